@@ -1,0 +1,79 @@
+/**
+ * Messages (RFC 1035 §4) as values: what `accept` makes of a packet, what the zone or a forwarder answers, and what
+ * `decodeMessage` makes of an upstream's reply.
+ */
+import type { Name } from './name.ts';
+import type { Rr } from './rr.ts';
+
+export interface Question {
+  /** In the case the client sent, which the reply echoes octet by octet (0x20). */
+  readonly qname: Name;
+  readonly qtype: number;
+  readonly qclass: number;
+}
+
+/** What a client's OPT record says (RFC 6891 §6.1). */
+export interface Edns {
+  /** As sent; `replyLimit` applies the floor of 512 and our cap. */
+  readonly udpSize: number;
+  readonly version: number;
+  readonly dnssecOk: boolean;
+}
+
+/** An acceptable query: opcode QUERY, one question, at most one OPT of version 0. */
+export interface Query {
+  readonly id: number;
+  readonly recursionDesired: boolean;
+  readonly checkingDisabled: boolean;
+  readonly question: Question;
+  readonly edns: Edns | undefined;
+}
+
+/** RFC 8914. The text is for people and ends in no full stop. */
+export interface ExtendedError {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** INFO-CODEs of RFC 8914 §4 that a client of ours can make use of. */
+export const Ede = {
+  OTHER: 0,
+  STALE_ANSWER: 3,
+  NOT_READY: 14,
+  PROHIBITED: 18,
+  NOT_AUTHORITATIVE: 20,
+  NO_REACHABLE_AUTHORITY: 22,
+  NETWORK_ERROR: 23,
+  INVALID_DATA: 24,
+} as const;
+
+/** The decided answer to a query, before any octet of it exists. */
+export interface Response {
+  readonly rcode: number;
+  readonly authoritative: boolean;
+  readonly recursionAvailable: boolean;
+  readonly answer: readonly Rr[];
+  readonly authority: readonly Rr[];
+  readonly additional: readonly Rr[];
+  readonly extendedError?: ExtendedError | undefined;
+}
+
+/** A decoded message of any kind, for those who ask questions (forwarder, tests). OPT is not among `additional`. */
+export interface Message {
+  readonly id: number;
+  readonly isResponse: boolean;
+  readonly opcode: number;
+  readonly authoritative: boolean;
+  readonly truncated: boolean;
+  readonly recursionDesired: boolean;
+  readonly recursionAvailable: boolean;
+  readonly authenticData: boolean;
+  readonly checkingDisabled: boolean;
+  /** With the upper bits from OPT, if there is one. */
+  readonly rcode: number;
+  readonly questions: readonly Question[];
+  readonly answer: readonly Rr[];
+  readonly authority: readonly Rr[];
+  readonly additional: readonly Rr[];
+  readonly edns: Edns | undefined;
+}

@@ -1,0 +1,131 @@
+/**
+ * Domain names (RFC 1035 §3.1) as lists of labels.
+ *
+ * A label is an octet string: a JavaScript string whose char codes are the octets 0..255. That keeps every octet that
+ * the wire can carry (dots, NUL, 0x80..0xff), costs one byte an octet in V8, and works as a Map key. Names keep the
+ * case they came with, for echoing; whoever compares folds first (RFC 4343 §3: ASCII letters only). Escapes (`\.`,
+ * `\DDD`) exist only in `parseName` and `printName`.
+ */
+export type Label = string;
+
+/** Labels from the left-most to the one below the root; the root itself is `[]`. */
+export type Name = readonly Label[];
+
+export const ROOT: Name = [];
+
+/** RFC 1035 §2.3.4. */
+export const MAX_LABEL_OCTETS = 63;
+export const MAX_NAME_OCTETS = 255;
+
+/** Octets that the name takes on the wire without compression, the root's zero octet included. */
+export function nameOctets(name: Name): number {
+  let octets = 1;
+  for (const label of name) octets += 1 + label.length;
+  return octets;
+}
+
+/** Whether the name fits RFC 1035 §2.3.4: labels of 1..63 octets, 255 in all. */
+export function isValidName(name: Name): boolean {
+  for (const label of name) if (label.length === 0 || label.length > MAX_LABEL_OCTETS) return false;
+  return nameOctets(name) <= MAX_NAME_OCTETS;
+}
+
+/** The label with A..Z as a..z and every other octet as it is (`toLowerCase` would also fold 0xC0..0xDE). */
+export function foldLabel(label: Label): Label {
+  for (let i = 0; i < label.length; i++) {
+    const code = label.charCodeAt(i);
+    if (code >= 0x41 && code <= 0x5a) return foldFrom(label, i);
+  }
+  return label;
+}
+
+function foldFrom(label: Label, start: number): Label {
+  let folded = label.slice(0, start);
+  for (let i = start; i < label.length; i++) {
+    const code = label.charCodeAt(i);
+    folded += String.fromCharCode(code >= 0x41 && code <= 0x5a ? code + 0x20 : code);
+  }
+  return folded;
+}
+
+export function foldName(name: Name): Name {
+  return name.map(foldLabel);
+}
+
+/** Equality under RFC 4343. */
+export function equalNames(a: Name, b: Name): boolean {
+  return a.length === b.length && isSubdomainOf(a, b);
+}
+
+/** Whether `name` is `ancestor` or below it. */
+export function isSubdomainOf(name: Name, ancestor: Name): boolean {
+  const offset = name.length - ancestor.length;
+  if (offset < 0) return false;
+  for (let i = ancestor.length - 1; i >= 0; i--) {
+    const a = name[offset + i] as Label;
+    const b = ancestor[i] as Label;
+    if (a !== b && foldLabel(a) !== foldLabel(b)) return false;
+  }
+  return true;
+}
+
+/**
+ * A name from presentation form (RFC 1035 §5.1: `\X`, `\DDD`), with or without the final dot; `.` and `` are the root.
+ * Characters above 0x7f count as their UTF-8 octets. `undefined` when it is no valid name.
+ */
+export function parseName(text: string): Name | undefined {
+  if (text === '.' || text === '') return ROOT;
+  const octets = utf8Octets(text);
+  const labels: string[] = [];
+  let label = '';
+  for (let i = 0; i < octets.length; i++) {
+    const char = octets[i] as string;
+    if (char === '.') {
+      labels.push(label);
+      label = '';
+    } else if (char === '\\') {
+      const escaped = readEscape(octets, i + 1);
+      if (escaped === undefined) return undefined;
+      label += escaped.octet;
+      i += escaped.length;
+    } else {
+      label += char;
+    }
+  }
+  if (label !== '') labels.push(label);
+  return isValidName(labels) ? labels : undefined;
+}
+
+/** The text's UTF-8 octets as an octet string. */
+export function utf8Octets(text: string): string {
+  for (let i = 0; i < text.length; i++)
+    if (text.charCodeAt(i) > 0x7f) return Buffer.from(text, 'utf8').toString('latin1');
+  return text;
+}
+
+/** The octet that the escape after a backslash at `text[at - 1]` stands for, and how many characters it took. */
+export function readEscape(
+  text: string,
+  at: number,
+): { octet: string; length: number } | undefined {
+  const digits = text.slice(at, at + 3);
+  if (/^[0-9]{3}$/.test(digits)) {
+    const code = Number(digits);
+    return code <= 255 ? { octet: String.fromCharCode(code), length: 3 } : undefined;
+  }
+  const char = text[at];
+  if (char === undefined || (char >= '0' && char <= '9')) return undefined;
+  return { octet: char, length: 1 };
+}
+
+/** Presentation form with the final dot; safe to log: every octet outside printable ASCII is `\DDD`. */
+export function printName(name: Name): string {
+  return name.length === 0 ? '.' : `${name.map(printLabel).join('.')}.`;
+}
+
+export function printLabel(label: Label): string {
+  return label.replace(/[^!-~]|["$().;@\\]/g, (char) => {
+    const code = char.charCodeAt(0);
+    return code > 0x20 && code < 0x7f ? `\\${char}` : `\\${String(code).padStart(3, '0')}`;
+  });
+}

@@ -1,0 +1,73 @@
+/**
+ * Resource records (RFC 1035 §3.2): owner, type, class, TTL and rdata as values. Nothing here knows the wire; `encode`
+ * and `decode` do.
+ */
+import type { Name } from './name.ts';
+
+/** TYPE and QTYPE numbers that this program gives a meaning; any other number is carried as it is (RFC 3597). */
+export const Type = {
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  HINFO: 13,
+  MX: 15,
+  TXT: 16,
+  AAAA: 28,
+  SRV: 33,
+  OPT: 41,
+  IXFR: 251,
+  AXFR: 252,
+  ANY: 255,
+} as const;
+
+export const Class = { IN: 1, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
+
+/** RCODE (RFC 1035 §4.1.1, RFC 6895); 16 and above need an OPT record to carry their upper bits. */
+export const Rcode = {
+  NOERROR: 0,
+  FORMERR: 1,
+  SERVFAIL: 2,
+  NXDOMAIN: 3,
+  NOTIMP: 4,
+  REFUSED: 5,
+  BADVERS: 16,
+} as const;
+
+export type Rdata =
+  /** A: dotted quad. AAAA: any RFC 4291 text form. */
+  | { readonly kind: 'address'; readonly address: string }
+  /** NS, CNAME, PTR, DNAME. */
+  | { readonly kind: 'name'; readonly target: Name }
+  | {
+      readonly kind: 'srv';
+      readonly priority: number;
+      readonly weight: number;
+      readonly port: number;
+      readonly target: Name;
+    }
+  | { readonly kind: 'mx'; readonly preference: number; readonly exchange: Name }
+  /** Octet strings (one char per octet), each of at most 255. */
+  | { readonly kind: 'txt'; readonly strings: readonly string[] }
+  | {
+      readonly kind: 'soa';
+      readonly mname: Name;
+      readonly rname: Name;
+      readonly serial: number;
+      readonly refreshSeconds: number;
+      readonly retrySeconds: number;
+      readonly expireSeconds: number;
+      readonly minimumSeconds: number;
+    }
+  | { readonly kind: 'hinfo'; readonly cpu: string; readonly os: string }
+  /** RFC 3597: the rdata of a type without a form of its own. Embedded names are already decompressed. */
+  | { readonly kind: 'unknown'; readonly octets: Uint8Array };
+
+export interface Rr {
+  readonly owner: Name;
+  readonly type: number;
+  readonly class: number;
+  readonly ttlSeconds: number;
+  readonly rdata: Rdata;
+}

@@ -1,0 +1,91 @@
+/**
+ * The store: keys and values with revisions, watched from a revision on. Four implementations (memory, file, etcd,
+ * http) keep the contract in `test/store/contract.ts`.
+ *
+ * A revision counts the writes of the whole store: every write (a put, a delete, a deleteTree, an expiry) makes the
+ * next one. A prefix always ends in `/` and means the keys that begin with it.
+ */
+import type { Change, Entry } from '../service/change.ts';
+
+/** One page of a snapshot, keys ascending by octets. Every page of a snapshot carries the same revision. */
+export interface SnapshotPage {
+  readonly revision: number;
+  readonly entries: readonly Entry[];
+}
+
+/** Changes that became visible together. A batch without changes says only that all up to `revision` were seen. */
+export interface WatchBatch {
+  readonly revision: number;
+  readonly changes: readonly Change[];
+}
+
+/** What must hold, in the same instant, for a write to happen. */
+export type Condition =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'present' }
+  | { readonly kind: 'modRevision'; readonly modRevision: number }
+  | { readonly kind: 'value'; readonly value: Uint8Array };
+
+export interface PutOptions {
+  /** 1 or more: the key goes away by itself after that time, unless it is written again. Absent: it stays. */
+  readonly ttlSeconds?: number | undefined;
+  readonly if?: Condition | undefined;
+}
+
+export type PutResult =
+  | { readonly done: true; readonly entry: Entry; readonly previous: Entry | undefined }
+  /** The condition did not hold; `current` is what it was compared with. */
+  | { readonly done: false; readonly current: Entry | undefined; readonly revision: number };
+
+export type DeleteResult =
+  | { readonly done: true; readonly deleted: Entry; readonly revision: number }
+  /** The condition did not hold, or there was nothing to delete (`current` is undefined). */
+  | { readonly done: false; readonly current: Entry | undefined; readonly revision: number };
+
+export interface Store {
+  /** For logs and readiness: the `--store` text without credentials. */
+  readonly label: string;
+
+  /** The key's entry, and the store's revision at that instant. */
+  get(key: string): Promise<{ entry: Entry | undefined; revision: number }>;
+
+  /** All keys below a prefix as they were at one revision. At least one page, also when there are no keys. */
+  snapshot(prefix: string): AsyncIterable<SnapshotPage>;
+
+  /**
+   * Every change below the prefix from `fromRevision` on, in order, each once, as it happens; changes of one revision
+   * come in one batch. It ends only by throwing (StoreError `compacted` when `fromRevision` is no longer known,
+   * `unavailable` when the store was lost) or, silently, when `signal` is aborted. It does not reconnect: the caller
+   * holds the cursor (the last batch's revision) and watches again from the one after it.
+   */
+  watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
+
+  put(key: string, value: Uint8Array, options?: PutOptions): Promise<PutResult>;
+
+  delete(key: string, options?: { readonly if?: Condition | undefined }): Promise<DeleteResult>;
+
+  /** Deletes all keys below a prefix at one revision; gives back how many there were. */
+  deleteTree(prefix: string): Promise<{ deleted: number; revision: number }>;
+
+  /** Frees connections, files and timers. Pending calls reject, watches end. */
+  close(): Promise<void>;
+}
+
+export type StoreErrorCode =
+  /** Not reached, or no answer within the deadline. Trying again may help. */
+  | 'unavailable'
+  /** `watch` from a revision that the store has forgotten: take a snapshot. */
+  | 'compacted'
+  /** User, password, token or certificate refused. */
+  | 'denied'
+  /** The store cannot hold this (key or value too large, TTL out of range). */
+  | 'invalid';
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+  constructor(code: StoreErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}
