@@ -1,0 +1,93 @@
+/**
+ * Store keys and owner names: `/skydns/local/skydns/east/rails` is `rails.east.skydns.local.` (SkyDNS's layout: the
+ * prefix, then the labels from the root down). A key component that contains dots, as registrator's ids do, stands for
+ * several labels in their written order.
+ */
+import {
+  foldLabel,
+  type Label,
+  MAX_LABEL_OCTETS,
+  MAX_NAME_OCTETS,
+  type Name,
+  utf8Octets,
+} from '../dns/name.ts';
+
+export type KeyName =
+  | {
+      readonly kind: 'name';
+      /** Folded, so that a key in upper case is found by a query in any case. */
+      readonly owner: Name;
+      /** Whether `keyOfName(owner)` gives the same key back. */
+      readonly canonical: boolean;
+    }
+  /** A key such as `/skydns/local/` that only marks an empty directory of the v2 keys API. */
+  | { readonly kind: 'directory' }
+  | { readonly kind: 'invalid'; readonly reason: string };
+
+/** `skydns`, `/skydns` and `/skydns/` as `/skydns/`, the form that `Store` wants of a prefix. */
+export function keyPrefix(pathPrefix: string): string {
+  const components = pathPrefix.split('/').filter((component) => component !== '');
+  return components.length === 0 ? '/' : `/${components.join('/')}/`;
+}
+
+/** The owner name of a key; `prefix` as `keyPrefix` gives it. */
+export function nameOfKey(key: string, prefix: string): KeyName {
+  if (!key.startsWith(prefix)) return { kind: 'invalid', reason: `is not below ${prefix}` };
+  const path = key.slice(prefix.length);
+  if (path === '') return { kind: 'directory' };
+  const components = path.split('/');
+  let canonical = true;
+  if (components.at(-1) === '') {
+    components.pop();
+    canonical = false;
+  }
+  const owner: Label[] = [];
+  for (let i = components.length - 1; i >= 0; i--) {
+    const component = components[i] as string;
+    const octets = foldLabel(utf8Octets(component));
+    if (octets !== component) canonical = false;
+    if (octets.includes('.')) {
+      canonical = false;
+      owner.push(...octets.split('.'));
+    } else {
+      owner.push(octets);
+    }
+  }
+  const reason = faultOfName(owner);
+  return reason === undefined ? { kind: 'name', owner, canonical } : { kind: 'invalid', reason };
+}
+
+function faultOfName(owner: Name): string | undefined {
+  let octets = 1;
+  for (const label of owner) {
+    if (label.length === 0) return 'has an empty label';
+    if (label.length > MAX_LABEL_OCTETS) return `has a label above ${MAX_LABEL_OCTETS} octets`;
+    octets += 1 + label.length;
+  }
+  return octets > MAX_NAME_OCTETS ? `is a name above ${MAX_NAME_OCTETS} octets` : undefined;
+}
+
+/**
+ * The key of a name, `undefined` for a name that no key can stand for: a label with a `/` would become a deeper key,
+ * one with a `.` two labels, and keys are UTF-8.
+ */
+export function keyOfName(name: Name, prefix: string): string | undefined {
+  let path = '';
+  for (let i = name.length - 1; i >= 0; i--) {
+    const component = textOfLabel(foldLabel(name[i] as Label));
+    if (component === undefined || /[/.]/.test(component)) return undefined;
+    path += path === '' ? component : `/${component}`;
+  }
+  return prefix + path;
+}
+
+function textOfLabel(label: Label): string | undefined {
+  for (let i = 0; i < label.length; i++) {
+    if (label.charCodeAt(i) > 0x7f) {
+      const octets = Buffer.from(label, 'latin1');
+      const text = octets.toString('utf8');
+      return Buffer.from(text, 'utf8').equals(octets) ? text : undefined;
+    }
+  }
+  return label;
+}

@@ -1,0 +1,189 @@
+/**
+ * A service: what SkyDNS keeps as JSON under a key. `parseService` is the only door for values from outside: it never
+ * throws, caps what it reads, and names what it refuses. Unlike Go's decoder it takes numbers written as strings and
+ * refuses numbers that the wire cannot carry (SkyDNS cut ports to their low 16 bits).
+ */
+import { isIP } from 'node:net';
+import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
+
+export interface Service {
+  /** 4 or 6: `address` is the host. 0: `target` is, or there is no host at all. */
+  readonly family: 0 | 4 | 6;
+  readonly address: string;
+  readonly target: Name | undefined;
+  /** 0..65535; `NO_SRV` keeps the service out of SRV answers (CoreDNS). */
+  readonly port: number;
+  /** 0: not set; the server's default applies. */
+  readonly priority: number;
+  /** 0: not set; 100 applies. */
+  readonly weight: number;
+  /** Octets of the TXT rdata, escapes resolved; empty: no TXT. */
+  readonly text: string;
+  readonly mail: boolean;
+  /** 0: not set. */
+  readonly ttlSeconds: number;
+  /** Labels to strip from the left of SRV, MX and NS targets. */
+  readonly targetStrip: number;
+  readonly group: string;
+}
+
+export type ParsedService =
+  | { readonly kind: 'service'; readonly service: Service }
+  | { readonly kind: 'invalid'; readonly reason: string };
+
+export const NO_SRV = -1;
+export const MAX_VALUE_OCTETS = 65_536;
+/** A record is flat; what an unknown field may hold is bounded all the same. */
+const MAX_DEPTH = 32;
+/** RFC 2181 §8. */
+const MAX_TTL_SECONDS = 2 ** 31 - 1;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export function parseService(value: Uint8Array): ParsedService {
+  if (value.length > MAX_VALUE_OCTETS) return invalid(`value above ${MAX_VALUE_OCTETS} octets`);
+  let text: string;
+  try {
+    text = utf8.decode(value);
+  } catch {
+    return invalid('value is not UTF-8');
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return invalid(text.charCodeAt(0) === 0xfeff ? 'begins with a BOM' : 'not JSON');
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    return invalid('not a JSON object');
+  }
+  return readFields(json as Record<string, unknown>);
+}
+
+type Draft = { -readonly [K in keyof Service]: Service[K] };
+
+function readFields(json: Record<string, unknown>): ParsedService {
+  const draft: Draft = {
+    family: 0,
+    address: '',
+    target: undefined,
+    port: 0,
+    priority: 0,
+    weight: 0,
+    text: '',
+    mail: false,
+    ttlSeconds: 0,
+    targetStrip: 0,
+    group: '',
+  };
+  for (const field of Object.keys(json)) {
+    const value = json[field];
+    if (value === null) continue;
+    const reason = readField(draft, field.toLowerCase(), value);
+    if (reason !== undefined) return invalid(`${field.slice(0, 40)}: ${reason}`);
+  }
+  return { kind: 'service', service: draft };
+}
+
+/** Sets the field (Go's decoder matches names in any case); gives back what is wrong with it. */
+function readField(draft: Draft, field: string, value: unknown): string | undefined {
+  switch (field) {
+    case 'host':
+      return typeof value === 'string' ? readHost(draft, value) : 'must be a string';
+    case 'text':
+      if (typeof value !== 'string') return 'must be a string';
+      draft.text = unescapeText(utf8Octets(value));
+      return undefined;
+    case 'group':
+      if (typeof value !== 'string') return 'must be a string';
+      draft.group = value;
+      return undefined;
+    case 'mail':
+      if (value !== true && value !== false && value !== 'true' && value !== 'false') {
+        return 'must be true or false';
+      }
+      draft.mail = value === true || value === 'true';
+      return undefined;
+    case 'port':
+      return readInteger(value, NO_SRV, 65_535, (n) => {
+        draft.port = n;
+      });
+    case 'priority':
+      return readInteger(value, 0, 65_535, (n) => {
+        draft.priority = n;
+      });
+    case 'weight':
+      return readInteger(value, 0, MAX_TTL_SECONDS, (n) => {
+        draft.weight = n;
+      });
+    case 'ttl':
+      return readInteger(value, 0, MAX_TTL_SECONDS, (n) => {
+        draft.ttlSeconds = n;
+      });
+    case 'targetstrip':
+      return readInteger(value, -127, 127, (n) => {
+        draft.targetStrip = Math.max(0, n);
+      });
+    default:
+      return isDeeperThan(value, MAX_DEPTH) ? `nested deeper than ${MAX_DEPTH}` : undefined;
+  }
+}
+
+function readHost(draft: Draft, host: string): string | undefined {
+  draft.family = 0;
+  draft.address = '';
+  draft.target = undefined;
+  if (host === '') return undefined;
+  const family = host.includes('%') ? 0 : isIP(host);
+  if (family === 4 || family === 6) {
+    draft.family = family;
+    draft.address = host;
+    return undefined;
+  }
+  const target = parseName(host);
+  if (target === undefined || target.length === 0 || /[\s:/]/.test(host)) {
+    return 'must be an IP address or a host name, without port';
+  }
+  if (/^[0-9]+$/.test(target.at(-1) as string)) return 'looks like an IP address but is none';
+  draft.target = target;
+  return undefined;
+}
+
+function readInteger(
+  value: unknown,
+  min: number,
+  max: number,
+  set: (n: number) => void,
+): string | undefined {
+  const isDigits = typeof value === 'string' && /^-?[0-9]{1,15}$/.test(value);
+  const n = isDigits ? Number(value) : value;
+  if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > max) {
+    return `must be a whole number from ${min} to ${max}`;
+  }
+  set(n);
+  return undefined;
+}
+
+function isDeeperThan(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth === 0) return true;
+  for (const inner of Object.values(value)) if (isDeeperThan(inner, depth - 1)) return true;
+  return false;
+}
+
+/** SkyDNS packs text as presentation form: `\"` is a quote, `\009` a tab. A backslash that escapes nothing stays. */
+function unescapeText(octets: string): string {
+  if (!octets.includes('\\')) return octets;
+  let text = '';
+  for (let i = 0; i < octets.length; i++) {
+    const char = octets[i] as string;
+    const escaped = char === '\\' ? readEscape(octets, i + 1) : undefined;
+    text += escaped === undefined ? char : escaped.octet;
+    i += escaped?.length ?? 0;
+  }
+  return text;
+}
+
+function invalid(reason: string): ParsedService {
+  return { kind: 'invalid', reason };
+}

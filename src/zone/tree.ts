@@ -1,0 +1,141 @@
+/**
+ * The tree of owner names (RFC 1034 §3.1) with the services registered at them. A node exists exactly while there is a
+ * service at it or below it, so empty non-terminals and NXDOMAIN fall out of the walk. Every node knows how many
+ * services it stands for; adding and removing touch only the path to the root.
+ *
+ * Built for a million names: children are one exact-sized array while they are few, an array plus a Map when many, and
+ * a node keeps its own flat label, never a slice that would hold a longer string alive.
+ */
+import type { Label, Name } from '../dns/name.ts';
+import type { Lease } from '../service/change.ts';
+import type { Service } from '../service/service.ts';
+
+/** What one key registers at its owner name. */
+export interface Registration {
+  readonly service: Service;
+  readonly modRevision: number;
+  readonly lease: Lease | undefined;
+  /** The key where it is not the canonical one of the owner; several keys may share an owner that way. */
+  readonly key: string | undefined;
+  /** The next registration at the same owner. */
+  next: Registration | undefined;
+}
+
+/** From here on a Map costs less time than a scan. */
+const INDEX_FROM = 16;
+
+export class Node {
+  readonly label: Label;
+  readonly parent: Node | undefined;
+  /** In no particular order: removal moves the last child into the gap. */
+  children: Node[] | undefined = undefined;
+  /** Label -> child, from `INDEX_FROM` children on. */
+  index: Map<Label, Node> | undefined = undefined;
+  /** This node's place among its parent's children. */
+  position = 0;
+  first: Registration | undefined = undefined;
+  /** Services at and below this node. */
+  services = 0;
+
+  constructor(label: Label, parent: Node | undefined) {
+    this.label = label;
+    this.parent = parent;
+  }
+
+  child(label: Label): Node | undefined {
+    if (this.index !== undefined) return this.index.get(label);
+    if (this.children === undefined) return undefined;
+    for (const child of this.children) if (child.label === label) return child;
+    return undefined;
+  }
+
+  /** The node's owner name, built by climbing. */
+  owner(): Name {
+    const labels: Label[] = [];
+    for (let node: Node = this; node.parent !== undefined; node = node.parent) {
+      labels.push(node.label);
+    }
+    return labels;
+  }
+}
+
+/** The node of a folded name, if there is a service at or below it. */
+export function findNode(root: Node, name: Name): Node | undefined {
+  let node: Node | undefined = root;
+  for (let i = name.length - 1; i >= 0 && node !== undefined; i--) {
+    node = node.child(name[i] as Label);
+  }
+  return node;
+}
+
+/** Registers at a folded owner name, in place of what the same key registered there before. */
+export function insert(root: Node, owner: Name, registration: Registration): void {
+  let node = root;
+  for (let i = owner.length - 1; i >= 0; i--) {
+    const label = owner[i] as Label;
+    node = node.child(label) ?? addChild(node, label);
+  }
+  const replaced = unlink(node, registration.key);
+  registration.next = node.first;
+  node.first = registration;
+  if (replaced) return;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) up.services++;
+}
+
+/** Takes back what a key registered; false when there was nothing. */
+export function remove(root: Node, owner: Name, key: string | undefined): boolean {
+  const node = findNode(root, owner);
+  if (node === undefined || !unlink(node, key)) return false;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
+    up.services--;
+    if (up.services === 0 && up.parent !== undefined) removeChild(up.parent, up);
+  }
+  return true;
+}
+
+function unlink(node: Node, key: string | undefined): boolean {
+  let before: Registration | undefined;
+  for (let at = node.first; at !== undefined; at = at.next) {
+    if (at.key === key) {
+      if (before === undefined) node.first = at.next;
+      else before.next = at.next;
+      return true;
+    }
+    before = at;
+  }
+  return false;
+}
+
+function addChild(parent: Node, label: Label): Node {
+  const child = new Node(flatten(label), parent);
+  const children = parent.children ?? [];
+  child.position = children.length;
+  if (children.length < INDEX_FROM) {
+    // A copy is exactly as long as it must be; push would reserve room for sixteen more.
+    parent.children = [...children, child];
+    return child;
+  }
+  parent.index ??= new Map(children.map((node) => [node.label, node]));
+  parent.index.set(child.label, child);
+  children.push(child);
+  return child;
+}
+
+function removeChild(parent: Node, child: Node): void {
+  const children = parent.children as Node[];
+  const last = children.pop() as Node;
+  if (last !== child) {
+    children[child.position] = last;
+    last.position = child.position;
+  }
+  parent.index?.delete(child.label);
+  if (children.length === 0) {
+    parent.children = undefined;
+    parent.index = undefined;
+  }
+}
+
+/** V8 keeps substrings of 13 and more as views of the whole string; a label must not hold its key alive. */
+function flatten(label: Label): Label {
+  return label.length < 13 ? label : Buffer.from(label, 'latin1').latin1Slice();
+}
