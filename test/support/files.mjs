@@ -1,0 +1,27 @@
+/** Which test files run, and in which order: the folders that wait most come first, so that they end with the rest. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+const SLOW_FIRST = ['test/store/', 'test/e2e/', 'test/conformance/', 'test/cli/', 'test/fuzz/'];
+
+/** All *.test.ts below the given paths (default: test/), slow ones first. A path that is not there gives none. */
+export function testFiles(paths) {
+  const found = new Set((paths.length > 0 ? paths : ['test']).flatMap(filesBelow));
+  return [...found].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+function filesBelow(path) {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === false) return [join(path)];
+  try {
+    return readdirSync(path, { recursive: true })
+      .filter((name) => name.endsWith('.test.ts'))
+      .map((name) => join(path, name));
+  } catch {
+    return [];
+  }
+}
+
+function rank(file) {
+  const index = SLOW_FIRST.findIndex((folder) => file.startsWith(folder));
+  return index === -1 ? SLOW_FIRST.length : index;
+}

@@ -1,0 +1,30 @@
+/**
+ * Runs the files named on the command line with node's test runner, two at a time and each in a process of its own,
+ * in the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files.
+ */
+import { resolve } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { compact } from './reporter.mjs';
+
+const files = process.argv.slice(2).map((file) => resolve(file));
+const only = process.env.SORADNS_TEST_ONLY;
+const stream = run({
+  files,
+  concurrency: 2,
+  timeout: Number(process.env.SORADNS_TEST_FILE_TIMEOUT_MS),
+  ...(only && { testNamePatterns: [new RegExp(only)] }),
+});
+
+stream.on('test:fail', ({ todo }) => {
+  if (todo === undefined || todo === false) process.exitCode = 1;
+});
+stream.on('test:pass', ({ skip, todo, name }) => {
+  const optional = typeof skip === 'string' && skip.startsWith('optional:');
+  if (!process.env.CI || optional || (skip === undefined && todo === undefined)) return;
+  console.error(`with CI set, a skipped test is a failure: ${name} (${skip ?? todo})`);
+  process.exitCode = 1;
+});
+
+if (process.stdout.isTTY) stream.compose(new spec()).pipe(process.stdout);
+else stream.compose(compact).pipe(process.stdout);
