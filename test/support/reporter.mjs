@@ -58,8 +58,7 @@ function fileLine(name, { passed, skipped, failures }) {
 
 function failure(data, file) {
   const error = data.details.error?.cause ?? data.details.error;
-  const where = data.line === undefined ? '' : `:${data.line}`;
-  const lines = [`FAIL ${relative('.', data.file)}${where}`];
+  const lines = [`FAIL ${relative('.', data.file)}`];
   if (!isFile(data)) lines.push(`  ${data.name}`);
   if (isFile(data) && file.running.size > 0) {
     lines.push(`  while running: ${[...file.running.keys()].join(', ')}`);
