@@ -1,0 +1,117 @@
+/**
+ * Taking the addresses that the server was told to serve, UDP and TCP on the same port of each: all of them, or none
+ * and the reason as a value, since a port that somebody else has is an everyday outcome.
+ */
+import type { Bound, Endpoint, Listen } from '../dataplane/listener.ts';
+import type { Client } from '../dns/respond.ts';
+import { findPortHolder, type PortHolder } from './portHolder.ts';
+
+export interface DnsListeners {
+  readonly udp: { readonly listen: Listen };
+  readonly tcp: { readonly listen: Listen };
+}
+
+export type ListenOutcome =
+  /** In the order asked for, with the ports that they got. */
+  { readonly kind: 'listening'; readonly endpoints: readonly Endpoint[] } | ListenFailure;
+
+export type ListenFailure = Endpoint & { readonly transport: Client['transport'] } & (
+    | { readonly kind: 'taken'; readonly holder: PortHolder | undefined }
+    /** The port needs a privilege that this process lacks. */
+    | { readonly kind: 'forbidden' }
+    /** No interface of this machine has the address. */
+    | { readonly kind: 'foreign' }
+    | { readonly kind: 'failed'; readonly reason: string }
+  );
+
+/** Listens on every endpoint, or on none. Port 0 gets a port that is free for both transports. */
+export async function listenAll(
+  endpoints: readonly Endpoint[],
+  listeners: DnsListeners,
+): Promise<ListenOutcome> {
+  const pairs: Pair[] = [];
+  for (const endpoint of endpoints) {
+    const attempt = await listenBoth(endpoint, listeners);
+    if (attempt.kind === 'bound') {
+      pairs.push(attempt.bound);
+      continue;
+    }
+    await Promise.all(pairs.flatMap(({ udp, tcp }) => [udp.close(), tcp.close()]));
+    return attempt.kind === 'taken' ? withHolder(attempt) : attempt;
+  }
+  return {
+    kind: 'listening',
+    endpoints: pairs.map(({ udp }) => ({ address: udp.address, port: udp.port })),
+  };
+}
+
+/** One line for a person, without a full stop. */
+export function describeListenFailure(failure: ListenFailure): string {
+  const { address, port, transport } = failure;
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}/${transport}`;
+  switch (failure.kind) {
+    case 'taken': {
+      const { holder } = failure;
+      const by = holder === undefined ? '' : ` by ${holder.command} (pid ${holder.pid})`;
+      return `${where} is taken${by}; stop it or choose another --addr`;
+    }
+    case 'forbidden':
+      return `may not listen on ${where}; a port below 1024 needs root or CAP_NET_BIND_SERVICE`;
+    case 'foreign':
+      return `cannot listen on ${where}; this machine has no such address`;
+    case 'failed':
+      return `cannot listen on ${where}: ${failure.reason}`;
+  }
+}
+
+interface Pair {
+  readonly udp: Bound;
+  readonly tcp: Bound;
+}
+
+type Attempt<B> = { readonly kind: 'bound'; readonly bound: B } | ListenFailure;
+
+/** A port that the system chose for UDP may be somebody's in TCP. */
+const PORT_CHOICES = 20;
+
+async function listenBoth(endpoint: Endpoint, listeners: DnsListeners): Promise<Attempt<Pair>> {
+  for (let choice = 1; ; choice += 1) {
+    const udp = await attempt('udp', listeners.udp.listen, endpoint);
+    if (udp.kind !== 'bound') return udp;
+    const { port } = udp.bound;
+    const tcp = await attempt('tcp', listeners.tcp.listen, { ...endpoint, port });
+    if (tcp.kind === 'bound') return { kind: 'bound', bound: { udp: udp.bound, tcp: tcp.bound } };
+    await udp.bound.close();
+    if (tcp.kind !== 'taken' || endpoint.port !== 0 || choice === PORT_CHOICES) return tcp;
+  }
+}
+
+async function attempt(
+  transport: Client['transport'],
+  listen: Listen,
+  { address, port }: Endpoint,
+): Promise<Attempt<Bound>> {
+  try {
+    return { kind: 'bound', bound: await listen(address, port) };
+  } catch (error) {
+    return { address, port, transport, ...explain(error as NodeJS.ErrnoException) };
+  }
+}
+
+function explain(error: NodeJS.ErrnoException) {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return { kind: 'taken', holder: undefined } as const;
+    case 'EACCES':
+      return { kind: 'forbidden' } as const;
+    case 'EADDRNOTAVAIL':
+      return { kind: 'foreign' } as const;
+    default:
+      return { kind: 'failed', reason: error.message } as const;
+  }
+}
+
+async function withHolder(taken: ListenFailure & { kind: 'taken' }): Promise<ListenFailure> {
+  const holder = await findPortHolder(taken.transport, taken.address, taken.port);
+  return { ...taken, holder };
+}
