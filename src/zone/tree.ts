@@ -137,5 +137,5 @@ function removeChild(parent: Node, child: Node): void {
 
 /** V8 keeps substrings of 13 and more as views of the whole string; a label must not hold its key alive. */
 function flatten(label: Label): Label {
-  return label.length < 13 ? label : Buffer.from(label, 'latin1').latin1Slice();
+  return label.length < 13 ? label : Buffer.from(label, 'latin1').toString('latin1');
 }

@@ -1,0 +1,107 @@
+/**
+ * The zones' data as this server holds it: the tree, fed by a store's changes. All changes of one `apply` become visible
+ * together, as nothing else runs in between. One value that is no service costs that value only: it is kept out of the
+ * tree and remembered with the reason.
+ */
+import type { Change, Entry } from '../service/change.ts';
+import { keyOfName, nameOfKey } from '../service/key.ts';
+import { parseService } from '../service/service.ts';
+import { insert, Node, remove } from './tree.ts';
+
+export interface Invalid {
+  readonly reason: string;
+  readonly modRevision: number;
+}
+
+export interface CatalogOptions {
+  /** As `keyPrefix` gives it; keys elsewhere are none of ours. */
+  readonly prefix: string;
+  readonly onInvalid?: (key: string, reason: string) => void;
+}
+
+export class Catalog {
+  readonly root = new Node('', undefined);
+  readonly #prefix: string;
+  readonly #onInvalid: (key: string, reason: string) => void;
+  /** Keys in the store that are not in the tree: no name, no service, or a directory's mark. */
+  readonly #invalid = new Map<string, Invalid>();
+  readonly #directories = new Map<string, number>();
+
+  constructor(options: CatalogOptions) {
+    this.#prefix = options.prefix;
+    this.#onInvalid = options.onInvalid ?? (() => {});
+  }
+
+  /** Keys that are no service, with the reasons. */
+  get invalid(): ReadonlyMap<string, Invalid> {
+    return this.#invalid;
+  }
+
+  /** Services held. */
+  get size(): number {
+    return this.root.services;
+  }
+
+  apply(changes: readonly Change[]): void {
+    for (const change of changes) {
+      if (change.kind === 'put') this.#put(change.entry);
+      else this.#remove(change.key);
+    }
+  }
+
+  /** Every key held with the revision it was last written at; what a fresh snapshot is compared with. */
+  *revisions(): Iterable<readonly [key: string, modRevision: number]> {
+    for (const [key, { modRevision }] of this.#invalid) yield [key, modRevision];
+    yield* this.#directories;
+    yield* this.#registered(this.root);
+  }
+
+  *#registered(node: Node): Iterable<readonly [key: string, modRevision: number]> {
+    for (let at = node.first; at !== undefined; at = at.next) {
+      // A canonical key is made from the owner name, so that no key needs to be kept.
+      yield [at.key ?? (keyOfName(node.owner(), this.#prefix) as string), at.modRevision];
+    }
+    for (const child of node.children ?? []) yield* this.#registered(child);
+  }
+
+  #put({ key, value, modRevision, lease }: Entry): void {
+    const name = nameOfKey(key, this.#prefix);
+    if (name.kind === 'directory' || (value.length === 0 && key.endsWith('/'))) {
+      this.#remove(key);
+      this.#directories.set(key, modRevision);
+      return;
+    }
+    if (name.kind === 'invalid') {
+      this.#refuse(key, modRevision, `the key ${name.reason}`);
+      return;
+    }
+    const parsed = parseService(value);
+    if (parsed.kind === 'invalid') {
+      remove(this.root, name.owner, name.canonical ? undefined : key);
+      this.#refuse(key, modRevision, parsed.reason);
+      return;
+    }
+    this.#invalid.delete(key);
+    this.#directories.delete(key);
+    insert(this.root, name.owner, {
+      service: parsed.service,
+      modRevision,
+      lease,
+      key: name.canonical ? undefined : key,
+      next: undefined,
+    });
+  }
+
+  #refuse(key: string, modRevision: number, reason: string): void {
+    this.#directories.delete(key);
+    this.#invalid.set(key, { reason, modRevision });
+    this.#onInvalid(key, reason);
+  }
+
+  #remove(key: string): void {
+    this.#invalid.delete(key);
+    this.#directories.delete(key);
+    const name = nameOfKey(key, this.#prefix);
+    if (name.kind === 'name') remove(this.root, name.owner, name.canonical ? undefined : key);
+  }
+}

@@ -1,0 +1,134 @@
+/** Records that point at a target and bring its addresses along: SRV, MX and NS. */
+import { foldName, type Name, printName } from '../dns/name.ts';
+import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import { NO_SRV, type Service } from '../service/service.ts';
+import { followTarget } from './follow.ts';
+import { appendNew, rrset, type TimedRdata } from './rrset.ts';
+import { newBudget, type Selected } from './select.ts';
+import { stripTarget, ttlOf, type Work } from './view.ts';
+
+export interface WithGlue {
+  readonly answer: readonly Rr[];
+  readonly additional: readonly Rr[];
+}
+
+export const DEFAULT_WEIGHT = 100;
+
+/** SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`. */
+export function srvRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
+  const usable = services.filter(
+    ({ registration: { service } }) => hasHost(service) && service.port !== NO_SRV,
+  );
+  const totals = new Map<number, number>();
+  for (const { registration } of usable) {
+    const priority = priorityOf(work, registration.service);
+    totals.set(priority, (totals.get(priority) ?? 0) + weightOf(registration.service));
+  }
+  return pointAt(work, owner, Type.SRV, usable, (service, target) => {
+    const priority = priorityOf(work, service);
+    const weight = srvWeight(weightOf(service), totals.get(priority) as number);
+    return { kind: 'srv', priority, weight, port: service.port, target };
+  });
+}
+
+/** MX of the services marked as mail exchanges; the SRV priority is the preference. */
+export function mxRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
+  const usable = services.filter(
+    ({ registration: { service } }) => hasHost(service) && service.mail,
+  );
+  return pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
+    kind: 'mx',
+    preference: priorityOf(work, service),
+    exchange,
+  }));
+}
+
+/** NS of the services at `ns.dns.<apex>`. */
+export function nsRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
+  const usable = services.filter(({ registration: { service } }) => hasHost(service));
+  return pointAt(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
+}
+
+/**
+ * The share of `weight` in `total`, in percent. Go's order of operations in IEEE doubles, which JavaScript shares, so
+ * that 97 of 97 is 99 here as it is there; but never 0, which clients may take for "only if there is no other".
+ */
+export function srvWeight(weight: number, total: number): number {
+  return Math.max(1, Math.floor((100 / total) * weight));
+}
+
+function weightOf(service: Service): number {
+  return service.weight || DEFAULT_WEIGHT;
+}
+
+function priorityOf(work: Work, service: Service): number {
+  return service.priority || work.view.settings.priority;
+}
+
+function hasHost(service: Service): boolean {
+  return service.family !== 0 || service.target !== undefined;
+}
+
+/**
+ * One record a service. An address is pointed at by the name of its own key (less `targetstrip`), with the address as
+ * glue under that very name; a host name is looked up, each once, and what is not found is left out silently.
+ */
+function pointAt(
+  work: Work,
+  owner: Name,
+  type: number,
+  services: readonly Selected[],
+  build: (service: Service, target: Name) => Rdata,
+): WithGlue {
+  const members: TimedRdata[] = [];
+  const glue = new Glue(work);
+  for (const { node, registration } of services) {
+    const { service } = registration;
+    const ttlSeconds = ttlOf(work.view, registration);
+    const target = stripTarget(service.target ?? node.owner(), service);
+    members.push({ rdata: build(service, target), ttlSeconds });
+    if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
+    else glue.addName(target);
+  }
+  return { answer: rrset(owner, type, members), additional: glue.records() };
+}
+
+/** The additional section: addresses grouped into RRsets, then what the target names lead to. */
+class Glue {
+  readonly #work: Work;
+  readonly #addresses = new Map<string, { owner: Name; type: number; members: TimedRdata[] }>();
+  readonly #names = new Map<string, Name>();
+
+  constructor(work: Work) {
+    this.#work = work;
+  }
+
+  addAddress(owner: Name, service: Service, ttlSeconds: number): void {
+    const type = service.family === 4 ? Type.A : Type.AAAA;
+    const key = `${printName(owner)} ${type}`;
+    const set = this.#addresses.get(key) ?? { owner, type, members: [] };
+    set.members.push({ rdata: { kind: 'address', address: service.address }, ttlSeconds });
+    this.#addresses.set(key, set);
+  }
+
+  addName(target: Name): void {
+    this.#names.set(printName(foldName(target)), target);
+  }
+
+  records(): Rr[] {
+    const section: Rr[] = [];
+    const seen = new Set<string>();
+    for (const { owner, type, members } of this.#addresses.values()) {
+      appendNew(section, seen, rrset(owner, type, members));
+    }
+    // The services of the answer used up some of the budget; what they point at has one of its own.
+    this.#work.budget.services = newBudget().services;
+    for (const target of this.#names.values()) {
+      for (const type of [Type.A, Type.AAAA]) {
+        const end = followTarget(this.#work, target, type, []);
+        if (end.kind === 'records') appendNew(section, seen, end.records);
+      }
+    }
+    return section;
+  }
+}
