@@ -1,0 +1,120 @@
+/**
+ * Header policy: what becomes of a packet before anybody knows what its name means. Pure, and the only place that
+ * decides it, so every transport treats packets alike (RFC 8906 lists the treatments that break the DNS).
+ *
+ * The checks run from the outside in: is it worth a reply, do we speak its opcode, are its counts a query's, is its
+ * question one, is its OPT one. We are strict about what follows the question, octets after the last record included:
+ * no resolver sends such queries. Records in the additional section other than OPT (TSIG, SIG(0)) are stepped over, and
+ * so are EDNS options and flags we do not know, as RFC 6891 §6.1.2 and §6.1.4 demand.
+ */
+import { Cursor } from './cursor.ts';
+import { readQuestion } from './decode.ts';
+import { areOptions, ednsOf } from './edns.ts';
+import { encodeHeaderOnly, encodeResponse } from './encode.ts';
+import { Flag, HEADER_OCTETS } from './header.ts';
+import type { Edns, Query, Question } from './message.ts';
+import { Rcode, Type } from './rr.ts';
+import { replyLimit } from './truncate.ts';
+
+export type Accepted =
+  /** No reply: one would reach nobody (`source-port`), be guessed (`short`), or start a loop (`response`). */
+  | { readonly kind: 'drop'; readonly reason: 'source-port' | 'short' | 'response' }
+  /** The reply is complete; `reason` is for people. */
+  | {
+      readonly kind: 'reject';
+      readonly rcode: number;
+      readonly reply: Uint8Array;
+      readonly reason: string;
+    }
+  | { readonly kind: 'query'; readonly query: Query };
+
+const OPCODE_QUERY = 0;
+/** OPT and a signature. */
+const MAX_ADDITIONAL = 2;
+
+/** What to do with a packet from a client's `sourcePort`. Never throws. */
+export function accept(packet: Uint8Array, sourcePort: number): Accepted {
+  if (sourcePort === 0) return { kind: 'drop', reason: 'source-port' };
+  if (packet.length < HEADER_OCTETS) return { kind: 'drop', reason: 'short' };
+  const cursor = new Cursor(packet);
+  const id = cursor.u16();
+  const flags = cursor.u16();
+  if ((flags & Flag.QR) !== 0) return { kind: 'drop', reason: 'response' };
+  if (((flags >> 11) & 0xf) !== OPCODE_QUERY)
+    return rejectHeader(id, flags, Rcode.NOTIMP, 'opcode');
+  // RFC 9619: exactly one question.
+  if (cursor.u16() !== 1) return rejectHeader(id, flags, Rcode.FORMERR, 'question count');
+  return acceptQuery(cursor, id, flags);
+}
+
+function acceptQuery(cursor: Cursor, id: number, flags: number): Accepted {
+  const unwanted = cursor.u16() | cursor.u16();
+  const additionalCount = cursor.u16();
+  const question = readQuestion(cursor);
+  if (cursor.failed) return rejectHeader(id, flags, Rcode.FORMERR, 'malformed question');
+  const hasFittingCounts = unwanted === 0 && additionalCount <= MAX_ADDITIONAL;
+  const additional = hasFittingCounts ? readAdditional(cursor, additionalCount) : WRONG_COUNTS;
+  const query = queryOf(id, flags, question, additional.edns);
+  if (additional.fault !== undefined) return reject(query, Rcode.FORMERR, additional.fault);
+  if (additional.edns !== undefined && additional.edns.version > 0)
+    return reject(query, Rcode.BADVERS, 'EDNS version');
+  if (!additional.hasOptions) return reject(query, Rcode.FORMERR, 'malformed options');
+  if (question.qtype === Type.OPT) return reject(query, Rcode.FORMERR, 'qtype');
+  return { kind: 'query', query };
+}
+
+function queryOf(id: number, flags: number, question: Question, edns: Edns | undefined): Query {
+  return {
+    id,
+    recursionDesired: (flags & Flag.RD) !== 0,
+    checkingDisabled: (flags & Flag.CD) !== 0,
+    question,
+    edns,
+  };
+}
+
+/** What the additional section holds. After a fault `edns` is still there if a reply may carry OPT. */
+interface Additional {
+  readonly edns: Edns | undefined;
+  readonly hasOptions: boolean;
+  readonly fault?: string;
+}
+
+const WRONG_COUNTS: Additional = { edns: undefined, hasOptions: true, fault: 'record counts' };
+const NOTHING: Additional = { edns: undefined, hasOptions: true };
+
+function readAdditional(cursor: Cursor, count: number): Additional {
+  let found = NOTHING;
+  for (let i = 0; i < count; i++) {
+    const owner = cursor.name();
+    const type = cursor.u16();
+    const [classField, ttlField] = [cursor.u16(), cursor.u32()];
+    const start = cursor.at + 2;
+    cursor.skip(cursor.u16());
+    if (cursor.failed) return { ...found, fault: 'malformed record' };
+    if (type !== Type.OPT) continue;
+    // RFC 6891 §6.1.1 and §6.1.2
+    if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
+    if (owner.length > 0) return { ...NOTHING, fault: 'OPT not at the root' };
+    const hasOptions = areOptions(cursor.octets, start, cursor.at);
+    found = { edns: ednsOf(classField, ttlField), hasOptions };
+  }
+  return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
+}
+
+function rejectHeader(id: number, flags: number, rcode: number, reason: string): Accepted {
+  return { kind: 'reject', rcode, reply: encodeHeaderOnly(id, flags, rcode), reason };
+}
+
+function reject(query: Query, rcode: number, reason: string): Accepted {
+  const response = {
+    rcode,
+    authoritative: false,
+    recursionAvailable: false,
+    answer: [],
+    authority: [],
+    additional: [],
+  };
+  const reply = encodeResponse(query, response, replyLimit(query, 'udp'));
+  return { kind: 'reject', rcode, reply, reason };
+}

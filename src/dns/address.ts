@@ -1,0 +1,135 @@
+/**
+ * IPv4 and IPv6 addresses between text, octets and reverse names. Whoever takes addresses from outside has checked them
+ * before (`node:net`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
+ */
+import type { Name } from './name.ts';
+
+/** The dotted quad as one unsigned number: `192.0.2.1` is 0xc0000201. Throws RangeError on anything else. */
+export function ipv4Bits(text: string): number {
+  let bits = 0;
+  let part = -1;
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x2e && part >= 0) {
+      bits = bits * 256 + part;
+      part = -1;
+      dots++;
+    } else if (code >= 0x30 && code <= 0x39 && part !== 0) {
+      part = (part < 0 ? 0 : part * 10) + code - 0x30;
+      if (part > 255) throw notAnAddress(text);
+    } else {
+      throw notAnAddress(text);
+    }
+  }
+  if (dots !== 3 || part < 0) throw notAnAddress(text);
+  return bits * 256 + part;
+}
+
+/** The 16 octets of any RFC 4291 §2.2 text form, embedded IPv4 included. Throws RangeError on anything else. */
+export function ipv6Octets(text: string): Uint8Array {
+  const gap = text.indexOf('::');
+  const head = groups(gap < 0 ? text : text.slice(0, gap), text, gap < 0);
+  const tail = gap < 0 ? [] : groups(text.slice(gap + 2), text, true);
+  const missing = 8 - head.length - tail.length;
+  if (gap < 0 ? missing !== 0 : missing < 1) throw notAnAddress(text);
+  const octets = new Uint8Array(16);
+  head.forEach((group, i) => {
+    putGroup(octets, i, group);
+  });
+  tail.forEach((group, i) => {
+    putGroup(octets, 8 - tail.length + i, group);
+  });
+  return octets;
+}
+
+function putGroup(octets: Uint8Array, index: number, group: number): void {
+  octets[2 * index] = group >> 8;
+  octets[2 * index + 1] = group & 0xff;
+}
+
+/** The 16-bit groups of one side of `::`; only what ends the address may end in a dotted quad. */
+function groups(side: string, whole: string, isLast: boolean): number[] {
+  if (side === '') return [];
+  const parts = side.split(':');
+  return parts.flatMap((part, i) => {
+    if (isLast && i === parts.length - 1 && part.includes('.')) {
+      const bits = ipv4Bits(part);
+      return [Math.floor(bits / 0x10000), bits % 0x10000];
+    }
+    if (!/^[0-9a-f]{1,4}$/i.test(part)) throw notAnAddress(whole);
+    return [Number.parseInt(part, 16)];
+  });
+}
+
+/** The 4 or 16 octets of an address in text. Throws RangeError on anything else. */
+export function addressOctets(text: string): Uint8Array {
+  if (text.includes(':')) return ipv6Octets(text);
+  const bits = ipv4Bits(text);
+  return Uint8Array.of(bits >>> 24, bits >>> 16, bits >>> 8, bits);
+}
+
+/** Four octets as a dotted quad, sixteen in RFC 5952's form. Throws RangeError on any other length. */
+export function printAddress(octets: Uint8Array): string {
+  if (octets.length === 4) return octets.join('.');
+  if (octets.length !== 16) throw new RangeError(`no address has ${octets.length} octets`);
+  if (isIpv4Mapped(octets)) return `::ffff:${octets.subarray(12).join('.')}`;
+  const parts: number[] = [];
+  for (let i = 0; i < 16; i += 2)
+    parts.push((octets[i] as number) * 256 + (octets[i + 1] as number));
+  return printGroups(parts);
+}
+
+/** RFC 5952 §5: ::ffff:0:0/96 is written with a dotted quad. */
+function isIpv4Mapped(octets: Uint8Array): boolean {
+  for (let i = 0; i < 10; i++) if (octets[i] !== 0) return false;
+  return octets[10] === 0xff && octets[11] === 0xff;
+}
+
+/** RFC 5952 §4: lower case, no leading zeros, `::` for the first longest run of two zero groups or more. */
+function printGroups(parts: readonly number[]): string {
+  let start = 0;
+  let length = 0;
+  for (let i = 0; i < parts.length; i++) {
+    let end = i;
+    while (parts[end] === 0) end++;
+    if (end - i > length) [start, length] = [i, end - i];
+  }
+  const hex = (from: number, to: number) =>
+    parts
+      .slice(from, to)
+      .map((part) => part.toString(16))
+      .join(':');
+  return length < 2 ? hex(0, 8) : `${hex(0, start)}::${hex(start + length, 8)}`;
+}
+
+/** The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5). Throws RangeError on a bad address. */
+export function reverseName(address: string): Name {
+  const octets = [...addressOctets(address)].reverse();
+  if (octets.length === 4) return [...octets.map(String), 'in-addr', 'arpa'];
+  const nibbles = octets.flatMap((octet) => [octet & 15, octet >> 4]);
+  return [...nibbles.map((nibble) => nibble.toString(16)), 'ip6', 'arpa'];
+}
+
+/** The address whose `reverseName` this is, in any case; `undefined` when the name is no such name or a partial one. */
+export function addressOfReverseName(name: Name): string | undefined {
+  const suffix = name.slice(-2).join('.').toLowerCase();
+  const labels = name.slice(0, -2).reverse();
+  if (suffix === 'in-addr.arpa') return addressOfOctetLabels(labels);
+  if (suffix === 'ip6.arpa') return addressOfNibbleLabels(labels);
+  return undefined;
+}
+
+function addressOfOctetLabels(labels: readonly string[]): string | undefined {
+  const isOctet = (label: string) => /^(0|[1-9][0-9]{0,2})$/.test(label) && Number(label) <= 255;
+  return labels.length === 4 && labels.every(isOctet) ? labels.join('.') : undefined;
+}
+
+function addressOfNibbleLabels(labels: readonly string[]): string | undefined {
+  if (labels.length !== 32 || !labels.every((label) => /^[0-9a-f]$/i.test(label))) return undefined;
+  return printAddress(Buffer.from(labels.join(''), 'hex'));
+}
+
+function notAnAddress(text: string): RangeError {
+  return new RangeError(`not an IP address: ${JSON.stringify(text)}`);
+}

@@ -1,0 +1,91 @@
+/**
+ * Packets that others sent in reply, as values: the forwarder's and the CLI's way in. (Queries come in by `accept`.)
+ *
+ * Never throws, whatever the octets are: a packet that breaks a rule is `undefined` as a whole, so nobody acts on half a
+ * message. Two kindnesses to real servers: octets after the last counted record are ignored, and a message with TC set
+ * may end in the middle of a record, since some servers cut at the limit and all they want to say is "use TCP".
+ */
+import { Cursor } from './cursor.ts';
+import { areOptions, ednsOf, extendedRcodeBits } from './edns.ts';
+import { Flag } from './header.ts';
+import type { Message, Question } from './message.ts';
+import { readRdata } from './rdata.ts';
+import { type Rr, Type } from './rr.ts';
+
+/** The message in the packet, or `undefined` if it is malformed. */
+export function decodeMessage(packet: Uint8Array): Message | undefined {
+  const cursor = new Cursor(packet);
+  const id = cursor.u16();
+  const flags = cursor.u16();
+  const [questionCount, answerCount] = [cursor.u16(), cursor.u16()];
+  const [authorityCount, additionalCount] = [cursor.u16(), cursor.u16()];
+  const questions = readUpTo(questionCount, cursor, readQuestion);
+  if (cursor.failed) return undefined;
+  const answer = readUpTo(answerCount, cursor, readRr);
+  const authority = readUpTo(authorityCount, cursor, readRr);
+  const additional = readUpTo(additionalCount, cursor, readRr);
+  if (cursor.failed && (flags & Flag.TC) === 0) return undefined;
+  if (answer.some(isOpt) || authority.some(isOpt)) return undefined;
+  const opts = additional.filter(isOpt);
+  const opt = opts[0];
+  if (opts.length > 1 || (opt !== undefined && !isWellFormed(opt))) return undefined;
+  return {
+    id,
+    ...flagsOf(flags),
+    rcode: (flags & 0xf) | (opt === undefined ? 0 : extendedRcodeBits(opt.ttlSeconds)),
+    questions,
+    answer,
+    authority,
+    additional: opt === undefined ? additional : additional.filter((rr) => !isOpt(rr)),
+    edns: opt && ednsOf(opt.class, opt.ttlSeconds),
+  };
+}
+
+/** Reads `count` things, or as many as there are: what a lying count may cost is bounded by the packet's octets. */
+function readUpTo<T>(count: number, cursor: Cursor, read: (cursor: Cursor) => T): T[] {
+  const things: T[] = [];
+  for (let i = 0; i < count; i++) {
+    const thing = read(cursor);
+    if (cursor.failed) break;
+    things.push(thing);
+  }
+  return things;
+}
+
+/** An entry of the question section (RFC 1035 §4.1.2). */
+export function readQuestion(cursor: Cursor): Question {
+  return { qname: cursor.name(), qtype: cursor.u16(), qclass: cursor.u16() };
+}
+
+function readRr(cursor: Cursor): Rr {
+  const owner = cursor.name();
+  const type = cursor.u16();
+  const rrClass = cursor.u16();
+  const ttl = cursor.u32();
+  const rdata = readRdata(cursor, type, rrClass);
+  // RFC 2181 §8: a TTL with its highest bit set is taken as zero. In OPT the field is no TTL.
+  const ttlSeconds = ttl > 0x7fffffff && type !== Type.OPT ? 0 : ttl;
+  return { owner, type, class: rrClass, ttlSeconds, rdata };
+}
+
+function isOpt(rr: Rr): boolean {
+  return rr.type === Type.OPT;
+}
+
+function isWellFormed({ owner, rdata }: Rr): boolean {
+  const isAtRoot = owner.length === 0;
+  return isAtRoot && rdata.kind === 'unknown' && areOptions(rdata.octets, 0, rdata.octets.length);
+}
+
+function flagsOf(flags: number) {
+  return {
+    isResponse: (flags & Flag.QR) !== 0,
+    opcode: (flags >> 11) & 0xf,
+    authoritative: (flags & Flag.AA) !== 0,
+    truncated: (flags & Flag.TC) !== 0,
+    recursionDesired: (flags & Flag.RD) !== 0,
+    recursionAvailable: (flags & Flag.RA) !== 0,
+    authenticData: (flags & Flag.AD) !== 0,
+    checkingDisabled: (flags & Flag.CD) !== 0,
+  };
+}

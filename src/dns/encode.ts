@@ -1,0 +1,90 @@
+/**
+ * Decided answers and questions as octets. Everything an encoder has to know about a client is in its query: what to
+ * echo (id, question octet by octet, RD, CD, DO), whether to send OPT (only to those who sent one, RFC 6891 §7).
+ */
+import { encodedError, type Opt, optOctets, UDP_SIZE, writeOpt } from './edns.ts';
+import { type Counts, Flag, HEADER_OCTETS, writeHeader } from './header.ts';
+import type { Query, Question, Response } from './message.ts';
+import { Rcode } from './rr.ts';
+import { writeSections } from './truncate.ts';
+import { Writer } from './writer.ts';
+
+/** Encoding is synchronous, so one buffer serves all messages; each is copied out when it is complete. */
+const writer = new Writer();
+
+/**
+ * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`); `truncate.ts` says what is left out.
+ * Throws RangeError on a response that no octets can stand for.
+ */
+export function encodeResponse(query: Query, response: Response, limitOctets: number): Uint8Array {
+  const opt = query.edns && replyOpt(query.edns.dnssecOk, response);
+  writer.restart(HEADER_OCTETS);
+  writeQuestion(query.question);
+  const room = opt === undefined ? limitOctets : limitOctets - optOctets(opt);
+  const fitted = writeSections(writer, response, room);
+  if (opt !== undefined) writeOpt(writer, opt);
+  const flags =
+    Flag.QR |
+    (response.authoritative ? Flag.AA : 0) |
+    (fitted.truncated ? Flag.TC : 0) |
+    (query.recursionDesired ? Flag.RD : 0) |
+    (response.recursionAvailable ? Flag.RA : 0) |
+    (query.checkingDisabled ? Flag.CD : 0) |
+    (headerRcode(response.rcode, opt) & 0xf);
+  const additional = fitted.additional + (opt === undefined ? 0 : 1);
+  writeHeader(writer, query.id, flags, { ...fitted, question: 1, additional });
+  return writer.finish();
+}
+
+function replyOpt(dnssecOk: boolean, { rcode, extendedError }: Response): Opt {
+  return {
+    udpSize: UDP_SIZE,
+    dnssecOk,
+    rcode,
+    extendedError: extendedError && encodedError(extendedError),
+  };
+}
+
+/** Without OPT an rcode above 15 cannot be told, and its lower bits alone would say something else. */
+function headerRcode(rcode: number, opt: Opt | undefined): number {
+  return rcode > 0xf && opt === undefined ? Rcode.SERVFAIL : rcode;
+}
+
+const HEADER_ONLY: Counts = { question: 0, answer: 0, authority: 0, additional: 0 };
+
+/** A reply of twelve octets, to a packet whose question cannot be echoed; `queryFlags` is its second 16-bit field. */
+export function encodeHeaderOnly(id: number, queryFlags: number, rcode: number): Uint8Array {
+  const echoed = queryFlags & (OPCODE | Flag.RD | Flag.CD);
+  writer.restart(HEADER_OCTETS);
+  writeHeader(writer, id, Flag.QR | echoed | rcode, HEADER_ONLY);
+  return writer.finish();
+}
+
+const OPCODE = 0x7800;
+
+/** A question to send to another server. */
+export interface OutgoingQuery {
+  readonly id: number;
+  readonly question: Question;
+  readonly recursionDesired: boolean;
+  readonly checkingDisabled: boolean;
+  readonly edns?: { readonly udpSize: number; readonly dnssecOk: boolean } | undefined;
+}
+
+/** The packet that asks the question. Throws RangeError on a name that is no valid one. */
+export function encodeQuery(query: OutgoingQuery): Uint8Array {
+  const { id, edns } = query;
+  writer.restart(HEADER_OCTETS);
+  writeQuestion(query.question);
+  if (edns !== undefined) writeOpt(writer, { ...edns, rcode: 0 });
+  const flags = (query.recursionDesired ? Flag.RD : 0) | (query.checkingDisabled ? Flag.CD : 0);
+  const additional = edns === undefined ? 0 : 1;
+  writeHeader(writer, id, flags, { ...HEADER_ONLY, question: 1, additional });
+  return writer.finish();
+}
+
+function writeQuestion({ qname, qtype, qclass }: Question): void {
+  writer.name(qname);
+  writer.u16(qtype);
+  writer.u16(qclass);
+}

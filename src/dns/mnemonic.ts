@@ -1,0 +1,175 @@
+/** Registry names (IANA "Domain Name System (DNS) Parameters") of types, classes and response codes, both ways. */
+
+const TYPES: Record<string, number> = {
+  A: 1,
+  NS: 2,
+  MD: 3,
+  MF: 4,
+  CNAME: 5,
+  SOA: 6,
+  MB: 7,
+  MG: 8,
+  MR: 9,
+  NULL: 10,
+  WKS: 11,
+  PTR: 12,
+  HINFO: 13,
+  MINFO: 14,
+  MX: 15,
+  TXT: 16,
+  RP: 17,
+  AFSDB: 18,
+  X25: 19,
+  ISDN: 20,
+  RT: 21,
+  NSAP: 22,
+  'NSAP-PTR': 23,
+  SIG: 24,
+  KEY: 25,
+  PX: 26,
+  GPOS: 27,
+  AAAA: 28,
+  LOC: 29,
+  NXT: 30,
+  EID: 31,
+  NIMLOC: 32,
+  SRV: 33,
+  ATMA: 34,
+  NAPTR: 35,
+  KX: 36,
+  CERT: 37,
+  A6: 38,
+  DNAME: 39,
+  SINK: 40,
+  OPT: 41,
+  APL: 42,
+  DS: 43,
+  SSHFP: 44,
+  IPSECKEY: 45,
+  RRSIG: 46,
+  NSEC: 47,
+  DNSKEY: 48,
+  DHCID: 49,
+  NSEC3: 50,
+  NSEC3PARAM: 51,
+  TLSA: 52,
+  SMIMEA: 53,
+  HIP: 55,
+  CDS: 59,
+  CDNSKEY: 60,
+  OPENPGPKEY: 61,
+  CSYNC: 62,
+  ZONEMD: 63,
+  SVCB: 64,
+  HTTPS: 65,
+  SPF: 99,
+  NID: 104,
+  L32: 105,
+  L64: 106,
+  LP: 107,
+  EUI48: 108,
+  EUI64: 109,
+  TKEY: 249,
+  TSIG: 250,
+  IXFR: 251,
+  AXFR: 252,
+  MAILB: 253,
+  MAILA: 254,
+  ANY: 255,
+  URI: 256,
+  CAA: 257,
+  AVC: 258,
+  DOA: 259,
+  AMTRELAY: 260,
+  TA: 32768,
+  DLV: 32769,
+};
+
+const CLASSES: Record<string, number> = { IN: 1, CH: 3, HS: 4, NONE: 254, ANY: 255 };
+
+const RCODES: Record<string, number> = {
+  NOERROR: 0,
+  FORMERR: 1,
+  SERVFAIL: 2,
+  NXDOMAIN: 3,
+  NOTIMP: 4,
+  REFUSED: 5,
+  YXDOMAIN: 6,
+  YXRRSET: 7,
+  NXRRSET: 8,
+  NOTAUTH: 9,
+  NOTZONE: 10,
+  DSOTYPENI: 11,
+  BADVERS: 16,
+  BADKEY: 17,
+  BADTIME: 18,
+  BADMODE: 19,
+  BADNAME: 20,
+  BADALG: 21,
+  BADTRUNC: 22,
+  BADCOOKIE: 23,
+};
+
+interface Registry {
+  readonly names: ReadonlyMap<number, string>;
+  readonly codes: ReadonlyMap<string, number>;
+  /** What an unassigned code is written after: `TYPE` in `TYPE1000` (RFC 3597 §5). */
+  readonly prefix: string;
+}
+
+function registry(table: Record<string, number>, prefix: string): Registry {
+  const entries = Object.entries(table);
+  return {
+    names: new Map(entries.map(([name, code]) => [code, name])),
+    codes: new Map(entries),
+    prefix,
+  };
+}
+
+const types = registry(TYPES, 'TYPE');
+const classes = registry(CLASSES, 'CLASS');
+const rcodes = registry(RCODES, 'RCODE');
+
+function nameIn({ names, prefix }: Registry, code: number): string {
+  return names.get(code) ?? `${prefix}${code}`;
+}
+
+function codeIn({ codes, prefix }: Registry, text: string): number | undefined {
+  const upper = text.toUpperCase();
+  const known = codes.get(upper);
+  if (known !== undefined) return known;
+  const digits = upper.startsWith(prefix) ? upper.slice(prefix.length) : '';
+  if (!/^[0-9]{1,5}$/.test(digits)) return undefined;
+  const code = Number(digits);
+  return code <= 0xffff ? code : undefined;
+}
+
+/** `SRV` for 33; `TYPE1000` for a type without a name. */
+export function typeName(code: number): string {
+  return nameIn(types, code);
+}
+
+/** 33 for `SRV`, `srv` or `TYPE33`; `undefined` for a word that is no type. */
+export function typeCode(text: string): number | undefined {
+  return codeIn(types, text);
+}
+
+/** `IN` for 1; `CLASS32` for a class without a name. */
+export function className(code: number): string {
+  return nameIn(classes, code);
+}
+
+/** 1 for `IN`, `in` or `CLASS1`; `undefined` for a word that is no class. */
+export function classCode(text: string): number | undefined {
+  return codeIn(classes, text);
+}
+
+/** `NXDOMAIN` for 3; `RCODE15` for a code without a name. */
+export function rcodeName(code: number): string {
+  return nameIn(rcodes, code);
+}
+
+/** 3 for `NXDOMAIN`, `nxdomain` or `RCODE3`; `undefined` for a word that is no response code. */
+export function rcodeCode(text: string): number | undefined {
+  return codeIn(rcodes, text);
+}

@@ -1,0 +1,200 @@
+/**
+ * RDATA on the wire (RFC 1035 §3.3, RFC 3596, RFC 2782, RFC 3597), reading and writing.
+ *
+ * Types in which old senders compress names are decompressed even where we give them no meaning, because the octets
+ * would mean something else in another message (RFC 3597 §4); all other unknown types are carried as they are.
+ */
+import { ipv4Bits, ipv6Octets, printAddress } from './address.ts';
+import type { Cursor } from './cursor.ts';
+import type { Name } from './name.ts';
+import { Class, type Rdata, type Rr, Type } from './rr.ts';
+import type { Writer } from './writer.ts';
+
+const DNAME = 39;
+
+/** Reads RDLENGTH and as many octets of rdata; fails the cursor unless the rdata takes exactly those. */
+export function readRdata(cursor: Cursor, type: number, rrClass: number): Rdata {
+  const length = cursor.u16();
+  const packetEnd = cursor.end;
+  if (cursor.at + length > packetEnd) cursor.fail();
+  cursor.end = Math.min(cursor.at + length, packetEnd);
+  const rdata = readFields(cursor, type, rrClass);
+  if (cursor.at !== cursor.end) cursor.fail();
+  cursor.end = packetEnd;
+  return rdata;
+}
+
+function readFields(cursor: Cursor, type: number, rrClass: number): Rdata {
+  switch (type) {
+    case Type.A:
+      return rrClass === Class.IN ? readIpv4(cursor) : readOctets(cursor);
+    case Type.AAAA:
+      return rrClass === Class.IN ? readIpv6(cursor) : readOctets(cursor);
+    case Type.SRV:
+      return rrClass === Class.IN ? readSrv(cursor) : readOctets(cursor);
+    case Type.NS:
+    case Type.CNAME:
+    case Type.PTR:
+    case DNAME:
+      return { kind: 'name', target: cursor.name() };
+    case Type.MX:
+      return { kind: 'mx', preference: cursor.u16(), exchange: cursor.name() };
+    case Type.TXT:
+      return readTxt(cursor);
+    case Type.SOA:
+      return readSoa(cursor);
+    case Type.HINFO:
+      return { kind: 'hinfo', cpu: cursor.characterString(), os: cursor.characterString() };
+    default:
+      return readUnknown(cursor, type);
+  }
+}
+
+function readIpv4(cursor: Cursor): Rdata {
+  const address = `${cursor.u8()}.${cursor.u8()}.${cursor.u8()}.${cursor.u8()}`;
+  return { kind: 'address', address };
+}
+
+function readIpv6(cursor: Cursor): Rdata {
+  const octets = cursor.copy(16);
+  return { kind: 'address', address: cursor.failed ? '::' : printAddress(octets) };
+}
+
+function readSrv(cursor: Cursor): Rdata {
+  const [priority, weight, port] = [cursor.u16(), cursor.u16(), cursor.u16()];
+  return { kind: 'srv', priority, weight, port, target: cursor.name() };
+}
+
+function readTxt(cursor: Cursor): Rdata {
+  const strings: string[] = [];
+  do strings.push(cursor.characterString());
+  while (cursor.at < cursor.end);
+  return { kind: 'txt', strings };
+}
+
+function readSoa(cursor: Cursor): Rdata {
+  return {
+    kind: 'soa',
+    mname: cursor.name(),
+    rname: cursor.name(),
+    serial: cursor.u32(),
+    refreshSeconds: cursor.u32(),
+    retrySeconds: cursor.u32(),
+    expireSeconds: cursor.u32(),
+    minimumSeconds: cursor.u32(),
+  };
+}
+
+/** A part of an old type's rdata: a number of plain octets, a name, or a <character-string>. */
+type Field = number | 'name' | 'string';
+
+/** RFC 3597 §4's types, up to their last name; what follows it is plain. */
+const OLD_LAYOUTS: ReadonlyMap<number, readonly Field[]> = new Map<number, readonly Field[]>([
+  [3, ['name']], // MD
+  [4, ['name']], // MF
+  [7, ['name']], // MB
+  [8, ['name']], // MG
+  [9, ['name']], // MR
+  [14, ['name', 'name']], // MINFO
+  [17, ['name', 'name']], // RP
+  [18, [2, 'name']], // AFSDB
+  [21, [2, 'name']], // RT
+  [24, [18, 'name']], // SIG
+  [26, [2, 'name', 'name']], // PX
+  [30, ['name']], // NXT
+  [35, [4, 'string', 'string', 'string', 'name']], // NAPTR
+  [36, [2, 'name']], // KX
+]);
+
+function readUnknown(cursor: Cursor, type: number): Rdata {
+  const layout = OLD_LAYOUTS.get(type);
+  if (layout === undefined) return readOctets(cursor);
+  const parts = layout.map((field) => readField(cursor, field));
+  parts.push(readRest(cursor));
+  return { kind: 'unknown', octets: new Uint8Array(Buffer.concat(parts)) };
+}
+
+function readField(cursor: Cursor, field: Field): Uint8Array {
+  if (field === 'name') return plainName(cursor.name());
+  return field === 'string' ? plainString(cursor.characterString()) : cursor.copy(field);
+}
+
+function plainName(name: Name): Buffer {
+  return Buffer.concat([...name.map(plainString), Buffer.of(0)]);
+}
+
+/** A label or a <character-string>: both are a length octet and the octets. */
+function plainString(text: string): Buffer {
+  return Buffer.concat([Buffer.of(text.length), Buffer.from(text, 'latin1')]);
+}
+
+function readRest(cursor: Cursor): Uint8Array {
+  return cursor.copy(cursor.end - cursor.at);
+}
+
+function readOctets(cursor: Cursor): Rdata {
+  return { kind: 'unknown', octets: readRest(cursor) };
+}
+
+/** Writes RDLENGTH and rdata. Throws RangeError on values that no octets can stand for. */
+export function writeRdata(writer: Writer, rr: Rr): void {
+  const lengthAt = writer.at;
+  writer.u16(0);
+  writeFields(writer, rr);
+  const length = writer.at - lengthAt - 2;
+  // Rdata beyond 65535 octets is beyond every limit too: the record is about to be rolled back.
+  writer.put16(lengthAt, length & 0xffff);
+}
+
+function writeFields(writer: Writer, { type, rdata }: Rr): void {
+  switch (rdata.kind) {
+    case 'address':
+      if (type === Type.A) writer.u32(ipv4Bits(rdata.address));
+      else writer.raw(ipv6Octets(rdata.address));
+      break;
+    case 'name':
+      // RFC 6672 §2.5: DNAME's target is not compressed.
+      if (type === DNAME) writer.plainName(rdata.target);
+      else writer.name(rdata.target);
+      break;
+    case 'srv':
+      writer.u16(rdata.priority);
+      writer.u16(rdata.weight);
+      writer.u16(rdata.port);
+      writer.plainName(rdata.target); // RFC 2782, "Target": not compressed
+      break;
+    case 'mx':
+      writer.u16(rdata.preference);
+      writer.name(rdata.exchange);
+      break;
+    case 'txt':
+      for (const string of rdata.strings) writer.characterString(string);
+      break;
+    case 'soa':
+      writeSoa(writer, rdata);
+      break;
+    case 'hinfo':
+      writer.characterString(rdata.cpu);
+      writer.characterString(rdata.os);
+      break;
+    case 'unknown':
+      writer.raw(rdata.octets);
+  }
+}
+
+function writeSoa(writer: Writer, soa: Extract<Rdata, { kind: 'soa' }>): void {
+  writer.name(soa.mname);
+  writer.name(soa.rname);
+  writer.u32(soa.serial);
+  writer.u32(soa.refreshSeconds);
+  writer.u32(soa.retrySeconds);
+  writer.u32(soa.expireSeconds);
+  writer.u32(soa.minimumSeconds);
+}
+
+/** Text as TXT strings: as many of 255 octets as it takes, the last one shorter; no text is one empty string. */
+export function splitText(octets: string): string[] {
+  const strings = [octets.slice(0, 255)];
+  for (let at = 255; at < octets.length; at += 255) strings.push(octets.slice(at, at + 255));
+  return strings;
+}
