@@ -1,0 +1,241 @@
+/**
+ * Flags, environment, config file and `/skydns/config` into one frozen `Config`. The only place that knows what the
+ * sources look like; everybody else gets typed values with their units. Pure: arguments in, a value out.
+ */
+import { isEmpty, LEGACY_OPTIONS, readLegacy } from './config/legacy-options.ts';
+import type { Settings } from './config/option.ts';
+import { SERVE_OPTIONS } from './config/serve-options.ts';
+import {
+  type ConfigFile,
+  fileKeysOf,
+  type Origins,
+  parseValue,
+  type Rows,
+  readSettings,
+  type Sources,
+  unknownKeys,
+  variablesOf,
+} from './config/settings.ts';
+import {
+  parseMachines,
+  parseStoreLocation,
+  type StoreLocation,
+  type StoreLocationResult,
+} from './config/store-location.ts';
+import { STORE_OPTIONS } from './config/store-options.ts';
+import { nearest } from './config/suggest.ts';
+import { isLoopback, printSocketAddress, Secret } from './config/values.ts';
+
+/** All that `serve` may be told, the store's options included. */
+export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };
+
+export interface Config extends Omit<Settings<typeof CONFIG_OPTIONS>, 'storeText'> {
+  readonly store: StoreLocation;
+  /** Where each field's value came from, for `withStoreConfig` and for those who wonder. */
+  readonly origins: Origins<typeof CONFIG_OPTIONS>;
+}
+
+/** What a command that reads or writes a store needs. */
+export interface ClientConfig extends Omit<Settings<typeof STORE_OPTIONS>, 'storeText'> {
+  readonly store: StoreLocation;
+}
+
+export type ConfigResult<C> =
+  /** `notes` are for the log: options that have no effect, credentials in the clear. */
+  | { readonly kind: 'config'; readonly config: C; readonly notes: readonly string[] }
+  /** One line each, naming the option and the fix. Never empty. */
+  | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
+
+export interface ConfigInput extends Omit<Sources, 'file'> {
+  /** Where the embedded store lies when nothing says otherwise. */
+  readonly stateDirectory: string;
+}
+
+/** The server's configuration; `flags.config` names the config file. */
+export function readConfig(input: ConfigInput): ConfigResult<Config> {
+  const file = readConfigFile(input);
+  if (file.kind === 'mistake') return { kind: 'mistakes', mistakes: [file.problem] };
+  const sources: Sources = { ...input, file: file.file };
+  const { settings, origins, mistakes } = readSettings(CONFIG_OPTIONS, sources);
+  const legacy = readLegacy(sources);
+  const location = storeOf(settings, origins, `file:${input.stateDirectory}`);
+  const all = [
+    ...(sources.file === undefined ? [] : unknownKeys(sources.file, KNOWN_FILE_KEYS)),
+    ...mistakes,
+    ...legacy.mistakes,
+    ...(location.kind === 'mistake' ? [storeMistake(location, origins)] : []),
+    ...unprotectedHttp(settings),
+  ];
+  if (location.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
+  // The text of --store may hold a password; the location keeps it as a `Secret`.
+  const { storeText: _, ...values } = settings;
+  const config = Object.freeze({ ...values, store: location.location, origins });
+  return { kind: 'config', config, notes: [...legacy.notes, ...strangeVariables(input.env)] };
+}
+
+/** The configuration of a client command: `--store`, by default the local server's keys API. */
+export function readClientConfig(input: Omit<Sources, 'file'>): ConfigResult<ClientConfig> {
+  const sources: Sources = { ...input, file: undefined };
+  const { settings, mistakes } = readSettings(STORE_OPTIONS, sources);
+  const text = settings.storeText ?? DEFAULT_CLIENT_STORE;
+  const location = parseStoreLocation(text, credentialsOf(settings), (s) => new Secret(s));
+  if (location.kind === 'mistake') {
+    const mistake = `${location.option ?? '--store'}: ${location.problem}`;
+    return { kind: 'mistakes', mistakes: [...mistakes, mistake] };
+  }
+  if (mistakes.length > 0) return { kind: 'mistakes', mistakes };
+  const { storeText: _, ...values } = settings;
+  const config = Object.freeze({ ...values, store: location.location });
+  return { kind: 'config', config, notes: [] };
+}
+
+export const DEFAULT_CLIENT_STORE = 'http://127.0.0.1:4001';
+
+/**
+ * The configuration with what SkyDNS's key `/<prefix>/config` says laid over defaults: a flag, a variable and the
+ * config file count for more. Nothing in it is fatal; each part that is not applied gives a warning.
+ */
+export function withStoreConfig(
+  config: Config,
+  json: string,
+): { readonly config: Config; readonly warnings: readonly string[] } {
+  const parsed = parseJsonObject(json);
+  if (parsed === undefined) return { config, warnings: ['the config key holds no JSON object'] };
+  const warnings: string[] = [];
+  const overlay: Record<string, unknown> = {};
+  for (const [key, raw] of Object.entries(parsed)) {
+    if (raw === null || key === 'Version') continue;
+    const field = FIELD_OF_STORE_KEY.get(key);
+    if (field === undefined) {
+      warnings.push(`config key: ${unknownStoreKey(key, raw)}`);
+    } else if (config.origins[field] === 'default' && !isEmpty(raw)) {
+      const value = parseValue(CONFIG_OPTIONS[field], raw);
+      if (value.kind === 'value') overlay[field] = value.value;
+      else warnings.push(`config key: ${key}: ${value.problem}`);
+    }
+  }
+  return { config: Object.freeze({ ...config, ...(overlay as Partial<Config>) }), warnings };
+}
+
+type Field = keyof typeof CONFIG_OPTIONS;
+
+const FIELD_OF_STORE_KEY: ReadonlyMap<string, Field> = new Map(
+  Object.entries(CONFIG_OPTIONS as Rows).flatMap(([field, row]) =>
+    (row.jsonKeys ?? []).map((key): [string, Field] => [key, field as Field]),
+  ),
+);
+
+const KNOWN_FILE_KEYS: ReadonlySet<string> = new Set(
+  [...Object.values(CONFIG_OPTIONS as Rows), ...LEGACY_OPTIONS].flatMap(fileKeysOf),
+);
+
+function unknownStoreKey(key: string, raw: unknown): string {
+  const legacy = LEGACY_OPTIONS.find((option) => option.jsonKeys?.includes(key));
+  if (legacy !== undefined) {
+    const off = raw === false || isEmpty(raw);
+    const effect = legacy.fate === 'unneeded' || off ? 'has no effect' : 'is not available';
+    return `${key} ${effect}: ${legacy.reason}`;
+  }
+  const meant = nearest(key, FIELD_OF_STORE_KEY.keys());
+  return `${key} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
+}
+
+function readConfigFile({
+  flags,
+  env,
+  readFile,
+}: Omit<Sources, 'file'>):
+  | { readonly kind: 'read'; readonly file: ConfigFile | undefined }
+  | { readonly kind: 'mistake'; readonly problem: string } {
+  const path = flags.config ?? (env.SORADNS_CONFIG || undefined);
+  if (path === undefined) return { kind: 'read', file: undefined };
+  const place = flags.config === undefined ? 'SORADNS_CONFIG' : '--config';
+  if (typeof path !== 'string') return { kind: 'mistake', problem: `${place}: give one file` };
+  const content = readFile(path);
+  if ('problem' in content) {
+    const problem = `${place}: cannot read ${path} (${content.problem}); give a file that can be read`;
+    return { kind: 'mistake', problem };
+  }
+  const values = parseJsonObject(content.text);
+  return values === undefined
+    ? {
+        kind: 'mistake',
+        problem: `${place}: ${path} holds no JSON object; write for example {"ttl": 60}`,
+      }
+    : { kind: 'read', file: { path, values } };
+}
+
+function parseJsonObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    return value as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+function credentialsOf(settings: Settings<typeof STORE_OPTIONS>) {
+  return { ...settings, user: settings.username };
+}
+
+/** `--store` or `--machines`, whichever was said with more weight; the embedded store when neither was. */
+function storeOf(
+  settings: Settings<typeof CONFIG_OPTIONS>,
+  origins: Origins<typeof CONFIG_OPTIONS>,
+  fallback: string,
+): StoreLocationResult {
+  const { machines } = settings;
+  if (machines !== undefined && weight(origins.machines) === weight(origins.storeText)) {
+    const problem = 'means the same as --store; give one of the two';
+    return { kind: 'mistake', option: '--machines', problem };
+  }
+  if (machines !== undefined && weight(origins.machines) > weight(origins.storeText))
+    return parseMachines(machines, credentialsOf(settings));
+  const text = settings.storeText ?? fallback;
+  return parseStoreLocation(text, credentialsOf(settings), (s) => new Secret(s));
+}
+
+function weight(origin: string): number {
+  return ['default', 'file', 'environment', 'flag'].indexOf(origin);
+}
+
+function storeMistake(
+  { option, problem }: Extract<StoreLocationResult, { kind: 'mistake' }>,
+  origins: Origins<typeof CONFIG_OPTIONS>,
+): string {
+  const said = weight(origins.machines) > weight(origins.storeText) ? '--machines' : '--store';
+  return `${option ?? said}: ${problem}`;
+}
+
+/** H1: whoever reaches a listener off loopback could write, so it takes a token. */
+function unprotectedHttp({ http, httpToken }: Settings<typeof SERVE_OPTIONS>): readonly string[] {
+  if (http === undefined || httpToken !== undefined || isLoopback(http.address)) return [];
+  const where = printSocketAddress(http);
+  return [
+    `--http: ${where} is no loopback address, so writers need a token; give --http-token-file FILE`,
+  ];
+}
+
+/**
+ * A variable that begins with SORADNS_ but sets nothing is worth a note only when it looks like a slip: container
+ * runtimes make variables such as SORADNS_PORT for a service of that name.
+ */
+function strangeVariables(env: Sources['env']): readonly string[] {
+  const rows = [...Object.values(CONFIG_OPTIONS as Rows), ...LEGACY_OPTIONS];
+  const known = new Set(rows.flatMap((row) => [...variablesOf(row)]).concat('SORADNS_CONFIG'));
+  for (const row of rows) {
+    if ('secret' in row && row.secret)
+      for (const name of variablesOf(row)) known.add(`${name}_FILE`);
+  }
+  return Object.keys(env)
+    .filter((name) => /^SORADNS_/.test(name) && !/^SORADNS_(PORT|SERVICE)/.test(name))
+    .filter((name) => !known.has(name))
+    .flatMap((name) => {
+      const meant = nearest(
+        name.slice(8),
+        [...known].map((other) => other.replace('SORADNS_', '')),
+      );
+      return meant === undefined ? [] : [`${name} has no effect; did you mean SORADNS_${meant}?`];
+    });
+}

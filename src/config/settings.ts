@@ -1,0 +1,185 @@
+/**
+ * Reads a set of option rows from their sources in order of precedence: flag, environment, config file, default. Pure:
+ * files are read through a function that the caller gives. A mistake is a value that names the place and the fix; all
+ * of them are collected, none is fatal here.
+ */
+import type { Option, OptionForm, OptionWords, Settings } from './option.ts';
+import { nearest } from './suggest.ts';
+
+export type Origin = 'flag' | 'environment' | 'file' | 'default';
+
+export type Origins<Rows> = { readonly [Field in keyof Rows]: Origin };
+
+/** The content of a file, or why it could not be read. */
+export type ReadFile = (path: string) => { readonly text: string } | { readonly problem: string };
+
+export interface Sources {
+  /** Values by option name, as the command line gave them; absent ones are absent. */
+  readonly flags: Readonly<Record<string, FlagValue>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The parsed config file, and its path for messages. */
+  readonly file: ConfigFile | undefined;
+  readonly readFile: ReadFile;
+}
+
+export type FlagValue = string | boolean | readonly string[];
+
+export interface ConfigFile {
+  readonly path: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+export interface ReadSettings<Rows> {
+  readonly settings: Settings<Rows>;
+  readonly origins: Origins<Rows>;
+  /** One line each: where, what, and what to write instead. */
+  readonly mistakes: readonly string[];
+}
+
+/** Rows of any value types. */
+export type Rows = Readonly<Record<string, Option<unknown>>>;
+
+/** A raw value and the place that it came from, in the words of a message: `--ttl`, `SORADNS_TTL`, `ttl in x.json`. */
+interface Found {
+  readonly origin: Origin;
+  readonly place: string;
+  readonly raw: unknown;
+}
+
+export function readSettings<R extends Rows>(rows: R, sources: Sources): ReadSettings<R> {
+  const settings: Record<string, unknown> = {};
+  const origins: Record<string, Origin> = {};
+  const mistakes: string[] = [];
+  for (const [field, row] of Object.entries(rows)) {
+    const found = find(row, sources);
+    const value = found === undefined ? undefined : parseValue(row, found.raw);
+    settings[field] = value?.kind === 'value' ? value.value : row.fallback;
+    origins[field] = found?.origin ?? 'default';
+    if (found !== undefined && value?.kind === 'mistake')
+      mistakes.push(`${found.place}: ${value.problem}`);
+  }
+  return { settings: settings as Settings<R>, origins: origins as Origins<R>, mistakes };
+}
+
+export type ParsedValue =
+  | { readonly kind: 'value'; readonly value: unknown }
+  | { readonly kind: 'mistake'; readonly problem: string };
+
+/** A value from its raw form (text, list, JSON number or boolean). The problem says what to write instead. */
+export function parseValue(row: Option<unknown>, raw: unknown): ParsedValue {
+  if (raw instanceof Unreadable) return { kind: 'mistake', problem: raw.problem };
+  if (row.form === 'text' && Array.isArray(raw))
+    return { kind: 'mistake', problem: 'is given more than once; give it once' };
+  const parsed = row.schema.safeParse(inForm(row.form, raw));
+  if (parsed.success) return { kind: 'value', value: parsed.data };
+  const flag = `--${row.name}${row.form === 'switch' ? '=' : ' '}`;
+  // A secret is not shown, not even a wrong one.
+  const shown = row.secret ? 'the value' : JSON.stringify(raw);
+  return {
+    kind: 'mistake',
+    problem: `${shown} is not ${row.expects}; for example ${flag}${row.example}`,
+  };
+}
+
+/** What the row's schema takes: a string, a list of strings, a boolean; anything else is left for it to refuse. */
+function inForm(form: OptionForm, raw: unknown): unknown {
+  switch (form) {
+    case 'text':
+      return typeof raw === 'number' || typeof raw === 'boolean' ? String(raw) : raw;
+    case 'list':
+      if (typeof raw === 'string') return raw.split(',').map((item) => item.trim());
+      if (!Array.isArray(raw)) return raw;
+      return raw.flatMap((item) => (typeof item === 'string' ? inForm('list', item) : [item]));
+    case 'switch':
+      return typeof raw === 'string' ? parseSwitch(raw) : raw;
+  }
+}
+
+/** `undefined` when the text is neither a yes nor a no. */
+export function parseSwitch(text: string): boolean | undefined {
+  if (/^(true|1|yes|on)$/i.test(text)) return true;
+  return /^(false|0|no|off)$/i.test(text) ? false : undefined;
+}
+
+function find(row: Option<unknown>, sources: Sources): Found | undefined {
+  return findFlag(row, sources) ?? findVariable(row, sources) ?? findInFile(row, sources);
+}
+
+function findFlag(row: Option<unknown>, { flags, readFile }: Sources): Found | undefined {
+  const raw = flags[row.name];
+  if (raw !== undefined) return { origin: 'flag', place: `--${row.name}`, raw };
+  const path = row.secret ? flags[`${row.name}-file`] : undefined;
+  if (path === undefined) return undefined;
+  return { origin: 'flag', place: `--${row.name}-file`, raw: secretFrom(path, readFile) };
+}
+
+function findVariable(row: Option<unknown>, { env, readFile }: Sources): Found | undefined {
+  for (const name of variablesOf(row)) {
+    if (env[name]) return { origin: 'environment', place: name, raw: env[name] };
+    const path = row.secret ? env[`${name}_FILE`] : undefined;
+    if (path) {
+      return { origin: 'environment', place: `${name}_FILE`, raw: secretFrom(path, readFile) };
+    }
+  }
+  return undefined;
+}
+
+function findInFile(row: Option<unknown>, { file, readFile }: Sources): Found | undefined {
+  if (file === undefined) return undefined;
+  for (const key of fileKeysOf(row)) {
+    const raw = file.values[key];
+    if (raw === undefined || raw === null) continue;
+    const place = `${key} in ${file.path}`;
+    const isPath = row.secret && /[-_]file$/.test(key);
+    return { origin: 'file', place, raw: isPath ? secretFrom(raw, readFile) : raw };
+  }
+  return undefined;
+}
+
+/** Stands in for the content of a file that could not be read. */
+class Unreadable {
+  readonly problem: string;
+  constructor(problem: string) {
+    this.problem = problem;
+  }
+}
+
+function secretFrom(path: unknown, readFile: ReadFile): unknown {
+  if (typeof path !== 'string') return new Unreadable('needs the path of one file');
+  const content = readFile(path);
+  if ('problem' in content) {
+    return new Unreadable(`cannot read ${path} (${content.problem}); give a file that can be read`);
+  }
+  const text = content.text.trim();
+  return text === '' ? new Unreadable(`${path} is empty; put the text into it`) : text;
+}
+
+/** An option by its names. */
+type NamedOption = Pick<OptionWords, 'name'> & {
+  readonly env?: readonly string[];
+  readonly jsonKeys?: readonly string[];
+  readonly secret?: boolean;
+};
+
+/** The environment variables that set an option, ours first. */
+export function variablesOf(row: NamedOption): readonly string[] {
+  return [`SORADNS_${row.name.toUpperCase().replaceAll('-', '_')}`, ...(row.env ?? [])];
+}
+
+/** The keys that set an option in the config file: its name with `-` or `_`, and SkyDNS's. */
+export function fileKeysOf(row: NamedOption): readonly string[] {
+  const names = row.secret ? [row.name, `${row.name}-file`] : [row.name];
+  const spellings = names.flatMap((name) => [name, name.replaceAll('-', '_')]);
+  return [...new Set([...spellings, ...(row.jsonKeys ?? [])])];
+}
+
+/** A mistake for each key of the config file that sets nothing. */
+export function unknownKeys(file: ConfigFile, known: ReadonlySet<string>): readonly string[] {
+  return Object.keys(file.values)
+    .filter((key) => !known.has(key))
+    .map((key) => {
+      const meant = nearest(key, known);
+      const fix = meant === undefined ? 'remove it' : `did you mean ${meant}?`;
+      return `${JSON.stringify(key)} in ${file.path}: there is no such option; ${fix}`;
+    });
+}

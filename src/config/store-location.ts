@@ -1,0 +1,175 @@
+/**
+ * `--store` as a value: which store, where, and with which credentials. SkyDNS's `--machines` is another spelling of an
+ * etcd location.
+ */
+import type { Secret } from './values.ts';
+import { isLoopback } from './values.ts';
+
+export interface EtcdLocation {
+  readonly kind: 'etcd';
+  /** `http://host:port` or, with TLS, `https://host:port`; all of one kind. */
+  readonly endpoints: readonly string[];
+  readonly user: string | undefined;
+  readonly password: Secret | undefined;
+  /** Present for `etcds://`. A path that is absent means the system's CAs, or no client certificate. */
+  readonly tls:
+    | {
+        readonly caFile: string | undefined;
+        readonly certFile: string | undefined;
+        readonly keyFile: string | undefined;
+      }
+    | undefined;
+}
+
+export type StoreLocation =
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'file'; readonly directory: string }
+  | EtcdLocation
+  /** `url` is an origin, without a path. */
+  | { readonly kind: 'http'; readonly url: string; readonly token: Secret | undefined };
+
+export interface StoreCredentials {
+  readonly user: string | undefined;
+  readonly password: Secret | undefined;
+  readonly token: Secret | undefined;
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  /** Whether a password may cross a network unencrypted. */
+  readonly plainPassword: boolean;
+}
+
+export type StoreLocationResult =
+  | { readonly kind: 'location'; readonly location: StoreLocation }
+  /** `option` is the one to blame when it is not `--store` itself; `problem` names what is wrong and the fix. */
+  | { readonly kind: 'mistake'; readonly option?: string; readonly problem: string };
+
+const FORMS = 'memory:, file:DIR, etcd://HOST:PORT[,HOST:PORT], etcds://… or http://HOST:PORT';
+
+/** A location from a `--store` text and the credentials that other options give. */
+export function parseStoreLocation(
+  text: string,
+  credentials: StoreCredentials,
+  makeSecret: (text: string) => Secret,
+): StoreLocationResult {
+  const [, scheme = '', rest = ''] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
+  switch (scheme) {
+    case 'memory':
+      return rest === ''
+        ? { kind: 'location', location: { kind: 'memory' } }
+        : mistake('memory: takes nothing behind the colon; write --store memory:');
+    case 'file': {
+      const directory = rest.replace(/^\/\/(?=\/)/, '');
+      return directory === ''
+        ? mistake('no directory; write --store file:/var/lib/soradns')
+        : { kind: 'location', location: { kind: 'file', directory } };
+    }
+    case 'etcd':
+    case 'etcds':
+      return etcdLocation(scheme, rest, credentials, makeSecret);
+    case 'http':
+    case 'https':
+      return httpLocation(text, credentials);
+    default:
+      return mistake(`${JSON.stringify(withoutPassword(text))} is no store; write ${FORMS}`);
+  }
+}
+
+/** A location from SkyDNS's `--machines`: URLs of etcd's members, all http or all https. */
+export function parseMachines(
+  machines: readonly string[],
+  credentials: StoreCredentials,
+): StoreLocationResult {
+  const urls = machines.map((machine) => /^(https?):\/\/([^/@]+)\/?$/.exec(machine.trim()));
+  const schemes = new Set(urls.map((url) => url?.[1]));
+  if (schemes.has(undefined))
+    return mistake('not all are URLs; write --machines http://10.0.0.1:2379,http://10.0.0.2:2379');
+  if (schemes.size !== 1) return mistake('http and https are mixed; use one of them for all');
+  const hosts = urls.map((url) => url?.[2] ?? '');
+  return checkedEtcd(schemes.has('https'), hosts, credentials);
+}
+
+function etcdLocation(
+  scheme: 'etcd' | 'etcds',
+  rest: string,
+  credentials: StoreCredentials,
+  makeSecret: (text: string) => Secret,
+): StoreLocationResult {
+  const match = /^\/\/(?:([^@/]*)@)?([^@/]+)\/?$/.exec(rest);
+  if (match === null)
+    return mistake(`no addresses; write --store ${scheme}://10.0.0.1:2379,10.0.0.2:2379`);
+  const [user, password] = (match[1] ?? '').split(/:(.*)/s).map(decodePercent);
+  const own = {
+    ...credentials,
+    ...(user ? { user } : {}),
+    ...(password ? { password: makeSecret(password) } : {}),
+  };
+  return checkedEtcd(scheme === 'etcds', (match[2] ?? '').split(','), own);
+}
+
+function checkedEtcd(
+  encrypted: boolean,
+  hosts: readonly string[],
+  { user, password, caFile, certFile, keyFile, plainPassword }: StoreCredentials,
+): StoreLocationResult {
+  const endpoints: string[] = [];
+  for (const host of hosts) {
+    const endpoint = parseHostPort(host.trim());
+    if (endpoint === undefined)
+      return mistake(`${JSON.stringify(host)} is no HOST:PORT; write for example 10.0.0.1:2379`);
+    endpoints.push(`${encrypted ? 'https' : 'http'}://${endpoint}`);
+  }
+  if ((user === undefined) !== (password === undefined))
+    return mistake(
+      'needs both a user and a password; give --username and --password-file',
+      '--username',
+    );
+  if ((certFile === undefined) !== (keyFile === undefined))
+    return mistake('needs both a certificate and a key; give --tls-pem and --tls-key', '--tls-pem');
+  if (!encrypted && (caFile ?? certFile) !== undefined)
+    return mistake('certificates need TLS; write --store etcds://… (or --machines https://…)');
+  const exposed = endpoints.some((endpoint) => !isLoopback(new URL(endpoint).hostname));
+  if (password !== undefined && !encrypted && exposed && !plainPassword)
+    return mistake(
+      'would send the password unencrypted; use etcds://, or allow it with --plain-password',
+    );
+  const tls = encrypted ? { caFile, certFile, keyFile } : undefined;
+  return { kind: 'location', location: { kind: 'etcd', endpoints, user, password, tls } };
+}
+
+function httpLocation(text: string, { token }: StoreCredentials): StoreLocationResult {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || url.hostname === '')
+    return mistake(
+      `${JSON.stringify(withoutPassword(text))} is no URL; write --store http://127.0.0.1:4001`,
+    );
+  if (url.username !== '' || url.password !== '')
+    return mistake('takes no user in the URL; give the token with --token-file');
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
+    return mistake(`takes no path; write --store ${url.origin}`);
+  return { kind: 'location', location: { kind: 'http', url: url.origin, token } };
+}
+
+/** `host:port` in the form a URL wants, or nothing. */
+function parseHostPort(text: string): string | undefined {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  return match !== null && port >= 1 && port <= 65535 ? text : undefined;
+}
+
+/** The text as an error may show it. */
+function withoutPassword(text: string): string {
+  return text.replace(/\/\/[^@/]*@/, '//…@');
+}
+
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function mistake(problem: string, option?: string): StoreLocationResult {
+  return option === undefined ? { kind: 'mistake', problem } : { kind: 'mistake', option, problem };
+}
