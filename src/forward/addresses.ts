@@ -1,0 +1,54 @@
+/**
+ * Sets of IP addresses written as CIDR ranges: who may recurse, which upstreams are public. Matching is Node's
+ * BlockList, which also finds an IPv4-mapped IPv6 address in an IPv4 range.
+ */
+import { BlockList, isIP } from 'node:net';
+
+export interface Cidr {
+  readonly address: string;
+  /** 0..32 for IPv4, 0..128 for IPv6. */
+  readonly prefixLength: number;
+}
+
+/** A range from `10.0.0.0/8`, `fc00::/7`, or one address; `undefined` when it is neither. */
+export function parseCidr(text: string): Cidr | undefined {
+  const parts = /^([0-9A-Fa-f:.]+)(?:\/([0-9]{1,3}))?$/.exec(text.trim());
+  if (parts === null) return undefined;
+  const [, address = '', length] = parts;
+  const family = isIP(address);
+  if (family === 0) return undefined;
+  const longest = family === 4 ? 32 : 128;
+  const prefixLength = length === undefined ? longest : Number(length);
+  return prefixLength <= longest ? { address, prefixLength } : undefined;
+}
+
+/** Whether an address, given as text, is in the set; text that is no address is in no set. A `%zone` is ignored. */
+export type AddressSet = (address: string) => boolean;
+
+/** The union of the ranges. */
+export function addressSet(ranges: readonly Cidr[]): AddressSet {
+  const list = new BlockList();
+  for (const { address, prefixLength } of ranges) {
+    const plain = withoutZone(address);
+    list.addSubnet(plain, prefixLength, isIP(plain) === 4 ? 'ipv4' : 'ipv6');
+  }
+  return (address) => {
+    const plain = withoutZone(address);
+    const family = isIP(plain);
+    return family !== 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6');
+  };
+}
+
+function withoutZone(address: string): string {
+  const at = address.indexOf('%');
+  return at < 0 ? address : address.slice(0, at);
+}
+
+/** The ranges of a list of CIDR texts that are known to be right. */
+export function cidrs(...texts: readonly string[]): Cidr[] {
+  return texts.map((text) => {
+    const range = parseCidr(text);
+    if (range === undefined) throw new Error(`no CIDR range: ${text}`);
+    return range;
+  });
+}

@@ -1,0 +1,134 @@
+/**
+ * What of an upstream's reply is of use to whoever asked (F3). Records that answer no part of the question are how caches
+ * get poisoned, so only the question's CNAME chain and what stands at its end are kept, for a negative answer its SOA,
+ * and for DNSSEC clients the signatures and denials, which only a validator believes. Nothing of the additional section.
+ */
+import type { Message, Question } from '../dns/message.ts';
+import { foldName, isSubdomainOf, type Name } from '../dns/name.ts';
+import { Rcode, type Rr, Type } from '../dns/rr.ts';
+
+const RRSIG = 46;
+const NSEC = 47;
+const NSEC3 = 50;
+const DNAME = 39;
+
+/** A longer chain is a loop or an attack; what lies beyond is dropped. */
+const MAX_CHAIN = 16;
+
+const MAX_TTL_SECONDS = 86_400;
+const MAX_NEGATIVE_SECONDS = 300;
+
+/**
+ * The message with its useful records only, their TTLs at most a day, and AD clear: we do not validate and the way to
+ * the upstream is not protected, so the bit proves nothing.
+ */
+export function keepUseful(message: Message, question: Question, dnssecOk: boolean): Message {
+  const inClass = (rr: Rr) => rr.class === question.qclass;
+  const answer = message.answer.filter(inClass);
+  const chain = followChain(answer, question);
+  const kept = answer.filter((rr) => answersChain(rr, chain, question, dnssecOk));
+  return {
+    ...message,
+    authenticData: false,
+    answer: kept.map(capTtl),
+    authority: message.authority
+      .filter((rr) => inClass(rr) && provesChain(rr, chain, kept, dnssecOk))
+      .map(capNegativeTtl),
+    additional: [],
+  };
+}
+
+/** The names that the question stands for: the qname, then each CNAME's target, up to the one that has no CNAME. */
+interface Chain {
+  readonly names: ReadonlyMap<string, Name>;
+  readonly end: Name;
+  /** By owner. */
+  readonly cnames: ReadonlyMap<string, Rr>;
+}
+
+function followChain(answer: readonly Rr[], { qname, qtype }: Question): Chain {
+  const cnames = new Map<string, Rr>();
+  for (const rr of answer) {
+    const owner = nameKey(rr.owner);
+    if (rr.type === Type.CNAME && !cnames.has(owner)) cnames.set(owner, rr);
+  }
+  const names = new Map([[nameKey(qname), qname]]);
+  let end = qname;
+  while (qtype !== Type.CNAME && qtype !== Type.ANY && names.size <= MAX_CHAIN) {
+    const rdata = cnames.get(nameKey(end))?.rdata;
+    if (rdata?.kind !== 'name' || names.has(nameKey(rdata.target))) break;
+    end = rdata.target;
+    names.set(nameKey(end), end);
+  }
+  return { names, end, cnames };
+}
+
+function answersChain(rr: Rr, chain: Chain, { qtype }: Question, dnssecOk: boolean): boolean {
+  const owner = nameKey(rr.owner);
+  const isOnChain = chain.names.has(owner);
+  if (rr.type === RRSIG && qtype !== RRSIG && qtype !== Type.ANY)
+    return dnssecOk && (isOnChain || isAbove(rr.owner, chain));
+  // RFC 6672 §3.1: a DNAME above a name of the chain explains the CNAME that was made from it.
+  if (rr.type === DNAME && !isOnChain) return isAbove(rr.owner, chain);
+  if (!isOnChain) return false;
+  if (owner === nameKey(chain.end)) return qtype === Type.ANY || rr.type === qtype;
+  return rr === chain.cnames.get(owner);
+}
+
+function isAbove(owner: Name, { names }: Chain): boolean {
+  for (const name of names.values())
+    if (name.length > owner.length && isSubdomainOf(name, owner)) return true;
+  return false;
+}
+
+/** Whether the record belongs to what the authority section says about the end of the chain. */
+function provesChain(rr: Rr, chain: Chain, kept: readonly Rr[], dnssecOk: boolean): boolean {
+  const isNegative = !kept.some((answer) => nameKey(answer.owner) === nameKey(chain.end));
+  if (rr.type === Type.SOA) return isNegative && isSubdomainOf(chain.end, rr.owner);
+  if (!dnssecOk) return false;
+  return rr.type === NSEC || rr.type === NSEC3 || (rr.type === RRSIG && coversProof(rr));
+}
+
+function coversProof(rrsig: Rr): boolean {
+  if (rrsig.rdata.kind !== 'unknown') return false;
+  const [high = 0, low = 0] = rrsig.rdata.octets;
+  const covered = (high << 8) | low;
+  return covered === Type.SOA || covered === NSEC || covered === NSEC3;
+}
+
+/** RFC 2181 §8: a TTL with its top bit set is 0. */
+function capTtl(rr: Rr): Rr {
+  const ttlSeconds = rr.ttlSeconds > 0x7fff_ffff ? 0 : Math.min(rr.ttlSeconds, MAX_TTL_SECONDS);
+  return ttlSeconds === rr.ttlSeconds ? rr : { ...rr, ttlSeconds };
+}
+
+/**
+ * RFC 2308 §5: a negative answer lives for the lesser of the SOA's TTL and its minimum field, which the RFC lets be hours.
+ * Here names come up by the minute, so for minutes.
+ */
+function capNegativeTtl(rr: Rr): Rr {
+  if (rr.rdata.kind !== 'soa') return capTtl(rr);
+  const most = Math.min(rr.rdata.minimumSeconds, MAX_NEGATIVE_SECONDS);
+  return { ...rr, ttlSeconds: Math.min(capTtl(rr).ttlSeconds, most) };
+}
+
+function nameKey(name: Name): string {
+  return foldName(name)
+    .map((label) => String.fromCharCode(label.length) + label)
+    .join('');
+}
+
+/** Whether the reply is of any use: no failure, and no referral, which a server that does not recurse gives (lame). */
+export function isUsable(message: Message): boolean {
+  if (message.rcode === Rcode.NOERROR) return !isReferral(message);
+  const { SERVFAIL, REFUSED, NOTIMP, FORMERR } = Rcode;
+  return ![SERVFAIL, REFUSED, NOTIMP, FORMERR].some((rcode) => rcode === message.rcode);
+}
+
+/** RFC 2308 §2.2.1: without answer and SOA, NS records mean "ask there". */
+export function isReferral(message: Message): boolean {
+  const { answer, authority, rcode, authoritative, recursionAvailable } = message;
+  if (rcode !== Rcode.NOERROR || answer.length > 0 || authoritative || recursionAvailable)
+    return false;
+  return !authority.some((rr) => rr.type === Type.SOA);
+}

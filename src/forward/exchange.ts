@@ -1,0 +1,102 @@
+/**
+ * One question to one upstream over UDP, on a socket of its own: a fresh random port and a fresh random id for each
+ * (F1, RFC 5452 §9.2), connected, so that the kernel drops what others send and reports a closed port. Every failure is
+ * a value, and the socket is closed whatever happens.
+ */
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { isIP } from 'node:net';
+import { UDP_SIZE } from '../dns/edns.ts';
+import { encodeQuery } from '../dns/encode.ts';
+import type { Question } from '../dns/message.ts';
+import type { RandomInt } from './randomCase.ts';
+import { type Exchanged, readReply } from './reply.ts';
+import type { Upstream } from './upstream.ts';
+
+export interface Ask {
+  /** With the qname in the case to send. */
+  readonly question: Question;
+  readonly checkingDisabled: boolean;
+  readonly dnssecOk: boolean;
+  /** Whether to send an OPT record at all. */
+  readonly edns: boolean;
+}
+
+export interface ExchangeLimits {
+  readonly timeoutMs: number;
+  /** Ends the exchange at once, as a network failure. */
+  readonly signal: AbortSignal;
+  readonly randomInt: RandomInt;
+}
+
+/** The ports to choose from: above those that services of a host usually bind, 15.7 bits of them. */
+const FIRST_PORT = 10240;
+const PORT_COUNT = 65536 - FIRST_PORT;
+const BIND_ATTEMPTS = 8;
+
+/** The question on the wire, with RD set. */
+export function encodeAsk(ask: Ask, id: number): Uint8Array {
+  const { question, checkingDisabled, dnssecOk } = ask;
+  const query = { id, question, recursionDesired: true, checkingDisabled };
+  return encodeQuery(ask.edns ? { ...query, edns: { udpSize: UDP_SIZE, dnssecOk } } : query);
+}
+
+/** Settles within `timeoutMs` and never rejects. */
+export async function exchangeUdp(
+  upstream: Upstream,
+  ask: Ask,
+  limits: ExchangeLimits,
+): Promise<Exchanged> {
+  let socket: Socket | undefined;
+  try {
+    socket = await bindFreshPort(isIP(upstream.address) === 6 ? 'udp6' : 'udp4', limits.randomInt);
+    socket.connect(upstream.port, upstream.address);
+    await once(socket, 'connect');
+    return await converse(socket, ask, limits);
+  } catch (error) {
+    return { kind: 'network', text: (error as Error).message };
+  } finally {
+    socket?.close();
+  }
+}
+
+/** A socket on a random port; one that the kernel chose when ours were taken again and again. */
+async function bindFreshPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promise<Socket> {
+  for (let attempt = 1; ; attempt++) {
+    const socket = createSocket({ type, ipv6Only: type === 'udp6' });
+    const port = attempt <= BIND_ATTEMPTS ? FIRST_PORT + randomInt(PORT_COUNT) : 0;
+    try {
+      socket.bind({ port, exclusive: true });
+      await once(socket, 'listening');
+      return socket;
+    } catch (error) {
+      socket.close();
+      if (attempt > BIND_ATTEMPTS || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE')
+        throw error;
+    }
+  }
+}
+
+function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exchanged> {
+  const { timeoutMs, signal, randomInt } = limits;
+  const id = randomInt(65536);
+  return new Promise((resolve) => {
+    const settle = (exchanged: Exchanged) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      resolve(exchanged);
+    };
+    const fail = (error: Error) => settle({ kind: 'network', text: error.message });
+    const onAbort = () => settle({ kind: 'network', text: 'shutting down' });
+    const timer = setTimeout(() => settle({ kind: 'timeout' }), timeoutMs);
+    signal.addEventListener('abort', onAbort);
+    socket.on('error', fail);
+    socket.on('message', (packet) => {
+      const exchanged = readReply(packet, { id, question: ask.question, transport: 'udp' });
+      if (exchanged !== undefined) settle(exchanged);
+    });
+    socket.send(encodeAsk(ask, id), (error) => {
+      if (error) fail(error);
+    });
+  });
+}

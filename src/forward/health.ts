@@ -1,0 +1,60 @@
+/**
+ * Which upstreams are worth a client's time. Like glibc we prefer the first one listed; unlike glibc a dead one does not
+ * cost every question its timeout. After two failures in a row an upstream is down: asked only when all others failed
+ * too, and probed with a copy of a real question, which nobody waits for, until it answers one.
+ */
+import type { Upstream } from './upstream.ts';
+
+export interface UpstreamHealth {
+  /** All upstreams: those that are up as listed, then those that are down as listed. */
+  order(): Upstream[];
+  isDown(upstream: Upstream): boolean;
+  /** Whether a probe is due; saying yes starts the wait for the next one, twice as long up to half a minute. */
+  takeProbe(upstream: Upstream, nowMs: number): boolean;
+  /** It replied, whatever it said. */
+  succeeded(upstream: Upstream): void;
+  failed(upstream: Upstream, nowMs: number): void;
+}
+
+const FAILURES_TO_BE_DOWN = 2;
+const FIRST_REST_MS = 2_000;
+const LONGEST_REST_MS = 30_000;
+
+interface State {
+  failures: number;
+  restMs: number;
+  probeAtMs: number;
+}
+
+export function createHealth(upstreams: readonly Upstream[]): UpstreamHealth {
+  const states = new Map<Upstream, State>(upstreams.map((upstream) => [upstream, freshState()]));
+  const stateOf = (upstream: Upstream) => states.get(upstream) ?? freshState();
+  const isDown = (upstream: Upstream) => stateOf(upstream).failures >= FAILURES_TO_BE_DOWN;
+
+  return {
+    isDown,
+    order: () => [
+      ...upstreams.filter((upstream) => !isDown(upstream)),
+      ...upstreams.filter((upstream) => isDown(upstream)),
+    ],
+    takeProbe(upstream, nowMs) {
+      const state = stateOf(upstream);
+      if (!isDown(upstream) || nowMs < state.probeAtMs) return false;
+      state.restMs = Math.min(2 * state.restMs, LONGEST_REST_MS);
+      state.probeAtMs = nowMs + state.restMs;
+      return true;
+    },
+    succeeded(upstream) {
+      states.set(upstream, freshState());
+    },
+    failed(upstream, nowMs) {
+      const state = stateOf(upstream);
+      state.failures++;
+      if (state.failures === FAILURES_TO_BE_DOWN) state.probeAtMs = nowMs + state.restMs;
+    },
+  };
+}
+
+function freshState(): State {
+  return { failures: 0, restMs: FIRST_REST_MS, probeAtMs: 0 };
+}

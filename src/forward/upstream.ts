@@ -1,0 +1,81 @@
+/**
+ * Upstreams: the servers that questions are forwarded to, as an operator writes them, and never ourselves. An upstream
+ * that is one of our own listening addresses would ask itself; the composition root drops it before it is ever asked.
+ */
+import { isIP } from 'node:net';
+import type { NetworkInterfaceInfo } from 'node:os';
+import { addressSet, type Cidr } from './addresses.ts';
+
+export interface Upstream {
+  /** An IP address in text form; link-local IPv6 with its `%zone`. */
+  readonly address: string;
+  /** 1..65535 */
+  readonly port: number;
+}
+
+export const DNS_PORT = 53;
+
+/**
+ * An upstream from `1.1.1.1`, `1.1.1.1:5353`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:53`; `undefined` when
+ * the text is none of these. Host names are not accepted: who would resolve them?
+ */
+export function parseNameserver(text: string): Upstream | undefined {
+  const trimmed = text.trim();
+  if (isIP(trimmed) !== 0) return { address: trimmed, port: DNS_PORT };
+  const parts = /^(?:\[([^\]]+)\]|([0-9.]+))(?::([0-9]{1,5}))?$/.exec(trimmed);
+  if (parts === null) return undefined;
+  const [, v6, v4, portText] = parts;
+  const port = portText === undefined ? DNS_PORT : Number(portText);
+  if (port < 1 || port > 65535) return undefined;
+  if (v6 !== undefined) return isIP(v6) === 6 ? { address: v6, port } : undefined;
+  return v4 !== undefined && isIP(v4) === 4 ? { address: v4, port } : undefined;
+}
+
+/** What `os.networkInterfaces()` returns. */
+export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
+
+/**
+ * The upstreams without those that would reach one of our own listening addresses; a wildcard address (`0.0.0.0`,
+ * `::`) listens on every address of the host.
+ */
+export function withoutOwnAddresses(
+  upstreams: readonly Upstream[],
+  listening: readonly Upstream[],
+  interfaces: Interfaces,
+): Upstream[] {
+  return upstreams.filter(
+    (upstream) => !listening.some((own) => own.port === upstream.port && reaches(upstream, own)),
+  );
+
+  function reaches(upstream: Upstream, own: Upstream): boolean {
+    const ranges = isWildcard(own.address) ? hostRanges(interfaces) : [hostRange(own.address)];
+    return addressSet(ranges)(destination(upstream.address));
+  }
+}
+
+/** The address that packets to `address` really go to: connecting to the wildcard address means the loopback one. */
+function destination(address: string): string {
+  if (!isWildcard(address)) return address;
+  return isIP(address) === 4 ? '127.0.0.1' : '::1';
+}
+
+const unspecified = addressSet([
+  { address: '0.0.0.0', prefixLength: 32 },
+  { address: '::', prefixLength: 128 },
+]);
+
+function isWildcard(address: string): boolean {
+  return unspecified(address);
+}
+
+function hostRange(address: string): Cidr {
+  return { address, prefixLength: isIP(address) === 4 ? 32 : 128 };
+}
+
+/** Every address of this host; on Linux all of 127.0.0.0/8 is one of them whatever the interface lists. */
+function hostRanges(interfaces: Interfaces): Cidr[] {
+  const ranges: Cidr[] = [{ address: '127.0.0.0', prefixLength: 8 }, hostRange('::1')];
+  for (const infos of Object.values(interfaces))
+    for (const info of infos ?? []) ranges.push(hostRange(info.address));
+  return ranges;
+}
