@@ -1,0 +1,154 @@
+/**
+ * Table tests for the zone: services go in as keys and JSON, expected records are zone-file text in dig's form, one a
+ * line. The tree is filled through the same door as in the server (`Catalog.apply`).
+ */
+import assert from 'node:assert/strict';
+import type { Question, Response } from '../../src/dns/message.ts';
+import { typeCode } from '../../src/dns/mnemonic.ts';
+import { foldName, type Name, parseName } from '../../src/dns/name.ts';
+import { printRr } from '../../src/dns/print.ts';
+import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
+import type { Lease } from '../../src/service/change.ts';
+import { keyPrefix } from '../../src/service/key.ts';
+import { type Answer, answer } from '../../src/zone/answer.ts';
+import { Catalog } from '../../src/zone/catalog.ts';
+import { type External, externalKey, type View, type ZoneSettings } from '../../src/zone/view.ts';
+
+export function name(text: string): Name {
+  const parsed = parseName(text);
+  assert.ok(parsed !== undefined, `not a name: ${text}`);
+  return parsed;
+}
+
+export function question(qname: string, type: string, qclass: number = Class.IN): Question {
+  const qtype = typeCode(type);
+  assert.ok(qtype !== undefined, `not a type: ${type}`);
+  return { qname: name(qname), qtype, qclass };
+}
+
+export type Services = Readonly<Record<string, unknown>>;
+
+/** A catalog under `/skydns/` holding the given key -> value pairs; keys leave the prefix out. */
+export function catalogOf(
+  services: Services,
+  leases: Readonly<Record<string, Lease>> = {},
+): Catalog {
+  const catalog = new Catalog({ prefix: keyPrefix('skydns') });
+  let revision = 0;
+  for (const [key, value] of Object.entries(services)) {
+    revision++;
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    const entry = {
+      key: `/skydns/${key}`,
+      value: Buffer.from(text),
+      createRevision: revision,
+      modRevision: revision,
+      lease: leases[key],
+    };
+    catalog.apply([{ kind: 'put', entry, previous: undefined }]);
+  }
+  return catalog;
+}
+
+export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings {
+  return {
+    apexes: [foldName(name('skydns.local.'))],
+    ttlSeconds: 3600,
+    minTtlSeconds: 5,
+    minLeaseTtlSeconds: 1,
+    priority: 10,
+    hostmaster: undefined,
+    local: undefined,
+    roundRobin: false,
+    any: 'hinfo',
+    parentValue: 'hidden',
+    ...overrides,
+  };
+}
+
+export interface Asked {
+  readonly settings?: Partial<ZoneSettings>;
+  readonly externals?: ReadonlyMap<string, External>;
+  readonly nowMs?: number;
+  readonly turn?: number;
+  readonly random?: () => number;
+}
+
+/** The hour that makes the SOA serial 7200. */
+const UNIX_SECONDS = 7_300;
+
+export function viewOf(catalog: Catalog, asked: Asked = {}): View {
+  return {
+    root: catalog.root,
+    settings: settingsOf(asked.settings),
+    nowMs: asked.nowMs ?? 0,
+    unixSeconds: UNIX_SECONDS,
+    turn: asked.turn ?? 0,
+    random: asked.random ?? (() => 0),
+    externals: asked.externals ?? new Map(),
+  };
+}
+
+export function ask(catalog: Catalog, qname: string, type: string, asked: Asked = {}): Answer {
+  return answer(viewOf(catalog, asked), question(qname, type));
+}
+
+/** The response; names outside that `asked.externals` does not know have nobody to ask. */
+export function respond(
+  catalog: Catalog,
+  qname: string,
+  type: string,
+  asked: Asked = {},
+): Response {
+  const answered = ask(catalog, qname, type, asked);
+  if (answered.kind === 'incomplete') {
+    const externals = new Map(asked.externals);
+    for (const missing of answered.missing) {
+      externals.set(externalKey(missing.qname, missing.qtype), { kind: 'unavailable' });
+    }
+    return respond(catalog, qname, type, { ...asked, externals });
+  }
+  assert.equal(answered.kind, 'response', `${qname} ${type} is not ours`);
+  return (answered as Extract<Answer, { kind: 'response' }>).response;
+}
+
+export interface Expected {
+  readonly rcode?: keyof typeof Rcode;
+  /** Zone-file text; sections left out are expected to be empty, but for the SOA of a negative answer. */
+  readonly answer?: string;
+  readonly additional?: string;
+}
+
+/** Compares a response with its expectation, records in any order. */
+export function assertResponse(
+  response: Response,
+  expected: Expected,
+  apex = 'skydns.local.',
+): void {
+  assert.equal(nameOfRcode(response.rcode), expected.rcode ?? 'NOERROR');
+  assert.deepEqual(text(response.answer), lines(expected.answer));
+  assert.deepEqual(text(response.additional), lines(expected.additional));
+  const isNegative = response.answer.length === 0 && response.authoritative;
+  const soa = `${apex} 5 IN SOA ns.dns.${apex} hostmaster.${apex} 7200 28800 7200 604800 5`;
+  assert.deepEqual(text(response.authority), isNegative ? [soa] : []);
+}
+
+function nameOfRcode(rcode: number): string {
+  return Object.entries(Rcode).find(([, code]) => code === rcode)?.[0] ?? String(rcode);
+}
+
+export function text(records: readonly Rr[]): string[] {
+  return records.map((rr) => normal(printRr(rr))).sort();
+}
+
+function lines(zoneText: string | undefined): string[] {
+  return (zoneText ?? '')
+    .split('\n')
+    .map(normal)
+    .filter((line) => line !== '')
+    .sort();
+}
+
+function normal(line: string): string {
+  return line.trim().replace(/\s+/g, ' ');
+}

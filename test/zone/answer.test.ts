@@ -1,0 +1,499 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Class, Rcode, type Rr, Type } from '../../src/dns/rr.ts';
+import { answer } from '../../src/zone/answer.ts';
+import { type External, externalKey } from '../../src/zone/view.ts';
+import {
+  ask,
+  assertResponse,
+  catalogOf,
+  type Expected,
+  name,
+  question,
+  respond,
+  type Services,
+  text,
+  viewOf,
+} from '../support/zone.ts';
+
+interface Case extends Expected {
+  readonly what: string;
+  readonly q: string;
+}
+
+function table(title: string, services: Services, cases: readonly Case[]): void {
+  describe(title, () => {
+    const catalog = catalogOf(services);
+    for (const { what, q, ...expected } of cases) {
+      it(`${q}: ${what}`, () => {
+        const [qname = '', type = ''] = q.split(' ');
+        assertResponse(respond(catalog, qname, type), expected);
+      });
+    }
+  });
+}
+
+const APP = 'local/skydns/east/production/rails';
+
+table(
+  'SRV',
+  {
+    [`${APP}/1`]: { host: 'service1.example.com', port: 8080 },
+    [`${APP}/2`]: { host: '10.0.0.2', port: 8081, weight: 300 },
+    [`${APP}/3`]: { host: '2001:db8::3', port: 8082, priority: 20 },
+    'local/skydns/inside/a': { host: 'db.skydns.local', port: 5432 },
+    'local/skydns/db/x': { host: '10.0.1.1' },
+    'local/skydns/db/y': { host: '2001:db8:1::1' },
+    'local/skydns/strip/deep/a': { host: '10.0.2.1', port: 1, targetstrip: 1 },
+    'local/skydns/strip/deep/b': { host: '10.0.2.2', port: 1, targetstrip: 2 },
+    'local/skydns/strip/far': { host: '10.0.2.3', port: 1, targetstrip: 99 },
+    'local/skydns/quiet/a': { host: '10.0.3.1', port: -1 },
+    'local/skydns/texts/a': { text: 'no host' },
+    'local/skydns/odd/a': { host: '10.0.4.1', weight: 97 },
+  },
+  [
+    {
+      what: 'weights are percentages of their priority',
+      q: 'rails.production.east.skydns.local. SRV',
+      answer: `
+        rails.production.east.skydns.local. 3600 IN SRV 10 25 8080 service1.example.com.
+        rails.production.east.skydns.local. 3600 IN SRV 10 75 8081 2.rails.production.east.skydns.local.
+        rails.production.east.skydns.local. 3600 IN SRV 20 100 8082 3.rails.production.east.skydns.local.`,
+      additional: `
+        2.rails.production.east.skydns.local. 3600 IN A 10.0.0.2
+        3.rails.production.east.skydns.local. 3600 IN AAAA 2001:db8::3`,
+    },
+    {
+      what: 'the owner has the case of the question, the target that of the key',
+      q: '2.RAILS.production.East.SkyDNS.local. SRV',
+      answer:
+        '2.RAILS.production.East.SkyDNS.local. 3600 IN SRV 10 100 8081 2.rails.production.east.skydns.local.',
+      additional: '2.rails.production.east.skydns.local. 3600 IN A 10.0.0.2',
+    },
+    {
+      what: 'a target inside brings A and AAAA',
+      q: 'inside.skydns.local. SRV',
+      answer: 'inside.skydns.local. 3600 IN SRV 10 100 5432 db.skydns.local.',
+      additional: `
+        db.skydns.local. 3600 IN A 10.0.1.1
+        db.skydns.local. 3600 IN AAAA 2001:db8:1::1`,
+    },
+    {
+      what: 'targetstrip shortens target and glue, and never strips all',
+      q: 'strip.skydns.local. SRV',
+      answer: `
+        strip.skydns.local. 3600 IN SRV 10 33 1 deep.strip.skydns.local.
+        strip.skydns.local. 3600 IN SRV 10 33 1 strip.skydns.local.
+        strip.skydns.local. 3600 IN SRV 10 33 1 far.strip.skydns.local.`,
+      additional: `
+        deep.strip.skydns.local. 3600 IN A 10.0.2.1
+        strip.skydns.local. 3600 IN A 10.0.2.2
+        far.strip.skydns.local. 3600 IN A 10.0.2.3`,
+    },
+    { what: 'port -1 keeps a service out', q: 'quiet.skydns.local. SRV' },
+    { what: 'text alone is no SRV', q: 'texts.skydns.local. SRV' },
+    {
+      what: 'IEEE rounding as in Go',
+      q: 'odd.skydns.local. SRV',
+      answer: 'odd.skydns.local. 3600 IN SRV 10 99 0 a.odd.skydns.local.',
+      additional: 'a.odd.skydns.local. 3600 IN A 10.0.4.1',
+    },
+    { what: 'missing', q: 'nobody.skydns.local. SRV', rcode: 'NXDOMAIN' },
+  ],
+);
+
+table(
+  'A and AAAA',
+  {
+    'local/skydns/web/a': { host: '10.0.0.1' },
+    'local/skydns/web/b': { host: '10.0.0.2' },
+    'local/skydns/web/c': { host: '10.0.0.2', port: 443 },
+    'local/skydns/web/d': { host: '2001:db8::1' },
+    'local/skydns/alias': { host: 'web.skydns.local' },
+    'local/skydns/chain': { host: 'Alias.skydns.local' },
+    'local/skydns/dead': { host: 'nothing.skydns.local' },
+    'local/skydns/loop/a': { host: 'b.loop.skydns.local' },
+    'local/skydns/loop/b': { host: 'a.loop.skydns.local' },
+    'local/skydns/self': { host: 'self.skydns.local' },
+    'local/skydns/below': { host: 'x.below.skydns.local' },
+    'local/skydns/two/a': { host: 'web.skydns.local' },
+    'local/skydns/two/b': { host: 'one.skydns.local', ttl: 60 },
+    'local/skydns/one': { host: '10.9.9.9' },
+    'local/skydns/mixed/a': { host: '10.0.0.7' },
+    'local/skydns/mixed/b': { host: 'one.skydns.local' },
+    'local/skydns/text': { text: 'only text' },
+    'local/skydns/UPPER/Key': { host: '10.0.0.8' },
+    'local/skydns/ids/host.ec2.internal:app:80': { host: '10.0.0.11' },
+  },
+  [
+    {
+      what: 'a directory is all below it, equal addresses once',
+      q: 'web.skydns.local. A',
+      answer: 'web.skydns.local. 3600 IN A 10.0.0.1\nweb.skydns.local. 3600 IN A 10.0.0.2',
+    },
+    {
+      what: 'the other family',
+      q: 'web.skydns.local. AAAA',
+      answer: 'web.skydns.local. 3600 IN AAAA 2001:db8::1',
+    },
+    { what: 'other family only: NODATA', q: 'a.web.skydns.local. AAAA' },
+    { what: 'below a leaf: NXDOMAIN', q: 'x.a.web.skydns.local. A', rcode: 'NXDOMAIN' },
+    {
+      what: 'one name host is a CNAME',
+      q: 'alias.skydns.local. AAAA',
+      answer:
+        'alias.skydns.local. 3600 IN CNAME web.skydns.local.\nweb.skydns.local. 3600 IN AAAA 2001:db8::1',
+    },
+    {
+      what: 'chains',
+      q: 'chain.skydns.local. AAAA',
+      answer: `
+        chain.skydns.local. 3600 IN CNAME Alias.skydns.local.
+        Alias.skydns.local. 3600 IN CNAME web.skydns.local.
+        web.skydns.local. 3600 IN AAAA 2001:db8::1`,
+    },
+    { what: 'a dead end inside is NODATA', q: 'dead.skydns.local. A' },
+    { what: 'a loop is NODATA', q: 'a.loop.skydns.local. A' },
+    { what: 'a name that is its own alias', q: 'self.skydns.local. A' },
+    { what: 'an alias below itself', q: 'below.skydns.local. A' },
+    {
+      what: 'several aliases flatten, with the least TTL',
+      q: 'two.skydns.local. A',
+      answer: `
+        two.skydns.local. 60 IN A 10.0.0.1
+        two.skydns.local. 60 IN A 10.0.0.2
+        two.skydns.local. 60 IN A 10.9.9.9`,
+    },
+    {
+      what: 'an alias beside an address flattens',
+      q: 'mixed.skydns.local. A',
+      answer: 'mixed.skydns.local. 3600 IN A 10.0.0.7\nmixed.skydns.local. 3600 IN A 10.9.9.9',
+    },
+    { what: 'text only: NODATA, no CNAME to the root', q: 'text.skydns.local. A' },
+    {
+      what: 'keys in upper case are found',
+      q: 'key.upper.skydns.local. A',
+      answer: 'key.upper.skydns.local. 3600 IN A 10.0.0.8',
+    },
+    {
+      what: 'a component with dots is several labels',
+      q: 'host.ec2.internal:app:80.ids.skydns.local. A',
+      answer: 'host.ec2.internal:app:80.ids.skydns.local. 3600 IN A 10.0.0.11',
+    },
+    { what: 'an empty non-terminal exists', q: 'ec2.internal:app:80.ids.skydns.local. TXT' },
+    {
+      what: 'a label with a slash is no deeper key',
+      q: 'a/web.skydns.local. A',
+      rcode: 'NXDOMAIN',
+    },
+    { what: 'the empty apex exists', q: 'skydns.local. MX' },
+  ],
+);
+
+table(
+  'wildcards',
+  {
+    'local/skydns/east/production/rails/1': { host: '10.0.0.1' },
+    'local/skydns/west/production/rails/1': { host: '10.0.0.2' },
+    'local/skydns/west/staging/rails/1': { host: '10.0.0.3' },
+    'local/skydns/west/production': { host: '10.0.0.4' },
+    'local/skydns/dns/ns/a': { host: '10.9.9.1' },
+  },
+  [
+    {
+      what: 'one label, deeper keys match',
+      q: 'production.*.skydns.local. A',
+      answer: `
+        production.*.skydns.local. 3600 IN A 10.0.0.1
+        production.*.skydns.local. 3600 IN A 10.0.0.2
+        production.*.skydns.local. 3600 IN A 10.0.0.4`,
+    },
+    {
+      what: 'any is the same; several may stand',
+      q: '1.rails.any.any.skydns.local. A',
+      answer: `
+        1.rails.any.any.skydns.local. 3600 IN A 10.0.0.1
+        1.rails.any.any.skydns.local. 3600 IN A 10.0.0.2
+        1.rails.any.any.skydns.local. 3600 IN A 10.0.0.3`,
+    },
+    { what: 'nothing matches but the top exists: NODATA', q: 'nothing.*.skydns.local. A' },
+    { what: 'the top is missing', q: '*.nowhere.skydns.local. A', rcode: 'NXDOMAIN' },
+    {
+      what: 'dns is reserved: no aggregate has its addresses',
+      q: '*.skydns.local. A',
+      answer: `
+        *.skydns.local. 3600 IN A 10.0.0.1
+        *.skydns.local. 3600 IN A 10.0.0.2
+        *.skydns.local. 3600 IN A 10.0.0.3
+        *.skydns.local. 3600 IN A 10.0.0.4`,
+    },
+    {
+      what: 'a value above others is hidden',
+      q: 'production.west.skydns.local. A',
+      answer: 'production.west.skydns.local. 3600 IN A 10.0.0.2',
+    },
+    {
+      what: 'named, the reserved names answer',
+      q: 'ns.dns.skydns.local. A',
+      answer: 'ns.dns.skydns.local. 3600 IN A 10.9.9.1',
+    },
+  ],
+);
+
+table(
+  'TXT, MX, NS, SOA, CNAME, PTR, ANY',
+  {
+    'local/skydns/txt/a': { text: 'abc', host: 'web.skydns.local' },
+    'local/skydns/txt/b': { text: 'say \\"hi\\"' },
+    'local/skydns/long': { text: 'x'.repeat(510) },
+    'local/skydns/alias': { host: 'txt.skydns.local', ttl: 60 },
+    'local/skydns/mail/a': { host: '10.0.0.25', priority: 50, mail: true, targetstrip: 1 },
+    'local/skydns/mail/b': { host: 'mx.example.com', mail: true },
+    'local/skydns/mail/c': { host: '10.0.0.26' },
+    'local/skydns/web': { host: '10.0.0.1' },
+    'local/skydns/dns/ns/a': { host: '192.0.2.1' },
+    'local/skydns/dns/ns/b': { host: '2001:db8::53' },
+    'local/skydns/hash/abcd1234': { host: 'web.skydns.local' },
+    'arpa/in-addr/10/0/0/1': { host: 'web.skydns.local' },
+    'arpa/in-addr/10/0/0/2': { host: '10.0.0.2' },
+  },
+  [
+    {
+      what: 'every text, escapes resolved',
+      q: 'txt.skydns.local. TXT',
+      answer: 'txt.skydns.local. 3600 IN TXT "abc"\ntxt.skydns.local. 3600 IN TXT "say \\"hi\\""',
+    },
+    {
+      what: 'a multiple of 255 has no empty string at its end',
+      q: 'long.skydns.local. TXT',
+      answer: `long.skydns.local. 3600 IN TXT "${'x'.repeat(255)}" "${'x'.repeat(255)}"`,
+    },
+    {
+      what: 'text through an alias',
+      q: 'alias.skydns.local. TXT',
+      answer: `
+        alias.skydns.local. 60 IN CNAME txt.skydns.local.
+        txt.skydns.local. 3600 IN TXT "abc"
+        txt.skydns.local. 3600 IN TXT "say \\"hi\\""`,
+    },
+    {
+      what: 'a service with text has its host too',
+      q: 'a.txt.skydns.local. A',
+      answer:
+        'a.txt.skydns.local. 3600 IN CNAME web.skydns.local.\nweb.skydns.local. 3600 IN A 10.0.0.1',
+    },
+    {
+      what: 'NS with glue',
+      q: 'SkyDNS.local. NS',
+      answer:
+        'SkyDNS.local. 3600 IN NS a.ns.dns.skydns.local.\nSkyDNS.local. 3600 IN NS b.ns.dns.skydns.local.',
+      additional:
+        'a.ns.dns.skydns.local. 3600 IN A 192.0.2.1\nb.ns.dns.skydns.local. 3600 IN AAAA 2001:db8::53',
+    },
+    { what: 'NS below the apex', q: 'web.skydns.local. NS' },
+    { what: 'NS of a missing name', q: 'no.skydns.local. NS', rcode: 'NXDOMAIN' },
+    {
+      what: 'SOA at the apex',
+      q: 'skydns.local. SOA',
+      answer:
+        'skydns.local. 3600 IN SOA ns.dns.skydns.local. hostmaster.skydns.local. 7200 28800 7200 604800 5',
+    },
+    { what: 'SOA below', q: 'web.skydns.local. SOA' },
+    {
+      what: 'CNAME of a directory with one alias (external-dns)',
+      q: 'hash.skydns.local. CNAME',
+      answer: 'hash.skydns.local. 3600 IN CNAME web.skydns.local.',
+    },
+    { what: 'CNAME of a directory with several', q: 'txt.skydns.local. CNAME' },
+    { what: 'CNAME of an address', q: 'web.skydns.local. CNAME' },
+    { what: 'CNAME of a missing name', q: 'no.skydns.local. CNAME', rcode: 'NXDOMAIN' },
+    {
+      what: 'PTR outside our zones, from the store',
+      q: '1.0.0.10.in-addr.arpa. PTR',
+      answer: '1.0.0.10.in-addr.arpa. 3600 IN PTR web.skydns.local.',
+    },
+    {
+      what: 'ANY is one HINFO (RFC 8482)',
+      q: 'web.skydns.local. ANY',
+      answer: 'web.skydns.local. 3600 IN HINFO "RFC8482" ""',
+    },
+    { what: 'ANY of a missing name', q: 'no.skydns.local. ANY', rcode: 'NXDOMAIN' },
+    { what: 'a type nobody has', q: 'web.skydns.local. TYPE1000' },
+    { what: 'HTTPS of an existing name', q: 'web.skydns.local. HTTPS' },
+  ],
+);
+
+describe('MX', () => {
+  it('takes services marked as mail, strips targets and glue, asks for outside targets', () => {
+    const catalog = catalogOf({
+      'local/skydns/mail/a': { host: '10.0.0.25', priority: 50, mail: true, targetstrip: 1 },
+      'local/skydns/mail/b': { host: 'mx.example.com', mail: true },
+      'local/skydns/mail/c': { host: '10.0.0.26' },
+    });
+    const first = ask(catalog, 'mail.skydns.local.', 'MX');
+    assert.deepEqual(first, {
+      kind: 'incomplete',
+      missing: [question('mx.example.com.', 'A'), question('mx.example.com.', 'AAAA')],
+    });
+    const externals = new Map<string, External>([
+      outside('mx.example.com.', Type.A, [address('mx.example.com.', Type.A, '192.0.2.25')]),
+      outside('mx.example.com.', Type.AAAA, []),
+    ]);
+    assertResponse(respond(catalog, 'mail.skydns.local.', 'MX', { externals }), {
+      answer:
+        'mail.skydns.local. 3600 IN MX 50 mail.skydns.local.\nmail.skydns.local. 3600 IN MX 10 mx.example.com.',
+      additional: 'mail.skydns.local. 3600 IN A 10.0.0.25\nmx.example.com. 300 IN A 192.0.2.25',
+    });
+  });
+});
+
+describe('names outside', () => {
+  const catalog = catalogOf({ 'local/skydns/www': { host: 'www.example.com', ttl: 30 } });
+  const cname = 'www.skydns.local. 30 IN CNAME www.example.com.';
+
+  it('an alias brings what others answered, CNAME first', () => {
+    const externals = new Map([
+      outside('www.example.com.', Type.A, [address('www.example.com.', Type.A, '192.0.2.80')]),
+    ]);
+    const response = respond(catalog, 'www.skydns.local.', 'A', { externals });
+    assert.equal(response.answer[0]?.type, Type.CNAME);
+    assertResponse(response, { answer: `${cname}\nwww.example.com. 300 IN A 192.0.2.80` });
+  });
+
+  it('NODATA elsewhere leaves the bare CNAME, NXDOMAIN removes it', () => {
+    const nodata = new Map([outside('www.example.com.', Type.A, [])]);
+    assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nodata }), {
+      answer: cname,
+    });
+    const nxdomain = new Map([outside('www.example.com.', Type.A, [], Rcode.NXDOMAIN)]);
+    assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nxdomain }), {});
+  });
+
+  it('nobody to ask leaves the bare CNAME; no reply is SERVFAIL, never NODATA', () => {
+    const key = externalKey(name('www.example.com.'), Type.A);
+    const nobody = new Map<string, External>([[key, { kind: 'unavailable' }]]);
+    assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nobody }), {
+      answer: cname,
+    });
+    const failed = new Map<string, External>([[key, { kind: 'failed' }]]);
+    const response = respond(catalog, 'www.skydns.local.', 'A', { externals: failed });
+    assert.equal(response.rcode, Rcode.SERVFAIL);
+    assert.equal(response.extendedError?.code, 22);
+  });
+
+  it("a name in none of our zones is somebody else's", () => {
+    assert.deepEqual(ask(catalog, 'www.example.com.', 'A'), { kind: 'elsewhere' });
+    assert.deepEqual(ask(catalog, 'notskydns.local.', 'A'), { kind: 'elsewhere' });
+    assert.deepEqual(ask(catalog, '2.0.0.10.in-addr.arpa.', 'PTR'), { kind: 'elsewhere' });
+  });
+});
+
+describe('apex, zones and local', () => {
+  it("addresses of the apex are those at apex.dns, else the whole zone's", () => {
+    const services = { 'local/skydns/x': { host: '10.0.0.1' } };
+    assertResponse(respond(catalogOf(services), 'skydns.local.', 'A'), {
+      answer: 'skydns.local. 3600 IN A 10.0.0.1',
+    });
+    const withApex = catalogOf({ ...services, 'local/skydns/dns/apex/a': { host: '10.0.0.9' } });
+    assertResponse(respond(withApex, 'skydns.local.', 'A'), {
+      answer: 'skydns.local. 3600 IN A 10.0.0.9',
+    });
+    assertResponse(respond(withApex, 'skydns.local.', 'AAAA'), {});
+  });
+
+  it('the longest apex wins, and its SOA is the one in negative answers', () => {
+    const settings = { apexes: [name('local.'), name('skydns.local.')] };
+    const catalog = catalogOf({
+      'local/skydns/x': { host: '10.0.0.1' },
+      'local/y': { host: '10.0.0.2' },
+    });
+    assertResponse(respond(catalog, 'x.skydns.local.', 'AAAA', { settings }), {}, 'skydns.local.');
+    assertResponse(respond(catalog, 'y.local.', 'AAAA', { settings }), {}, 'local.');
+  });
+
+  it('local.dns.<apex> is the configured name under its own owner', () => {
+    const catalog = catalogOf({ 'local/skydns/host1': { host: '10.0.0.1' } });
+    const settings = { local: name('host1.skydns.local.') };
+    assertResponse(respond(catalog, 'local.dns.skydns.local.', 'A', { settings }), {
+      answer: 'local.dns.skydns.local. 3600 IN A 10.0.0.1',
+    });
+    assertResponse(respond(catalog, 'local.dns.skydns.local.', 'A'), { rcode: 'NXDOMAIN' });
+  });
+
+  it('a value above others can win or join', () => {
+    const catalog = catalogOf({
+      'local/skydns/web': { host: '10.0.0.1' },
+      'local/skydns/web/a': { host: '10.0.0.2' },
+    });
+    const expected = { hidden: ['10.0.0.2'], wins: ['10.0.0.1'], merged: ['10.0.0.1', '10.0.0.2'] };
+    for (const [parentValue, addresses] of Object.entries(expected)) {
+      const settings = { parentValue: parentValue as 'hidden' };
+      assertResponse(respond(catalog, 'web.skydns.local.', 'A', { settings }), {
+        answer: addresses.map((a) => `web.skydns.local. 3600 IN A ${a}`).join('\n'),
+      });
+    }
+  });
+});
+
+describe('TTL', () => {
+  const leases = { 'local/skydns/a': { id: '1', ttlSeconds: 60, expiresAtMs: 60_000 } };
+  const services = (ttl: number) => ({ 'local/skydns/a': { host: '10.0.0.1', ttl } });
+  for (const [what, ttl, nowMs, expected] of [
+    ['a fresh lease counts in full', 0, 0, 60],
+    ['what is left of the lease', 0, 30_500, 30],
+    ['the record when it is less', 10, 0, 10],
+    ['the lease when it is less', 100, 0, 60],
+    ['a lease at its end is worth a second, not the default', 0, 61_000, 1],
+    ['the same with a TTL of its own', 100, 61_000, 1],
+  ] as const) {
+    it(what, () => {
+      const catalog = catalogOf(services(ttl), leases);
+      assertResponse(respond(catalog, 'a.skydns.local.', 'A', { nowMs }), {
+        answer: `a.skydns.local. ${expected} IN A 10.0.0.1`,
+      });
+    });
+  }
+
+  it('is one for the whole RRset (RFC 2181)', () => {
+    const catalog = catalogOf({
+      'local/skydns/w/a': { host: '10.0.0.1', ttl: 30 },
+      'local/skydns/w/b': { host: '10.0.0.2', ttl: 7200 },
+      'local/skydns/w/c': { host: '10.0.0.3' },
+    });
+    assertResponse(respond(catalog, 'w.skydns.local.', 'A'), {
+      answer: [1, 2, 3].map((i) => `w.skydns.local. 30 IN A 10.0.0.${i}`).join('\n'),
+    });
+    assertResponse(respond(catalog, 'b.w.skydns.local.', 'A'), {
+      answer: 'b.w.skydns.local. 7200 IN A 10.0.0.2',
+    });
+  });
+});
+
+describe('classes', () => {
+  const view = viewOf(catalogOf({}));
+  it('CH tells who answers but not the version; the rest is SERVFAIL', () => {
+    const version = answer(view, question('VERSION.bind.', 'TXT', Class.CH));
+    assert.ok(version.kind === 'response');
+    assert.deepEqual(text(version.response.answer), ['VERSION.bind. 0 CH TXT "soradns"']);
+    const other = answer(view, question('local.dns.skydns.local.', 'A', Class.CH));
+    assert.ok(other.kind === 'response' && other.response.rcode === Rcode.SERVFAIL);
+  });
+  it('HS is refused', () => {
+    const hesiod = answer(view, question('skydns.local.', 'A', Class.HS));
+    assert.ok(hesiod.kind === 'response' && hesiod.response.rcode === Rcode.REFUSED);
+  });
+});
+
+function address(owner: string, type: number, text: string): Rr {
+  const rdata = { kind: 'address', address: text } as const;
+  return { owner: name(owner), type, class: Class.IN, ttlSeconds: 300, rdata };
+}
+
+function outside(
+  qname: string,
+  qtype: number,
+  records: readonly Rr[],
+  rcode: number = Rcode.NOERROR,
+): [string, External] {
+  return [externalKey(name(qname), qtype), { kind: 'records', rcode, records }];
+}
