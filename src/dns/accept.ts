@@ -11,7 +11,7 @@ import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
 import { areOptions, ednsOf } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
-import { Flag, HEADER_OCTETS } from './header.ts';
+import { Flag, HEADER_OCTETS, opcodeOf } from './header.ts';
 import type { Edns, Query, Question } from './message.ts';
 import { Rcode, Type } from './rr.ts';
 import { replyLimit } from './truncate.ts';
@@ -40,8 +40,7 @@ export function accept(packet: Uint8Array, sourcePort: number): Accepted {
   const id = cursor.u16();
   const flags = cursor.u16();
   if ((flags & Flag.QR) !== 0) return { kind: 'drop', reason: 'response' };
-  if (((flags >> 11) & 0xf) !== OPCODE_QUERY)
-    return rejectHeader(id, flags, Rcode.NOTIMP, 'opcode');
+  if (opcodeOf(flags) !== OPCODE_QUERY) return rejectHeader(id, flags, Rcode.NOTIMP, 'opcode');
   // RFC 9619: exactly one question.
   if (cursor.u16() !== 1) return rejectHeader(id, flags, Rcode.FORMERR, 'question count');
   return acceptQuery(cursor, id, flags);

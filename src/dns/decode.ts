@@ -7,7 +7,7 @@
  */
 import { Cursor } from './cursor.ts';
 import { areOptions, ednsOf, extendedRcodeBits } from './edns.ts';
-import { Flag } from './header.ts';
+import { Flag, opcodeOf } from './header.ts';
 import type { Message, Question } from './message.ts';
 import { readRdata } from './rdata.ts';
 import { type Rr, Type } from './rr.ts';
@@ -29,9 +29,17 @@ export function decodeMessage(packet: Uint8Array): Message | undefined {
   const opts = additional.filter(isOpt);
   const opt = opts[0];
   if (opts.length > 1 || (opt !== undefined && !isWellFormed(opt))) return undefined;
+  // Field by field: spreading an object costs as much as reading a record.
   return {
     id,
-    ...flagsOf(flags),
+    isResponse: (flags & Flag.QR) !== 0,
+    opcode: opcodeOf(flags),
+    authoritative: (flags & Flag.AA) !== 0,
+    truncated: (flags & Flag.TC) !== 0,
+    recursionDesired: (flags & Flag.RD) !== 0,
+    recursionAvailable: (flags & Flag.RA) !== 0,
+    authenticData: (flags & Flag.AD) !== 0,
+    checkingDisabled: (flags & Flag.CD) !== 0,
     rcode: (flags & 0xf) | (opt === undefined ? 0 : extendedRcodeBits(opt.ttlSeconds)),
     questions,
     answer,
@@ -75,17 +83,4 @@ function isOpt(rr: Rr): boolean {
 function isWellFormed({ owner, rdata }: Rr): boolean {
   const isAtRoot = owner.length === 0;
   return isAtRoot && rdata.kind === 'unknown' && areOptions(rdata.octets, 0, rdata.octets.length);
-}
-
-function flagsOf(flags: number) {
-  return {
-    isResponse: (flags & Flag.QR) !== 0,
-    opcode: (flags >> 11) & 0xf,
-    authoritative: (flags & Flag.AA) !== 0,
-    truncated: (flags & Flag.TC) !== 0,
-    recursionDesired: (flags & Flag.RD) !== 0,
-    recursionAvailable: (flags & Flag.RA) !== 0,
-    authenticData: (flags & Flag.AD) !== 0,
-    checkingDisabled: (flags & Flag.CD) !== 0,
-  };
 }

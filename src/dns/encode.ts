@@ -31,8 +31,9 @@ export function encodeResponse(query: Query, response: Response, limitOctets: nu
     (response.recursionAvailable ? Flag.RA : 0) |
     (query.checkingDisabled ? Flag.CD : 0) |
     (headerRcode(response.rcode, opt) & 0xf);
+  const { answer, authority } = fitted;
   const additional = fitted.additional + (opt === undefined ? 0 : 1);
-  writeHeader(writer, query.id, flags, { ...fitted, question: 1, additional });
+  writeHeader(writer, query.id, flags, { question: 1, answer, authority, additional });
   return writer.finish();
 }
 
@@ -79,7 +80,7 @@ export function encodeQuery(query: OutgoingQuery): Uint8Array {
   if (edns !== undefined) writeOpt(writer, { ...edns, rcode: 0 });
   const flags = (query.recursionDesired ? Flag.RD : 0) | (query.checkingDisabled ? Flag.CD : 0);
   const additional = edns === undefined ? 0 : 1;
-  writeHeader(writer, id, flags, { ...HEADER_ONLY, question: 1, additional });
+  writeHeader(writer, id, flags, { question: 1, answer: 0, authority: 0, additional });
   return writer.finish();
 }
 

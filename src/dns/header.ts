@@ -14,6 +14,11 @@ export const Flag = {
   CD: 0x0010,
 } as const;
 
+/** OPCODE, from the second 16-bit field. */
+export function opcodeOf(flags: number): number {
+  return (flags >> 11) & 0xf;
+}
+
 export interface Counts {
   readonly question: number;
   readonly answer: number;
