@@ -2,9 +2,9 @@
  * Flags, environment, config file and `/skydns/config` into one frozen `Config`. The only place that knows what the
  * sources look like; everybody else gets typed values with their units. Pure: arguments in, a value out.
  */
-import { isEmpty, LEGACY_OPTIONS, readLegacy } from './config/legacy-options.ts';
+import { isEmpty, LEGACY_OPTIONS, readLegacy } from './config/legacyOptions.ts';
 import type { Settings } from './config/option.ts';
-import { SERVE_OPTIONS } from './config/serve-options.ts';
+import { SERVE_OPTIONS } from './config/serveOptions.ts';
 import {
   type ConfigFile,
   fileKeysOf,
@@ -21,8 +21,8 @@ import {
   parseStoreLocation,
   type StoreLocation,
   type StoreLocationResult,
-} from './config/store-location.ts';
-import { STORE_OPTIONS } from './config/store-options.ts';
+} from './config/storeLocation.ts';
+import { STORE_OPTIONS } from './config/storeOptions.ts';
 import { nearest } from './config/suggest.ts';
 import { isLoopback, printSocketAddress, Secret } from './config/values.ts';
 

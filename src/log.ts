@@ -1,0 +1,144 @@
+/**
+ * The log: JSON lines on stdout, in colour for people on a terminal. Written asynchronously through a bounded buffer:
+ * a reader that is slow or gone costs lines, never answers. Every text is made printable on its way in, so that no
+ * caller has to think of it. The only importer of pino.
+ */
+import { type DestinationStream, destination, type LogFn, type Logger, pino } from 'pino';
+import { printable } from './printable.ts';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** Fields first, as in `log.warn({ key }, 'value skipped')`. An `err` field takes an Error. */
+export type Write = (fields: Readonly<Record<string, unknown>>, message: string) => void;
+
+export interface Log {
+  readonly debug: Write;
+  readonly info: Write;
+  readonly warn: Write;
+  readonly error: Write;
+  /** Writes what is buffered, for as long as about a second; then the process may end. */
+  close(): void;
+}
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** For people: one coloured line each, instead of JSON. */
+  readonly pretty: boolean;
+  /** File descriptor; 1 is stdout. */
+  readonly fd?: number;
+}
+
+/** What the buffer holds before lines are dropped. */
+const MAX_BUFFER_BYTES = 1 << 20;
+/** sonic-boom sleeps 100 ms between attempts on a pipe that is full. */
+const MAX_CLOSING_ATTEMPTS = 10;
+
+/** Opens the log. An error of the descriptor (a closed pipe) silences it; serving goes on. */
+export async function openLog({ level, pretty, fd = 1 }: LogOptions): Promise<Log> {
+  let attemptsLeft = Number.POSITIVE_INFINITY;
+  const sink = destination({
+    fd,
+    sync: false,
+    maxLength: MAX_BUFFER_BYTES,
+    retryEAGAIN: () => attemptsLeft-- > 0,
+  });
+  let dropped = 0;
+  sink.on('error', () => {});
+  sink.on('drop', () => {
+    dropped++;
+  });
+  const stream = pretty ? await prettyStream(sink) : sink;
+  const logger = pino(pinoOptions(level), stream);
+  sink.on('drain', () => {
+    if (dropped === 0) return;
+    const lines = dropped;
+    dropped = 0;
+    logger.warn({ lines }, 'log lines dropped: their reader is too slow');
+  });
+  return logOf(logger, () => {
+    attemptsLeft = MAX_CLOSING_ATTEMPTS;
+    flush(sink);
+  });
+}
+
+function pinoOptions(level: LogLevel) {
+  return {
+    level,
+    base: null,
+    serializers: { err: (error: unknown) => error },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      log: (fields: Record<string, unknown>) => printableFields(fields),
+    },
+    hooks: {
+      logMethod(this: Logger, args: Parameters<LogFn>, method: LogFn) {
+        const [fields, message] = args as unknown as [object, string];
+        method.call(this, fields, printable(message));
+      },
+    },
+  };
+}
+
+function logOf(logger: Logger, close: () => void): Log {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+    close,
+  };
+}
+
+/** pino-pretty in this process: a worker transport would lose the last lines. */
+async function prettyStream(sink: DestinationStream): Promise<DestinationStream> {
+  const { prettyFactory } = await import('pino-pretty');
+  const colorize = process.env.NO_COLOR === undefined || process.env.NO_COLOR === '';
+  const format = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  return { write: (line) => sink.write(format(line)) };
+}
+
+function flush(sink: ReturnType<typeof destination>): void {
+  try {
+    sink.flushSync();
+  } catch {
+    // The reader is gone or stuck, and pino would try once more at exit, and throw.
+    sink.destroy();
+  }
+}
+
+/** The fields with every text in them printable; nesting is followed a few levels, then cut. */
+function printableFields(fields: Record<string, unknown>, depth = 4): Record<string, unknown> {
+  const result: Record<string, unknown> = Object.create(null);
+  for (const [field, value] of Object.entries(fields)) {
+    result[printable(field)] = printableValue(value, depth);
+  }
+  return result;
+}
+
+function printableValue(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return printable(value);
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Error) return printableError(value);
+  if (depth === 0) return '…';
+  if (Array.isArray(value)) return value.map((item) => printableValue(item, depth - 1));
+  if ('toJSON' in value && typeof value.toJSON === 'function') {
+    return printableValue(value.toJSON(), depth - 1);
+  }
+  return printableFields(value as Record<string, unknown>, depth - 1);
+}
+
+function printableError(error: Error): Record<string, unknown> {
+  const code = 'code' in error ? { code: printable(String(error.code)) } : {};
+  const cause = error.cause instanceof Error ? { cause: printable(error.cause.message) } : {};
+  // Without its first lines, which repeat the message as it came.
+  const stack = error.stack?.split('\n').filter((line) => /^ +at /.test(line));
+  return {
+    type: error.name,
+    message: printable(error.message),
+    ...code,
+    ...cause,
+    stack: stack?.map(printable),
+  };
+}
