@@ -1,0 +1,71 @@
+/**
+ * Who may do what: pure decisions on headers and addresses. Reading is open to whoever reaches the listener; the Host
+ * header must be one that a page of another site cannot make a browser send (DNS rebinding); writing needs the token
+ * when there is one, and there must be one unless the listener is on a loopback address.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { BlockList, isIP } from 'node:net';
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** Whether listening on this address demands a token: true for all but loopback addresses and `localhost`. */
+export function requiresToken(address: string): boolean {
+  if (address === 'localhost') return false;
+  const family = isIP(address);
+  if (family === 0) return true;
+  // An IPv4-mapped address (::ffff:127.0.0.1) is checked as the IPv4 address that it stands for.
+  return !loopback.check(address, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+/** The host of a Host header without its port and brackets, in lower case; undefined when it is not one host. */
+export function hostOf(header: string): string | undefined {
+  const bracketed = /^\[([0-9a-f:.%]+)\](?::\d{1,5})?$/i.exec(header);
+  if (bracketed?.[1] !== undefined) return bracketed[1].toLowerCase();
+  const plain = /^([^:/@[\]\s]+)(?::\d{1,5})?$/.exec(header);
+  return plain?.[1]?.toLowerCase();
+}
+
+/**
+ * Whether a request under this Host header is served. No header at all is fine: browsers always send one, and only
+ * HTTP/1.0 may go without.
+ */
+export function isAllowedHost(header: string | undefined, names: readonly string[]): boolean {
+  if (header === undefined) return true;
+  const host = hostOf(header);
+  if (host === undefined) return false;
+  if (isIP(host) !== 0 || host === 'localhost') return true;
+  return names.some((name) => name.toLowerCase() === host.replace(/\.$/, ''));
+}
+
+/** Whether a browser says that a page of another site made this request. */
+export function isForeignOrigin({ origin, host }: IncomingHttpHeaders): boolean {
+  if (origin === undefined) return false;
+  return host === undefined || (origin !== `http://${host}` && origin !== `https://${host}`);
+}
+
+/** Whether the Authorization header carries the token: as Bearer, or as the password of Basic, under any user name. */
+export function carriesToken(authorization: string | undefined, token: string): boolean {
+  const offered = authorization === undefined ? undefined : credential(authorization);
+  return offered !== undefined && equalInConstantTime(offered, token);
+}
+
+function credential(authorization: string): string | undefined {
+  const match = /^(bearer|basic) +(\S+) *$/i.exec(authorization);
+  const scheme = match?.[1]?.toLowerCase();
+  const rest = match?.[2];
+  if (rest === undefined || scheme === 'bearer') return rest;
+  const userAndPassword = Buffer.from(rest, 'base64').toString('utf8');
+  const colon = userAndPassword.indexOf(':');
+  return colon < 0 ? undefined : userAndPassword.slice(colon + 1);
+}
+
+function equalInConstantTime(a: string, b: string): boolean {
+  return timingSafeEqual(sha256(a), sha256(b));
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,64 @@
+/**
+ * Who this server is and how it is: /version, /livez, /readyz, /healthz, and the two of etcd's own that `etcdctl`
+ * asks for before it does anything else, /v2/members and /health.
+ */
+import type { Exchange, Reply } from './exchange.ts';
+import { jsonReply, methodNotAllowed, textReply } from './exchange.ts';
+
+export interface Health {
+  /** Reasons why this server is not ready; none: it is. */
+  readonly readiness: () => readonly string[];
+  readonly version: string;
+  readonly clusterId: string;
+}
+
+/** The last etcd whose only API was the one that is offered here. */
+const ETCD_LIKE = { etcdserver: '2.3.8', etcdcluster: '2.3.0' };
+const METHODS = ['GET', 'HEAD'];
+
+type Page = (health: Health, exchange: Exchange) => Reply;
+
+const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
+  ['/version', ({ version }) => jsonReply(200, { ...ETCD_LIKE, soradns: version })],
+  ['/livez', () => textReply(200, 'ok')],
+  ['/readyz', readyz],
+  ['/healthz', readyz],
+  ['/health', etcdHealth],
+  ['/v2/machines', (_, exchange) => textReply(200, clientUrl(exchange))],
+  ['/v2/members', members],
+]);
+
+/** The reply to a request for one of these pages; undefined for another path. */
+export function healthReply(health: Health, exchange: Exchange): Reply | undefined {
+  const page = PAGES.get(exchange.path);
+  if (page === undefined) return undefined;
+  return METHODS.includes(exchange.method) ? page(health, exchange) : methodNotAllowed(METHODS);
+}
+
+function readyz({ readiness }: Health, { headers }: Exchange): Reply {
+  const reasons = readiness();
+  const status = reasons.length === 0 ? 200 : 503;
+  if (headers.accept?.includes('application/json') === true) {
+    return jsonReply(status, { ready: reasons.length === 0, reasons });
+  }
+  return textReply(status, reasons.length === 0 ? 'ok' : reasons.join('\n'));
+}
+
+function etcdHealth({ readiness }: Health): Reply {
+  const healthy = readiness().length === 0;
+  return jsonReply(healthy ? 200 : 503, { health: String(healthy) });
+}
+
+/** This server as a cluster of one, at the address under which the client found it. */
+function members({ clusterId }: Health, exchange: Exchange): Reply {
+  const clientURLs = [clientUrl(exchange)];
+  return jsonReply(
+    200,
+    { members: [{ id: clusterId, name: 'soradns', peerURLs: [], clientURLs }] },
+    { 'X-Etcd-Cluster-Id': clusterId },
+  );
+}
+
+function clientUrl({ headers }: Exchange): string {
+  return `http://${headers.host ?? 'localhost'}`;
+}

@@ -1,0 +1,64 @@
+/**
+ * From the path of a request to the key it names: percent-decoded, then cleaned as Go's `path.Clean` does (etcd answers
+ * an unclean path with a redirect to the clean one; we serve that one directly).
+ */
+const KEYS = '/v2/keys';
+const MAX_KEY_OCTETS = 1024;
+/** A name has at most 127 labels; the prefix gets a few more. Each component costs a look at the store. */
+const MAX_COMPONENTS = 136;
+
+export type KeyPath =
+  /** Begins with `/` and does not end in one, unless it is the root, `/`. */
+  | { readonly kind: 'key'; readonly key: string }
+  /** A path outside /v2/keys. */
+  | { readonly kind: 'elsewhere' }
+  /** Not decodable: HTTP 400 without etcd's JSON, as etcd does. */
+  | { readonly kind: 'malformed' }
+  /** A path that no key of ours can have. */
+  | { readonly kind: 'refused'; readonly cause: string };
+
+/** The key that a percent-encoded request path names. */
+export function keyOfPath(path: string): KeyPath {
+  let decoded: string;
+  if (/%(?![0-9a-fA-F]{2})/.test(path)) return { kind: 'malformed' };
+  try {
+    decoded = decodeURIComponent(path);
+  } catch {
+    return { kind: 'refused', cause: 'the key is not UTF-8' };
+  }
+  const clean = cleanPath(decoded);
+  if (clean !== KEYS && !clean.startsWith(`${KEYS}/`)) return { kind: 'elsewhere' };
+  return checkKey(clean.slice(KEYS.length) || '/');
+}
+
+function checkKey(key: string): KeyPath {
+  if (key.includes('\0')) return { kind: 'refused', cause: 'the key contains a NUL' };
+  if (Buffer.byteLength(key) > MAX_KEY_OCTETS) {
+    return { kind: 'refused', cause: `the key is longer than ${MAX_KEY_OCTETS} octets` };
+  }
+  if (key.split('/').length - 1 > MAX_COMPONENTS) {
+    return { kind: 'refused', cause: `the key has more than ${MAX_COMPONENTS} components` };
+  }
+  return { kind: 'key', key };
+}
+
+/** The shortest path that names the same: no empty, `.` or `..` components; `..` stops at the root. */
+export function cleanPath(path: string): string {
+  const kept: string[] = [];
+  for (const component of path.split('/')) {
+    if (component === '..') kept.pop();
+    else if (component !== '' && component !== '.') kept.push(component);
+  }
+  return `/${kept.join('/')}`;
+}
+
+/** `/a/b` → `/a/b/`: what begins with it is below the key; the key itself, with this ending, is its marker. */
+export function prefixOf(key: string): string {
+  return key === '/' ? '/' : `${key}/`;
+}
+
+/** `/a/b/c` → [`/a`, `/a/b`]. */
+export function ancestorsOf(key: string): string[] {
+  const components = key.split('/');
+  return components.slice(2).map((_, index) => components.slice(0, index + 2).join('/'));
+}

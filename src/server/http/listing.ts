@@ -1,0 +1,134 @@
+/**
+ * The store's flat keys seen as etcd's v2 tree. A directory is implied by the keys below it; one without keys is kept
+ * by its marker. A store may also hold what etcd's v2 tree cannot, a value at a key that has keys below it: such a
+ * node is shown as a directory that has a `value` too. Components that begin with `_` are hidden from listings.
+ */
+import type { Entry } from '../../service/change.ts';
+import type { Store } from '../../store/store.ts';
+import { ancestorsOf, prefixOf } from './keyPath.ts';
+import { type Clock, entryNode, indices, leaseFields, type NodeJson, textOf } from './v2Json.ts';
+
+/** How deep below a directory a listing looks. Deeper keys only make the directories above them. */
+export type Depth = 'nothing' | 'children' | 'all';
+
+export interface Directory {
+  /** Of the oldest key below: etcd's createdIndex, as near as a store without directories can tell. */
+  createRevision: number;
+  /** Keys below, without the directory's own marker; hidden ones count. */
+  size: number;
+  readonly children: Map<string, Child>;
+}
+
+interface Child {
+  leaf: Entry | undefined;
+  directory: Directory | undefined;
+}
+
+export interface Sight {
+  /** The store as seen here is not older than this. */
+  readonly revision: number;
+  readonly leaf: Entry | undefined;
+  readonly directory: Directory | undefined;
+}
+
+const ATTEMPTS = 5;
+
+/** What is at a key and, to the given depth, below it. */
+export async function look(store: Store, key: string, depth: Depth): Promise<Sight> {
+  for (let attempt = 1; ; attempt++) {
+    const { entry: leaf, revision } = await getLeaf(store, key);
+    const below = await readDirectory(store, key, depth);
+    const nothing = leaf === undefined && below.directory === undefined;
+    // Two reads are no snapshot: a key that was being turned into a directory would show as neither.
+    if (nothing && below.revision !== revision && attempt < ATTEMPTS) continue;
+    return { revision: Math.min(revision, below.revision), leaf, directory: below.directory };
+  }
+}
+
+async function getLeaf(store: Store, key: string) {
+  return key === '/' ? { entry: undefined, revision: Number.POSITIVE_INFINITY } : store.get(key);
+}
+
+async function readDirectory(store: Store, key: string, depth: Depth) {
+  const prefix = prefixOf(key);
+  const directory = newDirectory();
+  let found = key === '/';
+  let revision = 0;
+  for await (const page of store.snapshot(prefix)) {
+    revision = page.revision;
+    for (const entry of page.entries) {
+      found = true;
+      insert(directory, entry.key.slice(prefix.length), entry, depth);
+    }
+  }
+  return { revision, directory: found ? directory : undefined };
+}
+
+/** Whether any key is below this one (its marker included), after one page at most. */
+export async function hasKeysBelow(store: Store, key: string): Promise<boolean> {
+  for await (const page of store.snapshot(prefixOf(key))) {
+    if (page.entries.length > 0) return true;
+  }
+  return false;
+}
+
+/** The key above this one that holds a value and no keys: nothing can be below it in a v2 tree. */
+export async function leafAbove(store: Store, key: string): Promise<string | undefined> {
+  const above = await Promise.all(ancestorsOf(key).map((ancestor) => store.get(ancestor)));
+  for (const { entry } of above) {
+    if (entry !== undefined && !(await hasKeysBelow(store, entry.key))) return entry.key;
+  }
+  return undefined;
+}
+
+function newDirectory(): Directory {
+  return { createRevision: Number.POSITIVE_INFINITY, size: 0, children: new Map() };
+}
+
+function insert(top: Directory, relativeKey: string, entry: Entry, depth: Depth): void {
+  const components = relativeKey.split('/');
+  const levels = depth === 'nothing' ? 0 : depth === 'children' ? 1 : components.length;
+  let directory = top;
+  touch(directory, entry, relativeKey !== '');
+  for (const [index, component] of components.slice(0, levels).entries()) {
+    // An empty last component is a marker, which made its directory by coming here; one elsewhere is out of v2's reach.
+    if (component === '' || component.startsWith('_')) return;
+    const child = directory.children.get(component) ?? newChild(directory, component);
+    if (index === components.length - 1) {
+      child.leaf = entry;
+      return;
+    }
+    child.directory ??= newDirectory();
+    directory = child.directory;
+    touch(directory, entry, index < components.length - 2 || components.at(-1) !== '');
+  }
+}
+
+function touch(directory: Directory, entry: Entry, counts: boolean): void {
+  directory.createRevision = Math.min(directory.createRevision, entry.createRevision);
+  if (counts) directory.size++;
+}
+
+function newChild(directory: Directory, component: string): Child {
+  const child: Child = { leaf: undefined, directory: undefined };
+  directory.children.set(component, child);
+  return child;
+}
+
+/** A node of a listing with the nodes below it that were looked at, in the order of their keys. */
+export function listingNode(key: string, sight: Omit<Sight, 'revision'>, clock: Clock): NodeJson {
+  const { leaf, directory } = sight;
+  if (directory === undefined) return leaf === undefined ? {} : entryNode(leaf, clock);
+  const created = directory.createRevision;
+  const nodes = [...directory.children]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, child]) => listingNode(prefixOf(key) + name, child, clock))
+    .filter((node) => node.key !== undefined);
+  return {
+    ...(key === '/' ? {} : { key }),
+    ...(leaf === undefined ? {} : { value: textOf(leaf.value), ...leaseFields(leaf.lease, clock) }),
+    dir: true,
+    ...(nodes.length === 0 ? {} : { nodes }),
+    ...(key === '/' ? {} : indices(created, created)),
+  };
+}

@@ -1,0 +1,206 @@
+/**
+ * The store's words as JSON, for the calls that one soradns makes to another (`http.ts` here, `server/http/storeApi.ts`
+ * there). Values travel as base64. A lease's end travels as the time that is left, since clocks differ.
+ */
+import type { Change, Entry, Lease } from '../service/change.ts';
+import type { Condition, DeleteResult, PutResult, StoreErrorCode } from './store.ts';
+
+/** What came is not what the other side of these calls sends. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+/** Gives the lease for an id; a store keeps one object for all keys of a lease. */
+export type LeaseOf = (lease: Lease) => Lease;
+
+export interface PutCall {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly ttlSeconds: number | undefined;
+  readonly condition: Condition | undefined;
+}
+
+export interface DeleteCall {
+  readonly key: string;
+  readonly condition: Condition | undefined;
+}
+
+export function entryToJson(entry: Entry, monotonicMs: number) {
+  const { key, value, createRevision, modRevision, lease } = entry;
+  return {
+    key,
+    value: toBase64(value),
+    createRevision,
+    modRevision,
+    lease: lease && {
+      id: lease.id,
+      ttlSeconds: lease.ttlSeconds,
+      leftMs: lease.expiresAtMs - monotonicMs,
+    },
+  };
+}
+
+export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Entry {
+  const fields = record(json);
+  return {
+    key: text(fields.key),
+    value: fromBase64(fields.value),
+    createRevision: number(fields.createRevision),
+    modRevision: number(fields.modRevision),
+    lease: optional(fields.lease, (lease) => leaseOf(leaseFromJson(lease, monotonicMs))),
+  };
+}
+
+function leaseFromJson(json: unknown, monotonicMs: number): Lease {
+  const fields = record(json);
+  return {
+    id: text(fields.id),
+    ttlSeconds: number(fields.ttlSeconds),
+    expiresAtMs: monotonicMs + number(fields.leftMs),
+  };
+}
+
+export function changeToJson(change: Change, monotonicMs: number) {
+  const previous = change.previous && entryToJson(change.previous, monotonicMs);
+  return change.kind === 'put'
+    ? { kind: 'put', entry: entryToJson(change.entry, monotonicMs), previous }
+    : { kind: 'delete', key: change.key, modRevision: change.modRevision, previous };
+}
+
+export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Change {
+  const fields = record(json);
+  const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
+  // A lease that is over is no longer shared: its key's next lease may have its id.
+  const previous = optional(fields.previous, (one) => entryFromJson(one, monotonicMs, (l) => l));
+  switch (fields.kind) {
+    case 'put':
+      return { kind: 'put', entry: entry(fields.entry), previous };
+    case 'delete': {
+      const modRevision = number(fields.modRevision);
+      return { kind: 'delete', key: text(fields.key), modRevision, previous };
+    }
+    default:
+      throw new Malformed('a change is a put or a delete');
+  }
+}
+
+export function conditionToJson(condition: Condition | undefined) {
+  return condition?.kind === 'value'
+    ? { kind: 'value', value: toBase64(condition.value) }
+    : condition;
+}
+
+export function conditionFromJson(json: unknown): Condition {
+  const fields = record(json);
+  switch (fields.kind) {
+    case 'absent':
+    case 'present':
+      return { kind: fields.kind };
+    case 'modRevision':
+      return { kind: 'modRevision', modRevision: number(fields.modRevision) };
+    case 'value':
+      return { kind: 'value', value: fromBase64(fields.value) };
+    default:
+      throw new Malformed('unknown condition');
+  }
+}
+
+export function putCallFromJson(json: unknown): PutCall {
+  const fields = record(json);
+  return {
+    key: text(fields.key),
+    value: fromBase64(fields.value),
+    ttlSeconds: optional(fields.ttlSeconds, number),
+    condition: optional(fields.if, conditionFromJson),
+  };
+}
+
+export function deleteCallFromJson(json: unknown): DeleteCall {
+  const fields = record(json);
+  return { key: text(fields.key), condition: optional(fields.if, conditionFromJson) };
+}
+
+export function putResultToJson(result: PutResult, monotonicMs: number) {
+  const json = (entry: Entry | undefined) => entry && entryToJson(entry, monotonicMs);
+  return result.done
+    ? { done: true, entry: json(result.entry), previous: json(result.previous) }
+    : { done: false, current: json(result.current), revision: result.revision };
+}
+
+export function putResultFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): PutResult {
+  const fields = record(json);
+  const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
+  return fields.done === true
+    ? { done: true, entry: entry(fields.entry), previous: optional(fields.previous, entry) }
+    : {
+        done: false,
+        current: optional(fields.current, entry),
+        revision: number(fields.revision),
+      };
+}
+
+export function deleteResultToJson(result: DeleteResult, monotonicMs: number) {
+  const json = (entry: Entry | undefined) => entry && entryToJson(entry, monotonicMs);
+  return result.done
+    ? { done: true, deleted: json(result.deleted), revision: result.revision }
+    : { done: false, current: json(result.current), revision: result.revision };
+}
+
+export function deleteResultFromJson(
+  json: unknown,
+  monotonicMs: number,
+  leaseOf: LeaseOf,
+): DeleteResult {
+  const fields = record(json);
+  const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
+  const revision = number(fields.revision);
+  return fields.done === true
+    ? { done: true, deleted: entry(fields.deleted), revision }
+    : { done: false, current: optional(fields.current, entry), revision };
+}
+
+const ERROR_CODES: readonly StoreErrorCode[] = ['unavailable', 'compacted', 'denied', 'invalid'];
+
+/** The error code that the other side named, if it did. */
+export function errorFromJson(
+  json: unknown,
+): { code: StoreErrorCode; message: string } | undefined {
+  if (typeof json !== 'object' || json === null || !('error' in json)) return undefined;
+  const fields = record(json.error);
+  const code = ERROR_CODES.find((one) => one === fields.code);
+  return code && { code, message: text(fields.message) };
+}
+
+export function record(json: unknown): Readonly<Record<string, unknown>> {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new Malformed('an object was expected');
+  }
+  return json as Record<string, unknown>;
+}
+
+export function list(json: unknown): readonly unknown[] {
+  if (!Array.isArray(json)) throw new Malformed('an array was expected');
+  return json;
+}
+
+export function text(json: unknown): string {
+  if (typeof json !== 'string') throw new Malformed('a string was expected');
+  return json;
+}
+
+export function number(json: unknown): number {
+  if (typeof json !== 'number') throw new Malformed('a number was expected');
+  return json;
+}
+
+export function optional<T>(json: unknown, read: (json: unknown) => T): T | undefined {
+  return json === undefined || json === null ? undefined : read(json);
+}
+
+function toBase64(value: Uint8Array): string {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
+}
+
+function fromBase64(json: unknown): Uint8Array {
+  return Buffer.from(text(json), 'base64');
+}
