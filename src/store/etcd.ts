@@ -1,0 +1,219 @@
+/**
+ * The store on an etcd cluster (API v3; etcd 3.4 or newer). Opening it never fails for want of a member: calls reject
+ * with `unavailable` until there is one.
+ *
+ * Each call is one transaction on etcd, so a condition and the write it guards happen in the same instant. A put with a
+ * TTL carries a lease of its own, which goes when the put does not happen.
+ */
+import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
+import type { Entry, Lease } from '../service/change.ts';
+import { checkKey, checkTtl, checkValue } from './embedded/limits.ts';
+import { Cluster, type OpenedWatch } from './etcd/cluster.ts';
+import { Endpoint } from './etcd/endpoint.ts';
+import { grantLease, lookUpLease, revokeLease } from './etcd/grant.ts';
+import { LeaseTable } from './etcd/leases.ts';
+import { type EtcdOptions, placesOf } from './etcd/options.ts';
+import { snapshotPages } from './etcd/snapshot.ts';
+import { comparisonsOf, entryOf, keyBytes, keyText, prefixEnd } from './etcd/translate.ts';
+import { watchStream } from './etcd/watch.ts';
+import {
+  type Condition,
+  type DeleteResult,
+  type PutOptions,
+  type PutResult,
+  type SnapshotPage,
+  type Store,
+  StoreError,
+  type WatchBatch,
+} from './store.ts';
+
+const CALL_TIMEOUT_MS = 5_000;
+const PAGE_TIMEOUT_MS = 20_000;
+const KEEPALIVE_TIME_MS = 8_000;
+const KEEPALIVE_TIMEOUT_MS = 5_000;
+const WATCH_SILENCE_MS = 5_000;
+/** A listing with no more leases than this waits until their lives are known; a zone's load does not. */
+const AWAITED_LEASES = 64;
+
+/** Opens the store. Throws StoreError `invalid` for options that contradict each other; never for the cluster's state. */
+export function openEtcdStore(options: EtcdOptions): Store {
+  return new EtcdStore(options);
+}
+
+class EtcdStore implements Store {
+  readonly label: string;
+  readonly #cluster: Cluster;
+  readonly #leases: LeaseTable;
+  readonly #options: EtcdOptions;
+
+  constructor(options: EtcdOptions) {
+    const { addresses, tls, login } = placesOf(options);
+    const endpoints = addresses.map(
+      (address) =>
+        new Endpoint({
+          address,
+          tls,
+          keepaliveTimeMs: options.keepaliveTimeMs ?? KEEPALIVE_TIME_MS,
+          keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
+        }),
+    );
+    const callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
+    const cluster = new Cluster(endpoints, { login, callTimeoutMs });
+    const lookUp = (id: string) => lookUpLease(cluster, id);
+    this.label = `${tls === undefined ? 'etcd' : 'etcds'}://${addresses.join(',')}`;
+    this.#cluster = cluster;
+    this.#leases = new LeaseTable({ lookUp, nowMs: () => performance.now() });
+    this.#options = options;
+  }
+
+  async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
+    const { kvs, header } = await this.#cluster.call('range', { key: keyBytes(key) });
+    const entry = this.#entry(kvs[0]);
+    if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
+    return { entry, revision: Number(header.revision) };
+  }
+
+  async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
+    const timeoutMs = this.#options.pageTimeoutMs ?? PAGE_TIMEOUT_MS;
+    for await (const { revision, kvs } of snapshotPages(this.#cluster, prefix, timeoutMs)) {
+      const entries = kvs.map((kv) => entryOf(ownKv(kv), this.#leaseOf));
+      const leases = new Set<string>();
+      for (const { lease } of entries) if (lease !== undefined) leases.add(lease.id);
+      if (leases.size <= AWAITED_LEASES) await this.#leases.settled(leases);
+      yield { revision, entries };
+    }
+  }
+
+  async *watch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchBatch> {
+    const opened = await this.#openWatch(prefix, signal);
+    if (opened === undefined) return;
+    const { stream, endpoint, revision } = opened;
+    try {
+      if (revision < fromRevision - 1) {
+        stream.cancel();
+        throw new StoreError('compacted', `etcd is at ${revision}: its history was replaced`);
+      }
+      yield* watchStream(stream, {
+        prefix,
+        fromRevision,
+        signal,
+        leaseOf: this.#leaseOf,
+        createTimeoutMs: this.#options.callTimeoutMs ?? CALL_TIMEOUT_MS,
+        silenceMs: this.#options.watchSilenceMs ?? WATCH_SILENCE_MS,
+      });
+    } catch (error) {
+      if (error instanceof StoreError && error.code !== 'compacted') this.#cluster.leave(endpoint);
+      throw error;
+    }
+  }
+
+  async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    checkKey(key);
+    checkValue(value);
+    checkTtl(options.ttlSeconds);
+    const octets = keyBytes(key);
+    if (options.ttlSeconds === undefined) return this.#put(octets, value, options.if, undefined);
+    const grantedAtMs = performance.now();
+    const { id, ttlSeconds } = await grantLease(this.#cluster, options.ttlSeconds);
+    const lease = this.#leases.granted(id, ttlSeconds, grantedAtMs);
+    try {
+      const result = await this.#put(octets, value, options.if, lease);
+      if (!result.done) await revokeLease(this.#cluster, id);
+      return result;
+    } catch (error) {
+      // Whether or not the put arrived: without its lease the key is not there.
+      void revokeLease(this.#cluster, id);
+      throw error;
+    }
+  }
+
+  async delete(
+    key: string,
+    options: { readonly if?: Condition | undefined } = {},
+  ): Promise<DeleteResult> {
+    const octets = keyBytes(key);
+    const { succeeded, responses, header } = await this.#transact(octets, options.if, {
+      request_delete_range: { key: octets, prev_kv: true },
+    });
+    const revision = Number(header.revision);
+    if (!succeeded) return { done: false, current: this.#readBack(responses), revision };
+    const deleted = this.#entry(responses[0]?.response_delete_range?.prev_kvs[0]);
+    if (deleted === undefined) return { done: false, current: undefined, revision };
+    return { done: true, deleted, revision };
+  }
+
+  async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
+    const range = { key: keyBytes(prefix), range_end: prefixEnd(prefix) };
+    const { deleted, header } = await this.#cluster.call('deleteRange', range);
+    return { deleted: Number(deleted), revision: Number(header.revision) };
+  }
+
+  async close(): Promise<void> {
+    this.#leases.close();
+    this.#cluster.close();
+  }
+
+  /** An opened watch; `undefined` as soon as the signal is aborted. */
+  #openWatch(prefix: string, signal: AbortSignal): Promise<OpenedWatch | undefined> {
+    return new Promise((resolve, reject) => {
+      const abort = (): void => resolve(undefined);
+      if (signal.aborted) return abort();
+      signal.addEventListener('abort', abort, { once: true });
+      this.#cluster
+        .openWatch(keyBytes(prefix))
+        .then((opened) => {
+          if (signal.aborted) opened.stream.cancel();
+          resolve(opened);
+        }, reject)
+        .finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  readonly #leaseOf = (id: string): Lease => this.#leases.of(id);
+
+  #entry(kv: IKeyValue | null | undefined): Entry | undefined {
+    return kv === null || kv === undefined ? undefined : entryOf(kv, this.#leaseOf);
+  }
+
+  async #put(
+    key: Buffer,
+    value: Uint8Array,
+    condition: Condition | undefined,
+    lease: Lease | undefined,
+  ): Promise<PutResult> {
+    const put = { key, value: Buffer.from(value), lease: lease?.id ?? '0', prev_kv: true };
+    const response = await this.#transact(key, condition, { request_put: put });
+    const revision = Number(response.header.revision);
+    if (!response.succeeded) {
+      return { done: false, current: this.#readBack(response.responses), revision };
+    }
+    const previous = this.#entry(response.responses[0]?.response_put?.prev_kv);
+    const createRevision = previous?.createRevision ?? revision;
+    const entry = { key: keyText(key), value, createRevision, modRevision: revision, lease };
+    return { done: true, entry, previous };
+  }
+
+  /** The write if the condition holds, else a read of the key. */
+  #transact(
+    key: Buffer,
+    condition: Condition | undefined,
+    write: IRequestOp,
+  ): Promise<ITxnResponse> {
+    return this.#cluster.call('txn', {
+      compare: comparisonsOf(key, condition),
+      success: [write],
+      failure: [{ request_range: { key } }],
+    });
+  }
+
+  #readBack(responses: ITxnResponse['responses']): Entry | undefined {
+    return this.#entry(responses[0]?.response_range?.kvs[0]);
+  }
+}
+
+/** A page's values are views of one large buffer, which a single kept value would keep alive. */
+const ownKv = (kv: IKeyValue): IKeyValue => ({ ...kv, value: Buffer.from(kv.value) });

@@ -1,0 +1,180 @@
+/**
+ * The members of an etcd cluster as one thing to call: keeps to one member until it fails, then goes to the next; logs
+ * in and renews the token.
+ *
+ * Invariant: a write is sent again only when it is certain that the first one never left.
+ */
+import type {
+  IDeleteRangeRequest,
+  IDeleteRangeResponse,
+  ILeaseGrantRequest,
+  ILeaseGrantResponse,
+  ILeaseRevokeRequest,
+  ILeaseRevokeResponse,
+  ILeaseTimeToLiveRequest,
+  ILeaseTimeToLiveResponse,
+  IRangeRequest,
+  IRangeResponse,
+  ITxnRequest,
+  ITxnResponse,
+} from 'etcd3';
+import { StoreError } from '../store.ts';
+import type { Endpoint, WatchStream } from './endpoint.ts';
+import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './failure.ts';
+
+/** The calls that the store makes: their service, and whether making one twice is the same as once. */
+const METHODS = {
+  range: { service: 'KV', repeatable: true },
+  txn: { service: 'KV', repeatable: false },
+  deleteRange: { service: 'KV', repeatable: false },
+  leaseGrant: { service: 'Lease', repeatable: false },
+  leaseRevoke: { service: 'Lease', repeatable: false },
+  leaseTimeToLive: { service: 'Lease', repeatable: true },
+} as const;
+
+interface Calls {
+  range: [IRangeRequest, IRangeResponse];
+  txn: [ITxnRequest, ITxnResponse];
+  deleteRange: [IDeleteRangeRequest, IDeleteRangeResponse];
+  leaseGrant: [ILeaseGrantRequest, ILeaseGrantResponse];
+  leaseRevoke: [ILeaseRevokeRequest, ILeaseRevokeResponse];
+  leaseTimeToLive: [ILeaseTimeToLiveRequest, ILeaseTimeToLiveResponse];
+}
+
+export interface Login {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** A watch stream, the member that serves it, and the store's revision just before it was opened. */
+export interface OpenedWatch {
+  readonly stream: WatchStream;
+  readonly endpoint: Endpoint;
+  readonly revision: number;
+}
+
+export class Cluster {
+  readonly #endpoints: readonly Endpoint[];
+  readonly #login: Login | undefined;
+  readonly #callTimeoutMs: number;
+  #current = 0;
+  #token: Promise<string | undefined> | undefined;
+
+  constructor(
+    endpoints: readonly Endpoint[],
+    options: { login: Login | undefined; callTimeoutMs: number },
+  ) {
+    this.#endpoints = endpoints;
+    this.#login = options.login;
+    this.#callTimeoutMs = options.callTimeoutMs;
+  }
+
+  /** One call on the current member; on others too where that is safe. Rejects with a StoreError within the timeout. */
+  async call<Method extends keyof Calls>(
+    method: Method,
+    request: Calls[Method][0],
+    timeoutMs = this.#callTimeoutMs,
+  ): Promise<Calls[Method][1]> {
+    const until = performance.now() + timeoutMs;
+    for (let tried = 1; ; tried++) {
+      const endpoint = this.#endpoint();
+      try {
+        return await this.#callOn(endpoint, method, request, until - performance.now());
+      } catch (error) {
+        const failure = storeErrorOf(error, `etcd ${endpoint.address}`);
+        if (failure.code !== 'unavailable' && failure.code !== 'denied') throw failure;
+        this.leave(endpoint);
+        const safe = METHODS[method].repeatable || isNeverSent(error);
+        const more = tried < this.#endpoints.length && performance.now() < until;
+        if (!safe || !more) throw failure;
+      }
+    }
+  }
+
+  /**
+   * A stream for one watch on the current member, after a read of `key` through the cluster's leader on that same
+   * member: it shows that the member is in touch, has caught up, and takes our token.
+   */
+  async openWatch(key: Buffer): Promise<OpenedWatch> {
+    const endpoint = this.#endpoint();
+    try {
+      const probe = await this.#callOn(endpoint, 'range', { key }, this.#callTimeoutMs);
+      const stream = await endpoint.openWatch(await this.#tokenFrom(endpoint, this.#callTimeoutMs));
+      return { stream, endpoint, revision: Number(probe.header.revision) };
+    } catch (error) {
+      this.leave(endpoint);
+      throw storeErrorOf(error, `etcd ${endpoint.address}`);
+    }
+  }
+
+  /** This member failed: the next call goes to the next one. */
+  leave(endpoint: Endpoint): void {
+    if (this.#endpoint() === endpoint) this.#current = (this.#current + 1) % this.#endpoints.length;
+  }
+
+  close(): void {
+    for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  #endpoint(): Endpoint {
+    return this.#endpoints[this.#current] as Endpoint;
+  }
+
+  async #callOn<Method extends keyof Calls>(
+    endpoint: Endpoint,
+    method: Method,
+    request: Calls[Method][0],
+    timeoutMs: number,
+  ): Promise<Calls[Method][1]> {
+    const { service } = METHODS[method];
+    const until = performance.now() + timeoutMs;
+    const call = async (): Promise<Calls[Method][1]> => {
+      const token = await this.#tokenFrom(endpoint, until - performance.now());
+      const left = Math.max(1, until - performance.now());
+      const response = await endpoint.call(service, method, request, { timeoutMs: left, token });
+      return response as Calls[Method][1];
+    };
+    const token = this.#token;
+    try {
+      return await call();
+    } catch (error) {
+      if (this.#login === undefined || !isTokenRefused(error)) throw error;
+      // Several calls may hear of it at once: only the first throws the token away.
+      if (this.#token === token) this.#token = undefined;
+      return await call();
+    }
+  }
+
+  #tokenFrom(endpoint: Endpoint, timeoutMs: number): Promise<string | undefined> {
+    const login = this.#login;
+    if (login === undefined) return Promise.resolve(undefined);
+    if (this.#token === undefined) {
+      const token = authenticate(endpoint, login, Math.max(1, timeoutMs));
+      token.catch(() => {
+        if (this.#token === token) this.#token = undefined;
+      });
+      this.#token = token;
+    }
+    return this.#token;
+  }
+}
+
+async function authenticate(
+  endpoint: Endpoint,
+  login: Login,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const request = { name: login.user, password: login.password };
+  try {
+    const options = { timeoutMs, token: undefined };
+    const response = await endpoint.call('Auth', 'authenticate', request, options);
+    return (response as { token: string }).token;
+  } catch (error) {
+    if (isAuthDisabled(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What a call gives when the store's answer lacks a part that etcd's protocol promises. */
+export const malformed = (what: string): StoreError =>
+  new StoreError('unavailable', `etcd answered without ${what}`);

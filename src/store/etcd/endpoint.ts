@@ -1,0 +1,165 @@
+/**
+ * One etcd member as gRPC sees it: unary calls with a deadline, and the watch stream. etcd3 is used for its proto files
+ * and its pool of service clients, nothing else: its retries, circuit breaker, tokens and Watcher stay idle, because
+ * they hide which member answered, retry writes, and lose events.
+ *
+ * Invariant: a call settles within its deadline, and a connection on which the peer went silent is given up.
+ */
+import type { IWatchRequest } from 'etcd3';
+import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
+import { storeErrorOf } from './failure.ts';
+import type { WireEvent } from './translate.ts';
+
+type Lent = Parameters<Parameters<ConnectionPool['withConnection']>[1]>[0];
+type Metadata = Lent['metadata'];
+type Service = 'KV' | 'Lease' | 'Auth' | 'Watch';
+
+interface Cancellable {
+  cancel(): void;
+}
+
+/** A message of the watch stream, as far as it is read here. */
+export interface WatchMessage {
+  readonly header: { readonly revision: string } | null;
+  readonly watch_id: string;
+  readonly created: boolean;
+  readonly canceled: boolean;
+  readonly compact_revision: string;
+  readonly cancel_reason: string;
+  readonly fragment: boolean;
+  readonly events: readonly WireEvent[];
+}
+
+/** The two-way stream of a watch. After `cancel` it ends with an error. */
+export interface WatchStream extends AsyncIterable<WatchMessage>, Cancellable {
+  write(request: IWatchRequest): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+type Unary = (
+  request: unknown,
+  metadata: Metadata,
+  options: { deadline: number },
+  done: (error: Error | null, response: unknown) => void,
+) => Cancellable;
+
+export interface EndpointOptions {
+  /** Host and port, an IPv6 address in brackets. */
+  readonly address: string;
+  readonly tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } | undefined;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
+}
+
+const READY = 2;
+
+const channelOptions = (options: EndpointOptions) => ({
+  'grpc.keepalive_time_ms': options.keepaliveTimeMs,
+  'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.initial_reconnect_backoff_ms': 50,
+  'grpc.max_reconnect_backoff_ms': 3_000,
+  // Without it a new client would get the old, perhaps dead, connection from a pool that the process shares.
+  'grpc.use_local_subchannel_pool': 1,
+  // One revision is one message, however many keys it deletes.
+  'grpc.max_receive_message_length': -1,
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc-node.flow_control_window': 4 << 20,
+});
+
+export class Endpoint {
+  readonly address: string;
+  readonly #pool: ConnectionPool;
+  readonly #inFlight = new Set<Cancellable>();
+  #closed = false;
+
+  constructor(options: EndpointOptions) {
+    const { address, tls } = options;
+    this.address = address;
+    this.#pool = new ConnectionPool({
+      hosts: tls === undefined ? `http://${address}` : `https://${address}`,
+      grpcOptions: channelOptions(options),
+      ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
+    });
+  }
+
+  /** One call. Rejects with grpc-js's own error, at the latest after `timeoutMs`. */
+  async call(
+    service: Service,
+    method: string,
+    request: object,
+    options: { timeoutMs: number; token: string | undefined },
+  ): Promise<unknown> {
+    const { client, metadata, resource } = await this.#borrow(service, options.token);
+    try {
+      return await this.#unary(client, method, request, metadata, options.timeoutMs);
+    } catch (error) {
+      // grpc-js has no limit on connecting: a peer that accepts and then says nothing would hold the channel for ever.
+      const stuck = client.getChannel().getConnectivityState(false) !== READY;
+      if (stuck && !this.#closed) resource.resetAllServices();
+      throw error;
+    }
+  }
+
+  /** A new watch stream. It asks the member to end it when it has lost the cluster's leader. */
+  async openWatch(token: string | undefined): Promise<WatchStream> {
+    const { client, metadata } = await this.#borrow('Watch', token);
+    metadata.set('hasleader', 'true');
+    const open = (client as unknown as { watch(metadata: Metadata): WatchStream }).watch;
+    const stream = open.call(client, metadata);
+    this.#inFlight.add(stream);
+    // The reader hears of errors through the iterator; this keeps one that comes later from killing the process.
+    stream.on('error', () => this.#inFlight.delete(stream));
+    return stream;
+  }
+
+  /** Drops all connections; the next call makes new ones. */
+  async reset(): Promise<void> {
+    if (this.#closed) return;
+    const { resource } = await this.#borrow('KV', undefined);
+    resource.resetAllServices();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const call of this.#inFlight) call.cancel();
+    this.#pool.close();
+  }
+
+  async #borrow(service: Service, token: string | undefined): Promise<Lent> {
+    if (this.#closed) throw storeErrorOf(new Error('the store is closed'), this.address);
+    const lent = await this.#pool.withConnection(service, (lending) => lending);
+    if (token !== undefined) lent.metadata.set('token', token);
+    return lent;
+  }
+
+  #unary(
+    client: Lent['client'],
+    method: string,
+    request: object,
+    metadata: Metadata,
+    timeoutMs: number,
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const start = (client as unknown as Record<string, Unary>)[method] as Unary;
+      const options = { deadline: Date.now() + timeoutMs };
+      const call = start.call(client, request, metadata, options, (error, response) => {
+        this.#inFlight.delete(call);
+        if (error === null) resolve(response);
+        else reject(error);
+      });
+      this.#inFlight.add(call);
+    });
+  }
+}
+
+function credentialsOf(tls: { ca?: Buffer; cert?: Buffer; key?: Buffer }) {
+  return {
+    // Without a CA of its own the system's are used; etcd3's types do not know that grpc-js allows it.
+    rootCertificate: tls.ca as Buffer,
+    ...(tls.key === undefined ? {} : { privateKey: tls.key }),
+    ...(tls.cert === undefined ? {} : { certChain: tls.cert }),
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * What a failed gRPC call means: the status code and etcd's own text, sorted into the store's four words, and into the
+ * question that fail-over asks: can it have reached the store?
+ */
+import { StoreError, type StoreErrorCode } from '../store.ts';
+
+const GRPC = {
+  invalidArgument: 3,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  outOfRange: 11,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+const TOO_LARGE = /larger than max|request is too large/i;
+const BAD_CERTIFICATE = /certificate|altname|self.signed/i;
+const NO_LOGIN = /authentication failed|user name is empty|permission denied|invalid auth token/i;
+/** etcd 3.4 does not give this one a code of its own. */
+const OLD_TOKEN = /invalid auth token|revision of auth store is old/i;
+/** grpc-js's words for a call that found no connection, so that nothing was sent. */
+const NEVER_SENT = /^(No connection established|Name resolution failed|Channel closed before)/i;
+
+const codeOf = (error: unknown): number | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'number'
+    ? error.code
+    : undefined;
+
+const textOf = (error: unknown): string => {
+  if (error instanceof Error && 'details' in error && typeof error.details === 'string') {
+    return error.details;
+  }
+  return error instanceof Error ? error.message : String(error);
+};
+
+function storeCodeOf(code: number | undefined, text: string): StoreErrorCode {
+  if (NO_LOGIN.test(text)) return 'denied';
+  switch (code) {
+    case GRPC.permissionDenied:
+    case GRPC.unauthenticated:
+      return 'denied';
+    case GRPC.unavailable:
+      return BAD_CERTIFICATE.test(text) ? 'denied' : 'unavailable';
+    case GRPC.resourceExhausted:
+      return TOO_LARGE.test(text) ? 'invalid' : 'unavailable';
+    case GRPC.invalidArgument:
+      return 'invalid';
+    case GRPC.outOfRange:
+      return /compacted/.test(text) ? 'compacted' : 'invalid';
+    default:
+      return 'unavailable';
+  }
+}
+
+/** Any failure of a call or stream as a StoreError; one that already is stays as it is. */
+export function storeErrorOf(error: unknown, what: string): StoreError {
+  if (error instanceof StoreError) return error;
+  const text = textOf(error);
+  return new StoreError(storeCodeOf(codeOf(error), text), `${what}: ${text}`, { cause: error });
+}
+
+/** The token is not, or no longer, good; the password may be. */
+export const isTokenRefused = (error: unknown): boolean => OLD_TOKEN.test(textOf(error));
+
+/** The store has no users, so that a login is refused because none is needed. */
+export const isAuthDisabled = (error: unknown): boolean =>
+  codeOf(error) === GRPC.failedPrecondition && /not enabled/.test(textOf(error));
+
+/** Certain that the store never saw the request. */
+export const isNeverSent = (error: unknown): boolean =>
+  codeOf(error) === GRPC.unavailable && NEVER_SENT.test(textOf(error));
+
+/** A message was larger than one side takes. */
+export const isTooLarge = (error: unknown): boolean =>
+  codeOf(error) === GRPC.resourceExhausted && TOO_LARGE.test(textOf(error));

@@ -1,0 +1,181 @@
+/**
+ * What is known of the leases that entries carry: one shared `Lease` per id, whose expiry follows the renewals that
+ * others make. etcd announces neither a lease's life with a key nor its renewal, so it is asked: when an id first
+ * appears, and again whenever half of the remaining life has passed.
+ *
+ * Until the first answer a lease reads as endless. A lease leaves the table when nothing refers to it any more. Its
+ * expiry may lie in the past for a moment: what ends a key is the store's delete event, never a clock here.
+ */
+import type { Lease } from '../../service/change.ts';
+
+interface KnownLease {
+  readonly id: string;
+  ttlSeconds: number;
+  expiresAtMs: number;
+}
+
+interface Row {
+  readonly lease: WeakRef<KnownLease>;
+  /** When it is asked about next; the id in another tick's list is left over from an earlier row. */
+  askAtTick: number;
+}
+
+/** etcd's answer about one lease, or that it does not exist (any more). */
+export type LeaseLife =
+  | { readonly kind: 'alive'; readonly ttlSeconds: number; readonly remainingSeconds: number }
+  | { readonly kind: 'gone' };
+
+export interface LeaseTableOptions {
+  /** Asks etcd; rejects when it does not answer. */
+  readonly lookUp: (id: string) => Promise<LeaseLife>;
+  /** Monotonic, as `performance.now`. */
+  readonly nowMs: () => number;
+  readonly concurrency?: number;
+}
+
+const TICK_MS = 1_000;
+const MIN_PAUSE_MS = 500;
+const RETRY_MS = 2_000;
+const DEFAULT_CONCURRENCY = 16;
+
+export class LeaseTable {
+  readonly #options: LeaseTableOptions;
+  readonly #known = new Map<string, Row>();
+  readonly #freed = new FinalizationRegistry<string>((id) => this.#forget(id));
+  /** Ids to ask about now, and those to ask about later, by the tick of that time. */
+  readonly #queue = new Set<string>();
+  readonly #later = new Map<number, string[]>();
+  #asking = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: LeaseTableOptions) {
+    this.#options = options;
+  }
+
+  /** The shared lease of that id; one not seen before is looked up in the background. */
+  of(id: string): Lease {
+    const known = this.#lease(id);
+    if (known !== undefined) return known;
+    const lease = this.#add(id, Infinity, Infinity);
+    this.#enqueue(id);
+    return lease;
+  }
+
+  /** A lease that was granted here, at that time at the earliest. */
+  granted(id: string, ttlSeconds: number, grantedAtMs: number): Lease {
+    const lease = this.#add(id, ttlSeconds, grantedAtMs + ttlSeconds * 1_000);
+    this.#schedule(lease);
+    return lease;
+  }
+
+  /** Resolves when those of these leases that are unknown have been asked about, before all others, once. */
+  async settled(ids: Iterable<string>): Promise<void> {
+    const lookUps: Promise<void>[] = [];
+    for (const id of ids) {
+      if (this.#closed || this.#lease(id)?.expiresAtMs !== Infinity) continue;
+      this.#queue.delete(id);
+      lookUps.push(this.#learn(id));
+    }
+    await Promise.all(lookUps);
+  }
+
+  /** How many leases are in the table. */
+  get size(): number {
+    return this.#known.size;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#queue.clear();
+  }
+
+  #lease(id: string): KnownLease | undefined {
+    return this.#known.get(id)?.lease.deref();
+  }
+
+  #add(id: string, ttlSeconds: number, expiresAtMs: number): KnownLease {
+    const lease = { id, ttlSeconds, expiresAtMs };
+    this.#known.set(id, { lease: new WeakRef(lease), askAtTick: 0 });
+    this.#freed.register(lease, id);
+    return lease;
+  }
+
+  #forget(id: string): void {
+    // A new lease object may have taken the id's place by now.
+    if (this.#lease(id) === undefined) this.#known.delete(id);
+  }
+
+  #enqueue(id: string): void {
+    if (this.#closed) return;
+    this.#queue.add(id);
+    this.#pump();
+  }
+
+  #pump(): void {
+    const limit = this.#options.concurrency ?? DEFAULT_CONCURRENCY;
+    for (const id of this.#queue) {
+      if (this.#asking >= limit) return;
+      this.#queue.delete(id);
+      if (this.#lease(id) !== undefined) void this.#learn(id);
+    }
+  }
+
+  async #learn(id: string): Promise<void> {
+    this.#asking++;
+    const askedAtMs = this.#options.nowMs();
+    const life = await this.#options.lookUp(id).catch(() => undefined);
+    this.#asking--;
+    const lease = this.#lease(id);
+    if (lease !== undefined) {
+      if (life === undefined) this.#askLater(id, RETRY_MS);
+      else this.#take(lease, life, askedAtMs);
+    }
+    this.#pump();
+  }
+
+  #take(lease: KnownLease, life: LeaseLife, askedAtMs: number): void {
+    if (life.kind === 'gone') {
+      lease.expiresAtMs = Math.min(lease.expiresAtMs, askedAtMs);
+      return;
+    }
+    // etcd rounds the rest down to seconds, and measured it between question and answer. An expiry that fits is kept.
+    const earliestMs = askedAtMs + life.remainingSeconds * 1_000;
+    const latestMs = this.#options.nowMs() + (life.remainingSeconds + 1) * 1_000;
+    const fits = lease.expiresAtMs >= earliestMs && lease.expiresAtMs <= latestMs;
+    if (!fits) lease.expiresAtMs = earliestMs;
+    lease.ttlSeconds = life.ttlSeconds;
+    this.#schedule(lease);
+  }
+
+  #schedule(lease: KnownLease): void {
+    const leftMs = lease.expiresAtMs - this.#options.nowMs();
+    this.#askLater(lease.id, Math.max(MIN_PAUSE_MS, leftMs / 2));
+  }
+
+  #askLater(id: string, pauseMs: number): void {
+    const row = this.#known.get(id);
+    if (this.#closed || row === undefined) return;
+    const tick = Math.ceil((this.#options.nowMs() + pauseMs) / TICK_MS);
+    row.askAtTick = tick;
+    const ids = this.#later.get(tick);
+    if (ids === undefined) this.#later.set(tick, [id]);
+    else ids.push(id);
+    this.#timer ??= setInterval(() => this.#onTick(), TICK_MS).unref();
+  }
+
+  #onTick(): void {
+    const now = this.#options.nowMs() / TICK_MS;
+    for (const [tick, ids] of this.#later) {
+      if (tick > now) continue;
+      this.#later.delete(tick);
+      for (const id of ids) {
+        if (this.#known.get(id)?.askAtTick === tick) this.#enqueue(id);
+      }
+    }
+    if (this.#later.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,81 @@
+/** Where the members are and how to talk to them: the options, checked and brought into one form. */
+import { StoreError } from '../store.ts';
+import type { Login } from './cluster.ts';
+
+const SCHEME = /^(https?):\/\//;
+const DEFAULT_PORT = 2379;
+
+/** How to reach an etcd cluster. Only `endpoints` must be given. */
+export interface EtcdOptions {
+  /** `host:port`, or `http://host:port` or `https://host:port`; all of them with TLS or all without. */
+  readonly endpoints: readonly string[];
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  /** PEM. `ca` absent: the system's; `cert` and `key`: what we show to the server. */
+  readonly tls?: { ca?: Buffer; cert?: Buffer; key?: Buffer } | undefined;
+  /** Sends user and password without TLS. */
+  readonly allowPlaintextAuth?: boolean | undefined;
+  readonly callTimeoutMs?: number | undefined;
+  /** For one page of a snapshot. */
+  readonly pageTimeoutMs?: number | undefined;
+  /** A dead connection is found after the sum of both. etcd refuses pings closer than 5 s by default. */
+  readonly keepaliveTimeMs?: number | undefined;
+  readonly keepaliveTimeoutMs?: number | undefined;
+  /** A watch on which nothing came for so long asks for a sign of life, and ends when none comes in as much again. */
+  readonly watchSilenceMs?: number | undefined;
+}
+
+/** Options checked, and brought into one form. */
+export interface Places {
+  /** `host:port` each, at least one. */
+  readonly addresses: readonly string[];
+  /** Absent: plain text. */
+  readonly tls: EtcdOptions['tls'];
+  readonly login: Login | undefined;
+}
+
+/** Throws StoreError `invalid` when the options contradict each other. */
+export function placesOf(options: EtcdOptions): Places {
+  const secure = options.endpoints.filter((endpoint) => isSecure(endpoint, options)).length;
+  if (options.endpoints.length === 0) throw new StoreError('invalid', 'no etcd endpoint given');
+  if (secure > 0 && secure < options.endpoints.length) {
+    throw new StoreError('invalid', 'etcd endpoints with TLS and without cannot be mixed');
+  }
+  const tls = secure > 0 ? (options.tls ?? {}) : undefined;
+  if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
+    throw new StoreError(
+      'invalid',
+      'a client certificate needs its key, and a key its certificate',
+    );
+  }
+  return { addresses: options.endpoints.map(addressOf), tls, login: loginOf(options, tls) };
+}
+
+function isSecure(endpoint: string, options: EtcdOptions): boolean {
+  const scheme = SCHEME.exec(endpoint)?.[1];
+  if (scheme === 'http' && options.tls !== undefined) {
+    throw new StoreError('invalid', `${endpoint} is plain text, but TLS is configured`);
+  }
+  return scheme === 'https' || (scheme === undefined && options.tls !== undefined);
+}
+
+function addressOf(endpoint: string): string {
+  const text = endpoint.replace(SCHEME, '').replace(/\/$/, '');
+  const url = URL.canParse(`etcd://${text}`) ? new URL(`etcd://${text}`) : undefined;
+  if (url === undefined || url.hostname === '' || url.username !== '' || url.pathname !== '') {
+    throw new StoreError('invalid', 'an etcd endpoint is host:port');
+  }
+  return `${url.hostname}:${url.port || DEFAULT_PORT}`;
+}
+
+function loginOf(options: EtcdOptions, tls: EtcdOptions['tls']): Login | undefined {
+  const { user, password } = options;
+  if (user === undefined && password === undefined) return undefined;
+  if (user === undefined || password === undefined) {
+    throw new StoreError('invalid', 'etcd user and password go together');
+  }
+  if (tls === undefined && options.allowPlaintextAuth !== true) {
+    throw new StoreError('invalid', 'etcd user and password would be sent in plain text: use TLS');
+  }
+  return { user, password };
+}

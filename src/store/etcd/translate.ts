@@ -1,0 +1,115 @@
+/**
+ * etcd's words into ours and back: keys are octets there and strings here, revisions and ids are int64 there (decimal
+ * strings as they come off the wire), numbers and strings here.
+ *
+ * Invariant: `keyBytes(keyText(octets))` gives the same octets, whatever they are. Two keys never become one.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { ICompare, IKeyValue } from 'etcd3';
+import type { Change, Entry, Lease } from '../../service/change.ts';
+import { type Condition, StoreError, type WatchBatch } from '../store.ts';
+
+/** Where an octet that is no UTF-8 goes: a lone low surrogate, which no UTF-8 text can produce. */
+const ESCAPE_BASE = 0xdc00;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const NO_LEASE = '0';
+
+/** The key as text. Octets 0x80–0xFF of a key that is not UTF-8 become U+DC80–U+DCFF, as in Python's surrogateescape. */
+export function keyText(octets: Buffer): string {
+  if (isUtf8(octets)) return octets.toString('utf8');
+  let text = '';
+  for (const octet of octets)
+    text += String.fromCharCode(octet < 0x80 ? octet : ESCAPE_BASE + octet);
+  return text;
+}
+
+/** The octets that `keyText` made the key from. Throws StoreError `invalid` for text that it never makes. */
+export function keyBytes(key: string): Buffer {
+  if (!LONE_SURROGATE.test(key)) return Buffer.from(key, 'utf8');
+  const octets = Buffer.from(Array.from(key, (char) => char.charCodeAt(0) & 0xff));
+  if (keyText(octets) !== key) throw new StoreError('invalid', 'the key is not Unicode text');
+  return octets;
+}
+
+/** The first key behind all that begin with the prefix, which ends in `/`. */
+export function prefixEnd(prefix: string): Buffer {
+  const end = keyBytes(prefix);
+  end[end.length - 1] = '/'.charCodeAt(0) + 1;
+  return end;
+}
+
+/** The smallest key behind this one. */
+export function keyAfter(octets: Buffer): Buffer {
+  return Buffer.concat([octets, Buffer.of(0)]);
+}
+
+/** An entry; the lease comes from the table that knows the ids. */
+export function entryOf(kv: IKeyValue, leaseOf: (id: string) => Lease): Entry {
+  return {
+    key: keyText(kv.key),
+    value: kv.value,
+    createRevision: Number(kv.create_revision),
+    modRevision: Number(kv.mod_revision),
+    lease: kv.lease === NO_LEASE ? undefined : leaseOf(kv.lease),
+  };
+}
+
+/** As much of an event as is read here; an enum value that the proto does not know comes as a number. */
+export interface WireEvent {
+  readonly type: string | number;
+  readonly kv: IKeyValue | null;
+  readonly prev_kv: IKeyValue | null;
+}
+
+function changeOf(event: WireEvent, leaseOf: (id: string) => Lease): Change | undefined {
+  const { kv, prev_kv: before } = event;
+  if (kv === null) return undefined;
+  const previous = before === null ? undefined : entryOf(before, leaseOf);
+  if (event.type === 'Put') return { kind: 'put', entry: entryOf(kv, leaseOf), previous };
+  if (event.type !== 'Delete') return undefined;
+  return { kind: 'delete', key: keyText(kv.key), modRevision: Number(kv.mod_revision), previous };
+}
+
+const revisionOf = (change: Change): number =>
+  change.kind === 'put' ? change.entry.modRevision : change.modRevision;
+
+/** The events of a watch response, ascending as etcd sends them, as one batch per revision. */
+export function* batchesOf(
+  events: readonly WireEvent[],
+  leaseOf: (id: string) => Lease,
+): Generator<WatchBatch> {
+  let changes: Change[] = [];
+  let revision = 0;
+  for (const event of events) {
+    const change = changeOf(event, leaseOf);
+    if (change === undefined) continue;
+    if (changes.length > 0 && revisionOf(change) !== revision) {
+      yield { revision, changes };
+      changes = [];
+    }
+    revision = revisionOf(change);
+    changes.push(change);
+  }
+  if (changes.length > 0) yield { revision, changes };
+}
+
+/** The condition as the comparisons of a transaction, all of which must hold. */
+export function comparisonsOf(key: Buffer, condition: Condition | undefined): ICompare[] {
+  const exists: ICompare = { key, target: 'Create', result: 'Greater', create_revision: '0' };
+  if (condition === undefined) return [];
+  switch (condition.kind) {
+    case 'absent':
+      return [{ key, target: 'Create', result: 'Equal', create_revision: '0' }];
+    case 'present':
+      return [exists];
+    case 'modRevision': {
+      const mod_revision = String(condition.modRevision);
+      return [exists, { key, target: 'Mod', result: 'Equal', mod_revision }];
+    }
+    case 'value':
+      return [
+        exists,
+        { key, target: 'Value', result: 'Equal', value: Buffer.from(condition.value) },
+      ];
+  }
+}

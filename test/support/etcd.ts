@@ -1,0 +1,175 @@
+/**
+ * A real etcd for one test: own data folder (in memory where there is /dev/shm), own free ports, gone at the end also
+ * when the test fails. Only processes that were started here are ever signalled.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+export interface EtcdSetup {
+  /** Serves etcd's v2 API as well. */
+  readonly enableV2?: boolean;
+  /** Files. With `clientAuth` clients must show a certificate that `ca` signed. */
+  readonly tls?: { ca: string; cert: string; key: string; clientAuth?: boolean };
+  /** More of etcd's own options. */
+  readonly args?: readonly string[];
+  /** This member's name, its peer port, and all members as etcd's `--initial-cluster`. */
+  readonly member?: { name: string; peerPort: number; cluster: string };
+}
+
+export interface Etcd {
+  /** `host:port` of its clients' listener; the same after a restart. */
+  readonly endpoint: string;
+  /** Runs `etcdctl` (API v3) against it and gives back its output; rejects when it fails. */
+  etcdctl(args: readonly string[], input?: string): Promise<string>;
+  /** SIGSTOP: connections stay open and nobody answers. */
+  pause(): void;
+  resume(): void;
+  /** SIGKILL. The data stays for `restart`. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port; with `wipe` it has forgotten everything. */
+  restart(options?: { wipe?: boolean }): Promise<void>;
+  /** Ends it and removes its data. */
+  stop(): Promise<void>;
+}
+
+const START_ATTEMPTS = 5;
+const START_TIMEOUT_MS = 20_000;
+const IN_MEMORY = '/dev/shm';
+
+/** Starts one etcd and waits until it serves clients. */
+export async function startEtcd(setup: EtcdSetup = {}): Promise<Etcd> {
+  for (let attempt = 1; ; attempt++) {
+    const etcd = new EtcdProcess(setup, await freePort(), await freePort());
+    try {
+      await etcd.start();
+      return etcd;
+    } catch (error) {
+      await etcd.stop();
+      // Somebody else may have taken a port in between.
+      if (attempt === START_ATTEMPTS || setup.member !== undefined) throw error;
+    }
+  }
+}
+
+/** Starts a cluster of several members. */
+export async function startEtcdCluster(size: number): Promise<Etcd[]> {
+  const peers = [];
+  for (let i = 0; i < size; i++) peers.push({ name: `m${i}`, peerPort: await freePort() });
+  const cluster = peers.map((peer) => `${peer.name}=http://127.0.0.1:${peer.peerPort}`).join(',');
+  return Promise.all(peers.map((peer) => startEtcd({ member: { ...peer, cluster } })));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+class EtcdProcess implements Etcd {
+  readonly endpoint: string;
+  readonly #setup: EtcdSetup;
+  readonly #peerPort: number;
+  readonly #folder: string;
+  readonly #onExit = (): void => void this.#child?.kill('SIGKILL');
+  #child: ChildProcess | undefined;
+
+  constructor(setup: EtcdSetup, port: number, peerPort: number) {
+    const base = existsSync(IN_MEMORY) ? IN_MEMORY : tmpdir();
+    this.#folder = mkdtempSync(join(base, 'soradns-etcd-'));
+    this.#setup = setup;
+    this.#peerPort = setup.member?.peerPort ?? peerPort;
+    this.endpoint = `127.0.0.1:${port}`;
+    process.on('exit', this.#onExit);
+  }
+
+  async start(): Promise<void> {
+    const child = spawn('etcd', this.#args(), { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#child = child;
+    const last: string[] = [];
+    await new Promise<void>((resolve, reject) => {
+      const fail = (why: string): void => reject(new Error(`etcd ${why}\n${last.join('\n')}`));
+      const timer = setTimeout(() => fail('did not start'), START_TIMEOUT_MS);
+      child.once('error', (error) => fail(error.message));
+      child.once('exit', () => fail('ended'));
+      createInterface({ input: child.stderr }).on('line', (line) => {
+        if (last.push(line) > 20) last.shift();
+        if (/serving (insecure )?client requests/.test(line)) resolve();
+      });
+      child.once('exit', () => clearTimeout(timer));
+    });
+  }
+
+  etcdctl(args: readonly string[], input?: string): Promise<string> {
+    const { tls } = this.#setup;
+    const secure = tls && ['--cacert', tls.ca, '--cert', tls.cert, '--key', tls.key];
+    const all = ['--endpoints', this.endpoint, ...(secure ?? []), ...args];
+    const env = { ...process.env, ETCDCTL_API: '3' };
+    return new Promise((resolve, reject) => {
+      const options = { env, maxBuffer: 1 << 28, timeout: 30_000 };
+      const child = execFile('etcdctl', all, options, (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else reject(new Error(`etcdctl ${args.join(' ')}: ${stderr || error.message}`));
+      });
+      child.stdin?.end(input ?? '');
+    });
+  }
+
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  async restart(options: { wipe?: boolean } = {}): Promise<void> {
+    await this.kill();
+    if (options.wipe === true) rmSync(this.#folder, { recursive: true, force: true });
+    await this.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    process.off('exit', this.#onExit);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #args(): string[] {
+    const { enableV2, tls, member, args } = this.#setup;
+    const clients = `${tls === undefined ? 'http' : 'https'}://${this.endpoint}`;
+    const peers = `http://127.0.0.1:${this.#peerPort}`;
+    const name = member?.name ?? 'default';
+    return [
+      ...['--name', name, '--data-dir', this.#folder, '--bcrypt-cost', '4'],
+      ...['--listen-client-urls', clients, '--advertise-client-urls', clients],
+      ...['--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers],
+      ...['--initial-cluster', member?.cluster ?? `${name}=${peers}`],
+      ...(enableV2 === true ? ['--enable-v2'] : []),
+      ...(tls === undefined ? [] : tlsArgs(tls)),
+      ...(args ?? []),
+    ];
+  }
+}
+
+function tlsArgs(tls: NonNullable<EtcdSetup['tls']>): string[] {
+  const own = ['--cert-file', tls.cert, '--key-file', tls.key];
+  return tls.clientAuth === true
+    ? [...own, '--client-cert-auth', '--trusted-ca-file', tls.ca]
+    : own;
+}
