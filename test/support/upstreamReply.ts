@@ -1,0 +1,150 @@
+/** What a test upstream says to a query: the records it serves, looked up as a resolver would, and its misbehaviour. */
+import assert from 'node:assert/strict';
+import type { Answer, Packet } from 'dns-packet';
+
+/** How the upstream treats a query; whatever is left out is done properly. */
+export interface Behaviour {
+  /** No reply, on this transport or on both. */
+  readonly drop?: boolean | 'udp' | 'tcp';
+  readonly delayMs?: number;
+  /** TC and no records over UDP. */
+  readonly truncate?: boolean;
+  readonly wrongId?: boolean;
+  /** The reply's question is about this name. */
+  readonly wrongQuestion?: string;
+  /** The reply is a query. */
+  readonly isQuery?: boolean;
+  /** The question comes back in lower case over UDP. */
+  readonly lowerCase?: boolean;
+  /** Packets sent before the reply. */
+  readonly noise?: (query: Buffer) => readonly Uint8Array[];
+  readonly rcode?: 'FORMERR' | 'SERVFAIL' | 'NXDOMAIN' | 'NOTIMP' | 'REFUSED';
+  /** FORMERR without OPT for every query that has one. */
+  readonly refuseEdns?: boolean;
+  /** Accepts the connection, reads the query, then closes. */
+  readonly closeTcp?: boolean;
+  /** One octet at a time over TCP. */
+  readonly dribble?: boolean;
+  /** Header bits RA and AD; default RA only. */
+  readonly flags?: number;
+  /** Records, in zone-file text, put into sections on top of the answer. */
+  readonly extraAnswer?: readonly string[];
+  readonly authority?: readonly string[];
+  readonly additional?: readonly string[];
+}
+
+const RECURSION_AVAILABLE = 0x80;
+const RCODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
+
+/** The reply to a query, proper or as the behaviour wants it. */
+export function makeReply(
+  query: Packet,
+  transport: 'udp' | 'tcp',
+  records: readonly Answer[],
+  how: Behaviour,
+): Packet {
+  const [asked] = query.questions ?? [];
+  assert.ok(asked);
+  const opt = query.additionals?.find((record) => record.type === 'OPT');
+  const refused = how.refuseEdns === true && opt !== undefined;
+  const truncated = how.truncate === true && transport === 'udp';
+  const found = lookUp(records, asked.name, asked.type);
+  const rcode = refused ? 'FORMERR' : (how.rcode ?? found.rcode);
+  const isEmpty = truncated || refused || how.rcode !== undefined;
+  const name =
+    how.wrongQuestion ?? (how.lowerCase && transport === 'udp' ? fold(asked.name) : asked.name);
+  const reply: Packet = {
+    type: how.isQuery === true ? 'query' : 'response',
+    id: ((query.id ?? 0) + (how.wrongId === true ? 1 : 0)) & 0xffff,
+    flags: RCODES[rcode] | 0x0100 | (how.flags ?? RECURSION_AVAILABLE) | (truncated ? 0x0200 : 0),
+    questions: [{ ...asked, name }],
+    answers: isEmpty ? [] : [...found.answer, ...(how.extraAnswer ?? []).map(parseRecord)],
+    authorities: [...(isEmpty ? [] : found.authority), ...(how.authority ?? []).map(parseRecord)],
+    additionals: [...(how.additional ?? []).map(parseRecord), ...(opt && !refused ? [opt] : [])],
+  };
+  return reply;
+}
+
+interface Found {
+  readonly rcode: 'NOERROR' | 'NXDOMAIN';
+  readonly answer: readonly Answer[];
+  readonly authority: readonly Answer[];
+}
+
+/** What a resolver that knows only these records would say, CNAMEs followed. */
+function lookUp(records: readonly Answer[], qname: string, qtype: string): Found {
+  const answer: Answer[] = [];
+  let name = fold(qname);
+  for (let links = 0; links < 16; links++) {
+    const owned = records.filter((record) => fold(record.name) === name);
+    const wanted = owned.filter((record) => record.type === qtype);
+    const alias = owned.find((record) => record.type === 'CNAME');
+    answer.push(...wanted);
+    if (wanted.length > 0) return { rcode: 'NOERROR', answer, authority: [] };
+    if (alias?.type !== 'CNAME') break;
+    answer.push(alias);
+    name = fold(alias.data);
+  }
+  const exists = records.some((record) => isAtOrBelow(fold(record.name), name));
+  const soa = records.filter(
+    (record) => record.type === 'SOA' && isAtOrBelow(name, fold(record.name)),
+  );
+  return { rcode: exists ? 'NOERROR' : 'NXDOMAIN', answer, authority: soa };
+}
+
+function isAtOrBelow(name: string, ancestor: string): boolean {
+  return name === ancestor || name.endsWith(`.${ancestor}`);
+}
+
+function fold(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
+}
+
+/** A record from `name ttl type rdata`. */
+export function parseRecord(line: string): Answer {
+  const [owner = '', ttl = '', type = '', ...rdata] = line.trim().split(/\s+/);
+  const [first = '', ...rest] = rdata;
+  const base = { name: owner.replace(/\.$/, ''), ttl: Number(ttl) };
+  switch (type) {
+    case 'A':
+    case 'AAAA':
+      return { ...base, type, data: first };
+    case 'CNAME':
+    case 'NS':
+    case 'PTR':
+      return { ...base, type, data: first.replace(/\.$/, '') };
+    case 'TXT':
+      return { ...base, type, data: rdata.join(' ') };
+    case 'MX':
+      return { ...base, type, data: { preference: Number(first), exchange: rest[0] ?? '' } };
+    case 'SRV': {
+      const [weight, port] = rest.map(Number);
+      return {
+        ...base,
+        type,
+        data: {
+          priority: Number(first),
+          weight: weight ?? 0,
+          port: port ?? 0,
+          target: rest[2] ?? '',
+        },
+      };
+    }
+    case 'SOA': {
+      const [serial, refresh, retry, expire, minimum] = rest.slice(1).map(Number);
+      const data = {
+        mname: first,
+        rname: rest[0] ?? '',
+        serial: serial ?? 0,
+        refresh: refresh ?? 0,
+      };
+      return {
+        ...base,
+        type,
+        data: { ...data, retry: retry ?? 0, expire: expire ?? 0, minimum: minimum ?? 0 },
+      };
+    }
+    default:
+      return assert.fail(`the test upstream knows no ${type} records`);
+  }
+}
