@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Change } from '../../src/service/change.ts';
+import { Catalog } from '../../src/zone/catalog.ts';
+import { isWildcard, newBudget, select } from '../../src/zone/select.ts';
+import { findNode, type Node } from '../../src/zone/tree.ts';
+
+const component = fc.constantFrom('a', 'b', 'c', 'A', 'a.b', '__proto__', 'constructor', '1', '2');
+const key = fc
+  .array(component, { minLength: 1, maxLength: 4 })
+  .map((components) => `/skydns/${components.join('/')}`);
+const value = fc.constantFrom('{"host":"10.0.0.1"}', '{"host":"x.y"}', 'broken', '');
+const step = fc.record({ key, value, isPut: fc.boolean() });
+
+function change(
+  { key, value, isPut }: { key: string; value: string; isPut: boolean },
+  n: number,
+): Change {
+  if (!isPut) return { kind: 'delete', key, modRevision: n, previous: undefined };
+  const entry = {
+    key,
+    value: Buffer.from(value),
+    createRevision: n,
+    modRevision: n,
+    lease: undefined,
+  };
+  return { kind: 'put', entry, previous: undefined };
+}
+
+describe('Catalog', () => {
+  it('holds what the changes leave, and knows how many', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const catalog = new Catalog({ prefix: '/skydns/' });
+        const model = new Map<string, { n: number; isService: boolean }>();
+        steps.forEach((s, n) => {
+          catalog.apply([change(s, n)]);
+          if (s.isPut) model.set(s.key, { n, isService: s.value.startsWith('{') });
+          else model.delete(s.key);
+        });
+        const expected = [...model].map(([k, { n }]) => [k, n] as const);
+        assert.deepEqual(sorted(catalog.revisions()), sorted(expected));
+        assert.equal(catalog.size, [...model.values()].filter((m) => m.isService).length);
+        assertCounts(catalog.root);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('tells of an invalid value once, with its key, and forgets it when it is mended', () => {
+    const told: string[] = [];
+    const catalog = new Catalog({
+      prefix: '/skydns/',
+      onInvalid: (k, reason) => told.push(`${k}: ${reason}`),
+    });
+    catalog.apply([
+      change({ key: '/skydns/local/a', value: '{"host":"10.0.0.1"}', isPut: true }, 1),
+    ]);
+    catalog.apply([change({ key: '/skydns/local/a', value: '[]', isPut: true }, 2)]);
+    assert.deepEqual(told, ['/skydns/local/a: not a JSON object']);
+    assert.equal(catalog.size, 0);
+    assert.deepEqual([...catalog.invalid.keys()], ['/skydns/local/a']);
+    catalog.apply([
+      change({ key: '/skydns/local/a', value: '{"host":"10.0.0.1"}', isPut: true }, 3),
+    ]);
+    assert.equal(catalog.size, 1);
+    assert.equal(catalog.invalid.size, 0);
+  });
+
+  it('takes a directory mark of the keys API for what it is', () => {
+    const catalog = new Catalog({
+      prefix: '/skydns/',
+      onInvalid: () => assert.fail('not invalid'),
+    });
+    catalog.apply([change({ key: '/skydns/local/dir/', value: '', isPut: true }, 1)]);
+    assert.equal(catalog.size, 0);
+    assert.deepEqual([...catalog.revisions()], [['/skydns/local/dir/', 1]]);
+  });
+});
+
+describe('select', () => {
+  it('of many services takes a thousand, and turns come round to all of them', () => {
+    const catalog = flat(2_500);
+    const seen = new Set<string>();
+    for (let turn = 0; turn < 2_500; turn += 500) {
+      const services = selected(catalog, ['skydns', 'local'], turn);
+      assert.equal(services.length, 1_000);
+      for (const { node } of services) seen.add(node.label);
+    }
+    assert.equal(seen.size, 2_500);
+  });
+
+  it('turns come round in unequal, nested directories as well', () => {
+    const catalog = new Catalog({ prefix: '/skydns/' });
+    let n = 0;
+    for (const [parent, count] of [
+      ['x', 1_500],
+      ['y', 3],
+      ['z', 1_200],
+    ] as const) {
+      for (let i = 0; i < count; i++) put(catalog, `local/skydns/${parent}/${i}`, n++);
+    }
+    const seen = new Set<unknown>();
+    for (let turn = 0; turn < 6_000; turn++) {
+      for (const { node } of selected(catalog, ['skydns', 'local'], turn)) seen.add(node);
+    }
+    assert.equal(seen.size, n);
+  });
+
+  it('a wildcard that matches nothing looks at a bounded number of names', () => {
+    const catalog = flat(50_000);
+    const budget = newBudget();
+    const selection = select(catalog.root, ['nothing', '*', 'skydns', 'local'], {
+      parentValue: 'hidden',
+      apexDepth: 2,
+      turn: 0,
+      budget,
+    });
+    assert.deepEqual(selection, { kind: 'exists', services: [] });
+    assert.ok(budget.nodes <= 0 && budget.nodes >= -2);
+  });
+
+  it('finds what a filter over all keys finds', () => {
+    const label = fc.constantFrom('a', 'b', 'c', 'any', '*');
+    const path = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(path, { maxLength: 20, selector: (p) => p.join('/') }),
+        fc.array(label, { minLength: 1, maxLength: 4 }),
+        (paths, query) => {
+          const catalog = new Catalog({ prefix: '/skydns/' });
+          paths.forEach((p, n) => {
+            put(catalog, p.join('/'), n);
+          });
+          const selection = select(catalog.root, [...query].reverse(), {
+            parentValue: 'hidden',
+            apexDepth: 0,
+            turn: 0,
+            budget: newBudget(),
+          });
+          const found = selection.kind === 'missing' ? [] : selection.services;
+          const keys = found.map(({ node }) => [...node.owner()].reverse().join('/')).sort();
+          assert.deepEqual(keys, filterKeys(paths, query));
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+});
+
+/** CoreDNS's rule, on a list of keys: a range below the part before the first wildcard, filtered by component. */
+function filterKeys(paths: readonly string[][], query: readonly string[]): string[] {
+  const matching = paths.filter((path) =>
+    query.every((label, i) => path[i] !== undefined && (isWildcard(label) || path[i] === label)),
+  );
+  const isPlain = !query.some(isWildcard);
+  const below = matching.filter((path) => !isPlain || path.length > query.length);
+  return (below.length > 0 ? below : matching).map((path) => path.join('/')).sort();
+}
+
+function put(catalog: Catalog, path: string, n: number): void {
+  const text = `{"host":"10.${n >> 16}.${(n >> 8) & 255}.${n & 255}"}`;
+  catalog.apply([change({ key: `/skydns/${path}`, value: text, isPut: true }, n)]);
+}
+
+function flat(count: number): Catalog {
+  const catalog = new Catalog({ prefix: '/skydns/' });
+  for (let i = 0; i < count; i++) put(catalog, `local/skydns/${i}`, i);
+  return catalog;
+}
+
+function selected(catalog: Catalog, name: string[], turn: number) {
+  const selection = select(catalog.root, name, {
+    parentValue: 'hidden',
+    apexDepth: 2,
+    turn,
+    budget: newBudget(),
+  });
+  assert.ok(selection.kind === 'exists');
+  return selection.services;
+}
+
+function assertCounts(node: Node): number {
+  let services = 0;
+  for (let at = node.first; at !== undefined; at = at.next) services++;
+  node.children?.forEach((child, position) => {
+    assert.equal(child.position, position);
+    assert.equal(findNode(node, [child.label]), child);
+    services += assertCounts(child);
+  });
+  assert.equal(node.services, services);
+  if (node.parent !== undefined) assert.ok(services > 0, 'an empty node is left');
+  return services;
+}
+
+function sorted(pairs: Iterable<readonly [string, number]>): (readonly [string, number])[] {
+  return [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
+}
