@@ -24,18 +24,25 @@ const MAX_NEGATIVE_SECONDS = 300;
  */
 export function keepUseful(message: Message, question: Question, dnssecOk: boolean): Message {
   const inClass = (rr: Rr) => rr.class === question.qclass;
-  const answer = message.answer.filter(inClass);
-  const chain = followChain(answer, question);
-  const kept = answer.filter((rr) => answersChain(rr, chain, question, dnssecOk));
+  const chain = followChain(message.answer.filter(inClass), question);
+  const keptAnswer = message.answer.filter(
+    (rr) => inClass(rr) && answersChain(rr, chain, question, dnssecOk),
+  );
+  const isNegative = !keptAnswer.some((rr) => isAsked(rr, question));
+  const keptAuthority = message.authority.filter(
+    (rr) => inClass(rr) && provesChain(rr, chain, isNegative, dnssecOk),
+  );
   return {
     ...message,
     authenticData: false,
-    answer: kept.map(capTtl),
-    authority: message.authority
-      .filter((rr) => inClass(rr) && provesChain(rr, chain, kept, dnssecOk))
-      .map(capNegativeTtl),
+    answer: keptAnswer.map(capTtl),
+    authority: keptAuthority.map(capNegativeTtl),
     additional: [],
   };
+}
+
+function isAsked({ type }: Rr, { qtype }: Question): boolean {
+  return type === qtype || qtype === Type.ANY;
 }
 
 /** The names that the question stands for: the qname, then each CNAME's target, up to the one that has no CNAME. */
@@ -63,15 +70,15 @@ function followChain(answer: readonly Rr[], { qname, qtype }: Question): Chain {
   return { names, end, cnames };
 }
 
-function answersChain(rr: Rr, chain: Chain, { qtype }: Question, dnssecOk: boolean): boolean {
+function answersChain(rr: Rr, chain: Chain, question: Question, dnssecOk: boolean): boolean {
   const owner = nameKey(rr.owner);
   const isOnChain = chain.names.has(owner);
-  if (rr.type === RRSIG && qtype !== RRSIG && qtype !== Type.ANY)
+  if (rr.type === RRSIG && !isAsked(rr, question))
     return dnssecOk && (isOnChain || isAbove(rr.owner, chain));
   // RFC 6672 §3.1: a DNAME above a name of the chain explains the CNAME that was made from it.
   if (rr.type === DNAME && !isOnChain) return isAbove(rr.owner, chain);
   if (!isOnChain) return false;
-  if (owner === nameKey(chain.end)) return qtype === Type.ANY || rr.type === qtype;
+  if (owner === nameKey(chain.end)) return isAsked(rr, question);
   return rr === chain.cnames.get(owner);
 }
 
@@ -82,8 +89,7 @@ function isAbove(owner: Name, { names }: Chain): boolean {
 }
 
 /** Whether the record belongs to what the authority section says about the end of the chain. */
-function provesChain(rr: Rr, chain: Chain, kept: readonly Rr[], dnssecOk: boolean): boolean {
-  const isNegative = !kept.some((answer) => nameKey(answer.owner) === nameKey(chain.end));
+function provesChain(rr: Rr, chain: Chain, isNegative: boolean, dnssecOk: boolean): boolean {
   if (rr.type === Type.SOA) return isNegative && isSubdomainOf(chain.end, rr.owner);
   if (!dnssecOk) return false;
   return rr.type === NSEC || rr.type === NSEC3 || (rr.type === RRSIG && coversProof(rr));

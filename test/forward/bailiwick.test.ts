@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { Rr } from '../../src/dns/rr.ts';
+import { isReferral, isUsable, keepUseful } from '../../src/forward/bailiwick.ts';
+import { type MessageText, messageOf, nameOf, printed, questionOf } from '../support/messages.ts';
+
+interface Case extends MessageText {
+  readonly qname: string;
+  readonly qtype?: string;
+  /** The lines of `answer` and of `authority` that are kept. */
+  readonly kept: readonly string[];
+}
+
+const SOA = 'example.com. 60 SOA ns.example.com. host.example.com. 1 2 3 4 30';
+
+const cases: Record<string, Case> = {
+  'the records asked for': {
+    qname: 'www.example.com',
+    answer: ['www.example.com. 60 A 192.0.2.1', 'WWW.example.com. 60 A 192.0.2.2'],
+    kept: ['www.example.com. 60 A 192.0.2.1', 'WWW.example.com. 60 A 192.0.2.2'],
+  },
+  'another type or another owner is not what was asked': {
+    qname: 'www.example.com',
+    answer: [
+      'www.example.com. 60 A 192.0.2.1',
+      'www.example.com. 60 AAAA 2001:db8::1',
+      'www.bank.com. 60 A 203.0.113.66',
+      'example.com. 60 A 203.0.113.66',
+      'x.www.example.com. 60 A 203.0.113.66',
+    ],
+    kept: ['www.example.com. 60 A 192.0.2.1'],
+  },
+  'a CNAME chain in any order': {
+    qname: 'a.example.com',
+    answer: [
+      'c.example.net. 60 A 192.0.2.1',
+      'b.example.org. 60 CNAME c.example.net.',
+      'a.example.com. 60 CNAME b.example.org.',
+      'd.example.net. 60 A 203.0.113.66',
+      'b.example.org. 60 CNAME evil.example.net.',
+      'evil.example.net. 60 A 203.0.113.66',
+      'b.example.org. 60 A 203.0.113.66',
+    ],
+    kept: [
+      'c.example.net. 60 A 192.0.2.1',
+      'b.example.org. 60 CNAME c.example.net.',
+      'a.example.com. 60 CNAME b.example.org.',
+    ],
+  },
+  'a CNAME loop ends': {
+    qname: 'a.example.com',
+    answer: ['a.example.com. 60 CNAME b.example.com.', 'b.example.com. 60 CNAME a.example.com.'],
+    kept: ['a.example.com. 60 CNAME b.example.com.'],
+  },
+  'a CNAME asked for is not followed': {
+    qname: 'a.example.com',
+    qtype: 'CNAME',
+    answer: ['a.example.com. 60 CNAME b.example.com.', 'b.example.com. 60 CNAME c.example.com.'],
+    kept: ['a.example.com. 60 CNAME b.example.com.'],
+  },
+  'ANY is everything that the name owns': {
+    qname: 'a.example.com',
+    qtype: 'ANY',
+    answer: ['a.example.com. 60 A 192.0.2.1', 'a.example.com. 60 TXT x', 'b.example.com. 60 TXT y'],
+    kept: ['a.example.com. 60 A 192.0.2.1', 'a.example.com. 60 TXT x'],
+  },
+  'nothing of authority and additional beside a positive answer': {
+    qname: 'www.example.com',
+    answer: ['www.example.com. 60 A 192.0.2.1'],
+    authority: ['example.com. 60 NS ns.evil.com.', SOA],
+    additional: ['ns.evil.com. 60 A 203.0.113.66'],
+    kept: ['www.example.com. 60 A 192.0.2.1'],
+  },
+  'the SOA of a negative answer, its TTL the lesser of TTL and minimum': {
+    qname: 'no.example.com',
+    rcode: 3,
+    authority: [SOA, 'example.com. 60 NS ns.evil.com.'],
+    kept: ['example.com. 30 SOA ns.example.com. host.example.com. 1 2 3 4 30'],
+  },
+  'but no SOA from elsewhere': {
+    qname: 'no.example.com',
+    rcode: 3,
+    authority: ['example.org. 60 SOA ns.example.org. host.example.org. 1 2 3 4 60'],
+    kept: [],
+  },
+  'the SOA that is above the end of the chain': {
+    qname: 'a.example.org',
+    answer: ['a.example.org. 60 CNAME no.example.com.'],
+    authority: [SOA],
+    kept: [
+      'a.example.org. 60 CNAME no.example.com.',
+      'example.com. 30 SOA ns.example.com. host.example.com. 1 2 3 4 30',
+    ],
+  },
+  'TTLs of at most a day, negative ones of at most five minutes': {
+    qname: 'a.example.com',
+    answer: ['a.example.com. 900000 CNAME no.example.com.'],
+    authority: ['com. 900000 SOA a.com. b.com. 1 2 3 4 900000'],
+    kept: [
+      'a.example.com. 86400 CNAME no.example.com.',
+      'com. 300 SOA a.com. b.com. 1 2 3 4 900000',
+    ],
+  },
+  'a TTL with its top bit set is zero': {
+    qname: 'a.example.com',
+    answer: ['a.example.com. 3000000000 A 192.0.2.1'],
+    kept: ['a.example.com. 0 A 192.0.2.1'],
+  },
+};
+
+for (const [what, { qname, qtype, kept, ...text }] of Object.entries(cases))
+  test(`kept: ${what}`, () => {
+    const question = questionOf(qname, qtype);
+    const message = keepUseful(messageOf(question, text), question, false);
+    const lines = printed([...message.answer, ...message.authority]);
+    assert.deepEqual(
+      lines.map((line) => line.replace(' IN ', ' ').replaceAll('"', '')),
+      kept,
+    );
+    assert.deepEqual(message.additional, []);
+  });
+
+test('a chain is followed for sixteen links and no further', () => {
+  const question = questionOf('n0.example.com');
+  const answer = Array.from(
+    { length: 40 },
+    (_, i) => `n${i}.example.com. 9 CNAME n${i + 1}.example.com.`,
+  );
+  assert.equal(keepUseful(messageOf(question, { answer }), question, false).answer.length, 16);
+});
+
+test('AD is cleared: nothing here proves it', () => {
+  const question = questionOf('a.example.com');
+  const message = messageOf(question, { flags: 0x01a0 });
+  assert.ok(message.authenticData);
+  assert.ok(!keepUseful(message, question, true).authenticData);
+});
+
+test('signatures and denials are for those who can check them', () => {
+  const question = questionOf('no.example.com');
+  const [soa] = messageOf(question, { authority: [SOA] }).authority;
+  assert.ok(soa);
+  const record = (type: number, owner: string, octets: number[] = []): Rr => ({
+    owner: nameOf(owner),
+    type,
+    class: 1,
+    ttlSeconds: 60,
+    rdata: { kind: 'unknown', octets: Uint8Array.from(octets) },
+  });
+  const RRSIG = 46;
+  const authority = [
+    soa,
+    record(RRSIG, 'example.com', [0, 6]),
+    record(47, 'a.example.com'),
+    record(RRSIG, 'a.example.com', [0, 47]),
+    record(RRSIG, 'example.com', [0, 2]),
+    record(RRSIG, 'example.com', []),
+  ];
+  const answer = [record(RRSIG, 'no.example.com', [0, 1]), record(RRSIG, 'x.example.com', [0, 1])];
+  const message = { ...messageOf(question), answer, authority };
+  const types = (dnssecOk: boolean) => {
+    const kept = keepUseful(message, question, dnssecOk);
+    return [kept.answer.map(({ type }) => type), kept.authority.map(({ type }) => type)];
+  };
+  assert.deepEqual(types(true), [[RRSIG], [6, RRSIG, 47, RRSIG]]);
+  assert.deepEqual(types(false), [[], [6]]);
+});
+
+test('a DNAME is kept above the chain that it made', () => {
+  const question = questionOf('a.old.example');
+  const message = messageOf(question, {
+    answer: ['a.old.example. 60 CNAME a.new.example.', 'a.new.example. 60 A 192.0.2.1'],
+  });
+  const dname = (owner: string): Rr => ({
+    owner: nameOf(owner),
+    type: 39,
+    class: 1,
+    ttlSeconds: 60,
+    rdata: { kind: 'name', target: nameOf('new.example') },
+  });
+  const answer = [dname('old.example'), dname('other.example'), ...message.answer];
+  assert.deepEqual(
+    keepUseful({ ...message, answer }, question, false).answer.map(({ owner }) => owner.join('.')),
+    ['old.example', 'a.old.example', 'a.new.example'],
+  );
+});
+
+test('a failure or a referral is of no use', () => {
+  const question = questionOf('a.example.com');
+  const usable = (text: MessageText) => isUsable(messageOf(question, text));
+  for (const rcode of [1, 2, 4, 5]) assert.ok(!usable({ rcode }), `rcode ${rcode}`);
+  assert.ok(usable({ rcode: 3 }));
+  assert.ok(usable({ rcode: 0 }), 'a resolver may leave the SOA out');
+  const referral = { flags: 0x0100, authority: ['com. 60 NS a.example.'] };
+  assert.ok(isReferral(messageOf(question, referral)));
+  assert.ok(!usable(referral));
+  assert.ok(usable({ ...referral, flags: 0x0500 }), 'AA');
+  assert.ok(usable({ flags: 0x0100, authority: [SOA] }), 'NODATA');
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { cacheKey, createCache, lifetimeSeconds } from '../../src/forward/cache.ts';
+import type { Forwarded } from '../../src/forward/forwarder.ts';
+import { type MessageText, messageOf, printed, questionOf } from '../support/messages.ts';
+
+const LIMITS = { maxEntries: 100, maxOctets: 1_000_000 };
+const WWW = questionOf('www.example.com');
+
+function answered(text: MessageText, question = WWW): Forwarded {
+  return { kind: 'answered', message: messageOf(question, text) };
+}
+
+function lines(outcome: Forwarded | undefined): string[] | undefined {
+  if (outcome?.kind !== 'answered') return undefined;
+  return printed([...outcome.message.answer, ...outcome.message.authority]);
+}
+
+test('TTLs age by whole seconds, and the shortest one ends the entry', () => {
+  const cache = createCache(LIMITS);
+  const text = {
+    answer: ['www.example.com. 10 CNAME a.example.com.', 'a.example.com. 100 A 192.0.2.1'],
+  };
+  cache.put('k', answered(text), 5_000);
+  const at = (nowMs: number) => lines(cache.get('k', nowMs))?.map((line) => line.split(' ')[1]);
+  assert.deepEqual(at(5_000), ['10', '100']);
+  assert.deepEqual(at(5_999), ['10', '100']);
+  assert.deepEqual(at(6_000), ['9', '99']);
+  assert.deepEqual(at(14_999), ['1', '91']);
+  assert.deepEqual(at(15_000), undefined);
+  assert.equal(cache.size, 0);
+  assert.equal(cache.octets, 0);
+});
+
+const SOA = 'example.com. 60 SOA ns.example.com. host.example.com. 1 2 3 4 60';
+
+const lifetimes: readonly [string, Forwarded, number][] = [
+  ['a positive answer', answered({ answer: ['www.example.com. 10 A 192.0.2.1'] }), 10],
+  ['a TTL of zero', answered({ answer: ['www.example.com. 0 A 192.0.2.1'] }), 0],
+  ['NXDOMAIN with SOA', answered({ rcode: 3, authority: [SOA] }), 60],
+  ['NXDOMAIN without SOA (RFC 2308 §5)', answered({ rcode: 3 }), 0],
+  ['NODATA with SOA', answered({ authority: [SOA] }), 60],
+  ['NODATA without SOA', answered({}), 0],
+  [
+    'a CNAME to NODATA without SOA',
+    answered({ answer: ['www.example.com. 10 CNAME a.example.com.'] }),
+    0,
+  ],
+  [
+    'a CNAME to NODATA with SOA',
+    answered({ answer: ['www.example.com. 10 CNAME a.example.com.'], authority: [SOA] }),
+    10,
+  ],
+  ['SERVFAIL', answered({ rcode: 2 }), 1],
+  ['REFUSED', answered({ rcode: 5 }), 1],
+  ['no reply', { kind: 'failed', reason: 'timeout', text: '' }, 1],
+  ['a refusal of our own', { kind: 'refused', text: '' }, 0],
+];
+
+for (const [what, outcome, seconds] of lifetimes)
+  test(`${what} is kept ${seconds} s`, () => assert.equal(lifetimeSeconds(outcome), seconds));
+
+test('the least recently used entry goes first', () => {
+  const cache = createCache({ ...LIMITS, maxEntries: 3 });
+  const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
+  for (const key of ['a', 'b', 'c']) cache.put(key, outcome, 0);
+  cache.get('a', 1);
+  cache.put('d', outcome, 1);
+  assert.deepEqual(
+    ['a', 'b', 'c', 'd'].filter((key) => cache.get(key, 1) !== undefined),
+    ['a', 'c', 'd'],
+  );
+});
+
+test('entries and octets stay within their limits whatever is put', () => {
+  const texts = fc.array(fc.integer({ min: 1, max: 200 }), { maxLength: 60 });
+  fc.assert(
+    fc.property(texts, (sizes) => {
+      const cache = createCache({ maxEntries: 20, maxOctets: 30_000 });
+      for (const [i, size] of sizes.entries()) {
+        const answer = Array.from({ length: size }, () => 'www.example.com. 10 TXT x');
+        cache.put(`k${i % 30}`, answered({ answer }, questionOf('www.example.com', 'TXT')), i);
+        assert.ok(cache.size <= 20);
+        assert.ok(cache.octets <= 30_000 && cache.octets >= 0);
+        assert.equal(cache.size === 0, cache.octets === 0);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('a new outcome takes the place of the old one, also when it may not be kept', () => {
+  const cache = createCache(LIMITS);
+  const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
+  cache.put('k', outcome, 0);
+  const { octets } = cache;
+  cache.put('k', outcome, 0);
+  assert.equal(cache.octets, octets);
+  cache.put('k', answered({ rcode: 3 }), 0);
+  assert.equal(cache.get('k', 0), undefined);
+  assert.equal(cache.octets, 0);
+});
+
+test('keys: case does not matter; type, DO, CD and label boundaries do', () => {
+  const plain = { checkingDisabled: false, dnssecOk: false };
+  const key = cacheKey(WWW, plain);
+  assert.equal(cacheKey(questionOf('WWW.Example.com'), plain), key);
+  const others = [
+    cacheKey(questionOf('www.example.com', 'AAAA'), plain),
+    cacheKey(WWW, { ...plain, dnssecOk: true }),
+    cacheKey(WWW, { ...plain, checkingDisabled: true }),
+    cacheKey({ ...WWW, qclass: 3 }, plain),
+    cacheKey(questionOf('www\\.example.com'), plain),
+    cacheKey(questionOf('ww.wexample.com'), plain),
+  ];
+  assert.equal(new Set([key, ...others]).size, others.length + 1);
+});
