@@ -130,8 +130,9 @@ function createReceiver(
 const KERNEL_BUFFER_OCTETS = 1 << 20;
 
 async function bind(address: string, port: number, fd: number | undefined): Promise<Socket> {
-  const type = isIPv6(address) ? 'udp6' : 'udp4';
-  const socket = dgram.createSocket({ type, ipv6Only: true, lookup: takeLiterally });
+  const ipv6Only = isIPv6(address);
+  const type = ipv6Only ? 'udp6' : 'udp4';
+  const socket = dgram.createSocket({ type, ipv6Only, lookup: takeLiterally });
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject);

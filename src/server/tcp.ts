@@ -62,6 +62,7 @@ export function createTcpListener(options: TcpListenerOptions): TcpListener {
     const deadline = setTimeout(() => connections.destroyAll(), limits.closeMs);
     await allClosed;
     clearTimeout(deadline);
+    await fullTurn(); // a server is closed a moment before its last socket says so
   };
 
   return {

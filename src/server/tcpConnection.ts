@@ -127,6 +127,7 @@ export class TcpConnection {
 
   #endInput(): void {
     this.#inputOver = true;
+    this.#partialSinceMs = undefined; // what has begun will not end: nobody waits for it
     this.#wake();
   }
 
@@ -176,7 +177,7 @@ export class TcpConnection {
     if (this.#inputOver && this.#outstanding.size === 0 && !this.#socket.writableEnded) {
       this.#socket.end();
     }
-    if (pendingOctets > 0) this.#partialSinceMs ??= this.#context.nowMs();
+    if (pendingOctets > 0 && !this.#inputOver) this.#partialSinceMs ??= this.#context.nowMs();
     this.#socket.resume();
   }
 
@@ -202,6 +203,7 @@ export class TcpConnection {
   }
 
   #cut(cause: 'malformed' | 'slow' | 'idle' | 'overrun'): void {
+    if (this.#socket.destroyed) return;
     this.#context.counters[cause] += 1;
     this.#socket.destroy();
   }

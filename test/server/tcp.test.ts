@@ -1,0 +1,267 @@
+/** RFC 7766 and RFC 9210 over real loopback connections, with a scripted `Respond`. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client, Respond } from '../../src/dns/respond.ts';
+import type { TcpLimits } from '../../src/server/connectionTable.ts';
+import { createTcpListener } from '../../src/server/tcp.ts';
+import {
+  FramedClient,
+  type FramedClientOptions,
+  framed,
+  idOf,
+  messageWithId,
+} from '../support/framedClient.ts';
+import { until } from '../support/until.ts';
+
+const echo: Respond = (packet, _client, send) => send(packet);
+const silent: Respond = () => {};
+
+/** Answers the queries of one batch last to first, as soon as there are `size` of them. */
+function inReverse(size: number): Respond {
+  const waiting: (() => void)[] = [];
+  return (packet, _client, send) => {
+    const reply = Uint8Array.from(packet);
+    waiting.push(() => send(reply));
+    if (waiting.length < size) return;
+    const batch = waiting.splice(0).reverse();
+    setTimeout(() => {
+      for (const answer of batch) answer();
+    }, 1);
+  };
+}
+
+function after(delayMs: number): Respond {
+  return (packet, _client, send) => {
+    const reply = Uint8Array.from(packet);
+    setTimeout(() => send(reply), delayMs);
+  };
+}
+
+async function serve(t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) {
+  const listener = createTcpListener({ respond, limits });
+  const { port } = await listener.listen('127.0.0.1', 0);
+  t.after(() => listener.close());
+  const connect = async (options?: FramedClientOptions) => {
+    const client = await FramedClient.connect(port, options);
+    t.after(() => client.socket.destroy());
+    return client;
+  };
+  return { listener, port, connect };
+}
+
+test('a query sent octet by octet is answered', async (t) => {
+  const { connect } = await serve(t, echo);
+  const client = await connect();
+  for (const octet of framed(messageWithId(1, 40), messageWithId(2, 40))) {
+    client.socket.write(Uint8Array.of(octet));
+    await new Promise(setImmediate);
+  }
+  await client.untilReplies(2);
+  assert.deepEqual(client.replies, [messageWithId(1, 40), messageWithId(2, 40)]);
+});
+
+test('1,000 pipelined queries are answered, out of order', async (t) => {
+  const { connect, listener } = await serve(t, inReverse(50));
+  const client = await connect();
+  const ids = Array.from({ length: 1000 }, (_, index) => index);
+  client.send(...ids.map((id) => messageWithId(id, 30)));
+  await client.untilReplies(1000);
+  const order = client.replies.map(idOf);
+  assert.deepEqual(order.slice(0, 3), [49, 48, 47]);
+  assert.deepEqual(
+    order.toSorted((a, b) => a - b),
+    ids,
+  );
+  assert.equal(listener.counters().queries, 1000);
+  assert.equal(listener.counters().replies, 1000);
+});
+
+test('a client that closes its half gets its answers, then the end', async (t) => {
+  const { connect, listener } = await serve(t, after(100));
+  const client = await connect({ ignoreFin: true });
+  client.socket.end(framed(messageWithId(1), messageWithId(2), messageWithId(3)));
+  await client.untilHungUp();
+  assert.deepEqual(client.replies.map(idOf), [1, 2, 3]);
+  await until('the connection is gone', () => listener.counters().open === 0);
+});
+
+test('a half-closed client is owed its answers in spite of a message it cut short', async (t) => {
+  const { connect } = await serve(t, after(400), { messageMs: 100 });
+  const client = await connect({ ignoreFin: true });
+  client.socket.end(
+    Buffer.concat([framed(messageWithId(1)), framed(messageWithId(2)).subarray(0, 5)]),
+  );
+  await client.untilHungUp();
+  assert.deepEqual(client.replies.map(idOf), [1]);
+});
+
+test('messages of 65,535 octets pass both ways', async (t) => {
+  const { connect } = await serve(t, echo);
+  const client = await connect();
+  const large = Buffer.alloc(65_535, 0x5a);
+  client.send(large, messageWithId(9), large);
+  await client.untilReplies(3);
+  assert.deepEqual(client.replies, [large, messageWithId(9), large]);
+});
+
+test('respond learns who asks', async (t) => {
+  const seen: Client[] = [];
+  const { connect } = await serve(t, (packet, client, send) => {
+    seen.push(client);
+    send(packet);
+  });
+  const client = await connect({ localAddress: '127.0.0.7' });
+  client.send(messageWithId(1));
+  await client.untilReplies(1);
+  assert.deepEqual(seen, [
+    { transport: 'tcp', address: '127.0.0.7', port: client.socket.localPort },
+  ]);
+});
+
+test('a reply that is sent twice goes out once', async (t) => {
+  const { connect } = await serve(t, (packet, _client, send) => {
+    send(packet);
+    send(packet);
+  });
+  const client = await connect();
+  client.send(messageWithId(1));
+  client.send(messageWithId(2));
+  await client.untilReplies(2);
+  assert.deepEqual(client.replies.map(idOf), [1, 2]);
+});
+
+for (const length of [0, 1, 11]) {
+  test(`a message of ${length} octets ends the connection`, async (t) => {
+    const { connect, listener } = await serve(t, echo);
+    const client = await connect({ ignoreFin: true });
+    client.send(Buffer.alloc(length));
+    await client.untilHungUp();
+    assert.equal(listener.counters().malformed, 1);
+    assert.equal(listener.counters().open, 0);
+  });
+}
+
+test('an idle client is gone, even one that ignores the FIN', async (t) => {
+  const { connect, listener } = await serve(t, echo, { idleMs: 200 });
+  const client = await connect({ ignoreFin: true });
+  client.send(messageWithId(1));
+  await client.untilReplies(1);
+  assert.equal(client.hungUp, false);
+  await client.untilHungUp();
+  await until('the connection is gone', () => listener.counters().open === 0);
+  assert.equal(listener.counters().idle, 1);
+  await until('the kernel refuses more', () => {
+    client.send(messageWithId(2));
+    return client.socket.destroyed;
+  });
+  assert.equal(listener.counters().queries, 1);
+});
+
+test('a client that keeps asking is not idle', async (t) => {
+  const { connect, listener } = await serve(t, echo, { idleMs: 1_000 });
+  const client = await connect();
+  for (let id = 1; id <= 15; id += 1) {
+    client.send(messageWithId(id));
+    await client.untilReplies(id);
+    await sleep(100);
+  }
+  assert.equal(client.hungUp, false);
+  assert.equal(listener.counters().idle, 0);
+});
+
+test('a slow sender is cut, however steadily it drips', async (t) => {
+  const { connect, listener } = await serve(t, echo, { messageMs: 300, idleMs: 60_000 });
+  const client = await connect();
+  const message = framed(messageWithId(1, 500));
+  let sent = 0;
+  const drip = setInterval(() => client.socket.write(message.subarray(sent, ++sent)), 20);
+  t.after(() => clearInterval(drip));
+  await client.untilHungUp();
+  assert.ok(sent < message.length, 'it was cut before its end');
+  assert.equal(listener.counters().slow, 1);
+  assert.equal(listener.counters().queries, 0);
+});
+
+test('a reset by the client is no error of ours', async (t) => {
+  const { connect, listener } = await serve(t, after(50));
+  for (let round = 0; round < 20; round += 1) {
+    const client = await connect();
+    client.send(messageWithId(1), messageWithId(2));
+    await until('the queries are there', () => listener.counters().queries === 2 * (round + 1));
+    client.socket.resetAndDestroy();
+  }
+  await until('all are gone', () => listener.counters().open === 0);
+  const client = await connect();
+  client.send(messageWithId(3));
+  await client.untilReplies(1);
+});
+
+test('queries that get no reply do not use up the connection', async (t) => {
+  const respond: Respond = (packet, _client, send) => {
+    if (idOf(packet) !== 0) send(packet);
+  };
+  const { connect, listener } = await serve(t, respond, { outstandingQueries: 4, queryMs: 200 });
+  const client = await connect();
+  const unanswerable = Array.from({ length: 10 }, () => messageWithId(0));
+  client.send(...unanswerable, messageWithId(1));
+  await client.untilReplies(1);
+  assert.deepEqual(client.replies.map(idOf), [1]);
+  await until('all are given up', () => listener.counters().unanswered === 10);
+});
+
+test('a half-closed client that is owed nothing more is let go', async (t) => {
+  const { connect } = await serve(t, silent, { queryMs: 200 });
+  const client = await connect({ ignoreFin: true });
+  client.socket.end(framed(messageWithId(1)));
+  await client.untilHungUp(5_000);
+});
+
+test('a late reply after the query was given up goes nowhere', async (t) => {
+  const { connect, listener } = await serve(t, after(400), { queryMs: 100 });
+  const client = await connect();
+  client.send(messageWithId(1));
+  await until('it is given up', () => listener.counters().unanswered === 1);
+  await sleep(500);
+  assert.deepEqual(client.replies, []);
+  assert.equal(client.hungUp, false);
+});
+
+test('close answers what is outstanding and takes nothing more', async (t) => {
+  const { connect, listener, port } = await serve(t, after(300));
+  const clients = await Promise.all([connect(), connect(), connect()]);
+  for (const client of clients) client.send(messageWithId(1), messageWithId(2));
+  await until('all have asked', () => listener.counters().queries === 6);
+  const closed = listener.close();
+  await closed;
+  for (const client of clients) {
+    await client.untilHungUp();
+    assert.deepEqual(client.replies.map(idOf), [1, 2]);
+  }
+  assert.equal(listener.counters().open, 0);
+  await assert.rejects(FramedClient.connect(port), { code: 'ECONNREFUSED' });
+});
+
+test('close answers what the client has written by then', async (t) => {
+  const { connect, listener } = await serve(t, echo);
+  const client = await connect();
+  client.send(messageWithId(1));
+  await client.untilReplies(1);
+  client.send(...Array.from({ length: 500 }, (_, id) => messageWithId(id)));
+  await new Promise(setImmediate); // the octets are in the kernel, unread
+  await listener.close();
+  await client.untilHungUp();
+  assert.equal(client.replies.length, 501);
+});
+
+test('close does not wait for a client that ignores it', async (t) => {
+  const { connect, listener } = await serve(t, silent, { closeMs: 200, queryMs: 60_000 });
+  const deaf = await connect({ ignoreFin: true });
+  const owed = await connect();
+  owed.send(messageWithId(1));
+  await until('it has asked', () => listener.counters().queries === 1);
+  const startedMs = performance.now();
+  await listener.close();
+  assert.ok(performance.now() - startedMs < 2_000);
+  await Promise.all([deaf.untilHungUp(), owed.untilHungUp()]);
+});

@@ -1,0 +1,213 @@
+/** What floods, hoarders and non-readers can make a TCP listener hold, and what they can do to others. */
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createUdpListener } from '../../src/dataplane/portable.ts';
+import type { Respond } from '../../src/dns/respond.ts';
+import type { TcpLimits } from '../../src/server/connectionTable.ts';
+import { createTcpListener } from '../../src/server/tcp.ts';
+import {
+  FramedClient,
+  type FramedClientOptions,
+  framed,
+  idOf,
+  messageWithId,
+} from '../support/framedClient.ts';
+import { until } from '../support/until.ts';
+
+const MEBIOCTET = 1024 * 1024;
+
+const echo: Respond = (packet, _client, send) => send(packet);
+const silent: Respond = () => {};
+const large = Buffer.alloc(60_000);
+const largeReply: Respond = (_packet, _client, send) => send(large);
+
+async function serve(t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) {
+  const listener = createTcpListener({ respond, limits: { closeMs: 100, ...limits } });
+  const { port } = await listener.listen('0.0.0.0', 0);
+  t.after(() => listener.close());
+  const connect = async (options?: FramedClientOptions) => {
+    const client = await FramedClient.connect(port, options);
+    t.after(() => client.socket.destroy());
+    return client;
+  };
+  return { listener, port, connect };
+}
+
+test('one client address gets so many connections', async (t) => {
+  const { connect, listener } = await serve(t, echo);
+  const hoard = await Promise.all(
+    Array.from({ length: 30 }, () => connect({ localAddress: '127.0.0.2' })),
+  );
+  await until('ten are refused', () => hoard.filter((client) => client.hungUp).length === 10);
+  assert.equal(listener.counters().open, 20);
+  assert.equal(listener.counters().refusedPerClient, 10);
+
+  const other = await connect({ localAddress: '127.0.0.3' });
+  other.send(messageWithId(1));
+  await other.untilReplies(1);
+
+  for (const client of hoard) client.socket.destroy();
+  await until('the hoard is gone', () => listener.counters().open === 1);
+  const again = await connect({ localAddress: '127.0.0.2' });
+  again.send(messageWithId(2));
+  await again.untilReplies(1);
+});
+
+test('a flood of idle connections pushes out its own, not those at work', async (t) => {
+  const slowly: Respond = (packet, _client, send) => {
+    const reply = Uint8Array.from(packet);
+    setTimeout(() => send(reply), 500);
+  };
+  const { connect, listener } = await serve(t, slowly, { connections: 30 });
+  const worker = await connect({ localAddress: '127.0.0.9' });
+  worker.send(messageWithId(1));
+  await until('it has asked', () => listener.counters().queries === 1);
+
+  const flood: FramedClient[] = [];
+  for (let round = 0; round < 100; round += 1) {
+    flood.push(await connect({ localAddress: `127.0.1.${1 + (round % 100)}` }));
+  }
+  await until('all are accepted', () => listener.counters().accepted === 101);
+  assert.equal(listener.counters().evicted, 71);
+  assert.equal(listener.counters().open, 30);
+  await until('the oldest are out', () => flood.slice(0, 71).every((client) => client.hungUp));
+  assert.ok(flood.slice(71).every((client) => !client.hungUp));
+  await worker.untilReplies(1);
+
+  const late = await connect({ localAddress: '127.0.0.8' });
+  late.send(messageWithId(2));
+  await late.untilReplies(1);
+});
+
+test('when all connections are at work, a new one is closed', async (t) => {
+  const { connect, listener } = await serve(t, silent, { connections: 5 });
+  const workers = await Promise.all([1, 2, 3, 4, 5].map(() => connect()));
+  for (const worker of workers) worker.send(messageWithId(1));
+  await until('all have asked', () => listener.counters().queries === 5);
+  const late = await connect();
+  await late.untilHungUp();
+  assert.equal(listener.counters().refused, 1);
+  assert.ok(workers.every((worker) => !worker.hungUp));
+});
+
+test('a client has so many queries at a time', async (t) => {
+  const sends: (() => void)[] = [];
+  const respond: Respond = (packet, _client, send) => {
+    const reply = Uint8Array.from(packet);
+    sends.push(() => send(reply));
+  };
+  const { connect, listener } = await serve(t, respond, { outstandingQueries: 8 });
+  const client = await connect();
+  client.send(...Array.from({ length: 20 }, (_, id) => messageWithId(id)));
+  await until('eight are taken', () => sends.length === 8);
+  await sleep(50);
+  assert.equal(listener.counters().queries, 8);
+  for (const send of sends.splice(0, 3)) send();
+  await until('three more are taken', () => listener.counters().queries === 11);
+  while (client.replies.length < 20) {
+    for (const send of sends.splice(0)) send();
+    await sleep(5);
+  }
+  assert.deepEqual(
+    client.replies.map(idOf),
+    Array.from({ length: 20 }, (_, id) => id),
+  );
+});
+
+test('a client that never reads costs a bounded amount of memory, and then nothing', async (t) => {
+  const { connect, listener } = await serve(t, largeReply, { idleMs: 1_500 });
+  const before = process.memoryUsage().arrayBuffers;
+  const clients = await Promise.all(Array.from({ length: 10 }, () => connect({ paused: true })));
+  // 5,000 queries ask for 300 MB of replies from each.
+  const queries = framed(...Array.from({ length: 5000 }, () => messageWithId(1)));
+  for (const client of clients) client.socket.write(queries);
+  let most = 0;
+  let gone = false;
+  while (!gone) {
+    most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+    await sleep(10);
+    gone = listener.counters().idle === 10;
+  }
+  // Ten times 256 KB of output, one reply more and a chunk of input, plus garbage that is not collected yet.
+  assert.ok(most < 64 * MEBIOCTET, `${most} octets`);
+  assert.ok(listener.counters().replies < 10 * 1000, `${listener.counters().replies} replies`);
+  assert.equal(listener.counters().open, 0);
+});
+
+test('a client that reads slowly gets everything', async (t) => {
+  const { connect } = await serve(t, largeReply);
+  const client = await connect({ paused: true });
+  client.send(...Array.from({ length: 200 }, () => messageWithId(1)));
+  await sleep(300);
+  client.readOn();
+  await client.untilReplies(200);
+});
+
+test('replies that pile up far above the limit end the connection', async (t) => {
+  const sends: (() => void)[] = [];
+  const respond: Respond = (_packet, _client, send) => sends.push(() => send(large));
+  const { connect, listener } = await serve(t, respond, { unreadOctets: 64 * 1024 });
+  const client = await connect({ paused: true });
+  const count = 64;
+  for (let round = 0; round < 4 && !client.hungUp; round += 1) {
+    client.send(...Array.from({ length: count }, () => messageWithId(1)));
+    await until(
+      'they are asked or it is over',
+      () => sends.length === count || listener.counters().open === 0,
+    );
+    for (const send of sends.splice(0)) send();
+    await sleep(20);
+  }
+  await until('it is over', () => listener.counters().open === 0);
+  assert.equal(listener.counters().overrun, 1);
+});
+
+test('a flood over TCP does not hold up UDP', async (t) => {
+  const { port, listener } = await serve(t, echo);
+  const udp = createUdpListener({ respond: echo });
+  const bound = await udp.listen('127.0.0.1', 0);
+  t.after(() => udp.close());
+
+  const flooders = await Promise.all(
+    [1, 2, 3].map((host) => FramedClient.connect(port, { localAddress: `127.0.0.${host}` })),
+  );
+  t.after(() => {
+    for (const flooder of flooders) flooder.socket.destroy();
+  });
+  const pipeline = framed(...Array.from({ length: 2000 }, (_, id) => messageWithId(id, 40)));
+  const pump = (client: FramedClient) => {
+    if (!client.socket.destroyed) client.socket.write(pipeline, () => setImmediate(pump, client));
+  };
+  for (const flooder of flooders) pump(flooder);
+  await until('the flood is under way', () => listener.counters().queries > 1000);
+
+  const latenciesMs = await askOverUdp(bound.port, 200);
+  latenciesMs.sort((a, b) => a - b);
+  const p99Ms = latenciesMs[Math.floor(latenciesMs.length * 0.99)] as number;
+  assert.ok(listener.counters().queries > 5000, 'the flood went on');
+  t.diagnostic(
+    `UDP p99 ${p99Ms.toFixed(1)} ms with ${listener.counters().queries} queries over TCP`,
+  );
+  assert.ok(p99Ms < 200, `p99 is ${p99Ms} ms`);
+});
+
+/** Asks one query after the other; the time that each reply took. */
+async function askOverUdp(port: number, count: number): Promise<number[]> {
+  const socket = dgram.createSocket('udp4');
+  const latenciesMs: number[] = [];
+  try {
+    for (let id = 0; id < count; id += 1) {
+      const askedMs = performance.now();
+      const reply = once(socket, 'message', { signal: AbortSignal.timeout(10_000) });
+      socket.send(messageWithId(id), port, '127.0.0.1');
+      await reply;
+      latenciesMs.push(performance.now() - askedMs);
+    }
+  } finally {
+    socket.close();
+  }
+  return latenciesMs;
+}
