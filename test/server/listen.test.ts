@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import net from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type { Listen } from '../../src/dataplane/listener.ts';
+import { createUdpListener } from '../../src/dataplane/portable.ts';
+import type { Respond } from '../../src/dns/respond.ts';
+import {
+  describeListenFailure,
+  type ListenFailure,
+  type ListenOutcome,
+  listenAll,
+} from '../../src/server/listen.ts';
+import { findPortHolder } from '../../src/server/portHolder.ts';
+import { createTcpListener } from '../../src/server/tcp.ts';
+import { FramedClient, messageWithId } from '../support/framedClient.ts';
+
+const echo: Respond = (packet, _client, send) => send(Uint8Array.from(packet));
+const linux = existsSync('/proc/net/udp');
+
+function listenersFor(t: TestContext) {
+  const udp = createUdpListener({ respond: echo });
+  const tcp = createTcpListener({ respond: echo, limits: { closeMs: 100 } });
+  t.after(() => Promise.all([udp.close(), tcp.close()]));
+  return { udp, tcp };
+}
+
+function endpointsOf(outcome: ListenOutcome) {
+  assert.equal(outcome.kind, 'listening');
+  return outcome.endpoints;
+}
+
+/** Nobody has the port any more: we can have it. */
+async function assertFree(address: string, port: number): Promise<void> {
+  const socket = dgram.createSocket('udp4').bind(port, address);
+  await once(socket, 'listening');
+  socket.close();
+  const server = net.createServer().listen(port, address);
+  await once(server, 'listening');
+  server.close();
+}
+
+test('each endpoint is listened on over UDP and TCP, on one port', async (t) => {
+  const listeners = listenersFor(t);
+  const asked = [
+    { address: '127.0.0.1', port: 0 },
+    { address: '127.0.0.2', port: 0 },
+  ];
+  const endpoints = endpointsOf(await listenAll(asked, listeners));
+  assert.deepEqual(
+    endpoints.map(({ address }) => address),
+    ['127.0.0.1', '127.0.0.2'],
+  );
+  for (const { address, port } of endpoints) {
+    const client = await FramedClient.connect(port, { address });
+    client.send(messageWithId(1));
+    await client.untilReplies(1);
+    client.socket.destroy();
+    const socket = dgram.createSocket('udp4');
+    socket.send(messageWithId(2), port, address);
+    await once(socket, 'message', { signal: AbortSignal.timeout(10_000) });
+    socket.close();
+  }
+});
+
+test('a port that TCP has no more is not chosen', async (t) => {
+  const listeners = listenersFor(t);
+  let refusals = 3;
+  const refused: number[] = [];
+  const listen: Listen = async (address, port) => {
+    if (refusals === 0) return listeners.tcp.listen(address, port);
+    refusals -= 1;
+    refused.push(port);
+    throw Object.assign(new Error('taken'), { code: 'EADDRINUSE' });
+  };
+  const outcome = await listenAll([{ address: '127.0.0.1', port: 0 }], {
+    udp: listeners.udp,
+    tcp: { listen },
+  });
+  assert.equal(endpointsOf(outcome).length, 1);
+  assert.equal(refused.length, 3);
+});
+
+for (const transport of ['udp', 'tcp'] as const) {
+  test(`a port taken over ${transport} is a value that names the holder`, async (t) => {
+    const holders = listenersFor(t);
+    const held = await holders[transport].listen('127.0.0.1', 0);
+    const free = await holders.udp.listen('127.0.0.3', 0);
+    await free.close();
+
+    const asked = [{ address: '127.0.0.3', port: free.port }, held];
+    const outcome = await listenAll(asked, listenersFor(t));
+    assert.equal(outcome.kind, 'taken');
+    assert.deepEqual(
+      { transport: outcome.transport, address: outcome.address, port: outcome.port },
+      { transport, address: '127.0.0.1', port: held.port },
+    );
+    if (linux) assert.equal(outcome.holder?.pid, process.pid);
+    await assertFree('127.0.0.3', free.port);
+  });
+}
+
+test('a holder on a wildcard address is found', { skip: !linux }, async (t) => {
+  const holders = listenersFor(t);
+  const held = await holders.udp.listen('0.0.0.0', 0);
+  const outcome = await listenAll([{ address: '127.0.0.1', port: held.port }], listenersFor(t));
+  assert.equal(outcome.kind, 'taken');
+  assert.equal(outcome.holder?.pid, process.pid);
+});
+
+test('who has the port on another address only is not blamed', { skip: !linux }, async (t) => {
+  const holders = listenersFor(t);
+  const held = await holders.udp.listen('127.0.0.2', 0);
+  assert.equal((await findPortHolder('udp', '127.0.0.2', held.port))?.pid, process.pid);
+  assert.equal(await findPortHolder('udp', '127.0.0.1', held.port), undefined);
+  assert.equal(await findPortHolder('tcp', '127.0.0.2', held.port), undefined);
+});
+
+test('an address that the machine does not have is a value', async (t) => {
+  const outcome = await listenAll([{ address: '192.0.2.1', port: 0 }], listenersFor(t));
+  assert.deepEqual(outcome, { kind: 'foreign', transport: 'udp', address: '192.0.2.1', port: 0 });
+});
+
+test('every other refusal is a value as well', async (t) => {
+  const refusing = (code: string) => ({
+    listen: () => Promise.reject(Object.assign(new Error(`bind ${code}`), { code })),
+  });
+  const { udp } = listenersFor(t);
+  const asked = [{ address: '127.0.0.1', port: 0 }];
+  const forbidden = await listenAll(asked, { udp, tcp: refusing('EACCES') });
+  assert.equal(forbidden.kind, 'forbidden');
+  const failed = await listenAll(asked, { udp, tcp: refusing('EMFILE') });
+  assert.equal(failed.kind, 'failed');
+  assert.equal(failed.reason, 'bind EMFILE');
+});
+
+const LINES: readonly [ListenFailure, RegExp][] = [
+  [
+    {
+      kind: 'taken',
+      transport: 'udp',
+      address: '127.0.0.1',
+      port: 53,
+      holder: { pid: 812, command: 'dnsmasq' },
+    },
+    /^127\.0\.0\.1:53\/udp is taken by dnsmasq \(pid 812\)/,
+  ],
+  [
+    { kind: 'taken', transport: 'tcp', address: '::1', port: 53, holder: undefined },
+    /^\[::1\]:53\/tcp is taken;/,
+  ],
+  [{ kind: 'forbidden', transport: 'udp', address: '0.0.0.0', port: 53 }, /0\.0\.0\.0:53.*root/],
+  [{ kind: 'foreign', transport: 'udp', address: '192.0.2.1', port: 53 }, /no such address/],
+  [
+    { kind: 'failed', transport: 'tcp', address: '::', port: 53, reason: 'listen EMFILE' },
+    /\[::\]:53\/tcp: listen EMFILE/,
+  ],
+];
+
+for (const [failure, line] of LINES) {
+  test(`${failure.kind} (${failure.address}) is told in one line`, () => {
+    const text = describeListenFailure(failure);
+    assert.match(text, line);
+    assert.ok(!text.includes('\n'));
+  });
+}
