@@ -1,0 +1,92 @@
+/** How long the server takes to serve what an etcd holds, and how much memory it then has. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openAsker, untilAnswers } from './ask.ts';
+import { startEtcd } from './etcd.ts';
+import { type BenchName, benchNames, serviceValue } from './names.ts';
+import type { Running } from './process.ts';
+import { startSoradns, untilReady } from './soradns.ts';
+import { figure, markdown } from './table.ts';
+
+const QUIET_CPU_SECONDS = 0.02;
+const QUIET_TIMEOUT_MS = 60_000;
+
+interface Load {
+  readonly keys: number;
+  /** From the start of the process to /readyz saying 200 and the last key's name being answered. */
+  readonly seconds: number;
+  readonly rssBytes: number;
+}
+
+/** Measures an empty store, then each number of keys. */
+export async function benchLoad(options: {
+  folder: string;
+  keyCounts: readonly number[];
+}): Promise<string> {
+  const etcd = await startEtcd(join(options.folder, 'load-etcd'));
+  try {
+    const loads: Load[] = [await load(etcd.store, options.folder, [])];
+    let filled = 0;
+    for (const keys of options.keyCounts) {
+      const names = benchNames(keys);
+      await etcd.fill(entriesOf(names.slice(filled)));
+      filled = keys;
+      console.error(`etcd holds ${figure(keys)} keys`);
+      loads.push(await load(etcd.store, options.folder, names));
+    }
+    return report(loads);
+  } finally {
+    await etcd.stop();
+  }
+}
+
+function* entriesOf(names: readonly BenchName[]): Generator<readonly [string, string]> {
+  for (const { key, address } of names) yield [key, serviceValue(address)];
+}
+
+async function load(store: string, cwd: string, names: readonly BenchName[]): Promise<Load> {
+  const began = performance.now();
+  const server = await startSoradns({ store, cwd });
+  try {
+    await untilReady(server);
+    const last = names.at(-1);
+    if (last !== undefined) {
+      const asker = await openAsker(server.port);
+      await untilAnswers(asker, last.name, last.address);
+      asker.close();
+    }
+    const seconds = (performance.now() - began) / 1000;
+    await untilQuiet(server);
+    return { keys: names.length, seconds, rssBytes: server.rssBytes() };
+  } catch (error) {
+    throw new Error(`with ${names.length} keys: ${server.output()}`, { cause: error });
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Waits for a second in which the server did nothing. */
+async function untilQuiet(server: Running): Promise<void> {
+  const deadline = performance.now() + QUIET_TIMEOUT_MS;
+  let before = server.cpuSeconds();
+  while (performance.now() < deadline) {
+    await sleep(1000);
+    const now = server.cpuSeconds();
+    if (now - before <= QUIET_CPU_SECONDS) return;
+    before = now;
+  }
+}
+
+function report(loads: readonly Load[]): string {
+  const empty = loads.find(({ keys }) => keys === 0)?.rssBytes ?? 0;
+  const rows = loads.map(({ keys, seconds, rssBytes }) => [
+    figure(keys),
+    figure(seconds, 2),
+    figure(rssBytes / 2 ** 20),
+    keys === 0 ? '–' : figure((rssBytes - empty) / keys),
+  ]);
+  return `${markdown([['keys in etcd', 'start → served, s', 'memory, MiB', 'bytes/key above empty'], ...rows])}
+
+From the start of the process to /readyz and a right answer; memory is what the process has resident once it is quiet,
+no collection forced.`;
+}

@@ -1,0 +1,150 @@
+/** The DNS servers that the bench can compare: how each is configured for the same names, and started on one core. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type BenchName, DOMAIN, SRV_PORT, TTL_SECONDS, zoneText } from './names.ts';
+import { isInstalled, type Running, SERVER_CORE, start } from './process.ts';
+import { fillOverHttp, startSoradns } from './soradns.ts';
+
+export interface Peer {
+  /** As in the table, with its version. */
+  readonly title: string;
+  /** Starts it for the names on a port of 127.0.0.1, with a folder of its own. It need not answer yet. */
+  start(names: readonly BenchName[], port: number, folder: string): Promise<Running>;
+}
+
+/** soradns, then every other server that is installed here. */
+export function findPeers(): Peer[] {
+  return [
+    { title: 'soradns', start: startOurs },
+    ...peer('knotd', ['--version'], /version ([\d.]+)/, 'Knot', startKnot),
+    ...peer('nsd', ['-v'], /version ([\d.]+)/, 'NSD', startNsd),
+    ...peer('dnsmasq', ['--version'], /version ([\d.]+)/, 'dnsmasq', startDnsmasq),
+    { title: 'node dgram echo (no DNS)', start: startEcho },
+  ];
+}
+
+function peer(
+  command: string,
+  args: string[],
+  version: RegExp,
+  title: string,
+  startPeer: Peer['start'],
+): Peer[] {
+  if (!isInstalled(command)) return [];
+  const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  const found = version.exec(`${stdout}${stderr}`)?.[1] ?? '';
+  return [{ title: `${title} ${found}`.trim(), start: startPeer }];
+}
+
+async function startOurs(names: readonly BenchName[], port: number, cwd: string): Promise<Running> {
+  const server = await startSoradns({ port, cwd, store: 'memory:', core: SERVER_CORE });
+  try {
+    await fillOverHttp(server, names);
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+async function startEcho(_: readonly BenchName[], port: number, cwd: string): Promise<Running> {
+  const program = `const s = require('node:dgram').createSocket('udp4');
+    s.on('message', (m, r) => { m[2] |= 128; s.send(m, r.port, r.address); });
+    s.bind(${port}, '127.0.0.1');`;
+  return start([process.execPath, '-e', program], { cwd, core: SERVER_CORE });
+}
+
+async function startKnot(
+  names: readonly BenchName[],
+  port: number,
+  folder: string,
+): Promise<Running> {
+  const config = write(
+    folder,
+    'knot.conf',
+    `server:
+    rundir: "${folder}"
+    listen: 127.0.0.1@${port}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+database:
+    storage: "${folder}"
+log:
+  - target: stderr
+    any: warning
+zone:
+  - domain: ${DOMAIN}
+    file: "${write(folder, 'zone', zoneText(names))}"
+    zonefile-sync: -1
+    journal-content: none
+`,
+  );
+  return start(['knotd', '-c', config], { cwd: folder, core: SERVER_CORE });
+}
+
+async function startNsd(
+  names: readonly BenchName[],
+  port: number,
+  folder: string,
+): Promise<Running> {
+  const config = write(
+    folder,
+    'nsd.conf',
+    `server:
+    ip-address: 127.0.0.1@${port}
+    server-count: 1
+    username: ""
+    chroot: ""
+    database: ""
+    zonesdir: "${folder}"
+    pidfile: "${folder}/nsd.pid"
+    xfrdfile: "${folder}/xfrd.state"
+    zonelistfile: "${folder}/zone.list"
+    xfrdir: "${folder}"
+    cookie-secret-file: ""
+    rrl-ratelimit: 0
+    rrl-whitelist-ratelimit: 0
+remote-control:
+    control-enable: no
+zone:
+    name: ${DOMAIN}
+    zonefile: "${write(folder, 'zone', zoneText(names))}"
+`,
+  );
+  return start(['nsd', '-d', '-c', config], { cwd: folder, core: SERVER_CORE });
+}
+
+async function startDnsmasq(
+  names: readonly BenchName[],
+  port: number,
+  folder: string,
+): Promise<Running> {
+  const settings = [
+    `port=${port}`,
+    'listen-address=127.0.0.1',
+    'bind-interfaces',
+    'user=',
+    'group=',
+    'pid-file=',
+    'no-resolv',
+    'no-hosts',
+    `local=/${DOMAIN}/`,
+    `local-ttl=${TTL_SECONDS}`,
+    'cache-size=10000',
+    ...names.flatMap(({ name, address }) => [
+      `host-record=${name},${address}`,
+      `srv-host=${name},${name},${SRV_PORT},10,100`,
+    ]),
+  ];
+  const config = write(folder, 'dnsmasq.conf', `${settings.join('\n')}\n`);
+  return start(['dnsmasq', '-k', '-C', config], { cwd: folder, core: SERVER_CORE });
+}
+
+function write(folder: string, name: string, text: string): string {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}

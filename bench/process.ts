@@ -1,0 +1,131 @@
+/**
+ * The programs that are measured: started in the foreground, each in a process group of its own, optionally pinned to
+ * one core; their CPU time and memory from /proc; none outlives the bench.
+ */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const SERVER_CORE = 0;
+export const GENERATOR_CORE = 1;
+
+/** Whether processes can be pinned: two cores and taskset are there. */
+export const pinning: boolean = availableParallelism() > 1 && isInstalled('taskset');
+
+const STOP_TIMEOUT_MS = 5000;
+const OUTPUT_KEPT = 8192;
+
+export interface Running {
+  readonly pid: number;
+  /** CPU time of it and of all below it, threads included, user and kernel. */
+  cpuSeconds(): number;
+  /** Resident memory of it and of all below it. */
+  rssBytes(): number;
+  /** The end of what it printed. */
+  output(): string;
+  hasEnded(): boolean;
+  stop(): Promise<void>;
+}
+
+const groups = new Set<number>();
+process.on('exit', () => {
+  for (const pid of groups) killGroup(pid, 'SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+
+export function isInstalled(command: string): boolean {
+  return spawnSync('which', [command], { stdio: 'ignore' }).status === 0;
+}
+
+/** The command line that runs a command on one core, where that can be done. */
+export function pinned(command: readonly string[], core: number | undefined): readonly string[] {
+  return pinning && core !== undefined ? ['taskset', '-c', String(core), ...command] : command;
+}
+
+/** Starts a program. It is killed with the bench if nobody stops it before. */
+export function start(
+  command: readonly string[],
+  options: { cwd: string; core?: number },
+): Running {
+  const [file = '', ...args] = pinned(command, options.core);
+  const child = spawn(file, args, {
+    cwd: options.cwd,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`cannot start ${command.join(' ')}`);
+  groups.add(pid);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output = (output + chunk).slice(-OUTPUT_KEPT);
+    });
+  }
+  return {
+    pid,
+    cpuSeconds: () => treeOf(pid).reduce((sum, each) => sum + each.cpuSeconds, 0),
+    rssBytes: () => treeOf(pid).reduce((sum, each) => sum + each.rssBytes, 0),
+    output: () => output,
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+    stop: () => stop(child, pid),
+  };
+}
+
+async function stop(child: ChildProcess, pid: number): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM'); // Alone: it ends its own children in its own way.
+    await Promise.race([exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })]);
+  }
+  killGroup(pid, 'SIGKILL');
+  groups.delete(pid);
+}
+
+function killGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // The group is gone.
+  }
+}
+
+const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+const pageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8' }));
+
+interface Usage {
+  readonly pid: number;
+  readonly parent: number;
+  readonly cpuSeconds: number;
+  readonly rssBytes: number;
+}
+
+/** A process and all below it. */
+function treeOf(root: number): Usage[] {
+  const all = readdirSync('/proc').map(Number).filter(Number.isInteger).flatMap(usageOf);
+  const tree = all.filter(({ pid }) => pid === root);
+  for (const node of tree) tree.push(...all.filter(({ parent }) => parent === node.pid));
+  return tree;
+}
+
+/** proc(5): the fields of /proc/PID/stat behind the command name, which may hold anything. */
+function usageOf(pid: number): Usage[] {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return [];
+  }
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const [, parent = 0] = fields;
+  const [user = 0, kernel = 0] = fields.slice(11, 13);
+  const [pages = 0] = fields.slice(21, 22);
+  return [
+    { pid, parent, cpuSeconds: (user + kernel) / ticksPerSecond, rssBytes: pages * pageBytes },
+  ];
+}

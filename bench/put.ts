@@ -1,0 +1,87 @@
+/** The time from a put into etcd to the new answer over UDP. */
+import { join } from 'node:path';
+import { openAsker, untilAnswers } from './ask.ts';
+import { startEtcd } from './etcd.ts';
+import { addressOf, benchNames, serviceValue } from './names.ts';
+import { startSoradns, untilReady } from './soradns.ts';
+import { figure, markdown, percentile } from './table.ts';
+
+/** The service changes among so many others. */
+const NAMES = 10_000;
+const PAUSE_MS = 20;
+
+interface Sample {
+  /** From the call of put, in milliseconds. */
+  readonly acknowledged: number;
+  readonly visible: number;
+}
+
+export async function benchPut(options: { folder: string; puts: number }): Promise<string> {
+  const etcd = await startEtcd(join(options.folder, 'put-etcd'));
+  try {
+    const names = benchNames(NAMES);
+    await etcd.fill(names.map(({ key, address }) => [key, serviceValue(address)] as const));
+    const server = await startSoradns({ store: etcd.store, cwd: options.folder });
+    try {
+      await untilReady(server);
+      const samples = await measure(etcd.put, server.port, options.puts);
+      return report(samples);
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    await etcd.stop();
+  }
+}
+
+async function measure(
+  put: (key: string, value: string) => Promise<void>,
+  port: number,
+  puts: number,
+): Promise<Sample[]> {
+  const asker = await openAsker(port);
+  const [changing] = benchNames(1);
+  if (changing === undefined) throw new Error('no name');
+  await untilAnswers(asker, changing.name, changing.address);
+  const samples: Sample[] = [];
+  for (let index = 1; index <= puts; index++) {
+    const address = addressOf(NAMES + index);
+    const began = performance.now();
+    const acknowledged = put(changing.key, serviceValue(address)).then(
+      () => performance.now() - began,
+    );
+    while ((await asker.address(changing.name)) !== address) {
+      if (performance.now() - began > 30_000) throw new Error('a put never became visible');
+    }
+    const visible = performance.now() - began;
+    samples.push({ acknowledged: await acknowledged, visible });
+    await new Promise((done) => setTimeout(done, Math.random() * PAUSE_MS));
+  }
+  asker.close();
+  return samples;
+}
+
+function report(samples: readonly Sample[]): string {
+  const row = (title: string, values: readonly number[]): string[] => [
+    title,
+    ...[0.5, 0.99, 1].map((share) => figure(percentile(values, share), 2)),
+  ];
+  const table = markdown([
+    ['from an etcd put', 'p50 ms', 'p99 ms', 'max ms'],
+    row(
+      "issued → etcd's acknowledgement",
+      samples.map(({ acknowledged }) => acknowledged),
+    ),
+    row(
+      'issued → new answer over UDP',
+      samples.map(({ visible }) => visible),
+    ),
+    row(
+      'acknowledged → new answer over UDP',
+      samples.map(({ acknowledged, visible }) => Math.max(0, visible - acknowledged)),
+    ),
+  ]);
+  return `${table}
+
+${figure(samples.length)} puts to one of ${figure(NAMES)} keys, the name asked for without a pause all the while.`;
+}

@@ -1,0 +1,73 @@
+/**
+ * `npm run bench`: measures the built server, side by side with the DNS servers that are installed, and prints
+ * markdown for the README. What it starts runs on loopback, on free ports and in a temporary folder.
+ *
+ *   npm run bench -- [--only udp|put|load]... [--rounds 5] [--seconds 3] [--puts 500] [--max-keys 1000000] [--quick]
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { benchLoad } from './load.ts';
+import { isInstalled } from './process.ts';
+import { benchPut } from './put.ts';
+import { benchUdp } from './udp.ts';
+
+const KEY_COUNTS = [1000, 100_000, 1_000_000];
+
+process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true, default: ['udp', 'put', 'load'] },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    puts: { type: 'string' },
+    'max-keys': { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  },
+});
+const amount = (text: string | undefined, usual: number, quick: number): number =>
+  text === undefined ? (values.quick ? quick : usual) : Number(text);
+
+const rounds = amount(values.rounds, 5, 2);
+const seconds = amount(values.seconds, 3, 1);
+const puts = amount(values.puts, 500, 100);
+const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
+
+const folder = mkdtempSync(join(tmpdir(), 'soradns-bench-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+/** Each part prints its section, or why it could not be measured. */
+const parts: Record<string, () => Promise<string>> = {
+  udp: () => benchUdp({ folder, rounds, seconds }),
+  put: () => benchPut({ folder, puts }),
+  load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
+};
+
+for (const name of values.only) {
+  const part = parts[name];
+  if (part === undefined) {
+    console.error(`--only takes ${Object.keys(parts).join(', ')}`);
+    process.exit(2);
+  }
+  if (name !== 'udp' && !isInstalled('etcd')) {
+    console.error(`${name}: needs etcd (Debian's etcd-server)`);
+    process.exitCode = 1;
+    continue;
+  }
+  try {
+    console.log(`${await part()}\n`);
+  } catch (error) {
+    console.error(`${name}:`, error);
+    process.exitCode = 1;
+  }
+}
+const args = process.argv.slice(2).join(' ');
+console.log(`\`npm run bench${args === '' ? '' : ` -- ${args}`}\` on ${machine()}.`);
+process.exit();
+
+function machine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'an unknown processor';
+  return `${availableParallelism()} cores of ${model}, ${process.platform}, Node ${process.version}`;
+}

@@ -1,0 +1,73 @@
+/** Our server as the bench's child. */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { type BenchName, serviceValue } from './names.ts';
+import { type Running, start } from './process.ts';
+
+const program = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+const FILLERS = 16;
+
+export interface Soradns extends Running {
+  readonly port: number;
+  readonly httpPort: number;
+}
+
+/** Starts it; it need not be ready yet. */
+export async function startSoradns(options: {
+  port?: number;
+  store: string;
+  cwd: string;
+  core?: number;
+}): Promise<Soradns> {
+  const port = options.port ?? (await freePort());
+  const httpPort = await freePort();
+  const command = [
+    ...[process.execPath, program, 'serve', '--store', options.store],
+    ...['--addr', `127.0.0.1:${port}`, '--http', `127.0.0.1:${httpPort}`],
+  ];
+  return { ...start(command, options), port, httpPort };
+}
+
+/** Puts the names through the keys API, once it answers. */
+export async function fillOverHttp(server: Soradns, names: readonly BenchName[]): Promise<void> {
+  await untilReady(server);
+  const left = names.values();
+  const fill = async (): Promise<void> => {
+    for (const { key, address } of left) {
+      const response = await fetch(`http://127.0.0.1:${server.httpPort}/v2/keys${key}`, {
+        method: 'PUT',
+        body: new URLSearchParams({ value: serviceValue(address) }),
+      });
+      if (!response.ok) throw new Error(`PUT ${key}: ${response.status} ${await response.text()}`);
+      await response.arrayBuffer();
+    }
+  };
+  await Promise.all(Array.from({ length: FILLERS }, fill));
+}
+
+/** Waits for /readyz to say 200. */
+export async function untilReady(server: Soradns, timeoutMs = 120_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline && !server.hasEnded()) {
+    const response = await fetch(`http://127.0.0.1:${server.httpPort}/readyz`).catch(
+      () => undefined,
+    );
+    await response?.arrayBuffer();
+    if (response?.status === 200) return;
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  throw new Error(`not ready within ${timeoutMs} ms: ${server.output()}`);
+}
+
+/** A port of 127.0.0.1 that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const address = listener.address();
+  listener.close();
+  await once(listener, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
