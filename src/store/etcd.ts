@@ -91,12 +91,8 @@ class EtcdStore implements Store {
   ): AsyncGenerator<WatchBatch> {
     const opened = await this.#openWatch(prefix, signal);
     if (opened === undefined) return;
-    const { stream, endpoint, revision } = opened;
+    const { stream, endpoint } = opened;
     try {
-      if (revision < fromRevision - 1) {
-        stream.cancel();
-        throw new StoreError('compacted', `etcd is at ${revision}: its history was replaced`);
-      }
       yield* watchStream(stream, {
         prefix,
         fromRevision,
@@ -116,12 +112,13 @@ class EtcdStore implements Store {
     checkValue(value);
     checkTtl(options.ttlSeconds);
     const octets = keyBytes(key);
-    if (options.ttlSeconds === undefined) return this.#put(octets, value, options.if, undefined);
+    const own = Buffer.from(value);
+    if (options.ttlSeconds === undefined) return this.#put(octets, own, options.if, undefined);
     const grantedAtMs = performance.now();
     const { id, ttlSeconds } = await grantLease(this.#cluster, options.ttlSeconds);
     const lease = this.#leases.granted(id, ttlSeconds, grantedAtMs);
     try {
-      const result = await this.#put(octets, value, options.if, lease);
+      const result = await this.#put(octets, own, options.if, lease);
       if (!result.done) await revokeLease(this.#cluster, id);
       return result;
     } catch (error) {
@@ -181,11 +178,11 @@ class EtcdStore implements Store {
 
   async #put(
     key: Buffer,
-    value: Uint8Array,
+    value: Buffer,
     condition: Condition | undefined,
     lease: Lease | undefined,
   ): Promise<PutResult> {
-    const put = { key, value: Buffer.from(value), lease: lease?.id ?? '0', prev_kv: true };
+    const put = { key, value, lease: lease?.id ?? '0', prev_kv: true };
     const response = await this.#transact(key, condition, { request_put: put });
     const revision = Number(response.header.revision);
     if (!response.succeeded) {

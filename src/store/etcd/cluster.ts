@@ -46,11 +46,10 @@ export interface Login {
   readonly password: string;
 }
 
-/** A watch stream, the member that serves it, and the store's revision just before it was opened. */
+/** A watch stream and the member that serves it. */
 export interface OpenedWatch {
   readonly stream: WatchStream;
   readonly endpoint: Endpoint;
-  readonly revision: number;
 }
 
 export class Cluster {
@@ -98,9 +97,9 @@ export class Cluster {
   async openWatch(key: Buffer): Promise<OpenedWatch> {
     const endpoint = this.#endpoint();
     try {
-      const probe = await this.#callOn(endpoint, 'range', { key }, this.#callTimeoutMs);
+      await this.#callOn(endpoint, 'range', { key }, this.#callTimeoutMs);
       const stream = await endpoint.openWatch(await this.#tokenFrom(endpoint, this.#callTimeoutMs));
-      return { stream, endpoint, revision: Number(probe.header.revision) };
+      return { stream, endpoint };
     } catch (error) {
       this.leave(endpoint);
       throw storeErrorOf(error, `etcd ${endpoint.address}`);
