@@ -10,8 +10,8 @@ export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
-/** Gives the lease for an id; a store keeps one object for all keys of a lease. */
-export type LeaseOf = (lease: Lease) => Lease;
+/** Makes of a key's lease as it was sent the one that its entry holds. */
+export type LeaseOf = (lease: Lease, key: string) => Lease;
 
 export interface PutCall {
   readonly key: string;
@@ -42,12 +42,13 @@ export function entryToJson(entry: Entry, monotonicMs: number) {
 
 export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Entry {
   const fields = record(json);
+  const key = text(fields.key);
   return {
-    key: text(fields.key),
+    key,
     value: fromBase64(fields.value),
     createRevision: number(fields.createRevision),
     modRevision: number(fields.modRevision),
-    lease: optional(fields.lease, (lease) => leaseOf(leaseFromJson(lease, monotonicMs))),
+    lease: optional(fields.lease, (lease) => leaseOf(leaseFromJson(lease, monotonicMs), key)),
   };
 }
 
@@ -70,7 +71,7 @@ export function changeToJson(change: Change, monotonicMs: number) {
 export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Change {
   const fields = record(json);
   const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
-  // A lease that is over is no longer shared: its key's next lease may have its id.
+  // Nobody renews what is over.
   const previous = optional(fields.previous, (one) => entryFromJson(one, monotonicMs, (l) => l));
   switch (fields.kind) {
     case 'put':

@@ -1,0 +1,35 @@
+/** An HTTP listener over a store for one test, on a free loopback port. */
+import { createHttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
+import { createMemoryStore } from '../../src/store/memory.ts';
+import type { Store } from '../../src/store/store.ts';
+
+export interface RunningHttp {
+  /** `http://127.0.0.1:port` */
+  readonly url: string;
+  readonly port: number;
+  readonly store: Store;
+  /** What the listener reported as bugs; a test may look, `stop` throws when there are any. */
+  readonly errors: readonly unknown[];
+  stop(): Promise<void>;
+}
+
+/** Starts one over an empty memory store, unless the options name another. */
+export async function startHttp(options: Partial<HttpListenerOptions> = {}): Promise<RunningHttp> {
+  const store = options.store ?? createMemoryStore();
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => errors.push(error);
+  const defaults = { store, readiness: () => [], version: '0.0.0-test', onError };
+  const listener = createHttpListener({ ...defaults, ...options });
+  const { port } = await listener.listen('127.0.0.1', 0);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    store,
+    errors,
+    stop: async () => {
+      await listener.close();
+      await store.close();
+      if (errors.length > 0) throw new AggregateError(errors, 'the listener reported bugs');
+    },
+  };
+}
