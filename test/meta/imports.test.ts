@@ -17,8 +17,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   forward: ['dns'],
   docker: ['service', 'store/store.ts'],
   'metrics.ts': [],
-  'log.ts': ['config'],
-  config: ['dns', 'service'],
+  'printable.ts': [],
+  'log.ts': ['config', 'printable.ts'],
+  'queryLog.ts': ['dns', 'log.ts', 'printable.ts'],
+  config: ['dns', 'service', 'forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
+  'config.ts': ['config'],
   dataplane: ['dns', 'service', 'zone', 'metrics.ts'],
   server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
   cli: ['*'],
@@ -64,7 +67,7 @@ function rule(name: string, check: (file: SourceFile, path: string) => readonly 
     const broken = files.flatMap((file) =>
       check(file, file.path.slice('src/'.length)).map((what) => `${file.path}: ${what}`),
     );
-    assert.deepEqual(broken, []);
+    if (broken.length > 0) assert.fail(broken.join('\n'));
   });
 }
 
@@ -128,8 +131,10 @@ rule('pure code knows no clock, chance or process', ({ code }, path) =>
     : [],
 );
 
-rule('nothing uses Math.random', ({ code }) =>
-  /\bMath\.random\b/.test(code) ? ['use node:crypto, or take randomness as an argument'] : [],
+rule('only the composition root names Math.random, to hand it on', ({ code }, path) =>
+  !path.startsWith('cli/') && /\bMath\.random\b/.test(code)
+    ? ['use node:crypto, or take randomness as an argument']
+    : [],
 );
 
 rule('files are of one idea', ({ text }, path) => {

@@ -18,7 +18,7 @@ const COMPONENTS = {
 
 /** Makes every component available; prints why and gives false if it cannot. */
 export function provideComponents() {
-  const missing = Object.keys(COMPONENTS).filter((command) => !isInstalled(command));
+  const missing = missingCommands();
   if (missing.length === 0) return true;
   const packages = missing.map((command) => COMPONENTS[command]);
   const install = ['install', '-y', '--no-install-recommends', ...packages];
@@ -29,7 +29,14 @@ export function provideComponents() {
     );
     return false;
   }
-  return withoutServices(() => aptGet(['update']) && aptGet(install));
+  if (!withoutServices(() => aptGet(['update']) && aptGet(install))) return false;
+  const still = missingCommands();
+  if (still.length > 0) console.error(`still missing: ${still.join(', ')}`);
+  return still.length === 0;
+}
+
+function missingCommands() {
+  return Object.keys(COMPONENTS).filter((command) => !isInstalled(command));
 }
 
 function isInstalled(command) {
