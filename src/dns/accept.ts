@@ -57,7 +57,7 @@ function acceptQuery(cursor: Cursor, id: number, flags: number): Accepted {
   if (additional.fault !== undefined) return reject(query, Rcode.FORMERR, additional.fault);
   if (additional.edns !== undefined && additional.edns.version > 0)
     return reject(query, Rcode.BADVERS, 'EDNS version');
-  if (!additional.hasOptions) return reject(query, Rcode.FORMERR, 'malformed options');
+  if (!additional.hasSoundOptions) return reject(query, Rcode.FORMERR, 'malformed options');
   if (question.qtype === Type.OPT) return reject(query, Rcode.FORMERR, 'qtype');
   return { kind: 'query', query };
 }
@@ -75,12 +75,12 @@ function queryOf(id: number, flags: number, question: Question, edns: Edns | und
 /** What the additional section holds. After a fault `edns` is still there if a reply may carry OPT. */
 interface Additional {
   readonly edns: Edns | undefined;
-  readonly hasOptions: boolean;
+  readonly hasSoundOptions: boolean;
   readonly fault?: string;
 }
 
-const WRONG_COUNTS: Additional = { edns: undefined, hasOptions: true, fault: 'record counts' };
-const NOTHING: Additional = { edns: undefined, hasOptions: true };
+const WRONG_COUNTS: Additional = { edns: undefined, hasSoundOptions: true, fault: 'record counts' };
+const NOTHING: Additional = { edns: undefined, hasSoundOptions: true };
 
 function readAdditional(cursor: Cursor, count: number): Additional {
   let found = NOTHING;
@@ -95,8 +95,8 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     // RFC 6891 §6.1.1 and §6.1.2
     if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
     if (owner.length > 0) return { ...NOTHING, fault: 'OPT not at the root' };
-    const hasOptions = areOptions(cursor.octets, start, cursor.at);
-    found = { edns: ednsOf(classField, ttlField), hasOptions };
+    const hasSoundOptions = areOptions(cursor.octets, start, cursor.at);
+    found = { edns: ednsOf(classField, ttlField), hasSoundOptions };
   }
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }

@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type Accepted, accept } from '../../src/dns/accept.ts';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import type { Message } from '../../src/dns/message.ts';
+import { Rcode } from '../../src/dns/rr.ts';
+import {
+  bestMs,
+  type RawPacket,
+  rawOpt,
+  rawOption,
+  rawPacket,
+  rawQuestion,
+  rawRr,
+  u16,
+  unhex,
+  wireName,
+} from '../support/packets.ts';
+
+const PORT = 40_000;
+
+function query(packet: RawPacket) {
+  const accepted = accept(rawPacket(packet), PORT);
+  assert.equal(accepted.kind, 'query', JSON.stringify(accepted));
+  return (accepted as Extract<Accepted, { kind: 'query' }>).query;
+}
+
+/** The reply of a rejection, decoded. */
+function rejection(packet: Uint8Array): Message {
+  const accepted = accept(packet, PORT);
+  assert.equal(accepted.kind, 'reject', JSON.stringify(accepted));
+  const { reply, rcode } = accepted as Extract<Accepted, { kind: 'reject' }>;
+  const message = decodeMessage(reply);
+  assert.ok(message);
+  assert.equal(message.rcode, rcode);
+  assert.equal(message.isResponse, true);
+  assert.equal(message.id, 0x1234);
+  assert.deepEqual([...message.answer, ...message.authority, ...message.additional], []);
+  return message;
+}
+
+const withOpt = (opt: Uint8Array, ...more: Uint8Array[]): RawPacket => ({
+  counts: [1, 0, 0, 1 + more.length],
+  body: [rawQuestion(), opt, ...more],
+});
+
+test('a plain query', () => {
+  assert.deepEqual(query({ id: 7, flags: 0x0100 }), {
+    id: 7,
+    recursionDesired: true,
+    checkingDisabled: false,
+    question: { qname: ['a', 'skydns', 'local'], qtype: 1, qclass: 1 },
+    edns: undefined,
+  });
+});
+
+test('the question keeps its case (0x20)', () => {
+  const { question } = query({ body: [rawQuestion('A.sKyDnS.LOCAL')] });
+  assert.deepEqual(question.qname, ['A', 'sKyDnS', 'LOCAL']);
+});
+
+test('RD and CD are kept; AD, Z, AA, TC, RA and a stray rcode are nothing in a query', () => {
+  for (const flags of [0x0000, 0x0020, 0x0040, 0x0400, 0x0200, 0x0080, 0x000f]) {
+    const { recursionDesired, checkingDisabled } = query({ flags });
+    assert.deepEqual([recursionDesired, checkingDisabled], [false, false]);
+  }
+  assert.equal(query({ flags: 0x0100 }).recursionDesired, true);
+  assert.equal(query({ flags: 0x0010 }).checkingDisabled, true);
+});
+
+test('EDNS: size, DO and version as sent; unknown flags and options ignored', () => {
+  const opt = rawOpt({ udpSize: 65535, flags: 0x8080, rdata: rawOption(100, unhex('00ff')) });
+  assert.deepEqual(query(withOpt(opt)).edns, { udpSize: 65535, version: 0, dnssecOk: true });
+  assert.deepEqual(query(withOpt(rawOpt({ udpSize: 0 }))).edns, {
+    udpSize: 0,
+    version: 0,
+    dnssecOk: false,
+  });
+});
+
+test('W1: source port 0, short packets and responses get no reply, in that order', () => {
+  assert.deepEqual(accept(rawPacket(), 0), { kind: 'drop', reason: 'source-port' });
+  for (let length = 0; length < 12; length++) {
+    for (const fill of [0x00, 0xff]) {
+      const accepted = accept(Buffer.alloc(length, fill), PORT);
+      assert.deepEqual(accepted, { kind: 'drop', reason: 'short' }, `${length} octets`);
+    }
+  }
+  for (const flags of [0x8000, 0x8400, 0xf800, 0xffff])
+    assert.deepEqual(accept(rawPacket({ flags }), PORT), { kind: 'drop', reason: 'response' });
+});
+
+test('W1: every opcode but QUERY is NOTIMP, header only, opcode echoed', () => {
+  for (let opcode = 1; opcode < 16; opcode++) {
+    for (const body of [[], [rawQuestion()], [unhex('c00c')]]) {
+      const message = rejection(rawPacket({ flags: (opcode << 11) | 0x0110, body }));
+      assert.equal(message.rcode, Rcode.NOTIMP);
+      assert.equal(message.opcode, opcode);
+      assert.equal(message.recursionDesired, true);
+      assert.equal(message.checkingDisabled, true);
+      assert.deepEqual(message.questions, []);
+    }
+  }
+});
+
+/** What a FORMERR reply carries besides its header. */
+type Echo = 'nothing' | 'question' | 'question and OPT';
+
+const formerrs: readonly (readonly [string, RawPacket, Echo])[] = [
+  ['no question', { counts: [0, 0, 0, 0], body: [] }, 'nothing'],
+  ['no question but OPT', { counts: [0, 0, 0, 1], body: [rawOpt()] }, 'nothing'],
+  ['two questions', { counts: [2, 0, 0, 0], body: [rawQuestion(), rawQuestion()] }, 'nothing'],
+  ['question missing', { body: [] }, 'nothing'],
+  ['question cut in its name', { body: [rawQuestion().subarray(0, 5)] }, 'nothing'],
+  ['question cut in its class', { body: [rawQuestion().subarray(0, -1)] }, 'nothing'],
+  ['answer count', { counts: [1, 1, 0, 0] }, 'question'],
+  ['authority count', { counts: [1, 0, 1, 0] }, 'question'],
+  ['all counts lie', { counts: [1, 65535, 65535, 65535] }, 'question'],
+  ['additional missing', { counts: [1, 0, 0, 1] }, 'question'],
+  [
+    'three additional',
+    withOpt(rawOpt(), rawRr(unhex('00'), 1, unhex('01020304')), rawOpt()),
+    'question',
+  ],
+  ['trailing octet', { body: [rawQuestion(), unhex('00')] }, 'question'],
+  [
+    'trailing octets after OPT',
+    { counts: [1, 0, 0, 1], body: [rawQuestion(), rawOpt(), unhex('0000')] },
+    'question and OPT',
+  ],
+  ['two OPT', withOpt(rawOpt(), rawOpt()), 'question'],
+  ['OPT not at the root', withOpt(rawOpt({ owner: wireName('x') })), 'question'],
+  ['OPT at a pointer', withOpt(rawOpt({ owner: unhex('c00c') })), 'question'],
+  ['OPT, then a cut record', withOpt(rawOpt(), unhex('00 00fa')), 'question and OPT'],
+  ['qtype OPT', { body: [rawQuestion('a.skydns.local', 41)] }, 'question'],
+  [
+    'qtype OPT with OPT',
+    { counts: [1, 0, 0, 1], body: [rawQuestion('a', 41), rawOpt()] },
+    'question and OPT',
+  ],
+];
+
+for (const [what, packet, echo] of formerrs) {
+  test(`W2: ${what} is FORMERR, echoing ${echo}`, () => {
+    const message = rejection(rawPacket(packet));
+    assert.equal(message.rcode, Rcode.FORMERR);
+    assert.equal(message.questions.length, echo === 'nothing' ? 0 : 1);
+    assert.equal(message.edns !== undefined, echo === 'question and OPT');
+  });
+}
+
+test('W2: a packet of lies costs less than a millisecond', () => {
+  for (const length of [12, 512, 65535]) {
+    for (const fill of [0x00, 0x01, 0x3f, 0xc0, 0xff]) {
+      for (const header of ['1234 0000 ffff ffff ffff ffff', '1234 0000 0001 0000 0000 0002']) {
+        const packet = Buffer.alloc(length, fill);
+        unhex(header).copy(packet);
+        assert.ok(bestMs(5, () => accept(packet, PORT)) < 1, `${length} times ${fill}`);
+      }
+    }
+  }
+  const options = Buffer.alloc(65_000);
+  const packet = rawPacket(withOpt(rawOpt({ rdata: options })));
+  assert.equal(accept(packet, PORT).kind, 'query');
+  assert.ok(bestMs(5, () => accept(packet, PORT)) < 1);
+});
+
+const questionNames: readonly (readonly [string, string])[] = [
+  ['pointer to itself', 'c00c'],
+  ['pointer forward', 'c010'],
+  ['pointer into the header', 'c000'],
+  ['pointer into the header after a label', '0161c002'],
+  ['reserved bits 01', '4161'],
+  ['reserved bits 10', '8161'],
+  ['label beyond the end', '3f6161'],
+];
+
+for (const [what, hex] of questionNames) {
+  test(`W3, W4: question with ${what} is FORMERR`, () => {
+    const message = rejection(rawPacket({ body: [unhex(hex), u16(1, 1, 0, 0)] }));
+    assert.equal(message.rcode, Rcode.FORMERR);
+    assert.deepEqual(message.questions, []);
+  });
+}
+
+test('W4: labels to 63 octets and names to 255 are fine, one more is FORMERR', () => {
+  const label = (length: number) => Buffer.concat([Buffer.of(length), Buffer.alloc(length, 0x61)]);
+  const longest = [label(63), label(63), label(63), label(61), unhex('00')];
+  assert.equal(query({ body: [...longest, u16(1, 1)] }).question.qname.length, 4);
+  const tooLong = [label(63), label(63), label(63), label(62), unhex('00')];
+  assert.equal(rejection(rawPacket({ body: [...tooLong, u16(1, 1)] })).rcode, Rcode.FORMERR);
+  assert.equal(rejection(rawPacket({ body: [label(64), unhex('00'), u16(1, 1)] })).rcode, 1);
+});
+
+test('W5: every octet of a label survives', () => {
+  const octets = Uint8Array.from({ length: 256 }, (_, i) => i);
+  const labels = [0, 52, 104, 156, 208].map((at) => octets.subarray(at, Math.min(at + 52, 256)));
+  for (const label of labels) {
+    const body = [Buffer.of(label.length), label, unhex('00'), u16(1, 1)];
+    const { qname } = query({ body }).question;
+    assert.deepEqual(qname, [Buffer.from(label).toString('latin1')]);
+  }
+});
+
+const badOptions: readonly (readonly [string, Uint8Array])[] = [
+  ['an option that overruns', u16(8, 5, 1)],
+  ['a trailing octet', Buffer.concat([rawOption(10, Buffer.alloc(8)), unhex('00')])],
+  ['half an option header', u16(10)],
+  ['a cookie one octet short of its length', u16(10, 8, 1, 2, 3).subarray(0, -1)],
+];
+
+for (const [what, rdata] of badOptions) {
+  test(`W6: OPT with ${what} is FORMERR with OPT`, () => {
+    const message = rejection(rawPacket(withOpt(rawOpt({ rdata, flags: 0x8000 }))));
+    assert.equal(message.rcode, Rcode.FORMERR);
+    assert.deepEqual(message.edns, { udpSize: 1232, version: 0, dnssecOk: true });
+  });
+}
+
+test('W6: OPT whose RDLENGTH goes beyond the packet, or stops short of its options', () => {
+  const rdata = rawOption(10, Buffer.alloc(8));
+  for (const rdlength of [13, 65535, 11, 4, 0]) {
+    const message = rejection(rawPacket(withOpt(rawOpt({ rdata, rdlength }))));
+    assert.equal(message.rcode, Rcode.FORMERR, `RDLENGTH ${rdlength}`);
+  }
+});
+
+test('W6: options of no octets, ECS and cookies pass', () => {
+  const rdata = Buffer.concat([
+    rawOption(3, Buffer.of()),
+    rawOption(8, unhex('0001 18 00 c00002')),
+    rawOption(10, unhex('0102030405060708')),
+  ]);
+  assert.ok(query(withOpt(rawOpt({ rdata }))).edns);
+});
+
+test('BADVERS: OPT of version 0, the question and nothing else, before options are looked at', () => {
+  for (const rdata of [Buffer.of(), rawOption(100, unhex('00')), unhex('ff')]) {
+    const opt = rawOpt({ version: 0x64, flags: 0x8080, rdata });
+    const message = rejection(rawPacket(withOpt(opt)));
+    assert.equal(message.rcode, Rcode.BADVERS);
+    assert.equal(message.questions.length, 1);
+    assert.deepEqual(message.edns, { udpSize: 1232, version: 0, dnssecOk: true });
+  }
+});
+
+test('TSIG and SIG(0) are stepped over, before OPT and behind it', () => {
+  const signatures = [
+    rawRr(wireName('key'), 250, Buffer.alloc(60)),
+    rawRr(unhex('00'), 24, Buffer.alloc(30)),
+  ];
+  for (const signature of signatures) {
+    assert.ok(query(withOpt(rawOpt(), signature)).edns);
+    assert.ok(query(withOpt(signature, rawOpt())).edns);
+    assert.equal(query({ counts: [1, 0, 0, 1], body: [rawQuestion(), signature] }).edns, undefined);
+  }
+});
+
+test('a rejection is no amplifier', () => {
+  for (const [what, packet] of formerrs) {
+    const octets = rawPacket(packet);
+    const accepted = accept(octets, PORT);
+    assert.ok(accepted.kind === 'reject' && accepted.reply.length <= octets.length, what);
+  }
+});

@@ -1,0 +1,108 @@
+/** What goes out comes back: properties over arbitrary names and records, checked with our own decoder. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { accept } from '../../src/dns/accept.ts';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
+import type { Query, Response } from '../../src/dns/message.ts';
+import type { Rr } from '../../src/dns/rr.ts';
+import { anyName, anyRr, plainRecord } from '../support/records.ts';
+
+const u16 = fc.integer({ min: 0, max: 0xffff });
+
+const anyQuestion = plainRecord({ qname: anyName, qtype: u16, qclass: u16 });
+
+const anyEdns = plainRecord({
+  udpSize: u16,
+  version: fc.constant(0),
+  dnssecOk: fc.boolean(),
+});
+
+const anyQuery: fc.Arbitrary<Query> = plainRecord({
+  id: u16,
+  recursionDesired: fc.boolean(),
+  checkingDisabled: fc.boolean(),
+  question: anyQuestion.filter(({ qtype }) => qtype !== 41),
+  edns: fc.option(anyEdns, { nil: undefined }),
+});
+
+const section = fc.array(anyRr, { maxLength: 8 });
+
+const anyResponse: fc.Arbitrary<Response> = plainRecord({
+  rcode: fc.integer({ min: 0, max: 15 }),
+  authoritative: fc.boolean(),
+  recursionAvailable: fc.boolean(),
+  answer: section,
+  authority: section,
+  additional: section,
+});
+
+/** Buffers and plain arrays of octets are one thing here. */
+function plain(rrs: readonly Rr[]): Rr[] {
+  return rrs.map((rr) =>
+    rr.rdata.kind === 'unknown'
+      ? { ...rr, rdata: { kind: 'unknown', octets: Uint8Array.from(rr.rdata.octets) } }
+      : rr,
+  );
+}
+
+test('W5: a response comes back as it was', () => {
+  fc.assert(
+    fc.property(anyQuery, anyResponse, (query, response) => {
+      const message = decodeMessage(encodeResponse(query, response, 65535));
+      assert.ok(message);
+      assert.equal(message.truncated, false);
+      assert.deepEqual(message.questions, [query.question]);
+      assert.deepEqual(plain(message.answer), plain(response.answer));
+      assert.deepEqual(plain(message.authority), plain(response.authority));
+      assert.deepEqual(plain(message.additional), plain(response.additional));
+      assert.equal(message.id, query.id);
+      assert.equal(message.rcode, response.rcode);
+      assert.equal(message.authoritative, response.authoritative);
+      assert.equal(message.recursionAvailable, response.recursionAvailable);
+      assert.equal(message.recursionDesired, query.recursionDesired);
+      assert.equal(message.checkingDisabled, query.checkingDisabled);
+      assert.equal(message.edns?.dnssecOk, query.edns?.dnssecOk);
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+test('W5: a query is accepted as it was', () => {
+  fc.assert(
+    fc.property(anyQuery, (query) => {
+      const accepted = accept(encodeQuery(query), 1);
+      assert.deepEqual(accepted, { kind: 'query', query });
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+test('compression changes no octet of any name, case included', () => {
+  const names = fc.array(anyName, { minLength: 1, maxLength: 60 });
+  fc.assert(
+    fc.property(anyQuery, names, (query, owners) => {
+      const answer = owners.map(
+        (owner): Rr => ({
+          owner,
+          type: 2,
+          class: 1,
+          ttlSeconds: 0,
+          rdata: { kind: 'name', target: owner },
+        }),
+      );
+      const response = {
+        rcode: 0,
+        authoritative: true,
+        recursionAvailable: false,
+        answer,
+        authority: [],
+        additional: [],
+      };
+      const message = decodeMessage(encodeResponse(query, response, 65535));
+      assert.deepEqual(message?.answer, answer);
+    }),
+    { numRuns: 500 },
+  );
+});
