@@ -1,0 +1,245 @@
+/**
+ * The composition root: from a configuration to a running server. Everything else takes its parts as arguments; here
+ * they are made, tied together, started in the order in which they need each other, and stopped in the reverse one.
+ */
+import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { Config } from '../config.ts';
+import { withStoreConfig } from '../config.ts';
+import type { Endpoint } from '../dataplane/listener.ts';
+import { createUdpListener } from '../dataplane/portable.ts';
+import { printName } from '../dns/name.ts';
+import { createForwarder } from '../forward/forward.ts';
+import type { Forwarder } from '../forward/forwarder.ts';
+import { recursionRule } from '../forward/recursion.ts';
+import { parseResolvConf } from '../forward/resolvconf.ts';
+import { withoutOwnAddresses } from '../forward/upstream.ts';
+import type { Log } from '../log.ts';
+import { createQueryLog } from '../queryLog.ts';
+import { createHttpListener } from '../server/http/listener.ts';
+import { describeListenFailure, listenAll } from '../server/listen.ts';
+import { createResponder, type Freshness } from '../server/responder.ts';
+import { createTcpListener } from '../server/tcp.ts';
+import { keyPrefix } from '../service/key.ts';
+import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
+import type { Store } from '../store/store.ts';
+import { Catalog } from '../zone/catalog.ts';
+import type { ZoneSettings } from '../zone/view.ts';
+import { version } from './packageVersion.ts';
+import { openStore } from './storeAccess.ts';
+
+export interface Server {
+  /** Where DNS is answered, with the ports that were really got. */
+  readonly endpoints: readonly Endpoint[];
+  readonly http: Endpoint | undefined;
+  /** Why the server is not ready; empty when it is. */
+  readiness(): readonly string[];
+  /** Stops taking questions, answers those that are there, and frees everything. */
+  close(): Promise<void>;
+}
+
+export type StartOutcome =
+  | { readonly kind: 'started'; readonly server: Server }
+  /** An address could not be had; one line that says which and why. */
+  | { readonly kind: 'taken'; readonly reason: string };
+
+const monotonicMs = (): number => performance.now();
+
+/** Rejects with a `StoreError` when an embedded store cannot be opened. */
+export async function startServer(given: Config, log: Log): Promise<StartOutcome> {
+  const store = await openStore(given.store);
+  const config = await overlaid(given, store, log);
+  const catalog = new Catalog({
+    prefix: keyPrefix(config.pathPrefix),
+    onInvalid: (key, reason) => log.warn({ key, reason }, 'value skipped'),
+  });
+  const mirror = createMirror({
+    store,
+    prefix: keyPrefix(config.pathPrefix),
+    replica: catalog,
+    onEvent: (event) => logMirror(event, log),
+  });
+  const forwarder = forwarderOf(config, log);
+  const queryLog = createQueryLog(log.info, config.logQueriesPerSecond, monotonicMs);
+  const respond = createResponder({
+    root: catalog.root,
+    settings: zoneSettings(config),
+    freshness: () => freshnessOf(mirror),
+    forwarder,
+    mayRecurse: recursionRule(config.recursionAllow),
+    monotonicMs,
+    unixSeconds: () => Math.floor(Date.now() / 1000),
+    random: Math.random,
+    onAnswered: ({ client, query, response, durationMs }) =>
+      queryLog.record(client, query.question, response.rcode, durationMs),
+    onError: (err) => log.error({ err }, 'a query failed'),
+  });
+  const onError = (err: Error): void => log.warn({ err }, 'listener');
+  const udp = createUdpListener({ respond, onError });
+  const tcp = createTcpListener({ respond, onError });
+  const closeAll = async (): Promise<void> => {
+    await Promise.all([tcp.close(), udp.close()]);
+    queryLog.close();
+    await mirror.close();
+    await forwarder?.close();
+    await store.close();
+  };
+
+  const listening = await listenAll(config.addr, { udp, tcp });
+  if (listening.kind !== 'listening') {
+    await closeAll();
+    return { kind: 'taken', reason: describeListenFailure(listening) };
+  }
+  let stopping = false;
+  const readiness = (): readonly string[] => [
+    ...(stopping ? ['server: stopping'] : []),
+    ...storeReasons(mirror, store),
+  ];
+  const http = await startHttp(config, store, readiness, log);
+  if (http.kind === 'taken') {
+    await closeAll();
+    return http;
+  }
+  mirror.start();
+  const server: Server = {
+    endpoints: listening.endpoints,
+    http: http.endpoint,
+    readiness,
+    async close() {
+      stopping = true;
+      await http.close();
+      await closeAll();
+    },
+  };
+  return { kind: 'started', server };
+}
+
+/** The configuration with `/<prefix>/config` of the store laid over its defaults, as SkyDNS has it. */
+async function overlaid(config: Config, store: Store, log: Log): Promise<Config> {
+  const key = `${keyPrefix(config.pathPrefix)}config`;
+  try {
+    const { entry } = await store.get(key);
+    if (entry === undefined) return config;
+    const { config: effective, warnings } = withStoreConfig(
+      config,
+      Buffer.from(entry.value).toString('utf8'),
+    );
+    for (const warning of warnings) log.warn({ key }, warning);
+    return effective;
+  } catch (err) {
+    log.warn({ err, key }, 'the configuration in the store could not be read; defaults apply');
+    return config;
+  }
+}
+
+function zoneSettings(config: Config): ZoneSettings {
+  return {
+    apexes: config.domains,
+    ttlSeconds: config.ttlSeconds,
+    minTtlSeconds: config.minTtlSeconds,
+    minLeaseTtlSeconds: config.minLeaseTtlSeconds,
+    priority: config.priority,
+    hostmaster: config.hostmaster,
+    local: config.local,
+    roundRobin: config.roundRobin,
+    any: config.any,
+    parentValue: config.parentValue,
+  };
+}
+
+function forwarderOf(config: Config, log: Log): Forwarder | undefined {
+  if (!config.recursion) return undefined;
+  const named = config.nameservers === 'resolv.conf' ? hostUpstreams() : config.nameservers;
+  const upstreams = withoutOwnAddresses(named, config.addr, networkInterfaces());
+  if (upstreams.length === 0) {
+    const apexes = config.domains.map(printName).join(' ');
+    log.warn({}, `no nameservers to ask: only names in ${apexes} are answered`);
+    return undefined;
+  }
+  return createForwarder({ upstreams, ndots: config.ndots });
+}
+
+/** A host without a resolv.conf has nobody to ask, which is no mistake. */
+function hostUpstreams(): ReturnType<typeof parseResolvConf> {
+  try {
+    return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'));
+  } catch {
+    return [];
+  }
+}
+
+type HttpOutcome =
+  | { readonly kind: 'started'; readonly endpoint: Endpoint | undefined; close(): Promise<void> }
+  | { readonly kind: 'taken'; readonly reason: string };
+
+async function startHttp(
+  config: Config,
+  store: Store,
+  readiness: () => readonly string[],
+  log: Log,
+): Promise<HttpOutcome> {
+  if (config.http === undefined) {
+    return { kind: 'started', endpoint: undefined, close: async () => {} };
+  }
+  const { address, port } = config.http;
+  const listener = createHttpListener({
+    store,
+    readiness,
+    version: version(),
+    token: config.httpToken?.reveal(),
+    onRequest: (line) => log.debug({ ...line }, 'http'),
+    onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
+  });
+  try {
+    const endpoint = await listener.listen(address, port);
+    return { kind: 'started', endpoint, close: () => listener.close() };
+  } catch (error) {
+    return { kind: 'taken', reason: httpFailure(error, address, port) };
+  }
+}
+
+function httpFailure(error: unknown, address: string, port: number): string {
+  const { code = 'failed' } = error as { code?: string };
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return `--http: cannot listen on ${where} (${code}); choose another address, or --http off`;
+}
+
+function logMirror(event: MirrorEvent, log: Log): void {
+  if (event.kind === 'lost') {
+    log.warn({ err: event.error, retryInMs: event.retryInMs }, 'the store is out of reach');
+    return;
+  }
+  const { kind, ...fields } = event;
+  log.info(fields, MIRROR_MESSAGES[kind]);
+}
+
+const MIRROR_MESSAGES = {
+  loaded: 'the store is loaded',
+  resumed: 'the store is back',
+  relisted: 'the store was read anew',
+};
+
+function freshnessOf(mirror: Mirror): Freshness {
+  switch (mirror.state().kind) {
+    case 'loading':
+      return 'loading';
+    case 'synced':
+      return 'current';
+    case 'stale':
+      return 'stale';
+  }
+}
+
+function storeReasons(mirror: Mirror, store: Store): string[] {
+  const state = mirror.state();
+  switch (state.kind) {
+    case 'loading':
+      return [`store: ${store.label} was not read yet`];
+    case 'synced':
+      return [];
+    case 'stale':
+      return [
+        `store: ${store.label} is out of reach (${state.reason}); answers are the last known`,
+      ];
+  }
+}

@@ -1,0 +1,108 @@
+/** A whole server in this process, started from command-line options like the real one, and a UDP/TCP client for it. */
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import net from 'node:net';
+import { type Server, startServer } from '../../src/cli/server.ts';
+import type { FlagValue } from '../../src/config/settings.ts';
+import { readConfig } from '../../src/config.ts';
+import type { Endpoint } from '../../src/dataplane/listener.ts';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery } from '../../src/dns/encode.ts';
+import type { Message, Question } from '../../src/dns/message.ts';
+import type { Log } from '../../src/log.ts';
+import { until } from './until.ts';
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface TestServer extends Server {
+  readonly dns: Endpoint;
+  readonly lines: readonly LogLine[];
+}
+
+/** Starts a server with `serve`'s options on free loopback ports and waits until it is ready. */
+export async function startTestServer(
+  flags: Readonly<Record<string, FlagValue>>,
+  options: { readonly awaitReady?: boolean } = {},
+): Promise<TestServer> {
+  const defaults = { addr: '127.0.0.1:0', http: '127.0.0.1:0', store: 'memory:', 'no-rec': true };
+  const read = readConfig({
+    flags: { ...defaults, ...flags },
+    env: {},
+    readFile: () => ({ problem: 'no files here' }),
+    stateDirectory: '/nonexistent',
+  });
+  assert.ok(read.kind === 'config', `mistakes: ${JSON.stringify(read)}`);
+  const lines: LogLine[] = [];
+  const started = await startServer(read.config, memoryLog(lines));
+  assert.ok(started.kind === 'started', JSON.stringify(started));
+  const { server } = started;
+  if (options.awaitReady !== false) {
+    await until('the server is ready', () => server.readiness().length === 0);
+  }
+  return { ...server, dns: server.endpoints[0] as Endpoint, lines };
+}
+
+function memoryLog(lines: LogLine[]): Log {
+  const writer = (level: string) => (fields: LogLine['fields'], message: string) => {
+    lines.push({ level, message, fields });
+  };
+  return {
+    debug: () => {},
+    info: writer('info'),
+    warn: writer('warn'),
+    error: writer('error'),
+    close: () => {},
+  };
+}
+
+export interface QueryOptions {
+  readonly transport?: 'udp' | 'tcp';
+  readonly edns?: { readonly udpSize: number; readonly dnssecOk: boolean };
+  readonly recursionDesired?: boolean;
+}
+
+/** Sends one question and gives back the decoded reply; rejects after 5 s. */
+export async function query(
+  to: Endpoint,
+  question: Question,
+  options: QueryOptions = {},
+): Promise<Message> {
+  const packet = encodeQuery({
+    id: 0x5ada,
+    question,
+    recursionDesired: options.recursionDesired ?? true,
+    checkingDisabled: false,
+    edns: options.edns,
+  });
+  const reply = await (options.transport === 'tcp' ? overTcp(to, packet) : overUdp(to, packet));
+  const message = decodeMessage(reply);
+  assert.ok(message !== undefined, `not a message: ${Buffer.from(reply).toString('hex')}`);
+  return message;
+}
+
+async function overUdp(to: Endpoint, packet: Uint8Array): Promise<Uint8Array> {
+  const socket = dgram.createSocket(to.address.includes(':') ? 'udp6' : 'udp4');
+  try {
+    socket.send(packet, to.port, to.address);
+    const [reply] = await once(socket, 'message', { signal: AbortSignal.timeout(5_000) });
+    return reply as Uint8Array;
+  } finally {
+    socket.close();
+  }
+}
+
+async function overTcp(to: Endpoint, packet: Uint8Array): Promise<Uint8Array> {
+  const socket = net.connect(to.port, to.address);
+  socket.setTimeout(5_000, () => socket.destroy(new Error('no reply over TCP')));
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(packet.length);
+  socket.end(Buffer.concat([length, packet]));
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).subarray(2);
+}
