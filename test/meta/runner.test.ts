@@ -1,0 +1,89 @@
+/** The test runner itself: what fails a run, what a log shows of it, and that nothing stays behind. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import test, { after } from 'node:test';
+import { endLeftovers, MARK } from '../support/leftovers.mjs';
+import { projectRoot } from './sources.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'soradns-runner-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+let runs = 0;
+
+/** Runs one test file of that body, as test/run.mjs does. */
+async function runFile(body: string, env: Record<string, string> = {}) {
+  const mark = `${process.pid}-${runs++}`;
+  const file = join(folder, `${mark}.test.ts`);
+  writeFileSync(file, `import test from 'node:test';\n${body}`);
+  const { NODE_TEST_CONTEXT: _, CI: __, ...inherited } = process.env;
+  const timeout = { SORADNS_TEST_FILE_TIMEOUT_MS: '60000', ...env };
+  const child = spawn(process.execPath, ['--import', 'tsx', 'test/support/run-files.mjs', file], {
+    cwd: projectRoot,
+    env: { ...inherited, ...timeout, [MARK]: mark },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ]);
+  return { mark, code, stdout, stderr };
+}
+
+test('a run that passes ends with the counts', async () => {
+  const { code, stdout } = await runFile("test('a', () => {}); test('b', () => {});");
+  assert.equal(code, 0);
+  assert.match(stdout, /^ok .*\.test\.ts \(2 passed\)\n# tests 2\n[\s\S]*^# pass 2\n# fail 0$/m);
+});
+
+test('a failure fails the run and is shown in full', async () => {
+  const { code, stdout } = await runFile(
+    "test('good', () => {}); test('outer', (t) => t.test('inner', () => { throw new Error('x', { cause: new Error('why') }); }));",
+  );
+  assert.equal(code, 1);
+  assert.match(stdout, /^FAIL .*\n {2}inner\n[\s\S]*Error: x[\s\S]*\[cause\]: Error: why/m);
+  assert.match(stdout, /^FAIL .* \(1 passed, 1 failed\)$/m);
+});
+
+test('a file that cannot be loaded fails the run and shows why', async () => {
+  const { code, stdout } = await runFile("throw new Error('at load');");
+  assert.equal(code, 1);
+  assert.match(stdout, /its output:[\s\S]*Error: at load/);
+});
+
+test('a file that hangs is ended, and the test that hung is named', async () => {
+  const { code, stdout } = await runFile(
+    "test('quick', () => {}); test('the slow one', async () => { await new Promise(() => setInterval(() => {}, 1e6)); });",
+    { SORADNS_TEST_FILE_TIMEOUT_MS: '4000' },
+  );
+  assert.equal(code, 1);
+  assert.match(stdout, /while running: the slow one\n.*timed out after 4000ms/);
+});
+
+test('a skipped test fails a run in CI only, and not if what it needs is optional', async () => {
+  const skipped = "test('a', { skip: 'needs a wish' }, () => {});";
+  assert.equal((await runFile(skipped)).code, 0);
+  const inCi = await runFile(skipped, { CI: 'true' });
+  assert.equal(inCi.code, 1);
+  assert.match(inCi.stderr, /a skipped test is a failure: a \(needs a wish\)/);
+  assert.equal(
+    (await runFile(skipped.replace('needs', 'optional: needs'), { CI: 'true' })).code,
+    0,
+  );
+});
+
+test('what a test leaves running is found by its mark and ended', async () => {
+  const { mark, code, stdout } = await runFile(
+    "import { spawn } from 'node:child_process'; import { writeSync } from 'node:fs'; test('leaks', () => { spawn('sleep', ['600'], { detached: true, stdio: 'ignore' }).unref(); });",
+  );
+  assert.equal(code, 0, stdout);
+  const left = await endLeftovers(mark);
+  assert.equal(left.length, 1);
+  assert.match(left[0] ?? '', /^\d+ sleep 600$/);
+  assert.deepEqual(await endLeftovers(mark), []);
+});

@@ -1,0 +1,2 @@
+export const MARK: string;
+export function endLeftovers(mark: string): Promise<string[]>;
