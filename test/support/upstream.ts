@@ -121,7 +121,7 @@ async function listen(address: string, wanted: number): Promise<{ udp: UdpSocket
     const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     udp.bind(wanted, address);
     await once(udp, 'listening');
-    const tcp = createServer({ allowHalfOpen: true });
+    const tcp = createServer();
     try {
       tcp.listen(udp.address().port, address);
       await once(tcp, 'listening');

@@ -1,0 +1,241 @@
+/** One question to one upstream over real sockets: what counts as the reply (F1, F2), and that nothing is left open. */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once, setMaxListeners } from 'node:events';
+import test, { type TestContext } from 'node:test';
+import dnsPacket, { type RecordType } from 'dns-packet';
+import type { Message } from '../../src/dns/message.ts';
+import { type Ask, type ExchangeLimits, exchangeUdp } from '../../src/forward/exchange.ts';
+import { exchangeTcp } from '../../src/forward/exchangeTcp.ts';
+import type { Exchanged } from '../../src/forward/reply.ts';
+import { nameOf, printed, questionOf } from '../support/messages.ts';
+import { until } from '../support/until.ts';
+import { startUpstream, type TestUpstreamOptions } from '../support/upstream.ts';
+import type { Behaviour } from '../support/upstreamReply.ts';
+
+const RECORDS = ['www.example.com. 60 A 192.0.2.1'];
+
+const ASK: Ask = {
+  question: { ...questionOf('wWw.exAmple.com'), qname: nameOf('wWw.exAmple.com') },
+  checkingDisabled: false,
+  dnssecOk: false,
+  edns: true,
+};
+
+/** Long enough for any reply, and short enough to wait for in vain. */
+const { signal } = new AbortController();
+setMaxListeners(0, signal);
+const PATIENT: ExchangeLimits = { timeoutMs: 10_000, signal, randomInt };
+const BRIEF: ExchangeLimits = { ...PATIENT, timeoutMs: 250 };
+
+async function upstreamFor(t: TestContext, options: TestUpstreamOptions = {}) {
+  const upstream = await startUpstream({ records: RECORDS, ...options });
+  t.after(() => upstream.close());
+  return upstream;
+}
+
+function replyOf(exchanged: Exchanged): Message {
+  assert.equal(exchanged.kind, 'reply');
+  return (exchanged as Extract<Exchanged, { kind: 'reply' }>).message;
+}
+
+for (const [transport, exchange] of [
+  ['UDP', exchangeUdp],
+  ['TCP', exchangeTcp],
+] as const) {
+  test(`${transport}: the reply comes back, and the query was proper`, async (t) => {
+    const upstream = await upstreamFor(t);
+    const ask = { ...ASK, dnssecOk: true, checkingDisabled: true };
+    const message = replyOf(await exchange(upstream, ask, PATIENT));
+    assert.deepEqual(printed(message.answer), ['www.example.com. 60 IN A 192.0.2.1']);
+    const [seen] = upstream.queries;
+    assert.equal(seen?.name, 'wWw.exAmple.com');
+    assert.deepEqual(seen?.edns, { udpSize: 1232, dnssecOk: true });
+    assert.ok(seen?.checkingDisabled);
+    await exchange(upstream, { ...ASK, edns: false }, PATIENT);
+    assert.equal(upstream.queries[1]?.edns, undefined);
+  });
+
+  test(`${transport}: silence ends with the time`, async (t) => {
+    const upstream = await upstreamFor(t, { behaviour: { drop: true } });
+    assert.deepEqual(await exchange(upstream, ASK, BRIEF), { kind: 'timeout' });
+  });
+
+  test(`${transport}: a closed port ends the wait at once`, async () => {
+    const upstream = await startUpstream();
+    await upstream.close();
+    const exchanged = await exchange(upstream, ASK, PATIENT);
+    assert.equal(exchanged.kind, 'network');
+    assert.match((exchanged as { text: string }).text, /ECONNREFUSED/);
+  });
+
+  test(`${transport}: shutting down ends the wait at once`, async (t) => {
+    const upstream = await upstreamFor(t, { behaviour: { drop: true } });
+    const closing = new AbortController();
+    const exchanged = exchange(upstream, ASK, { ...PATIENT, signal: closing.signal });
+    await until('the query is there', () => upstream.queries.length === 1);
+    closing.abort();
+    assert.deepEqual(await exchanged, { kind: 'network', text: 'shutting down' });
+  });
+
+  test(`${transport}: an address that cannot be reached is a value`, async () => {
+    // A limited broadcast address takes neither a plain UDP socket nor a TCP connection.
+    const exchanged = await exchange({ address: '255.255.255.255', port: 9 }, ASK, PATIENT);
+    assert.equal(exchanged.kind, 'network');
+  });
+
+  const spoofs: Record<string, Behaviour> = {
+    'another id': { wrongId: true },
+    'another name': { wrongQuestion: 'www.example.org' },
+    'a name below': { wrongQuestion: 'x.www.example.com' },
+    'no response at all': { isQuery: true },
+  };
+  for (const [what, behaviour] of Object.entries(spoofs))
+    test(`F1 ${transport}: ${what} is not the reply`, async (t) => {
+      const upstream = await upstreamFor(t, { behaviour });
+      assert.deepEqual(await exchange(upstream, ASK, BRIEF), { kind: 'timeout' });
+      assert.equal(upstream.queries.length, 1);
+    });
+
+  test(`F2 ${transport}: noise does not end the wait for the reply`, async (t) => {
+    const upstream = await upstreamFor(t, { behaviour: { noise: noiseFor } });
+    const message = replyOf(await exchange(upstream, ASK, PATIENT));
+    assert.equal(message.answer.length, 1);
+  });
+}
+
+/** Packets that an upstream, a broken middlebox or a forger could send before the reply. */
+function noiseFor(query: Buffer): Uint8Array[] {
+  const { id = 0, questions = [] } = dnsPacket.decode(query);
+  const reply = (changes: object) =>
+    dnsPacket.encode({ type: 'response', id, questions, ...changes });
+  const otherType = questions.map((question) => ({ ...question, type: 'AAAA' as RecordType }));
+  const otherClass = questions.map((question) => ({ ...question, class: 'CH' as const }));
+  const compressionLoop = Buffer.concat([reply({ questions: [] }), Buffer.from([0xc0, 12, 0, 1])]);
+  compressionLoop.writeUInt16BE(1, 4);
+  return [
+    Buffer.alloc(0),
+    query.subarray(0, 2),
+    Buffer.concat([query.subarray(0, 2), Buffer.from([0x80])]),
+    query,
+    Buffer.concat([query.subarray(0, 2), Buffer.alloc(1000, 0xff)]),
+    compressionLoop,
+    reply({ id: (id + 1) & 0xffff }),
+    reply({ id: id ^ 0x8000 }),
+    reply({ questions: otherType }),
+    reply({ questions: otherClass }),
+    reply({ questions: [...questions, ...questions] }),
+    reply({ questions: [] }),
+    reply({ flags: 0x2800 }),
+  ];
+}
+
+test('F1: a perfect forgery from another port or address is not heard', async (t) => {
+  const forger = createSocket('udp4').bind(0, '127.0.0.1');
+  const neighbour = createSocket('udp4').bind(0, '127.0.0.2');
+  t.after(() => [forger, neighbour].map((socket) => socket.close()));
+  await Promise.all([once(forger, 'listening'), once(neighbour, 'listening')]);
+  let forged = 0;
+  const upstream = await upstreamFor(t, {
+    behaviour: (query) => {
+      const packet = dnsPacket.encode({
+        type: 'response',
+        id: query.id,
+        questions: [{ name: query.name, type: 'A' }],
+        answers: [{ name: query.name, type: 'A', data: '203.0.113.66' }],
+      });
+      for (const socket of [forger, neighbour])
+        socket.send(packet, query.clientPort, '127.0.0.1', () => forged++);
+      return { drop: true };
+    },
+  });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, BRIEF), { kind: 'timeout' });
+  assert.equal(forged, 2);
+});
+
+test('F1: port and id are fresh for each query', async (t) => {
+  const upstream = await upstreamFor(t);
+  for (let i = 0; i < 100; i++) replyOf(await exchangeUdp(upstream, ASK, PATIENT));
+  const ports = upstream.queries.map(({ clientPort }) => clientPort);
+  const ids = upstream.queries.map(({ id }) => id);
+  // By chance a hundred of 55,296 or of 65,536 are all different nine times out of ten; four repeats never happen.
+  assert.ok(new Set(ports).size > 96, `${new Set(ports).size} ports`);
+  assert.ok(new Set(ids).size > 96, `${new Set(ids).size} ids`);
+  assert.ok(Math.min(...ports) >= 10_240);
+  assert.ok(Math.max(...ports) - Math.min(...ports) > 30_000, 'all over the range');
+  const steps = new Set(ports.map((port, i) => port - (ports[i - 1] ?? 0)));
+  assert.ok(steps.size > 90, 'no pattern from one to the next');
+});
+
+test('a taken port is passed over, and when luck runs out the kernel chooses', async (t) => {
+  const upstream = await upstreamFor(t);
+  const taken = createSocket('udp4').bind(0);
+  t.after(() => taken.close());
+  await once(taken, 'listening');
+  const { port } = taken.address();
+  const always = (below: number) => (below === 65_536 ? 7 : port - 10_240);
+  replyOf(await exchangeUdp(upstream, ASK, { ...PATIENT, randomInt: always }));
+  assert.notEqual(upstream.queries[0]?.clientPort, port);
+  assert.equal(upstream.queries[0]?.id, 7);
+});
+
+test('0x20: over UDP the reply must repeat the case, over TCP it need not', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { lowerCase: true } });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'caseChanged' });
+  upstream.behave({ wrongQuestion: 'WWW.EXAMPLE.COM' });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'caseChanged' });
+  replyOf(await exchangeTcp(upstream, ASK, PATIENT));
+});
+
+test('TC over UDP asks for TCP, unless it is about something else', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { truncate: true } });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'truncated' });
+  upstream.behave({ truncate: true, wrongQuestion: 'www.example.org' });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, BRIEF), { kind: 'timeout' });
+});
+
+test('an error without a question is a reply: some servers cannot read ours', async (t) => {
+  const bare = (query: Buffer) => {
+    const { id = 0 } = dnsPacket.decode(query);
+    return [dnsPacket.encode({ type: 'response', id, flags: 1 })];
+  };
+  const upstream = await upstreamFor(t, { behaviour: { noise: bare } });
+  assert.equal(replyOf(await exchangeUdp(upstream, ASK, PATIENT)).rcode, 1);
+});
+
+test('TCP: a reply that comes octet by octet, and none from one who hangs up', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { dribble: true } });
+  assert.equal(replyOf(await exchangeTcp(upstream, ASK, PATIENT)).answer.length, 1);
+  upstream.behave({ closeTcp: true });
+  assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
+});
+
+test('an IPv6 upstream', async (t) => {
+  const upstream = await startUpstream({ address: '::1', records: RECORDS }).catch(() => undefined);
+  if (upstream === undefined) return t.skip('this host has no ::1');
+  t.after(() => upstream.close());
+  assert.equal(replyOf(await exchangeUdp(upstream, ASK, PATIENT)).answer.length, 1);
+  assert.equal(replyOf(await exchangeTcp(upstream, ASK, PATIENT)).answer.length, 1);
+});
+
+test('no socket and no timer outlives its exchange', async (t) => {
+  const upstream = await upstreamFor(t);
+  const closed = await startUpstream();
+  await closed.close();
+  const active = (kinds: RegExp) =>
+    process.getActiveResourcesInfo().filter((kind) => kinds.test(kind)).length;
+  const [sockets, timers] = [active(/UDP|TCP/), active(/Timeout/)];
+  const behaviours: Behaviour[] = [{}, { drop: true }, { truncate: true }, { closeTcp: true }];
+  for (const behaviour of behaviours) {
+    upstream.behave(behaviour);
+    await Promise.all([
+      ...Array.from({ length: 10 }, () => exchangeUdp(upstream, ASK, BRIEF)),
+      ...Array.from({ length: 10 }, () => exchangeTcp(upstream, ASK, BRIEF)),
+      exchangeUdp(closed, ASK, BRIEF),
+      exchangeTcp(closed, ASK, BRIEF),
+    ]);
+  }
+  assert.equal(active(/Timeout/), timers);
+  await until('all sockets are gone', () => active(/UDP|TCP/) <= sockets);
+});

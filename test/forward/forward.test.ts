@@ -1,0 +1,388 @@
+/** The forwarder as the rest of the program sees it, over real sockets: who is asked, how often, and what comes back. */
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Message, Question } from '../../src/dns/message.ts';
+import { createForwarder, type ForwarderOptions } from '../../src/forward/forward.ts';
+import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
+import { nameOf, printed, questionOf } from '../support/messages.ts';
+import { until } from '../support/until.ts';
+import { startUpstream, type TestUpstream, type TestUpstreamOptions } from '../support/upstream.ts';
+
+const PLAIN = { checkingDisabled: false, dnssecOk: false };
+const SOA = 'example.com. 60 SOA ns.example.com. host.example.com. 1 2 3 4 30';
+const RECORDS = ['www.example.com. 60 A 192.0.2.1', 'ftp.example.com. 60 A 192.0.2.2', SOA];
+const WWW = questionOf('www.example.com');
+
+async function upstreamFor(t: TestContext, options: TestUpstreamOptions = {}) {
+  const upstream = await startUpstream({ records: RECORDS, ...options });
+  t.after(() => upstream.close());
+  return upstream;
+}
+
+function forwarderFor(
+  t: TestContext,
+  upstreams: ForwarderOptions['upstreams'],
+  options: Partial<ForwarderOptions> = {},
+): Forwarder {
+  const forwarder = createForwarder({ upstreams, ndots: 2, ...options });
+  t.after(() => forwarder.close());
+  return forwarder;
+}
+
+function messageIn(outcome: Forwarded): Message {
+  assert.equal(outcome.kind, 'answered', JSON.stringify(outcome));
+  return (outcome as Extract<Forwarded, { kind: 'answered' }>).message;
+}
+
+async function addresses(forwarder: Forwarder, question: Question = WWW): Promise<string[]> {
+  return printed(messageIn(await forwarder.resolve(question, PLAIN)).answer);
+}
+
+/** A clock that stands still until it is moved. */
+function handClock() {
+  let nowMs = 1_000;
+  return { clock: () => nowMs, pass: (ms: number) => (nowMs += ms) };
+}
+
+/** `sent` queries so far to each. */
+const sent = (...upstreams: TestUpstream[]) => upstreams.map(({ queries }) => queries.length);
+
+test('an answer in the case of its question, asked in another case', async (t) => {
+  const upstream = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [upstream]);
+  const question = { ...WWW, qname: nameOf('WWW.example.COM') };
+  const message = messageIn(await forwarder.resolve(question, { ...PLAIN, dnssecOk: true }));
+  assert.deepEqual(printed(message.answer), ['WWW.example.COM. 60 IN A 192.0.2.1']);
+  assert.deepEqual(message.questions, [question]);
+  const [query] = upstream.queries;
+  assert.equal(query?.name.toLowerCase(), 'www.example.com');
+  assert.notEqual(query?.name, 'www.example.com');
+  assert.deepEqual(query?.edns, { udpSize: 1232, dnssecOk: true });
+});
+
+test('negative answers come with their SOA', async (t) => {
+  const forwarder = forwarderFor(t, [await upstreamFor(t)]);
+  const nxdomain = messageIn(await forwarder.resolve(questionOf('no.example.com'), PLAIN));
+  const nodata = messageIn(await forwarder.resolve(questionOf('www.example.com', 'AAAA'), PLAIN));
+  assert.deepEqual([nxdomain.rcode, nodata.rcode], [3, 0]);
+  for (const { answer, authority } of [nxdomain, nodata]) {
+    assert.deepEqual(answer, []);
+    assert.match(printed(authority).join(), /^example\.com\. 30 IN SOA /);
+  }
+});
+
+const refusals: readonly [string, Question, RegExp][] = [
+  ['a name with fewer labels than ndots', questionOf('com'), /2 labels/],
+  ['the root', questionOf('.', 'NS'), /2 labels/],
+  ['a zone transfer', { ...WWW, qtype: 252 }, /transfer/],
+  ['class CH', { ...questionOf('version.bind', 'TXT'), qclass: 3 }, /class IN/],
+];
+
+for (const [what, question, text] of refusals)
+  test(`refused: ${what}`, async (t) => {
+    const upstream = await upstreamFor(t);
+    const outcome = await forwarderFor(t, [upstream]).resolve(question, PLAIN);
+    assert.equal(outcome.kind, 'refused');
+    assert.match((outcome as { text: string }).text, text);
+    assert.deepEqual(sent(upstream), [0]);
+  });
+
+test('refused: anything when there is nobody to ask', async (t) => {
+  const outcome = await forwarderFor(t, []).resolve(WWW, PLAIN);
+  assert.equal(outcome.kind, 'refused');
+});
+
+test('ndots is the number of labels that a name must have', async (t) => {
+  const forwarder = forwarderFor(t, [await upstreamFor(t)], { ndots: 3 });
+  assert.equal((await forwarder.resolve(questionOf('example.com'), PLAIN)).kind, 'refused');
+  assert.equal((await forwarder.resolve(WWW, PLAIN)).kind, 'answered');
+});
+
+test('F6: private names go to upstreams on private addresses only', async (t) => {
+  const near = await upstreamFor(t, { records: ['nas.local. 60 A 10.0.0.9'] });
+  const publicServer = { address: '192.0.2.53', port: 53 };
+  const outside = forwarderFor(t, [publicServer]);
+  for (const name of ['nas.local', '9.0.0.10.in-addr.arpa'])
+    assert.equal((await outside.resolve(questionOf(name), PLAIN)).kind, 'refused', name);
+  const both = forwarderFor(t, [publicServer, near]);
+  assert.deepEqual(await addresses(both, questionOf('nas.local')), ['nas.local. 60 IN A 10.0.0.9']);
+});
+
+test('F3: what the upstream adds is neither passed on nor kept', async (t) => {
+  const upstream = await upstreamFor(t, {
+    behaviour: {
+      flags: 0xa0,
+      extraAnswer: ['bank.example.net. 9999 A 203.0.113.66'],
+      authority: ['example.com. 9999 NS ns.example.net.'],
+      additional: ['ns.example.net. 9999 A 203.0.113.66', 'ftp.example.com. 9999 A 203.0.113.66'],
+    },
+  });
+  const forwarder = forwarderFor(t, [upstream]);
+  const message = messageIn(await forwarder.resolve(WWW, PLAIN));
+  assert.deepEqual(printed(message.answer), ['www.example.com. 60 IN A 192.0.2.1']);
+  assert.deepEqual([message.authority, message.additional, message.authenticData], [[], [], false]);
+  upstream.behave({});
+  assert.deepEqual(await addresses(forwarder, questionOf('ftp.example.com')), [
+    'ftp.example.com. 60 IN A 192.0.2.2',
+  ]);
+});
+
+test('F4: truncated answers are fetched over TCP', async (t) => {
+  const records = Array.from({ length: 200 }, (_, i) => `www.example.com. 60 A 192.0.2.${i}`);
+  const upstream = await upstreamFor(t, { records, behaviour: { truncate: true } });
+  assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 200);
+  assert.deepEqual(
+    upstream.queries.map(({ transport }) => transport),
+    ['udp', 'tcp'],
+  );
+});
+
+test('F4: an upstream that truncates and does not speak TCP is passed over', async (t) => {
+  const first = await upstreamFor(t, { behaviour: { truncate: true, closeTcp: true } });
+  const second = await upstreamFor(t);
+  assert.equal((await addresses(forwarderFor(t, [first, second]))).length, 1);
+  assert.deepEqual(sent(first, second), [2, 1]);
+});
+
+test('0x20: an upstream that does not keep case must prove itself over TCP', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { lowerCase: true } });
+  assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);
+  assert.equal(upstream.queries[1]?.transport, 'tcp');
+  upstream.behave({ lowerCase: true, closeTcp: true });
+  const outcome = await forwarderFor(t, [upstream]).resolve(WWW, PLAIN);
+  assert.equal(outcome.kind, 'failed');
+});
+
+test('an upstream from before EDNS is asked again without', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { refuseEdns: true } });
+  assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);
+  assert.deepEqual(
+    upstream.queries.map(({ edns }) => edns !== undefined),
+    [true, false],
+  );
+});
+
+test('a failure sends the question to the next upstream', async (t) => {
+  const good = await upstreamFor(t);
+  for (const rcode of ['SERVFAIL', 'REFUSED', 'NOTIMP', 'FORMERR'] as const) {
+    const bad = await upstreamFor(t, { behaviour: { rcode } });
+    assert.equal((await addresses(forwarderFor(t, [bad, good]))).length, 1, rcode);
+    assert.deepEqual(sent(bad), [1]);
+  }
+});
+
+test('when none does better, the last failure is the answer', async (t) => {
+  const first = await upstreamFor(t, { behaviour: { rcode: 'SERVFAIL' } });
+  const second = await upstreamFor(t, { behaviour: { rcode: 'REFUSED' } });
+  const message = messageIn(await forwarderFor(t, [first, second]).resolve(WWW, PLAIN));
+  assert.equal(message.rcode, 5);
+  assert.deepEqual(sent(first, second), [1, 1]);
+});
+
+test('a server that only refers to others is no answer', async (t) => {
+  const behaviour = { flags: 0, authority: ['com. 60 NS a.gtld.example.'] };
+  const lame = await upstreamFor(t, { records: ['example.com. 60 TXT x'], behaviour });
+  const outcome = await forwarderFor(t, [lame]).resolve(questionOf('example.com', 'MX'), PLAIN);
+  assert.deepEqual(outcome.kind === 'failed' && outcome.reason, 'servfail');
+});
+
+test('a closed port costs no time: the next upstream answers at once', async (t) => {
+  const closed = await startUpstream();
+  await closed.close();
+  const good = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [closed, good], {
+    tryTimeoutMs: 60_000,
+    totalTimeoutMs: 60_000,
+  });
+  assert.equal((await addresses(forwarder)).length, 1);
+});
+
+test('a lost packet is asked for again', async (t) => {
+  let lost = 0;
+  const upstream = await upstreamFor(t, { behaviour: () => ({ drop: lost++ === 0 }) });
+  const forwarder = forwarderFor(t, [upstream], { tryTimeoutMs: 200 });
+  assert.equal((await addresses(forwarder)).length, 1);
+  assert.deepEqual(sent(upstream), [2]);
+});
+
+test('F4: a dead first upstream costs two questions their patience, and comes back when it lives', async (t) => {
+  const { clock, pass } = handClock();
+  const dead = await upstreamFor(t, { behaviour: { drop: true } });
+  const good = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [dead, good], { clock, tryTimeoutMs: 150 });
+  const ask = (i: number) => forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN);
+  for (let i = 0; i < 100; i++) assert.equal((await ask(i)).kind, 'answered');
+  assert.deepEqual(sent(dead, good), [2, 100], 'ninety-eight of a hundred never waited');
+
+  pass(2_000);
+  await ask(100);
+  await until('a copy probed the dead one', () => dead.queries.length === 3);
+  assert.deepEqual(sent(good), [101], 'but nobody waited for it');
+  await ask(101);
+  assert.deepEqual(sent(dead), [3], 'one probe at a time');
+
+  dead.behave({});
+  pass(4_000);
+  await ask(102);
+  await until('the next probe is answered', () => dead.queries.length === 4);
+  await until('the first upstream is preferred again', async () => {
+    const before = good.queries.length;
+    pass(1);
+    await ask(1000 + before);
+    return good.queries.length === before;
+  });
+});
+
+test('F4: when all upstreams are dead the answer is a failure within 4 s, after few packets', async (t) => {
+  const first = await upstreamFor(t, { behaviour: { drop: true } });
+  const second = await upstreamFor(t, { behaviour: { drop: true } });
+  const forwarder = forwarderFor(t, [first, second]);
+  const late = sleep(4_000, 'late' as const, { ref: false });
+  const outcome = await Promise.race([forwarder.resolve(WWW, PLAIN), late]);
+  assert.deepEqual(outcome !== 'late' && outcome.kind === 'failed' && outcome.reason, 'timeout');
+  assert.deepEqual(sent(first, second), [2, 2]);
+  await forwarder.resolve(WWW, PLAIN);
+  assert.deepEqual(sent(first, second), [2, 2], 'the failure is remembered for a moment');
+});
+
+test('slow upstreams that reply in time are waited for', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { delayMs: 600 } });
+  assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);
+  assert.deepEqual(sent(upstream), [1]);
+});
+
+test('fifty callers with one question are one query, each answered in its own case', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { delayMs: 100 } });
+  const forwarder = forwarderFor(t, [upstream]);
+  const spellings = Array.from({ length: 50 }, (_, i) =>
+    i % 2 ? 'www.example.com' : 'WWW.Example.Com',
+  );
+  const answers = await Promise.all(
+    spellings.map((name) => addresses(forwarder, questionOf(name))),
+  );
+  assert.deepEqual(
+    answers,
+    spellings.map((name) => [`${name}. 60 IN A 192.0.2.1`]),
+  );
+  assert.deepEqual(sent(upstream), [1]);
+});
+
+test('questions that differ in type, DO or CD are not joined', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { delayMs: 50 } });
+  const forwarder = forwarderFor(t, [upstream]);
+  await Promise.all([
+    forwarder.resolve(WWW, PLAIN),
+    forwarder.resolve({ ...WWW, qtype: 28 }, PLAIN),
+    forwarder.resolve(WWW, { ...PLAIN, dnssecOk: true }),
+    forwarder.resolve(WWW, { ...PLAIN, checkingDisabled: true }),
+  ]);
+  assert.deepEqual(sent(upstream), [4]);
+});
+
+test('questions in flight are bounded, and so are those who wait for them', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { drop: true } });
+  const limits = { maxInFlight: 3, maxWaiting: 5, totalTimeoutMs: 400, tryTimeoutMs: 200 };
+  const forwarder = forwarderFor(t, [upstream], limits);
+  const kinds: string[] = [];
+  const ask = (i: number) =>
+    forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN).then((outcome) => {
+      kinds.push(outcome.kind === 'failed' ? outcome.reason : outcome.kind);
+    });
+  await Promise.all([0, 1, 2, 3, 0, 0, 0].map(ask));
+  assert.deepEqual(kinds.slice(0, 2), ['servfail', 'servfail'], 'two are turned away at once');
+  assert.deepEqual(kinds.slice(2), Array(5).fill('timeout'));
+  upstream.behave({});
+  assert.equal((await addresses(forwarder)).length, 1, 'and there is room again');
+});
+
+test('the cache answers with aged TTLs until they end', async (t) => {
+  const { clock, pass } = handClock();
+  const upstream = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [upstream], { clock });
+  const ttl = async () => (await addresses(forwarder))[0]?.split(' ')[1];
+  assert.equal(await ttl(), '60');
+  pass(59_500);
+  assert.equal(await ttl(), '1');
+  assert.deepEqual(sent(upstream), [1]);
+  pass(500);
+  assert.equal(await ttl(), '60');
+  assert.deepEqual(sent(upstream), [2]);
+});
+
+test('negative answers are cached for their SOA minimum', async (t) => {
+  const { clock, pass } = handClock();
+  const upstream = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [upstream], { clock });
+  const ask = () => forwarder.resolve(questionOf('new.example.com'), PLAIN);
+  await ask();
+  upstream.serve([...RECORDS, 'new.example.com. 60 A 192.0.2.3']);
+  pass(29_000);
+  assert.equal(messageIn(await ask()).rcode, 3);
+  pass(1_000);
+  assert.equal(messageIn(await ask()).answer.length, 1);
+  assert.deepEqual(sent(upstream), [2]);
+});
+
+test('the cache is bounded', async (t) => {
+  const upstream = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [upstream], { cacheEntries: 1 });
+  await addresses(forwarder);
+  await addresses(forwarder, questionOf('ftp.example.com'));
+  await addresses(forwarder);
+  assert.deepEqual(sent(upstream), [3]);
+});
+
+/** An upstream that sends every query back to the forwarder, changed by `spell`. */
+async function loopTo(t: TestContext, forwarder: () => Forwarder, spell: (name: string) => string) {
+  const back: Promise<Forwarded>[] = [];
+  const upstream = await upstreamFor(t, {
+    behaviour: ({ name }) => {
+      back.push(forwarder().resolve({ ...questionOf(spell(name)) }, PLAIN));
+      return { drop: true };
+    },
+  });
+  return { upstream, back };
+}
+
+test('F5: our own question, come back, is refused at once', async (t) => {
+  const { upstream, back } = await loopTo(
+    t,
+    () => forwarder,
+    (name) => name,
+  );
+  const forwarder = forwarderFor(t, [upstream], { tryTimeoutMs: 100, totalTimeoutMs: 300 });
+  const outcome = await forwarder.resolve(questionOf('a.long.name.example.com'), PLAIN);
+  assert.equal(outcome.kind, 'failed');
+  assert.equal(back.length, 2, 'as many as there were tries');
+  for (const returned of await Promise.all(back)) assert.equal(returned.kind, 'refused');
+});
+
+test('F5: a loop that loses the case adds no packets and ends with the deadline', async (t) => {
+  const { upstream, back } = await loopTo(
+    t,
+    () => forwarder,
+    (name) => name.toLowerCase(),
+  );
+  const forwarder = forwarderFor(t, [upstream], { tryTimeoutMs: 100, totalTimeoutMs: 300 });
+  const outcome = await forwarder.resolve(questionOf('a.long.name.example.com'), PLAIN);
+  assert.equal(outcome.kind, 'failed');
+  await Promise.all(back);
+  assert.deepEqual(sent(upstream), [2]);
+});
+
+test('closing settles every question and leaves nothing open', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { drop: true } });
+  const active = () =>
+    process.getActiveResourcesInfo().filter((kind) => /UDP|TCP/.test(kind)).length;
+  const before = active();
+  const forwarder = createForwarder({ upstreams: [upstream], ndots: 2, totalTimeoutMs: 60_000 });
+  const asked = Array.from({ length: 20 }, (_, i) =>
+    forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN),
+  );
+  await until('they are on their way', () => upstream.queries.length === 20);
+  await forwarder.close();
+  for (const outcome of await Promise.all(asked)) assert.equal(outcome.kind, 'failed');
+  assert.equal((await forwarder.resolve(WWW, PLAIN)).kind, 'failed');
+  await until('the sockets are gone', () => active() <= before);
+});
