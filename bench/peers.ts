@@ -9,6 +9,8 @@ import { fillOverHttp, startSoradns } from './soradns.ts';
 export interface Peer {
   /** As in the table, with its version. */
   readonly title: string;
+  /** False for what only shows the cost of sockets. */
+  readonly answers: boolean;
   /** Starts it for the names on a port of 127.0.0.1, with a folder of its own. It need not answer yet. */
   start(names: readonly BenchName[], port: number, folder: string): Promise<Running>;
 }
@@ -16,11 +18,11 @@ export interface Peer {
 /** soradns, then every other server that is installed here. */
 export function findPeers(): Peer[] {
   return [
-    { title: 'soradns', start: startOurs },
+    { title: 'soradns', answers: true, start: startOurs },
     ...peer('knotd', ['--version'], /version ([\d.]+)/, 'Knot', startKnot),
     ...peer('nsd', ['-v'], /version ([\d.]+)/, 'NSD', startNsd),
     ...peer('dnsmasq', ['--version'], /version ([\d.]+)/, 'dnsmasq', startDnsmasq),
-    { title: 'node dgram echo (no DNS)', start: startEcho },
+    { title: 'node dgram echo (no DNS)', answers: false, start: startEcho },
   ];
 }
 
@@ -34,7 +36,7 @@ function peer(
   if (!isInstalled(command)) return [];
   const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   const found = version.exec(`${stdout}${stderr}`)?.[1] ?? '';
-  return [{ title: `${title} ${found}`.trim(), start: startPeer }];
+  return [{ title: `${title} ${found}`.trim(), answers: true, start: startPeer }];
 }
 
 async function startOurs(names: readonly BenchName[], port: number, cwd: string): Promise<Running> {

@@ -72,8 +72,8 @@ async function enter(
     running = await peer.start(names, port, cwd);
     const last = names.at(-1);
     const asker = await openAsker(port);
-    const answers = !peer.title.includes('no DNS');
-    if (last && answers) await untilAnswers(asker, last.name, last.address, 30_000);
+    if (last !== undefined && peer.answers)
+      await untilAnswers(asker, last.name, last.address, 30_000);
     asker.close();
     return { title: peer.title, port, running, samples: new Map() };
   } catch (error) {
