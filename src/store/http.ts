@@ -45,6 +45,8 @@ export function openHttpStore(options: HttpStoreOptions): Store {
   return new HttpStore(options);
 }
 
+type PlainCall = Pick<Call, 'method' | 'path' | 'body'>;
+
 class HttpStore implements Store {
   readonly label: string;
   readonly #peer: Peer;
@@ -77,12 +79,9 @@ class HttpStore implements Store {
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {
     const path = `snapshot?prefix=${encodeURIComponent(prefix)}`;
-    for await (const json of this.#lines(path, this.#callTimeoutMs)) {
-      const fields = record(json);
-      if (fields.end === true) return;
-      const nowMs = performance.now();
-      const entries = list(fields.entries).map((one) => entryFromJson(one, nowMs, this.#leaseOf));
-      yield { revision: number(fields.revision), entries };
+    for await (const page of this.#lines(path, this.#callTimeoutMs, this.#toPage)) {
+      if (page === 'end') return;
+      yield page;
     }
     throw unavailable(this.#peer, new Error('the snapshot broke off'));
   }
@@ -96,15 +95,12 @@ class HttpStore implements Store {
     const path = `watch?prefix=${encodeURIComponent(prefix)}&from=${fromRevision}`;
     let changes: Change[] = [];
     try {
-      for await (const json of this.#lines(path, this.#silenceTimeoutMs, signal)) {
+      for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
         if (signal.aborted) return;
-        const fields = record(json);
-        if (fields.revision === undefined) continue;
-        const nowMs = performance.now();
-        for (const one of list(fields.changes))
-          changes.push(changeFromJson(one, nowMs, this.#leaseOf));
-        if (fields.more === true) continue;
-        yield { revision: number(fields.revision), changes };
+        if (part === 'alive') continue;
+        changes.push(...part.changes);
+        if (part.more) continue;
+        yield { revision: part.revision, changes };
         changes = [];
       }
     } catch (error) {
@@ -116,27 +112,32 @@ class HttpStore implements Store {
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     const octets = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    const json = await this.#write('put', {
+    const body = {
       key,
       value: octets.toString('base64'),
       ttlSeconds: options.ttlSeconds,
       if: conditionToJson(options.if),
-    });
-    return putResultFromJson(json, performance.now(), this.#leaseOf);
+    };
+    return this.#write('put', body, (json) =>
+      putResultFromJson(json, performance.now(), this.#leaseOf),
+    );
   }
 
   async delete(
     key: string,
     options: { readonly if?: Condition | undefined } = {},
   ): Promise<DeleteResult> {
-    const json = await this.#write('delete', { key, if: conditionToJson(options.if) });
-    return deleteResultFromJson(json, performance.now(), this.#leaseOf);
+    const body = { key, if: conditionToJson(options.if) };
+    return this.#write('delete', body, (json) =>
+      deleteResultFromJson(json, performance.now(), this.#leaseOf),
+    );
   }
 
   async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
-    const json = await this.#write('deleteTree', { prefix });
-    const { deleted, revision } = record(json);
-    return { deleted: number(deleted), revision: number(revision) };
+    return this.#write('deleteTree', { prefix }, (json) => {
+      const { deleted, revision } = record(json);
+      return { deleted: number(deleted), revision: number(revision) };
+    });
   }
 
   async close(): Promise<void> {
@@ -145,31 +146,51 @@ class HttpStore implements Store {
     this.#peer.agent.destroy();
   }
 
-  async #read(
-    key: string,
-    leaseOf: LeaseOf,
-  ): Promise<{ entry: Entry | undefined; revision: number }> {
-    const json = await this.#ask({ method: 'GET', path: `entry?key=${encodeURIComponent(key)}` });
-    const nowMs = performance.now();
-    const { entry, revision } = record(json);
-    return {
-      entry: optional(entry, (one) => entryFromJson(one, nowMs, leaseOf)),
-      revision: number(revision),
-    };
+  #read(key: string, leaseOf: LeaseOf): Promise<{ entry: Entry | undefined; revision: number }> {
+    const path = `entry?key=${encodeURIComponent(key)}`;
+    return this.#ask({ method: 'GET', path }, (json) => {
+      const nowMs = performance.now();
+      const { entry, revision } = record(json);
+      return {
+        entry: optional(entry, (one) => entryFromJson(one, nowMs, leaseOf)),
+        revision: number(revision),
+      };
+    });
   }
 
-  #write(path: string, body: object): Promise<unknown> {
-    return this.#ask({ method: 'POST', path, body: JSON.stringify(body) });
+  readonly #toPage = (json: unknown): SnapshotPage | 'end' => {
+    const { end, revision, entries } = record(json);
+    if (end === true) return 'end';
+    const nowMs = performance.now();
+    const toEntry = (one: unknown) => entryFromJson(one, nowMs, this.#leaseOf);
+    return { revision: number(revision), entries: list(entries).map(toEntry) };
+  };
+
+  readonly #toPart = (json: unknown): (WatchBatch & { more: boolean }) | 'alive' => {
+    const { revision, changes, more } = record(json);
+    if (revision === undefined) return 'alive';
+    const nowMs = performance.now();
+    const toChange = (one: unknown) => changeFromJson(one, nowMs, this.#leaseOf);
+    return {
+      revision: number(revision),
+      changes: list(changes).map(toChange),
+      more: more === true,
+    };
+  };
+
+  #write<T>(path: string, body: object, read: (json: unknown) => T): Promise<T> {
+    return this.#ask({ method: 'POST', path, body: JSON.stringify(body) }, read);
   }
 
   /** One call with one deadline for all of it. */
-  async #ask(call: Pick<Call, 'method' | 'path' | 'body'>): Promise<unknown> {
+  async #ask<T>(call: PlainCall, read: (json: unknown) => T): Promise<T> {
     const { ending, leave } = this.#enter();
-    const late = new Error(`no answer within ${this.#callTimeoutMs} ms`);
-    const timer = setTimeout(() => ending.abort(late), this.#callTimeoutMs);
+    const timer = setTimeout(() => ending.abort(), this.#callTimeoutMs);
     try {
       const response = await callPeer(this.#peer, this.#toCall(call, ending.signal));
-      return await readJson(this.#peer, response);
+      return read(await readJson(this.#peer, response));
+    } catch (cause) {
+      throw unavailable(this.#peer, cause);
     } finally {
       clearTimeout(timer);
       leave();
@@ -177,20 +198,25 @@ class HttpStore implements Store {
   }
 
   /** The lines of a reply; the head has the deadline of a call, each line that of the silence. */
-  async *#lines(path: string, idleTimeoutMs: number, signal?: AbortSignal) {
+  async *#lines<T>(
+    path: string,
+    idleTimeoutMs: number,
+    read: (json: unknown) => T,
+    signal?: AbortSignal,
+  ): AsyncGenerator<T, void, undefined> {
     const { ending, leave } = this.#enter();
     const abort = () => ending.abort();
     signal?.addEventListener('abort', abort, { once: true });
     try {
       const call = this.#toCall({ method: 'GET', path }, ending.signal);
-      yield* readLines(this.#peer, await callPeer(this.#peer, call), idleTimeoutMs);
+      yield* readLines(this.#peer, await callPeer(this.#peer, call), idleTimeoutMs, read);
     } finally {
       signal?.removeEventListener('abort', abort);
       leave();
     }
   }
 
-  #toCall(call: Pick<Call, 'method' | 'path' | 'body'>, signal: AbortSignal): Call {
+  #toCall(call: PlainCall, signal: AbortSignal): Call {
     const path = `/v1/store/${call.path}`;
     return { ...call, path, headTimeoutMs: this.#callTimeoutMs, signal };
   }

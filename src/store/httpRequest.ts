@@ -104,14 +104,15 @@ export async function readJson(peer: Peer, response: IncomingMessage): Promise<u
 }
 
 /**
- * The reply's lines as JSON, until it ends. A peer that says nothing for `idleTimeoutMs` is taken for dead, and a line
+ * The reply's lines as `read` takes their JSON, until it ends. A peer that says nothing for `idleTimeoutMs` is taken for dead, and a line
  * that is an error is thrown. Leaving the loop closes the connection.
  */
-export async function* readLines(
+export async function* readLines<T>(
   peer: Peer,
   response: IncomingMessage,
   idleTimeoutMs: number,
-): AsyncGenerator<unknown, void, undefined> {
+  read: (json: unknown) => T,
+): AsyncGenerator<T, void, undefined> {
   const dead = () => response.destroy(new Error(`silent for ${idleTimeoutMs} ms`));
   let timer = setTimeout(dead, idleTimeoutMs);
   try {
@@ -120,7 +121,7 @@ export async function* readLines(
       const json: unknown = JSON.parse(line);
       const error = errorFromJson(json);
       if (error !== undefined) throw new StoreError(error.code, error.message);
-      yield json;
+      yield read(json);
       // The consumer's time is not the peer's silence.
       timer = setTimeout(dead, idleTimeoutMs);
     }
