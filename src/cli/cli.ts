@@ -1,0 +1,173 @@
+/**
+ * The command line: finds the command and its arguments, runs it, and turns what goes wrong into a message and an exit
+ * code. The only importer of yargs.
+ */
+import yargs, { type Argv } from 'yargs';
+import type { OptionWords } from '../config/option.ts';
+import type { FlagValue } from '../config/settings.ts';
+import { nearest } from '../config/suggest.ts';
+import type { Arguments, Command, Io, Positional } from './command.ts';
+import { normalise } from './commandLine.ts';
+import { completionCommand } from './completion.ts';
+import { EXIT_CODES, Failure, failureOf } from './failure.ts';
+import { getCommand } from './get.ts';
+import { lsCommand } from './ls.ts';
+import { printFailure } from './output.ts';
+import { queryCommand } from './query.ts';
+import { rmCommand } from './rm.ts';
+import { serveCommand } from './serveCommand.ts';
+import { setCommand } from './set.ts';
+import { versionCommand } from './version.ts';
+import { watchCommand } from './watch.ts';
+
+export const COMMANDS: readonly Command[] = [
+  serveCommand,
+  setCommand,
+  getCommand,
+  rmCommand,
+  lsCommand,
+  watchCommand,
+  queryCommand,
+  completionCommand(() => COMMANDS),
+  versionCommand,
+];
+
+const ALL_OPTIONS: readonly OptionWords[] = COMMANDS.flatMap((command) => command.options);
+
+/** Runs one command line and gives its exit code. Never rejects. */
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    const normal = normalise(rephrase(argv), ALL_OPTIONS);
+    if (normal.kind === 'mistake') throw new Failure('usage', normal.problem);
+    return await dispatch(normal.argv, io);
+  } catch (error) {
+    const failure = failureOf(error);
+    printFailure(failure, asksForJson(argv), io.stderr);
+    return EXIT_CODES[failure.code];
+  }
+}
+
+/** Other ways to say `version` and `X --help`. */
+function rephrase(argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  if (first === '--version' || first === '-version' || first === '-v') return ['version', ...rest];
+  if (first === 'help') return [...rest, '--help'];
+  return argv;
+}
+
+function asksForJson(argv: readonly string[]): boolean {
+  return argv.includes('--json') || argv.includes('--json=true');
+}
+
+async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+  let exitCode = 0;
+  const parser = createParser(argv, io, async (command, args) => {
+    exitCode = await command.run(args, io);
+  });
+  await parser.parseAsync();
+  return exitCode;
+}
+
+type Run = (command: Command, args: Arguments) => Promise<void>;
+
+function createParser(argv: readonly string[], io: Io, run: Run): Argv {
+  const parser = yargs([...argv])
+    .scriptName('soradns')
+    .usage('$0 <command>\n\nDNS for finding containers: names from etcd or an embedded store.')
+    .locale('en')
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .exitProcess(false)
+    .help()
+    .alias('help', 'h')
+    .version(false)
+    .strict()
+    .demandCommand(1, 'no command')
+    .wrap(io.stdout.isTty ? Math.min(100, process.stdout.columns || 100) : 100)
+    .epilogue('soradns COMMAND --help says more about a command.')
+    .fail((message, error) => {
+      throw error ?? misuse(message, argv);
+    });
+  for (const command of COMMANDS) {
+    const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
+    const build = (inner: Argv) => describe(inner, command);
+    const handle = (parsed: Record<string, unknown>) => run(command, argumentsOf(command, parsed));
+    parser.command(usage, command.summary, build, handle);
+  }
+  return parser;
+}
+
+function positionalUsage({ name, required, many }: Positional): string {
+  const dots = many ? '..' : '';
+  return required ? `<${name}${dots}>` : `[${name}${dots}]`;
+}
+
+function describe(parser: Argv, command: Command): Argv {
+  // yargs would head the page with the general usage.
+  const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
+  parser.usage(`$0 ${usage}\n\n${command.summary}`).epilogue('');
+  for (const { name, describe, choices } of command.positionals)
+    parser.positional(name, { type: 'string', describe, ...(choices && { choices }) });
+  for (const option of command.options) parser.option(option.name, yargsOption(option));
+  for (const [line, purpose] of command.examples) parser.example(line, purpose);
+  return parser;
+}
+
+function yargsOption(option: OptionWords) {
+  const { form, describe, short, hidden, choices, placeholder, defaultText } = option;
+  return {
+    // Everything is text to the parser, so that no name or id is taken for a number.
+    type: form === 'switch' ? ('boolean' as const) : ('string' as const),
+    describe: placeholder === undefined ? describe : `${placeholder}: ${describe}`,
+    ...(short && { alias: short }),
+    ...(hidden && { hidden }),
+    ...(choices && form !== 'text' && { choices }),
+    ...(defaultText !== undefined && { defaultDescription: defaultText, default: undefined }),
+  };
+}
+
+function argumentsOf(command: Command, parsed: Record<string, unknown>): Arguments {
+  const flags: Record<string, FlagValue> = {};
+  for (const { name } of command.options) {
+    const value = parsed[name];
+    if (value !== undefined) flags[name] = value as FlagValue;
+  }
+  const words = command.positionals
+    .flatMap(({ name }) => parsed[name] as string | string[] | undefined)
+    .filter((word) => word !== undefined);
+  return { flags, words };
+}
+
+/** yargs's complaint in one line that names the argument and the fix. */
+function misuse(message: string, argv: readonly string[]): Failure {
+  const unknown = /^Unknown (?:arguments?|commands?): ([^,]+)/.exec(message)?.[1]?.trim();
+  const command = COMMANDS.find(({ name }) => name === argv[0]);
+  const help = `soradns ${command === undefined ? '' : `${command.name} `}--help`;
+  if (unknown === undefined) {
+    return new Failure('usage', message.replaceAll('\n', ' '), `see ${help}`);
+  }
+  if (command === undefined) {
+    const meant = nearest(
+      unknown,
+      COMMANDS.map(({ name }) => name),
+    );
+    return new Failure('usage', `${unknown}: there is no such command`, suggestion(meant, help));
+  }
+  const given = argv.find((token) => token.replace(/^-+/, '').split('=')[0] === unknown);
+  if (!given?.startsWith('-')) {
+    return new Failure('usage', `${unknown}: is one argument too many`, `see ${help}`);
+  }
+  const names = command.options.filter(({ hidden }) => !hidden).map(({ name }) => name);
+  const meant = nearest(unknown, names);
+  const problem = `${given.split('=')[0]}: there is no such option`;
+  return new Failure('usage', problem, suggestion(meant && `--${meant}`, help));
+}
+
+function suggestion(meant: string | undefined, help: string): string {
+  return meant === undefined ? `see ${help}` : `did you mean ${meant}?`;
+}

@@ -1,0 +1,93 @@
+/** What a command is: words for the command line, help and completion, and the function that does it. */
+import type { Option, OptionWords } from '../config/option.ts';
+import type { FlagValue, ReadFile } from '../config/settings.ts';
+import { STORE_OPTIONS } from '../config/storeOptions.ts';
+
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  readonly positionals: readonly Positional[];
+  readonly options: readonly OptionWords[];
+  readonly examples: readonly Example[];
+  /** Gives the exit code, or throws a `Failure`. */
+  run(args: Arguments, io: Io): Promise<number>;
+}
+
+export interface Positional {
+  readonly name: string;
+  readonly describe: string;
+  readonly required: boolean;
+  /** Takes all the words that are left. */
+  readonly many?: boolean;
+  readonly choices?: readonly string[];
+}
+
+/** A command line that works as it stands, and what it does. */
+export type Example = readonly [line: string, purpose: string];
+
+export interface Arguments {
+  /** By option name, without those that were not given. */
+  readonly flags: Readonly<Record<string, FlagValue>>;
+  /** In the order of the command's `positionals`, those of a `many` one at the end. */
+  readonly words: readonly string[];
+}
+
+/** The process around a command. */
+export interface Io {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readFile: ReadFile;
+  /** Where the embedded store lies by default. */
+  readonly stateDirectory: string;
+  /** Aborted by SIGINT and SIGTERM, with the signal's name as reason, for a command that asked by `handleSignals`. */
+  readonly stop: AbortSignal;
+  /** From now on the first signal aborts `stop` instead of ending the process. */
+  handleSignals(): void;
+}
+
+export interface Output {
+  readonly isTty: boolean;
+  readonly colour: boolean;
+  write(text: string): void;
+}
+
+/** The words of option rows; an option that may come from a file has two. */
+export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readonly OptionWords[] {
+  return Object.values(rows).flatMap((row): OptionWords[] =>
+    row.secret
+      ? [
+          row,
+          {
+            name: `${row.name}-file`,
+            form: 'text',
+            placeholder: 'FILE',
+            describe: `file that holds the ${row.name}`,
+          },
+        ]
+      : [row],
+  );
+}
+
+const JSON_OPTION: OptionWords = {
+  name: 'json',
+  form: 'switch',
+  describe: 'print JSON, errors too',
+};
+
+const QUIET_OPTION: OptionWords = {
+  name: 'quiet',
+  short: 'q',
+  form: 'switch',
+  describe: 'print nothing but what was asked for',
+};
+
+export const OUTPUT_OPTIONS = [JSON_OPTION, QUIET_OPTION];
+
+/** What every command on a store takes. */
+export const CLIENT_OPTIONS: readonly OptionWords[] = [
+  ...OUTPUT_OPTIONS,
+  ...wordsOf(STORE_OPTIONS).map((words) =>
+    words.name === 'store' ? { ...words, defaultText: 'http://127.0.0.1:4001' } : words,
+  ),
+];

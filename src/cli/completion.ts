@@ -1,0 +1,145 @@
+/**
+ * Completion scripts from the same words as help. They are self-contained (yargs's would start this program at every
+ * press of TAB) and the same for the three shells, fish included.
+ */
+import type { OptionWords } from '../config/option.ts';
+import type { Command } from './command.ts';
+
+type Shell = 'bash' | 'zsh' | 'fish';
+
+/** The command that prints the script of a shell; `commands` is asked when it runs. */
+export function completionCommand(commands: () => readonly Command[]): Command {
+  return {
+    name: 'completion',
+    summary: 'Print a completion script for a shell',
+    positionals: [
+      { name: 'shell', describe: 'which shell', required: true, choices: Object.keys(SCRIPTS) },
+    ],
+    options: [],
+    examples: [
+      ['source <(soradns completion bash)', 'bash, this session; add it to ~/.bashrc to keep it'],
+      ['source <(soradns completion zsh)', 'zsh, after compinit'],
+      ['soradns completion fish | source', 'fish'],
+    ],
+    async run({ words }, { stdout }) {
+      stdout.write(SCRIPTS[words[0] as Shell](commands()));
+      return 0;
+    },
+  };
+}
+
+const SCRIPTS: Record<Shell, (commands: readonly Command[]) => string> = {
+  bash: bashScript,
+  zsh: zshScript,
+  fish: fishScript,
+};
+
+function shownOptions(command: Command): readonly OptionWords[] {
+  const help: OptionWords = { name: 'help', form: 'switch', describe: 'show help' };
+  return [...command.options.filter(({ hidden }) => !hidden), help];
+}
+
+/** What may follow an option: its choices. */
+function optionChoices(command: Command): readonly OptionWords[] {
+  return command.options.filter(({ choices, hidden }) => choices !== undefined && !hidden);
+}
+
+function wordChoices(command: Command): readonly string[] {
+  return command.positionals.flatMap(({ choices }) => choices ?? []);
+}
+
+function bashScript(commands: readonly Command[]): string {
+  const cases = commands.map((command) => {
+    const options = shownOptions(command).map(({ name }) => `--${name}`);
+    const words = [...options, ...wordChoices(command)].join(' ');
+    return `    ${command.name}) words='${words}' ;;`;
+  });
+  const choices = commands
+    .flatMap((command) => optionChoices(command).map((option) => ({ command, option })))
+    .map(({ command, option }) => {
+      const pattern = `${command.name}:--${option.name}`;
+      return `    ${pattern}) words='${(option.choices ?? []).join(' ')}' ;;`;
+    });
+  return `# soradns completion for bash: source <(soradns completion bash)
+_soradns() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" command="\${COMP_WORDS[1]}" words=''
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    words='${commands.map(({ name }) => name).join(' ')}'
+  else
+    case "$command" in
+${cases.join('\n')}
+    esac
+    case "$command:\${COMP_WORDS[COMP_CWORD-1]}" in
+${choices.join('\n')}
+    esac
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}
+complete -o default -F _soradns soradns
+`;
+}
+
+function zshScript(commands: readonly Command[]): string {
+  const list = commands.map(({ name, summary }) => `    ${zshQuote(`${name}:${summary}`)}`);
+  const cases = commands.map((command) => {
+    const specs = shownOptions(command).map((option) => `        ${zshQuote(zshSpec(option))}`);
+    const words = wordChoices(command);
+    const rest = words.length > 0 ? `'*:word:(${words.join(' ')})'` : "'*:word: '";
+    return `      ${command.name})\n        _arguments \\\n${[...specs, `        ${rest}`].join(' \\\n')} ;;`;
+  });
+  return `#compdef soradns
+# soradns completion for zsh: source <(soradns completion zsh)
+_soradns() {
+  local -a commands=(
+${list.join('\n')}
+  )
+  if (( CURRENT == 2 )); then
+    _describe 'command' commands
+  else
+    local command=$words[2]
+    shift words
+    (( CURRENT-- ))
+    case $command in
+${cases.join('\n')}
+    esac
+  fi
+}
+compdef _soradns soradns
+`;
+}
+
+function zshSpec({ name, form, describe, placeholder = 'value', choices }: OptionWords): string {
+  const words = describe.replace(/[[\]:]/g, (char) => `\\${char}`);
+  const action = choices === undefined ? ' ' : `(${choices.join(' ')})`;
+  if (form === 'switch') return `--${name}[${words}]`;
+  return `--${name}=[${words}]:${placeholder.replace(/[[\]:]/g, ' ')}:${action}`;
+}
+
+function zshQuote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function fishScript(commands: readonly Command[]): string {
+  const names = commands.map(({ name }) => name).join(' ');
+  const lines = commands.flatMap((command) => {
+    const before = `complete -c soradns -n '__fish_seen_subcommand_from ${command.name}'`;
+    const words = wordChoices(command).join(' ');
+    return [
+      `complete -c soradns -f -n 'not __fish_seen_subcommand_from ${names}' -a ${command.name} -d ${fishQuote(command.summary)}`,
+      ...shownOptions(command).map((option) => `${before} ${fishOption(option)}`),
+      ...(words === '' ? [] : [`${before} -f -a '${words}'`]),
+    ];
+  });
+  return `# soradns completion for fish: soradns completion fish | source\n${lines.join('\n')}\n`;
+}
+
+function fishOption({ name, short, form, describe, choices }: OptionWords): string {
+  const letter = short === undefined ? '' : ` -s ${short}`;
+  const value =
+    form === 'switch' ? '' : choices === undefined ? ' -r' : ` -x -a '${choices.join(' ')}'`;
+  return `-l ${name}${letter}${value} -d ${fishQuote(describe)}`;
+}
+
+function fishQuote(text: string): string {
+  return `'${text.replace(/['\\]/g, '\\$&')}'`;
+}

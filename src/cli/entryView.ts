@@ -1,0 +1,89 @@
+/** A key and its value as commands show them: the fields of `--json`, which never change their meaning, and words. */
+import { printName } from '../dns/name.ts';
+import type { Entry } from '../service/change.ts';
+import { nameOfKey } from '../service/key.ts';
+import { NO_SRV, parseService, type Service } from '../service/service.ts';
+
+export interface EntryView {
+  readonly key: string;
+  /** Presentation form; absent when the key is no name. */
+  readonly name?: string;
+  readonly service?: ServiceView;
+  /** Why the key or its value counts for nothing. */
+  readonly invalid?: string;
+  /** What is left of the key's life; absent when it has no end. */
+  readonly expiresSeconds?: number;
+  readonly createRevision: number;
+  readonly modRevision: number;
+}
+
+/** SkyDNS's fields, those that are set. */
+export interface ServiceView {
+  readonly host?: string;
+  readonly port?: number;
+  readonly priority?: number;
+  readonly weight?: number;
+  readonly text?: string;
+  readonly mail?: boolean;
+  readonly ttl?: number;
+  readonly targetstrip?: number;
+  readonly group?: string;
+}
+
+/** `undefined` for what is no service by design: empty directories, and SkyDNS's configuration. */
+export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryView | undefined {
+  const owner = nameOfKey(entry.key, prefix);
+  if (owner.kind === 'directory' || entry.key === `${prefix}config` || entry.key.endsWith('/'))
+    return undefined;
+  const parsed = parseService(entry.value);
+  const { key, createRevision, modRevision } = entry;
+  return {
+    key,
+    ...(owner.kind === 'name' && { name: printName(owner.owner) }),
+    ...(parsed.kind === 'service' && { service: viewService(parsed.service) }),
+    ...(owner.kind === 'invalid'
+      ? { invalid: `key ${owner.reason}` }
+      : parsed.kind === 'invalid' && { invalid: parsed.reason }),
+    ...(entry.lease && { expiresSeconds: secondsLeft(entry.lease.expiresAtMs - nowMs) }),
+    createRevision,
+    modRevision,
+  };
+}
+
+function secondsLeft(ms: number): number {
+  return Math.max(0, Math.ceil(ms / 1000));
+}
+
+export function viewService(service: Service): ServiceView {
+  const host = service.target === undefined ? service.address : printName(service.target);
+  return {
+    ...(host !== '' && { host }),
+    ...(service.port !== 0 && { port: service.port }),
+    ...(service.priority !== 0 && { priority: service.priority }),
+    ...(service.weight !== 0 && { weight: service.weight }),
+    ...(service.text !== '' && { text: Buffer.from(service.text, 'latin1').toString('utf8') }),
+    ...(service.mail && { mail: true }),
+    ...(service.ttlSeconds !== 0 && { ttl: service.ttlSeconds }),
+    ...(service.targetStrip !== 0 && { targetstrip: service.targetStrip }),
+    ...(service.group !== '' && { group: service.group }),
+  };
+}
+
+/** The service in one line: `10.0.1.5:8080 priority 20 ttl 60`. Not yet printable. */
+export function describeService(service: ServiceView): string {
+  const { host = '', port, text, mail, ...others } = service;
+  const words = Object.entries(others).map(([field, value]) => `${field} ${value}`);
+  return [
+    describeHost(host, port),
+    ...words,
+    ...(mail ? ['mail'] : []),
+    ...(text === undefined ? [] : [`text ${JSON.stringify(text)}`]),
+  ]
+    .filter((word) => word !== '')
+    .join(' ');
+}
+
+function describeHost(host: string, port: number | undefined): string {
+  if (port === undefined || port === NO_SRV) return host;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

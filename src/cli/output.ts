@@ -1,0 +1,62 @@
+/**
+ * What people see. Texts from the store or the network pass through `printable` or come in presentation form, so that
+ * nothing there can speak to a terminal.
+ */
+import { printable } from '../printable.ts';
+import type { Output } from './command.ts';
+import type { Failure } from './failure.ts';
+
+/** Colour on a terminal, unless NO_COLOR; FORCE_COLOR wins over both. */
+export function wantsColour(
+  env: Readonly<Record<string, string | undefined>>,
+  isTty: boolean,
+): boolean {
+  if (env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== '')
+    return env.FORCE_COLOR !== '0' && env.FORCE_COLOR !== 'false';
+  return isTty && !env.NO_COLOR && env.TERM !== 'dumb';
+}
+
+const SGR = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+
+export function paint(text: string, style: keyof typeof SGR, { colour }: Output): string {
+  return colour && text !== '' ? `\u001b[${SGR[style]}m${text}\u001b[0m` : text;
+}
+
+/** One line, or with `--json` the object `{"error":{"code","message","hint"}}`. */
+export function printFailure(failure: Failure, json: boolean, stderr: Output): void {
+  const { code, hint } = failure;
+  const message = printable(failure.message);
+  if (json) {
+    const error = { code, message, ...(hint === undefined ? {} : { hint: printable(hint) }) };
+    stderr.write(`${jsonLine({ error })}\n`);
+    return;
+  }
+  const advice = hint === undefined ? '' : ` (${printable(hint)})`;
+  stderr.write(`${paint('soradns:', 'red', stderr)} ${message}${advice}\n`);
+}
+
+/** One line of JSON in printable characters: what JSON leaves as it is (C1, U+2028) is written as `\uXXXX`. */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** Rows in columns as wide as their widest cell; the first row is the head. Cells are printable already. */
+export function table(rows: readonly (readonly string[])[], output: Output): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    });
+  }
+  const lines = rows.map((row, index) => {
+    const line = row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
+    return index === 0 ? paint(line, 'bold', output) : line;
+  });
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,39 @@
+import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
+import { SERVE_OPTIONS } from '../config/serveOptions.ts';
+import { STORE_OPTIONS } from '../config/storeOptions.ts';
+import { readConfig } from '../config.ts';
+import { type Command, wordsOf } from './command.ts';
+import { Failure } from './failure.ts';
+
+export const serveCommand: Command = {
+  name: 'serve',
+  summary: 'Answer DNS queries, and keep names over HTTP',
+  positionals: [],
+  options: [
+    {
+      name: 'config',
+      form: 'text',
+      placeholder: 'FILE',
+      describe: 'JSON file with options by name',
+    },
+    ...wordsOf(SERVE_OPTIONS),
+    ...wordsOf(STORE_OPTIONS).map((words) =>
+      words.name === 'store' ? { ...words, defaultText: 'file: in the state directory' } : words,
+    ),
+    ...LEGACY_OPTIONS,
+  ],
+  examples: [
+    ['soradns serve --addr 127.0.0.1:5300', 'try it, without root'],
+    ['soradns serve --store etcd://10.0.0.1:2379,10.0.0.2:2379', 'names shared by many hosts'],
+    ['soradns serve --addr 172.17.0.1:53 --domain skydns.local', 'for docker run --dns 172.17.0.1'],
+    ['soradns serve --store memory: --no-rec --log-queries', 'nothing kept, nothing forwarded'],
+  ],
+  async run({ flags }, io) {
+    const { env, readFile, stateDirectory } = io;
+    const read = readConfig({ flags, env, readFile, stateDirectory });
+    if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
+    io.handleSignals();
+    const { serve } = await import('./serve.ts');
+    return serve(read.config, read.notes, io);
+  },
+};

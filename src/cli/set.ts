@@ -1,0 +1,116 @@
+import type { OptionWords } from '../config/option.ts';
+import { printable } from '../printable.ts';
+import { nameOfKey } from '../service/key.ts';
+import { parseService } from '../service/service.ts';
+import type { PutOptions } from '../store/store.ts';
+import { type Arguments, CLIENT_OPTIONS, type Command, type Io } from './command.ts';
+import { viewEntry } from './entryView.ts';
+import { Failure } from './failure.ts';
+import { jsonLine } from './output.ts';
+import { keyOfArgument, withStore } from './storeAccess.ts';
+
+const text = { form: 'text' } as const;
+
+/** The fields of a service, by the names that they have in its JSON. */
+const FIELDS: readonly OptionWords[] = [
+  { ...text, name: 'host', placeholder: 'HOST', describe: 'IP address or host name' },
+  { ...text, name: 'port', placeholder: 'PORT', describe: 'port for SRV; -1 for no SRV' },
+  { ...text, name: 'priority', placeholder: 'NUMBER', describe: 'SRV priority, MX preference' },
+  { ...text, name: 'weight', placeholder: 'NUMBER', describe: 'share within one priority' },
+  { ...text, name: 'text', placeholder: 'TEXT', describe: 'TXT record' },
+  { ...text, name: 'ttl', placeholder: 'SECONDS', describe: 'TTL of the records' },
+  { ...text, name: 'group', placeholder: 'GROUP', describe: 'group that answers together' },
+  { ...text, name: 'targetstrip', placeholder: 'LABELS', describe: 'labels to strip from targets' },
+  { name: 'mail', form: 'switch', describe: 'publish as MX too' },
+];
+
+const OWN_OPTIONS: readonly OptionWords[] = [
+  { ...text, name: 'key-ttl', placeholder: 'SECONDS', describe: 'delete the key after this time' },
+  { ...text, name: 'value', placeholder: 'JSON', describe: 'the whole service as JSON' },
+  { name: 'if-absent', form: 'switch', describe: 'fail (exit 5) if the key is there' },
+];
+
+export const setCommand: Command = {
+  name: 'set',
+  summary: 'Publish a service under a name',
+  positionals: [
+    { name: 'name', describe: 'domain name, or a key if it begins with /', required: true },
+  ],
+  options: [...FIELDS, ...OWN_OPTIONS, ...CLIENT_OPTIONS],
+  examples: [
+    ['soradns set 1.rails.skydns.local --host 10.0.1.5 --port 8080', 'an instance of rails'],
+    ['soradns set www.skydns.local --host www.example.com --ttl 60', 'an alias'],
+    ['soradns set 2.rails.skydns.local --host 10.0.1.6 --key-ttl 30', 'gone in 30 s'],
+    [`soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`, 'key and value'],
+  ],
+  run: (args, io) =>
+    withStore(args, io, async ({ store, prefix }) => {
+      const key = keyOfArgument(args.words[0] ?? '', prefix);
+      const owner = nameOfKey(key, prefix);
+      if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
+      const value = Buffer.from(jsonToStore(args.flags), 'utf8');
+      const result = await store.put(key, value, putOptions(args.flags));
+      if (!result.done) {
+        throw new Failure(
+          'conflict',
+          `${key}: is there already`,
+          'leave out --if-absent to replace it',
+        );
+      }
+      report(args, io, viewEntry(result.entry, prefix, performance.now()) ?? { key }, key);
+      return 0;
+    }),
+};
+
+function report({ flags }: Arguments, { stdout }: Io, view: object, key: string): void {
+  if (flags.json) stdout.write(`${jsonLine(view)}\n`);
+  else if (!flags.quiet) stdout.write(`set ${printable(key)}\n`);
+}
+
+/** The JSON to store: what `--value` says, or the fields given. */
+function jsonToStore(flags: Arguments['flags']): string {
+  const given = FIELDS.filter(({ name }) => flags[name] !== undefined);
+  if (typeof flags.value === 'string') {
+    if (given.length > 0) {
+      const both = `--value: cannot be combined with --${given[0]?.name}`;
+      throw new Failure('usage', both, 'put the field into the JSON');
+    }
+    const parsed = parseService(Buffer.from(flags.value, 'utf8'));
+    if (parsed.kind === 'invalid') throw new Failure('bad_data', `--value: ${parsed.reason}`);
+    return flags.value;
+  }
+  if (given.length === 0) {
+    throw new Failure('usage', 'nothing to publish', 'give --host, --text or another field');
+  }
+  return serviceJson(flags);
+}
+
+function serviceJson(flags: Arguments['flags']): string {
+  const fields: Record<string, unknown> = {};
+  for (const { name } of FIELDS) {
+    const raw = flags[name];
+    if (raw === undefined) continue;
+    if (Array.isArray(raw)) throw new Failure('usage', `--${name}: is given more than once`);
+    const isText = name === 'host' || name === 'text' || name === 'group';
+    const isNumber = typeof raw === 'string' && !isText && /^-?[0-9]{1,15}$/.test(raw);
+    fields[name] = isNumber ? Number(raw) : raw;
+  }
+  const json = JSON.stringify(fields);
+  const parsed = parseService(Buffer.from(json, 'utf8'));
+  // The reason begins with the field, which is the option's name.
+  if (parsed.kind === 'invalid') throw new Failure('usage', `--${parsed.reason}`);
+  return json;
+}
+
+function putOptions(flags: Arguments['flags']): PutOptions {
+  const raw = flags['key-ttl'];
+  const ttlSeconds = raw === undefined ? undefined : Number(raw);
+  if (ttlSeconds !== undefined && !(Number.isInteger(ttlSeconds) && ttlSeconds >= 1)) {
+    throw new Failure(
+      'usage',
+      '--key-ttl: must be whole seconds, 1 or more',
+      'for example --key-ttl 30',
+    );
+  }
+  return { ttlSeconds, if: flags['if-absent'] ? { kind: 'absent' } : undefined };
+}

@@ -1,0 +1,110 @@
+/** From a command's arguments to an open store and to keys. Stores are loaded when needed, to keep other commands quick. */
+import { readFileSync } from 'node:fs';
+import type { EtcdLocation, StoreLocation } from '../config/storeLocation.ts';
+import { readClientConfig } from '../config.ts';
+import { type Name, parseName } from '../dns/name.ts';
+import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
+import type { Store } from '../store/store.ts';
+import type { Arguments, Io } from './command.ts';
+import { Failure } from './failure.ts';
+
+/** Opens the store at a location. What cannot be reached yet is found out by the first call. */
+export async function openStore(location: StoreLocation): Promise<Store> {
+  switch (location.kind) {
+    case 'memory':
+      return (await import('../store/memory.ts')).createMemoryStore();
+    case 'file':
+      return (await import('../store/file.ts')).openFileStore(location.directory);
+    case 'etcd':
+      return (await import('../store/etcd.ts')).openEtcdStore(etcdOptions(location));
+    case 'http': {
+      const { url, token } = location;
+      return (await import('../store/http.ts')).openHttpStore({ url, token: token?.reveal() });
+    }
+  }
+}
+
+function etcdOptions({ endpoints, user, password, tls }: EtcdLocation) {
+  return {
+    endpoints,
+    user,
+    password: password?.reveal(),
+    tls: tls && {
+      ...readPem('ca', '--ca-cert', tls.caFile),
+      ...readPem('cert', '--tls-pem', tls.certFile),
+      ...readPem('key', '--tls-key', tls.keyFile),
+    },
+    // config.ts has refused passwords that would cross a network in the clear.
+    allowPlaintextAuth: tls === undefined,
+  };
+}
+
+function readPem(field: string, option: string, path: string | undefined): Record<string, Buffer> {
+  if (path === undefined) return {};
+  try {
+    return { [field]: readFileSync(path) };
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    throw new Failure(
+      'usage',
+      `${option}: cannot read ${path} (${reason})`,
+      'give a file that can be read',
+    );
+  }
+}
+
+/** A store and the part of its keys that are names. */
+export interface StoreAccess {
+  readonly store: Store;
+  /** As `keyPrefix` gives it. */
+  readonly prefix: string;
+}
+
+/** Runs `use` on the store that the arguments name, and closes it. */
+export async function withStore(
+  args: Arguments,
+  io: Io,
+  use: (access: StoreAccess) => Promise<number>,
+): Promise<number> {
+  const read = readClientConfig({ flags: args.flags, env: io.env, readFile: io.readFile });
+  if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
+  const store = await openStore(read.config.store);
+  try {
+    return await use({ store, prefix: keyPrefix(read.config.pathPrefix) });
+  } finally {
+    await store.close();
+  }
+}
+
+/** The key that a NAME argument means: a domain name or, if it begins with `/`, the key itself. */
+export function keyOfArgument(text: string, prefix: string): string {
+  if (text.startsWith('/')) {
+    const key = text.replace(/\/+$/, '');
+    if (key === '') throw new Failure('usage', `${text}: is no key`, `give one below ${prefix}`);
+    return key;
+  }
+  const name = text === '' ? undefined : parseName(text);
+  if (name === undefined) {
+    throw new Failure(
+      'usage',
+      `${text}: is no domain name`,
+      'labels have 1 to 63 octets, names 255 at most',
+    );
+  }
+  if (name.length === 0) return prefix.slice(0, -1);
+  const key = keyOfName(name, prefix);
+  if (key === undefined) {
+    throw new Failure(
+      'usage',
+      `${text}: cannot be stored`,
+      'a label with a dot or a slash has no key',
+    );
+  }
+  return key;
+}
+
+/** The name that a key stands for, `undefined` when it stands for none. */
+export function ownerOfKey(key: string, prefix: string): Name | undefined {
+  const read = nameOfKey(key, prefix);
+  return read.kind === 'name' ? read.owner : undefined;
+}

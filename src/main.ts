@@ -1,0 +1,62 @@
+#!/usr/bin/env node
+/** The process: gives the command line its surroundings, and ends with the exit code that it gives back. */
+import { readFileSync } from 'node:fs';
+import { constants, homedir } from 'node:os';
+import { join } from 'node:path';
+import { runCli } from './cli/cli.ts';
+import type { Io, Output } from './cli/command.ts';
+import { wantsColour } from './cli/output.ts';
+
+const stopping = new AbortController();
+let handlesSignals = false;
+
+function outputOf(stream: NodeJS.WriteStream): Output {
+  const isTty = stream.isTTY === true;
+  return {
+    isTty,
+    colour: wantsColour(process.env, isTty),
+    write: (text) => void stream.write(text),
+  };
+}
+
+/** The first signal asks a command that handles them to end; any other ends the process. */
+function onSignal(signal: 'SIGINT' | 'SIGTERM'): void {
+  if (handlesSignals && !stopping.signal.aborted) stopping.abort(signal);
+  else process.exit(128 + constants.signals[signal]);
+}
+
+function readText(path: string): ReturnType<Io['readFile']> {
+  try {
+    return { text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    return { problem: (error as NodeJS.ErrnoException).code ?? String(error) };
+  }
+}
+
+/** /var/lib for root; for anybody else the place that the XDG base directories give. */
+function stateDirectory(): string {
+  if (process.getuid?.() === 0) return '/var/lib/soradns';
+  return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'soradns');
+}
+
+process.on('SIGINT', onSignal);
+process.on('SIGTERM', onSignal);
+for (const stream of [process.stdout, process.stderr]) {
+  // A reader that has seen enough (`| head`) is no error.
+  stream.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? 0 : 1),
+  );
+}
+
+const exitCode = await runCli(process.argv.slice(2), {
+  stdout: outputOf(process.stdout),
+  stderr: outputOf(process.stderr),
+  env: process.env,
+  readFile: readText,
+  stateDirectory: stateDirectory(),
+  stop: stopping.signal,
+  handleSignals: () => {
+    handlesSignals = true;
+  },
+});
+process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));
