@@ -32,6 +32,10 @@ export interface Server {
   /** Where DNS is answered, with the ports that were really got. */
   readonly endpoints: readonly Endpoint[];
   readonly http: Endpoint | undefined;
+  /** The store's label, without credentials. */
+  readonly store: string;
+  /** Resolves once the store was read to its end, with the number of services. */
+  readonly loaded: Promise<number>;
   /** Why the server is not ready; empty when it is. */
   readiness(): readonly string[];
   /** Stops taking questions, answers those that are there, and frees everything. */
@@ -100,10 +104,13 @@ export async function startServer(given: Config, log: Log): Promise<StartOutcome
     await closeAll();
     return http;
   }
+  const loaded = mirror.waitFor(0).then(() => catalog.size);
   mirror.start();
   const server: Server = {
     endpoints: listening.endpoints,
     http: http.endpoint,
+    store: store.label,
+    loaded,
     readiness,
     async close() {
       stopping = true;

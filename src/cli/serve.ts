@@ -1,0 +1,83 @@
+/** `soradns serve` as a process: log, start, say where, wait for a signal, stop. */
+
+import { printSocketAddress } from '../config/values.ts';
+import type { Config } from '../config.ts';
+import { printName } from '../dns/name.ts';
+import { type Log, openLog } from '../log.ts';
+import type { Io } from './command.ts';
+import { Failure } from './failure.ts';
+import { type Server, startServer } from './server.ts';
+
+/** What is left after an exception that nobody caught: nothing to rely on (sysexits' EX_SOFTWARE). */
+const EXIT_BROKEN = 70;
+
+/** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
+export async function serve(config: Config, notes: readonly string[], io: Io): Promise<number> {
+  io.handleSignals();
+  const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
+  guard(log);
+  for (const note of notes) log.warn({}, note);
+  const started = await startServer(config, log);
+  if (started.kind === 'taken') {
+    log.close();
+    throw new Failure('unreachable', started.reason);
+  }
+  const { server } = started;
+  announce(server, config, log);
+  void hintWhenEmpty(server, config, io);
+  await stopped(io.stop);
+  log.info({ signal: io.stop.reason }, 'stopping');
+  await server.close();
+  log.info({}, 'stopped');
+  log.close();
+  return 0;
+}
+
+/** An exception that escaped everything leaves unknown state behind: say so and let a supervisor start us afresh. */
+function guard(log: Log): void {
+  const die = (err: unknown): void => {
+    log.error({ err }, 'a fault that nobody caught; ending');
+    log.close();
+    process.exit(EXIT_BROKEN);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+}
+
+function announce(server: Server, config: Config, log: Log): void {
+  log.info(
+    {
+      dns: server.endpoints.map(printSocketAddress),
+      http: server.http && printSocketAddress(server.http),
+      domains: config.domains.map(printName),
+      store: server.store,
+    },
+    'serving',
+  );
+}
+
+/** On a store without a single service: what a newcomer can try. */
+async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
+  const [dns] = server.endpoints;
+  const [apex] = config.domains;
+  if (dns === undefined || apex === undefined || server.http === undefined) return;
+  const services = await server.loaded;
+  if (services > 0 || io.stop.aborted) return;
+  const name = printName(['1', 'rails', 'production', 'east', ...apex]).slice(0, -1);
+  const key = name.split('.').reverse().join('/');
+  io.stderr.write(`
+No services yet. Try, in another terminal:
+
+  curl -XPUT http://${printSocketAddress(server.http)}/v2/keys/${config.pathPrefix}/${key} \\
+       -d value='{"host":"service1.example.com","port":8080}'
+  dig @${dns.address} -p ${dns.port} SRV ${name}
+
+`);
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

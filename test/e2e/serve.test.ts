@@ -1,0 +1,187 @@
+/** The whole server: stores that are late or lost, forwarding, sizes, and the article's own two lines. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Rcode } from '../../src/dns/rr.ts';
+import { dig } from '../support/dig.ts';
+import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { query, startTestServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import { startUpstream, type TestUpstream } from '../support/upstream.ts';
+import { question, text } from '../support/zone.ts';
+
+const KEY = '/v2/keys/skydns/local/skydns';
+
+async function put(server: TestServer, path: string, value: unknown): Promise<void> {
+  const body = new URLSearchParams({ value: JSON.stringify(value) });
+  const reply = await fetch(`${httpOf(server)}${KEY}/${path}`, { method: 'PUT', body });
+  assert.ok(reply.ok, await reply.text());
+}
+
+function httpOf(server: TestServer): string {
+  assert.ok(server.http !== undefined);
+  return `http://${server.http.address}:${server.http.port}`;
+}
+
+async function answers(server: TestServer, qname: string, type: string): Promise<string[]> {
+  return text((await query(server.dns, question(qname, type))).answer);
+}
+
+describe('serve on a memory store', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer({});
+  });
+  after(() => server.close());
+
+  it('the article: a curl line, then dig SRV', async () => {
+    await put(server, 'east/production/rails/1', { host: 'service1.example.com', port: 8080 });
+    const { answer, flags } = await dig(server.dns, 'SRV', '1.rails.production.east.skydns.local');
+    assert.deepEqual(answer, [
+      '1.rails.production.east.skydns.local. 3600 IN SRV 10 100 8080 service1.example.com.',
+    ]);
+    assert.deepEqual(flags, ['qr', 'aa', 'rd']);
+  });
+
+  it('a value that is none costs itself only, and is told of', async () => {
+    await put(server, 'mixed/good', { host: '10.0.0.1' });
+    await put(server, 'mixed/bad', { host: ['10.0.0.2'] });
+    await until('the value is told of', () =>
+      server.lines.some((l) => l.message === 'value skipped'),
+    );
+    assert.deepEqual(await answers(server, 'mixed.skydns.local.', 'A'), [
+      'mixed.skydns.local. 3600 IN A 10.0.0.1',
+    ]);
+    const told = server.lines.find((line) => line.message === 'value skipped');
+    assert.equal(told?.fields.key, '/skydns/local/skydns/mixed/bad');
+  });
+
+  it('an answer too big for UDP is truncated, and whole over TCP', async () => {
+    for (let i = 0; i < 120; i++) await put(server, `many/${i}`, { host: `10.1.0.${i}` });
+    const edns = { udpSize: 4096, dnssecOk: false };
+    const asked = question('many.skydns.local.', 'A');
+    await until('all are there', async () => {
+      const whole = await query(server.dns, asked, { transport: 'tcp', edns });
+      return whole.answer.length === 120;
+    });
+    const cut = await query(server.dns, asked, { edns });
+    assert.equal(cut.truncated, true);
+    assert.equal(cut.answer.length, 0);
+    assert.ok(cut.edns !== undefined);
+  });
+
+  it('a name is answered in the case of the question', async () => {
+    const reply = await query(server.dns, question('gOOd.MiXeD.skydns.LOCAL.', 'A'));
+    assert.deepEqual(text(reply.answer), ['gOOd.MiXeD.skydns.LOCAL. 3600 IN A 10.0.0.1']);
+  });
+});
+
+describe('serve on etcd', () => {
+  let etcd: Etcd;
+  before(async () => {
+    etcd = await startEtcd();
+  });
+  after(() => etcd?.stop());
+
+  it('before the store: SERVFAIL, not NXDOMAIN; after it: stale answers, said to be stale', async () => {
+    await etcd.etcdctl(['put', '/skydns/local/skydns/web', '{"host":"10.0.0.1"}']);
+    await etcd.kill();
+    const server = await startTestServer(
+      { store: `etcd://${etcd.endpoint}` },
+      { awaitReady: false },
+    );
+    try {
+      const early = await dig(server.dns, 'web.skydns.local');
+      assert.equal(early.status, 'SERVFAIL');
+      assert.match(early.text, /EDE: 14/);
+      assert.equal((await dig(server.dns, 'www.example.com')).status, 'REFUSED');
+      const ready = await fetch(`${httpOf(server)}/readyz`);
+      assert.equal(ready.status, 503);
+      assert.match(await ready.text(), /^store: etcd:\/\/.* was not read yet/);
+
+      await etcd.restart();
+      await until('the store is read', () => server.readiness().length === 0, 20_000);
+      const fresh = await dig(server.dns, 'web.skydns.local');
+      assert.deepEqual(fresh.answer, ['web.skydns.local. 3600 IN A 10.0.0.1']);
+      assert.doesNotMatch(fresh.text, /EDE/);
+
+      await etcd.kill();
+      await until('the loss is seen', () => server.readiness().length > 0, 20_000);
+      const stale = await dig(server.dns, 'web.skydns.local');
+      assert.deepEqual(stale.answer, fresh.answer);
+      assert.match(stale.text, /EDE: 3/);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe('names outside our zones', () => {
+  let upstream: TestUpstream;
+  let server: TestServer;
+  before(async () => {
+    const records = [
+      'www.example.com. 300 CNAME a.example.com.',
+      'a.example.com. 300 A 192.0.2.80',
+      'mx.example.com. 300 A 192.0.2.25',
+    ];
+    upstream = await startUpstream({ records });
+    server = await startTestServer({ 'no-rec': false, nameservers: `127.0.0.1:${upstream.port}` });
+    await put(server, 'alias', { host: 'www.example.com' });
+    await put(server, 'gone', { host: 'gone.example.com' });
+    await put(server, 'srv/1', { host: 'mx.example.com', port: 25 });
+    await until('all are there', async () => {
+      return (await query(server.dns, question('1.srv.skydns.local.', 'SRV'))).answer.length === 1;
+    });
+  });
+  after(async () => {
+    await server?.close();
+    await upstream?.close();
+  });
+
+  it('are forwarded, with RA and without AA', async () => {
+    const { answer, flags } = await dig(server.dns, 'www.example.com');
+    assert.deepEqual(
+      answer.map((line) => line.replace(/ \d+ /, ' ')),
+      ['www.example.com. IN CNAME a.example.com.', 'a.example.com. IN A 192.0.2.80'],
+    );
+    assert.deepEqual(flags, ['qr', 'rd', 'ra']);
+    assert.equal((await dig(server.dns, 'nobody.example.com')).status, 'NXDOMAIN');
+  });
+
+  it('are not forwarded without RD, nor with too few labels', async () => {
+    assert.equal((await dig(server.dns, '+norec', 'www.example.com')).status, 'REFUSED');
+    assert.equal((await dig(server.dns, 'localhostish')).status, 'REFUSED');
+  });
+
+  it('complete our own answers: CNAME, SRV glue, NXDOMAIN elsewhere', async () => {
+    const alias = await dig(server.dns, 'alias.skydns.local');
+    assert.equal(alias.answer.length, 3);
+    assert.match(
+      alias.answer[0] ?? '',
+      /^alias\.skydns\.local\. 3600 IN CNAME www\.example\.com\.$/,
+    );
+    const srv = await query(server.dns, question('srv.skydns.local.', 'SRV'));
+    assert.match(text(srv.additional)[0] ?? '', /^mx\.example\.com\. \d+ IN A 192\.0\.2\.25$/);
+    const gone = await query(server.dns, question('gone.skydns.local.', 'A'));
+    assert.equal(gone.rcode, Rcode.NOERROR);
+    assert.equal(gone.answer.length, 0);
+  });
+
+  it('are refused to clients outside --recursion-allow, while ours are answered', async () => {
+    const closed = await startTestServer({
+      'no-rec': false,
+      nameservers: `127.0.0.1:${upstream.port}`,
+      'recursion-allow': '10.0.0.0/8',
+    });
+    try {
+      const before = upstream.queries.length;
+      const { status, flags } = await dig(closed.dns, 'www.example.com');
+      assert.equal(status, 'REFUSED');
+      assert.deepEqual(flags, ['qr', 'rd']);
+      assert.equal(upstream.queries.length, before);
+      assert.equal((await dig(closed.dns, 'skydns.local', 'SOA')).status, 'NOERROR');
+    } finally {
+      await closed.close();
+    }
+  });
+});
