@@ -1,0 +1,61 @@
+/**
+ * What the embedded core asks of its storage: rows in the order of their keys' UTF-8 octets, views that later writes do
+ * not change, and transactions. `memory:` keeps rows in a tree, `file:` in lmdb; neither knows what a condition, a
+ * watch or an expiry is.
+ */
+
+/** How long a row lives: `deadlineMs` is on the store's timeline (clock.ts). */
+export interface Lifetime {
+  readonly ttlSeconds: number;
+  readonly deadlineMs: number;
+}
+
+export interface Row {
+  readonly value: Uint8Array;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly lifetime: Lifetime | undefined;
+}
+
+export interface KeyedRow {
+  readonly key: string;
+  readonly row: Row;
+}
+
+/** Up to `limit` rows below the prefix, keys ascending by octets, those behind the key `after` only. */
+export type PageOfRows = (prefix: string, after: string | undefined, limit: number) => KeyedRow[];
+
+/** The table as it was at one revision. */
+export interface TableView {
+  readonly revision: number;
+  readonly page: PageOfRows;
+  /** Gives up what holds the view; twice does no harm. */
+  release(): void;
+}
+
+/** Reads here see the writes of the same transaction. `previous` is what `get` gave for the key. */
+export interface RowWriter {
+  get(key: string): Row | undefined;
+  readonly page: PageOfRows;
+  set(key: string, row: Row, previous: Row | undefined): void;
+  delete(key: string, previous: Row): void;
+  /** The row with the least deadline. */
+  earliest(): { readonly key: string; readonly deadlineMs: number } | undefined;
+}
+
+/** What a transaction did: the table's revision after it. */
+export interface Written {
+  readonly revision: number;
+}
+
+export interface Table {
+  /** A key's row, and the revision at which that was so. */
+  get(key: string): { readonly row: Row | undefined; readonly revision: number };
+  view(): TableView;
+  /**
+   * Runs `work` in one transaction, with the revision that the one before left, and settles when all that it wrote is
+   * durable. Rejects when nothing of it was kept. The core never has two at work.
+   */
+  write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,163 @@
+/**
+ * Who waits for changes, by prefix. A change is offered to the watchers of the prefixes that its key has, found by the
+ * key's own slashes: its cost does not grow with the watchers elsewhere.
+ *
+ * What a watcher has not taken yet waits in its own queue, up to `bounds`. A watcher that falls further behind is cut
+ * with `compacted`, as if its revision were forgotten: it takes a snapshot and begins again.
+ */
+import type { Change } from '../../service/change.ts';
+import { StoreError, type WatchBatch } from '../store.ts';
+import { type Bounds, batchOctets, type History } from './history.ts';
+
+/** One watch's queue: pushed by the store, drained by `next`. */
+class Watcher {
+  readonly fromRevision: number;
+  readonly #bounds: Bounds;
+  readonly #onEnd: (watcher: Watcher) => void;
+  #batches: WatchBatch[] = [];
+  #changes = 0;
+  #octets = 0;
+  #end: { readonly error: StoreError | undefined } | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(fromRevision: number, bounds: Bounds, onEnd: (watcher: Watcher) => void) {
+    this.fromRevision = fromRevision;
+    this.#bounds = bounds;
+    this.#onEnd = onEnd;
+  }
+
+  push(batch: WatchBatch): void {
+    this.#batches.push(batch);
+    this.#changes += batch.changes.length;
+    this.#octets += batchOctets(batch);
+    if (this.#changes > this.#bounds.changes || this.#octets > this.#bounds.octets) {
+      this.end(new StoreError('compacted', 'the watch fell too far behind the store'));
+    } else this.#wake?.();
+  }
+
+  /** Drops what waits; `next` throws the error, or ends silently without one. */
+  end(error: StoreError | undefined): void {
+    if (this.#end !== undefined) return;
+    this.#end = { error };
+    this.#batches = [];
+    this.#onEnd(this);
+    this.#wake?.();
+  }
+
+  /** All that waits, at least one batch; `undefined` at a silent end. */
+  async next(): Promise<readonly WatchBatch[] | undefined> {
+    while (this.#end === undefined) {
+      if (this.#batches.length > 0) return this.#take();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+    }
+    if (this.#end.error !== undefined) throw this.#end.error;
+    return undefined;
+  }
+
+  #take(): readonly WatchBatch[] {
+    const batches = this.#batches;
+    this.#batches = [];
+    this.#changes = 0;
+    this.#octets = 0;
+    return batches;
+  }
+}
+
+export class Watchers {
+  readonly #history: History;
+  readonly #bounds: Bounds;
+  readonly #byPrefix = new Map<string, Set<Watcher>>();
+
+  /** `bounds` should be well above the history's, whose replay waits in the same queue. */
+  constructor(history: History, bounds: Bounds) {
+    this.#history = history;
+    this.#bounds = bounds;
+  }
+
+  /** `Store.watch`; the changes up to now come from the history. */
+  async *watch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchBatch, void, undefined> {
+    if (signal.aborted) return;
+    const past = this.#history.since(fromRevision);
+    const watcher = this.#add(prefix, fromRevision);
+    const abort = () => watcher.end(undefined);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      for (const batch of past) offer(watcher, below(prefix, batch));
+      for (;;) {
+        const batches = await watcher.next();
+        if (batches === undefined) return;
+        for (const batch of batches) {
+          if (signal.aborted) return;
+          yield batch;
+        }
+      }
+    } finally {
+      signal.removeEventListener('abort', abort);
+      watcher.end(undefined);
+    }
+  }
+
+  /** Remembers the batch and hands it to whom it concerns. Revisions ascend from call to call. */
+  publish(batch: WatchBatch): void {
+    this.#history.add(batch);
+    if (this.#byPrefix.size === 0) return;
+    for (const [prefix, changes] of this.#grouped(batch)) {
+      const part = { revision: batch.revision, changes };
+      for (const watcher of this.#byPrefix.get(prefix) ?? []) offer(watcher, part);
+    }
+  }
+
+  /** Every watch throws the error. */
+  endAll(error: StoreError): void {
+    for (const watchers of this.#byPrefix.values()) for (const each of watchers) each.end(error);
+  }
+
+  #add(prefix: string, fromRevision: number): Watcher {
+    const watcher = new Watcher(fromRevision, this.#bounds, (ended) => this.#drop(prefix, ended));
+    const watchers = this.#byPrefix.get(prefix);
+    if (watchers === undefined) this.#byPrefix.set(prefix, new Set([watcher]));
+    else watchers.add(watcher);
+    return watcher;
+  }
+
+  #drop(prefix: string, watcher: Watcher): void {
+    const watchers = this.#byPrefix.get(prefix);
+    watchers?.delete(watcher);
+    if (watchers?.size === 0) this.#byPrefix.delete(prefix);
+  }
+
+  #grouped(batch: WatchBatch): Map<string, Change[]> {
+    const groups = new Map<string, Change[]>();
+    for (const change of batch.changes) {
+      const key = keyOf(change);
+      for (let at = key.indexOf('/'); at !== -1; at = key.indexOf('/', at + 1)) {
+        const prefix = key.slice(0, at + 1);
+        if (!this.#byPrefix.has(prefix)) continue;
+        const group = groups.get(prefix);
+        if (group === undefined) groups.set(prefix, [change]);
+        else group.push(change);
+      }
+    }
+    return groups;
+  }
+}
+
+function offer(watcher: Watcher, batch: WatchBatch): void {
+  if (batch.changes.length > 0 && batch.revision >= watcher.fromRevision) watcher.push(batch);
+}
+
+function below(prefix: string, batch: WatchBatch): WatchBatch {
+  const changes = batch.changes.filter((change) => keyOf(change).startsWith(prefix));
+  return { revision: batch.revision, changes };
+}
+
+function keyOf(change: Change): string {
+  return change.kind === 'put' ? change.entry.key : change.key;
+}

@@ -1,0 +1,109 @@
+/**
+ * `memory:`, the store that lives as long as its process: rows in a copy-on-write tree, deadlines in a heap.
+ *
+ * Values are kept as strings of one octet a character: an octet string costs a fifth of what a small Uint8Array does.
+ */
+import { type Clock, systemClock, Timeline } from './clock.ts';
+import { EmbeddedStore } from './embedded/core.ts';
+import { Deadlines } from './embedded/deadlines.ts';
+import type { Bounds } from './embedded/history.ts';
+import type {
+  KeyedRow,
+  Lifetime,
+  Row,
+  RowWriter,
+  Table,
+  TableView,
+  Written,
+} from './embedded/table.ts';
+import { OctetTree, page, type TreeNode } from './embedded/tree.ts';
+import type { Store } from './store.ts';
+
+export interface MemoryStoreOptions {
+  readonly clock?: Clock | undefined;
+  /** What a watch can begin with; see `EmbeddedParts.history`. */
+  readonly history?: Bounds | undefined;
+}
+
+/** An empty store at revision 0. */
+export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
+  const clock = options.clock ?? systemClock;
+  return new EmbeddedStore({
+    label: 'memory:',
+    table: new MemoryTable(),
+    clock,
+    timeline: new Timeline(clock, clock.monotonicMs()),
+    history: options.history,
+  });
+}
+
+interface PackedRow {
+  /** Octets as characters. */
+  readonly octets: string;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly lifetime: Lifetime | undefined;
+}
+
+class MemoryTable implements Table {
+  readonly #tree = new OctetTree<PackedRow>();
+  readonly #deadlines = new Deadlines();
+  readonly #writer: RowWriter = {
+    get: (key) => unpack(this.#tree.get(key)),
+    page: (prefix, after, limit) => this.#tree.page(prefix, after, limit).map(keyedRow),
+    set: (key, row, previous) => this.#set(key, row, previous),
+    delete: (key, previous) => this.#delete(key, previous),
+    earliest: () => this.#deadlines.earliest(),
+  };
+  #revision = 0;
+
+  get(key: string): { row: Row | undefined; revision: number } {
+    return { row: unpack(this.#tree.get(key)), revision: this.#revision };
+  }
+
+  view(): TableView {
+    const root: TreeNode<PackedRow> = this.#tree.snapshot();
+    return {
+      revision: this.#revision,
+      page: (prefix, after, limit) => page(root, prefix, after, limit).map(keyedRow),
+      release: () => undefined,
+    };
+  }
+
+  async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {
+    const written = work(this.#writer, this.#revision);
+    this.#revision = written.revision;
+    return written;
+  }
+
+  async close(): Promise<void> {}
+
+  #set(key: string, row: Row, previous: Row | undefined): void {
+    this.#tree.set(key, pack(row));
+    if (row.lifetime !== undefined) this.#deadlines.set(key, row.lifetime.deadlineMs);
+    else if (previous?.lifetime !== undefined) this.#deadlines.delete(key);
+  }
+
+  #delete(key: string, previous: Row): void {
+    this.#tree.delete(key);
+    if (previous.lifetime !== undefined) this.#deadlines.delete(key);
+  }
+}
+
+function pack(row: Row): PackedRow {
+  const { value, createRevision, modRevision, lifetime } = row;
+  const octets = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
+  return { octets, createRevision, modRevision, lifetime };
+}
+
+function unpack(packed: PackedRow): Row;
+function unpack(packed: PackedRow | undefined): Row | undefined;
+function unpack(packed: PackedRow | undefined): Row | undefined {
+  if (packed === undefined) return undefined;
+  const { octets, createRevision, modRevision, lifetime } = packed;
+  return { value: Buffer.from(octets, 'latin1'), createRevision, modRevision, lifetime };
+}
+
+function keyedRow([key, packed]: [string, PackedRow]): KeyedRow {
+  return { key, row: unpack(packed) };
+}

@@ -1,0 +1,753 @@
+/**
+ * The contract of `src/store/store.ts` as tests, for every implementation. Each test works below a prefix of its own,
+ * so a store that others write to may be used. Nothing is assumed about where revisions begin, how soon a watch
+ * hears, or (beyond `expirySlackMs`) how late an expiry is.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import type { Change, Entry } from '../../src/service/change.ts';
+import {
+  type SnapshotPage,
+  type Store,
+  StoreError,
+  type WatchBatch,
+} from '../../src/store/store.ts';
+
+export interface OpenStore {
+  readonly store: Store;
+  /** Ends the store and what stands behind it. Called once, also when the test has closed the store. */
+  close(): Promise<void>;
+}
+
+export interface ContractOptions {
+  /** How long after its TTL a key may still be there; default 1000, for a busy machine 1000 are added. */
+  readonly expirySlackMs?: number | undefined;
+  /** Makes the store opened last forget its changes up to and with the revision; without it that test is skipped. */
+  readonly canCompact?: ((revision: number) => Promise<void>) | undefined;
+}
+
+const WAIT_MS = 20_000;
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (value: Uint8Array): string => Buffer.from(value).toString('utf8');
+
+export function storeContract(
+  name: string,
+  open: () => Promise<OpenStore>,
+  options: ContractOptions = {},
+): void {
+  const slackMs = (options.expirySlackMs ?? 1000) + 1000;
+
+  /** Registers a test that gets a store and a prefix that nobody else uses. */
+  function test(title: string, body: (store: Store, prefix: string) => Promise<void>): void {
+    it(title, { timeout: 60_000 }, async () => {
+      const opened = await open();
+      try {
+        await body(opened.store, `/${randomUUID()}/`);
+      } finally {
+        await opened.close();
+      }
+    });
+  }
+
+  describe(`store contract: ${name}`, () => {
+    readingAndWriting(test);
+    conditions(test);
+    deleting(test);
+    snapshots(test);
+    watching(test, options.canCompact);
+    expiry(test, slackMs);
+    closing(test);
+  });
+}
+
+type Register = (title: string, body: (store: Store, prefix: string) => Promise<void>) => void;
+
+function readingAndWriting(test: Register): void {
+  test('get gives what put wrote, and nothing for an absent key', async (store, prefix) => {
+    const absent = await store.get(`${prefix}a`);
+    assert.equal(absent.entry, undefined);
+    const { entry } = await mustPut(store, `${prefix}a`, 'one');
+    const got = await store.get(`${prefix}a`);
+    assert.deepEqual(comparable(got.entry), comparable(entry));
+    assert.equal(text(entry.value), 'one');
+    assert.equal(entry.key, `${prefix}a`);
+    assert.equal(entry.lease, undefined);
+    assert.ok(got.revision >= entry.modRevision);
+    assert.ok(absent.revision < entry.modRevision);
+  });
+
+  test('every write makes a revision of its own', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, '1');
+    const second = await mustPut(store, `${prefix}b`, '2');
+    const again = await mustPut(store, `${prefix}a`, '1');
+    const removed = await mustDelete(store, `${prefix}b`);
+    const tree = await store.deleteTree(prefix);
+    const revisions = [
+      first.entry.modRevision,
+      second.entry.modRevision,
+      again.entry.modRevision,
+      removed.revision,
+      tree.revision,
+    ];
+    assert.deepEqual(
+      revisions,
+      [...new Set(revisions)].sort((a, b) => a - b),
+    );
+  });
+
+  test('an overwrite keeps createRevision and gives the previous entry', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, 'one');
+    const second = await mustPut(store, `${prefix}a`, 'two');
+    assert.equal(first.previous, undefined);
+    assert.equal(first.entry.createRevision, first.entry.modRevision);
+    assert.equal(second.entry.createRevision, first.entry.createRevision);
+    assert.ok(second.entry.modRevision > first.entry.modRevision);
+    assert.deepEqual(comparable(second.previous), comparable(first.entry));
+  });
+
+  test('a key deleted and put again is created anew', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, 'one');
+    const removed = await mustDelete(store, `${prefix}a`);
+    const second = await mustPut(store, `${prefix}a`, 'two');
+    assert.ok(removed.revision > first.entry.modRevision);
+    assert.ok(second.entry.createRevision > removed.revision);
+    assert.equal(second.previous, undefined);
+  });
+
+  test('values are any octets, also none', async (store, prefix) => {
+    const all = Uint8Array.from({ length: 256 }, (_, octet) => octet);
+    for (const [key, value] of [
+      ['all', all],
+      ['none', new Uint8Array(0)],
+      ['large', new Uint8Array(60_000).fill(0xff)],
+    ] as const) {
+      await store.put(prefix + key, value);
+      const { entry } = await store.get(prefix + key);
+      assert.ok(entry !== undefined && Buffer.compare(entry.value, value) === 0, key);
+    }
+  });
+
+  test('the store keeps its own copy of a value', async (store, prefix) => {
+    const value = bytes('before');
+    const pending = store.put(`${prefix}a`, value);
+    value.fill(0);
+    await pending;
+    assert.equal(text(mustHave((await store.get(`${prefix}a`)).entry).value), 'before');
+  });
+
+  test('keys are any Unicode, also names of Object.prototype', async (store, prefix) => {
+    const keys = [
+      '__proto__',
+      'constructor',
+      'ключ',
+      '空',
+      '😀',
+      'a b',
+      '%2f',
+      '..',
+      'x?y#z',
+      '"\\',
+    ];
+    for (const key of keys) await mustPut(store, prefix + key, key);
+    for (const key of keys) {
+      assert.equal(text(mustHave((await store.get(prefix + key)).entry).value), key);
+    }
+    const found = await entriesOf(store, prefix);
+    assert.deepEqual(
+      found.map((entry) => entry.key),
+      keys.map((key) => prefix + key).sort((a, b) => Buffer.compare(bytes(a), bytes(b))),
+    );
+    assert.equal((await store.get(`${prefix}toString`)).entry, undefined);
+  });
+
+  test('what the store cannot hold is refused as invalid', async (store, prefix) => {
+    await rejectsWith('invalid', store.put(`${prefix}a`, new Uint8Array(2 * 1024 * 1024)));
+    await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: 0 }));
+    await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: -1 }));
+    await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: 1e11 }));
+    assert.equal((await store.get(`${prefix}a`)).entry, undefined);
+  });
+}
+
+function conditions(test: Register): void {
+  test('absent: puts only what is not there', async (store, prefix) => {
+    const first = await store.put(`${prefix}a`, bytes('1'), { if: { kind: 'absent' } });
+    assert.ok(first.done);
+    const second = await store.put(`${prefix}a`, bytes('2'), { if: { kind: 'absent' } });
+    assert.ok(!second.done);
+    assert.deepEqual(comparable(second.current), comparable(first.entry));
+    assert.ok(second.revision >= first.entry.modRevision);
+  });
+
+  test('present: puts only over what is there', async (store, prefix) => {
+    const refused = await store.put(`${prefix}a`, bytes('1'), { if: { kind: 'present' } });
+    assert.ok(!refused.done && refused.current === undefined);
+    await mustPut(store, `${prefix}a`, '1');
+    assert.ok((await store.put(`${prefix}a`, bytes('2'), { if: { kind: 'present' } })).done);
+  });
+
+  test('modRevision: puts only over that very write', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, '1');
+    const { modRevision } = first.entry;
+    const condition = { kind: 'modRevision', modRevision } as const;
+    assert.ok((await store.put(`${prefix}a`, bytes('2'), { if: condition })).done);
+    const late = await store.put(`${prefix}a`, bytes('3'), { if: condition });
+    assert.ok(!late.done && late.current !== undefined);
+    assert.equal(text(late.current.value), '2');
+    const absent = await store.put(`${prefix}b`, bytes('3'), { if: condition });
+    assert.ok(!absent.done && absent.current === undefined);
+  });
+
+  test('value: puts only over those octets', async (store, prefix) => {
+    await mustPut(store, `${prefix}a`, '1');
+    const wrong = await store.put(`${prefix}a`, bytes('2'), {
+      if: { kind: 'value', value: bytes('0') },
+    });
+    assert.ok(!wrong.done);
+    const right = await store.put(`${prefix}a`, bytes('2'), {
+      if: { kind: 'value', value: bytes('1') },
+    });
+    assert.ok(right.done && text(mustHave(right.previous).value) === '1');
+  });
+
+  test('a write whose condition fails changes nothing', async (store, prefix) => {
+    const { entry } = await mustPut(store, `${prefix}a`, '1');
+    await store.put(`${prefix}a`, bytes('2'), { ttlSeconds: 5, if: { kind: 'absent' } });
+    await store.delete(`${prefix}a`, { if: { kind: 'value', value: bytes('9') } });
+    assert.deepEqual(comparable((await store.get(`${prefix}a`)).entry), comparable(entry));
+    await mustPut(store, `${prefix}b`, 'end');
+    const seen = await changesUntil(store, prefix, entry.modRevision, `${prefix}b`);
+    assert.deepEqual(seen.map(shown), [`put ${prefix}a 1`, `put ${prefix}b end`]);
+  });
+
+  test('of 20 creators at once exactly one wins', async (store, prefix) => {
+    const results = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        store.put(`${prefix}a`, bytes(`${i}`), { if: { kind: 'absent' } }),
+      ),
+    );
+    const winners = results.filter((result) => result.done);
+    assert.equal(winners.length, 1);
+    const { entry } = await store.get(`${prefix}a`);
+    assert.deepEqual(
+      comparable(entry),
+      comparable(winners[0]?.done ? winners[0].entry : undefined),
+    );
+    for (const result of results) {
+      if (!result.done) assert.deepEqual(comparable(result.current), comparable(entry));
+    }
+  });
+
+  test('counting by compare-and-swap from 10 sides loses no step', async (store, prefix) => {
+    const key = `${prefix}count`;
+    await mustPut(store, key, '0');
+    async function increment(): Promise<void> {
+      for (;;) {
+        const current = mustHave((await store.get(key)).entry);
+        const next = bytes(String(Number(text(current.value)) + 1));
+        const { modRevision } = current;
+        const result = await store.put(key, next, { if: { kind: 'modRevision', modRevision } });
+        if (result.done) return;
+      }
+    }
+    await Promise.all(Array.from({ length: 10 }, increment));
+    assert.equal(text(mustHave((await store.get(key)).entry).value), '10');
+  });
+}
+
+function deleting(test: Register): void {
+  test('delete gives what it deleted; the second finds nothing', async (store, prefix) => {
+    const { entry } = await mustPut(store, `${prefix}a`, '1');
+    const removed = await store.delete(`${prefix}a`);
+    assert.ok(removed.done);
+    assert.deepEqual(comparable(removed.deleted), comparable(entry));
+    assert.ok(removed.revision > entry.modRevision);
+    const again = await store.delete(`${prefix}a`);
+    assert.ok(!again.done && again.current === undefined);
+    assert.equal((await store.get(`${prefix}a`)).entry, undefined);
+  });
+
+  test('compare-and-delete', async (store, prefix) => {
+    const { entry } = await mustPut(store, `${prefix}a`, '1');
+    const wrong = await store.delete(`${prefix}a`, {
+      if: { kind: 'modRevision', modRevision: entry.modRevision + 1 },
+    });
+    assert.ok(!wrong.done);
+    assert.deepEqual(comparable(wrong.current), comparable(entry));
+    const other = await store.delete(`${prefix}a`, {
+      if: { kind: 'value', value: bytes('2') },
+    });
+    assert.ok(!other.done);
+    const right = await store.delete(`${prefix}a`, {
+      if: { kind: 'modRevision', modRevision: entry.modRevision },
+    });
+    assert.ok(right.done);
+  });
+
+  test('deleteTree deletes what is below the prefix, and only that', async (store, prefix) => {
+    for (const key of ['a/1', 'a/2/3', 'ab', 'a', 'b/1']) await mustPut(store, prefix + key, key);
+    const { deleted, revision } = await store.deleteTree(`${prefix}a/`);
+    assert.equal(deleted, 2);
+    const left = await entriesOf(store, prefix);
+    assert.deepEqual(
+      left.map((entry) => entry.key),
+      ['a', 'ab', 'b/1'].map((key) => prefix + key),
+    );
+    const none = await store.deleteTree(`${prefix}a/`);
+    assert.equal(none.deleted, 0);
+    assert.ok(none.revision >= revision);
+  });
+
+  test('deleteTree makes one revision, seen as one batch', async (store, prefix) => {
+    const { revision: before } = await store.get(prefix);
+    const keys = Array.from({ length: 120 }, (_, i) => `${prefix}t/${i}`);
+    await Promise.all(keys.map((key) => mustPut(store, key, 'x')));
+    const { revision } = await store.deleteTree(`${prefix}t/`);
+    await mustPut(store, `${prefix}end`, 'x');
+    const batches = await batchesUntil(store, prefix, before + 1, `${prefix}end`);
+    const deletions = batches.filter((batch) => batch.changes.some(isDelete));
+    assert.equal(deletions.length, 1);
+    assert.equal(deletions[0]?.revision, revision);
+    assert.deepEqual(deletions[0]?.changes.map(keyOf).sort(), keys.sort());
+    assert.ok(deletions[0]?.changes.every((change) => modRevisionOf(change) === revision));
+  });
+}
+
+function snapshots(test: Register): void {
+  test('a snapshot without keys has a page and a revision', async (store, prefix) => {
+    const pages = await pagesOf(store, prefix);
+    assert.ok(pages.length >= 1);
+    assert.deepEqual(
+      pages.flatMap((page) => page.entries),
+      [],
+    );
+    const { entry } = await mustPut(store, `${prefix}a`, '1');
+    assert.ok((pages[0]?.revision ?? Number.NaN) < entry.modRevision);
+  });
+
+  test('2,500 keys come ascending, each once, all pages at one revision', async (store, prefix) => {
+    const keys = Array.from({ length: 2500 }, (_, i) => `${prefix}${(i * 7919) % 2500}`);
+    await inGroups(keys, 100, (key) => mustPut(store, key, key));
+    const pages = await pagesOf(store, prefix);
+    assert.equal(new Set(pages.map((page) => page.revision)).size, 1);
+    const entries = pages.flatMap((page) => page.entries);
+    assert.deepEqual(
+      entries.map((entry) => entry.key),
+      keys.sort(),
+    );
+    assert.ok(entries.every((entry) => text(entry.value) === entry.key));
+  });
+
+  test('a prefix is no mere beginning of a name', async (store, prefix) => {
+    for (const key of ['a', 'a/', 'a/x', 'a/x/y', 'a.', 'a0', 'ab', 'ab/c', 'A/x']) {
+      await mustPut(store, prefix + key, key);
+    }
+    const entries = await entriesOf(store, `${prefix}a/`);
+    assert.deepEqual(
+      entries.map((entry) => entry.key),
+      ['a/', 'a/x', 'a/x/y'].map((key) => prefix + key),
+    );
+  });
+
+  test('keys ascend by their UTF-8 octets', async (store, prefix) => {
+    const keys = ['z', 'é', '~', '\u{ffee}', '\u{1f600}', '\u{e000}', 'a', 'Z', '\u{10ffff}'];
+    for (const key of keys) await mustPut(store, prefix + key, key);
+    const found = (await entriesOf(store, prefix)).map((entry) => entry.key);
+    const byOctets = [...found].sort((a, b) => Buffer.compare(bytes(a), bytes(b)));
+    assert.equal(found.length, keys.length);
+    assert.deepEqual(found, byOctets);
+  });
+
+  test('writes between two pages do not show', async (store, prefix) => {
+    const keys = Array.from({ length: 2200 }, (_, i) => prefix + String(i).padStart(4, '0'));
+    await inGroups(keys, 100, (key) => mustPut(store, key, 'old'));
+    const seen: Entry[] = [];
+    let revision: number | undefined;
+    for await (const page of store.snapshot(prefix)) {
+      if (revision === undefined) await disturb(store, prefix, keys);
+      revision ??= page.revision;
+      assert.equal(page.revision, revision);
+      seen.push(...page.entries);
+    }
+    assert.deepEqual(
+      seen.map((entry) => entry.key),
+      keys,
+    );
+    assert.ok(seen.every((entry) => text(entry.value) === 'old'));
+    assert.ok(seen.every((entry) => entry.modRevision <= (revision ?? 0)));
+    assert.equal((await entriesOf(store, prefix)).length, keys.length);
+  });
+
+  test('snapshot and watch from the next revision leave no gap', async (store, prefix) => {
+    let writing = true;
+    const writer = (async () => {
+      for (let i = 0; writing; i++) {
+        await mustPut(store, `${prefix}${i % 50}`, `${i}`);
+        await setImmediate();
+      }
+    })();
+    await sleep(20);
+    const folded = new Map<string, string>();
+    let revision = 0;
+    for await (const page of store.snapshot(prefix)) {
+      revision = page.revision;
+      for (const entry of page.entries) folded.set(entry.key, text(entry.value));
+    }
+    await sleep(50);
+    writing = false;
+    await writer;
+    await mustPut(store, `${prefix}end`, 'end');
+    for (const change of await changesUntil(store, prefix, revision + 1, `${prefix}end`)) {
+      if (change.kind === 'put') folded.set(change.entry.key, text(change.entry.value));
+      else folded.delete(change.key);
+    }
+    const now = (await entriesOf(store, prefix)).map((entry) => [entry.key, text(entry.value)]);
+    assert.deepEqual([...folded].sort(), now.sort());
+  });
+}
+
+async function disturb(store: Store, prefix: string, keys: readonly string[]): Promise<void> {
+  await mustPut(store, `${prefix}2199z`, 'new');
+  await mustPut(store, keys.at(-1) as string, 'new');
+  await mustDelete(store, keys[1500] as string);
+}
+
+function watching(test: Register, canCompact: ContractOptions['canCompact']): void {
+  test('a watch from an old revision gets every change once, in order', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, '1');
+    await mustPut(store, `${prefix}b/c`, '2');
+    await mustPut(store, `${prefix}a`, '3', 100);
+    await mustDelete(store, `${prefix}b/c`);
+    await mustPut(store, `${prefix}end`, '');
+    const batches = await batchesUntil(store, prefix, first.entry.modRevision, `${prefix}end`);
+    const changes = batches.flatMap((batch) => batch.changes);
+    assert.deepEqual(changes.map(shown), [
+      `put ${prefix}a 1`,
+      `put ${prefix}b/c 2`,
+      `put ${prefix}a 3`,
+      `delete ${prefix}b/c`,
+      `put ${prefix}end `,
+    ]);
+    assertAscending(batches);
+    assert.equal(changes[2]?.kind === 'put' && changes[2].entry.lease?.ttlSeconds, 100);
+    assert.equal(text(mustHave(changes[2]?.previous).value), '1');
+    assert.equal(text(mustHave(changes[3]?.previous).value), '2');
+    assert.equal(changes[0]?.previous, undefined);
+  });
+
+  test('changes come as they happen, from inside the prefix only', async (store, prefix) => {
+    const { revision } = await store.get(prefix);
+    const abort = new AbortController();
+    const watch = store.watch(`${prefix}a/`, revision + 1, abort.signal)[Symbol.asyncIterator]();
+    let pending = nextChanges(watch);
+    for (const key of ['ab', 'a', 'b/a/x']) await mustPut(store, prefix + key, 'outside');
+    for (const value of ['1', '2', '3']) {
+      const { entry } = await mustPut(store, `${prefix}a/x`, value);
+      const batch = await soon(pending);
+      assert.deepEqual(batch.changes.map(shown), [`put ${prefix}a/x ${value}`]);
+      assert.equal(batch.revision, entry.modRevision);
+      pending = nextChanges(watch);
+    }
+    abort.abort();
+    await soon(pending.catch(() => undefined));
+  });
+
+  test('a watch from a future revision waits for it', async (store, prefix) => {
+    const { revision } = await store.get(prefix);
+    const abort = new AbortController();
+    const watch = store.watch(prefix, revision + 3, abort.signal)[Symbol.asyncIterator]();
+    const pending = nextChanges(watch);
+    for (let i = 1; i <= 4; i++) await mustPut(store, `${prefix}a`, `${i}`);
+    const batch = await soon(pending);
+    assert.ok(batch.revision >= revision + 3);
+    assert.ok(batch.changes.every((change) => modRevisionOf(change) >= revision + 3));
+    abort.abort();
+    await soon(Promise.resolve(watch.return?.()));
+  });
+
+  test('every watcher of a prefix gets everything', async (store, prefix) => {
+    const { revision } = await store.get(prefix);
+    const watches = Array.from({ length: 5 }, () =>
+      changesUntil(store, prefix, revision + 1, `${prefix}end`),
+    );
+    const keys = Array.from({ length: 40 }, (_, i) => `${prefix}${i}`);
+    await inGroups(keys, 10, (key) => mustPut(store, key, 'x'));
+    await mustPut(store, `${prefix}end`, 'x');
+    for (const changes of await soon(Promise.all(watches))) {
+      assert.deepEqual(changes.map(keyOf).sort(), [...keys, `${prefix}end`].sort());
+    }
+  });
+
+  test('abort ends a watch silently, also before it began', async (store, prefix) => {
+    const { revision } = await store.get(prefix);
+    const abort = new AbortController();
+    const ended = drain(store.watch(prefix, revision + 1, abort.signal));
+    await sleep(30);
+    abort.abort();
+    await soon(ended);
+    await soon(drain(store.watch(prefix, revision + 1, AbortSignal.abort())));
+  });
+
+  test('leaving the loop ends a watch', async (store, prefix) => {
+    const { entry } = await mustPut(store, `${prefix}a`, '1');
+    const { signal } = new AbortController();
+    for await (const batch of store.watch(prefix, entry.modRevision, signal)) {
+      if (batch.changes.length > 0) break;
+    }
+    await mustPut(store, `${prefix}a`, '2');
+  });
+
+  if (canCompact === undefined) return;
+  test('a watch from a forgotten revision throws compacted', async (store, prefix) => {
+    const { entry } = await mustPut(store, `${prefix}a`, '1');
+    const last = await mustPut(store, `${prefix}a`, '2');
+    await canCompact(last.entry.modRevision);
+    const { signal } = new AbortController();
+    await rejectsWith('compacted', soon(drain(store.watch(prefix, entry.modRevision, signal))));
+    assert.equal(text(mustHave((await store.get(`${prefix}a`)).entry).value), '2');
+  });
+}
+
+function expiry(test: Register, slackMs: number): void {
+  test('a key goes away after its TTL, with a delete at its own revision', async (store, prefix) => {
+    const startMs = performance.now();
+    const short = await mustPut(store, `${prefix}short`, 'x', 2);
+    await mustPut(store, `${prefix}long`, 'x', 3600);
+    const lease = mustHave(short.entry.lease);
+    assert.equal(lease.ttlSeconds, 2);
+    assert.ok(lease.expiresAtMs > startMs && lease.expiresAtMs < performance.now() + 3000);
+    const changes = await changesUntil(store, prefix, short.entry.modRevision, `${prefix}short`, {
+      kind: 'delete',
+    });
+    const lateMs = performance.now() - startMs - 2000;
+    assert.ok(lateMs > -20 && lateMs < slackMs, `${lateMs} ms late`);
+    const end = changes.at(-1);
+    assert.ok(end !== undefined && modRevisionOf(end) > short.entry.modRevision);
+    assert.equal(text(mustHave(end.previous).value), 'x');
+    const { entry, revision } = await store.get(`${prefix}short`);
+    assert.equal(entry, undefined);
+    assert.ok(revision >= modRevisionOf(end));
+    assert.deepEqual(
+      (await entriesOf(store, prefix)).map((left) => left.key),
+      [`${prefix}long`],
+    );
+  });
+
+  test('a put renews the TTL, and one without removes it', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}renewed`, 'x', 1);
+    await mustPut(store, `${prefix}kept`, 'x', 1);
+    await mustPut(store, `${prefix}gone`, 'x', 1);
+    await mustPut(store, `${prefix}renewed`, 'y', 30);
+    const kept = await mustPut(store, `${prefix}kept`, 'y');
+    assert.equal(kept.entry.lease, undefined);
+    const from = first.entry.modRevision;
+    await changesUntil(store, prefix, from, `${prefix}gone`, { kind: 'delete' });
+    await sleep(slackMs);
+    const left = await entriesOf(store, prefix);
+    assert.deepEqual(
+      left.map((entry) => entry.key),
+      [`${prefix}kept`, `${prefix}renewed`],
+    );
+    assert.deepEqual(
+      left.map((entry) => entry.lease?.ttlSeconds),
+      [undefined, 30],
+    );
+  });
+
+  test('a delete takes the TTL along', async (store, prefix) => {
+    await mustPut(store, `${prefix}a`, '1', 1);
+    await mustDelete(store, `${prefix}a`);
+    const second = await mustPut(store, `${prefix}a`, '2');
+    await sleep(1000 + slackMs);
+    assert.deepEqual(comparable((await store.get(`${prefix}a`)).entry), comparable(second.entry));
+  });
+
+  test('an expired key can be created again', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, '1', 1);
+    await changesUntil(store, prefix, first.entry.modRevision, `${prefix}a`, { kind: 'delete' });
+    const again = await store.put(`${prefix}a`, bytes('2'), { if: { kind: 'absent' } });
+    assert.ok(again.done && again.previous === undefined);
+  });
+
+  test('a TTL of 50 days does not end at once', async (store, prefix) => {
+    const { entry } = await mustPut(store, `${prefix}a`, '1', 50 * 86_400);
+    await sleep(300);
+    assert.equal((await store.get(`${prefix}a`)).entry?.modRevision, entry.modRevision);
+    assert.equal(entry.lease?.ttlSeconds, 50 * 86_400);
+  });
+}
+
+function closing(test: Register): void {
+  test('close ends watches, and calls after it reject', async (store, prefix) => {
+    const { revision } = await store.get(prefix);
+    const { signal } = new AbortController();
+    const watch = drain(store.watch(prefix, revision + 1, signal));
+    const ended = rejectsWith('unavailable', soon(watch));
+    await sleep(30);
+    await soon(store.close());
+    await ended;
+    await rejectsWith('unavailable', soon(store.get(prefix)));
+    await rejectsWith('unavailable', soon(store.put(`${prefix}a`, bytes('x'))));
+    await rejectsWith('unavailable', soon(store.delete(`${prefix}a`)));
+    await rejectsWith('unavailable', soon(store.deleteTree(prefix)));
+    await rejectsWith('unavailable', soon(drain(store.snapshot(prefix))));
+    await rejectsWith('unavailable', soon(drain(store.watch(prefix, 1, signal))));
+    await soon(store.close());
+  });
+
+  test('close leaves no call hanging', async (store, prefix) => {
+    const calls: Promise<unknown>[] = [];
+    for (let i = 0; i < 20; i++) calls.push(store.put(`${prefix}${i}`, bytes('x')));
+    calls.push(store.get(prefix), drain(store.snapshot(prefix)));
+    const settled = Promise.allSettled(calls);
+    await soon(store.close());
+    for (const result of await soon(settled)) {
+      if (result.status === 'rejected') assertCode(result.reason, 'unavailable');
+    }
+  });
+}
+
+async function mustPut(store: Store, key: string, value: string, ttlSeconds?: number) {
+  const result = await store.put(key, bytes(value), { ttlSeconds });
+  assert.ok(result.done, `put ${key}`);
+  return result;
+}
+
+async function mustDelete(store: Store, key: string) {
+  const result = await store.delete(key);
+  assert.ok(result.done, `delete ${key}`);
+  return result;
+}
+
+function mustHave<T>(value: T | undefined): T {
+  assert.notEqual(value, undefined);
+  return value as T;
+}
+
+async function pagesOf(store: Store, prefix: string): Promise<SnapshotPage[]> {
+  const pages: SnapshotPage[] = [];
+  for await (const page of store.snapshot(prefix)) pages.push(page);
+  return pages;
+}
+
+async function entriesOf(store: Store, prefix: string): Promise<Entry[]> {
+  return (await pagesOf(store, prefix)).flatMap((page) => page.entries);
+}
+
+/** What the watch says from the revision on, up to the first change (put, unless told) of the last key. */
+async function changesUntil(
+  store: Store,
+  prefix: string,
+  fromRevision: number,
+  lastKey: string,
+  last: { readonly kind: Change['kind'] } = { kind: 'put' },
+): Promise<Change[]> {
+  const batches = await batchesUntil(store, prefix, fromRevision, lastKey, last);
+  return batches.flatMap((batch) => batch.changes);
+}
+
+async function batchesUntil(
+  store: Store,
+  prefix: string,
+  fromRevision: number,
+  lastKey: string,
+  last: { readonly kind: Change['kind'] } = { kind: 'put' },
+): Promise<WatchBatch[]> {
+  const batches: WatchBatch[] = [];
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), WAIT_MS);
+  try {
+    for await (const batch of store.watch(prefix, fromRevision, abort.signal)) {
+      batches.push(batch);
+      const isLast = (change: Change) => change.kind === last.kind && keyOf(change) === lastKey;
+      if (batch.changes.some(isLast)) return batches;
+    }
+  } finally {
+    clearTimeout(timer);
+    abort.abort();
+  }
+  return assert.fail(`no ${last.kind} of ${lastKey} after ${batches.length} batches`);
+}
+
+/** The next batch that has changes. */
+async function nextChanges(watch: AsyncIterator<WatchBatch>): Promise<WatchBatch> {
+  for (;;) {
+    const next = await watch.next();
+    assert.ok(!next.done, 'the watch ended');
+    if (next.value.changes.length > 0) return next.value;
+  }
+}
+
+async function drain(iterable: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of iterable);
+}
+
+async function inGroups<T>(
+  items: readonly T[],
+  size: number,
+  run: (item: T) => Promise<unknown>,
+): Promise<void> {
+  for (let i = 0; i < items.length; i += size) await Promise.all(items.slice(i, i + size).map(run));
+}
+
+/** The promise's result, or a failure when it takes longer than any of these may. */
+async function soon<T>(promise: Promise<T>): Promise<T> {
+  const abort = new AbortController();
+  const late = sleep(WAIT_MS, undefined, { signal: abort.signal }).then(
+    () => assert.fail(`nothing happened in ${WAIT_MS} ms`),
+    () => undefined as never,
+  );
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    abort.abort();
+  }
+}
+
+async function rejectsWith(code: StoreError['code'], promise: Promise<unknown>): Promise<void> {
+  await assert.rejects(promise, (error) => assertCode(error, code));
+}
+
+function assertCode(error: unknown, code: StoreError['code']): true {
+  assert.ok(error instanceof StoreError, String(error));
+  assert.equal(error.code, code);
+  assert.ok(!error.message.includes('\n'), 'one line');
+  return true;
+}
+
+function assertAscending(batches: readonly WatchBatch[]): void {
+  let last = 0;
+  for (const { revision, changes } of batches) {
+    assert.ok(revision >= last);
+    if (changes.length > 0) assert.ok(revision > last || last === 0);
+    assert.ok(changes.every((change) => modRevisionOf(change) === revision));
+    last = revision;
+  }
+}
+
+function isDelete(change: Change): boolean {
+  return change.kind === 'delete';
+}
+
+function keyOf(change: Change): string {
+  return change.kind === 'put' ? change.entry.key : change.key;
+}
+
+function modRevisionOf(change: Change): number {
+  return change.kind === 'put' ? change.entry.modRevision : change.modRevision;
+}
+
+function shown(change: Change): string {
+  return change.kind === 'put'
+    ? `put ${change.entry.key} ${text(change.entry.value)}`
+    : `delete ${change.key}`;
+}
+
+/** An entry without what may differ between two looks at it (the buffer's class, a lease's clock). */
+function comparable(entry: Entry | undefined) {
+  if (entry === undefined) return undefined;
+  const { key, value, createRevision, modRevision, lease } = entry;
+  return { key, value: [...value], createRevision, modRevision, ttlSeconds: lease?.ttlSeconds };
+}

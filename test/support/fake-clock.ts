@@ -1,0 +1,82 @@
+/**
+ * A clock that moves only when a test says so. Timers have the limits of Node's: a delay of 2^31 ms or more fires after
+ * 1 ms, so a caller that does not care for that is caught.
+ */
+import type { Clock, Timer } from '../../src/store/clock.ts';
+
+interface FakeTimer extends Timer {
+  readonly atMs: number;
+  readonly callback: () => void;
+}
+
+export class FakeClock implements Clock {
+  #monotonicMs = 5000;
+  #wallMs: number;
+  #timers: FakeTimer[] = [];
+  /** How often a timer fired, to show that nobody polls. */
+  fired = 0;
+
+  constructor(wallMs = Date.UTC(2026, 0, 1)) {
+    this.#wallMs = wallMs;
+  }
+
+  monotonicMs(): number {
+    return this.#monotonicMs;
+  }
+
+  wallMs(): number {
+    return this.#wallMs;
+  }
+
+  startTimer(delayMs: number, callback: () => void): Timer {
+    const atMs = this.#monotonicMs + (delayMs > 0 && delayMs < 2 ** 31 ? delayMs : 1);
+    const timer: FakeTimer = {
+      atMs,
+      callback,
+      cancel: () => {
+        this.#timers = this.#timers.filter((each) => each !== timer);
+      },
+    };
+    this.#timers.push(timer);
+    return timer;
+  }
+
+  /** Both clocks go on; the timers that come due fire in order, and what they start gets turns of the event loop. */
+  async advance(ms: number): Promise<void> {
+    const endMs = this.#monotonicMs + ms;
+    for (;;) {
+      const next = this.#timers.filter((each) => each.atMs <= endMs).sort(byTime)[0];
+      if (next === undefined) break;
+      this.#moveTo(next.atMs);
+      next.cancel();
+      this.fired++;
+      next.callback();
+      await settled();
+    }
+    this.#moveTo(endMs);
+    await settled();
+  }
+
+  /** Time passes, but no timer fires: the event loop is late. */
+  stall(ms: number): void {
+    this.#moveTo(this.#monotonicMs + ms);
+  }
+
+  /** The wall clock alone is set forward or back. */
+  jumpWall(ms: number): void {
+    this.#wallMs += ms;
+  }
+
+  #moveTo(monotonicMs: number): void {
+    this.#wallMs += monotonicMs - this.#monotonicMs;
+    this.#monotonicMs = monotonicMs;
+  }
+}
+
+function byTime(a: FakeTimer, b: FakeTimer): number {
+  return a.atMs - b.atMs;
+}
+
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
