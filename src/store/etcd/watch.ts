@@ -68,6 +68,8 @@ async function* readBatches(
     if (message.created && watchId === undefined) watchId = message.watch_id;
     if (message.watch_id !== watchId) continue;
     if (message.canceled) throw cancellation(message);
+    // The watch stands: worth a batch, but nothing has been seen yet.
+    if (message.created) yield { revision: request.fromRevision - 1, changes: [] };
     const events = fragments.concat(message.events);
     fragments = message.fragment ? events : [];
     if (message.fragment || message.created) continue;

@@ -1,0 +1,167 @@
+/** A TCP proxy that does to connections what bad networks do. Each fault is set for the connections there are and to come. */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+export type Direction = 'toServer' | 'toClient';
+
+export interface FaultyProxy {
+  /** `host:port` for clients. */
+  readonly endpoint: string;
+  /** Connections that were accepted so far, and octets that were passed on since the last `cutAfter`. */
+  accepted(): number;
+  passed(direction: Direction): number;
+  /** How many cuts have happened. */
+  cuts(): number;
+  /** Ends all connections, once, when so many more octets went that way in all; the last piece is cut to fit. */
+  cutAfter(direction: Direction, octets: number): void;
+  /** Holds every piece back for `delayMs()`; order is kept. */
+  delay(delayMs: (() => number) | undefined): void;
+  /** Accepts, reads, and passes nothing on in either direction. What was swallowed is lost. */
+  blackhole(on: boolean): void;
+  /** Closes the listener, so that new connections are refused. */
+  refuse(on: boolean): Promise<void>;
+  /** Resets all connections. */
+  reset(): void;
+  close(): Promise<void>;
+}
+
+/** Starts a proxy on a free loopback port in front of `host:port`. */
+export async function startProxy(target: string): Promise<FaultyProxy> {
+  const proxy = new TcpProxy(target);
+  await proxy.listen(0);
+  return proxy;
+}
+
+class TcpProxy implements FaultyProxy {
+  readonly #host: string;
+  readonly #port: number;
+  readonly #pairs = new Set<{ client: Socket; server: Socket }>();
+  readonly #passed = { toServer: 0, toClient: 0 };
+  #cut: { direction: Direction; octets: number } | undefined;
+  #delayMs: (() => number) | undefined;
+  #swallow = false;
+  #accepted = 0;
+  #cuts = 0;
+  #listenPort = 0;
+  #listener: Server | undefined;
+
+  constructor(target: string) {
+    const colon = target.lastIndexOf(':');
+    this.#host = target.slice(0, colon);
+    this.#port = Number(target.slice(colon + 1));
+  }
+
+  get endpoint(): string {
+    return `127.0.0.1:${this.#listenPort}`;
+  }
+
+  async listen(port: number): Promise<void> {
+    const listener = createServer((client) => this.#onClient(client));
+    this.#listener = listener.listen(port, '127.0.0.1');
+    await once(listener, 'listening');
+    const address = listener.address();
+    if (address !== null && typeof address === 'object') this.#listenPort = address.port;
+  }
+
+  accepted(): number {
+    return this.#accepted;
+  }
+
+  cuts(): number {
+    return this.#cuts;
+  }
+
+  passed(direction: Direction): number {
+    return this.#passed[direction];
+  }
+
+  cutAfter(direction: Direction, octets: number): void {
+    this.#passed.toServer = 0;
+    this.#passed.toClient = 0;
+    this.#cut = { direction, octets };
+  }
+
+  delay(delayMs: (() => number) | undefined): void {
+    this.#delayMs = delayMs;
+  }
+
+  blackhole(on: boolean): void {
+    this.#swallow = on;
+  }
+
+  async refuse(on: boolean): Promise<void> {
+    const listener = this.#listener;
+    if (on && listener !== undefined) {
+      this.#listener = undefined;
+      listener.close();
+    }
+    if (!on && listener === undefined) await this.listen(this.#listenPort);
+  }
+
+  reset(): void {
+    for (const { client, server } of this.#pairs) {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.refuse(true);
+    this.reset();
+  }
+
+  #onClient(client: Socket): void {
+    this.#accepted++;
+    const server = connect(this.#port, this.#host);
+    const pair = { client, server };
+    this.#pairs.add(pair);
+    const end = (): void => {
+      client.destroy();
+      server.destroy();
+      this.#pairs.delete(pair);
+    };
+    for (const socket of [client, server]) {
+      socket.setNoDelay();
+      socket.on('error', end).on('close', end);
+    }
+    this.#pipe(client, server, 'toServer');
+    this.#pipe(server, client, 'toClient');
+  }
+
+  #pipe(from: Socket, to: Socket, direction: Direction): void {
+    let dueMs = 0;
+    from.on('data', (piece) => {
+      if (this.#swallow) return;
+      const { part, isLast } = this.#shorten(piece, direction);
+      const pass = (): void => {
+        if (this.#swallow || to.destroyed) return;
+        to.write(part);
+        if (isLast) this.#onCut();
+      };
+      // Later pieces never overtake earlier ones.
+      dueMs = Math.max(dueMs, performance.now() + (this.#delayMs?.() ?? 0));
+      const waitMs = dueMs - performance.now();
+      if (waitMs > 0) setTimeout(pass, waitMs);
+      else pass();
+    });
+  }
+
+  #shorten(piece: Buffer, direction: Direction): { part: Buffer; isLast: boolean } {
+    const cut = this.#cut?.direction === direction ? this.#cut : undefined;
+    const room = cut === undefined ? Infinity : cut.octets - this.#passed[direction];
+    const part = room < piece.length ? piece.subarray(0, room) : piece;
+    this.#passed[direction] += part.length;
+    const isLast = room <= piece.length;
+    if (isLast) this.#cut = undefined;
+    return { part, isLast };
+  }
+
+  #onCut(): void {
+    this.#cuts++;
+    // Ended, not reset, so that the last octets arrive.
+    for (const { client, server } of this.#pairs) {
+      client.destroySoon();
+      server.resetAndDestroy();
+    }
+  }
+}
