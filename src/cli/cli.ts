@@ -64,7 +64,11 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   const parser = createParser(argv, io, async (command, args) => {
     exitCode = await command.run(args, io);
   });
-  await parser.parseAsync();
+  let help = '';
+  await parser.parseAsync([...argv], {}, (_error, _args, output) => {
+    help = output;
+  });
+  if (help !== '') io.stdout.write(`${help}\n`);
   return exitCode;
 }
 
@@ -110,12 +114,17 @@ function positionalUsage({ name, required, many }: Positional): string {
 function describe(parser: Argv, command: Command): Argv {
   // yargs would head the page with the general usage.
   const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
-  parser.usage(`$0 ${usage}\n\n${command.summary}`).epilogue('');
+  parser.usage(`$0 ${usage}\n\n${command.summary}`).epilogue(epilogue(command));
   for (const { name, describe, choices } of command.positionals)
     parser.positional(name, { type: 'string', describe, ...(choices && { choices }) });
   for (const option of command.options) parser.option(option.name, yargsOption(option));
-  for (const [line, purpose] of command.examples) parser.example(line, purpose);
   return parser;
+}
+
+/** Examples whole on their lines, to be copied; yargs would break them into columns. */
+function epilogue({ examples, note }: Command): string {
+  const lines = examples.map(([line, purpose]) => `  # ${purpose}\n  ${line}`);
+  return `Examples:\n${lines.join('\n')}${note === undefined ? '' : `\n\n${note}`}`;
 }
 
 function yargsOption(option: OptionWords) {
@@ -148,6 +157,10 @@ function misuse(message: string, argv: readonly string[]): Failure {
   const unknown = /^Unknown (?:arguments?|commands?): ([^,]+)/.exec(message)?.[1]?.trim();
   const command = COMMANDS.find(({ name }) => name === argv[0]);
   const help = `soradns ${command === undefined ? '' : `${command.name} `}--help`;
+  if (message.startsWith('Not enough non-option arguments') && command !== undefined) {
+    const needed = command.positionals.filter(({ required }) => required).map(positionalUsage);
+    return new Failure('usage', `${command.name}: needs ${needed.join(' ')}`, `see ${help}`);
+  }
   if (unknown === undefined) {
     return new Failure('usage', message.replaceAll('\n', ' '), `see ${help}`);
   }

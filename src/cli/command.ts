@@ -9,6 +9,8 @@ export interface Command {
   readonly positionals: readonly Positional[];
   readonly options: readonly OptionWords[];
   readonly examples: readonly Example[];
+  /** Stands at the end of its help. */
+  readonly note?: string;
   /** Gives the exit code, or throws a `Failure`. */
   run(args: Arguments, io: Io): Promise<number>;
 }

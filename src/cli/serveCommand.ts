@@ -28,6 +28,9 @@ export const serveCommand: Command = {
     ['soradns serve --addr 172.17.0.1:53 --domain skydns.local', 'for docker run --dns 172.17.0.1'],
     ['soradns serve --store memory: --no-rec --log-queries', 'nothing kept, nothing forwarded'],
   ],
+  note: `Every option can also be set by a variable, --min-ttl by SORADNS_MIN_TTL, and by its name in the
+config file. A flag counts for more than a variable, that for more than the config file, and that
+for more than the key /skydns/config in the store. SkyDNS's variables and its -flags work too.`,
   async run({ flags }, io) {
     const { env, readFile, stateDirectory } = io;
     const read = readConfig({ flags, env, readFile, stateDirectory });

@@ -1,0 +1,74 @@
+/** `soradns` as a person runs it: in a process of its own, or in this one when only its words and its exit code matter. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { runCli } from '../../src/cli/cli.ts';
+import type { Output } from '../../src/cli/command.ts';
+import type { ReadFile } from '../../src/config/settings.ts';
+
+export interface Ran {
+  /** The exit code; `undefined` when a signal ended the process. */
+  readonly code: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** What starts `soradns` from its source. */
+export const NODE_ARGUMENTS = ['--import', 'tsx', MAIN];
+
+type Env = Readonly<Record<string, string>>;
+
+/** Variables that every run gets: none of the caller's may leak in. */
+export function childEnv(env: Env = {}): NodeJS.ProcessEnv {
+  return { PATH: process.env.PATH, HOME: '/nonexistent', ...env };
+}
+
+/** Runs a command in a process of its own, at most 30 s. */
+export function spawnCli(args: readonly string[], env: Env = {}): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], {
+      env: childEnv(env),
+      timeout: 30_000,
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code: code ?? undefined, stdout, stderr }));
+  });
+}
+
+export interface Surroundings {
+  readonly env?: Env;
+  readonly isTty?: boolean;
+  readonly readFile?: ReadFile;
+  readonly stop?: AbortSignal;
+}
+
+/** Runs a command in this process. */
+export async function callCli(args: readonly string[], around: Surroundings = {}): Promise<Ran> {
+  const texts = { stdout: '', stderr: '' };
+  const output = (name: keyof typeof texts): Output => ({
+    isTty: around.isTty ?? false,
+    colour: false,
+    write: (text) => {
+      texts[name] += text;
+    },
+  });
+  const code = await runCli(args, {
+    stdout: output('stdout'),
+    stderr: output('stderr'),
+    env: around.env ?? {},
+    readFile: around.readFile ?? (() => ({ problem: 'ENOENT' })),
+    stateDirectory: '/nonexistent',
+    stop: around.stop ?? new AbortController().signal,
+    handleSignals: () => {},
+  });
+  return { code, ...texts };
+}
