@@ -1,5 +1,6 @@
 /** RFC 7766 and RFC 9210 over real loopback connections, with a scripted `Respond`. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Respond } from '../../src/dns/respond.ts';
@@ -138,7 +139,7 @@ for (const length of [0, 1, 11]) {
     client.send(Buffer.alloc(length));
     await client.untilHungUp();
     assert.equal(listener.counters().malformed, 1);
-    assert.equal(listener.counters().open, 0);
+    await until('it is gone', () => listener.counters().open === 0);
   });
 }
 
@@ -252,6 +253,31 @@ test('close answers what the client has written by then', async (t) => {
   await listener.close();
   await client.untilHungUp();
   assert.equal(client.replies.length, 501);
+});
+
+test('close answers what waits behind the limit of outstanding queries', async (t) => {
+  const { connect, listener } = await serve(t, after(50), { outstandingQueries: 1 });
+  const client = await connect();
+  for (let id = 0; id < 5; id += 1) {
+    client.send(messageWithId(id)); // each a chunk of its own, which the connection has not asked for yet
+    await sleep(5);
+  }
+  await until('it works on the first', () => listener.counters().queries >= 1);
+  await listener.close();
+  await client.untilHungUp();
+  assert.deepEqual(client.replies.map(idOf), [0, 1, 2, 3, 4]);
+});
+
+test('close serves a client that the kernel alone has let in', async (t) => {
+  const { port, listener } = await serve(t, echo);
+  const query = framed(messageWithId(5)).toString('hex');
+  const script = `const socket = require('node:net').connect(${port}, '127.0.0.1');
+    socket.end(Buffer.from('${query}', 'hex'), () => process.exit(0));`;
+  const { status } = spawnSync(process.execPath, ['-e', script]); // our event loop stands still meanwhile
+  assert.equal(status, 0);
+  assert.equal(listener.counters().accepted, 0);
+  await listener.close();
+  assert.equal(listener.counters().queries, 1);
 });
 
 test('close does not wait for a client that ignores it', async (t) => {

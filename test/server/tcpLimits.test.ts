@@ -107,10 +107,10 @@ test('a client has so many queries at a time', async (t) => {
   assert.equal(listener.counters().queries, 8);
   for (const send of sends.splice(0, 3)) send();
   await until('three more are taken', () => listener.counters().queries === 11);
-  while (client.replies.length < 20) {
+  await until('all are answered', () => {
     for (const send of sends.splice(0)) send();
-    await sleep(5);
-  }
+    return client.replies.length === 20;
+  });
   assert.deepEqual(
     client.replies.map(idOf),
     Array.from({ length: 20 }, (_, id) => id),
@@ -121,20 +121,19 @@ test('a client that never reads costs a bounded amount of memory, and then nothi
   const { connect, listener } = await serve(t, largeReply, { idleMs: 1_500 });
   const before = process.memoryUsage().arrayBuffers;
   const clients = await Promise.all(Array.from({ length: 10 }, () => connect({ paused: true })));
+  await until('all are in', () => listener.counters().open === 10);
   // 5,000 queries ask for 300 MB of replies from each.
   const queries = framed(...Array.from({ length: 5000 }, () => messageWithId(1)));
   for (const client of clients) client.socket.write(queries);
   let most = 0;
-  let gone = false;
-  while (!gone) {
+  await until('all are cut', () => {
     most = Math.max(most, process.memoryUsage().arrayBuffers - before);
-    await sleep(10);
-    gone = listener.counters().idle === 10;
-  }
+    return listener.counters().open === 0;
+  });
   // Ten times 256 KB of output, one reply more and a chunk of input, plus garbage that is not collected yet.
   assert.ok(most < 64 * MEBIOCTET, `${most} octets`);
   assert.ok(listener.counters().replies < 10 * 1000, `${listener.counters().replies} replies`);
-  assert.equal(listener.counters().open, 0);
+  assert.equal(listener.counters().idle, 10);
 });
 
 test('a client that reads slowly gets everything', async (t) => {
@@ -185,13 +184,15 @@ test('a flood over TCP does not hold up UDP', async (t) => {
   await until('the flood is under way', () => listener.counters().queries > 1000);
 
   const latenciesMs = await askOverUdp(bound.port, 200);
-  latenciesMs.sort((a, b) => a - b);
-  const p99Ms = latenciesMs[Math.floor(latenciesMs.length * 0.99)] as number;
+  const p99Ms = latenciesMs.toSorted((a, b) => a - b)[
+    Math.floor(latenciesMs.length * 0.99)
+  ] as number;
   assert.ok(listener.counters().queries > 5000, 'the flood went on');
   t.diagnostic(
     `UDP p99 ${p99Ms.toFixed(1)} ms with ${listener.counters().queries} queries over TCP`,
   );
-  assert.ok(p99Ms < 200, `p99 is ${p99Ms} ms`);
+  // 4 to 25 ms where this was written; without turns, every reply waits for whole pipelines: some 60 ms and more.
+  assert.ok(p99Ms < 250, `p99 is ${p99Ms} ms`);
 });
 
 /** Asks one query after the other; the time that each reply took. */
