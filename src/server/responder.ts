@@ -59,7 +59,10 @@ export function createResponder(options: ResponderOptions): Respond {
   return function respond(packet, client, send): void {
     const accepted = accept(packet, client.port);
     if (accepted.kind === 'drop') return;
-    if (accepted.kind === 'reject') return send(accepted.reply);
+    if (accepted.kind === 'reject') {
+      send(accepted.reply);
+      return;
+    }
     const { query } = accepted;
     const startedMs = options.monotonicMs();
     turn = (turn + 1) % 0x7fffffff;
