@@ -49,7 +49,7 @@ export function isForeignOrigin({ origin, host }: IncomingHttpHeaders): boolean 
 /** Whether the Authorization header carries the token: as Bearer, or as the password of Basic, under any user name. */
 export function carriesToken(authorization: string | undefined, token: string): boolean {
   const offered = authorization === undefined ? undefined : credential(authorization);
-  return offered !== undefined && equalInConstantTime(offered, token);
+  return offered !== undefined && offered !== '' && equalInConstantTime(offered, token);
 }
 
 function credential(authorization: string): string | undefined {

@@ -25,7 +25,8 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   ['/healthz', readyz],
   ['/health', etcdHealth],
   ['/v2/machines', (_, exchange) => textReply(200, clientUrl(exchange))],
-  ['/v2/members', members],
+  ['/v2/members', (health, exchange) => members(health, { members: [member(health, exchange)] })],
+  ['/v2/members/leader', (health, exchange) => members(health, member(health, exchange))],
 ]);
 
 /** The reply to a request for one of these pages; undefined for another path. */
@@ -49,14 +50,13 @@ function etcdHealth({ readiness }: Health): Reply {
   return jsonReply(healthy ? 200 : 503, { health: String(healthy) });
 }
 
+function members({ clusterId }: Health, body: unknown): Reply {
+  return jsonReply(200, body, { 'X-Etcd-Cluster-Id': clusterId });
+}
+
 /** This server as a cluster of one, at the address under which the client found it. */
-function members({ clusterId }: Health, exchange: Exchange): Reply {
-  const clientURLs = [clientUrl(exchange)];
-  return jsonReply(
-    200,
-    { members: [{ id: clusterId, name: 'soradns', peerURLs: [], clientURLs }] },
-    { 'X-Etcd-Cluster-Id': clusterId },
-  );
+function member({ clusterId }: Health, exchange: Exchange) {
+  return { id: clusterId, name: 'soradns', peerURLs: [], clientURLs: [clientUrl(exchange)] };
 }
 
 function clientUrl({ headers }: Exchange): string {

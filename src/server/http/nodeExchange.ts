@@ -5,6 +5,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Body, Exchange, Reply, ReplyStream } from './exchange.ts';
 
+const SLICE_OCTETS = 256 * 1024;
+
 export interface ExchangeLimits {
   readonly maxBodyOctets: number;
   /** How long a reply may make no progress before the connection is cut. */
@@ -75,14 +77,24 @@ function send(
 ): void {
   if (response.headersSent || response.destroyed) return;
   const unread = !request.complete && hasBody(request);
+  const body = Buffer.from(reply.body, 'utf8');
   response.writeHead(reply.status, {
     ...reply.headers,
-    'Content-Length': Buffer.byteLength(reply.body),
+    'Content-Length': body.length,
     ...(unread ? { Connection: 'close' } : {}),
   });
-  response.end(reply.body);
   if (unread) lingerThenCut(request, lingerMs);
-  cutUnlessFinished(response, slowReaderMs);
+  void writeSlices(response, body, slowReaderMs);
+}
+
+/** The body slice by slice: each that is taken shows that the client still reads. Never rejects. */
+async function writeSlices(response: ServerResponse, body: Buffer, patienceMs: number) {
+  let start = 0;
+  for (; body.length - start > SLICE_OCTETS; start += SLICE_OCTETS) {
+    const slice = body.subarray(start, start + SLICE_OCTETS);
+    if (!(await writeWithin(response, slice, patienceMs))) return;
+  }
+  endWithin(response, body.subarray(start), patienceMs);
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -98,16 +110,11 @@ function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
   request.socket.once('close', () => clearTimeout(timer));
 }
 
-function cutUnlessFinished(response: ServerResponse, patienceMs: number): void {
+function endWithin(response: ServerResponse, last: Buffer | string, patienceMs: number): void {
+  response.end(last);
   if (response.writableFinished) return;
-  const { socket } = response;
-  let written = socket?.bytesWritten ?? 0;
-  const timer = setInterval(() => {
-    const progress = (socket?.bytesWritten ?? 0) - (socket?.writableLength ?? 0);
-    if (progress <= written) response.destroy();
-    written = progress;
-  }, patienceMs);
-  response.once('close', () => clearInterval(timer));
+  const timer = setTimeout(() => response.destroy(), patienceMs);
+  response.once('close', () => clearTimeout(timer));
 }
 
 function startStream(
@@ -121,14 +128,15 @@ function startStream(
   }
   return {
     write: (text) => writeWithin(response, text, patienceMs),
-    end: () => {
-      response.end();
-      cutUnlessFinished(response, patienceMs);
-    },
+    end: () => endWithin(response, '', patienceMs),
   };
 }
 
-async function writeWithin(response: ServerResponse, text: string, patienceMs: number) {
+async function writeWithin(
+  response: ServerResponse,
+  text: string | Buffer,
+  patienceMs: number,
+): Promise<boolean> {
   if (response.destroyed || response.writableEnded) return false;
   if (response.write(text)) return true;
   return new Promise<boolean>((resolve) => {

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  carriesToken,
+  hostOf,
+  isAllowedHost,
+  isForeignOrigin,
+  requiresToken,
+} from '../../../src/server/http/guard.ts';
+import { createHttpListener } from '../../../src/server/http/listener.ts';
+import { createMemoryStore } from '../../../src/store/memory.ts';
+import { startHttp } from '../../support/http.ts';
+import { send } from '../../support/httpRequest.ts';
+
+test('a token is required wherever others can reach', () => {
+  for (const address of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', '::ffff:127.0.0.1']) {
+    assert.equal(requiresToken(address), false, address);
+  }
+  for (const address of ['0.0.0.0', '::', '10.0.0.1', 'fe80::1', '::ffff:10.0.0.1', 'host', '']) {
+    assert.equal(requiresToken(address), true, address);
+  }
+});
+
+test('hosts are addresses, localhost and configured names', () => {
+  assert.equal(hostOf('[::1]:4001'), '::1');
+  assert.equal(hostOf('Example.ORG:80'), 'example.org');
+  for (const host of ['127.0.0.1', '10.1.2.3:4001', '[fe80::1]:1', 'localhost', 'LOCALHOST:4001']) {
+    assert.ok(isAllowedHost(host, []), host);
+  }
+  const others = [
+    'evil.example',
+    '127.0.0.1.evil.example',
+    'localhost.evil',
+    'a@127.0.0.1',
+    '[::1',
+    '',
+  ];
+  for (const host of [...others, '127.0.0.1:80:80', 'x y', '[evil]']) {
+    assert.equal(isAllowedHost(host, ['dns.internal']), false, host);
+  }
+  assert.ok(isAllowedHost('DNS.internal:4001', ['dns.Internal']));
+  assert.ok(isAllowedHost('dns.internal.', ['dns.internal']));
+  assert.ok(isAllowedHost(undefined, []));
+});
+
+test('an origin is foreign unless it is the host itself', () => {
+  const host = '127.0.0.1:4001';
+  assert.equal(isForeignOrigin({ host }), false);
+  assert.equal(isForeignOrigin({ host, origin: 'http://127.0.0.1:4001' }), false);
+  for (const origin of ['http://evil.example', 'null', 'http://127.0.0.1:4002', '']) {
+    assert.equal(isForeignOrigin({ host, origin }), true, origin);
+  }
+});
+
+test('the token comes as Bearer or as the password of Basic', () => {
+  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+  for (const header of ['Bearer s3:t', 'bearer  s3:t', basic('user:s3:t'), basic(':s3:t')]) {
+    assert.ok(carriesToken(header, 's3:t'), header);
+  }
+  const wrong = [
+    '',
+    'Bearer',
+    'Bearer s3',
+    'Bearer s3:t x',
+    's3:t',
+    basic('s3:t'),
+    basic('s3:t:'),
+    'Digest s3:t',
+  ];
+  for (const header of [undefined, ...wrong]) {
+    assert.equal(carriesToken(header, 's3:t'), false, header);
+  }
+  assert.equal(carriesToken(basic('user:'), ''), false, 'an empty token is none');
+});
+
+test('reading is open, writing needs the token, on every path and method', async () => {
+  const server = await startHttp({ token: 'secret' });
+  const writes = [
+    { method: 'PUT', path: '/v2/keys/a', body: 'value=1' },
+    { method: 'POST', path: '/v2/keys/queue', body: 'value=1' },
+    { method: 'DELETE', path: '/v2/keys/a?recursive=true' },
+    { method: 'POST', path: '/v1/store/put', body: '{"key":"/a","value":""}' },
+    { method: 'POST', path: '/v1/store/delete', body: '{"key":"/a"}' },
+    { method: 'POST', path: '/v1/store/deleteTree', body: '{"prefix":"/"}' },
+  ];
+  const reads = [
+    '/v2/keys/',
+    '/version',
+    '/livez',
+    '/v1/store/entry?key=/a',
+    '/v1/store/snapshot?prefix=/',
+  ];
+  try {
+    await server.store.put('/kept', Buffer.from('x'));
+    for (const write of writes) {
+      for (const authorization of [undefined, 'Bearer wrong', 'Basic d3Jvbmc6d3Jvbmc=']) {
+        const headers = authorization === undefined ? {} : { authorization };
+        const refused = await send(server.url, { ...write, headers });
+        assert.equal(refused.status, 401, `${write.method} ${write.path}`);
+        assert.equal((refused.json as { errorCode: number }).errorCode, 110);
+      }
+    }
+    assert.equal((await server.store.get('/kept')).revision, 1);
+    for (const path of reads) assert.equal((await send(server.url, { path })).status, 200, path);
+    for (const write of writes) {
+      const headers = { authorization: 'Bearer secret' };
+      const done = await send(server.url, { ...write, headers });
+      assert.ok(done.status < 300, `${write.method} ${write.path}: ${done.body}`);
+    }
+  } finally {
+    await server.stop();
+  }
+});
+
+test('without a token nobody writes on an address that others reach', async () => {
+  const store = createMemoryStore();
+  const listener = createHttpListener({ store, readiness: () => [], version: '0' });
+  const { port } = await listener.listen('0.0.0.0', 0);
+  try {
+    const url = `http://127.0.0.1:${port}`;
+    const refused = await send(url, { method: 'PUT', path: '/v2/keys/a', body: 'value=1' });
+    assert.equal(refused.status, 401);
+    assert.equal((await send(url, { path: '/v2/keys/' })).status, 200);
+  } finally {
+    await listener.close();
+    await store.close();
+  }
+});
+
+test('a page of another site neither reads by a name of its own nor writes', async () => {
+  const server = await startHttp({ allowedHosts: ['dns.internal'] });
+  const status = async (headers: Record<string, string>, method = 'GET') => {
+    const body = method === 'PUT' ? { body: 'value=1' } : {};
+    return (await send(server.url, { method, path: '/v2/keys/a', headers, ...body })).status;
+  };
+  try {
+    assert.equal(await status({ host: 'evil.example' }), 403);
+    assert.equal(await status({ host: `evil.example:${server.port}` }, 'PUT'), 403);
+    assert.equal(await status({ host: 'dns.internal:4001' }), 404);
+    assert.equal(await status({ origin: 'http://evil.example' }, 'PUT'), 403);
+    assert.equal(await status({ origin: 'null' }, 'PUT'), 403);
+    assert.equal(await status({ origin: server.url }, 'PUT'), 201);
+    const reply = await send(server.url, {
+      path: '/v2/keys/a',
+      headers: { origin: 'http://x.example' },
+    });
+    assert.equal(reply.headers['access-control-allow-origin'], undefined);
+  } finally {
+    await server.stop();
+  }
+});

@@ -1,0 +1,191 @@
+/** What the comparison with etcd cannot show: our own limits, and stores that hold more than v2 can. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { createMemoryStore } from '../../../src/store/memory.ts';
+import { StoreError } from '../../../src/store/store.ts';
+import { type RunningHttp, startHttp } from '../../support/http.ts';
+import { send } from '../../support/httpRequest.ts';
+
+let server: RunningHttp;
+
+before(async () => {
+  server = await startHttp();
+});
+after(() => server.stop());
+
+interface Reply {
+  readonly action?: string;
+  readonly errorCode?: number;
+  readonly cause?: string;
+  readonly index?: number;
+  readonly node?: Node;
+}
+
+interface Node {
+  readonly key?: string;
+  readonly value?: string;
+  readonly dir?: boolean;
+  readonly nodes?: readonly Node[];
+  readonly modifiedIndex?: number;
+  readonly createdIndex?: number;
+}
+
+async function ask(method: string, path: string, body?: string, headers?: Record<string, string>) {
+  const sent = { method, path: `/v2/keys${path}`, ...(body === undefined ? {} : { body }) };
+  const received = await send(server.url, { ...sent, ...(headers ? { headers } : {}) });
+  return { ...received, reply: (received.json ?? {}) as Reply };
+}
+
+test("the article's curl line puts the service that its record names", async () => {
+  const value = '{"host":"service1.example.com","port":8080}';
+  const key = '/skydns/local/skydns/east/production/rails/1';
+  const { status, reply } = await ask('PUT', key, `value=${value}`);
+  assert.equal(status, 201);
+  assert.deepEqual(reply.node?.value, value);
+  const { entry } = await server.store.get(key);
+  assert.equal(Buffer.from(entry?.value ?? []).toString(), value);
+  assert.equal(entry?.lease, undefined);
+});
+
+test('a registrator-style client gets a key with a TTL, and its indices are revisions', async () => {
+  const { reply } = await ask(
+    'PUT',
+    '/skydns/local/web/1',
+    'ttl=60&value=%7B%22host%22%3A%2210.0.0.1%22%7D',
+  );
+  const { entry, revision } = await server.store.get('/skydns/local/web/1');
+  assert.equal(entry?.lease?.ttlSeconds, 60);
+  assert.equal(reply.node?.modifiedIndex, entry?.modRevision);
+  assert.equal(reply.node?.createdIndex, entry?.createRevision);
+  assert.equal((await ask('GET', '/skydns/local/web/1')).headers['x-etcd-index'], String(revision));
+});
+
+test('a TTL of 0 is the shortest that there is', async () => {
+  await ask('PUT', '/brief', 'value=x&ttl=0');
+  assert.equal((await server.store.get('/brief')).entry?.lease?.ttlSeconds, 1);
+});
+
+test('a key with a value and keys below it is a directory with a value', async () => {
+  await server.store.put('/both', Buffer.from('own'));
+  await server.store.put('/both/below', Buffer.from('deeper'));
+  const { reply } = await ask('GET', '/both');
+  assert.equal(reply.node?.dir, true);
+  assert.equal(reply.node?.value, 'own');
+  assert.deepEqual(
+    reply.node?.nodes?.map(({ key }) => key),
+    ['/both/below'],
+  );
+  const listed = (await ask('GET', '/')).reply.node?.nodes?.find(({ key }) => key === '/both');
+  assert.deepEqual([listed?.dir, listed?.value, listed?.nodes], [true, 'own', undefined]);
+  assert.equal((await ask('PUT', '/both/next', 'value=1')).status, 201);
+  assert.equal(
+    (await ask('PUT', '/both', 'value=new&prevValue=own')).reply.action,
+    'compareAndSwap',
+  );
+  assert.equal((await ask('DELETE', '/both')).status, 200);
+  assert.equal((await server.store.get('/both')).entry, undefined);
+  assert.equal((await ask('GET', '/both/below')).reply.node?.value, 'deeper');
+  await server.store.put('/both', Buffer.from('own'));
+  assert.equal((await ask('DELETE', '/both?recursive=true')).status, 200);
+  assert.equal((await ask('GET', '/both')).status, 404);
+});
+
+test('siblings whose names sort around the slash keep their places', async () => {
+  for (const key of ['/s/a', '/s/a-b', '/s/a.b/c', '/s/b/c', '/s/B']) {
+    await server.store.put(key, Buffer.from('x'));
+  }
+  const { reply } = await ask('GET', '/s?recursive=true');
+  const keys = reply.node?.nodes?.map(({ key }) => key);
+  assert.deepEqual(keys, ['/s/B', '/s/a', '/s/a-b', '/s/a.b', '/s/b']);
+});
+
+test('an empty directory is a marker, and goes with its last trace', async () => {
+  await ask('PUT', '/made', 'dir=true');
+  assert.deepEqual((await server.store.get('/made/')).entry?.value.length, 0);
+  assert.equal((await ask('DELETE', '/made?dir=true')).status, 200);
+  assert.equal((await server.store.get('/made/')).entry, undefined);
+});
+
+test('a value that is no UTF-8 is shown with replacement characters', async () => {
+  await server.store.put('/octets', Buffer.from([0x61, 0xff, 0xef, 0xbb, 0xbf, 0x62]));
+  assert.equal((await ask('GET', '/octets')).reply.node?.value, 'a\ufffd\ufeffb');
+});
+
+test('__proto__ and constructor are names like others', async () => {
+  for (const name of ['__proto__', 'constructor', 'toString']) {
+    const { status } = await ask('PUT', `/own/${name}`, 'value=1');
+    assert.equal(status, 201);
+    assert.equal((await ask('GET', `/own/${name}`)).reply.node?.value, '1');
+  }
+  const nodes = (await ask('GET', '/own')).reply.node?.nodes ?? [];
+  assert.deepEqual(
+    nodes.map(({ key }) => key),
+    ['/own/constructor', '/own/toString'],
+  );
+  assert.equal((await ask('GET', '/own?__proto__=1&constructor=2')).status, 200);
+});
+
+test('in-order names ascend under many writers at once', async () => {
+  const writers = Array.from({ length: 20 }, () => ask('POST', '/inorder', 'value=x'));
+  const keys = (await Promise.all(writers)).map(({ reply }) => reply.node?.key ?? '');
+  assert.equal(new Set(keys).size, 20);
+  const next = (await ask('POST', '/inorder', 'value=x')).reply.node?.key ?? '';
+  assert.ok(keys.every((key) => key < next));
+});
+
+test('of many that compare and swap at once, one wins', async () => {
+  await ask('PUT', '/race', 'value=free');
+  const tries = Array.from({ length: 20 }, (_, n) =>
+    ask('PUT', '/race', `value=${n}&prevValue=free`),
+  );
+  const wins = (await Promise.all(tries)).filter(({ status }) => status === 200);
+  assert.equal(wins.length, 1);
+});
+
+test('what no key of ours can be gets an etcd error', async () => {
+  const cases: [path: string, cause: RegExp][] = [
+    [`/${'k'.repeat(1100)}`, /longer than 1024 octets/],
+    [`/${'%e3%81%82'.repeat(400)}`, /longer than 1024 octets/],
+    ['/a'.repeat(200), /more than 136 components/],
+    ['/nul%00', /NUL/],
+    ['/bad%ff', /UTF-8/],
+  ];
+  for (const [path, cause] of cases) {
+    const { status, reply } = await ask('PUT', path, 'value=1');
+    assert.deepEqual([status, reply.errorCode, reply.index], [400, 209, 0]);
+    assert.match(reply.cause ?? '', cause);
+  }
+});
+
+test('a path that climbs out of the keys is no key', async () => {
+  assert.equal((await ask('PUT', '/../../../etc/passwd', 'value=1')).status, 404);
+  assert.equal((await ask('PUT', '/%2e%2e/%2e%2e/x', 'value=1')).status, 404);
+  assert.equal((await ask('PUT', '/a/./b//../c/', 'value=1')).reply.node?.key, '/a/c');
+});
+
+test('a body that is no form is refused, not taken for an empty value', async () => {
+  for (const type of ['application/json', 'multipart/form-data; boundary=x', 'text/plain']) {
+    const { status, reply } = await ask('PUT', '/form', '{"value":1}', { 'content-type': type });
+    assert.deepEqual([status, reply.errorCode], [400, 210], type);
+  }
+  const charset = 'application/x-www-form-urlencoded; charset=utf-8';
+  assert.equal((await ask('PUT', '/form', 'value=1', { 'content-type': charset })).status, 201);
+});
+
+test('a store that fails gives an etcd error, not an exception', async () => {
+  const codes = { unavailable: [503, 300], denied: [500, 300], invalid: [400, 209] } as const;
+  for (const [code, [status, errorCode]] of Object.entries(codes)) {
+    const fail = async (): Promise<never> => {
+      throw new StoreError(code as keyof typeof codes, 'as the test wants');
+    };
+    const store = createMemoryStore();
+    const broken = { ...store, label: 'broken', get: fail, put: fail, close: () => store.close() };
+    const other = await startHttp({ store: broken });
+    for (const method of ['GET', 'PUT', 'DELETE']) {
+      const { json, ...reply } = await send(other.url, { method, path: '/v2/keys/a?value=1' });
+      assert.equal(reply.status, status, `${code} ${method}`);
+      assert.equal((json as Reply).errorCode, errorCode);
+    }
+    await other.stop();
+  }
+});

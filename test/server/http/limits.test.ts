@@ -1,0 +1,296 @@
+/** What slow, large, many and vanishing clients cost: bounded memory, bounded time, and no exception. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { get, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createHttpListener } from '../../../src/server/http/listener.ts';
+import { createMemoryStore } from '../../../src/store/memory.ts';
+import { startHttp } from '../../support/http.ts';
+import { send } from '../../support/httpRequest.ts';
+import { until } from '../../support/until.ts';
+
+const MIB = 1024 * 1024;
+
+test('a body of 2 MB is 413 with an etcd error, with and without a length', async () => {
+  const server = await startHttp();
+  try {
+    const body = `value=${'x'.repeat(2 * MIB)}`;
+    const declared = await send(server.url, { method: 'PUT', path: '/v2/keys/a', body });
+    assert.equal(declared.status, 413);
+    assert.equal((declared.json as { errorCode: number }).errorCode, 210);
+    const chunked = await sendChunks(server.port, 4);
+    assert.match(chunked.reply, /^HTTP\/1.1 413 /);
+    assert.equal((await send(server.url, { path: '/livez' })).status, 200);
+    const fits = `value=${'x'.repeat(900 * 1024)}`;
+    assert.equal(
+      (await send(server.url, { method: 'PUT', path: '/v2/keys/a', body: fits })).status,
+      201,
+    );
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a body of 200 MB is cut off early and never collected', { timeout: 60_000 }, async () => {
+  const server = await startHttp();
+  try {
+    const before = process.memoryUsage().rss;
+    const { sentMib } = await sendChunks(server.port, 200);
+    assert.ok(process.memoryUsage().rss - before < 100 * MIB);
+    assert.ok(sentMib <= 200);
+    assert.equal((await send(server.url, { path: '/livez' })).status, 200);
+  } finally {
+    await server.stop();
+  }
+});
+
+/** Sends a chunked PUT of so many MiB until the reply or the end; resolves when the connection is closed. */
+async function sendChunks(port: number, mib: number): Promise<{ reply: string; sentMib: number }> {
+  const socket = connect(port, '127.0.0.1');
+  let reply = '';
+  let sentMib = 0;
+  socket.on('data', (data) => {
+    reply += data.toString('latin1');
+  });
+  socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  const type = 'Content-Type: application/x-www-form-urlencoded';
+  socket.write(
+    `PUT /v2/keys/a HTTP/1.1\r\nHost: localhost\r\n${type}\r\nTransfer-Encoding: chunked\r\n\r\n`,
+  );
+  const chunk = Buffer.from(`${MIB.toString(16)}\r\n${'x'.repeat(MIB)}\r\n`);
+  for (; sentMib < mib && !socket.destroyed; sentMib++) {
+    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain').catch(() => 0), closed]);
+  }
+  socket.end();
+  await closed;
+  return { reply, sentMib };
+}
+
+test('"Expect: 100-continue" with a body too large gets 413 before the body', async () => {
+  const server = await startHttp();
+  try {
+    const reply = await raw(
+      server.port,
+      `PUT /v2/keys/a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: ${200 * MIB}\r\n\r\n`,
+    );
+    assert.match(reply, /^HTTP\/1.1 413 /);
+    const small = await raw(
+      server.port,
+      'PUT /v2/keys/a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 7\r\n\r\nvalue=1',
+    );
+    assert.match(small, /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 201 /);
+  } finally {
+    await server.stop();
+  }
+});
+
+/** Sends octets and gives back all that comes until the connection is closed. */
+async function raw(port: number, octets: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  let reply = '';
+  socket.on('data', (data) => {
+    reply += data.toString('latin1');
+  });
+  socket.on('error', () => undefined);
+  socket.write(octets);
+  await new Promise((resolve) => socket.once('close', resolve));
+  return reply;
+}
+
+test('headers over 16 KB are 431, garbage is 400, and the server goes on', async () => {
+  const server = await startHttp();
+  try {
+    const large = `GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`;
+    assert.match(await raw(server.port, large), /^HTTP\/1.1 431 /);
+    for (const garbage of ['\x16\x03\x01\x02\0\x01\0', 'GET\r\n\r\n', 'GET / HTTP/9.9\r\n\r\n']) {
+      assert.match(await raw(server.port, garbage), /^HTTP\/1.1 400 /);
+    }
+    assert.match(await raw(server.port, 'GET /livez HTTP/1.1\r\n\r\n'), /^HTTP\/1.1 400 /);
+    const absolute =
+      'GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
+    assert.match(await raw(server.port, absolute), /^HTTP\/1.1 404 /);
+    assert.match(await raw(server.port, 'GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 /);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('who sends slowly is cut: nothing, half a head, half a body', {
+  timeout: 30_000,
+}, async () => {
+  const server = await startHttp({ limits: { requestTimeoutMs: 500 } });
+  const half = 'PUT /v2/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nvalue=';
+  try {
+    const starts = ['', 'GET /livez HTTP/1.1\r\nHo', half];
+    const sockets = starts.map((start) => drip(server.port, start));
+    await Promise.all(sockets.map((socket) => new Promise((done) => socket.once('close', done))));
+    assert.equal((await send(server.url, { path: '/livez' })).status, 200);
+  } finally {
+    await server.stop();
+  }
+});
+
+/** Sends the start, then an octet every 50 ms for as long as it may. */
+function drip(port: number, start: string): Socket {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.resume();
+  socket.write(start);
+  const timer = setInterval(() => start !== '' && socket.write('x'), 50);
+  socket.once('close', () => clearInterval(timer));
+  return socket;
+}
+
+test('who does not read the reply is cut', { timeout: 30_000 }, async () => {
+  const server = await startHttp({ limits: { slowReaderMs: 300 } });
+  const socket = connect(server.port, '127.0.0.1');
+  try {
+    const value = Buffer.alloc(MIB, 'x');
+    for (let n = 0; n < 24; n++) await server.store.put(`/large/${n}`, value);
+    socket.on('error', () => undefined);
+    socket.pause();
+    socket.write('GET /v2/keys/large?recursive=true HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    // The kernel's buffers take some MB, then nothing moves for longer than the limit.
+    await sleep(1500);
+    let received = 0;
+    socket.on('data', (data) => {
+      received += data.length;
+    });
+    socket.resume();
+    await new Promise((resolve) => socket.once('close', resolve));
+    assert.ok(received < 24 * MIB, `${received}`);
+  } finally {
+    socket.destroy();
+    await server.stop();
+  }
+});
+
+test('more waiting requests than there are places get 503, and places come free', async () => {
+  const server = await startHttp({ limits: { maxWaiting: 50 } });
+  try {
+    const path = `${server.url}/v2/keys/w?wait=true`;
+    const waiting = Array.from({ length: 50 }, () => get(path, { agent: false }));
+    for (const one of waiting) one.on('error', () => undefined);
+    await Promise.all(waiting.map((one) => once(one, 'response')));
+    const one = { path: '/v2/keys/w?wait=true' };
+    assert.equal((await send(server.url, one)).status, 503);
+    assert.equal((await send(server.url, { path: '/v1/store/watch?prefix=/&from=1' })).status, 503);
+    for (const each of waiting.slice(0, 10)) each.destroy();
+    await until('a place is free', async () => {
+      const late = await send(server.url, one, 1500).catch(() => undefined);
+      return late === undefined;
+    });
+  } finally {
+    await server.stop();
+  }
+});
+
+test('300 requests that wait all hear of the change', { timeout: 30_000 }, async () => {
+  const server = await startHttp();
+  try {
+    const path = '/v2/keys/w?wait=true&waitIndex=1';
+    const waiting = Array.from({ length: 300 }, () => send(server.url, { path }, 20_000));
+    await sleep(300);
+    await server.store.put('/w', Buffer.from('x'));
+    for (const { status, json } of await Promise.all(waiting)) {
+      assert.equal(status, 200);
+      assert.equal((json as { action: string }).action, 'set');
+    }
+  } finally {
+    await server.stop();
+  }
+});
+
+test('who reads slowly but steadily gets all of a large listing', { timeout: 30_000 }, async () => {
+  const server = await startHttp({ limits: { slowReaderMs: 400 } });
+  try {
+    const value = Buffer.alloc(MIB, 'x');
+    for (let n = 0; n < 12; n++) await server.store.put(`/large/${n}`, value);
+    const outgoing = get(`${server.url}/v2/keys/large?recursive=true`, { agent: false });
+    const [response] = await once(outgoing, 'response');
+    let octets = 0;
+    for await (const chunk of response) {
+      octets += chunk.length;
+      // Slower in all than the limit, with no pause as long as it.
+      await sleep(3);
+    }
+    assert.equal(octets, Number(response.headers['content-length']));
+  } finally {
+    await server.stop();
+  }
+});
+
+test('connections beyond the limit are closed at once', async () => {
+  const server = await startHttp({ limits: { maxConnections: 5 } });
+  const sockets = Array.from({ length: 5 }, () => connect(server.port, '127.0.0.1'));
+  try {
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    await until('the sixth is refused', () =>
+      send(server.url, { path: '/livez' }).then(
+        () => false,
+        () => true,
+      ),
+    );
+    for (const socket of sockets) socket.destroy();
+    await until('there is room', () =>
+      send(server.url, { path: '/livez' }).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await server.stop();
+  }
+});
+
+test('close ends waiting requests, streams and idle connections soon', async () => {
+  const server = await startHttp();
+  const poll = send(server.url, { path: '/v2/keys/a?wait=true' }).catch((error) => error);
+  const stream = get(`${server.url}/v1/store/watch?prefix=/&from=1`, { agent: false });
+  stream.on('error', () => undefined);
+  const [response] = await once(stream, 'response');
+  response.resume();
+  const idle = connect(server.port, '127.0.0.1');
+  const upload = request(`${server.url}/v2/keys/a`, { method: 'PUT', agent: false });
+  upload.on('error', () => undefined);
+  upload.write('value=');
+  await once(idle, 'connect');
+  const startMs = performance.now();
+  await server.stop();
+  assert.ok(performance.now() - startMs < 5000);
+  await poll;
+  await assert.rejects(send(server.url, { path: '/livez' }));
+});
+
+test('a taken port is a rejection with its code', async () => {
+  const server = await startHttp();
+  const store = createMemoryStore();
+  const second = createHttpListener({ store, readiness: () => [], version: '0' });
+  try {
+    await assert.rejects(second.listen('127.0.0.1', server.port), { code: 'EADDRINUSE' });
+    await second.close();
+  } finally {
+    await store.close();
+    await server.stop();
+  }
+});
+
+test('every request is told to the log hook, once', async () => {
+  const lines: string[] = [];
+  const server = await startHttp({
+    onRequest: ({ method, path, status, client }) =>
+      lines.push(`${method} ${path} ${status} ${client}`),
+  });
+  try {
+    await send(server.url, { path: '/v2/keys/a?recursive=true' });
+    await send(server.url, { method: 'PUT', path: '/v2/keys/a', body: 'value=1' });
+    await until('both are logged', () => lines.length === 2);
+    assert.deepEqual(lines, ['GET /v2/keys/a 404 127.0.0.1', 'PUT /v2/keys/a 201 127.0.0.1']);
+  } finally {
+    await server.stop();
+  }
+});

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { get, type IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { createMemoryStore } from '../../../src/store/memory.ts';
+import type { Store } from '../../../src/store/store.ts';
+import { type RunningHttp, startHttp } from '../../support/http.ts';
+import { send } from '../../support/httpRequest.ts';
+
+let server: RunningHttp;
+const value = Buffer.from('x');
+
+before(async () => {
+  const store = createMemoryStore({ history: { changes: 2000, octets: 1e8 } });
+  server = await startHttp({ store });
+});
+after(() => server.stop());
+
+interface Event {
+  readonly action?: string;
+  readonly errorCode?: number;
+  readonly cause?: string;
+  readonly node?: { key: string; value?: string; dir?: boolean; modifiedIndex: number };
+  readonly prevNode?: { value?: string; dir?: boolean };
+}
+
+async function wait(path: string): Promise<{ status: number; event: Event }> {
+  const { status, json } = await send(server.url, { path: `/v2/keys${path}` }, 20_000);
+  return { status, event: json as Event };
+}
+
+/** The reply's head, as soon as it is there. */
+function head(url: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, resolve).on('error', reject);
+  });
+}
+
+async function revision(): Promise<number> {
+  return (await server.store.get('/')).revision;
+}
+
+test('a wait ends with the next change at the key, and with no other', async () => {
+  const response = await head(`${server.url}/v2/keys/n/a?wait=true`);
+  assert.equal(response.headers['x-etcd-index'], String(await revision()));
+  await server.store.put('/n/other', value);
+  await server.store.put('/n/a/below', value);
+  await server.store.put('/n/a', value);
+  const [line] = await lines(response);
+  assert.deepEqual(JSON.parse(line ?? ''), {
+    action: 'set',
+    node: {
+      key: '/n/a',
+      value: 'x',
+      modifiedIndex: await revision(),
+      createdIndex: await revision(),
+    },
+  });
+});
+
+test('a recursive wait hears everything below, except what is hidden', async () => {
+  const from = (await revision()) + 1;
+  await server.store.put('/r/_hidden/x', value);
+  await server.store.put('/r2/x', value);
+  await server.store.put('/r/deep/er', value);
+  const { event } = await wait(`/r?wait=true&recursive=true&waitIndex=${from}`);
+  assert.equal(event.node?.key, '/r/deep/er');
+});
+
+test('an index in the future is waited for', async () => {
+  const now = await revision();
+  const waiting = wait(`/future?wait=true&waitIndex=${now + 2}`);
+  await server.store.put('/future', value);
+  await server.store.put('/future', Buffer.from('second'));
+  assert.equal((await waiting).event.node?.value, 'second');
+});
+
+test('following from index to index misses nothing', async () => {
+  const from = (await revision()) + 1;
+  const writes = (async () => {
+    for (let n = 0; n < 50; n++) await server.store.put(`/follow/${n % 7}`, Buffer.from(String(n)));
+  })();
+  const seen: (string | undefined)[] = [];
+  for (let index = from; seen.length < 50; ) {
+    const { event } = await wait(`/follow?wait=true&recursive=true&waitIndex=${index}`);
+    seen.push(event.node?.value);
+    index = (event.node?.modifiedIndex ?? 0) + 1;
+  }
+  await writes;
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 50 }, (_, n) => String(n)),
+  );
+});
+
+test('a forgotten index is 401, as etcd says it', async () => {
+  await server.store.put('/old', value);
+  const old = await revision();
+  for (let n = 0; n < 2100; n++) await server.store.put('/filler', value);
+  const { status, event } = await wait(`/old?wait=true&waitIndex=${old}`);
+  assert.deepEqual([status, event.errorCode], [400, 401]);
+});
+
+test('a directory deleted at once is one event, also to who waits inside it', async () => {
+  for (const key of ['/dir/a', '/dir/b/c', '/dir/b/d']) await server.store.put(key, value);
+  await server.store.deleteTree('/dir/');
+  const at = await revision();
+  for (const path of ['/dir', '/dir/a', '/dir/b/c', '/?recursive=true', '/dir?recursive=true']) {
+    const query = path.includes('?') ? `${path}&` : `${path}?`;
+    const { event } = await wait(`${query}wait=true&waitIndex=${at}`);
+    assert.equal(event.action, 'delete', path);
+    const { key, dir, modifiedIndex } = event.node ?? {};
+    // Who waits deeper hears of the directory that was watched.
+    assert.ok(dir === true ? '/dir/b'.startsWith(key ?? '-') : key === '/dir/a', path);
+    assert.equal(modifiedIndex, at);
+  }
+});
+
+test('who follows is told to list again when one index changed more than one event can say', async () => {
+  const store = createMemoryStore();
+  const first = '/many/a/1';
+  const second = '/many/b/1';
+  for (const key of [first, second, '/many/c/1']) await store.put(key, value);
+  const batch = {
+    revision: 4,
+    changes: [first, second].map((key) => {
+      return { kind: 'delete' as const, key, modRevision: 4, previous: undefined };
+    }),
+  };
+  const leaseRanOut: Store = {
+    label: 'with a lease that ran out',
+    get: (key) => store.get(key),
+    snapshot: (prefix) => store.snapshot(prefix),
+    async *watch() {
+      yield batch;
+    },
+    put: (key, octets) => store.put(key, octets),
+    delete: (key) => store.delete(key),
+    deleteTree: (prefix) => store.deleteTree(prefix),
+    close: () => store.close(),
+  };
+  const other = await startHttp({ store: leaseRanOut });
+  const ask = async (query: string) =>
+    (await send(other.url, { path: `/v2/keys/many?wait=true&recursive=true${query}` }))
+      .json as Event;
+  const followed = await ask('&waitIndex=4');
+  assert.equal(followed.errorCode, 401);
+  assert.match(followed.cause ?? '', /changed 2 keys at once/);
+  assert.equal((await ask('')).node?.key, first);
+  await other.stop();
+});
+
+test('a stream carries every change in its own line', async () => {
+  const response = await head(`${server.url}/v2/keys/st?wait=true&recursive=true&stream=true`);
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const line of createInterface({ input: response })) {
+      const { action, node } = JSON.parse(line) as Event;
+      seen.push(`${action} ${node?.key}`);
+      if (seen.length === 4) break;
+    }
+  })();
+  await server.store.put('/st/a', value);
+  await server.store.put('/st/b', value);
+  await server.store.deleteTree('/st/');
+  await reading;
+  response.destroy();
+  assert.deepEqual(seen, ['set /st/a', 'set /st/b', 'delete /st/a', 'delete /st/b']);
+});
+
+async function lines(response: IncomingMessage): Promise<string[]> {
+  const found: string[] = [];
+  for await (const line of createInterface({ input: response })) found.push(line);
+  return found;
+}
