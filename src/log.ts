@@ -1,9 +1,9 @@
 /**
- * The log: JSON lines on stdout, in colour for people on a terminal. Written asynchronously through a bounded buffer:
- * a reader that is slow or gone costs lines, never answers. Every text is made printable on its way in, so that no
- * caller has to think of it. The only importer of pino.
+ * The log: JSON lines on stdout, in colour for people on a terminal. Every text is made printable on its way in, so that
+ * no caller has to think of it. A reader that is slow or gone costs lines, never answers. The only importer of pino.
  */
-import { type DestinationStream, destination, type LogFn, type Logger, pino } from 'pino';
+import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
+import { type LogSink, openLogSink } from './logSink.ts';
 import { printable } from './printable.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -28,36 +28,24 @@ export interface LogOptions {
   readonly fd?: number;
 }
 
-/** What the buffer holds before lines are dropped. */
-const MAX_BUFFER_BYTES = 1 << 20;
-/** sonic-boom sleeps 100 ms between attempts on a pipe that is full. */
-const MAX_CLOSING_ATTEMPTS = 10;
+/** How often the log says that lines were dropped, if any were. */
+const REPORT_MS = 1000;
 
 /** Opens the log. An error of the descriptor (a closed pipe) silences it; serving goes on. */
 export async function openLog({ level, pretty, fd = 1 }: LogOptions): Promise<Log> {
-  let attemptsLeft = Number.POSITIVE_INFINITY;
-  const sink = destination({
-    fd,
-    sync: false,
-    maxLength: MAX_BUFFER_BYTES,
-    retryEAGAIN: () => attemptsLeft-- > 0,
-  });
-  let dropped = 0;
-  sink.on('error', () => {});
-  sink.on('drop', () => {
-    dropped++;
-  });
-  const stream = pretty ? await prettyStream(sink) : sink;
-  const logger = pino(pinoOptions(level), stream);
-  sink.on('drain', () => {
-    if (dropped === 0) return;
-    const lines = dropped;
-    dropped = 0;
-    logger.warn({ lines }, 'log lines dropped: their reader is too slow');
-  });
+  const sink = openLogSink(fd);
+  const logger = pino(pinoOptions(level), pretty ? await prettyStream(sink) : sink);
+  const reportDropped = (): void => {
+    const lines = sink.takeDropped();
+    if (lines > 0) logger.warn({ lines }, 'log lines dropped: their reader is too slow');
+  };
+  const timer = setInterval(reportDropped, REPORT_MS);
+  timer.unref();
   return logOf(logger, () => {
-    attemptsLeft = MAX_CLOSING_ATTEMPTS;
-    flush(sink);
+    clearInterval(timer);
+    if (!sink.flush()) return;
+    reportDropped();
+    sink.flush();
   });
 }
 
@@ -91,20 +79,11 @@ function logOf(logger: Logger, close: () => void): Log {
 }
 
 /** pino-pretty in this process: a worker transport would lose the last lines. */
-async function prettyStream(sink: DestinationStream): Promise<DestinationStream> {
+async function prettyStream(sink: LogSink): Promise<DestinationStream> {
   const { prettyFactory } = await import('pino-pretty');
   const colorize = process.env.NO_COLOR === undefined || process.env.NO_COLOR === '';
   const format = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
   return { write: (line) => sink.write(format(line)) };
-}
-
-function flush(sink: ReturnType<typeof destination>): void {
-  try {
-    sink.flushSync();
-  } catch {
-    // The reader is gone or stuck, and pino would try once more at exit, and throw.
-    sink.destroy();
-  }
 }
 
 /** The fields with every text in them printable; nesting is followed a few levels, then cut. */

@@ -1,0 +1,153 @@
+/** The log as a process sees it: what gets onto stdout, and what a slow or absent reader does to the writer. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { Secret } from '../src/config/values.ts';
+import { type Log, openLog } from '../src/log.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'soradns-log-'));
+after(() => rmSync(directory, { recursive: true }));
+let files = 0;
+
+/** What a log writes into a file. */
+async function written(use: (log: Log) => void, pretty = false): Promise<string> {
+  const path = join(directory, String(files++));
+  const log = await openLog({ level: 'info', pretty, fd: openSync(path, 'w') });
+  use(log);
+  log.close();
+  return readFileSync(path, 'utf8');
+}
+
+function parsed(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+const HOSTILE = '\u001b[2J\u009b31m\r\n{"level":"fake"}\u2028\u2029\u0000\u0085';
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+const ACTIVE = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/;
+
+describe('lines', () => {
+  it('are JSON with level, time, fields and message', async () => {
+    const [line] = parsed(await written((log) => log.warn({ key: '/a' }, 'value skipped')));
+    assert.ok(line !== undefined);
+    const { time, ...rest } = line;
+    assert.match(String(time), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    assert.deepEqual(rest, { level: 'warn', key: '/a', msg: 'value skipped' });
+  });
+
+  it('below the level are left out', async () => {
+    const text = await written((log) => {
+      log.debug({}, 'no');
+      log.error({}, 'yes');
+    });
+    assert.deepEqual(
+      parsed(text).map(({ msg }) => msg),
+      ['yes'],
+    );
+  });
+
+  it('hold hostile text escaped, wherever it stands (L1)', async () => {
+    const text = await written((log) => {
+      const err = new Error(HOSTILE, { cause: new Error(HOSTILE) });
+      log.info({ [HOSTILE]: HOSTILE, list: [HOSTILE], deep: { er: HOSTILE }, err }, HOSTILE);
+    });
+    assert.doesNotMatch(text, ACTIVE);
+    assert.equal(text.split('\n').length, 2, 'one line');
+    const [line = {}] = parsed(text);
+    assert.doesNotMatch(JSON.stringify(Object.values(line)), /\\u|\\n|\\r/);
+    assert.match(String(line.msg), /^\\027\[2J\\194\\15531m\\013\\010/);
+    assert.match(JSON.stringify(line.err), /\\\\027\[2J/);
+  });
+
+  it('for people hold it escaped too', async () => {
+    const text = await written((log) => log.info({ key: HOSTILE }, HOSTILE), true);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: pino-pretty's own colours
+    const plain = text.replace(/\u001b\[[0-9]+m/g, '');
+    assert.doesNotMatch(plain, ACTIVE);
+    assert.match(plain, /INFO.*\\027\[2J/);
+  });
+
+  it('hold no secret (L4)', async () => {
+    const secret = new Secret('s3cr3t');
+    const text = await written((log) => log.info({ secret, in: { list: [secret] } }, `${secret}`));
+    assert.doesNotMatch(text, /s3cr3t/);
+    assert.match(text, /\[secret\]/);
+  });
+
+  it('survive odd values', async () => {
+    const loop: Record<string, unknown> = { n: 1n };
+    loop.self = loop;
+    const text = await written((log) => log.info({ loop, __proto__: null, u: undefined }, 'odd'));
+    assert.equal(parsed(text)[0]?.msg, 'odd');
+  });
+});
+
+/** Logs 20,000 lines of 300 octets, a batch a tick, then closes; reports on stderr. */
+const FLOOD = `
+import { openLog } from ${JSON.stringify(new URL('../src/log.ts', import.meta.url).href)};
+const log = await openLog({ level: 'info', pretty: false });
+process.stdout.on('error', () => {});
+let worstMs = 0;
+for (let i = 0; i < 100; i++) {
+  const startMs = performance.now();
+  for (let j = 0; j < 200; j++) log.info({ pad: 'x'.repeat(250), n: i * 200 + j }, 'flood');
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  worstMs = Math.max(worstMs, performance.now() - startMs);
+}
+log.close();
+process.stderr.write(JSON.stringify({ worstMs, rss: process.memoryUsage.rss() }));
+process.exit(0);
+`;
+
+function startFlood(): ChildProcess {
+  const args = ['--import', 'tsx', '--input-type=module', '-e', FLOOD];
+  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 });
+}
+
+async function finish(child: ChildProcess): Promise<{ code: number | null; worstMs: number }> {
+  let report = '';
+  child.stderr?.on('data', (text) => {
+    report += text;
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('exit', resolve));
+  return { code, ...JSON.parse(report) };
+}
+
+describe('a reader', () => {
+  it('that reads gets every line up to the last', async () => {
+    const child = startFlood();
+    let text = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
+      text += chunk;
+    });
+    const ended = new Promise((resolve) => child.stdout?.on('end', resolve));
+    const { code } = await finish(child);
+    await ended;
+    assert.equal(code, 0);
+    const lines = parsed(text).filter(({ msg }) => msg === 'flood');
+    const dropped = parsed(text).filter(({ msg }) => String(msg).startsWith('log lines dropped'));
+    const lost = dropped.reduce((sum, line) => sum + Number(line.lines), 0);
+    assert.equal(lines.length + lost, 20_000, 'every line is there or counted');
+    assert.ok(lost < 10_000, `${lost} lines lost`);
+  });
+
+  it('that never reads holds up neither the work nor the end', async () => {
+    const child = startFlood();
+    const { code, worstMs } = await finish(child);
+    child.stdout?.destroy();
+    assert.equal(code, 0);
+    assert.ok(worstMs < 1000, `a batch took ${worstMs} ms`);
+  });
+
+  it('that is gone does no harm', async () => {
+    const child = startFlood();
+    child.stdout?.destroy();
+    assert.equal((await finish(child)).code, 0);
+  });
+});
