@@ -12,8 +12,8 @@ import { isTooLarge } from './failure.ts';
 import { keyAfter, keyBytes, prefixEnd } from './translate.ts';
 
 const FIRST_PAGE_KEYS = 500;
-const MAX_PAGE_KEYS = 50_000;
-const PAGE_BYTES = 4 << 20;
+const MAX_PAGE_KEYS = 100_000;
+const PAGE_BYTES = 8 << 20;
 /** What a key costs on the wire besides key and value. */
 const KEY_OVERHEAD_BYTES = 30;
 
