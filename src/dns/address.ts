@@ -1,6 +1,6 @@
 /**
  * IPv4 and IPv6 addresses between text, octets and reverse names. Whoever takes addresses from outside has checked them
- * before (`node:net`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
+ * before (`addressFamily`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
  */
 import type { Name } from './name.ts';
 
@@ -60,6 +60,18 @@ function groups(side: string, whole: string, isLast: boolean): number[] {
     if (!/^[0-9a-f]{1,4}$/i.test(part)) throw notAnAddress(whole);
     return [Number.parseInt(part, 16)];
   });
+}
+
+/** 4 or 6 for the text of an address, 0 for any other text. A host name is told apart without a throw. */
+export function addressFamily(text: string): 0 | 4 | 6 {
+  const family = text.includes(':') ? 6 : /^[0-9.]+$/.test(text) ? 4 : 0;
+  if (family === 0) return 0;
+  try {
+    addressOctets(text);
+    return family;
+  } catch {
+    return 0;
+  }
 }
 
 /** The 4 or 16 octets of an address in text. Throws RangeError on anything else. */

@@ -3,7 +3,7 @@
  * throws, caps what it reads, and names what it refuses. Unlike Go's decoder it takes numbers written as strings and
  * refuses numbers that the wire cannot carry (SkyDNS cut ports to their low 16 bits).
  */
-import { isIP } from 'node:net';
+import { addressFamily } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 
 export interface Service {
@@ -134,8 +134,8 @@ function readHost(draft: Draft, host: string): string | undefined {
   draft.address = '';
   draft.target = undefined;
   if (host === '') return undefined;
-  const family = host.includes('%') ? 0 : isIP(host);
-  if (family === 4 || family === 6) {
+  const family = addressFamily(host);
+  if (family !== 0) {
     draft.family = family;
     draft.address = host;
     return undefined;

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { isIP } from 'node:net';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { addressFamily } from '../../src/dns/address.ts';
 import { parseService } from '../../src/service/service.ts';
 
 function parse(value: string | Uint8Array) {
@@ -98,5 +100,37 @@ describe('parseService refuses', () => {
       ),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('addressFamily', () => {
+  it('agrees with node:net', () => {
+    const piece = fc.constantFrom(
+      '0',
+      '1',
+      '255',
+      '256',
+      '01',
+      'ffff',
+      'g',
+      '.',
+      ':',
+      '::',
+      '%eth0',
+      '',
+    );
+    const text = fc.oneof(
+      fc.ipV4(),
+      fc.ipV6(),
+      fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join('')),
+    );
+    fc.assert(
+      fc.property(text, (address) => {
+        fc.pre(!address.includes('%'));
+        assert.equal(addressFamily(address), isIP(address), address);
+      }),
+      { numRuns: 5_000 },
+    );
+    assert.equal(addressFamily('fe80::1%eth0'), 0);
   });
 });
