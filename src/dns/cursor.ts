@@ -60,7 +60,9 @@ export class Cursor {
 
   /** A copy of the next `length` octets. */
   copy(length: number): Uint8Array {
-    return this.#take(length) ? this.octets.slice(this.at - length, this.at) : new Uint8Array(0);
+    if (!this.#take(length)) return new Uint8Array(0);
+    // Not `slice`, which on a Buffer is a view of octets that the next packet overwrites.
+    return new Uint8Array(this.octets.subarray(this.at - length, this.at));
   }
 
   skip(length: number): void {
