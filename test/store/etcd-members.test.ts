@@ -1,0 +1,193 @@
+/** Several members, dead ones among them; leases that others keep alive. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Entry } from '../../src/service/change.ts';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import { createMirror } from '../../src/store/mirror.ts';
+import { type Store, StoreError } from '../../src/store/store.ts';
+import { type Etcd, startEtcd, startEtcdCluster } from '../support/etcd.ts';
+import { startProxy } from '../support/proxy.ts';
+import { CheckedReplica, contentOf } from '../support/replica.ts';
+import { until } from '../support/until.ts';
+
+const PREFIX = '/skydns/';
+const KEY = `${PREFIX}a`;
+const NOBODY = '127.0.0.1:1';
+
+const isUnavailable = (error: unknown): true => {
+  assert.ok(error instanceof StoreError, String(error));
+  assert.equal(error.code, 'unavailable', error.message);
+  return true;
+};
+
+const isUp = (store: Store): Promise<boolean> =>
+  store.get(KEY).then(
+    () => true,
+    () => false,
+  );
+
+async function withEtcd(use: (etcd: Etcd) => Promise<void>): Promise<void> {
+  const etcd = await startEtcd();
+  try {
+    await use(etcd);
+  } finally {
+    await etcd.stop();
+  }
+}
+
+async function putRevision(store: Store, key: string, value: string): Promise<number> {
+  const result = await store.put(key, Buffer.from(value));
+  assert.ok(result.done);
+  return result.entry.modRevision;
+}
+
+describe('members', { concurrency: 2 }, () => {
+  it('opens without any member, rejects, and recovers by itself', { timeout: 60_000 }, () =>
+    withEtcd(async (etcd) => {
+      await etcd.kill();
+      const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+      await assert.rejects(store.get(KEY), isUnavailable);
+      await assert.rejects(store.put(KEY, Buffer.of(), { ttlSeconds: 9 }), isUnavailable);
+      await etcd.restart();
+      await until('it answers', () => isUp(store));
+      await store.close();
+    }),
+  );
+
+  it('goes to the next member when one refuses, for reads and writes', () =>
+    withEtcd(async (etcd) => {
+      const store = openEtcdStore({ endpoints: [NOBODY, '127.0.0.1:2', etcd.endpoint] });
+      assert.ok((await store.put(KEY, Buffer.from('1'))).done);
+      assert.equal((await store.get(KEY)).entry?.value.toString(), '1');
+      await store.close();
+    }));
+
+  it('a call on a dead connection ends at its deadline, the next goes elsewhere', () =>
+    withEtcd(async (etcd) => {
+      const proxy = await startProxy(etcd.endpoint);
+      const endpoints = [proxy.endpoint, etcd.endpoint];
+      const store = openEtcdStore({ endpoints, callTimeoutMs: 1_000 });
+      await store.get(KEY);
+      proxy.blackhole(true);
+      const startMs = performance.now();
+      await assert.rejects(store.put(KEY, Buffer.from('1')), isUnavailable);
+      const tookMs = performance.now() - startMs;
+      assert.ok(tookMs > 900 && tookMs < 4_000, `${tookMs} ms`);
+      assert.ok((await store.put(KEY, Buffer.from('2'))).done);
+      await store.close();
+      await proxy.close();
+    }));
+
+  it('a peer that accepts and never speaks is not held on to', { timeout: 60_000 }, () =>
+    withEtcd(async (etcd) => {
+      const proxy = await startProxy(etcd.endpoint);
+      proxy.blackhole(true);
+      const store = openEtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 500 });
+      await assert.rejects(store.get(KEY), isUnavailable);
+      proxy.blackhole(false);
+      await until('a new connection works', () => isUp(store));
+      await store.close();
+      await proxy.close();
+    }),
+  );
+
+  it('without progress answers the keepalive finds a dead peer', { timeout: 60_000 }, () =>
+    withEtcd(async (etcd) => {
+      const proxy = await startProxy(etcd.endpoint);
+      const store = openEtcdStore({ endpoints: [proxy.endpoint], watchSilenceMs: 600_000 });
+      const { revision } = await store.get(KEY);
+      const batches = store.watch(PREFIX, revision + 1, new AbortController().signal);
+      const watch = batches[Symbol.asyncIterator]();
+      await watch.next();
+      const startMs = performance.now();
+      proxy.blackhole(true);
+      await assert.rejects(Promise.resolve(watch.next()), isUnavailable);
+      const tookMs = performance.now() - startMs;
+      assert.ok(tookMs < 20_000, `${tookMs} ms`);
+      await store.close();
+      await proxy.close();
+    }),
+  );
+
+  it('a watch survives its member, and one that is cut off from the others', {
+    timeout: 90_000,
+  }, async () => {
+    const cluster = await startEtcdCluster(3);
+    const [one, two, three] = cluster as [Etcd, Etcd, Etcd];
+    const store = openEtcdStore({ endpoints: cluster.map((etcd) => etcd.endpoint) });
+    const direct = openEtcdStore({ endpoints: [three.endpoint] });
+    const replica = new CheckedReplica();
+    const mirror = createMirror({ store, prefix: PREFIX, replica });
+    try {
+      await until('there is a leader', () => isUp(direct), 30_000);
+      mirror.start();
+      await mirror.waitFor(await putRevision(direct, KEY, '1'));
+      await one.kill();
+      await until('a leader', () => isUp(direct), 30_000);
+      await mirror.waitFor(await putRevision(direct, KEY, '2'));
+      // Now three is alone: it still accepts, but nothing can happen there.
+      await two.kill();
+      await until('it is noticed', () => mirror.state().kind === 'stale', 30_000);
+      await Promise.all([one.restart(), two.restart()]);
+      await until('a leader', () => isUp(direct), 30_000);
+      await mirror.waitFor(await putRevision(direct, KEY, '3'));
+      assert.deepEqual(replica.content(), await contentOf(direct, PREFIX));
+      assert.deepEqual(replica.gaps, []);
+    } finally {
+      mirror.close();
+      await Promise.all([store.close(), direct.close()]);
+      await Promise.all(cluster.map((etcd) => etcd.stop()));
+    }
+  });
+});
+
+describe('leases', { concurrency: 2 }, () => {
+  it('a renewal by somebody else is followed, and a lease id is no TTL', { timeout: 60_000 }, () =>
+    withEtcd(async (etcd) => {
+      const granted = /lease (\w+) granted/.exec(await etcd.etcdctl(['lease', 'grant', '6']))?.[1];
+      assert.ok(granted !== undefined);
+      await etcd.etcdctl(['put', `--lease=${granted}`, KEY, 'x']);
+      const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+      const entry = (await store.get(KEY)).entry as Entry;
+      assert.equal(BigInt(entry.lease?.id ?? 0), BigInt(`0x${granted}`));
+      assert.equal(entry.lease?.ttlSeconds, 6);
+      const firstMs = entry.lease?.expiresAtMs ?? Infinity;
+      const leftMs = firstMs - performance.now();
+      assert.ok(leftMs > 2_000 && leftMs <= 6_000, `${leftMs} ms left`);
+      await sleep(2_000);
+      await etcd.etcdctl(['lease', 'keep-alive', '--once', granted]);
+      await until('the renewal shows', () => (entry.lease?.expiresAtMs ?? 0) > firstMs + 1_000);
+      await store.close();
+    }),
+  );
+
+  it('keys of one lease share it, in snapshots and watches', () =>
+    withEtcd(async (etcd) => {
+      const granted = /lease (\w+) granted/.exec(await etcd.etcdctl(['lease', 'grant', '60']))?.[1];
+      for (const k of ['1', '2'])
+        await etcd.etcdctl(['put', `--lease=${granted}`, PREFIX + k, 'x']);
+      const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+      const leases = new Set();
+      for await (const { entries } of store.snapshot(PREFIX)) {
+        for (const { lease } of entries) leases.add(lease);
+      }
+      for await (const { changes } of store.watch(PREFIX, 1, AbortSignal.timeout(10_000))) {
+        for (const change of changes) if (change.kind === 'put') leases.add(change.entry.lease);
+        if (changes.some((change) => change.kind === 'put' && change.entry.key.endsWith('2')))
+          break;
+      }
+      assert.equal(leases.size, 1);
+      await store.close();
+    }));
+
+  it('a put that does not happen leaves no lease behind', () =>
+    withEtcd(async (etcd) => {
+      const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+      await store.put(KEY, Buffer.from('1'));
+      const options = { ttlSeconds: 600, if: { kind: 'absent' } } as const;
+      assert.ok(!(await store.put(KEY, Buffer.from('2'), options)).done);
+      assert.match(await etcd.etcdctl(['lease', 'list']), /found 0 leases/);
+      await store.close();
+    }));
+});
