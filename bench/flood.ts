@@ -29,7 +29,7 @@ export function prepareGenerator(folder: string): Generator {
     if (status !== 0) throw new Error(`${compiler} cannot build dnsflood.c: ${stderr}`);
     return generator('dnsflood (C)', [program]);
   }
-  const slow = fileURLToPath(new URL('flood-node.ts', import.meta.url));
+  const slow = fileURLToPath(new URL('floodNode.ts', import.meta.url));
   return generator(
     'a Node program, for want of a C compiler: it, not the server, may be the limit',
     [...[process.execPath, '--import', 'tsx', slow]],

@@ -49,7 +49,7 @@ function fail(message) {
 process.on('SIGINT', () => {}); // the terminal interrupts the children too; stay to clean up behind them
 const mark = `${process.pid}-${Date.now()}`;
 const built = await node(['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
-const tested = await node(['--import', 'tsx', 'test/support/run-files.mjs', ...files], {
+const tested = await node(['--import', 'tsx', 'test/support/runFiles.mjs', ...files], {
   [MARK]: mark,
   SORADNS_TEST_ONLY: options.only ?? '',
   SORADNS_TEST_FILE_TIMEOUT_MS: String(Number(options.timeout) * 1000),

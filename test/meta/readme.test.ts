@@ -95,6 +95,7 @@ async function shell(command: string): Promise<{ code: number; printed: string }
     ...process.env,
     HOME: folder,
     PATH: `${folder}:${process.env.PATH}`,
+    SORADNS_STORE: withPorts('http://127.0.0.1:4001'), // The default, which is not on its usual port here.
     NO_COLOR: '1',
   };
   const options = { cwd: folder, env, timeout: 30_000 };

@@ -22,7 +22,7 @@ async function runFile(body: string, env: Record<string, string> = {}) {
   writeFileSync(file, `import test from 'node:test';\n${body}`);
   const { NODE_TEST_CONTEXT: _, CI: __, ...inherited } = process.env;
   const timeout = { SORADNS_TEST_FILE_TIMEOUT_MS: '60000', ...env };
-  const child = spawn(process.execPath, ['--import', 'tsx', 'test/support/run-files.mjs', file], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'test/support/runFiles.mjs', file], {
     cwd: projectRoot,
     env: { ...inherited, ...timeout, [MARK]: mark },
     stdio: ['ignore', 'pipe', 'pipe'],
