@@ -18,7 +18,8 @@ export function normalise(argv: readonly string[], options: readonly OptionWords
     if (token === '--') return { kind: 'arguments', argv: [...normal, ...argv.slice(i)] };
     const read = readToken(token, known);
     if (read === undefined) {
-      normal.push(token);
+      // Else the parser would take `-domian=x` for seven options of one letter each.
+      normal.push(/^-[A-Za-z][A-Za-z-]{2,}/.test(token) ? `-${token}` : token);
       continue;
     }
     const taken = takeValue(read, argv[i + 1]);

@@ -1,0 +1,496 @@
+/** Every command on a server in this process: what it prints, its `--json`, its exit code. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { COMMANDS } from '../../src/cli/cli.ts';
+import { EXIT_CODES } from '../../src/cli/failure.ts';
+import { callCli, type Ran } from '../support/cli.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+
+let server: TestServer;
+let env: Record<string, string>;
+
+before(async () => {
+  server = await startTestServer({});
+  const { address = '', port = 0 } = server.http ?? {};
+  env = {
+    SORADNS_STORE: `http://${address}:${port}`,
+    SORADNS_SERVER: `${server.dns.address}:${server.dns.port}`,
+  };
+});
+after(() => server?.close());
+
+function soradns(...args: string[]): Promise<Ran> {
+  return callCli(args, { env });
+}
+
+async function ok(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await soradns(...args);
+  assert.equal(code, 0, `${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+async function json(...args: string[]): Promise<Record<string, unknown>> {
+  return JSON.parse(await ok(...args, '--json'));
+}
+
+/** Fails with the code, and one line on stderr. */
+async function fails(
+  code: keyof typeof EXIT_CODES,
+  line: RegExp,
+  ...args: string[]
+): Promise<void> {
+  const plain = await soradns(...args);
+  assert.equal(plain.code, EXIT_CODES[code], `${args.join(' ')}: ${plain.stderr}`);
+  assert.match(plain.stderr, line);
+  assert.equal(plain.stderr.trimEnd().split('\n').length, 1, plain.stderr);
+}
+
+/** A line as a shell splits it: at blanks, except inside single quotes. */
+function shellWords(line: string): string[] {
+  return [...line.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2] ?? '');
+}
+
+/** A value that `set` would refuse, put by somebody else. */
+async function putRaw(key: string, value: string): Promise<void> {
+  const body = new URLSearchParams({ value });
+  const response = await fetch(`${env.SORADNS_STORE}/v2/keys${key}`, { method: 'PUT', body });
+  assert.ok(response.ok);
+}
+
+describe('set and get', () => {
+  it('write SkyDNS’s fields and read them back', async () => {
+    const fields = ['--host', '10.0.1.5', '--port', '8080', '--priority', '20', '--weight', '5'];
+    const more = [
+      '--text',
+      'a "b"',
+      '--ttl',
+      '30',
+      '--group',
+      'g1',
+      '--targetstrip',
+      '1',
+      '--mail',
+    ];
+    const set = await json('set', '1.web.skydns.local', ...fields, ...more);
+    assert.equal(set.key, '/skydns/local/skydns/web/1');
+    const { value, ...got } = await json('get', '1.WEB.skydns.local.');
+    assert.deepEqual(got, set);
+    assert.deepEqual(JSON.parse(String(value)), {
+      host: '10.0.1.5',
+      port: 8080,
+      priority: 20,
+      weight: 5,
+      text: 'a "b"',
+      ttl: 30,
+      group: 'g1',
+      targetstrip: 1,
+      mail: true,
+    });
+    assert.deepEqual(Object.keys(got).sort(), [
+      'createRevision',
+      'key',
+      'modRevision',
+      'name',
+      'service',
+    ]);
+    assert.equal(got.name, '1.web.skydns.local.');
+    assert.equal(await ok('get', '/skydns/local/skydns/web/1'), `${value}\n`);
+  });
+
+  it('take names and ids that look like numbers as they are', async () => {
+    await ok('set', '5e12345678.num.skydns.local', '--host', 'h.example', '--group', '007');
+    const { name, service } = await json('get', '5e12345678.num.skydns.local');
+    assert.equal(name, '5e12345678.num.skydns.local.');
+    assert.deepEqual(service, { host: 'h.example.', group: '007' });
+  });
+
+  it('give a key a life', async () => {
+    const { expiresSeconds } = await json(
+      'set',
+      'brief.skydns.local',
+      '--host',
+      '10.0.0.1',
+      '--key-ttl',
+      '100',
+    );
+    assert.ok(Number(expiresSeconds) > 90 && Number(expiresSeconds) <= 100);
+    assert.match(await ok('ls', 'brief.skydns.local'), /10\.0\.0\.1 .* [0-9]+s/);
+  });
+
+  it('publish what DNS then answers', async () => {
+    await ok('set', 'a.seen.skydns.local', '--host', '10.0.7.7', '--port', '-1');
+    await until('it is answered', async () => {
+      const { stdout } = await soradns('query', 'seen.skydns.local', '-q');
+      return stdout === '10.0.7.7\n';
+    });
+  });
+
+  it('print nothing about a success when quiet', async () => {
+    assert.equal(await ok('set', 'quiet.skydns.local', '--host', '10.0.0.1', '-q'), '');
+  });
+
+  it('refuse what is no service', async () => {
+    await fails(
+      'usage',
+      /--port: must be a whole number/,
+      'set',
+      'x.skydns.local',
+      '--port',
+      '99999',
+    );
+    await fails(
+      'usage',
+      /--host: must be an IP address or/,
+      'set',
+      'x.skydns.local',
+      '--host',
+      'a:80',
+    );
+    await fails('usage', /nothing to publish \(give --host/, 'set', 'x.skydns.local');
+    await fails(
+      'usage',
+      /--key-ttl: .*--key-ttl 30/,
+      'set',
+      'x.skydns.local',
+      '--host',
+      'h',
+      '--key-ttl',
+      '0',
+    );
+    await fails(
+      'usage',
+      /--value: cannot .* --host/,
+      'set',
+      'x.skydns.local',
+      '--value',
+      '{}',
+      '--host',
+      'h',
+    );
+    await fails('bad_data', /--value: not JSON/, 'set', 'x.skydns.local', '--value', '{host');
+    await fails('usage', /a\.\.b: is no domain name/, 'set', 'a..b', '--host', 'h');
+    await fails('usage', /cannot be stored/, 'set', 'a\\.b.skydns.local', '--host', 'h');
+    await fails('usage', /\/: is no key/, 'set', '/', '--host', 'h');
+    await fails('usage', /is not below \/skydns\//, 'set', '/other/a', '--host', 'h');
+    await fails('not_found', /is not there/, 'get', 'x.skydns.local');
+  });
+
+  it('tell a conflict', async () => {
+    await ok('set', 'once.skydns.local', '--host', '10.0.0.1', '--if-absent');
+    await fails(
+      'conflict',
+      /is there already/,
+      'set',
+      'once.skydns.local',
+      '--host',
+      'h',
+      '--if-absent',
+    );
+    assert.match(await ok('get', 'once.skydns.local'), /10\.0\.0\.1/);
+  });
+
+  it('tell a name with names below it from one that is not there', async () => {
+    await fails('not_found', /has no value of its own \(.*soradns ls/, 'get', 'num.skydns.local');
+    await fails('not_found', /is not there/, 'get', 'nothing.skydns.local');
+  });
+});
+
+describe('rm', () => {
+  it('deletes one name, or all below one when told so', async () => {
+    for (const id of ['1', '2']) await ok('set', `${id}.gone.skydns.local`, '--host', '10.0.0.1');
+    await fails('conflict', /no value of its own \(rm -r/, 'rm', 'gone.skydns.local');
+    assert.equal(await ok('rm', '1.gone.skydns.local'), 'deleted 1: /skydns/local/skydns/gone/1\n');
+    assert.deepEqual(await json('rm', '-r', 'gone.skydns.local'), {
+      key: '/skydns/local/skydns/gone',
+      deleted: 1,
+    });
+    await fails('not_found', /is not there/, 'rm', '-r', 'gone.skydns.local');
+    await fails('not_found', /is not there/, 'rm', '2.gone.skydns.local');
+  });
+});
+
+describe('ls', () => {
+  before(async () => {
+    await ok('set', '1.list.skydns.local', '--host', '10.0.2.1', '--port', '80');
+    await ok(
+      'set',
+      '2.list.skydns.local',
+      '--host',
+      'fd00::1',
+      '--port',
+      '80',
+      '--text',
+      'x\u009by',
+    );
+    await putRaw('/skydns/local/skydns/list/bad', '{"port": "many"}');
+    await putRaw(`/skydns/local/skydns/list/${'x'.repeat(64)}`, '{"host": "10.0.0.1"}');
+  });
+  const LONG = `/skydns/local/skydns/list/${'x'.repeat(64)}`;
+
+  it('prints a table', async () => {
+    const lines = (await ok('ls', 'list.skydns.local')).trimEnd().split('\n');
+    const rows = lines.map((line) => line.split(/ {2,}/));
+    assert.deepEqual(rows[0], ['NAME', 'HOST', 'PORT', 'PRIO', 'WEIGHT', 'TTL', 'EXPIRES', 'MORE']);
+    assert.deepEqual(rows[1]?.slice(0, 3), ['1.list.skydns.local.', '10.0.2.1', '80']);
+    assert.match(lines[2] ?? '', /fd00::1 .*text "x\\194\\155y"/);
+    assert.match(lines[3] ?? '', /^bad\.list\.skydns\.local\. .*invalid: port: must be/);
+    assert.ok(lines.some((line) => line.startsWith(LONG)));
+  });
+
+  it('prints a tree, by itself on a terminal', async () => {
+    const { stdout } = await callCli(['ls', 'list.skydns.local'], { env, isTty: true });
+    assert.equal(await ok('ls', 'list.skydns.local', '--tree'), stdout);
+    const lines = stdout.split('\n');
+    assert.equal(lines[0], 'list.skydns.local');
+    assert.equal(lines[1], '├─ 1  10.0.2.1:80');
+    assert.equal(lines[2], '├─ 2  [fd00::1]:80 text "x\\194\\155y"');
+    assert.match(lines[3] ?? '', /^└─ bad {2}invalid: port/);
+    assert.match(lines[4] ?? '', /^\/skydns.*x {2}invalid: key has a label above 63 octets/);
+  });
+
+  it('prints JSON with the same fields for every key', async () => {
+    const views = JSON.parse(await ok('ls', 'list.skydns.local', '--json'));
+    assert.deepEqual(views[0], {
+      key: '/skydns/local/skydns/list/1',
+      name: '1.list.skydns.local.',
+      service: { host: '10.0.2.1', port: 80 },
+      createRevision: views[0].createRevision,
+      modRevision: views[0].createRevision,
+    });
+    assert.deepEqual(
+      views.map((view: { key: string }) => view.key.slice('/skydns/local/skydns/list/'.length, 34)),
+      ['1', '2', 'bad', 'x'.repeat(8)],
+    );
+    assert.deepEqual(JSON.parse(await ok('ls', '/skydns/none', '--invalid', '--json')), []);
+  });
+
+  it('prints names alone when quiet', async () => {
+    const names = (await ok('ls', 'list.skydns.local', '-q')).trimEnd().split('\n');
+    assert.deepEqual(names, ['1', '2', 'bad'].map((id) => `${id}.list.skydns.local.`).concat(LONG));
+  });
+
+  it('lists what counts for nothing, and why', async () => {
+    const lines = (await ok('ls', '--invalid')).trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => line.split(/ {2,}/)),
+      [
+        ['KEY', 'REASON'],
+        ['/skydns/local/skydns/list/bad', 'port: must be a whole number from -1 to 65535'],
+        [LONG, 'key has a label above 63 octets'],
+      ],
+    );
+    await fails('bad_data', /counts for nothing: port:/, 'get', 'bad.list.skydns.local');
+    assert.equal(await ok('ls', '1.list.skydns.local', '--invalid'), '');
+  });
+
+  it('fails when there is nothing', () =>
+    fails('not_found', /nothing at or below it/, 'ls', 'nothing.skydns.local'));
+
+  it('takes one form only', () => fails('usage', /--tree: cannot/, 'ls', '--tree', '--table'));
+});
+
+describe('query', () => {
+  before(async () => {
+    await ok('set', '1.q.skydns.local', '--host', '10.0.3.1', '--port', '80', '--text', 'ü "x"');
+    await until(
+      'it is answered',
+      async () => (await soradns('query', '1.q.skydns.local')).code === 0,
+    );
+  });
+
+  it('prints records as a zone file has them', async () => {
+    const lines = (await ok('query', '1.q.skydns.local', 'srv')).trimEnd().split('\n');
+    assert.match(lines[0] ?? '', /^;; NOERROR aa from 127\.0\.0\.1:\d+ over UDP, [0-9.]+ ms$/);
+    assert.equal(lines[1], '1.q.skydns.local.\t3600\tIN\tSRV\t10 100 80 1.q.skydns.local.');
+    assert.equal(lines[2], '1.q.skydns.local.\t3600\tIN\tA\t10.0.3.1');
+  });
+
+  it('takes type, server and transport in any order', async () => {
+    const at = `@${env.SORADNS_SERVER}`;
+    assert.equal(
+      await ok('query', at, '+tcp', '1.q.skydns.local', 'TXT', '-q'),
+      '"\\195\\188 \\"x\\""\n',
+    );
+    assert.match(await ok('query', '1.q.skydns.local', '--tcp'), /over TCP/);
+    assert.match(await ok('query', '1.q.skydns.local', '--tcp', '+notcp'), /over UDP/);
+  });
+
+  it('prints JSON in the form of DNS over HTTPS', async () => {
+    const { milliseconds, ...answer } = await json('query', '1.q.skydns.local');
+    assert.ok(Number(milliseconds) > 0);
+    assert.deepEqual(answer, {
+      Status: 0,
+      TC: false,
+      RD: true,
+      RA: false,
+      AA: true,
+      Question: [{ name: '1.q.skydns.local.', type: 1 }],
+      Answer: [{ name: '1.q.skydns.local.', type: 1, TTL: 3600, data: '10.0.3.1' }],
+      Authority: [],
+      Additional: [],
+      server: env.SORADNS_SERVER,
+      transport: 'udp',
+    });
+  });
+
+  it('asks for types that have no name too', () =>
+    fails(
+      'not_found',
+      /HTTPS: the name has no such record/,
+      'query',
+      '1.q.skydns.local',
+      'TYPE65',
+    ));
+
+  it('tells by its exit code why there is no answer', async () => {
+    await fails(
+      'not_found',
+      /no\.skydns\.local\. A: there is no such name/,
+      'query',
+      'no.skydns.local',
+    );
+    await fails(
+      'not_found',
+      /AAAA: the name has no such record/,
+      'query',
+      '1.q.skydns.local',
+      'AAAA',
+    );
+    await fails('not_permitted', /answered REFUSED/, 'query', 'example.com');
+    await fails(
+      'no_reply',
+      /no reply from 127\.0\.0\.1:1 over UDP/,
+      'query',
+      'a',
+      '@127.0.0.1:1',
+      '--timeout',
+      '0.2',
+    );
+    await fails(
+      'no_reply',
+      /no reply from 127\.0\.0\.1:1 over TCP/,
+      'query',
+      'a',
+      '@127.0.0.1:1',
+      '+tcp',
+    );
+  });
+
+  it('refuses what it does not understand', async () => {
+    await fails('usage', /FOO: is no record type/, 'query', 'a', 'FOO');
+    await fails('usage', /b: is one word too many/, 'query', 'a', 'A', 'b');
+    await fails('usage', /\+short: is not known/, 'query', 'a', '+short');
+    await fails('usage', /@a b: is no server/, 'query', 'a', '@a b');
+    await fails('usage', /--timeout: must be/, 'query', 'a', '--timeout', 'x');
+    await fails('usage', /a\.\.b: is no domain name/, 'query', 'a..b');
+    await fails('usage', /more than this command can do \(use dig\)/, 'query', 'a\\.b.example');
+    await fails('usage', /TCP to an IPv6 address/, 'query', 'a', '@::1', '+tcp');
+  });
+});
+
+describe('a store', () => {
+  it('that is not there is told from an empty one', async () => {
+    for (const args of [
+      ['ls'],
+      ['get', 'a'],
+      ['set', 'a', '--host', 'h'],
+      ['rm', 'a'],
+      ['watch'],
+    ]) {
+      await fails('unreachable', /soradns serve/, ...args, '--store', 'http://127.0.0.1:1');
+    }
+  });
+
+  it('may be another one by flag', async () => {
+    assert.equal(await ok('ls', '--store', 'memory:'), '');
+    await fails('usage', /--store: .*redis/, 'ls', '--store', 'redis://x');
+  });
+});
+
+describe('mistakes', () => {
+  const table: [string[], RegExp][] = [
+    [[], /no command \(see soradns --help\)/],
+    [['sreve'], /sreve: there is no such command \(did you mean serve\?\)/],
+    [['frobnicate'], /frobnicate: there is no such command \(see soradns --help\)/],
+    [['set'], /set: needs <name> \(see soradns set --help\)/],
+    [['set', 'a', '--hots', 'h'], /--hots: there is no such option \(did you mean --host\?\)/],
+    [['set', 'a', '--hots=h'], /--hots: there is no such option \(did you mean --host\?\)/],
+    [['serve', '--domian', 'x'], /--domian: there is no such option \(did you mean --domain\?\)/],
+    [['serve', '-domian=x'], /--domian: there is no such option \(did you mean --domain\?\)/],
+    [['serve', 'extra'], /extra: is one argument too many/],
+    [['serve', '--addr'], /--addr: needs a value; for example --addr 127/],
+    [['serve', '--addr', 'x'], /--addr: "x" is not an IP:PORT; for example/],
+    [['serve', '--round-robin=maybe'], /--round-robin: "maybe" is not true or false/],
+    [['serve', '--dnssec', 'K'], /--dnssec: is not available in this version/],
+    [['completion', 'tcsh'], /tcsh/],
+    [['set', 'a\u001b[31m\u009b..b', '--host', 'h'], /a\\027\[31m\\194\\155/],
+  ];
+  for (const [args, expected] of table) {
+    it(`of ${JSON.stringify(args)} are one line`, () => fails('usage', expected, ...args));
+  }
+
+  it('are one JSON object with --json', async () => {
+    const { code, stdout, stderr } = await soradns('get', 'no.skydns.local', '--json');
+    assert.equal(code, 3);
+    assert.equal(stdout, '');
+    assert.deepEqual(JSON.parse(stderr), {
+      error: { code: 'not_found', message: '/skydns/local/skydns/no: is not there' },
+    });
+    const usage = JSON.parse((await soradns('ls', '--json', '--bogus')).stderr);
+    assert.equal(usage.error.code, 'usage');
+    assert.equal(usage.error.hint, 'see soradns ls --help');
+  });
+});
+
+describe('help', () => {
+  it('names every command', async () => {
+    const text = await ok('--help');
+    for (const { name, summary } of COMMANDS) {
+      assert.match(text, new RegExp(`soradns ${name}\\b`));
+      assert.ok(text.includes(summary));
+    }
+  });
+
+  for (const command of COMMANDS) {
+    it(`of ${command.name} has its options and its examples`, async () => {
+      const text = await ok(command.name, '--help');
+      assert.equal(await ok('help', command.name), text);
+      assert.ok(text.includes(command.summary));
+      for (const { name, hidden } of command.options) {
+        assert.equal(text.includes(`--${name} `), !hidden, `--${name}`);
+      }
+      assert.ok(command.examples.length > 0);
+      for (const [line] of command.examples)
+        assert.ok(text.includes(`  ${line}\n`) || text.includes(`  ${line}`));
+    });
+  }
+
+  /** In an order in which each finds what it needs; one of query asks a port that nobody serves here. */
+  for (const name of ['set', 'get', 'ls', 'rm', 'version']) {
+    it(`of ${name} has examples that work`, async () => {
+      const command = COMMANDS.find((candidate) => candidate.name === name);
+      if (name === 'rm') await ok('set', '3.rails.skydns.local', '--host', '10.0.1.7');
+      for (const [line] of command?.examples ?? []) await ok(...shellWords(line).slice(1));
+    });
+  }
+
+  it('of the others has examples that are understood', async () => {
+    const { examples } = COMMANDS.find(({ name }) => name === 'query') ?? { examples: [] };
+    for (const [line] of examples) {
+      const { code, stderr } = await soradns(...shellWords(line).slice(1), '--timeout', '0.2');
+      assert.notEqual(code, EXIT_CODES.usage, `${line}: ${stderr}`);
+    }
+  });
+
+  it('says where to set the rest', async () => {
+    assert.match(await ok('serve', '--help'), /SORADNS_MIN_TTL/);
+  });
+});
+
+it('version is that of the package', async () => {
+  const { version } = await json('version');
+  assert.match(String(version), /^\d+\.\d+\.\d+/);
+  assert.equal(await ok('version', '-q'), `${version}\n`);
+  assert.equal(await ok('--version'), await ok('version'));
+});

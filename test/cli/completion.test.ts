@@ -1,0 +1,88 @@
+/** Completion scripts as the shells themselves take them; zsh and fish where they are installed. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { COMMANDS } from '../../src/cli/cli.ts';
+import { callCli } from '../support/cli.ts';
+
+async function script(shell: string): Promise<string> {
+  const { code, stdout, stderr } = await callCli(['completion', shell]);
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+function isInstalled(shell: string): boolean {
+  return spawnSync(shell, ['-c', 'true']).status === 0;
+}
+
+/** What bash offers for the last of the words. */
+function offers(source: string, words: readonly string[]): string[] {
+  const array = words.map((word) => `'${word}'`).join(' ');
+  const ask = `COMP_WORDS=(${array}); COMP_CWORD=${words.length - 1}; _soradns; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const text = execFileSync('bash', ['--norc', '-c', `${source}\n${ask}`], { encoding: 'utf8' });
+  return text.split('\n').filter(Boolean);
+}
+
+describe('bash completes', async () => {
+  const source = await script('bash');
+
+  it('commands', () => {
+    assert.deepEqual(
+      offers(source, ['soradns', '']),
+      COMMANDS.map(({ name }) => name),
+    );
+    assert.deepEqual(offers(source, ['soradns', 'se']), ['serve', 'set']);
+  });
+
+  it('options of the command at hand, without SkyDNS’s idle ones', () => {
+    assert.deepEqual(offers(source, ['soradns', 'serve', '--log']), [
+      '--log-level',
+      '--log-queries',
+    ]);
+    assert.deepEqual(offers(source, ['soradns', 'set', 'a', '--ho']), ['--host']);
+    assert.deepEqual(offers(source, ['soradns', 'serve', '--rcache']), []);
+  });
+
+  it('values that an option or a word can have', () => {
+    assert.deepEqual(offers(source, ['soradns', 'serve', '--any', '']), ['hinfo', 'refuse']);
+    assert.deepEqual(offers(source, ['soradns', 'completion', 'b']), ['bash']);
+  });
+
+  it('for the program by its name', () => {
+    const text = execFileSync('bash', ['--norc', '-c', `${source}\ncomplete -p soradns`], {
+      encoding: 'utf8',
+    });
+    assert.match(text, /-F _soradns soradns/);
+  });
+});
+
+describe('the scripts', () => {
+  it('hold every command and every option that help shows', async () => {
+    for (const [shell, form] of [
+      ['zsh', (name: string) => `--${name}`],
+      ['fish', (name: string) => `-l ${name} `],
+    ] as const) {
+      const source = await script(shell);
+      for (const command of COMMANDS) {
+        assert.ok(source.includes(command.summary.replaceAll("'", "'\\''")), command.name);
+        for (const { name, hidden } of command.options)
+          if (!hidden) assert.ok(source.includes(form(name)), `${shell} --${name}`);
+      }
+    }
+  });
+
+  for (const shell of ['zsh', 'fish']) {
+    it(`load in ${shell}`, {
+      skip: !isInstalled(shell) && `${shell} is not installed`,
+    }, async () => {
+      const source = await script(shell);
+      const prelude = shell === 'zsh' ? 'autoload -U compinit && compinit -D\n' : '';
+      const args = shell === 'zsh' ? ['-f', '-c'] : ['--no-config', '-c'];
+      const { status, stderr } = spawnSync(shell, [...args, prelude + source], {
+        encoding: 'utf8',
+      });
+      assert.equal(status, 0, stderr);
+      assert.equal(stderr, '');
+    });
+  }
+});

@@ -1,0 +1,157 @@
+/** What only a process of its own shows: exit codes as a shell gets them, signals, pipes that close, files. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { callCli, childEnv, NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'soradns-cli-'));
+let server: TestServer;
+let env: Record<string, string>;
+
+before(async () => {
+  server = await startTestServer({});
+  const { address = '', port = 0 } = server.http ?? {};
+  env = {
+    SORADNS_STORE: `http://${address}:${port}`,
+    SORADNS_SERVER: `${server.dns.address}:${server.dns.port}`,
+  };
+  const { code, stderr } = await callCli(['set', 'a.skydns.local', '--host', '10.0.0.1'], { env });
+  assert.equal(code, 0, stderr);
+});
+after(async () => {
+  await server?.close();
+  rmSync(directory, { recursive: true });
+});
+
+const children = new Set<ChildProcess>();
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+/** A command that goes on until it is told to stop. */
+function start(args: readonly string[]) {
+  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], { env: childEnv(env) });
+  children.add(child);
+  const texts = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    texts.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    texts.stderr += text;
+  });
+  const exit = once(child, 'exit').finally(() => children.delete(child));
+  return { child, texts, exit: exit.then(([code]) => code as number | null) };
+}
+
+describe('exit codes', () => {
+  const config = join(directory, 'config.json');
+  before(() => writeFileSync(config, '{"tll": 60}'));
+
+  it('are as documented', async () => {
+    const taken = `${server.dns.address}:${server.dns.port}`;
+    const serve = ['serve', '--store', 'memory:', '--http', 'off'];
+    const table: [number, string[], RegExp][] = [
+      [0, ['get', 'a.skydns.local'], /^$/],
+      [2, ['set', 'a.skydns.local', '--prot', '80'], /^soradns: --prot: .*--port\?\)\n$/],
+      [2, ['serve', '--config', config], /^soradns: "tll" in .*did you mean ttl\?\n$/],
+      [3, ['get', 'b.skydns.local'], /^soradns: .*is not there\n$/],
+      [4, ['ls', '--store', 'http://127.0.0.1:1'], /^soradns: .*soradns serve.*\n$/],
+      [4, ['ls', '--store', 'etcd://127.0.0.1:1'], /^soradns: .*\n$/],
+      [4, [...serve, '--addr', taken], new RegExp(`^soradns: .*${taken}.*\\n$`)],
+      [5, ['set', 'a.skydns.local', '--host', 'h', '--if-absent'], /^soradns: .*\n$/],
+      [6, ['query', 'www.example.com'], /^soradns: .*REFUSED\n$/],
+      [7, ['set', 'a.skydns.local', '--value', '[]'], /^soradns: --value: .*\n$/],
+      [9, ['query', 'a', '@127.0.0.1:1', '--timeout', '0.2'], /^soradns: no reply .*\n$/],
+    ];
+    for (const [code, args, stderr] of table) {
+      const ran = await spawnCli(args, env);
+      assert.equal(ran.code, code, `${args.join(' ')}: ${ran.stderr}`);
+      assert.match(ran.stderr, stderr);
+    }
+  });
+
+  it('are 130 and 143 after SIGINT and SIGTERM', async () => {
+    const watches = (['SIGINT', 'SIGTERM'] as const).map(async (signal) => {
+      const { child, texts, exit } = start(['watch']);
+      await until('it watches', () => texts.stderr.includes('watching /skydns'), 20_000);
+      child.kill(signal);
+      return exit;
+    });
+    assert.deepEqual(await Promise.all(watches), [130, 143]);
+  });
+});
+
+describe('watch', () => {
+  it('prints each change below a name once, as a line of JSON', async () => {
+    const { child, texts, exit } = start(['watch', 'w.skydns.local', '--json', '-q']);
+    const run = (...args: string[]) => callCli(args, { env });
+    // What was there before the watch began is not printed, so the first change is repeated until one is.
+    await until(
+      'it watches',
+      async () => {
+        await run('set', '0.w.skydns.local', '--host', '10.0.0.1');
+        return texts.stdout !== '';
+      },
+      20_000,
+    );
+    await run('set', '1.w.skydns.local', '--host', '10.0.0.2', '--ttl', '5');
+    await run('set', 'w.skydns.local', '--text', 'own');
+    await run('set', 'ww.skydns.local', '--host', '10.0.0.3');
+    await run('rm', '-r', '1.w.skydns.local');
+    await until('all is printed', () => texts.stdout.includes('"delete"'));
+    child.kill('SIGINT');
+    assert.equal(await exit, 130);
+    const lines = texts.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const seen = lines.filter(({ key }) => !key.endsWith('/0'));
+    assert.deepEqual(
+      seen.map(({ createRevision, modRevision, ...rest }) => rest),
+      [
+        {
+          kind: 'put',
+          key: '/skydns/local/skydns/w/1',
+          name: '1.w.skydns.local.',
+          service: { host: '10.0.0.2', ttl: 5 },
+        },
+        {
+          kind: 'put',
+          key: '/skydns/local/skydns/w',
+          name: 'w.skydns.local.',
+          service: { text: 'own' },
+        },
+        { kind: 'delete', key: '/skydns/local/skydns/w/1', name: '1.w.skydns.local.' },
+      ],
+    );
+    const revisions = lines.map(({ modRevision }) => modRevision);
+    assert.deepEqual(
+      revisions,
+      [...new Set(revisions)].sort((a, b) => a - b),
+    );
+  });
+});
+
+describe('pipes', () => {
+  it('that close early are no error', async () => {
+    const { child, exit } = start(['serve', '--help']);
+    child.stdout?.destroy();
+    assert.equal(await exit, 0);
+  });
+});
+
+describe('an embedded store', () => {
+  it('is shared by commands, one after the other', async () => {
+    const store = ['--store', `file:${join(directory, 'store')}`];
+    const set = await spawnCli(['set', 'f.skydns.local', '--host', '10.0.0.9', ...store]);
+    assert.equal(set.code, 0, set.stderr);
+    const get = await spawnCli(['get', 'f.skydns.local', ...store]);
+    assert.equal(get.stdout, '{"host":"10.0.0.9"}\n', get.stderr);
+  });
+});
