@@ -61,6 +61,21 @@ test('an answer in the case of its question, asked in another case', async (t) =
   assert.deepEqual(query?.edns, { udpSize: 1232, dnssecOk: true });
 });
 
+test('records that were compressed against the question do not carry its random case', async (t) => {
+  const upstream = await upstreamFor(t, {
+    records: ['www.example.com. 60 TXT exists'],
+    behaviour: ({ name }) => {
+      const zone = name.slice('www.'.length);
+      return { extraAnswer: [`${name}. 60 CNAME Web.${zone}.`, `Web.${zone}. 60 A 192.0.2.8`] };
+    },
+  });
+  const question = { ...WWW, qname: nameOf('WWW.example.com') };
+  assert.deepEqual(await addresses(forwarderFor(t, [upstream]), question), [
+    'WWW.example.com. 60 IN CNAME Web.example.com.',
+    'Web.example.com. 60 IN A 192.0.2.8',
+  ]);
+});
+
 test('negative answers come with their SOA', async (t) => {
   const forwarder = forwarderFor(t, [await upstreamFor(t)]);
   const nxdomain = messageIn(await forwarder.resolve(questionOf('no.example.com'), PLAIN));
@@ -180,6 +195,18 @@ test('when none does better, the last failure is the answer', async (t) => {
   assert.deepEqual(sent(first, second), [1, 1]);
 });
 
+test('a failure that was said counts for more than silence, and is not kept waiting for it', async (t) => {
+  const { clock } = handClock();
+  const bad = await upstreamFor(t, { behaviour: { rcode: 'SERVFAIL' } });
+  const dead = await upstreamFor(t, { behaviour: { drop: true } });
+  const forwarder = forwarderFor(t, [bad, dead], { clock, tryTimeoutMs: 100 });
+  for (let i = 0; i < 10; i++) {
+    const outcome = await forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN);
+    assert.equal(messageIn(outcome).rcode, 2);
+  }
+  assert.deepEqual(sent(bad, dead), [10, 2]);
+});
+
 test('a server that only refers to others is no answer', async (t) => {
   const behaviour = { flags: 0, authority: ['com. 60 NS a.gtld.example.'] };
   const lame = await upstreamFor(t, { records: ['example.com. 60 TXT x'], behaviour });
@@ -244,6 +271,15 @@ test('F4: when all upstreams are dead the answer is a failure within 4 s, after 
   assert.deepEqual(sent(first, second), [2, 2]);
   await forwarder.resolve(WWW, PLAIN);
   assert.deepEqual(sent(first, second), [2, 2], 'the failure is remembered for a moment');
+});
+
+test('F4: the time that is left bounds the last try', async (t) => {
+  const behaviour = { drop: true };
+  const dead = [1, 2, 3].map(() => upstreamFor(t, { behaviour }));
+  const limits = { tryTimeoutMs: 1_000, totalTimeoutMs: 1_300 };
+  const forwarder = forwarderFor(t, await Promise.all(dead), limits);
+  const late = sleep(1_800, 'late' as const, { ref: false });
+  assert.notEqual(await Promise.race([forwarder.resolve(WWW, PLAIN), late]), 'late');
 });
 
 test('slow upstreams that reply in time are waited for', async (t) => {
