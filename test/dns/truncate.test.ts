@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeResponse } from '../../src/dns/encode.ts';
+import type { Message, Query, Response } from '../../src/dns/message.ts';
+import { foldName } from '../../src/dns/name.ts';
+import type { Rr } from '../../src/dns/rr.ts';
+import { replyLimit } from '../../src/dns/truncate.ts';
+import { nameOf } from '../support/messages.ts';
+import { anyRr } from '../support/records.ts';
+import { addressRr, queryFor, responseWith, rrOf, srvRr } from '../support/replies.ts';
+
+test('U3: UDP replies are as large as the client says, from 512 to 1232; TCP takes all', () => {
+  const limits = [0, 511, 512, 513, 1231, 1232, 1233, 4096, 65535].map((udpSize) =>
+    replyLimit(queryFor('x', 1, { udpSize }), 'udp'),
+  );
+  assert.deepEqual(limits, [512, 512, 512, 513, 1231, 1232, 1232, 1232, 1232]);
+  assert.equal(replyLimit(queryFor('x'), 'udp'), 512);
+  assert.equal(replyLimit(queryFor('x'), 'tcp'), 65535);
+  assert.equal(replyLimit(queryFor('x', 1, { udpSize: 512 }), 'tcp'), 65535);
+});
+
+function fitted(query: Query, response: Response, limitOctets: number): Message {
+  const octets = encodeResponse(query, response, limitOctets);
+  assert.ok(octets.length <= limitOctets, `${octets.length} octets, at most ${limitOctets}`);
+  const message = decodeMessage(octets);
+  assert.ok(message, 'what is left is a whole message');
+  assert.deepEqual(message.questions, [query.question]);
+  assert.equal(message.edns !== undefined, query.edns !== undefined);
+  return message;
+}
+
+const x = 'x.skydns.local';
+const edns = queryFor(x, 33, {});
+/** Fifty addresses of one owner: 16 octets each. */
+const fifty = (owner: string) =>
+  Array.from({ length: 50 }, (_, i) => addressRr(owner, `10.0.0.${i}`));
+
+test('additional records go first, without TC, and as many whole RRsets stay as fit', () => {
+  const glue = ['a', 'b', 'c'].flatMap((host) => fifty(host).slice(0, 12));
+  const response = responseWith({ answer: [srvRr(x, 'a')], additional: glue });
+  const message = fitted(edns, response, 512);
+  assert.equal(message.truncated, false);
+  assert.deepEqual(message.answer, response.answer);
+  assert.deepEqual(message.additional, glue.slice(0, 24));
+});
+
+test('an answer that does not fit is TC, without half an RRset or what comes after it', () => {
+  const response = responseWith({
+    answer: [rrOf(x, 5, { kind: 'name', target: nameOf('y') }), ...fifty('y')],
+    authority: [addressRr('z', '1.2.3.4')],
+    additional: [addressRr('z', '1.2.3.4')],
+  });
+  const message = fitted(edns, response, 512);
+  assert.equal(message.truncated, true);
+  assert.deepEqual(message.answer, response.answer.slice(0, 1));
+  assert.deepEqual([...message.authority, ...message.additional], []);
+});
+
+test('an authority section that does not fit is TC too', () => {
+  const response = responseWith({
+    answer: [addressRr(x, '1.2.3.4')],
+    authority: fifty('y'),
+    additional: [addressRr('z', '1.2.3.4')],
+  });
+  const message = fitted(edns, response, 512);
+  assert.equal(message.truncated, true);
+  assert.deepEqual(message.answer, response.answer);
+  assert.deepEqual([...message.authority, ...message.additional], []);
+});
+
+test('an RRset whose records stand apart, or differ in case, is one RRset', () => {
+  const [first, ...rest] = fifty('y');
+  assert.ok(first);
+  const answer = [
+    addressRr('a', '1.1.1.1'),
+    first,
+    addressRr('b', '1.1.1.1'),
+    ...rest.map((rr) => ({ ...rr, owner: ['Y'] })),
+  ];
+  const message = fitted(edns, responseWith({ answer }), 512);
+  assert.equal(message.truncated, true);
+  assert.deepEqual(message.answer, answer.slice(0, 1));
+});
+
+test('exactly full is not truncated, one octet less is', () => {
+  for (const query of [queryFor(x), edns]) {
+    const response = responseWith({ answer: fifty(x) });
+    const { length } = encodeResponse(query, response, 65535);
+    assert.equal(fitted(query, response, length).answer.length, 50);
+    assert.deepEqual(fitted(query, response, length - 1).answer, []);
+  }
+});
+
+test('names that were rolled back are not pointed at', () => {
+  const answer = [srvRr(x, 'kept.example'), ...fifty('lost.example')];
+  const additional = [addressRr('lost.example', '1.2.3.4')];
+  const message = fitted(edns, responseWith({ answer, additional }), 512);
+  assert.deepEqual(message.answer, answer.slice(0, 1));
+  const glue = [...fifty('gone.example'), addressRr('gone.example', '::1')];
+  const next = fitted(edns, responseWith({ answer: [srvRr(x, 'a')], additional: glue }), 512);
+  assert.deepEqual(next.additional, []);
+});
+
+test('a record that fits no message is left out with TC, and breaks nothing', () => {
+  const huge: readonly Rr[] = [
+    rrOf(x, 16, { kind: 'txt', strings: Array.from({ length: 300 }, () => 'x'.repeat(255)) }),
+    rrOf(x, 1000, { kind: 'unknown', octets: new Uint8Array(65_500) }),
+    rrOf(x, 1000, { kind: 'unknown', octets: new Uint8Array(200_000) }),
+  ];
+  for (const rr of huge) {
+    const message = fitted(edns, responseWith({ answer: [rr] }), 65535);
+    assert.equal(message.truncated, true);
+    assert.deepEqual(message.answer, []);
+    assert.equal(fitted(edns, responseWith({ additional: [rr] }), 65535).truncated, false);
+  }
+});
+
+/** Which RRset a record is of. */
+function rrsetOf({ owner, type }: Rr): string {
+  return JSON.stringify([foldName(owner), type]);
+}
+
+/** The rules, whatever the response: see the head of truncate.ts. */
+function assertFits(query: Query, response: Response, limitOctets: number): void {
+  const message = fitted(query, response, limitOctets);
+  let isCut = false;
+  for (const section of ['answer', 'authority', 'additional'] as const) {
+    const [all, kept] = [response[section], message[section]];
+    assert.equal(kept.length === 0 || !isCut, true, `${section} after a cut`);
+    assert.deepEqual(kept.map(rrsetOf), all.slice(0, kept.length).map(rrsetOf));
+    const rrsets = new Set(kept.map(rrsetOf));
+    assert.equal(
+      all.slice(kept.length).some((rr) => rrsets.has(rrsetOf(rr))),
+      false,
+      'half an RRset',
+    );
+    if (section !== 'additional') isCut ||= kept.length < all.length;
+  }
+  assert.equal(message.truncated, isCut);
+}
+
+const limit = fc.constantFrom(512, 1232, 65535);
+const maybeEdns = fc.constantFrom(queryFor(x), edns);
+
+test('W7: 1 to 2000 instances', () => {
+  const count = fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.integer({ min: 1, max: 40 }));
+  fc.assert(
+    fc.property(
+      count,
+      fc.integer({ min: 1, max: 50 }),
+      maybeEdns,
+      limit,
+      (instances, owners, query, octets) => {
+        const targets = Array.from({ length: instances }, (_, i) => `h${i}.east.skydns.local`);
+        const answer = targets.map((target, i) =>
+          srvRr(i % owners === 0 ? x : `o${i % owners}.local`, target),
+        );
+        const additional = targets.flatMap((target) => [
+          addressRr(target, '10.0.0.1'),
+          addressRr(target, '::1'),
+        ]);
+        assertFits(query, responseWith({ answer, additional }), octets);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('W7: arbitrary sections, RRsets mixed', () => {
+  const owners = fc.constantFrom('a', 'A', 'b', x).map(nameOf);
+  const mixed = fc
+    .tuple(anyRr, fc.option(owners))
+    .map(([rr, owner]): Rr => (owner === null ? rr : { ...rr, owner }));
+  const section = fc.array(mixed, { maxLength: 12 });
+  fc.assert(
+    fc.property(
+      section,
+      section,
+      section,
+      maybeEdns,
+      limit,
+      (answer, authority, additional, query, octets) => {
+        assertFits(query, responseWith({ answer, authority, additional }), octets);
+      },
+    ),
+    { numRuns: 800 },
+  );
+});
