@@ -50,10 +50,9 @@ class MemoryTable implements Table {
   readonly #deadlines = new Deadlines();
   readonly #writer: RowWriter = {
     get: (key) => unpack(this.#tree.get(key)),
-    page: (prefix, after, limit) => this.#tree.page(prefix, after, limit).map(keyedRow),
+    below: (prefix) => this.#tree.page(prefix, undefined, Number.MAX_SAFE_INTEGER).map(keyedRow),
     set: (key, row, previous) => this.#set(key, row, previous),
     delete: (key, previous) => this.#delete(key, previous),
-    earliest: () => this.#deadlines.earliest(),
   };
   #revision = 0;
 
@@ -68,6 +67,14 @@ class MemoryTable implements Table {
       page: (prefix, after, limit) => page(root, prefix, after, limit).map(keyedRow),
       release: () => undefined,
     };
+  }
+
+  due(nowMs: number, limit: number): string[] {
+    return this.#deadlines.due(nowMs, limit);
+  }
+
+  earliestDeadlineMs(): number | undefined {
+    return this.#deadlines.earliestMs();
   }
 
   async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {

@@ -37,6 +37,8 @@ export interface EmbeddedParts {
   readonly timeline: Timeline;
   /** What a watch can begin with; default 10,000 changes or 32 MiB. A watcher may fall behind by twice that. */
   readonly history?: Bounds | undefined;
+  /** Runs when the table is closed, also when closing it failed. */
+  readonly afterClose?: (() => Promise<void>) | undefined;
 }
 
 /** A write in the queue, and what tells its caller. */
@@ -53,6 +55,7 @@ export class EmbeddedStore implements Store {
   readonly #clock: Clock;
   readonly #watchers: Watchers;
   readonly #alarm: Alarm;
+  readonly #afterClose: () => Promise<void>;
   readonly #views = new Set<TableView>();
   #queue: PendingWrite[] = [];
   #draining: Promise<void> | undefined;
@@ -63,6 +66,7 @@ export class EmbeddedStore implements Store {
     this.#table = parts.table;
     this.#clock = parts.clock;
     this.#timeline = parts.timeline;
+    this.#afterClose = parts.afterClose ?? (async () => undefined);
     const bounds = parts.history ?? HISTORY;
     const history = new History(revisionOf(parts.table), bounds);
     this.#watchers = new Watchers(history, {
@@ -151,7 +155,7 @@ export class EmbeddedStore implements Store {
     this.#watchers.endAll(error);
     await this.#draining;
     for (const view of this.#views) view.release();
-    await this.#table.close();
+    await this.#table.close().finally(this.#afterClose);
   }
 
   #write<T>(run: (transaction: Transaction) => T): Promise<T> {
@@ -191,14 +195,15 @@ export class EmbeddedStore implements Store {
     try {
       const done = await this.#table.write((rows, revision) => {
         const transaction = new Transaction(rows, revision, this.#timeline);
-        transaction.expire(EXPIRIES_PER_TRANSACTION);
+        transaction.expire(this.#table.due(this.#timeline.nowMs(), EXPIRIES_PER_TRANSACTION));
         writes = this.#queue.splice(0);
         for (const write of writes) write.run(transaction);
-        return { transaction, revision: transaction.revision, next: transaction.nextDeadlineMs() };
+        return transaction;
       });
-      for (const batch of done.transaction.batches) this.#watchers.publish(batch);
+      for (const batch of done.batches) this.#watchers.publish(batch);
       for (const write of writes) write.resolve();
-      return done.next === undefined ? undefined : this.#timeline.toMonotonicMs(done.next);
+      const deadlineMs = this.#table.earliestDeadlineMs();
+      return deadlineMs === undefined ? undefined : this.#timeline.toMonotonicMs(deadlineMs);
     } catch (cause) {
       const error = this.#failure(cause);
       for (const write of writes.length > 0 ? writes : this.#queue.splice(0)) write.reject(error);

@@ -7,10 +7,21 @@ export class Deadlines {
   readonly #times: number[] = [];
   readonly #places = new Map<string, number>();
 
-  /** The key with the least deadline. */
-  earliest(): { readonly key: string; readonly deadlineMs: number } | undefined {
-    const key = this.#keys[0];
-    return key === undefined ? undefined : { key, deadlineMs: this.#times[0] as number };
+  earliestMs(): number | undefined {
+    return this.#times[0];
+  }
+
+  /** Up to `limit` keys whose deadline is at or before the instant, the earliest of them first. */
+  due(nowMs: number, limit: number): string[] {
+    const places: number[] = [];
+    const open = [0];
+    for (let place = open.pop(); place !== undefined && places.length < limit; place = open.pop()) {
+      if (place >= this.#keys.length || this.#time(place) > nowMs) continue;
+      places.push(place);
+      open.push(2 * place + 1, 2 * place + 2);
+    }
+    places.sort((a, b) => this.#time(a) - this.#time(b));
+    return places.map((place) => this.#keys[place] as string);
   }
 
   set(key: string, deadlineMs: number): void {

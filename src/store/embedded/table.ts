@@ -22,25 +22,22 @@ export interface KeyedRow {
   readonly row: Row;
 }
 
-/** Up to `limit` rows below the prefix, keys ascending by octets, those behind the key `after` only. */
-export type PageOfRows = (prefix: string, after: string | undefined, limit: number) => KeyedRow[];
-
 /** The table as it was at one revision. */
 export interface TableView {
   readonly revision: number;
-  readonly page: PageOfRows;
+  /** Up to `limit` rows below the prefix, keys ascending by octets, those behind the key `after` only. */
+  page(prefix: string, after: string | undefined, limit: number): KeyedRow[];
   /** Gives up what holds the view; twice does no harm. */
   release(): void;
 }
 
-/** Reads here see the writes of the same transaction. `previous` is what `get` gave for the key. */
+/** Reads here see the writes of the same transaction. `previous` is what `get` or `below` gave for the key. */
 export interface RowWriter {
   get(key: string): Row | undefined;
-  readonly page: PageOfRows;
+  /** All rows below the prefix, keys ascending by octets. */
+  below(prefix: string): KeyedRow[];
   set(key: string, row: Row, previous: Row | undefined): void;
   delete(key: string, previous: Row): void;
-  /** The row with the least deadline. */
-  earliest(): { readonly key: string; readonly deadlineMs: number } | undefined;
 }
 
 /** What a transaction did: the table's revision after it. */
@@ -52,6 +49,9 @@ export interface Table {
   /** A key's row, and the revision at which that was so. */
   get(key: string): { readonly row: Row | undefined; readonly revision: number };
   view(): TableView;
+  /** Up to `limit` keys whose deadline is at or before the instant, the earliest first. */
+  due(nowMs: number, limit: number): string[];
+  earliestDeadlineMs(): number | undefined;
   /**
    * Runs `work` in one transaction, with the revision that the one before left, and settles when all that it wrote is
    * durable. Rejects when nothing of it was kept. The core never has two at work.

@@ -44,18 +44,9 @@ export class Transaction implements Written {
     return this.#revision;
   }
 
-  /** Deletes rows past their deadline, the earliest first, at most `limit` of them. */
-  expire(limit: number): void {
-    for (let i = 0; i < limit; i++) {
-      const first = this.#rows.earliest();
-      if (first === undefined || first.deadlineMs > this.#nowMs) return;
-      this.#current(first.key);
-    }
-  }
-
-  /** The deadline to wait for next, on the timeline; it may be over already. */
-  nextDeadlineMs(): number | undefined {
-    return this.#rows.earliest()?.deadlineMs;
+  /** Deletes those of the keys whose time is over. */
+  expire(keys: readonly string[]): void {
+    for (const key of keys) this.#current(key);
   }
 
   put(key: string, value: Uint8Array, options: PutOptions): PutResult {
@@ -88,7 +79,7 @@ export class Transaction implements Written {
     const modRevision = this.#revision + 1;
     const changes: Change[] = [];
     let deleted = 0;
-    for (const { key, row } of this.#rows.page(prefix, undefined, Number.MAX_SAFE_INTEGER)) {
+    for (const { key, row } of this.#rows.below(prefix)) {
       if (!isExpired(row, this.#nowMs)) deleted++;
       this.#rows.delete(key, row);
       changes.push({ kind: 'delete', key, modRevision, previous: this.#entry(key, row) });

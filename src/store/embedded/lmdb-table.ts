@@ -1,0 +1,283 @@
+/**
+ * The table of `file:`: rows, their deadlines and the revision in one lmdb environment. The only importer of lmdb.
+ *
+ * A transaction's writes gather in a map over the last commit and then go to lmdb as one batch, which lmdb's own thread
+ * commits and flushes: the event loop never waits for the disk, and a crash leaves all of a transaction or nothing.
+ * That is sound because this process is the only writer (owner.ts) and has one transaction at a time.
+ *
+ * Databases: `rows` (key -> packed row), `deadlines` (deadline, key -> one octet), `state` (one record). Keys are their
+ * UTF-8 octets, which lmdb orders as the store must.
+ */
+import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
+import { assertLmdbFiles, assertLmdbWhole } from './lmdb-files.ts';
+import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from './table.ts';
+import { compareOctets } from './tree.ts';
+
+/** Where the table stands, written with every transaction. */
+export interface TableState {
+  readonly revision: number;
+  /** The store's timeline, and what the wall clock said at the same instant. */
+  readonly timelineMs: number;
+  readonly wallMs: number;
+}
+
+/** The instant to write into `TableState`. */
+export type Now = () => { readonly timelineMs: number; readonly wallMs: number };
+
+type Octets = Database<Buffer, Buffer>;
+
+const OPTIONS = { encoding: 'binary', keyEncoding: 'binary' } as const;
+const STATE_KEY = Buffer.from('state');
+const FORMAT = 1;
+const NOTHING = Buffer.alloc(1);
+
+/** An opened environment whose owner is still to be settled: nothing is read or written yet. */
+export class LmdbEnvironment {
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #dir: string;
+
+  private constructor(dir: string) {
+    this.#dir = dir;
+    // Commits flush before they resolve: overlappingSync would resolve first.
+    this.#root = open({ path: dir, noSubdir: false, overlappingSync: false, ...OPTIONS });
+  }
+
+  /** Rejects when the directory's files cannot be used. */
+  static async open(dir: string): Promise<LmdbEnvironment> {
+    await assertLmdbFiles(dir);
+    return new LmdbEnvironment(dir);
+  }
+
+  /** Runs `work` while no other process does so with this directory. The kernel frees the lock of a dead process. */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.#root.transaction(work);
+  }
+
+  /** Where the table stood at the last write. Rejects when the files are not whole or not of this format. */
+  async state(): Promise<TableState | undefined> {
+    const { lastPageNumber, pageSize } = this.#root.getStats() as {
+      lastPageNumber: number;
+      pageSize: number;
+    };
+    await assertLmdbWhole(this.#dir, lastPageNumber + 1, pageSize);
+    return unpackState(this.#root.openDB('state', OPTIONS).get(STATE_KEY));
+  }
+
+  /** `state` is what the method of that name gave. The table closes the environment. */
+  table(state: TableState | undefined, now: Now): LmdbTable {
+    const databases = {
+      root: this.#root,
+      rows: this.#root.openDB('rows', OPTIONS),
+      deadlines: this.#root.openDB('deadlines', OPTIONS),
+      states: this.#root.openDB('state', OPTIONS),
+    };
+    return new LmdbTable(databases, state?.revision ?? 0, now);
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+}
+
+interface Databases {
+  readonly root: RootDatabase<Buffer, Buffer>;
+  readonly rows: Octets;
+  readonly deadlines: Octets;
+  readonly states: Octets;
+}
+
+export class LmdbTable implements Table {
+  readonly #db: Databases;
+  readonly #now: Now;
+  #revision: number;
+
+  constructor(db: Databases, revision: number, now: Now) {
+    this.#db = db;
+    this.#now = now;
+    this.#revision = revision;
+  }
+
+  get(key: string): { row: Row | undefined; revision: number } {
+    const transaction = this.#db.root.useReadTransaction();
+    try {
+      const row = unpackRow(this.#db.rows.get(Buffer.from(key), { transaction }));
+      return { row, revision: this.#revisionAt(transaction) };
+    } finally {
+      transaction.done();
+    }
+  }
+
+  view(): TableView {
+    const transaction = this.#db.root.useReadTransaction();
+    let held = true;
+    return {
+      revision: this.#revisionAt(transaction),
+      page: (prefix, after, limit) =>
+        readRows(this.#db.rows, prefix, { after, limit, transaction }),
+      release: () => {
+        if (held) transaction.done();
+        held = false;
+      },
+    };
+  }
+
+  due(nowMs: number, limit: number): string[] {
+    const keys: string[] = [];
+    for (const deadline of this.#db.deadlines.getKeys({ limit })) {
+      if (deadline.readDoubleBE(0) > nowMs) break;
+      keys.push(deadline.toString('utf8', 8));
+    }
+    return keys;
+  }
+
+  earliestDeadlineMs(): number | undefined {
+    for (const deadline of this.#db.deadlines.getKeys({ limit: 1 }))
+      return deadline.readDoubleBE(0);
+    return undefined;
+  }
+
+  async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {
+    const changes = new PendingRows(this.#db.rows);
+    const written = work(changes, this.#revision);
+    if (written.revision === this.#revision) return written;
+    await this.#db.root.batch(() => {
+      changes.writeTo(this.#db.rows, this.#db.deadlines);
+      this.#writeState(written.revision);
+    });
+    this.#revision = written.revision;
+    return written;
+  }
+
+  async close(): Promise<void> {
+    await this.#db.root.batch(() => this.#writeState(this.#revision));
+    await this.#db.root.close();
+  }
+
+  #writeState(revision: number): void {
+    this.#db.states.put(STATE_KEY, packState({ revision, ...this.#now() }));
+  }
+
+  #revisionAt(transaction: Transaction): number {
+    return unpackState(this.#db.states.get(STATE_KEY, { transaction }))?.revision ?? 0;
+  }
+}
+
+/** The writes of one transaction, over the rows of the last one. */
+class PendingRows implements RowWriter {
+  readonly #stored: Octets;
+  /** What each written key becomes; `undefined` is gone. */
+  readonly #rows = new Map<string, Row | undefined>();
+  /** The lifetimes that end here: index keys to take out. Those of `#rows` come after. */
+  readonly #endedDeadlines: Buffer[] = [];
+
+  constructor(stored: Octets) {
+    this.#stored = stored;
+  }
+
+  get(key: string): Row | undefined {
+    if (this.#rows.has(key)) return this.#rows.get(key);
+    return unpackRow(this.#stored.get(Buffer.from(key)));
+  }
+
+  below(prefix: string): KeyedRow[] {
+    const found = readRows(this.#stored, prefix, {}).filter(({ key }) => !this.#rows.has(key));
+    for (const [key, row] of this.#rows) {
+      if (row !== undefined && key.startsWith(prefix)) found.push({ key, row });
+    }
+    return found.sort((a, b) => compareOctets(a.key, b.key));
+  }
+
+  set(key: string, row: Row, previous: Row | undefined): void {
+    this.#endDeadline(key, previous);
+    this.#rows.set(key, row);
+  }
+
+  delete(key: string, previous: Row): void {
+    this.#endDeadline(key, previous);
+    this.#rows.set(key, undefined);
+  }
+
+  writeTo(rows: Octets, deadlines: Octets): void {
+    for (const ended of this.#endedDeadlines) deadlines.remove(ended);
+    for (const [key, row] of this.#rows) {
+      if (row === undefined) rows.remove(Buffer.from(key));
+      else rows.put(Buffer.from(key), packRow(row));
+      if (row?.lifetime) deadlines.put(deadlineKey(key, row.lifetime.deadlineMs), NOTHING);
+    }
+  }
+
+  #endDeadline(key: string, previous: Row | undefined): void {
+    const lifetime = previous?.lifetime;
+    if (lifetime !== undefined) this.#endedDeadlines.push(deadlineKey(key, lifetime.deadlineMs));
+  }
+}
+
+interface RowRange {
+  readonly after?: string | undefined;
+  readonly limit?: number;
+  readonly transaction?: Transaction;
+}
+
+function readRows(rows: Octets, prefix: string, { after, ...options }: RowRange): KeyedRow[] {
+  // "0" follows "/", in which the prefix ends.
+  const end = Buffer.from(`${prefix.slice(0, -1)}0`);
+  const start = Buffer.from(after ?? prefix);
+  const range = { start, end, exclusiveStart: after !== undefined, ...options };
+  const found: KeyedRow[] = [];
+  for (const { key, value } of rows.getRange(range)) {
+    found.push({ key: key.toString('utf8'), row: unpackRow(value) });
+  }
+  return found;
+}
+
+/** Instants of the timeline are positive, whose octets order as the numbers do. */
+function deadlineKey(key: string, deadlineMs: number): Buffer {
+  const octets = Buffer.from(`        ${key}`);
+  octets.writeDoubleBE(deadlineMs, 0);
+  return octets;
+}
+
+const ROW_HEADER_OCTETS = 32;
+
+function packRow({ value, createRevision, modRevision, lifetime }: Row): Buffer {
+  const packed = Buffer.allocUnsafe(ROW_HEADER_OCTETS + value.length);
+  packed.writeDoubleBE(createRevision, 0);
+  packed.writeDoubleBE(modRevision, 8);
+  packed.writeDoubleBE(lifetime?.ttlSeconds ?? 0, 16);
+  packed.writeDoubleBE(lifetime?.deadlineMs ?? 0, 24);
+  packed.set(value, ROW_HEADER_OCTETS);
+  return packed;
+}
+
+function unpackRow(packed: Buffer): Row;
+function unpackRow(packed: Buffer | undefined): Row | undefined;
+function unpackRow(packed: Buffer | undefined): Row | undefined {
+  if (packed === undefined) return undefined;
+  const ttlSeconds = packed.readDoubleBE(16);
+  const lifetime = ttlSeconds > 0 ? { ttlSeconds, deadlineMs: packed.readDoubleBE(24) } : undefined;
+  return {
+    value: packed.subarray(ROW_HEADER_OCTETS),
+    createRevision: packed.readDoubleBE(0),
+    modRevision: packed.readDoubleBE(8),
+    lifetime,
+  };
+}
+
+function packState({ revision, timelineMs, wallMs }: TableState): Buffer {
+  const packed = Buffer.alloc(32);
+  [FORMAT, revision, timelineMs, wallMs].forEach((number, i) => {
+    packed.writeDoubleBE(number, i * 8);
+  });
+  return packed;
+}
+
+function unpackState(packed: Buffer | undefined): TableState | undefined {
+  if (packed === undefined) return undefined;
+  const format = packed.length === 32 ? packed.readDoubleBE(0) : 'unknown';
+  if (format !== FORMAT) throw new Error(`its format is ${format}, not ${FORMAT}`);
+  return {
+    revision: packed.readDoubleBE(8),
+    timelineMs: packed.readDoubleBE(16),
+    wallMs: packed.readDoubleBE(24),
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * `file:DIR`, the embedded store that survives its process: the shared core over an lmdb environment.
+ *
+ * Deadlines are on a timeline that runs with the monotonic clock while the store is open, and by the wall clock from the
+ * last write to the next opening. So keys expire while the store is down, and a wall clock that jumps expires nothing.
+ * The history of changes is not kept: after a restart a watch from an older revision is `compacted`.
+ */
+import { mkdir, realpath } from 'node:fs/promises';
+import { type Clock, systemClock, Timeline } from './clock.ts';
+import { EmbeddedStore } from './embedded/core.ts';
+import type { Bounds } from './embedded/history.ts';
+import { LmdbEnvironment, type TableState } from './embedded/lmdb-table.ts';
+import { Owner } from './embedded/owner.ts';
+import { type Store, StoreError } from './store.ts';
+
+export interface FileStoreOptions {
+  readonly clock?: Clock | undefined;
+  /** What a watch can begin with; see `EmbeddedParts.history`. */
+  readonly history?: Bounds | undefined;
+}
+
+/**
+ * Opens the store in a directory, which is made when it is not there. Rejects with StoreError `unavailable`, naming
+ * the directory, when another process has it open or its files cannot be used.
+ */
+export async function openFileStore(dir: string, options: FileStoreOptions = {}): Promise<Store> {
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const path = await realpath(dir);
+    if (await Owner.isOwned(path)) throw inUse(`file:${dir}`);
+    return await openHere(path, { ...options, label: `file:${dir}` });
+  } catch (cause) {
+    throw cause instanceof StoreError ? cause : unusable(dir, cause);
+  }
+}
+
+/** `label` names the directory as the caller did; `dir` beside it is its real path. */
+interface LabelledOptions extends FileStoreOptions {
+  readonly label: string;
+}
+
+/**
+ * The directories that this process has open or is opening. lmdb shares an environment within a process, so a second
+ * opening must not come as far as that.
+ */
+const openedHere = new Set<string>();
+
+async function openHere(dir: string, options: LabelledOptions): Promise<Store> {
+  if (openedHere.has(dir)) throw inUse(options.label);
+  openedHere.add(dir);
+  try {
+    const environment = await LmdbEnvironment.open(dir);
+    try {
+      return await openOwned(dir, environment, options);
+    } catch (error) {
+      await environment.close();
+      throw error;
+    }
+  } catch (error) {
+    openedHere.delete(dir);
+    throw error;
+  }
+}
+
+async function openOwned(
+  dir: string,
+  environment: LmdbEnvironment,
+  options: LabelledOptions,
+): Promise<Store> {
+  const owner = await environment.exclusively(() => Owner.claim(dir));
+  if (owner === undefined) throw inUse(options.label);
+  try {
+    return await openStore(dir, environment, owner, options);
+  } catch (error) {
+    await owner.release();
+    throw error;
+  }
+}
+
+async function openStore(
+  dir: string,
+  environment: LmdbEnvironment,
+  owner: Owner,
+  options: LabelledOptions,
+): Promise<Store> {
+  const clock = options.clock ?? systemClock;
+  const state = await environment.state();
+  const timeline = new Timeline(clock, resumedMs(state, clock.wallMs()));
+  const now = () => ({ timelineMs: timeline.nowMs(), wallMs: clock.wallMs() });
+  const store = new EmbeddedStore({
+    label: options.label,
+    table: environment.table(state, now),
+    clock,
+    timeline,
+    history: options.history,
+    afterClose: async () => {
+      openedHere.delete(dir);
+      await owner.release();
+    },
+  });
+  await store.start();
+  return store;
+}
+
+/** Where the timeline stands after the time since the last write; a wall clock that went back adds none. */
+function resumedMs(stored: TableState | undefined, wallMs: number): number {
+  return stored === undefined ? 0 : stored.timelineMs + Math.max(0, wallMs - stored.wallMs);
+}
+
+function inUse(label: string): StoreError {
+  return new StoreError('unavailable', `${label} is in use already, by a running server`);
+}
+
+function unusable(dir: string, cause: unknown): StoreError {
+  const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+  return new StoreError('unavailable', `file:${dir} cannot be opened: ${reason}`, { cause });
+}

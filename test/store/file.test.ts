@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { chmod, mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { openFileStore } from '../../src/store/file.ts';
+import { type Store, StoreError } from '../../src/store/store.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { newTempDir, removeDir, withTempDir } from '../support/temp-dir.ts';
+import { storeContract } from './contract.ts';
+
+const history = { changes: 4000, octets: 1e8 };
+const value = new TextEncoder().encode('v');
+let opened: Store | undefined;
+
+storeContract(
+  'file:',
+  async () => {
+    const dir = await newTempDir();
+    const store = await openFileStore(dir, { history });
+    opened = store;
+    return {
+      store,
+      close: async () => {
+        await store.close();
+        await removeDir(dir);
+      },
+    };
+  },
+  {
+    async canCompact() {
+      const store = opened;
+      assert.ok(store !== undefined);
+      const puts = Array.from({ length: history.changes + 1 }, () => store.put('/filler', value));
+      await Promise.all(puts);
+    },
+  },
+);
+
+describe('file: across restarts', () => {
+  it('keeps entries, revisions and leases', () =>
+    withTempDir(async (dir) => {
+      const clock = new FakeClock();
+      let store = await openFileStore(dir, { clock });
+      await store.put('/a', value);
+      await store.put('/a', new Uint8Array([0, 255]), { ttlSeconds: 100 });
+      await store.put('/b', new Uint8Array(0));
+      await store.delete('/b');
+      await store.close();
+      store = await openFileStore(dir, { clock });
+      const { entry, revision } = await store.get('/a');
+      assert.ok(entry !== undefined);
+      assert.equal(revision, 4);
+      assert.deepEqual([...entry.value], [0, 255]);
+      assert.deepEqual([entry.createRevision, entry.modRevision], [1, 2]);
+      assert.equal(entry.lease?.expiresAtMs, clock.monotonicMs() + 100_000);
+      assert.equal((await store.get('/b')).entry, undefined);
+      const next = await store.put('/c', value);
+      assert.ok(next.done && next.entry.modRevision === 5);
+      await store.close();
+    }));
+
+  it('forgets its history: an older watch is compacted, the next revision is not', () =>
+    withTempDir(async (dir) => {
+      let store = await openFileStore(dir);
+      await store.put('/a', value);
+      await store.close();
+      store = await openFileStore(dir);
+      const { signal } = new AbortController();
+      const old = store.watch('/', 1, signal)[Symbol.asyncIterator]();
+      await assert.rejects(old.next(), { code: 'compacted' });
+      const next = store.watch('/', 2, signal)[Symbol.asyncIterator]().next();
+      await store.put('/b', value);
+      assert.equal((await next).value.revision, 2);
+      await store.close();
+    }));
+
+  it('deletes what expired while it was down, each at a revision of its own', () =>
+    withTempDir(async (dir) => {
+      const clock = new FakeClock();
+      let store = await openFileStore(dir, { clock });
+      await store.put('/10', value, { ttlSeconds: 10 });
+      await store.put('/5', value, { ttlSeconds: 5 });
+      await store.put('/60', value, { ttlSeconds: 60 });
+      await store.close();
+      clock.jumpWall(30_000);
+      store = await openFileStore(dir, { clock });
+      const { revision, entry } = await store.get('/60');
+      assert.equal(revision, 5);
+      assert.equal(entry?.lease?.expiresAtMs, clock.monotonicMs() + 30_000);
+      assert.deepEqual(await keysOf(store), ['/60']);
+      await clock.advance(29_999);
+      assert.deepEqual(await keysOf(store), ['/60']);
+      const last = store.watch('/', 6, new AbortController().signal)[Symbol.asyncIterator]().next();
+      await clock.advance(1);
+      assert.equal((await last).value.changes[0]?.key, '/60');
+      await store.close();
+    }));
+
+  it('a wall clock that jumps while it is open expires nothing, then or later', () =>
+    withTempDir(async (dir) => {
+      const clock = new FakeClock(0);
+      let store = await openFileStore(dir, { clock });
+      await store.put('/a', value, { ttlSeconds: 60 });
+      clock.jumpWall(50 * 365 * 86_400_000);
+      await clock.advance(1000);
+      assert.deepEqual(await keysOf(store), ['/a']);
+      await store.close();
+      store = await openFileStore(dir, { clock });
+      assert.deepEqual(await keysOf(store), ['/a']);
+      clock.jumpWall(-3_600_000);
+      await store.close();
+      clock.jumpWall(-3_600_000);
+      store = await openFileStore(dir, { clock });
+      const lease = (await store.get('/a')).entry?.lease;
+      assert.equal(lease?.expiresAtMs, clock.monotonicMs() + 59_000);
+      await clock.advance(59_000);
+      assert.deepEqual(await keysOf(store), []);
+      await store.close();
+    }));
+});
+
+describe('file: one owner', () => {
+  it('refuses a second opening, and lets one in after the close', () =>
+    withTempDir(async (dir) => {
+      const store = await openFileStore(dir);
+      await refused(dir, /in use/);
+      await store.put('/a', value);
+      await store.close();
+      await (await openFileStore(dir)).close();
+    }));
+
+  it('of several openings at once exactly one succeeds', () =>
+    withTempDir(async (dir) => {
+      const results = await Promise.allSettled([1, 2, 3, 4].map(() => openFileStore(dir)));
+      const stores = results.filter((result) => result.status === 'fulfilled');
+      assert.equal(stores.length, 1);
+      const store = stores[0]?.value;
+      assert.ok((await store?.put('/a', value))?.done);
+      await store?.close();
+    }));
+
+  it('refuses while another process has it, and not after that was killed', () =>
+    withTempDir(async (parent) => {
+      // Longer than a socket's path may be.
+      const dir = join(parent, 'd'.repeat(120));
+      const writer = new URL('../support/store-writer.ts', import.meta.url).pathname;
+      const child = spawn(process.execPath, ['--import', 'tsx', writer, dir, '0']);
+      try {
+        await new Promise((resolve) => child.stdout.once('data', resolve));
+        await refused(dir, /in use/);
+      } finally {
+        child.kill('SIGKILL');
+        await new Promise((resolve) => child.once('close', resolve));
+      }
+      await (await openFileStore(dir)).close();
+    }));
+});
+
+describe('file: what cannot be opened', () => {
+  it('is refused with one line that names the directory', () =>
+    withTempDir(async (parent) => {
+      const file = join(parent, 'file');
+      await writeFile(file, 'x');
+      await refused(file, /EEXIST|ENOTDIR/);
+      await refused(join(file, 'below'), /ENOTDIR/);
+    }));
+
+  it('a file that is no database, a directory in its place', () =>
+    withTempDir(async (parent) => {
+      const contents = ['garbage', '\0'].map((text) => Buffer.alloc(100_000, text));
+      for (const [i, content] of [...contents, Buffer.from('short')].entries()) {
+        const dir = join(parent, `content${i}`);
+        await mkdir(dir);
+        await writeFile(join(dir, 'data.mdb'), content);
+        await refused(dir, /no database/);
+      }
+      for (const name of ['data.mdb', 'lock.mdb']) {
+        const dir = join(parent, `directory-${name}`);
+        await mkdir(join(dir, name), { recursive: true });
+        await refused(dir, /EISDIR/);
+      }
+    }));
+
+  it('a file that was cut short', () =>
+    withTempDir(async (dir) => {
+      const store = await openFileStore(dir);
+      const puts = Array.from({ length: 500 }, (_, i) => store.put(`/${i}`, new Uint8Array(500)));
+      await Promise.all(puts);
+      await store.close();
+      const data = join(dir, 'data.mdb');
+      const { size } = await stat(data);
+      await truncate(data, Math.floor(size / 2));
+      await refused(dir, /cut short/);
+      await truncate(data, 6000);
+      await refused(dir, /no database/);
+    }));
+
+  it('a directory without permission', { skip: process.getuid?.() === 0 }, () =>
+    withTempDir(async (dir) => {
+      await chmod(dir, 0);
+      await refused(dir, /EACCES|denied/i);
+      await chmod(dir, 0o700);
+    }),
+  );
+
+  it('leaves no socket behind', () =>
+    withTempDir(async (dir) => {
+      await (await openFileStore(dir)).close();
+      assert.deepEqual((await readdir(dir)).sort(), ['data.mdb', 'lock.mdb']);
+    }));
+});
+
+async function refused(dir: string, reason: RegExp): Promise<void> {
+  await assert.rejects(openFileStore(dir), (error) => {
+    assert.ok(error instanceof StoreError, String(error));
+    assert.ok(error.message.includes(dir) && !error.message.includes('\n'), error.message);
+    assert.match(error.message, reason);
+    return true;
+  });
+}
+
+async function keysOf(store: Store): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const page of store.snapshot('/')) keys.push(...page.entries.map((each) => each.key));
+  return keys;
+}

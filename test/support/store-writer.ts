@@ -1,0 +1,27 @@
+/**
+ * A process that writes to a file store until it is killed: `store-writer.ts DIR RUN`. It says `open` when the store is
+ * open and then, one line a write, what was acknowledged: key, modRevision.
+ *
+ * Eight lanes write at once, each over ten keys of its own. A value is its key and the run and a count, repeated to
+ * fill up to 3 kB: torn values show.
+ */
+import { writeSync } from 'node:fs';
+import { openFileStore } from '../../src/store/file.ts';
+
+const LANES = 8;
+const KEYS_PER_LANE = 10;
+
+const [dir = '', run = ''] = process.argv.slice(2);
+const store = await openFileStore(dir);
+writeSync(1, 'open\n');
+await Promise.all(Array.from({ length: LANES }, (_, lane) => writeForEver(lane)));
+
+async function writeForEver(lane: number): Promise<void> {
+  for (let count = 0; ; count++) {
+    const key = `/lane/${lane}/${count % KEYS_PER_LANE}`;
+    const unit = `${key} ${run} ${count};`;
+    const value = Buffer.from(unit.repeat(1 + ((count * 13) % 100)));
+    const result = await store.put(key, value);
+    if (result.done) writeSync(1, `${key} ${result.entry.modRevision} ${run} ${count}\n`);
+  }
+}
