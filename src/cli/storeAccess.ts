@@ -4,7 +4,7 @@ import type { EtcdLocation, StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import { type Name, parseName } from '../dns/name.ts';
 import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
-import type { Store } from '../store/store.ts';
+import { type Store, StoreError } from '../store/store.ts';
 import type { Arguments, Io } from './command.ts';
 import { Failure } from './failure.ts';
 
@@ -14,13 +14,23 @@ export async function openStore(location: StoreLocation): Promise<Store> {
     case 'memory':
       return (await import('../store/memory.ts')).createMemoryStore();
     case 'file':
-      return (await import('../store/file.ts')).openFileStore(location.directory);
+      return openEmbedded(location.directory);
     case 'etcd':
       return (await import('../store/etcd.ts')).openEtcdStore(etcdOptions(location));
     case 'http': {
       const { url, token } = location;
       return (await import('../store/http.ts')).openHttpStore({ url, token: token?.reveal() });
     }
+  }
+}
+
+async function openEmbedded(directory: string): Promise<Store> {
+  const { openFileStore } = await import('../store/file.ts');
+  try {
+    return await openFileStore(directory);
+  } catch (error) {
+    const hint = 'is a server running on it? commands reach that by --store http://127.0.0.1:4001';
+    throw error instanceof StoreError ? new Failure('unreachable', error.message, hint) : error;
   }
 }
 

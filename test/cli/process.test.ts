@@ -69,11 +69,12 @@ describe('exit codes', () => {
       [7, ['set', 'a.skydns.local', '--value', '[]'], /^soradns: --value: .*\n$/],
       [9, ['query', 'a', '@127.0.0.1:1', '--timeout', '0.2'], /^soradns: no reply .*\n$/],
     ];
-    for (const [code, args, stderr] of table) {
+    const check = async ([code, args, stderr]: (typeof table)[number]): Promise<void> => {
       const ran = await spawnCli(args, env);
       assert.equal(ran.code, code, `${args.join(' ')}: ${ran.stderr}`);
       assert.match(ran.stderr, stderr);
-    }
+    };
+    await Promise.all(table.map(check));
   });
 
   it('are 130 and 143 after SIGINT and SIGTERM', async () => {
@@ -138,6 +139,20 @@ describe('watch', () => {
   });
 });
 
+describe('secrets', () => {
+  it('get into no log, at any level (L4)', async () => {
+    const store = ['--store', 'etcd://user:s3cr3t@127.0.0.1:1', '--log-level', 'trace'];
+    const tokens = ['--http-token', 's3cr3t', '--token', 's3cr3t'];
+    const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
+    const { child, texts, exit } = start(['serve', ...store, ...tokens, ...addresses]);
+    await until('it serves', () => texts.stdout.includes('"serving"'), 20_000);
+    child.kill('SIGTERM');
+    assert.equal(await exit, 0, texts.stderr);
+    assert.doesNotMatch(texts.stdout + texts.stderr, /s3cr3t/);
+    assert.match(texts.stdout, /etcd/);
+  });
+});
+
 describe('pipes', () => {
   it('that close early are no error', async () => {
     const { child, exit } = start(['serve', '--help']);
@@ -153,5 +168,17 @@ describe('an embedded store', () => {
     assert.equal(set.code, 0, set.stderr);
     const get = await spawnCli(['get', 'f.skydns.local', ...store]);
     assert.equal(get.stdout, '{"host":"10.0.0.9"}\n', get.stderr);
+  });
+
+  it('that a server has open is told from one that is broken', async () => {
+    const store = ['--store', `file:${join(directory, 'open')}`];
+    const addresses = ['--addr', '127.0.0.1:0', '--http', 'off'];
+    const { child, texts, exit } = start(['serve', ...store, ...addresses]);
+    await until('it serves', () => texts.stdout.includes('"serving"'), 20_000);
+    const { code, stderr } = await spawnCli(['ls', ...store]);
+    assert.equal(code, 4);
+    assert.match(stderr, /^soradns: .*\(is a server running on it\? .*\)\n$/);
+    child.kill('SIGTERM');
+    assert.equal(await exit, 0, texts.stderr);
   });
 });
