@@ -130,14 +130,20 @@ function fishScript(commands: readonly Command[]): string {
       ...(words === '' ? [] : [`${before} -f -a '${words}'`]),
     ];
   });
-  return `# soradns completion for fish: soradns completion fish | source\n${lines.join('\n')}\n`;
+  const head = '# soradns completion for fish: soradns completion fish | source';
+  return `${[head, 'complete -c soradns -f', ...lines].join('\n')}\n`;
 }
 
-function fishOption({ name, short, form, describe, choices }: OptionWords): string {
-  const letter = short === undefined ? '' : ` -s ${short}`;
-  const value =
-    form === 'switch' ? '' : choices === undefined ? ' -r' : ` -x -a '${choices.join(' ')}'`;
-  return `-l ${name}${letter}${value} -d ${fishQuote(describe)}`;
+function fishOption(option: OptionWords): string {
+  const letter = option.short === undefined ? '' : ` -s ${option.short}`;
+  return `-l ${option.name}${letter}${fishValue(option)} -d ${fishQuote(option.describe)}`;
+}
+
+/** Whether a value follows, and what to offer for it: files only where the value is one. */
+function fishValue({ form, choices, placeholder }: OptionWords): string {
+  if (form === 'switch') return '';
+  if (choices !== undefined) return ` -x -a '${choices.join(' ')}'`;
+  return placeholder === 'FILE' ? ' -r -F' : ' -x';
 }
 
 function fishQuote(text: string): string {

@@ -56,6 +56,23 @@ describe('bash completes', async () => {
   });
 });
 
+describe('fish completes', { skip: !isInstalled('fish') && 'fish is not installed' }, async () => {
+  const source = await script('fish');
+  const offered = (line: string) => {
+    const ask = `${source}\ncomplete -C '${line}'`;
+    const text = execFileSync('fish', ['--no-config', '-c', ask], { encoding: 'utf8' });
+    const words = text.split('\n').map((candidate) => candidate.split('\t')[0] ?? '');
+    return words.filter(Boolean);
+  };
+
+  it('commands, options and values', () => {
+    assert.deepEqual(offered('soradns se'), ['serve', 'set']);
+    assert.deepEqual(offered('soradns serve --log'), ['--log-level', '--log-queries']);
+    assert.deepEqual(offered('soradns serve --any '), ['hinfo', 'refuse']);
+    assert.deepEqual(offered('soradns completion '), ['bash', 'fish', 'zsh']);
+  });
+});
+
 describe('the scripts', () => {
   it('hold every command and every option that help shows', async () => {
     for (const [shell, form] of [
