@@ -61,7 +61,8 @@ class HttpStore implements Store {
   constructor({ url, token, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
     const parsed = new URL(url);
     this.label = parsed.origin;
-    const agentOptions = { keepAlive: true, maxFreeSockets: 8 };
+    // Idle connections are given up before the server gives them up, which could cross with a call.
+    const agentOptions = { keepAlive: true, maxFreeSockets: 8, timeout: 8_000 };
     const secure = parsed.protocol === 'https:';
     const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
     this.#peer = { label: this.label, url: parsed, agent, token };
@@ -142,7 +143,7 @@ class HttpStore implements Store {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const call of this.#calls) call.abort();
+    for (const call of this.#calls) call.abort(this.#closedError());
     this.#peer.agent.destroy();
   }
 
@@ -185,12 +186,13 @@ class HttpStore implements Store {
   /** One call with one deadline for all of it. */
   async #ask<T>(call: PlainCall, read: (json: unknown) => T): Promise<T> {
     const { ending, leave } = this.#enter();
-    const timer = setTimeout(() => ending.abort(), this.#callTimeoutMs);
+    const late = new Error(`no answer within ${this.#callTimeoutMs} ms`);
+    const timer = setTimeout(() => ending.abort(late), this.#callTimeoutMs);
     try {
       const response = await callPeer(this.#peer, this.#toCall(call, ending.signal));
       return read(await readJson(this.#peer, response));
     } catch (cause) {
-      throw unavailable(this.#peer, cause);
+      throw unavailable(this.#peer, ending.signal.aborted ? ending.signal.reason : cause);
     } finally {
       clearTimeout(timer);
       leave();
@@ -221,8 +223,12 @@ class HttpStore implements Store {
     return { ...call, path, headTimeoutMs: this.#callTimeoutMs, signal };
   }
 
+  #closedError(): StoreError {
+    return new StoreError('unavailable', `${this.label}: the store is closed`);
+  }
+
   #enter() {
-    if (this.#closed) throw new StoreError('unavailable', `${this.label}: the store is closed`);
+    if (this.#closed) throw this.#closedError();
     const ending = new AbortController();
     this.#calls.add(ending);
     return { ending, leave: () => this.#calls.delete(ending) };

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openHttpStore } from '../../src/store/http.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
-import type { Store } from '../../src/store/store.ts';
+import { type Store, StoreError } from '../../src/store/store.ts';
 import { startHttp } from '../support/http.ts';
+import { until } from '../support/until.ts';
 import { storeContract } from './contract.ts';
 
 const history = { changes: 4000, octets: 1e8 };
@@ -29,3 +34,159 @@ storeContract(
     },
   },
 );
+
+describe('a peer that is no use', () => {
+  const calls: Record<string, (store: Store) => Promise<unknown>> = {
+    get: (store) => store.get('/a'),
+    put: (store) => store.put('/a', new Uint8Array(0)),
+    delete: (store) => store.delete('/a'),
+    deleteTree: (store) => store.deleteTree('/a/'),
+    snapshot: (store) => drain(store.snapshot('/')),
+    watch: (store) => drain(store.watch('/', 1, new AbortController().signal)),
+  };
+  const limits = { callTimeoutMs: 300, silenceTimeoutMs: 300 };
+
+  async function allFail(url: string, code: StoreError['code'], token?: string): Promise<void> {
+    const store = openHttpStore({ url, token, ...limits });
+    try {
+      for (const [name, call] of Object.entries(calls)) {
+        await assert.rejects(call(store), isStoreError(code), `${name} at ${url}`);
+      }
+    } finally {
+      await store.close();
+    }
+  }
+
+  it('nobody listens', () => allFail('http://127.0.0.1:1', 'unavailable'));
+
+  it('it takes the connection and says nothing', () =>
+    withTcp(
+      () => undefined,
+      (url) => allFail(url, 'unavailable'),
+    ));
+
+  const replies = {
+    'closes at once': '',
+    'speaks another protocol': 'SSH-2.0-x\r\n',
+    'is another web server': 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello',
+    'knows no such path': 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n',
+    'sends JSON of another kind': 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}\n',
+    'sends fields of other types':
+      'HTTP/1.1 200 OK\r\n\r\n{"revision":1,"done":true,"entries":7,"changes":[{"kind":"x"}],"entry":[]}\n',
+    'breaks off': 'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"revision":1,',
+  };
+  for (const [what, reply] of Object.entries(replies)) {
+    it(`it ${what}`, () =>
+      withTcp(
+        (socket) => socket.once('data', () => socket.end(reply)),
+        (url) => allFail(url, 'unavailable'),
+      ));
+  }
+
+  it('it stops in the middle of a watch, and is found out', async () => {
+    const head = 'HTTP/1.1 200 OK\r\n\r\n{}\n{"revision":3,"changes":[]}\n';
+    await withTcp(
+      (socket) => socket.once('data', () => socket.write(head)),
+      (url) => allFail(url, 'unavailable'),
+    );
+  });
+
+  it('it wants another token: writing is denied, reading is not', async () => {
+    const server = await startHttp({ token: 'right' });
+    const store = openHttpStore({ url: server.url, token: 'wrong' });
+    try {
+      await assert.rejects(store.put('/a', new Uint8Array(0)), isStoreError('denied'));
+      await assert.rejects(store.deleteTree('/'), isStoreError('denied'));
+      assert.equal((await store.get('/a')).revision, 0);
+    } finally {
+      await store.close();
+      await server.stop();
+    }
+  });
+});
+
+it('the error of a call that took too long says so', () =>
+  withTcp(
+    () => undefined,
+    async (url) => {
+      const store = openHttpStore({ url, callTimeoutMs: 100 });
+      await assert.rejects(store.get('/a'), /127.0.0.1:\d+: no answer within 100 ms/);
+      await store.close();
+    },
+  ));
+
+it('a watch lives on signs of life alone, and ends when the server stops', async () => {
+  const server = await startHttp({ limits: { heartbeatMs: 50 } });
+  const store = openHttpStore({ url: server.url, silenceTimeoutMs: 400 });
+  try {
+    const { signal } = new AbortController();
+    const watch = drain(store.watch('/', 1, signal));
+    const ended = assert.rejects(watch, isStoreError('unavailable'));
+    const outcome = await Promise.race([ended, sleep(1200, 'alive')]);
+    assert.equal(outcome, 'alive');
+    await server.stop();
+    await ended;
+  } finally {
+    await store.close();
+  }
+});
+
+it('a lease that is renewed behind the server is seen to live on', async () => {
+  const memory = createMemoryStore();
+  const lease = { id: 'host', ttlSeconds: 2, expiresAtMs: performance.now() + 2000 };
+  // An etcd store moves the end of a lease in place when it is kept alive.
+  const leased: Store = {
+    label: 'leased',
+    get: async (key) => {
+      const { entry, revision } = await memory.get(key);
+      return { entry: entry && { ...entry, lease }, revision };
+    },
+    snapshot: (prefix) => memory.snapshot(prefix),
+    watch: (prefix, from, signal) => memory.watch(prefix, from, signal),
+    put: (key, value, options) => memory.put(key, value, options),
+    delete: (key, options) => memory.delete(key, options),
+    deleteTree: (prefix) => memory.deleteTree(prefix),
+    close: () => memory.close(),
+  };
+  const server = await startHttp({ store: leased });
+  const store = openHttpStore({ url: server.url });
+  try {
+    await store.put('/a', new Uint8Array(0));
+    const { entry } = await store.get('/a');
+    const firstEnd = entry?.lease?.expiresAtMs ?? 0;
+    lease.expiresAtMs += 60_000;
+    await until('the new end is known', () => (entry?.lease?.expiresAtMs ?? 0) > firstEnd + 50_000);
+  } finally {
+    await store.close();
+    await server.stop();
+  }
+});
+
+async function drain(items: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of items);
+}
+
+function isStoreError(code: StoreError['code']): (error: unknown) => boolean {
+  return (error) => error instanceof StoreError && error.code === code;
+}
+
+/** Runs `use` with the address of a server that treats each connection so. */
+async function withTcp(
+  serve: (socket: Socket) => void,
+  use: (url: string) => Promise<void>,
+): Promise<void> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    serve(socket);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  try {
+    await use(`http://127.0.0.1:${port}`);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+}

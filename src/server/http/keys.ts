@@ -5,11 +5,19 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type Store, StoreError } from '../../store/store.ts';
-import { type Exchange, jsonReply, methodNotAllowed, type Reply, textReply } from './exchange.ts';
+import {
+  type Exchange,
+  jsonReply,
+  methodNotAllowed,
+  type Reply,
+  type ReplyStream,
+  textReply,
+} from './exchange.ts';
 import { type KeyParameters, parseKeyParameters } from './form.ts';
 import { keyOfPath } from './keyPath.ts';
-import { getKey, type KeysOutcome } from './keysRead.ts';
+import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
+import type { GiveWay } from './polite.ts';
 import { failure, failureOfStore, failureReply, type V2Failure } from './v2Errors.ts';
 import type { EventJson } from './v2Json.ts';
 import { type Awaited, nextEvent, streamEvents, type Waited } from './wait.ts';
@@ -17,32 +25,63 @@ import { type Awaited, nextEvent, streamEvents, type Waited } from './wait.ts';
 /** Places for requests that wait; undefined when all are taken. */
 export type TakePlace = () => (() => void) | undefined;
 
+/** What all requests of a listener share. */
+export interface Shared {
+  readonly takePlace: TakePlace;
+  readonly giveWay: GiveWay;
+}
+
+const PIECE_CHARACTERS = 64 * 1024;
 const METHODS = ['HEAD', 'GET', 'PUT', 'POST', 'DELETE'];
 
 /** Answers one request below /v2/keys; false: the path, once cleaned, is another. */
 export async function serveKeys(
   store: Store,
   exchange: Exchange,
-  takePlace: TakePlace,
+  shared: Shared,
 ): Promise<boolean> {
   const path = keyOfPath(exchange.path);
   if (path.kind === 'elsewhere') return false;
   if (path.kind === 'malformed') exchange.send(textReply(400, '400 Bad Request'));
   else if (!METHODS.includes(exchange.method)) exchange.send(methodNotAllowed(METHODS));
   else if (path.kind === 'refused') sendFailure(store, exchange, failure(209, path.cause));
-  else await serveKey(store, path.key, exchange, takePlace);
+  else await serveKey(store, path.key, exchange, shared);
   return true;
 }
 
-async function serveKey(store: Store, key: string, exchange: Exchange, takePlace: TakePlace) {
+async function serveKey(store: Store, key: string, exchange: Exchange, shared: Shared) {
   const p = await parametersOf(exchange);
   if (p === 'broken') return;
   if (p.kind === 'failure') return sendFailure(store, exchange, p);
-  if (p.wait) return serveWait(store, key, p, exchange, takePlace);
+  if (p.wait) return serveWait(store, key, p, exchange, shared);
   const outcome = await guarded(() => act(store, key, p, exchange.method));
   if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
+  if (outcome.kind === 'listing') return sendListing(store, outcome, exchange, shared.giveWay);
   const { status, index, event } = outcome;
   exchange.send(withIdentity(store, jsonReply(status, event, { 'X-Etcd-Index': String(index) })));
+}
+
+/** In one piece when it is short, else as a stream that gives way to others. */
+async function sendListing(
+  store: Store,
+  { index, text }: KeysListing,
+  exchange: Exchange,
+  giveWay: GiveWay,
+): Promise<void> {
+  const headers = okHeaders(store, index);
+  let stream: ReplyStream | undefined;
+  let pending = '';
+  for (const piece of text) {
+    pending += piece;
+    if (pending.length < PIECE_CHARACTERS) continue;
+    stream ??= exchange.stream(headers);
+    if (!(await stream.write(pending))) return;
+    await giveWay();
+    pending = '';
+  }
+  if (stream === undefined) return exchange.send({ status: 200, headers, body: pending });
+  await stream.write(pending);
+  stream.end();
 }
 
 async function act(
@@ -50,7 +89,7 @@ async function act(
   key: string,
   p: KeyParameters,
   method: string,
-): Promise<KeysOutcome> {
+): Promise<KeysOutcome | KeysListing> {
   switch (method) {
     case 'PUT':
       return putKey(store, key, p);
@@ -109,9 +148,9 @@ async function serveWait(
   key: string,
   p: KeyParameters,
   exchange: Exchange,
-  takePlace: TakePlace,
+  shared: Shared,
 ): Promise<void> {
-  const leave = takePlace();
+  const leave = shared.takePlace();
   if (leave === undefined) {
     return sendFailure(store, exchange, failure(300, 'too many requests are waiting', 0, 503));
   }
@@ -129,7 +168,7 @@ async function serveWait(
 }
 
 async function reportNext(store: Store, what: Awaited, revision: number, exchange: Exchange) {
-  const headers = waitHeaders(store, revision);
+  const headers = okHeaders(store, revision);
   const waiting = nextEvent(store, what, exchange.signal);
   const early = await within(waiting, HEAD_DELAY_MS);
   if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
@@ -141,7 +180,7 @@ async function reportNext(store: Store, what: Awaited, revision: number, exchang
 }
 
 async function reportAll(store: Store, what: Awaited, revision: number, exchange: Exchange) {
-  const stream = exchange.stream(waitHeaders(store, revision));
+  const stream = exchange.stream(okHeaders(store, revision));
   await streamEvents(store, what, exchange.signal, (event) => stream.write(lineOf(event)));
   stream.end();
 }
@@ -175,7 +214,7 @@ function sendWaited(
   } else sendFailure(store, exchange, { ...waited, index: revision });
 }
 
-function waitHeaders(store: Store, revision: number): Record<string, string> {
+function okHeaders(store: Store, revision: number): Record<string, string> {
   return {
     'Content-Type': 'application/json',
     'X-Etcd-Index': String(revision),

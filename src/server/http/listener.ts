@@ -9,8 +9,9 @@ import type { Store } from '../../store/store.ts';
 import { type Exchange, textReply } from './exchange.ts';
 import { carriesToken, isAllowedHost, isForeignOrigin, requiresToken } from './guard.ts';
 import { healthReply } from './health.ts';
-import { clusterId, serveKeys } from './keys.ts';
+import { clusterId, type Shared, serveKeys, type TakePlace } from './keys.ts';
 import { nodeExchange } from './nodeExchange.ts';
+import { createGiveWay, politeStore } from './polite.ts';
 import { serveStoreApi } from './storeApi.ts';
 import { failure, failureReply } from './v2Errors.ts';
 
@@ -81,7 +82,8 @@ interface Service {
   readonly limits: HttpLimits;
   /** Undefined while writing is open to all. */
   mayWrite: (exchange: Exchange) => boolean;
-  waiting: number;
+  readonly store: Store;
+  readonly shared: Shared;
   /** One for each request in flight. */
   readonly live: Set<AbortController>;
   closing: boolean;
@@ -91,11 +93,13 @@ const CLOSE_GRACE_MS = 1_000;
 
 export function createHttpListener(options: HttpListenerOptions): HttpListener {
   const limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
+  const giveWay = createGiveWay();
   const service: Service = {
     options,
     limits,
     mayWrite: () => false,
-    waiting: 0,
+    store: politeStore(options.store, giveWay),
+    shared: { takePlace: places(limits.maxWaiting), giveWay },
     live: new Set(),
     closing: false,
   };
@@ -195,11 +199,11 @@ async function route(service: Service, exchange: Exchange): Promise<void> {
   const { options, limits } = service;
   const refusal = refuse(service, exchange);
   if (refusal !== undefined) return exchange.send(refusal);
-  const takePlace = () => takeOneOf(service, limits.maxWaiting);
-  const health = healthReply({ ...options, clusterId: clusterId(options.store) }, exchange);
+  const { store, shared } = service;
+  const health = healthReply({ ...options, clusterId: clusterId(store) }, exchange);
   if (health !== undefined) return exchange.send(health);
-  if (await serveKeys(options.store, exchange, takePlace)) return;
-  if (await serveStoreApi(options.store, exchange, takePlace, limits.heartbeatMs)) return;
+  if (await serveKeys(store, exchange, shared)) return;
+  if (await serveStoreApi(store, exchange, shared, limits.heartbeatMs)) return;
   exchange.send(textReply(404, '404 page not found'));
 }
 
@@ -223,10 +227,13 @@ function isWrite(exchange: Exchange): boolean {
   return !['GET', 'HEAD', 'OPTIONS'].includes(exchange.method);
 }
 
-function takeOneOf(service: Service, places: number): (() => void) | undefined {
-  if (service.waiting >= places) return undefined;
-  service.waiting++;
+function places(count: number): TakePlace {
+  let taken = 0;
   return () => {
-    service.waiting--;
+    if (taken >= count) return undefined;
+    taken++;
+    return () => {
+      taken--;
+    };
   };
 }

@@ -6,7 +6,7 @@
 import type { Entry } from '../../service/change.ts';
 import type { Store } from '../../store/store.ts';
 import { ancestorsOf, prefixOf } from './keyPath.ts';
-import { type Clock, entryNode, indices, leaseFields, type NodeJson, textOf } from './v2Json.ts';
+import { type Clock, entryNode, indices, leaseFields, textOf } from './v2Json.ts';
 
 /** How deep below a directory a listing looks. Deeper keys only make the directories above them. */
 export type Depth = 'nothing' | 'children' | 'all';
@@ -19,7 +19,8 @@ export interface Directory {
   readonly children: Map<string, Child>;
 }
 
-interface Child {
+/** What is at one key: at least one of the two. */
+export interface Child {
   leaf: Entry | undefined;
   directory: Directory | undefined;
 }
@@ -81,6 +82,16 @@ export async function leafAbove(store: Store, key: string): Promise<string | und
   return undefined;
 }
 
+/** Where the way down to an absent key ends: the highest key on it that is absent, as etcd names it. */
+export async function firstMissing(store: Store, key: string): Promise<string> {
+  let missing = key;
+  for (const above of ancestorsOf(key).reverse()) {
+    if (await hasKeysBelow(store, above)) break;
+    missing = above;
+  }
+  return missing;
+}
+
 function newDirectory(): Directory {
   return { createRevision: Number.POSITIVE_INFINITY, size: 0, children: new Map() };
 }
@@ -115,20 +126,30 @@ function newChild(directory: Directory, component: string): Child {
   return child;
 }
 
-/** A node of a listing with the nodes below it that were looked at, in the order of their keys. */
-export function listingNode(key: string, sight: Omit<Sight, 'revision'>, clock: Clock): NodeJson {
-  const { leaf, directory } = sight;
-  if (directory === undefined) return leaf === undefined ? {} : entryNode(leaf, clock);
-  const created = directory.createRevision;
-  const nodes = [...directory.children]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, child]) => listingNode(prefixOf(key) + name, child, clock))
-    .filter((node) => node.key !== undefined);
-  return {
+/** The JSON of a node with the nodes below it that were looked at, in the order of their keys, piece by piece. */
+export function* listingText(
+  key: string,
+  { leaf, directory }: Child,
+  clock: Clock,
+): Generator<string, void, undefined> {
+  if (directory === undefined) {
+    if (leaf !== undefined) yield JSON.stringify(entryNode(leaf, clock));
+    return;
+  }
+  const own = {
     ...(key === '/' ? {} : { key }),
     ...(leaf === undefined ? {} : { value: textOf(leaf.value), ...leaseFields(leaf.lease, clock) }),
     dir: true,
-    ...(nodes.length === 0 ? {} : { nodes }),
-    ...(key === '/' ? {} : indices(created, created)),
   };
+  yield JSON.stringify(own).slice(0, -1);
+  let separator = ',"nodes":[';
+  for (const [name, child] of [...directory.children].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    yield separator;
+    yield* listingText(prefixOf(key) + name, child, clock);
+    separator = ',';
+  }
+  if (directory.children.size > 0) yield ']';
+  const { createRevision } = directory;
+  const tail = key === '/' ? '' : JSON.stringify(indices(createRevision, createRevision));
+  yield tail === '' ? '}' : `,${tail.slice(1)}`;
 }

@@ -27,7 +27,7 @@ import {
   type Reply,
   type ReplyStream,
 } from './exchange.ts';
-import type { TakePlace } from './keys.ts';
+import type { Shared } from './keys.ts';
 
 const PREFIX = '/v1/store/';
 /** A value and a value to compare it with, each up to 1 MiB, in base64. */
@@ -47,7 +47,7 @@ const STATUS: Readonly<Record<StoreErrorCode, number>> = {
 export async function serveStoreApi(
   store: Store,
   exchange: Exchange,
-  takePlace: TakePlace,
+  shared: Shared,
   heartbeatMs: number,
 ): Promise<boolean> {
   if (!exchange.path.startsWith(PREFIX)) return false;
@@ -59,7 +59,7 @@ export async function serveStoreApi(
     return true;
   }
   try {
-    await serveCall(store, call, exchange, takePlace, heartbeatMs);
+    await serveCall(store, call, exchange, shared, heartbeatMs);
   } catch (error) {
     exchange.send(errorReply(error));
   }
@@ -79,7 +79,7 @@ async function serveCall(
   store: Store,
   call: string,
   exchange: Exchange,
-  takePlace: TakePlace,
+  shared: Shared,
   heartbeatMs: number,
 ): Promise<void> {
   const query = new URLSearchParams(exchange.query);
@@ -89,7 +89,7 @@ async function serveCall(
     case 'snapshot':
       return sendSnapshot(store, query.get('prefix') ?? '', exchange);
     case 'watch':
-      return sendWatch(store, query, exchange, takePlace, heartbeatMs);
+      return sendWatch(store, query, exchange, shared, heartbeatMs);
     default:
       return write(store, call, exchange);
   }
@@ -176,12 +176,12 @@ async function sendWatch(
   store: Store,
   query: URLSearchParams,
   exchange: Exchange,
-  takePlace: TakePlace,
+  shared: Shared,
   heartbeatMs: number,
 ): Promise<void> {
   const fromRevision = Number(query.get('from'));
   if (!Number.isSafeInteger(fromRevision)) throw new Malformed('"from" must be a revision');
-  const leave = takePlace();
+  const leave = shared.takePlace();
   if (leave === undefined) throw new StoreError('unavailable', 'too many requests are waiting');
   const stream = exchange.stream(LINES);
   const heart = setInterval(() => void stream.write('{}\n'), heartbeatMs);
