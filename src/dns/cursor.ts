@@ -69,10 +69,24 @@ export class Cursor {
     this.#take(length);
   }
 
+  /** The next `length` octets as an octet string. */
+  string(length: number): string {
+    return this.#take(length) ? octetString(this.octets, this.at - length, this.at) : '';
+  }
+
   /** A <character-string> (RFC 1035 §3.3) as an octet string. */
   characterString(): string {
-    const length = this.u8();
-    return this.#take(length) ? octetString(this.octets, this.at - length, this.at) : '';
+    return this.string(this.u8());
+  }
+
+  /** A name as the octet string that it is without compression: a pointer may stand for 127 times as many octets. */
+  fullName(): string {
+    const name = this.name();
+    this.#spend(READ_WORK * name.length);
+    if (this.failed) return '';
+    let octets = '';
+    for (const label of name) octets += String.fromCharCode(label.length) + label;
+    return `${octets}\0`;
   }
 
   /** A name, decompressed (RFC 1035 §4.1.4). */

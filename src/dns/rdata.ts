@@ -6,7 +6,6 @@
  */
 import { ipv4Bits, ipv6Octets, printAddress } from './address.ts';
 import type { Cursor } from './cursor.ts';
-import type { Name } from './name.ts';
 import { Class, type Rdata, type Rr, Type } from './rr.ts';
 import type { Writer } from './writer.ts';
 
@@ -109,31 +108,22 @@ const OLD_LAYOUTS: ReadonlyMap<number, readonly Field[]> = new Map<number, reado
 function readUnknown(cursor: Cursor, type: number): Rdata {
   const layout = OLD_LAYOUTS.get(type);
   if (layout === undefined) return readOctets(cursor);
-  const parts = layout.map((field) => readField(cursor, field));
-  parts.push(readRest(cursor));
-  return { kind: 'unknown', octets: new Uint8Array(Buffer.concat(parts)) };
+  let octets = '';
+  for (const field of layout) octets += readField(cursor, field);
+  octets += cursor.string(cursor.end - cursor.at);
+  return { kind: 'unknown', octets: new Uint8Array(Buffer.from(octets, 'latin1')) };
 }
 
-function readField(cursor: Cursor, field: Field): Uint8Array {
-  if (field === 'name') return plainName(cursor.name());
-  return field === 'string' ? plainString(cursor.characterString()) : cursor.copy(field);
-}
-
-function plainName(name: Name): Buffer {
-  return Buffer.concat([...name.map(plainString), Buffer.of(0)]);
-}
-
-/** A label or a <character-string>: both are a length octet and the octets. */
-function plainString(text: string): Buffer {
-  return Buffer.concat([Buffer.of(text.length), Buffer.from(text, 'latin1')]);
-}
-
-function readRest(cursor: Cursor): Uint8Array {
-  return cursor.copy(cursor.end - cursor.at);
+/** The field without compression, as an octet string. */
+function readField(cursor: Cursor, field: Field): string {
+  if (field === 'name') return cursor.fullName();
+  if (field !== 'string') return cursor.string(field);
+  const string = cursor.characterString();
+  return String.fromCharCode(string.length) + string;
 }
 
 function readOctets(cursor: Cursor): Rdata {
-  return { kind: 'unknown', octets: readRest(cursor) };
+  return { kind: 'unknown', octets: cursor.copy(cursor.end - cursor.at) };
 }
 
 /** Writes RDLENGTH and rdata. Throws RangeError on values that no octets can stand for. */

@@ -82,14 +82,22 @@ function wholeRrsets(rrs: readonly Rr[], fitting: number): number {
 
 /** One string for each record, equal for those of one RRset (RFC 2181 §5: same owner, class and type). */
 function rrsetKeys(rrs: readonly Rr[]): string[] {
-  let owner: Rr['owner'] | undefined;
-  let ownerKey = '';
+  let key = '';
+  let previous: Rr | undefined;
   return rrs.map((rr) => {
-    if (rr.owner !== owner) {
-      owner = rr.owner;
-      // A length before each label: a dot may stand inside one.
-      ownerKey = owner.map((label) => `${label.length}.${foldLabel(label)}`).join('');
-    }
-    return `${rr.type}/${rr.class}/${ownerKey}`;
+    if (previous === undefined || !isLike(rr, previous)) key = rrsetKey(rr);
+    previous = rr;
+    return key;
   });
+}
+
+/** Whether both are plainly of one RRset; records made together share their owner. */
+function isLike(a: Rr, b: Rr): boolean {
+  return a.owner === b.owner && a.type === b.type && a.class === b.class;
+}
+
+function rrsetKey(rr: Rr): string {
+  // A length before each label: a dot may stand inside one.
+  const owner = rr.owner.map((label) => `${label.length}.${foldLabel(label)}`).join('');
+  return `${rr.type}/${rr.class}/${owner}`;
 }

@@ -323,6 +323,18 @@ test('W3: a budget for all names of a packet: rereading long names without end i
   assert.ok(decodeMessage(reply(long, ...names.slice(0, 1000))));
 });
 
+test('W3: old types that expand a short pointer to a long name again and again are refused', () => {
+  const offset = AFTER_QUESTION + 12;
+  const labels = Array.from({ length: 120 }, () => label(1));
+  const long = rawRr(QNAME, 1000, Buffer.concat([...labels, unhex('00')]));
+  const pointer = 0xc000 | offset;
+  const bombs = (count: number) =>
+    reply(long, ...Array.from({ length: count }, () => rawRr(QNAME, 14, u16(pointer, pointer))));
+  assert.equal(decodeMessage(bombs(100))?.answer.length, 101);
+  assert.equal(decodeMessage(bombs(3500)), undefined);
+  assert.ok(bestMs(5, () => decodeMessage(bombs(3500))) < 50);
+});
+
 test('a real 64 KB message is within the budget', () => {
   const deep = wireName(`${'0.'.repeat(32)}ip6.arpa`);
   const rrs = Array.from({ length: 4000 }, (_, i) =>
