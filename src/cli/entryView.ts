@@ -44,14 +44,16 @@ export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryVie
     ...(owner.kind === 'invalid'
       ? { invalid: `key ${owner.reason}` }
       : parsed.kind === 'invalid' && { invalid: parsed.reason }),
-    ...(entry.lease && { expiresSeconds: secondsLeft(entry.lease.expiresAtMs - nowMs) }),
+    ...lifeOf(entry, nowMs),
     createRevision,
     modRevision,
   };
 }
 
-function secondsLeft(ms: number): number {
-  return Math.max(0, Math.ceil(ms / 1000));
+/** Nothing for a lease whose end the store has not learned yet. */
+function lifeOf({ lease }: Entry, nowMs: number): { readonly expiresSeconds?: number } {
+  const leftMs = (lease?.expiresAtMs ?? Number.POSITIVE_INFINITY) - nowMs;
+  return Number.isFinite(leftMs) ? { expiresSeconds: Math.max(0, Math.ceil(leftMs / 1000)) } : {};
 }
 
 export function viewService(service: Service): ServiceView {

@@ -334,6 +334,18 @@ describe('query', () => {
     });
   });
 
+  it('asks again over TCP when the answer does not fit', async () => {
+    const ids = Array.from({ length: 60 }, (_, i) => i + 1);
+    await Promise.all(
+      ids.map((id) => ok('set', `${id}.many.skydns.local`, '--host', `10.0.4.${id}`)),
+    );
+    await until('all are answered', async () => {
+      const { stdout } = await soradns('query', 'many.skydns.local', '-q');
+      return stdout.trimEnd().split('\n').length === ids.length;
+    });
+    assert.match(await ok('query', 'many.skydns.local'), /^;; NOERROR aa from .* over TCP/);
+  });
+
   it('asks for types that have no name too', () =>
     fails(
       'not_found',
