@@ -77,6 +77,12 @@ export interface Listed {
   readonly fingerprint: string;
 }
 
+/** For one reader. */
+export interface EventStream extends AsyncIterable<EngineEvent> {
+  /** Fulfilled once the daemon has subscribed us: what a list shows after that, the events follow up. */
+  readonly opened: Promise<void>;
+}
+
 export interface Engine {
   /** For logs. */
   readonly label: string;
@@ -86,10 +92,11 @@ export interface Engine {
   /** `undefined`: there is no such container any more. */
   inspect(id: string): Promise<Inspection | undefined>;
   /**
-   * Container and network events as they happen, from `sinceNano` on if given. Never stalls the daemon: whatever comes
-   * is read at once and queued here. Ends only by throwing an `EngineError` or, silently, when `signal` is aborted.
+   * Container and network events as they happen, from `sinceNano` on if given. Subscribes at once. Never stalls the
+   * daemon: whatever comes is read at once and queued here. Ends only by throwing an `EngineError` or, silently, when
+   * `signal` is aborted.
    */
-  events(sinceNano: string | undefined, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  events(sinceNano: string | undefined, signal: AbortSignal): EventStream;
   /** Rejects when the daemon does not answer in time. */
   ping(): Promise<void>;
   close(): void;

@@ -1,0 +1,223 @@
+/**
+ * The real engine: Docker's HTTP API through dockerode. GET only, no API version in the paths (daemons refuse versions
+ * that are too old or too new for them), a deadline on every call, none on the event stream.
+ */
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
+import Docker from 'dockerode';
+import { type Endpoint, endpointLabel } from './endpoint.ts';
+import {
+  type Engine,
+  EngineError,
+  type EngineInfo,
+  type EventStream,
+  type Inspection,
+  type Listed,
+} from './engine.ts';
+import { engineFailure, statusOf } from './engineFailure.ts';
+import { ACTIONS } from './eventStream.ts';
+import { subscribe } from './eventSubscription.ts';
+import { parseListing, RUNNING_STATES } from './listing.ts';
+
+export interface EngineTimes {
+  /** For each call, connecting and reading included. */
+  readonly callTimeoutMs?: number;
+  /** How often the daemon must give a sign of life while its events are read. */
+  readonly pingEveryMs?: number;
+  /** Events that may wait to be consumed. */
+  readonly maxQueuedEvents?: number;
+}
+
+const CALL_TIMEOUT_MS = 5000;
+const PING_EVERY_MS = 10_000;
+const MAX_QUEUED_EVENTS = 100_000;
+const TCP_KEEPALIVE_MS = 10_000;
+
+/** Connects lazily: the first call shows whether there is an engine. Every rejection is an `EngineError`. */
+export function connectEngine(endpoint: Endpoint, times: EngineTimes = {}): Engine {
+  return new DockerodeEngine(endpoint, times);
+}
+
+/** What is used of dockerode; that it passes an abort signal on is missing in its types. */
+interface ReadOnlyDocker {
+  ping(options: CallOptions): Promise<unknown>;
+  info(options: CallOptions): Promise<unknown>;
+  listContainers(options: CallOptions & { filters: object }): Promise<unknown>;
+  getContainer(id: string): { inspect(options: CallOptions): Promise<unknown> };
+  getEvents(options: CallOptions & { filters: object; since?: string }): Promise<Readable>;
+}
+
+interface CallOptions {
+  readonly abortSignal: AbortSignal;
+}
+
+class DockerodeEngine implements Engine {
+  readonly label: string;
+  readonly #agent: HttpAgent;
+  readonly #docker: ReadOnlyDocker;
+  readonly #closed = new AbortController();
+  readonly #times: Required<EngineTimes>;
+
+  constructor(endpoint: Endpoint, times: EngineTimes) {
+    this.label = endpointLabel(endpoint);
+    this.#times = {
+      callTimeoutMs: times.callTimeoutMs ?? CALL_TIMEOUT_MS,
+      pingEveryMs: times.pingEveryMs ?? PING_EVERY_MS,
+      maxQueuedEvents: times.maxQueuedEvents ?? MAX_QUEUED_EVENTS,
+    };
+    const agentOptions = { keepAlive: true, keepAliveMsecs: TCP_KEEPALIVE_MS };
+    const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
+    this.#agent = isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+    this.#docker = createDocker(endpoint, this.#agent);
+  }
+
+  async info(): Promise<EngineInfo> {
+    const answer = await this.#call('info', (options) => this.#docker.info(options));
+    const { ID, Name, Swarm } = asInfo(answer);
+    if (typeof ID !== 'string' || ID === '') throw this.#notUnderstood('info');
+    const node = Swarm?.NodeAddr;
+    return {
+      id: ID,
+      name: typeof Name === 'string' ? Name : '',
+      nodeAddress: typeof node === 'string' && node !== '' ? node : undefined,
+    };
+  }
+
+  async list(): Promise<readonly Listed[]> {
+    const filters = { status: RUNNING_STATES };
+    const answer = await this.#call('list', (options) =>
+      this.#docker.listContainers({ ...options, filters }),
+    );
+    const list = parseListing(answer);
+    if (list === undefined) throw this.#notUnderstood('list');
+    return list;
+  }
+
+  async inspect(id: string): Promise<Inspection | undefined> {
+    const container = this.#docker.getContainer(encodeURIComponent(id));
+    try {
+      const answer = await this.#call('inspect', (options) => container.inspect(options));
+      if (!isInspection(answer)) throw this.#notUnderstood('inspect');
+      return answer;
+    } catch (error) {
+      if (error instanceof EngineError && statusOf(error.cause) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  events(sinceNano: string | undefined, signal: AbortSignal): EventStream {
+    const { callTimeoutMs, pingEveryMs, maxQueuedEvents } = this.#times;
+    const filters = {
+      type: Object.keys(ACTIONS),
+      event: [...ACTIONS.container, ...ACTIONS.network],
+    };
+    const since = sinceNano === undefined ? {} : { since: secondsOf(sinceNano) };
+    const source = {
+      label: this.label,
+      pingEveryMs,
+      maxQueued: maxQueuedEvents,
+      ping: () => this.ping(),
+      open: (abortSignal: AbortSignal) =>
+        this.#within('events', callTimeoutMs, () =>
+          this.#docker.getEvents({ abortSignal, filters, ...since }),
+        ),
+    };
+    return subscribe(source, AbortSignal.any([signal, this.#closed.signal]));
+  }
+
+  async ping(): Promise<void> {
+    await this.#call('ping', (options) => this.#docker.ping(options));
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#agent.destroy();
+  }
+
+  /** A call that is cut off when its time is over. */
+  async #call<T>(name: string, start: (options: CallOptions) => Promise<T>): Promise<T> {
+    const abort = new AbortController();
+    const abortSignal = AbortSignal.any([abort.signal, this.#closed.signal]);
+    try {
+      return await this.#within(name, this.#times.callTimeoutMs, () => start({ abortSignal }));
+    } finally {
+      abort.abort();
+    }
+  }
+
+  /** dockerode forgets a call whose answer is cut off in the middle: its promise alone may never settle. */
+  async #within<T>(name: string, timeoutMs: number, start: () => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const error = new Error(`no answer within ${timeoutMs} ms`);
+      timer = setTimeout(() => reject(error), timeoutMs);
+    });
+    try {
+      return await Promise.race([start(), late]);
+    } catch (error) {
+      throw engineFailure(this.label, name, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #notUnderstood(call: string): EngineError {
+    return new EngineError(
+      'failed',
+      `${this.label}: ${call}: this is not a Docker engine's answer`,
+    );
+  }
+}
+
+/**
+ * dockerode reads DOCKER_* for itself, prefers them to what it is given and throws over what it finds there: they are
+ * hidden while it is built, as `endpoint` has taken them into account.
+ */
+function createDocker(endpoint: Endpoint, agent: HttpAgent): ReadOnlyDocker {
+  const hidden = Object.entries(process.env).filter(([name]) => name.startsWith('DOCKER_'));
+  for (const [name] of hidden) delete process.env[name];
+  try {
+    return new Docker({
+      ...dockerOptions(endpoint),
+      agent,
+    } as Docker.DockerOptions) as unknown as ReadOnlyDocker;
+  } finally {
+    Object.assign(process.env, Object.fromEntries(hidden));
+  }
+}
+
+function dockerOptions(endpoint: Endpoint): Docker.DockerOptions {
+  if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
+  const { host, port, tls } = endpoint;
+  const protocol = tls === undefined ? 'http' : 'https';
+  return {
+    // With its scheme, as an IPv6 address may look like one.
+    host: `${protocol}://${host.includes(':') ? `[${host}]` : host}`,
+    port,
+    protocol,
+    ca: tls?.ca,
+    cert: tls?.client?.cert,
+    key: tls?.client?.key,
+  };
+}
+
+/** Docker takes seconds with a fraction. */
+function secondsOf(nano: string): string {
+  const digits = nano.padStart(10, '0');
+  return `${digits.slice(0, -9)}.${digits.slice(-9)}`;
+}
+
+function isInspection(answer: unknown): answer is Inspection {
+  return typeof (answer as { Id?: unknown } | null)?.Id === 'string';
+}
+
+interface InfoAnswer {
+  readonly ID?: unknown;
+  readonly Name?: unknown;
+  readonly Swarm?: { readonly NodeAddr?: unknown } | null;
+}
+
+function asInfo(answer: unknown): InfoAnswer {
+  return typeof answer === 'object' && answer !== null ? answer : {};
+}

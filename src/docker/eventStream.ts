@@ -1,0 +1,102 @@
+/**
+ * The octets of `GET /events` as events. Docker's chunks are not lines, and may end within a character. Whatever is not
+ * an event of a container or network that matters here is passed over: filters are a proxy's to ignore.
+ */
+import type { EngineEvent } from './engine.ts';
+
+/** The events to ask for. `health_status` also stands for `health_status: healthy`, `died` is old Podman's `die`. */
+export const ACTIONS = {
+  container: [
+    'start',
+    'die',
+    'died',
+    'kill',
+    'pause',
+    'unpause',
+    'health_status',
+    'rename',
+    'destroy',
+  ],
+  network: ['connect', 'disconnect'],
+} as const;
+
+/** No line of Docker's comes near: all labels of a container are in it, once. */
+const MAX_LINE_LENGTH = 16 * 1024 * 1024;
+
+/** Cuts a stream of UTF-8 octets into lines. */
+export class LineSplitter {
+  readonly #decoder = new TextDecoder();
+  readonly #maxLength: number;
+  #pieces: string[] = [];
+  #length = 0;
+
+  constructor(maxLength = MAX_LINE_LENGTH) {
+    this.#maxLength = maxLength;
+  }
+
+  /** Gives the lines that the octets completed, without their ends; `undefined` when a line grows beyond all bounds. */
+  push(octets: Uint8Array): readonly string[] | undefined {
+    const text = this.#decoder.decode(octets, { stream: true });
+    const [first = '', ...others] = text.split('\n');
+    this.#pieces.push(first);
+    this.#length += first.length;
+    if (this.#length > this.#maxLength) return undefined;
+    const rest = others.pop();
+    if (rest === undefined) return [];
+    const lines = [this.#pieces.join(''), ...others];
+    this.#pieces = [rest];
+    this.#length = rest.length;
+    return lines;
+  }
+}
+
+/** Reads one line; `undefined` if it is no event that matters here. */
+export function parseEvent(line: string): EngineEvent | undefined {
+  const event = parseObject(line);
+  const type = event?.Type;
+  if (event === undefined || (type !== 'container' && type !== 'network')) return undefined;
+  const action = event.Action;
+  if (typeof action !== 'string' || !matters(type, action)) return undefined;
+  const actor = asObject(event.Actor);
+  const attributes = asObject(actor?.Attributes);
+  const containerId = type === 'container' ? actor?.ID : attributes?.container;
+  const timeNano = exactTimeNano(line);
+  if (typeof containerId !== 'string' || containerId === '' || timeNano === undefined) {
+    return undefined;
+  }
+  return { type, action, containerId, signal: signalOf(action, attributes), timeNano };
+}
+
+function matters(type: 'container' | 'network', action: string): boolean {
+  const colon = action.indexOf(':');
+  const verb = colon === -1 ? action : action.slice(0, colon);
+  return (ACTIONS[type] as readonly string[]).includes(verb);
+}
+
+/** A label named `signal` overwrites the attribute, so it may be any text. */
+function signalOf(action: string, attributes: JsonObject | undefined): string | undefined {
+  const signal = attributes?.signal;
+  return action === 'kill' && typeof signal === 'string' ? signal : undefined;
+}
+
+/**
+ * JSON.parse would round it. All attributes are strings and quotes within strings are escaped, so that only the real
+ * member matches.
+ */
+function exactTimeNano(line: string): string | undefined {
+  return /"timeNano"\s*:\s*(\d+)/.exec(line)?.[1];
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+function parseObject(line: string): JsonObject | undefined {
+  try {
+    return asObject(JSON.parse(line));
+  } catch {
+    return undefined;
+  }
+}
+
+function asObject(value: unknown): JsonObject | undefined {
+  return typeof value === 'object' && value !== null ? (value as JsonObject) : undefined;
+}
