@@ -93,16 +93,6 @@ test('exactly full is not truncated, one octet less is', () => {
   }
 });
 
-test('names that were rolled back are not pointed at', () => {
-  const answer = [srvRr(x, 'kept.example'), ...fifty('lost.example')];
-  const additional = [addressRr('lost.example', '1.2.3.4')];
-  const message = fitted(edns, responseWith({ answer, additional }), 512);
-  assert.deepEqual(message.answer, answer.slice(0, 1));
-  const glue = [...fifty('gone.example'), addressRr('gone.example', '::1')];
-  const next = fitted(edns, responseWith({ answer: [srvRr(x, 'a')], additional: glue }), 512);
-  assert.deepEqual(next.additional, []);
-});
-
 test('a record that fits no message is left out with TC, and breaks nothing', () => {
   const huge: readonly Rr[] = [
     rrOf(x, 16, { kind: 'txt', strings: Array.from({ length: 300 }, () => 'x'.repeat(255)) }),

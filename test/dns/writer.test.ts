@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { MAX_MESSAGE_OCTETS, Writer } from '../../src/dns/writer.ts';
+
+function hex(writer: Writer): string {
+  return Buffer.from(writer.finish()).toString('hex');
+}
+
+test('a name that was rolled back is not pointed at, one before it still is', () => {
+  const writer = new Writer();
+  writer.restart(0);
+  writer.u16(0xffff);
+  writer.name(['a']);
+  writer.name(['b', 'a']);
+  writer.rollBack(5);
+  writer.name(['c', 'b', 'a']);
+  writer.name(['b', 'a']);
+  assert.equal(hex(writer), 'ffff 0161 00 0163 0162 c002 c007'.replaceAll(' ', ''));
+});
+
+test('a message knows nothing of the one before', () => {
+  const writer = new Writer();
+  for (let i = 0; i < 2; i++) {
+    writer.restart(0);
+    writer.u16(0xffff);
+    writer.name(['a']);
+    assert.equal(hex(writer), 'ffff016100');
+  }
+});
+
+test('octets beyond the largest message are counted and dropped', () => {
+  const writer = new Writer();
+  writer.restart(0);
+  writer.raw(new Uint8Array(MAX_MESSAGE_OCTETS - 1));
+  writer.u32(0x01020304);
+  writer.raw(new Uint8Array(10));
+  writer.characterString('abc');
+  assert.equal(writer.at, MAX_MESSAGE_OCTETS + 17);
+  writer.rollBack(MAX_MESSAGE_OCTETS);
+  assert.equal(writer.finish().at(-1), 1);
+});
