@@ -11,7 +11,8 @@ export interface Client {
 
 /**
  * Answers a packet. Calls `send` at most once, at once or later, with a complete message (no TCP length prefix); not at
- * all when the packet deserves no reply. Never throws. The packet's buffer may be reused after the call returns.
+ * all when the packet deserves no reply. Never throws. The packet's buffer may be reused after the call returns; the
+ * reply belongs to the transport, which may read it later.
  */
 export type Respond = (
   packet: Uint8Array,

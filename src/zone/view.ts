@@ -61,11 +61,12 @@ export interface Work {
   externalsLeft: number;
 }
 
-/** No question of ours makes more questions than this. */
+/** No question of ours makes more questions than this, in all its rounds together. */
 const MAX_EXTERNALS = 8;
 
 export function newWork(view: View): Work {
-  return { view, budget: newBudget(), missing: [], externalsLeft: MAX_EXTERNALS };
+  const externalsLeft = MAX_EXTERNALS - view.externals.size;
+  return { view, budget: newBudget(), missing: [], externalsLeft };
 }
 
 /** The apex of the zone that a name is in: the longest that fits. */

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery } from '../../src/dns/encode.ts';
+import type { Message, Question } from '../../src/dns/message.ts';
+import type { Client } from '../../src/dns/respond.ts';
+import { Rcode } from '../../src/dns/rr.ts';
+import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
+import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
+import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
+
+const CLIENT: Client = { transport: 'udp', address: '127.0.0.1', port: 40_000 };
+
+function responder(overrides: Partial<ResponderOptions> = {}) {
+  const errors: unknown[] = [];
+  const respond = createResponder({
+    root: catalogOf({ 'local/skydns/web': { host: '10.0.0.1' } }).root,
+    settings: settingsOf(),
+    freshness: () => 'current',
+    forwarder: undefined,
+    mayRecurse: () => true,
+    monotonicMs: () => 0,
+    unixSeconds: () => 7_300,
+    random: () => 0,
+    onError: (error) => errors.push(error),
+    ...overrides,
+  });
+  const ask = (asked: Question, client = CLIENT): Promise<Message> =>
+    new Promise((resolve, reject) => {
+      const packet = encodeQuery({
+        id: 7,
+        question: asked,
+        recursionDesired: true,
+        checkingDisabled: false,
+        edns: { udpSize: 1232, dnssecOk: false },
+      });
+      respond(packet, client, (reply) => {
+        const message = decodeMessage(reply);
+        if (message === undefined) reject(new Error('not a message'));
+        else resolve(message);
+      });
+    });
+  return { respond, ask, errors };
+}
+
+function forwarderOf(resolve: (asked: Question) => Forwarded): Forwarder & { asked: Question[] } {
+  const asked: Question[] = [];
+  return {
+    asked,
+    resolve: async (q) => {
+      asked.push(q);
+      return resolve(q);
+    },
+    close: async () => {},
+  };
+}
+
+const TIMEOUT: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no reply' };
+
+describe('responder', () => {
+  it('says nothing to packets that deserve no reply', () => {
+    const { respond } = responder();
+    const reply = () => assert.fail('a reply was sent');
+    respond(new Uint8Array(11), CLIENT, reply);
+    const response = encodeQuery({
+      id: 1,
+      question: question('web.skydns.local.', 'A'),
+      recursionDesired: false,
+      checkingDisabled: false,
+    });
+    response[2] = (response[2] ?? 0) | 0x80;
+    respond(response, CLIENT, reply);
+    respond(response, { ...CLIENT, port: 0 }, reply);
+  });
+
+  it('answers SERVFAIL when something breaks, and the next question as ever', async () => {
+    let broken = true;
+    const catalog = catalogOf({ 'local/skydns/web': { host: '10.0.0.1' } });
+    const { ask, errors } = responder({
+      root: catalog.root,
+      freshness: () => {
+        if (broken) throw new Error('broken');
+        return 'current';
+      },
+    });
+    const first = await ask(question('web.skydns.local.', 'A'));
+    assert.equal(first.rcode, Rcode.SERVFAIL);
+    assert.equal(errors.length, 1);
+    broken = false;
+    const second = await ask(question('web.skydns.local.', 'A'));
+    assert.deepEqual(text(second.answer), ['web.skydns.local. 3600 IN A 10.0.0.1']);
+  });
+
+  it('offers recursion to those only who may have it', async () => {
+    const forwarder = forwarderOf(() => TIMEOUT);
+    const { ask } = responder({ forwarder, mayRecurse: (address) => address === '10.0.0.1' });
+    const inside = await ask(question('web.skydns.local.', 'A'), {
+      ...CLIENT,
+      address: '10.0.0.1',
+    });
+    assert.equal(inside.recursionAvailable, true);
+    const outside = await ask(question('web.skydns.local.', 'A'), {
+      ...CLIENT,
+      address: '192.0.2.1',
+    });
+    assert.equal(outside.recursionAvailable, false);
+    const refused = await ask(question('example.com.', 'A'), { ...CLIENT, address: '192.0.2.1' });
+    assert.equal(refused.rcode, Rcode.REFUSED);
+    assert.equal(forwarder.asked.length, 0);
+  });
+
+  it('a failed upstream is SERVFAIL', async () => {
+    const { ask } = responder({ forwarder: forwarderOf(() => TIMEOUT) });
+    assert.equal((await ask(question('www.example.com.', 'A'))).rcode, Rcode.SERVFAIL);
+  });
+
+  it('while the store loads: SERVFAIL for our names, others as ever', async () => {
+    const { ask } = responder({ freshness: () => 'loading' });
+    assert.equal((await ask(question('web.skydns.local.', 'A'))).rcode, Rcode.SERVFAIL);
+    assert.equal((await ask(question('www.example.com.', 'A'))).rcode, Rcode.REFUSED);
+  });
+
+  it('one question makes a bounded number of others', async () => {
+    const services = Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [
+        `local/skydns/far/${i}`,
+        { host: `h${i}.example.com` },
+      ]),
+    );
+    const forwarder = forwarderOf(() => TIMEOUT);
+    const { ask } = responder({ root: catalogOf(services).root, forwarder });
+    const reply = await ask(question('far.skydns.local.', 'SRV'), { ...CLIENT, transport: 'tcp' });
+    assert.equal(reply.answer.length, 40);
+    assert.equal(forwarder.asked.length, 8);
+  });
+
+  it('goes on answering from stale data', async () => {
+    const { ask } = responder({ freshness: () => 'stale' });
+    const stale = await ask(question('web.skydns.local.', 'A'));
+    assert.equal(stale.answer.length, 1);
+  });
+});
