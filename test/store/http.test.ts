@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openHttpStore } from '../../src/store/http.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import { type Store, StoreError } from '../../src/store/store.ts';
+import { delegateStore } from '../support/delegateStore.ts';
 import { startHttp } from '../support/http.ts';
 import { until } from '../support/until.ts';
 import { storeContract } from './contract.ts';
@@ -135,19 +136,12 @@ it('a lease that is renewed behind the server is seen to live on', async () => {
   const memory = createMemoryStore();
   const lease = { id: 'host', ttlSeconds: 2, expiresAtMs: performance.now() + 2000 };
   // An etcd store moves the end of a lease in place when it is kept alive.
-  const leased: Store = {
-    label: 'leased',
+  const leased = delegateStore(memory, {
     get: async (key) => {
       const { entry, revision } = await memory.get(key);
       return { entry: entry && { ...entry, lease }, revision };
     },
-    snapshot: (prefix) => memory.snapshot(prefix),
-    watch: (prefix, from, signal) => memory.watch(prefix, from, signal),
-    put: (key, value, options) => memory.put(key, value, options),
-    delete: (key, options) => memory.delete(key, options),
-    deleteTree: (prefix) => memory.deleteTree(prefix),
-    close: () => memory.close(),
-  };
+  });
   const server = await startHttp({ store: leased });
   const store = openHttpStore({ url: server.url });
   try {

@@ -1,10 +1,12 @@
 /** What the comparison with etcd cannot show: our own limits, and stores that hold more than v2 can. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createMemoryStore } from '../../../src/store/memory.ts';
 import { StoreError } from '../../../src/store/store.ts';
+import { delegateStore } from '../../support/delegateStore.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
-import { send } from '../../support/httpRequest.ts';
+import { type Sent, send } from '../../support/httpRequest.ts';
 
 let server: RunningHttp;
 
@@ -133,13 +135,56 @@ test('in-order names ascend under many writers at once', async () => {
   assert.ok(keys.every((key) => key < next));
 });
 
-test('of many that compare and swap at once, one wins', async () => {
-  await ask('PUT', '/race', 'value=free');
-  const tries = Array.from({ length: 20 }, (_, n) =>
-    ask('PUT', '/race', `value=${n}&prevValue=free`),
-  );
-  const wins = (await Promise.all(tries)).filter(({ status }) => status === 200);
-  assert.equal(wins.length, 1);
+test('of many that compare at once, one wins', async () => {
+  const store = createMemoryStore();
+  // Slow reads: all have seen the same entry before the first of them writes.
+  const slow = delegateStore(store, {
+    get: async (key) => {
+      const seen = await store.get(key);
+      await sleep(200);
+      return seen;
+    },
+  });
+  const other = await startHttp({ store: slow });
+  try {
+    const key = '/v2/keys/race';
+    const contests: ((n: number) => Sent)[] = [
+      (n) => ({ method: 'PUT', path: key, body: `value=${n}&prevValue=free` }),
+      (n) => ({ method: 'PUT', path: key, body: `value=${n}&prevExist=false` }),
+    ];
+    for (const contest of contests) {
+      if (contest === contests[0]) await store.put('/race', Buffer.from('free'));
+      else await store.delete('/race');
+      const tries = Array.from({ length: 10 }, (_, n) => send(other.url, contest(n)));
+      const wins = (await Promise.all(tries)).filter(({ status }) => status < 300);
+      assert.equal(wins.length, 1, contest(0).body);
+    }
+  } finally {
+    await other.stop();
+  }
+});
+
+test('what was compared is what is deleted, though another writer comes in between', async () => {
+  const store = createMemoryStore();
+  await store.put('/lock', Buffer.from('mine'));
+  let reads = 0;
+  const busy = delegateStore(store, {
+    get: async (key) => {
+      const seen = await store.get(key);
+      // The second read is the one that is compared; the first one finds the key.
+      if (++reads === 2) await store.put('/lock', Buffer.from('theirs'));
+      return seen;
+    },
+  });
+  const other = await startHttp({ store: busy });
+  try {
+    const lost = await send(other.url, { method: 'DELETE', path: '/v2/keys/lock?prevValue=mine' });
+    assert.equal(lost.status, 412);
+    assert.equal((lost.json as Reply).cause, '[mine != theirs]');
+    assert.ok((await store.get('/lock')).entry !== undefined);
+  } finally {
+    await other.stop();
+  }
 });
 
 test('what no key of ours can be gets an etcd error', async () => {
@@ -179,7 +224,7 @@ test('a store that fails gives an etcd error, not an exception', async () => {
       throw new StoreError(code as keyof typeof codes, 'as the test wants');
     };
     const store = createMemoryStore();
-    const broken = { ...store, label: 'broken', get: fail, put: fail, close: () => store.close() };
+    const broken = delegateStore(store, { get: fail, put: fail });
     const other = await startHttp({ store: broken });
     for (const method of ['GET', 'PUT', 'DELETE']) {
       const { json, ...reply } = await send(other.url, { method, path: '/v2/keys/a?value=1' });

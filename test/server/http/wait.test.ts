@@ -3,7 +3,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { createMemoryStore } from '../../../src/store/memory.ts';
-import type { Store } from '../../../src/store/store.ts';
+import { delegateStore } from '../../support/delegateStore.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 
@@ -127,18 +127,11 @@ test('who follows is told to list again when one index changed more than one eve
       return { kind: 'delete' as const, key, modRevision: 4, previous: undefined };
     }),
   };
-  const leaseRanOut: Store = {
-    label: 'with a lease that ran out',
-    get: (key) => store.get(key),
-    snapshot: (prefix) => store.snapshot(prefix),
+  const leaseRanOut = delegateStore(store, {
     async *watch() {
       yield batch;
     },
-    put: (key, octets) => store.put(key, octets),
-    delete: (key) => store.delete(key),
-    deleteTree: (prefix) => store.deleteTree(prefix),
-    close: () => store.close(),
-  };
+  });
   const other = await startHttp({ store: leaseRanOut });
   const ask = async (query: string) =>
     (await send(other.url, { path: `/v2/keys/many?wait=true&recursive=true${query}` }))

@@ -1,0 +1,16 @@
+/** A store that is another one but for the methods that a test replaces. */
+import type { Store } from '../../src/store/store.ts';
+
+export function delegateStore(store: Store, replaced: Partial<Store>): Store {
+  return {
+    label: store.label,
+    get: (key) => store.get(key),
+    snapshot: (prefix) => store.snapshot(prefix),
+    watch: (prefix, fromRevision, signal) => store.watch(prefix, fromRevision, signal),
+    put: (key, value, options) => store.put(key, value, options),
+    delete: (key, options) => store.delete(key, options),
+    deleteTree: (prefix) => store.deleteTree(prefix),
+    close: () => store.close(),
+    ...replaced,
+  };
+}
