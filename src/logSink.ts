@@ -60,7 +60,7 @@ export function openLogSink(fd: number): LogSink {
 
   return {
     write(line) {
-      if (abandoned || waitingOctets + line.length > MAX_BUFFER_OCTETS) {
+      if (abandoned || waitingOctets + Buffer.byteLength(line) > MAX_BUFFER_OCTETS) {
         dropped++;
         return;
       }
