@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { storeContract } from './contract.ts';
 
 const history = { changes: 4000, octets: 1e8 };
+const value = new TextEncoder().encode('v');
 let opened: Store | undefined;
 
 storeContract(
@@ -21,3 +24,133 @@ storeContract(
     },
   },
 );
+
+describe('memory: expiry on a fake clock', () => {
+  it('happens at the deadline, not a millisecond before', async () => {
+    const { store, clock } = withFakeClock();
+    await store.put('/a', value, { ttlSeconds: 2 });
+    await clock.advance(1999);
+    assert.deepEqual(await keysOf(store), ['/a']);
+    await clock.advance(1);
+    assert.deepEqual(await keysOf(store), []);
+    assert.equal((await store.get('/a')).revision, 2);
+    await store.close();
+  });
+
+  it('a TTL of 50 days takes 50 days, without polling', async () => {
+    const { store, clock } = withFakeClock();
+    const ttlSeconds = 50 * 86_400;
+    await store.put('/a', value, { ttlSeconds });
+    await clock.advance(ttlSeconds * 1000 - 1);
+    assert.deepEqual(await keysOf(store), ['/a']);
+    assert.ok(clock.fired < 5, `${clock.fired} timers`);
+    await clock.advance(1);
+    assert.deepEqual(await keysOf(store), []);
+    await store.close();
+  });
+
+  it('a late timer shows nothing expired, and writes see it as gone', async () => {
+    const { store, clock } = withFakeClock();
+    await store.put('/a', value, { ttlSeconds: 1 });
+    await store.put('/b', value, { ttlSeconds: 1 });
+    clock.stall(5000);
+    assert.equal((await store.get('/a')).entry, undefined);
+    assert.deepEqual(await keysOf(store), []);
+    const created = await store.put('/a', value, { if: { kind: 'absent' } });
+    assert.ok(created.done && created.entry.modRevision === 5 && created.previous === undefined);
+    assert.equal((await store.delete('/b')).done, false);
+    await store.close();
+  });
+
+  it('a wall clock that jumps changes nothing', async () => {
+    const { store, clock } = withFakeClock();
+    await store.put('/a', value, { ttlSeconds: 10 });
+    clock.jumpWall(86_400_000);
+    await clock.advance(9999);
+    assert.deepEqual(await keysOf(store), ['/a']);
+    clock.jumpWall(-2 * 86_400_000);
+    await clock.advance(1);
+    assert.deepEqual(await keysOf(store), []);
+    await store.close();
+  });
+
+  it('thousands at once each get their own revision, in the order of their deadlines', async () => {
+    const { store, clock } = withFakeClock();
+    const keys = Array.from({ length: 3000 }, (_, i) => `/${(i * 7919) % 3000}`);
+    for (const key of keys) await store.put(key, value, { ttlSeconds: 1 + Number(key.slice(1)) });
+    const watch = store.watch('/', 3001, new AbortController().signal)[Symbol.asyncIterator]();
+    clock.stall(2000_000);
+    await clock.advance(0);
+    for (let i = 0; i < 2000; i++) {
+      const { value: batch } = await watch.next();
+      assert.deepEqual([batch.revision, batch.changes[0]?.key], [3001 + i, `/${i}`]);
+    }
+    assert.equal((await keysOf(store)).length, 1000);
+    await store.close();
+  });
+});
+
+describe('memory: bounds', () => {
+  it('snapshots come in pages of 1,000', async () => {
+    const store = createMemoryStore();
+    for (let i = 0; i < 2000; i++) await store.put(`/${i}`, value);
+    const sizes: number[] = [];
+    for await (const page of store.snapshot('/')) sizes.push(page.entries.length);
+    assert.deepEqual(sizes, [1000, 1000]);
+    await store.close();
+  });
+
+  it('a watcher that does not drain is cut, the others are not', async () => {
+    const store = createMemoryStore({ history: { changes: 100, octets: 1e6 } });
+    const { signal } = new AbortController();
+    const slow = store.watch('/', 1, signal)[Symbol.asyncIterator]();
+    const elsewhere = store.watch('/b/', 1, signal)[Symbol.asyncIterator]();
+    const first = elsewhere.next();
+    await Promise.all([slow.next(), store.put('/a/0', value)]);
+    for (let i = 1; i <= 201; i++) await store.put(`/a/${i}`, value);
+    await assert.rejects(slow.next(), { name: 'StoreError', code: 'compacted' });
+    await store.put('/b/x', value);
+    assert.equal((await first).value.changes.length, 1);
+    await store.close();
+  });
+
+  it('the history is bounded by octets too', async () => {
+    const store = createMemoryStore({ history: { changes: 1000, octets: 100_000 } });
+    for (let i = 0; i < 10; i++) await store.put(`/${i}`, new Uint8Array(30_000));
+    const { signal } = new AbortController();
+    const old = store.watch('/', 7, signal)[Symbol.asyncIterator]();
+    await assert.rejects(old.next(), { code: 'compacted' });
+    const known = store.watch('/', 8, signal)[Symbol.asyncIterator]();
+    assert.equal((await known.next()).value.revision, 8);
+    await store.close();
+  });
+
+  it('refuses keys and prefixes that are none', async () => {
+    const store = createMemoryStore();
+    const invalid = { name: 'StoreError', code: 'invalid' };
+    await store.put(`/${'k'.repeat(1899)}`, value);
+    for (const key of ['', 'a', `/${'k'.repeat(1900)}`, `/${'é'.repeat(950)}`, '/\ud800']) {
+      await assert.rejects(store.put(key, value), invalid, JSON.stringify(key.slice(0, 10)));
+    }
+    for (const ttlSeconds of [0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+      await assert.rejects(store.put('/a', value, { ttlSeconds }), invalid);
+    }
+    await assert.rejects(store.deleteTree('/a'), invalid);
+    await assert.rejects(
+      store.watch('/a', 1, AbortSignal.abort())[Symbol.asyncIterator]().next(),
+      invalid,
+    );
+    await store.close();
+  });
+});
+
+function withFakeClock(): { store: Store; clock: FakeClock } {
+  const clock = new FakeClock();
+  return { store: createMemoryStore({ clock }), clock };
+}
+
+async function keysOf(store: Store): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const page of store.snapshot('/')) keys.push(...page.entries.map((each) => each.key));
+  return keys;
+}

@@ -228,13 +228,13 @@ export class EmbeddedStore implements Store {
   }
 
   #closedError(): StoreError {
-    return new StoreError('unavailable', `${this.label}: the store is closed`);
+    return new StoreError('unavailable', `${this.label} is closed`);
   }
 
   #failure(cause: unknown): StoreError {
     if (cause instanceof StoreError) return cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return new StoreError('unavailable', `${this.label}: writing failed: ${reason}`, { cause });
+    return new StoreError('unavailable', `writing to ${this.label} failed: ${reason}`, { cause });
   }
 }
 
