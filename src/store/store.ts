@@ -5,7 +5,7 @@
  * A revision counts the writes of the whole store: every write (a put, a delete, a deleteTree, an expiry) makes the
  * next one. A prefix always ends in `/` and means the keys that begin with it.
  */
-import type { Change, Entry } from '../service/change.ts';
+import type { Change, Entry, Lease } from '../service/change.ts';
 
 /** One page of a snapshot, keys ascending by octets. Every page of a snapshot carries the same revision. */
 export interface SnapshotPage {
@@ -29,6 +29,8 @@ export type Condition =
 export interface PutOptions {
   /** 1 or more: the key goes away by itself after that time, unless it is written again. Absent: it stays. */
   readonly ttlSeconds?: number | undefined;
+  /** Id of a lease that `grantLease` gave; the key ends with it. Not together with `ttlSeconds`. */
+  readonly lease?: string | undefined;
   readonly if?: Condition | undefined;
 }
 
@@ -71,6 +73,16 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** A store whose keys can share a life: what a registrar needs, so that all it wrote goes with it. */
+export interface LeaseStore extends Store {
+  /** A lease without keys; it and its keys go away when it is not renewed for `ttlSeconds`. */
+  grantLease(ttlSeconds: number): Promise<Lease>;
+  /** Begins the lease's time anew; false: there is no such lease (any more), and no key of it. */
+  renewLease(id: string): Promise<boolean>;
+  /** Ends the lease and deletes its keys, at one revision. Nothing happens if it has ended already. */
+  revokeLease(id: string): Promise<void>;
+}
+
 export type StoreErrorCode =
   /** Not reached, or no answer within the deadline. Trying again may help. */
   | 'unavailable'
@@ -78,7 +90,7 @@ export type StoreErrorCode =
   | 'compacted'
   /** User, password, token or certificate refused. */
   | 'denied'
-  /** The store cannot hold this (key or value too large, TTL out of range). */
+  /** The store cannot hold this (key or value too large, TTL out of range), or the lease named does not exist. */
   | 'invalid';
 
 export class StoreError extends Error {
