@@ -56,18 +56,20 @@ function lifeOf({ lease }: Entry, nowMs: number): { readonly expiresSeconds?: nu
   return Number.isFinite(leftMs) ? { expiresSeconds: Math.max(0, Math.ceil(leftMs / 1000)) } : {};
 }
 
-export function viewService(service: Service): ServiceView {
+export function viewService({ attributes, ...service }: Service): ServiceView {
   const host = service.target === undefined ? service.address : printName(service.target);
   return {
     ...(host !== '' && { host }),
-    ...(service.port !== 0 && { port: service.port }),
-    ...(service.priority !== 0 && { priority: service.priority }),
-    ...(service.weight !== 0 && { weight: service.weight }),
-    ...(service.text !== '' && { text: Buffer.from(service.text, 'latin1').toString('utf8') }),
-    ...(service.mail && { mail: true }),
-    ...(service.ttlSeconds !== 0 && { ttl: service.ttlSeconds }),
-    ...(service.targetStrip !== 0 && { targetstrip: service.targetStrip }),
-    ...(service.group !== '' && { group: service.group }),
+    ...(attributes.port !== 0 && { port: attributes.port }),
+    ...(attributes.priority !== 0 && { priority: attributes.priority }),
+    ...(attributes.weight !== 0 && { weight: attributes.weight }),
+    ...(attributes.text !== '' && {
+      text: Buffer.from(attributes.text, 'latin1').toString('utf8'),
+    }),
+    ...(attributes.mail && { mail: true }),
+    ...(attributes.ttlSeconds !== 0 && { ttl: attributes.ttlSeconds }),
+    ...(attributes.targetStrip !== 0 && { targetstrip: attributes.targetStrip }),
+    ...(attributes.group !== '' && { group: attributes.group }),
   };
 }
 

@@ -11,6 +11,11 @@ export interface Service {
   readonly family: 0 | 4 | 6;
   readonly address: string;
   readonly target: Name | undefined;
+  readonly attributes: Attributes;
+}
+
+/** What a service has besides its host. Services are many and these are often the same, so equal ones may be shared. */
+export interface Attributes {
   /** 0..65535; `NO_SRV` keeps the service out of SRV answers (CoreDNS). */
   readonly port: number;
   /** 0: not set; the server's default applies. */
@@ -60,13 +65,12 @@ export function parseService(value: Uint8Array): ParsedService {
   return readFields(json as Record<string, unknown>);
 }
 
-type Draft = { -readonly [K in keyof Service]: Service[K] };
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Draft = Mutable<Omit<Service, 'attributes'>>;
 
 function readFields(json: Record<string, unknown>): ParsedService {
-  const draft: Draft = {
-    family: 0,
-    address: '',
-    target: undefined,
+  const host: Draft = { family: 0, address: '', target: undefined };
+  const attributes: Mutable<Attributes> = {
     port: 0,
     priority: 0,
     weight: 0,
@@ -79,17 +83,22 @@ function readFields(json: Record<string, unknown>): ParsedService {
   for (const field of Object.keys(json)) {
     const value = json[field];
     if (value === null) continue;
-    const reason = readField(draft, field.toLowerCase(), value);
+    const reason = readField(host, attributes, field.toLowerCase(), value);
     if (reason !== undefined) return invalid(`${field.slice(0, 40)}: ${reason}`);
   }
-  return { kind: 'service', service: draft };
+  return { kind: 'service', service: { ...host, attributes } };
 }
 
 /** Sets the field (Go's decoder matches names in any case); gives back what is wrong with it. */
-function readField(draft: Draft, field: string, value: unknown): string | undefined {
+function readField(
+  host: Draft,
+  draft: Mutable<Attributes>,
+  field: string,
+  value: unknown,
+): string | undefined {
   switch (field) {
     case 'host':
-      return typeof value === 'string' ? readHost(draft, value) : 'must be a string';
+      return typeof value === 'string' ? readHost(host, value) : 'must be a string';
     case 'text':
       if (typeof value !== 'string') return 'must be a string';
       draft.text = unescapeText(utf8Octets(value));

@@ -6,6 +6,7 @@
 import type { Change, Entry } from '../service/change.ts';
 import { keyOfName, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
+import { AttributePool } from './attributePool.ts';
 import { insert, Node, remove } from './tree.ts';
 
 export interface Invalid {
@@ -26,6 +27,7 @@ export class Catalog {
   /** Keys in the store that are not in the tree: no name, no service, or a directory's mark. */
   readonly #invalid = new Map<string, Invalid>();
   readonly #directories = new Map<string, number>();
+  readonly #pool = new AttributePool();
 
   constructor(options: CatalogOptions) {
     this.#prefix = options.prefix;
@@ -83,8 +85,12 @@ export class Catalog {
     }
     this.#invalid.delete(key);
     this.#directories.delete(key);
+    const { family, address, target, attributes } = parsed.service;
     insert(this.root, name.owner, {
-      service: parsed.service,
+      family,
+      address,
+      target,
+      attributes: this.#pool.share(attributes),
       modRevision,
       lease,
       key: name.canonical ? undefined : key,

@@ -5,6 +5,7 @@
  * beside one, cannot (RFC 2181 §10.1): the addresses at the ends are then published as its own.
  */
 import { equalNames, foldName, isSubdomainOf, type Name } from '../dns/name.ts';
+import { splitText } from '../dns/rdata.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
 import { inGroup, withoutDuplicates } from './merge.ts';
@@ -68,11 +69,10 @@ export function follow(
   const aliases: Selected[] = [];
   const path = [...visited, foldName(owner)];
   for (const selected of selection.services) {
-    const { service } = selected.registration;
-    const rdata = rdataOf(service, qtype);
-    if (rdata !== undefined)
-      own.push({ rdata, ttlSeconds: ttlOf(work.view, selected.registration) });
-    else if (service.target !== undefined && leadsOn(service.target, owner, path)) {
+    const { registration } = selected;
+    const rdata = rdataOf(registration, qtype);
+    if (rdata !== undefined) own.push({ rdata, ttlSeconds: ttlOf(work.view, registration) });
+    else if (registration.target !== undefined && leadsOn(registration.target, owner, path)) {
       aliases.push(selected);
     }
   }
@@ -86,23 +86,17 @@ export function follow(
 }
 
 function rdataOf(service: Service, qtype: number): TimedRdata['rdata'] | undefined {
+  const { text } = service.attributes;
   switch (qtype) {
     case Type.A:
       return service.family === 4 ? { kind: 'address', address: service.address } : undefined;
     case Type.AAAA:
       return service.family === 6 ? { kind: 'address', address: service.address } : undefined;
     case Type.TXT:
-      return service.text === '' ? undefined : { kind: 'txt', strings: splitText(service.text) };
+      return text === '' ? undefined : { kind: 'txt', strings: splitText(text) };
     default:
       return undefined;
   }
-}
-
-/** Character-strings hold 255 octets at most (RFC 1035 §3.3). */
-function splitText(octets: string): string[] {
-  const strings: string[] = [];
-  for (let at = 0; at < octets.length; at += 255) strings.push(octets.slice(at, at + 255));
-  return strings;
 }
 
 /**
@@ -121,7 +115,7 @@ function followAlias(
   qtype: number,
   path: readonly Name[],
 ): Followed {
-  const target = alias.registration.service.target as Name;
+  const target = alias.registration.target as Name;
   const end = followTarget(work, target, qtype, path);
   if (end.kind === 'failed') return FAILED;
   if (end.kind !== 'records') return NODATA;
@@ -162,7 +156,7 @@ function flatten(
 ): Followed {
   let failed = false;
   for (const { registration } of aliases) {
-    const end = followTarget(work, registration.service.target as Name, qtype, path);
+    const end = followTarget(work, registration.target as Name, qtype, path);
     if (end.kind === 'failed') failed = true;
     if (end.kind !== 'records') continue;
     let ttlSeconds = ttlOf(work.view, registration);

@@ -101,7 +101,7 @@ function cname(work: Work, qname: Name, apex: Name): Lookup {
     selected = below.services;
   }
   const only = selected[0]?.registration;
-  const target = only?.service.target;
+  const target = only?.target;
   if (only === undefined || target === undefined || selected.length > 1) return NODATA;
   const ttlSeconds = ttlOf(work.view, only);
   return {
@@ -116,7 +116,7 @@ export function pointers(work: Work, qname: Name): Lookup {
   const selection = selectExact(work.view.root, foldName(qname), work.budget);
   if (selection.kind === 'missing') return NXDOMAIN;
   const members = selection.services.flatMap(({ registration }) => {
-    const { target } = registration.service;
+    const { target } = registration;
     if (target === undefined) return [];
     return [
       { rdata: { kind: 'name', target } as const, ttlSeconds: ttlOf(work.view, registration) },

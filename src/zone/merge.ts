@@ -13,7 +13,7 @@ export function withoutDuplicates(services: readonly Selected[]): readonly Selec
   if (services.length < 2) return services;
   const kept = new Map<string, Selected>();
   for (const selected of services) {
-    const identity = identityOf(selected.registration.service);
+    const identity = identityOf(selected.registration);
     const other = kept.get(identity);
     if (other === undefined || comesBefore(selected, other)) kept.set(identity, selected);
   }
@@ -22,7 +22,8 @@ export function withoutDuplicates(services: readonly Selected[]): readonly Selec
 
 function identityOf(service: Service): string {
   const host = service.target === undefined ? service.address : printName(service.target);
-  return `${host} ${service.port} ${service.priority} ${service.weight} ${service.text}`;
+  const { port, priority, weight, text } = service.attributes;
+  return `${host} ${port} ${priority} ${weight} ${text}`;
 }
 
 function comesBefore(a: Selected, b: Selected): boolean {
@@ -39,14 +40,14 @@ export function inGroup(services: readonly Selected[]): readonly Selected[] {
   for (const { depth } of services) if (depth < least) least = depth;
   let chosen = '';
   for (const { depth, registration } of services) {
-    const { group } = registration.service;
+    const { group } = registration.attributes;
     if (depth !== least || group === '' || group === chosen) continue;
     if (chosen !== '') return services;
     chosen = group;
   }
   if (chosen === '') return services;
   return services.filter(({ registration }) => {
-    const { group } = registration.service;
+    const { group } = registration.attributes;
     return group === '' || group === chosen;
   });
 }

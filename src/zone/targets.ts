@@ -17,24 +17,24 @@ export const DEFAULT_WEIGHT = 100;
 /** SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`. */
 export function srvRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = services.filter(
-    ({ registration: { service } }) => hasHost(service) && service.port !== NO_SRV,
+    ({ registration }) => hasHost(registration) && registration.attributes.port !== NO_SRV,
   );
   const totals = new Map<number, number>();
   for (const { registration } of usable) {
-    const priority = priorityOf(work, registration.service);
-    totals.set(priority, (totals.get(priority) ?? 0) + weightOf(registration.service));
+    const priority = priorityOf(work, registration);
+    totals.set(priority, (totals.get(priority) ?? 0) + weightOf(registration));
   }
   return pointAt(work, owner, Type.SRV, usable, (service, target) => {
     const priority = priorityOf(work, service);
     const weight = srvWeight(weightOf(service), totals.get(priority) as number);
-    return { kind: 'srv', priority, weight, port: service.port, target };
+    return { kind: 'srv', priority, weight, port: service.attributes.port, target };
   });
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
 export function mxRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = services.filter(
-    ({ registration: { service } }) => hasHost(service) && service.mail,
+    ({ registration }) => hasHost(registration) && registration.attributes.mail,
   );
   return pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
@@ -45,7 +45,7 @@ export function mxRecords(work: Work, owner: Name, services: readonly Selected[]
 
 /** NS of the services at `ns.dns.<apex>`. */
 export function nsRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = services.filter(({ registration: { service } }) => hasHost(service));
+  const usable = services.filter(({ registration }) => hasHost(registration));
   return pointAt(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
 }
 
@@ -58,11 +58,11 @@ export function srvWeight(weight: number, total: number): number {
 }
 
 function weightOf(service: Service): number {
-  return service.weight || DEFAULT_WEIGHT;
+  return service.attributes.weight || DEFAULT_WEIGHT;
 }
 
 function priorityOf(work: Work, service: Service): number {
-  return service.priority || work.view.settings.priority;
+  return service.attributes.priority || work.view.settings.priority;
 }
 
 function hasHost(service: Service): boolean {
@@ -83,11 +83,10 @@ function pointAt(
   const members: TimedRdata[] = [];
   const glue = new Glue(work);
   for (const { node, registration } of services) {
-    const { service } = registration;
     const ttlSeconds = ttlOf(work.view, registration);
-    const target = stripTarget(service.target ?? node.owner(), service);
-    members.push({ rdata: build(service, target), ttlSeconds });
-    if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
+    const target = stripTarget(registration.target ?? node.owner(), registration.attributes);
+    members.push({ rdata: build(registration, target), ttlSeconds });
+    if (registration.target === undefined) glue.addAddress(target, registration, ttlSeconds);
     else glue.addName(target);
   }
   return { answer: rrset(owner, type, members), additional: glue.records() };

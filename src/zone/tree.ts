@@ -11,8 +11,7 @@ import type { Lease } from '../service/change.ts';
 import type { Service } from '../service/service.ts';
 
 /** What one key registers at its owner name. */
-export interface Registration {
-  readonly service: Service;
+export interface Registration extends Service {
   readonly modRevision: number;
   readonly lease: Lease | undefined;
   /** The key where it is not the canonical one of the owner; several keys may share an owner that way. */

@@ -6,7 +6,7 @@ import type { Question } from '../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { Class, type Rr } from '../dns/rr.ts';
 import type { Lease } from '../service/change.ts';
-import type { Service } from '../service/service.ts';
+import type { Attributes } from '../service/service.ts';
 import { type Budget, newBudget, type ParentValue } from './select.ts';
 import type { Node, Registration } from './tree.ts';
 
@@ -97,11 +97,11 @@ export function external(work: Work, name: Name, qtype: number): External | unde
 /** min(record TTL, what is left of the lease) of those that are set, else the default. */
 export function ttlOf(view: View, registration: Registration): number {
   const { settings } = view;
-  const own = registration.service.ttlSeconds || settings.ttlSeconds;
+  const own = registration.attributes.ttlSeconds || settings.ttlSeconds;
   const { lease } = registration;
   if (lease === undefined || lease.expiresAtMs === Number.POSITIVE_INFINITY) return own;
   const left = Math.max(leftSeconds(lease, view.nowMs), settings.minLeaseTtlSeconds);
-  return registration.service.ttlSeconds === 0 ? left : Math.min(own, left);
+  return registration.attributes.ttlSeconds === 0 ? left : Math.min(own, left);
 }
 
 /** Rounded up: a lease of 360 s is worth 360 s right after the write. */
@@ -110,7 +110,6 @@ function leftSeconds(lease: Lease, nowMs: number): number {
 }
 
 /** The labels that `targetstrip` leaves; as many as there are, or more, strip nothing (SkyDNS). */
-export function stripTarget(target: Name, service: Service): Name {
-  const { targetStrip } = service;
+export function stripTarget(target: Name, { targetStrip }: Attributes): Name {
   return targetStrip > 0 && targetStrip < target.length ? target.slice(targetStrip) : target;
 }

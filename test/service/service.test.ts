@@ -12,7 +12,8 @@ function parse(value: string | Uint8Array) {
 function service(value: string) {
   const parsed = parse(value);
   assert.ok(parsed.kind === 'service', `${value} is refused: ${JSON.stringify(parsed)}`);
-  return parsed.service;
+  const { attributes, ...host } = parsed.service;
+  return { ...host, ...attributes };
 }
 
 describe('parseService accepts', () => {
@@ -94,7 +95,7 @@ describe('parseService refuses', () => {
         (value) => {
           const parsed = parseService(value);
           if (parsed.kind === 'invalid') return parsed.reason.length > 0;
-          const { port, priority, weight, ttlSeconds } = parsed.service;
+          const { port, priority, weight, ttlSeconds } = parsed.service.attributes;
           return port >= -1 && port < 65_536 && priority < 65_536 && weight >= 0 && ttlSeconds >= 0;
         },
       ),
