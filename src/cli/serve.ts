@@ -18,9 +18,9 @@ export async function serve(config: Config, notes: readonly string[], io: Io): P
   guard(log);
   for (const note of notes) log.warn({}, note);
   const started = await startServer(config, log);
-  if (started.kind === 'taken') {
+  if (started.kind === 'refused') {
     log.close();
-    throw new Failure('unreachable', started.reason);
+    throw new Failure(started.code, started.reason);
   }
   const { server } = started;
   announce(server, config, log);

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
+import { printSocketAddress } from '../config/values.ts';
 import type { Config } from '../config.ts';
 import { withStoreConfig } from '../config.ts';
 import type { Endpoint } from '../dataplane/listener.ts';
@@ -45,7 +46,11 @@ export interface Server {
 export type StartOutcome =
   | { readonly kind: 'started'; readonly server: Server }
   /** An address could not be had; one line that says which and why. */
-  | { readonly kind: 'taken'; readonly reason: string };
+  | {
+      readonly kind: 'refused';
+      readonly code: 'unreachable' | 'not_permitted';
+      readonly reason: string;
+    };
 
 const monotonicMs = (): number => performance.now();
 
@@ -92,7 +97,8 @@ export async function startServer(given: Config, log: Log): Promise<StartOutcome
   const listening = await listenAll(config.addr, { udp, tcp });
   if (listening.kind !== 'listening') {
     await closeAll();
-    return { kind: 'taken', reason: describeListenFailure(listening) };
+    const code = listening.kind === 'forbidden' ? 'not_permitted' : 'unreachable';
+    return { kind: 'refused', code, reason: describeListenFailure(listening) };
   }
   let stopping = false;
   const readiness = (): readonly string[] => [
@@ -100,7 +106,7 @@ export async function startServer(given: Config, log: Log): Promise<StartOutcome
     ...storeReasons(mirror, store),
   ];
   const http = await startHttp(config, store, readiness, log);
-  if (http.kind === 'taken') {
+  if (http.kind === 'refused') {
     await closeAll();
     return http;
   }
@@ -177,7 +183,7 @@ function hostUpstreams(): ReturnType<typeof parseResolvConf> {
 
 type HttpOutcome =
   | { readonly kind: 'started'; readonly endpoint: Endpoint | undefined; close(): Promise<void> }
-  | { readonly kind: 'taken'; readonly reason: string };
+  | Extract<StartOutcome, { kind: 'refused' }>;
 
 async function startHttp(
   config: Config,
@@ -194,6 +200,7 @@ async function startHttp(
     readiness,
     version: version(),
     token: config.httpToken?.reveal(),
+    allowedHosts: config.httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),
     onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
   });
@@ -201,14 +208,22 @@ async function startHttp(
     const endpoint = await listener.listen(address, port);
     return { kind: 'started', endpoint, close: () => listener.close() };
   } catch (error) {
-    return { kind: 'taken', reason: httpFailure(error, address, port) };
+    return httpFailure(error, address, port);
   }
 }
 
-function httpFailure(error: unknown, address: string, port: number): string {
+function httpFailure(
+  error: unknown,
+  address: string,
+  port: number,
+): Extract<StartOutcome, { kind: 'refused' }> {
   const { code = 'failed' } = error as { code?: string };
-  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`;
-  return `--http: cannot listen on ${where} (${code}); choose another address, or --http off`;
+  const where = printSocketAddress({ address, port });
+  return {
+    kind: 'refused',
+    code: code === 'EACCES' ? 'not_permitted' : 'unreachable',
+    reason: `--http: cannot listen on ${where} (${code}); choose another address, or --http off`,
+  };
 }
 
 function logMirror(event: MirrorEvent, log: Log): void {

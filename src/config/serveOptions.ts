@@ -87,6 +87,18 @@ export const SERVE_OPTIONS = {
     example: '/run/secrets/soradns-token',
     secret: true,
   }),
+  httpHosts: option<readonly string[]>({
+    name: 'http-host',
+    form: 'list',
+    placeholder: 'NAME',
+    describe:
+      'name under which clients may reach --http, besides localhost and addresses; repeatable',
+    schema: listOf(parsedBy((text) => (/^[a-z0-9._-]+$/i.test(text) ? text : undefined))),
+    fallback: [],
+    defaultText: 'none',
+    expects: 'a host name',
+    example: 'dns1.example.org',
+  }),
   nameservers: option<'resolv.conf' | readonly SocketAddress[]>({
     name: 'nameservers',
     form: 'list',
