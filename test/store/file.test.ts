@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { chmod, mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { openFileStore } from '../../src/store/file.ts';
 import { type Store, StoreError } from '../../src/store/store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -154,6 +155,28 @@ describe('file: one owner', () => {
         await new Promise((resolve) => child.once('close', resolve));
       }
       await (await openFileStore(dir)).close();
+    }));
+});
+
+describe('file: a full disk', () => {
+  it('fails the writes that do not fit, keeps the others and goes on when there is room', () =>
+    withTempDir(async (dir) => {
+      const filler = new URL('../support/store-filler.ts', import.meta.url).pathname;
+      // In units of 512 octets; without the trap the limit would end the process.
+      const limited = `trap '' XFSZ; ulimit -f 800; exec "$0" --import tsx "$1" "$2"`;
+      const run = promisify(execFile);
+      const { stdout } = await run('/bin/sh', ['-c', limited, process.execPath, filler, dir]);
+      const { stored, ...rest } = JSON.parse(stdout);
+      assert.ok(stored > 10 && stored < 200, stdout);
+      assert.deepEqual(rest, {
+        revision: stored,
+        deleted: stored,
+        codes: ['unavailable'],
+        after: true,
+      });
+      const store = await openFileStore(dir);
+      assert.deepEqual(await keysOf(store), ['/after']);
+      await store.close();
     }));
 });
 

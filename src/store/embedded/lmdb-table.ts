@@ -1,9 +1,8 @@
 /**
  * The table of `file:`: rows, their deadlines and the revision in one lmdb environment. The only importer of lmdb.
  *
- * A transaction's writes gather in a map over the last commit and then go to lmdb as one batch, which lmdb's own thread
- * commits and flushes: the event loop never waits for the disk, and a crash leaves all of a transaction or nothing.
- * That is sound because this process is the only writer (owner.ts) and has one transaction at a time.
+ * A transaction's work runs on this thread, as a child transaction that is undone when it throws; lmdb's own thread then
+ * commits and flushes, so the event loop never waits for the disk and a crash leaves all of a transaction or nothing.
  *
  * Databases: `rows` (key -> packed row), `deadlines` (deadline, key -> one octet), `state` (one record). Keys are their
  * UTF-8 octets, which lmdb orders as the store must.
@@ -11,7 +10,6 @@
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
 import { assertLmdbFiles, assertLmdbWhole } from './lmdb-files.ts';
 import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from './table.ts';
-import { compareOctets } from './tree.ts';
 
 /** Where the table stands, written with every transaction. */
 export interface TableState {
@@ -38,8 +36,10 @@ export class LmdbEnvironment {
 
   private constructor(dir: string) {
     this.#dir = dir;
-    // Commits flush before they resolve: overlappingSync would resolve first.
-    this.#root = open({ path: dir, noSubdir: false, overlappingSync: false, ...OPTIONS });
+    // overlappingSync would resolve a commit before it is flushed. eventTurnBatching makes promises that nobody
+    // holds, so that a full disk would end the process.
+    const settings = { noSubdir: false, overlappingSync: false, eventTurnBatching: false };
+    this.#root = open({ path: dir, ...settings, ...OPTIONS });
   }
 
   /** Rejects when the directory's files cannot be used. */
@@ -89,10 +89,12 @@ interface Databases {
 export class LmdbTable implements Table {
   readonly #db: Databases;
   readonly #now: Now;
+  readonly #writer: Writer;
   #revision: number;
 
   constructor(db: Databases, revision: number, now: Now) {
     this.#db = db;
+    this.#writer = new Writer(db);
     this.#now = now;
     this.#revision = revision;
   }
@@ -137,23 +139,30 @@ export class LmdbTable implements Table {
   }
 
   async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {
-    const changes = new PendingRows(this.#db.rows);
-    const written = work(changes, this.#revision);
-    if (written.revision === this.#revision) return written;
-    await this.#db.root.batch(() => {
-      changes.writeTo(this.#db.rows, this.#db.deadlines);
-      this.#writeState(written.revision);
+    const before = this.#revision;
+    const written = await this.#commit(() => {
+      const done = work(this.#writer, before);
+      if (done.revision !== before) this.#putState(done.revision);
+      return done;
     });
     this.#revision = written.revision;
     return written;
   }
 
   async close(): Promise<void> {
-    await this.#db.root.batch(() => this.#writeState(this.#revision));
-    await this.#db.root.close();
+    const last = this.#commit(() => this.#putState(this.#revision));
+    await last.finally(() => this.#db.root.close());
   }
 
-  #writeState(revision: number): void {
+  async #commit<T>(work: () => T): Promise<T> {
+    try {
+      return await this.#db.root.childTransaction(work);
+    } catch (error) {
+      throw await reasonOf(error);
+    }
+  }
+
+  #putState(revision: number): void {
     this.#db.states.put(STATE_KEY, packState({ revision, ...this.#now() }));
   }
 
@@ -162,53 +171,49 @@ export class LmdbTable implements Table {
   }
 }
 
-/** The writes of one transaction, over the rows of the last one. */
-class PendingRows implements RowWriter {
-  readonly #stored: Octets;
-  /** What each written key becomes; `undefined` is gone. */
-  readonly #rows = new Map<string, Row | undefined>();
-  /** The lifetimes that end here: index keys to take out. Those of `#rows` come after. */
-  readonly #endedDeadlines: Buffer[] = [];
+/** Works inside a transaction only. */
+class Writer implements RowWriter {
+  readonly #rows: Octets;
+  readonly #deadlines: Octets;
 
-  constructor(stored: Octets) {
-    this.#stored = stored;
+  constructor({ rows, deadlines }: Databases) {
+    this.#rows = rows;
+    this.#deadlines = deadlines;
   }
 
   get(key: string): Row | undefined {
-    if (this.#rows.has(key)) return this.#rows.get(key);
-    return unpackRow(this.#stored.get(Buffer.from(key)));
+    return unpackRow(this.#rows.get(Buffer.from(key)));
   }
 
   below(prefix: string): KeyedRow[] {
-    const found = readRows(this.#stored, prefix, {}).filter(({ key }) => !this.#rows.has(key));
-    for (const [key, row] of this.#rows) {
-      if (row !== undefined && key.startsWith(prefix)) found.push({ key, row });
-    }
-    return found.sort((a, b) => compareOctets(a.key, b.key));
+    return readRows(this.#rows, prefix, {});
   }
 
   set(key: string, row: Row, previous: Row | undefined): void {
     this.#endDeadline(key, previous);
-    this.#rows.set(key, row);
+    this.#rows.put(Buffer.from(key), packRow(row));
+    if (row.lifetime) this.#deadlines.put(deadlineKey(key, row.lifetime.deadlineMs), NOTHING);
   }
 
   delete(key: string, previous: Row): void {
     this.#endDeadline(key, previous);
-    this.#rows.set(key, undefined);
-  }
-
-  writeTo(rows: Octets, deadlines: Octets): void {
-    for (const ended of this.#endedDeadlines) deadlines.remove(ended);
-    for (const [key, row] of this.#rows) {
-      if (row === undefined) rows.remove(Buffer.from(key));
-      else rows.put(Buffer.from(key), packRow(row));
-      if (row?.lifetime) deadlines.put(deadlineKey(key, row.lifetime.deadlineMs), NOTHING);
-    }
+    this.#rows.remove(Buffer.from(key));
   }
 
   #endDeadline(key: string, previous: Row | undefined): void {
     const lifetime = previous?.lifetime;
-    if (lifetime !== undefined) this.#endedDeadlines.push(deadlineKey(key, lifetime.deadlineMs));
+    if (lifetime !== undefined) this.#deadlines.remove(deadlineKey(key, lifetime.deadlineMs));
+  }
+}
+
+/** lmdb's "Commit failed" keeps what happened in a promise of its own, which rejects with it. */
+async function reasonOf(error: unknown): Promise<unknown> {
+  const inner = error instanceof Error && 'commitError' in error ? error.commitError : undefined;
+  try {
+    await inner;
+    return error;
+  } catch (reason) {
+    return reason;
   }
 }
 
