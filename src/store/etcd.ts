@@ -48,6 +48,7 @@ class EtcdStore implements Store {
 
   constructor(options: EtcdOptions) {
     const { addresses, tls, login } = placesOf(options);
+    const callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
     const endpoints = addresses.map(
       (address) =>
         new Endpoint({
@@ -55,9 +56,9 @@ class EtcdStore implements Store {
           tls,
           keepaliveTimeMs: options.keepaliveTimeMs ?? KEEPALIVE_TIME_MS,
           keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
+          connectTimeoutMs: callTimeoutMs,
         }),
     );
-    const callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
     const cluster = new Cluster(endpoints, { login, callTimeoutMs });
     const lookUp = (id: string) => lookUpLease(cluster, id);
     this.label = `${tls === undefined ? 'etcd' : 'etcds'}://${addresses.join(',')}`;

@@ -7,9 +7,8 @@ export type Direction = 'toServer' | 'toClient';
 export interface FaultyProxy {
   /** `host:port` for clients. */
   readonly endpoint: string;
-  /** Connections that were accepted so far, and octets that were passed on since the last `cutAfter`. */
-  accepted(): number;
-  passed(direction: Direction): number;
+  /** How many clients are connected. */
+  connections(): number;
   /** How many cuts have happened. */
   cuts(): number;
   /** Ends all connections, once, when so many more octets went that way in all; the last piece is cut to fit. */
@@ -40,7 +39,6 @@ class TcpProxy implements FaultyProxy {
   #cut: { direction: Direction; octets: number } | undefined;
   #delayMs: (() => number) | undefined;
   #swallow = false;
-  #accepted = 0;
   #cuts = 0;
   #listenPort = 0;
   #listener: Server | undefined;
@@ -63,16 +61,12 @@ class TcpProxy implements FaultyProxy {
     if (address !== null && typeof address === 'object') this.#listenPort = address.port;
   }
 
-  accepted(): number {
-    return this.#accepted;
-  }
-
   cuts(): number {
     return this.#cuts;
   }
 
-  passed(direction: Direction): number {
-    return this.#passed[direction];
+  connections(): number {
+    return this.#pairs.size;
   }
 
   cutAfter(direction: Direction, octets: number): void {
@@ -111,7 +105,6 @@ class TcpProxy implements FaultyProxy {
   }
 
   #onClient(client: Socket): void {
-    this.#accepted++;
     const server = connect(this.#port, this.#host);
     const pair = { client, server };
     this.#pairs.add(pair);
@@ -129,7 +122,8 @@ class TcpProxy implements FaultyProxy {
   }
 
   #pipe(from: Socket, to: Socket, direction: Direction): void {
-    let dueMs = 0;
+    // A timer lets go of the oldest piece, whichever it was started for: none may overtake another.
+    const late: Array<() => void> = [];
     from.on('data', (piece) => {
       if (this.#swallow) return;
       const { part, isLast } = this.#shorten(piece, direction);
@@ -138,11 +132,10 @@ class TcpProxy implements FaultyProxy {
         to.write(part);
         if (isLast) this.#onCut();
       };
-      // Later pieces never overtake earlier ones.
-      dueMs = Math.max(dueMs, performance.now() + (this.#delayMs?.() ?? 0));
-      const waitMs = dueMs - performance.now();
-      if (waitMs > 0) setTimeout(pass, waitMs);
-      else pass();
+      const waitMs = this.#delayMs?.() ?? 0;
+      if (waitMs === 0 && late.length === 0) return pass();
+      late.push(pass);
+      setTimeout(() => late.shift()?.(), waitMs);
     });
   }
 

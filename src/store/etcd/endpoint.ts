@@ -8,6 +8,7 @@
 import type { IWatchRequest } from 'etcd3';
 import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
 import { storeErrorOf } from './failure.ts';
+import { limitHandshake } from './handshake.ts';
 import type { WireEvent } from './translate.ts';
 
 type Lent = Parameters<Parameters<ConnectionPool['withConnection']>[1]>[0];
@@ -49,6 +50,7 @@ export interface EndpointOptions {
   readonly tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } | undefined;
   readonly keepaliveTimeMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly connectTimeoutMs: number;
 }
 
 const READY = 2;
@@ -83,6 +85,7 @@ export class Endpoint {
       grpcOptions: channelOptions(options),
       ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
     });
+    limitHandshake(this.#pool, options.connectTimeoutMs);
   }
 
   /** One call. Rejects with grpc-js's own error, at the latest after `timeoutMs`. */
@@ -96,7 +99,7 @@ export class Endpoint {
     try {
       return await this.#unary(client, method, request, metadata, options.timeoutMs);
     } catch (error) {
-      // grpc-js has no limit on connecting: a peer that accepts and then says nothing would hold the channel for ever.
+      // A channel that cannot connect waits ever longer between attempts. How long to wait is our caller's to say.
       const stuck = client.getChannel().getConnectivityState(false) !== READY;
       if (stuck && !this.#closed) resource.resetAllServices();
       throw error;
@@ -113,13 +116,6 @@ export class Endpoint {
     // The reader hears of errors through the iterator; this keeps one that comes later from killing the process.
     stream.on('error', () => this.#inFlight.delete(stream));
     return stream;
-  }
-
-  /** Drops all connections; the next call makes new ones. */
-  async reset(): Promise<void> {
-    if (this.#closed) return;
-    const { resource } = await this.#borrow('KV', undefined);
-    resource.resetAllServices();
   }
 
   close(): void {

@@ -45,7 +45,7 @@ export class LeaseTable {
   /** Ids to ask about now, and those to ask about later, by the tick of that time. */
   readonly #queue = new Set<string>();
   readonly #later = new Map<number, string[]>();
-  #asking = 0;
+  readonly #asking = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -116,17 +116,22 @@ export class LeaseTable {
   #pump(): void {
     const limit = this.#options.concurrency ?? DEFAULT_CONCURRENCY;
     for (const id of this.#queue) {
-      if (this.#asking >= limit) return;
+      if (this.#asking.size >= limit) return;
       this.#queue.delete(id);
       if (this.#lease(id) !== undefined) void this.#learn(id);
     }
   }
 
-  async #learn(id: string): Promise<void> {
-    this.#asking++;
+  #learn(id: string): Promise<void> {
+    const learning = this.#asking.get(id) ?? this.#ask(id);
+    this.#asking.set(id, learning);
+    return learning;
+  }
+
+  async #ask(id: string): Promise<void> {
     const askedAtMs = this.#options.nowMs();
     const life = await this.#options.lookUp(id).catch(() => undefined);
-    this.#asking--;
+    this.#asking.delete(id);
     const lease = this.#lease(id);
     if (lease !== undefined) {
       if (life === undefined) this.#askLater(id, RETRY_MS);

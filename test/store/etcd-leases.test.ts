@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type LeaseLife, LeaseTable } from '../../src/store/etcd/leases.ts';
+import { until } from '../support/until.ts';
+
+const alive = (ttlSeconds: number, remainingSeconds: number): LeaseLife => ({
+  kind: 'alive',
+  ttlSeconds,
+  remainingSeconds,
+});
+
+describe('the lease table', () => {
+  it('asks about few leases at once, and about each of them', async () => {
+    let asking = 0;
+    let most = 0;
+    const asked = new Set<string>();
+    const table = new LeaseTable({
+      nowMs: () => 0,
+      concurrency: 4,
+      async lookUp(id) {
+        asked.add(id);
+        most = Math.max(most, ++asking);
+        await new Promise((resolve) => setImmediate(resolve));
+        asking--;
+        return alive(600, 500);
+      },
+    });
+    const leases = Array.from({ length: 100 }, (_, i) => table.of(`${i}`));
+    assert.equal(leases[99]?.expiresAtMs, Infinity);
+    await until('all are known', () => leases.every((lease) => lease.expiresAtMs === 500_000));
+    assert.equal(most, 4);
+    assert.equal(asked.size, 100);
+    assert.equal(leases[0]?.ttlSeconds, 600);
+    assert.equal(table.of('7'), leases[7]);
+    table.close();
+  });
+
+  it('keeps the exact expiry of its own grant while the answers fit it', async () => {
+    let nowMs = 0;
+    let life = alive(2, 1);
+    const table = new LeaseTable({ nowMs: () => nowMs, lookUp: async () => life });
+    const lease = table.granted('1', 2, -300);
+    assert.equal(lease.expiresAtMs, 1_700);
+    nowMs = 10_000;
+    life = alive(2, 2);
+    await until('a renewal moves it', () => lease.expiresAtMs === 12_000);
+    nowMs = 11_100;
+    life = alive(2, 0);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    assert.equal(lease.expiresAtMs, 12_000);
+    table.close();
+  });
+
+  it('a lease that is gone has ended, one that is unknown for now has not', async () => {
+    let life: LeaseLife | undefined;
+    const table = new LeaseTable({
+      nowMs: () => 1_000,
+      lookUp: async () => life ?? Promise.reject(new Error('no answer')),
+    });
+    const lease = table.of('1');
+    await table.settled(['1']);
+    assert.equal(lease.expiresAtMs, Infinity);
+    life = { kind: 'gone' };
+    await table.settled(['1']);
+    assert.equal(lease.expiresAtMs, 1_000);
+    table.close();
+  });
+
+  it('is asked again when half of the life has passed', { timeout: 20_000 }, async () => {
+    const remaining = [4, 9];
+    const table = new LeaseTable({
+      nowMs: () => performance.now(),
+      lookUp: async () => alive(10, remaining.shift() ?? 0),
+    });
+    const startMs = performance.now();
+    const lease = table.of('1');
+    await table.settled(['1']);
+    await until('the renewal is seen', () => lease.expiresAtMs > startMs + 9_000);
+    assert.ok(performance.now() - startMs > 1_500);
+    table.close();
+  });
+});

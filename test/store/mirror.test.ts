@@ -1,0 +1,235 @@
+/** The mirror on a memory store that fails when told to. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Change } from '../../src/service/change.ts';
+import { type Clock, systemClock } from '../../src/store/clock.ts';
+import { createMirror, type MirrorEvent, type MirrorOptions } from '../../src/store/mirror.ts';
+import { type Store, StoreError } from '../../src/store/store.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
+import { CheckedReplica, contentOf } from '../support/replica.ts';
+import { until } from '../support/until.ts';
+
+const PREFIX = '/skydns/';
+const lost = (): StoreError => new StoreError('unavailable', 'told to');
+
+interface Scene {
+  readonly store: FaultyStore;
+  readonly replica: CheckedReplica;
+  readonly events: MirrorEvent[];
+  readonly mirror: ReturnType<typeof createMirror>;
+  /** Gives the revision. */
+  put(key: string, value?: string): Promise<number>;
+}
+
+const hasty: Clock = {
+  ...systemClock,
+  startTimer: (delayMs, callback) => systemClock.startTimer(delayMs / 50, callback),
+};
+
+async function onScene(
+  prepare: (store: FaultyStore) => Promise<void> | void,
+  play: (scene: Scene) => Promise<void>,
+  options: Partial<MirrorOptions> = {},
+): Promise<void> {
+  const store = new FaultyStore();
+  const replica = new CheckedReplica();
+  const events: MirrorEvent[] = [];
+  await prepare(store);
+  const onEvent = (event: MirrorEvent): void => void events.push(event);
+  const common = { store, prefix: PREFIX, replica, onEvent, clock: hasty };
+  const mirror = createMirror({ ...common, ...options });
+  const put = async (key: string, value = 'x'): Promise<number> => {
+    const result = await store.put(PREFIX + key, Buffer.from(value));
+    assert.ok(result.done);
+    return result.entry.modRevision;
+  };
+  try {
+    mirror.start();
+    await play({ store, replica, events, mirror, put });
+  } finally {
+    mirror.close();
+    await store.close();
+  }
+}
+
+const fill = async (store: Store, count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await store.put(`${PREFIX}k${i}`, Buffer.from(`${i}`));
+};
+const kinds = (events: readonly MirrorEvent[]): string[] => events.map((event) => event.kind);
+
+describe('a mirror', () => {
+  it('loads page by page, then follows', () =>
+    onScene(
+      (store) => fill(store, 25),
+      async ({ store, replica, mirror, events, put }) => {
+        assert.equal(mirror.state().kind, 'loading');
+        await until('it is loaded', () => mirror.state().kind === 'synced');
+        assert.deepEqual(replica.sizes, [10, 20, 25]);
+        await mirror.waitFor(await put('k7', 'new'));
+        await store.delete(`${PREFIX}k8`);
+        const revision = await put('end');
+        await mirror.waitFor(revision);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+        assert.deepEqual(replica.gaps, []);
+        assert.deepEqual(kinds(events), ['loaded']);
+        assert.equal(mirror.counters().events, 3);
+        const state = mirror.state();
+        assert.ok(state.kind === 'synced' && state.revision === revision);
+      },
+    ));
+
+  it('takes an empty store for a loaded one', () =>
+    onScene(
+      () => undefined,
+      async ({ mirror, replica }) => {
+        await until('it is loaded', () => mirror.state().kind === 'synced');
+        assert.equal(replica.entries.size, 0);
+      },
+    ));
+
+  it('goes on from what came of a load that broke off', () =>
+    onScene(
+      async (store) => {
+        await fill(store, 25);
+        store.snapshotFaults.push(
+          { afterPages: 1, error: lost() },
+          { afterPages: 2, error: lost() },
+        );
+      },
+      async ({ store, replica, mirror, events }) => {
+        await until('the first failure', () => events.length > 0);
+        await store.delete(`${PREFIX}k0`);
+        await store.put(`${PREFIX}k1`, Buffer.from('new'));
+        await until('it is loaded', () => mirror.state().kind === 'synced');
+        const { revision } = await store.get(PREFIX);
+        await mirror.waitFor(revision);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+        assert.deepEqual(kinds(events), ['lost', 'lost', 'loaded']);
+      },
+    ));
+
+  it('watches again from the revision after the last one seen', () =>
+    onScene(
+      (store) => fill(store, 3),
+      async ({ store, replica, mirror, put }) => {
+        for (let i = 0; i < 20; i++) {
+          await mirror.waitFor(await put(`k${i % 5}`, `${i}`));
+          store.cut(lost());
+          await put(`k${i % 3}`, `${i} unseen`);
+        }
+        await mirror.waitFor(await put('end'));
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+        assert.deepEqual(replica.gaps, []);
+        assert.equal(mirror.counters().resyncs, 0);
+      },
+    ));
+
+  it('lists anew what was forgotten, and applies it in one step', () =>
+    onScene(
+      (store) => fill(store, 35),
+      async ({ store, replica, mirror, events, put }) => {
+        await mirror.waitFor(await put('k0', 'seen'));
+        const steps = replica.sizes.length;
+        store.watchFaults.push(new StoreError('compacted', 'told to'));
+        store.snapshotFaults.push({ afterPages: 2, error: lost() });
+        store.cut(lost());
+        for (let i = 0; i < 20; i++) await store.delete(`${PREFIX}k${i}`);
+        await put('k30', 'new');
+        await until('it was listed', () => mirror.counters().resyncs === 1);
+        assert.deepEqual(replica.sizes.slice(steps), [15]);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+        const relisted = events.find((event) => event.kind === 'relisted');
+        assert.ok(relisted?.kind === 'relisted' && relisted.puts === 1 && relisted.deletes === 20);
+      },
+      // The pause after the loss is long enough for all that is done in it.
+      { clock: systemClock, random: () => 0.99 },
+    ));
+
+  it('is stale from the loss until a watch stands, and says why', () =>
+    onScene(
+      (store) => fill(store, 3),
+      async ({ store, mirror, events, put }) => {
+        await mirror.waitFor(await put('a'));
+        for (let i = 0; i < 3; i++) store.getFaults.push(new StoreError('denied', 'no more'));
+        store.cut(lost());
+        await until('it is stale', () => mirror.state().kind === 'stale');
+        const state = mirror.state();
+        await until('it has failed 4 times', () => mirror.counters().failures === 4);
+        const later = mirror.state();
+        assert.ok(state.kind === 'stale' && later.kind === 'stale');
+        assert.equal(later.sinceMs, state.sinceMs);
+        assert.equal(later.reason, 'no more');
+        await until('it is back', () => mirror.state().kind === 'synced');
+        assert.deepEqual(kinds(events), ['loaded', 'lost', 'lost', 'lost', 'lost', 'resumed']);
+      },
+      { clock: systemClock, random: () => 0 },
+    ));
+
+  it('waits twice as long each time, up to 5 s, with jitter', () =>
+    onScene(
+      (store) => {
+        for (let i = 0; i < 10; i++) store.snapshotFaults.push({ afterPages: 0, error: lost() });
+      },
+      async ({ mirror, events }) => {
+        await until('it is loaded', () => mirror.state().kind === 'synced');
+        const pauses = events.flatMap((event) => (event.kind === 'lost' ? [event.retryInMs] : []));
+        const ceilings = [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000];
+        assert.deepEqual(
+          pauses,
+          ceilings.map((ceilingMs) => ceilingMs * 0.75),
+        );
+      },
+      { random: () => 0.5 },
+    ));
+
+  it('takes nothing as known from a store that went back', () =>
+    onScene(
+      (store) => fill(store, 5),
+      async ({ store, replica, mirror, events, put }) => {
+        await mirror.waitFor(await put('k0', 'seen'));
+        store.replace();
+        await fill(store, 4);
+        await put('k3', 'other');
+        store.cut(lost());
+        await until('it was listed', () => mirror.counters().resyncs === 1);
+        const relisted = events.find((event) => event.kind === 'relisted');
+        assert.ok(relisted?.kind === 'relisted' && relisted.puts === 4 && relisted.deletes === 1);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+        await mirror.waitFor(await put('k9'));
+      },
+    ));
+
+  it('lists anew after its replica threw', async () => {
+    let bugs = 1;
+    const replica = new CheckedReplica();
+    const apply = (changes: readonly Change[]): void => {
+      if (replica.sizes.length > 0 && bugs-- > 0) throw new Error('a bug');
+      replica.apply(changes);
+    };
+    await onScene(
+      (store) => fill(store, 3),
+      async ({ store, mirror, put }) => {
+        await until('it is loaded', () => mirror.state().kind === 'synced');
+        await put('k1', 'new');
+        await until('it was listed', () => mirror.counters().resyncs === 1);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+      },
+      { replica: { apply, revisions: () => replica.revisions() } },
+    );
+  });
+
+  it('changes nothing after close', () =>
+    onScene(
+      (store) => fill(store, 3),
+      async ({ replica, mirror, store, put }) => {
+        await mirror.waitFor(await put('a'));
+        const before = replica.content();
+        mirror.close();
+        await put('b');
+        store.cut(lost());
+        await sleep(100);
+        assert.deepEqual(replica.content(), before);
+      },
+    ));
+});

@@ -1,0 +1,71 @@
+import { createMemoryStore } from '../../src/store/memory.ts';
+import type { SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
+
+/** A memory store in small pages, of which single operations can be made to fail. */
+export class FaultyStore implements Store {
+  readonly label = 'faulty';
+  /** Thrown by the next calls, one each. */
+  readonly getFaults: unknown[] = [];
+  readonly watchFaults: unknown[] = [];
+  /** Thrown by the next snapshots, one each, after so many pages. */
+  readonly snapshotFaults: Array<{ afterPages: number; error: unknown }> = [];
+  readonly #pageSize = 10;
+  readonly #old: Store[] = [];
+  #inner = createMemoryStore();
+  #cut: ((error: unknown) => void) | undefined;
+
+  async get(key: string): ReturnType<Store['get']> {
+    if (this.getFaults.length > 0) throw this.getFaults.shift();
+    return this.#inner.get(key);
+  }
+
+  async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
+    const fault = this.snapshotFaults.shift();
+    let pages = 0;
+    for await (const { revision, entries } of this.#inner.snapshot(prefix)) {
+      for (let from = 0; from < Math.max(1, entries.length); from += this.#pageSize) {
+        if (fault?.afterPages === pages++) throw fault.error;
+        yield { revision, entries: entries.slice(from, from + this.#pageSize) };
+      }
+    }
+  }
+
+  async *watch(prefix: string, from: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+    if (this.watchFaults.length > 0) throw this.watchFaults.shift();
+    const cut = new Promise<never>((_, reject) => {
+      this.#cut = reject;
+    });
+    cut.catch(() => undefined);
+    const own = new AbortController();
+    const ends = AbortSignal.any([signal, own.signal]);
+    const watch = this.#inner.watch(prefix, from, ends)[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await Promise.race([watch.next(), cut]);
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      own.abort();
+    }
+  }
+
+  /** Ends the watch that is on. */
+  cut(error: unknown): void {
+    this.#cut?.(error);
+  }
+
+  /** Puts an empty store in its place. */
+  replace(): void {
+    this.#old.push(this.#inner);
+    this.#inner = createMemoryStore();
+  }
+
+  put: Store['put'] = (key, value, options) => this.#inner.put(key, value, options);
+  delete: Store['delete'] = (key, options) => this.#inner.delete(key, options);
+  deleteTree: Store['deleteTree'] = (prefix) => this.#inner.deleteTree(prefix);
+
+  async close(): Promise<void> {
+    for (const store of [this.#inner, ...this.#old]) await store.close();
+  }
+}
