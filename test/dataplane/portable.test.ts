@@ -78,7 +78,7 @@ test('each bound address answers for itself', async (t) => {
   assert.equal((await ask(port, '127.0.0.2')).from, '127.0.0.2');
 });
 
-test('IPv6 has sockets of its own', { skip: !hasIpv6 }, async (t) => {
+test('IPv6 has sockets of its own', { skip: !hasIpv6 && 'optional: no IPv6 here' }, async (t) => {
   const seen: string[] = [];
   const { port } = await serve(
     t,
@@ -116,7 +116,9 @@ test('source port 0 is dropped before anybody looks at it', async (t) => {
 const canForge =
   process.getuid?.() === 0 && spawnSync('python3', ['-c', 'import socket']).status === 0;
 
-test('source port 0 on the wire is survived', { skip: !canForge }, async (t) => {
+test('source port 0 on the wire is survived', {
+  skip: !canForge && 'optional: needs root and python3',
+}, async (t) => {
   const { listener, port } = await serve(t, echo);
   const script = `
 import socket, struct, sys

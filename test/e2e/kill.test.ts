@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withTempDir } from '../support/temp-dir.ts';
+import { withTempDir } from '../support/tempDir.ts';
 
 const KILLS = Number(process.env.SORADNS_SERVER_KILLS ?? 200);
 const SIDES = 2;

@@ -102,7 +102,9 @@ for (const transport of ['udp', 'tcp'] as const) {
   });
 }
 
-test('a holder on a wildcard address is found', { skip: !linux }, async (t) => {
+test('a holder on a wildcard address is found', {
+  skip: !linux && 'optional: Linux only',
+}, async (t) => {
   const holders = listenersFor(t);
   const held = await holders.udp.listen('0.0.0.0', 0);
   const outcome = await listenAll([{ address: '127.0.0.1', port: held.port }], listenersFor(t));
@@ -110,7 +112,9 @@ test('a holder on a wildcard address is found', { skip: !linux }, async (t) => {
   assert.equal(outcome.holder?.pid, process.pid);
 });
 
-test('who has the port on another address only is not blamed', { skip: !linux }, async (t) => {
+test('who has the port on another address only is not blamed', {
+  skip: !linux && 'optional: Linux only',
+}, async (t) => {
   const holders = listenersFor(t);
   const held = await holders.udp.listen('127.0.0.2', 0);
   assert.equal((await findPortHolder('udp', '127.0.0.2', held.port))?.pid, process.pid);

@@ -8,8 +8,8 @@ import fc from 'fast-check';
 import { openFileStore } from '../../src/store/file.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { Condition, Store, WatchBatch } from '../../src/store/store.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { withTempDir } from '../support/temp-dir.ts';
+import { FakeClock } from '../support/fakeClock.ts';
+import { withTempDir } from '../support/tempDir.ts';
 
 interface ModelRow {
   readonly text: string;

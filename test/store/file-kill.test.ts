@@ -12,12 +12,12 @@ import { it } from 'node:test';
 import type { Entry } from '../../src/service/change.ts';
 import { openFileStore } from '../../src/store/file.ts';
 import { compileInto } from '../support/compiled.ts';
-import { withTempDir } from '../support/temp-dir.ts';
+import { withTempDir } from '../support/tempDir.ts';
 
 const KILLS = Number(process.env.SORADNS_KILLS ?? 200);
 const SIDES = 2;
 const LONGEST_WRITING_MS = 60;
-const WRITER = new URL('../support/store-writer.ts', import.meta.url);
+const WRITER = new URL('../support/storeWriter.ts', import.meta.url);
 
 /** The last acknowledged write of each key. */
 type Acknowledged = Map<string, { readonly modRevision: number; readonly write: string }>;

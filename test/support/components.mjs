@@ -14,6 +14,9 @@ const COMPONENTS = {
   ip: 'iproute2',
   curl: 'curl',
   openssl: 'openssl',
+  python3: 'python3',
+  zsh: 'zsh',
+  fish: 'fish',
 };
 
 /** Makes every component available; prints why and gives false if it cannot. */

@@ -1,5 +1,5 @@
 /**
- * A process that writes to a file store until it is killed: `store-writer.ts DIR RUN`. It says `open` when the store is
+ * A process that writes to a file store until it is killed: `storeWriter.ts DIR RUN`. It says `open` when the store is
  * open and then, one line a write, what was acknowledged: key, modRevision.
  *
  * Eight lanes write at once, each over ten keys of its own. A value is its key and the run and a count, repeated to

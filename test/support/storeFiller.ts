@@ -1,6 +1,6 @@
 /**
  * A process that writes 3 kB values to a file store until its disk (or `ulimit -f`) has had enough, deletes them and
- * writes on: `store-filler.ts DIR`. It prints what happened as JSON.
+ * writes on: `storeFiller.ts DIR`. It prints what happened as JSON.
  */
 import { openFileStore } from '../../src/store/file.ts';
 import { StoreError } from '../../src/store/store.ts';
