@@ -30,11 +30,15 @@ export function keyPrefix(pathPrefix: string): string {
   return components.length === 0 ? '/' : `/${components.join('/')}/`;
 }
 
+/** How a store shows the octets of a key that is not UTF-8. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 /** The owner name of a key; `prefix` as `keyPrefix` gives it. */
 export function nameOfKey(key: string, prefix: string): KeyName {
   if (!key.startsWith(prefix)) return { kind: 'invalid', reason: `is not below ${prefix}` };
   const path = key.slice(prefix.length);
   if (path === '') return { kind: 'directory' };
+  if (LONE_SURROGATE.test(path)) return { kind: 'invalid', reason: 'is not UTF-8' };
   const components = path.split('/');
   let canonical = true;
   if (components.at(-1) === '') {

@@ -28,6 +28,7 @@ describe('keys and names', () => {
   for (const key of [
     '/other/local/a',
     '/skydns//a',
+    '/skydns/a/\udcff',
     '/skydns/local/a..b',
     `/skydns/${'a'.repeat(64)}`,
     `/skydns/${'abcdefgh/'.repeat(30)}x`,
