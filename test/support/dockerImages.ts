@@ -1,0 +1,77 @@
+/** Images without a registry: programs of this machine with the libraries they need, as `docker import` takes them. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+
+const CHANGES = ['ENV PATH=/bin:/usr/bin', 'CMD ["sh"]'];
+
+/** Imports one of the images under its name. */
+export async function provideImage(daemon: { host: string }, image: 'bb' | 'node'): Promise<void> {
+  const root = mkdtempSync(join(tmpdir(), 'soradns-image-'));
+  try {
+    addBusybox(root);
+    if (image === 'node') addProgram(root, process.execPath, 'node');
+    await importFolder(daemon.host, root, image);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+function addBusybox(root: string): void {
+  addProgram(root, commandPath('busybox'), 'busybox');
+  mkdirSync(join(root, 'tmp'), { mode: 0o1777 });
+  const applets = execFileSync('busybox', ['--list'], { encoding: 'utf8' }).split('\n');
+  for (const applet of applets.filter((name) => name !== '' && name !== 'busybox')) {
+    symlinkSync('busybox', join(root, 'bin', applet));
+  }
+}
+
+/** Copies it to /bin, and what it is linked with to where its loader looks. */
+function addProgram(root: string, path: string, name: string): void {
+  copy(realpathSync(path), join(root, 'bin', name));
+  for (const library of librariesOf(path)) copy(realpathSync(library), join(root, library));
+}
+
+function copy(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true });
+  copyFileSync(from, to);
+}
+
+function librariesOf(path: string): string[] {
+  try {
+    const listed = execFileSync('ldd', [path], { encoding: 'utf8', stdio: 'pipe' });
+    return [...listed.matchAll(/(?:^|\s)(\/\S+) \(0x/gm)].map(([, library]) => library as string);
+  } catch {
+    return []; // linked statically
+  }
+}
+
+function commandPath(command: string): string {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/bin', '/usr/bin'];
+  const folder = folders.find((candidate) => existsSync(join(candidate, command)));
+  if (folder === undefined) throw new Error(`there is no ${command}`);
+  return join(folder, command);
+}
+
+async function importFolder(host: string, root: string, image: string): Promise<void> {
+  const tar = spawn('tar', ['-C', root, '-c', '.'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const changes = CHANGES.flatMap((change) => ['--change', change]);
+  const args = ['--host', host, 'import', ...changes, '-', image];
+  const docker = spawn('docker', args, { stdio: [tar.stdout, 'ignore', 'pipe'] });
+  let problem = '';
+  docker.stderr.setEncoding('utf8').on('data', (text: string) => {
+    problem += text;
+  });
+  const [code] = await once(docker, 'close');
+  if (code !== 0) throw new Error(`docker import: ${problem}`);
+}

@@ -1,0 +1,101 @@
+/** Tests that need a real Docker: one daemon for the file, and a skip with its reason where none can run. */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import test, { after, before, type TestContext } from 'node:test';
+import { type Dockerd, type DockerdSetup, startDockerd } from './dockerd.ts';
+
+export type DockerTestBody = (dockerd: Dockerd, context: TestContext) => Promise<void>;
+
+/**
+ * Starts a daemon before the file's tests and ends it after them. What it gives registers a test; each finds neither
+ * containers nor networks of the one before. The runner fails when they are skipped with CI set.
+ */
+export function useDockerd(setup: DockerdSetup = {}): (name: string, body: DockerTestBody) => void {
+  const reason = dockerSkipReason();
+  let dockerd: Dockerd | undefined;
+  if (reason === undefined) {
+    before(async () => {
+      dockerd = await startDockerd(setup);
+    });
+    after(() => dockerd?.stop());
+  }
+  return (name, body) => {
+    test(name, reason === undefined ? {} : { skip: reason }, async (context) => {
+      if (dockerd === undefined) throw new Error('there is no dockerd');
+      try {
+        await body(dockerd, context);
+      } finally {
+        dockerd.thaw();
+        if (dockerd.pid === undefined) await dockerd.start();
+        await dockerd.clear();
+      }
+    });
+  };
+}
+
+const COMMANDS = [
+  'dockerd',
+  'containerd',
+  'runc',
+  'docker',
+  'ip',
+  'nsenter',
+  'iptables',
+  'busybox',
+];
+
+let known: { readonly reason: string | undefined } | undefined;
+
+/** Why no daemon of our own can run here; `undefined` if it can. */
+export function dockerSkipReason(): string | undefined {
+  known ??= { reason: findReason() };
+  return known.reason;
+}
+
+function findReason(): string | undefined {
+  if (process.platform !== 'linux') return 'Docker needs Linux';
+  if (process.getuid?.() !== 0) return 'dockerd needs root';
+  const missing = COMMANDS.filter((command) => !isInstalled(command));
+  if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+  if (!hasCgroups()) return 'no cgroup hierarchy can be written to';
+  return canMakeNetworks() ? undefined : 'network namespaces cannot be made';
+}
+
+function isInstalled(command: string): boolean {
+  const path = `${process.env.PATH}:/usr/sbin:/sbin`;
+  return path.split(delimiter).some((folder) => existsSync(join(folder, command)));
+}
+
+/** One tree (v2), or one for each controller (v1). */
+function hasCgroups(): boolean {
+  const top = '/sys/fs/cgroup';
+  if (!existsSync(top)) return false;
+  const trees = [top, ...readdirSync(top).map((name) => join(top, name))];
+  return trees.some((tree) => {
+    try {
+      accessSync(join(tree, 'cgroup.procs'), constants.W_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function canMakeNetworks(): boolean {
+  const name = `soraprobe${randomBytes(2).toString('hex')}`;
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+  const ip = (...args: string[]): void => void execFileSync('ip', args, { env, stdio: 'ignore' });
+  try {
+    ip('netns', 'add', name);
+    try {
+      ip('-netns', name, 'link', 'add', name, 'type', 'veth');
+      return true;
+    } finally {
+      ip('netns', 'del', name);
+    }
+  } catch {
+    return false;
+  }
+}
