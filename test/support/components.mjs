@@ -6,6 +6,14 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
+/** Docker of the tests' own, for which they must be root. */
+const DOCKER = {
+  dockerd: 'docker.io',
+  docker: 'docker.io',
+  iptables: 'iptables',
+  busybox: 'busybox-static',
+};
+
 /** Command -> package. */
 const COMPONENTS = {
   etcd: 'etcd-server',
@@ -17,13 +25,14 @@ const COMPONENTS = {
   python3: 'python3',
   zsh: 'zsh',
   fish: 'fish',
+  ...(process.getuid?.() === 0 && DOCKER),
 };
 
 /** Makes every component available; prints why and gives false if it cannot. */
 export function provideComponents() {
   const missing = missingCommands();
   if (missing.length === 0) return true;
-  const packages = missing.map((command) => COMPONENTS[command]);
+  const packages = [...new Set(missing.map((command) => COMPONENTS[command]))];
   const install = ['install', '-y', '--no-install-recommends', ...packages];
   console.error(`missing: ${missing.join(', ')}`);
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
@@ -33,6 +42,8 @@ export function provideComponents() {
     return false;
   }
   if (!withoutServices(() => aptGet(['update']) && aptGet(install))) return false;
+  // Newer Debians have Docker's command line apart.
+  if (missingCommands().includes('docker')) aptGet(['install', '-y', 'docker-cli']);
   const still = missingCommands();
   if (still.length > 0) console.error(`still missing: ${still.join(', ')}`);
   return still.length === 0;

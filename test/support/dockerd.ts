@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { createHost, type DockerHost, onHost } from './dockerHost.ts';
 import { provideImage } from './dockerImages.ts';
 import { MARK } from './leftovers.mjs';
+import { until } from './until.ts';
 
 export interface DockerdSetup {
   /** Containers go on while dockerd does not run. */
@@ -129,8 +130,7 @@ class DockerdProcess implements Dockerd {
   }
 
   async start(): Promise<void> {
-    // A killed daemon leaves it, and its number may belong to another process by now.
-    rmSync(this.#path('pid'), { force: true });
+    await this.#forgetKilled();
     const log = openSync(this.#path('log'), 'a');
     const [command, ...args] = this.onHost('dockerd', ...this.#args());
     const child = spawn(command, args, { stdio: ['ignore', log, log], env: environment() });
@@ -208,6 +208,14 @@ class DockerdProcess implements Dockerd {
     }
   }
 
+  /** What a killed daemon leaves. It takes its containerd along, but the next one would believe it to be there. */
+  async #forgetKilled(): Promise<void> {
+    const containerd = this.#path('exec/containerd/containerd.pid');
+    const pid = Number(readText(containerd));
+    if (pid > 0) await until('containerd has ended', () => !isRunning(pid, this.#folder));
+    for (const file of [containerd, this.#path('pid')]) rmSync(file, { force: true });
+  }
+
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
@@ -260,9 +268,18 @@ async function endCleaner(cleaner: ChildProcess): Promise<number | null> {
   return cleaner.exitCode;
 }
 
+/** A dead process that nobody has asked about has no command line any more. */
+function isRunning(pid: number, folder: string): boolean {
+  return readText(`/proc/${pid}/cmdline`).includes(folder);
+}
+
 function logIn(folder: string): string {
+  return readText(join(folder, 'log'));
+}
+
+function readText(path: string): string {
   try {
-    return readFileSync(join(folder, 'log'), 'utf8');
+    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }
