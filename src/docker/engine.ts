@@ -29,6 +29,7 @@ export interface Inspection {
   readonly HostConfig?: {
     readonly NetworkMode?: string;
     readonly PortBindings?: Readonly<Record<string, readonly PortBinding[] | null>> | null;
+    readonly PublishAllPorts?: boolean;
   };
   readonly NetworkSettings?: {
     readonly IPAddress?: string;

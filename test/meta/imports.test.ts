@@ -15,7 +15,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   zone: ['dns', 'service'],
   store: ['service', 'dns'],
   forward: ['dns'],
-  docker: ['service', 'store/store.ts'],
+  docker: ['dns', 'service', 'store/store.ts', 'config/suggest.ts', 'printable.ts'],
   'metrics.ts': [],
   'printable.ts': [],
   'logSink.ts': [],
@@ -32,7 +32,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Package -> the one file or folder of src that imports it and speaks its words. */
 const HOME: Record<string, readonly string[]> = {
   dns2: ['cli/'],
-  dockerode: ['docker/engine.ts'],
+  dockerode: ['docker/dockerode.ts'],
   etcd3: ['store/etcd.ts', 'store/etcd/'],
   '@grpc/grpc-js': ['store/etcd/'],
   koffi: ['dataplane/sockets/'],
@@ -44,7 +44,18 @@ const HOME: Record<string, readonly string[]> = {
 };
 
 /** Decided by their arguments alone: no I/O, no packages, no clock, no chance. */
-const PURE = ['dns/', 'service/', 'zone/', 'docker/describe.ts', 'docker/address.ts'];
+const PURE = [
+  ...['dns/', 'service/', 'zone/'],
+  ...['container', 'metadata', 'fields', 'names', 'naming', 'parts', 'ports'].map(inDocker),
+  ...['chooseAddress', 'check', 'health', 'placement', 'refusals', 'record', 'describe'].map(
+    inDocker,
+  ),
+  ...['registrator', 'registratorKey', 'registratorMetadata', 'registratorFlags'].map(inDocker),
+];
+
+function inDocker(name: string): string {
+  return `docker/${name}.ts`;
+}
 
 const IMPURE = [
   /\bDate\.now\b/,

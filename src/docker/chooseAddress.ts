@@ -1,0 +1,266 @@
+/**
+ * Where a container can be reached: the first that applies of an override, the network that it joined, the host's
+ * network, a published port, a network of its own. The choice depends on nothing but its arguments, and an address is
+ * never guessed or left empty: what is not known yet is waited for.
+ */
+import { addressFamily, addressOctets, printAddress } from '../dns/address.ts';
+import { type Container, compareTexts, type Network, type Port, printPort } from './container.ts';
+import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
+import { shown } from './refusals.ts';
+
+/** An address with the port that is open there. */
+export interface Endpoint {
+  /** Canonical text. */
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly port: number | undefined;
+}
+
+export type AddressChoice =
+  | {
+      readonly kind: 'endpoints';
+      /** One a family, IPv4 first; at least one. */
+      readonly endpoints: readonly Endpoint[];
+      /** Whether they are the container's own on one of its networks. */
+      readonly isInternal: boolean;
+    }
+  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'waiting'; readonly reason: string };
+
+/** What the container's metadata says about it. */
+export interface AddressWishes {
+  readonly ip?: string | undefined;
+  readonly network?: string | undefined;
+  readonly mode: Mode;
+}
+
+/** What is read of the context. */
+export type AddressContext = Pick<
+  RegistrarContext,
+  'hostAddresses' | 'ip' | 'ipFromLabel' | 'networks' | 'ownNetworks' | 'compat'
+>;
+
+/** `parent`: the container whose network this one joined, `undefined` if it is gone or there is none. */
+export function chooseAddress(
+  container: Container,
+  port: Port | undefined,
+  wishes: AddressWishes,
+  context: AddressContext,
+  parent?: Container,
+): AddressChoice {
+  const joined = parentOf(container);
+  const override = wishes.ip ?? labelAddress(container, parent, context.ipFromLabel);
+  if (override !== undefined) return overridden(override, parent ?? container, port, wishes.mode);
+  if (joined === undefined) return ownAddress(container, port, wishes, context);
+  const reason = whyNotJoined(container, parent);
+  if (reason !== undefined || parent === undefined)
+    return waiting(`the container whose network it joined ${reason}`);
+  return ownAddress(parent, port, wishes, context);
+}
+
+/** The id or name behind `container:`, if it joined another container's network. */
+export function parentOf({ networkMode }: Pick<Container, 'networkMode'>): string | undefined {
+  return networkMode.startsWith('container:') ? networkMode.slice('container:'.length) : undefined;
+}
+
+function ownAddress(
+  owner: Container,
+  port: Port | undefined,
+  wishes: AddressWishes,
+  context: AddressContext,
+): AddressChoice {
+  if (parentOf(owner) !== undefined)
+    return refused('the container whose network it joined has joined another one');
+  if (owner.networkMode === 'none') return refused('has no network');
+  if (owner.networkMode === 'host') return onHost(port?.number, context);
+  if (wishes.mode === 'internal') return onNetwork(owner, port?.number, wishes.network, context);
+  return port === undefined ? onHost(undefined, context) : publishedOn(owner, port, context);
+}
+
+/** A child lives on in a dead network when its parent has restarted, until it is restarted itself. */
+function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
+  if (parent === undefined) return 'is not there';
+  if (parent.state !== 'running') return `is ${parent.state}`;
+  const [before, after] = [instantOf(parent.startedAt), instantOf(child.startedAt)];
+  return before === undefined || after === undefined || before > after
+    ? 'has restarted since: restart this one too'
+    : undefined;
+}
+
+/** RFC 3339 as Docker writes it, in UTC without trailing zeros, in a form that sorts by time. */
+function instantOf(text: string): string | undefined {
+  const [, seconds, fraction = ''] =
+    /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
+  return seconds === undefined ? undefined : `${seconds}.${fraction.padEnd(9, '0')}`;
+}
+
+/** As in `10.0.0.5/24`, which is what network plugins leave in labels. */
+function labelAddress(
+  container: Container,
+  parent: Container | undefined,
+  label: string | undefined,
+): string | undefined {
+  if (label === undefined) return undefined;
+  const value = container.labels.get(label) ?? parent?.labels.get(label);
+  return value?.replace(/\/[^/]*$/, '').trim() || undefined;
+}
+
+/** The address is somebody else's word; the port is still the one that is open to whoever the mode is for. */
+function overridden(
+  text: string,
+  owner: Container,
+  port: Port | undefined,
+  mode: Mode,
+): AddressChoice {
+  const bound = mode === 'published' && port !== undefined ? bindingsOf(owner, port)[0] : undefined;
+  const endpoints: Endpoint[] = [];
+  for (const word of text.split(',', 3)) {
+    const endpoint = endpointAt(word.trim(), bound?.hostPort ?? port?.number);
+    if (endpoint === undefined)
+      return refused(`"${shown(word, 40)}" is no IP address to be reached at`);
+    if (endpoints.some(({ family }) => family === endpoint.family))
+      return refused(`more than one IPv${endpoint.family} address`);
+    endpoints.push(endpoint);
+  }
+  return chosen(endpoints, false);
+}
+
+function onHost(port: number | undefined, context: AddressContext): AddressChoice {
+  const { v4, v6 } = hostAddresses(context);
+  const endpoints = [v4, v6].flatMap((address) => endpointAt(address ?? '', port) ?? []);
+  return endpoints.length > 0 ? chosen(endpoints, false) : waiting(NO_HOST_ADDRESS);
+}
+
+const NO_HOST_ADDRESS = "the host's address is not known: give --ip";
+
+function hostAddresses({ ip, hostAddresses }: AddressContext): HostAddresses {
+  if (ip === undefined) return hostAddresses;
+  return addressFamily(ip) === 6 ? { v6: ip } : { v4: ip };
+}
+
+function publishedOn(owner: Container, port: Port, context: AddressContext): AddressChoice {
+  const bindings = bindingsOf(owner, port);
+  if (bindings.length === 0) return whyNotBound(owner, port);
+  const endpoints: Endpoint[] = [];
+  let isHostUnknown = false;
+  for (const { hostIp, hostPort } of bindings) {
+    const address = addressOfBinding(hostIp, context);
+    if (address === undefined) isHostUnknown = true;
+    const endpoint = endpointAt(address ?? '', hostPort);
+    if (endpoint !== undefined && !endpoints.some(({ family }) => family === endpoint.family))
+      endpoints.push(endpoint);
+  }
+  if (endpoints.length > 0) return chosen(endpoints, false);
+  if (isHostUnknown) return waiting(NO_HOST_ADDRESS);
+  return refused(`port ${printPort(port)} is published where only this host reaches it`);
+}
+
+/** The address that a binding is reached at from elsewhere, `undefined` if it is the host's and that is not known. */
+function addressOfBinding(hostIp: string, context: AddressContext): string | undefined {
+  const { v4, v6 } = hostAddresses(context);
+  if (isAnyAddress(hostIp)) return hostIp.includes(':') ? v6 : v4;
+  // registrator's -ip is for every published port.
+  const isOverridden = context.compat === 'registrator' && !isLoopback(hostIp);
+  return isOverridden ? (context.ip ?? hostIp) : hostIp;
+}
+
+/** Specific addresses first, each kind in a fixed order. */
+function bindingsOf(
+  owner: Container,
+  { number, protocol }: Port,
+): { hostIp: string; hostPort: number }[] {
+  const bindings = owner.published.find(
+    (port) => port.number === number && port.protocol === protocol,
+  )?.bindings;
+  return [...(bindings ?? [])].sort(
+    (a, b) =>
+      Number(isAnyAddress(a.hostIp)) - Number(isAnyAddress(b.hostIp)) ||
+      compareTexts(a.hostIp, b.hostIp) ||
+      a.hostPort - b.hostPort,
+  );
+}
+
+/** Docker Desktop tells the ports a moment after the start. */
+function whyNotBound(owner: Container, port: Port): AddressChoice {
+  const isPort = (one: Port) => printPort(one) === printPort(port);
+  const isComing =
+    owner.requested.some(isPort) || (owner.publishesAll && owner.exposed.some(isPort));
+  return isComing
+    ? waiting(`port ${printPort(port)} is not bound yet`)
+    : refused(`port ${printPort(port)} is not published`);
+}
+
+/** Networks that lead nowhere for others; swarm's ingress has addresses, but nothing listens there. */
+const UNUSABLE = ['ingress', 'docker_gwbridge', 'none', 'host'];
+
+function onNetwork(
+  owner: Container,
+  port: number | undefined,
+  wish: string | undefined,
+  context: AddressContext,
+): AddressChoice {
+  const usable = owner.networks.filter(({ name }) => !UNUSABLE.includes(name));
+  if (wish !== undefined) {
+    if (UNUSABLE.includes(wish)) return refused(`network ${wish} cannot be used`);
+    const wished = usable.find((network) => isCalled(network, wish));
+    if (wished === undefined) return waiting(`is not on the network ${shown(wish)}`);
+    return atNetwork(wished, port) ?? waiting(`has no address on the network ${shown(wish)} yet`);
+  }
+  const own = owner.networkMode === 'default' ? 'bridge' : owner.networkMode;
+  for (const network of [
+    ...context.networks.flatMap((name) => usable.filter((one) => isCalled(one, name))),
+    ...usable.filter((one) => context.ownNetworks.some((name) => isCalled(one, name))),
+    ...usable.filter((one) => isCalled(one, own)),
+    ...usable,
+  ]) {
+    const choice = atNetwork(network, port);
+    if (choice !== undefined) return choice;
+  }
+  return waiting('has no address on a network yet');
+}
+
+function isCalled({ name, id }: Network, nameOrId: string): boolean {
+  return name === nameOrId || (id !== '' && id === nameOrId);
+}
+
+function atNetwork({ v4, v6 }: Network, port: number | undefined): AddressChoice | undefined {
+  const endpoints = [v4, v6].flatMap((address) => endpointAt(address ?? '', port) ?? []);
+  return endpoints.length > 0 ? chosen(endpoints, true) : undefined;
+}
+
+/** `undefined` if the text is no address, or one that no other host can reach. */
+function endpointAt(text: string, port: number | undefined): Endpoint | undefined {
+  const family = addressFamily(text);
+  if (family === 0 || isAnyAddress(text) || isLoopback(text)) return undefined;
+  const octets = addressOctets(text);
+  const first = octets[0] as number;
+  // Multicast and above, "this network" (RFC 1122 §3.2.1.3), link-local (RFC 3927, RFC 4291 §2.5.6), IPv4-mapped.
+  const isUnusable =
+    family === 4
+      ? first >= 224 || first === 0 || (first === 169 && octets[1] === 254)
+      : first === 0xff ||
+        first === 0 ||
+        (first === 0xfe && ((octets[1] as number) & 0xc0) === 0x80);
+  return isUnusable ? undefined : { address: printAddress(octets), family, port };
+}
+
+function isAnyAddress(text: string): boolean {
+  return text === '' || text === '0.0.0.0' || text === '::';
+}
+
+function isLoopback(text: string): boolean {
+  return text.startsWith('127.') || text === '::1';
+}
+
+function chosen(endpoints: readonly Endpoint[], isInternal: boolean): AddressChoice {
+  const ordered = [...endpoints].sort((a, b) => a.family - b.family);
+  return { kind: 'endpoints', endpoints: ordered, isInternal };
+}
+
+function refused(reason: string): AddressChoice {
+  return { kind: 'refused', reason };
+}
+
+function waiting(reason: string): AddressChoice {
+  return { kind: 'waiting', reason };
+}

@@ -1,0 +1,120 @@
+/**
+ * The names that a container may have. A name is split, folded and checked label by label before anything is made of
+ * it: what comes out lies strictly below one of the zones, and outside of what the server keeps for itself there.
+ */
+import { isSubdomainOf, MAX_LABEL_OCTETS, type Name, nameOctets } from '../dns/name.ts';
+import { shown } from './refusals.ts';
+
+/** On one container, all ports together. */
+export const MAX_NAMES = 64;
+/** RFC 1035 §2.3.4: what 255 octets of wire format leave for text. */
+const MAX_NAME_CHARACTERS = 253;
+
+export interface Zones {
+  readonly zones: readonly Name[];
+  readonly defaultZone: Name;
+}
+
+export type CheckedName =
+  | { readonly kind: 'name'; readonly name: Name }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/**
+ * A name as metadata has it. One that ends in none of the zones gets the default zone, unless it says that it is
+ * complete: by a final dot, or by a top label such as `com` or that of one of the zones.
+ */
+export function checkName(text: string, zones: Zones): CheckedName {
+  const isAbsolute = text.endsWith('.');
+  const written = (isAbsolute ? text.slice(0, -1) : text).toLowerCase();
+  if (written.length > MAX_NAME_CHARACTERS)
+    return refused(`is longer than ${MAX_NAME_CHARACTERS} characters`);
+  const labels = written.split('.');
+  const isRelative = !isInZone(labels, zones) && !isAbsolute && !looksComplete(labels, zones);
+  const name = isRelative ? [...labels, ...zones.defaultZone] : labels;
+  // The zone's own labels are the operator's business.
+  for (const label of name.slice(0, name.length - zoneDepth(name, zones))) {
+    const fault = faultOfLabel(label);
+    if (fault !== undefined) return refused(fault);
+  }
+  return checkPlace(name, zones);
+}
+
+/** A name that already is one; for those made of a checked name by a change to a label. */
+export function checkPlace(name: Name, zones: Zones): CheckedName {
+  const tooLong = name.find((label) => label.length > MAX_LABEL_OCTETS);
+  if (tooLong !== undefined) return refused(`has a label above ${MAX_LABEL_OCTETS} octets`);
+  if (nameOctets(name) - 2 > MAX_NAME_CHARACTERS)
+    return refused(`is longer than ${MAX_NAME_CHARACTERS} characters`);
+  if (name.at(-1) === 'config') return refused('is under config, where servers are configured');
+  if (!isInZone(name, zones)) {
+    const listed = zones.zones.map((zone) => zone.join('.')).join(', ');
+    return refused(`is in none of the zones: ${shown(listed)}`);
+  }
+  if (zones.zones.some((zone) => zone.length === name.length && isSubdomainOf(name, zone)))
+    return refused('is a zone itself');
+  if (zones.zones.some((zone) => isSubdomainOf(name, ['dns', ...zone])))
+    return refused('is under dns.<zone>, which the server keeps for itself');
+  return { kind: 'name', name };
+}
+
+/** The name with a suffix on the label that names the service: `1.rails...` becomes `1.rails-9090...`. */
+export function siblingName(name: Name, suffix: string, zones: Zones): CheckedName {
+  // A number in front is the instance's, as in the seed article's 1.rails.production.east.
+  const hasInstance = /^[0-9]+$/.test(name[0] ?? '') && name.length - zoneDepth(name, zones) > 1;
+  const at = hasInstance ? 1 : 0;
+  return checkPlace(withSuffix(name, at, suffix), zones);
+}
+
+/** The name with a suffix on the label at an index. */
+export function withSuffix(name: Name, at: number, suffix: string): Name {
+  return name.map((label, i) => (i === at ? label + suffix : label));
+}
+
+/** Any text as one label: what is no letter or digit becomes a hyphen. `` when nothing is left. */
+export function slug(text: string, length: number = MAX_LABEL_OCTETS): string {
+  return text
+    .slice(0, 1024)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-/, '')
+    .slice(0, length)
+    .replace(/-$/, '');
+}
+
+/** `any` and `*` match every label when they are asked for (SkyDNS), so nothing can be found under them. */
+function faultOfLabel(label: string): string | undefined {
+  if (label === '*' || label === 'any') return `has the label ${label}, which is a wildcard`;
+  if (label === '') return 'has an empty label';
+  if (label.length > MAX_LABEL_OCTETS) return `has a label above ${MAX_LABEL_OCTETS} octets`;
+  // RFC 1123 §2.1, and the underscore of RFC 8552 §1 in front.
+  if (!/^_?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label))
+    return `has the label "${shown(label, 40)}", which is not letters, digits and hyphens`;
+  return undefined;
+}
+
+/** How many labels the zone that the name is in has; 0 when it is in none. */
+function zoneDepth(name: Name, { zones }: Zones): number {
+  const depths = zones.filter((zone) => isSubdomainOf(name, zone)).map((zone) => zone.length);
+  return Math.max(0, ...depths);
+}
+
+function isInZone(name: Name, { zones }: Zones): boolean {
+  return zones.some((zone) => isSubdomainOf(name, zone));
+}
+
+/** Top labels of names that nobody writes relative to a zone; and any of two letters, as a country's are. */
+const TOP_LABELS = new Set([
+  ...['com', 'net', 'org', 'edu', 'gov', 'mil', 'arpa'],
+  // RFC 6761, RFC 6762, RFC 7686, and ICANN's reservation of 2024.
+  ...['localhost', 'invalid', 'example', 'local', 'onion', 'internal', 'config'],
+]);
+
+function looksComplete(labels: readonly string[], { zones }: Zones): boolean {
+  const top = labels.at(-1) as string;
+  if (labels.length < 2) return top === 'config';
+  return /^[a-z]{2}$/.test(top) || TOP_LABELS.has(top) || zones.some((zone) => zone.at(-1) === top);
+}
+
+function refused(reason: string): CheckedName {
+  return { kind: 'refused', reason };
+}

@@ -1,0 +1,202 @@
+/**
+ * Which ports of a container become records, and which of them carries the name itself. Ports are the container's own
+ * (`n` in `-p 8080:n`). The only port there is needs no naming; of several, `DNS_PORT` says which have the name, ports
+ * with settings of their own have theirs, and the others become siblings: `rails-9090` beside `rails`.
+ */
+import { type Container, comparePorts, type Port, printPort } from './container.ts';
+import type { Mode } from './context.ts';
+import {
+  findOwnSetting,
+  findSetting,
+  type MentionedPort,
+  mentionedPorts,
+  parseBoolean,
+  type Settings,
+} from './metadata.ts';
+import { MAX_NAMES } from './names.ts';
+import { type Refusals, shown } from './refusals.ts';
+
+export interface PortPlan {
+  /** `undefined`: a record without port. */
+  readonly port: Port | undefined;
+  /** `` for the port that has the container's name, `-9090` for a sibling. Names of the port's own are without. */
+  readonly suffix: string;
+}
+
+/** The ports that a container offers, a number that is exposed for tcp and for udp only once, as tcp. */
+export function candidatePorts(container: Container, mode: Mode, parent?: Container): Port[] {
+  return onePerNumber(offeredPorts(container, mode, parent));
+}
+
+/**
+ * The ports that a container offers: published mode the bound ones, internal mode the exposed ones, and on the host's
+ * network those exposed or asked for. `parent` is the container whose network it joined: there the parent's ports are
+ * bound, and the child's EXPOSE says which of them are its own.
+ */
+export function offeredPorts(container: Container, mode: Mode, parent?: Container): Port[] {
+  const owner = parent ?? container;
+  const own = [...container.exposed, ...container.requested];
+  if (owner.networkMode === 'host') return distinct(own);
+  if (mode === 'internal') {
+    const exposed = [...own, ...container.published];
+    return distinct(exposed.length > 0 ? exposed : owner.exposed);
+  }
+  if (parent === undefined || own.length === 0) return distinct(owner.published);
+  const mine = new Set(own.map(printPort));
+  return distinct(parent.published.filter((port) => mine.has(printPort(port))));
+}
+
+/** The records to make, at most one a port; those with names of their own or the container's come first. */
+export function planPorts(
+  candidates: readonly Port[],
+  settings: Settings,
+  options: { readonly exposedByDefault: boolean; readonly portKey: string },
+  refusals: Refusals,
+): PortPlan[] {
+  const mentioned = resolveMentioned(candidates, settings);
+  const own = mentioned.filter((port) => hasOwnName(port, settings));
+  const isOwn = (port: Port) => own.some((one) => printPort(one) === printPort(port));
+  const isOff = (port: Port) =>
+    parseBoolean(findOwnSetting(settings, 'ENABLE', port)?.value ?? '') === false;
+  const wanted = namedPorts(candidates, settings, refusals);
+  const plans: PortPlan[] = own.map((port) => ({ port, suffix: '' }));
+  switch (wanted.kind) {
+    case 'refused':
+      break;
+    case 'portless':
+      plans.push({ port: undefined, suffix: '' });
+      break;
+    case 'named':
+      plans.push(...withSiblings(wanted.ports, isOwn));
+      break;
+    case 'unnamed': {
+      // Who speaks of single ports only does not mean the others.
+      const isMeant = options.exposedByDefault || settings.has('');
+      const among = isMeant && candidates.length > 0 ? candidates : mentioned;
+      const rest = among.filter((port) => !isOwn(port));
+      plans.push(...unnamedPlans(rest, own, settings, options.portKey, refusals));
+    }
+  }
+  return plans.filter(({ port }) => port === undefined || !isOff(port)).sort(comparePlans);
+}
+
+function comparePlans(a: PortPlan, b: PortPlan): number {
+  const none = { number: 0, protocol: 'tcp' } as const;
+  return (
+    Number(a.suffix !== '') - Number(b.suffix !== '') ||
+    comparePorts(a.port ?? none, b.port ?? none)
+  );
+}
+
+/** Ports without a name of their own when `PORT` says nothing: the name itself goes to the only one there is. */
+function unnamedPlans(
+  rest: readonly Port[],
+  own: readonly Port[],
+  settings: Settings,
+  portKey: string,
+  refusals: Refusals,
+): PortPlan[] {
+  const [first] = rest;
+  if (first === undefined) {
+    if (own.length === 0) refusals.add(portKey, 'no port is known: name it, or 0 for none');
+    return [];
+  }
+  const on = rest.filter(
+    (port) => parseBoolean(findOwnSetting(settings, 'ENABLE', port)?.value ?? '') !== false,
+  );
+  if (on.length <= 1) return on.map((port) => ({ port, suffix: '' }));
+  const listed = shown(on.slice(0, 20).map(printPort).join(', '));
+  refusals.add(portKey, `there are ${on.length} ports (${listed}): name the one for the name`);
+  if (on.length > MAX_NAMES) return [];
+  return on.map((port) => ({ port, suffix: siblingSuffix(port, on) }));
+}
+
+/** The first has the name itself, unless it has one of its own. */
+function withSiblings(ports: readonly Port[], isOwn: (port: Port) => boolean): PortPlan[] {
+  const first = ports[0] as Port;
+  return distinct(ports)
+    .filter((port) => !isOwn(port))
+    .map((port) => ({
+      port,
+      suffix: printPort(port) === printPort(first) ? '' : siblingSuffix(port, ports),
+    }));
+}
+
+function siblingSuffix(port: Port, among: readonly Port[]): string {
+  const isAmbiguous = among.some(
+    ({ number, protocol }) => number === port.number && protocol !== port.protocol,
+  );
+  return isAmbiguous && port.protocol === 'udp' ? `-${port.number}-udp` : `-${port.number}`;
+}
+
+type Wanted =
+  | { readonly kind: 'named'; readonly ports: readonly Port[] }
+  | { readonly kind: 'portless' | 'unnamed' | 'refused' };
+
+/** What `PORT` says: `8080`, `8080,9090`, `53/udp`, or `0`. */
+function namedPorts(candidates: readonly Port[], settings: Settings, refusals: Refusals): Wanted {
+  const setting = findSetting(settings, 'PORT');
+  if (setting === undefined) return { kind: 'unnamed' };
+  if (setting.value === '0') return { kind: 'portless' };
+  const words = setting.value.split(',', MAX_NAMES + 1).map((word) => word.trim());
+  if (words.length > MAX_NAMES) {
+    refusals.add(setting.source, `more than ${MAX_NAMES} ports`);
+    return { kind: 'refused' };
+  }
+  const ports: Port[] = [];
+  for (const word of words) {
+    const mentioned = parseMentioned(word);
+    if (mentioned === undefined) {
+      refusals.add(
+        setting.source,
+        `"${shown(word, 40)}" is no port from 1 to 65535, or 0 for none`,
+      );
+      return { kind: 'refused' };
+    }
+    ports.push(resolve(mentioned, candidates));
+  }
+  return { kind: 'named', ports };
+}
+
+function parseMentioned(word: string): MentionedPort | undefined {
+  const [, digits, protocol] = /^([0-9]{1,5})(?:\/(tcp|udp))?$/.exec(word.toLowerCase()) ?? [];
+  const number = Number(digits);
+  if (digits === undefined || number < 1 || number > 65_535) return undefined;
+  return { number, protocol: protocol === 'tcp' || protocol === 'udp' ? protocol : undefined };
+}
+
+function resolveMentioned(candidates: readonly Port[], settings: Settings): Port[] {
+  return distinct(mentionedPorts(settings).map((port) => resolve(port, candidates)));
+}
+
+/** Without a protocol it is the candidate of that number, else tcp. */
+function resolve({ number, protocol }: MentionedPort, candidates: readonly Port[]): Port {
+  if (protocol !== undefined) return { number, protocol };
+  return {
+    number,
+    protocol: candidates.find((port) => port.number === number)?.protocol ?? 'tcp',
+  };
+}
+
+function hasOwnName(port: Port, settings: Settings): boolean {
+  return (
+    findOwnSetting(settings, 'NAME', port) !== undefined ||
+    findOwnSetting(settings, 'SERVICE', port) !== undefined
+  );
+}
+
+function onePerNumber(ports: readonly Port[]): Port[] {
+  const byNumber = new Map<number, Port>();
+  for (const { number, protocol } of ports) {
+    const other = byNumber.get(number)?.protocol;
+    byNumber.set(number, { number, protocol: other === 'tcp' ? 'tcp' : protocol });
+  }
+  return [...byNumber.values()].sort(comparePorts);
+}
+
+function distinct(ports: readonly Port[]): Port[] {
+  const byText = new Map(
+    ports.map(({ number, protocol }) => [`${number}/${protocol}`, { number, protocol }]),
+  );
+  return [...byText.values()].sort(comparePorts);
+}

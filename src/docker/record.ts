@@ -1,0 +1,68 @@
+/**
+ * A record as the store holds it: SkyDNS's JSON with the owner's stamp, which says whose it is to change. Values are
+ * written here only, always in the same order, so that two of equal content are equal octets and nothing is written
+ * that already stands there.
+ */
+import { MAX_VALUE_OCTETS } from '../service/service.ts';
+import type { DesiredRecord } from './description.ts';
+
+/** Who wrote a value: an engine's registrar, for one life of one container. */
+export interface Owner {
+  readonly engineId: string;
+  /** The first 12 digits of its id. */
+  readonly containerId: string;
+  /** As Docker writes it. */
+  readonly startedAt: string;
+}
+
+/** Of ids and times in a stamp. */
+const MAX_STAMP_CHARACTERS = 256;
+
+/** The value to store. */
+export function recordValue({ fields, meta }: DesiredRecord, owner: Owner): Uint8Array {
+  const { host, port, priority, weight, text, mail, ttl, targetstrip, group } = fields;
+  const stamp = { r: owner.engineId, c: owner.containerId, s: owner.startedAt, meta };
+  // JSON leaves out what is undefined.
+  return new TextEncoder().encode(
+    JSON.stringify({
+      host,
+      port,
+      priority,
+      weight,
+      text,
+      mail,
+      ttl,
+      targetstrip,
+      group,
+      owner: stamp,
+    }),
+  );
+}
+
+/** Whether the value in the store is the record already. */
+export function isStored(record: DesiredRecord, owner: Owner, value: Uint8Array): boolean {
+  return Buffer.compare(recordValue(record, owner), value) === 0;
+}
+
+/** Whose a value is; `undefined` when it has no stamp, so that no registrar may touch it. Never throws. */
+export function ownerOf(value: Uint8Array): Owner | undefined {
+  if (value.length > MAX_VALUE_OCTETS) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(value));
+  } catch {
+    return undefined;
+  }
+  const { r, c, s } = asObject(asObject(json).owner);
+  return isStampText(r) && isStampText(c) && isStampText(s)
+    ? { engineId: r, containerId: c, startedAt: s }
+    : undefined;
+}
+
+function isStampText(json: unknown): json is string {
+  return typeof json === 'string' && json !== '' && json.length <= MAX_STAMP_CHARACTERS;
+}
+
+function asObject(json: unknown): Readonly<Record<string, unknown>> {
+  return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : {};
+}
