@@ -11,7 +11,7 @@ import { EmbeddedStore } from './embedded/core.ts';
 import type { Bounds } from './embedded/history.ts';
 import { LmdbEnvironment, type TableState } from './embedded/lmdb-table.ts';
 import { Owner } from './embedded/owner.ts';
-import { type Store, StoreError } from './store.ts';
+import { type LeaseStore, StoreError } from './store.ts';
 
 export interface FileStoreOptions {
   readonly clock?: Clock | undefined;
@@ -23,7 +23,10 @@ export interface FileStoreOptions {
  * Opens the store in a directory, which is made when it is not there. Rejects with StoreError `unavailable`, naming
  * the directory, when another process has it open or its files cannot be used.
  */
-export async function openFileStore(dir: string, options: FileStoreOptions = {}): Promise<Store> {
+export async function openFileStore(
+  dir: string,
+  options: FileStoreOptions = {},
+): Promise<LeaseStore> {
   try {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const path = await realpath(dir);
@@ -45,7 +48,7 @@ interface LabelledOptions extends FileStoreOptions {
  */
 const openedHere = new Set<string>();
 
-async function openHere(dir: string, options: LabelledOptions): Promise<Store> {
+async function openHere(dir: string, options: LabelledOptions): Promise<LeaseStore> {
   if (openedHere.has(dir)) throw inUse(options.label);
   openedHere.add(dir);
   try {
@@ -66,7 +69,7 @@ async function openOwned(
   dir: string,
   environment: LmdbEnvironment,
   options: LabelledOptions,
-): Promise<Store> {
+): Promise<LeaseStore> {
   const owner = await environment.exclusively(() => Owner.claim(dir));
   if (owner === undefined) throw inUse(options.label);
   try {
@@ -82,7 +85,7 @@ async function openStore(
   environment: LmdbEnvironment,
   owner: Owner,
   options: LabelledOptions,
-): Promise<Store> {
+): Promise<LeaseStore> {
   const clock = options.clock ?? systemClock;
   const state = await environment.state();
   const timeline = new Timeline(clock, resumedMs(state, clock.wallMs()));

@@ -17,7 +17,7 @@ import type {
   Written,
 } from './embedded/table.ts';
 import { OctetTree, page, type TreeNode } from './embedded/tree.ts';
-import type { Store } from './store.ts';
+import type { LeaseStore } from './store.ts';
 
 export interface MemoryStoreOptions {
   readonly clock?: Clock | undefined;
@@ -26,7 +26,7 @@ export interface MemoryStoreOptions {
 }
 
 /** An empty store at revision 0. */
-export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
+export function createMemoryStore(options: MemoryStoreOptions = {}): LeaseStore {
   const clock = options.clock ?? systemClock;
   return new EmbeddedStore({
     label: 'memory:',
@@ -43,6 +43,7 @@ interface PackedRow {
   readonly createRevision: number;
   readonly modRevision: number;
   readonly lifetime: Lifetime | undefined;
+  readonly lease: number | undefined;
 }
 
 class MemoryTable implements Table {
@@ -98,17 +99,17 @@ class MemoryTable implements Table {
 }
 
 function pack(row: Row): PackedRow {
-  const { value, createRevision, modRevision, lifetime } = row;
+  const { value, createRevision, modRevision, lifetime, lease } = row;
   const octets = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
-  return { octets, createRevision, modRevision, lifetime };
+  return { octets, createRevision, modRevision, lifetime, lease };
 }
 
 function unpack(packed: PackedRow): Row;
 function unpack(packed: PackedRow | undefined): Row | undefined;
 function unpack(packed: PackedRow | undefined): Row | undefined {
   if (packed === undefined) return undefined;
-  const { octets, createRevision, modRevision, lifetime } = packed;
-  return { value: Buffer.from(octets, 'latin1'), createRevision, modRevision, lifetime };
+  const { octets, createRevision, modRevision, lifetime, lease } = packed;
+  return { value: Buffer.from(octets, 'latin1'), createRevision, modRevision, lifetime, lease };
 }
 
 function keyedRow([key, packed]: [string, PackedRow]): KeyedRow {

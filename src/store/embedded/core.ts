@@ -6,20 +6,22 @@
  * last committed transaction. One alarm waits for the earliest deadline; a late alarm never shows an expired row, as
  * reads leave those out and writes delete them first.
  */
-import type { Entry } from '../../service/change.ts';
+import { randomInt } from 'node:crypto';
+import type { Entry, Lease } from '../../service/change.ts';
 import { Alarm, type Clock, type Timeline } from '../clock.ts';
 import {
   type Condition,
   type DeleteResult,
+  type LeaseStore,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
-  type Store,
   StoreError,
   type WatchBatch,
 } from '../store.ts';
 import { type Bounds, History } from './history.ts';
-import { checkKey, checkPrefix, checkTtl, checkValue } from './limits.ts';
+import { Leases, type SharedLease } from './leases.ts';
+import { checkKey, checkLife, checkPrefix, checkTtl, checkValue, noSuchLease } from './limits.ts';
 import type { KeyedRow, Table, TableView } from './table.ts';
 import { entryOf, isExpired, Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
@@ -27,6 +29,8 @@ import { Watchers } from './watchers.ts';
 const PAGE_ROWS = 1000;
 const EXPIRIES_PER_TRANSACTION = 1000;
 const RETRY_MS = 1000;
+/** Ids of leases: random, so that no store gives one again, and above every revision. */
+const LEASE_IDS = { min: 2 ** 47, max: 2 ** 48 - 1 };
 const HISTORY: Bounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
 
 export interface EmbeddedParts {
@@ -48,11 +52,12 @@ interface PendingWrite {
   reject(error: StoreError): void;
 }
 
-export class EmbeddedStore implements Store {
+export class EmbeddedStore implements LeaseStore {
   readonly label: string;
   readonly #table: Table;
   readonly #timeline: Timeline;
   readonly #clock: Clock;
+  readonly #leases: Leases;
   readonly #watchers: Watchers;
   readonly #alarm: Alarm;
   readonly #afterClose: () => Promise<void>;
@@ -66,6 +71,7 @@ export class EmbeddedStore implements Store {
     this.#table = parts.table;
     this.#clock = parts.clock;
     this.#timeline = parts.timeline;
+    this.#leases = new Leases(parts.table, parts.timeline);
     this.#afterClose = parts.afterClose ?? (async () => undefined);
     const bounds = parts.history ?? HISTORY;
     const history = new History(revisionOf(parts.table), bounds);
@@ -85,8 +91,9 @@ export class EmbeddedStore implements Store {
     this.#assertOpen();
     checkKey(key);
     const { row, revision } = this.#table.get(key);
-    const seen = row !== undefined && !isExpired(row, this.#timeline.nowMs());
-    return { entry: seen ? entryOf(key, row, this.#timeline) : undefined, revision };
+    const rows = row === undefined ? [] : [{ key, row }];
+    const [entry] = this.#entries(rows, this.#timeline.nowMs(), this.#leases.all);
+    return { entry, revision };
   }
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {
@@ -94,6 +101,8 @@ export class EmbeddedStore implements Store {
     checkPrefix(prefix);
     const view = this.#table.view();
     const nowMs = this.#timeline.nowMs();
+    // The view's rows still name the leases that end while it is read.
+    const leases = new Map(this.#leases.all);
     this.#views.add(view);
     try {
       let after: string | undefined;
@@ -101,7 +110,7 @@ export class EmbeddedStore implements Store {
         this.#assertOpen();
         const rows = view.page(prefix, after, PAGE_ROWS);
         if (rows.length > 0 || after === undefined) {
-          yield { revision: view.revision, entries: this.#entries(rows, nowMs) };
+          yield { revision: view.revision, entries: this.#entries(rows, nowMs, leases) };
         }
         after = rows.length === PAGE_ROWS ? rows.at(-1)?.key : undefined;
       } while (after !== undefined);
@@ -124,9 +133,11 @@ export class EmbeddedStore implements Store {
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     checkKey(key);
     checkValue(value);
-    checkTtl(options.ttlSeconds);
+    checkLife(options);
     const ownValue = value.slice();
-    return this.#write((transaction) => transaction.put(key, ownValue, options));
+    const result = await this.#write((transaction) => transaction.put(key, ownValue, options));
+    if (result === 'no such lease') throw noSuchLease(options.lease ?? '');
+    return result;
   }
 
   async delete(
@@ -140,6 +151,20 @@ export class EmbeddedStore implements Store {
   async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
     checkPrefix(prefix);
     return this.#write((transaction) => transaction.deleteTree(prefix));
+  }
+
+  async grantLease(ttlSeconds: number): Promise<Lease> {
+    checkTtl(ttlSeconds);
+    const id = randomInt(LEASE_IDS.min, LEASE_IDS.max);
+    return this.#write((transaction) => transaction.grantLease(id, ttlSeconds));
+  }
+
+  async renewLease(id: string): Promise<boolean> {
+    return this.#write((transaction) => transaction.renewLease(id));
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    return this.#write((transaction) => transaction.revokeLease(id));
   }
 
   close(): Promise<void> {
@@ -174,10 +199,7 @@ export class EmbeddedStore implements Store {
   }
 
   #drain(): void {
-    this.#draining ??= this.#drainQueue().finally(() => {
-      this.#draining = undefined;
-      if (this.#queue.length > 0) this.#drain();
-    });
+    this.#draining ??= this.#drainQueue();
   }
 
   /** Runs transactions until nothing waits and nothing is due, then sets the alarm. */
@@ -186,6 +208,8 @@ export class EmbeddedStore implements Store {
     do {
       wakeAtMs = await this.#transact();
     } while (this.#closing === undefined && (this.#queue.length > 0 || this.#isDue(wakeAtMs)));
+    // In the same turn as the last look at the queue and the clock: who comes later begins anew.
+    this.#draining = undefined;
     if (this.#closing === undefined) this.#alarm.set(wakeAtMs);
   }
 
@@ -194,17 +218,19 @@ export class EmbeddedStore implements Store {
     let writes: PendingWrite[] = [];
     try {
       const done = await this.#table.write((rows, revision) => {
-        const transaction = new Transaction(rows, revision, this.#timeline);
+        const transaction = new Transaction(rows, revision, this.#leases, this.#timeline);
         transaction.expire(this.#table.due(this.#timeline.nowMs(), EXPIRIES_PER_TRANSACTION));
         writes = this.#queue.splice(0);
         for (const write of writes) write.run(transaction);
         return transaction;
       });
+      this.#leases.keep();
       for (const batch of done.batches) this.#watchers.publish(batch);
       for (const write of writes) write.resolve();
       const deadlineMs = this.#table.earliestDeadlineMs();
       return deadlineMs === undefined ? undefined : this.#timeline.toMonotonicMs(deadlineMs);
     } catch (cause) {
+      this.#leases.undo();
       const error = this.#failure(cause);
       for (const write of writes.length > 0 ? writes : this.#queue.splice(0)) write.reject(error);
       return this.#clock.monotonicMs() + RETRY_MS;
@@ -215,10 +241,15 @@ export class EmbeddedStore implements Store {
     return wakeAtMs !== undefined && wakeAtMs <= this.#clock.monotonicMs();
   }
 
-  #entries(rows: readonly KeyedRow[], nowMs: number): Entry[] {
+  #entries(
+    rows: readonly KeyedRow[],
+    nowMs: number,
+    leases: ReadonlyMap<number, SharedLease>,
+  ): Entry[] {
     const entries: Entry[] = [];
     for (const { key, row } of rows) {
-      if (!isExpired(row, nowMs)) entries.push(entryOf(key, row, this.#timeline));
+      if (isExpired(row, nowMs, leases)) continue;
+      entries.push(entryOf(key, row, this.#timeline, leases));
     }
     return entries;
   }

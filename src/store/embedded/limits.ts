@@ -2,7 +2,7 @@
  * What an embedded store accepts. Each check throws StoreError `invalid` with one line that says what is wrong; both
  * stores have the same limits, so that what works on `memory:` works on `file:`.
  */
-import { StoreError } from '../store.ts';
+import { type PutOptions, StoreError } from '../store.ts';
 
 /** lmdb's keys end at 1978 octets, and the index by deadline puts 8 before the key. */
 export const MAX_KEY_OCTETS = 1900;
@@ -30,6 +30,19 @@ export function checkValue(value: Uint8Array): void {
   if (value.length > MAX_VALUE_OCTETS) {
     throw new StoreError('invalid', `a value has at most ${MAX_VALUE_OCTETS} octets`);
   }
+}
+
+/** A key's life: a TTL, a lease, or neither. */
+export function checkLife({ ttlSeconds, lease }: PutOptions): void {
+  checkTtl(ttlSeconds);
+  if (ttlSeconds !== undefined && lease !== undefined) {
+    throw new StoreError('invalid', 'a key has a TTL of its own or a lease, not both');
+  }
+}
+
+/** What a put on a lease that does not exist is refused with. */
+export function noSuchLease(id: string): StoreError {
+  return new StoreError('invalid', `there is no lease ${JSON.stringify(id.slice(0, 40))}`);
 }
 
 export function checkTtl(ttlSeconds: number | undefined): void {

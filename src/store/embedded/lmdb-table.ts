@@ -139,10 +139,10 @@ export class LmdbTable implements Table {
   }
 
   async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {
-    const before = this.#revision;
+    const { writes } = this.#writer;
     const written = await this.#commit(() => {
-      const done = work(this.#writer, before);
-      if (done.revision !== before) this.#putState(done.revision);
+      const done = work(this.#writer, this.#revision);
+      if (this.#writer.writes > writes) this.#putState(done.revision);
       return done;
     });
     this.#revision = written.revision;
@@ -175,6 +175,8 @@ export class LmdbTable implements Table {
 class Writer implements RowWriter {
   readonly #rows: Octets;
   readonly #deadlines: Octets;
+  /** How many rows were set or deleted since the beginning. */
+  writes = 0;
 
   constructor({ rows, deadlines }: Databases) {
     this.#rows = rows;
@@ -190,12 +192,14 @@ class Writer implements RowWriter {
   }
 
   set(key: string, row: Row, previous: Row | undefined): void {
+    this.writes++;
     this.#endDeadline(key, previous);
     this.#rows.put(Buffer.from(key), packRow(row));
     if (row.lifetime) this.#deadlines.put(deadlineKey(key, row.lifetime.deadlineMs), NOTHING);
   }
 
   delete(key: string, previous: Row): void {
+    this.writes++;
     this.#endDeadline(key, previous);
     this.#rows.remove(Buffer.from(key));
   }
@@ -244,12 +248,13 @@ function deadlineKey(key: string, deadlineMs: number): Buffer {
 
 const ROW_HEADER_OCTETS = 32;
 
-function packRow({ value, createRevision, modRevision, lifetime }: Row): Buffer {
+/** The fourth number is the deadline or, where there is no TTL before it, the lease. */
+function packRow({ value, createRevision, modRevision, lifetime, lease }: Row): Buffer {
   const packed = Buffer.allocUnsafe(ROW_HEADER_OCTETS + value.length);
   packed.writeDoubleBE(createRevision, 0);
   packed.writeDoubleBE(modRevision, 8);
   packed.writeDoubleBE(lifetime?.ttlSeconds ?? 0, 16);
-  packed.writeDoubleBE(lifetime?.deadlineMs ?? 0, 24);
+  packed.writeDoubleBE(lifetime?.deadlineMs ?? lease ?? 0, 24);
   packed.set(value, ROW_HEADER_OCTETS);
   return packed;
 }
@@ -259,12 +264,14 @@ function unpackRow(packed: Buffer | undefined): Row | undefined;
 function unpackRow(packed: Buffer | undefined): Row | undefined {
   if (packed === undefined) return undefined;
   const ttlSeconds = packed.readDoubleBE(16);
-  const lifetime = ttlSeconds > 0 ? { ttlSeconds, deadlineMs: packed.readDoubleBE(24) } : undefined;
+  const deadlineOrLease = packed.readDoubleBE(24);
+  const lifetime = ttlSeconds > 0 ? { ttlSeconds, deadlineMs: deadlineOrLease } : undefined;
   return {
     value: packed.subarray(ROW_HEADER_OCTETS),
     createRevision: packed.readDoubleBE(0),
     modRevision: packed.readDoubleBE(8),
     lifetime,
+    lease: lifetime === undefined && deadlineOrLease > 0 ? deadlineOrLease : undefined,
   };
 }
 

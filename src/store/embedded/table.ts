@@ -1,7 +1,7 @@
 /**
  * What the embedded core asks of its storage: rows in the order of their keys' UTF-8 octets, views that later writes do
  * not change, and transactions. `memory:` keeps rows in a tree, `file:` in lmdb; neither knows what a condition, a
- * watch or an expiry is.
+ * watch, a lease or an expiry is.
  */
 
 /** How long a row lives: `deadlineMs` is on the store's timeline (clock.ts). */
@@ -14,7 +14,10 @@ export interface Row {
   readonly value: Uint8Array;
   readonly createRevision: number;
   readonly modRevision: number;
+  /** A life of its own; not together with a lease. */
   readonly lifetime: Lifetime | undefined;
+  /** Id of the lease that it shares with others (leases.ts). */
+  readonly lease: number | undefined;
 }
 
 export interface KeyedRow {
@@ -54,7 +57,7 @@ export interface Table {
   earliestDeadlineMs(): number | undefined;
   /**
    * Runs `work` in one transaction, with the revision that the one before left, and settles when all that it wrote is
-   * durable. Rejects when nothing of it was kept. The core never has two at work.
+   * durable, also when that took no revision. Rejects when nothing of it was kept. The core never has two at work.
    */
   write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T>;
   close(): Promise<void>;

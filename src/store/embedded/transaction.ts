@@ -2,40 +2,62 @@
  * What one write means: conditions, revisions, leases and expiry, over the rows of one transaction of the table.
  *
  * Every write that changes something takes the next revision and leaves one batch of changes for the watchers. A row
- * past its deadline is never seen: whoever meets one deletes it first, at a revision of its own.
+ * past its deadline is never seen: whoever meets one deletes it first, at a revision of its own; where it shares its
+ * deadline, all that do so go together. A row that names a lease has a member row (leases.ts), and the lease exists.
  */
-import type { Change, Entry } from '../../service/change.ts';
+import type { Change, Entry, Lease } from '../../service/change.ts';
 import type { Timeline } from '../clock.ts';
 import type { Condition, DeleteResult, PutOptions, PutResult, WatchBatch } from '../store.ts';
+import {
+  type Leases,
+  leaseIdOf,
+  leaseKey,
+  leaseRow,
+  MEMBER,
+  membersPrefix,
+  parseLeaseId,
+  type SharedLease,
+} from './leases.ts';
 import type { Lifetime, Row, RowWriter, Written } from './table.ts';
 
+type SharedLeases = ReadonlyMap<number, SharedLease>;
+
 /** The row as the rest of the program sees it. */
-export function entryOf(key: string, row: Row, timeline: Timeline): Entry {
-  const { value, createRevision, modRevision, lifetime } = row;
-  const lease = lifetime && {
-    id: String(modRevision),
-    ttlSeconds: lifetime.ttlSeconds,
-    expiresAtMs: timeline.toMonotonicMs(lifetime.deadlineMs),
-  };
+export function entryOf(key: string, row: Row, timeline: Timeline, leases: SharedLeases): Entry {
+  const { value, createRevision, modRevision } = row;
+  const lease = row.lease === undefined ? ownLease(row, timeline) : leases.get(row.lease);
   return { key, value, createRevision, modRevision, lease };
 }
 
+function ownLease({ lifetime, modRevision }: Row, timeline: Timeline): Lease | undefined {
+  return (
+    lifetime && {
+      id: String(modRevision),
+      ttlSeconds: lifetime.ttlSeconds,
+      expiresAtMs: timeline.toMonotonicMs(lifetime.deadlineMs),
+    }
+  );
+}
+
 /** Whether the row's time is over at an instant of the timeline. */
-export function isExpired(row: Row, nowMs: number): boolean {
-  return row.lifetime !== undefined && row.lifetime.deadlineMs <= nowMs;
+export function isExpired(row: Row, nowMs: number, leases: SharedLeases): boolean {
+  const life = row.lease === undefined ? row.lifetime : leases.get(row.lease);
+  return life !== undefined && life.deadlineMs <= nowMs;
 }
 
 export class Transaction implements Written {
   readonly batches: WatchBatch[] = [];
   readonly #rows: RowWriter;
+  readonly #leases: Leases;
   readonly #timeline: Timeline;
   readonly #nowMs: number;
   #revision: number;
 
   /** `revision` is the table's before this transaction. */
-  constructor(rows: RowWriter, revision: number, timeline: Timeline) {
+  constructor(rows: RowWriter, revision: number, leases: Leases, timeline: Timeline) {
     this.#rows = rows;
     this.#revision = revision;
+    this.#leases = leases;
     this.#timeline = timeline;
     this.#nowMs = timeline.nowMs();
   }
@@ -44,22 +66,30 @@ export class Transaction implements Written {
     return this.#revision;
   }
 
-  /** Deletes those of the keys whose time is over. */
+  /** Deletes those of the table's keys whose time is over. */
   expire(keys: readonly string[]): void {
-    for (const key of keys) this.#current(key);
+    for (const key of keys) {
+      const lease = leaseIdOf(key);
+      if (lease === undefined) this.#current(key);
+      else this.#lease(lease);
+    }
   }
 
-  put(key: string, value: Uint8Array, options: PutOptions): PutResult {
+  put(key: string, value: Uint8Array, options: PutOptions): PutResult | 'no such lease' {
     const old = this.#current(key);
     const previous = old && this.#entry(key, old);
     if (!holds(options.if, previous)) {
       return { done: false, current: previous, revision: this.#revision };
     }
+    const lease = options.lease === undefined ? undefined : this.#leaseNamed(options.lease);
+    if (lease === undefined && options.lease !== undefined) return 'no such lease';
     const modRevision = this.#revision + 1;
     const createRevision = old?.createRevision ?? modRevision;
-    const lifetime = this.#lifetime(options.ttlSeconds);
-    const row: Row = { value, createRevision, modRevision, lifetime };
+    const { ttlSeconds } = options;
+    const lifetime = ttlSeconds === undefined ? undefined : this.#lifetime(ttlSeconds);
+    const row: Row = { value, createRevision, modRevision, lifetime, lease: lease?.id };
     this.#rows.set(key, row, old);
+    this.#moveMember(key, old?.lease, row.lease);
     const entry = this.#entry(key, row);
     this.#commit([{ kind: 'put', entry, previous }]);
     return { done: true, entry, previous };
@@ -71,35 +101,89 @@ export class Transaction implements Written {
     if (row === undefined || current === undefined || !holds(condition, current)) {
       return { done: false, current, revision: this.#revision };
     }
-    this.#delete(key, row);
+    this.#commit([this.#take(key, row)]);
     return { done: true, deleted: current, revision: this.#revision };
   }
 
   deleteTree(prefix: string): { deleted: number; revision: number } {
-    const modRevision = this.#revision + 1;
-    const changes: Change[] = [];
-    let deleted = 0;
-    for (const { key, row } of this.#rows.below(prefix)) {
-      if (!isExpired(row, this.#nowMs)) deleted++;
-      this.#rows.delete(key, row);
-      changes.push({ kind: 'delete', key, modRevision, previous: this.#entry(key, row) });
-    }
+    const below = this.#rows.below(prefix);
+    for (const { key, row } of below) if (this.#isExpired(row)) this.#current(key);
+    const live = below.filter(({ row }) => !this.#isExpired(row));
+    const changes = live.map(({ key, row }) => this.#take(key, row));
     if (changes.length > 0) this.#commit(changes);
-    return { deleted, revision: this.#revision };
+    return { deleted: changes.length, revision: this.#revision };
+  }
+
+  /** `id` is a lease that never was. */
+  grantLease(id: number, ttlSeconds: number): Lease {
+    const lifetime = this.#lifetime(ttlSeconds);
+    this.#rows.set(leaseKey(id), leaseRow(lifetime), undefined);
+    return this.#leases.set(id, lifetime);
+  }
+
+  /** Whether there is such a lease. */
+  renewLease(name: string): boolean {
+    const lease = this.#leaseNamed(name);
+    if (lease === undefined) return false;
+    const { id, row } = lease;
+    const lifetime = this.#lifetime(row.lifetime?.ttlSeconds ?? 0);
+    this.#rows.set(leaseKey(id), leaseRow(lifetime), row);
+    this.#leases.set(id, lifetime);
+    return true;
+  }
+
+  revokeLease(name: string): void {
+    const lease = this.#leaseNamed(name);
+    if (lease !== undefined) this.#endLease(lease.id, lease.row);
+  }
+
+  #leaseNamed(name: string): { readonly id: number; readonly row: Row } | undefined {
+    const id = parseLeaseId(name);
+    const row = id === undefined ? undefined : this.#lease(id);
+    return id === undefined || row === undefined ? undefined : { id, row };
+  }
+
+  /** The lease's own row; it ends here when its time is over. */
+  #lease(id: number): Row | undefined {
+    const row = this.#rows.get(leaseKey(id));
+    if (row === undefined || !this.#isExpired(row)) return row;
+    this.#endLease(id, row);
+    return undefined;
+  }
+
+  #endLease(id: number, row: Row): void {
+    const prefix = membersPrefix(id);
+    const keys = this.#rows.below(prefix).map((member) => member.key.slice(prefix.length));
+    const changes: Change[] = [];
+    for (const key of keys) {
+      const member = this.#rows.get(key);
+      if (member !== undefined) changes.push(this.#take(key, member));
+    }
+    this.#rows.delete(leaseKey(id), row);
+    this.#leases.end(id);
+    if (changes.length > 0) this.#commit(changes);
   }
 
   #current(key: string): Row | undefined {
     const row = this.#rows.get(key);
-    if (row === undefined || !isExpired(row, this.#nowMs)) return row;
-    this.#delete(key, row);
+    if (row === undefined || !this.#isExpired(row)) return row;
+    if (row.lease === undefined) this.#commit([this.#take(key, row)]);
+    else this.#lease(row.lease);
     return undefined;
   }
 
-  #delete(key: string, row: Row): void {
-    const modRevision = this.#revision + 1;
+  /** Deletes a row, for a change of the revision to come. */
+  #take(key: string, row: Row): Change {
     const previous = this.#entry(key, row);
     this.#rows.delete(key, row);
-    this.#commit([{ kind: 'delete', key, modRevision, previous }]);
+    this.#moveMember(key, row.lease, undefined);
+    return { kind: 'delete', key, modRevision: this.#revision + 1, previous };
+  }
+
+  #moveMember(key: string, from: number | undefined, to: number | undefined): void {
+    if (from === to) return;
+    if (from !== undefined) this.#rows.delete(membersPrefix(from) + key, MEMBER);
+    if (to !== undefined) this.#rows.set(membersPrefix(to) + key, MEMBER, undefined);
   }
 
   #commit(changes: readonly Change[]): void {
@@ -107,13 +191,16 @@ export class Transaction implements Written {
     this.batches.push({ revision: this.#revision, changes });
   }
 
-  #lifetime(ttlSeconds: number | undefined): Lifetime | undefined {
-    if (ttlSeconds === undefined) return undefined;
+  #lifetime(ttlSeconds: number): Lifetime {
     return { ttlSeconds, deadlineMs: this.#nowMs + ttlSeconds * 1000 };
   }
 
   #entry(key: string, row: Row): Entry {
-    return entryOf(key, row, this.#timeline);
+    return entryOf(key, row, this.#timeline, this.#leases.all);
+  }
+
+  #isExpired(row: Row): boolean {
+    return isExpired(row, this.#nowMs, this.#leases.all);
   }
 }
 

@@ -1,0 +1,146 @@
+/**
+ * The leases that keys share. A lease is rows of the core's own, whose keys do not begin with `/` and so are below no
+ * prefix that anyone can name:
+ *
+ *     lease/ID           its TTL and deadline
+ *     leased/ID/KEY      one for each of its keys
+ *
+ * A key's row names only the id, so a renewal writes one row however many keys there are. What entries carry is one
+ * object for each lease, kept here, whose end moves as soon as a transaction renews it: a reader must not miss a key
+ * whose lease was renewed in time because the disk is slow, as no change would bring that key back.
+ */
+import type { Lease } from '../../service/change.ts';
+import type { Timeline } from '../clock.ts';
+import type { KeyedRow, Lifetime, Row, Table } from './table.ts';
+
+const LEASES = 'lease/';
+const PAGE_ROWS = 1000;
+const NOTHING = new Uint8Array(0);
+
+/** The row that says of a key that a lease has it. */
+export const MEMBER: Row = leaseRow(undefined);
+
+/** The row of a lease itself. */
+export function leaseRow(lifetime: Lifetime | undefined): Row {
+  return { value: NOTHING, createRevision: 0, modRevision: 0, lifetime, lease: undefined };
+}
+
+export function leaseKey(id: number): string {
+  return LEASES + id;
+}
+
+/** The id, if this is the key of a lease's row. */
+export function leaseIdOf(key: string): number | undefined {
+  return key.startsWith(LEASES) ? Number(key.slice(LEASES.length)) : undefined;
+}
+
+/** What the keys of a lease have before them in its rows for them. */
+export function membersPrefix(id: number): string {
+  return `leased/${id}/`;
+}
+
+/** The id that a text names. Ids of another form are nobody's. */
+export function parseLeaseId(text: string): number | undefined {
+  return /^[1-9][0-9]{0,14}$/.test(text) ? Number(text) : undefined;
+}
+
+/** One lease as its entries carry it. */
+export class SharedLease implements Lease {
+  readonly id: string;
+  readonly ttlSeconds: number;
+  readonly #timeline: Timeline;
+  /** On the store's timeline. */
+  deadlineMs: number;
+
+  constructor(id: number, { ttlSeconds, deadlineMs }: Lifetime, timeline: Timeline) {
+    this.id = String(id);
+    this.ttlSeconds = ttlSeconds;
+    this.deadlineMs = deadlineMs;
+    this.#timeline = timeline;
+  }
+
+  get expiresAtMs(): number {
+    return this.#timeline.toMonotonicMs(this.deadlineMs);
+  }
+}
+
+/**
+ * Every lease that a row of the table can name, by id, and what the transaction at work changes about them. Whatever
+ * begins must be followed by `keep` or `undo` before the next transaction.
+ */
+export class Leases {
+  readonly #timeline: Timeline;
+  readonly #known = new Map<number, SharedLease>();
+  /** Deadlines before the transaction; `undefined`: the lease is new. */
+  readonly #before = new Map<number, number | undefined>();
+  readonly #ended = new Set<number>();
+
+  /** Those that the table holds. */
+  constructor(table: Table, timeline: Timeline) {
+    this.#timeline = timeline;
+    for (const { key, row } of leaseRows(table)) {
+      const id = leaseIdOf(key);
+      if (id !== undefined && row.lifetime !== undefined) this.#add(id, row.lifetime);
+    }
+  }
+
+  get all(): ReadonlyMap<number, SharedLease> {
+    return this.#known;
+  }
+
+  /** The transaction grants or renews it. */
+  set(id: number, lifetime: Lifetime): SharedLease {
+    const known = this.#known.get(id);
+    if (!this.#before.has(id)) this.#before.set(id, known?.deadlineMs);
+    if (known === undefined) return this.#add(id, lifetime);
+    known.deadlineMs = lifetime.deadlineMs;
+    return known;
+  }
+
+  /** The transaction ends it; readers of what was before still find it. */
+  end(id: number): void {
+    this.#ended.add(id);
+  }
+
+  /** The transaction is durable. */
+  keep(): void {
+    for (const id of this.#ended) this.#known.delete(id);
+    this.#settle();
+  }
+
+  /** Nothing of the transaction was kept. */
+  undo(): void {
+    for (const [id, deadlineMs] of this.#before) {
+      const known = this.#known.get(id);
+      if (known !== undefined && deadlineMs !== undefined) known.deadlineMs = deadlineMs;
+      else this.#known.delete(id);
+    }
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#before.clear();
+    this.#ended.clear();
+  }
+
+  #add(id: number, lifetime: Lifetime): SharedLease {
+    const lease = new SharedLease(id, lifetime, this.#timeline);
+    this.#known.set(id, lease);
+    return lease;
+  }
+}
+
+function leaseRows(table: Table): KeyedRow[] {
+  const found: KeyedRow[] = [];
+  const view = table.view();
+  try {
+    let page: KeyedRow[];
+    do {
+      page = view.page(LEASES, found.at(-1)?.key, PAGE_ROWS);
+      found.push(...page);
+    } while (page.length === PAGE_ROWS);
+  } finally {
+    view.release();
+  }
+  return found;
+}
