@@ -1,0 +1,286 @@
+/**
+ * A Docker daemon that is none: its containers do what the test says, and its HTTP API does what networks, proxies and
+ * dying daemons do. As strict as a Docker 29 behind a read-only socket proxy: GET only, no version below 1.44.
+ */
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Endpoint } from '../../src/docker/endpoint.ts';
+import { FakeContainer, type FakeContainerSetup, type FakeState } from './fakeContainer.ts';
+import { type EventFaults, FakeEvents } from './fakeEvents.ts';
+import { newTempDir, removeDir } from './tempDir.ts';
+
+/** Each is for what happens from now on. Paths are without query: `/events`, `/containers/json`. */
+export interface FakeFaults extends EventFaults {
+  /** Answers with this status instead. */
+  status?: ((path: string) => number | undefined) | undefined;
+  /** Never answers. */
+  hang?: ((path: string) => boolean) | undefined;
+  /** Before each answer. */
+  delayMs?: ((path: string) => number) | undefined;
+  /** Cuts each answer but the events off in the middle. */
+  truncate?: ((path: string) => boolean) | undefined;
+}
+
+export interface FakeRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+/** Starts one on a socket of its own. */
+export async function startFakeDocker(): Promise<FakeDocker> {
+  const fake = new FakeDocker(await newTempDir());
+  await fake.listen();
+  return fake;
+}
+
+export class FakeDocker {
+  readonly faults: FakeFaults = {};
+  readonly requests: FakeRequest[] = [];
+  readonly containers = new Map<string, FakeContainer>();
+  engineId = 'FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE';
+  readonly #folder: string;
+  readonly #events = new FakeEvents(this.faults);
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+  #nextIp = 2;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  get socket(): string {
+    return join(this.#folder, 'docker.sock');
+  }
+
+  get endpoint(): Endpoint {
+    return { kind: 'unix', path: this.socket };
+  }
+
+  /** As DOCKER_HOST has it. */
+  get host(): string {
+    return `unix://${this.socket}`;
+  }
+
+  /** How many event streams are open. */
+  get openStreams(): number {
+    return this.#events.openStreams;
+  }
+
+  async listen(): Promise<void> {
+    rmSync(this.socket, { force: true });
+    const server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => response.destroy());
+    });
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+    this.#server = server.listen(this.socket);
+    await once(server, 'listening');
+  }
+
+  /** As a daemon killed: connections break, new ones are refused, remembered events are forgotten. */
+  async kill(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    this.#events.forget();
+    for (const socket of this.#sockets) socket.destroy();
+    if (server === undefined) return;
+    server.close();
+    await once(server, 'close');
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    await removeDir(this.#folder);
+  }
+
+  /** Closes the open event streams, without an end. */
+  cutEvents(): void {
+    this.#events.cut();
+  }
+
+  /** `docker run`: create, connect, start. Gives the id. */
+  run(setup: FakeContainerSetup = {}): string {
+    const container = new FakeContainer(setup);
+    this.containers.set(container.id, container);
+    const network = setup.network ?? 'bridge';
+    if (!network.startsWith('container:')) {
+      const hasIp = network !== 'host' && network !== 'none';
+      container.join(network, setup.ip ?? (hasIp ? this.freeIp() : ''), setup.ip6);
+    }
+    this.#emitOf(container, 'create');
+    this.start(container.id);
+    return container.id;
+  }
+
+  /** Starts one that is there. */
+  start(id: string): void {
+    const container = this.#of(id);
+    for (const [network, { ip, ip6 }] of container.networks) {
+      container.join(network, ip, ip6);
+      this.emitNetwork('connect', network, id);
+    }
+    container.health = container.setup.health;
+    container.startedAt = isoOf(this.#events.now());
+    this.#become(container, 'running', 'start');
+  }
+
+  /** Its process ends by itself. */
+  die(id: string, exitCode = 0): void {
+    const container = this.#of(id);
+    container.state = 'exited';
+    this.#emitOf(container, 'die', { exitCode: String(exitCode) });
+    for (const network of container.networks.keys()) this.emitNetwork('disconnect', network, id);
+  }
+
+  /** Only the event: what the process makes of the signal is up to the test. */
+  signal(id: string, signal: number): void {
+    this.#emitOf(this.#of(id), 'kill', { signal: String(signal) });
+  }
+
+  /** `docker stop`, of a process that obeys. */
+  stop(id: string): void {
+    this.signal(id, 15);
+    this.die(id);
+    this.#emitOf(this.#of(id), 'stop');
+  }
+
+  remove(id: string): void {
+    const container = this.#of(id);
+    if (container.isRunning) {
+      this.signal(id, 9);
+      this.die(id, 137);
+    }
+    this.containers.delete(id);
+    this.#emitOf(container, 'destroy');
+  }
+
+  pause(id: string): void {
+    this.#become(this.#of(id), 'paused', 'pause');
+  }
+
+  unpause(id: string): void {
+    this.#become(this.#of(id), 'running', 'unpause');
+  }
+
+  setHealth(id: string, health: 'healthy' | 'unhealthy'): void {
+    const container = this.#of(id);
+    container.health = health;
+    this.#emitOf(container, `health_status: ${health}`);
+  }
+
+  rename(id: string, name: string): void {
+    const container = this.#of(id);
+    const oldName = `/${container.name}`;
+    container.name = name;
+    this.#emitOf(container, 'rename', { oldName });
+  }
+
+  connect(id: string, network: string, ip = this.freeIp()): void {
+    this.#of(id).join(network, ip);
+    this.emitNetwork('connect', network, id);
+  }
+
+  /** Twice, as Docker does. */
+  disconnect(id: string, network: string): void {
+    this.#of(id).networks.delete(network);
+    this.emitNetwork('disconnect', network, id);
+    this.emitNetwork('disconnect', network, id);
+  }
+
+  freeIp(): string {
+    const number = this.#nextIp++;
+    return `172.17.${number >> 8}.${number & 255}`;
+  }
+
+  emitNetwork(action: string, network: string, container: string): void {
+    this.emit('network', action, `net-${network}`, { container, name: network, type: 'bridge' });
+  }
+
+  emit(type: string, action: string, id: string, attributes: Record<string, string>): void {
+    this.#events.emit(type, action, id, attributes);
+  }
+
+  #become(container: FakeContainer, state: FakeState, action: string): void {
+    container.state = state;
+    this.#emitOf(container, action);
+  }
+
+  #emitOf(container: FakeContainer, action: string, more: Record<string, string> = {}): void {
+    this.emit('container', action, container.id, { ...more, ...container.attributes() });
+  }
+
+  #of(id: string): FakeContainer {
+    const container = this.containers.get(id);
+    if (container === undefined) throw new Error(`no container ${id}`);
+    return container;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { pathname: path, searchParams: query } = new URL(request.url ?? '/', 'http://fake');
+    const method = request.method ?? '';
+    this.requests.push({ method, path, query });
+    const { hang, delayMs } = this.faults;
+    if (hang?.(path) === true) return;
+    const waitMs = delayMs?.(path) ?? 0;
+    if (waitMs > 0) await sleep(waitMs);
+    const refusal = this.#refuse(method, path);
+    if (refusal === undefined && path === '/events') this.#events.open(query, response);
+    else this.#say(response, path, ...(refusal ?? this.#reply(path)));
+  }
+
+  #refuse(method: string, path: string): readonly [number, object] | undefined {
+    if (method !== 'GET') return [403, { message: 'GET only' }];
+    const fault = this.faults.status?.(path);
+    if (fault !== undefined) return [fault, { message: 'a fault' }];
+    const version = /^\/v1\.(\d+)\//.exec(path)?.[1];
+    if (version === undefined || Number(version) >= 44) return undefined;
+    const why = `client version 1.${version} is too old. Minimum supported API version is 1.44`;
+    return [400, { message: why }];
+  }
+
+  #reply(path: string): readonly [number, unknown] {
+    if (path === '/_ping') return [200, 'OK'];
+    if (path === '/info') {
+      return [200, { ID: this.engineId, Name: 'fakehost', Swarm: { NodeID: '', NodeAddr: '' } }];
+    }
+    if (path === '/containers/json') {
+      const running = [...this.containers.values()].filter(({ isRunning }) => isRunning);
+      return [200, running.map((container) => container.listing())];
+    }
+    const id = /^\/containers\/([^/]+)\/json$/.exec(path)?.[1] ?? '';
+    const container = this.#find(decodeURIComponent(id));
+    if (container !== undefined) return [200, container.inspection()];
+    return [404, { message: `No such container: ${id}` }];
+  }
+
+  /** By id, the beginning of one, or name, as Docker does. */
+  #find(text: string): FakeContainer | undefined {
+    const known = this.containers.get(text);
+    if (known !== undefined || text === '') return known;
+    const all = [...this.containers.values()];
+    return all.find(({ id, name }) => name === text || id.startsWith(text));
+  }
+
+  #say(response: ServerResponse, path: string, status: number, body: unknown): void {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    const length = Buffer.byteLength(text);
+    response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': length });
+    if (this.faults.truncate?.(path) !== true) {
+      response.end(text);
+      return;
+    }
+    response.write(text.slice(0, text.length / 2), () => response.destroy());
+  }
+}
+
+function isoOf(nano: bigint): string {
+  const milliseconds = new Date(Number(nano / 1_000_000n)).toISOString();
+  return milliseconds.replace(/\.\d+Z$/, `.${String(nano % 1_000_000_000n).padStart(9, '0')}Z`);
+}
