@@ -7,10 +7,18 @@
  */
 import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
 import type { Entry, Lease } from '../service/change.ts';
-import { checkKey, checkTtl, checkValue } from './embedded/limits.ts';
+import { checkKey, checkLife, checkTtl, checkValue, noSuchLease } from './embedded/limits.ts';
 import { Cluster, type OpenedWatch } from './etcd/cluster.ts';
 import { Endpoint } from './etcd/endpoint.ts';
-import { grantLease, lookUpLease, revokeLease } from './etcd/grant.ts';
+import { isNoSuchLease } from './etcd/failure.ts';
+import {
+  abandonLease,
+  grantLease,
+  isLeaseId,
+  keepLeaseAlive,
+  lookUpLease,
+  revokeLease,
+} from './etcd/grant.ts';
 import { LeaseTable } from './etcd/leases.ts';
 import { type EtcdOptions, placesOf } from './etcd/options.ts';
 import { snapshotPages } from './etcd/snapshot.ts';
@@ -19,10 +27,10 @@ import { watchStream } from './etcd/watch.ts';
 import {
   type Condition,
   type DeleteResult,
+  type LeaseStore,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
-  type Store,
   StoreError,
   type WatchBatch,
 } from './store.ts';
@@ -36,11 +44,11 @@ const WATCH_SILENCE_MS = 5_000;
 const AWAITED_LEASES = 64;
 
 /** Opens the store. Throws StoreError `invalid` for options that contradict each other; never for the cluster's state. */
-export function openEtcdStore(options: EtcdOptions): Store {
+export function openEtcdStore(options: EtcdOptions): LeaseStore {
   return new EtcdStore(options);
 }
 
-class EtcdStore implements Store {
+class EtcdStore implements LeaseStore {
   readonly label: string;
   readonly #cluster: Cluster;
   readonly #leases: LeaseTable;
@@ -111,22 +119,13 @@ class EtcdStore implements Store {
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     checkKey(key);
     checkValue(value);
-    checkTtl(options.ttlSeconds);
+    checkLife(options);
     const octets = keyBytes(key);
     const own = Buffer.from(value);
-    if (options.ttlSeconds === undefined) return this.#put(octets, own, options.if, undefined);
-    const grantedAtMs = performance.now();
-    const { id, ttlSeconds } = await grantLease(this.#cluster, options.ttlSeconds);
-    const lease = this.#leases.granted(id, ttlSeconds, grantedAtMs);
-    try {
-      const result = await this.#put(octets, own, options.if, lease);
-      if (!result.done) await revokeLease(this.#cluster, id);
-      return result;
-    } catch (error) {
-      // Whether or not the put arrived: without its lease the key is not there.
-      void revokeLease(this.#cluster, id);
-      throw error;
-    }
+    const { ttlSeconds, lease } = options;
+    if (ttlSeconds !== undefined) return this.#putWithTtl(octets, own, options.if, ttlSeconds);
+    if (lease !== undefined) return this.#putOnLease(octets, own, options.if, lease);
+    return this.#put(octets, own, options.if, undefined);
   }
 
   async delete(
@@ -148,6 +147,26 @@ class EtcdStore implements Store {
     const range = { key: keyBytes(prefix), range_end: prefixEnd(prefix) };
     const { deleted, header } = await this.#cluster.call('deleteRange', range);
     return { deleted: Number(deleted), revision: Number(header.revision) };
+  }
+
+  async grantLease(ttlSeconds: number): Promise<Lease> {
+    checkTtl(ttlSeconds);
+    const grantedAtMs = performance.now();
+    const granted = await grantLease(this.#cluster, ttlSeconds);
+    return this.#leases.granted(granted.id, granted.ttlSeconds, grantedAtMs);
+  }
+
+  async renewLease(id: string): Promise<boolean> {
+    if (!isLeaseId(id)) return false;
+    const renewedAtMs = performance.now();
+    const ttlSeconds = await keepLeaseAlive(this.#cluster, id);
+    if (ttlSeconds === undefined) return false;
+    this.#leases.renewed(id, ttlSeconds, renewedAtMs);
+    return true;
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    if (isLeaseId(id)) await revokeLease(this.#cluster, id);
   }
 
   async close(): Promise<void> {
@@ -175,6 +194,42 @@ class EtcdStore implements Store {
 
   #entry(kv: IKeyValue | null | undefined): Entry | undefined {
     return kv === null || kv === undefined ? undefined : entryOf(kv, this.#leaseOf);
+  }
+
+  async #putWithTtl(
+    key: Buffer,
+    value: Buffer,
+    condition: Condition | undefined,
+    askedSeconds: number,
+  ): Promise<PutResult> {
+    const lease = await this.grantLease(askedSeconds);
+    try {
+      const result = await this.#put(key, value, condition, lease);
+      if (!result.done) await abandonLease(this.#cluster, lease.id);
+      return result;
+    } catch (error) {
+      // Whether or not the put arrived: without its lease the key is not there.
+      void abandonLease(this.#cluster, lease.id);
+      if (!isNoSuchLease(error)) throw error;
+      throw new StoreError('unavailable', 'the put took longer than its TTL', { cause: error });
+    }
+  }
+
+  async #putOnLease(
+    key: Buffer,
+    value: Buffer,
+    condition: Condition | undefined,
+    id: string,
+  ): Promise<PutResult> {
+    if (!isLeaseId(id)) throw noSuchLease(id);
+    const lease = this.#leases.of(id);
+    try {
+      const result = await this.#put(key, value, condition, lease);
+      await this.#leases.settled([id]);
+      return result;
+    } catch (error) {
+      throw isNoSuchLease(error) ? noSuchLease(id) : error;
+    }
   }
 
   async #put(

@@ -9,6 +9,8 @@ import type {
   IDeleteRangeResponse,
   ILeaseGrantRequest,
   ILeaseGrantResponse,
+  ILeaseKeepAliveRequest,
+  ILeaseKeepAliveResponse,
   ILeaseRevokeRequest,
   ILeaseRevokeResponse,
   ILeaseTimeToLiveRequest,
@@ -22,21 +24,30 @@ import { StoreError } from '../store.ts';
 import type { Endpoint, WatchStream } from './endpoint.ts';
 import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './failure.ts';
 
-/** The calls that the store makes: their service, and whether making one twice is the same as once. */
-const METHODS = {
+interface Method {
+  readonly service: 'KV' | 'Lease';
+  /** Making it twice is the same as once. */
+  readonly repeatable: boolean;
+  readonly stream?: boolean;
+}
+
+/** The calls that the store makes. */
+const METHODS: Readonly<Record<keyof Calls, Method>> = {
   range: { service: 'KV', repeatable: true },
   txn: { service: 'KV', repeatable: false },
   deleteRange: { service: 'KV', repeatable: false },
   leaseGrant: { service: 'Lease', repeatable: false },
-  leaseRevoke: { service: 'Lease', repeatable: false },
+  leaseKeepAlive: { service: 'Lease', repeatable: true, stream: true },
+  leaseRevoke: { service: 'Lease', repeatable: true },
   leaseTimeToLive: { service: 'Lease', repeatable: true },
-} as const;
+};
 
 interface Calls {
   range: [IRangeRequest, IRangeResponse];
   txn: [ITxnRequest, ITxnResponse];
   deleteRange: [IDeleteRangeRequest, IDeleteRangeResponse];
   leaseGrant: [ILeaseGrantRequest, ILeaseGrantResponse];
+  leaseKeepAlive: [ILeaseKeepAliveRequest, ILeaseKeepAliveResponse];
   leaseRevoke: [ILeaseRevokeRequest, ILeaseRevokeResponse];
   leaseTimeToLive: [ILeaseTimeToLiveRequest, ILeaseTimeToLiveResponse];
 }
@@ -125,12 +136,13 @@ export class Cluster {
     request: Calls[Method][0],
     timeoutMs: number,
   ): Promise<Calls[Method][1]> {
-    const { service } = METHODS[method];
+    const { service, stream = false } = METHODS[method];
     const until = performance.now() + timeoutMs;
     const call = async (): Promise<Calls[Method][1]> => {
       const token = await this.#tokenFrom(endpoint, until - performance.now());
       const left = Math.max(1, until - performance.now());
-      const response = await endpoint.call(service, method, request, { timeoutMs: left, token });
+      const options = { timeoutMs: left, token, stream };
+      const response = await endpoint.call(service, method, request, options);
       return response as Calls[Method][1];
     };
     const token = this.#token;

@@ -1,5 +1,5 @@
 /**
- * One etcd member as gRPC sees it: unary calls with a deadline, and the watch stream. etcd3 is used for its proto files
+ * One etcd member as gRPC sees it: calls with a deadline, and the watch stream. etcd3 is used for its proto files
  * and its pool of service clients, nothing else: its retries, circuit breaker, tokens and Watcher stay idle, because
  * they hide which member answered, retry writes, and lose events.
  *
@@ -44,6 +44,24 @@ type Unary = (
   done: (error: Error | null, response: unknown) => void,
 ) => Cancellable;
 
+/** A two-way stream that is asked one question. */
+interface Questioning extends Cancellable {
+  on(event: 'data', listener: (answer: unknown) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'end' | 'close', listener: () => void): unknown;
+  /** The last thing to say. */
+  end(request: unknown): unknown;
+}
+
+type Stream = (metadata: Metadata, options: { deadline: number }) => Questioning;
+
+export interface CallOptions {
+  readonly timeoutMs: number;
+  readonly token: string | undefined;
+  /** The method is a two-way stream: the request is all that is said, the first answer all that is heard. */
+  readonly stream?: boolean;
+}
+
 export interface EndpointOptions {
   /** Host and port, an IPv6 address in brackets. */
   readonly address: string;
@@ -58,7 +76,8 @@ const READY = 2;
 const channelOptions = (options: EndpointOptions) => ({
   'grpc.keepalive_time_ms': options.keepaliveTimeMs,
   'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs,
-  'grpc.keepalive_permit_without_calls': 1,
+  // A connection without a call does not matter, and etcd drops clients that ping on one ("excess pings").
+  'grpc.keepalive_permit_without_calls': 0,
   'grpc.initial_reconnect_backoff_ms': 50,
   'grpc.max_reconnect_backoff_ms': 3_000,
   // Without it a new client would get the old, perhaps dead, connection from a pool that the process shares.
@@ -93,11 +112,15 @@ export class Endpoint {
     service: Service,
     method: string,
     request: object,
-    options: { timeoutMs: number; token: string | undefined },
+    { timeoutMs, token, stream }: CallOptions,
   ): Promise<unknown> {
-    const { client, metadata, resource } = await this.#borrow(service, options.token);
+    const { client, metadata, resource } = await this.#borrow(service, token);
+    const methods = client as unknown as Record<string, unknown>;
+    const send = methods[method] as (...args: unknown[]) => unknown;
+    const bound = send.bind(client);
     try {
-      return await this.#unary(client, method, request, metadata, options.timeoutMs);
+      if (stream === true) return await this.#ask(bound as Stream, request, metadata, timeoutMs);
+      return await this.#unary(bound as Unary, request, metadata, timeoutMs);
     } catch (error) {
       // A channel that cannot connect waits ever longer between attempts. How long to wait is our caller's to say.
       const stuck = client.getChannel().getConnectivityState(false) !== READY;
@@ -131,22 +154,27 @@ export class Endpoint {
     return lent;
   }
 
-  #unary(
-    client: Lent['client'],
-    method: string,
-    request: object,
-    metadata: Metadata,
-    timeoutMs: number,
-  ): Promise<unknown> {
+  #unary(send: Unary, request: object, metadata: Metadata, timeoutMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const start = (client as unknown as Record<string, Unary>)[method] as Unary;
       const options = { deadline: Date.now() + timeoutMs };
-      const call = start.call(client, request, metadata, options, (error, response) => {
+      const call = send(request, metadata, options, (error, response) => {
         this.#inFlight.delete(call);
         if (error === null) resolve(response);
         else reject(error);
       });
       this.#inFlight.add(call);
+    });
+  }
+
+  #ask(open: Stream, request: object, metadata: Metadata, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const stream = open(metadata, { deadline: Date.now() + timeoutMs });
+      this.#inFlight.add(stream);
+      stream.on('data', resolve);
+      stream.on('error', reject);
+      stream.on('end', () => reject(new Error('the stream ended without an answer')));
+      stream.on('close', () => this.#inFlight.delete(stream));
+      stream.end(request);
     });
   }
 }

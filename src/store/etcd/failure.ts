@@ -6,6 +6,7 @@ import { StoreError, type StoreErrorCode } from '../store.ts';
 
 const GRPC = {
   invalidArgument: 3,
+  notFound: 5,
   permissionDenied: 7,
   resourceExhausted: 8,
   failedPrecondition: 9,
@@ -17,6 +18,7 @@ const GRPC = {
 const TOO_LARGE = /larger than max|request is too large/i;
 const BAD_CERTIFICATE = /certificate|altname|self.signed/i;
 const NO_LOGIN = /authentication failed|user name is empty|permission denied|invalid auth token/i;
+const NO_LEASE = /requested lease not found/i;
 /** etcd 3.4 does not give this one a code of its own. */
 const OLD_TOKEN = /invalid auth token|revision of auth store is old/i;
 /** grpc-js's words for a call that found no connection, so that nothing was sent. */
@@ -45,6 +47,7 @@ function storeCodeOf(code: number | undefined, text: string): StoreErrorCode {
     case GRPC.resourceExhausted:
       return TOO_LARGE.test(text) ? 'invalid' : 'unavailable';
     case GRPC.invalidArgument:
+    case GRPC.notFound:
       return 'invalid';
     case GRPC.outOfRange:
       return /compacted/.test(text) ? 'compacted' : 'invalid';
@@ -59,6 +62,9 @@ export function storeErrorOf(error: unknown, what: string): StoreError {
   const text = textOf(error);
   return new StoreError(storeCodeOf(codeOf(error), text), `${what}: ${text}`, { cause: error });
 }
+
+/** The lease that a call names does not exist. */
+export const isNoSuchLease = (error: unknown): boolean => NO_LEASE.test(textOf(error));
 
 /** The token is not, or no longer, good; the password may be. */
 export const isTokenRefused = (error: unknown): boolean => OLD_TOKEN.test(textOf(error));

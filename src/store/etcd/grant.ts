@@ -1,6 +1,12 @@
-/** The three calls about leases, in our words. Ids stay decimal strings: they go up to 2^63. */
+/** The calls about leases, in our words. Ids stay decimal strings: they go up to 2^63. */
 import { type Cluster, malformed } from './cluster.ts';
+import { isNoSuchLease } from './failure.ts';
 import type { LeaseLife } from './leases.ts';
+
+/** Whether etcd could have given that id: an int64 above 0. */
+export function isLeaseId(id: string): boolean {
+  return /^[1-9][0-9]{0,18}$/.test(id) && BigInt(id) < 2n ** 63n;
+}
 
 /**
  * A new lease, and the TTL that etcd gave it: no less than about 1.5 election timeouts, which is 2 s by default.
@@ -14,9 +20,25 @@ export async function grantLease(
   return { id: response.ID, ttlSeconds: Number(response.TTL) };
 }
 
-/** Ends a lease and the keys that carry it. When etcd cannot be reached, its TTL does the same later. */
+/** Begins a lease's time anew; the TTL that it has, or undefined when there is no such lease. */
+export async function keepLeaseAlive(cluster: Cluster, id: string): Promise<number | undefined> {
+  const response = await cluster.call('leaseKeepAlive', { ID: id });
+  const ttlSeconds = Number(response.TTL);
+  return ttlSeconds > 0 ? ttlSeconds : undefined;
+}
+
+/** Ends a lease and the keys that carry it, if it has not ended already. */
 export async function revokeLease(cluster: Cluster, id: string): Promise<void> {
-  await cluster.call('leaseRevoke', { ID: id }).catch(() => undefined);
+  try {
+    await cluster.call('leaseRevoke', { ID: id });
+  } catch (error) {
+    if (!isNoSuchLease(error)) throw error;
+  }
+}
+
+/** Ends a lease that nobody needs. When etcd cannot be reached, its TTL does the same later. */
+export async function abandonLease(cluster: Cluster, id: string): Promise<void> {
+  await revokeLease(cluster, id).catch(() => undefined);
 }
 
 /** How long a lease lives yet. */

@@ -69,6 +69,15 @@ export class LeaseTable {
     return lease;
   }
 
+  /** The lease was renewed here, at that time at the earliest. */
+  renewed(id: string, ttlSeconds: number, renewedAtMs: number): void {
+    const lease = this.#lease(id);
+    if (lease === undefined) return;
+    lease.ttlSeconds = ttlSeconds;
+    lease.expiresAtMs = renewedAtMs + ttlSeconds * 1_000;
+    this.#schedule(lease);
+  }
+
   /** Resolves when those of these leases that are unknown have been asked about, before all others, once. */
   async settled(ids: Iterable<string>): Promise<void> {
     const lookUps: Promise<void>[] = [];
