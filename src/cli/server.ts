@@ -23,9 +23,10 @@ import { createResponder, type Freshness } from '../server/responder.ts';
 import { createTcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
-import type { Store } from '../store/store.ts';
+import type { LeaseStore, Store } from '../store/store.ts';
 import { Catalog } from '../zone/catalog.ts';
 import type { ZoneSettings } from '../zone/view.ts';
+import { compactHeap } from './compactHeap.ts';
 import { version } from './packageVersion.ts';
 import { openStore } from './storeAccess.ts';
 
@@ -66,7 +67,10 @@ export async function startServer(given: Config, log: Log): Promise<StartOutcome
     store,
     prefix: keyPrefix(config.pathPrefix),
     replica: catalog,
-    onEvent: (event) => logMirror(event, log),
+    onEvent: (event) => {
+      logMirror(event, log);
+      if (isBigLoad(event)) compactHeap();
+    },
   });
   const forwarder = forwarderOf(config, log);
   const queryLog = createQueryLog(log.info, config.logQueriesPerSecond, monotonicMs);
@@ -187,7 +191,7 @@ type HttpOutcome =
 
 async function startHttp(
   config: Config,
-  store: Store,
+  store: LeaseStore,
   readiness: () => readonly string[],
   log: Log,
 ): Promise<HttpOutcome> {
@@ -233,6 +237,13 @@ function logMirror(event: MirrorEvent, log: Log): void {
   }
   const { kind, ...fields } = event;
   log.info(fields, MIRROR_MESSAGES[kind]);
+}
+
+/** Below this the garbage of a load is not worth a pause. */
+const BIG_LOAD_KEYS = 20_000;
+
+function isBigLoad(event: MirrorEvent): boolean {
+  return event.kind === 'loaded' && event.keys >= BIG_LOAD_KEYS;
 }
 
 const MIRROR_MESSAGES = {

@@ -4,18 +4,20 @@ import type { EtcdLocation, StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import { type Name, parseName } from '../dns/name.ts';
 import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
-import { type Store, StoreError } from '../store/store.ts';
+import { type LeaseStore, StoreError } from '../store/store.ts';
 import type { Arguments, Io } from './command.ts';
 import { Failure } from './failure.ts';
 
 /** Opens the store at a location. What cannot be reached yet is found out by the first call. */
-export async function openStore(location: StoreLocation): Promise<Store> {
+export async function openStore(location: StoreLocation): Promise<LeaseStore> {
   switch (location.kind) {
     case 'memory':
       return (await import('../store/memory.ts')).createMemoryStore();
     case 'file':
       return openEmbedded(location.directory);
     case 'etcd':
+      // grpc-js would print its own lines to stderr about what the store reports as errors.
+      process.env.GRPC_VERBOSITY ??= 'NONE';
       return (await import('../store/etcd.ts')).openEtcdStore(etcdOptions(location));
     case 'http': {
       const { url, token } = location;
@@ -24,7 +26,7 @@ export async function openStore(location: StoreLocation): Promise<Store> {
   }
 }
 
-async function openEmbedded(directory: string): Promise<Store> {
+async function openEmbedded(directory: string): Promise<LeaseStore> {
   const { openFileStore } = await import('../store/file.ts');
   try {
     return await openFileStore(directory);
@@ -65,7 +67,7 @@ function readPem(field: string, option: string, path: string | undefined): Recor
 
 /** A store and the part of its keys that are names. */
 export interface StoreAccess {
-  readonly store: Store;
+  readonly store: LeaseStore;
   /** As `keyPrefix` gives it. */
   readonly prefix: string;
 }
