@@ -14,6 +14,7 @@ import {
   deleteResultFromJson,
   entryFromJson,
   type LeaseOf,
+  leaseFromJson,
   list,
   number,
   optional,
@@ -23,10 +24,10 @@ import {
 import {
   type Condition,
   type DeleteResult,
+  type LeaseStore,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
-  type Store,
   StoreError,
   type WatchBatch,
 } from './store.ts';
@@ -41,13 +42,13 @@ export interface HttpStoreOptions {
 }
 
 /** Connects with the first call. Throws when `url` is no URL. */
-export function openHttpStore(options: HttpStoreOptions): Store {
+export function openHttpStore(options: HttpStoreOptions): LeaseStore {
   return new HttpStore(options);
 }
 
 type PlainCall = Pick<Call, 'method' | 'path' | 'body'>;
 
-class HttpStore implements Store {
+class HttpStore implements LeaseStore {
   readonly label: string;
   readonly #peer: Peer;
   readonly #callTimeoutMs: number;
@@ -117,6 +118,7 @@ class HttpStore implements Store {
       key,
       value: octets.toString('base64'),
       ttlSeconds: options.ttlSeconds,
+      lease: options.lease,
       if: conditionToJson(options.if),
     };
     return this.#write('put', body, (json) =>
@@ -139,6 +141,24 @@ class HttpStore implements Store {
       const { deleted, revision } = record(json);
       return { deleted: number(deleted), revision: number(revision) };
     });
+  }
+
+  async grantLease(ttlSeconds: number): Promise<Lease> {
+    const sentAtMs = performance.now();
+    return this.#write('lease/grant', { ttlSeconds }, (json) =>
+      this.#renewals.lease(leaseFromJson(record(json).lease, sentAtMs)),
+    );
+  }
+
+  async renewLease(id: string): Promise<boolean> {
+    const sentAtMs = performance.now();
+    const renewed = await this.#write('lease/renew', { id }, (json) => record(json).renewed);
+    if (renewed === true) this.#renewals.renewed(id, sentAtMs);
+    return renewed === true;
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    await this.#write('lease/revoke', { id }, record);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * Leases seen through another server. A renewal there changes no key, so no watch tells of it; a lease that is read
- * when little of it is left asks again. The server deletes what has expired, so a key that it did not delete lives.
+ * Leases seen through another server: one object for each id, which all entries that carry it share. A renewal there
+ * changes no key, so no watch tells of it; a lease that is read when little of it is left asks again. The server deletes
+ * what has expired, so a key that it did not delete lives. An id leaves the table when nothing refers to its lease.
  */
 import type { Lease } from '../service/change.ts';
 
@@ -10,59 +11,96 @@ export type AskLease = (key: string) => Promise<Lease | undefined>;
 const AT_ONCE = 8;
 const ASK_AGAIN_MS = 1000;
 
-/** Asks for leases, a few at a time; a failure means only that the old end stays for a while. */
+/** The leases that are known, and the questions about them: a few at a time; a failure means only that the old end stays for a while. */
 export class Renewals {
   readonly #ask: AskLease;
+  readonly #known = new Map<string, WeakRef<RemoteLease>>();
+  readonly #freed = new FinalizationRegistry<string>((id) => this.#forget(id));
   #asking = 0;
 
   constructor(ask: AskLease) {
     this.#ask = ask;
   }
 
-  /** The lease of `key`, renewing itself through these. */
-  lease(lease: Lease, key: string): Lease {
-    return new RemoteLease(lease, key, this);
+  /** The lease that was seen just now, of `key` if it has one, renewing itself through these. */
+  lease(seen: Lease, key?: string): Lease {
+    const lease = this.#find(seen.id) ?? this.#add(seen.id);
+    lease.learn(seen, key);
+    return lease;
   }
 
-  renew(key: string, leaseId: string, take: (expiresAtMs: number) => void): void {
+  /** The lease was renewed through this store, at that time at the earliest. */
+  renewed(id: string, renewedAtMs: number): void {
+    const lease = this.#find(id);
+    if (lease === undefined) return;
+    const { ttlSeconds } = lease;
+    lease.learn({ id, ttlSeconds, expiresAtMs: renewedAtMs + ttlSeconds * 1000 });
+  }
+
+  /** Asks what the lease is now by the key that it had last. */
+  renew(lease: RemoteLease, key: string): void {
     if (this.#asking >= AT_ONCE) return;
     this.#asking++;
     this.#ask(key)
       .then((found) => {
-        if (found?.id === leaseId) take(found.expiresAtMs);
+        if (found?.id === lease.id) lease.learn(found);
       })
       .catch(() => undefined)
       .finally(() => {
         this.#asking--;
       });
   }
+
+  #find(id: string): RemoteLease | undefined {
+    return this.#known.get(id)?.deref();
+  }
+
+  #add(id: string): RemoteLease {
+    const lease = new RemoteLease(id, this);
+    this.#known.set(id, new WeakRef(lease));
+    this.#freed.register(lease, id);
+    return lease;
+  }
+
+  #forget(id: string): void {
+    // A new object may have taken the id's place by now.
+    if (this.#find(id) === undefined) this.#known.delete(id);
+  }
 }
 
 class RemoteLease implements Lease {
   readonly id: string;
-  readonly ttlSeconds: number;
-  readonly #key: string;
   readonly #renewals: Renewals;
-  #expiresAtMs: number;
-  #askAgainAtMs: number;
+  #key: string | undefined;
+  #ttlSeconds = Infinity;
+  #expiresAtMs = Infinity;
+  #askAgainAtMs = 0;
 
-  constructor(lease: Lease, key: string, renewals: Renewals) {
-    this.id = lease.id;
-    this.ttlSeconds = lease.ttlSeconds;
-    this.#expiresAtMs = lease.expiresAtMs;
-    this.#key = key;
+  constructor(id: string, renewals: Renewals) {
+    this.id = id;
     this.#renewals = renewals;
-    this.#askAgainAtMs = lease.expiresAtMs - (lease.ttlSeconds * 1000) / 2;
+  }
+
+  get ttlSeconds(): number {
+    return this.#ttlSeconds;
   }
 
   get expiresAtMs(): number {
     const nowMs = performance.now();
-    if (nowMs >= this.#askAgainAtMs) {
+    if (this.#key !== undefined && nowMs >= this.#askAgainAtMs) {
       this.#askAgainAtMs = nowMs + ASK_AGAIN_MS;
-      this.#renewals.renew(this.#key, this.id, (expiresAtMs) => {
-        this.#expiresAtMs = expiresAtMs;
-      });
+      this.#renewals.renew(this, this.#key);
     }
     return this.#expiresAtMs;
+  }
+
+  /** What the server says of it. Until the server knows itself, the numbers are infinite. */
+  learn(seen: Lease, key = this.#key): void {
+    this.#key = key;
+    if (seen.expiresAtMs === Infinity) return;
+    this.#ttlSeconds = seen.ttlSeconds;
+    this.#expiresAtMs = seen.expiresAtMs;
+    const halfMs = (seen.ttlSeconds * 1000) / 2;
+    this.#askAgainAtMs = Math.max(seen.expiresAtMs - halfMs, performance.now() + ASK_AGAIN_MS);
   }
 }

@@ -17,6 +17,7 @@ export interface PutCall {
   readonly key: string;
   readonly value: Uint8Array;
   readonly ttlSeconds: number | undefined;
+  readonly lease: string | undefined;
   readonly condition: Condition | undefined;
 }
 
@@ -32,12 +33,13 @@ export function entryToJson(entry: Entry, monotonicMs: number) {
     value: toBase64(value),
     createRevision,
     modRevision,
-    lease: lease && {
-      id: lease.id,
-      ttlSeconds: lease.ttlSeconds,
-      leftMs: lease.expiresAtMs - monotonicMs,
-    },
+    lease: lease && leaseToJson(lease, monotonicMs),
   };
+}
+
+/** The numbers of a lease that is not known yet are infinite, which JSON makes null. */
+export function leaseToJson({ id, ttlSeconds, expiresAtMs }: Lease, monotonicMs: number) {
+  return { id, ttlSeconds, leftMs: expiresAtMs - monotonicMs };
 }
 
 export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Entry {
@@ -52,12 +54,12 @@ export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: Lease
   };
 }
 
-function leaseFromJson(json: unknown, monotonicMs: number): Lease {
+export function leaseFromJson(json: unknown, monotonicMs: number): Lease {
   const fields = record(json);
   return {
     id: text(fields.id),
-    ttlSeconds: number(fields.ttlSeconds),
-    expiresAtMs: monotonicMs + number(fields.leftMs),
+    ttlSeconds: optional(fields.ttlSeconds, number) ?? Infinity,
+    expiresAtMs: monotonicMs + (optional(fields.leftMs, number) ?? Infinity),
   };
 }
 
@@ -112,6 +114,7 @@ export function putCallFromJson(json: unknown): PutCall {
     key: text(fields.key),
     value: fromBase64(fields.value),
     ttlSeconds: optional(fields.ttlSeconds, number),
+    lease: optional(fields.lease, text),
     condition: optional(fields.if, conditionFromJson),
   };
 }

@@ -5,14 +5,14 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openHttpStore } from '../../src/store/http.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
-import { type Store, StoreError } from '../../src/store/store.ts';
+import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
 import { delegateStore } from '../support/delegateStore.ts';
 import { startHttp } from '../support/http.ts';
 import { until } from '../support/until.ts';
 import { storeContract } from './contract.ts';
 
 const history = { changes: 4000, octets: 1e8 };
-let behind: Store | undefined;
+let behind: LeaseStore | undefined;
 
 storeContract(
   'http://',

@@ -1,7 +1,7 @@
 /** A store that is another one but for the methods that a test replaces. */
-import type { Store } from '../../src/store/store.ts';
+import type { LeaseStore } from '../../src/store/store.ts';
 
-export function delegateStore(store: Store, replaced: Partial<Store>): Store {
+export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>): LeaseStore {
   return {
     label: store.label,
     get: (key) => store.get(key),
@@ -10,6 +10,9 @@ export function delegateStore(store: Store, replaced: Partial<Store>): Store {
     put: (key, value, options) => store.put(key, value, options),
     delete: (key, options) => store.delete(key, options),
     deleteTree: (prefix) => store.deleteTree(prefix),
+    grantLease: (ttlSeconds) => store.grantLease(ttlSeconds),
+    renewLease: (id) => store.renewLease(id),
+    revokeLease: (id) => store.revokeLease(id),
     close: () => store.close(),
     ...replaced,
   };

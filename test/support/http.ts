@@ -1,13 +1,13 @@
 /** An HTTP listener over a store for one test, on a free loopback port. */
 import { createHttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { LeaseStore } from '../../src/store/store.ts';
 
 export interface RunningHttp {
   /** `http://127.0.0.1:port` */
   readonly url: string;
   readonly port: number;
-  readonly store: Store;
+  readonly store: LeaseStore;
   /** What the listener reported as bugs; a test may look, `stop` throws when there are any. */
   readonly errors: readonly unknown[];
   stop(): Promise<void>;

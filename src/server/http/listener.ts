@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Store } from '../../store/store.ts';
+import type { LeaseStore } from '../../store/store.ts';
 import { type Exchange, textReply } from './exchange.ts';
 import { carriesToken, isAllowedHost, isForeignOrigin, requiresToken } from './guard.ts';
 import { healthReply } from './health.ts';
@@ -46,7 +46,7 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
 };
 
 export interface HttpListenerOptions {
-  readonly store: Store;
+  readonly store: LeaseStore;
   /** Reasons why the server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
   readonly version: string;
@@ -82,7 +82,7 @@ interface Service {
   readonly limits: HttpLimits;
   /** Undefined while writing is open to all. */
   mayWrite: (exchange: Exchange) => boolean;
-  readonly store: Store;
+  readonly store: LeaseStore;
   readonly shared: Shared;
   /** One for each request in flight. */
   readonly live: Set<AbortController>;

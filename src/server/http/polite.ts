@@ -2,7 +2,7 @@
  * Long work in small pieces: DNS is answered on the same thread, so a listing of a million keys gives way after every
  * page and every piece of its reply, and of all listings that run only one has a piece in a turn of the loop.
  */
-import type { SnapshotPage, Store } from '../../store/store.ts';
+import type { LeaseStore, SnapshotPage } from '../../store/store.ts';
 
 /** Resolves when the caller may do its next piece of work. */
 export type GiveWay = () => Promise<void>;
@@ -17,7 +17,7 @@ export function createGiveWay(): GiveWay {
 }
 
 /** The store, with snapshots that give way between their pages. */
-export function politeStore(store: Store, giveWay: GiveWay): Store {
+export function politeStore(store: LeaseStore, giveWay: GiveWay): LeaseStore {
   return {
     label: store.label,
     get: (key) => store.get(key),
@@ -26,6 +26,9 @@ export function politeStore(store: Store, giveWay: GiveWay): Store {
     put: (key, value, options) => store.put(key, value, options),
     delete: (key, options) => store.delete(key, options),
     deleteTree: (prefix) => store.deleteTree(prefix),
+    grantLease: (ttlSeconds) => store.grantLease(ttlSeconds),
+    renewLease: (id) => store.renewLease(id),
+    revokeLease: (id) => store.revokeLease(id),
     close: () => store.close(),
   };
 }

@@ -6,6 +6,9 @@
  *     GET  /v1/store/snapshot?prefix=      lines {"revision","entries"}, then {"end":true}
  *     GET  /v1/store/watch?prefix=&from=   lines {"revision","changes","more"}, {} as a sign of life, {"error"} at the end
  *     POST /v1/store/put | delete | deleteTree
+ *     POST /v1/store/lease/grant           {"ttlSeconds"}: {"lease"}
+ *     POST /v1/store/lease/renew           {"id"}: {"renewed"}
+ *     POST /v1/store/lease/revoke          {"id"}: {}
  */
 import type { Change } from '../../service/change.ts';
 import {
@@ -13,13 +16,20 @@ import {
   deleteCallFromJson,
   deleteResultToJson,
   entryToJson,
+  leaseToJson,
   Malformed,
+  number,
   putCallFromJson,
   putResultToJson,
   record,
   text,
 } from '../../store/httpWire.ts';
-import { type Store, StoreError, type StoreErrorCode, type WatchBatch } from '../../store/store.ts';
+import {
+  type LeaseStore,
+  StoreError,
+  type StoreErrorCode,
+  type WatchBatch,
+} from '../../store/store.ts';
 import {
   type Exchange,
   jsonReply,
@@ -45,7 +55,7 @@ const STATUS: Readonly<Record<StoreErrorCode, number>> = {
 
 /** Answers one request below /v1/store; false: the path is another. */
 export async function serveStoreApi(
-  store: Store,
+  store: LeaseStore,
   exchange: Exchange,
   shared: Shared,
   heartbeatMs: number,
@@ -73,10 +83,13 @@ const METHOD_OF: ReadonlyMap<string, string> = new Map([
   ['put', 'POST'],
   ['delete', 'POST'],
   ['deleteTree', 'POST'],
+  ['lease/grant', 'POST'],
+  ['lease/renew', 'POST'],
+  ['lease/revoke', 'POST'],
 ]);
 
 async function serveCall(
-  store: Store,
+  store: LeaseStore,
   call: string,
   exchange: Exchange,
   shared: Shared,
@@ -95,7 +108,7 @@ async function serveCall(
   }
 }
 
-async function write(store: Store, call: string, exchange: Exchange): Promise<void> {
+async function write(store: LeaseStore, call: string, exchange: Exchange): Promise<void> {
   const body = await exchange.readBody(MAX_BODY_OCTETS);
   if (body.kind === 'broken') return;
   if (body.kind === 'too large') {
@@ -106,17 +119,26 @@ async function write(store: Store, call: string, exchange: Exchange): Promise<vo
   exchange.send(jsonReply(200, await perform(store, call, json)));
 }
 
-async function perform(store: Store, call: string, json: unknown): Promise<unknown> {
+async function perform(store: LeaseStore, call: string, json: unknown): Promise<unknown> {
   switch (call) {
     case 'put': {
-      const { key, value, ttlSeconds, condition } = putCallFromJson(json);
-      const result = await store.put(key, value, { ttlSeconds, if: condition });
+      const { key, value, ttlSeconds, lease, condition } = putCallFromJson(json);
+      const result = await store.put(key, value, { ttlSeconds, lease, if: condition });
       return putResultToJson(result, performance.now());
     }
     case 'delete': {
       const { key, condition } = deleteCallFromJson(json);
       return deleteResultToJson(await store.delete(key, { if: condition }), performance.now());
     }
+    case 'lease/grant': {
+      const lease = await store.grantLease(number(record(json).ttlSeconds));
+      return { lease: leaseToJson(lease, performance.now()) };
+    }
+    case 'lease/renew':
+      return { renewed: await store.renewLease(text(record(json).id)) };
+    case 'lease/revoke':
+      await store.revokeLease(text(record(json).id));
+      return {};
     default:
       return store.deleteTree(text(record(json).prefix));
   }
@@ -130,12 +152,12 @@ function parseJson(body: string): unknown {
   }
 }
 
-async function readEntry(store: Store, key: string): Promise<Reply> {
+async function readEntry(store: LeaseStore, key: string): Promise<Reply> {
   const { entry, revision } = await store.get(key);
   return jsonReply(200, { revision, entry: entry && entryToJson(entry, performance.now()) });
 }
 
-async function sendSnapshot(store: Store, prefix: string, exchange: Exchange): Promise<void> {
+async function sendSnapshot(store: LeaseStore, prefix: string, exchange: Exchange): Promise<void> {
   let stream: ReplyStream | undefined;
   try {
     for await (const { revision, entries } of store.snapshot(prefix)) {
@@ -173,7 +195,7 @@ function cut(texts: readonly string[]): string[][] {
 }
 
 async function sendWatch(
-  store: Store,
+  store: LeaseStore,
   query: URLSearchParams,
   exchange: Exchange,
   shared: Shared,
