@@ -5,6 +5,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { type Endpoint, endpointLabel } from './endpoint.ts';
 import {
@@ -57,6 +58,7 @@ class DockerodeEngine implements Engine {
   readonly #agent: HttpAgent;
   readonly #docker: ReadOnlyDocker;
   readonly #closed = new AbortController();
+  readonly #calls = new Set<AbortController>();
   readonly #times: Required<EngineTimes>;
 
   constructor(endpoint: Endpoint, times: EngineTimes) {
@@ -68,7 +70,7 @@ class DockerodeEngine implements Engine {
     };
     const agentOptions = { keepAlive: true, keepAliveMsecs: TCP_KEEPALIVE_MS };
     const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
-    this.#agent = isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+    this.#agent = opaque(isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions));
     this.#docker = createDocker(endpoint, this.#agent);
   }
 
@@ -120,7 +122,7 @@ class DockerodeEngine implements Engine {
       ping: () => this.ping(),
       open: (abortSignal: AbortSignal) =>
         this.#within('events', callTimeoutMs, () =>
-          this.#docker.getEvents({ abortSignal, filters, ...since }),
+          this.#docker.getEvents({ abortSignal: opaque(abortSignal), filters, ...since }),
         ),
     };
     return subscribe(source, AbortSignal.any([signal, this.#closed.signal]));
@@ -132,16 +134,19 @@ class DockerodeEngine implements Engine {
 
   close(): void {
     this.#closed.abort();
+    for (const call of this.#calls) call.abort();
     this.#agent.destroy();
   }
 
   /** A call that is cut off when its time is over. */
   async #call<T>(name: string, start: (options: CallOptions) => Promise<T>): Promise<T> {
     const abort = new AbortController();
-    const abortSignal = AbortSignal.any([abort.signal, this.#closed.signal]);
+    this.#calls.add(abort);
+    const abortSignal = opaque(abort.signal);
     try {
       return await this.#within(name, this.#times.callTimeoutMs, () => start({ abortSignal }));
     } finally {
+      this.#calls.delete(abort);
       abort.abort();
     }
   }
@@ -168,6 +173,14 @@ class DockerodeEngine implements Engine {
       `${this.label}: ${call}: this is not a Docker engine's answer`,
     );
   }
+}
+
+/**
+ * docker-modem formats its options in full for a debug line, wanted or not, on every call: milliseconds, and more with
+ * every open connection, were it to see the whole of these.
+ */
+function opaque<T extends object>(value: T): T {
+  return Object.defineProperty(value, inspect.custom, { value: () => '' });
 }
 
 /**
