@@ -114,12 +114,13 @@ function networkFind({ settings, parentSettings }: Work, port?: Port): Find {
 
 function describePorts(work: Work): PlacedRecord[] {
   const { container, parent, context, settings, refusals } = work;
-  const mode = readMode(networkFind(work), refusals);
-  if (mode === REFUSED) return [];
-  const candidates = candidatePorts(container, mode ?? context.mode, parent);
+  const wish = readMode(networkFind(work), refusals);
+  if (wish === REFUSED) return [];
+  const mode = wish ?? context.mode;
   const portKey = `${context.metadata.env}PORT`;
-  const { exposedByDefault } = context;
-  const plans = planPorts(candidates, settings, { exposedByDefault, portKey }, refusals);
+  const options = { exposedByDefault: context.exposedByDefault, mode, portKey };
+  const candidates = candidatePorts(container, mode, parent);
+  const plans = planPorts(candidates, settings, options, refusals);
   const places = plans.map((plan) => placesOf(plan, work));
   const count = places.reduce((sum, { length }) => sum + length, 0);
   if (count > MAX_NAMES) {

@@ -47,8 +47,11 @@ export function conclude(
   const settled = settle(placed, refusals);
   const refused = refusals.list();
   const [waiting] = waits;
-  if (settled.length === 0 && refused.length === 0 && waiting !== undefined)
-    return { kind: 'waiting', reason: waiting };
+  if (settled.length === 0 && refused.length === 0) {
+    return waiting === undefined
+      ? { kind: 'ignored', reason: 'has every port switched off' }
+      : { kind: 'waiting', reason: waiting };
+  }
   // The network of a container that joined another's is the other's, and so is the PTR.
   const isOwner = parentOf(container) === undefined;
   const ptr = context.ptr && isOwner ? ptrRecords(settled, context.prefix) : [];

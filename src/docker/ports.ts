@@ -50,14 +50,14 @@ export function offeredPorts(container: Container, mode: Mode, parent?: Containe
 export function planPorts(
   candidates: readonly Port[],
   settings: Settings,
-  options: { readonly exposedByDefault: boolean; readonly portKey: string },
+  options: PlanOptions,
   refusals: Refusals,
 ): PortPlan[] {
-  const mentioned = resolveMentioned(candidates, settings);
+  const isOn = (port: Port) => isPortOn(port, settings, refusals);
+  const mentioned = resolveMentioned(candidates, settings).filter(isOn);
   const own = mentioned.filter((port) => hasOwnName(port, settings));
-  const isOwn = (port: Port) => own.some((one) => printPort(one) === printPort(port));
-  const isOff = (port: Port) =>
-    parseBoolean(findOwnSetting(settings, 'ENABLE', port)?.value ?? '') === false;
+  const ownTexts = new Set(own.map(printPort));
+  const isNameless = (port: Port) => !ownTexts.has(printPort(port));
   const wanted = namedPorts(candidates, settings, refusals);
   const plans: PortPlan[] = own.map((port) => ({ port, suffix: '' }));
   switch (wanted.kind) {
@@ -67,17 +67,49 @@ export function planPorts(
       plans.push({ port: undefined, suffix: '' });
       break;
     case 'named':
-      plans.push(...withSiblings(wanted.ports, isOwn));
+      plans.push(...withSiblings(wanted.ports.filter(isOn)).filter(({ port }) => isNameless(port)));
       break;
     case 'unnamed': {
       // Who speaks of single ports only does not mean the others.
       const isMeant = options.exposedByDefault || settings.has('');
-      const among = isMeant && candidates.length > 0 ? candidates : mentioned;
-      const rest = among.filter((port) => !isOwn(port));
-      plans.push(...unnamedPlans(rest, own, settings, options.portKey, refusals));
+      const among = isMeant && candidates.length > 0 ? candidates.filter(isOn) : mentioned;
+      plans.push(...unnamedPlans(among.filter(isNameless), options, refusals));
+      if (candidates.length === 0 && plans.length === 0)
+        refusals.add(
+          options.portKey,
+          `no ${options.mode} port is known; 0 is for a record without`,
+        );
     }
   }
-  return plans.filter(({ port }) => port === undefined || !isOff(port)).sort(comparePlans);
+  tellUnused(mentioned, plans, refusals);
+  return plans.sort(comparePlans);
+}
+
+export interface PlanOptions {
+  readonly exposedByDefault: boolean;
+  readonly mode: Mode;
+  /** What `PORT` is called, for messages. */
+  readonly portKey: string;
+}
+
+/** Settings for a port that comes to nothing are likely a slip. */
+function tellUnused(
+  mentioned: readonly Port[],
+  plans: readonly PortPlan[],
+  refusals: Refusals,
+): void {
+  const used = new Set(plans.map(({ port }) => port && printPort(port)));
+  for (const port of mentioned.map(printPort))
+    if (!used.has(port)) refusals.add(`port ${port}`, 'has settings, but nothing publishes it');
+}
+
+/** Not switched off; a switch that is neither on nor off is refused, and the port with it. */
+function isPortOn(port: Port, settings: Settings, refusals: Refusals): boolean {
+  const enable = findOwnSetting(settings, 'ENABLE', port);
+  const isOn = enable === undefined || parseBoolean(enable.value);
+  if (isOn === undefined)
+    refusals.add(enable?.source ?? '', `"${shown(enable?.value ?? '', 40)}" is not true or false`);
+  return isOn === true;
 }
 
 function comparePlans(a: PortPlan, b: PortPlan): number {
@@ -91,35 +123,26 @@ function comparePlans(a: PortPlan, b: PortPlan): number {
 /** Ports without a name of their own when `PORT` says nothing: the name itself goes to the only one there is. */
 function unnamedPlans(
   rest: readonly Port[],
-  own: readonly Port[],
-  settings: Settings,
-  portKey: string,
+  { portKey }: PlanOptions,
   refusals: Refusals,
 ): PortPlan[] {
-  const [first] = rest;
-  if (first === undefined) {
-    if (own.length === 0) refusals.add(portKey, 'no port is known: name it, or 0 for none');
-    return [];
-  }
-  const on = rest.filter(
-    (port) => parseBoolean(findOwnSetting(settings, 'ENABLE', port)?.value ?? '') !== false,
+  if (rest.length <= 1) return rest.map((port) => ({ port, suffix: '' }));
+  const listed = shown(rest.slice(0, 20).map(printPort).join(', '));
+  refusals.add(
+    portKey,
+    `does not say which of ${rest.length} ports (${listed}) has the name itself`,
   );
-  if (on.length <= 1) return on.map((port) => ({ port, suffix: '' }));
-  const listed = shown(on.slice(0, 20).map(printPort).join(', '));
-  refusals.add(portKey, `there are ${on.length} ports (${listed}): name the one for the name`);
-  if (on.length > MAX_NAMES) return [];
-  return on.map((port) => ({ port, suffix: siblingSuffix(port, on) }));
+  if (rest.length > MAX_NAMES) return [];
+  return rest.map((port) => ({ port, suffix: siblingSuffix(port, rest) }));
 }
 
-/** The first has the name itself, unless it has one of its own. */
-function withSiblings(ports: readonly Port[], isOwn: (port: Port) => boolean): PortPlan[] {
-  const first = ports[0] as Port;
-  return distinct(ports)
-    .filter((port) => !isOwn(port))
-    .map((port) => ({
-      port,
-      suffix: printPort(port) === printPort(first) ? '' : siblingSuffix(port, ports),
-    }));
+/** The first has the name itself. */
+function withSiblings(ports: readonly Port[]): { port: Port; suffix: string }[] {
+  const [first] = ports;
+  return distinct(ports).map((port) => ({
+    port,
+    suffix: first && printPort(port) === printPort(first) ? '' : siblingSuffix(port, ports),
+  }));
 }
 
 function siblingSuffix(port: Port, among: readonly Port[]): string {
