@@ -3,16 +3,20 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import test, { after, before, type TestContext } from 'node:test';
+import { after, before, type TestContext } from 'node:test';
 import { type Dockerd, type DockerdSetup, startDockerd } from './dockerd.ts';
 
-export type DockerTestBody = (dockerd: Dockerd, context: TestContext) => Promise<void>;
+export interface DockerTests {
+  /** For `test`: a skip with its reason where no Docker can run. The runner fails over it with CI set. */
+  readonly options: { readonly skip?: string };
+  /** For `test`: runs the body on the file's daemon; it finds neither containers nor networks of the test before. */
+  on(
+    body: (dockerd: Dockerd, context: TestContext) => Promise<void>,
+  ): (context: TestContext) => Promise<void>;
+}
 
-/**
- * Starts a daemon before the file's tests and ends it after them. What it gives registers a test; each finds neither
- * containers nor networks of the one before. The runner fails when they are skipped with CI set.
- */
-export function useDockerd(setup: DockerdSetup = {}): (name: string, body: DockerTestBody) => void {
+/** Starts a daemon before the file's tests and ends it after them. */
+export function useDockerd(setup: DockerdSetup = {}): DockerTests {
   const reason = dockerSkipReason();
   let dockerd: Dockerd | undefined;
   if (reason === undefined) {
@@ -21,8 +25,9 @@ export function useDockerd(setup: DockerdSetup = {}): (name: string, body: Docke
     });
     after(() => dockerd?.stop());
   }
-  return (name, body) => {
-    test(name, reason === undefined ? {} : { skip: reason }, async (context) => {
+  return {
+    options: reason === undefined ? {} : { skip: reason },
+    on: (body) => async (context) => {
       if (dockerd === undefined) throw new Error('there is no dockerd');
       try {
         await body(dockerd, context);
@@ -31,7 +36,7 @@ export function useDockerd(setup: DockerdSetup = {}): (name: string, body: Docke
         if (dockerd.pid === undefined) await dockerd.start();
         await dockerd.clear();
       }
-    });
+    },
   };
 }
 
