@@ -1,0 +1,334 @@
+/**
+ * Every container that runs, and what it should have in DNS by now.
+ *
+ * An event that takes a container out of DNS counts at once; everything else waits for an inspection, which also
+ * corrects what an event said too much. Of a container that could not be inspected yet nothing is known, and what is
+ * stored for it stays.
+ */
+import type { Clock, Timer } from '../store/clock.ts';
+import { anticipate, isDeath } from './anticipate.ts';
+import type { Wish } from './assign.ts';
+import { addDeath, type Deaths, isForgotten, NO_DEATHS, publishableAtMs } from './crashLoop.ts';
+import { parentIdOf } from './describe.ts';
+import type { Description } from './description.ts';
+import type { Engine, EngineError, EngineEvent, Inspection, Listed } from './engine.ts';
+import { Inspector } from './inspector.ts';
+import { isOlder, shortId } from './life.ts';
+import { recordValue } from './record.ts';
+import { endsContainer } from './stopSignal.ts';
+
+export interface ContainersOptions {
+  readonly engine: Pick<Engine, 'inspect'>;
+  readonly engineId: string;
+  readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
+  readonly clock: Clock;
+  /** What should be in DNS may have changed. */
+  readonly onChange: () => void;
+  readonly onFailure: (containerId: string, error: EngineError) => void;
+}
+
+/** A container as it stands; `description` is undefined while nothing is known of it. */
+export interface Tracked {
+  readonly id: string;
+  readonly inspection: Inspection | undefined;
+  readonly description: Description | undefined;
+  readonly wishes: readonly Wish[];
+}
+
+const INSPECTS_AT_ONCE = 8;
+/** Between looks at a container that has no address yet, or that could not be inspected. */
+const RETRY_MS = [200, 1_000, 5_000];
+/** Docker's, for a container that does not say. */
+const DEFAULT_STOP_TIMEOUT_SECONDS = 10;
+const STOP_GRACE_MS = 2_000;
+
+type Alarm = 'retry' | 'ending' | 'held';
+
+interface Slot extends Tracked {
+  inspection: Inspection | undefined;
+  description: Description | undefined;
+  wishes: readonly Wish[];
+  parentId: string | undefined;
+  fingerprint: string | undefined;
+  /** StartedAt of the life that `deaths` and `heldUntilMs` are about. */
+  life: string | undefined;
+  deaths: Deaths;
+  isDead: boolean;
+  heldUntilMs: number;
+  /** A signal that ends it is on its way. */
+  isEnding: boolean;
+  retries: number;
+  readonly alarms: Map<Alarm, Timer>;
+}
+
+export class Containers {
+  readonly #options: ContainersOptions;
+  readonly #inspector: Inspector;
+  readonly #slots = new Map<string, Slot>();
+  readonly #byShortId = new Map<string, Slot>();
+  /** Those that have joined another's network. */
+  readonly #joined = new Set<Slot>();
+  #isListed = false;
+  #isComplete = false;
+
+  constructor(options: ContainersOptions) {
+    this.#options = options;
+    this.#inspector = new Inspector({
+      engine: options.engine,
+      concurrency: INSPECTS_AT_ONCE,
+      onResult: (id, inspection) => this.#onInspected(id, inspection),
+      onFailure: (id, error) => this.#onFailed(id, error),
+    });
+  }
+
+  /** Whether all that ran at the start has been looked at. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  all(): Iterable<Tracked> {
+    return this.#slots.values();
+  }
+
+  /** Whether it is known what that container (first 12 digits of its id) should have; nothing, if there is none. */
+  isKnown(containerId: string): boolean {
+    const slot = this.#byShortId.get(containerId);
+    return slot === undefined ? this.#isComplete : slot.description !== undefined;
+  }
+
+  onEvent(event: EngineEvent): void {
+    const slot = this.#slot(event.containerId);
+    const isStale = slot.inspection !== undefined && isOlder(event, slot.inspection);
+    if (isDeath(event)) {
+      slot.deaths = addDeath(slot.deaths, this.#options.clock.monotonicMs());
+      if (!isStale) slot.isDead = true;
+    }
+    if (slot.inspection !== undefined && !isStale) this.#foresee(slot, slot.inspection, event);
+    slot.retries = 0;
+    this.#inspector.request(slot.id);
+  }
+
+  /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
+  onList(list: readonly Listed[], { all }: { readonly all: boolean }): void {
+    const running = new Set<string>();
+    for (const { id, fingerprint } of list) {
+      running.add(id);
+      const slot = this.#slot(id);
+      const mustInspect = all || slot.fingerprint !== fingerprint || this.#isUncertain(slot);
+      slot.fingerprint = fingerprint;
+      if (mustInspect) this.#inspector.request(id);
+    }
+    for (const slot of this.#slots.values()) {
+      if (running.has(slot.id)) continue;
+      if (isAlive(slot.inspection)) this.#inspector.request(slot.id);
+      else if (isForgotten(slot.deaths, this.#options.clock.monotonicMs())) this.#forget(slot);
+    }
+    this.#isListed = true;
+    this.#checkComplete();
+  }
+
+  /** What `describe` depends on besides the container has changed. */
+  reevaluate(): void {
+    for (const slot of this.#slots.values()) this.#evaluate(slot);
+    this.#options.onChange();
+  }
+
+  close(): void {
+    this.#inspector.close();
+    for (const { alarms } of this.#slots.values())
+      for (const timer of alarms.values()) timer.cancel();
+  }
+
+  /** Lists do not tell all: not the restart of one without an address of its own, nor what is being waited for. */
+  #isUncertain({ inspection, description }: Slot): boolean {
+    if (inspection === undefined || description === undefined || isWaiting(description))
+      return true;
+    return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
+  }
+
+  #slot(id: string): Slot {
+    const known = this.#slots.get(id);
+    if (known !== undefined) return known;
+    const slot: Slot = {
+      id,
+      inspection: undefined,
+      description: undefined,
+      wishes: [],
+      parentId: undefined,
+      fingerprint: undefined,
+      life: undefined,
+      deaths: NO_DEATHS,
+      isDead: false,
+      heldUntilMs: 0,
+      isEnding: false,
+      retries: 0,
+      alarms: new Map(),
+    };
+    this.#slots.set(id, slot);
+    this.#byShortId.set(shortId(id), slot);
+    return slot;
+  }
+
+  #forget(slot: Slot): void {
+    for (const timer of slot.alarms.values()) timer.cancel();
+    this.#slots.delete(slot.id);
+    this.#byShortId.delete(shortId(slot.id));
+    this.#joined.delete(slot);
+  }
+
+  #foresee(slot: Slot, inspection: Inspection, event: EngineEvent): void {
+    const foreseen = anticipate(inspection, event);
+    const isDraining =
+      event.action === 'kill' &&
+      slot.description?.kind === 'described' &&
+      slot.description.stop === 'drain' &&
+      endsContainer(event.signal, inspection);
+    if (isDraining) this.#expectEnd(slot, inspection);
+    if (foreseen === inspection && !isDraining) return;
+    slot.inspection = foreseen;
+    this.#evaluateWithJoined(slot);
+    this.#options.onChange();
+  }
+
+  #expectEnd(slot: Slot, inspection: Inspection): void {
+    slot.isEnding = true;
+    const seconds = inspection.Config?.StopTimeout;
+    const timeoutSeconds =
+      typeof seconds === 'number' && seconds >= 0 ? seconds : DEFAULT_STOP_TIMEOUT_SECONDS;
+    this.#setAlarm(slot, 'ending', timeoutSeconds * 1000 + STOP_GRACE_MS, () => {
+      slot.isEnding = false;
+      this.#inspector.request(slot.id);
+    });
+  }
+
+  #onInspected(id: string, inspection: Inspection | undefined): void {
+    const slot = this.#slot(id);
+    const hasRecentDeaths = !isForgotten(slot.deaths, this.#options.clock.monotonicMs());
+    if (inspection === undefined || (!isAlive(inspection) && !hasRecentDeaths)) {
+      this.#forget(slot);
+      this.#evaluateJoined(slot);
+    } else {
+      slot.inspection = inspection;
+      this.#noteLife(slot, inspection);
+      this.#noteParent(slot, inspection);
+      this.#evaluateWithJoined(slot);
+      if (slot.description === undefined || !isWaiting(slot.description)) slot.retries = 0;
+      else this.#retry(slot);
+    }
+    this.#checkComplete();
+    this.#options.onChange();
+  }
+
+  #onFailed(id: string, error: EngineError): void {
+    this.#options.onFailure(id, error);
+    this.#retry(this.#slot(id));
+    this.#checkComplete();
+  }
+
+  #retry(slot: Slot): void {
+    const delayMs = RETRY_MS[slot.retries++];
+    // After the last one the next list looks at it again.
+    if (delayMs !== undefined) {
+      this.#setAlarm(slot, 'retry', delayMs, () => this.#inspector.request(slot.id));
+    }
+  }
+
+  /** A life that is seen for the first time: whether it may be believed at once. */
+  #noteLife(slot: Slot, inspection: Inspection): void {
+    const startedAt = inspection.State?.StartedAt ?? '';
+    if (!isAlive(inspection) || slot.life === startedAt) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const isDeathMissed = slot.life !== undefined && !slot.isDead;
+    if (isDeathMissed) slot.deaths = addDeath(slot.deaths, nowMs);
+    slot.life = startedAt;
+    slot.isDead = false;
+    slot.isEnding = false;
+    slot.alarms.get('ending')?.cancel();
+    slot.heldUntilMs = publishableAtMs(slot.deaths, nowMs);
+    if (slot.heldUntilMs <= nowMs) return;
+    this.#setAlarm(slot, 'held', slot.heldUntilMs - nowMs, () => {
+      this.#evaluate(slot);
+      this.#options.onChange();
+    });
+  }
+
+  #noteParent(slot: Slot, inspection: Inspection): void {
+    slot.parentId = parentIdOf(inspection);
+    if (slot.parentId === undefined) this.#joined.delete(slot);
+    else this.#joined.add(slot);
+  }
+
+  #evaluateWithJoined(slot: Slot): void {
+    this.#evaluate(slot);
+    this.#evaluateJoined(slot);
+  }
+
+  #evaluateJoined(parent: Slot): void {
+    for (const child of this.#joined) if (isNamed(parent, child.parentId)) this.#evaluate(child);
+  }
+
+  #evaluate(slot: Slot): void {
+    const { inspection, parentId } = slot;
+    const parent = parentId === undefined ? undefined : this.#find(parentId);
+    const isUnknown = inspection === undefined || (parent !== undefined && !parent.inspection);
+    slot.description = isUnknown ? undefined : this.#describe(slot, inspection, parent?.inspection);
+    slot.wishes = inspection === undefined ? [] : this.#wishesOf(slot, inspection);
+  }
+
+  #describe(slot: Slot, inspection: Inspection, parent: Inspection | undefined): Description {
+    const description = this.#options.describe(inspection, parent);
+    if (description.kind !== 'described') return description;
+    if (slot.isEnding) return { kind: 'ignored', reason: 'is being stopped' };
+    const isHeld = slot.heldUntilMs > this.#options.clock.monotonicMs();
+    if (!isHeld || inspection.State?.Health?.Status === 'healthy') return description;
+    return { kind: 'ignored', reason: 'keeps dying: published once it has lasted 5 s' };
+  }
+
+  #wishesOf({ id, description }: Slot, inspection: Inspection): Wish[] {
+    if (description?.kind !== 'described') return [];
+    const { engineId } = this.#options;
+    const startedAt = inspection.State?.StartedAt || 'unknown';
+    const owner = { engineId, containerId: shortId(id), startedAt };
+    return description.records.map((record) => {
+      return { containerId: id, owner, record, value: recordValue(record, owner) };
+    });
+  }
+
+  #find(idOrName: string): Slot | undefined {
+    const slot = this.#slots.get(idOrName);
+    if (slot !== undefined) return slot;
+    for (const each of this.#slots.values()) if (isNamed(each, idOrName)) return each;
+    return undefined;
+  }
+
+  #checkComplete(): void {
+    if (this.#isComplete || !this.#isListed || this.#inspector.pending > 0) return;
+    this.#isComplete = true;
+    this.#options.onChange();
+  }
+
+  #setAlarm(slot: Slot, alarm: Alarm, delayMs: number, ring: () => void): void {
+    slot.alarms.get(alarm)?.cancel();
+    const timer = this.#options.clock.startTimer(delayMs, () => {
+      slot.alarms.delete(alarm);
+      ring();
+    });
+    slot.alarms.set(alarm, timer);
+  }
+}
+
+function isNamed({ id, inspection }: Slot, idOrName: string | undefined): boolean {
+  return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
+}
+
+function isAlive(inspection: Inspection | undefined): boolean {
+  const { Status = '', Running } = inspection?.State ?? {};
+  return Running === true || ['running', 'paused', 'restarting'].includes(Status);
+}
+
+function isWaiting(description: Description): boolean {
+  return (
+    description.kind === 'waiting' ||
+    (description.kind === 'described' && description.waiting !== undefined)
+  );
+}

@@ -1,0 +1,286 @@
+/**
+ * Brings the store to what is wished: compares, writes the difference, and compares again until there is none. One
+ * round at a time, so that whatever happens meanwhile is in the next one. When the store fails it is tried again for
+ * ever, from what is wished then; what was wished in between is never replayed.
+ */
+import type { Clock } from '../store/clock.ts';
+import type { Store, StoreError } from '../store/store.ts';
+import type { ActualRecords } from './actual.ts';
+import { applyPlan, type Outcome } from './apply.ts';
+import { type Assignment, parseNumberedKey, type Wish } from './assign.ts';
+import { backoffMs } from './backoff.ts';
+import { diff, type Operation, type Plan } from './diff.ts';
+import { Nap } from './nap.ts';
+import { storeFailure } from './storeFailure.ts';
+
+/** What may be written now. */
+export type Permission =
+  /** `leaseId`: that all records must live with. */
+  | { readonly kind: 'write'; readonly leaseId: string }
+  /** Only compare: it is another one's turn, or a dry run. */
+  | { readonly kind: 'look' }
+  /** The store's state is not known yet. */
+  | { readonly kind: 'wait' };
+
+export type ConvergeEvent =
+  | { readonly kind: 'wrote'; readonly operation: Operation }
+  | { readonly kind: 'would'; readonly operation: Operation }
+  | {
+      readonly kind: 'conflict';
+      readonly containerId: string;
+      readonly key: string;
+      readonly holder: string;
+    }
+  | { readonly kind: 'writeFailed'; readonly error: StoreError; readonly retryInMs: number };
+
+export interface ConvergerOptions {
+  readonly store: Store;
+  readonly actual: ActualRecords;
+  readonly permission: () => Permission;
+  readonly wishes: () => readonly Wish[];
+  readonly isKnown: (containerId: string) => boolean;
+  /** The store's revision up to which `actual` was brought. */
+  readonly mirroredRevision: () => number;
+  /** The store says that there is no such lease, or something else is wrong with what it was given. */
+  readonly onLeaseDoubt: () => void;
+  readonly onEvent: (event: ConvergeEvent) => void;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+export interface ConvergeCounters {
+  readonly puts: number;
+  readonly deletes: number;
+  readonly failures: number;
+  readonly rounds: number;
+}
+
+const WRITES_AT_ONCE = 32;
+/** In one round, so that a death need not wait for a thousand starts. */
+const PUTS_IN_A_ROUND = 128;
+const BACKOFF = { minMs: 100, maxMs: 5_000 };
+const MAX_FORMER_NUMBERS = 10_000;
+
+export class Converger {
+  readonly #options: ConvergerOptions;
+  readonly #nap: Nap;
+  readonly #counters = { puts: 0, deletes: 0, failures: 0, rounds: 0 };
+  readonly #formerNumbers = new Map<string, number>();
+  #knownBases: ReadonlySet<string> = new Set();
+  #assignments: readonly Assignment[] = [];
+  #announcedConflicts = new Set<string>();
+  #announcedWrites = new Set<string>();
+  /** By key. */
+  readonly #refused = new Map<string, string>();
+  #lastFailure: StoreError | undefined;
+  #failures = 0;
+  #isDone = false;
+  #isClosed = false;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(options: ConvergerOptions) {
+    this.#options = options;
+    this.#nap = new Nap(options.clock);
+  }
+
+  start(): void {
+    this.#ended = this.#run();
+  }
+
+  /** Something has changed. */
+  kick(): void {
+    this.#isDone = false;
+    this.#nap.wake();
+  }
+
+  /** Whether the store held all that was wished when last compared, and nothing has changed since. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** Why the last writes failed, until some succeed. */
+  get lastFailure(): StoreError | undefined {
+    return this.#lastFailure;
+  }
+
+  counters(): ConvergeCounters {
+    return { ...this.#counters };
+  }
+
+  /** Where each wish goes, as of the last round. */
+  assignments(): readonly Assignment[] {
+    return this.#assignments;
+  }
+
+  /** Why the store does not take a key. */
+  refusalOf(key: string): string | undefined {
+    return this.#refused.get(key);
+  }
+
+  /** Resolves when nothing is being written any more. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    this.#nap.wake();
+    return this.#ended;
+  }
+
+  async #run(): Promise<void> {
+    let pauseMs: number | undefined;
+    while (!this.#isClosed) {
+      if (pauseMs !== 0) await this.#nap.sleep(pauseMs);
+      if (this.#isClosed) return;
+      try {
+        pauseMs = await this.#round();
+      } catch (error) {
+        pauseMs = this.#fail(storeFailure(error));
+      }
+    }
+  }
+
+  /** Gives when the next one is due: 0 at once, `undefined` when something changes. */
+  async #round(): Promise<number | undefined> {
+    const permission = this.#options.permission();
+    if (permission.kind === 'wait') return undefined;
+    this.#counters.rounds++;
+    this.#isDone = true; // unless somebody kicks meanwhile
+    const { actual, mirroredRevision, wishes, isKnown } = this.#options;
+    actual.settle(mirroredRevision());
+    const wished = wishes();
+    await this.#lookUp(wished);
+    const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
+    const formerNumber = (containerId: string, base: string): number | undefined =>
+      this.#formerNumbers.get(`${containerId} ${base}`);
+    const plan = diff({ wishes: wished, actual, isKnown, formerNumber, leaseId });
+    this.#assignments = plan.assignments;
+    this.#announceConflicts(plan);
+    if (leaseId === undefined) {
+      this.#announceWrites(plan);
+      return undefined;
+    }
+    if (plan.isDone) {
+      this.#succeed();
+      this.#refused.clear();
+      return undefined;
+    }
+    return this.#apply(plan, leaseId);
+  }
+
+  /** Makes sure that it is known who stands where a number is to be claimed. */
+  async #lookUp(wishes: readonly Wish[]): Promise<void> {
+    const { actual, store } = this.#options;
+    const keys = new Set<string>();
+    const bases = new Set<string>();
+    for (const { record } of wishes) {
+      (record.instance === 'auto' ? bases : keys).add(record.key);
+      if (record.keyIfTaken !== undefined) keys.add(record.keyIfTaken);
+    }
+    actual.want({ keys, bases });
+    const known = this.#knownBases;
+    this.#knownBases = new Set([...known].filter((base) => bases.has(base)));
+    for (const base of bases) {
+      if (known.has(base)) continue;
+      for await (const { entries } of store.snapshot(`${base}/`)) {
+        for (const entry of entries) actual.learn(entry.key, entry, entry.modRevision);
+      }
+      this.#knownBases = new Set([...this.#knownBases, base]);
+    }
+  }
+
+  async #apply(plan: Plan, leaseId: string): Promise<number | undefined> {
+    this.#isDone = false;
+    const [withdraw, put, retire] = plan.phases;
+    const isWhole = put.length <= PUTS_IN_A_ROUND;
+    const phases = [withdraw, put.slice(0, PUTS_IN_A_ROUND), isWhole ? retire : []] as const;
+    let failure: StoreError | undefined;
+    let done = 0;
+    await applyPlan(
+      this.#options.store,
+      { phases },
+      {
+        leaseId,
+        concurrency: WRITES_AT_ONCE,
+        onOutcome: (outcome) => {
+          this.#learn(outcome);
+          if (outcome.kind === 'done') done++;
+          if (outcome.kind === 'failed') failure = outcome.error;
+        },
+      },
+    );
+    if (failure !== undefined) return this.#fail(failure);
+    // A plan that could not be carried out at all was made from something that is not so.
+    if (done === 0) return this.#pauseMs();
+    this.#succeed();
+    return 0;
+  }
+
+  #learn(outcome: Outcome): void {
+    const { operation } = outcome;
+    if (outcome.kind === 'failed') {
+      this.#counters.failures++;
+      if (outcome.error.code !== 'invalid') return;
+      this.#refused.set(operation.key, outcome.error.message);
+      this.#options.onLeaseDoubt();
+      return;
+    }
+    this.#options.actual.learn(operation.key, outcome.entry, outcome.revision);
+    if (outcome.kind === 'changed') return;
+    this.#refused.delete(operation.key);
+    if (operation.kind === 'put') this.#counters.puts++;
+    else this.#counters.deletes++;
+    if (operation.kind === 'put') this.#rememberNumber(operation.containerId, operation.key);
+    this.#options.onEvent({ kind: 'wrote', operation });
+  }
+
+  #rememberNumber(containerId: string, key: string): void {
+    const parsed = parseNumberedKey(key);
+    if (parsed === undefined || !this.#knownBases.has(parsed.base)) return;
+    const id = `${containerId} ${parsed.base}`;
+    this.#formerNumbers.delete(id);
+    this.#formerNumbers.set(id, parsed.number);
+    if (this.#formerNumbers.size <= MAX_FORMER_NUMBERS) return;
+    const [oldest = ''] = this.#formerNumbers.keys();
+    this.#formerNumbers.delete(oldest);
+  }
+
+  /** Each once, as long as it lasts. */
+  #announceConflicts({ assignments }: Plan): void {
+    const announced = new Set<string>();
+    for (const assignment of assignments) {
+      if (assignment.kind !== 'taken') continue;
+      const { key, holder, wish } = assignment;
+      const id = `${wish.containerId} ${key} ${holder}`;
+      announced.add(id);
+      if (this.#announcedConflicts.has(id)) continue;
+      this.#options.onEvent({ kind: 'conflict', containerId: wish.containerId, key, holder });
+    }
+    this.#announcedConflicts = announced;
+  }
+
+  #announceWrites({ phases }: Plan): void {
+    const announced = new Set<string>();
+    for (const operation of phases.flat()) {
+      const value = operation.kind === 'put' ? Buffer.from(operation.value).toString() : '';
+      const id = `${operation.kind} ${operation.key} ${value}`;
+      announced.add(id);
+      if (!this.#announcedWrites.has(id)) this.#options.onEvent({ kind: 'would', operation });
+    }
+    this.#announcedWrites = announced;
+  }
+
+  #succeed(): void {
+    this.#failures = 0;
+    this.#lastFailure = undefined;
+  }
+
+  #fail(error: StoreError): number {
+    this.#lastFailure = error;
+    this.#isDone = false;
+    const retryInMs = this.#pauseMs();
+    this.#options.onEvent({ kind: 'writeFailed', error, retryInMs });
+    return retryInMs;
+  }
+
+  #pauseMs(): number {
+    return backoffMs(++this.#failures, BACKOFF, this.#options.random);
+  }
+}

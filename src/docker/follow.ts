@@ -1,0 +1,146 @@
+/**
+ * Follows an engine for ever: first its events, then a list of what runs, so that nothing can fall between the two; a
+ * list again now and then, in case an event was lost. When the engine is gone it is tried again until it is back.
+ */
+import type { Clock } from '../store/clock.ts';
+import { backoffMs } from './backoff.ts';
+import {
+  type Engine,
+  EngineError,
+  type EngineEvent,
+  type EngineInfo,
+  type Listed,
+} from './engine.ts';
+import { Nap } from './nap.ts';
+
+/** Times are monotonic. */
+export type EngineState =
+  | { readonly kind: 'connecting'; readonly sinceMs: number; readonly reason: string | undefined }
+  | { readonly kind: 'connected'; readonly sinceMs: number }
+  | { readonly kind: 'lost'; readonly sinceMs: number; readonly reason: string };
+
+export interface FollowerOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly relistEveryMs: number;
+  /** Once, and waited for before any other. May reject with an `EngineError`: then it is called again later. */
+  readonly onInfo: (info: EngineInfo) => Promise<void>;
+  readonly onEvent: (event: EngineEvent) => void;
+  /** `all`: the first list of a connection. */
+  readonly onList: (list: readonly Listed[], about: { readonly all: boolean }) => void;
+  readonly onConnected: () => void;
+  readonly onLost: (error: EngineError, retryInMs: number) => void;
+}
+
+const BACKOFF = { minMs: 100, maxMs: 5_000 };
+
+export class EngineFollower {
+  readonly #options: FollowerOptions;
+  readonly #nap: Nap;
+  readonly #abort = new AbortController();
+  #state: EngineState;
+  #info: EngineInfo | undefined;
+  #failures = 0;
+  #connects = 0;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#nap = new Nap(options.clock);
+    this.#state = { kind: 'connecting', sinceMs: options.clock.monotonicMs(), reason: undefined };
+  }
+
+  start(): void {
+    void this.#run();
+  }
+
+  state(): EngineState {
+    return this.#state;
+  }
+
+  /** Connections after the first. */
+  get reconnects(): number {
+    return Math.max(0, this.#connects - 1);
+  }
+
+  close(): void {
+    this.#abort.abort();
+    this.#nap.wake();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#abort.signal.aborted) {
+      try {
+        await this.#follow();
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error;
+        if (this.#abort.signal.aborted) return;
+        await this.#nap.sleep(this.#onFailure(error));
+      }
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const { engine, onInfo } = this.#options;
+    if (this.#info === undefined) {
+      const info = await engine.info();
+      if (this.#abort.signal.aborted) return;
+      await onInfo(info);
+      this.#info = info;
+    }
+    const session = new AbortController();
+    const { signal } = session;
+    const stream = engine.events(undefined, AbortSignal.any([signal, this.#abort.signal]));
+    const reading = this.#read(stream);
+    reading.catch(() => {}); // it is awaited below, but something else may fail first
+    try {
+      await Promise.race([stream.opened, reading]);
+      await this.#list(true);
+      this.#onConnected();
+      await Promise.race([reading, this.#relist(signal)]);
+    } finally {
+      session.abort();
+    }
+  }
+
+  async #read(events: AsyncIterable<EngineEvent>): Promise<void> {
+    for await (const event of events) {
+      if (this.#abort.signal.aborted) return;
+      this.#options.onEvent(event);
+    }
+    if (!this.#abort.signal.aborted) throw new EngineError('unreachable', 'the events ended');
+  }
+
+  async #relist(signal: AbortSignal): Promise<void> {
+    const nap = new Nap(this.#options.clock);
+    const ended = AbortSignal.any([signal, this.#abort.signal]);
+    ended.addEventListener('abort', () => nap.wake(), { once: true });
+    while (!ended.aborted) {
+      await nap.sleep(this.#options.relistEveryMs);
+      if (!ended.aborted) await this.#list(false);
+    }
+  }
+
+  async #list(all: boolean): Promise<void> {
+    const list = await this.#options.engine.list();
+    if (!this.#abort.signal.aborted) this.#options.onList(list, { all });
+  }
+
+  #onConnected(): void {
+    this.#failures = 0;
+    this.#connects++;
+    this.#state = { kind: 'connected', sinceMs: this.#options.clock.monotonicMs() };
+    this.#options.onConnected();
+  }
+
+  #onFailure(error: EngineError): number {
+    const { clock, random, onLost } = this.#options;
+    const retryInMs = backoffMs(++this.#failures, BACKOFF, random);
+    const before = this.#state;
+    const reason = error.message;
+    const sinceMs = before.kind === 'connected' ? clock.monotonicMs() : before.sinceMs;
+    this.#state = { kind: before.kind === 'connecting' ? 'connecting' : 'lost', sinceMs, reason };
+    onLost(error, retryInMs);
+    return retryInMs;
+  }
+}

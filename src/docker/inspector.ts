@@ -1,0 +1,70 @@
+/**
+ * Inspects containers, a few at a time, one call at a time for each. A result is passed on only if nothing happened to
+ * the container since it was asked for: otherwise it is asked for again, so that a late answer never undoes an event.
+ */
+import { type Engine, EngineError, type Inspection } from './engine.ts';
+
+export interface InspectorOptions {
+  readonly engine: Pick<Engine, 'inspect'>;
+  readonly concurrency: number;
+  /** `undefined`: there is no such container. */
+  readonly onResult: (id: string, inspection: Inspection | undefined) => void;
+  readonly onFailure: (id: string, error: EngineError) => void;
+}
+
+export class Inspector {
+  readonly #options: InspectorOptions;
+  /** First come, first served. */
+  readonly #queue = new Set<string>();
+  /** Under way, and whether the answer will be out of date. */
+  readonly #asking = new Map<string, { isStale: boolean }>();
+  #isClosed = false;
+
+  constructor(options: InspectorOptions) {
+    this.#options = options;
+  }
+
+  /** The container is to be looked at; what is under way about it is out of date. */
+  request(id: string): void {
+    const asking = this.#asking.get(id);
+    if (asking !== undefined) asking.isStale = true;
+    else this.#queue.add(id);
+    this.#pump();
+  }
+
+  /** How many are not known yet. */
+  get pending(): number {
+    return this.#queue.size + this.#asking.size;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#queue.clear();
+  }
+
+  #pump(): void {
+    for (const id of this.#queue) {
+      if (this.#isClosed || this.#asking.size >= this.#options.concurrency) return;
+      this.#queue.delete(id);
+      void this.#ask(id);
+    }
+  }
+
+  async #ask(id: string): Promise<void> {
+    const asking = { isStale: false };
+    this.#asking.set(id, asking);
+    let answer: { inspection: Inspection | undefined } | EngineError;
+    try {
+      answer = { inspection: await this.#options.engine.inspect(id) };
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      answer = error;
+    }
+    this.#asking.delete(id);
+    if (this.#isClosed) return;
+    if (answer instanceof EngineError) this.#options.onFailure(id, answer);
+    else if (asking.isStale) this.#queue.add(id);
+    else this.#options.onResult(id, answer.inspection);
+    this.#pump();
+  }
+}

@@ -1,0 +1,25 @@
+/** A container's lives: one id, another StartedAt each time. */
+import type { EngineEvent, Inspection } from './engine.ts';
+
+const SHORT_ID_DIGITS = 12;
+
+/** As people and stamps have it. */
+export function shortId(id: string): string {
+  return id.slice(0, SHORT_ID_DIGITS);
+}
+
+/** Whether the event happened before the life that was inspected began: both times are the daemon's. */
+export function isOlder({ timeNano }: EngineEvent, { State }: Inspection): boolean {
+  const startedNano = parseNano(State?.StartedAt ?? '');
+  return (
+    startedNano !== undefined && /^[0-9]{1,30}$/.test(timeNano) && BigInt(timeNano) < startedNano
+  );
+}
+
+/** RFC 3339 in UTC, with up to nine digits of a second, in nanoseconds since 1970. */
+export function parseNano(text: string): bigint | undefined {
+  const [, seconds, fraction = ''] =
+    /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
+  const ms = Date.parse(`${seconds}Z`);
+  return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, '0'));
+}

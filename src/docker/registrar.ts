@@ -1,0 +1,350 @@
+/**
+ * The registrar: keeps the store true to what an engine runs. Puts the parts together: the engine's follower feeds the
+ * containers, these say what is wished, the mirror says what there is, the tenure whether it is ours to write, and the
+ * converger writes the difference. It never gives up: whatever is gone is tried again until it is back.
+ */
+import { type Clock, systemClock } from '../store/clock.ts';
+import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
+import type { LeaseStore, StoreError } from '../store/store.ts';
+import { ActualRecords } from './actual.ts';
+import type { Wish } from './assign.ts';
+import { Checks, type Probe } from './checks.ts';
+import { Containers } from './containers.ts';
+import type { RegistrarContext } from './context.ts';
+import { type ConvergeEvent, Converger, type Permission } from './converge.ts';
+import { describe } from './describe.ts';
+import type { Description, Refusal } from './description.ts';
+import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine.ts';
+import { EngineFollower } from './follow.ts';
+import { Tenure, type TenureEvent } from './lease.ts';
+import { shortId } from './life.ts';
+import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
+import { storeFailure } from './storeFailure.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export interface RegistrarOptions {
+  readonly engine: Engine;
+  /** Not closed by the registrar. */
+  readonly store: LeaseStore;
+  /** An empty `registrator.hostName` stands for the engine's name. */
+  readonly context: Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks' | 'parent'>;
+  /** Asked at the start, and again and again; may reject with an `EngineError`. */
+  readonly surroundings: (info: EngineInfo) => Promise<Surroundings>;
+  readonly probe: Probe;
+  /** Unique to this run. */
+  readonly instance: string;
+  /** Where it runs, for people. */
+  readonly host: string;
+  /** Writes nothing, and says what it would write. */
+  readonly dryRun?: boolean;
+  /** How long records stay while the engine is gone. */
+  readonly dockerGraceMs?: number;
+  readonly relistEveryMs?: number;
+  readonly leaseTtlSeconds?: number;
+  readonly clock?: Clock;
+  /** 0 to below 1, for the jitter of pauses. */
+  readonly random?: () => number;
+  /** For logs. Must not throw. */
+  readonly onEvent?: (event: RegistrarEvent) => void;
+}
+
+export type RegistrarEvent =
+  | ConvergeEvent
+  | TenureEvent
+  | { readonly kind: 'engineConnected'; readonly label: string }
+  | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
+  /** The engine was gone for too long. */
+  | { readonly kind: 'withdrawn'; readonly afterMs: number }
+  | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }
+  | { readonly kind: 'refused'; readonly containerId: string; readonly refusal: Refusal }
+  | { readonly kind: 'surroundings'; readonly surroundings: Surroundings }
+  | { readonly kind: 'store'; readonly event: MirrorEvent }
+  | { readonly kind: 'closeFailed'; readonly error: StoreError };
+
+export interface CloseOptions {
+  /** `keep`: records live until the lease expires or the next registrar takes it. `revoke`: they end now. */
+  readonly end: 'keep' | 'revoke';
+  /** With `keep`: how long deaths are still served, as a daemon that stops ends us and all others together. */
+  readonly lingerMs: number;
+}
+
+export interface Registrar {
+  start(): void;
+  status(): RegistrarStatus;
+  readiness(): Readiness;
+  /** Never rejects. */
+  close(options: CloseOptions): Promise<void>;
+}
+
+const DOCKER_GRACE_MS = 5 * 60_000;
+const RELIST_EVERY_MS = 30_000;
+const LEASE_TTL_SECONDS = 30;
+const LOOK_AROUND_EVERY_MS = 15_000;
+const SETTLE_MS = 1_000;
+const LOOK_EVERY_MS = 50;
+const MAX_ANNOUNCED_REFUSALS = 10_000;
+
+/** Does nothing until `start`. */
+export function createRegistrar(options: RegistrarOptions): Registrar {
+  return new EngineRegistrar(options);
+}
+
+/** What there is once the engine's id is known. */
+export interface Parts {
+  readonly info: EngineInfo;
+  readonly containers: Containers;
+  readonly actual: ActualRecords;
+  readonly mirror: Mirror;
+  /** `undefined` in a dry run. */
+  readonly tenure: Tenure | undefined;
+  readonly checks: Checks;
+  readonly converger: Converger;
+}
+
+class EngineRegistrar implements Registrar {
+  readonly #options: RegistrarOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #follower: EngineFollower;
+  readonly #announcedRefusals = new Set<string>();
+  #parts: Parts | undefined;
+  #context: RegistrarContext;
+  #surroundings = '';
+  #isWithdrawn = false;
+  #cancelGrace: (() => void) | undefined;
+  #isClosed = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: RegistrarOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#context = { ...options.context, hostAddresses: {}, ownNetworks: [] };
+    this.#follower = new EngineFollower({
+      engine: options.engine,
+      clock: this.#clock,
+      random: this.#random,
+      relistEveryMs: options.relistEveryMs ?? RELIST_EVERY_MS,
+      onInfo: (info) => this.#onInfo(info),
+      onEvent: (event) => this.#parts?.containers.onEvent(event),
+      onList: (list, about) => this.#parts?.containers.onList(list, about),
+      onConnected: () => this.#onConnected(),
+      onLost: (error, retryInMs) => this.#onLost(error, retryInMs),
+    });
+  }
+
+  start(): void {
+    this.#follower.start();
+  }
+
+  status(): RegistrarStatus {
+    return statusOf(this.#view());
+  }
+
+  readiness(): Readiness {
+    return readinessOf(this.#view());
+  }
+
+  close(options: CloseOptions): Promise<void> {
+    this.#closing ??= this.#close(options);
+    return this.#closing;
+  }
+
+  #view() {
+    return {
+      engine: { label: this.#options.engine.label, state: this.#follower.state() },
+      reconnects: this.#follower.reconnects,
+      store: this.#options.store.label,
+      isDryRun: this.#options.dryRun === true,
+      isWithdrawn: this.#isWithdrawn,
+      nowMs: this.#clock.monotonicMs(),
+      parts: this.#parts,
+    };
+  }
+
+  /** All that follows needs the engine's id, and no description is right before the host's address is known. */
+  async #onInfo(info: EngineInfo): Promise<void> {
+    const { registrator } = this.#options.context;
+    if (registrator?.hostName === '') {
+      this.#context = { ...this.#context, registrator: { ...registrator, hostName: info.name } };
+    }
+    await this.#lookAround(info);
+    if (this.#isClosed) return;
+    this.#parts = this.#createParts(info);
+    this.#parts.mirror.start();
+    this.#parts.tenure?.start();
+    this.#parts.converger.start();
+    this.#lookAroundLater(info);
+  }
+
+  #createParts(info: EngineInfo): Parts {
+    const { store, engine, probe } = this.#options;
+    const [clock, random] = [this.#clock, this.#random];
+    const kick = (): void => this.#parts?.converger.kick();
+    const actual = new ActualRecords(info.id, kick);
+    const mirror = createMirror({
+      store,
+      prefix: this.#context.prefix,
+      replica: actual,
+      onEvent: (event) => this.#onMirror(event, actual),
+      clock,
+      random,
+    });
+    const containers = new Containers({
+      engine,
+      engineId: info.id,
+      describe: (inspection, parent) => this.#describe(inspection, parent),
+      clock,
+      onChange: kick,
+      onFailure: (containerId, error) => this.#emit({ kind: 'inspectFailed', containerId, error }),
+    });
+    const checks = new Checks({ probe, clock, onChange: kick });
+    const tenure = this.#options.dryRun === true ? undefined : this.#createTenure(info.id, kick);
+    const converger = new Converger({
+      store,
+      actual,
+      permission: () => permissionOf(mirror, tenure),
+      wishes: () => checks.passing(this.#wishes(containers), (wish) => isPublished(wish, actual)),
+      isKnown: (id) => this.#isWithdrawn || containers.isKnown(id),
+      mirroredRevision: () => revisionOf(mirror),
+      onLeaseDoubt: () => tenure?.verify(),
+      onEvent: (event) => this.#emit(event),
+      clock,
+      random,
+    });
+    return { info, containers, actual, mirror, tenure, checks, converger };
+  }
+
+  #createTenure(engineId: string, onChange: () => void): Tenure {
+    const { store, instance, host, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
+    return new Tenure({
+      store,
+      engineId,
+      instance,
+      host,
+      ttlSeconds: leaseTtlSeconds,
+      clock: this.#clock,
+      random: this.#random,
+      onChange,
+      onEvent: (event) => this.#emit(event),
+    });
+  }
+
+  #wishes(containers: Containers): Wish[] {
+    return this.#isWithdrawn ? [] : [...containers.all()].flatMap(({ wishes }) => wishes);
+  }
+
+  #describe(inspection: Inspection, parent: Inspection | undefined): Description {
+    const description = describe(inspection, { ...this.#context, parent });
+    if (description.kind !== 'described') return description;
+    for (const refusal of description.refusals) {
+      const containerId = shortId(inspection.Id);
+      const id = `${containerId} ${refusal.about} ${refusal.reason}`;
+      if (this.#announcedRefusals.has(id)) continue;
+      if (this.#announcedRefusals.size >= MAX_ANNOUNCED_REFUSALS) this.#announcedRefusals.clear();
+      this.#announcedRefusals.add(id);
+      this.#emit({ kind: 'refused', containerId, refusal });
+    }
+    return description;
+  }
+
+  #onMirror(event: MirrorEvent, actual: ActualRecords): void {
+    if (event.kind === 'relisted') actual.forgetAhead();
+    this.#emit({ kind: 'store', event });
+    this.#parts?.converger.kick();
+  }
+
+  #onConnected(): void {
+    this.#cancelGrace?.();
+    this.#cancelGrace = undefined;
+    this.#isWithdrawn = false;
+    this.#emit({ kind: 'engineConnected', label: this.#options.engine.label });
+    this.#parts?.converger.kick();
+  }
+
+  #onLost(error: EngineError, retryInMs: number): void {
+    this.#emit({ kind: 'engineLost', error, retryInMs });
+    if (this.#cancelGrace !== undefined || this.#isClosed) return;
+    const afterMs = this.#options.dockerGraceMs ?? DOCKER_GRACE_MS;
+    const timer = this.#clock.startTimer(afterMs, () => {
+      this.#isWithdrawn = true;
+      this.#emit({ kind: 'withdrawn', afterMs });
+      this.#parts?.converger.kick();
+    });
+    this.#cancelGrace = () => timer.cancel();
+  }
+
+  #lookAroundLater(info: EngineInfo): void {
+    this.#clock.startTimer(LOOK_AROUND_EVERY_MS, async () => {
+      if (this.#isClosed) return;
+      try {
+        await this.#lookAround(info);
+      } catch (error) {
+        // While the engine is gone nothing is known to have changed.
+        if (!(error instanceof EngineError)) throw error;
+      }
+      this.#lookAroundLater(info);
+    });
+  }
+
+  async #lookAround(info: EngineInfo): Promise<void> {
+    const surroundings = await this.#options.surroundings(info);
+    const text = JSON.stringify(surroundings);
+    if (text === this.#surroundings || this.#isClosed) return;
+    this.#surroundings = text;
+    this.#context = { ...this.#context, ...surroundings };
+    this.#emit({ kind: 'surroundings', surroundings });
+    this.#parts?.containers.reevaluate();
+  }
+
+  async #close({ end, lingerMs }: CloseOptions): Promise<void> {
+    if (end === 'keep') await this.#linger(lingerMs);
+    this.#isClosed = true;
+    this.#follower.close();
+    this.#cancelGrace?.();
+    if (this.#parts === undefined) return;
+    const { containers, checks, converger, mirror, tenure } = this.#parts;
+    containers.close();
+    checks.close();
+    await converger.close();
+    mirror.close();
+    try {
+      await tenure?.close(end);
+    } catch (error) {
+      this.#emit({ kind: 'closeFailed', error: storeFailure(error) });
+    }
+  }
+
+  /** What has happened is still written, and for a while what happens. */
+  async #linger(lingerMs: number): Promise<void> {
+    const startMs = this.#clock.monotonicMs();
+    for (;;) {
+      const passedMs = this.#clock.monotonicMs() - startMs;
+      const isConnected = this.#follower.state().kind === 'connected';
+      const isSettled = this.#parts?.converger.isDone !== false || passedMs >= SETTLE_MS;
+      if (isSettled && (passedMs >= lingerMs || !isConnected)) return;
+      await new Promise<void>((resolve) => this.#clock.startTimer(LOOK_EVERY_MS, resolve));
+    }
+  }
+
+  #emit(event: RegistrarEvent): void {
+    this.#options.onEvent?.(event);
+  }
+}
+
+function permissionOf(mirror: Mirror, tenure: Tenure | undefined): Permission {
+  if (mirror.state().kind === 'loading') return { kind: 'wait' };
+  const state = tenure?.state();
+  if (state === undefined || state.kind === 'standby') return { kind: 'look' };
+  return state.kind === 'held' ? { kind: 'write', leaseId: state.leaseId } : { kind: 'wait' };
+}
+
+function revisionOf(mirror: Mirror): number {
+  const state = mirror.state();
+  return state.kind === 'loading' ? 0 : state.revision;
+}
+
+function isPublished({ record, owner }: Wish, actual: ActualRecords): boolean {
+  const stored = actual.get(record.key)?.owner;
+  return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
+}

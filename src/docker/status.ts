@@ -1,0 +1,214 @@
+/** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
+import type { Assignment } from './assign.ts';
+import type { Tracked } from './containers.ts';
+import type { Refusal } from './description.ts';
+import type { EngineState } from './follow.ts';
+import type { TenureState } from './lease.ts';
+import { shortId } from './life.ts';
+import type { Parts } from './registrar.ts';
+
+export interface RegistrarStatus {
+  readonly engine: {
+    readonly label: string;
+    readonly state: EngineState['kind'];
+    readonly forSeconds: number;
+    readonly id?: string;
+    readonly name?: string;
+    readonly reason?: string;
+  };
+  readonly store: { readonly label: string; readonly state: string; readonly reason?: string };
+  /** `writing`: the records are ours to keep. `standby`: another registrar of this engine does. */
+  readonly role: 'starting' | 'writing' | 'standby' | 'dry-run';
+  readonly lease?: { readonly id: string; readonly renewedSecondsAgo: number };
+  /** In standby: where the other one runs. */
+  readonly holder?: string;
+  readonly containers: readonly ContainerStatus[];
+  readonly counters: Counters;
+}
+
+export interface ContainerStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly state: string;
+  readonly records: readonly RecordStatus[];
+  readonly refusals: readonly Refusal[];
+  /** Why there are no records, or not all. */
+  readonly reason?: string;
+}
+
+export interface RecordStatus {
+  /** Without its number as long as none is claimed. */
+  readonly key: string;
+  readonly host: string;
+  readonly port?: number;
+  /** `published`: the store has it. `conflict`: somebody else has the key. `unchecked`: its check does not pass. */
+  readonly state: 'published' | 'pending' | 'conflict' | 'unchecked' | 'refused';
+  readonly reason?: string;
+}
+
+export interface Counters {
+  /** Now. */
+  readonly containers: number;
+  readonly published: number;
+  readonly pending: number;
+  readonly conflicts: number;
+  readonly refusals: number;
+  /** Since the start. */
+  readonly puts: number;
+  readonly deletes: number;
+  readonly writeFailures: number;
+  readonly engineReconnects: number;
+  readonly storeFailures: number;
+}
+
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly reasons: readonly string[];
+}
+
+/** What the registrar shows of itself. */
+export interface RegistrarView {
+  readonly engine: { readonly label: string; readonly state: EngineState };
+  readonly reconnects: number;
+  readonly store: string;
+  readonly isDryRun: boolean;
+  /** The engine was gone for so long that all records were withdrawn. */
+  readonly isWithdrawn: boolean;
+  readonly nowMs: number;
+  readonly parts: Parts | undefined;
+}
+
+export function statusOf(view: RegistrarView): RegistrarStatus {
+  const { parts, isDryRun } = view;
+  const tenure = parts?.tenure?.state();
+  const containers = parts === undefined ? [] : containersOf(parts, view.isWithdrawn);
+  return {
+    engine: engineOf(view),
+    store: storeOf(view),
+    role: roleOf(tenure, isDryRun),
+    ...(tenure?.kind === 'held' ? { lease: leaseOf(tenure, view.nowMs) } : {}),
+    ...(tenure?.kind === 'standby' ? { holder: tenure.holder.host } : {}),
+    containers,
+    counters: countersOf(view, containers),
+  };
+}
+
+/** Ready is a registrar whose records are as they should be, or that stands by. */
+export function readinessOf(view: RegistrarView): Readiness {
+  const { engine, parts } = view;
+  const reasons: string[] = [];
+  if (engine.state.kind !== 'connected') {
+    reasons.push(`docker: ${engine.state.reason ?? 'not connected yet'}`);
+  }
+  if (parts !== undefined) {
+    const store = parts.mirror.state();
+    if (store.kind !== 'synced') reasons.push(`store: ${store.reason ?? 'not read yet'}`);
+    const tenure = parts.tenure?.state();
+    if (tenure?.kind === 'seeking') reasons.push(`lease: ${tenure.reason ?? 'not held yet'}`);
+    if (!parts.containers.isComplete) reasons.push('containers: not all seen yet');
+    const failure = parts.converger.lastFailure;
+    if (failure !== undefined) reasons.push(`writing: ${failure.message}`);
+  }
+  return { isReady: reasons.length === 0, reasons };
+}
+
+function engineOf({ engine, parts, nowMs }: RegistrarView): RegistrarStatus['engine'] {
+  const { label, state } = engine;
+  const info = parts?.info;
+  return {
+    label,
+    state: state.kind,
+    forSeconds: Math.round((nowMs - state.sinceMs) / 1000),
+    ...(info === undefined ? {} : { id: info.id, name: info.name }),
+    ...('reason' in state && state.reason !== undefined ? { reason: state.reason } : {}),
+  };
+}
+
+function storeOf({ store: label, parts }: RegistrarView): RegistrarStatus['store'] {
+  const state = parts?.mirror.state();
+  if (state === undefined) return { label, state: 'waiting', reason: 'the engine comes first' };
+  const reason = 'reason' in state ? state.reason : undefined;
+  return { label, state: state.kind, ...(reason === undefined ? {} : { reason }) };
+}
+
+function roleOf(tenure: TenureState | undefined, isDryRun: boolean): RegistrarStatus['role'] {
+  if (isDryRun) return 'dry-run';
+  if (tenure?.kind === 'held') return 'writing';
+  return tenure?.kind === 'standby' ? 'standby' : 'starting';
+}
+
+function leaseOf(tenure: Extract<TenureState, { kind: 'held' }>, nowMs: number) {
+  const renewedSecondsAgo = Math.round((nowMs - tenure.renewedAtMs) / 1000);
+  return { id: tenure.leaseId, renewedSecondsAgo };
+}
+
+function containersOf(parts: Parts, isWithdrawn: boolean): ContainerStatus[] {
+  const byContainer = new Map<string, Assignment[]>();
+  for (const assignment of parts.converger.assignments()) {
+    const { containerId } = assignment.wish;
+    const some = byContainer.get(containerId);
+    if (some === undefined) byContainer.set(containerId, [assignment]);
+    else some.push(assignment);
+  }
+  return [...parts.containers.all()].map((tracked) => {
+    const assignments = byContainer.get(tracked.id) ?? [];
+    const reason = isWithdrawn ? 'the engine has been gone for too long' : reasonOf(tracked);
+    return {
+      id: shortId(tracked.id),
+      name: (tracked.inspection?.Name ?? '').replace(/^\//, ''),
+      state: tracked.inspection?.State?.Status ?? 'unknown',
+      records: recordsOf(tracked, assignments, parts),
+      refusals: tracked.description?.kind === 'described' ? tracked.description.refusals : [],
+      ...(reason === undefined ? {} : { reason }),
+    };
+  });
+}
+
+function reasonOf({ description }: Tracked): string | undefined {
+  if (description === undefined) return 'not inspected yet';
+  return description.kind === 'described' ? description.waiting : description.reason;
+}
+
+/** A wish that was not assigned yet is either new or kept back by its check. */
+function recordsOf(
+  { wishes }: Tracked,
+  assignments: readonly Assignment[],
+  parts: Parts,
+): RecordStatus[] {
+  return wishes.map((wish) => {
+    const { host, port } = wish.record.fields;
+    const assignment = assignments.find(({ wish: assigned }) => assigned === wish);
+    const key = assignment?.key ?? wish.record.key;
+    const shown = { key, host, ...(port === undefined ? {} : { port }) };
+    if (assignment?.kind === 'taken')
+      return { ...shown, state: 'conflict', reason: `held by ${assignment.holder}` };
+    if (parts.checks.isFailing(wish))
+      return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
+    const stored = parts.actual.get(key);
+    if (stored !== undefined && Buffer.compare(stored.entry.value, wish.value) === 0)
+      return { ...shown, state: 'published' };
+    const reason = parts.converger.refusalOf(key);
+    return reason === undefined
+      ? { ...shown, state: 'pending' }
+      : { ...shown, state: 'refused', reason };
+  });
+}
+
+function countersOf(view: RegistrarView, containers: readonly ContainerStatus[]): Counters {
+  const records = containers.flatMap((container) => container.records);
+  const count = (state: RecordStatus['state']): number =>
+    records.filter((record) => record.state === state).length;
+  const { puts = 0, deletes = 0, failures = 0 } = view.parts?.converger.counters() ?? {};
+  return {
+    containers: containers.length,
+    published: count('published'),
+    pending: count('pending') + count('unchecked'),
+    conflicts: count('conflict'),
+    refusals: containers.reduce((sum, { refusals }) => sum + refusals.length, count('refused')),
+    puts,
+    deletes,
+    writeFailures: failures,
+    engineReconnects: view.reconnects,
+    storeFailures: view.parts?.mirror.counters().failures ?? 0,
+  };
+}

@@ -1,0 +1,225 @@
+/**
+ * An engine in the test's own process, on the test's clock: containers do what the test says, events can be lost, late
+ * or out of order, calls can fail or wait. For faults of the connection itself see `FakeDocker`.
+ */
+import {
+  type Engine,
+  EngineError,
+  type EngineEvent,
+  type EngineInfo,
+  type EventStream,
+  type Inspection,
+  type Listed,
+} from '../../src/docker/engine.ts';
+import { EventQueue } from '../../src/docker/eventQueue.ts';
+import { parseListing } from '../../src/docker/listing.ts';
+import type { Clock } from '../../src/store/clock.ts';
+import { FakeContainer, type FakeContainerSetup } from './fakeContainer.ts';
+
+export interface EngineFaults {
+  /** The daemon is gone: streams break, calls fail. Set it with `lose` and `restore`. */
+  isGone: boolean;
+  /** Events that nobody hears. */
+  drop: ((event: EngineEvent) => boolean) | undefined;
+  /** What an inspection waits for, after it was answered: the answer is late. */
+  beforeAnswer: ((id: string) => Promise<void>) | undefined;
+  failInspect: ((id: string) => boolean) | undefined;
+}
+
+export class FakeEngine implements Engine {
+  readonly label = 'fake engine';
+  readonly containers = new Map<string, FakeContainer>();
+  readonly faults: EngineFaults = {
+    isGone: false,
+    drop: undefined,
+    beforeAnswer: undefined,
+    failInspect: undefined,
+  };
+  /** Calls so far. */
+  readonly calls = { list: 0, inspect: 0, events: 0 };
+  engineInfo: EngineInfo = { id: 'ENGINE:1', name: 'fakehost', nodeAddress: undefined };
+  readonly #clock: Clock;
+  readonly #streams = new Set<EventQueue<EngineEvent>>();
+  #nextIp = 2;
+  /** Keeps instants apart that the clock does not. */
+  #ticks = 0n;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async info(): Promise<EngineInfo> {
+    this.#assertThere();
+    return this.engineInfo;
+  }
+
+  async list(): Promise<readonly Listed[]> {
+    this.#assertThere();
+    this.calls.list++;
+    return parseListing([...this.containers.values()].map((each) => each.listing())) ?? [];
+  }
+
+  async inspect(id: string): Promise<Inspection | undefined> {
+    this.#assertThere();
+    this.calls.inspect++;
+    if (this.faults.failInspect?.(id) === true) throw new EngineError('failed', 'a fault');
+    const answer = this.containers.get(id)?.inspection() as Inspection | undefined;
+    await this.faults.beforeAnswer?.(id);
+    this.#assertThere();
+    return structuredClone(answer);
+  }
+
+  events(_since: string | undefined, signal: AbortSignal): EventStream {
+    this.calls.events++;
+    const queue = new EventQueue<EngineEvent>(100_000);
+    if (this.faults.isGone) queue.end(goneError());
+    else this.#streams.add(queue);
+    signal.addEventListener('abort', () => {
+      this.#streams.delete(queue);
+      queue.drop();
+    });
+    const opened = this.faults.isGone ? Promise.reject(goneError()) : Promise.resolve();
+    opened.catch(() => undefined);
+    return { opened, [Symbol.asyncIterator]: () => queue.drain() };
+  }
+
+  async ping(): Promise<void> {
+    this.#assertThere();
+  }
+
+  close(): void {}
+
+  /** The daemon dies; containers do not. */
+  lose(): void {
+    this.faults.isGone = true;
+    this.cutEvents();
+  }
+
+  restore(): void {
+    this.faults.isGone = false;
+  }
+
+  cutEvents(): void {
+    for (const queue of this.#streams) queue.end(goneError());
+    this.#streams.clear();
+  }
+
+  run(setup: FakeContainerSetup = {}): FakeContainer {
+    const container = new FakeContainer(setup);
+    const network = setup.network ?? 'bridge';
+    const hasIp = network !== 'host' && network !== 'none';
+    if (!network.startsWith('container:')) {
+      container.join(network, setup.ip ?? (hasIp ? this.freeIp() : ''), setup.ip6);
+    }
+    this.containers.set(container.id, container);
+    this.start(container);
+    return container;
+  }
+
+  start(container: FakeContainer): void {
+    for (const [network, { ip, ip6 }] of container.networks) {
+      container.join(network, ip, ip6);
+      this.#emitNetwork(container, 'connect');
+    }
+    container.health = container.setup.health;
+    container.state = 'running';
+    container.startedAt = this.#now().iso;
+    this.emit(container, 'start');
+  }
+
+  die(container: FakeContainer): void {
+    container.state = 'exited';
+    this.emit(container, 'die');
+    for (const _ of container.networks) this.#emitNetwork(container, 'disconnect');
+  }
+
+  /** `docker rm -f` */
+  remove(container: FakeContainer): void {
+    if (container.isRunning) {
+      this.signal(container, '9');
+      this.die(container);
+    }
+    this.containers.delete(container.id);
+    this.emit(container, 'destroy');
+  }
+
+  restart(container: FakeContainer): void {
+    if (container.isRunning) this.die(container);
+    this.start(container);
+  }
+
+  /** Only the event. */
+  signal(container: FakeContainer, signal: string): void {
+    this.emit(container, 'kill', signal);
+  }
+
+  pause(container: FakeContainer): void {
+    container.state = 'paused';
+    this.emit(container, 'pause');
+  }
+
+  unpause(container: FakeContainer): void {
+    container.state = 'running';
+    this.emit(container, 'unpause');
+  }
+
+  setHealth(container: FakeContainer, health: 'healthy' | 'unhealthy'): void {
+    container.health = health;
+    this.emit(container, `health_status: ${health}`);
+  }
+
+  rename(container: FakeContainer, name: string): void {
+    container.name = name;
+    this.emit(container, 'rename');
+  }
+
+  connect(container: FakeContainer, network: string, ip = this.freeIp()): void {
+    container.join(network, ip);
+    this.#emitNetwork(container, 'connect');
+  }
+
+  disconnect(container: FakeContainer, network: string): void {
+    container.networks.delete(network);
+    this.#emitNetwork(container, 'disconnect');
+    this.#emitNetwork(container, 'disconnect');
+  }
+
+  freeIp(): string {
+    const number = this.#nextIp++;
+    return `172.17.${number >> 8}.${number & 255}`;
+  }
+
+  emit(container: FakeContainer, action: string, signal?: string): void {
+    const { nano } = this.#now();
+    this.#send({ type: 'container', action, containerId: container.id, signal, timeNano: nano });
+  }
+
+  /** As the stream brings it, however late. */
+  #send(event: EngineEvent): void {
+    if (this.faults.drop?.(event) === true) return;
+    for (const queue of this.#streams) queue.push(event);
+  }
+
+  #emitNetwork(container: FakeContainer, action: string): void {
+    const { nano } = this.#now();
+    const containerId = container.id;
+    this.#send({ type: 'network', action, containerId, signal: undefined, timeNano: nano });
+  }
+
+  #now(): { nano: string; iso: string } {
+    this.#ticks += 1n;
+    const wallMs = this.#clock.wallMs();
+    const nano = BigInt(Math.floor(wallMs)) * 1_000_000n + (this.#ticks % 1_000_000n);
+    const fraction = String(nano % 1_000_000_000n).padStart(9, '0');
+    const iso = `${new Date(wallMs).toISOString().slice(0, 19)}.${fraction}Z`;
+    return { nano: String(nano), iso };
+  }
+
+  #assertThere(): void {
+    if (this.faults.isGone) throw goneError();
+  }
+}
+
+function goneError(): EngineError {
+  return new EngineError('unreachable', 'fake engine: connection refused');
+}
