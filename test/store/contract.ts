@@ -7,16 +7,35 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
-import type { Change, Entry } from '../../src/service/change.ts';
+import type { Entry } from '../../src/service/change.ts';
+import type { LeaseStore, Store } from '../../src/store/store.ts';
 import {
-  type SnapshotPage,
-  type Store,
-  StoreError,
-  type WatchBatch,
-} from '../../src/store/store.ts';
+  assertAscending,
+  assertCode,
+  batchesUntil,
+  bytes,
+  changesUntil,
+  comparable,
+  drain,
+  entriesOf,
+  inGroups,
+  isDelete,
+  keyOf,
+  modRevisionOf,
+  mustDelete,
+  mustHave,
+  mustPut,
+  nextChanges,
+  pagesOf,
+  rejectsWith,
+  shown,
+  soon,
+  text,
+} from '../support/storeCalls.ts';
+import { leases } from './leaseContract.ts';
 
 export interface OpenStore {
-  readonly store: Store;
+  readonly store: LeaseStore;
   /** Ends the store and what stands behind it. Called once, also when the test has closed the store. */
   close(): Promise<void>;
 }
@@ -28,10 +47,6 @@ export interface ContractOptions {
   readonly canCompact?: ((revision: number) => Promise<void>) | undefined;
 }
 
-const WAIT_MS = 20_000;
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const text = (value: Uint8Array): string => Buffer.from(value).toString('utf8');
-
 export function storeContract(
   name: string,
   open: () => Promise<OpenStore>,
@@ -40,7 +55,7 @@ export function storeContract(
   const slackMs = (options.expirySlackMs ?? 1000) + 1000;
 
   /** Registers a test that gets a store and a prefix that nobody else uses. */
-  function test(title: string, body: (store: Store, prefix: string) => Promise<void>): void {
+  function test(title: string, body: (store: LeaseStore, prefix: string) => Promise<void>): void {
     it(title, { timeout: 60_000 }, async () => {
       const opened = await open();
       try {
@@ -58,11 +73,16 @@ export function storeContract(
     snapshots(test);
     watching(test, options.canCompact);
     expiry(test, slackMs);
+    leases(test, slackMs);
     closing(test);
   });
 }
 
-type Register = (title: string, body: (store: Store, prefix: string) => Promise<void>) => void;
+/** Registers a test that gets a store and a prefix that nobody else uses. */
+export type Register = (
+  title: string,
+  body: (store: LeaseStore, prefix: string) => Promise<void>,
+) => void;
 
 function readingAndWriting(test: Register): void {
   test('get gives what put wrote, and nothing for an absent key', async (store, prefix) => {
@@ -592,6 +612,9 @@ function closing(test: Register): void {
     await rejectsWith('unavailable', soon(store.put(`${prefix}a`, bytes('x'))));
     await rejectsWith('unavailable', soon(store.delete(`${prefix}a`)));
     await rejectsWith('unavailable', soon(store.deleteTree(prefix)));
+    await rejectsWith('unavailable', soon(store.grantLease(5)));
+    await rejectsWith('unavailable', soon(store.renewLease('5')));
+    await rejectsWith('unavailable', soon(store.revokeLease('5')));
     await rejectsWith('unavailable', soon(drain(store.snapshot(prefix))));
     await rejectsWith('unavailable', soon(drain(store.watch(prefix, 1, signal))));
     await soon(store.close());
@@ -607,147 +630,4 @@ function closing(test: Register): void {
       if (result.status === 'rejected') assertCode(result.reason, 'unavailable');
     }
   });
-}
-
-async function mustPut(store: Store, key: string, value: string, ttlSeconds?: number) {
-  const result = await store.put(key, bytes(value), { ttlSeconds });
-  assert.ok(result.done, `put ${key}`);
-  return result;
-}
-
-async function mustDelete(store: Store, key: string) {
-  const result = await store.delete(key);
-  assert.ok(result.done, `delete ${key}`);
-  return result;
-}
-
-function mustHave<T>(value: T | undefined): T {
-  assert.notEqual(value, undefined);
-  return value as T;
-}
-
-async function pagesOf(store: Store, prefix: string): Promise<SnapshotPage[]> {
-  const pages: SnapshotPage[] = [];
-  for await (const page of store.snapshot(prefix)) pages.push(page);
-  return pages;
-}
-
-async function entriesOf(store: Store, prefix: string): Promise<Entry[]> {
-  return (await pagesOf(store, prefix)).flatMap((page) => page.entries);
-}
-
-/** What the watch says from the revision on, up to the first change (put, unless told) of the last key. */
-async function changesUntil(
-  store: Store,
-  prefix: string,
-  fromRevision: number,
-  lastKey: string,
-  last: { readonly kind: Change['kind'] } = { kind: 'put' },
-): Promise<Change[]> {
-  const batches = await batchesUntil(store, prefix, fromRevision, lastKey, last);
-  return batches.flatMap((batch) => batch.changes);
-}
-
-async function batchesUntil(
-  store: Store,
-  prefix: string,
-  fromRevision: number,
-  lastKey: string,
-  last: { readonly kind: Change['kind'] } = { kind: 'put' },
-): Promise<WatchBatch[]> {
-  const batches: WatchBatch[] = [];
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), WAIT_MS);
-  try {
-    for await (const batch of store.watch(prefix, fromRevision, abort.signal)) {
-      batches.push(batch);
-      const isLast = (change: Change) => change.kind === last.kind && keyOf(change) === lastKey;
-      if (batch.changes.some(isLast)) return batches;
-    }
-  } finally {
-    clearTimeout(timer);
-    abort.abort();
-  }
-  return assert.fail(`no ${last.kind} of ${lastKey} after ${batches.length} batches`);
-}
-
-/** The next batch that has changes. */
-async function nextChanges(watch: AsyncIterator<WatchBatch>): Promise<WatchBatch> {
-  for (;;) {
-    const next = await watch.next();
-    assert.ok(!next.done, 'the watch ended');
-    if (next.value.changes.length > 0) return next.value;
-  }
-}
-
-async function drain(iterable: AsyncIterable<unknown>): Promise<void> {
-  for await (const _ of iterable);
-}
-
-async function inGroups<T>(
-  items: readonly T[],
-  size: number,
-  run: (item: T) => Promise<unknown>,
-): Promise<void> {
-  for (let i = 0; i < items.length; i += size) await Promise.all(items.slice(i, i + size).map(run));
-}
-
-/** The promise's result, or a failure when it takes longer than any of these may. */
-async function soon<T>(promise: Promise<T>): Promise<T> {
-  const abort = new AbortController();
-  const late = sleep(WAIT_MS, undefined, { signal: abort.signal }).then(
-    () => assert.fail(`nothing happened in ${WAIT_MS} ms`),
-    () => undefined as never,
-  );
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    abort.abort();
-  }
-}
-
-async function rejectsWith(code: StoreError['code'], promise: Promise<unknown>): Promise<void> {
-  await assert.rejects(promise, (error) => assertCode(error, code));
-}
-
-function assertCode(error: unknown, code: StoreError['code']): true {
-  assert.ok(error instanceof StoreError, String(error));
-  assert.equal(error.code, code);
-  assert.ok(!error.message.includes('\n'), 'one line');
-  return true;
-}
-
-function assertAscending(batches: readonly WatchBatch[]): void {
-  let last = 0;
-  for (const { revision, changes } of batches) {
-    assert.ok(revision >= last);
-    if (changes.length > 0) assert.ok(revision > last || last === 0);
-    assert.ok(changes.every((change) => modRevisionOf(change) === revision));
-    last = revision;
-  }
-}
-
-function isDelete(change: Change): boolean {
-  return change.kind === 'delete';
-}
-
-function keyOf(change: Change): string {
-  return change.kind === 'put' ? change.entry.key : change.key;
-}
-
-function modRevisionOf(change: Change): number {
-  return change.kind === 'put' ? change.entry.modRevision : change.modRevision;
-}
-
-function shown(change: Change): string {
-  return change.kind === 'put'
-    ? `put ${change.entry.key} ${text(change.entry.value)}`
-    : `delete ${change.key}`;
-}
-
-/** An entry without what may differ between two looks at it (the buffer's class, a lease's clock). */
-function comparable(entry: Entry | undefined) {
-  if (entry === undefined) return undefined;
-  const { key, value, createRevision, modRevision, lease } = entry;
-  return { key, value: [...value], createRevision, modRevision, ttlSeconds: lease?.ttlSeconds };
 }
