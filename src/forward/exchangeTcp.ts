@@ -3,6 +3,7 @@
  * prove. Every failure is a value, and the connection is destroyed whatever happens.
  */
 import { connect, type Socket } from 'node:net';
+import { frame, Reassembly } from '../dns/framing.ts';
 import { type Ask, type ExchangeLimits, encodeAsk } from './exchange.ts';
 import { type Exchanged, readReply, type Sent } from './reply.ts';
 import type { Upstream } from './upstream.ts';
@@ -37,28 +38,34 @@ function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exc
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('the upstream closed the connection before it replied'));
     onReply(socket, { id, question: ask.question, transport: 'tcp' }, settle);
-    socket.write(framed(encodeAsk(ask, id)));
+    socket.write(frame(encodeAsk(ask, id)));
   });
 }
 
 /** Calls `settle` with the first message on the connection that is the reply; others are noise. */
 function onReply(socket: Socket, sent: Sent, settle: (exchanged: Exchanged) => void): void {
-  let unread = Buffer.alloc(0);
+  const input = new Reassembly();
   socket.on('data', (chunk: Buffer) => {
-    unread = Buffer.concat([unread, chunk]);
-    while (unread.length >= 2 && unread.length >= 2 + unread.readUInt16BE(0)) {
-      const end = 2 + unread.readUInt16BE(0);
-      const exchanged = readReply(unread.subarray(2, end), sent);
-      if (exchanged !== undefined) return settle(exchanged);
-      unread = unread.subarray(end);
-    }
+    input.push(chunk);
+    const exchanged = firstReply(input, sent);
+    if (exchanged === undefined) return;
+    socket.destroy(); // what else has come is left in `input`, which takes no more
+    settle(exchanged);
   });
 }
 
-/** RFC 1035 §4.2.2: the message behind its length in two octets. */
-function framed(message: Uint8Array): Buffer {
-  const frame = Buffer.alloc(2 + message.length);
-  frame.writeUInt16BE(message.length, 0);
-  frame.set(message, 2);
-  return frame;
+function firstReply(input: Reassembly, sent: Sent): Exchanged | undefined {
+  for (;;) {
+    const next = input.next();
+    switch (next.kind) {
+      case 'incomplete':
+        return undefined;
+      case 'malformed':
+        return { kind: 'network', text: 'the upstream sent what is no DNS message' };
+      case 'message': {
+        const exchanged = readReply(next.message, sent);
+        if (exchanged !== undefined) return exchanged;
+      }
+    }
+  }
 }

@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Client, Respond } from '../dns/respond.ts';
-import { frame, MAX_FRAMED_OCTETS, Reassembly } from './framing.ts';
+import { frame, MAX_FRAMED_OCTETS, Reassembly } from '../dns/framing.ts';
 import type { Turns } from './turns.ts';
 
 export interface ConnectionLimits {

@@ -99,7 +99,8 @@ for (const [transport, exchange] of [
     });
 
   test(`F2 ${transport}: noise does not end the wait for the reply`, async (t) => {
-    const upstream = await upstreamFor(t, { behaviour: { noise: noiseFor } });
+    const noise = transport === 'UDP' ? noiseFor : wholeNoiseFor;
+    const upstream = await upstreamFor(t, { behaviour: { noise } });
     const message = replyOf(await exchange(upstream, ASK, PATIENT));
     assert.equal(message.answer.length, 1);
   });
@@ -130,6 +131,16 @@ function noiseFor(query: Buffer): Uint8Array[] {
     reply({ flags: 0x2800 }),
   ];
 }
+
+/** Over TCP, where nobody off-path can write, a message too short for a header is a broken upstream. */
+function wholeNoiseFor(query: Buffer): Uint8Array[] {
+  return noiseFor(query).filter(({ length }) => length >= 12);
+}
+
+test('TCP: what cannot be a message ends the wait at once', async (t) => {
+  const upstream = await upstreamFor(t, { behaviour: { noise: () => [Buffer.alloc(11)] } });
+  assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
+});
 
 test('F1: a perfect forgery from another port or address is not heard', async (t) => {
   const forger = createSocket('udp4').bind(0, '127.0.0.1');

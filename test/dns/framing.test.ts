@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Frame, frame, Reassembly } from '../../src/server/framing.ts';
+import { type Frame, frame, Reassembly } from '../../src/dns/framing.ts';
 import { framed, messageWithId } from '../support/framedClient.ts';
 
 /** All messages that come out when the stream arrives in these chunks, and the last thing that was said. */
