@@ -1,36 +1,66 @@
 /**
- * Both embedded stores against a model that is a Map: random writes, conditions and steps of time. After every command
- * the snapshot is the model; at the end the watch, folded into a Map, is it too.
+ * Both embedded stores against a model that is a Map: random writes, conditions, leases and steps of time. After every
+ * command the snapshot is the model; at the end the watch, folded into a Map, is it too.
  */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import { openFileStore } from '../../src/store/file.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
-import type { Condition, Store, WatchBatch } from '../../src/store/store.ts';
+import {
+  type Condition,
+  type LeaseStore,
+  StoreError,
+  type WatchBatch,
+} from '../../src/store/store.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { withTempDir } from '../support/tempDir.ts';
+
+interface ModelLease {
+  readonly id: string;
+  readonly ttlSeconds: number;
+  deadlineMs: number;
+}
 
 interface ModelRow {
   readonly text: string;
   readonly createRevision: number;
   readonly modRevision: number;
   readonly deadlineMs: number;
+  readonly lease: ModelLease | undefined;
 }
 
 /** What a store is, told as simply as possible. */
 class Model {
   readonly rows = new Map<string, ModelRow>();
+  /** The leases that there are, by id. */
+  readonly leases = new Map<string, ModelLease>();
   revision = 0;
   nowMs = 0;
 
-  put(key: string, text: string, ttlSeconds: number | undefined, condition: Spec): boolean {
+  put(key: string, text: string, life: Life, condition: Spec): boolean {
     if (!this.holds(key, condition)) return false;
+    const { ttlSeconds } = life;
+    const lease = life.lease === undefined ? undefined : this.leases.get(life.lease);
+    if (life.lease !== undefined && lease === undefined) throw new Error('no such lease');
     const modRevision = ++this.revision;
     const createRevision = this.rows.get(key)?.createRevision ?? modRevision;
     const deadlineMs = ttlSeconds === undefined ? Infinity : this.nowMs + ttlSeconds * 1000;
-    this.rows.set(key, { text, createRevision, modRevision, deadlineMs });
+    this.rows.set(key, { text, createRevision, modRevision, deadlineMs, lease });
     return true;
+  }
+
+  renew(id: string): boolean {
+    const lease = this.leases.get(id);
+    if (lease !== undefined) lease.deadlineMs = this.nowMs + lease.ttlSeconds * 1000;
+    return lease !== undefined;
+  }
+
+  endLease(id: string): void {
+    const keys = [...this.rows].filter(([, row]) => row.lease?.id === id);
+    if (keys.length > 0) this.revision++;
+    for (const [key] of keys) this.rows.delete(key);
+    this.leases.delete(id);
   }
 
   delete(key: string, condition: Spec): boolean {
@@ -48,6 +78,7 @@ class Model {
 
   pass(ms: number): void {
     this.nowMs += ms;
+    for (const [id, lease] of this.leases) if (lease.deadlineMs <= this.nowMs) this.endLease(id);
     for (const [key, row] of this.rows) {
       if (row.deadlineMs > this.nowMs) continue;
       this.rows.delete(key);
@@ -64,10 +95,18 @@ class Model {
   }
 }
 
+interface Life {
+  readonly ttlSeconds?: number | undefined;
+  readonly lease?: string | undefined;
+}
+
 type Spec = 'none' | 'absent' | 'present' | 'its revision' | 'old revision' | { value: string };
 
 type Command =
   | { readonly kind: 'put'; key: string; text: string; ttlSeconds: number | undefined; if: Spec }
+  | { readonly kind: 'putOnLease'; key: string; text: string; slot: number; if: Spec }
+  | { readonly kind: 'grant'; slot: number; ttlSeconds: number }
+  | { readonly kind: 'renew' | 'revoke'; slot: number }
   | { readonly kind: 'delete'; key: string; if: Spec }
   | { readonly kind: 'deleteTree'; prefix: string }
   | { readonly kind: 'pass'; ms: number }
@@ -85,10 +124,28 @@ const condition: fc.Arbitrary<Spec> = fc.oneof(
 const ttlSeconds = fc.option(fc.constantFrom(1, 2, 3, 10, 4_320_000), { nil: undefined });
 const ms = fc.constantFrom(0, 1, 500, 999, 1000, 2001, 10_000, 4_320_000_000);
 
+const slot = fc.constantFrom(0, 1, 2);
+const putOnLease = fc.record({
+  kind: fc.constant('putOnLease' as const),
+  key,
+  text,
+  slot,
+  if: condition,
+});
+const grant = fc.record({
+  kind: fc.constant('grant' as const),
+  slot,
+  ttlSeconds: fc.constantFrom(1, 2, 3, 10, 4_320_000),
+});
+
 const put = fc.record({ kind: fc.constant('put' as const), key, text, ttlSeconds, if: condition });
 const common: fc.Arbitrary<Command>[] = [
   put,
   put,
+  putOnLease,
+  putOnLease,
+  grant,
+  fc.record({ kind: fc.constantFrom('renew' as const, 'revoke' as const), slot }),
   fc.record({ kind: fc.constant('delete' as const), key, if: condition }),
   fc.record({
     kind: fc.constant('deleteTree' as const),
@@ -100,26 +157,30 @@ const common: fc.Arbitrary<Command>[] = [
 ];
 const restart = fc.record({ kind: fc.constant('restart' as const), downMs: ms });
 
+type Open = (clock: FakeClock) => Promise<LeaseStore>;
+
 /** One run's store, model, clock and what its watch has said. */
 class Run {
   readonly clock = new FakeClock();
   readonly model = new Model();
-  readonly open: (clock: FakeClock) => Promise<Store>;
-  store: Store;
+  readonly open: Open;
+  store: LeaseStore;
+  /** Ids of the leases that were granted last, by slot. */
+  readonly #slots = ['1', '1', '1'];
   #folded = new Map<string, string>();
   #seen = 0;
   #abort = new AbortController();
   #watching = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
 
-  private constructor(open: (clock: FakeClock) => Promise<Store>, store: Store, clock: FakeClock) {
+  private constructor(open: Open, store: LeaseStore, clock: FakeClock) {
     this.open = open;
     this.store = store;
     this.clock = clock;
     this.#watch();
   }
 
-  static async begin(open: (clock: FakeClock) => Promise<Store>): Promise<Run> {
+  static async begin(open: Open): Promise<Run> {
     const clock = new FakeClock();
     return new Run(open, await open(clock), clock);
   }
@@ -127,17 +188,25 @@ class Run {
   async do(command: Command): Promise<void> {
     const { model, store, clock } = this;
     switch (command.kind) {
-      case 'put': {
-        const options = {
-          ttlSeconds: command.ttlSeconds,
-          if: this.#condition(command.key, command.if),
-        };
-        const result = await store.put(command.key, octets(command.text), options);
-        assert.equal(
-          result.done,
-          model.put(command.key, command.text, command.ttlSeconds, command.if),
-        );
+      case 'put':
+        return this.#put(command, { ttlSeconds: command.ttlSeconds });
+      case 'putOnLease':
+        return this.#put(command, { lease: this.#slots[command.slot] });
+      case 'grant': {
+        const { id, ttlSeconds } = await store.grantLease(command.ttlSeconds);
+        model.leases.set(id, { id, ttlSeconds, deadlineMs: model.nowMs + ttlSeconds * 1000 });
+        this.#slots[command.slot] = id;
         return;
+      }
+      case 'renew': {
+        const id = this.#slots[command.slot] ?? '';
+        assert.equal(await store.renewLease(id), model.renew(id));
+        return;
+      }
+      case 'revoke': {
+        const id = this.#slots[command.slot] ?? '';
+        await store.revokeLease(id);
+        return model.endLease(id);
       }
       case 'delete': {
         const result = await store.delete(command.key, {
@@ -175,7 +244,9 @@ class Run {
         const { createRevision, modRevision, lease } = entry;
         assert.deepEqual([createRevision, modRevision], [row?.createRevision, row?.modRevision]);
         const leftMs = (lease?.expiresAtMs ?? Infinity) - this.clock.monotonicMs();
-        assert.equal(leftMs, (row?.deadlineMs ?? 0) - this.model.nowMs);
+        const deadlineMs = row?.lease?.deadlineMs ?? row?.deadlineMs ?? 0;
+        assert.equal(leftMs, deadlineMs - this.model.nowMs);
+        if (row?.lease !== undefined) assert.equal(lease?.id, row.lease.id);
       }
     }
     const expected = [...this.model.rows.keys()];
@@ -205,6 +276,18 @@ class Run {
     await this.#watching;
     await this.store.close();
     if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #put(write: { key: string; text: string; if: Spec }, life: Life): Promise<void> {
+    const { key, text } = write;
+    const options = { ...life, if: this.#condition(key, write.if) };
+    const outcome = await this.store.put(key, octets(text), options).then(
+      ({ done }) => done,
+      (error: unknown) => codeOf(error),
+    );
+    const noLease = life.lease !== undefined && !this.model.leases.has(life.lease);
+    if (noLease && this.model.holds(key, write.if)) assert.equal(outcome, 'invalid');
+    else assert.equal(outcome, this.model.put(key, text, life, write.if));
   }
 
   async #restart(downMs: number): Promise<void> {
@@ -251,6 +334,11 @@ class Run {
   }
 }
 
+function codeOf(error: unknown): string {
+  if (error instanceof StoreError) return error.code;
+  throw error;
+}
+
 function octets(characters: string): Uint8Array {
   return Buffer.from(characters, 'latin1');
 }
@@ -263,10 +351,7 @@ function octetsOf(name: string): Buffer {
   return Buffer.from(name);
 }
 
-async function play(
-  open: (clock: FakeClock) => Promise<Store>,
-  commands: Command[],
-): Promise<void> {
+async function play(open: Open, commands: Command[]): Promise<void> {
   const run = await Run.begin(open);
   try {
     for (const command of commands) {
