@@ -18,7 +18,13 @@ import { type Engine, EngineError, type EngineInfo, type Inspection } from './en
 import { EngineFollower } from './follow.ts';
 import { Tenure, type TenureEvent } from './lease.ts';
 import { shortId } from './life.ts';
-import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
+import {
+  type Parts,
+  type Readiness,
+  type RegistrarStatus,
+  readinessOf,
+  statusOf,
+} from './status.ts';
 import { storeFailure } from './storeFailure.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -87,18 +93,6 @@ const MAX_ANNOUNCED_REFUSALS = 10_000;
 /** Does nothing until `start`. */
 export function createRegistrar(options: RegistrarOptions): Registrar {
   return new EngineRegistrar(options);
-}
-
-/** What there is once the engine's id is known. */
-export interface Parts {
-  readonly info: EngineInfo;
-  readonly containers: Containers;
-  readonly actual: ActualRecords;
-  readonly mirror: Mirror;
-  /** `undefined` in a dry run. */
-  readonly tenure: Tenure | undefined;
-  readonly checks: Checks;
-  readonly converger: Converger;
 }
 
 class EngineRegistrar implements Registrar {

@@ -1,11 +1,15 @@
 /** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
+import type { Mirror } from '../store/mirror.ts';
+import type { ActualRecords } from './actual.ts';
 import type { Assignment } from './assign.ts';
-import type { Tracked } from './containers.ts';
+import type { Checks } from './checks.ts';
+import type { Containers, Tracked } from './containers.ts';
+import type { Converger } from './converge.ts';
 import type { Refusal } from './description.ts';
+import type { EngineInfo } from './engine.ts';
 import type { EngineState } from './follow.ts';
-import type { TenureState } from './lease.ts';
+import type { Tenure, TenureState } from './lease.ts';
 import { shortId } from './life.ts';
-import type { Parts } from './registrar.ts';
 
 export interface RegistrarStatus {
   readonly engine: {
@@ -64,6 +68,18 @@ export interface Counters {
 export interface Readiness {
   readonly isReady: boolean;
   readonly reasons: readonly string[];
+}
+
+/** What a registrar consists of once the engine's id is known. */
+export interface Parts {
+  readonly info: EngineInfo;
+  readonly containers: Containers;
+  readonly actual: ActualRecords;
+  readonly mirror: Mirror;
+  /** `undefined` in a dry run. */
+  readonly tenure: Tenure | undefined;
+  readonly checks: Checks;
+  readonly converger: Converger;
 }
 
 /** What the registrar shows of itself. */

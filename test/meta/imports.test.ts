@@ -15,7 +15,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   zone: ['dns', 'service'],
   store: ['service', 'dns'],
   forward: ['dns'],
-  docker: ['dns', 'service', 'store/store.ts', 'config/suggest.ts', 'printable.ts'],
+  docker: [
+    ...['dns', 'service', 'config/suggest.ts', 'printable.ts'],
+    ...['store/store.ts', 'store/mirror.ts', 'store/clock.ts'],
+  ],
   'metrics.ts': [],
   'printable.ts': [],
   'logSink.ts': [],
@@ -50,6 +53,7 @@ const PURE = [
   ...['chooseAddress', 'check', 'health', 'placement', 'refusals', 'record', 'describe'].map(
     inDocker,
   ),
+  ...['anticipate', 'assign', 'backoff', 'crashLoop', 'diff', 'life', 'stopSignal'].map(inDocker),
   ...['registrator', 'registratorKey', 'registratorMetadata', 'registratorFlags'].map(inDocker),
 ];
 
