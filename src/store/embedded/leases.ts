@@ -76,7 +76,7 @@ export class Leases {
   readonly #ended = new Set<number>();
 
   /** Those that the table holds. */
-  constructor(table: Table, timeline: Timeline) {
+  constructor(table: Pick<Table, 'view'>, timeline: Timeline) {
     this.#timeline = timeline;
     for (const { key, row } of leaseRows(table)) {
       const id = leaseIdOf(key);
@@ -130,7 +130,7 @@ export class Leases {
   }
 }
 
-function leaseRows(table: Table): KeyedRow[] {
+function leaseRows(table: Pick<Table, 'view'>): KeyedRow[] {
   const found: KeyedRow[] = [];
   const view = table.view();
   try {

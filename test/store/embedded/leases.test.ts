@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Timeline } from '../../../src/store/clock.ts';
+import { Leases, leaseKey, leaseRow, parseLeaseId } from '../../../src/store/embedded/leases.ts';
+import type { KeyedRow, Table } from '../../../src/store/embedded/table.ts';
+import { FakeClock } from '../../support/fakeClock.ts';
+
+const life = (deadlineMs: number) => ({ ttlSeconds: 9, deadlineMs });
+
+describe('leases that a transaction changes', () => {
+  it('stay as they were when nothing of it was kept', () => {
+    const leases = open([7, 8]);
+    const seven = leases.all.get(7);
+    leases.set(7, life(2000));
+    leases.set(7, life(3000));
+    leases.set(9, life(2000));
+    leases.end(8);
+    assert.equal(seven?.deadlineMs, 3000, 'readers see a renewal at once');
+    leases.undo();
+    assert.deepEqual([...leases.all.keys()], [7, 8]);
+    assert.equal(seven?.deadlineMs, 1000);
+    leases.keep();
+    assert.deepEqual([...leases.all.keys()], [7, 8]);
+  });
+
+  it('are changed when it was', () => {
+    const leases = open([7, 8]);
+    leases.set(7, life(2000));
+    leases.set(9, life(2000));
+    leases.end(8);
+    assert.ok(leases.all.has(8), 'older rows still name it');
+    leases.keep();
+    assert.deepEqual([...leases.all.keys()], [7, 9]);
+    leases.undo();
+    assert.equal(leases.all.get(7)?.deadlineMs, 2000);
+  });
+});
+
+it('thousands of leases are read from the table', () => {
+  const ids = Array.from({ length: 2500 }, (_, i) => 10_000 + i);
+  assert.deepEqual([...open(ids).all.keys()], ids);
+});
+
+it('only ids that could be given name a lease', () => {
+  assert.equal(parseLeaseId('281474976710655'), 281_474_976_710_655);
+  for (const text of [
+    '',
+    '0',
+    '01',
+    '-1',
+    '1.5',
+    '1e3',
+    ' 1',
+    '1\n',
+    '0x1',
+    '9'.repeat(16),
+    '1/',
+  ]) {
+    assert.equal(parseLeaseId(text), undefined, JSON.stringify(text));
+  }
+});
+
+/** Leases over a table that holds these, all with a deadline at 1000. */
+function open(ids: readonly number[]): Leases {
+  const rows: KeyedRow[] = ids.map((id) => ({ key: leaseKey(id), row: leaseRow(life(1000)) }));
+  const page = (prefix: string, after: string | undefined, limit: number): KeyedRow[] =>
+    rows.filter(({ key }) => key.startsWith(prefix) && key > (after ?? '')).slice(0, limit);
+  const table: Pick<Table, 'view'> = {
+    view: () => ({ revision: 1, page, release: () => undefined }),
+  };
+  return new Leases(table, new Timeline(new FakeClock(), 0));
+}
