@@ -3,7 +3,7 @@
  * throws, caps what it reads, and names what it refuses. Unlike Go's decoder it takes numbers written as strings and
  * refuses numbers that the wire cannot carry (SkyDNS cut ports to their low 16 bits).
  */
-import { addressFamily } from '../dns/address.ts';
+import { addressFamily, addressOctets, printAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 
 export interface Service {
@@ -146,7 +146,8 @@ function readHost(draft: Draft, host: string): string | undefined {
   const family = addressFamily(host);
   if (family !== 0) {
     draft.family = family;
-    draft.address = host;
+    // One spelling, so that equal addresses are equal texts.
+    draft.address = family === 4 ? host : printAddress(addressOctets(host));
     return undefined;
   }
   const target = parseName(host);

@@ -3,11 +3,13 @@
  * go with it. Pure: what it needs from other servers it asks for (`incomplete`), and is called again with the answers.
  */
 import { Ede, type Question, type Response } from '../dns/message.ts';
-import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
+import { isSubdomainOf, type Name } from '../dns/name.ts';
+import { authoritative, refused, servfail } from '../dns/response.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { chaos } from './chaos.ts';
 import { type Lookup, lookup, pointers } from './lookup.ts';
-import { apexOf, newWork, type View } from './view.ts';
+import { apexOf, type View, type ZoneSettings } from './view.ts';
+import { newWork } from './work.ts';
 
 export type Answer =
   | { readonly kind: 'response'; readonly response: Response }
@@ -15,11 +17,6 @@ export type Answer =
   | { readonly kind: 'incomplete'; readonly missing: readonly Question[] }
   /** None of our names. */
   | { readonly kind: 'elsewhere' };
-
-const REVERSE: readonly Name[] = [
-  ['in-addr', 'arpa'],
-  ['ip6', 'arpa'],
-];
 
 export function answer(view: View, question: Question): Answer {
   if (question.qclass === Class.CH) return { kind: 'response', response: chaos(question) };
@@ -31,52 +28,53 @@ export function answer(view: View, question: Question): Answer {
   const work = newWork(view);
   const outcome = lookup(work, question, apex);
   if (work.missing.length > 0) return { kind: 'incomplete', missing: work.missing };
-  return { kind: 'response', response: respond(view, outcome, question, apex) };
+  return { kind: 'response', response: responseOf(view, outcome, question, apex) };
+}
+
+/** Whether the store may have something to say about a question. */
+export function mayBeOurs(settings: ZoneSettings, question: Question): boolean {
+  return apexOf(settings, question.qname) !== undefined || asksForPointer(question);
+}
+
+const REVERSE: readonly Name[] = [
+  ['in-addr', 'arpa'],
+  ['ip6', 'arpa'],
+];
+
+function asksForPointer({ qname, qtype }: Question): boolean {
+  return qtype === Type.PTR && REVERSE.some((zone) => isSubdomainOf(qname, zone));
 }
 
 /** Reverse names outside our zones: what the store has under them is ours (SkyDNS), the rest is not. */
 function answerReverse(view: View, question: Question): Answer {
-  const isReverse = REVERSE.some((zone) => isSubdomainOf(question.qname, zone));
-  if (question.qtype !== Type.PTR || !isReverse) return { kind: 'elsewhere' };
+  if (!asksForPointer(question)) return { kind: 'elsewhere' };
   const outcome = pointers(newWork(view), question.qname);
-  if (outcome.kind !== 'hit') return { kind: 'elsewhere' };
-  return { kind: 'response', response: authoritative(Rcode.NOERROR, outcome.answer) };
+  if (outcome.kind !== 'found') return { kind: 'elsewhere' };
+  return { kind: 'response', response: authoritative(Rcode.NOERROR, outcome.rrs) };
 }
 
-function respond(view: View, outcome: Lookup, question: Question, apex: Name): Response {
+function responseOf(view: View, outcome: Lookup, question: Question, apex: Name): Response {
+  const { ttlSeconds, minTtlSeconds } = view.settings;
   switch (outcome.kind) {
-    case 'hit':
-      return authoritative(Rcode.NOERROR, outcome.answer, [], outcome.additional);
+    case 'found':
+      return authoritative(Rcode.NOERROR, outcome.rrs, [], outcome.glue);
     case 'soa':
-      return authoritative(Rcode.NOERROR, [
-        soa(view, ownerOfApex(question, apex), apex, view.settings.ttlSeconds),
-      ]);
+      return authoritative(Rcode.NOERROR, [soa(view, question.qname, apex, ttlSeconds)]);
+    // RFC 2308 §3: the SOA's TTL is its minimum, so that resolvers that look at either agree.
     case 'nodata':
-      return authoritative(Rcode.NOERROR, [], [negativeSoa(view, apex)]);
+      return authoritative(Rcode.NOERROR, [], [soa(view, apex, apex, minTtlSeconds)]);
     case 'nxdomain':
-      return authoritative(Rcode.NXDOMAIN, [], [negativeSoa(view, apex)]);
+      return authoritative(Rcode.NXDOMAIN, [], [soa(view, apex, apex, minTtlSeconds)]);
     case 'refused':
       return refused(outcome.text);
     case 'failed':
-      return failed(
-        Ede.NO_REACHABLE_AUTHORITY,
-        'the server of a target outside our zones gave no answer',
-      );
+      return servfail(Ede.NO_REACHABLE_AUTHORITY, 'a name outside our zones could not be resolved');
   }
-}
-
-/** An answer's owner has the case of the question. */
-function ownerOfApex(question: Question, apex: Name): Name {
-  return equalNames(question.qname, apex) ? question.qname : apex;
-}
-
-/** RFC 2308 §3: the TTL is no more than the minimum, so that resolvers that look at either agree. */
-function negativeSoa(view: View, apex: Name): Rr {
-  return soa(view, apex, apex, view.settings.minTtlSeconds);
 }
 
 const HOUR_SECONDS = 3600;
 
+/** The apex's SOA, its owner in the case of the question where it is the answer. */
 function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
   const { settings } = view;
   return {
@@ -96,41 +94,4 @@ function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
       minimumSeconds: settings.minTtlSeconds,
     },
   };
-}
-
-function authoritative(
-  rcode: number,
-  records: readonly Rr[],
-  authority: readonly Rr[] = [],
-  additional: readonly Rr[] = [],
-): Response {
-  return {
-    rcode,
-    authoritative: true,
-    recursionAvailable: false,
-    answer: records,
-    authority,
-    additional,
-  };
-}
-
-/** A response without records: why, for those who can read it (RFC 8914). */
-export function empty(rcode: number, code: number, text: string): Response {
-  return {
-    rcode,
-    authoritative: false,
-    recursionAvailable: false,
-    answer: [],
-    authority: [],
-    additional: [],
-    extendedError: { code, text },
-  };
-}
-
-export function refused(text: string): Response {
-  return empty(Rcode.REFUSED, Ede.PROHIBITED, text);
-}
-
-export function failed(code: number, text: string): Response {
-  return empty(Rcode.SERVFAIL, code, text);
 }

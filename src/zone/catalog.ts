@@ -22,15 +22,18 @@ export interface CatalogOptions {
 
 export class Catalog {
   readonly root = new Node('', undefined);
+  /** SkyDNS keeps its configuration here, beside the names. */
+  readonly configKey: string;
   readonly #prefix: string;
   readonly #onInvalid: (key: string, reason: string) => void;
-  /** Keys in the store that are not in the tree: no name, no service, or a directory's mark. */
   readonly #invalid = new Map<string, Invalid>();
-  readonly #directories = new Map<string, number>();
+  /** Keys that are no services by their nature: the marks of empty directories, and SkyDNS's configuration. */
+  readonly #nameless = new Map<string, number>();
   readonly #pool = new AttributePool();
 
   constructor(options: CatalogOptions) {
     this.#prefix = options.prefix;
+    this.configKey = `${options.prefix}config`;
     this.#onInvalid = options.onInvalid ?? (() => {});
   }
 
@@ -41,7 +44,7 @@ export class Catalog {
 
   /** Services held. */
   get size(): number {
-    return this.root.services;
+    return this.root.serviceCount;
   }
 
   apply(changes: readonly Change[]): void {
@@ -54,7 +57,7 @@ export class Catalog {
   /** Every key held with the revision it was last written at; what a fresh snapshot is compared with. */
   *revisions(): Iterable<readonly [key: string, modRevision: number]> {
     for (const [key, { modRevision }] of this.#invalid) yield [key, modRevision];
-    yield* this.#directories;
+    yield* this.#nameless;
     yield* this.#registered(this.root);
   }
 
@@ -68,9 +71,10 @@ export class Catalog {
 
   #put({ key, value, modRevision, lease }: Entry): void {
     const name = nameOfKey(key, this.#prefix);
-    if (name.kind === 'directory' || (value.length === 0 && key.endsWith('/'))) {
+    const isMark = name.kind === 'directory' || (value.length === 0 && key.endsWith('/'));
+    if (isMark || key === this.configKey) {
       this.#remove(key);
-      this.#directories.set(key, modRevision);
+      this.#nameless.set(key, modRevision);
       return;
     }
     if (name.kind === 'invalid') {
@@ -84,7 +88,7 @@ export class Catalog {
       return;
     }
     this.#invalid.delete(key);
-    this.#directories.delete(key);
+    this.#nameless.delete(key);
     const { family, address, target, attributes } = parsed.service;
     insert(this.root, name.owner, {
       family,
@@ -99,14 +103,16 @@ export class Catalog {
   }
 
   #refuse(key: string, modRevision: number, reason: string): void {
-    this.#directories.delete(key);
+    this.#nameless.delete(key);
+    const isKnown = this.#invalid.get(key)?.reason === reason;
     this.#invalid.set(key, { reason, modRevision });
-    this.#onInvalid(key, reason);
+    // Whoever writes the same fault again and again, as registrars do, is told of once.
+    if (!isKnown) this.#onInvalid(key, reason);
   }
 
   #remove(key: string): void {
     this.#invalid.delete(key);
-    this.#directories.delete(key);
+    this.#nameless.delete(key);
     const name = nameOfKey(key, this.#prefix);
     if (name.kind === 'name') remove(this.root, name.owner, name.canonical ? undefined : key);
   }

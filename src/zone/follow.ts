@@ -1,61 +1,43 @@
 /**
- * Addresses and texts of a name, through CNAMEs: in our zones by the tree, elsewhere by what others answered.
+ * A, AAAA and TXT of a name, through CNAMEs: in our zones by the tree, elsewhere by what others answered.
  *
- * A name whose only answer is another name becomes a CNAME. A name with several of them, or with addresses of its own
- * beside one, cannot (RFC 2181 §10.1): the addresses at the ends are then published as its own.
+ * A name whose only answer is another name has a CNAME. A name with several of them, or with addresses of its own beside
+ * one, cannot have one (RFC 2181 §10.1), nor can an apex, which has an SOA (RFC 1034 §3.6.2): the addresses at the ends
+ * are then published as its own.
  */
-import { equalNames, foldName, isSubdomainOf, type Name } from '../dns/name.ts';
+import { equalNames, foldName, isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { splitText } from '../dns/rdata.ts';
-import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
+import { Class, type Rdata, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
-import { inGroup, withoutDuplicates } from './merge.ts';
+import { external } from './external.ts';
 import { rrset, shuffle, type TimedRdata } from './rrset.ts';
-import { type Selected, type Selection, select } from './select.ts';
-import { findNode } from './tree.ts';
-import { apexOf, external, ttlOf, type Work } from './view.ts';
+import { servicesAt } from './services.ts';
+import { ttlOf } from './ttl.ts';
+import { apexOf } from './view.ts';
+import type { Work } from './work.ts';
 
 export type Followed =
   /** CNAMEs in order, then the RRset at the end; the latter may be missing where another server says NODATA. */
-  | { readonly kind: 'records'; readonly records: readonly Rr[] }
+  | { readonly kind: 'found'; readonly rrs: readonly Rr[] }
   | { readonly kind: 'nodata' }
   | { readonly kind: 'nxdomain' }
   /** Another server had to be asked and gave no answer. */
   | { readonly kind: 'failed' };
 
+/** A host name that a service at the owner leads to. */
+interface Link {
+  readonly target: Name;
+  readonly ttlSeconds: number;
+}
+
 /** CoreDNS follows 11 links, SkyDNS 8. */
 const MAX_LINKS = 16;
 
 const NODATA: Followed = { kind: 'nodata' };
+const NXDOMAIN: Followed = { kind: 'nxdomain' };
 const FAILED: Followed = { kind: 'failed' };
 
-/** The services that answer for a name in the zone of `apex`, after duplicates and groups. */
-export function servicesAt(work: Work, owner: Name, apex: Name, qtype: number): Selection {
-  const { root, settings, turn } = work.view;
-  const name = nameToLookUp(work, foldName(owner), apex, qtype);
-  const selection = select(root, name, {
-    parentValue: settings.parentValue,
-    apexDepth: apex.length,
-    turn,
-    budget: work.budget,
-  });
-  if (selection.kind === 'missing') return selection;
-  return { kind: 'exists', services: inGroup(withoutDuplicates(selection.services)) };
-}
-
-/** `local.dns.<apex>` is the configured name; addresses of the apex are those at `apex.dns.<apex>` if there are any. */
-function nameToLookUp(work: Work, name: Name, apex: Name, qtype: number): Name {
-  const { root, settings } = work.view;
-  if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
-    return settings.local;
-  }
-  if ((qtype === Type.A || qtype === Type.AAAA) && name.length === apex.length) {
-    const apexAddresses = ['apex', 'dns', ...apex];
-    if (findNode(root, apexAddresses) !== undefined) return apexAddresses;
-  }
-  return name;
-}
-
-/** A, AAAA or TXT of a name in our zone. `visited` are the folded names on the way here. */
+/** A, AAAA or TXT of a name in the zone of `apex`. `visited` are the folded names on the way here. */
 export function follow(
   work: Work,
   owner: Name,
@@ -63,71 +45,81 @@ export function follow(
   qtype: number,
   visited: readonly Name[] = [],
 ): Followed {
-  const selection = servicesAt(work, owner, apex, qtype);
-  if (selection.kind === 'missing') return { kind: 'nxdomain' };
+  if (work.namesLeft-- <= 0) return NODATA;
+  const services = servicesAt(work, owner, apex, qtype);
+  if (services === undefined) return NXDOMAIN;
   const own: TimedRdata[] = [];
-  const aliases: Selected[] = [];
+  const links = new Map<string, Link>();
   const path = [...visited, foldName(owner)];
-  for (const selected of selection.services) {
-    const { registration } = selected;
+  for (const { registration } of services) {
+    const ttlSeconds = ttlOf(work.view, registration);
     const rdata = rdataOf(registration, qtype);
-    if (rdata !== undefined) own.push({ rdata, ttlSeconds: ttlOf(work.view, registration) });
-    else if (registration.target !== undefined && leadsOn(registration.target, owner, path)) {
-      aliases.push(selected);
-    }
+    if (rdata !== undefined) own.push({ rdata, ttlSeconds });
+    else addLink(links, registration.target, ttlSeconds, path);
   }
-  if (qtype === Type.TXT && own.length > 0)
-    return { kind: 'records', records: rrset(owner, qtype, own) };
-  const only = aliases[0];
-  if (only !== undefined && aliases.length === 1 && own.length === 0) {
-    return followAlias(work, owner, only, qtype, path);
+  if (qtype === Type.TXT && own.length > 0) return { kind: 'found', rrs: rrset(owner, qtype, own) };
+  const [only] = links.values();
+  const isApex = owner.length === apex.length;
+  if (only !== undefined && links.size === 1 && own.length === 0 && !isApex) {
+    return followCname(work, owner, only, qtype, path);
   }
-  return flatten(work, owner, own, aliases, qtype, path);
+  return gather(work, owner, own, [...links.values()], qtype, path);
 }
 
-function rdataOf(service: Service, qtype: number): TimedRdata['rdata'] | undefined {
-  const { text } = service.attributes;
+function rdataOf(service: Service, qtype: number): Rdata | undefined {
+  const { family, address, attributes } = service;
   switch (qtype) {
     case Type.A:
-      return service.family === 4 ? { kind: 'address', address: service.address } : undefined;
+      return family === 4 ? { kind: 'address', address } : undefined;
     case Type.AAAA:
-      return service.family === 6 ? { kind: 'address', address: service.address } : undefined;
+      return family === 6 ? { kind: 'address', address } : undefined;
     case Type.TXT:
-      return text === '' ? undefined : { kind: 'txt', strings: splitText(text) };
+      return attributes.text === ''
+        ? undefined
+        : { kind: 'txt', strings: splitText(attributes.text) };
     default:
       return undefined;
   }
+}
+
+/** Notes where a service leads, each name once with the least TTL. */
+function addLink(
+  links: Map<string, Link>,
+  target: Name | undefined,
+  ttlSeconds: number,
+  path: readonly Name[],
+): void {
+  if (target === undefined || !leadsOn(target, path)) return;
+  const key = printName(foldName(target));
+  const known = links.get(key);
+  const least = Math.min(ttlSeconds, known?.ttlSeconds ?? ttlSeconds);
+  links.set(key, { target: known?.target ?? target, ttlSeconds: least });
 }
 
 /**
  * Whether following the target can end. A target at or below its owner would come back by aggregation (CoreDNS); one
  * that was on the way here is a loop.
  */
-function leadsOn(target: Name, owner: Name, path: readonly Name[]): boolean {
+function leadsOn(target: Name, path: readonly Name[]): boolean {
+  const owner = path.at(-1) as Name;
   if (path.length > MAX_LINKS || isSubdomainOf(target, owner)) return false;
   return !path.some((seen) => equalNames(seen, target));
 }
 
-function followAlias(
+function followCname(
   work: Work,
   owner: Name,
-  alias: Selected,
+  { target, ttlSeconds }: Link,
   qtype: number,
   path: readonly Name[],
 ): Followed {
-  const target = alias.registration.target as Name;
   const end = followTarget(work, target, qtype, path);
   if (end.kind === 'failed') return FAILED;
-  if (end.kind !== 'records') return NODATA;
-  const ttlSeconds = ttlOf(work.view, alias.registration);
-  const cname: Rr = {
-    owner,
-    type: Type.CNAME,
-    class: Class.IN,
-    ttlSeconds,
-    rdata: { kind: 'name', target },
-  };
-  return { kind: 'records', records: [cname, ...end.records] };
+  // A dead end is no answer (SkyDNS); the name itself exists all the same.
+  if (end.kind !== 'found') return NODATA;
+  const rdata = { kind: 'name', target } as const;
+  const cname = { owner, type: Type.CNAME, class: Class.IN, ttlSeconds, rdata };
+  return { kind: 'found', rrs: [cname, ...end.rrs] };
 }
 
 /** A, AAAA or TXT of any name, ours or not. */
@@ -139,34 +131,38 @@ export function followTarget(
 ): Followed {
   const apex = apexOf(work.view.settings, target);
   if (apex !== undefined) return follow(work, target, apex, qtype, path);
-  const found = external(work, target, qtype);
-  if (found === undefined || found.kind === 'failed') return FAILED;
+  const found = external(work, target, qtype) ?? FAILED;
   // Nobody to ask: the bare CNAME still lets a resolver in front of us go on.
-  if (found.kind === 'unavailable') return { kind: 'records', records: [] };
-  return found.rcode === Rcode.NOERROR ? { kind: 'records', records: found.records } : NODATA;
+  return found.kind === 'unavailable' ? { kind: 'found', rrs: [] } : found;
 }
 
-function flatten(
+/** One RRset of the owner's rdata and of what its links lead to. */
+function gather(
   work: Work,
   owner: Name,
   own: TimedRdata[],
-  aliases: readonly Selected[],
+  links: readonly Link[],
   qtype: number,
   path: readonly Name[],
 ): Followed {
+  const { settings, turn, random } = work.view;
   let failed = false;
-  for (const { registration } of aliases) {
-    const end = followTarget(work, registration.target as Name, qtype, path);
+  const start = Math.floor(turn * links.length);
+  for (let i = 0; i < links.length; i++) {
+    const link = links[(start + i) % links.length] as Link;
+    const end = followTarget(work, link.target, qtype, path);
     if (end.kind === 'failed') failed = true;
-    if (end.kind !== 'records') continue;
-    let ttlSeconds = ttlOf(work.view, registration);
-    for (const rr of end.records) ttlSeconds = Math.min(ttlSeconds, rr.ttlSeconds);
-    for (const { type, rdata } of end.records) {
-      if (type === qtype) own.push({ rdata, ttlSeconds });
-    }
+    if (end.kind === 'found') own.push(...endOf(end.rrs, link, qtype));
   }
   if (own.length === 0) return failed ? FAILED : NODATA;
-  const records = rrset(owner, qtype, own);
-  const isShuffled = work.view.settings.roundRobin && qtype !== Type.TXT;
-  return { kind: 'records', records: isShuffled ? shuffle(records, work.view.random) : records };
+  const rrs = rrset(owner, qtype, own);
+  const isShuffled = settings.roundRobin && qtype !== Type.TXT;
+  return { kind: 'found', rrs: isShuffled ? shuffle(rrs, random) : rrs };
+}
+
+/** The rdata at the end of a chain, with the least TTL on the way there. */
+function endOf(rrs: readonly Rr[], link: Link, qtype: number): TimedRdata[] {
+  let { ttlSeconds } = link;
+  for (const rr of rrs) ttlSeconds = Math.min(ttlSeconds, rr.ttlSeconds);
+  return rrs.flatMap(({ type, rdata }) => (type === qtype ? [{ rdata, ttlSeconds }] : []));
 }

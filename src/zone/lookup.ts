@@ -5,14 +5,16 @@
 import type { Question } from '../dns/message.ts';
 import { foldName, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
-import { type Followed, follow, servicesAt } from './follow.ts';
-import { rrset, shuffle } from './rrset.ts';
-import { newBudget, type Selected, selectExact } from './select.ts';
-import { mxRecords, nsRecords, srvRecords, type WithGlue } from './targets.ts';
-import { ttlOf, type Work } from './view.ts';
+import { follow } from './follow.ts';
+import { rrset } from './rrset.ts';
+import { hasName, type Selected, selectExact } from './select.ts';
+import { nameToLookUp, servicesAt } from './services.ts';
+import { mx, ns, srv, type WithGlue } from './targets.ts';
+import { ttlOf } from './ttl.ts';
+import type { Work } from './work.ts';
 
 export type Lookup =
-  | { readonly kind: 'hit'; readonly answer: readonly Rr[]; readonly additional: readonly Rr[] }
+  | { readonly kind: 'found'; readonly rrs: readonly Rr[]; readonly glue?: readonly Rr[] }
   /** The apex's SOA is the answer. */
   | { readonly kind: 'soa' }
   | { readonly kind: 'nodata' }
@@ -26,119 +28,92 @@ const NXDOMAIN: Lookup = { kind: 'nxdomain' };
 
 /** Looks up a question of class IN whose qname is in the zone of `apex`. */
 export function lookup(work: Work, question: Question, apex: Name): Lookup {
+  const outcome = lookUpType(work, question, apex);
+  const isApex = question.qname.length === apex.length;
+  // The apex exists even when the zone is empty: it has an SOA.
+  return isApex && outcome.kind === 'nxdomain' ? NODATA : outcome;
+}
+
+function lookUpType(work: Work, question: Question, apex: Name): Lookup {
   const { qname, qtype } = question;
   const isApex = qname.length === apex.length;
   switch (qtype) {
     case Type.A:
     case Type.AAAA:
     case Type.TXT:
-      return atApexNodata(isApex, ofFollowed(follow(work, qname, apex, qtype)));
+      return follow(work, qname, apex, qtype);
     case Type.SRV:
-      return atApexNodata(isApex, pointing(work, question, apex, srvRecords));
+      return pointing(work, question, apex, srv);
     case Type.MX:
-      return atApexNodata(isApex, pointing(work, question, apex, mxRecords));
+      return pointing(work, question, apex, mx);
     case Type.CNAME:
-      return atApexNodata(isApex, cname(work, qname, apex));
+      return isApex ? NODATA : cname(work, qname, apex);
     case Type.PTR:
-      return atApexNodata(isApex, pointers(work, qname));
+      return pointers(work, qname);
     case Type.NS:
       return isApex ? nameServers(work, qname, apex) : existence(work, qname, apex);
     case Type.SOA:
       return isApex ? { kind: 'soa' } : existence(work, qname, apex);
     case Type.ANY:
-      return atApexNodata(isApex, any(work, qname, apex));
+      return any(work, qname, apex);
     case Type.AXFR:
     case Type.IXFR:
       return { kind: 'refused', text: 'zone transfer is not offered' };
     default:
-      return atApexNodata(isApex, existence(work, qname, apex));
-  }
-}
-
-/** The apex exists even when the zone is empty: it has an SOA. */
-function atApexNodata(isApex: boolean, outcome: Lookup): Lookup {
-  return isApex && outcome.kind === 'nxdomain' ? NODATA : outcome;
-}
-
-function ofFollowed(followed: Followed): Lookup {
-  switch (followed.kind) {
-    case 'records':
-      return { kind: 'hit', answer: followed.records, additional: [] };
-    case 'nodata':
-      return NODATA;
-    case 'nxdomain':
-      return NXDOMAIN;
-    case 'failed':
-      return { kind: 'failed' };
+      return existence(work, qname, apex);
   }
 }
 
 function pointing(
   work: Work,
-  question: Question,
+  { qname, qtype }: Question,
   apex: Name,
-  records: (work: Work, owner: Name, services: readonly Selected[]) => WithGlue,
+  build: (work: Work, owner: Name, services: readonly Selected[]) => WithGlue,
 ): Lookup {
-  const selection = servicesAt(work, question.qname, apex, question.qtype);
-  if (selection.kind === 'missing') return NXDOMAIN;
-  const { answer, additional } = records(work, question.qname, selection.services);
-  if (answer.length === 0) return NODATA;
-  const isShuffled = question.qtype === Type.MX && work.view.settings.roundRobin;
-  return {
-    kind: 'hit',
-    answer: isShuffled ? shuffle([...answer], work.view.random) : answer,
-    additional,
-  };
+  const services = servicesAt(work, qname, apex, qtype);
+  if (services === undefined) return NXDOMAIN;
+  const { answer, additional } = build(work, qname, services);
+  return answer.length === 0 ? NODATA : { kind: 'found', rrs: answer, glue: additional };
 }
 
-/** The name's own alias or, for a directory with one service below (external-dns writes those), that one's. */
+/** The name's own host name or, for a directory with one service below (external-dns writes those), that one's. */
 function cname(work: Work, qname: Name, apex: Name): Lookup {
-  const exact = selectExact(work.view.root, foldName(qname), work.budget);
-  let selected = exact.kind === 'exists' ? exact.services : [];
-  if (selected.length === 0) {
-    const below = servicesAt(work, qname, apex, Type.CNAME);
-    if (below.kind === 'missing') return NXDOMAIN;
-    selected = below.services;
-  }
-  const only = selected[0]?.registration;
-  const target = only?.target;
-  if (only === undefined || target === undefined || selected.length > 1) return NODATA;
+  const exact = selectExact(work, foldName(qname));
+  const own = exact.kind === 'exists' ? exact.services : [];
+  const services = own.length > 0 ? own : servicesAt(work, qname, apex, Type.CNAME);
+  if (services === undefined) return NXDOMAIN;
+  const only = services.length === 1 ? services[0]?.registration : undefined;
+  if (only?.target === undefined) return NODATA;
+  const rdata = { kind: 'name', target: only.target } as const;
   const ttlSeconds = ttlOf(work.view, only);
-  return {
-    kind: 'hit',
-    answer: rrset(qname, Type.CNAME, [{ rdata: { kind: 'name', target }, ttlSeconds }]),
-    additional: [],
-  };
+  return { kind: 'found', rrs: rrset(qname, Type.CNAME, [{ rdata, ttlSeconds }]) };
 }
 
 /** PTR: the host names registered at exactly this name, in a reverse zone or any other. */
 export function pointers(work: Work, qname: Name): Lookup {
-  const selection = selectExact(work.view.root, foldName(qname), work.budget);
+  const selection = selectExact(work, foldName(qname));
   if (selection.kind === 'missing') return NXDOMAIN;
   const members = selection.services.flatMap(({ registration }) => {
     const { target } = registration;
     if (target === undefined) return [];
-    return [
-      { rdata: { kind: 'name', target } as const, ttlSeconds: ttlOf(work.view, registration) },
-    ];
+    const rdata = { kind: 'name', target } as const;
+    return [{ rdata, ttlSeconds: ttlOf(work.view, registration) }];
   });
-  if (members.length === 0) return NODATA;
-  return { kind: 'hit', answer: rrset(qname, Type.PTR, members), additional: [] };
+  return members.length === 0 ? NODATA : { kind: 'found', rrs: rrset(qname, Type.PTR, members) };
 }
 
 function nameServers(work: Work, qname: Name, apex: Name): Lookup {
-  const selection = servicesAt(work, ['ns', 'dns', ...apex], apex, Type.NS);
-  if (selection.kind === 'missing') return NODATA;
-  const { answer, additional } = nsRecords(work, qname, selection.services);
-  return answer.length === 0 ? NODATA : { kind: 'hit', answer, additional };
+  const services = servicesAt(work, ['ns', 'dns', ...apex], apex, Type.NS) ?? [];
+  const { answer, additional } = ns(work, qname, services);
+  return answer.length === 0 ? NODATA : { kind: 'found', rrs: answer, glue: additional };
 }
 
 /** RFC 8482 §4.2: instead of everything there is, one HINFO that says so. */
 function any(work: Work, qname: Name, apex: Name): Lookup {
   const { settings } = work.view;
   if (settings.any === 'refuse') return { kind: 'refused', text: 'QTYPE ANY is not answered' };
-  if (existence(work, qname, apex).kind === 'nxdomain' && qname.length > apex.length)
-    return NXDOMAIN;
+  const isApex = qname.length === apex.length;
+  if (!isApex && existence(work, qname, apex).kind === 'nxdomain') return NXDOMAIN;
   const hinfo: Rr = {
     owner: qname,
     type: Type.HINFO,
@@ -146,13 +121,11 @@ function any(work: Work, qname: Name, apex: Name): Lookup {
     ttlSeconds: settings.ttlSeconds,
     rdata: { kind: 'hinfo', cpu: 'RFC8482', os: '' },
   };
-  return { kind: 'hit', answer: [hinfo], additional: [] };
+  return { kind: 'found', rrs: [hinfo] };
 }
 
-/** NODATA or NXDOMAIN for a type that the zone never has. One service found is proof enough. */
+/** NODATA or NXDOMAIN for a type that the zone never has. */
 function existence(work: Work, qname: Name, apex: Name): Lookup {
-  work.budget.services = 1;
-  const selection = servicesAt(work, qname, apex, Type.ANY);
-  work.budget.services = newBudget().services;
-  return selection.kind === 'missing' ? NXDOMAIN : NODATA;
+  const name = nameToLookUp(work, foldName(qname), apex, Type.ANY);
+  return hasName(work.view.root, name) ? NODATA : NXDOMAIN;
 }

@@ -1,13 +1,16 @@
 /**
  * From the services selected for a name to those that answer: SkyDNS's removal of duplicates, then the group rule.
  */
-import { printName } from '../dns/name.ts';
+import { foldName, printName } from '../dns/name.ts';
+import type { Lease } from '../service/change.ts';
 import type { Service } from '../service/service.ts';
 import type { Selected } from './select.ts';
+import type { Node, Registration } from './tree.ts';
 
 /**
- * Services with equal host, port, priority, weight and text count once (SkyDNS), kept at the place of the first. Of the
- * equal ones the shallowest stays, then the first by name, so that every server keeps the same one.
+ * Services with equal host, port, priority, weight and text count once (SkyDNS), at the place of the first. Of the equal
+ * ones the shallowest stays, then the first by name, so that every server keeps the same one; it is a mail exchange if
+ * one of them is, has the least TTL that is set, and lives as long as the longest-lived.
  */
 export function withoutDuplicates(services: readonly Selected[]): readonly Selected[] {
   if (services.length < 2) return services;
@@ -15,15 +18,39 @@ export function withoutDuplicates(services: readonly Selected[]): readonly Selec
   for (const selected of services) {
     const identity = identityOf(selected.registration);
     const other = kept.get(identity);
-    if (other === undefined || comesBefore(selected, other)) kept.set(identity, selected);
+    kept.set(identity, other === undefined ? selected : merged(selected, other));
   }
   return kept.size === services.length ? services : [...kept.values()];
 }
 
 function identityOf(service: Service): string {
-  const host = service.target === undefined ? service.address : printName(service.target);
-  const { port, priority, weight, text } = service.attributes;
+  const { target, address, attributes } = service;
+  const host = target === undefined ? address : printName(foldName(target));
+  const { port, priority, weight, text } = attributes;
   return `${host} ${port} ${priority} ${weight} ${text}`;
+}
+
+function merged(a: Selected, b: Selected): Selected {
+  const [stays, goes] = comesBefore(a, b) ? [a, b] : [b, a];
+  const attributes = {
+    ...stays.registration.attributes,
+    mail: stays.registration.attributes.mail || goes.registration.attributes.mail,
+    ttlSeconds: leastSet(
+      stays.registration.attributes.ttlSeconds,
+      goes.registration.attributes.ttlSeconds,
+    ),
+  };
+  const lease = longest(stays.registration.lease, goes.registration.lease);
+  return { ...stays, registration: { ...stays.registration, attributes, lease } };
+}
+
+function leastSet(a: number, b: number): number {
+  return a === 0 || b === 0 ? a + b : Math.min(a, b);
+}
+
+function longest(a: Lease | undefined, b: Lease | undefined): Lease | undefined {
+  if (a === undefined || b === undefined) return undefined;
+  return a.expiresAtMs >= b.expiresAtMs ? a : b;
 }
 
 function comesBefore(a: Selected, b: Selected): boolean {
@@ -32,22 +59,57 @@ function comesBefore(a: Selected, b: Selected): boolean {
 }
 
 /**
- * The group rule, made independent of order: the shallowest services that name a group choose it. If they name one
- * group, it and the services without a group stay; if they name several or none, all do.
+ * The group rule, made independent of order: the shallowest services choose. If those of them that name a group name the
+ * same, it and the services without a group stay; if they name several or none, all do. Where only a sample was
+ * selected, the shallowest are looked for below `sampledBelow`.
  */
-export function inGroup(services: readonly Selected[]): readonly Selected[] {
-  let least = Number.POSITIVE_INFINITY;
-  for (const { depth } of services) if (depth < least) least = depth;
-  let chosen = '';
-  for (const { depth, registration } of services) {
-    const { group } = registration.attributes;
-    if (depth !== least || group === '' || group === chosen) continue;
-    if (chosen !== '') return services;
-    chosen = group;
-  }
-  if (chosen === '') return services;
-  return services.filter(({ registration }) => {
-    const { group } = registration.attributes;
-    return group === '' || group === chosen;
+export function inGroup(
+  services: readonly Selected[],
+  sampledBelow: Node | undefined,
+): readonly Selected[] {
+  const isWhole = sampledBelow === undefined || services[0]?.node === sampledBelow;
+  const shallowest = isWhole ? shallowestOf(services) : shallowestBelow(sampledBelow);
+  const named = new Set(shallowest.map(({ attributes }) => attributes.group));
+  named.delete('');
+  if (named.size !== 1) return services;
+  return services.filter(({ registration: { attributes } }) => {
+    return attributes.group === '' || named.has(attributes.group);
   });
+}
+
+function shallowestOf(services: readonly Selected[]): Registration[] {
+  let least = Number.POSITIVE_INFINITY;
+  for (const { depth } of services) least = Math.min(least, depth);
+  return services.flatMap(({ depth, registration }) => (depth === least ? [registration] : []));
+}
+
+/** Of a level with more nodes than this, the first ones have to do. */
+const MAX_LEVEL_NODES = 1_000;
+
+/** The services of the shallowest level below a node that has any. */
+function shallowestBelow(node: Node): Registration[] {
+  let level = childrenOf([node]);
+  while (level.length > 0) {
+    const found = level.flatMap(registrationsAt);
+    if (found.length > 0) return found;
+    level = childrenOf(level);
+  }
+  return [];
+}
+
+function childrenOf(nodes: readonly Node[]): Node[] {
+  const children: Node[] = [];
+  for (const node of nodes) {
+    for (const child of node.children ?? []) {
+      if (children.length === MAX_LEVEL_NODES) return children;
+      children.push(child);
+    }
+  }
+  return children;
+}
+
+function registrationsAt(node: Node): Registration[] {
+  const registrations: Registration[] = [];
+  for (let at = node.first; at !== undefined; at = at.next) registrations.push(at);
+  return registrations;
 }

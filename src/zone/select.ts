@@ -2,12 +2,14 @@
  * Which services a name stands for: its own, or those below it (a directory in SkyDNS's etcd), or those that a query
  * with wildcard labels matches.
  *
- * Work is bounded. A question's `Budget` holds how many services it may collect and how many nodes it may look at,
- * whatever lies below the name. Where there is more than the budget, the walk begins at another child each time: `turn`
- * is read as a mixed-radix number, one digit a level, so that turns 0, 1, 2, ... come round to every service.
+ * A selection holds a thousand services at most, about what a full message can carry. Below a node with more, only
+ * services of use to the question count, and the walk begins at another child each time: `View.turn` is read as a
+ * fraction, its leading digit (base: the number of children) chooses the child, the rest of it goes to the next level. As
+ * turns are spread evenly over [0, 1), repeated questions come round to every service.
  */
-import type { Label, Name } from '../dns/name.ts';
+import { equalNames, type Label, type Name } from '../dns/name.ts';
 import { findNode, type Node, type Registration } from './tree.ts';
+import type { Work } from './work.ts';
 
 /** A service with the node whose name it carries. */
 export interface Selected {
@@ -18,34 +20,21 @@ export interface Selected {
 }
 
 export type Selection =
-  /** Something is at or below the name; `services` may be empty all the same (an empty non-terminal, a filter). */
-  | { readonly kind: 'exists'; readonly services: readonly Selected[] }
+  | {
+      readonly kind: 'exists';
+      /** May be empty: an empty non-terminal, or nothing that matches. */
+      readonly services: readonly Selected[];
+      /** The services are a sample of those below this node. */
+      readonly sampledBelow: Node | undefined;
+    }
   | { readonly kind: 'missing' };
 
-/** What to do with a value at a name that also has names below it (SkyDNS's etcd v2 could not hold one). */
-export type ParentValue =
-  /** CoreDNS: only what is below counts. */
-  'hidden' | 'wins' | 'merged';
+/** Whether a service can be part of the answer; asked only where there are too many to take all. */
+export type IsUseful = (registration: Registration) => boolean;
 
-/** Counts down as a question is answered; shared by all its look-ups. */
-export interface Budget {
-  services: number;
-  nodes: number;
-}
+const MAX_SELECTED = 1_000;
 
-/** About what a full message can carry; a thousand A records are 16 KB. */
-export function newBudget(): Budget {
-  return { services: 1_000, nodes: 20_000 };
-}
-
-export interface SelectOptions {
-  readonly parentValue: ParentValue;
-  /** Labels of the zone's apex: `dns` right below it is reserved and found only by its name. */
-  readonly apexDepth: number;
-  readonly turn: number;
-  readonly budget: Budget;
-}
-
+/** Below an apex: name servers and the apex's own addresses. Found by their names, never by aggregation. */
 const RESERVED: Label = 'dns';
 
 export function isWildcard(label: Label): boolean {
@@ -53,108 +42,107 @@ export function isWildcard(label: Label): boolean {
 }
 
 /** The services that a folded name stands for. */
-export function select(root: Node, name: Name, options: SelectOptions): Selection {
+export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
+  const { root } = work.view;
   const firstWildcard = name.findLastIndex(isWildcard);
-  if (firstWildcard >= 0) return selectWildcard(root, name, firstWildcard, options);
-  const node = findNode(root, name);
-  if (node === undefined) return { kind: 'missing' };
-  const services: Selected[] = [];
-  const hasChildren = node.children !== undefined;
-  if (!hasChildren || options.parentValue !== 'hidden') {
-    collectOwn(node, name.length, services, options.budget);
-  }
-  const isDone = services.length > 0 && options.parentValue === 'wins';
-  if (hasChildren && !isDone) walk(node, name.length, options.turn, services, options);
-  return { kind: 'exists', services };
+  const top = findNode(root, name.slice(firstWildcard + 1));
+  if (top === undefined) return { kind: 'missing' };
+  const walk = new Walk(work, top, isUseful);
+  if (firstWildcard >= 0) walk.match(top, name, firstWildcard, work.view.turn);
+  else walk.takeName(top, name.length);
+  // What a wildcard leaves of a sample says itself which of it is shallowest.
+  const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
+  return { kind: 'exists', services: walk.services, sampledBelow };
 }
 
 /** Only what is registered at exactly this folded name (CNAME and PTR; labels `*` and `any` are plain labels here). */
-export function selectExact(root: Node, name: Name, budget: Budget): Selection {
-  const node = findNode(root, name);
+export function selectExact(work: Work, name: Name): Selection {
+  const node = findNode(work.view.root, name);
   if (node === undefined) return { kind: 'missing' };
-  const services: Selected[] = [];
-  collectOwn(node, name.length, services, budget);
-  return { kind: 'exists', services };
+  const walk = new Walk(work, node, () => true);
+  walk.takeOwn(node, name.length);
+  return { kind: 'exists', services: walk.services, sampledBelow: undefined };
 }
 
-function collectOwn(node: Node, depth: number, into: Selected[], budget: Budget): void {
-  for (let at = node.first; at !== undefined && budget.services > 0; at = at.next) {
-    into.push({ node, depth, registration: at });
-    budget.services--;
+/** Whether anything is at or below a folded name, or at what stands right of its wildcards. */
+export function hasName(root: Node, name: Name): boolean {
+  return findNode(root, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
+}
+
+class Walk {
+  readonly services: Selected[] = [];
+  readonly isSample: boolean;
+  readonly #work: Work;
+  readonly #isUseful: IsUseful;
+
+  constructor(work: Work, top: Node, isUseful: IsUseful) {
+    this.#work = work;
+    this.isSample = top.serviceCount > MAX_SELECTED;
+    this.#isUseful = isUseful;
   }
-}
 
-/** Collects everything below the node, beginning at the child that `turn` names where not all will fit. */
-function walk(
-  node: Node,
-  depth: number,
-  turn: number,
-  into: Selected[],
-  options: SelectOptions,
-): void {
-  const { budget } = options;
-  const children = node.children;
-  if (children === undefined) return;
-  const isPartial = node.services > budget.services;
-  const start = isPartial ? turn % children.length : 0;
-  const next = isPartial ? Math.floor(turn / children.length) : turn;
-  for (let i = 0; i < children.length; i++) {
-    if (budget.services <= 0 || budget.nodes-- <= 0) return;
-    const child = children[(start + i) % children.length] as Node;
-    if (depth === options.apexDepth && child.label === RESERVED) continue;
-    collectOwn(child, depth + 1, into, budget);
-    walk(child, depth + 1, next, into, options);
+  /** What is below the name, and what is at it as `parentValue` says. */
+  takeName(node: Node, depth: number): void {
+    const { parentValue } = this.#work.view.settings;
+    const hasBelow = node.children !== undefined;
+    if (!hasBelow || parentValue !== 'hidden') this.takeOwn(node, depth);
+    const isDone = parentValue === 'wins' && this.services.length > 0;
+    if (hasBelow && !isDone) this.#takeBelow(node, depth, this.#work.view.turn);
   }
-}
 
-/**
- * A wildcard label stands for exactly one label; keys may be deeper than the query, never shallower. When nothing
- * matches but the part right of the first wildcard exists, the answer is NODATA.
- */
-function selectWildcard(
-  root: Node,
-  name: Name,
-  firstWildcard: number,
-  options: SelectOptions,
-): Selection {
-  const top = findNode(root, name.slice(firstWildcard + 1));
-  if (top === undefined) return { kind: 'missing' };
-  const services: Selected[] = [];
-  match(top, name, firstWildcard, options.turn, services, options);
-  return { kind: 'exists', services };
-}
-
-/** Matches `name[at]` and what is left of it below a node that matched what is right of it. */
-function match(
-  node: Node,
-  name: Name,
-  at: number,
-  turn: number,
-  into: Selected[],
-  options: SelectOptions,
-): void {
-  const { budget } = options;
-  if (at < 0) {
-    collectOwn(node, name.length, into, budget);
-    walk(node, name.length, turn, into, options);
-    return;
+  takeOwn(node: Node, depth: number): void {
+    for (let at = node.first; at !== undefined && !this.#isFull(); at = at.next) {
+      if (this.isSample && !this.#isUseful(at)) continue;
+      this.services.push({ node, depth, registration: at });
+      this.#work.servicesLeft--;
+    }
   }
-  const label = name[at] as Label;
-  if (!isWildcard(label)) {
+
+  #takeBelow(node: Node, depth: number, turn: number): void {
+    this.#eachChild(node, turn, (child, rest) => {
+      this.takeOwn(child, depth + 1);
+      this.#takeBelow(child, depth + 1, rest);
+    });
+  }
+
+  /**
+   * Matches `name[at]` and what is left of it below a node that matched what is right of it. A wildcard stands for
+   * exactly one label; keys may be deeper than the query, never shallower.
+   */
+  match(node: Node, name: Name, at: number, turn: number): void {
+    if (at < 0) {
+      this.takeOwn(node, name.length);
+      this.#takeBelow(node, name.length, turn);
+      return;
+    }
+    const label = name[at] as Label;
+    if (isWildcard(label)) {
+      this.#eachChild(node, turn, (child, rest) => this.match(child, name, at - 1, rest));
+      return;
+    }
     const child = node.child(label);
-    if (child !== undefined && budget.nodes-- > 0) match(child, name, at - 1, turn, into, options);
-    return;
+    if (child !== undefined && this.#work.nodesLeft-- > 0) this.match(child, name, at - 1, turn);
   }
-  const children = node.children;
-  if (children === undefined) return;
-  const depth = name.length - 1 - at;
-  const start = turn % children.length;
-  const isPartial = node.services > budget.services || children.length > budget.nodes;
-  const next = isPartial ? Math.floor(turn / children.length) : turn;
-  for (let i = 0; i < children.length; i++) {
-    if (budget.services <= 0 || budget.nodes-- <= 0) return;
-    const child = children[isPartial ? (start + i) % children.length : i] as Node;
-    if (depth === options.apexDepth && child.label === RESERVED) continue;
-    match(child, name, at - 1, next, into, options);
+
+  /** Visits children until the allowance is spent; of a sample in turns, else in their order. */
+  #eachChild(node: Node, turn: number, visit: (child: Node, rest: number) => void): void {
+    const { children } = node;
+    if (children === undefined) return;
+    const place = this.isSample ? turn * children.length : 0;
+    const start = Math.floor(place);
+    for (let i = 0; i < children.length; i++) {
+      if (this.#isFull() || this.#work.nodesLeft-- <= 0) return;
+      const child = children[(start + i) % children.length] as Node;
+      if (child.label !== RESERVED || !this.#isApex(node)) visit(child, place - start);
+    }
+  }
+
+  #isApex(node: Node): boolean {
+    const owner = node.owner();
+    return this.#work.view.settings.apexes.some((apex) => equalNames(apex, owner));
+  }
+
+  #isFull(): boolean {
+    return this.services.length >= MAX_SELECTED || this.#work.servicesLeft <= 0;
   }
 }

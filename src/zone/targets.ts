@@ -1,21 +1,22 @@
-/** Records that point at a target and bring its addresses along: SRV, MX and NS. */
+/** RRs that point at a target and bring its addresses along: SRV, MX and NS. */
 import { foldName, type Name, printName } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
-import { NO_SRV, type Service } from '../service/service.ts';
+import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
 import { followTarget } from './follow.ts';
-import { appendNew, rrset, type TimedRdata } from './rrset.ts';
-import { newBudget, type Selected } from './select.ts';
-import { stripTarget, ttlOf, type Work } from './view.ts';
+import { appendNew, rrset, shuffle, type TimedRdata } from './rrset.ts';
+import type { Selected } from './select.ts';
+import { ttlOf } from './ttl.ts';
+import type { Work } from './work.ts';
 
 export interface WithGlue {
-  readonly answer: readonly Rr[];
-  readonly additional: readonly Rr[];
+  readonly answer: Rr[];
+  readonly additional: Rr[];
 }
 
 export const DEFAULT_WEIGHT = 100;
 
 /** SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`. */
-export function srvRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
+export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = services.filter(
     ({ registration }) => hasHost(registration) && registration.attributes.port !== NO_SRV,
   );
@@ -32,19 +33,21 @@ export function srvRecords(work: Work, owner: Name, services: readonly Selected[
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
-export function mxRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
+export function mx(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = services.filter(
     ({ registration }) => hasHost(registration) && registration.attributes.mail,
   );
-  return pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
+  const { answer, additional } = pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
     preference: priorityOf(work, service),
     exchange,
   }));
+  const { settings, random } = work.view;
+  return { answer: settings.roundRobin ? shuffle(answer, random) : answer, additional };
 }
 
 /** NS of the services at `ns.dns.<apex>`. */
-export function nsRecords(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
+export function ns(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = services.filter(({ registration }) => hasHost(registration));
   return pointAt(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
 }
@@ -70,7 +73,7 @@ function hasHost(service: Service): boolean {
 }
 
 /**
- * One record a service. An address is pointed at by the name of its own key (less `targetstrip`), with the address as
+ * One rr a service. An address is pointed at by the name of its own key (less `targetstrip`), with the address as
  * glue under that very name; a host name is looked up, each once, and what is not found is left out silently.
  */
 function pointAt(
@@ -89,7 +92,12 @@ function pointAt(
     if (registration.target === undefined) glue.addAddress(target, registration, ttlSeconds);
     else glue.addName(target);
   }
-  return { answer: rrset(owner, type, members), additional: glue.records() };
+  return { answer: rrset(owner, type, members), additional: glue.rrs() };
+}
+
+/** The labels that `targetstrip` leaves; as many as there are, or more, strip nothing (SkyDNS). */
+function stripTarget(target: Name, { targetStrip }: Attributes): Name {
+  return targetStrip > 0 && targetStrip < target.length ? target.slice(targetStrip) : target;
 }
 
 /** The additional section: addresses grouped into RRsets, then what the target names lead to. */
@@ -114,18 +122,16 @@ class Glue {
     this.#names.set(printName(foldName(target)), target);
   }
 
-  records(): Rr[] {
+  rrs(): Rr[] {
     const section: Rr[] = [];
     const seen = new Set<string>();
     for (const { owner, type, members } of this.#addresses.values()) {
       appendNew(section, seen, rrset(owner, type, members));
     }
-    // The services of the answer used up some of the budget; what they point at has one of its own.
-    this.#work.budget.services = newBudget().services;
     for (const target of this.#names.values()) {
       for (const type of [Type.A, Type.AAAA]) {
         const end = followTarget(this.#work, target, type, []);
-        if (end.kind === 'records') appendNew(section, seen, end.records);
+        if (end.kind === 'found') appendNew(section, seen, end.rrs);
       }
     }
     return section;

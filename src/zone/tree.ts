@@ -34,7 +34,7 @@ export class Node {
   position = 0;
   first: Registration | undefined = undefined;
   /** Services at and below this node. */
-  services = 0;
+  serviceCount = 0;
 
   constructor(label: Label, parent: Node | undefined) {
     this.label = label;
@@ -78,7 +78,7 @@ export function insert(root: Node, owner: Name, registration: Registration): voi
   registration.next = node.first;
   node.first = registration;
   if (replaced) return;
-  for (let up: Node | undefined = node; up !== undefined; up = up.parent) up.services++;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) up.serviceCount++;
 }
 
 /** Takes back what a key registered; false when there was nothing. */
@@ -86,8 +86,8 @@ export function remove(root: Node, owner: Name, key: string | undefined): boolea
   const node = findNode(root, owner);
   if (node === undefined || !unlink(node, key)) return false;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
-    up.services--;
-    if (up.services === 0 && up.parent !== undefined) removeChild(up.parent, up);
+    up.serviceCount--;
+    if (up.serviceCount === 0 && up.parent !== undefined) removeChild(up.parent, up);
   }
   return true;
 }
@@ -106,7 +106,7 @@ function unlink(node: Node, key: string | undefined): boolean {
 }
 
 function addChild(parent: Node, label: Label): Node {
-  const child = new Node(flatten(label), parent);
+  const child = new Node(ownCopy(label), parent);
   const children = parent.children ?? [];
   child.position = children.length;
   if (children.length < INDEX_FROM) {
@@ -135,6 +135,6 @@ function removeChild(parent: Node, child: Node): void {
 }
 
 /** V8 keeps substrings of 13 and more as views of the whole string; a label must not hold its key alive. */
-function flatten(label: Label): Label {
+function ownCopy(label: Label): Label {
   return label.length < 13 ? label : Buffer.from(label, 'latin1').toString('latin1');
 }

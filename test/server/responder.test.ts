@@ -15,9 +15,9 @@ function responder(overrides: Partial<ResponderOptions> = {}) {
   const errors: unknown[] = [];
   const respond = createResponder({
     root: catalogOf({ 'local/skydns/web': { host: '10.0.0.1' } }).root,
-    settings: settingsOf(),
-    freshness: () => 'current',
-    forwarder: undefined,
+    settings: () => settingsOf(),
+    freshness: () => 'synced',
+    forwarder: () => undefined,
     mayRecurse: () => true,
     monotonicMs: () => 0,
     unixSeconds: () => 7_300,
@@ -80,7 +80,7 @@ describe('responder', () => {
       root: catalog.root,
       freshness: () => {
         if (broken) throw new Error('broken');
-        return 'current';
+        return 'synced';
       },
     });
     const first = await ask(question('web.skydns.local.', 'A'));
@@ -93,7 +93,10 @@ describe('responder', () => {
 
   it('offers recursion to those only who may have it', async () => {
     const forwarder = forwarderOf(() => TIMEOUT);
-    const { ask } = responder({ forwarder, mayRecurse: (address) => address === '10.0.0.1' });
+    const { ask } = responder({
+      forwarder: () => forwarder,
+      mayRecurse: (address) => address === '10.0.0.1',
+    });
     const inside = await ask(question('web.skydns.local.', 'A'), {
       ...CLIENT,
       address: '10.0.0.1',
@@ -110,7 +113,7 @@ describe('responder', () => {
   });
 
   it('a failed upstream is SERVFAIL', async () => {
-    const { ask } = responder({ forwarder: forwarderOf(() => TIMEOUT) });
+    const { ask } = responder({ forwarder: () => forwarderOf(() => TIMEOUT) });
     assert.equal((await ask(question('www.example.com.', 'A'))).rcode, Rcode.SERVFAIL);
   });
 
@@ -128,7 +131,7 @@ describe('responder', () => {
       ]),
     );
     const forwarder = forwarderOf(() => TIMEOUT);
-    const { ask } = responder({ root: catalogOf(services).root, forwarder });
+    const { ask } = responder({ root: catalogOf(services).root, forwarder: () => forwarder });
     const reply = await ask(question('far.skydns.local.', 'SRV'), { ...CLIENT, transport: 'tcp' });
     assert.equal(reply.answer.length, 40);
     assert.equal(forwarder.asked.length, 8);

@@ -12,7 +12,8 @@ import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { type Answer, answer } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import { type External, externalKey, type View, type ZoneSettings } from '../../src/zone/view.ts';
+import { type External, externalKey } from '../../src/zone/external.ts';
+import type { View, ZoneSettings } from '../../src/zone/view.ts';
 
 export function name(text: string): Name {
   const parsed = parseName(text);

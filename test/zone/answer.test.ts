@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Class, Rcode, type Rr, Type } from '../../src/dns/rr.ts';
 import { answer } from '../../src/zone/answer.ts';
-import { type External, externalKey } from '../../src/zone/view.ts';
+import { type External, externalKey } from '../../src/zone/external.ts';
 import {
   ask,
   assertResponse,
@@ -492,8 +492,11 @@ function address(owner: string, type: number, text: string): Rr {
 function outside(
   qname: string,
   qtype: number,
-  records: readonly Rr[],
+  rrs: readonly Rr[],
   rcode: number = Rcode.NOERROR,
 ): [string, External] {
-  return [externalKey(name(qname), qtype), { kind: 'records', rcode, records }];
+  return [
+    externalKey(name(qname), qtype),
+    rcode === Rcode.NOERROR ? { kind: 'found', rrs } : { kind: 'nxdomain' },
+  ];
 }

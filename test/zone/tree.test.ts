@@ -3,8 +3,10 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Change } from '../../src/service/change.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import { isWildcard, newBudget, select } from '../../src/zone/select.ts';
+import { type IsUseful, isWildcard, type Selection, select } from '../../src/zone/select.ts';
 import { findNode, type Node } from '../../src/zone/tree.ts';
+import { newWork, type Work } from '../../src/zone/work.ts';
+import { viewOf } from '../support/zone.ts';
 
 const component = fc.constantFrom('a', 'b', 'c', 'A', 'a.b', '__proto__', 'constructor', '1', '2');
 const key = fc
@@ -79,17 +81,35 @@ describe('Catalog', () => {
   });
 });
 
+/** Turns as the server makes them. */
+function turnOf(question: number): number {
+  return (question * 0.618_033_988_749_894_9) % 1;
+}
+
+function workOn(catalog: Catalog, turn = 0): Work {
+  return newWork(viewOf(catalog, { turn }));
+}
+
+function labelsOf(selection: Selection): string[] {
+  assert.ok(selection.kind === 'exists');
+  return selection.services.map(({ node }) => node.label);
+}
+
 describe('select', () => {
-  it('of many services takes a thousand, and turns come round to all of them', () => {
-    const catalog = flat(2_500);
-    const seen = new Set<string>();
-    for (let turn = 0; turn < 2_500; turn += 500) {
-      const services = selected(catalog, ['skydns', 'local'], turn);
-      assert.equal(services.length, 1_000);
-      for (const { node } of services) seen.add(node.label);
-    }
-    assert.equal(seen.size, 2_500);
-  });
+  // A client that asks for A and AAAA in turn sees every second turn only.
+  for (const stride of [1, 2, 3]) {
+    it(`of many services takes a thousand, and every ${stride}th turn comes round to all`, () => {
+      const catalog = flat(2_500);
+      const seen = new Set<string>();
+      for (let i = 0; i < 30; i++) {
+        const work = workOn(catalog, turnOf(i * stride));
+        const labels = labelsOf(select(work, ['skydns', 'local'], () => true));
+        assert.equal(labels.length, 1_000);
+        for (const label of labels) seen.add(label);
+      }
+      assert.equal(seen.size, 2_500);
+    });
+  }
 
   it('turns come round in unequal, nested directories as well', () => {
     const catalog = new Catalog({ prefix: '/skydns/' });
@@ -98,27 +118,32 @@ describe('select', () => {
       ['x', 1_500],
       ['y', 3],
       ['z', 1_200],
+      ['w', 1_100],
     ] as const) {
       for (let i = 0; i < count; i++) put(catalog, `local/skydns/${parent}/${i}`, n++);
     }
     const seen = new Set<unknown>();
-    for (let turn = 0; turn < 6_000; turn++) {
-      for (const { node } of selected(catalog, ['skydns', 'local'], turn)) seen.add(node);
+    for (let i = 0; i < 4_000; i += 2) {
+      const selection = select(workOn(catalog, turnOf(i)), ['skydns', 'local'], () => true);
+      assert.ok(selection.kind === 'exists');
+      for (const { node } of selection.services) seen.add(node);
     }
     assert.equal(seen.size, n);
   });
 
+  it('of a sample takes useful services only, so that one among many is found', () => {
+    const catalog = flat(3_000);
+    const isRare: IsUseful = ({ address }) => address === '10.0.11.183';
+    const selection = select(workOn(catalog, 0.3), ['skydns', 'local'], isRare);
+    assert.deepEqual(labelsOf(selection), ['2999']);
+  });
+
   it('a wildcard that matches nothing looks at a bounded number of names', () => {
     const catalog = flat(50_000);
-    const budget = newBudget();
-    const selection = select(catalog.root, ['nothing', '*', 'skydns', 'local'], {
-      parentValue: 'hidden',
-      apexDepth: 2,
-      turn: 0,
-      budget,
-    });
-    assert.deepEqual(selection, { kind: 'exists', services: [] });
-    assert.ok(budget.nodes <= 0 && budget.nodes >= -2);
+    const work = workOn(catalog);
+    const selection = select(work, ['nothing', '*', 'skydns', 'local'], () => true);
+    assert.deepEqual(labelsOf(selection), []);
+    assert.ok(work.nodesLeft <= 0 && work.nodesLeft >= -2);
   });
 
   it('finds what a filter over all keys finds', () => {
@@ -133,12 +158,7 @@ describe('select', () => {
           paths.forEach((p, n) => {
             put(catalog, p.join('/'), n);
           });
-          const selection = select(catalog.root, [...query].reverse(), {
-            parentValue: 'hidden',
-            apexDepth: 0,
-            turn: 0,
-            budget: newBudget(),
-          });
+          const selection = select(workOn(catalog), [...query].reverse(), () => true);
           const found = selection.kind === 'missing' ? [] : selection.services;
           const keys = found.map(({ node }) => [...node.owner()].reverse().join('/')).sort();
           assert.deepEqual(keys, filterKeys(paths, query));
@@ -170,17 +190,6 @@ function flat(count: number): Catalog {
   return catalog;
 }
 
-function selected(catalog: Catalog, name: string[], turn: number) {
-  const selection = select(catalog.root, name, {
-    parentValue: 'hidden',
-    apexDepth: 2,
-    turn,
-    budget: newBudget(),
-  });
-  assert.ok(selection.kind === 'exists');
-  return selection.services;
-}
-
 function assertCounts(node: Node): number {
   let services = 0;
   for (let at = node.first; at !== undefined; at = at.next) services++;
@@ -189,7 +198,7 @@ function assertCounts(node: Node): number {
     assert.equal(findNode(node, [child.label]), child);
     services += assertCounts(child);
   });
-  assert.equal(node.services, services);
+  assert.equal(node.serviceCount, services);
   if (node.parent !== undefined) assert.ok(services > 0, 'an empty node is left');
   return services;
 }

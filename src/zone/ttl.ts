@@ -1,0 +1,17 @@
+/** The TTL of what a service publishes. */
+import type { Registration } from './tree.ts';
+import type { View } from './view.ts';
+
+/** RFC 2181 §8: receivers take a TTL with the top bit set for 0. */
+const MAX_TTL_SECONDS = 2 ** 31 - 1;
+
+/** min(the service's TTL, what is left of its lease) of those that are set, else the default. */
+export function ttlOf(view: View, { attributes, lease }: Registration): number {
+  const { settings, nowMs } = view;
+  const own = attributes.ttlSeconds || settings.ttlSeconds;
+  if (lease === undefined || lease.expiresAtMs === Number.POSITIVE_INFINITY) return own;
+  // Rounded up: a lease of 360 s is worth 360 s right after the write.
+  const leftSeconds = Math.ceil((lease.expiresAtMs - nowMs) / 1000);
+  const left = Math.min(Math.max(leftSeconds, settings.minLeaseTtlSeconds), MAX_TTL_SECONDS);
+  return attributes.ttlSeconds === 0 ? left : Math.min(own, left);
+}
