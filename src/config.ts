@@ -24,7 +24,9 @@ import {
 } from './config/storeLocation.ts';
 import { STORE_OPTIONS } from './config/storeOptions.ts';
 import { nearest } from './config/suggest.ts';
-import { isLoopback, printSocketAddress, Secret } from './config/values.ts';
+import { Secret } from './config/values.ts';
+import { printSocketAddress } from './dns/socketAddress.ts';
+import { isLoopback } from './forward/addresses.ts';
 
 /** All that `serve` may be told, the store's options included. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };

@@ -225,7 +225,10 @@ describe('stores', () => {
     const text = 'etcd://u:p@10.0.0.1:2379';
     assert.match(mistakesOf({ flags: { store: text } })[0] ?? '', /--plain-password/);
     assert.equal(store(text, { 'plain-password': true }).kind, 'etcd');
-    assert.equal(store('etcd://u:p@127.0.0.1:2379').kind, 'etcd');
+    for (const host of ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]'])
+      assert.equal(store(`etcd://u:p@${host}:2379`).kind, 'etcd', host);
+    for (const host of ['127.example.org', '[::2]', '[::ffff:10.0.0.1]'])
+      assert.equal(mistakesOf({ flags: { store: `etcd://u:p@${host}:1` } }).length, 1, host);
   });
 
   it('of client commands are the local server by default', () => {

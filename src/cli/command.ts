@@ -2,6 +2,7 @@
 import type { Option, OptionWords } from '../config/option.ts';
 import type { FlagValue, ReadFile } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
+import { DEFAULT_CLIENT_STORE } from '../config.ts';
 
 export interface Command {
   readonly name: string;
@@ -90,6 +91,6 @@ export const OUTPUT_OPTIONS = [JSON_OPTION, QUIET_OPTION];
 export const CLIENT_OPTIONS: readonly OptionWords[] = [
   ...OUTPUT_OPTIONS,
   ...wordsOf(STORE_OPTIONS).map((words) =>
-    words.name === 'store' ? { ...words, defaultText: 'http://127.0.0.1:4001' } : words,
+    words.name === 'store' ? { ...words, defaultText: DEFAULT_CLIENT_STORE } : words,
   ),
 ];

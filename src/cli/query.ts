@@ -1,10 +1,14 @@
 import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
-import { parseSocketAddress, printSocketAddress } from '../config/values.ts';
 import { rcodeName, typeCode, typeName } from '../dns/mnemonic.ts';
 import { type Name, parseName, printName } from '../dns/name.ts';
 import { printRdata, printRr } from '../dns/print.ts';
 import { Rcode, type Rr, Type } from '../dns/rr.ts';
+import {
+  DNS_PORT,
+  parseSocketAddress,
+  printSocketAddress,
+  type SocketAddress,
+} from '../dns/socketAddress.ts';
 import { type Arguments, type Command, type Io, OUTPUT_OPTIONS } from './command.ts';
 import { type Ask, ask, type Reply } from './dns2.ts';
 import { Failure, type FailureCode } from './failure.ts';
@@ -91,11 +95,12 @@ function wantsTcp(words: readonly string[]): boolean | undefined {
 }
 
 /** An address from `IP`, `IP:PORT`, `[IPv6]:PORT`, `IP#PORT` or a host name with or without `:PORT`. */
-async function placeOf(text: string): Promise<{ address: string; port: number }> {
-  if (isIP(text) !== 0) return { address: text, port: 53 };
-  const place = parseSocketAddress(text.replace('#', ':'));
+async function placeOf(text: string): Promise<SocketAddress> {
+  const colons = text.replace(/^([^[]*:[^[]*)#/, '[$1]:').replace('#', ':');
+  const place = parseSocketAddress(colons, DNS_PORT);
   if (place !== undefined) return place;
-  const [, host = '', port = '53'] = /^([A-Za-z0-9._-]+)(?:[:#]([0-9]{1,5}))?$/.exec(text) ?? [];
+  const [, host = '', port = DNS_PORT] =
+    /^([A-Za-z0-9._-]+)(?:[:#]([0-9]{1,5}))?$/.exec(text) ?? [];
   if (host === '' || Number(port) > 65535) {
     throw new Failure('usage', `@${text}: is no server`, 'for example @127.0.0.1:5300');
   }

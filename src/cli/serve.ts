@@ -1,8 +1,8 @@
 /** `soradns serve` as a process: log, start, say where, wait for a signal, stop. */
 
-import { printSocketAddress } from '../config/values.ts';
 import type { Config } from '../config.ts';
 import { printName } from '../dns/name.ts';
+import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Log, openLog } from '../log.ts';
 import type { Io } from './command.ts';
 import { Failure } from './failure.ts';

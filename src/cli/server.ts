@@ -4,12 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { printSocketAddress } from '../config/values.ts';
 import type { Config } from '../config.ts';
 import { withStoreConfig } from '../config.ts';
-import type { Endpoint } from '../dataplane/listener.ts';
 import { createUdpListener } from '../dataplane/portable.ts';
 import { printName } from '../dns/name.ts';
+import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { createForwarder } from '../forward/forward.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import { recursionRule } from '../forward/recursion.ts';
@@ -19,7 +18,7 @@ import type { Log } from '../log.ts';
 import { createQueryLog } from '../queryLog.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import { describeListenFailure, listenAll } from '../server/listen.ts';
-import { createResponder, type Freshness } from '../server/responder.ts';
+import { createResponder } from '../server/responder.ts';
 import { createTcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
@@ -32,8 +31,8 @@ import { openStore } from './storeAccess.ts';
 
 export interface Server {
   /** Where DNS is answered, with the ports that were really got. */
-  readonly endpoints: readonly Endpoint[];
-  readonly http: Endpoint | undefined;
+  readonly endpoints: readonly SocketAddress[];
+  readonly http: SocketAddress | undefined;
   /** The store's label, without credentials. */
   readonly store: string;
   /** Resolves once the store was read to its end, with the number of services. */
@@ -74,11 +73,12 @@ export async function startServer(given: Config, log: Log): Promise<StartOutcome
   });
   const forwarder = forwarderOf(config, log);
   const queryLog = createQueryLog(log.info, config.logQueriesPerSecond, monotonicMs);
+  const settings = zoneSettings(config);
   const respond = createResponder({
     root: catalog.root,
-    settings: zoneSettings(config),
-    freshness: () => freshnessOf(mirror),
-    forwarder,
+    settings: () => settings,
+    freshness: () => mirror.state().kind,
+    forwarder: () => forwarder,
     mayRecurse: recursionRule(config.recursionAllow),
     monotonicMs,
     unixSeconds: () => Math.floor(Date.now() / 1000),
@@ -186,7 +186,11 @@ function hostUpstreams(): ReturnType<typeof parseResolvConf> {
 }
 
 type HttpOutcome =
-  | { readonly kind: 'started'; readonly endpoint: Endpoint | undefined; close(): Promise<void> }
+  | {
+      readonly kind: 'started';
+      readonly endpoint: SocketAddress | undefined;
+      close(): Promise<void>;
+    }
   | Extract<StartOutcome, { kind: 'refused' }>;
 
 async function startHttp(
@@ -251,17 +255,6 @@ const MIRROR_MESSAGES = {
   resumed: 'the store is back',
   relisted: 'the store was read anew',
 };
-
-function freshnessOf(mirror: Mirror): Freshness {
-  switch (mirror.state().kind) {
-    case 'loading':
-      return 'loading';
-    case 'synced':
-      return 'current';
-    case 'stale':
-      return 'stale';
-  }
-}
 
 function storeReasons(mirror: Mirror, store: Store): string[] {
   const state = mirror.state();

@@ -1,5 +1,6 @@
 /** The rows of the options that only the server has. */
 import type { Name } from '../dns/name.ts';
+import { parseSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
 import { DEFAULT_RECURSION_RANGES } from '../forward/recursion.ts';
 import { parseNameserver } from '../forward/upstream.ts';
@@ -11,10 +12,8 @@ import {
   parsedBy,
   parseLinesPerSecond,
   parseMailbox,
-  parseSocketAddress,
   plainText,
   type Secret,
-  type SocketAddress,
   secretText,
   switchValue,
   wholeNumber,
@@ -31,7 +30,7 @@ export const SERVE_OPTIONS = {
     form: 'list',
     placeholder: 'IP:PORT',
     describe: 'where to answer, UDP and TCP; repeatable',
-    schema: listOf(parsedBy(parseSocketAddress)),
+    schema: listOf(parsedBy((text) => parseSocketAddress(text))),
     fallback: [{ address: '127.0.0.1', port: 53 }],
     defaultText: '127.0.0.1:53',
     expects: 'an IP:PORT',

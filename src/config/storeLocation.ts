@@ -2,8 +2,8 @@
  * `--store` as a value: which store, where, and with which credentials. SkyDNS's `--machines` is another spelling of an
  * etcd location.
  */
+import { isLoopback } from '../forward/addresses.ts';
 import type { Secret } from './values.ts';
-import { isLoopback } from './values.ts';
 
 export interface EtcdLocation {
   readonly kind: 'etcd';
@@ -128,7 +128,7 @@ function checkedEtcd(
     return mistake('needs both a certificate and a key; give --tls-pem and --tls-key', '--tls-pem');
   if (!encrypted && (caFile ?? certFile) !== undefined)
     return mistake('certificates need TLS; write --store etcds://… (or --machines https://…)');
-  const exposed = endpoints.some((endpoint) => !isLoopback(new URL(endpoint).hostname));
+  const exposed = hosts.some((host) => !isLoopback(hostOf(host)));
   if (password !== undefined && !encrypted && exposed && !plainPassword)
     return mistake(
       'would send the password unencrypted; use etcds://, or allow it with --plain-password',
@@ -155,6 +155,14 @@ function parseHostPort(text: string): string | undefined {
   const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[2]);
   return match !== null && port >= 1 && port <= 65535 ? text : undefined;
+}
+
+/** The host of a `host:port`, without brackets. */
+function hostOf(hostPort: string): string {
+  return hostPort
+    .trim()
+    .replace(/:[0-9]*$/, '')
+    .replace(/^\[|\]$/g, '');
 }
 
 /** The text as an error may show it. */

@@ -1,16 +1,9 @@
 /**
  * The forms that option values take, each from text to a typed value. A schema says only whether the text is one; the
- * sentence that tells a person what was expected stands in the option's row (options.ts).
+ * sentence that tells a person what was expected stands in the option's row (serveOptions.ts, storeOptions.ts).
  */
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { foldName, type Name, parseName } from '../dns/name.ts';
-
-export interface SocketAddress {
-  /** IPv4 or IPv6 text, without brackets. */
-  readonly address: string;
-  readonly port: number;
-}
 
 /** A value that must not get into logs, JSON or error texts; only `reveal` gives it away. */
 export class Secret {
@@ -65,24 +58,6 @@ export const secretText: z.ZodType<Secret> = parsedBy((text) =>
 );
 
 export const plainText: z.ZodType<string> = parsedBy((text) => (text === '' ? undefined : text));
-
-/** `192.0.2.1:53` or `[2001:db8::1]:53`; port 0 means any free one. */
-export function parseSocketAddress(text: string): SocketAddress | undefined {
-  const [, v6, v4, digits] = /^(?:\[([^\]]+)\]|([0-9.]+)):([0-9]{1,5})$/.exec(text) ?? [];
-  const address = v6 ?? v4 ?? '';
-  const port = Number(digits);
-  if (isIP(address) !== (v6 === undefined ? 4 : 6) || port > 65535) return undefined;
-  return { address, port };
-}
-
-/** `host:port` as a URL or a message writes it. */
-export function printSocketAddress({ address, port }: SocketAddress): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-export function isLoopback(address: string): boolean {
-  return address === 'localhost' || address === '::1' || /^127\.[0-9.]+$/.test(address);
-}
 
 /** A domain that keys can be made of: lower case, labels without `/`, blanks, control octets or wildcards. */
 export function parseDomain(text: string): Name | undefined {

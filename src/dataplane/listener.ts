@@ -1,12 +1,8 @@
 /** What a listener of any transport is to the code that starts the server. */
-export interface Endpoint {
-  /** An IP address, never a host name. */
-  readonly address: string;
-  readonly port: number;
-}
+import type { SocketAddress } from '../dns/socketAddress.ts';
 
 /** An address that is listened on, with the port that it really got. */
-export interface Bound extends Endpoint {
+export interface Bound extends SocketAddress {
   close(): Promise<void>;
 }
 

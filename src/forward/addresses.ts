@@ -52,3 +52,10 @@ export function cidrs(...texts: readonly string[]): Cidr[] {
     return range;
   });
 }
+
+const loopback = addressSet(cidrs('127.0.0.0/8', '::1/128'));
+
+/** Whether a host, an address or a name, is this machine and nobody else can reach it; `localhost` is. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || loopback(host);
+}

@@ -4,6 +4,7 @@
  * a dead network does not turn questions into storms.
  */
 import { Rcode } from '../dns/rr.ts';
+import { printSocketAddress } from '../dns/socketAddress.ts';
 import { isReferral, isUsable } from './bailiwick.ts';
 import { type Ask, type ExchangeLimits, exchangeUdp } from './exchange.ts';
 import { exchangeTcp } from './exchangeTcp.ts';
@@ -107,8 +108,8 @@ function isEdnsRefusal(exchanged: Exchanged): boolean {
   return rcode === Rcode.FORMERR || rcode === Rcode.NOTIMP;
 }
 
-function outcomeOf(exchanged: Exchanged, { address, port }: Upstream): Forwarded {
-  const who = `${address}#${port}`;
+function outcomeOf(exchanged: Exchanged, upstream: Upstream): Forwarded {
+  const who = printSocketAddress(upstream);
   switch (exchanged.kind) {
     case 'reply':
       if (isReferral(exchanged.message))

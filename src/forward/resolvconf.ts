@@ -3,7 +3,8 @@
  * three, we take every `nameserver` line.
  */
 import { isIP } from 'node:net';
-import { DNS_PORT, type Upstream } from './upstream.ts';
+import { DNS_PORT } from '../dns/socketAddress.ts';
+import type { Upstream } from './upstream.ts';
 
 /** Upstreams in the file's order, each once; lines that name no IP address are skipped. */
 export function parseResolvConf(text: string): Upstream[] {

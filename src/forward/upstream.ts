@@ -4,31 +4,19 @@
  */
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
+import { DNS_PORT, parseSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { addressSet, type Cidr } from './addresses.ts';
 
-export interface Upstream {
-  /** An IP address in text form; link-local IPv6 with its `%zone`. */
-  readonly address: string;
-  /** 1..65535 */
-  readonly port: number;
-}
-
-export const DNS_PORT = 53;
+/** Its port is never 0. */
+export type Upstream = SocketAddress;
 
 /**
  * An upstream from `1.1.1.1`, `1.1.1.1:5353`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:53`; `undefined` when
  * the text is none of these. Host names are not accepted: who would resolve them?
  */
 export function parseNameserver(text: string): Upstream | undefined {
-  const trimmed = text.trim();
-  if (isIP(trimmed) !== 0) return { address: trimmed, port: DNS_PORT };
-  const parts = /^(?:\[([^\]]+)\]|([0-9.]+))(?::([0-9]{1,5}))?$/.exec(trimmed);
-  if (parts === null) return undefined;
-  const [, v6, v4, portText] = parts;
-  const port = portText === undefined ? DNS_PORT : Number(portText);
-  if (port < 1 || port > 65535) return undefined;
-  if (v6 !== undefined) return isIP(v6) === 6 ? { address: v6, port } : undefined;
-  return v4 !== undefined && isIP(v4) === 4 ? { address: v4, port } : undefined;
+  const upstream = parseSocketAddress(text.trim(), DNS_PORT);
+  return upstream?.port === 0 ? undefined : upstream;
 }
 
 /** What `os.networkInterfaces()` returns. */

@@ -2,8 +2,9 @@
  * Taking the addresses that the server was told to serve, UDP and TCP on the same port of each: all of them, or none
  * and the reason as a value, since a port that somebody else has is an everyday outcome.
  */
-import type { Bound, Endpoint, Listen } from '../dataplane/listener.ts';
+import type { Bound, Listen } from '../dataplane/listener.ts';
 import type { Client } from '../dns/respond.ts';
+import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { findPortHolder, type PortHolder } from './portHolder.ts';
 
 export interface DnsListeners {
@@ -13,9 +14,9 @@ export interface DnsListeners {
 
 export type ListenOutcome =
   /** In the order asked for, with the ports that they got. */
-  { readonly kind: 'listening'; readonly endpoints: readonly Endpoint[] } | ListenFailure;
+  { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] } | ListenFailure;
 
-export type ListenFailure = Endpoint & { readonly transport: Client['transport'] } & (
+export type ListenFailure = SocketAddress & { readonly transport: Client['transport'] } & (
     | { readonly kind: 'taken'; readonly holder: PortHolder | undefined }
     /** The port needs a privilege that this process lacks. */
     | { readonly kind: 'forbidden' }
@@ -26,7 +27,7 @@ export type ListenFailure = Endpoint & { readonly transport: Client['transport']
 
 /** Listens on every endpoint, or on none. Port 0 gets a port that is free for both transports. */
 export async function listenAll(
-  endpoints: readonly Endpoint[],
+  endpoints: readonly SocketAddress[],
   listeners: DnsListeners,
 ): Promise<ListenOutcome> {
   const pairs: Pair[] = [];
@@ -47,8 +48,8 @@ export async function listenAll(
 
 /** One line for a person, without a full stop. */
 export function describeListenFailure(failure: ListenFailure): string {
-  const { address, port, transport } = failure;
-  const where = `${address.includes(':') ? `[${address}]` : address}:${port}/${transport}`;
+  const { transport } = failure;
+  const where = `${printSocketAddress(failure)}/${transport}`;
   switch (failure.kind) {
     case 'taken': {
       const { holder } = failure;
@@ -74,7 +75,10 @@ type Attempt<B> = { readonly kind: 'bound'; readonly bound: B } | ListenFailure;
 /** A port that the system chose for UDP may be somebody's in TCP. */
 const PORT_CHOICES = 20;
 
-async function listenBoth(endpoint: Endpoint, listeners: DnsListeners): Promise<Attempt<Pair>> {
+async function listenBoth(
+  endpoint: SocketAddress,
+  listeners: DnsListeners,
+): Promise<Attempt<Pair>> {
   for (let choice = 1; ; choice += 1) {
     const udp = await attempt('udp', listeners.udp.listen, endpoint);
     if (udp.kind !== 'bound') return udp;
@@ -89,7 +93,7 @@ async function listenBoth(endpoint: Endpoint, listeners: DnsListeners): Promise<
 async function attempt(
   transport: Client['transport'],
   listen: Listen,
-  { address, port }: Endpoint,
+  { address, port }: SocketAddress,
 ): Promise<Attempt<Bound>> {
   try {
     return { kind: 'bound', bound: await listen(address, port) };

@@ -7,8 +7,8 @@
  * connection ends: destroyed, since a peer is free to ignore a FIN.
  */
 import type { Socket } from 'node:net';
-import type { Client, Respond } from '../dns/respond.ts';
 import { frame, MAX_FRAMED_OCTETS, Reassembly } from '../dns/framing.ts';
+import type { Client, Respond } from '../dns/respond.ts';
 import type { Turns } from './turns.ts';
 
 export interface ConnectionLimits {

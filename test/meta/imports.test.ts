@@ -25,7 +25,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'log.ts': ['config', 'logSink.ts', 'printable.ts'],
   'queryLog.ts': ['dns', 'log.ts', 'printable.ts'],
   config: ['dns', 'service', 'forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
-  'config.ts': ['config'],
+  'config.ts': ['config', 'dns/socketAddress.ts', 'forward/addresses.ts'],
   dataplane: ['dns', 'service', 'zone', 'metrics.ts'],
   server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
   cli: ['*'],

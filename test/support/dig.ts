@@ -1,7 +1,7 @@
 /** Runs the real dig and reads what it prints. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { Endpoint } from '../../src/dataplane/listener.ts';
+import type { SocketAddress } from '../../src/dns/socketAddress.ts';
 
 export interface DigReply {
   readonly text: string;
@@ -20,7 +20,7 @@ export interface DigReply {
 const run = promisify(execFile);
 
 /** `dig @server -p port +tries=1 +time=5 <args>`; rejects when dig gets no reply. */
-export async function dig(server: Endpoint, ...args: string[]): Promise<DigReply> {
+export async function dig(server: SocketAddress, ...args: string[]): Promise<DigReply> {
   const fixed = [`@${server.address}`, '-p', String(server.port), '+tries=1', '+time=5'];
   const { stdout } = await run('dig', [...fixed, ...args]);
   return {

@@ -6,10 +6,10 @@ import net from 'node:net';
 import { type Server, startServer } from '../../src/cli/server.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import { readConfig } from '../../src/config.ts';
-import type { Endpoint } from '../../src/dataplane/listener.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
+import type { SocketAddress } from '../../src/dns/socketAddress.ts';
 import type { Log } from '../../src/log.ts';
 import { until } from './until.ts';
 
@@ -20,7 +20,7 @@ export interface LogLine {
 }
 
 export interface TestServer extends Server {
-  readonly dns: Endpoint;
+  readonly dns: SocketAddress;
   readonly lines: readonly LogLine[];
 }
 
@@ -44,7 +44,7 @@ export async function startTestServer(
   if (options.awaitReady !== false) {
     await until('the server is ready', () => server.readiness().length === 0);
   }
-  return { ...server, dns: server.endpoints[0] as Endpoint, lines };
+  return { ...server, dns: server.endpoints[0] as SocketAddress, lines };
 }
 
 function memoryLog(lines: LogLine[]): Log {
@@ -68,7 +68,7 @@ export interface QueryOptions {
 
 /** Sends one question and gives back the decoded reply; rejects after 5 s. */
 export async function query(
-  to: Endpoint,
+  to: SocketAddress,
   question: Question,
   options: QueryOptions = {},
 ): Promise<Message> {
@@ -85,7 +85,7 @@ export async function query(
   return message;
 }
 
-async function overUdp(to: Endpoint, packet: Uint8Array): Promise<Uint8Array> {
+async function overUdp(to: SocketAddress, packet: Uint8Array): Promise<Uint8Array> {
   const socket = dgram.createSocket(to.address.includes(':') ? 'udp6' : 'udp4');
   try {
     socket.send(packet, to.port, to.address);
@@ -96,7 +96,7 @@ async function overUdp(to: Endpoint, packet: Uint8Array): Promise<Uint8Array> {
   }
 }
 
-async function overTcp(to: Endpoint, packet: Uint8Array): Promise<Uint8Array> {
+async function overTcp(to: SocketAddress, packet: Uint8Array): Promise<Uint8Array> {
   const socket = net.connect(to.port, to.address);
   socket.setTimeout(5_000, () => socket.destroy(new Error('no reply over TCP')));
   const length = Buffer.alloc(2);

@@ -5,19 +5,12 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { BlockList, isIP } from 'node:net';
-
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
+import { isIP } from 'node:net';
+import { isLoopback } from '../../forward/addresses.ts';
 
 /** Whether listening on this address demands a token: true for all but loopback addresses and `localhost`. */
 export function requiresToken(address: string): boolean {
-  if (address === 'localhost') return false;
-  const family = isIP(address);
-  if (family === 0) return true;
-  // An IPv4-mapped address (::ffff:127.0.0.1) is checked as the IPv4 address that it stands for.
-  return !loopback.check(address, family === 4 ? 'ipv4' : 'ipv6');
+  return !isLoopback(address);
 }
 
 /** The host of a Host header without its port and brackets, in lower case; undefined when it is not one host. */

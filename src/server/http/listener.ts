@@ -15,8 +15,6 @@ import { createGiveWay, politeStore } from './polite.ts';
 import { serveStoreApi } from './storeApi.ts';
 import { failure, failureReply } from './v2Errors.ts';
 
-export { requiresToken } from './guard.ts';
-
 export interface HttpLimits {
   readonly maxHeaderOctets: number;
   readonly maxBodyOctets: number;
