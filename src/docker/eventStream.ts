@@ -25,7 +25,7 @@ const MAX_LINE_LENGTH = 16 * 1024 * 1024;
 
 /** Cuts a stream of UTF-8 octets into lines. */
 export class LineSplitter {
-  readonly #decoder = new TextDecoder();
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #maxLength: number;
   #pieces: string[] = [];
   #length = 0;

@@ -367,8 +367,11 @@ test('what does not run is not listed', () =>
       const container = fake.containers.get(fake.run());
       if (container !== undefined) container.state = state;
     }
-    const listed = await engine.list();
-    assert.deepEqual(listed.map(({ state }) => state).sort(), ['paused', 'restarting', 'running']);
+    for (const ignoreFilters of [false, true]) {
+      fake.faults.ignoreFilters = ignoreFilters;
+      const listed = (await engine.list()).map(({ state }) => state);
+      assert.deepEqual(listed.sort(), ['paused', 'restarting', 'running']);
+    }
   }));
 
 test('a thousand containers are listed and inspected, eight at a time', () =>

@@ -52,6 +52,20 @@ test('any cut of any stream gives the same events', () => {
   );
 });
 
+test('any cut of any text gives its lines, whole characters only', () => {
+  const text = fc.array(fc.string({ unit: 'binary' }).map((part) => part.replaceAll('\n', '')));
+  fc.assert(
+    fc.property(text, fc.array(fc.nat()), (lines, cuts) => {
+      const octets = new TextEncoder().encode(lines.map((part) => `${part}\n`).join(''));
+      for (const places of [cuts, [...octets.keys()]]) {
+        const splitter = new LineSplitter();
+        const got = [...pieces(octets, places)].flatMap((piece) => splitter.push(piece) ?? []);
+        assert.deepEqual(got, lines);
+      }
+    }),
+  );
+});
+
 test('what arrives is never thrown over', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array()), (chunks) => {

@@ -251,8 +251,9 @@ export class FakeDocker {
       return [200, { ID: this.engineId, Name: 'fakehost', Swarm: { NodeID: '', NodeAddr: '' } }];
     }
     if (path === '/containers/json') {
-      const running = [...this.containers.values()].filter(({ isRunning }) => isRunning);
-      return [200, running.map((container) => container.listing())];
+      const all = [...this.containers.values()];
+      const listed = all.filter(({ isRunning }) => isRunning || this.faults.ignoreFilters);
+      return [200, listed.map((container) => container.listing())];
     }
     const id = /^\/containers\/([^/]+)\/json$/.exec(path)?.[1] ?? '';
     const container = this.#find(decodeURIComponent(id));
