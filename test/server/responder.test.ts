@@ -143,3 +143,63 @@ describe('responder', () => {
     assert.equal(stale.answer.length, 1);
   });
 });
+
+describe('faults on the way', () => {
+  it('in the log cost nothing: one reply, no exception', () => {
+    const replies: unknown[] = [];
+    const { respond, errors } = responder({
+      onAnswered: () => {
+        throw new Error('the log is broken');
+      },
+    });
+    const packet = encodeQuery({
+      id: 7,
+      question: question('web.skydns.local.', 'A'),
+      recursionDesired: true,
+      checkingDisabled: false,
+    });
+    respond(packet, CLIENT, (reply) => replies.push(reply));
+    assert.equal(replies.length, 1);
+    assert.equal(errors.length, 1);
+  });
+
+  for (const rcode of [Rcode.SERVFAIL, Rcode.REFUSED]) {
+    it(`an upstream's rcode ${rcode} about a target is SERVFAIL, never NODATA`, async () => {
+      const forwarder = forwarderOf((asked) => ({
+        kind: 'answered',
+        message: messageOf(asked, rcode),
+      }));
+      const root = catalogOf({ 'local/skydns/www': { host: 'www.example.com' } }).root;
+      const { ask } = responder({ root, forwarder: () => forwarder });
+      assert.equal((await ask(question('www.skydns.local.', 'A'))).rcode, Rcode.SERVFAIL);
+    });
+  }
+
+  it('a reverse name is not forwarded while the store may still have it', async () => {
+    const forwarder = forwarderOf(() => TIMEOUT);
+    const { ask } = responder({ freshness: () => 'loading', forwarder: () => forwarder });
+    const reply = await ask(question('1.0.0.10.in-addr.arpa.', 'PTR'));
+    assert.equal(reply.rcode, Rcode.SERVFAIL);
+    assert.equal(forwarder.asked.length, 0);
+  });
+});
+
+function messageOf(asked: Question, rcode: number): Message {
+  return {
+    id: 1,
+    isResponse: true,
+    opcode: 0,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: true,
+    recursionAvailable: true,
+    authenticData: false,
+    checkingDisabled: false,
+    rcode,
+    questions: [asked],
+    answer: [],
+    authority: [],
+    additional: [],
+    edns: undefined,
+  };
+}

@@ -1,0 +1,150 @@
+/** Names that stand for more services than a question may look at, and other edges that once gave wrong answers. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { printRdata } from '../../src/dns/print.ts';
+import { assertResponse, catalogOf, name, respond, type Services } from '../support/zone.ts';
+
+function many(count: number, of: (i: number) => readonly [string, unknown]): Services {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => of(i)));
+}
+
+describe('more services than a question looks at', () => {
+  it('a thousand names that lead to one address give that address', () => {
+    const catalog = catalogOf({
+      ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: 'one.skydns.local', port: i }]),
+      'local/skydns/one': { host: '10.0.0.1' },
+    });
+    assertResponse(respond(catalog, 'far.skydns.local.', 'A'), {
+      answer:
+        'far.skydns.local. 3600 IN CNAME one.skydns.local.\none.skydns.local. 3600 IN A 10.0.0.1',
+    });
+  });
+
+  it('a thousand names that lead to as many places give some of them, each its turn', () => {
+    const catalog = catalogOf({
+      ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
+      ...many(1_000, (i) => [`local/skydns/h${i}`, { host: `10.0.${i >> 8}.${i & 255}` }]),
+    });
+    const first = respond(catalog, 'far.skydns.local.', 'A', { turn: 0 });
+    const second = respond(catalog, 'far.skydns.local.', 'A', { turn: 0.5 });
+    assert.equal(first.answer.length, 99);
+    assert.notDeepEqual(first.answer.map(printRdata), second.answer.map(printRdata));
+  });
+
+  it('one address among many texts is found', () => {
+    const catalog = catalogOf({
+      ...many(1_500, (i) => [`local/skydns/notes/${i}`, { text: `${i}` }]),
+      'local/skydns/notes/web': { host: '10.0.0.1' },
+    });
+    for (const turn of [0, 0.25, 0.5, 0.75]) {
+      assertResponse(respond(catalog, 'notes.skydns.local.', 'A', { turn }), {
+        answer: 'notes.skydns.local. 3600 IN A 10.0.0.1',
+      });
+    }
+  });
+
+  it('the group of the shallowest holds for a sample too', () => {
+    const catalog = catalogOf({
+      'local/skydns/dom/a': { host: '10.9.9.9', group: 'g' },
+      ...many(2_000, (i) => [
+        `local/skydns/dom/sub/${i}`,
+        { host: `10.0.${i >> 8}.${i & 255}`, group: 'h' },
+      ]),
+    });
+    for (let i = 0; i < 20; i++) {
+      const { answer } = respond(catalog, 'dom.skydns.local.', 'A', { turn: i / 20 });
+      for (const rr of answer) assert.equal(printRdata(rr), '10.9.9.9');
+    }
+  });
+
+  it('SRV to a thousand names inside is answered, with the addresses of some', () => {
+    const catalog = catalogOf({
+      ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
+      ...many(1_000, (i) => [`local/skydns/h${i}`, { host: '10.0.0.1' }]),
+    });
+    const { answer, additional } = respond(catalog, 'far.skydns.local.', 'SRV');
+    assert.equal(answer.length, 1_000);
+    assert.ok(additional.length > 0 && additional.length <= 100);
+  });
+});
+
+describe('duplicates', () => {
+  it('are mail exchanges if one of them is, with the least TTL', () => {
+    const catalog = catalogOf({
+      'local/skydns/m/a': { host: '10.0.0.25' },
+      'local/skydns/m/b': { host: '10.0.0.25', mail: true, ttl: 30 },
+    });
+    assertResponse(respond(catalog, 'm.skydns.local.', 'MX'), {
+      answer: 'm.skydns.local. 30 IN MX 10 a.m.skydns.local.',
+      additional: 'a.m.skydns.local. 30 IN A 10.0.0.25',
+    });
+  });
+
+  it('are seen through spelling', () => {
+    const catalog = catalogOf({
+      'local/skydns/v6/a': { host: '2001:db8::1' },
+      'local/skydns/v6/b': { host: '2001:DB8:0::1' },
+      'local/skydns/names/a': { host: 'Web.example.com' },
+      'local/skydns/names/b': { host: 'web.example.com.' },
+    });
+    assertResponse(respond(catalog, 'v6.skydns.local.', 'AAAA'), {
+      answer: 'v6.skydns.local. 3600 IN AAAA 2001:db8::1',
+    });
+    const { answer } = respond(catalog, 'names.skydns.local.', 'SRV');
+    assert.deepEqual(answer.map(printRdata), ['10 100 0 Web.example.com.']);
+  });
+
+  it('live as long as the longest-lived', () => {
+    const services = {
+      'local/skydns/l/a': { host: '10.0.0.1' },
+      'local/skydns/l/b': { host: '10.0.0.1' },
+    };
+    const lease = (seconds: number) => ({ id: '1', ttlSeconds: 60, expiresAtMs: seconds * 1000 });
+    const catalog = catalogOf(services, {
+      'local/skydns/l/a': lease(10),
+      'local/skydns/l/b': lease(50),
+    });
+    assertResponse(respond(catalog, 'l.skydns.local.', 'A'), {
+      answer: 'l.skydns.local. 50 IN A 10.0.0.1',
+    });
+  });
+});
+
+describe('apexes', () => {
+  it('have addresses, never a CNAME beside their SOA', () => {
+    const catalog = catalogOf({
+      'local/skydns/only': { host: 'web.example.org' },
+      'org/example/web': { host: '10.0.0.1' },
+    });
+    const settings = { apexes: [name('skydns.local.'), name('example.org.')] };
+    assertResponse(respond(catalog, 'skydns.local.', 'A', { settings }), {
+      answer: 'skydns.local. 3600 IN A 10.0.0.1',
+    });
+    assertResponse(respond(catalog, 'skydns.local.', 'CNAME', { settings }), {});
+  });
+
+  it('keep what is below dns to themselves, also from a domain above', () => {
+    const settings = { apexes: [name('local.'), name('skydns.local.')] };
+    const catalog = catalogOf({
+      'local/skydns/dns/ns/a': { host: '10.9.9.1' },
+      'local/skydns/web': { host: '10.0.0.1' },
+    });
+    for (const qname of ['local.', '*.local.', 'skydns.local.', '*.skydns.local.']) {
+      const { answer } = respond(catalog, qname, 'A', { settings });
+      assert.deepEqual(answer.map(printRdata), ['10.0.0.1'], qname);
+    }
+  });
+});
+
+describe('TTL', () => {
+  it('of a lease for centuries fits the wire', () => {
+    const lease = { id: '1', ttlSeconds: 9e9, expiresAtMs: 9e12 };
+    const catalog = catalogOf(
+      { 'local/skydns/a': { host: '10.0.0.1' } },
+      { 'local/skydns/a': lease },
+    );
+    assertResponse(respond(catalog, 'a.skydns.local.', 'A'), {
+      answer: 'a.skydns.local. 2147483647 IN A 10.0.0.1',
+    });
+  });
+});
