@@ -87,11 +87,11 @@ function whyNotJoined(child: Container, parent: Container | undefined): string |
     : undefined;
 }
 
-/** RFC 3339 as Docker writes it, in UTC without trailing zeros, in a form that sorts by time. */
+/** RFC 3339 as Docker writes it, in UTC without trailing zeros, in a form that sorts by time: the `Z` would not. */
 function instantOf(text: string): string | undefined {
   const [, seconds, fraction = ''] =
     /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
-  return seconds === undefined ? undefined : `${seconds}.${fraction.padEnd(9, '0')}`;
+  return seconds === undefined ? undefined : `${seconds}.${fraction}`;
 }
 
 /** As in `10.0.0.5/24`, which is what network plugins leave in labels. */

@@ -123,11 +123,6 @@ export function findOwnSetting(settings: Settings, key: string, port: Port): Set
   return settings.get(printPort(port))?.get(key) ?? settings.get(`${port.number}`)?.get(key);
 }
 
-/** Whether anything is said of the container as a whole. */
-export function hasGenericSettings(settings: Settings): boolean {
-  return (settings.get('')?.size ?? 0) > 0;
-}
-
 /** The ports that have settings of their own. */
 export function mentionedPorts(settings: Settings): MentionedPort[] {
   const ports: MentionedPort[] = [];

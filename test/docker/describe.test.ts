@@ -146,6 +146,16 @@ suite('what a container should have', () => {
       },
     ],
     [
+      'PTR to the name itself rather than a sibling',
+      { expose: ['80/tcp', '90/tcp'], env: { DNS_NAME: 'a', DNS_PORT: '90,80' } },
+      { mode: 'internal', ptr: true },
+      {
+        'arpa/in-addr/172/17/0/2': { host: 'a.skydns.local', ttl: 30 },
+        'local/skydns/a': { host: '172.17.0.2', port: 90, ttl: 30 },
+        'local/skydns/a-80': { host: '172.17.0.2', port: 80, ttl: 30 },
+      },
+    ],
+    [
       'no PTR for the host’s address',
       { ...web, env: { DNS_NAME: 'a' } },
       { ptr: true },

@@ -258,6 +258,13 @@ describe('names and ports', () => {
     assert.match(refusals[0] ?? '', /which of 10000 ports/);
   });
 
+  it('nor are ten thousand words in PORT', () => {
+    const ports = Array.from({ length: 10_000 }, (_, i) => i + 1).join();
+    const { leaves: found, refusals } = leaves(['80/tcp'], { ...NAME, DNS_PORT: ports });
+    assert.equal(found, '');
+    assert.deepEqual(refusals, ['DNS_PORT: more than 64 ports']);
+  });
+
   it('every port switched off is a reason to be ignored', () => {
     const { reason } = leaves(['80/tcp'], { ...NAME, DNS_80_ENABLE: 'no' });
     assert.equal(reason, 'has every port switched off');
