@@ -70,7 +70,7 @@ function networkSettings(
     return [name, endpoint] as const;
   });
   return {
-    IPAddress: networks['bridge']?.[0] ?? '',
+    IPAddress: networks.bridge?.[0] ?? '',
     Ports: networkMode === 'host' ? {} : { ...unbound, ...bindings },
     Networks: Object.fromEntries(endpoints),
   };
