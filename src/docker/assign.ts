@@ -25,7 +25,7 @@ export interface AssignInput {
   readonly actual: { get(key: string): ActualRecord | undefined; own(): Iterable<ActualRecord> };
   /** Whether it is known what that container (first 12 digits) should have. Records of others stay as they are. */
   isKnown(containerId: string): boolean;
-  /** The number that a container had below a base in an earlier life. */
+  /** The number that a container (first 12 digits) had below a base in an earlier life. */
   formerNumber(containerId: string, base: string): number | undefined;
 }
 
@@ -44,6 +44,7 @@ export function assignKeys(input: AssignInput): Assignment[] {
 
 /** Records of one container below one base: the same number for all of them. */
 interface Group {
+  /** First 12 digits. */
   readonly containerId: string;
   readonly base: string;
   readonly wishes: readonly Wish[];
@@ -79,8 +80,7 @@ class Round {
   }
 
   keepNumber(group: Group): boolean {
-    const [first] = group.wishes;
-    const numbers = this.#ownNumbers.get(numberKey(first?.owner.containerId, group.base)) ?? [];
+    const numbers = this.#ownNumbers.get(numberKey(group.containerId, group.base)) ?? [];
     const number = numbers.find((each) => this.#isNumberFree(group, each));
     if (number !== undefined) this.#giveNumber(group, number);
     return number !== undefined;
@@ -166,13 +166,13 @@ function groupAutos(wishes: readonly Wish[]): Group[] {
   const seen = new Map<string, number>();
   for (const wish of wishes) {
     const { key: base, instanceSuffix = '' } = wish.record;
-    const leaf = `${wish.containerId} ${base} ${instanceSuffix}`;
+    const { containerId } = wish.owner;
+    const leaf = `${containerId} ${base} ${instanceSuffix}`;
     const nth = seen.get(leaf) ?? 0;
     seen.set(leaf, nth + 1);
-    const id = `${wish.containerId} ${base} ${nth}`;
+    const id = `${containerId} ${base} ${nth}`;
     const group = groups.get(id);
-    if (group === undefined)
-      groups.set(id, { containerId: wish.containerId, base, wishes: [wish] });
+    if (group === undefined) groups.set(id, { containerId, base, wishes: [wish] });
     else group.wishes.push(wish);
   }
   return [...groups.values()];

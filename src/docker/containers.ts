@@ -75,6 +75,7 @@ export class Containers {
     this.#options = options;
     this.#inspector = new Inspector({
       engine: options.engine,
+      clock: options.clock,
       concurrency: INSPECTS_AT_ONCE,
       onResult: (id, inspection) => this.#onInspected(id, inspection),
       onFailure: (id, error) => this.#onFailed(id, error),
@@ -104,6 +105,8 @@ export class Containers {
       if (!isStale) slot.isDead = true;
     }
     if (slot.inspection !== undefined && !isStale) this.#foresee(slot, slot.inspection, event);
+    // A signal by itself changes nothing that could be seen.
+    if (event.action === 'kill') return;
     slot.retries = 0;
     this.#inspector.request(slot.id);
   }

@@ -1,17 +1,32 @@
+/** The registrar's failure cases, by the numbers of the specification, on a fake engine, store and clock. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RegistrarBench } from '../support/registrarBench.ts';
+import { onBench, type RegistrarBench, type Running } from '../support/registrarBench.ts';
+import { entriesOf } from '../support/storeCalls.ts';
 
-const WEB = { env: { DNS_NAME: 'web.skydns.local' }, exposed: ['80/tcp'] };
+const LEASE_MS = 30_000;
 
-async function onBench(use: (bench: RegistrarBench) => Promise<void>): Promise<void> {
-  const bench = new RegistrarBench();
-  try {
-    await use(bench);
-  } finally {
-    await bench.close();
-  }
+function named(name: string, more: Record<string, string> = {}) {
+  return { env: { DNS_NAME: `${name}.skydns.local`, ...more }, exposed: ['80/tcp'] };
 }
+
+const WEB = named('web');
+const KEY = 'local/skydns/web';
+
+/** Every key that was deleted from now on. */
+function watchDeletes(bench: RegistrarBench): { keys: string[]; stop(): void } {
+  const abort = new AbortController();
+  const keys: string[] = [];
+  void (async () => {
+    const { revision } = await bench.store.get('/x');
+    for await (const { changes } of bench.store.watch('/skydns/', revision + 1, abort.signal)) {
+      for (const change of changes) if (change.kind === 'delete') keys.push(change.key);
+    }
+  })();
+  return { keys, stop: () => abort.abort() };
+}
+
+const kindsOf = ({ events }: Running): string[] => events.map(({ kind }) => kind);
 
 describe('a container in DNS', () => {
   it('appears when it starts and goes when it dies', () =>
@@ -20,7 +35,7 @@ describe('a container in DNS', () => {
       await bench.settle();
       const web = bench.engine.run(WEB);
       assert.deepEqual(await bench.records(), {
-        'local/skydns/web': {
+        [KEY]: {
           host: '172.17.0.2',
           port: 80,
           ttl: 30,
@@ -30,4 +45,759 @@ describe('a container in DNS', () => {
       bench.engine.die(web);
       assert.deepEqual(await bench.keys(), []);
     }));
+
+  it('that ran before is found, and nothing is written when nothing happens', () =>
+    onBench(async (bench) => {
+      for (let i = 0; i < 300; i++) bench.engine.run(named(`web${i}`));
+      const { registrar } = bench.start();
+      await bench.settle();
+      assert.equal((await bench.keys()).length, 300);
+      assert.deepEqual(registrar.readiness(), { isReady: true, reasons: [] });
+      await bench.assertQuiet(10 * 60_000);
+    }));
+
+  it('pauses with its container', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      bench.engine.pause(web);
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.unpause(web);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('is there while its HEALTHCHECK passes', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run({ ...WEB, health: 'starting' });
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.setHealth(web, 'healthy');
+      assert.deepEqual(await bench.keys(), [KEY]);
+      bench.engine.setHealth(web, 'unhealthy');
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
+  it('stays when its health is to be ignored', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run({
+        ...named('web', { DNS_HEALTH: 'ignore' }),
+        health: 'healthy',
+      });
+      await bench.settle();
+      const deletes = watchDeletes(bench);
+      await bench.settle();
+      bench.engine.setHealth(web, 'unhealthy');
+      await bench.advance(1_000);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+    }));
+
+  it('follows its networks', () =>
+    onBench(async (bench) => {
+      bench.start({ context: { networks: ['blue'] } });
+      const web = bench.engine.run(WEB);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.2' });
+      bench.engine.connect(web, 'blue', '10.1.0.9');
+      assert.deepEqual(await bench.hosts(), { [KEY]: '10.1.0.9' });
+      const deletes = watchDeletes(bench);
+      await bench.settle();
+      bench.engine.disconnect(web, 'blue');
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.2' });
+      deletes.stop();
+      assert.deepEqual(deletes.keys, [], 'it was never without a record');
+    }));
+
+  it('drains at its stop signal or SIGKILL, and at no other', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run({ ...WEB, stopSignal: 'SIGQUIT' });
+      for (const signal of ['1', '15', '10']) {
+        bench.engine.signal(web, signal);
+        assert.deepEqual(await bench.keys(), [KEY], `signal ${signal}`);
+      }
+      bench.engine.signal(web, '3');
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.restart(web);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      bench.engine.signal(web, '9');
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
+  it('comes back when it survives its stop signal', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run({ ...WEB, stopTimeout: 3 });
+      await bench.settle();
+      bench.engine.signal(web, '15');
+      await bench.advance(4_900);
+      assert.deepEqual(await bench.keys(), []);
+      await bench.advance(200);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('stays until its end when it says so', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run(named('web', { DNS_STOP: 'die' }));
+      await bench.settle();
+      bench.engine.signal(web, '15');
+      assert.deepEqual(await bench.keys(), [KEY]);
+      bench.engine.die(web);
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
+  it('has its check to pass, and all the while', () =>
+    onBench(async (bench) => {
+      let isUp = false;
+      const context = { compat: 'registrator', exposedByDefault: true } as const;
+      const registrator = { hostName: '', rawIds: false, tags: [] };
+      const probe = async (): Promise<boolean> => isUp;
+      const running = bench.start({ context: { ...context, registrator }, probe });
+      bench.engine.run({
+        name: 'web',
+        env: { SERVICE_NAME: 'web', SERVICE_CHECK_TCP: 'true', SERVICE_CHECK_INTERVAL: '2s' },
+        exposed: ['80/tcp'],
+      });
+      assert.deepEqual(await bench.keys(), []);
+      assert.equal(running.registrar.status().containers[0]?.records[0]?.state, 'unchecked');
+      isUp = true;
+      await bench.advance(2_100);
+      assert.deepEqual(await bench.keys(), ['local/skydns/web/fakehost-web-80']);
+      isUp = false;
+      await bench.advance(2_100);
+      assert.deepEqual(await bench.keys(), []);
+    }));
 });
+
+describe('instances that are numbered', () => {
+  const AUTO = {
+    env: { DNS_SERVICE: 'web', DNS_INSTANCE: 'auto' },
+    exposed: ['80/tcp'],
+  };
+
+  it('take the smallest free number and keep it for their life', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const [first, second] = [bench.engine.run(AUTO), bench.engine.run(AUTO)];
+      const third = bench.engine.run(AUTO);
+      await bench.settle();
+      const before = await bench.hosts();
+      const base = Object.keys(before)[0]?.replace(/\/1$/, '');
+      assert.deepEqual(
+        Object.keys(before),
+        [1, 2, 3].map((number) => `${base}/${number}`),
+      );
+      bench.engine.die(first);
+      await bench.settle();
+      assert.deepEqual(
+        await bench.keys(),
+        [2, 3].map((number) => `${base}/${number}`),
+      );
+      bench.engine.restart(third);
+      bench.engine.run(AUTO);
+      const after = await bench.hosts();
+      assert.deepEqual(Object.keys(after), Object.keys(before));
+      assert.equal(after[`${base}/2`], [...second.networks.values()][0]?.ip);
+      assert.equal(after[`${base}/3`], [...third.networks.values()][0]?.ip);
+    }));
+
+  it('share the numbers with other engines, each number once', () =>
+    onBench(async (bench) => {
+      const other = { ...AUTO };
+      bench.start();
+      for (let i = 0; i < 3; i++) bench.engine.run(other);
+      const [first = ''] = await bench.keys();
+      const base = `/skydns/${first.replace(/\/1$/, '')}`;
+      await bench.store.put(`${base}/4`, Buffer.from('{"host":"192.0.2.77"}'));
+      bench.engine.run(AUTO);
+      const hosts = await bench.hosts();
+      assert.deepEqual(
+        Object.keys(hosts).map((key) => key.split('/').at(-1)),
+        ['1', '2', '3', '4', '5'],
+      );
+      assert.equal(hosts[`${base}/4`.slice('/skydns/'.length)], '192.0.2.77');
+    }));
+});
+
+describe('the 20 failure cases', () => {
+  it('1: killed and restarted, the names never go; what died meanwhile does', () =>
+    onBench(async (bench) => {
+      const [stays, goes] = [bench.engine.run(WEB), bench.engine.run(named('gone'))];
+      const first = bench.start();
+      await bench.advance(12_000);
+      assert.equal((await bench.keys()).length, 2);
+      const before = await entriesOf(bench.store, '/skydns/local/');
+      bench.kill(first);
+      bench.engine.die(goes);
+      const deletes = watchDeletes(bench);
+      const second = bench.start();
+      await bench.advance(2_500);
+      assert.deepEqual(deletes.keys, ['/skydns/local/skydns/gone']);
+      await bench.advance(2 * LEASE_MS);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, ['/skydns/local/skydns/gone']);
+      const after = await entriesOf(bench.store, '/skydns/local/');
+      const kept = before.filter(({ key }) => key.endsWith(KEY));
+      assert.deepEqual(after.map(modRevisionOf), kept.map(modRevisionOf), 'adopted, not rewritten');
+      assert.equal(second.registrar.status().role, 'writing');
+      assert.ok(stays.isRunning);
+    }));
+
+  it('2: without a store at the start it waits, says so, and begins when there is one', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const running = bench.start();
+      running.link.lose();
+      await bench.advance(60_000);
+      const { isReady, reasons } = running.registrar.readiness();
+      assert.ok(!isReady && reasons.some((reason) => reason.startsWith('store: ')), `${reasons}`);
+      running.link.restore();
+      await bench.advance(6_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      assert.ok(running.registrar.readiness().isReady);
+    }));
+
+  it('3: what happened while the store was gone is compared, not replayed', () =>
+    onBench(async (bench) => {
+      const stays = bench.engine.run(WEB);
+      const running = bench.start();
+      await bench.settle();
+      running.link.lose();
+      for (let i = 0; i < 50; i++) {
+        const passing = bench.engine.run(named('passing'));
+        await bench.advance(200);
+        bench.engine.remove(passing);
+      }
+      bench.engine.run(named('new'));
+      const { put: putsBefore, delete: deletesBefore } = running.link.counts;
+      running.link.restore();
+      await bench.advance(6_000);
+      assert.deepEqual(await bench.keys(), ['local/skydns/new', KEY]);
+      assert.equal(running.link.counts.put - putsBefore, 1);
+      assert.equal(running.link.counts.delete - deletesBefore, 0);
+      assert.ok(stays.isRunning);
+      const failures = kindsOf(running).filter((kind) => kind === 'leaseFailed').length;
+      assert.ok(failures < 30, `${failures} lines in the log`);
+    }));
+
+  it('3: a write whose answer was lost is found, not done twice', () =>
+    onBench(async (bench) => {
+      const running = bench.start();
+      await bench.settle();
+      let left = 3;
+      running.link.loseAnswer = (operation) => operation === 'put' && left-- > 0;
+      bench.engine.run(WEB);
+      await bench.advance(5_000);
+      const [entry] = await entriesOf(bench.store, '/skydns/');
+      assert.equal(entry?.createRevision, entry?.modRevision);
+      await bench.assertQuiet(60_000);
+    }));
+
+  for (const [how, end] of [
+    ['revoked behind its back', (bench: RegistrarBench, id: string) => bench.store.revokeLease(id)],
+    [
+      'expired while the store was out of reach',
+      async (bench: RegistrarBench, _id: string, running: Running) => {
+        running.link.lose();
+        await bench.advance(LEASE_MS + 1_000);
+        assert.deepEqual(await bench.keys(), []);
+        running.link.restore();
+      },
+    ],
+  ] as const) {
+    it(`4: a lease ${how}: everything is registered again`, () =>
+      onBench(async (bench) => {
+        for (let i = 0; i < 400; i++) bench.engine.run(named(`web${i}`));
+        const running = bench.start();
+        await bench.settle();
+        const { lease } = running.registrar.status();
+        await end(bench, lease?.id ?? '', running);
+        await bench.advance(6_000);
+        assert.equal((await bench.keys()).length, 400);
+        const renewed = running.registrar.status().lease;
+        assert.notEqual(renewed?.id, lease?.id);
+        await bench.assertQuiet(5 * LEASE_MS);
+        assert.equal((await bench.keys()).length, 400);
+      }));
+  }
+
+  it('4: a lease that cannot be had is asked for ever more seldom', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const running = bench.start();
+      running.link.fault = (operation) => (operation === 'lease' ? 'unavailable' : undefined);
+      await bench.advance(60_000);
+      const tries = kindsOf(running).filter((kind) => kind === 'leaseFailed').length;
+      assert.ok(tries > 10 && tries < 40, `${tries}`);
+      assert.match(running.registrar.readiness().reasons.join(), /lease: /);
+      running.link.restore();
+      await bench.advance(6_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('5: without Docker the records stay, for a while', () =>
+    onBench(async (bench) => {
+      const [web, gone] = [bench.engine.run(WEB), bench.engine.run(named('gone'))];
+      const running = bench.start({ dockerGraceMs: 300_000 });
+      await bench.settle();
+      bench.engine.lose();
+      gone.state = 'exited';
+      await bench.advance(299_000);
+      assert.equal((await bench.keys()).length, 2);
+      assert.match(running.registrar.readiness().reasons.join(), /docker: .*refused/);
+      await bench.advance(2_000);
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.restore();
+      await bench.advance(6_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      assert.equal(running.registrar.status().counters.engineReconnects, 1);
+      assert.ok(web.isRunning);
+    }));
+
+  it('5: one that ended while the daemon was down is gone after the reconnect', () =>
+    onBench(async (bench) => {
+      const [, gone] = [bench.engine.run(WEB), bench.engine.run(named('gone'))];
+      bench.start();
+      await bench.settle();
+      bench.engine.lose();
+      await bench.advance(3_000);
+      gone.state = 'exited';
+      bench.engine.restore();
+      await bench.advance(5_100);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('5: a daemon that comes only later is waited for', () =>
+    onBench(async (bench) => {
+      bench.engine.lose();
+      bench.engine.run(WEB);
+      const running = bench.start();
+      await bench.advance(120_000);
+      assert.ok(!running.registrar.readiness().isReady);
+      assert.equal(running.registrar.status().engine.state, 'connecting');
+      bench.engine.restore();
+      await bench.advance(5_100);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      assert.ok(running.registrar.readiness().isReady);
+    }));
+
+  it('6: lost events are made up for by the next list', () =>
+    onBench(async (bench) => {
+      const gone = bench.engine.run(named('gone'));
+      const restarted = bench.engine.run(WEB);
+      bench.start();
+      await bench.settle();
+      bench.engine.faults.drop = () => true;
+      bench.engine.die(gone);
+      bench.engine.run(named('new'));
+      bench.engine.die(restarted);
+      restarted.join('bridge', '172.17.9.9');
+      bench.engine.start(restarted);
+      await bench.advance(31_000);
+      assert.deepEqual(await bench.hosts(), {
+        'local/skydns/new': '172.17.0.4',
+        [KEY]: '172.17.9.9',
+      });
+      await bench.assertQuiet(120_000);
+    }));
+
+  it('6: a container that starts between the subscription and the list is in both, and once in DNS', () =>
+    onBench(async (bench) => {
+      const { engine } = bench;
+      const list = engine.list.bind(engine);
+      engine.list = async () => {
+        engine.run(WEB);
+        engine.list = list;
+        return list();
+      };
+      bench.start();
+      assert.deepEqual(await bench.keys(), [KEY]);
+      const [entry] = await entriesOf(bench.store, '/skydns/');
+      assert.equal(entry?.createRevision, entry?.modRevision);
+    }));
+
+  it('8: a crash loop is held back until the container lasts', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      for (let i = 0; i < 3; i++) {
+        bench.engine.die(web);
+        await bench.advance(1_000);
+        bench.engine.start(web);
+        await bench.settle();
+      }
+      assert.deepEqual(await bench.keys(), []);
+      await bench.advance(2_000);
+      bench.engine.restart(web);
+      await bench.assertQuiet(4_900);
+      assert.deepEqual(await bench.keys(), []);
+      await bench.advance(200);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('8: in a crash loop good health counts at once', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run({ ...WEB, health: 'starting' });
+      for (let i = 0; i < 4; i++) bench.engine.restart(web);
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.setHealth(web, 'healthy');
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('8: a hundred events of one container cost a few inspections and writes', () =>
+    onBench(async (bench) => {
+      const web = bench.engine.run(WEB);
+      const running = bench.start();
+      await bench.settle();
+      const { inspect } = bench.engine.calls;
+      const { put } = running.link.counts;
+      for (let i = 0; i < 100; i++) bench.engine.emit(web, 'unpause');
+      await bench.advance(1_000);
+      assert.ok(bench.engine.calls.inspect - inspect <= 4);
+      assert.equal(running.link.counts.put, put);
+    }));
+
+  it('9: an inspection that is overtaken by the death writes nothing', () =>
+    onBench(async (bench) => {
+      bench.start();
+      await bench.settle();
+      let answer = (): void => undefined;
+      bench.engine.faults.beforeAnswer = () =>
+        new Promise((resolve) => {
+          bench.engine.faults.beforeAnswer = undefined;
+          answer = resolve;
+        });
+      const before = await bench.revision();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      bench.engine.die(web);
+      await bench.settle();
+      answer();
+      await bench.settle();
+      assert.deepEqual(await bench.keys(), []);
+      assert.equal(await bench.revision(), before);
+    }));
+
+  it('9: the death of an earlier life, heard late, takes nothing away', () =>
+    onBench(async (bench) => {
+      const web = bench.engine.run(WEB);
+      bench.start();
+      await bench.settle();
+      let late: Parameters<NonNullable<typeof bench.engine.faults.drop>>[0] | undefined;
+      bench.engine.faults.drop = (event) => {
+        if (event.action === 'die') late = event;
+        return event.action === 'die';
+      };
+      bench.engine.restart(web);
+      await bench.settle();
+      assert.deepEqual(await bench.keys(), [KEY]);
+      const deletes = watchDeletes(bench);
+      await bench.settle();
+      bench.engine.faults.drop = undefined;
+      assert.ok(late !== undefined);
+      bench.engine.replay(late);
+      await bench.settle();
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('10: of two registrars one stands by, and takes over without a gap', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.advance(5_000);
+      const second = bench.start();
+      await bench.advance(5_000);
+      assert.equal(first.registrar.status().role, 'writing');
+      assert.equal(second.registrar.status().role, 'standby');
+      assert.ok(second.registrar.readiness().isReady);
+      assert.match(second.registrar.status().holder ?? '', /^host-/);
+      await bench.assertQuiet(5 * LEASE_MS);
+      const deletes = watchDeletes(bench);
+      bench.kill(first);
+      await bench.advance(2 * LEASE_MS);
+      assert.equal(second.registrar.status().role, 'writing');
+      bench.engine.run(named('new'));
+      assert.equal((await bench.keys()).length, 2);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+    }));
+
+  it('10: one that ends in order is succeeded at once', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.advance(1_000);
+      const second = bench.start();
+      await bench.advance(5_000);
+      await bench.end(first);
+      assert.equal(second.registrar.status().role, 'writing');
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
+  it('10: when the lock is deleted one of the two has it again, and all records', () =>
+    onBench(async (bench) => {
+      for (let i = 0; i < 20; i++) bench.engine.run(named(`web${i}`));
+      const running = [bench.start()];
+      await bench.advance(1_000);
+      running.push(bench.start());
+      await bench.advance(5_000);
+      const deletes = watchDeletes(bench);
+      await bench.settle();
+      await bench.store.delete('/registrar/ENGINE%3A1/holder');
+      await bench.advance(2 * LEASE_MS);
+      const roles = running.map(({ registrar }) => registrar.status().role).sort();
+      assert.deepEqual(roles, ['standby', 'writing']);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+      assert.equal((await bench.keys()).length, 20);
+      await bench.assertQuiet(2 * LEASE_MS);
+    }));
+
+  it('11: a key of somebody else is waited for, and taken when it is free', () =>
+    onBench(async (bench) => {
+      const foreign = Buffer.from('{"host":"192.0.2.99"}');
+      await bench.store.put(`/skydns/${KEY}`, foreign);
+      const running = bench.start();
+      bench.engine.run(WEB);
+      await bench.advance(60_000);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '192.0.2.99' });
+      const [container] = running.registrar.status().containers;
+      assert.equal(container?.records[0]?.state, 'conflict');
+      assert.match(container?.records[0]?.reason ?? '', /no registrar/);
+      assert.equal(running.registrar.status().counters.conflicts, 1);
+      assert.equal(kindsOf(running).filter((kind) => kind === 'conflict').length, 1);
+      await bench.store.delete(`/skydns/${KEY}`);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.2' });
+    }));
+
+  it('11: of two containers with one name the first has it, then the other', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const first = bench.engine.run(WEB);
+      await bench.settle();
+      const second = bench.engine.run(WEB);
+      await bench.settle();
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.2' });
+      bench.engine.die(first);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.3' });
+      assert.ok(second.isRunning);
+    }));
+
+  it('11: a key of ours that is deleted or overwritten by others is put back or left', () =>
+    onBench(async (bench) => {
+      bench.start();
+      bench.engine.run(WEB);
+      await bench.settle();
+      await bench.store.delete(`/skydns/${KEY}`);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.2' });
+      await bench.store.put(`/skydns/${KEY}`, Buffer.from('{"host":"192.0.2.99"}'));
+      await bench.advance(60_000);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '192.0.2.99' });
+    }));
+
+  it('12: an address that is used again at once is never answered for the dead one', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const first = bench.engine.run({ ...named('first'), ip: '172.17.0.50' });
+      await bench.settle();
+      bench.engine.die(first);
+      bench.engine.run({ ...named('second'), ip: '172.17.0.50' });
+      assert.deepEqual(await bench.hosts(), { 'local/skydns/second': '172.17.0.50' });
+    }));
+
+  it('12: a container in the network of another one goes with it', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const parent = bench.engine.run({ ip: '172.17.0.7' });
+      const child = bench.engine.run({ ...WEB, network: `container:${parent.id}` });
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.7' });
+      bench.engine.die(parent);
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.start(parent);
+      await bench.advance(100);
+      assert.deepEqual(await bench.keys(), [], 'its network is dead until it restarts itself');
+      bench.engine.restart(child);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.7' });
+    }));
+
+  it('13: another host address is written everywhere, without an inspection', () =>
+    onBench(async (bench) => {
+      bench.start({ context: { mode: 'published' } });
+      bench.engine.run({ env: { DNS_NAME: 'web' }, publish: ['8080:80'] });
+      assert.deepEqual(await bench.hosts(), { [KEY]: '192.0.2.1' });
+      const { inspect } = bench.engine.calls;
+      bench.hostAddress = '192.0.2.2';
+      await bench.advance(16_000);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '192.0.2.2' });
+      assert.equal(bench.engine.calls.inspect, inspect);
+    }));
+
+  it('14: a wall clock that jumps changes nothing', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      bench.start();
+      await bench.advance(1_000);
+      for (const ms of [3_600_000, -7_200_000]) {
+        bench.clock.jumpWall(ms);
+        await bench.assertQuiet(2 * LEASE_MS);
+        assert.deepEqual(await bench.keys(), [KEY]);
+      }
+      bench.engine.run(named('new'));
+      assert.equal((await bench.keys()).length, 2);
+    }));
+
+  it('15: a rename moves the name: the new one first, then the old one goes', () =>
+    onBench(async (bench) => {
+      const context = { compat: 'registrator', exposedByDefault: true } as const;
+      const registrator = { hostName: 'node1', rawIds: false, tags: [] };
+      bench.start({ context: { ...context, registrator } });
+      const web = bench.engine.run({ name: 'old', image: 'web', exposed: ['80/tcp'] });
+      assert.deepEqual(await bench.keys(), ['local/skydns/web/node1-old-80']);
+      const before = await bench.revision();
+      bench.engine.rename(web, 'new');
+      assert.deepEqual(await bench.keys(), ['local/skydns/web/node1-new-80']);
+      const [entry] = await entriesOf(bench.store, '/skydns/');
+      assert.equal(entry?.modRevision, before + 1);
+    }));
+
+  it('15: a rename that is in no key writes nothing', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      const before = await bench.revision();
+      bench.engine.rename(web, 'new');
+      await bench.advance(1_000);
+      assert.equal(await bench.revision(), before);
+    }));
+
+  it('16: bad metadata costs its own record and is said once', () =>
+    onBench(async (bench) => {
+      const running = bench.start();
+      bench.engine.run(named('web', { DNS_WEIGHT: '99999999' }));
+      bench.engine.run({
+        env: { DNS_NAME: 'a.skydns.local,x.other.tld,../../etc' },
+        exposed: ['1/tcp'],
+      });
+      bench.engine.run(named('good'));
+      await bench.advance(120_000);
+      assert.ok((await bench.keys()).includes('local/skydns/good'));
+      assert.ok((await bench.keys()).every((key) => key.startsWith('local/skydns/')));
+      const refused = running.events.filter(({ kind }) => kind === 'refused');
+      assert.equal(refused.length, running.registrar.status().counters.refusals);
+      assert.equal(refused.length, 2);
+    }));
+
+  it('17: without an address nothing is written, and it is asked for again', () =>
+    onBench(async (bench) => {
+      const running = bench.start();
+      const web = bench.engine.run({ ...WEB, ip: '' });
+      assert.deepEqual(await bench.keys(), []);
+      assert.match(running.registrar.status().containers[0]?.reason ?? '', /./);
+      const { inspect } = bench.engine.calls;
+      await bench.advance(25_000);
+      assert.equal(bench.engine.calls.inspect - inspect, 3, 'after 0.2, 1 and 5 s');
+      web.join('bridge', '172.17.0.9');
+      await bench.advance(10_000);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '172.17.0.9' });
+    }));
+
+  it('18: at its end it leaves the records, which the next one adopts', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.settle();
+      const deletes = watchDeletes(bench);
+      await bench.end(first);
+      await bench.advance(20_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      const second = bench.start();
+      await bench.settle();
+      assert.equal(
+        second.registrar.status().role,
+        'writing',
+        'without asking whether anyone is there',
+      );
+      await bench.advance(3 * LEASE_MS);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+    }));
+
+  it('18: or takes them with it', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.settle();
+      await bench.end(first, 'revoke');
+      assert.deepEqual(await bench.keys(), []);
+      assert.equal((await bench.store.get('/registrar/ENGINE%3A1/holder')).entry, undefined);
+    }));
+
+  it('18: while it ends it still serves the deaths of the others', () =>
+    onBench(async (bench) => {
+      const web = bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.settle();
+      const ended = bench.end(first, 'keep', 5_000);
+      bench.engine.signal(web, '15');
+      bench.engine.die(web);
+      await bench.settle();
+      assert.deepEqual(await bench.keys(), []);
+      await ended;
+    }));
+
+  it('19: a host without power is gone after one lease', () =>
+    onBench(async (bench) => {
+      for (let i = 0; i < 50; i++) bench.engine.run(named(`web${i}`));
+      const running = bench.start();
+      await bench.advance(11_000);
+      bench.kill(running);
+      await bench.advance(LEASE_MS + 500);
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
+  it('20: a store that is full or forbids writing still loses what is dead', () =>
+    onBench(async (bench) => {
+      const web = bench.engine.run(WEB);
+      const running = bench.start();
+      await bench.settle();
+      running.link.fault = (operation) => (operation === 'put' ? 'denied' : undefined);
+      bench.engine.run(named('new'));
+      bench.engine.die(web);
+      await bench.advance(20_000);
+      assert.deepEqual(await bench.keys(), []);
+      assert.match(running.registrar.readiness().reasons.join(), /writing: /);
+      const tries = kindsOf(running).filter((kind) => kind === 'writeFailed').length;
+      assert.ok(tries < 15, `${tries} tries in 20 s`);
+      running.link.restore();
+      await bench.advance(6_000);
+      assert.deepEqual(await bench.keys(), ['local/skydns/new']);
+      assert.ok(running.registrar.readiness().isReady);
+    }));
+});
+
+describe('a dry run', () => {
+  it('says what it would write and writes nothing', () =>
+    onBench(async (bench) => {
+      const running = bench.start({ dryRun: true });
+      bench.engine.run(WEB);
+      await bench.assertQuiet(60_000);
+      assert.deepEqual(await bench.keys(), []);
+      const would = running.events.filter(({ kind }) => kind === 'would');
+      assert.deepEqual(
+        would.map((event) => event.kind === 'would' && [event.operation.kind, event.operation.key]),
+        [['put', `/skydns/${KEY}`]],
+      );
+      assert.equal(running.registrar.status().role, 'dry-run');
+    }));
+});
+
+function modRevisionOf({ modRevision }: { modRevision: number }): number {
+  return modRevision;
+}

@@ -194,7 +194,11 @@ export class FakeEngine implements Engine {
     this.#send({ type: 'container', action, containerId: container.id, signal, timeNano: nano });
   }
 
-  /** As the stream brings it, however late. */
+  /** An event that comes late. */
+  replay(event: EngineEvent): void {
+    this.#send(event);
+  }
+
   #send(event: EngineEvent): void {
     if (this.faults.drop?.(event) === true) return;
     for (const queue of this.#streams) queue.push(event);

@@ -1,7 +1,6 @@
 /** A registrar between a fake engine and a memory store, all on one clock that only the test moves. */
 import assert from 'node:assert/strict';
 import type { RegistrarContext } from '../../src/docker/context.ts';
-import type { Engine } from '../../src/docker/engine.ts';
 import {
   createRegistrar,
   type Registrar,
@@ -13,6 +12,7 @@ import type { LeaseStore } from '../../src/store/store.ts';
 import { FakeClock } from './fakeClock.ts';
 import { FakeEngine } from './fakeEngine.ts';
 import { registrarContext } from './inspection.ts';
+import { StoreLink } from './storeLink.ts';
 
 export interface BenchSetup extends Partial<Omit<RegistrarOptions, 'context'>> {
   readonly context?: Partial<RegistrarContext>;
@@ -24,19 +24,20 @@ export class RegistrarBench {
   readonly clock = new FakeClock();
   readonly engine = new FakeEngine(this.clock);
   readonly store: LeaseStore = createMemoryStore({ clock: this.clock });
-  readonly events: RegistrarEvent[] = [];
   /** What the host's address is found to be. */
   hostAddress: string | undefined = '192.0.2.1';
-  readonly #registrars = new Set<Registrar>();
+  readonly #running = new Set<Running>();
 
   /** A registrar of the engine, started; internal mode, so that addresses are the containers' own. */
-  start(setup: BenchSetup = {}): Registrar {
+  start(setup: BenchSetup = {}): Running {
     const { context, ...options } = setup;
     const number = ++made;
+    const link = new StoreLink(this.store);
+    const events: RegistrarEvent[] = [];
     const registrar = createRegistrar({
-      engine: this.engine as Engine,
-      store: this.store,
-      context: registrarContext({ mode: 'internal', ...context }),
+      engine: this.engine,
+      store: link,
+      context: { ...registrarContext({ mode: 'internal', ...context }) },
       surroundings: async () => ({
         hostAddresses: this.hostAddress === undefined ? {} : { v4: this.hostAddress },
         ownNetworks: [],
@@ -46,12 +47,27 @@ export class RegistrarBench {
       host: `host-${number}`,
       clock: this.clock,
       random: () => 0.5,
-      onEvent: (event) => this.events.push(event),
+      onEvent: (event) => events.push(event),
       ...options,
     });
-    this.#registrars.add(registrar);
+    const running = { registrar, link, events };
+    this.#running.add(running);
     registrar.start();
-    return registrar;
+    return running;
+  }
+
+  /** SIGKILL: nothing of it touches the store again. */
+  kill(running: Running): void {
+    running.link.kill();
+    this.#running.delete(running);
+  }
+
+  /** SIGTERM. */
+  async end(running: Running, end: 'keep' | 'revoke' = 'keep', lingerMs = 0): Promise<void> {
+    this.#running.delete(running);
+    const closing = running.registrar.close({ end, lingerMs });
+    await this.advance(Math.max(lingerMs, 1_000) + 100);
+    await closing;
   }
 
   /** Everything that can happen without time passing happens. */
@@ -99,15 +115,31 @@ export class RegistrarBench {
     assert.equal(await this.revision(), before, 'something was written');
   }
 
-  /** Ends without a word, as by SIGKILL: nothing of it ever touches the store again. */
   async close(): Promise<void> {
-    for (const registrar of this.#registrars) {
-      const closing = registrar.close({ end: 'keep', lingerMs: 0 });
-      await this.advance(5_000);
-      await closing;
+    for (const running of this.#running) {
+      running.link.restore();
+      await this.end(running);
     }
     await this.store.close();
   }
+}
+
+/** Runs a test on a bench of its own. */
+export async function onBench(use: (bench: RegistrarBench) => Promise<void>): Promise<void> {
+  const bench = new RegistrarBench();
+  try {
+    await use(bench);
+  } finally {
+    await bench.close();
+  }
+}
+
+export interface Running {
+  readonly registrar: Registrar;
+  /** Its way to the store. */
+  readonly link: StoreLink;
+  /** What it has said so far. */
+  readonly events: RegistrarEvent[];
 }
 
 export interface StoredRecord {

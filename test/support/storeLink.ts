@@ -1,0 +1,102 @@
+/** One client's connection to a store that others use too: it can be down, refuse, or be cut for ever. */
+import {
+  type LeaseStore,
+  type SnapshotPage,
+  type Store,
+  StoreError,
+  type StoreErrorCode,
+  type WatchBatch,
+} from '../../src/store/store.ts';
+
+type Operation = 'get' | 'snapshot' | 'watch' | 'put' | 'delete' | 'lease';
+
+export class StoreLink implements LeaseStore {
+  readonly label = 'link';
+  /** Of each operation in turn: rejects with this, if anything. */
+  fault: ((operation: Operation, key: string) => StoreErrorCode | undefined) | undefined;
+  /** The write happens, and its answer is lost. */
+  loseAnswer: ((operation: Operation, key: string) => boolean) | undefined;
+  /** Calls that reached the store. */
+  readonly counts = { get: 0, snapshot: 0, watch: 0, put: 0, delete: 0, lease: 0 };
+  readonly #store: LeaseStore;
+  readonly #cuts = new Set<(error: StoreError) => void>();
+  #isDead = false;
+
+  constructor(store: LeaseStore) {
+    this.#store = store;
+  }
+
+  /** From now on every call fails at once. */
+  lose(): void {
+    this.fault = () => 'unavailable';
+    this.cutWatches();
+  }
+
+  restore(): void {
+    this.fault = undefined;
+  }
+
+  cutWatches(): void {
+    for (const cut of this.#cuts) cut(new StoreError('unavailable', 'the link was cut'));
+    this.#cuts.clear();
+  }
+
+  /** As for a process killed: nothing reaches the store any more, and nothing is ever heard of it. */
+  kill(): void {
+    this.#isDead = true;
+    this.cutWatches();
+  }
+
+  get: Store['get'] = (key) => this.#call('get', key, () => this.#store.get(key));
+  put: Store['put'] = (key, value, options) =>
+    this.#call('put', key, () => this.#store.put(key, value, options));
+  delete: Store['delete'] = (key, options) =>
+    this.#call('delete', key, () => this.#store.delete(key, options));
+  deleteTree: Store['deleteTree'] = (prefix) =>
+    this.#call('delete', prefix, () => this.#store.deleteTree(prefix));
+  grantLease: LeaseStore['grantLease'] = (ttl) =>
+    this.#call('lease', 'grant', () => this.#store.grantLease(ttl));
+  renewLease: LeaseStore['renewLease'] = (id) =>
+    this.#call('lease', 'renew', () => this.#store.renewLease(id));
+  revokeLease: LeaseStore['revokeLease'] = (id) =>
+    this.#call('lease', 'revoke', () => this.#store.revokeLease(id));
+
+  async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
+    await this.#call('snapshot', prefix, async () => undefined);
+    for await (const page of this.#store.snapshot(prefix)) yield page;
+  }
+
+  async *watch(prefix: string, from: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+    await this.#call('watch', prefix, async () => undefined);
+    const own = new AbortController();
+    const cut = new Promise<never>((_, reject) => this.#cuts.add(reject));
+    cut.catch(() => undefined);
+    const watch = this.#store.watch(prefix, from, AbortSignal.any([signal, own.signal]));
+    const batches = watch[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await Promise.race([batches.next(), cut]);
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      own.abort();
+    }
+  }
+
+  /** The store itself is for whoever made it to close. */
+  async close(): Promise<void> {}
+
+  async #call<T>(operation: Operation, key: string, run: () => Promise<T>): Promise<T> {
+    if (this.#isDead) return new Promise<never>(() => undefined);
+    const code = this.fault?.(operation, key);
+    if (code !== undefined) throw new StoreError(code, `a fault of the link: ${code}`);
+    this.counts[operation]++;
+    const answer = await run();
+    if (this.#isDead) return new Promise<never>(() => undefined);
+    if (this.loseAnswer?.(operation, key) === true) {
+      throw new StoreError('unavailable', 'the answer was lost');
+    }
+    return answer;
+  }
+}
