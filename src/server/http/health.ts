@@ -2,12 +2,29 @@
  * Who this server is and how it is: /version, /livez, /readyz, /healthz, and the two of etcd's own that `etcdctl`
  * asks for before it does anything else, /v2/members and /health.
  */
+import type { UdpCounters } from '../../dataplane/portable.ts';
+import type { MirrorCounters } from '../../store/mirror.ts';
+import type { TcpCounters } from '../connectionTable.ts';
 import type { Exchange, Reply } from './exchange.ts';
 import { jsonReply, methodNotAllowed, textReply } from './exchange.ts';
+
+/** How much this server holds, and what it has counted since its start. */
+export interface Figures {
+  readonly services: number;
+  /** Values in the store that are no services. */
+  readonly invalid: number;
+  /** Of the store, as far as it was read; undefined before that. */
+  readonly revision: number | undefined;
+  readonly mirror: MirrorCounters;
+  readonly udp: Readonly<UdpCounters>;
+  readonly tcp: Readonly<TcpCounters>;
+}
 
 export interface Health {
   /** Reasons why this server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
+  /** Told to those who want JSON. */
+  readonly figures?: (() => Figures) | undefined;
   readonly version: string;
   readonly clusterId: string;
 }
@@ -36,11 +53,11 @@ export function healthReply(health: Health, exchange: Exchange): Reply | undefin
   return METHODS.includes(exchange.method) ? page(health, exchange) : methodNotAllowed(METHODS);
 }
 
-function readyz({ readiness }: Health, { headers }: Exchange): Reply {
+function readyz({ readiness, figures }: Health, { headers }: Exchange): Reply {
   const reasons = readiness();
   const status = reasons.length === 0 ? 200 : 503;
   if (headers.accept?.includes('application/json') === true) {
-    return jsonReply(status, { ready: reasons.length === 0, reasons });
+    return jsonReply(status, { ready: reasons.length === 0, reasons, ...figures?.() });
   }
   return textReply(status, reasons.length === 0 ? 'ok' : reasons.join('\n'));
 }

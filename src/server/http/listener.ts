@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
 import { type Exchange, textReply } from './exchange.ts';
 import { carriesToken, isAllowedHost, isForeignOrigin, requiresToken } from './guard.ts';
-import { healthReply } from './health.ts';
+import { type Figures, healthReply } from './health.ts';
 import { clusterId, type Shared, serveKeys, type TakePlace } from './keys.ts';
 import { nodeExchange } from './nodeExchange.ts';
 import { createGiveWay, politeStore } from './polite.ts';
@@ -47,6 +47,8 @@ export interface HttpListenerOptions {
   readonly store: LeaseStore;
   /** Reasons why the server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
+  /** For those who ask about readiness in JSON. */
+  readonly figures?: (() => Figures) | undefined;
   readonly version: string;
   /** Writing needs it, on every address. Without one, writing is refused unless the address is a loopback one. */
   readonly token?: string | undefined;
@@ -58,6 +60,8 @@ export interface HttpListenerOptions {
   readonly onError?:
     | ((error: unknown, line: Pick<HttpLogLine, 'method' | 'path'>) => void)
     | undefined;
+  /** Told of a failure to accept connections (out of descriptors, say); the listener goes on. */
+  readonly onListenerError?: ((error: Error) => void) | undefined;
 }
 
 export interface HttpLogLine {
@@ -78,7 +82,7 @@ export interface HttpListener {
 interface Service {
   readonly options: HttpListenerOptions;
   readonly limits: HttpLimits;
-  /** Undefined while writing is open to all. */
+  /** Whether the request may write; nobody's may before `listen` has said where we are. */
   mayWrite: (exchange: Exchange) => boolean;
   readonly store: LeaseStore;
   readonly shared: Shared;
@@ -113,7 +117,7 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
   return {
     listen: (address, port) => {
       service.mayWrite = writeRule(options.token, address);
-      return listen(server, address, port);
+      return listen(server, address, port, options.onListenerError);
     },
     close: () => {
       service.closing = true;
@@ -142,13 +146,17 @@ function writeRule(token: string | undefined, address: string): (exchange: Excha
   return requiresToken(address) ? () => false : () => true;
 }
 
-function listen(server: Server, address: string, port: number) {
+function listen(
+  server: Server,
+  address: string,
+  port: number,
+  onListenerError: (error: Error) => void = () => {},
+) {
   return new Promise<{ address: string; port: number }>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: address, port }, () => {
       server.off('error', reject);
-      // Errors of accept(2), such as too many open files, pass.
-      server.on('error', () => {});
+      server.on('error', onListenerError); // a failed accept
       const bound = server.address() as AddressInfo;
       resolve({ address: bound.address, port: bound.port });
     });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { get, request } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHttpListener } from '../../../src/server/http/listener.ts';
@@ -267,6 +267,21 @@ test('close ends waiting requests, streams and idle connections soon', async () 
   assert.ok(performance.now() - startMs < 5000);
   await poll;
   await assert.rejects(send(server.url, { path: '/livez' }));
+});
+
+test('a failure to accept connections is told of, and survived', async (t) => {
+  const listening = t.mock.method(Server.prototype, 'listen');
+  const told: Error[] = [];
+  const server = await startHttp({ onListenerError: (error) => told.push(error) });
+  try {
+    const failure = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' });
+    const http = listening.mock.calls[0]?.this as Server | undefined;
+    http?.emit('error', failure);
+    assert.deepEqual(told, [failure]);
+    assert.equal((await send(server.url, { path: '/livez' })).status, 200);
+  } finally {
+    await server.stop();
+  }
 });
 
 test('a taken port is a rejection with its code', async () => {
