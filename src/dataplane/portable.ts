@@ -38,6 +38,8 @@ export interface UdpListenerOptions {
 export interface UdpListener {
   /** May be called for several addresses. With `fd`, an inherited socket; `address` then tells its family. */
   readonly listen: Listen;
+  /** Takes no more packets; replies to those that were taken still go out. */
+  stop(): void;
   /** Closes every socket. Replies that come later are dropped. */
   close(): Promise<void>;
   counters(): Readonly<UdpCounters>;
@@ -48,6 +50,7 @@ export function createUdpListener(options: UdpListenerOptions): UdpListener {
   const own = createOwnAddresses();
   const sockets = new Set<Bound>();
   const receiver = createReceiver(options.respond, counters, own.has);
+  let stopped = false;
 
   const listen: Listen = async (address, port, fd) => {
     const socket = await bind(address, port, fd);
@@ -56,7 +59,9 @@ export function createUdpListener(options: UdpListenerOptions): UdpListener {
       counters.socketErrors += 1;
       options.onError?.(error);
     });
-    socket.on('message', (packet, peer) => receiver(socket, packet, peer));
+    socket.on('message', (packet, peer) => {
+      if (!stopped) receiver(socket, packet, peer);
+    });
     own.add(bound.address, bound.port);
     const close = async () => {
       if (!sockets.delete(listening)) return;
@@ -70,6 +75,9 @@ export function createUdpListener(options: UdpListenerOptions): UdpListener {
 
   return {
     listen,
+    stop: () => {
+      stopped = true;
+    },
     close: async () => {
       await Promise.all([...sockets].map((socket) => socket.close()));
     },

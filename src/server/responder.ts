@@ -21,6 +21,8 @@ export interface Answered {
 export interface ResponderOptions extends ResolveOptions {
   /** Called after each reply to a query; absent when nobody logs. */
   readonly onAnswered?: ((answered: Answered) => void) | undefined;
+  /** Told of each answer that waits for other servers; it settles once it was sent, and never rejects. */
+  readonly onPending?: ((answer: Promise<void>) => void) | undefined;
   /** A fault of ours. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
@@ -59,8 +61,10 @@ export function createResponder(options: ResponderOptions): Respond {
       fail(error);
       return;
     }
-    if (response instanceof Promise) response.then(finish, fail).catch(onError);
-    else finish(response);
+    if (response instanceof Promise) {
+      const answered = response.then(finish, fail).catch(onError);
+      options.onPending?.(answered);
+    } else finish(response);
   }
 
   /** The reply's octets; a response that cannot be encoded is a fault of ours. */

@@ -12,6 +12,7 @@ import {
   type TcpCounters,
   type TcpLimits,
 } from './connectionTable.ts';
+import { fullTurn } from './turns.ts';
 
 export interface TcpListenerOptions {
   readonly respond: Respond;
@@ -88,12 +89,5 @@ function listening(server: Server, where: ListenOptions | { readonly fd: number 
 function closed(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-  });
-}
-
-/** Settles after the event loop has looked at every socket once more. */
-function fullTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(() => setImmediate(resolve));
   });
 }

@@ -48,3 +48,10 @@ export function createTurns(stepsPerTurn: number): Turns {
     },
   };
 }
+
+/** Settles after the event loop has looked at every socket once more. */
+export function fullTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => setImmediate(resolve));
+  });
+}

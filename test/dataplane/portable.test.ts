@@ -179,6 +179,23 @@ test('a send that throws is counted', async (t) => {
   assert.equal(listener.counters().sendErrors, 1);
 });
 
+test('a listener that has stopped sends what it owes and takes nothing more', async (t) => {
+  const sends: (() => void)[] = [];
+  const { listener, port } = await serve(t, (packet, _client, send) => {
+    const reply = Uint8Array.from(packet);
+    sends.push(() => send(reply));
+  });
+  const { socket, ask } = await openClient(t);
+  const answered = ask(port);
+  await until('it is asked', () => sends.length === 1);
+  listener.stop();
+  socket.send('too late', port, '127.0.0.1');
+  sends[0]?.();
+  assert.equal((await answered).reply.toString(), 'a question');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(sends.length, 1);
+});
+
 test('a reply after close is dropped', async (t) => {
   const sends: (() => void)[] = [];
   const { listener, port } = await serve(t, (packet, _client, send) => {

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Pending } from '../../src/server/pending.ts';
+
+/** A promise, and what settles it. */
+function answer(): { readonly promise: Promise<void>; readonly send: () => void } {
+  let send = () => {};
+  const promise = new Promise<void>((resolve) => {
+    send = resolve;
+  });
+  return { promise, send };
+}
+
+test('nothing is waited for when nothing is owed', async () => {
+  const pending = new Pending();
+  await pending.sent(60_000);
+  const { promise, send } = answer();
+  pending.add(promise);
+  send();
+  await promise;
+  await pending.sent(60_000);
+});
+
+test('answers that are added meanwhile are waited for too', async () => {
+  const pending = new Pending();
+  const [first, second] = [answer(), answer()];
+  pending.add(first.promise);
+  let isSent = false;
+  const sent = pending.sent(60_000).then(() => {
+    isSent = true;
+  });
+  pending.add(second.promise);
+  first.send();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(isSent, false);
+  second.send();
+  await sent;
+});
+
+test('the wait is bounded', async () => {
+  const pending = new Pending();
+  pending.add(new Promise(() => {}));
+  await pending.sent(20);
+});
