@@ -110,7 +110,11 @@ export function withStoreConfig(
     const field = FIELD_OF_STORE_KEY.get(key);
     if (field === undefined) {
       warnings.push(`config key: ${unknownStoreKey(key, raw)}`);
-    } else if (config.origins[field] === 'default' && !isEmpty(raw)) {
+    } else if (config.origins[field] !== 'default' || isEmpty(raw)) {
+      // What the operator said counts for more; SkyDNS writes what is unset too.
+    } else if (CONFIG_OPTIONS[field].fixedAtStart) {
+      warnings.push(`config key: ${key} has no effect, it comes too late; ${fixOf(field)}`);
+    } else {
       const value = parseValue(CONFIG_OPTIONS[field], raw);
       if (value.kind === 'value') overlay[field] = value.value;
       else warnings.push(`config key: ${key}: ${value.problem}`);
@@ -130,6 +134,11 @@ const FIELD_OF_STORE_KEY: ReadonlyMap<string, Field> = new Map(
 const KNOWN_FILE_KEYS: ReadonlySet<string> = new Set(
   [...Object.values(CONFIG_OPTIONS as Rows), ...LEGACY_OPTIONS].flatMap(fileKeysOf),
 );
+
+function fixOf(field: Field): string {
+  const { name, env = [] } = CONFIG_OPTIONS[field];
+  return `give ${[`--${name}`, ...env].join(' or ')}`;
+}
 
 function unknownStoreKey(key: string, raw: unknown): string {
   const legacy = LEGACY_OPTIONS.find((option) => option.jsonKeys?.includes(key));

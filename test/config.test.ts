@@ -407,8 +407,13 @@ describe('the config key of the store', () => {
 
   it('counts for more than a default', () => {
     const { config, warnings } = withStoreConfig(configOf({}), json);
-    assert.deepEqual(warnings, []);
-    assert.deepEqual(config.addr, [{ address: '0.0.0.0', port: 53 }]);
+    assert.deepEqual(
+      config.addr,
+      configOf({}).addr,
+      'addresses are taken before the store is read',
+    );
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /dns_addr .* too late; give --addr or SKYDNS_ADDR/);
     assert.deepEqual(config.domains, [['store', 'example']]);
     assert.deepEqual(config.nameservers, [{ address: '8.8.8.8', port: 53 }]);
     assert.equal(config.recursion, false);
@@ -422,11 +427,12 @@ describe('the config key of the store', () => {
 
   it('counts for less than a flag, a variable and the config file', () => {
     const given = configOf({
-      flags: { ttl: '1', config: 'c.json' },
+      flags: { ttl: '1', addr: '127.0.0.1:53', config: 'c.json' },
       env: { SKYDNS_NDOTS: '4' },
       files: { 'c.json': '{"domain": "file.example"}' },
     });
-    const { config } = withStoreConfig(given, json);
+    const { config, warnings } = withStoreConfig(given, json);
+    assert.deepEqual(warnings, []);
     assert.equal(config.ttlSeconds, 1);
     assert.equal(config.ndots, 4);
     assert.deepEqual(config.domains, [['file', 'example']]);
@@ -436,12 +442,12 @@ describe('the config key of the store', () => {
   it('is never fatal: what is wrong with it becomes a warning', () => {
     const before = configOf({});
     const bad =
-      '{"ttl": -1, "dns_addr": "x", "no-rec": true, "dnssec": "K", "rcache": 9, "ndots": 1}';
+      '{"ttl": -1, "nameservers": ["x"], "no-rec": true, "dnssec": "K", "rcache": 9, "ndots": 1}';
     const { config, warnings } = withStoreConfig(before, bad);
     assert.deepEqual({ ...config, ndots: 2 }, before);
     assert.equal(config.ndots, 1);
     assert.match(warnings.join('\n'), /ttl: -?"?-1/);
-    assert.match(warnings.join('\n'), /dns_addr: "x" is not an IP:PORT/);
+    assert.match(warnings.join('\n'), /nameservers: \["x"\] is not an IP or IP:PORT/);
     assert.match(warnings.join('\n'), /no-rec is unknown; did you mean no_rec\?/);
     assert.match(warnings.join('\n'), /dnssec is not available/);
     assert.match(warnings.join('\n'), /rcache has no effect/);

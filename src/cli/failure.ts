@@ -14,6 +14,8 @@ export const EXIT_CODES = {
   not_permitted: 6,
   bad_data: 7,
   no_reply: 9,
+  /** An exception that nobody caught, which leaves nothing to rely on (sysexits' EX_SOFTWARE). */
+  broken: 70,
 } as const;
 
 export type FailureCode = keyof typeof EXIT_CODES;

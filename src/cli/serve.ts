@@ -5,11 +5,8 @@ import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Log, openLog } from '../log.ts';
 import type { Io } from './command.ts';
-import { Failure } from './failure.ts';
+import { EXIT_CODES, Failure } from './failure.ts';
 import { type Server, startServer } from './server.ts';
-
-/** What is left after an exception that nobody caught: nothing to rely on (sysexits' EX_SOFTWARE). */
-const EXIT_BROKEN = 70;
 
 /** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
 export async function serve(config: Config, notes: readonly string[], io: Io): Promise<number> {
@@ -38,7 +35,7 @@ function guard(log: Log): void {
   const die = (err: unknown): void => {
     log.error({ err }, 'a fault that nobody caught; ending');
     log.close();
-    process.exit(EXIT_BROKEN);
+    process.exit(EXIT_CODES.broken);
   };
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
@@ -59,10 +56,10 @@ function announce(server: Server, config: Config, log: Log): void {
 /** On a store without a single service: what a newcomer can try. */
 async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
   const [dns] = server.endpoints;
-  const [apex] = config.domains;
-  if (dns === undefined || apex === undefined || server.http === undefined) return;
-  const services = await server.loaded;
-  if (services > 0 || io.stop.aborted) return;
+  if (dns === undefined || server.http === undefined) return;
+  const { services, domains } = await server.loaded;
+  const [apex] = domains;
+  if (services > 0 || apex === undefined || io.stop.aborted) return;
   const name = printName(['1', 'rails', 'production', 'east', ...apex]).slice(0, -1);
   const key = name.split('.').reverse().join('/');
   io.stderr.write(`

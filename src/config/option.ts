@@ -34,8 +34,10 @@ export interface Option<T> extends OptionWords {
   readonly example: string;
   /** SkyDNS's variables, besides `SORADNS_<NAME>`. */
   readonly env?: readonly string[];
-  /** SkyDNS's JSON keys; they count in the config file and, if `store` is not false, in `/skydns/config`. */
+  /** SkyDNS's JSON keys; they count in the config file and, if the option is not `fixedAtStart`, in `/skydns/config`. */
   readonly jsonKeys?: readonly string[];
+  /** It is needed before the store is read, so nothing in the store can set it. */
+  readonly fixedAtStart?: boolean;
   /** The value may also come from a file: `--name-file`, `SORADNS_NAME_FILE`. */
   readonly secret?: boolean;
 }

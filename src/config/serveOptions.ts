@@ -37,6 +37,7 @@ export const SERVE_OPTIONS = {
     example: '127.0.0.1:5300 (IPv6: [::1]:5300)',
     env: ['SKYDNS_ADDR'],
     jsonKeys: ['dns_addr'],
+    fixedAtStart: true,
   }),
   domains: option<readonly Name[]>({
     name: 'domain',

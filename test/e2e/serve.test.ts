@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
+import type { Figures } from '../../src/server/http/health.ts';
 import { dig } from '../support/dig.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { query, startTestServer, type TestServer } from '../support/server.ts';
@@ -51,6 +52,12 @@ describe('serve on a memory store', () => {
     assert.deepEqual(await answers(server, 'mixed.skydns.local.', 'A'), [
       'mixed.skydns.local. 3600 IN A 10.0.0.1',
     ]);
+    const ready = await fetch(`${httpOf(server)}/readyz`, {
+      headers: { accept: 'application/json' },
+    });
+    const { services, invalid, revision, udp, tcp, mirror } = (await ready.json()) as Figures;
+    assert.deepEqual([services, invalid], [2, 1]);
+    assert.ok(Number(revision) >= 3 && udp.queries > 0 && tcp.open === 0 && mirror.events >= 3);
     const told = server.lines.find((line) => line.message === 'value skipped');
     assert.equal(told?.fields.key, '/skydns/local/skydns/mixed/bad');
   });
@@ -165,6 +172,26 @@ describe('names outside our zones', () => {
     const gone = await query(server.dns, question('gone.skydns.local.', 'A'));
     assert.equal(gone.rcode, Rcode.NOERROR);
     assert.equal(gone.answer.length, 0);
+  });
+
+  it('are answered over UDP and TCP although the server stops meanwhile', async () => {
+    const leaving = await startTestServer({
+      'no-rec': false,
+      nameservers: `127.0.0.1:${upstream.port}`,
+    });
+    upstream.behave({ delayMs: 700 });
+    try {
+      const before = upstream.queries.length;
+      const asked = (['udp', 'tcp'] as const).map((transport) =>
+        query(leaving.dns, question(`${transport}.example.com.`, 'A'), { transport }),
+      );
+      await until('the upstream is asked', () => upstream.queries.length === before + 2);
+      await leaving.close();
+      for (const { rcode } of await Promise.all(asked)) assert.equal(rcode, Rcode.NXDOMAIN);
+    } finally {
+      upstream.behave({});
+      await leaving.close();
+    }
   });
 
   it('are refused to clients outside --recursion-allow, while ours are answered', async () => {
