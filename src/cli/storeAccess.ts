@@ -12,7 +12,9 @@ import { Failure } from './failure.ts';
 export async function openStore(location: StoreLocation): Promise<LeaseStore> {
   switch (location.kind) {
     case 'memory':
-      return (await import('../store/memory.ts')).createMemoryStore();
+      return (await import('../store/memory.ts')).createMemoryStore({
+        revision: Date.now(),
+      });
     case 'file':
       return openEmbedded(location.directory);
     case 'etcd':

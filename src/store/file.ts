@@ -9,7 +9,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { type Clock, systemClock, Timeline } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
 import type { Bounds } from './embedded/history.ts';
-import { LmdbEnvironment, type TableState } from './embedded/lmdb-table.ts';
+import { LmdbEnvironment, type TableState } from './embedded/lmdbTable.ts';
 import { Owner } from './embedded/owner.ts';
 import { type LeaseStore, StoreError } from './store.ts';
 

@@ -23,14 +23,20 @@ export interface MemoryStoreOptions {
   readonly clock?: Clock | undefined;
   /** What a watch can begin with; see `EmbeddedParts.history`. */
   readonly history?: Bounds | undefined;
+  /**
+   * Where revisions begin; default 0. A server says something that is above all that its predecessor can have given out,
+   * such as the time in ms: a client that watches on from those then hears `compacted`, and does not wait for a future
+   * that was.
+   */
+  readonly revision?: number | undefined;
 }
 
-/** An empty store at revision 0. */
+/** An empty store. */
 export function createMemoryStore(options: MemoryStoreOptions = {}): LeaseStore {
   const clock = options.clock ?? systemClock;
   return new EmbeddedStore({
     label: 'memory:',
-    table: new MemoryTable(),
+    table: new MemoryTable(options.revision ?? 0),
     clock,
     timeline: new Timeline(clock, clock.monotonicMs()),
     history: options.history,
@@ -55,7 +61,11 @@ class MemoryTable implements Table {
     set: (key, row, previous) => this.#set(key, row, previous),
     delete: (key, previous) => this.#delete(key, previous),
   };
-  #revision = 0;
+  #revision: number;
+
+  constructor(revision: number) {
+    this.#revision = revision;
+  }
 
   get(key: string): { row: Row | undefined; revision: number } {
     return { row: unpack(this.#tree.get(key)), revision: this.#revision };

@@ -154,3 +154,18 @@ async function keysOf(store: Store): Promise<string[]> {
   for await (const page of store.snapshot('/')) keys.push(...page.entries.map((each) => each.key));
   return keys;
 }
+
+it('a successor that begins above the old revisions tells old watchers so', async () => {
+  const before = createMemoryStore({ revision: 1_000 });
+  const put = await before.put('/a', Buffer.from('x'));
+  assert.ok(put.done && put.entry.modRevision === 1_001);
+  const after = createMemoryStore({ revision: 2_000 });
+  const watch = after.watch('/', put.entry.modRevision + 1, new AbortController().signal);
+  await assert.rejects(
+    async () => {
+      for await (const _ of watch) assert.fail('a batch came');
+    },
+    { code: 'compacted' },
+  );
+  await Promise.all([before.close(), after.close()]);
+});

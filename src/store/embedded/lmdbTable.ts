@@ -8,7 +8,7 @@
  * UTF-8 octets, which lmdb orders as the store must.
  */
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
-import { assertLmdbFiles, assertLmdbWhole } from './lmdb-files.ts';
+import { assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from './table.ts';
 
 /** Where the table stands, written with every transaction. */
