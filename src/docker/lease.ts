@@ -65,6 +65,8 @@ export class Tenure {
   readonly #board: LockBoard;
   readonly #mirror: Mirror;
   readonly #nap: Nap;
+  /** After a failure. */
+  readonly #rest: Nap;
   #tenancy: Tenancy | undefined;
   #state: TenureState = { kind: 'seeking', reason: undefined };
   /** The holder that was last seen to be alive. */
@@ -77,6 +79,7 @@ export class Tenure {
     this.#options = options;
     this.#keys = lockKeys(options.engineId);
     this.#nap = new Nap(options.clock);
+    this.#rest = new Nap(options.clock);
     this.#board = new LockBoard(() => this.#nap.wake());
     const { store, clock, random } = options;
     const { prefix } = this.#keys;
@@ -120,19 +123,21 @@ export class Tenure {
     this.#isClosed = true;
     this.#mirror.close();
     this.#nap.wake();
+    this.#rest.wake();
   }
 
   async #run(): Promise<void> {
     while (!this.#isClosed) {
-      let pauseMs: number;
       try {
-        pauseMs =
+        const pauseMs =
           this.#tenancy === undefined ? await this.#seek() : await this.#keep(this.#tenancy);
         this.#failures = 0;
+        if (!this.#isClosed) await this.#nap.sleep(pauseMs);
       } catch (error) {
-        pauseMs = this.#onFailure(error);
+        const retryInMs = this.#onFailure(error);
+        // What the watch says does not cut this short: it may be what the failed call has done.
+        if (!this.#isClosed) await this.#rest.sleep(retryInMs);
       }
-      if (!this.#isClosed) await this.#nap.sleep(pauseMs);
     }
   }
 
