@@ -17,17 +17,18 @@ import { type KeyParameters, parseKeyParameters } from './form.ts';
 import { keyOfPath } from './keyPath.ts';
 import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
+import type { TakePlace } from './places.ts';
 import type { GiveWay } from './polite.ts';
 import { failure, failureOfStore, failureReply, type V2Failure } from './v2Errors.ts';
 import type { EventJson } from './v2Json.ts';
 import { type Awaited, nextEvent, streamEvents, type Waited } from './wait.ts';
 
-/** Places for requests that wait; undefined when all are taken. */
-export type TakePlace = () => (() => void) | undefined;
-
 /** What all requests of a listener share. */
 export interface Shared {
+  /** For requests that wait. */
   readonly takePlace: TakePlace;
+  /** For long listings. */
+  readonly takeListingPlace: TakePlace;
   readonly giveWay: GiveWay;
 }
 
@@ -54,9 +55,11 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   if (p === 'broken') return;
   if (p.kind === 'failure') return sendFailure(store, exchange, p);
   if (p.wait) return serveWait(store, key, p, exchange, shared);
-  const outcome = await guarded(() => act(store, key, p, exchange.method));
+  const outcome = await guarded(() => act(store, key, p, exchange.method, shared));
   if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
-  if (outcome.kind === 'listing') return sendListing(store, outcome, exchange, shared.giveWay);
+  if (outcome.kind === 'listing') {
+    return sendListing(store, outcome, exchange, shared.giveWay).finally(outcome.leave);
+  }
   const { status, index, event } = outcome;
   exchange.send(withIdentity(store, jsonReply(status, event, { 'X-Etcd-Index': String(index) })));
 }
@@ -89,6 +92,7 @@ async function act(
   key: string,
   p: KeyParameters,
   method: string,
+  shared: Shared,
 ): Promise<KeysOutcome | KeysListing> {
   switch (method) {
     case 'PUT':
@@ -98,7 +102,7 @@ async function act(
     case 'DELETE':
       return deleteKey(store, key, p);
     default:
-      return getKey(store, key, p);
+      return getKey(store, key, p, shared.takeListingPlace);
   }
 }
 

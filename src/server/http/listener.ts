@@ -9,8 +9,9 @@ import type { LeaseStore } from '../../store/store.ts';
 import { type Exchange, textReply } from './exchange.ts';
 import { carriesToken, isAllowedHost, isForeignOrigin, requiresToken } from './guard.ts';
 import { type Figures, healthReply } from './health.ts';
-import { clusterId, type Shared, serveKeys, type TakePlace } from './keys.ts';
+import { clusterId, type Shared, serveKeys } from './keys.ts';
 import { nodeExchange } from './nodeExchange.ts';
+import { places } from './places.ts';
 import { createGiveWay, politeStore } from './polite.ts';
 import { serveStoreApi } from './storeApi.ts';
 import { failure, failureReply } from './v2Errors.ts';
@@ -26,6 +27,8 @@ export interface HttpLimits {
   readonly maxConnections: number;
   /** Requests that wait for a change, or follow them, at the same time. */
   readonly maxWaiting: number;
+  /** Listings above some 64 KiB at the same time: all of such a one is held until it was sent. */
+  readonly maxLongListings: number;
   /** How often a stream of changes shows that it is alive. */
   readonly heartbeatMs: number;
 }
@@ -40,6 +43,7 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
   // A request that waits holds its connection, so there are more connections than places to wait.
   maxConnections: 1024 + 256,
   maxWaiting: 1024,
+  maxLongListings: 4,
   heartbeatMs: 5_000,
 };
 
@@ -101,7 +105,11 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
     limits,
     mayWrite: () => false,
     store: politeStore(options.store, giveWay),
-    shared: { takePlace: places(limits.maxWaiting), giveWay },
+    shared: {
+      takePlace: places(limits.maxWaiting),
+      takeListingPlace: places(limits.maxLongListings),
+      giveWay,
+    },
     live: new Set(),
     closing: false,
   };
@@ -231,15 +239,4 @@ function refuse({ mayWrite, options }: Service, exchange: Exchange) {
 
 function isWrite(exchange: Exchange): boolean {
   return !['GET', 'HEAD', 'OPTIONS'].includes(exchange.method);
-}
-
-function places(count: number): TakePlace {
-  let taken = 0;
-  return () => {
-    if (taken >= count) return undefined;
-    taken++;
-    return () => {
-      taken--;
-    };
-  };
 }

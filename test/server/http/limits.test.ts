@@ -188,6 +188,33 @@ test('more waiting requests than there are places get 503, and places come free'
   }
 });
 
+test('long listings beyond their places get 503, short ones do not, and places come free', async () => {
+  const server = await startHttp({ limits: { maxLongListings: 2 } });
+  const [url, list] = [server.url, '/v2/keys/large?recursive=true'];
+  try {
+    await server.store.put('/small/1', Buffer.from('x'));
+    const value = Buffer.alloc(MIB, 'x');
+    for (let n = 0; n < 16; n++) await server.store.put(`/large/${n}`, value);
+    const unread = [0, 1].map(() => get(`${url}${list}`, { agent: false }));
+    for (const one of unread) one.on('error', () => undefined);
+    await Promise.all(unread.map((one) => once(one, 'response')));
+    for (const path of [list, '/v2/keys/large', '/v2/keys?recursive=true']) {
+      const { status, json } = await send(url, { path });
+      assert.deepEqual([status, (json as { errorCode: number }).errorCode], [503, 300], path);
+    }
+    for (const path of ['/v2/keys/small', '/v2/keys/large/1', '/v2/keys']) {
+      assert.equal((await send(url, { path })).status, 200, path);
+    }
+    assert.equal((await send(url, { path: '/v2/keys/absent' })).status, 404);
+    unread[0]?.destroy();
+    const isFree = async () => (await send(url, { path: list })).status === 200;
+    await until('a place is free', isFree);
+    assert.ok(await isFree(), 'a place that was used is free again');
+  } finally {
+    await server.stop();
+  }
+});
+
 test('300 requests that wait all hear of the change', { timeout: 30_000 }, async () => {
   const server = await startHttp();
   try {
