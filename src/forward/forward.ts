@@ -2,30 +2,22 @@
  * Forwarding: from a question that is not ours to an upstream's answer. In order: may it be asked at all, is the answer
  * known, is it being asked right now, and only then a packet. All of it is bounded: the questions in flight, those who
  * wait for them, the cache, and the time, which stays below the 4 s after which Docker's resolver gives up on us.
- *
- * Loops (F5). `withoutOwnAddresses` drops upstreams that are ourselves. A loop through others comes back as a question
- * in the very random case that is in flight: that one is refused at once. Where the case is lost on the way, the question
- * joins the one in flight, so a loop never adds packets; it ends with the deadline.
  */
 import { randomInt as cryptoRandomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Question } from '../dns/message.ts';
 import { equalNames, foldName } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
-import { type AskContext, askUpstream, askUpstreams } from './ask.ts';
+import { type AskContext, askUpstreams } from './ask.ts';
 import { keepUseful } from './bailiwick.ts';
-import { cacheKey, createCache } from './cache.ts';
+import { type Cache, cacheKey, createCache } from './cache.ts';
 import type { Ask } from './exchange.ts';
+import { type Flight, Flights } from './flights.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from './forwarder.ts';
 import { createHealth } from './health.ts';
 import { isPrivateName, isPublicAddress } from './privateName.ts';
-import {
-  identicalNames,
-  letterCount,
-  type RandomInt,
-  randomizeCase,
-  withoutPattern,
-} from './randomCase.ts';
+import { Probes } from './probes.ts';
+import { type RandomInt, randomizeCase, withoutPattern } from './randomCase.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface ForwarderOptions {
@@ -50,101 +42,79 @@ export interface ForwarderOptions {
   readonly clock?: () => number;
 }
 
-interface Flight {
-  /** In the random case that is on its way. */
-  readonly question: Question;
-  readonly outcome: Promise<Forwarded>;
-}
-
-/** Fewer letters than this can agree with somebody else's random case by chance. */
-const LOOP_LETTERS = 12;
+const SHUTTING_DOWN: Forwarded = { kind: 'failed', reason: 'network', text: 'shutting down' };
 
 /** The forwarder over real sockets. */
 export function createForwarder(options: ForwarderOptions): Forwarder {
-  const { upstreams, ndots, maxInFlight = 512, maxWaiting = 4096 } = options;
-  const { cacheEntries = 10_000, cacheOctets = 16 * 1024 * 1024 } = options;
-  const closing = new AbortController();
-  setMaxListeners(0, closing.signal);
-  const context: AskContext = {
-    health: createHealth(upstreams),
-    randomInt: options.randomInt ?? ((below) => cryptoRandomInt(below)),
-    clock: options.clock ?? (() => performance.now()),
-    signal: closing.signal,
-    tryTimeoutMs: options.tryTimeoutMs ?? 1_200,
-    totalTimeoutMs: options.totalTimeoutMs ?? 3_800,
-  };
-  const cache = createCache({ maxEntries: cacheEntries, maxOctets: cacheOctets });
-  const flights = new Map<string, Flight>();
-  const background = new Set<Promise<unknown>>();
-  let waiting = 0;
+  return new SocketForwarder(options);
+}
 
-  async function resolve(question: Question, asked: ForwardOptions): Promise<Forwarded> {
-    if (closing.signal.aborted) return failed('network', 'shutting down');
-    const refusal = refusalOf(question, ndots) ?? refusalOfUpstreams(question, eligible(question));
-    if (refusal !== undefined) return { kind: 'refused', text: refusal };
-    const key = cacheKey(question, asked);
-    const known = cache.get(key, context.clock());
-    if (known !== undefined) return inCaseOf(question, known);
-    const flight = flights.get(key);
-    if (flight !== undefined && isOurOwn(question, flight.question))
-      return { kind: 'refused', text: 'our own question came back: an upstream forwards to us' };
-    if (waiting >= maxWaiting || (flight === undefined && flights.size >= maxInFlight))
-      return failed('servfail', 'too many questions in flight');
-    waiting++;
-    try {
-      return inCaseOf(question, await (flight ?? depart(key, question, asked)).outcome);
-    } finally {
-      waiting--;
-    }
+class SocketForwarder implements Forwarder {
+  readonly #ndots: number;
+  readonly #closing = new AbortController();
+  readonly #context: AskContext;
+  readonly #cache: Cache;
+  readonly #flights: Flights;
+  readonly #probes: Probes;
+
+  constructor(options: ForwarderOptions) {
+    const { ndots, maxInFlight = 512, maxWaiting = 4096 } = options;
+    const { cacheEntries = 10_000, cacheOctets = 16 * 1024 * 1024 } = options;
+    setMaxListeners(0, this.#closing.signal);
+    this.#ndots = ndots;
+    this.#context = contextOf(options, this.#closing.signal);
+    this.#cache = createCache({ maxEntries: cacheEntries, maxOctets: cacheOctets });
+    this.#flights = new Flights({ maxInFlight, maxWaiting });
+    this.#probes = new Probes(this.#context);
   }
 
-  function eligible(question: Question): Upstream[] {
-    const order = context.health.order();
+  async resolve(question: Question, asked: ForwardOptions): Promise<Forwarded> {
+    if (this.#closing.signal.aborted) return SHUTTING_DOWN;
+    const refusal =
+      refusalOf(question, this.#ndots) ?? refusalOfUpstreams(question, this.#eligible(question));
+    if (refusal !== undefined) return { kind: 'refused', text: refusal };
+    const key = cacheKey(question, asked);
+    const known = this.#cache.get(key, this.#context.clock());
+    if (known !== undefined) return inCaseOf(question, known);
+    const outcome = await this.#flights.join(key, question, () =>
+      this.#depart(key, question, asked),
+    );
+    return inCaseOf(question, outcome);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all([this.#flights.landed(), this.#probes.ended()]);
+  }
+
+  #eligible(question: Question): Upstream[] {
+    const order = this.#context.health.order();
     if (!isPrivateName(question.qname)) return order;
     return order.filter((upstream) => !isPublicAddress(upstream.address));
   }
 
-  function depart(key: string, question: Question, asked: ForwardOptions): Flight {
-    const sent = { ...question, qname: randomizeCase(question.qname, context.randomInt) };
-    const flight = {
-      question: sent,
-      outcome: fetch(key, { ...asked, question: sent, edns: true }),
-    };
-    flights.set(key, flight);
-    return flight;
+  #depart(key: string, question: Question, asked: ForwardOptions): Flight {
+    const sent = { ...question, qname: randomizeCase(question.qname, this.#context.randomInt) };
+    return { question: sent, outcome: this.#fetch(key, { ...asked, question: sent, edns: true }) };
   }
 
-  async function fetch(key: string, ask: Ask): Promise<Forwarded> {
-    const able = eligible(ask.question);
-    probe(ask, able);
-    try {
-      const outcome = useful(await askUpstreams(ask, able, context), ask);
-      if (!closing.signal.aborted) cache.put(key, outcome, context.clock());
-      return outcome;
-    } finally {
-      flights.delete(key);
-    }
+  async #fetch(key: string, ask: Ask): Promise<Forwarded> {
+    const able = this.#eligible(ask.question);
+    this.#probes.send(ask, able);
+    const outcome = useful(await askUpstreams(ask, able, this.#context), ask);
+    if (!this.#closing.signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
+    return outcome;
   }
+}
 
-  /** Sends copies of the question to upstreams that are down and due for a sign of life. */
-  function probe(ask: Ask, able: readonly Upstream[]): void {
-    const nowMs = context.clock();
-    for (const upstream of able) {
-      if (!context.health.takeProbe(upstream, nowMs)) continue;
-      const deadlineMs = nowMs + context.totalTimeoutMs;
-      const probing: Promise<unknown> = askUpstream(ask, upstream, deadlineMs, context).finally(
-        () => background.delete(probing),
-      );
-      background.add(probing);
-    }
-  }
-
+function contextOf(options: ForwarderOptions, signal: AbortSignal): AskContext {
   return {
-    resolve,
-    async close() {
-      closing.abort();
-      await Promise.allSettled([...background, ...[...flights.values()].map((f) => f.outcome)]);
-    },
+    health: createHealth(options.upstreams),
+    randomInt: options.randomInt ?? ((below) => cryptoRandomInt(below)),
+    clock: options.clock ?? (() => performance.now()),
+    signal,
+    tryTimeoutMs: options.tryTimeoutMs ?? 1_200,
+    totalTimeoutMs: options.totalTimeoutMs ?? 3_800,
   };
 }
 
@@ -161,11 +131,6 @@ function refusalOfUpstreams({ qname }: Question, able: readonly Upstream[]): str
   return isPrivateName(qname)
     ? 'no upstream, or only public ones, which are not asked for private names'
     : 'no upstream to forward to (--nameservers)';
-}
-
-function isOurOwn(question: Question, inFlight: Question): boolean {
-  const { qname } = inFlight;
-  return letterCount(qname) >= LOOP_LETTERS && identicalNames(question.qname, qname);
 }
 
 /** The outcome as it may be kept and given to anyone: useful records only, names without our random case. */
@@ -191,8 +156,4 @@ function inCaseOf(question: Question, outcome: Forwarded): Forwarded {
   const spell = (rr: Rr): Rr => (equalNames(rr.owner, qname) ? { ...rr, owner: qname } : rr);
   const answer = outcome.message.answer.map(spell);
   return { kind: 'answered', message: { ...outcome.message, questions: [question], answer } };
-}
-
-function failed(reason: 'network' | 'servfail', text: string): Forwarded {
-  return { kind: 'failed', reason, text };
 }
