@@ -21,68 +21,78 @@ export interface LogSink {
 export function openLogSink(fd: number): LogSink {
   // Node makes a pipe non-blocking when it opens the stream; until then a write would wait for the reader.
   if (fd === 1) process.stdout.on('error', () => {});
-  let waiting: Buffer[] = [];
-  let waitingOctets = 0;
-  let dropped = 0;
-  let abandoned = false;
-  let timer: NodeJS.Timeout | undefined;
+  return new DescriptorSink(fd);
+}
 
-  /** Whether everything is written. */
-  function drain(): boolean {
-    while (waiting.length > 0) {
-      const chunk = waiting[0] as Buffer;
-      const octets = writeSome(fd, chunk);
-      if (typeof octets === 'string') {
-        abandoned = octets === 'gone';
-        dropped += waiting.length;
-        waiting = [];
-        waitingOctets = 0;
-        return true;
-      }
-      waitingOctets -= octets;
-      if (octets < chunk.length) {
-        waiting[0] = chunk.subarray(octets);
-        return false;
-      }
-      waiting.shift();
+class DescriptorSink implements LogSink {
+  readonly #fd: number;
+  #waiting: Buffer[] = [];
+  #waitingOctets = 0;
+  #dropped = 0;
+  /** The reader is gone for good. */
+  #abandoned = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(line: string): void {
+    if (this.#abandoned || this.#waitingOctets + Buffer.byteLength(line) > MAX_BUFFER_OCTETS) {
+      this.#dropped++;
+      return;
+    }
+    const chunk = Buffer.from(line, 'utf8');
+    this.#waiting.push(chunk);
+    this.#waitingOctets += chunk.length;
+    if (this.#timer === undefined) this.#drainOrRetry();
+  }
+
+  flush(): boolean {
+    const deadlineMs = performance.now() + MAX_CLOSING_MS;
+    while (!this.#drain()) {
+      if (performance.now() > deadlineMs) return false;
+      pause(RETRY_MS);
     }
     return true;
   }
 
-  function retry(): void {
-    timer = undefined;
-    if (!drain()) schedule();
+  takeDropped(): number {
+    const lines = this.#dropped;
+    this.#dropped = 0;
+    return lines;
   }
 
-  function schedule(): void {
-    timer ??= setTimeout(retry, RETRY_MS).unref();
+  #drainOrRetry(): void {
+    this.#timer = undefined;
+    if (this.#drain()) return;
+    this.#timer = setTimeout(() => this.#drainOrRetry(), RETRY_MS).unref();
   }
 
-  return {
-    write(line) {
-      if (abandoned || waitingOctets + Buffer.byteLength(line) > MAX_BUFFER_OCTETS) {
-        dropped++;
-        return;
+  /** Whether nothing waits any more. */
+  #drain(): boolean {
+    for (let chunk = this.#waiting[0]; chunk !== undefined; chunk = this.#waiting[0]) {
+      const octets = writeSome(this.#fd, chunk);
+      if (typeof octets === 'string') {
+        this.#abandoned = octets === 'gone';
+        this.#dropAll();
+        return true;
       }
-      const chunk = Buffer.from(line, 'utf8');
-      waiting.push(chunk);
-      waitingOctets += chunk.length;
-      if (timer === undefined && !drain()) schedule();
-    },
-    flush() {
-      const deadlineMs = performance.now() + MAX_CLOSING_MS;
-      while (!drain()) {
-        if (performance.now() > deadlineMs) return false;
-        pause(RETRY_MS);
+      this.#waitingOctets -= octets;
+      if (octets < chunk.length) {
+        this.#waiting[0] = chunk.subarray(octets);
+        return false;
       }
-      return true;
-    },
-    takeDropped() {
-      const lines = dropped;
-      dropped = 0;
-      return lines;
-    },
-  };
+      this.#waiting.shift();
+    }
+    return true;
+  }
+
+  #dropAll(): void {
+    this.#dropped += this.#waiting.length;
+    this.#waiting = [];
+    this.#waitingOctets = 0;
+  }
 }
 
 /** How many octets the descriptor took; 0 when it is full. */

@@ -67,52 +67,64 @@ function messageLifetime({ rcode, answer, authority, questions }: Message): numb
   );
 }
 
-export function createCache({ maxEntries, maxOctets }: CacheLimits): Cache {
-  const entries = new Map<string, Entry>();
-  let octets = 0;
+export function createCache(limits: CacheLimits): Cache {
+  return new LruCache(limits);
+}
 
-  function remove(key: string, entry: Entry): void {
-    entries.delete(key);
-    octets -= entry.octets;
+class LruCache implements Cache {
+  readonly #limits: CacheLimits;
+  /** The least recently used first. */
+  readonly #entries = new Map<string, Entry>();
+  #octets = 0;
+
+  constructor(limits: CacheLimits) {
+    this.#limits = limits;
   }
 
-  function evict(): void {
-    for (const [key, entry] of entries) {
-      if (entries.size <= maxEntries && octets <= maxOctets) return;
-      remove(key, entry);
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get octets(): number {
+    return this.#octets;
+  }
+
+  get(key: string, nowMs: number): Forwarded | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    if (nowMs >= entry.expiresMs) {
+      this.#remove(key, entry);
+      return undefined;
+    }
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    return aged(entry.outcome, Math.floor((nowMs - entry.storedMs) / 1000));
+  }
+
+  put(key: string, outcome: Forwarded, nowMs: number): void {
+    const seconds = lifetimeSeconds(outcome);
+    const old = this.#entries.get(key);
+    if (old !== undefined) this.#remove(key, old);
+    const octets = costOctets(key, outcome);
+    if (seconds <= 0 || octets > this.#limits.maxOctets) return;
+    const expiresMs = nowMs + seconds * 1000;
+    this.#entries.set(key, { outcome, storedMs: nowMs, expiresMs, octets });
+    this.#octets += octets;
+    this.#evict();
+  }
+
+  #evict(): void {
+    const { maxEntries, maxOctets } = this.#limits;
+    for (const [key, entry] of this.#entries) {
+      if (this.#entries.size <= maxEntries && this.#octets <= maxOctets) return;
+      this.#remove(key, entry);
     }
   }
 
-  return {
-    get(key, nowMs) {
-      const entry = entries.get(key);
-      if (entry === undefined) return undefined;
-      if (nowMs >= entry.expiresMs) {
-        remove(key, entry);
-        return undefined;
-      }
-      entries.delete(key);
-      entries.set(key, entry);
-      return aged(entry.outcome, Math.floor((nowMs - entry.storedMs) / 1000));
-    },
-    put(key, outcome, nowMs) {
-      const seconds = lifetimeSeconds(outcome);
-      const old = entries.get(key);
-      if (old !== undefined) remove(key, old);
-      const cost = costOctets(key, outcome);
-      if (seconds <= 0 || cost > maxOctets) return;
-      const expiresMs = nowMs + seconds * 1000;
-      entries.set(key, { outcome, storedMs: nowMs, expiresMs, octets: cost });
-      octets += cost;
-      evict();
-    },
-    get size() {
-      return entries.size;
-    },
-    get octets() {
-      return octets;
-    },
-  };
+  #remove(key: string, entry: Entry): void {
+    this.#entries.delete(key);
+    this.#octets -= entry.octets;
+  }
 }
 
 function aged(outcome: Forwarded, seconds: number): Forwarded {

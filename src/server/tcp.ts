@@ -37,43 +37,46 @@ export function createTcpListener(options: TcpListenerOptions): TcpListener {
   const connections = new ConnectionTable(options.respond, limits);
   const servers = new Set<Server>();
   let closing: Promise<void> | undefined;
-
-  const listen = async (address: string, port: number, fd?: number): Promise<Bound> => {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true });
-    server.on('connection', (socket) => connections.admit(socket));
-    await listening(server, fd === undefined ? { host: address, port, ipv6Only: true } : { fd });
-    server.on('error', (error) => options.onError?.(error)); // a failed accept
-    servers.add(server);
-    const bound = server.address() as AddressInfo;
-    return {
-      address: bound.address,
-      port: bound.port,
-      close: () => {
-        servers.delete(server);
-        return closed(server);
-      },
-    };
-  };
-
-  const close = async (): Promise<void> => {
-    await fullTurn(); // what the kernel has accepted for us already is served too
-    const allClosed = Promise.all([...servers].map(closed));
-    await fullTurn(); // and what has arrived is read
-    connections.finishAll();
-    const deadline = setTimeout(() => connections.destroyAll(), limits.closeMs);
-    await allClosed;
-    clearTimeout(deadline);
-    await fullTurn(); // a server is closed a moment before its last socket says so
-  };
-
   return {
-    listen,
-    close: () => {
-      closing ??= close();
+    async listen(address, port, fd) {
+      const server = net.createServer({ allowHalfOpen: true, noDelay: true });
+      server.on('connection', (socket) => connections.admit(socket));
+      await listening(server, fd === undefined ? { host: address, port, ipv6Only: true } : { fd });
+      server.on('error', (error) => options.onError?.(error)); // a failed accept
+      servers.add(server);
+      return boundOf(server, servers);
+    },
+    close() {
+      closing ??= finish(servers, connections, limits.closeMs);
       return closing;
     },
     counters: () => ({ ...connections.counters }),
   };
+}
+
+/** One server of those that a listener has, which can be given up alone. */
+function boundOf(server: Server, servers: Set<Server>): Bound {
+  const { address, port } = server.address() as AddressInfo;
+  const close = () => {
+    servers.delete(server);
+    return closed(server);
+  };
+  return { address, port, close };
+}
+
+async function finish(
+  servers: ReadonlySet<Server>,
+  connections: ConnectionTable,
+  closeMs: number,
+): Promise<void> {
+  await fullTurn(); // what the kernel has accepted for us already is served too
+  const allClosed = Promise.all([...servers].map(closed));
+  await fullTurn(); // and what has arrived is read
+  connections.finishAll();
+  const deadline = setTimeout(() => connections.destroyAll(), closeMs);
+  await allClosed;
+  clearTimeout(deadline);
+  await fullTurn(); // a server is closed a moment before its last socket says so
 }
 
 function listening(server: Server, where: ListenOptions | { readonly fd: number }): Promise<void> {
