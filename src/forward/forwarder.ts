@@ -17,7 +17,7 @@ export type Forwarded =
       readonly reason: 'timeout' | 'network' | 'servfail';
       readonly text: string;
     }
-  /** Nobody to ask: no upstreams, or the name has fewer dots than `--ndots`. */
+  /** Nobody to ask: no upstreams, or the name has fewer labels than `--ndots`. */
   | { readonly kind: 'refused'; readonly text: string };
 
 export interface Forwarder {
