@@ -6,11 +6,12 @@
  * The history of changes is not kept: after a restart a watch from an older revision is `compacted`.
  */
 import { mkdir, realpath } from 'node:fs/promises';
-import { type Clock, systemClock, Timeline } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
 import type { Bounds } from './embedded/history.ts';
 import { LmdbEnvironment, type TableState } from './embedded/lmdbTable.ts';
 import { Owner } from './embedded/owner.ts';
+import { Timeline } from './embedded/timeline.ts';
 import { type LeaseStore, StoreError } from './store.ts';
 
 export interface FileStoreOptions {

@@ -3,7 +3,7 @@
  *
  * Values are kept as strings of one octet a character: an octet string costs a fifth of what a small Uint8Array does.
  */
-import { type Clock, systemClock, Timeline } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
 import { Deadlines } from './embedded/deadlines.ts';
 import type { Bounds } from './embedded/history.ts';
@@ -16,6 +16,7 @@ import type {
   TableView,
   Written,
 } from './embedded/table.ts';
+import { Timeline } from './embedded/timeline.ts';
 import { OctetTree, page, type TreeNode } from './embedded/tree.ts';
 import type { LeaseStore } from './store.ts';
 

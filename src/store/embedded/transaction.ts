@@ -6,7 +6,6 @@
  * deadline, all that do so go together. A row that names a lease has a member row (leases.ts), and the lease exists.
  */
 import type { Change, Entry, Lease } from '../../service/change.ts';
-import type { Timeline } from '../clock.ts';
 import type { Condition, DeleteResult, PutOptions, PutResult, WatchBatch } from '../store.ts';
 import {
   type Leases,
@@ -19,6 +18,7 @@ import {
   type SharedLease,
 } from './leases.ts';
 import type { Lifetime, Row, RowWriter, Written } from './table.ts';
+import type { Timeline } from './timeline.ts';
 
 type SharedLeases = ReadonlyMap<number, SharedLease>;
 
