@@ -8,9 +8,10 @@ import { refused, servfail } from '../dns/response.ts';
 import { Rcode } from '../dns/rr.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
 import { answer, mayBeOurs } from '../zone/answer.ts';
-import { type External, externalKey } from '../zone/external.ts';
+import { type External, externalKey, foreignPart } from '../zone/external.ts';
 import type { Node } from '../zone/tree.ts';
 import type { View, ZoneSettings } from '../zone/view.ts';
+import type { MissingQuestion } from '../zone/work.ts';
 
 /** How true the zones' data is, as `MirrorState` has it. */
 export type Freshness =
@@ -35,6 +36,9 @@ export interface ResolveOptions {
 }
 
 export type Resolve = (query: Query, client: Client) => Response | Promise<Response>;
+
+/** How long an answer that is complete enough waits for what others might add. */
+const OPTIONAL_WAIT_MS = 300;
 
 /** Rounds of asking elsewhere for one question: an answer may lead back into our zones and out again. */
 const MAX_ROUNDS = 4;
@@ -74,7 +78,9 @@ export function createResolve(options: ResolveOptions): Resolve {
       case 'response':
         return freshness === 'stale' ? markStale(decided.response) : decided.response;
       case 'elsewhere':
-        return mayRecurse ? resolveElsewhere(query) : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
+        return mayRecurse
+          ? resolveElsewhere(query, ownTurn, round)
+          : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
       case 'incomplete':
         if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'names lead on for too long');
         return askElsewhere(query, decided.missing, externals).then((known) =>
@@ -98,25 +104,49 @@ export function createResolve(options: ResolveOptions): Resolve {
   /** What was known before, and the answers to what `answer` found missing. */
   async function askElsewhere(
     query: Query,
-    missing: readonly Question[],
+    missing: readonly MissingQuestion[],
     known: Externals,
   ): Promise<Externals> {
-    const forwarder = options.forwarder();
-    const asked = missing.map(async (question): Promise<[string, External]> => {
+    const asked = missing.map(async ({ question, isOptional }): Promise<[string, External]> => {
+      const answered = askAbout(query, question);
       const key = externalKey(question.qname, question.qtype);
-      if (forwarder === undefined) return [key, { kind: 'unavailable' }];
-      return [key, externalOf(await forwarder.resolve(question, optionsOf(query)))];
+      return [key, await (isOptional ? orFailed(answered, OPTIONAL_WAIT_MS) : answered)];
     });
     return new Map([...known, ...(await Promise.all(asked))]);
   }
 
-  async function resolveElsewhere(query: Query): Promise<Response> {
+  async function askAbout(query: Query, question: Question): Promise<External> {
+    const forwarder = options.forwarder();
+    if (forwarder === undefined) return { kind: 'unavailable' };
+    return externalOf(await forwarder.resolve(question, optionsOf(query)));
+  }
+
+  async function resolveElsewhere(query: Query, ownTurn: number, round: number): Promise<Response> {
     const forwarder = options.forwarder();
     if (forwarder === undefined) return refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
     if (!query.recursionDesired) {
       return refused(`${NOT_OURS}, and RD is not set`, Ede.NOT_AUTHORITATIVE);
     }
-    return responseOf(await forwarder.resolve(query.question, optionsOf(query)));
+    const response = responseOf(await forwarder.resolve(query.question, optionsOf(query)));
+    const { rrs, back } = foreignPart(options.settings(), response.answer);
+    if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
+    // The rest of the chain is ours to say, whatever the upstream believes.
+    const question = { ...query.question, qname: back };
+    const rest = await resolveWith({ ...query, question }, ownTurn, NO_EXTERNALS, true, round + 1);
+    return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
+  }
+}
+
+/** The answer, or `failed` when it takes longer; what comes later is in the forwarder's cache. */
+async function orFailed(answered: Promise<External>, waitMs: number): Promise<External> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<External>((resolve) => {
+    timer = setTimeout(resolve, waitMs, { kind: 'failed' });
+  });
+  try {
+    return await Promise.race([answered, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -150,7 +180,7 @@ function externalOfRcode(
     case Rcode.NOERROR:
       return { kind: 'found', rrs: message.answer };
     case Rcode.NXDOMAIN:
-      return { kind: 'nxdomain' };
+      return { kind: 'nxdomain', rrs: message.answer };
     default:
       return { kind: 'failed' };
   }

@@ -38,6 +38,8 @@ export type ParsedService =
 
 export const NO_SRV = -1;
 export const MAX_VALUE_OCTETS = 65_536;
+/** More would not fit any message. */
+const MAX_TEXT_OCTETS = 59_000;
 /** A record is flat; what an unknown field may hold is bounded all the same. */
 const MAX_DEPTH = 32;
 /** RFC 2181 §8. */
@@ -102,7 +104,7 @@ function readField(
     case 'text':
       if (typeof value !== 'string') return 'must be a string';
       draft.text = unescapeText(utf8Octets(value));
-      return undefined;
+      return draft.text.length > MAX_TEXT_OCTETS ? `is above ${MAX_TEXT_OCTETS} octets` : undefined;
     case 'group':
       if (typeof value !== 'string') return 'must be a string';
       draft.group = value;

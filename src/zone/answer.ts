@@ -9,12 +9,12 @@ import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { chaos } from './chaos.ts';
 import { type Lookup, lookup, pointers } from './lookup.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
-import { newWork } from './work.ts';
+import { type MissingQuestion, newWork } from './work.ts';
 
 export type Answer =
   | { readonly kind: 'response'; readonly response: Response }
   /** These have to be asked elsewhere first; the answers belong into `View.externals`. */
-  | { readonly kind: 'incomplete'; readonly missing: readonly Question[] }
+  | { readonly kind: 'incomplete'; readonly missing: readonly MissingQuestion[] }
   /** None of our names. */
   | { readonly kind: 'elsewhere' };
 

@@ -9,8 +9,8 @@ import { equalNames, foldName, isSubdomainOf, type Name, printName } from '../dn
 import { splitText } from '../dns/rdata.ts';
 import { Class, type Rdata, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
-import { external } from './external.ts';
-import { rrset, shuffle, type TimedRdata } from './rrset.ts';
+import { type External, external, foreignPart } from './external.ts';
+import { rrset, shuffle, type TimedRdata, withinMessage } from './rrset.ts';
 import { servicesAt } from './services.ts';
 import { ttlOf } from './ttl.ts';
 import { apexOf } from './view.ts';
@@ -30,6 +30,16 @@ interface Link {
   readonly ttlSeconds: number;
 }
 
+/** The way to a name. */
+export interface Trail {
+  /** The folded names on the way, the latest last. */
+  readonly names: readonly Name[];
+  /** See `MissingQuestion`. */
+  readonly isOptional: boolean;
+}
+
+const START: Trail = { names: [], isOptional: false };
+
 /** CoreDNS follows 11 links, SkyDNS 8. */
 const MAX_LINKS = 16;
 
@@ -37,33 +47,35 @@ const NODATA: Followed = { kind: 'nodata' };
 const NXDOMAIN: Followed = { kind: 'nxdomain' };
 const FAILED: Followed = { kind: 'failed' };
 
-/** A, AAAA or TXT of a name in the zone of `apex`. `visited` are the folded names on the way here. */
+/** A, AAAA or TXT of a name in the zone of `apex`. */
 export function follow(
   work: Work,
   owner: Name,
   apex: Name,
   qtype: number,
-  visited: readonly Name[] = [],
+  trail: Trail = START,
 ): Followed {
   if (work.namesLeft-- <= 0) return NODATA;
   const services = servicesAt(work, owner, apex, qtype);
   if (services === undefined) return NXDOMAIN;
   const own: TimedRdata[] = [];
   const links = new Map<string, Link>();
-  const path = [...visited, foldName(owner)];
+  const here = { ...trail, names: [...trail.names, foldName(owner)] };
   for (const { registration } of services) {
     const ttlSeconds = ttlOf(work.view, registration);
     const rdata = rdataOf(registration, qtype);
     if (rdata !== undefined) own.push({ rdata, ttlSeconds });
-    else addLink(links, registration.target, ttlSeconds, path);
+    else addLink(links, registration.target, ttlSeconds, here);
   }
-  if (qtype === Type.TXT && own.length > 0) return { kind: 'found', rrs: rrset(owner, qtype, own) };
+  if (qtype === Type.TXT && own.length > 0) {
+    return { kind: 'found', rrs: rrset(owner, qtype, withinMessage(own, work.view.turn)) };
+  }
   const [only] = links.values();
   const isApex = owner.length === apex.length;
   if (only !== undefined && links.size === 1 && own.length === 0 && !isApex) {
-    return followCname(work, owner, only, qtype, path);
+    return followCname(work, owner, only, qtype, here);
   }
-  return gather(work, owner, own, [...links.values()], qtype, path);
+  return gather(work, owner, own, [...links.values()], qtype, here);
 }
 
 function rdataOf(service: Service, qtype: number): Rdata | undefined {
@@ -87,9 +99,9 @@ function addLink(
   links: Map<string, Link>,
   target: Name | undefined,
   ttlSeconds: number,
-  path: readonly Name[],
+  trail: Trail,
 ): void {
-  if (target === undefined || !leadsOn(target, path)) return;
+  if (target === undefined || !leadsOn(target, trail)) return;
   const key = printName(foldName(target));
   const known = links.get(key);
   const least = Math.min(ttlSeconds, known?.ttlSeconds ?? ttlSeconds);
@@ -100,10 +112,10 @@ function addLink(
  * Whether following the target can end. A target at or below its owner would come back by aggregation (CoreDNS); one
  * that was on the way here is a loop.
  */
-function leadsOn(target: Name, path: readonly Name[]): boolean {
-  const owner = path.at(-1) as Name;
-  if (path.length > MAX_LINKS || isSubdomainOf(target, owner)) return false;
-  return !path.some((seen) => equalNames(seen, target));
+function leadsOn(target: Name, { names }: Trail): boolean {
+  const owner = names.at(-1) as Name;
+  if (names.length > MAX_LINKS || isSubdomainOf(target, owner)) return false;
+  return !names.some((seen) => equalNames(seen, target));
 }
 
 function followCname(
@@ -111,9 +123,9 @@ function followCname(
   owner: Name,
   { target, ttlSeconds }: Link,
   qtype: number,
-  path: readonly Name[],
+  trail: Trail,
 ): Followed {
-  const end = followTarget(work, target, qtype, path);
+  const end = followTarget(work, target, qtype, trail);
   if (end.kind === 'failed') return FAILED;
   // A dead end is no answer (SkyDNS); the name itself exists all the same.
   if (end.kind !== 'found') return NODATA;
@@ -123,17 +135,34 @@ function followCname(
 }
 
 /** A, AAAA or TXT of any name, ours or not. */
-export function followTarget(
-  work: Work,
-  target: Name,
-  qtype: number,
-  path: readonly Name[],
-): Followed {
+export function followTarget(work: Work, target: Name, qtype: number, trail: Trail): Followed {
   const apex = apexOf(work.view.settings, target);
-  if (apex !== undefined) return follow(work, target, apex, qtype, path);
-  const found = external(work, target, qtype) ?? FAILED;
-  // Nobody to ask: the bare CNAME still lets a resolver in front of us go on.
-  return found.kind === 'unavailable' ? { kind: 'found', rrs: [] } : found;
+  if (apex !== undefined) return follow(work, target, apex, qtype, trail);
+  const found = external(work, target, qtype, trail.isOptional);
+  if (found === undefined) return FAILED;
+  switch (found.kind) {
+    case 'failed':
+      return FAILED;
+    // Nobody to ask: the bare CNAME still lets a resolver in front of us go on.
+    case 'unavailable':
+      return { kind: 'found', rrs: [] };
+    default:
+      return followForeign(work, found, qtype, trail);
+  }
+}
+
+/** What others answered and, where that leads back into our zones, what is there. */
+function followForeign(
+  work: Work,
+  answered: Extract<External, { kind: 'found' | 'nxdomain' }>,
+  qtype: number,
+  trail: Trail,
+): Followed {
+  const { rrs, back } = foreignPart(work.view.settings, answered.rrs);
+  if (back === undefined) return answered.kind === 'found' ? { kind: 'found', rrs } : NXDOMAIN;
+  if (!leadsOn(back, trail)) return NODATA;
+  const end = followTarget(work, back, qtype, trail);
+  return end.kind === 'found' ? { kind: 'found', rrs: [...rrs, ...end.rrs] } : end;
 }
 
 /** One RRset of the owner's rdata and of what its links lead to. */
@@ -143,14 +172,15 @@ function gather(
   own: TimedRdata[],
   links: readonly Link[],
   qtype: number,
-  path: readonly Name[],
+  trail: Trail,
 ): Followed {
   const { settings, turn, random } = work.view;
   let failed = false;
+  const onward = { ...trail, isOptional: trail.isOptional || own.length > 0 };
   const start = Math.floor(turn * links.length);
   for (let i = 0; i < links.length; i++) {
     const link = links[(start + i) % links.length] as Link;
-    const end = followTarget(work, link.target, qtype, path);
+    const end = followTarget(work, link.target, qtype, onward);
     if (end.kind === 'failed') failed = true;
     if (end.kind === 'found') own.push(...endOf(end.rrs, link, qtype));
   }

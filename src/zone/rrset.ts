@@ -25,6 +25,47 @@ export function rrset(owner: Name, type: number, members: readonly TimedRdata[])
   return records;
 }
 
+/** What is left of 64 KB for one RRset beside header, question, SOA or OPT. */
+const MAX_RRSET_OCTETS = 60_000;
+
+/**
+ * As many items as a message over TCP can carry: an RRset that no transport can carry is no answer. Where that is not
+ * all, another part of them each `turn`.
+ */
+export function fitting<T>(
+  items: readonly T[],
+  octetsOf: (item: T) => number,
+  turn: number,
+): readonly T[] {
+  let octets = 0;
+  for (const item of items) octets += octetsOf(item);
+  if (octets <= MAX_RRSET_OCTETS) return items;
+  const start = Math.floor(turn * items.length);
+  const kept: T[] = [];
+  octets = 0;
+  for (let i = 0; i < items.length; i++) {
+    const item = items[(start + i) % items.length] as T;
+    octets += octetsOf(item);
+    if (octets > MAX_RRSET_OCTETS) break;
+    kept.push(item);
+  }
+  return kept;
+}
+
+/** `fitting` for texts, whose rdata is their octets and a length for each string. */
+export function withinMessage(members: readonly TimedRdata[], turn: number): readonly TimedRdata[] {
+  return fitting(members, ({ rdata }) => TXT_OCTETS + textOctets(rdata), turn);
+}
+
+const TXT_OCTETS = 12;
+
+function textOctets(rdata: Rdata): number {
+  if (rdata.kind !== 'txt') return 0;
+  let octets = 0;
+  for (const string of rdata.strings) octets += 1 + string.length;
+  return octets;
+}
+
 /** Fisher–Yates, in place. */
 export function shuffle<T>(items: T[], random: () => number): T[] {
   for (let i = items.length - 1; i > 0; i--) {

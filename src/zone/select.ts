@@ -33,6 +33,8 @@ export type Selection =
 export type IsUseful = (registration: Registration) => boolean;
 
 const MAX_SELECTED = 1_000;
+/** Of texts in all; without a bound a few large ones would keep everybody waiting while they are compared. */
+const MAX_TEXT_OCTETS = 200_000;
 
 /** Below an apex: name servers and the apex's own addresses. Found by their names, never by aggregation. */
 const RESERVED: Label = 'dns';
@@ -47,9 +49,12 @@ export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
   const firstWildcard = name.findLastIndex(isWildcard);
   const top = findNode(root, name.slice(firstWildcard + 1));
   if (top === undefined) return { kind: 'missing' };
-  const walk = new Walk(work, top, isUseful);
-  if (firstWildcard >= 0) walk.match(top, name, firstWildcard, work.view.turn);
-  else walk.takeName(top, name.length);
+  let walk = new Walk(work, top, isUseful, top.serviceCount > MAX_SELECTED);
+  walk.take(name, firstWildcard);
+  if (walk.hasOverflown && !walk.isSample) {
+    walk = new Walk(work, top, isUseful, true);
+    walk.take(name, firstWildcard);
+  }
   // What a wildcard leaves of a sample says itself which of it is shallowest.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
   return { kind: 'exists', services: walk.services, sampledBelow };
@@ -59,7 +64,7 @@ export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
 export function selectExact(work: Work, name: Name): Selection {
   const node = findNode(work.view.root, name);
   if (node === undefined) return { kind: 'missing' };
-  const walk = new Walk(work, node, () => true);
+  const walk = new Walk(work, node, () => true, false);
   walk.takeOwn(node, name.length);
   return { kind: 'exists', services: walk.services, sampledBelow: undefined };
 }
@@ -73,16 +78,29 @@ class Walk {
   readonly services: Selected[] = [];
   readonly isSample: boolean;
   readonly #work: Work;
+  readonly #top: Node;
   readonly #isUseful: IsUseful;
+  #textOctets = 0;
 
-  constructor(work: Work, top: Node, isUseful: IsUseful) {
+  constructor(work: Work, top: Node, isUseful: IsUseful, isSample: boolean) {
     this.#work = work;
-    this.isSample = top.serviceCount > MAX_SELECTED;
+    this.#top = top;
+    this.isSample = isSample;
     this.#isUseful = isUseful;
   }
 
+  /** There was too much text to take every service. */
+  get hasOverflown(): boolean {
+    return this.#textOctets > MAX_TEXT_OCTETS;
+  }
+
+  take(name: Name, firstWildcard: number): void {
+    if (firstWildcard >= 0) this.#match(this.#top, name, firstWildcard, this.#work.view.turn);
+    else this.#takeName(this.#top, name.length);
+  }
+
   /** What is below the name, and what is at it as `parentValue` says. */
-  takeName(node: Node, depth: number): void {
+  #takeName(node: Node, depth: number): void {
     const { parentValue } = this.#work.view.settings;
     const hasBelow = node.children !== undefined;
     if (!hasBelow || parentValue !== 'hidden') this.takeOwn(node, depth);
@@ -93,6 +111,7 @@ class Walk {
   takeOwn(node: Node, depth: number): void {
     for (let at = node.first; at !== undefined && !this.#isFull(); at = at.next) {
       if (this.isSample && !this.#isUseful(at)) continue;
+      this.#textOctets += at.attributes.text.length;
       this.services.push({ node, depth, registration: at });
       this.#work.servicesLeft--;
     }
@@ -109,7 +128,7 @@ class Walk {
    * Matches `name[at]` and what is left of it below a node that matched what is right of it. A wildcard stands for
    * exactly one label; keys may be deeper than the query, never shallower.
    */
-  match(node: Node, name: Name, at: number, turn: number): void {
+  #match(node: Node, name: Name, at: number, turn: number): void {
     if (at < 0) {
       this.takeOwn(node, name.length);
       this.#takeBelow(node, name.length, turn);
@@ -117,11 +136,11 @@ class Walk {
     }
     const label = name[at] as Label;
     if (isWildcard(label)) {
-      this.#eachChild(node, turn, (child, rest) => this.match(child, name, at - 1, rest));
+      this.#eachChild(node, turn, (child, rest) => this.#match(child, name, at - 1, rest));
       return;
     }
     const child = node.child(label);
-    if (child !== undefined && this.#work.nodesLeft-- > 0) this.match(child, name, at - 1, turn);
+    if (child !== undefined && this.#work.nodesLeft-- > 0) this.#match(child, name, at - 1, turn);
   }
 
   /** Visits children until the allowance is spent; of a sample in turns, else in their order. */
@@ -143,6 +162,8 @@ class Walk {
   }
 
   #isFull(): boolean {
-    return this.services.length >= MAX_SELECTED || this.#work.servicesLeft <= 0;
+    return (
+      this.services.length >= MAX_SELECTED || this.#work.servicesLeft <= 0 || this.hasOverflown
+    );
   }
 }

@@ -1,10 +1,11 @@
 /** RRs that point at a target and bring its addresses along: SRV, MX and NS. */
-import { foldName, type Name, printName } from '../dns/name.ts';
+import { foldName, type Name, nameOctets, printName } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
 import { followTarget } from './follow.ts';
-import { appendNew, rrset, shuffle, type TimedRdata } from './rrset.ts';
+import { appendNew, fitting, rrset, shuffle, type TimedRdata } from './rrset.ts';
 import type { Selected } from './select.ts';
+import type { Registration } from './tree.ts';
 import { ttlOf } from './ttl.ts';
 import type { Work } from './work.ts';
 
@@ -17,13 +18,11 @@ export const DEFAULT_WEIGHT = 100;
 
 /** SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`. */
 export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = services.filter(
-    ({ registration }) => hasHost(registration) && registration.attributes.port !== NO_SRV,
-  );
+  const usable = pointersOf(work, services, ({ attributes }) => attributes.port !== NO_SRV);
   const totals = new Map<number, number>();
-  for (const { registration } of usable) {
-    const priority = priorityOf(work, registration);
-    totals.set(priority, (totals.get(priority) ?? 0) + weightOf(registration));
+  for (const { service } of usable) {
+    const priority = priorityOf(work, service);
+    totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
   return pointAt(work, owner, Type.SRV, usable, (service, target) => {
     const priority = priorityOf(work, service);
@@ -34,9 +33,7 @@ export function srv(work: Work, owner: Name, services: readonly Selected[]): Wit
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
 export function mx(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = services.filter(
-    ({ registration }) => hasHost(registration) && registration.attributes.mail,
-  );
+  const usable = pointersOf(work, services, ({ attributes }) => attributes.mail);
   const { answer, additional } = pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
     preference: priorityOf(work, service),
@@ -48,9 +45,35 @@ export function mx(work: Work, owner: Name, services: readonly Selected[]): With
 
 /** NS of the services at `ns.dns.<apex>`. */
 export function ns(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = services.filter(({ registration }) => hasHost(registration));
+  const usable = pointersOf(work, services, () => true);
   return pointAt(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
 }
+
+interface Pointer {
+  readonly service: Registration;
+  readonly target: Name;
+}
+
+/**
+ * The services to point at, with their targets: those with a host that `isWanted`, as many as one message can carry. An
+ * address is pointed at by the name of its own key, less `targetstrip` labels.
+ */
+function pointersOf(
+  work: Work,
+  services: readonly Selected[],
+  isWanted: (service: Service) => boolean,
+): readonly Pointer[] {
+  const all: Pointer[] = [];
+  for (const { node, registration: service } of services) {
+    if (service.family === 0 && service.target === undefined) continue;
+    if (!isWanted(service)) continue;
+    all.push({ service, target: stripTarget(service.target ?? node.owner(), service.attributes) });
+  }
+  return fitting(all, ({ target }) => POINTER_OCTETS + nameOctets(target), work.view.turn);
+}
+
+/** Of an SRV rr, the largest of the three, without its target: a compressed owner, fixed fields, three numbers. */
+const POINTER_OCTETS = 18;
 
 /**
  * The share of `weight` in `total`, in percent. Go's order of operations in IEEE doubles, which JavaScript shares, so
@@ -68,28 +91,23 @@ function priorityOf(work: Work, service: Service): number {
   return service.attributes.priority || work.view.settings.priority;
 }
 
-function hasHost(service: Service): boolean {
-  return service.family !== 0 || service.target !== undefined;
-}
-
 /**
- * One rr a service. An address is pointed at by the name of its own key (less `targetstrip`), with the address as
- * glue under that very name; a host name is looked up, each once, and what is not found is left out silently.
+ * One rr a pointer, with the address as glue under the target's very name; a host name is looked up, each once, and what
+ * is not found is left out silently.
  */
 function pointAt(
   work: Work,
   owner: Name,
   type: number,
-  services: readonly Selected[],
+  pointers: readonly Pointer[],
   build: (service: Service, target: Name) => Rdata,
 ): WithGlue {
   const members: TimedRdata[] = [];
   const glue = new Glue(work);
-  for (const { node, registration } of services) {
-    const ttlSeconds = ttlOf(work.view, registration);
-    const target = stripTarget(registration.target ?? node.owner(), registration.attributes);
-    members.push({ rdata: build(registration, target), ttlSeconds });
-    if (registration.target === undefined) glue.addAddress(target, registration, ttlSeconds);
+  for (const { service, target } of pointers) {
+    const ttlSeconds = ttlOf(work.view, service);
+    members.push({ rdata: build(service, target), ttlSeconds });
+    if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
     else glue.addName(target);
   }
   return { answer: rrset(owner, type, members), additional: glue.rrs() };
@@ -99,6 +117,9 @@ function pointAt(
 function stripTarget(target: Name, { targetStrip }: Attributes): Name {
   return targetStrip > 0 && targetStrip < target.length ? target.slice(targetStrip) : target;
 }
+
+/** An answer without the addresses of its targets is an answer all the same. */
+const GLUE_TRAIL = { names: [], isOptional: true };
 
 /** The additional section: addresses grouped into RRsets, then what the target names lead to. */
 class Glue {
@@ -130,7 +151,7 @@ class Glue {
     }
     for (const target of this.#names.values()) {
       for (const type of [Type.A, Type.AAAA]) {
-        const end = followTarget(this.#work, target, type, []);
+        const end = followTarget(this.#work, target, type, GLUE_TRAIL);
         if (end.kind === 'found') appendNew(section, seen, end.rrs);
       }
     }

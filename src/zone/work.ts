@@ -13,7 +13,13 @@ export interface Work {
   namesLeft: number;
   externalsLeft: number;
   /** Questions for other servers without whose answers this one is incomplete. */
-  readonly missing: Question[];
+  readonly missing: MissingQuestion[];
+}
+
+export interface MissingQuestion {
+  readonly question: Question;
+  /** The answer is worth giving without it too: addresses of targets, more of what there is some of already. */
+  readonly isOptional: boolean;
 }
 
 const MAX_SERVICES = 5_000;

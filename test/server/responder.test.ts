@@ -3,8 +3,9 @@ import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
+import type { Name } from '../../src/dns/name.ts';
 import type { Client } from '../../src/dns/respond.ts';
-import { Rcode } from '../../src/dns/rr.ts';
+import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
 import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
 import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
@@ -183,6 +184,56 @@ describe('faults on the way', () => {
     assert.equal(forwarder.asked.length, 0);
   });
 });
+
+describe('names that lead out and back', () => {
+  const services = {
+    'local/skydns/ours': { host: '10.0.0.1' },
+    'local/skydns/out': { host: 'www.example.com' },
+    'local/skydns/mix/a': { host: '10.0.0.2', port: 80 },
+    'local/skydns/mix/b': { host: 'slow.example.com', port: 80 },
+  };
+  /** Says that the name is a CNAME into our zone, and what it makes of that. */
+  const lying = forwarderOf((asked) => ({
+    kind: 'answered',
+    message: {
+      ...messageOf(asked, Rcode.NOERROR),
+      answer: [
+        rrOf(asked.qname, Type.CNAME, { kind: 'name', target: ['ours', 'skydns', 'local'] }),
+        rrOf(['ours', 'skydns', 'local'], Type.A, { kind: 'address', address: '6.6.6.6' }),
+      ],
+    },
+  }));
+  const expected = [
+    'ours.skydns.local. 3600 IN A 10.0.0.1',
+    'www.example.com. 60 IN CNAME ours.skydns.local.',
+  ];
+
+  it('of ours only we say what they are', async () => {
+    const { ask } = responder({ root: catalogOf(services).root, forwarder: () => lying });
+    const alias = await ask(question('out.skydns.local.', 'A'));
+    assert.deepEqual(text(alias.answer), [
+      ...expected.slice(0, 1),
+      'out.skydns.local. 3600 IN CNAME www.example.com.',
+      ...expected.slice(1),
+    ]);
+    const forwarded = await ask(question('www.example.com.', 'A'));
+    assert.deepEqual(text(forwarded.answer), expected);
+    assert.equal(forwarded.authoritative, false);
+  });
+
+  it('what is optional does not keep an answer waiting', async () => {
+    const never: Forwarder = { resolve: () => new Promise(() => {}), close: async () => {} };
+    const { ask } = responder({ root: catalogOf(services).root, forwarder: () => never });
+    const srv = await ask(question('mix.skydns.local.', 'SRV'));
+    assert.equal(srv.answer.length, 2);
+    const addresses = await ask(question('mix.skydns.local.', 'A'));
+    assert.deepEqual(text(addresses.answer), ['mix.skydns.local. 3600 IN A 10.0.0.2']);
+  });
+});
+
+function rrOf(owner: Name, type: number, rdata: Rdata): Rr {
+  return { owner, type, class: Class.IN, ttlSeconds: 60, rdata };
+}
 
 function messageOf(asked: Question, rcode: number): Message {
   return {

@@ -104,8 +104,8 @@ export function respond(
   const answered = ask(catalog, qname, type, asked);
   if (answered.kind === 'incomplete') {
     const externals = new Map(asked.externals);
-    for (const missing of answered.missing) {
-      externals.set(externalKey(missing.qname, missing.qtype), { kind: 'unavailable' });
+    for (const { question: asking } of answered.missing) {
+      externals.set(externalKey(asking.qname, asking.qtype), { kind: 'unavailable' });
     }
     return respond(catalog, qname, type, { ...asked, externals });
   }

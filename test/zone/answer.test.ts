@@ -333,7 +333,10 @@ describe('MX', () => {
     const first = ask(catalog, 'mail.skydns.local.', 'MX');
     assert.deepEqual(first, {
       kind: 'incomplete',
-      missing: [question('mx.example.com.', 'A'), question('mx.example.com.', 'AAAA')],
+      missing: [
+        { question: question('mx.example.com.', 'A'), isOptional: true },
+        { question: question('mx.example.com.', 'AAAA'), isOptional: true },
+      ],
     });
     const externals = new Map<string, External>([
       outside('mx.example.com.', Type.A, [address('mx.example.com.', Type.A, '192.0.2.25')]),
@@ -497,6 +500,6 @@ function outside(
 ): [string, External] {
   return [
     externalKey(name(qname), qtype),
-    rcode === Rcode.NOERROR ? { kind: 'found', rrs } : { kind: 'nxdomain' },
+    rcode === Rcode.NOERROR ? { kind: 'found', rrs } : { kind: 'nxdomain', rrs },
   ];
 }

@@ -1,8 +1,17 @@
 /** Names that stand for more services than a question may look at, and other edges that once gave wrong answers. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeResponse } from '../../src/dns/encode.ts';
 import { printRdata } from '../../src/dns/print.ts';
-import { assertResponse, catalogOf, name, respond, type Services } from '../support/zone.ts';
+import {
+  assertResponse,
+  catalogOf,
+  name,
+  question,
+  respond,
+  type Services,
+} from '../support/zone.ts';
 
 function many(count: number, of: (i: number) => readonly [string, unknown]): Services {
   return Object.fromEntries(Array.from({ length: count }, (_, i) => of(i)));
@@ -148,3 +157,45 @@ describe('TTL', () => {
     });
   });
 });
+
+describe('an RRset that would not fit any message', () => {
+  const long = 'registrator-host-0000-rails-8080-and-more-of-the-same';
+  const catalog = catalogOf(
+    many(1_000, (i) => [`local/skydns/srv/${long}-${i}/prod`, { host: '10.0.0.1', port: i + 1 }]),
+  );
+
+  it('is a part of it, another one each turn, with the weights of that part', () => {
+    const seen = new Set<string>();
+    for (let i = 0; i < 6; i++) {
+      const { answer } = respond(catalog, 'srv.skydns.local.', 'SRV', { turn: (i * 0.618) % 1 });
+      assert.ok(answer.length > 500 && answer.length < 1_000, `${answer.length} rrs`);
+      for (const rr of answer) seen.add(printRdata(rr));
+    }
+    assert.equal(seen.size, 1_000);
+  });
+
+  it('is whole over TCP as far as it goes', () => {
+    const { answer, additional } = respond(catalog, 'srv.skydns.local.', 'SRV');
+    const asked = question('srv.skydns.local.', 'SRV');
+    const query = { id: 1, recursionDesired: true, checkingDisabled: false, question: asked };
+    const response = { ...NOERROR, answer, additional };
+    const reply = encodeResponse({ ...query, edns: undefined }, response, 65_535);
+    assert.equal(decodeMessage(reply)?.truncated, false);
+    assert.equal(decodeMessage(reply)?.answer.length, answer.length);
+  });
+
+  it('of texts is a part of them', () => {
+    const texts = catalogOf(
+      many(300, (i) => [`local/skydns/t/${i}`, { text: `${i} ${'x'.repeat(5_000)}` }]),
+    );
+    const { answer } = respond(texts, 't.skydns.local.', 'TXT');
+    assert.ok(answer.length > 5 && answer.length < 13, `${answer.length} rrs`);
+  });
+});
+
+const NOERROR = {
+  rcode: 0,
+  authoritative: true,
+  recursionAvailable: false,
+  authority: [],
+} as const;
