@@ -42,10 +42,12 @@ function stateDirectory(): string {
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 for (const stream of [process.stdout, process.stderr]) {
-  // A reader that has seen enough (`| head`) is no error.
-  stream.on('error', (error: NodeJS.ErrnoException) =>
-    process.exit(error.code === 'EPIPE' ? 0 : 1),
-  );
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // A server goes on when nobody can read what it prints.
+    if (handlesSignals) return;
+    // A reader that has seen enough (`| head`) is no error.
+    process.exit(error.code === 'EPIPE' ? 0 : 1);
+  });
 }
 
 const exitCode = await runCli(process.argv.slice(2), {
