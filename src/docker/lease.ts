@@ -46,10 +46,15 @@ export interface TenureOptions {
   readonly onEvent: (event: TenureEvent) => void;
 }
 
-/** How long a holder has to show that it is alive. */
-const ANSWER_MS = 2_000;
+/**
+ * In parts of the lease's time: a holder renews it every third, is doubted when less than a third is left, which is
+ * looked at every sixth, and then has a fifteenth to show that it is alive. So the rest is enough to take over in.
+ */
+const RENEW_EVERY = 1 / 3;
+const DOUBT_BELOW = 1 / 3;
+const LOOK_EVERY = 1 / 6;
+const ANSWER_WITHIN = 1 / 15;
 const CHALLENGE_TTL_SECONDS = 10;
-const STANDBY_POLL_MS = 5_000;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 /** What is known of our own entry in the lock. */
@@ -157,8 +162,8 @@ export class Tenure {
     await this.#answer();
     const standing = this.#standing(tenancy);
     if (standing === 'taken') return this.#lose(tenancy, 'another registrar has taken over');
-    const { clock, store, ttlSeconds } = this.#options;
-    const renewEveryMs = (ttlSeconds * 1000) / 3;
+    const { clock, store } = this.#options;
+    const renewEveryMs = this.#ttlMs * RENEW_EVERY;
     const dueInMs = tenancy.renewedAtMs + renewEveryMs - clock.monotonicMs();
     if (dueInMs > 0 && !this.#mustRenew && standing === 'ours') return dueInMs;
     this.#mustRenew = false;
@@ -213,14 +218,14 @@ export class Tenure {
     this.#living = holder.instance;
     if (this.#state.kind !== 'standby') this.#options.onEvent({ kind: 'standby', holder });
     this.#become({ kind: 'standby', holder });
-    return STANDBY_POLL_MS;
+    return this.#ttlMs * LOOK_EVERY;
   }
 
   /** Whether a holder that was alive has renewed its lease in time since. */
   #isFresh({ lease }: Entry, { instance }: Holder): boolean {
     if (lease === undefined || instance !== this.#living) return false;
     const leftMs = lease.expiresAtMs - this.#options.clock.monotonicMs();
-    return leftMs > (lease.ttlSeconds * 1000) / 3;
+    return leftMs > lease.ttlSeconds * 1000 * DOUBT_BELOW;
   }
 
   async #isAnswered(): Promise<boolean> {
@@ -230,7 +235,7 @@ export class Tenure {
       ttlSeconds: CHALLENGE_TTL_SECONDS,
     });
     if (!asked.done) return true;
-    const deadlineMs = clock.monotonicMs() + ANSWER_MS;
+    const deadlineMs = clock.monotonicMs() + this.#ttlMs * ANSWER_WITHIN;
     for (;;) {
       const leftMs = deadlineMs - clock.monotonicMs();
       if (leftMs <= 0 || this.#isClosed) break;
@@ -285,6 +290,10 @@ export class Tenure {
     this.#tenancy = { leaseId, modRevision, renewedAtMs: askedAtMs };
     this.#become({ kind: 'held', leaseId, renewedAtMs: askedAtMs });
     return 0;
+  }
+
+  get #ttlMs(): number {
+    return this.#options.ttlSeconds * 1000;
   }
 
   #value(lease: string, isReleased: boolean): Uint8Array {

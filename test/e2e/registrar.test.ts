@@ -1,0 +1,344 @@
+/**
+ * Containers of a real Docker in the answers of a real server over a real etcd, and what real daemons make of the
+ * registrar's failure cases.
+ */
+import assert from 'node:assert/strict';
+import test, { after, before, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import type { LeaseStore } from '../../src/store/store.ts';
+import type { Dockerd } from '../support/dockerd.ts';
+import { useDockerd } from '../support/dockerTest.ts';
+import { type Etcd, startEtcd } from '../support/etcd.ts';
+import {
+  killRegistrar,
+  type RealRegistrar,
+  type RealSetup,
+  spawnRegistrar,
+  startRealRegistrar,
+} from '../support/realRegistrar.ts';
+import { query, startTestServer, type TestServer } from '../support/server.ts';
+import { startSteadyClient } from '../support/steadyClient.ts';
+import { until } from '../support/until.ts';
+import { question, text } from '../support/zone.ts';
+
+const docker = useDockerd({ liveRestore: true });
+const PATIENCE_MS = 20_000;
+const INTERNAL = { mode: 'internal' } as const;
+const COMPAT = {
+  compat: 'registrator',
+  exposedByDefault: true,
+  health: 'ignore',
+  registrator: { hostName: 'node1', rawIds: false, tags: [] },
+} as const;
+
+let etcd: Etcd;
+let server: TestServer;
+let store: LeaseStore;
+const isSkipped = docker.options.skip !== undefined;
+
+before(async () => {
+  if (isSkipped) return;
+  etcd = await startEtcd();
+  server = await startTestServer({ store: `etcd://${etcd.endpoint}`, 'no-rec': true });
+  store = openEtcdStore({ endpoints: [etcd.endpoint] });
+});
+
+after(async () => {
+  if (isSkipped) return;
+  await server.close();
+  await store.close();
+  await etcd.stop();
+});
+
+interface Bench {
+  readonly dockerd: Dockerd;
+  readonly setup: RealSetup;
+  start(changes?: Partial<RealSetup>): Promise<RealRegistrar>;
+}
+
+let instances = 0;
+
+/** Registers a test; what it starts ends with it, and leaves nothing in etcd. */
+function registrarTest(name: string, body: (bench: Bench) => Promise<void>): void {
+  const run = async (dockerd: Dockerd, _context: TestContext): Promise<void> => {
+    const started: RealRegistrar[] = [];
+    const setup = (): RealSetup => ({
+      socket: dockerd.socket,
+      etcd: etcd.endpoint,
+      instance: `instance-${++instances}`,
+      hostAddress: dockerd.address,
+      context: INTERNAL,
+    });
+    const start = async (changes: Partial<RealSetup> = {}): Promise<RealRegistrar> => {
+      const one = startRealRegistrar({ ...setup(), ...changes });
+      started.push(one);
+      await until('it is ready', () => one.registrar.readiness().isReady, PATIENCE_MS);
+      return one;
+    };
+    try {
+      await body({ dockerd, setup: setup(), start });
+    } finally {
+      for (const one of started) await one.close();
+      for (const prefix of ['/skydns/', '/registrar/']) await store.deleteTree(prefix);
+    }
+  };
+  test(name, { ...docker.options, timeout: 180_000 }, docker.on(run));
+}
+
+async function answers(name: string, type: string): Promise<string[]> {
+  const { answer } = await query(server.dns, question(`${name}.skydns.local.`, type));
+  return text(answer);
+}
+
+async function addresses(name: string): Promise<string[]> {
+  return (await answers(name, 'A')).map((rr) => rr.split(' ').at(-1) ?? '').sort();
+}
+
+function appears(name: string): Promise<void> {
+  return until(`${name} appears`, async () => (await addresses(name)).length > 0, PATIENCE_MS);
+}
+
+function goes(name: string): Promise<void> {
+  return until(`${name} goes`, async () => (await addresses(name)).length === 0, PATIENCE_MS);
+}
+
+async function ipOf(dockerd: Dockerd, id: string, network = 'bridge'): Promise<string> {
+  const path = `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`;
+  return dockerd.docker('inspect', '--format', path, id);
+}
+
+function web(name: string) {
+  return { env: { DNS_NAME: `${name}.skydns.local`, DNS_PORT: '0' } };
+}
+
+registrarTest('the article: run, and it is found; stop, and it is gone', async (bench) => {
+  const { dockerd } = bench;
+  await bench.start({ context: { mode: 'published' } });
+  const name = '1.rails.production.east';
+  const env = { DNS_NAME: `${name}.skydns.local` };
+  const id = await dockerd.run({ env, publish: ['8080:8080'] });
+  await appears(name);
+  assert.deepEqual(await answers(name, 'SRV'), [
+    `${name}.skydns.local. 30 IN SRV 10 100 8080 ${name}.skydns.local.`,
+  ]);
+  assert.deepEqual(await addresses(name), [dockerd.address]);
+  await dockerd.docker('stop', '-t', '1', id);
+  await goes(name);
+});
+
+registrarTest(
+  'killed and started again, no lookup fails; what died meanwhile goes',
+  async (bench) => {
+    const { dockerd, setup } = bench;
+    await dockerd.run(web('stays'));
+    const gone = await dockerd.run(web('gone'));
+    const first = await spawnRegistrar(setup);
+    await Promise.all([appears('stays'), appears('gone')]);
+    const client = startSteadyClient(server.dns, 'stays.skydns.local.', 200);
+    await sleep(500);
+    await killRegistrar(first);
+    await dockerd.docker('kill', gone);
+    await sleep(1_000);
+    const second = await spawnRegistrar({ ...setup, instance: 'the second' });
+    try {
+      await goes('gone');
+      await sleep(1_000);
+      await client.stop();
+      assert.deepEqual(client.failures, []);
+      assert.ok(client.asked > 300);
+    } finally {
+      await killRegistrar(second);
+    }
+  },
+);
+
+registrarTest(
+  'dockerd killed: one that ends meanwhile is gone after the reconnect',
+  async (bench) => {
+    const { dockerd } = bench;
+    await dockerd.run(web('stays'));
+    const id = await dockerd.run(web('gone'));
+    const pid = Number(await dockerd.docker('inspect', '--format', '{{.State.Pid}}', id));
+    const { events } = await bench.start();
+    await Promise.all([appears('stays'), appears('gone')]);
+    const client = startSteadyClient(server.dns, 'stays.skydns.local.', 50);
+    const before = events.filter(({ kind }) => kind === 'engineConnected').length;
+    await dockerd.kill();
+    process.kill(pid, 'SIGKILL');
+    await sleep(1_000);
+    assert.equal((await addresses('gone')).length, 1, 'kept while nothing is known');
+    await dockerd.start();
+    const isBack = () => events.filter(({ kind }) => kind === 'engineConnected').length > before;
+    await until('it is connected again', isBack, PATIENCE_MS);
+    await sleep(1_000);
+    assert.deepEqual(await addresses('gone'), []);
+    await client.stop();
+    assert.deepEqual(client.failures, []);
+  },
+);
+
+registrarTest('etcd stopped under churn: afterwards the truth, and no more', async (bench) => {
+  const { dockerd } = bench;
+  await dockerd.run(web('stays'));
+  const gone = await dockerd.run(web('gone'));
+  const { registrar } = await bench.start();
+  await Promise.all([appears('stays'), appears('gone')]);
+  await etcd.kill();
+  await dockerd.docker('rm', '-f', gone);
+  for (let i = 0; i < 5; i++) {
+    await dockerd.docker('rm', '-f', await dockerd.run(web('passing')));
+    await sleep(500);
+  }
+  await dockerd.run(web('new'));
+  assert.equal(registrar.readiness().isReady, false);
+  assert.equal((await addresses('stays')).length, 1);
+  const putsBefore = registrar.status().counters.puts;
+  await etcd.restart();
+  await Promise.all([appears('new'), goes('gone')]);
+  assert.deepEqual(await addresses('passing'), []);
+  await until('it is ready again', () => registrar.readiness().isReady, PATIENCE_MS);
+  assert.equal(registrar.status().counters.puts - putsBefore, 1);
+});
+
+registrarTest('a lease revoked behind its back is replaced, with all records', async (bench) => {
+  for (const name of ['a', 'b', 'c']) await bench.dockerd.run(web(name));
+  const { registrar } = await bench.start();
+  await Promise.all(['a', 'b', 'c'].map(appears));
+  const { lease } = registrar.status();
+  await store.revokeLease(lease?.id ?? '');
+  await until('there is another lease', () => {
+    const now = registrar.status().lease;
+    return now !== undefined && now.id !== lease?.id;
+  });
+  await Promise.all(['a', 'b', 'c'].map(appears));
+  const { revision } = await store.get('/x');
+  await sleep(2_000);
+  assert.equal((await store.get('/x')).revision, revision, 'then nothing is written');
+});
+
+registrarTest('an address used again at once is not answered for the dead one', async (bench) => {
+  const { dockerd } = bench;
+  await bench.start();
+  const first = await dockerd.run(web('first'));
+  await appears('first');
+  const ip = await ipOf(dockerd, first);
+  await dockerd.docker('kill', first);
+  const second = await dockerd.run(web('second'));
+  assert.equal(await ipOf(dockerd, second), ip);
+  await appears('second');
+  assert.deepEqual(await addresses('first'), []);
+});
+
+registrarTest('of two registrars one stands by and takes over without a gap', async (bench) => {
+  const { dockerd, setup } = bench;
+  await dockerd.run(web('stays'));
+  const quick = { leaseTtlSeconds: 12 };
+  const first = await spawnRegistrar({ ...setup, ...quick });
+  await appears('stays');
+  const { registrar } = await bench.start(quick);
+  assert.equal(registrar.status().role, 'standby');
+  const client = startSteadyClient(server.dns, 'stays.skydns.local.', 100);
+  await killRegistrar(first);
+  await until('it has taken over', () => registrar.status().role === 'writing', PATIENCE_MS);
+  await dockerd.run(web('new'));
+  await appears('new');
+  await sleep(5_000);
+  await client.stop();
+  assert.deepEqual(client.failures, []);
+});
+
+registrarTest('a crash loop is held back until the container lasts', async (bench) => {
+  const { dockerd } = bench;
+  const { registrar } = await bench.start();
+  const command = [
+    'sh',
+    '-c',
+    'n=$(cat /n 2>/dev/null || echo 0); echo $((n+1)) >/n; [ $n -gt 4 ] && exec sleep 1000; exit 1',
+  ];
+  await dockerd.run({ ...web('loop'), args: ['--restart', 'always'], command });
+  const isHeld = () =>
+    registrar.status().containers.some(({ reason }) => reason?.startsWith('keeps dying') === true);
+  await until('it is held back', isHeld, PATIENCE_MS);
+  const heldAtMs = performance.now();
+  assert.deepEqual(await addresses('loop'), []);
+  await appears('loop');
+  assert.ok(performance.now() - heldAtMs > 3_000);
+});
+
+registrarTest('pause, networks, health and rename are followed', async (bench) => {
+  const { dockerd } = bench;
+  await bench.start({ context: { ...INTERNAL, networks: ['blue'] } });
+  await dockerd.docker('network', 'create', 'blue');
+  const id = await dockerd.run(web('web'));
+  await appears('web');
+  await dockerd.docker('pause', id);
+  await goes('web');
+  await dockerd.docker('unpause', id);
+  await appears('web');
+  await dockerd.docker('network', 'connect', 'blue', id);
+  const blue = await ipOf(dockerd, id, 'blue');
+  await until('it is found on blue', async () => (await addresses('web'))[0] === blue);
+  await dockerd.docker('network', 'disconnect', 'blue', id);
+  const bridge = await ipOf(dockerd, id);
+  await until('it is found on the bridge', async () => (await addresses('web'))[0] === bridge);
+  const health = [
+    '--health-cmd',
+    'test -e /ok',
+    '--health-interval',
+    '200ms',
+    '--health-retries',
+    '1',
+  ];
+  const checked = await dockerd.run({ ...web('checked'), args: health });
+  await sleep(500);
+  assert.deepEqual(await addresses('checked'), []);
+  await dockerd.docker('exec', checked, 'touch', '/ok');
+  await appears('checked');
+  await dockerd.docker('exec', checked, 'rm', '/ok');
+  await goes('checked');
+});
+
+registrarTest('a renamed container has its new name and not its old one', async (bench) => {
+  const { dockerd } = bench;
+  await bench.start({ context: { ...INTERNAL, ...COMPAT } });
+  const args = ['--expose', '80'];
+  const id = await dockerd.run({ name: 'old', args, env: { SERVICE_NAME: 'web' } });
+  await appears('node1-old-80.web');
+  await dockerd.docker('rename', id, 'new');
+  await appears('node1-new-80.web');
+  await goes('node1-old-80.web');
+});
+
+registrarTest(
+  'a container in the network of another goes with it, and comes with a restart',
+  async (bench) => {
+    const { dockerd } = bench;
+    await bench.start();
+    const parent = await dockerd.run({ name: 'parent' });
+    const child = await dockerd.run({ ...web('child'), network: 'container:parent' });
+    await appears('child');
+    assert.deepEqual(await addresses('child'), [await ipOf(dockerd, parent)]);
+    await dockerd.docker('restart', '-t', '1', parent);
+    await goes('child');
+    await sleep(500);
+    assert.deepEqual(await addresses('child'), []);
+    await dockerd.docker('restart', '-t', '1', child);
+    await appears('child');
+  },
+);
+
+registrarTest('the stop signal withdraws before the end; HUP does not', async (bench) => {
+  const { dockerd } = bench;
+  await bench.start();
+  const stubborn = ['sh', '-c', 'trap "" TERM HUP; while :; do sleep 1; done'];
+  const id = await dockerd.run({ ...web('web'), args: ['--stop-timeout', '1'], command: stubborn });
+  await appears('web');
+  await dockerd.docker('kill', '--signal', 'HUP', id);
+  await sleep(300);
+  assert.equal((await addresses('web')).length, 1);
+  await dockerd.docker('kill', '--signal', 'TERM', id);
+  await goes('web');
+  assert.equal(await dockerd.docker('inspect', '--format', '{{.State.Running}}', id), 'true');
+  await appears('web');
+});

@@ -1,0 +1,84 @@
+/** A registrar of a real engine on a real etcd: in this process, or in one of its own that can be killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { RegistrarContext } from '../../src/docker/context.ts';
+import { connectEngine } from '../../src/docker/dockerode.ts';
+import { probe } from '../../src/docker/probe.ts';
+import {
+  createRegistrar,
+  type Registrar,
+  type RegistrarEvent,
+} from '../../src/docker/registrar.ts';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import { registrarContext } from './inspection.ts';
+
+export interface RealSetup {
+  readonly socket: string;
+  /** `host:port` */
+  readonly etcd: string;
+  readonly instance: string;
+  readonly hostAddress: string;
+  readonly context?: Partial<RegistrarContext>;
+  readonly leaseTtlSeconds?: number;
+}
+
+export interface RealRegistrar {
+  readonly registrar: Registrar;
+  readonly events: RegistrarEvent[];
+  close(end?: 'keep' | 'revoke'): Promise<void>;
+}
+
+export function startRealRegistrar(setup: RealSetup): RealRegistrar {
+  const { socket, etcd, instance, hostAddress, context, ...rest } = setup;
+  const engine = connectEngine({ kind: 'unix', path: socket });
+  const store = openEtcdStore({ endpoints: [etcd] });
+  const events: RegistrarEvent[] = [];
+  const registrar = createRegistrar({
+    engine,
+    store,
+    context: registrarContext(context),
+    surroundings: async () => ({ hostAddresses: { v4: hostAddress }, ownNetworks: [] }),
+    probe,
+    instance,
+    host: instance,
+    onEvent: (event) => events.push(event),
+    ...rest,
+  });
+  registrar.start();
+  const close = async (end: 'keep' | 'revoke' = 'revoke'): Promise<void> => {
+    await registrar.close({ end, lingerMs: 0 });
+    engine.close();
+    await store.close();
+  };
+  return { registrar, events, close };
+}
+
+/** As above in a process of its own; resolves when it is ready or stands by. */
+export async function spawnRegistrar(setup: RealSetup): Promise<ChildProcess> {
+  const script = fileURLToPath(import.meta.url);
+  const child = spawn(process.execPath, ['--import', 'tsx', script, JSON.stringify(setup)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  for await (const line of createInterface({ input: child.stdout }))
+    if (line === 'ready') return child;
+  throw new Error('the registrar ended');
+}
+
+export async function killRegistrar(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { registrar } = startRealRegistrar(JSON.parse(process.argv[2] ?? ''));
+  process.stdin.resume().on('end', () => process.exit()); // whoever started us is gone
+  const timer = setInterval(() => {
+    if (!registrar.readiness().isReady) return;
+    clearInterval(timer);
+    console.log('ready');
+  }, 10);
+}
