@@ -9,6 +9,7 @@ import { wantsColour } from './cli/output.ts';
 
 const stopping = new AbortController();
 let handlesSignals = false;
+let outlivesReaders = false;
 
 function outputOf(stream: NodeJS.WriteStream): Output {
   const isTty = stream.isTTY === true;
@@ -44,7 +45,7 @@ process.on('SIGTERM', onSignal);
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     // A server goes on when nobody can read what it prints.
-    if (handlesSignals) return;
+    if (outlivesReaders) return;
     // A reader that has seen enough (`| head`) is no error.
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
@@ -59,6 +60,9 @@ const exitCode = await runCli(process.argv.slice(2), {
   stop: stopping.signal,
   handleSignals: () => {
     handlesSignals = true;
+  },
+  outliveReaders: () => {
+    outlivesReaders = true;
   },
 });
 process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));

@@ -47,6 +47,8 @@ export interface Io {
   readonly stop: AbortSignal;
   /** From now on the first signal aborts `stop` instead of ending the process. */
   handleSignals(): void;
+  /** From now on output that nobody can read does not end the process. */
+  outliveReaders(): void;
 }
 
 export interface Output {

@@ -5,12 +5,15 @@ import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Log, openLog } from '../log.ts';
 import type { Io } from './command.ts';
-import { EXIT_CODES, Failure } from './failure.ts';
+import { Failure } from './failure.ts';
+import { guard } from './guard.ts';
 import { type Server, startServer } from './server.ts';
+import { stopped } from './stopping.ts';
 
 /** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
 export async function serve(config: Config, notes: readonly string[], io: Io): Promise<number> {
   io.handleSignals();
+  io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
   guard(log);
   for (const note of notes) log.warn({}, note);
@@ -28,17 +31,6 @@ export async function serve(config: Config, notes: readonly string[], io: Io): P
   log.info({}, 'stopped');
   log.close();
   return 0;
-}
-
-/** An exception that escaped everything leaves unknown state behind: say so and let a supervisor start us afresh. */
-function guard(log: Log): void {
-  const die = (err: unknown): void => {
-    log.error({ err }, 'a fault that nobody caught; ending');
-    log.close();
-    process.exit(EXIT_CODES.broken);
-  };
-  process.on('uncaughtException', die);
-  process.on('unhandledRejection', die);
 }
 
 function announce(server: Server, config: Config, log: Log): void {
@@ -70,11 +62,4 @@ No services yet. Try, in another terminal:
   dig @${dns.address} -p ${dns.port} SRV ${name}
 
 `);
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
