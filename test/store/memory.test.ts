@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createMemoryStore } from '../../src/store/memory.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { LeaseStore, Store } from '../../src/store/store.ts';
 import { FakeClock } from '../support/fakeClock.ts';
+import { batchesUntil, shown } from '../support/storeCalls.ts';
 import { storeContract } from './contract.ts';
 
 const history = { changes: 4000, octets: 1e8 };
@@ -90,6 +91,39 @@ describe('memory: expiry on a fake clock', () => {
   });
 });
 
+describe('memory: a lease that is over while more is due than one transaction expires', () => {
+  const meetings: Record<string, (store: LeaseStore, lease: string) => Promise<unknown>> = {
+    'a put': async (store) => {
+      const created = await store.put('/l/b', value, { if: { kind: 'absent' } });
+      assert.ok(created.done && created.previous === undefined);
+    },
+    'a put on it': (store, lease) =>
+      assert.rejects(store.put('/x', value, { lease }), { code: 'invalid' }),
+    'a delete': async (store) => assert.equal((await store.delete('/l/b')).done, false),
+    'a deleteTree': async (store) => assert.equal((await store.deleteTree('/l/')).deleted, 0),
+    'a renewal': async (store, lease) => assert.equal(await store.renewLease(lease), false),
+    'a revocation': (store, lease) => store.revokeLease(lease),
+  };
+  for (const [what, meet] of Object.entries(meetings)) {
+    it(`${what} that meets it finds all of it gone, at one revision`, async () => {
+      const { store, clock } = withFakeClock();
+      const { id } = await store.grantLease(2);
+      for (const key of ['/l/a', '/l/b', '/l/c']) await store.put(key, value, { lease: id });
+      for (let i = 0; i < 1500; i++) await store.put(`/own/${i}`, value, { ttlSeconds: 1 });
+      await clock.advance(0);
+      clock.stall(5000);
+      await meet(store, id);
+      const batches = await batchesUntil(store, '/l/', 1504, '/l/b', { kind: 'delete' });
+      assert.deepEqual(batches.at(-1)?.changes.map(shown), [
+        'delete /l/a',
+        'delete /l/b',
+        'delete /l/c',
+      ]);
+      await store.close();
+    });
+  }
+});
+
 describe('memory: bounds', () => {
   it('snapshots come in pages of 1,000', async () => {
     const store = createMemoryStore();
@@ -144,7 +178,7 @@ describe('memory: bounds', () => {
   });
 });
 
-function withFakeClock(): { store: Store; clock: FakeClock } {
+function withFakeClock(): { store: LeaseStore; clock: FakeClock } {
   const clock = new FakeClock();
   return { store: createMemoryStore({ clock }), clock };
 }

@@ -106,9 +106,7 @@ export class Transaction implements Written {
   }
 
   deleteTree(prefix: string): { deleted: number; revision: number } {
-    const below = this.#rows.below(prefix);
-    for (const { key, row } of below) if (this.#isExpired(row)) this.#current(key);
-    const live = below.filter(({ row }) => !this.#isExpired(row));
+    const live = this.#rows.below(prefix).filter(({ row }) => !this.#isExpired(row));
     const changes = live.map(({ key, row }) => this.#take(key, row));
     if (changes.length > 0) this.#commit(changes);
     return { deleted: changes.length, revision: this.#revision };
