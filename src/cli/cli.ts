@@ -14,6 +14,9 @@ import { getCommand } from './get.ts';
 import { lsCommand } from './ls.ts';
 import { printFailure } from './output.ts';
 import { queryCommand } from './query.ts';
+import { registerCommand } from './registerCommand.ts';
+import { registrarCommand } from './registrarCommand.ts';
+import { partRegistratorLine } from './registratorLine.ts';
 import { rmCommand } from './rm.ts';
 import { serveCommand } from './serveCommand.ts';
 import { setCommand } from './set.ts';
@@ -22,6 +25,8 @@ import { watchCommand } from './watch.ts';
 
 export const COMMANDS: readonly Command[] = [
   serveCommand,
+  registerCommand,
+  registrarCommand,
   setCommand,
   getCommand,
   rmCommand,
@@ -37,7 +42,8 @@ const ALL_OPTIONS: readonly OptionWords[] = COMMANDS.flatMap((command) => comman
 /** Runs one command line and gives its exit code. Never rejects. */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   try {
-    const normal = normalise(rephrase(argv), ALL_OPTIONS);
+    const line = partRegistratorLine(rephrase(argv), io.env);
+    const normal = normalise(line, ALL_OPTIONS);
     if (normal.kind === 'mistake') throw new Failure('usage', normal.problem);
     return await dispatch(normal.argv, io);
   } catch (error) {
@@ -128,13 +134,14 @@ function epilogue({ examples, note }: Command): string {
 }
 
 function yargsOption(option: OptionWords) {
-  const { form, describe, short, hidden, choices, placeholder, defaultText } = option;
+  const { form, describe, short, hidden, group, choices, placeholder, defaultText } = option;
   return {
     // Everything is text to the parser, so that no name or id is taken for a number.
     type: form === 'switch' ? ('boolean' as const) : ('string' as const),
     describe: placeholder === undefined ? describe : `${placeholder}: ${describe}`,
     ...(short && { alias: short }),
     ...(hidden && { hidden }),
+    ...(group && { group }),
     ...(choices && form !== 'text' && { choices }),
     ...(defaultText !== undefined && { defaultDescription: defaultText, default: undefined }),
   };
@@ -149,7 +156,9 @@ function argumentsOf(command: Command, parsed: Record<string, unknown>): Argumen
   const words = command.positionals
     .flatMap(({ name }) => parsed[name] as string | string[] | undefined)
     .filter((word) => word !== undefined);
-  return { flags, words };
+  // The command's own name, and then what stood behind `--`.
+  const [, ...behind] = parsed._ as string[];
+  return { flags, words: [...words, ...behind] };
 }
 
 /** yargs's complaint in one line that names the argument and the fix. */

@@ -22,6 +22,8 @@ export interface OptionWords {
   /** The value of the option given alone; such an option takes one only after `=` or as digits. */
   readonly bareValue?: string;
   readonly hidden?: boolean;
+  /** Heads the options that stand together in help; without one they are with all others. */
+  readonly group?: string;
 }
 
 /** An option that the environment and the config file can set as well. */

@@ -75,6 +75,7 @@ export class Converger {
   #lastFailure: StoreError | undefined;
   #failures = 0;
   #isDone = false;
+  #isComparing = false;
   #isClosed = false;
   #ended: Promise<void> = Promise.resolve();
 
@@ -93,9 +94,9 @@ export class Converger {
     this.#nap.wake();
   }
 
-  /** Whether the store held all that was wished when last compared, and nothing has changed since. */
+  /** Whether there was nothing left that may be written when last compared, and nothing has changed since. */
   get isDone(): boolean {
-    return this.#isDone;
+    return this.#isDone && !this.#isComparing;
   }
 
   /** Why the last writes failed, until some succeed. */
@@ -129,11 +130,13 @@ export class Converger {
     while (!this.#isClosed) {
       if (pauseMs !== 0) await this.#nap.sleep(pauseMs);
       if (this.#isClosed) return;
+      this.#isComparing = true;
       try {
         pauseMs = await this.#round();
       } catch (error) {
         pauseMs = this.#fail(storeFailure(error));
       }
+      this.#isComparing = false;
     }
   }
 

@@ -78,6 +78,8 @@ export interface Registrar {
   start(): void;
   status(): RegistrarStatus;
   readiness(): Readiness;
+  /** Whether it is ready, and has written (in a dry run: told) all that was to be written. */
+  isSettled(): boolean;
   /** Never rejects. */
   close(options: CloseOptions): Promise<void>;
 }
@@ -137,6 +139,10 @@ class EngineRegistrar implements Registrar {
 
   readiness(): Readiness {
     return readinessOf(this.#view());
+  }
+
+  isSettled(): boolean {
+    return this.#parts?.converger.isDone === true && this.readiness().isReady;
   }
 
   close(options: CloseOptions): Promise<void> {

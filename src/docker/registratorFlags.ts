@@ -37,9 +37,11 @@ export type RegistratorCommand =
   /** One line each: what is wrong and what to write instead. */
   | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
 
-type FlagForm = 'text' | 'switch' | 'seconds' | 'number';
+/** A `switch` takes its value only after `=`, all others also as the next word. */
+export type FlagForm = 'text' | 'switch' | 'seconds' | 'number';
 
-const FORMS: ReadonlyMap<string, FlagForm> = new Map([
+/** By name, without a dash. */
+export const REGISTRATOR_FLAGS: ReadonlyMap<string, FlagForm> = new Map([
   ['ip', 'text'],
   ['internal', 'switch'],
   ['explicit', 'switch'],
@@ -98,7 +100,7 @@ function readFlags(args: readonly string[]): Flags | 'help' {
     if (arg === '--') break;
     const [, name = '', given] = /^--?([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
     if (name === 'h' || name === 'help') return 'help';
-    const form = FORMS.get(name);
+    const form = REGISTRATOR_FLAGS.get(name);
     if (form === undefined) {
       mistakes.push(`${JSON.stringify(arg)} is no flag of registrator's`);
       continue;

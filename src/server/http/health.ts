@@ -26,7 +26,8 @@ export interface Health {
   /** Told to those who want JSON. */
   readonly figures?: (() => Figures) | undefined;
   readonly version: string;
-  readonly clusterId: string;
+  /** Undefined where there is no keys API, and so nothing that etcd's clients could use. */
+  readonly clusterId: string | undefined;
 }
 
 /** The last etcd whose only API was the one that is offered here. */
@@ -36,11 +37,14 @@ const METHODS = ['GET', 'HEAD'];
 type Page = (health: Health, exchange: Exchange) => Reply;
 
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
-  ['/version', ({ version }) => jsonReply(200, { ...ETCD_LIKE, soradns: version })],
+  ['/version', versionPage],
   ['/livez', () => textReply(200, 'ok')],
   ['/readyz', readyz],
   ['/healthz', readyz],
   ['/health', etcdHealth],
+]);
+
+const ETCD_PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   ['/v2/machines', (_, exchange) => textReply(200, clientUrl(exchange))],
   ['/v2/members', (health, exchange) => members(health, { members: [member(health, exchange)] })],
   ['/v2/members/leader', (health, exchange) => members(health, member(health, exchange))],
@@ -48,9 +52,14 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
 
 /** The reply to a request for one of these pages; undefined for another path. */
 export function healthReply(health: Health, exchange: Exchange): Reply | undefined {
-  const page = PAGES.get(exchange.path);
+  const etcdPage = health.clusterId === undefined ? undefined : ETCD_PAGES.get(exchange.path);
+  const page = PAGES.get(exchange.path) ?? etcdPage;
   if (page === undefined) return undefined;
   return METHODS.includes(exchange.method) ? page(health, exchange) : methodNotAllowed(METHODS);
+}
+
+function versionPage({ version, clusterId }: Health): Reply {
+  return jsonReply(200, { ...(clusterId === undefined ? {} : ETCD_LIKE), soradns: version });
 }
 
 function readyz({ readiness, figures }: Health, { headers }: Exchange): Reply {
@@ -67,7 +76,7 @@ function etcdHealth({ readiness }: Health): Reply {
   return jsonReply(healthy ? 200 : 503, { health: String(healthy) });
 }
 
-function members({ clusterId }: Health, body: unknown): Reply {
+function members({ clusterId = '' }: Health, body: unknown): Reply {
   return jsonReply(200, body, { 'X-Etcd-Cluster-Id': clusterId });
 }
 

@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { type Exchange, textReply } from './exchange.ts';
+import { type Exchange, type Reply, textReply } from './exchange.ts';
 import { carriesToken, isAllowedHost, isForeignOrigin, requiresToken } from './guard.ts';
 import { type Figures, healthReply } from './health.ts';
 import { clusterId, type Shared, serveKeys } from './keys.ts';
@@ -48,7 +48,10 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
 };
 
 export interface HttpListenerOptions {
-  readonly store: LeaseStore;
+  /** Without one there are only the pages. */
+  readonly store?: LeaseStore | undefined;
+  /** Pages besides those of every listener: the reply to a GET or HEAD, undefined for a path that is none of them. */
+  readonly page?: ((exchange: Exchange) => Reply | undefined) | undefined;
   /** Reasons why the server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
   /** For those who ask about readiness in JSON. */
@@ -88,7 +91,7 @@ interface Service {
   readonly limits: HttpLimits;
   /** Whether the request may write; nobody's may before `listen` has said where we are. */
   mayWrite: (exchange: Exchange) => boolean;
-  readonly store: LeaseStore;
+  readonly store: LeaseStore | undefined;
   readonly shared: Shared;
   /** One for each request in flight. */
   readonly live: Set<AbortController>;
@@ -104,7 +107,7 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
     options,
     limits,
     mayWrite: () => false,
-    store: politeStore(options.store, giveWay),
+    store: options.store && politeStore(options.store, giveWay),
     shared: {
       takePlace: places(limits.maxWaiting),
       takeListingPlace: places(limits.maxLongListings),
@@ -214,10 +217,14 @@ async function route(service: Service, exchange: Exchange): Promise<void> {
   const refusal = refuse(service, exchange);
   if (refusal !== undefined) return exchange.send(refusal);
   const { store, shared } = service;
-  const health = healthReply({ ...options, clusterId: clusterId(store) }, exchange);
-  if (health !== undefined) return exchange.send(health);
-  if (await serveKeys(store, exchange, shared)) return;
-  if (await serveStoreApi(store, exchange, shared, limits.heartbeatMs)) return;
+  const page =
+    healthReply({ ...options, clusterId: store && clusterId(store) }, exchange) ??
+    (isWrite(exchange) ? undefined : options.page?.(exchange));
+  if (page !== undefined) return exchange.send(page);
+  if (store !== undefined) {
+    if (await serveKeys(store, exchange, shared)) return;
+    if (await serveStoreApi(store, exchange, shared, limits.heartbeatMs)) return;
+  }
   exchange.send(textReply(404, '404 page not found'));
 }
 

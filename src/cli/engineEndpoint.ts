@@ -1,0 +1,19 @@
+import { type Endpoint, resolveEndpoint } from '../docker/endpoint.ts';
+import type { Io } from './command.ts';
+import { Failure } from './failure.ts';
+
+/** The engine that an option (by its name on the command line) or else the environment names; throws a `Failure`. */
+export function engineEndpoint(
+  dockerHost: string | undefined,
+  option: string,
+  { env, readFile }: Pick<Io, 'env' | 'readFile'>,
+): Endpoint {
+  const resolved = resolveEndpoint(dockerHost, env, (path) => {
+    const content = readFile(path);
+    return 'text' in content ? content.text : undefined;
+  });
+  if (resolved.kind === 'endpoint') return resolved.endpoint;
+  const { setting, reason } = resolved.mistake;
+  const place = setting === '--docker-host' ? option : setting;
+  throw new Failure('usage', `${place}: ${reason.replaceAll('--docker-host', option)}`);
+}

@@ -1,0 +1,111 @@
+/** What a dry run found: every container, what would be done about it, and why nothing would be. */
+import { printName } from '../dns/name.ts';
+import type { Operation } from '../docker/diff.ts';
+import type { RegistrarEvent } from '../docker/registrar.ts';
+import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../docker/status.ts';
+import { printable } from '../printable.ts';
+import { nameOfKey } from '../service/key.ts';
+import type { Output } from './command.ts';
+import { jsonLine, table } from './output.ts';
+import { targetOf } from './targetText.ts';
+
+/** A line of `--json`. */
+interface Step {
+  /** `keep`: the store has it already. */
+  readonly action: 'put' | 'delete' | 'keep' | 'wait' | 'refuse' | 'ignore';
+  readonly container: { readonly id: string; readonly name: string };
+  readonly key?: string;
+  readonly name?: string;
+  readonly value?: unknown;
+  readonly reason?: string;
+}
+
+export interface PlanOptions {
+  readonly json: boolean;
+  /** Only what would be written. */
+  readonly quiet: boolean;
+  readonly context: { readonly prefix: string };
+}
+
+export function printPlan(
+  status: RegistrarStatus,
+  events: readonly RegistrarEvent[],
+  { json, quiet, context }: PlanOptions,
+  output: Output,
+): void {
+  const operations = events.flatMap((event) => (event.kind === 'would' ? [event.operation] : []));
+  const steps = stepsOf(status, operations, context.prefix).filter(
+    ({ action }) => !quiet || action === 'put' || action === 'delete',
+  );
+  if (json) for (const step of steps) output.write(`${jsonLine(step)}\n`);
+  else if (steps.length > 0) output.write(table([HEAD, ...steps.map(row)], output));
+}
+
+function stepsOf(
+  status: RegistrarStatus,
+  operations: readonly Operation[],
+  prefix: string,
+): readonly Step[] {
+  const names = new Map(status.containers.map(({ id, name }) => [id, name]));
+  const deletes = operations
+    .filter(({ kind }) => kind === 'delete')
+    .map(({ key, containerId: id }): Step => {
+      const container = { id, name: names.get(id) ?? '' };
+      return { action: 'delete', container, ...place(key, prefix) };
+    });
+  const values = new Map(
+    operations.flatMap((operation) =>
+      operation.kind === 'put' ? [[operation.key, operation.value] as const] : [],
+    ),
+  );
+  return [
+    ...deletes,
+    ...status.containers.flatMap((container) => containerSteps(container, values, prefix)),
+  ];
+}
+
+function containerSteps(
+  { id, name, records, refusals, reason }: ContainerStatus,
+  values: ReadonlyMap<string, Uint8Array>,
+  prefix: string,
+): Step[] {
+  const container = { id, name };
+  return [
+    ...records.map((record): Step => {
+      const value = values.get(record.key);
+      const known = { container, ...place(record.key, prefix) };
+      if (record.state === 'pending' && value !== undefined)
+        return { action: 'put', ...known, value: JSON.parse(Buffer.from(value).toString('utf8')) };
+      const why = record.reason === undefined ? {} : { reason: record.reason };
+      return { action: ACTION_OF[record.state], ...known, ...why };
+    }),
+    ...refusals.map((refusal): Step => {
+      return { action: 'refuse', container, reason: `${refusal.about}: ${refusal.reason}` };
+    }),
+    ...(reason === undefined
+      ? []
+      : [{ action: records.length > 0 ? 'wait' : 'ignore', container, reason } as const]),
+  ];
+}
+
+const ACTION_OF: Record<RecordStatus['state'], Step['action']> = {
+  published: 'keep',
+  pending: 'wait',
+  unchecked: 'wait',
+  conflict: 'wait',
+  refused: 'refuse',
+};
+
+function place(key: string, prefix: string): { key: string; name?: string } {
+  const read = nameOfKey(key, prefix);
+  return { key, ...(read.kind === 'name' ? { name: printName(read.owner) } : {}) };
+}
+
+const HEAD = ['ACTION', 'CONTAINER', 'NAME', 'TARGET', 'REASON'];
+
+function row({ action, container, key, name, value, reason }: Step): readonly string[] {
+  const who = container.name === '' ? container.id : container.name;
+  const what = name ?? key ?? '-';
+  const target = value === undefined ? '-' : targetOf(value as { host: string; port?: number });
+  return [action, who, what, target, reason ?? '-'].map((cell) => printable(cell));
+}

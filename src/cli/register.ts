@@ -1,0 +1,133 @@
+/** `soradns register` as a process: log, start, say where, wait for a signal, stop. */
+import { printName } from '../dns/name.ts';
+import { printSocketAddress } from '../dns/socketAddress.ts';
+import type { RegistrarEvent } from '../docker/registrar.ts';
+import { type Log, openLog } from '../log.ts';
+import { createHttpListener } from '../server/http/listener.ts';
+import type { LeaseStore } from '../store/store.ts';
+import type { Io } from './command.ts';
+import { Failure, failureOf } from './failure.ts';
+import { guard } from './guard.ts';
+import { version } from './packageVersion.ts';
+import { printPlan } from './plan.ts';
+import type { RegisterConfig } from './registerCommand.ts';
+import { registrarLog } from './registrarLog.ts';
+import { type RunningRegistrar, startRegistrar } from './runningRegistrar.ts';
+import { lingerMsAfter, stopped } from './stopping.ts';
+import { openStore } from './storeAccess.ts';
+
+/** Registers until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
+export async function register(config: RegisterConfig, io: Io): Promise<number> {
+  const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
+  guard(log);
+  for (const note of config.notes) log.warn({}, note);
+  const store = await openStore(config.store);
+  const registrar = startRegistrar({
+    ...config,
+    store,
+    onEvent: registrarLog(log, () => performance.now()),
+  });
+  try {
+    const http = await startPages(config, registrar, log);
+    announce(config, { registrar, store, http: http?.where }, log);
+    await stopped(io.stop);
+    log.info({ signal: io.stop.reason, onExit: config.settings.onExit }, 'stopping');
+    await registrar.close(lingerMsAfter(io.stop.reason));
+    await http?.close();
+    log.info({}, 'stopped');
+  } finally {
+    await registrar.close(0);
+    await store.close();
+    log.close();
+  }
+  return 0;
+}
+
+interface Pages {
+  readonly where: string;
+  close(): Promise<void>;
+}
+
+/** The listener of status and health. Where nobody asked for this address, doing without it is no reason not to begin. */
+async function startPages(
+  { http, httpHosts, mustHaveHttp }: RegisterConfig,
+  registrar: RunningRegistrar,
+  log: Log,
+): Promise<Pages | undefined> {
+  if (http === undefined) return undefined;
+  const listener = createHttpListener({
+    readiness: () => registrar.readiness(),
+    page: (exchange) => registrar.page(exchange),
+    version: version(),
+    allowedHosts: httpHosts,
+    onRequest: (line) => log.debug({ ...line }, 'http'),
+    onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
+    onListenerError: (err) => log.warn({ err }, 'listener'),
+  });
+  try {
+    const where = printSocketAddress(await listener.listen(http.address, http.port));
+    return { where, close: () => listener.close() };
+  } catch (error) {
+    const { code } = failureOf(error);
+    const reason = (error as { code?: string }).code ?? 'failed';
+    const problem = `--http: cannot listen on ${printSocketAddress(http)} (${reason})`;
+    if (mustHaveHttp)
+      throw new Failure(code, problem, 'choose another address, or write --http off');
+    log.warn({}, `${problem}; there is no status page`);
+    return undefined;
+  }
+}
+
+interface Begun {
+  readonly registrar: RunningRegistrar;
+  readonly store: LeaseStore;
+  readonly http: string | undefined;
+}
+
+function announce(
+  { context, settings }: RegisterConfig,
+  { registrar, store, http }: Begun,
+  log: Log,
+): void {
+  log.info(
+    {
+      docker: registrar.docker,
+      store: store.label,
+      zones: context.zones.map(printName),
+      mode: settings.mode,
+      http,
+    },
+    'registering',
+  );
+}
+
+const LOOK_EVERY_MS = 20;
+
+/** Looks once, and prints what would be written. Throws a `Failure` when docker or the store cannot be reached. */
+export async function dryRun(config: RegisterConfig, io: Io): Promise<number> {
+  const store = await openStore(config.store);
+  const events: RegistrarEvent[] = [];
+  const registrar = startRegistrar({ ...config, store, onEvent: (event) => events.push(event) });
+  try {
+    while (!registrar.isSettled() && !io.stop.aborted) {
+      throwIfLost(events);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+    printPlan(registrar.status(), events, config, io.stdout);
+  } finally {
+    await registrar.close(0);
+    await store.close();
+  }
+  return 0;
+}
+
+function throwIfLost(events: readonly RegistrarEvent[]): void {
+  for (const event of events) {
+    if (event.kind === 'engineLost') {
+      const hint = 'is docker running? another engine is chosen with --docker-host';
+      throw new Failure('unreachable', event.error.message, hint);
+    }
+    if (event.kind === 'store' && event.event.kind === 'lost') throw failureOf(event.event.error);
+    if (event.kind === 'writeFailed') throw failureOf(event.error);
+  }
+}

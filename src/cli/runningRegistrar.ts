@@ -1,0 +1,84 @@
+/** A registrar with what it needs of this process and host, and the page that shows it. */
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { hostname, networkInterfaces } from 'node:os';
+import type { RegistrarSettings } from '../config/registrarSettings.ts';
+import { connectEngine } from '../docker/dockerode.ts';
+import type { Endpoint } from '../docker/endpoint.ts';
+import { probe } from '../docker/probe.ts';
+import { createRegistrar, type Registrar, type RegistrarEvent } from '../docker/registrar.ts';
+import { lookAround } from '../docker/surroundings.ts';
+import type { Exchange, Reply } from '../server/http/exchange.ts';
+import { jsonReply } from '../server/http/exchange.ts';
+import type { LeaseStore } from '../store/store.ts';
+import type { FixedContext } from './registrarConfig.ts';
+import { REPORT_PATH, type RegistrarReport } from './registrarReport.ts';
+
+export interface RegistrarSetup {
+  readonly endpoint: Endpoint;
+  readonly settings: RegistrarSettings;
+  readonly context: FixedContext;
+  /** Not closed by the registrar. */
+  readonly store: LeaseStore;
+  readonly onEvent: (event: RegistrarEvent) => void;
+}
+
+export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'> {
+  /** The engine's address, for logs. */
+  readonly docker: string;
+  /** Why it is not ready; empty when it is. */
+  readiness(): readonly string[];
+  /** The report at its path; undefined for another one. */
+  page(exchange: Exchange): Reply | undefined;
+  /** Ends it in the way that the settings say, still serving deaths for that long. Never rejects. */
+  close(lingerMs: number): Promise<void>;
+}
+
+/** Starts one, which goes on whether there is an engine and a store or not. */
+export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
+  const { endpoint, settings, context, store, onEvent } = setup;
+  const engine = connectEngine(endpoint);
+  const registrar = createRegistrar({
+    engine,
+    store,
+    context,
+    surroundings: (info) =>
+      lookAround(
+        { engine, isLocal: endpoint.kind === 'unix', interfaces: networkInterfaces, readProc },
+        info,
+      ),
+    probe,
+    instance: randomUUID(),
+    host: hostname(),
+    dryRun: settings.dryRun,
+    dockerGraceMs: settings.dockerGraceSeconds * 1000,
+    relistEveryMs: settings.reconcileSeconds * 1000,
+    leaseTtlSeconds: settings.leaseTtlSeconds,
+    onEvent,
+  });
+  registrar.start();
+  const report = (): RegistrarReport => ({
+    ...registrar.status(),
+    prefix: context.prefix,
+    readiness: registrar.readiness(),
+  });
+  return {
+    docker: engine.label,
+    status: () => registrar.status(),
+    isSettled: () => registrar.isSettled(),
+    readiness: () => registrar.readiness().reasons,
+    page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
+    async close(lingerMs) {
+      await registrar.close({ end: settings.onExit, lingerMs });
+      engine.close();
+    },
+  };
+}
+
+async function readProc(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
