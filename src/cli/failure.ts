@@ -35,6 +35,7 @@ export class Failure extends Error {
 const STORE_FAILURES: Record<StoreErrorCode, FailureCode> = {
   unavailable: 'unreachable',
   compacted: 'failure',
+  replaced: 'failure',
   denied: 'not_permitted',
   invalid: 'bad_data',
 };

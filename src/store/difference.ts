@@ -1,6 +1,6 @@
 /**
  * What a snapshot says that a replica does not hold yet, page by page. Values are not compared: the same key at the
- * same revision of the same history is the same entry.
+ * same revision of the same history is the same entry, and of another history nothing is known.
  */
 import type { Change, Entry } from '../service/change.ts';
 import type { SnapshotPage } from './store.ts';
@@ -8,18 +8,20 @@ import type { SnapshotPage } from './store.ts';
 export class Difference {
   /** What the replica holds and no page has named so far. */
   readonly #left: Map<string, number>;
-  readonly #upTo: number;
+  readonly #history: string | undefined;
 
-  /** `upTo`: the highest revision that the replica's entries were read at. */
-  constructor(held: Iterable<readonly [key: string, modRevision: number]>, upTo: number) {
+  /** `history`: the one that the revisions of all that is held belong to, if it is known. */
+  constructor(
+    held: Iterable<readonly [key: string, modRevision: number]>,
+    history: string | undefined,
+  ) {
     this.#left = new Map(held);
-    this.#upTo = upTo;
+    this.#history = history;
   }
 
   /** The page's entries that the replica lacks or holds from another write. */
   putsOf(page: SnapshotPage): Change[] {
-    // A snapshot from before the replica's own revision is of another history, where revisions mean something else.
-    const comparable = page.revision >= this.#upTo;
+    const comparable = page.history === this.#history;
     const puts: Change[] = [];
     for (const entry of page.entries) {
       const same = this.#take(entry) && comparable;

@@ -21,6 +21,7 @@ import {
 } from './etcd/grant.ts';
 import { LeaseTable } from './etcd/leases.ts';
 import { type EtcdOptions, placesOf } from './etcd/options.ts';
+import { checkPast } from './etcd/past.ts';
 import { snapshotPages } from './etcd/snapshot.ts';
 import { comparisonsOf, entryOf, keyBytes, keyText, prefixEnd } from './etcd/translate.ts';
 import { watchStream } from './etcd/watch.ts';
@@ -28,6 +29,7 @@ import {
   type Condition,
   type DeleteResult,
   type LeaseStore,
+  type Past,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
@@ -84,12 +86,13 @@ class EtcdStore implements LeaseStore {
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
     const timeoutMs = this.#options.pageTimeoutMs ?? PAGE_TIMEOUT_MS;
-    for await (const { revision, kvs } of snapshotPages(this.#cluster, prefix, timeoutMs)) {
+    for await (const page of snapshotPages(this.#cluster, prefix, timeoutMs)) {
+      const { revision, history, kvs } = page;
       const entries = kvs.map((kv) => entryOf(ownKv(kv), this.#leaseOf));
       const leases = new Set<string>();
       for (const { lease } of entries) if (lease !== undefined) leases.add(lease.id);
       if (leases.size <= AWAITED_LEASES) await this.#leases.settled(leases);
-      yield { revision, entries };
+      yield { revision, history, entries };
     }
   }
 
@@ -97,8 +100,9 @@ class EtcdStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
+    past?: Past,
   ): AsyncGenerator<WatchBatch> {
-    const opened = await this.#openWatch(prefix, signal);
+    const opened = await this.#openWatch(prefix, fromRevision, signal, past);
     if (opened === undefined) return;
     const { stream, endpoint } = opened;
     try {
@@ -175,13 +179,18 @@ class EtcdStore implements LeaseStore {
   }
 
   /** An opened watch; `undefined` as soon as the signal is aborted. */
-  #openWatch(prefix: string, signal: AbortSignal): Promise<OpenedWatch | undefined> {
+  #openWatch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    past: Past | undefined,
+  ): Promise<OpenedWatch | undefined> {
     return new Promise((resolve, reject) => {
       const abort = (): void => resolve(undefined);
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
       this.#cluster
-        .openWatch(keyBytes(prefix))
+        .openWatch((read) => checkPast(read, prefix, fromRevision - 1, past))
         .then((opened) => {
           if (signal.aborted) opened.stream.cancel();
           resolve(opened);

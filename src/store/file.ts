@@ -89,11 +89,12 @@ async function openStore(
 ): Promise<LeaseStore> {
   const clock = options.clock ?? systemClock;
   const state = await environment.state();
+  const identity = await environment.identity();
   const timeline = new Timeline(clock, resumedMs(state, clock.wallMs()));
   const now = () => ({ timelineMs: timeline.nowMs(), wallMs: clock.wallMs() });
   const store = new EmbeddedStore({
     label: options.label,
-    table: environment.table(state, now),
+    table: environment.table(identity, state, now),
     clock,
     timeline,
     history: options.history,

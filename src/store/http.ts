@@ -20,11 +20,13 @@ import {
   optional,
   putResultFromJson,
   record,
+  text,
 } from './httpWire.ts';
 import {
   type Condition,
   type DeleteResult,
   type LeaseStore,
+  type Past,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
@@ -92,9 +94,12 @@ class HttpStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
+    past?: Past,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     if (signal.aborted) return;
-    const path = `watch?prefix=${encodeURIComponent(prefix)}&from=${fromRevision}`;
+    const query = new URLSearchParams({ prefix, from: String(fromRevision) });
+    if (past !== undefined) query.set('past', JSON.stringify(past));
+    const path = `watch?${query}`;
     let changes: Change[] = [];
     try {
       for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
@@ -180,11 +185,15 @@ class HttpStore implements LeaseStore {
   }
 
   readonly #toPage = (json: unknown): SnapshotPage | 'end' => {
-    const { end, revision, entries } = record(json);
+    const { end, revision, history, entries } = record(json);
     if (end === true) return 'end';
     const nowMs = performance.now();
     const toEntry = (one: unknown) => entryFromJson(one, nowMs, this.#leaseOf);
-    return { revision: number(revision), entries: list(entries).map(toEntry) };
+    return {
+      revision: number(revision),
+      history: text(history),
+      entries: list(entries).map(toEntry),
+    };
   };
 
   readonly #toPart = (json: unknown): (WatchBatch & { more: boolean }) | 'alive' => {

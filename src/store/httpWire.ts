@@ -3,7 +3,7 @@
  * there). Values travel as base64. A lease's end travels as the time that is left, since clocks differ.
  */
 import type { Change, Entry, Lease } from '../service/change.ts';
-import type { Condition, DeleteResult, PutResult, StoreErrorCode } from './store.ts';
+import type { Condition, DeleteResult, Past, PutResult, StoreErrorCode, Witness } from './store.ts';
 
 /** What came is not what the other side of these calls sends. */
 export class Malformed extends Error {
@@ -163,7 +163,29 @@ export function deleteResultFromJson(
     : { done: false, current: optional(fields.current, entry), revision };
 }
 
-const ERROR_CODES: readonly StoreErrorCode[] = ['unavailable', 'compacted', 'denied', 'invalid'];
+export function pastFromJson(json: unknown): Past {
+  const { history, witness } = record(json);
+  return { history: text(history), witness: optional(witness, witnessFromJson) };
+}
+
+function witnessFromJson(json: unknown): Witness {
+  const fields = record(json);
+  return {
+    key: text(fields.key),
+    createRevision: number(fields.createRevision),
+    modRevision: number(fields.modRevision),
+    digest: text(fields.digest),
+    revision: number(fields.revision),
+  };
+}
+
+const ERROR_CODES: readonly StoreErrorCode[] = [
+  'unavailable',
+  'compacted',
+  'replaced',
+  'denied',
+  'invalid',
+];
 
 /** The error code that the other side named, if it did. */
 export function errorFromJson(

@@ -3,6 +3,7 @@
  *
  * Values are kept as strings of one octet a character: an octet string costs a fifth of what a small Uint8Array does.
  */
+import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
 import { Deadlines } from './embedded/deadlines.ts';
@@ -54,6 +55,7 @@ interface PackedRow {
 }
 
 class MemoryTable implements Table {
+  readonly identity = randomUUID();
   readonly #tree = new OctetTree<PackedRow>();
   readonly #deadlines = new Deadlines();
   readonly #writer: RowWriter = {

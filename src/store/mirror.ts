@@ -3,13 +3,15 @@
  * one on, for ever.
  *
  * Invariants: the cursor is the last revision whose changes the replica has; a lost watch goes on from the one after
- * it. When the store no longer knows that revision, all is listed again at one revision and what differs is applied in
- * one step, so that a reader of the replica never meets an empty or half state once it was loaded.
+ * it. When the store no longer knows that revision, or is another store by now, all is listed again at one revision and
+ * what differs is applied in one step, so that a reader of the replica never meets an empty or half state once it was
+ * loaded.
  */
 import type { Change } from '../service/change.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { Difference } from './difference.ts';
-import { type Store, StoreError } from './store.ts';
+import { type Past, type Store, StoreError } from './store.ts';
+import { LastSeen } from './witness.ts';
 
 /** What the mirror keeps true. */
 export interface Replica {
@@ -102,6 +104,9 @@ class StoreMirror implements Mirror {
   #mustList = true;
   /** Revision of what the replica holds; while loading, of what it may hold parts of. */
   #cursor = 0;
+  /** Names the history that the cursor and the replica's revisions belong to; undefined: that is in doubt. */
+  #history: string | undefined;
+  #lastSeen = new LastSeen();
   #failuresInARow = 0;
   #sliceFromMs = 0;
   readonly #loadingSinceMs: number;
@@ -137,7 +142,6 @@ class StoreMirror implements Mirror {
   async #run(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       try {
-        if (!this.#mustList && (await this.#isHistoryReplaced())) this.#mustList = true;
         if (this.#mustList) await this.#list();
         await this.#follow();
       } catch (error) {
@@ -147,23 +151,20 @@ class StoreMirror implements Mirror {
     }
   }
 
-  /** A store that stands before our cursor is not the one it was (wiped, restored, replaced). */
-  async #isHistoryReplaced(): Promise<boolean> {
-    const { revision } = await this.#options.store.get(this.#options.prefix);
-    return revision < this.#cursor;
-  }
-
   /** Brings the replica to one revision of the store: page by page the first time, later all at once. */
   async #list(): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     const { store, prefix, replica } = this.#options;
-    const difference = new Difference(replica.revisions(), this.#cursor);
+    const difference = new Difference(replica.revisions(), this.#history);
+    this.#lastSeen = new LastSeen();
+    let history: string | undefined;
     const changes: Change[] = [];
     let revision = 0;
     let keys = 0;
-    for await (const page of store.snapshot(prefix)) {
+    for await (const page of store.snapshot(prefix, { bulk: true })) {
       if (this.#abort.signal.aborted) return;
-      revision = page.revision;
+      ({ revision, history } = page);
+      this.#lastSeen.readPage(page);
       keys += page.entries.length;
       const puts = difference.putsOf(page);
       if (this.#loaded) append(changes, puts);
@@ -172,6 +173,7 @@ class StoreMirror implements Mirror {
     if (this.#abort.signal.aborted) return;
     append(changes, difference.deletes(revision));
     if (changes.length > 0) replica.apply(changes);
+    this.#history = history;
     this.#onListed(revision, keys, changes, startMs);
   }
 
@@ -202,9 +204,11 @@ class StoreMirror implements Mirror {
     const { store, prefix, replica } = this.#options;
     const settled = this.#clock.startTimer(SETTLED_MS, () => this.#onAlive());
     try {
-      for await (const batch of store.watch(prefix, this.#cursor + 1, this.#abort.signal)) {
-        if (this.#abort.signal.aborted) return;
+      const { signal } = this.#abort;
+      for await (const batch of store.watch(prefix, this.#cursor + 1, signal, this.#past())) {
+        if (signal.aborted) return;
         if (batch.changes.length > 0) replica.apply(batch.changes);
+        this.#lastSeen.readBatch(batch);
         this.#counters.events += batch.changes.length;
         this.#onAlive();
         this.#advance(batch.revision);
@@ -214,6 +218,11 @@ class StoreMirror implements Mirror {
       settled.cancel();
     }
     throw new StoreError('unavailable', 'the watch ended');
+  }
+
+  #past(): Past | undefined {
+    const history = this.#history;
+    return history === undefined ? undefined : { history, witness: this.#lastSeen.witness() };
   }
 
   #onAlive(): void {
@@ -237,8 +246,11 @@ class StoreMirror implements Mirror {
   /** Notes the failure, and says how long to wait. */
   #onFailure(error: unknown): number {
     this.#counters.failures++;
+    const code = error instanceof StoreError ? error.code : undefined;
     // What is no fault of the store's (a replica that threw) leaves the replica in doubt.
-    if (!(error instanceof StoreError) || error.code === 'compacted') this.#mustList = true;
+    const isInDoubt = code === undefined || code === 'replaced';
+    if (isInDoubt) this.#history = undefined;
+    if (isInDoubt || code === 'compacted') this.#mustList = true;
     this.#state = this.#failedState(error instanceof Error ? error.message : String(error));
     const { random = Math.random } = this.#options;
     const ceilingMs = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** this.#failuresInARow++);

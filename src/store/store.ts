@@ -7,9 +7,14 @@
  */
 import type { Change, Entry, Lease } from '../service/change.ts';
 
-/** One page of a snapshot, keys ascending by octets. Every page of a snapshot carries the same revision. */
+/** One page of a snapshot, keys ascending by octets. Every page of a snapshot carries the same revision and history. */
 export interface SnapshotPage {
   readonly revision: number;
+  /**
+   * Names the history that the revision counts: a store that was wiped or put in another's place has another one. Two
+   * stores may have the same name for theirs only where they cannot give themselves one (etcd), so see `Past.witness`.
+   */
+  readonly history: string;
   readonly entries: readonly Entry[];
 }
 
@@ -19,12 +24,35 @@ export interface WatchBatch {
   readonly changes: readonly Change[];
 }
 
+/** What a watcher knows of the history whose revisions it follows. */
+export interface Past {
+  readonly history: string;
+  /** Undefined: there was nothing below the prefix. */
+  readonly witness: Witness | undefined;
+}
+
+/** An entry below the prefix as it was in that history, for a store to find it there again. */
+export interface Witness {
+  readonly key: string;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  /** Of its value and its lease's id (`witness.ts`). */
+  readonly digest: string;
+  /** The last revision at which it is known to have been so. */
+  readonly revision: number;
+}
+
 /** What must hold, in the same instant, for a write to happen. */
 export type Condition =
   | { readonly kind: 'absent' }
   | { readonly kind: 'present' }
   | { readonly kind: 'modRevision'; readonly modRevision: number }
   | { readonly kind: 'value'; readonly value: Uint8Array };
+
+export interface SnapshotOptions {
+  /** All of it will be read, and soon: pages may be large and come early. Otherwise the first is small. */
+  readonly bulk?: boolean;
+}
 
 export interface PutOptions {
   /** 1 or more: the key goes away by itself after that time, unless it is written again. Absent: it stays. */
@@ -52,15 +80,21 @@ export interface Store {
   get(key: string): Promise<{ entry: Entry | undefined; revision: number }>;
 
   /** All keys below a prefix as they were at one revision. At least one page, also when there are no keys. */
-  snapshot(prefix: string): AsyncIterable<SnapshotPage>;
+  snapshot(prefix: string, options?: SnapshotOptions): AsyncIterable<SnapshotPage>;
 
   /**
    * Every change below the prefix from `fromRevision` on, in order, each once, as it happens; changes of one revision
    * come in one batch. It ends only by throwing (StoreError `compacted` when `fromRevision` is no longer known,
    * `unavailable` when the store was lost) or, silently, when `signal` is aborted. It does not reconnect: the caller
-   * holds the cursor (the last batch's revision) and watches again from the one after it.
+   * holds the cursor (the last batch's revision) and watches again from the one after it. With a `past` it throws
+   * `replaced` where that is another history, or may be.
    */
-  watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
+  watch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    past?: Past,
+  ): AsyncIterable<WatchBatch>;
 
   put(key: string, value: Uint8Array, options?: PutOptions): Promise<PutResult>;
 
@@ -88,6 +122,8 @@ export type StoreErrorCode =
   | 'unavailable'
   /** `watch` from a revision that the store has forgotten: take a snapshot. */
   | 'compacted'
+  /** `watch` on in a history that is not this store's: take a snapshot, and compare no revisions with it. */
+  | 'replaced'
   /** User, password, token or certificate refused. */
   | 'denied'
   /** The store cannot hold this (key or value too large, TTL out of range), or the lease named does not exist. */

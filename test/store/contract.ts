@@ -8,7 +8,8 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
-import type { LeaseStore, Store } from '../../src/store/store.ts';
+import type { LeaseStore, Past, Store } from '../../src/store/store.ts';
+import { LastSeen } from '../../src/store/witness.ts';
 import {
   assertAscending,
   assertCode,
@@ -72,6 +73,7 @@ export function storeContract(
     deleting(test);
     snapshots(test);
     watching(test, options.canCompact);
+    histories(test);
     expiry(test, slackMs);
     leases(test, slackMs);
     closing(test);
@@ -527,6 +529,46 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     const { signal } = new AbortController();
     await rejectsWith('compacted', soon(drain(store.watch(prefix, entry.modRevision, signal))));
     assert.equal(text(mustHave((await store.get(`${prefix}a`)).entry).value), '2');
+  });
+}
+
+function histories(test: Register): void {
+  /** What a reader of all below the prefix knows. */
+  async function readAll(store: Store, prefix: string) {
+    const pages = await pagesOf(store, prefix);
+    const { revision, history } = mustHave(pages[0]);
+    for (const page of pages) assert.equal(page.history, history);
+    const seen = new LastSeen();
+    for (const page of pages) seen.readPage(page);
+    return { revision, past: { history, witness: seen.witness() } };
+  }
+
+  async function firstRevision(store: Store, prefix: string, from: number, past: Past) {
+    const watch = store.watch(prefix, from, new AbortController().signal, past);
+    for await (const { revision, changes } of watch) if (changes.length > 0) return revision;
+    return undefined;
+  }
+
+  test('a watch goes on in the history that was seen', async (store, prefix) => {
+    const empty = await readAll(store, prefix);
+    const first = await mustPut(store, `${prefix}a`, '1');
+    const { modRevision } = first.entry;
+    const next = firstRevision(store, prefix, empty.revision + 1, empty.past);
+    assert.equal(await soon(next), modRevision);
+    const full = await readAll(store, prefix);
+    assert.equal(full.past.witness?.key, `${prefix}a`);
+    const second = await mustPut(store, `${prefix}a`, '2');
+    const after = firstRevision(store, prefix, modRevision + 1, full.past);
+    assert.equal(await soon(after), second.entry.modRevision);
+  });
+
+  test('a watch does not go on in another one', async (store, prefix) => {
+    await mustPut(store, `${prefix}a`, '1');
+    const { revision, past } = await readAll(store, prefix);
+    const replaced = (from: number, other: Past) =>
+      rejectsWith('replaced', soon(firstRevision(store, prefix, from, other)));
+    await replaced(revision + 1, { ...past, history: '17' });
+    await replaced(revision + 1_000_000, past);
   });
 }
 

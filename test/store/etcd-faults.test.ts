@@ -245,6 +245,84 @@ describe('a store that forgot', { concurrency: 2 }, () => {
   );
 });
 
+describe('a store that was wiped, and has as many writes as before again', {
+  concurrency: 2,
+}, () => {
+  /** Wipes etcd while the mirror cannot reach it, writes, and lets the mirror come back. */
+  async function wipe(scene: Scene, write: (store: Store) => Promise<void>): Promise<void> {
+    const { etcd, proxy, direct, mirror } = scene;
+    await proxy.refuse(true);
+    proxy.reset();
+    await until('the loss is noticed', () => mirror.state().kind === 'stale');
+    await etcd.restart({ wipe: true });
+    await until('etcd is back', () => isUp(direct));
+    await write(direct);
+    await proxy.refuse(false);
+  }
+
+  async function putAll(store: Store, keys: readonly number[], value: string): Promise<void> {
+    for (const key of keys) await store.put(`${PREFIX}${key}`, Buffer.from(value));
+  }
+
+  it('under other keys', { timeout: 60_000 }, () =>
+    onScene({}, async (scene) => {
+      await putAll(scene.direct, every(1, 20), 'old');
+      await until('all is there', () => scene.replica.entries.size === 21);
+      const steps = scene.replica.sizes.length;
+      await wipe(scene, (store) => putAll(store, every(2, 40), 'new'));
+      await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
+      assert.deepEqual(scene.replica.sizes.slice(steps), [40], 'one step');
+      await assertTrue(scene, (await scene.direct.get(PREFIX)).revision);
+    }),
+  );
+
+  it('under the same keys at the same revisions', { timeout: 60_000 }, () =>
+    onScene({}, async (scene) => {
+      await putAll(scene.direct, every(1, 20), 'old');
+      await until('all is there', () => scene.replica.entries.size === 21);
+      await wipe(scene, async (store) => {
+        await store.put(`${PREFIX}first`, Buffer.of());
+        await putAll(store, every(1, 20), 'new');
+      });
+      await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
+      await assertTrue(scene, (await scene.direct.get(PREFIX)).revision);
+    }),
+  );
+
+  it('and forgot them', { timeout: 60_000 }, () =>
+    onScene({}, async (scene) => {
+      const { etcd, direct } = scene;
+      await putAll(direct, every(1, 20), 'old');
+      await until('all is there', () => scene.replica.entries.size === 21);
+      await wipe(scene, async (store) => {
+        await putAll(store, every(1, 40), 'new');
+        await etcd.etcdctl(['compaction', `${(await store.get(PREFIX)).revision}`]);
+      });
+      await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
+      await assertTrue(scene, (await direct.get(PREFIX)).revision);
+    }),
+  );
+
+  it('where there was nothing below the prefix', { timeout: 60_000 }, () =>
+    onScene({}, async (scene) => {
+      await scene.direct.delete(`${PREFIX}first`);
+      const replica = new CheckedReplica();
+      const store = openEtcdStore({ endpoints: [scene.proxy.endpoint] });
+      const mirror = createMirror({ store, prefix: PREFIX, replica, clock: hasty });
+      try {
+        mirror.start();
+        await until('it is loaded', () => mirror.state().kind === 'synced');
+        await wipe(scene, (direct) => putAll(direct, every(1, 10), 'new'));
+        await until('all is there', () => replica.entries.size === 10);
+        assert.equal(mirror.counters().resyncs, 1);
+      } finally {
+        mirror.close();
+        await store.close();
+      }
+    }),
+  );
+});
+
 const modRevisionOf = async (put: ReturnType<Store['put']>): Promise<number | undefined> => {
   const result = await put;
   return result.done ? result.entry.modRevision : undefined;
@@ -275,8 +353,8 @@ function forgetful(store: Store): Store {
 const methodsOf = (store: Store): Store => ({
   label: store.label,
   get: (key) => store.get(key),
-  snapshot: (prefix) => store.snapshot(prefix),
-  watch: (prefix, fromRevision, signal) => store.watch(prefix, fromRevision, signal),
+  snapshot: (prefix, options) => store.snapshot(prefix, options),
+  watch: (prefix, fromRevision, signal, past) => store.watch(prefix, fromRevision, signal, past),
   put: (key, value, options) => store.put(key, value, options),
   delete: (key, options) => store.delete(key, options),
   deleteTree: (prefix) => store.deleteTree(prefix),

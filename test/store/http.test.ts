@@ -5,9 +5,11 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openHttpStore } from '../../src/store/http.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
+import { createMirror } from '../../src/store/mirror.ts';
 import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
 import { delegateStore } from '../support/delegateStore.ts';
 import { startHttp } from '../support/http.ts';
+import { CheckedReplica, contentOf } from '../support/replica.ts';
 import { until } from '../support/until.ts';
 import { storeContract } from './contract.ts';
 
@@ -153,6 +155,29 @@ it('a lease that is renewed behind the server is seen to live on', async () => {
   } finally {
     await store.close();
     await server.stop();
+  }
+});
+
+it('a server in the place of another one is noticed', async () => {
+  const first = await startHttp({ store: createMemoryStore() });
+  const store = openHttpStore({ url: first.url });
+  const replica = new CheckedReplica();
+  const mirror = createMirror({ store, prefix: '/', replica });
+  let second: Awaited<ReturnType<typeof startHttp>> | undefined;
+  try {
+    for (const key of ['/a', '/b']) await store.put(key, Buffer.from('old'));
+    mirror.start();
+    await until('all is there', () => replica.entries.size === 2);
+    const behind = createMemoryStore();
+    for (const key of ['/a', '/c', '/d', '/e']) await behind.put(key, Buffer.from('new'));
+    await first.stop();
+    second = await startHttp({ store: behind, port: first.port });
+    await until('it was listed', () => mirror.counters().resyncs === 1);
+    assert.deepEqual(replica.content(), await contentOf(behind, '/'));
+  } finally {
+    mirror.close();
+    await store.close();
+    await second?.stop();
   }
 });
 

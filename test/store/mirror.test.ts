@@ -151,7 +151,7 @@ describe('a mirror', () => {
       (store) => fill(store, 3),
       async ({ store, mirror, events, put }) => {
         await mirror.waitFor(await put('a'));
-        for (let i = 0; i < 3; i++) store.getFaults.push(new StoreError('denied', 'no more'));
+        for (let i = 0; i < 3; i++) store.watchFaults.push(new StoreError('denied', 'no more'));
         store.cut(lost());
         await until('it is stale', () => mirror.state().kind === 'stale');
         const state = mirror.state();
@@ -197,6 +197,40 @@ describe('a mirror', () => {
         assert.ok(relisted?.kind === 'relisted' && relisted.puts === 4 && relisted.deletes === 1);
         assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
         await mirror.waitFor(await put('k9'));
+      },
+    ));
+
+  it('takes nothing as known from another store, though it stands behind the revision seen', () =>
+    onScene(
+      (store) => fill(store, 5),
+      async ({ store, replica, mirror, events, put }) => {
+        await mirror.waitFor(await put('k0', 'seen'));
+        const steps = replica.sizes.length;
+        store.replace();
+        // k1 and k2 at the revisions that they had, with other values, and k4 not at all.
+        for (const key of ['k0', 'k1', 'k2', 'k3']) await put(key, 'other');
+        for (let i = 0; i < 20; i++) await put('k0', `${i}`);
+        store.cut(lost());
+        await until('it was listed', () => mirror.counters().resyncs === 1);
+        assert.deepEqual(replica.sizes.slice(steps), [4]);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+        const relisted = events.find((event) => event.kind === 'relisted');
+        assert.ok(relisted?.kind === 'relisted' && relisted.puts === 4 && relisted.deletes === 1);
+        await mirror.waitFor(await put('k9'));
+      },
+    ));
+
+  it('takes nothing as known from another store that forgot the revision seen', () =>
+    onScene(
+      (store) => fill(store, 5),
+      async ({ store, replica, mirror, put }) => {
+        await mirror.waitFor(await put('k0', 'seen'));
+        store.replace();
+        for (const key of ['k0', 'k1', 'k2', 'k3']) await put(key, 'other');
+        store.watchFaults.push(new StoreError('compacted', 'told to'));
+        store.cut(lost());
+        await until('it was listed', () => mirror.counters().resyncs === 1);
+        assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
       },
     ));
 

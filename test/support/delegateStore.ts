@@ -5,8 +5,8 @@ export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>):
   return {
     label: store.label,
     get: (key) => store.get(key),
-    snapshot: (prefix) => store.snapshot(prefix),
-    watch: (prefix, fromRevision, signal) => store.watch(prefix, fromRevision, signal),
+    snapshot: (prefix, options) => store.snapshot(prefix, options),
+    watch: (prefix, fromRevision, signal, past) => store.watch(prefix, fromRevision, signal, past),
     put: (key, value, options) => store.put(key, value, options),
     delete: (key, options) => store.delete(key, options),
     deleteTree: (prefix) => store.deleteTree(prefix),

@@ -1,11 +1,10 @@
 import { createMemoryStore } from '../../src/store/memory.ts';
-import type { SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
+import type { Past, SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
 
 /** A memory store in small pages, of which single operations can be made to fail. */
 export class FaultyStore implements Store {
   readonly label = 'faulty';
   /** Thrown by the next calls, one each. */
-  readonly getFaults: unknown[] = [];
   readonly watchFaults: unknown[] = [];
   /** Thrown by the next snapshots, one each, after so many pages. */
   readonly snapshotFaults: Array<{ afterPages: number; error: unknown }> = [];
@@ -15,22 +14,26 @@ export class FaultyStore implements Store {
   #cut: ((error: unknown) => void) | undefined;
 
   async get(key: string): ReturnType<Store['get']> {
-    if (this.getFaults.length > 0) throw this.getFaults.shift();
     return this.#inner.get(key);
   }
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
     const fault = this.snapshotFaults.shift();
     let pages = 0;
-    for await (const { revision, entries } of this.#inner.snapshot(prefix)) {
+    for await (const { revision, history, entries } of this.#inner.snapshot(prefix)) {
       for (let from = 0; from < Math.max(1, entries.length); from += this.#pageSize) {
         if (fault?.afterPages === pages++) throw fault.error;
-        yield { revision, entries: entries.slice(from, from + this.#pageSize) };
+        yield { revision, history, entries: entries.slice(from, from + this.#pageSize) };
       }
     }
   }
 
-  async *watch(prefix: string, from: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+  async *watch(
+    prefix: string,
+    from: number,
+    signal: AbortSignal,
+    past?: Past,
+  ): AsyncGenerator<WatchBatch> {
     if (this.watchFaults.length > 0) throw this.watchFaults.shift();
     const cut = new Promise<never>((_, reject) => {
       this.#cut = reject;
@@ -38,7 +41,7 @@ export class FaultyStore implements Store {
     cut.catch(() => undefined);
     const own = new AbortController();
     const ends = AbortSignal.any([signal, own.signal]);
-    const watch = this.#inner.watch(prefix, from, ends)[Symbol.asyncIterator]();
+    const watch = this.#inner.watch(prefix, from, ends, past)[Symbol.asyncIterator]();
     try {
       for (;;) {
         const next = await Promise.race([watch.next(), cut]);

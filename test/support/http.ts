@@ -1,4 +1,4 @@
-/** An HTTP listener over a store for one test, on a free loopback port. */
+/** An HTTP listener over a store for one test, on a loopback port, a free one unless it is named. */
 import { createHttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
@@ -14,13 +14,16 @@ export interface RunningHttp {
 }
 
 /** Starts one over an empty memory store, unless the options name another. */
-export async function startHttp(options: Partial<HttpListenerOptions> = {}): Promise<RunningHttp> {
+export async function startHttp({
+  port: wanted = 0,
+  ...options
+}: Partial<HttpListenerOptions> & { port?: number } = {}): Promise<RunningHttp> {
   const store = options.store ?? createMemoryStore();
   const errors: unknown[] = [];
   const onError = (error: unknown) => errors.push(error);
   const defaults = { store, readiness: () => [], version: '0.0.0-test', onError };
   const listener = createHttpListener({ ...defaults, ...options });
-  const { port } = await listener.listen('127.0.0.1', 0);
+  const { port } = await listener.listen('127.0.0.1', wanted);
   return {
     url: `http://127.0.0.1:${port}`,
     port,

@@ -1,6 +1,7 @@
 /** One client's connection to a store that others use too: it can be down, refuse, or be cut for ever. */
 import {
   type LeaseStore,
+  type Past,
   type SnapshotPage,
   type Store,
   StoreError,
@@ -66,12 +67,18 @@ export class StoreLink implements LeaseStore {
     for await (const page of this.#store.snapshot(prefix)) yield page;
   }
 
-  async *watch(prefix: string, from: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+  async *watch(
+    prefix: string,
+    from: number,
+    signal: AbortSignal,
+    past?: Past,
+  ): AsyncGenerator<WatchBatch> {
     await this.#call('watch', prefix, async () => undefined);
     const own = new AbortController();
     const cut = new Promise<never>((_, reject) => this.#cuts.add(reject));
     cut.catch(() => undefined);
-    const watch = this.#store.watch(prefix, from, AbortSignal.any([signal, own.signal]));
+    const ends = AbortSignal.any([signal, own.signal]);
+    const watch = this.#store.watch(prefix, from, ends, past);
     const batches = watch[Symbol.asyncIterator]();
     try {
       for (;;) {

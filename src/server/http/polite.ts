@@ -21,8 +21,8 @@ export function politeStore(store: LeaseStore, giveWay: GiveWay): LeaseStore {
   return {
     label: store.label,
     get: (key) => store.get(key),
-    snapshot: (prefix) => politePages(store.snapshot(prefix), giveWay),
-    watch: (prefix, fromRevision, signal) => store.watch(prefix, fromRevision, signal),
+    snapshot: (prefix, options) => politePages(store.snapshot(prefix, options), giveWay),
+    watch: (prefix, fromRevision, signal, past) => store.watch(prefix, fromRevision, signal, past),
     put: (key, value, options) => store.put(key, value, options),
     delete: (key, options) => store.delete(key, options),
     deleteTree: (prefix) => store.deleteTree(prefix),

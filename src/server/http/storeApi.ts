@@ -3,8 +3,9 @@
  * for each call of the Store interface, under /v1/store, as JSON or lines of JSON (`store/httpWire.ts`).
  *
  *     GET  /v1/store/entry?key=            {"revision","entry"}
- *     GET  /v1/store/snapshot?prefix=      lines {"revision","entries"}, then {"end":true}
- *     GET  /v1/store/watch?prefix=&from=   lines {"revision","changes","more"}, {} as a sign of life, {"error"} at the end
+ *     GET  /v1/store/snapshot?prefix=      lines {"revision","history","entries"}, then {"end":true}
+ *     GET  /v1/store/watch?prefix=&from=   lines {"revision","changes","more"}, {} as a sign of life, {"error"} at the end;
+ *                                          with &past={"history","witness"} it is refused where that does not hold
  *     POST /v1/store/put | delete | deleteTree
  *     POST /v1/store/lease/grant           {"ttlSeconds"}: {"lease"}
  *     POST /v1/store/lease/renew           {"id"}: {"renewed"}
@@ -19,6 +20,7 @@ import {
   leaseToJson,
   Malformed,
   number,
+  pastFromJson,
   putCallFromJson,
   putResultToJson,
   record,
@@ -49,6 +51,7 @@ const LINES = { 'Content-Type': 'application/x-ndjson' };
 const STATUS: Readonly<Record<StoreErrorCode, number>> = {
   unavailable: 503,
   compacted: 410,
+  replaced: 410,
   denied: 403,
   invalid: 400,
 };
@@ -144,11 +147,11 @@ async function perform(store: LeaseStore, call: string, json: unknown): Promise<
   }
 }
 
-function parseJson(body: string): unknown {
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(body);
+    return JSON.parse(text);
   } catch {
-    throw new Malformed('the body is no JSON');
+    throw new Malformed('what was sent is no JSON');
   }
 }
 
@@ -160,12 +163,13 @@ async function readEntry(store: LeaseStore, key: string): Promise<Reply> {
 async function sendSnapshot(store: LeaseStore, prefix: string, exchange: Exchange): Promise<void> {
   let stream: ReplyStream | undefined;
   try {
-    for await (const { revision, entries } of store.snapshot(prefix)) {
+    for await (const { revision, history, entries } of store.snapshot(prefix)) {
       // The head waits for the first page, so that an error still has its status.
       stream ??= exchange.stream(LINES);
       const all = entries.map((entry) => JSON.stringify(entryToJson(entry, performance.now())));
+      const head = `"revision":${revision},"history":${JSON.stringify(history)}`;
       for (const lines of cut(all)) {
-        if (!(await stream.write(`{"revision":${revision},"entries":[${lines.join()}]}\n`))) return;
+        if (!(await stream.write(`{${head},"entries":[${lines.join()}]}\n`))) return;
       }
     }
     await stream?.write('{"end":true}\n');
@@ -201,15 +205,18 @@ async function sendWatch(
   shared: Shared,
   heartbeatMs: number,
 ): Promise<void> {
+  const prefix = query.get('prefix') ?? '';
   const fromRevision = Number(query.get('from'));
   if (!Number.isSafeInteger(fromRevision)) throw new Malformed('"from" must be a revision');
+  const pastText = query.get('past');
+  const past = pastText === null ? undefined : pastFromJson(parseJson(pastText));
   const leave = shared.takePlace();
   if (leave === undefined) throw new StoreError('unavailable', 'too many requests are waiting');
   const stream = exchange.stream(LINES);
   const heart = setInterval(() => void stream.write('{}\n'), heartbeatMs);
   try {
     await stream.write('{}\n');
-    const batches = store.watch(query.get('prefix') ?? '', fromRevision, exchange.signal);
+    const batches = store.watch(prefix, fromRevision, exchange.signal, past);
     for await (const batch of batches) {
       if (!(await writeBatch(stream, batch))) return;
     }

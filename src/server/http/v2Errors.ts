@@ -47,6 +47,7 @@ export function failure(code: V2ErrorCode, cause: string, index = 0, status?: nu
 export function failureOfStore(error: StoreError): V2Failure {
   switch (error.code) {
     case 'compacted':
+    case 'replaced':
       return failure(401, error.message);
     case 'invalid':
       return failure(209, error.message);

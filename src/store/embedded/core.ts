@@ -13,6 +13,7 @@ import {
   type Condition,
   type DeleteResult,
   type LeaseStore,
+  type Past,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
@@ -101,6 +102,7 @@ export class EmbeddedStore implements LeaseStore {
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {
     this.#assertOpen();
     checkPrefix(prefix);
+    const { identity: history } = this.#table;
     const view = this.#table.view();
     const nowMs = this.#timeline.nowMs();
     // The view's rows still name the leases that end while it is read.
@@ -112,7 +114,8 @@ export class EmbeddedStore implements LeaseStore {
         this.#assertOpen();
         const rows = view.page(prefix, after, PAGE_ROWS);
         if (rows.length > 0 || after === undefined) {
-          yield { revision: view.revision, entries: this.#entries(rows, nowMs, leases) };
+          const { revision } = view;
+          yield { revision, history, entries: this.#entries(rows, nowMs, leases) };
         }
         after = rows.length === PAGE_ROWS ? rows.at(-1)?.key : undefined;
       } while (after !== undefined);
@@ -126,9 +129,11 @@ export class EmbeddedStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
+    past?: Past,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     this.#assertOpen();
     checkPrefix(prefix);
+    if (past !== undefined) this.#checkPast(past, fromRevision - 1);
     yield* this.#watchers.watch(prefix, fromRevision, signal);
   }
 
@@ -254,6 +259,12 @@ export class EmbeddedStore implements LeaseStore {
       entries.push(entryOf(key, row, this.#timeline, leases));
     }
     return entries;
+  }
+
+  #checkPast({ history }: Past, seenRevision: number): void {
+    // A store that was restored from a copy is the same one as it was before.
+    if (history === this.#table.identity && seenRevision <= revisionOf(this.#table)) return;
+    throw new StoreError('replaced', `${this.label} is not the store that was watched before`);
   }
 
   #assertOpen(): void {

@@ -4,9 +4,10 @@
  * A transaction's work runs on this thread, as a child transaction that is undone when it throws; lmdb's own thread then
  * commits and flushes, so the event loop never waits for the disk and a crash leaves all of a transaction or nothing.
  *
- * Databases: `rows` (key -> packed row), `deadlines` (deadline, key -> one octet), `state` (one record). Keys are their
- * UTF-8 octets, which lmdb orders as the store must.
+ * Databases: `rows` (key -> packed row), `deadlines` (deadline, key -> one octet), `state` (one record, and the
+ * table's identity). Keys are their UTF-8 octets, which lmdb orders as the store must.
  */
+import { randomUUID } from 'node:crypto';
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
 import { assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from './table.ts';
@@ -26,6 +27,7 @@ type Octets = Database<Buffer, Buffer>;
 
 const OPTIONS = { encoding: 'binary', keyEncoding: 'binary' } as const;
 const STATE_KEY = Buffer.from('state');
+const IDENTITY_KEY = Buffer.from('identity');
 const FORMAT = 1;
 const NOTHING = Buffer.alloc(1);
 
@@ -63,15 +65,25 @@ export class LmdbEnvironment {
     return unpackState(this.#root.openDB('state', OPTIONS).get(STATE_KEY));
   }
 
-  /** `state` is what the method of that name gave. The table closes the environment. */
-  table(state: TableState | undefined, now: Now): LmdbTable {
+  /** The identity that the table has, or has from now on. */
+  async identity(): Promise<string> {
+    const states = this.#root.openDB<Buffer, Buffer>('state', OPTIONS);
+    const known = states.get(IDENTITY_KEY);
+    if (known !== undefined) return known.toString();
+    const identity = randomUUID();
+    await this.#root.transaction(() => states.put(IDENTITY_KEY, Buffer.from(identity)));
+    return identity;
+  }
+
+  /** The arguments are what the methods of those names gave. The table closes the environment. */
+  table(identity: string, state: TableState | undefined, now: Now): LmdbTable {
     const databases = {
       root: this.#root,
       rows: this.#root.openDB('rows', OPTIONS),
       deadlines: this.#root.openDB('deadlines', OPTIONS),
       states: this.#root.openDB('state', OPTIONS),
     };
-    return new LmdbTable(databases, state?.revision ?? 0, now);
+    return new LmdbTable(databases, identity, state?.revision ?? 0, now);
   }
 
   async close(): Promise<void> {
@@ -87,12 +99,14 @@ interface Databases {
 }
 
 export class LmdbTable implements Table {
+  readonly identity: string;
   readonly #db: Databases;
   readonly #now: Now;
   readonly #writer: Writer;
   #revision: number;
 
-  constructor(db: Databases, revision: number, now: Now) {
+  constructor(db: Databases, identity: string, revision: number, now: Now) {
+    this.identity = identity;
     this.#db = db;
     this.#writer = new Writer(db);
     this.#now = now;

@@ -49,6 +49,8 @@ export interface Written {
 }
 
 export interface Table {
+  /** No two tables have the same, and a table keeps its own. */
+  readonly identity: string;
   /** A key's row, and the revision at which that was so. */
   get(key: string): { readonly row: Row | undefined; readonly revision: number };
   view(): TableView;

@@ -57,6 +57,9 @@ export interface Login {
   readonly password: string;
 }
 
+/** A range on one member. Rejects with a StoreError. */
+export type ReadRange = (request: IRangeRequest) => Promise<IRangeResponse>;
+
 /** A watch stream and the member that serves it. */
 export interface OpenedWatch {
   readonly stream: WatchStream;
@@ -102,18 +105,20 @@ export class Cluster {
   }
 
   /**
-   * A stream for one watch on the current member, after a read of `key` through the cluster's leader on that same
-   * member: it shows that the member is in touch, has caught up, and takes our token.
+   * A stream for one watch on the current member, after `check` has read through the cluster's leader on that same
+   * member: it shows that the member is in touch, has caught up, and takes our token. What it throws is thrown on.
    */
-  async openWatch(key: Buffer): Promise<OpenedWatch> {
+  async openWatch(check: (read: ReadRange) => Promise<void>): Promise<OpenedWatch> {
     const endpoint = this.#endpoint();
+    const read: ReadRange = (request) => this.#rangeOn(endpoint, request);
     try {
-      await this.#callOn(endpoint, 'range', { key }, this.#callTimeoutMs);
+      await check(read);
       const stream = await endpoint.openWatch(await this.#tokenFrom(endpoint, this.#callTimeoutMs));
       return { stream, endpoint };
     } catch (error) {
-      this.leave(endpoint);
-      throw storeErrorOf(error, `etcd ${endpoint.address}`);
+      const failure = storeErrorOf(error, `etcd ${endpoint.address}`);
+      if (failure.code !== 'replaced') this.leave(endpoint);
+      throw failure;
     }
   }
 
@@ -128,6 +133,14 @@ export class Cluster {
 
   #endpoint(): Endpoint {
     return this.#endpoints[this.#current] as Endpoint;
+  }
+
+  async #rangeOn(endpoint: Endpoint, request: IRangeRequest): Promise<IRangeResponse> {
+    try {
+      return await this.#callOn(endpoint, 'range', request, this.#callTimeoutMs);
+    } catch (error) {
+      throw storeErrorOf(error, `etcd ${endpoint.address}`);
+    }
   }
 
   async #callOn<Method extends keyof Calls>(

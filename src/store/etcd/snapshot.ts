@@ -9,6 +9,7 @@
 import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { type Cluster, malformed } from './cluster.ts';
 import { isTooLarge } from './failure.ts';
+import { historyOf } from './past.ts';
 import { keyAfter, keyBytes, prefixEnd } from './translate.ts';
 
 const FIRST_PAGE_KEYS = 500;
@@ -19,6 +20,7 @@ const KEY_OVERHEAD_BYTES = 30;
 
 export interface Page {
   readonly revision: number;
+  readonly history: string;
   readonly kvs: readonly IKeyValue[];
 }
 
@@ -46,7 +48,7 @@ export async function* snapshotPages(
     coming = next && readPage(cluster, next, end, timeoutMs);
     // It may fail while the reader is busy with this page; the error is met at the top of the loop.
     coming?.catch(() => undefined);
-    yield { revision: Number(revision), kvs: page.kvs };
+    yield { revision: Number(revision), history: historyOf(page), kvs: page.kvs };
   }
 }
 
