@@ -4,6 +4,8 @@
  */
 import { isEmpty, LEGACY_OPTIONS, readLegacy } from './config/legacyOptions.ts';
 import type { Settings } from './config/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from './config/registerOptions.ts';
+import { type RegistrarWishes, readRegistrarWishes } from './config/registrarSettings.ts';
 import { SERVE_OPTIONS } from './config/serveOptions.ts';
 import {
   type ConfigFile,
@@ -31,8 +33,10 @@ import { isLoopback } from './forward/addresses.ts';
 /** All that `serve` may be told, the store's options included. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };
 
-export interface Config extends Omit<Settings<typeof CONFIG_OPTIONS>, 'storeText'> {
+export interface Config extends Omit<Settings<typeof CONFIG_OPTIONS>, 'storeText' | 'register'> {
   readonly store: StoreLocation;
+  /** Of the registrar in the server; undefined where there is none. */
+  readonly registrar: RegistrarWishes | undefined;
   /** Where each field's value came from, for `withStoreConfig` and for those who wonder. */
   readonly origins: Origins<typeof CONFIG_OPTIONS>;
 }
@@ -59,19 +63,27 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   if (file.kind === 'mistake') return { kind: 'mistakes', mistakes: [file.problem] };
   const sources: Sources = { ...input, file: file.file };
   const { settings, origins, mistakes } = readSettings(CONFIG_OPTIONS, sources);
+  const registrar = readRegistrarWishes(SERVE_REGISTRAR_OPTIONS, sources, settings.domains);
   const legacy = readLegacy(sources);
   const location = storeOf(settings, origins, `file:${input.stateDirectory}`);
   const all = [
     ...(sources.file === undefined ? [] : unknownKeys(sources.file, KNOWN_FILE_KEYS)),
     ...mistakes,
+    ...registrar.mistakes,
+    ...(settings.register ? [] : idleRegistrarFlags(registrar)),
     ...legacy.mistakes,
     ...(location.kind === 'mistake' ? [storeMistake(location, origins)] : []),
     ...unprotectedHttp(settings),
   ];
   if (location.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
   // The text of --store may hold a password; the location keeps it as a `Secret`.
-  const { storeText: _, ...values } = settings;
-  const config = Object.freeze({ ...values, store: location.location, origins });
+  const { storeText: _, register, ...values } = settings;
+  const config = Object.freeze({
+    ...values,
+    store: location.location,
+    registrar: register ? registrar : undefined,
+    origins,
+  });
   return { kind: 'config', config, notes: [...legacy.notes, ...strangeVariables(input.env)] };
 }
 
@@ -131,8 +143,13 @@ const FIELD_OF_STORE_KEY: ReadonlyMap<string, Field> = new Map(
   ),
 );
 
+const ALL_ROWS = [
+  ...Object.values(CONFIG_OPTIONS as Rows),
+  ...Object.values(SERVE_REGISTRAR_OPTIONS as Rows),
+];
+
 const KNOWN_FILE_KEYS: ReadonlySet<string> = new Set(
-  [...Object.values(CONFIG_OPTIONS as Rows), ...LEGACY_OPTIONS].flatMap(fileKeysOf),
+  [...ALL_ROWS, ...LEGACY_OPTIONS].flatMap(fileKeysOf),
 );
 
 function fixOf(field: Field): string {
@@ -219,6 +236,13 @@ function storeMistake(
   return `${option ?? said}: ${problem}`;
 }
 
+/** What was said of a registrar that there is not to be. */
+function idleRegistrarFlags({ origins }: RegistrarWishes): readonly string[] {
+  return Object.entries(SERVE_REGISTRAR_OPTIONS)
+    .filter(([field]) => origins[field as keyof typeof origins] === 'flag')
+    .map(([, { name }]) => `--${name}: is for a registrar in the server; add --register`);
+}
+
 /** H1: whoever reaches a listener off loopback could write, so it takes a token. */
 function unprotectedHttp({ http, httpToken }: Settings<typeof SERVE_OPTIONS>): readonly string[] {
   if (http === undefined || httpToken !== undefined || isLoopback(http.address)) return [];
@@ -233,7 +257,7 @@ function unprotectedHttp({ http, httpToken }: Settings<typeof SERVE_OPTIONS>): r
  * runtimes make variables such as SORADNS_PORT for a service of that name.
  */
 function strangeVariables(env: Sources['env']): readonly string[] {
-  const rows = [...Object.values(CONFIG_OPTIONS as Rows), ...LEGACY_OPTIONS];
+  const rows = [...ALL_ROWS, ...LEGACY_OPTIONS];
   const known = new Set(rows.flatMap((row) => [...variablesOf(row)]).concat('SORADNS_CONFIG'));
   for (const row of rows) {
     if ('secret' in row && row.secret)

@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import type { Log } from '../log.ts';
+import type { Exchange, Reply } from '../server/http/exchange.ts';
 import type { Figures } from '../server/http/health.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -24,6 +25,8 @@ export interface HttpSources {
   readonly store: LeaseStore;
   readonly readiness: () => readonly string[];
   readonly figures: () => Figures;
+  /** As the listener's. */
+  readonly page: (exchange: Exchange) => Reply | undefined;
 }
 
 /** Never rejects. */

@@ -18,6 +18,7 @@ import { openStore } from './storeAccess.ts';
 
 /** Registers until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
 export async function register(config: RegisterConfig, io: Io): Promise<number> {
+  io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
   guard(log);
   for (const note of config.notes) log.warn({}, note);

@@ -3,43 +3,54 @@
 import type { Config } from '../config.ts';
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
+import { type Endpoint, endpointLabel } from '../docker/endpoint.ts';
 import { type Log, openLog } from '../log.ts';
 import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 import { guard } from './guard.ts';
 import { type Server, startServer } from './server.ts';
-import { stopped } from './stopping.ts';
+import { lingerMsAfter, stopped } from './stopping.ts';
+
+export interface ServeOrders {
+  readonly config: Config;
+  /** The engine whose containers are registered, if any are. */
+  readonly docker: Endpoint | undefined;
+  /** For the log. */
+  readonly notes: readonly string[];
+}
 
 /** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
-export async function serve(config: Config, notes: readonly string[], io: Io): Promise<number> {
+export async function serve({ config, docker, notes }: ServeOrders, io: Io): Promise<number> {
   io.handleSignals();
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
   guard(log);
   for (const note of notes) log.warn({}, note);
-  const started = await startServer(config, log);
+  const started = await startServer(config, log, docker);
   if (started.kind === 'refused') {
     log.close();
     throw new Failure(started.code, started.reason);
   }
   const { server } = started;
-  announce(server, config, log);
+  announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
   await stopped(io.stop);
   log.info({ signal: io.stop.reason }, 'stopping');
-  await server.close();
+  // What a memory store holds is gone anyway.
+  await server.close(config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason));
   log.info({}, 'stopped');
   log.close();
   return 0;
 }
 
-function announce(server: Server, config: Config, log: Log): void {
+function announce(server: Server, config: Config, docker: Endpoint | undefined, log: Log): void {
   log.info(
     {
       dns: server.endpoints.map(printSocketAddress),
       http: server.http && printSocketAddress(server.http),
       domains: config.domains.map(printName),
       store: server.store,
+      docker: docker && endpointLabel(docker),
     },
     'serving',
   );
@@ -59,7 +70,7 @@ No services yet. Try, in another terminal:
 
   curl -XPUT http://${printSocketAddress(server.http)}/v2/keys/${config.pathPrefix}/${key} \\
        -d value='{"host":"service1.example.com","port":8080}'
-  dig @${dns.address} -p ${dns.port} SRV ${name}
+  ${config.registrar === undefined ? '' : `docker run -e DNS_NAME=${name} -p 8080:8080 IMAGE\n  `}dig @${dns.address} -p ${dns.port} SRV ${name}
 
 `);
 }

@@ -8,10 +8,12 @@ import { createUdpListener, type UdpListener } from '../dataplane/portable.ts';
 import type { Name } from '../dns/name.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
+import type { Endpoint } from '../docker/endpoint.ts';
 import { recursionRule } from '../forward/recursion.ts';
 import type { Log } from '../log.ts';
 import { createQueryLog } from '../queryLog.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
+import type { Exchange } from '../server/http/exchange.ts';
 import type { Figures } from '../server/http/health.ts';
 import { describeListenFailure, type ListenFailure, listenAll } from '../server/listen.ts';
 import { Pending } from '../server/pending.ts';
@@ -26,6 +28,7 @@ import { compactHeap } from './compactHeap.ts';
 import { Effective } from './effective.ts';
 import { type HttpOutcome, startHttp } from './httpServer.ts';
 import { logMirror, storeReasons } from './mirrored.ts';
+import { ServerRegistrar } from './serverRegistrar.ts';
 import { openStore } from './storeAccess.ts';
 
 export interface Server {
@@ -38,8 +41,11 @@ export interface Server {
   readonly loaded: Promise<Loaded>;
   /** Why the server is not ready; empty when it is. */
   readiness(): readonly string[];
-  /** Stops taking questions, answers those that are there, and frees everything. */
-  close(): Promise<void>;
+  /**
+   * Stops taking questions, answers those that are there, and frees everything; the registrar goes first, and serves
+   * deaths for that long.
+   */
+  close(lingerMs?: number): Promise<void>;
 }
 
 export interface Loaded {
@@ -53,8 +59,12 @@ export type StartOutcome =
   /** An address could not be had; one line that says which and why. */
   | Extract<HttpOutcome, { kind: 'refused' }>;
 
-/** Rejects with a `StoreError` when an embedded store cannot be opened. */
-export async function startServer(config: Config, log: Log): Promise<StartOutcome> {
+/** `docker` is the engine to register from, if any. Rejects with a `StoreError` when an embedded store cannot be opened. */
+export async function startServer(
+  config: Config,
+  log: Log,
+  docker?: Endpoint,
+): Promise<StartOutcome> {
   const store = await openStore(config.store);
   const parts = assemble(config, store, log);
   const listening = await listenAll(config.addr, parts);
@@ -63,25 +73,31 @@ export async function startServer(config: Config, log: Log): Promise<StartOutcom
     return refusal(listening);
   }
   let stopping = false;
+  const registrar = docker && new ServerRegistrar(config, docker, store, log);
   const readiness = (): readonly string[] => [
     ...(stopping ? ['server: stopping'] : []),
     ...storeReasons(parts.mirror.state(), store.label),
+    ...(registrar?.readiness() ?? []),
   ];
   const figures = () => figuresOf(parts);
-  const http = await startHttp(config, { store, readiness, figures }, log);
+  const page = (exchange: Exchange) => registrar?.page(exchange);
+  const http = await startHttp(config, { store, readiness, figures, page }, log);
   if (http.kind === 'refused') {
     await closeParts(parts);
     return http;
   }
+  const whenLoaded = loaded(parts);
   parts.mirror.start();
+  void whenLoaded.then(({ domains }) => registrar?.start(domains));
   const server: Server = {
     endpoints: listening.endpoints,
     http: http.endpoint,
     store: store.label,
-    loaded: loaded(parts),
+    loaded: whenLoaded,
     readiness,
-    async close() {
+    async close(lingerMs = 0) {
       stopping = true;
+      await registrar?.close(lingerMs);
       await http.close();
       await closeParts(parts);
     },

@@ -249,6 +249,16 @@ export const SERVE_OPTIONS = {
     expects: 'hidden, wins or merged',
     example: 'hidden',
   }),
+  register: option<boolean>({
+    name: 'register',
+    form: 'switch',
+    describe: "keep the names of this host's containers in the store, as soradns register does",
+    schema: switchValue,
+    fallback: false,
+    defaultText: 'false',
+    expects: 'true or false',
+    example: 'true',
+  }),
   logLevel: option<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'>({
     name: 'log-level',
     form: 'text',

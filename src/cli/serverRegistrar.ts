@@ -1,0 +1,73 @@
+/** The registrar in a server: on the server's own store and, unless it was given zones, in its domains. */
+import type { Config } from '../config.ts';
+import type { Name } from '../dns/name.ts';
+import type { Endpoint } from '../docker/endpoint.ts';
+import type { Log } from '../log.ts';
+import type { Exchange, Reply } from '../server/http/exchange.ts';
+import { jsonReply } from '../server/http/exchange.ts';
+import { keyPrefix } from '../service/key.ts';
+import type { LeaseStore } from '../store/store.ts';
+import { asRegistrator, contextOf } from './registrarConfig.ts';
+import { registrarLog } from './registrarLog.ts';
+import { REPORT_PATH } from './registrarReport.ts';
+import type { RunningRegistrar } from './runningRegistrar.ts';
+
+export class ServerRegistrar {
+  readonly #config: Config;
+  readonly #endpoint: Endpoint;
+  readonly #store: LeaseStore;
+  readonly #log: Log;
+  /** dockerode is large, and only for those who register. */
+  readonly #module = import('./runningRegistrar.ts');
+  #running: RunningRegistrar | undefined;
+  #isClosed = false;
+
+  constructor(config: Config, endpoint: Endpoint, store: LeaseStore, log: Log) {
+    this.#config = config;
+    this.#endpoint = endpoint;
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** To be called when the store was read, as it has a say in the server's domains. */
+  async start(domains: readonly Name[]): Promise<void> {
+    const { startRegistrar } = await this.#module;
+    const settings = this.#settings();
+    if (this.#isClosed || settings === undefined) return;
+    this.#running = startRegistrar({
+      endpoint: this.#endpoint,
+      store: this.#store,
+      settings,
+      context: contextOf(settings, { prefix: keyPrefix(this.#config.pathPrefix), domains }),
+      onEvent: registrarLog(this.#log, () => performance.now()),
+    });
+  }
+
+  /** Why it is not ready, but for the store, of which the server tells itself. */
+  readiness(): readonly string[] {
+    if (this.#running === undefined) return ['registrar: waits for the store'];
+    return this.#running
+      .readiness()
+      .filter((reason) => !reason.startsWith('store: '))
+      .map((reason) => `registrar: ${reason}`);
+  }
+
+  page(exchange: Exchange): Reply | undefined {
+    if (this.#running !== undefined) return this.#running.page(exchange);
+    return exchange.path === REPORT_PATH
+      ? jsonReply(503, { reason: 'the registrar waits for the store' })
+      : undefined;
+  }
+
+  async close(lingerMs: number): Promise<void> {
+    this.#isClosed = true;
+    await this.#running?.close(lingerMs);
+  }
+
+  #settings() {
+    const { registrar } = this.#config;
+    if (registrar?.settings.compat !== 'registrator') return registrar?.settings;
+    const line = asRegistrator(registrar, []);
+    return line.kind === 'line' ? line.settings : undefined;
+  }
+}
