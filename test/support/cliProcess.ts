@@ -1,0 +1,67 @@
+/** `soradns` as a process that goes on until it is told to stop. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { childEnv, NODE_ARGUMENTS } from './cli.ts';
+import { until } from './until.ts';
+
+export interface CliProcess {
+  readonly pid: number;
+  stdout(): string;
+  stderr(): string;
+  /** The lines of its log so far. */
+  lines(): readonly Readonly<Record<string, unknown>>[];
+  /** Waits for a line of the log with this message and gives it. */
+  says(message: string): Promise<Readonly<Record<string, unknown>>>;
+  /** Ends it; gives its exit code, `undefined` when the signal itself ended it. */
+  end(signal?: NodeJS.Signals): Promise<number | undefined>;
+}
+
+const START_TIMEOUT_MS = 30_000;
+
+const running = new Set<() => void>();
+process.on('exit', () => {
+  for (const kill of running) kill();
+});
+
+export function startCli(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): CliProcess {
+  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], { env: childEnv(env) });
+  const kill = () => void child.kill('SIGKILL');
+  running.add(kill);
+  const texts = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      texts[name] += text;
+    });
+  }
+  const exited = once(child, 'close').then(([code]) => {
+    running.delete(kill);
+    return (code as number | null) ?? undefined;
+  });
+  const lines = () =>
+    texts.stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line): Record<string, unknown> => JSON.parse(line));
+  const find = (message: string) => lines().find(({ msg }) => msg === message);
+  return {
+    pid: child.pid ?? 0,
+    stdout: () => texts.stdout,
+    stderr: () => texts.stderr,
+    lines,
+    async says(message) {
+      const isOver = () => child.exitCode !== null || child.signalCode !== null;
+      const isSaid = () => find(message) !== undefined || isOver();
+      await until(`soradns ${args[0]} says "${message}"`, isSaid, START_TIMEOUT_MS);
+      const line = find(message);
+      if (line === undefined) throw new Error(`it ended: ${texts.stderr}${texts.stdout}`);
+      return line;
+    },
+    end(signal = 'SIGINT') {
+      child.kill(signal);
+      return exited;
+    },
+  };
+}
