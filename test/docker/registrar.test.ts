@@ -782,6 +782,100 @@ describe('the 20 failure cases', () => {
     }));
 });
 
+describe('what must not be lost or touched', () => {
+  it('records of containers that are not inspected yet stay after a restart', () =>
+    onBench(async (bench) => {
+      for (let i = 0; i < 20; i++) bench.engine.run(named(`web${i}`));
+      const first = bench.start();
+      await bench.settle();
+      await bench.end(first);
+      const deletes = watchDeletes(bench);
+      await bench.settle();
+      bench.engine.faults.beforeAnswer = () =>
+        new Promise((resolve) => bench.clock.startTimer(500, () => resolve()));
+      const second = bench.start();
+      await bench.advance(700);
+      assert.equal(second.registrar.status().role, 'writing');
+      assert.match(second.registrar.readiness().reasons.join(), /not all seen/);
+      await bench.advance(5_000);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+      assert.ok(second.registrar.readiness().isReady);
+    }));
+
+  it('the record of a container that cannot be inspected stays until it can', () =>
+    onBench(async (bench) => {
+      const web = bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.settle();
+      await bench.end(first);
+      bench.engine.faults.failInspect = (id) => id === web.id;
+      const second = bench.start();
+      await bench.advance(20_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      assert.equal(second.registrar.status().containers[0]?.reason, 'not inspected yet');
+      bench.engine.die(web);
+      bench.engine.faults.failInspect = undefined;
+      await bench.advance(31_000);
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
+  it('a death is served before any inspection', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const [dies, pauses] = [bench.engine.run(WEB), bench.engine.run(named('other'))];
+      await bench.settle();
+      bench.engine.faults.beforeAnswer = () => new Promise(() => undefined);
+      bench.engine.die(dies);
+      assert.deepEqual(await bench.keys(), ['local/skydns/other']);
+      bench.engine.pause(pauses);
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
+  it('the record of another engine at a key of ours stays', () =>
+    onBench(async (bench) => {
+      const owner = { r: 'ENGINE:2', c: '0123456789ab', s: '2020-01-01T00:00:00Z' };
+      const value = Buffer.from(JSON.stringify({ host: '192.0.2.9', ttl: 30, owner }));
+      await bench.store.put(`/skydns/${KEY}`, value);
+      const running = bench.start();
+      bench.engine.run(WEB);
+      await bench.advance(60_000);
+      assert.deepEqual(await bench.hosts(), { [KEY]: '192.0.2.9' });
+      const [record] = running.registrar.status().containers[0]?.records ?? [];
+      assert.match(record?.reason ?? '', /0123456789ab of engine ENGINE:2/);
+    }));
+
+  it('a write that finds no lease has it replaced, though no watch tells', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const running = bench.start();
+      await bench.advance(1_000);
+      running.link.fault = (operation) => (operation === 'watch' ? 'unavailable' : undefined);
+      running.link.cutWatches();
+      await bench.store.revokeLease(running.registrar.status().lease?.id ?? '');
+      bench.engine.run(named('new'));
+      await bench.advance(1_000);
+      assert.deepEqual(await bench.keys(), ['local/skydns/new', KEY]);
+    }));
+
+  it('one that was taken for dead stands by when it sees that', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      const first = bench.start();
+      await bench.advance(1_000);
+      first.link.lose();
+      const second = bench.start();
+      await bench.advance(5_000);
+      assert.equal(second.registrar.status().role, 'writing');
+      first.link.restore();
+      await bench.advance(10_000);
+      assert.equal(first.registrar.status().role, 'standby');
+      assert.equal(second.registrar.status().role, 'writing');
+      await bench.assertQuiet(3 * LEASE_MS);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+});
+
 describe('a dry run', () => {
   it('says what it would write and writes nothing', () =>
     onBench(async (bench) => {

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { describe, it } from 'node:test';
+import type { Check } from '../../src/docker/check.ts';
+import { probe } from '../../src/docker/probe.ts';
+
+const TIMES = { intervalMs: 1000, timeoutMs: 2000 };
+const TCP: Check = { kind: 'tcp', ...TIMES };
+const HTTP: Check = { kind: 'http', path: '/health', method: 'GET', ...TIMES };
+const never = new AbortController().signal;
+
+async function withHttp(
+  listener: RequestListener,
+  use: (port: number) => Promise<void>,
+): Promise<void> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    await use((server.address() as AddressInfo).port);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+describe('one try of a check', () => {
+  for (const [status, passes] of [
+    [200, true],
+    [204, true],
+    [302, false],
+    [404, false],
+    [500, false],
+  ] as const) {
+    it(`http ${status} ${passes ? 'passes' : 'fails'}`, () =>
+      withHttp(
+        ({ url, method }, response) => {
+          response.writeHead(url === '/health' && method === 'GET' ? status : 599).end('x');
+        },
+        async (port) => {
+          assert.equal(await probe({ check: HTTP, host: '127.0.0.1', port }, never), passes);
+        },
+      ));
+  }
+
+  it('an answer that never comes fails in time, also a body that never ends passes', () =>
+    withHttp(
+      (request, response) => {
+        if (request.url === '/health') response.writeHead(200).write('x');
+      },
+      async (port) => {
+        const target = { host: '127.0.0.1', port };
+        assert.equal(await probe({ check: HTTP, ...target }, never), true);
+        const silent: Check = { ...HTTP, path: '/silent', timeoutMs: 100 };
+        assert.equal(await probe({ check: silent, ...target }, never), false);
+      },
+    ));
+
+  it('tcp passes when it connects', async () => {
+    const server = createTcpServer((socket) => socket.end()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    assert.equal(await probe({ check: TCP, host: '127.0.0.1', port }, never), true);
+    server.close();
+    await once(server, 'close');
+    assert.equal(await probe({ check: TCP, host: '127.0.0.1', port }, never), false);
+    assert.equal(await probe({ check: HTTP, host: '127.0.0.1', port }, never), false);
+    assert.equal(await probe({ check: TCP, host: '127.0.0.1', port }, AbortSignal.abort()), false);
+  });
+});
