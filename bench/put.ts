@@ -1,7 +1,7 @@
 /** The time from a put into etcd to the new answer over UDP. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAsker, untilAnswers } from './ask.ts';
+import { openAsker, POLL_MS, untilAnswers } from './ask.ts';
 import { startEtcd } from './etcd.ts';
 import { addressOf, benchNames, serviceValue } from './names.ts';
 import { startSoradns, untilReady } from './soradns.ts';
@@ -10,8 +10,6 @@ import { figure, markdown, percentile } from './table.ts';
 /** The service changes among so many others. */
 const NAMES = 10_000;
 const PAUSE_MS = 20;
-/** Asking without a pause would take both cores from those that are measured. It adds up to this to each figure. */
-const POLL_MS = 1;
 
 interface Sample {
   /** From the call of put, in milliseconds. */
@@ -53,10 +51,7 @@ async function measure(
     const acknowledged = put(changing.key, serviceValue(address)).then(
       () => performance.now() - began,
     );
-    while ((await asker.address(changing.name)) !== address) {
-      if (performance.now() - began > 30_000) throw new Error('a put never became visible');
-      await sleep(POLL_MS);
-    }
+    await untilAnswers(asker, changing.name, address, 30_000);
     const visible = performance.now() - began;
     samples.push({ acknowledged: await acknowledged, visible });
     await sleep(Math.random() * PAUSE_MS);

@@ -2,7 +2,8 @@
  * `npm run bench`: measures the built server, side by side with the DNS servers that are installed, and prints
  * markdown for the README. What it starts runs on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only udp|put|load]... [--rounds 5] [--seconds 3] [--puts 500] [--max-keys 1000000] [--quick]
+ *   npm run bench -- [--only udp|put|load|registrar]... [--rounds 5] [--seconds 3] [--puts 500]
+ *     [--max-keys 1000000] [--starts 100] [--quick]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { benchLoad } from './load.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
+import { benchRegistrar } from './registrar.ts';
 import { benchUdp } from './udp.ts';
 
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
@@ -19,11 +21,12 @@ process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', multiple: true, default: ['udp', 'put', 'load'] },
+    only: { type: 'string', multiple: true, default: ['udp', 'put', 'load', 'registrar'] },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     puts: { type: 'string' },
     'max-keys': { type: 'string' },
+    starts: { type: 'string' },
     quick: { type: 'boolean', default: false },
   },
 });
@@ -34,6 +37,7 @@ const rounds = amount(values.rounds, 5, 2);
 const seconds = amount(values.seconds, 3, 1);
 const puts = amount(values.puts, 500, 100);
 const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
+const starts = amount(values.starts, 100, 20);
 
 const folder = mkdtempSync(join(tmpdir(), 'soradns-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -43,6 +47,7 @@ const parts: Record<string, () => Promise<string>> = {
   udp: () => benchUdp({ folder, rounds, seconds }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
+  registrar: () => benchRegistrar({ folder, starts, rounds }),
 };
 
 for (const name of values.only) {

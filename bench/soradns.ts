@@ -1,4 +1,4 @@
-/** Our server as the bench's child. */
+/** Our server, and our registrar, as the bench's children. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -9,9 +9,13 @@ const program = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 const FILLERS = 16;
 
-export interface Soradns extends Running {
-  readonly port: number;
+/** One with a page of readiness. */
+export interface Registrar extends Running {
   readonly httpPort: number;
+}
+
+export interface Soradns extends Registrar {
+  readonly port: number;
 }
 
 /** Starts it; it need not be ready yet. */
@@ -20,14 +24,32 @@ export async function startSoradns(options: {
   store: string;
   cwd: string;
   core?: number;
+  /** More options of `serve`. */
+  args?: readonly string[];
 }): Promise<Soradns> {
   const port = options.port ?? (await freePort());
   const httpPort = await freePort();
   const command = [
     ...[process.execPath, program, 'serve', '--store', options.store],
     ...['--addr', `127.0.0.1:${port}`, '--http', `127.0.0.1:${httpPort}`],
+    ...(options.args ?? []),
   ];
   return { ...start(command, options), port, httpPort };
+}
+
+/** Starts a registrar that is no server. */
+export async function startRegistrar(options: {
+  store: string;
+  cwd: string;
+  /** More options of `register`. */
+  args: readonly string[];
+}): Promise<Registrar> {
+  const httpPort = await freePort();
+  const command = [
+    ...[process.execPath, program, 'register', '--store', options.store],
+    ...['--http', `127.0.0.1:${httpPort}`, ...options.args],
+  ];
+  return { ...start(command, options), httpPort };
 }
 
 /** Puts the names through the keys API, once it answers. */
@@ -48,7 +70,7 @@ export async function fillOverHttp(server: Soradns, names: readonly BenchName[])
 }
 
 /** Waits for /readyz to say 200. */
-export async function untilReady(server: Soradns, timeoutMs = 120_000): Promise<void> {
+export async function untilReady(server: Registrar, timeoutMs = 120_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline && !server.hasEnded()) {
     const response = await fetch(`http://127.0.0.1:${server.httpPort}/readyz`).catch(

@@ -1,0 +1,53 @@
+/** What a Docker engine says happens to its containers, with the time of it and the time at which we heard. */
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
+
+/** Times as `performance.now()` has them. The engine is on this machine, and so has our clock. */
+export interface DockerEvent {
+  readonly happenedMs: number;
+  readonly heardMs: number;
+}
+
+export interface DockerEvents {
+  /** The next such event of the container of that name. Rejects when the stream ends before it. */
+  next(action: 'start' | 'die', name: string): Promise<DockerEvent>;
+  close(): void;
+}
+
+/** Listens to the engine behind a socket. */
+export async function openDockerEvents(socketPath: string): Promise<DockerEvents> {
+  const filters = JSON.stringify({ type: ['container'], event: ['start', 'die'] });
+  const path = `/events?filters=${encodeURIComponent(filters)}`;
+  const request = get({ socketPath, path, agent: false });
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  const awaited = new Map<string, Listener>();
+  const lines = createInterface({ input: response });
+  lines.on('line', (line) => {
+    const heardMs = performance.now();
+    const { Action, Actor, timeNano } = JSON.parse(line) as RawEvent;
+    const what = `${Action} ${Actor.Attributes.name}`;
+    awaited.get(what)?.hear({ happenedMs: timeNano / 1e6 - performance.timeOrigin, heardMs });
+    awaited.delete(what);
+  });
+  lines.on('error', (error) => {
+    for (const { fail } of awaited.values()) fail(error);
+  });
+  return {
+    next: (action, name) =>
+      new Promise((hear, fail) => awaited.set(`${action} ${name}`, { hear, fail })),
+    close: () => request.destroy(),
+  };
+}
+
+interface Listener {
+  readonly hear: (event: DockerEvent) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+interface RawEvent {
+  readonly Action: string;
+  readonly Actor: { readonly Attributes: { readonly name: string } };
+  /** Nanoseconds since 1970. JSON.parse rounds it to a quarter of a microsecond, which is near enough. */
+  readonly timeNano: number;
+}
