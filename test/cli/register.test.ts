@@ -1,0 +1,224 @@
+/** What `register` and `registrar` refuse, say in help, and print of a dry run. */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { REGISTRAR_OPTIONS } from '../../src/config/registerOptions.ts';
+import { parseValue, type Rows, readSettings } from '../../src/config/settings.ts';
+import { callCli } from '../support/cli.ts';
+import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';
+
+const HOST = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' };
+
+/** A command line that is a mistake: exit code 2 and one line that names the place and the fix. */
+async function isMistake(line: string, expected: RegExp, env = {}): Promise<void> {
+  const { code, stdout, stderr } = await callCli(line.split(' '), { env: { ...HOST, ...env } });
+  assert.equal(code, 2, `${line}: ${stderr}`);
+  assert.match(stderr, expected);
+  assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+  assert.equal(stdout, '');
+}
+
+describe('register refuses', () => {
+  const table: [string, RegExp][] = [
+    ['--docker-host ssh://host', /^soradns: --docker-host: ssh:\/\/ is not spoken; /],
+    ['--docker-host /var/run/docker.sock', /--docker-host: .* write unix:\/\/\//],
+    ['--zone a..b', /--zone: .* is not a domain name; for example --zone /],
+    ['--default-zone x.example', /--default-zone: x\.example\. is none of the zones; add --zone /],
+    ['--zone a.example --default-zone skydns.local', /skydns\.local\. is none of the zones/],
+    ['--ip localhost', /--ip: "localhost" is not an IP address/],
+    ['--ip 10.0.0.300', /--ip: .* is not an IP address/],
+    ['--mode bridge', /--mode: "bridge" is not published or internal/],
+    ['--exposed-by-default=maybe', /--exposed-by-default: "maybe" is not true or false/],
+    ['--environment a_b', /--environment: "a_b" is not a label/],
+    ['--region -', /--region: "-" is not a label/],
+    ['--service-domain a..b', /--service-domain: .* is not a domain name/],
+    ['--record-ttl 0', /--record-ttl: "0" is not whole seconds from 1/],
+    ['--lease-ttl 2', /--lease-ttl: "2" is not whole seconds from 5/],
+    ['--reconcile 0', /--reconcile: "0" is not whole seconds from 1/],
+    ['--docker-grace -5', /--docker-grace: "-5" is not whole seconds from 0/],
+    ['--ptr=2', /--ptr: "2" is not true or false/],
+    ['--health maybe', /--health: "maybe" is not auto, ignore or require/],
+    ['--stop never', /--stop: "never" is not drain or die/],
+    ['--on-exit stay', /--on-exit: "stay" is not keep or revoke/],
+    ['--env-prefix =', /--env-prefix: "=" is not letters/],
+    ['--label-prefix a=b', /--label-prefix: "a=b" is not letters/],
+    ['--compat consul', /--compat: "consul" is not registrator/],
+    ['--raw-ids', /--raw-ids: is about registrator; add --compat registrator/],
+    ['--http nowhere', /--http: "nowhere" is not an IP:PORT or off/],
+    ['--log-level loud', /--log-level: "loud" is not trace/],
+    ['--ip 10.0.0.1 --ip 10.0.0.2', /--ip: is given more than once/],
+    ['--network', /--network: needs a value/],
+    ['--dry-rum', /--dry-rum: there is no such option \(did you mean --dry-run\?\)/],
+    ['--store memory:', /--store: a server could not read memory: .*serve --register --store/],
+    ['--store file:/x', /--store: a server could not read file:DIR .*serve --register --store/],
+    ['--store redis://x', /--store: .*redis/],
+    ['--username u --store etcd://h:1', /--username: needs both/],
+    ['skydns2://h:1/skydns.local', /skydns2:.*: is one argument too many \(.*--compat=regis/],
+    ['--compat=registrator -internal', /no URI; write skydns2:\/\/HOST:PORT\/DOMAIN/],
+    ['--compat=registrator consul://h:1', /only skydns2 is spoken/],
+    ['--compat registrator skydns2://h:1/d -ip 1.2.3.4', /flags go before the URI/],
+    ['--compat=registrator -ttl 5 skydns2://h:1/d', /-ttl and -ttl-refresh go together/],
+    ['--compat=registrator -ip x skydns2://h:1/d', /-ip: "x" is not an IP address/],
+    ['--compat=registrator -consul skydns2://h:1/d', /-consul: there is no such option/],
+    ['--compat=registrator -version', /-version: write soradns version/],
+  ];
+  for (const [args, expected] of table) it(args, () => isMistake(`register ${args}`, expected));
+
+  it('mistakes in variables by their names', async () => {
+    await isMistake('register', /SORADNS_MODE: "x" is not published/, { SORADNS_MODE: 'x' });
+    await isMistake('register', /DOCKER_HOST: /, { DOCKER_HOST: 'npipe:////./pipe/docker' });
+    const env = { DOCKER_HOST: '', DOCKER_CONTEXT: 'far', HOME: '/nonexistent' };
+    await isMistake('register', /DOCKER_CONTEXT: there is no context "far"/, env);
+    const compat = { SORADNS_COMPAT: 'registrator' };
+    await isMistake('register -cleanup', /no URI/, compat);
+  });
+
+  it('several mistakes at once', () =>
+    isMistake('register --mode x --health y', /--mode: .*; .*--health: /));
+});
+
+describe('serve refuses', () => {
+  const table: [string, RegExp][] = [
+    ['--register-ip 10.0.0.1', /--register-ip: is for a registrar in the server; add --register/],
+    ['--register --register-ip x', /--register-ip: "x" is not an IP address; for .*--register-ip /],
+    ['--register --register-docker-host ssh://h', /--register-docker-host: ssh:/],
+    ['--register --register-default-zone x.', /--register-default-zone: .*add --register-zone x/],
+    ['--register --register-raw-ids', /--register-raw-ids: .* add --register-compat registrator/],
+    ['--register --ip 10.0.0.1', /--ip: there is no such option/],
+  ];
+  for (const [args, expected] of table) it(args, () => isMistake(`serve ${args}`, expected));
+});
+
+describe('help', () => {
+  it('tells the defaults as they are', () => {
+    const none = { flags: {}, env: {}, file: undefined, readFile: () => ({ problem: 'none' }) };
+    const { settings } = readSettings(REGISTRAR_OPTIONS, none);
+    const values: Record<string, unknown> = settings;
+    let checked = 0;
+    for (const [field, row] of Object.entries(REGISTRAR_OPTIONS as Rows)) {
+      if (values[field] === undefined || row.form === 'list' || row.name === 'compat') continue;
+      const told = parseValue(row, row.defaultText);
+      assert.deepEqual(told, { kind: 'value', value: values[field] }, `--${row.name}`);
+      checked++;
+    }
+    assert.ok(checked > 10);
+  });
+
+  it('has examples of values that are ones', () => {
+    for (const row of Object.values(REGISTRAR_OPTIONS as Rows))
+      assert.equal(parseValue(row, row.example).kind, 'value', `--${row.name} ${row.example}`);
+  });
+
+  it('of serve has the registrar’s options by themselves', async () => {
+    const { stdout } = await callCli(['serve', '--help']);
+    const [, group = ''] = stdout.split('With --register:');
+    for (const { name } of Object.values(REGISTRAR_OPTIONS as Rows))
+      assert.match(group, new RegExp(`--register-${name} `));
+  });
+});
+
+describe('a dry run', () => {
+  let docker: FakeDocker;
+  let env: Record<string, string>;
+  before(async () => {
+    docker = await startFakeDocker();
+    env = { DOCKER_HOST: docker.host };
+    const labels = { 'dns.name': 'rails.skydns.local', SERVICE_NAME: 'shop' };
+    docker.run({ name: 'web', labels, publish: ['8080:80'] });
+    docker.run({ name: 'plain' });
+    docker.run({ name: 'evil', env: { DNS_NAME: 'x.example.com' }, publish: ['81:81'] });
+  });
+  after(() => docker.close());
+
+  const run = (...args: string[]) =>
+    callCli(['register', '--dry-run', '--ip', '192.0.2.1', '--store', 'memory:', ...args], { env });
+
+  it('prints what would be written, and why the rest would not', async () => {
+    const { code, stdout, stderr } = await run();
+    assert.equal(code, 0, stderr);
+    const rows = stdout.trimEnd().split('\n');
+    assert.deepEqual(
+      rows.map((row) => row.split(/ {2,}/)),
+      [
+        ['ACTION', 'CONTAINER', 'NAME', 'TARGET', 'REASON'],
+        ['put', 'web', 'rails.skydns.local.', '192.0.2.1:8080', '-'],
+        ['ignore', 'plain', '-', '-', 'has no metadata'],
+        ['refuse', 'evil', '-', '-', 'x.example.com: is in none of the zones: skydns.local'],
+      ],
+    );
+  });
+
+  it('prints it as JSON, a line each; with -q what would be written alone', async () => {
+    const { stdout } = await run('--json', '-q');
+    const [line, ...rest] = stdout.trimEnd().split('\n');
+    assert.deepEqual(rest, []);
+    const { action, name, container, value } = JSON.parse(line ?? '');
+    assert.deepEqual(
+      { action, name, container: container.name, host: value.host, port: value.port },
+      {
+        ...{ action: 'put', name: 'rails.skydns.local.', container: 'web' },
+        ...{ host: '192.0.2.1', port: 8080 },
+      },
+    );
+  });
+
+  it('reads registrator’s words like registrator', async () => {
+    const line = [
+      '--compat=registrator',
+      '-ip',
+      '192.0.2.7',
+      'skydns2://127.0.0.1:2379/my.example',
+    ];
+    const { code, stdout, stderr } = await callCli(
+      ['register', '--dry-run', '--store', 'memory:', ...line],
+      { env },
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^put +web +fakehost-web-80\.shop\.my\.example\. +192\.0\.2\.7:8080 +-$/m);
+  });
+
+  it('fails when there is no docker or no store', async () => {
+    const none = await callCli(['register', '--dry-run', '--store', 'memory:'], { env: HOST });
+    assert.equal(none.code, 4);
+    assert.match(none.stderr, /^soradns: unix:\/\/\/nonexistent.*\(is docker running\? .*\)\n$/);
+    const lost = await callCli(['register', '--dry-run', '--store', 'http://127.0.0.1:1'], { env });
+    assert.equal(lost.code, 4);
+    assert.match(lost.stderr, /^soradns: http:\/\/127\.0\.0\.1:1: .*\(is it running\? .*\)\n$/);
+  });
+});
+
+describe('registrar', () => {
+  it('says when there is none, and what to start', async () => {
+    for (const action of [['status'], ['explain', 'web']]) {
+      const args = ['registrar', ...action, '--registrar', 'http://127.0.0.1:1'];
+      const { code, stderr } = await callCli(args);
+      assert.equal(code, 4);
+      assert.match(stderr, /^soradns: there is no registrar \(http:\/\/127\.0\.0\.1:1: /);
+      assert.match(stderr, /soradns serve --register/);
+    }
+  });
+
+  it('does not take another server for one', async () => {
+    const answers = ['{}', '[]', 'null', '"x"', '<html>', '{"containers":[],"readiness":{}}'];
+    const server = createServer((_, response) => void response.end(answers.pop()));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    while (answers.length > 0) {
+      const env = { SORADNS_REGISTRAR: `http://127.0.0.1:${port}` };
+      const { code, stderr } = await callCli(['registrar', 'status'], { env });
+      assert.equal(code, 4, stderr);
+      assert.match(stderr, /does not answer as a registrar/);
+    }
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('refuses what it does not understand', async () => {
+    await isMistake('registrar', /registrar: needs <action>/);
+    await isMistake('registrar restart', /Invalid values|restart/);
+    await isMistake('registrar explain', /explain: needs a container/);
+    await isMistake('registrar status web', /web: is one argument too many \(write: explain web\)/);
+    await isMistake('registrar status --registrar x', /--registrar: "x" is no URL/);
+  });
+});
