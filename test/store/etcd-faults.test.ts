@@ -295,6 +295,7 @@ describe('a store that was wiped, and has as many writes as before again', {
       await putAll(direct, every(1, 20), 'old');
       await until('all is there', () => scene.replica.entries.size === 21);
       await wipe(scene, async (store) => {
+        await store.put(`${PREFIX}first`, Buffer.of());
         await putAll(store, every(1, 40), 'new');
         await etcd.etcdctl(['compaction', `${(await store.get(PREFIX)).revision}`]);
       });

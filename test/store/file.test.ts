@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { chmod, mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, rename, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { openFileStore } from '../../src/store/file.ts';
-import { type Store, StoreError } from '../../src/store/store.ts';
+import { type Past, type Store, StoreError } from '../../src/store/store.ts';
 import { FakeClock } from '../support/fakeClock.ts';
+import { pagesOf } from '../support/storeCalls.ts';
 import { newTempDir, removeDir, withTempDir } from '../support/tempDir.ts';
 import { storeContract } from './contract.ts';
 
@@ -74,6 +75,30 @@ describe('file: across restarts', () => {
       await store.put('/b', value);
       assert.equal((await next).value.revision, 2);
       await store.close();
+    }));
+
+  it('is the same store again, but not when an older copy was put in its place', () =>
+    withTempDir(async (dir) => {
+      const [data, copy] = [join(dir, 'data'), join(dir, 'copy')];
+      const watchOn = async (past: Past, fromRevision: number) => {
+        const store = await openFileStore(data);
+        const { signal } = new AbortController();
+        const next = store.watch('/', fromRevision, signal, past)[Symbol.asyncIterator]().next();
+        const put = store.put('/c', value);
+        return Promise.allSettled([next, put]).finally(() => store.close());
+      };
+      const store = await openFileStore(data);
+      await store.put('/a', value);
+      const [page] = await pagesOf(store, '/');
+      const past = { history: page?.history ?? '', witness: undefined };
+      await store.close();
+      await cp(data, copy, { recursive: true });
+      const [same] = await watchOn(past, 2);
+      assert.ok(same.status === 'fulfilled' && same.value.value?.revision === 2);
+      await rename(data, join(dir, 'lost'));
+      await rename(copy, data);
+      const [other] = await watchOn(past, 3);
+      assert.ok(other.status === 'rejected' && other.reason.code === 'replaced');
     }));
 
   it('deletes what expired while it was down, each at a revision of its own', () =>

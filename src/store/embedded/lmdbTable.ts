@@ -104,6 +104,8 @@ export class LmdbTable implements Table {
   readonly #now: Now;
   readonly #writer: Writer;
   #revision: number;
+  /** lmdb uses what a commit has freed from the second one after it on, so a full disk wants one that needs little. */
+  #hasFailed = false;
 
   constructor(db: Databases, identity: string, revision: number, now: Now) {
     this.identity = identity;
@@ -153,6 +155,7 @@ export class LmdbTable implements Table {
   }
 
   async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {
+    if (this.#hasFailed) await this.#commit(() => this.#putState(this.#revision));
     const { writes } = this.#writer;
     const written = await this.#commit(() => {
       const done = work(this.#writer, this.#revision);
@@ -170,8 +173,11 @@ export class LmdbTable implements Table {
 
   async #commit<T>(work: () => T): Promise<T> {
     try {
-      return await this.#db.root.childTransaction(work);
+      const done = await this.#db.root.childTransaction(work);
+      this.#hasFailed = false;
+      return done;
     } catch (error) {
+      this.#hasFailed = true;
       throw await reasonOf(error);
     }
   }
