@@ -58,7 +58,8 @@ class Round {
 
   constructor(input: AssignInput) {
     this.#input = input;
-    this.#ownNumbers = numbersOf(input.actual.own());
+    const hasAuto = input.wishes.some(({ record }) => record.instance === 'auto');
+    this.#ownNumbers = hasAuto ? numbersOf(input.actual.own()) : new Map();
   }
 
   /** Gives the key to the container that has it already. */

@@ -5,16 +5,25 @@
  * corrects what an event said too much. Of a container that could not be inspected yet nothing is known, and what is
  * stored for it stays.
  */
-import type { Clock, Timer } from '../store/clock.ts';
-import { anticipate, isDeath } from './anticipate.ts';
+import type { Clock } from '../store/clock.ts';
+import { anticipate, isDeath, isStart } from './anticipate.ts';
 import type { Wish } from './assign.ts';
-import { addDeath, type Deaths, isForgotten, NO_DEATHS, publishableAtMs } from './crashLoop.ts';
+import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
 import type { Description } from './description.ts';
 import type { Engine, EngineError, EngineEvent, Inspection, Listed } from './engine.ts';
 import { Inspector } from './inspector.ts';
 import { isOlder, shortId } from './life.ts';
 import { recordValue } from './record.ts';
+import {
+  type Alarm,
+  isAlive,
+  isNamed,
+  isWaiting,
+  newSlot,
+  type Slot,
+  type Tracked,
+} from './slot.ts';
 import { endsContainer } from './stopSignal.ts';
 
 export interface ContainersOptions {
@@ -27,39 +36,12 @@ export interface ContainersOptions {
   readonly onFailure: (containerId: string, error: EngineError) => void;
 }
 
-/** A container as it stands; `description` is undefined while nothing is known of it. */
-export interface Tracked {
-  readonly id: string;
-  readonly inspection: Inspection | undefined;
-  readonly description: Description | undefined;
-  readonly wishes: readonly Wish[];
-}
-
 const INSPECTS_AT_ONCE = 8;
 /** Between looks at a container that has no address yet, or that could not be inspected. */
 const RETRY_MS = [200, 1_000, 5_000];
 /** Docker's, for a container that does not say. */
 const DEFAULT_STOP_TIMEOUT_SECONDS = 10;
 const STOP_GRACE_MS = 2_000;
-
-type Alarm = 'retry' | 'ending' | 'held';
-
-interface Slot extends Tracked {
-  inspection: Inspection | undefined;
-  description: Description | undefined;
-  wishes: readonly Wish[];
-  parentId: string | undefined;
-  fingerprint: string | undefined;
-  /** StartedAt of the life that `deaths` and `heldUntilMs` are about. */
-  life: string | undefined;
-  deaths: Deaths;
-  isDead: boolean;
-  heldUntilMs: number;
-  /** A signal that ends it is on its way. */
-  isEnding: boolean;
-  retries: number;
-  readonly alarms: Map<Alarm, Timer>;
-}
 
 export class Containers {
   readonly #options: ContainersOptions;
@@ -98,17 +80,31 @@ export class Containers {
   }
 
   onEvent(event: EngineEvent): void {
+    if (event.type === 'network' && !this.#mayRun(event.containerId)) return;
     const slot = this.#slot(event.containerId);
     const isStale = slot.inspection !== undefined && isOlder(event, slot.inspection);
+    if (isStart(event)) slot.isDown = false;
     if (isDeath(event)) {
       slot.deaths = addDeath(slot.deaths, this.#options.clock.monotonicMs());
-      if (!isStale) slot.isDead = true;
+      if (!isStale) {
+        slot.isDead = true;
+        slot.isDown = true;
+      }
     }
     if (slot.inspection !== undefined && !isStale) this.#foresee(slot, slot.inspection, event);
     // A signal by itself changes nothing that could be seen.
     if (event.action === 'kill') return;
     slot.retries = 0;
     this.#inspector.request(slot.id);
+  }
+
+  /**
+   * Whether its networks matter. Those of one that is about to start do not yet, and Docker answers no inspection of it
+   * until it has started: with many at once all inspections would wait for these.
+   */
+  #mayRun(id: string): boolean {
+    const slot = this.#slots.get(id);
+    return slot !== undefined && !slot.isDown;
   }
 
   /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
@@ -152,21 +148,7 @@ export class Containers {
   #slot(id: string): Slot {
     const known = this.#slots.get(id);
     if (known !== undefined) return known;
-    const slot: Slot = {
-      id,
-      inspection: undefined,
-      description: undefined,
-      wishes: [],
-      parentId: undefined,
-      fingerprint: undefined,
-      life: undefined,
-      deaths: NO_DEATHS,
-      isDead: false,
-      heldUntilMs: 0,
-      isEnding: false,
-      retries: 0,
-      alarms: new Map(),
-    };
+    const slot = newSlot(id);
     this.#slots.set(id, slot);
     this.#byShortId.set(shortId(id), slot);
     return slot;
@@ -245,6 +227,7 @@ export class Containers {
     if (isDeathMissed) slot.deaths = addDeath(slot.deaths, nowMs);
     slot.life = startedAt;
     slot.isDead = false;
+    slot.isDown = false;
     slot.isEnding = false;
     slot.alarms.get('ending')?.cancel();
     slot.heldUntilMs = publishableAtMs(slot.deaths, nowMs);
@@ -318,20 +301,4 @@ export class Containers {
     });
     slot.alarms.set(alarm, timer);
   }
-}
-
-function isNamed({ id, inspection }: Slot, idOrName: string | undefined): boolean {
-  return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
-}
-
-function isAlive(inspection: Inspection | undefined): boolean {
-  const { Status = '', Running } = inspection?.State ?? {};
-  return Running === true || ['running', 'paused', 'restarting'].includes(Status);
-}
-
-function isWaiting(description: Description): boolean {
-  return (
-    description.kind === 'waiting' ||
-    (description.kind === 'described' && description.waiting !== undefined)
-  );
 }

@@ -59,11 +59,15 @@ const WRITES_AT_ONCE = 32;
 /** In one round, so that a death need not wait for a thousand starts. */
 const PUTS_IN_A_ROUND = 128;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
+/** Comparing takes at most about a tenth of the time, though what happened first is served at once. */
+const REST_FOR_WORK = 10;
+const MAX_REST_MS = 50;
 const MAX_FORMER_NUMBERS = 10_000;
 
 export class Converger {
   readonly #options: ConvergerOptions;
   readonly #nap: Nap;
+  readonly #rest: Nap;
   readonly #counters = { puts: 0, deletes: 0, failures: 0, rounds: 0 };
   readonly #formerNumbers = new Map<string, number>();
   #knownBases: ReadonlySet<string> = new Set();
@@ -74,6 +78,7 @@ export class Converger {
   readonly #refused = new Map<string, string>();
   #lastFailure: StoreError | undefined;
   #failures = 0;
+  #restUntilMs = 0;
   #isDone = false;
   #isComparing = false;
   #isClosed = false;
@@ -82,6 +87,7 @@ export class Converger {
   constructor(options: ConvergerOptions) {
     this.#options = options;
     this.#nap = new Nap(options.clock);
+    this.#rest = new Nap(options.clock);
   }
 
   start(): void {
@@ -122,6 +128,7 @@ export class Converger {
   close(): Promise<void> {
     this.#isClosed = true;
     this.#nap.wake();
+    this.#rest.wake();
     return this.#ended;
   }
 
@@ -129,6 +136,8 @@ export class Converger {
     let pauseMs: number | undefined;
     while (!this.#isClosed) {
       if (pauseMs !== 0) await this.#nap.sleep(pauseMs);
+      const restMs = this.#restUntilMs - this.#options.clock.monotonicMs();
+      if (restMs > 0) await this.#rest.sleep(restMs);
       if (this.#isClosed) return;
       this.#isComparing = true;
       try {
@@ -153,7 +162,10 @@ export class Converger {
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const formerNumber = (containerId: string, base: string): number | undefined =>
       this.#formerNumbers.get(`${containerId} ${base}`);
+    const startMs = this.#options.clock.monotonicMs();
     const plan = diff({ wishes: wished, actual, isKnown, formerNumber, leaseId });
+    const endMs = this.#options.clock.monotonicMs();
+    this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);
     this.#assignments = plan.assignments;
     this.#announceConflicts(plan);
     if (leaseId === undefined) {

@@ -3,13 +3,14 @@ import type { Mirror } from '../store/mirror.ts';
 import type { ActualRecords } from './actual.ts';
 import type { Assignment } from './assign.ts';
 import type { Checks } from './checks.ts';
-import type { Containers, Tracked } from './containers.ts';
+import type { Containers } from './containers.ts';
 import type { Converger } from './converge.ts';
 import type { Refusal } from './description.ts';
 import type { EngineInfo } from './engine.ts';
 import type { EngineState } from './follow.ts';
 import type { Tenure, TenureState } from './lease.ts';
 import { shortId } from './life.ts';
+import type { Tracked } from './slot.ts';
 
 export interface RegistrarStatus {
   readonly engine: {

@@ -858,6 +858,21 @@ describe('what must not be lost or touched', () => {
       assert.deepEqual(await bench.keys(), ['local/skydns/new', KEY]);
     }));
 
+  it('a lease that the lock only names is not taken over: it may be another’s', () =>
+    onBench(async (bench) => {
+      const theirs = await bench.store.grantLease(3_600);
+      await bench.store.put('/other', Buffer.from('x'), { lease: theirs.id });
+      const holder = { instance: 'x', host: 'x', lease: theirs.id, released: true };
+      const value = Buffer.from(JSON.stringify(holder));
+      await bench.store.put('/registrar/ENGINE%3A1/holder', value, { ttlSeconds: 3_600 });
+      const running = bench.start();
+      await bench.advance(5_000);
+      assert.equal(running.registrar.status().role, 'writing');
+      assert.notEqual(running.registrar.status().lease?.id, theirs.id);
+      await bench.end(running, 'revoke');
+      assert.ok((await bench.store.get('/other')).entry !== undefined);
+    }));
+
   it('one that was taken for dead stands by when it sees that', () =>
     onBench(async (bench) => {
       bench.engine.run(WEB);

@@ -1,0 +1,76 @@
+/** What is remembered of one container between events, lists and inspections. */
+import type { Timer } from '../store/clock.ts';
+import type { Wish } from './assign.ts';
+import { type Deaths, NO_DEATHS } from './crashLoop.ts';
+import type { Description } from './description.ts';
+import type { Inspection } from './engine.ts';
+
+/** A container as it stands; `description` is undefined while nothing is known of it. */
+export interface Tracked {
+  readonly id: string;
+  readonly inspection: Inspection | undefined;
+  readonly description: Description | undefined;
+  readonly wishes: readonly Wish[];
+}
+
+/** What a container has a timer for. */
+export type Alarm = 'retry' | 'ending' | 'held';
+
+/** The same, with what its keeper needs. */
+export interface Slot extends Tracked {
+  inspection: Inspection | undefined;
+  description: Description | undefined;
+  wishes: readonly Wish[];
+  parentId: string | undefined;
+  fingerprint: string | undefined;
+  /** StartedAt of the life that `deaths` and `heldUntilMs` are about. */
+  life: string | undefined;
+  deaths: Deaths;
+  isDead: boolean;
+  /** It has died, and no start was heard of since. */
+  isDown: boolean;
+  heldUntilMs: number;
+  /** A signal that ends it is on its way. */
+  isEnding: boolean;
+  retries: number;
+  readonly alarms: Map<Alarm, Timer>;
+}
+
+/** Of a container that nothing is known of yet. */
+export function newSlot(id: string): Slot {
+  return {
+    id,
+    inspection: undefined,
+    description: undefined,
+    wishes: [],
+    parentId: undefined,
+    fingerprint: undefined,
+    life: undefined,
+    deaths: NO_DEATHS,
+    isDead: false,
+    isDown: false,
+    heldUntilMs: 0,
+    isEnding: false,
+    retries: 0,
+    alarms: new Map(),
+  };
+}
+
+/** Whether the container has that id or that name. */
+export function isNamed({ id, inspection }: Slot, idOrName: string | undefined): boolean {
+  return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
+}
+
+/** Whether it has a process, be it paused or about to be started again. */
+export function isAlive(inspection: Inspection | undefined): boolean {
+  const { Status = '', Running } = inspection?.State ?? {};
+  return Running === true || ['running', 'paused', 'restarting'].includes(Status);
+}
+
+/** Whether something is not known yet that will be. */
+export function isWaiting(description: Description): boolean {
+  return (
+    description.kind === 'waiting' ||
+    (description.kind === 'described' && description.waiting !== undefined)
+  );
+}
