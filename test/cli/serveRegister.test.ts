@@ -1,0 +1,101 @@
+/** `serve --register` as a process on a fake Docker: the server and the registrar on one store, without any other part. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { callCli } from '../support/cli.ts';
+import { hostAt, readyz, recordAt, useFakeDocker, WEB } from '../support/registerBench.ts';
+import { newTempDir, removeDir } from '../support/tempDir.ts';
+import { until } from '../support/until.ts';
+
+const bench = useFakeDocker();
+const PATIENCE_MS = 20_000;
+
+describe('serve --register', () => {
+  let folder: string;
+  before(async () => {
+    folder = await newTempDir();
+  });
+  after(() => removeDir(folder));
+
+  const serve = (...args: string[]) => {
+    const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--no-rec'];
+    return bench.start([
+      'serve',
+      '--register',
+      '--register-ip',
+      '192.0.2.1',
+      ...addresses,
+      ...args,
+    ]);
+  };
+
+  it('answers for containers out of a memory store, in its own domains', async () => {
+    const names = { DNS_NAME: 'web.a.example,web' };
+    bench.docker.run({ ...WEB, env: names });
+    const server = serve('--store', 'memory:', '--domain', 'b.example,a.example');
+    const { dns, http } = await server.says('serving');
+    await until('it is ready', async () => (await readyz(`http://${http}`)) === '200 ok');
+    const [address = ''] = dns as string[];
+    for (const name of ['web.a.example', 'web.b.example']) {
+      let found = '';
+      const ask = async () => {
+        found = (await callCli(['query', '-q', name, `@${address}`])).stdout;
+        return found === '192.0.2.1\n';
+      };
+      await until(`${name} is answered`, ask, PATIENCE_MS);
+    }
+    assert.equal(await server.end('SIGTERM'), 0, server.stderr());
+  });
+
+  it('takes up its names in a file store again, without a write', async () => {
+    bench.docker.run(WEB);
+    const options = ['--store', `file:${folder}`];
+    const first = serve(...options);
+    const firstHttp = `http://${(await first.says('serving')).http}`;
+    await first.says('registered');
+    const written = await recordAt(firstHttp);
+    await first.end('SIGKILL');
+    const second = serve(...options);
+    const secondHttp = `http://${(await second.says('serving')).http}`;
+    await second.says('following docker');
+    await until('it is ready', async () => (await readyz(secondHttp)) === '200 ok');
+    assert.deepEqual(await recordAt(secondHttp), written);
+    assert.equal(await second.end('SIGINT'), 0, second.stderr());
+  });
+
+  it('says in /readyz what keeps the registrar, and shows its status', async () => {
+    await bench.docker.kill();
+    const server = serve('--store', 'memory:', '--register-dry-run');
+    const http = `http://${(await server.says('serving')).http}`;
+    await until('docker is missed', async () => {
+      return /^503 registrar: docker: /.test(await readyz(http));
+    });
+    bench.docker.run(WEB);
+    await bench.docker.listen();
+    await server.says('would register');
+    await until('it is ready', async () => (await readyz(http)) === '200 ok');
+    assert.equal(await hostAt(http), undefined);
+    const { stdout } = await callCli(['registrar', 'status', '--json', '--registrar', http]);
+    assert.equal(JSON.parse(stdout).role, 'dry-run');
+    await server.end();
+  });
+
+  it('speaks registrator’s metadata when told to', async () => {
+    const labels = { SERVICE_NAME: 'shop' };
+    bench.docker.run({ name: 'a', labels, publish: ['80:80'] });
+    const server = serve('--store', 'memory:', '--register-compat', 'registrator');
+    const { key } = await server.says('registered');
+    assert.equal(key, '/skydns/local/skydns/shop/fakehost-a-80');
+    await server.end();
+  });
+
+  it('is not there without --register', async () => {
+    const options = ['--store', 'memory:', '--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
+    const server = bench.start(['serve', ...options]);
+    const http = `http://${(await server.says('serving')).http}`;
+    const { code, stderr } = await callCli(['registrar', 'status', '--registrar', http]);
+    assert.equal(code, 4);
+    assert.match(stderr, /serves without --register/);
+    assert.equal(bench.docker.requests.length, 0);
+    await server.end();
+  });
+});

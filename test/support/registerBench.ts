@@ -1,0 +1,64 @@
+/** For tests that start registrars as processes: a fake Docker for each test, and a look at what they write. */
+import { afterEach, beforeEach } from 'node:test';
+import { type CliProcess, startCli } from './cliProcess.ts';
+import { type FakeDocker, startFakeDocker } from './fakeDocker.ts';
+
+/** A container to run, and the key that its name has. */
+export const WEB = {
+  name: 'web',
+  env: { DNS_NAME: 'web.skydns.local' },
+  publish: ['8080:80'],
+} as const;
+export const KEY = '/skydns/local/skydns/web';
+
+export interface RegisterBench {
+  /** Of the test that runs. */
+  readonly docker: FakeDocker;
+  /** Starts `soradns` on that Docker; it ends with the test. */
+  start(args: readonly string[]): CliProcess;
+}
+
+/** Gives each test of the file a Docker and an end. */
+export function useFakeDocker(): RegisterBench {
+  const processes = new Set<CliProcess>();
+  let docker: FakeDocker | undefined;
+  const current = (): FakeDocker => {
+    if (docker === undefined) throw new Error('no test runs');
+    return docker;
+  };
+  beforeEach(async () => {
+    docker = await startFakeDocker();
+  });
+  afterEach(async () => {
+    await Promise.all([...processes].map((child) => child.end('SIGKILL')));
+    processes.clear();
+    await docker?.close();
+  });
+  return {
+    get docker() {
+      return current();
+    },
+    start(args) {
+      const child = startCli(args, { DOCKER_HOST: current().host });
+      processes.add(child);
+      return child;
+    },
+  };
+}
+
+/** What a server's keys API has under the key, and since which write. */
+export async function recordAt(http: string, key: string = KEY) {
+  const response = await fetch(`${http}/v2/keys${key}`);
+  const { node } = (await response.json()) as { node?: { value: string; modifiedIndex: number } };
+  return node && { host: JSON.parse(node.value).host, modifiedIndex: node.modifiedIndex };
+}
+
+export async function hostAt(http: string, key: string = KEY): Promise<string | undefined> {
+  return (await recordAt(http, key))?.host;
+}
+
+/** Status and text of /readyz, as `200 ok`. */
+export async function readyz(http: string): Promise<string> {
+  const response = await fetch(`${http}/readyz`);
+  return `${response.status} ${(await response.text()).trim()}`;
+}
