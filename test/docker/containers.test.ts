@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { Containers } from '../../src/docker/containers.ts';
+import { describe as describeContainer } from '../../src/docker/describe.ts';
+import type { EngineEvent } from '../../src/docker/engine.ts';
+import { FakeClock } from '../support/fakeClock.ts';
+import { fakeId } from '../support/fakeContainer.ts';
+import { inspection, registrarContext } from '../support/inspection.ts';
+
+type Happening = readonly [type: 'container' | 'network', action: string];
+
+function eventOf([type, action]: Happening, containerId: string): EngineEvent {
+  return { type, action, containerId, signal: undefined, timeNano: '1767225610000000000' };
+}
+
+describe('which containers are inspected, and when', () => {
+  /** Inspections that were asked for, by id, and how to answer those that were not. */
+  let asked: string[] = [];
+  let unanswered = new Map<string, () => void>();
+  let clock: FakeClock;
+  let containers: Containers;
+
+  beforeEach(() => {
+    asked = [];
+    unanswered = new Map();
+    clock = new FakeClock();
+    const startedAt = '2026-01-01T00:00:01.000000000Z';
+    containers = new Containers({
+      engine: {
+        inspect: (id) =>
+          new Promise((resolve) => {
+            asked.push(id);
+            unanswered.set(id, () => resolve(inspection({ id, startedAt })));
+          }),
+      },
+      engineId: 'ENGINE:1',
+      describe: (one, parent) => describeContainer(one, { ...registrarContext(), parent }),
+      clock,
+      onChange: () => {},
+      onFailure: (_, error) => assert.fail(error),
+    });
+  });
+
+  /** How many inspections are asked for over it. */
+  const happens = async (happening: Happening, id: string): Promise<number> => {
+    const before = asked.length;
+    containers.onEvent(eventOf(happening, id));
+    await clock.advance(100);
+    return asked.length - before;
+  };
+  const answer = async (id: string): Promise<void> => {
+    unanswered.get(id)?.();
+    await clock.advance(100);
+  };
+
+  it('one that has started need not wait for the many that have not yet', async () => {
+    // Docker answers no inspection of one of which this is heard before it has started it.
+    for (let i = 0; i < 100; i++) await happens(['network', 'connect'], fakeId());
+    const id = fakeId();
+    await happens(['container', 'start'], id);
+    assert.deepEqual(asked, [id]);
+  });
+
+  it('networks count while it runs, and not between its lives', async () => {
+    const id = fakeId();
+    for (const [happening, inspections] of [
+      [['container', 'start'], 1],
+      [['network', 'connect'], 1],
+      [['container', 'die'], 1],
+      [['network', 'disconnect'], 0],
+      [['network', 'connect'], 0],
+      [['container', 'start'], 1],
+    ] as const) {
+      assert.equal(await happens(happening, id), inspections, happening.join(' '));
+      await answer(id);
+    }
+  });
+
+  it('networks count as soon as it has started again', async () => {
+    const id = fakeId();
+    for (const action of ['start', 'die']) {
+      await happens(['container', action], id);
+      await answer(id);
+    }
+    await happens(['container', 'start'], id);
+    const before = asked.length;
+    await happens(['network', 'disconnect'], id);
+    await answer(id);
+    assert.equal(asked.length, before + 1); // the first answer may be from before it
+  });
+});
