@@ -52,8 +52,8 @@ export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryVie
 
 /** Nothing for a lease whose end the store has not learned yet. */
 function lifeOf({ lease }: Entry, nowMs: number): { readonly expiresSeconds?: number } {
-  const leftMs = (lease?.expiresAtMs ?? Number.POSITIVE_INFINITY) - nowMs;
-  return Number.isFinite(leftMs) ? { expiresSeconds: Math.max(0, Math.ceil(leftMs / 1000)) } : {};
+  if (lease?.expiresAtMs === undefined) return {};
+  return { expiresSeconds: Math.max(0, Math.ceil((lease.expiresAtMs - nowMs) / 1000)) };
 }
 
 export function viewService({ attributes, ...service }: Service): ServiceView {

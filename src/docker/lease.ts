@@ -223,9 +223,11 @@ export class Tenure {
 
   /** Whether a holder that was alive has renewed its lease in time since. */
   #isFresh({ lease }: Entry, { instance }: Holder): boolean {
-    if (lease === undefined || instance !== this.#living) return false;
-    const leftMs = lease.expiresAtMs - this.#options.clock.monotonicMs();
-    return leftMs > lease.ttlSeconds * 1000 * DOUBT_BELOW;
+    const { ttlSeconds, expiresAtMs } = lease ?? {};
+    if (ttlSeconds === undefined || expiresAtMs === undefined) return false;
+    if (instance !== this.#living) return false;
+    const leftMs = expiresAtMs - this.#options.clock.monotonicMs();
+    return leftMs > ttlSeconds * 1000 * DOUBT_BELOW;
   }
 
   async #isAnswered(): Promise<boolean> {

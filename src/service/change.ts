@@ -4,12 +4,13 @@
 
 /**
  * The life of a key, or of all keys that one etcd lease carries. `expiresAtMs` is on the monotonic clock
- * (`performance.now()`); a store that learns of a renewal moves it, so read it at the moment of use.
+ * (`performance.now()`); a store that learns of a renewal moves it, so read it at the moment of use. Some stores name a
+ * key's lease before they know its life: both numbers are undefined until then, and the lease may end at any time.
  */
 export interface Lease {
   readonly id: string;
-  readonly ttlSeconds: number;
-  readonly expiresAtMs: number;
+  readonly ttlSeconds: number | undefined;
+  readonly expiresAtMs: number | undefined;
 }
 
 export interface Entry {

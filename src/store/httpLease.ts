@@ -34,6 +34,7 @@ export class Renewals {
     const lease = this.#find(id);
     if (lease === undefined) return;
     const { ttlSeconds } = lease;
+    if (ttlSeconds === undefined) return;
     lease.learn({ id, ttlSeconds, expiresAtMs: renewedAtMs + ttlSeconds * 1000 });
   }
 
@@ -72,8 +73,8 @@ class RemoteLease implements Lease {
   readonly id: string;
   readonly #renewals: Renewals;
   #key: string | undefined;
-  #ttlSeconds = Infinity;
-  #expiresAtMs = Infinity;
+  #ttlSeconds: number | undefined;
+  #expiresAtMs: number | undefined;
   #askAgainAtMs = 0;
 
   constructor(id: string, renewals: Renewals) {
@@ -81,11 +82,11 @@ class RemoteLease implements Lease {
     this.#renewals = renewals;
   }
 
-  get ttlSeconds(): number {
+  get ttlSeconds(): number | undefined {
     return this.#ttlSeconds;
   }
 
-  get expiresAtMs(): number {
+  get expiresAtMs(): number | undefined {
     const nowMs = performance.now();
     if (this.#key !== undefined && nowMs >= this.#askAgainAtMs) {
       this.#askAgainAtMs = nowMs + ASK_AGAIN_MS;
@@ -94,13 +95,13 @@ class RemoteLease implements Lease {
     return this.#expiresAtMs;
   }
 
-  /** What the server says of it. Until the server knows itself, the numbers are infinite. */
-  learn(seen: Lease, key = this.#key): void {
+  /** What the server says of it, which may not know itself yet. */
+  learn({ ttlSeconds, expiresAtMs }: Lease, key = this.#key): void {
     this.#key = key;
-    if (seen.expiresAtMs === Infinity) return;
-    this.#ttlSeconds = seen.ttlSeconds;
-    this.#expiresAtMs = seen.expiresAtMs;
-    const halfMs = (seen.ttlSeconds * 1000) / 2;
-    this.#askAgainAtMs = Math.max(seen.expiresAtMs - halfMs, performance.now() + ASK_AGAIN_MS);
+    if (ttlSeconds === undefined || expiresAtMs === undefined) return;
+    this.#ttlSeconds = ttlSeconds;
+    this.#expiresAtMs = expiresAtMs;
+    const halfMs = (ttlSeconds * 1000) / 2;
+    this.#askAgainAtMs = Math.max(expiresAtMs - halfMs, performance.now() + ASK_AGAIN_MS);
   }
 }

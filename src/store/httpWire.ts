@@ -37,9 +37,12 @@ export function entryToJson(entry: Entry, monotonicMs: number) {
   };
 }
 
-/** The numbers of a lease that is not known yet are infinite, which JSON makes null. */
 export function leaseToJson({ id, ttlSeconds, expiresAtMs }: Lease, monotonicMs: number) {
-  return { id, ttlSeconds, leftMs: expiresAtMs - monotonicMs };
+  return {
+    id,
+    ttlSeconds,
+    leftMs: expiresAtMs === undefined ? undefined : expiresAtMs - monotonicMs,
+  };
 }
 
 export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Entry {
@@ -58,8 +61,8 @@ export function leaseFromJson(json: unknown, monotonicMs: number): Lease {
   const fields = record(json);
   return {
     id: text(fields.id),
-    ttlSeconds: optional(fields.ttlSeconds, number) ?? Infinity,
-    expiresAtMs: monotonicMs + (optional(fields.leftMs, number) ?? Infinity),
+    ttlSeconds: optional(fields.ttlSeconds, number),
+    expiresAtMs: optional(fields.leftMs, (leftMs) => monotonicMs + number(leftMs)),
   };
 }
 

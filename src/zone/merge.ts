@@ -50,6 +50,10 @@ function leastSet(a: number, b: number): number {
 
 function longest(a: Lease | undefined, b: Lease | undefined): Lease | undefined {
   if (a === undefined || b === undefined) return undefined;
+  // One that is not known yet is taken for the shorter one, so that nothing is promised.
+  if (a.expiresAtMs === undefined || b.expiresAtMs === undefined) {
+    return a.expiresAtMs === undefined ? b : a;
+  }
   return a.expiresAtMs >= b.expiresAtMs ? a : b;
 }
 

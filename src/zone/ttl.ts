@@ -5,11 +5,15 @@ import type { View } from './view.ts';
 /** RFC 2181 §8: receivers take a TTL with the top bit set for 0. */
 const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
+/** For a lease whose end is not known yet: soon it will be. */
+const UNKNOWN_LEFT_SECONDS = 5;
+
 /** min(the service's TTL, what is left of its lease) of those that are set, else the default. */
 export function ttlOf(view: View, { attributes, lease }: Registration): number {
   const { settings, nowMs } = view;
   const own = attributes.ttlSeconds || settings.ttlSeconds;
-  if (lease === undefined || lease.expiresAtMs === Number.POSITIVE_INFINITY) return own;
+  if (lease === undefined) return own;
+  if (lease.expiresAtMs === undefined) return Math.min(own, UNKNOWN_LEFT_SECONDS);
   // Rounded up: a lease of 360 s is worth 360 s right after the write.
   const leftSeconds = Math.ceil((lease.expiresAtMs - nowMs) / 1000);
   const left = Math.min(Math.max(leftSeconds, settings.minLeaseTtlSeconds), MAX_TTL_SECONDS);

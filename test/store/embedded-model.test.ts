@@ -193,7 +193,8 @@ class Run {
       case 'putOnLease':
         return this.#put(command, { lease: this.#slots[command.slot] });
       case 'grant': {
-        const { id, ttlSeconds } = await store.grantLease(command.ttlSeconds);
+        const { ttlSeconds } = command;
+        const { id } = await store.grantLease(ttlSeconds);
         model.leases.set(id, { id, ttlSeconds, deadlineMs: model.nowMs + ttlSeconds * 1000 });
         this.#slots[command.slot] = id;
         return;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lease } from '../../src/service/change.ts';
 import { openHttpStore } from '../../src/store/http.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import { createMirror } from '../../src/store/mirror.ts';
@@ -152,6 +153,33 @@ it('a lease that is renewed behind the server is seen to live on', async () => {
     const firstEnd = entry?.lease?.expiresAtMs ?? 0;
     lease.expiresAtMs += 60_000;
     await until('the new end is known', () => (entry?.lease?.expiresAtMs ?? 0) > firstEnd + 50_000);
+  } finally {
+    await store.close();
+    await server.stop();
+  }
+});
+
+it('a lease that the server does not know yet is not known here either, until it does', async () => {
+  const memory = createMemoryStore();
+  let lease: Lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
+  const leased = delegateStore(memory, {
+    get: async (key) => {
+      const { entry, revision } = await memory.get(key);
+      return { entry: entry && { ...entry, lease }, revision };
+    },
+  });
+  const server = await startHttp({ store: leased });
+  const store = openHttpStore({ url: server.url });
+  try {
+    await store.put('/a', new Uint8Array(0));
+    const seen = (await store.get('/a')).entry?.lease;
+    assert.deepEqual([seen?.id, seen?.ttlSeconds, seen?.expiresAtMs], ['7', undefined, undefined]);
+    const response = await fetch(`${server.url}/v2/keys/a`);
+    assert.doesNotMatch(await response.text(), /ttl|expiration/);
+    assert.equal(response.status, 200);
+    lease = { id: '7', ttlSeconds: 60, expiresAtMs: performance.now() + 60_000 };
+    await until('it is known', () => seen?.expiresAtMs !== undefined);
+    assert.equal(seen?.ttlSeconds, 60);
   } finally {
     await store.close();
     await server.stop();

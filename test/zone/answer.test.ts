@@ -457,6 +457,20 @@ describe('TTL', () => {
     });
   }
 
+  for (const [what, ttl, expected] of [
+    ['a lease that is not known yet is worth some seconds', 0, 5],
+    ['the record when it is less than those', 2, 2],
+    ['those when the record has more', 100, 5],
+  ] as const) {
+    it(what, () => {
+      const unknown = { id: '1', ttlSeconds: undefined, expiresAtMs: undefined };
+      const catalog = catalogOf(services(ttl), { 'local/skydns/a': unknown });
+      assertResponse(respond(catalog, 'a.skydns.local.', 'A', { nowMs: 0 }), {
+        answer: `a.skydns.local. ${expected} IN A 10.0.0.1`,
+      });
+    });
+  }
+
   it('is one for the whole RRset (RFC 2181)', () => {
     const catalog = catalogOf({
       'local/skydns/w/a': { host: '10.0.0.1', ttl: 30 },

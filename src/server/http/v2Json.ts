@@ -69,7 +69,8 @@ export function indices(modifiedIndex: number, createdIndex: number) {
 }
 
 export function leaseFields(lease: Lease | undefined, clock: Clock) {
-  if (lease === undefined) return {};
+  // One whose end is not known yet is left out.
+  if (lease?.expiresAtMs === undefined) return {};
   const leftMs = lease.expiresAtMs - clock.monotonicMs;
   return {
     expiration: new Date(clock.wallMs + leftMs).toISOString(),

@@ -157,7 +157,7 @@ function changeEvent(change: Change, clock: Clock): EventJson {
   if (change.kind === 'put') {
     return { action: 'set', node: entryNode(change.entry, clock), ...prevNode };
   }
-  const ranOut = previous?.lease !== undefined && previous.lease.expiresAtMs <= clock.monotonicMs;
+  const ranOut = (previous?.lease?.expiresAtMs ?? Infinity) <= clock.monotonicMs;
   const created = previous?.createRevision ?? change.modRevision;
   return {
     action: ranOut ? 'expire' : 'delete',

@@ -3,15 +3,15 @@
  * others make. etcd announces neither a lease's life with a key nor its renewal, so it is asked: when an id first
  * appears, and again whenever half of the remaining life has passed.
  *
- * Until the first answer a lease reads as endless. A lease leaves the table when nothing refers to it any more. Its
+ * Until the first answer nothing is known of a lease. A lease leaves the table when nothing refers to it any more. Its
  * expiry may lie in the past for a moment: what ends a key is the store's delete event, never a clock here.
  */
 import type { Lease } from '../../service/change.ts';
 
 interface KnownLease {
   readonly id: string;
-  ttlSeconds: number;
-  expiresAtMs: number;
+  ttlSeconds: number | undefined;
+  expiresAtMs: number | undefined;
 }
 
 interface Row {
@@ -57,15 +57,16 @@ export class LeaseTable {
   of(id: string): Lease {
     const known = this.#lease(id);
     if (known !== undefined) return known;
-    const lease = this.#add(id, Infinity, Infinity);
+    const lease = this.#add(id, undefined, undefined);
     this.#enqueue(id);
     return lease;
   }
 
   /** A lease that was granted here, at that time at the earliest. */
   granted(id: string, ttlSeconds: number, grantedAtMs: number): Lease {
-    const lease = this.#add(id, ttlSeconds, grantedAtMs + ttlSeconds * 1_000);
-    this.#schedule(lease);
+    const expiresAtMs = grantedAtMs + ttlSeconds * 1_000;
+    const lease = this.#add(id, ttlSeconds, expiresAtMs);
+    this.#schedule(id, expiresAtMs);
     return lease;
   }
 
@@ -75,14 +76,15 @@ export class LeaseTable {
     if (lease === undefined) return;
     lease.ttlSeconds = ttlSeconds;
     lease.expiresAtMs = renewedAtMs + ttlSeconds * 1_000;
-    this.#schedule(lease);
+    this.#schedule(id, lease.expiresAtMs);
   }
 
   /** Resolves when those of these leases that are unknown have been asked about, before all others, once. */
   async settled(ids: Iterable<string>): Promise<void> {
     const lookUps: Promise<void>[] = [];
     for (const id of ids) {
-      if (this.#closed || this.#lease(id)?.expiresAtMs !== Infinity) continue;
+      const lease = this.#lease(id);
+      if (this.#closed || lease === undefined || lease.expiresAtMs !== undefined) continue;
       this.#queue.delete(id);
       lookUps.push(this.#learn(id));
     }
@@ -104,7 +106,7 @@ export class LeaseTable {
     return this.#known.get(id)?.lease.deref();
   }
 
-  #add(id: string, ttlSeconds: number, expiresAtMs: number): KnownLease {
+  #add(id: string, ttlSeconds: number | undefined, expiresAtMs: number | undefined): KnownLease {
     const lease = { id, ttlSeconds, expiresAtMs };
     this.#known.set(id, { lease: new WeakRef(lease), askAtTick: 0 });
     this.#freed.register(lease, id);
@@ -151,21 +153,21 @@ export class LeaseTable {
 
   #take(lease: KnownLease, life: LeaseLife, askedAtMs: number): void {
     if (life.kind === 'gone') {
-      lease.expiresAtMs = Math.min(lease.expiresAtMs, askedAtMs);
+      lease.expiresAtMs = Math.min(lease.expiresAtMs ?? askedAtMs, askedAtMs);
       return;
     }
     // etcd rounds the rest down to seconds, and measured it between question and answer. An expiry that fits is kept.
     const earliestMs = askedAtMs + life.remainingSeconds * 1_000;
     const latestMs = this.#options.nowMs() + (life.remainingSeconds + 1) * 1_000;
-    const fits = lease.expiresAtMs >= earliestMs && lease.expiresAtMs <= latestMs;
-    if (!fits) lease.expiresAtMs = earliestMs;
+    const knownMs = lease.expiresAtMs ?? earliestMs;
+    lease.expiresAtMs = knownMs >= earliestMs && knownMs <= latestMs ? knownMs : earliestMs;
     lease.ttlSeconds = life.ttlSeconds;
-    this.#schedule(lease);
+    this.#schedule(lease.id, lease.expiresAtMs);
   }
 
-  #schedule(lease: KnownLease): void {
-    const leftMs = lease.expiresAtMs - this.#options.nowMs();
-    this.#askLater(lease.id, Math.max(MIN_PAUSE_MS, leftMs / 2));
+  #schedule(id: string, expiresAtMs: number): void {
+    const leftMs = expiresAtMs - this.#options.nowMs();
+    this.#askLater(id, Math.max(MIN_PAUSE_MS, leftMs / 2));
   }
 
   #askLater(id: string, pauseMs: number): void {
