@@ -65,12 +65,11 @@ async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<vo
   if (services > 0 || apex === undefined || io.stop.aborted) return;
   const name = printName(['1', 'rails', 'production', 'east', ...apex]).slice(0, -1);
   const key = name.split('.').reverse().join('/');
-  io.stderr.write(`
-No services yet. Try, in another terminal:
-
-  curl -XPUT http://${printSocketAddress(server.http)}/v2/keys/${config.pathPrefix}/${key} \\
-       -d value='{"host":"service1.example.com","port":8080}'
-  ${config.registrar === undefined ? '' : `docker run -e DNS_NAME=${name} -p 8080:8080 IMAGE\n  `}dig @${dns.address} -p ${dns.port} SRV ${name}
-
-`);
+  const lines = [
+    `curl -XPUT http://${printSocketAddress(server.http)}/v2/keys/${config.pathPrefix}/${key} \\`,
+    `     -d value='{"host":"service1.example.com","port":8080}'`,
+    ...(config.registrar ? [`docker run -e DNS_NAME=${name} -p 8080:8080 IMAGE`] : []),
+    `dig @${dns.address} -p ${dns.port} SRV ${name}`,
+  ].map((line) => `  ${line}\n`);
+  io.stderr.write(`\nNo services yet. Try, in another terminal:\n\n${lines.join('')}\n`);
 }
