@@ -32,6 +32,7 @@ import {
   type Past,
   type PutOptions,
   type PutResult,
+  type SnapshotOptions,
   type SnapshotPage,
   StoreError,
   type WatchBatch,
@@ -84,9 +85,9 @@ class EtcdStore implements LeaseStore {
     return { entry, revision: Number(header.revision) };
   }
 
-  async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
+  async *snapshot(prefix: string, options: SnapshotOptions = {}): AsyncGenerator<SnapshotPage> {
     const timeoutMs = this.#options.pageTimeoutMs ?? PAGE_TIMEOUT_MS;
-    for await (const page of snapshotPages(this.#cluster, prefix, timeoutMs)) {
+    for await (const page of snapshotPages(this.#cluster, prefix, { ...options, timeoutMs })) {
       const { revision, history, kvs } = page;
       const entries = kvs.map((kv) => entryOf(ownKv(kv), this.#leaseOf));
       const leases = new Set<string>();

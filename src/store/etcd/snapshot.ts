@@ -4,17 +4,26 @@
  * snapshot fails with `compacted` and is taken anew.
  *
  * etcd (3.4) walks its whole index behind a page's first key for every page, so few large pages load faster than many
- * small ones: pages grow until they carry about `PAGE_BYTES`. The next page is under way while one is read.
+ * small ones: pages grow to a number of octets. Who reads in bulk gets large pages, the next one under way while one is
+ * read. Who may have enough with a look gets a small page first, and then pages whose decoding holds nobody up.
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
+import type { SnapshotOptions } from '../store.ts';
 import { type Cluster, malformed } from './cluster.ts';
 import { isTooLarge } from './failure.ts';
 import { historyOf } from './past.ts';
 import { keyAfter, keyBytes, prefixEnd } from './translate.ts';
 
-const FIRST_PAGE_KEYS = 500;
+interface Paging {
+  readonly firstKeys: number;
+  readonly pageBytes: number;
+  /** Whether the next page is asked for before the reader wants it. */
+  readonly ahead: boolean;
+}
+
+const BULK: Paging = { firstKeys: 500, pageBytes: 8 << 20, ahead: true };
+const BY_AND_BY: Paging = { firstKeys: 256, pageBytes: 512 << 10, ahead: false };
 const MAX_PAGE_KEYS = 100_000;
-const PAGE_BYTES = 8 << 20;
 /** What a key costs on the wire besides key and value. */
 const KEY_OVERHEAD_BYTES = 30;
 
@@ -35,34 +44,44 @@ interface Request {
 export async function* snapshotPages(
   cluster: Cluster,
   prefix: string,
-  timeoutMs: number,
+  { timeoutMs, bulk = false }: SnapshotOptions & { readonly timeoutMs: number },
 ): AsyncGenerator<Page> {
+  const paging = bulk ? BULK : BY_AND_BY;
   const end = prefixEnd(prefix);
-  const first: Request = { from: keyBytes(prefix), limit: FIRST_PAGE_KEYS, revision: '0' };
-  let coming: Promise<IRangeResponse> | undefined = readPage(cluster, first, end, timeoutMs);
+  const read = (request: Request) => readPage(cluster, request, end, timeoutMs);
+  let next: Request | undefined = {
+    from: keyBytes(prefix),
+    limit: paging.firstKeys,
+    revision: '0',
+  };
   let revision = '0';
-  while (coming !== undefined) {
-    const page: IRangeResponse = await coming;
+  let coming: Promise<IRangeResponse> | undefined;
+  while (next !== undefined) {
+    const page: IRangeResponse = await (coming ?? read(next));
     if (revision === '0') revision = page.header.revision;
-    const next = nextRequest(page, revision);
-    coming = next && readPage(cluster, next, end, timeoutMs);
+    next = nextRequest(page, revision, paging.pageBytes);
+    coming = paging.ahead && next !== undefined ? read(next) : undefined;
     // It may fail while the reader is busy with this page; the error is met at the top of the loop.
     coming?.catch(() => undefined);
     yield { revision: Number(revision), history: historyOf(page), kvs: page.kvs };
   }
 }
 
-function nextRequest(page: IRangeResponse, revision: string): Request | undefined {
+function nextRequest(
+  page: IRangeResponse,
+  revision: string,
+  pageBytes: number,
+): Request | undefined {
   if (!page.more) return undefined;
   const last = page.kvs.at(-1);
   if (last === undefined) throw malformed('the keys of a page');
-  return { from: keyAfter(last.key), limit: nextLimit(page.kvs), revision };
+  return { from: keyAfter(last.key), limit: nextLimit(page.kvs, pageBytes), revision };
 }
 
-function nextLimit(kvs: readonly IKeyValue[]): number {
+function nextLimit(kvs: readonly IKeyValue[], pageBytes: number): number {
   let bytes = 0;
   for (const kv of kvs) bytes += kv.key.length + kv.value.length + KEY_OVERHEAD_BYTES;
-  const keys = Math.floor((PAGE_BYTES * kvs.length) / bytes);
+  const keys = Math.floor((pageBytes * kvs.length) / bytes);
   return Math.min(MAX_PAGE_KEYS, Math.max(1, keys));
 }
 
