@@ -7,7 +7,15 @@
  */
 import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
 import type { Entry, Lease } from '../service/change.ts';
-import { checkKey, checkLife, checkTtl, checkValue, noSuchLease } from './embedded/limits.ts';
+import {
+  checkKey,
+  checkLife,
+  checkPath,
+  checkPrefixPath,
+  checkTtl,
+  checkValue,
+  noSuchLease,
+} from './embedded/limits.ts';
 import { Cluster, type OpenedWatch } from './etcd/cluster.ts';
 import { Endpoint } from './etcd/endpoint.ts';
 import { isNoSuchLease } from './etcd/failure.ts';
@@ -79,6 +87,7 @@ class EtcdStore implements LeaseStore {
   }
 
   async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
+    checkPath(key);
     const { kvs, header } = await this.#cluster.call('range', { key: keyBytes(key) });
     const entry = this.#entry(kvs[0]);
     if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
@@ -86,6 +95,7 @@ class EtcdStore implements LeaseStore {
   }
 
   async *snapshot(prefix: string, options: SnapshotOptions = {}): AsyncGenerator<SnapshotPage> {
+    checkPrefixPath(prefix);
     const timeoutMs = this.#options.pageTimeoutMs ?? PAGE_TIMEOUT_MS;
     for await (const page of snapshotPages(this.#cluster, prefix, { ...options, timeoutMs })) {
       const { revision, history, kvs } = page;
@@ -103,6 +113,7 @@ class EtcdStore implements LeaseStore {
     signal: AbortSignal,
     past?: Past,
   ): AsyncGenerator<WatchBatch> {
+    checkPrefixPath(prefix);
     const opened = await this.#openWatch(prefix, fromRevision, signal, past);
     if (opened === undefined) return;
     const { stream, endpoint } = opened;
@@ -137,6 +148,7 @@ class EtcdStore implements LeaseStore {
     key: string,
     options: { readonly if?: Condition | undefined } = {},
   ): Promise<DeleteResult> {
+    checkPath(key);
     const octets = keyBytes(key);
     const { succeeded, responses, header } = await this.#transact(octets, options.if, {
       request_delete_range: { key: octets, prev_kv: true },
@@ -149,6 +161,7 @@ class EtcdStore implements LeaseStore {
   }
 
   async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
+    checkPrefixPath(prefix);
     const range = { key: keyBytes(prefix), range_end: prefixEnd(prefix) };
     const { deleted, header } = await this.#cluster.call('deleteRange', range);
     return { deleted: Number(deleted), revision: Number(header.revision) };

@@ -6,6 +6,7 @@
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import type { Change, Entry, Lease } from '../service/change.ts';
+import { checkPath, checkPrefixPath, checkUnicode } from './embedded/limits.ts';
 import { Renewals } from './httpLease.ts';
 import { type Call, callPeer, type Peer, readJson, readLines, unavailable } from './httpRequest.ts';
 import {
@@ -78,10 +79,13 @@ class HttpStore implements LeaseStore {
   }
 
   async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
+    checkPath(key);
     return this.#read(key, this.#leaseOf);
   }
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {
+    checkPrefixPath(prefix);
+    checkUnicode(prefix);
     const path = `snapshot?prefix=${encodeURIComponent(prefix)}`;
     for await (const page of this.#lines(path, this.#callTimeoutMs, this.#toPage)) {
       if (page === 'end') return;
@@ -96,6 +100,8 @@ class HttpStore implements LeaseStore {
     signal: AbortSignal,
     past?: Past,
   ): AsyncGenerator<WatchBatch, void, undefined> {
+    checkPrefixPath(prefix);
+    checkUnicode(prefix);
     if (signal.aborted) return;
     const query = new URLSearchParams({ prefix, from: String(fromRevision) });
     if (past !== undefined) query.set('past', JSON.stringify(past));
@@ -118,6 +124,7 @@ class HttpStore implements LeaseStore {
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    checkPath(key);
     const octets = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     const body = {
       key,
@@ -135,6 +142,7 @@ class HttpStore implements LeaseStore {
     key: string,
     options: { readonly if?: Condition | undefined } = {},
   ): Promise<DeleteResult> {
+    checkPath(key);
     const body = { key, if: conditionToJson(options.if) };
     return this.#write('delete', body, (json) =>
       deleteResultFromJson(json, performance.now(), this.#leaseOf),
@@ -142,6 +150,7 @@ class HttpStore implements LeaseStore {
   }
 
   async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
+    checkPrefixPath(prefix);
     return this.#write('deleteTree', { prefix }, (json) => {
       const { deleted, revision } = record(json);
       return { deleted: number(deleted), revision: number(revision) };
@@ -172,7 +181,11 @@ class HttpStore implements LeaseStore {
     this.#peer.agent.destroy();
   }
 
-  #read(key: string, leaseOf: LeaseOf): Promise<{ entry: Entry | undefined; revision: number }> {
+  async #read(
+    key: string,
+    leaseOf: LeaseOf,
+  ): Promise<{ entry: Entry | undefined; revision: number }> {
+    checkUnicode(key);
     const path = `entry?key=${encodeURIComponent(key)}`;
     return this.#ask({ method: 'GET', path }, (json) => {
       const nowMs = performance.now();

@@ -69,6 +69,7 @@ export function storeContract(
 
   describe(`store contract: ${name}`, () => {
     readingAndWriting(test);
+    refusals(test);
     conditions(test);
     deleting(test);
     snapshots(test);
@@ -190,6 +191,24 @@ function readingAndWriting(test: Register): void {
     await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: -1 }));
     await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: 1e11 }));
     assert.equal((await store.get(`${prefix}a`)).entry, undefined);
+  });
+}
+
+function refusals(test: Register): void {
+  test('what is no key or no prefix is refused as invalid by every call', async (store, prefix) => {
+    await mustPut(store, `${prefix}a`, 'x');
+    const { signal } = new AbortController();
+    for (const key of ['', '!', 'a/', '!/']) {
+      await rejectsWith('invalid', store.get(key));
+      await rejectsWith('invalid', store.put(key, bytes('x')));
+      await rejectsWith('invalid', store.delete(key));
+    }
+    for (const none of ['', '!', 'a/', '!/', prefix.slice(0, -1), `${prefix}a`]) {
+      await rejectsWith('invalid', store.deleteTree(none));
+      await rejectsWith('invalid', drain(store.snapshot(none)));
+      await rejectsWith('invalid', soon(drain(store.watch(none, 1, signal))));
+    }
+    assert.equal(text(mustHave((await store.get(`${prefix}a`)).entry).value), 'x');
   });
 }
 

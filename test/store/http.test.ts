@@ -159,6 +159,41 @@ it('a lease that is renewed behind the server is seen to live on', async () => {
   }
 });
 
+it('the server itself refuses what is no key or no prefix, whatever its store takes', async () => {
+  const calls: string[] = [];
+  const lenient = delegateStore(createMemoryStore(), {
+    deleteTree: async (prefix) => {
+      calls.push(prefix);
+      return { deleted: 0, revision: 0 };
+    },
+    watch: async function* (prefix) {
+      calls.push(prefix);
+    },
+  });
+  const server = await startHttp({ store: lenient });
+  const post = (call: string, body: object) =>
+    fetch(`${server.url}/v1/store/${call}`, { method: 'POST', body: JSON.stringify(body) });
+  try {
+    for (const prefix of ['', '!', '/a', 'a/']) {
+      assert.equal((await post('deleteTree', { prefix })).status, 400);
+      const query = new URLSearchParams({ prefix, from: '1' });
+      assert.equal((await fetch(`${server.url}/v1/store/watch?${query}`)).status, 400);
+      assert.equal((await fetch(`${server.url}/v1/store/snapshot?${query}`)).status, 400);
+    }
+    assert.equal((await post('delete', { key: '!' })).status, 400);
+    assert.deepEqual(calls, []);
+  } finally {
+    await server.stop();
+  }
+});
+
+it('a key that no URL can name is refused', async () => {
+  const store = openHttpStore({ url: 'http://127.0.0.1:1' });
+  await assert.rejects(store.get('/\ud800'), isStoreError('invalid'));
+  await assert.rejects(drain(store.snapshot('/\ud800/')), isStoreError('invalid'));
+  await store.close();
+});
+
 it('a lease that the server does not know yet is not known here either, until it does', async () => {
   const memory = createMemoryStore();
   let lease: Lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };

@@ -12,6 +12,7 @@
  *     POST /v1/store/lease/revoke          {"id"}: {}
  */
 import type { Change } from '../../service/change.ts';
+import { checkPath, checkPrefixPath } from '../../store/embedded/limits.ts';
 import {
   changeToJson,
   deleteCallFromJson,
@@ -101,9 +102,9 @@ async function serveCall(
   const query = new URLSearchParams(exchange.query);
   switch (call) {
     case 'entry':
-      return exchange.send(await readEntry(store, query.get('key') ?? ''));
+      return exchange.send(await readEntry(store, keyOf(query.get('key') ?? '')));
     case 'snapshot':
-      return sendSnapshot(store, query.get('prefix') ?? '', exchange);
+      return sendSnapshot(store, prefixOf(query.get('prefix') ?? ''), exchange);
     case 'watch':
       return sendWatch(store, query, exchange, shared, heartbeatMs);
     default:
@@ -126,12 +127,13 @@ async function perform(store: LeaseStore, call: string, json: unknown): Promise<
   switch (call) {
     case 'put': {
       const { key, value, ttlSeconds, lease, condition } = putCallFromJson(json);
-      const result = await store.put(key, value, { ttlSeconds, lease, if: condition });
+      const result = await store.put(keyOf(key), value, { ttlSeconds, lease, if: condition });
       return putResultToJson(result, performance.now());
     }
     case 'delete': {
       const { key, condition } = deleteCallFromJson(json);
-      return deleteResultToJson(await store.delete(key, { if: condition }), performance.now());
+      const result = await store.delete(keyOf(key), { if: condition });
+      return deleteResultToJson(result, performance.now());
     }
     case 'lease/grant': {
       const lease = await store.grantLease(number(record(json).ttlSeconds));
@@ -143,8 +145,19 @@ async function perform(store: LeaseStore, call: string, json: unknown): Promise<
       await store.revokeLease(text(record(json).id));
       return {};
     default:
-      return store.deleteTree(text(record(json).prefix));
+      return store.deleteTree(prefixOf(text(record(json).prefix)));
   }
+}
+
+/** Refused here, whatever the store would make of it: a prefix that is none may be a range of all keys. */
+function prefixOf(text: string): string {
+  checkPrefixPath(text);
+  return text;
+}
+
+function keyOf(text: string): string {
+  checkPath(text);
+  return text;
 }
 
 function parseJson(text: string): unknown {
@@ -205,7 +218,7 @@ async function sendWatch(
   shared: Shared,
   heartbeatMs: number,
 ): Promise<void> {
-  const prefix = query.get('prefix') ?? '';
+  const prefix = prefixOf(query.get('prefix') ?? '');
   const fromRevision = Number(query.get('from'));
   if (!Number.isSafeInteger(fromRevision)) throw new Malformed('"from" must be a revision');
   const pastText = query.get('past');

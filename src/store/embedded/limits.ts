@@ -1,6 +1,7 @@
 /**
- * What an embedded store accepts. Each check throws StoreError `invalid` with one line that says what is wrong; both
- * stores have the same limits, so that what works on `memory:` works on `file:`.
+ * What stores accept. Each check throws StoreError `invalid` with one line that says what is wrong. What is written has
+ * the same limits in all of them, so that what works on `memory:` works on `file:`; etcd may hold longer keys, and keys
+ * that are no Unicode, which others wrote.
  */
 import { type PutOptions, StoreError } from '../store.ts';
 
@@ -13,9 +14,26 @@ export const MAX_TTL_SECONDS = 9_000_000_000;
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-export function checkKey(key: string): void {
+/** What every store wants of a key, also of one that is only read or deleted. */
+export function checkPath(key: string): void {
   if (!key.startsWith('/')) throw new StoreError('invalid', 'a key begins with "/"');
+}
+
+/** The same for a prefix. */
+export function checkPrefixPath(prefix: string): void {
+  checkPath(prefix);
+  if (!prefix.endsWith('/')) throw new StoreError('invalid', 'a prefix ends with "/"');
+}
+
+/** Lone surrogates have no UTF-8. */
+export function checkUnicode(key: string): void {
   if (LONE_SURROGATE.test(key)) throw new StoreError('invalid', 'a key must be valid Unicode');
+}
+
+/** What is written. */
+export function checkKey(key: string): void {
+  checkPath(key);
+  checkUnicode(key);
   if (Buffer.byteLength(key) > MAX_KEY_OCTETS) {
     throw new StoreError('invalid', `a key has at most ${MAX_KEY_OCTETS} octets`);
   }
@@ -23,7 +41,7 @@ export function checkKey(key: string): void {
 
 export function checkPrefix(prefix: string): void {
   checkKey(prefix);
-  if (!prefix.endsWith('/')) throw new StoreError('invalid', 'a prefix ends with "/"');
+  checkPrefixPath(prefix);
 }
 
 export function checkValue(value: Uint8Array): void {
