@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { registerCommand } from '../../src/cli/registerCommand.ts';
+import { registrarCommand } from '../../src/cli/registrarCommand.ts';
 import { REGISTRAR_OPTIONS } from '../../src/config/registerOptions.ts';
 import { parseValue, type Rows, readSettings } from '../../src/config/settings.ts';
 import { callCli } from '../support/cli.ts';
@@ -108,6 +110,19 @@ describe('help', () => {
   it('has examples of values that are ones', () => {
     for (const row of Object.values(REGISTRAR_OPTIONS as Rows))
       assert.equal(parseValue(row, row.example).kind, 'value', `--${row.name} ${row.example}`);
+  });
+
+  it('has command lines that are understood', async () => {
+    const env = { ...HOST, SORADNS_REGISTRAR: 'http://127.0.0.1:1' };
+    for (const { name, examples } of [registerCommand, registrarCommand]) {
+      assert.ok(examples.length > 2);
+      for (const [line] of examples) {
+        const [, ...words] = line.split(' ');
+        const once = name === 'register' ? ['--dry-run'] : [];
+        const { code, stderr } = await callCli([...words, ...once], { env });
+        assert.equal(code, 4, `${line}: ${stderr}`);
+      }
+    }
   });
 
   it('of serve has the registrar’s options by themselves', async () => {
