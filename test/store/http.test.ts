@@ -166,8 +166,9 @@ it('the server itself refuses what is no key or no prefix, whatever its store ta
       calls.push(prefix);
       return { deleted: 0, revision: 0 };
     },
-    watch: async function* (prefix) {
+    async *watch(prefix) {
       calls.push(prefix);
+      yield { revision: 1, changes: [] };
     },
   });
   const server = await startHttp({ store: lenient });

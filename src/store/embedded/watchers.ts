@@ -3,11 +3,14 @@
  * key's own slashes: its cost does not grow with the watchers elsewhere.
  *
  * What a watcher has not taken yet waits in its own queue, up to `bounds`. A watcher that falls further behind is cut
- * with `compacted`, as if its revision were forgotten: it takes a snapshot and begins again.
+ * with `compacted`, as if its revision were forgotten: it takes a snapshot and begins again. One batch, however large, is
+ * no falling behind: the largest that waits is not counted.
  */
 import type { Change } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 import { type Bounds, batchOctets, type History } from './history.ts';
+
+const NOTHING: Bounds = { changes: 0, octets: 0 };
 
 /** One watch's queue: pushed by the store, drained by `next`. */
 class Watcher {
@@ -15,8 +18,9 @@ class Watcher {
   readonly #bounds: Bounds;
   readonly #onEnd: (watcher: Watcher) => void;
   #batches: WatchBatch[] = [];
-  #changes = 0;
-  #octets = 0;
+  #waiting: Bounds = NOTHING;
+  /** The most changes, and the most octets, that one of the batches has. */
+  #largest: Bounds = NOTHING;
   #end: { readonly error: StoreError | undefined } | undefined;
   #wake: (() => void) | undefined;
 
@@ -28,9 +32,11 @@ class Watcher {
 
   push(batch: WatchBatch): void {
     this.#batches.push(batch);
-    this.#changes += batch.changes.length;
-    this.#octets += batchOctets(batch);
-    if (this.#changes > this.#bounds.changes || this.#octets > this.#bounds.octets) {
+    const size = { changes: batch.changes.length, octets: batchOctets(batch) };
+    this.#waiting = combined(this.#waiting, size, (a, b) => a + b);
+    this.#largest = combined(this.#largest, size, Math.max);
+    const behind = combined(this.#waiting, this.#largest, (a, b) => a - b);
+    if (behind.changes > this.#bounds.changes || behind.octets > this.#bounds.octets) {
       this.end(new StoreError('compacted', 'the watch fell too far behind the store'));
     } else this.#wake?.();
   }
@@ -60,8 +66,8 @@ class Watcher {
   #take(): readonly WatchBatch[] {
     const batches = this.#batches;
     this.#batches = [];
-    this.#changes = 0;
-    this.#octets = 0;
+    this.#waiting = NOTHING;
+    this.#largest = NOTHING;
     return batches;
   }
 }
@@ -147,6 +153,10 @@ export class Watchers {
     }
     return groups;
   }
+}
+
+function combined(a: Bounds, b: Bounds, combine: (a: number, b: number) => number): Bounds {
+  return { changes: combine(a.changes, b.changes), octets: combine(a.octets, b.octets) };
 }
 
 function offer(watcher: Watcher, batch: WatchBatch): void {
