@@ -95,7 +95,10 @@ export class Containers {
     // A signal by itself changes nothing that could be seen.
     if (event.action === 'kill') return;
     slot.retries = 0;
-    this.#inspector.request(slot.id);
+    // A death says all, and Docker answers no inspection before it has cleaned up: with many at once starts would wait.
+    const isSettled = isDeath(event) && slot.inspection !== undefined && !isStale;
+    if (isSettled) this.#inspector.doubt(slot.id);
+    else this.#inspector.request(slot.id);
   }
 
   /**
@@ -138,10 +141,10 @@ export class Containers {
       for (const timer of alarms.values()) timer.cancel();
   }
 
-  /** Lists do not tell all: not the restart of one without an address of its own, nor what is being waited for. */
+  /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */
   #isUncertain({ inspection, description }: Slot): boolean {
-    if (inspection === undefined || description === undefined || isWaiting(description))
-      return true;
+    if (inspection === undefined || !isAlive(inspection)) return true;
+    if (description === undefined || isWaiting(description)) return true;
     return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
   }
 

@@ -41,10 +41,15 @@ export class Inspector {
 
   /** The container is to be looked at; what is under way about it is out of date. */
   request(id: string): void {
-    const asking = this.#asking.get(id);
-    if (asking !== undefined) asking.isStale = true;
+    if (this.#asking.has(id)) this.doubt(id);
     else this.#enqueue(id);
     this.#pump();
+  }
+
+  /** If something is under way about the container, it is out of date. */
+  doubt(id: string): void {
+    const asking = this.#asking.get(id);
+    if (asking !== undefined) asking.isStale = true;
   }
 
   /** How many are not known yet. */

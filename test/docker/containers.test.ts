@@ -66,7 +66,7 @@ describe('which containers are inspected, and when', () => {
     for (const [happening, inspections] of [
       [['container', 'start'], 1],
       [['network', 'connect'], 1],
-      [['container', 'die'], 1],
+      [['container', 'die'], 0],
       [['network', 'disconnect'], 0],
       [['network', 'connect'], 0],
       [['container', 'start'], 1],
@@ -74,6 +74,42 @@ describe('which containers are inspected, and when', () => {
       assert.equal(await happens(happening, id), inspections, happening.join(' '));
       await answer(id);
     }
+  });
+
+  it('one that starts need not wait for the many that have died', async () => {
+    // Docker answers no inspection of these either before it has cleaned up.
+    for (let i = 0; i < 100; i++) {
+      const id = fakeId();
+      await happens(['container', 'start'], id);
+      await answer(id);
+      await happens(['container', 'die'], id);
+    }
+    assert.equal(await happens(['container', 'start'], fakeId()), 1);
+  });
+
+  it('what was being asked when it died is asked again', async () => {
+    const id = fakeId();
+    await happens(['container', 'start'], id);
+    await answer(id);
+    await happens(['container', 'rename'], id);
+    assert.equal(await happens(['container', 'die'], id), 0);
+    const before = asked.length;
+    await answer(id);
+    assert.equal(asked.length, before + 1);
+  });
+
+  it('one that runs on after its death is noticed in the next list', async () => {
+    const id = fakeId();
+    const list = async (): Promise<void> => {
+      containers.onList([{ id, state: 'running', fingerprint: 'the same' }], { all: false });
+      await answer(id);
+    };
+    await list();
+    await list();
+    assert.equal(asked.length, 1);
+    await happens(['container', 'die'], id);
+    await list();
+    assert.equal(asked.length, 2);
   });
 
   it('networks count as soon as it has started again', async () => {
