@@ -141,7 +141,7 @@ describe('memory: bounds', () => {
     const elsewhere = store.watch('/b/', 1, signal)[Symbol.asyncIterator]();
     const first = elsewhere.next();
     await Promise.all([slow.next(), store.put('/a/0', value)]);
-    for (let i = 1; i <= 201; i++) await store.put(`/a/${i}`, value);
+    for (let i = 1; i <= 202; i++) await store.put(`/a/${i}`, value);
     await assert.rejects(slow.next(), { name: 'StoreError', code: 'compacted' });
     await store.put('/b/x', value);
     assert.equal((await first).value.changes.length, 1);
