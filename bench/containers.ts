@@ -1,7 +1,7 @@
 /** The time from Docker's `start` event to the container's name being answered, and from `die` to its being gone. */
-import { type Dockerd, startDockerd } from '../test/support/dockerd.ts';
+import type { Dockerd } from '../test/support/dockerd.ts';
 import { type Asker, openAsker, untilAnswers, untilGone } from './ask.ts';
-import { type DockerEvent, openDockerEvents } from './dockerEvents.ts';
+import { type DockerEvent, type DockerEvents, openDockerEvents } from './dockerEvents.ts';
 import { DOMAIN } from './names.ts';
 
 /** What is measured of one container, each from the event's own time. */
@@ -27,9 +27,6 @@ export interface LivesOptions {
   /** What published ports are answered with. */
   readonly address: string;
 }
-
-/** An engine of the bench's own with one image. */
-export const startEngine = (): Promise<Dockerd> => startDockerd();
 
 /** Measures on a registrar that follows the engine and is ready; the port is its server's. */
 export async function measureLives(
@@ -59,7 +56,7 @@ export async function measureLives(
 interface Bench {
   readonly dockerd: Dockerd;
   readonly asker: Asker;
-  readonly events: Awaited<ReturnType<typeof openDockerEvents>>;
+  readonly events: DockerEvents;
   readonly address: string;
 }
 

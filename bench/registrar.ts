@@ -4,11 +4,11 @@
  * already are a fake one's.
  */
 import { join } from 'node:path';
-import type { Dockerd } from '../test/support/dockerd.ts';
+import { type Dockerd, startDockerd } from '../test/support/dockerd.ts';
 import { dockerSkipReason } from '../test/support/dockerTest.ts';
 import { POLL_MS } from './ask.ts';
 import { measureColdStart, type Started } from './coldStart.ts';
-import { type Life, type Lives, measureLives, startEngine } from './containers.ts';
+import { type Life, type Lives, measureLives } from './containers.ts';
 import { startEtcd } from './etcd.ts';
 import { startRegistrar, startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown, median, percentile } from './table.ts';
@@ -33,7 +33,7 @@ interface Figures {
 
 export async function benchRegistrar(options: RegistrarBenchOptions): Promise<string> {
   const skipReason = dockerSkipReason();
-  const dockerd = skipReason === undefined ? await startEngine() : undefined;
+  const dockerd = skipReason === undefined ? await startDockerd() : undefined;
   try {
     const figures: Figures[] = [];
     for (const openPlace of [embedded, clustered]) {
