@@ -141,7 +141,8 @@ function yargsOption(option: OptionWords) {
     describe: placeholder === undefined ? describe : `${placeholder}: ${describe}`,
     ...(short && { alias: short }),
     ...(hidden && { hidden }),
-    ...(group && { group }),
+    // yargs prints groups in the order in which it meets them; the plain options come first.
+    group: group ?? 'Options:',
     ...(choices && form !== 'text' && { choices }),
     ...(defaultText !== undefined && { defaultDescription: defaultText, default: undefined }),
   };

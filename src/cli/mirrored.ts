@@ -15,7 +15,10 @@ export function logMirror(
   log: Log,
 ): void {
   if (event.kind === 'lost') {
-    log.warn({ err: event.error, retryInMs: event.retryInMs }, 'the store is out of reach');
+    const { error } = event;
+    // The first failure of a row is news; the ones after it say the same.
+    const write = event.failuresInARow === 1 ? log.warn : log.debug;
+    write({ reason: error instanceof Error ? error.message : error }, 'the store is out of reach');
     return;
   }
   const { kind, ...fields } = event;

@@ -59,7 +59,8 @@ function announce(server: Server, config: Config, docker: Endpoint | undefined, 
 /** On a store without a single service: what a newcomer can try. */
 async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
   const [dns] = server.endpoints;
-  if (dns === undefined || server.http === undefined) return;
+  // With a token the line would not work as it stands, and the token is not to be shown.
+  if (dns === undefined || server.http === undefined || config.httpToken !== undefined) return;
   const { services, domains } = await server.loaded;
   const [apex] = domains;
   if (services > 0 || apex === undefined || io.stop.aborted) return;

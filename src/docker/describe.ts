@@ -99,12 +99,18 @@ function readPolicies({ settings, context, refusals }: Work): Policies | undefin
   return { enable, health: health ?? context.health, stop: stop ?? context.stop };
 }
 
-function whyNotEnabled({ settings, context }: Work, enable: boolean | undefined) {
+function whyNotEnabled({ container, settings, context }: Work, enable: boolean | undefined) {
   if (enable === false) {
     return `is switched off by ${shown(findSetting(settings, 'ENABLE')?.source ?? '')}`;
   }
   if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
-  return 'has no metadata';
+  return isRegistrators(container)
+    ? "has no metadata but registrator's SERVICE_*, which count with --compat registrator"
+    : 'has no metadata';
+}
+
+function isRegistrators({ env, labels }: Container): boolean {
+  return [...env.keys(), ...labels.keys()].some((key) => key.startsWith('SERVICE_'));
 }
 
 /** What the container says of networks, or else the one whose network it joined. */

@@ -41,7 +41,13 @@ export type MirrorEvent =
       readonly keys: number;
       readonly tookMs: number;
     }
-  | { readonly kind: 'lost'; readonly error: unknown; readonly retryInMs: number }
+  | {
+      readonly kind: 'lost';
+      readonly error: unknown;
+      readonly retryInMs: number;
+      /** 1 for the first after all was well. */
+      readonly failuresInARow: number;
+    }
   | { readonly kind: 'resumed'; readonly revision: number }
   | {
       readonly kind: 'relisted';
@@ -255,7 +261,8 @@ class StoreMirror implements Mirror {
     const { random = Math.random } = this.#options;
     const ceilingMs = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** this.#failuresInARow++);
     const retryInMs = ceilingMs * (0.5 + random() / 2);
-    this.#options.onEvent?.({ kind: 'lost', error, retryInMs });
+    const failuresInARow = this.#failuresInARow;
+    this.#options.onEvent?.({ kind: 'lost', error, retryInMs, failuresInARow });
     return retryInMs;
   }
 

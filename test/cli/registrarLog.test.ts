@@ -50,7 +50,7 @@ describe('a registrar’s events in the log', () => {
       ['warn', 'inspecting failed', { id: '0123456789ab', cause: 'unix:///x: gone' }],
     ],
     [
-      { kind: 'store', event: { kind: 'lost', error: away, retryInMs: 50 } },
+      { kind: 'store', event: { kind: 'lost', error: away, retryInMs: 50, failuresInARow: 1 } },
       ['warn', 'the store is out of reach', { cause: 'http://x: away', retryInMs: 50 }],
     ],
     [
