@@ -122,11 +122,23 @@ export class Containers {
     }
     for (const slot of this.#slots.values()) {
       if (running.has(slot.id)) continue;
-      if (isAlive(slot.inspection)) this.#inspector.request(slot.id);
+      if (slot.inspection === undefined || isAlive(slot.inspection))
+        this.#inspector.request(slot.id);
       else if (isForgotten(slot.deaths, this.#options.clock.monotonicMs())) this.#forget(slot);
     }
     this.#isListed = true;
     this.#checkComplete();
+  }
+
+  /** Nothing that was seen is believed any more: each is unknown until it is inspected again. */
+  distrust(): void {
+    for (const slot of this.#slots.values()) {
+      this.#inspector.doubt(slot.id);
+      slot.inspection = undefined;
+      slot.description = undefined;
+      slot.wishes = [];
+    }
+    this.#options.onChange();
   }
 
   /** What `describe` depends on besides the container has changed. */

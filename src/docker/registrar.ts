@@ -269,6 +269,7 @@ class EngineRegistrar implements Registrar {
     const timer = this.#clock.startTimer(afterMs, () => {
       this.#isWithdrawn = true;
       this.#emit({ kind: 'withdrawn', afterMs });
+      this.#parts?.containers.distrust();
       this.#parts?.converger.kick();
     });
     this.#cancelGrace = () => timer.cancel();

@@ -356,6 +356,28 @@ describe('the 20 failure cases', () => {
       assert.ok(web.isRunning);
     }));
 
+  it('5: what was withdrawn comes back only once it was inspected', () =>
+    onBench(async (bench) => {
+      const [, gone] = [bench.engine.run(WEB), bench.engine.run(named('gone'))];
+      bench.start({ dockerGraceMs: 60_000 });
+      await bench.settle();
+      bench.engine.lose();
+      gone.state = 'exited';
+      await bench.advance(61_000);
+      let answer = (): void => {};
+      const mayAnswer = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      bench.engine.faults.beforeAnswer = () => mayAnswer;
+      bench.engine.restore();
+      await bench.advance(6_000);
+      assert.equal(bench.engine.calls.list, 2, 'it is connected');
+      assert.deepEqual(await bench.keys(), []);
+      answer();
+      await bench.advance(100);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
   it('5: one that ended while the daemon was down is gone after the reconnect', () =>
     onBench(async (bench) => {
       const [, gone] = [bench.engine.run(WEB), bench.engine.run(named('gone'))];
