@@ -112,19 +112,12 @@ export class Containers {
 
   /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
   onList(list: readonly Listed[], { all }: { readonly all: boolean }): void {
-    const running = new Set<string>();
+    this.#lookForAbsent(new Set(list.map(({ id }) => id)));
     for (const { id, fingerprint } of list) {
-      running.add(id);
       const slot = this.#slot(id);
       const mustInspect = all || slot.fingerprint !== fingerprint || this.#isUncertain(slot);
       slot.fingerprint = fingerprint;
       if (mustInspect) this.#inspector.request(id);
-    }
-    for (const slot of this.#slots.values()) {
-      if (running.has(slot.id)) continue;
-      if (slot.inspection === undefined || isAlive(slot.inspection))
-        this.#inspector.request(slot.id);
-      else if (isForgotten(slot.deaths, this.#options.clock.monotonicMs())) this.#forget(slot);
     }
     this.#isListed = true;
     this.#checkComplete();
@@ -151,6 +144,16 @@ export class Containers {
     this.#inspector.close();
     for (const { alarms } of this.#slots.values())
       for (const timer of alarms.values()) timer.cancel();
+  }
+
+  /** Before all that runs, however much that is: what is gone must not be answered for. */
+  #lookForAbsent(running: ReadonlySet<string>): void {
+    for (const slot of this.#slots.values()) {
+      if (running.has(slot.id)) continue;
+      if (slot.inspection === undefined || isAlive(slot.inspection))
+        this.#inspector.request(slot.id);
+      else if (isForgotten(slot.deaths, this.#options.clock.monotonicMs())) this.#forget(slot);
+    }
   }
 
   /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */

@@ -112,6 +112,19 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked.length, 2);
   });
 
+  it('after a reconnect one that is gone need not wait for the many that run on', async () => {
+    const ids = Array.from({ length: 100 }, fakeId);
+    const gone = fakeId();
+    for (const id of [...ids, gone]) {
+      await happens(['container', 'start'], id);
+      await answer(id);
+    }
+    const before = asked.length;
+    const listed = ids.map((id) => ({ id, state: 'running', fingerprint: 'the same' }));
+    containers.onList(listed, { all: true });
+    assert.equal(asked[before], gone);
+  });
+
   it('networks count as soon as it has started again', async () => {
     const id = fakeId();
     for (const action of ['start', 'die']) {
