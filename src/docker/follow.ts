@@ -34,6 +34,8 @@ export interface FollowerOptions {
 }
 
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
+/** A connection that ends sooner is one more failure. */
+const LASTING_MS = 5_000;
 
 export class EngineFollower {
   readonly #options: FollowerOptions;
@@ -127,7 +129,6 @@ export class EngineFollower {
   }
 
   #onConnected(): void {
-    this.#failures = 0;
     this.#connects++;
     this.#state = { kind: 'connected', sinceMs: this.#options.clock.monotonicMs() };
     this.#options.onConnected();
@@ -135,10 +136,13 @@ export class EngineFollower {
 
   #onFailure(error: EngineError): number {
     const { clock, random, onLost } = this.#options;
-    const retryInMs = backoffMs(++this.#failures, BACKOFF, random);
     const before = this.#state;
+    const nowMs = clock.monotonicMs();
+    const hasLasted = before.kind === 'connected' && nowMs - before.sinceMs >= LASTING_MS;
+    if (hasLasted) this.#failures = 0;
+    const retryInMs = backoffMs(++this.#failures, BACKOFF, random);
     const reason = error.message;
-    const sinceMs = before.kind === 'connected' ? clock.monotonicMs() : before.sinceMs;
+    const sinceMs = before.kind === 'connected' ? nowMs : before.sinceMs;
     this.#state = { kind: before.kind === 'connecting' ? 'connecting' : 'lost', sinceMs, reason };
     onLost(error, retryInMs);
     return retryInMs;

@@ -405,6 +405,24 @@ describe('the 20 failure cases', () => {
       assert.ok(running.registrar.readiness().isReady);
     }));
 
+  it('5: a connection that never lasts is tried ever more seldom, one that lasted at once', () =>
+    onBench(async (bench) => {
+      bench.start();
+      await bench.settle();
+      await bench.advance(10_000);
+      for (let ms = 0; ms < 60_000; ms += 50) {
+        bench.engine.cutEvents();
+        await bench.clock.advance(50);
+      }
+      const connects = bench.engine.calls.events;
+      assert.ok(connects < 60_000 / 2_500, `${connects} connects in a minute`);
+      await bench.advance(20_000);
+      const before = bench.engine.calls.events;
+      bench.engine.cutEvents();
+      await bench.advance(200);
+      assert.equal(bench.engine.calls.events, before + 1);
+    }));
+
   it('6: lost events are made up for by the next list', () =>
     onBench(async (bench) => {
       const gone = bench.engine.run(named('gone'));
