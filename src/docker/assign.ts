@@ -38,7 +38,8 @@ export function assignKeys(input: AssignInput): Assignment[] {
   for (const wish of rest) round.take(wish);
   const groups = groupAutos(wishes.filter(({ record }) => record.instance === 'auto'));
   const unnumbered = groups.filter((group) => !round.keepNumber(group));
-  for (const group of unnumbered) round.takeNumber(group);
+  const fresh = unnumbered.filter((group) => !round.resumeNumber(group));
+  for (const group of fresh) round.takeNumber(group);
   return round.assignments;
 }
 
@@ -87,12 +88,15 @@ class Round {
     return number !== undefined;
   }
 
-  takeNumber(group: Group): void {
+  /** Gives the number of an earlier life, before anybody else takes it. */
+  resumeNumber(group: Group): boolean {
     const former = this.#input.formerNumber(group.containerId, group.base);
-    if (former !== undefined && this.#isNumberFree(group, former)) {
-      this.#giveNumber(group, former);
-      return;
-    }
+    if (former === undefined || !this.#isNumberFree(group, former)) return false;
+    this.#giveNumber(group, former);
+    return true;
+  }
+
+  takeNumber(group: Group): void {
     let number = 1;
     while (!this.#isNumberFree(group, number)) number++;
     this.#giveNumber(group, number);

@@ -167,6 +167,7 @@ export class Converger {
     const endMs = this.#options.clock.monotonicMs();
     this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);
     this.#assignments = plan.assignments;
+    for (const assignment of plan.assignments) this.#rememberNumber(assignment);
     this.#announceConflicts(plan);
     if (leaseId === undefined) {
       this.#announceWrites(plan);
@@ -242,14 +243,15 @@ export class Converger {
     this.#refused.delete(operation.key);
     if (operation.kind === 'put') this.#counters.puts++;
     else this.#counters.deletes++;
-    if (operation.kind === 'put') this.#rememberNumber(operation.containerId, operation.key);
     this.#options.onEvent({ kind: 'wrote', operation });
   }
 
-  #rememberNumber(containerId: string, key: string): void {
+  /** Also of a record that an earlier run wrote and this one only keeps. */
+  #rememberNumber({ kind, wish: { owner, record }, key }: Assignment): void {
+    if (kind !== 'key' || record.instance !== 'auto') return;
     const parsed = parseNumberedKey(key);
-    if (parsed === undefined || !this.#knownBases.has(parsed.base)) return;
-    const id = `${containerId} ${parsed.base}`;
+    if (parsed === undefined) return;
+    const id = `${owner.containerId} ${parsed.base}`;
     this.#formerNumbers.delete(id);
     this.#formerNumbers.set(id, parsed.number);
     if (this.#formerNumbers.size <= MAX_FORMER_NUMBERS) return;

@@ -135,6 +135,19 @@ describe('the difference between what is wished and what there is', () => {
     assert.deepEqual(steps(input(wishes, stored)), ['+/s/n/2', '+/s/n/2-v6', '+/s/n/1']);
   });
 
+  it('lets none take the number that another had in an earlier life', () => {
+    const wishes = ['a', 'b'].map((container) => wish(container, '/s/n', { instance: 'auto' }));
+    const from = {
+      ...input(wishes, []),
+      formerNumber: (id: string) => (id[0] === 'b' ? 1 : undefined),
+    };
+    const keys = diff(from).assignments.map(({ key, wish }) => [wish.containerId[0], key]);
+    assert.deepEqual(keys, [
+      ['b', '/s/n/1'],
+      ['a', '/s/n/2'],
+    ]);
+  });
+
   it('is none once it is applied, gives no key twice, and never names a key of others', () => {
     const key = fc.constantFrom('/s/1', '/s/2', '/s/3', '/s/n');
     const one = fc

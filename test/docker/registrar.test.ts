@@ -203,6 +203,21 @@ describe('instances that are numbered', () => {
       assert.equal(after[`${base}/3`], [...third.networks.values()][0]?.ip);
     }));
 
+  it('keep it also when the registrar has been restarted meanwhile', () =>
+    onBench(async (bench) => {
+      const running = bench.start();
+      const [first, second] = [bench.engine.run(AUTO), bench.engine.run(AUTO)];
+      await bench.settle();
+      const before = await bench.hosts();
+      await bench.end(running);
+      bench.start();
+      await bench.advance(1_000);
+      for (const each of [first, second]) bench.engine.die(each);
+      assert.deepEqual(await bench.keys(), []);
+      for (const each of [second, first]) bench.engine.start(each);
+      assert.deepEqual(await bench.hosts(), before);
+    }));
+
   it('share the numbers with other engines, each number once', () =>
     onBench(async (bench) => {
       const other = { ...AUTO };
