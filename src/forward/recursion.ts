@@ -20,5 +20,21 @@ export const DEFAULT_RECURSION_RANGES: readonly Cidr[] = cidrs(
 
 /** The rule that says whether a client, known by its address, may make us ask others. */
 export function recursionRule(allowed: readonly Cidr[] = DEFAULT_RECURSION_RANGES): AddressSet {
-  return addressSet(allowed);
+  return remembering(addressSet(allowed));
+}
+
+/** Every query asks, and a look at the ranges costs more than the rest of an answer; clients are mostly the same few. */
+const MAX_REMEMBERED = 4_096;
+
+function remembering(isIn: AddressSet): AddressSet {
+  const known = new Map<string, boolean>();
+  return (address) => {
+    const before = known.get(address);
+    if (before !== undefined) return before;
+    // A flood from forged addresses empties it now and then, and never makes it grow.
+    if (known.size >= MAX_REMEMBERED) known.clear();
+    const answer = isIn(address);
+    known.set(address, answer);
+    return answer;
+  };
 }

@@ -71,6 +71,7 @@ export function inGroup(
   services: readonly Selected[],
   sampledBelow: Node | undefined,
 ): readonly Selected[] {
+  if (services.length < 2) return services;
   const isWhole = sampledBelow === undefined || services[0]?.node === sampledBelow;
   const shallowest = isWhole ? shallowestOf(services) : shallowestBelow(sampledBelow);
   const named = new Set(shallowest.map(({ attributes }) => attributes.group));

@@ -109,3 +109,14 @@ test('F6: public addresses are the ones that are nobody near', () => {
   const far = ['8.8.8.8', '1.1.1.1', '2620:fe::fe', '192.0.2.1'];
   assert.deepEqual([...near, ...far].filter(isPublicAddress), far);
 });
+
+test('the rule is the same however often and of however many addresses it is asked', () => {
+  const rule = recursionRule();
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 5_000; i++) {
+      const host = `${i >> 8}.${i & 255}`;
+      assert.equal(rule(`10.0.${host}`), true);
+      assert.equal(rule(`203.0.${host}`), false);
+    }
+  }
+});
