@@ -28,6 +28,12 @@ export function anticipate(inspection: Inspection, event: EngineEvent): Inspecti
   }
 }
 
+/** Whether the event may take the container out of DNS, so that what was seen before it must not be believed. */
+export function takesOut(event: EngineEvent): boolean {
+  const seen: Inspection = { Id: event.containerId };
+  return anticipate(seen, event) !== seen;
+}
+
 /** Whether the event ended a life of the container. */
 export function isDeath({ type, action }: EngineEvent): boolean {
   return type === 'container' && (action === 'die' || action === 'died');

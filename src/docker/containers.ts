@@ -6,7 +6,7 @@
  * stored for it stays.
  */
 import type { Clock } from '../store/clock.ts';
-import { anticipate, isDeath, isStart } from './anticipate.ts';
+import { anticipate, isDeath, isStart, takesOut } from './anticipate.ts';
 import type { Wish } from './assign.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
@@ -97,8 +97,8 @@ export class Containers {
     slot.retries = 0;
     // A death says all, and Docker answers no inspection before it has cleaned up: with many at once starts would wait.
     const isSettled = isDeath(event) && slot.inspection !== undefined && !isStale;
-    if (isSettled) this.#inspector.doubt(slot.id);
-    else this.#inspector.request(slot.id);
+    if (takesOut(event)) this.#inspector.doubt(slot.id);
+    if (!isSettled) this.#inspector.request(slot.id);
   }
 
   /**

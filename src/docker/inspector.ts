@@ -1,7 +1,7 @@
 /**
- * Inspects containers, a few at a time, one call at a time for each. A result is passed on only if nothing happened to
- * the container since it was asked for: otherwise it is asked for again, so that a late answer never undoes an event.
- * What happens first is looked at at once, what happens on and on only so often.
+ * Inspects containers, a few at a time, one call at a time for each. If something happened to the container since a
+ * result was asked for, it is asked for again. Such a late answer is passed on only when there was no other for a while,
+ * and never when it would undo an event. What happens first is looked at at once, what happens on and on only so often.
  */
 import type { Clock, Timer } from '../store/clock.ts';
 import { type Engine, EngineError, type Inspection } from './engine.ts';
@@ -15,6 +15,8 @@ export interface InspectorOptions {
   readonly onFailure: (id: string, error: EngineError) => void;
 }
 
+/** Late answers in a row that are not passed on. */
+const MAX_HELD_BACK = 3;
 const WINDOW_MS = 50;
 const AT_ONCE_IN_A_WINDOW = 3;
 
@@ -24,12 +26,16 @@ interface Window {
   readonly end: Timer;
 }
 
+/** Of what an answer under way will say: true, maybe not all of it any more, or what must not be believed. */
+type Validity = 'current' | 'late' | 'wrong';
+
 export class Inspector {
   readonly #options: InspectorOptions;
   /** First come, first served. */
   readonly #queue = new Set<string>();
-  /** Under way, and whether the answer will be out of date. */
-  readonly #asking = new Map<string, { isStale: boolean }>();
+  readonly #asking = new Map<string, { validity: Validity }>();
+  /** Late answers in a row. */
+  readonly #heldBack = new Map<string, number>();
   readonly #windows = new Map<string, Window>();
   /** To be asked for when their window ends. */
   readonly #later = new Set<string>();
@@ -39,17 +45,18 @@ export class Inspector {
     this.#options = options;
   }
 
-  /** The container is to be looked at; what is under way about it is out of date. */
+  /** The container is to be looked at; what is under way about it may be out of date. */
   request(id: string): void {
-    if (this.#asking.has(id)) this.doubt(id);
-    else this.#enqueue(id);
+    const asking = this.#asking.get(id);
+    if (asking === undefined) this.#enqueue(id);
+    else if (asking.validity === 'current') asking.validity = 'late';
     this.#pump();
   }
 
-  /** If something is under way about the container, it is out of date. */
+  /** If something is under way about the container, it must not be believed. */
   doubt(id: string): void {
     const asking = this.#asking.get(id);
-    if (asking !== undefined) asking.isStale = true;
+    if (asking !== undefined) asking.validity = 'wrong';
   }
 
   /** How many are not known yet. */
@@ -92,7 +99,7 @@ export class Inspector {
 
   async #ask(id: string): Promise<void> {
     this.#count(id);
-    const asking = { isStale: false };
+    const asking: { validity: Validity } = { validity: 'current' };
     this.#asking.set(id, asking);
     let answer: { inspection: Inspection | undefined } | EngineError;
     try {
@@ -104,8 +111,19 @@ export class Inspector {
     this.#asking.delete(id);
     if (this.#isClosed) return;
     if (answer instanceof EngineError) this.#options.onFailure(id, answer);
-    else if (asking.isStale) this.#enqueue(id);
-    else this.#options.onResult(id, answer.inspection);
+    else {
+      if (this.#mayPass(id, asking.validity)) this.#options.onResult(id, answer.inspection);
+      if (asking.validity !== 'current') this.#enqueue(id);
+    }
     this.#pump();
+  }
+
+  #mayPass(id: string, validity: Validity): boolean {
+    if (validity === 'wrong') return false;
+    const heldBack = this.#heldBack.get(id) ?? 0;
+    const mayPass = validity === 'current' || heldBack >= MAX_HELD_BACK;
+    if (mayPass) this.#heldBack.delete(id);
+    else this.#heldBack.set(id, heldBack + 1);
+    return mayPass;
   }
 }
