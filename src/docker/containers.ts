@@ -42,6 +42,8 @@ const RETRY_MS = [200, 1_000, 5_000];
 /** Docker's, for a container that does not say. */
 const DEFAULT_STOP_TIMEOUT_SECONDS = 10;
 const STOP_GRACE_MS = 2_000;
+/** A timer of more fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class Containers {
   readonly #options: ContainersOptions;
@@ -196,9 +198,10 @@ export class Containers {
   #expectEnd(slot: Slot, inspection: Inspection): void {
     slot.isEnding = true;
     const seconds = inspection.Config?.StopTimeout;
-    const timeoutSeconds =
-      typeof seconds === 'number' && seconds >= 0 ? seconds : DEFAULT_STOP_TIMEOUT_SECONDS;
-    this.#setAlarm(slot, 'ending', timeoutSeconds * 1000 + STOP_GRACE_MS, () => {
+    const timeoutSeconds = typeof seconds === 'number' ? seconds : DEFAULT_STOP_TIMEOUT_SECONDS;
+    if (timeoutSeconds < 0) return; // Docker waits for ever
+    const timeoutMs = Math.min(timeoutSeconds * 1000 + STOP_GRACE_MS, MAX_TIMER_MS);
+    this.#setAlarm(slot, 'ending', timeoutMs, () => {
       slot.isEnding = false;
       this.#inspector.request(slot.id);
     });

@@ -137,6 +137,20 @@ describe('a container in DNS', () => {
       assert.deepEqual(await bench.keys(), [KEY]);
     }));
 
+  for (const stopTimeout of [10_000_000, -1]) {
+    it(`drains as long as it likes with a stop timeout of ${stopTimeout} s`, () =>
+      onBench(async (bench) => {
+        bench.start();
+        const web = bench.engine.run({ ...WEB, stopTimeout });
+        await bench.settle();
+        bench.engine.signal(web, '15');
+        await bench.advance(60_000);
+        assert.deepEqual(await bench.keys(), []);
+        bench.engine.restart(web);
+        assert.deepEqual(await bench.keys(), [KEY]);
+      }));
+  }
+
   it('stays until its end when it says so', () =>
     onBench(async (bench) => {
       bench.start();
