@@ -98,6 +98,22 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked.length, before + 1);
   });
 
+  it('what was being asked when it was paused is not believed, however many events there are', async () => {
+    const id = fakeId();
+    const status = () => [...containers.all()][0]?.inspection?.State?.Status;
+    await happens(['container', 'start'], id);
+    await answer(id);
+    await happens(['container', 'rename'], id);
+    for (let late = 0; late < 3; late++) {
+      await happens(['container', 'rename'], id);
+      await answer(id);
+    }
+    assert.equal(status(), 'running');
+    await happens(['container', 'pause'], id);
+    await answer(id);
+    assert.equal(status(), 'paused');
+  });
+
   it('one that runs on after its death is noticed in the next list', async () => {
     const id = fakeId();
     const list = async (): Promise<void> => {

@@ -532,29 +532,21 @@ describe('the 20 failure cases', () => {
 
   it('8: one to which something happens all the time is there, until it is paused', () =>
     onBench(async (bench) => {
-      const { events } = bench.start();
-      const puts = () =>
-        events.filter((event) => event.kind === 'wrote' && event.operation.kind === 'put').length;
+      bench.start();
       await bench.settle();
       bench.engine.faults.beforeAnswer = () =>
         new Promise((resolve) => bench.clock.startTimer(100, resolve));
       const web = bench.engine.run(WEB);
-      const keysWhileBusy = async (events: number): Promise<string[]> => {
-        for (let i = 0; i < events; i++) {
+      const keysWhileBusy = async (): Promise<string[]> => {
+        for (let i = 0; i < 40; i++) {
           bench.engine.emit(web, 'rename');
           await bench.clock.advance(50);
         }
         return bench.keys();
       };
-      // Whichever of the late answers is the one that is believed.
-      for (const more of [0, 2, 4, 6]) {
-        assert.deepEqual(await keysWhileBusy(40 + more), [KEY]);
-        const before = puts();
-        bench.engine.pause(web);
-        assert.deepEqual(await keysWhileBusy(40), []);
-        assert.equal(puts(), before, 'what was seen before the pause was believed');
-        bench.engine.unpause(web);
-      }
+      assert.deepEqual(await keysWhileBusy(), [KEY]);
+      bench.engine.pause(web);
+      assert.deepEqual(await keysWhileBusy(), []);
     }));
 
   it('9: an inspection that is overtaken by the death writes nothing', () =>
