@@ -1,7 +1,7 @@
 /** What a dry run found: every container, what would be done about it, and why nothing would be. */
 import { printName } from '../dns/name.ts';
 import type { Operation } from '../docker/diff.ts';
-import type { RegistrarEvent } from '../docker/registrar.ts';
+import type { RegistrarEvent } from '../docker/registrarEvent.ts';
 import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../docker/status.ts';
 import { printable } from '../printable.ts';
 import { nameOfKey } from '../service/key.ts';

@@ -1,7 +1,7 @@
 /** `soradns register` as a process: log, start, say where, wait for a signal, stop. */
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
-import type { RegistrarEvent } from '../docker/registrar.ts';
+import type { RegistrarEvent } from '../docker/registrarEvent.ts';
 import { type Log, openLog } from '../log.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';

@@ -1,5 +1,5 @@
 /** What a registrar tells, as lines of the log with the container's `id`, the `key` and the `cause`. */
-import type { RegistrarEvent } from '../docker/registrar.ts';
+import type { RegistrarEvent } from '../docker/registrarEvent.ts';
 import type { Log } from '../log.ts';
 
 type Level = 'info' | 'warn';

@@ -5,19 +5,20 @@
  */
 import { type Clock, systemClock } from '../store/clock.ts';
 import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
-import type { LeaseStore, StoreError } from '../store/store.ts';
+import type { LeaseStore } from '../store/store.ts';
 import { ActualRecords } from './actual.ts';
 import type { Wish } from './assign.ts';
 import { Checks, type Probe } from './checks.ts';
 import { Containers } from './containers.ts';
 import type { RegistrarContext } from './context.ts';
-import { type ConvergeEvent, Converger, type Permission } from './converge.ts';
+import { Converger, type Permission } from './converge.ts';
 import { describe } from './describe.ts';
-import type { Description, Refusal } from './description.ts';
+import type { Description } from './description.ts';
 import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine.ts';
 import { EngineFollower } from './follow.ts';
-import { Tenure, type TenureEvent } from './lease.ts';
+import { Tenure } from './lease.ts';
 import { shortId } from './life.ts';
+import type { RegistrarEvent } from './registrarEvent.ts';
 import {
   type Parts,
   type Readiness,
@@ -53,19 +54,6 @@ export interface RegistrarOptions {
   /** For logs. Must not throw. */
   readonly onEvent?: (event: RegistrarEvent) => void;
 }
-
-export type RegistrarEvent =
-  | ConvergeEvent
-  | TenureEvent
-  | { readonly kind: 'engineConnected'; readonly label: string }
-  | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
-  /** The engine was gone for too long. */
-  | { readonly kind: 'withdrawn'; readonly afterMs: number }
-  | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }
-  | { readonly kind: 'refused'; readonly containerId: string; readonly refusal: Refusal }
-  | { readonly kind: 'surroundings'; readonly surroundings: Surroundings }
-  | { readonly kind: 'store'; readonly event: MirrorEvent }
-  | { readonly kind: 'closeFailed'; readonly error: StoreError };
 
 export interface CloseOptions {
   /** `keep`: records live until the lease expires or the next registrar takes it. `revoke`: they end now. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { registrarLog } from '../../src/cli/registrarLog.ts';
 import { EngineError } from '../../src/docker/engine.ts';
-import type { RegistrarEvent } from '../../src/docker/registrar.ts';
+import type { RegistrarEvent } from '../../src/docker/registrarEvent.ts';
 import type { Log } from '../../src/log.ts';
 import { StoreError } from '../../src/store/store.ts';
 

@@ -6,11 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { RegistrarContext } from '../../src/docker/context.ts';
 import { connectEngine } from '../../src/docker/dockerode.ts';
 import { probe } from '../../src/docker/probe.ts';
-import {
-  createRegistrar,
-  type Registrar,
-  type RegistrarEvent,
-} from '../../src/docker/registrar.ts';
+import { createRegistrar, type Registrar } from '../../src/docker/registrar.ts';
+import type { RegistrarEvent } from '../../src/docker/registrarEvent.ts';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import { registrarContext } from './inspection.ts';
 

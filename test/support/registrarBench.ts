@@ -4,9 +4,9 @@ import type { RegistrarContext } from '../../src/docker/context.ts';
 import {
   createRegistrar,
   type Registrar,
-  type RegistrarEvent,
   type RegistrarOptions,
 } from '../../src/docker/registrar.ts';
+import type { RegistrarEvent } from '../../src/docker/registrarEvent.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 import { FakeClock } from './fakeClock.ts';

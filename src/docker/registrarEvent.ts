@@ -1,0 +1,21 @@
+/** What a registrar tells of itself, for logs and for those who watch it. */
+import type { MirrorEvent } from '../store/mirror.ts';
+import type { StoreError } from '../store/store.ts';
+import type { ConvergeEvent } from './converge.ts';
+import type { Refusal } from './description.ts';
+import type { EngineError } from './engine.ts';
+import type { TenureEvent } from './lease.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export type RegistrarEvent =
+  | ConvergeEvent
+  | TenureEvent
+  | { readonly kind: 'engineConnected'; readonly label: string }
+  | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
+  /** The engine was gone for too long. */
+  | { readonly kind: 'withdrawn'; readonly afterMs: number }
+  | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }
+  | { readonly kind: 'refused'; readonly containerId: string; readonly refusal: Refusal }
+  | { readonly kind: 'surroundings'; readonly surroundings: Surroundings }
+  | { readonly kind: 'store'; readonly event: MirrorEvent }
+  | { readonly kind: 'closeFailed'; readonly error: StoreError };
