@@ -49,90 +49,104 @@ const NO_EXTERNALS: Externals = new Map();
 /** Successive multiples of the golden ratio fill [0, 1) evenly, also every second or third of them. */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
+/** What stays the same through the rounds of one question. */
+interface Asked {
+  readonly query: Query;
+  readonly turn: number;
+  readonly mayRecurse: boolean;
+}
+
 export function createResolve(options: ResolveOptions): Resolve {
-  let turn = 0;
+  const resolver = new Resolver(options);
+  return (query, client) => resolver.resolve(query, client);
+}
 
-  return function resolve(query, client): Response | Promise<Response> {
-    turn = (turn + GOLDEN_RATIO) % 1;
-    const forwarder = options.forwarder();
-    const mayRecurse = forwarder !== undefined && options.mayRecurse(client.address);
-    const response = resolveWith(query, turn, NO_EXTERNALS, mayRecurse);
-    if (!mayRecurse) return response;
+class Resolver {
+  readonly #options: ResolveOptions;
+  #turn = 0;
+
+  constructor(options: ResolveOptions) {
+    this.#options = options;
+  }
+
+  resolve(query: Query, client: Client): Response | Promise<Response> {
+    this.#turn = (this.#turn + GOLDEN_RATIO) % 1;
+    const { forwarder, mayRecurse } = this.#options;
+    const isOffered = forwarder() !== undefined && mayRecurse(client.address);
+    const asked = { query, turn: this.#turn, mayRecurse: isOffered };
+    const response = this.#decide(asked, NO_EXTERNALS, 0);
+    if (!isOffered) return response;
     return response instanceof Promise ? response.then(offerRecursion) : offerRecursion(response);
-  };
+  }
 
-  function resolveWith(
-    query: Query,
-    ownTurn: number,
-    externals: Externals,
-    mayRecurse: boolean,
-    round = 0,
-  ): Response | Promise<Response> {
-    const { question } = query;
-    const freshness = options.freshness();
-    if (freshness === 'loading' && mayBeOurs(options.settings(), question)) {
+  #decide(asked: Asked, externals: Externals, round: number): Response | Promise<Response> {
+    const { question } = asked.query;
+    const freshness = this.#options.freshness();
+    if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
       return servfail(Ede.NOT_READY, 'the store was not read yet');
     }
-    const decided = answer(view(ownTurn, externals), question);
+    const decided = answer(this.#view(asked.turn, externals), question);
     switch (decided.kind) {
       case 'response':
         return freshness === 'stale' ? markStale(decided.response) : decided.response;
       case 'elsewhere':
-        return mayRecurse
-          ? resolveElsewhere(query, ownTurn, round)
+        return asked.mayRecurse
+          ? this.#forward(asked, round)
           : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
       case 'incomplete':
         if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'names lead on for too long');
-        return askElsewhere(query, decided.missing, externals).then((known) =>
-          resolveWith(query, ownTurn, known, mayRecurse, round + 1),
+        return this.#learn(asked.query, decided.missing, externals).then((known) =>
+          this.#decide(asked, known, round + 1),
         );
     }
   }
 
-  function view(ownTurn: number, externals: Externals): View {
+  #view(turn: number, externals: Externals): View {
+    const { root, settings, monotonicMs, unixSeconds, random } = this.#options;
     return {
-      root: options.root,
-      settings: options.settings(),
-      nowMs: options.monotonicMs(),
-      unixSeconds: options.unixSeconds(),
-      turn: ownTurn,
-      random: options.random,
+      root,
+      settings: settings(),
+      nowMs: monotonicMs(),
+      unixSeconds: unixSeconds(),
+      turn,
+      random,
       externals,
     };
   }
 
   /** What was known before, and the answers to what `answer` found missing. */
-  async function askElsewhere(
+  async #learn(
     query: Query,
     missing: readonly MissingQuestion[],
     known: Externals,
   ): Promise<Externals> {
-    const asked = missing.map(async ({ question, isOptional }): Promise<[string, External]> => {
-      const answered = askAbout(query, question);
+    const learned = missing.map(async ({ question, isOptional }): Promise<[string, External]> => {
+      const answered = this.#askAbout(query, question);
       const key = externalKey(question.qname, question.qtype);
       return [key, await (isOptional ? orFailed(answered, OPTIONAL_WAIT_MS) : answered)];
     });
-    return new Map([...known, ...(await Promise.all(asked))]);
+    return new Map([...known, ...(await Promise.all(learned))]);
   }
 
-  async function askAbout(query: Query, question: Question): Promise<External> {
-    const forwarder = options.forwarder();
+  async #askAbout(query: Query, question: Question): Promise<External> {
+    const forwarder = this.#options.forwarder();
     if (forwarder === undefined) return { kind: 'unavailable' };
     return externalOf(await forwarder.resolve(question, optionsOf(query)));
   }
 
-  async function resolveElsewhere(query: Query, ownTurn: number, round: number): Promise<Response> {
-    const forwarder = options.forwarder();
+  async #forward(asked: Asked, round: number): Promise<Response> {
+    const { query } = asked;
+    const forwarder = this.#options.forwarder();
     if (forwarder === undefined) return refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
     if (!query.recursionDesired) {
       return refused(`${NOT_OURS}, and RD is not set`, Ede.NOT_AUTHORITATIVE);
     }
     const response = responseOf(await forwarder.resolve(query.question, optionsOf(query)));
-    const { rrs, back } = foreignPart(options.settings(), response.answer);
+    const { rrs, back } = foreignPart(this.#options.settings(), response.answer);
     if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
     // The rest of the chain is ours to say, whatever the upstream believes.
-    const question = { ...query.question, qname: back };
-    const rest = await resolveWith({ ...query, question }, ownTurn, NO_EXTERNALS, true, round + 1);
+    const onward = { ...asked, query: { ...query, question: { ...query.question, qname: back } } };
+    const rest = await this.#decide(onward, NO_EXTERNALS, round + 1);
     return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
   }
 }

@@ -14,7 +14,7 @@ export interface WithGlue {
   readonly additional: Rr[];
 }
 
-export const DEFAULT_WEIGHT = 100;
+const DEFAULT_WEIGHT = 100;
 
 /** SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`. */
 export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
