@@ -2,11 +2,12 @@
  * Which names a message being written holds already, and where (RFC 1035 §4.1.4).
  *
  * A trie over labels from the root down, kept as one hash table of (label, offset of the name to its right) → offset,
- * so a name costs its own octets only, however many names there are. The octets themselves are compared, case and all:
- * a pointer never changes a name's case. Entries are taken back in the reverse of the order they came in, which is what
- * keeps linear probing sound without tombstones, and what truncation needs.
+ * so a name costs its own octets only, however many names there are. The octets themselves are compared, case and all,
+ * so that a pointer never changes a name's case; except against the question, which clients write in random case (0x20)
+ * and which must not change what the reply looks like behind it. Entries are taken back in the reverse of the order they
+ * came in, which is what keeps linear probing sound without tombstones, and what truncation needs.
  */
-import type { Label } from './name.ts';
+import { foldOctet, type Label } from './name.ts';
 
 /** A pointer has 14 bits. */
 const MAX_OFFSET = 0x4000;
@@ -24,6 +25,8 @@ export class CompressionTable {
   /** Slots in use, oldest first. A label takes two octets at least, so half as many slots as offsets. */
   readonly #used = new Uint16Array(MAX_OFFSET / 2);
   #count = 0;
+  /** Names that stand below are of the question. */
+  #questionEnd = 0;
 
   /** The table reads labels back from the octets of the message. */
   constructor(octets: Uint8Array) {
@@ -58,6 +61,11 @@ export class CompressionTable {
     return false;
   }
 
+  /** Names before `offset` are found in any case of their letters. */
+  foldBelow(offset: number): void {
+    this.#questionEnd = offset;
+  }
+
   /** Forgets every name at `offset` and behind it. */
   forgetFrom(offset: number): void {
     while (this.#count > 0) {
@@ -71,14 +79,20 @@ export class CompressionTable {
   #isLabelAt(offset: number, label: Label): boolean {
     const octets = this.#octets;
     if (octets[offset] !== label.length) return false;
-    for (let i = 0; i < label.length; i++)
-      if (octets[offset + 1 + i] !== label.charCodeAt(i)) return false;
+    const folds = offset < this.#questionEnd;
+    for (let i = 0; i < label.length; i++) {
+      const there = octets[offset + 1 + i] as number;
+      const here = label.charCodeAt(i);
+      if (there !== here && !(folds && foldOctet(there) === foldOctet(here))) return false;
+    }
     return true;
   }
 }
 
 function slotOf(label: Label, parent: number): number {
   let hash = parent ^ 0x811c9dc5;
-  for (let i = 0; i < label.length; i++) hash = Math.imul(hash ^ label.charCodeAt(i), 0x01000193);
+  for (let i = 0; i < label.length; i++) {
+    hash = Math.imul(hash ^ foldOctet(label.charCodeAt(i)), 0x01000193);
+  }
   return (hash ^ (hash >>> 15)) & (SLOTS - 1);
 }

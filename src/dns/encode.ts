@@ -88,4 +88,5 @@ function writeQuestion({ qname, qtype, qclass }: Question): void {
   writer.name(qname);
   writer.u16(qtype);
   writer.u16(qclass);
+  writer.endQuestion();
 }

@@ -30,6 +30,11 @@ export function isValidName(name: Name): boolean {
   return nameOctets(name) <= MAX_NAME_OCTETS;
 }
 
+/** A..Z as a..z, any other octet as it is (RFC 4343 §3). */
+export function foldOctet(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet + 0x20 : octet;
+}
+
 /** The label with A..Z as a..z and every other octet as it is (`toLowerCase` would also fold 0xC0..0xDE). */
 export function foldLabel(label: Label): Label {
   for (let i = 0; i < label.length; i++) {
@@ -42,8 +47,7 @@ export function foldLabel(label: Label): Label {
 function foldFrom(label: Label, start: number): Label {
   let folded = label.slice(0, start);
   for (let i = start; i < label.length; i++) {
-    const code = label.charCodeAt(i);
-    folded += String.fromCharCode(code >= 0x41 && code <= 0x5a ? code + 0x20 : code);
+    folded += String.fromCharCode(foldOctet(label.charCodeAt(i)));
   }
   return folded;
 }

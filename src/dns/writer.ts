@@ -19,7 +19,13 @@ export class Writer {
   /** Starts a message, `at` octets into it. */
   restart(at: number): void {
     this.#names.forgetFrom(0);
+    this.#names.foldBelow(0);
     this.at = at;
+  }
+
+  /** What was written so far is the question: later names point at it whatever its case (RFC 4343 §4.1). */
+  endQuestion(): void {
+    this.#names.foldBelow(this.at);
   }
 
   /** Takes back everything from offset `at` on, names that could have been pointed at included. */

@@ -9,10 +9,11 @@ import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { chaos } from './chaos.ts';
 import { type Lookup, lookup, pointers } from './lookup.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
-import { type MissingQuestion, newWork } from './work.ts';
+import { type Basis, basisOf, type MissingQuestion, newWork } from './work.ts';
 
 export type Answer =
-  | { readonly kind: 'response'; readonly response: Response }
+  /** `basis` is there where the answer is out of our names. */
+  | { readonly kind: 'response'; readonly response: Response; readonly basis?: Basis }
   /** These have to be asked elsewhere first; the answers belong into `View.externals`. */
   | { readonly kind: 'incomplete'; readonly missing: readonly MissingQuestion[] }
   /** None of our names. */
@@ -28,7 +29,8 @@ export function answer(view: View, question: Question): Answer {
   const work = newWork(view);
   const outcome = lookup(work, question, apex);
   if (work.missing.length > 0) return { kind: 'incomplete', missing: work.missing };
-  return { kind: 'response', response: responseOf(view, outcome, question, apex) };
+  const response = responseOf(view, outcome, question, apex);
+  return { kind: 'response', response, basis: basisOf(work) };
 }
 
 /** Whether the store may have something to say about a question. */
@@ -48,9 +50,11 @@ function asksForPointer({ qname, qtype }: Question): boolean {
 /** Reverse names outside our zones: what the store has under them is ours (SkyDNS), the rest is not. */
 function answerReverse(view: View, question: Question): Answer {
   if (!asksForPointer(question)) return { kind: 'elsewhere' };
-  const outcome = pointers(newWork(view), question.qname);
+  const work = newWork(view);
+  const outcome = pointers(work, question.qname);
   if (outcome.kind !== 'found') return { kind: 'elsewhere' };
-  return { kind: 'response', response: authoritative(Rcode.NOERROR, outcome.rrs) };
+  const response = authoritative(Rcode.NOERROR, outcome.rrs);
+  return { kind: 'response', response, basis: basisOf(work) };
 }
 
 function responseOf(view: View, outcome: Lookup, question: Question, apex: Name): Response {

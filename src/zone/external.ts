@@ -27,7 +27,10 @@ export function external(
   isOptional: boolean,
 ): External | undefined {
   const known = work.view.externals.get(externalKey(qname, qtype));
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    if (known.kind !== 'unavailable') work.isForeign = true;
+    return known;
+  }
   const noted = work.missing.findIndex(
     ({ question }) => question.qtype === qtype && equalNames(question.qname, qname),
   );

@@ -62,7 +62,7 @@ export function follow(
   const links = new Map<string, Link>();
   const here = { ...trail, names: [...trail.names, foldName(owner)] };
   for (const { registration } of services) {
-    const ttlSeconds = ttlOf(work.view, registration);
+    const ttlSeconds = ttlOf(work, registration);
     const rdata = rdataOf(registration, qtype);
     if (rdata !== undefined) own.push({ rdata, ttlSeconds });
     else addLink(links, registration.target, ttlSeconds, here);

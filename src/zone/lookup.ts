@@ -85,7 +85,7 @@ function cname(work: Work, qname: Name, apex: Name): Lookup {
   const only = services.length === 1 ? services[0]?.registration : undefined;
   if (only?.target === undefined) return NODATA;
   const rdata = { kind: 'name', target: only.target } as const;
-  const ttlSeconds = ttlOf(work.view, only);
+  const ttlSeconds = ttlOf(work, only);
   return { kind: 'found', rrs: rrset(qname, Type.CNAME, [{ rdata, ttlSeconds }]) };
 }
 
@@ -97,7 +97,7 @@ export function pointers(work: Work, qname: Name): Lookup {
     const { target } = registration;
     if (target === undefined) return [];
     const rdata = { kind: 'name', target } as const;
-    return [{ rdata, ttlSeconds: ttlOf(work.view, registration) }];
+    return [{ rdata, ttlSeconds: ttlOf(work, registration) }];
   });
   return members.length === 0 ? NODATA : { kind: 'found', rrs: rrset(qname, Type.PTR, members) };
 }
@@ -127,5 +127,5 @@ function any(work: Work, qname: Name, apex: Name): Lookup {
 /** NODATA or NXDOMAIN for a type that the zone never has. */
 function existence(work: Work, qname: Name, apex: Name): Lookup {
   const name = nameToLookUp(work, foldName(qname), apex, Type.ANY);
-  return hasName(work.view.root, name) ? NODATA : NXDOMAIN;
+  return hasName(work, name) ? NODATA : NXDOMAIN;
 }

@@ -45,9 +45,8 @@ export function isWildcard(label: Label): boolean {
 
 /** The services that a folded name stands for. */
 export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
-  const { root } = work.view;
   const firstWildcard = name.findLastIndex(isWildcard);
-  const top = findNode(root, name.slice(firstWildcard + 1));
+  const top = find(work, name.slice(firstWildcard + 1));
   if (top === undefined) return { kind: 'missing' };
   let walk = new Walk(work, top, isUseful, top.serviceCount > MAX_SELECTED);
   walk.take(name, firstWildcard);
@@ -55,6 +54,7 @@ export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
     walk = new Walk(work, top, isUseful, true);
     walk.take(name, firstWildcard);
   }
+  if (walk.isSample) work.isSample = true;
   // What a wildcard leaves of a sample says itself which of it is shallowest.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
   return { kind: 'exists', services: walk.services, sampledBelow };
@@ -62,7 +62,7 @@ export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
 
 /** Only what is registered at exactly this folded name (CNAME and PTR; labels `*` and `any` are plain labels here). */
 export function selectExact(work: Work, name: Name): Selection {
-  const node = findNode(work.view.root, name);
+  const node = find(work, name);
   if (node === undefined) return { kind: 'missing' };
   const walk = new Walk(work, node, () => true, false);
   walk.takeOwn(node, name.length);
@@ -70,8 +70,13 @@ export function selectExact(work: Work, name: Name): Selection {
 }
 
 /** Whether anything is at or below a folded name, or at what stands right of its wildcards. */
-export function hasName(root: Node, name: Name): boolean {
-  return findNode(root, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
+export function hasName(work: Work, name: Name): boolean {
+  return find(work, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
+}
+
+function find(work: Work, name: Name): Node | undefined {
+  work.read.push(name);
+  return findNode(work.view.root, name);
 }
 
 class Walk {

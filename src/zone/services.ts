@@ -2,8 +2,7 @@
 import { equalNames, foldName, type Name } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { inGroup, withoutDuplicates } from './merge.ts';
-import { type IsUseful, type Selected, select } from './select.ts';
-import { findNode } from './tree.ts';
+import { hasName, type IsUseful, type Selected, select } from './select.ts';
 import type { Work } from './work.ts';
 
 /** `undefined`: the name does not exist. Empty: it does, without a service of its own kind. */
@@ -21,13 +20,13 @@ export function servicesAt(
 
 /** `local.dns.<apex>` is the configured name; addresses of the apex are those at `apex.dns.<apex>` if there are any. */
 export function nameToLookUp(work: Work, name: Name, apex: Name, qtype: number): Name {
-  const { root, settings } = work.view;
+  const { settings } = work.view;
   if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
     return settings.local;
   }
   if ((qtype === Type.A || qtype === Type.AAAA) && name.length === apex.length) {
     const apexAddresses = ['apex', 'dns', ...apex];
-    if (findNode(root, apexAddresses) !== undefined) return apexAddresses;
+    if (hasName(work, apexAddresses)) return apexAddresses;
   }
   return name;
 }

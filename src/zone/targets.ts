@@ -16,7 +16,7 @@ export interface WithGlue {
 
 const DEFAULT_WEIGHT = 100;
 
-/** SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`. */
+/** SRV of all services with a host, in changing order. Weights are shares of their priority in percent, see `srvWeight`. */
 export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = pointersOf(work, services, ({ attributes }) => attributes.port !== NO_SRV);
   const totals = new Map<number, number>();
@@ -24,21 +24,26 @@ export function srv(work: Work, owner: Name, services: readonly Selected[]): Wit
     const priority = priorityOf(work, service);
     totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
-  return pointAt(work, owner, Type.SRV, usable, (service, target) => {
+  const pointing = pointAt(work, owner, Type.SRV, usable, (service, target) => {
     const priority = priorityOf(work, service);
     const weight = srvWeight(weightOf(service), totals.get(priority) as number);
     return { kind: 'srv', priority, weight, port: service.attributes.port, target };
   });
+  return inChangingOrder(work, pointing);
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
 export function mx(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = pointersOf(work, services, ({ attributes }) => attributes.mail);
-  const { answer, additional } = pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
+  const pointing = pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
     preference: priorityOf(work, service),
     exchange,
   }));
+  return inChangingOrder(work, pointing);
+}
+
+function inChangingOrder(work: Work, { answer, additional }: WithGlue): WithGlue {
   const { settings, random } = work.view;
   return { answer: settings.roundRobin ? shuffle(answer, random) : answer, additional };
 }
@@ -105,7 +110,7 @@ function pointAt(
   const members: TimedRdata[] = [];
   const glue = new Glue(work);
   for (const { service, target } of pointers) {
-    const ttlSeconds = ttlOf(work.view, service);
+    const ttlSeconds = ttlOf(work, service);
     members.push({ rdata: build(service, target), ttlSeconds });
     if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
     else glue.addName(target);

@@ -1,17 +1,26 @@
 /**
- * What one question may use up, whatever lies below its name: services it may collect in all, nodes it may look at,
- * names it may follow, and questions it may make others answer. When an allowance is spent the answer is made from what
- * was found.
+ * The account of one question: what it may still use up, whatever lies below its name, and what its answer rests on.
+ * When an allowance is spent the answer is made from what was found.
  */
 import type { Question } from '../dns/message.ts';
+import type { Name } from '../dns/name.ts';
 import type { View } from './view.ts';
 
 export interface Work {
   readonly view: View;
+  /** Services that it may collect in all. */
   servicesLeft: number;
+  /** Nodes that it may look at. */
   nodesLeft: number;
+  /** Names that it may follow. */
   namesLeft: number;
+  /** Questions that it may make others answer. */
   externalsLeft: number;
+  /** See `Basis`. */
+  readonly read: Name[];
+  isSample: boolean;
+  isLeased: boolean;
+  isForeign: boolean;
   /** Questions for other servers without whose answers this one is incomplete. */
   readonly missing: MissingQuestion[];
 }
@@ -20,6 +29,24 @@ export interface MissingQuestion {
   readonly question: Question;
   /** The answer is worth giving without it too: addresses of targets, more of what there is some of already. */
   readonly isOptional: boolean;
+}
+
+/** What an answer rests on: with the same view at the same moment it stays true until one of these changes. */
+export interface Basis {
+  /** Folded names: whether there is anything at or below them, and what. */
+  readonly names: readonly Name[];
+  /** Not everything could be taken: the next question may get another part. */
+  readonly isSample: boolean;
+  /** The end of a lease limits a TTL, which therefore falls with every second. */
+  readonly isLeased: boolean;
+  /** Others' answers are in it. */
+  readonly isForeign: boolean;
+}
+
+export function basisOf(work: Work): Basis {
+  const { read, isSample, isLeased, isForeign, servicesLeft, nodesLeft, namesLeft } = work;
+  const isSpent = servicesLeft <= 0 || nodesLeft <= 0 || namesLeft <= 0;
+  return { names: read, isSample: isSample || isSpent, isLeased, isForeign };
 }
 
 const MAX_SERVICES = 5_000;
@@ -35,6 +62,10 @@ export function newWork(view: View): Work {
     nodesLeft: MAX_NODES,
     namesLeft: MAX_NAMES,
     externalsLeft: MAX_EXTERNALS - view.externals.size,
+    read: [],
+    isSample: false,
+    isLeased: false,
+    isForeign: false,
     missing: [],
   };
 }
