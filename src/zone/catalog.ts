@@ -3,6 +3,7 @@
  * together, as nothing else runs in between. One value that is no service costs that value only: it is kept out of the
  * tree and remembered with the reason.
  */
+import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
 import { keyOfName, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
@@ -18,6 +19,8 @@ export interface CatalogOptions {
   /** As `keyPrefix` gives it; keys elsewhere are none of ours. */
   readonly prefix: string;
   readonly onInvalid?: (key: string, reason: string) => void;
+  /** Told of the owners' nodes of all that one `apply` changed, some of them no longer in the tree, at its end. */
+  readonly onApplied?: (nodes: readonly Node[]) => void;
 }
 
 export class Catalog {
@@ -26,6 +29,9 @@ export class Catalog {
   readonly configKey: string;
   readonly #prefix: string;
   readonly #onInvalid: (key: string, reason: string) => void;
+  readonly #onApplied: (nodes: readonly Node[]) => void;
+  /** Nodes that the `apply` under way changed. */
+  #changed: Node[] = [];
   readonly #invalid = new Map<string, Invalid>();
   /** Keys that are no services by their nature: the marks of empty directories, and SkyDNS's configuration. */
   readonly #nameless = new Map<string, number>();
@@ -35,6 +41,7 @@ export class Catalog {
     this.#prefix = options.prefix;
     this.configKey = `${options.prefix}config`;
     this.#onInvalid = options.onInvalid ?? (() => {});
+    this.#onApplied = options.onApplied ?? (() => {});
   }
 
   /** Keys that are no service, with the reasons. */
@@ -52,6 +59,9 @@ export class Catalog {
       if (change.kind === 'put') this.#put(change.entry);
       else this.#remove(change.key);
     }
+    const changed = this.#changed;
+    this.#changed = [];
+    this.#onApplied(changed);
   }
 
   /** Every key held with the revision it was last written at; what a fresh snapshot is compared with. */
@@ -83,14 +93,14 @@ export class Catalog {
     }
     const parsed = parseService(value);
     if (parsed.kind === 'invalid') {
-      remove(this.root, name.owner, name.canonical ? undefined : key);
+      this.#unregister(name.owner, name.canonical ? undefined : key);
       this.#refuse(key, modRevision, parsed.reason);
       return;
     }
     this.#invalid.delete(key);
     this.#nameless.delete(key);
     const { family, address, target, attributes } = parsed.service;
-    insert(this.root, name.owner, {
+    const node = insert(this.root, name.owner, {
       family,
       address,
       target,
@@ -100,6 +110,7 @@ export class Catalog {
       key: name.canonical ? undefined : key,
       next: undefined,
     });
+    this.#changed.push(node);
   }
 
   #refuse(key: string, modRevision: number, reason: string): void {
@@ -114,6 +125,11 @@ export class Catalog {
     this.#invalid.delete(key);
     this.#nameless.delete(key);
     const name = nameOfKey(key, this.#prefix);
-    if (name.kind === 'name') remove(this.root, name.owner, name.canonical ? undefined : key);
+    if (name.kind === 'name') this.#unregister(name.owner, name.canonical ? undefined : key);
+  }
+
+  #unregister(owner: Name, key: string | undefined): void {
+    const node = remove(this.root, owner, key);
+    if (node !== undefined) this.#changed.push(node);
   }
 }

@@ -33,8 +33,10 @@ export class Node {
   /** This node's place among its parent's children. */
   position = 0;
   first: Registration | undefined = undefined;
-  /** Services at and below this node. */
+  /** Services at and below this node. At 0 it is no longer part of the tree. */
   serviceCount = 0;
+  /** Where whoever publishes answers keeps those of this name; 0: nowhere. */
+  place = 0;
 
   constructor(label: Label, parent: Node | undefined) {
     this.label = label;
@@ -67,8 +69,8 @@ export function findNode(root: Node, name: Name): Node | undefined {
   return node;
 }
 
-/** Registers at a folded owner name, in place of what the same key registered there before. */
-export function insert(root: Node, owner: Name, registration: Registration): void {
+/** Registers at a folded owner name, in place of what the same key registered there before. Gives the owner's node. */
+export function insert(root: Node, owner: Name, registration: Registration): Node {
   let node = root;
   for (let i = owner.length - 1; i >= 0; i--) {
     const label = owner[i] as Label;
@@ -77,19 +79,20 @@ export function insert(root: Node, owner: Name, registration: Registration): voi
   const replaced = unlink(node, registration.key);
   registration.next = node.first;
   node.first = registration;
-  if (replaced) return;
+  if (replaced) return node;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) up.serviceCount++;
+  return node;
 }
 
-/** Takes back what a key registered; false when there was nothing. */
-export function remove(root: Node, owner: Name, key: string | undefined): boolean {
+/** Takes back what a key registered. Gives the node that had it, `undefined` when there was nothing. */
+export function remove(root: Node, owner: Name, key: string | undefined): Node | undefined {
   const node = findNode(root, owner);
-  if (node === undefined || !unlink(node, key)) return false;
+  if (node === undefined || !unlink(node, key)) return undefined;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
     up.serviceCount--;
     if (up.serviceCount === 0 && up.parent !== undefined) removeChild(up.parent, up);
   }
-  return true;
+  return node;
 }
 
 function unlink(node: Node, key: string | undefined): boolean {
