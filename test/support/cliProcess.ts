@@ -26,8 +26,10 @@ process.on('exit', () => {
 export function startCli(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  program: readonly [string, ...string[]] = [process.execPath, ...NODE_ARGUMENTS],
 ): CliProcess {
-  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], { env: childEnv(env) });
+  const [command, ...fixed] = program;
+  const child = spawn(command, [...fixed, ...args], { env: childEnv(env) });
   const kill = () => void child.kill('SIGKILL');
   running.add(kill);
   const texts = { stdout: '', stderr: '' };

@@ -12,6 +12,8 @@ const DOCKER = {
   docker: 'docker.io',
   iptables: 'iptables',
   busybox: 'busybox-static',
+  gcc: 'gcc libc6-dev',
+  'musl-gcc': 'musl-tools libc6-dev',
 };
 
 /** Command -> package. */
@@ -32,7 +34,7 @@ const COMPONENTS = {
 export function provideComponents() {
   const missing = missingCommands();
   if (missing.length === 0) return true;
-  const packages = [...new Set(missing.map((command) => COMPONENTS[command]))];
+  const packages = [...new Set(missing.flatMap((command) => COMPONENTS[command].split(' ')))];
   const install = ['install', '-y', '--no-install-recommends', ...packages];
   console.error(`missing: ${missing.join(', ')}`);
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {

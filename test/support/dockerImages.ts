@@ -12,15 +12,20 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** `bb`: busybox; the others have that too. `node`: the node that runs the tests. `peer`: peer.c with each C library. */
+export type Image = 'bb' | 'node' | 'peer';
 
 const CHANGES = ['ENV PATH=/bin:/usr/bin', 'CMD ["sh"]'];
 
 /** Imports one of the images under its name. */
-export async function provideImage(daemon: { host: string }, image: 'bb' | 'node'): Promise<void> {
+export async function provideImage(daemon: { host: string }, image: Image): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), 'soradns-image-'));
   try {
     addBusybox(root);
     if (image === 'node') addProgram(root, process.execPath, 'node');
+    if (image === 'peer') addPeers(root);
     await importFolder(daemon.host, root, image);
   } finally {
     rmSync(root, { recursive: true, force: true });
@@ -33,6 +38,23 @@ function addBusybox(root: string): void {
   const applets = execFileSync('busybox', ['--list'], { encoding: 'utf8' }).split('\n');
   for (const applet of applets.filter((name) => name !== '' && name !== 'busybox')) {
     symlinkSync('busybox', join(root, 'bin', applet));
+  }
+}
+
+/** `peer-glibc`, linked as most programs are, and `peer-musl`, as in an image of Alpine. */
+function addPeers(root: string): void {
+  const built = mkdtempSync(join(tmpdir(), 'soradns-peer-'));
+  try {
+    const source = fileURLToPath(new URL('peer.c', import.meta.url));
+    const compile = (compiler: string, name: string, ...options: string[]): void => {
+      const path = join(built, name);
+      execFileSync(compiler, ['-o', path, ...options, source, '-lresolv'], { stdio: 'pipe' });
+      addProgram(root, path, name);
+    };
+    compile('gcc', 'peer-glibc');
+    compile('musl-gcc', 'peer-musl', '-static');
+  } finally {
+    rmSync(built, { recursive: true, force: true });
   }
 }
 

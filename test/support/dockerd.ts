@@ -12,19 +12,21 @@ import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { createHost, type DockerHost, onHost } from './dockerHost.ts';
-import { provideImage } from './dockerImages.ts';
-import { MARK } from './leftovers.mjs';
+import { type Image, provideImage } from './dockerImages.ts';
+import { endCleaner, environment, startCleaner } from './hostCleaner.ts';
+import { byCable, type Connection } from './hostNetwork.ts';
+import { endHost } from './hostProcesses.mjs';
 import { until } from './until.ts';
 
 export interface DockerdSetup {
   /** Containers go on while dockerd does not run. */
   readonly liveRestore?: boolean;
-  /** `bb`: busybox. `node`: busybox and the node that runs the tests. */
-  readonly images?: readonly ('bb' | 'node')[];
+  readonly images?: readonly Image[];
   /** More settings, as in Docker's daemon.json. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** How its host is joined to the test; a cable of its own if not given. */
+  readonly connection?: Connection;
 }
 
 export interface ContainerSetup {
@@ -70,6 +72,8 @@ export interface Dockerd {
   terminate(): Promise<void>;
   /** Starts it again after `kill` or `terminate`; waits until it answers. */
   start(): Promise<void>;
+  /** The whole host, as by the mains: all that runs on it is killed at once, only its disks last. Then `start` it. */
+  crashHost(): Promise<void>;
   /** What it wrote to its log. */
   log(): string;
   /** Ends it with all it started, and removes its data. */
@@ -78,6 +82,7 @@ export interface Dockerd {
 
 const START_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 90_000;
+const CRASH_TIMEOUT_MS = 20_000;
 
 /** A process 1 that ignores nothing. */
 const SLEEP = ['sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 1000 & wait $!; done'];
@@ -90,7 +95,9 @@ export async function startDockerd(setup: DockerdSetup = {}): Promise<Dockerd> {
   const config = { 'live-restore': setup.liveRestore === true, ...setup.config };
   writeFileSync(join(folder, 'daemon.json'), JSON.stringify(config));
   try {
-    const dockerd = new DockerdProcess(name, folder, await createHost(name), cleaner);
+    const connection = setup.connection ?? byCable;
+    const host = await createHost(name, connection);
+    const dockerd = new DockerdProcess(name, folder, connection, host, cleaner);
     await dockerd.start();
     for (const image of setup.images ?? ['bb']) await provideImage(dockerd, image);
     return dockerd;
@@ -109,11 +116,19 @@ class DockerdProcess implements Dockerd {
   readonly gateway: string;
   readonly #name: string;
   readonly #folder: string;
-  readonly #host: DockerHost;
+  readonly #connection: Connection;
   readonly #cleaner: ChildProcess;
+  #host: DockerHost;
+  #isCrashed = false;
   #child: ChildProcess | undefined;
 
-  constructor(name: string, folder: string, host: DockerHost, cleaner: ChildProcess) {
+  constructor(
+    name: string,
+    folder: string,
+    connection: Connection,
+    host: DockerHost,
+    cleaner: ChildProcess,
+  ) {
     this.socket = join(folder, 'docker.sock');
     this.host = `unix://${this.socket}`;
     this.address = host.address;
@@ -121,6 +136,7 @@ class DockerdProcess implements Dockerd {
     this.gateway = host.gateway;
     this.#name = name;
     this.#folder = folder;
+    this.#connection = connection;
     this.#host = host;
     this.#cleaner = cleaner;
   }
@@ -130,6 +146,7 @@ class DockerdProcess implements Dockerd {
   }
 
   async start(): Promise<void> {
+    if (this.#isCrashed) await this.#bootHost();
     await this.#forgetKilled();
     const log = openSync(this.#path('log'), 'a');
     const [command, ...args] = this.onHost('dockerd', ...this.#args());
@@ -198,6 +215,14 @@ class DockerdProcess implements Dockerd {
     return this.#end('SIGTERM');
   }
 
+  async crashHost(): Promise<void> {
+    const child = this.#child;
+    const ended = child && once(child, 'exit');
+    this.#isCrashed = true;
+    await endHost(this.#name, CRASH_TIMEOUT_MS);
+    await ended;
+  }
+
   log(): string {
     return logIn(this.#folder);
   }
@@ -206,6 +231,13 @@ class DockerdProcess implements Dockerd {
     if ((await endCleaner(this.#cleaner)) !== 0) {
       throw new Error(`${this.#folder} could not be removed`);
     }
+  }
+
+  /** A machine that starts has nothing in /run. */
+  async #bootHost(): Promise<void> {
+    rmSync(this.#path('exec'), { recursive: true, force: true });
+    this.#host = await createHost(this.#name, this.#connection);
+    this.#isCrashed = false;
   }
 
   /** What a killed daemon leaves. It takes its containerd along, but the next one would believe it to be there. */
@@ -236,36 +268,6 @@ class DockerdProcess implements Dockerd {
   #path(name: string): string {
     return join(this.#folder, name);
   }
-}
-
-/** The settings of the machine's Docker stay out. */
-function environment(): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('DOCKER_'));
-  return { ...Object.fromEntries(own), PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-}
-
-/** Not marked as part of the test run, which would end it in the middle of its work. */
-function startCleaner(name: string, folder: string): ChildProcess {
-  const script = fileURLToPath(new URL('dockerdCleaner.mjs', import.meta.url));
-  const env = environment();
-  delete env[MARK];
-  const child = spawn(process.execPath, [script, name, folder], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    env: { ...env, NODE_OPTIONS: '' },
-  });
-  child.unref();
-  (child.stdin as unknown as { unref(): void }).unref();
-  return child;
-}
-
-/** Has everything removed; gives 0 if it went well. */
-async function endCleaner(cleaner: ChildProcess): Promise<number | null> {
-  if (cleaner.exitCode !== null) return cleaner.exitCode;
-  cleaner.ref();
-  cleaner.stdin?.end();
-  await once(cleaner, 'exit');
-  return cleaner.exitCode;
 }
 
 /** A dead process that nobody has asked about has no command line any more. */

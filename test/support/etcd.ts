@@ -19,6 +19,8 @@ export interface EtcdSetup {
   readonly args?: readonly string[];
   /** This member's name, its peer port, and all members as etcd's `--initial-cluster`. */
   readonly member?: { name: string; peerPort: number; cluster: string };
+  /** Another host that it runs on, and its port there; here on a free one if not given. */
+  readonly host?: { address: string; port: number; onHost(...command: string[]): string[] };
 }
 
 export interface Etcd {
@@ -87,12 +89,15 @@ class EtcdProcess implements Etcd {
     this.#folder = mkdtempSync(join(base, 'soradns-etcd-'));
     this.#setup = setup;
     this.#peerPort = setup.member?.peerPort ?? peerPort;
-    this.endpoint = `127.0.0.1:${port}`;
+    const { host } = setup;
+    this.endpoint = host === undefined ? `127.0.0.1:${port}` : `${host.address}:${host.port}`;
     process.on('exit', this.#onExit);
   }
 
   async start(): Promise<void> {
-    const child = spawn('etcd', this.#args(), { stdio: ['ignore', 'ignore', 'pipe'] });
+    const line = ['etcd', ...this.#args()];
+    const [command = '', ...args] = this.#setup.host?.onHost(...line) ?? line;
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
     const last: string[] = [];
     await new Promise<void>((resolve, reject) => {
@@ -151,9 +156,9 @@ class EtcdProcess implements Etcd {
   }
 
   #args(): string[] {
-    const { enableV2, tls, member, args } = this.#setup;
+    const { enableV2, tls, member, args, host } = this.#setup;
     const clients = `${tls === undefined ? 'http' : 'https'}://${this.endpoint}`;
-    const peers = `http://127.0.0.1:${this.#peerPort}`;
+    const peers = `http://${host?.address ?? '127.0.0.1'}:${this.#peerPort}`;
     const name = member?.name ?? 'default';
     return [
       ...['--name', name, '--data-dir', this.#folder, '--bcrypt-cost', '4'],

@@ -1,45 +1,28 @@
 /**
- * Removes one dockerd of the tests with everything it started, when its standard input ends: also when the test that
- * held the other end was killed. What belongs to it is known from the kernel: its network namespace and its
- * cgroup. Its mounts are in a namespace that goes with its last process.
- *
- *   node dockerdCleaner.mjs NAME FOLDER      NAME: of the namespace, the link and the cgroup
+ * What belongs to a host of the tests, as the kernel knows it: its network namespace and its cgroup. Its mounts are in
+ * a namespace that goes with its last process.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const CGROUPS = '/sys/fs/cgroup';
-const DEADLINE_MS = 20_000;
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
-const [name, folder] = process.argv.slice(2);
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
-process.stdin.resume().on('end', clean).on('error', clean);
-
-async function clean() {
-  const deadline = Date.now() + DEADLINE_MS;
-  while (Date.now() < deadline && endProcesses()) await sleep(50);
+/** Kills all that runs on it and takes it off the network; what it stored stays. Gives up after `timeoutMs`. */
+export async function endHost(name, timeoutMs) {
+  const deadline = Date.now() + timeoutMs;
+  while (Date.now() < deadline && endProcesses(name)) await sleep(50);
   run('ip', 'netns', 'del', name);
   run('ip', 'link', 'del', name);
-  for (const path of cgroupFolders()) removeCgroup(path);
-  while (Date.now() < deadline && !removed()) await sleep(50);
-  process.exit(removed() ? 0 : 1);
-}
-
-function removed() {
-  try {
-    rmSync(folder, { recursive: true, force: true });
-    return true;
-  } catch {
-    return false;
-  }
+  for (const path of cgroupFolders(name)) removeCgroup(path);
 }
 
 /** Kills what still runs; gives whether there was anything. The daemons first: they would restart containers. */
-function endProcesses() {
+function endProcesses(name) {
   const daemons = lines(run('ip', 'netns', 'pids', name));
-  const contained = cgroupFolders().flatMap((path) => lines(read(join(path, 'cgroup.procs'))));
+  const contained = cgroupFolders(name).flatMap((path) => lines(read(join(path, 'cgroup.procs'))));
   const pids = new Set([...daemons, ...contained].map(Number).filter((pid) => pid > 1));
   for (const pid of pids) {
     try {
@@ -51,8 +34,8 @@ function endProcesses() {
   return pids.size > 0;
 }
 
-/** Our cgroup and those below it, deepest first: in each controller's tree, or in the only one. */
-function cgroupFolders() {
+/** Its cgroup and those below it, deepest first: in each controller's tree, or in the only one. */
+function cgroupFolders(name) {
   return [CGROUPS, ...folders(CGROUPS)].flatMap((tree) => withInner(join(tree, name)));
 }
 
@@ -95,9 +78,8 @@ function read(path) {
 }
 
 function run(...[command, ...args]) {
-  return (
-    spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).stdout ?? ''
-  );
+  const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
+  return spawnSync(command, args, { ...options, env: { ...process.env, PATH } }).stdout ?? '';
 }
 
 function lines(text) {

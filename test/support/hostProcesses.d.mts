@@ -1,0 +1,1 @@
+export function endHost(name: string, timeoutMs: number): Promise<void>;
