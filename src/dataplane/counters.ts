@@ -86,9 +86,23 @@ export const Single = {
   sentOctets: Slot.single + 6,
   /** Sum of what the latency buckets hold, in microseconds. */
   latencyMicros: Slot.single + 7,
+  /** Questions with the DO bit. */
+  dnssecOk: Slot.single + 8,
 } as const;
 
-export const COUNTER_SLOTS: number = Slot.single + 8;
+export const COUNTER_SLOTS: number = Slot.single + 9;
+
+/** Where an rcode is counted; those above 10, BADVERS too, share the last slot. */
+export function rcodeSlot(rcode: number): number {
+  return Slot.rcode + (rcode <= LAST_RCODE ? rcode : RCODES - 1);
+}
+
+/** NOTZONE; the extended rcodes that need OPT come after it. */
+const LAST_RCODE = 10;
+
+export function dropSlot(reason: DropReason): number {
+  return Slot.drop + DROP_REASONS.indexOf(reason);
+}
 
 export type CounterBlock = Float64Array;
 

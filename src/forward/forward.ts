@@ -13,6 +13,7 @@ import { keepUseful } from './bailiwick.ts';
 import { type Cache, cacheKey, createCache } from './cache.ts';
 import type { Ask } from './exchange.ts';
 import { type Flight, Flights } from './flights.ts';
+import { counted, type ForwardCounters, newForwardCounters } from './forwardCounters.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from './forwarder.ts';
 import { createHealth } from './health.ts';
 import { isPrivateName, isPublicAddress } from './privateName.ts';
@@ -36,6 +37,8 @@ export interface ForwarderOptions {
   /** Default 10,000 entries and 16 MiB. */
   readonly cacheEntries?: number;
   readonly cacheOctets?: number;
+  /** Counted in; default one of its own. */
+  readonly counters?: ForwardCounters;
   /** Default `crypto.randomInt`. */
   readonly randomInt?: RandomInt;
   /** Milliseconds of a clock that never steps back; default `performance.now`. */
@@ -56,6 +59,7 @@ class SocketForwarder implements Forwarder {
   readonly #cache: Cache;
   readonly #flights: Flights;
   readonly #probes: Probes;
+  readonly #counters: ForwardCounters;
 
   constructor(options: ForwarderOptions) {
     const { ndots, maxInFlight = 512, maxWaiting = 4096 } = options;
@@ -66,20 +70,28 @@ class SocketForwarder implements Forwarder {
     this.#cache = createCache({ maxEntries: cacheEntries, maxOctets: cacheOctets });
     this.#flights = new Flights({ maxInFlight, maxWaiting });
     this.#probes = new Probes(this.#context);
+    this.#counters = options.counters ?? newForwardCounters();
   }
 
   async resolve(question: Question, asked: ForwardOptions): Promise<Forwarded> {
     if (this.#closing.signal.aborted) return SHUTTING_DOWN;
+    const counters = this.#counters;
+    const { clock } = this.#context;
+    counters.requests++;
     const refusal =
       refusalOf(question, this.#ndots) ?? refusalOfUpstreams(question, this.#eligible(question));
-    if (refusal !== undefined) return { kind: 'refused', text: refusal };
+    if (refusal !== undefined) {
+      counters.refused++;
+      return { kind: 'refused', text: refusal };
+    }
     const key = cacheKey(question, asked);
-    const known = this.#cache.get(key, this.#context.clock());
-    if (known !== undefined) return inCaseOf(question, known);
-    const outcome = await this.#flights.join(key, question, () =>
-      this.#depart(key, question, asked),
-    );
-    return inCaseOf(question, outcome);
+    const known = this.#cache.get(key, clock());
+    if (known !== undefined) {
+      counters.cacheHits++;
+      return inCaseOf(question, known);
+    }
+    const asking = this.#flights.join(key, question, () => this.#depart(key, question, asked));
+    return inCaseOf(question, await counted(counters, clock, asking));
   }
 
   async close(): Promise<void> {

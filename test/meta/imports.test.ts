@@ -20,6 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...['store/store.ts', 'store/mirror.ts', 'store/clock.ts'],
   ],
   'metrics.ts': [],
+  metrics: ['metrics.ts', 'dns', 'dataplane', 'docker', 'forward', 'server', 'store'],
   'printable.ts': [],
   'logSink.ts': [],
   'log.ts': ['config', 'logSink.ts', 'printable.ts'],

@@ -1,0 +1,60 @@
+/** What forwarding counts. The object outlives a forwarder that is replaced, so that its counts only grow. */
+import type { Forwarded } from './forwarder.ts';
+
+/** Upper bounds of the buckets in seconds: from an upstream on this host to the longest that a question waits. */
+export const FORWARD_BOUNDS_SECONDS = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4] as const;
+
+export type ForwardFailure = Extract<Forwarded, { kind: 'failed' }>['reason'];
+
+export interface ForwardCounters {
+  /** Questions that were to be forwarded. */
+  requests: number;
+  /** Answered from memory. */
+  cacheHits: number;
+  /** Asked of nobody: too few labels, private names, no upstream. */
+  refused: number;
+  readonly failures: Record<ForwardFailure, number>;
+  /** Questions that wait for an upstream now. */
+  inFlight: number;
+  /** How long those waited that were not in memory: the buckets of `FORWARD_BOUNDS_SECONDS`, and one for all above. */
+  readonly waits: number[];
+  waitSeconds: number;
+}
+
+export function newForwardCounters(): ForwardCounters {
+  return {
+    requests: 0,
+    cacheHits: 0,
+    refused: 0,
+    failures: { timeout: 0, network: 0, servfail: 0 },
+    inFlight: 0,
+    waits: new Array<number>(FORWARD_BOUNDS_SECONDS.length + 1).fill(0),
+    waitSeconds: 0,
+  };
+}
+
+/** Counts the wait and its outcome; `clock` is in milliseconds. Rejects if `asking` does. */
+export async function counted(
+  counters: ForwardCounters,
+  clock: () => number,
+  asking: Promise<Forwarded>,
+): Promise<Forwarded> {
+  const startedMs = clock();
+  counters.inFlight++;
+  try {
+    const outcome = await asking;
+    if (outcome.kind === 'failed') counters.failures[outcome.reason]++;
+    if (outcome.kind === 'refused') counters.refused++;
+    return outcome;
+  } finally {
+    counters.inFlight--;
+    observe(counters, (clock() - startedMs) / 1000);
+  }
+}
+
+function observe(counters: ForwardCounters, seconds: number): void {
+  const bucket = FORWARD_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
+  const at = bucket < 0 ? FORWARD_BOUNDS_SECONDS.length : bucket;
+  counters.waits[at] = (counters.waits[at] ?? 0) + 1;
+  counters.waitSeconds += seconds;
+}

@@ -1,0 +1,99 @@
+/**
+ * What the slow path counts: every packet that the responder saw, in blocks of the same layout as the fast workers'. A
+ * worker counts the types, rcodes and times of its own hits only, so that a packet that it hands over is counted here,
+ * and once.
+ */
+import {
+  bucketOf,
+  COUNTED_TYPES,
+  type CounterBlock,
+  count,
+  counterBlock,
+  type DropReason,
+  dropSlot,
+  LATENCY_BOUNDS_US,
+  newCounterMemory,
+  OTHER_TYPE,
+  rcodeSlot,
+  Single,
+  Slot,
+} from '../dataplane/counters.ts';
+import type { Edns } from '../dns/message.ts';
+import type { Client } from '../dns/respond.ts';
+
+export interface AnsweredPacket {
+  readonly packetOctets: number;
+  /** Undefined for a packet that was refused before its question was believed. */
+  readonly qtype: number | undefined;
+  readonly edns: Edns | undefined;
+  readonly rcode: number;
+  readonly reply: Uint8Array;
+  readonly durationMs: number;
+}
+
+/** One block, and the label values of what is counted in it. */
+export interface CountedAnswers {
+  readonly transport: Client['transport'];
+  readonly family: IpFamily;
+  readonly block: CounterBlock;
+}
+
+export type IpFamily = 4 | 6;
+
+export class AnswerCounters {
+  readonly blocks: readonly CountedAnswers[];
+  readonly #byKind: Readonly<Record<Client['transport'], Readonly<Record<IpFamily, CounterBlock>>>>;
+
+  constructor() {
+    const memory = newCounterMemory(4);
+    const [udp4, udp6, tcp4, tcp6] = [0, 1, 2, 3].map((i) => counterBlock(memory, i)) as [
+      CounterBlock,
+      CounterBlock,
+      CounterBlock,
+      CounterBlock,
+    ];
+    this.#byKind = { udp: { 4: udp4, 6: udp6 }, tcp: { 4: tcp4, 6: tcp6 } };
+    this.blocks = [
+      { transport: 'udp', family: 4, block: udp4 },
+      { transport: 'udp', family: 6, block: udp6 },
+      { transport: 'tcp', family: 4, block: tcp4 },
+      { transport: 'tcp', family: 6, block: tcp6 },
+    ];
+  }
+
+  dropped(client: Client, reason: DropReason): void {
+    count(this.#blockOf(client), dropSlot(reason));
+  }
+
+  answered(client: Client, packet: AnsweredPacket): void {
+    const { packetOctets, qtype, edns, rcode, reply, durationMs } = packet;
+    const block = this.#blockOf(client);
+    const micros = durationMs * 1000;
+    count(block, Single.received);
+    count(block, Single.receivedOctets, packetOctets);
+    count(block, Slot.type + typeIndex(qtype));
+    count(block, rcodeSlot(rcode));
+    count(block, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros));
+    count(block, Single.latencyMicros, micros);
+    count(block, Single.sent);
+    count(block, Single.sentOctets, reply.length);
+    if (edns !== undefined) count(block, Single.edns);
+    if (edns?.dnssecOk === true) count(block, Single.dnssecOk);
+    if (((reply[2] ?? 0) & TC) !== 0) count(block, Single.truncated);
+  }
+
+  #blockOf({ transport, address }: Client): CounterBlock {
+    return this.#byKind[transport][address.includes(':') ? 6 : 4];
+  }
+}
+
+/** In the third octet of a header. */
+const TC = 0x02;
+
+const INDEX_OF_TYPE: ReadonlyMap<number, number> = new Map(
+  COUNTED_TYPES.map(([, type], index) => [type, index]),
+);
+
+function typeIndex(qtype: number | undefined): number {
+  return qtype === undefined ? OTHER_TYPE : (INDEX_OF_TYPE.get(qtype) ?? OTHER_TYPE);
+}
