@@ -2,6 +2,7 @@
  * The seam between sockets and the answer table: what a transport does with a packet before anything else, on a worker
  * thread as on the main thread. It answers in place what the table holds, and says what becomes of the rest.
  */
+import { UDP_SIZE } from '../dns/edns.ts';
 
 /** Results of `FastPath.answer` that are no length. */
 export const Outcome = {
@@ -14,7 +15,7 @@ export const Outcome = {
 } as const;
 
 /** Room that a packet's place must have, whatever its length: a reply over UDP is never longer. */
-export const REPLY_OCTETS = 1232;
+export const REPLY_OCTETS: number = UDP_SIZE;
 
 export interface FastPath {
   /** From here to `endBatch` what the table holds stays as it is; to be called before each batch of packets. */

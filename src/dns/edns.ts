@@ -6,6 +6,10 @@ import type { Writer } from './writer.ts';
 /** What we say that we can receive, and the most that we send over UDP: never fragmented (RFC 9715 §3). */
 export const UDP_SIZE = 1232;
 
+/** Offset of the octet of an OPT record that has DO as its upper bit. */
+export const DO_OFFSET = 7;
+export const DO_IN_OCTET = 0x80;
+
 const EXTENDED_ERROR = 15;
 const DO = 0x8000;
 const OPT_OCTETS = 11;

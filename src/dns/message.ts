@@ -47,6 +47,12 @@ export const Ede = {
   INVALID_DATA: 24,
 } as const;
 
+/** The data may be out of date: the store that it comes from is out of reach (RFC 8914 §4.4). */
+export const STALE: ExtendedError = {
+  code: Ede.STALE_ANSWER,
+  text: 'the store is out of reach',
+};
+
 /** The decided answer to a query, before any octet of it exists. */
 export interface Response {
   readonly rcode: number;

@@ -2,7 +2,7 @@
  * From a question to its response: out of our zones, or from others if the client may have us ask them. At once whenever
  * nobody else has to be asked.
  */
-import { Ede, type Query, type Question, type Response } from '../dns/message.ts';
+import { Ede, type Query, type Question, type Response, STALE } from '../dns/message.ts';
 import type { Client } from '../dns/respond.ts';
 import { refused, servfail } from '../dns/response.ts';
 import { Rcode } from '../dns/rr.ts';
@@ -225,6 +225,5 @@ function responseOf(forwarded: Forwarded): Response {
 /** RFC 8767 §4, RFC 8914 §4.4. */
 function markStale(response: Response): Response {
   if (response.extendedError !== undefined) return response;
-  const extendedError = { code: Ede.STALE_ANSWER, text: 'the store is out of reach' };
-  return { ...response, extendedError };
+  return { ...response, extendedError: STALE };
 }

@@ -1,0 +1,116 @@
+/**
+ * What a name gets that does not exist, or has nothing of a type: the zone's SOA. There is one such body for each name in
+ * whose direction the SOA's names can be compressed (the apex and what stands between it and them), and the longest that
+ * the question's name ends with counts. All of them are one immutable block:
+ *
+ *     words of the block, number of bodies, address of each body relative to the block (longest suffix first)
+ *     body: suffix octets, body octets, number of pointers, offset of each, suffix (padded), octets
+ *
+ * Pointers in a body are relative to where the suffix begins in the question, and are set as it is written.
+ */
+import { wordsFor } from './layout.ts';
+import type { QuestionReader } from './question.ts';
+
+const HEADER_OCTETS = 12;
+const BODY_HEAD_WORDS = 3;
+
+export interface Negative {
+  /** Folded, in wire form. */
+  readonly suffix: Uint8Array;
+  readonly octets: Uint8Array;
+  /** Offsets in `octets` of the pointers, each made for a suffix that begins right behind the header. */
+  readonly pointers: readonly number[];
+}
+
+/** The block of these bodies. */
+export function packNegatives(negatives: readonly Negative[]): Int32Array {
+  const longestFirst = [...negatives].sort((a, b) => b.suffix.length - a.suffix.length);
+  const head = 2 + longestFirst.length;
+  const addresses: number[] = [];
+  let size = head;
+  for (const { suffix, octets, pointers } of longestFirst) {
+    addresses.push(size);
+    size += BODY_HEAD_WORDS + pointers.length + wordsFor(suffix.length) + wordsFor(octets.length);
+  }
+  const words = new Int32Array(size);
+  const bytes = new Uint8Array(words.buffer);
+  words.set([size, longestFirst.length, ...addresses]);
+  longestFirst.forEach(({ suffix, octets, pointers }, i) => {
+    const at = addresses[i] as number;
+    words.set([suffix.length, octets.length, pointers.length, ...pointers], at);
+    const suffixAt = at + BODY_HEAD_WORDS + pointers.length;
+    bytes.set(suffix, suffixAt * 4);
+    bytes.set(octets, (suffixAt + wordsFor(suffix.length)) * 4);
+  });
+  return words;
+}
+
+/** The reader's side: finds the body for a question and writes it. */
+export class Negatives {
+  /** The block that counts; 0 for none. */
+  block = 0;
+  /** Octets of the body found last. */
+  length = 0;
+  #body = 0;
+  readonly #words: Int32Array;
+  readonly #octets: Uint8Array;
+  readonly #question: QuestionReader;
+
+  constructor(words: Int32Array, octets: Uint8Array, question: QuestionReader) {
+    this.#words = words;
+    this.#octets = octets;
+    this.#question = question;
+  }
+
+  /** Looks for the body for the question's name; false when it is in none of our zones. */
+  find(): boolean {
+    const { block } = this;
+    if (block === 0) return false;
+    const words = this.#words;
+    const end = block + 2 + (words[block + 1] as number);
+    for (let at = block + 2; at < end; at++) {
+      const body = block + (words[at] as number);
+      if (!this.#endsWith(body)) continue;
+      this.#body = body;
+      this.length = words[body + 1] as number;
+      return true;
+    }
+    return false;
+  }
+
+  /** Writes the body found last to `octets[to]`. */
+  write(octets: Uint8Array, to: number): void {
+    const words = this.#words;
+    const body = this.#body;
+    const suffixOctets = words[body] as number;
+    const pointerCount = words[body + 2] as number;
+    const suffixAt = body + BODY_HEAD_WORDS + pointerCount;
+    const from = (suffixAt + wordsFor(suffixOctets)) * 4;
+    for (let i = 0; i < this.length; i++) octets[to + i] = this.#octets[from + i] as number;
+    const shift = this.#question.nameOctets - suffixOctets;
+    for (let at = body + BODY_HEAD_WORDS; at < suffixAt; at++) {
+      const pointer = to + (words[at] as number);
+      const offset = (((octets[pointer] as number) & 0x3f) << 8) + (octets[pointer + 1] as number);
+      octets[pointer] = 0xc0 | ((offset + shift) >>> 8);
+      octets[pointer + 1] = (offset + shift) & 0xff;
+    }
+  }
+
+  #endsWith(body: number): boolean {
+    const { name, nameOctets } = this.#question;
+    const suffixOctets = this.#words[body] as number;
+    const start = nameOctets - suffixOctets;
+    if (start < 0) return false;
+    const from = (body + BODY_HEAD_WORDS + (this.#words[body + 2] as number)) * 4;
+    for (let i = 0; i < suffixOctets; i++) {
+      if (this.#octets[from + i] !== name[start + i]) return false;
+    }
+    // The octets of a label may look like the end of a name.
+    let label = 0;
+    while (label < start) label += 1 + (name[label] as number);
+    return label === start;
+  }
+}
+
+/** The offset that pointers to the suffix's first octet have in a body that is not written yet. */
+export const SUFFIX_OFFSET: number = HEADER_OCTETS;

@@ -1,0 +1,138 @@
+/**
+ * The question of a packet, as far as the answer table can be asked about it. Strict: whatever is unusual is left to
+ * `dns/accept` on the main thread, which decides what becomes of it; whatever is taken here would be taken there too,
+ * and mean the same.
+ */
+
+import { Class, Type } from '../../dns/rr.ts';
+import { COUNTED_TYPES, OTHER_TYPE } from '../counters.ts';
+import { finishHash, hashStep } from './layout.ts';
+
+const HEADER_OCTETS = 12;
+const MAX_NAME_OCTETS = 255;
+const MAX_LABEL_OCTETS = 63;
+const OPT_OCTETS = 11;
+
+const NOT_ASKED = 255;
+
+/** Answer kind of each QTYPE below 256. */
+const KIND_OF = kinds();
+
+/** The question read last. One object for all packets. */
+export class QuestionReader {
+  /** The folded name in wire form, padded with zeros to whole words. */
+  readonly name = new Uint8Array(MAX_NAME_OCTETS + 5);
+  readonly nameWords = new Int32Array(this.name.buffer, 0, 64);
+  nameOctets = 0;
+  hash = 0;
+  kind = 0;
+  /** Behind the question. */
+  end = 0;
+  /** What OPT says that the client can receive; -1 without OPT. */
+  udpSize = -1;
+  dnssecOk = false;
+  readonly #seed: number;
+
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  /** Reads the query of `length` octets (a header at least) at `octets[at]`; false when it is not for the table. */
+  read(octets: Uint8Array, at: number, length: number): boolean {
+    const end = at + length;
+    const additional = octets[at + 11] as number;
+    if (!isPlain(octets, at) || additional > 1) return false;
+    const nameEnd = this.#readName(octets, at + HEADER_OCTETS, end);
+    if (nameEnd < 0 || nameEnd + 4 > end) return false;
+    const qtype = ((octets[nameEnd] as number) << 8) | (octets[nameEnd + 1] as number);
+    const qclass = ((octets[nameEnd + 2] as number) << 8) | (octets[nameEnd + 3] as number);
+    this.kind = qtype < 256 ? (KIND_OF[qtype] as number) : OTHER_TYPE;
+    this.end = nameEnd + 4;
+    if (qclass !== Class.IN || this.kind === NOT_ASKED) return false;
+    this.udpSize = -1;
+    this.dnssecOk = false;
+    return additional === 0 ? this.end === end : this.#readOpt(octets, this.end, end);
+  }
+
+  /** Reads the name at `at` into this object; gives the offset behind it, or -1. */
+  #readName(octets: Uint8Array, at: number, end: number): number {
+    const { name } = this;
+    let hash = this.#seed;
+    let n = 0;
+    let p = at;
+    while (p < end) {
+      const length = octets[p++] as number;
+      if (length > MAX_LABEL_OCTETS || n + length + 2 > MAX_NAME_OCTETS) return -1;
+      name[n++] = length;
+      hash = hashStep(hash, length);
+      if (length === 0) return this.#endName(n, hash, p);
+      const labelEnd = p + length;
+      if (labelEnd >= end) return -1;
+      while (p < labelEnd) {
+        let octet = octets[p++] as number;
+        if (octet >= 0x41 && octet <= 0x5a) octet += 0x20;
+        name[n++] = octet;
+        hash = hashStep(hash, octet);
+      }
+      if ((length === 1 || length === 3) && isWildcard(name, n, length)) return -1;
+    }
+    return -1;
+  }
+
+  #endName(nameOctets: number, hash: number, end: number): number {
+    const { name } = this;
+    name[nameOctets] = 0;
+    name[nameOctets + 1] = 0;
+    name[nameOctets + 2] = 0;
+    this.nameOctets = nameOctets;
+    this.hash = finishHash(hash);
+    return end;
+  }
+
+  /** A single OPT of version 0 with sound options (RFC 6891 §6.1.2), and nothing behind it. */
+  #readOpt(octets: Uint8Array, at: number, end: number): boolean {
+    if (at + OPT_OCTETS > end) return false;
+    const isOpt = octets[at] === 0 && octets[at + 1] === 0 && octets[at + 2] === Type.OPT;
+    if (!isOpt || octets[at + 6] !== 0) return false;
+    this.udpSize = ((octets[at + 3] as number) << 8) | (octets[at + 4] as number);
+    this.dnssecOk = ((octets[at + 7] as number) & 0x80) !== 0;
+    let option = at + OPT_OCTETS;
+    if (option + (((octets[at + 9] as number) << 8) | (octets[at + 10] as number)) !== end) {
+      return false;
+    }
+    while (option + 4 <= end) {
+      option += 4 + (((octets[option + 2] as number) << 8) | (octets[option + 3] as number));
+    }
+    return option === end;
+  }
+}
+
+/** QUERY, one question, neither answer nor authority, and fewer than 256 additional records. */
+function isPlain(octets: Uint8Array, at: number): boolean {
+  const opcode = (octets[at + 2] as number) & 0x78;
+  const unwanted =
+    opcode |
+    (octets[at + 4] as number) |
+    (octets[at + 6] as number) |
+    (octets[at + 7] as number) |
+    (octets[at + 8] as number) |
+    (octets[at + 9] as number) |
+    (octets[at + 10] as number);
+  return unwanted === 0 && octets[at + 5] === 1;
+}
+
+/** Whether the label of 1 or 3 octets that ends at `n` is `*` or `any`, which stand for other names. */
+function isWildcard(name: Uint8Array, n: number, length: number): boolean {
+  if (length === 1) return name[n - 1] === 0x2a;
+  return name[n - 3] === 0x61 && name[n - 2] === 0x6e && name[n - 1] === 0x79;
+}
+
+function kinds(): Uint8Array {
+  const table = new Uint8Array(256).fill(OTHER_TYPE);
+  COUNTED_TYPES.forEach(([, type], kind) => {
+    table[type] = kind;
+  });
+  // Transfers are refused with a reason; OPT is no QTYPE.
+  for (const type of [Type.AXFR, Type.IXFR, Type.OPT]) table[type] = NOT_ASKED;
+  return table;
+}

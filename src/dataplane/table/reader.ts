@@ -1,0 +1,258 @@
+/**
+ * The answer table as a thread that answers sees it: question in, reply in its place. It knows no semantics and takes no
+ * lock; `layout.ts` says what it may rely on.
+ *
+ * A reply is the packet itself: its question stays where it is, in the client's case, the octets of the answer are put
+ * behind it, and the header is made to fit. All numbers that hold for the table as a whole are read once a batch.
+ */
+
+import { DO_IN_OCTET, DO_OFFSET, UDP_SIZE } from '../../dns/edns.ts';
+import { Rcode } from '../../dns/rr.ts';
+import type { CounterBlock } from '../counters.ts';
+import { DROP_REASONS, Single, Slot } from '../counters.ts';
+import { type FastPath, Outcome } from '../fastPath.ts';
+import {
+  Answer,
+  authoritativeFlagOf,
+  Control,
+  CUT_WORDS,
+  GONE,
+  INDEX_HEAD_WORDS,
+  isNegative,
+  RECORD_HEAD_WORDS,
+  rcodeOf,
+  type TableHandle,
+  variantsOf,
+} from './layout.ts';
+import { Negatives } from './negatives.ts';
+import { QuestionReader } from './question.ts';
+import { optOctets } from './replyOpt.ts';
+
+const HEADER_OCTETS = 12;
+/** RFC 1035 §4.2.1. */
+const PLAIN_UDP_SIZE = 512;
+const AA = 0x04;
+
+const SHORT = Slot.drop + DROP_REASONS.indexOf('short');
+const RESPONSE = Slot.drop + DROP_REASONS.indexOf('response');
+
+export class TableReader implements FastPath {
+  readonly #words: Int32Array;
+  readonly #octets: Uint8Array;
+  readonly #thread: number;
+  readonly #counters: CounterBlock;
+  readonly #nowSecond: () => number;
+  readonly #question: QuestionReader;
+  readonly #negatives: Negatives;
+  readonly #opt = optOctets(false);
+  readonly #staleOpt = optOctets(true);
+  // What holds for the batch.
+  #isActive = false;
+  #hasAllNames = false;
+  #era = 0;
+  #second = 0;
+  #firstPair = 0;
+  #mask = 0;
+  #optOfBatch = this.#opt;
+  /** Chooses among the orders of an answer. */
+  #turn = 0;
+
+  /** `nowSecond` is the second on the clock by which the writer dates answers. */
+  constructor(
+    { memory }: TableHandle,
+    thread: number,
+    counters: CounterBlock,
+    nowSecond: () => number,
+  ) {
+    this.#words = new Int32Array(memory);
+    this.#octets = new Uint8Array(memory);
+    this.#thread = thread;
+    this.#counters = counters;
+    this.#nowSecond = nowSecond;
+    this.#question = new QuestionReader(this.#words[Control.SEED] as number);
+    this.#negatives = new Negatives(this.#words, this.#octets, this.#question);
+  }
+
+  beginBatch(): void {
+    const words = this.#words;
+    Atomics.store(words, Control.READERS + this.#thread, Atomics.load(words, Control.EPOCH));
+    this.#isActive = Atomics.load(words, Control.ACTIVE) === 1;
+    this.#hasAllNames = Atomics.load(words, Control.MISSING_NAMES) === 0;
+    this.#era = Atomics.load(words, Control.ERA);
+    const index = Atomics.load(words, Control.INDEX);
+    this.#mask = words[index] as number;
+    this.#firstPair = index + INDEX_HEAD_WORDS;
+    this.#negatives.block = Atomics.load(words, Control.NEGATIVES);
+    this.#optOfBatch = Atomics.load(words, Control.STALE) === 1 ? this.#staleOpt : this.#opt;
+    this.#second = this.#nowSecond();
+  }
+
+  endBatch(): void {
+    Atomics.store(this.#words, Control.READERS + this.#thread, 0);
+  }
+
+  answer(octets: Uint8Array, at: number, length: number, recursionAvailable: boolean): number {
+    if (length < HEADER_OCTETS) return this.#drop(SHORT);
+    if ((octets[at + 2] as number) >= 0x80) return this.#drop(RESPONSE);
+    const question = this.#question;
+    if (!this.#isActive || !question.read(octets, at, length)) return Outcome.OTHER;
+    const record = this.#find();
+    const ra = recursionAvailable ? 0x80 : 0;
+    if (record === 0) {
+      if (!this.#hasAllNames) return Outcome.OTHER;
+      return this.#writeNegative(octets, at, Rcode.NXDOMAIN | ra, Outcome.OTHER);
+    }
+    const answer = Atomics.load(this.#words, record + 1 + question.kind);
+    if (answer === 0 || !this.#holds(answer)) return Outcome.KNOWN;
+    const head = this.#words[answer + Answer.HEAD] as number;
+    return isNegative(head)
+      ? this.#writeNegative(octets, at, Rcode.NOERROR | ra, Outcome.KNOWN)
+      : this.#writeAnswer(octets, at, answer, head, rcodeOf(head) | ra);
+  }
+
+  #drop(slot: number): number {
+    this.#counters[slot] = (this.#counters[slot] as number) + 1;
+    return Outcome.DROP;
+  }
+
+  /** The record of the question's name, 0 when there is none. */
+  #find(): number {
+    const words = this.#words;
+    const { hash } = this.#question;
+    let pair = hash & this.#mask;
+    for (;;) {
+      const at = this.#firstPair + pair * 2;
+      const record = Atomics.load(words, at + 1);
+      if (record === 0) return 0;
+      if (record !== GONE && words[at] === hash && this.#isNameOf(record)) return record;
+      pair = (pair + 1) & this.#mask;
+    }
+  }
+
+  #isNameOf(record: number): boolean {
+    const words = this.#words;
+    const { nameOctets, nameWords } = this.#question;
+    if (words[record] !== nameOctets) return false;
+    const start = record + RECORD_HEAD_WORDS;
+    const count = (nameOctets + 3) >>> 2;
+    for (let i = 0; i < count; i++) if (words[start + i] !== nameWords[i]) return false;
+    return true;
+  }
+
+  #holds(answer: number): boolean {
+    const words = this.#words;
+    return (
+      words[answer + Answer.ERA] === this.#era &&
+      (words[answer + Answer.UNTIL] as number) > this.#second
+    );
+  }
+
+  /** Octets that may follow the question. */
+  #room(at: number): number {
+    const { udpSize, end } = this.#question;
+    if (udpSize < 0) return PLAIN_UDP_SIZE - (end - at);
+    const limit = Math.min(Math.max(udpSize, PLAIN_UDP_SIZE), UDP_SIZE);
+    return limit - this.#optOfBatch.length - (end - at);
+  }
+
+  #writeAnswer(octets: Uint8Array, at: number, answer: number, head: number, low: number): number {
+    const words = this.#words;
+    const variants = variantsOf(head);
+    let variant = answer + Answer.VARIANTS;
+    if (variants > 1) {
+      this.#turn = (this.#turn + 1) | 0;
+      variant = answer + (words[variant + ((this.#turn >>> 0) % variants)] as number);
+    }
+    const sizes = words[variant] as number;
+    const room = this.#room(at);
+    let cut = variant + 1;
+    const aging = cut + (sizes & 0xffff) * CUT_WORDS;
+    while (((words[cut] as number) & 0xffff) > room) {
+      cut += CUT_WORDS;
+      if (cut === aging) return Outcome.KNOWN;
+    }
+    const size = words[cut] as number;
+    const length = size & 0xffff;
+    const agingCount = sizes >>> 16;
+    this.#copy(octets, (aging + agingCount) * 4, length);
+    const age = this.#second - (words[answer + Answer.BORN] as number);
+    if (age !== 0 && agingCount > 0) this.#age(octets, aging, agingCount, length, age);
+    const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
+    return this.#finish(octets, at, length, high, low, words[cut + 1] as number);
+  }
+
+  #writeNegative(octets: Uint8Array, at: number, low: number, otherwise: number): number {
+    const negatives = this.#negatives;
+    if (!negatives.find()) return otherwise;
+    const { length } = negatives;
+    if (length > this.#room(at)) return this.#finish(octets, at, 0, AA | 0x02, low, 0);
+    negatives.write(octets, this.#question.end);
+    return this.#finish(octets, at, length, AA, low, 1 << 10);
+  }
+
+  /** Puts octets of the table behind the question. */
+  #copy(octets: Uint8Array, from: number, length: number): void {
+    const source = this.#octets;
+    const to = this.#question.end;
+    for (let i = 0; i < length; i++) octets[to + i] = source[from + i] as number;
+  }
+
+  /** Takes the answer's age off the TTLs that are limited by leases. */
+  #age(octets: Uint8Array, aging: number, count: number, length: number, age: number): void {
+    for (let i = 0; i < count; i++) {
+      const offset = this.#words[aging + i] as number;
+      if (offset >= length) return;
+      subtract32(octets, this.#question.end + offset, age);
+    }
+  }
+
+  /** Completes the reply: header and OPT. `low` is what the header's fourth octet gets, besides CD. */
+  #finish(
+    octets: Uint8Array,
+    at: number,
+    length: number,
+    high: number,
+    low: number,
+    counts: number,
+  ): number {
+    const { end, udpSize, dnssecOk, kind } = this.#question;
+    const hasOpt = udpSize >= 0;
+    octets[at + 2] = 0x80 | high | ((octets[at + 2] as number) & 0x01);
+    octets[at + 3] = low | ((octets[at + 3] as number) & 0x10);
+    octets[at + 6] = (counts >>> 8) & 0x03;
+    octets[at + 7] = counts & 0xff;
+    octets[at + 8] = (counts >>> 18) & 0x03;
+    octets[at + 9] = (counts >>> 10) & 0xff;
+    const additional = (counts >>> 20) + (hasOpt ? 1 : 0);
+    octets[at + 10] = additional >>> 8;
+    octets[at + 11] = additional & 0xff;
+    const counters = this.#counters;
+    counters[Slot.type + kind] = (counters[Slot.type + kind] as number) + 1;
+    const rcodeSlot = Slot.rcode + (low & 0x0f);
+    counters[rcodeSlot] = (counters[rcodeSlot] as number) + 1;
+    if (high & 0x02) counters[Single.truncated] = (counters[Single.truncated] as number) + 1;
+    const opt = hasOpt ? this.#writeOpt(octets, end + length, dnssecOk) : 0;
+    return end - at + length + opt;
+  }
+
+  #writeOpt(octets: Uint8Array, to: number, dnssecOk: boolean): number {
+    const opt = this.#optOfBatch;
+    for (let i = 0; i < opt.length; i++) octets[to + i] = opt[i] as number;
+    if (dnssecOk) octets[to + DO_OFFSET] = DO_IN_OCTET;
+    this.#counters[Single.edns] = (this.#counters[Single.edns] as number) + 1;
+    return opt.length;
+  }
+}
+
+function subtract32(octets: Uint8Array, at: number, amount: number): void {
+  const value =
+    ((octets[at] as number) << 24) |
+    ((octets[at + 1] as number) << 16) |
+    ((octets[at + 2] as number) << 8) |
+    (octets[at + 3] as number);
+  const less = value - amount;
+  octets[at] = less >>> 24;
+  octets[at + 1] = less >>> 16;
+  octets[at + 2] = less >>> 8;
+  octets[at + 3] = less;
+}

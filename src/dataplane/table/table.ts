@@ -1,0 +1,232 @@
+/**
+ * The answer table as its one writer sees it: owner names, and for each the answers that were worked out so far.
+ *
+ * It knows no semantics: whoever writes says which names exist, what is answered, and what no longer holds. What it holds
+ * is bounded by the memory that it was given; beyond that names and answers are refused and counted, never garbled.
+ */
+import { Heap } from './heap.ts';
+import {
+  Answer,
+  Control,
+  FOREVER,
+  finishHash,
+  HEAP_START,
+  hashStep,
+  isNegative,
+  KINDS,
+  packHead,
+  RECORD_HEAD_WORDS,
+  type TableHandle,
+  wordsFor,
+  wordsOf,
+} from './layout.ts';
+import { NameIndex } from './nameIndex.ts';
+import { Reclaim } from './reclaim.ts';
+
+export interface TableFigures {
+  /** Owner names held. */
+  readonly names: number;
+  readonly answers: number;
+  /** Octets in use, those included that wait until no reader can see them any more. */
+  readonly usedOctets: number;
+  readonly capacityOctets: number;
+  /** Names and answers for which there was no room. */
+  readonly refused: number;
+}
+
+/** An answer's words, but for what the table itself fills in (`Answer.ERA`, the size in its head). */
+export interface NewAnswer {
+  readonly untilSecond: number;
+  readonly bornSecond: number;
+  readonly rcode: number;
+  readonly authoritative: boolean;
+  readonly variants: number;
+  /** From `Answer.VARIANTS` on. */
+  readonly words: Int32Array;
+}
+
+/** A place whose name found no room. */
+export const NO_ROOM = -1;
+
+const MIN_OCTETS = 1 << 18;
+/** Addresses of octets stay below 2³¹, where V8 counts fastest. */
+const MAX_OCTETS = 2 ** 31 - 2 ** 16;
+
+export class AnswerTable {
+  readonly handle: TableHandle;
+  readonly #words: Int32Array;
+  readonly #octets: Uint8Array;
+  readonly #heap: Heap;
+  readonly #reclaim: Reclaim;
+  readonly #index: NameIndex;
+  readonly #seed: number;
+  /** One answer for all names and types that have none: the zone's SOA, NOERROR. */
+  #nodata = 0;
+  #answers = 0;
+  #refusedNames = 0;
+
+  /** Memory is only taken as it is used. `seed` should be hard to guess. Throws RangeError without address space. */
+  constructor(capacityOctets: number, seed: number) {
+    const octets = Math.min(Math.max(capacityOctets, MIN_OCTETS), MAX_OCTETS) & ~3;
+    const memory = new SharedArrayBuffer(octets);
+    this.handle = { memory };
+    this.#words = new Int32Array(memory);
+    this.#octets = new Uint8Array(memory);
+    this.#seed = seed | 0;
+    this.#words[Control.SEED] = this.#seed;
+    this.#heap = new Heap(this.#words);
+    this.#reclaim = new Reclaim(this.#words, (block, words) => this.#heap.giveBack(block, words));
+    this.#index = new NameIndex(this.#words, this.#heap, this.#reclaim);
+    this.newEra();
+  }
+
+  /** Whether readers may use the table at all; they may not until every name is in it. */
+  set active(active: boolean) {
+    Atomics.store(this.#words, Control.ACTIVE, active ? 1 : 0);
+  }
+
+  set stale(stale: boolean) {
+    Atomics.store(this.#words, Control.STALE, stale ? 1 : 0);
+  }
+
+  get figures(): TableFigures {
+    return {
+      names: this.#index.size,
+      answers: this.#answers,
+      usedOctets: (HEAP_START + this.#heap.usedWords) * 4,
+      capacityOctets: (HEAP_START + this.#heap.capacityWords) * 4,
+      refused: this.#heap.refused,
+    };
+  }
+
+  /** Holds a folded name in wire form. Gives its place, or `NO_ROOM`; both go back to `remove` one day. */
+  add(name: Uint8Array): number {
+    const record = this.#heap.take(recordWords(name.length));
+    if (record !== 0) {
+      this.#writeRecord(record, name);
+      if (this.#index.add(this.#hash(record), record)) return record;
+      this.#heap.giveBack(record, recordWords(name.length));
+    }
+    this.#noteRefusedNames(1);
+    return NO_ROOM;
+  }
+
+  /** The name is no more. */
+  remove(place: number): void {
+    if (place === NO_ROOM) {
+      this.#noteRefusedNames(-1);
+      return;
+    }
+    const record = place;
+    this.#index.remove(this.#hash(record), record);
+    this.clear(record);
+    this.#reclaim.retire(record, recordWords(this.#words[record] as number));
+  }
+
+  /** The name's answers no longer hold. */
+  clear(place: number): void {
+    if (place === NO_ROOM) return;
+    for (let kind = 0; kind < KINDS; kind++) {
+      if (this.#words[place + 1 + kind] !== 0) this.#swap(place, kind, 0);
+    }
+  }
+
+  /** Whether the name has an answer of the kind that still holds at `second`. */
+  has(place: number, kind: number, second: number): boolean {
+    if (place === NO_ROOM) return false;
+    const answer = this.#words[place + 1 + kind] as number;
+    if (answer === 0) return false;
+    const isOfEra = this.#words[answer + Answer.ERA] === this.#words[Control.ERA];
+    return isOfEra && (this.#words[answer + Answer.UNTIL] as number) > second;
+  }
+
+  /** Publishes the name's answer of a kind; false when there is no room. */
+  publish(place: number, kind: number, answer: NewAnswer): boolean {
+    const block = place === NO_ROOM ? 0 : this.#newAnswer(answer, false);
+    if (block === 0) return false;
+    this.#swap(place, kind, block);
+    this.#answers++;
+    return true;
+  }
+
+  /** Publishes that the name has nothing of a kind. */
+  publishNodata(place: number, kind: number): boolean {
+    if (place === NO_ROOM || this.#nodata === 0) return false;
+    this.#swap(place, kind, this.#nodata);
+    return true;
+  }
+
+  /** Replaces what names that do not exist get, and NODATA; false when there is no room. */
+  setNegatives(words: Int32Array): boolean {
+    const block = this.#heap.take(words.length);
+    if (block !== 0) this.#words.set(words, block);
+    const before = Atomics.exchange(this.#words, Control.NEGATIVES, block);
+    if (before !== 0) this.#reclaim.retire(before, this.#words[before] as number);
+    return block !== 0;
+  }
+
+  /** Nothing that was published so far holds any longer. */
+  newEra(): void {
+    Atomics.add(this.#words, Control.ERA, 1);
+    // Answers of the era before may still lead to the old one, but no reader follows them; it is never given back.
+    const none = { untilSecond: FOREVER, bornSecond: 0, words: new Int32Array(0) };
+    this.#nodata = this.#newAnswer({ ...none, rcode: 0, authoritative: true, variants: 0 }, true);
+  }
+
+  /** Makes room out of what nobody reads any more; to be called now and then, after changes. */
+  collect(): void {
+    this.#reclaim.collect();
+  }
+
+  /** The thread ended, and with it the batch that it was in. */
+  forgetReader(thread: number): void {
+    this.#reclaim.forget(thread);
+  }
+
+  #swap(place: number, kind: number, block: number): void {
+    const before = Atomics.exchange(this.#words, place + 1 + kind, block);
+    if (before === 0) return;
+    const head = this.#words[before + Answer.HEAD] as number;
+    if (isNegative(head)) return;
+    this.#answers--;
+    this.#reclaim.retire(before, wordsOf(head));
+  }
+
+  #newAnswer(answer: NewAnswer, negative: boolean): number {
+    const { untilSecond, bornSecond, rcode, authoritative, variants } = answer;
+    const words = Answer.VARIANTS + answer.words.length;
+    const block = this.#heap.take(words);
+    if (block === 0) return 0;
+    this.#words[block + Answer.UNTIL] = untilSecond;
+    this.#words[block + Answer.BORN] = bornSecond;
+    this.#words[block + Answer.ERA] = this.#words[Control.ERA] as number;
+    const head = packHead({ rcode, authoritative, negative, variants, words });
+    this.#words[block + Answer.HEAD] = head;
+    this.#words.set(answer.words, block + Answer.VARIANTS);
+    return block;
+  }
+
+  #writeRecord(record: number, name: Uint8Array): void {
+    const end = record + recordWords(name.length);
+    this.#words[record] = name.length;
+    this.#words.fill(0, record + 1, end);
+    this.#octets.set(name, (record + RECORD_HEAD_WORDS) * 4);
+  }
+
+  #hash(record: number): number {
+    const start = (record + RECORD_HEAD_WORDS) * 4;
+    const end = start + (this.#words[record] as number);
+    let hash = this.#seed;
+    for (let at = start; at < end; at++) hash = hashStep(hash, this.#octets[at] as number);
+    return finishHash(hash);
+  }
+
+  #noteRefusedNames(by: number): void {
+    this.#refusedNames += by;
+    Atomics.store(this.#words, Control.MISSING_NAMES, this.#refusedNames);
+  }
+}
+
+function recordWords(nameOctets: number): number {
+  return RECORD_HEAD_WORDS + wordsFor(nameOctets);
+}
