@@ -6,6 +6,7 @@ import { until } from './until.ts';
 
 export interface CliProcess {
   readonly pid: number;
+  readonly isRunning: boolean;
   stdout(): string;
   stderr(): string;
   /** The lines of its log so far. */
@@ -48,14 +49,17 @@ export function startCli(
       .slice(0, -1)
       .map((line): Record<string, unknown> => JSON.parse(line));
   const find = (message: string) => lines().find(({ msg }) => msg === message);
+  const isRunning = () => child.exitCode === null && child.signalCode === null;
   return {
     pid: child.pid ?? 0,
+    get isRunning() {
+      return isRunning();
+    },
     stdout: () => texts.stdout,
     stderr: () => texts.stderr,
     lines,
     async says(message) {
-      const isOver = () => child.exitCode !== null || child.signalCode !== null;
-      const isSaid = () => find(message) !== undefined || isOver();
+      const isSaid = () => find(message) !== undefined || !isRunning();
       await until(`soradns ${args[0]} says "${message}"`, isSaid, START_TIMEOUT_MS);
       const line = find(message);
       if (line === undefined) throw new Error(`it ended: ${texts.stderr}${texts.stdout}`);

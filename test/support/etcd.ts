@@ -20,12 +20,17 @@ export interface EtcdSetup {
   /** This member's name, its peer port, and all members as etcd's `--initial-cluster`. */
   readonly member?: { name: string; peerPort: number; cluster: string };
   /** Another host that it runs on, and its port there; here on a free one if not given. */
-  readonly host?: { address: string; port: number; onHost(...command: string[]): string[] };
+  readonly host?: {
+    address: string;
+    port: number;
+    onHost(...command: string[]): readonly string[];
+  };
 }
 
 export interface Etcd {
   /** `host:port` of its clients' listener; the same after a restart. */
   readonly endpoint: string;
+  readonly isRunning: boolean;
   /** Runs `etcdctl` (API v3) against it and gives back its output; rejects when it fails. */
   etcdctl(args: readonly string[], input?: string): Promise<string>;
   /** SIGSTOP: connections stay open and nobody answers. */
@@ -94,6 +99,10 @@ class EtcdProcess implements Etcd {
     process.on('exit', this.#onExit);
   }
 
+  get isRunning(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null;
+  }
+
   async start(): Promise<void> {
     const line = ['etcd', ...this.#args()];
     const [command = '', ...args] = this.#setup.host?.onHost(...line) ?? line;
@@ -138,7 +147,7 @@ class EtcdProcess implements Etcd {
 
   async kill(): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || !this.isRunning) return;
     child.kill('SIGKILL');
     await once(child, 'exit');
   }

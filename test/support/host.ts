@@ -1,0 +1,175 @@
+/**
+ * One of several hosts on a network: its Docker, its member of their etcd and its `soradns serve --register` from
+ * dist/, which listens at the address of the Docker bridge, where the host's containers are told to ask, and at the
+ * host's own. All with the ports that they have in earnest.
+ */
+import { fileURLToPath } from 'node:url';
+import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import { type CliProcess, startCli } from './cliProcess.ts';
+import { type Dockerd, startDockerd } from './dockerd.ts';
+import { type Etcd, startEtcd } from './etcd.ts';
+import type { Lan } from './hostNetwork.ts';
+
+export interface HostSetup {
+  readonly name: string;
+  /** Its place on the network. */
+  readonly number: number;
+  /** Docker's `bip`: what the host's containers know it by, as `172.17.0.1/16`. */
+  readonly bridge: string;
+  /** Containers go on while dockerd does not run. */
+  readonly liveRestore?: boolean;
+}
+
+export interface ClientPlace {
+  /** The host's bridge if not given. */
+  readonly dns?: readonly string[];
+  /** Docker's default bridge if not given. */
+  readonly network?: string;
+}
+
+export interface ServiceSetup {
+  /** As in DNS. */
+  readonly name: string;
+  /** On the host. */
+  readonly port: number;
+  /** More options of `docker run`. */
+  readonly args?: readonly string[];
+}
+
+/** How long records outlive the host that they are of. */
+export const LEASE_TTL_SECONDS = 5;
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const DNS_PORT = 53;
+const CLIENT_PORT = 2379;
+const PEER_PORT = 2380;
+
+/** Starts its Docker, and nothing else yet. */
+export async function createHost(setup: HostSetup, all: readonly HostSetup[], lan: Lan) {
+  const dockerd = await startDockerd({
+    images: ['peer'],
+    liveRestore: setup.liveRestore === true,
+    config: { bip: setup.bridge },
+    connection: lan.connection(setup.number),
+  });
+  const members = all.map(({ name, number }) => ({ name, address: lan.addressOf(number) }));
+  return new Host(setup, members, lan, dockerd);
+}
+
+interface Member {
+  readonly name: string;
+  readonly address: string;
+}
+
+export class Host {
+  readonly name: string;
+  /** On the network of the hosts, for the test and for the others. */
+  readonly address: string;
+  /** What its containers are given as `--dns`. */
+  readonly bridge: string;
+  /** Its soradns, as the test and other hosts reach it. */
+  readonly dns: SocketAddress;
+  readonly dockerd: Dockerd;
+  readonly #setup: HostSetup;
+  readonly #members: readonly Member[];
+  readonly #lan: Lan;
+  #etcd: Etcd | undefined;
+  #soradns: CliProcess | undefined;
+
+  constructor(setup: HostSetup, members: readonly Member[], lan: Lan, dockerd: Dockerd) {
+    this.name = setup.name;
+    this.bridge = setup.bridge.replace(/\/.*/, '');
+    this.address = dockerd.address;
+    this.dns = { address: this.address, port: DNS_PORT };
+    this.dockerd = dockerd;
+    this.#setup = setup;
+    this.#members = members;
+    this.#lan = lan;
+  }
+
+  get etcd(): Etcd {
+    if (this.#etcd === undefined) throw new Error(`${this.name} has no etcd`);
+    return this.#etcd;
+  }
+
+  /** The one started last. */
+  get soradns(): CliProcess {
+    if (this.#soradns === undefined) throw new Error(`${this.name} has no soradns`);
+    return this.#soradns;
+  }
+
+  /** Waits until it serves, for which most members must be there. */
+  async startEtcd(): Promise<void> {
+    const { name, address, dockerd } = this;
+    const peers = this.#members.map((each) => `${each.name}=http://${each.address}:${PEER_PORT}`);
+    this.#etcd = await startEtcd({
+      member: { name, peerPort: PEER_PORT, cluster: peers.join(',') },
+      host: { address, port: CLIENT_PORT, onHost: (...line) => dockerd.onHost(...line) },
+    });
+  }
+
+  /** Starts one, or another; waits until it serves and follows Docker. */
+  async startSoradns(): Promise<void> {
+    const members = this.#members.map(({ address }) => `${address}:${CLIENT_PORT}`);
+    const addresses = [this.bridge, this.address].map((address) => `${address}:${DNS_PORT}`);
+    const places = addresses.flatMap((address) => ['--addr', address]);
+    const registrar = ['--register', '--register-lease-ttl', String(LEASE_TTL_SECONDS)];
+    const store = ['--store', `etcd://${members.join(',')}`];
+    const program = this.dockerd.onHost(process.execPath, MAIN);
+    const args = ['serve', ...store, ...places, ...registrar, '--no-rec'];
+    this.#soradns = startCli(args, { DOCKER_HOST: this.dockerd.host }, program);
+    await this.#soradns.says('following docker');
+  }
+
+  /** Starts a container that says its name and answers each line with `HOST got LINE`; gives its id. */
+  serve({ name, port, args }: ServiceSetup): Promise<string> {
+    return this.dockerd.run({
+      image: 'peer',
+      env: { DNS_NAME: name },
+      publish: [`${port}:8080`],
+      command: ['peer-musl', 'serve', '8080', `${this.name} got`],
+      ...(args && { args }),
+    });
+  }
+
+  /** Runs a command in a container that finds others through `--dns`; gives what it prints. */
+  inContainer({ dns, network }: ClientPlace, ...command: readonly string[]): Promise<string> {
+    const servers = (dns ?? [this.bridge]).flatMap((server) => ['--dns', server]);
+    const place = network === undefined ? [] : ['--network', network];
+    return this.dockerd.docker('run', '--rm', ...servers, ...place, 'peer', ...command);
+  }
+
+  /** When a container started, or when it last ended, as `Date.now()` has it. */
+  async timeOf(what: 'StartedAt' | 'FinishedAt', id: string): Promise<number> {
+    return Date.parse(await this.dockerd.docker('inspect', '--format', `{{.State.${what}}}`, id));
+  }
+
+  /** Pulls its network cable. */
+  cut(): void {
+    this.#lan.cut(this.#setup.number);
+  }
+
+  /** Puts the cable back. */
+  mend(): void {
+    this.#lan.mend(this.#setup.number);
+  }
+
+  /** Kills all of it at once, as if the mains had failed. */
+  crash(): Promise<void> {
+    return this.dockerd.crashHost();
+  }
+
+  /** Puts the cable back, and starts what was started before and does not run. */
+  async repair(): Promise<void> {
+    this.mend();
+    if (this.dockerd.pid === undefined) await this.dockerd.start();
+    if (this.#etcd?.isRunning === false) await this.#etcd.restart();
+    if (this.#soradns?.isRunning === false) await this.startSoradns();
+  }
+
+  async stop(): Promise<void> {
+    await this.#soradns?.end('SIGKILL');
+    await this.#etcd?.stop();
+    await this.dockerd.stop();
+  }
+}
