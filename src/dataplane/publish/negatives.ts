@@ -1,0 +1,70 @@
+/** What names that do not exist get in each zone, worked out by the one semantic function: asked of an empty zone. */
+
+import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { Class, type Rr } from '../../dns/rr.ts';
+import { answer } from '../../zone/answer.ts';
+import { Node } from '../../zone/tree.ts';
+import type { View } from '../../zone/view.ts';
+import type { Negative } from '../table/negatives.ts';
+import { encodeBehindQuestion, endOfName } from './variants.ts';
+import { wireName } from './wireName.ts';
+
+/** A type that no zone has (RFC 6895 §3.1: private use). */
+const ABSENT_TYPE = 65_280;
+
+/** A body for each suffix that the SOA's names can be compressed against. */
+export function negativesOf(view: View): Negative[] {
+  const suffixes = new Map<string, Name>();
+  for (const apex of view.settings.apexes) {
+    suffixes.set(printName(apex), apex);
+    for (const { rdata } of soaFor(view, apex)) {
+      if (rdata.kind !== 'soa') continue;
+      for (const name of [rdata.mname, rdata.rname]) {
+        for (const suffix of below(name, apex)) suffixes.set(printName(suffix), suffix);
+      }
+    }
+  }
+  return [...suffixes.values()].map((suffix) => negativeFor(view, suffix));
+}
+
+function soaFor(view: View, qname: Name): readonly Rr[] {
+  const question = { qname, qtype: ABSENT_TYPE, qclass: Class.IN };
+  const decided = answer({ ...view, root: new Node('', undefined) }, question);
+  if (decided.kind !== 'response') throw new Error('our own names are answered elsewhere');
+  return decided.response.authority;
+}
+
+/** The name and its suffixes as long as they are below the apex. */
+function below(name: Name, apex: Name): Name[] {
+  const suffixes: Name[] = [];
+  for (let i = 0; i < name.length - apex.length; i++) suffixes.push(name.slice(i));
+  return suffixes.filter((suffix) => isSubdomainOf(suffix, apex));
+}
+
+function negativeFor(view: View, suffix: Name): Negative {
+  const question = { qname: suffix, qtype: ABSENT_TYPE, qclass: Class.IN };
+  const authority = soaFor(view, suffix);
+  const response = {
+    rcode: 0,
+    authoritative: true,
+    recursionAvailable: false,
+    answer: [],
+    authority,
+    additional: [],
+  };
+  const { octets } = encodeBehindQuestion(question, response);
+  return { suffix: wireName(suffix), octets, pointers: soaPointers(octets) };
+}
+
+/** TYPE, CLASS, TTL and RDLENGTH. */
+const FIXED_OCTETS = 10;
+
+/** Offsets of the pointers in which the SOA's three names end, as far as they do. */
+function soaPointers(octets: Uint8Array): number[] {
+  const owner = endOfName(octets, 0);
+  const mname = endOfName(octets, owner.end + FIXED_OCTETS);
+  const rname = endOfName(octets, mname.end);
+  return [owner, mname, rname].flatMap(({ pointerAt }) =>
+    pointerAt === undefined ? [] : [pointerAt],
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * The owner names of the answer table, kept as the zone tree has them: a name is in the table exactly while it is in the
+ * tree, or is one that exists whatever the tree holds (an apex, the special name `local.dns`).
+ */
+import { equalNames, type Name, printName } from '../../dns/name.ts';
+import { findNode, type Node } from '../../zone/tree.ts';
+import type { ZoneSettings } from '../../zone/view.ts';
+import type { AnswerTable } from '../table/table.ts';
+import { wireName } from './wireName.ts';
+
+export class Owners {
+  readonly #root: Node;
+  readonly #table: AnswerTable;
+  /** Places of the names that exist in any case. */
+  readonly #pinned = new Map<string, Pinned>();
+
+  constructor(root: Node, table: AnswerTable) {
+    this.#root = root;
+    this.#table = table;
+  }
+
+  /** The place of a folded name; 0 when it does not exist. */
+  placeOf(name: Name): number {
+    const place = findNode(this.#root, name)?.place ?? 0;
+    return place !== 0 ? place : (this.#pinned.get(printName(name))?.place ?? 0);
+  }
+
+  /** Holds a node that came to be. */
+  add(node: Node): void {
+    const name = node.owner();
+    node.place = this.#pinnedPlace(name) ?? this.#table.add(wireName(name));
+  }
+
+  /**
+   * Lets go of a node that is no longer in the tree. Gives the place whose name is gone now, 0 when the name lives on:
+   * pinned, or in another node.
+   */
+  remove(node: Node): number {
+    const { place } = node;
+    if (place === 0) return 0;
+    node.place = 0;
+    if (this.#pinned.size > 0 && this.#pinnedPlace(node.owner()) !== undefined) return 0;
+    return place;
+  }
+
+  /** Gives the place of a node that is gone to one of the same name that came since, so that no reader misses it. */
+  pass(gone: Node): void {
+    if (gone.place === 0) return;
+    const heir = findNode(this.#root, gone.owner());
+    if (heir === undefined || heir.place !== 0) return;
+    heir.place = gone.place;
+    gone.place = 0;
+  }
+
+  /** Makes exactly the names pinned that these settings give a meaning of their own. */
+  pin(settings: ZoneSettings): void {
+    const wanted = new Map(pinnedNames(settings).map((name) => [printName(name), name]));
+    for (const [key, { name, place }] of this.#pinned) {
+      if (wanted.has(key)) continue;
+      this.#pinned.delete(key);
+      if (findNode(this.#root, name) === undefined) this.#table.remove(place);
+    }
+    for (const [key, name] of wanted) {
+      if (this.#pinned.has(key)) continue;
+      const place = findNode(this.#root, name)?.place ?? this.#table.add(wireName(name));
+      this.#pinned.set(key, { name, place });
+    }
+  }
+
+  #pinnedPlace(name: Name): number | undefined {
+    if (this.#pinned.size === 0) return undefined;
+    for (const pinned of this.#pinned.values()) {
+      if (equalNames(pinned.name, name)) return pinned.place;
+    }
+    return undefined;
+  }
+}
+
+interface Pinned {
+  readonly name: Name;
+  readonly place: number;
+}
+
+function pinnedNames({ apexes, local }: ZoneSettings): Name[] {
+  const special = local === undefined ? [] : apexes.map((apex) => ['local', 'dns', ...apex]);
+  return [...apexes, ...special];
+}

@@ -1,0 +1,226 @@
+/**
+ * Fills the answer table from the zone, and keeps it true.
+ *
+ * Names go into the table as they come into the tree, answers when somebody asked for them: `zone/answer` works one out
+ * and it is published with how long it holds. A change takes away the answers of its owner, of the names above it, and of
+ * all whose answers were made from one of these, before the turn ends in which it was applied. So what the table holds is
+ * what the zone would answer, or nothing.
+ */
+
+import type { Question, Response } from '../../dns/message.ts';
+import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { Class, Rcode, Type } from '../../dns/rr.ts';
+import { answer } from '../../zone/answer.ts';
+import type { External } from '../../zone/external.ts';
+import { isWildcard } from '../../zone/select.ts';
+import { findNode, type Node } from '../../zone/tree.ts';
+import type { View, ZoneSettings } from '../../zone/view.ts';
+import type { Basis } from '../../zone/work.ts';
+import { COUNTED_TYPES, OTHER_TYPE } from '../counters.ts';
+import { FOREVER } from '../table/layout.ts';
+import { packNegatives } from '../table/negatives.ts';
+import type { AnswerTable } from '../table/table.ts';
+import { type Aging, agedTogether } from './aging.ts';
+import { Dependents, type Ground } from './dependents.ts';
+import { negativesOf } from './negatives.ts';
+import { ordersOf } from './orders.ts';
+import { Owners } from './owners.ts';
+import { answerWords } from './variants.ts';
+
+export interface PublisherOptions {
+  readonly table: AnswerTable;
+  readonly root: Node;
+  readonly settings: () => ZoneSettings;
+  /** The clock by which leases end. */
+  readonly monotonicMs: () => number;
+  readonly unixSeconds: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** What of the zone's data readers may rely on; see `Freshness` of the slow path. */
+export type Standing = 'loading' | 'synced' | 'stale';
+
+type Externals = ReadonlyMap<string, External>;
+
+/** Others' answers, and samples, are asked for anew so often. */
+const SHORT_LIFE_SECONDS = 1;
+/** Where not every record can come first, the ones that do change so often. */
+const ORDER_LIFE_SECONDS = 15;
+const HOUR_SECONDS = 3600;
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #table: AnswerTable;
+  readonly #owners: Owners;
+  readonly #dependents = new Dependents();
+  #settings: ZoneSettings | undefined;
+  /** The hour that the published SOAs are of. */
+  #hour = -1;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#table = options.table;
+    this.#owners = new Owners(options.root, options.table);
+  }
+
+  /** To be called when the store's standing changed; at first it is `loading`. */
+  setStanding(standing: Standing): void {
+    this.refresh();
+    this.#table.stale = standing === 'stale';
+    this.#table.active = standing !== 'loading';
+  }
+
+  /** To be called now and then (each second): notices changed settings and the hour, and frees memory. */
+  refresh(): void {
+    const settings = this.#options.settings();
+    const hour = Math.floor(this.#options.unixSeconds() / HOUR_SECONDS);
+    if (settings !== this.#settings) {
+      this.#table.newEra();
+      this.#owners.pin(settings);
+    }
+    if (settings !== this.#settings || hour !== this.#hour) {
+      this.#settings = settings;
+      this.#hour = hour;
+      this.#table.setNegatives(packNegatives(negativesOf(this.#view(new Map()))));
+    }
+    this.#table.collect();
+  }
+
+  /** To be called at the end of each application of changes, with the owners' nodes; see `CatalogOptions`. */
+  applied(nodes: readonly Node[]): void {
+    const { live, gone } = touchedBy(nodes);
+    for (const node of gone) this.#owners.pass(node);
+    for (const node of live) if (node.place === 0) this.#appear(node);
+    for (const node of live) this.#invalidate(node);
+    for (const node of gone) this.#vanish(node);
+    this.#table.collect();
+  }
+
+  /** Publishes the answer to a question that was asked, if it is one that may be kept and is not there yet. */
+  publish(question: Question, externals: Externals): void {
+    const qname = foldName(question.qname);
+    const kind = kindOf(question.qtype);
+    if (question.qclass !== Class.IN || qname.some(isWildcard)) return;
+    const place = this.#owners.placeOf(qname);
+    const view = this.#view(externals);
+    const second = Math.floor(view.nowMs / 1000);
+    if (place === 0 || this.#table.has(place, kind, second)) return;
+    const asked = { ...question, qname };
+    const decided = answer(view, asked);
+    if (decided.kind !== 'response' || decided.basis === undefined) return;
+    const { response, basis } = decided;
+    if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return;
+    const published = isNodata(response)
+      ? this.#table.publishNodata(place, kind)
+      : this.#publishAnswer(place, kind, { asked, response, basis, view, second });
+    if (published) this.#dependents.add(place, this.#groundsOf(qname, basis));
+  }
+
+  #publishAnswer(place: number, kind: number, decided: Decided): boolean {
+    const { asked, response, view, second } = decided;
+    const aging = agedTogether(asked, response, view, decided.basis);
+    const { orders, isComplete } = ordersOf(asked, response, view);
+    return this.#table.publish(place, kind, {
+      untilSecond: this.#untilSecond(decided, aging, isComplete),
+      bornSecond: second,
+      rcode: response.rcode,
+      authoritative: response.authoritative,
+      variants: orders.length,
+      words: answerWords(asked, orders, (rr) => aging.falling.has(rr)),
+    });
+  }
+
+  #untilSecond({ asked, basis, second }: Decided, aging: Aging, isComplete: boolean): number {
+    let life = aging.lifeSeconds;
+    if (basis.isSample || basis.isForeign) life = Math.min(life, SHORT_LIFE_SECONDS);
+    if (!isComplete) life = Math.min(life, ORDER_LIFE_SECONDS);
+    // The SOA's serial is the hour.
+    if (asked.qtype === Type.SOA) {
+      life = Math.min(life, HOUR_SECONDS - (this.#options.unixSeconds() % HOUR_SECONDS));
+    }
+    return Math.min(second + life, FOREVER);
+  }
+
+  /** What the answer rests on outside its own name's part of the tree. */
+  #groundsOf(qname: Name, { names }: Basis): Ground[] {
+    return names
+      .filter((name) => !isSubdomainOf(name, qname))
+      .map((name) => findNode(this.#options.root, name) ?? printName(name));
+  }
+
+  #appear(node: Node): void {
+    this.#owners.add(node);
+    if (this.#dependents.size > 0) this.#unpublishDependents(printName(node.owner()));
+  }
+
+  #invalidate(node: Node): void {
+    this.#unpublish(node.place);
+    this.#unpublishDependents(node);
+  }
+
+  #vanish(node: Node): void {
+    this.#unpublishDependents(node);
+    this.#unpublish(node.place);
+    const place = this.#owners.remove(node);
+    if (place !== 0) this.#table.remove(place);
+  }
+
+  #unpublishDependents(ground: Ground): void {
+    if (this.#dependents.size === 0) return;
+    for (const place of this.#dependents.of(ground)) this.#unpublish(place);
+  }
+
+  #unpublish(place: number): void {
+    if (place === 0) return;
+    this.#table.clear(place);
+    this.#dependents.forget(place);
+  }
+
+  /** Without chance: which record comes first is `ordersOf`'s to say. */
+  #view(externals: Externals): View {
+    const { root, settings, monotonicMs, unixSeconds, random } = this.#options;
+    return {
+      root,
+      settings: settings(),
+      nowMs: monotonicMs(),
+      unixSeconds: unixSeconds(),
+      turn: random(),
+      random: () => 0,
+      externals,
+    };
+  }
+}
+
+interface Decided {
+  readonly asked: Question;
+  readonly response: Response;
+  readonly basis: Basis;
+  readonly view: View;
+  readonly second: number;
+}
+
+/** The changed nodes and all above them: those that are in the tree, and those that are no longer. */
+function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> } {
+  const live = new Set<Node>();
+  const gone = new Set<Node>();
+  for (const changed of nodes) {
+    // The root stands for no name that anybody has.
+    for (let node = changed; node.parent !== undefined; node = node.parent) {
+      const kind = node.serviceCount > 0 ? live : gone;
+      if (kind.has(node)) break;
+      kind.add(node);
+    }
+  }
+  return { live, gone };
+}
+
+function kindOf(qtype: number): number {
+  const kind = COUNTED_TYPES.findIndex(([, type]) => type === qtype);
+  return kind < 0 ? OTHER_TYPE : kind;
+}
+
+/** Nothing but the zone's SOA. */
+function isNodata({ answer: rrs, authority }: Response): boolean {
+  return rrs.length === 0 && authority.length > 0;
+}
