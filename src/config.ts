@@ -3,9 +3,10 @@
  * sources look like; everybody else gets typed values with their units. Pure: arguments in, a value out.
  */
 import { isEmpty, LEGACY_OPTIONS, readLegacy } from './config/legacyOptions.ts';
-import type { Settings } from './config/option.ts';
+import type { Option, Settings } from './config/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './config/registerOptions.ts';
 import { type RegistrarWishes, readRegistrarWishes } from './config/registrarSettings.ts';
+import { sameValue } from './config/sameValue.ts';
 import { SERVE_OPTIONS } from './config/serveOptions.ts';
 import {
   type ConfigFile,
@@ -105,17 +106,24 @@ export function readClientConfig(input: Omit<Sources, 'file'>): ConfigResult<Cli
 
 export const DEFAULT_CLIENT_STORE = 'http://127.0.0.1:4001';
 
+export interface StoreConfigResult {
+  readonly config: Config;
+  readonly warnings: readonly string[];
+  /** False: some of the warnings are about values that are none. */
+  readonly isSound: boolean;
+}
+
 /**
  * The configuration with what SkyDNS's key `/<prefix>/config` says laid over defaults: a flag, a variable and the
  * config file count for more. Nothing in it is fatal; each part that is not applied gives a warning.
  */
-export function withStoreConfig(
-  config: Config,
-  json: string,
-): { readonly config: Config; readonly warnings: readonly string[] } {
+export function withStoreConfig(config: Config, json: string): StoreConfigResult {
   const parsed = parseJsonObject(json);
-  if (parsed === undefined) return { config, warnings: ['the config key holds no JSON object'] };
+  if (parsed === undefined) {
+    return { config, warnings: ['the config key holds no JSON object'], isSound: false };
+  }
   const warnings: string[] = [];
+  let isSound = true;
   const overlay: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(parsed)) {
     if (raw === null || key === 'Version') continue;
@@ -129,10 +137,44 @@ export function withStoreConfig(
     } else {
       const value = parseValue(CONFIG_OPTIONS[field], raw);
       if (value.kind === 'value') overlay[field] = value.value;
-      else warnings.push(`config key: ${key}: ${value.problem}`);
+      else {
+        warnings.push(`config key: ${key}: ${value.problem}`);
+        isSound = false;
+      }
     }
   }
-  return { config: Object.freeze({ ...config, ...(overlay as Partial<Config>) }), warnings };
+  const overlaid = Object.freeze({ ...config, ...(overlay as Partial<Config>) });
+  return { config: overlaid, warnings, isSound };
+}
+
+/** The configuration after what was read anew, where its options are `live`; the others stay as they are. */
+export function withLiveOptions(
+  config: Config,
+  read: Config,
+): {
+  readonly config: Config;
+  /** The options that changed and wait for the next start, as flags. */
+  readonly waiting: readonly string[];
+} {
+  const live: Record<string, unknown> = { origins: read.origins };
+  const waiting: string[] = [];
+  for (const field of Object.keys(read) as (keyof Config)[]) {
+    if (field === 'origins' || sameValue(config[field], read[field])) continue;
+    if (isLive(field)) live[field] = read[field];
+    else waiting.push(`--${nameOfField(field)}`);
+  }
+  const merged = { ...config, ...(live as Partial<Config>) };
+  return { config: Object.freeze(merged), waiting };
+}
+
+function isLive(field: keyof Config): boolean {
+  const row: Option<unknown> | undefined = (CONFIG_OPTIONS as Rows)[field];
+  return row?.live === true;
+}
+
+function nameOfField(field: keyof Config): string {
+  if (field === 'registrar') return 'register';
+  return (CONFIG_OPTIONS as Rows)[field]?.name ?? field;
 }
 
 type Field = keyof typeof CONFIG_OPTIONS;
@@ -168,7 +210,8 @@ function unknownStoreKey(key: string, raw: unknown): string {
   return `${key} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
 }
 
-function readConfigFile({
+/** The file that `flags.config` or SORADNS_CONFIG names, if one does. */
+export function readConfigFile({
   flags,
   env,
   readFile,

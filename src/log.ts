@@ -16,6 +16,8 @@ export interface Log {
   readonly info: Write;
   readonly warn: Write;
   readonly error: Write;
+  /** What is less grave than this is left out from now on. */
+  setLevel(level: LogLevel): void;
   /** Writes what is buffered, for as long as about a second; then the process may end. */
   close(): void;
 }
@@ -74,6 +76,9 @@ function logOf(logger: Logger, close: () => void): Log {
     info: (fields, message) => logger.info(fields, message),
     warn: (fields, message) => logger.warn(fields, message),
     error: (fields, message) => logger.error(fields, message),
+    setLevel: (level) => {
+      logger.level = level;
+    },
     close,
   };
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The process: gives the command line its surroundings, and ends with the exit code that it gives back. */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { runCli } from './cli/cli.ts';
@@ -24,6 +24,17 @@ function outputOf(stream: NodeJS.WriteStream): Output {
 function onSignal(signal: 'SIGINT' | 'SIGTERM'): void {
   if (handlesSignals && !stopping.signal.aborted) stopping.abort(signal);
   else process.exit(128 + constants.signals[signal]);
+}
+
+/** SIGHUP has two meanings: from an operator, and from a terminal that was closed with what ran in it. */
+function hasLostTerminal(): boolean {
+  if (!process.stdout.isTTY) return false;
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function readText(path: string): ReturnType<Io['readFile']> {
@@ -60,6 +71,12 @@ const exitCode = await runCli(process.argv.slice(2), {
   stop: stopping.signal,
   handleSignals: () => {
     handlesSignals = true;
+  },
+  onReload: (reload) => {
+    process.on('SIGHUP', () => {
+      if (hasLostTerminal()) onSignal('SIGTERM');
+      else reload();
+    });
   },
   outliveReaders: () => {
     outlivesReaders = true;

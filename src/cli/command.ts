@@ -47,6 +47,8 @@ export interface Io {
   readonly stop: AbortSignal;
   /** From now on the first signal aborts `stop` instead of ending the process. */
   handleSignals(): void;
+  /** From now on SIGHUP calls `reload` instead of ending the process. */
+  onReload(reload: () => void): void;
   /** From now on output that nobody can read does not end the process. */
   outliveReaders(): void;
 }

@@ -1,83 +1,172 @@
 /**
- * What the server goes by: its own options at first and, from the moment that the store was read, those options with
- * SkyDNS's key `/<prefix>/config` in place of defaults. The key counts as it stood then; what is written to it later
- * waits for the next start.
+ * What the server goes by: its own options and, once the store was read, SkyDNS's key `/<prefix>/config` in place of
+ * defaults. Either may change while it runs. All that depends on them is exchanged in one assignment, between two
+ * questions; a configuration with mistakes leaves the old one in force, whole.
  */
-import type { Config } from '../config.ts';
-import { withStoreConfig } from '../config.ts';
+import { type Config, type ConfigResult, withLiveOptions, withStoreConfig } from '../config.ts';
 import { printName } from '../dns/name.ts';
+import { newForwardCounters } from '../forward/forwardCounters.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
+import { recursionRule } from '../forward/recursion.ts';
 import type { Log } from '../log.ts';
 import type { Change } from '../service/change.ts';
 import type { ZoneSettings } from '../zone/view.ts';
-import { createForwarderOf } from './forwarding.ts';
+import { type Forwarding, forwardingOf } from './forwarding.ts';
+
+/** Exchanged as a whole. */
+interface InForce {
+  readonly config: Config;
+  readonly settings: ZoneSettings;
+  readonly forwarding: Forwarding | undefined;
+  readonly mayRecurse: (address: string) => boolean;
+}
+
+/** A forwarder that was replaced has answered everything by then: none of its questions takes longer than 4 s. */
+const RETIREMENT_MS = 5_000;
 
 export class Effective {
+  /** Of all forwarders that there have been. */
+  readonly forwardCounters = newForwardCounters();
+  /** Configurations read again, and taken or not. */
+  readonly reloads = { done: 0, failed: 0 };
   readonly #key: string;
   readonly #log: Log;
-  /** The last one is in use; those before it may still have questions on their way. */
-  readonly #forwarders: (Forwarder | undefined)[];
-  #config: Config;
-  #settings: ZoneSettings;
+  readonly #listeners: (() => void)[] = [];
+  readonly #retired = new Map<Forwarder, NodeJS.Timeout>();
+  /** What this process was told, without the store. */
+  #given: Config;
+  #now: InForce;
   #storeText: string | undefined;
-  #isOverlaid = false;
+  #hasNews = false;
+  #isLoaded = false;
 
   /** `key` is the one that holds SkyDNS's configuration. */
   constructor(given: Config, key: string, log: Log) {
     this.#key = key;
     this.#log = log;
-    this.#config = given;
-    this.#settings = zoneSettings(given);
-    this.#forwarders = [createForwarderOf(given, log)];
+    this.#given = given;
+    this.#now = this.#inForce(given);
   }
 
   get config(): Config {
-    return this.#config;
+    return this.#now.config;
   }
 
   get settings(): ZoneSettings {
-    return this.#settings;
+    return this.#now.settings;
   }
 
   /** `undefined`: nobody is asked. */
   get forwarder(): Forwarder | undefined {
-    return this.#forwarders.at(-1);
+    return this.#now.forwarding?.forwarder;
+  }
+
+  mayRecurse(address: string): boolean {
+    return this.#now.mayRecurse(address);
+  }
+
+  /** Has `listener` called after each exchange. It must not throw. */
+  onChanged(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Remembers what the key holds, should it be among the changes. */
   note(changes: readonly Change[]): void {
     for (const change of changes) {
       if ((change.kind === 'put' ? change.entry.key : change.key) !== this.#key) continue;
-      this.#storeText =
+      const text =
         change.kind === 'put' ? Buffer.from(change.entry.value).toString('utf8') : undefined;
-      if (this.#isOverlaid)
-        this.#log.warn({ key: this.#key }, 'changed; counts from the next start');
+      this.#hasNews ||= text !== this.#storeText;
+      this.#storeText = text;
     }
   }
 
   /** To be called when the store was read to its end, before anything is answered out of it. */
   overlay(): void {
-    this.#isOverlaid = true;
-    if (this.#storeText === undefined) return;
-    const before = this.#config;
-    const { config, warnings } = withStoreConfig(before, this.#storeText);
-    for (const warning of warnings) this.#log.warn({ key: this.#key }, warning);
-    this.#config = config;
-    this.#settings = zoneSettings(config);
-    if (forwardsDifferently(before, config)) {
-      this.#forwarders.push(createForwarderOf(config, this.#log));
+    this.#isLoaded = true;
+    this.#hasNews = false;
+    if (this.#storeText !== undefined) this.#take(this.#overlaid().config);
+  }
+
+  /** To be called when the changes that were noted can be seen: those of the key count from then on. */
+  settle(): void {
+    if (!this.#isLoaded || !this.#hasNews) return;
+    this.#hasNews = false;
+    const { config, isSound } = this.#overlaid();
+    if (isSound) this.#reloaded(config);
+    else this.#refuse();
+  }
+
+  /** What was read again from this process's own sources. */
+  reload(read: ConfigResult<Config>): void {
+    if (read.kind === 'mistakes') {
+      for (const mistake of read.mistakes) this.#log.error({}, mistake);
+      this.#refuse();
+      return;
     }
-    const domains = config.domains.map(printName);
-    this.#log.info({ key: this.#key, domains }, 'the configuration in the store counts');
+    for (const note of read.notes) this.#log.warn({}, note);
+    const { config, waiting } = withLiveOptions(this.#given, read.config);
+    if (waiting.length > 0)
+      this.#log.warn({ options: waiting }, 'changed; counts from the next start');
+    this.#given = config;
+    this.#reloaded(this.#overlaid().config);
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#forwarders.map((forwarder) => forwarder?.close()));
+    for (const timer of this.#retired.values()) clearTimeout(timer);
+    const forwarders = [...this.#retired.keys(), this.forwarder];
+    await Promise.all(forwarders.map((forwarder) => forwarder?.close()));
   }
-}
 
-function forwardsDifferently(before: Config, after: Config): boolean {
-  return (['recursion', 'nameservers', 'ndots'] as const).some((f) => before[f] !== after[f]);
+  /** The given configuration with the key's, if it may say something by now. */
+  #overlaid(): { readonly config: Config; readonly isSound: boolean } {
+    if (!this.#isLoaded || this.#storeText === undefined) {
+      return { config: this.#given, isSound: true };
+    }
+    const { config, warnings, isSound } = withStoreConfig(this.#given, this.#storeText);
+    for (const warning of warnings) this.#log.warn({ key: this.#key }, warning);
+    if (isSound) this.#log.info({ key: this.#key }, 'the configuration in the store counts');
+    return { config, isSound };
+  }
+
+  #reloaded(config: Config): void {
+    this.#take(config);
+    this.reloads.done++;
+    const domains = config.domains.map(printName);
+    this.#log.info({ domains }, 'the configuration was read again');
+  }
+
+  #refuse(): void {
+    this.reloads.failed++;
+    this.#log.error({}, 'the configuration has mistakes: the old one stays in force');
+  }
+
+  #take(config: Config): void {
+    const before = this.#now;
+    this.#now = this.#inForce(config, before);
+    if (before.config.logLevel !== config.logLevel) this.#log.setLevel(config.logLevel);
+    const old = before.forwarding?.forwarder;
+    if (old !== undefined && old !== this.forwarder) this.#retire(old);
+    for (const listener of this.#listeners) listener();
+  }
+
+  #inForce(config: Config, before?: InForce): InForce {
+    return {
+      config,
+      settings: zoneSettings(config),
+      forwarding: forwardingOf(config, before?.forwarding, this.forwardCounters, this.#log),
+      mayRecurse: recursionRule(config.recursionAllow),
+    };
+  }
+
+  #retire(forwarder: Forwarder): void {
+    const timer = setTimeout(() => {
+      this.#retired.delete(forwarder);
+      void forwarder.close();
+    }, RETIREMENT_MS);
+    timer.unref();
+    this.#retired.set(forwarder, timer);
+  }
 }
 
 function zoneSettings(config: Config): ZoneSettings {

@@ -8,8 +8,10 @@ import type { LeaseStore } from '../store/store.ts';
 import type { Io } from './command.ts';
 import { Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';
+import { metricsPage } from './metricsPage.ts';
 import { version } from './packageVersion.ts';
 import { printPlan } from './plan.ts';
+import { createProcessProbe } from './processFigures.ts';
 import type { RegisterConfig } from './registerCommand.ts';
 import { registrarLog } from './registrarLog.ts';
 import { type RunningRegistrar, startRegistrar } from './runningRegistrar.ts';
@@ -56,9 +58,14 @@ async function startPages(
   log: Log,
 ): Promise<Pages | undefined> {
   if (http === undefined) return undefined;
+  const probe = createProcessProbe();
+  const metrics = () => ({
+    process: probe.figures({ done: 0, failed: 0 }),
+    registrar: registrar.status(),
+  });
   const listener = createHttpListener({
     readiness: () => registrar.readiness(),
-    page: (exchange) => registrar.page(exchange),
+    page: (exchange) => registrar.page(exchange) ?? metricsPage(exchange, metrics),
     version: version(),
     allowedHosts: httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),

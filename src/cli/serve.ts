@@ -1,6 +1,6 @@
 /** `soradns serve` as a process: log, start, say where, wait for a signal, stop. */
 
-import type { Config } from '../config.ts';
+import type { Config, ConfigResult } from '../config.ts';
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Endpoint, endpointLabel } from '../docker/endpoint.ts';
@@ -9,7 +9,7 @@ import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 import { guard } from './guard.ts';
 import { type Server, startServer } from './server.ts';
-import { lingerMsAfter, stopped } from './stopping.ts';
+import { lameDuckMsAfter, lingerMsAfter, stopped } from './stopping.ts';
 
 export interface ServeOrders {
   readonly config: Config;
@@ -17,10 +17,13 @@ export interface ServeOrders {
   readonly docker: Endpoint | undefined;
   /** For the log. */
   readonly notes: readonly string[];
+  /** The configuration as its sources have it by then. */
+  readonly readAgain: () => ConfigResult<Config>;
 }
 
 /** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
-export async function serve({ config, docker, notes }: ServeOrders, io: Io): Promise<number> {
+export async function serve(orders: ServeOrders, io: Io): Promise<number> {
+  const { config, docker, notes, readAgain } = orders;
   io.handleSignals();
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
@@ -32,12 +35,16 @@ export async function serve({ config, docker, notes }: ServeOrders, io: Io): Pro
     throw new Failure(started.code, started.reason);
   }
   const { server } = started;
+  io.onReload(() => server.reload(readAgain()));
   announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
   await stopped(io.stop);
   log.info({ signal: io.stop.reason }, 'stopping');
-  // What a memory store holds is gone anyway.
-  await server.close(config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason));
+  await server.close({
+    lameDuckMs: lameDuckMsAfter(io.stop.reason, server.config().lameDuckSeconds),
+    // What a memory store holds is gone anyway.
+    lingerMs: config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason),
+  });
   log.info({}, 'stopped');
   log.close();
   return 0;

@@ -1,30 +1,14 @@
-import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
-import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
-import { SERVE_OPTIONS } from '../config/serveOptions.ts';
-import { STORE_OPTIONS } from '../config/storeOptions.ts';
 import { readConfig } from '../config.ts';
-import { type Command, wordsOf } from './command.ts';
+import type { Command } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
 import { Failure } from './failure.ts';
+import { SERVER_OPTIONS } from './serverConfig.ts';
 
 export const serveCommand: Command = {
   name: 'serve',
   summary: 'Answer DNS queries, and keep names over HTTP',
   positionals: [],
-  options: [
-    {
-      name: 'config',
-      form: 'text',
-      placeholder: 'FILE',
-      describe: 'JSON file with options by name',
-    },
-    ...wordsOf(SERVE_OPTIONS),
-    ...wordsOf(STORE_OPTIONS).map((words) =>
-      words.name === 'store' ? { ...words, defaultText: 'file: in the state directory' } : words,
-    ),
-    ...wordsOf(SERVE_REGISTRAR_OPTIONS),
-    ...LEGACY_OPTIONS,
-  ],
+  options: SERVER_OPTIONS,
   examples: [
     ['soradns serve --addr 127.0.0.1:5300', 'try it, without root'],
     ['soradns serve --store etcd://10.0.0.1:2379,10.0.0.2:2379', 'names shared by many hosts'],
@@ -37,13 +21,14 @@ config file. A flag counts for more than a variable, that for more than the conf
 for more than the key /skydns/config in the store. SkyDNS's variables and its -flags work too.`,
   async run({ flags }, io) {
     const { env, readFile, stateDirectory } = io;
-    const read = readConfig({ flags, env, readFile, stateDirectory });
+    const readAll = () => readConfig({ flags, env, readFile, stateDirectory });
+    const read = readAll();
     if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
     const { registrar } = read.config;
     const docker =
       registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io);
     io.handleSignals();
     const { serve } = await import('./serve.ts');
-    return serve({ config: read.config, docker, notes: read.notes }, io);
+    return serve({ config: read.config, docker, notes: read.notes, readAgain: readAll }, io);
   },
 };

@@ -3,15 +3,15 @@
  * they are made, tied together, started in the order in which they need each other, and stopped in the reverse one.
  * Nothing waits for the store: the listeners are there at once, and answer for themselves until it was read.
  */
-import type { Config } from '../config.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Config, ConfigResult } from '../config.ts';
 import { createUdpListener, type UdpListener } from '../dataplane/portable.ts';
 import type { Name } from '../dns/name.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
-import { recursionRule } from '../forward/recursion.ts';
 import type { Log } from '../log.ts';
-import { createQueryLog } from '../queryLog.ts';
+import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { Exchange } from '../server/http/exchange.ts';
 import type { Figures } from '../server/http/health.ts';
@@ -27,7 +27,11 @@ import { Catalog } from '../zone/catalog.ts';
 import { compactHeap } from './compactHeap.ts';
 import { Effective } from './effective.ts';
 import { type HttpOutcome, startHttp } from './httpServer.ts';
+import { metricsPage } from './metricsPage.ts';
 import { logMirror, storeReasons } from './mirrored.ts';
+import { createProcessProbe } from './processFigures.ts';
+import { createQueryLogOf } from './queryLogging.ts';
+import { type Measured, metricsOf } from './serverMetrics.ts';
 import { ServerRegistrar } from './serverRegistrar.ts';
 import { openStore } from './storeAccess.ts';
 
@@ -41,11 +45,20 @@ export interface Server {
   readonly loaded: Promise<Loaded>;
   /** Why the server is not ready; empty when it is. */
   readiness(): readonly string[];
-  /**
-   * Stops taking questions, answers those that are there, and frees everything; the registrar goes first, and serves
-   * deaths for that long.
-   */
-  close(lingerMs?: number): Promise<void>;
+  /** The configuration in force. */
+  config(): Config;
+  /** Puts the configuration that was read again in force, or says why not. */
+  reload(read: ConfigResult<Config>): void;
+  /** Is not ready from here on. Stops taking questions, answers those that are there, and frees everything. */
+  close(waits?: Partial<Waits>): Promise<void>;
+}
+
+/** What comes before the end, side by side. */
+export interface Waits {
+  /** Questions are answered for so long yet, so that whoever looks at the readiness can go elsewhere. */
+  readonly lameDuckMs: number;
+  /** The registrar serves deaths for so long. */
+  readonly lingerMs: number;
 }
 
 export interface Loaded {
@@ -80,7 +93,8 @@ export async function startServer(
     ...(registrar?.readiness() ?? []),
   ];
   const figures = () => figuresOf(parts);
-  const page = (exchange: Exchange) => registrar?.page(exchange);
+  const page = (exchange: Exchange) =>
+    registrar?.page(exchange) ?? metricsPage(exchange, () => metricsOf(parts, registrar));
   const http = await startHttp(config, { store, readiness, figures, page }, log);
   if (http.kind === 'refused') {
     await closeParts(parts);
@@ -95,9 +109,11 @@ export async function startServer(
     store: store.label,
     loaded: whenLoaded,
     readiness,
-    async close(lingerMs = 0) {
+    config: () => parts.effective.config,
+    reload: (read) => parts.effective.reload(read),
+    async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {
       stopping = true;
-      await registrar?.close(lingerMs);
+      await Promise.all([pause(lameDuckMs), registrar?.close(lingerMs)]);
       await http.close();
       await closeParts(parts);
     },
@@ -114,20 +130,29 @@ interface Parts {
   readonly responder: Responder;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
+  readonly measured: Measured;
 }
 
 function assemble(config: Config, store: LeaseStore, log: Log): Parts {
+  const measured = {
+    answers: new AnswerCounters(),
+    process: createProcessProbe(),
+    invalidValues: 0,
+  };
   const catalog = new Catalog({
     prefix: keyPrefix(config.pathPrefix),
-    onInvalid: (key, reason) => log.warn({ key, reason }, 'value skipped'),
+    onInvalid(key, reason) {
+      measured.invalidValues++;
+      log.warn({ key, reason }, 'value skipped');
+    },
   });
   const effective = new Effective(config, catalog.configKey, log);
   const mirror = mirrorOf(config, store, catalog, effective, log);
-  const responder = responderOf(catalog, effective, mirror, log);
+  const responder = responderOf(catalog, effective, mirror, measured.answers, log);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const udp = createUdpListener({ respond: responder.respond, onError });
   const tcp = createTcpListener({ respond: responder.respond, onError });
-  return { store, catalog, effective, mirror, responder, udp, tcp };
+  return { store, catalog, effective, mirror, responder, udp, tcp, measured };
 }
 
 function mirrorOf(
@@ -144,6 +169,7 @@ function mirrorOf(
       apply(changes) {
         effective.note(changes);
         catalog.apply(changes);
+        effective.settle();
       },
       revisions: () => catalog.revisions(),
     },
@@ -163,33 +189,41 @@ interface Responder {
 
 const monotonicMs = (): number => performance.now();
 
-function responderOf(catalog: Catalog, effective: Effective, mirror: Mirror, log: Log): Responder {
-  const { config } = effective;
-  const queryLog = createQueryLog(log.info, config.logQueriesPerSecond, monotonicMs);
+function responderOf(
+  catalog: Catalog,
+  effective: Effective,
+  mirror: Mirror,
+  counters: AnswerCounters,
+  log: Log,
+): Responder {
+  const queryLog = createQueryLogOf(effective, log, monotonicMs);
   const pending = new Pending();
   const respond = createResponder({
     root: catalog.root,
     settings: () => effective.settings,
     freshness: () => mirror.state().kind,
     forwarder: () => effective.forwarder,
-    mayRecurse: recursionRule(config.recursionAllow),
+    mayRecurse: (address) => effective.mayRecurse(address),
     monotonicMs,
     unixSeconds: () => Math.floor(Date.now() / 1000),
     random: Math.random,
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
     onPending: (answer) => pending.add(answer),
+    counters,
     onError: (err) => log.error({ err }, 'a query failed'),
   });
   return { respond, pending, close: () => queryLog.close() };
 }
 
-async function closeParts({ store, effective, mirror, responder, udp, tcp }: Parts): Promise<void> {
+async function closeParts(parts: Parts): Promise<void> {
+  const { store, effective, mirror, responder, udp, tcp, measured } = parts;
   await fullTurn(); // what has arrived is answered too
   udp.stop();
   await Promise.all([tcp.close(), responder.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
   await udp.close();
   responder.close();
+  measured.process.close();
   mirror.close();
   await effective.close();
   await store.close();

@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { Name } from '../dns/name.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
+import type { RegistrarStatus } from '../docker/status.ts';
 import type { Log } from '../log.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
@@ -50,6 +51,11 @@ export class ServerRegistrar {
       .readiness()
       .filter((reason) => !reason.startsWith('store: '))
       .map((reason) => `registrar: ${reason}`);
+  }
+
+  /** `undefined` before the store was read. */
+  status(): RegistrarStatus | undefined {
+    return this.#running?.status();
   }
 
   page(exchange: Exchange): Reply | undefined {

@@ -17,3 +17,8 @@ const LINGER_MS = 5_000;
 export function lingerMsAfter(signalName: unknown): number {
   return signalName === 'SIGTERM' ? LINGER_MS : 0;
 }
+
+/** How long a server still answers although it says that it is not ready; ^C is from somebody who waits. */
+export function lameDuckMsAfter(signalName: unknown, seconds: number): number {
+  return signalName === 'SIGTERM' ? seconds * 1000 : 0;
+}

@@ -40,6 +40,8 @@ export interface Option<T> extends OptionWords {
   readonly jsonKeys?: readonly string[];
   /** It is needed before the store is read, so nothing in the store can set it. */
   readonly fixedAtStart?: boolean;
+  /** A change of it counts as soon as the configuration is read again; that of any other waits for the next start. */
+  readonly live?: boolean;
   /** The value may also come from a file: `--name-file`, `SORADNS_NAME_FILE`. */
   readonly secret?: boolean;
 }

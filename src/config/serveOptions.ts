@@ -51,6 +51,7 @@ export const SERVE_OPTIONS = {
     example: 'skydns.local.',
     env: ['SKYDNS_DOMAIN'],
     jsonKeys: ['domain'],
+    live: true,
   }),
   machines: option<readonly string[] | undefined>({
     name: 'machines',
@@ -111,6 +112,7 @@ export const SERVE_OPTIONS = {
     example: '192.0.2.53:53',
     env: ['SKYDNS_NAMESERVERS'],
     jsonKeys: ['nameservers'],
+    live: true,
   }),
   recursion: option<boolean>({
     name: 'no-rec',
@@ -122,6 +124,7 @@ export const SERVE_OPTIONS = {
     expects: 'true or false',
     example: 'true',
     jsonKeys: ['no_rec'],
+    live: true,
   }),
   recursionAllow: option<readonly Cidr[]>({
     name: 'recursion-allow',
@@ -133,6 +136,7 @@ export const SERVE_OPTIONS = {
     defaultText: 'loopback and private ranges',
     expects: 'an address range',
     example: '10.0.0.0/8',
+    live: true,
   }),
   ndots: option<number>({
     name: 'ndots',
@@ -146,6 +150,7 @@ export const SERVE_OPTIONS = {
     example: '2',
     env: ['SKYDNS_NDOTS'],
     jsonKeys: ['ndots', 'ndot'],
+    live: true,
   }),
   ttlSeconds: option<number>({
     ...seconds,
@@ -157,6 +162,7 @@ export const SERVE_OPTIONS = {
     expects: `whole seconds from 1 to ${MAX_SECONDS}`,
     example: '3600',
     jsonKeys: ['ttl'],
+    live: true,
   }),
   minTtlSeconds: option<number>({
     ...seconds,
@@ -168,6 +174,7 @@ export const SERVE_OPTIONS = {
     expects: 'whole seconds from 0 to 86400',
     example: '5',
     jsonKeys: ['min_ttl'],
+    live: true,
   }),
   minLeaseTtlSeconds: option<number>({
     ...seconds,
@@ -178,6 +185,7 @@ export const SERVE_OPTIONS = {
     defaultText: '1',
     expects: 'whole seconds from 0 to 86400',
     example: '1',
+    live: true,
   }),
   priority: option<number>({
     name: 'priority',
@@ -190,6 +198,7 @@ export const SERVE_OPTIONS = {
     expects: 'a whole number from 1 to 65535',
     example: '10',
     jsonKeys: ['priority'],
+    live: true,
   }),
   local: option<Name | undefined>({
     name: 'local',
@@ -201,6 +210,7 @@ export const SERVE_OPTIONS = {
     expects: 'a domain name',
     example: 'host1.skydns.local.',
     jsonKeys: ['local'],
+    live: true,
   }),
   hostmaster: option<Name | undefined>({
     name: 'hostmaster',
@@ -213,6 +223,7 @@ export const SERVE_OPTIONS = {
     expects: 'a mail address',
     example: 'hostmaster@example.org',
     jsonKeys: ['hostmaster'],
+    live: true,
   }),
   roundRobin: option<boolean>({
     name: 'round-robin',
@@ -224,6 +235,7 @@ export const SERVE_OPTIONS = {
     expects: 'true or false',
     example: 'false',
     jsonKeys: ['round_robin'],
+    live: true,
   }),
   any: option<'hinfo' | 'refuse'>({
     name: 'any',
@@ -236,6 +248,7 @@ export const SERVE_OPTIONS = {
     defaultText: 'hinfo',
     expects: 'hinfo or refuse',
     example: 'hinfo',
+    live: true,
   }),
   parentValue: option<'hidden' | 'wins' | 'merged'>({
     name: 'parent-value',
@@ -248,6 +261,7 @@ export const SERVE_OPTIONS = {
     defaultText: 'hidden',
     expects: 'hidden, wins or merged',
     example: 'hidden',
+    live: true,
   }),
   register: option<boolean>({
     name: 'register',
@@ -258,6 +272,17 @@ export const SERVE_OPTIONS = {
     defaultText: 'false',
     expects: 'true or false',
     example: 'true',
+  }),
+  lameDuckSeconds: option<number>({
+    ...seconds,
+    name: 'lame-duck',
+    describe: 'how long to go on answering after SIGTERM, with /readyz already failing',
+    schema: wholeNumber(0, 3600),
+    fallback: 1,
+    defaultText: '1',
+    expects: 'whole seconds from 0 to 3600',
+    example: '5',
+    live: true,
   }),
   logLevel: option<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'>({
     name: 'log-level',
@@ -270,6 +295,7 @@ export const SERVE_OPTIONS = {
     defaultText: 'info',
     expects: 'trace, debug, info, warn, error or silent',
     example: 'info',
+    live: true,
   }),
   logQueriesPerSecond: option<number>({
     name: 'log-queries',
@@ -282,5 +308,6 @@ export const SERVE_OPTIONS = {
     defaultText: 'off',
     expects: 'a whole number of lines a second from 0 to 999999',
     example: '100',
+    live: true,
   }),
 };

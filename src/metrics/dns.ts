@@ -104,12 +104,12 @@ function totals(all: CounterBlock): Family[] {
   const of = (slot: number): number => all[slot] ?? 0;
   return [
     counter(
-      'soradns_dns_request_octets_total',
+      'soradns_dns_request_bytes_total',
       'Octets of the packets read.',
       of(Single.receivedOctets),
     ),
     counter(
-      'soradns_dns_response_octets_total',
+      'soradns_dns_response_bytes_total',
       'Octets of the replies sent.',
       of(Single.sentOctets),
     ),

@@ -16,8 +16,8 @@ export function tableFamilies(table: TableFigures): Family[] {
   return [
     gauge('soradns_table_names', 'Names with a place in the answer table.', table.names),
     gauge('soradns_table_answers', 'Finished answers in it.', table.answers),
-    gauge('soradns_table_used_octets', 'Memory that they take.', table.octetsUsed),
-    gauge('soradns_table_capacity_octets', 'Memory that there is.', table.octetsCapacity),
+    gauge('soradns_table_used_bytes', 'Memory that they take.', table.octetsUsed),
+    gauge('soradns_table_capacity_bytes', 'Memory that there is.', table.octetsCapacity),
     counter('soradns_table_refused_total', 'Answers that found no room in it.', table.refused),
   ];
 }

@@ -17,6 +17,7 @@ function listen() {
   const log: Log = {
     ...{ debug: writer('debug'), info: writer('info') },
     ...{ warn: writer('warn'), error: writer('error'), close: () => {} },
+    setLevel: () => {},
   };
   return { lines, clock, tell: registrarLog(log, () => clock.nowMs) };
 }

@@ -42,6 +42,7 @@ it('waits for a store that was lost, and goes on from where it was', async () =>
     stateDirectory: '/nonexistent',
     stop: stop.signal,
     handleSignals: () => {},
+    onReload: () => {},
     outliveReaders: () => {},
   });
   const printed = () =>

@@ -69,6 +69,7 @@ export async function callCli(args: readonly string[], around: Surroundings = {}
     stateDirectory: '/nonexistent',
     stop: around.stop ?? new AbortController().signal,
     handleSignals: () => {},
+    onReload: () => {},
     outliveReaders: () => {},
   });
   return { code, ...texts };

@@ -56,6 +56,7 @@ function memoryLog(lines: LogLine[]): Log {
     info: writer('info'),
     warn: writer('warn'),
     error: writer('error'),
+    setLevel: () => {},
     close: () => {},
   };
 }
