@@ -6,9 +6,11 @@ import yargs, { type Argv } from 'yargs';
 import type { OptionWords } from '../config/option.ts';
 import type { FlagValue } from '../config/settings.ts';
 import { nearest } from '../config/suggest.ts';
+import { checkCommand } from './check.ts';
 import type { Arguments, Command, Io, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
 import { completionCommand } from './completion.ts';
+import { doctorCommand } from './doctor.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { getCommand } from './get.ts';
 import { lsCommand } from './ls.ts';
@@ -33,6 +35,8 @@ export const COMMANDS: readonly Command[] = [
   lsCommand,
   watchCommand,
   queryCommand,
+  doctorCommand,
+  checkCommand,
   completionCommand(() => COMMANDS),
   versionCommand,
 ];

@@ -29,7 +29,7 @@ export function logMirror(
 export function storeReasons(state: MirrorState, label: string): string[] {
   switch (state.kind) {
     case 'loading':
-      return [`store: ${label} was not read yet`];
+      return [`store: ${label} was not read yet${state.reason ? ` (${state.reason})` : ''}`];
     case 'synced':
       return [];
     case 'stale':

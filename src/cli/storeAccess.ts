@@ -1,5 +1,4 @@
 /** From a command's arguments to an open store and to keys. Stores are loaded when needed, to keep other commands quick. */
-import { readFileSync } from 'node:fs';
 import type { EtcdLocation, StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import { type Name, parseName } from '../dns/name.ts';
@@ -7,6 +6,7 @@ import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
 import { type LeaseStore, StoreError } from '../store/store.ts';
 import type { Arguments, Io } from './command.ts';
 import { Failure } from './failure.ts';
+import { readTls } from './tlsFiles.ts';
 
 /** Opens the store at a location. What cannot be reached yet is found out by the first call. */
 export async function openStore(location: StoreLocation): Promise<LeaseStore> {
@@ -38,33 +38,16 @@ async function openEmbedded(directory: string): Promise<LeaseStore> {
   }
 }
 
-function etcdOptions({ endpoints, user, password, tls }: EtcdLocation) {
+/** What the store, and whoever else talks to etcd, is to know. Throws a `Failure` for files that are no good. */
+export function etcdOptions({ endpoints, user, password, tls }: EtcdLocation) {
   return {
     endpoints,
     user,
     password: password?.reveal(),
-    tls: tls && {
-      ...readPem('ca', '--ca-cert', tls.caFile),
-      ...readPem('cert', '--tls-pem', tls.certFile),
-      ...readPem('key', '--tls-key', tls.keyFile),
-    },
+    tls: tls && readTls(tls),
     // config.ts has refused passwords that would cross a network in the clear.
     allowPlaintextAuth: tls === undefined,
   };
-}
-
-function readPem(field: string, option: string, path: string | undefined): Record<string, Buffer> {
-  if (path === undefined) return {};
-  try {
-    return { [field]: readFileSync(path) };
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code;
-    throw new Failure(
-      'usage',
-      `${option}: cannot read ${path} (${reason})`,
-      'give a file that can be read',
-    );
-  }
 }
 
 /** A store and the part of its keys that are names. */

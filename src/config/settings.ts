@@ -40,7 +40,7 @@ export interface ReadSettings<Rows> {
 export type Rows = Readonly<Record<string, Option<unknown>>>;
 
 /** A raw value and the place that it came from, in the words of a message: `--ttl`, `SORADNS_TTL`, `ttl in x.json`. */
-interface Found {
+export interface Found {
   readonly origin: Origin;
   readonly place: string;
   readonly raw: unknown;
@@ -101,7 +101,8 @@ export function parseSwitch(text: string): boolean | undefined {
   return /^(false|0|no|off)$/i.test(text) ? false : undefined;
 }
 
-function find(row: Option<unknown>, sources: Sources): Found | undefined {
+/** What an option was told, by the source that counts most; undefined: nobody said anything. */
+export function find(row: Option<unknown>, sources: Sources): Found | undefined {
   return findFlag(row, sources) ?? findVariable(row, sources) ?? findInFile(row, sources);
 }
 

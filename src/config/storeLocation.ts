@@ -165,8 +165,8 @@ function hostOf(hostPort: string): string {
     .replace(/^\[|\]$/g, '');
 }
 
-/** The text as an error may show it. */
-function withoutPassword(text: string): string {
+/** The text as it may be shown. */
+export function withoutPassword(text: string): string {
   return text.replace(/\/\/[^@/]*@/, '//…@');
 }
 

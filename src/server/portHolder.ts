@@ -12,17 +12,31 @@ export interface PortHolder {
   readonly command: string;
 }
 
+/** Somebody has the port; who, only where that can be seen. */
+export interface HeldPort {
+  readonly holder: PortHolder | undefined;
+}
+
 /** The process that listens on the address, or on a wildcard address that covers it. */
 export async function findPortHolder(
   transport: Client['transport'],
   address: string,
   port: number,
 ): Promise<PortHolder | undefined> {
+  return (await findHeldPort(transport, address, port))?.holder;
+}
+
+/** Whether somebody listens there; undefined: nobody does, as far as Linux's tables tell. */
+export async function findHeldPort(
+  transport: Client['transport'],
+  address: string,
+  port: number,
+): Promise<HeldPort | undefined> {
   const tables = await Promise.all(
     [transport, `${transport}6`].map((table) => read(`/proc/net/${table}`)),
   );
   const inodes = tables.flatMap((table) => listeningInodes(table, transport, address, port));
-  return inodes.length === 0 ? undefined : findOwner(new Set(inodes));
+  return inodes.length === 0 ? undefined : { holder: await findOwner(new Set(inodes)) };
 }
 
 const TCP_LISTEN = '0A';

@@ -27,6 +27,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'queryLog.ts': ['dns', 'log.ts', 'printable.ts'],
   config: ['dns', 'service', 'forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
   'config.ts': ['config', 'dns/socketAddress.ts', 'forward/addresses.ts'],
+  doctor: ['dns', 'forward/addresses.ts', 'forward/resolvconf.ts'],
   dataplane: ['dns', 'service', 'zone', 'metrics.ts'],
   server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
   cli: ['*'],
@@ -49,7 +50,7 @@ const HOME: Record<string, readonly string[]> = {
 
 /** Decided by their arguments alone: no I/O, no packages, no clock, no chance. */
 const PURE = [
-  ...['dns/', 'service/', 'zone/'],
+  ...['dns/', 'service/', 'zone/', 'doctor/'],
   ...['container', 'metadata', 'fields', 'names', 'naming', 'parts', 'ports'].map(inDocker),
   ...['chooseAddress', 'check', 'health', 'placement', 'refusals', 'record', 'describe'].map(
     inDocker,

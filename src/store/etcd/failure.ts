@@ -3,6 +3,7 @@
  * question that fail-over asks: can it have reached the store?
  */
 import { StoreError, type StoreErrorCode } from '../store.ts';
+import { plainWords } from './words.ts';
 
 const GRPC = {
   invalidArgument: 3,
@@ -16,7 +17,7 @@ const GRPC = {
 } as const;
 
 const TOO_LARGE = /larger than max|request is too large/i;
-const BAD_CERTIFICATE = /certificate|altname|self.signed/i;
+const BAD_CERTIFICATE = /certificate|altname|self.signed|alert unknown ca/i;
 const NO_LOGIN = /authentication failed|user name is empty|permission denied|invalid auth token/i;
 const NO_LEASE = /requested lease not found/i;
 /** etcd 3.4 does not give this one a code of its own. */
@@ -60,7 +61,8 @@ function storeCodeOf(code: number | undefined, text: string): StoreErrorCode {
 export function storeErrorOf(error: unknown, what: string): StoreError {
   if (error instanceof StoreError) return error;
   const text = textOf(error);
-  return new StoreError(storeCodeOf(codeOf(error), text), `${what}: ${text}`, { cause: error });
+  const message = `${what}: ${plainWords(text)}`;
+  return new StoreError(storeCodeOf(codeOf(error), text), message, { cause: error });
 }
 
 /** The lease that a call names does not exist. */

@@ -1,0 +1,75 @@
+/** etcd: whether each member answers us, and how fast. Pure. */
+import { type Finding, findings } from './finding.ts';
+
+export interface MemberFacts {
+  /** `HOST:PORT`. */
+  readonly address: string;
+  readonly usesTls: boolean;
+  /** etcd's own, as `3.5.9`; undefined when it did not tell. */
+  readonly version: string | undefined;
+  readonly reading: Reading;
+}
+
+export type Reading =
+  /** How long each read of one key took. Never empty. */
+  | { readonly kind: 'read'; readonly samplesMs: readonly number[] }
+  /** `isDenied`: it is there, but certificate, user or role are not good. */
+  | { readonly kind: 'failed'; readonly message: string; readonly isDenied: boolean };
+
+/** A change shows later by about this; no answer waits for it. */
+const SLOW_MS = 100;
+const VERY_SLOW_MS = 1_000;
+const LEAST_VERSION = [3, 4] as const;
+
+const { ok, problem, warning } = findings('etcd');
+
+/** One finding for a member; `prefix` is that of our keys. */
+export function judgeMember(facts: MemberFacts, prefix: string): Finding {
+  const { address, reading, version } = facts;
+  if (reading.kind === 'failed') return problem(reading.message, fixOf(facts, reading, prefix));
+  if (version !== undefined && isTooOld(version)) {
+    const fix = `apt-cache policy etcd-server   # ${LEAST_VERSION.join('.')} or newer is needed`;
+    return problem(
+      `etcd ${address} is version ${version}, older than ${LEAST_VERSION.join('.')}`,
+      fix,
+    );
+  }
+  const sorted = [...reading.samplesMs].sort((a, b) => a - b);
+  const middleMs = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+  const maxMs = sorted.at(-1) ?? 0;
+  const what = version === undefined ? 'etcd' : `etcd ${version}`;
+  const times = `p50 ${middleMs.toFixed(1)} ms, max ${maxMs.toFixed(1)} ms of ${sorted.length} reads`;
+  const message = `${what} at ${address} answers: ${times}`;
+  if (middleMs < SLOW_MS && maxMs < VERY_SLOW_MS) return ok(message);
+  const slow = `${message}; changes show that much later, answers do not wait`;
+  return warning(slow, `ETCDCTL_API=3 etcdctl --endpoints ${address} check perf`);
+}
+
+function isTooOld(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major < LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor < LEAST_VERSION[1]);
+}
+
+type Failed = Extract<Reading, { kind: 'failed' }>;
+
+function fixOf(
+  { address, usesTls }: MemberFacts,
+  { message, isDenied }: Failed,
+  prefix: string,
+): string {
+  const show = `openssl s_client -connect ${address} </dev/null 2>/dev/null | openssl x509 -noout`;
+  if (/expired|not yet valid/i.test(message)) return `${show} -dates   # renew it`;
+  if (/is not for/.test(message))
+    return `${show} -ext subjectAltName   # reach etcd by one of these`;
+  if (/client certificate/i.test(message)) {
+    return `soradns serve --store etcds://${address} --tls-pem CLIENT.pem --tls-key CLIENT-key.pem`;
+  }
+  if (/no CA/.test(message)) return `${show} -issuer   # give its CA with --ca-cert`;
+  if (/permission denied/i.test(message)) {
+    return `ETCDCTL_API=3 etcdctl --endpoints ${address} role grant-permission --prefix=true ROLE readwrite ${prefix}`;
+  }
+  if (isDenied)
+    return `soradns serve --store etcd://${address} --username USER --password-file FILE`;
+  const scheme = usesTls ? 'https' : 'http';
+  return `curl -sS ${usesTls ? '-k ' : ''}${scheme}://${address}/health   # is it running, and let through?`;
+}

@@ -1,0 +1,32 @@
+/** Whether somebody keeps the names of this host's containers. Pure. */
+import { type Finding, findings } from './finding.ts';
+
+export type RegistrarFacts =
+  /** None was found; `hasDocker`: there are containers that could want one. */
+  | { readonly kind: 'none'; readonly hasDocker: boolean }
+  | {
+      readonly kind: 'running';
+      readonly role: string;
+      readonly reasons: readonly string[];
+      readonly published: number;
+      /** Names that somebody else has, and settings that were refused. */
+      readonly left: number;
+    };
+
+const { ok, problem, warning } = findings('registrar');
+
+export function judgeRegistrar(facts: RegistrarFacts): readonly Finding[] {
+  if (facts.kind === 'none') {
+    const message = 'no registrar runs on this host';
+    if (!facts.hasDocker) return [ok(message)];
+    return [warning(`${message}, so its containers get no names`, 'soradns serve --register')];
+  }
+  const { role, reasons, published, left } = facts;
+  const see = 'soradns registrar status';
+  const records = `${published} ${published === 1 ? 'record' : 'records'} in DNS`;
+  return [
+    ...reasons.map((reason) => problem(`the registrar is not ready: ${reason}`, see)),
+    ...(reasons.length === 0 ? [ok(`the registrar is ready (${role}), ${records}`)] : []),
+    ...(left > 0 ? [warning(`${left} of the names asked for are not in DNS`, see)] : []),
+  ];
+}

@@ -1,0 +1,79 @@
+/** Whether the server answers, for our domains, over both transports, and what it says of itself. Pure. */
+import { type Name, printName } from '../dns/name.ts';
+import { Rcode } from '../dns/rr.ts';
+import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
+import { type Finding, findings } from './finding.ts';
+import { plainName } from './surroundings.ts';
+
+/** What came of asking for a domain's SOA. */
+export type Asked =
+  | {
+      readonly kind: 'reply';
+      readonly rcode: number;
+      readonly isAuthoritative: boolean;
+      readonly ms: number;
+    }
+  | { readonly kind: 'noReply'; readonly reason: string }
+  /** This program cannot ask so. */
+  | { readonly kind: 'skipped' };
+
+export interface ServerFacts {
+  /** Where it was asked: never a wildcard. */
+  readonly endpoint: SocketAddress;
+  readonly domain: Name;
+  readonly udp: Asked;
+  readonly tcp: Asked;
+}
+
+/** What `/readyz` of the HTTP listener said. */
+export type ReadinessFacts =
+  | { readonly kind: 'answered'; readonly url: string; readonly reasons: readonly string[] }
+  | { readonly kind: 'silent'; readonly url: string; readonly reason: string };
+
+const { ok, problem, warning } = findings('server');
+
+/** Whether the reply is that of a server that holds the domain. */
+export function answersForUs(asked: Asked): boolean {
+  return asked.kind === 'reply' && asked.rcode === Rcode.NOERROR && asked.isAuthoritative;
+}
+
+/** One finding for one domain at one endpoint. */
+export function judgeServer({ endpoint, domain, udp, tcp }: ServerFacts): Finding {
+  const where = printSocketAddress(endpoint);
+  const name = printName(domain);
+  const start = startLine(endpoint, domain);
+  if (udp.kind !== 'reply') {
+    if (tcp.kind !== 'reply') return problem(`nothing answers at ${where}`, start);
+    const fix = `sudo ss -lnup 'sport = :${endpoint.port}'   # is UDP let through?`;
+    return problem(`${where} answers over TCP but not over UDP`, fix);
+  }
+  if (udp.rcode === Rcode.SERVFAIL) {
+    const message = `${where} cannot answer for ${name} yet: it has not read its store`;
+    return problem(message, 'curl -s http://127.0.0.1:4001/readyz   # says why');
+  }
+  if (!answersForUs(udp)) return problem(`${where} does not serve ${name}`, start);
+  if (tcp.kind === 'noReply') {
+    const fix = `sudo ss -lntp 'sport = :${endpoint.port}'   # is TCP let through?`;
+    return problem(`${where} answers over UDP but not over TCP (${tcp.reason})`, fix);
+  }
+  const how = tcp.kind === 'skipped' ? 'over UDP' : 'over UDP and TCP';
+  return ok(`${where} answers for ${name} ${how} in ${udp.ms.toFixed(1)} ms`);
+}
+
+function startLine(endpoint: SocketAddress, domain: Name): string {
+  const sudo = endpoint.port < 1024 ? 'sudo ' : '';
+  const addr = printSocketAddress(endpoint);
+  return `${sudo}soradns serve --addr ${addr} --domain ${plainName(domain)}`;
+}
+
+/** A finding for each reason that the server gives for not being ready. */
+export function judgeReadiness(facts: ReadinessFacts): readonly Finding[] {
+  const { url } = facts;
+  if (facts.kind === 'silent') {
+    const message = `${url} does not say whether the server is ready: ${facts.reason}`;
+    return [warning(message, 'soradns serve --http 127.0.0.1:4001')];
+  }
+  if (facts.reasons.length === 0) return [ok(`${url} says that it is ready`)];
+  const fix = `curl -s ${url}/readyz`;
+  return facts.reasons.map((reason) => problem(`not ready: ${reason}`, fix));
+}
