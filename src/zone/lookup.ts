@@ -111,9 +111,9 @@ function nameServers(work: Work, qname: Name, apex: Name): Lookup {
 /** RFC 8482 §4.2: instead of everything there is, one HINFO that says so. */
 function any(work: Work, qname: Name, apex: Name): Lookup {
   const { settings } = work.view;
-  if (settings.any === 'refuse') return { kind: 'refused', text: 'QTYPE ANY is not answered' };
   const isApex = qname.length === apex.length;
   if (!isApex && existence(work, qname, apex).kind === 'nxdomain') return NXDOMAIN;
+  if (settings.any === 'refuse') return { kind: 'refused', text: 'QTYPE ANY is not answered' };
   const hinfo: Rr = {
     owner: qname,
     type: Type.HINFO,

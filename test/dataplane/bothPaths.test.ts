@@ -1,0 +1,215 @@
+/**
+ * The answer table against the slow path: after any changes, whatever the table answers is what the zone would answer at
+ * that moment, bit for bit but for the order of records.
+ */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { Outcome } from '../../src/dataplane/fastPath.ts';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery } from '../../src/dns/encode.ts';
+import { typeCode } from '../../src/dns/mnemonic.ts';
+import type { Name } from '../../src/dns/name.ts';
+import { printRr } from '../../src/dns/print.ts';
+import type { Rr } from '../../src/dns/rr.ts';
+import type { ZoneSettings } from '../../src/zone/view.ts';
+import { FastZone } from '../support/fastZone.ts';
+import { name } from '../support/zone.ts';
+
+const TYPES = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'SOA', 'ANY', 'TYPE65'];
+
+/** Names that meet: a few labels, a few levels, and all that the zone treats in its own way. */
+const label = fc.constantFrom(
+  'a',
+  'b',
+  'c',
+  'dns',
+  'ns',
+  'apex',
+  'local',
+  'hostmaster',
+  'any',
+  '*',
+);
+const inside = fc.array(label, { maxLength: 4 }).map((labels) => [...labels, 'skydns', 'local']);
+const anyQname: fc.Arbitrary<Name> = fc.oneof(
+  { weight: 8, arbitrary: inside },
+  { weight: 1, arbitrary: fc.constantFrom(name('1.2.0.192.in-addr.arpa.'), name('local.'), []) },
+  { weight: 1, arbitrary: fc.constantFrom(name('many.skydns.local.'), name('wide.skydns.local.')) },
+);
+
+const key = fc.oneof(
+  { weight: 8, arbitrary: inside.map((labels) => [...labels].reverse().join('/')) },
+  { weight: 1, arbitrary: fc.constant('arpa/in-addr/192/0/2/1') },
+);
+
+const target = inside.map((labels) => labels.join('.'));
+const value = fc.record(
+  {
+    host: fc.oneof(
+      fc.constantFrom('192.0.2.1', '192.0.2.2', '192.0.2.3', '2001:db8::1', 'x.example.com'),
+      target,
+    ),
+    port: fc.constantFrom(80, 8080, -1),
+    priority: fc.constantFrom(0, 5),
+    weight: fc.constantFrom(0, 50),
+    text: fc.constantFrom('', 'some text'),
+    mail: fc.boolean(),
+    ttl: fc.constantFrom(0, 7, 60),
+    targetstrip: fc.constantFrom(0, 1),
+    group: fc.constantFrom('', 'g1', 'g2'),
+  },
+  { requiredKeys: ['host'], noNullPrototype: true },
+);
+
+const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
+  {
+    apexes: fc.constantFrom(
+      [name('skydns.local.')],
+      [name('skydns.local.'), name('a.skydns.local.'), name('c.dns.skydns.local.')],
+    ),
+    ttlSeconds: fc.constantFrom(3600, 30),
+    minTtlSeconds: fc.constantFrom(5, 60),
+    hostmaster: fc.constantFrom(undefined, name('admin.example.local.')),
+    local: fc.constantFrom(undefined, name('b.skydns.local.')),
+    roundRobin: fc.boolean(),
+    any: fc.constantFrom('hinfo', 'refuse'),
+    parentValue: fc.constantFrom('hidden', 'wins', 'merged'),
+  },
+  { noNullPrototype: true, requiredKeys: [] },
+);
+
+const question = fc.record(
+  {
+    qname: anyQname,
+    type: fc.constantFrom(...TYPES),
+    upperCase: fc.boolean(),
+    recursionDesired: fc.boolean(),
+    checkingDisabled: fc.boolean(),
+    edns: fc.option(
+      fc.record({ udpSize: fc.constantFrom(0, 512, 700, 1232, 4096), dnssecOk: fc.boolean() }),
+      { nil: undefined },
+    ),
+  },
+  { noNullPrototype: true },
+);
+
+type Asked = typeof question extends fc.Arbitrary<infer T> ? T : never;
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: question.map((asked) => ({ kind: 'ask', asked }) as const) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .array(fc.tuple(key, fc.option(value, { nil: undefined }), fc.nat(3)), { maxLength: 4 })
+      .map((changes) => ({ kind: 'change', changes }) as const),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.integer({ min: 1, max: 9_000 }).map((ms) => ({ kind: 'wait', ms }) as const),
+  },
+  { weight: 1, arbitrary: settings.map((changed) => ({ kind: 'settings', changed }) as const) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('synced' as const, 'stale' as const)
+      .map((standing) => ({ kind: 'standing', standing }) as const),
+  },
+);
+
+test('the table answers as the zone does, whatever changes in between', () => {
+  let compared = 0;
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 20, maxLength: 60 }), (steps) => {
+      const zone = zoneWithSets();
+      for (const each of steps) {
+        switch (each.kind) {
+          case 'ask':
+            compared += askBoth(zone, each.asked);
+            break;
+          case 'change':
+            zone.apply(
+              each.changes.map(([path, service, lease]) =>
+                zone.change(path, service, leaseOf(zone, lease)),
+              ),
+            );
+            break;
+          case 'wait':
+            zone.nowMs += each.ms;
+            zone.unixSeconds += Math.floor(each.ms / 10);
+            zone.publisher.refresh();
+            break;
+          case 'settings':
+            zone.settings = { ...zone.settings, ...each.changed };
+            zone.publisher.refresh();
+            break;
+          case 'standing':
+            zone.setStanding(each.standing);
+        }
+      }
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(compared > 2_000, `only ${compared} questions were the table's to answer`);
+});
+
+/** A zone with sets that do not fit every message. */
+function zoneWithSets(): FastZone {
+  const zone = new FastZone({ roundRobin: true });
+  for (let i = 0; i < 40; i++) zone.put(`local/skydns/many/${i}`, { host: `10.0.0.${i}`, ttl: 50 });
+  for (let i = 0; i < 9; i++) {
+    zone.put(`local/skydns/wide/s${i}`, { host: `10.0.1.${i}`, port: 80, mail: i % 2 === 0 });
+  }
+  zone.setStanding('synced');
+  return zone;
+}
+
+/** None, or one that ends within seconds, or before a record's own TTL, or long after. */
+function leaseOf({ nowMs }: FastZone, choice: number) {
+  const seconds = [undefined, 3, 40, 100_000][choice];
+  if (seconds === undefined) return undefined;
+  return { id: `${choice}`, ttlSeconds: seconds, expiresAtMs: nowMs + seconds * 1000 };
+}
+
+/** Asks both, at most twice, and compares; gives 1 if the table had an answer. */
+function askBoth(zone: FastZone, asked: Asked): number {
+  const packet = packetOf(asked);
+  let fast = zone.fast(packet);
+  if (typeof fast === 'number') {
+    assert.notEqual(fast, Outcome.DROP);
+    zone.publish(packet);
+    fast = zone.fast(packet);
+  }
+  if (typeof fast === 'number') return 0;
+  const slow = zone.slow(packet);
+  assert.ok(slow, 'the slow path is silent');
+  assertSame(fast, slow, `${asked.qname.join('.')} ${asked.type}`);
+  return 1;
+}
+
+function packetOf({ qname, type, upperCase, ...query }: Asked): Uint8Array {
+  const cased = upperCase ? qname.map((part) => part.toUpperCase()) : qname;
+  const qtype = typeCode(type);
+  assert.ok(qtype !== undefined);
+  return encodeQuery({ id: 0xbeef, ...query, question: { qname: cased, qtype, qclass: 1 } });
+}
+
+function assertSame(fast: Buffer, slow: Buffer, what: string): void {
+  const a = decodeMessage(fast);
+  const b = decodeMessage(slow);
+  assert.ok(a && b, what);
+  if (b.answer.length < 2) {
+    assert.deepEqual(fast, slow, what);
+    return;
+  }
+  assert.equal(fast.readUInt16BE(2), slow.readUInt16BE(2), `${what}: flags`);
+  assert.deepEqual(a.questions, b.questions, what);
+  for (const section of ['answer', 'authority', 'additional'] as const) {
+    assert.deepEqual(inOrder(a[section]), inOrder(b[section]), `${what}: ${section}`);
+  }
+  assert.deepEqual(a.edns, b.edns, what);
+}
+
+function inOrder(rrs: readonly Rr[]): string[] {
+  return rrs.map(printRr).sort();
+}
