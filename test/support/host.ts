@@ -161,10 +161,15 @@ export class Host {
 
   /** Puts the cable back, and starts what was started before and does not run. */
   async repair(): Promise<void> {
-    this.mend();
     if (this.dockerd.pid === undefined) await this.dockerd.start();
+    this.mend();
     if (this.#etcd?.isRunning === false) await this.#etcd.restart();
     if (this.#soradns?.isRunning === false) await this.startSoradns();
+  }
+
+  /** The end of soradns' log. */
+  lastWords(): string {
+    return this.#soradns?.stdout().slice(-4000) ?? '';
   }
 
   async stop(): Promise<void> {

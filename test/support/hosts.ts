@@ -44,6 +44,9 @@ export function useHosts({ later = [] }: HostsSetup = {}): HostTests {
       if (!a || !b || !c) throw new Error('there are no hosts');
       try {
         await body({ a, b, c });
+      } catch (error) {
+        for (const host of network.hosts) console.log(`${host.name}: ${host.lastWords()}`);
+        throw error;
       } finally {
         await Promise.all(network.hosts.map((host) => host.repair()));
         await Promise.all(network.hosts.map((host) => host.dockerd.clear()));
