@@ -198,7 +198,7 @@ function assertSame(fast: Buffer, slow: Buffer, what: string): void {
   const a = decodeMessage(fast);
   const b = decodeMessage(slow);
   assert.ok(a && b, what);
-  if (b.answer.length < 2) {
+  if (b.answer.length < 2 && b.additional.length < 2) {
     assert.deepEqual(fast, slow, what);
     return;
   }
