@@ -30,6 +30,7 @@ import { type HttpOutcome, startHttp } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
 import { logMirror, storeReasons } from './mirrored.ts';
 import { createProcessProbe } from './processFigures.ts';
+import { PublishedAnswers } from './publishedAnswers.ts';
 import { createQueryLogOf } from './queryLogging.ts';
 import { type Measured, metricsOf } from './serverMetrics.ts';
 import { ServerRegistrar } from './serverRegistrar.ts';
@@ -126,6 +127,7 @@ interface Parts {
   readonly store: LeaseStore;
   readonly catalog: Catalog;
   readonly effective: Effective;
+  readonly answers: PublishedAnswers;
   readonly mirror: Mirror;
   readonly responder: Responder;
   readonly udp: UdpListener;
@@ -145,14 +147,25 @@ function assemble(config: Config, store: LeaseStore, log: Log): Parts {
       measured.invalidValues++;
       log.warn({ key, reason }, 'value skipped');
     },
+    onApplied: (nodes) => answers.applied(nodes),
   });
   const effective = new Effective(config, catalog.configKey, log);
-  const mirror = mirrorOf(config, store, catalog, effective, log);
-  const responder = responderOf(catalog, effective, mirror, measured.answers, log);
+  const answers = new PublishedAnswers({
+    capacityOctets: config.tableMib * 2 ** 20,
+    root: catalog.root,
+    settings: () => effective.settings,
+    monotonicMs,
+    unixSeconds,
+  });
+  effective.onChanged(() => answers.refresh());
+  const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
+    answers.follow(event, mirror.state()),
+  );
+  const responder = responderOf(catalog, effective, mirror, answers, measured.answers, log);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const udp = createUdpListener({ respond: responder.respond, onError });
   const tcp = createTcpListener({ respond: responder.respond, onError });
-  return { store, catalog, effective, mirror, responder, udp, tcp, measured };
+  return { store, catalog, effective, answers, mirror, responder, udp, tcp, measured };
 }
 
 function mirrorOf(
@@ -161,6 +174,7 @@ function mirrorOf(
   catalog: Catalog,
   effective: Effective,
   log: Log,
+  onEvent: (event: MirrorEvent) => void,
 ): Mirror {
   return createMirror({
     store,
@@ -176,6 +190,7 @@ function mirrorOf(
     onEvent(event) {
       logMirror(event, { services: catalog.size, invalid: catalog.invalid.size }, log);
       if (event.kind === 'loaded') effective.overlay(); // the mirror is not synced before this returns
+      onEvent(event);
       if (isBigLoad(event)) compactHeap();
     },
   });
@@ -188,11 +203,13 @@ interface Responder {
 }
 
 const monotonicMs = (): number => performance.now();
+const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 function responderOf(
   catalog: Catalog,
   effective: Effective,
   mirror: Mirror,
+  answers: PublishedAnswers,
   counters: AnswerCounters,
   log: Log,
 ): Responder {
@@ -205,8 +222,9 @@ function responderOf(
     forwarder: () => effective.forwarder,
     mayRecurse: (address) => effective.mayRecurse(address),
     monotonicMs,
-    unixSeconds: () => Math.floor(Date.now() / 1000),
+    unixSeconds,
     random: Math.random,
+    onOurs: (question, externals) => answers.publish(question, externals),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
     onPending: (answer) => pending.add(answer),
@@ -217,14 +235,15 @@ function responderOf(
 }
 
 async function closeParts(parts: Parts): Promise<void> {
-  const { store, effective, mirror, responder, udp, tcp, measured } = parts;
+  const { store, effective, answers, mirror, responder, udp, tcp, measured } = parts;
   await fullTurn(); // what has arrived is answered too
-  udp.stop();
+  await udp.stop();
   await Promise.all([tcp.close(), responder.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
   await udp.close();
   responder.close();
   measured.process.close();
   mirror.close();
+  answers.close();
   await effective.close();
   await store.close();
 }

@@ -263,6 +263,18 @@ export const SERVE_OPTIONS = {
     example: 'hidden',
     live: true,
   }),
+  tableMib: option<number>({
+    name: 'table-memory',
+    form: 'text',
+    placeholder: 'MIB',
+    describe: 'memory that finished answers may take, used as it is needed',
+    schema: wholeNumber(4, 2047),
+    fallback: 1024,
+    defaultText: '1024',
+    expects: 'a whole number from 4 to 2047',
+    example: '1024',
+    fixedAtStart: true,
+  }),
   register: option<boolean>({
     name: 'register',
     form: 'switch',

@@ -38,8 +38,8 @@ export interface UdpListenerOptions {
 export interface UdpListener {
   /** May be called for several addresses. With `fd`, an inherited socket; `address` then tells its family. */
   readonly listen: Listen;
-  /** Takes no more packets; replies to those that were taken still go out. */
-  stop(): void;
+  /** Takes no more packets; replies to those that were taken still go out. Resolves when `respond` has all those. */
+  stop(): Promise<void>;
   /** Closes every socket. Replies that come later are dropped. */
   close(): Promise<void>;
   counters(): Readonly<UdpCounters>;
@@ -75,7 +75,7 @@ export function createUdpListener(options: UdpListenerOptions): UdpListener {
 
   return {
     listen,
-    stop: () => {
+    stop: async () => {
       stopped = true;
     },
     close: async () => {

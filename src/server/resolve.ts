@@ -33,6 +33,8 @@ export interface ResolveOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Told of each question that was answered out of our names, and of what others said to it; must not throw. */
+  readonly onOurs?: ((question: Question, externals: Externals) => void) | undefined;
 }
 
 export type Resolve = (query: Query, client: Client) => Response | Promise<Response>;
@@ -88,6 +90,7 @@ class Resolver {
     const decided = answer(this.#view(asked.turn, externals), question);
     switch (decided.kind) {
       case 'response':
+        if (decided.basis !== undefined) this.#options.onOurs?.(question, externals);
         return freshness === 'stale' ? markStale(decided.response) : decided.response;
       case 'elsewhere':
         return asked.mayRecurse

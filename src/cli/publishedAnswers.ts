@@ -1,0 +1,87 @@
+/** The answer table of a running server: made, filled by the publisher, and kept up with the clock. */
+import { randomInt } from 'node:crypto';
+import { Publisher } from '../dataplane/publish/publisher.ts';
+import type { TableHandle } from '../dataplane/table/open.ts';
+import { AnswerTable, type TableFigures } from '../dataplane/table/table.ts';
+import type { Question } from '../dns/message.ts';
+import type { MirrorEvent, MirrorState } from '../store/mirror.ts';
+import type { External } from '../zone/external.ts';
+import type { Node } from '../zone/tree.ts';
+import type { ZoneSettings } from '../zone/view.ts';
+
+export interface PublishedAnswersOptions {
+  /** At most so much memory; it is taken as it is needed. */
+  readonly capacityOctets: number;
+  readonly root: Node;
+  readonly settings: () => ZoneSettings;
+  readonly monotonicMs: () => number;
+  readonly unixSeconds: () => number;
+}
+
+const REFRESH_MS = 500;
+/** Below this a table is of no use. */
+const LEAST_OCTETS = 1 << 22;
+
+export class PublishedAnswers {
+  readonly #table: AnswerTable;
+  readonly #publisher: Publisher;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: PublishedAnswersOptions) {
+    this.#table = reserve(options.capacityOctets);
+    this.#publisher = new Publisher({ table: this.#table, random: Math.random, ...options });
+    this.#timer = setInterval(() => this.refresh(), REFRESH_MS).unref();
+  }
+
+  get handle(): TableHandle {
+    return this.#table.handle;
+  }
+
+  get figures(): TableFigures {
+    return this.#table.figures;
+  }
+
+  /** See `CatalogOptions.onApplied`. */
+  applied(nodes: readonly Node[]): void {
+    this.#publisher.applied(nodes);
+  }
+
+  /** See `Publisher.publish`. */
+  publish(question: Question, externals: ReadonlyMap<string, External>): void {
+    this.#publisher.publish(question, externals);
+  }
+
+  /** To be called when settings changed; the clock is looked at without being told. */
+  refresh(): void {
+    this.#publisher.refresh();
+  }
+
+  /** To be called for what happens to the mirror, and with the state that it is in then. */
+  follow(event: MirrorEvent, state: MirrorState): void {
+    // After a success the mirror is in sync as soon as it has told of it.
+    if (event.kind !== 'lost') this.#publisher.setStanding('synced');
+    else this.#publisher.setStanding(state.kind);
+  }
+
+  /** A thread that read the table is no more. */
+  forgetReader(thread: number): void {
+    this.#table.forgetReader(thread);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** As much address space as can be had: some containers have little. */
+function reserve(capacityOctets: number): AnswerTable {
+  const seed = randomInt(2 ** 31);
+  for (let octets = capacityOctets; octets > LEAST_OCTETS; octets /= 2) {
+    try {
+      return new AnswerTable(octets, seed);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  return new AnswerTable(LEAST_OCTETS, seed);
+}
