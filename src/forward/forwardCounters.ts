@@ -1,4 +1,5 @@
 /** What forwarding counts. The object outlives a forwarder that is replaced, so that its counts only grow. */
+import { Rcode } from '../dns/rr.ts';
 import type { Forwarded } from './forwarder.ts';
 
 /** Upper bounds of the buckets in seconds: from an upstream on this host to the longest that a question waits. */
@@ -43,13 +44,21 @@ export async function counted(
   counters.inFlight++;
   try {
     const outcome = await asking;
-    if (outcome.kind === 'failed') counters.failures[outcome.reason]++;
+    const failure = failureOf(outcome);
+    if (failure !== undefined) counters.failures[failure]++;
     if (outcome.kind === 'refused') counters.refused++;
     return outcome;
   } finally {
     counters.inFlight--;
     observe(counters, (clock() - startedMs) / 1000);
   }
+}
+
+/** Upstreams that only say SERVFAIL have not answered either. */
+function failureOf(outcome: Forwarded): ForwardFailure | undefined {
+  if (outcome.kind === 'failed') return outcome.reason;
+  const isServfail = outcome.kind === 'answered' && outcome.message.rcode === Rcode.SERVFAIL;
+  return isServfail ? 'servfail' : undefined;
 }
 
 function observe(counters: ForwardCounters, seconds: number): void {

@@ -61,11 +61,7 @@ function delays({ p50Seconds, p99Seconds, maxSeconds }: EventLoopDelay): Family 
   return gauges(
     'nodejs_eventloop_delay_seconds',
     'How late the event loop was in the last minutes.',
-    'quantile',
-    [
-      ['0.5', p50Seconds],
-      ['0.99', p99Seconds],
-      ['1', maxSeconds],
-    ],
+    'stat',
+    Object.entries({ p50: p50Seconds, p99: p99Seconds, max: maxSeconds }),
   );
 }

@@ -1,0 +1,66 @@
+/** Every source of metrics at once, with numbers of no meaning. */
+import { newForwardCounters } from '../../src/forward/forwardCounters.ts';
+import type { MetricsSources } from '../../src/metrics/all.ts';
+import { AnswerCounters } from '../../src/server/answerCounters.ts';
+import { ConnectionTable, DEFAULT_TCP_LIMITS } from '../../src/server/connectionTable.ts';
+
+export function allMetricsSources(): MetricsSources {
+  return {
+    process: {
+      version: '1.2.3',
+      nodeVersion: 'v20.0.0',
+      cpuSeconds: 1,
+      residentOctets: 1,
+      openFds: 1,
+      maxFds: 1,
+      startUnixSeconds: 1,
+      heapUsedOctets: 1,
+      heapTotalOctets: 1,
+      externalOctets: 1,
+      eventLoopDelay: { p50Seconds: 0, p99Seconds: 0, maxSeconds: 0 },
+      configReloads: { done: 1, failed: 2 },
+    },
+    dns: {
+      answers: new AnswerCounters().blocks,
+      udp: {
+        queries: 0,
+        replies: 0,
+        sourcePortZero: 0,
+        ownAddress: 0,
+        shed: 0,
+        sendErrors: 0,
+        socketErrors: 0,
+      },
+      tcp: new ConnectionTable(() => {}, DEFAULT_TCP_LIMITS).counters,
+    },
+    table: { names: 0, answers: 0, octetsUsed: 0, octetsCapacity: 0, refused: 0 },
+    store: {
+      state: { kind: 'synced', revision: 7, lastEventAtMs: 0 },
+      counters: { events: 0, failures: 0, resyncs: 0 },
+      services: 0,
+      invalid: 0,
+      invalidTold: 0,
+      nowMs: 0,
+      unixSeconds: 0,
+    },
+    forward: newForwardCounters(),
+    registrar: {
+      engine: { label: 'unix:///x', state: 'connected', forSeconds: 1 },
+      store: { label: 'memory:', state: 'synced' },
+      role: 'writing',
+      containers: [],
+      counters: {
+        containers: 0,
+        published: 0,
+        pending: 0,
+        conflicts: 0,
+        refusals: 0,
+        puts: 0,
+        deletes: 0,
+        writeFailures: 0,
+        engineReconnects: 0,
+        storeFailures: 0,
+      },
+    },
+  };
+}
