@@ -1,6 +1,6 @@
 /**
  * DNS over UDP on Node's own sockets: works everywhere, one datagram per system call. The receive buffer of the kernel
- * is the only queue in front of `respond`; a packet is answered when it is read or not at all.
+ * is the only queue in front of the table and `respond`; a packet is answered when it is read or not at all.
  *
  * A reply leaves from the address that the query came to only if that address was bound: Node cannot choose a source
  * address, so on a wildcard address of a machine with several the kernel's route decides. Bind each one.
@@ -9,6 +9,7 @@ import dgram, { type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { clientAddress } from '../dns/clientAddress.ts';
 import type { Respond } from '../dns/respond.ts';
+import { type FastPath, Outcome, REPLY_OCTETS } from './fastPath.ts';
 import type { Bound, Listen } from './listener.ts';
 import { createOwnAddresses } from './ownAddresses.ts';
 
@@ -28,11 +29,23 @@ export interface UdpCounters {
   socketErrors: number;
 }
 
+/** The answer table, as a listener on the main thread uses it. */
+export interface TableAccess {
+  readonly fastPath: FastPath;
+  /** Whether replies to this client (in `Client`'s form) say that recursion is available. */
+  readonly recursionAvailable: (address: string) => boolean;
+}
+
 export interface UdpListenerOptions {
   /** A reply belongs to the listener once it is given to `send`: the kernel may copy it later. */
   readonly respond: Respond;
   /** Told of a socket's error other than a failed send; the listener goes on. */
   readonly onError?: (error: Error) => void;
+}
+
+export interface PortableOptions extends UdpListenerOptions {
+  /** Asked before `respond`, which then gets what the table does not hold. */
+  readonly answers?: TableAccess | undefined;
 }
 
 export interface UdpListener {
@@ -45,11 +58,13 @@ export interface UdpListener {
   counters(): Readonly<UdpCounters>;
 }
 
-export function createUdpListener(options: UdpListenerOptions): UdpListener {
+export function createUdpListener(options: PortableOptions): UdpListener {
   const counters = newCounters();
   const own = createOwnAddresses();
   const sockets = new Set<Bound>();
-  const receiver = createReceiver(options.respond, counters, own.has);
+  const respond =
+    options.answers === undefined ? options.respond : withTable(options.answers, options.respond);
+  const receiver = createReceiver(respond, counters, own.has);
   let stopped = false;
 
   const listen: Listen = async (address, port, fd) => {
@@ -82,6 +97,23 @@ export function createUdpListener(options: UdpListenerOptions): UdpListener {
       await Promise.all([...sockets].map((socket) => socket.close()));
     },
     counters: () => ({ ...counters }),
+  };
+}
+
+/** Answers from the table what it holds, and leaves the rest to another. */
+function withTable({ fastPath, recursionAvailable }: TableAccess, otherwise: Respond): Respond {
+  const place = new Uint8Array(REPLY_OCTETS);
+  return (packet, client, send) => {
+    let outcome: number = Outcome.OTHER;
+    if (packet.length <= REPLY_OCTETS) {
+      place.set(packet);
+      fastPath.beginBatch();
+      outcome = fastPath.answer(place, 0, packet.length, recursionAvailable(client.address));
+      fastPath.endBatch();
+    }
+    // The kernel may copy the reply later.
+    if (outcome > 0) send(Buffer.from(place.subarray(0, outcome)));
+    else if (outcome !== Outcome.DROP) otherwise(packet, client, send);
   };
 }
 
