@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
-import { type Running, start } from './process.ts';
+import { type Cores, type Running, start } from './process.ts';
 import { freePort } from './soradns.ts';
 
 const QUOTA_BYTES = 8 * 1024 ** 3;
@@ -21,7 +21,7 @@ export interface Etcd {
 }
 
 /** Starts an etcd and waits until it takes calls. */
-export async function startEtcd(folder: string): Promise<Etcd> {
+export async function startEtcd(folder: string, core?: Cores): Promise<Etcd> {
   mkdirSync(folder, { recursive: true });
   const [clients, peers] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${clients}`;
@@ -34,7 +34,7 @@ export async function startEtcd(folder: string): Promise<Etcd> {
       ...['--initial-cluster', `bench=http://127.0.0.1:${peers}`],
       ...['--quota-backend-bytes', String(QUOTA_BYTES), '--log-level', 'error'],
     ],
-    { cwd: folder },
+    { cwd: folder, core },
   );
   const client = new Etcd3({ hosts: url });
   await untilUp(client, running);

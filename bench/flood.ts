@@ -5,9 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { GENERATOR_CORE, isInstalled, pinned } from './process.ts';
 
+const SOCKETS = '4';
+const WINDOW = 64;
+
 export interface Generator {
   readonly title: string;
-  flood(port: number, questionFile: string, seconds: number): Promise<FloodResult>;
+  /** `window` questions outstanding on each of four sockets. */
+  flood(port: number, questionFile: string, seconds: number, window?: number): Promise<FloodResult>;
 }
 
 export interface FloodResult {
@@ -39,8 +43,8 @@ export function prepareGenerator(folder: string): Generator {
 function generator(title: string, command: readonly string[]): Generator {
   return {
     title,
-    flood: async (port, questionFile, seconds) => {
-      const args = [String(port), questionFile, String(seconds)];
+    flood: async (port, questionFile, seconds, window = WINDOW) => {
+      const args = [String(port), questionFile, String(seconds), SOCKETS, String(window)];
       const [file = '', ...rest] = pinned([...command, ...args], GENERATOR_CORE);
       const { stdout } = await promisify(execFile)(file, rest);
       return parse(stdout);

@@ -11,13 +11,21 @@ export interface BenchName {
   readonly address: string;
 }
 
+/** The key that all the names' keys are below, and its name. */
+export const BENCH_FOLDER = '/skydns/local/skydns/east/production';
+export const BENCH_PARENT: string = `production.east.${DOMAIN}`;
+
 /** `count` names with an address each. */
 export function benchNames(count: number): BenchName[] {
   return Array.from({ length: count }, (_, index) => ({
-    name: `${index % 10}.service${Math.floor(index / 10)}.production.east.${DOMAIN}`,
-    key: `/skydns/local/skydns/east/production/service${Math.floor(index / 10)}/${index % 10}`,
+    name: `${index % 10}.service${Math.floor(index / 10)}.${BENCH_PARENT}`,
+    key: benchKey(index),
     address: addressOf(index),
   }));
+}
+
+export function benchKey(index: number): string {
+  return `${BENCH_FOLDER}/service${Math.floor(index / 10)}/${index % 10}`;
 }
 
 /** 10.0.0.0/8 counted through. */

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processSeconds } from './cpuClock.ts';
 
 export const SERVER_CORE = 0;
 export const GENERATOR_CORE = 1;
@@ -39,16 +40,16 @@ export function isInstalled(command: string): boolean {
   return spawnSync('which', [command], { stdio: 'ignore' }).status === 0;
 }
 
-/** The command line that runs a command on one core, where that can be done. */
-export function pinned(command: readonly string[], core: number | undefined): readonly string[] {
-  return pinning && core !== undefined ? ['taskset', '-c', String(core), ...command] : command;
+/** A core, or several, `0,1`; undefined: any. */
+export type Cores = number | string | undefined;
+
+/** The command line that runs a command on these cores only, where that can be done. */
+export function pinned(command: readonly string[], cores: Cores): readonly string[] {
+  return pinning && cores !== undefined ? ['taskset', '-c', String(cores), ...command] : command;
 }
 
 /** Starts a program. It is killed with the bench if nobody stops it before. */
-export function start(
-  command: readonly string[],
-  options: { cwd: string; core?: number },
-): Running {
+export function start(command: readonly string[], options: { cwd: string; core?: Cores }): Running {
   const [file = '', ...args] = pinned(command, options.core);
   const child = spawn(file, args, {
     cwd: options.cwd,
@@ -110,7 +111,10 @@ function treeOf(root: number): Usage[] {
   return tree;
 }
 
-/** proc(5): the fields of /proc/PID/stat behind the command name, which may hold anything. */
+/**
+ * proc(5): the fields of /proc/PID/stat behind the command name, which may hold anything. CPU time by the clock tick is
+ * too coarse for short runs; the process's CPU clock is taken where it can be read.
+ */
 function usageOf(pid: number): Usage[] {
   let stat: string;
   try {
@@ -126,6 +130,9 @@ function usageOf(pid: number): Usage[] {
   const [user = 0, kernel = 0] = fields.slice(11, 13);
   const [pages = 0] = fields.slice(21, 22);
   return [
-    { pid, parent, cpuSeconds: (user + kernel) / ticksPerSecond, rssBytes: pages * pageBytes },
+    {
+      ...{ pid, parent, rssBytes: pages * pageBytes },
+      cpuSeconds: processSeconds(pid) ?? (user + kernel) / ticksPerSecond,
+    },
   ];
 }

@@ -2,31 +2,39 @@
  * `npm run bench`: measures the built server, side by side with the DNS servers that are installed, and prints
  * markdown for the README. What it starts runs on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only udp|put|load|registrar]... [--rounds 5] [--seconds 3] [--puts 500]
+ *   npm run bench -- [--only dataplane|udp|put|load|registrar]... [--rounds 5] [--seconds 3] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
+ *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
 import { benchLoad } from './load.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
 import { benchUdp } from './udp.ts';
 
+const NEED_NO_ETCD = new Set(['dataplane', 'udp']);
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', multiple: true, default: ['udp', 'put', 'load', 'registrar'] },
+    only: {
+      type: 'string',
+      multiple: true,
+      default: ['dataplane', 'udp', 'put', 'load', 'registrar'],
+    },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     puts: { type: 'string' },
     'max-keys': { type: 'string' },
     starts: { type: 'string' },
+    measure: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
   },
 });
@@ -35,15 +43,23 @@ const amount = (text: string | undefined, usual: number, quick: number): number 
 
 const rounds = amount(values.rounds, 5, 2);
 const seconds = amount(values.seconds, 3, 1);
+const pairs = amount(values.rounds, 7, 1);
+const pairSeconds = amount(values.seconds, 2, 1);
 const puts = amount(values.puts, 500, 100);
 const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
 const starts = amount(values.starts, 100, 20);
+const measures = chosenMeasures(values.measure);
 
 const folder = mkdtempSync(join(tmpdir(), 'soradns-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** Each part prints its section, or why it could not be measured. */
 const parts: Record<string, () => Promise<string>> = {
+  dataplane: () =>
+    benchDataplane({
+      ...{ folder, measures, rounds: pairs, seconds: pairSeconds },
+      manyNames: Math.min(maxKeys, 1_000_000),
+    }),
   udp: () => benchUdp({ folder, rounds, seconds }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
@@ -56,7 +72,7 @@ for (const name of values.only) {
     console.error(`--only takes ${Object.keys(parts).join(', ')}`);
     process.exit(2);
   }
-  if (name !== 'udp' && !isInstalled('etcd')) {
+  if (!NEED_NO_ETCD.has(name) && !isInstalled('etcd')) {
     console.error(`${name}: needs etcd (Debian's etcd-server)`);
     process.exitCode = 1;
     continue;
@@ -71,6 +87,16 @@ for (const name of values.only) {
 const args = process.argv.slice(2).join(' ');
 console.log(`\`npm run bench${args === '' ? '' : ` -- ${args}`}\` on ${machine()}.`);
 process.exit();
+
+function chosenMeasures(given: readonly string[] | undefined): readonly MeasureName[] {
+  const wanted = given?.flatMap((list) => list.split(','));
+  const unknown = wanted?.find((name) => !MEASURE_NAMES.some((known) => known === name));
+  if (unknown !== undefined) {
+    console.error(`--measure takes ${MEASURE_NAMES.join(', ')}, not ${unknown}`);
+    process.exit(2);
+  }
+  return MEASURE_NAMES.filter((name) => (wanted ?? DEFAULT_MEASURES).includes(name));
+}
 
 function machine(): string {
   const model = cpus()[0]?.model.trim() ?? 'an unknown processor';

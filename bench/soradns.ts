@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type BenchName, serviceValue } from './names.ts';
-import { type Running, start } from './process.ts';
+import { type Cores, type Running, start } from './process.ts';
 
-const program = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+export const program: string = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 const FILLERS = 16;
 
@@ -23,15 +23,18 @@ export async function startSoradns(options: {
   port?: number;
   store: string;
   cwd: string;
-  core?: number;
+  core?: Cores;
   /** More options of `serve`. */
   args?: readonly string[];
+  /** Options of Node. */
+  nodeArgs?: readonly string[];
 }): Promise<Soradns> {
   const port = options.port ?? (await freePort());
   const httpPort = await freePort();
   const command = [
-    ...[process.execPath, program, 'serve', '--store', options.store],
-    ...['--addr', `127.0.0.1:${port}`, '--http', `127.0.0.1:${httpPort}`],
+    ...[process.execPath, ...(options.nodeArgs ?? []), program, 'serve'],
+    ...['--store', options.store, '--addr', `127.0.0.1:${port}`],
+    ...['--http', `127.0.0.1:${httpPort}`],
     ...(options.args ?? []),
   ];
   return { ...start(command, options), port, httpPort };

@@ -1,0 +1,88 @@
+/**
+ * Changes a store at a steady rate, and now and then asks over UDP for what it has just put, until it is answered. It
+ * keeps to its timetable: a store that is slow to acknowledge gets the next changes all the same, up to a bound.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openAsker, untilAnswers } from '../ask.ts';
+import { dueAfter } from '../generator/pacing.ts';
+import { addressOf, BENCH_FOLDER, BENCH_PARENT, serviceValue } from '../names.ts';
+import { changeOf } from './changes.ts';
+import { type Endpoint, type KeyWriter, openKeyWriter } from './keyWriter.ts';
+
+export interface ChurnRequest {
+  readonly endpoint: Endpoint;
+  /** The server that follows the store. */
+  readonly dnsPort: number;
+  /** Names in the zone. */
+  readonly names: number;
+  readonly perSecond: number;
+  readonly seconds: number;
+}
+
+export interface ChurnResult {
+  readonly acknowledgedPerSecond: number;
+  readonly failed: number;
+  /** From the call of each put that was asked for to its answer over UDP. */
+  readonly visibleMs: readonly number[];
+}
+
+const MAX_UNDER_WAY = 512;
+const PROBE_PAUSE_MS = 10;
+const PROBE_TIMEOUT_MS = 10_000;
+
+/** Goes on where the last run was. */
+let nextIndex = 0;
+let nextProbe = 0;
+
+export async function churn(run: ChurnRequest): Promise<ChurnResult> {
+  const writer = openKeyWriter(run.endpoint);
+  try {
+    const [written, visibleMs] = await Promise.all([changeAll(writer, run), probe(writer, run)]);
+    return { ...written, visibleMs };
+  } finally {
+    writer.close();
+  }
+}
+
+async function changeAll(
+  writer: KeyWriter,
+  { perSecond, seconds, names }: ChurnRequest,
+): Promise<Omit<ChurnResult, 'visibleMs'>> {
+  const beganMs = performance.now();
+  const total = perSecond * seconds;
+  let [issued, acknowledged, failed] = [0, 0, 0];
+  while (acknowledged + failed < total) {
+    const due = Math.min(total, dueAfter(performance.now() - beganMs, perSecond));
+    while (issued < due && issued - acknowledged - failed < MAX_UNDER_WAY) {
+      issued += 1;
+      writer.write(changeOf(nextIndex++, names)).then(
+        () => acknowledged++,
+        () => failed++,
+      );
+    }
+    await sleep(1);
+  }
+  const tookSeconds = (performance.now() - beganMs) / 1000;
+  return { acknowledgedPerSecond: acknowledged / tookSeconds, failed };
+}
+
+async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Promise<number[]> {
+  const asker = await openAsker(dnsPort);
+  const endMs = performance.now() + seconds * 1000;
+  const visibleMs: number[] = [];
+  try {
+    while (performance.now() < endMs) {
+      const address = addressOf(nextProbe++);
+      const beganMs = performance.now();
+      const change = { key: `${BENCH_FOLDER}/probe`, value: serviceValue(address) };
+      const written = writer.write({ kind: 'put', ...change });
+      await untilAnswers(asker, `probe.${BENCH_PARENT}`, address, PROBE_TIMEOUT_MS);
+      visibleMs.push(performance.now() - beganMs);
+      await written;
+      await sleep(PROBE_PAUSE_MS);
+    }
+  } finally {
+    asker.close();
+  }
+  return visibleMs;
+}

@@ -1,0 +1,69 @@
+/** Comparing two things that were measured in turns. Pure. */
+import { figure, markdown, median } from '../table.ts';
+
+/** Of two series, round by round. */
+export interface Ratio {
+  /** The median of the rounds' ratios: what disturbs a round disturbs both sides of it. */
+  readonly perRound: number;
+  readonly ofMedians: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+export function ratioOf(numerators: readonly number[], denominators: readonly number[]): Ratio {
+  const ratios = numerators.map((value, round) => value / (denominators[round] ?? Number.NaN));
+  return {
+    perRound: median(ratios),
+    ofMedians: median(numerators) / median(denominators),
+    least: Math.min(...ratios),
+    most: Math.max(...ratios),
+  };
+}
+
+/** One row of the table of targets. */
+export interface Finding {
+  readonly what: string;
+  /** The most that it may be. */
+  readonly target: number;
+  readonly unit?: string;
+  readonly value: number;
+  /** The same of the medians, and the range over the rounds, where it is a ratio. */
+  readonly ratio?: Ratio;
+}
+
+export function finding(what: string, target: number, ratio: Ratio): Finding {
+  return { what, target, value: ratio.perRound, ratio };
+}
+
+export function targetTable(findings: readonly Finding[]): string {
+  const rows = findings.map(({ what, target, unit, value, ratio }) => {
+    const text = (number: number): string =>
+      figure(number, 2) + (unit === undefined ? '' : ` ${unit}`);
+    return [
+      what,
+      `≤ ${text(target)}`,
+      text(value),
+      ratio === undefined ? '–' : text(ratio.ofMedians),
+      ratio === undefined ? '–' : range([ratio.least, ratio.most], 2),
+      verdict(value, target),
+    ];
+  });
+  const head = ['target', 'at most', 'median of rounds', 'of medians', 'rounds', ''];
+  return markdown([head, ...rows]);
+}
+
+function verdict(value: number, target: number): string {
+  if (Number.isNaN(value)) return 'not measured';
+  return value <= target ? 'met' : 'missed';
+}
+
+/** The least and the greatest, if there are such. */
+export function range(values: readonly number[], decimals: number): string {
+  if (values.length === 0 || !values.every(Number.isFinite)) return '–';
+  return `${figure(Math.min(...values), decimals)}–${figure(Math.max(...values), decimals)}`;
+}
+
+/** The median, and the range in brackets. */
+export function withRange(values: readonly number[], decimals: number): string {
+  return `${figure(median(values), decimals)} (${range(values, decimals)})`;
+}

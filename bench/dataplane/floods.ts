@@ -1,0 +1,123 @@
+/**
+ * How long answers to known names take while others flood the server with questions: as many as one core of the server
+ * could answer, and half as many. The known names are asked for by a timetable all the while.
+ */
+import type { StreamSpec } from '../generator/stream.ts';
+import { figure, markdown, median } from '../table.ts';
+import { type Finding, finding, ratioOf } from './compare.ts';
+import type { Lab, OurServer } from './lab.ts';
+import { alternate, askEach, type Lane, saturate } from './lanes.ts';
+import type { Measured } from './measure.ts';
+import { LATENCY_HEAD, type Latency, latencyOf, latencyRow } from './paced.ts';
+
+const KINDS = [
+  { kind: 'hits', title: 'known names' },
+  { kind: 'below', title: 'random names below the zone' },
+  { kind: 'outside', title: 'random names outside' },
+  { kind: 'wildcard', title: 'wildcards' },
+] as const;
+const SHARES = [0.5, 1];
+const KNOWN_PER_SECOND = 2000;
+const SOCKETS = 2;
+const TARGET = 1.5;
+const MEMORY_TARGET = 1.1;
+
+interface FloodLane {
+  readonly title: string;
+  /** Undefined: quiet. */
+  readonly flood: StreamSpec | undefined;
+}
+
+interface FloodSample extends Latency {
+  /** Of the flood, a second. */
+  readonly floodAnswered: number;
+}
+
+export async function measureFloods(lab: Lab): Promise<Measured> {
+  const server = await lab.startOurs({});
+  const lane: Lane = { title: 'capacity', server, load: { questions: lab.questions('hits') } };
+  await askEach(lab, lane);
+  const capacity = median([
+    (await saturate(lab, lane, 0)).qps,
+    (await saturate(lab, lane, 1)).qps,
+    (await saturate(lab, lane, 2)).qps,
+  ]);
+  const lanes = floodLanes(lab, capacity);
+  for (const each of lanes) await ask(lab, server, each, 0);
+  const before = server.running.rssBytes();
+  const rounds = Math.ceil(lab.options.rounds / 2);
+  const samples = await alternate(lanes, rounds, (each, round) => ask(lab, server, each, round));
+  const memory = server.running.rssBytes() / before;
+  return report(lanes, samples, { capacity, memory });
+}
+
+function floodLanes(lab: Lab, capacity: number): FloodLane[] {
+  const quiet: FloodLane = { title: 'quiet', flood: undefined };
+  const floods = SHARES.flatMap((share) =>
+    KINDS.map(({ kind, title }): FloodLane => {
+      const pace = { kind: 'rate', perSecond: capacity * share } as const;
+      const flood = { questions: lab.questions(kind).path, pace };
+      return { title: `${title}, ${figure(share * 100)} %`, flood };
+    }),
+  );
+  return [quiet, ...floods];
+}
+
+async function ask(
+  lab: Lab,
+  server: OurServer,
+  { title, flood }: FloodLane,
+  round: number,
+): Promise<FloodSample> {
+  const known: StreamSpec = {
+    questions: lab.questions('hits').path,
+    pace: { kind: 'rate', perSecond: KNOWN_PER_SECOND },
+    sockets: SOCKETS,
+  };
+  const { streams, seconds } = await lab.generator.ask({
+    ...{ port: server.port, seconds: lab.options.seconds },
+    streams: flood === undefined ? [known] : [known, { ...flood, first: round + 1 }],
+  });
+  const [measured, flooded] = streams;
+  if (measured === undefined) throw new Error('no result');
+  const sample = { ...latencyOf(measured), floodAnswered: (flooded?.answered ?? 0) / seconds };
+  console.error(
+    `${title}, round ${round + 1}: p50 ${figure(sample.p50)} p99 ${figure(sample.p99)} µs, lost ${sample.lost}, flood ${figure(sample.floodAnswered)}/s`,
+  );
+  return sample;
+}
+
+function report(
+  lanes: readonly FloodLane[],
+  samples: readonly (readonly FloodSample[])[],
+  { capacity, memory }: { capacity: number; memory: number },
+): Measured {
+  const quiet = samples[0] ?? [];
+  const rows = lanes.map(({ title }, index) => {
+    const each = samples[index] ?? [];
+    return [
+      ...latencyRow(title, each),
+      figure(median(each.map(({ floodAnswered }) => floodAnswered))),
+    ];
+  });
+  const findings = lanes.flatMap(({ title, flood }, index): Finding[] => {
+    if (flood === undefined || title.startsWith('known')) return [];
+    const p50 = (of: readonly FloodSample[]): number[] => of.map((sample) => sample.p50);
+    return [
+      finding(
+        `p50 of known names, flood of ${title} ÷ quiet`,
+        TARGET,
+        ratioOf(p50(samples[index] ?? []), p50(quiet)),
+      ),
+    ];
+  });
+  return {
+    text: `${markdown([[...LATENCY_HEAD, 'of the flood answered/s'], ...rows])}
+
+${figure(KNOWN_PER_SECOND)} questions a second for known names. 100 % is ${figure(capacity)} a second, what one core answers of known names.`,
+    findings: [
+      ...findings,
+      { what: 'memory after the floods ÷ before', target: MEMORY_TARGET, value: memory },
+    ],
+  };
+}

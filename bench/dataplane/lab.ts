@@ -1,0 +1,197 @@
+/**
+ * What the measurements share: servers that are started once, when the first measurement wants them, files of questions,
+ * and the load generator. Every server is pinned to one core unless it is to have more; the generator has another.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openFileStore } from '../../src/store/file.ts';
+import { openAsker, untilAnswers } from '../ask.ts';
+import type { LoadResult, LoadSpec } from '../generator/load.ts';
+import { type LineChild, startLineChild } from '../lineChild.ts';
+import { type BenchName, benchNames, serviceValue } from '../names.ts';
+import { findPeers } from '../peers.ts';
+import { type Cores, GENERATOR_CORE, type Running, SERVER_CORE } from '../process.ts';
+import { freePort, program, type Soradns, startSoradns, untilReady } from '../soradns.ts';
+import { figure } from '../table.ts';
+import { type QuestionKind, questionsOf } from './zone.ts';
+
+export const NAMES = 10_000;
+
+export interface LabOptions {
+  readonly folder: string;
+  readonly rounds: number;
+  readonly seconds: number;
+  /** The large zone's names. */
+  readonly manyNames: number;
+}
+
+/** A line `name TYPE` for each of so many questions. */
+export interface QuestionFile {
+  readonly path: string;
+  readonly count: number;
+}
+
+export interface Server {
+  readonly title: string;
+  readonly port: number;
+  readonly running: Running;
+}
+
+export interface OurServer extends Server {
+  readonly running: Soradns;
+}
+
+export interface OurOptions {
+  readonly names?: number;
+  readonly workers?: number;
+  readonly cores?: Cores;
+  /** Undefined: a file store of its own. */
+  readonly store?: string;
+  readonly nodeArgs?: readonly string[];
+}
+
+const PUTS_AT_ONCE = 2000;
+const ANSWER_TIMEOUT_MS = 120_000;
+
+export class Lab {
+  readonly options: LabOptions;
+  readonly generator: LineChild<LoadSpec, LoadResult>;
+  /** What ends with the lab, the latest first. */
+  readonly #closing: (() => Promise<void>)[] = [];
+  readonly #shared = new Map<string, Promise<unknown>>();
+
+  constructor(options: LabOptions) {
+    this.options = options;
+    this.generator = this.child<LoadSpec, LoadResult>('generator/main.ts', GENERATOR_CORE);
+  }
+
+  /** A process of the bench's own that ends with the lab. */
+  child<Request, Answer>(path: string, cores: Cores): LineChild<Request, Answer> {
+    const child = startLineChild<Request, Answer>(path, cores);
+    this.#closing.unshift(() => child.close());
+    return child;
+  }
+
+  /** Something made once; a failure is everybody's who wants it. */
+  once<T>(key: string, make: () => Promise<T>): Promise<T> {
+    const made = (this.#shared.get(key) as Promise<T> | undefined) ?? make();
+    this.#shared.set(key, made);
+    return made;
+  }
+
+  /** To be called when the lab closes. */
+  atEnd(close: () => Promise<void>): void {
+    this.#closing.unshift(close);
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closing) await close().catch(console.error);
+  }
+
+  /** Writes the file the first time. */
+  questions(kind: QuestionKind, names: number = NAMES): QuestionFile {
+    const path = join(this.options.folder, `${kind}-${names}`);
+    const written = this.#files.get(path);
+    if (written !== undefined) return written;
+    const text = questionsOf(kind, benchNames(names));
+    writeFileSync(path, text);
+    const file = { path, count: text.split('\n').length - 1 };
+    this.#files.set(path, file);
+    return file;
+  }
+  readonly #files = new Map<string, QuestionFile>();
+
+  /** A folder of one's own. */
+  newFolder(title: string): string {
+    const path = join(this.options.folder, `${title.replace(/\W+/g, '-')}-${this.#folders++}`);
+    mkdirSync(path);
+    return path;
+  }
+  #folders = 0;
+
+  /** Our server on one core with one worker and the small zone, as most measurements want it. */
+  ours(): Promise<OurServer> {
+    return this.once('soradns', () => this.startOurs({}));
+  }
+
+  /** The same with the large zone. */
+  large(): Promise<OurServer> {
+    return this.once('large', () => this.startOurs({ names: this.options.manyNames }));
+  }
+
+  /** Starts a server of ours and waits until it answers its last name. */
+  async startOurs(options: OurOptions): Promise<OurServer> {
+    const { names = NAMES, workers = 1, cores = SERVER_CORE, nodeArgs = [] } = options;
+    const cwd = this.newFolder('soradns');
+    const zone = benchNames(names);
+    const store = options.store ?? `file:${await fillStore(join(cwd, 'store'), zone)}`;
+    const args = ['--no-rec', ...(hasWorkers() ? ['--workers', String(workers)] : [])];
+    const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
+    this.atEnd(() => running.stop());
+    await untilReady(running);
+    await untilLast(running.port, zone);
+    return { title: 'soradns', port: running.port, running };
+  }
+
+  /** The other servers that are installed here and answer right. */
+  peers(): Promise<Server[]> {
+    return this.once('peers', async () => {
+      const names = benchNames(NAMES);
+      const servers: Server[] = [];
+      for (const { title, answers, start } of findPeers()) {
+        if (!answers || title === 'soradns') continue;
+        const port = await freePort();
+        const running = await start(names, port, this.newFolder(title));
+        this.atEnd(() => running.stop());
+        try {
+          await untilLast(port, names);
+          servers.push({ title, port, running });
+        } catch (error) {
+          console.error(`${title} is left out: ${error}\n${running.output()}`);
+        }
+      }
+      return servers;
+    });
+  }
+
+  /** The one peer whose title begins so. */
+  async peer(title: string): Promise<Server> {
+    const found = (await this.peers()).find((server) => server.title.startsWith(title));
+    if (found === undefined) throw new Error(`${title} is not installed, or does not answer`);
+    return found;
+  }
+}
+
+async function untilLast(port: number, names: readonly BenchName[]): Promise<void> {
+  const last = names.at(-1);
+  if (last === undefined) return;
+  const asker = await openAsker(port);
+  await untilAnswers(asker, last.name, last.address, ANSWER_TIMEOUT_MS);
+  asker.close();
+}
+
+/** Makes an embedded store that holds the names; gives back its folder. */
+async function fillStore(folder: string, names: readonly BenchName[]): Promise<string> {
+  const began = performance.now();
+  const store = await openFileStore(folder);
+  const left = names.values();
+  const fill = async (): Promise<void> => {
+    for (const { key, address } of left) await store.put(key, Buffer.from(serviceValue(address)));
+  };
+  await Promise.all(Array.from({ length: PUTS_AT_ONCE }, fill));
+  await store.close();
+  const seconds = (performance.now() - began) / 1000;
+  console.error(`a store with ${figure(names.length)} names in ${figure(seconds, 1)} s`);
+  return folder;
+}
+
+let knowsWorkers: boolean | undefined;
+
+/** Whether the built server has workers at all. */
+export function hasWorkers(): boolean {
+  knowsWorkers ??= spawnSync(process.execPath, [program, 'serve', '--help'], {
+    encoding: 'utf8',
+  }).stdout.includes('--workers');
+  return knowsWorkers;
+}

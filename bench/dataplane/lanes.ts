@@ -1,0 +1,146 @@
+/** Measuring several things in turns, each round beginning with another, so that what disturbs one disturbs all. */
+import type { LoadResult } from '../generator/load.ts';
+import type { StreamResult, StreamSpec } from '../generator/stream.ts';
+import { untilQuietMachine } from '../quiet.ts';
+import { figure, median } from '../table.ts';
+import type { Lab, QuestionFile, Server } from './lab.ts';
+
+export interface Lane {
+  readonly title: string;
+  readonly server: Server;
+  readonly load: Load;
+}
+
+/** What is asked, and how it should be answered. */
+export interface Load {
+  readonly questions: QuestionFile;
+  readonly edns?: boolean;
+  readonly expects?: 'noerror' | 'nxdomain' | 'refused';
+  readonly sockets?: number;
+  readonly window?: number;
+}
+
+export interface Sample {
+  readonly qps: number;
+  /** Server CPU per answer. */
+  readonly cpuMicros: number;
+  /** Questions without the answer that was expected, as a share. */
+  readonly failedShare: number;
+  /** Shares of a core. */
+  readonly serverBusy: number;
+  readonly generatorBusy: number;
+}
+
+const QUIET_TIMEOUT_MS = 2000;
+
+/** Gives back each lane's samples, in the order of rounds. */
+export async function alternate<L extends { readonly title: string }, S>(
+  lanes: readonly L[],
+  rounds: number,
+  measure: (lane: L, round: number) => Promise<S>,
+): Promise<S[][]> {
+  const samples = lanes.map((): S[] => []);
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < lanes.length; turn++) {
+      const index = (turn + round) % lanes.length;
+      await untilQuietMachine(QUIET_TIMEOUT_MS);
+      const sample = await measure(lanes[index] as L, round);
+      samples[index]?.push(sample);
+    }
+  }
+  return samples;
+}
+
+/** On all sockets together fewer than a socket of default size has room for: Knot and NSD keep to it. */
+export const WINDOW = 48;
+const WARM_UP_WINDOW = 16;
+/** Where a round begins in the questions: another place each time. */
+const STRIDE = 104_729;
+const WARM_UP_SECONDS = 1;
+const ASKING_SECONDS = 600;
+const WARM_UPS = 4;
+const FAILED_SHARE = 0.0001;
+
+/**
+ * Asks every question once, and until all of them are answered as expected: answers may be made on first use. Then some
+ * more, for code to be compiled.
+ */
+export async function warmUp(lab: Lab, lanes: readonly Lane[]): Promise<void> {
+  for (const lane of lanes) {
+    const { port } = lane.server;
+    await askEach(lab, lane);
+    const streams = [streamOf(lane.load, 0)];
+    await lab.generator.ask({ port, seconds: WARM_UP_SECONDS, streams });
+  }
+}
+
+export async function askEach(lab: Lab, { title, server, load }: Lane): Promise<void> {
+  const gently = { ...load, window: WARM_UP_WINDOW };
+  const streams = [{ ...streamOf(gently, 0), limit: load.questions.count }];
+  for (let time = 1; ; time++) {
+    const spec = { port: server.port, seconds: ASKING_SECONDS, streams };
+    const result = await lab.generator.ask(spec);
+    const failed = failedShare(result.streams[0] as StreamResult, load);
+    if (failed <= FAILED_SHARE) return;
+    console.error(`${title}: ${figure(failed * 100, 2)} % failed while warming up`);
+    if (time === WARM_UPS) throw new Error(`${title} does not answer as expected`);
+  }
+}
+
+/** Keeps the server as busy as it can be. */
+export async function saturate(
+  lab: Lab,
+  lane: Lane,
+  round: number,
+  generator: Lab['generator'] = lab.generator,
+): Promise<Sample> {
+  const streams = [streamOf(lane.load, round)];
+  const { seconds } = lab.options;
+  const sample = await sampleOf(lane, () =>
+    generator.ask({ port: lane.server.port, seconds, streams }),
+  );
+  logSample(lane.title, round, sample);
+  return sample;
+}
+
+/** Puts a load of one stream on and weighs it. */
+export async function sampleOf(lane: Lane, put: () => Promise<LoadResult>): Promise<Sample> {
+  const before = lane.server.running.cpuSeconds();
+  const { seconds, cpuSeconds, streams } = await put();
+  const serverSeconds = lane.server.running.cpuSeconds() - before;
+  const stream = streams[0] as StreamResult;
+  return {
+    qps: stream.answered / seconds,
+    cpuMicros: (serverSeconds * 1e6) / stream.answered,
+    failedShare: failedShare(stream, lane.load),
+    serverBusy: serverSeconds / seconds,
+    generatorBusy: cpuSeconds / seconds,
+  };
+}
+
+export function streamOf({ questions, edns, sockets, window }: Load, round: number): StreamSpec {
+  return {
+    questions: questions.path,
+    pace: { kind: 'window', window: window ?? WINDOW },
+    first: round * STRIDE,
+    ...(edns === undefined ? {} : { edns }),
+    ...(sockets === undefined ? {} : { sockets }),
+  };
+}
+
+export function failedShare(result: StreamResult, { expects = 'noerror' }: Load): number {
+  return 1 - result[expects] / result.sent;
+}
+
+export function logSample(title: string, round: number, sample: Sample): void {
+  const { qps, cpuMicros, serverBusy, generatorBusy, failedShare: failed } = sample;
+  const percent = (share: number): string => `${figure(share * 100)} %`;
+  console.error(
+    `${title}, round ${round + 1}: ${figure(qps)}/s, ${figure(cpuMicros, 2)} µs, ` +
+      `server ${percent(serverBusy)}, generator ${percent(generatorBusy)}, failed ${percent(failed)}`,
+  );
+}
+
+export function medianOf<K extends string>(samples: readonly Record<K, number>[], key: K): number {
+  return median(samples.map((sample) => sample[key]));
+}

@@ -1,0 +1,57 @@
+/** Where the CPU time of our server goes, by perf(1): kernel, libraries and compiled JavaScript side by side. */
+import { execFile, spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { isInstalled } from '../process.ts';
+import type { Lab } from './lab.ts';
+import { type Lane, saturate, warmUp } from './lanes.ts';
+import type { Measured } from './measure.ts';
+
+const LINES = 45;
+const MAX_BUFFER = 64 << 20;
+
+export async function measureProfile(lab: Lab): Promise<Measured> {
+  if (!isInstalled('perf')) throw new Error('perf is not installed');
+  const server = await lab.startOurs({
+    nodeArgs: ['--perf-basic-prof', '--interpreted-frames-native-stack'],
+  });
+  const lanes: Lane[] = [
+    { title: 'hits', server, load: { questions: lab.questions('hits') } },
+    { title: 'EDNS', server, load: { questions: lab.questions('hits'), edns: true } },
+    {
+      ...{ title: 'NXDOMAIN', server },
+      load: { questions: lab.questions('below'), expects: 'nxdomain' },
+    },
+  ];
+  const { pid } = server.running;
+  lab.atEnd(async () => rmSync(`/tmp/perf-${pid}.map`, { force: true }));
+  const texts: string[] = [];
+  for (const lane of lanes) {
+    await warmUp(lab, [lane]);
+    texts.push(`${lane.title}:\n\n${await profile(lab, lane, pid)}`);
+  }
+  return { text: texts.join('\n\n'), findings: [] };
+}
+
+async function profile(lab: Lab, lane: Lane, pid: number): Promise<string> {
+  const data = join(lab.newFolder('perf'), 'data');
+  const seconds = String(lab.options.seconds);
+  const recording = promisify(execFile)('perf', [
+    ...['record', '-e', 'cpu-clock', '-F', '4999', '-p', String(pid), '-o', data],
+    ...['--', 'sleep', seconds],
+  ]);
+  await saturate(lab, lane, 0);
+  await recording;
+  const by = (sort: string, least: string): string =>
+    spawnSync(
+      'perf',
+      ['report', '-i', data, '--stdio', '--no-children', '--sort', sort, '--percent-limit', least],
+      { encoding: 'utf8', maxBuffer: MAX_BUFFER },
+    ).stdout;
+  const lines = (text: string): string[] =>
+    text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
+  return [...lines(by('comm,dso', '0.5')), '', ...lines(by('symbol', '0.3')).slice(0, LINES)].join(
+    '\n',
+  );
+}

@@ -1,0 +1,54 @@
+/** What a second worker on a second core costs each answer: contention, not the machine's other load. */
+import { availableParallelism } from 'node:os';
+import type { LoadResult, LoadSpec } from '../generator/load.ts';
+import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
+import { markdown } from '../table.ts';
+import { finding, ratioOf, withRange } from './compare.ts';
+import { cpuOf } from './cost.ts';
+import { hasWorkers, type Lab } from './lab.ts';
+import { alternate, type Lane, saturate, warmUp } from './lanes.ts';
+import type { Measured } from './measure.ts';
+
+const CORES = `${SERVER_CORE},${GENERATOR_CORE}`;
+/** The kernel gives each client to one worker, by its port: enough of them for both to have some. */
+const SOCKETS = 16;
+const WINDOW = 16;
+
+export async function measureTwoWorkers(lab: Lab): Promise<Measured> {
+  if (!hasWorkers()) throw new Error('the built server has no workers');
+  const load = { questions: lab.questions('hits'), sockets: SOCKETS, window: WINDOW };
+  const two: Lane = {
+    ...{ title: 'two workers on two cores', load },
+    server: await lab.startOurs({ workers: 2, cores: CORES }),
+  };
+  const one: Lane = { title: 'one worker on one core', load, server: await lab.ours() };
+  const threeCores = availableParallelism() > 2;
+  const free = lab.child<LoadSpec, LoadResult>(
+    'generator/main.ts',
+    threeCores ? GENERATOR_CORE + 1 : undefined,
+  );
+  await warmUp(lab, [one, two]);
+  const samples = await alternate([one, two], lab.options.rounds, (lane, round) =>
+    saturate(lab, lane, round, lane === two ? free : lab.generator),
+  );
+  const [onesSamples = [], twosSamples = []] = samples;
+  const rows = [one, two].map(({ title }, index) => [
+    title,
+    withRange(cpuOf(samples[index] ?? []), 2),
+    withRange(
+      (samples[index] ?? []).map(({ qps }) => qps),
+      0,
+    ),
+  ]);
+  const shared = threeCores ? '' : '\n\nOn two cores the generator shares them with both workers.';
+  return {
+    text: `${markdown([['', 'CPU µs/answer', 'answers/s'], ...rows])}${shared}`,
+    findings: [
+      finding(
+        'two workers on two cores ÷ one',
+        1.15,
+        ratioOf(cpuOf(twosSamples), cpuOf(onesSamples)),
+      ),
+    ],
+  };
+}

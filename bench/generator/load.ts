@@ -1,0 +1,85 @@
+/** One load: its streams take turns on one thread until their time is over and what is still under way has come. */
+import { readFileSync } from 'node:fs';
+import { QuestionCursor } from './cursor.ts';
+import { openLinks, waiter } from './link.ts';
+import { PacedStream } from './pacedStream.ts';
+import { parseQuestions, type Questions } from './questions.ts';
+
+import type { Stream, StreamResult, StreamSpec } from './stream.ts';
+import { WindowStream } from './windowStream.ts';
+
+export interface LoadSpec {
+  /** On 127.0.0.1. */
+  readonly port: number;
+  readonly seconds: number;
+  readonly streams: readonly StreamSpec[];
+}
+
+export interface LoadResult {
+  /** Until the last answer. */
+  readonly seconds: number;
+  /** The generator's own. */
+  readonly cpuSeconds: number;
+  readonly streams: readonly StreamResult[];
+}
+
+const MAX_SECONDS = 600;
+const MAX_PACED_QUESTIONS = 20_000_000;
+const DEFAULT_SOCKETS = 4;
+const SLEEP_MS = 1;
+
+/** Puts the load on the server. Runs on this thread without a pause. */
+export function putLoad(spec: LoadSpec): LoadResult {
+  if (!(spec.seconds > 0 && spec.seconds <= MAX_SECONDS)) throw new Error('seconds out of range');
+  let beganMs = 0;
+  const elapsedMs = (): number => performance.now() - beganMs;
+  const streams = spec.streams.map((stream) => openStream(spec, stream, elapsedMs));
+  try {
+    const cpuBefore = process.cpuUsage();
+    beganMs = performance.now();
+    run(streams, spec.seconds * 1000, elapsedMs);
+    const seconds = elapsedMs() / 1000;
+    const { user, system } = process.cpuUsage(cpuBefore);
+    const cpuSeconds = (user + system) / 1e6;
+    return { seconds, cpuSeconds, streams: streams.map((stream) => stream.result()) };
+  } finally {
+    for (const { links } of streams) for (const link of links) link.close();
+  }
+}
+
+function run(streams: readonly Stream[], durationMs: number, elapsedMs: () => number): void {
+  const wait = waiter(streams.flatMap(({ links }) => links));
+  const patient = streams.every((stream) => stream.patient);
+  for (let busy = true; busy; ) {
+    const nowMs = elapsedMs();
+    busy = false;
+    for (const stream of streams) if (stream.step(nowMs, nowMs < durationMs)) busy = true;
+    if (busy && patient) wait(SLEEP_MS);
+  }
+}
+
+function openStream(
+  { port, seconds }: LoadSpec,
+  { questions, pace, edns = false, sockets = DEFAULT_SOCKETS, first = 0, limit }: StreamSpec,
+  elapsedMs: () => number,
+): Stream {
+  const cursor = new QuestionCursor(readQuestions(questions, edns), first);
+  const links = openLinks(port, sockets);
+  if (pace.kind === 'window') {
+    return new WindowStream(links, cursor, pace.window, limit ?? Number.POSITIVE_INFINITY);
+  }
+  const most = Math.min(limit ?? MAX_PACED_QUESTIONS, Math.ceil(seconds * pace.perSecond));
+  return new PacedStream(links, cursor, pace.perSecond, most, elapsedMs);
+}
+
+/** Files are not read again: they are asked round after round. */
+const read = new Map<string, Questions>();
+
+function readQuestions(path: string, edns: boolean): Questions {
+  const key = `${path} ${edns}`;
+  const known = read.get(key);
+  if (known !== undefined) return known;
+  const questions = parseQuestions(readFileSync(path), edns);
+  read.set(key, questions);
+  return questions;
+}

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  finding,
+  range,
+  ratioOf,
+  targetTable,
+  withRange,
+} from '../../../bench/dataplane/compare.ts';
+import { busyShare } from '../../../bench/quiet.ts';
+
+test('a ratio is that of each round, and the median of these', () => {
+  // The third round was disturbed, both sides of it alike.
+  const ratio = ratioOf([4, 4, 40], [5, 8, 50]);
+  assert.deepEqual(ratio, { perRound: 0.8, ofMedians: 0.5, least: 0.5, most: 0.8 });
+});
+
+test('a ratio to what was not measured is none', () => {
+  assert.ok(Number.isNaN(ratioOf([1, 2], []).perRound));
+});
+
+test('the table says what was met, by both medians and with the range', () => {
+  const table = targetTable([
+    finding('fast', 0.85, ratioOf([4, 4, 40], [5, 8, 50])),
+    finding('slow', 1.1, ratioOf([1.2], [1])),
+    { what: 'memory', target: 1, unit: 'GB', value: 0.5 },
+    finding('absent', 1, ratioOf([1], [])),
+  ]);
+  assert.deepEqual(table.split('\n').slice(2), [
+    '| fast | ≤ 0.85 | 0.80 | 0.50 | 0.50–0.80 | met |',
+    '| slow | ≤ 1.10 | 1.20 | 1.20 | 1.20–1.20 | missed |',
+    '| memory | ≤ 1.00 GB | 0.50 GB | – | – | met |',
+    '| absent | ≤ 1.00 | – | – | – | not measured |',
+  ]);
+});
+
+test('a spread is shown where there is one', () => {
+  assert.equal(withRange([3, 1, 2], 1), '2.0 (1.0–3.0)');
+  assert.equal(range([1, Number.POSITIVE_INFINITY], 0), '–');
+  assert.equal(range([], 0), '–');
+});
+
+test('how busy a machine was', () => {
+  assert.equal(busyShare({ busy: 100, idle: 100 }, { busy: 130, idle: 170 }), 0.3);
+  assert.equal(busyShare({ busy: 1, idle: 1 }, { busy: 1, idle: 1 }), 0);
+});
