@@ -73,7 +73,9 @@ async function findOwner(inodes: ReadonlySet<string>): Promise<PortHolder | unde
   const pids = (await list('/proc')).filter((entry) => /^\d+$/.test(entry));
   for (const pid of pids) {
     if (!(await hasSocket(pid, inodes))) continue;
-    return { pid: Number(pid), command: (await read(`/proc/${pid}/comm`)).trim() };
+    const name = (await read(`/proc/${pid}/comm`)).trim();
+    // Newer Nodes name the thread that the process is called after.
+    return { pid: Number(pid), command: name === 'MainThread' ? 'node' : name };
   }
   return undefined;
 }

@@ -15,7 +15,8 @@ export interface Certificates {
 
 /**
  * Makes `ca.pem`, `server.pem` and `client.pem` (signed by it, the server's for 127.0.0.1 and localhost), `elsewhere.pem`
- * (signed, for another name), each with its `-key.pem`, and `stranger.pem`, a CA that signed none of them.
+ * (signed, for another name) and `expired.pem` (the server's, until yesterday), each with its `-key.pem`, and
+ * `stranger.pem`, a CA that signed none of them.
  */
 export function makeCertificates(): Certificates {
   const folder = mkdtempSync(join(tmpdir(), 'soradns-certs-'));
@@ -34,10 +35,11 @@ export function makeCertificates(): Certificates {
   for (const ca of ['ca', 'stranger']) {
     openssl('req', '-x509', ...key(ca), '-out', `${ca}.pem`, '-days', '2', '-subj', `/CN=${ca}`);
   }
-  for (const [name, san] of [
-    ['server', 'IP:127.0.0.1,DNS:localhost'],
-    ['client', 'DNS:client'],
-    ['elsewhere', 'DNS:elsewhere.example'],
+  for (const [name, san, days] of [
+    ['server', 'IP:127.0.0.1,DNS:localhost', '2'],
+    ['client', 'DNS:client', '2'],
+    ['elsewhere', 'DNS:elsewhere.example', '2'],
+    ['expired', 'IP:127.0.0.1,DNS:localhost', '-1'],
   ] as const) {
     openssl('req', ...key(name), '-out', `${name}.csr`, '-subj', `/CN=${name}`);
     writeFileSync(
@@ -52,7 +54,7 @@ export function makeCertificates(): Certificates {
       `${name}.csr`,
       ...signer,
       '-days',
-      '2',
+      days,
       '-extfile',
       `${name}.ext`,
       '-out',

@@ -1,0 +1,147 @@
+/** `soradns check`: every mistake, one a line, before serve meets the first; and who said what. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { CONFIG_OPTIONS } from '../../src/config.ts';
+import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { callCli, spawnCli } from '../support/cli.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'soradns-check-'));
+const file = (name: string, text: string): string => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+let certificates: Certificates;
+before(() => {
+  certificates = makeCertificates();
+});
+after(() => {
+  certificates?.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const readFile = (path: string) => {
+  try {
+    return { text: readFileSync(path, 'utf8') };
+  } catch {
+    return { problem: 'ENOENT' };
+  }
+};
+const check = (args: readonly string[], env = {}) => callCli(['check', ...args], { env, readFile });
+
+describe('check', () => {
+  it('of a good configuration exits with 0', async () => {
+    const { code, stdout, stderr } = await check(['--ttl', '60']);
+    assert.deepEqual(
+      { code, stdout, stderr },
+      {
+        code: 0,
+        stdout: 'the configuration is good\n',
+        stderr: '',
+      },
+    );
+    assert.equal((await check(['-q'])).stdout, '');
+  });
+
+  it('lists every mistake on a line of its own and exits with 2', async () => {
+    const config = file('bad.json', '{"tll": 1, "addr": "here"}');
+    const ran = await check(['--config', config, '--min-ttl', '-1'], { SORADNS_ANY: 'perhaps' });
+    assert.equal(ran.code, 2);
+    const lines = ran.stderr.trimEnd().split('\n');
+    assert.equal(lines.length, 4, ran.stderr);
+    for (const [i, start] of ['"tll" in', 'addr in', '--min-ttl: ', 'SORADNS_ANY: '].entries())
+      assert.ok(
+        lines.some((line) => line.startsWith(`soradns: ${start}`)),
+        `${i} ${ran.stderr}`,
+      );
+    const json = JSON.parse((await check(['--config', config, '--json'])).stdout);
+    assert.deepEqual([json.ok, json.mistakes.length], [false, 2]);
+  });
+
+  it('refuses what serve refuses: no token off loopback, with the fix', async () => {
+    const line =
+      /^soradns: --http: 0\.0\.0\.0:4001 is no loopback address.*give --http-token-file FILE\n$/;
+    const ran = await check(['--http', '0.0.0.0:4001']);
+    assert.equal(ran.code, 2);
+    assert.match(ran.stderr, line);
+    const serve = await spawnCli(['serve', '--store', 'memory:', '--http', '0.0.0.0:4001']);
+    assert.equal(serve.code, 2);
+    assert.match(serve.stderr, line);
+    const token = file('token', 'x');
+    assert.equal((await check(['--http', '0.0.0.0:4001', '--http-token-file', token])).code, 0);
+  });
+
+  it('tries the certificates and the Docker address out', async () => {
+    const { path } = certificates;
+    const store = ['--store', 'etcds://127.0.0.1:2379'];
+    const table: readonly [string[], RegExp][] = [
+      [['--ca-cert', '/nonexistent'], /^soradns: --ca-cert: cannot read \/nonexistent \(ENOENT\)/],
+      [['--ca-cert', file('ca', 'x')], /^soradns: --ca-cert: .* holds no certificate in PEM/],
+      [
+        ['--tls-pem', path('client.pem'), '--tls-key', file('key', 'x')],
+        /^soradns: --tls-key: .* no private key/,
+      ],
+      [
+        ['--tls-pem', path('client.pem'), '--tls-key', path('server-key.pem')],
+        /^soradns: --tls-key: .*server-key\.pem is not the key of .*client\.pem/,
+      ],
+      [['--tls-pem', path('client.pem'), '--tls-key', path('client-key.pem')], /^$/],
+      [
+        ['--register', '--register-docker-host', 'ssh://h'],
+        /^soradns: --register-docker-host: ssh/,
+      ],
+    ];
+    for (const [args, stderr] of table) {
+      const ran = await check([...store, ...args]);
+      assert.match(ran.stderr, stderr);
+      assert.equal(ran.code, ran.stderr === '' ? 0 : 2);
+    }
+  });
+
+  it('passes on what has no effect', async () => {
+    const { code, stderr } = await check(['--rcache', '10']);
+    assert.equal(code, 0);
+    assert.match(stderr, /^note: --rcache has no effect/);
+  });
+});
+
+describe('check --show', () => {
+  it('prints every option with its value and where that comes from', async () => {
+    const config = file('good.json', '{"min_ttl": 7}');
+    const args = ['--show', '--config', config, '--addr', '127.0.0.1:1', '--addr', '127.0.0.1:2'];
+    const { code, stdout } = await check(args, { SKYDNS_DOMAIN: 'a.example' });
+    assert.equal(code, 0);
+    const line = (name: string) => stdout.split('\n').find((text) => text.startsWith(`--${name} `));
+    assert.match(line('addr') ?? '', /127\.0\.0\.1:1,127\.0\.0\.1:2 +flag +--addr$/);
+    assert.match(line('domain') ?? '', /a\.example +environment +SKYDNS_DOMAIN$/);
+    assert.match(line('min-ttl') ?? '', / 7 +file +min_ttl in .*good\.json$/);
+    assert.match(line('ttl') ?? '', / 3600 +default$/);
+    assert.match(line('store') ?? '', /file:\/nonexistent +default$/);
+    for (const { name } of Object.values(CONFIG_OPTIONS)) assert.ok(line(name), name);
+    assert.match(line('register-ip') ?? '', /default/);
+  });
+
+  it('hides secrets, however they are given', async () => {
+    const args = [
+      '--show',
+      '--json',
+      '--store',
+      'etcd://u:s3cr3t@127.0.0.1:1',
+      '--token',
+      's3cr3t',
+    ];
+    const { stdout, stderr } = await check(args, { SORADNS_HTTP_TOKEN: 's3cr3t' });
+    assert.doesNotMatch(stdout + stderr, /s3cr3t/);
+    const { options } = JSON.parse(stdout);
+    const token = options.find(({ name }: { name: string }) => name === 'http-token');
+    assert.deepEqual(token, {
+      name: 'http-token',
+      value: '[secret]',
+      origin: 'environment',
+      place: 'SORADNS_HTTP_TOKEN',
+    });
+  });
+});

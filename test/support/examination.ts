@@ -1,0 +1,61 @@
+/** `doctor` on a host whose files, addresses and programs a test makes up; everything else it looks at is real. */
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { examine } from '../../src/cli/doctor/examine.ts';
+import { type Host, hostAt } from '../../src/cli/doctor/host.ts';
+import type { FlagValue } from '../../src/config/settings.ts';
+import { readConfig } from '../../src/config.ts';
+import type { Finding } from '../../src/doctor/finding.ts';
+import { withTempDir } from './tempDir.ts';
+
+export interface Patient {
+  /** Of `serve`; without them a memory store and no HTTP listener. */
+  readonly flags?: Readonly<Record<string, FlagValue>>;
+  /** Path -> text; others are not there. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Interface -> addresses, besides the loopback addresses that tests listen on. */
+  readonly addresses?: Readonly<Record<string, readonly string[]>>;
+  /** Command line -> what it prints. */
+  readonly programs?: Readonly<Record<string, string>>;
+}
+
+/** Writes files below a folder, which stands for `/`. */
+export async function writeFiles(
+  root: string,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text);
+  }
+}
+
+/** All findings; `check` takes only those of one check. */
+export function examined(patient: Patient, check?: string): Promise<readonly Finding[]> {
+  return withTempDir(async (root) => {
+    await writeFiles(root, patient.files ?? {});
+    const host: Host = {
+      ...hostAt(root),
+      addresses: () => new Map(Object.entries({ lo: ['127.0.0.1'], ...patient.addresses })),
+      run: async (...line) => patient.programs?.[line.join(' ')],
+    };
+    const defaults = { store: 'memory:', http: 'off', addr: '127.0.0.1:1' };
+    const read = readConfig({
+      flags: { ...defaults, ...patient.flags },
+      env: {},
+      readFile: () => ({ problem: 'no files here' }),
+      stateDirectory: '/nonexistent',
+    });
+    assert.ok(read.kind === 'config', JSON.stringify(read));
+    const found = await examine(read.config, host);
+    return check === undefined ? found : found.filter((finding) => finding.check === check);
+  });
+}
+
+/** The one finding of a check. */
+export async function finding(patient: Patient, check: string): Promise<Finding> {
+  const [first, ...more] = await examined(patient, check);
+  assert.ok(first !== undefined && more.length === 0, JSON.stringify([first, ...more]));
+  return first;
+}
