@@ -1,0 +1,94 @@
+/**
+ * The main thread's side of what workers hand over: packets out of their rings, to `answer`, a few milliseconds at a
+ * turn. Questions whose answers will soon be in the table come first, since each of them spares many; but one of eight
+ * turns is the others', so that nobody waits for ever. A flood of misses costs other work here its share of time, no more.
+ */
+import { Handed, RingReader } from './handover.ts';
+import type { LinkBoard } from './workerLink.ts';
+
+/** How long the main thread answers misses before it looks at what else there is to do. */
+const TURN_MS = 3;
+const OTHER_SHARE = 8;
+
+export interface MissesOptions {
+  readonly ringMemory: SharedArrayBuffer;
+  readonly workers: number;
+  readonly board: LinkBoard;
+  /** The packet's memory is used again after the call. Must not throw. */
+  readonly answer: (handed: Handed) => void;
+}
+
+export class Misses {
+  readonly #board: LinkBoard;
+  readonly #answer: (handed: Handed) => void;
+  readonly #known: readonly RingReader[];
+  readonly #other: readonly RingReader[];
+  readonly #handed = new Handed();
+  #count = 0;
+  #nextTurn: NodeJS.Immediate | undefined;
+
+  constructor({ ringMemory, workers, board, answer }: MissesOptions) {
+    const threads = Array.from({ length: workers }, (_, i) => i + 1);
+    this.#board = board;
+    this.#answer = answer;
+    this.#known = threads.map((thread) => new RingReader(ringMemory, thread, 'known'));
+    this.#other = threads.map((thread) => new RingReader(ringMemory, thread, 'other'));
+  }
+
+  /** To be called when a worker says that it has handed something over. */
+  turn(): void {
+    this.#cancel();
+    if (this.#answerUntil(performance.now() + TURN_MS)) {
+      this.#board.sleep();
+      // What came after the last look, and before a worker could know that it has to call.
+      if (this.#isEmpty() || !this.#board.wake()) return;
+    }
+    this.#nextTurn = setImmediate(() => this.turn());
+  }
+
+  /** Answers all that waits now, within that time. */
+  finish(timeoutMs: number): void {
+    this.#answerUntil(performance.now() + timeoutMs);
+  }
+
+  /** To be called when a worker is gone, before there is another in its place. */
+  mend(thread: number): void {
+    this.#known[thread - 1]?.mend();
+    this.#other[thread - 1]?.mend();
+  }
+
+  close(): void {
+    this.#cancel();
+  }
+
+  /** True if nothing is left. */
+  #answerUntil(untilMs: number): boolean {
+    while (this.#take()) {
+      this.#answer(this.#handed);
+      if (performance.now() >= untilMs) return false;
+    }
+    return true;
+  }
+
+  #take(): boolean {
+    const othersFirst = ++this.#count % OTHER_SHARE === 0;
+    const [first, second] = othersFirst ? [this.#other, this.#known] : [this.#known, this.#other];
+    return this.#takeFrom(first) || this.#takeFrom(second);
+  }
+
+  #takeFrom(rings: readonly RingReader[]): boolean {
+    // Another ring is the first each time, or a flood in one would keep the others waiting.
+    for (let i = 0; i < rings.length; i++)
+      if (rings[(this.#count + i) % rings.length]?.take(this.#handed)) return true;
+    return false;
+  }
+
+  #isEmpty(): boolean {
+    return [...this.#known, ...this.#other].every((ring) => ring.isEmpty());
+  }
+
+  #cancel(): void {
+    clearImmediate(this.#nextTurn);
+    this.#nextTurn = undefined;
+  }
+}

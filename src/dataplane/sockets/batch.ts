@@ -1,0 +1,241 @@
+/**
+ * Up to 64 packets read with one system call, answered where they stand, and sent with another. All that the kernel reads
+ * and writes lies in one piece of memory that is laid out once: message headers, addresses, control messages, packets.
+ * A reply stands in its packet's place and goes back along the header that brought the packet, so nothing is copied and
+ * nothing allocated, per packet or per batch.
+ *
+ * Invariant: between `send` and the next `receive` every header says what it said at first. A packet longer than its
+ * place is cut to it.
+ */
+import {
+  type CounterBlock,
+  count,
+  DROP_REASONS,
+  type DropReason,
+  Single,
+  Slot,
+} from '../counters.ts';
+import { EINTR, sendDropReason } from './errno.ts';
+import {
+  Control,
+  IP_PKTINFO,
+  IPV6_PKTINFO,
+  Message,
+  MSG_DONTWAIT,
+  Part,
+  PKTINFO4_SPACE,
+  PKTINFO6_INDEX,
+  PKTINFO6_SPACE,
+  SOL_IP,
+  SOL_IPV6,
+  Sockaddr,
+} from './layout.ts';
+import type { Libc } from './libc.ts';
+import type { UdpSocket } from './socket.ts';
+
+export const BATCH_PACKETS = 64;
+
+/** The longest packet that is read whole. */
+export const PACKET_OCTETS = 2048;
+
+/** From one packet's place to the next: packets 2,048 apart would fight for the same few lines of the L1 cache. */
+const PACKET_STRIDE = PACKET_OCTETS + 64;
+
+const HEADERS_AT = 0;
+const SEND_HEADERS_AT = HEADERS_AT + BATCH_PACKETS * Message.SIZE;
+const PARTS_AT = SEND_HEADERS_AT + BATCH_PACKETS * Message.SIZE;
+const NAMES_AT = PARTS_AT + BATCH_PACKETS * Part.SIZE;
+const CONTROLS_AT = NAMES_AT + BATCH_PACKETS * Sockaddr.ROOM;
+const PACKETS_AT = CONTROLS_AT + BATCH_PACKETS * Control.SIZE;
+const MEMORY_OCTETS = PACKETS_AT + BATCH_PACKETS * PACKET_STRIDE;
+
+/** The same as words, for what is read and written with each packet. */
+const WORD = Int32Array.BYTES_PER_ELEMENT;
+const HEADER_WORDS = Message.SIZE / WORD;
+const LENGTH_WORD = (HEADERS_AT + Message.LENGTH) / WORD;
+const CONTROL_OCTETS_WORD = (HEADERS_AT + Message.CONTROL_OCTETS) / WORD;
+const PART_WORDS = Part.SIZE / WORD;
+const PART_OCTETS_WORD = (PARTS_AT + Part.OCTETS) / WORD;
+
+export class Batch {
+  readonly socket: UdpSocket;
+  /** The whole memory; `packetAt` and `nameAt` say where in it things are. */
+  readonly octets: Uint8Array;
+  /** The same memory; the index of a word is a quarter of its octet's. */
+  readonly words: Int32Array;
+  readonly #libc: Libc;
+  readonly #base: number;
+  /** Which packets have a reply, in their order. */
+  readonly #replied = new Int32Array(BATCH_PACKETS);
+  #repliedCount = 0;
+  #received = 0;
+
+  constructor(libc: Libc, socket: UdpSocket) {
+    const memory = new ArrayBuffer(MEMORY_OCTETS);
+    this.socket = socket;
+    this.octets = new Uint8Array(memory);
+    this.words = new Int32Array(memory);
+    this.#libc = libc;
+    this.#base = libc.addressOf(memory);
+    for (let i = 0; i < BATCH_PACKETS; i++) this.#layOut(new DataView(memory), i);
+  }
+
+  /** Reads packets; their number, or -1 and libc's errno. To be called only after `send`. */
+  receive(flags: number): number {
+    const { fd } = this.socket;
+    const received = this.#libc.recvmmsg(fd, this.#base + HEADERS_AT, BATCH_PACKETS, flags);
+    this.#received = received < 0 ? 0 : received;
+    return received;
+  }
+
+  /** Octets of packet `i` that were read. */
+  length(i: number): number {
+    return this.words[LENGTH_WORD + i * HEADER_WORDS] as number;
+  }
+
+  packetAt(i: number): number {
+    return PACKETS_AT + i * PACKET_STRIDE;
+  }
+
+  /** Where the sender's struct sockaddr is. */
+  nameAt(i: number): number {
+    return NAMES_AT + i * Sockaddr.ROOM;
+  }
+
+  controlAt(i: number): number {
+    return CONTROLS_AT + i * Control.SIZE;
+  }
+
+  /** Octets of control messages that came with packet `i`. */
+  controlOctets(i: number): number {
+    return this.words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] as number;
+  }
+
+  /** The reply to packet `i` stands in its place. To be called in the order of packets. */
+  reply(i: number, octets: number): void {
+    this.words[PART_OCTETS_WORD + i * PART_WORDS] = octets;
+    this.#replied[this.#repliedCount++] = i;
+  }
+
+  /** Sends the replies and counts them; what the kernel refuses is counted and left out. */
+  send(counters: CounterBlock): void {
+    const replies = this.#repliedCount;
+    if (replies > 0) {
+      if (this.socket.packetInfo) this.#addressControls();
+      // Where all packets up to the last reply have one, the headers stand in a row already.
+      const inARow = this.#replied[replies - 1] === replies - 1;
+      if (!inARow) this.#gather();
+      this.#sendFrom(inARow ? HEADERS_AT : SEND_HEADERS_AT, counters);
+    }
+    this.#restore();
+  }
+
+  #sendFrom(at: number, counters: CounterBlock): void {
+    const { fd } = this.socket;
+    const replies = this.#repliedCount;
+    let sent = 0;
+    let done = 0;
+    let octets = 0;
+    while (done < replies) {
+      const first = this.#base + at + done * Message.SIZE;
+      const taken = this.#libc.sendmmsg(fd, first, replies - done, MSG_DONTWAIT);
+      if (taken > 0) {
+        for (let k = done; k < done + taken; k++) octets += this.#replyOctets(k);
+        done += taken;
+        sent += taken;
+      } else if (this.#countRefusal(counters)) done++;
+    }
+    count(counters, Single.sent, sent);
+    count(counters, Single.sentOctets, octets);
+  }
+
+  /** False if the call was only interrupted. */
+  #countRefusal(counters: CounterBlock): boolean {
+    const errno = this.#libc.errno();
+    if (errno === EINTR) return false;
+    countDrop(counters, sendDropReason(errno));
+    return true;
+  }
+
+  #replyOctets(k: number): number {
+    return this.words[PART_OCTETS_WORD + (this.#replied[k] as number) * PART_WORDS] as number;
+  }
+
+  /** Copies the headers of the replies to where they stand in a row. */
+  #gather(): void {
+    const { words } = this;
+    for (let k = 0; k < this.#repliedCount; k++) {
+      const from = HEADERS_AT / WORD + (this.#replied[k] as number) * HEADER_WORDS;
+      const to = SEND_HEADERS_AT / WORD + k * HEADER_WORDS;
+      for (let word = 0; word < HEADER_WORDS; word++)
+        words[to + word] = words[from + word] as number;
+    }
+  }
+
+  /** Makes of the control messages that came with the packets those that go with the replies. */
+  #addressControls(): void {
+    for (let k = 0; k < this.#repliedCount; k++) {
+      const i = this.#replied[k] as number;
+      const octets = addressControl(this.words, this.controlAt(i), this.controlOctets(i));
+      this.words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = octets;
+    }
+  }
+
+  /** Only what `reply` and the kernel have changed, and only in the headers that were used. */
+  #restore(): void {
+    const { words } = this;
+    for (let k = 0; k < this.#repliedCount; k++)
+      words[PART_OCTETS_WORD + (this.#replied[k] as number) * PART_WORDS] = PACKET_OCTETS;
+    if (this.socket.packetInfo) {
+      for (let i = 0; i < this.#received; i++)
+        words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = Control.SIZE;
+    }
+    this.#repliedCount = 0;
+  }
+
+  #layOut(view: DataView, i: number): void {
+    const pointer = (at: number, to: number) =>
+      view.setBigUint64(at, BigInt(this.#base + to), true);
+    const header = HEADERS_AT + i * Message.SIZE;
+    const part = PARTS_AT + i * Part.SIZE;
+    const { family, packetInfo } = this.socket;
+    pointer(part + Part.BASE, this.packetAt(i));
+    view.setUint32(part + Part.OCTETS, PACKET_OCTETS, true);
+    pointer(header + Message.NAME, this.nameAt(i));
+    // The kernel writes the length of its own addresses here, which is this one each time.
+    view.setUint32(
+      header + Message.NAME_OCTETS,
+      family === 4 ? Sockaddr.SIZE4 : Sockaddr.SIZE6,
+      true,
+    );
+    pointer(header + Message.PARTS, part);
+    view.setUint32(header + Message.PART_COUNT, 1, true);
+    if (!packetInfo) return;
+    pointer(header + Message.CONTROL, this.controlAt(i));
+    view.setUint32(header + Message.CONTROL_OCTETS, Control.SIZE, true);
+  }
+}
+
+/**
+ * Makes of a received control message at `at` (of `octets` octets) the one that lets the reply leave from the address
+ * that the packet came to, by whatever interface leads to the client. Gives its length; 0 if there is no such message.
+ */
+export function addressControl(words: Int32Array, at: number, octets: number): number {
+  const level = words[(at + Control.LEVEL) / WORD];
+  const type = words[(at + Control.TYPE) / WORD];
+  if (octets >= PKTINFO4_SPACE && level === SOL_IP && type === IP_PKTINFO) {
+    words[(at + Control.DATA) / WORD] = 0;
+    return PKTINFO4_SPACE;
+  }
+  if (octets >= PKTINFO6_SPACE && level === SOL_IPV6 && type === IPV6_PKTINFO) {
+    // A link-local address (fe80::/10) means nothing without its interface.
+    const isLinkLocal = ((words[(at + Control.DATA) / WORD] as number) & 0xc0ff) === 0x80fe;
+    if (!isLinkLocal) words[(at + PKTINFO6_INDEX) / WORD] = 0;
+    return PKTINFO6_SPACE;
+  }
+  return 0;
+}
+
+export function countDrop(counters: CounterBlock, reason: DropReason): void {
+  count(counters, Slot.drop + DROP_REASONS.indexOf(reason));
+}

@@ -1,0 +1,66 @@
+/**
+ * Sends one reply to a packet that another thread has read: the main thread's way through a worker's socket. One memory
+ * serves all, as the call is over when it returns.
+ */
+import { copyWords, Envelope } from '../envelope.ts';
+import { addressControl } from './batch.ts';
+import { EINTR } from './errno.ts';
+import { AF_INET, Message, MSG_DONTWAIT, Part, Sockaddr } from './layout.ts';
+import type { Libc } from './libc.ts';
+
+const WORD = Int32Array.BYTES_PER_ELEMENT;
+const HEADER_AT = 0;
+const PART_AT = HEADER_AT + Message.SIZE;
+const ENVELOPE_AT = PART_AT + Part.SIZE;
+const REPLY_AT = ENVELOPE_AT + Envelope.WORDS * WORD + WORD;
+/** More than UDP can carry, so that the kernel is who refuses it. */
+const MAX_REPLY_OCTETS = 1 << 16;
+
+export class ReplySender {
+  readonly #libc: Libc;
+  readonly #memory = new ArrayBuffer(REPLY_AT + MAX_REPLY_OCTETS);
+  readonly #words = new Int32Array(this.#memory, 0, REPLY_AT / WORD);
+  readonly #reply = new Uint8Array(this.#memory, REPLY_AT);
+  readonly #at: number;
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#at = libc.addressOf(this.#memory);
+    const view = new DataView(this.#memory);
+    const pointer = (at: number, to: number) => view.setBigUint64(at, BigInt(this.#at + to), true);
+    pointer(HEADER_AT + Message.NAME, ENVELOPE_AT + Envelope.NAME * WORD);
+    pointer(HEADER_AT + Message.PARTS, PART_AT);
+    view.setUint32(HEADER_AT + Message.PART_COUNT, 1, true);
+    pointer(HEADER_AT + Message.CONTROL, ENVELOPE_AT + Envelope.CONTROL * WORD);
+    pointer(PART_AT + Part.BASE, REPLY_AT);
+  }
+
+  /** 0 if the kernel took it, otherwise its errno. Never waits. */
+  send(envelope: Int32Array, reply: Uint8Array): number {
+    const octets = Math.min(reply.length, MAX_REPLY_OCTETS);
+    this.#reply.set(reply.length > octets ? reply.subarray(0, octets) : reply);
+    this.#address(envelope);
+    this.#words[(PART_AT + Part.OCTETS) / WORD] = octets;
+    const fd = envelope[Envelope.FD] as number;
+    for (;;) {
+      if (this.#libc.sendmmsg(fd, this.#at + HEADER_AT, 1, MSG_DONTWAIT) === 1) return 0;
+      const errno = this.#libc.errno();
+      if (errno !== EINTR) return errno;
+    }
+  }
+
+  #address(envelope: Int32Array): void {
+    const words = this.#words;
+    copyWords(envelope, 0, words, ENVELOPE_AT / WORD, Envelope.WORDS);
+    const family = (envelope[Envelope.NAME] as number) & 0xffff;
+    words[(HEADER_AT + Message.NAME_OCTETS) / WORD] =
+      family === AF_INET ? Sockaddr.SIZE4 : Sockaddr.SIZE6;
+    const controlAt = ENVELOPE_AT + Envelope.CONTROL * WORD;
+    const controlOctets = envelope[Envelope.CONTROL_OCTETS] as number;
+    words[(HEADER_AT + Message.CONTROL_OCTETS) / WORD] = addressControl(
+      words,
+      controlAt,
+      controlOctets,
+    );
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Making UDP sockets for workers. The descriptors are the process's, not a thread's: a worker that dies leaves them, and
+ * what waits in them, to its successor.
+ *
+ * Several sockets on one address share it by SO_REUSEPORT, and the kernel keeps each client with one of them. The first
+ * is bound before it gets that option: with it, a second server of the same user would join the group and take half of
+ * our questions, where it should be told that the address is taken.
+ */
+import { networkInterfaces } from 'node:os';
+import type { SocketAddress } from '../../dns/socketAddress.ts';
+import { systemError } from './errno.ts';
+import * as layout from './layout.ts';
+import { AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET, Sockaddr } from './layout.ts';
+import type { Libc } from './libc.ts';
+import { sockaddrPort, sockaddrText, writeSockaddr } from './sockaddr.ts';
+
+/** What a worker has to know of a socket; can be sent to another thread. */
+export interface UdpSocket extends SocketAddress {
+  readonly fd: number;
+  readonly family: 4 | 6;
+  /** Packets bring the address that they were sent to, and replies leave from it. Only where any address may be it. */
+  readonly packetInfo: boolean;
+  /** Reading blocks, for `RECEIVE_TIMEOUT_MS` at most. Not so with a descriptor that others made. */
+  readonly blocking: boolean;
+}
+
+/** How long a worker may wait in a read before it looks whether it should stop. */
+export const RECEIVE_TIMEOUT_MS = 50;
+
+/**
+ * Room for bursts. Not more: in overload the buffer is full, and a packet waits for all before it. 1 MB holds some
+ * 1,300 small packets as the kernel counts them (it doubles the figure, and takes 768 octets and more for each).
+ */
+const BUFFER_OCTETS = 1 << 20;
+
+export class SocketMaker {
+  readonly #libc: Libc;
+  readonly #room = new ArrayBuffer(256);
+  readonly #view = new DataView(this.#room);
+  readonly #octets = new Uint8Array(this.#room);
+  readonly #at: number;
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#at = libc.addressOf(this.#room);
+  }
+
+  /** `count` sockets on one address; port 0 lets the system choose one for all. Throws the system's error. */
+  open(endpoint: SocketAddress, count: number): UdpSocket[] {
+    const sockets: UdpSocket[] = [];
+    try {
+      const first = this.#bound(endpoint, false);
+      sockets.push(first);
+      if (count > 1) this.#set(first.fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
+      const { port } = first;
+      while (sockets.length < count) sockets.push(this.#bound({ ...endpoint, port }, true));
+      return sockets;
+    } catch (error) {
+      for (const { fd } of sockets) this.#libc.close(fd);
+      throw error;
+    }
+  }
+
+  /** A bound socket that somebody else made, such as a supervisor. Throws the system's error. */
+  adopt(fd: number): UdpSocket {
+    return { ...this.#configured(fd), blocking: false };
+  }
+
+  #bound(endpoint: SocketAddress, shared: boolean): UdpSocket {
+    const length = writeSockaddr(this.#view, endpoint, interfaceIndex);
+    const family = this.#view.getUint16(Sockaddr.FAMILY, true);
+    const { SOCK_DGRAM, SOCK_CLOEXEC } = layout;
+    const fd = this.#check(this.#libc.socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
+    try {
+      if (family === AF_INET6) this.#set(fd, SOL_IPV6, layout.IPV6_V6ONLY, 1);
+      if (shared) this.#set(fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
+      this.#check(this.#libc.bind(fd, this.#at, length), 'bind');
+      this.#setReceiveTimeout(fd);
+      return { ...this.#configured(fd), blocking: true };
+    } catch (error) {
+      this.#libc.close(fd);
+      throw error;
+    }
+  }
+
+  #configured(fd: number): Omit<UdpSocket, 'blocking'> {
+    const { address, port, family } = this.#name(fd);
+    const packetInfo = address === '0.0.0.0' || address === '::';
+    const [level, mtuDiscover, wantInfo] =
+      family === 4
+        ? ([SOL_IP, layout.IP_MTU_DISCOVER, layout.IP_PKTINFO] as const)
+        : ([SOL_IPV6, layout.IPV6_MTU_DISCOVER, layout.IPV6_RECVPKTINFO] as const);
+    if (packetInfo) this.#set(fd, level, wantInfo, 1);
+    // Without these the kernel's own ways have to do.
+    this.#try(fd, level, mtuDiscover, layout.PMTUDISC_OMIT);
+    this.#try(fd, SOL_SOCKET, layout.SO_RCVBUF, BUFFER_OCTETS);
+    this.#try(fd, SOL_SOCKET, layout.SO_SNDBUF, BUFFER_OCTETS);
+    return { fd, address, port, family, packetInfo };
+  }
+
+  #name(fd: number): SocketAddress & { readonly family: 4 | 6 } {
+    this.#view.setUint32(OPTION_AT, Sockaddr.ROOM, true);
+    const { getsockname } = this.#libc;
+    this.#check(getsockname(fd, this.#at, this.#at + OPTION_AT), 'getsockname');
+    const family = this.#view.getUint16(Sockaddr.FAMILY, true) === AF_INET6 ? 6 : 4;
+    return { address: sockaddrText(this.#octets), port: sockaddrPort(this.#octets), family };
+  }
+
+  #setReceiveTimeout(fd: number): void {
+    this.#view.setBigInt64(OPTION_AT, 0n, true);
+    this.#view.setBigInt64(OPTION_AT + 8, BigInt(RECEIVE_TIMEOUT_MS * 1000), true);
+    const at = this.#at + OPTION_AT;
+    const { SO_RCVTIMEO } = layout;
+    this.#check(this.#libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, at, 16), 'setsockopt');
+  }
+
+  #set(fd: number, level: number, name: number, value: number): void {
+    this.#check(this.#try(fd, level, name, value), 'setsockopt');
+  }
+
+  #try(fd: number, level: number, name: number, value: number): number {
+    this.#view.setInt32(OPTION_AT, value, true);
+    return this.#libc.setsockopt(fd, level, name, this.#at + OPTION_AT, 4);
+  }
+
+  #check(result: number, call: string): number {
+    if (result < 0) throw systemError(this.#libc.errno(), call);
+    return result;
+  }
+}
+
+/** Where option values are in the room; the address is at its start. */
+const OPTION_AT = 128;
+
+function interfaceIndex(zone: string): number {
+  const scopes = (networkInterfaces()[zone] ?? []).map((one) => one.scopeid ?? 0);
+  return scopes.find((scope) => scope !== 0) ?? (Number(zone) || 0);
+}

@@ -1,0 +1,170 @@
+/**
+ * What a worker does: read a batch, answer what the table holds, hand over the rest, send, again. It waits only in the
+ * kernel, and between batches only; nothing here is allocated per packet.
+ *
+ * With one socket of its own the read itself waits, one system call in all; with several, poll does, and then each that
+ * has packets is read.
+ */
+import {
+  BATCH_BOUNDS,
+  bucketOf,
+  type CounterBlock,
+  count,
+  LATENCY_BOUNDS_US,
+  Single,
+  Slot,
+} from './counters.ts';
+import { type FastPath, Outcome } from './fastPath.ts';
+import type { RingWriter } from './handover.ts';
+import type { RecursionRanges } from './recursionRanges.ts';
+import { Batch, countDrop } from './sockets/batch.ts';
+import { EAGAIN, EBADF, EINTR, systemError } from './sockets/errno.ts';
+import { MSG_DONTWAIT, MSG_WAITFORONE } from './sockets/layout.ts';
+import type { Libc } from './sockets/libc.ts';
+import { Poll } from './sockets/poll.ts';
+import { sockaddrPort } from './sockets/sockaddr.ts';
+import { RECEIVE_TIMEOUT_MS } from './sockets/socket.ts';
+import type { WorkerLink } from './workerLink.ts';
+
+export interface WorkerParts {
+  readonly libc: Libc;
+  readonly link: WorkerLink;
+  readonly fastPath: FastPath;
+  readonly counters: CounterBlock;
+  readonly recursionRanges: RecursionRanges;
+  /** For questions whose answers should soon be in the table, and for all others. */
+  readonly known: RingWriter;
+  readonly other: RingWriter;
+}
+
+/** How long a worker that is to end goes on with what has arrived. */
+const DRAIN_MS = 200;
+/** After a read that failed for a reason that may pass. */
+const PAUSE_MS = 10;
+
+export class WorkerLoop {
+  readonly #parts: WorkerParts;
+  #batches: readonly Batch[] = [];
+  #poll: Poll;
+  #stop = false;
+  #handedOver = false;
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+
+  constructor(parts: WorkerParts) {
+    this.#parts = parts;
+    this.#poll = new Poll(parts.libc, []);
+  }
+
+  /** Returns when it is told to stop. Throws if a socket is gone, which is a fault of ours. */
+  run(): void {
+    const { link } = this.#parts;
+    for (;;) {
+      if (link.hasOrders()) this.#takeOrders();
+      if (this.#stop) break;
+      const [first] = this.#batches;
+      if (first === undefined) link.idle(RECEIVE_TIMEOUT_MS);
+      else if (this.#batches.length === 1 && first.socket.blocking)
+        this.#serve(first, MSG_WAITFORONE);
+      else this.#serveReady(RECEIVE_TIMEOUT_MS);
+    }
+    this.#drain();
+  }
+
+  #takeOrders(): void {
+    const { libc, link } = this.#parts;
+    const orders = link.orders();
+    if (orders === undefined) return;
+    this.#stop = orders.stop;
+    this.#batches = orders.sockets.map(
+      (socket) =>
+        this.#batches.find((batch) => batch.socket.fd === socket.fd) ?? new Batch(libc, socket),
+    );
+    this.#poll = new Poll(
+      libc,
+      orders.sockets.map(({ fd }) => fd),
+    );
+    link.follow(orders);
+  }
+
+  /** Answers what waits in the kernel, for as long as there is time. */
+  #drain(): void {
+    const untilMs = performance.now() + DRAIN_MS;
+    while (performance.now() < untilMs && this.#serveReady(0));
+  }
+
+  /** False if no socket had anything before the time was over. */
+  #serveReady(timeoutMs: number): boolean {
+    if (this.#batches.length === 0 || this.#poll.wait(timeoutMs) <= 0) return false;
+    for (let i = 0; i < this.#batches.length; i++)
+      if (this.#poll.isReady(i)) this.#serve(this.#batches[i] as Batch, MSG_DONTWAIT);
+    return true;
+  }
+
+  #serve(batch: Batch, flags: number): void {
+    const received = batch.receive(flags);
+    if (received <= 0) {
+      this.#readFailed(received);
+      return;
+    }
+    const { fastPath, counters, link } = this.#parts;
+    const readMs = performance.now();
+    fastPath.beginBatch();
+    this.#answer(batch, received);
+    fastPath.endBatch();
+    batch.send(counters);
+    if (this.#handedOver) {
+      this.#handedOver = false;
+      link.wakeMain();
+    }
+    countBatch(counters, received, performance.now() - readMs);
+  }
+
+  #answer(batch: Batch, received: number): void {
+    const { fastPath, counters, link, recursionRanges } = this.#parts;
+    const { octets, words } = batch;
+    const ownPort = batch.socket.port;
+    const offered = link.recursionOffered();
+    let receivedOctets = 0;
+    for (let i = 0; i < received; i++) {
+      const length = batch.length(i);
+      const nameAt = batch.nameAt(i);
+      const port = sockaddrPort(octets, nameAt);
+      receivedOctets += length;
+      if (port === 0) countDrop(counters, 'sourcePortZero');
+      else if (port === ownPort)
+        this.#handOver(batch, i, Outcome.OTHER); // it may be our own address
+      else {
+        const recursionAvailable = offered && recursionRanges.has(words, nameAt);
+        const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
+        if (outcome > 0) batch.reply(i, outcome);
+        else if (outcome !== Outcome.DROP) this.#handOver(batch, i, outcome);
+      }
+    }
+    count(counters, Single.receivedOctets, receivedOctets);
+  }
+
+  #handOver(batch: Batch, i: number, outcome: number): void {
+    const { counters, known, other } = this.#parts;
+    const ring = outcome === Outcome.KNOWN ? known : other;
+    if (!ring.put(batch, i)) countDrop(counters, 'overload');
+    count(counters, Single.handedOver);
+    this.#handedOver = true;
+  }
+
+  /** Nothing within the time, an interruption, or a reason that may pass. */
+  #readFailed(received: number): void {
+    const errno = received < 0 ? this.#parts.libc.errno() : EAGAIN;
+    if (errno === EAGAIN || errno === EINTR) return;
+    if (errno === EBADF) throw systemError(errno, 'recvmmsg');
+    this.#parts.link.report({ kind: 'readError', errno });
+    Atomics.wait(this.#pause, 0, 0, PAUSE_MS);
+  }
+}
+
+function countBatch(counters: CounterBlock, packets: number, elapsedMs: number): void {
+  const micros = elapsedMs * 1000;
+  count(counters, Single.received, packets);
+  count(counters, Slot.batch + bucketOf(BATCH_BOUNDS, packets));
+  count(counters, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros), packets);
+  count(counters, Single.latencyMicros, micros * packets);
+}
