@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { report } from '../support/figure.ts';
 import { LEASE_TTL_SECONDS } from '../support/host.ts';
 import { type Hosts, useHosts } from '../support/hosts.ts';
-import { nowMs, type Prober, startProber } from '../support/prober.ts';
+import { neverWrong, nowMs, type Prober, startProber } from '../support/prober.ts';
 
 const hosts = useHosts();
 const NAME = 'web.skydns.local';
@@ -37,13 +37,6 @@ function watching(owner: 'b' | 'c', body: (scene: Scene) => Promise<void>) {
       fromA.stop();
     }
   });
-}
-
-/** The name had this answer whenever it was asked for since then. */
-function neverWrong(prober: Prober, answer: string, sinceMs: number, what: string): void {
-  const wrongMs = prober.wrongMs(answer, sinceMs);
-  report(`${what}: wrong or missing`, wrongMs);
-  assert.equal(wrongMs, 0, prober.history(sinceMs));
 }
 
 /** The records of a host that is gone outlive it, but not for longer than their lease. */

@@ -41,6 +41,13 @@ test('a run that passes ends with the counts', async () => {
   assert.match(stdout, /^ok .*\.test\.ts \(2 passed\)\n# tests 2\n[\s\S]*^# pass 2\n# fail 0$/m);
 });
 
+test('figures that a test measured are shown, other output of a test that passes is not', async () => {
+  const body =
+    "test('a', () => { console.log('hosts: cut off: 4123 ms'); console.log('noise'); });";
+  const { stdout } = await runFile(body);
+  assert.match(stdout, /^ok .*\.test\.ts \(1 passed\)\n {7}hosts: cut off: 4123 ms\n# tests 1$/m);
+});
+
 test('a failure fails the run and is shown in full', async () => {
   const { code, stdout } = await runFile(
     "test('good', () => {}); test('outer', (t) => t.test('inner', () => { throw new Error('x', { cause: new Error('why') }); }));",

@@ -24,7 +24,9 @@ export interface ClientPlace {
   /** The host's bridge if not given. */
   readonly dns?: readonly string[];
   /** Docker's default bridge if not given. */
-  readonly network?: string;
+  readonly network?: string | undefined;
+  /** More options of `docker run`. */
+  readonly args?: readonly string[] | undefined;
 }
 
 export interface ServiceSetup {
@@ -108,8 +110,8 @@ export class Host {
     });
   }
 
-  /** Starts one, or another; waits until it serves and follows Docker. */
-  async startSoradns(): Promise<void> {
+  /** Starts one, or another; waits until it has said that it serves, or that it follows Docker as well. */
+  async startSoradns(until: 'serving' | 'following docker' = 'following docker'): Promise<void> {
     const members = this.#members.map(({ address }) => `${address}:${CLIENT_PORT}`);
     const addresses = [this.bridge, this.address].map((address) => `${address}:${DNS_PORT}`);
     const places = addresses.flatMap((address) => ['--addr', address]);
@@ -118,7 +120,7 @@ export class Host {
     const program = this.dockerd.onHost(process.execPath, MAIN);
     const args = ['serve', ...store, ...places, ...registrar, '--no-rec'];
     this.#soradns = startCli(args, { DOCKER_HOST: this.dockerd.host }, program);
-    await this.#soradns.says('following docker');
+    await this.#soradns.says(until);
   }
 
   /** Starts a container that says its name and answers each line with `HOST got LINE`; gives its id. */
@@ -133,10 +135,13 @@ export class Host {
   }
 
   /** Runs a command in a container that finds others through `--dns`; gives what it prints. */
-  inContainer({ dns, network }: ClientPlace, ...command: readonly string[]): Promise<string> {
-    const servers = (dns ?? [this.bridge]).flatMap((server) => ['--dns', server]);
-    const place = network === undefined ? [] : ['--network', network];
-    return this.dockerd.docker('run', '--rm', ...servers, ...place, 'peer', ...command);
+  inContainer(
+    { dns = [this.bridge], network = 'bridge', args = [] }: ClientPlace,
+    ...command: readonly string[]
+  ): Promise<string> {
+    const servers = dns.flatMap((server) => ['--dns', server]);
+    const options = ['--rm', '--network', network, ...servers, ...args];
+    return this.dockerd.docker('run', ...options, 'peer', ...command);
   }
 
   /** When a container started, or when it last ended, as `Date.now()` has it. */

@@ -10,6 +10,7 @@ import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { rcodeName } from '../../src/dns/mnemonic.ts';
 import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import { report } from './figure.ts';
 import { until } from './until.ts';
 import { question } from './zone.ts';
 
@@ -71,6 +72,13 @@ export async function startProber(server: SocketAddress, qname: string): Promise
     socket.close();
   };
   return { ...reading(samples), stop };
+}
+
+/** Reports and asserts that the name had this answer whenever it was asked for since then. */
+export function neverWrong(prober: Prober, answer: string, sinceMs: number, what: string): void {
+  const wrongMs = prober.wrongMs(answer, sinceMs);
+  report(`${what}: wrong or missing`, wrongMs);
+  assert.equal(wrongMs, 0, prober.history(sinceMs));
 }
 
 function reading(samples: readonly Sample[]): Omit<Prober, 'stop'> {

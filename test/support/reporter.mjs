@@ -1,6 +1,6 @@
 /**
- * A reporter for logs: one line for each file when it is done, every failure in full, then node's own closing lines
- * (`# tests N`, `# pass N`, ...).
+ * A reporter for logs: one line for each file when it is done, with the figures that it measured (`WHERE: WHAT: N ms`
+ * in its output), every failure in full, then node's own closing lines (`# tests N`, `# pass N`, ...).
  */
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
@@ -46,14 +46,18 @@ const isFile = (data) => data.name === data.file;
 const isTodo = (data) => data.todo !== undefined && data.todo !== false;
 const isOnlyParent = (data) => data.details.error?.failureType === 'subtestsFailed';
 
-function fileLine(name, { passed, skipped, failures }) {
+const FIGURE = /^[a-z]+: .*: \d+ ms$/gm;
+
+function fileLine(name, { passed, skipped, failures, output }) {
   const counts = [
     `${passed} passed`,
     ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
     ...(failures.length > 0 ? [`${failures.length} failed`] : []),
   ];
   const reasons = skipped.map((test) => `       skipped: ${test.name} (${test.skip})\n`).join('');
-  return `${failures.length > 0 ? 'FAIL' : 'ok  '} ${relative('.', name)} (${counts.join(', ')})\n${reasons}`;
+  const figures = (output.match(FIGURE) ?? []).map((line) => `       ${line}\n`).join('');
+  const verdict = failures.length > 0 ? 'FAIL' : 'ok  ';
+  return `${verdict} ${relative('.', name)} (${counts.join(', ')})\n${reasons}${figures}`;
 }
 
 function failure(data, file) {

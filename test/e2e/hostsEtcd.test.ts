@@ -1,0 +1,105 @@
+/** What is seen of the names when members of etcd fail, and for how long: one, the leader, all for a minute. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { report } from '../support/figure.ts';
+import type { Host } from '../support/host.ts';
+import { useHosts } from '../support/hosts.ts';
+import { neverWrong, nowMs, startProber } from '../support/prober.ts';
+
+const hosts = useHosts();
+const NAME = 'web.skydns.local';
+const OLD = 'old.skydns.local';
+const NEW = 'new.skydns.local';
+const GONE = 'NXDOMAIN';
+const UNKNOWN = 'SERVFAIL';
+const OUTAGE_MS = 60_000;
+
+async function isLeader({ etcd }: Host): Promise<boolean> {
+  const status = await etcd.etcdctl(['endpoint', 'status', '--write-out', 'json']);
+  const [{ Status }] = JSON.parse(status);
+  return Status.leader === Status.header.member_id;
+}
+
+/** B's names as A sees them while a member of etcd is killed: that of the leader, or one that is not. */
+function withoutMember(which: 'the leader' | 'a follower') {
+  return hosts.on(async ({ a, b, c }) => {
+    const fromA = await startProber(a.dns, NAME);
+    const newFromA = await startProber(a.dns, NEW);
+    try {
+      await b.serve({ name: NAME, port: 8080 });
+      await fromA.sees(b.address, 0);
+      let victim: Host | undefined;
+      for (const host of [a, b, c]) {
+        if ((await isLeader(host)) === (which === 'the leader')) victim = host;
+      }
+      assert.ok(victim !== undefined, 'there is no such member');
+      const killedMs = nowMs();
+      await victim.etcd.kill();
+      const started = await b.serve({ name: NEW, port: 8081 });
+      const startedMs = await b.timeOf('StartedAt', started);
+      const missingMs = await newFromA.sees(b.address, startedMs);
+      report(`${which} of etcd killed: a container started then is missing`, missingMs);
+      await sleep(3_000);
+      const backMs = nowMs();
+      await victim.etcd.restart();
+      await sleep(1_000);
+      report(`${which} of etcd started again after`, backMs - killedMs);
+      neverWrong(fromA, b.address, killedMs, `${which} of etcd killed and started again`);
+    } finally {
+      fromA.stop();
+      newFromA.stop();
+    }
+  });
+}
+
+test('a follower of etcd killed: nothing is lost', hosts.options, withoutMember('a follower'));
+
+test('the leader of etcd killed: nothing is lost', hosts.options, withoutMember('the leader'));
+
+test(
+  'all of etcd gone for a minute: names stay, and what happened meanwhile shows soon after',
+  hosts.options,
+  hosts.on(async ({ a, b, c }) => {
+    const fromC = await startProber(c.dns, NAME);
+    const [web, old, fresh] = await Promise.all([
+      startProber(a.dns, NAME),
+      startProber(a.dns, OLD),
+      startProber(a.dns, NEW),
+    ]);
+    try {
+      await b.serve({ name: NAME, port: 8080 });
+      const ending = await b.serve({ name: OLD, port: 8081 });
+      for (const prober of [web, old]) await prober.sees(b.address, 0);
+      const killedMs = nowMs();
+      const members = [a, b, c].map(({ etcd }) => etcd);
+      await Promise.all(members.map((etcd) => etcd.kill()));
+      await b.dockerd.docker('rm', '--force', ending);
+      await b.serve({ name: NEW, port: 8082 });
+      await sleep(OUTAGE_MS / 3);
+      const said = await a.inContainer({}, 'peer-glibc', 'srv', NAME, 'hello');
+      assert.equal(said, `${b.address} 8080 b got hello`);
+      await c.soradns.end('SIGKILL');
+      await c.startSoradns('serving');
+      await fromC.sees(UNKNOWN, killedMs);
+      const dns = [c.bridge, a.address];
+      for (const client of ['peer-glibc', 'peer-musl']) {
+        const found = await c.inContainer({ dns }, client, 'srv', NAME, 'hello');
+        assert.equal(found, `${b.address} 8080 b got hello`, client);
+      }
+      await sleep(killedMs + OUTAGE_MS - nowMs());
+      const backMs = nowMs();
+      await Promise.all(members.map((etcd) => etcd.restart()));
+      const upMs = nowMs();
+      report('all of etcd gone for a minute: needs for its own start', upMs - backMs);
+      report('etcd back: what started meanwhile is missing', await fresh.sees(b.address, upMs));
+      const startedMs = await fromC.sees(b.address, upMs);
+      report('etcd back: a soradns started meanwhile knows nothing', startedMs);
+      report('etcd back: what ended meanwhile is wrong', await old.sees(GONE, upMs));
+      await sleep(7_000); // longer than the lease
+      neverWrong(web, b.address, killedMs, 'all of etcd gone for a minute');
+    } finally {
+      for (const prober of [fromC, web, old, fresh]) prober.stop();
+    }
+  }),
+);
