@@ -5,12 +5,13 @@
  */
 import { measureBusyStore } from './dataplane/busyStore.ts';
 import { type Finding, targetTable } from './dataplane/compare.ts';
-import { measureEdns, measureHits, measureManyNames, measureNxdomain } from './dataplane/cost.ts';
 import { measureFloods } from './dataplane/floods.ts';
+import { measureHits } from './dataplane/hits.ts';
 import { Lab, type LabOptions } from './dataplane/lab.ts';
 import type { Measure } from './dataplane/measure.ts';
 import { measureMemory } from './dataplane/memory.ts';
 import { measureLatency } from './dataplane/paced.ts';
+import { measureEdns, measureManyNames, measureNxdomain } from './dataplane/pairs.ts';
 import { measureProfile } from './dataplane/profile.ts';
 import { measureTwoWorkers } from './dataplane/twoWorkers.ts';
 

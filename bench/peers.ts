@@ -4,25 +4,20 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BenchName, DOMAIN, SRV_PORT, TTL_SECONDS, zoneText } from './names.ts';
 import { isInstalled, type Running, SERVER_CORE, start } from './process.ts';
-import { fillOverHttp, startSoradns } from './soradns.ts';
 
 export interface Peer {
   /** As in the table, with its version. */
   readonly title: string;
-  /** False for what only shows the cost of sockets. */
-  readonly answers: boolean;
   /** Starts it for the names on a port of 127.0.0.1, with a folder of its own. It need not answer yet. */
   start(names: readonly BenchName[], port: number, folder: string): Promise<Running>;
 }
 
-/** soradns, then every other server that is installed here. */
+/** Every other server that is installed here. */
 export function findPeers(): Peer[] {
   return [
-    { title: 'soradns', answers: true, start: startOurs },
     ...peer('knotd', ['--version'], /version ([\d.]+)/, 'Knot', startKnot),
     ...peer('nsd', ['-v'], /version ([\d.]+)/, 'NSD', startNsd),
     ...peer('dnsmasq', ['--version'], /version ([\d.]+)/, 'dnsmasq', startDnsmasq),
-    { title: 'node dgram echo (no DNS)', answers: false, start: startEcho },
   ];
 }
 
@@ -36,25 +31,7 @@ function peer(
   if (!isInstalled(command)) return [];
   const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   const found = version.exec(`${stdout}${stderr}`)?.[1] ?? '';
-  return [{ title: `${title} ${found}`.trim(), answers: true, start: startPeer }];
-}
-
-async function startOurs(names: readonly BenchName[], port: number, cwd: string): Promise<Running> {
-  const server = await startSoradns({ port, cwd, store: 'memory:', core: SERVER_CORE });
-  try {
-    await fillOverHttp(server, names);
-    return server;
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
-}
-
-async function startEcho(_: readonly BenchName[], port: number, cwd: string): Promise<Running> {
-  const program = `const s = require('node:dgram').createSocket('udp4');
-    s.on('message', (m, r) => { m[2] |= 128; s.send(m, r.port, r.address); });
-    s.bind(${port}, '127.0.0.1');`;
-  return start([process.execPath, '-e', program], { cwd, core: SERVER_CORE });
+  return [{ title: `${title} ${found}`.trim(), start: startPeer }];
 }
 
 async function startKnot(

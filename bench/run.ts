@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server, side by side with the DNS servers that are installed, and prints
  * markdown for the README. What it starts runs on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|udp|put|load|registrar]... [--rounds 5] [--seconds 3] [--puts 500]
+ *   npm run bench -- [--only dataplane|put|load|registrar]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
  */
@@ -15,9 +15,7 @@ import { benchLoad } from './load.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
-import { benchUdp } from './udp.ts';
 
-const NEED_NO_ETCD = new Set(['dataplane', 'udp']);
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
@@ -27,7 +25,7 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'udp', 'put', 'load', 'registrar'],
+      default: ['dataplane', 'put', 'load', 'registrar'],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -41,10 +39,9 @@ const { values } = parseArgs({
 const amount = (text: string | undefined, usual: number, quick: number): number =>
   text === undefined ? (values.quick ? quick : usual) : Number(text);
 
-const rounds = amount(values.rounds, 5, 2);
-const seconds = amount(values.seconds, 3, 1);
 const pairs = amount(values.rounds, 7, 1);
-const pairSeconds = amount(values.seconds, 2, 1);
+const seconds = amount(values.seconds, 2, 1);
+const rounds = amount(values.rounds, 5, 2);
 const puts = amount(values.puts, 500, 100);
 const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
 const starts = amount(values.starts, 100, 20);
@@ -57,10 +54,9 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const parts: Record<string, () => Promise<string>> = {
   dataplane: () =>
     benchDataplane({
-      ...{ folder, measures, rounds: pairs, seconds: pairSeconds },
+      ...{ folder, measures, rounds: pairs, seconds },
       manyNames: Math.min(maxKeys, 1_000_000),
     }),
-  udp: () => benchUdp({ folder, rounds, seconds }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),
@@ -72,7 +68,7 @@ for (const name of values.only) {
     console.error(`--only takes ${Object.keys(parts).join(', ')}`);
     process.exit(2);
   }
-  if (!NEED_NO_ETCD.has(name) && !isInstalled('etcd')) {
+  if (name !== 'dataplane' && !isInstalled('etcd')) {
     console.error(`${name}: needs etcd (Debian's etcd-server)`);
     process.exitCode = 1;
     continue;

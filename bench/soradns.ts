@@ -2,12 +2,9 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { type BenchName, serviceValue } from './names.ts';
 import { type Cores, type Running, start } from './process.ts';
 
 export const program: string = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-
-const FILLERS = 16;
 
 /** One with a page of readiness. */
 export interface Registrar extends Running {
@@ -53,23 +50,6 @@ export async function startRegistrar(options: {
     ...['--http', `127.0.0.1:${httpPort}`, ...options.args],
   ];
   return { ...start(command, options), httpPort };
-}
-
-/** Puts the names through the keys API, once it answers. */
-export async function fillOverHttp(server: Soradns, names: readonly BenchName[]): Promise<void> {
-  await untilReady(server);
-  const left = names.values();
-  const fill = async (): Promise<void> => {
-    for (const { key, address } of left) {
-      const response = await fetch(`http://127.0.0.1:${server.httpPort}/v2/keys${key}`, {
-        method: 'PUT',
-        body: new URLSearchParams({ value: serviceValue(address) }),
-      });
-      if (!response.ok) throw new Error(`PUT ${key}: ${response.status} ${await response.text()}`);
-      await response.arrayBuffer();
-    }
-  };
-  await Promise.all(Array.from({ length: FILLERS }, fill));
 }
 
 /** Waits for /readyz to say 200. */

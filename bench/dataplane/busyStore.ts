@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { startEtcd } from '../etcd.ts';
 import { benchNames, serviceValue } from '../names.ts';
 import { GENERATOR_CORE, isInstalled } from '../process.ts';
-import { figure, markdown, median, percentile } from '../table.ts';
+import { figure, median, percentile } from '../table.ts';
 import type { ChurnRequest, ChurnResult } from './churn.ts';
-import { finding, ratioOf, withRange } from './compare.ts';
-import { cpuOf } from './cost.ts';
+import { finding, ratioOf } from './compare.ts';
+import { costTable, cpuOf } from './costTable.ts';
 import type { Endpoint } from './keyWriter.ts';
 import { type Lab, NAMES, type OurServer } from './lab.ts';
 import { alternate, type Lane, type Sample, saturate, warmUp } from './lanes.ts';
@@ -83,18 +83,10 @@ function report(
 ): Measured {
   const visible = churns.flatMap(({ visibleMs }) => visibleMs);
   const p99 = percentile(visible, 0.99);
-  const row = (title: string, samples: readonly Sample[]): string[] => [
-    title,
-    withRange(cpuOf(samples), 2),
-    withRange(
-      samples.map(({ qps }) => qps),
-      0,
-    ),
-  ];
   const rate = figure(median(churns.map(({ acknowledgedPerSecond }) => acknowledgedPerSecond)));
   const failed = churns.reduce((sum, churn) => sum + churn.failed, 0);
   return {
-    text: `${markdown([['', 'CPU µs/answer', 'answers/s'], row('quiet', quiet), row('changing', busy)])}
+    text: `${costTable([{ title: 'quiet' }, { title: `${figure(CHANGES_PER_SECOND)} changes/s` }], [quiet, busy])}
 
 ${rate} changes acknowledged a second over ${endpoint.kind}, ${failed} failed: half new values, a quarter new names, a quarter
 deleted. From a put to its answer, of ${figure(visible.length)}: p50 ${figure(median(visible), 1)} ms, p99 ${figure(p99, 1)} ms, at most ${figure(Math.max(...visible), 1)} ms.`,

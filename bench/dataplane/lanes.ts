@@ -2,7 +2,7 @@
 import type { LoadResult } from '../generator/load.ts';
 import type { StreamResult, StreamSpec } from '../generator/stream.ts';
 import { untilQuietMachine } from '../quiet.ts';
-import { figure, median } from '../table.ts';
+import { figure } from '../table.ts';
 import type { Lab, QuestionFile, Server } from './lab.ts';
 
 export interface Lane {
@@ -118,7 +118,7 @@ export async function sampleOf(lane: Lane, put: () => Promise<LoadResult>): Prom
   };
 }
 
-export function streamOf({ questions, edns, sockets, window }: Load, round: number): StreamSpec {
+function streamOf({ questions, edns, sockets, window }: Load, round: number): StreamSpec {
   return {
     questions: questions.path,
     pace: { kind: 'window', window: window ?? WINDOW },
@@ -132,15 +132,11 @@ export function failedShare(result: StreamResult, { expects = 'noerror' }: Load)
   return 1 - result[expects] / result.sent;
 }
 
-export function logSample(title: string, round: number, sample: Sample): void {
+function logSample(title: string, round: number, sample: Sample): void {
   const { qps, cpuMicros, serverBusy, generatorBusy, failedShare: failed } = sample;
   const percent = (share: number): string => `${figure(share * 100)} %`;
   console.error(
     `${title}, round ${round + 1}: ${figure(qps)}/s, ${figure(cpuMicros, 2)} µs, ` +
       `server ${percent(serverBusy)}, generator ${percent(generatorBusy)}, failed ${percent(failed)}`,
   );
-}
-
-export function medianOf<K extends string>(samples: readonly Record<K, number>[], key: K): number {
-  return median(samples.map((sample) => sample[key]));
 }

@@ -14,7 +14,7 @@ const MAX_BUFFER = 64 << 20;
 export async function measureProfile(lab: Lab): Promise<Measured> {
   if (!isInstalled('perf')) throw new Error('perf is not installed');
   const server = await lab.startOurs({
-    nodeArgs: ['--perf-basic-prof', '--interpreted-frames-native-stack'],
+    nodeArgs: ['--perf-basic-prof'],
   });
   const lanes: Lane[] = [
     { title: 'hits', server, load: { questions: lab.questions('hits') } },
@@ -50,8 +50,11 @@ async function profile(lab: Lab, lane: Lane, pid: number): Promise<string> {
       { encoding: 'utf8', maxBuffer: MAX_BUFFER },
     ).stdout;
   const lines = (text: string): string[] =>
-    text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
-  return [...lines(by('comm,dso', '0.5')), '', ...lines(by('symbol', '0.3')).slice(0, LINES)].join(
+    text
+      .split('\n')
+      .filter((line) => line.trim() !== '' && !line.startsWith('#'))
+      .map((line) => line.replace(/(\s+-)*\s*$/, ''));
+  return [...lines(by('tid,dso', '0.5')), '', ...lines(by('symbol', '0.3')).slice(0, LINES)].join(
     '\n',
   );
 }

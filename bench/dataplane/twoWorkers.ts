@@ -2,9 +2,8 @@
 import { availableParallelism } from 'node:os';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
-import { markdown } from '../table.ts';
-import { finding, ratioOf, withRange } from './compare.ts';
-import { cpuOf } from './cost.ts';
+import { finding, ratioOf } from './compare.ts';
+import { costTable, cpuOf } from './costTable.ts';
 import { hasWorkers, type Lab } from './lab.ts';
 import { alternate, type Lane, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
@@ -31,23 +30,14 @@ export async function measureTwoWorkers(lab: Lab): Promise<Measured> {
   const samples = await alternate([one, two], lab.options.rounds, (lane, round) =>
     saturate(lab, lane, round, lane === two ? free : lab.generator),
   );
-  const [onesSamples = [], twosSamples = []] = samples;
-  const rows = [one, two].map(({ title }, index) => [
-    title,
-    withRange(cpuOf(samples[index] ?? []), 2),
-    withRange(
-      (samples[index] ?? []).map(({ qps }) => qps),
-      0,
-    ),
-  ]);
   const shared = threeCores ? '' : '\n\nOn two cores the generator shares them with both workers.';
   return {
-    text: `${markdown([['', 'CPU µs/answer', 'answers/s'], ...rows])}${shared}`,
+    text: `${costTable([one, two], samples)}${shared}`,
     findings: [
       finding(
         'two workers on two cores ÷ one',
         1.15,
-        ratioOf(cpuOf(twosSamples), cpuOf(onesSamples)),
+        ratioOf(cpuOf(samples[1]), cpuOf(samples[0])),
       ),
     ],
   };

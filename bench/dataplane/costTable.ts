@@ -1,0 +1,37 @@
+/** Samples of a saturated server as a table: medians, and how far the turns were apart. */
+import { figure, markdown, median } from '../table.ts';
+import { withRange } from './compare.ts';
+import type { Sample } from './lanes.ts';
+
+const HEAD = ['', 'CPU µs/answer', 'answers/s', 'server busy', 'generator busy', 'unanswered'];
+
+export function costTable(
+  lanes: readonly { readonly title: string }[],
+  samples: readonly (readonly Sample[])[],
+): string {
+  const rows = lanes.map(({ title }, index) => row(title, samples[index] ?? []));
+  return markdown([HEAD, ...rows]);
+}
+
+function row(title: string, samples: readonly Sample[]): string[] {
+  const percent = (key: keyof Sample, decimals: number): string => {
+    const value = median(samples.map((sample) => sample[key]));
+    return Number.isNaN(value) ? '–' : `${figure(value * 100, decimals)} %`;
+  };
+  return [
+    title,
+    withRange(cpuOf(samples), 2),
+    withRange(qpsOf(samples), 0),
+    percent('serverBusy', 0),
+    percent('generatorBusy', 0),
+    percent('failedShare', 2),
+  ];
+}
+
+export function cpuOf(samples: readonly Sample[] = []): number[] {
+  return samples.map(({ cpuMicros }) => cpuMicros);
+}
+
+export function qpsOf(samples: readonly Sample[] = []): number[] {
+  return samples.map(({ qps }) => qps);
+}

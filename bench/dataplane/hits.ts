@@ -1,0 +1,76 @@
+/** Server CPU per answer at saturation, of every server on the same names. */
+import { buildDnsflood, type Dnsflood } from '../dnsflood.ts';
+import { pinning } from '../process.ts';
+import { figure } from '../table.ts';
+import { finding, ratioOf } from './compare.ts';
+import { costTable, cpuOf, qpsOf } from './costTable.ts';
+import { hasWorkers, type Lab, NAMES } from './lab.ts';
+import { alternate, type Lane, type Sample, sampleOf, saturate, WINDOW, warmUp } from './lanes.ts';
+import type { Measured } from './measure.ts';
+
+const TARGETS = [
+  { peer: 'Knot', target: 0.85 },
+  { peer: 'NSD', target: 0.8 },
+];
+
+/** Who asks, and whom. */
+interface HitLane extends Lane {
+  readonly dnsflood?: Dnsflood;
+}
+
+export async function measureHits(lab: Lab): Promise<Measured> {
+  const lanes = await hitLanes(lab);
+  const ours = lanes[0] as Lane;
+  await warmUp(lab, lanes);
+  const dnsflood = buildDnsflood(lab.options.folder);
+  if (dnsflood !== undefined)
+    lanes.push({ ...ours, title: 'soradns, asked by dnsflood.c', dnsflood });
+  const samples = await alternate(lanes, lab.options.rounds, (lane, round) =>
+    lane.dnsflood === undefined ? saturate(lab, lane, round) : floodWith(lab, lane.dnsflood, lane),
+  );
+  const samplesOf = (title: string): readonly Sample[] | undefined =>
+    samples[lanes.findIndex((lane) => lane.title.startsWith(title))];
+  const generated = ratioOf(qpsOf(samples[0]), qpsOf(samplesOf('soradns, asked')));
+  return {
+    findings: TARGETS.map(({ peer, target }) =>
+      finding(
+        `CPU per answer ÷ ${peer}'s`,
+        target,
+        ratioOf(cpuOf(samples[0]), cpuOf(samplesOf(peer))),
+      ),
+    ),
+    text: `${costTable(lanes, samples)}
+
+${figure(NAMES)} names, half asked for by SRV and half by A; ${placement()}; medians of ${lab.options.rounds} turns of
+${lab.options.seconds} s, least and most in brackets. Our generator's load ÷ dnsflood.c's: ${figure(generated.perRound, 2)}.`,
+  };
+}
+
+/** Ours is the first. */
+async function hitLanes(lab: Lab): Promise<HitLane[]> {
+  const load = { questions: lab.questions('hits') };
+  const lanes = [await lab.ours(), ...(await lab.peers())].map(
+    (server): HitLane => ({ title: server.title, server, load }),
+  );
+  if (!hasWorkers()) return lanes;
+  const server = await lab.startOurs({ workers: 0 });
+  return [...lanes, { title: 'soradns --workers 0', server, load }];
+}
+
+async function floodWith(lab: Lab, dnsflood: Dnsflood, lane: Lane): Promise<Sample> {
+  const { seconds } = lab.options;
+  const { port } = lane.server;
+  return await sampleOf(lane, async () => {
+    const questions = lane.load.questions.path;
+    const result = await dnsflood({ port, questions, seconds, window: WINDOW });
+    const sent = result.answered + result.lost;
+    const uncounted = { nxdomain: 0, servfail: 0, refused: 0, truncated: 0, octets: 0 };
+    return { seconds, cpuSeconds: Number.NaN, streams: [{ sent, ...result, ...uncounted }] };
+  });
+}
+
+function placement(): string {
+  return pinning
+    ? 'each server pinned to one core, the generator to another'
+    : 'nothing pinned (one core, or no taskset)';
+}
