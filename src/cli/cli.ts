@@ -22,11 +22,13 @@ import { partRegistratorLine } from './registratorLine.ts';
 import { rmCommand } from './rm.ts';
 import { serveCommand } from './serveCommand.ts';
 import { setCommand } from './set.ts';
+import { upCommand } from './upCommand.ts';
 import { versionCommand } from './version.ts';
 import { watchCommand } from './watch.ts';
 
 export const COMMANDS: readonly Command[] = [
   serveCommand,
+  upCommand,
   registerCommand,
   registrarCommand,
   setCommand,

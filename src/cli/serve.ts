@@ -15,20 +15,23 @@ export interface ServeOrders {
   readonly config: Config;
   /** The engine whose containers are registered, if any are. */
   readonly docker: Endpoint | undefined;
-  /** For the log. */
+  /** For the log: what was told and has no effect, or not the one that it seems to have. */
   readonly notes: readonly string[];
+  /** For the log: what was decided for lack of being told. */
+  readonly decisions: readonly string[];
   /** The configuration as its sources have it by then. */
   readonly readAgain: () => ConfigResult<Config>;
 }
 
 /** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
 export async function serve(orders: ServeOrders, io: Io): Promise<number> {
-  const { config, docker, notes, readAgain } = orders;
+  const { config, docker, notes, decisions, readAgain } = orders;
   io.handleSignals();
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
   guard(log);
   for (const note of notes) log.warn({}, note);
+  for (const decision of decisions) log.info({}, decision);
   const started = await startServer(config, log, docker);
   if (started.kind === 'refused') {
     log.close();

@@ -1,7 +1,5 @@
-import { readConfig } from '../config.ts';
 import type { Command } from './command.ts';
-import { engineEndpoint } from './engineEndpoint.ts';
-import { Failure } from './failure.ts';
+import { runServer } from './runServer.ts';
 import { SERVER_OPTIONS } from './serverConfig.ts';
 
 export const serveCommand: Command = {
@@ -19,16 +17,5 @@ export const serveCommand: Command = {
   note: `Every option can also be set by a variable, --min-ttl by SORADNS_MIN_TTL, and by its name in the
 config file. A flag counts for more than a variable, that for more than the config file, and that
 for more than the key /skydns/config in the store. SkyDNS's variables and its -flags work too.`,
-  async run({ flags }, io) {
-    const { env, readFile, stateDirectory } = io;
-    const readAll = () => readConfig({ flags, env, readFile, stateDirectory });
-    const read = readAll();
-    if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
-    const { registrar } = read.config;
-    const docker =
-      registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io);
-    io.handleSignals();
-    const { serve } = await import('./serve.ts');
-    return serve({ config: read.config, docker, notes: read.notes, readAgain: readAll }, io);
-  },
+  run: ({ flags }, io) => runServer(flags, io),
 };

@@ -7,8 +7,10 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import Docker from 'dockerode';
+import { addressFamily } from '../dns/address.ts';
 import { type Endpoint, endpointLabel } from './endpoint.ts';
 import {
+  type DefaultBridge,
   type Engine,
   EngineError,
   type EngineInfo,
@@ -46,6 +48,7 @@ interface ReadOnlyDocker {
   info(options: CallOptions): Promise<unknown>;
   listContainers(options: CallOptions & { filters: object }): Promise<unknown>;
   getContainer(id: string): { inspect(options: CallOptions): Promise<unknown> };
+  getNetwork(id: string): { inspect(): Promise<unknown> };
   getEvents(options: CallOptions & { filters: object; since?: string }): Promise<Readable>;
 }
 
@@ -86,6 +89,17 @@ class DockerodeEngine implements Engine {
     };
   }
 
+  async defaultBridge(): Promise<DefaultBridge | undefined> {
+    const network = this.#docker.getNetwork('bridge');
+    try {
+      // dockerode would put a signal to abort by into the query.
+      return asBridge(await this.#call('network', () => network.inspect()));
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
   async list(): Promise<readonly Listed[]> {
     const filters = { status: RUNNING_STATES };
     const answer = await this.#call('list', (options) =>
@@ -103,7 +117,7 @@ class DockerodeEngine implements Engine {
       if (!isInspection(answer)) throw this.#notUnderstood('inspect');
       return answer;
     } catch (error) {
-      if (error instanceof EngineError && statusOf(error.cause) === 404) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }
@@ -225,10 +239,30 @@ function isInspection(answer: unknown): answer is Inspection {
   return typeof (answer as { Id?: unknown } | null)?.Id === 'string';
 }
 
+function isNotFound(error: unknown): boolean {
+  return error instanceof EngineError && statusOf(error.cause) === 404;
+}
+
 interface InfoAnswer {
   readonly ID?: unknown;
   readonly Name?: unknown;
   readonly Swarm?: { readonly NodeAddr?: unknown } | null;
+}
+
+interface NetworkAnswer {
+  readonly IPAM?: { readonly Config?: readonly { readonly Gateway?: unknown }[] | null } | null;
+  readonly Options?: Readonly<Record<string, unknown>> | null;
+}
+
+/** Older engines leave the gateway out that they have chosen themselves. */
+function asBridge(answer: unknown): DefaultBridge {
+  const { IPAM, Options } = (answer ?? {}) as NetworkAnswer;
+  const gateways = (IPAM?.Config ?? []).map(({ Gateway }) => String(Gateway ?? ''));
+  const device = Options?.['com.docker.network.bridge.name'];
+  return {
+    gateway: gateways.find((address) => addressFamily(address) === 4),
+    device: typeof device === 'string' ? device : undefined,
+  };
 }
 
 function asInfo(answer: unknown): InfoAnswer {

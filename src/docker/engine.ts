@@ -70,6 +70,14 @@ export interface EngineInfo {
   readonly nodeAddress: string | undefined;
 }
 
+/** The network that containers join unless they are told otherwise. */
+export interface DefaultBridge {
+  /** The host's IPv4 address on it, which the containers' default route leads to. */
+  readonly gateway: string | undefined;
+  /** The name of the host's interface on it. */
+  readonly device: string | undefined;
+}
+
 /** A running container in the list; enough to see whether it must be inspected again. */
 export interface Listed {
   readonly id: string;
@@ -88,6 +96,8 @@ export interface Engine {
   /** For logs. */
   readonly label: string;
   info(): Promise<EngineInfo>;
+  /** `undefined`: the engine was told to have none. */
+  defaultBridge(): Promise<DefaultBridge | undefined>;
   /** Running containers (also paused and restarting ones, by their `state`). */
   list(): Promise<readonly Listed[]>;
   /** `undefined`: there is no such container any more. */

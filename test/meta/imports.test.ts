@@ -32,6 +32,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
   cli: ['*'],
   'main.ts': ['*'],
+  'health.ts': ['dns', 'forward/reply.ts', 'server/listeningAddresses.ts'],
 };
 
 /** Package -> the one file or folder of src that imports it and speaks its words. */

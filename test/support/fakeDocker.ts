@@ -43,6 +43,12 @@ export class FakeDocker {
   readonly requests: FakeRequest[] = [];
   readonly containers = new Map<string, FakeContainer>();
   engineId = 'FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE';
+  /** As `docker network inspect bridge` has it. */
+  bridge: object = {
+    Name: 'bridge',
+    IPAM: { Driver: 'default', Config: [{ Subnet: '172.17.0.0/16', Gateway: '172.17.0.1' }] },
+    Options: { 'com.docker.network.bridge.name': 'docker0' },
+  };
   readonly #folder: string;
   readonly #events = new FakeEvents(this.faults);
   readonly #sockets = new Set<Socket>();
@@ -255,6 +261,7 @@ export class FakeDocker {
       const listed = all.filter(({ isRunning }) => isRunning || this.faults.ignoreFilters);
       return [200, listed.map((container) => container.listing())];
     }
+    if (path === '/networks/bridge') return [200, this.bridge];
     const id = /^\/containers\/([^/]+)\/json$/.exec(path)?.[1] ?? '';
     const container = this.#find(decodeURIComponent(id));
     if (container !== undefined) return [200, container.inspection()];

@@ -3,6 +3,7 @@
  * or out of order, calls can fail or wait. For faults of the connection itself see `FakeDocker`.
  */
 import {
+  type DefaultBridge,
   type Engine,
   EngineError,
   type EngineEvent,
@@ -51,6 +52,11 @@ export class FakeEngine implements Engine {
   async info(): Promise<EngineInfo> {
     this.#assertThere();
     return this.engineInfo;
+  }
+
+  async defaultBridge(): Promise<DefaultBridge> {
+    this.#assertThere();
+    return { gateway: '172.17.0.1', device: 'docker0' };
   }
 
   async list(): Promise<readonly Listed[]> {

@@ -1,0 +1,75 @@
+/**
+ * Where this host is for the containers on Docker's default bridge, and so the address to give to `docker run --dns`:
+ * the gateway that the engine tells, else this host's own address in the bridge's subnet, else Docker's default. The
+ * kernel's routes are read, as Node does not show an interface without carrier, which is what a bridge without
+ * containers is. Never fails: the engine may come up after us.
+ */
+import { addressFamily, ipv4Bits } from '../dns/address.ts';
+import type { DefaultBridge, Engine } from './engine.ts';
+
+export interface BridgeAddress {
+  /** IPv4. */
+  readonly address: string;
+  /** How it was found, for people: `the gateway of Docker's network "bridge"`. */
+  readonly origin: string;
+}
+
+const DEFAULT_DEVICE = 'docker0';
+const DEFAULT_GATEWAY = '172.17.0.1';
+
+/** `readProc` gives the text of a file below /proc, `undefined` where there is none. */
+export async function findBridgeAddress(
+  engine: Pick<Engine, 'defaultBridge'>,
+  readProc: (path: string) => Promise<string | undefined>,
+): Promise<BridgeAddress> {
+  const bridge = await defaultBridge(engine);
+  if (bridge?.gateway !== undefined) {
+    return { address: bridge.gateway, origin: 'the gateway of Docker\'s network "bridge"' };
+  }
+  const device = bridge?.device ?? DEFAULT_DEVICE;
+  const routes = parseRoutes((await readProc('/proc/net/route')) ?? '');
+  const own = parseOwnAddresses((await readProc('/proc/net/fib_trie')) ?? '');
+  const subnets = routes.filter((route) => route.device === device);
+  const address = own.find((one) => subnets.some((subnet) => isIn(one, subnet)));
+  if (address !== undefined) return { address, origin: `this host's address on ${device}` };
+  const origin = `Docker's default: neither the engine nor an interface ${device} tells`;
+  return { address: DEFAULT_GATEWAY, origin };
+}
+
+function defaultBridge(engine: Pick<Engine, 'defaultBridge'>): Promise<DefaultBridge | undefined> {
+  return engine.defaultBridge().catch(() => undefined);
+}
+
+interface Route {
+  readonly device: string;
+  /** Of 32 bits, the first octet on top. */
+  readonly subnet: number;
+  readonly mask: number;
+}
+
+/** The networks of `/proc/net/route` that are reached without a gateway: device, subnet, gateway, flags, ..., mask. */
+export function parseRoutes(text: string): readonly Route[] {
+  return text.split('\n').flatMap((line) => {
+    const [device = '', subnet = '', gateway, , , , , mask = ''] = line.trim().split(/\s+/);
+    const isDirect = gateway === '00000000' && mask !== gateway;
+    return isDirect ? [{ device, subnet: bitsOf(subnet), mask: bitsOf(mask) }] : [];
+  });
+}
+
+/** A number in the machine's byte order; Node's Linux machines are little-endian. */
+function bitsOf(hex: string): number {
+  const octets = /^[0-9A-F]{8}$/.test(hex) ? Buffer.from(hex, 'hex').reverse() : Buffer.alloc(4);
+  return octets.readInt32BE();
+}
+
+/** The IPv4 addresses of this host in `/proc/net/fib_trie`: an address, then its kind on the next line. */
+export function parseOwnAddresses(text: string): readonly string[] {
+  const found = text.matchAll(/\|-- ([0-9.]+)\n\s+\/32 host LOCAL$/gm);
+  return [...new Set([...found].map(([, address]) => address as string))].filter(
+    (address) => addressFamily(address) === 4,
+  );
+}
+
+function isIn(address: string, { subnet, mask }: Route): boolean {
+  return (ipv4Bits(address) & mask) === (subnet & mask);
+}

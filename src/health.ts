@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/**
+ * The image's health check, a program of its own because it must start fast: asks the server at each of its addresses,
+ * over UDP, for a name that is answered out of the store and by nobody else. As long as the store was never read that is
+ * SERVFAIL; afterwards any other answer will do. Exit code 0 or 1, and one line on what it found.
+ *
+ *   node dist/health.js [PID]     PID: where more than one server runs
+ */
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { encodeQuery } from './dns/encode.ts';
+import type { Question } from './dns/message.ts';
+import { rcodeName } from './dns/mnemonic.ts';
+import { parseName } from './dns/name.ts';
+import { Class, Rcode, Type } from './dns/rr.ts';
+import { printSocketAddress, type SocketAddress } from './dns/socketAddress.ts';
+import { readReply } from './forward/reply.ts';
+import { listeningAddresses } from './server/listeningAddresses.ts';
+
+const TIMEOUT_MS = 3000;
+
+/** RD is clear, so that it is never forwarded. */
+const QUESTION: Question = {
+  qname: parseName('1.0.0.127.in-addr.arpa.') ?? [],
+  qtype: Type.PTR,
+  qclass: Class.IN,
+};
+
+/** The response code; `undefined` when there is no reply in time. */
+function ask({ address, port }: SocketAddress): Promise<number | undefined> {
+  const id = randomInt(0x10000);
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  return new Promise((resolve) => {
+    const done = (rcode?: number): void => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(rcode);
+    };
+    const timer = setTimeout(done, TIMEOUT_MS);
+    socket.once('error', () => done());
+    socket.on('message', (packet) => {
+      const reply = readReply(packet, { id, question: QUESTION, transport: 'udp' });
+      if (reply?.kind === 'reply') done(reply.message.rcode);
+    });
+    const query = { id, question: QUESTION, recursionDesired: false, checkingDisabled: false };
+    socket.connect(port, address, () => socket.send(encodeQuery(query), () => {}));
+  });
+}
+
+const addresses = await listeningAddresses(process.argv[2]);
+const rcodes = await Promise.all(addresses.map(ask));
+const words = addresses.map((address, index) => {
+  const rcode = rcodes[index];
+  return `${printSocketAddress(address)} ${rcode === undefined ? 'no reply' : rcodeName(rcode)}`;
+});
+console.log(words.length === 0 ? 'no server is listening' : words.join(', '));
+const isHealthy = rcodes.every((rcode) => rcode !== undefined && rcode !== Rcode.SERVFAIL);
+process.exitCode = words.length > 0 && isHealthy ? 0 : 1;
