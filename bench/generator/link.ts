@@ -9,8 +9,9 @@ import {
   Single,
 } from '../../src/dataplane/counters.ts';
 import { BATCH_PACKETS, Batch } from '../../src/dataplane/sockets/batch.ts';
-import { MSG_DONTWAIT, POLLIN, Pollfd } from '../../src/dataplane/sockets/layout.ts';
+import { MSG_DONTWAIT } from '../../src/dataplane/sockets/layout.ts';
 import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { Poll } from '../../src/dataplane/sockets/poll.ts';
 import { writeSockaddr } from '../../src/dataplane/sockets/sockaddr.ts';
 import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
 
@@ -76,16 +77,12 @@ function link(libc: Libc, batch: Batch, counters: CounterBlock): Link {
 
 /** Makes a function that waits until one of the links can be read, or for so long. */
 export function waiter(links: readonly Link[]): (timeoutMs: number) => void {
-  const libc = needLibc();
-  const memory = new ArrayBuffer(Math.max(1, links.length) * Pollfd.SIZE);
-  const view = new DataView(memory);
-  links.forEach(({ fd }, index) => {
-    view.setInt32(index * Pollfd.SIZE + Pollfd.FD, fd, true);
-    view.setInt16(index * Pollfd.SIZE + Pollfd.EVENTS, POLLIN, true);
-  });
-  const at = libc.addressOf(memory);
+  const poll = new Poll(
+    needLibc(),
+    links.map(({ fd }) => fd),
+  );
   return (timeoutMs) => {
-    if (view.byteLength > 0) libc.poll(at, links.length, timeoutMs);
+    poll.wait(timeoutMs);
   };
 }
 
