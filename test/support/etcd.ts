@@ -4,11 +4,11 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { MEMORY } from './tempDir.ts';
 
 export interface EtcdSetup {
   /** Serves etcd's v2 API as well. */
@@ -19,12 +19,18 @@ export interface EtcdSetup {
   readonly args?: readonly string[];
   /** This member's name, its peer port, and all members as etcd's `--initial-cluster`. */
   readonly member?: { name: string; peerPort: number; cluster: string };
-  /** Another host that it runs on, and its port there; here on a free one if not given. */
-  readonly host?: {
-    address: string;
-    port: number;
-    onHost(...command: string[]): readonly string[];
-  };
+  /** Another host that it runs on; here, on free ports, if not given. */
+  readonly host?: EtcdHost;
+}
+
+export interface EtcdHost {
+  readonly address: string;
+  /** For clients. */
+  readonly port: number;
+  /** Where its data go. */
+  readonly folder: string;
+  /** The command line that runs another one there. */
+  readonly onHost: (...command: readonly string[]) => readonly string[];
 }
 
 export interface Etcd {
@@ -46,7 +52,6 @@ export interface Etcd {
 
 const START_ATTEMPTS = 5;
 const START_TIMEOUT_MS = 20_000;
-const IN_MEMORY = '/dev/shm';
 
 /** Starts one etcd and waits until it serves clients. */
 export async function startEtcd(setup: EtcdSetup = {}): Promise<Etcd> {
@@ -90,8 +95,7 @@ class EtcdProcess implements Etcd {
   #child: ChildProcess | undefined;
 
   constructor(setup: EtcdSetup, port: number, peerPort: number) {
-    const base = existsSync(IN_MEMORY) ? IN_MEMORY : tmpdir();
-    this.#folder = mkdtempSync(join(base, 'soradns-etcd-'));
+    this.#folder = mkdtempSync(join(setup.host?.folder ?? MEMORY, 'soradns-etcd-'));
     this.#setup = setup;
     this.#peerPort = setup.member?.peerPort ?? peerPort;
     const { host } = setup;

@@ -103,10 +103,12 @@ export class Host {
   /** Waits until it serves, for which most members must be there. */
   async startEtcd(): Promise<void> {
     const { name, address, dockerd } = this;
+    const { folder } = this.#lan;
+    const onHost = (...line: string[]) => dockerd.onHost(...line);
     const peers = this.#members.map((each) => `${each.name}=http://${each.address}:${PEER_PORT}`);
     this.#etcd = await startEtcd({
       member: { name, peerPort: PEER_PORT, cluster: peers.join(',') },
-      host: { address, port: CLIENT_PORT, onHost: (...line) => dockerd.onHost(...line) },
+      host: { address, port: CLIENT_PORT, folder, onHost },
     });
   }
 

@@ -2,12 +2,13 @@
  * How the hosts of the tests are joined to the machine that runs them and to each other: one alone by a cable of its
  * own, several by a switch (a bridge in a namespace of its own) into which the test is plugged as well.
  */
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
-import { networkInterfaces, tmpdir } from 'node:os';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { endCleaner, environment, startCleaner } from './hostCleaner.ts';
+import { MEMORY } from './tempDir.ts';
 
 export interface HostNetwork {
   /** The host's own addresses, on its `eth0`. */
@@ -21,7 +22,9 @@ export interface HostNetwork {
 export type Connection = (name: string) => HostNetwork;
 
 export interface Lan {
-  /** Where the host of this number (2 to 250) is, always the same. */
+  /** For what the hosts store: in memory if possible, and removed with the switch. */
+  readonly folder: string;
+  /** Where the host of this number (2 to 30) is, always the same. */
   addressOf(number: number): string;
   /** Plugs a host in. */
   connection(number: number): Connection;
@@ -32,16 +35,19 @@ export interface Lan {
   stop(): Promise<void>;
 }
 
-const NETWORK = '10.213';
-const NETWORK6 = 'fd53:6f72';
-const HOSTS_OF_LAN = 256;
+const CABLES = '10.213';
+const CABLES6 = 'fd53:6f72';
 const HOSTS_OF_CABLE = 4;
+const LANS = '10.214';
+const LANS6 = 'fd53:6f73';
+const HOSTS_OF_LAN = 32;
+const LAN_PREFIX = 27;
 
 /** One host, by a cable to the test; the link here gets the host's name. */
 export const byCable: Connection = (name) => {
-  const block = freeBlock(HOSTS_OF_CABLE);
-  const [address, gateway] = [addressIn(block, 2), addressIn(block, 1)];
-  const prefix6 = `${NETWORK6}:${block.toString(16)}::`;
+  const block = freeBlock(CABLES, HOSTS_OF_CABLE);
+  const [address, gateway] = [addressIn(CABLES, block, 2), addressIn(CABLES, block, 1)];
+  const prefix6 = `${CABLES6}:${hex(block)}::`;
   ip('netns', 'add', name);
   ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
   setUp([], name, [`${gateway}/30`, `${prefix6}1/64`]);
@@ -53,46 +59,72 @@ export const byCable: Connection = (name) => {
 
 /** An empty switch, and the test at its first port. */
 export function startLan(): Lan {
-  const name = `soral${randomBytes(3).toString('hex')}`;
-  const cleaner = startCleaner(name, mkdtempSync(join(tmpdir(), 'soradns-lan-')));
-  const block = freeBlock(HOSTS_OF_LAN);
-  const prefix6 = `${NETWORK6}:${block.toString(16)}::`;
-  const [own, own6] = [addressIn(block, 1), `${prefix6}1`];
-  ip('netns', 'add', name);
-  ip('-netns', name, 'link', 'add', 'switch', 'type', 'bridge');
-  setUp(['-netns', name], 'switch', []);
-  ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'port1', 'netns', name);
-  plug(name, 1);
-  setUp([], name, [`${own}/24`, `${own6}/64`]);
-  const connection = (number: number): Connection => {
-    const [address, address6] = [addressIn(block, number), `${prefix6}${number.toString(16)}`];
-    return (host) => {
-      ip('netns', 'add', host);
-      const port = ['name', `port${number}`, 'netns', name];
-      // As a machine's, its hardware address is the same after a restart.
-      const hardware = `02:00:5e:00:53:${number.toString(16).padStart(2, '0')}`;
-      const end = ['-netns', host, 'link', 'add', 'eth0', 'address', hardware];
-      ip(...end, 'type', 'veth', 'peer', ...port);
-      plug(name, number);
-      setUp(['-netns', host], 'lo', []);
-      setUp(['-netns', host], 'eth0', [`${address}/24`, `${address6}/64`]);
-      ip('-netns', host, 'route', 'add', 'default', 'via', own);
-      return { address, address6, gateway: own };
-    };
-  };
-  const set = (number: number, state: 'up' | 'down'): void =>
-    ip('-netns', name, 'link', 'set', `port${number}`, state);
-  return {
-    addressOf: (number) => addressIn(block, number),
-    connection,
-    cut: (number) => set(number, 'down'),
-    mend: (number) => set(number, 'up'),
-    stop: async () => void (await endCleaner(cleaner)),
-  };
+  return new SwitchedLan();
 }
 
-function plug(lan: string, number: number): void {
-  ip('-netns', lan, 'link', 'set', `port${number}`, 'master', 'switch', 'up');
+class SwitchedLan implements Lan {
+  readonly folder: string;
+  readonly #name = `soral${randomBytes(3).toString('hex')}`;
+  readonly #block = freeBlock(LANS, HOSTS_OF_LAN);
+  readonly #cleaner: ChildProcess;
+
+  constructor() {
+    const name = this.#name;
+    this.folder = mkdtempSync(join(MEMORY, 'soradns-lan-'));
+    this.#cleaner = startCleaner(name, this.folder);
+    ip('netns', 'add', name);
+    ip('-netns', name, 'link', 'add', 'switch', 'type', 'bridge');
+    setUp(['-netns', name], 'switch', []);
+    ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'port1', 'netns', name);
+    this.#plug(1);
+    setUp([], name, this.#withPrefixes(1));
+  }
+
+  addressOf(number: number): string {
+    return addressIn(LANS, this.#block, number);
+  }
+
+  connection(number: number): Connection {
+    return (host) => {
+      const gateway = this.addressOf(1);
+      // As a machine's, its hardware address is the same after a restart.
+      const end = ['eth0', 'address', `02:00:5e:00:53:${hex(number).padStart(2, '0')}`];
+      const port = ['name', `port${number}`, 'netns', this.#name];
+      ip('netns', 'add', host);
+      ip('-netns', host, 'link', 'add', ...end, 'type', 'veth', 'peer', ...port);
+      this.#plug(number);
+      setUp(['-netns', host], 'lo', []);
+      setUp(['-netns', host], 'eth0', this.#withPrefixes(number));
+      ip('-netns', host, 'route', 'add', 'default', 'via', gateway);
+      return { address: this.addressOf(number), address6: this.#address6(number), gateway };
+    };
+  }
+
+  cut(number: number): void {
+    ip('-netns', this.#name, 'link', 'set', `port${number}`, 'down');
+  }
+
+  mend(number: number): void {
+    ip('-netns', this.#name, 'link', 'set', `port${number}`, 'up');
+  }
+
+  async stop(): Promise<void> {
+    if ((await endCleaner(this.#cleaner)) !== 0) {
+      throw new Error(`${this.folder} could not be removed`);
+    }
+  }
+
+  #plug(number: number): void {
+    ip('-netns', this.#name, 'link', 'set', `port${number}`, 'master', 'switch', 'up');
+  }
+
+  #address6(number: number): string {
+    return `${LANS6}:${hex(this.#block)}::${hex(number)}`;
+  }
+
+  #withPrefixes(number: number): string[] {
+    return [`${this.addressOf(number)}/${LAN_PREFIX}`, `${this.#address6(number)}/64`];
+  }
 }
 
 /** IPv6 where the kernel has it: tests that need it look for themselves. */
@@ -108,20 +140,24 @@ function setUp(where: readonly string[], link: string, addresses: readonly strin
   ip(...where, 'link', 'set', link, 'up');
 }
 
-/** So many addresses of the network, as the last 16 bits of the first: none of them this machine's. */
-function freeBlock(size: number): number {
+/** So many addresses of the /16, as the last 16 bits of the first: none of them this machine's. */
+function freeBlock(network: string, size: number): number {
   const taken = Object.values(networkInterfaces()).flatMap((addresses) =>
     (addresses ?? []).map(({ address }) => address),
   );
   for (;;) {
     const block = randomInt((1 << 16) / size) * size;
-    const addresses = Array.from({ length: size }, (_, number) => addressIn(block, number));
+    const addresses = Array.from({ length: size }, (_, at) => addressIn(network, block, at));
     if (!addresses.some((address) => taken.includes(address))) return block;
   }
 }
 
-function addressIn(block: number, number: number): string {
-  return `${NETWORK}.${block >> 8}.${(block & 255) + number}`;
+function addressIn(network: string, block: number, number: number): string {
+  return `${network}.${block >> 8}.${(block & 255) + number}`;
+}
+
+function hex(number: number): string {
+  return number.toString(16);
 }
 
 function ip(...args: readonly string[]): void {
