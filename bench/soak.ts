@@ -1,0 +1,153 @@
+/**
+ * `npm run soak`: a server and its registrar under a steady load for a long time, while names move, containers come and
+ * go, the configuration is read again and etcd is restarted. Every reply is checked against what was true when it was
+ * asked for. Exits 1 if one was wrong, one was lost that the kernel did not drop, or memory or descriptors grew.
+ *
+ *   npm run soak -- [--seconds 600] [--rate 20000] [--away 5]
+ */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { startThread } from '../src/dataplane/thread.ts';
+import { startEtcd } from '../test/support/etcd.ts';
+import { startFakeDocker } from '../test/support/fakeDocker.ts';
+import type { AskerOrders, AskerResult } from './soak/asker.ts';
+import { Changes } from './soak/changes.ts';
+import { dropsOfPort } from './soak/kernelDrops.ts';
+import { Ledger, SOAK_NAMES } from './soak/ledger.ts';
+import { growth, mib, readVitals, type Vitals } from './soak/vitals.ts';
+import { type Soradns, startSoradns, untilReady } from './soradns.ts';
+
+process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '600' },
+    rate: { type: 'string', default: '20000' },
+    away: { type: 'string', default: '5' },
+  },
+});
+const [seconds, perSecond, awaySeconds] = [values.seconds, values.rate, values.away].map(
+  Number,
+) as [number, number, number];
+
+const RELOAD_EVERY_MS = 10_000;
+/** When the store goes away, as a share of the whole time. */
+const AWAY_AT = 0.1;
+
+const folder = mkdtempSync(join(tmpdir(), 'soradns-soak-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const etcd = await startEtcd();
+const docker = await startFakeDocker();
+const server = await startSoradns({
+  store: `etcd://${etcd.endpoint}`,
+  cwd: folder,
+  args: [
+    '--no-rec',
+    '--register',
+    '--register-docker-host',
+    docker.host,
+    '--register-ip',
+    '10.0.0.1',
+  ],
+});
+const ledger = new Ledger();
+const changes = new Changes(ledger, etcd, docker);
+try {
+  const faults = await soak();
+  for (const fault of faults) console.error(`FAULT: ${fault}`);
+  process.exitCode = faults.length === 0 ? 0 : 1;
+} finally {
+  await server.stop();
+  await docker.close();
+  await etcd.stop();
+}
+
+/** What was not as it should be. */
+async function soak(): Promise<string[]> {
+  await changes.fill();
+  await untilReady(server);
+  await sleep(1_000);
+  const asker = startAsker(server);
+  changes.start();
+  const vitals: Vitals[] = [];
+  const pulse = every(Math.max(500, (seconds * 1000) / 120), async () => {
+    vitals.push(await readVitals(server.httpPort));
+  });
+  const reload = every(RELOAD_EVERY_MS, async () => {
+    process.kill(server.pid, 'SIGHUP');
+  });
+  await sleep(seconds * 1000 * AWAY_AT);
+  if (awaySeconds > 0) await changes.interrupt(awaySeconds * 1000);
+  await sleep(Math.max(0, seconds * 1000 * (1 - AWAY_AT) - awaySeconds * 1000));
+  await Promise.all([pulse.stop(), reload.stop(), changes.stop()]);
+  const result = await asker.stop();
+  const drops = result.drops + dropsOfPort(server.port);
+  report(result, drops, vitals);
+  return faultsOf(result, drops, vitals);
+}
+
+function faultsOf(result: AskerResult, drops: number, vitals: readonly Vitals[]): string[] {
+  const faults = [...growth(vitals)];
+  if (server.hasEnded()) faults.push(`the server ended: ${server.output()}`);
+  if (result.wrong > 0) faults.push(`${result.wrong} wrong answers`, ...result.examples);
+  if (result.lost > drops) faults.push(`${result.lost} lost, of which the kernel dropped ${drops}`);
+  const rate = result.asked / result.seconds;
+  if (rate < 0.95 * perSecond) faults.push(`only ${Math.round(rate)} questions a second`);
+  return faults;
+}
+
+function report(result: AskerResult, drops: number, vitals: readonly Vitals[]): void {
+  const [first, last] = [vitals[Math.floor(vitals.length / 3)], vitals.at(-1)];
+  const rows: [string, string][] = [
+    ['questions', `${result.asked}, ${Math.round(result.asked / result.seconds)} a second`],
+    [
+      'names',
+      `${SOAK_NAMES.length}, changed ${changes.count} times; etcd away for ${awaySeconds} s`,
+    ],
+    ['wrong answers', String(result.wrong)],
+    ['lost', `${result.lost}; the kernel dropped ${drops}`],
+    ['resident MiB', `${mib(first?.rssBytes ?? 0)} → ${mib(last?.rssBytes ?? 0)}`],
+    ['heap MiB', `${mib(first?.heapBytes ?? 0)} → ${mib(last?.heapBytes ?? 0)}`],
+    ['descriptors', `${first?.fds} → ${last?.fds}`],
+  ];
+  console.log(`| ${seconds} s of soak | |\n| --- | ---: |`);
+  for (const [what, figure] of rows) console.log(`| ${what} | ${figure} |`);
+}
+
+function startAsker({ port }: Soradns): { stop(): Promise<AskerResult> } {
+  const stopMemory = new SharedArrayBuffer(4);
+  const workerData: AskerOrders = { port, perSecond, ledgerMemory: ledger.memory, stopMemory };
+  const worker = startThread(new URL('./soak/asker.ts', import.meta.url), { workerData });
+  const result = once(worker, 'message').then(([message]) => message as AskerResult);
+  return {
+    stop() {
+      Atomics.store(new Int32Array(stopMemory), 0, 1);
+      return result;
+    },
+  };
+}
+
+/** Does it again and again, never twice at once. */
+function every(periodMs: number, work: () => Promise<void>): { stop(): Promise<void> } {
+  let running: Promise<void> = Promise.resolve();
+  let isBusy = false;
+  const timer = setInterval(() => {
+    if (isBusy) return;
+    isBusy = true;
+    running = work().finally(() => {
+      isBusy = false;
+    });
+    running.catch(() => undefined);
+  }, periodMs);
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

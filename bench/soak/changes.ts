@@ -1,0 +1,141 @@
+/**
+ * What happens to the names during a soak: addresses move, keys come and go, containers start and die, and the store is
+ * away for a while. Each change is in the ledger before it begins and, once it must be known, settled.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import type { Etcd } from '../../test/support/etcd.ts';
+import type { FakeDocker } from '../../test/support/fakeDocker.ts';
+import { serviceValue } from '../names.ts';
+import { addressOf, isPresent, type Ledger, SOAK_NAMES, type SoakName } from './ledger.ts';
+
+/** A change is answered at the latest so long after it was acknowledged, or after Docker told of it. */
+const GRACE_MS = 2_000;
+const CONTAINER_GRACE_MS = 6_000;
+/** Until servers and registrars have found a store that was away: their pauses grow to 5 s. */
+const RECOVERY_MS = 15_000;
+
+const PERIOD_MS: Readonly<Record<'moves' | 'comes' | 'container', number>> = {
+  moves: 10,
+  comes: 50,
+  container: 250,
+};
+
+interface Settling {
+  readonly dueMs: number;
+  readonly index: number;
+  readonly state: number;
+}
+
+export class Changes {
+  /** Made so far. */
+  count = 0;
+  readonly #ledger: Ledger;
+  readonly #etcd: Etcd;
+  readonly #client: Etcd3;
+  readonly #docker: FakeDocker;
+  readonly #containers = new Map<number, string>();
+  readonly #busy = new Set<number>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #settling: Settling[] = [];
+  /** Nothing settles before; while the store is away: never. */
+  #settlesFromMs = 0;
+  #stopped = false;
+
+  constructor(ledger: Ledger, etcd: Etcd, docker: FakeDocker) {
+    this.#ledger = ledger;
+    this.#etcd = etcd;
+    this.#client = new Etcd3({ hosts: `http://${etcd.endpoint}` });
+    this.#docker = docker;
+  }
+
+  /** Writes what is there from the beginning. */
+  async fill(): Promise<void> {
+    const first = SOAK_NAMES.filter(({ habit }) => habit === 'stays' || habit === 'moves');
+    for (const name of first) await this.#enter(name, 1);
+    for (const { index } of first) this.#ledger.settle(index, 1);
+  }
+
+  start(): void {
+    for (const habit of ['moves', 'comes', 'container'] as const) this.#repeat(habit);
+    this.#timers.push(setInterval(() => this.#settle(), 20));
+  }
+
+  /** No more changes; resolves when those under way are done. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    while (this.#busy.size > 0) await sleep(10);
+    this.#client.close();
+  }
+
+  /** The store dies, and is back after so long with all that it had. */
+  async interrupt(awayMs: number): Promise<void> {
+    this.#settlesFromMs = Number.POSITIVE_INFINITY;
+    await this.#etcd.kill();
+    await sleep(awayMs);
+    await this.#etcd.restart();
+    this.#settlesFromMs = performance.now() + RECOVERY_MS;
+  }
+
+  #repeat(habit: keyof typeof PERIOD_MS): void {
+    const names = SOAK_NAMES.filter((name) => name.habit === habit);
+    let turn = 0;
+    const tick = (): void => {
+      const name = names[turn++ % names.length];
+      if (name !== undefined && !this.#busy.has(name.index)) void this.#change(name);
+    };
+    this.#timers.push(setInterval(tick, PERIOD_MS[habit]));
+  }
+
+  async #change(name: SoakName): Promise<void> {
+    this.#busy.add(name.index);
+    const state = this.#ledger.newest(name.index) + (name.habit === 'moves' ? 2 : 1);
+    await this.#enter(name, state);
+    const graceMs = name.habit === 'container' ? CONTAINER_GRACE_MS : GRACE_MS;
+    this.#settling.push({ dueMs: performance.now() + graceMs, index: name.index, state });
+    this.count++;
+    this.#busy.delete(name.index);
+  }
+
+  async #enter(name: SoakName, state: number): Promise<void> {
+    this.#ledger.begin(name.index, state);
+    if (name.habit === 'container') this.#turnContainer(name, state);
+    else await this.#write(name, state);
+  }
+
+  /** Tries until the store has it: after a failure nobody knows whether it does. */
+  async #write({ key, index }: SoakName, state: number): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        if (isPresent(state))
+          await this.#client.put(key).value(serviceValue(addressOf(index, state)));
+        else await this.#client.delete().key(key);
+        return;
+      } catch {
+        await sleep(100);
+      }
+    }
+  }
+
+  #turnContainer({ index, name }: SoakName, state: number): void {
+    if (isPresent(state)) {
+      const env = { DNS_NAME: name, DNS_IP: addressOf(index, state), DNS_PORT: '80' };
+      this.#containers.set(index, this.#docker.run({ env, publish: ['8080:80'] }));
+      return;
+    }
+    const id = this.#containers.get(index) ?? '';
+    this.#docker.stop(id);
+    this.#docker.remove(id);
+  }
+
+  #settle(): void {
+    const nowMs = performance.now();
+    if (nowMs < this.#settlesFromMs) return;
+    this.#settling = this.#settling.filter(({ dueMs, index, state }) => {
+      if (nowMs < dueMs) return true;
+      this.#ledger.settle(index, state);
+      return false;
+    });
+  }
+}

@@ -1,0 +1,31 @@
+/** Datagrams that the kernel dropped as a socket's buffer was full: the last column of /proc/net/udp. */
+import { readFileSync, readlinkSync } from 'node:fs';
+
+interface Row {
+  readonly port: number;
+  readonly inode: string;
+  readonly drops: number;
+}
+
+function rows(): Row[] {
+  return readFileSync('/proc/net/udp', 'latin1')
+    .trimEnd()
+    .split('\n')
+    .slice(1)
+    .map((line) => {
+      const fields = line.trim().split(/\s+/);
+      const port = Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
+      return { port, inode: fields[9] ?? '', drops: Number(fields[12]) };
+    });
+}
+
+/** Of all IPv4 sockets that are bound to the port. */
+export function dropsOfPort(port: number): number {
+  return rows().reduce((sum, row) => sum + (row.port === port ? row.drops : 0), 0);
+}
+
+/** Of this process's IPv4 sockets. */
+export function dropsOfSockets(fds: readonly number[]): number {
+  const inodes = new Set(fds.map((fd) => /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0]));
+  return rows().reduce((sum, row) => sum + (inodes.has(row.inode) ? row.drops : 0), 0);
+}

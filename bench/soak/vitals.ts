@@ -1,0 +1,57 @@
+/** How the server fares, as its own metrics have it: what it holds must not grow while the load stays the same. */
+
+export interface Vitals {
+  readonly atMs: number;
+  readonly rssBytes: number;
+  readonly heapBytes: number;
+  readonly fds: number;
+  /** Of both: on purpose, and as packets came faster than they were answered. */
+  readonly dropped: number;
+}
+
+/** Scrapes once. */
+export async function readVitals(httpPort: number): Promise<Vitals> {
+  const reply = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
+  const text = await reply.text();
+  const sum = (name: string): number =>
+    [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))].reduce(
+      (all, [, value]) => all + Number(value),
+      0,
+    );
+  return {
+    atMs: performance.now(),
+    rssBytes: sum('process_resident_memory_bytes'),
+    heapBytes: sum('nodejs_heap_size_used_bytes'),
+    fds: sum('process_open_fds'),
+    dropped: sum('soradns_dropped_total'),
+  };
+}
+
+const MIB = 2 ** 20;
+/** Connections that come and go. */
+const FEW_FDS = 3;
+
+/** What grew between the middle third of the time and the last one; empty when nothing did. */
+export function growth(series: readonly Vitals[]): string[] {
+  const third = Math.floor(series.length / 3);
+  const [middle, last] = [series.slice(third, 2 * third), series.slice(2 * third)];
+  if (third < 2) return ['too few samples to say whether anything grows'];
+  // The least of many samples is near to what survives a collection.
+  const least = (field: keyof Vitals, of: readonly Vitals[]): number =>
+    Math.min(...of.map((each) => each[field]));
+  const faults: string[] = [];
+  for (const [field, slack] of [
+    ['heapBytes', 8 * MIB],
+    ['rssBytes', 16 * MIB],
+  ] as const) {
+    const [before, after] = [least(field, middle), least(field, last)];
+    if (after > before * 1.1 + slack) faults.push(`${field} ${mib(before)} → ${mib(after)} MiB`);
+  }
+  const [before, after] = [least('fds', middle), least('fds', last)];
+  if (after > before + FEW_FDS) faults.push(`fds ${before} → ${after}`);
+  return faults;
+}
+
+export function mib(bytes: number): string {
+  return (bytes / MIB).toFixed(1);
+}
