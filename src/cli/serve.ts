@@ -5,11 +5,13 @@ import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Endpoint, endpointLabel } from '../docker/endpoint.ts';
 import { type Log, openLog } from '../log.ts';
+import { printable } from '../printable.ts';
 import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 import { guard } from './guard.ts';
 import { type Server, startServer } from './server.ts';
 import { lameDuckMsAfter, lingerMsAfter, stopped } from './stopping.ts';
+import { inheritedSockets, superviseBy } from './systemd.ts';
 
 export interface ServeOrders {
   readonly config: Config;
@@ -32,25 +34,45 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   guard(log);
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
-  const started = await startServer(config, log, docker);
+  const inherited = await inheritedSockets(config.systemd, io.env);
+  const started = await startServer(config, log, docker, inherited);
   if (started.kind === 'refused') {
     log.close();
     throw new Failure(started.code, started.reason);
   }
   const { server } = started;
-  io.onReload(() => server.reload(readAgain()));
+  const supervisor = superviseBy(
+    io.env,
+    () => statusOf(server),
+    (text) => log.warn({}, text),
+  );
+  supervisor?.ready();
+  io.onReload(() => {
+    supervisor?.reloading();
+    server.reload(readAgain());
+    supervisor?.ready();
+  });
   announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
   await stopped(io.stop);
   log.info({ signal: io.stop.reason }, 'stopping');
+  supervisor?.stopping();
   await server.close({
     lameDuckMs: lameDuckMsAfter(io.stop.reason, server.config().lameDuckSeconds),
     // What a memory store holds is gone anyway.
     lingerMs: config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason),
   });
+  supervisor?.close();
   log.info({}, 'stopped');
   log.close();
   return 0;
+}
+
+/** One line, for a service manager. */
+function statusOf(server: Server): string {
+  const [reason] = server.readiness();
+  if (reason !== undefined) return printable(`not ready: ${reason}`);
+  return `serving ${server.endpoints.map(printSocketAddress).join(', ')} from ${server.store}`;
 }
 
 function announce(server: Server, config: Config, docker: Endpoint | undefined, log: Log): void {

@@ -15,7 +15,13 @@ import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { Exchange } from '../server/http/exchange.ts';
 import type { Figures } from '../server/http/health.ts';
-import { describeListenFailure, type ListenFailure, listenAll } from '../server/listen.ts';
+import {
+  adoptAll,
+  describeListenFailure,
+  type InheritedSocket,
+  type ListenFailure,
+  listenAll,
+} from '../server/listen.ts';
 import { Pending } from '../server/pending.ts';
 import { createResponder } from '../server/responder.ts';
 import { createTcpListener, type TcpListener } from '../server/tcp.ts';
@@ -73,15 +79,21 @@ export type StartOutcome =
   /** An address could not be had; one line that says which and why. */
   | Extract<HttpOutcome, { kind: 'refused' }>;
 
-/** `docker` is the engine to register from, if any. Rejects with a `StoreError` when an embedded store cannot be opened. */
+/**
+ * `docker` is the engine to register from, if any; `inherited`, if there are any, are served instead of `config.addr`.
+ * Rejects with a `StoreError` when an embedded store cannot be opened.
+ */
 export async function startServer(
   config: Config,
   log: Log,
   docker?: Endpoint,
+  inherited: readonly InheritedSocket[] = [],
 ): Promise<StartOutcome> {
   const store = await openStore(config.store);
   const parts = assemble(config, store, log);
-  const listening = await listenAll(config.addr, parts);
+  const listening = await (inherited.length > 0
+    ? adoptAll(inherited, parts)
+    : listenAll(config.addr, parts));
   if (listening.kind !== 'listening') {
     await closeParts(parts);
     return refusal(listening);

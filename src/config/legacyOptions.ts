@@ -17,10 +17,6 @@ const memory = 'answers come from memory anyway';
 
 export const LEGACY_OPTIONS: readonly LegacyOption[] = [
   legacy('dnssec', 'text', 'unavailable', 'signing comes later', ['dnssec']),
-  {
-    ...legacy('systemd', 'switch', 'unavailable', 'give --addr instead', ['systemd']),
-    env: ['SKYDNS_SYSTEMD'],
-  },
   legacy(
     'stubzones',
     'switch',

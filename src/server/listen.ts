@@ -12,6 +12,12 @@ export interface DnsListeners {
   readonly tcp: { readonly listen: Listen };
 }
 
+/** A socket that somebody bound for us before we were started. */
+export interface InheritedSocket extends SocketAddress {
+  readonly transport: Client['transport'];
+  readonly fd: number;
+}
+
 export type ListenOutcome =
   /** In the order asked for, with the ports that they got. */
   { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] } | ListenFailure;
@@ -44,6 +50,22 @@ export async function listenAll(
     kind: 'listening',
     endpoints: pairs.map(({ udp }) => ({ address: udp.address, port: udp.port })),
   };
+}
+
+/** Takes over sockets that are bound already: each as it is, UDP alone or TCP alone included. */
+export async function adoptAll(
+  sockets: readonly InheritedSocket[],
+  listeners: DnsListeners,
+): Promise<ListenOutcome> {
+  const endpoints = new Map<string, SocketAddress>();
+  for (const { transport, address, port, fd } of sockets) {
+    const adopted = await attempt(transport, listeners[transport].listen, { address, port }, fd);
+    if (adopted.kind !== 'bound') return adopted;
+    const { bound } = adopted;
+    const endpoint = { address: bound.address, port: bound.port };
+    endpoints.set(printSocketAddress(endpoint), endpoint);
+  }
+  return { kind: 'listening', endpoints: [...endpoints.values()] };
 }
 
 /** One line for a person, without a full stop. */
@@ -94,9 +116,10 @@ async function attempt(
   transport: Client['transport'],
   listen: Listen,
   { address, port }: SocketAddress,
+  fd?: number,
 ): Promise<Attempt<Bound>> {
   try {
-    return { kind: 'bound', bound: await listen(address, port) };
+    return { kind: 'bound', bound: await listen(address, port, fd) };
   } catch (error) {
     return { address, port, transport, ...explain(error as NodeJS.ErrnoException) };
   }

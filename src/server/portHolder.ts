@@ -3,8 +3,9 @@
  * Best effort, for an error message: elsewhere, and for other users' processes when we are not root, nobody is found.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { isIPv6 } from 'node:net';
+import { addressOctets, printAddress } from '../dns/address.ts';
 import type { Client } from '../dns/respond.ts';
+import { readSockets } from './socketTable.ts';
 
 export interface PortHolder {
   readonly pid: number;
@@ -32,41 +33,21 @@ export async function findHeldPort(
   address: string,
   port: number,
 ): Promise<HeldPort | undefined> {
-  const tables = await Promise.all(
-    [transport, `${transport}6`].map((table) => read(`/proc/net/${table}`)),
+  const wanted = canonical(address);
+  const sockets = (await readSockets(transport)).filter(
+    (socket) => socket.isListening && socket.port === port && overlaps(socket.address, wanted),
   );
-  const inodes = tables.flatMap((table) => listeningInodes(table, transport, address, port));
-  return inodes.length === 0 ? undefined : { holder: await findOwner(new Set(inodes)) };
+  if (sockets.length === 0) return undefined;
+  return { holder: await findOwner(new Set(sockets.map(({ inode }) => inode))) };
 }
 
-const TCP_LISTEN = '0A';
-
-/** A line is: slot, local address:port, remote address:port, state, queues, timer, retransmits, uid, timeout, inode. */
-function listeningInodes(
-  table: string,
-  transport: Client['transport'],
-  address: string,
-  port: number,
-): string[] {
-  const wantedPort = port.toString(16).toUpperCase().padStart(4, '0');
-  return table.split('\n').flatMap((line) => {
-    const [, local = '', , state, , , , , , inode = '0'] = line.trim().split(/\s+/);
-    const [localAddress = '', localPort] = local.split(':');
-    const listens = transport === 'udp' || state === TCP_LISTEN;
-    const conflicts = listens && localPort === wantedPort && overlaps(localAddress, address);
-    return conflicts && inode !== '0' ? [inode] : [];
-  });
+function canonical(address: string): string {
+  return printAddress(addressOctets(address.replace(/%.*$/, '')));
 }
 
-function overlaps(procAddress: string, address: string): boolean {
-  if (/^0+$/.test(procAddress) || address === '0.0.0.0' || address === '::') return true;
-  return isIPv6(address) ? procAddress.length === 32 : procAddress === procIpv4(address);
-}
-
-/** /proc prints an IPv4 address as one number of the machine's own byte order; Node's machines are little-endian. */
-function procIpv4(address: string): string {
-  const octets = address.split('.').map((octet) => Number(octet).toString(16).padStart(2, '0'));
-  return octets.reverse().join('').toUpperCase();
+function overlaps(held: string, wanted: string): boolean {
+  const isWildcard = [held, wanted].some((address) => address === '0.0.0.0' || address === '::');
+  return isWildcard || held === wanted;
 }
 
 async function findOwner(inodes: ReadonlySet<string>): Promise<PortHolder | undefined> {

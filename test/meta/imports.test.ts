@@ -28,6 +28,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   config: ['dns', 'service', 'forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
   'config.ts': ['config', 'dns/socketAddress.ts', 'forward/addresses.ts'],
   doctor: ['dns', 'forward/addresses.ts', 'forward/resolvconf.ts'],
+  systemd: ['server/listen.ts', 'server/socketTable.ts'],
   dataplane: ['dns', 'service', 'zone', 'metrics.ts'],
   server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
   cli: ['*'],

@@ -1,0 +1,42 @@
+/** Linux's tables of sockets, /proc/net/udp, udp6, tcp and tcp6, as values. Elsewhere there are none. */
+import { readFile } from 'node:fs/promises';
+import { printAddress } from '../dns/address.ts';
+import type { Client } from '../dns/respond.ts';
+import type { SocketAddress } from '../dns/socketAddress.ts';
+
+export interface KernelSocket extends SocketAddress {
+  readonly transport: Client['transport'];
+  /** It takes connections or, UDP, packets from anybody. */
+  readonly isListening: boolean;
+  /** As in the `socket:[INODE]` that a descriptor in /proc points at. */
+  readonly inode: string;
+}
+
+/** All sockets of a transport in this network namespace, but those that nobody has open any more. */
+export async function readSockets(transport: Client['transport']): Promise<KernelSocket[]> {
+  const tables = [transport, `${transport}6`].map((table) =>
+    readFile(`/proc/self/net/${table}`, 'utf8').catch(() => ''),
+  );
+  return (await Promise.all(tables)).flatMap((table) => parseSockets(table, transport));
+}
+
+const TCP_LISTEN = '0A';
+
+/** A line is: slot, local address:port, remote address:port, state, queues, timer, retransmits, uid, timeout, inode. */
+export function parseSockets(table: string, transport: Client['transport']): KernelSocket[] {
+  return table.split('\n').flatMap((line) => {
+    const [, local = '', , state, , , , , , inode = '0'] = line.trim().split(/\s+/);
+    const [, address = '', port = ''] =
+      /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/.exec(local) ?? [];
+    if (address === '' || inode === '0') return [];
+    const isListening = transport === 'udp' || state === TCP_LISTEN;
+    const place = { address: addressOf(address), port: Number.parseInt(port, 16) };
+    return [{ ...place, transport, isListening, inode }];
+  });
+}
+
+/** An address is printed as 32-bit numbers of the machine's own byte order; Node's machines are little-endian. */
+function addressOf(hex: string): string {
+  const octets = Buffer.from(hex, 'hex');
+  return printAddress(octets.swap32());
+}

@@ -1,0 +1,74 @@
+/** The units in deploy/, as systemd itself reads them, and that they and the program agree. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { EXIT_CODES } from '../../src/cli/failure.ts';
+import { callCli } from '../support/cli.ts';
+import { withTempDir } from '../support/tempDir.ts';
+
+const text = (name: string): string =>
+  readFileSync(fileURLToPath(new URL(`../../deploy/${name}`, import.meta.url)), 'utf8');
+const service = text('soradns.service');
+const socket = text('soradns.socket');
+
+/** The values of a setting, in the order of its lines. */
+function settings(unit: string, key: string): string[] {
+  return unit
+    .split('\n')
+    .flatMap((line) => (line.startsWith(`${key}=`) ? [line.slice(key.length + 1)] : []));
+}
+
+const version = spawnSync('systemd-analyze', ['--version'], { encoding: 'utf8' }).stdout ?? '';
+const release = Number(/^systemd (\d+)/.exec(version)?.[1] ?? 0);
+const skip = release >= 250 ? false : 'optional: systemd-analyze 250 or newer is not installed';
+/** Of ten; what a network service with a state directory of its own can come down to. */
+const MAX_EXPOSURE = 2.5;
+
+describe('the units', () => {
+  it('are without fault, and give away little', { skip }, () =>
+    withTempDir(async (dir) => {
+      const at = (name: string) => join(dir, name);
+      // The program is not installed where the unit expects it.
+      writeFileSync(at('soradns.service'), service.replaceAll('/usr/bin/soradns', '/bin/true'));
+      writeFileSync(at('soradns.socket'), socket);
+      const verify = ['verify', '--man=no', '--recursive-errors=no'];
+      const units = [at('soradns.service'), at('soradns.socket')];
+      const verified = spawnSync('systemd-analyze', [...verify, ...units], { encoding: 'utf8' });
+      assert.deepEqual([verified.status, verified.stderr], [0, '']);
+      const args = ['security', '--offline=true', '--no-pager', at('soradns.service')];
+      const report = execFileSync('systemd-analyze', args, { encoding: 'utf8' });
+      const exposure = Number(/exposure level for \S+ ([\d.]+)/.exec(report)?.[1]);
+      assert.ok(exposure > 0 && exposure <= MAX_EXPOSURE, `exposure ${exposure}`);
+    }),
+  );
+
+  it('run commands that there are, on every address over both transports', async () => {
+    const lines = [...settings(service, 'ExecStart'), ...settings(service, 'ExecStartPre')];
+    assert.equal(lines.length, 2);
+    for (const line of lines) {
+      const [program, command = '', ...options] = line.split(' ');
+      assert.equal(program, '/usr/bin/soradns');
+      const { code, stdout } = await callCli([command, '--help']);
+      assert.equal(code, 0);
+      for (const option of options) assert.ok(stdout.includes(option), line);
+    }
+    assert.deepEqual(settings(socket, 'ListenDatagram'), settings(socket, 'ListenStream'));
+    assert.ok(settings(socket, 'ListenStream').length > 0);
+    assert.deepEqual(settings(service, 'RestartPreventExitStatus'), [String(EXIT_CODES.usage)]);
+  });
+
+  it('set variables that the program knows', async () => {
+    const env = Object.fromEntries(
+      settings(service, 'Environment').map((line) => line.split('=') as [string, string]),
+    );
+    const { code, stdout, stderr } = await callCli(['check', '--show', '--json'], { env });
+    assert.equal(code, 0, stderr);
+    const { options, notes } = JSON.parse(stdout);
+    const said = options.filter(({ origin }: { origin: string }) => origin === 'environment');
+    assert.equal(said.length, Object.keys(env).length);
+    assert.deepEqual(notes, []);
+  });
+});
