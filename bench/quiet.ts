@@ -1,35 +1,41 @@
-/** Waiting for others on this machine to be done: what they do in between is in every figure. */
+/** The rest of this machine: waiting for it to be done, and how much it did meanwhile, for that is in every figure. */
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOOK_MS = 150;
-const QUIET_SHARE = 0.15;
+const QUIET_CORES = 0.3;
 
 /** Waits for a moment in which the machine has little to do, for so long at most. */
 export async function untilQuietMachine(timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  do {
-    const before = cpuTimes();
+  for (;;) {
+    const before = machineSeconds();
     await sleep(LOOK_MS);
-    if (busyShare(before, cpuTimes()) <= QUIET_SHARE) return;
-  } while (performance.now() < deadline);
+    const busyCores = (machineSeconds() - before) / (LOOK_MS / 1000);
+    if (busyCores <= QUIET_CORES || performance.now() >= deadline) return;
+  }
 }
 
-export interface CpuTimes {
-  readonly busy: number;
-  readonly idle: number;
-}
-
-/** Of all cores together; 0 if no time went by. */
-export function busyShare(before: CpuTimes, after: CpuTimes): number {
-  const busy = after.busy - before.busy;
-  const all = busy + after.idle - before.idle;
-  return all > 0 ? busy / all : 0;
-}
-
-function cpuTimes(): CpuTimes {
+/** CPU time that all cores together were busy. */
+export function machineSeconds(): number {
   const times = cpus().map((cpu) => cpu.times);
-  const idle = times.reduce((sum, each) => sum + each.idle, 0);
-  const all = times.reduce((sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq, 0);
-  return { busy: all, idle };
+  return times.reduce((sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq, 0) / 1000;
 }
+
+/**
+ * Measures again while others disturb, so many times at most, and keeps what they disturbed least. It goes by what the
+ * others did, not by what came out.
+ */
+export async function leastDisturbed<S extends { readonly othersBusy: number }>(
+  attempts: number,
+  measure: () => Promise<S>,
+): Promise<S> {
+  let best = await measure();
+  for (let attempt = 1; attempt < attempts && best.othersBusy > DISTURBED_CORES; attempt++) {
+    const next = await measure();
+    if (next.othersBusy < best.othersBusy) best = next;
+  }
+  return best;
+}
+
+const DISTURBED_CORES = 0.1;

@@ -3,7 +3,10 @@ import { figure, markdown, median } from '../table.ts';
 import { withRange } from './compare.ts';
 import type { Sample } from './lanes.ts';
 
-const HEAD = ['', 'CPU µs/answer', 'answers/s', 'server busy', 'generator busy', 'unanswered'];
+const HEAD = [
+  ...['', 'CPU µs/answer', 'answers/s', 'server busy', 'generator busy', 'others busy'],
+  'unanswered',
+];
 
 export function costTable(
   lanes: readonly { readonly title: string }[],
@@ -24,6 +27,7 @@ function row(title: string, samples: readonly Sample[]): string[] {
     withRange(qpsOf(samples), 0),
     percent('serverBusy', 0),
     percent('generatorBusy', 0),
+    percent('othersBusy', 0),
     percent('failedShare', 2),
   ];
 }

@@ -2,13 +2,16 @@
  * How long answers to known names take while others flood the server with questions: as many as one core of the server
  * could answer, and half as many. The known names are asked for by a timetable all the while.
  */
+import { availableParallelism } from 'node:os';
 import type { StreamSpec } from '../generator/stream.ts';
+import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
+import { leastDisturbed } from '../quiet.ts';
 import { figure, markdown, median } from '../table.ts';
 import { type Finding, finding, ratioOf } from './compare.ts';
 import type { Lab, OurServer } from './lab.ts';
 import { alternate, askEach, type Lane, saturate } from './lanes.ts';
 import type { Measured } from './measure.ts';
-import { LATENCY_HEAD, type Latency, latencyOf, latencyRow } from './paced.ts';
+import { LATENCY_HEAD, type Latency, latencyRow, timed } from './paced.ts';
 
 const KINDS = [
   { kind: 'hits', title: 'known names' },
@@ -16,9 +19,12 @@ const KINDS = [
   { kind: 'outside', title: 'random names outside' },
   { kind: 'wildcard', title: 'wildcards' },
 ] as const;
+/** Where there are cores enough, the main thread and the worker have each its own. */
+const CORES = availableParallelism() > 2 ? [SERVER_CORE, GENERATOR_CORE + 1].join() : SERVER_CORE;
 const SHARES = [0.5, 1];
 const KNOWN_PER_SECOND = 2000;
 const SOCKETS = 2;
+const ATTEMPTS = 2;
 const TARGET = 1.5;
 const MEMORY_TARGET = 1.1;
 
@@ -34,7 +40,7 @@ interface FloodSample extends Latency {
 }
 
 export async function measureFloods(lab: Lab): Promise<Measured> {
-  const server = await lab.startOurs({});
+  const server = await lab.startOurs({ cores: CORES });
   const lane: Lane = { title: 'capacity', server, load: { questions: lab.questions('hits') } };
   await askEach(lab, lane);
   const capacity = median([
@@ -74,17 +80,11 @@ async function ask(
     pace: { kind: 'rate', perSecond: KNOWN_PER_SECOND },
     sockets: SOCKETS,
   };
-  const { streams, seconds } = await lab.generator.ask({
-    ...{ port: server.port, seconds: lab.options.seconds },
-    streams: flood === undefined ? [known] : [known, { ...flood, first: round + 1 }],
+  const streams = flood === undefined ? [known] : [known, { ...flood, first: round + 1 }];
+  return await leastDisturbed(ATTEMPTS, async () => {
+    const { latency, result } = await timed(lab, server, `${title}, round ${round + 1}`, streams);
+    return { ...latency, floodAnswered: (result.streams[1]?.answered ?? 0) / result.seconds };
   });
-  const [measured, flooded] = streams;
-  if (measured === undefined) throw new Error('no result');
-  const sample = { ...latencyOf(measured), floodAnswered: (flooded?.answered ?? 0) / seconds };
-  console.error(
-    `${title}, round ${round + 1}: p50 ${figure(sample.p50)} p99 ${figure(sample.p99)} µs, lost ${sample.lost}, flood ${figure(sample.floodAnswered)}/s`,
-  );
-  return sample;
 }
 
 function report(

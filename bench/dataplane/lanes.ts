@@ -1,7 +1,7 @@
 /** Measuring several things in turns, each round beginning with another, so that what disturbs one disturbs all. */
 import type { LoadResult } from '../generator/load.ts';
 import type { StreamResult, StreamSpec } from '../generator/stream.ts';
-import { untilQuietMachine } from '../quiet.ts';
+import { machineSeconds, untilQuietMachine } from '../quiet.ts';
 import { figure } from '../table.ts';
 import type { Lab, QuestionFile, Server } from './lab.ts';
 
@@ -29,6 +29,7 @@ export interface Sample {
   /** Shares of a core. */
   readonly serverBusy: number;
   readonly generatorBusy: number;
+  readonly othersBusy: number;
 }
 
 const QUIET_TIMEOUT_MS = 2000;
@@ -105,16 +106,31 @@ export async function saturate(
 
 /** Puts a load of one stream on and weighs it. */
 export async function sampleOf(lane: Lane, put: () => Promise<LoadResult>): Promise<Sample> {
-  const before = lane.server.running.cpuSeconds();
-  const { seconds, cpuSeconds, streams } = await put();
-  const serverSeconds = lane.server.running.cpuSeconds() - before;
-  const stream = streams[0] as StreamResult;
+  const { result, ...busy } = await weigh(lane.server, put);
+  const stream = result.streams[0] as StreamResult;
   return {
-    qps: stream.answered / seconds,
-    cpuMicros: (serverSeconds * 1e6) / stream.answered,
+    ...busy,
+    qps: stream.answered / result.seconds,
+    cpuMicros: (busy.serverBusy * result.seconds * 1e6) / stream.answered,
     failedShare: failedShare(stream, lane.load),
-    serverBusy: serverSeconds / seconds,
-    generatorBusy: cpuSeconds / seconds,
+  };
+}
+
+export interface Weighed extends Pick<Sample, 'serverBusy' | 'generatorBusy' | 'othersBusy'> {
+  readonly result: LoadResult;
+}
+
+/** Who used how much of a core while a load was on. */
+export async function weigh(server: Server, put: () => Promise<LoadResult>): Promise<Weighed> {
+  const [serverBefore, machineBefore] = [server.running.cpuSeconds(), machineSeconds()];
+  const result = await put();
+  const serverSeconds = server.running.cpuSeconds() - serverBefore;
+  const others = machineSeconds() - machineBefore - serverSeconds - result.cpuSeconds;
+  return {
+    result,
+    serverBusy: serverSeconds / result.seconds,
+    generatorBusy: result.cpuSeconds / result.seconds,
+    othersBusy: Math.max(0, others / result.seconds),
   };
 }
 
@@ -133,10 +149,17 @@ export function failedShare(result: StreamResult, { expects = 'noerror' }: Load)
 }
 
 function logSample(title: string, round: number, sample: Sample): void {
-  const { qps, cpuMicros, serverBusy, generatorBusy, failedShare: failed } = sample;
-  const percent = (share: number): string => `${figure(share * 100)} %`;
+  const { qps, cpuMicros, failedShare: failed } = sample;
   console.error(
-    `${title}, round ${round + 1}: ${figure(qps)}/s, ${figure(cpuMicros, 2)} µs, ` +
-      `server ${percent(serverBusy)}, generator ${percent(generatorBusy)}, failed ${percent(failed)}`,
+    `${title}, round ${round + 1}: ${figure(qps)}/s, ${figure(cpuMicros, 2)} µs, ${busyText(sample)}, failed ${percent(failed)}`,
   );
+}
+
+export function busyText(busy: Omit<Weighed, 'result'>): string {
+  const { serverBusy, generatorBusy, othersBusy } = busy;
+  return `server ${percent(serverBusy)}, generator ${percent(generatorBusy)}, others ${percent(othersBusy)}`;
+}
+
+function percent(share: number): string {
+  return `${figure(share * 100)} %`;
 }

@@ -1,9 +1,11 @@
 /** The latency of answers at a steady rate that no server finds hard. */
-import type { StreamResult } from '../generator/stream.ts';
-import { figure, markdown } from '../table.ts';
+import type { LoadResult } from '../generator/load.ts';
+import type { StreamResult, StreamSpec } from '../generator/stream.ts';
+import { leastDisturbed } from '../quiet.ts';
+import { figure, markdown, median } from '../table.ts';
 import { finding, ratioOf, withRange } from './compare.ts';
-import type { Lab } from './lab.ts';
-import { alternate, type Lane, warmUp } from './lanes.ts';
+import type { Lab, Server } from './lab.ts';
+import { alternate, busyText, type Lane, warmUp, weigh } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const PER_SECOND = 20_000;
@@ -16,7 +18,11 @@ export interface Latency {
   readonly p99: number;
   readonly max: number;
   readonly lost: number;
+  /** Shares of a core. */
+  readonly othersBusy: number;
 }
+
+const ATTEMPTS = 3;
 
 export async function measureLatency(lab: Lab): Promise<Measured> {
   const peers = (await lab.peers()).filter(({ title }) =>
@@ -50,34 +56,43 @@ An open loop at ${figure(PER_SECOND)} questions a second over ${SOCKETS} sockets
 }
 
 async function ask(lab: Lab, lane: Lane, round: number): Promise<Latency> {
-  const { streams } = await lab.generator.ask({
-    ...{ port: lane.server.port, seconds: lab.options.seconds },
-    streams: [
-      {
-        questions: lane.load.questions.path,
-        pace: { kind: 'rate', perSecond: PER_SECOND },
-        ...{ sockets: SOCKETS, first: round * PER_SECOND },
-      },
-    ],
+  const { server, load } = lane;
+  const stream: StreamSpec = {
+    questions: load.questions.path,
+    pace: { kind: 'rate', perSecond: PER_SECOND },
+    ...{ sockets: SOCKETS, first: round * PER_SECOND },
+  };
+  return await leastDisturbed(ATTEMPTS, async () => {
+    const { latency } = await timed(lab, server, `${lane.title}, round ${round + 1}`, [stream]);
+    return latency;
   });
-  const latency = latencyOf(streams[0] as StreamResult);
+}
+
+/** Puts a load on and gives back the latencies of its first stream. */
+export async function timed(
+  lab: Lab,
+  server: Server,
+  title: string,
+  streams: readonly StreamSpec[],
+): Promise<{ latency: Latency; result: LoadResult }> {
+  const { seconds } = lab.options;
+  const put = (): Promise<LoadResult> => lab.generator.ask({ port: server.port, seconds, streams });
+  const { result, ...busy } = await weigh(server, put);
+  const latency = latencyOf(result.streams[0] as StreamResult, busy.othersBusy);
   console.error(
-    `${lane.title}, round ${round + 1}: p50 ${figure(latency.p50)} p99 ${figure(latency.p99)} µs`,
+    `${title}: p50 ${figure(latency.p50)} µs, p99 ${figure(latency.p99)} µs, lost ${latency.lost}, ${busyText(busy)}`,
   );
-  return latency;
+  return { latency, result };
 }
 
 /** In microseconds; what was never answered took for ever. */
-export function latencyOf({ latency, lost }: StreamResult): Latency {
-  const never = Number.POSITIVE_INFINITY;
-  const of = (value: number | null | undefined): number => value ?? never;
-  return {
-    ...{ p50: of(latency?.p50), p90: of(latency?.p90), p99: of(latency?.p99) },
-    ...{ max: of(latency?.max), lost },
-  };
+function latencyOf({ latency, lost }: StreamResult, othersBusy: number): Latency {
+  const of = (value: number | null | undefined): number => value ?? Number.POSITIVE_INFINITY;
+  const { p50, p90, p99, max } = latency ?? {};
+  return { p50: of(p50), p90: of(p90), p99: of(p99), max: of(max), lost, othersBusy };
 }
 
-export const LATENCY_HEAD = ['', 'p50 µs', 'p90 µs', 'p99 µs', 'max µs', 'lost'];
+export const LATENCY_HEAD = ['', 'p50 µs', 'p90 µs', 'p99 µs', 'max µs', 'lost', 'others busy'];
 
 export function latencyRow(title: string, samples: readonly Latency[]): string[] {
   const of = (key: keyof Latency): string =>
@@ -85,5 +100,6 @@ export function latencyRow(title: string, samples: readonly Latency[]): string[]
       samples.map((sample) => sample[key]),
       0,
     );
-  return [title, of('p50'), of('p90'), of('p99'), of('max'), of('lost')];
+  const others = figure(median(samples.map(({ othersBusy }) => othersBusy)) * 100);
+  return [title, of('p50'), of('p90'), of('p99'), of('max'), of('lost'), `${others} %`];
 }

@@ -7,7 +7,7 @@ import {
   targetTable,
   withRange,
 } from '../../../bench/dataplane/compare.ts';
-import { busyShare } from '../../../bench/quiet.ts';
+import { leastDisturbed } from '../../../bench/quiet.ts';
 
 test('a ratio is that of each round, and the median of these', () => {
   // The third round was disturbed, both sides of it alike.
@@ -40,7 +40,13 @@ test('a spread is shown where there is one', () => {
   assert.equal(range([], 0), '–');
 });
 
-test('how busy a machine was', () => {
-  assert.equal(busyShare({ busy: 100, idle: 100 }, { busy: 130, idle: 170 }), 0.3);
-  assert.equal(busyShare({ busy: 1, idle: 1 }, { busy: 1, idle: 1 }), 0);
+test('what others disturb is measured again, and the least disturbed counts', async () => {
+  const measured = async (...othersBusy: number[]) => {
+    const left = othersBusy.map((busy, at) => ({ at, othersBusy: busy })).values();
+    const next = async () => left.next().value ?? assert.fail('measured too often');
+    return (await leastDisturbed(3, next)).at;
+  };
+  assert.equal(await measured(0.05), 0);
+  assert.equal(await measured(0.5, 0.05), 1);
+  assert.equal(await measured(0.5, 0.2, 0.3), 1);
 });
