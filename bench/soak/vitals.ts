@@ -29,7 +29,7 @@ export async function readVitals(httpPort: number): Promise<Vitals> {
 
 const MIB = 2 ** 20;
 /** Connections that come and go. */
-const FEW_FDS = 3;
+const FEW_FDS = 8;
 
 /** What grew between the middle third of the time and the last one; empty when nothing did. */
 export function growth(series: readonly Vitals[]): string[] {
