@@ -5,7 +5,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config, ConfigResult } from '../config.ts';
-import { createUdpListener, type UdpListener } from '../dataplane/portable.ts';
+import type { UdpListener } from '../dataplane/udpListener.ts';
 import type { Name } from '../dns/name.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
@@ -41,6 +41,7 @@ import { createQueryLogOf } from './queryLogging.ts';
 import { type Measured, metricsOf } from './serverMetrics.ts';
 import { ServerRegistrar } from './serverRegistrar.ts';
 import { openStore } from './storeAccess.ts';
+import { openUdp } from './udp.ts';
 
 export interface Server {
   /** Where DNS is answered, with the ports that were really got. */
@@ -175,8 +176,9 @@ function assemble(config: Config, store: LeaseStore, log: Log): Parts {
   );
   const responder = responderOf(catalog, effective, mirror, answers, measured.answers, log);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
-  const udp = createUdpListener({ respond: responder.respond, onError });
-  const tcp = createTcpListener({ respond: responder.respond, onError });
+  const { respond } = responder;
+  const udp = openUdp(config.workers, { effective, answers, respond, onError, log });
+  const tcp = createTcpListener({ respond, onError });
   return { store, catalog, effective, answers, mirror, responder, udp, tcp, measured };
 }
 

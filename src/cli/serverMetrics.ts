@@ -1,5 +1,5 @@
 /** What a server measures, gathered from its parts at the moment that somebody asks. */
-import type { UdpListener } from '../dataplane/portable.ts';
+import type { UdpListener } from '../dataplane/udpListener.ts';
 import type { MetricsSources } from '../metrics/all.ts';
 import type { AnswerCounters } from '../server/answerCounters.ts';
 import type { TcpListener } from '../server/tcp.ts';

@@ -309,6 +309,18 @@ export const SERVE_OPTIONS = {
     example: '5',
     live: true,
   }),
+  workers: option<number | undefined>({
+    name: 'workers',
+    form: 'text',
+    placeholder: 'COUNT',
+    describe: 'threads that answer UDP; 0: the main one, without batched system calls',
+    schema: wholeNumber(0, 64),
+    fallback: undefined,
+    defaultText: 'the cores, less one where there are several',
+    expects: 'a whole number from 0 to 64',
+    example: '2',
+    fixedAtStart: true,
+  }),
   logLevel: option<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'>({
     name: 'log-level',
     form: 'text',

@@ -72,7 +72,7 @@ export const Slot = {
 
 /** Counters that stand alone. */
 export const Single = {
-  /** Packets read. */
+  /** Packets that were dealt with here; those handed over are counted by who answers them. */
   received: Slot.single,
   /** Replies that the kernel took. */
   sent: Slot.single + 1,
@@ -82,6 +82,7 @@ export const Single = {
   edns: Slot.single + 3,
   /** Handed to the main thread. */
   handedOver: Slot.single + 4,
+  /** Of the packets received, and of the replies sent. */
   receivedOctets: Slot.single + 5,
   sentOctets: Slot.single + 6,
   /** Sum of what the latency buckets hold, in microseconds. */

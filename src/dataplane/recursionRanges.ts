@@ -45,6 +45,12 @@ export class RecursionRanges {
       : this.#hasIpv6(words, address);
   }
 
+  /** Of an address in `Client`'s form. */
+  hasAddress(address: string): boolean {
+    const words = wordsOf(addressOctets(address));
+    return words.length === 1 ? this.#remembered(words[0] as number) : this.#hasIpv6(words, 0);
+  }
+
   /** Clients are mostly the same few, and a batch is often one's. */
   #remembered(ipv4: number): boolean {
     if (ipv4 === this.#lastIpv4) return this.#lastAllowed;

@@ -9,10 +9,8 @@ import type { TableHandle } from './table/layout.ts';
 
 /** Words of the shared memory; then, for each worker, the last generation that it has gone by. */
 const GENERATION = 0;
-/** Not 0 while names outside our zones are looked up for clients that may ask for it. */
-const RECURSION = 1;
 /** Not 0 while the main thread takes what is handed to it, or was told to. */
-const AWAKE = 2;
+const AWAKE = 1;
 const SEEN = 16;
 
 /** From the main thread: what to do from now on. */
@@ -20,6 +18,8 @@ export interface Orders {
   /** They count up; each says everything anew. */
   readonly generation: number;
   readonly sockets: readonly UdpSocket[];
+  /** Clients that are told that recursion is available. */
+  readonly recursionRanges: readonly AddressRange[];
   /** To answer what has arrived, and end. */
   readonly stop: boolean;
 }
@@ -54,10 +54,6 @@ export class LinkBoard {
 
   seen(thread: number): number {
     return Atomics.load(this.#words, SEEN + thread);
-  }
-
-  offerRecursion(offered: boolean): void {
-    Atomics.store(this.#words, RECURSION, offered ? 1 : 0);
   }
 
   /** From now on a worker that hands something over says so. */
@@ -110,10 +106,6 @@ export class WorkerLink {
     Atomics.wait(this.#words, GENERATION, this.#seen, timeoutMs);
   }
 
-  recursionOffered(): boolean {
-    return Atomics.load(this.#words, RECURSION) !== 0;
-  }
-
   /** Calls the main thread if it sleeps. */
   wakeMain(): void {
     if (Atomics.compareExchange(this.#words, AWAKE, 0, 1) === 0)
@@ -131,7 +123,6 @@ export interface WorkerStart {
   readonly linkMemory: SharedArrayBuffer;
   readonly ringMemory: SharedArrayBuffer;
   readonly counterMemory: SharedArrayBuffer;
-  readonly recursionRanges: readonly AddressRange[];
   /** Without one every question is handed over. */
   readonly table: TableHandle | undefined;
   /** Where the main thread's `performance.now()` began, on the clock that all threads share (`clockOriginMs`). */

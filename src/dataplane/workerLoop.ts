@@ -16,7 +16,7 @@ import {
 } from './counters.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import type { RingWriter } from './handover.ts';
-import type { RecursionRanges } from './recursionRanges.ts';
+import { RecursionRanges } from './recursionRanges.ts';
 import { Batch, countDrop } from './sockets/batch.ts';
 import { EAGAIN, EBADF, EINTR, systemError } from './sockets/errno.ts';
 import { MSG_DONTWAIT, MSG_WAITFORONE } from './sockets/layout.ts';
@@ -26,12 +26,16 @@ import { sockaddrPort } from './sockets/sockaddr.ts';
 import { RECEIVE_TIMEOUT_MS } from './sockets/socket.ts';
 import type { WorkerLink } from './workerLink.ts';
 
+export interface WorkerWay {
+  readonly fastPath: FastPath;
+  readonly counters: CounterBlock;
+}
+
 export interface WorkerParts {
   readonly libc: Libc;
   readonly link: WorkerLink;
-  readonly fastPath: FastPath;
-  readonly counters: CounterBlock;
-  readonly recursionRanges: RecursionRanges;
+  /** For sockets of either family, each with counters of its own. */
+  readonly ways: Readonly<Record<4 | 6, WorkerWay>>;
   /** For questions whose answers should soon be in the table, and for all others. */
   readonly known: RingWriter;
   readonly other: RingWriter;
@@ -46,6 +50,7 @@ export class WorkerLoop {
   readonly #parts: WorkerParts;
   #batches: readonly Batch[] = [];
   #poll: Poll;
+  #recursionRanges = new RecursionRanges([]);
   #stop = false;
   #handedOver = false;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
@@ -75,6 +80,7 @@ export class WorkerLoop {
     const orders = link.orders();
     if (orders === undefined) return;
     this.#stop = orders.stop;
+    this.#recursionRanges = new RecursionRanges(orders.recursionRanges);
     this.#batches = orders.sockets.map(
       (socket) =>
         this.#batches.find((batch) => batch.socket.fd === socket.fd) ?? new Batch(libc, socket),
@@ -106,45 +112,49 @@ export class WorkerLoop {
       this.#readFailed(received);
       return;
     }
-    const { fastPath, counters, link } = this.#parts;
+    const { link } = this.#parts;
+    const { fastPath, counters } = this.#parts.ways[batch.socket.family];
     const readMs = performance.now();
     fastPath.beginBatch();
-    this.#answer(batch, received);
+    this.#answer(batch, received, fastPath, counters);
     fastPath.endBatch();
-    batch.send(counters);
+    const replies = batch.send(counters);
     if (this.#handedOver) {
       this.#handedOver = false;
       link.wakeMain();
     }
-    countBatch(counters, received, performance.now() - readMs);
+    countBatch(counters, received, replies, performance.now() - readMs);
   }
 
-  #answer(batch: Batch, received: number): void {
-    const { fastPath, counters, link, recursionRanges } = this.#parts;
+  #answer(batch: Batch, received: number, fastPath: FastPath, counters: CounterBlock): void {
+    const ranges = this.#recursionRanges;
     const { octets, words } = batch;
     const ownPort = batch.socket.port;
-    const offered = link.recursionOffered();
-    let receivedOctets = 0;
+    let dealtWith = 0;
+    let dealtOctets = 0;
     for (let i = 0; i < received; i++) {
       const length = batch.length(i);
       const nameAt = batch.nameAt(i);
       const port = sockaddrPort(octets, nameAt);
-      receivedOctets += length;
       if (port === 0) countDrop(counters, 'sourcePortZero');
       else if (port === ownPort)
-        this.#handOver(batch, i, Outcome.OTHER); // it may be our own address
+        this.#handOver(batch, i, Outcome.OTHER, counters); // our own address?
       else {
-        const recursionAvailable = offered && recursionRanges.has(words, nameAt);
+        const recursionAvailable = ranges.has(words, nameAt);
         const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
-        if (outcome > 0) batch.reply(i, outcome);
-        else if (outcome !== Outcome.DROP) this.#handOver(batch, i, outcome);
+        if (outcome >= Outcome.DROP) {
+          dealtWith++;
+          dealtOctets += length;
+          if (outcome > 0) batch.reply(i, outcome);
+        } else this.#handOver(batch, i, outcome, counters);
       }
     }
-    count(counters, Single.receivedOctets, receivedOctets);
+    count(counters, Single.received, dealtWith);
+    count(counters, Single.receivedOctets, dealtOctets);
   }
 
-  #handOver(batch: Batch, i: number, outcome: number): void {
-    const { counters, known, other } = this.#parts;
+  #handOver(batch: Batch, i: number, outcome: number, counters: CounterBlock): void {
+    const { known, other } = this.#parts;
     const ring = outcome === Outcome.KNOWN ? known : other;
     if (!ring.put(batch, i)) countDrop(counters, 'overload');
     count(counters, Single.handedOver);
@@ -161,10 +171,15 @@ export class WorkerLoop {
   }
 }
 
-function countBatch(counters: CounterBlock, packets: number, elapsedMs: number): void {
-  const micros = elapsedMs * 1000;
-  count(counters, Single.received, packets);
+function countBatch(
+  counters: CounterBlock,
+  packets: number,
+  replies: number,
+  elapsedMs: number,
+): void {
   count(counters, Slot.batch + bucketOf(BATCH_BOUNDS, packets));
-  count(counters, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros), packets);
-  count(counters, Single.latencyMicros, micros * packets);
+  if (replies === 0) return;
+  const micros = elapsedMs * 1000;
+  count(counters, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros), replies);
+  count(counters, Single.latencyMicros, micros * replies);
 }

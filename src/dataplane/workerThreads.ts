@@ -3,6 +3,7 @@
  * process, so a successor goes on with what waits in the kernel; only the batch that its predecessor died in is lost.
  */
 import type { Worker } from 'node:worker_threads';
+import type { AddressRange } from './recursionRanges.ts';
 import type { UdpSocket } from './sockets/socket.ts';
 import { startThread } from './thread.ts';
 import type { LinkBoard, Orders, Report, WorkerStart } from './workerLink.ts';
@@ -41,6 +42,7 @@ export class WorkerThreads {
   readonly #posts: readonly Post[];
   #generation = 0;
   #sockets: readonly (readonly UdpSocket[])[] = [];
+  #recursionRanges: readonly AddressRange[] = [];
   #started = false;
   #stopped = false;
   #waiting: (() => void)[] = [];
@@ -67,6 +69,11 @@ export class WorkerThreads {
     await this.#until(() => this.#followed());
   }
 
+  recurseFor(ranges: readonly AddressRange[]): void {
+    this.#recursionRanges = ranges;
+    this.#order();
+  }
+
   /** Lets every thread answer what has arrived, and end. Resolves when all have, or were made to. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -87,7 +94,8 @@ export class WorkerThreads {
 
   #ordersFor({ thread }: Post): Orders {
     const sockets = this.#sockets[thread - 1] ?? [];
-    return { generation: this.#generation, sockets, stop: this.#stopped };
+    const recursionRanges = this.#recursionRanges;
+    return { generation: this.#generation, sockets, recursionRanges, stop: this.#stopped };
   }
 
   #start(post: Post): void {

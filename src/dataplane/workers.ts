@@ -2,27 +2,26 @@
  * DNS over UDP by worker threads on batched sockets: the listener as the main thread has it. It makes the sockets, one of
  * each address for each worker, and answers what the workers hand over.
  */
-import {
-  counterBlock,
-  DROP_REASONS,
-  type DropReason,
-  newCounterMemory,
-  Single,
-  Slot,
-  sumCounters,
-} from './counters.ts';
+import { newCounterMemory } from './counters.ts';
 import { HandedPackets } from './handedPackets.ts';
 import { newRingMemory } from './handover.ts';
 import type { Bound } from './listener.ts';
 import { Misses } from './misses.ts';
 import { createOwnAddresses } from './ownAddresses.ts';
-import type { UdpCounters, UdpListener, UdpListenerOptions } from './portable.ts';
 import type { AddressRange } from './recursionRanges.ts';
 import { systemError } from './sockets/errno.ts';
 import type { Libc } from './sockets/libc.ts';
 import { ReplySender } from './sockets/sender.ts';
 import { SocketMaker, type UdpSocket } from './sockets/socket.ts';
-import type { TableHandle } from './table/layout.ts';
+import {
+  BLOCKS_PER_THREAD,
+  type FamilyBlock,
+  familyBlock,
+  familyBlocks,
+  type UdpListener,
+  type UdpListenerOptions,
+  udpCounters,
+} from './udpListener.ts';
 import {
   clockOriginMs,
   LinkBoard,
@@ -35,31 +34,22 @@ import { WorkerThreads } from './workerThreads.ts';
 export interface WorkerListenerOptions extends UdpListenerOptions {
   readonly libc: Libc;
   readonly workers: number;
-  /** Where workers find answers; without it every question goes to `respond`. */
-  readonly table?: TableHandle | undefined;
-  /** Blocks for the main thread, whose is the first, and for each worker. */
-  readonly counterMemory?: SharedArrayBuffer | undefined;
-  /** Clients for whom names outside our zones may be looked up, while that is offered. */
-  readonly recursionRanges?: readonly AddressRange[] | undefined;
   /** A worker died, maybe in the middle of a batch. Called before it has a successor. */
   readonly onWorkerGone?: ((thread: number) => void) | undefined;
   /** What a worker thread runs, for tests. */
   readonly entry?: URL | undefined;
 }
 
-export interface WorkerListener extends UdpListener {
-  /** Whether replies to those who may ask for recursion say that it is available. */
-  offerRecursion(offered: boolean): void;
-}
-
-export function createWorkerListener(options: WorkerListenerOptions): WorkerListener {
+/** A listener with that many worker threads, which start with its first address. */
+export function createWorkerListener(options: WorkerListenerOptions): UdpListener {
   const workers = new Workers(options);
   return {
     listen: (address, port, fd) => workers.listen(address, port, fd),
     stop: () => workers.stop(),
     close: () => workers.close(),
-    counters: () => workers.counters(),
-    offerRecursion: (offered) => workers.offerRecursion(offered),
+    recurseFor: (ranges) => workers.recurseFor(ranges),
+    counters: () => udpCounters(workers.blocks, workers.slow),
+    blocks: workers.blocks,
   };
 }
 
@@ -77,11 +67,14 @@ const TELL_EVERY_MS = 1_000;
 /** The sockets of one address, one for each worker. */
 interface Group {
   readonly sockets: readonly UdpSocket[];
+  readonly family: 4 | 6;
   isOpen: boolean;
 }
 
 class Workers {
   readonly #options: WorkerListenerOptions;
+  readonly blocks: readonly FamilyBlock[];
+  readonly slow = { queries: 0, replies: 0, socketErrors: 0 };
   readonly #counterMemory: SharedArrayBuffer;
   readonly #ringMemory: SharedArrayBuffer;
   readonly #linkMemory: SharedArrayBuffer;
@@ -92,13 +85,13 @@ class Workers {
   readonly #threads: WorkerThreads;
   readonly #groups = new Map<number, Group>();
   #stopping: Promise<void> | undefined;
-  #readErrors = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: WorkerListenerOptions) {
     const { workers, libc, respond } = options;
     this.#options = options;
-    this.#counterMemory = options.counterMemory ?? newCounterMemory(workers + 1);
+    this.#counterMemory = newCounterMemory((workers + 1) * BLOCKS_PER_THREAD);
+    this.blocks = familyBlocks(this.#counterMemory, workers + 1);
     this.#ringMemory = newRingMemory(workers);
     this.#linkMemory = newLinkMemory(workers);
     this.#board = new LinkBoard(this.#linkMemory);
@@ -106,7 +99,11 @@ class Workers {
     const packets = new HandedPackets({
       respond,
       sender: new ReplySender(libc),
-      counters: counterBlock(this.#counterMemory, MAIN_THREAD),
+      counters: {
+        4: familyBlock(this.#counterMemory, MAIN_THREAD, 4),
+        6: familyBlock(this.#counterMemory, MAIN_THREAD, 6),
+      },
+      slow: this.slow,
       isOwn: this.#own.has,
       socketOf: (fd) => this.#groups.get(fd),
     });
@@ -133,7 +130,7 @@ class Workers {
         ? this.#maker.open({ address, port }, workers)
         : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
     const first = sockets[0] as UdpSocket;
-    const group = { sockets, isOpen: true };
+    const group: Group = { sockets, family: first.family, isOpen: true };
     for (const socket of sockets) this.#groups.set(socket.fd, group);
     this.#own.add(first.address, first.port);
     void this.#assign(); // the kernel keeps what comes before they are there
@@ -158,24 +155,8 @@ class Workers {
     for (const group of new Set(this.#groups.values())) this.#free(group);
   }
 
-  counters(): UdpCounters {
-    const sums = sumCounters(this.#counterMemory);
-    const at = (slot: number): number => sums[slot] as number;
-    const dropped = (...reasons: readonly DropReason[]): number =>
-      reasons.reduce((sum, reason) => sum + at(Slot.drop + DROP_REASONS.indexOf(reason)), 0);
-    return {
-      queries: at(Single.received) - dropped('sourcePortZero', 'ownAddress', 'overload'),
-      replies: at(Single.sent),
-      sourcePortZero: dropped('sourcePortZero'),
-      ownAddress: dropped('ownAddress'),
-      shed: dropped('overload'),
-      sendErrors: dropped('noRoom', 'forbidden', 'unreachable', 'tooLong', 'otherSendError'),
-      socketErrors: this.#readErrors,
-    };
-  }
-
-  offerRecursion(offered: boolean): void {
-    this.#board.offerRecursion(offered);
+  recurseFor(ranges: readonly AddressRange[]): void {
+    this.#threads.recurseFor(ranges);
   }
 
   #starts(): (thread: number) => WorkerStart {
@@ -183,7 +164,6 @@ class Workers {
       linkMemory: this.#linkMemory,
       ringMemory: this.#ringMemory,
       counterMemory: this.#counterMemory,
-      recursionRanges: this.#options.recursionRanges ?? [],
       table: this.#options.table,
       mainClockOriginMs: clockOriginMs(),
     };
@@ -220,7 +200,7 @@ class Workers {
   #hear(report: Report): void {
     if (report.kind === 'handedOver') this.#misses.turn();
     if (report.kind !== 'readError') return;
-    this.#readErrors += 1;
+    this.slow.socketErrors += 1;
     if (performance.now() < this.#toldMs + TELL_EVERY_MS) return;
     this.#toldMs = performance.now();
     this.#options.onError?.(systemError(report.errno, 'recvmmsg'));

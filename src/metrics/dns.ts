@@ -9,7 +9,7 @@ import {
   Single,
   Slot,
 } from '../dataplane/counters.ts';
-import type { UdpCounters } from '../dataplane/portable.ts';
+import type { UdpCounters } from '../dataplane/udpListener.ts';
 import { rcodeName } from '../dns/mnemonic.ts';
 import { counter, counters, type Family, gauge, type Histogram, type Labels } from '../metrics.ts';
 import type { CountedAnswers } from '../server/answerCounters.ts';

@@ -7,14 +7,7 @@
  * Invariant: between `send` and the next `receive` every header says what it said at first. A packet longer than its
  * place is cut to it.
  */
-import {
-  type CounterBlock,
-  count,
-  DROP_REASONS,
-  type DropReason,
-  Single,
-  Slot,
-} from '../counters.ts';
+import { type CounterBlock, count, type DropReason, dropSlot, Single } from '../counters.ts';
 import { EINTR, sendDropReason } from './errno.ts';
 import {
   Control,
@@ -117,8 +110,8 @@ export class Batch {
     this.#replied[this.#repliedCount++] = i;
   }
 
-  /** Sends the replies and counts them; what the kernel refuses is counted and left out. */
-  send(counters: CounterBlock): void {
+  /** Sends the replies and counts them; what the kernel refuses is counted and left out. Gives how many there were. */
+  send(counters: CounterBlock): number {
     const replies = this.#repliedCount;
     if (replies > 0) {
       if (this.socket.packetInfo) this.#addressControls();
@@ -128,6 +121,7 @@ export class Batch {
       this.#sendFrom(inARow ? HEADERS_AT : SEND_HEADERS_AT, counters);
     }
     this.#restore();
+    return replies;
   }
 
   #sendFrom(at: number, counters: CounterBlock): void {
@@ -237,5 +231,5 @@ export function addressControl(words: Int32Array, at: number, octets: number): n
 }
 
 export function countDrop(counters: CounterBlock, reason: DropReason): void {
-  count(counters, Slot.drop + DROP_REASONS.indexOf(reason));
+  count(counters, dropSlot(reason));
 }

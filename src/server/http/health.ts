@@ -2,7 +2,7 @@
  * Who this server is and how it is: /version, /livez, /readyz, /healthz, and the two of etcd's own that `etcdctl`
  * asks for before it does anything else, /v2/members and /health.
  */
-import type { UdpCounters } from '../../dataplane/portable.ts';
+import type { UdpCounters } from '../../dataplane/udpListener.ts';
 import type { MirrorCounters } from '../../store/mirror.ts';
 import type { TcpCounters } from '../connectionTable.ts';
 import type { Exchange, Reply } from './exchange.ts';

@@ -1,0 +1,50 @@
+/** Which UDP listener a server has: worker threads on batched sockets where they can be had, else Node's own sockets. */
+import { availableParallelism } from 'node:os';
+import { createUdpListener } from '../dataplane/portable.ts';
+import { loadLibc } from '../dataplane/sockets/libc.ts';
+import type { UdpListener } from '../dataplane/udpListener.ts';
+import { createWorkerListener } from '../dataplane/workers.ts';
+import type { Respond } from '../dns/respond.ts';
+import type { Log } from '../log.ts';
+import type { Effective } from './effective.ts';
+import type { PublishedAnswers } from './publishedAnswers.ts';
+
+export interface UdpParts {
+  readonly effective: Effective;
+  readonly answers: PublishedAnswers;
+  readonly respond: Respond;
+  readonly onError: (error: Error) => void;
+  readonly log: Log;
+}
+
+/** `workers` as `--workers` says: `undefined` leaves it to the machine, 0 wants none. */
+export function openUdp(workers: number | undefined, parts: UdpParts): UdpListener {
+  const udp = listenerFor(workers ?? defaultWorkers(), parts);
+  const { effective } = parts;
+  const followConfig = (): void => {
+    const { forwarder, config } = effective;
+    udp.recurseFor(forwarder === undefined ? [] : config.recursionAllow);
+  };
+  effective.onChanged(followConfig);
+  followConfig();
+  return udp;
+}
+
+/** The main thread has work of its own, so it gets a core where there are several. */
+function defaultWorkers(): number {
+  return Math.max(1, availableParallelism() - 1);
+}
+
+function listenerFor(workers: number, parts: UdpParts): UdpListener {
+  const { respond, onError, answers, log } = parts;
+  const options = { respond, onError, table: answers.handle };
+  if (workers === 0) return createUdpListener(options);
+  const found = loadLibc();
+  if (found.kind === 'missing') {
+    log.info({ reason: found.reason }, 'UDP is answered by one thread, one packet a system call');
+    return createUdpListener(options);
+  }
+  const { libc } = found;
+  const onWorkerGone = (thread: number): void => answers.forgetReader(thread);
+  return createWorkerListener({ ...options, libc, workers, onWorkerGone });
+}
