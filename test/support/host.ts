@@ -1,5 +1,5 @@
 /**
- * One of several hosts on a network: its Docker, its member of their etcd and its `soradns serve --register` from
+ * One of several hosts on a network: its Docker, its member of their etcd and its `soradns up` from
  * dist/, which listens at the address of the Docker bridge, where the host's containers are told to ask, and at the
  * host's own. All with the ports that they have in earnest.
  */
@@ -113,14 +113,28 @@ export class Host {
   }
 
   /** Starts one, or another; waits until it has said that it serves, or that it follows Docker as well. */
-  async startSoradns(until: 'serving' | 'following docker' = 'following docker'): Promise<void> {
-    const members = this.#members.map(({ address }) => `${address}:${CLIENT_PORT}`);
+  startSoradns(until?: 'serving' | 'following docker'): Promise<void> {
     const addresses = [this.bridge, this.address].map((address) => `${address}:${DNS_PORT}`);
-    const places = addresses.flatMap((address) => ['--addr', address]);
-    const registrar = ['--register', '--register-lease-ttl', String(LEASE_TTL_SECONDS)];
+    return this.#up(
+      addresses.flatMap((address) => ['--addr', address]),
+      until,
+    );
+  }
+
+  /** Starts one as a newcomer does, who says no more than where etcd is: it finds the bridge's address, and has no other. */
+  startPlainSoradns(): Promise<void> {
+    return this.#up([]);
+  }
+
+  async #up(
+    options: readonly string[],
+    until: 'serving' | 'following docker' = 'following docker',
+  ): Promise<void> {
+    const members = this.#members.map(({ address }) => `${address}:${CLIENT_PORT}`);
     const store = ['--store', `etcd://${members.join(',')}`];
+    const lease = ['--register-lease-ttl', String(LEASE_TTL_SECONDS)];
     const program = this.dockerd.onHost(process.execPath, MAIN);
-    const args = ['serve', ...store, ...places, ...registrar, '--no-rec'];
+    const args = ['up', ...store, ...options, ...lease, '--no-rec'];
     this.#soradns = startCli(args, { DOCKER_HOST: this.dockerd.host }, program);
     await this.#soradns.says(until);
   }
