@@ -22,15 +22,6 @@ export function allMetricsSources(): MetricsSources {
     },
     dns: {
       answers: new AnswerCounters().blocks,
-      udp: {
-        queries: 0,
-        replies: 0,
-        sourcePortZero: 0,
-        ownAddress: 0,
-        shed: 0,
-        sendErrors: 0,
-        socketErrors: 0,
-      },
       tcp: new ConnectionTable(() => {}, DEFAULT_TCP_LIMITS).counters,
     },
     table: { names: 0, answers: 0, octetsUsed: 0, octetsCapacity: 0, refused: 0 },
