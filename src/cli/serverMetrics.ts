@@ -31,9 +31,11 @@ export function metricsOf(
   registrar: ServerRegistrar | undefined,
 ): MetricsSources {
   const { catalog, effective, mirror, udp, tcp, measured } = parts;
+  const fast = udp.blocks.map((counted) => ({ transport: 'udp' as const, ...counted }));
+  const answers = [...measured.answers.blocks, ...fast];
   return {
     process: measured.process.figures(effective.reloads),
-    dns: { answers: measured.answers.blocks, udp: udp.counters(), tcp: tcp.counters() },
+    dns: { answers, tcp: tcp.counters() },
     store: {
       state: mirror.state(),
       counters: mirror.counters(),

@@ -9,7 +9,6 @@ import {
   Single,
   Slot,
 } from '../dataplane/counters.ts';
-import type { UdpCounters } from '../dataplane/udpListener.ts';
 import { rcodeName } from '../dns/mnemonic.ts';
 import { counter, counters, type Family, gauge, type Histogram, type Labels } from '../metrics.ts';
 import type { CountedAnswers } from '../server/answerCounters.ts';
@@ -18,11 +17,10 @@ import type { TcpCounters } from '../server/connectionTable.ts';
 export interface DnsSources {
   /** Blocks may share a transport and a family: they are added up. */
   readonly answers: readonly CountedAnswers[];
-  readonly udp: Readonly<UdpCounters>;
   readonly tcp: Readonly<TcpCounters>;
 }
 
-export function dnsFamilies({ answers, udp, tcp }: DnsSources): Family[] {
+export function dnsFamilies({ answers, tcp }: DnsSources): Family[] {
   const kinds = KINDS.map(({ labels, transport, family }) => {
     const blocks = answers.filter((a) => a.transport === transport && a.family === family);
     return { labels, sum: slotSums(blocks.map(({ block }) => block)) };
@@ -33,7 +31,7 @@ export function dnsFamilies({ answers, udp, tcp }: DnsSources): Family[] {
     responses(all),
     durations(all),
     ...totals(all),
-    dropped(all, udp),
+    dropped(all),
     ...connections(tcp),
   ];
 }
@@ -124,17 +122,10 @@ function totals(all: CounterBlock): Family[] {
   ];
 }
 
-/** The portable listener counts what it drops by itself. */
-function dropped(all: CounterBlock, udp: Readonly<UdpCounters>): Family {
-  const more: Readonly<Record<string, number>> = {
-    sourcePortZero: udp.sourcePortZero,
-    ownAddress: udp.ownAddress,
-    overload: udp.shed,
-    otherSendError: udp.sendErrors,
-  };
+function dropped(all: CounterBlock): Family {
   const values = DROP_REASONS.map((reason, index): [string, number] => [
     reason.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-    (all[Slot.drop + index] ?? 0) + (more[reason] ?? 0),
+    all[Slot.drop + index] ?? 0,
   ]);
   const help = 'Packets without a reply, and replies that did not leave.';
   return counters('soradns_dropped_total', help, 'reason', values);

@@ -19,9 +19,12 @@ export const NODE_ARGUMENTS = ['--import', 'tsx', MAIN];
 
 type Env = Readonly<Record<string, string>>;
 
-/** Variables that every run gets: none of the caller's may leak in. */
+/**
+ * Variables that every run gets: none of the caller's may leak in. A server gets no threads unless it is asked for: from
+ * source each takes a second to start.
+ */
 export function childEnv(env: Env = {}): NodeJS.ProcessEnv {
-  return { PATH: process.env.PATH, HOME: '/nonexistent', ...env };
+  return { PATH: process.env.PATH, HOME: '/nonexistent', SORADNS_WORKERS: '0', ...env };
 }
 
 /** Runs a command in a process of its own, at most 30 s. */

@@ -29,7 +29,9 @@ export async function startTestServer(
   flags: Readonly<Record<string, FlagValue>>,
   options: { readonly awaitReady?: boolean } = {},
 ): Promise<TestServer> {
-  const defaults = { addr: '127.0.0.1:0', http: '127.0.0.1:0', store: 'memory:', 'no-rec': true };
+  // Without threads, which take a second to start from source; tests of them say how many they want.
+  const listening = { addr: '127.0.0.1:0', http: '127.0.0.1:0', workers: '0' };
+  const defaults = { ...listening, store: 'memory:', 'no-rec': true };
   const read = readConfig({
     flags: { ...defaults, ...flags },
     env: {},
