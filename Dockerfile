@@ -1,22 +1,45 @@
-FROM node:24-bookworm-slim AS build
-WORKDIR /soradns
-COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
-RUN npm ci
-COPY src src
-RUN npm run build && npm prune --omit=dev
+# soradns: the server, the registrar and the command line.
+#
+#   docker build -t soradns .
+#   docker run --rm soradns --help
+#
+# For linux/amd64 and linux/arm64: nothing is compiled, npm chooses the prebuilt parts of its platform.
 
-FROM node:24-bookworm-slim
+FROM node:26-trixie-slim AS build
 WORKDIR /soradns
-COPY --from=build /soradns/package.json ./
-COPY --from=build /soradns/node_modules node_modules
-COPY --from=build /soradns/dist dist
-# A user without a name; the folder of the embedded store is the only place it may write to.
-RUN mkdir /data && chown 65532:65532 /data
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+# Of the packages stays what runs: no tools, sources, types or documents, and prebuilt parts for Node-API and glibc only.
+RUN npm run build -- --sourceMap false && chmod +x dist/main.js \
+ && npm prune --omit=dev \
+ && find node_modules -type f \( -name '*.ts' -o -name '*.cts' -o -name '*.mts' -o -name '*.map' -o -name '*.md' \
+      -o -name '*.c' -o -name '*.cc' -o -name '*.cpp' -o -name '*.h' -o -name '*.hh' -o -name '*.hpp' \
+      -o -name '*.abi*.node' -o -name '*.musl.node' -o -path '*/musl_*.node' \) ! -iname 'licen*' -exec rm {} +
+
+FROM node:26-trixie-slim
+COPY --from=build /soradns/node_modules /soradns/node_modules
+COPY --from=build /soradns/dist /soradns/dist
+COPY package.json /soradns/
+# The embedded store is the only thing that is ever written. Its folder is open to the group as well, so that root
+# without capabilities can be in that group (`--user 0:65532`).
+RUN ln -s /soradns/dist/main.js /usr/local/bin/soradns \
+ && mkdir -p /var/lib/soradns && chown 65532:65532 /var/lib/soradns && chmod 0770 /var/lib/soradns
+ENV NODE_ENV=production XDG_STATE_HOME=/var/lib
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="soradns" \
+      org.opencontainers.image.description="DNS for finding containers across hosts" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="docker.io/library/node:26-trixie-slim"
 USER 65532:65532
-VOLUME /data
+VOLUME /var/lib/soradns
 EXPOSE 53/udp 53/tcp
-# A real question over UDP, not a look at the process.
-HEALTHCHECK --interval=10s --timeout=3s \
-  CMD ["node", "/soradns/dist/main.js", "query", "skydns.local", "SOA", "@127.0.0.1:53", "-q"]
+# A question to the addresses that the server really has, whatever it was told.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/soradns/dist/health.js"]
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/soradns/dist/main.js"]
-CMD ["serve", "--addr", "0.0.0.0:53", "--store", "file:/data"]
+CMD ["serve", "--addr", "0.0.0.0:53"]

@@ -24,7 +24,7 @@ export async function provideImage(daemon: { host: string }, image: Image): Prom
   const root = mkdtempSync(join(tmpdir(), 'soradns-image-'));
   try {
     addBusybox(root);
-    if (image === 'node') addProgram(root, process.execPath, 'node');
+    if (image === 'node') addProgram(root, process.execPath, 'bin/node');
     if (image === 'peer') addPeers(root);
     await importFolder(daemon.host, root, image);
   } finally {
@@ -32,8 +32,9 @@ export async function provideImage(daemon: { host: string }, image: Image): Prom
   }
 }
 
-function addBusybox(root: string): void {
-  addProgram(root, commandPath('busybox'), 'busybox');
+/** With all its applets in /bin. */
+export function addBusybox(root: string): void {
+  addProgram(root, commandPath('busybox'), 'bin/busybox');
   mkdirSync(join(root, 'tmp'), { mode: 0o1777 });
   const applets = execFileSync('busybox', ['--list'], { encoding: 'utf8' }).split('\n');
   for (const applet of applets.filter((name) => name !== '' && name !== 'busybox')) {
@@ -49,7 +50,7 @@ function addPeers(root: string): void {
     const compile = (compiler: string, name: string, ...options: string[]): void => {
       const path = join(built, name);
       execFileSync(compiler, ['-o', path, ...options, source, '-lresolv'], { stdio: 'pipe' });
-      addProgram(root, path, name);
+      addProgram(root, path, join('bin', name));
     };
     compile('gcc', 'peer-glibc');
     compile('musl-gcc', 'peer-musl', '-static');
@@ -58,9 +59,9 @@ function addPeers(root: string): void {
   }
 }
 
-/** Copies it to /bin, and what it is linked with to where its loader looks. */
-function addProgram(root: string, path: string, name: string): void {
-  copy(realpathSync(path), join(root, 'bin', name));
+/** Copies it to that place below the root, and what it is linked with to where its loader looks. */
+export function addProgram(root: string, path: string, place: string): void {
+  copy(realpathSync(path), join(root, place));
   for (const library of librariesOf(path)) copy(realpathSync(library), join(root, library));
 }
 
@@ -78,17 +79,24 @@ function librariesOf(path: string): string[] {
   }
 }
 
-function commandPath(command: string): string {
+/** Where the command is on this machine. */
+export function commandPath(command: string): string {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/bin', '/usr/bin'];
   const folder = folders.find((candidate) => existsSync(join(candidate, command)));
   if (folder === undefined) throw new Error(`there is no ${command}`);
   return join(folder, command);
 }
 
-async function importFolder(host: string, root: string, image: string): Promise<void> {
+/** Imports the folder as an image of that name, with changes as lines of a Dockerfile. */
+export async function importFolder(
+  host: string,
+  root: string,
+  image: string,
+  changes: readonly string[] = CHANGES,
+): Promise<void> {
   const tar = spawn('tar', ['-C', root, '-c', '.'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const changes = CHANGES.flatMap((change) => ['--change', change]);
-  const args = ['--host', host, 'import', ...changes, '-', image];
+  const options = changes.flatMap((change) => ['--change', change]);
+  const args = ['--host', host, 'import', ...options, '-', image];
   const docker = spawn('docker', args, { stdio: [tar.stdout, 'ignore', 'pipe'] });
   let problem = '';
   docker.stderr.setEncoding('utf8').on('data', (text: string) => {

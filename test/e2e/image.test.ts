@@ -1,0 +1,255 @@
+/**
+ * The Dockerfile, built on stand-ins for the images that it names, and what is promised of the image: no root, nothing
+ * written but to its volume, healthy when it answers, gone in time. Then the README's blocks for two hosts, as they are.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { promisify } from 'node:util';
+import { dig } from '../support/dig.ts';
+import { type Dockerd, startDockerd } from '../support/dockerd.ts';
+import { useDockerd } from '../support/dockerTest.ts';
+import { type Lan, startLan } from '../support/hostNetwork.ts';
+import { shellBlocks } from '../support/readmeBlocks.ts';
+import { buildImage, PROJECT, standInForEtcd } from '../support/standIns.ts';
+import { until } from '../support/until.ts';
+
+let lan: Lan | undefined;
+const connection =
+  (number: number) =>
+  (name: string): ReturnType<ReturnType<Lan['connection']>> => {
+    lan ??= startLan();
+    return lan.connection(number)(name);
+  };
+const docker = useDockerd({ connection: connection(11) });
+after(() => lan?.stop());
+
+const HARDENED = [
+  ...['--read-only', '--cap-drop', 'ALL', '--cap-add', 'NET_BIND_SERVICE'],
+  ...['--security-opt', 'no-new-privileges'],
+];
+/** Health is looked at often, and the first look counts. */
+const WATCHED = ['--health-interval=1s', '--health-start-period=1ms', '--health-retries=1'];
+/** What belongs to development, to npm, and to other systems. */
+const TOOLS =
+  /\.(ts|map|tgz)$|\/(typescript|tsx|@biomejs|_cacache)\/|(musl|darwin|win32)[^/]*\/?[^/]*\.node$/;
+const PUBLISHED = ['53:53/udp', '53:53/tcp'];
+const NAME = '1.rails.production.east.skydns.local';
+const HEALTHY = /^127\.0\.0\.1:53 REFUSED$/m;
+const STARTED_MS = 60_000;
+
+/** Waits for the status and, in what the checks have printed so far, for the line. */
+async function becomes(
+  dockerd: Dockerd,
+  container: string,
+  status: string,
+  line: RegExp,
+): Promise<void> {
+  const format = '{{.State.Health.Status}}\n{{range .State.Health.Log}}{{.Output}}{{end}}';
+  let shown = '';
+  const isSo = async (): Promise<boolean> => {
+    shown = await dockerd.docker('inspect', '--format', format, container);
+    return shown.startsWith(`${status}\n`) && line.test(shown);
+  };
+  await until(`${container} is ${status}`, isSo, STARTED_MS).catch(async (error) => {
+    throw new Error(`${error}\n${shown}\n${await logs(dockerd, container)}`);
+  });
+}
+
+function logs(dockerd: Dockerd, container: string): Promise<string> {
+  return dockerd.docker('logs', container);
+}
+
+test(
+  'the Dockerfile builds a small image that says what it is',
+  docker.options,
+  docker.on(async (dockerd) => {
+    await buildImage(dockerd.host);
+    const [image] = JSON.parse(await dockerd.docker('inspect', 'soradns'));
+    assert.equal(image.Config.User, '65532:65532');
+    assert.equal(image.Config.Healthcheck.Test[0], 'CMD');
+    assert.deepEqual(Object.keys(image.Config.Volumes), ['/var/lib/soradns']);
+    assert.deepEqual(Object.keys(image.Config.ExposedPorts).sort(), ['53/tcp', '53/udp']);
+    const { version, license } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8'));
+    const label = (name: string) => image.Config.Labels[`org.opencontainers.image.${name}`];
+    assert.deepEqual(
+      [label('title'), label('version'), label('licenses')],
+      ['soradns', version, license],
+    );
+    const [base] = JSON.parse(
+      await dockerd.docker(
+        'inspect',
+        String(label('base.name')).replace(/^docker.io\/library\//, ''),
+      ),
+    );
+    const mebibytes = (image.Size - base.Size) / 2 ** 20;
+    assert.ok(mebibytes < 30, `${mebibytes} MiB above its base`);
+  }),
+);
+
+test(
+  'no tools, sources or parts for other systems are in it',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const find = "find / -xdev ! -path '/proc/*' -path '*/soradns/*' -type f";
+    const files = await dockerd.docker('run', '--rm', '--entrypoint', 'sh', 'soradns', '-c', find);
+    const strange = files.split('\n').filter((file) => TOOLS.test(file));
+    assert.deepEqual(strange, []);
+    assert.match(files, /\/soradns\/dist\/main\.js$/m);
+    for (const arch of ['x64', 'arm64']) {
+      const lockfile = readFileSync(join(PROJECT, 'package-lock.json'), 'utf8');
+      for (const native of ['@koromix/koffi', '@lmdb/lmdb', '@msgpackr-extract/msgpackr-extract']) {
+        assert.ok(lockfile.includes(`"node_modules/${native}-linux-${arch}"`), `${native} ${arch}`);
+      }
+    }
+  }),
+);
+
+test(
+  'without root, capabilities or a disk to write to it answers, keeps names in its volume and ends in time',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const args = [...HARDENED, ...WATCHED, '--volume', 'kept:/var/lib/soradns'];
+    const server = { address: dockerd.address, port: 53 };
+    const start = () =>
+      dockerd.docker(
+        'run',
+        '-d',
+        '--name',
+        'soradns',
+        ...args,
+        ...PUBLISHED.flatMap((port) => ['-p', port]),
+        'soradns',
+      );
+    await start();
+    await becomes(dockerd, 'soradns', 'healthy', HEALTHY);
+    const status = await dockerd.docker('exec', 'soradns', 'cat', '/proc/1/status');
+    assert.match(status, /^Uid:\t65532\t65532\t65532\t65532$/m);
+    assert.match(status, /^NoNewPrivs:\t1$/m);
+    assert.match(status, /^CapEff:\t0+$/m);
+    await dockerd.docker('exec', 'soradns', 'soradns', 'set', NAME, '--host', '192.0.2.7');
+    for (const how of ['+notcp', '+tcp']) {
+      const { answer } = await dig(server, how, NAME, 'A');
+      assert.match(answer.join('\n'), /192\.0\.2\.7$/, how);
+    }
+    const startedMs = performance.now();
+    await dockerd.docker('stop', 'soradns');
+    // Docker kills after 10 s.
+    assert.ok(performance.now() - startedMs < 9000);
+    assert.equal(
+      await dockerd.docker('inspect', '--format', '{{.State.ExitCode}}', 'soradns'),
+      '0',
+    );
+    assert.match(await logs(dockerd, 'soradns'), /"msg":"stopped"/);
+    await dockerd.docker('rm', 'soradns');
+    await start();
+    await becomes(dockerd, 'soradns', 'healthy', HEALTHY);
+    assert.match((await dig(server, NAME, 'A')).answer.join('\n'), /192\.0\.2\.7$/);
+  }),
+);
+
+test(
+  'it is not healthy before it has read its store, and goes on',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const id = await dockerd.run({
+      image: 'soradns',
+      args: [...HARDENED, ...WATCHED],
+      command: ['serve', '--addr', '0.0.0.0:53', '--store', 'etcd://127.0.0.1:1'],
+    });
+    await becomes(dockerd, id, 'unhealthy', /^127\.0\.0\.1:53 SERVFAIL$/m);
+    assert.equal(await dockerd.docker('inspect', '--format', '{{.State.Running}}', id), 'true');
+  }),
+);
+
+test(
+  'its health check finds the server wherever it listens',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const addresses = ['--addr', '127.0.0.2:5353', '--addr', '0.0.0.0:5354'];
+    const id = await dockerd.run({
+      image: 'soradns',
+      args: [...HARDENED, ...WATCHED, '--init'],
+      command: ['serve', ...addresses, '--store', 'memory:', '--http', 'off'],
+    });
+    await becomes(
+      dockerd,
+      id,
+      'healthy',
+      /^127\.0\.0\.2:5353 REFUSED, 127\.0\.0\.1:5354 REFUSED$/m,
+    );
+  }),
+);
+
+test(
+  "the README's blocks for two hosts connect a container on one to one on the other",
+  docker.options,
+  docker.on(async (first) => {
+    const second = await startDockerd({ connection: connection(12) });
+    try {
+      await standInForEtcd(first.host, etcdImage());
+      await shell(first, RAILS, {});
+      await shell(first, `docker save soradns | docker --host ${second.host} load`, {});
+      await second.docker('tag', 'bb', 'alpine');
+      const [onFirst = '', onFurther = ''] = shellBlocks('Two hosts').filter((block) =>
+        block.includes('soradns up'),
+      );
+      await shell(first, onFirst, { HOST: first.address });
+      await shell(
+        second,
+        onFurther
+          .split('\n')
+          .filter((line) => !line.includes('--rm'))
+          .join('\n'),
+        { ETCD: first.address },
+      );
+      for (const host of [first, second])
+        await becomes(host, 'soradns', 'healthy', /^172\.17\.0\.1:53 REFUSED$/m);
+      const lookUp = onFurther
+        .split('\n')
+        .filter((line) => line.includes('--rm'))
+        .join('\n');
+      const answers = async () => {
+        const printed = await shell(second, lookUp, {}).catch(() => '');
+        return printed.includes('rails on the first host');
+      };
+      await until(
+        'the container on the second host reaches the one on the first',
+        answers,
+        STARTED,
+      );
+    } finally {
+      await second.stop();
+    }
+  }),
+);
+
+const RAILS = `docker build --tag rails - <<'END'
+FROM bb
+RUN mkdir /srv && echo rails on the first host > /srv/index.html
+CMD ["httpd", "-f", "-p", "8080", "-h", "/srv"]
+END`;
+
+function etcdImage(): string {
+  const [, image] = /(\S+\/etcd:\S+)/.exec(readFileSync(join(PROJECT, 'README.md'), 'utf8')) ?? [];
+  return image ?? assert.fail('the README names no image of etcd');
+}
+
+/** Runs a block on the host, with other values for its variables, as somebody would write who copied it. */
+async function shell(
+  { host, socket }: Dockerd,
+  block: string,
+  values: Readonly<Record<string, string>>,
+): Promise<string> {
+  const text = Object.entries(values)
+    .reduce(
+      (all, [name, value]) => all.replace(new RegExp(`^${name}=.*$`, 'm'), `${name}=${value}`),
+      block,
+    )
+    .replaceAll('-v /var/run/docker.sock:', `-v ${socket}:`);
+  const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' };
+  const options = { env, timeout: 120_000, maxBuffer: 1 << 26 };
+  return (await promisify(execFile)('sh', ['-euc', text], options)).stdout;
+}

@@ -1,0 +1,108 @@
+/**
+ * Stand-ins for the images that Dockerfile and compose.yaml name, under those names, where no registry can be reached:
+ * Node from npm's registry and this machine's npm on busybox, and this machine's etcd. npm in them works offline, out of
+ * a cache that this machine's npm has filled, so a build needs no network.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { addBusybox, addProgram, commandPath, importFolder } from './dockerImages.ts';
+
+/** Where Dockerfile and compose.yaml are. */
+export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
+
+const BUILD_TIMEOUT_MS = 240_000;
+
+/** What npm ci reads. */
+const MANIFESTS = ['package.json', 'package-lock.json', '.npmrc'];
+
+/** Builds the Dockerfile on stand-ins for what it names, as `soradns`. */
+export async function buildImage(host: string): Promise<void> {
+  for (const image of baseImages()) await standInForNode(host, image);
+  const args = ['--host', host, 'build', '--tag', 'soradns', PROJECT];
+  // Without BuildKit, which Debian's Docker does not have.
+  const env = { ...process.env, DOCKER_BUILDKIT: '0' };
+  await promisify(execFile)('docker', args, { env, timeout: BUILD_TIMEOUT_MS, maxBuffer: 1 << 26 });
+}
+
+/** The images that the Dockerfile is built on. */
+function baseImages(): ReadonlySet<string> {
+  const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
+  return new Set([...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image as string));
+}
+
+/** Imports an image with the newest Node of that major version and npm, as `node:26-trixie-slim` has them. */
+export async function standInForNode(host: string, image: string): Promise<void> {
+  const major = /^node:([0-9]+)-/.exec(image)?.[1];
+  if (major === undefined) throw new Error(`${image} does not say which Node it has`);
+  await imported(host, image, ['ENV PATH=/usr/local/bin:/usr/bin:/bin'], (root, folder) => {
+    execFileSync('npm', ['pack', '--silent', `node-linux-${process.arch}@${major}`], npmIn(folder));
+    execFileSync('sh', ['-c', 'tar -xzf node-linux-*.tgz package/bin/node'], { cwd: folder });
+    addProgram(root, join(folder, 'package/bin/node'), 'usr/local/bin/node');
+    addNpm(root);
+    fillCache(root, folder);
+  });
+}
+
+/** Imports an image with this machine's etcd, which is where the image of etcd's project has it. */
+export async function standInForEtcd(host: string, image: string): Promise<void> {
+  await imported(host, image, ['ENV PATH=/usr/local/bin:/bin'], (root) => {
+    for (const name of ['etcd', 'etcdctl']) {
+      addProgram(root, commandPath(name), `usr/local/bin/${name}`);
+    }
+  });
+}
+
+async function imported(
+  host: string,
+  image: string,
+  changes: readonly string[],
+  fill: (root: string, folder: string) => void,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'soradns-stand-in-'));
+  const root = join(folder, 'root');
+  try {
+    addBusybox(root);
+    fill(root, folder);
+    await importFolder(host, root, image, changes);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function addNpm(root: string): void {
+  // bin/npm-cli.js
+  const npm = realpathSync(join(realpathSync(commandPath('npm')), '../..'));
+  cpSync(npm, join(root, 'usr/local/lib/node_modules/npm'), { recursive: true });
+  symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'));
+  mkdirSync(join(root, 'usr/bin'), { recursive: true });
+  symlinkSync('/bin/env', join(root, 'usr/bin/env'));
+}
+
+function fillCache(root: string, folder: string): void {
+  const project = join(folder, 'project');
+  for (const file of MANIFESTS) cpSync(join(PROJECT, file), join(project, file));
+  const cache = join(root, 'npm-cache');
+  execFileSync('npm', ['ci', '--silent', '--cache', cache], npmIn(project));
+  const registry = execFileSync('npm', ['config', 'get', 'registry'], npmIn(project)).trim();
+  const settings = { registry, cache: '/npm-cache', offline: true };
+  const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+  mkdirSync(join(root, 'usr/local/etc'), { recursive: true });
+  writeFileSync(join(root, 'usr/local/etc/npmrc'), lines.join(''));
+}
+
+function npmIn(cwd: string): { cwd: string; encoding: 'utf8' } {
+  return { cwd, encoding: 'utf8' };
+}
