@@ -13,6 +13,7 @@ import { completionCommand } from './completion.ts';
 import { doctorCommand } from './doctor.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { getCommand } from './get.ts';
+import { integrateCommand } from './integrate.ts';
 import { lsCommand } from './ls.ts';
 import { printFailure } from './output.ts';
 import { queryCommand } from './query.ts';
@@ -39,6 +40,7 @@ export const COMMANDS: readonly Command[] = [
   queryCommand,
   doctorCommand,
   checkCommand,
+  integrateCommand,
   completionCommand(() => COMMANDS),
   versionCommand,
 ];

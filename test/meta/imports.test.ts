@@ -28,6 +28,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   config: ['dns', 'service', 'forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
   'config.ts': ['config', 'dns/socketAddress.ts', 'forward/addresses.ts'],
   doctor: ['dns', 'forward/addresses.ts', 'forward/resolvconf.ts'],
+  integrate: ['dns', 'forward/addresses.ts'],
   systemd: ['server/listen.ts', 'server/socketTable.ts'],
   dataplane: ['dns', 'service', 'zone', 'metrics.ts'],
   server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
@@ -52,7 +53,7 @@ const HOME: Record<string, readonly string[]> = {
 
 /** Decided by their arguments alone: no I/O, no packages, no clock, no chance. */
 const PURE = [
-  ...['dns/', 'service/', 'zone/', 'doctor/'],
+  ...['dns/', 'service/', 'zone/', 'doctor/', 'integrate/'],
   ...['container', 'metadata', 'fields', 'names', 'naming', 'parts', 'ports'].map(inDocker),
   ...['chooseAddress', 'check', 'health', 'placement', 'refusals', 'record', 'describe'].map(
     inDocker,

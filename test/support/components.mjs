@@ -21,6 +21,7 @@ const COMPONENTS = {
   etcd: 'etcd-server',
   etcdctl: 'etcd-client',
   dig: 'bind9-dnsutils',
+  dnsmasq: 'dnsmasq-base',
   ip: 'iproute2',
   curl: 'curl',
   openssl: 'openssl',

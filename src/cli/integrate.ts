@@ -1,0 +1,151 @@
+/** `soradns integrate`: has the resolver of this host, or its Docker, ask the server; and takes that back. */
+import { execFileSync } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
+import type { SocketAddress } from '../dns/socketAddress.ts';
+import { reachable } from '../doctor/surroundings.ts';
+import { printChange } from '../integrate/diff.ts';
+import type { FileChange, Plan } from '../integrate/plan.ts';
+import { type Asking, TARGET_NAMES, TARGETS, type TargetName } from '../integrate/target.ts';
+import { printable } from '../printable.ts';
+import { type Arguments, type Command, type Io, OUTPUT_OPTIONS } from './command.ts';
+import { Failure, type FailureCode } from './failure.ts';
+import { makeChange, readHostFile } from './integrate/hostFiles.ts';
+import { jsonLine } from './output.ts';
+import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
+
+export const integrateCommand: Command = {
+  name: 'integrate',
+  summary: 'Have the resolver of this host, or its Docker, ask the server',
+  positionals: [
+    {
+      name: 'target',
+      describe: 'whose configuration to change',
+      required: true,
+      choices: TARGET_NAMES,
+    },
+  ],
+  options: [
+    { name: 'undo', form: 'switch', describe: 'take back what was done' },
+    { name: 'dry-run', form: 'switch', describe: 'only show what would change' },
+    { name: 'reload', form: 'switch', describe: 'make the program read its files again' },
+    ...shownOnly(['config', 'addr', 'domain'], SERVER_OPTIONS),
+    {
+      name: 'root',
+      form: 'text',
+      placeholder: 'DIR',
+      describe: 'change the files below DIR, as of an image',
+      defaultText: '/',
+    },
+    ...OUTPUT_OPTIONS,
+  ],
+  examples: [
+    ['soradns integrate systemd-resolved --dry-run', 'what would change'],
+    ['sudo soradns integrate systemd-resolved --reload', 'skydns.local is found on this host'],
+    ['sudo soradns integrate dnsmasq --addr 127.0.0.1:5300', 'beside a dnsmasq that has port 53'],
+    ['sudo soradns integrate docker --addr 172.17.0.1:53', 'containers need no --dns any more'],
+    ['sudo soradns integrate docker --undo', 'as it was before'],
+  ],
+  note: `It takes all options of serve, its variables and config file, to know where the server is. Files
+of others are never replaced: exit code 5.`,
+  async run(args, io) {
+    const target = args.words[0] as TargetName;
+    const root = typeof args.flags.root === 'string' ? args.flags.root : '/';
+    if (args.flags.reload && root !== '/')
+      throw new Failure('usage', '--reload: is about this host', 'leave out --root');
+    const plan = planFor(target, root, args, io);
+    if (!args.flags['dry-run']) carryOut(plan.changes, root);
+    const mustReload = args.flags.reload === true && !args.flags['dry-run'];
+    if (mustReload && plan.changes.length > 0) reload(target);
+    print(target, plan, args, io);
+    return 0;
+  },
+};
+
+type Made = Extract<Plan, { kind: 'plan' }>;
+
+const CODES: Readonly<Record<Extract<Plan, { kind: 'refused' }>['why'], FailureCode>> = {
+  foreign: 'conflict',
+  unreadable: 'bad_data',
+  unfit: 'usage',
+};
+
+function planFor(target: TargetName, root: string, { flags }: Arguments, io: Io): Made {
+  const { config } = configOf(flags, io);
+  const [first] = config.addr as readonly [SocketAddress, ...SocketAddress[]];
+  const usable = config.addr.find(({ port }) => port === 53) ?? first;
+  const server = target === 'docker' ? onBridge(usable) : reachable(first);
+  const asking: Asking = { server, domains: config.domains };
+  const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](asking, (path) =>
+    guarded(() => readHostFile(root, path)),
+  );
+  if (plan.kind === 'plan') return plan;
+  throw new Failure(CODES[plan.why], plan.problem, plan.fix);
+}
+
+/** Of a wildcard address containers reach the bridge's. */
+function onBridge(endpoint: SocketAddress): SocketAddress {
+  if (endpoint.address !== '0.0.0.0' && endpoint.address !== '::') return endpoint;
+  const bridge = networkInterfaces().docker0?.find(({ family }) => family === 'IPv4');
+  return { address: bridge?.address ?? '172.17.0.1', port: endpoint.port };
+}
+
+function carryOut(changes: readonly FileChange[], root: string): void {
+  for (const change of changes) guarded(() => makeChange(root, change));
+}
+
+function guarded<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const { code = 'failed', path = '' } = error as NodeJS.ErrnoException;
+    const isDenied = code === 'EACCES' || code === 'EPERM';
+    const hint = isDenied ? 'run it with sudo' : undefined;
+    throw new Failure(isDenied ? 'not_permitted' : 'failure', `${path}: ${code}`, hint);
+  }
+}
+
+function reload(target: TargetName): void {
+  const [program, ...words] = TARGETS[target].reload;
+  try {
+    execFileSync(program, words, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    const reason = (stderr || message).trim().split('\n')[0] ?? '';
+    throw new Failure(
+      'failure',
+      `${[program, ...words].join(' ')}: ${reason}`,
+      'the files are written',
+    );
+  }
+}
+
+function print(target: TargetName, { changes, notes }: Made, { flags }: Arguments, io: Io): void {
+  const { reload: line, caution } = TARGETS[target];
+  const isDry = flags['dry-run'] === true;
+  const mustReload = changes.length > 0 && flags.reload !== true;
+  const command = ['sudo', ...line].join(' ');
+  if (flags.json) {
+    const done = changes.map((change) => ({ path: change.path, action: actionOf(change) }));
+    const report = { changes: done, dryRun: isDry, notes, ...(mustReload && { reload: command }) };
+    io.stdout.write(`${jsonLine(report)}\n`);
+    return;
+  }
+  const lines = changes.map((change) =>
+    isDry ? printChange(change) : `${PAST[actionOf(change)]} ${change.path}`,
+  );
+  if (changes.length === 0)
+    lines.push(flags.undo ? 'there is nothing to undo' : 'all is as it should be');
+  if (!flags.quiet) {
+    lines.push(...notes.map((note) => `note: ${note}`));
+    if (mustReload) lines.push(`${isDry ? 'then' : 'now'}: ${command}`);
+    if (mustReload && caution !== undefined) lines.push(`note: ${caution}`);
+  }
+  io.stdout.write(lines.map((line) => `${line.split('\n').map(printable).join('\n')}\n`).join(''));
+}
+
+type Action = 'remove' | 'write';
+const PAST: Readonly<Record<Action, string>> = { remove: 'removed', write: 'wrote' };
+
+function actionOf({ after }: FileChange): Action {
+  return after === undefined ? 'remove' : 'write';
+}
