@@ -13,6 +13,8 @@ const READY_TIMEOUT_MS = 30_000;
 export interface Etcd {
   /** As `--store` takes it. */
   readonly store: string;
+  /** As its clients take it. */
+  readonly url: string;
   readonly running: Running;
   put(key: string, value: string): Promise<void>;
   /** Puts all, many at once. */
@@ -40,6 +42,7 @@ export async function startEtcd(folder: string, core?: Cores): Promise<Etcd> {
   await untilUp(client, running);
   return {
     store: `etcd://127.0.0.1:${clients}`,
+    url,
     running,
     put: async (key, value) => {
       await client.kv.put({ key: Buffer.from(key), value: Buffer.from(value) });

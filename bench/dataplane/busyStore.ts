@@ -1,6 +1,8 @@
 /** Answers while the store changes all the time, and how long a change takes to be answered then. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from '../etcd.ts';
+import type { LineChild } from '../lineChild.ts';
 import { benchNames, serviceValue } from '../names.ts';
 import { GENERATOR_CORE, isInstalled } from '../process.ts';
 import { figure, median, percentile } from '../table.ts';
@@ -8,85 +10,97 @@ import type { ChurnRequest, ChurnResult } from './churn.ts';
 import { finding, ratioOf } from './compare.ts';
 import { costTable, cpuOf } from './costTable.ts';
 import type { Endpoint } from './keyWriter.ts';
-import { type Lab, NAMES, type OurServer } from './lab.ts';
+import { type Lab, NAMES, type OurOptions, type OurServer } from './lab.ts';
 import { alternate, type Lane, type Sample, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const CHANGES_PER_SECOND = 1000;
 /** The changes begin before the questions and end after them. */
 const AROUND_SECONDS = 0.5;
+const WARM_UPS = 3;
 
-interface Busy {
-  readonly sample: Sample;
-  readonly churn: ChurnResult;
+/** A server whose store can be changed, and what changes it. */
+export interface BusyStore {
+  readonly server: OurServer;
+  readonly endpoint: Endpoint;
+  readonly writer: LineChild<ChurnRequest, ChurnResult>;
 }
 
 export async function measureBusyStore(lab: Lab): Promise<Measured> {
-  const { server, endpoint } = isInstalled('etcd') ? await overEtcd(lab) : await overHttp(lab);
-  const load = { questions: lab.questions('hits') };
-  const quiet: Lane = { title: 'quiet', server, load };
-  const busy: Lane = { title: `${figure(CHANGES_PER_SECOND)} changes/s`, server, load };
-  const writer = lab.child<ChurnRequest, ChurnResult>('dataplane/churnMain.ts', GENERATOR_CORE);
-  await warmUp(lab, [quiet]);
+  const store = await openBusyStore(lab, {});
+  const lanes = [quietLane(lab, store), busyLane(lab, store)];
   const churns: ChurnResult[] = [];
-  const [quietSamples = [], busySamples = []] = await alternate(
-    [quiet, busy],
-    lab.options.rounds,
-    async (lane, round) => {
-      if (lane === quiet) return saturate(lab, lane, round);
-      const { sample, churn } = await withChanges(lab, lane, round, { writer, endpoint });
-      churns.push(churn);
-      return sample;
-    },
-  );
-  return report(quietSamples, busySamples, churns, endpoint);
+  await warmUp(lab, lanes.slice(0, 1));
+  await warmUpChanging(lab, store);
+  const samples = await alternate(lanes, lab.options.rounds, async (lane, round) => {
+    if (lane === lanes[0]) return saturate(lab, lane, round);
+    const { result, churn } = await whileChanging(lab, store, () => saturate(lab, lane, round));
+    churns.push(churn);
+    return result;
+  });
+  return report(lanes, samples, churns, store.endpoint);
 }
 
-/** The names in an etcd that runs away from the server's core. */
-async function overEtcd(lab: Lab): Promise<{ server: OurServer; endpoint: Endpoint }> {
+/** Following the store is code that is compiled while it runs, as answering is. */
+export async function warmUpChanging(lab: Lab, store: BusyStore): Promise<void> {
+  for (let time = 0; time < WARM_UPS; time++)
+    await whileChanging(lab, store, () => saturate(lab, busyLane(lab, store), time));
+}
+
+/** In an etcd that runs away from the server's core, else in the server's own store. */
+export async function openBusyStore(
+  lab: Lab,
+  options: Pick<OurOptions, 'nodeArgs'>,
+): Promise<BusyStore> {
+  const writer = lab.child<ChurnRequest, ChurnResult>('dataplane/churnMain.ts', GENERATOR_CORE);
+  if (!isInstalled('etcd')) {
+    const server = await lab.startOurs(options);
+    return { server, writer, endpoint: { kind: 'http', port: server.running.httpPort } };
+  }
   const etcd = await startEtcd(join(lab.newFolder('etcd'), 'etcd'), GENERATOR_CORE);
   lab.atEnd(() => etcd.stop());
   const names = benchNames(NAMES);
   await etcd.fill(names.map(({ key, address }) => [key, serviceValue(address)] as const));
-  const server = await lab.startOurs({ store: etcd.store });
-  return { server, endpoint: { kind: 'etcd', hosts: etcd.store.replace('etcd:', 'http:') } };
+  const server = await lab.startOurs({ ...options, store: etcd.store });
+  return { server, writer, endpoint: { kind: 'etcd', hosts: etcd.url } };
 }
 
-async function overHttp(lab: Lab): Promise<{ server: OurServer; endpoint: Endpoint }> {
-  const server = await lab.startOurs({});
-  return { server, endpoint: { kind: 'http', port: server.running.httpPort } };
+function quietLane(lab: Lab, { server }: BusyStore): Lane {
+  return { title: 'quiet', server, load: { questions: lab.questions('hits') } };
 }
 
-async function withChanges(
+export function busyLane(lab: Lab, store: BusyStore): Lane {
+  return { ...quietLane(lab, store), title: `${figure(CHANGES_PER_SECOND)} changes/s` };
+}
+
+/** Does something for as long as a turn takes, with changes from before to after it. */
+export async function whileChanging<R>(
   lab: Lab,
-  lane: Lane,
-  round: number,
-  {
-    writer,
-    endpoint,
-  }: { writer: { ask(request: ChurnRequest): Promise<ChurnResult> }; endpoint: Endpoint },
-): Promise<Busy> {
+  { server, endpoint, writer }: BusyStore,
+  measure: () => Promise<R>,
+): Promise<{ result: R; churn: ChurnResult }> {
   const changing = writer.ask({
-    ...{ endpoint, dnsPort: lane.server.port, names: NAMES, perSecond: CHANGES_PER_SECOND },
+    ...{ endpoint, dnsPort: server.port, names: NAMES, perSecond: CHANGES_PER_SECOND },
     seconds: lab.options.seconds + 2 * AROUND_SECONDS,
   });
-  await new Promise((done) => setTimeout(done, AROUND_SECONDS * 1000));
-  const sample = await saturate(lab, lane, round);
-  return { sample, churn: await changing };
+  await sleep(AROUND_SECONDS * 1000);
+  const [result, churn] = await Promise.all([measure(), changing]);
+  return { result, churn };
 }
 
 function report(
-  quiet: readonly Sample[],
-  busy: readonly Sample[],
+  lanes: readonly Lane[],
+  samples: readonly (readonly Sample[])[],
   churns: readonly ChurnResult[],
   endpoint: Endpoint,
 ): Measured {
+  const [quiet, busy] = samples;
   const visible = churns.flatMap(({ visibleMs }) => visibleMs);
   const p99 = percentile(visible, 0.99);
   const rate = figure(median(churns.map(({ acknowledgedPerSecond }) => acknowledgedPerSecond)));
   const failed = churns.reduce((sum, churn) => sum + churn.failed, 0);
   return {
-    text: `${costTable([{ title: 'quiet' }, { title: `${figure(CHANGES_PER_SECOND)} changes/s` }], [quiet, busy])}
+    text: `${costTable(lanes, samples)}
 
 ${rate} changes acknowledged a second over ${endpoint.kind}, ${failed} failed: half new values, a quarter new names, a quarter
 deleted. From a put to its answer, of ${figure(visible.length)}: p50 ${figure(median(visible), 1)} ms, p99 ${figure(p99, 1)} ms, at most ${figure(Math.max(...visible), 1)} ms.`,

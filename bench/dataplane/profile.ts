@@ -4,6 +4,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isInstalled } from '../process.ts';
+import { busyLane, openBusyStore, warmUpChanging, whileChanging } from './busyStore.ts';
 import type { Lab } from './lab.ts';
 import { type Lane, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
@@ -11,30 +12,36 @@ import type { Measured } from './measure.ts';
 const LINES = 45;
 const MAX_BUFFER = 64 << 20;
 
+const NODE_ARGS = ['--perf-basic-prof'];
+
 export async function measureProfile(lab: Lab): Promise<Measured> {
   if (!isInstalled('perf')) throw new Error('perf is not installed');
-  const server = await lab.startOurs({
-    nodeArgs: ['--perf-basic-prof'],
-  });
-  const lanes: Lane[] = [
-    { title: 'hits', server, load: { questions: lab.questions('hits') } },
-    { title: 'EDNS', server, load: { questions: lab.questions('hits'), edns: true } },
-    {
-      ...{ title: 'NXDOMAIN', server },
-      load: { questions: lab.questions('below'), expects: 'nxdomain' },
-    },
-  ];
-  const { pid } = server.running;
-  lab.atEnd(async () => rmSync(`/tmp/perf-${pid}.map`, { force: true }));
   const texts: string[] = [];
-  for (const lane of lanes) {
+  const server = await lab.startOurs({ nodeArgs: NODE_ARGS });
+  const hits: Lane = { title: 'hits', server, load: { questions: lab.questions('hits') } };
+  const below: Lane = {
+    ...{ title: 'NXDOMAIN', server },
+    load: { questions: lab.questions('below'), expects: 'nxdomain' },
+  };
+  for (const lane of [
+    hits,
+    { ...hits, title: 'EDNS', load: { ...hits.load, edns: true } },
+    below,
+  ]) {
     await warmUp(lab, [lane]);
-    texts.push(`${lane.title}:\n\n${await profile(lab, lane, pid)}`);
+    texts.push(await profile(lab, lane));
   }
-  return { text: texts.join('\n\n'), findings: [] };
+  const store = await openBusyStore(lab, { nodeArgs: NODE_ARGS });
+  const lane = busyLane(lab, store);
+  await warmUp(lab, [lane]);
+  await warmUpChanging(lab, store);
+  const { result } = await whileChanging(lab, store, () => profile(lab, lane));
+  return { text: [...texts, result].join('\n\n'), findings: [] };
 }
 
-async function profile(lab: Lab, lane: Lane, pid: number): Promise<string> {
+async function profile(lab: Lab, lane: Lane): Promise<string> {
+  const { pid } = lane.server.running;
+  lab.atEnd(async () => rmSync(`/tmp/perf-${pid}.map`, { force: true }));
   const data = join(lab.newFolder('perf'), 'data');
   const seconds = String(lab.options.seconds);
   const recording = promisify(execFile)('perf', [
@@ -54,7 +61,6 @@ async function profile(lab: Lab, lane: Lane, pid: number): Promise<string> {
       .split('\n')
       .filter((line) => line.trim() !== '' && !line.startsWith('#'))
       .map((line) => line.replace(/(\s+-)*\s*$/, ''));
-  return [...lines(by('tid,dso', '0.5')), '', ...lines(by('symbol', '0.3')).slice(0, LINES)].join(
-    '\n',
-  );
+  const report = [...lines(by('pid,dso', '0.5')), '', ...lines(by('symbol', '0.3'))];
+  return [`${lane.title}:`, '```', ...report.slice(0, LINES), '```'].join('\n');
 }
