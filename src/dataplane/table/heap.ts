@@ -3,24 +3,35 @@
  *
  * Every block belongs to a size class, and a free block waits in its class's list, whose links are the blocks' own first
  * words: no bookkeeping outside, whatever the number. Sizes are close together, so little is wasted; memory that was
- * never needed is never touched, and costs nothing.
+ * never needed is never touched, and costs nothing. When there is no more of it, neighbouring free blocks are joined, so
+ * that what was given to blocks of one size can serve for others.
  */
 import { HEAP_START } from './layout.ts';
 
 /** Up to here a class for every second word; above, eight classes for each doubling. */
 const FINE_WORDS = 64;
 const STEPS = 8;
+/** Joining looks at all free blocks: it has to be worth it. */
+const JOINED_SHARE = 16;
 
 export class Heap {
   readonly #words: Int32Array;
-  /** First free block of each class. */
+  /** First free block of each class. The second word of a free block is its class. */
   readonly #free = new Int32Array(classOf(2 ** 29) + 1);
+  /** Where new blocks are cut off: from here to its end, then from the next span. */
   #top = HEAP_START;
+  #end: number;
+  #spans: readonly Span[] = [];
+  /** Beyond here nothing was ever given out: all zeros. */
+  #fresh = HEAP_START;
   #usedWords = 0;
   #refused = 0;
+  /** Words given back since free blocks were joined. */
+  #backWords = 0;
 
   constructor(words: Int32Array) {
     this.#words = words;
+    this.#end = words.length;
   }
 
   /** Words in blocks that are given out. */
@@ -40,37 +51,120 @@ export class Heap {
   /** The address of a block of at least so many words, of any content; 0 when there is no room. */
   take(words: number): number {
     const sizeClass = classOf(words);
-    const size = sizeOf(sizeClass);
-    let block = this.#free[sizeClass] as number;
-    if (block !== 0) {
-      this.#free[sizeClass] = this.#words[block] as number;
-    } else if (this.#top + size <= this.#words.length) {
-      block = this.#top;
-      this.#top += size;
-    } else {
-      this.#refused++;
-      return 0;
+    let block = this.#tryTake(sizeClass);
+    if (block === 0 && this.#backWords > this.capacityWords / JOINED_SHARE) {
+      this.#join();
+      block = this.#tryTake(sizeClass);
     }
-    this.#usedWords += size;
+    if (block === 0) this.#refused++;
+    else this.#usedWords += sizeOf(sizeClass);
     return block;
   }
 
   /** As `take`, all zeros. */
   takeZeroed(words: number): number {
-    const top = this.#top;
+    const fresh = this.#fresh;
     const block = this.take(words);
-    if (block !== 0 && block !== top) this.#words.fill(0, block, block + words);
+    if (block !== 0 && block < fresh) this.#words.fill(0, block, block + words);
     return block;
   }
 
   /** Takes a block back that was given out for so many words. */
   giveBack(block: number, words: number): void {
     const sizeClass = classOf(words);
-    this.#words[block] = this.#free[sizeClass] as number;
-    this.#free[sizeClass] = block;
+    this.#link(block, sizeClass);
     this.#usedWords -= sizeOf(sizeClass);
+    this.#backWords += sizeOf(sizeClass);
+  }
+
+  #link(block: number, sizeClass: number): void {
+    this.#words[block] = this.#free[sizeClass] as number;
+    this.#words[block + 1] = sizeClass;
+    this.#free[sizeClass] = block;
+  }
+
+  #tryTake(sizeClass: number): number {
+    const block = this.#free[sizeClass] as number;
+    if (block !== 0) {
+      this.#free[sizeClass] = this.#words[block] as number;
+      return block;
+    }
+    const size = sizeOf(sizeClass);
+    while (this.#top + size > this.#end) if (!this.#nextSpan(size)) return 0;
+    const cut = this.#top;
+    this.#top += size;
+    this.#fresh = Math.max(this.#fresh, this.#top);
+    return cut;
+  }
+
+  /** Goes on to the next span of so many words at least; false, and stays, when there is none. */
+  #nextSpan(words: number): boolean {
+    const at = this.#spans.findIndex(({ start, end }) => end - start >= words);
+    const next = this.#spans[at];
+    if (next === undefined) return false;
+    this.#spans = [...this.#spans.slice(0, at), ...this.#spans.slice(at + 1)];
+    this.#linkRest(this.#top, this.#end);
+    this.#top = next.start;
+    this.#end = next.end;
+    return true;
+  }
+
+  /** Makes free blocks of words that are left over. */
+  #linkRest(start: number, end: number): void {
+    let at = start;
+    while (end - at >= 2) {
+      let sizeClass = classOf(end - at);
+      if (sizeOf(sizeClass) > end - at) sizeClass--;
+      this.#link(at, sizeClass);
+      at += sizeOf(sizeClass);
+    }
+    this.#fresh = Math.max(this.#fresh, end);
+  }
+
+  /** Makes spans of all free blocks that lie side by side, the largest of which come first. */
+  #join(): void {
+    this.#linkRest(this.#top, this.#end);
+    for (const { start, end } of this.#spans) this.#linkRest(start, end);
+    const spans: Span[] = [];
+    for (const block of this.#takeAllFree()) {
+      const end = block + sizeOf(this.#words[block + 1] as number);
+      const last = spans.at(-1);
+      if (last?.end === block) last.end = end;
+      else spans.push({ start: block, end });
+    }
+    spans.sort((a, b) => b.end - b.start - (a.end - a.start));
+    this.#top = HEAP_START;
+    this.#end = HEAP_START;
+    this.#spans = spans.slice(0, MAX_SPANS);
+    for (const { start, end } of spans.slice(MAX_SPANS)) this.#linkRest(start, end);
+    this.#backWords = 0;
+  }
+
+  /** Empties all lists; the blocks in the order of their addresses. */
+  #takeAllFree(): Int32Array {
+    let count = 0;
+    for (const first of this.#free) {
+      for (let block = first; block !== 0; block = this.#words[block] as number) count++;
+    }
+    const blocks = new Int32Array(count);
+    for (const first of this.#free) {
+      for (let block = first; block !== 0; block = this.#words[block] as number) {
+        blocks[--count] = block;
+      }
+    }
+    this.#free.fill(0);
+    return blocks.sort();
   }
 }
+
+/** A run of free words. */
+interface Span {
+  readonly start: number;
+  end: number;
+}
+
+/** Spans beyond these are small, and become free blocks again. */
+const MAX_SPANS = 1_000;
 
 function classOf(words: number): number {
   if (words <= FINE_WORDS) return (words + 1) >>> 1;

@@ -1,0 +1,269 @@
+/** The answer table's memory: nothing torn, nothing lost, nothing leaked, and a full one that says so. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import { counterBlock, newCounterMemory } from '../../src/dataplane/counters.ts';
+import { type FastPath, Outcome, REPLY_OCTETS } from '../../src/dataplane/fastPath.ts';
+import { Heap } from '../../src/dataplane/table/heap.ts';
+import { Control } from '../../src/dataplane/table/layout.ts';
+import { packNegatives } from '../../src/dataplane/table/negatives.ts';
+import { openFastPath } from '../../src/dataplane/table/open.ts';
+import { Reclaim } from '../../src/dataplane/table/reclaim.ts';
+import { AnswerTable, type NewAnswer, NO_ROOM } from '../../src/dataplane/table/table.ts';
+import { startThread } from '../../src/dataplane/thread.ts';
+import { checkedAnswer, checkedName, isWhole, queryFor } from '../support/checkedAnswers.ts';
+import { wireName } from '../support/packets.ts';
+import { type TableReading, Tally } from '../support/tableReading.ts';
+
+const MIB = 2 ** 20;
+
+/** A table in use, whose zone is `checked.example`. */
+function tableOf(capacityOctets: number): AnswerTable {
+  const table = new AnswerTable(capacityOctets, 12345);
+  table.active = true;
+  const suffix = wireName('checked.example.');
+  table.setNegatives(packNegatives([{ suffix, octets: Buffer.from('soa'), pointers: [] }]));
+  return table;
+}
+
+/** How this thread, the first, finds a name: whole, missing, or what the outcome is. */
+function openTable(
+  table: AnswerTable,
+): (id: number, qtype?: number) => 'whole' | 'missing' | number {
+  const fastPath: FastPath = openFastPath(
+    table.handle,
+    0,
+    counterBlock(newCounterMemory(1), 0),
+    () => 0,
+  );
+  const place = new Uint8Array(REPLY_OCTETS);
+  return (id, qtype) => {
+    const query = queryFor(id, qtype);
+    place.set(query);
+    fastPath.beginBatch();
+    const outcome = fastPath.answer(place, 0, query.length, false);
+    fastPath.endBatch();
+    if (outcome <= 0) return outcome;
+    if (((place[3] as number) & 0xf) === 3) return 'missing';
+    return isWhole(id, place, outcome) ? 'whole' : ('torn' as never);
+  };
+}
+
+const NAMES = 2_000;
+const READERS = 2;
+const READS = 10_000_000;
+
+test('ten million reads beside a writer that changes everything see no torn answer', async (t) => {
+  const table = tableOf(64 * MIB);
+  const tally = new SharedArrayBuffer(Tally.WORDS * 4);
+  const counts = new Int32Array(tally);
+  // Epochs come round in the middle of it.
+  new Int32Array(table.handle.memory)[Control.EPOCH] = 0x7fffff00;
+  const places = Array.from({ length: NAMES }, (_, id) => table.add(checkedName(id)));
+  const readers = Array.from({ length: READERS }, (_, i) =>
+    startReader(t, {
+      handle: table.handle,
+      thread: i + 1,
+      names: NAMES,
+      reads: READS / READERS,
+      tally,
+    }),
+  );
+  let state = 1;
+  const chance = (below: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  const ended = Promise.all(readers);
+  let extra = NAMES;
+  let isOver = false;
+  void ended.then(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    for (let i = 0; i < 500; i++) {
+      const id = chance(NAMES);
+      const place = places[id] as number;
+      const what = chance(20);
+      if (what === 0) {
+        table.remove(place);
+        places[id] = table.add(checkedName(id));
+      } else if (what === 1) {
+        table.clear(place);
+      } else if (what === 2) {
+        // Names that come and go beside the others make the index move again and again.
+        table.remove(table.add(checkedName(extra++)));
+      } else {
+        assert.ok(table.publish(place, 0, checkedAnswer(id, chance(300), chance(2 ** 31))));
+      }
+      if (i % 50 === 0) table.collect();
+    }
+    if (chance(50) === 0) table.newEra();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await ended;
+  assert.equal(counts[Tally.DONE], READERS, 'a reader broke off');
+  assert.equal(counts[Tally.TORN], 0);
+  assert.ok((counts[Tally.WHOLE] as number) > READS / 4, `only ${counts[Tally.WHOLE]} answers`);
+});
+
+function startReader(t: TestContext, reading: TableReading): Promise<unknown> {
+  const thread = startThread(new URL('../support/tableReaderThread.ts', import.meta.url), {
+    workerData: reading,
+  });
+  t.after(() => thread.terminate());
+  return once(thread, 'exit');
+}
+
+test('memory is back at its level after a million changes', () => {
+  const table = tableOf(16 * MIB);
+  const places = Array.from({ length: 100 }, (_, id) => table.add(checkedName(id)));
+  const answers = Array.from({ length: 500 }, (_, filling) => checkedAnswer(1, filling, 1));
+  const round = (salt: number): void => {
+    for (let i = 0; i < 10_000; i++) {
+      const id = i % places.length;
+      const place = places[id] as number;
+      if (i % 100 === 99) {
+        table.remove(place);
+        places[id] = table.add(checkedName(id));
+      } else table.publish(place, i % 11, answers[(i * salt) % 500] as NewAnswer);
+      if (i % 20 === 0) table.collect();
+    }
+    for (const place of places) table.clear(place);
+    table.collect();
+    table.collect();
+  };
+  round(1);
+  const level = table.figures.usedOctets;
+  for (let salt = 2; salt <= 100; salt++) round(salt);
+  // The index may be of another size, which is that of the names.
+  assert.ok(table.figures.usedOctets <= level + 2 * 64 * 1024, `${table.figures.usedOctets}`);
+  assert.equal(table.figures.refused, 0);
+});
+
+test('every name is found while the index grows and shrinks', () => {
+  const table = tableOf(64 * MIB);
+  const find = openTable(table);
+  const places: number[] = [];
+  for (let id = 0; id < 60_000; id++) {
+    const place = table.add(checkedName(id));
+    places.push(place);
+    table.publish(place, 0, checkedAnswer(id, 0, id));
+    const earlier = (id * 7919) % (id + 1);
+    assert.equal(find(earlier), 'whole', `${earlier} of ${id}`);
+    assert.equal(find(id + 1), 'missing', `${id + 1} before it is there`);
+  }
+  for (let id = 0; id < 60_000; id += 2) {
+    table.remove(places[id] as number);
+    table.collect();
+    assert.equal(find(id), 'missing');
+    assert.equal(find(id + 1), 'whole');
+  }
+  assert.equal(table.figures.names, 30_000);
+});
+
+test('a full table refuses, says so, and calls no name missing that it had no room for', () => {
+  const table = tableOf(1); // the least there is
+  const find = openTable(table);
+  const places: number[] = [];
+  while (places.at(-1) !== NO_ROOM) places.push(table.add(checkedName(places.length)));
+  const last = places.length - 1;
+  assert.ok(table.figures.refused > 0);
+  assert.equal(find(last), Outcome.OTHER);
+  assert.equal(find(999_999), Outcome.OTHER, 'a name of which nothing is known');
+  assert.equal(table.publish(NO_ROOM, 0, checkedAnswer(last, 0, 1)), false);
+  assert.equal(find(0), Outcome.KNOWN);
+  // Room comes back with names that go.
+  for (const place of places.splice(0)) table.remove(place);
+  table.collect();
+  table.collect();
+  assert.equal(find(999_999), 'missing');
+  const place = table.add(checkedName(1));
+  assert.ok(table.publish(place, 0, checkedAnswer(1, 100, 1)));
+  assert.equal(find(1), 'whole');
+});
+
+test('an answer that does not fit is refused and counted, and the one before is kept', () => {
+  const table = tableOf(1);
+  const find = openTable(table);
+  const place = table.add(checkedName(1));
+  assert.ok(table.publish(place, 0, checkedAnswer(1, 50, 1)));
+  let id = 2;
+  while (table.publish(place, 1 + (id % 10), checkedAnswer(id, 1000, id))) id++;
+  assert.ok(table.figures.refused > 0);
+  assert.equal(find(1), 'whole');
+});
+
+test('an answer of an era before, or past its time, is none', () => {
+  const table = tableOf(MIB);
+  const find = openTable(table);
+  const place = table.add(checkedName(1));
+  assert.equal(find(1), Outcome.KNOWN);
+  table.publish(place, 0, { ...checkedAnswer(1, 0, 1), untilSecond: 0 });
+  assert.equal(find(1), Outcome.KNOWN, 'the reader lives in second 0');
+  assert.equal(table.has(place, 0, 0), false);
+  table.publish(place, 0, checkedAnswer(1, 0, 1));
+  assert.equal(find(1), 'whole');
+  assert.equal(table.has(place, 0, 0), true);
+  table.newEra();
+  assert.equal(find(1), Outcome.KNOWN);
+  assert.equal(table.has(place, 0, 0), false);
+});
+
+test('a table that is not active answers nothing', () => {
+  const table = tableOf(MIB);
+  const find = openTable(table);
+  table.publish(table.add(checkedName(1)), 0, checkedAnswer(1, 0, 1));
+  table.active = false;
+  assert.equal(find(1), Outcome.OTHER);
+  assert.equal(find(2), Outcome.OTHER);
+});
+
+test('a block is not used again while a batch is under way that may see it', () => {
+  const words = new Int32Array(new SharedArrayBuffer(4096));
+  const released: number[] = [];
+  const reclaim = new Reclaim(words, (block) => released.push(block));
+  const reader = Control.READERS + 3;
+  const begin = (): void => {
+    Atomics.store(words, reader, Atomics.load(words, Control.EPOCH));
+  };
+  begin();
+  reclaim.retire(500, 8);
+  reclaim.collect();
+  reclaim.collect();
+  assert.deepEqual(released, [], 'the batch began before');
+  begin();
+  reclaim.retire(600, 8);
+  reclaim.collect();
+  assert.deepEqual(released, [500], 'the second batch began after the first block was gone');
+  reclaim.forget(3);
+  reclaim.collect();
+  assert.deepEqual(released, [500, 600]);
+  assert.equal(reclaim.waitingWords, 0);
+});
+
+test('blocks never overlap, are as large as asked for, and all come back', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: -20, max: 3000 }), { maxLength: 200 }), (sizes) => {
+      const heap = new Heap(new Int32Array(1 << 16));
+      const taken: Array<{ block: number; words: number }> = [];
+      for (const size of sizes) {
+        if (size <= 0) {
+          const back = taken.splice(-size % Math.max(1, taken.length), 1)[0];
+          if (back !== undefined) heap.giveBack(back.block, back.words);
+          continue;
+        }
+        const block = heap.take(size);
+        if (block === 0) continue;
+        for (const other of taken) {
+          const apart = block + size <= other.block || other.block + other.words <= block;
+          assert.ok(apart, `${block}+${size} and ${other.block}+${other.words}`);
+        }
+        taken.push({ block, words: size });
+      }
+      for (const { block, words } of taken) heap.giveBack(block, words);
+      assert.equal(heap.usedWords, 0);
+    }),
+  );
+});

@@ -1,0 +1,61 @@
+/**
+ * Answers that can be seen to be whole: each carries which name it is for and a checksum over its octets. For tests of the
+ * table's memory, which knows nothing of what it holds.
+ */
+import { Outcome } from '../../src/dataplane/fastPath.ts';
+import { CUT_WORDS, FOREVER, packCounts, wordsFor } from '../../src/dataplane/table/layout.ts';
+import type { NewAnswer } from '../../src/dataplane/table/table.ts';
+import { rawPacket, rawQuestion, wireName } from './packets.ts';
+
+const HEADER_OCTETS = 12;
+const CHECK_OCTETS = 12;
+
+export function checkedName(id: number): Buffer {
+  return wireName(`name${id}.checked.example.`);
+}
+
+export function queryFor(id: number, qtype = 1): Buffer {
+  return rawPacket({ body: [rawQuestion(`name${id}.checked.example.`, qtype)] });
+}
+
+/** An answer for a name, of so many octets besides what it is checked by. */
+export function checkedAnswer(id: number, filling: number, salt: number): NewAnswer {
+  const octets = Buffer.alloc(CHECK_OCTETS + filling);
+  octets.writeUInt32BE(id, 4);
+  octets.writeUInt32BE(salt, 8);
+  for (let i = CHECK_OCTETS; i < octets.length; i++) octets[i] = (salt * 31 + i * 7) & 0xff;
+  octets.writeUInt32BE(checksum(octets), 0);
+  const bodyAt = 1 + CUT_WORDS;
+  const words = new Int32Array(bodyAt + wordsFor(octets.length));
+  words.set([1, octets.length, packCounts(1, 0, 0)]);
+  new Uint8Array(words.buffer).set(octets, bodyAt * 4);
+  return {
+    untilSecond: FOREVER,
+    bornSecond: 0,
+    rcode: 0,
+    authoritative: true,
+    variants: 1,
+    words,
+  };
+}
+
+/** Whether a reply out of the table is whole and for this name. */
+export function isWhole(id: number, place: Uint8Array, replyOctets: number): boolean {
+  if (replyOctets <= Outcome.DROP) return false;
+  const body = Buffer.from(place.buffer, place.byteOffset, replyOctets).subarray(
+    HEADER_OCTETS + checkedNameOctets(id) + 4,
+  );
+  return body.readUInt32BE(4) === id && body.readUInt32BE(0) === checksum(body);
+}
+
+function checkedNameOctets(id: number): number {
+  return 'name'.length + String(id).length + 'checked'.length + 'example'.length + 4;
+}
+
+/** FNV-1a over all but the first four octets. */
+function checksum(octets: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (let i = 4; i < octets.length; i++)
+    hash = Math.imul(hash ^ (octets[i] as number), 0x01000193);
+  return hash >>> 0;
+}

@@ -1,0 +1,15 @@
+/** What a reading thread is told, and the shared counts that it keeps. */
+import type { TableHandle } from '../../src/dataplane/table/layout.ts';
+
+export const Tally = { WHOLE: 0, TORN: 1, DONE: 2, WORDS: 3 } as const;
+
+export interface TableReading {
+  readonly handle: TableHandle;
+  /** From 1. */
+  readonly thread: number;
+  /** Names are numbered from 0. */
+  readonly names: number;
+  readonly reads: number;
+  /** `Tally.WORDS` words. */
+  readonly tally: SharedArrayBuffer;
+}
