@@ -218,7 +218,7 @@ test(
       await until(
         'the container on the second host reaches the one on the first',
         answers,
-        STARTED,
+        STARTED_MS,
       );
     } finally {
       await second.stop();

@@ -10,6 +10,7 @@ import { delimiter, join } from 'node:path';
 const DOCKER = {
   dockerd: 'docker.io',
   docker: 'docker.io',
+  'docker-compose': 'docker-compose',
   iptables: 'iptables',
   busybox: 'busybox-static',
   gcc: 'gcc libc6-dev',

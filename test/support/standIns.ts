@@ -30,21 +30,22 @@ const MANIFESTS = ['package.json', 'package-lock.json', '.npmrc'];
 
 /** Builds the Dockerfile on stand-ins for what it names, as `soradns`. */
 export async function buildImage(host: string): Promise<void> {
-  for (const image of baseImages()) await standInForNode(host, image);
+  await standInForBases(host);
   const args = ['--host', host, 'build', '--tag', 'soradns', PROJECT];
   // Without BuildKit, which Debian's Docker does not have.
   const env = { ...process.env, DOCKER_BUILDKIT: '0' };
   await promisify(execFile)('docker', args, { env, timeout: BUILD_TIMEOUT_MS, maxBuffer: 1 << 26 });
 }
 
-/** The images that the Dockerfile is built on. */
-function baseImages(): ReadonlySet<string> {
+/** Imports an image for each that the Dockerfile is built on. */
+export async function standInForBases(host: string): Promise<void> {
   const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
-  return new Set([...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image as string));
+  const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image as string);
+  for (const image of new Set(bases)) await standInForNode(host, image);
 }
 
 /** Imports an image with the newest Node of that major version and npm, as `node:26-trixie-slim` has them. */
-export async function standInForNode(host: string, image: string): Promise<void> {
+async function standInForNode(host: string, image: string): Promise<void> {
   const major = /^node:([0-9]+)-/.exec(image)?.[1];
   if (major === undefined) throw new Error(`${image} does not say which Node it has`);
   await imported(host, image, ['ENV PATH=/usr/local/bin:/usr/bin:/bin'], (root, folder) => {

@@ -1,0 +1,142 @@
+/** compose.yaml under Debian's docker-compose: one host with etcd, and one without, whose containers find each other. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { type Composed, composed } from '../support/composed.ts';
+import type { Dockerd } from '../support/dockerd.ts';
+import { useDockerd } from '../support/dockerTest.ts';
+import { PROJECT, standInForBases, standInForEtcd } from '../support/standIns.ts';
+import { newTempDir, removeDir } from '../support/tempDir.ts';
+import { until } from '../support/until.ts';
+
+const docker = useDockerd();
+const folder = await newTempDir();
+after(() => removeDir(folder));
+
+const NAME = '1.rails.production.east.skydns.local';
+const FOUND_MS = 60_000;
+
+/** Starts a container that has a name, and waits until one on each kind of network gets a page from it by that name. */
+async function finds(dockerd: Dockerd): Promise<void> {
+  await dockerd.run({
+    env: { DNS_NAME: NAME },
+    publish: ['8080:80'],
+    command: ['sh', '-c', 'echo hello > /tmp/index.html && exec httpd -f -p 80 -h /tmp'],
+  });
+  await dockerd.docker('network', 'create', 'apart');
+  for (const network of ['bridge', 'apart']) {
+    const client = ['run', '--rm', '--network', network, '--dns', '172.17.0.1', 'bb'];
+    const get = ['wget', '-qO-', `http://${NAME}:8080/index.html`];
+    const isThere = () =>
+      dockerd.docker(...client, ...get).then(
+        (page) => page === 'hello',
+        () => false,
+      );
+    await until(`a container on ${network} finds the other`, isThere, FOUND_MS);
+  }
+}
+
+interface Inspected {
+  readonly State: { readonly StartedAt: string; readonly ExitCode: number };
+  readonly Config: { readonly User: string };
+  readonly HostConfig: {
+    readonly ReadonlyRootfs: boolean;
+    readonly CapDrop: readonly string[];
+    readonly CapAdd: readonly string[] | null;
+    readonly SecurityOpt: readonly string[];
+    readonly PortBindings: Readonly<Record<string, readonly { readonly HostIp: string }[]>> | null;
+  };
+}
+
+async function inspect(
+  dockerd: Dockerd,
+  { container }: Composed,
+  service: string,
+): Promise<Inspected> {
+  return JSON.parse(await dockerd.docker('inspect', container(service)))[0];
+}
+
+async function assertHardened(dockerd: Dockerd, stack: Composed, service: string): Promise<void> {
+  const { HostConfig } = await inspect(dockerd, stack, service);
+  assert.equal(HostConfig.ReadonlyRootfs, true, service);
+  assert.deepEqual(HostConfig.CapDrop, ['ALL'], service);
+  assert.deepEqual(
+    (HostConfig.CapAdd ?? []).filter((capability) => capability !== 'NET_BIND_SERVICE'),
+    [],
+    service,
+  );
+  assert.deepEqual(HostConfig.SecurityOpt, ['no-new-privileges:true'], service);
+}
+
+test(
+  'the images are built and named as compose.yaml says',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const text = readFileSync(join(PROJECT, 'compose.yaml'), 'utf8');
+    const etcd = /image: (\S+\/etcd:\S+)/.exec(text)?.[1] ?? assert.fail('there is no etcd');
+    const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
+    assert.ok(readme.includes(` ${etcd} `), `the README has another etcd than ${etcd}`);
+    await standInForEtcd(dockerd.host, etcd);
+    await standInForBases(dockerd.host);
+    await composed(dockerd, folder).compose('build', 'server');
+  }),
+);
+
+test(
+  'up gives etcd, a server without rights and a registrar, each when the one before is healthy',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const stack = composed(dockerd, folder);
+    await stack.compose('up', '-d');
+    const services = ['etcd', 'server', 'registrar'];
+    const inspected = await Promise.all(services.map((name) => inspect(dockerd, stack, name)));
+    const starts = inspected.map(({ State }) => State.StartedAt);
+    assert.deepEqual(starts, [...starts].sort());
+    for (const service of services) await assertHardened(dockerd, stack, service);
+    const [, server] = inspected;
+    assert.equal(server?.Config.User, '65532:65532');
+    const bindings = Object.values(server?.HostConfig.PortBindings ?? {}).flat();
+    assert.deepEqual([...new Set(bindings.map(({ HostIp }) => HostIp))], ['172.17.0.1']);
+    await finds(dockerd);
+    await until(
+      'the registrar is healthy',
+      async () => {
+        const format = '{{.State.Health.Status}}';
+        return (
+          (await dockerd.docker('inspect', '-f', format, stack.container('registrar'))) ===
+          'healthy'
+        );
+      },
+      FOUND_MS,
+    );
+    await stack.compose('stop');
+    for (const service of ['server', 'registrar']) {
+      assert.equal((await inspect(dockerd, stack, service)).State.ExitCode, 0, service);
+    }
+    await stack.compose('down');
+  }),
+);
+
+test(
+  'up embedded gives one container without etcd, which keeps its names',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const stack = composed(dockerd, folder);
+    await stack.compose('up', '-d', 'embedded');
+    assert.equal((await dockerd.docker('ps', '--quiet')).split('\n').length, 1);
+    await assertHardened(dockerd, stack, 'embedded');
+    await finds(dockerd);
+    const kept = ['exec', stack.container('embedded'), 'soradns'];
+    await dockerd.docker(...kept, 'set', 'kept.skydns.local', '--host', '192.0.2.9');
+    await stack.compose('down');
+    await stack.compose('up', '-d', 'embedded');
+    const isKept = () =>
+      dockerd.docker(...kept, 'get', 'kept.skydns.local').then(
+        (value) => value.includes('192.0.2.9'),
+        () => false,
+      );
+    await until('the name is there again', isKept, FOUND_MS);
+    await stack.compose('down');
+  }),
+);

@@ -1,0 +1,36 @@
+/** compose.yaml as it is, run by docker-compose on a Docker of the tests, whose socket is not in Docker's usual place. */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Dockerd } from './dockerd.ts';
+import { PROJECT } from './standIns.ts';
+
+const TIMEOUT_MS = 240_000;
+const SERVICES_ON_DOCKER = ['registrar', 'embedded'];
+const NAME = 'soradns';
+
+export interface Composed {
+  /** Runs docker-compose and gives its output. */
+  compose(...args: readonly string[]): Promise<string>;
+  /** The name of a service's container. */
+  container(service: string): string;
+}
+
+/** `folder` is for a file of its own. */
+export function composed(dockerd: Dockerd, folder: string): Composed {
+  const volumes = [`${dockerd.socket}:/var/run/docker.sock:ro`];
+  const services = Object.fromEntries(SERVICES_ON_DOCKER.map((name) => [name, { volumes }]));
+  const place = join(folder, 'socket.yaml');
+  writeFileSync(place, JSON.stringify({ services }));
+  const files = ['--file', join(PROJECT, 'compose.yaml'), '--file', place];
+  const settings = { DOCKER_HOST: dockerd.host, DOCKER_BUILDKIT: '0', COMPOSE_PROJECT_NAME: NAME };
+  const options = { env: { ...process.env, ...settings }, timeout: TIMEOUT_MS };
+  return {
+    container: (service) => `${NAME}_${service}_1`,
+    async compose(...args) {
+      const { stdout } = await promisify(execFile)('docker-compose', [...files, ...args], options);
+      return stdout;
+    },
+  };
+}
