@@ -5,7 +5,7 @@
  *   dnsflood PORT QUERYFILE SECONDS [SOCKETS=4] [WINDOW=64]
  *
  * QUERYFILE has a line "name TYPE" for each question; they are asked round and round. Prints one line of key=value:
- * qps, answered, lost, noerror, nxdomain, refused, servfail, tc, avgbytes. */
+ * qps, answered, lost, noerror, nxdomain, refused, servfail, tc, avgbytes, and cpu, the microseconds that it used. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -149,8 +149,8 @@ int main(int argc, char **argv) {
     }
     poll(polled, socket_count, 1);
   }
-  printf("qps=%.0f answered=%ld lost=%ld noerror=%ld nxdomain=%ld refused=%ld servfail=%ld tc=%ld avgbytes=%.0f\n",
+  printf("qps=%.0f answered=%ld lost=%ld noerror=%ld nxdomain=%ld refused=%ld servfail=%ld tc=%ld avgbytes=%.0f cpu=%.0f\n",
          answered / (now() - began), answered, lost, rcodes[0], rcodes[3], rcodes[5], rcodes[2], truncated,
-         answered ? (double)octets / answered : 0.0);
+         answered ? (double)octets / answered : 0.0, clock() * 1e6 / CLOCKS_PER_SEC);
   return answered ? 0 : 1;
 }

@@ -19,6 +19,8 @@ export interface FloodResult {
   readonly answered: number;
   readonly lost: number;
   readonly noerror: number;
+  /** Its own. */
+  readonly cpuSeconds: number;
 }
 
 export type Dnsflood = (request: FloodRequest) => Promise<FloodResult>;
@@ -44,5 +46,6 @@ export function buildDnsflood(folder: string): Dnsflood | undefined {
 /** Its line of key=value. */
 function parse(line: string): FloodResult {
   const value = (key: string): number => Number(new RegExp(`\\b${key}=(\\d+)`).exec(line)?.[1]);
-  return { answered: value('answered'), lost: value('lost'), noerror: value('noerror') };
+  const [answered, lost, noerror] = [value('answered'), value('lost'), value('noerror')];
+  return { answered, lost, noerror, cpuSeconds: value('cpu') / 1e6 };
 }

@@ -5,21 +5,20 @@
  *
  *   npm run soak -- [--seconds 600] [--rate 20000] [--away 5]
  */
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { startThread } from '../src/dataplane/thread.ts';
 import { startEtcd } from '../test/support/etcd.ts';
 import { startFakeDocker } from '../test/support/fakeDocker.ts';
-import type { AskerOrders, AskerResult } from './soak/asker.ts';
+import type { AskerResult } from './soak/asker.ts';
 import { Changes } from './soak/changes.ts';
 import { dropsOfPort } from './soak/kernelDrops.ts';
 import { Ledger, SOAK_NAMES } from './soak/ledger.ts';
+import { startAsker } from './soak/startAsker.ts';
 import { growth, mib, readVitals, type Vitals } from './soak/vitals.ts';
-import { type Soradns, startSoradns, untilReady } from './soradns.ts';
+import { startSoradns, untilReady } from './soradns.ts';
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
 
@@ -72,7 +71,7 @@ async function soak(): Promise<string[]> {
   await changes.fill();
   await untilReady(server);
   await sleep(1_000);
-  const asker = startAsker(server);
+  const asker = startAsker(server.port, perSecond, ledger);
   changes.start();
   const vitals: Vitals[] = [];
   const pulse = every(Math.max(500, (seconds * 1000) / 120), async () => {
@@ -117,19 +116,6 @@ function report(result: AskerResult, drops: number, vitals: readonly Vitals[]): 
   ];
   console.log(`| ${seconds} s of soak | |\n| --- | ---: |`);
   for (const [what, figure] of rows) console.log(`| ${what} | ${figure} |`);
-}
-
-function startAsker({ port }: Soradns): { stop(): Promise<AskerResult> } {
-  const stopMemory = new SharedArrayBuffer(4);
-  const workerData: AskerOrders = { port, perSecond, ledgerMemory: ledger.memory, stopMemory };
-  const worker = startThread(new URL('./soak/asker.ts', import.meta.url), { workerData });
-  const result = once(worker, 'message').then(([message]) => message as AskerResult);
-  return {
-    stop() {
-      Atomics.store(new Int32Array(stopMemory), 0, 1);
-      return result;
-    },
-  };
 }
 
 /** Does it again and again, never twice at once. */

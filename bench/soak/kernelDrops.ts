@@ -29,3 +29,27 @@ export function dropsOfSockets(fds: readonly number[]): number {
   const inodes = new Set(fds.map((fd) => /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0]));
   return rows().reduce((sum, row) => sum + (inodes.has(row.inode) ? row.drops : 0), 0);
 }
+
+/** Of all sockets that were ever seen bound to the port, also of those that are closed by now. */
+export class DropWatch {
+  readonly #port: number;
+  readonly #most = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(port: number) {
+    this.#port = port;
+    this.#timer = setInterval(() => this.#look(), 50);
+  }
+
+  /** Ends the watch; gives how many there were. */
+  stop(): number {
+    clearInterval(this.#timer);
+    this.#look();
+    return [...this.#most.values()].reduce((sum, drops) => sum + drops, 0);
+  }
+
+  #look(): void {
+    for (const { port, inode, drops } of rows())
+      if (port === this.#port) this.#most.set(inode, drops);
+  }
+}
