@@ -1,6 +1,7 @@
 /** What is said of the mirror: in the log, of its events; to those who ask whether the server is ready, of its state. */
 import type { Log } from '../log.ts';
 import type { MirrorEvent, MirrorState } from '../store/mirror.ts';
+import type { Store } from '../store/store.ts';
 
 const MESSAGES = {
   loaded: 'the store is loaded',
@@ -8,25 +9,38 @@ const MESSAGES = {
   relisted: 'the store was read anew',
 };
 
-/** `held` is what the catalog has of it: services, and values that are none. */
-export function logMirror(
-  event: MirrorEvent,
-  held: { readonly services: number; readonly invalid: number },
-  log: Log,
-): void {
-  if (event.kind === 'lost') {
-    const { error } = event;
-    // The first failure of a row is news; the ones after it say the same.
-    const write = event.failuresInARow === 1 ? log.warn : log.debug;
-    write({ reason: error instanceof Error ? error.message : error }, 'the store is out of reach');
-    return;
-  }
-  const { kind, ...fields } = event;
-  log.info(kind === 'resumed' ? fields : { ...fields, ...held }, MESSAGES[kind]);
+/** What the catalog has of the store: services, and values that are none. */
+export interface Held {
+  readonly services: number;
+  readonly invalid: number;
+}
+
+/** More reasons than this for one loss are not told apart. */
+const MAX_REASONS = 16;
+
+/** A log of a mirror's events. Of a loss it says each reason once, however often it is met, until the store is back. */
+export function createMirrorLog(log: Log): (event: MirrorEvent, held: Held) => void {
+  const said = new Set<string>();
+  return (event, held) => {
+    if (event.kind === 'lost') {
+      const { error } = event;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (event.failuresInARow === 1) said.clear();
+      const isNews = !said.has(reason) && said.size < MAX_REASONS;
+      said.add(reason);
+      (isNews ? log.warn : log.debug)({ reason }, 'the store is out of reach');
+      return;
+    }
+    const { kind, ...fields } = event;
+    log.info(kind === 'resumed' ? fields : { ...fields, ...held }, MESSAGES[kind]);
+  };
 }
 
 /** Why the store keeps the server from being ready; empty when it does not. */
-export function storeReasons(state: MirrorState, label: string): string[] {
+export function storeReasons(state: MirrorState, store: Store): string[] {
+  const { label } = store;
+  const trouble = state.kind === 'synced' ? store.writeTrouble?.() : undefined;
+  if (trouble !== undefined) return [`store: degraded, ${trouble}; answers go on from memory`];
   switch (state.kind) {
     case 'loading':
       return [`store: ${label} was not read yet${state.reason ? ` (${state.reason})` : ''}`];

@@ -34,7 +34,7 @@ import { compactHeap } from './compactHeap.ts';
 import { Effective } from './effective.ts';
 import { type HttpOutcome, startHttp } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
-import { logMirror, storeReasons } from './mirrored.ts';
+import { createMirrorLog, storeReasons } from './mirrored.ts';
 import { createProcessProbe } from './processFigures.ts';
 import { PublishedAnswers } from './publishedAnswers.ts';
 import { createQueryLogOf } from './queryLogging.ts';
@@ -103,7 +103,7 @@ export async function startServer(
   const registrar = docker && new ServerRegistrar(config, docker, store, log);
   const readiness = (): readonly string[] => [
     ...(stopping ? ['server: stopping'] : []),
-    ...storeReasons(parts.mirror.state(), store.label),
+    ...storeReasons(parts.mirror.state(), store),
     ...(registrar?.readiness() ?? []),
   ];
   const figures = () => figuresOf(parts);
@@ -190,6 +190,7 @@ function mirrorOf(
   log: Log,
   onEvent: (event: MirrorEvent) => void,
 ): Mirror {
+  const say = createMirrorLog(log);
   return createMirror({
     store,
     prefix: keyPrefix(config.pathPrefix),
@@ -202,7 +203,7 @@ function mirrorOf(
       revisions: () => catalog.revisions(),
     },
     onEvent(event) {
-      logMirror(event, { services: catalog.size, invalid: catalog.invalid.size }, log);
+      say(event, { services: catalog.size, invalid: catalog.invalid.size });
       if (event.kind === 'loaded') effective.overlay(); // the mirror is not synced before this returns
       onEvent(event);
       if (isBigLoad(event)) compactHeap();

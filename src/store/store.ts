@@ -103,6 +103,12 @@ export interface Store {
   /** Deletes all keys below a prefix at one revision; gives back how many there were. */
   deleteTree(prefix: string): Promise<{ deleted: number; revision: number }>;
 
+  /**
+   * Why it takes no writes for now, although all that it holds can be read; undefined: it does, as far as is known.
+   * Absent where being out of reach is all that can happen.
+   */
+  writeTrouble?(): string | undefined;
+
   /** Frees connections, files and timers. Pending calls reject, watches end. */
   close(): Promise<void>;
 }

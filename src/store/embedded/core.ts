@@ -31,7 +31,9 @@ import { Watchers } from './watchers.ts';
 
 const PAGE_ROWS = 1000;
 const EXPIRIES_PER_TRANSACTION = 1000;
-const RETRY_MS = 1000;
+/** After a transaction that failed, twice as much after each one more: lmdb prints them all. */
+const MIN_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 16_000;
 /** Ids of leases: random, so that no store gives one again, and above every revision. */
 const LEASE_IDS = { min: 2 ** 47, max: 2 ** 48 - 1 };
 const HISTORY: Bounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
@@ -67,6 +69,8 @@ export class EmbeddedStore implements LeaseStore {
   readonly #views = new Set<TableView>();
   #queue: PendingWrite[] = [];
   #draining: Promise<void> | undefined;
+  #writeTrouble: string | undefined;
+  #retryMs = MIN_RETRY_MS;
   #closing: Promise<void> | undefined;
 
   constructor(parts: EmbeddedParts) {
@@ -85,9 +89,18 @@ export class EmbeddedStore implements LeaseStore {
     this.#alarm = new Alarm(parts.clock, () => this.#drain());
   }
 
-  /** Deletes what expired while the store was down, and begins to wait for the next deadline. */
+  /**
+   * Deletes what expired while the store was down, and begins to wait for the next deadline. A disk that takes no writes
+   * is no reason not to begin: it is tried again, and reads leave expired rows out.
+   */
   async start(): Promise<void> {
-    await this.#write(() => undefined);
+    await this.#write(() => undefined).catch((error: StoreError) => {
+      if (this.#writeTrouble === undefined) throw error;
+    });
+  }
+
+  writeTrouble(): string | undefined {
+    return this.#writeTrouble;
   }
 
   async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
@@ -232,6 +245,8 @@ export class EmbeddedStore implements LeaseStore {
         return transaction;
       });
       this.#leases.keep();
+      this.#writeTrouble = undefined;
+      this.#retryMs = MIN_RETRY_MS;
       for (const batch of done.batches) this.#watchers.publish(batch);
       for (const write of writes) write.resolve();
       const deadlineMs = this.#table.earliestDeadlineMs();
@@ -239,8 +254,11 @@ export class EmbeddedStore implements LeaseStore {
     } catch (cause) {
       this.#leases.undo();
       const error = this.#failure(cause);
+      this.#writeTrouble = error.message;
       for (const write of writes.length > 0 ? writes : this.#queue.splice(0)) write.reject(error);
-      return this.#clock.monotonicMs() + RETRY_MS;
+      const wakeAtMs = this.#clock.monotonicMs() + this.#retryMs;
+      this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 2);
+      return wakeAtMs;
     }
   }
 

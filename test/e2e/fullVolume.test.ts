@@ -1,0 +1,90 @@
+/** A server whose data volume runs full: it answers on from memory, says that it is degraded, and is well again by itself. */
+import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, it } from 'node:test';
+import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { startCli } from '../support/cliProcess.ts';
+import { dig } from '../support/dig.ts';
+import { readyz } from '../support/registerBench.ts';
+import { mountSmall, type SmallVolume } from '../support/smallVolume.ts';
+import { until } from '../support/until.ts';
+
+let volume: SmallVolume | string;
+before(async () => {
+  volume = await mountSmall(3);
+});
+after(() => typeof volume !== 'string' && volume.unmount());
+
+const FILE_OPTIONS = [
+  '--addr',
+  '127.0.0.1:0',
+  '--http',
+  '127.0.0.1:0',
+  '--no-rec',
+  '--lame-duck',
+  '0',
+];
+
+/** lmdb sees the second where a part of its page went in. */
+const REASON = /No space left on device|Input\/output error/;
+
+async function serveOn(dir: string) {
+  const child = startCli(['serve', '--store', `file:${join(dir, 'db')}`, ...FILE_OPTIONS]);
+  const { dns, http } = await child.says('serving');
+  const [address = ''] = dns as string[];
+  const base = `http://${http}`;
+  const put = async (name: string) => {
+    const body = new URLSearchParams({ value: '{"host":"192.0.2.1"}' });
+    const url = `${base}/v2/keys/skydns/local/skydns/${name}`;
+    const response = await fetch(url, { method: 'PUT', body });
+    return `${response.status} ${await response.text()}`;
+  };
+  const ask = async (name: string) =>
+    (await dig(parseSocketAddress(address) ?? assert.fail(), `${name}.skydns.local`)).answer.length;
+  return { child, put, ask, ready: () => readyz(base) };
+}
+
+/** Takes all the room that there is. */
+async function fill(path: string): Promise<void> {
+  for (const octets of [1 << 20, 1 << 16, 1 << 12]) {
+    while (await append(path, octets));
+  }
+}
+
+function append(path: string, octets: number): Promise<boolean> {
+  return writeFile(path, Buffer.alloc(octets, 'x'), { flag: 'a' }).then(
+    () => true,
+    () => false,
+  );
+}
+
+it('a full volume costs writes and readiness, no answer, and no end', {
+  timeout: 120_000,
+}, async (t) => {
+  if (typeof volume === 'string') return t.skip(volume);
+  const filler = join(volume.dir, 'filler');
+  const first = await serveOn(volume.dir);
+  assert.match(await first.put('a'), /^201 /);
+  await fill(filler);
+  await until('writes are refused', async () => !(await first.put('b')).startsWith('2'));
+  assert.match(await first.put('c'), REASON);
+  const ready = await first.ready();
+  assert.match(ready, /^503 store: degraded, writing to .*; answers go on from memory$/);
+  assert.match(ready, REASON);
+  assert.equal(await first.ask('a'), 1);
+  assert.equal(await first.child.end('SIGTERM'), 0, first.child.stderr());
+
+  const second = await serveOn(volume.dir);
+  await until('what was written is answered', async () => (await second.ask('a')) === 1);
+  await until('it meets the full volume too', async () => !(await second.put('d')).startsWith('2'));
+  assert.match(await second.ready(), /^503 store: degraded/);
+  await rm(filler);
+  await until(
+    'it is ready again by itself',
+    async () => (await second.ready()) === '200 ok',
+    40_000,
+  );
+  assert.match(await second.put('e'), /^201 /);
+  assert.equal(await second.child.end('SIGTERM'), 0, second.child.stderr());
+});
