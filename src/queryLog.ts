@@ -49,12 +49,25 @@ export class Sampler {
   }
 }
 
-/** A query log of at most `perSecond` lines a second through `write`; `nowMs` is a monotonic clock. */
-export function createQueryLog(write: Write, perSecond: number, nowMs: () => number): QueryLog {
+export interface QueryLogOptions {
+  readonly write: Write;
+  /** Lines a second at most; 0 for none at all. */
+  readonly perSecond: number;
+  /** A monotonic clock. */
+  readonly nowMs: () => number;
+  /** Queries since the start that were answered where nobody records them. */
+  readonly unrecorded: () => number;
+}
+
+export function createQueryLog(options: QueryLogOptions): QueryLog {
+  const { write, perSecond, nowMs, unrecorded } = options;
   if (perSecond === 0) return { record: () => {}, close: () => {} };
   const sampler = new Sampler(perSecond);
+  let told = unrecorded();
   const report = () => {
-    const queries = sampler.takeSuppressed();
+    const since = unrecorded() - told;
+    told += since;
+    const queries = sampler.takeSuppressed() + since;
     if (queries > 0) write({ queries }, 'queries not logged: above the limit of --log-queries');
   };
   const timer = setInterval(report, 1000);

@@ -20,12 +20,17 @@ describe('the query log', () => {
   function collect(perSecond: number) {
     const lines: { fields: Readonly<Record<string, unknown>>; message: string }[] = [];
     let nowMs = 0;
-    const log = createQueryLog(
-      (fields, message) => lines.push({ fields, message }),
+    let unrecorded = 1000;
+    const log = createQueryLog({
+      write: (fields, message) => lines.push({ fields, message }),
       perSecond,
-      () => nowMs,
-    );
-    return { lines, log, tick: () => nowMs++ };
+      nowMs: () => nowMs,
+      unrecorded: () => unrecorded,
+    });
+    const answerElsewhere = (queries: number): void => {
+      unrecorded += queries;
+    };
+    return { lines, log, tick: () => nowMs++, answerElsewhere };
   }
 
   it('writes a query in words, its name in presentation form', () => {
@@ -46,6 +51,14 @@ describe('the query log', () => {
     });
     assert.equal(lines[1]?.fields.qtype, 'TYPE4711');
     assert.equal(lines[1]?.fields.qclass, 'CH');
+  });
+
+  it('says how many were answered where nobody records them', () => {
+    const { lines, log, answerElsewhere } = collect(5);
+    log.record(client, question, 0, 1);
+    answerElsewhere(41);
+    log.close();
+    assert.deepEqual(lines.at(-1)?.fields, { queries: 41 });
   });
 
   it('says how many queries it left out', () => {

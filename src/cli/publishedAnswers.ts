@@ -56,6 +56,11 @@ export class PublishedAnswers {
     this.#publisher.refresh();
   }
 
+  /** How many questions a second each thread leaves to the main one, which can log them. */
+  set loggedPerSecond(questions: number) {
+    this.#table.loggedPerSecond = questions;
+  }
+
   /** To be called for what happens to the mirror, and with the state that it is in then. */
   follow(event: MirrorEvent, state: MirrorState): void {
     // After a success the mirror is in sync as soon as it has told of it.

@@ -1,11 +1,23 @@
 import type { Log } from '../log.ts';
-import { createQueryLog, type QueryLog } from '../queryLog.ts';
+import { createQueryLog, type QueryLog, type QueryLogOptions } from '../queryLog.ts';
 import type { Effective } from './effective.ts';
+import type { PublishedAnswers } from './publishedAnswers.ts';
 
-/** A query log of as many lines a second as the configuration in force allows. */
-export function createQueryLogOf(effective: Effective, log: Log, nowMs: () => number): QueryLog {
+/**
+ * A query log of as many lines a second as the configuration in force allows. What the table answers comes by here only
+ * as far as its readers are told to leave it (`answers`); `unrecorded` counts the rest.
+ */
+export function createQueryLogOf(
+  effective: Effective,
+  answers: Pick<PublishedAnswers, 'loggedPerSecond'>,
+  log: Log,
+  clocks: Pick<QueryLogOptions, 'nowMs' | 'unrecorded'>,
+): QueryLog {
   const limit = (): number => effective.config.logQueriesPerSecond;
-  const open = (): QueryLog => createQueryLog(log.info, limit(), nowMs);
+  const open = (): QueryLog => {
+    answers.loggedPerSecond = limit();
+    return createQueryLog({ write: log.info, perSecond: limit(), ...clocks });
+  };
   let perSecond = limit();
   let current = open();
   effective.onChanged(() => {

@@ -5,12 +5,13 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config, ConfigResult } from '../config.ts';
-import type { UdpListener } from '../dataplane/udpListener.ts';
+import { tableReplies, type UdpListener } from '../dataplane/udpListener.ts';
 import type { Name } from '../dns/name.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
 import type { Log } from '../log.ts';
+import type { QueryLog } from '../queryLog.ts';
 import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { Exchange } from '../server/http/exchange.ts';
@@ -41,7 +42,9 @@ import { createQueryLogOf } from './queryLogging.ts';
 import { type Measured, metricsOf } from './serverMetrics.ts';
 import { ServerRegistrar } from './serverRegistrar.ts';
 import { openStore } from './storeAccess.ts';
-import { openUdp } from './udp.ts';
+import { giveWay, httpLater, prepareTakeover } from './takeover.ts';
+import { openUdp, streamSockets } from './udp.ts';
+import { warmUp } from './warmUp.ts';
 
 export interface Server {
   /** Where DNS is answered, with the ports that were really got. */
@@ -92,6 +95,17 @@ export async function startServer(
 ): Promise<StartOutcome> {
   const store = await openStore(config.store);
   const parts = assemble(config, store, log);
+  const whenLoaded = loaded(parts);
+  if (config.takeover) {
+    parts.mirror.start();
+    const { catalog, responder, udp } = parts;
+    const warm = () => warmUp(catalog.root, responder.respondQuietly);
+    const late = await prepareTakeover({ loaded: whenLoaded, warmUp: warm, udp });
+    if (late !== undefined) {
+      await closeParts(parts);
+      return late;
+    }
+  }
   const listening = await (inherited.length > 0
     ? adoptAll(inherited, parts)
     : listenAll(config.addr, parts));
@@ -109,13 +123,13 @@ export async function startServer(
   const figures = () => figuresOf(parts);
   const page = (exchange: Exchange) =>
     registrar?.page(exchange) ?? metricsPage(exchange, () => metricsOf(parts, registrar));
-  const http = await startHttp(config, { store, readiness, figures, page }, log);
+  const startPages = () => startHttp(config, { store, readiness, figures, page }, log);
+  const http = await (config.takeover ? httpLater(startPages, log) : startPages());
   if (http.kind === 'refused') {
     await closeParts(parts);
     return http;
   }
-  const whenLoaded = loaded(parts);
-  parts.mirror.start();
+  if (!config.takeover) parts.mirror.start();
   void whenLoaded.then(({ domains }) => registrar?.start(domains));
   const server: Server = {
     endpoints: listening.endpoints,
@@ -127,7 +141,8 @@ export async function startServer(
     reload: (read) => parts.effective.reload(read),
     async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {
       stopping = true;
-      await Promise.all([pause(lameDuckMs), registrar?.close(lingerMs)]);
+      const settleMs = await giveWay(listening.endpoints, [parts.udp, parts.tcp], log);
+      await Promise.all([pause(Math.max(lameDuckMs, settleMs)), registrar?.close(lingerMs)]);
       await http.close();
       await closeParts(parts);
     },
@@ -174,11 +189,21 @@ function assemble(config: Config, store: LeaseStore, log: Log): Parts {
   const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
     answers.follow(event, mirror.state()),
   );
-  const responder = responderOf(catalog, effective, mirror, answers, measured.answers, log);
+  const unrecorded = (): number => tableReplies(udp.blocks);
+  const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
+  const responder = responderOf(
+    catalog,
+    effective,
+    mirror,
+    answers,
+    measured.answers,
+    queryLog,
+    log,
+  );
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const { respond } = responder;
-  const udp = openUdp(config.workers, { effective, answers, respond, onError, log });
-  const tcp = createTcpListener({ respond, onError });
+  const udp = openUdp(config, { effective, answers, respond, onError, log });
+  const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
   return { store, catalog, effective, answers, mirror, responder, udp, tcp, measured };
 }
 
@@ -213,6 +238,8 @@ function mirrorOf(
 
 interface Responder {
   readonly respond: Respond;
+  /** Asks nobody, counts and logs nothing. */
+  readonly respondQuietly: Respond;
   readonly pending: Pending;
   close(): void;
 }
@@ -226,27 +253,37 @@ function responderOf(
   mirror: Mirror,
   answers: PublishedAnswers,
   counters: AnswerCounters,
+  queryLog: QueryLog,
   log: Log,
 ): Responder {
-  const queryLog = createQueryLogOf(effective, log, monotonicMs);
   const pending = new Pending();
-  const respond = createResponder({
+  const quiet = {
     root: catalog.root,
     settings: () => effective.settings,
     freshness: () => mirror.state().kind,
-    forwarder: () => effective.forwarder,
-    mayRecurse: (address) => effective.mayRecurse(address),
+    forwarder: () => undefined,
+    mayRecurse: () => false,
     monotonicMs,
     unixSeconds,
     random: Math.random,
+    onError: (err: unknown) => log.error({ err }, 'a query failed'),
+  };
+  const respondQuietly = createResponder({
+    ...quiet,
+    // What rests on others' answers needs them.
+    onOurs: (question, externals) => externals.size === 0 && answers.publish(question, externals),
+  });
+  const respond = createResponder({
+    ...quiet,
+    forwarder: () => effective.forwarder,
+    mayRecurse: (address) => effective.mayRecurse(address),
     onOurs: (question, externals) => answers.publish(question, externals),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
     onPending: (answer) => pending.add(answer),
     counters,
-    onError: (err) => log.error({ err }, 'a query failed'),
   });
-  return { respond, pending, close: () => queryLog.close() };
+  return { respond, respondQuietly, pending, close: () => queryLog.close() };
 }
 
 async function closeParts(parts: Parts): Promise<void> {

@@ -1,6 +1,13 @@
 /** What a UDP listener is to the code that starts and watches it, whatever sockets and threads it has. */
 import type { Respond } from '../dns/respond.ts';
-import { type CounterBlock, counterBlock, type DropReason, dropSlot, Single } from './counters.ts';
+import {
+  type CounterBlock,
+  counterBlock,
+  type DropReason,
+  dropSlot,
+  Single,
+  Slot,
+} from './counters.ts';
 import type { Listen } from './listener.ts';
 import type { AddressRange } from './recursionRanges.ts';
 import type { TableHandle } from './table/layout.ts';
@@ -18,8 +25,12 @@ export interface UdpListenerOptions {
 }
 
 export interface UdpListener {
+  /** Starts its threads before there is anything to read; `listen` does so otherwise. Resolves when they run. */
+  begin(): Promise<void>;
   /** May be called for several addresses. With `fd`, an inherited socket; `address` then tells its family. */
   readonly listen: Listen;
+  /** Has new packets go to the sockets of a successor, which must be there; what has arrived is answered here. */
+  giveWay(): void;
   /** Takes no more packets; replies to those that were taken still go out. Resolves when `respond` has all those. */
   stop(): Promise<void>;
   /** Closes every socket. Replies that come later are dropped. */
@@ -67,6 +78,15 @@ export function familyBlocks(memory: SharedArrayBuffer, threads: number): Family
   return Array.from({ length: threads }, (_, thread) => thread).flatMap((thread) =>
     ([4, 6] as const).map((family) => ({ family, block: familyBlock(memory, thread, family) })),
   );
+}
+
+/** Replies out of the table. */
+export function tableReplies(blocks: readonly FamilyBlock[]): number {
+  let replies = 0;
+  for (const { block } of blocks) {
+    for (let slot: number = Slot.rcode; slot < Slot.drop; slot++) replies += block[slot] as number;
+  }
+  return replies;
 }
 
 /** What is not counted in blocks. */

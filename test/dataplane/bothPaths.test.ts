@@ -213,3 +213,26 @@ function assertSame(fast: Buffer, slow: Buffer, what: string): void {
 function inOrder(rrs: readonly Rr[]): string[] {
   return rrs.map(printRr).sort();
 }
+
+test('as many questions a second as are to be logged are left to the main thread', () => {
+  const zone = zoneWithSets();
+  const packet = encodeQuery({
+    id: 1,
+    recursionDesired: true,
+    checkingDisabled: false,
+    question: { qname: name('s1.wide.skydns.local.'), qtype: 1, qclass: 1 },
+  });
+  zone.publish(packet);
+  const outcomes = (): number[] =>
+    [1, 2, 3, 4].map(() => {
+      const fast = zone.fast(packet);
+      return typeof fast === 'number' ? fast : 1;
+    });
+  assert.deepEqual(outcomes(), [1, 1, 1, 1]);
+  zone.table.loggedPerSecond = 3;
+  zone.nowMs += 1000;
+  assert.deepEqual(outcomes(), [Outcome.OTHER, Outcome.OTHER, Outcome.OTHER, 1]);
+  zone.table.loggedPerSecond = 0;
+  zone.nowMs += 1000;
+  assert.deepEqual(outcomes(), [1, 1, 1, 1]);
+});

@@ -39,6 +39,8 @@ export const Control = {
   EPOCH: 6,
   /** Seed of the names' hashes. */
   SEED: 7,
+  /** Questions a second that each thread leaves to the main thread whatever the table holds, to be logged there. */
+  LOGGED: 8,
   /** For each thread the epoch in which its batch began, 0 between batches. */
   READERS: 16,
 } as const;

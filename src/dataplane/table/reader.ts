@@ -54,6 +54,8 @@ export class TableReader implements FastPath {
   #firstPair = 0;
   #mask = 0;
   #optOfBatch = this.#opt;
+  /** Questions that are still to be passed on in this second, see `Control.LOGGED`. */
+  #toLog = 0;
   /** Chooses among the orders of an answer. */
   #turn = 0;
 
@@ -84,7 +86,9 @@ export class TableReader implements FastPath {
     this.#firstPair = index + INDEX_HEAD_WORDS;
     this.#negatives.block = Atomics.load(words, Control.NEGATIVES);
     this.#optOfBatch = Atomics.load(words, Control.STALE) === 1 ? this.#staleOpt : this.#opt;
-    this.#second = this.#nowSecond();
+    const second = this.#nowSecond();
+    if (second !== this.#second) this.#toLog = Atomics.load(words, Control.LOGGED);
+    this.#second = second;
   }
 
   endBatch(): void {
@@ -94,6 +98,10 @@ export class TableReader implements FastPath {
   answer(octets: Uint8Array, at: number, length: number, recursionAvailable: boolean): number {
     if (length < HEADER_OCTETS) return this.#drop(SHORT);
     if ((octets[at + 2] as number) >= 0x80) return this.#drop(RESPONSE);
+    if (this.#toLog > 0) {
+      this.#toLog--;
+      return Outcome.OTHER;
+    }
     const question = this.#question;
     if (!this.#isActive || !question.read(octets, at, length)) return Outcome.OTHER;
     const record = this.#find();

@@ -89,6 +89,11 @@ export class AnswerTable {
     Atomics.store(this.#words, Control.STALE, stale ? 1 : 0);
   }
 
+  /** How many questions a second each reader passes on, so that somebody can log them. */
+  set loggedPerSecond(questions: number) {
+    Atomics.store(this.#words, Control.LOGGED, questions);
+  }
+
   get figures(): TableFigures {
     return {
       names: this.#index.size,
