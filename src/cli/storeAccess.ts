@@ -20,6 +20,8 @@ export async function openStore(location: StoreLocation): Promise<LeaseStore> {
     case 'etcd':
       // grpc-js would print its own lines to stderr about what the store reports as errors.
       process.env.GRPC_VERBOSITY ??= 'NONE';
+      // Node's complaint that grpc-js names an IP address to TLS helps nobody who runs this.
+      process.noDeprecation = true;
       return (await import('../store/etcd.ts')).openEtcdStore(etcdOptions(location));
     case 'http': {
       const { url, token } = location;

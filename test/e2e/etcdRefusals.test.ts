@@ -1,0 +1,195 @@
+/** An etcd that refuses us, really: one clear line, readiness with the reason, tried again, and no end. */
+import assert from 'node:assert/strict';
+import { copyFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { spawnCli } from '../support/cli.ts';
+import { type CliProcess, startCli } from '../support/cliProcess.ts';
+import { dig } from '../support/dig.ts';
+import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { readyz, useFakeDocker } from '../support/registerBench.ts';
+import { until } from '../support/until.ts';
+
+type Name = 'signed' | 'expired' | 'elsewhere' | 'strict' | 'guarded';
+
+let certificates: Certificates;
+let etcds: Record<Name, Etcd>;
+before(async () => {
+  certificates = makeCertificates();
+  const { path } = certificates;
+  const tls = (name: string) => ({
+    ca: path('ca.pem'),
+    cert: path(`${name}.pem`),
+    key: path(`${name}-key.pem`),
+  });
+  const [signed, expired, elsewhere, strict, guarded] = await Promise.all([
+    startEtcd({ tls: tls('server') }),
+    startEtcd({ tls: tls('expired') }),
+    startEtcd({ tls: tls('elsewhere') }),
+    startEtcd({ tls: { ...tls('server'), clientAuth: true } }),
+    startEtcd(),
+  ]);
+  etcds = { signed, expired, elsewhere, strict, guarded };
+  for (const [user, role] of [
+    ['root', 'root'],
+    ['writer', 'rw'],
+    ['nobody', 'none'],
+  ] as const) {
+    await guarded.etcdctl(['role', 'add', role]).catch(() => undefined);
+    await guarded.etcdctl(['user', 'add', `${user}:secret`]);
+    await guarded.etcdctl(['user', 'grant-role', user, role]);
+  }
+  const grant = ['role', 'grant-permission', '--prefix=true'];
+  await guarded.etcdctl([...grant, 'rw', 'readwrite', '/skydns/']);
+  await guarded.etcdctl(['auth', 'enable']);
+});
+const running = new Set<CliProcess>();
+after(async () => {
+  await Promise.all([...running].map((child) => child.end('SIGKILL')));
+  await Promise.all(Object.values(etcds ?? {}).map((etcd) => etcd.stop()));
+  certificates?.remove();
+});
+
+const ADDRESSES = [
+  '--addr',
+  '127.0.0.1:0',
+  '--http',
+  '127.0.0.1:0',
+  '--no-rec',
+  '--lame-duck',
+  '0',
+];
+
+function start(args: readonly string[]): CliProcess {
+  const child = startCli(args);
+  running.add(child);
+  return child;
+}
+
+interface Refusal {
+  readonly what: string;
+  readonly etcd: Name;
+  readonly options: () => readonly string[];
+  readonly reason: RegExp;
+}
+
+const ca = (name: string) => () => ['--ca-cert', certificates.path(`${name}.pem`)];
+const login = (user: string, password: string) => () => {
+  return ['--username', user, '--password', password];
+};
+const REFUSALS: readonly Refusal[] = [
+  { what: 'another CA', etcd: 'signed', options: ca('stranger'), reason: /no CA that we trust$/ },
+  { what: 'no CA', etcd: 'signed', options: () => [], reason: /no CA that we trust$/ },
+  { what: 'an expired certificate', etcd: 'expired', options: ca('ca'), reason: /has expired$/ },
+  {
+    what: 'another name',
+    etcd: 'elsewhere',
+    options: ca('ca'),
+    reason: /is not for 127\.0\.0\.1$/,
+  },
+  {
+    what: 'no certificate of ours',
+    etcd: 'strict',
+    options: ca('ca'),
+    reason: /wants a client certificate/,
+  },
+  { what: 'no user', etcd: 'guarded', options: () => [], reason: /wants a user and a password$/ },
+  {
+    what: 'a wrong password',
+    etcd: 'guarded',
+    options: login('writer', 'x'),
+    reason: /refuses the user or/,
+  },
+  {
+    what: 'no right',
+    etcd: 'guarded',
+    options: login('nobody', 'secret'),
+    reason: /^etcd \S+: permission denied/,
+  },
+];
+
+const storeOf = ({ etcd, options }: Refusal): readonly string[] => {
+  const scheme = etcd === 'guarded' ? 'etcd' : 'etcds';
+  return ['--store', `${scheme}://${etcds[etcd].endpoint}`, ...options()];
+};
+
+const losses = (child: CliProcess) =>
+  child.lines().filter(({ msg }) => msg === 'the store is out of reach');
+
+/** Long enough for several tries. */
+const LOOK_MS = 2_000;
+
+describe('serve', { concurrency: 4 }, () => {
+  for (const refusal of REFUSALS) {
+    it(`with ${refusal.what}: says so once, in readiness too, and stays`, {
+      timeout: 60_000,
+    }, async () => {
+      const child = start(['serve', ...storeOf(refusal), ...ADDRESSES]);
+      const { dns, http } = await child.says('serving');
+      await child.says('the store is out of reach');
+      await sleep(LOOK_MS);
+      const said = losses(child);
+      assert.equal(said.length, 1, JSON.stringify(said));
+      assert.match(String(said[0]?.reason), refusal.reason);
+      assert.match(String(said[0]?.reason), /^etcd 127\.0\.0\.1:\d+: [^\n]*$/);
+      assert.equal(said[0]?.level, 'warn');
+      const ready = await readyz(`http://${http}`);
+      assert.ok(ready.startsWith('503 store: etcd'), ready);
+      assert.ok(ready.includes(`was not read yet (${said[0]?.reason})`), ready);
+      const [address = ''] = dns as string[];
+      const asked = await dig(parseSocketAddress(address) ?? assert.fail(), 'a.skydns.local');
+      assert.equal(asked.status, 'SERVFAIL');
+      assert.ok(child.isRunning);
+      assert.equal(child.stderr(), '');
+      assert.equal(await child.end('SIGTERM'), 0);
+    });
+  }
+
+  it('takes up what is put right meanwhile, by itself', { timeout: 120_000 }, async () => {
+    const [password, expired] = [6, 2].map((i) => REFUSALS[i] as Refusal);
+    const renewed = start(['serve', ...storeOf(expired as Refusal), ...ADDRESSES]);
+    const allowed = start(['serve', ...storeOf(password as Refusal), ...ADDRESSES]);
+    const places = [];
+    for (const child of [renewed, allowed]) {
+      places.push(`http://${(await child.says('serving')).http}`);
+      await child.says('the store is out of reach');
+    }
+    // etcd reads its certificate anew for each connection.
+    const { path } = certificates;
+    copyFileSync(path('server-key.pem'), path('expired-key.pem'));
+    copyFileSync(path('server.pem'), path('expired.pem'));
+    await etcds.guarded.etcdctl(
+      ['--user', 'root:secret', 'user', 'passwd', 'writer', '--interactive=false'],
+      'x\n',
+    );
+    for (const place of places)
+      await until(`${place} is ready`, async () => (await readyz(place)) === '200 ok', 30_000);
+    for (const child of [renewed, allowed]) assert.equal(await child.end('SIGTERM'), 0);
+  });
+});
+
+describe('other commands', () => {
+  it('say the same in one line, and with the exit code for it', async () => {
+    for (const refusal of [REFUSALS[0], REFUSALS[5]] as Refusal[]) {
+      const { code, stderr } = await spawnCli(['ls', ...storeOf(refusal)]);
+      assert.equal(code, 6, stderr);
+      assert.match(stderr, /^soradns: etcd 127\.0\.0\.1:\d+: [^\n]+\n$/);
+    }
+  });
+});
+
+describe('register', () => {
+  const bench = useFakeDocker();
+
+  it('waits for it, as serve does', { timeout: 60_000 }, async () => {
+    const args = ['register', ...storeOf(REFUSALS[0] as Refusal), '--http', '127.0.0.1:0'];
+    const child = bench.start(args);
+    const { http } = await child.says('registering');
+    await sleep(LOOK_MS);
+    assert.match(await readyz(`http://${http}`), /^503 store: .*no CA that we trust/);
+    assert.equal(await child.end('SIGINT'), 0, child.stderr());
+    assert.equal(child.stderr(), '');
+  });
+});
