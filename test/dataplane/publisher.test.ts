@@ -1,0 +1,240 @@
+/** What is published, for how long, and what takes it away: exactly what a change can affect. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Outcome } from '../../src/dataplane/fastPath.ts';
+import { Dependents } from '../../src/dataplane/publish/dependents.ts';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery } from '../../src/dns/encode.ts';
+import { printRr } from '../../src/dns/print.ts';
+import { Node } from '../../src/zone/tree.ts';
+import { FastZone } from '../support/fastZone.ts';
+import { question } from '../support/zone.ts';
+
+function queryOf(qname: string, type: string): Uint8Array {
+  const flags = { recursionDesired: false, checkingDisabled: false };
+  return encodeQuery({ id: 1, ...flags, question: question(qname, type), edns: undefined });
+}
+
+/** A zone in use, and short ways to ask it by names without the domain. */
+function zoneOf(services: Readonly<Record<string, unknown>>) {
+  const zone = new FastZone();
+  for (const [key, value] of Object.entries(services)) zone.put(`local/skydns/${key}`, value);
+  zone.setStanding('synced');
+  const packet = (name: string, type: string) => queryOf(`${name}.skydns.local.`, type);
+  return {
+    zone,
+    /** The table's answer section in zone-file text; undefined when it has no answer. */
+    held(name: string, type = 'A'): string[] | undefined {
+      const reply = zone.fast(packet(name, type));
+      if (typeof reply === 'number') return undefined;
+      return decodeMessage(reply)?.answer.map((rr) => printRr(rr).replace(/\s+/g, ' '));
+    },
+    outcome: (name: string, type = 'A') => zone.fast(packet(name, type)),
+    publish: (name: string, type = 'A') => zone.publish(packet(name, type)),
+    put: (key: string, value: unknown) => zone.put(`local/skydns/${key}`, value),
+    delete: (key: string) => zone.delete(`local/skydns/${key}`),
+  };
+}
+
+describe('a change takes away', () => {
+  const services = {
+    'web/a': { host: '192.0.2.1' },
+    'web/b': { host: '192.0.2.2' },
+    'db/a': { host: '192.0.2.3' },
+    www: { host: 'web.skydns.local' },
+    mail: { host: 'a.db.skydns.local', port: 25 },
+    lost: { host: 'nowhere.skydns.local', port: 1 },
+  };
+  const all = ['a.web', 'b.web', 'web', 'a.db', 'db', 'www', 'mail'];
+
+  function published() {
+    const zone = zoneOf(services);
+    for (const name of all) zone.publish(name);
+    for (const name of ['mail', 'lost']) zone.publish(name, 'SRV');
+    for (const name of all) assert.ok(zone.held(name), name);
+    return zone;
+  }
+
+  const left = (zone: ReturnType<typeof published>): string[] =>
+    all.filter((name) => zone.held(name) !== undefined);
+
+  it('the answers of its owner, of the names above, and of aliases to them', () => {
+    const zone = published();
+    zone.put('web/a', { host: '192.0.2.9' });
+    assert.deepEqual(left(zone), ['b.web', 'a.db', 'db', 'mail']);
+    assert.ok(zone.held('mail', 'SRV'), 'its target is elsewhere');
+  });
+
+  it('an SRV with the address of another name', () => {
+    const zone = published();
+    zone.put('db/a', { host: '192.0.2.9' });
+    assert.deepEqual(left(zone), ['a.web', 'b.web', 'web', 'www']);
+    assert.equal(zone.held('mail', 'SRV'), undefined);
+  });
+
+  it('what rests on a name that was not there', () => {
+    const zone = published();
+    assert.ok(zone.held('lost', 'SRV'));
+    zone.put('nowhere', { host: '192.0.2.9' });
+    assert.equal(zone.held('lost', 'SRV'), undefined);
+    assert.deepEqual(left(zone), all);
+  });
+
+  it('names that are gone, with those above that nothing is below any more', () => {
+    const zone = published();
+    zone.delete('db/a');
+    assert.deepEqual(zone.held('a.db'), []);
+    assert.deepEqual(zone.held('db'), [], 'NXDOMAIN');
+    assert.equal(zone.held('mail'), undefined);
+    assert.equal(zone.held('mail', 'SRV'), undefined);
+  });
+
+  it('nothing when it is below another name', () => {
+    const zone = published();
+    zone.put('other/name/far/below', { host: '192.0.2.4' });
+    assert.deepEqual(left(zone), all);
+    assert.equal(zone.outcome('below.far.name.other'), Outcome.KNOWN, 'new, and not worked out');
+    assert.deepEqual(zone.held('missing.far.name.other'), []);
+  });
+});
+
+describe('the table', () => {
+  it('never misses a name that goes and comes back in one step', () => {
+    const zone = zoneOf({ 'web/a': { host: '192.0.2.1' } });
+    zone.zone.apply([
+      zone.zone.change('local/skydns/web/a', undefined),
+      zone.zone.change('local/skydns/web/b', { host: '192.0.2.2' }),
+    ]);
+    assert.equal(zone.outcome('web'), Outcome.KNOWN);
+    assert.deepEqual(zone.held('a.web'), []);
+    zone.publish('web');
+    assert.deepEqual(zone.held('web'), ['web.skydns.local. 3600 IN A 192.0.2.2']);
+    assert.equal(zone.zone.table.figures.names, 4, 'local, the apex, web and b.web');
+  });
+
+  it('grows by no question but those that names can have', () => {
+    const zone = zoneOf({ 'web/a': { host: '192.0.2.1' } });
+    const types = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'SOA', 'ANY'];
+    const ask = (name: string, type: string): void => {
+      zone.publish(name, type);
+      zone.publish(`x.${name}`, type);
+      zone.publish(`*.${name}`, type);
+    };
+    for (const type of types) ask('a.web', type);
+    const level = zone.zone.table.figures;
+    for (const type of [...types, 'HTTPS', 'CAA']) ask('a.web', type);
+    for (let type = 300; type < 1300; type++) ask('a.web', `TYPE${type}`);
+    assert.deepEqual(zone.zone.table.figures, level);
+    assert.deepEqual(zone.held('a.web', 'TYPE999'), [], 'NODATA of any type is one');
+  });
+
+  it('shows the hour in SOAs without being asked to', () => {
+    const { zone, ...asked } = zoneOf({});
+    const serial = () => {
+      const reply = zone.fast(queryOf('missing.skydns.local.', 'A'));
+      assert.ok(typeof reply !== 'number');
+      const rdata = decodeMessage(reply)?.authority[0]?.rdata;
+      return rdata?.kind === 'soa' ? rdata.serial : undefined;
+    };
+    assert.equal(serial(), 7_200);
+    zone.unixSeconds += 3600;
+    zone.publisher.refresh();
+    assert.equal(serial(), 10_800);
+    assert.ok(asked);
+  });
+
+  it('keeps nothing of what goes', () => {
+    const zone = zoneOf({ target: { host: '192.0.2.1' } });
+    const level = zone.zone.table.figures.usedOctets;
+    for (let i = 0; i < 2_000; i++) {
+      zone.put(`alias${i}`, { host: 'target.skydns.local', port: 80 });
+      zone.publish(`alias${i}`);
+      zone.publish(`alias${i}`, 'SRV');
+      zone.delete(`alias${i}`);
+    }
+    zone.zone.publisher.refresh();
+    assert.ok(zone.zone.table.figures.usedOctets < level + 300_000);
+    assert.equal(zone.zone.table.figures.answers, 0);
+  });
+});
+
+describe('the TTL of a lease', () => {
+  const expiring = (zone: FastZone, seconds: number) => ({
+    id: '1',
+    ttlSeconds: seconds,
+    expiresAtMs: zone.nowMs + seconds * 1000,
+  });
+  const ttl = (zone: FastZone): number | undefined => {
+    const reply = zone.fast(queryOf('a.skydns.local.', 'A'));
+    if (typeof reply === 'number') return undefined;
+    return decodeMessage(reply)?.answer[0]?.ttlSeconds;
+  };
+
+  function leased(seconds: number) {
+    const zone = new FastZone();
+    const lease = expiring(zone, seconds);
+    zone.put('local/skydns/a', { host: '192.0.2.1' }, lease);
+    zone.setStanding('synced');
+    const publish = () => zone.publish(queryOf('a.skydns.local.', 'A'));
+    publish();
+    return { zone, lease, publish };
+  }
+
+  it('falls with every second, without another look at the zone', () => {
+    const { zone } = leased(100);
+    const ttls = [0, 400, 500, 1000, 8000].map((ms) => {
+      zone.nowMs += ms;
+      return ttl(zone);
+    });
+    assert.deepEqual(ttls, [100, 100, 99, 98, 90]);
+  });
+
+  it('is worked out anew before a renewal could matter', () => {
+    const { zone, lease, publish } = leased(40);
+    let longest = 0;
+    for (let second = 0; second < 200; second++) {
+      zone.nowMs += 1000;
+      // As a registrar does: renewed when half of it is over.
+      if (second % 20 === 19) lease.expiresAtMs = zone.nowMs + 40_000;
+      if (ttl(zone) === undefined) publish();
+      const leftSeconds = (lease.expiresAtMs - zone.nowMs) / 1000;
+      const answered = ttl(zone) ?? 0;
+      assert.ok(answered <= leftSeconds + 1, `${answered} with ${leftSeconds} left`);
+      assert.ok(answered >= leftSeconds * 0.4, `${answered} with ${leftSeconds} left`);
+      longest = Math.max(longest, answered);
+    }
+    assert.ok(longest > 35);
+  });
+
+  it('never falls below the least, and never rests on a life that is not known', () => {
+    const { zone, publish } = leased(2);
+    zone.nowMs += 60_000;
+    assert.equal(ttl(zone), undefined);
+    publish();
+    assert.equal(ttl(zone), 1);
+    const unknown = { id: '2', ttlSeconds: undefined, expiresAtMs: undefined };
+    zone.put('local/skydns/a', { host: '192.0.2.1' }, unknown);
+    publish();
+    assert.equal(ttl(zone), 5);
+    zone.nowMs += 1000;
+    assert.equal(ttl(zone), undefined);
+  });
+});
+
+describe('dependents', () => {
+  it('are kept for as long as there is an answer that rests on something', () => {
+    const dependents = new Dependents();
+    const node = new Node('a', undefined);
+    dependents.add(7, [node, 'missing.']);
+    dependents.add(7, [node]);
+    dependents.add(8, [node]);
+    assert.deepEqual(dependents.of(node), [7, 8]);
+    assert.deepEqual(dependents.of('missing.'), [7]);
+    dependents.forget(7);
+    assert.deepEqual(dependents.of(node), [8]);
+    assert.equal(dependents.size, 1);
+    dependents.forget(8);
+    dependents.forget(8);
+    assert.equal(dependents.size, 0);
+  });
+});
