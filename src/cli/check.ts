@@ -7,7 +7,7 @@ import { type Arguments, type Command, type Io, OUTPUT_OPTIONS } from './command
 import { engineEndpoint } from './engineEndpoint.ts';
 import { EXIT_CODES, Failure } from './failure.ts';
 import { jsonLine, printFailure, table } from './output.ts';
-import { SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
+import { SERVER_OPTIONS } from './serverConfig.ts';
 import { etcdOptions } from './storeAccess.ts';
 
 export const checkCommand: Command = {
@@ -15,7 +15,7 @@ export const checkCommand: Command = {
   summary: 'Check the configuration that serve would have',
   positionals: [],
   options: [
-    ...shownOnly(['config'], SERVER_OPTIONS),
+    ...SERVER_OPTIONS,
     {
       name: 'show',
       form: 'switch',
