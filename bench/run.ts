@@ -6,7 +6,7 @@
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ import { benchLoad } from './load.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
+import { program } from './soradns.ts';
 
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
 
@@ -47,6 +48,10 @@ const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
 const starts = amount(values.starts, 100, 20);
 const measures = chosenMeasures(values.measure);
 
+if (!existsSync(program)) {
+  console.error('there is no built server to measure: npm run build');
+  process.exit(2);
+}
 const folder = mkdtempSync(join(tmpdir(), 'soradns-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 

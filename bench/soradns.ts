@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type Cores, type Running, start } from './process.ts';
 
+/** What `npm run build` makes. */
 export const program: string = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 /** One with a page of readiness. */

@@ -38,7 +38,19 @@ export async function measureBusyStore(lab: Lab): Promise<Measured> {
     churns.push(churn);
     return result;
   });
-  return report(lanes, samples, churns, store.endpoint);
+  const perChange = await cpuPerChange(lab, store);
+  return report(lanes, samples, churns, { ...store, perChange });
+}
+
+/** What following the store costs a server that nobody else asks anything. */
+async function cpuPerChange(lab: Lab, store: BusyStore): Promise<number> {
+  const { running } = store.server;
+  const { result } = await whileChanging(lab, store, async () => {
+    const before = running.cpuSeconds();
+    await sleep(lab.options.seconds * 1000);
+    return running.cpuSeconds() - before;
+  });
+  return (result * 1e6) / (CHANGES_PER_SECOND * lab.options.seconds);
 }
 
 /** Following the store is code that is compiled while it runs, as answering is. */
@@ -92,7 +104,7 @@ function report(
   lanes: readonly Lane[],
   samples: readonly (readonly Sample[])[],
   churns: readonly ChurnResult[],
-  endpoint: Endpoint,
+  { endpoint, perChange }: { endpoint: Endpoint; perChange: number },
 ): Measured {
   const [quiet, busy] = samples;
   const visible = churns.flatMap(({ visibleMs }) => visibleMs);
@@ -103,7 +115,7 @@ function report(
     text: `${costTable(lanes, samples)}
 
 ${rate} changes acknowledged a second over ${endpoint.kind}, ${failed} failed: half new values, a quarter new names, a quarter
-deleted. From a put to its answer, of ${figure(visible.length)}: p50 ${figure(median(visible), 1)} ms, p99 ${figure(p99, 1)} ms, at most ${figure(Math.max(...visible), 1)} ms.`,
+deleted. On its own a change costs the server ${figure(perChange)} µs of CPU, threads of the runtime included. From a put to its answer, of ${figure(visible.length)}: p50 ${figure(median(visible), 1)} ms, p99 ${figure(p99, 1)} ms, at most ${figure(Math.max(...visible), 1)} ms.`,
     findings: [
       finding(`${CHANGES_PER_SECOND} changes/s ÷ quiet`, 1.2, ratioOf(cpuOf(busy), cpuOf(quiet))),
       { what: 'put → answer meanwhile, p99', target: 20, unit: 'ms', value: p99 },
