@@ -8,6 +8,7 @@ import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
 import { leastDisturbed } from '../quiet.ts';
 import { figure, markdown, median } from '../table.ts';
 import { type Finding, finding, ratioOf } from './compare.ts';
+import { qpsOf } from './costTable.ts';
 import type { Lab, OurServer } from './lab.ts';
 import { alternate, askEach, type Lane, saturate } from './lanes.ts';
 import type { Measured } from './measure.ts';
@@ -25,6 +26,7 @@ const SHARES = [0.5, 1];
 const KNOWN_PER_SECOND = 2000;
 const SOCKETS = 2;
 const ATTEMPTS = 2;
+const CAPACITY_ATTEMPTS = 3;
 const TARGET = 1.5;
 const MEMORY_TARGET = 1.1;
 
@@ -43,11 +45,11 @@ export async function measureFloods(lab: Lab): Promise<Measured> {
   const server = await lab.startOurs({ cores: CORES });
   const lane: Lane = { title: 'capacity', server, load: { questions: lab.questions('hits') } };
   await askEach(lab, lane);
-  const capacity = median([
-    (await saturate(lab, lane, 0)).qps,
-    (await saturate(lab, lane, 1)).qps,
-    (await saturate(lab, lane, 2)).qps,
-  ]);
+  const attempts = await alternate([lane], CAPACITY_ATTEMPTS, (_, round) =>
+    saturate(lab, lane, round),
+  );
+  // The best: what others of this machine leave is no figure of ours.
+  const capacity = Math.max(...qpsOf(attempts[0]));
   const lanes = floodLanes(lab, capacity);
   for (const each of lanes) await ask(lab, server, each, 0);
   const before = server.running.rssBytes();

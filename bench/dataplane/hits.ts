@@ -4,7 +4,7 @@ import { pinning } from '../process.ts';
 import { figure } from '../table.ts';
 import { finding, ratioOf } from './compare.ts';
 import { costTable, cpuOf, qpsOf } from './costTable.ts';
-import { hasWorkers, type Lab, NAMES } from './lab.ts';
+import { type Lab, NAMES } from './lab.ts';
 import { alternate, type Lane, type Sample, sampleOf, saturate, WINDOW, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
@@ -52,7 +52,6 @@ async function hitLanes(lab: Lab): Promise<HitLane[]> {
   const lanes = [await lab.ours(), ...(await lab.peers())].map(
     (server): HitLane => ({ title: server.title, server, load }),
   );
-  if (!hasWorkers()) return lanes;
   const server = await lab.startOurs({ workers: 0 });
   return [...lanes, { title: 'soradns --workers 0', server, load }];
 }

@@ -2,7 +2,6 @@
  * What the measurements share: servers that are started once, when the first measurement wants them, files of questions,
  * and the load generator. Every server is pinned to one core unless it is to have more; the generator has another.
  */
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFileStore } from '../../src/store/file.ts';
@@ -12,7 +11,7 @@ import { type LineChild, startLineChild } from '../lineChild.ts';
 import { type BenchName, benchNames, serviceValue } from '../names.ts';
 import { findPeers } from '../peers.ts';
 import { type Cores, GENERATOR_CORE, type Running, SERVER_CORE } from '../process.ts';
-import { freePort, program, type Soradns, startSoradns, untilReady } from '../soradns.ts';
+import { freePort, type Soradns, startSoradns, untilReady } from '../soradns.ts';
 import { figure } from '../table.ts';
 import { type QuestionKind, questionsOf } from './zone.ts';
 
@@ -60,6 +59,8 @@ export class Lab {
   /** What ends with the lab, the latest first. */
   readonly #closing: (() => Promise<void>)[] = [];
   readonly #shared = new Map<string, Promise<unknown>>();
+  readonly #files = new Map<string, QuestionFile>();
+  #folders = 0;
 
   constructor(options: LabOptions) {
     this.options = options;
@@ -100,7 +101,6 @@ export class Lab {
     this.#files.set(path, file);
     return file;
   }
-  readonly #files = new Map<string, QuestionFile>();
 
   /** A folder of one's own. */
   newFolder(title: string): string {
@@ -108,7 +108,6 @@ export class Lab {
     mkdirSync(path);
     return path;
   }
-  #folders = 0;
 
   /** Our server on one core with one worker and the small zone, as most measurements want it. */
   ours(): Promise<OurServer> {
@@ -126,7 +125,7 @@ export class Lab {
     const cwd = this.newFolder('soradns');
     const zone = benchNames(names);
     const store = options.store ?? `file:${await fillStore(join(cwd, 'store'), zone)}`;
-    const args = ['--no-rec', ...(hasWorkers() ? ['--workers', String(workers)] : [])];
+    const args = ['--no-rec', '--workers', String(workers)];
     const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
     this.atEnd(() => running.stop());
     await untilReady(running);
@@ -183,14 +182,4 @@ async function fillStore(folder: string, names: readonly BenchName[]): Promise<s
   const seconds = (performance.now() - began) / 1000;
   console.error(`a store with ${figure(names.length)} names in ${figure(seconds, 1)} s`);
   return folder;
-}
-
-let knowsWorkers: boolean | undefined;
-
-/** Whether the built server has workers at all. */
-export function hasWorkers(): boolean {
-  knowsWorkers ??= spawnSync(process.execPath, [program, 'serve', '--help'], {
-    encoding: 'utf8',
-  }).stdout.includes('--workers');
-  return knowsWorkers;
 }

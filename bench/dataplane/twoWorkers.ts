@@ -4,7 +4,7 @@ import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
 import { finding, ratioOf } from './compare.ts';
 import { costTable, cpuOf } from './costTable.ts';
-import { hasWorkers, type Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
 import { alternate, type Lane, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
@@ -15,7 +15,6 @@ const SOCKETS = 16;
 const WINDOW = 32;
 
 export async function measureTwoWorkers(lab: Lab): Promise<Measured> {
-  if (!hasWorkers()) throw new Error('the built server has no workers');
   const load = { questions: lab.questions('hits'), sockets: SOCKETS, window: WINDOW };
   const two: Lane = {
     ...{ title: 'two workers on two cores', load },
