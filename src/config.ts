@@ -75,6 +75,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...legacy.mistakes,
     ...(location.kind === 'mistake' ? [storeMistake(location, origins)] : []),
     ...unprotectedHttp(settings),
+    ...(location.kind === 'mistake' ? [] : storeOfOne(settings, location.location)),
   ];
   if (location.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
   // The text of --store may hold a password; the location keeps it as a `Secret`.
@@ -284,6 +285,17 @@ function idleRegistrarFlags({ origins }: RegistrarWishes): readonly string[] {
   return Object.entries(SERVE_REGISTRAR_OPTIONS)
     .filter(([field]) => origins[field as keyof typeof origins] === 'flag')
     .map(([, { name }]) => `--${name}: is for a registrar in the server; add --register`);
+}
+
+/** Two servers are to have the store at once. */
+function storeOfOne(
+  { takeover }: Settings<typeof SERVE_OPTIONS>,
+  { kind }: StoreLocation,
+): readonly string[] {
+  if (!takeover || kind === 'etcd' || kind === 'http') return [];
+  return [
+    '--takeover: the store is of one server only; give --store etcd://…, or end the old one first',
+  ];
 }
 
 /** H1: whoever reaches a listener off loopback could write, so it takes a token. */

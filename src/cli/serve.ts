@@ -63,7 +63,8 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
     lingerMs: config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason),
   });
   supervisor?.close();
-  log.info({}, 'stopped');
+  const { queries, replies, shed, sendErrors } = server.figures().udp;
+  log.info({ udp: { queries, replies, shed, sendErrors } }, 'stopped');
   log.close();
   return 0;
 }

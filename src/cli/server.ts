@@ -56,6 +56,7 @@ export interface Server {
   readonly loaded: Promise<Loaded>;
   /** Why the server is not ready; empty when it is. */
   readiness(): readonly string[];
+  figures(): Figures;
   /** The configuration in force. */
   config(): Config;
   /** Puts the configuration that was read again in force, or says why not. */
@@ -137,6 +138,7 @@ export async function startServer(
     store: store.label,
     loaded: whenLoaded,
     readiness,
+    figures,
     config: () => parts.effective.config,
     reload: (read) => parts.effective.reload(read),
     async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {

@@ -8,11 +8,13 @@ import type { Mirror } from '../store/mirror.ts';
 import type { Catalog } from '../zone/catalog.ts';
 import type { Effective } from './effective.ts';
 import type { ProcessProbe } from './processFigures.ts';
+import type { PublishedAnswers } from './publishedAnswers.ts';
 import type { ServerRegistrar } from './serverRegistrar.ts';
 
 export interface MeasuredParts {
   readonly catalog: Catalog;
   readonly effective: Effective;
+  readonly answers: PublishedAnswers;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
@@ -36,6 +38,7 @@ export function metricsOf(
   return {
     process: measured.process.figures(effective.reloads),
     dns: { answers, tcp: tcp.counters() },
+    table: parts.answers.figures,
     store: {
       state: mirror.state(),
       counters: mirror.counters(),

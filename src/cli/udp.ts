@@ -1,13 +1,21 @@
-/** Which UDP listener a server has: worker threads on batched sockets where they can be had, else Node's own sockets. */
+/** Which sockets a server has: worker threads on batched sockets where they can be had, else Node's own sockets. */
 import { availableParallelism } from 'node:os';
 import { createUdpListener } from '../dataplane/portable.ts';
 import { loadLibc } from '../dataplane/sockets/libc.ts';
+import { SocketMaker } from '../dataplane/sockets/socket.ts';
 import type { UdpListener } from '../dataplane/udpListener.ts';
 import { createWorkerListener } from '../dataplane/workers.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { Log } from '../log.ts';
+import type { StreamSockets } from '../server/tcp.ts';
 import type { Effective } from './effective.ts';
 import type { PublishedAnswers } from './publishedAnswers.ts';
+
+/** What `--workers` says: `undefined` leaves it to the machine, 0 wants none; and whether addresses are shared. */
+export interface UdpWishes {
+  readonly workers: number | undefined;
+  readonly takeover: boolean;
+}
 
 export interface UdpParts {
   readonly effective: Effective;
@@ -17,9 +25,8 @@ export interface UdpParts {
   readonly log: Log;
 }
 
-/** `workers` as `--workers` says: `undefined` leaves it to the machine, 0 wants none. */
-export function openUdp(workers: number | undefined, parts: UdpParts): UdpListener {
-  const udp = listenerFor(workers ?? defaultWorkers(), parts);
+export function openUdp(wishes: UdpWishes, parts: UdpParts): UdpListener {
+  const udp = listenerFor(wishes, parts);
   const { effective } = parts;
   const followConfig = (): void => {
     const { forwarder, config } = effective;
@@ -35,7 +42,10 @@ function defaultWorkers(): number {
   return Math.max(1, availableParallelism() - 1);
 }
 
-function listenerFor(workers: number, parts: UdpParts): UdpListener {
+function listenerFor(
+  { workers = defaultWorkers(), takeover }: UdpWishes,
+  parts: UdpParts,
+): UdpListener {
   const { respond, onError, answers, log } = parts;
   const options = { respond, onError, table: answers.handle };
   if (workers === 0) return createUdpListener(options);
@@ -46,5 +56,16 @@ function listenerFor(workers: number, parts: UdpParts): UdpListener {
   }
   const { libc } = found;
   const onWorkerGone = (thread: number): void => answers.forgetReader(thread);
-  return createWorkerListener({ ...options, libc, workers, onWorkerGone });
+  return createWorkerListener({ ...options, libc, workers, joins: takeover, onWorkerGone });
+}
+
+/** Undefined where Node's own sockets have to do. */
+export function streamSockets({ workers, takeover }: UdpWishes): StreamSockets | undefined {
+  const found = loadLibc();
+  if (workers === 0 || found.kind === 'missing') return undefined;
+  const maker = new SocketMaker(found.libc);
+  return {
+    open: (address, port) => maker.openStream({ address, port }, takeover),
+    giveWay: (fd) => maker.giveStreamWay(fd),
+  };
 }

@@ -64,6 +64,8 @@ export function createUdpListener(options: UdpListenerOptions): UdpListener {
     close: async () => {
       await Promise.all([...sockets].map((socket) => socket.close()));
     },
+    begin: async () => {},
+    giveWay: () => {}, // Node's sockets are shared with nobody
     recurseFor(ranges) {
       receivers[4].recursionRanges = new RecursionRanges(ranges);
       receivers[6].recursionRanges = new RecursionRanges(ranges);

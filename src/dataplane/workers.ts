@@ -34,6 +34,8 @@ import { WorkerThreads } from './workerThreads.ts';
 export interface WorkerListenerOptions extends UdpListenerOptions {
   readonly libc: Libc;
   readonly workers: number;
+  /** Addresses are shared with a server of the same user that has them already. */
+  readonly joins?: boolean | undefined;
   /** A worker died, maybe in the middle of a batch. Called before it has a successor. */
   readonly onWorkerGone?: ((thread: number) => void) | undefined;
   /** What a worker thread runs, for tests. */
@@ -44,7 +46,9 @@ export interface WorkerListenerOptions extends UdpListenerOptions {
 export function createWorkerListener(options: WorkerListenerOptions): UdpListener {
   const workers = new Workers(options);
   return {
+    begin: () => workers.begin(),
     listen: (address, port, fd) => workers.listen(address, port, fd),
+    giveWay: () => workers.giveWay(),
     stop: () => workers.stop(),
     close: () => workers.close(),
     recurseFor: (ranges) => workers.recurseFor(ranges),
@@ -123,11 +127,15 @@ class Workers {
     });
   }
 
+  begin(): Promise<void> {
+    return this.#assign();
+  }
+
   async listen(address: string, port: number, fd?: number): Promise<Bound> {
     const { workers } = this.#options;
     const sockets =
       fd === undefined
-        ? this.#maker.open({ address, port }, workers)
+        ? this.#maker.open({ address, port }, workers, this.#options.joins)
         : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
     const first = sockets[0] as UdpSocket;
     const group: Group = { sockets, family: first.family, isOpen: true };
@@ -153,6 +161,12 @@ class Workers {
   async close(): Promise<void> {
     await this.stop();
     for (const group of new Set(this.#groups.values())) this.#free(group);
+  }
+
+  /** Not of sockets that others made: a successor has the very same. */
+  giveWay(): void {
+    for (const { sockets } of new Set(this.#groups.values()))
+      for (const socket of sockets) if (socket.blocking) this.#maker.giveWay(socket);
   }
 
   recurseFor(ranges: readonly AddressRange[]): void {

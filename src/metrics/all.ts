@@ -1,4 +1,6 @@
 /** Every metric that there is, from whatever of its sources there are. */
+
+import type { TableFigures } from '../dataplane/table/table.ts';
 import type { RegistrarStatus } from '../docker/status.ts';
 import type { ForwardCounters } from '../forward/forwardCounters.ts';
 import type { Family } from '../metrics.ts';
@@ -7,7 +9,7 @@ import { forwardFamilies } from './forward.ts';
 import { type ProcessFigures, processFamilies } from './process.ts';
 import { registrarFamilies } from './registrar.ts';
 import { type StoreSources, storeFamilies } from './store.ts';
-import { type TableFigures, tableFamilies } from './table.ts';
+import { tableFamilies } from './table.ts';
 
 export interface MetricsSources {
   readonly process: ProcessFigures;

@@ -14,8 +14,18 @@ import {
 } from './connectionTable.ts';
 import { fullTurn } from './turns.ts';
 
+/** Makes sockets that a successor may share, which Node's own cannot be. */
+export interface StreamSockets {
+  /** One that listens. Throws the system's error. */
+  open(address: string, port: number): number;
+  /** Has new connections go to a successor's socket, if there is one. */
+  giveWay(fd: number): void;
+}
+
 export interface TcpListenerOptions {
   readonly respond: Respond;
+  /** Without it, Node's own. */
+  readonly sockets?: StreamSockets | undefined;
   readonly limits?: Partial<TcpLimits>;
   /** Told of a failure to accept connections (out of descriptors, say); the listener goes on. */
   readonly onError?: (error: Error) => void;
@@ -27,6 +37,8 @@ export interface TcpListener {
    * addresses; the limits hold for all of them together. Rejects with the system's error (`code`: EADDRINUSE …).
    */
   listen(address: string, port: number, fd?: number): Promise<Bound>;
+  /** Has new connections go to a successor's sockets; those that are there are served here. */
+  giveWay(): void;
   /** Stops accepting, answers what has been received, closes; settles within `closeMs`. */
   close(): Promise<void>;
   counters(): Readonly<TcpCounters>;
@@ -35,19 +47,26 @@ export interface TcpListener {
 export function createTcpListener(options: TcpListenerOptions): TcpListener {
   const limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
   const connections = new ConnectionTable(options.respond, limits);
-  const servers = new Set<Server>();
+  /** With the descriptors that we made. */
+  const servers = new Map<Server, number | undefined>();
   let closing: Promise<void> | undefined;
   return {
     async listen(address, port, fd) {
       const server = net.createServer({ allowHalfOpen: true, noDelay: true });
       server.on('connection', (socket) => connections.admit(socket));
-      await listening(server, fd === undefined ? { host: address, port, ipv6Only: true } : { fd });
+      const own = fd === undefined ? options.sockets?.open(address, port) : undefined;
+      const given = fd ?? own;
+      const where = given === undefined ? { host: address, port, ipv6Only: true } : { fd: given };
+      await listening(server, where);
       server.on('error', (error) => options.onError?.(error)); // a failed accept
-      servers.add(server);
+      servers.set(server, own);
       return boundOf(server, servers);
     },
+    giveWay() {
+      for (const fd of servers.values()) if (fd !== undefined) options.sockets?.giveWay(fd);
+    },
     close() {
-      closing ??= finish(servers, connections, limits.closeMs);
+      closing ??= finish([...servers.keys()], connections, limits.closeMs);
       return closing;
     },
     counters: () => ({ ...connections.counters }),
@@ -55,7 +74,7 @@ export function createTcpListener(options: TcpListenerOptions): TcpListener {
 }
 
 /** One server of those that a listener has, which can be given up alone. */
-function boundOf(server: Server, servers: Set<Server>): Bound {
+function boundOf(server: Server, servers: Map<Server, unknown>): Bound {
   const { address, port } = server.address() as AddressInfo;
   const close = () => {
     servers.delete(server);
@@ -65,12 +84,12 @@ function boundOf(server: Server, servers: Set<Server>): Bound {
 }
 
 async function finish(
-  servers: ReadonlySet<Server>,
+  servers: readonly Server[],
   connections: ConnectionTable,
   closeMs: number,
 ): Promise<void> {
   await fullTurn(); // what the kernel has accepted for us already is served too
-  const allClosed = Promise.all([...servers].map(closed));
+  const allClosed = Promise.all(servers.map(closed));
   await fullTurn(); // and what has arrived is read
   connections.finishAll();
   const deadline = setTimeout(() => connections.destroyAll(), closeMs);

@@ -51,17 +51,25 @@ export const Pollfd = { FD: 0, EVENTS: 4, REVENTS: 6, SIZE: 8 } as const;
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
 
 export const SOL_IP = 0;
 export const SOL_SOCKET = 1;
 export const SOL_IPV6 = 41;
 
+export const SO_REUSEADDR = 2;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_REUSEPORT = 15;
 export const SO_RCVTIMEO = 20;
+export const SO_ATTACH_REUSEPORT_CBPF = 51;
+
+/** struct sock_fprog, and the struct sock_filter of BPF_RET | BPF_K. */
+export const Program = { COUNT: 0, FILTERS: 8, SIZE: 16 } as const;
+export const Filter = { CODE: 0, VALUE: 4, SIZE: 8, RETURN: 0x06 } as const;
 
 export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;

@@ -14,6 +14,8 @@ export interface Libc {
   setsockopt(fd: number, level: number, name: number, value: number, octets: number): number;
   getsockopt(fd: number, level: number, name: number, value: number, octets: number): number;
   bind(fd: number, address: number, octets: number): number;
+  connect(fd: number, address: number, octets: number): number;
+  listen(fd: number, backlog: number): number;
   getsockname(fd: number, address: number, octets: number): number;
   close(fd: number): number;
   poll(fds: number, count: number, timeoutMs: number): number;
@@ -72,6 +74,8 @@ function bindAll(koffi: typeof import('koffi')): Libc {
     setsockopt: call('setsockopt', 'int', 'int', 'int', 'uint64', 'uint'),
     getsockopt: call('getsockopt', 'int', 'int', 'int', 'uint64', 'uint64'),
     bind: call('bind', 'int', 'uint64', 'uint'),
+    connect: call('connect', 'int', 'uint64', 'uint'),
+    listen: call('listen', 'int', 'int'),
     getsockname: call('getsockname', 'int', 'uint64', 'uint64'),
     close: call('close', 'int'),
     poll: call('poll', 'uint64', 'ulong', 'int'),

@@ -1,16 +1,16 @@
 /**
- * Making UDP sockets for workers. The descriptors are the process's, not a thread's: a worker that dies leaves them, and
- * what waits in them, to its successor.
+ * Making the sockets that Node cannot: UDP for workers, and TCP that a successor may share. The descriptors are the
+ * process's, not a thread's: a worker that dies leaves them, and what waits in them, to its successor.
  *
  * Several sockets on one address share it by SO_REUSEPORT, and the kernel keeps each client with one of them. The first
  * is bound before it gets that option: with it, a second server of the same user would join the group and take half of
- * our questions, where it should be told that the address is taken.
+ * our questions, where it should be told that the address is taken. Only who `joins` is let in.
  */
 import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../dns/socketAddress.ts';
 import { systemError } from './errno.ts';
 import * as layout from './layout.ts';
-import { AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET, Sockaddr } from './layout.ts';
+import { AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET, Sockaddr } from './layout.ts';
 import type { Libc } from './libc.ts';
 import { sockaddrPort, sockaddrText, writeSockaddr } from './sockaddr.ts';
 
@@ -45,13 +45,16 @@ export class SocketMaker {
     this.#at = libc.addressOf(this.#room);
   }
 
-  /** `count` sockets on one address; port 0 lets the system choose one for all. Throws the system's error. */
-  open(endpoint: SocketAddress, count: number): UdpSocket[] {
+  /**
+   * `count` sockets on one address; port 0 lets the system choose one for all. Who `joins` shares the address with a
+   * server of the same user that has it already. Throws the system's error.
+   */
+  open(endpoint: SocketAddress, count: number, joins = false): UdpSocket[] {
     const sockets: UdpSocket[] = [];
     try {
-      const first = this.#bound(endpoint, false);
+      const first = this.#bound(endpoint, joins);
       sockets.push(first);
-      if (count > 1) this.#set(first.fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
+      this.#set(first.fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
       const { port } = first;
       while (sockets.length < count) sockets.push(this.#bound({ ...endpoint, port }, true));
       return sockets;
@@ -66,21 +69,71 @@ export class SocketMaker {
     return { ...this.#configured(fd), blocking: false };
   }
 
-  #bound(endpoint: SocketAddress, shared: boolean): UdpSocket {
-    const length = writeSockaddr(this.#view, endpoint, interfaceIndex);
-    const family = this.#view.getUint16(Sockaddr.FAMILY, true);
-    const { SOCK_DGRAM, SOCK_CLOEXEC } = layout;
-    const fd = this.#check(this.#libc.socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
+  /** A TCP socket that listens; the rest as with `open`. */
+  openStream(endpoint: SocketAddress, joins = false): number {
+    const fd = this.#socket(endpoint, layout.SOCK_STREAM | layout.SOCK_NONBLOCK);
     try {
-      if (family === AF_INET6) this.#set(fd, SOL_IPV6, layout.IPV6_V6ONLY, 1);
-      if (shared) this.#set(fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
-      this.#check(this.#libc.bind(fd, this.#at, length), 'bind');
+      this.#set(fd, SOL_SOCKET, layout.SO_REUSEADDR, 1); // as Node does: old connections may linger
+      this.#bind(fd, endpoint, joins);
+      this.#set(fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
+      this.#check(this.#libc.listen(fd, BACKLOG), 'listen');
+      return fd;
+    } catch (error) {
+      this.#libc.close(fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Has new packets go to other sockets that share the address; there must be some. What waits can be read and answered
+   * still. A socket that is connected gets only what its peer sends (Linux 5.4), and nobody is at the discard port.
+   */
+  giveWay({ fd, address }: UdpSocket): void {
+    const isWildcard = address === '0.0.0.0' || address === '::';
+    const local = address === '::' ? '::1' : '127.0.0.1';
+    const nobody = { address: isWildcard ? local : address, port: DISCARD_PORT };
+    const length = writeSockaddr(this.#view, nobody, interfaceIndex);
+    this.#check(this.#libc.connect(fd, this.#at, length), 'connect');
+  }
+
+  /**
+   * Has new connections go to the second of the sockets that share the address, the oldest of those that joined; without
+   * one nothing changes. Those that wait can be accepted still.
+   */
+  giveStreamWay(fd: number): void {
+    const { Filter, Program } = layout;
+    const filterAt = OPTION_AT + Program.SIZE;
+    const returnSecond = (BigInt(1) << 32n) | BigInt(Filter.RETURN);
+    this.#view.setBigUint64(filterAt, returnSecond, true);
+    this.#view.setBigUint64(OPTION_AT + Program.COUNT, 1n, true);
+    this.#view.setBigUint64(OPTION_AT + Program.FILTERS, BigInt(this.#at + filterAt), true);
+    const { setsockopt } = this.#libc;
+    const program = [layout.SO_ATTACH_REUSEPORT_CBPF, this.#at + OPTION_AT, Program.SIZE] as const;
+    this.#check(setsockopt(fd, SOL_SOCKET, ...program), 'setsockopt');
+  }
+
+  #bound(endpoint: SocketAddress, shared: boolean): UdpSocket {
+    const fd = this.#socket(endpoint, layout.SOCK_DGRAM);
+    try {
+      this.#bind(fd, endpoint, shared);
       this.#setReceiveTimeout(fd);
       return { ...this.#configured(fd), blocking: true };
     } catch (error) {
       this.#libc.close(fd);
       throw error;
     }
+  }
+
+  #socket({ address }: SocketAddress, type: number): number {
+    const family = address.includes(':') ? AF_INET6 : AF_INET;
+    return this.#check(this.#libc.socket(family, type | layout.SOCK_CLOEXEC, 0), 'socket');
+  }
+
+  #bind(fd: number, endpoint: SocketAddress, shared: boolean): void {
+    if (endpoint.address.includes(':')) this.#set(fd, SOL_IPV6, layout.IPV6_V6ONLY, 1);
+    if (shared) this.#set(fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
+    const length = writeSockaddr(this.#view, endpoint, interfaceIndex);
+    this.#check(this.#libc.bind(fd, this.#at, length), 'bind');
   }
 
   #configured(fd: number): Omit<UdpSocket, 'blocking'> {
@@ -128,6 +181,11 @@ export class SocketMaker {
     return result;
   }
 }
+
+/** RFC 863. */
+const DISCARD_PORT = 9;
+/** Connections that wait to be accepted, as Node has it. */
+const BACKLOG = 511;
 
 /** Where option values are in the room; the address is at its start. */
 const OPTION_AT = 128;

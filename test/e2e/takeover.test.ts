@@ -1,0 +1,129 @@
+/** A server replaced by its successor while it is asked 20,000 times a second: no id without its answer. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Changes } from '../../bench/soak/changes.ts';
+import { DropWatch } from '../../bench/soak/kernelDrops.ts';
+import { Ledger, SOAK_NAMES } from '../../bench/soak/ledger.ts';
+import { startAsker } from '../../bench/soak/startAsker.ts';
+import { callCli } from '../support/cli.ts';
+import { type CliProcess, startCli } from '../support/cliProcess.ts';
+import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { FakeDocker } from '../support/fakeDocker.ts';
+import { query } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import { question } from '../support/zone.ts';
+
+const QUERIES_PER_SECOND = Number(process.env.SORADNS_TEST_TAKEOVER_RATE ?? 20_000);
+
+let etcd: Etcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd?.stop());
+
+interface Running {
+  readonly process: CliProcess;
+  readonly address: string;
+  readonly port: number;
+}
+
+async function serve(addr: string, http: string, ...args: string[]): Promise<Running> {
+  const process = startCli([
+    ...['serve', '--store', `etcd://${etcd.endpoint}`, '--no-rec'],
+    ...['--addr', addr, '--http', http, '--workers', '2', ...args],
+  ]);
+  const { dns } = await process.says('serving');
+  const [address = '', port = ''] = String((dns as string[])[0]).split(':');
+  return { process, address, port: Number(port) };
+}
+
+/** What it says at its end to have dropped unread. */
+function shedBy(process: CliProcess): number {
+  const { udp } = process.lines().find(({ msg }) => msg === 'stopped') ?? {};
+  return (udp as { shed: number }).shed;
+}
+
+async function isReady(http: string): Promise<boolean> {
+  const reply = await fetch(`http://${http}/readyz`).catch(() => undefined);
+  return reply?.status === 200;
+}
+
+describe('--takeover', () => {
+  it('loses no question over UDP and none over TCP, from one server to the next and the next', async (t) => {
+    const ledger = new Ledger();
+    const changes = new Changes(ledger, etcd, new FakeDocker('/nonexistent'));
+    await changes.fill();
+    let running = await serve('127.0.0.1:0', '127.0.0.1:0');
+    const all = [running];
+    const addr = `127.0.0.1:${running.port}`;
+    const http = String((await running.process.says('serving')).http);
+    await until('it is ready', () => isReady(http), 20_000);
+    // A successor comes with its answers ready; the first of all works them out as they are asked for.
+    for (const { name } of SOAK_NAMES) await query(running, question(`${name}.`, 'A'));
+    const drops = new DropWatch(running.port);
+    const asker = startAsker(running.port, QUERIES_PER_SECOND, ledger);
+    const overTcp: Promise<unknown>[] = [];
+    const asked = question(`${SOAK_NAMES[0]?.name}.`, 'A');
+    const tcp = setInterval(() => {
+      const one = query(running, asked, { transport: 'tcp' });
+      overTcp.push(one.then(({ answer }) => assert.equal(answer.length, 1)));
+    }, 10);
+    try {
+      for (let i = 0; i < 3; i++) {
+        await sleep(500);
+        const successor = await serve(addr, http, '--takeover');
+        await sleep(500);
+        assert.equal(await running.process.end('SIGTERM'), 0);
+        assert.ok(running.process.lines().some(({ msg }) => /successor answers/.test(String(msg))));
+        running = successor;
+        all.push(successor);
+        await running.process.says('HTTP is served');
+        assert.ok(await isReady(http));
+      }
+      await sleep(500);
+    } finally {
+      clearInterval(tcp);
+      const result = await asker.stop();
+      const dropped = drops.stop() + result.drops;
+      await running.process.end('SIGTERM');
+      await changes.stop();
+      const shed = all.map(({ process }) => shedBy(process));
+      const figures = `${result.answered} answered, ${result.lost} lost, the kernel dropped ${dropped}`;
+      t.diagnostic(figures);
+      assert.deepEqual(result.examples, []);
+      assert.ok(result.lost <= dropped, figures);
+      assert.deepEqual(shed, [0, 0, 0, 0]);
+      assert.ok(result.answered > 10_000, `${result.answered} answers`);
+    }
+    assert.ok(overTcp.length > 100);
+    await Promise.all(overTcp);
+  });
+
+  it('waits for the store, and leaves an address that is taken to who has it without it', async () => {
+    const first = await serve('127.0.0.1:0', 'off');
+    const addr = `127.0.0.1:${first.port}`;
+    try {
+      const store = `etcd://${etcd.endpoint}`;
+      const second = await callCli(['serve', '--addr', addr, '--http', 'off', '--store', store]);
+      assert.equal(second.code, 4);
+      assert.match(second.stderr, /is taken/);
+      const late = startCli([
+        ...['serve', '--takeover', '--addr', addr, '--http', 'off', '--no-rec'],
+        ...['--store', 'etcd://127.0.0.1:1'],
+      ]);
+      await late.says('the store is out of reach');
+      await sleep(300);
+      assert.ok(!late.lines().some(({ msg }) => msg === 'serving'));
+      await late.end('SIGKILL');
+    } finally {
+      await first.process.end('SIGINT');
+    }
+  });
+
+  it('is refused with a store that only one server can have', async () => {
+    const { code, stderr } = await callCli(['serve', '--takeover', '--store', 'memory:']);
+    assert.equal(code, 2);
+    assert.match(stderr, /--takeover: the store is of one server only; give --store etcd/);
+  });
+});
