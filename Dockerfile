@@ -22,10 +22,11 @@ FROM node:26-trixie-slim
 COPY --from=build /soradns/node_modules /soradns/node_modules
 COPY --from=build /soradns/dist /soradns/dist
 COPY package.json /soradns/
-# The embedded store is the only thing that is ever written. Its folder is open to the group as well, so that root
-# without capabilities can be in that group (`--user 0:65532`).
+# All that is ever written: the embedded store, and the socket of `soradns dockerproxy`. Both folders are open to the
+# group as well, in which root without capabilities can be (`--user 0:65532`).
 RUN ln -s /soradns/dist/main.js /usr/local/bin/soradns \
- && mkdir -p /var/lib/soradns && chown 65532:65532 /var/lib/soradns && chmod 0770 /var/lib/soradns
+ && mkdir -p /var/lib/soradns /run/soradns \
+ && chown 65532:65532 /var/lib/soradns /run/soradns && chmod 0770 /var/lib/soradns /run/soradns
 ENV NODE_ENV=production XDG_STATE_HOME=/var/lib
 ARG VERSION=0.1.0
 ARG REVISION=unknown

@@ -10,6 +10,7 @@ import { checkCommand } from './check.ts';
 import type { Arguments, Command, Io, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
 import { completionCommand } from './completion.ts';
+import { dockerProxyCommand } from './dockerProxyCommand.ts';
 import { doctorCommand } from './doctor.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { getCommand } from './get.ts';
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Command[] = [
   upCommand,
   registerCommand,
   registrarCommand,
+  dockerProxyCommand,
   setCommand,
   getCommand,
   rmCommand,

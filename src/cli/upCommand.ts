@@ -4,10 +4,14 @@ import { DNS_PORT, printSocketAddress } from '../dns/socketAddress.ts';
 import { findBridgeAddress } from '../docker/bridgeAddress.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
 import type { Command } from './command.ts';
+import { Failure, failureOf } from './failure.ts';
 import { registrarEndpoint, runServer } from './runServer.ts';
 import { configOf, SERVER_OPTIONS } from './serverConfig.ts';
 
-/** What `up` answers otherwise than `serve`, by option. */
+/** When the address cannot be had. */
+const HINT = "in a container give it the host's network (--network host), or say --addr";
+
+/** What `up` has otherwise than `serve`, by option. */
 const DEFAULTS: Readonly<Record<string, string>> = {
   addr: "the host's address on Docker's bridge, port 53",
   register: 'true',
@@ -38,7 +42,11 @@ All of soradns serve --help applies.`,
     if (config.origins.addr !== 'default' || engine === undefined) return runServer(upFlags, io);
     const { address, origin } = await bridgeAddressOf(engine);
     const addr = printSocketAddress({ address, port: DNS_PORT });
-    return runServer({ ...upFlags, addr }, io, [`answering on ${addr}, ${origin}`]);
+    const decision = `answering on ${addr}, ${origin}`;
+    return runServer({ ...upFlags, addr }, io, [decision]).catch((error: unknown) => {
+      const { code, message, hint } = failureOf(error);
+      throw new Failure(code, message, hint ?? HINT);
+    });
   },
 };
 

@@ -40,6 +40,7 @@ async function finds(dockerd: Dockerd): Promise<void> {
 interface Inspected {
   readonly State: { readonly StartedAt: string; readonly ExitCode: number };
   readonly Config: { readonly User: string };
+  readonly Mounts: readonly { readonly Destination: string }[];
   readonly HostConfig: {
     readonly ReadonlyRootfs: boolean;
     readonly CapDrop: readonly string[];
@@ -93,9 +94,13 @@ test(
     const inspected = await Promise.all(services.map((name) => inspect(dockerd, stack, name)));
     const starts = inspected.map(({ State }) => State.StartedAt);
     assert.deepEqual(starts, [...starts].sort());
-    for (const service of services) await assertHardened(dockerd, stack, service);
-    const [, server] = inspected;
-    assert.equal(server?.Config.User, '65532:65532');
+    for (const service of [...services, 'dockerproxy']) {
+      await assertHardened(dockerd, stack, service);
+    }
+    const [, server, registrar] = inspected;
+    for (const one of [server, registrar]) assert.equal(one?.Config.User, '65532:65532');
+    const sockets = registrar?.Mounts.filter(({ Destination }) => /docker\.sock/.test(Destination));
+    assert.deepEqual(sockets, []);
     const bindings = Object.values(server?.HostConfig.PortBindings ?? {}).flat();
     assert.deepEqual([...new Set(bindings.map(({ HostIp }) => HostIp))], ['172.17.0.1']);
     await finds(dockerd);
@@ -111,7 +116,7 @@ test(
       FOUND_MS,
     );
     await stack.compose('stop');
-    for (const service of ['server', 'registrar']) {
+    for (const service of ['server', 'registrar', 'dockerproxy']) {
       assert.equal((await inspect(dockerd, stack, service)).State.ExitCode, 0, service);
     }
     await stack.compose('down');
