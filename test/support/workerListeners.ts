@@ -1,0 +1,29 @@
+/** Worker listeners as tests want them: with threads that start fast, and libc for those who look at system calls. */
+import { pathToFileURL } from 'node:url';
+import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/udpListener.ts';
+import { createWorkerListener, type WorkerListenerOptions } from '../../src/dataplane/workers.ts';
+import { compileInto } from './compiled.ts';
+
+const found = loadLibc();
+
+/** Why there are no workers here; false where there are. */
+export const NO_WORKERS: string | false = found.kind === 'missing' && `optional: ${found.reason}`;
+
+/** For tests that are skipped with `NO_WORKERS`. */
+export function libcHere(): Libc {
+  if (found.kind === 'missing') throw new Error(found.reason);
+  return found.libc;
+}
+
+/** Compiles a worker's entry, which from source takes a second to start; a path below this folder. */
+export async function compiledEntry(dir: string, source: string): Promise<URL> {
+  return pathToFileURL(await compileInto(dir, new URL(source, import.meta.url)));
+}
+
+/** Two threads unless told otherwise. */
+export function workerListener(
+  options: UdpListenerOptions & Partial<WorkerListenerOptions>,
+): UdpListener {
+  return createWorkerListener({ workers: 2, libc: libcHere(), ...options });
+}
