@@ -1,0 +1,33 @@
+/** A worker's end of its rings alone: puts checked packets as fast as it can, until it is told to stop. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { RingWriter } from '../../src/dataplane/handover.ts';
+import type { Batch } from '../../src/dataplane/sockets/batch.ts';
+import { PacketSource } from './checkedPackets.ts';
+
+export interface WriterStart {
+  readonly ringMemory: SharedArrayBuffer;
+  readonly thread: number;
+  /** Not 0: stop. */
+  readonly stop: Int32Array;
+}
+
+export interface WriterSums {
+  readonly put: number;
+  readonly gaveWay: number;
+}
+
+if (parentPort !== null) {
+  const { ringMemory, thread, stop } = workerData as WriterStart;
+  const writer = new RingWriter(ringMemory, thread, 'other');
+  const source = new PacketSource(thread);
+  let put = 0;
+  let gaveWay = 0;
+  while (Atomics.load(stop, 0) === 0) {
+    for (let i = 0; i < 100; i++) {
+      source.fill(put);
+      if (!writer.put(source as unknown as Batch, 0)) gaveWay++;
+      put++;
+    }
+  }
+  parentPort.postMessage({ put, gaveWay } satisfies WriterSums);
+}
