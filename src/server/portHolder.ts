@@ -2,10 +2,10 @@
  * Who holds a port that we wanted: Linux's /proc says which socket has the address and which process has the socket.
  * Best effort, for an error message: elsewhere, and for other users' processes when we are not root, nobody is found.
  */
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { addressOctets, printAddress } from '../dns/address.ts';
 import type { Client } from '../dns/respond.ts';
-import { readSockets } from './socketTable.ts';
+import { openSockets, readSockets } from './socketTable.ts';
 
 export interface PortHolder {
   readonly pid: number;
@@ -53,21 +53,13 @@ function overlaps(held: string, wanted: string): boolean {
 async function findOwner(inodes: ReadonlySet<string>): Promise<PortHolder | undefined> {
   const pids = (await list('/proc')).filter((entry) => /^\d+$/.test(entry));
   for (const pid of pids) {
-    if (!(await hasSocket(pid, inodes))) continue;
+    const open = await openSockets(pid);
+    if (![...inodes].some((inode) => open.has(inode))) continue;
     const name = (await read(`/proc/${pid}/comm`)).trim();
     // Newer Nodes name the thread that the process is called after.
     return { pid: Number(pid), command: name === 'MainThread' ? 'node' : name };
   }
   return undefined;
-}
-
-async function hasSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
-  const directory = `/proc/${pid}/fd`;
-  const descriptors = await list(directory);
-  const targets = await Promise.all(
-    descriptors.map((descriptor) => readlink(`${directory}/${descriptor}`).catch(() => '')),
-  );
-  return targets.some((target) => inodes.has(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? ''));
 }
 
 function read(path: string): Promise<string> {

@@ -1,5 +1,5 @@
-/** Linux's tables of sockets, /proc/net/udp, udp6, tcp and tcp6, as values. Elsewhere there are none. */
-import { readFile } from 'node:fs/promises';
+/** Linux's tables of sockets, /proc/net/udp, udp6, tcp and tcp6, and whose they are. Elsewhere there are none. */
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { printAddress } from '../dns/address.ts';
 import type { Client } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
@@ -18,6 +18,16 @@ export async function readSockets(transport: Client['transport']): Promise<Kerne
     readFile(`/proc/self/net/${table}`, 'utf8').catch(() => ''),
   );
   return (await Promise.all(tables)).flatMap((table) => parseSockets(table, transport));
+}
+
+/** The inodes of the sockets that a process has open; none of a process that may not be looked into. */
+export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
+  const folder = `/proc/${pid}/fd`;
+  const descriptors = await readdir(folder).catch(() => []);
+  const targets = await Promise.all(
+    descriptors.map((descriptor) => readlink(`${folder}/${descriptor}`).catch(() => '')),
+  );
+  return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
 }
 
 const TCP_LISTEN = '0A';
