@@ -97,6 +97,16 @@ test('each reply goes to where its packet came from, again and again', () => {
   assert.equal(counters[Single.sent], 1 + BATCH_PACKETS + 3);
 });
 
+test('after a short reply a long packet is read whole', () => {
+  const { kernel, counters, batch } = setUp();
+  for (const text of ['a b', `${'long '.repeat(300)}packet`, 'c d']) {
+    kernel.sent.length = 0;
+    kernel.arriving.push(datagram(text, '192.0.2.1', 1));
+    turnRound(batch, counters);
+    assert.deepEqual(textsOf(kernel.sent), [text.split(' ').reverse().join(' ')]);
+  }
+});
+
 test('more packets than a batch holds wait for the next', () => {
   const { kernel, counters, batch } = setUp();
   kernel.arriving.push(...numbered(BATCH_PACKETS + 5));
@@ -188,15 +198,15 @@ test('a reply leaves from the IPv4 address that was asked, by any interface', ()
     PKTINFO4_SPACE,
     [3, 0, 0, 0, 127, 0, 0, 7, 127, 0, 0, 7],
   );
-  for (let round = 0; round < 2; round++) {
-    kernel.arriving.push(datagram('to 7', '192.0.2.1', 1, info));
+  for (const sent of [info, NO_CONTROL, info]) {
+    kernel.arriving.push(datagram('to 7', '192.0.2.1', 1, sent));
     turnRound(batch, counters);
   }
   const expected = info.slice();
   expected.fill(0, Control.DATA, Control.DATA + 4);
   assert.deepEqual(
     kernel.sent.map((one) => one.control),
-    [expected, expected],
+    [expected, NO_CONTROL, expected],
   );
 });
 
