@@ -1,12 +1,13 @@
 /** Starting and stopping the thread that asks. */
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startThread } from '../../src/dataplane/thread.ts';
 import type { AskerOrders, AskerResult } from './asker.ts';
 import type { Ledger } from './ledger.ts';
 
 export interface Asker {
-  /** Waits for what is owed. */
-  stop(): Promise<AskerResult>;
+  /** Goes on for so long, and waits for what is owed. */
+  stop(afterMs?: number): Promise<AskerResult>;
 }
 
 /** Asks a port of 127.0.0.1 about the ledger's names, evenly. */
@@ -16,7 +17,8 @@ export function startAsker(port: number, perSecond: number, ledger: Ledger): Ask
   const worker = startThread(new URL('./asker.ts', import.meta.url), { workerData });
   const result = once(worker, 'message').then(([message]) => message as AskerResult);
   return {
-    stop() {
+    async stop(afterMs = 0) {
+      await sleep(afterMs);
       Atomics.store(new Int32Array(stopMemory), 0, 1);
       return result;
     },
