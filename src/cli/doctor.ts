@@ -7,7 +7,7 @@ import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
 
 export const doctorCommand: Command = {
   name: 'doctor',
-  summary: 'Look for what keeps names from being found, and say how to mend it',
+  summary: 'Find what keeps names from being found, and the fix',
   positionals: [],
   options: [
     ...shownOnly(['config', 'addr', 'domain', 'http', 'store'], SERVER_OPTIONS),

@@ -35,8 +35,11 @@ async function openEmbedded(directory: string): Promise<LeaseStore> {
   try {
     return await openFileStore(directory);
   } catch (error) {
-    const hint = 'is a server running on it? commands reach that by --store http://127.0.0.1:4001';
-    throw error instanceof StoreError ? new Failure('unreachable', error.message, hint) : error;
+    if (!(error instanceof StoreError)) throw error;
+    const hint = /is in use/.test(error.message)
+      ? 'is a server running on it? commands reach that by --store http://127.0.0.1:4001'
+      : 'give a folder that this user may write to, or --store memory:';
+    throw new Failure('unreachable', error.message, hint);
   }
 }
 

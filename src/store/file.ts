@@ -4,8 +4,11 @@
  * Deadlines are on a timeline that runs with the monotonic clock while the store is open, and by the wall clock from the
  * last write to the next opening. So keys expire while the store is down, and a wall clock that jumps expires nothing.
  * The history of changes is not kept: after a restart a watch from an older revision is `compacted`.
+ *
+ * What lies on a volume that has become read-only is served as it is: `writeTrouble` says so, and writes are refused.
  */
-import { mkdir, realpath } from 'node:fs/promises';
+import { access, constants, mkdir, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type Clock, systemClock } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
 import type { Bounds } from './embedded/history.ts';
@@ -29,8 +32,10 @@ export async function openFileStore(
   options: FileStoreOptions = {},
 ): Promise<LeaseStore> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await makeDirectory(dir);
     const path = await realpath(dir);
+    if (await isReadOnly(path))
+      return await openReadOnly(path, { ...options, label: `file:${dir}` });
     if (await Owner.isOwned(path)) throw inUse(`file:${dir}`);
     return await openHere(path, { ...options, label: `file:${dir}` });
   } catch (cause) {
@@ -53,7 +58,7 @@ async function openHere(dir: string, options: LabelledOptions): Promise<LeaseSto
   if (openedHere.has(dir)) throw inUse(options.label);
   openedHere.add(dir);
   try {
-    const environment = await LmdbEnvironment.open(dir);
+    const environment = await LmdbEnvironment.open(dir, 'r+');
     try {
       return await openOwned(dir, environment, options);
     } catch (error) {
@@ -74,18 +79,50 @@ async function openOwned(
   const owner = await environment.exclusively(() => Owner.claim(dir));
   if (owner === undefined) throw inUse(options.label);
   try {
-    return await openStore(dir, environment, owner, options);
+    const afterClose = async () => {
+      openedHere.delete(dir);
+      await owner.release();
+    };
+    return await openStore(environment, options, afterClose);
   } catch (error) {
     await owner.release();
     throw error;
   }
 }
 
+async function makeDirectory(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // Node would say that something is not there.
+    throw (await isReadOnly(dirname(dir))) ? new Error('its volume is read-only') : error;
+  }
+}
+
+/** Whether its file system takes no writes, whoever asks. */
+function isReadOnly(dir: string): Promise<boolean> {
+  return access(dir, constants.W_OK).then(
+    () => false,
+    ({ code }: NodeJS.ErrnoException) => code === 'EROFS',
+  );
+}
+
+/** Nobody can write there, so nobody has to own it. */
+async function openReadOnly(dir: string, options: LabelledOptions): Promise<LeaseStore> {
+  await access(join(dir, 'data.mdb')); // else lmdb would want to make it
+  const environment = await LmdbEnvironment.open(dir, 'r');
+  try {
+    return await openStore(environment, options, undefined);
+  } catch (error) {
+    await environment.close();
+    throw error;
+  }
+}
+
 async function openStore(
-  dir: string,
   environment: LmdbEnvironment,
-  owner: Owner,
   options: LabelledOptions,
+  afterClose: (() => Promise<void>) | undefined,
 ): Promise<LeaseStore> {
   const clock = options.clock ?? systemClock;
   const state = await environment.state();
@@ -98,10 +135,7 @@ async function openStore(
     clock,
     timeline,
     history: options.history,
-    afterClose: async () => {
-      openedHere.delete(dir);
-      await owner.release();
-    },
+    afterClose,
   });
   await store.start();
   return store;

@@ -1,9 +1,11 @@
-/** A small file system in memory, to run full. */
+/** A small file system in memory, to run full or to be made read-only. */
 import { execFileSync } from 'node:child_process';
 import { newTempDir, removeDir } from './tempDir.ts';
 
 export interface SmallVolume {
   readonly dir: string;
+  /** Possible while nobody has a file there open for writing. */
+  makeReadOnly(): void;
   unmount(): Promise<void>;
 }
 
@@ -21,5 +23,6 @@ export async function mountSmall(mebibytes: number): Promise<SmallVolume | strin
     execFileSync('umount', [dir]);
     await removeDir(dir);
   };
-  return { dir, unmount };
+  const makeReadOnly = () => void execFileSync('mount', ['-o', 'remount,ro', dir]);
+  return { dir, makeReadOnly, unmount };
 }

@@ -10,10 +10,13 @@ const MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe]);
 const MAGIC_AT = 24;
 const PAGE_OCTETS_AT = 48;
 
+/** How the files are going to be used, as `open` has it. */
+export type Access = 'r+' | 'r';
+
 /** Throws, with the reason, when the directory holds files that lmdb cannot use. A directory without files is fine. */
-export async function assertLmdbFiles(dir: string): Promise<void> {
-  await withFile(join(dir, 'lock.mdb'), async () => undefined);
-  await withFile(join(dir, 'data.mdb'), async (file) => {
+export async function assertLmdbFiles(dir: string, access: Access): Promise<void> {
+  await withFile(join(dir, 'lock.mdb'), access, async () => undefined);
+  await withFile(join(dir, 'data.mdb'), access, async (file) => {
     const { size } = await file.stat();
     // lmdb makes a database of an empty file.
     if (size > 0 && !(await beginsAsDatabase(file, size)))
@@ -27,7 +30,7 @@ export async function assertLmdbWhole(
   pages: number,
   pageOctets: number,
 ): Promise<void> {
-  await withFile(join(dir, 'data.mdb'), async (file) => {
+  await withFile(join(dir, 'data.mdb'), 'r', async (file) => {
     const { size } = await file.stat();
     if (size < pages * pageOctets) throw new Error('data.mdb is cut short');
   });
@@ -53,9 +56,13 @@ async function read(file: FileHandle, position: number): Promise<Buffer> {
   return start;
 }
 
-/** Runs `look` on a file that can be read and written, or not at all when there is none. */
-async function withFile(path: string, look: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
+/** Runs `look` on a file that can be used so, or not at all when there is none. */
+async function withFile(
+  path: string,
+  access: Access,
+  look: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  const file = await open(path, access).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });

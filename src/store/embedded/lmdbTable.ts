@@ -9,7 +9,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
-import { assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
+import { type Access, assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from './table.ts';
 
 /** Where the table stands, written with every transaction. */
@@ -35,19 +35,21 @@ const NOTHING = Buffer.alloc(1);
 export class LmdbEnvironment {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #dir: string;
+  readonly #access: Access;
 
-  private constructor(dir: string) {
+  private constructor(dir: string, access: Access) {
     this.#dir = dir;
+    this.#access = access;
     // overlappingSync would resolve a commit before it is flushed. eventTurnBatching makes promises that nobody
     // holds, so that a full disk would end the process.
     const settings = { noSubdir: false, overlappingSync: false, eventTurnBatching: false };
-    this.#root = open({ path: dir, ...settings, ...OPTIONS });
+    this.#root = open({ path: dir, readOnly: access === 'r', ...settings, ...OPTIONS });
   }
 
-  /** Rejects when the directory's files cannot be used. */
-  static async open(dir: string): Promise<LmdbEnvironment> {
-    await assertLmdbFiles(dir);
-    return new LmdbEnvironment(dir);
+  /** Rejects when the directory's files cannot be used. With `r` they must be there. */
+  static async open(dir: string, access: Access): Promise<LmdbEnvironment> {
+    await assertLmdbFiles(dir, access);
+    return new LmdbEnvironment(dir, access);
   }
 
   /** Runs `work` while no other process does so with this directory. The kernel frees the lock of a dead process. */
@@ -83,7 +85,7 @@ export class LmdbEnvironment {
       deadlines: this.#root.openDB('deadlines', OPTIONS),
       states: this.#root.openDB('state', OPTIONS),
     };
-    return new LmdbTable(databases, identity, state?.revision ?? 0, now);
+    return new LmdbTable(databases, identity, state?.revision ?? 0, now, this.#access);
   }
 
   async close(): Promise<void> {
@@ -103,12 +105,14 @@ export class LmdbTable implements Table {
   readonly #db: Databases;
   readonly #now: Now;
   readonly #writer: Writer;
+  readonly #access: Access;
   #revision: number;
   /** lmdb uses what a commit has freed from the second one after it on, so a full disk wants one that needs little. */
   #hasFailed = false;
 
-  constructor(db: Databases, identity: string, revision: number, now: Now) {
+  constructor(db: Databases, identity: string, revision: number, now: Now, access: Access) {
     this.identity = identity;
+    this.#access = access;
     this.#db = db;
     this.#writer = new Writer(db);
     this.#now = now;
@@ -173,6 +177,7 @@ export class LmdbTable implements Table {
   }
 
   async #commit<T>(work: () => T): Promise<T> {
+    if (this.#access === 'r') throw new Error('its volume is read-only');
     try {
       const done = await this.#db.root.childTransaction(work);
       this.#hasFailed = false;

@@ -1,4 +1,4 @@
-/** A server whose data volume runs full: it answers on from memory, says that it is degraded, and is well again by itself. */
+/** A server whose data volume takes no writes: it answers on from memory, and says that it is degraded. */
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -87,4 +87,32 @@ it('a full volume costs writes and readiness, no answer, and no end', {
   );
   assert.match(await second.put('e'), /^201 /);
   assert.equal(await second.child.end('SIGTERM'), 0, second.child.stderr());
+});
+
+it('a read-only volume is served as it is', { timeout: 60_000 }, async (t) => {
+  const volume = await mountSmall(8);
+  if (typeof volume === 'string') return t.skip(volume);
+  try {
+    const before = await serveOn(volume.dir);
+    assert.match(await before.put('a'), /^201 /);
+    assert.equal(await before.child.end('SIGTERM'), 0, before.child.stderr());
+    volume.makeReadOnly();
+    const server = await serveOn(volume.dir);
+    await until('what was written is answered', async () => (await server.ask('a')) === 1);
+    assert.match(await server.put('b'), /^5.*its volume is read-only/);
+    assert.match(
+      await server.ready(),
+      /^503 store: degraded, .*its volume is read-only; answers go on/,
+    );
+    assert.equal(server.child.stderr(), '');
+    assert.equal(await server.child.end('SIGTERM'), 0, server.child.stderr());
+    const nothing = startCli(['serve', '--store', `file:${volume.dir}/none`, ...FILE_OPTIONS]);
+    await assert.rejects(
+      nothing.says('serving'),
+      /cannot be opened: its volume is read-only .*--store memory:/,
+    );
+    assert.equal(await nothing.end(), 4);
+  } finally {
+    await volume.unmount();
+  }
 });
