@@ -3,6 +3,7 @@
  * defaults. Either may change while it runs. All that depends on them is exchanged in one assignment, between two
  * questions; a configuration with mistakes leaves the old one in force, whole.
  */
+import { sameValue } from '../config/sameValue.ts';
 import { type Config, type ConfigResult, withLiveOptions, withStoreConfig } from '../config.ts';
 import { printName } from '../dns/name.ts';
 import { newForwardCounters } from '../forward/forwardCounters.ts';
@@ -36,7 +37,9 @@ export class Effective {
   /** What this process was told, without the store. */
   #given: Config;
   #now: InForce;
+  /** What the key holds, and what it held when that last counted. */
   #storeText: string | undefined;
+  #countingText: string | undefined;
   #hasNews = false;
   #isLoaded = false;
 
@@ -85,16 +88,21 @@ export class Effective {
   overlay(): void {
     this.#isLoaded = true;
     this.#hasNews = false;
-    if (this.#storeText !== undefined) this.#take(this.#overlaid().config);
+    this.#countingText = this.#storeText;
+    if (this.#storeText !== undefined) this.#take(this.#overlaid(this.#storeText).config);
   }
 
   /** To be called when the changes that were noted can be seen: those of the key count from then on. */
   settle(): void {
     if (!this.#isLoaded || !this.#hasNews) return;
     this.#hasNews = false;
-    const { config, isSound } = this.#overlaid();
-    if (isSound) this.#reloaded(config);
-    else this.#refuse();
+    const { config, isSound } = this.#overlaid(this.#storeText);
+    if (!isSound) {
+      this.#refuse();
+      return;
+    }
+    this.#countingText = this.#storeText;
+    this.#reloaded(config);
   }
 
   /** What was read again from this process's own sources. */
@@ -109,7 +117,7 @@ export class Effective {
     if (waiting.length > 0)
       this.#log.warn({ options: waiting }, 'changed; counts from the next start');
     this.#given = config;
-    this.#reloaded(this.#overlaid().config);
+    this.#reloaded(this.#overlaid(this.#countingText).config);
   }
 
   async close(): Promise<void> {
@@ -118,12 +126,10 @@ export class Effective {
     await Promise.all(forwarders.map((forwarder) => forwarder?.close()));
   }
 
-  /** The given configuration with the key's, if it may say something by now. */
-  #overlaid(): { readonly config: Config; readonly isSound: boolean } {
-    if (!this.#isLoaded || this.#storeText === undefined) {
-      return { config: this.#given, isSound: true };
-    }
-    const { config, warnings, isSound } = withStoreConfig(this.#given, this.#storeText);
+  /** The given configuration with what the key says. */
+  #overlaid(text: string | undefined): { readonly config: Config; readonly isSound: boolean } {
+    if (text === undefined) return { config: this.#given, isSound: true };
+    const { config, warnings, isSound } = withStoreConfig(this.#given, text);
     for (const warning of warnings) this.#log.warn({ key: this.#key }, warning);
     if (isSound) this.#log.info({ key: this.#key }, 'the configuration in the store counts');
     return { config, isSound };
@@ -151,9 +157,12 @@ export class Effective {
   }
 
   #inForce(config: Config, before?: InForce): InForce {
+    const settings = zoneSettings(config);
+    const isSame = before !== undefined && sameValue(before.settings, settings);
     return {
       config,
-      settings: zoneSettings(config),
+      // Other settings cost every finished answer, so the same ones stay the very same.
+      settings: isSame ? before.settings : settings,
       forwarding: forwardingOf(config, before?.forwarding, this.forwardCounters, this.#log),
       mayRecurse: recursionRule(config.recursionAllow),
     };
