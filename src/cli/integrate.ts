@@ -15,7 +15,7 @@ import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
 
 export const integrateCommand: Command = {
   name: 'integrate',
-  summary: "Have this host's resolver, or its Docker, ask the server",
+  summary: 'Have this host’s resolver, or its Docker, ask the server',
   positionals: [
     {
       name: 'target',
