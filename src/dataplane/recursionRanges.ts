@@ -26,8 +26,10 @@ export class RecursionRanges {
 
   constructor(ranges: readonly AddressRange[]) {
     const words = ranges.map(networkAndMask);
-    this.#ipv4 = Int32Array.from(words.filter((pair) => pair.length === 2).flat());
-    this.#ipv6 = Int32Array.from(words.filter((pair) => pair.length === 8).flat());
+    const ipv6 = words.filter((pair) => pair.length === 2 * IPV6_WORDS);
+    const ipv4 = words.filter((pair) => pair.length === 2);
+    this.#ipv4 = Int32Array.from([...ipv4, ...ipv6.flatMap(mappedPart)].flat());
+    this.#ipv6 = Int32Array.from(ipv6.flat());
     this.#lastAllowed = this.#hasIpv4(this.#lastIpv4);
   }
 
@@ -83,17 +85,17 @@ export class RecursionRanges {
 
 /** The words of the network, then those of its mask, in the order of memory. */
 function networkAndMask({ address, prefixLength }: AddressRange): number[] {
-  const given = addressOctets(address.split('%')[0] ?? '');
-  const isMapped = given.length === 16 && prefixLength >= 96 && isMappedAddress(given);
-  const octets = isMapped ? given.slice(12) : given;
-  const bits = isMapped ? prefixLength - 96 : prefixLength;
-  const mask = octets.map((_, i) => 0xff00 >> Math.max(0, Math.min(8, bits - 8 * i)));
+  const octets = addressOctets(address.split('%')[0] ?? '');
+  const mask = octets.map((_, i) => 0xff00 >> Math.max(0, Math.min(8, prefixLength - 8 * i)));
   const network = octets.map((octet, i) => octet & (mask[i] as number));
   return [...wordsOf(network), ...wordsOf(mask)];
 }
 
-function isMappedAddress(octets: Uint8Array): boolean {
-  return octets.every((octet, i) => i >= 12 || octet === (i >= 10 ? 0xff : 0));
+/** What an IPv6 range has of ::ffff:0:0/96, as the words of an IPv4 range; none where it has nothing of it. */
+function mappedPart(words: readonly number[]): number[][] {
+  const [first, second, third, network, ...mask] = words;
+  const isPart = first === 0 && second === 0 && third === (MAPPED_WORD & (mask[2] as number));
+  return isPart ? [[network as number, mask[3] as number]] : [];
 }
 
 function wordsOf(octets: Uint8Array): Int32Array {

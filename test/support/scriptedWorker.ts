@@ -1,0 +1,31 @@
+/**
+ * A worker whose "table" does as packets say: `die` and `exit` end the thread, in the middle of a batch; `known` and
+ * `other` are handed over; `drop` gets no reply; all others are sent back with a first octet of 1 where recursion is
+ * available to their sender, else 0.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { type FastPath, Outcome } from '../../src/dataplane/fastPath.ts';
+import { runWorker } from '../../src/dataplane/worker.ts';
+import type { WorkerStart } from '../../src/dataplane/workerLink.ts';
+
+const OUTCOMES: Readonly<Record<string, number>> = {
+  known: Outcome.KNOWN,
+  other: Outcome.OTHER,
+  drop: Outcome.DROP,
+};
+
+const scripted: FastPath = {
+  beginBatch: () => {},
+  endBatch: () => {},
+  answer(octets, at, length, recursionAvailable) {
+    const word = Buffer.from(octets.buffer, at, length).toString();
+    if (word === 'die') throw new Error('told to die');
+    if (word === 'exit') process.exit(3);
+    const outcome = OUTCOMES[word];
+    if (outcome !== undefined) return outcome;
+    octets[at] = recursionAvailable ? 1 : 0;
+    return length;
+  },
+};
+
+if (parentPort !== null) runWorker(parentPort, workerData as WorkerStart, () => scripted);
