@@ -1,13 +1,13 @@
 /** `serve` with real inherited sockets and a real notification socket, as systemd would give them. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Class, Type } from '../../src/dns/rr.ts';
 import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
-import { childEnv } from '../support/cli.ts';
+import { childEnv, NODE_ARGUMENTS } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { query } from '../support/server.ts';
 import { activated, type SocketSpec, startEar } from '../support/serviceManager.ts';
@@ -42,7 +42,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-describe('socket activation', () => {
+describe('socket activation', { concurrency: 3 }, () => {
   it('serves UDP and TCP of IPv4 and IPv6 as they are handed over, instead of --addr', async () => {
     const port = await freePort();
     const v4 = { address: '127.0.0.1', port };
@@ -101,7 +101,7 @@ describe('socket activation', () => {
   });
 });
 
-describe('notification', () => {
+describe('notification', { concurrency: 3 }, () => {
   for (const isAbstract of [false, true]) {
     it(`of start, reload, end and life, on ${isAbstract ? 'an abstract name' : 'a path'}`, async () => {
       const ear = await startEar(isAbstract);
@@ -137,6 +137,26 @@ describe('notification', () => {
     });
     try {
       await ear.hears(/^STATUS=not ready: store: etcd:\/\/127\.0\.0\.1:1 was not read yet/);
+    } finally {
+      await child.end('SIGKILL');
+      await ear.close();
+    }
+  });
+
+  const hasProgram = spawnSync('systemd-notify', ['--version']).status === 0;
+  const skip = hasProgram ? false : 'optional: systemd-notify is not installed';
+
+  it('goes through systemd-notify where koffi cannot be loaded', { skip }, async () => {
+    const ear = await startEar();
+    const env = { SORADNS_STORE: 'memory:', NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '1000000' };
+    const program = [process.execPath, '--no-addons', ...NODE_ARGUMENTS] as const;
+    const child = startCli([...OPTIONS, '--addr', '127.0.0.1:0'], env, [...program]);
+    try {
+      for (const line of ['READY=1', 'WATCHDOG=1']) await ear.hears(line);
+      assert.ok(
+        child.lines().some(({ msg }) => /koffi.*NotifyAccess=all/.test(String(msg))),
+        child.stdout(),
+      );
     } finally {
       await child.end('SIGKILL');
       await ear.close();
