@@ -1,6 +1,5 @@
 /** What any UDP listener does, over loopback and with a scripted `Respond`: the portable one and that with workers. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import type { Bound } from '../../src/dataplane/listener.ts';
@@ -8,6 +7,7 @@ import { createUdpListener } from '../../src/dataplane/portable.ts';
 import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
 import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/udpListener.ts';
 import type { Client, Respond } from '../../src/dns/respond.ts';
+import { cannotForge, forgePacket } from '../support/forgedPacket.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { openUdpClient } from '../support/udpClient.ts';
 import { until } from '../support/until.ts';
@@ -20,9 +20,6 @@ const echo: Respond = (packet, _client, send) => send(Uint8Array.from(packet));
 const hasIpv6 = Object.values(networkInterfaces())
   .flat()
   .some((one) => one?.address === '::1');
-
-const canForge =
-  process.getuid?.() === 0 && spawnSync('python3', ['-c', 'import socket']).status === 0;
 
 suite('on Node’s own sockets', () => contract(createUdpListener));
 
@@ -97,23 +94,20 @@ function contract(create: Create): void {
   });
 
   test('source port 0 on the wire is survived', {
-    skip: !canForge && 'optional: needs root and python3',
+    skip: cannotForge(),
   }, async (t) => {
     const { listener, port } = await serve(t, echo);
-    const script = `
-import socket, struct, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
-s.sendto(struct.pack("!HHHH", 0, int(sys.argv[1]), 20, 0) + bytes(12), ("127.0.0.1", 0))`;
-    const forged = spawnSync('python3', ['-c', script, String(port)], { encoding: 'utf8' });
-    if (forged.status !== 0) return t.skip(`optional: no raw socket: ${forged.stderr.trim()}`);
+    forgePacket({ address: '127.0.0.1', port: 0 }, { address: '127.0.0.1', port }, 'no way back');
     await until('it arrived', () => listener.counters().sourcePortZero === 1);
     await (await openUdpClient(t)).ask(port);
     assert.equal(listener.counters().queries, 1);
   });
 
-  test('a packet from one of our own addresses begins no loop', async (t) => {
+  test('a packet from one of our own addresses begins no loop', {
+    skip: cannotForge(),
+  }, async (t) => {
     const { listener, port } = await serve(t, echo, ['127.0.0.1', '127.0.0.2']);
-    forgeSource(t, '127.0.0.2', port, '127.0.0.1');
+    forgePacket({ address: '127.0.0.2', port }, { address: '127.0.0.1', port }, 'ping');
     await until('it arrived', () => listener.counters().ownAddress === 1);
     assert.equal(listener.counters().replies, 0);
     assert.equal(listener.counters().queries, 0);
@@ -233,19 +227,4 @@ s.sendto(struct.pack("!HHHH", 0, int(sys.argv[1]), 20, 0) + bytes(12), ("127.0.0
     const { ask } = await openUdpClient(t);
     for (let i = 0; i < 5; i++) await ask(made.port);
   });
-}
-
-/** Sends one packet with a source address and port that a listener has; skips the test where that cannot be done. */
-function forgeSource(t: TestContext, source: string, port: number, to: string): void {
-  const script = `
-import socket, struct, sys
-source, port, to = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-udp = struct.pack("!HHHH", port, port, 20, 0) + bytes(12)
-ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, socket.inet_aton(source), socket.inet_aton(to))
-s.sendto(ip + udp, (to, 0))`;
-  const forged = spawnSync('python3', ['-c', script, source, String(port), to], {
-    encoding: 'utf8',
-  });
-  if (forged.status !== 0) t.skip(`optional: no raw socket: ${forged.stderr.trim()}`);
 }
