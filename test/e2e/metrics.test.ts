@@ -77,26 +77,27 @@ describe('/metrics', () => {
       for (let i = 0; i < 5; i++) await query(v4, question('web.skydns.local.', 'A'));
       for (let i = 0; i < 3; i++) await query(v6, question('nobody.skydns.local.', 'A'));
       await query(v4, question('web.skydns.local.', 'AAAA'), { transport: 'tcp', edns });
+      await query(v4, question('web.skydns.local.', 'A'), { edns }); // answered out of the table by now
       await query(v6, question('web.skydns.local.', 'SRV'), { transport: 'tcp' });
       await query(v4, { ...question('web.skydns.local.', 'A'), qtype: 64 });
       await query(v4, question('www.example.com.', 'A'), { recursionDesired: false });
     });
     const count = (proto: string, family: string, type: string): number =>
       grew(REQUESTS, { proto, family, type });
-    assert.equal(count('udp', '1', 'A'), 6);
+    assert.equal(count('udp', '1', 'A'), 7);
     assert.equal(count('udp', '2', 'A'), 3);
     assert.equal(count('tcp', '1', 'AAAA'), 1);
     assert.equal(count('tcp', '2', 'SRV'), 1);
     assert.equal(count('udp', '1', 'other'), 1);
-    assert.equal(grew(REQUESTS), 12);
-    assert.equal(grew(RESPONSES), 12);
+    assert.equal(grew(REQUESTS), 13);
+    assert.equal(grew(RESPONSES), 13);
     assert.equal(grew(RESPONSES, { rcode: 'NXDOMAIN' }), 3);
     assert.equal(grew(RESPONSES, { rcode: 'REFUSED' }), 1);
-    assert.equal(grew('soradns_dns_request_duration_seconds_count'), 12);
-    assert.equal(grew('soradns_dns_do_requests_total'), 1);
-    assert.equal(grew('soradns_dns_edns_requests_total'), 1);
-    assert.ok(grew('soradns_dns_request_bytes_total') >= 12 * 17);
-    assert.ok(grew('soradns_dns_response_bytes_total') >= 12 * 17);
+    assert.equal(grew('soradns_dns_request_duration_seconds_count'), 13);
+    assert.equal(grew('soradns_dns_do_requests_total'), 2);
+    assert.equal(grew('soradns_dns_edns_requests_total'), 2);
+    assert.ok(grew('soradns_dns_request_bytes_total') >= 13 * 17);
+    assert.ok(grew('soradns_dns_response_bytes_total') >= 13 * 17);
     assert.equal(grew('soradns_tcp_connections_accepted_total'), 2);
   });
 
@@ -155,6 +156,7 @@ describe('/metrics', () => {
     assert.ok(read.value('process_open_fds') > 3);
     assert.ok(read.value('process_resident_memory_bytes') > 10e6);
     assert.ok(read.value('process_cpu_seconds_total') > 0);
+    assert.ok(read.value('soradns_table_answers') > 0);
     assert.equal(read.value('soradns_build_info'), 1);
   });
 

@@ -246,8 +246,12 @@ export class TableReader implements FastPath {
   #writeOpt(octets: Uint8Array, to: number, dnssecOk: boolean): number {
     const opt = this.#optOfBatch;
     for (let i = 0; i < opt.length; i++) octets[to + i] = opt[i] as number;
-    if (dnssecOk) octets[to + DO_OFFSET] = DO_IN_OCTET;
-    this.#counters[Single.edns] = (this.#counters[Single.edns] as number) + 1;
+    const counters = this.#counters;
+    if (dnssecOk) {
+      octets[to + DO_OFFSET] = DO_IN_OCTET;
+      counters[Single.dnssecOk] = (counters[Single.dnssecOk] as number) + 1;
+    }
+    counters[Single.edns] = (counters[Single.edns] as number) + 1;
     return opt.length;
   }
 }
