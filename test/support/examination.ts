@@ -10,8 +10,10 @@ import type { Finding } from '../../src/doctor/finding.ts';
 import { withTempDir } from './tempDir.ts';
 
 export interface Patient {
-  /** Of `serve`; without them a memory store and no HTTP listener. */
+  /** Of `serve`; without them a memory store, no HTTP listener, and an address where nobody is, unless `isDefault`. */
   readonly flags?: Readonly<Record<string, FlagValue>>;
+  /** Nobody said where the server is. */
+  readonly isDefault?: boolean;
   /** Path -> text; others are not there. */
   readonly files?: Readonly<Record<string, string>>;
   /** Interface -> addresses, besides the loopback addresses that tests listen on. */
@@ -40,7 +42,8 @@ export function examined(patient: Patient, check?: string): Promise<readonly Fin
       addresses: () => new Map(Object.entries({ lo: ['127.0.0.1'], ...patient.addresses })),
       run: async (...line) => patient.programs?.[line.join(' ')],
     };
-    const defaults = { store: 'memory:', http: 'off', addr: '127.0.0.1:1' };
+    const nowhere = patient.isDefault ? {} : { addr: '127.0.0.1:1' };
+    const defaults = { store: 'memory:', http: 'off', ...nowhere };
     const read = readConfig({
       flags: { ...defaults, ...patient.flags },
       env: {},

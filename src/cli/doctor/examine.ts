@@ -20,7 +20,8 @@ import type { Host } from './host.ts';
 import { askMembers } from './members.ts';
 
 /** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
-export async function examine(config: Config, host: Host): Promise<readonly Finding[]> {
+export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
+  const config = await located(given, host);
   const parts = [
     examineServer(config, host),
     examineHttp(config),
@@ -29,6 +30,22 @@ export async function examine(config: Config, host: Host): Promise<readonly Find
     examineStore(config),
   ];
   return (await Promise.all(parts)).flat();
+}
+
+/** Where nobody said where the server is, `up` may have put it on Docker's bridge. */
+async function located(config: Config, host: Host): Promise<Config> {
+  const address = bridgeOf(host);
+  if (config.origins.addr !== 'default' || address === undefined) return config;
+  const bridge = { address, port: DNS_PORT };
+  const [, isThere] = await answers(bridge, config);
+  return isThere ? { ...config, addr: [bridge] } : config;
+}
+
+function bridgeOf(host: Host): string | undefined {
+  return host
+    .addresses()
+    .get('docker0')
+    ?.find((address) => address.includes('.'));
 }
 
 async function examineServer(config: Config, host: Host): Promise<readonly Finding[]> {
@@ -88,10 +105,7 @@ async function resolvedFiles(host: Host): Promise<readonly string[]> {
 
 async function examineDocker(config: Config, host: Host): Promise<readonly Finding[]> {
   const daemonJson = await host.read('/etc/docker/daemon.json');
-  const bridgeAddress = host
-    .addresses()
-    .get('docker0')
-    ?.find((address) => address.includes('.'));
+  const bridgeAddress = bridgeOf(host);
   const hasSocket = (await host.list('/var/run')).includes('docker.sock');
   const isThere = daemonJson !== undefined || bridgeAddress !== undefined || hasSocket;
   const addresses = new Set([

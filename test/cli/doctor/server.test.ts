@@ -146,6 +146,12 @@ describe('Docker', () => {
     assert.equal(found[1]?.fix, `sudo soradns integrate docker --addr ${bridge}:53`);
   });
 
+  it('has a server on its bridge, where up puts it, and nobody said so', { skip }, async () => {
+    const found = await examined({ addresses, isDefault: true }, 'server');
+    assert.deepEqual(levels(found), ['ok']);
+    assert.match(found[0]?.message ?? '', /^127\.53\.17\.1:53 answers/);
+  });
+
   it('does not reach the server: a problem where it is meant to, else a warning', async () => {
     const alone = { docker0: ['127.53.17.2'] };
     const elsewhere = await examined({ addresses: alone }, 'docker');
