@@ -1,0 +1,82 @@
+/** What workers hand over, in turns of the main thread: which comes first, and that nothing else has to wait long. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Envelope } from '../../src/dataplane/envelope.ts';
+import { type Lane, newRingMemory, RingWriter } from '../../src/dataplane/handover.ts';
+import { Misses } from '../../src/dataplane/misses.ts';
+import type { Batch } from '../../src/dataplane/sockets/batch.ts';
+import { LinkBoard, newLinkMemory } from '../../src/dataplane/workerLink.ts';
+import { PacketSource } from '../support/checkedPackets.ts';
+import { until } from '../support/until.ts';
+
+const WORKERS = 2;
+
+/** Packets carry their worker and lane as descriptor: 1 and 2 are known names, 11 and 12 others. */
+function setUp(answer: (fd: number) => void) {
+  const ringMemory = newRingMemory(WORKERS);
+  const board = new LinkBoard(newLinkMemory(WORKERS));
+  const put = (thread: number, lane: Lane, count: number): void => {
+    const source = new PacketSource(thread + (lane === 'known' ? 0 : 10));
+    const writer = new RingWriter(ringMemory, thread, lane);
+    for (let i = 0; i < count; i++) {
+      source.fill(i);
+      writer.put(source as unknown as Batch, 0);
+    }
+  };
+  const misses = new Misses({
+    ringMemory,
+    workers: WORKERS,
+    board,
+    answer: ({ envelope }) => answer(envelope[Envelope.FD] as number),
+  });
+  return { board, put, misses };
+}
+
+test('names that are known come first, but not for ever; no worker before the other', () => {
+  const order: number[] = [];
+  const { put, misses } = setUp((fd) => order.push(fd));
+  put(1, 'other', 100);
+  put(2, 'other', 100);
+  put(1, 'known', 100);
+  put(2, 'known', 100);
+  misses.finish(10_000);
+  assert.equal(order.length, 400);
+  const firstHalf = order.slice(0, 160);
+  const share = (fd: number) => firstHalf.filter((one) => one === fd).length;
+  assert.equal(share(1) + share(2), 140);
+  assert.equal(share(11) + share(12), 20);
+  assert.ok(Math.abs(share(1) - share(2)) <= 20, `${share(1)} and ${share(2)}`);
+});
+
+test('a flood leaves the main thread time for other things', async () => {
+  let answered = 0;
+  const { put, misses } = setUp(() => {
+    const untilMs = performance.now() + 0.5;
+    while (performance.now() < untilMs);
+    answered++;
+    put(1, 'other', 2); // more than can be answered, always
+  });
+  put(1, 'other', 100);
+  misses.turn();
+  let ticks = 0;
+  for (; ticks < 20; ticks++) await sleep(1);
+  assert.ok(answered > 20, `${answered} answered`);
+  assert.ok(answered < 20 * 40, `${answered} answered between 20 ticks`);
+  misses.close();
+});
+
+test('workers call only a thread that sleeps, and it never sleeps over a packet', async () => {
+  let answered = 0;
+  const { board, put, misses } = setUp(() => answered++);
+  put(1, 'known', 3);
+  assert.ok(board.wake(), 'asleep at first');
+  assert.ok(!board.wake(), 'the first call is enough');
+  misses.turn();
+  assert.equal(answered, 3);
+  assert.ok(board.wake(), 'asleep again');
+  put(2, 'other', 1);
+  misses.turn();
+  await until('it is answered', () => answered === 4);
+  misses.close();
+});
