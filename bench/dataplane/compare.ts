@@ -10,8 +10,12 @@ export interface Ratio {
   readonly most: number;
 }
 
+/** A round in which there is nothing finite to compare with says nothing. */
 export function ratioOf(numerators: readonly number[], denominators: readonly number[]): Ratio {
-  const ratios = numerators.map((value, round) => value / (denominators[round] ?? Number.NaN));
+  const ratios = numerators.flatMap((value, round) => {
+    const denominator = denominators[round] ?? Number.NaN;
+    return Number.isFinite(denominator) ? [value / denominator] : [];
+  });
   return {
     perRound: median(ratios),
     ofMedians: median(numerators) / median(denominators),

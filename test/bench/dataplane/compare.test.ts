@@ -17,6 +17,9 @@ test('a ratio is that of each round, and the median of these', () => {
 
 test('a ratio to what was not measured is none', () => {
   assert.ok(Number.isNaN(ratioOf([1, 2], []).perRound));
+  const never = Number.POSITIVE_INFINITY;
+  assert.equal(ratioOf([1, 2, 3], [never, 4, never]).perRound, 0.5);
+  assert.equal(ratioOf([never], [4]).perRound, never);
 });
 
 test('the table says what was met, by both medians and with the range', () => {
