@@ -50,7 +50,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const PAGE_TIMEOUT_MS = 20_000;
 const KEEPALIVE_TIME_MS = 8_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;
-const WATCH_SILENCE_MS = 5_000;
+const WATCH_SILENCE_MS = 3_000;
 /** A listing with no more leases than this waits until their lives are known; a zone's load does not. */
 const AWAITED_LEASES = 64;
 

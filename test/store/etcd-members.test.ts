@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import { createMirror } from '../../src/store/mirror.ts';
-import { type Store, StoreError } from '../../src/store/store.ts';
+import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
 import { type Etcd, startEtcd, startEtcdCluster } from '../support/etcd.ts';
 import { startProxy } from '../support/proxy.ts';
 import { CheckedReplica, contentOf } from '../support/replica.ts';
@@ -81,6 +81,20 @@ describe('members', { concurrency: 2 }, () => {
       const tookMs = performance.now() - startMs;
       assert.ok(tookMs > 900 && tookMs < 4_000, `${tookMs} ms`);
       assert.ok((await store.put(KEY, Buffer.from('2'))).done);
+    }));
+
+  it('what can be asked twice reaches another member within its time', () =>
+    withEtcd(async (etcd, keep) => {
+      const proxy = keep(await startProxy(etcd.endpoint));
+      const endpoints = [proxy.endpoint, etcd.endpoint];
+      const [forRead, forLease] = [1, 2].map(() =>
+        keep(openEtcdStore({ endpoints, callTimeoutMs: 3_000 })),
+      ) as [LeaseStore, LeaseStore];
+      await forRead.put(KEY, Buffer.from('1'));
+      const { id } = await forLease.grantLease(60);
+      proxy.blackhole(true);
+      const [read, isRenewed] = await Promise.all([forRead.get(KEY), forLease.renewLease(id)]);
+      assert.deepEqual([read.entry?.value.toString(), isRenewed], ['1', true]);
     }));
 
   it('a peer that accepts and never speaks is not held on to', { timeout: 60_000 }, () =>

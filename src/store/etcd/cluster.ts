@@ -88,17 +88,22 @@ export class Cluster {
     request: Calls[Method][0],
     timeoutMs = this.#callTimeoutMs,
   ): Promise<Calls[Method][1]> {
+    const { repeatable } = METHODS[method];
     const until = performance.now() + timeoutMs;
     for (let tried = 1; ; tried++) {
       const endpoint = this.#endpoint();
+      const leftMs = until - performance.now();
+      const hasOthers = tried < this.#endpoints.length;
+      // A member that is gone without a word must leave the others time.
+      const shareMs = repeatable && hasOthers ? leftMs / 2 : leftMs;
       try {
-        return await this.#callOn(endpoint, method, request, until - performance.now());
+        return await this.#callOn(endpoint, method, request, shareMs);
       } catch (error) {
         const failure = storeErrorOf(error, `etcd ${endpoint.address}`);
         if (failure.code !== 'unavailable' && failure.code !== 'denied') throw failure;
         this.leave(endpoint);
-        const safe = METHODS[method].repeatable || isNeverSent(error);
-        const more = tried < this.#endpoints.length && performance.now() < until;
+        const safe = repeatable || isNeverSent(error);
+        const more = hasOthers && performance.now() < until;
         if (!safe || !more) throw failure;
       }
     }
