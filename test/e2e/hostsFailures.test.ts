@@ -156,3 +156,32 @@ test(
     report('host started again: missing since soradns was', await fromA.sees(b.address, startMs));
   }),
 );
+
+test(
+  'the host whose etcd all others talk to loses its power: they lose no name, and new ones come',
+  hosts.options,
+  hosts.on(async ({ a, b, c }) => {
+    const [fromC, newFromC] = await Promise.all([
+      startProber(c.dns, NAME),
+      startProber(c.dns, 'new.skydns.local'),
+    ]);
+    try {
+      await b.serve({ name: NAME, port: PORT });
+      await fromC.sees(b.address, 0);
+      const crashMs = nowMs();
+      await a.crash();
+      const started = await b.serve({ name: 'new.skydns.local', port: PORT + 1 });
+      const startedMs = await b.timeOf('StartedAt', started);
+      const missingMs = await newFromC.sees(b.address, startedMs);
+      report(
+        'host of the etcd in use without power: a container started then is missing',
+        missingMs,
+      );
+      await sleep(LEASE_MS + 1_000);
+      neverWrong(fromC, b.address, crashMs, 'host of the etcd in use without power');
+    } finally {
+      fromC.stop();
+      newFromC.stop();
+    }
+  }),
+);

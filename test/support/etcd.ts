@@ -137,7 +137,8 @@ class EtcdProcess implements Etcd {
         if (error === null) resolve(stdout);
         else reject(new Error(`etcdctl ${args.join(' ')}: ${stderr || error.message}`));
       });
-      child.stdin?.end(input ?? '');
+      // What ends without reading needs no input.
+      child.stdin?.on('error', () => {}).end(input ?? '');
     });
   }
 

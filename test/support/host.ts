@@ -175,8 +175,9 @@ export class Host {
     this.#lan.mend(this.#setup.number);
   }
 
-  /** Kills all of it at once, as if the mains had failed. */
+  /** As if the mains had failed: all of it ends at once, and nobody hears of it. */
   crash(): Promise<void> {
+    this.cut();
     return this.dockerd.crashHost();
   }
 

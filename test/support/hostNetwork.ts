@@ -90,6 +90,7 @@ class SwitchedLan implements Lan {
       // As a machine's, its hardware address is the same after a restart.
       const end = ['eth0', 'address', `02:00:5e:00:53:${hex(number).padStart(2, '0')}`];
       const port = ['name', `port${number}`, 'netns', this.#name];
+      this.#unplug(number);
       ip('netns', 'add', host);
       ip('-netns', host, 'link', 'add', ...end, 'type', 'veth', 'peer', ...port);
       this.#plug(number);
@@ -111,6 +112,15 @@ class SwitchedLan implements Lan {
   async stop(): Promise<void> {
     if ((await endCleaner(this.#cleaner)) !== 0) {
       throw new Error(`${this.folder} could not be removed`);
+    }
+  }
+
+  /** The kernel takes its time to remove the links of a host that is gone. */
+  #unplug(number: number): void {
+    try {
+      ip('-netns', this.#name, 'link', 'del', `port${number}`);
+    } catch {
+      // There was none.
     }
   }
 
