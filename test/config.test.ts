@@ -191,6 +191,11 @@ describe('forms', () => {
     assert.deepEqual(hostmaster('hostmaster.example.org.'), ['hostmaster', 'example', 'org']);
   });
 
+  it('takes a number of workers, none, and auto', () => {
+    const workers = (value: string) => configOf({ flags: { workers: value } }).workers;
+    assert.deepEqual(['3', '0', 'auto'].map(workers), [3, 0, undefined]);
+  });
+
   it('takes --log-queries alone, with a rate, and off', () => {
     const rate = (value: string) =>
       configOf({ flags: { 'log-queries': value } }).logQueriesPerSecond;
@@ -279,6 +284,7 @@ describe('mistakes', () => {
     [{ any: 'all' }, /^--any: "all" is not hinfo or refuse; for example --any hinfo/],
     [{ 'parent-value': 'x' }, /^--parent-value: .*hidden, wins or merged/],
     [{ 'log-level': 'loud' }, /^--log-level: .*trace, debug/],
+    [{ workers: '65' }, /^--workers: .* from 0 to 64, or auto; for example --workers 2/],
     [{ 'log-queries': 'many' }, /^--log-queries: .*--log-queries 100/],
     [{ http: '4001' }, /^--http: .*IP:PORT or off.*--http 127/],
     [{ http: '0.0.0.0:4001' }, /^--http: .*--http-token-file/],

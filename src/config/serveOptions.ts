@@ -289,11 +289,13 @@ export const SERVE_OPTIONS = {
     name: 'workers',
     form: 'text',
     placeholder: 'COUNT',
-    describe: 'threads that answer UDP; 0: the main one, without batched system calls',
-    schema: wholeNumber(0, 64),
+    describe: 'threads that answer UDP, auto: the cores, less one where there are several; 0: none',
+    schema: oneOf('auto')
+      .transform(() => undefined)
+      .or(wholeNumber(0, 64)),
     fallback: undefined,
-    defaultText: 'the cores, less one where there are several',
-    expects: 'a whole number from 0 to 64',
+    defaultText: 'auto',
+    expects: 'a whole number from 0 to 64, or auto',
     example: '2',
     fixedAtStart: true,
   }),
