@@ -1,53 +1,66 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
-import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';
+import { startFakeDocker } from '../support/fakeDocker.ts';
 import { until } from '../support/until.ts';
 
 const UP = ['up', '--store', 'memory:', '--http', 'off'];
 
-/** Waits for it to end by itself. */
-async function codeOf(up: CliProcess): Promise<number | undefined> {
-  await until('it has ended', () => !up.isRunning, 30_000);
-  return up.end();
+interface Up extends CliProcess {
+  /** Waits for it to end by itself. */
+  ended(): Promise<number | undefined>;
 }
 
-async function withFake(body: (fake: FakeDocker) => Promise<void>): Promise<void> {
+/** Runs the body beside `soradns up` on a fake engine. */
+async function withUp(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  body: (up: Up) => Promise<void>,
+  bridge?: object,
+): Promise<void> {
   const fake = await startFakeDocker();
+  if (bridge !== undefined) fake.bridge = bridge;
+  const up = startCli([...UP, ...args], { ...env, DOCKER_HOST: fake.host });
+  const ended = async () => {
+    await until('it has ended', () => !up.isRunning, 30_000);
+    return up.end();
+  };
   try {
-    await body(fake);
+    await body(Object.assign(up, { ended }));
   } finally {
+    await up.end('SIGKILL');
     await fake.close();
   }
 }
 
-test("it says which address it chose and why; the engine's bridge decides", () =>
-  withFake(async (fake) => {
-    fake.bridge = { IPAM: { Config: [{ Subnet: '192.0.2.0/24', Gateway: '192.0.2.1' }] } };
-    const up = startCli(UP, { DOCKER_HOST: fake.host });
+test("it says which address it chose and why; the engine's bridge decides", () => {
+  const bridge = { IPAM: { Config: [{ Subnet: '192.0.2.0/24', Gateway: '192.0.2.1' }] } };
+  const refused = async (up: Up): Promise<void> => {
     await up.says('answering on 192.0.2.1:53, the gateway of Docker\'s network "bridge"');
     // Which this host does not have.
-    assert.equal(await codeOf(up), 4);
+    assert.equal(await up.ended(), 4);
     assert.match(up.stderr(), /cannot listen on 192\.0\.2\.1:53.* \(in a container .*--addr\)/);
-  }));
+  };
+  return withUp([], {}, refused, bridge);
+});
 
-test('it registers containers, and an address that was told counts', () =>
-  withFake(async (fake) => {
-    for (const [args, env] of [
-      [['--addr', '127.0.0.1:0'], {}],
-      [[], { SORADNS_ADDR: '127.0.0.1:0' }],
-    ] as const) {
-      const up = startCli([...UP, ...args], { ...env, DOCKER_HOST: fake.host });
+test('it registers containers, and an address that was told counts', async () => {
+  for (const [args, env] of [
+    [['--addr', '127.0.0.1:0'], {}],
+    [[], { SORADNS_ADDR: '127.0.0.1:0' }],
+  ] as const) {
+    await withUp(args, env, async (up) => {
       const { dns } = await up.says('serving');
       assert.match(String(dns), /^127\.0\.0\.1:/);
       await up.says('following docker');
       assert.ok(!up.stdout().includes('answering on'));
       assert.equal(await up.end(), 0);
-    }
-  }));
-
-test('what cannot be is refused as by serve', async () => {
-  const up = startCli([...UP, '--min-ttl', 'x']);
-  assert.equal(await codeOf(up), 2);
-  assert.match(up.stderr(), /--min-ttl/);
+    });
+  }
 });
+
+test('what cannot be is refused as by serve', () =>
+  withUp(['--min-ttl', 'x'], {}, async (up) => {
+    assert.equal(await up.ended(), 2);
+    assert.match(up.stderr(), /--min-ttl/);
+  }));

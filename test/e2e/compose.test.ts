@@ -38,7 +38,11 @@ async function finds(dockerd: Dockerd): Promise<void> {
 }
 
 interface Inspected {
-  readonly State: { readonly StartedAt: string; readonly ExitCode: number };
+  readonly State: {
+    readonly StartedAt: string;
+    readonly ExitCode: number;
+    readonly Health?: { readonly Status: string };
+  };
   readonly Config: { readonly User: string };
   readonly Mounts: readonly { readonly Destination: string }[];
   readonly HostConfig: {
@@ -55,7 +59,7 @@ async function inspect(
   { container }: Composed,
   service: string,
 ): Promise<Inspected> {
-  return JSON.parse(await dockerd.docker('inspect', container(service)))[0];
+  return JSON.parse(await dockerd.docker('inspect', await container(service)))[0];
 }
 
 async function assertHardened(dockerd: Dockerd, stack: Composed, service: string): Promise<void> {
@@ -107,11 +111,8 @@ test(
     await until(
       'the registrar is healthy',
       async () => {
-        const format = '{{.State.Health.Status}}';
-        return (
-          (await dockerd.docker('inspect', '-f', format, stack.container('registrar'))) ===
-          'healthy'
-        );
+        const { State } = await inspect(dockerd, stack, 'registrar');
+        return State.Health?.Status === 'healthy';
       },
       FOUND_MS,
     );
@@ -132,12 +133,13 @@ test(
     assert.equal((await dockerd.docker('ps', '--quiet')).split('\n').length, 1);
     await assertHardened(dockerd, stack, 'embedded');
     await finds(dockerd);
-    const kept = ['exec', stack.container('embedded'), 'soradns'];
-    await dockerd.docker(...kept, 'set', 'kept.skydns.local', '--host', '192.0.2.9');
+    const soradns = async (...args: readonly string[]): Promise<string> =>
+      dockerd.docker('exec', await stack.container('embedded'), 'soradns', ...args);
+    await soradns('set', 'kept.skydns.local', '--host', '192.0.2.9');
     await stack.compose('down');
     await stack.compose('up', '-d', 'embedded');
     const isKept = () =>
-      dockerd.docker(...kept, 'get', 'kept.skydns.local').then(
+      soradns('get', 'kept.skydns.local').then(
         (value) => value.includes('192.0.2.9'),
         () => false,
       );

@@ -13,8 +13,8 @@ const NAME = 'soradns';
 export interface Composed {
   /** Runs docker-compose and gives its output. */
   compose(...args: readonly string[]): Promise<string>;
-  /** The name of a service's container. */
-  container(service: string): string;
+  /** The id of a service's container, running or not. */
+  container(service: string): Promise<string>;
 }
 
 /** `folder` is for a file of its own. */
@@ -26,11 +26,9 @@ export function composed(dockerd: Dockerd, folder: string): Composed {
   const files = ['--file', join(PROJECT, 'compose.yaml'), '--file', place];
   const settings = { DOCKER_HOST: dockerd.host, DOCKER_BUILDKIT: '0', COMPOSE_PROJECT_NAME: NAME };
   const options = { env: { ...process.env, ...settings }, timeout: TIMEOUT_MS };
-  return {
-    container: (service) => `${NAME}_${service}_1`,
-    async compose(...args) {
-      const { stdout } = await promisify(execFile)('docker-compose', [...files, ...args], options);
-      return stdout;
-    },
+  const compose = async (...args: readonly string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)('docker-compose', [...files, ...args], options);
+    return stdout.trim();
   };
+  return { compose, container: (service) => compose('ps', '--all', '--quiet', service) };
 }
