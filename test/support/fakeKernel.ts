@@ -1,7 +1,8 @@
 /**
  * The kernel's side of recvmmsg and sendmmsg, as far as its structures go: it follows the pointers of message headers in
- * the one memory that it was shown, so a header that says something wrong is seen.
+ * the memory that it was shown, so a header that says something wrong is seen.
  */
+import os from 'node:os';
 import { Message, Part } from '../../src/dataplane/sockets/layout.ts';
 import type { Libc } from '../../src/dataplane/sockets/libc.ts';
 
@@ -14,7 +15,12 @@ export interface Datagram {
 /** What a call of sendmmsg does: takes so many messages at most, or fails. */
 export type SendStep = { readonly takes: number } | { readonly errno: number };
 
-const BASE = 0x7f12_3450_0000;
+/** What a call of recvmmsg does instead of giving what has arrived; `undefined`: nothing else. */
+export type ReceiveStep = () => { readonly errno: number } | undefined;
+
+/** Each memory that is shown gets a piece of address space. */
+const BASE = 0x7f12_3000_0000;
+const PIECE = 1 << 24;
 
 export class FakeKernel implements Libc {
   /** Given to the next recvmmsg calls. */
@@ -22,13 +28,14 @@ export class FakeKernel implements Libc {
   readonly sent: Datagram[] = [];
   /** For the next sendmmsg calls; after them all is taken. */
   readonly sendSteps: SendStep[] = [];
+  /** For the next recvmmsg calls. */
+  readonly receiveSteps: ReceiveStep[] = [];
   sendCalls = 0;
-  #memory = new DataView(new ArrayBuffer(0));
+  readonly #memories: DataView[] = [];
   #errno = 0;
 
   addressOf(memory: ArrayBuffer): number {
-    this.#memory = new DataView(memory);
-    return BASE;
+    return BASE + PIECE * (this.#memories.push(new DataView(memory)) - 1);
   }
 
   errno(): number {
@@ -36,21 +43,18 @@ export class FakeKernel implements Libc {
   }
 
   recvmmsg(_fd: number, messages: number, count: number): number {
+    const failure = this.receiveSteps.shift()?.();
+    if (failure !== undefined) return this.#fail(failure.errno);
     const taken = this.arriving.splice(0, count);
     for (const [i, datagram] of taken.entries())
       this.#deliver(messages + i * Message.SIZE, datagram);
-    if (taken.length > 0) return taken.length;
-    this.#errno = 11;
-    return -1;
+    return taken.length > 0 ? taken.length : this.#fail(os.constants.errno.EAGAIN);
   }
 
   sendmmsg(_fd: number, messages: number, count: number): number {
     this.sendCalls++;
     const step = this.sendSteps.shift() ?? { takes: count };
-    if ('errno' in step) {
-      this.#errno = step.errno;
-      return -1;
-    }
+    if ('errno' in step) return this.#fail(step.errno);
     const taken = Math.min(step.takes, count);
     for (let i = 0; i < taken; i++) this.sent.push(this.#collect(messages + i * Message.SIZE));
     return taken;
@@ -67,24 +71,31 @@ export class FakeKernel implements Libc {
   readonly listen = this.socket;
   readonly getsockname = this.socket;
   readonly close = this.socket;
-  readonly poll = this.socket;
 
-  #deliver(address: number, { name, control, octets }: Datagram): void {
-    const header = address - BASE;
+  /** Nothing is ready: whoever has one socket of its own does not ask. */
+  poll(): number {
+    return 0;
+  }
+
+  #fail(errno: number): number {
+    this.#errno = errno;
+    return -1;
+  }
+
+  #deliver(header: number, { name, control, octets }: Datagram): void {
     this.#fill(header + Message.NAME, header + Message.NAME_OCTETS, name);
     this.#fill(header + Message.CONTROL, header + Message.CONTROL_OCTETS, control);
     const part = this.#pointer(header + Message.PARTS);
-    const room = this.#memory.getUint32(part + Part.OCTETS, true);
+    const room = this.#length(part + Part.OCTETS);
     const read = octets.subarray(0, room);
     this.#octets(this.#pointer(part + Part.BASE), room).set(read);
-    this.#memory.setUint32(header + Message.LENGTH, read.length, true);
+    this.#setLength(header + Message.LENGTH, read.length);
   }
 
-  #collect(address: number): Datagram {
-    const header = address - BASE;
+  #collect(header: number): Datagram {
     const part = this.#pointer(header + Message.PARTS);
     const taken = (at: number, octets: number): Uint8Array => {
-      const length = this.#memory.getUint32(octets, true);
+      const length = this.#length(octets);
       return length === 0 ? new Uint8Array(0) : this.#octets(this.#pointer(at), length).slice();
     };
     return {
@@ -96,17 +107,30 @@ export class FakeKernel implements Libc {
 
   /** As the kernel copies out: never more than there is room for, and it says how much it was. */
   #fill(at: number, lengthAt: number, octets: Uint8Array): void {
-    const room = this.#memory.getUint32(lengthAt, true);
-    const copied = octets.subarray(0, room);
-    if (copied.length > 0) this.#octets(this.#pointer(at), room).set(copied);
-    this.#memory.setUint32(lengthAt, copied.length, true);
+    const copied = octets.subarray(0, this.#length(lengthAt));
+    if (copied.length > 0) this.#octets(this.#pointer(at), copied.length).set(copied);
+    this.#setLength(lengthAt, copied.length);
   }
 
-  #octets(at: number, length: number): Uint8Array {
-    return new Uint8Array(this.#memory.buffer, at, length);
+  #octets(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.#memoryAt(address).buffer, address % PIECE, length);
   }
 
-  #pointer(at: number): number {
-    return Number(this.#memory.getBigUint64(at, true)) - BASE;
+  #length(address: number): number {
+    return this.#memoryAt(address).getUint32(address % PIECE, true);
+  }
+
+  #setLength(address: number, length: number): void {
+    this.#memoryAt(address).setUint32(address % PIECE, length, true);
+  }
+
+  #pointer(address: number): number {
+    return Number(this.#memoryAt(address).getBigUint64(address % PIECE, true));
+  }
+
+  #memoryAt(address: number): DataView {
+    const memory = this.#memories[Math.floor((address - BASE) / PIECE)];
+    if (memory === undefined) throw new Error(`nothing is at ${address}`);
+    return memory;
   }
 }
