@@ -1,0 +1,125 @@
+/** Sockets that share an address, and who of them gets what comes: the kernel's part in replacing a server. */
+import assert from 'node:assert/strict';
+import dgram, { type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import net, { type Server } from 'node:net';
+import { afterEach, describe, it } from 'node:test';
+import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
+import { hasSuccessor } from '../../src/server/successor.ts';
+import { until } from '../support/until.ts';
+
+const found = loadLibc();
+const skip = found.kind === 'missing' && `optional: ${found.reason}`;
+const CLIENTS = 60;
+const ANY = { address: '127.0.0.1', port: 0 };
+
+function maker(): SocketMaker {
+  return new SocketMaker((found as { libc: Libc }).libc);
+}
+
+const cleanup: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const clean of cleanup.splice(0)) await clean();
+});
+
+/** Reads a descriptor by way of Node; what comes is counted. */
+async function counting(fd: number): Promise<{ count: number }> {
+  const socket = dgram.createSocket('udp4');
+  const heard = { count: 0 };
+  socket.on('message', () => heard.count++);
+  const isBound = once(socket, 'listening');
+  socket.bind({ fd });
+  await isBound;
+  cleanup.push(() => socket.close());
+  return heard;
+}
+
+/** One packet each from many ports. */
+async function sendTo(port: number): Promise<void> {
+  const clients = Array.from({ length: CLIENTS }, () => dgram.createSocket('udp4'));
+  const send = (client: Socket) =>
+    new Promise<void>((resolve) => client.send('x', port, '127.0.0.1', () => resolve()));
+  await Promise.all(clients.map(send));
+  for (const client of clients) client.close();
+}
+
+async function accepting(fd: number): Promise<{ count: number; server: Server }> {
+  const heard = { count: 0, server: net.createServer() };
+  heard.server.on('connection', (socket) => {
+    heard.count++;
+    socket.end();
+  });
+  heard.server.listen({ fd });
+  await once(heard.server, 'listening');
+  cleanup.push(() => heard.server.close());
+  return heard;
+}
+
+async function connectTo(port: number): Promise<void> {
+  const one = async (): Promise<void> => {
+    const socket = net.connect(port, '127.0.0.1').resume();
+    await once(socket, 'close');
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, one));
+}
+
+describe('an address', { skip }, () => {
+  it('is not shared with who does not join, over either transport', () => {
+    const [udp] = maker().open(ANY, 1);
+    assert.ok(udp !== undefined);
+    const address = { address: udp.address, port: udp.port };
+    const { libc } = found as { libc: Libc };
+    cleanup.push(() => libc.close(udp.fd));
+    assert.throws(() => maker().open(address, 1), { code: 'EADDRINUSE' });
+    const tcp = maker().openStream(address);
+    cleanup.push(() => libc.close(tcp));
+    assert.throws(() => maker().openStream(address), { code: 'EADDRINUSE' });
+    const [joined] = maker().open(address, 1, true);
+    assert.ok(joined !== undefined);
+    libc.close(joined.fd);
+    libc.close(maker().openStream(address, true));
+  });
+
+  it('over UDP goes to the successor, all of it and at once', async () => {
+    const old = maker().open(ANY, 2);
+    const { port } = old[0] ?? assert.fail();
+    const next = maker().open({ ...ANY, port }, 2, true);
+    const before = await Promise.all(old.map(({ fd }) => counting(fd)));
+    const after = await Promise.all(next.map(({ fd }) => counting(fd)));
+    const sum = (heard: readonly { count: number }[]) =>
+      heard.reduce((n, { count }) => n + count, 0);
+    await sendTo(port);
+    await until('all came', () => sum(before) + sum(after) === CLIENTS);
+    assert.ok(sum(before) > 0, 'the old ones still get some');
+    const had = sum(before);
+    for (const socket of old) maker().giveWay(socket);
+    await sendTo(port);
+    await until('all came', () => sum(before) + sum(after) === 2 * CLIENTS);
+    assert.equal(sum(before), had);
+  });
+
+  it('over TCP goes to the successor, and stays where there is none', async () => {
+    const first = maker().openStream(ANY);
+    const before = await accepting(first);
+    const { port } = before.server.address() as net.AddressInfo;
+    maker().giveStreamWay(first);
+    await connectTo(port);
+    assert.equal(before.count, CLIENTS);
+    const after = await accepting(maker().openStream({ ...ANY, port }, true));
+    maker().giveStreamWay(first);
+    await connectTo(port);
+    assert.deepEqual([before.count, after.count], [CLIENTS, CLIENTS]);
+    before.server.close();
+    await once(before.server, 'close');
+    await connectTo(port);
+    assert.equal(after.count, 2 * CLIENTS);
+  });
+
+  it('has a successor only when another process has both transports of it', async () => {
+    const own = await accepting(maker().openStream(ANY));
+    const { port } = own.server.address() as net.AddressInfo;
+    assert.equal(await hasSuccessor([{ ...ANY, port }]), false);
+    assert.equal(await hasSuccessor([]), false);
+  });
+});
