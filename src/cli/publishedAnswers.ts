@@ -16,6 +16,8 @@ export interface PublishedAnswersOptions {
   readonly settings: () => ZoneSettings;
   readonly monotonicMs: () => number;
   readonly unixSeconds: () => number;
+  /** A fault of ours; what could not be published is answered without the table. */
+  readonly onError: (error: unknown) => void;
 }
 
 const REFRESH_MS = 500;
@@ -26,10 +28,12 @@ export class PublishedAnswers {
   readonly #table: AnswerTable;
   readonly #publisher: Publisher;
   readonly #timer: NodeJS.Timeout;
+  readonly #onError: (error: unknown) => void;
 
   constructor(options: PublishedAnswersOptions) {
     this.#table = reserve(options.capacityOctets);
     this.#publisher = new Publisher({ table: this.#table, random: Math.random, ...options });
+    this.#onError = options.onError;
     this.#timer = setInterval(() => this.refresh(), REFRESH_MS).unref();
   }
 
@@ -46,9 +50,15 @@ export class PublishedAnswers {
     this.#publisher.applied(nodes);
   }
 
-  /** See `Publisher.publish`. */
+  /** See `Publisher.publish`. Done in a moment: whoever asked gets the answer first. */
   publish(question: Question, externals: ReadonlyMap<string, External>): void {
-    this.#publisher.publish(question, externals);
+    queueMicrotask(() => {
+      try {
+        this.#publisher.publish(question, externals);
+      } catch (error) {
+        this.#onError(error);
+      }
+    });
   }
 
   /** To be called when settings changed; the clock is looked at without being told. */

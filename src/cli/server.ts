@@ -5,7 +5,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config, ConfigResult } from '../config.ts';
-import { tableReplies, type UdpListener } from '../dataplane/udpListener.ts';
+import { type FamilyBlock, tableReplies, type UdpListener } from '../dataplane/udpListener.ts';
 import type { Name } from '../dns/name.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
@@ -186,12 +186,14 @@ function assemble(config: Config, store: LeaseStore, log: Log): Parts {
     settings: () => effective.settings,
     monotonicMs,
     unixSeconds,
+    onError: (err) => log.error({ err }, 'an answer could not be published'),
   });
   effective.onChanged(() => answers.refresh());
   const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
     answers.follow(event, mirror.state()),
   );
-  const unrecorded = (): number => tableReplies(udp.blocks);
+  const tableBlocks: FamilyBlock[] = [];
+  const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
   const responder = responderOf(
     catalog,
@@ -205,6 +207,7 @@ function assemble(config: Config, store: LeaseStore, log: Log): Parts {
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const { respond } = responder;
   const udp = openUdp(config, { effective, answers, respond, onError, log });
+  tableBlocks.push(...udp.blocks);
   const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
   return { store, catalog, effective, answers, mirror, responder, udp, tcp, measured };
 }

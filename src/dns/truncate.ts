@@ -64,20 +64,25 @@ function writeRr(writer: Writer, rr: Rr): void {
   writeRdata(writer, rr);
 }
 
-/** The largest number of records, up to `fitting`, that part no RRset from its other records, wherever those stand. */
+/** The largest number of records, up to `fitting`, that parts no RRset. */
 function wholeRrsets(rrs: readonly Rr[], fitting: number): number {
+  return wholeCounts(rrs).findLast((count) => count <= fitting) ?? 0;
+}
+
+/** How many of the records may be kept, from none to all: no RRset is parted from its other records, wherever they stand. */
+export function wholeCounts(rrs: readonly Rr[]): number[] {
   const keys = rrsetKeys(rrs);
   const lastOf = new Map<string, number>();
   keys.forEach((key, i) => {
     lastOf.set(key, i);
   });
-  let kept = 0;
+  const counts = [0];
   let reach = 0;
-  for (let i = 0; i < fitting; i++) {
-    reach = Math.max(reach, lastOf.get(keys[i] as string) as number);
-    if (reach === i) kept = i + 1;
-  }
-  return kept;
+  keys.forEach((key, i) => {
+    reach = Math.max(reach, lastOf.get(key) as number);
+    if (reach === i) counts.push(i + 1);
+  });
+  return counts;
 }
 
 /** One string for each record, equal for those of one RRset (RFC 2181 §5: same owner, class and type). */

@@ -33,7 +33,7 @@ export interface ResolveOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Told of each question that was answered out of our names, and of what others said to it; must not throw. */
+  /** Told of each question that was answered out of our names for anybody, and of what others said to it. */
   readonly onOurs?: ((question: Question, externals: Externals) => void) | undefined;
 }
 
@@ -90,7 +90,9 @@ class Resolver {
     const decided = answer(this.#view(asked.turn, externals), question);
     switch (decided.kind) {
       case 'response':
-        if (decided.basis !== undefined) this.#options.onOurs?.(question, externals);
+        if (decided.basis !== undefined && isForAll(asked.query, externals)) {
+          this.#options.onOurs?.(question, externals);
+        }
         return freshness === 'stale' ? markStale(decided.response) : decided.response;
       case 'elsewhere':
         return asked.mayRecurse
@@ -168,6 +170,11 @@ async function orFailed(answered: Promise<External>, waitMs: number): Promise<Ex
 }
 
 const NOT_OURS = 'not one of our zones';
+
+/** What others say to CD or DO is for those who ask so: unchecked, or with signatures. */
+function isForAll({ checkingDisabled, edns }: Query, externals: Externals): boolean {
+  return externals.size === 0 || !(checkingDisabled || edns?.dnssecOk === true);
+}
 
 function offerRecursion(response: Response): Response {
   return { ...response, recursionAvailable: true };

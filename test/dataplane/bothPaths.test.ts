@@ -12,6 +12,7 @@ import { typeCode } from '../../src/dns/mnemonic.ts';
 import type { Name } from '../../src/dns/name.ts';
 import { printRr } from '../../src/dns/print.ts';
 import type { Rr } from '../../src/dns/rr.ts';
+import { type External, externalKey } from '../../src/zone/external.ts';
 import type { ZoneSettings } from '../../src/zone/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { name } from '../support/zone.ts';
@@ -112,6 +113,19 @@ const step = fc.oneof(
   {
     weight: 1,
     arbitrary: fc
+      .constantFrom<External>(
+        { kind: 'found', rrs: [foreign('192.0.2.77')] },
+        { kind: 'found', rrs: [foreign('192.0.2.78'), foreign('192.0.2.79')] },
+        { kind: 'found', rrs: [] },
+        { kind: 'nxdomain', rrs: [] },
+        { kind: 'failed' },
+        { kind: 'unavailable' },
+      )
+      .map((said) => ({ kind: 'world', said }) as const),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
       .constantFrom('synced' as const, 'stale' as const)
       .map((standing) => ({ kind: 'standing', standing }) as const),
   },
@@ -143,6 +157,13 @@ test('the table answers as the zone does, whatever changes in between', () => {
             zone.settings = { ...zone.settings, ...each.changed };
             zone.publisher.refresh();
             break;
+          case 'world':
+            for (const type of ['A', 'AAAA', 'TXT']) {
+              zone.world.set(keyOf('x.example.com', type), each.said);
+            }
+            // What others say is asked for anew each second.
+            zone.nowMs += 1000;
+            break;
           case 'standing':
             zone.setStanding(each.standing);
         }
@@ -152,6 +173,15 @@ test('the table answers as the zone does, whatever changes in between', () => {
   );
   assert.ok(compared > 2_000, `only ${compared} questions were the table's to answer`);
 });
+
+function foreign(address: string): Rr {
+  const owner = ['x', 'example', 'com'];
+  return { owner, type: 1, class: 1, ttlSeconds: 77, rdata: { kind: 'address', address } };
+}
+
+function keyOf(qname: string, type: string): string {
+  return externalKey(name(`${qname}.`), typeCode(type) ?? 0);
+}
 
 /** A zone with sets that do not fit every message. */
 function zoneWithSets(): FastZone {

@@ -34,6 +34,7 @@ export function checkedAnswer(id: number, filling: number, salt: number): NewAns
     bornSecond: 0,
     rcode: 0,
     authoritative: true,
+    plainOnly: false,
     variants: 1,
     words,
   };

@@ -5,15 +5,22 @@ import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { openFastPath } from '../../src/dataplane/table/open.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
 import { accept } from '../../src/dns/accept.ts';
+import { encodeResponse } from '../../src/dns/encode.ts';
+import { type Query, type Question, STALE } from '../../src/dns/message.ts';
+import { replyLimit } from '../../src/dns/truncate.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
+import { type Answer, answer } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import type { External } from '../../src/zone/external.ts';
+import { type External, externalKey } from '../../src/zone/external.ts';
 import type { ZoneSettings } from '../../src/zone/view.ts';
 import { settingsOf } from './zone.ts';
 
+/** Rounds of asking others, as in `server/resolve.ts`. */
+const MAX_ROUNDS = 4;
+
 const CLIENT = { transport: 'udp', address: '192.0.2.99', port: 5353 } as const;
-const NO_EXTERNALS: ReadonlyMap<string, External> = new Map();
+type Externals = ReadonlyMap<string, External>;
 
 export class FastZone {
   nowMs = 1_000_500;
@@ -24,6 +31,8 @@ export class FastZone {
   readonly catalog: Catalog;
   readonly publisher: Publisher;
   readonly counters = counterBlock(newCounterMemory(1), 0);
+  /** What others say, by `externalKey`; they fail at everything else. */
+  readonly world = new Map<string, External>();
   readonly #fast;
   readonly #slow;
   #revision = 0;
@@ -96,6 +105,11 @@ export class FastZone {
 
   /** The slow path's reply, `undefined` for none. */
   slow(packet: Uint8Array): Buffer | undefined {
+    const query = this.#queryIn(packet);
+    if (query !== undefined) {
+      const { decided, externals } = this.#askedElsewhere(query.question);
+      if (externals.size > 0) return this.#foreign(query, decided);
+    }
     let reply: Buffer | undefined;
     this.#slow(packet, CLIENT, (octets) => {
       reply = Buffer.from(octets);
@@ -103,12 +117,48 @@ export class FastZone {
     return reply;
   }
 
-  /** What a miss leads to. */
+  /** What a miss leads to: nothing where others were asked in a way that is not everybody's. */
   publish(packet: Uint8Array): void {
+    const query = this.#queryIn(packet);
+    if (query === undefined) return;
+    const { externals } = this.#askedElsewhere(query.question);
+    const isForAll = !(query.checkingDisabled || query.edns?.dnssecOk === true);
+    if (externals.size === 0 || isForAll) this.publisher.publish(query.question, externals);
+  }
+
+  #queryIn(packet: Uint8Array): Query | undefined {
     const accepted = accept(packet, CLIENT.port);
-    if (accepted.kind === 'query') {
-      this.publisher.publish(accepted.query.question, NO_EXTERNALS);
+    return accepted.kind === 'query' ? accepted.query : undefined;
+  }
+
+  /** The answer with all that the world says to it. */
+  #askedElsewhere(question: Question): { readonly decided: Answer; readonly externals: Externals } {
+    const externals = new Map<string, External>();
+    for (let round = 0; ; round++) {
+      const view = {
+        root: this.catalog.root,
+        settings: this.settings,
+        nowMs: this.nowMs,
+        unixSeconds: this.unixSeconds,
+        turn: this.#nextRandom(),
+        random: () => this.#nextRandom(),
+        externals: new Map(externals),
+      };
+      const decided = answer(view, question);
+      if (decided.kind !== 'incomplete' || round === MAX_ROUNDS) return { decided, externals };
+      for (const { question: missing } of decided.missing) {
+        const key = externalKey(missing.qname, missing.qtype);
+        externals.set(key, this.world.get(key) ?? { kind: 'failed' });
+      }
     }
+  }
+
+  #foreign(query: Query, decided: Answer): Buffer | undefined {
+    if (decided.kind !== 'response') return undefined;
+    const { response } = decided;
+    const isMarked = this.freshness === 'stale' && response.extendedError === undefined;
+    const marked = isMarked ? { ...response, extendedError: STALE } : response;
+    return Buffer.from(encodeResponse(query, marked, replyLimit(query, 'udp')));
   }
 
   #nextRandom(): number {

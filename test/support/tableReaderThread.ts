@@ -6,7 +6,7 @@ import { openFastPath } from '../../src/dataplane/table/open.ts';
 import { isWhole, queryFor } from './checkedAnswers.ts';
 import { type TableReading, Tally } from './tableReading.ts';
 
-const { handle, thread, names, reads, tally } = workerData as TableReading;
+const { handle, thread, names, lasting, reads, tally } = workerData as TableReading;
 const counts = new Int32Array(tally);
 const fastPath = openFastPath(handle, thread, counterBlock(newCounterMemory(1), 0), () => 0);
 const queries = Array.from({ length: names }, (_, id) => queryFor(id));
@@ -21,9 +21,11 @@ for (let done = 0; done < reads; done += BATCH) {
     const query = queries[id] as Buffer;
     place.set(query);
     const outcome = fastPath.answer(place, 0, query.length, false);
-    // A name that is gone for the moment is missing, which is right.
-    if (outcome > 0 && ((place[3] as number) & 0xf) === 3) continue;
-    if (outcome > 0) Atomics.add(counts, isWhole(id, place, outcome) ? Tally.WHOLE : Tally.TORN, 1);
+    const isMissing = outcome > 0 && ((place[3] as number) & 0xf) === 3;
+    if (isMissing && id >= lasting) continue;
+    if (isMissing) Atomics.add(counts, Tally.LOST, 1);
+    else if (outcome > 0)
+      Atomics.add(counts, isWhole(id, place, outcome) ? Tally.WHOLE : Tally.TORN, 1);
     else if (outcome === Outcome.DROP) Atomics.add(counts, Tally.TORN, 1);
   }
   fastPath.endBatch();

@@ -1,7 +1,8 @@
 /** What a reading thread is told, and the shared counts that it keeps. */
 import type { TableHandle } from '../../src/dataplane/table/layout.ts';
 
-export const Tally = { WHOLE: 0, TORN: 1, DONE: 2, WORDS: 3 } as const;
+/** `LOST`: a lasting name that seemed not to exist. */
+export const Tally = { WHOLE: 0, TORN: 1, DONE: 2, LOST: 3, WORDS: 4 } as const;
 
 export interface TableReading {
   readonly handle: TableHandle;
@@ -9,6 +10,8 @@ export interface TableReading {
   readonly thread: number;
   /** Names are numbered from 0. */
   readonly names: number;
+  /** So many names, from 0, are always there. */
+  readonly lasting: number;
   readonly reads: number;
   /** `Tally.WORDS` words. */
   readonly tally: SharedArrayBuffer;

@@ -5,14 +5,18 @@
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
-import type { AnswerTable } from '../table/table.ts';
+import { type AnswerTable, NO_ROOM } from '../table/table.ts';
 import { wireName } from './wireName.ts';
+
+const RETRIES = 1_000;
 
 export class Owners {
   readonly #root: Node;
   readonly #table: AnswerTable;
   /** Places of the names that exist in any case. */
   readonly #pinned = new Map<string, Pinned>();
+  /** Nodes for whose names there was no room. */
+  readonly #homeless = new Set<Node>();
 
   constructor(root: Node, table: AnswerTable) {
     this.#root = root;
@@ -29,6 +33,20 @@ export class Owners {
   add(node: Node): void {
     const name = node.owner();
     node.place = this.#pinnedPlace(name) ?? this.#table.add(wireName(name));
+    if (node.place === NO_ROOM) this.#homeless.add(node);
+  }
+
+  /** Looks for room for names that found none, some of them at each call. */
+  retry(): void {
+    let tries = RETRIES;
+    for (const node of this.#homeless) {
+      if (tries-- === 0) return;
+      this.#homeless.delete(node);
+      if (node.place !== NO_ROOM) continue;
+      this.#table.remove(NO_ROOM);
+      this.add(node);
+      if (node.place === NO_ROOM) return;
+    }
   }
 
   /**
@@ -39,6 +57,7 @@ export class Owners {
     const { place } = node;
     if (place === 0) return 0;
     node.place = 0;
+    this.#homeless.delete(node);
     if (this.#pinned.size > 0 && this.#pinnedPlace(node.owner()) !== undefined) return 0;
     return place;
   }
@@ -52,19 +71,24 @@ export class Owners {
     gone.place = 0;
   }
 
-  /** Makes exactly the names pinned that these settings give a meaning of their own. */
-  pin(settings: ZoneSettings): void {
+  /**
+   * Makes exactly the names pinned that these settings give a meaning of their own. Gives the places whose names are gone
+   * now.
+   */
+  pin(settings: ZoneSettings): number[] {
     const wanted = new Map(pinnedNames(settings).map((name) => [printName(name), name]));
+    for (const [key, name] of wanted) {
+      if (this.#pinned.has(key)) continue;
+      const place = findNode(this.#root, name)?.place || this.#table.add(wireName(name));
+      this.#pinned.set(key, { name, place });
+    }
+    const gone: number[] = [];
     for (const [key, { name, place }] of this.#pinned) {
       if (wanted.has(key)) continue;
       this.#pinned.delete(key);
-      if (findNode(this.#root, name) === undefined) this.#table.remove(place);
+      if (findNode(this.#root, name)?.place !== place) gone.push(place);
     }
-    for (const [key, name] of wanted) {
-      if (this.#pinned.has(key)) continue;
-      const place = findNode(this.#root, name)?.place ?? this.#table.add(wireName(name));
-      this.#pinned.set(key, { name, place });
-    }
+    return gone;
   }
 
   #pinnedPlace(name: Name): number | undefined {

@@ -23,9 +23,9 @@ import type { AnswerTable } from '../table/table.ts';
 import { type Aging, agedTogether } from './aging.ts';
 import { Dependents, type Ground } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
-import { ordersOf } from './orders.ts';
 import { Owners } from './owners.ts';
-import { answerWords } from './variants.ts';
+import { rotationsOf } from './rotations.ts';
+import { variantsFor } from './variants.ts';
 
 export interface PublisherOptions {
   readonly table: AnswerTable;
@@ -57,6 +57,8 @@ export class Publisher {
   #settings: ZoneSettings | undefined;
   /** The hour that the published SOAs are of. */
   #hour = -1;
+  /** Places of names that settings gave up, and that no batch may miss in the old zones. */
+  #givenUp: readonly number[] = [];
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -71,19 +73,24 @@ export class Publisher {
     this.#table.active = standing !== 'loading';
   }
 
-  /** To be called now and then (each second): notices changed settings and the hour, and frees memory. */
+  /** To be called when settings changed, and twice a second: notices the hour, finds room, and gives it back. */
   refresh(): void {
-    const settings = this.#options.settings();
-    const hour = Math.floor(this.#options.unixSeconds() / HOUR_SECONDS);
-    if (settings !== this.#settings) {
+    const { settings, unixSeconds, monotonicMs } = this.#options;
+    for (const place of this.#givenUp) this.#end(place);
+    this.#givenUp = [];
+    this.#owners.retry();
+    if (settings() !== this.#settings) {
+      this.#settings = settings();
+      this.#hour = -1;
       this.#table.newEra();
-      this.#owners.pin(settings);
+      this.#givenUp = this.#owners.pin(settings());
     }
-    if (settings !== this.#settings || hour !== this.#hour) {
-      this.#settings = settings;
-      this.#hour = hour;
-      this.#table.setNegatives(packNegatives(negativesOf(this.#view(new Map()))));
+    const hour = Math.floor(unixSeconds() / HOUR_SECONDS);
+    if (hour !== this.#hour) {
+      const hasRoom = this.#table.setNegatives(packNegatives(negativesOf(this.#view(new Map()))));
+      if (hasRoom) this.#hour = hour;
     }
+    this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
   }
 
@@ -104,7 +111,7 @@ export class Publisher {
     if (question.qclass !== Class.IN || qname.some(isWildcard)) return;
     const place = this.#owners.placeOf(qname);
     const view = this.#view(externals);
-    const second = Math.floor(view.nowMs / 1000);
+    const second = secondOf(view.nowMs);
     if (place === 0 || this.#table.has(place, kind, second)) return;
     const asked = { ...question, qname };
     const decided = answer(view, asked);
@@ -112,28 +119,30 @@ export class Publisher {
     const { response, basis } = decided;
     if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return;
     const published = isNodata(response)
-      ? this.#table.publishNodata(place, kind)
+      ? isLasting(basis) && this.#table.publishNodata(place, kind)
       : this.#publishAnswer(place, kind, { asked, response, basis, view, second });
     if (published) this.#dependents.add(place, this.#groundsOf(qname, basis));
   }
 
   #publishAnswer(place: number, kind: number, decided: Decided): boolean {
-    const { asked, response, view, second } = decided;
-    const aging = agedTogether(asked, response, view, decided.basis);
-    const { orders, isComplete } = ordersOf(asked, response, view);
+    const { asked, response, basis, view, second } = decided;
+    const aging = agedTogether(asked, response, view, basis);
+    const { rotations, isComplete } = rotationsOf(asked, response, view);
+    const variants = variantsFor(asked, rotations, (rr) => aging.falling.has(rr));
     return this.#table.publish(place, kind, {
       untilSecond: this.#untilSecond(decided, aging, isComplete),
       bornSecond: second,
       rcode: response.rcode,
       authoritative: response.authoritative,
-      variants: orders.length,
-      words: answerWords(asked, orders, (rr) => aging.falling.has(rr)),
+      plainOnly: basis.isForeign,
+      variants: variants.count,
+      words: variants.words,
     });
   }
 
   #untilSecond({ asked, basis, second }: Decided, aging: Aging, isComplete: boolean): number {
     let life = aging.lifeSeconds;
-    if (basis.isSample || basis.isForeign) life = Math.min(life, SHORT_LIFE_SECONDS);
+    if (!isLasting(basis)) life = Math.min(life, SHORT_LIFE_SECONDS);
     if (!isComplete) life = Math.min(life, ORDER_LIFE_SECONDS);
     // The SOA's serial is the hour.
     if (asked.qtype === Type.SOA) {
@@ -163,7 +172,13 @@ export class Publisher {
     this.#unpublishDependents(node);
     this.#unpublish(node.place);
     const place = this.#owners.remove(node);
-    if (place !== 0) this.#table.remove(place);
+    if (place !== 0) this.#end(place);
+  }
+
+  /** The name at the place is gone, and with it all that is known of the place. */
+  #end(place: number): void {
+    this.#unpublish(place);
+    this.#table.remove(place);
   }
 
   #unpublishDependents(ground: Ground): void {
@@ -177,7 +192,7 @@ export class Publisher {
     this.#dependents.forget(place);
   }
 
-  /** Without chance: which record comes first is `ordersOf`'s to say. */
+  /** Without chance: which record comes first is `rotationsOf`'s to say. */
   #view(externals: Externals): View {
     const { root, settings, monotonicMs, unixSeconds, random } = this.#options;
     return {
@@ -205,11 +220,11 @@ function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> }
   const live = new Set<Node>();
   const gone = new Set<Node>();
   for (const changed of nodes) {
-    // The root stands for no name that anybody has.
-    for (let node = changed; node.parent !== undefined; node = node.parent) {
-      const kind = node.serviceCount > 0 ? live : gone;
-      if (kind.has(node)) break;
-      kind.add(node);
+    for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
+      const isInTree: boolean = node.serviceCount > 0 || node.parent === undefined;
+      const touched: Set<Node> = isInTree ? live : gone;
+      if (touched.has(node)) break;
+      touched.add(node);
     }
   }
   return { live, gone };
@@ -218,6 +233,15 @@ function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> }
 function kindOf(qtype: number): number {
   const kind = COUNTED_TYPES.findIndex(([, type]) => type === qtype);
   return kind < 0 ? OTHER_TYPE : kind;
+}
+
+function secondOf(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+/** Whether the same question has the same answer for as long as no name changes that it rests on. */
+function isLasting({ isSample, isForeign }: Basis): boolean {
+  return !isSample && !isForeign;
 }
 
 /** Nothing but the zone's SOA. */

@@ -9,6 +9,7 @@ import { HEADER_OCTETS } from '../../dns/header.ts';
 import type { Question, Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
 import type { Rr } from '../../dns/rr.ts';
+import { wholeCounts } from '../../dns/truncate.ts';
 import { Answer, CUT_WORDS, packCounts, wordsFor } from '../table/layout.ts';
 import { optOctets } from '../table/replyOpt.ts';
 
@@ -16,7 +17,6 @@ import { optOctets } from '../table/replyOpt.ts';
 const LEAST_LIMIT = 512 - optOctets(true).length;
 
 const QUESTION_FIELDS_OCTETS = 4;
-const TC = 0x02;
 
 interface Encoded {
   /** Behind the question, uncut. */
@@ -33,18 +33,34 @@ interface Cut {
   readonly additional: number;
 }
 
+/** What follows an answer's head in the table (`layout.ts`). */
+export interface Variants {
+  readonly count: number;
+  readonly words: Int32Array;
+}
+
 /**
- * What follows an answer's head in the table (`layout.ts`), for these orders of a response's records. `falls` says
- * which records have a TTL that falls with every second.
+ * The variants for these orders of a response's records; one where no order would show, as the answer fits no message
+ * over UDP. `falls` says which records have a TTL that falls with every second.
  */
-export function answerWords(
+export function variantsFor(
   question: Question,
   orders: readonly Response[],
   falls: (rr: Rr) => boolean,
-): Int32Array {
-  const variants = orders.map((response) => variantWords(question, response, falls));
-  const [only] = variants;
-  if (only !== undefined && variants.length === 1) return only;
+): Variants {
+  const [first, ...others] = orders as readonly [Response, ...Response[]];
+  const encoded = encodeBehindQuestion(question, first);
+  const only = variantWords(encoded, first, falls);
+  const isShown = encoded.octets.length > 0;
+  if (others.length === 0 || !isShown) return { count: 1, words: only };
+  const rest = others.map((order) =>
+    variantWords(encodeBehindQuestion(question, order), order, falls),
+  );
+  return { count: orders.length, words: inARow([only, ...rest]) };
+}
+
+/** Several variants behind the addresses of each. */
+function inARow(variants: readonly Int32Array[]): Int32Array {
   let at = variants.length;
   const words = new Int32Array(variants.reduce((sum, { length }) => sum + length, at));
   variants.forEach((variant, i) => {
@@ -59,36 +75,47 @@ export function answerWords(
 export function encodeBehindQuestion(question: Question, response: Response): Encoded {
   const query = { id: 0, recursionDesired: false, checkingDisabled: false, edns: undefined };
   const head = HEADER_OCTETS + nameOctets(question.qname) + QUESTION_FIELDS_OCTETS;
-  const cuts: Cut[] = [];
-  let octets: Uint8Array | undefined;
-  for (let limit = UDP_SIZE; ; ) {
-    const reply = encodeResponse({ ...query, question }, response, limit);
-    octets ??= reply.subarray(head);
-    cuts.push(cutOf(reply, head));
-    if (reply.length <= LEAST_LIMIT) return { octets, cuts };
-    limit = reply.length - 1;
-  }
+  const octets = encodeResponse({ ...query, question }, response, UDP_SIZE).subarray(head);
+  const fitting = cutsOf(response, recordEnds(octets)).filter((cut) => cut.octets <= octets.length);
+  const least = fitting.findIndex((cut) => head + cut.octets <= LEAST_LIMIT);
+  return { octets, cuts: fitting.slice(0, least + 1) };
 }
 
-function cutOf(reply: Uint8Array, head: number): Cut {
-  const count = (at: number): number => ((reply[at] as number) << 8) | (reply[at + 1] as number);
-  return {
-    octets: reply.length - head,
-    truncated: ((reply[2] as number) & TC) !== 0,
-    answer: count(6),
-    authority: count(8),
-    additional: count(10),
-  };
+/**
+ * Every length that `truncate` may cut a message to, longest first: the additional section loses whole RRsets from its
+ * end, then the authority and the answer do, which sets TC and leaves nothing behind them. `ends[i]` is where the first
+ * `i` records end, as far as they were written.
+ */
+function cutsOf({ answer, authority, additional }: Response, ends: readonly number[]): Cut[] {
+  const all = { answer: answer.length, authority: authority.length, additional: 0 };
+  const cuts = [
+    ...wholeCounts(additional).map((count) => ({ ...all, additional: count, truncated: false })),
+    ...partialCounts(authority).map((count) => ({ ...all, authority: count, truncated: true })),
+    ...partialCounts(answer).map((count) => ({
+      answer: count,
+      authority: 0,
+      additional: 0,
+      truncated: true,
+    })),
+  ].map((cut) => {
+    const octets = ends[cut.answer + cut.authority + cut.additional] ?? Number.POSITIVE_INFINITY;
+    return { ...cut, octets };
+  });
+  return cuts.sort((a, b) => b.octets - a.octets || Number(a.truncated) - Number(b.truncated));
+}
+
+/** Fewer than all. */
+function partialCounts(rrs: readonly Rr[]): number[] {
+  return wholeCounts(rrs).filter((count) => count < rrs.length);
 }
 
 function variantWords(
-  question: Question,
+  { octets, cuts }: Encoded,
   response: Response,
   falls: (rr: Rr) => boolean,
 ): Int32Array {
-  const { octets, cuts } = encodeBehindQuestion(question, response);
   const rrs = [...response.answer, ...response.authority, ...response.additional];
-  const falling = ttlOffsets(octets).filter((_, i) => falls(rrs[i] as Rr));
+  const falling = recordTtls(octets).filter((_, i) => falls(rrs[i] as Rr));
   const bodyAt = 1 + cuts.length * CUT_WORDS + falling.length;
   const words = new Int32Array(bodyAt + wordsFor(octets.length));
   words[0] = cuts.length | (falling.length << 16);
@@ -103,15 +130,20 @@ function variantWords(
 }
 
 /** Where the TTL of each record in a row of records stands. */
-function ttlOffsets(records: Uint8Array): number[] {
-  const offsets: number[] = [];
-  let at = 0;
-  while (at < records.length) {
-    at = endOfName(records, at).end + 4;
-    offsets.push(at);
-    at += 6 + ((records[at + 4] as number) << 8) + (records[at + 5] as number);
+function recordTtls(records: Uint8Array): number[] {
+  return recordEnds(records)
+    .slice(0, -1)
+    .map((start) => endOfName(records, start).end + 4);
+}
+
+/** Where the first none, one, two … records in a row of records end. */
+function recordEnds(records: Uint8Array): number[] {
+  const ends = [0];
+  for (let at = 0; at < records.length; ends.push(at)) {
+    const lengthAt = endOfName(records, at).end + 8;
+    at = lengthAt + 2 + ((records[lengthAt] as number) << 8) + (records[lengthAt + 1] as number);
   }
-  return offsets;
+  return ends;
 }
 
 const POINTER = 0xc0;

@@ -25,7 +25,6 @@ export class Heap {
   /** Beyond here nothing was ever given out: all zeros. */
   #fresh = HEAP_START;
   #usedWords = 0;
-  #refused = 0;
   /** Words given back since free blocks were joined. */
   #backWords = 0;
 
@@ -43,11 +42,6 @@ export class Heap {
     return this.#words.length - HEAP_START;
   }
 
-  /** How often there was no room. */
-  get refused(): number {
-    return this.#refused;
-  }
-
   /** The address of a block of at least so many words, of any content; 0 when there is no room. */
   take(words: number): number {
     const sizeClass = classOf(words);
@@ -56,8 +50,7 @@ export class Heap {
       this.#join();
       block = this.#tryTake(sizeClass);
     }
-    if (block === 0) this.#refused++;
-    else this.#usedWords += sizeOf(sizeClass);
+    if (block !== 0) this.#usedWords += sizeOf(sizeClass);
     return block;
   }
 

@@ -14,9 +14,12 @@
  *    record and the record words of an index, which are swapped whole (`Atomics.store`, read by `Atomics.load`).
  * 2. A pair of an index is used once: its hash is written before its record, and a record that goes leaves `GONE`.
  *    So a reader that probes past it never misses another name.
- * 3. A block that readers could find is reused only after every thread has passed the end of the batch that it was in
+ * 3. An index always has free pairs, at which a probe ends.
+ * 4. A block that readers could find is reused only after every thread has passed the end of the batch that it was in
  *    when the block was taken away (`Reclaim`).
  */
+
+import { OTHER_TYPE } from '../counters.ts';
 
 /** What a thread needs in order to read a table; can be posted to it. */
 export interface TableHandle {
@@ -53,7 +56,7 @@ export const INDEX_HEAD_WORDS = 2;
 export const GONE = -1;
 
 /** Answer kinds: a word of the name record for each type of `COUNTED_TYPES`, and one for all other types. */
-export const KINDS = 11;
+export const KINDS: number = OTHER_TYPE + 1;
 export const RECORD_HEAD_WORDS: number = 1 + KINDS;
 
 /** Words of an answer, before its variants. */
@@ -75,6 +78,7 @@ export const FOREVER = 0x7fffffff;
 const RCODE_MASK = 0xf;
 const AA_BIT = 0x10;
 const NEGATIVE_BIT = 0x20;
+const PLAIN_ONLY_BIT = 0x40;
 const COUNT_SHIFT = 8;
 const WORDS_SHIFT = 12;
 
@@ -88,13 +92,19 @@ export interface AnswerHead {
   readonly authoritative: boolean;
   /** There is nothing but the zone's SOA, as in NXDOMAIN, but with this rcode. */
   readonly negative: boolean;
+  /** Not for questions with CD or DO: others were asked without them. */
+  readonly plainOnly: boolean;
   readonly variants: number;
   /** Size of the answer. */
   readonly words: number;
 }
 
-export function packHead({ rcode, authoritative, negative, variants, words }: AnswerHead): number {
-  const flags = (authoritative ? AA_BIT : 0) | (negative ? NEGATIVE_BIT : 0);
+export function packHead(head: AnswerHead): number {
+  const { rcode, variants, words } = head;
+  const flags =
+    (head.authoritative ? AA_BIT : 0) |
+    (head.negative ? NEGATIVE_BIT : 0) |
+    (head.plainOnly ? PLAIN_ONLY_BIT : 0);
   return rcode | flags | (variants << COUNT_SHIFT) | (words << WORDS_SHIFT);
 }
 
@@ -109,6 +119,10 @@ export function authoritativeFlagOf(head: number): number {
 
 export function isNegative(head: number): boolean {
   return (head & NEGATIVE_BIT) !== 0;
+}
+
+export function isPlainOnly(head: number): boolean {
+  return (head & PLAIN_ONLY_BIT) !== 0;
 }
 
 export function variantsOf(head: number): number {

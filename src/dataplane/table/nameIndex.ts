@@ -4,7 +4,8 @@
  *
  * A pair is never used twice (`layout.ts`, invariant 2), so records that go leave their pairs behind. When half of the
  * pairs are used up, a new index is made beside the old one, a few pairs at each change, and takes its place when it has
- * them all: no change waits for a million.
+ * them all: no change waits for a million. The new one has room for the names there are and for as many as can come
+ * while it is being made, and to spare: a quarter of an index is free at any time.
  */
 import type { Heap } from './heap.ts';
 import { Control, GONE, INDEX_HEAD_WORDS } from './layout.ts';
@@ -23,6 +24,7 @@ export class NameIndex {
   /** Pairs of the current region that the next one has. */
   #moved = 0;
   #live = 0;
+  #visited = 0;
 
   /** Throws RangeError when the heap has not even room for the first index. */
   constructor(words: Int32Array, heap: Heap, reclaim: Reclaim) {
@@ -42,12 +44,22 @@ export class NameIndex {
 
   /** Lets readers find a record; false when there is no room. */
   add(hash: number, record: number): boolean {
-    if (this.#current.used >= this.#current.pairs - (this.#current.pairs >>> 3)) return false;
+    if (isFull(this.#current) || (this.#next !== undefined && isFull(this.#next))) return false;
     this.#insert(this.#current, hash, record);
     if (this.#next !== undefined) this.#insert(this.#next, hash, record);
     this.#live++;
     this.#grow();
     return true;
+  }
+
+  /** Looks at up to `pairs` pairs from where it looked last, round and round, and shows their records. */
+  visit(pairs: number, show: (record: number) => void): void {
+    const region = this.#current;
+    for (let i = 0; i < Math.min(pairs, region.pairs); i++) {
+      this.#visited = (this.#visited + 1) & (region.pairs - 1);
+      const record = this.#words[recordAt(region, this.#visited)] as number;
+      if (record !== 0 && record !== GONE) show(record);
+    }
   }
 
   /** Readers that begin from here on do not find the record. */
@@ -88,7 +100,8 @@ export class NameIndex {
     const current = this.#current;
     if (this.#next === undefined) {
       if (current.used * 2 < current.pairs) return;
-      this.#next = this.#newRegion(Math.max(FIRST_PAIRS, pairsFor(this.#live)));
+      const changes = current.pairs / MOVED_PER_CHANGE;
+      this.#next = this.#newRegion(Math.max(FIRST_PAIRS, pairsFor(this.#live + changes)));
       this.#moved = 0;
       if (this.#next === undefined) return;
     }
@@ -147,6 +160,11 @@ function recordAt({ address }: Region, pair: number): number {
 
 function wordsOfRegion(pairs: number): number {
   return INDEX_HEAD_WORDS + pairs * 2;
+}
+
+/** A quarter is left free, or probing would take long, and for ever in a full one. */
+function isFull({ used, pairs }: Region): boolean {
+  return used >= pairs - pairs / 4;
 }
 
 /** Room for the names and three times as many more. */

@@ -11,7 +11,6 @@
 import { wordsFor } from './layout.ts';
 import type { QuestionReader } from './question.ts';
 
-const HEADER_OCTETS = 12;
 const BODY_HEAD_WORDS = 3;
 
 export interface Negative {
@@ -111,6 +110,3 @@ export class Negatives {
     return label === start;
   }
 }
-
-/** The offset that pointers to the suffix's first octet have in a body that is not written yet. */
-export const SUFFIX_OFFSET: number = HEADER_OCTETS;

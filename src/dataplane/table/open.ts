@@ -16,5 +16,5 @@ export function openFastPath(
   counters: CounterBlock,
   nowMs: () => number,
 ): FastPath {
-  return new TableReader(handle, thread, counters, () => Math.floor(nowMs() / 1000));
+  return new TableReader(handle, thread, counters, nowMs);
 }

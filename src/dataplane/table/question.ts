@@ -4,13 +4,12 @@
  * and mean the same.
  */
 
+import { HEADER_OCTETS } from '../../dns/header.ts';
+import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
 import { COUNTED_TYPES, OTHER_TYPE } from '../counters.ts';
 import { finishHash, hashStep } from './layout.ts';
 
-const HEADER_OCTETS = 12;
-const MAX_NAME_OCTETS = 255;
-const MAX_LABEL_OCTETS = 63;
 const OPT_OCTETS = 11;
 
 const NOT_ASKED = 255;
@@ -62,7 +61,9 @@ export class QuestionReader {
     let p = at;
     while (p < end) {
       const length = octets[p++] as number;
-      if (length > MAX_LABEL_OCTETS || n + length + 2 > MAX_NAME_OCTETS) return -1;
+      // The root's octet comes after this label, unless this is it.
+      const total = length === 0 ? n + 1 : n + length + 2;
+      if (length > MAX_LABEL_OCTETS || total > MAX_NAME_OCTETS) return -1;
       name[n++] = length;
       hash = hashStep(hash, length);
       if (length === 0) return this.#endName(n, hash, p);

@@ -7,6 +7,7 @@
  */
 
 import { DO_IN_OCTET, DO_OFFSET, UDP_SIZE } from '../../dns/edns.ts';
+import { HEADER_OCTETS } from '../../dns/header.ts';
 import { Rcode } from '../../dns/rr.ts';
 import type { CounterBlock } from '../counters.ts';
 import { DROP_REASONS, Single, Slot } from '../counters.ts';
@@ -19,6 +20,7 @@ import {
   GONE,
   INDEX_HEAD_WORDS,
   isNegative,
+  isPlainOnly,
   RECORD_HEAD_WORDS,
   rcodeOf,
   type TableHandle,
@@ -28,10 +30,13 @@ import { Negatives } from './negatives.ts';
 import { QuestionReader } from './question.ts';
 import { optOctets } from './replyOpt.ts';
 
-const HEADER_OCTETS = 12;
 /** RFC 1035 §4.2.1. */
 const PLAIN_UDP_SIZE = 512;
 const AA = 0x04;
+
+/** How many questions are remembered, and for how long at most. */
+const RECENT_QUESTIONS = 256;
+const RECENT_MS = 20;
 
 const SHORT = Slot.drop + DROP_REASONS.indexOf('short');
 const RESPONSE = Slot.drop + DROP_REASONS.indexOf('response');
@@ -41,7 +46,7 @@ export class TableReader implements FastPath {
   readonly #octets: Uint8Array;
   readonly #thread: number;
   readonly #counters: CounterBlock;
-  readonly #nowSecond: () => number;
+  readonly #nowMs: () => number;
   readonly #question: QuestionReader;
   readonly #negatives: Negatives;
   readonly #opt = optOctets(false);
@@ -56,21 +61,24 @@ export class TableReader implements FastPath {
   #optOfBatch = this.#opt;
   /** Questions that are still to be passed on in this second, see `Control.LOGGED`. */
   #toLog = 0;
+  /** Questions that were handed over as known since `#recentSinceMs`, by their hash. */
+  readonly #recent = new Int32Array(RECENT_QUESTIONS);
+  #recentSinceMs = 0;
   /** Chooses among the orders of an answer. */
   #turn = 0;
 
-  /** `nowSecond` is the second on the clock by which the writer dates answers. */
+  /** `nowMs` is the clock by which the writer dates answers. */
   constructor(
     { memory }: TableHandle,
     thread: number,
     counters: CounterBlock,
-    nowSecond: () => number,
+    nowMs: () => number,
   ) {
     this.#words = new Int32Array(memory);
     this.#octets = new Uint8Array(memory);
     this.#thread = thread;
     this.#counters = counters;
-    this.#nowSecond = nowSecond;
+    this.#nowMs = nowMs;
     this.#question = new QuestionReader(this.#words[Control.SEED] as number);
     this.#negatives = new Negatives(this.#words, this.#octets, this.#question);
   }
@@ -86,7 +94,12 @@ export class TableReader implements FastPath {
     this.#firstPair = index + INDEX_HEAD_WORDS;
     this.#negatives.block = Atomics.load(words, Control.NEGATIVES);
     this.#optOfBatch = Atomics.load(words, Control.STALE) === 1 ? this.#staleOpt : this.#opt;
-    const second = this.#nowSecond();
+    const nowMs = this.#nowMs();
+    if (nowMs - this.#recentSinceMs > RECENT_MS) {
+      this.#recentSinceMs = nowMs;
+      this.#recent.fill(0);
+    }
+    const second = Math.floor(nowMs / 1000);
     if (second !== this.#second) this.#toLog = Atomics.load(words, Control.LOGGED);
     this.#second = second;
   }
@@ -111,11 +124,25 @@ export class TableReader implements FastPath {
       return this.#writeNegative(octets, at, Rcode.NXDOMAIN | ra, Outcome.OTHER);
     }
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
-    if (answer === 0 || !this.#holds(answer)) return Outcome.KNOWN;
+    if (answer === 0 || !this.#holds(answer)) return this.#toBeWorkedOut();
     const head = this.#words[answer + Answer.HEAD] as number;
+    if (isPlainOnly(head) && (question.dnssecOk || hasCd(octets, at))) return Outcome.OTHER;
     return isNegative(head)
       ? this.#writeNegative(octets, at, Rcode.NOERROR | ra, Outcome.KNOWN)
       : this.#writeAnswer(octets, at, answer, head, rcodeOf(head) | ra);
+  }
+
+  /**
+   * Of the same question so soon again, the first counts: its answer may be one that is never kept, and a flood of it
+   * must not take the place of names that are asked for the first time.
+   */
+  #toBeWorkedOut(): number {
+    const { hash, kind } = this.#question;
+    const asked = (hash + kind * 0x9e3779b1) | 0;
+    const slot = asked & (RECENT_QUESTIONS - 1);
+    if (this.#recent[slot] === asked) return Outcome.OTHER;
+    this.#recent[slot] = asked;
+    return Outcome.KNOWN;
   }
 
   #drop(slot: number): number {
@@ -254,6 +281,11 @@ export class TableReader implements FastPath {
     counters[Single.edns] = (counters[Single.edns] as number) + 1;
     return opt.length;
   }
+}
+
+/** CD: the client wants others' data unchecked (RFC 4035 §3.2.2). */
+function hasCd(octets: Uint8Array, at: number): boolean {
+  return ((octets[at + 3] as number) & 0x10) !== 0;
 }
 
 function subtract32(octets: Uint8Array, at: number, amount: number): void {

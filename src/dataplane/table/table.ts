@@ -30,7 +30,7 @@ export interface TableFigures {
   /** Octets in use, those included that wait until no reader can see them any more. */
   readonly usedOctets: number;
   readonly capacityOctets: number;
-  /** Names and answers for which there was no room. */
+  /** How often there was no room for a name or an answer. */
   readonly refused: number;
 }
 
@@ -40,6 +40,7 @@ export interface NewAnswer {
   readonly bornSecond: number;
   readonly rcode: number;
   readonly authoritative: boolean;
+  readonly plainOnly: boolean;
   readonly variants: number;
   /** From `Answer.VARIANTS` on. */
   readonly words: Int32Array;
@@ -47,6 +48,11 @@ export interface NewAnswer {
 
 /** A place whose name found no room. */
 export const NO_ROOM = -1;
+
+/** From here on answers that no longer hold are looked for. */
+const SCARCE_SHARE = 0.75;
+/** Names looked at in a call: about a millisecond's. */
+const SWEPT_PAIRS = 50_000;
 
 const MIN_OCTETS = 1 << 18;
 /** Addresses of octets stay below 2³¹, where V8 counts fastest. */
@@ -64,6 +70,7 @@ export class AnswerTable {
   #nodata = 0;
   #answers = 0;
   #refusedNames = 0;
+  #refusals = 0;
 
   /** Memory is only taken as it is used. `seed` should be hard to guess. Throws RangeError without address space. */
   constructor(capacityOctets: number, seed: number) {
@@ -100,7 +107,7 @@ export class AnswerTable {
       answers: this.#answers,
       usedOctets: (HEAP_START + this.#heap.usedWords) * 4,
       capacityOctets: (HEAP_START + this.#heap.capacityWords) * 4,
-      refused: this.#heap.refused,
+      refused: this.#refusals,
     };
   }
 
@@ -112,6 +119,7 @@ export class AnswerTable {
       if (this.#index.add(this.#hash(record), record)) return record;
       this.#heap.giveBack(record, recordWords(name.length));
     }
+    this.#refusals++;
     this.#noteRefusedNames(1);
     return NO_ROOM;
   }
@@ -148,7 +156,10 @@ export class AnswerTable {
   /** Publishes the name's answer of a kind; false when there is no room. */
   publish(place: number, kind: number, answer: NewAnswer): boolean {
     const block = place === NO_ROOM ? 0 : this.#newAnswer(answer, false);
-    if (block === 0) return false;
+    if (block === 0) {
+      this.#refusals++;
+      return false;
+    }
     this.#swap(place, kind, block);
     this.#answers++;
     return true;
@@ -156,6 +167,7 @@ export class AnswerTable {
 
   /** Publishes that the name has nothing of a kind. */
   publishNodata(place: number, kind: number): boolean {
+    if (this.#nodata === 0) this.#nodata = this.#newNodata();
     if (place === NO_ROOM || this.#nodata === 0) return false;
     this.#swap(place, kind, this.#nodata);
     return true;
@@ -174,13 +186,26 @@ export class AnswerTable {
   newEra(): void {
     Atomics.add(this.#words, Control.ERA, 1);
     // Answers of the era before may still lead to the old one, but no reader follows them; it is never given back.
-    const none = { untilSecond: FOREVER, bornSecond: 0, words: new Int32Array(0) };
-    this.#nodata = this.#newAnswer({ ...none, rcode: 0, authoritative: true, variants: 0 }, true);
+    this.#nodata = this.#newNodata();
   }
 
   /** Makes room out of what nobody reads any more; to be called now and then, after changes. */
   collect(): void {
     this.#reclaim.collect();
+  }
+
+  /**
+   * Where room is getting scarce, takes away answers that no longer hold at `second`, of some of the names at each call:
+   * a name that nobody asks for any more would keep its own for ever.
+   */
+  sweep(second: number): void {
+    if (this.#heap.usedWords < this.#heap.capacityWords * SCARCE_SHARE) return;
+    this.#index.visit(SWEPT_PAIRS, (record) => {
+      for (let kind = 0; kind < KINDS; kind++) {
+        if (this.#words[record + 1 + kind] === 0 || this.has(record, kind, second)) continue;
+        this.#swap(record, kind, 0);
+      }
+    });
   }
 
   /** The thread ended, and with it the batch that it was in. */
@@ -197,16 +222,21 @@ export class AnswerTable {
     this.#reclaim.retire(before, wordsOf(head));
   }
 
+  #newNodata(): number {
+    const holds = { untilSecond: FOREVER, bornSecond: 0, words: new Int32Array(0) };
+    const head = { rcode: 0, authoritative: true, plainOnly: false, variants: 0 };
+    return this.#newAnswer({ ...holds, ...head }, true);
+  }
+
   #newAnswer(answer: NewAnswer, negative: boolean): number {
-    const { untilSecond, bornSecond, rcode, authoritative, variants } = answer;
+    const { untilSecond, bornSecond, ...head } = answer;
     const words = Answer.VARIANTS + answer.words.length;
     const block = this.#heap.take(words);
     if (block === 0) return 0;
     this.#words[block + Answer.UNTIL] = untilSecond;
     this.#words[block + Answer.BORN] = bornSecond;
     this.#words[block + Answer.ERA] = this.#words[Control.ERA] as number;
-    const head = packHead({ rcode, authoritative, negative, variants, words });
-    this.#words[block + Answer.HEAD] = head;
+    this.#words[block + Answer.HEAD] = packHead({ ...head, negative, words });
     this.#words.set(answer.words, block + Answer.VARIANTS);
     return block;
   }

@@ -4,8 +4,8 @@ import { type Rr, Type } from '../../dns/rr.ts';
 import type { View } from '../../zone/view.ts';
 import { MAX_VARIANTS } from '../table/layout.ts';
 
-export interface Orders {
-  readonly orders: readonly Response[];
+export interface Rotations {
+  readonly rotations: readonly Response[];
   /** Every record is first in one of them. */
   readonly isComplete: boolean;
 }
@@ -13,22 +13,22 @@ export interface Orders {
 const ROTATED: readonly number[] = [Type.A, Type.AAAA, Type.SRV, Type.MX];
 
 /** Rotations of the RRset that was asked for; the first of them at a place that the view's turn chooses. */
-export function ordersOf({ qtype }: Question, response: Response, view: View): Orders {
+export function rotationsOf({ qtype }: Question, response: Response, view: View): Rotations {
   const rrs = response.answer;
   const start = rrs.findIndex(({ type }) => type === qtype);
   const set = start < 0 ? [] : rrs.slice(start);
   const isRotated = view.settings.roundRobin && ROTATED.includes(qtype) && set.length > 1;
   if (!isRotated || set.some(({ type }) => type !== qtype)) {
-    return { orders: [response], isComplete: true };
+    return { rotations: [response], isComplete: true };
   }
   const before = rrs.slice(0, start);
   const count = Math.min(set.length, MAX_VARIANTS);
   const first = Math.floor(view.turn * set.length);
-  const orders = Array.from({ length: count }, (_, i) => {
+  const rotations = Array.from({ length: count }, (_, i) => {
     const from = first + Math.floor((i * set.length) / count);
     return { ...response, answer: [...before, ...rotated(set, from % set.length)] };
   });
-  return { orders, isComplete: count === set.length };
+  return { rotations, isComplete: count === set.length };
 }
 
 function rotated(rrs: readonly Rr[], from: number): Rr[] {
