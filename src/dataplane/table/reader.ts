@@ -55,7 +55,7 @@ export class TableReader implements FastPath {
   #isActive = false;
   #hasAllNames = false;
   #era = 0;
-  #second = 0;
+  #second = -1;
   #firstPair = 0;
   #mask = 0;
   #optOfBatch = this.#opt;
