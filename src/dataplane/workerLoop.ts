@@ -51,6 +51,8 @@ export class WorkerLoop {
   #batches: readonly Batch[] = [];
   #poll: Poll;
   #recursionRanges = new RecursionRanges([]);
+  /** Of all our sockets: a packet from one of these may be one of ours. */
+  #ownPorts: readonly number[] = [];
   #stop = false;
   #handedOver = false;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
@@ -81,6 +83,7 @@ export class WorkerLoop {
     if (orders === undefined) return;
     this.#stop = orders.stop;
     this.#recursionRanges = new RecursionRanges(orders.recursionRanges);
+    this.#ownPorts = [...new Set(orders.sockets.map(({ port }) => port))];
     this.#batches = orders.sockets.map(
       (socket) =>
         this.#batches.find((batch) => batch.socket.fd === socket.fd) ?? new Batch(libc, socket),
@@ -129,7 +132,7 @@ export class WorkerLoop {
   #answer(batch: Batch, received: number, fastPath: FastPath, counters: CounterBlock): void {
     const ranges = this.#recursionRanges;
     const { octets, words } = batch;
-    const ownPort = batch.socket.port;
+    const ownPorts = this.#ownPorts;
     let dealtWith = 0;
     let dealtOctets = 0;
     for (let i = 0; i < received; i++) {
@@ -137,7 +140,7 @@ export class WorkerLoop {
       const nameAt = batch.nameAt(i);
       const port = sockaddrPort(octets, nameAt);
       if (port === 0) countDrop(counters, 'sourcePortZero');
-      else if (port === ownPort)
+      else if (ownPorts.includes(port))
         this.#handOver(batch, i, Outcome.OTHER, counters); // our own address?
       else {
         const recursionAvailable = ranges.has(words, nameAt);
