@@ -8,6 +8,7 @@ import type { MirrorEvent, MirrorState } from '../store/mirror.ts';
 import type { External } from '../zone/external.ts';
 import type { Node } from '../zone/tree.ts';
 import type { ZoneSettings } from '../zone/view.ts';
+import { compactHeap } from './compactHeap.ts';
 
 export interface PublishedAnswersOptions {
   /** At most so much memory; it is taken as it is needed. */
@@ -21,6 +22,9 @@ export interface PublishedAnswersOptions {
 }
 
 const REFRESH_MS = 500;
+/** From so many answers on what working them out left behind is worth a collection, and so few are no burst any more. */
+const BURST_ANSWERS = 50_000;
+const CALM_ANSWERS = 1_000;
 /** Below this a table is of no use. */
 const LEAST_OCTETS = 1 << 22;
 
@@ -29,12 +33,15 @@ export class PublishedAnswers {
   readonly #publisher: Publisher;
   readonly #timer: NodeJS.Timeout;
   readonly #onError: (error: unknown) => void;
+  /** Published since the heap was last compacted, and of those before the last refresh. */
+  #published = 0;
+  #publishedBefore = 0;
 
   constructor(options: PublishedAnswersOptions) {
     this.#table = reserve(options.capacityOctets);
     this.#publisher = new Publisher({ table: this.#table, random: Math.random, ...options });
     this.#onError = options.onError;
-    this.#timer = setInterval(() => this.refresh(), REFRESH_MS).unref();
+    this.#timer = setInterval(() => this.#tick(), REFRESH_MS).unref();
   }
 
   get handle(): TableHandle {
@@ -55,10 +62,21 @@ export class PublishedAnswers {
     queueMicrotask(() => {
       try {
         this.#publisher.publish(question, externals);
+        this.#published++;
       } catch (error) {
         this.#onError(error);
       }
     });
+  }
+
+  #tick(): void {
+    this.refresh();
+    const isCalm = this.#published - this.#publishedBefore < CALM_ANSWERS;
+    this.#publishedBefore = this.#published;
+    if (this.#published < BURST_ANSWERS || !isCalm) return;
+    this.#published = 0;
+    this.#publishedBefore = 0;
+    compactHeap();
   }
 
   /** To be called when settings changed; the clock is looked at without being told. */
