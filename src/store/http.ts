@@ -107,13 +107,19 @@ class HttpStore implements LeaseStore {
     if (past !== undefined) query.set('past', JSON.stringify(past));
     const path = `watch?${query}`;
     let changes: Change[] = [];
+    let seenRevision = fromRevision - 1;
     try {
       for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
         if (signal.aborted) return;
-        if (part === 'alive') continue;
+        if (part === 'alive') {
+          // The watch stands: worth a batch, though nothing new has been seen.
+          if (changes.length === 0) yield { revision: seenRevision, changes: [] };
+          continue;
+        }
         changes.push(...part.changes);
         if (part.more) continue;
-        yield { revision: part.revision, changes };
+        seenRevision = part.revision;
+        yield { revision: seenRevision, changes };
         changes = [];
       }
     } catch (error) {

@@ -89,8 +89,11 @@ export interface Mirror {
 
 const MIN_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 5_000;
-/** A watch that says nothing, but has not failed for so long either, counts as a good one. */
-const SETTLED_MS = 1_000;
+/**
+ * A watch that says nothing, but has not failed for so long either, counts as a good one. Longer than any store waits for
+ * a peer that is gone without a word: a watch that is still being asked for is none.
+ */
+const SETTLED_MS = 6_000;
 /** After so much work in a row the rest of the process gets its turn. */
 const SLICE_MS = 8;
 
