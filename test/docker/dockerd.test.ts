@@ -47,7 +47,8 @@ test('a killed test takes its dockerd along, with all that it started', options,
   child.kill('SIGKILL');
   await until('the folder is gone', () => !existsSync(folder), 30_000);
   assert.equal(commandLine(pid), '');
-  assert.deepEqual(processesOf(folder), []);
+  // Whoever cleaned up names the folder too, and ends after it.
+  await until('nobody is left', () => processesOf(folder).length === 0, 10_000);
 });
 
 test('two daemons are two hosts', options, async () => {
