@@ -100,6 +100,8 @@ export class Handed {
 
 /** The main thread's end. */
 export class RingReader {
+  /** Packets gave way to later ones since this was last set to false. */
+  overran = false;
   readonly #words: Int32Array;
   #tail = 0;
 
@@ -116,7 +118,10 @@ export class RingReader {
     const words = this.#words;
     const head = Atomics.load(words, HEAD);
     // What was put more than a ring ago was overwritten.
-    if (((head - this.#tail) | 0) > RING_PACKETS) this.#tail = (head - RING_PACKETS) | 0;
+    if (((head - this.#tail) | 0) > RING_PACKETS) {
+      this.#tail = (head - RING_PACKETS) | 0;
+      this.overran = true;
+    }
     while (this.#tail !== head) {
       const place = placeOf(this.#tail);
       this.#tail = (this.#tail + 1) | 0;

@@ -1,7 +1,9 @@
 /**
  * The main thread's side of what workers hand over: packets out of their rings, to `answer`, a few milliseconds at a
  * turn. Questions whose answers will soon be in the table come first, since each of them spares many; but one of eight
- * turns is the others', so that nobody waits for ever. A flood of misses costs other work here its share of time, no more.
+ * turns is the others', so that nobody waits for ever. A flood of misses costs other work here its share of time, no more;
+ * and where more come than can be answered, most of the time is left to whoever else is on this core, such as workers:
+ * half of the questions would meet a busy core otherwise, and wait for the end of its turn.
  */
 import { Handed, RingReader } from './handover.ts';
 import type { LinkBoard } from './workerLink.ts';
@@ -9,6 +11,9 @@ import type { LinkBoard } from './workerLink.ts';
 /** How long the main thread answers misses before it looks at what else there is to do. */
 const TURN_MS = 3;
 const OTHER_SHARE = 8;
+/** In a flood: so long, and so long a pause. */
+const FLOODED_TURN_MS = 0.3;
+const FLOODED_PAUSE_MS = 1;
 
 export interface MissesOptions {
   readonly ringMemory: SharedArrayBuffer;
@@ -26,6 +31,7 @@ export class Misses {
   readonly #handed = new Handed();
   #count = 0;
   #nextTurn: NodeJS.Immediate | undefined;
+  #pause: NodeJS.Timeout | undefined;
 
   constructor({ ringMemory, workers, board, answer }: MissesOptions) {
     const threads = Array.from({ length: workers }, (_, i) => i + 1);
@@ -38,12 +44,24 @@ export class Misses {
   /** To be called when a worker says that it has handed something over. */
   turn(): void {
     this.#cancel();
-    if (this.#answerUntil(performance.now() + TURN_MS)) {
+    const isFlooded = this.#wasOverrun();
+    if (this.#answerUntil(performance.now() + (isFlooded ? FLOODED_TURN_MS : TURN_MS))) {
       this.#board.sleep();
       // What came after the last look, and before a worker could know that it has to call.
       if (this.#isEmpty() || !this.#board.wake()) return;
     }
-    this.#nextTurn = setImmediate(() => this.turn());
+    if (isFlooded) this.#pause = setTimeout(() => this.turn(), FLOODED_PAUSE_MS);
+    else this.#nextTurn = setImmediate(() => this.turn());
+  }
+
+  /** Whether more came than could be answered since the last turn. */
+  #wasOverrun(): boolean {
+    let overrun = false;
+    for (const ring of this.#other) {
+      overrun ||= ring.overran;
+      ring.overran = false;
+    }
+    return overrun;
   }
 
   /** Answers all that waits now, within that time. */
@@ -89,6 +107,8 @@ export class Misses {
 
   #cancel(): void {
     clearImmediate(this.#nextTurn);
+    clearTimeout(this.#pause);
     this.#nextTurn = undefined;
+    this.#pause = undefined;
   }
 }
