@@ -1,0 +1,202 @@
+/**
+ * What a server is made of: its parts, made in the order in which they need each other, tied together, and freed in the
+ * reverse one. Nothing is started here.
+ */
+import type { Config } from '../config.ts';
+import { type FamilyBlock, tableReplies, type UdpListener } from '../dataplane/udpListener.ts';
+import type { Respond } from '../dns/respond.ts';
+import type { Log } from '../log.ts';
+import type { QueryLog } from '../queryLog.ts';
+import { AnswerCounters } from '../server/answerCounters.ts';
+import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
+import type { Figures } from '../server/http/health.ts';
+import { Pending } from '../server/pending.ts';
+import { createResponder } from '../server/responder.ts';
+import { createTcpListener, type TcpListener } from '../server/tcp.ts';
+import { fullTurn } from '../server/turns.ts';
+import { keyPrefix } from '../service/key.ts';
+import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
+import type { LeaseStore } from '../store/store.ts';
+import { Catalog } from '../zone/catalog.ts';
+import { compactHeap } from './compactHeap.ts';
+import { Effective } from './effective.ts';
+import { createMirrorLog } from './mirrored.ts';
+import { createProcessProbe } from './processFigures.ts';
+import { PublishedAnswers } from './publishedAnswers.ts';
+import { createQueryLogOf } from './queryLogging.ts';
+import type { Measured } from './serverMetrics.ts';
+import { openUdp, streamSockets } from './udp.ts';
+
+/** All that a server is made of, but HTTP. */
+export interface Parts {
+  readonly store: LeaseStore;
+  readonly catalog: Catalog;
+  readonly effective: Effective;
+  readonly answers: PublishedAnswers;
+  readonly mirror: Mirror;
+  readonly responder: Responder;
+  readonly udp: UdpListener;
+  readonly tcp: TcpListener;
+  readonly measured: Measured;
+}
+
+/** The parts of a server that is to be started. */
+export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
+  const measured = {
+    answers: new AnswerCounters(),
+    process: createProcessProbe(),
+    invalidValues: 0,
+  };
+  const catalog = new Catalog({
+    prefix: keyPrefix(config.pathPrefix),
+    onInvalid(key, reason) {
+      measured.invalidValues++;
+      log.warn({ key, reason }, 'value skipped');
+    },
+    onApplied: (nodes) => answers.applied(nodes),
+  });
+  const effective = new Effective(config, catalog.configKey, log);
+  const answers = answersOf(config, catalog, effective, log);
+  const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
+    answers.follow(event, mirror.state()),
+  );
+  const tableBlocks: FamilyBlock[] = [];
+  const unrecorded = (): number => tableReplies(tableBlocks);
+  const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
+  const responder = responderOf({ catalog, effective, mirror, answers, measured }, queryLog, log);
+  const onError = (err: Error): void => log.warn({ err }, 'listener');
+  const { respond } = responder;
+  const udp = openUdp(config, { effective, answers, respond, onError, log });
+  tableBlocks.push(...udp.blocks);
+  const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
+  return { store, catalog, effective, answers, mirror, responder, udp, tcp, measured };
+}
+
+function answersOf(
+  config: Config,
+  catalog: Catalog,
+  effective: Effective,
+  log: Log,
+): PublishedAnswers {
+  const answers = new PublishedAnswers({
+    capacityOctets: config.tableMib * 2 ** 20,
+    root: catalog.root,
+    settings: () => effective.settings,
+    monotonicMs,
+    unixSeconds,
+    onError: (err) => log.error({ err }, 'an answer could not be published'),
+  });
+  effective.onChanged(() => answers.refresh());
+  return answers;
+}
+
+function mirrorOf(
+  config: Config,
+  store: LeaseStore,
+  catalog: Catalog,
+  effective: Effective,
+  log: Log,
+  onEvent: (event: MirrorEvent) => void,
+): Mirror {
+  const say = createMirrorLog(log);
+  return createMirror({
+    store,
+    prefix: keyPrefix(config.pathPrefix),
+    replica: {
+      apply(changes) {
+        effective.note(changes);
+        catalog.apply(changes);
+        effective.settle();
+      },
+      revisions: () => catalog.revisions(),
+    },
+    onEvent(event) {
+      say(event, { services: catalog.size, invalid: catalog.invalid.size });
+      if (event.kind === 'loaded') effective.overlay(); // the mirror is not synced before this returns
+      onEvent(event);
+      if (isBigLoad(event)) compactHeap();
+    },
+  });
+}
+
+interface Responder {
+  readonly respond: Respond;
+  /** Asks nobody, counts and logs nothing. */
+  readonly respondQuietly: Respond;
+  readonly pending: Pending;
+  close(): void;
+}
+
+const monotonicMs = (): number => performance.now();
+const unixSeconds = (): number => Math.floor(Date.now() / 1000);
+
+function responderOf(
+  parts: Pick<Parts, 'catalog' | 'effective' | 'mirror' | 'answers' | 'measured'>,
+  queryLog: QueryLog,
+  log: Log,
+): Responder {
+  const { catalog, effective, mirror, answers, measured } = parts;
+  const pending = new Pending();
+  const quiet = {
+    root: catalog.root,
+    settings: () => effective.settings,
+    freshness: () => mirror.state().kind,
+    forwarder: () => undefined,
+    mayRecurse: () => false,
+    monotonicMs,
+    unixSeconds,
+    random: Math.random,
+    onError: (err: unknown) => log.error({ err }, 'a query failed'),
+  };
+  const respondQuietly = createResponder({
+    ...quiet,
+    // What rests on others' answers needs them.
+    onOurs: (question, externals) => externals.size === 0 && answers.publish(question, externals),
+  });
+  const respond = createResponder({
+    ...quiet,
+    forwarder: () => effective.forwarder,
+    mayRecurse: (address) => effective.mayRecurse(address),
+    onOurs: (question, externals) => answers.publish(question, externals),
+    onAnswered: ({ client, query, response, durationMs }) =>
+      queryLog.record(client, query.question, response.rcode, durationMs),
+    onPending: (answer) => pending.add(answer),
+    counters: measured.answers,
+  });
+  return { respond, respondQuietly, pending, close: () => queryLog.close() };
+}
+
+/** Answers what has arrived, then frees everything. */
+export async function closeParts(parts: Parts): Promise<void> {
+  const { store, effective, answers, mirror, responder, udp, tcp, measured } = parts;
+  await fullTurn(); // what has arrived is answered too
+  await udp.stop();
+  await Promise.all([tcp.close(), responder.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
+  await udp.close();
+  responder.close();
+  measured.process.close();
+  mirror.close();
+  answers.close();
+  await effective.close();
+  await store.close();
+}
+
+/** For `/readyz`. */
+export function figuresOf({ catalog, mirror, udp, tcp }: Parts): Figures {
+  const state = mirror.state();
+  return {
+    services: catalog.size,
+    invalid: catalog.invalid.size,
+    revision: state.kind === 'loading' ? undefined : state.revision,
+    mirror: mirror.counters(),
+    udp: udp.counters(),
+    tcp: tcp.counters(),
+  };
+}
+
+/** Below this the garbage of a load is not worth a pause. */
+const BIG_LOAD_KEYS = 20_000;
+
+function isBigLoad(event: MirrorEvent): boolean {
+  return event.kind === 'loaded' && event.keys >= BIG_LOAD_KEYS;
+}
