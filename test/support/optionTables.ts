@@ -44,10 +44,7 @@ function fallback({ defaultText, form }: Option<unknown>): string {
   return defaultText ?? (form === 'switch' ? 'false' : '–');
 }
 
-function meaning({ describe, choices }: Option<unknown>): string {
-  const among = choices === undefined ? '' : `: ${choices.join(', ')}`;
-  return `${describe}${describe.includes(choices?.[0] ?? '\0') ? '' : among}`.replaceAll(
-    '|',
-    '\\|',
-  );
+function meaning({ describe, choices = [] }: Option<unknown>): string {
+  const isComplete = choices.every((choice) => describe.includes(choice));
+  return `${describe}${isComplete ? '' : `: ${choices.join(', ')}`}`.replaceAll('|', '\\|');
 }
