@@ -10,7 +10,8 @@ type Rows = Readonly<Record<string, Option<unknown>>>;
 /** What stands between the README's marks. */
 export function optionTables(): string {
   return [
-    'Of `serve` and `up`:',
+    `Of \`serve\`, and of \`up\`, whose \`--addr\` is the host's address on Docker's bridge and which always registers;
+\`--config FILE\` (\`SORADNS_CONFIG\`) names a file of them:`,
     table(SERVE_OPTIONS),
     'Of everything that has a store:',
     table(STORE_OPTIONS),
