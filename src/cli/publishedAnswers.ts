@@ -33,9 +33,9 @@ export class PublishedAnswers {
   readonly #publisher: Publisher;
   readonly #timer: NodeJS.Timeout;
   readonly #onError: (error: unknown) => void;
-  /** Published since the heap was last compacted, and of those before the last refresh. */
-  #published = 0;
-  #publishedBefore = 0;
+  /** Answers held when the heap was last compacted, and at the last look. */
+  #compactedAt = 0;
+  #heldBefore = 0;
 
   constructor(options: PublishedAnswersOptions) {
     this.#table = reserve(options.capacityOctets);
@@ -62,7 +62,6 @@ export class PublishedAnswers {
     queueMicrotask(() => {
       try {
         this.#publisher.publish(question, externals);
-        this.#published++;
       } catch (error) {
         this.#onError(error);
       }
@@ -71,11 +70,13 @@ export class PublishedAnswers {
 
   #tick(): void {
     this.refresh();
-    const isCalm = this.#published - this.#publishedBefore < CALM_ANSWERS;
-    this.#publishedBefore = this.#published;
-    if (this.#published < BURST_ANSWERS || !isCalm) return;
-    this.#published = 0;
-    this.#publishedBefore = 0;
+    const held = this.#table.figures.answers;
+    const isCalm = held - this.#heldBefore < CALM_ANSWERS;
+    this.#heldBefore = held;
+    this.#compactedAt = Math.min(this.#compactedAt, held);
+    // Not what is worked out again and again: a pause for that would come round as often.
+    if (held - this.#compactedAt < BURST_ANSWERS || !isCalm) return;
+    this.#compactedAt = held;
     compactHeap();
   }
 

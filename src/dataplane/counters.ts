@@ -121,15 +121,6 @@ export function count(block: CounterBlock, slot: number, by = 1): void {
   block[slot] = (block[slot] as number) + by;
 }
 
-/** Sums of all threads, slot by slot. */
-export function sumCounters(memory: SharedArrayBuffer): Float64Array {
-  const all = new Float64Array(memory);
-  const sums = new Float64Array(COUNTER_SLOTS);
-  for (let i = 0; i < all.length; i++)
-    sums[i % COUNTER_SLOTS] = (sums[i % COUNTER_SLOTS] ?? 0) + (all[i] ?? 0);
-  return sums;
-}
-
 /** The first bucket whose bound is at or above the value; one more than there are bounds for what exceeds all. */
 export function bucketOf(bounds: readonly number[], value: number): number {
   let bucket = 0;

@@ -84,8 +84,6 @@ const WORDS_SHIFT = 12;
 
 /** At most so many orders of one answer's records. */
 export const MAX_VARIANTS = 15;
-/** An answer is at most so many words. */
-export const MAX_ANSWER_WORDS: number = (1 << 19) - 1;
 
 export interface AnswerHead {
   readonly rcode: number;
