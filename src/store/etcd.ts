@@ -127,7 +127,10 @@ class EtcdStore implements LeaseStore {
         silenceMs: this.#options.watchSilenceMs ?? WATCH_SILENCE_MS,
       });
     } catch (error) {
-      if (error instanceof StoreError && error.code !== 'compacted') this.#cluster.leave(endpoint);
+      if (error instanceof StoreError && error.code !== 'compacted') {
+        this.#cluster.leave(endpoint);
+        await endpoint.reconnect();
+      }
       throw error;
     }
   }

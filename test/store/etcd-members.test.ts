@@ -109,6 +109,29 @@ describe('members', { concurrency: 2 }, () => {
     }),
   );
 
+  it('what went silent is asked again over a new connection', { timeout: 60_000 }, () =>
+    withEtcd(async (etcd, keep) => {
+      const proxy = keep(await startProxy(etcd.endpoint));
+      const patience = { callTimeoutMs: 500, watchSilenceMs: 300, keepaliveTimeMs: 600_000 };
+      const store = keep(openEtcdStore({ endpoints: [proxy.endpoint], ...patience }));
+      const { revision } = await store.get(KEY);
+      const follow = () => store.watch(PREFIX, revision + 1, new AbortController().signal);
+      const watch = follow();
+      await watch.next();
+      const silence = assert.rejects(Promise.resolve(watch.next()), isUnavailable);
+      // By then it is known that the member answers requests for a sign of life.
+      await sleep(500);
+      proxy.blackhole(true);
+      await silence;
+      await assert.rejects(store.get(KEY), isUnavailable);
+      // What was connected before stays dead.
+      proxy.blackhole(false);
+      const again = follow();
+      assert.equal((await again.next()).done, false);
+      await again.return(undefined);
+    }),
+  );
+
   it('without progress answers the keepalive finds a dead peer', { timeout: 60_000 }, () =>
     withEtcd(async (etcd, keep) => {
       const proxy = keep(await startProxy(etcd.endpoint));

@@ -15,7 +15,10 @@ export interface FaultyProxy {
   cutAfter(direction: Direction, octets: number): void;
   /** Holds every piece back for `delayMs()`; order is kept. */
   delay(delayMs: (() => number) | undefined): void;
-  /** Accepts, reads, and passes nothing on in either direction. What was swallowed is lost. */
+  /**
+   * Accepts, reads, and passes nothing on in either direction. A connection of which something was swallowed stays dead
+   * for good, and nobody is told: TCP would never go on behind a gap.
+   */
   blackhole(on: boolean): void;
   /** Closes the listener, so that new connections are refused. */
   refuse(on: boolean): Promise<void>;
@@ -31,10 +34,17 @@ export async function startProxy(target: string): Promise<FaultyProxy> {
   return proxy;
 }
 
+interface Pair {
+  readonly client: Socket;
+  readonly server: Socket;
+  /** A part of what was said on it is missing. */
+  hasGap: boolean;
+}
+
 class TcpProxy implements FaultyProxy {
   readonly #host: string;
   readonly #port: number;
-  readonly #pairs = new Set<{ client: Socket; server: Socket }>();
+  readonly #pairs = new Set<Pair>();
   readonly #passed = { toServer: 0, toClient: 0 };
   #cut: { direction: Direction; octets: number } | undefined;
   #delayMs: (() => number) | undefined;
@@ -106,7 +116,7 @@ class TcpProxy implements FaultyProxy {
 
   #onClient(client: Socket): void {
     const server = connect(this.#port, this.#host);
-    const pair = { client, server };
+    const pair: Pair = { client, server, hasGap: false };
     this.#pairs.add(pair);
     const end = (): void => {
       client.destroy();
@@ -117,18 +127,20 @@ class TcpProxy implements FaultyProxy {
       socket.setNoDelay();
       socket.on('error', end).on('close', end);
     }
-    this.#pipe(client, server, 'toServer');
-    this.#pipe(server, client, 'toClient');
+    this.#pipe(pair, client, server, 'toServer');
+    this.#pipe(pair, server, client, 'toClient');
   }
 
-  #pipe(from: Socket, to: Socket, direction: Direction): void {
+  #pipe(pair: Pair, from: Socket, to: Socket, direction: Direction): void {
     // A timer lets go of the oldest piece, whichever it was started for: none may overtake another.
     const late: Array<() => void> = [];
     from.on('data', (piece) => {
-      if (this.#swallow) return;
+      pair.hasGap ||= this.#swallow;
+      if (pair.hasGap) return;
       const { part, isLast } = this.#shorten(piece, direction);
       const pass = (): void => {
-        if (this.#swallow || to.destroyed) return;
+        pair.hasGap ||= this.#swallow;
+        if (pair.hasGap || to.destroyed) return;
         to.write(part);
         if (isLast) this.#onCut();
       };

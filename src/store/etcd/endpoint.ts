@@ -7,7 +7,7 @@
  */
 import type { IWatchRequest } from 'etcd3';
 import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
-import { storeErrorOf } from './failure.ts';
+import { isTimeout, storeErrorOf } from './failure.ts';
 import { limitHandshake } from './handshake.ts';
 import type { WireEvent } from './translate.ts';
 
@@ -123,10 +123,19 @@ export class Endpoint {
       return await this.#unary(bound as Unary, request, metadata, timeoutMs);
     } catch (error) {
       // A channel that cannot connect waits ever longer between attempts. How long to wait is our caller's to say.
-      const stuck = client.getChannel().getConnectivityState(false) !== READY;
-      if (stuck && !this.#closed) resource.resetAllServices();
+      const isStuck = client.getChannel().getConnectivityState(false) !== READY;
+      if ((isStuck || isTimeout(error)) && !this.#closed) resource.resetAllServices();
       throw error;
     }
+  }
+
+  /**
+   * What is asked from here on goes over new connections; what is under way ends on the old ones. One on which nothing
+   * came may be dead in one direction only, or wait for its peer's next repetition for as long as the outage lasted.
+   */
+  async reconnect(): Promise<void> {
+    if (this.#closed) return;
+    await this.#pool.withConnection('KV', ({ resource }) => resource.resetAllServices());
   }
 
   /** A new watch stream. It asks the member to end it when it has lost the cluster's leader. */

@@ -7,6 +7,7 @@ import { plainWords } from './words.ts';
 
 const GRPC = {
   invalidArgument: 3,
+  deadlineExceeded: 4,
   notFound: 5,
   permissionDenied: 7,
   resourceExhausted: 8,
@@ -64,6 +65,9 @@ export function storeErrorOf(error: unknown, what: string): StoreError {
   const message = `${what}: ${plainWords(text)}`;
   return new StoreError(storeCodeOf(codeOf(error), text), message, { cause: error });
 }
+
+/** No answer came in time. */
+export const isTimeout = (error: unknown): boolean => codeOf(error) === GRPC.deadlineExceeded;
 
 /** The lease that a call names does not exist. */
 export const isNoSuchLease = (error: unknown): boolean => NO_LEASE.test(textOf(error));
