@@ -115,7 +115,8 @@ describe('members', { concurrency: 2 }, () => {
       const patience = { callTimeoutMs: 500, watchSilenceMs: 300, keepaliveTimeMs: 600_000 };
       const store = keep(openEtcdStore({ endpoints: [proxy.endpoint], ...patience }));
       const { revision } = await store.get(KEY);
-      const follow = () => store.watch(PREFIX, revision + 1, new AbortController().signal);
+      const follow = () =>
+        store.watch(PREFIX, revision + 1, new AbortController().signal)[Symbol.asyncIterator]();
       const watch = follow();
       await watch.next();
       const silence = assert.rejects(Promise.resolve(watch.next()), isUnavailable);
@@ -128,7 +129,7 @@ describe('members', { concurrency: 2 }, () => {
       proxy.blackhole(false);
       const again = follow();
       assert.equal((await again.next()).done, false);
-      await again.return(undefined);
+      await again.return?.();
     }),
   );
 
