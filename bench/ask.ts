@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Answer, decode, encode, type Packet } from 'dns-packet';
+import type { BenchName } from './names.ts';
 
 const RETRY_MS = 200;
 /** Asking without a pause would take both cores from those that are measured. It adds up to this to each figure. */
@@ -59,6 +60,18 @@ export function untilAnswers(
 ): Promise<void> {
   const isRight = ([first]: readonly string[]): boolean => first === address;
   return untilAddresses(asker, name, isRight, timeoutMs);
+}
+
+/** Asks a server on 127.0.0.1 for the last of the names until its address is the right one. */
+export async function untilAnswersLast(port: number, names: readonly BenchName[]): Promise<void> {
+  const last = names.at(-1);
+  if (last === undefined) return;
+  const asker = await openAsker(port);
+  try {
+    await untilAnswers(asker, last.name, last.address);
+  } finally {
+    asker.close();
+  }
 }
 
 /** Asks until the answer has no address. */

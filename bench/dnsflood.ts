@@ -37,8 +37,7 @@ export function buildDnsflood(folder: string): Dnsflood | undefined {
   if (built.status !== 0) throw new Error(`${compiler} cannot build dnsflood.c: ${built.stderr}`);
   return async ({ port, questions, seconds, window }) => {
     const args = [String(port), questions, String(seconds), SOCKETS, String(window)];
-    const [file = '', ...rest] = pinned([program, ...args], GENERATOR_CORE);
-    const { stdout } = await promisify(execFile)(file, rest);
+    const { stdout } = await promisify(execFile)(...pinned([program, ...args], GENERATOR_CORE));
     return parse(stdout);
   };
 }

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
+import { type BenchName, serviceValue } from './names.ts';
 import { type Cores, type Running, start } from './process.ts';
 import { freePort } from './soradns.ts';
 
@@ -17,8 +18,8 @@ export interface Etcd {
   readonly url: string;
   readonly running: Running;
   put(key: string, value: string): Promise<void>;
-  /** Puts all, many at once. */
-  fill(entries: Iterable<readonly [key: string, value: string]>): Promise<void>;
+  /** Puts the services of all the names, many at once. */
+  fill(names: Iterable<BenchName>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -29,7 +30,8 @@ export async function startEtcd(folder: string, core?: Cores): Promise<Etcd> {
   const url = `http://127.0.0.1:${clients}`;
   const running = start(
     [
-      ...['etcd', '--name', 'bench', '--data-dir', join(folder, 'data'), '--logger', 'zap'],
+      'etcd',
+      ...['--name', 'bench', '--data-dir', join(folder, 'data'), '--logger', 'zap'],
       ...['--listen-client-urls', url, '--advertise-client-urls', url],
       ...['--listen-peer-urls', `http://127.0.0.1:${peers}`],
       ...['--initial-advertise-peer-urls', `http://127.0.0.1:${peers}`],
@@ -47,7 +49,7 @@ export async function startEtcd(folder: string, core?: Cores): Promise<Etcd> {
     put: async (key, value) => {
       await client.kv.put({ key: Buffer.from(key), value: Buffer.from(value) });
     },
-    fill: (entries) => fill(client, entries),
+    fill: (names) => fill(client, names),
     stop: async () => {
       client.close();
       await running.stop();
@@ -70,11 +72,8 @@ async function untilUp(client: Etcd3, running: Running): Promise<void> {
   }
 }
 
-async function fill(
-  client: Etcd3,
-  entries: Iterable<readonly [key: string, value: string]>,
-): Promise<void> {
-  const left = batches(entries);
+async function fill(client: Etcd3, names: Iterable<BenchName>): Promise<void> {
+  const left = batches(names);
   const worker = async (): Promise<void> => {
     for (const batch of left) await client.kv.txn({ success: batch });
   };
@@ -85,10 +84,11 @@ interface PutOp {
   readonly request_put: { readonly key: Buffer; readonly value: Buffer };
 }
 
-function* batches(entries: Iterable<readonly [string, string]>): Generator<PutOp[]> {
+function* batches(names: Iterable<BenchName>): Generator<PutOp[]> {
   let batch: PutOp[] = [];
-  for (const [key, value] of entries) {
-    batch.push({ request_put: { key: Buffer.from(key), value: Buffer.from(value) } });
+  for (const { key, address } of names) {
+    const value = Buffer.from(serviceValue(address));
+    batch.push({ request_put: { key: Buffer.from(key), value } });
     if (batch.length === PUTS_PER_TXN) {
       yield batch;
       batch = [];

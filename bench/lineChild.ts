@@ -17,8 +17,8 @@ export function startLineChild<Request, Answer>(
   cores: Cores,
 ): LineChild<Request, Answer> {
   const path = fileURLToPath(new URL(program, import.meta.url));
-  const [file = '', ...args] = pinned([process.execPath, '--import', 'tsx', path], cores);
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const command = pinned([process.execPath, '--import', 'tsx', path], cores);
+  const child = spawn(...command, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const ask = async (request: Request): Promise<Answer> => {
     child.stdin.write(`${JSON.stringify(request)}\n`);

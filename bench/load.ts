@@ -1,9 +1,9 @@
 /** How long the server takes to serve what an etcd holds, and how much memory it then has. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAsker, untilAnswers } from './ask.ts';
+import { untilAnswersLast } from './ask.ts';
 import { startEtcd } from './etcd.ts';
-import { type BenchName, benchNames, serviceValue } from './names.ts';
+import { type BenchName, benchNames } from './names.ts';
 import type { Running } from './process.ts';
 import { startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown } from './table.ts';
@@ -29,7 +29,7 @@ export async function benchLoad(options: {
     let filled = 0;
     for (const keys of options.keyCounts) {
       const names = benchNames(keys);
-      await etcd.fill(entriesOf(names.slice(filled)));
+      await etcd.fill(names.slice(filled));
       filled = keys;
       console.error(`etcd holds ${figure(keys)} keys`);
       loads.push(await load(etcd.store, options.folder, names));
@@ -40,21 +40,12 @@ export async function benchLoad(options: {
   }
 }
 
-function* entriesOf(names: readonly BenchName[]): Generator<readonly [string, string]> {
-  for (const { key, address } of names) yield [key, serviceValue(address)];
-}
-
 async function load(store: string, cwd: string, names: readonly BenchName[]): Promise<Load> {
   const began = performance.now();
   const server = await startSoradns({ store, cwd });
   try {
     await untilReady(server);
-    const last = names.at(-1);
-    if (last !== undefined) {
-      const asker = await openAsker(server.port);
-      await untilAnswers(asker, last.name, last.address);
-      asker.close();
-    }
+    await untilAnswersLast(server.port, names);
     const seconds = (performance.now() - began) / 1000;
     await untilQuiet(server);
     return { keys: names.length, seconds, rssBytes: server.rssBytes() };

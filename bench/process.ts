@@ -43,15 +43,21 @@ export function isInstalled(command: string): boolean {
 /** A core, or several, `0,1`; undefined: any. */
 export type Cores = number | string | undefined;
 
-/** The command line that runs a command on these cores only, where that can be done. */
-export function pinned(command: readonly string[], cores: Cores): readonly string[] {
-  return pinning && cores !== undefined ? ['taskset', '-c', String(cores), ...command] : command;
+/** The program and its arguments that run a command on these cores only, where that can be done. */
+export function pinned(
+  [program, ...args]: readonly [program: string, ...args: string[]],
+  cores: Cores,
+): [program: string, args: string[]] {
+  if (!pinning || cores === undefined) return [program, args];
+  return ['taskset', ['-c', String(cores), program, ...args]];
 }
 
 /** Starts a program. It is killed with the bench if nobody stops it before. */
-export function start(command: readonly string[], options: { cwd: string; core?: Cores }): Running {
-  const [file = '', ...args] = pinned(command, options.core);
-  const child = spawn(file, args, {
+export function start(
+  command: readonly [program: string, ...args: string[]],
+  options: { cwd: string; core?: Cores },
+): Running {
+  const child = spawn(...pinned(command, options.core), {
     cwd: options.cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -20,8 +20,7 @@ interface Sample {
 export async function benchPut(options: { folder: string; puts: number }): Promise<string> {
   const etcd = await startEtcd(join(options.folder, 'put-etcd'));
   try {
-    const names = benchNames(NAMES);
-    await etcd.fill(names.map(({ key, address }) => [key, serviceValue(address)] as const));
+    await etcd.fill(benchNames(NAMES));
     const server = await startSoradns({ store: etcd.store, cwd: options.folder });
     try {
       await untilReady(server);

@@ -29,13 +29,13 @@ export async function startSoradns(options: {
 }): Promise<Soradns> {
   const port = options.port ?? (await freePort());
   const httpPort = await freePort();
-  const command = [
-    ...[process.execPath, ...(options.nodeArgs ?? []), program, 'serve'],
+  const args = [
+    ...[...(options.nodeArgs ?? []), program, 'serve'],
     ...['--store', options.store, '--addr', `127.0.0.1:${port}`],
     ...['--http', `127.0.0.1:${httpPort}`],
     ...(options.args ?? []),
   ];
-  return { ...start(command, options), port, httpPort };
+  return { ...start([process.execPath, ...args], options), port, httpPort };
 }
 
 /** Starts a registrar that is no server. */
@@ -46,11 +46,11 @@ export async function startRegistrar(options: {
   args: readonly string[];
 }): Promise<Registrar> {
   const httpPort = await freePort();
-  const command = [
-    ...[process.execPath, program, 'register', '--store', options.store],
+  const args = [
+    ...[program, 'register', '--store', options.store],
     ...['--http', `127.0.0.1:${httpPort}`, ...options.args],
   ];
-  return { ...start(command, options), httpPort };
+  return { ...start([process.execPath, ...args], options), httpPort };
 }
 
 /** Waits for /readyz to say 200. */

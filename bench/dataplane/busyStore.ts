@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from '../etcd.ts';
 import type { LineChild } from '../lineChild.ts';
-import { benchNames, serviceValue } from '../names.ts';
+import { benchNames } from '../names.ts';
 import { GENERATOR_CORE, isInstalled } from '../process.ts';
 import { figure, median, percentile } from '../table.ts';
 import type { ChurnRequest, ChurnResult } from './churn.ts';
@@ -71,8 +71,7 @@ export async function openBusyStore(
   }
   const etcd = await startEtcd(join(lab.newFolder('etcd'), 'etcd'), GENERATOR_CORE);
   lab.atEnd(() => etcd.stop());
-  const names = benchNames(NAMES);
-  await etcd.fill(names.map(({ key, address }) => [key, serviceValue(address)] as const));
+  await etcd.fill(benchNames(NAMES));
   const server = await lab.startOurs({ ...options, store: etcd.store });
   return { server, writer, endpoint: { kind: 'etcd', hosts: etcd.url } };
 }

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFileStore } from '../../src/store/file.ts';
-import { openAsker, untilAnswers } from '../ask.ts';
+import { untilAnswersLast } from '../ask.ts';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { type LineChild, startLineChild } from '../lineChild.ts';
 import { type BenchName, benchNames, serviceValue } from '../names.ts';
@@ -51,7 +51,6 @@ export interface OurOptions {
 }
 
 const PUTS_AT_ONCE = 2000;
-const ANSWER_TIMEOUT_MS = 120_000;
 
 export class Lab {
   readonly options: LabOptions;
@@ -129,7 +128,7 @@ export class Lab {
     const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
     this.atEnd(() => running.stop());
     await untilReady(running);
-    await untilLast(running.port, zone);
+    await untilAnswersLast(running.port, zone);
     return { title: 'soradns', port: running.port, running };
   }
 
@@ -143,7 +142,7 @@ export class Lab {
         const running = await start(names, port, this.newFolder(title));
         this.atEnd(() => running.stop());
         try {
-          await untilLast(port, names);
+          await untilAnswersLast(port, names);
           servers.push({ title, port, running });
         } catch (error) {
           console.error(`${title} is left out: ${error}\n${running.output()}`);
@@ -159,14 +158,6 @@ export class Lab {
     if (found === undefined) throw new Error(`${title} is not installed, or does not answer`);
     return found;
   }
-}
-
-async function untilLast(port: number, names: readonly BenchName[]): Promise<void> {
-  const last = names.at(-1);
-  if (last === undefined) return;
-  const asker = await openAsker(port);
-  await untilAnswers(asker, last.name, last.address, ANSWER_TIMEOUT_MS);
-  asker.close();
 }
 
 /** Makes an embedded store that holds the names; gives back its folder. */
