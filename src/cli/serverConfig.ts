@@ -14,7 +14,7 @@ export const SERVER_OPTIONS: readonly OptionWords[] = [
     name: 'config',
     form: 'text',
     placeholder: 'FILE',
-    describe: 'JSON file with options by name',
+    describe: 'JSON file with options by name (SORADNS_CONFIG)',
   },
   ...wordsOf(SERVE_OPTIONS),
   ...wordsOf(STORE_OPTIONS).map((words) =>

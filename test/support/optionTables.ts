@@ -1,33 +1,58 @@
 /** The README's tables of options, made from the rows that the program itself reads them by. */
-import type { Option } from '../../src/config/option.ts';
-import { REGISTER_OPTIONS } from '../../src/config/registerOptions.ts';
+import { COMMANDS } from '../../src/cli/cli.ts';
+import { wordsOf } from '../../src/cli/command.ts';
+import type { Option, OptionWords } from '../../src/config/option.ts';
+import {
+  REGISTER_OPTIONS,
+  REGISTRAR_OPTIONS,
+  SERVE_REGISTRAR_OPTIONS,
+} from '../../src/config/registerOptions.ts';
 import { SERVE_OPTIONS } from '../../src/config/serveOptions.ts';
 import { variablesOf } from '../../src/config/settings.ts';
 import { STORE_OPTIONS } from '../../src/config/storeOptions.ts';
+import { DEFAULT_CLIENT_STORE } from '../../src/config.ts';
 
 type Rows = Readonly<Record<string, Option<unknown>>>;
 
 /** What stands between the README's marks. */
 export function optionTables(): string {
+  const ofRegister = Object.entries(REGISTER_OPTIONS);
+  const own = Object.fromEntries(ofRegister.filter(([field]) => !(field in REGISTRAR_OPTIONS)));
   return [
-    `Of \`serve\`, and of \`up\`, whose \`--addr\` is the host's address on Docker's bridge and which always registers;
-\`--config FILE\` (\`SORADNS_CONFIG\`) names a file of them:`,
+    "Of `serve`, and of `up`, whose `--addr` is the host's address on Docker's bridge and which always registers:",
     table(SERVE_OPTIONS),
     'Of everything that has a store:',
-    table(STORE_OPTIONS),
-    'Of `register`; `serve`, `up` and their variables have them with `register-` in front:',
-    table(REGISTER_OPTIONS),
+    table({ ...STORE_OPTIONS, storeText: storeRow() }),
+    `Of the registrar. \`register\` has them as they stand here (\`dockerproxy\` the first); \`serve\` and \`up\` have them with
+\`register-\` in front, and of their variables only \`SORADNS_REGISTER_...\`: \`--register-ip\`, \`SORADNS_REGISTER_IP\`. There
+\`--register-zone\` is by default what \`--domain\` says.`,
+    table(REGISTRAR_OPTIONS),
+    'Of `register` besides; `serve` and `up` have their own of these names:',
+    table(own),
+    'Of the commands, besides:',
+    commandTable(),
   ].join('\n\n');
+}
+
+function storeRow(): Option<unknown> {
+  const defaultText = `\`serve\` and \`up\`: file: in the state directory; else ${DEFAULT_CLIENT_STORE}`;
+  return { ...STORE_OPTIONS.storeText, defaultText };
 }
 
 function table(rows: Rows): string {
   const lines = Object.values(rows)
     .filter(({ hidden }) => hidden !== true)
-    .map((row) => `| ${[option(row), variables(row), fallback(row), meaning(row)].join(' | ')} |`);
-  return ['| option | variables | default | |', '|---|---|---|---|', ...lines].join('\n');
+    .map((row) => [option(row), variables(row), fallback(row), meaning(row)]);
+  return printed(['option', 'variables', 'default', ''], lines);
 }
 
-function option({ name, short, placeholder, form, secret }: Option<unknown>): string {
+function printed(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = rows.map((cells) => `| ${cells.join(' | ')} |`);
+  return [`| ${head.join(' | ').trim()} |`, `|${'---|'.repeat(head.length)}`, ...lines].join('\n');
+}
+
+function option(row: OptionWords & { readonly secret?: boolean }): string {
+  const { name, short, placeholder, form, secret } = row;
   const value = form === 'switch' ? '' : ` ${placeholder ?? 'VALUE'}`;
   const names = [`\`--${name}${value}\``];
   if (short !== undefined) names.push(`\`-${short}\``);
@@ -38,14 +63,54 @@ function option({ name, short, placeholder, form, secret }: Option<unknown>): st
 function variables(row: Option<unknown>): string {
   const [own = '', ...others] = variablesOf(row);
   const all = [own, ...(row.secret === true ? [`${own}_FILE`] : []), ...others];
-  return all.map((variable) => `\`${variable}\``).join(', ');
+  return list(all);
 }
 
-function fallback({ defaultText, form }: Option<unknown>): string {
+function fallback({ defaultText, form }: OptionWords): string {
   return defaultText ?? (form === 'switch' ? 'false' : '–');
 }
 
-function meaning({ describe, choices = [] }: Option<unknown>): string {
+function meaning({ describe, choices = [] }: OptionWords): string {
   const isComplete = choices.every((choice) => describe.includes(choice));
   return `${describe}${isComplete ? '' : `: ${choices.join(', ')}`}`.replaceAll('|', '\\|');
+}
+
+function list(words: readonly string[]): string {
+  return words.map((word) => `\`${word}\``).join(', ');
+}
+
+/** A line for each option that stands in none of the other tables, with the commands that have it. */
+function commandTable(): string {
+  const commandsOf = new Map<string, { words: OptionWords; commands: string[] }>();
+  for (const { name, options } of COMMANDS) {
+    for (const words of options) {
+      if (words.hidden || LISTED.has(keyOf(words))) continue;
+      const line = commandsOf.get(keyOf(words)) ?? { words, commands: [] };
+      line.commands.push(name);
+      commandsOf.set(keyOf(words), line);
+    }
+  }
+  const rows = [...commandsOf.values()].map(({ words, commands }) => {
+    // Such an option is read by its command, whose help names the variable.
+    const [named = '', variable] = /\s*\((SORADNS_[A-Z]+)\)/.exec(words.describe) ?? [];
+    const cells = [option(words), holders(commands), list(variable ? [variable] : [])];
+    return [...cells, fallback(words), meaning(words).replace(named, '')];
+  });
+  return printed(['option', 'of', 'variable', 'default', ''], rows);
+}
+
+const LISTED = new Set(
+  [SERVE_OPTIONS, STORE_OPTIONS, REGISTER_OPTIONS, SERVE_REGISTRAR_OPTIONS]
+    .flatMap((rows) => wordsOf(rows))
+    .map(keyOf),
+);
+
+/** Options of several commands are one if they mean one thing. */
+function keyOf({ name, describe }: OptionWords): string {
+  return `${name} ${describe}`;
+}
+
+function holders(commands: readonly string[]): string {
+  const others = COMMANDS.map(({ name }) => name).filter((name) => !commands.includes(name));
+  return others.length < commands.length ? `all but ${list(others)}` : list(commands);
 }
