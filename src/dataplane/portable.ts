@@ -8,74 +8,101 @@
 import dgram, { type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { newCounterMemory } from './counters.ts';
-import type { Bound, Listen } from './listener.ts';
+import type { Bound } from './listener.ts';
 import { createOwnAddresses } from './ownAddresses.ts';
 import { PortableReceiver } from './portableReceiver.ts';
-import { RecursionRanges } from './recursionRanges.ts';
+import { type AddressRange, RecursionRanges } from './recursionRanges.ts';
 import {
   BLOCKS_PER_THREAD,
+  type FamilyBlock,
   familyBlock,
   familyBlocks,
+  type UdpCounters,
   type UdpListener,
   type UdpListenerOptions,
   udpCounters,
 } from './udpListener.ts';
 
+const MAIN_THREAD = 0;
+
 /** A listener on this thread alone. */
 export function createUdpListener(options: UdpListenerOptions): UdpListener {
-  const memory = newCounterMemory(BLOCKS_PER_THREAD);
-  const blocks = familyBlocks(memory, 1);
-  const slow = { queries: 0, replies: 0, socketErrors: 0 };
-  const own = createOwnAddresses();
-  const sockets = new Set<Bound>();
-  const receivers = {
-    4: new PortableReceiver(options, familyBlock(memory, MAIN_THREAD, 4), slow, own.has),
-    6: new PortableReceiver(options, familyBlock(memory, MAIN_THREAD, 6), slow, own.has),
-  };
-  let stopped = false;
-
-  const listen: Listen = async (address, port, fd) => {
-    const socket = await bind(address, port, fd);
-    const bound = { address: socket.address().address, port: socket.address().port };
-    const receiver = receivers[isIPv6(bound.address) ? 6 : 4];
-    socket.on('error', (error) => {
-      slow.socketErrors += 1;
-      options.onError?.(error);
-    });
-    socket.on('message', (packet, peer) => {
-      if (!stopped) receiver.receive(socket, packet, peer);
-    });
-    own.add(bound.address, bound.port);
-    const close = async () => {
-      if (!sockets.delete(listening)) return;
-      own.remove(bound.address, bound.port);
-      await new Promise<void>((resolve) => socket.close(resolve));
-    };
-    const listening: Bound = { ...bound, close };
-    sockets.add(listening);
-    return listening;
-  };
-
-  return {
-    listen,
-    stop: async () => {
-      stopped = true;
-    },
-    close: async () => {
-      await Promise.all([...sockets].map((socket) => socket.close()));
-    },
-    begin: async () => {},
-    giveWay: () => {}, // Node's sockets are shared with nobody
-    recurseFor(ranges) {
-      receivers[4].recursionRanges = new RecursionRanges(ranges);
-      receivers[6].recursionRanges = new RecursionRanges(ranges);
-    },
-    counters: () => udpCounters(blocks, slow),
-    blocks,
-  };
+  return new PortableListener(options);
 }
 
-const MAIN_THREAD = 0;
+/** Reads each socket from `listen` until it is closed; once stopped it takes nothing more from any of them. */
+class PortableListener implements UdpListener {
+  readonly blocks: readonly FamilyBlock[];
+  readonly #onError: UdpListenerOptions['onError'];
+  readonly #slow = { queries: 0, replies: 0, socketErrors: 0 };
+  readonly #receivers: Readonly<Record<4 | 6, PortableReceiver>>;
+  /** Exactly the addresses of `#open`. */
+  readonly #own = createOwnAddresses();
+  readonly #open = new Set<Bound>();
+  #isStopped = false;
+
+  constructor(options: UdpListenerOptions) {
+    this.#onError = options.onError;
+    const memory = newCounterMemory(BLOCKS_PER_THREAD);
+    this.blocks = familyBlocks(memory, 1);
+    const receiver = (family: 4 | 6): PortableReceiver => {
+      const block = familyBlock(memory, MAIN_THREAD, family);
+      return new PortableReceiver(options, block, this.#slow, this.#own.has);
+    };
+    this.#receivers = { 4: receiver(4), 6: receiver(6) };
+  }
+
+  async begin(): Promise<void> {}
+
+  async listen(address: string, port: number, fd?: number): Promise<Bound> {
+    const socket = await bind(address, port, fd);
+    const at = socket.address();
+    const bound: Bound = {
+      address: at.address,
+      port: at.port,
+      close: () => this.#close(socket, bound),
+    };
+    this.#read(socket, this.#receivers[isIPv6(at.address) ? 6 : 4]);
+    this.#own.add(bound.address, bound.port);
+    this.#open.add(bound);
+    return bound;
+  }
+
+  giveWay(): void {} // Node's sockets are shared with nobody.
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((bound) => bound.close()));
+  }
+
+  recurseFor(ranges: readonly AddressRange[]): void {
+    this.#receivers[4].recursionRanges = new RecursionRanges(ranges);
+    this.#receivers[6].recursionRanges = new RecursionRanges(ranges);
+  }
+
+  counters(): UdpCounters {
+    return udpCounters(this.blocks, this.#slow);
+  }
+
+  #read(socket: Socket, receiver: PortableReceiver): void {
+    socket.on('error', (error) => {
+      this.#slow.socketErrors += 1;
+      this.#onError?.(error);
+    });
+    socket.on('message', (packet, peer) => {
+      if (!this.#isStopped) receiver.receive(socket, packet, peer);
+    });
+  }
+
+  async #close(socket: Socket, bound: Bound): Promise<void> {
+    if (!this.#open.delete(bound)) return;
+    this.#own.remove(bound.address, bound.port);
+    await new Promise<void>((resolve) => socket.close(resolve));
+  }
+}
 
 /**
  * Room for bursts. Not more: in overload the buffer is full, and a packet waits for all before it. 1 MB holds some

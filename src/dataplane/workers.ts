@@ -18,6 +18,7 @@ import {
   type FamilyBlock,
   familyBlock,
   familyBlocks,
+  type UdpCounters,
   type UdpListener,
   type UdpListenerOptions,
   udpCounters,
@@ -44,17 +45,7 @@ export interface WorkerListenerOptions extends UdpListenerOptions {
 
 /** A listener with that many worker threads, which start with its first address. */
 export function createWorkerListener(options: WorkerListenerOptions): UdpListener {
-  const workers = new Workers(options);
-  return {
-    begin: () => workers.begin(),
-    listen: (address, port, fd) => workers.listen(address, port, fd),
-    giveWay: () => workers.giveWay(),
-    stop: () => workers.stop(),
-    close: () => workers.close(),
-    recurseFor: (ranges) => workers.recurseFor(ranges),
-    counters: () => udpCounters(workers.blocks, workers.slow),
-    blocks: workers.blocks,
-  };
+  return new WorkerListener(options);
 }
 
 const ENTRY = new URL(
@@ -75,10 +66,10 @@ interface Group {
   isOpen: boolean;
 }
 
-class Workers {
-  readonly #options: WorkerListenerOptions;
+class WorkerListener implements UdpListener {
   readonly blocks: readonly FamilyBlock[];
-  readonly slow = { queries: 0, replies: 0, socketErrors: 0 };
+  readonly #options: WorkerListenerOptions;
+  readonly #slow = { queries: 0, replies: 0, socketErrors: 0 };
   readonly #counterMemory: SharedArrayBuffer;
   readonly #ringMemory: SharedArrayBuffer;
   readonly #linkMemory: SharedArrayBuffer;
@@ -107,7 +98,7 @@ class Workers {
         4: familyBlock(this.#counterMemory, MAIN_THREAD, 4),
         6: familyBlock(this.#counterMemory, MAIN_THREAD, 6),
       },
-      slow: this.slow,
+      slow: this.#slow,
       isOwn: this.#own.has,
       socketOf: (fd) => this.#groups.get(fd),
     });
@@ -173,6 +164,10 @@ class Workers {
     this.#threads.recurseFor(ranges);
   }
 
+  counters(): UdpCounters {
+    return udpCounters(this.blocks, this.#slow);
+  }
+
   #starts(): (thread: number) => WorkerStart {
     const shared = {
       linkMemory: this.#linkMemory,
@@ -214,7 +209,7 @@ class Workers {
   #hear(report: Report): void {
     if (report.kind === 'handedOver') this.#misses.turn();
     if (report.kind !== 'readError') return;
-    this.slow.socketErrors += 1;
+    this.#slow.socketErrors += 1;
     if (performance.now() < this.#toldMs + TELL_EVERY_MS) return;
     this.#toldMs = performance.now();
     this.#options.onError?.(systemError(report.errno, 'recvmmsg'));

@@ -8,8 +8,12 @@ import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts'
 import { findPortHolder, type PortHolder } from './portHolder.ts';
 
 export interface DnsListeners {
-  readonly udp: { readonly listen: Listen };
-  readonly tcp: { readonly listen: Listen };
+  readonly udp: DnsListener;
+  readonly tcp: DnsListener;
+}
+
+interface DnsListener {
+  readonly listen: Listen;
 }
 
 /** A socket that somebody bound for us before we were started. */
@@ -59,7 +63,7 @@ export async function adoptAll(
 ): Promise<ListenOutcome> {
   const endpoints = new Map<string, SocketAddress>();
   for (const { transport, address, port, fd } of sockets) {
-    const adopted = await attempt(transport, listeners[transport].listen, { address, port }, fd);
+    const adopted = await attempt(transport, listeners[transport], { address, port }, fd);
     if (adopted.kind !== 'bound') return adopted;
     const { bound } = adopted;
     const endpoint = { address: bound.address, port: bound.port };
@@ -102,10 +106,10 @@ async function listenBoth(
   listeners: DnsListeners,
 ): Promise<Attempt<Pair>> {
   for (let choice = 1; ; choice += 1) {
-    const udp = await attempt('udp', listeners.udp.listen, endpoint);
+    const udp = await attempt('udp', listeners.udp, endpoint);
     if (udp.kind !== 'bound') return udp;
     const { port } = udp.bound;
-    const tcp = await attempt('tcp', listeners.tcp.listen, { ...endpoint, port });
+    const tcp = await attempt('tcp', listeners.tcp, { ...endpoint, port });
     if (tcp.kind === 'bound') return { kind: 'bound', bound: { udp: udp.bound, tcp: tcp.bound } };
     await udp.bound.close();
     if (tcp.kind !== 'taken' || endpoint.port !== 0 || choice === PORT_CHOICES) return tcp;
@@ -114,12 +118,12 @@ async function listenBoth(
 
 async function attempt(
   transport: Client['transport'],
-  listen: Listen,
+  listener: DnsListener,
   { address, port }: SocketAddress,
   fd?: number,
 ): Promise<Attempt<Bound>> {
   try {
-    return { kind: 'bound', bound: await listen(address, port, fd) };
+    return { kind: 'bound', bound: await listener.listen(address, port, fd) };
   } catch (error) {
     return { address, port, transport, ...explain(error as NodeJS.ErrnoException) };
   }

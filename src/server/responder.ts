@@ -10,7 +10,7 @@ import type { Client, Respond } from '../dns/respond.ts';
 import { servfail } from '../dns/response.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { AnswerCounters } from './answerCounters.ts';
-import { createResolve, type ResolveOptions } from './resolve.ts';
+import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
 
 export interface Answered {
   readonly client: Client;
@@ -29,9 +29,10 @@ export interface ResponderOptions extends ResolveOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** A packet that is being answered. */
+/** A packet that is being answered, and the way back. */
 interface Arrived {
   readonly client: Client;
+  readonly send: (reply: Uint8Array) => void;
   readonly octets: number;
   readonly atMs: number;
 }
@@ -43,68 +44,86 @@ const DROP_REASON = {
 } as const;
 
 export function createResponder(options: ResponderOptions): Respond {
-  const { monotonicMs, onAnswered, onError, counters } = options;
-  const resolve = createResolve(options);
+  const responder = new Responder(options);
+  return (packet, client, send) => responder.respond(packet, client, send);
+}
 
-  return function respond(packet, client, send): void {
-    const arrived = { client, octets: packet.length, atMs: monotonicMs() };
+/** Sends exactly one reply for each packet that is not dropped, whatever goes wrong on the way. */
+class Responder {
+  readonly #options: ResponderOptions;
+  readonly #resolve: Resolve;
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+    this.#resolve = createResolve(options);
+  }
+
+  respond(packet: Uint8Array, client: Client, send: (reply: Uint8Array) => void): void {
+    const { monotonicMs, counters } = this.#options;
+    const arrived = { client, send, octets: packet.length, atMs: monotonicMs() };
     const accepted = accept(packet, client.port);
     switch (accepted.kind) {
       case 'drop':
         counters?.dropped(client, DROP_REASON[accepted.reason]);
         return;
       case 'reject':
-        send(accepted.reply);
-        sent(arrived, undefined, accepted.rcode, accepted.reply);
+        this.#send(arrived, undefined, accepted.rcode, accepted.reply);
         return;
       case 'query':
-        reply(accepted.query, arrived, send);
+        this.#reply(arrived, accepted.query);
     }
-  };
+  }
 
-  function reply(query: Query, arrived: Arrived, send: (reply: Uint8Array) => void): void {
-    const { client } = arrived;
-    const finish = (response: Response): void => {
-      const octets = encoded(query, response, client);
-      send(octets);
-      const durationMs = sent(arrived, query, response.rcode, octets);
-      report({ client, query, response, durationMs });
-    };
-    const fail = (error: unknown): void => {
-      onError(error);
-      finish(servfail(Ede.OTHER, 'internal error'));
-    };
-    let response: Response | Promise<Response>;
-    try {
-      response = resolve(query, client);
-    } catch (error) {
-      fail(error);
+  #reply(arrived: Arrived, query: Query): void {
+    const response = this.#resolved(arrived, query);
+    if (!(response instanceof Promise)) {
+      this.#finish(arrived, query, response);
       return;
     }
-    if (response instanceof Promise) {
-      const answered = response.then(finish, fail).catch(onError);
-      options.onPending?.(answered);
-    } else finish(response);
+    const { onPending, onError } = this.#options;
+    const answered = response
+      .then(
+        (known) => this.#finish(arrived, query, known),
+        (error) => this.#finish(arrived, query, this.#fault(error)),
+      )
+      .catch(onError);
+    onPending?.(answered);
+  }
+
+  #resolved({ client }: Arrived, query: Query): Response | Promise<Response> {
+    try {
+      return this.#resolve(query, client);
+    } catch (error) {
+      return this.#fault(error);
+    }
+  }
+
+  #finish(arrived: Arrived, query: Query, response: Response): void {
+    const { client } = arrived;
+    const reply = this.#encode(query, response, client);
+    const durationMs = this.#send(arrived, query, response.rcode, reply);
+    this.#report(client, query, response, durationMs);
   }
 
   /** The reply's octets; a response that cannot be encoded is a fault of ours. */
-  function encoded(query: Query, response: Response, { transport }: Client): Uint8Array {
+  #encode(query: Query, response: Response, { transport }: Client): Uint8Array {
     const limitOctets = replyLimit(query, transport);
     try {
       return encodeResponse(query, response, limitOctets);
     } catch (error) {
-      onError(error);
-      return encodeResponse(query, servfail(Ede.OTHER, 'internal error'), limitOctets);
+      return encodeResponse(query, this.#fault(error), limitOctets);
     }
   }
 
-  /** Counts the reply; gives how long it took. */
-  function sent(
-    { client, octets, atMs }: Arrived,
+  /** Sends the reply and counts it; gives how long it took. */
+  #send(
+    { client, send, octets, atMs }: Arrived,
     query: Query | undefined,
     rcode: number,
     reply: Uint8Array,
   ): number {
+    send(reply);
+    const { monotonicMs, counters } = this.#options;
     const durationMs = monotonicMs() - atMs;
     counters?.answered(client, {
       packetOctets: octets,
@@ -118,11 +137,18 @@ export function createResponder(options: ResponderOptions): Respond {
   }
 
   /** Whoever logs must not cost an answer. */
-  function report(answered: Answered): void {
+  #report(client: Client, query: Query, response: Response, durationMs: number): void {
+    const { onAnswered, onError } = this.#options;
     try {
-      onAnswered?.(answered);
+      onAnswered?.({ client, query, response, durationMs });
     } catch (error) {
       onError(error);
     }
+  }
+
+  /** What the client gets to see of a fault of ours. */
+  #fault(error: unknown): Response {
+    this.#options.onError(error);
+    return servfail(Ede.OTHER, 'internal error');
   }
 }
