@@ -24,7 +24,7 @@ export interface RegistrarSetup {
   readonly onEvent: (event: RegistrarEvent) => void;
 }
 
-export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'> {
+export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled' | 'setZones'> {
   /** The engine's address, for logs. */
   readonly docker: string;
   /** Why it is not ready; empty when it is. */
@@ -67,6 +67,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     docker: engine.label,
     status: () => registrar.status(),
     isSettled: () => registrar.isSettled(),
+    setZones: (zones) => registrar.setZones(zones),
     readiness: () => registrar.readiness().reasons,
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {

@@ -91,6 +91,7 @@ export async function startServer(
   }
   if (!config.takeover) parts.mirror.start();
   void whenLoaded.then(({ domains }) => registrar?.start(domains));
+  parts.effective.onChanged(() => registrar?.setDomains(parts.effective.config.domains));
   const server: Server = {
     endpoints: running.endpoints,
     http: http.endpoint,

@@ -1,4 +1,5 @@
 /** The registrar in a server: on the server's own store and, unless it was given zones, in its domains. */
+import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import type { Config } from '../config.ts';
 import type { Name } from '../dns/name.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
@@ -8,7 +9,7 @@ import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
 import { keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
-import { asRegistrator, contextOf } from './registrarConfig.ts';
+import { asRegistrator, contextOf, type FixedContext } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
 import { REPORT_PATH } from './registrarReport.ts';
 import type { RunningRegistrar } from './runningRegistrar.ts';
@@ -20,11 +21,13 @@ export class ServerRegistrar {
   readonly #log: Log;
   /** dockerode is large, and only for those who register. */
   readonly #module = import('./runningRegistrar.ts');
+  #domains: readonly Name[];
   #running: RunningRegistrar | undefined;
   #isClosed = false;
 
   constructor(config: Config, endpoint: Endpoint, store: LeaseStore, log: Log) {
     this.#config = config;
+    this.#domains = config.domains;
     this.#endpoint = endpoint;
     this.#store = store;
     this.#log = log;
@@ -32,6 +35,7 @@ export class ServerRegistrar {
 
   /** To be called when the store was read, as it has a say in the server's domains. */
   async start(domains: readonly Name[]): Promise<void> {
+    this.#domains = domains;
     const { startRegistrar } = await this.#module;
     const settings = this.#settings();
     if (this.#isClosed || settings === undefined) return;
@@ -39,9 +43,16 @@ export class ServerRegistrar {
       endpoint: this.#endpoint,
       store: this.#store,
       settings,
-      context: contextOf(settings, { prefix: keyPrefix(this.#config.pathPrefix), domains }),
+      context: this.#context(settings),
       onEvent: registrarLog(this.#log, () => performance.now()),
     });
+  }
+
+  /** The server's domains are these from now on. */
+  setDomains(domains: readonly Name[]): void {
+    this.#domains = domains;
+    const settings = this.#settings();
+    if (settings !== undefined) this.#running?.setZones(this.#context(settings));
   }
 
   /** Why it is not ready, but for the store, of which the server tells itself. */
@@ -70,7 +81,12 @@ export class ServerRegistrar {
     await this.#running?.close(lingerMs);
   }
 
-  #settings() {
+  #context(settings: RegistrarSettings): FixedContext {
+    const prefix = keyPrefix(this.#config.pathPrefix);
+    return contextOf(settings, { prefix, domains: this.#domains });
+  }
+
+  #settings(): RegistrarSettings | undefined {
     const { registrar } = this.#config;
     if (registrar?.settings.compat !== 'registrator') return registrar?.settings;
     const line = asRegistrator(registrar, []);

@@ -3,6 +3,7 @@
  * containers, these say what is wished, the mirror says what there is, the tenure whether it is ours to write, and the
  * converger writes the difference. It never gives up: whatever is gone is tried again until it is back.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { type Clock, systemClock } from '../store/clock.ts';
 import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -18,6 +19,7 @@ import { type Engine, EngineError, type EngineInfo, type Inspection } from './en
 import { EngineFollower } from './follow.ts';
 import { Tenure } from './lease.ts';
 import { shortId } from './life.ts';
+import type { Zones } from './names.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
 import {
   type Parts,
@@ -68,6 +70,8 @@ export interface Registrar {
   readiness(): Readiness;
   /** Whether it is ready, and has written (in a dry run: told) all that was to be written. */
   isSettled(): boolean;
+  /** Describes all containers anew, if these are other zones than before. */
+  setZones(zones: Zones): void;
   /** Never rejects. */
   close(options: CloseOptions): Promise<void>;
 }
@@ -131,6 +135,13 @@ class EngineRegistrar implements Registrar {
 
   isSettled(): boolean {
     return this.#parts?.converger.isDone === true && this.readiness().isReady;
+  }
+
+  setZones({ zones, defaultZone }: Zones): void {
+    const before = this.#context;
+    if (isDeepStrictEqual([before.zones, before.defaultZone], [zones, defaultZone])) return;
+    this.#context = { ...before, zones, defaultZone };
+    this.#parts?.containers.reevaluate();
   }
 
   close(options: CloseOptions): Promise<void> {

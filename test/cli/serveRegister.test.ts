@@ -1,8 +1,10 @@
 /** `serve --register` as a process on a fake Docker: the server and the registrar on one store, without any other part. */
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { callCli } from '../support/cli.ts';
-import { hostAt, readyz, recordAt, useFakeDocker, WEB } from '../support/registerBench.ts';
+import { hostAt, KEY, readyz, recordAt, useFakeDocker, WEB } from '../support/registerBench.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
@@ -44,6 +46,44 @@ describe('serve --register', () => {
       await until(`${name} is answered`, ask, PATIENCE_MS);
     }
     assert.equal(await server.end('SIGTERM'), 0, server.stderr());
+  });
+
+  it('follows its domains, from the store and by SIGHUP, with what stays where it is', async () => {
+    bench.docker.run({ ...WEB, env: { DNS_NAME: 'web.a.example,web' } });
+    const file = join(folder, 'soradns.json');
+    await writeFile(file, '{"domain": ["a.example", "b.example"]}');
+    const first = serve('--store', 'memory:', '--config', file);
+    const http = `http://${(await first.says('serving')).http}`;
+    const web = '/skydns/example/a/web';
+    const isThere = (key: string) => async () => (await hostAt(http, key)) === '192.0.2.1';
+    await until('it is registered', isThere(web), PATIENCE_MS);
+    const written = await recordAt(http, web);
+
+    await writeFile(file, '{"domain": ["c.example", "a.example"]}');
+    process.kill(first.pid, 'SIGHUP');
+    await until(
+      'the short name is in the new domain',
+      isThere('/skydns/example/c/web'),
+      PATIENCE_MS,
+    );
+    assert.deepEqual(await recordAt(http, web), written);
+    await first.end();
+
+    const second = serve('--store', 'memory:');
+    const other = `http://${(await second.says('serving')).http}`;
+    await second.says('refused');
+    const body = new URLSearchParams({ value: '{"domain": "a.example"}' });
+    await fetch(`${other}/v2/keys/skydns/config`, { method: 'PUT', body });
+    await until(
+      'what was refused is there',
+      async () => {
+        return (await hostAt(other, web)) === '192.0.2.1';
+      },
+      PATIENCE_MS,
+    );
+    const isGone = async () => (await hostAt(other, KEY)) === undefined;
+    await until('what it had before is gone', isGone, PATIENCE_MS);
+    await second.end();
   });
 
   it('takes up its names in a file store again, without a write', async () => {

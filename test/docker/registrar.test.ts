@@ -979,6 +979,60 @@ describe('what must not be lost or touched', () => {
     }));
 });
 
+describe('other zones', () => {
+  const ZONES = [['skydns', 'local']];
+
+  it('move the names that end in none, refuse those outside, and touch nothing else', () =>
+    onBench(async (bench) => {
+      const { registrar, events } = bench.start();
+      for (const name of ['fixed.skydns.local', 'moves', 'later.example.org']) {
+        bench.engine.run({ env: { DNS_NAME: name }, exposed: ['80/tcp'] });
+      }
+      bench.engine.run({
+        env: { DNS_SERVICE: 'n', DNS_INSTANCE: 'auto' },
+        exposed: ['80/tcp'],
+      });
+      const before = ['local/skydns/fixed', 'local/skydns/moves', 'local/skydns/n/1'];
+      assert.deepEqual(await bench.keys(), before);
+      const { entry } = await bench.store.get('/skydns/local/skydns/fixed');
+
+      const org = ['example', 'org'];
+      registrar.setZones({ zones: [org, ...ZONES], defaultZone: org });
+      const both = [
+        'local/skydns/fixed',
+        ...['later', 'moves', 'n/1'].map((n) => `org/example/${n}`),
+      ];
+      assert.deepEqual(await bench.keys(), both);
+      const after = await bench.store.get('/skydns/local/skydns/fixed');
+      assert.equal(after.entry?.modRevision, entry?.modRevision, 'it was written again');
+
+      const revision = await bench.revision();
+      registrar.setZones({ zones: [org, ...ZONES], defaultZone: org });
+      await bench.settle();
+      assert.equal(await bench.revision(), revision);
+
+      registrar.setZones({ zones: [org], defaultZone: org });
+      assert.deepEqual(await bench.keys(), both.slice(1));
+      const refusals = events.flatMap((event) => (event.kind === 'refused' ? [event.refusal] : []));
+      assert.deepEqual(
+        refusals.map(({ about }) => about),
+        ['later.example.org', 'fixed.skydns.local'],
+      );
+    }));
+
+  it('count also when the engine comes only later', () =>
+    onBench(async (bench) => {
+      bench.engine.lose();
+      const { registrar } = bench.start();
+      bench.engine.run({ env: { DNS_NAME: 'web' }, exposed: ['80/tcp'] });
+      await bench.settle();
+      registrar.setZones({ zones: [['example']], defaultZone: ['example'] });
+      bench.engine.restore();
+      await bench.advance(10_000);
+      assert.deepEqual(await bench.keys(), ['example/web']);
+    }));
+});
+
 describe('a dry run', () => {
   it('says what it would write and writes nothing', () =>
     onBench(async (bench) => {
