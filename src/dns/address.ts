@@ -123,25 +123,6 @@ export function reverseName(address: string): Name {
   return [...nibbles.map((nibble) => nibble.toString(16)), 'ip6', 'arpa'];
 }
 
-/** The address whose `reverseName` this is, in any case; `undefined` when the name is no such name or a partial one. */
-export function addressOfReverseName(name: Name): string | undefined {
-  const suffix = name.slice(-2).join('.').toLowerCase();
-  const labels = name.slice(0, -2).reverse();
-  if (suffix === 'in-addr.arpa') return addressOfOctetLabels(labels);
-  if (suffix === 'ip6.arpa') return addressOfNibbleLabels(labels);
-  return undefined;
-}
-
-function addressOfOctetLabels(labels: readonly string[]): string | undefined {
-  const isOctet = (label: string) => /^(0|[1-9][0-9]{0,2})$/.test(label) && Number(label) <= 255;
-  return labels.length === 4 && labels.every(isOctet) ? labels.join('.') : undefined;
-}
-
-function addressOfNibbleLabels(labels: readonly string[]): string | undefined {
-  if (labels.length !== 32 || !labels.every((label) => /^[0-9a-f]$/i.test(label))) return undefined;
-  return printAddress(Buffer.from(labels.join(''), 'hex'));
-}
-
 function notAnAddress(text: string): RangeError {
   return new RangeError(`not an IP address: ${JSON.stringify(text)}`);
 }

@@ -1,4 +1,4 @@
-/** Registry names (IANA "Domain Name System (DNS) Parameters") of types, classes and response codes, both ways. */
+/** Registry names (IANA "Domain Name System (DNS) Parameters") of types, classes and response codes. */
 
 const TYPES: Record<string, number> = {
   A: 1,
@@ -112,36 +112,22 @@ const RCODES: Record<string, number> = {
 
 interface Registry {
   readonly names: ReadonlyMap<number, string>;
-  readonly codes: ReadonlyMap<string, number>;
   /** What an unassigned code is written after: `TYPE` in `TYPE1000` (RFC 3597 §5). */
   readonly prefix: string;
 }
 
-function registry(table: Record<string, number>, prefix: string): Registry {
-  const entries = Object.entries(table);
-  return {
-    names: new Map(entries.map(([name, code]) => [code, name])),
-    codes: new Map(entries),
-    prefix,
-  };
+function registry(codes: Record<string, number>, prefix: string): Registry {
+  return { names: new Map(Object.entries(codes).map(([name, code]) => [code, name])), prefix };
 }
 
 const types = registry(TYPES, 'TYPE');
 const classes = registry(CLASSES, 'CLASS');
 const rcodes = registry(RCODES, 'RCODE');
 
+const typeCodes: ReadonlyMap<string, number> = new Map(Object.entries(TYPES));
+
 function nameIn({ names, prefix }: Registry, code: number): string {
   return names.get(code) ?? `${prefix}${code}`;
-}
-
-function codeIn({ codes, prefix }: Registry, text: string): number | undefined {
-  const upper = text.toUpperCase();
-  const known = codes.get(upper);
-  if (known !== undefined) return known;
-  const digits = upper.startsWith(prefix) ? upper.slice(prefix.length) : '';
-  if (!/^[0-9]{1,5}$/.test(digits)) return undefined;
-  const code = Number(digits);
-  return code <= 0xffff ? code : undefined;
 }
 
 /** `SRV` for 33; `TYPE1000` for a type without a name. */
@@ -151,7 +137,12 @@ export function typeName(code: number): string {
 
 /** 33 for `SRV`, `srv` or `TYPE33`; `undefined` for a word that is no type. */
 export function typeCode(text: string): number | undefined {
-  return codeIn(types, text);
+  const upper = text.toUpperCase();
+  const known = typeCodes.get(upper);
+  if (known !== undefined) return known;
+  const digits = /^TYPE([0-9]{1,5})$/.exec(upper)?.[1];
+  if (digits === undefined || Number(digits) > 0xffff) return undefined;
+  return Number(digits);
 }
 
 /** `IN` for 1; `CLASS32` for a class without a name. */
@@ -159,17 +150,7 @@ export function className(code: number): string {
   return nameIn(classes, code);
 }
 
-/** 1 for `IN`, `in` or `CLASS1`; `undefined` for a word that is no class. */
-export function classCode(text: string): number | undefined {
-  return codeIn(classes, text);
-}
-
 /** `NXDOMAIN` for 3; `RCODE15` for a code without a name. */
 export function rcodeName(code: number): string {
   return nameIn(rcodes, code);
-}
-
-/** 3 for `NXDOMAIN`, `nxdomain` or `RCODE3`; `undefined` for a word that is no response code. */
-export function rcodeCode(text: string): number | undefined {
-  return codeIn(rcodes, text);
 }

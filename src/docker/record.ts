@@ -39,11 +39,6 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: Owner): Uint
   );
 }
 
-/** Whether the value in the store is the record already. */
-export function isStored(record: DesiredRecord, owner: Owner, value: Uint8Array): boolean {
-  return Buffer.compare(recordValue(record, owner), value) === 0;
-}
-
 /** Whose a value is; `undefined` when it has no stamp, so that no registrar may touch it. Never throws. */
 export function ownerOf(value: Uint8Array): Owner | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
