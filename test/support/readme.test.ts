@@ -23,13 +23,14 @@ test('examples are read and compared as their convention says', () => {
 
 test('options are collected by command', () => {
   const uses = optionsOf(
-    '`soradns set NAME --host H` and\n\n    soradns set \\\n  --port 1 | soradns ls --json # --no\n',
+    '`soradns set NAME --host H` and\n\n    soradns set \\\n  --port 1 | soradns ls --json # --no\n`docker exec soradns soradns rm -r --quiet`',
   );
   assert.deepEqual(
     [...uses].map(([command, options]) => [command, [...options]]),
     [
       ['set', ['--host', '--port']],
       ['ls', ['--json']],
+      ['rm', ['--quiet']],
     ],
   );
 });

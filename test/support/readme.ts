@@ -48,11 +48,11 @@ export function matches(expected: readonly string[], printed: string): boolean {
   return new RegExp(`^${parts.join('')}$`).test(lines);
 }
 
-/** Every `soradns COMMAND --option` that the README writes anywhere, as command -> options. */
+/** Every `soradns COMMAND --option` in the README, as command -> options; it may be run in a container called so. */
 export function optionsOf(markdown: string): Map<string, Set<string>> {
   const uses = new Map<string, Set<string>>();
   for (const [, command = '', rest = ''] of markdown.matchAll(
-    /\bsoradns ([a-z]+)((?:\\\n|[^\n`|#])*)/g,
+    /\bsoradns (?!soradns )([a-z]+)((?:\\\n|[^\n`|#])*)/g,
   )) {
     const options = uses.get(command) ?? new Set<string>();
     for (const [option] of rest.matchAll(/(?<=\s)--[a-z][a-z-]*/g)) options.add(option);
