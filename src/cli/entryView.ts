@@ -56,7 +56,7 @@ function lifeOf({ lease }: Entry, nowMs: number): { readonly expiresSeconds?: nu
   return { expiresSeconds: Math.max(0, Math.ceil((lease.expiresAtMs - nowMs) / 1000)) };
 }
 
-export function viewService({ attributes, ...service }: Service): ServiceView {
+function viewService({ attributes, ...service }: Service): ServiceView {
   const host = service.target === undefined ? service.address : printName(service.target);
   return {
     ...(host !== '' && { host }),

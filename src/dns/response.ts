@@ -20,7 +20,7 @@ export function authoritative(
 }
 
 /** A response without rrs, and why, for those who can read it (RFC 8914). */
-export function withoutRrs(rcode: number, ede: number, text: string): Response {
+function withoutRrs(rcode: number, ede: number, text: string): Response {
   return {
     ...authoritative(rcode, []),
     authoritative: false,

@@ -137,7 +137,7 @@ function isSameContainer({ owner }: ActualRecord, wish: Wish): boolean {
   return owner?.containerId === wish.owner.containerId;
 }
 
-export function numberedKey({ key, instanceSuffix = '' }: DesiredRecord, number: number): string {
+function numberedKey({ key, instanceSuffix = '' }: DesiredRecord, number: number): string {
   return `${key}/${number}${instanceSuffix}`;
 }
 

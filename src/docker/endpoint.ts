@@ -37,7 +37,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Gives a file's text, `undefined` if it cannot be read. */
 type ReadFile = (path: string) => string | undefined;
 
-export const DEFAULT_SOCKET = '/var/run/docker.sock';
+const DEFAULT_SOCKET = '/var/run/docker.sock';
 const PLAIN_PORT = 2375;
 const TLS_PORT = 2376;
 

@@ -17,7 +17,7 @@ export function isOlder({ timeNano }: EngineEvent, { State }: Inspection): boole
 }
 
 /** RFC 3339 in UTC, with up to nine digits of a second, in nanoseconds since 1970. */
-export function parseNano(text: string): bigint | undefined {
+function parseNano(text: string): bigint | undefined {
   const [, seconds, fraction = ''] =
     /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
   const ms = Date.parse(`${seconds}Z`);

@@ -41,7 +41,7 @@ export async function lookAround(place: Place, info: EngineInfo): Promise<Surrou
 }
 
 /** The id of the container that this process is in: Docker mounts some of its files from a folder of that name. */
-export function parseOwnId(mountinfo: string): string | undefined {
+function parseOwnId(mountinfo: string): string | undefined {
   const file = /^\S+ \S+ \S+ \S*\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf) \/etc\//m;
   return file.exec(mountinfo)?.[1];
 }
@@ -64,7 +64,7 @@ const RTF_UP = 1;
 const RTF_REJECT = 0x200;
 
 /** The interface of the best default route in `/proc/net/route`. */
-export function parseDefaultRoute(text: string): string | undefined {
+function parseDefaultRoute(text: string): string | undefined {
   const routes = text.split('\n').map((line) => line.trim().split(/\s+/));
   return bestOf(
     routes
@@ -80,7 +80,7 @@ export function parseDefaultRoute(text: string): string | undefined {
 }
 
 /** The same of `/proc/net/ipv6_route`. */
-export function parseDefaultRoute6(text: string): string | undefined {
+function parseDefaultRoute6(text: string): string | undefined {
   const routes = text.split('\n').map((line) => line.trim().split(/\s+/));
   return bestOf(
     routes

@@ -96,7 +96,7 @@ export function conditionToJson(condition: Condition | undefined) {
     : condition;
 }
 
-export function conditionFromJson(json: unknown): Condition {
+function conditionFromJson(json: unknown): Condition {
   const fields = record(json);
   switch (fields.kind) {
     case 'absent':

@@ -7,7 +7,7 @@ import type { Change, Entry } from '../service/change.ts';
 import type { SnapshotPage, WatchBatch, Witness } from './store.ts';
 
 /** The digest of a `Witness`: equal for equal values on equal leases. */
-export function digestOf({ value, lease }: Pick<Entry, 'value' | 'lease'>): string {
+function digestOf({ value, lease }: Pick<Entry, 'value' | 'lease'>): string {
   const hash = createHash('sha256').update(`${lease?.id ?? ''}\n`);
   return hash.update(value).digest('base64url');
 }

@@ -43,7 +43,7 @@ function checkKey(key: string): KeyPath {
 }
 
 /** The shortest path that names the same: no empty, `.` or `..` components; `..` stops at the root. */
-export function cleanPath(path: string): string {
+function cleanPath(path: string): string {
   const kept: string[] = [];
   for (const component of path.split('/')) {
     if (component === '..') kept.pop();

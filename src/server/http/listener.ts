@@ -33,7 +33,7 @@ export interface HttpLimits {
   readonly heartbeatMs: number;
 }
 
-export const DEFAULT_HTTP_LIMITS: HttpLimits = {
+const DEFAULT_HTTP_LIMITS: HttpLimits = {
   maxHeaderOctets: 16 * 1024,
   maxBodyOctets: 1024 * 1024,
   requestTimeoutMs: 10_000,
