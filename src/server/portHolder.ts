@@ -3,9 +3,8 @@
  * Best effort, for an error message: elsewhere, and for other users' processes when we are not root, nobody is found.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import { addressOctets, printAddress } from '../dns/address.ts';
 import type { Client } from '../dns/respond.ts';
-import { openSockets, readSockets } from './socketTable.ts';
+import { asInTable, openSockets, readSockets } from './socketTable.ts';
 
 export interface PortHolder {
   readonly pid: number;
@@ -33,16 +32,12 @@ export async function findHeldPort(
   address: string,
   port: number,
 ): Promise<HeldPort | undefined> {
-  const wanted = canonical(address);
+  const wanted = asInTable(address);
   const sockets = (await readSockets(transport)).filter(
     (socket) => socket.isListening && socket.port === port && overlaps(socket.address, wanted),
   );
   if (sockets.length === 0) return undefined;
   return { holder: await findOwner(new Set(sockets.map(({ inode }) => inode))) };
-}
-
-function canonical(address: string): string {
-  return printAddress(addressOctets(address.replace(/%.*$/, '')));
 }
 
 function overlaps(held: string, wanted: string): boolean {

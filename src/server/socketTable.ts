@@ -1,6 +1,6 @@
 /** Linux's tables of sockets, /proc/net/udp, udp6, tcp and tcp6, and whose they are. Elsewhere there are none. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { printAddress } from '../dns/address.ts';
+import { addressOctets, printAddress } from '../dns/address.ts';
 import type { Client } from '../dns/respond.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
 
@@ -20,7 +20,7 @@ export async function readSockets(transport: Client['transport']): Promise<Kerne
   return (await Promise.all(tables)).flatMap((table) => parseSockets(table, transport));
 }
 
-/** The inodes of the sockets that a process has open; none of a process that may not be looked into. */
+/** The inodes of the sockets that a process (`self`: this one) has open; none of one that may not be looked into. */
 export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
   const folder = `/proc/${pid}/fd`;
   const descriptors = await readdir(folder).catch(() => []);
@@ -28,6 +28,11 @@ export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
     descriptors.map((descriptor) => readlink(`${folder}/${descriptor}`).catch(() => '')),
   );
   return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
+}
+
+/** An address as the tables' sockets have it: canonical, without a zone index. */
+export function asInTable(address: string): string {
+  return printAddress(addressOctets(address.replace(/%.*$/, '')));
 }
 
 const TCP_LISTEN = '0A';
