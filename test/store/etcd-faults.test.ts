@@ -7,9 +7,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../src/store/clock.ts';
+import { delegateStore } from '../../src/store/delegate.ts';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import { createMirror, type Mirror } from '../../src/store/mirror.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { LeaseStore, Store } from '../../src/store/store.ts';
 import { seededRandom, startChurn } from '../support/churn.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { type Direction, type FaultyProxy, startProxy } from '../support/proxy.ts';
@@ -37,7 +38,7 @@ interface Scene {
 interface SceneOptions {
   readonly clock?: Clock;
   /** Puts something between the mirror and its store. */
-  readonly wrap?: (store: Store) => Store;
+  readonly wrap?: (store: LeaseStore) => Store;
 }
 
 async function onScene(
@@ -49,7 +50,7 @@ async function onScene(
   const direct = openEtcdStore({ endpoints: [etcd.endpoint] });
   const store = openEtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 3_000 });
   const replica = new CheckedReplica();
-  const { clock = hasty, wrap = (same: Store) => same } = options;
+  const { clock = hasty, wrap = (same: LeaseStore) => same } = options;
   const mirror = createMirror({ store: wrap(store), prefix: PREFIX, replica, clock });
   try {
     mirror.start();
@@ -341,23 +342,11 @@ describe('the test itself', () => {
 });
 
 /** A store whose watch begins where the store is, not where it was asked to. */
-function forgetful(store: Store): Store {
-  return {
-    ...methodsOf(store),
+function forgetful(store: LeaseStore): Store {
+  return delegateStore(store, {
     async *watch(prefix, _fromRevision, signal) {
       const { revision } = await store.get(prefix);
       yield* store.watch(prefix, revision + 1, signal);
     },
-  };
+  });
 }
-
-const methodsOf = (store: Store): Store => ({
-  label: store.label,
-  get: (key) => store.get(key),
-  snapshot: (prefix, options) => store.snapshot(prefix, options),
-  watch: (prefix, fromRevision, signal, past) => store.watch(prefix, fromRevision, signal, past),
-  put: (key, value, options) => store.put(key, value, options),
-  delete: (key, options) => store.delete(key, options),
-  deleteTree: (prefix) => store.deleteTree(prefix),
-  close: () => store.close(),
-});

@@ -1,5 +1,6 @@
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { Past, SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
+import { untilCut } from './cutWatch.ts';
 
 /** A memory store in small pages, of which single operations can be made to fail. */
 export class FaultyStore implements Store {
@@ -38,19 +39,7 @@ export class FaultyStore implements Store {
     const cut = new Promise<never>((_, reject) => {
       this.#cut = reject;
     });
-    cut.catch(() => undefined);
-    const own = new AbortController();
-    const ends = AbortSignal.any([signal, own.signal]);
-    const watch = this.#inner.watch(prefix, from, ends, past)[Symbol.asyncIterator]();
-    try {
-      for (;;) {
-        const next = await Promise.race([watch.next(), cut]);
-        if (next.done === true) return;
-        yield next.value;
-      }
-    } finally {
-      own.abort();
-    }
+    yield* untilCut((ends) => this.#inner.watch(prefix, from, ends, past), signal, cut);
   }
 
   /** Ends the watch that is on. */

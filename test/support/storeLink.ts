@@ -8,6 +8,7 @@ import {
   type StoreErrorCode,
   type WatchBatch,
 } from '../../src/store/store.ts';
+import { untilCut } from './cutWatch.ts';
 
 type Operation = 'get' | 'snapshot' | 'watch' | 'put' | 'delete' | 'lease';
 
@@ -74,21 +75,8 @@ export class StoreLink implements LeaseStore {
     past?: Past,
   ): AsyncGenerator<WatchBatch> {
     await this.#call('watch', prefix, async () => undefined);
-    const own = new AbortController();
     const cut = new Promise<never>((_, reject) => this.#cuts.add(reject));
-    cut.catch(() => undefined);
-    const ends = AbortSignal.any([signal, own.signal]);
-    const watch = this.#store.watch(prefix, from, ends, past);
-    const batches = watch[Symbol.asyncIterator]();
-    try {
-      for (;;) {
-        const next = await Promise.race([batches.next(), cut]);
-        if (next.done === true) return;
-        yield next.value;
-      }
-    } finally {
-      own.abort();
-    }
+    yield* untilCut((ends) => this.#store.watch(prefix, from, ends, past), signal, cut);
   }
 
   /** The store itself is for whoever made it to close. */

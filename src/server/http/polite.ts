@@ -2,6 +2,7 @@
  * Long work in small pieces: DNS is answered on the same thread, so a listing of a million keys gives way after every
  * page and every piece of its reply, and of all listings that run only one has a piece in a turn of the loop.
  */
+import { delegateStore } from '../../store/delegate.ts';
 import type { LeaseStore, SnapshotPage } from '../../store/store.ts';
 
 /** Resolves when the caller may do its next piece of work. */
@@ -18,19 +19,9 @@ export function createGiveWay(): GiveWay {
 
 /** The store, with snapshots that give way between their pages. */
 export function politeStore(store: LeaseStore, giveWay: GiveWay): LeaseStore {
-  return {
-    label: store.label,
-    get: (key) => store.get(key),
+  return delegateStore(store, {
     snapshot: (prefix, options) => politePages(store.snapshot(prefix, options), giveWay),
-    watch: (prefix, fromRevision, signal, past) => store.watch(prefix, fromRevision, signal, past),
-    put: (key, value, options) => store.put(key, value, options),
-    delete: (key, options) => store.delete(key, options),
-    deleteTree: (prefix) => store.deleteTree(prefix),
-    grantLease: (ttlSeconds) => store.grantLease(ttlSeconds),
-    renewLease: (id) => store.renewLease(id),
-    revokeLease: (id) => store.revokeLease(id),
-    close: () => store.close(),
-  };
+  });
 }
 
 async function* politePages(

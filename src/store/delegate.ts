@@ -1,6 +1,6 @@
-/** A store that is another one but for the methods that a test replaces. */
-import type { LeaseStore } from '../../src/store/store.ts';
+import type { LeaseStore } from './store.ts';
 
+/** A store that is another one but for the methods that are replaced. */
 export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>): LeaseStore {
   return {
     label: store.label,

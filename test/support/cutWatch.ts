@@ -1,0 +1,21 @@
+import type { WatchBatch } from '../../src/store/store.ts';
+
+/** What a watch says until `cut` rejects or `signal` ends it; it is ended with its reader at the latest. */
+export async function* untilCut(
+  open: (signal: AbortSignal) => AsyncIterable<WatchBatch>,
+  signal: AbortSignal,
+  cut: Promise<never>,
+): AsyncGenerator<WatchBatch> {
+  cut.catch(() => undefined); // nobody may be waiting for the next batch
+  const own = new AbortController();
+  const batches = open(AbortSignal.any([signal, own.signal]))[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await Promise.race([batches.next(), cut]);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    own.abort();
+  }
+}
