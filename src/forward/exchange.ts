@@ -41,6 +41,24 @@ export function encodeAsk(ask: Ask, id: number): Uint8Array {
   return encodeQuery(ask.edns ? { ...query, edns: { udpSize: UDP_SIZE, dnssecOk } } : query);
 }
 
+/** What the conversation is settled with first, unless its time is over or it is ended before. */
+export function withinLimits(
+  { timeoutMs, signal }: ExchangeLimits,
+  converse: (settle: (exchanged: Exchanged) => void) => void,
+): Promise<Exchanged> {
+  return new Promise((resolve) => {
+    const settle = (exchanged: Exchanged) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      resolve(exchanged);
+    };
+    const onAbort = () => settle({ kind: 'network', text: 'shutting down' });
+    const timer = setTimeout(() => settle({ kind: 'timeout' }), timeoutMs);
+    signal.addEventListener('abort', onAbort);
+    converse(settle);
+  });
+}
+
 /** Settles within `timeoutMs` and never rejects. */
 export async function exchangeUdp(
   upstream: Upstream,
@@ -78,18 +96,9 @@ async function bindFreshPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promi
 }
 
 function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exchanged> {
-  const { timeoutMs, signal, randomInt } = limits;
-  const id = randomInt(65536);
-  return new Promise((resolve) => {
-    const settle = (exchanged: Exchanged) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      resolve(exchanged);
-    };
+  const id = limits.randomInt(65536);
+  return withinLimits(limits, (settle) => {
     const fail = (error: Error) => settle({ kind: 'network', text: error.message });
-    const onAbort = () => settle({ kind: 'network', text: 'shutting down' });
-    const timer = setTimeout(() => settle({ kind: 'timeout' }), timeoutMs);
-    signal.addEventListener('abort', onAbort);
     socket.on('error', fail);
     socket.on('message', (packet) => {
       const exchanged = readReply(packet, { id, question: ask.question, transport: 'udp' });

@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { frame, Reassembly } from '../dns/framing.ts';
-import { type Ask, type ExchangeLimits, encodeAsk } from './exchange.ts';
+import { type Ask, type ExchangeLimits, encodeAsk, withinLimits } from './exchange.ts';
 import { type Exchanged, readReply, type Sent } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -23,18 +23,9 @@ export async function exchangeTcp(
 }
 
 function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exchanged> {
-  const { timeoutMs, signal, randomInt } = limits;
-  const id = randomInt(65536);
-  return new Promise((resolve) => {
-    const settle = (exchanged: Exchanged) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      resolve(exchanged);
-    };
+  const id = limits.randomInt(65536);
+  return withinLimits(limits, (settle) => {
     const fail = (text: string) => settle({ kind: 'network', text });
-    const onAbort = () => fail('shutting down');
-    const timer = setTimeout(() => settle({ kind: 'timeout' }), timeoutMs);
-    signal.addEventListener('abort', onAbort);
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('the upstream closed the connection before it replied'));
     onReply(socket, { id, question: ask.question, transport: 'tcp' }, settle);
