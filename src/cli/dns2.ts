@@ -12,6 +12,8 @@ import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 export interface Ask {
   readonly name: Name;
   readonly type: number;
+  /** IN without one. */
+  readonly class?: number;
   /** IP address. */
   readonly address: string;
   readonly port: number;
@@ -46,7 +48,7 @@ export async function ask(question: Ask): Promise<Asked> {
   known[typeName(type)] ??= type;
   try {
     const resolve = resolverOf(question);
-    const packet = await before(timeoutMs, resolve(name.join('.'), typeName(type)));
+    const packet = await before(timeoutMs, resolve(name.join('.'), typeName(type), question.class));
     return isAnswerTo(packet, question)
       ? { kind: 'reply', reply: replyOf(packet) }
       : { kind: 'noReply', reason: 'the reply is to another question' };

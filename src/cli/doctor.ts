@@ -2,6 +2,7 @@
 import { countOf, type Finding, type Level } from '../doctor/finding.ts';
 import { printable } from '../printable.ts';
 import { type Command, type Io, OUTPUT_OPTIONS, type Output } from './command.ts';
+import { networkOf } from './network.ts';
 import { jsonLine, paint } from './output.ts';
 import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
 
@@ -21,20 +22,20 @@ export const doctorCommand: Command = {
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns doctor', 'the server of this host as it is by default'],
+    ['soradns doctor', 'the server that answers on port 53 of this host'],
     ['soradns doctor --addr 172.17.0.1:53 --store etcd://10.0.0.1:2379', 'one with options'],
     ['soradns doctor -q', 'only what is not well'],
     ['soradns doctor --json', 'for scripts'],
   ],
   note: `It takes all options of serve, and its variables and config file, to know where the server is meant
-to be. Exit code 0: there may be warnings, but no problem; 1: there is a problem.`,
+to be; without --addr it looks for it on port 53. Exit code 0: there may be warnings, but no problem; 1: there is a problem.`,
   async run({ flags }, io) {
     const { config } = configOf(flags, io);
     // etcd's client takes a while to load; only who asks for it waits.
     const { examine } = await import('./doctor/examine.ts');
     const { hostAt } = await import('./doctor/host.ts');
     const root = typeof flags.root === 'string' ? flags.root : '/';
-    const found = await examine(config, hostAt(root));
+    const found = await examine(config, hostAt(root, networkOf(config, io)));
     if (flags.json) printJson(found, io);
     else printFindings(found, flags.quiet === true, io.stdout);
     return countOf('problem', found) === 0 ? 0 : 1;

@@ -1,8 +1,8 @@
 /** `soradns integrate`: has the resolver of this host, or its Docker, ask the server; and takes that back. */
 import { execFileSync } from 'node:child_process';
-import { networkInterfaces } from 'node:os';
-import type { SocketAddress } from '../dns/socketAddress.ts';
+import { DNS_PORT, printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { reachable } from '../doctor/surroundings.ts';
+import { isLoopback } from '../forward/addresses.ts';
 import { printChange } from '../integrate/diff.ts';
 import type { FileChange, Plan } from '../integrate/plan.ts';
 import { type Asking, TARGET_NAMES, TARGETS, type TargetName } from '../integrate/target.ts';
@@ -10,8 +10,10 @@ import { printable } from '../printable.ts';
 import { type Arguments, type Command, type Io, OUTPUT_OPTIONS } from './command.ts';
 import { Failure, type FailureCode } from './failure.ts';
 import { makeChange, readHostFile } from './integrate/hostFiles.ts';
+import { type Network, networkOf } from './network.ts';
 import { jsonLine } from './output.ts';
 import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
+import { type Located, located } from './whereabouts.ts';
 
 export const integrateCommand: Command = {
   name: 'integrate',
@@ -42,17 +44,17 @@ export const integrateCommand: Command = {
     ['soradns integrate systemd-resolved --dry-run', 'what would change'],
     ['sudo soradns integrate systemd-resolved --reload', 'skydns.local is found on this host'],
     ['sudo soradns integrate dnsmasq --addr 127.0.0.1:5300', 'beside a dnsmasq that has port 53'],
-    ['sudo soradns integrate docker --addr 172.17.0.1:53', 'containers need no --dns any more'],
+    ['sudo soradns integrate docker', 'containers need no --dns any more'],
     ['sudo soradns integrate docker --undo', 'as it was before'],
   ],
-  note: `It takes all options of serve, its variables and config file, to know where the server is. Files
-of others are never replaced: exit code 5.`,
+  note: `It takes all options of serve, its variables and config file, to know where the server is;
+without --addr it looks for it on port 53. Files of others are never replaced: exit code 5.`,
   async run(args, io) {
     const target = args.words[0] as TargetName;
     const root = typeof args.flags.root === 'string' ? args.flags.root : '/';
     if (args.flags.reload && root !== '/')
       throw new Failure('usage', '--reload: is about this host', 'leave out --root');
-    const plan = planFor(target, root, args, io);
+    const plan = await planFor(target, root, args, io);
     if (!args.flags['dry-run']) carryOut(plan.changes, root);
     const mustReload = args.flags.reload === true && !args.flags['dry-run'];
     if (mustReload && plan.changes.length > 0) reload(target);
@@ -69,24 +71,46 @@ const CODES: Readonly<Record<Extract<Plan, { kind: 'refused' }>['why'], FailureC
   unfit: 'usage',
 };
 
-function planFor(target: TargetName, root: string, { flags }: Arguments, io: Io): Made {
+async function planFor(
+  target: TargetName,
+  root: string,
+  { flags }: Arguments,
+  io: Io,
+): Promise<Made> {
   const { config } = configOf(flags, io);
-  const [first] = config.addr as readonly [SocketAddress, ...SocketAddress[]];
-  const usable = config.addr.find(({ port }) => port === 53) ?? first;
-  const server = target === 'docker' ? onBridge(usable) : reachable(first);
+  const read = (path: string) => guarded(() => readHostFile(root, path));
+  const network = networkOf(config, io);
+  // To undo, nobody has to be there.
+  const where = flags.undo ? ({ config, by: 'said' } as const) : await located(config, network);
+  const server = await serverFor(target, where.config.addr, network);
   const asking: Asking = { server, domains: config.domains };
-  const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](asking, (path) =>
-    guarded(() => readHostFile(root, path)),
-  );
-  if (plan.kind === 'plan') return plan;
+  const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](asking, read);
+  if (plan.kind === 'plan')
+    return { ...plan, notes: [...whereNotes(where, server), ...plan.notes] };
   throw new Failure(CODES[plan.why], plan.problem, plan.fix);
 }
 
-/** Of a wildcard address containers reach the bridge's. */
-function onBridge(endpoint: SocketAddress): SocketAddress {
-  if (endpoint.address !== '0.0.0.0' && endpoint.address !== '::') return endpoint;
-  const bridge = networkInterfaces().docker0?.find(({ family }) => family === 'IPv4');
-  return { address: bridge?.address ?? '172.17.0.1', port: endpoint.port };
+/** Of the server's addresses that which the target can use, if there is one: Docker's containers know only port 53. */
+async function serverFor(
+  target: TargetName,
+  addr: readonly SocketAddress[],
+  network: Network,
+): Promise<SocketAddress> {
+  const [first] = addr as readonly [SocketAddress, ...SocketAddress[]];
+  if (target !== 'docker') return reachable(first);
+  const usable = addr.filter(({ port }) => port === DNS_PORT);
+  const server = usable.find(({ address }) => !isLoopback(address)) ?? usable[0] ?? first;
+  const isWildcard = server.address === '0.0.0.0' || server.address === '::';
+  if (!isWildcard) return server;
+  return { address: (await network.bridgeAddress()) ?? '172.17.0.1', port: server.port };
+}
+
+function whereNotes({ by }: Located, server: SocketAddress): readonly string[] {
+  if (by === 'said') return [];
+  const where = printSocketAddress(server);
+  return by === 'found'
+    ? [`the server was found at ${where}`]
+    : [`no server was found on this host; ${where} is taken, as --addr says no other`];
 }
 
 function carryOut(changes: readonly FileChange[], root: string): void {

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type { FlagValue } from '../config/settings.ts';
 import { DNS_PORT, printSocketAddress } from '../dns/socketAddress.ts';
 import { findBridgeAddress } from '../docker/bridgeAddress.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
 import type { Command } from './command.ts';
 import { Failure, failureOf } from './failure.ts';
+import { readProc } from './network.ts';
 import { registrarEndpoint, runServer } from './runServer.ts';
 import { configOf, SERVER_OPTIONS } from './serverConfig.ts';
 
@@ -58,8 +58,4 @@ async function bridgeAddressOf(endpoint: Endpoint) {
   } finally {
     engine.close();
   }
-}
-
-function readProc(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch(() => undefined);
 }

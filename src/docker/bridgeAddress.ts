@@ -17,23 +17,42 @@ export interface BridgeAddress {
 const DEFAULT_DEVICE = 'docker0';
 const DEFAULT_GATEWAY = '172.17.0.1';
 
-/** `readProc` gives the text of a file below /proc, `undefined` where there is none. */
+/** Gives the text of a file below /proc, `undefined` where there is none. */
+export type ReadProc = (path: string) => Promise<string | undefined>;
+
+/** The address to take, whatever is known. */
 export async function findBridgeAddress(
   engine: Pick<Engine, 'defaultBridge'>,
-  readProc: (path: string) => Promise<string | undefined>,
+  readProc: ReadProc,
 ): Promise<BridgeAddress> {
-  const bridge = await defaultBridge(engine);
+  const known = await knownBridgeAddress(engine, readProc);
+  if (known !== undefined) return known;
+  const origin = `Docker's default: neither the engine nor an interface ${DEFAULT_DEVICE} tells`;
+  return { address: DEFAULT_GATEWAY, origin };
+}
+
+/** The same, undefined where there is no sign of Docker; without an engine only the kernel is asked. */
+export async function knownBridgeAddress(
+  engine: Pick<Engine, 'defaultBridge'> | undefined,
+  readProc: ReadProc,
+): Promise<BridgeAddress | undefined> {
+  const bridge = engine && (await defaultBridge(engine));
   if (bridge?.gateway !== undefined) {
     return { address: bridge.gateway, origin: 'the gateway of Docker\'s network "bridge"' };
   }
   const device = bridge?.device ?? DEFAULT_DEVICE;
   const routes = parseRoutes((await readProc('/proc/net/route')) ?? '');
-  const own = parseOwnAddresses((await readProc('/proc/net/fib_trie')) ?? '');
+  const own = await readOwnAddresses(readProc);
   const subnets = routes.filter((route) => route.device === device);
   const address = own.find((one) => subnets.some((subnet) => isIn(one, subnet)));
-  if (address !== undefined) return { address, origin: `this host's address on ${device}` };
-  const origin = `Docker's default: neither the engine nor an interface ${device} tells`;
-  return { address: DEFAULT_GATEWAY, origin };
+  return address === undefined
+    ? undefined
+    : { address, origin: `this host's address on ${device}` };
+}
+
+/** The IPv4 addresses of this host, also of interfaces without carrier. */
+export async function readOwnAddresses(readProc: ReadProc): Promise<readonly string[]> {
+  return parseOwnAddresses((await readProc('/proc/net/fib_trie')) ?? '');
 }
 
 function defaultBridge(engine: Pick<Engine, 'defaultBridge'>): Promise<DefaultBridge | undefined> {

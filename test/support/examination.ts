@@ -4,8 +4,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { examine } from '../../src/cli/doctor/examine.ts';
 import { type Host, hostAt } from '../../src/cli/doctor/host.ts';
+import type { Network } from '../../src/cli/network.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import { readConfig } from '../../src/config.ts';
+import { DNS_PORT } from '../../src/dns/socketAddress.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { withTempDir } from './tempDir.ts';
 
@@ -16,8 +18,10 @@ export interface Patient {
   readonly isDefault?: boolean;
   /** Path -> text; others are not there. */
   readonly files?: Readonly<Record<string, string>>;
-  /** Interface -> addresses, besides the loopback addresses that tests listen on. */
-  readonly addresses?: Readonly<Record<string, readonly string[]>>;
+  /** This host's address on Docker's bridge. */
+  readonly bridge?: string;
+  /** Who takes DNS on port 53. */
+  readonly listeners?: readonly string[];
   /** Command line -> what it prints. */
   readonly programs?: Readonly<Record<string, string>>;
 }
@@ -33,13 +37,20 @@ export async function writeFiles(
   }
 }
 
+function networkOf({ bridge, listeners = [] }: Patient): Network {
+  return {
+    addresses: async () => new Set(['127.0.0.1', ...(bridge === undefined ? [] : [bridge])]),
+    bridgeAddress: async () => bridge,
+    dnsListeners: async () => listeners.map((address) => ({ address, port: DNS_PORT })),
+  };
+}
+
 /** All findings; `check` takes only those of one check. */
 export function examined(patient: Patient, check?: string): Promise<readonly Finding[]> {
   return withTempDir(async (root) => {
     await writeFiles(root, patient.files ?? {});
     const host: Host = {
-      ...hostAt(root),
-      addresses: () => new Map(Object.entries({ lo: ['127.0.0.1'], ...patient.addresses })),
+      ...hostAt(root, networkOf(patient)),
       run: async (...line) => patient.programs?.[line.join(' ')],
     };
     const nowhere = patient.isDefault ? {} : { addr: '127.0.0.1:1' };

@@ -15,13 +15,14 @@ import { answersForUs, judgeReadiness, judgeServer } from '../../doctor/server.t
 import { reachable } from '../../doctor/surroundings.ts';
 import { findHeldPort } from '../../server/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
+import { located } from '../whereabouts.ts';
 import { askReadiness, askRegistrar, askSoa } from './asking.ts';
 import type { Host } from './host.ts';
 import { askMembers } from './members.ts';
 
 /** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
-  const config = await located(given, host);
+  const { config } = await located(given, host);
   const parts = [
     examineServer(config, host),
     examineHttp(config),
@@ -32,24 +33,8 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
   return (await Promise.all(parts)).flat();
 }
 
-/** Where nobody said where the server is, `up` may have put it on Docker's bridge. */
-async function located(config: Config, host: Host): Promise<Config> {
-  const address = bridgeOf(host);
-  if (config.origins.addr !== 'default' || address === undefined) return config;
-  const bridge = { address, port: DNS_PORT };
-  const [, isThere] = await answers(bridge, config);
-  return isThere ? { ...config, addr: [bridge] } : config;
-}
-
-function bridgeOf(host: Host): string | undefined {
-  return host
-    .addresses()
-    .get('docker0')
-    ?.find((address) => address.includes('.'));
-}
-
 async function examineServer(config: Config, host: Host): Promise<readonly Finding[]> {
-  const own = [...host.addresses().values()].flat();
+  const own = await host.addresses();
   const perEndpoint = config.addr.map(async (endpoint) => {
     const at = reachable(endpoint);
     const asked = await Promise.all(
@@ -63,7 +48,7 @@ async function examineServer(config: Config, host: Host): Promise<readonly Findi
     const { address, port } = endpoint;
     const facts: PortFacts = {
       endpoint,
-      isOurs: own.includes(address) || at.address !== address || address.startsWith('127.'),
+      isOurs: own.has(address) || at.address !== address || address.startsWith('127.'),
       udp: await findHeldPort('udp', address, port),
       tcp: await findHeldPort('tcp', address, port),
       answersForUs: asked.some(({ udp }) => answersForUs(udp)),
@@ -105,7 +90,7 @@ async function resolvedFiles(host: Host): Promise<readonly string[]> {
 
 async function examineDocker(config: Config, host: Host): Promise<readonly Finding[]> {
   const daemonJson = await host.read('/etc/docker/daemon.json');
-  const bridgeAddress = bridgeOf(host);
+  const bridgeAddress = await host.bridgeAddress();
   const hasSocket = (await host.list('/var/run')).includes('docker.sock');
   const isThere = daemonJson !== undefined || bridgeAddress !== undefined || hasSocket;
   const addresses = new Set([

@@ -1,25 +1,24 @@
-/** The host as `doctor` looks at it: its files, its addresses, its programs. Reads only; what is not there is undefined. */
+/** The host as `doctor` looks at it: its files, its programs, its network. Reads only; what is not there is undefined. */
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import type { Network } from '../network.ts';
 
-export interface Host {
+export interface Host extends Network {
   /** A file's text. */
   read(path: string): Promise<string | undefined>;
   /** The names in a folder; none where there is no such folder. */
   list(path: string): Promise<readonly string[]>;
   /** What a program prints; undefined where it fails, is not there, or takes too long. */
   run(command: string, ...args: readonly string[]): Promise<string | undefined>;
-  /** IP addresses by interface. */
-  addresses(): ReadonlyMap<string, readonly string[]>;
 }
 
 const RUN_TIMEOUT_MS = 3_000;
 
-/** This host, its files taken from below `root`. */
-export function hostAt(root: string): Host {
+/** This host on its network, its files taken from below `root`. */
+export function hostAt(root: string, network: Network): Host {
   return {
+    ...network,
     read: (path) => readFile(join(root, path), 'utf8').catch(() => undefined),
     list: (path) => readdir(join(root, path)).catch(() => []),
     run: (command, ...args) =>
@@ -28,12 +27,5 @@ export function hostAt(root: string): Host {
           resolve(error === null ? stdout : undefined),
         );
       }),
-    addresses: () =>
-      new Map(
-        Object.entries(networkInterfaces()).map(([name, found = []]) => [
-          name,
-          found.map(({ address }) => address),
-        ]),
-      ),
   };
 }

@@ -124,7 +124,6 @@ describe('a server that is not', () => {
 describe('Docker', () => {
   // Port 53 of an address that nobody else uses stands for the bridge's.
   const bridge = '127.53.17.1';
-  const addresses = { docker0: [bridge] };
   const daemon = (settings: object) => ({ '/etc/docker/daemon.json': JSON.stringify(settings) });
   const isRoot = process.getuid?.() === 0;
   let there: TestServer | undefined;
@@ -140,24 +139,24 @@ describe('Docker', () => {
   });
 
   it('is not sent to the server', { skip }, async () => {
-    const found = await examined({ addresses }, 'docker');
+    const found = await examined({ bridge }, 'docker');
     assert.deepEqual(levels(found), ['ok', 'warning']);
     assert.match(found[1]?.message ?? '', /daemon\.json names none/);
     assert.equal(found[1]?.fix, `sudo soradns integrate docker --addr ${bridge}:53`);
   });
 
   it('has a server on its bridge, where up puts it, and nobody said so', { skip }, async () => {
-    const found = await examined({ addresses, isDefault: true }, 'server');
+    const found = await examined({ bridge, isDefault: true }, 'server');
     assert.deepEqual(levels(found), ['ok']);
     assert.match(found[0]?.message ?? '', /^127\.53\.17\.1:53 answers/);
   });
 
   it('does not reach the server: a problem where it is meant to, else a warning', async () => {
-    const alone = { docker0: ['127.53.17.2'] };
-    const elsewhere = await examined({ addresses: alone }, 'docker');
+    const alone = { bridge: '127.53.17.2' };
+    const elsewhere = await examined(alone, 'docker');
     assert.equal(elsewhere[0]?.level, 'warning');
     assert.equal(elsewhere[0]?.fix, 'sudo soradns serve --addr 127.53.17.2:53');
-    const meant = await examined({ addresses: alone, flags: { addr: '127.53.17.2:53' } }, 'docker');
+    const meant = await examined({ ...alone, flags: { addr: '127.53.17.2:53' } }, 'docker');
     assert.equal(meant[0]?.level, 'problem');
   });
 
