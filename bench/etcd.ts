@@ -2,9 +2,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
+import { freePort } from '../test/support/freePort.ts';
 import { type BenchName, serviceValue } from './names.ts';
 import { type Cores, type Running, start } from './process.ts';
-import { freePort } from './soradns.ts';
 
 const QUOTA_BYTES = 8 * 1024 ** 3;
 const PUTS_PER_TXN = 128;

@@ -1,7 +1,6 @@
 /** Our server, and our registrar, as the bench's children. */
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../test/support/freePort.ts';
 import { type Cores, type Running, start } from './process.ts';
 
 /** What `npm run build` makes. */
@@ -65,15 +64,4 @@ export async function untilReady(server: Registrar, timeoutMs = 120_000): Promis
     await new Promise((done) => setTimeout(done, 5));
   }
   throw new Error(`not ready within ${timeoutMs} ms: ${server.output()}`);
-}
-
-/** A port of 127.0.0.1 that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const address = listener.address();
-  listener.close();
-  await once(listener, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

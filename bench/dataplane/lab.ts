@@ -5,13 +5,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFileStore } from '../../src/store/file.ts';
+import { freePort } from '../../test/support/freePort.ts';
 import { untilAnswersLast } from '../ask.ts';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { type LineChild, startLineChild } from '../lineChild.ts';
 import { type BenchName, benchNames, serviceValue } from '../names.ts';
 import { findPeers } from '../peers.ts';
 import { type Cores, GENERATOR_CORE, type Running, SERVER_CORE } from '../process.ts';
-import { freePort, type Soradns, startSoradns, untilReady } from '../soradns.ts';
+import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
 import { figure } from '../table.ts';
 import { type QuestionKind, questionsOf } from './zone.ts';
 

@@ -1,14 +1,13 @@
 /** `serve` with real inherited sockets and a real notification socket, as systemd would give them. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Class, Type } from '../../src/dns/rr.ts';
 import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
 import { childEnv, NODE_ARGUMENTS } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
+import { freePort } from '../support/freePort.ts';
 import { query } from '../support/server.ts';
 import { activated, type SocketSpec, startEar } from '../support/serviceManager.ts';
 import { until } from '../support/until.ts';
@@ -31,15 +30,6 @@ const soa = { qname: ['skydns', 'local'], qtype: Type.SOA, qclass: Class.IN };
 async function answers(place: string, transport: 'udp' | 'tcp'): Promise<boolean> {
   const to = parseSocketAddress(place) ?? assert.fail(place);
   return (await query(to, soa, { transport })).authoritative;
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
 }
 
 describe('socket activation', { concurrency: 3 }, () => {

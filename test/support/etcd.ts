@@ -5,9 +5,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from './freePort.ts';
 import { MEMORY } from './tempDir.ts';
 
 export interface EtcdSetup {
@@ -74,16 +74,6 @@ export async function startEtcdCluster(size: number): Promise<Etcd[]> {
   for (let i = 0; i < size; i++) peers.push({ name: `m${i}`, peerPort: await freePort() });
   const cluster = peers.map((peer) => `${peer.name}=http://127.0.0.1:${peer.peerPort}`).join(',');
   return Promise.all(peers.map((peer) => startEtcd({ member: { ...peer, cluster } })));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 class EtcdProcess implements Etcd {

@@ -1,6 +1,7 @@
 /** A TCP proxy that does to connections what bad networks do. Each fault is set for the connections there are and to come. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePort } from './freePort.ts';
 
 export type Direction = 'toServer' | 'toClient';
 
@@ -30,7 +31,7 @@ export interface FaultyProxy {
 /** Starts a proxy on a free loopback port in front of `host:port`. */
 export async function startProxy(target: string): Promise<FaultyProxy> {
   const proxy = new TcpProxy(target);
-  await proxy.listen(0);
+  await proxy.listen(await freePort());
   return proxy;
 }
 
@@ -67,8 +68,7 @@ class TcpProxy implements FaultyProxy {
     const listener = createServer((client) => this.#onClient(client));
     this.#listener = listener.listen(port, '127.0.0.1');
     await once(listener, 'listening');
-    const address = listener.address();
-    if (address !== null && typeof address === 'object') this.#listenPort = address.port;
+    this.#listenPort = port;
   }
 
   cuts(): number {
