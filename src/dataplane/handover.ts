@@ -9,8 +9,15 @@
 import { copyWords, Envelope } from './envelope.ts';
 import { type Batch, PACKET_OCTETS } from './sockets/batch.ts';
 
-/** Packets that wait for the main thread. At 20 µs an answer, a full ring is 10 ms of work. */
-export const RING_PACKETS = 512;
+/** A thread's two rings: questions whose answers will soon be in the table, and all others. */
+export type Lane = 'known' | 'other';
+
+/**
+ * Packets that wait for the main thread; powers of two. At 20 µs an answer a full ring of others is 10 ms of work. After
+ * a change every question about a known name comes until the first of them was answered: that is to last while the main
+ * thread waits for a busy core.
+ */
+export const RING_PACKETS: Readonly<Record<Lane, number>> = { known: 2048, other: 512 };
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const EMPTY = 0;
@@ -25,40 +32,47 @@ const STATE = 0;
 const ENVELOPE = 1;
 const PACKET = ENVELOPE + Envelope.WORDS;
 const PLACE_WORDS = PACKET + PACKET_OCTETS / WORD;
-const RING_WORDS = PLACES_AT + RING_PACKETS * PLACE_WORDS;
-
-/** A thread's two rings: questions whose answers will soon be in the table, and all others. */
-export const LANES = ['known', 'other'] as const;
-export type Lane = (typeof LANES)[number];
+const KNOWN_WORDS = PLACES_AT + RING_PACKETS.known * PLACE_WORDS;
+const OTHER_WORDS = PLACES_AT + RING_PACKETS.other * PLACE_WORDS;
 
 /** Memory for the rings of workers, whose threads are numbered from 1. */
 export function newRingMemory(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(workers * LANES.length * RING_WORDS * WORD);
+  return new SharedArrayBuffer(workers * (KNOWN_WORDS + OTHER_WORDS) * WORD);
 }
 
-function ringWords(memory: SharedArrayBuffer, thread: number, lane: Lane): Int32Array {
-  const ring = (thread - 1) * LANES.length + LANES.indexOf(lane);
-  return new Int32Array(memory, ring * RING_WORDS * WORD, RING_WORDS);
-}
+/** What both ends of a ring share. */
+class Ring {
+  readonly words: Int32Array;
+  readonly packets: number;
 
-function placeOf(position: number): number {
-  return PLACES_AT + (position & (RING_PACKETS - 1)) * PLACE_WORDS;
+  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
+    const at = (thread - 1) * (KNOWN_WORDS + OTHER_WORDS);
+    this.packets = RING_PACKETS[lane];
+    this.words =
+      lane === 'known'
+        ? new Int32Array(memory, at * WORD, KNOWN_WORDS)
+        : new Int32Array(memory, (at + KNOWN_WORDS) * WORD, OTHER_WORDS);
+  }
+
+  placeOf(position: number): number {
+    return PLACES_AT + (position & (this.packets - 1)) * PLACE_WORDS;
+  }
 }
 
 /** The worker's end. */
 export class RingWriter {
-  readonly #words: Int32Array;
+  readonly #ring: Ring;
   #head: number;
 
   constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
-    this.#words = ringWords(memory, thread, lane);
-    this.#head = Atomics.load(this.#words, HEAD); // a predecessor may have died
+    this.#ring = new Ring(memory, thread, lane);
+    this.#head = Atomics.load(this.#ring.words, HEAD); // a predecessor may have died
   }
 
   /** Puts packet `i` of the batch; false if one had to give way: the oldest or, rarely, this one. */
   put(batch: Batch, i: number): boolean {
-    const words = this.#words;
-    const place = placeOf(this.#head);
+    const { words } = this.#ring;
+    const place = this.#ring.placeOf(this.#head);
     const state = Atomics.load(words, place + STATE);
     if (state === BUSY || Atomics.compareExchange(words, place + STATE, state, BUSY) !== state)
       return false;
@@ -102,28 +116,28 @@ export class Handed {
 export class RingReader {
   /** Packets gave way to later ones since this was last set to false. */
   overran = false;
-  readonly #words: Int32Array;
+  readonly #ring: Ring;
   #tail = 0;
 
   constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
-    this.#words = ringWords(memory, thread, lane);
+    this.#ring = new Ring(memory, thread, lane);
   }
 
   isEmpty(): boolean {
-    return Atomics.load(this.#words, HEAD) === this.#tail;
+    return Atomics.load(this.#ring.words, HEAD) === this.#tail;
   }
 
   /** Takes the oldest packet; false if there is none. */
   take(into: Handed): boolean {
-    const words = this.#words;
+    const { words, packets } = this.#ring;
     const head = Atomics.load(words, HEAD);
     // What was put more than a ring ago was overwritten.
-    if (((head - this.#tail) | 0) > RING_PACKETS) {
-      this.#tail = (head - RING_PACKETS) | 0;
+    if (((head - this.#tail) | 0) > packets) {
+      this.#tail = (head - packets) | 0;
       this.overran = true;
     }
     while (this.#tail !== head) {
-      const place = placeOf(this.#tail);
+      const place = this.#ring.placeOf(this.#tail);
       this.#tail = (this.#tail + 1) | 0;
       // Otherwise its packet gave way to a later one, which comes in its turn or was taken in this one's.
       if (Atomics.compareExchange(words, place + STATE, FULL, BUSY) !== FULL) continue;
@@ -139,7 +153,8 @@ export class RingReader {
 
   /** Gives back the place that a writer died in. To be called while there is no writer. */
   mend(): void {
-    for (let position = 0; position < RING_PACKETS; position++)
-      Atomics.compareExchange(this.#words, placeOf(position) + STATE, BUSY, EMPTY);
+    const { words, packets } = this.#ring;
+    for (let position = 0; position < packets; position++)
+      Atomics.compareExchange(words, this.#ring.placeOf(position) + STATE, BUSY, EMPTY);
   }
 }

@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { Envelope } from '../../src/dataplane/envelope.ts';
 import {
   Handed,
+  type Lane,
   newRingMemory,
   RING_PACKETS,
   RingReader,
@@ -18,14 +19,14 @@ import type { WriterStart, WriterSums } from '../support/ringWriterThread.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { compiledEntry } from '../support/workerListeners.ts';
 
-function ring(memory = newRingMemory(2)) {
+function ring(memory = newRingMemory(2), lane: Lane = 'known') {
   const source = new PacketSource(5);
-  const writer = new RingWriter(memory, 2, 'known');
+  const writer = new RingWriter(memory, 2, lane);
   const put = (number: number): boolean => {
     source.fill(number);
     return writer.put(source as unknown as Batch, 0);
   };
-  return { memory, put, reader: new RingReader(memory, 2, 'known') };
+  return { memory, put, reader: new RingReader(memory, 2, lane) };
 }
 
 /** The numbers of all packets that wait. */
@@ -54,14 +55,25 @@ test('packets come out as they went in', () => {
   assert.ok(reader.isEmpty());
 });
 
-test('a full ring loses its oldest, and says so', () => {
-  const { put, reader } = ring();
-  const results = range(0, RING_PACKETS + 100).map(put);
-  assert.equal(results.filter((whole) => !whole).length, 100);
-  assert.deepEqual(takeAll(reader), range(100, RING_PACKETS + 100));
-  assert.ok(put(1000));
-  assert.deepEqual(takeAll(reader), [1000]);
-});
+for (const lane of ['known', 'other'] as const) {
+  test(`a full ring of ${lane} packets loses its oldest, and says so`, () => {
+    const memory = newRingMemory(3);
+    const { put, reader } = ring(memory, lane);
+    const count = RING_PACKETS[lane] + 100;
+    const results = range(0, count).map(put);
+    assert.equal(results.filter((whole) => !whole).length, 100);
+    assert.deepEqual(takeAll(reader), range(100, count));
+    assert.ok(put(1000));
+    assert.deepEqual(takeAll(reader), [1000]);
+    // Its neighbours in memory are as they were.
+    for (const [thread, other] of [
+      [1, 'other'],
+      [2, lane === 'known' ? 'other' : 'known'],
+      [3, 'known'],
+    ] as const)
+      assert.ok(new RingReader(memory, thread, other).isEmpty());
+  });
+}
 
 test('two lanes and two threads are four rings', () => {
   const memory = newRingMemory(2);
