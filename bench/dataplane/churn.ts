@@ -24,6 +24,8 @@ export interface ChurnResult {
   readonly failed: number;
   /** From the call of each put that was asked for to its answer over UDP. */
   readonly visibleMs: readonly number[];
+  /** From the same calls to the store's acknowledgement: the part that is not the server's. */
+  readonly acknowledgedMs: readonly number[];
 }
 
 const MAX_UNDER_WAY = 512;
@@ -37,8 +39,8 @@ let nextProbe = 0;
 export async function churn(run: ChurnRequest): Promise<ChurnResult> {
   const writer = openKeyWriter(run.endpoint);
   try {
-    const [written, visibleMs] = await Promise.all([changeAll(writer, run), probe(writer, run)]);
-    return { ...written, visibleMs };
+    const [written, probed] = await Promise.all([changeAll(writer, run), probe(writer, run)]);
+    return { ...written, ...probed };
   } finally {
     writer.close();
   }
@@ -47,7 +49,7 @@ export async function churn(run: ChurnRequest): Promise<ChurnResult> {
 async function changeAll(
   writer: KeyWriter,
   { perSecond, seconds, names }: ChurnRequest,
-): Promise<Omit<ChurnResult, 'visibleMs'>> {
+): Promise<Pick<ChurnResult, 'acknowledgedPerSecond' | 'failed'>> {
   const beganMs = performance.now();
   const total = perSecond * seconds;
   let [issued, acknowledged, failed] = [0, 0, 0];
@@ -66,16 +68,22 @@ async function changeAll(
   return { acknowledgedPerSecond: acknowledged / tookSeconds, failed };
 }
 
-async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Promise<number[]> {
+async function probe(
+  writer: KeyWriter,
+  { dnsPort, seconds }: ChurnRequest,
+): Promise<Pick<ChurnResult, 'visibleMs' | 'acknowledgedMs'>> {
   const asker = await openAsker(dnsPort);
   const endMs = performance.now() + seconds * 1000;
   const visibleMs: number[] = [];
+  const acknowledgedMs: number[] = [];
   try {
     while (performance.now() < endMs) {
       const address = addressOf(nextProbe++);
       const beganMs = performance.now();
       const change = { key: `${BENCH_FOLDER}/probe`, value: serviceValue(address) };
-      const written = writer.write({ kind: 'put', ...change });
+      const written = writer.write({ kind: 'put', ...change }).then(() => {
+        acknowledgedMs.push(performance.now() - beganMs);
+      });
       await untilAnswers(asker, `probe.${BENCH_PARENT}`, address, PROBE_TIMEOUT_MS);
       visibleMs.push(performance.now() - beganMs);
       await written;
@@ -84,5 +92,5 @@ async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Pro
   } finally {
     asker.close();
   }
-  return visibleMs;
+  return { visibleMs, acknowledgedMs };
 }
