@@ -1,5 +1,6 @@
 /** A registrar with what it needs of this process and host, and the page that shows it. */
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
@@ -51,6 +52,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     probe,
     instance: randomUUID(),
     host: hostname(),
+    place: placeOf(engine.label),
     dryRun: settings.dryRun,
     dockerGraceMs: settings.dockerGraceSeconds * 1000,
     relistEveryMs: settings.reconcileSeconds * 1000,
@@ -75,6 +77,17 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
       engine.close();
     },
   };
+}
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
+/** Only Linux tells one start of a machine from another; elsewhere it is not known. */
+function placeOf(engine: string): string | undefined {
+  try {
+    return `${readFileSync(BOOT_ID, 'utf8').trim()} ${hostname()} ${engine}`;
+  } catch {
+    return undefined;
+  }
 }
 
 async function readProc(path: string): Promise<string | undefined> {

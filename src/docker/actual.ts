@@ -6,6 +6,7 @@
  */
 import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
+import type { Wish } from './assign.ts';
 import { type Owner, ownerOf } from './record.ts';
 
 export interface ActualRecord {
@@ -41,6 +42,12 @@ export class ActualRecords implements Replica {
 
   get(key: string): ActualRecord | undefined {
     return this.#held.get(key);
+  }
+
+  /** Whether a container has that key already, in the same life. */
+  has({ record, owner }: Pick<Wish, 'record' | 'owner'>): boolean {
+    const stored = this.#held.get(record.key)?.owner;
+    return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
   }
 
   /** All records with our stamp. */

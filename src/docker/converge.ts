@@ -11,16 +11,8 @@ import { type Assignment, parseNumberedKey, type Wish } from './assign.ts';
 import { backoffMs } from './backoff.ts';
 import { diff, type Operation, type Plan } from './diff.ts';
 import { Nap } from './nap.ts';
+import type { Permission } from './permission.ts';
 import { storeFailure } from './storeFailure.ts';
-
-/** What may be written now. */
-export type Permission =
-  /** `leaseId`: that all records must live with. */
-  | { readonly kind: 'write'; readonly leaseId: string }
-  /** Only compare: it is another one's turn, or a dry run. */
-  | { readonly kind: 'look' }
-  /** The store's state is not known yet. */
-  | { readonly kind: 'wait' };
 
 export type ConvergeEvent =
   | { readonly kind: 'wrote'; readonly operation: Operation }

@@ -39,6 +39,8 @@ export interface TenureOptions {
   readonly instance: string;
   /** Where it runs, for people. */
   readonly host: string;
+  /** As in a `Holder`. */
+  readonly place?: string | undefined;
   readonly ttlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
@@ -299,8 +301,8 @@ export class Tenure {
   }
 
   #value(lease: string, isReleased: boolean): Uint8Array {
-    const { instance, host } = this.#options;
-    return holderValue({ instance, host, lease, isReleased });
+    const { instance, host, place } = this.#options;
+    return holderValue({ instance, host, place, lease, isReleased });
   }
 
   #become(state: TenureState): void {

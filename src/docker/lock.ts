@@ -6,7 +6,8 @@
 import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
 
-const ROOT = '/registrar/';
+/** Where all engines' are. */
+export const LOCKS = '/registrar/';
 const MAX_VALUE_OCTETS = 4096;
 
 export interface LockKeys {
@@ -21,6 +22,8 @@ export interface Holder {
   readonly instance: string;
   /** For people: where it runs. */
   readonly host: string;
+  /** The same for every run on one machine that follows the same engine, until the machine starts anew. */
+  readonly place?: string | undefined;
   readonly lease: string;
   /** It has ended and left its records to whoever comes next. */
   readonly isReleased: boolean;
@@ -28,13 +31,13 @@ export interface Holder {
 
 /** Engine ids contain colons, and none of what has a meaning in keys once it is escaped. */
 export function lockKeys(engineId: string): LockKeys {
-  const prefix = `${ROOT}${encodeURIComponent(engineId)}/`;
+  const prefix = `${LOCKS}${encodeURIComponent(engineId)}/`;
   return { prefix, holder: `${prefix}holder`, challenge: `${prefix}challenge` };
 }
 
-export function holderValue({ instance, host, lease, isReleased }: Holder): Uint8Array {
+export function holderValue({ instance, host, place, lease, isReleased }: Holder): Uint8Array {
   const released = isReleased ? true : undefined;
-  return new TextEncoder().encode(JSON.stringify({ instance, host, lease, released }));
+  return new TextEncoder().encode(JSON.stringify({ instance, host, place, lease, released }));
 }
 
 /** `undefined` for what no registrar has written. Never throws. */
@@ -43,10 +46,11 @@ export function parseHolder(value: Uint8Array): Holder | undefined {
   try {
     const json: unknown = JSON.parse(Buffer.from(value).toString());
     if (typeof json !== 'object' || json === null) return undefined;
-    const { instance, host, lease, released } = json as Record<string, unknown>;
+    const { instance, host, place, lease, released } = json as Record<string, unknown>;
     if (typeof instance !== 'string' || typeof host !== 'string' || typeof lease !== 'string')
       return undefined;
-    return { instance, host, lease, isReleased: released === true };
+    const isReleased = released === true;
+    return { instance, host, ...(typeof place === 'string' ? { place } : {}), lease, isReleased };
   } catch {
     return undefined;
   }

@@ -9,17 +9,20 @@ import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts'
 import type { LeaseStore } from '../store/store.ts';
 import { ActualRecords } from './actual.ts';
 import type { Wish } from './assign.ts';
+import { Caretaker } from './caretaker.ts';
 import { Checks, type Probe } from './checks.ts';
 import { Containers } from './containers.ts';
 import type { RegistrarContext } from './context.ts';
-import { Converger, type Permission } from './converge.ts';
+import { Converger } from './converge.ts';
 import { describe } from './describe.ts';
 import type { Description } from './description.ts';
 import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine.ts';
 import { EngineFollower } from './follow.ts';
+import { Grace } from './grace.ts';
 import { Tenure } from './lease.ts';
 import { shortId } from './life.ts';
 import type { Zones } from './names.ts';
+import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
 import {
   type Parts,
@@ -30,6 +33,7 @@ import {
 } from './status.ts';
 import { storeFailure } from './storeFailure.ts';
 import type { Surroundings } from './surroundings.ts';
+import { ToldRefusals } from './toldRefusals.ts';
 
 export interface RegistrarOptions {
   readonly engine: Engine;
@@ -44,6 +48,8 @@ export interface RegistrarOptions {
   readonly instance: string;
   /** Where it runs, for people. */
   readonly host: string;
+  /** The same for every run that follows this engine from this machine, until that starts anew; undefined: not known. */
+  readonly place?: string | undefined;
   /** Writes nothing, and says what it would write. */
   readonly dryRun?: boolean;
   /** How long records stay while the engine is gone. */
@@ -82,7 +88,6 @@ const LEASE_TTL_SECONDS = 30;
 const LOOK_AROUND_EVERY_MS = 15_000;
 const SETTLE_MS = 1_000;
 const LOOK_EVERY_MS = 50;
-const MAX_ANNOUNCED_REFUSALS = 10_000;
 
 /** Does nothing until `start`. */
 export function createRegistrar(options: RegistrarOptions): Registrar {
@@ -94,12 +99,12 @@ class EngineRegistrar implements Registrar {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #follower: EngineFollower;
-  readonly #announcedRefusals = new Set<string>();
+  readonly #grace: Grace;
+  readonly #caretaker: Caretaker | undefined = undefined;
+  readonly #toldRefusals = new ToldRefusals();
   #parts: Parts | undefined;
   #context: RegistrarContext;
   #surroundings = '';
-  #isWithdrawn = false;
-  #cancelGrace: (() => void) | undefined;
   #isClosed = false;
   #closing: Promise<void> | undefined;
 
@@ -108,6 +113,14 @@ class EngineRegistrar implements Registrar {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#context = { ...options.context, hostAddresses: {}, ownNetworks: [] };
+    this.#grace = new Grace({
+      clock: this.#clock,
+      graceMs: options.dockerGraceMs ?? DOCKER_GRACE_MS,
+      onOver: (afterMs) => this.#withdraw(afterMs),
+    });
+    const { store, place, dryRun } = options;
+    if (place !== undefined && dryRun !== true)
+      this.#caretaker = new Caretaker({ store, place, clock: this.#clock, random: this.#random });
     this.#follower = new EngineFollower({
       engine: options.engine,
       clock: this.#clock,
@@ -155,7 +168,7 @@ class EngineRegistrar implements Registrar {
       reconnects: this.#follower.reconnects,
       store: this.#options.store.label,
       isDryRun: this.#options.dryRun === true,
-      isWithdrawn: this.#isWithdrawn,
+      isWithdrawn: this.#grace.isOver,
       nowMs: this.#clock.monotonicMs(),
       parts: this.#parts,
     };
@@ -169,6 +182,7 @@ class EngineRegistrar implements Registrar {
     }
     await this.#lookAround(info);
     if (this.#isClosed) return;
+    this.#caretaker?.stop();
     this.#parts = this.#createParts(info);
     this.#parts.mirror.start();
     this.#parts.tenure?.start();
@@ -203,8 +217,8 @@ class EngineRegistrar implements Registrar {
       store,
       actual,
       permission: () => permissionOf(mirror, tenure),
-      wishes: () => checks.passing(this.#wishes(containers), (wish) => isPublished(wish, actual)),
-      isKnown: (id) => this.#isWithdrawn || containers.isKnown(id),
+      wishes: () => checks.passing(this.#wishes(containers), (wish) => actual.has(wish)),
+      isKnown: (id) => this.#grace.isOver || containers.isKnown(id),
       mirroredRevision: () => revisionOf(mirror),
       onLeaseDoubt: () => tenure?.verify(),
       onEvent: (event) => this.#emit(event),
@@ -215,12 +229,13 @@ class EngineRegistrar implements Registrar {
   }
 
   #createTenure(engineId: string, onChange: () => void): Tenure {
-    const { store, instance, host, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
+    const { store, instance, host, place, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
     return new Tenure({
       store,
       engineId,
       instance,
       host,
+      place,
       ttlSeconds: leaseTtlSeconds,
       clock: this.#clock,
       random: this.#random,
@@ -230,20 +245,15 @@ class EngineRegistrar implements Registrar {
   }
 
   #wishes(containers: Containers): Wish[] {
-    return this.#isWithdrawn ? [] : [...containers.all()].flatMap(({ wishes }) => wishes);
+    return this.#grace.isOver ? [] : [...containers.all()].flatMap(({ wishes }) => wishes);
   }
 
   #describe(inspection: Inspection, parent: Inspection | undefined): Description {
     const description = describe(inspection, { ...this.#context, parent });
     if (description.kind !== 'described') return description;
-    for (const refusal of description.refusals) {
-      const containerId = shortId(inspection.Id);
-      const id = `${containerId} ${refusal.about} ${refusal.reason}`;
-      if (this.#announcedRefusals.has(id)) continue;
-      if (this.#announcedRefusals.size >= MAX_ANNOUNCED_REFUSALS) this.#announcedRefusals.clear();
-      this.#announcedRefusals.add(id);
+    const containerId = shortId(inspection.Id);
+    for (const refusal of this.#toldRefusals.news(containerId, description.refusals))
       this.#emit({ kind: 'refused', containerId, refusal });
-    }
     return description;
   }
 
@@ -254,24 +264,23 @@ class EngineRegistrar implements Registrar {
   }
 
   #onConnected(): void {
-    this.#cancelGrace?.();
-    this.#cancelGrace = undefined;
-    this.#isWithdrawn = false;
+    this.#grace.end();
     this.#emit({ kind: 'engineConnected', label: this.#options.engine.label });
     this.#parts?.converger.kick();
   }
 
   #onLost(error: EngineError, retryInMs: number): void {
     this.#emit({ kind: 'engineLost', error, retryInMs });
-    if (this.#cancelGrace !== undefined || this.#isClosed) return;
-    const afterMs = this.#options.dockerGraceMs ?? DOCKER_GRACE_MS;
-    const timer = this.#clock.startTimer(afterMs, () => {
-      this.#isWithdrawn = true;
-      this.#emit({ kind: 'withdrawn', afterMs });
-      this.#parts?.containers.distrust();
-      this.#parts?.converger.kick();
-    });
-    this.#cancelGrace = () => timer.cancel();
+    if (this.#isClosed) return;
+    const isFirst = this.#grace.begin();
+    if (isFirst && this.#parts === undefined) this.#caretaker?.start();
+  }
+
+  #withdraw(afterMs: number): void {
+    this.#caretaker?.stop();
+    this.#emit({ kind: 'withdrawn', afterMs });
+    this.#parts?.containers.distrust();
+    this.#parts?.converger.kick();
   }
 
   #lookAroundLater(info: EngineInfo): void {
@@ -301,7 +310,8 @@ class EngineRegistrar implements Registrar {
     if (end === 'keep') await this.#linger(lingerMs);
     this.#isClosed = true;
     this.#follower.close();
-    this.#cancelGrace?.();
+    this.#grace.end();
+    this.#caretaker?.stop();
     if (this.#parts === undefined) return;
     const { containers, checks, converger, mirror, tenure } = this.#parts;
     containers.close();
@@ -332,19 +342,7 @@ class EngineRegistrar implements Registrar {
   }
 }
 
-function permissionOf(mirror: Mirror, tenure: Tenure | undefined): Permission {
-  if (mirror.state().kind === 'loading') return { kind: 'wait' };
-  const state = tenure?.state();
-  if (state === undefined || state.kind === 'standby') return { kind: 'look' };
-  return state.kind === 'held' ? { kind: 'write', leaseId: state.leaseId } : { kind: 'wait' };
-}
-
 function revisionOf(mirror: Mirror): number {
   const state = mirror.state();
   return state.kind === 'loading' ? 0 : state.revision;
-}
-
-function isPublished({ record, owner }: Wish, actual: ActualRecords): boolean {
-  const stored = actual.get(record.key)?.owner;
-  return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { lockKeys } from '../../src/docker/lock.ts';
 import { callCli } from '../support/cli.ts';
 import { hostAt, KEY, readyz, recordAt, useFakeDocker, WEB } from '../support/registerBench.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
@@ -10,6 +11,19 @@ import { until } from '../support/until.ts';
 
 const bench = useFakeDocker();
 const PATIENCE_MS = 20_000;
+
+/** Where the holder of the engine's lock says that it is. */
+async function placeAt(http: string, engineId: string): Promise<unknown> {
+  const { holder } = lockKeys(engineId);
+  // Once more, as the key has an escaped name.
+  const path = holder.split('/').map(encodeURIComponent).join('/');
+  const { node } = (await (await fetch(`${http}/v2/keys${path}`)).json()) as KeyReply;
+  return JSON.parse(node.value).place;
+}
+
+interface KeyReply {
+  readonly node: { readonly value: string };
+}
 
 describe('serve --register', () => {
   let folder: string;
@@ -93,12 +107,15 @@ describe('serve --register', () => {
     const firstHttp = `http://${(await first.says('serving')).http}`;
     await first.says('registered');
     const written = await recordAt(firstHttp);
+    const place = await placeAt(firstHttp, bench.docker.engineId);
+    assert.match(String(place), /^[0-9a-f-]{36} .+ unix:\/\/.+/);
     await first.end('SIGKILL');
     const second = serve(...options);
     const secondHttp = `http://${(await second.says('serving')).http}`;
     await second.says('following docker');
     await until('it is ready', async () => (await readyz(secondHttp)) === '200 ok');
     assert.deepEqual(await recordAt(secondHttp), written);
+    assert.equal(await placeAt(secondHttp, bench.docker.engineId), place);
     assert.equal(await second.end('SIGINT'), 0, second.stderr());
   });
 

@@ -1,7 +1,12 @@
 /** The registrar's failure cases, by the numbers of the specification, on a fake engine, store and clock. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { onBench, type RegistrarBench, type Running } from '../support/registrarBench.ts';
+import {
+  type BenchSetup,
+  onBench,
+  type RegistrarBench,
+  type Running,
+} from '../support/registrarBench.ts';
 import { entriesOf } from '../support/storeCalls.ts';
 
 const LEASE_MS = 30_000;
@@ -433,6 +438,96 @@ describe('the 20 failure cases', () => {
       assert.deepEqual(await bench.keys(), [KEY]);
       assert.ok(running.registrar.readiness().isReady);
     }));
+
+  describe('5: what an earlier run left', () => {
+    /** A run that ended by SIGKILL, and the daemon with it; its container did not. */
+    async function leave(bench: RegistrarBench, setup: BenchSetup = {}) {
+      const earlier = bench.start(setup);
+      const container = bench.engine.run(WEB);
+      await bench.settle();
+      bench.kill(earlier);
+      bench.engine.lose();
+      return container;
+    }
+
+    it('stays without Docker as long as what this one would have written', () =>
+      onBench(async (bench) => {
+        const web = await leave(bench);
+        const deletes = watchDeletes(bench);
+        await bench.advance(LEASE_MS / 2);
+        const { registrar } = bench.start({ dockerGraceMs: 300_000 });
+        await bench.advance(290_000);
+        assert.deepEqual(await bench.keys(), [KEY]);
+        bench.engine.restore();
+        await bench.advance(6_000);
+        assert.ok(registrar.readiness().isReady, registrar.readiness().reasons.join());
+        await bench.assertQuiet(LEASE_MS * 3);
+        assert.deepEqual(deletes.keys, []);
+        bench.engine.die(web);
+        assert.deepEqual(await bench.keys(), []);
+        deletes.stop();
+      }));
+
+    it('... and no longer than that', () =>
+      onBench(async (bench) => {
+        await leave(bench);
+        bench.start({ dockerGraceMs: 300_000 });
+        await bench.advance(299_000);
+        assert.deepEqual(await bench.keys(), [KEY]);
+        await bench.advance(1_000 + LEASE_MS);
+        assert.deepEqual(await bench.keys(), []);
+      }));
+
+    it('... also when the store is there only later', () =>
+      onBench(async (bench) => {
+        await leave(bench);
+        const { link } = bench.start();
+        link.lose();
+        await bench.advance(LEASE_MS * 0.8);
+        link.restore();
+        await bench.advance(LEASE_MS * 2);
+        assert.deepEqual(await bench.keys(), [KEY]);
+      }));
+
+    for (const [what, before, now] of [
+      ['the machine was started anew', { place: 'earlier' }, {}],
+      ['its place is not known', { place: undefined }, {}],
+      ['no place is known', { place: undefined }, { place: undefined }],
+    ] as const) {
+      it(`goes with its lease when ${what}`, () =>
+        onBench(async (bench) => {
+          await leave(bench, before);
+          bench.start(now);
+          await bench.advance(LEASE_MS * 0.9);
+          assert.deepEqual(await bench.keys(), [KEY]);
+          await bench.advance(LEASE_MS * 0.2);
+          assert.deepEqual(await bench.keys(), []);
+        }));
+    }
+
+    it('goes with its lease when another engine comes in its place', () =>
+      onBench(async (bench) => {
+        await leave(bench);
+        bench.start();
+        await bench.advance(LEASE_MS * 2);
+        bench.engine.engineInfo = { ...bench.engine.engineInfo, id: 'ENGINE:2' };
+        bench.engine.containers.clear();
+        bench.engine.run(named('new'));
+        bench.engine.restore();
+        await bench.advance(6_000);
+        assert.deepEqual(await bench.keys(), ['local/skydns/new', KEY]);
+        await bench.advance(LEASE_MS);
+        assert.deepEqual(await bench.keys(), ['local/skydns/new']);
+      }));
+
+    it('is not touched in a dry run', () =>
+      onBench(async (bench) => {
+        await leave(bench);
+        bench.start({ dryRun: true });
+        await bench.advance(LEASE_MS * 1.5);
+        assert.deepEqual(await bench.keys(), []);
+      }));
+  });
 
   it('5: a connection that never lasts is tried ever more seldom, one that lasted at once', () =>
     onBench(async (bench) => {

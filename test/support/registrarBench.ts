@@ -45,6 +45,7 @@ export class RegistrarBench {
       probe: async () => true,
       instance: `instance-${number}`,
       host: `host-${number}`,
+      place: 'this machine and its engine',
       clock: this.clock,
       random: () => 0.5,
       onEvent: (event) => events.push(event),

@@ -1,0 +1,19 @@
+/** What may be written now, by what is known of the store and of the lock. */
+import type { Mirror } from '../store/mirror.ts';
+import type { Tenure } from './lease.ts';
+
+export type Permission =
+  /** `leaseId`: that all records must live with. */
+  | { readonly kind: 'write'; readonly leaseId: string }
+  /** Only compare: it is another one's turn, or a dry run. */
+  | { readonly kind: 'look' }
+  /** The store's state is not known yet. */
+  | { readonly kind: 'wait' };
+
+/** `tenure` is undefined in a dry run. */
+export function permissionOf(mirror: Mirror, tenure: Tenure | undefined): Permission {
+  if (mirror.state().kind === 'loading') return { kind: 'wait' };
+  const state = tenure?.state();
+  if (state === undefined || state.kind === 'standby') return { kind: 'look' };
+  return state.kind === 'held' ? { kind: 'write', leaseId: state.leaseId } : { kind: 'wait' };
+}
