@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { promisify } from 'node:util';
@@ -14,6 +14,7 @@ import { useDockerd } from '../support/dockerTest.ts';
 import { type Lan, startLan } from '../support/hostNetwork.ts';
 import { shellBlocks } from '../support/readmeBlocks.ts';
 import { buildImage, PROJECT, standInForEtcd } from '../support/standIns.ts';
+import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
 let lan: Lan | undefined;
@@ -222,12 +223,60 @@ test(
         answers,
         STARTED_MS,
       );
+      await assertCommandsRun(first);
+      await assertIsReplaced(first);
       await Promise.all([first, second].map((host) => assertStops(host, 'soradns')));
     } finally {
       await second.stop();
     }
   }),
 );
+
+/** What the README says to run where there is only the image. The server hears of a name a moment after it is set. */
+async function assertCommandsRun(host: Dockerd): Promise<void> {
+  const [block = ''] = shellBlocks('Commands').filter((text) => text.includes('docker exec'));
+  const commands = block.replaceAll('10.0.0.1:', `${host.address}:`);
+  const wanted = [
+    /^1\.rails\.production\.east\.skydns\.local\. +/m, // ls
+    /^docker +unix:.* \(connected\)$/m, // registrar status
+    /^db\.skydns\.local\.\t\d+\tIN\tA\t10\.0\.0\.9$/m, // query
+    /^ok +server +172\.17\.0\.1:53 answers for skydns\.local\./m, // doctor
+  ];
+  let printed = '';
+  const areDone = async (): Promise<boolean> => {
+    printed = await shell(host, commands, {}).catch(({ stdout, stderr }) => `${stdout}${stderr}`);
+    return wanted.every((line) => line.test(printed));
+  };
+  await until('the commands print what they are for', areDone, STARTED_MS).catch((error) => {
+    throw new Error(`${error}\n${printed}`);
+  });
+}
+
+function containerOf(host: Dockerd): Promise<string> {
+  return host.docker('inspect', '--format', '{{.Id}}', 'soradns');
+}
+
+/** The README's lines for a newer image; a lookup that neither of the two servers answered would print something else. */
+async function assertIsReplaced(host: Dockerd): Promise<void> {
+  const [block = ''] = shellBlocks('Operations').filter((text) => text.includes('docker build'));
+  const old = await containerOf(host);
+  const answers = await withTempDir(async (folder) => {
+    const end = join(folder, 'end');
+    const look = `dig +short +tries=1 +time=5 @172.17.0.1 ${NAME} A`;
+    const [command, ...args] = host.onHost('sh', '-c', `until [ -e ${end} ]; do ${look}; done`);
+    const looking = promisify(execFile)(command, args, { maxBuffer: 1 << 26 });
+    try {
+      await shell(host, block, { ETCD: host.address });
+    } finally {
+      writeFileSync(end, '');
+      await looking;
+    }
+    return (await looking).stdout.trim().split('\n');
+  });
+  assert.notEqual(await containerOf(host), old);
+  assert.deepEqual([...new Set(answers)], [host.address]);
+  assert.ok(answers.length > 20, `${answers.length} lookups`);
+}
 
 const RAILS = `docker build --tag rails - <<'END'
 FROM bb
@@ -253,6 +302,6 @@ async function shell(
     )
     .replaceAll('-v /var/run/docker.sock:', `-v ${socket}:`);
   const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' };
-  const options = { env, timeout: 120_000, maxBuffer: 1 << 26 };
+  const options = { cwd: PROJECT, env, timeout: 120_000, maxBuffer: 1 << 26 };
   return (await promisify(execFile)('sh', ['-euc', text], options)).stdout;
 }
