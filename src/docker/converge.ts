@@ -12,6 +12,7 @@ import { backoffMs } from './backoff.ts';
 import { diff, type Operation, type Plan } from './diff.ts';
 import { Nap } from './nap.ts';
 import type { Permission } from './permission.ts';
+import { Rewrites } from './rewrites.ts';
 import { storeFailure } from './storeFailure.ts';
 
 export type ConvergeEvent =
@@ -33,7 +34,7 @@ export interface ConvergerOptions {
   readonly isKnown: (containerId: string) => boolean;
   /** The store's revision up to which `actual` was brought. */
   readonly mirroredRevision: () => number;
-  /** The store says that there is no such lease, or something else is wrong with what it was given. */
+  /** The store takes no such lease, or somebody undoes what is written. */
   readonly onLeaseDoubt: () => void;
   readonly onEvent: (event: ConvergeEvent) => void;
   readonly clock: Clock;
@@ -54,6 +55,9 @@ const BACKOFF = { minMs: 100, maxMs: 5_000 };
 /** Comparing takes at most about a tenth of the time, though what happened first is served at once. */
 const REST_FOR_WORK = 10;
 const MAX_REST_MS = 50;
+/** What is undone twice within this time is written no more often than that. */
+const UNDONE_WITHIN_MS = 1_000;
+const UNDONE_REST_MS = 100;
 const MAX_FORMER_NUMBERS = 10_000;
 
 export class Converger {
@@ -70,6 +74,8 @@ export class Converger {
   readonly #refused = new Map<string, string>();
   #lastFailure: StoreError | undefined;
   #failures = 0;
+  readonly #rewrites = new Rewrites();
+  #undoneAtMs = Number.NEGATIVE_INFINITY;
   #restUntilMs = 0;
   #isDone = false;
   #isComparing = false;
@@ -208,7 +214,7 @@ export class Converger {
         leaseId,
         concurrency: WRITES_AT_ONCE,
         onOutcome: (outcome) => {
-          this.#learn(outcome);
+          this.#learn(outcome, leaseId);
           if (outcome.kind === 'done') done++;
           if (outcome.kind === 'failed') failure = outcome.error;
         },
@@ -221,7 +227,7 @@ export class Converger {
     return 0;
   }
 
-  #learn(outcome: Outcome): void {
+  #learn(outcome: Outcome, leaseId: string): void {
     const { operation } = outcome;
     if (outcome.kind === 'failed') {
       this.#counters.failures++;
@@ -235,7 +241,16 @@ export class Converger {
     this.#refused.delete(operation.key);
     if (operation.kind === 'put') this.#counters.puts++;
     else this.#counters.deletes++;
+    if (this.#rewrites.note(operation, leaseId)) this.#onUndone();
     this.#options.onEvent({ kind: 'wrote', operation });
+  }
+
+  /** What was written before was undone by somebody: perhaps by one whose turn it is. */
+  #onUndone(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#undoneAtMs < UNDONE_WITHIN_MS) this.#restUntilMs = nowMs + UNDONE_REST_MS;
+    this.#undoneAtMs = nowMs;
+    this.#options.onLeaseDoubt();
   }
 
   /** Also of a record that an earlier run wrote and this one only keeps. */
