@@ -72,6 +72,25 @@ test('a file that hangs is ended, and the test that hung is named', async () => 
   assert.match(stdout, /while running: the slow one\n.*timed out after 4000ms/);
 });
 
+test('a file ends with its tests, though node could not close its sockets', async () => {
+  // Reset while its FIN is being sent, a socket is never closed, and node's own end waits for it without end.
+  const body = `import net from 'node:net';
+    test('resets', async () => {
+      const server = net.createServer((socket) => socket.resume().on('error', () => {}));
+      await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+      const client = net.connect(server.address().port, '127.0.0.1').on('error', () => {});
+      await new Promise((connected) => client.once('connect', connected));
+      client.end();
+      await new Promise((sent) => process.nextTick(() => process.nextTick(sent)));
+      client.resetAndDestroy();
+      server.close();
+    });
+    process.on('exit', () => console.error('at: its end: 1 ms'));`;
+  const { code, stdout } = await runFile(body, { SORADNS_TEST_FILE_TIMEOUT_MS: '20000' });
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^ok .*\.test\.ts \(1 passed\)\n {7}at: its end: 1 ms\n# tests 1$/m);
+});
+
 test('a skipped test fails a run in CI only, and not if what it needs is optional', async () => {
   const skipped = "test('a', { skip: 'needs a wish' }, () => {});";
   assert.equal((await runFile(skipped)).code, 0);

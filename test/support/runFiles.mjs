@@ -1,11 +1,14 @@
 /**
  * Runs the files named on the command line with node's test runner, two at a time and each in a process of its own,
- * in the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files.
+ * in the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files, and
+ * plainEnd.mjs with it.
  */
 import { resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { compact } from './reporter.mjs';
+
+process.execArgv.push('--import', new URL('plainEnd.mjs', import.meta.url).href);
 
 const files = process.argv.slice(2).map((file) => resolve(file));
 const only = process.env.SORADNS_TEST_ONLY;
