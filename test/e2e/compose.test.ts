@@ -116,6 +116,10 @@ test(
       },
       FOUND_MS,
     );
+    const soradns = (service: string, ...args: readonly string[]) =>
+      stack.compose('exec', '-T', service, 'soradns', ...args);
+    assert.match(await soradns('server', 'ls', '--quiet'), new RegExp(`^${NAME}\\.$`, 'm'));
+    assert.match(await soradns('registrar', 'registrar', 'status'), / yes$/m);
     await stack.compose('stop');
     for (const service of ['server', 'registrar', 'dockerproxy']) {
       assert.equal((await inspect(dockerd, stack, service)).State.ExitCode, 0, service);
