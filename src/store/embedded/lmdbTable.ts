@@ -1,34 +1,31 @@
 /**
- * The table of `file:`: rows, their deadlines and the revision in one lmdb environment. The only importer of lmdb.
+ * The table of `file:`: rows, their deadlines and the revision in one lmdb environment.
  *
  * A transaction's work runs on this thread, as a child transaction that is undone when it throws; lmdb's own thread then
  * commits and flushes, so the event loop never waits for the disk and a crash leaves all of a transaction or nothing.
- *
- * Databases: `rows` (key -> packed row), `deadlines` (deadline, key -> one octet), `state` (one record, and the
- * table's identity). Keys are their UTF-8 octets, which lmdb orders as the store must.
  */
 import { randomUUID } from 'node:crypto';
-import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
+import { open, type RootDatabase, type Transaction } from 'lmdb';
 import { type Access, assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
+import {
+  deadlineKey,
+  deadlineOf,
+  type Octets,
+  packRow,
+  packState,
+  readRows,
+  type TableState,
+  unpackRow,
+  unpackState,
+} from './lmdbOctets.ts';
 import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from './table.ts';
-
-/** Where the table stands, written with every transaction. */
-export interface TableState {
-  readonly revision: number;
-  /** The store's timeline, and what the wall clock said at the same instant. */
-  readonly timelineMs: number;
-  readonly wallMs: number;
-}
 
 /** The instant to write into `TableState`. */
 export type Now = () => { readonly timelineMs: number; readonly wallMs: number };
 
-type Octets = Database<Buffer, Buffer>;
-
 const OPTIONS = { encoding: 'binary', keyEncoding: 'binary' } as const;
 const STATE_KEY = Buffer.from('state');
 const IDENTITY_KEY = Buffer.from('identity');
-const FORMAT = 1;
 const NOTHING = Buffer.alloc(1);
 
 /** An opened environment whose owner is still to be settled: nothing is read or written yet. */
@@ -146,15 +143,17 @@ export class LmdbTable implements Table {
   due(nowMs: number, limit: number): string[] {
     const keys: string[] = [];
     for (const deadline of this.#db.deadlines.getKeys({ limit })) {
-      if (deadline.readDoubleBE(0) > nowMs) break;
-      keys.push(deadline.toString('utf8', 8));
+      const { deadlineMs, key } = deadlineOf(deadline);
+      if (deadlineMs > nowMs) break;
+      keys.push(key);
     }
     return keys;
   }
 
   earliestDeadlineMs(): number | undefined {
-    for (const deadline of this.#db.deadlines.getKeys({ limit: 1 }))
-      return deadline.readDoubleBE(0);
+    for (const deadline of this.#db.deadlines.getKeys({ limit: 1 })) {
+      return deadlineOf(deadline).deadlineMs;
+    }
     return undefined;
   }
 
@@ -252,77 +251,4 @@ async function reasonOf(error: unknown): Promise<unknown> {
   } catch (reason) {
     return plainly(reason);
   }
-}
-
-interface RowRange {
-  readonly after?: string | undefined;
-  readonly limit?: number;
-  readonly transaction?: Transaction;
-}
-
-function readRows(rows: Octets, prefix: string, { after, ...options }: RowRange): KeyedRow[] {
-  // "0" follows "/", in which the prefix ends.
-  const end = Buffer.from(`${prefix.slice(0, -1)}0`);
-  const start = Buffer.from(after ?? prefix);
-  const range = { start, end, exclusiveStart: after !== undefined, ...options };
-  const found: KeyedRow[] = [];
-  for (const { key, value } of rows.getRange(range)) {
-    found.push({ key: key.toString('utf8'), row: unpackRow(value) });
-  }
-  return found;
-}
-
-/** Instants of the timeline are positive, whose octets order as the numbers do. */
-function deadlineKey(key: string, deadlineMs: number): Buffer {
-  const octets = Buffer.from(`        ${key}`);
-  octets.writeDoubleBE(deadlineMs, 0);
-  return octets;
-}
-
-const ROW_HEADER_OCTETS = 32;
-
-/** The fourth number is the deadline or, where there is no TTL before it, the lease. */
-function packRow({ value, createRevision, modRevision, lifetime, lease }: Row): Buffer {
-  const packed = Buffer.allocUnsafe(ROW_HEADER_OCTETS + value.length);
-  packed.writeDoubleBE(createRevision, 0);
-  packed.writeDoubleBE(modRevision, 8);
-  packed.writeDoubleBE(lifetime?.ttlSeconds ?? 0, 16);
-  packed.writeDoubleBE(lifetime?.deadlineMs ?? lease ?? 0, 24);
-  packed.set(value, ROW_HEADER_OCTETS);
-  return packed;
-}
-
-function unpackRow(packed: Buffer): Row;
-function unpackRow(packed: Buffer | undefined): Row | undefined;
-function unpackRow(packed: Buffer | undefined): Row | undefined {
-  if (packed === undefined) return undefined;
-  const ttlSeconds = packed.readDoubleBE(16);
-  const deadlineOrLease = packed.readDoubleBE(24);
-  const lifetime = ttlSeconds > 0 ? { ttlSeconds, deadlineMs: deadlineOrLease } : undefined;
-  return {
-    value: packed.subarray(ROW_HEADER_OCTETS),
-    createRevision: packed.readDoubleBE(0),
-    modRevision: packed.readDoubleBE(8),
-    lifetime,
-    lease: lifetime === undefined && deadlineOrLease > 0 ? deadlineOrLease : undefined,
-  };
-}
-
-function packState({ revision, timelineMs, wallMs }: TableState): Buffer {
-  const packed = Buffer.alloc(32);
-  [FORMAT, revision, timelineMs, wallMs].forEach((number, i) => {
-    packed.writeDoubleBE(number, i * 8);
-  });
-  return packed;
-}
-
-function unpackState(packed: Buffer | undefined): TableState | undefined {
-  if (packed === undefined) return undefined;
-  const format = packed.length === 32 ? packed.readDoubleBE(0) : 'unknown';
-  if (format !== FORMAT) throw new Error(`its format is ${format}, not ${FORMAT}`);
-  return {
-    revision: packed.readDoubleBE(8),
-    timelineMs: packed.readDoubleBE(16),
-    wallMs: packed.readDoubleBE(24),
-  };
 }
