@@ -115,9 +115,11 @@ export class Containers {
   /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
   onList(list: readonly Listed[], { all }: { readonly all: boolean }): void {
     this.#lookForAbsent(new Set(list.map(({ id }) => id)));
-    for (const { id, fingerprint } of list) {
+    for (const listed of list) {
+      const { id, fingerprint } = listed;
       const slot = this.#slot(id);
-      const mustInspect = all || slot.fingerprint !== fingerprint || this.#isUncertain(slot);
+      const mustInspect =
+        all || slot.fingerprint !== fingerprint || this.#isUncertain(slot, listed);
       slot.fingerprint = fingerprint;
       if (mustInspect) this.#inspector.request(id);
     }
@@ -159,8 +161,11 @@ export class Containers {
   }
 
   /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */
-  #isUncertain({ inspection, description }: Slot): boolean {
+  #isUncertain({ inspection, description }: Slot, { state, health }: Listed): boolean {
     if (inspection === undefined || !isAlive(inspection)) return true;
+    const { Status = state, Health } = inspection.State ?? {};
+    // Seen between two lists that are alike, and the event that ended it was lost.
+    if (Status !== state || (health ?? Health?.Status) !== Health?.Status) return true;
     if (description === undefined || isWaiting(description)) return true;
     return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
   }

@@ -82,6 +82,8 @@ export interface DefaultBridge {
 export interface Listed {
   readonly id: string;
   readonly state: string;
+  /** `healthy`, `unhealthy` or `starting`; undefined where the list does not say. */
+  readonly health?: string | undefined;
   /** Changes whenever the container's networks or published ports do. */
   readonly fingerprint: string;
 }

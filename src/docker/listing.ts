@@ -20,19 +20,21 @@ export function parseListing(answer: unknown): readonly Listed[] | undefined {
     if (typeof entry?.Id !== 'string' || typeof entry.State !== 'string') return [];
     const state = entry.State.toLowerCase();
     if (!RUNNING_STATES.includes(state)) return [];
-    return [{ id: entry.Id, state, fingerprint: fingerprintOf(entry) }];
+    return [{ id: entry.Id, state, health: healthOf(entry), fingerprint: fingerprintOf(entry) }];
   });
 }
 
-/**
- * Networks carry the id of their endpoint, which is another after every start and connect. Health is only in the text
- * for people; what else that says changes as time goes by.
- */
-function fingerprintOf({ Names, State, Status, Ports, NetworkSettings }: Entry): string {
+/** Only the text for people tells it; what else that says changes as time goes by. */
+function healthOf({ Status }: Entry): string | undefined {
+  if (typeof Status !== 'string') return undefined;
+  return /\((?:health: )?((?:un)?healthy|starting)\)/.exec(Status)?.[1];
+}
+
+/** Networks carry the id of their endpoint, which is another after every start and connect. */
+function fingerprintOf(entry: Entry): string {
+  const { Names, State, Ports, NetworkSettings } = entry;
   const ports = Array.isArray(Ports) ? Ports.map((port) => canonical(port)).sort() : [];
-  const health =
-    typeof Status === 'string' ? /\(((?:un)?healthy|health: \w+)\)/.exec(Status) : null;
-  return canonical([State, Names, health?.[1] ?? '', ports, NetworkSettings?.Networks]);
+  return canonical([State, Names, healthOf(entry) ?? '', ports, NetworkSettings?.Networks]);
 }
 
 /** JSON with sorted keys. */
