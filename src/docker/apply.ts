@@ -1,8 +1,10 @@
 /**
  * Carries a plan out, each write guarded by what was known when it was planned: a key that has changed since is left as
- * it is. Every outcome is a value; nothing here tries again.
+ * it is. Every outcome is a value; nothing here tries again. Being guarded, a write that goes unanswered may be planned
+ * anew at any time: of two copies one at most is done, and a look at the key tells what became of them.
  */
 import type { Entry } from '../service/change.ts';
+import type { Clock } from '../store/clock.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { Operation, Plan } from './diff.ts';
 
@@ -20,8 +22,13 @@ export interface ApplyOptions {
   readonly leaseId: string;
   /** Writes under way at a time. */
   readonly concurrency: number;
-  /** Called as each is known. */
+  readonly clock: Clock;
+  /** A write without an answer for so long has failed, as far as the plan goes. */
+  readonly patienceMs: number;
+  /** Called as each is known, once for each. */
   readonly onOutcome: (outcome: Outcome) => void;
+  /** Called for a write that had failed for want of an answer, and was done all the same. */
+  readonly onLate: (operation: Operation) => void;
 }
 
 /** Resolves when all were tried. When the store is lost the rest of that phase is not tried, and has no outcome. */
@@ -37,13 +44,14 @@ export async function applyPlan(
 async function applyPhase(
   store: Store,
   operations: readonly Operation[],
-  { leaseId, concurrency, onOutcome }: ApplyOptions,
+  options: ApplyOptions,
 ): Promise<void> {
+  const { leaseId, concurrency, onOutcome } = options;
   const waiting = operations.values();
   let isLost = false;
   const work = async (): Promise<void> => {
     for (const operation of waiting) {
-      const outcome = await perform(store, operation, leaseId);
+      const outcome = await inTime(perform(store, operation, leaseId), operation, options);
       onOutcome(outcome);
       if (outcome.kind === 'failed' && outcome.error.code === 'unavailable') isLost = true;
       if (isLost) return;
@@ -51,6 +59,35 @@ async function applyPhase(
   };
   const workers = Math.min(concurrency, operations.length);
   await Promise.all(Array.from({ length: workers }, work));
+}
+
+/** The outcome, or the failure that none has come. */
+function inTime(
+  outcome: Promise<Outcome>,
+  operation: Operation,
+  { clock, patienceMs, onLate }: ApplyOptions,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    let isLate = false;
+    const giveUp = (): void => {
+      isLate = true;
+      const message = `no answer to a write within ${patienceMs / 1000} s`;
+      resolve({ kind: 'failed', operation, error: new StoreError('unavailable', message) });
+    };
+    // In two halves: where this process was late itself, the answer that is there already comes in between.
+    let timer = clock.startTimer(patienceMs / 2, () => {
+      timer = clock.startTimer(patienceMs / 2, giveUp);
+    });
+    const settle = (known: Outcome): void => {
+      timer.cancel();
+      if (isLate && known.kind === 'done') onLate(operation);
+      resolve(known);
+    };
+    outcome.then(settle, (fault: unknown) => {
+      timer.cancel();
+      reject(fault);
+    });
+  });
 }
 
 async function perform(store: Store, operation: Operation, leaseId: string): Promise<Outcome> {

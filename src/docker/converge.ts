@@ -49,6 +49,8 @@ export interface ConvergeCounters {
 }
 
 const WRITES_AT_ONCE = 32;
+/** More than etcd takes to have a new leader; what was said to the old one is never answered. */
+const PATIENCE_MS = 2_000;
 /** In one round, so that a death need not wait for a thousand starts. */
 const PUTS_IN_A_ROUND = 128;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
@@ -122,7 +124,7 @@ export class Converger {
     return this.#refused.get(key);
   }
 
-  /** Resolves when nothing is being written any more. */
+  /** Resolves when nothing is being written any more, but for what went unanswered. */
   close(): Promise<void> {
     this.#isClosed = true;
     this.#nap.wake();
@@ -213,6 +215,10 @@ export class Converger {
       {
         leaseId,
         concurrency: WRITES_AT_ONCE,
+        clock: this.#options.clock,
+        patienceMs: PATIENCE_MS,
+        // Only told: by now more may be known of the key than that.
+        onLate: (operation) => this.#tell(operation),
         onOutcome: (outcome) => {
           this.#learn(outcome, leaseId);
           if (outcome.kind === 'done') done++;
@@ -239,9 +245,13 @@ export class Converger {
     this.#options.actual.learn(operation.key, outcome.entry, outcome.revision);
     if (outcome.kind === 'changed') return;
     this.#refused.delete(operation.key);
+    if (this.#rewrites.note(operation, leaseId)) this.#onUndone();
+    this.#tell(operation);
+  }
+
+  #tell(operation: Operation): void {
     if (operation.kind === 'put') this.#counters.puts++;
     else this.#counters.deletes++;
-    if (this.#rewrites.note(operation, leaseId)) this.#onUndone();
     this.#options.onEvent({ kind: 'wrote', operation });
   }
 

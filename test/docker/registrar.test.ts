@@ -316,6 +316,55 @@ describe('the 20 failure cases', () => {
       assert.ok(failures < 30, `${failures} lines in the log`);
     }));
 
+  it('3: a write that nobody answers holds up nothing, and may arrive at any time', () =>
+    onBench(async (bench) => {
+      const { link, events, registrar } = bench.start();
+      await bench.settle();
+      const late: (() => void)[] = [];
+      link.delay = (operation) =>
+        operation === 'put' ? new Promise((resolve) => late.push(resolve)) : undefined;
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      link.delay = undefined;
+      bench.engine.run(named('other'));
+      await bench.advance(1_900);
+      assert.deepEqual(await bench.keys(), []);
+      await bench.advance(300);
+      assert.deepEqual(await bench.keys(), ['local/skydns/other', KEY]);
+      assert.ok(registrar.readiness().isReady);
+
+      // It finds the key taken by then.
+      for (const arrive of late.splice(0)) arrive();
+      const revision = await bench.revision();
+      await bench.settle();
+      assert.equal(await bench.revision(), revision);
+      bench.engine.die(web);
+      assert.deepEqual(await bench.keys(), ['local/skydns/other']);
+      assert.equal(events.filter(({ kind }) => kind === 'wrote').length, 3);
+    }));
+
+  it('3: a write that arrives late, of one that has died meanwhile, is taken back and told', () =>
+    onBench(async (bench) => {
+      const { link, events } = bench.start();
+      await bench.settle();
+      let arrive = (): void => {};
+      const answer = new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+      link.delay = (operation) => (operation === 'put' ? answer : undefined);
+      const web = bench.engine.run(WEB);
+      await bench.advance(1_000);
+      bench.engine.die(web);
+      await bench.advance(2_000);
+      arrive();
+      assert.deepEqual(await bench.keys(), []);
+      const written = events.flatMap((event) =>
+        event.kind === 'wrote' ? [event.operation.kind] : [],
+      );
+      assert.deepEqual(written.sort(), ['delete', 'put']);
+      await bench.assertQuiet(60_000);
+    }));
+
   it('3: a write whose answer was lost is found, not done twice', () =>
     onBench(async (bench) => {
       const running = bench.start();
@@ -565,6 +614,23 @@ describe('the 20 failure cases', () => {
         [KEY]: '172.17.9.9',
       });
       await bench.assertQuiet(120_000);
+    }));
+
+  it('6: what was so only between two lists, and whose end nobody told, is made up for too', () =>
+    onBench(async (bench) => {
+      const paused = bench.engine.run(WEB);
+      const ill = bench.engine.run({ ...named('ill'), health: 'healthy' });
+      bench.start();
+      const both = await bench.keys();
+      assert.equal(both.length, 2);
+      bench.engine.pause(paused);
+      bench.engine.setHealth(ill, 'unhealthy');
+      assert.deepEqual(await bench.keys(), []);
+      bench.engine.faults.drop = () => true;
+      bench.engine.unpause(paused);
+      bench.engine.setHealth(ill, 'healthy');
+      await bench.advance(31_000);
+      assert.deepEqual(await bench.keys(), both);
     }));
 
   it('6: a container that starts between the subscription and the list is in both, and once in DNS', () =>

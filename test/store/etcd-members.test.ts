@@ -83,18 +83,47 @@ describe('members', { concurrency: 2 }, () => {
       assert.ok((await store.put(KEY, Buffer.from('2'))).done);
     }));
 
+  it('a write that waits on a dead connection keeps no other one', { timeout: 60_000 }, () =>
+    withEtcd(async (etcd, keep) => {
+      const proxy = keep(await startProxy(etcd.endpoint));
+      const endpoints = [proxy.endpoint, etcd.endpoint];
+      const store = keep(openEtcdStore({ endpoints, callTimeoutMs: 30_000 }));
+      await store.get(KEY);
+      proxy.blackhole(true);
+      let isWaiting = true;
+      const first = assert.rejects(store.put(KEY, Buffer.from('1')), isUnavailable);
+      void first.finally(() => {
+        isWaiting = false;
+      });
+      // A fifth of its time later.
+      await sleep(7_000);
+      assert.ok((await store.put(KEY, Buffer.from('2'))).done);
+      assert.ok(isWaiting, 'it was given up, or sent again');
+      await store.close();
+      await first;
+      const direct = keep(openEtcdStore({ endpoints: [etcd.endpoint] }));
+      assert.equal((await direct.get(KEY)).entry?.value.toString(), '2');
+    }),
+  );
+
   it('what can be asked twice reaches another member within its time', () =>
     withEtcd(async (etcd, keep) => {
       const proxy = keep(await startProxy(etcd.endpoint));
       const endpoints = [proxy.endpoint, etcd.endpoint];
-      const [forRead, forLease] = [1, 2].map(() =>
+      const [forRead, forLease, forGrant] = [1, 2, 3].map(() =>
         keep(openEtcdStore({ endpoints, callTimeoutMs: 3_000 })),
-      ) as [LeaseStore, LeaseStore];
+      ) as [LeaseStore, LeaseStore, LeaseStore];
       await forRead.put(KEY, Buffer.from('1'));
       const { id } = await forLease.grantLease(60);
+      await forGrant.get(KEY);
       proxy.blackhole(true);
-      const [read, isRenewed] = await Promise.all([forRead.get(KEY), forLease.renewLease(id)]);
+      const [read, isRenewed, granted] = await Promise.all([
+        forRead.get(KEY),
+        forLease.renewLease(id),
+        forGrant.grantLease(60),
+      ]);
       assert.deepEqual([read.entry?.value.toString(), isRenewed], ['1', true]);
+      assert.ok(await forRead.renewLease(granted.id));
     }));
 
   it('a peer that accepts and never speaks is not held on to', { timeout: 60_000 }, () =>

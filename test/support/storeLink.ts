@@ -18,6 +18,8 @@ export class StoreLink implements LeaseStore {
   fault: ((operation: Operation, key: string) => StoreErrorCode | undefined) | undefined;
   /** The write happens, and its answer is lost. */
   loseAnswer: ((operation: Operation, key: string) => boolean) | undefined;
+  /** What a call waits for before it reaches the store, however long that is. */
+  delay: ((operation: Operation, key: string) => Promise<void> | undefined) | undefined;
   /** Calls that reached the store. */
   readonly counts = { get: 0, snapshot: 0, watch: 0, put: 0, delete: 0, lease: 0 };
   readonly #store: LeaseStore;
@@ -86,6 +88,7 @@ export class StoreLink implements LeaseStore {
     if (this.#isDead) return new Promise<never>(() => undefined);
     const code = this.fault?.(operation, key);
     if (code !== undefined) throw new StoreError(code, `a fault of the link: ${code}`);
+    await this.delay?.(operation, key);
     this.counts[operation]++;
     const answer = await run();
     if (this.#isDead) return new Promise<never>(() => undefined);

@@ -2,7 +2,8 @@
  * The members of an etcd cluster as one thing to call: keeps to one member until it fails, then goes to the next; logs
  * in and renews the token.
  *
- * Invariant: a write is sent again only when it is certain that the first one never left.
+ * Invariant: a write is sent again only when it is certain that the first one never left. One that goes unanswered is
+ * waited for, but what comes after it goes to another member.
  */
 import type {
   IDeleteRangeRequest,
@@ -26,7 +27,7 @@ import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './fai
 
 interface Method {
   readonly service: 'KV' | 'Lease';
-  /** Making it twice is the same as once. */
+  /** Making it twice is the same as once; a lease that nobody knows ends by itself. */
   readonly repeatable: boolean;
   readonly stream?: boolean;
 }
@@ -36,7 +37,7 @@ const METHODS: Readonly<Record<keyof Calls, Method>> = {
   range: { service: 'KV', repeatable: true },
   txn: { service: 'KV', repeatable: false },
   deleteRange: { service: 'KV', repeatable: false },
-  leaseGrant: { service: 'Lease', repeatable: false },
+  leaseGrant: { service: 'Lease', repeatable: true },
   leaseKeepAlive: { service: 'Lease', repeatable: true, stream: true },
   leaseRevoke: { service: 'Lease', repeatable: true },
   leaseTimeToLive: { service: 'Lease', repeatable: true },
@@ -51,6 +52,9 @@ interface Calls {
   leaseRevoke: [ILeaseRevokeRequest, ILeaseRevokeResponse];
   leaseTimeToLive: [ILeaseTimeToLiveRequest, ILeaseTimeToLiveResponse];
 }
+
+/** The part of its time after which an unanswered write speaks against its member. */
+const SILENT_AFTER = 1 / 5;
 
 export interface Login {
   readonly user: string;
@@ -96,6 +100,8 @@ export class Cluster {
       const hasOthers = tried < this.#endpoints.length;
       // A member that is gone without a word must leave the others time.
       const shareMs = repeatable && hasOthers ? leftMs / 2 : leftMs;
+      const leaveIfSilent = (): void => this.leave(endpoint);
+      const silence = repeatable ? undefined : setTimeout(leaveIfSilent, shareMs * SILENT_AFTER);
       try {
         return await this.#callOn(endpoint, method, request, shareMs);
       } catch (error) {
@@ -105,6 +111,8 @@ export class Cluster {
         const safe = repeatable || isNeverSent(error);
         const more = hasOthers && performance.now() < until;
         if (!safe || !more) throw failure;
+      } finally {
+        clearTimeout(silence);
       }
     }
   }
