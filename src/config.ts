@@ -17,17 +17,12 @@ import {
   readSettings,
   type Sources,
   unknownKeys,
-  variablesOf,
 } from './config/settings.ts';
-import {
-  parseMachines,
-  parseStoreLocation,
-  type StoreLocation,
-  type StoreLocationResult,
-} from './config/storeLocation.ts';
+import { chooseStore, storeOf } from './config/storeChoice.ts';
+import type { StoreLocation } from './config/storeLocation.ts';
 import { STORE_OPTIONS } from './config/storeOptions.ts';
+import { strangeVariables } from './config/strangeVariables.ts';
 import { nearest } from './config/suggest.ts';
-import { Secret } from './config/values.ts';
 import { printSocketAddress } from './dns/socketAddress.ts';
 import { isLoopback } from './forward/addresses.ts';
 
@@ -66,42 +61,44 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   const { settings, origins, mistakes } = readSettings(CONFIG_OPTIONS, sources);
   const registrar = readRegistrarWishes(SERVE_REGISTRAR_OPTIONS, sources, settings.domains);
   const legacy = readLegacy(sources);
-  const location = storeOf(settings, origins, `file:${input.stateDirectory}`);
+  const chosen = chooseStore(settings, origins, `file:${input.stateDirectory}`);
   const all = [
     ...(sources.file === undefined ? [] : unknownKeys(sources.file, KNOWN_FILE_KEYS)),
     ...mistakes,
     ...registrar.mistakes,
     ...(settings.register ? [] : idleRegistrarFlags(registrar)),
     ...legacy.mistakes,
-    ...(location.kind === 'mistake' ? [storeMistake(location, origins)] : []),
+    ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...unprotectedHttp(settings),
-    ...(location.kind === 'mistake' ? [] : storeOfOne(settings, location.location)),
+    ...(chosen.kind === 'mistake' ? [] : storeOfOne(settings, chosen.store)),
   ];
-  if (location.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
+  if (chosen.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
   // The text of --store may hold a password; the location keeps it as a `Secret`.
   const { storeText: _, register, ...values } = settings;
   const config = Object.freeze({
     ...values,
-    store: location.location,
+    store: chosen.store,
     registrar: register ? registrar : undefined,
     origins,
   });
-  return { kind: 'config', config, notes: [...legacy.notes, ...strangeVariables(input.env)] };
+  return {
+    kind: 'config',
+    config,
+    notes: [...legacy.notes, ...strangeVariables(input.env, KNOWN_ROWS)],
+  };
 }
 
 /** The configuration of a client command: `--store`, by default the local server's keys API. */
 export function readClientConfig(input: Omit<Sources, 'file'>): ConfigResult<ClientConfig> {
   const sources: Sources = { ...input, file: undefined };
   const { settings, mistakes } = readSettings(STORE_OPTIONS, sources);
-  const text = settings.storeText ?? DEFAULT_CLIENT_STORE;
-  const location = parseStoreLocation(text, credentialsOf(settings), (s) => new Secret(s));
-  if (location.kind === 'mistake') {
-    const mistake = `${location.option ?? '--store'}: ${location.problem}`;
-    return { kind: 'mistakes', mistakes: [...mistakes, mistake] };
+  const chosen = storeOf(settings, DEFAULT_CLIENT_STORE);
+  if (chosen.kind === 'mistake') {
+    return { kind: 'mistakes', mistakes: [...mistakes, chosen.mistake] };
   }
   if (mistakes.length > 0) return { kind: 'mistakes', mistakes };
   const { storeText: _, ...values } = settings;
-  const config = Object.freeze({ ...values, store: location.location });
+  const config = Object.freeze({ ...values, store: chosen.store });
   return { kind: 'config', config, notes: [] };
 }
 
@@ -186,14 +183,13 @@ const FIELD_OF_STORE_KEY: ReadonlyMap<string, Field> = new Map(
   ),
 );
 
-const ALL_ROWS = [
+const KNOWN_ROWS = [
   ...Object.values(CONFIG_OPTIONS as Rows),
   ...Object.values(SERVE_REGISTRAR_OPTIONS as Rows),
+  ...LEGACY_OPTIONS,
 ];
 
-const KNOWN_FILE_KEYS: ReadonlySet<string> = new Set(
-  [...ALL_ROWS, ...LEGACY_OPTIONS].flatMap(fileKeysOf),
-);
+const KNOWN_FILE_KEYS: ReadonlySet<string> = new Set(KNOWN_ROWS.flatMap(fileKeysOf));
 
 function fixOf(field: Field): string {
   const { name, env = [] } = CONFIG_OPTIONS[field];
@@ -247,39 +243,6 @@ function parseJsonObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-function credentialsOf(settings: Settings<typeof STORE_OPTIONS>) {
-  return { ...settings, user: settings.username };
-}
-
-/** `--store` or `--machines`, whichever was said with more weight; the embedded store when neither was. */
-function storeOf(
-  settings: Settings<typeof CONFIG_OPTIONS>,
-  origins: Origins<typeof CONFIG_OPTIONS>,
-  fallback: string,
-): StoreLocationResult {
-  const { machines } = settings;
-  if (machines !== undefined && weight(origins.machines) === weight(origins.storeText)) {
-    const problem = 'means the same as --store; give one of the two';
-    return { kind: 'mistake', option: '--machines', problem };
-  }
-  if (machines !== undefined && weight(origins.machines) > weight(origins.storeText))
-    return parseMachines(machines, credentialsOf(settings));
-  const text = settings.storeText ?? fallback;
-  return parseStoreLocation(text, credentialsOf(settings), (s) => new Secret(s));
-}
-
-function weight(origin: string): number {
-  return ['default', 'file', 'environment', 'flag'].indexOf(origin);
-}
-
-function storeMistake(
-  { option, problem }: Extract<StoreLocationResult, { kind: 'mistake' }>,
-  origins: Origins<typeof CONFIG_OPTIONS>,
-): string {
-  const said = weight(origins.machines) > weight(origins.storeText) ? '--machines' : '--store';
-  return `${option ?? said}: ${problem}`;
-}
-
 /** What was said of a registrar that there is not to be. */
 function idleRegistrarFlags({ origins }: RegistrarWishes): readonly string[] {
   return Object.entries(SERVE_REGISTRAR_OPTIONS)
@@ -305,27 +268,4 @@ function unprotectedHttp({ http, httpToken }: Settings<typeof SERVE_OPTIONS>): r
   return [
     `--http: ${where} is no loopback address, so writers need a token; give --http-token-file FILE`,
   ];
-}
-
-/**
- * A variable that begins with SORADNS_ but sets nothing is worth a note only when it looks like a slip: container
- * runtimes make variables such as SORADNS_PORT for a service of that name.
- */
-function strangeVariables(env: Sources['env']): readonly string[] {
-  const rows = [...ALL_ROWS, ...LEGACY_OPTIONS];
-  const known = new Set(rows.flatMap((row) => [...variablesOf(row)]).concat('SORADNS_CONFIG'));
-  for (const row of rows) {
-    if ('secret' in row && row.secret)
-      for (const name of variablesOf(row)) known.add(`${name}_FILE`);
-  }
-  return Object.keys(env)
-    .filter((name) => /^SORADNS_/.test(name) && !/^SORADNS_(PORT|SERVICE)/.test(name))
-    .filter((name) => !known.has(name))
-    .flatMap((name) => {
-      const meant = nearest(
-        name.slice(8),
-        [...known].map((other) => other.replace('SORADNS_', '')),
-      );
-      return meant === undefined ? [] : [`${name} has no effect; did you mean SORADNS_${meant}?`];
-    });
 }

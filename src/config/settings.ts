@@ -156,7 +156,7 @@ function secretFrom(path: unknown, readFile: ReadFile): unknown {
 }
 
 /** An option by its names. */
-type NamedOption = Pick<OptionWords, 'name'> & {
+export type NamedOption = Pick<OptionWords, 'name'> & {
   readonly env?: readonly string[];
   readonly jsonKeys?: readonly string[];
   readonly secret?: boolean;
