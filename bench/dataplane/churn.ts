@@ -11,6 +11,8 @@ import { type Endpoint, type KeyWriter, openKeyWriter } from './keyWriter.ts';
 
 export interface ChurnRequest {
   readonly endpoint: Endpoint;
+  /** Below the keys that the server holds, or below others. */
+  readonly where: 'zone' | 'elsewhere';
   /** The server that follows the store. */
   readonly dnsPort: number;
   /** Names in the zone. */
@@ -26,11 +28,16 @@ export interface ChurnResult {
   readonly visibleMs: readonly number[];
   /** From the same calls to the store's acknowledgement: the part that is not the server's. */
   readonly acknowledgedMs: readonly number[];
+  /** From the acknowledgement to the answer, where that came later: the server's part. */
+  readonly afterwardsMs: readonly number[];
 }
 
 const MAX_UNDER_WAY = 512;
 const PROBE_PAUSE_MS = 10;
 const PROBE_TIMEOUT_MS = 10_000;
+
+type Probed = Pick<ChurnResult, 'visibleMs' | 'acknowledgedMs' | 'afterwardsMs'>;
+const NOT_PROBED: Probed = { visibleMs: [], acknowledgedMs: [], afterwardsMs: [] };
 
 /** Goes on where the last run was. */
 let nextIndex = 0;
@@ -39,7 +46,8 @@ let nextProbe = 0;
 export async function churn(run: ChurnRequest): Promise<ChurnResult> {
   const writer = openKeyWriter(run.endpoint);
   try {
-    const [written, probed] = await Promise.all([changeAll(writer, run), probe(writer, run)]);
+    const probing = run.where === 'zone' ? probe(writer, run) : NOT_PROBED;
+    const [written, probed] = await Promise.all([changeAll(writer, run), probing]);
     return { ...written, ...probed };
   } finally {
     writer.close();
@@ -48,7 +56,7 @@ export async function churn(run: ChurnRequest): Promise<ChurnResult> {
 
 async function changeAll(
   writer: KeyWriter,
-  { perSecond, seconds, names }: ChurnRequest,
+  { perSecond, seconds, names, where }: ChurnRequest,
 ): Promise<Pick<ChurnResult, 'acknowledgedPerSecond' | 'failed'>> {
   const beganMs = performance.now();
   const total = perSecond * seconds;
@@ -57,7 +65,9 @@ async function changeAll(
     const due = Math.min(total, dueAfter(performance.now() - beganMs, perSecond));
     while (issued < due && issued - acknowledged - failed < MAX_UNDER_WAY) {
       issued += 1;
-      writer.write(changeOf(nextIndex++, names)).then(
+      const change = changeOf(nextIndex++, names);
+      const key = where === 'zone' ? change.key : `/elsewhere${change.key}`;
+      writer.write({ ...change, key }).then(
         () => acknowledged++,
         () => failed++,
       );
@@ -68,29 +78,30 @@ async function changeAll(
   return { acknowledgedPerSecond: acknowledged / tookSeconds, failed };
 }
 
-async function probe(
-  writer: KeyWriter,
-  { dnsPort, seconds }: ChurnRequest,
-): Promise<Pick<ChurnResult, 'visibleMs' | 'acknowledgedMs'>> {
+async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Promise<Probed> {
   const asker = await openAsker(dnsPort);
   const endMs = performance.now() + seconds * 1000;
   const visibleMs: number[] = [];
   const acknowledgedMs: number[] = [];
+  const afterwardsMs: number[] = [];
   try {
     while (performance.now() < endMs) {
       const address = addressOf(nextProbe++);
       const beganMs = performance.now();
       const change = { key: `${BENCH_FOLDER}/probe`, value: serviceValue(address) };
-      const written = writer.write({ kind: 'put', ...change }).then(() => {
-        acknowledgedMs.push(performance.now() - beganMs);
-      });
+      const written = writer
+        .write({ kind: 'put', ...change })
+        .then(() => performance.now() - beganMs);
       await untilAnswers(asker, `probe.${BENCH_PARENT}`, address, PROBE_TIMEOUT_MS);
-      visibleMs.push(performance.now() - beganMs);
-      await written;
+      const visible = performance.now() - beganMs;
+      const acknowledged = await written;
+      visibleMs.push(visible);
+      acknowledgedMs.push(acknowledged);
+      afterwardsMs.push(Math.max(0, visible - acknowledged));
       await sleep(PROBE_PAUSE_MS);
     }
   } finally {
     asker.close();
   }
-  return { visibleMs, acknowledgedMs };
+  return { visibleMs, acknowledgedMs, afterwardsMs };
 }
