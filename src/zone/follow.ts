@@ -9,7 +9,8 @@ import { equalNames, foldName, isSubdomainOf, type Name, printName } from '../dn
 import { splitText } from '../dns/rdata.ts';
 import { Class, type Rdata, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
-import { type External, external, foreignPart } from './external.ts';
+import { external, foreignPart } from './elsewhere.ts';
+import type { External } from './external.ts';
 import { rrset, shuffle, type TimedRdata, withinMessage } from './rrset.ts';
 import { servicesAt } from './services.ts';
 import { ttlOf } from './ttl.ts';
