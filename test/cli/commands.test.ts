@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { COMMANDS } from '../../src/cli/cli.ts';
 import { EXIT_CODES } from '../../src/cli/failure.ts';
 import { callCli, type Ran } from '../support/cli.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
 let server: TestServer;
@@ -12,11 +12,7 @@ let env: Record<string, string>;
 
 before(async () => {
   server = await startTestServer({});
-  const { address = '', port = 0 } = server.http ?? {};
-  env = {
-    SORADNS_STORE: `http://${address}:${port}`,
-    SORADNS_SERVER: `${server.dns.address}:${server.dns.port}`,
-  };
+  env = clientEnv(server);
 });
 after(() => server?.close());
 

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { callCli, childEnv, NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'soradns-cli-'));
@@ -16,11 +16,7 @@ let env: Record<string, string>;
 
 before(async () => {
   server = await startTestServer({});
-  const { address = '', port = 0 } = server.http ?? {};
-  env = {
-    SORADNS_STORE: `http://${address}:${port}`,
-    SORADNS_SERVER: `${server.dns.address}:${server.dns.port}`,
-  };
+  env = clientEnv(server);
   const { code, stderr } = await callCli(['set', 'a.skydns.local', '--host', '10.0.0.1'], { env });
   assert.equal(code, 0, stderr);
 });

@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
-import { startCli } from '../support/cliProcess.ts';
+import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
 import { readyz } from '../support/registerBench.ts';
 import { mountSmall, type SmallVolume } from '../support/smallVolume.ts';
@@ -16,21 +16,11 @@ before(async () => {
 });
 after(() => typeof volume !== 'string' && volume.unmount());
 
-const FILE_OPTIONS = [
-  '--addr',
-  '127.0.0.1:0',
-  '--http',
-  '127.0.0.1:0',
-  '--no-rec',
-  '--lame-duck',
-  '0',
-];
-
 /** lmdb sees the second where a part of its page went in. */
 const REASON = /No space left on device|Input\/output error/;
 
 async function serveOn(dir: string) {
-  const child = startCli(['serve', '--store', `file:${join(dir, 'db')}`, ...FILE_OPTIONS]);
+  const child = startCli(['serve', '--store', `file:${join(dir, 'db')}`, ...ON_FREE_PORTS]);
   const { dns, http } = await child.says('serving');
   const [address = ''] = dns as string[];
   const base = `http://${http}`;
@@ -106,7 +96,7 @@ it('a read-only volume is served as it is', { timeout: 60_000 }, async (t) => {
     );
     assert.equal(server.child.stderr(), '');
     assert.equal(await server.child.end('SIGTERM'), 0, server.child.stderr());
-    const nothing = startCli(['serve', '--store', `file:${volume.dir}/none`, ...FILE_OPTIONS]);
+    const nothing = startCli(['serve', '--store', `file:${volume.dir}/none`, ...ON_FREE_PORTS]);
     await assert.rejects(
       nothing.says('serving'),
       /cannot be opened: its volume is read-only .*--store memory:/,

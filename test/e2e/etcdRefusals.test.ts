@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { spawnCli } from '../support/cli.ts';
-import { type CliProcess, startCli } from '../support/cliProcess.ts';
+import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { readyz, useFakeDocker } from '../support/registerBench.ts';
@@ -51,16 +51,6 @@ after(async () => {
   await Promise.all(Object.values(etcds ?? {}).map((etcd) => etcd.stop()));
   certificates?.remove();
 });
-
-const ADDRESSES = [
-  '--addr',
-  '127.0.0.1:0',
-  '--http',
-  '127.0.0.1:0',
-  '--no-rec',
-  '--lame-duck',
-  '0',
-];
 
 function start(args: readonly string[]): CliProcess {
   const child = startCli(args);
@@ -126,7 +116,7 @@ describe('serve', { concurrency: 4 }, () => {
     it(`with ${refusal.what}: says so once, in readiness too, and stays`, {
       timeout: 60_000,
     }, async () => {
-      const child = start(['serve', ...storeOf(refusal), ...ADDRESSES]);
+      const child = start(['serve', ...storeOf(refusal), ...ON_FREE_PORTS]);
       const { dns, http } = await child.says('serving');
       await child.says('the store is out of reach');
       await sleep(LOOK_MS);
@@ -149,8 +139,8 @@ describe('serve', { concurrency: 4 }, () => {
 
   it('takes up what is put right meanwhile, by itself', { timeout: 120_000 }, async () => {
     const [password, expired] = [6, 2].map((i) => REFUSALS[i] as Refusal);
-    const renewed = start(['serve', ...storeOf(expired as Refusal), ...ADDRESSES]);
-    const allowed = start(['serve', ...storeOf(password as Refusal), ...ADDRESSES]);
+    const renewed = start(['serve', ...storeOf(expired as Refusal), ...ON_FREE_PORTS]);
+    const allowed = start(['serve', ...storeOf(password as Refusal), ...ON_FREE_PORTS]);
     const places = [];
     for (const child of [renewed, allowed]) {
       places.push(`http://${(await child.says('serving')).http}`);

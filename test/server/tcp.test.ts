@@ -1,18 +1,11 @@
 /** RFC 7766 and RFC 9210 over real loopback connections, with a scripted `Respond`. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Respond } from '../../src/dns/respond.ts';
-import type { TcpLimits } from '../../src/server/connectionTable.ts';
-import { createTcpListener } from '../../src/server/tcp.ts';
-import {
-  FramedClient,
-  type FramedClientOptions,
-  framed,
-  idOf,
-  messageWithId,
-} from '../support/framedClient.ts';
+import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';
+import { serveTcp } from '../support/tcpServer.ts';
 import { until } from '../support/until.ts';
 
 const echo: Respond = (packet, _client, send) => send(packet);
@@ -39,20 +32,8 @@ function after(delayMs: number): Respond {
   };
 }
 
-async function serve(t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) {
-  const listener = createTcpListener({ respond, limits });
-  const { port } = await listener.listen('127.0.0.1', 0);
-  t.after(() => listener.close());
-  const connect = async (options?: FramedClientOptions) => {
-    const client = await FramedClient.connect(port, options);
-    t.after(() => client.socket.destroy());
-    return client;
-  };
-  return { listener, port, connect };
-}
-
 test('a query sent octet by octet is answered', async (t) => {
-  const { connect } = await serve(t, echo);
+  const { connect } = await serveTcp(t, echo);
   const client = await connect();
   for (const octet of framed(messageWithId(1, 40), messageWithId(2, 40))) {
     client.socket.write(Uint8Array.of(octet));
@@ -63,7 +44,7 @@ test('a query sent octet by octet is answered', async (t) => {
 });
 
 test('1,000 pipelined queries are answered, out of order', async (t) => {
-  const { connect, listener } = await serve(t, inReverse(50));
+  const { connect, listener } = await serveTcp(t, inReverse(50));
   const client = await connect();
   const ids = Array.from({ length: 1000 }, (_, index) => index);
   client.send(...ids.map((id) => messageWithId(id, 30)));
@@ -79,7 +60,7 @@ test('1,000 pipelined queries are answered, out of order', async (t) => {
 });
 
 test('a client that closes its half gets its answers, then the end', async (t) => {
-  const { connect, listener } = await serve(t, after(100));
+  const { connect, listener } = await serveTcp(t, after(100));
   const client = await connect({ ignoreFin: true });
   client.socket.end(framed(messageWithId(1), messageWithId(2), messageWithId(3)));
   await client.untilHungUp();
@@ -88,7 +69,7 @@ test('a client that closes its half gets its answers, then the end', async (t) =
 });
 
 test('a half-closed client is owed its answers in spite of a message it cut short', async (t) => {
-  const { connect } = await serve(t, after(400), { messageMs: 100 });
+  const { connect } = await serveTcp(t, after(400), { messageMs: 100 });
   const client = await connect({ ignoreFin: true });
   client.socket.end(
     Buffer.concat([framed(messageWithId(1)), framed(messageWithId(2)).subarray(0, 5)]),
@@ -98,7 +79,7 @@ test('a half-closed client is owed its answers in spite of a message it cut shor
 });
 
 test('messages of 65,535 octets pass both ways', async (t) => {
-  const { connect } = await serve(t, echo);
+  const { connect } = await serveTcp(t, echo);
   const client = await connect();
   const large = Buffer.alloc(65_535, 0x5a);
   client.send(large, messageWithId(9), large);
@@ -108,7 +89,7 @@ test('messages of 65,535 octets pass both ways', async (t) => {
 
 test('respond learns who asks', async (t) => {
   const seen: Client[] = [];
-  const { connect } = await serve(t, (packet, client, send) => {
+  const { connect } = await serveTcp(t, (packet, client, send) => {
     seen.push(client);
     send(packet);
   });
@@ -121,7 +102,7 @@ test('respond learns who asks', async (t) => {
 });
 
 test('a reply that is sent twice goes out once', async (t) => {
-  const { connect } = await serve(t, (packet, _client, send) => {
+  const { connect } = await serveTcp(t, (packet, _client, send) => {
     send(packet);
     send(packet);
   });
@@ -134,7 +115,7 @@ test('a reply that is sent twice goes out once', async (t) => {
 
 for (const length of [0, 1, 11]) {
   test(`a message of ${length} octets ends the connection`, async (t) => {
-    const { connect, listener } = await serve(t, echo);
+    const { connect, listener } = await serveTcp(t, echo);
     const client = await connect({ ignoreFin: true });
     client.send(Buffer.alloc(length));
     await client.untilHungUp();
@@ -144,7 +125,7 @@ for (const length of [0, 1, 11]) {
 }
 
 test('an idle client is gone, even one that ignores the FIN', async (t) => {
-  const { connect, listener } = await serve(t, echo, { idleMs: 200 });
+  const { connect, listener } = await serveTcp(t, echo, { idleMs: 200 });
   const client = await connect({ ignoreFin: true });
   client.send(messageWithId(1));
   await client.untilReplies(1);
@@ -160,7 +141,7 @@ test('an idle client is gone, even one that ignores the FIN', async (t) => {
 });
 
 test('a client that keeps asking is not idle', async (t) => {
-  const { connect, listener } = await serve(t, echo, { idleMs: 1_000 });
+  const { connect, listener } = await serveTcp(t, echo, { idleMs: 1_000 });
   const client = await connect();
   for (let id = 1; id <= 15; id += 1) {
     client.send(messageWithId(id));
@@ -172,7 +153,7 @@ test('a client that keeps asking is not idle', async (t) => {
 });
 
 test('a slow sender is cut, however steadily it drips', async (t) => {
-  const { connect, listener } = await serve(t, echo, { messageMs: 300, idleMs: 60_000 });
+  const { connect, listener } = await serveTcp(t, echo, { messageMs: 300, idleMs: 60_000 });
   const client = await connect();
   const message = framed(messageWithId(1, 500));
   let sent = 0;
@@ -185,7 +166,7 @@ test('a slow sender is cut, however steadily it drips', async (t) => {
 });
 
 test('a reset by the client is no error of ours', async (t) => {
-  const { connect, listener } = await serve(t, after(50));
+  const { connect, listener } = await serveTcp(t, after(50));
   for (let round = 0; round < 20; round += 1) {
     const client = await connect();
     client.send(messageWithId(1), messageWithId(2));
@@ -202,7 +183,7 @@ test('queries that get no reply do not use up the connection', async (t) => {
   const respond: Respond = (packet, _client, send) => {
     if (idOf(packet) !== 0) send(packet);
   };
-  const { connect, listener } = await serve(t, respond, { outstandingQueries: 4, queryMs: 200 });
+  const { connect, listener } = await serveTcp(t, respond, { outstandingQueries: 4, queryMs: 200 });
   const client = await connect();
   const unanswerable = Array.from({ length: 10 }, () => messageWithId(0));
   client.send(...unanswerable, messageWithId(1));
@@ -212,14 +193,14 @@ test('queries that get no reply do not use up the connection', async (t) => {
 });
 
 test('a half-closed client that is owed nothing more is let go', async (t) => {
-  const { connect } = await serve(t, silent, { queryMs: 200 });
+  const { connect } = await serveTcp(t, silent, { queryMs: 200 });
   const client = await connect({ ignoreFin: true });
   client.socket.end(framed(messageWithId(1)));
   await client.untilHungUp(5_000);
 });
 
 test('a late reply after the query was given up goes nowhere', async (t) => {
-  const { connect, listener } = await serve(t, after(400), { queryMs: 100 });
+  const { connect, listener } = await serveTcp(t, after(400), { queryMs: 100 });
   const client = await connect();
   client.send(messageWithId(1));
   await until('it is given up', () => listener.counters().unanswered === 1);
@@ -229,7 +210,7 @@ test('a late reply after the query was given up goes nowhere', async (t) => {
 });
 
 test('close answers what is outstanding and takes nothing more', async (t) => {
-  const { connect, listener, port } = await serve(t, after(300));
+  const { connect, listener, port } = await serveTcp(t, after(300));
   const clients = await Promise.all([connect(), connect(), connect()]);
   for (const client of clients) client.send(messageWithId(1), messageWithId(2));
   await until('all have asked', () => listener.counters().queries === 6);
@@ -244,7 +225,7 @@ test('close answers what is outstanding and takes nothing more', async (t) => {
 });
 
 test('close answers what the client has written by then', async (t) => {
-  const { connect, listener } = await serve(t, echo);
+  const { connect, listener } = await serveTcp(t, echo);
   const client = await connect();
   client.send(messageWithId(1));
   await client.untilReplies(1);
@@ -256,7 +237,7 @@ test('close answers what the client has written by then', async (t) => {
 });
 
 test('close answers what waits behind the limit of outstanding queries', async (t) => {
-  const { connect, listener } = await serve(t, after(50), { outstandingQueries: 1 });
+  const { connect, listener } = await serveTcp(t, after(50), { outstandingQueries: 1 });
   const client = await connect();
   for (let id = 0; id < 5; id += 1) {
     client.send(messageWithId(id)); // each a chunk of its own, which the connection has not asked for yet
@@ -269,7 +250,7 @@ test('close answers what waits behind the limit of outstanding queries', async (
 });
 
 test('close serves a client that the kernel alone has let in', async (t) => {
-  const { port, listener } = await serve(t, echo);
+  const { port, listener } = await serveTcp(t, echo);
   const query = framed(messageWithId(5)).toString('hex');
   const script = `const socket = require('node:net').connect(${port}, '127.0.0.1');
     socket.end(Buffer.from('${query}', 'hex'), () => process.exit(0));`;
@@ -281,7 +262,7 @@ test('close serves a client that the kernel alone has let in', async (t) => {
 });
 
 test('close does not wait for a client that ignores it', async (t) => {
-  const { connect, listener } = await serve(t, silent, { closeMs: 200, queryMs: 60_000 });
+  const { connect, listener } = await serveTcp(t, silent, { closeMs: 200, queryMs: 60_000 });
   const deaf = await connect({ ignoreFin: true });
   const owed = await connect();
   owed.send(messageWithId(1));

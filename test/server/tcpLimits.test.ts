@@ -7,14 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createUdpListener } from '../../src/dataplane/portable.ts';
 import type { Respond } from '../../src/dns/respond.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
-import { createTcpListener } from '../../src/server/tcp.ts';
-import {
-  FramedClient,
-  type FramedClientOptions,
-  framed,
-  idOf,
-  messageWithId,
-} from '../support/framedClient.ts';
+import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';
+import { serveTcp } from '../support/tcpServer.ts';
 import { until } from '../support/until.ts';
 
 const MEBIOCTET = 1024 * 1024;
@@ -24,17 +18,9 @@ const silent: Respond = () => {};
 const large = Buffer.alloc(60_000);
 const largeReply: Respond = (_packet, _client, send) => send(large);
 
-async function serve(t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) {
-  const listener = createTcpListener({ respond, limits: { closeMs: 100, ...limits } });
-  const { port } = await listener.listen('0.0.0.0', 0);
-  t.after(() => listener.close());
-  const connect = async (options?: FramedClientOptions) => {
-    const client = await FramedClient.connect(port, options);
-    t.after(() => client.socket.destroy());
-    return client;
-  };
-  return { listener, port, connect };
-}
+/** At all addresses, for clients of different ones. */
+const serve = (t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) =>
+  serveTcp(t, respond, { closeMs: 100, ...limits }, '0.0.0.0');
 
 test('one client address gets so many connections', async (t) => {
   const { connect, listener } = await serve(t, echo);

@@ -17,6 +17,12 @@ export interface CliProcess {
   end(signal?: NodeJS.Signals): Promise<number | undefined>;
 }
 
+/** Options of a server that takes free ports of this host, asks nobody, and ends as soon as it is told. */
+export const ON_FREE_PORTS: readonly string[] = [
+  ...['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'],
+  ...['--no-rec', '--lame-duck', '0'],
+];
+
 const START_TIMEOUT_MS = 30_000;
 
 const running = new Set<() => void>();

@@ -49,6 +49,14 @@ export async function startTestServer(
   return { ...server, dns: server.endpoints[0] as SocketAddress, lines };
 }
 
+/** The environment in which a client command means this server. */
+export function clientEnv({ http, dns }: TestServer): Record<string, string> {
+  return {
+    SORADNS_STORE: `http://${http?.address}:${http?.port}`,
+    SORADNS_SERVER: `${dns.address}:${dns.port}`,
+  };
+}
+
 function memoryLog(lines: LogLine[]): Log {
   const writer = (level: string) => (fields: LogLine['fields'], message: string) => {
     lines.push({ level, message, fields });

@@ -1,0 +1,24 @@
+/** A TCP listener with a scripted `Respond`, and clients for it; all of them end with the test. */
+import type { TestContext } from 'node:test';
+import type { Respond } from '../../src/dns/respond.ts';
+import type { TcpLimits } from '../../src/server/connectionTable.ts';
+import { createTcpListener } from '../../src/server/tcp.ts';
+import { FramedClient, type FramedClientOptions } from './framedClient.ts';
+
+/** Listens on a free port. */
+export async function serveTcp(
+  t: TestContext,
+  respond: Respond,
+  limits: Partial<TcpLimits> = {},
+  address = '127.0.0.1',
+) {
+  const listener = createTcpListener({ respond, limits });
+  const { port } = await listener.listen(address, 0);
+  t.after(() => listener.close());
+  const connect = async (options?: FramedClientOptions) => {
+    const client = await FramedClient.connect(port, options);
+    t.after(() => client.socket.destroy());
+    return client;
+  };
+  return { listener, port, connect };
+}
