@@ -2,8 +2,8 @@
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { isLoopback } from '../forward/addresses.ts';
 import { type Finding, findings } from './finding.ts';
+import { integrateDockerLine, reachesBridge, startLine, type Wish } from './remedy.ts';
 import { ndotsOf } from './resolvConf.ts';
-import { covers } from './surroundings.ts';
 
 export interface DockerFacts {
   /** This host has an engine: its socket, its bridge or its configuration is there. */
@@ -49,6 +49,7 @@ const { ok, problem, warning } = findings('docker');
 export function judgeDocker(
   facts: DockerFacts,
   endpoints: readonly SocketAddress[],
+  wish: Wish,
 ): readonly Finding[] {
   if (!facts.isThere) return [ok('there is no Docker on this host')];
   const settings = readDaemonJson(facts.daemonJson);
@@ -56,16 +57,18 @@ export function judgeDocker(
     const fix = 'python3 -m json.tool /etc/docker/daemon.json   # shows where';
     return [problem('/etc/docker/daemon.json is not JSON, so dockerd does not start', fix)];
   }
-  const reach = judgeReach(facts, endpoints);
-  const usable =
-    facts.bridgeAddress ?? endpoints.find(({ address }) => !isLoopback(address))?.address;
-  return [...reach, ...judgeServers(facts, settings, usable), ...judgeSearch(settings)];
+  return [
+    ...judgeReach(facts, endpoints, wish),
+    ...judgeServers(facts, settings, integrateDockerLine(wish)),
+    ...judgeSearch(settings),
+  ];
 }
 
-/** Whether containers reach the server at the bridge's address. */
+/** Whether containers reach the server at the bridge's address; `endpoints` are where it was meant to be. */
 function judgeReach(
   { bridgeAddress, answersAt }: DockerFacts,
   endpoints: readonly SocketAddress[],
+  wish: Wish,
 ): readonly Finding[] {
   if (bridgeAddress === undefined) {
     const fix = 'ip -4 -br address show docker0   # or give --addr an address of this host';
@@ -75,9 +78,11 @@ function judgeReach(
   if (answersAt.get(bridgeAddress) === true) {
     return [ok(`containers on the default bridge reach the server at ${where}`)];
   }
-  const isMeant = endpoints.some((at) => at.port === DNS_PORT && covers(at, bridgeAddress));
+  const isMeant = reachesBridge({ endpoints }, bridgeAddress);
   const message = `no server of our domain answers at ${where}, where containers reach this host`;
-  const fix = `sudo soradns serve --addr ${where}`;
+  const fix = reachesBridge(wish, bridgeAddress)
+    ? startLine(wish)
+    : `sudo ss -lnptu 'sport = :${DNS_PORT}'   # who has ${where}, and keeps the server from it`;
   return [isMeant ? problem(message, fix) : warning(message, fix)];
 }
 
@@ -85,15 +90,15 @@ function judgeReach(
 function judgeServers(
   { answersAt }: DockerFacts,
   { dns }: DaemonSettings,
-  usable: string | undefined,
+  fix: string,
 ): readonly Finding[] {
-  const fix = `sudo soradns integrate docker --addr ${usable ?? '172.17.0.1'}:${DNS_PORT}`;
-  const own = dns.filter(isLoopback);
-  if (own.length > 0) {
-    const message = `daemon.json sends containers to ${own.join(', ')}, which is each container itself`;
+  const ours = dns.filter((at) => !isLoopback(at) && answersAt.get(at) === true);
+  const [own] = dns.filter(isLoopback);
+  // Behind the server it is asked only when that does not answer; `fix` puts the server in front.
+  if (own !== undefined && !ours.includes(dns[0] ?? '')) {
+    const message = `daemon.json sends containers to ${own}, which is each container itself`;
     return [problem(message, fix)];
   }
-  const ours = dns.filter((address) => answersAt.get(address) === true);
   if (ours.length > 0)
     return [ok(`daemon.json sends containers to the server at ${ours.join(', ')}`)];
   if (dns.length === 0) {

@@ -1,5 +1,6 @@
 /** etcd: whether each member answers us, and how fast. Pure. */
 import { type Finding, findings } from './finding.ts';
+import { startLine, type Wish } from './remedy.ts';
 
 export interface MemberFacts {
   /** `HOST:PORT`. */
@@ -24,9 +25,10 @@ const LEAST_VERSION = [3, 4] as const;
 const { ok, problem, warning } = findings('etcd');
 
 /** One finding for a member; `prefix` is that of our keys. */
-export function judgeMember(facts: MemberFacts, prefix: string): Finding {
+export function judgeMember(facts: MemberFacts, prefix: string, wish: Wish): Finding {
   const { address, reading, version } = facts;
-  if (reading.kind === 'failed') return problem(reading.message, fixOf(facts, reading, prefix));
+  if (reading.kind === 'failed')
+    return problem(reading.message, fixOf(facts, reading, prefix, wish));
   if (version !== undefined && isTooOld(version)) {
     const fix = `apt-cache policy etcd-server   # ${LEAST_VERSION.join('.')} or newer is needed`;
     return problem(
@@ -56,20 +58,20 @@ function fixOf(
   { address, usesTls }: MemberFacts,
   { message, isDenied }: Failed,
   prefix: string,
+  wish: Wish,
 ): string {
   const show = `openssl s_client -connect ${address} </dev/null 2>/dev/null | openssl x509 -noout`;
   if (/expired|not yet valid/i.test(message)) return `${show} -dates   # renew it`;
   if (/is not for/.test(message))
     return `${show} -ext subjectAltName   # reach etcd by one of these`;
   if (/client certificate/i.test(message)) {
-    return `soradns serve --store etcds://${address} --tls-pem CLIENT.pem --tls-key CLIENT-key.pem`;
+    return startLine(wish, ['--tls-pem CLIENT.pem', '--tls-key CLIENT-key.pem']);
   }
   if (/no CA/.test(message)) return `${show} -issuer   # give its CA with --ca-cert`;
   if (/permission denied/i.test(message)) {
     return `ETCDCTL_API=3 etcdctl --endpoints ${address} role grant-permission --prefix=true ROLE readwrite ${prefix}`;
   }
-  if (isDenied)
-    return `soradns serve --store etcd://${address} --username USER --password-file FILE`;
+  if (isDenied) return startLine(wish, ['--username USER', '--password-file FILE']);
   const scheme = usesTls ? 'https' : 'http';
   return `curl -sS ${usesTls ? '-k ' : ''}${scheme}://${address}/health   # is it running, and let through?`;
 }

@@ -1,5 +1,6 @@
 /** Whether somebody keeps the names of this host's containers. Pure. */
 import { type Finding, findings } from './finding.ts';
+import { startLine, type Wish } from './remedy.ts';
 
 export type RegistrarFacts =
   /** None was found; `hasDocker`: there are containers that could want one. */
@@ -15,11 +16,11 @@ export type RegistrarFacts =
 
 const { ok, problem, warning } = findings('registrar');
 
-export function judgeRegistrar(facts: RegistrarFacts): readonly Finding[] {
+export function judgeRegistrar(facts: RegistrarFacts, wish: Wish): readonly Finding[] {
   if (facts.kind === 'none') {
     const message = 'no registrar runs on this host';
     if (!facts.hasDocker) return [ok(message)];
-    return [warning(`${message}, so its containers get no names`, 'soradns serve --register')];
+    return [warning(`${message}, so its containers get no names`, startLine(wish))];
   }
   const { role, reasons, published, left } = facts;
   const see = 'soradns registrar status';

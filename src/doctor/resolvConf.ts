@@ -3,6 +3,7 @@ import { DNS_PORT, type SocketAddress } from '../dns/socketAddress.ts';
 import { isLoopback } from '../forward/addresses.ts';
 import { parseResolvConf } from '../forward/resolvconf.ts';
 import { type Finding, findings } from './finding.ts';
+import { integrateLine, type Wish } from './remedy.ts';
 import { covers, reachable } from './surroundings.ts';
 
 export interface Resolving {
@@ -46,31 +47,32 @@ const USUAL_NDOTS = 2;
 
 const { ok, warning } = findings('resolv.conf');
 
-/** `text` undefined: there is no such file. */
+/** `text` undefined: there is no such file. `usesResolved`: programs ask systemd-resolved, here or by nsswitch.conf. */
 export function judgeResolvConf(
   text: string | undefined,
-  endpoints: readonly SocketAddress[],
+  usesResolved: boolean,
+  wish: Wish,
 ): readonly Finding[] {
   const read = readResolvConf(text ?? '');
-  return [judgeNameservers(read, endpoints), ...judgeNdots(read)];
+  return [judgeNameservers(read, usesResolved, wish), ...judgeNdots(read)];
 }
 
-function judgeNameservers(read: Resolving, endpoints: readonly SocketAddress[]): Finding {
-  const { nameservers } = read;
-  if (asksResolved(read)) return ok('this host asks systemd-resolved');
+function judgeNameservers({ nameservers }: Resolving, usesResolved: boolean, wish: Wish): Finding {
+  const { endpoints } = wish;
+  if (usesResolved) return ok('this host asks systemd-resolved');
   const ours = nameservers.find((address) => endpoints.some((at) => isAt(at, address)));
   if (ours !== undefined) return ok(`this host asks the server at ${ours}`);
   const local = nameservers.find(isLoopback);
   if (local !== undefined) {
     const message = `this host asks another resolver, at ${local}, which must know of our domain`;
-    return warning(message, 'sudo soradns integrate dnsmasq --dry-run   # or: networkmanager');
+    return warning(message, `${integrateLine('dnsmasq', wish)}   # or: networkmanager`);
   }
   const whom = nameservers.length === 0 ? 'nobody' : nameservers.join(', ');
   const message = `this host's own programs ask ${whom}, not the server; containers are not concerned`;
   const usable = endpoints.map(reachable).find(({ port }) => port === DNS_PORT);
   const fix =
     usable === undefined
-      ? 'sudo soradns integrate dnsmasq   # resolv.conf knows no ports: let another resolver ask'
+      ? `${integrateLine('dnsmasq', wish)}   # resolv.conf knows no ports: let another resolver ask`
       : `sudo sed -i '1i nameserver ${usable.address}' /etc/resolv.conf`;
   return warning(message, fix);
 }

@@ -6,6 +6,7 @@
 import type { Name } from '../dns/name.ts';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { type Finding, findings } from './finding.ts';
+import { integrateLine, type Wish } from './remedy.ts';
 import { covers, isUnderLocal, plainName, reachable } from './surroundings.ts';
 
 export interface ResolvedFacts {
@@ -34,24 +35,20 @@ export function readResolved(files: readonly string[]) {
 const { ok, warning } = findings('resolved');
 
 /** A finding for each domain. */
-export function judgeResolved(
-  facts: ResolvedFacts,
-  endpoints: readonly SocketAddress[],
-  domains: readonly Name[],
-): readonly Finding[] {
+export function judgeResolved(facts: ResolvedFacts, wish: Wish): readonly Finding[] {
   if (!facts.isAsked) return [ok('systemd-resolved is not asked')];
   const read = readResolved(facts.files);
-  return domains.map((domain) => judgeDomain(facts, endpoints, domain, read));
+  return wish.domains.map((domain) => judgeDomain(facts, wish, domain, read));
 }
 
 function judgeDomain(
   { liveDomains }: ResolvedFacts,
-  endpoints: readonly SocketAddress[],
+  wish: Wish,
   domain: Name,
   { servers, domains }: ReturnType<typeof readResolved>,
 ): Finding {
   const name = plainName(domain);
-  const asksUs = servers.some((server) => isOneOf(server, endpoints));
+  const asksUs = servers.some((server) => isOneOf(server, wish.endpoints));
   if (asksUs && domains.some((route) => routes(route, domain))) {
     const isKnown =
       liveDomains === undefined || liveWords(liveDomains).some((w) => routes(w, domain));
@@ -59,9 +56,7 @@ function judgeDomain(
     const message = `systemd-resolved is told to send ${name} to the server, but has not read that yet`;
     return warning(message, 'sudo systemctl restart systemd-resolved');
   }
-  const [first] = endpoints;
-  const addr = first === undefined ? '' : ` --addr ${printSocketAddress(reachable(first))}`;
-  const fix = `sudo soradns integrate systemd-resolved${addr} --domain ${name} --reload`;
+  const fix = `${integrateLine('systemd-resolved', wish)} --reload`;
   return isUnderLocal(domain)
     ? warning(`systemd-resolved sends ${name} to no DNS server, as it is under .local`, fix)
     : warning(`systemd-resolved does not send ${name} to the server`, fix);

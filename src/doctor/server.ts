@@ -3,7 +3,7 @@ import { type Name, printName } from '../dns/name.ts';
 import { Rcode } from '../dns/rr.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { type Finding, findings } from './finding.ts';
-import { plainName } from './surroundings.ts';
+import { startLine, type Wish } from './remedy.ts';
 
 /** What came of asking for a domain's SOA. */
 export type Asked =
@@ -23,6 +23,8 @@ export interface ServerFacts {
   readonly domain: Name;
   readonly udp: Asked;
   readonly tcp: Asked;
+  /** Its readiness page; undefined without HTTP. */
+  readonly readyUrl: string | undefined;
 }
 
 /** What `/readyz` of the HTTP listener said. */
@@ -37,19 +39,21 @@ export function answersForUs(asked: Asked): boolean {
   return asked.kind === 'reply' && asked.rcode === Rcode.NOERROR && asked.isAuthoritative;
 }
 
-/** One finding for one domain at one endpoint. */
-export function judgeServer({ endpoint, domain, udp, tcp }: ServerFacts): Finding {
+/** One finding for one domain at one endpoint; `obstacle` mends what keeps a server from being there at all. */
+export function judgeServer(facts: ServerFacts, wish: Wish, obstacle?: string): Finding {
+  const { endpoint, domain, udp, tcp, readyUrl } = facts;
   const where = printSocketAddress(endpoint);
   const name = printName(domain);
-  const start = startLine(endpoint, domain);
+  const start = obstacle ?? startLine(wish);
   if (udp.kind !== 'reply') {
     if (tcp.kind !== 'reply') return problem(`nothing answers at ${where}`, start);
     const fix = `sudo ss -lnup 'sport = :${endpoint.port}'   # is UDP let through?`;
     return problem(`${where} answers over TCP but not over UDP`, fix);
   }
-  if (udp.rcode === Rcode.SERVFAIL) {
+  if (udp.rcode === Rcode.SERVFAIL && obstacle === undefined) {
     const message = `${where} cannot answer for ${name} yet: it has not read its store`;
-    return problem(message, 'curl -s http://127.0.0.1:4001/readyz   # says why');
+    const see = 'soradns check --show   # which store that is';
+    return problem(message, readyUrl === undefined ? see : `curl -s ${readyUrl}   # says why`);
   }
   if (!answersForUs(udp)) return problem(`${where} does not serve ${name}`, start);
   if (tcp.kind === 'noReply') {
@@ -60,18 +64,12 @@ export function judgeServer({ endpoint, domain, udp, tcp }: ServerFacts): Findin
   return ok(`${where} answers for ${name} ${how} in ${udp.ms.toFixed(1)} ms`);
 }
 
-function startLine(endpoint: SocketAddress, domain: Name): string {
-  const sudo = endpoint.port < 1024 ? 'sudo ' : '';
-  const addr = printSocketAddress(endpoint);
-  return `${sudo}soradns serve --addr ${addr} --domain ${plainName(domain)}`;
-}
-
 /** A finding for each reason that the server gives for not being ready. */
-export function judgeReadiness(facts: ReadinessFacts): readonly Finding[] {
+export function judgeReadiness(facts: ReadinessFacts, wish: Wish): readonly Finding[] {
   const { url } = facts;
   if (facts.kind === 'silent') {
     const message = `${url} does not say whether the server is ready: ${facts.reason}`;
-    return [warning(message, 'soradns serve --http 127.0.0.1:4001')];
+    return [warning(message, startLine(wish))];
   }
   if (facts.reasons.length === 0) return [ok(`${url} says that it is ready`)];
   const fix = `curl -s ${url}/readyz`;

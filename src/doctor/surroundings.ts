@@ -3,12 +3,6 @@ import { type Name, printName } from '../dns/name.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
 import { isLoopback } from '../forward/addresses.ts';
 
-/** Where a server is to answer, and what. */
-export interface Wanted {
-  readonly endpoints: readonly SocketAddress[];
-  readonly domains: readonly Name[];
-}
-
 /** Where a client on this host reaches an endpoint: a wildcard address is reached on loopback. */
 export function reachable({ address, port }: SocketAddress): SocketAddress {
   if (address === '0.0.0.0') return { address: '127.0.0.1', port };

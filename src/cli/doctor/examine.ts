@@ -1,7 +1,6 @@
 /** The examination: looks at everything that can keep a name from its answer, and has each looked-at thing judged. */
-import type { EtcdLocation } from '../../config/storeLocation.ts';
 import type { Config } from '../../config.ts';
-import { DNS_PORT, type SocketAddress } from '../../dns/socketAddress.ts';
+import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/socketAddress.ts';
 import { judgeClock } from '../../doctor/clock.ts';
 import { judgeDocker, readDaemonJson } from '../../doctor/docker.ts';
 import { judgeMember } from '../../doctor/etcd.ts';
@@ -9,70 +8,96 @@ import type { Finding } from '../../doctor/finding.ts';
 import { judgeNsswitch, usesResolve } from '../../doctor/nsswitch.ts';
 import { judgePort, type PortFacts } from '../../doctor/port.ts';
 import { judgeRegistrar } from '../../doctor/registrar.ts';
+import type { Wish } from '../../doctor/remedy.ts';
 import { asksResolved, judgeResolvConf, readResolvConf } from '../../doctor/resolvConf.ts';
 import { judgeResolved } from '../../doctor/resolved.ts';
-import { answersForUs, judgeReadiness, judgeServer } from '../../doctor/server.ts';
+import {
+  answersForUs,
+  judgeReadiness,
+  judgeServer,
+  type ServerFacts,
+} from '../../doctor/server.ts';
 import { reachable } from '../../doctor/surroundings.ts';
 import { findHeldPort } from '../../server/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
-import { located } from '../whereabouts.ts';
+import { isSoradns, located } from '../whereabouts.ts';
 import { askReadiness, askRegistrar, askSoa } from './asking.ts';
 import type { Host } from './host.ts';
 import { askMembers } from './members.ts';
+import { wishOf } from './wish.ts';
+
+/** What was looked at, for judgement once all was seen: what is to be done depends on the rest. */
+type Judge = (wish: Wish) => readonly Finding[];
 
 /** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
   const { config } = await located(given, host);
-  const parts = [
-    examineServer(config, host),
-    examineHttp(config),
-    examineResolving(config, host),
-    examineDocker(config, host),
-    examineStore(config),
-  ];
-  return (await Promise.all(parts)).flat();
+  const [server, http, resolving, docker, store] = await Promise.all([
+    lookAtServer(config, host),
+    lookAtHttp(config),
+    lookAtResolving(host),
+    lookAtDocker(config, host),
+    lookAtStore(config),
+  ]);
+  const wish = wishOf(config, { ports: server.ports, ...docker.found });
+  const judges = [server.judge, http, resolving, docker.judge, store];
+  return judges.flatMap((judge) => judge(wish));
 }
 
-async function examineServer(config: Config, host: Host): Promise<readonly Finding[]> {
+async function lookAtServer(config: Config, host: Host) {
   const own = await host.addresses();
-  const perEndpoint = config.addr.map(async (endpoint) => {
-    const at = reachable(endpoint);
-    const asked = await Promise.all(
-      config.domains.map(async (domain) => ({
-        endpoint: at,
-        domain,
-        udp: await askSoa(at, domain, 'udp'),
-        tcp: await askSoa(at, domain, 'tcp'),
-      })),
-    );
-    const { address, port } = endpoint;
-    const facts: PortFacts = {
-      endpoint,
-      isOurs: own.has(address) || at.address !== address || address.startsWith('127.'),
-      udp: await findHeldPort('udp', address, port),
-      tcp: await findHeldPort('tcp', address, port),
-      answersForUs: asked.some(({ udp }) => answersForUs(udp)),
-    };
-    return [judgePort(facts), ...asked.map(judgeServer)];
+  const endpoints = await Promise.all(
+    config.addr.map((endpoint) => lookAtEndpoint(endpoint, config, own)),
+  );
+  const judge: Judge = (wish) =>
+    endpoints.flatMap(({ facts, asked }) => {
+      const port = judgePort(facts, wish);
+      const obstacle = port.level === 'problem' ? port.fix : undefined;
+      return [port, ...asked.map((one) => judgeServer(one, wish, obstacle))];
+    });
+  return { ports: endpoints.map(({ facts }) => facts), judge };
+}
+
+async function lookAtEndpoint(
+  endpoint: SocketAddress,
+  { domains, http }: Config,
+  own: ReadonlySet<string>,
+) {
+  const at = reachable(endpoint);
+  const readyUrl = http && `http://${printSocketAddress(reachable(http))}/readyz`;
+  const asking = domains.map(async (domain): Promise<ServerFacts> => {
+    const [udp, tcp] = await Promise.all([askSoa(at, domain, 'udp'), askSoa(at, domain, 'tcp')]);
+    return { endpoint: at, domain, udp, tcp, readyUrl };
   });
-  return (await Promise.all(perEndpoint)).flat();
+  const [isAnswering, asked] = await Promise.all([isSoradns(at), Promise.all(asking)]);
+  const { address, port } = endpoint;
+  const facts: PortFacts = {
+    endpoint,
+    isOurs: own.has(address) || at.address !== address || address.startsWith('127.'),
+    udp: await findHeldPort('udp', address, port),
+    tcp: await findHeldPort('tcp', address, port),
+    answersForUs: asked.some(({ udp }) => answersForUs(udp)),
+    isSoradns: isAnswering,
+  };
+  return { facts, asked };
 }
 
-async function examineHttp({ http }: Config): Promise<readonly Finding[]> {
-  return http === undefined ? [] : judgeReadiness(await askReadiness(reachable(http)));
+async function lookAtHttp({ http }: Config): Promise<Judge> {
+  if (http === undefined) return () => [];
+  const facts = await askReadiness(reachable(http));
+  return (wish) => judgeReadiness(facts, wish);
 }
 
-async function examineResolving(config: Config, host: Host): Promise<readonly Finding[]> {
-  const { addr, domains } = config;
+async function lookAtResolving(host: Host): Promise<Judge> {
   const resolvConf = await host.read('/etc/resolv.conf');
   const nsswitch = (await host.read('/etc/nsswitch.conf')) ?? '';
   const isAsked = asksResolved(readResolvConf(resolvConf ?? '')) || usesResolve(nsswitch);
   const files = await resolvedFiles(host);
   const liveDomains = isAsked ? await host.run('resolvectl', 'domain') : undefined;
-  return [
-    ...judgeResolvConf(resolvConf, addr),
-    ...judgeResolved({ isAsked, files, liveDomains }, addr, domains),
-    ...judgeNsswitch(nsswitch, domains),
+  return (wish) => [
+    ...judgeResolvConf(resolvConf, isAsked, wish),
+    ...judgeResolved({ isAsked, files, liveDomains }, wish),
+    ...judgeNsswitch(nsswitch, wish.domains),
   ];
 }
 
@@ -88,22 +113,25 @@ async function resolvedFiles(host: Host): Promise<readonly string[]> {
   return (await Promise.all(texts)).map((text) => text ?? '');
 }
 
-async function examineDocker(config: Config, host: Host): Promise<readonly Finding[]> {
+async function lookAtDocker(config: Config, host: Host) {
   const daemonJson = await host.read('/etc/docker/daemon.json');
   const bridgeAddress = await host.bridgeAddress();
   const hasSocket = (await host.list('/var/run')).includes('docker.sock');
-  const isThere = daemonJson !== undefined || bridgeAddress !== undefined || hasSocket;
-  const addresses = new Set([
-    ...(bridgeAddress === undefined ? [] : [bridgeAddress]),
-    ...(readDaemonJson(daemonJson)?.dns ?? []),
+  const hasDocker = daemonJson !== undefined || bridgeAddress !== undefined || hasSocket;
+  const bridge = bridgeAddress === undefined ? [] : [bridgeAddress];
+  const addresses = new Set([...bridge, ...(readDaemonJson(daemonJson)?.dns ?? [])]);
+  const [answersAt, held, registrar] = await Promise.all([
+    Promise.all([...addresses].map((at) => answers({ address: at, port: DNS_PORT }, config))),
+    bridgeAddress && findHeldPort('udp', bridgeAddress, DNS_PORT),
+    askRegistrar(config.http && reachable(config.http), hasDocker),
   ]);
-  const answersAt = new Map(
-    await Promise.all([...addresses].map((at) => answers({ address: at, port: DNS_PORT }, config))),
-  );
-  return [
-    ...judgeDocker({ isThere, bridgeAddress, daemonJson, answersAt }, config.addr),
-    ...judgeRegistrar(await askRegistrar(config.http && reachable(config.http), isThere)),
+  const facts = { isThere: hasDocker, bridgeAddress, daemonJson, answersAt: new Map(answersAt) };
+  const judge: Judge = (wish) => [
+    ...judgeDocker(facts, config.addr, wish),
+    ...judgeRegistrar(registrar, wish),
   ];
+  const isOurs = bridgeAddress !== undefined && facts.answersAt.get(bridgeAddress) === true;
+  return { found: { hasDocker, bridgeAddress, isBridgeFree: isOurs || !held }, judge };
 }
 
 async function answers(at: SocketAddress, { domains }: Config): Promise<[string, boolean]> {
@@ -111,14 +139,13 @@ async function answers(at: SocketAddress, { domains }: Config): Promise<[string,
   return [at.address, answersForUs(await askSoa(at, domain, 'udp'))];
 }
 
-async function examineStore({ store, pathPrefix }: Config): Promise<readonly Finding[]> {
-  return store.kind === 'etcd' ? examineEtcd(store, keyPrefix(pathPrefix)) : [];
-}
-
-async function examineEtcd(location: EtcdLocation, prefix: string): Promise<readonly Finding[]> {
-  const members = await askMembers(location, prefix);
-  return members.flatMap(({ facts, clock }) => [
-    judgeMember(facts, prefix),
-    ...(clock === undefined ? [] : [judgeClock(clock)]),
-  ]);
+async function lookAtStore({ store, pathPrefix }: Config): Promise<Judge> {
+  if (store.kind !== 'etcd') return () => [];
+  const prefix = keyPrefix(pathPrefix);
+  const members = await askMembers(store, prefix);
+  return (wish) =>
+    members.flatMap(({ facts, clock }) => [
+      judgeMember(facts, prefix, wish),
+      ...(clock === undefined ? [] : [judgeClock(clock)]),
+    ]);
 }

@@ -27,7 +27,7 @@ function mended({ files = {} }: Patient, fix: string): Promise<Record<string, st
 describe('resolv.conf', () => {
   const flags = { addr: '127.0.0.1:53,172.17.0.1:53' };
   const judge = (text: string) =>
-    finding({ flags, files: { '/etc/resolv.conf': text } }, 'resolv.conf');
+    finding({ flags, bridge: '172.17.0.1', files: { '/etc/resolv.conf': text } }, 'resolv.conf');
 
   it('that names the server, or systemd-resolved, is fine', async () => {
     for (const text of ['nameserver 127.0.0.1\n', 'nameserver 172.17.0.1\n', STUB])

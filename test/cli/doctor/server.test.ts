@@ -5,16 +5,32 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { printSocketAddress } from '../../../src/dns/socketAddress.ts';
+import { printSocketAddress, type SocketAddress } from '../../../src/dns/socketAddress.ts';
 import { judgeDocker } from '../../../src/doctor/docker.ts';
 import type { Finding } from '../../../src/doctor/finding.ts';
-import { judgePort } from '../../../src/doctor/port.ts';
+import { type Held, judgePort, placeFor } from '../../../src/doctor/port.ts';
 import { examined, finding } from '../../support/examination.ts';
 import { useFakeDocker } from '../../support/registerBench.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
+import { WISH } from '../../support/wish.ts';
 
 let server: TestServer;
+/** What is to be done where somebody else has the port; `bridgeAddress`: there is Docker. */
+function portFix(endpoint: SocketAddress, udp: Held, bridgeAddress?: string): string {
+  const facts = {
+    endpoint,
+    isOurs: true,
+    udp,
+    tcp: undefined,
+    answersForUs: false,
+    isSoradns: false,
+  };
+  const place = placeFor(facts, bridgeAddress) ?? assert.fail();
+  const hasDocker = bridgeAddress !== undefined;
+  return judgePort(facts, { ...WISH, endpoints: [place], hasDocker, bridgeAddress }).fix ?? '';
+}
+
 before(async () => {
   server = await startTestServer({});
 });
@@ -45,7 +61,7 @@ describe('a server that is not', () => {
     const { level, message, fix } = await finding({ flags }, 'server');
     assert.equal(level, 'problem');
     assert.match(message, /nothing answers at 127\.0\.0\.1:1/);
-    assert.equal(fix, 'sudo soradns serve --addr 127.0.0.1:1 --domain a.example');
+    assert.match(fix ?? '', /^sudo soradns serve --addr 127\.0\.0\.1:1 --domain a\.example /);
     assert.match((await finding({ flags }, 'port')).message, /is free/);
   });
 
@@ -108,16 +124,12 @@ describe('a server that is not', () => {
 
   it('the holder has advice of its own where it is well known', () => {
     const endpoint = { address: '127.0.0.1', port: 53 };
-    const fixFor = (command: string) =>
-      judgePort({
-        endpoint,
-        isOurs: true,
-        udp: { holder: { pid: 7, command } },
-        tcp: undefined,
-        answersForUs: false,
-      }).fix ?? '';
+    const fixFor = (command: string) => portFix(endpoint, { holder: { pid: 7, command } });
     assert.match(fixFor('dnsmasq'), /integrate dnsmasq --addr 127\.0\.0\.1:5300/);
-    assert.match(fixFor('systemd-resolve'), /--addr 172\.17\.0\.1:53/);
+    const wildcard = { address: '0.0.0.0', port: 53 };
+    const resolved = { holder: { pid: 7, command: 'systemd-resolve' } };
+    assert.match(portFix(wildcard, resolved, '172.17.0.1'), /^sudo soradns up +#/);
+    assert.match(portFix(wildcard, resolved), /^sudo soradns serve --addr 127\.0\.0\.1:53 +#/);
   });
 });
 
@@ -155,7 +167,10 @@ describe('Docker', () => {
     const alone = { bridge: '127.53.17.2' };
     const elsewhere = await examined(alone, 'docker');
     assert.equal(elsewhere[0]?.level, 'warning');
-    assert.equal(elsewhere[0]?.fix, 'sudo soradns serve --addr 127.53.17.2:53');
+    assert.equal(
+      elsewhere[0]?.fix,
+      'sudo soradns up --addr 127.0.0.1:1 --addr 127.53.17.2:53 --http off --store memory:',
+    );
     const meant = await examined({ ...alone, flags: { addr: '127.53.17.2:53' } }, 'docker');
     assert.equal(meant[0]?.level, 'problem');
   });
@@ -177,7 +192,8 @@ describe('Docker', () => {
           daemonJson: JSON.stringify({ dns }),
           answersAt: new Map([['172.17.0.1', true]]),
         },
-        [{ address: '172.17.0.1', port: 53 }],
+        WISH.endpoints,
+        WISH,
       );
     assert.deepEqual(levels(judge(['192.0.2.1', '172.17.0.1'])), ['ok', 'ok']);
     assert.deepEqual(levels(judge(['192.0.2.1'])), ['ok', 'warning']);
@@ -217,7 +233,7 @@ describe('the registrar', () => {
     const patient = { files: { '/etc/docker/daemon.json': '{}' } };
     const { level, fix } = await finding(patient, 'registrar');
     assert.equal(level, 'warning');
-    assert.equal(fix, 'soradns serve --register');
+    assert.match(fix ?? '', /^sudo soradns up --addr 127\.0\.0\.1:1 /);
   });
 
   it('is ready, or says why it is not, and what it could not register', async () => {

@@ -10,6 +10,7 @@ import { type Certificates, makeCertificates } from '../../support/certificates.
 import { type Etcd, startEtcd } from '../../support/etcd.ts';
 import { examined, finding } from '../../support/examination.ts';
 import { startProxy } from '../../support/proxy.ts';
+import { WISH } from '../../support/wish.ts';
 
 let certificates: Certificates;
 let plain: Etcd;
@@ -125,9 +126,9 @@ describe('etcd', () => {
       usesTls: false,
       reading: { kind: 'read', samplesMs: [1] },
     } as const;
-    assert.equal(judgeMember({ ...facts, version: '3.3.27' }, '/skydns/').level, 'problem');
+    assert.equal(judgeMember({ ...facts, version: '3.3.27' }, '/skydns/', WISH).level, 'problem');
     for (const version of ['3.4.0', '3.10.1', '4.0.0', undefined])
-      assert.equal(judgeMember({ ...facts, version }, '/skydns/').level, 'ok', version);
+      assert.equal(judgeMember({ ...facts, version }, '/skydns/', WISH).level, 'ok', version);
   });
 });
 
