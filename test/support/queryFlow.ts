@@ -24,59 +24,72 @@ export interface FlowOptions {
 const TICK_MS = 5;
 const LAST_REPLY_MS = 3_000;
 const MAX_PROBLEMS = 20;
+/** Fewer than there are ids. */
+const MAX_OWED = 60_000;
 
 export function startQueryFlow(server: SocketAddress, options: FlowOptions): QueryFlow {
-  const socket = dgram.createSocket(server.address.includes(':') ? 'udp6' : 'udp4');
-  const owed = new Set<number>();
-  const problems: string[] = [];
-  const counts = { asked: 0, answered: 0 };
-  const tell = (problem: string | undefined): void => {
-    if (problem !== undefined && problems.length < MAX_PROBLEMS) problems.push(problem);
-  };
-  socket.on('error', (error) => tell(String(error)));
-  socket.on('message', (octets) => {
-    const reply = decodeMessage(octets);
-    if (reply === undefined || !owed.delete(reply.id)) return tell('a reply to no question');
-    counts.answered++;
-    tell(options.check(reply));
-  });
+  return new Flow(server, options);
+}
 
-  const startMs = performance.now();
-  const timer = setInterval(() => {
-    const dueBy = ((performance.now() - startMs) / 1000) * options.queriesPerSecond;
-    for (; counts.asked < dueBy && owed.size < 60_000; counts.asked++) ask(counts.asked & 0xffff);
-  }, TICK_MS);
+class Flow implements QueryFlow {
+  readonly problems: string[] = [];
+  asked = 0;
+  answered = 0;
+  readonly #server: SocketAddress;
+  readonly #options: FlowOptions;
+  readonly #socket: dgram.Socket;
+  readonly #timer: NodeJS.Timeout;
+  readonly #startMs = performance.now();
+  /** Ids that wait for a reply. */
+  readonly #owed = new Set<number>();
 
-  function ask(id: number): void {
-    if (owed.has(id)) tell(`id ${id} had no reply for a whole round`);
-    owed.add(id);
-    const { question } = options;
-    const query = {
-      id,
-      question,
-      recursionDesired: true,
-      checkingDisabled: false,
-      edns: undefined,
-    };
-    socket.send(encodeQuery(query), server.port, server.address);
+  constructor(server: SocketAddress, options: FlowOptions) {
+    this.#server = server;
+    this.#options = options;
+    this.#socket = dgram.createSocket(server.address.includes(':') ? 'udp6' : 'udp4');
+    this.#socket.on('error', (error) => this.#tell(String(error)));
+    this.#socket.on('message', (octets) => this.#hear(octets));
+    this.#timer = setInterval(() => this.#askDue(), TICK_MS);
   }
 
-  return {
-    get asked() {
-      return counts.asked;
-    },
-    get answered() {
-      return counts.answered;
-    },
-    problems,
-    async stop() {
-      clearInterval(timer);
-      const untilMs = performance.now() + LAST_REPLY_MS;
-      while (owed.size > 0 && performance.now() < untilMs) {
-        await new Promise((resolve) => setTimeout(resolve, TICK_MS));
-      }
-      socket.close();
-      return owed.size;
-    },
-  };
+  async stop(): Promise<number> {
+    clearInterval(this.#timer);
+    const untilMs = performance.now() + LAST_REPLY_MS;
+    while (this.#owed.size > 0 && performance.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    }
+    this.#socket.close();
+    return this.#owed.size;
+  }
+
+  #askDue(): void {
+    const elapsedSeconds = (performance.now() - this.#startMs) / 1000;
+    const dueBy = elapsedSeconds * this.#options.queriesPerSecond;
+    for (; this.asked < dueBy && this.#owed.size < MAX_OWED; this.asked++) {
+      this.#ask(this.asked & 0xffff);
+    }
+  }
+
+  #ask(id: number): void {
+    if (this.#owed.has(id)) this.#tell(`id ${id} had no reply for a whole round`);
+    this.#owed.add(id);
+    const { question } = this.#options;
+    const flags = { recursionDesired: true, checkingDisabled: false };
+    const query = encodeQuery({ id, question, ...flags, edns: undefined });
+    this.#socket.send(query, this.#server.port, this.#server.address);
+  }
+
+  #hear(octets: Buffer): void {
+    const reply = decodeMessage(octets);
+    if (reply === undefined || !this.#owed.delete(reply.id)) {
+      this.#tell('a reply to no question');
+      return;
+    }
+    this.answered++;
+    this.#tell(this.#options.check(reply));
+  }
+
+  #tell(problem: string | undefined): void {
+    if (problem !== undefined && this.problems.length < MAX_PROBLEMS) this.problems.push(problem);
+  }
 }

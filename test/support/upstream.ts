@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import dnsPacket, { type Packet } from 'dns-packet';
+import dnsPacket, { type Answer, type Packet } from 'dns-packet';
 import { type Behaviour, makeReply, parseRecord } from './upstreamReply.ts';
 
 export interface SeenQuery {
@@ -43,80 +43,95 @@ export interface TestUpstreamOptions {
 
 /** Starts an upstream; whoever starts it closes it. */
 export async function startUpstream(options: TestUpstreamOptions = {}): Promise<TestUpstream> {
-  const address = options.address ?? '127.0.0.1';
-  const { udp, tcp } = await listen(address, options.port ?? 0);
-  const queries: SeenQuery[] = [];
-  const connections = new Set<Socket>();
-  const timers = new Set<NodeJS.Timeout>();
-  let records = (options.records ?? []).map(parseRecord);
-  let behaviour = options.behaviour ?? {};
+  const { address = '127.0.0.1', port = 0 } = options;
+  return new Upstream(address, await listen(address, port), options);
+}
 
-  function handle(
-    packet: Buffer,
-    transport: 'udp' | 'tcp',
-    clientPort: number,
-    send: (reply: Uint8Array) => void,
-    hangUp: () => void,
-  ): void {
+interface Servers {
+  readonly udp: UdpSocket;
+  readonly tcp: Server;
+}
+
+/** A query as it came, and the ways to answer it. */
+interface Arrived {
+  readonly packet: Buffer;
+  readonly transport: 'udp' | 'tcp';
+  readonly clientPort: number;
+  readonly send: (reply: Uint8Array) => void;
+  readonly hangUp: () => void;
+}
+
+class Upstream implements TestUpstream {
+  readonly address: string;
+  readonly port: number;
+  readonly queries: SeenQuery[] = [];
+  readonly #servers: Servers;
+  readonly #connections = new Set<Socket>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #records: readonly Answer[] = [];
+  #behaviour: Behaviour | ((query: SeenQuery) => Behaviour);
+
+  constructor(address: string, servers: Servers, options: TestUpstreamOptions) {
+    this.address = address;
+    this.port = servers.udp.address().port;
+    this.#servers = servers;
+    this.#behaviour = options.behaviour ?? {};
+    this.serve(options.records ?? []);
+    servers.udp.on('message', (packet, { port: clientPort, address: client }) => {
+      const send = (reply: Uint8Array) => servers.udp.send(reply, clientPort, client, () => {});
+      this.#hear({ packet, transport: 'udp', clientPort, send, hangUp: () => {} });
+    });
+    servers.tcp.on('connection', (socket) => this.#admit(socket));
+  }
+
+  behave(behaviour: Behaviour | ((query: SeenQuery) => Behaviour)): void {
+    this.#behaviour = behaviour;
+  }
+
+  serve(records: readonly string[]): void {
+    this.#records = records.map(parseRecord);
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const connection of this.#connections) connection.destroy();
+    await Promise.all([closed(this.#servers.udp), closed(this.#servers.tcp)]);
+  }
+
+  #admit(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.on('close', () => this.#connections.delete(socket)).on('error', () => {});
+    const clientPort = socket.remotePort ?? 0;
+    const send = (reply: Uint8Array) => void writeFrame(socket, reply, this.#dribbles());
+    const hangUp = () => void socket.destroy();
+    onFrame(socket, (packet) => this.#hear({ packet, transport: 'tcp', clientPort, send, hangUp }));
+  }
+
+  #dribbles(): boolean {
+    return typeof this.#behaviour !== 'function' && this.#behaviour.dribble === true;
+  }
+
+  #hear({ packet, transport, clientPort, send, hangUp }: Arrived): void {
     const query = dnsPacket.decode(packet);
     const seen = describe(query, transport, clientPort);
-    queries.push(seen);
-    const how = typeof behaviour === 'function' ? behaviour(seen) : behaviour;
+    this.queries.push(seen);
+    const how = typeof this.#behaviour === 'function' ? this.#behaviour(seen) : this.#behaviour;
     if (how.drop === true || how.drop === transport) return;
     if (how.closeTcp === true && transport === 'tcp') {
       hangUp();
       return;
     }
-    const reply = () => {
-      for (const noise of how.noise?.(packet) ?? []) send(noise);
-      send(dnsPacket.encode(makeReply(query, transport, records, how)));
-    };
     const timer = setTimeout(() => {
-      timers.delete(timer);
-      reply();
+      this.#timers.delete(timer);
+      for (const noise of how.noise?.(packet) ?? []) send(noise);
+      send(dnsPacket.encode(makeReply(query, transport, this.#records, how)));
     }, how.delayMs ?? 0);
-    timers.add(timer);
+    this.#timers.add(timer);
   }
-
-  udp.on('message', (packet, { port, address: client }) => {
-    const send = (reply: Uint8Array) => udp.send(reply, port, client, () => {});
-    handle(packet, 'udp', port, send, () => {});
-  });
-  tcp.on('connection', (socket) => {
-    connections.add(socket);
-    socket.on('close', () => connections.delete(socket)).on('error', () => {});
-    const dribble = () => typeof behaviour !== 'function' && behaviour.dribble === true;
-    onFrame(socket, (packet) =>
-      handle(
-        packet,
-        'tcp',
-        socket.remotePort ?? 0,
-        (reply) => void writeFrame(socket, reply, dribble()),
-        () => socket.destroy(),
-      ),
-    );
-  });
-
-  return {
-    address,
-    port: udp.address().port,
-    queries,
-    behave: (next) => {
-      behaviour = next;
-    },
-    serve: (next) => {
-      records = next.map(parseRecord);
-    },
-    async close() {
-      for (const timer of timers) clearTimeout(timer);
-      for (const connection of connections) connection.destroy();
-      await Promise.all([closed(udp), closed(tcp)]);
-    },
-  };
 }
 
 /** UDP and TCP sockets on the same port. */
-async function listen(address: string, wanted: number): Promise<{ udp: UdpSocket; tcp: Server }> {
+async function listen(address: string, wanted: number): Promise<Servers> {
   for (let attempt = 1; ; attempt++) {
     const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     udp.bind(wanted, address);
