@@ -1,5 +1,4 @@
 /** `soradns serve` as a process: log, start, say where, wait for a signal, stop. */
-
 import type { Config, ConfigResult } from '../config.ts';
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
@@ -34,13 +33,7 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   guard(log);
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
-  const inherited = await inheritedSockets(config.systemd, io.env);
-  const started = await startServer(config, log, docker, inherited);
-  if (started.kind === 'refused') {
-    log.close();
-    throw new Failure(started.code, started.reason);
-  }
-  const { server } = started;
+  const server = await started(orders, io, log);
   const supervisor = superviseBy(
     io.env,
     () => statusOf(server),
@@ -67,6 +60,14 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   log.info({ udp: { queries, replies, shed, sendErrors } }, 'stopped');
   log.close();
   return 0;
+}
+
+async function started({ config, docker }: ServeOrders, io: Io, log: Log): Promise<Server> {
+  const inherited = await inheritedSockets(config.systemd, io.env);
+  const outcome = await startServer(config, log, docker, inherited);
+  if (outcome.kind === 'started') return outcome.server;
+  log.close();
+  throw new Failure(outcome.code, outcome.reason);
 }
 
 /** One line, for a service manager. */
