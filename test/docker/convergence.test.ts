@@ -11,6 +11,7 @@ import type { EngineEvent, Inspection } from '../../src/docker/engine.ts';
 import type { FakeContainer } from '../support/fakeContainer.ts';
 import { registrarContext } from '../support/inspection.ts';
 import { onBench, type RegistrarBench, type Running } from '../support/registrarBench.ts';
+import type { StoreLink } from '../support/storeLink.ts';
 
 const FOREIGN = '{"host":"192.0.2.99"}';
 /** Two of a name, so that they are in each other's way. */
@@ -24,6 +25,8 @@ const SETUPS = [
   { env: {}, exposed: ['80/tcp'] },
 ] as const;
 const NAMES = ['a', 'b', 'd/c', 'n/1', 'n/2'];
+
+const SLOW_MS = 3_000;
 
 const which = fc.nat({ max: SETUPS.length - 1 });
 const action = fc.oneof(
@@ -59,12 +62,21 @@ const action = fc.oneof(
       'loseStore',
     ] as const
   ).map((kind) => ({ weight: 1, arbitrary: fc.record({ kind: fc.constant(kind) }) })),
-  ...(['findStore', 'loseAnswers', 'cutWatches', 'revoke', 'kill', 'end', 'twin'] as const).map(
-    (kind) => ({
-      weight: 1,
-      arbitrary: fc.record({ kind: fc.constant(kind) }),
-    }),
-  ),
+  ...(
+    [
+      'findStore',
+      'loseAnswers',
+      'slowWrites',
+      'cutWatches',
+      'revoke',
+      'kill',
+      'end',
+      'twin',
+    ] as const
+  ).map((kind) => ({
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant(kind) }),
+  })),
 );
 type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
 
@@ -119,6 +131,9 @@ class World {
       case 'loseAnswers':
         for (const { link } of this.#running) link.loseAnswer = (operation) => operation === 'put';
         return;
+      case 'slowWrites':
+        for (const { link } of this.#running) link.delay = this.#slowly;
+        return;
       case 'revoke':
         return this.#revoke();
       default:
@@ -133,6 +148,7 @@ class World {
     for (const { link } of this.#running) {
       link.restore();
       link.loseAnswer = undefined;
+      link.delay = undefined;
     }
     await this.bench.advance(90_000);
   }
@@ -186,6 +202,12 @@ class World {
       await store.delete(entry.key);
     else await store.put(keyOf(name), Buffer.from(FOREIGN));
   }
+
+  /** Longer than anybody waits for a write, which arrives all the same. */
+  readonly #slowly: StoreLink['delay'] = (operation) => {
+    if (operation !== 'put' && operation !== 'delete') return undefined;
+    return new Promise((resolve) => this.bench.clock.startTimer(SLOW_MS, resolve));
+  };
 
   /** Last come, first heard. */
   #letEvents(): void {

@@ -66,8 +66,13 @@ export class RegistrarBench {
   /** SIGTERM. */
   async end(running: Running, end: 'keep' | 'revoke' = 'keep', lingerMs = 0): Promise<void> {
     this.#running.delete(running);
-    const closing = running.registrar.close({ end, lingerMs });
+    let isClosed = false;
+    const closing = running.registrar.close({ end, lingerMs }).finally(() => {
+      isClosed = true;
+    });
     await this.advance(Math.max(lingerMs, 1_000) + 100);
+    // A store may be slow.
+    while (!isClosed) await this.advance(1_000);
     await closing;
   }
 
