@@ -121,6 +121,10 @@ export function count(block: CounterBlock, slot: number, by = 1): void {
   block[slot] = (block[slot] as number) + by;
 }
 
+export function countDrop(block: CounterBlock, reason: DropReason): void {
+  count(block, dropSlot(reason));
+}
+
 /** The first bucket whose bound is at or above the value; one more than there are bounds for what exceeds all. */
 export function bucketOf(bounds: readonly number[], value: number): number {
   let bucket = 0;

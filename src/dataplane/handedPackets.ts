@@ -4,10 +4,9 @@
  */
 import { clientAddress } from '../dns/clientAddress.ts';
 import type { Client, Respond } from '../dns/respond.ts';
-import type { CounterBlock } from './counters.ts';
+import { type CounterBlock, countDrop } from './counters.ts';
 import { Envelope } from './envelope.ts';
 import type { Handed } from './handover.ts';
-import { countDrop } from './sockets/batch.ts';
 import { sendDropReason } from './sockets/errno.ts';
 import type { ReplySender } from './sockets/sender.ts';
 import { sockaddrPort, sockaddrText } from './sockets/sockaddr.ts';

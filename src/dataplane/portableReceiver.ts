@@ -4,10 +4,17 @@
  */
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { clientAddress } from '../dns/clientAddress.ts';
-import { bucketOf, type CounterBlock, count, LATENCY_BOUNDS_US, Single, Slot } from './counters.ts';
+import {
+  bucketOf,
+  type CounterBlock,
+  count,
+  countDrop,
+  LATENCY_BOUNDS_US,
+  Single,
+  Slot,
+} from './counters.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import { RecursionRanges } from './recursionRanges.ts';
-import { countDrop } from './sockets/batch.ts';
 import { sendDropReason } from './sockets/errno.ts';
 import { openFastPath } from './table/open.ts';
 import type { SlowCounts, UdpListenerOptions } from './udpListener.ts';

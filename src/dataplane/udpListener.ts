@@ -66,6 +66,7 @@ export interface FamilyBlock {
 /** Blocks for `threads` threads, the main one included: one for each family of sockets. */
 export const BLOCKS_PER_THREAD = 2;
 
+/** The block of the sockets of that family that a thread has; `memory` is for as many threads as there are. */
 export function familyBlock(
   memory: SharedArrayBuffer,
   thread: number,
@@ -74,6 +75,7 @@ export function familyBlock(
   return counterBlock(memory, thread * BLOCKS_PER_THREAD + (family === 4 ? 0 : 1));
 }
 
+/** All of them. */
 export function familyBlocks(memory: SharedArrayBuffer, threads: number): FamilyBlock[] {
   return Array.from({ length: threads }, (_, thread) => thread).flatMap((thread) =>
     ([4, 6] as const).map((family) => ({ family, block: familyBlock(memory, thread, family) })),
@@ -97,6 +99,7 @@ export interface SlowCounts {
   socketErrors: number;
 }
 
+/** What all threads counted, the table's part and the other one together. */
 export function udpCounters(blocks: readonly FamilyBlock[], slow: SlowCounts): UdpCounters {
   const sum = (slot: number): number =>
     blocks.reduce((total, { block }) => total + (block[slot] as number), 0);

@@ -10,6 +10,7 @@ import {
   bucketOf,
   type CounterBlock,
   count,
+  countDrop,
   LATENCY_BOUNDS_US,
   Single,
   Slot,
@@ -17,7 +18,7 @@ import {
 import { type FastPath, Outcome } from './fastPath.ts';
 import type { RingWriter } from './handover.ts';
 import { RecursionRanges } from './recursionRanges.ts';
-import { Batch, countDrop } from './sockets/batch.ts';
+import { Batch } from './sockets/batch.ts';
 import { EAGAIN, EBADF, EINTR, systemError } from './sockets/errno.ts';
 import { MSG_DONTWAIT, MSG_WAITFORONE } from './sockets/layout.ts';
 import type { Libc } from './sockets/libc.ts';

@@ -8,9 +8,9 @@ import {
   COUNTED_TYPES,
   type CounterBlock,
   count,
+  countDrop,
   counterBlock,
   type DropReason,
-  dropSlot,
   LATENCY_BOUNDS_US,
   newCounterMemory,
   OTHER_TYPE,
@@ -62,7 +62,7 @@ export class AnswerCounters {
   }
 
   dropped(client: Client, reason: DropReason): void {
-    count(this.#blockOf(client), dropSlot(reason));
+    countDrop(this.#blockOf(client), reason);
   }
 
   answered(client: Client, packet: AnsweredPacket): void {

@@ -7,7 +7,7 @@
  * Invariant: between `send` and the next `receive` every header says what it said at first. A packet longer than its
  * place is cut to it.
  */
-import { type CounterBlock, count, type DropReason, dropSlot, Single } from '../counters.ts';
+import { type CounterBlock, count, countDrop, Single } from '../counters.ts';
 import { EINTR, sendDropReason } from './errno.ts';
 import {
   Control,
@@ -228,8 +228,4 @@ export function addressControl(words: Int32Array, at: number, octets: number): n
     return PKTINFO6_SPACE;
   }
   return 0;
-}
-
-export function countDrop(counters: CounterBlock, reason: DropReason): void {
-  count(counters, dropSlot(reason));
 }
