@@ -1,5 +1,6 @@
 /** `soradns integrate`: has the resolver of this host, or its Docker, ask the server; and takes that back. */
 import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { reachable } from '../doctor/surroundings.ts';
 import { isLoopback } from '../forward/addresses.ts';
@@ -58,7 +59,7 @@ without --addr it looks for it on port 53. Files of others are never replaced: e
     if (!args.flags['dry-run']) carryOut(plan.changes, root);
     const mustReload = args.flags.reload === true && !args.flags['dry-run'];
     if (mustReload && plan.changes.length > 0) reload(target);
-    print(target, plan, args, io);
+    print(target, { ...plan, changes: plan.changes.map(at(root)) }, args, io);
     return 0;
   },
 };
@@ -85,9 +86,15 @@ async function planFor(
   const server = await serverFor(target, where.config.addr, network);
   const asking: Asking = { server, domains: config.domains };
   const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](asking, read);
+  const rooted = (text: string) => withRoot(text, root);
   if (plan.kind === 'plan')
-    return { ...plan, notes: [...whereNotes(where, server), ...plan.notes] };
-  throw new Failure(CODES[plan.why], plan.problem, plan.fix);
+    return { ...plan, notes: [...whereNotes(where, server), ...plan.notes.map(rooted)] };
+  throw new Failure(CODES[plan.why], rooted(plan.problem), rooted(plan.fix));
+}
+
+/** With the paths that stand as words in it where they really are. */
+function withRoot(text: string, root: string): string {
+  return text.replace(/(?<=^|\s)\/etc\//g, () => join(root, '/etc/'));
 }
 
 /** Of the server's addresses that which the target can use, if there is one: Docker's containers know only port 53. */
@@ -111,6 +118,11 @@ function whereNotes({ by }: Located, server: SocketAddress): readonly string[] {
   return by === 'found'
     ? [`the server was found at ${where}`]
     : [`no server was found on this host; ${where} is taken, as --addr says no other`];
+}
+
+/** The change as people see it, of the file that is really meant. */
+function at(root: string): (change: FileChange) => FileChange {
+  return (change) => ({ ...change, path: join(root, change.path) });
 }
 
 function carryOut(changes: readonly FileChange[], root: string): void {

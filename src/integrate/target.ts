@@ -59,12 +59,14 @@ function ofDropIn(name: TargetName, file: FileOf): Pick<Target, 'plan' | 'undo'>
 /** A `~` makes a domain one that is routed, not searched. */
 function resolvedFile({ server, domains }: Asking, read: ReadHostFile): DropIn {
   const routes = domains.map((domain) => `~${plain(domain)}`).join(' ');
-  const isAsked = /^nameserver[ \t]+127\.0\.0\.5[34]/m.test(read('/etc/resolv.conf') ?? '');
+  const isAsked =
+    /^nameserver[ \t]+127\.0\.0\.5[34]/m.test(read('/etc/resolv.conf') ?? '') ||
+    /^[ \t]*hosts:[^#\n]*[ \t]resolve\b/m.test(read('/etc/nsswitch.conf') ?? '');
   const link = 'sudo ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf';
   return {
     path: '/etc/systemd/resolved.conf.d/soradns.conf',
     lines: ['[Resolve]', `DNS=${printSocketAddress(server)}`, `Domains=${routes}`],
-    notes: isAsked ? [] : [`resolv.conf does not name systemd-resolved; make it so: ${link}`],
+    notes: isAsked ? [] : [`nobody here asks systemd-resolved; make it so: ${link}`],
   };
 }
 

@@ -75,7 +75,7 @@ for (const [target, path, lines, reload] of DROP_INS) {
 
     it('gets a file of its own, once, and says what makes it count', async () => {
       const first = await succeeds(integrate(target, ...both));
-      assert.match(first, new RegExp(`^wrote ${path}\n`));
+      assert.match(first, new RegExp(`^wrote ${root}${path}\n`));
       assert.ok(first.endsWith(`now: sudo ${reload}\n`), first);
       const [head, ...rest] = ((await files())[path] ?? '').trimEnd().split('\n');
       assert.match(head ?? '', new RegExp(`^# Written by soradns.*integrate ${target} --undo`));
@@ -86,14 +86,17 @@ for (const [target, path, lines, reload] of DROP_INS) {
 
     it('has it taken back, once', async () => {
       await succeeds(integrate(target, ...both));
-      assert.equal(await succeeds(integrate(target, '--undo', '-q')), `removed ${path}\n`);
+      assert.equal(await succeeds(integrate(target, '--undo', '-q')), `removed ${root}${path}\n`);
       assert.deepEqual(await files(), {});
       assert.match(await succeeds(integrate(target, '--undo')), /^there is nothing to undo\n/);
     });
 
     it('is only shown what would change by --dry-run', async () => {
       const shown = await succeeds(integrate(target, ...both, '--dry-run'));
-      assert.match(shown, new RegExp(`^--- \\(no file\\)\n\\+\\+\\+ ${path}\n\\+# Written by`));
+      assert.match(
+        shown,
+        new RegExp(`^--- \\(no file\\)\n\\+\\+\\+ ${root}${path}\n\\+# Written by`),
+      );
       for (const line of lines) assert.ok(shown.includes(`\n+${line}\n`), line);
       assert.deepEqual(await files(), {});
       await succeeds(integrate(target, ...ADDR));
@@ -106,7 +109,10 @@ for (const [target, path, lines, reload] of DROP_INS) {
       for (const args of [ADDR, ['--undo']]) {
         const { code, stderr } = await integrate(target, ...args);
         assert.equal(code, 5);
-        assert.match(stderr, new RegExp(`${path} was written by somebody else.*sudo mv`));
+        assert.match(
+          stderr,
+          new RegExp(`${root}${path} was written by somebody else.*sudo mv ${root}${path} `),
+        );
       }
       assert.deepEqual(await files(), { [path]: 'mine\n' });
     });
@@ -178,7 +184,8 @@ describe('docker', () => {
     await succeeds(integrate('docker', ...bridged));
     await write('{"dns":["172.17.0.1","192.0.2.1","192.0.2.2"],"debug":true}');
     const stdout = await succeeds(integrate('docker', '--undo'));
-    assert.match(stdout, /note: .* was changed since, so only 172\.17\.0\.1 was taken out/);
+    const note = `note: ${join(root, PATH)} was changed since, so only 172\\.17\\.0\\.1 was taken out`;
+    assert.match(stdout, new RegExp(note));
     const after = await files();
     assert.deepEqual(Object.keys(after), [PATH]);
     assert.deepEqual(JSON.parse(after[PATH] ?? ''), {
@@ -217,7 +224,7 @@ describe('docker', () => {
       await write(text);
       const { code, stderr } = await integrate('docker', ...bridged);
       assert.equal(code, 7);
-      assert.match(stderr, /json\.tool/);
+      assert.ok(stderr.includes(`json.tool ${join(root, PATH)}`), stderr);
       assert.equal((await files())[PATH], text);
     }
   });
@@ -240,7 +247,7 @@ describe('output and mistakes', () => {
   it('--json says the same to scripts', async () => {
     const stdout = await succeeds(integrate('dnsmasq', ...ADDR, '--json'));
     assert.deepEqual(JSON.parse(stdout).changes, [
-      { path: '/etc/dnsmasq.d/soradns.conf', action: 'write' },
+      { path: join(root, '/etc/dnsmasq.d/soradns.conf'), action: 'write' },
     ]);
     assert.equal(JSON.parse(stdout).reload, 'sudo systemctl restart dnsmasq');
   });
@@ -250,7 +257,12 @@ describe('output and mistakes', () => {
     await writeFiles(root, { '/etc/dnsmasq.conf': 'conf-dir=/etc/dnsmasq.d/,*.conf\n' });
     assert.doesNotMatch(await succeeds(integrate('dnsmasq', ...ADDR)), /note:/);
     assert.match(await succeeds(integrate('networkmanager', ...ADDR)), /note: .*dns=dnsmasq/);
-    assert.match(await succeeds(integrate('systemd-resolved', ...ADDR)), /note: .*stub-resolv/);
+    const resolved = () => succeeds(integrate('systemd-resolved', ...ADDR));
+    assert.match(await resolved(), new RegExp(`note: .*stub-resolv.* ${root}/etc/resolv.conf`));
+    await writeFiles(root, {
+      '/etc/nsswitch.conf': 'hosts: files resolve [!UNAVAIL=return] dns\n',
+    });
+    assert.doesNotMatch(await resolved(), /note:/);
   });
 
   it('--reload runs the line that it would print, if something changed', async (t) => {

@@ -39,7 +39,7 @@ export async function writeFiles(
 
 function networkOf({ bridge, listeners = [] }: Patient): Network {
   return {
-    addresses: async () => new Set(['127.0.0.1', ...(bridge === undefined ? [] : [bridge])]),
+    addresses: async () => new Set(['127.0.0.1', '::1', ...(bridge === undefined ? [] : [bridge])]),
     bridgeAddress: async () => bridge,
     dnsListeners: async () => listeners.map((address) => ({ address, port: DNS_PORT })),
   };
