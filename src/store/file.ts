@@ -7,7 +7,7 @@
  *
  * What lies on a volume that has become read-only is served as it is: `writeTrouble` says so, and writes are refused.
  */
-import { access, constants, mkdir, realpath } from 'node:fs/promises';
+import { access, constants, mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Clock, systemClock } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
@@ -93,10 +93,32 @@ async function openOwned(
 
 async function makeDirectory(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await makeDirectories(dir);
   } catch (error) {
-    // Node would say that something is not there.
+    // The system would say that something is not there.
     throw (await isReadOnly(dirname(dir))) ? new Error('its volume is read-only') : error;
+  }
+}
+
+/** With those above it. Node's own `recursive` tries for ever where a folder is there but takes none, as /proc. */
+async function makeDirectories(dir: string): Promise<void> {
+  const made = await tryMake(dir);
+  const parent = dirname(dir);
+  if (made !== 'noParent') return;
+  if (parent === dir) throw new Error(`there is no ${dir}`);
+  await makeDirectories(parent);
+  if ((await tryMake(dir)) === 'noParent') throw new Error(`no folder can be made in ${parent}`);
+}
+
+async function tryMake(dir: string): Promise<'there' | 'noParent'> {
+  try {
+    await mkdir(dir, { mode: 0o700 });
+    return 'there';
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return 'noParent';
+    if (code === 'EEXIST' && (await stat(dir)).isDirectory()) return 'there';
+    throw error;
   }
 }
 

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { openFileStore } from '../../src/store/file.ts';
 import { type Past, type Store, StoreError } from '../../src/store/store.ts';
+import { spawnCli } from '../support/cli.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { pagesOf } from '../support/storeCalls.ts';
 import { newTempDir, removeDir, withTempDir } from '../support/tempDir.ts';
@@ -212,6 +213,26 @@ describe('file: what cannot be opened', () => {
       await writeFile(file, 'x');
       await refused(file, /EEXIST|ENOTDIR/);
       await refused(join(file, 'below'), /ENOTDIR/);
+    }));
+
+  it('a folder that takes no others, without trying for ever', async (t) => {
+    if (process.platform !== 'linux') return t.skip('optional: needs /proc');
+    // In a process of its own, which ends in any case.
+    for (const dir of ['/proc/soradns', '/proc/soradns/below/']) {
+      const { code, stderr } = await spawnCli(['ls', '--store', `file:${dir}`]);
+      assert.equal(code, 4);
+      const line = `soradns: file:${dir} cannot be opened: no folder can be made in /proc (`;
+      assert.ok(stderr.startsWith(line) && stderr.endsWith(')\n'), stderr);
+      assert.equal(stderr.split('\n').length, 2, stderr);
+    }
+  });
+
+  it('but folders that are not there are made, for nobody else', () =>
+    withTempDir(async (parent) => {
+      const dir = join(parent, 'a', 'b', 'c');
+      await (await openFileStore(`${dir}/`)).close();
+      for (const made of ['a', 'a/b', 'a/b/c'])
+        assert.equal((await stat(join(parent, made))).mode & 0o777, 0o700);
     }));
 
   it('a file that is no database, a directory in its place', () =>
