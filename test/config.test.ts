@@ -311,8 +311,11 @@ describe('mistakes', () => {
     [{ machines: 'http://a:1,https://b:1' }, /^--machines: .*mixed/],
     [{ machines: 'http://a:1', store: 'memory:' }, /^--machines: .*--store; give one/],
     [{ config: '/gone' }, /^--config: cannot read \/gone/],
-    [{ dnssec: 'Kskydns.local' }, /^--dnssec: is not available in this version; leave it out/],
-    [{ stubzones: true }, /^--stubzones: is not available in this version; .*--nameservers/],
+    [
+      { dnssec: 'Kskydns.local' },
+      /^--dnssec: is not available .* though SkyDNS has it; leave it out/,
+    ],
+    [{ stubzones: true }, /^--stubzones: is not available .* SkyDNS has it; .*--nameservers/],
   ];
   for (const [flags, expected] of table) {
     it(`say what to write instead of ${JSON.stringify(flags)}`, () => {

@@ -68,8 +68,11 @@ function takeValue({ option, negated, value }: Read, next: string | undefined): 
   if (value !== undefined) return { kind: 'taken', text: `--${name}=${value}`, usedNext: false };
   if (option.bareValue !== undefined && !/^[0-9]+$/.test(next ?? ''))
     return { kind: 'taken', text: `--${name}=${option.bareValue}`, usedNext: false };
-  if (next === undefined || /^--[a-z]/.test(next))
+  if (next === undefined || /^--[a-z]/.test(next)) {
+    // SkyDNS's options without a counterpart: that they are that is more to the point.
+    if ('fate' in option) return { kind: 'taken', text: `--${name}=true`, usedNext: false };
     return { kind: 'mistake', problem: `--${name}: needs a value; ${exampleOf(option)}` };
+  }
   return { kind: 'taken', text: `--${name}=${next}`, usedNext: true };
 }
 

@@ -9,19 +9,19 @@ export interface LegacyOption extends OptionWords {
   readonly fate: 'unneeded' | 'unavailable';
   readonly env?: readonly string[];
   readonly jsonKeys?: readonly string[];
-  /** Why, as the second half of a sentence. */
+  /** Why, or what to do instead, as the second half of a sentence. */
   readonly reason: string;
 }
 
 const memory = 'answers come from memory anyway';
 
 export const LEGACY_OPTIONS: readonly LegacyOption[] = [
-  legacy('dnssec', 'text', 'unavailable', 'signing comes later', ['dnssec']),
+  legacy('dnssec', 'text', 'unavailable', 'leave it out: answers are not signed', ['dnssec']),
   legacy(
     'stubzones',
     'switch',
     'unavailable',
-    'give --nameservers a server that knows the zones',
+    'leave it out, and give --nameservers a server that knows the zones',
     [],
   ),
   legacy('rcache', 'text', 'unneeded', memory, ['rcache']),
@@ -55,8 +55,8 @@ export function readLegacy(sources: Sources): { notes: string[]; mistakes: strin
     if (option.fate === 'unneeded') {
       notes.push(`${found.place} has no effect: ${option.reason}`);
     } else if (!found.off) {
-      const fix = `leave it out (${option.reason})`;
-      mistakes.push(`${found.place}: is not available in this version; ${fix}`);
+      const state = 'is not available in this version, though SkyDNS has it';
+      mistakes.push(`${found.place}: ${state}; ${option.reason}`);
     }
   }
   return { notes, mistakes };

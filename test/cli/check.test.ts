@@ -46,6 +46,16 @@ describe('check', () => {
     assert.equal((await check(['-q'])).stdout, '');
   });
 
+  it('says of an option of SkyDNS that is not supported what to do, once', async () => {
+    const line =
+      'soradns: --dnssec: is not available in this version, though SkyDNS has it; leave it out: answers are not signed\n';
+    const env = { SKYDNS_DNSSEC: 'K' };
+    for (const args of [['--dnssec'], ['-dnssec', 'Kexample'], ['--dnssec', '--no-rec']]) {
+      const { code, stdout, stderr } = await check(args, env);
+      assert.deepEqual({ code, stdout, stderr }, { code: 2, stdout: '', stderr: line });
+    }
+  });
+
   it('lists every mistake on a line of its own and exits with 2', async () => {
     const config = file('bad.json', '{"tll": 1, "addr": "here"}');
     const ran = await check(['--config', config, '--min-ttl', '-1'], { SORADNS_ANY: 'perhaps' });
