@@ -1,4 +1,5 @@
 import type { OptionWords } from '../config/option.ts';
+import { type Name, printName } from '../dns/name.ts';
 import { printable } from '../printable.ts';
 import { nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
@@ -7,7 +8,8 @@ import { type Arguments, CLIENT_OPTIONS, type Command, type Io } from './command
 import { viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
 import { jsonLine } from './output.ts';
-import { keyOfArgument, withStore } from './storeAccess.ts';
+import { configKey, isServed, servedDomains } from './servedDomains.ts';
+import { keyOfArgument, type StoreAccess, withStore } from './storeAccess.ts';
 
 const text = { form: 'text' } as const;
 
@@ -44,7 +46,8 @@ export const setCommand: Command = {
     [`soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`, 'key and value'],
   ],
   run: (args, io) =>
-    withStore(args, io, async ({ store, prefix }) => {
+    withStore(args, io, async (access) => {
+      const { store, prefix } = access;
       const key = keyOfArgument(args.words[0] ?? '', prefix);
       const owner = nameOfKey(key, prefix);
       if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
@@ -58,9 +61,21 @@ export const setCommand: Command = {
         );
       }
       report(args, io, viewEntry(result.entry, prefix, performance.now()) ?? { key }, key);
+      const isName = owner.kind === 'name' && key !== configKey(prefix);
+      if (isName && !args.flags.quiet) await warnUnserved(owner.owner, access, io);
       return 0;
     }),
 };
+
+/** One line where the name will not be answered. It is set, so nothing about that may fail. */
+async function warnUnserved(name: Name, access: StoreAccess, io: Io): Promise<void> {
+  const domains = await servedDomains(access, io).catch(() => undefined);
+  if (domains === undefined || isServed(name, domains)) return;
+  const served = domains.map(printName).join(', ');
+  io.stderr.write(
+    `soradns: note: ${printName(name)} is in no domain that is served (${served}); soradns serve --domain adds one\n`,
+  );
+}
 
 function report({ flags }: Arguments, { stdout }: Io, view: object, key: string): void {
   if (flags.json) stdout.write(`${jsonLine(view)}\n`);

@@ -1,0 +1,62 @@
+/** `soradns set` of a name that nobody will be answered: said in one line, where it can be known, and set all the same. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { printSocketAddress } from '../../src/dns/socketAddress.ts';
+import { callCli } from '../support/cli.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+let server: TestServer;
+let store: string;
+beforeEach(async () => {
+  server = await startTestServer({});
+  store = `http://${printSocketAddress(server.http ?? assert.fail())}`;
+});
+afterEach(() => server?.close());
+
+/** What it says besides having set the name. */
+async function said(name: string, env: Record<string, string> = {}, ...more: string[]) {
+  const args = ['set', name, '--host', '192.0.2.1', '--store', store, ...more];
+  const { code, stderr } = await callCli(args, { env });
+  assert.equal(code, 0, stderr);
+  const { code: found } = await callCli(['get', name, '--store', store]);
+  assert.equal(found, 0);
+  return stderr;
+}
+
+describe('a name in no domain that is served', () => {
+  const NOTE =
+    'soradns: note: b.example. is in no domain that is served (a.example., x.example.); soradns serve --domain adds one\n';
+
+  it('is told by the variables of serve', async () => {
+    for (const variable of ['SORADNS_DOMAIN', 'SKYDNS_DOMAIN']) {
+      const env = { [variable]: 'a.example,x.example' };
+      assert.equal(await said('b.example', env), NOTE);
+      assert.equal(await said('b.example', env, '--json'), NOTE);
+      assert.equal(await said('b.example', env, '-q'), '');
+      for (const name of ['A.example', 'b.x.example', '4.3.2.1.in-addr.arpa'])
+        assert.equal(await said(name, env), '', name);
+    }
+  });
+
+  it('is told by the key in the store, which a variable overrules', async () => {
+    const config = JSON.stringify({ domain: 'c.example.' });
+    const own = { SORADNS_DOMAIN: 'a.example,x.example' };
+    const args = ['set', '/skydns/config', '--value', config, '--store', store];
+    assert.deepEqual(await callCli(args, { env: own }), {
+      code: 0,
+      stdout: 'set /skydns/config\n',
+      stderr: '',
+    });
+    assert.match(await said('b.example'), /^soradns: note: b\.example\. .* \(c\.example\.\)/);
+    assert.equal(await said('b.c.example'), '');
+    assert.equal(await said('b.example', own), NOTE);
+  });
+
+  it('is not guessed at: the server may have been told otherwise', async () => {
+    assert.equal(await said('b.example'), '');
+    assert.equal(await said('b.example', { SORADNS_DOMAIN: '..' }), '');
+    const config = JSON.stringify({ ttl: 5 });
+    await callCli(['set', '/skydns/config', '--value', config, '--store', store]);
+    assert.equal(await said('b.example'), '');
+  });
+});
