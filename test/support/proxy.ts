@@ -104,8 +104,8 @@ class TcpProxy implements FaultyProxy {
 
   reset(): void {
     for (const { client, server } of this.#pairs) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
   }
 
@@ -166,7 +166,13 @@ class TcpProxy implements FaultyProxy {
     // Ended, not reset, so that the last octets arrive.
     for (const { client, server } of this.#pairs) {
       client.destroySoon();
-      server.resetAndDestroy();
+      reset(server);
     }
   }
+}
+
+/** Node never closes a socket that is reset while its own end is being sent. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
