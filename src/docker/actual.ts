@@ -6,7 +6,6 @@
  */
 import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
-import type { Wish } from './assign.ts';
 import { type Owner, ownerOf } from './record.ts';
 
 export interface ActualRecord {
@@ -45,7 +44,8 @@ export class ActualRecords implements Replica {
   }
 
   /** Whether a container has that key already, in the same life. */
-  has({ record, owner }: Pick<Wish, 'record' | 'owner'>): boolean {
+  has(wish: { readonly record: { readonly key: string }; readonly owner: Owner }): boolean {
+    const { record, owner } = wish;
     const stored = this.#held.get(record.key)?.owner;
     return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
   }
