@@ -2,7 +2,8 @@ import type { LeaseStore } from './store.ts';
 
 /** A store that is another one but for the methods that are replaced. */
 export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>): LeaseStore {
-  return {
+  // Required: a member that the interface gains, be it optional, cannot be forgotten here.
+  const same: Required<LeaseStore> = {
     label: store.label,
     get: (key) => store.get(key),
     snapshot: (prefix, options) => store.snapshot(prefix, options),
@@ -10,10 +11,11 @@ export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>):
     put: (key, value, options) => store.put(key, value, options),
     delete: (key, options) => store.delete(key, options),
     deleteTree: (prefix) => store.deleteTree(prefix),
+    writeTrouble: () => store.writeTrouble?.(),
     grantLease: (ttlSeconds) => store.grantLease(ttlSeconds),
     renewLease: (id) => store.renewLease(id),
     revokeLease: (id) => store.revokeLease(id),
     close: () => store.close(),
-    ...replaced,
   };
+  return { ...same, ...replaced };
 }
