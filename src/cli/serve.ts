@@ -24,16 +24,16 @@ export interface ServeOrders {
   readonly readAgain: () => ConfigResult<Config>;
 }
 
-/** Serves until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
+/** Serves until `io.stop`, which the caller has taken the signals for. Throws a `Failure` when it cannot begin. */
 export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   const { config, docker, notes, decisions, readAgain } = orders;
-  io.handleSignals();
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
   guard(log);
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
   const server = await started(orders, io, log);
+  if (server === undefined) return ended(io, log);
   const supervisor = superviseBy(
     io.env,
     () => statusOf(server),
@@ -62,12 +62,29 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   return 0;
 }
 
-async function started({ config, docker }: ServeOrders, io: Io, log: Log): Promise<Server> {
+/** Undefined where it was told to stop first. */
+async function started(
+  { config, docker }: ServeOrders,
+  io: Io,
+  log: Log,
+): Promise<Server | undefined> {
   const inherited = await inheritedSockets(config.systemd, io.env);
-  const outcome = await startServer(config, log, docker, inherited);
-  if (outcome.kind === 'started') return outcome.server;
+  const outcome = await startServer(config, log, { docker, inherited, stop: io.stop });
+  switch (outcome.kind) {
+    case 'started':
+      return outcome.server;
+    case 'stopped':
+      return undefined;
+    case 'refused':
+      log.close();
+      throw new Failure(outcome.code, outcome.reason);
+  }
+}
+
+function ended(io: Io, log: Log): number {
+  log.info({ signal: io.stop.reason }, 'stopped before anything was served');
   log.close();
-  throw new Failure(outcome.code, outcome.reason);
+  return 0;
 }
 
 /** One line, for a service manager. */

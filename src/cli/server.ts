@@ -63,23 +63,31 @@ export interface Loaded {
 
 export type StartOutcome =
   | { readonly kind: 'started'; readonly server: Server }
+  /** It was told to stop while it waited for its turn to take over. All is freed. */
+  | { readonly kind: 'stopped' }
   /** An address could not be had; one line that says which and why. */
   | Extract<HttpOutcome, { kind: 'refused' }>;
 
-/**
- * `docker` is the engine to register from, if any; `inherited`, if there are any, are served instead of `config.addr`.
- * Rejects with a `StoreError` when an embedded store cannot be opened.
- */
+export interface StartOptions {
+  /** The engine to register from, if any. */
+  readonly docker?: Endpoint | undefined;
+  /** Served instead of `config.addr`, if there are any. */
+  readonly inherited?: readonly InheritedSocket[];
+  /** Ends the waiting of one that is to take over; `close` ends a server that has started. */
+  readonly stop?: AbortSignal;
+}
+
+/** Rejects with a `StoreError` when an embedded store cannot be opened. */
 export async function startServer(
   config: Config,
   log: Log,
-  docker?: Endpoint,
-  inherited: readonly InheritedSocket[] = [],
+  options: StartOptions = {},
 ): Promise<StartOutcome> {
+  const { docker } = options;
   const parts = assemble(config, await openStore(config.store), log);
   const whenLoaded = loaded(parts);
-  const endpoints = await takeAddresses(config, parts, whenLoaded, inherited);
-  if (endpoints.kind === 'refused') return endpoints;
+  const endpoints = await takeAddresses(config, parts, whenLoaded, options);
+  if (endpoints.kind !== 'taken') return endpoints;
   const registrar = docker && new ServerRegistrar(config, docker, parts.store, log);
   const running = { config, log, parts, registrar, endpoints: endpoints.endpoints };
   const standing = { stopping: false };
@@ -123,23 +131,23 @@ interface Running {
 
 type Taken =
   | { readonly kind: 'taken'; readonly endpoints: readonly SocketAddress[] }
-  | Extract<StartOutcome, { kind: 'refused' }>;
+  | Exclude<StartOutcome, { kind: 'started' }>;
 
-/** Listens, in the place of a predecessor only when all is ready. Where it is refused, everything is freed. */
+/** Listens, in the place of a predecessor only when all is ready. Where it does not, everything is freed. */
 async function takeAddresses(
   config: Config,
   parts: Parts,
   whenLoaded: Promise<Loaded>,
-  inherited: readonly InheritedSocket[],
+  { inherited = [], stop }: StartOptions,
 ): Promise<Taken> {
   if (config.takeover) {
     parts.mirror.start();
     const { catalog, responder, udp } = parts;
     const warm = () => warmUp(catalog.root, responder.respondQuietly);
-    const late = await prepareTakeover({ loaded: whenLoaded, warmUp: warm, udp });
-    if (late !== undefined) {
+    const prepared = await prepareTakeover({ loaded: whenLoaded, warmUp: warm, udp }, stop);
+    if (prepared.kind !== 'ready') {
       await closeParts(parts);
-      return late;
+      return prepared;
     }
   }
   const listening = await (inherited.length > 0

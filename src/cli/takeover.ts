@@ -8,11 +8,23 @@ import type { SocketAddress } from '../dns/socketAddress.ts';
 import type { Log } from '../log.ts';
 import { hasSuccessor } from '../server/successor.ts';
 import type { HttpOutcome } from './httpServer.ts';
+import { stopped } from './stopping.ts';
 
-type Refused = Extract<HttpOutcome, { kind: 'refused' }>;
+/** Whether the new server may have the addresses, or why not. */
+export type Prepared =
+  | { readonly kind: 'ready' }
+  /** It was told to stop meanwhile. */
+  | { readonly kind: 'stopped' }
+  | Extract<HttpOutcome, { kind: 'refused' }>;
 
 /** A server that has nothing to say yet must not take questions from one that has. */
 const STORE_TIMEOUT_MS = 60_000;
+
+const LATE: Prepared = {
+  kind: 'refused',
+  code: 'unreachable',
+  reason: `--takeover: the store was not read within ${STORE_TIMEOUT_MS / 1000} s; the other server goes on`,
+};
 
 export interface TakingOver {
   readonly loaded: Promise<unknown>;
@@ -21,24 +33,25 @@ export interface TakingOver {
   readonly udp: { begin(): Promise<void> };
 }
 
-/** Gets everything ready but the addresses. Why the new server may not have them, if it may not. */
-export async function prepareTakeover(parts: TakingOver): Promise<Refused | undefined> {
-  const refused = await readFirst(parts.loaded);
-  if (refused !== undefined) return refused;
+/** Gets everything ready but the addresses. */
+export async function prepareTakeover(parts: TakingOver, stop?: AbortSignal): Promise<Prepared> {
+  const read = await readFirst(parts.loaded, stop);
+  if (read.kind !== 'ready') return read;
   await parts.warmUp();
   await parts.udp.begin();
-  return undefined;
+  return stop?.aborted ? { kind: 'stopped' } : read;
 }
 
-async function readFirst(loaded: Promise<unknown>): Promise<Refused | undefined> {
-  const late = new AbortController();
-  const isLate = pause(STORE_TIMEOUT_MS, true, { signal: late.signal }).catch(() => false);
-  const gaveUp = await Promise.race([isLate, loaded.then(() => false)]);
-  late.abort();
-  if (!gaveUp) return undefined;
-  const seconds = STORE_TIMEOUT_MS / 1000;
-  const reason = `--takeover: the store was not read within ${seconds} s; the other server goes on`;
-  return { kind: 'refused', code: 'unreachable', reason };
+async function readFirst(loaded: Promise<unknown>, stop?: AbortSignal): Promise<Prepared> {
+  const decided = new AbortController();
+  const late = pause(STORE_TIMEOUT_MS, LATE, { signal: decided.signal }).catch(() => LATE);
+  const outcome = await Promise.race([
+    late,
+    loaded.then((): Prepared => ({ kind: 'ready' })),
+    ...(stop ? [stopped(stop).then((): Prepared => ({ kind: 'stopped' }))] : []),
+  ]);
+  decided.abort();
+  return outcome;
 }
 
 const HTTP_RETRY_MS = 100;

@@ -121,6 +121,24 @@ describe('--takeover', () => {
     }
   });
 
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`ends at ${signal} while it waits for the store`, async () => {
+      const waiting = startCli([
+        ...['serve', '--takeover', '--addr', '127.0.0.1:0', '--http', 'off', '--no-rec'],
+        ...['--store', 'etcd://127.0.0.1:1'],
+      ]);
+      await waiting.says('the store is out of reach');
+      const ended = waiting.end(signal);
+      try {
+        await until('it has ended', () => !waiting.isRunning, 20_000);
+      } finally {
+        await waiting.end('SIGKILL');
+      }
+      assert.equal(await ended, 0, waiting.stderr());
+      assert.ok(!waiting.lines().some(({ msg }) => msg === 'serving'));
+    });
+  }
+
   it('is refused with a store that only one server can have', async () => {
     const { code, stderr } = await callCli(['serve', '--takeover', '--store', 'memory:']);
     assert.equal(code, 2);
