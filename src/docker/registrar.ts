@@ -16,11 +16,12 @@ import type { RegistrarContext } from './context.ts';
 import { Converger } from './converge.ts';
 import { describe } from './describe.ts';
 import type { Description } from './description.ts';
-import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine.ts';
+import type { Engine, EngineError, EngineInfo, Inspection } from './engine.ts';
 import { EngineFollower } from './follow.ts';
 import { Grace } from './grace.ts';
 import { Tenure } from './lease.ts';
 import { shortId } from './life.ts';
+import { Lookout } from './lookout.ts';
 import type { Zones } from './names.ts';
 import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
@@ -85,7 +86,6 @@ export interface Registrar {
 const DOCKER_GRACE_MS = 5 * 60_000;
 const RELIST_EVERY_MS = 30_000;
 const LEASE_TTL_SECONDS = 30;
-const LOOK_AROUND_EVERY_MS = 15_000;
 const SETTLE_MS = 1_000;
 const LOOK_EVERY_MS = 50;
 
@@ -100,11 +100,11 @@ class EngineRegistrar implements Registrar {
   readonly #random: () => number;
   readonly #follower: EngineFollower;
   readonly #grace: Grace;
+  readonly #lookout: Lookout;
   readonly #caretaker: Caretaker | undefined = undefined;
   readonly #toldRefusals = new ToldRefusals();
   #parts: Parts | undefined;
   #context: RegistrarContext;
-  #surroundings = '';
   #isClosed = false;
   #closing: Promise<void> | undefined;
 
@@ -117,6 +117,11 @@ class EngineRegistrar implements Registrar {
       clock: this.#clock,
       graceMs: options.dockerGraceMs ?? DOCKER_GRACE_MS,
       onOver: (afterMs) => this.#withdraw(afterMs),
+    });
+    this.#lookout = new Lookout({
+      surroundings: options.surroundings,
+      clock: this.#clock,
+      onChange: (surroundings) => this.#onSurroundings(surroundings),
     });
     const { store, place, dryRun } = options;
     if (place !== undefined && dryRun !== true)
@@ -180,14 +185,14 @@ class EngineRegistrar implements Registrar {
     if (registrator?.hostName === '') {
       this.#context = { ...this.#context, registrator: { ...registrator, hostName: info.name } };
     }
-    await this.#lookAround(info);
+    await this.#lookout.look(info);
     if (this.#isClosed) return;
     this.#caretaker?.stop();
     this.#parts = this.#createParts(info);
     this.#parts.mirror.start();
     this.#parts.tenure?.start();
     this.#parts.converger.start();
-    this.#lookAroundLater(info);
+    this.#lookout.watch(info);
   }
 
   #createParts(info: EngineInfo): Parts {
@@ -283,24 +288,7 @@ class EngineRegistrar implements Registrar {
     this.#parts?.converger.kick();
   }
 
-  #lookAroundLater(info: EngineInfo): void {
-    this.#clock.startTimer(LOOK_AROUND_EVERY_MS, async () => {
-      if (this.#isClosed) return;
-      try {
-        await this.#lookAround(info);
-      } catch (error) {
-        // While the engine is gone nothing is known to have changed.
-        if (!(error instanceof EngineError)) throw error;
-      }
-      this.#lookAroundLater(info);
-    });
-  }
-
-  async #lookAround(info: EngineInfo): Promise<void> {
-    const surroundings = await this.#options.surroundings(info);
-    const text = JSON.stringify(surroundings);
-    if (text === this.#surroundings || this.#isClosed) return;
-    this.#surroundings = text;
+  #onSurroundings(surroundings: Surroundings): void {
     this.#context = { ...this.#context, ...surroundings };
     this.#emit({ kind: 'surroundings', surroundings });
     this.#parts?.containers.reevaluate();
@@ -311,6 +299,7 @@ class EngineRegistrar implements Registrar {
     this.#isClosed = true;
     this.#follower.close();
     this.#grace.end();
+    this.#lookout.close();
     this.#caretaker?.stop();
     if (this.#parts === undefined) return;
     const { containers, checks, converger, mirror, tenure } = this.#parts;

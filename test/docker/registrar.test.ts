@@ -887,6 +887,16 @@ describe('the 20 failure cases', () => {
       assert.equal(bench.engine.calls.inspect, inspect);
     }));
 
+  it('looks for its address no longer once it is closed', () =>
+    onBench(async (bench) => {
+      const running = bench.start();
+      await bench.advance(16_000);
+      await bench.end(running, 'revoke');
+      const { fired } = bench.clock;
+      await bench.advance(60_000);
+      assert.equal(bench.clock.fired, fired, 'a timer was left');
+    }));
+
   it('14: a wall clock that jumps changes nothing', () =>
     onBench(async (bench) => {
       bench.engine.run(WEB);
