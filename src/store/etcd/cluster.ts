@@ -21,11 +21,10 @@ import type {
   ITxnRequest,
   ITxnResponse,
 } from 'etcd3';
-import { StoreError } from '../store.ts';
 import type { Endpoint, WatchStream } from './endpoint.ts';
 import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './failure.ts';
 
-interface Method {
+interface CallTraits {
   readonly service: 'KV' | 'Lease';
   /** Making it twice is the same as once; a lease that nobody knows ends by itself. */
   readonly repeatable: boolean;
@@ -33,7 +32,7 @@ interface Method {
 }
 
 /** The calls that the store makes. */
-const METHODS: Readonly<Record<keyof Calls, Method>> = {
+const METHODS: Readonly<Record<keyof Calls, CallTraits>> = {
   range: { service: 'KV', repeatable: true },
   txn: { service: 'KV', repeatable: false },
   deleteRange: { service: 'KV', repeatable: false },
@@ -87,11 +86,11 @@ export class Cluster {
   }
 
   /** One call on the current member; on others too where that is safe. Rejects with a StoreError within the timeout. */
-  async call<Method extends keyof Calls>(
-    method: Method,
-    request: Calls[Method][0],
+  async call<Name extends keyof Calls>(
+    method: Name,
+    request: Calls[Name][0],
     timeoutMs = this.#callTimeoutMs,
-  ): Promise<Calls[Method][1]> {
+  ): Promise<Calls[Name][1]> {
     const { repeatable } = METHODS[method];
     const until = performance.now() + timeoutMs;
     for (let tried = 1; ; tried++) {
@@ -156,20 +155,20 @@ export class Cluster {
     }
   }
 
-  async #callOn<Method extends keyof Calls>(
+  async #callOn<Name extends keyof Calls>(
     endpoint: Endpoint,
-    method: Method,
-    request: Calls[Method][0],
+    method: Name,
+    request: Calls[Name][0],
     timeoutMs: number,
-  ): Promise<Calls[Method][1]> {
+  ): Promise<Calls[Name][1]> {
     const { service, stream = false } = METHODS[method];
     const until = performance.now() + timeoutMs;
-    const call = async (): Promise<Calls[Method][1]> => {
+    const call = async (): Promise<Calls[Name][1]> => {
       const token = await this.#tokenFrom(endpoint, until - performance.now());
       const left = Math.max(1, until - performance.now());
       const options = { timeoutMs: left, token, stream };
       const response = await endpoint.call(service, method, request, options);
-      return response as Calls[Method][1];
+      return response as Calls[Name][1];
     };
     const token = this.#token;
     try {
@@ -211,7 +210,3 @@ async function authenticate(
     throw error;
   }
 }
-
-/** What a call gives when the store's answer lacks a part that etcd's protocol promises. */
-export const malformed = (what: string): StoreError =>
-  new StoreError('unavailable', `etcd answered without ${what}`);

@@ -86,3 +86,7 @@ export const isNeverSent = (error: unknown): boolean =>
 /** A message was larger than one side takes. */
 export const isTooLarge = (error: unknown): boolean =>
   codeOf(error) === GRPC.resourceExhausted && TOO_LARGE.test(textOf(error));
+
+/** What a call gives when the store's answer lacks a part that etcd's protocol promises. */
+export const malformed = (what: string): StoreError =>
+  new StoreError('unavailable', `etcd answered without ${what}`);

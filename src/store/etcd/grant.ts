@@ -1,6 +1,6 @@
 /** The calls about leases, in our words. Ids stay decimal strings: they go up to 2^63. */
-import { type Cluster, malformed } from './cluster.ts';
-import { isNoSuchLease } from './failure.ts';
+import type { Cluster } from './cluster.ts';
+import { isNoSuchLease, malformed } from './failure.ts';
 import type { LeaseLife } from './leases.ts';
 
 /** Whether etcd could have given that id: an int64 above 0. */

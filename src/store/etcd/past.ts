@@ -6,7 +6,8 @@
 import type { IRangeResponse } from 'etcd3';
 import { type Past, StoreError, type Witness } from '../store.ts';
 import { isWitnessed } from '../witness.ts';
-import { malformed, type ReadRange } from './cluster.ts';
+import type { ReadRange } from './cluster.ts';
+import { malformed } from './failure.ts';
 import { entryOf, keyBytes, prefixEnd } from './translate.ts';
 
 /** The name that etcd's answer gives its history: the cluster's id. */

@@ -9,8 +9,8 @@
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
 import type { SnapshotOptions } from '../store.ts';
-import { type Cluster, malformed } from './cluster.ts';
-import { isTooLarge } from './failure.ts';
+import type { Cluster } from './cluster.ts';
+import { isTooLarge, malformed } from './failure.ts';
 import { historyOf } from './past.ts';
 import { keyAfter, keyBytes, prefixEnd } from './translate.ts';
 
