@@ -1,6 +1,6 @@
 /** What may be written now, by what is known of the store and of the lock. */
 import type { Mirror } from '../store/mirror.ts';
-import type { Tenure } from './lease.ts';
+import type { Tenure } from './tenure.ts';
 
 export type Permission =
   /** `leaseId`: that all records must live with. */

@@ -19,7 +19,6 @@ import type { Description } from './description.ts';
 import type { Engine, EngineError, EngineInfo, Inspection } from './engine.ts';
 import { EngineFollower } from './follow.ts';
 import { Grace } from './grace.ts';
-import { Tenure } from './lease.ts';
 import { shortId } from './life.ts';
 import { Lookout } from './lookout.ts';
 import type { Zones } from './names.ts';
@@ -34,6 +33,7 @@ import {
 } from './status.ts';
 import { storeFailure } from './storeFailure.ts';
 import type { Surroundings } from './surroundings.ts';
+import { Tenure } from './tenure.ts';
 import { ToldRefusals } from './toldRefusals.ts';
 
 export interface RegistrarOptions {

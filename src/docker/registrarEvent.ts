@@ -4,8 +4,8 @@ import type { StoreError } from '../store/store.ts';
 import type { ConvergeEvent } from './converge.ts';
 import type { Refusal } from './description.ts';
 import type { EngineError } from './engine.ts';
-import type { TenureEvent } from './lease.ts';
 import type { Surroundings } from './surroundings.ts';
+import type { TenureEvent } from './tenure.ts';
 
 export type RegistrarEvent =
   | ConvergeEvent

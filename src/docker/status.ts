@@ -8,9 +8,9 @@ import type { Converger } from './converge.ts';
 import type { Refusal } from './description.ts';
 import type { EngineInfo } from './engine.ts';
 import type { EngineState } from './follow.ts';
-import type { Tenure, TenureState } from './lease.ts';
 import { shortId } from './life.ts';
 import type { Tracked } from './slot.ts';
+import type { Tenure, TenureState } from './tenure.ts';
 
 export interface RegistrarStatus {
   readonly engine: {
