@@ -19,7 +19,7 @@ import {
   type Listed,
 } from './engine.ts';
 import { engineFailure, statusOf } from './engineFailure.ts';
-import { ACTIONS } from './eventStream.ts';
+import { ACTIONS } from './eventLines.ts';
 import { subscribe } from './eventSubscription.ts';
 import { parseListing, RUNNING_STATES } from './listing.ts';
 

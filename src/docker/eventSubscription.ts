@@ -4,8 +4,8 @@
  */
 import type { Readable } from 'node:stream';
 import { EngineError, type EngineEvent, type EventStream } from './engine.ts';
+import { LineSplitter, parseEvent } from './eventLines.ts';
 import { EventQueue } from './eventQueue.ts';
-import { LineSplitter, parseEvent } from './eventStream.ts';
 
 export interface SubscriptionSource {
   /** Asks for the stream; fulfilled when the daemon has answered. Rejects with an `EngineError`. */

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import type { EngineEvent } from '../../src/docker/engine.ts';
+import { LineSplitter, parseEvent } from '../../src/docker/eventLines.ts';
 import { EventQueue } from '../../src/docker/eventQueue.ts';
-import { LineSplitter, parseEvent } from '../../src/docker/eventStream.ts';
 
 const ID = 'c'.repeat(64);
 const NANO = '1795370708543808495';
