@@ -19,9 +19,9 @@ import {
 } from './fields.ts';
 import { whyNotHealthy, whyNotUp } from './health.ts';
 import { findSetting, readMetadata, type Settings } from './metadata.ts';
+import { isOneOff } from './nameParts.ts';
 import { MAX_NAMES } from './names.ts';
 import { placesOf } from './naming.ts';
-import { isOneOff } from './parts.ts';
 import { conclude, type Place, type PlacedRecord, placeRecords } from './placement.ts';
 import { candidatePorts, type PortPlan, planPorts } from './ports.ts';
 import { Refusals, shown } from './refusals.ts';

@@ -2,8 +2,8 @@
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import { findOwnSetting, findSetting, type Key, type Setting, type Settings } from './metadata.ts';
+import { derivedParts } from './nameParts.ts';
 import { type CheckedName, checkName, MAX_NAMES, siblingName } from './names.ts';
-import { derivedParts } from './parts.ts';
 import type { Place } from './placement.ts';
 import type { PortPlan } from './ports.ts';
 import type { Refusals } from './refusals.ts';

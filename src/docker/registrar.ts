@@ -25,8 +25,8 @@ import type { Zones } from './names.ts';
 import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
 import {
-  type Parts,
   type Readiness,
+  type RegistrarParts,
   type RegistrarStatus,
   readinessOf,
   statusOf,
@@ -103,7 +103,7 @@ class EngineRegistrar implements Registrar {
   readonly #lookout: Lookout;
   readonly #caretaker: Caretaker | undefined = undefined;
   readonly #toldRefusals = new ToldRefusals();
-  #parts: Parts | undefined;
+  #parts: RegistrarParts | undefined;
   #context: RegistrarContext;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -195,7 +195,7 @@ class EngineRegistrar implements Registrar {
     this.#lookout.watch(info);
   }
 
-  #createParts(info: EngineInfo): Parts {
+  #createParts(info: EngineInfo): RegistrarParts {
     const { store, engine, probe } = this.#options;
     const [clock, random] = [this.#clock, this.#random];
     const kick = (): void => this.#parts?.converger.kick();

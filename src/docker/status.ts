@@ -72,7 +72,7 @@ export interface Readiness {
 }
 
 /** What a registrar consists of once the engine's id is known. */
-export interface Parts {
+export interface RegistrarParts {
   readonly info: EngineInfo;
   readonly containers: Containers;
   readonly actual: ActualRecords;
@@ -92,7 +92,7 @@ export interface RegistrarView {
   /** The engine was gone for so long that all records were withdrawn. */
   readonly isWithdrawn: boolean;
   readonly nowMs: number;
-  readonly parts: Parts | undefined;
+  readonly parts: RegistrarParts | undefined;
 }
 
 export function statusOf(view: RegistrarView): RegistrarStatus {
@@ -159,7 +159,7 @@ function leaseOf(tenure: Extract<TenureState, { kind: 'held' }>, nowMs: number) 
   return { id: tenure.leaseId, renewedSecondsAgo };
 }
 
-function containersOf(parts: Parts, isWithdrawn: boolean): ContainerStatus[] {
+function containersOf(parts: RegistrarParts, isWithdrawn: boolean): ContainerStatus[] {
   const byContainer = new Map<string, Assignment[]>();
   for (const assignment of parts.converger.assignments()) {
     const { containerId } = assignment.wish;
@@ -190,7 +190,7 @@ function reasonOf({ description }: Tracked): string | undefined {
 function recordsOf(
   { wishes }: Tracked,
   assignments: readonly Assignment[],
-  parts: Parts,
+  parts: RegistrarParts,
 ): RecordStatus[] {
   return wishes.map((wish) => {
     const { host, port } = wish.record.fields;

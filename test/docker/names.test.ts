@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readContainer } from '../../src/docker/container.ts';
+import { derivedParts, imageBase } from '../../src/docker/nameParts.ts';
 import { checkName, siblingName, slug } from '../../src/docker/names.ts';
-import { derivedParts, imageBase } from '../../src/docker/parts.ts';
 import { told } from '../support/descriptions.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../support/inspection.ts';
 
