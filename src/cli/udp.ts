@@ -1,10 +1,10 @@
 /** Which sockets a server has: worker threads on batched sockets where they can be had, else Node's own sockets. */
 import { availableParallelism } from 'node:os';
-import { createUdpListener } from '../dataplane/portable.ts';
+import { createUdpListener } from '../dataplane/portable/listener.ts';
 import { loadLibc } from '../dataplane/sockets/libc.ts';
 import { SocketMaker } from '../dataplane/sockets/socket.ts';
 import type { UdpListener } from '../dataplane/udpListener.ts';
-import { createWorkerListener } from '../dataplane/workers.ts';
+import { createWorkerListener } from '../dataplane/workers/listener.ts';
 import type { Respond } from '../dns/respond.ts';
 import type { Log } from '../log.ts';
 import type { StreamSockets } from '../server/tcp.ts';

@@ -11,7 +11,7 @@ import { packNegatives } from '../../src/dataplane/table/negatives.ts';
 import { openFastPath } from '../../src/dataplane/table/open.ts';
 import { Reclaim } from '../../src/dataplane/table/reclaim.ts';
 import { AnswerTable, type NewAnswer, NO_ROOM } from '../../src/dataplane/table/table.ts';
-import { startThread } from '../../src/dataplane/thread.ts';
+import { startThread } from '../../src/dataplane/workers/thread.ts';
 import { checkedAnswer, checkedName, isWhole, queryFor } from '../support/checkedAnswers.ts';
 import { wireName } from '../support/packets.ts';
 import { type TableReading, Tally } from '../support/tableReading.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import type { Bound } from '../../src/dataplane/listener.ts';
-import { createUdpListener } from '../../src/dataplane/portable.ts';
+import { createUdpListener } from '../../src/dataplane/portable/listener.ts';
 import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
 import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/udpListener.ts';
 import type { Client, Respond } from '../../src/dns/respond.ts';
@@ -28,7 +28,7 @@ suite('with worker threads', { skip: NO_WORKERS }, () => {
   let entry: URL;
   before(async () => {
     dir = await newTempDir();
-    entry = await compiledEntry(dir, '../../src/dataplane/udpWorker.ts');
+    entry = await compiledEntry(dir, '../../src/dataplane/workers/entry.ts');
   });
   after(() => removeDir(dir));
   contract((options) => workerListener({ ...options, entry }));

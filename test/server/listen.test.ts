@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Listen } from '../../src/dataplane/listener.ts';
-import { createUdpListener } from '../../src/dataplane/portable.ts';
+import { createUdpListener } from '../../src/dataplane/portable/listener.ts';
 import type { Respond } from '../../src/dns/respond.ts';
 import {
   describeListenFailure,

@@ -4,7 +4,7 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createUdpListener } from '../../src/dataplane/portable.ts';
+import { createUdpListener } from '../../src/dataplane/portable/listener.ts';
 import type { Respond } from '../../src/dns/respond.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
 import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';

@@ -5,8 +5,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type FastPath, Outcome } from '../../src/dataplane/fastPath.ts';
-import { runWorker } from '../../src/dataplane/worker.ts';
-import type { WorkerStart } from '../../src/dataplane/workerLink.ts';
+import type { WorkerStart } from '../../src/dataplane/workers/link.ts';
+import { runWorker } from '../../src/dataplane/workers/worker.ts';
 
 const OUTCOMES: Readonly<Record<string, number>> = {
   known: Outcome.KNOWN,

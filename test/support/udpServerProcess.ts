@@ -1,7 +1,7 @@
 /** A worker listener in a process of its own, to be run compiled: says its port and, whenever asked, what it counted. */
 import { DROP_REASONS, dropSlot } from '../../src/dataplane/counters.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
-import { createWorkerListener } from '../../src/dataplane/workers.ts';
+import { createWorkerListener } from '../../src/dataplane/workers/listener.ts';
 import './scriptedWorker.ts'; // to be compiled too
 
 export type FromServer =

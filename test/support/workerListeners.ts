@@ -2,7 +2,10 @@
 import { pathToFileURL } from 'node:url';
 import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/udpListener.ts';
-import { createWorkerListener, type WorkerListenerOptions } from '../../src/dataplane/workers.ts';
+import {
+  createWorkerListener,
+  type WorkerListenerOptions,
+} from '../../src/dataplane/workers/listener.ts';
 import { compileInto } from './compiled.ts';
 
 const found = loadLibc();

@@ -2,8 +2,9 @@
  * Sends one reply to a packet that another thread has read: the main thread's way through a worker's socket. One memory
  * serves all, as the call is over when it returns.
  */
-import { copyWords, Envelope } from '../envelope.ts';
+
 import { addressControl } from './batch.ts';
+import { copyWords, Envelope } from './envelope.ts';
 import { EINTR } from './errno.ts';
 import { AF_INET, Message, MSG_DONTWAIT, Part, Sockaddr } from './layout.ts';
 import type { Libc } from './libc.ts';

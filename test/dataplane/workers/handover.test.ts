@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { Envelope } from '../../src/dataplane/envelope.ts';
+import type { Batch } from '../../../src/dataplane/sockets/batch.ts';
+import { Envelope } from '../../../src/dataplane/sockets/envelope.ts';
 import {
   Handed,
   type Lane,
@@ -12,12 +13,11 @@ import {
   RING_PACKETS,
   RingReader,
   RingWriter,
-} from '../../src/dataplane/handover.ts';
-import type { Batch } from '../../src/dataplane/sockets/batch.ts';
-import { checkedNumber, PacketSource } from '../support/checkedPackets.ts';
-import type { WriterStart, WriterSums } from '../support/ringWriterThread.ts';
-import { newTempDir, removeDir } from '../support/tempDir.ts';
-import { compiledEntry } from '../support/workerListeners.ts';
+} from '../../../src/dataplane/workers/handover.ts';
+import { checkedNumber, PacketSource } from '../../support/checkedPackets.ts';
+import type { WriterStart, WriterSums } from '../../support/ringWriterThread.ts';
+import { newTempDir, removeDir } from '../../support/tempDir.ts';
+import { compiledEntry } from '../../support/workerListeners.ts';
 
 function ring(memory = newRingMemory(2), lane: Lane = 'known') {
   const source = new PacketSource(5);

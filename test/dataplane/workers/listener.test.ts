@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { Single } from '../../src/dataplane/counters.ts';
-import { BATCH_PACKETS } from '../../src/dataplane/sockets/batch.ts';
-import type { UdpListener } from '../../src/dataplane/udpListener.ts';
-import type { WorkerListenerOptions } from '../../src/dataplane/workers.ts';
-import type { Respond } from '../../src/dns/respond.ts';
-import { newTempDir, removeDir } from '../support/tempDir.ts';
-import { openUdpClient, type UdpClient } from '../support/udpClient.ts';
-import { until } from '../support/until.ts';
-import { compiledEntry, NO_WORKERS, workerListener } from '../support/workerListeners.ts';
+import { Single } from '../../../src/dataplane/counters.ts';
+import { BATCH_PACKETS } from '../../../src/dataplane/sockets/batch.ts';
+import type { UdpListener } from '../../../src/dataplane/udpListener.ts';
+import type { WorkerListenerOptions } from '../../../src/dataplane/workers/listener.ts';
+import type { Respond } from '../../../src/dns/respond.ts';
+import { newTempDir, removeDir } from '../../support/tempDir.ts';
+import { openUdpClient, type UdpClient } from '../../support/udpClient.ts';
+import { until } from '../../support/until.ts';
+import { compiledEntry, NO_WORKERS, workerListener } from '../../support/workerListeners.ts';
 
 /** So that workers believe they have one. */
 const table = { memory: new SharedArrayBuffer(8) };

@@ -6,7 +6,7 @@
  * half of the questions would meet a busy core otherwise, and wait for the end of its turn.
  */
 import { Handed, RingReader } from './handover.ts';
-import type { LinkBoard } from './workerLink.ts';
+import type { LinkBoard } from './link.ts';
 
 /** How long the main thread answers misses before it looks at what else there is to do. */
 const TURN_MS = 3;

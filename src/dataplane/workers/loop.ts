@@ -14,18 +14,18 @@ import {
   LATENCY_BOUNDS_US,
   Single,
   Slot,
-} from './counters.ts';
-import { type FastPath, Outcome } from './fastPath.ts';
+} from '../counters.ts';
+import { type FastPath, Outcome } from '../fastPath.ts';
+import { RecursionRanges } from '../recursionRanges.ts';
+import { Batch } from '../sockets/batch.ts';
+import { EAGAIN, EBADF, EINTR, systemError } from '../sockets/errno.ts';
+import { MSG_DONTWAIT, MSG_WAITFORONE } from '../sockets/layout.ts';
+import type { Libc } from '../sockets/libc.ts';
+import { Poll } from '../sockets/poll.ts';
+import { sockaddrPort } from '../sockets/sockaddr.ts';
+import { RECEIVE_TIMEOUT_MS } from '../sockets/socket.ts';
 import type { RingWriter } from './handover.ts';
-import { RecursionRanges } from './recursionRanges.ts';
-import { Batch } from './sockets/batch.ts';
-import { EAGAIN, EBADF, EINTR, systemError } from './sockets/errno.ts';
-import { MSG_DONTWAIT, MSG_WAITFORONE } from './sockets/layout.ts';
-import type { Libc } from './sockets/libc.ts';
-import { Poll } from './sockets/poll.ts';
-import { sockaddrPort } from './sockets/sockaddr.ts';
-import { RECEIVE_TIMEOUT_MS } from './sockets/socket.ts';
-import type { WorkerLink } from './workerLink.ts';
+import type { WorkerLink } from './link.ts';
 
 export interface WorkerWay {
   readonly fastPath: FastPath;

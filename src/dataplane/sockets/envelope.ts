@@ -2,7 +2,7 @@
  * What has to be kept of a packet to answer it later, from another thread: the socket, the sender, the address it was
  * sent to. As words, so that it travels in shared memory; the offsets are in words.
  */
-import { Control, Sockaddr } from './sockets/layout.ts';
+import { Control, Sockaddr } from './layout.ts';
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 

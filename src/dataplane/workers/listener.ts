@@ -2,17 +2,14 @@
  * DNS over UDP by worker threads on batched sockets: the listener as the main thread has it. It makes the sockets, one of
  * each address for each worker, and answers what the workers hand over.
  */
-import { newCounterMemory } from './counters.ts';
-import { HandedPackets } from './handedPackets.ts';
-import { newRingMemory } from './handover.ts';
-import type { Bound } from './listener.ts';
-import { Misses } from './misses.ts';
-import { createOwnAddresses } from './ownAddresses.ts';
-import type { AddressRange } from './recursionRanges.ts';
-import { systemError } from './sockets/errno.ts';
-import type { Libc } from './sockets/libc.ts';
-import { ReplySender } from './sockets/sender.ts';
-import { SocketMaker, type UdpSocket } from './sockets/socket.ts';
+import { newCounterMemory } from '../counters.ts';
+import type { Bound } from '../listener.ts';
+import { createOwnAddresses } from '../ownAddresses.ts';
+import type { AddressRange } from '../recursionRanges.ts';
+import { systemError } from '../sockets/errno.ts';
+import type { Libc } from '../sockets/libc.ts';
+import { ReplySender } from '../sockets/sender.ts';
+import { SocketMaker, type UdpSocket } from '../sockets/socket.ts';
 import {
   BLOCKS_PER_THREAD,
   type FamilyBlock,
@@ -22,15 +19,12 @@ import {
   type UdpListener,
   type UdpListenerOptions,
   udpCounters,
-} from './udpListener.ts';
-import {
-  clockOriginMs,
-  LinkBoard,
-  newLinkMemory,
-  type Report,
-  type WorkerStart,
-} from './workerLink.ts';
-import { WorkerThreads } from './workerThreads.ts';
+} from '../udpListener.ts';
+import { HandedPackets } from './handedPackets.ts';
+import { newRingMemory } from './handover.ts';
+import { clockOriginMs, LinkBoard, newLinkMemory, type Report, type WorkerStart } from './link.ts';
+import { Misses } from './misses.ts';
+import { WorkerThreads } from './threads.ts';
 
 export interface WorkerListenerOptions extends UdpListenerOptions {
   readonly libc: Libc;
@@ -49,7 +43,7 @@ export function createWorkerListener(options: WorkerListenerOptions): UdpListene
 }
 
 const ENTRY = new URL(
-  import.meta.url.endsWith('.ts') ? './udpWorker.ts' : './udpWorker.js',
+  import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js',
   import.meta.url,
 );
 

@@ -5,14 +5,14 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { cannotForge, forgePacket } from '../support/forgedPacket.ts';
-import { endCleaner, environment, startCleaner } from '../support/hostCleaner.ts';
-import { byCable, type HostNetwork } from '../support/hostNetwork.ts';
-import { newTempDir, removeDir } from '../support/tempDir.ts';
-import { openUdpClient } from '../support/udpClient.ts';
-import type { FromServer } from '../support/udpServerProcess.ts';
-import { until } from '../support/until.ts';
-import { compiledEntry, NO_WORKERS } from '../support/workerListeners.ts';
+import { cannotForge, forgePacket } from '../../support/forgedPacket.ts';
+import { endCleaner, environment, startCleaner } from '../../support/hostCleaner.ts';
+import { byCable, type HostNetwork } from '../../support/hostNetwork.ts';
+import { newTempDir, removeDir } from '../../support/tempDir.ts';
+import { openUdpClient } from '../../support/udpClient.ts';
+import type { FromServer } from '../../support/udpServerProcess.ts';
+import { until } from '../../support/until.ts';
+import { compiledEntry, NO_WORKERS } from '../../support/workerListeners.ts';
 
 const SECOND_ADDRESS = '198.51.100.7';
 

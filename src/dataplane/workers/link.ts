@@ -3,9 +3,9 @@
  * reaches it, so a number in shared memory tells it that there is one; it looks at that number once a batch.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { AddressRange } from './recursionRanges.ts';
-import type { UdpSocket } from './sockets/socket.ts';
-import type { TableHandle } from './table/layout.ts';
+import type { AddressRange } from '../recursionRanges.ts';
+import type { UdpSocket } from '../sockets/socket.ts';
+import type { TableHandle } from '../table/layout.ts';
 
 /** Words of the shared memory; then, for each worker, the last generation that it has gone by. */
 const GENERATION = 0;

@@ -3,20 +3,25 @@ import assert from 'node:assert/strict';
 import os from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../src/dataplane/counters.ts';
-import { type FastPath, Outcome } from '../../src/dataplane/fastPath.ts';
-import { Handed, newRingMemory, RingReader, RingWriter } from '../../src/dataplane/handover.ts';
-import { Sockaddr } from '../../src/dataplane/sockets/layout.ts';
-import { writeSockaddr } from '../../src/dataplane/sockets/sockaddr.ts';
-import type { UdpSocket } from '../../src/dataplane/sockets/socket.ts';
+import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/counters.ts';
+import { type FastPath, Outcome } from '../../../src/dataplane/fastPath.ts';
+import { Sockaddr } from '../../../src/dataplane/sockets/layout.ts';
+import { writeSockaddr } from '../../../src/dataplane/sockets/sockaddr.ts';
+import type { UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
+import {
+  Handed,
+  newRingMemory,
+  RingReader,
+  RingWriter,
+} from '../../../src/dataplane/workers/handover.ts';
 import {
   LinkBoard,
   newLinkMemory,
   type Report,
   WorkerLink,
-} from '../../src/dataplane/workerLink.ts';
-import { WorkerLoop } from '../../src/dataplane/workerLoop.ts';
-import { type Datagram, FakeKernel } from '../support/fakeKernel.ts';
+} from '../../../src/dataplane/workers/link.ts';
+import { WorkerLoop } from '../../../src/dataplane/workers/loop.ts';
+import { type Datagram, FakeKernel } from '../../support/fakeKernel.ts';
 
 const { errno } = os.constants;
 

@@ -1,12 +1,12 @@
 /** A worker thread's parts, tied together and run until it is told to stop. */
 import type { MessagePort } from 'node:worker_threads';
-import { type FastPath, Outcome } from './fastPath.ts';
+import { type FastPath, Outcome } from '../fastPath.ts';
+import { loadLibc } from '../sockets/libc.ts';
+import type { openFastPath } from '../table/open.ts';
+import { familyBlock } from '../udpListener.ts';
 import { RingWriter } from './handover.ts';
-import { loadLibc } from './sockets/libc.ts';
-import type { openFastPath } from './table/open.ts';
-import { familyBlock } from './udpListener.ts';
-import { clockOriginMs, WorkerLink, type WorkerStart } from './workerLink.ts';
-import { WorkerLoop, type WorkerWay } from './workerLoop.ts';
+import { clockOriginMs, WorkerLink, type WorkerStart } from './link.ts';
+import { WorkerLoop, type WorkerWay } from './loop.ts';
 
 /** Returns when the main thread says so; throws where the thread cannot go on. `open` is for tests to replace. */
 export function runWorker(port: MessagePort, start: WorkerStart, open: typeof openFastPath): void {

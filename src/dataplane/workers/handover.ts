@@ -6,8 +6,9 @@
  * exchange; so no packet is ever read half. Who finds a place BUSY leaves it: the writer drops its packet, the reader
  * knows that this place's packet is just being overwritten.
  */
-import { copyWords, Envelope } from './envelope.ts';
-import { type Batch, PACKET_OCTETS } from './sockets/batch.ts';
+
+import { type Batch, PACKET_OCTETS } from '../sockets/batch.ts';
+import { copyWords, Envelope } from '../sockets/envelope.ts';
 
 /** A thread's two rings: questions whose answers will soon be in the table, and all others. */
 export type Lane = 'known' | 'other';

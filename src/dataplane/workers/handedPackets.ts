@@ -2,15 +2,15 @@
  * From a packet that a worker handed over to its reply: `respond` in between, at once or later, and out through the
  * socket that the packet came by.
  */
-import { clientAddress } from '../dns/clientAddress.ts';
-import type { Client, Respond } from '../dns/respond.ts';
-import { type CounterBlock, countDrop } from './counters.ts';
-import { Envelope } from './envelope.ts';
+import { clientAddress } from '../../dns/clientAddress.ts';
+import type { Client, Respond } from '../../dns/respond.ts';
+import { type CounterBlock, countDrop } from '../counters.ts';
+import { Envelope } from '../sockets/envelope.ts';
+import { sendDropReason } from '../sockets/errno.ts';
+import type { ReplySender } from '../sockets/sender.ts';
+import { sockaddrPort, sockaddrText } from '../sockets/sockaddr.ts';
+import type { SlowCounts } from '../udpListener.ts';
 import type { Handed } from './handover.ts';
-import { sendDropReason } from './sockets/errno.ts';
-import type { ReplySender } from './sockets/sender.ts';
-import { sockaddrPort, sockaddrText } from './sockets/sockaddr.ts';
-import type { SlowCounts } from './udpListener.ts';
 
 export interface HandedPacketsOptions {
   readonly respond: Respond;

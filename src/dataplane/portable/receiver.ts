@@ -3,7 +3,7 @@
  * and of its reply, of which no more wait for the kernel than there is room for.
  */
 import type { RemoteInfo, Socket } from 'node:dgram';
-import { clientAddress } from '../dns/clientAddress.ts';
+import { clientAddress } from '../../dns/clientAddress.ts';
 import {
   bucketOf,
   type CounterBlock,
@@ -12,12 +12,12 @@ import {
   LATENCY_BOUNDS_US,
   Single,
   Slot,
-} from './counters.ts';
-import { type FastPath, Outcome } from './fastPath.ts';
-import { RecursionRanges } from './recursionRanges.ts';
-import { sendDropReason } from './sockets/errno.ts';
-import { openFastPath } from './table/open.ts';
-import type { SlowCounts, UdpListenerOptions } from './udpListener.ts';
+} from '../counters.ts';
+import { type FastPath, Outcome } from '../fastPath.ts';
+import { RecursionRanges } from '../recursionRanges.ts';
+import { sendDropReason } from '../sockets/errno.ts';
+import { openFastPath } from '../table/open.ts';
+import type { SlowCounts, UdpListenerOptions } from '../udpListener.ts';
 
 /** Replies that may wait for the kernel, of all sockets of a family: at 1,232 octets each, 1.3 MB. */
 const MAX_UNSENT = 1024;

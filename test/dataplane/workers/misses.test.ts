@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Envelope } from '../../src/dataplane/envelope.ts';
-import { type Lane, newRingMemory, RingWriter } from '../../src/dataplane/handover.ts';
-import { Misses } from '../../src/dataplane/misses.ts';
-import type { Batch } from '../../src/dataplane/sockets/batch.ts';
-import { LinkBoard, newLinkMemory } from '../../src/dataplane/workerLink.ts';
-import { PacketSource } from '../support/checkedPackets.ts';
-import { until } from '../support/until.ts';
+import type { Batch } from '../../../src/dataplane/sockets/batch.ts';
+import { Envelope } from '../../../src/dataplane/sockets/envelope.ts';
+import { type Lane, newRingMemory, RingWriter } from '../../../src/dataplane/workers/handover.ts';
+import { LinkBoard, newLinkMemory } from '../../../src/dataplane/workers/link.ts';
+import { Misses } from '../../../src/dataplane/workers/misses.ts';
+import { PacketSource } from '../../support/checkedPackets.ts';
+import { until } from '../../support/until.ts';
 
 const WORKERS = 2;
 

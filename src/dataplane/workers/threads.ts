@@ -3,10 +3,10 @@
  * process, so a successor goes on with what waits in the kernel; only the batch that its predecessor died in is lost.
  */
 import type { Worker } from 'node:worker_threads';
-import type { AddressRange } from './recursionRanges.ts';
-import type { UdpSocket } from './sockets/socket.ts';
+import type { AddressRange } from '../recursionRanges.ts';
+import type { UdpSocket } from '../sockets/socket.ts';
+import type { LinkBoard, Orders, Report, WorkerStart } from './link.ts';
 import { startThread } from './thread.ts';
-import type { LinkBoard, Orders, Report, WorkerStart } from './workerLink.ts';
 
 export interface WorkerThreadsOptions {
   readonly workers: number;

@@ -7,11 +7,10 @@
  */
 import dgram, { type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { newCounterMemory } from './counters.ts';
-import type { Bound } from './listener.ts';
-import { createOwnAddresses } from './ownAddresses.ts';
-import { PortableReceiver } from './portableReceiver.ts';
-import { type AddressRange, RecursionRanges } from './recursionRanges.ts';
+import { newCounterMemory } from '../counters.ts';
+import type { Bound } from '../listener.ts';
+import { createOwnAddresses } from '../ownAddresses.ts';
+import { type AddressRange, RecursionRanges } from '../recursionRanges.ts';
 import {
   BLOCKS_PER_THREAD,
   type FamilyBlock,
@@ -21,7 +20,8 @@ import {
   type UdpListener,
   type UdpListenerOptions,
   udpCounters,
-} from './udpListener.ts';
+} from '../udpListener.ts';
+import { PortableReceiver } from './receiver.ts';
 
 const MAIN_THREAD = 0;
 

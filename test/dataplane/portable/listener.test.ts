@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import dgram, { type Socket } from 'node:dgram';
 import { type TestContext, test } from 'node:test';
-import type { Bound } from '../../src/dataplane/listener.ts';
-import { createUdpListener } from '../../src/dataplane/portable.ts';
-import type { UdpListenerOptions } from '../../src/dataplane/udpListener.ts';
-import type { Respond } from '../../src/dns/respond.ts';
-import { openUdpClient } from '../support/udpClient.ts';
-import { until } from '../support/until.ts';
+import type { Bound } from '../../../src/dataplane/listener.ts';
+import { createUdpListener } from '../../../src/dataplane/portable/listener.ts';
+import type { UdpListenerOptions } from '../../../src/dataplane/udpListener.ts';
+import type { Respond } from '../../../src/dns/respond.ts';
+import { openUdpClient } from '../../support/udpClient.ts';
+import { until } from '../../support/until.ts';
 
 const echo: Respond = (packet, _client, send) => send(Uint8Array.from(packet));
 
