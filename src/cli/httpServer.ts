@@ -8,6 +8,14 @@ import { createHttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { version } from './packageVersion.ts';
 
+/** Why a server cannot be: one line, and one of what to do if that one does not say it. */
+export interface Refused {
+  readonly kind: 'refused';
+  readonly code: 'unreachable' | 'not_permitted';
+  readonly reason: string;
+  readonly hint?: string;
+}
+
 export type HttpOutcome =
   /** `endpoint` is undefined where none is wanted. */
   | {
@@ -15,11 +23,7 @@ export type HttpOutcome =
       readonly endpoint: SocketAddress | undefined;
       close(): Promise<void>;
     }
-  | {
-      readonly kind: 'refused';
-      readonly code: 'unreachable' | 'not_permitted';
-      readonly reason: string;
-    };
+  | Refused;
 
 export interface HttpSources {
   readonly store: LeaseStore;

@@ -77,7 +77,7 @@ async function started(
       return undefined;
     case 'refused':
       log.close();
-      throw new Failure(outcome.code, outcome.reason);
+      throw new Failure(outcome.code, outcome.reason, outcome.hint);
   }
 }
 

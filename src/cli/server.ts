@@ -18,7 +18,7 @@ import {
   type ListenFailure,
   listenAll,
 } from '../server/listen.ts';
-import { type HttpOutcome, startHttp } from './httpServer.ts';
+import { type HttpOutcome, type Refused, startHttp } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
 import { storeReasons } from './mirrored.ts';
 import { metricsOf } from './serverMetrics.ts';
@@ -65,8 +65,8 @@ export type StartOutcome =
   | { readonly kind: 'started'; readonly server: Server }
   /** It was told to stop while it waited for its turn to take over. All is freed. */
   | { readonly kind: 'stopped' }
-  /** An address could not be had; one line that says which and why. */
-  | Extract<HttpOutcome, { kind: 'refused' }>;
+  /** An address could not be had. */
+  | Refused;
 
 export interface StartOptions {
   /** The engine to register from, if any. */
@@ -185,10 +185,14 @@ async function loaded({ mirror, catalog, effective }: Parts): Promise<Loaded> {
   return { services: catalog.size, domains: effective.config.domains };
 }
 
-function refusal(failure: ListenFailure): Extract<StartOutcome, { kind: 'refused' }> {
+/** For an address that the host has, but not the container that looks for it. */
+const FOREIGN_HINT = "in a container give it the host's network (--network host), or choose --addr";
+
+function refusal(failure: ListenFailure): Refused {
   return {
     kind: 'refused',
     code: failure.kind === 'forbidden' ? 'not_permitted' : 'unreachable',
     reason: describeListenFailure(failure),
+    ...(failure.kind === 'foreign' ? { hint: FOREIGN_HINT } : {}),
   };
 }

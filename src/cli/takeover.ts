@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { SocketAddress } from '../dns/socketAddress.ts';
 import type { Log } from '../log.ts';
 import { hasSuccessor } from '../server/successor.ts';
-import type { HttpOutcome } from './httpServer.ts';
+import type { HttpOutcome, Refused } from './httpServer.ts';
 import { stopped } from './stopping.ts';
 
 /** Whether the new server may have the addresses, or why not. */
@@ -15,7 +15,7 @@ export type Prepared =
   | { readonly kind: 'ready' }
   /** It was told to stop meanwhile. */
   | { readonly kind: 'stopped' }
-  | Extract<HttpOutcome, { kind: 'refused' }>;
+  | Refused;
 
 /** A server that has nothing to say yet must not take questions from one that has. */
 const STORE_TIMEOUT_MS = 60_000;

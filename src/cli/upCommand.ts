@@ -3,13 +3,9 @@ import { DNS_PORT, printSocketAddress } from '../dns/socketAddress.ts';
 import { findBridgeAddress } from '../docker/bridgeAddress.ts';
 import type { Endpoint } from '../docker/endpoint.ts';
 import type { Command } from './command.ts';
-import { Failure, failureOf } from './failure.ts';
 import { readProc } from './network.ts';
 import { registrarEndpoint, runServer } from './runServer.ts';
 import { configOf, SERVER_OPTIONS } from './serverConfig.ts';
-
-/** When the address cannot be had. */
-const HINT = "in a container give it the host's network (--network host), or say --addr";
 
 /** What `up` has otherwise than `serve`, by option. */
 const DEFAULTS: Readonly<Record<string, string>> = {
@@ -43,10 +39,7 @@ All of soradns serve --help applies.`,
     const { address, origin } = await bridgeAddressOf(engine);
     const addr = printSocketAddress({ address, port: DNS_PORT });
     const decision = `answering on ${addr}, ${origin}`;
-    return runServer({ ...upFlags, addr }, io, [decision]).catch((error: unknown) => {
-      const { code, message, hint } = failureOf(error);
-      throw new Failure(code, message, hint ?? HINT);
-    });
+    return runServer({ ...upFlags, addr }, io, [decision]);
   },
 };
 

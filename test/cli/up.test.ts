@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import test from 'node:test';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { startFakeDocker } from '../support/fakeDocker.ts';
 import { until } from '../support/until.ts';
 
-const UP = ['up', '--store', 'memory:', '--http', 'off'];
+const UP = ['up', '--store', 'memory:'];
 
 interface Up extends CliProcess {
   /** Waits for it to end by itself. */
@@ -20,7 +22,10 @@ async function withUp(
 ): Promise<void> {
   const fake = await startFakeDocker();
   if (bridge !== undefined) fake.bridge = bridge;
-  const up = startCli([...UP, ...args], { ...env, DOCKER_HOST: fake.host });
+  const up = startCli([...UP, ...args], {
+    ...{ SORADNS_HTTP: 'off', DOCKER_HOST: fake.host },
+    ...env,
+  });
   const ended = async () => {
     await until('it has ended', () => !up.isRunning, 30_000);
     return up.end();
@@ -42,6 +47,24 @@ test("it says which address it chose and why; the engine's bridge decides", () =
     assert.match(up.stderr(), /cannot listen on 192\.0\.2\.1:53.* \(in a container .*--addr\)/);
   };
   return withUp([], {}, refused, bridge);
+});
+
+test('the network is not blamed for what else goes wrong', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  // Whoever runs this may have port 53 there or not: neither failure is one of the network.
+  const bridge = { IPAM: { Config: [{ Subnet: '127.83.0.0/24', Gateway: '127.83.0.1' }] } };
+  const refused = async (up: Up): Promise<void> => {
+    assert.ok([4, 6].includes((await up.ended()) ?? 0), up.stderr());
+    assert.match(up.stderr(), /cannot listen on|may not listen on|is taken/);
+    assert.doesNotMatch(up.stderr(), /in a container/);
+  };
+  try {
+    await withUp([], { SORADNS_HTTP: `127.0.0.1:${port}` }, refused, bridge);
+  } finally {
+    taken.close();
+  }
 });
 
 test('it registers containers, and an address that was told counts', async () => {
