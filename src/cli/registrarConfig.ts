@@ -5,7 +5,7 @@ import type { RegistrarContext } from '../docker/context.ts';
 import { parseRegistratorFlags, type RegistratorOptions } from '../docker/registratorFlags.ts';
 
 /** The context of every container, as far as it does not depend on where the registrar runs. */
-export type FixedContext = Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks' | 'parent'>;
+export type FixedContext = Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
 
 /** What is known besides the settings. */
 export interface ContextSources {

@@ -1,6 +1,5 @@
 /** What the operator and the host decide about every container: `describe`'s other argument. */
 import type { Name } from '../dns/name.ts';
-import type { Inspection } from './engine.ts';
 
 export type Mode = 'published' | 'internal';
 export type HealthPolicy = 'auto' | 'ignore' | 'require';
@@ -43,8 +42,6 @@ export interface RegistrarContext {
   readonly compat: 'dns' | 'registrator';
   /** Only read with `compat: 'registrator'`. */
   readonly registrator?: RegistratorContext | undefined;
-  /** The container whose network this one joined, if it did and it exists. */
-  readonly parent?: Inspection | undefined;
 }
 
 export interface RegistratorContext {

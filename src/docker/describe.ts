@@ -27,21 +27,26 @@ import { candidatePorts, type PortPlan, planPorts } from './ports.ts';
 import { Refusals, shown } from './refusals.ts';
 import { describeServices } from './registrator.ts';
 
-/** Never throws, whatever the inspection holds; equal for equal arguments, however their members are ordered. */
-export function describe(inspection: Inspection, context: RegistrarContext): Description {
+/**
+ * Never throws, whatever the inspections hold; equal for equal arguments, however their members are ordered. `parent` is
+ * the container whose network this one joined, if it did and that exists.
+ */
+export function describe(
+  inspection: Inspection,
+  context: RegistrarContext,
+  parent?: Inspection,
+): Description {
   const container = readContainer(inspection);
   const reason = whyNotEligible(container);
   if (reason !== undefined) return { kind: 'ignored', reason };
-  const parent =
-    parentOf(container) === undefined || context.parent === undefined
-      ? undefined
-      : readContainer(context.parent);
+  const joined =
+    parentOf(container) === undefined || parent === undefined ? undefined : readContainer(parent);
   return context.compat === 'registrator'
-    ? describeServices(container, context, parent)
-    : describeNames(container, context, parent);
+    ? describeServices(container, context, joined)
+    : describeNames(container, context, joined);
 }
 
-/** The id or name of the container whose network this one joined, to be given as the context's `parent`. */
+/** The id or name of the container whose network this one joined, whose inspection is `describe`'s `parent`. */
 export function parentIdOf(inspection: Inspection): string | undefined {
   return parentOf(readContainer(inspection));
 }

@@ -41,7 +41,7 @@ export interface RegistrarOptions {
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
   /** An empty `registrator.hostName` stands for the engine's name. */
-  readonly context: Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks' | 'parent'>;
+  readonly context: Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
   /** Asked at the start, and again and again; may reject with an `EngineError`. */
   readonly surroundings: (info: EngineInfo) => Promise<Surroundings>;
   readonly probe: Probe;
@@ -254,7 +254,7 @@ class EngineRegistrar implements Registrar {
   }
 
   #describe(inspection: Inspection, parent: Inspection | undefined): Description {
-    const description = describe(inspection, { ...this.#context, parent });
+    const description = describe(inspection, this.#context, parent);
     if (description.kind !== 'described') return description;
     const containerId = shortId(inspection.Id);
     for (const refusal of this.#toldRefusals.news(containerId, description.refusals))

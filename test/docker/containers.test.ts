@@ -34,7 +34,7 @@ describe('which containers are inspected, and when', () => {
           }),
       },
       engineId: 'ENGINE:1',
-      describe: (one, parent) => describeContainer(one, { ...registrarContext(), parent }),
+      describe: (one, parent) => describeContainer(one, registrarContext(), parent),
       clock,
       onChange: () => {},
       onFailure: (_, error) => assert.fail(error),

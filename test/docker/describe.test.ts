@@ -254,7 +254,7 @@ suite('a container that is ignored or waited for', () => {
     [
       'a child without its parent',
       { ...named, networkMode: 'container:abc' },
-      { parent: undefined },
+      {},
       'waiting',
       'the container whose network it joined is not there',
     ],
@@ -308,14 +308,14 @@ suite('a container in another’s network', () => {
   });
 
   it('is at its published port, and not in the reverse zone', () => {
-    const { records } = told(child, registrarContext({ parent, ptr: true }));
+    const { records } = told(child, registrarContext({ ptr: true }), parent);
     assert.deepEqual(records, {
       'local/skydns/sidecar': { host: '192.0.2.1', port: 8080, ttl: 30 },
     });
   });
 
   it('has its choice of network', () => {
-    const { records } = told(child, registrarContext({ parent, ptr: true, mode: 'internal' }));
+    const { records } = told(child, registrarContext({ ptr: true, mode: 'internal' }), parent);
     assert.deepEqual(records, { 'local/skydns/sidecar': { host: '10.1.0.2', port: 80, ttl: 30 } });
   });
 });
@@ -572,7 +572,6 @@ suite('whatever an engine sends', () => {
       ptr: fc.boolean(),
       exposedByDefault: fc.boolean(),
       mode: fc.constantFrom('published', 'internal'),
-      parent: fc.option(anyInspection, { nil: undefined }),
       ipFromLabel: fc.constantFrom(undefined, 'dns.name'),
       raw: fc.boolean(),
       compat: fc.constantFrom('dns', 'registrator'),
@@ -586,11 +585,13 @@ suite('whatever an engine sends', () => {
           }),
     );
 
+  const anyParent = fc.option(anyInspection, { nil: undefined });
+
   it('nothing throws, no key leaves the zones, nothing unprintable or endless is said', () => {
     let described = 0;
     fc.assert(
-      fc.property(anyInspection, anyContext, (made, context) => {
-        const description = describe(made, context);
+      fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
+        const description = describe(made, context, parent);
         if (description.kind !== 'described') {
           assert.match(description.reason, /^[^\p{Cc}\u2028\u2029]{1,400}$/u);
           return;
@@ -635,8 +636,8 @@ suite('whatever an engine sends', () => {
         fc.jsonValue(),
         anyContext,
         (made, parent, context) => {
-          const hostile = { ...context, parent: parent as unknown as Inspection };
-          assert.equal(describe(made as unknown as Inspection, hostile).kind, 'ignored');
+          const [child, other] = [made, parent] as unknown as [Inspection, Inspection];
+          assert.equal(describe(child, context, other).kind, 'ignored');
         },
       ),
     );
@@ -644,8 +645,9 @@ suite('whatever an engine sends', () => {
 
   it('the order of members and variables decides nothing', () => {
     fc.assert(
-      fc.property(anyInspection, anyContext, (made, context) => {
-        assert.deepEqual(describe(reversed(made) as Inspection, context), describe(made, context));
+      fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
+        const other = reversed(made) as Inspection;
+        assert.deepEqual(describe(other, context, parent), describe(made, context, parent));
       }),
       { numRuns: 2000 },
     );

@@ -475,7 +475,7 @@ suite('registrator’s issues', () => {
       networks: {},
       networkMode: 'container:short',
     };
-    const { records } = told(inspection(child), registratorContext({ mode: 'internal', parent }));
+    const { records } = told(inspection(child), registratorContext({ mode: 'internal' }), parent);
     assert.equal(Object.values(records)[0]?.host, '172.20.0.5');
   });
 

@@ -14,8 +14,8 @@ export interface Told {
   readonly description: Description;
 }
 
-export function told(inspection: Inspection, context: RegistrarContext): Told {
-  const description = describe(inspection, context);
+export function told(inspection: Inspection, context: RegistrarContext, parent?: Inspection): Told {
+  const description = describe(inspection, context, parent);
   if (description.kind !== 'described')
     return { records: {}, refusals: [], reason: description.reason, description };
   const records = description.records.map((record) => {
