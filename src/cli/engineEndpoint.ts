@@ -1,4 +1,4 @@
-import { type Endpoint, resolveEndpoint } from '../docker/endpoint.ts';
+import { type EngineEndpoint, resolveEndpoint } from '../docker/endpoint.ts';
 import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 
@@ -7,7 +7,7 @@ export function engineEndpoint(
   dockerHost: string | undefined,
   option: string,
   { env, readFile }: Pick<Io, 'env' | 'readFile'>,
-): Endpoint {
+): EngineEndpoint {
   const resolved = resolveEndpoint(dockerHost, env, (path) => {
     const content = readFile(path);
     return 'text' in content ? content.text : undefined;

@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import type { Config } from '../config.ts';
 import { DNS_PORT, type SocketAddress } from '../dns/socketAddress.ts';
 import { knownBridgeAddress, readOwnAddresses } from '../docker/bridgeAddress.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import { readSockets } from '../server/socketTable.ts';
 import type { Io } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
@@ -42,7 +42,7 @@ export function networkOf(config: Config, io: Io): Network {
 }
 
 /** Settings that cannot work are `register`'s to complain of. */
-function engineOf({ registrar }: Config, io: Io): Endpoint | undefined {
+function engineOf({ registrar }: Config, io: Io): EngineEndpoint | undefined {
   try {
     return engineEndpoint(registrar?.settings.dockerHost, '--register-docker-host', io);
   } catch {
@@ -50,7 +50,7 @@ function engineOf({ registrar }: Config, io: Io): Endpoint | undefined {
   }
 }
 
-async function askBridgeAddress(endpoint: Endpoint | undefined): Promise<string | undefined> {
+async function askBridgeAddress(endpoint: EngineEndpoint | undefined): Promise<string | undefined> {
   const { connectEngine } = await import('../docker/dockerode.ts');
   const engine = endpoint && connectEngine(endpoint);
   try {

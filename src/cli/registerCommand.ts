@@ -8,7 +8,7 @@ import type { StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import type { Name } from '../dns/name.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { LogLevel } from '../log.ts';
 import { keyPrefix } from '../service/key.ts';
 import { type Arguments, CLIENT_OPTIONS, type Command, type Io, wordsOf } from './command.ts';
@@ -23,7 +23,7 @@ import {
 
 /** All that `register` was told. */
 export interface RegisterConfig {
-  readonly endpoint: Endpoint;
+  readonly endpoint: EngineEndpoint;
   readonly store: StoreLocation;
   readonly settings: RegistrarSettings;
   readonly context: FixedContext;

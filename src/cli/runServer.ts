@@ -2,7 +2,7 @@
 
 import type { FlagValue } from '../config/settings.ts';
 import { type Config, readConfig } from '../config.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { Io } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
 import { configOf } from './serverConfig.ts';
@@ -23,6 +23,6 @@ export async function runServer(
 }
 
 /** The engine whose containers the server registers, if it is to; throws a `Failure` over a setting that cannot be. */
-export function registrarEndpoint({ registrar }: Config, io: Io): Endpoint | undefined {
+export function registrarEndpoint({ registrar }: Config, io: Io): EngineEndpoint | undefined {
   return registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io);
 }

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { connectEngine } from '../docker/dockerode.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import { probe } from '../docker/probe.ts';
 import { createRegistrar, type Registrar } from '../docker/registrar.ts';
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
@@ -17,7 +17,7 @@ import type { FixedContext } from './registrarConfig.ts';
 import { REPORT_PATH, type RegistrarReport } from './registrarReport.ts';
 
 export interface RegistrarSetup {
-  readonly endpoint: Endpoint;
+  readonly endpoint: EngineEndpoint;
   readonly settings: RegistrarSettings;
   readonly context: FixedContext;
   /** Not closed by the registrar. */

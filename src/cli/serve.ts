@@ -2,7 +2,7 @@
 import type { Config, ConfigResult } from '../config.ts';
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
-import { type Endpoint, endpointLabel } from '../docker/endpoint.ts';
+import { type EngineEndpoint, endpointLabel } from '../docker/endpoint.ts';
 import { type Log, openLog } from '../log.ts';
 import { printable } from '../printable.ts';
 import type { Io } from './command.ts';
@@ -15,7 +15,7 @@ import { inheritedSockets, superviseBy } from './systemd.ts';
 export interface ServeOrders {
   readonly config: Config;
   /** The engine whose containers are registered, if any are. */
-  readonly docker: Endpoint | undefined;
+  readonly docker: EngineEndpoint | undefined;
   /** For the log: what was told and has no effect, or not the one that it seems to have. */
   readonly notes: readonly string[];
   /** For the log: what was decided for lack of being told. */
@@ -94,7 +94,12 @@ function statusOf(server: Server): string {
   return `serving ${server.endpoints.map(printSocketAddress).join(', ')} from ${server.store}`;
 }
 
-function announce(server: Server, config: Config, docker: Endpoint | undefined, log: Log): void {
+function announce(
+  server: Server,
+  config: Config,
+  docker: EngineEndpoint | undefined,
+  log: Log,
+): void {
   log.info(
     {
       dns: server.endpoints.map(printSocketAddress),

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Config, ConfigResult } from '../config.ts';
 import type { Name } from '../dns/name.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { Log } from '../log.ts';
 import type { Exchange } from '../server/http/exchange.ts';
 import type { Figures } from '../server/http/health.ts';
@@ -70,7 +70,7 @@ export type StartOutcome =
 
 export interface StartOptions {
   /** The engine to register from, if any. */
-  readonly docker?: Endpoint | undefined;
+  readonly docker?: EngineEndpoint | undefined;
   /** Served instead of `config.addr`, if there are any. */
   readonly inherited?: readonly InheritedSocket[];
   /** Ends the waiting of one that is to take over; `close` ends a server that has started. */

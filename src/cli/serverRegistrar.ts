@@ -2,7 +2,7 @@
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import type { Config } from '../config.ts';
 import type { Name } from '../dns/name.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { RegistrarStatus } from '../docker/status.ts';
 import type { Log } from '../log.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
@@ -16,7 +16,7 @@ import type { RunningRegistrar } from './runningRegistrar.ts';
 
 export class ServerRegistrar {
   readonly #config: Config;
-  readonly #endpoint: Endpoint;
+  readonly #endpoint: EngineEndpoint;
   readonly #store: LeaseStore;
   readonly #log: Log;
   /** dockerode is large, and only for those who register. */
@@ -25,7 +25,7 @@ export class ServerRegistrar {
   #running: RunningRegistrar | undefined;
   #isClosed = false;
 
-  constructor(config: Config, endpoint: Endpoint, store: LeaseStore, log: Log) {
+  constructor(config: Config, endpoint: EngineEndpoint, store: LeaseStore, log: Log) {
     this.#config = config;
     this.#domains = config.domains;
     this.#endpoint = endpoint;

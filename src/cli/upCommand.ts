@@ -1,7 +1,7 @@
 import type { FlagValue } from '../config/settings.ts';
 import { DNS_PORT, printSocketAddress } from '../dns/socketAddress.ts';
 import { findBridgeAddress } from '../docker/bridgeAddress.ts';
-import type { Endpoint } from '../docker/endpoint.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { Command } from './command.ts';
 import { readProc } from './network.ts';
 import { registrarEndpoint, runServer } from './runServer.ts';
@@ -43,7 +43,7 @@ All of soradns serve --help applies.`,
   },
 };
 
-async function bridgeAddressOf(endpoint: Endpoint) {
+async function bridgeAddressOf(endpoint: EngineEndpoint) {
   const { connectEngine } = await import('../docker/dockerode.ts');
   const engine = connectEngine(endpoint);
   try {

@@ -8,8 +8,8 @@ import { type Container, compareTexts, type Network, type Port, printPort } from
 import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
 import { shown } from './refusals.ts';
 
-/** An address with the port that is open there. */
-export interface Endpoint {
+/** Where others reach a container: an address with the port that is open there. */
+export interface ReachableAt {
   /** Canonical text. */
   readonly address: string;
   readonly family: 4 | 6;
@@ -20,7 +20,7 @@ export type AddressChoice =
   | {
       readonly kind: 'endpoints';
       /** One a family, IPv4 first; at least one. */
-      readonly endpoints: readonly Endpoint[];
+      readonly endpoints: readonly ReachableAt[];
       /** Whether they are the container's own on one of its networks. */
       readonly isInternal: boolean;
     }
@@ -113,7 +113,7 @@ function overridden(
   mode: Mode,
 ): AddressChoice {
   const bound = mode === 'published' && port !== undefined ? bindingsOf(owner, port)[0] : undefined;
-  const endpoints: Endpoint[] = [];
+  const endpoints: ReachableAt[] = [];
   for (const word of text.split(',', 3)) {
     const endpoint = endpointAt(word.trim(), bound?.hostPort ?? port?.number);
     if (endpoint === undefined)
@@ -141,7 +141,7 @@ function hostAddresses({ ip, hostAddresses }: AddressContext): HostAddresses {
 function publishedOn(owner: Container, port: Port, context: AddressContext): AddressChoice {
   const bindings = bindingsOf(owner, port);
   if (bindings.length === 0) return whyNotBound(owner, port);
-  const endpoints: Endpoint[] = [];
+  const endpoints: ReachableAt[] = [];
   let isHostUnknown = false;
   for (const { hostIp, hostPort } of bindings) {
     const address = addressOfBinding(hostIp, context);
@@ -229,7 +229,7 @@ function atNetwork({ v4, v6 }: Network, port: number | undefined): AddressChoice
 }
 
 /** `undefined` if the text is no address, or one that no other host can reach. */
-function endpointAt(text: string, port: number | undefined): Endpoint | undefined {
+function endpointAt(text: string, port: number | undefined): ReachableAt | undefined {
   const family = addressFamily(text);
   if (family === 0 || isAnyAddress(text) || isLoopback(text)) return undefined;
   const octets = addressOctets(text);
@@ -252,7 +252,7 @@ function isLoopback(text: string): boolean {
   return text.startsWith('127.') || text === '::1';
 }
 
-function chosen(endpoints: readonly Endpoint[], isInternal: boolean): AddressChoice {
+function chosen(endpoints: readonly ReachableAt[], isInternal: boolean): AddressChoice {
   const ordered = [...endpoints].sort((a, b) => a.family - b.family);
   return { kind: 'endpoints', endpoints: ordered, isInternal };
 }

@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { addressFamily } from '../dns/address.ts';
-import { type Endpoint, endpointLabel } from './endpoint.ts';
+import { type EngineEndpoint, endpointLabel } from './endpoint.ts';
 import {
   type DefaultBridge,
   type Engine,
@@ -38,7 +38,7 @@ const MAX_QUEUED_EVENTS = 100_000;
 const TCP_KEEPALIVE_MS = 10_000;
 
 /** Connects lazily: the first call shows whether there is an engine. Every rejection is an `EngineError`. */
-export function connectEngine(endpoint: Endpoint, times: EngineTimes = {}): Engine {
+export function connectEngine(endpoint: EngineEndpoint, times: EngineTimes = {}): Engine {
   return new DockerodeEngine(endpoint, times);
 }
 
@@ -64,7 +64,7 @@ class DockerodeEngine implements Engine {
   readonly #calls = new Set<AbortController>();
   readonly #times: Required<EngineTimes>;
 
-  constructor(endpoint: Endpoint, times: EngineTimes) {
+  constructor(endpoint: EngineEndpoint, times: EngineTimes) {
     this.label = endpointLabel(endpoint);
     this.#times = {
       callTimeoutMs: times.callTimeoutMs ?? CALL_TIMEOUT_MS,
@@ -201,7 +201,7 @@ function opaque<T extends object>(value: T): T {
  * dockerode reads DOCKER_* for itself, prefers them to what it is given and throws over what it finds there: they are
  * hidden while it is built, as `endpoint` has taken them into account.
  */
-function createDocker(endpoint: Endpoint, agent: HttpAgent): ReadOnlyDocker {
+function createDocker(endpoint: EngineEndpoint, agent: HttpAgent): ReadOnlyDocker {
   const hidden = Object.entries(process.env).filter(([name]) => name.startsWith('DOCKER_'));
   for (const [name] of hidden) delete process.env[name];
   try {
@@ -214,7 +214,7 @@ function createDocker(endpoint: Endpoint, agent: HttpAgent): ReadOnlyDocker {
   }
 }
 
-function dockerOptions(endpoint: Endpoint): Docker.DockerOptions {
+function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
   const { host, port, tls } = endpoint;
   const protocol = tls === undefined ? 'http' : 'https';

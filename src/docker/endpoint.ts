@@ -12,7 +12,7 @@ export interface Tls {
   readonly client: { readonly cert: string; readonly key: string } | undefined;
 }
 
-export type Endpoint =
+export type EngineEndpoint =
   | { readonly kind: 'unix'; readonly path: string }
   /** `host` is a name or an address, IPv6 without brackets. */
   | {
@@ -30,7 +30,7 @@ export interface EndpointMistake {
 }
 
 export type EndpointResult =
-  | { readonly kind: 'endpoint'; readonly endpoint: Endpoint }
+  | { readonly kind: 'endpoint'; readonly endpoint: EngineEndpoint }
   | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -67,7 +67,7 @@ export function resolveEndpoint(
 }
 
 /** For logs and messages. */
-export function endpointLabel(endpoint: Endpoint): string {
+export function endpointLabel(endpoint: EngineEndpoint): string {
   if (endpoint.kind === 'unix') return `unix://${endpoint.path}`;
   const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
   return `tcp://${host}:${endpoint.port}${endpoint.tls === undefined ? '' : ' (TLS)'}`;
@@ -195,7 +195,7 @@ function configFolder(env: Env): string {
   return env.DOCKER_CONFIG || `${env.HOME ?? ''}/.docker`;
 }
 
-function found(endpoint: Endpoint): EndpointResult {
+function found(endpoint: EngineEndpoint): EndpointResult {
   return { kind: 'endpoint', endpoint };
 }
 

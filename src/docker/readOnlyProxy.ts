@@ -13,7 +13,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { request as requestTls } from 'node:https';
-import type { Endpoint } from './endpoint.ts';
+import type { EngineEndpoint } from './endpoint.ts';
 
 export interface ReadOnlyProxy {
   /** Breaks what is open and removes the socket. */
@@ -32,7 +32,10 @@ export function mayPass(method: string | undefined, url: string | undefined): bo
 }
 
 /** Listens on a socket at `path`, for whoever may enter its folder. Rejects when it cannot. */
-export async function startReadOnlyProxy(endpoint: Endpoint, path: string): Promise<ReadOnlyProxy> {
+export async function startReadOnlyProxy(
+  endpoint: EngineEndpoint,
+  path: string,
+): Promise<ReadOnlyProxy> {
   const server = createServer((request, response) => {
     request.resume();
     if (mayPass(request.method, request.url)) passOn(endpoint, request, response);
@@ -52,7 +55,7 @@ export async function startReadOnlyProxy(endpoint: Endpoint, path: string): Prom
 }
 
 function passOn(
-  endpoint: Endpoint,
+  endpoint: EngineEndpoint,
   { method, url }: IncomingMessage,
   response: ServerResponse,
 ): void {
@@ -77,7 +80,7 @@ function passOn(
 }
 
 function targetOf(
-  endpoint: Endpoint,
+  endpoint: EngineEndpoint,
 ): RequestOptions & { ca?: string; cert?: string; key?: string } {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
   const { host, port, tls } = endpoint;

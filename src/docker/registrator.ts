@@ -4,7 +4,7 @@
  * could use: ids that are no host names (unless raw ids are asked for), ports that do not go with the address,
  * `IGNORE=false` that ignored, digests in names, ids that overwrote each other.
  */
-import { chooseAddress, type Endpoint } from './chooseAddress.ts';
+import { chooseAddress, type ReachableAt } from './chooseAddress.ts';
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import type { Description } from './description.ts';
@@ -99,7 +99,7 @@ function placeService(port: Port, isGroup: boolean, work: Work): PlacedRecord[] 
 
 function placeEndpoint(
   port: Port,
-  { address, port: openPort }: Endpoint,
+  { address, port: openPort }: ReachableAt,
   suffix: string,
   isGroup: boolean,
   extras: ServiceExtras,

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
-import { type Endpoint, endpointLabel, resolveEndpoint } from '../../src/docker/endpoint.ts';
+import { type EngineEndpoint, endpointLabel, resolveEndpoint } from '../../src/docker/endpoint.ts';
 
 type Files = Readonly<Record<string, string>>;
 type Env = Readonly<Record<string, string>>;
 
 const HOME = { HOME: '/h' };
 const CONFIG = '/h/.docker';
-const LOCAL: Endpoint = { kind: 'unix', path: '/var/run/docker.sock' };
+const LOCAL: EngineEndpoint = { kind: 'unix', path: '/var/run/docker.sock' };
 
 function resolve(option: string | undefined, env: Env = HOME, files: Files = {}): unknown {
   const result = resolveEndpoint(option, { ...HOME, ...env }, (path) => files[path]);
@@ -148,7 +148,7 @@ test('what cannot work names the setting and the way out', () => {
 
 test('an engine is called by its address', () => {
   const label = (text: string, env: Env = {}): string =>
-    endpointLabel(resolve(text, env, CERTS) as Endpoint);
+    endpointLabel(resolve(text, env, CERTS) as EngineEndpoint);
   assert.equal(label('unix:///a.sock'), 'unix:///a.sock');
   assert.equal(label('h'), 'tcp://h:2375');
   assert.equal(label('tcp://[::1]', VERIFY), 'tcp://[::1]:2376 (TLS)');

@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Endpoint } from '../../src/docker/endpoint.ts';
+import type { EngineEndpoint } from '../../src/docker/endpoint.ts';
 import { FakeContainer, type FakeContainerSetup, type FakeState } from './fakeContainer.ts';
 import { type EventFaults, FakeEvents } from './fakeEvents.ts';
 import { newTempDir, removeDir } from './tempDir.ts';
@@ -63,7 +63,7 @@ export class FakeDocker {
     return join(this.#folder, 'docker.sock');
   }
 
-  get endpoint(): Endpoint {
+  get endpoint(): EngineEndpoint {
     return { kind: 'unix', path: this.socket };
   }
 
