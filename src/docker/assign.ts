@@ -4,6 +4,7 @@
  * PURE and deterministic: where there is a choice the container that started first goes first.
  */
 import type { ActualRecord } from './actual.ts';
+import { compareTexts } from './container.ts';
 import type { DesiredRecord } from './description.ts';
 import type { Owner } from './record.ts';
 
@@ -185,12 +186,8 @@ function groupAutos(wishes: readonly Wish[]): Group[] {
 
 function byAge(a: Wish, b: Wish): number {
   return (
-    compare(a.owner.startedAt, b.owner.startedAt) ||
-    compare(a.containerId, b.containerId) ||
-    compare(a.record.key, b.record.key)
+    compareTexts(a.owner.startedAt, b.owner.startedAt) ||
+    compareTexts(a.containerId, b.containerId) ||
+    compareTexts(a.record.key, b.record.key)
   );
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

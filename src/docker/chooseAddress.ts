@@ -6,6 +6,7 @@
 import { addressFamily, addressOctets, printAddress } from '../dns/address.ts';
 import { type Container, compareTexts, type Network, type Port, printPort } from './container.ts';
 import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
+import { parseInstant } from './life.ts';
 import { shown } from './refusals.ts';
 
 /** Where others reach a container: an address with the port that is open there. */
@@ -81,17 +82,10 @@ function ownAddress(
 function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
   if (parent === undefined) return 'is not there';
   if (parent.state !== 'running') return `is ${parent.state}`;
-  const [before, after] = [instantOf(parent.startedAt), instantOf(child.startedAt)];
+  const [before, after] = [parseInstant(parent.startedAt), parseInstant(child.startedAt)];
   return before === undefined || after === undefined || before > after
     ? 'has restarted since: restart this one too'
     : undefined;
-}
-
-/** RFC 3339 as Docker writes it, in UTC without trailing zeros, in a form that sorts by time: the `Z` would not. */
-function instantOf(text: string): string | undefined {
-  const [, seconds, fraction = ''] =
-    /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
-  return seconds === undefined ? undefined : `${seconds}.${fraction}`;
 }
 
 /** As in `10.0.0.5/24`, which is what network plugins leave in labels. */

@@ -5,6 +5,7 @@
  */
 import { addressFamily } from '../dns/address.ts';
 import type { Inspection } from './engine.ts';
+import { asList, asObject, asText, type JsonObject } from './json.ts';
 
 export interface Container {
   /** 64 hexadecimal digits as Docker has it; `` when there is none. */
@@ -176,20 +177,4 @@ export function compareTexts(a: string, b: string): number {
 
 function sorted(texts: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...texts].sort(([a], [b]) => compareTexts(a, b)));
-}
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function asObject(json: unknown): JsonObject {
-  return typeof json === 'object' && json !== null && !Array.isArray(json)
-    ? (json as JsonObject)
-    : {};
-}
-
-function asList(json: unknown): readonly unknown[] {
-  return Array.isArray(json) ? json : [];
-}
-
-function asText(json: unknown): string {
-  return typeof json === 'string' ? json : '';
 }

@@ -4,6 +4,7 @@
  * function. Settings that cannot work are values that name the setting and what to do.
  */
 import { createHash } from 'node:crypto';
+import { asObject, parseJson } from './json.ts';
 
 export interface Tls {
   /** PEM; without it the system's authorities count. */
@@ -59,7 +60,7 @@ export function resolveEndpoint(
   if (text === undefined) return found({ kind: 'unix', path: DEFAULT_SOCKET });
   const config = parseJson(text);
   if (config === undefined) return mistake(path, 'is not JSON; repair it, or set --docker-host');
-  const name = member(config, 'currentContext');
+  const name = asObject(config).currentContext;
   if (typeof name !== 'string' || name === '') {
     return found({ kind: 'unix', path: DEFAULT_SOCKET });
   }
@@ -171,12 +172,12 @@ function fromContext(name: string, setting: string, env: Env, readFile: ReadFile
   if (text === undefined) {
     return mistake(setting, `there is no context "${name}" (${path}); see "docker context ls"`);
   }
-  const docker = member(member(parseJson(text), 'Endpoints'), 'docker');
-  const host = member(docker, 'Host');
+  const docker = asObject(asObject(asObject(parseJson(text)).Endpoints).docker);
+  const host = docker.Host;
   if (typeof host !== 'string' || host === '') {
     return mistake(setting, `context "${name}" names no Docker host (${path})`);
   }
-  if (member(docker, 'SkipTLSVerify') === true) {
+  if (docker.SkipTLSVerify === true) {
     return mistake(
       setting,
       `context "${name}" does not verify the engine's certificate, which soradns always does; give the context a CA`,
@@ -204,18 +205,4 @@ function mistake(
   reason: string,
 ): { readonly kind: 'mistake'; readonly mistake: EndpointMistake } {
   return { kind: 'mistake', mistake: { setting, reason } };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null
-    ? (value as Record<string, unknown>)[name]
-    : undefined;
 }

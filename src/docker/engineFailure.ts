@@ -1,5 +1,6 @@
 /** What went wrong with a call, in the three words that the registrar acts on. */
 import { EngineError } from './engine.ts';
+import { asObject } from './json.ts';
 
 /** A proxy without its daemon, or a daemon that is starting. */
 const GATEWAY_STATUSES = [502, 503, 504];
@@ -14,7 +15,7 @@ export function engineFailure(engine: string, call: string, cause: unknown): Eng
 
 /** The HTTP status that the daemon, or a proxy before it, answered with. */
 export function statusOf(cause: unknown): number | undefined {
-  const status = property(cause, 'statusCode');
+  const status = asObject(cause).statusCode;
   return typeof status === 'number' ? status : undefined;
 }
 
@@ -22,7 +23,7 @@ function codeOf(cause: unknown): EngineError['code'] {
   const status = statusOf(cause);
   if (status === 401 || status === 403) return 'denied';
   if (status !== undefined) return GATEWAY_STATUSES.includes(status) ? 'unreachable' : 'failed';
-  const errno = property(cause, 'code');
+  const errno = asObject(cause).code;
   return errno === 'EACCES' || errno === 'EPERM' ? 'denied' : 'unreachable';
 }
 
@@ -31,10 +32,4 @@ function adviceOn(code: EngineError['code'], cause: unknown): string {
   return statusOf(cause) === undefined
     ? ' (run as root or in the group that owns the socket)'
     : ' (the proxy before the engine must let it through)';
-}
-
-function property(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null
-    ? (value as Record<string, unknown>)[name]
-    : undefined;
 }

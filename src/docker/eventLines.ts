@@ -3,6 +3,7 @@
  * an event of a container or network that matters here is passed over: filters are a proxy's to ignore.
  */
 import type { EngineEvent } from './engine.ts';
+import { asObject, type JsonObject, parseJson } from './json.ts';
 
 /** The events to ask for. `health_status` also stands for `health_status: healthy`, `died` is old Podman's `die`. */
 export const ACTIONS = {
@@ -52,14 +53,12 @@ export class LineSplitter {
 
 /** Reads one line; `undefined` if it is no event that matters here. */
 export function parseEvent(line: string): EngineEvent | undefined {
-  const event = parseObject(line);
-  const type = event?.Type;
-  if (event === undefined || (type !== 'container' && type !== 'network')) return undefined;
-  const action = event.Action;
+  const { Type: type, Action: action, Actor } = asObject(parseJson(line));
+  if (type !== 'container' && type !== 'network') return undefined;
   if (typeof action !== 'string' || !matters(type, action)) return undefined;
-  const actor = asObject(event.Actor);
-  const attributes = asObject(actor?.Attributes);
-  const containerId = type === 'container' ? actor?.ID : attributes?.container;
+  const actor = asObject(Actor);
+  const attributes = asObject(actor.Attributes);
+  const containerId = type === 'container' ? actor.ID : attributes.container;
   const timeNano = exactTimeNano(line);
   if (typeof containerId !== 'string' || containerId === '' || timeNano === undefined) {
     return undefined;
@@ -74,8 +73,8 @@ function matters(type: 'container' | 'network', action: string): boolean {
 }
 
 /** A label named `signal` overwrites the attribute, so it may be any text. */
-function signalOf(action: string, attributes: JsonObject | undefined): string | undefined {
-  const signal = attributes?.signal;
+function signalOf(action: string, attributes: JsonObject): string | undefined {
+  const signal = attributes.signal;
   return action === 'kill' && typeof signal === 'string' ? signal : undefined;
 }
 
@@ -85,18 +84,4 @@ function signalOf(action: string, attributes: JsonObject | undefined): string | 
  */
 function exactTimeNano(line: string): string | undefined {
   return /"timeNano"\s*:\s*(\d+)/.exec(line)?.[1];
-}
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function parseObject(line: string): JsonObject | undefined {
-  try {
-    return asObject(JSON.parse(line));
-  } catch {
-    return undefined;
-  }
-}
-
-function asObject(value: unknown): JsonObject | undefined {
-  return typeof value === 'object' && value !== null ? (value as JsonObject) : undefined;
 }

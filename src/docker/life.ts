@@ -10,14 +10,14 @@ export function shortId(id: string): string {
 
 /** Whether the event happened before the life that was inspected began: both times are the daemon's. */
 export function isOlder({ timeNano }: EngineEvent, { State }: Inspection): boolean {
-  const startedNano = parseNano(State?.StartedAt ?? '');
+  const startedNano = parseInstant(State?.StartedAt ?? '');
   return (
     startedNano !== undefined && /^[0-9]{1,30}$/.test(timeNano) && BigInt(timeNano) < startedNano
   );
 }
 
-/** RFC 3339 in UTC, with up to nine digits of a second, in nanoseconds since 1970. */
-function parseNano(text: string): bigint | undefined {
+/** RFC 3339 as Docker writes it, in UTC with up to nine digits of a second, in nanoseconds since 1970. */
+export function parseInstant(text: string): bigint | undefined {
   const [, seconds, fraction = ''] =
     /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
   const ms = Date.parse(`${seconds}Z`);

@@ -1,5 +1,6 @@
 /** The parts of a name that a container has without being told: from compose, swarm, registrator's metadata, its image. */
 import type { Container } from './container.ts';
+import { shortId } from './life.ts';
 import { slug } from './names.ts';
 
 export interface DerivedParts {
@@ -25,10 +26,10 @@ export function derivedParts(container: Container): DerivedParts {
       (slug(serviceName ?? '') ||
         slug(imageBase(container.image)) ||
         slug(container.name) ||
-        container.id.slice(0, 12)),
+        shortId(container.id)),
     environment: label(`${COMPOSE}project`) ?? label(STACK),
     instance:
-      label(`${COMPOSE}container-number`) ?? (slug(swarmSlot(labels)) || container.id.slice(0, 12)),
+      label(`${COMPOSE}container-number`) ?? (slug(swarmSlot(labels)) || shortId(container.id)),
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import { MAX_VALUE_OCTETS } from '../service/service.ts';
 import type { DesiredRecord } from './description.ts';
+import { asObject } from './json.ts';
 
 /** Who wrote a value: an engine's registrar, for one life of one container. */
 export interface Owner {
@@ -56,8 +57,4 @@ export function ownerOf(value: Uint8Array): Owner | undefined {
 
 function isStampText(json: unknown): json is string {
   return typeof json === 'string' && json !== '' && json.length <= MAX_STAMP_CHARACTERS;
-}
-
-function asObject(json: unknown): Readonly<Record<string, unknown>> {
-  return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : {};
 }

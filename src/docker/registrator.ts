@@ -9,6 +9,7 @@ import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import type { Description } from './description.ts';
 import { whyNotHealthy } from './health.ts';
+import { shortId } from './life.ts';
 import { findOwnSetting, findSetting, parseBoolean, type Settings } from './metadata.ts';
 import { imageBase } from './nameParts.ts';
 import { MAX_NAMES, slug } from './names.ts';
@@ -110,7 +111,7 @@ function placeEndpoint(
   if (place === undefined) return undefined;
   const { key, host } = place;
   work.taken.add(key);
-  const ifTaken = keyOf(port, `-${container.id.slice(0, 12)}${suffix}`, isGroup, work);
+  const ifTaken = keyOf(port, `-${shortId(container.id)}${suffix}`, isGroup, work);
   const record = {
     key,
     instance: 'named',

@@ -3,6 +3,7 @@ import { foldName, type Name } from '../dns/name.ts';
 import { keyOfName, nameOfKey } from '../service/key.ts';
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
+import { shortId } from './life.ts';
 import { checkName, checkPlace, slug } from './names.ts';
 
 export interface ServiceKey {
@@ -55,7 +56,7 @@ function safeId(
   const tail = `${id === undefined ? portTail(port, '-') : ''}${idSuffix}`;
   const label = `${readable.replace(/^-/, '')}${tail}`.replace(/^-/, '');
   if (label.length <= MAX_LABEL) return label;
-  const own = idSuffix.includes(container.id.slice(0, 12)) ? '' : `-${container.id.slice(0, 12)}`;
+  const own = idSuffix.includes(shortId(container.id)) ? '' : `-${shortId(container.id)}`;
   return `${slug(readable, MAX_LABEL - own.length - tail.length)}${own}${tail}`;
 }
 
