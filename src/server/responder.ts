@@ -1,7 +1,8 @@
 /**
  * The slow path, which is every path until a faster one holds the answer: packet -> accept -> resolve -> encode -> send.
- * This is the one function from a question to the octets of its answer, and the one place where an exception on the way
- * is caught: the client gets SERVFAIL, the others notice nothing.
+ * This is the one function from a question to the octets of its answer, and the last place that an exception on the way
+ * gets to: the client gets SERVFAIL for one in the answering, and nothing for one in the reading or sending; the others
+ * notice neither.
  */
 import { accept } from '../dns/accept.ts';
 import { encodeResponse } from '../dns/encode.ts';
@@ -48,7 +49,7 @@ export function createResponder(options: ResponderOptions): Respond {
   return (packet, client, send) => responder.respond(packet, client, send);
 }
 
-/** Sends exactly one reply for each packet that is not dropped, whatever goes wrong on the way. */
+/** Sends one reply for each packet that is not dropped, and never two. */
 class Responder {
   readonly #options: ResponderOptions;
   readonly #resolve: Resolve;
@@ -59,12 +60,20 @@ class Responder {
   }
 
   respond(packet: Uint8Array, client: Client, send: (reply: Uint8Array) => void): void {
-    const { monotonicMs, counters } = this.#options;
-    const arrived = { client, send, octets: packet.length, atMs: monotonicMs() };
+    const { monotonicMs, onError } = this.#options;
+    try {
+      this.#take(packet, { client, send, octets: packet.length, atMs: monotonicMs() });
+    } catch (error) {
+      onError(error);
+    }
+  }
+
+  #take(packet: Uint8Array, arrived: Arrived): void {
+    const { client } = arrived;
     const accepted = accept(packet, client.port);
     switch (accepted.kind) {
       case 'drop':
-        counters?.dropped(client, DROP_REASON[accepted.reason]);
+        this.#options.counters?.dropped(client, DROP_REASON[accepted.reason]);
         return;
       case 'reject':
         this.#send(arrived, undefined, accepted.rcode, accepted.reply);

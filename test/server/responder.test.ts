@@ -164,6 +164,28 @@ describe('faults on the way', () => {
     assert.equal(errors.length, 1);
   });
 
+  it('in the sending are told, and thrown at nobody, whenever it happens', async () => {
+    const broken = () => {
+      throw new Error('the socket is broken');
+    };
+    const forwarder = forwarderOf(() => TIMEOUT);
+    const answers: Promise<void>[] = [];
+    const { respond, errors } = responder({
+      forwarder: () => forwarder,
+      onPending: (answer) => answers.push(answer),
+    });
+    const flags = { id: 7, recursionDesired: true, checkingDisabled: false };
+    const ours = encodeQuery({ ...flags, question: question('web.skydns.local.', 'A') });
+    const others = encodeQuery({ ...flags, question: question('www.example.com.', 'A') });
+    respond(ours, CLIENT, broken);
+    respond(ours.subarray(0, ours.length - 1), CLIENT, broken); // which is refused without a look
+    assert.equal(errors.length, 2);
+    respond(others, CLIENT, broken);
+    await Promise.all(answers);
+    assert.equal(answers.length, 1);
+    assert.equal(errors.length, 3);
+  });
+
   for (const rcode of [Rcode.SERVFAIL, Rcode.REFUSED]) {
     it(`an upstream's rcode ${rcode} about a target is SERVFAIL, never NODATA`, async () => {
       const forwarder = forwarderOf((asked) => ({
