@@ -2,6 +2,7 @@
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
+import { printReason } from '../docker/status.ts';
 import { type Log, openLog } from '../log.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -64,7 +65,7 @@ async function startPages(
     registrar: registrar.status(),
   });
   const listener = createHttpListener({
-    readiness: () => registrar.readiness(),
+    readiness: () => registrar.readiness().map(printReason),
     page: (exchange) => registrar.page(exchange) ?? metricsPage(exchange, metrics),
     version: version(),
     allowedHosts: httpHosts,

@@ -1,5 +1,5 @@
 /** What a running registrar tells of itself over HTTP, and how it is asked. */
-import type { Readiness, RegistrarStatus } from '../docker/status.ts';
+import type { RegistrarStatus } from '../docker/status.ts';
 import { Failure } from './failure.ts';
 
 export const REPORT_PATH = '/v1/registrar/status';
@@ -7,7 +7,7 @@ export const REPORT_PATH = '/v1/registrar/status';
 export interface RegistrarReport extends RegistrarStatus {
   /** Of the store's keys, as `keyPrefix` gives it. */
   readonly prefix: string;
-  readonly readiness: Readiness;
+  readonly readiness: { readonly isReady: boolean; readonly reasons: readonly string[] };
 }
 
 /** Where `serve --register` and `register` show themselves unless they are told otherwise. */

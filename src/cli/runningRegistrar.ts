@@ -9,6 +9,7 @@ import type { EngineEndpoint } from '../docker/endpoint.ts';
 import { probe } from '../docker/probe.ts';
 import { createRegistrar, type Registrar } from '../docker/registrar.ts';
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
+import { printReason, type UnreadyReason } from '../docker/status.ts';
 import { lookAround } from '../docker/surroundings.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
@@ -29,7 +30,7 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'
   /** The engine's address, for logs. */
   readonly docker: string;
   /** Why it is not ready; empty when it is. */
-  readiness(): readonly string[];
+  readiness(): readonly UnreadyReason[];
   /** The report at its path; undefined for another one. */
   page(exchange: Exchange): Reply | undefined;
   /** Ends it in the way that the settings say, still serving deaths for that long. Never rejects. */
@@ -60,11 +61,11 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     onEvent,
   });
   registrar.start();
-  const report = (): RegistrarReport => ({
-    ...registrar.status(),
-    prefix: context.prefix,
-    readiness: registrar.readiness(),
-  });
+  const report = (): RegistrarReport => {
+    const { isReady, reasons } = registrar.readiness();
+    const readiness = { isReady, reasons: reasons.map(printReason) };
+    return { ...registrar.status(), prefix: context.prefix, readiness };
+  };
   return {
     docker: engine.label,
     status: () => registrar.status(),

@@ -3,7 +3,7 @@ import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import type { Config } from '../config.ts';
 import type { Name } from '../dns/name.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
-import type { RegistrarStatus } from '../docker/status.ts';
+import { printReason, type RegistrarStatus } from '../docker/status.ts';
 import type { Log } from '../log.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
@@ -60,8 +60,8 @@ export class ServerRegistrar {
     if (this.#running === undefined) return ['registrar: waits for the store'];
     return this.#running
       .readiness()
-      .filter((reason) => !reason.startsWith('store: '))
-      .map((reason) => `registrar: ${reason}`);
+      .filter(({ about }) => about !== 'store')
+      .map((reason) => `registrar: ${printReason(reason)}`);
   }
 
   /** `undefined` before the store was read. */

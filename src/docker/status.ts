@@ -68,7 +68,18 @@ export interface Counters {
 
 export interface Readiness {
   readonly isReady: boolean;
-  readonly reasons: readonly string[];
+  readonly reasons: readonly UnreadyReason[];
+}
+
+/** What keeps the registrar from being ready. */
+export interface UnreadyReason {
+  readonly about: 'docker' | 'store' | 'lease' | 'containers' | 'writing';
+  readonly text: string;
+}
+
+/** As one line, for people. */
+export function printReason({ about, text }: UnreadyReason): string {
+  return `${about}: ${text}`;
 }
 
 /** What a registrar consists of once the engine's id is known. */
@@ -113,18 +124,19 @@ export function statusOf(view: RegistrarView): RegistrarStatus {
 /** Ready is a registrar whose records are as they should be, or that stands by. */
 export function readinessOf(view: RegistrarView): Readiness {
   const { engine, parts } = view;
-  const reasons: string[] = [];
-  if (engine.state.kind !== 'connected') {
-    reasons.push(`docker: ${engine.state.reason ?? 'not connected yet'}`);
-  }
+  const reasons: UnreadyReason[] = [];
+  const add = (about: UnreadyReason['about'], text: string): void => {
+    reasons.push({ about, text });
+  };
+  if (engine.state.kind !== 'connected') add('docker', engine.state.reason ?? 'not connected yet');
   if (parts !== undefined) {
     const store = parts.mirror.state();
-    if (store.kind !== 'synced') reasons.push(`store: ${store.reason ?? 'not read yet'}`);
+    if (store.kind !== 'synced') add('store', store.reason ?? 'not read yet');
     const tenure = parts.tenure?.state();
-    if (tenure?.kind === 'seeking') reasons.push(`lease: ${tenure.reason ?? 'not held yet'}`);
-    if (!parts.containers.isComplete) reasons.push('containers: not all seen yet');
+    if (tenure?.kind === 'seeking') add('lease', tenure.reason ?? 'not held yet');
+    if (!parts.containers.isComplete) add('containers', 'not all seen yet');
     const failure = parts.converger.lastFailure;
-    if (failure !== undefined) reasons.push(`writing: ${failure.message}`);
+    if (failure !== undefined) add('writing', failure.message);
   }
   return { isReady: reasons.length === 0, reasons };
 }

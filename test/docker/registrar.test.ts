@@ -1,6 +1,7 @@
 /** The registrar's failure cases, by the numbers of the specification, on a fake engine, store and clock. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { printReason } from '../../src/docker/status.ts';
 import {
   type BenchSetup,
   onBench,
@@ -30,6 +31,10 @@ function watchDeletes(bench: RegistrarBench): { keys: string[]; stop(): void } {
   })();
   return { keys, stop: () => abort.abort() };
 }
+
+/** What keeps it from being ready, as people read it. */
+const troubles = ({ registrar }: Pick<Running, 'registrar'>): string =>
+  registrar.readiness().reasons.map(printReason).join();
 
 const kindsOf = ({ events }: Running): string[] => events.map(({ kind }) => kind);
 
@@ -286,7 +291,7 @@ describe('the 20 failure cases', () => {
       running.link.lose();
       await bench.advance(60_000);
       const { isReady, reasons } = running.registrar.readiness();
-      assert.ok(!isReady && reasons.some((reason) => reason.startsWith('store: ')), `${reasons}`);
+      assert.ok(!isReady && reasons.some(({ about }) => about === 'store'), troubles(running));
       running.link.restore();
       await bench.advance(6_000);
       assert.deepEqual(await bench.keys(), [KEY]);
@@ -414,7 +419,7 @@ describe('the 20 failure cases', () => {
       await bench.advance(60_000);
       const tries = kindsOf(running).filter((kind) => kind === 'leaseFailed').length;
       assert.ok(tries > 10 && tries < 40, `${tries}`);
-      assert.match(running.registrar.readiness().reasons.join(), /lease: /);
+      assert.match(troubles(running), /lease: /);
       running.link.restore();
       await bench.advance(6_000);
       assert.deepEqual(await bench.keys(), [KEY]);
@@ -429,7 +434,7 @@ describe('the 20 failure cases', () => {
       gone.state = 'exited';
       await bench.advance(299_000);
       assert.equal((await bench.keys()).length, 2);
-      assert.match(running.registrar.readiness().reasons.join(), /docker: .*refused/);
+      assert.match(troubles(running), /docker: .*refused/);
       await bench.advance(2_000);
       assert.deepEqual(await bench.keys(), []);
       bench.engine.restore();
@@ -509,7 +514,7 @@ describe('the 20 failure cases', () => {
         assert.deepEqual(await bench.keys(), [KEY]);
         bench.engine.restore();
         await bench.advance(6_000);
-        assert.ok(registrar.readiness().isReady, registrar.readiness().reasons.join());
+        assert.ok(registrar.readiness().isReady, troubles({ registrar }));
         await bench.assertQuiet(LEASE_MS * 3);
         assert.deepEqual(deletes.keys, []);
         bench.engine.die(web);
@@ -1031,7 +1036,7 @@ describe('the 20 failure cases', () => {
       bench.engine.die(web);
       await bench.advance(20_000);
       assert.deepEqual(await bench.keys(), []);
-      assert.match(running.registrar.readiness().reasons.join(), /writing: /);
+      assert.match(troubles(running), /writing: /);
       const tries = kindsOf(running).filter((kind) => kind === 'writeFailed').length;
       assert.ok(tries < 15, `${tries} tries in 20 s`);
       running.link.restore();
@@ -1055,7 +1060,7 @@ describe('what must not be lost or touched', () => {
       const second = bench.start();
       await bench.advance(700);
       assert.equal(second.registrar.status().role, 'writing');
-      assert.match(second.registrar.readiness().reasons.join(), /not all seen/);
+      assert.match(troubles(second), /not all seen/);
       await bench.advance(5_000);
       deletes.stop();
       assert.deepEqual(deletes.keys, []);
