@@ -1,7 +1,8 @@
 /**
  * The composition root: from a configuration to a running server. Everything else takes its parts as arguments; they are
  * made by `serverParts`, and here started in the order in which they need each other, and stopped in the reverse one.
- * Nothing waits for the store: the listeners are there at once, and answer for themselves until it was read.
+ * Nothing waits for the store: the listeners are there at once, and answer for themselves until it was read. But a
+ * server that takes over waits until it has read the store, 60 s at most, before it shares another's addresses.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config, ConfigResult } from '../config.ts';
@@ -86,10 +87,10 @@ export async function startServer(
   const { docker } = options;
   const parts = assemble(config, await openStore(config.store), log);
   const whenLoaded = loaded(parts);
-  const endpoints = await takeAddresses(config, parts, whenLoaded, options);
-  if (endpoints.kind !== 'taken') return endpoints;
+  const taken = await takeAddresses(config, parts, whenLoaded, options);
+  if (taken.kind !== 'taken') return taken;
   const registrar = docker && new ServerRegistrar(config, docker, parts.store, log);
-  const running = { config, log, parts, registrar, endpoints: endpoints.endpoints };
+  const running = { config, log, parts, registrar, endpoints: taken.endpoints };
   const standing = { stopping: false };
   const readiness = readinessOf(running, standing);
   const http = await startPages(running, readiness);
@@ -142,8 +143,8 @@ async function takeAddresses(
 ): Promise<Taken> {
   if (config.takeover) {
     parts.mirror.start();
-    const { catalog, responder, udp } = parts;
-    const warm = () => warmUp(catalog.root, responder.respondQuietly);
+    const { catalog, slowPath, udp } = parts;
+    const warm = () => warmUp(catalog.root, slowPath.respondQuietly);
     const prepared = await prepareTakeover({ loaded: whenLoaded, warmUp: warm, udp }, stop);
     if (prepared.kind !== 'ready') {
       await closeParts(parts);

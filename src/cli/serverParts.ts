@@ -34,7 +34,8 @@ export interface Parts {
   readonly effective: Effective;
   readonly answers: PublishedAnswers;
   readonly mirror: Mirror;
-  readonly responder: Responder;
+  readonly queryLog: QueryLog;
+  readonly slowPath: SlowPath;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
   readonly measured: Measured;
@@ -63,13 +64,14 @@ export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
-  const responder = responderOf({ catalog, effective, mirror, answers, measured }, queryLog, log);
+  const core = { catalog, effective, mirror, answers, measured, queryLog };
+  const slowPath = slowPathOf(core, log);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
-  const { respond } = responder;
+  const { respond } = slowPath;
   const udp = openUdp(config, { effective, answers, respond, onError, log });
   tableBlocks.push(...udp.blocks);
   const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
-  return { store, catalog, effective, answers, mirror, responder, udp, tcp, measured };
+  return { ...core, store, slowPath, udp, tcp };
 }
 
 function answersOf(
@@ -119,23 +121,20 @@ function mirrorOf(
   });
 }
 
-interface Responder {
+/** Answers for what the table of finished ones does not have. */
+interface SlowPath {
   readonly respond: Respond;
   /** Asks nobody, counts and logs nothing. */
   readonly respondQuietly: Respond;
+  /** Answers that wait for other servers. */
   readonly pending: Pending;
-  close(): void;
 }
 
 const monotonicMs = (): number => performance.now();
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
-function responderOf(
-  parts: Pick<Parts, 'catalog' | 'effective' | 'mirror' | 'answers' | 'measured'>,
-  queryLog: QueryLog,
-  log: Log,
-): Responder {
-  const { catalog, effective, mirror, answers, measured } = parts;
+function slowPathOf(parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>, log: Log): SlowPath {
+  const { catalog, effective, mirror, answers, measured, queryLog } = parts;
   const pending = new Pending();
   const quiet = {
     root: catalog.root,
@@ -163,17 +162,17 @@ function responderOf(
     onPending: (answer) => pending.add(answer),
     counters: measured.answers,
   });
-  return { respond, respondQuietly, pending, close: () => queryLog.close() };
+  return { respond, respondQuietly, pending };
 }
 
 /** Answers what has arrived, then frees everything. */
 export async function closeParts(parts: Parts): Promise<void> {
-  const { store, effective, answers, mirror, responder, udp, tcp, measured } = parts;
+  const { store, effective, answers, mirror, queryLog, slowPath, udp, tcp, measured } = parts;
   await fullTurn(); // what has arrived is answered too
   await udp.stop();
-  await Promise.all([tcp.close(), responder.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
+  await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
   await udp.close();
-  responder.close();
+  queryLog.close();
   measured.process.close();
   mirror.close();
   answers.close();
