@@ -7,15 +7,6 @@
  */
 import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
 import type { Entry, Lease } from '../service/change.ts';
-import {
-  checkKey,
-  checkLife,
-  checkPath,
-  checkPrefixPath,
-  checkTtl,
-  checkValue,
-  noSuchLease,
-} from './embedded/limits.ts';
 import { Cluster, type OpenedWatch } from './etcd/cluster.ts';
 import { Endpoint } from './etcd/endpoint.ts';
 import { isNoSuchLease } from './etcd/failure.ts';
@@ -33,6 +24,15 @@ import { checkPast } from './etcd/past.ts';
 import { snapshotPages } from './etcd/snapshot.ts';
 import { comparisonsOf, entryOf, keyBytes, keyText, prefixEnd } from './etcd/translate.ts';
 import { watchStream } from './etcd/watch.ts';
+import {
+  checkKey,
+  checkLife,
+  checkPath,
+  checkPrefixPath,
+  checkTtl,
+  checkValue,
+  noSuchLease,
+} from './limits.ts';
 import {
   type Condition,
   type DeleteResult,

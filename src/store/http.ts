@@ -6,7 +6,6 @@
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import type { Change, Entry, Lease } from '../service/change.ts';
-import { checkPath, checkPrefixPath, checkUnicode } from './embedded/limits.ts';
 import { Renewals } from './httpLease.ts';
 import { type Call, callPeer, type Peer, readJson, readLines, unavailable } from './httpRequest.ts';
 import {
@@ -23,6 +22,7 @@ import {
   record,
   text,
 } from './httpWire.ts';
+import { checkPath, checkPrefixPath, checkUnicode } from './limits.ts';
 import {
   type Condition,
   type DeleteResult,

@@ -12,7 +12,6 @@
  *     POST /v1/store/lease/revoke          {"id"}: {}
  */
 import type { Change } from '../../service/change.ts';
-import { checkPath, checkPrefixPath } from '../../store/embedded/limits.ts';
 import {
   changeToJson,
   deleteCallFromJson,
@@ -27,6 +26,7 @@ import {
   record,
   text,
 } from '../../store/httpWire.ts';
+import { checkPath, checkPrefixPath } from '../../store/limits.ts';
 import {
   type LeaseStore,
   StoreError,

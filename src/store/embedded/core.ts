@@ -9,6 +9,7 @@
 import { randomInt } from 'node:crypto';
 import type { Entry, Lease } from '../../service/change.ts';
 import type { Clock } from '../clock.ts';
+import { checkKey, checkLife, checkPrefix, checkTtl, checkValue, noSuchLease } from '../limits.ts';
 import {
   type Condition,
   type DeleteResult,
@@ -23,7 +24,6 @@ import {
 import { Alarm } from './alarm.ts';
 import { type Bounds, History } from './history.ts';
 import { Leases, type SharedLease } from './leases.ts';
-import { checkKey, checkLife, checkPrefix, checkTtl, checkValue, noSuchLease } from './limits.ts';
 import type { KeyedRow, Table, TableView } from './table.ts';
 import type { Timeline } from './timeline.ts';
 import { entryOf, isExpired, Transaction } from './transaction.ts';

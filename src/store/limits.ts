@@ -3,7 +3,7 @@
  * the same limits in all of them, so that what works on `memory:` works on `file:`; etcd may hold longer keys, and keys
  * that are no Unicode, which others wrote.
  */
-import { type PutOptions, StoreError } from '../store.ts';
+import { type PutOptions, StoreError } from './store.ts';
 
 /** lmdb's keys end at 1978 octets, and the index by deadline puts 8 before the key. */
 export const MAX_KEY_OCTETS = 1900;
