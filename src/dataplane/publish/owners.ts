@@ -1,6 +1,8 @@
 /**
  * The owner names of the answer table, kept as the zone tree has them: a name is in the table exactly while it is in the
  * tree, or is one that exists whatever the tree holds (an apex, the special name `local.dns`).
+ *
+ * Invariant: the table counts each name once that it had no room for, whoever has it, a node or a pin or both.
  */
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
@@ -38,15 +40,25 @@ export class Owners {
 
   /** Looks for room for names that found none, some of them at each call. */
   retry(): void {
+    for (const pinned of this.#pinned.values()) {
+      if (pinned.place !== NO_ROOM) continue;
+      pinned.place = this.#table.addRefused(wireName(pinned.name));
+      if (pinned.place === NO_ROOM) return;
+      const node = findNode(this.#root, pinned.name);
+      if (node?.place === NO_ROOM) this.#house(node, pinned.place);
+    }
     let tries = RETRIES;
     for (const node of this.#homeless) {
       if (tries-- === 0) return;
-      this.#homeless.delete(node);
-      if (node.place !== NO_ROOM) continue;
-      this.#table.remove(NO_ROOM);
-      this.add(node);
-      if (node.place === NO_ROOM) return;
+      const place = this.#table.addRefused(wireName(node.owner()));
+      if (place === NO_ROOM) return;
+      this.#house(node, place);
     }
+  }
+
+  #house(node: Node, place: number): void {
+    node.place = place;
+    this.#homeless.delete(node);
   }
 
   /**
@@ -69,6 +81,7 @@ export class Owners {
     if (heir === undefined || heir.place !== 0) return;
     heir.place = gone.place;
     gone.place = 0;
+    if (this.#homeless.delete(gone)) this.#homeless.add(heir);
   }
 
   /**
@@ -102,7 +115,7 @@ export class Owners {
 
 interface Pinned {
   readonly name: Name;
-  readonly place: number;
+  place: number;
 }
 
 function pinnedNames({ apexes, local }: ZoneSettings): Name[] {

@@ -113,14 +113,27 @@ export class AnswerTable {
 
   /** Holds a folded name in wire form. Gives its place, or `NO_ROOM`; both go back to `remove` one day. */
   add(name: Uint8Array): number {
-    const record = this.#heap.take(recordWords(name.length));
-    if (record !== 0) {
-      this.#writeRecord(record, name);
-      if (this.#index.add(this.#hash(record), record)) return record;
-      this.#heap.giveBack(record, recordWords(name.length));
+    const place = this.#hold(name);
+    if (place === NO_ROOM) {
+      this.#refusals++;
+      this.#noteRefusedNames(1);
     }
-    this.#refusals++;
-    this.#noteRefusedNames(1);
+    return place;
+  }
+
+  /** Holds a name for which there was no room before. Gives what `add` gives, in place of what that gave. */
+  addRefused(name: Uint8Array): number {
+    const place = this.#hold(name);
+    if (place !== NO_ROOM) this.#noteRefusedNames(-1);
+    return place;
+  }
+
+  #hold(name: Uint8Array): number {
+    const record = this.#heap.take(recordWords(name.length));
+    if (record === 0) return NO_ROOM;
+    this.#writeRecord(record, name);
+    if (this.#index.add(this.#hash(record), record)) return record;
+    this.#heap.giveBack(record, recordWords(name.length));
     return NO_ROOM;
   }
 
