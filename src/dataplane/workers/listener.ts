@@ -57,6 +57,9 @@ const TELL_EVERY_MS = 1_000;
 interface Group {
   readonly sockets: readonly UdpSocket[];
   readonly family: 4 | 6;
+  /** By workers. */
+  isRead: boolean;
+  /** Replies can be sent. */
   isOpen: boolean;
 }
 
@@ -123,7 +126,7 @@ class WorkerListener implements UdpListener {
         ? this.#maker.open({ address, port }, workers, this.#options.joins)
         : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
     const first = sockets[0] as UdpSocket;
-    const group: Group = { sockets, family: first.family, isOpen: true };
+    const group: Group = { sockets, family: first.family, isRead: true, isOpen: true };
     for (const socket of sockets) this.#groups.set(socket.fd, group);
     this.#own.add(first.address, first.port);
     void this.#assign(); // the kernel keeps what comes before they are there
@@ -173,9 +176,9 @@ class WorkerListener implements UdpListener {
     return (thread) => ({ ...shared, thread });
   }
 
-  /** Gives each worker its socket of each group that is open. */
+  /** Gives each worker its socket of each group that is to be read. */
   #assign(): Promise<void> {
-    const groups = [...new Set(this.#groups.values())].filter(({ isOpen }) => isOpen);
+    const groups = [...new Set(this.#groups.values())].filter(({ isRead }) => isRead);
     return this.#threads.assign(
       Array.from({ length: this.#options.workers }, (_, i) =>
         groups.map(({ sockets }) => sockets[i] as UdpSocket),
@@ -184,8 +187,8 @@ class WorkerListener implements UdpListener {
   }
 
   async #closeGroup(group: Group): Promise<void> {
-    if (!group.isOpen) return;
-    group.isOpen = false;
+    if (!group.isRead) return;
+    group.isRead = false;
     await this.#assign();
     this.#misses.finish(FINISH_MS);
     this.#free(group);
