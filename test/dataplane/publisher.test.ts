@@ -144,6 +144,18 @@ describe('the table', () => {
     assert.ok(asked);
   });
 
+  it('shows the hour in the SOA of an apex when somebody sets the clock', () => {
+    const { zone } = zoneOf({});
+    const asked = queryOf('skydns.local.', 'SOA');
+    zone.publish(asked);
+    assert.deepEqual(zone.fast(asked), zone.slow(asked));
+    zone.unixSeconds += 3600;
+    zone.publisher.refresh();
+    assert.equal(zone.fast(asked), Outcome.KNOWN);
+    zone.publish(asked);
+    assert.deepEqual(zone.fast(asked), zone.slow(asked));
+  });
+
   it('keeps nothing of what goes', () => {
     const zone = zoneOf({ target: { host: '192.0.2.1' } });
     const level = zone.zone.table.figures.usedOctets;
@@ -361,5 +373,38 @@ describe('a table without room', () => {
     zone.publisher.refresh();
     assert.deepEqual(zone.fast(missing), zone.slow(missing));
     assert.equal(zone.fast(queryOf(`n${names - 1}.skydns.local.`, 'A')), Outcome.KNOWN);
+  });
+
+  it('denies no name that it has no room for, an apex among them', () => {
+    const zone = new FastZone({}, 1);
+    let names = 0;
+    while (zone.table.figures.refused === 0) zone.put(`local/skydns/n${names++}`, {});
+    zone.put('arpa/foo/x', { host: '192.0.2.1' });
+    zone.setStanding('synced');
+    const { apexes } = zone.settings;
+    const isRefused = () => zone.table.figures.refused;
+    for (let time = 0; time < 3; time++) {
+      zone.settings = { ...zone.settings, apexes: [...apexes, ['foo', 'arpa']] };
+      for (let i = 0; i < 6; i++) {
+        zone.publisher.refresh();
+        assert.equal(zone.fast(queryOf('x.foo.arpa.', 'A')), Outcome.OTHER);
+      }
+      zone.settings = { ...zone.settings, apexes };
+      zone.publisher.refresh();
+    }
+    const before = isRefused();
+    zone.publisher.refresh();
+    assert.equal(isRefused(), before, 'a name that waits is refused once');
+    zone.settings = { ...zone.settings, apexes: [...apexes, ['foo', 'arpa']] };
+    zone.publisher.refresh();
+    for (let i = 0; i < names / 2; i++) zone.delete(`local/skydns/n${i}`);
+    zone.publisher.refresh();
+    zone.publisher.refresh();
+    assert.equal(zone.fast(queryOf('x.foo.arpa.', 'A')), Outcome.KNOWN);
+    const missing = queryOf('missing.foo.arpa.', 'A');
+    assert.deepEqual(zone.fast(missing), zone.slow(missing));
+    zone.delete('arpa/foo/x');
+    const gone = queryOf('x.foo.arpa.', 'A');
+    assert.deepEqual(zone.fast(gone), zone.slow(gone));
   });
 });

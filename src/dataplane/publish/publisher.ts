@@ -13,6 +13,7 @@ import { Class, Rcode, Type } from '../../dns/rr.ts';
 import { answer } from '../../zone/answer.ts';
 import type { External } from '../../zone/external.ts';
 import { isWildcard } from '../../zone/select.ts';
+import { serialLifeSeconds, serialOf } from '../../zone/serial.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { View, ZoneSettings } from '../../zone/view.ts';
 import type { Basis } from '../../zone/work.ts';
@@ -47,7 +48,6 @@ type Externals = ReadonlyMap<string, External>;
 const SHORT_LIFE_SECONDS = 1;
 /** Where not every record can come first, the ones that do change so often. */
 const ORDER_LIFE_SECONDS = 15;
-const HOUR_SECONDS = 3600;
 
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -55,8 +55,8 @@ export class Publisher {
   readonly #owners: Owners;
   readonly #dependents = new Dependents();
   #settings: ZoneSettings | undefined;
-  /** The hour that the published SOAs are of. */
-  #hour = -1;
+  /** Of the published SOAs; -1 for none. */
+  #serial = -1;
   /** Places of names that settings gave up, and that no batch may miss in the old zones. */
   #givenUp: readonly number[] = [];
 
@@ -73,7 +73,7 @@ export class Publisher {
     this.#table.active = standing !== 'loading';
   }
 
-  /** To be called when settings changed, and twice a second: notices the hour, finds room, and gives it back. */
+  /** To be called when settings changed, and twice a second: notices a new serial, finds room, and gives it back. */
   refresh(): void {
     const { settings, unixSeconds, monotonicMs } = this.#options;
     for (const place of this.#givenUp) this.#end(place);
@@ -81,14 +81,16 @@ export class Publisher {
     this.#owners.retry();
     if (settings() !== this.#settings) {
       this.#settings = settings();
-      this.#hour = -1;
+      this.#serial = -1;
       this.#table.newEra();
       this.#givenUp = this.#owners.pin(settings());
     }
-    const hour = Math.floor(unixSeconds() / HOUR_SECONDS);
-    if (hour !== this.#hour) {
+    const serial = serialOf(unixSeconds());
+    if (serial !== this.#serial) {
+      // An SOA that is published ends with its hour, but by a clock that nobody sets.
+      for (const apex of settings().apexes) this.#unpublish(this.#owners.placeOf(apex));
       const hasRoom = this.#table.setNegatives(packNegatives(negativesOf(this.#view(new Map()))));
-      if (hasRoom) this.#hour = hour;
+      if (hasRoom) this.#serial = serial;
     }
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
@@ -144,9 +146,8 @@ export class Publisher {
     let life = aging.lifeSeconds;
     if (!isLasting(basis)) life = Math.min(life, SHORT_LIFE_SECONDS);
     if (!isComplete) life = Math.min(life, ORDER_LIFE_SECONDS);
-    // The SOA's serial is the hour.
     if (asked.qtype === Type.SOA) {
-      life = Math.min(life, HOUR_SECONDS - (this.#options.unixSeconds() % HOUR_SECONDS));
+      life = Math.min(life, serialLifeSeconds(this.#options.unixSeconds()));
     }
     return Math.min(second + life, FOREVER);
   }
