@@ -6,8 +6,15 @@
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import type { Change, Entry, Lease } from '../service/change.ts';
-import { Renewals } from './httpLease.ts';
-import { type Call, callPeer, type Peer, readJson, readLines, unavailable } from './httpRequest.ts';
+import { Renewals } from './http/renewals.ts';
+import {
+  type Call,
+  callPeer,
+  type Peer,
+  readJson,
+  readLines,
+  unavailable,
+} from './http/request.ts';
 import {
   changeFromJson,
   conditionToJson,
@@ -21,7 +28,7 @@ import {
   putResultFromJson,
   record,
   text,
-} from './httpWire.ts';
+} from './http/wire.ts';
 import { checkPath, checkPrefixPath, checkUnicode } from './limits.ts';
 import {
   type Condition,

@@ -1,6 +1,6 @@
 /**
  * What the v2 API cannot carry, for soradns servers and commands that have this one as their store: one GET or POST
- * for each call of the Store interface, under /v1/store, as JSON or lines of JSON (`store/httpWire.ts`).
+ * for each call of the Store interface, under /v1/store, as JSON or lines of JSON (`store/http/wire.ts`).
  *
  *     GET  /v1/store/entry?key=            {"revision","entry"}
  *     GET  /v1/store/snapshot?prefix=      lines {"revision","history","entries"}, then {"end":true}
@@ -25,7 +25,7 @@ import {
   putResultToJson,
   record,
   text,
-} from '../../store/httpWire.ts';
+} from '../../store/http/wire.ts';
 import { checkPath, checkPrefixPath } from '../../store/limits.ts';
 import {
   type LeaseStore,

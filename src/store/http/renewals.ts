@@ -3,7 +3,7 @@
  * changes no key, so no watch tells of it; a lease that is read when little of it is left asks again. The server deletes
  * what has expired, so a key that it did not delete lives. An id leaves the table when nothing refers to its lease.
  */
-import type { Lease } from '../service/change.ts';
+import type { Lease } from '../../service/change.ts';
 
 /** Gives what is left of the lease of a key, if the key still has that lease. */
 export type AskLease = (key: string) => Promise<Lease | undefined>;

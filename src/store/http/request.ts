@@ -3,8 +3,8 @@
  */
 import { type Agent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { errorFromJson } from './httpWire.ts';
-import { StoreError } from './store.ts';
+import { StoreError } from '../store.ts';
+import { errorFromJson } from './wire.ts';
 
 export interface Peer {
   /** `http://host:port`, for messages. */

@@ -2,8 +2,15 @@
  * The store's words as JSON, for the calls that one soradns makes to another (`http.ts` here, `server/http/storeApi.ts`
  * there). Values travel as base64. A lease's end travels as the time that is left, since clocks differ.
  */
-import type { Change, Entry, Lease } from '../service/change.ts';
-import type { Condition, DeleteResult, Past, PutResult, StoreErrorCode, Witness } from './store.ts';
+import type { Change, Entry, Lease } from '../../service/change.ts';
+import type {
+  Condition,
+  DeleteResult,
+  Past,
+  PutResult,
+  StoreErrorCode,
+  Witness,
+} from '../store.ts';
 
 /** What came is not what the other side of these calls sends. */
 export class Malformed extends Error {
