@@ -12,7 +12,8 @@ export type Attributes = Omit<RecordFields, 'host' | 'port'>;
 
 const MAX_TEXT_OCTETS = 1024;
 const MAX_GROUP_OCTETS = 255;
-const MAX_TTL_SECONDS = 604_800;
+/** What a container may ask for, a week: it is a stranger, and others keep what it says for so long. */
+const MAX_ASKED_TTL_SECONDS = 604_800;
 
 /** `undefined` when one of them is refused: a record that is half as meant is none. */
 export function readAttributes(
@@ -24,7 +25,7 @@ export function readAttributes(
   const weight = read(find, 'WEIGHT', wholeNumber(0, 65_535), refusals);
   const text = read(find, 'TEXT', plainText(MAX_TEXT_OCTETS), refusals);
   const mail = read(find, 'MAIL', boolean, refusals);
-  const ttl = read(find, 'TTL', wholeNumber(1, MAX_TTL_SECONDS), refusals);
+  const ttl = read(find, 'TTL', wholeNumber(1, MAX_ASKED_TTL_SECONDS), refusals);
   const targetstrip = read(find, 'TARGETSTRIP', wholeNumber(0, 127), refusals);
   const group = read(find, 'GROUP', plainText(MAX_GROUP_OCTETS), refusals);
   const all = { priority, weight, text, mail, ttl, targetstrip, group };

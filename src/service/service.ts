@@ -42,7 +42,9 @@ export const MAX_VALUE_OCTETS = 65_536;
 const MAX_TEXT_OCTETS = 59_000;
 /** A record is flat; what an unknown field may hold is bounded all the same. */
 const MAX_DEPTH = 32;
-/** RFC 2181 §8. */
+/** Not SRV's: it is taken as a share of the others' weights, in percent. */
+const MAX_WEIGHT = 2 ** 31 - 1;
+/** Of an answer's records: RFC 2181 §8. */
 const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -124,7 +126,7 @@ function readField(
         draft.priority = n;
       });
     case 'weight':
-      return readInteger(value, 0, MAX_TTL_SECONDS, (n) => {
+      return readInteger(value, 0, MAX_WEIGHT, (n) => {
         draft.weight = n;
       });
     case 'ttl':

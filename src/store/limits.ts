@@ -9,8 +9,8 @@ import { type PutOptions, StoreError } from './store.ts';
 export const MAX_KEY_OCTETS = 1900;
 /** As etcd recommends for one value; what is no service of at most 64 KB is refused later, by its reader. */
 export const MAX_VALUE_OCTETS = 1024 * 1024;
-/** etcd's own limit for a lease, 285 years. */
-export const MAX_TTL_SECONDS = 9_000_000_000;
+/** Of a lease, or of a key by itself: etcd's own limit, 285 years. */
+export const MAX_LEASE_SECONDS = 9_000_000_000;
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -65,7 +65,7 @@ export function noSuchLease(id: string): StoreError {
 
 export function checkTtl(ttlSeconds: number | undefined): void {
   if (ttlSeconds === undefined) return;
-  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_TTL_SECONDS) {
-    throw new StoreError('invalid', `a TTL is a whole number of seconds, 1..${MAX_TTL_SECONDS}`);
+  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_LEASE_SECONDS) {
+    throw new StoreError('invalid', `a TTL is a whole number of seconds, 1..${MAX_LEASE_SECONDS}`);
   }
 }
