@@ -89,7 +89,7 @@ export class Containers {
     if (isDeath(event)) {
       slot.deaths = addDeath(slot.deaths, this.#options.clock.monotonicMs());
       if (!isStale) {
-        slot.isDead = true;
+        slot.isDeathCounted = true;
         slot.isDown = true;
       }
     }
@@ -249,10 +249,10 @@ export class Containers {
     const startedAt = inspection.State?.StartedAt ?? '';
     if (!isAlive(inspection) || slot.life === startedAt) return;
     const nowMs = this.#options.clock.monotonicMs();
-    const isDeathMissed = slot.life !== undefined && !slot.isDead;
+    const isDeathMissed = slot.life !== undefined && !slot.isDeathCounted;
     if (isDeathMissed) slot.deaths = addDeath(slot.deaths, nowMs);
     slot.life = startedAt;
-    slot.isDead = false;
+    slot.isDeathCounted = false;
     slot.isDown = false;
     slot.isEnding = false;
     slot.alarms.get('ending')?.cancel();

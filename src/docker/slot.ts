@@ -23,12 +23,14 @@ export interface Slot extends Tracked {
   wishes: readonly Wish[];
   parentId: string | undefined;
   fingerprint: string | undefined;
-  /** StartedAt of the life that `deaths` and `heldUntilMs` are about. */
-  life: string | undefined;
   deaths: Deaths;
-  isDead: boolean;
-  /** It has died, and no start was heard of since. */
+  /** StartedAt of the last life that was inspected; what follows is about that life, and begins anew with the next. */
+  life: string | undefined;
+  /** Its death is among `deaths`: the next life's inspection must not count it once more, as one that was missed. */
+  isDeathCounted: boolean;
+  /** It has died, and no start was heard of since: earlier over than the above, as a start comes before its inspection. */
   isDown: boolean;
+  /** It is not believed before, as those before it died too soon. */
   heldUntilMs: number;
   /** A signal that ends it is on its way. */
   isEnding: boolean;
@@ -45,9 +47,9 @@ export function newSlot(id: string): Slot {
     wishes: [],
     parentId: undefined,
     fingerprint: undefined,
-    life: undefined,
     deaths: NO_DEATHS,
-    isDead: false,
+    life: undefined,
+    isDeathCounted: false,
     isDown: false,
     heldUntilMs: 0,
     isEnding: false,
