@@ -99,7 +99,8 @@ export async function startServer(
     return http;
   }
   if (!config.takeover) parts.mirror.start();
-  void whenLoaded.then(({ domains }) => registrar?.start(domains));
+  // By then they may be others than those that were loaded.
+  void whenLoaded.then(() => registrar?.start(parts.effective.config.domains));
   parts.effective.onChanged(() => registrar?.setDomains(parts.effective.config.domains));
   const server: Server = {
     endpoints: running.endpoints,

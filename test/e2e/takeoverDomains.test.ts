@@ -1,0 +1,44 @@
+/** Domains that change while a successor is still warming up: its registrar must begin with the new ones. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import { startEtcd } from '../support/etcd.ts';
+import { freePort } from '../support/freePort.ts';
+import { useFakeDocker } from '../support/registerBench.ts';
+import { until } from '../support/until.ts';
+
+/** So many that working their answers out takes a while. */
+const NAMES = 8_000;
+const AT_ONCE = 100;
+
+const bench = useFakeDocker();
+
+it('a registrar begins with the domains of now, not with those that were loaded', async () => {
+  const etcd = await startEtcd();
+  const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+  try {
+    const put = (key: string, value: object) =>
+      store.put(`/skydns/${key}`, Buffer.from(JSON.stringify(value)));
+    for (let i = 0; i < NAMES; i += AT_ONCE)
+      await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, k) =>
+          put(`local/skydns/n${i + k}`, { host: '192.0.2.7' }),
+        ),
+      );
+    bench.docker.run({ env: { DNS_NAME: 'web.a.example' }, publish: ['8080:80'] });
+    const server = bench.start([
+      ...['serve', '--register', '--register-ip', '192.0.2.1', '--takeover', '--no-rec'],
+      ...['--addr', `127.0.0.1:${await freePort()}`, '--http', '127.0.0.1:0'],
+      ...['--store', `etcd://${etcd.endpoint}`],
+    ]);
+    await until('the names are read', () => server.lines().length > 0);
+    await put('config', { domain: 'a.example' });
+    await server.says('serving');
+    const isThere = async () => (await store.get('/skydns/example/a/web')).entry !== undefined;
+    await until('the container has its name', isThere, 20_000);
+    assert.equal(await server.end('SIGTERM'), 0, server.stderr());
+  } finally {
+    await store.close();
+    await etcd.stop();
+  }
+});
