@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
+import { Endpoint } from '../../src/store/etcd/endpoint.ts';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import { createMirror } from '../../src/store/mirror.ts';
 import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
@@ -161,6 +162,27 @@ describe('members', { concurrency: 2 }, () => {
       await again.return?.();
     }),
   );
+
+  it('a call that begins as connections are made anew is made all the same', () =>
+    withEtcd(async (etcd) => {
+      const endpoint = new Endpoint({
+        address: etcd.endpoint,
+        tls: undefined,
+        keepaliveTimeMs: 8_000,
+        keepaliveTimeoutMs: 5_000,
+        connectTimeoutMs: 5_000,
+      });
+      const read = () =>
+        endpoint.call(
+          'KV',
+          'range',
+          { key: Buffer.from(KEY) },
+          { timeoutMs: 5_000, token: undefined },
+        );
+      await read();
+      for (let i = 0; i < 20; i++) await Promise.all([read(), endpoint.reconnect(), read()]);
+      endpoint.close();
+    }));
 
   it('without progress answers the keepalive finds a dead peer', { timeout: 60_000 }, () =>
     withEtcd(async (etcd, keep) => {

@@ -7,7 +7,7 @@
  */
 import type { IWatchRequest } from 'etcd3';
 import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
-import { isTimeout, storeErrorOf } from './failure.ts';
+import { isShutDown, isTimeout, storeErrorOf } from './failure.ts';
 import { limitHandshake } from './handshake.ts';
 import type { WireEvent } from './translate.ts';
 
@@ -109,6 +109,21 @@ export class Endpoint {
 
   /** One call. Rejects with grpc-js's own error, at the latest after `timeoutMs`. */
   async call(
+    service: Service,
+    method: string,
+    request: object,
+    options: CallOptions,
+  ): Promise<unknown> {
+    try {
+      return await this.#attempt(service, method, request, options);
+    } catch (error) {
+      // Between the borrowing of a client and its use another call may have had all connections made anew.
+      if (!isShutDown(error) || this.#closed) throw error;
+      return this.#attempt(service, method, request, options);
+    }
+  }
+
+  async #attempt(
     service: Service,
     method: string,
     request: object,

@@ -66,6 +66,10 @@ export function storeErrorOf(error: unknown, what: string): StoreError {
   return new StoreError(storeCodeOf(codeOf(error), text), message, { cause: error });
 }
 
+/** The call was not begun, as its channel had been closed; it is an error without a code. */
+export const isShutDown = (error: unknown): boolean =>
+  codeOf(error) === undefined && /^Channel has been shut down/i.test(textOf(error));
+
 /** No answer came in time. */
 export const isTimeout = (error: unknown): boolean => codeOf(error) === GRPC.deadlineExceeded;
 
