@@ -1,7 +1,7 @@
 /** The answer table of a running server: made, filled by the publisher, and kept up with the clock. */
 import { randomInt } from 'node:crypto';
 import { Publisher } from '../dataplane/publish/publisher.ts';
-import type { TableHandle } from '../dataplane/table/open.ts';
+import type { TableHandle } from '../dataplane/table/layout.ts';
 import { AnswerTable, type TableFigures } from '../dataplane/table/table.ts';
 import type { Question } from '../dns/message.ts';
 import type { MirrorEvent, MirrorState } from '../store/mirror.ts';

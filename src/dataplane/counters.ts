@@ -74,7 +74,7 @@ export const Slot = {
 export const Single = {
   /** Packets that were dealt with here; those handed over are counted by who answers them. */
   received: Slot.single,
-  /** Replies that the kernel took. */
+  /** Replies that were made; what the kernel did not take of them is dropped, by reason. */
   sent: Slot.single + 1,
   /** Replies with TC. */
   truncated: Slot.single + 2,

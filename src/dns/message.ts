@@ -44,7 +44,6 @@ export const Ede = {
   NOT_AUTHORITATIVE: 20,
   NO_REACHABLE_AUTHORITY: 22,
   NETWORK_ERROR: 23,
-  INVALID_DATA: 24,
 } as const;
 
 /** The data may be out of date: the store that it comes from is out of reach (RFC 8914 §4.4). */

@@ -22,7 +22,7 @@ export const Type = {
   ANY: 255,
 } as const;
 
-export const Class = { IN: 1, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
+export const Class = { IN: 1, CH: 3, HS: 4, ANY: 255 } as const;
 
 /** RCODE (RFC 1035 §4.1.1, RFC 6895); 16 and above need an OPT record to carry their upper bits. */
 export const Rcode = {

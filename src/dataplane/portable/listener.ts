@@ -8,6 +8,7 @@
 import dgram, { type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { newCounterMemory } from '../counters.ts';
+import { KERNEL_BUFFER_OCTETS } from '../kernelBuffer.ts';
 import type { Bound } from '../listener.ts';
 import { createOwnAddresses } from '../ownAddresses.ts';
 import { type AddressRange, RecursionRanges } from '../recursionRanges.ts';
@@ -103,12 +104,6 @@ class PortableListener implements UdpListener {
     await new Promise<void>((resolve) => socket.close(resolve));
   }
 }
-
-/**
- * Room for bursts. Not more: in overload the buffer is full, and a packet waits for all before it. 1 MB holds some
- * 2,700 small packets, 40 ms of work at 15 µs each.
- */
-const KERNEL_BUFFER_OCTETS = 1 << 20;
 
 async function bind(address: string, port: number, fd: number | undefined): Promise<Socket> {
   const ipv6Only = isIPv6(address);

@@ -6,8 +6,10 @@
  * is bound before it gets that option: with it, a second server of the same user would join the group and take half of
  * our questions, where it should be told that the address is taken. Only who `joins` is let in.
  */
+
 import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../dns/socketAddress.ts';
+import { KERNEL_BUFFER_OCTETS } from '../kernelBuffer.ts';
 import { systemError } from './errno.ts';
 import * as layout from './layout.ts';
 import { AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET, Sockaddr } from './layout.ts';
@@ -26,12 +28,6 @@ export interface UdpSocket extends SocketAddress {
 
 /** How long a worker may wait in a read before it looks whether it should stop. */
 export const RECEIVE_TIMEOUT_MS = 50;
-
-/**
- * Room for bursts. Not more: in overload the buffer is full, and a packet waits for all before it. 1 MB holds some
- * 1,300 small packets as the kernel counts them (it doubles the figure, and takes 768 octets and more for each).
- */
-const BUFFER_OCTETS = 1 << 20;
 
 export class SocketMaker {
   readonly #libc: Libc;
@@ -146,8 +142,8 @@ export class SocketMaker {
     if (packetInfo) this.#set(fd, level, wantInfo, 1);
     // Without these the kernel's own ways have to do.
     this.#try(fd, level, mtuDiscover, layout.PMTUDISC_OMIT);
-    this.#try(fd, SOL_SOCKET, layout.SO_RCVBUF, BUFFER_OCTETS);
-    this.#try(fd, SOL_SOCKET, layout.SO_SNDBUF, BUFFER_OCTETS);
+    this.#try(fd, SOL_SOCKET, layout.SO_RCVBUF, KERNEL_BUFFER_OCTETS);
+    this.#try(fd, SOL_SOCKET, layout.SO_SNDBUF, KERNEL_BUFFER_OCTETS);
     return { fd, address, port, family, packetInfo };
   }
 

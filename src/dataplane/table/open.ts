@@ -4,8 +4,6 @@ import type { FastPath } from '../fastPath.ts';
 import type { TableHandle } from './layout.ts';
 import { TableReader } from './reader.ts';
 
-export type { TableHandle } from './layout.ts';
-
 /**
  * Opens a table for a thread. `thread` is below `MAX_THREADS`, and no two threads share a number: 0 is the main one's.
  * `nowMs` is the time on the main thread's `performance.now()` scale.
