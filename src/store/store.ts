@@ -124,7 +124,7 @@ export interface LeaseStore extends Store {
 }
 
 export type StoreErrorCode =
-  /** Not reached, or no answer within the deadline. Trying again may help. */
+  /** Not reached, or no answer within the deadline: a write may have been done, or still be. Trying again may help. */
   | 'unavailable'
   /** `watch` from a revision that the store has forgotten: take a snapshot. */
   | 'compacted'
