@@ -8,6 +8,7 @@ import { authoritative, refused, servfail } from '../dns/response.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { chaos } from './chaos.ts';
 import { type Lookup, lookup, pointers } from './lookup.ts';
+import { serialOf } from './serial.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
 import { type Basis, basisOf, type MissingQuestion, newWork } from './work.ts';
 
@@ -76,8 +77,6 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
   }
 }
 
-const HOUR_SECONDS = 3600;
-
 /** The apex's SOA, its owner in the case of the question where it is the answer. */
 function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
   const { settings } = view;
@@ -90,8 +89,7 @@ function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
       kind: 'soa',
       mname: ['ns', 'dns', ...apex],
       rname: settings.hostmaster ?? ['hostmaster', ...apex],
-      // SkyDNS's serial: the time, cut to the hour. There are no secondaries to notice.
-      serial: Math.floor(view.unixSeconds / HOUR_SECONDS) * HOUR_SECONDS,
+      serial: serialOf(view.unixSeconds),
       refreshSeconds: 28_800,
       retrySeconds: 7_200,
       expireSeconds: 604_800,
