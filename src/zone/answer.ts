@@ -7,7 +7,7 @@ import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { authoritative, refused, servfail } from '../dns/response.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { chaos } from './chaos.ts';
-import { type Lookup, lookup, pointers } from './lookup.ts';
+import { type Lookup, lookup, ptr } from './lookup.ts';
 import { serialOf } from './serial.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
 import { type Basis, basisOf, type MissingQuestion, newWork } from './work.ts';
@@ -36,7 +36,7 @@ export function answer(view: View, question: Question): Answer {
 
 /** Whether the store may have something to say about a question. */
 export function mayBeOurs(settings: ZoneSettings, question: Question): boolean {
-  return apexOf(settings, question.qname) !== undefined || asksForPointer(question);
+  return apexOf(settings, question.qname) !== undefined || asksForPtr(question);
 }
 
 const REVERSE: readonly Name[] = [
@@ -44,15 +44,20 @@ const REVERSE: readonly Name[] = [
   ['ip6', 'arpa'],
 ];
 
-function asksForPointer({ qname, qtype }: Question): boolean {
-  return qtype === Type.PTR && REVERSE.some((zone) => isSubdomainOf(qname, zone));
+/** Whether it is a name of an address; those are answered from the store whatever the zones. */
+export function isReverse(name: Name): boolean {
+  return REVERSE.some((zone) => isSubdomainOf(name, zone));
+}
+
+function asksForPtr({ qname, qtype }: Question): boolean {
+  return qtype === Type.PTR && isReverse(qname);
 }
 
 /** Reverse names outside our zones: what the store has under them is ours (SkyDNS), the rest is not. */
 function answerReverse(view: View, question: Question): Answer {
-  if (!asksForPointer(question)) return { kind: 'elsewhere' };
+  if (!asksForPtr(question)) return { kind: 'elsewhere' };
   const work = newWork(view);
-  const outcome = pointers(work, question.qname);
+  const outcome = ptr(work, question.qname);
   if (outcome.kind !== 'found') return { kind: 'elsewhere' };
   const response = authoritative(Rcode.NOERROR, outcome.rrs);
   return { kind: 'response', response, basis: basisOf(work) };

@@ -43,13 +43,13 @@ function lookUpType(work: Work, question: Question, apex: Name): Lookup {
     case Type.TXT:
       return follow(work, qname, apex, qtype);
     case Type.SRV:
-      return pointing(work, question, apex, srv);
+      return withTargets(work, question, apex, srv);
     case Type.MX:
-      return pointing(work, question, apex, mx);
+      return withTargets(work, question, apex, mx);
     case Type.CNAME:
       return isApex ? NODATA : cname(work, qname, apex);
     case Type.PTR:
-      return pointers(work, qname);
+      return ptr(work, qname);
     case Type.NS:
       return isApex ? nameServers(work, qname, apex) : existence(work, qname, apex);
     case Type.SOA:
@@ -64,7 +64,7 @@ function lookUpType(work: Work, question: Question, apex: Name): Lookup {
   }
 }
 
-function pointing(
+function withTargets(
   work: Work,
   { qname, qtype }: Question,
   apex: Name,
@@ -90,7 +90,7 @@ function cname(work: Work, qname: Name, apex: Name): Lookup {
 }
 
 /** PTR: the host names registered at exactly this name, in a reverse zone or any other. */
-export function pointers(work: Work, qname: Name): Lookup {
+export function ptr(work: Work, qname: Name): Lookup {
   const selection = selectExact(work, foldName(qname));
   if (selection.kind === 'missing') return NXDOMAIN;
   const members = selection.services.flatMap(({ registration }) => {

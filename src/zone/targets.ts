@@ -1,4 +1,4 @@
-/** RRs that point at a target and bring its addresses along: SRV, MX and NS. */
+/** RRs that name a target and bring its addresses along: SRV, MX and NS. */
 import { foldName, type Name, nameOctets, printName } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
@@ -18,29 +18,29 @@ const DEFAULT_WEIGHT = 100;
 
 /** SRV of all services with a host, in changing order. Weights are shares of their priority in percent, see `srvWeight`. */
 export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = pointersOf(work, services, ({ attributes }) => attributes.port !== NO_SRV);
+  const usable = targetedBy(work, services, ({ attributes }) => attributes.port !== NO_SRV);
   const totals = new Map<number, number>();
   for (const { service } of usable) {
     const priority = priorityOf(work, service);
     totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
-  const pointing = pointAt(work, owner, Type.SRV, usable, (service, target) => {
+  const built = rrsFor(work, owner, Type.SRV, usable, (service, target) => {
     const priority = priorityOf(work, service);
     const weight = srvWeight(weightOf(service), totals.get(priority) as number);
     return { kind: 'srv', priority, weight, port: service.attributes.port, target };
   });
-  return inChangingOrder(work, pointing);
+  return inChangingOrder(work, built);
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
 export function mx(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = pointersOf(work, services, ({ attributes }) => attributes.mail);
-  const pointing = pointAt(work, owner, Type.MX, usable, (service, exchange) => ({
+  const usable = targetedBy(work, services, ({ attributes }) => attributes.mail);
+  const built = rrsFor(work, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
     preference: priorityOf(work, service),
     exchange,
   }));
-  return inChangingOrder(work, pointing);
+  return inChangingOrder(work, built);
 }
 
 function inChangingOrder(work: Work, { answer, additional }: WithGlue): WithGlue {
@@ -50,35 +50,35 @@ function inChangingOrder(work: Work, { answer, additional }: WithGlue): WithGlue
 
 /** NS of the services at `ns.dns.<apex>`. */
 export function ns(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = pointersOf(work, services, () => true);
-  return pointAt(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
+  const usable = targetedBy(work, services, () => true);
+  return rrsFor(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
 }
 
-interface Pointer {
+interface Targeted {
   readonly service: Registration;
   readonly target: Name;
 }
 
 /**
- * The services to point at, with their targets: those with a host that `isWanted`, as many as one message can carry. An
- * address is pointed at by the name of its own key, less `targetstrip` labels.
+ * The services with their targets: those with a host that `isWanted`, as many as one message can carry. The
+ * target of an address is the name of its own key, less `targetstrip` labels.
  */
-function pointersOf(
+function targetedBy(
   work: Work,
   services: readonly Selected[],
   isWanted: (service: Service) => boolean,
-): readonly Pointer[] {
-  const all: Pointer[] = [];
+): readonly Targeted[] {
+  const all: Targeted[] = [];
   for (const { node, registration: service } of services) {
     if (service.family === 0 && service.target === undefined) continue;
     if (!isWanted(service)) continue;
     all.push({ service, target: stripTarget(service.target ?? node.owner(), service.attributes) });
   }
-  return fitting(all, ({ target }) => POINTER_OCTETS + nameOctets(target), work.view.turn);
+  return fitting(all, ({ target }) => RR_OCTETS + nameOctets(target), work.view.turn);
 }
 
 /** Of an SRV rr, the largest of the three, without its target: a compressed owner, fixed fields, three numbers. */
-const POINTER_OCTETS = 18;
+const RR_OCTETS = 18;
 
 /**
  * The share of `weight` in `total`, in percent. Go's order of operations in IEEE doubles, which JavaScript shares, so
@@ -97,19 +97,19 @@ function priorityOf(work: Work, service: Service): number {
 }
 
 /**
- * One rr a pointer, with the address as glue under the target's very name; a host name is looked up, each once, and what
+ * One rr a target, with the address as glue under the target's very name; a host name is looked up, each once, and what
  * is not found is left out silently.
  */
-function pointAt(
+function rrsFor(
   work: Work,
   owner: Name,
   type: number,
-  pointers: readonly Pointer[],
+  targeted: readonly Targeted[],
   build: (service: Service, target: Name) => Rdata,
 ): WithGlue {
   const members: TimedRdata[] = [];
   const glue = new Glue(work);
-  for (const { service, target } of pointers) {
+  for (const { service, target } of targeted) {
     const ttlSeconds = ttlOf(work, service);
     members.push({ rdata: build(service, target), ttlSeconds });
     if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
