@@ -1,15 +1,12 @@
 /** Which domains are served, as far as a command on a store can know: by the variables of `serve`, and the store's key. */
 import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../config.ts';
-import { isSubdomainOf, type Name, parseName } from '../dns/name.ts';
+import { isSubdomainOf, type Name } from '../dns/name.ts';
+import { configKey } from '../service/key.ts';
+import { isReverse } from '../zone/answer.ts';
 import type { Io } from './command.ts';
 import type { StoreAccess } from './storeAccess.ts';
 
 const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
-
-/** SkyDNS's key for its configuration. */
-export function configKey(prefix: string): string {
-  return `${prefix}config`;
-}
 
 /** The domains that somebody chose; undefined where nobody did, as the server may have been told by a flag. */
 export async function servedDomains(
@@ -27,10 +24,7 @@ export async function servedDomains(
   return config.domains === read.config.domains ? undefined : config.domains;
 }
 
-/** Whatever the domains, these are answered from the store. */
-const REVERSE = ['in-addr.arpa', 'ip6.arpa'].map((text) => parseName(text) ?? []);
-
 /** Whether a question for the name is answered from the store. */
 export function isServed(name: Name, domains: readonly Name[]): boolean {
-  return [...domains, ...REVERSE].some((domain) => isSubdomainOf(name, domain));
+  return isReverse(name) || domains.some((domain) => isSubdomainOf(name, domain));
 }

@@ -1,14 +1,14 @@
 import type { OptionWords } from '../config/option.ts';
 import { type Name, printName } from '../dns/name.ts';
 import { printable } from '../printable.ts';
-import { nameOfKey } from '../service/key.ts';
+import { configKey, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
 import type { PutOptions } from '../store/store.ts';
 import { type Arguments, CLIENT_OPTIONS, type Command, type Io } from './command.ts';
 import { viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
 import { jsonLine } from './output.ts';
-import { configKey, isServed, servedDomains } from './servedDomains.ts';
+import { isServed, servedDomains } from './servedDomains.ts';
 import { keyOfArgument, type StoreAccess, withStore } from './storeAccess.ts';
 
 const text = { form: 'text' } as const;

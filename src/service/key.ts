@@ -30,6 +30,11 @@ export function keyPrefix(pathPrefix: string): string {
   return components.length === 0 ? '/' : `/${components.join('/')}/`;
 }
 
+/** SkyDNS's key for its configuration, beside the names; `prefix` as `keyPrefix` gives it. */
+export function configKey(prefix: string): string {
+  return `${prefix}config`;
+}
+
 /** How a store shows the octets of a key that is not UTF-8. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 

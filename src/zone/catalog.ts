@@ -5,7 +5,7 @@
  */
 import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
-import { keyOfName, nameOfKey } from '../service/key.ts';
+import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
 import { AttributePool } from './attributePool.ts';
 import { insert, Node, remove } from './tree.ts';
@@ -25,7 +25,7 @@ export interface CatalogOptions {
 
 export class Catalog {
   readonly root = new Node('', undefined);
-  /** SkyDNS keeps its configuration here, beside the names. */
+  /** A key of the prefix that is no name. */
   readonly configKey: string;
   readonly #prefix: string;
   readonly #onInvalid: (key: string, reason: string) => void;
@@ -39,7 +39,7 @@ export class Catalog {
 
   constructor(options: CatalogOptions) {
     this.#prefix = options.prefix;
-    this.configKey = `${options.prefix}config`;
+    this.configKey = configKey(options.prefix);
     this.#onInvalid = options.onInvalid ?? (() => {});
     this.#onApplied = options.onApplied ?? (() => {});
   }
