@@ -1,7 +1,6 @@
 /** A registrar with what it needs of this process and host, and the page that shows it. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { connectEngine } from '../docker/dockerode.ts';
@@ -14,6 +13,7 @@ import { lookAround } from '../docker/surroundings.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
 import type { LeaseStore } from '../store/store.ts';
+import { readProc } from './network.ts';
 import type { FixedContext } from './registrarConfig.ts';
 import { REPORT_PATH, type RegistrarReport } from './registrarReport.ts';
 
@@ -86,14 +86,6 @@ const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 function placeOf(engine: string): string | undefined {
   try {
     return `${readFileSync(BOOT_ID, 'utf8').trim()} ${hostname()} ${engine}`;
-  } catch {
-    return undefined;
-  }
-}
-
-async function readProc(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
   } catch {
     return undefined;
   }

@@ -40,8 +40,6 @@ function* namesBelow(root: Node): Generator<Name> {
 
 function queryFor(qname: Name, qtype: number): Uint8Array {
   const question = { qname, qtype, qclass: 1 };
-  return encodeQuery({
-    ...{ id: 0, question, edns: undefined },
-    ...{ recursionDesired: false, checkingDisabled: false },
-  });
+  const flags = { recursionDesired: false, checkingDisabled: false };
+  return encodeQuery({ id: 0, question, edns: undefined, ...flags });
 }

@@ -1,8 +1,8 @@
 /**
  * Who may work next. Node serves all sockets from one loop, so a connection that has a thousand queries in its buffer
  * would hold up every other client; here each taker does one step at a time, round robin, and after `stepsPerTurn`
- * steps in all the loop goes back to the sockets. libuv hands out at most 32 datagrams of a UDP socket per turn, so a
- * budget of that size gives both transports an equal share.
+ * steps in all the loop goes back to whatever else waits: other sockets, what workers hand over, the store. A few dozen
+ * steps keep that wait below a millisecond, and are as many as the loop takes from a UDP socket at a time.
  */
 export interface Taker {
   /** Does one piece of work. True if there may be more. Never throws. */

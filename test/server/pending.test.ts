@@ -11,14 +11,21 @@ function answer(): { readonly promise: Promise<void>; readonly send: () => void 
   return { promise, send };
 }
 
+/** Whether something resolves in this turn of the loop. */
+async function isAtOnce(something: Promise<void>): Promise<boolean> {
+  const turn = new Promise<'later'>((resolve) => setImmediate(() => resolve('later')));
+  return (await Promise.race([something, turn])) !== 'later';
+}
+
 test('nothing is waited for when nothing is owed', async () => {
   const pending = new Pending();
-  await pending.sent(60_000);
+  assert.ok(await isAtOnce(pending.sent(500)));
   const { promise, send } = answer();
   pending.add(promise);
+  assert.ok(!(await isAtOnce(pending.sent(500))));
   send();
   await promise;
-  await pending.sent(60_000);
+  assert.ok(await isAtOnce(pending.sent(500)));
 });
 
 test('answers that are added meanwhile are waited for too', async () => {

@@ -166,7 +166,7 @@ test('a slow sender is cut, however steadily it drips', async (t) => {
 });
 
 test('a reset by the client is no error of ours', async (t) => {
-  const { connect, listener } = await serveTcp(t, after(50));
+  const { connect, listener, errors } = await serveTcp(t, after(50));
   for (let round = 0; round < 20; round += 1) {
     const client = await connect();
     client.send(messageWithId(1), messageWithId(2));
@@ -177,6 +177,7 @@ test('a reset by the client is no error of ours', async (t) => {
   const client = await connect();
   client.send(messageWithId(3));
   await client.untilReplies(1);
+  assert.deepEqual(errors, []);
 });
 
 test('queries that get no reply do not use up the connection', async (t) => {

@@ -5,14 +5,15 @@ import type { TcpLimits } from '../../src/server/connectionTable.ts';
 import { createTcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, type FramedClientOptions } from './framedClient.ts';
 
-/** Listens on a free port. */
+/** Listens on a free port; `errors` is what the listener complained of. */
 export async function serveTcp(
   t: TestContext,
   respond: Respond,
   limits: Partial<TcpLimits> = {},
   address = '127.0.0.1',
 ) {
-  const listener = createTcpListener({ respond, limits });
+  const errors: Error[] = [];
+  const listener = createTcpListener({ respond, limits, onError: (error) => errors.push(error) });
   const { port } = await listener.listen(address, 0);
   t.after(() => listener.close());
   const connect = async (options?: FramedClientOptions) => {
@@ -20,5 +21,5 @@ export async function serveTcp(
     t.after(() => client.socket.destroy());
     return client;
   };
-  return { listener, port, connect };
+  return { listener, port, connect, errors };
 }

@@ -1,7 +1,8 @@
 /** What names that do not exist get in each zone, worked out by the one semantic function: asked of an empty zone. */
 
 import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
-import { Class, type Rr } from '../../dns/rr.ts';
+import { authoritative } from '../../dns/response.ts';
+import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { answer } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree.ts';
 import type { View } from '../../zone/view.ts';
@@ -44,15 +45,7 @@ function below(name: Name, apex: Name): Name[] {
 function negativeFor(view: View, suffix: Name): Negative {
   const question = { qname: suffix, qtype: ABSENT_TYPE, qclass: Class.IN };
   const authority = soaFor(view, suffix);
-  const response = {
-    rcode: 0,
-    authoritative: true,
-    recursionAvailable: false,
-    answer: [],
-    authority,
-    additional: [],
-  };
-  const { octets } = encodeBehindQuestion(question, response);
+  const { octets } = encodeBehindQuestion(question, authoritative(Rcode.NOERROR, [], authority));
   return { suffix: wireName(suffix), octets, pointers: soaPointers(octets) };
 }
 
