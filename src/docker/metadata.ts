@@ -1,7 +1,8 @@
 /**
  * What a container says about itself: `DNS_<KEY>` in its environment and `dns.<key>` in its labels, each also for one
  * port (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). The keys are a closed list, so that a slip of the
- * pen is told and not obeyed. Port-specific beats generic, then label beats environment; an empty value is no value.
+ * pen is told and not obeyed; what is like none of them, on a container without settings, is another program's.
+ * Port-specific beats generic, then label beats environment; an empty value is no value.
  */
 import { nearest } from '../config/suggest.ts';
 import { type Container, type Port, printPort } from './container.ts';
@@ -59,16 +60,21 @@ export interface ScopedKey {
 /** A container with more settings than this is up to something. */
 const MAX_SETTINGS = 1024;
 
-/** The container's settings under both prefixes; keys that nobody knows are refused, with the one that was meant. */
+/** So many unknown keys of a container without settings are compared with ours: comparing all would be dear. */
+const MAX_SLIPS = 64;
+
+/** The container's settings under both prefixes; keys that nobody knows are refused, with the one that was likely meant. */
 export function readMetadata(
   container: Container,
   prefix: { readonly env: string; readonly label: string },
   refusals: Refusals,
 ): Settings {
+  const misses: Miss[] = [];
   const read = (parse: ParseKey, known: (key: Key) => string) => (source: string, rest: string) => {
     const parsed = parse(rest);
-    if ('reason' in parsed) refuseKey(source, parsed, known, refusals);
-    return 'reason' in parsed ? undefined : parsed;
+    if (!('reason' in parsed)) return parsed;
+    misses.push({ source, known, ...parsed });
+    return undefined;
   };
   const settings = collectSettings([
     {
@@ -82,7 +88,12 @@ export function readMetadata(
       keyOf: read(parseLabel, (key) => `${prefix.label}${key.toLowerCase()}`),
     },
   ]);
-  if (settings !== undefined) return settings;
+  if (settings !== undefined) {
+    const isOurs = settings.size > 0;
+    for (const miss of isOurs ? misses : misses.slice(0, MAX_SLIPS))
+      refuseKey(miss, isOurs, refusals);
+    return settings;
+  }
   refusals.add(`${prefix.env}*`, `more than ${MAX_SETTINGS} settings`);
   return new Map();
 }
@@ -172,10 +183,18 @@ function scopedKey(
   return { scope: protocol === undefined ? `${number}` : `${number}/${protocol}`, key };
 }
 
+/** A variable or label with our prefix that is no setting; `known` writes a key as it should have been. */
+interface Miss {
+  readonly source: string;
+  readonly reason: string;
+  readonly unknown?: string;
+  readonly known: (key: Key) => string;
+}
+
+/** `isOurs`: the container has settings. Without any, a key that is like none of ours is another program's. */
 function refuseKey(
-  source: string,
-  { reason, unknown }: { readonly reason: string; readonly unknown?: string },
-  known: (key: Key) => string,
+  { source, reason, unknown, known }: Miss,
+  isOurs: boolean,
   refusals: Refusals,
 ): void {
   // Far from every key there is nothing to suggest, and the distance to it would be dear.
@@ -183,6 +202,7 @@ function refuseKey(
     unknown === undefined || unknown.length > 20 || refusals.isFull
       ? undefined
       : nearest(unknown.toUpperCase(), KEYS);
+  if (!isOurs && unknown !== undefined && guess === undefined) return;
   const hint = guess === undefined ? '' : `; do you mean ${shown(known(guess as Key))}?`;
   refusals.add(source, reason + hint);
 }

@@ -75,10 +75,7 @@ export function planPorts(
       const among = isMeant && candidates.length > 0 ? candidates.filter(isOn) : mentioned;
       plans.push(...unnamedPlans(among.filter(isNameless), options, refusals));
       if (candidates.length === 0 && plans.length === 0)
-        refusals.add(
-          options.portKey,
-          `no ${options.mode} port is known; 0 is for a record without`,
-        );
+        refusals.add(options.portKey, whyNoPort(options));
     }
   }
   tellUnused(mentioned, plans, refusals);
@@ -90,6 +87,14 @@ export interface PlanOptions {
   readonly mode: Mode;
   /** What `PORT` is called, for messages. */
   readonly portKey: string;
+}
+
+function whyNoPort({ mode, portKey }: PlanOptions): string {
+  const offer =
+    mode === 'published'
+      ? 'no port is published: publish one with -p'
+      : 'no port is exposed: expose one with --expose';
+  return `${offer}, or set ${portKey}=0 for an address alone`;
 }
 
 /** Settings for a port that comes to nothing are likely a slip. */

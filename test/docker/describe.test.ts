@@ -285,6 +285,19 @@ suite('a container that is ignored or waited for', () => {
     const { refusals } = told(inspection({ ...web, env: { DNS_NAEM: 'a' } }), registrarContext());
     assert.deepEqual(refusals, ['DNS_NAEM: is no setting; do you mean DNS_NAME?']);
   });
+
+  it('another program’s DNS_ variables are none of ours', () => {
+    const spec = { ...web, env: { DNS_SERVER: '192.0.2.1' } };
+    const description = describe(inspection(spec), registrarContext());
+    assert.deepEqual(description, { kind: 'ignored', reason: 'has no metadata' });
+  });
+
+  it('a container without a published port is told what to do', () => {
+    const { refusals } = told(inspection({ env: { DNS_NAME: 'a' } }), registrarContext());
+    assert.deepEqual(refusals, [
+      'DNS_PORT: no port is published: publish one with -p, or set DNS_PORT=0 for an address alone',
+    ]);
+  });
 });
 
 suite('a container in another’s network', () => {

@@ -177,7 +177,9 @@ describe('names and ports', () => {
       [],
       NAME,
       '',
-      ['DNS_PORT: no internal port is known; 0 is for a record without'],
+      [
+        'DNS_PORT: no port is exposed: expose one with --expose, or set DNS_PORT=0 for an address alone',
+      ],
     ],
     [
       'a port above 65535',
