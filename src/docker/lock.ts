@@ -35,6 +35,11 @@ export function lockKeys(engineId: string): LockKeys {
   return { prefix, holder: `${prefix}holder`, challenge: `${prefix}challenge` };
 }
 
+/** Where a holder whose key is that is asked whether it is alive. */
+export function challengeBeside(holderKey: string): string {
+  return holderKey.replace(/[^/]*$/, 'challenge');
+}
+
 export function holderValue({ instance, host, place, lease, isReleased }: Holder): Uint8Array {
   const released = isReleased ? true : undefined;
   return new TextEncoder().encode(JSON.stringify({ instance, host, place, lease, released }));
