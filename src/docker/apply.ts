@@ -7,6 +7,7 @@ import type { Entry } from '../service/change.ts';
 import type { Clock } from '../store/clock.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { Operation, Plan } from './diff.ts';
+import type { Patience } from './patience.ts';
 
 export type Outcome =
   /** `entry`: what stands there now. `revision`: of the store, at which that was seen. */
@@ -23,8 +24,8 @@ export interface ApplyOptions {
   /** Writes under way at a time. */
   readonly concurrency: number;
   readonly clock: Clock;
-  /** A write without an answer for so long has failed, as far as the plan goes. */
-  readonly patienceMs: number;
+  /** A write without an answer for so long has failed, as far as the plan goes. It is told how long answers take. */
+  readonly patience: Patience;
   /** Called as each is known, once for each. */
   readonly onOutcome: (outcome: Outcome) => void;
   /** Called for a write that had failed for want of an answer, and was done all the same. */
@@ -65,21 +66,24 @@ async function applyPhase(
 function inTime(
   outcome: Promise<Outcome>,
   operation: Operation,
-  { clock, patienceMs, onLate }: ApplyOptions,
+  { clock, patience, onLate }: ApplyOptions,
 ): Promise<Outcome> {
+  const startMs = clock.monotonicMs();
   return new Promise((resolve, reject) => {
     let isLate = false;
     const giveUp = (): void => {
       isLate = true;
-      const message = `no answer to a write within ${patienceMs / 1000} s`;
-      resolve({ kind: 'failed', operation, error: new StoreError('unavailable', message) });
+      const seconds = Math.round((clock.monotonicMs() - startMs) / 1000);
+      const error = new StoreError('unavailable', `no answer to a write within ${seconds} s`);
+      resolve({ kind: 'failed', operation, error });
     };
     // In two halves: where this process was late itself, the answer that is there already comes in between.
-    let timer = clock.startTimer(patienceMs / 2, () => {
-      timer = clock.startTimer(patienceMs / 2, giveUp);
+    let timer = clock.startTimer(patience.ms / 2, () => {
+      timer = clock.startTimer(patience.ms / 2, giveUp);
     });
     const settle = (known: Outcome): void => {
       timer.cancel();
+      if (isAnswer(known)) patience.note(clock.monotonicMs() - startMs);
       if (isLate && known.kind === 'done') onLate(operation);
       resolve(known);
     };
@@ -88,6 +92,10 @@ function inTime(
       reject(fault);
     });
   });
+}
+
+function isAnswer(outcome: Outcome): boolean {
+  return outcome.kind !== 'failed' || outcome.error.code !== 'unavailable';
 }
 
 async function perform(store: Store, operation: Operation, leaseId: string): Promise<Outcome> {

@@ -11,6 +11,7 @@ import { type Assignment, parseNumberedKey, type Wish } from './assign.ts';
 import { backoffMs } from './backoff.ts';
 import { diff, type Operation, type Plan } from './diff.ts';
 import { Nap } from './nap.ts';
+import { Patience } from './patience.ts';
 import type { Permission } from './permission.ts';
 import { Rewrites } from './rewrites.ts';
 import { storeFailure } from './storeFailure.ts';
@@ -49,8 +50,6 @@ export interface ConvergeCounters {
 }
 
 const WRITES_AT_ONCE = 32;
-/** More than etcd takes to have a new leader; what was said to the old one is never answered. */
-const PATIENCE_MS = 2_000;
 /** In one round, so that a death need not wait for a thousand starts. */
 const PUTS_IN_A_ROUND = 128;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
@@ -76,6 +75,7 @@ export class Converger {
   readonly #refused = new Map<string, string>();
   #lastFailure: StoreError | undefined;
   #failures = 0;
+  readonly #patience = new Patience();
   readonly #rewrites = new Rewrites();
   #undoneAtMs = Number.NEGATIVE_INFINITY;
   #restUntilMs = 0;
@@ -216,7 +216,7 @@ export class Converger {
         leaseId,
         concurrency: WRITES_AT_ONCE,
         clock: this.#options.clock,
-        patienceMs: PATIENCE_MS,
+        patience: this.#patience,
         // Only told: by now more may be known of the key than that.
         onLate: (operation) => this.#tell(operation),
         onOutcome: (outcome) => {

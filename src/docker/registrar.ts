@@ -53,7 +53,7 @@ export interface RegistrarOptions {
   readonly place?: string | undefined;
   /** Writes nothing, and says what it would write. */
   readonly dryRun?: boolean;
-  /** How long records stay while the engine is gone. */
+  /** How long records stay while the engine is gone; of a run that never reached it, from its start. */
   readonly dockerGraceMs?: number;
   readonly relistEveryMs?: number;
   readonly leaseTtlSeconds?: number;
@@ -188,6 +188,8 @@ class EngineRegistrar implements Registrar {
     await this.#lookout.look(info);
     if (this.#isClosed) return;
     this.#caretaker?.stop();
+    // What an earlier run left is not to be withdrawn, now that a list is about to say what of it still runs.
+    this.#grace.end();
     this.#parts = this.#createParts(info);
     this.#parts.mirror.start();
     this.#parts.tenure?.start();

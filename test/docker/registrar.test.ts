@@ -383,6 +383,23 @@ describe('the 20 failure cases', () => {
       await bench.assertQuiet(60_000);
     }));
 
+  it('3: a store that is only slow is not asked for everything twice', () =>
+    onBench(async (bench) => {
+      const { link, registrar } = bench.start();
+      await bench.settle();
+      link.delay = (operation) =>
+        operation === 'put'
+          ? new Promise((resolve) => bench.clock.startTimer(2_500, resolve))
+          : undefined;
+      const before = link.counts.put;
+      for (let i = 0; i < 200; i++) bench.engine.run(named(`web${i}`));
+      await bench.advance(40_000);
+      assert.equal((await bench.keys()).length, 200);
+      assert.ok(registrar.readiness().isReady, troubles({ registrar }));
+      const puts = link.counts.put - before;
+      assert.ok(puts < 250, `${puts} puts for 200 names`);
+    }));
+
   for (const [how, end] of [
     ['revoked behind its back', (bench: RegistrarBench, id: string) => bench.store.revokeLease(id)],
     [
@@ -530,6 +547,26 @@ describe('the 20 failure cases', () => {
         assert.deepEqual(await bench.keys(), [KEY]);
         await bench.advance(1_000 + LEASE_MS);
         assert.deepEqual(await bench.keys(), []);
+      }));
+
+    it('is not withdrawn when Docker is back after the grace, before the lease has ended', () =>
+      onBench(async (bench) => {
+        await leave(bench);
+        await bench.advance(LEASE_MS / 2);
+        bench.start({ dockerGraceMs: 300_000 });
+        await bench.advance(302_000);
+        assert.deepEqual(await bench.keys(), [KEY]);
+        const deletes = watchDeletes(bench);
+        const list = bench.engine.list.bind(bench.engine);
+        bench.engine.list = async () => {
+          await new Promise<void>((resolve) => bench.clock.startTimer(3_000, resolve));
+          return list();
+        };
+        bench.engine.restore();
+        await bench.advance(15_000);
+        deletes.stop();
+        assert.deepEqual(deletes.keys, []);
+        assert.deepEqual(await bench.keys(), [KEY]);
       }));
 
     it('... also when the store is there only later', () =>
