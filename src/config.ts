@@ -128,17 +128,16 @@ export function withStoreConfig(config: Config, json: string): StoreConfigResult
     const field = FIELD_OF_STORE_KEY.get(key);
     if (field === undefined) {
       warnings.push(`config key: ${unknownStoreKey(key, raw)}`);
-    } else if (config.origins[field] !== 'default' || isEmpty(raw)) {
-      // What the operator said counts for more; SkyDNS writes what is unset too.
-    } else if (CONFIG_OPTIONS[field].fixedAtStart) {
-      warnings.push(`config key: ${key} has no effect, it comes too late; ${fixOf(field)}`);
-    } else {
+    } else if (!isEmpty(raw)) {
+      // SkyDNS writes what is unset too. What the operator said counts for more, but hides no mistake.
+      const counts = config.origins[field] === 'default';
+      const { fixedAtStart } = CONFIG_OPTIONS[field];
       const value = parseValue(CONFIG_OPTIONS[field], raw);
-      if (value.kind === 'value') overlay[field] = value.value;
-      else {
-        warnings.push(`config key: ${key}: ${value.problem}`);
-        isSound = false;
-      }
+      if (counts && fixedAtStart)
+        warnings.push(`config key: ${key} has no effect, it comes too late; ${fixOf(field)}`);
+      else if (value.kind === 'mistake') warnings.push(`config key: ${key}: ${value.problem}`);
+      else if (counts) overlay[field] = value.value;
+      if (counts && !fixedAtStart && value.kind === 'mistake') isSound = false;
     }
   }
   const overlaid = Object.freeze({ ...config, ...(overlay as Partial<Config>) });

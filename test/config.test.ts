@@ -329,7 +329,7 @@ describe('mistakes', () => {
   it('are named by the variable that made them', () => {
     const env = { SKYDNS_NDOTS: 'x', ETCD_PASSWORD_FILE: '/gone', SKYDNS_SYSTEMD: 'x' };
     const mistakes = mistakesOf({ env });
-    assert.match(mistakes.join('\n'), /^SKYDNS_NDOTS: "x"/m);
+    assert.match(mistakes.join('\n'), /^SKYDNS_NDOTS: "x" .*; for example SKYDNS_NDOTS=\d+$/m);
     assert.match(mistakes.join('\n'), /^ETCD_PASSWORD_FILE: cannot read/m);
     assert.match(mistakes.join('\n'), /^SKYDNS_SYSTEMD: "x" is not true or false/m);
   });
@@ -391,6 +391,13 @@ describe('variables', () => {
     }
   });
 
+  it('of other commands are no slips', () => {
+    const env = { SORADNS_REGISTRAR: 'x', SORADNS_SERVER: 'x', SORADNS_MODE: 'x' };
+    assert.deepEqual(notesOf({ env }), []);
+    const notes = notesOf({ env: { SORADNS_REGISTRER: 'x' } });
+    assert.deepEqual(notes, ['SORADNS_REGISTRER has no effect; did you mean SORADNS_REGISTER?']);
+  });
+
   it('that look like a slip get a note, a container runtime’s do not', () => {
     const env = { SORADNS_DOMIAN: 'x', SORADNS_PORT_53_UDP: 'x', SORADNS_SERVICE_HOST: 'x' };
     assert.deepEqual(notesOf({ env }), [
@@ -445,6 +452,16 @@ describe('the config key of the store', () => {
     assert.equal(config.ndots, 4);
     assert.deepEqual(config.domains, [['file', 'example']]);
     assert.equal(config.roundRobin, false);
+  });
+
+  it('has its mistakes told where something else counts for more', () => {
+    const given = configOf({ flags: { ttl: '1' }, env: { SKYDNS_ADDR: '127.0.0.1:53' } });
+    const bad = '{"ttl": "soon", "dns_addr": "nowhere"}';
+    const { config, warnings, isSound } = withStoreConfig(given, bad);
+    assert.equal(warnings.length, 2, inspect(warnings));
+    assert.match(warnings[0] ?? '', /config key: ttl: "soon" is not/);
+    assert.match(warnings[1] ?? '', /config key: dns_addr: "nowhere" is not/);
+    assert.deepEqual({ config, isSound }, { config: given, isSound: true });
   });
 
   it('is never fatal: what is wrong with it becomes a warning', () => {

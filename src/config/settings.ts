@@ -52,7 +52,8 @@ export function readSettings<R extends Rows>(rows: R, sources: Sources): ReadSet
   const mistakes: string[] = [];
   for (const [field, row] of Object.entries(rows)) {
     const found = find(row, sources);
-    const value = found === undefined ? undefined : parseValue(row, found.raw);
+    const variable = found?.origin === 'environment' ? found.place : undefined;
+    const value = found === undefined ? undefined : parseValue(row, found.raw, variable);
     settings[field] = value?.kind === 'value' ? value.value : row.fallback;
     origins[field] = found?.origin ?? 'default';
     if (found !== undefined && value?.kind === 'mistake')
@@ -65,19 +66,23 @@ export type ParsedValue =
   | { readonly kind: 'value'; readonly value: unknown }
   | { readonly kind: 'mistake'; readonly problem: string };
 
-/** A value from its raw form (text, list, JSON number or boolean). The problem says what to write instead. */
-export function parseValue(row: Option<unknown>, raw: unknown): ParsedValue {
+/**
+ * A value from its raw form (text, list, JSON number or boolean). The problem says what to write instead, as a flag
+ * unless `variable` is what it was written as.
+ */
+export function parseValue(row: Option<unknown>, raw: unknown, variable?: string): ParsedValue {
   if (raw instanceof Unreadable) return { kind: 'mistake', problem: raw.problem };
   if (row.form === 'text' && Array.isArray(raw))
     return { kind: 'mistake', problem: 'is given more than once; give it once' };
   const parsed = row.schema.safeParse(inForm(row.form, raw));
   if (parsed.success) return { kind: 'value', value: parsed.data };
   const flag = `--${row.name}${row.form === 'switch' ? '=' : ' '}`;
+  const example = `${variable === undefined ? flag : `${variable}=`}${row.example}`;
   // A secret is not shown, not even a wrong one.
   const shown = row.secret ? 'the value' : JSON.stringify(raw);
   return {
     kind: 'mistake',
-    problem: `${shown} is not ${row.expects}; for example ${flag}${row.example}`,
+    problem: `${shown} is not ${row.expects}; for example ${example}`,
   };
 }
 
