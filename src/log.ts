@@ -103,6 +103,8 @@ function printableFields(fields: Record<string, unknown>, depth = 4): Record<str
 function printableValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return printable(value);
   if (typeof value === 'bigint') return String(value);
+  // Milliseconds with a dozen decimals are noise.
+  if (typeof value === 'number') return Math.round(value * 10) / 10;
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Error) return printableError(value);
   if (depth === 0) return '…';

@@ -80,6 +80,12 @@ describe('lines', () => {
     assert.match(text, /\[secret\]/);
   });
 
+  it('have one decimal', async () => {
+    const text = await written((log) => log.info({ tookMs: 4.934601999999927, n: [12] }, 'read'));
+    const [{ tookMs, n } = {}] = parsed(text);
+    assert.deepEqual({ tookMs, n }, { tookMs: 4.9, n: [12] });
+  });
+
   it('survive odd values', async () => {
     const loop: Record<string, unknown> = { n: 1n };
     loop.self = loop;
