@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 /** The process: gives the command line its surroundings, and ends with the exit code that it gives back. */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { runCli } from './cli/cli.ts';
-import type { Io, Output } from './cli/command.ts';
+import type { Output } from './cli/command.ts';
 import { wantsColour } from './cli/output.ts';
+import { readText } from './cli/readText.ts';
 
 const stopping = new AbortController();
 let handlesSignals = false;
@@ -34,14 +35,6 @@ function hasLostTerminal(): boolean {
     return false;
   } catch {
     return true;
-  }
-}
-
-function readText(path: string): ReturnType<Io['readFile']> {
-  try {
-    return { text: readFileSync(path, 'utf8') };
-  } catch (error) {
-    return { problem: (error as NodeJS.ErrnoException).code ?? String(error) };
   }
 }
 
