@@ -196,7 +196,8 @@ function misuse(message: string, argv: readonly string[]): Failure {
     return new Failure('usage', `${unknown}: is one argument too many`, `see ${help}`);
   }
   const names = command.options.filter(({ hidden }) => !hidden).map(({ name }) => name);
-  const meant = nearest(unknown, names);
+  const other = unknown.startsWith('register-') ? unknown.slice(9) : `register-${unknown}`;
+  const meant = names.includes(other) ? other : nearest(unknown, names);
   const problem = `${given.split('=')[0]}: there is no such option`;
   return new Failure('usage', problem, suggestion(meant && `--${meant}`, help));
 }

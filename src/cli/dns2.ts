@@ -3,6 +3,7 @@
  * resolvers unless told otherwise, its TCP client has no deadline, always id 0, and takes no IPv6 address, it does not
  * compare the question, and it knows types by name only.
  */
+import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { Packet, type Resource, TCPClient, UDPClient } from 'dns2';
 import { typeName } from '../dns/mnemonic.ts';
@@ -48,7 +49,8 @@ export async function ask(question: Ask): Promise<Asked> {
   known[typeName(type)] ??= type;
   try {
     const resolve = resolverOf(question);
-    const packet = await before(timeoutMs, resolve(name.join('.'), typeName(type), question.class));
+    const reply = resolve(name.join('.'), typeName(type), question.class);
+    const packet = await before(timeoutMs, unlessRefused(question, reply));
     return isAnswerTo(packet, question)
       ? { kind: 'reply', reply: replyOf(packet) }
       : { kind: 'noReply', reason: 'the reply is to another question' };
@@ -75,6 +77,31 @@ function before<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no reply in ${timeoutMs} ms`)), timeoutMs);
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+const SILENCE_MS = 200;
+
+/**
+ * Rejects where the port is closed, of which dns2's UDP socket, that is not connected, hears nothing. After a silence the
+ * question is repeated, as resolvers do, on a socket that does.
+ */
+function unlessRefused<T>(question: Ask, reply: Promise<T>): Promise<T> {
+  if (question.transport === 'tcp') return reply;
+  const { address, port, type, class: qclass = 1 } = question;
+  const query = new Packet();
+  query.header.id = Packet.uuid();
+  query.header.rd = 1;
+  query.questions.push(new Packet.Question(question.name.join('.'), type, qclass));
+  return new Promise((resolve, reject) => {
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    socket.on('error', reject);
+    socket.on('connect', () => socket.send(query.toBuffer()));
+    const timer = setTimeout(() => socket.connect(port, address), SILENCE_MS);
+    reply.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      socket.close();
+    });
   });
 }
 

@@ -2,6 +2,7 @@
  * How a command ends badly: what the person sees, and the exit code by which a script tells the cases apart. Whatever
  * escapes a command is brought into this form once, by `failureOf`.
  */
+import type { StoreLocation } from '../config/storeLocation.ts';
 import { StoreError, type StoreErrorCode } from '../store/store.ts';
 
 /** Exit codes; 0 is success, 128 + n a signal. They are documented, so they never change. */
@@ -64,12 +65,21 @@ export function failureOf(error: unknown): Failure {
     : new Failure(known[0], error.message, known[1]);
 }
 
-function storeFailure(error: StoreError): Failure {
+/** What a store says went wrong, with a hint that fits its kind where that is known. */
+export function storeFailure(error: StoreError, store?: StoreLocation['kind']): Failure {
   const hint =
     error.code === 'unavailable'
-      ? 'is it running? a local server is started with: soradns serve; another is chosen with --store'
+      ? unreachableHint(error, store)
       : error.code === 'denied'
         ? 'check --token-file (http) or --username and --password-file (etcd)'
         : undefined;
   return new Failure(STORE_FAILURES[error.code], error.message, hint);
+}
+
+function unreachableHint({ cause }: StoreError, store: StoreLocation['kind'] | undefined) {
+  const another = 'another store is chosen with --store';
+  if (store === 'etcd') return `is etcd running there? ${another}`;
+  // What a server says of its own store has no cause in this process.
+  if (store === 'http' && cause === undefined) return `that server’s own store fails; ${another}`;
+  return `is it running? a local server is started with: soradns serve; ${another}`;
 }

@@ -76,7 +76,9 @@ async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<A
       'for example A, SRV, TXT or TYPE65',
     );
   }
-  const server = words.find((word) => word.startsWith('@'))?.slice(1) ?? flags.server;
+  const [at, other] = words.filter((word) => word.startsWith('@'));
+  if (other !== undefined) throw new Failure('usage', `${other}: is one server too many`);
+  const server = at?.slice(1) ?? flags.server;
   const place = await placeOf(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
   const transport = (wantsTcp(words) ?? flags.tcp === true) ? 'tcp' : 'udp';
   return { name, type, ...place, transport, timeoutMs: timeoutMsOf(flags.timeout) };
@@ -132,7 +134,7 @@ async function resolve(question: Ask): Promise<Resolved> {
       throw new Failure(
         'no_reply',
         `no reply from ${where}: ${asked.reason}`,
-        'is a server there?',
+        'is a server there? another is asked with @SERVER',
       );
     case 'unsupported':
       throw new Failure('usage', `${asked.reason} is more than this command can do`, 'use dig');

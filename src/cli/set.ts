@@ -45,27 +45,28 @@ export const setCommand: Command = {
     ['soradns set 2.rails.skydns.local --host 10.0.1.6 --key-ttl 30', 'gone in 30 s'],
     [`soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`, 'key and value'],
   ],
-  run: (args, io) =>
-    withStore(args, io, async (access) => {
-      const { store, prefix } = access;
-      const key = keyOfArgument(args.words[0] ?? '', prefix);
-      const owner = nameOfKey(key, prefix);
-      if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
-      const value = Buffer.from(jsonToStore(args.flags), 'utf8');
-      const result = await store.put(key, value, putOptions(args.flags));
-      if (!result.done) {
-        throw new Failure(
-          'conflict',
-          `${key}: is there already`,
-          'leave out --if-absent to replace it',
-        );
-      }
-      report(args, io, viewEntry(result.entry, prefix, performance.now()) ?? { key }, key);
-      const isName = owner.kind === 'name' && key !== configKey(prefix);
-      if (isName && !args.flags.quiet) await warnUnserved(owner.owner, access, io);
-      return 0;
-    }),
+  run: (args, io) => withStore(args, io, (access) => publish(args, io, access), { creates: true }),
 };
+
+async function publish(args: Arguments, io: Io, access: StoreAccess): Promise<number> {
+  const { store, prefix } = access;
+  const key = keyOfArgument(args.words[0] ?? '', prefix);
+  const owner = nameOfKey(key, prefix);
+  if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
+  const value = Buffer.from(jsonToStore(args.flags), 'utf8');
+  const result = await store.put(key, value, putOptions(args.flags));
+  if (!result.done) {
+    throw new Failure(
+      'conflict',
+      `${key}: is there already`,
+      'leave out --if-absent to replace it',
+    );
+  }
+  report(args, io, viewEntry(result.entry, prefix, performance.now()) ?? { key }, key);
+  const isName = owner.kind === 'name' && key !== configKey(prefix);
+  if (isName && !args.flags.quiet) await warnUnserved(owner.owner, access, io);
+  return 0;
+}
 
 /** One line where the name will not be answered. It is set, so nothing about that may fail. */
 async function warnUnserved(name: Name, access: StoreAccess, io: Io): Promise<void> {
@@ -106,6 +107,9 @@ function serviceJson(flags: Arguments['flags']): string {
     const raw = flags[name];
     if (raw === undefined) continue;
     if (Array.isArray(raw)) throw new Failure('usage', `--${name}: is given more than once`);
+    // As from --host "$IP" where nobody set IP.
+    if (raw === '')
+      throw new Failure('usage', `--${name}: is empty`, 'give a value or leave it out');
     const isText = name === 'host' || name === 'text' || name === 'group';
     const isNumber = typeof raw === 'string' && !isText && /^-?[0-9]{1,15}$/.test(raw);
     fields[name] = isNumber ? Number(raw) : raw;

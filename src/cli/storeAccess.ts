@@ -1,11 +1,12 @@
 /** From a command's arguments to an open store and to keys. Stores are loaded when needed, to keep other commands quick. */
+import { existsSync } from 'node:fs';
 import type { EtcdLocation, StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import { type Name, parseName } from '../dns/name.ts';
 import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
 import { type LeaseStore, StoreError } from '../store/store.ts';
 import type { Arguments, Io } from './command.ts';
-import { Failure } from './failure.ts';
+import { Failure, storeFailure } from './failure.ts';
 import { readTls } from './tlsFiles.ts';
 
 /** Opens the store at a location. What cannot be reached yet is found out by the first call. */
@@ -37,7 +38,7 @@ async function openEmbedded(directory: string): Promise<LeaseStore> {
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     const hint = /is in use/.test(error.message)
-      ? 'is a server running on it? commands reach that by --store http://127.0.0.1:4001'
+      ? 'is a server running on it? commands reach that at its --http address: --store http://HOST:PORT'
       : 'give a folder that this user may write to, or --store memory:';
     throw new Failure('unreachable', error.message, hint);
   }
@@ -62,20 +63,36 @@ export interface StoreAccess {
   readonly prefix: string;
 }
 
-/** Runs `use` on the store that the arguments name, and closes it. */
+/** Runs `use` on the store that the arguments name, and closes it. Only who `creates` may begin a store in a folder. */
 export async function withStore(
   args: Arguments,
   io: Io,
   use: (access: StoreAccess) => Promise<number>,
+  { creates = false } = {},
 ): Promise<number> {
   const read = readClientConfig({ flags: args.flags, env: io.env, readFile: io.readFile });
   if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
-  const store = await openStore(read.config.store);
+  const location = read.config.store;
+  refuseNoStore(location, creates);
+  const store = await openStore(location);
   try {
     return await use({ store, prefix: keyPrefix(read.config.pathPrefix) });
+  } catch (error) {
+    throw error instanceof StoreError ? storeFailure(error, location.kind) : error;
   } finally {
     await store.close();
   }
+}
+
+/** A store that would be gone with this command, or a folder that nobody has begun one in. */
+function refuseNoStore(location: StoreLocation, creates: boolean): void {
+  if (location.kind === 'memory') {
+    const problem = '--store: memory: is gone when this command ends';
+    throw new Failure('usage', problem, 'give a server’s --http address: --store http://HOST:PORT');
+  }
+  if (location.kind !== 'file' || creates || existsSync(location.directory)) return;
+  const problem = `file:${location.directory}: there is no such folder`;
+  throw new Failure('unreachable', problem, 'check the path; set and serve begin a new store');
 }
 
 /** The key that a NAME argument means: a domain name or, if it begins with `/`, the key itself. */

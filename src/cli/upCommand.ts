@@ -3,6 +3,7 @@ import { DNS_PORT, printSocketAddress } from '../dns/socketAddress.ts';
 import { findBridgeAddress } from '../docker/bridgeAddress.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { Command } from './command.ts';
+import { Failure } from './failure.ts';
 import { readProc } from './network.ts';
 import { registrarEndpoint, runServer } from './runServer.ts';
 import { configOf, SERVER_OPTIONS } from './serverConfig.ts';
@@ -32,6 +33,9 @@ export const upCommand: Command = {
 
 All of soradns serve --help applies.`,
   async run({ flags }, io) {
+    if (flags.register === false) {
+      throw new Failure('usage', '--register: up always registers', 'write: soradns serve');
+    }
     const upFlags: Record<string, FlagValue> = { register: true, ...flags };
     const { config } = configOf(upFlags, io);
     const engine = registrarEndpoint(config, io);

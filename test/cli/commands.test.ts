@@ -1,5 +1,11 @@
 /** Every command on a server in this process: what it prints, its `--json`, its exit code. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { COMMANDS } from '../../src/cli/cli.ts';
 import { EXIT_CODES } from '../../src/cli/failure.ts';
@@ -144,6 +150,9 @@ describe('set and get', () => {
       'a:80',
     );
     await fails('usage', /nothing to publish \(give --host/, 'set', 'x.skydns.local');
+    for (const field of ['--host', '--text', '--group']) {
+      await fails('usage', new RegExp(`${field}: is empty`), 'set', 'x.skydns.local', field, '');
+    }
     await fails(
       'usage',
       /--key-ttl: .*--key-ttl 30/,
@@ -368,12 +377,12 @@ describe('query', () => {
     await fails('not_permitted', /answered REFUSED/, 'query', 'example.com');
     await fails(
       'no_reply',
-      /no reply from 127\.0\.0\.1:1 over UDP/,
+      /no reply from 127\.0\.0\.1:1 over UDP: .*ECONNREFUSED.*@SERVER/,
       'query',
       'a',
       '@127.0.0.1:1',
       '--timeout',
-      '0.2',
+      '20',
     );
     await fails(
       'no_reply',
@@ -388,6 +397,7 @@ describe('query', () => {
   it('refuses what it does not understand', async () => {
     await fails('usage', /FOO: is no record type/, 'query', 'a', 'FOO');
     await fails('usage', /b: is one word too many/, 'query', 'a', 'A', 'b');
+    await fails('usage', /@::2: is one server too many/, 'query', 'a', '@::1', '@::2');
     await fails('usage', /\+short: is not known/, 'query', 'a', '+short');
     await fails('usage', /@a b: is no server/, 'query', 'a', '@a b');
     await fails('usage', /--timeout: must be/, 'query', 'a', '--timeout', 'x');
@@ -411,8 +421,62 @@ describe('a store', () => {
   });
 
   it('may be another one by flag', async () => {
-    assert.equal(await ok('ls', '--store', 'memory:'), '');
+    await fails(
+      'unreachable',
+      /127\.0\.0\.1:1.*is it running/,
+      'ls',
+      '--store',
+      'http://127.0.0.1:1',
+    );
     await fails('usage', /--store: .*redis/, 'ls', '--store', 'redis://x');
+  });
+});
+
+describe('a store that cannot be', () => {
+  const lines = [['ls'], ['get', 'a'], ['rm', 'a'], ['watch']];
+
+  it('is one in the memory of the command', async () => {
+    for (const args of [...lines, ['set', 'a', '--host', 'h']]) {
+      await fails('usage', /memory: is gone when this command ends/, ...args, '--store', 'memory:');
+    }
+  });
+
+  it('is a folder that is not there, except for set', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'soradns-commands-'));
+    const path = join(parent, 'typo');
+    try {
+      for (const args of lines) {
+        await fails(
+          'unreachable',
+          /typo: there is no such folder/,
+          ...args,
+          '--store',
+          `file:${path}`,
+        );
+      }
+      assert.deepEqual(await readdir(parent), []);
+      await ok('set', 'a', '--host', 'h', '--store', `file:${path}`, '-q');
+      assert.match(await ok('ls', '--store', `file:${path}`), /^a\. /m);
+    } finally {
+      await rm(parent, { recursive: true });
+    }
+  });
+
+  it('is hinted at by its kind', async () => {
+    await fails('unreachable', /\(is etcd running there\? /, 'ls', '--store', 'etcd://127.0.0.1:1');
+    const gone = createServer((_, response) => {
+      const body = { error: { code: 'unavailable', message: 'etcd is gone' } };
+      response.writeHead(503, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+    }).listen(0, '127.0.0.1');
+    await once(gone, 'listening');
+    const { port } = gone.address() as AddressInfo;
+    try {
+      const line = /etcd is gone \(that server’s own store fails; /;
+      await fails('unreachable', line, 'ls', '--store', `http://127.0.0.1:${port}`);
+    } finally {
+      gone.close();
+      gone.closeAllConnections();
+    }
   });
 });
 

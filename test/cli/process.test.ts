@@ -173,7 +173,10 @@ describe('an embedded store', () => {
     await until('it serves', () => texts.stdout.includes('"serving"'), 20_000);
     const { code, stderr } = await spawnCli(['ls', ...store]);
     assert.equal(code, 4);
-    assert.match(stderr, /^soradns: .*\(is a server running on it\? .*\)\n$/);
+    assert.match(
+      stderr,
+      /^soradns: .*\(is a server running on it\? .* at its --http address: .*\)\n$/,
+    );
     child.kill('SIGTERM');
     assert.equal(await exit, 0, texts.stderr);
   });

@@ -76,6 +76,15 @@ describe('register refuses', () => {
     await isMistake('register -cleanup', /no URI/, compat);
   });
 
+  it('options that the other way to register has by another name', async () => {
+    for (const name of ['ip', 'mode', 'docker-host', 'zone']) {
+      const meant = new RegExp(`--${name}: .*\\(did you mean --register-${name}\\?\\)`);
+      await isMistake(`up --${name} x`, meant);
+      await isMistake(`serve --${name}=x`, meant);
+      await isMistake(`register --register-${name} x`, new RegExp(`did you mean --${name}\\?`));
+    }
+  });
+
   it('several mistakes at once', () =>
     isMistake('register --mode x --health y', /--mode: .*; .*--health: /));
 });

@@ -87,3 +87,9 @@ test('what cannot be is refused as by serve', () =>
     assert.equal(await up.ended(), 2);
     assert.match(up.stderr(), /--min-ttl/);
   }));
+
+test('it always registers', () =>
+  withUp(['--register=false'], {}, async (up) => {
+    assert.equal(await up.ended(), 2);
+    assert.match(up.stderr(), /--register: up always registers \(write: soradns serve\)/);
+  }));
