@@ -1,7 +1,9 @@
 /** `soradns doctor`: what keeps names from being found, on this host, each with the line that mends it. Changes nothing. */
+import { statSync } from 'node:fs';
 import { countOf, type Finding, type Level } from '../doctor/finding.ts';
 import { printable } from '../printable.ts';
 import { type Command, type Io, OUTPUT_OPTIONS, type Output } from './command.ts';
+import { Failure } from './failure.ts';
 import { networkOf } from './network.ts';
 import { jsonLine, paint } from './output.ts';
 import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';
@@ -35,12 +37,17 @@ to be; without --addr it looks for it on port 53. Exit code 0: there may be warn
     const { examine } = await import('./doctor/examine.ts');
     const { hostAt } = await import('./doctor/host.ts');
     const root = typeof flags.root === 'string' ? flags.root : '/';
+    if (!isFolder(root)) throw new Failure('usage', `--root: ${root} is no folder`);
     const found = await examine(config, hostAt(root, networkOf(config, io)));
     if (flags.json) printJson(found, io);
     else printFindings(found, flags.quiet === true, io.stdout);
     return countOf('problem', found) === 0 ? 0 : 1;
   },
 };
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
 
 function printJson(found: readonly Finding[], { stdout }: Io): void {
   const problems = countOf('problem', found);

@@ -8,6 +8,8 @@ import { ndotsOf } from './resolvConf.ts';
 export interface DockerFacts {
   /** This host has an engine: its socket, its bridge or its configuration is there. */
   readonly isThere: boolean;
+  /** The engine's program, where one is installed. */
+  readonly program: string | undefined;
   /** Of the default bridge on this host; absent while it is not up. */
   readonly bridgeAddress: string | undefined;
   /** The text of daemon.json. */
@@ -51,7 +53,7 @@ export function judgeDocker(
   endpoints: readonly SocketAddress[],
   wish: Wish,
 ): readonly Finding[] {
-  if (!facts.isThere) return [ok('there is no Docker on this host')];
+  if (!facts.isThere) return [judgeAbsence(facts.program)];
   const settings = readDaemonJson(facts.daemonJson);
   if (settings === undefined) {
     const fix = 'python3 -m json.tool /etc/docker/daemon.json   # shows where';
@@ -62,6 +64,12 @@ export function judgeDocker(
     ...judgeServers(facts, settings, integrateDockerLine(wish)),
     ...judgeSearch(settings),
   ];
+}
+
+function judgeAbsence(program: string | undefined): Finding {
+  if (program === undefined) return ok('there is no Docker on this host');
+  const message = `no engine answers at /var/run/docker.sock, though ${program} is installed`;
+  return warning(message, 'sudo systemctl start docker');
 }
 
 /** Whether containers reach the server at the bridge's address; `endpoints` are where it was meant to be. */

@@ -3,8 +3,8 @@ import { type Finding, findings } from './finding.ts';
 import { startLine, type Wish } from './remedy.ts';
 
 export type RegistrarFacts =
-  /** None was found; `hasDocker`: there are containers that could want one. */
-  | { readonly kind: 'none'; readonly hasDocker: boolean }
+  /** None was found where it was looked for; `hasDocker`: there are containers that could want one. */
+  | { readonly kind: 'none'; readonly asked: readonly string[]; readonly hasDocker: boolean }
   | {
       readonly kind: 'running';
       readonly role: string;
@@ -18,9 +18,9 @@ const { ok, problem, warning } = findings('registrar');
 
 export function judgeRegistrar(facts: RegistrarFacts, wish: Wish): readonly Finding[] {
   if (facts.kind === 'none') {
-    const message = 'no registrar runs on this host';
+    const message = `no registrar answers at ${facts.asked.join(' or ')}`;
     if (!facts.hasDocker) return [ok(message)];
-    return [warning(`${message}, so its containers get no names`, startLine(wish))];
+    return [warning(`${message}, so this host's containers get no names`, startLine(wish))];
   }
   const { role, reasons, published, left } = facts;
   const see = 'soradns registrar status';
@@ -28,6 +28,8 @@ export function judgeRegistrar(facts: RegistrarFacts, wish: Wish): readonly Find
   return [
     ...reasons.map((reason) => problem(`the registrar is not ready: ${reason}`, see)),
     ...(reasons.length === 0 ? [ok(`the registrar is ready (${role}), ${records}`)] : []),
-    ...(left > 0 ? [warning(`${left} of the names asked for are not in DNS`, see)] : []),
+    ...(left > 0
+      ? [warning(`${left} of the names and settings of containers came to nothing`, see)]
+      : []),
   ];
 }

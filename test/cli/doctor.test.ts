@@ -66,5 +66,9 @@ describe('doctor', () => {
     const { code, stderr } = await callCli(['doctor', '--addr', 'x']);
     assert.equal(code, 2);
     assert.match(stderr, /^soradns: --addr: /);
+    const elsewhere = await callCli(['doctor', '--root', `${root}/etc/resolv.conf`]);
+    assert.equal(elsewhere.code, 2);
+    assert.match(elsewhere.stderr, /^soradns: --root: .*\/etc\/resolv\.conf is no folder/);
+    assert.equal((await callCli(['doctor', '--root', `${root}/nothing`])).code, 2);
   });
 });

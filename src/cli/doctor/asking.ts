@@ -63,11 +63,9 @@ export async function askRegistrar(
   hasDocker: boolean,
 ): Promise<RegistrarFacts> {
   const own = http === undefined ? [] : [`http://${printSocketAddress(http)}`];
+  const asked = [...own, ...DEFAULT_REGISTRARS.slice(1)];
   try {
-    const { role, readiness, counters } = await fetchReport([
-      ...own,
-      ...DEFAULT_REGISTRARS.slice(1),
-    ]);
+    const { role, readiness, counters } = await fetchReport(asked);
     const left = counters.conflicts + counters.refusals;
     return {
       kind: 'running',
@@ -77,6 +75,6 @@ export async function askRegistrar(
       left,
     };
   } catch {
-    return { kind: 'none', hasDocker };
+    return { kind: 'none', asked, hasDocker };
   }
 }

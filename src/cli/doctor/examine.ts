@@ -125,13 +125,23 @@ async function lookAtDocker(config: Config, host: Host) {
     bridgeAddress && findHeldPort('udp', bridgeAddress, DNS_PORT),
     askRegistrar(config.http && reachable(config.http), hasDocker),
   ]);
-  const facts = { isThere: hasDocker, bridgeAddress, daemonJson, answersAt: new Map(answersAt) };
+  const program = await enginePath(host);
+  const isThere = hasDocker;
+  const facts = { isThere, program, bridgeAddress, daemonJson, answersAt: new Map(answersAt) };
   const judge: Judge = (wish) => [
     ...judgeDocker(facts, config.addr, wish),
     ...judgeRegistrar(registrar, wish),
   ];
   const isOurs = bridgeAddress !== undefined && facts.answersAt.get(bridgeAddress) === true;
   return { found: { hasDocker, bridgeAddress, isBridgeFree: isOurs || !held }, judge };
+}
+
+/** Where packages put dockerd. */
+async function enginePath(host: Host): Promise<string | undefined> {
+  const folders = ['/usr/bin', '/usr/sbin', '/usr/local/bin'];
+  const listings = await Promise.all(folders.map((folder) => host.list(folder)));
+  const at = listings.findIndex((names) => names.includes('dockerd'));
+  return at < 0 ? undefined : `${folders[at]}/dockerd`;
 }
 
 async function answers(at: SocketAddress, { domains }: Config): Promise<[string, boolean]> {

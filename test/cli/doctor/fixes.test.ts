@@ -123,7 +123,8 @@ describe('a file that two fixes are about', () => {
         ['127.0.0.1', true],
       ]);
       const daemonJson = JSON.stringify({ dns });
-      const facts = { isThere: true, bridgeAddress: '172.17.0.1', daemonJson, answersAt };
+      const bridgeAddress = '172.17.0.1';
+      const facts = { isThere: true, program: undefined, bridgeAddress, daemonJson, answersAt };
       return judgeDocker(facts, WISH.endpoints, WISH).map(({ level }) => level);
     };
     assert.deepEqual(levels(['127.0.0.1']), ['ok', 'problem']);

@@ -150,6 +150,15 @@ describe('Docker', () => {
     assert.equal((await finding({}, 'registrar')).level, 'ok');
   });
 
+  it('is installed and does not run', async () => {
+    const found = await finding({ files: { '/usr/bin/dockerd': '' } }, 'docker');
+    assert.equal(found.level, 'warning');
+    assert.match(
+      found.message,
+      /^no engine answers at \S+, though \/usr\/bin\/dockerd is installed$/,
+    );
+  });
+
   it('is not sent to the server', { skip }, async () => {
     const found = await examined({ bridge }, 'docker');
     assert.deepEqual(levels(found), ['ok', 'warning']);
@@ -188,6 +197,7 @@ describe('Docker', () => {
       judgeDocker(
         {
           isThere: true,
+          program: undefined,
           bridgeAddress: '172.17.0.1',
           daemonJson: JSON.stringify({ dns }),
           answersAt: new Map([['172.17.0.1', true]]),
@@ -244,7 +254,10 @@ describe('the registrar', () => {
     const look = () => examined({ flags: { http } }, 'registrar');
     await until('it is ready', async () => (await look())[0]?.level === 'ok', 20_000);
     await until('the refusal shows', async () => (await look())[1]?.level === 'warning');
-    assert.match((await look())[1]?.message ?? '', /^1 of the names asked for/);
+    assert.match(
+      (await look())[1]?.message ?? '',
+      /^1 of the names and settings of containers came to nothing/,
+    );
     await bench.docker.close();
     await until('the loss shows', async () => (await look())[0]?.level === 'problem', 20_000);
     assert.match((await look())[0]?.message ?? '', /^the registrar is not ready: docker/);
