@@ -112,8 +112,9 @@ function announce(
   );
 }
 
-/** On a store without a single service: what a newcomer can try. */
+/** On a store without a single service, and a terminal: what a newcomer can try. Logs are for machines. */
 async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
+  if (!io.stderr.isTty) return;
   const [dns] = server.endpoints;
   // With a token the line would not work as it stands, and the token is not to be shown.
   if (dns === undefined || server.http === undefined || config.httpToken !== undefined) return;

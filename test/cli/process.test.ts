@@ -150,6 +150,17 @@ describe('secrets', () => {
 });
 
 describe('pipes', () => {
+  it('get no words for people among the log', async () => {
+    const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--no-rec'];
+    const { child, texts, exit } = start(['serve', '--store', 'memory:', ...addresses]);
+    await until('it serves', () => texts.stdout.includes('"serving"'), 20_000);
+    const [, http] = /"http":"([^"]+)"/.exec(texts.stdout) ?? assert.fail(texts.stdout);
+    await until('it is ready', async () => (await fetch(`http://${http}/readyz`)).ok, 20_000);
+    child.kill('SIGTERM');
+    assert.equal(await exit, 0);
+    assert.equal(texts.stderr, '');
+  });
+
   it('that close early are no error', async () => {
     const { child, exit } = start(['serve', '--help']);
     child.stdout?.destroy();
