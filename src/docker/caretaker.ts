@@ -22,10 +22,10 @@ export interface CaretakerOptions {
 }
 
 /**
- * In parts of the lease's time. A standby looks every sixth and doubts below a third (`tenure.ts`), so it has asked
- * before less than a sixth is left, and then takes a fifteenth.
+ * In parts of the lease's time. A standby looks every sixth and doubts below a third (`tenure.ts`), so that it has most
+ * often asked by then, and the next time if not; later, one call that hangs would cost the records.
  */
-const RENEW_BELOW = 1 / 7;
+const RENEW_BELOW = 1 / 5;
 const LOOK_AGAIN = 1 / 15;
 const LOOK_EVERY_MS = 10_000;
 /** Where no life is known: what a lease of five seconds allows. */

@@ -33,7 +33,7 @@ describe('a run that does not reach its engine', () => {
         await bench.advance(afterMs);
         const blind = startBlind(bench, PLACE);
         bench.engine.die(web);
-        await bench.advance(LEASE_MS);
+        await bench.advance(LEASE_MS * 2);
         assert.deepEqual(await bench.keys(), []);
         assert.equal(standby.registrar.status().role, 'writing');
         assert.equal(blind.registrar.readiness().isReady, false);
