@@ -3,6 +3,7 @@ import { type Name, printName } from '../dns/name.ts';
 import { Rcode } from '../dns/rr.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { type Finding, findings } from './finding.ts';
+import type { Held, PortFacts } from './port.ts';
 import { startLine, type Wish } from './remedy.ts';
 
 /** What came of asking for a domain's SOA. */
@@ -74,4 +75,27 @@ export function judgeReadiness(facts: ReadinessFacts, wish: Wish): readonly Find
   if (facts.reasons.length === 0) return [ok(`${url} says that it is ready`)];
   const fix = `curl -s ${url}/readyz`;
   return facts.reasons.map((reason) => problem(`not ready: ${reason}`, fix));
+}
+
+/**
+ * Whether the HTTP listener is of another server than DNS. Said of two processes of one program only: a socket may be
+ * held for a server by others, as systemd or Docker's proxy.
+ */
+export function judgeHttpHolder(
+  url: string,
+  holder: Held['holder'],
+  ports: readonly PortFacts[],
+): readonly Finding[] {
+  const servers = ports
+    .filter((port) => port.answersForUs || port.isSoradns)
+    .flatMap(({ udp }) => udp?.holder ?? []);
+  const [server] = servers;
+  if (holder === undefined || server === undefined || holder.command === 'docker-proxy') return [];
+  const areOthers = servers.every(
+    ({ command, pid }) => command === holder.command && pid !== holder.pid,
+  );
+  if (!areOthers) return [];
+  const message = `${url} is of another process (pid ${holder.pid}) than the DNS server (pid ${server.pid})`;
+  const fix = `sudo ss -lntp | grep pid=${server.pid},   # where it has HTTP, to be told as --http IP:PORT`;
+  return [warning(message, fix)];
 }

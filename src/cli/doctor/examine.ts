@@ -13,6 +13,7 @@ import { asksResolved, judgeResolvConf, readResolvConf } from '../../doctor/reso
 import { judgeResolved } from '../../doctor/resolved.ts';
 import {
   answersForUs,
+  judgeHttpHolder,
   judgeReadiness,
   judgeServer,
   type ServerFacts,
@@ -40,7 +41,7 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
     lookAtStore(config),
   ]);
   const wish = wishOf(config, { ports: server.ports, ...docker.found });
-  const judges = [server.judge, http, resolving, docker.judge, store];
+  const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
   return judges.flatMap((judge) => judge(wish));
 }
 
@@ -82,10 +83,14 @@ async function lookAtEndpoint(
   return { facts, asked };
 }
 
-async function lookAtHttp({ http }: Config): Promise<Judge> {
-  if (http === undefined) return () => [];
+async function lookAtHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
+  if (http === undefined) return () => () => [];
   const facts = await askReadiness(reachable(http));
-  return (wish) => judgeReadiness(facts, wish);
+  const held = await findHeldPort('tcp', http.address, http.port);
+  return (ports) => (wish) => [
+    ...judgeReadiness(facts, wish),
+    ...judgeHttpHolder(facts.url, held?.holder, ports),
+  ];
 }
 
 async function lookAtResolving(host: Host): Promise<Judge> {

@@ -9,6 +9,7 @@ import { printSocketAddress, type SocketAddress } from '../../../src/dns/socketA
 import { judgeDocker } from '../../../src/doctor/docker.ts';
 import type { Finding } from '../../../src/doctor/finding.ts';
 import { type Held, judgePort, placeFor } from '../../../src/doctor/port.ts';
+import { judgeHttpHolder } from '../../../src/doctor/server.ts';
 import { examined, finding } from '../../support/examination.ts';
 import { useFakeDocker } from '../../support/registerBench.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
@@ -120,6 +121,23 @@ describe('a server that is not', () => {
     } finally {
       other.close();
     }
+  });
+
+  it('one: HTTP is of another process than DNS', () => {
+    const endpoint = { address: '172.17.0.1', port: 53 };
+    const held = (pid: number, command = 'node') => ({ holder: { pid, command } });
+    const judge = (dns: Held, http: Held) => {
+      const whose = { isOurs: true, answersForUs: true, isSoradns: true };
+      const ports = [{ endpoint, udp: dns, tcp: dns, ...whose }];
+      return judgeHttpHolder('http://127.0.0.1:4001', http.holder, ports);
+    };
+    const [found] = judge(held(7), held(8));
+    assert.equal(found?.level, 'warning');
+    assert.match(found?.message ?? '', /4001 is of another process \(pid 8\) than .*\(pid 7\)$/);
+    assert.deepEqual(judge(held(7), held(7)), []);
+    assert.deepEqual(judge(held(1, 'systemd'), held(8)), []);
+    assert.deepEqual(judge(held(7, 'docker-proxy'), held(8, 'docker-proxy')), []);
+    assert.deepEqual(judge(held(7), { holder: undefined }), []);
   });
 
   it('the holder has advice of its own where it is well known', () => {
@@ -258,6 +276,8 @@ describe('the registrar', () => {
       (await look())[1]?.message ?? '',
       /^1 of the names and settings of containers came to nothing/,
     );
+    const mixed = await examined({ flags: { ...at(server.dns), http } }, 'server');
+    assert.match(mixed.at(-1)?.message ?? '', /is of another process/);
     await bench.docker.close();
     await until('the loss shows', async () => (await look())[0]?.level === 'problem', 20_000);
     assert.match((await look())[0]?.message ?? '', /^the registrar is not ready: docker/);
