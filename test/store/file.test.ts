@@ -219,7 +219,14 @@ describe('file: what cannot be opened', () => {
     if (process.platform !== 'linux') return t.skip('optional: needs /proc');
     // In a process of its own, which ends in any case.
     for (const dir of ['/proc/soradns', '/proc/soradns/below/']) {
-      const { code, stderr } = await spawnCli(['ls', '--store', `file:${dir}`]);
+      const { code, stderr } = await spawnCli([
+        'set',
+        'web',
+        '--host',
+        '192.0.2.1',
+        '--store',
+        `file:${dir}`,
+      ]);
       assert.equal(code, 4);
       const line = `soradns: file:${dir} cannot be opened: no folder can be made in /proc (`;
       assert.ok(stderr.startsWith(line) && stderr.endsWith(')\n'), stderr);
