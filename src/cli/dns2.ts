@@ -6,9 +6,10 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { Packet, type Resource, TCPClient, UDPClient } from 'dns2';
+import { encodeQuery } from '../dns/encode.ts';
 import { typeName } from '../dns/mnemonic.ts';
 import { equalNames, type Label, type Name, utf8Octets } from '../dns/name.ts';
-import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import { Class, type Rdata, type Rr, Type } from '../dns/rr.ts';
 
 export interface Ask {
   readonly name: Name;
@@ -88,15 +89,18 @@ const SILENCE_MS = 200;
  */
 function unlessRefused<T>(question: Ask, reply: Promise<T>): Promise<T> {
   if (question.transport === 'tcp') return reply;
-  const { address, port, type, class: qclass = 1 } = question;
-  const query = new Packet();
-  query.header.id = Packet.uuid();
-  query.header.rd = 1;
-  query.questions.push(new Packet.Question(question.name.join('.'), type, qclass));
+  const { name: qname, type: qtype, class: qclass = Class.IN, address, port } = question;
+  const query = encodeQuery({
+    id: 0,
+    question: { qname, qtype, qclass },
+    recursionDesired: true,
+    checkingDisabled: false,
+    edns: undefined,
+  });
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     socket.on('error', reject);
-    socket.on('connect', () => socket.send(query.toBuffer()));
+    socket.on('connect', () => socket.send(query));
     const timer = setTimeout(() => socket.connect(port, address), SILENCE_MS);
     reply.then(resolve, reject).finally(() => {
       clearTimeout(timer);
