@@ -26,7 +26,7 @@ export function networkOf(config: Config, io: Io): Network {
       const shown = Object.values(networkInterfaces()).flatMap((found = []) => found);
       return new Set([
         ...shown.map(({ address }) => address),
-        ...(await readOwnAddresses(readProc)),
+        ...(await readOwnAddresses(readIfThere)),
       ]);
     },
     bridgeAddress() {
@@ -54,13 +54,13 @@ async function askBridgeAddress(endpoint: EngineEndpoint | undefined): Promise<s
   const { connectEngine } = await import('../docker/dockerode.ts');
   const engine = endpoint && connectEngine(endpoint);
   try {
-    return (await knownBridgeAddress(engine, readProc))?.address;
+    return (await knownBridgeAddress(engine, readIfThere))?.address;
   } finally {
     engine?.close();
   }
 }
 
 /** A file's text; undefined where there is none. */
-export function readProc(path: string): Promise<string | undefined> {
+export function readIfThere(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(() => undefined);
 }

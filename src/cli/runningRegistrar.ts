@@ -13,7 +13,7 @@ import { lookAround } from '../docker/surroundings.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
 import type { LeaseStore } from '../store/store.ts';
-import { readProc } from './network.ts';
+import { readIfThere } from './network.ts';
 import type { FixedContext } from './registrarConfig.ts';
 import { REPORT_PATH, type RegistrarReport } from './registrarReport.ts';
 
@@ -47,7 +47,12 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     context,
     surroundings: (info) =>
       lookAround(
-        { engine, isLocal: endpoint.kind === 'unix', interfaces: networkInterfaces, readProc },
+        {
+          engine,
+          isLocal: endpoint.kind === 'unix',
+          interfaces: networkInterfaces,
+          readProc: readIfThere,
+        },
         info,
       ),
     probe,

@@ -4,7 +4,7 @@ import { findBridgeAddress } from '../docker/bridgeAddress.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { Command } from './command.ts';
 import { Failure } from './failure.ts';
-import { readProc } from './network.ts';
+import { readIfThere } from './network.ts';
 import { registrarEndpoint, runServer } from './runServer.ts';
 import { configOf, SERVER_OPTIONS } from './serverConfig.ts';
 
@@ -51,7 +51,7 @@ async function bridgeAddressOf(endpoint: EngineEndpoint) {
   const { connectEngine } = await import('../docker/dockerode.ts');
   const engine = connectEngine(endpoint);
   try {
-    return await findBridgeAddress(engine, readProc);
+    return await findBridgeAddress(engine, readIfThere);
   } finally {
     engine.close();
   }

@@ -1,8 +1,8 @@
 /** The host as `doctor` looks at it: its files, its programs, its network. Reads only; what is not there is undefined. */
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Network } from '../network.ts';
+import { type Network, readIfThere } from '../network.ts';
 
 export interface Host extends Network {
   /** A file's text. */
@@ -19,7 +19,7 @@ const RUN_TIMEOUT_MS = 3_000;
 export function hostAt(root: string, network: Network): Host {
   return {
     ...network,
-    read: (path) => readFile(join(root, path), 'utf8').catch(() => undefined),
+    read: (path) => readIfThere(join(root, path)),
     list: (path) => readdir(join(root, path)).catch(() => []),
     run: (command, ...args) =>
       new Promise((resolve) => {
