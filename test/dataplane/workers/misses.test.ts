@@ -73,8 +73,9 @@ test('workers call only a thread that sleeps, and it never sleeps over a packet'
   assert.ok(board.wake(), 'asleep at first');
   assert.ok(!board.wake(), 'the first call is enough');
   misses.turn();
+  // On a busy machine the three may take more than one turn.
+  await until('they are answered and the thread sleeps', () => board.wake());
   assert.equal(answered, 3);
-  assert.ok(board.wake(), 'asleep again');
   put(2, 'other', 1);
   misses.turn();
   await until('it is answered', () => answered === 4);
