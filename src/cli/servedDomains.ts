@@ -1,8 +1,8 @@
 /** Which domains are served, as far as a command on a store can know: by the variables of `serve`, and the store's key. */
 import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../config.ts';
+import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { configKey } from '../service/key.ts';
-import { isReverse } from '../zone/answer.ts';
 import type { Io } from './command.ts';
 import type { StoreAccess } from './storeAccess.ts';
 
@@ -26,5 +26,5 @@ export async function servedDomains(
 
 /** Whether a question for the name is answered from the store. */
 export function isServed(name: Name, domains: readonly Name[]): boolean {
-  return isReverse(name) || domains.some((domain) => isSubdomainOf(name, domain));
+  return isReverseName(name) || domains.some((domain) => isSubdomainOf(name, domain));
 }

@@ -2,7 +2,10 @@
  * IPv4 and IPv6 addresses between text, octets and reverse names. Whoever takes addresses from outside has checked them
  * before (`addressFamily`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
  */
-import type { Name } from './name.ts';
+import { isSubdomainOf, type Name } from './name.ts';
+
+const REVERSE_IPV4: Name = ['in-addr', 'arpa'];
+const REVERSE_IPV6: Name = ['ip6', 'arpa'];
 
 /** The dotted quad as one unsigned number: `192.0.2.1` is 0xc0000201. Throws RangeError on anything else. */
 export function ipv4Bits(text: string): number {
@@ -74,6 +77,26 @@ export function addressFamily(text: string): 0 | 4 | 6 {
   }
 }
 
+/** An address in the one spelling that equal addresses share. */
+export interface CanonicalAddress {
+  readonly family: 4 | 6;
+  /** Dotted quad or RFC 5952's form. */
+  readonly address: string;
+}
+
+/**
+ * The address that a text stands for, `undefined` for any other text. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is
+ * the IPv4 address in it, as in Go's `net.IP`: dual-stack sockets print IPv4 peers that way.
+ */
+export function canonicalAddress(text: string): CanonicalAddress | undefined {
+  const family = addressFamily(text);
+  if (family === 0) return undefined;
+  const octets = addressOctets(text);
+  return family === 6 && isIpv4Mapped(octets)
+    ? { family: 4, address: printAddress(octets.subarray(12)) }
+    : { family, address: printAddress(octets) };
+}
+
 /** The 4 or 16 octets of an address in text. Throws RangeError on anything else. */
 export function addressOctets(text: string): Uint8Array {
   if (text.includes(':')) return ipv6Octets(text);
@@ -115,12 +138,30 @@ function printGroups(parts: readonly number[]): string {
   return length < 2 ? hex(0, 8) : `${hex(0, start)}::${hex(start + length, 8)}`;
 }
 
-/** The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5). Throws RangeError on a bad address. */
+/**
+ * The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5), an IPv4-mapped address counting as IPv4.
+ * Throws RangeError on a bad address.
+ */
 export function reverseName(address: string): Name {
-  const octets = [...addressOctets(address)].reverse();
-  if (octets.length === 4) return [...octets.map(String), 'in-addr', 'arpa'];
+  const canonical = canonicalAddress(address);
+  if (canonical === undefined) throw notAnAddress(address);
+  const octets = [...addressOctets(canonical.address)].reverse();
+  if (octets.length === 4) return [...octets.map(String), ...REVERSE_IPV4];
   const nibbles = octets.flatMap((octet) => [octet & 15, octet >> 4]);
-  return [...nibbles.map((nibble) => nibble.toString(16)), 'ip6', 'arpa'];
+  return [...nibbles.map((nibble) => nibble.toString(16)), ...REVERSE_IPV6];
+}
+
+/** Whether a name is that of an address or of a network. */
+export function isReverseName(name: Name): boolean {
+  return isSubdomainOf(name, REVERSE_IPV4) || isSubdomainOf(name, REVERSE_IPV6);
+}
+
+/** Whether a name is one that `reverseName` gives: of a whole address, not of a network. */
+export function isReverseOfAddress(name: Name): boolean {
+  return (
+    (name.length === 6 && isSubdomainOf(name, REVERSE_IPV4)) ||
+    (name.length === 34 && isSubdomainOf(name, REVERSE_IPV6))
+  );
 }
 
 function notAnAddress(text: string): RangeError {

@@ -3,7 +3,7 @@
  * throws, caps what it reads, and names what it refuses. Unlike Go's decoder it takes numbers written as strings and
  * refuses numbers that the wire cannot carry (SkyDNS cut ports to their low 16 bits).
  */
-import { addressFamily, addressOctets, printAddress } from '../dns/address.ts';
+import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 
 export interface Service {
@@ -27,7 +27,7 @@ export interface Attributes {
   readonly mail: boolean;
   /** 0: not set. */
   readonly ttlSeconds: number;
-  /** Labels to strip from the left of SRV, MX and NS targets. */
+  /** Labels to strip from the left of an SRV, MX or NS target that is made from the key's own name. */
   readonly targetStrip: number;
   readonly group: string;
 }
@@ -44,7 +44,7 @@ const MAX_TEXT_OCTETS = 59_000;
 const MAX_DEPTH = 32;
 /** Not SRV's: it is taken as a share of the others' weights, in percent. */
 const MAX_WEIGHT = 2 ** 31 - 1;
-/** Of an answer's records: RFC 2181 §8. */
+/** RFC 2181 §8. SkyDNS takes any 32 bits; a receiver would take a larger TTL for 0. */
 const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -130,8 +130,8 @@ function readField(
         draft.weight = n;
       });
     case 'ttl':
-      return readInteger(value, 0, MAX_TTL_SECONDS, (n) => {
-        draft.ttlSeconds = n;
+      return readInteger(value, 0, 2 ** 32 - 1, (n) => {
+        draft.ttlSeconds = Math.min(n, MAX_TTL_SECONDS);
       });
     case 'targetstrip':
       return readInteger(value, -127, 127, (n) => {
@@ -147,11 +147,10 @@ function readHost(draft: Draft, host: string): string | undefined {
   draft.address = '';
   draft.target = undefined;
   if (host === '') return undefined;
-  const family = addressFamily(host);
-  if (family !== 0) {
-    draft.family = family;
-    // One spelling, so that equal addresses are equal texts.
-    draft.address = family === 4 ? host : printAddress(addressOctets(host));
+  const canonical = canonicalAddress(host);
+  if (canonical !== undefined) {
+    draft.family = canonical.family;
+    draft.address = canonical.address;
     return undefined;
   }
   const target = parseName(host);

@@ -38,6 +38,17 @@ describe('parseService accepts', () => {
     ['text in UTF-8 as octets', '{"text":"\u00e9"}', { text: '\xc3\xa9' }],
     ['escapes in text', '{"text":"a\\\\034b\\\\\\"c\\\\"}', { text: 'a"b"c\\' }],
     ['mail', '{"mail":true}', { mail: true }],
+    [
+      'an IPv4-mapped host as IPv4',
+      '{"host":"::ffff:192.0.2.77"}',
+      { family: 4, address: '192.0.2.77' },
+    ],
+    [
+      'an IPv4-compatible host as IPv6',
+      '{"host":"::192.0.2.77"}',
+      { family: 6, address: '::c000:24d' },
+    ],
+    ['a TTL of 32 bits as the largest', '{"ttl":4294967295}', { ttlSeconds: 2147483647 }],
     ['an empty host', '{"host":"","text":"x"}', { family: 0, target: undefined }],
   ] as const) {
     it(what, () => {
