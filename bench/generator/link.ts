@@ -46,7 +46,7 @@ export function openLinks(port: number, count: number): Link[] {
     maker.open({ address: LOOPBACK, port: 0 }, 1),
   );
   return sockets.flat().map((socket) => {
-    const batch = new Batch(libc, socket);
+    const batch = new Batch(libc, socket, 0);
     for (let slot = 0; slot < BATCH; slot++) {
       const room = new DataView(batch.octets.buffer, batch.nameAt(slot));
       writeSockaddr(room, { address: LOOPBACK, port }, () => 0);

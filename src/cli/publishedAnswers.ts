@@ -5,7 +5,7 @@ import type { TableHandle } from '../dataplane/table/layout.ts';
 import { AnswerTable, type TableFigures } from '../dataplane/table/table.ts';
 import type { Question } from '../dns/message.ts';
 import type { MirrorEvent, MirrorState } from '../store/mirror.ts';
-import type { External } from '../zone/external.ts';
+import type { Externals } from '../zone/external.ts';
 import type { Node } from '../zone/tree.ts';
 import type { ZoneSettings } from '../zone/view.ts';
 import { compactHeap } from './compactHeap.ts';
@@ -13,6 +13,8 @@ import { compactHeap } from './compactHeap.ts';
 export interface PublishedAnswersOptions {
   /** At most so much memory; it is taken as it is needed. */
   readonly capacityOctets: number;
+  /** The most that a reply may have. */
+  readonly maxUdpOctets: number;
   readonly root: Node;
   readonly settings: () => ZoneSettings;
   readonly monotonicMs: () => number;
@@ -38,8 +40,13 @@ export class PublishedAnswers {
   #heldBefore = 0;
 
   constructor(options: PublishedAnswersOptions) {
-    this.#table = reserve(options.capacityOctets);
-    this.#publisher = new Publisher({ table: this.#table, random: Math.random, ...options });
+    this.#table = reserve(options.capacityOctets, options.maxUdpOctets);
+    this.#publisher = new Publisher({
+      table: this.#table,
+      random: Math.random,
+      onFault: options.onError,
+      ...options,
+    });
     this.#onError = options.onError;
     this.#timer = setInterval(() => this.#tick(), REFRESH_MS).unref();
   }
@@ -58,7 +65,7 @@ export class PublishedAnswers {
   }
 
   /** See `Publisher.publish`. Done in a moment: whoever asked gets the answer first. */
-  publish(question: Question, externals: ReadonlyMap<string, External>): void {
+  publish(question: Question, externals: Externals): void {
     queueMicrotask(() => {
       try {
         this.#publisher.publish(question, externals);
@@ -108,14 +115,14 @@ export class PublishedAnswers {
 }
 
 /** As much address space as can be had: some containers have little. */
-function reserve(capacityOctets: number): AnswerTable {
+function reserve(capacityOctets: number, maxUdpOctets: number): AnswerTable {
   const seed = randomInt(2 ** 31);
   for (let octets = capacityOctets; octets > LEAST_OCTETS; octets /= 2) {
     try {
-      return new AnswerTable(octets, seed);
+      return new AnswerTable(octets, seed, maxUdpOctets);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
     }
   }
-  return new AnswerTable(LEAST_OCTETS, seed);
+  return new AnswerTable(LEAST_OCTETS, seed, maxUdpOctets);
 }

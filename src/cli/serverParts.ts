@@ -5,6 +5,7 @@
 import type { Config } from '../config.ts';
 import { type FamilyBlock, tableReplies, type UdpListener } from '../dataplane/udpListener.ts';
 import type { Respond } from '../dns/respond.ts';
+import { createFaultLog, type FaultLog } from '../faultLog.ts';
 import type { Log } from '../log.ts';
 import type { QueryLog } from '../queryLog.ts';
 import { AnswerCounters } from '../server/answerCounters.ts';
@@ -39,6 +40,7 @@ export interface Parts {
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
   readonly measured: Measured;
+  readonly faults: FaultLog;
 }
 
 /** The parts of a server that is to be started. */
@@ -57,15 +59,16 @@ export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
     onApplied: (nodes) => answers.applied(nodes),
   });
   const effective = new Effective(config, catalog.configKey, log);
-  const answers = answersOf(config, catalog, effective, log);
+  const faults = createFaultLog(log);
+  const answers = answersOf(config, catalog, effective, faults);
   const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
     answers.follow(event, mirror.state()),
   );
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
-  const core = { catalog, effective, mirror, answers, measured, queryLog };
-  const slowPath = slowPathOf(core, log);
+  const core = { catalog, effective, mirror, answers, measured, queryLog, faults };
+  const slowPath = slowPathOf(config, core);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const { respond } = slowPath;
   const udp = openUdp(config, { effective, answers, respond, onError, log });
@@ -78,15 +81,16 @@ function answersOf(
   config: Config,
   catalog: Catalog,
   effective: Effective,
-  log: Log,
+  faults: FaultLog,
 ): PublishedAnswers {
   const answers = new PublishedAnswers({
     capacityOctets: config.tableMib * 2 ** 20,
+    maxUdpOctets: config.maxUdpOctets,
     root: catalog.root,
     settings: () => effective.settings,
     monotonicMs,
     unixSeconds,
-    onError: (err) => log.error({ err }, 'an answer could not be published'),
+    onError: (error) => faults.report(error, 'an answer could not be published'),
   });
   effective.onChanged(() => answers.refresh());
   return answers;
@@ -133,8 +137,11 @@ interface SlowPath {
 const monotonicMs = (): number => performance.now();
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
-function slowPathOf(parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>, log: Log): SlowPath {
-  const { catalog, effective, mirror, answers, measured, queryLog } = parts;
+function slowPathOf(
+  { maxUdpOctets }: Config,
+  parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
+): SlowPath {
+  const { catalog, effective, mirror, answers, measured, queryLog, faults } = parts;
   const pending = new Pending();
   const quiet = {
     root: catalog.root,
@@ -142,21 +149,24 @@ function slowPathOf(parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>, lo
     freshness: () => mirror.state().kind,
     forwarder: () => undefined,
     mayRecurse: () => false,
+    maxUdpOctets,
     monotonicMs,
     unixSeconds,
     random: Math.random,
-    onError: (err: unknown) => log.error({ err }, 'a query failed'),
+    onError: (error: unknown) => faults.report(error, 'a query failed'),
   };
   const respondQuietly = createResponder({
     ...quiet,
     // What rests on others' answers needs them.
-    onOurs: (question, externals) => externals.size === 0 && answers.publish(question, externals),
+    onOurs(question, { externals, leadsOutside }) {
+      if (!leadsOutside) answers.publish(question, externals);
+    },
   });
   const respond = createResponder({
     ...quiet,
     forwarder: () => effective.forwarder,
     mayRecurse: (address) => effective.mayRecurse(address),
-    onOurs: (question, externals) => answers.publish(question, externals),
+    onOurs: (question, { externals }) => answers.publish(question, externals),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
     onPending: (answer) => pending.add(answer),
@@ -167,12 +177,14 @@ function slowPathOf(parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>, lo
 
 /** Answers what has arrived, then frees everything. */
 export async function closeParts(parts: Parts): Promise<void> {
-  const { store, effective, answers, mirror, queryLog, slowPath, udp, tcp, measured } = parts;
+  const { store, effective, answers, mirror, queryLog, slowPath, udp, tcp, measured, faults } =
+    parts;
   await fullTurn(); // what has arrived is answered too
   await udp.stop();
   await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
   await udp.close();
   queryLog.close();
+  faults.close();
   measured.process.close();
   mirror.close();
   answers.close();

@@ -1,4 +1,5 @@
 /** The rows of the options that only the server has. */
+import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
 import type { Name } from '../dns/name.ts';
 import { parseSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
@@ -63,6 +64,19 @@ export const SERVE_OPTIONS = {
     expects: 'a list of URLs',
     example: 'http://10.0.0.1:2379,http://10.0.0.2:2379',
     env: ['ETCD_MACHINES'],
+  }),
+  maxUdpOctets: option<number>({
+    name: 'max-udp-size',
+    form: 'text',
+    placeholder: 'OCTETS',
+    describe:
+      'most octets of a reply over UDP, for clients that say they can receive so many; above 1232 replies may be fragmented',
+    schema: wholeNumber(512, MAX_UDP_SIZE),
+    fallback: UDP_SIZE,
+    defaultText: String(UDP_SIZE),
+    expects: `a whole number from 512 to ${MAX_UDP_SIZE}`,
+    example: '4096',
+    fixedAtStart: true,
   }),
   http: option<SocketAddress | undefined>({
     name: 'http',

@@ -2,8 +2,6 @@
  * The seam between sockets and the answer table: what a transport does with a packet before anything else, on a worker
  * thread as on the main thread. It answers in place what the table holds, and says what becomes of the rest.
  */
-import { UDP_SIZE } from '../dns/edns.ts';
-
 /** Results of `FastPath.answer` that are no length. */
 export const Outcome = {
   /** No reply is due: too short, or itself a reply. */
@@ -14,10 +12,9 @@ export const Outcome = {
   OTHER: -2,
 } as const;
 
-/** Room that a packet's place must have, whatever its length: a reply over UDP is never longer. */
-export const REPLY_OCTETS: number = UDP_SIZE;
-
 export interface FastPath {
+  /** Room that a packet's place must have, whatever its length: a reply is never longer. */
+  readonly replyOctets: number;
   /** From here to `endBatch` what the table holds stays as it is; to be called before each batch of packets. */
   beginBatch(): void;
   /** The answers were copied out; whoever waits for packets must have called this before. */

@@ -9,7 +9,7 @@
  */
 import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
-import { areOptions, ednsOf } from './edns.ts';
+import { areOptions, ednsOf, pathOf } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
 import { Flag, HEADER_OCTETS, opcodeOf } from './header.ts';
 import type { Edns, Query, Question } from './message.ts';
@@ -96,7 +96,9 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
     if (owner.length > 0) return { ...NOTHING, fault: 'OPT not at the root' };
     const hasSoundOptions = areOptions(cursor.octets, start, cursor.at);
-    found = { edns: ednsOf(classField, ttlField), hasSoundOptions };
+    const path = pathOf(cursor.octets, start, cursor.at);
+    const edns = ednsOf(classField, ttlField);
+    found = { edns: path === undefined ? edns : { ...edns, path }, hasSoundOptions };
   }
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }

@@ -1,10 +1,14 @@
 /** The OPT pseudo-record (RFC 6891 §6.1): its fields, its options, and the one we send (with RFC 8914's error). */
 import type { Edns, ExtendedError } from './message.ts';
+import { encodePath, PATH_OPTION, readPath, type ServerId } from './path.ts';
 import { Type } from './rr.ts';
 import type { Writer } from './writer.ts';
 
-/** What we say that we can receive, and the most that we send over UDP: never fragmented (RFC 9715 §3). */
+/** What we say that we can receive, and by default the most that we send over UDP: never fragmented (RFC 9715 §3). */
 export const UDP_SIZE = 1232;
+
+/** The most that an operator may have us send over UDP: what resolvers used before RFC 9715, in several fragments. */
+export const MAX_UDP_SIZE = 4096;
 
 /** Offset of the octet of an OPT record that has DO as its upper bit. */
 export const DO_OFFSET = 7;
@@ -26,6 +30,25 @@ export function ednsOf(classField: number, ttlField: number): Edns {
   };
 }
 
+/** The way that a question's options tell; `undefined` when they tell none. */
+export function pathOf(
+  octets: Uint8Array,
+  start: number,
+  end: number,
+): readonly ServerId[] | undefined {
+  for (let at = start; at + 4 <= end; ) {
+    const dataEnd = at + 4 + u16(octets, at + 2);
+    if (u16(octets, at) === PATH_OPTION && dataEnd <= end)
+      return readPath(octets.subarray(at + 4, dataEnd));
+    at = dataEnd;
+  }
+  return undefined;
+}
+
+function u16(octets: Uint8Array, at: number): number {
+  return ((octets[at] as number) << 8) | (octets[at + 1] as number);
+}
+
 /** The upper eight bits of a 12-bit RCODE, in their place, from an OPT record's TTL field. */
 export function extendedRcodeBits(ttlField: number): number {
   return (ttlField >>> 24) << 4;
@@ -34,7 +57,7 @@ export function extendedRcodeBits(ttlField: number): number {
 /** Whether the octets from `start` to `end` are a list of options, each as long as it says (RFC 6891 §6.1.2). */
 export function areOptions(octets: Uint8Array, start: number, end: number): boolean {
   let at = start;
-  while (at + 4 <= end) at += 4 + ((octets[at + 2] as number) << 8) + (octets[at + 3] as number);
+  while (at + 4 <= end) at += 4 + u16(octets, at + 2);
   return at === end;
 }
 
@@ -44,6 +67,8 @@ export interface Opt {
   readonly dnssecOk: boolean;
   readonly rcode: number;
   readonly extendedError?: { readonly code: number; readonly text: Buffer } | undefined;
+  /** Of a question: the servers that it has passed; see `path.ts`. */
+  readonly path?: readonly ServerId[] | undefined;
 }
 
 /** The error with its text as UTF-8, cut between characters where it is too long. */
@@ -54,21 +79,36 @@ export function encodedError(error: ExtendedError): { code: number; text: Buffer
   return { code: error.code, text: text.subarray(0, length) };
 }
 
-export function optOctets({ extendedError }: Opt): number {
-  return OPT_OCTETS + (extendedError === undefined ? 0 : 6 + extendedError.text.length);
+export function optOctets(opt: Opt): number {
+  return OPT_OCTETS + optionOctets(opt);
+}
+
+function optionOctets({ extendedError, path }: Opt): number {
+  return (
+    (extendedError === undefined ? 0 : 6 + extendedError.text.length) +
+    (path === undefined ? 0 : 4 + encodePath(path).length)
+  );
 }
 
 export function writeOpt(writer: Writer, opt: Opt): void {
+  const { udpSize, rcode, dnssecOk, extendedError, path } = opt;
   writer.u8(0);
   writer.u16(Type.OPT);
-  writer.u16(opt.udpSize);
-  writer.u8(opt.rcode >> 4);
+  writer.u16(udpSize);
+  writer.u8(rcode >> 4);
   writer.u8(0);
-  writer.u16(opt.dnssecOk ? DO : 0);
-  writer.u16(optOctets(opt) - OPT_OCTETS);
-  if (opt.extendedError === undefined) return;
-  writer.u16(EXTENDED_ERROR);
-  writer.u16(2 + opt.extendedError.text.length);
-  writer.u16(opt.extendedError.code);
-  writer.raw(opt.extendedError.text);
+  writer.u16(dnssecOk ? DO : 0);
+  writer.u16(optionOctets(opt));
+  if (extendedError !== undefined) {
+    writer.u16(EXTENDED_ERROR);
+    writer.u16(2 + extendedError.text.length);
+    writer.u16(extendedError.code);
+    writer.raw(extendedError.text);
+  }
+  if (path !== undefined) {
+    const data = encodePath(path);
+    writer.u16(PATH_OPTION);
+    writer.u16(data.length);
+    writer.raw(data);
+  }
 }

@@ -13,15 +13,20 @@ import { Writer } from './writer.ts';
 const writer = new Writer();
 
 /**
- * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`); `truncate.ts` says what is left out.
- * Throws RangeError on a response that no octets can stand for.
+ * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`); `truncate.ts` says what is left out,
+ * and what `turn`, in [0, 1), is for. Throws RangeError on a response that no octets can stand for.
  */
-export function encodeResponse(query: Query, response: Response, limitOctets: number): Uint8Array {
+export function encodeResponse(
+  query: Query,
+  response: Response,
+  limitOctets: number,
+  turn = 0,
+): Uint8Array {
   const opt = query.edns && replyOpt(query.edns.dnssecOk, response);
   writer.restart(HEADER_OCTETS);
   writeQuestion(query.question);
   const room = opt === undefined ? limitOctets : limitOctets - optOctets(opt);
-  const fitted = writeSections(writer, response, room);
+  const fitted = writeSections(writer, response, room, turn);
   if (opt !== undefined) writeOpt(writer, opt);
   const flags =
     Flag.QR |
@@ -69,7 +74,7 @@ export interface OutgoingQuery {
   readonly question: Question;
   readonly recursionDesired: boolean;
   readonly checkingDisabled: boolean;
-  readonly edns?: { readonly udpSize: number; readonly dnssecOk: boolean } | undefined;
+  readonly edns?: Pick<Opt, 'udpSize' | 'dnssecOk' | 'path'> | undefined;
 }
 
 /** The packet that asks the question. Throws RangeError on a name that is no valid one. */

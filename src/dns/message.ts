@@ -3,6 +3,7 @@
  * `decodeMessage` makes of an upstream's reply.
  */
 import type { Name } from './name.ts';
+import type { ServerId } from './path.ts';
 import type { Rr } from './rr.ts';
 
 export interface Question {
@@ -18,6 +19,8 @@ export interface Edns {
   readonly udpSize: number;
   readonly version: number;
   readonly dnssecOk: boolean;
+  /** The soradns servers that have forwarded the question; see `path.ts`. */
+  readonly path?: readonly ServerId[] | undefined;
 }
 
 /** An acceptable query: opcode QUERY, one question, at most one OPT of version 0. */
@@ -61,6 +64,8 @@ export interface Response {
   readonly authority: readonly Rr[];
   readonly additional: readonly Rr[];
   readonly extendedError?: ExtendedError | undefined;
+  /** Records are missing that only a reply over TCP can carry: TC, whatever fits. */
+  readonly truncated?: boolean;
 }
 
 /** A decoded message of any kind, for those who ask questions (forwarder, tests). OPT is not among `additional`. */

@@ -1,7 +1,9 @@
 /**
- * How a response is made to fit (RFC 2181 §9, RFC 1035 §4.1.1): by whole RRsets. Records of the additional section are
- * a courtesy and go first, silently; when the answer or the authority section does not fit, TC says so and nothing
- * comes after the cut. A section is cut at its end, since the order of an answer (CNAME before its target) has meaning.
+ * How a response is made to fit (RFC 2181 §9). Records of the additional section are a courtesy and go first, silently
+ * and by whole RRsets. When the answer or the authority section does not fit, TC says so and nothing comes after the cut.
+ *
+ * Of the RRset that is cut the reply keeps the records that fit: clients that cannot ask over TCP (musl before 1.2.4,
+ * HAProxy) use what they get. Where it begins changes from reply to reply, so that all records come to be used.
  */
 import { UDP_SIZE } from './edns.ts';
 import type { Query, Response } from './message.ts';
@@ -13,10 +15,14 @@ import { MAX_MESSAGE_OCTETS, type Writer } from './writer.ts';
 /** What a client without EDNS can receive over UDP (RFC 1035 §4.2.1), and the least that any size counts as. */
 const MIN_UDP_SIZE = 512;
 
-/** Octets that the reply to this query may have on this transport. */
-export function replyLimit(query: Pick<Query, 'edns'>, transport: 'udp' | 'tcp'): number {
+/** Octets that the reply to this query may have on this transport, and over UDP at most `maxUdpOctets`. */
+export function replyLimit(
+  query: Pick<Query, 'edns'>,
+  transport: 'udp' | 'tcp',
+  maxUdpOctets: number = UDP_SIZE,
+): number {
   if (transport === 'tcp') return MAX_MESSAGE_OCTETS;
-  return Math.min(Math.max(query.edns?.udpSize ?? 0, MIN_UDP_SIZE), UDP_SIZE);
+  return Math.min(Math.max(query.edns?.udpSize ?? 0, MIN_UDP_SIZE), maxUdpOctets);
 }
 
 /** How many records of each section were written. */
@@ -27,33 +33,97 @@ export interface Fitted {
   readonly truncated: boolean;
 }
 
-/** Writes the three sections, as much of them as leaves `writer.at` at or below the limit. */
-export function writeSections(writer: Writer, response: Response, limitOctets: number): Fitted {
+/**
+ * Writes the three sections, as much of them as leaves `writer.at` at or below the limit. `turn`, in [0, 1), chooses the
+ * record that comes first of an RRset that is cut.
+ */
+export function writeSections(
+  writer: Writer,
+  response: Response,
+  limitOctets: number,
+  turn: number,
+): Fitted {
   const { answer, authority, additional } = response;
-  const answers = writeSection(writer, answer, limitOctets);
-  if (answers < answer.length)
-    return { answer: answers, authority: 0, additional: 0, truncated: true };
-  const authorities = writeSection(writer, authority, limitOctets);
+  const answers = writeFitting(writer, answer, limitOctets);
+  if (answers < answer.length) {
+    const kept = writeCut(writer, answer, answers, limitOctets, turn);
+    return { answer: kept, authority: 0, additional: 0, truncated: true };
+  }
+  const authorities = writeWhole(writer, authority, limitOctets);
   if (authorities < authority.length)
     return { answer: answers, authority: authorities, additional: 0, truncated: true };
-  const additionals = writeSection(writer, additional, limitOctets);
-  return { answer: answers, authority: authorities, additional: additionals, truncated: false };
+  const additionals = writeWhole(writer, additional, limitOctets);
+  const truncated = response.truncated === true;
+  return { answer: answers, authority: authorities, additional: additionals, truncated };
 }
 
 /** A record takes 11 octets at least. */
 const startOf = new Uint16Array(Math.ceil(MAX_MESSAGE_OCTETS / 11));
 
-function writeSection(writer: Writer, rrs: readonly Rr[], limitOctets: number): number {
+/** Writes records until one does not fit; gives how many did. `startOf` then says where each of them begins. */
+function writeFitting(writer: Writer, rrs: readonly Rr[], limitOctets: number): number {
   for (let i = 0; i < rrs.length; i++) {
     startOf[i] = writer.at;
     writeRr(writer, rrs[i] as Rr);
     if (writer.at > limitOctets) {
-      const kept = wholeRrsets(rrs, i);
-      writer.rollBack(startOf[kept] as number);
-      return kept;
+      writer.rollBack(startOf[i] as number);
+      return i;
     }
   }
   return rrs.length;
+}
+
+/** The same, but parts no RRset. */
+function writeWhole(writer: Writer, rrs: readonly Rr[], limitOctets: number): number {
+  const fitting = writeFitting(writer, rrs, limitOctets);
+  if (fitting === rrs.length) return fitting;
+  const kept = wholeCounts(rrs).findLast((count) => count <= fitting) ?? 0;
+  writer.rollBack(startOf[kept] as number);
+  return kept;
+}
+
+/** Records that may be too long for the message before the rest of the RRset is not tried any more. */
+const MAX_MISFITS = 16;
+
+/**
+ * Writes the RRset in which record `first` did not fit anew, from another of its records on, until one does not fit;
+ * those that are too long before any did are passed over. Gives how many records the section then has.
+ */
+function writeCut(
+  writer: Writer,
+  rrs: readonly Rr[],
+  first: number,
+  limitOctets: number,
+  turn: number,
+): number {
+  const [start, end] = runAround(rrs, first);
+  const length = end - start;
+  writer.rollBack(startOf[start] as number);
+  const offset = Math.floor(turn * length);
+  let kept = start;
+  let misfits = 0;
+  for (let i = 0; i < length && misfits < MAX_MISFITS; i++) {
+    const before = writer.at;
+    writeRr(writer, rrs[start + ((offset + i) % length)] as Rr);
+    if (writer.at <= limitOctets) {
+      kept++;
+      continue;
+    }
+    writer.rollBack(before);
+    if (kept > start) break;
+    misfits++;
+  }
+  return kept;
+}
+
+/** Where the row of records of one RRset that record `at` is part of begins and ends. */
+export function runAround(rrs: readonly Rr[], at: number): readonly [start: number, end: number] {
+  const keys = rrsetKeys(rrs);
+  let start = at;
+  while (start > 0 && keys[start - 1] === keys[at]) start--;
+  let end = at + 1;
+  while (end < rrs.length && keys[end] === keys[at]) end++;
+  return [start, end];
 }
 
 function writeRr(writer: Writer, rr: Rr): void {
@@ -62,11 +132,6 @@ function writeRr(writer: Writer, rr: Rr): void {
   writer.u16(rr.class);
   writer.u32(rr.ttlSeconds);
   writeRdata(writer, rr);
-}
-
-/** The largest number of records, up to `fitting`, that parts no RRset. */
-function wholeRrsets(rrs: readonly Rr[], fitting: number): number {
-  return wholeCounts(rrs).findLast((count) => count <= fitting) ?? 0;
 }
 
 /** How many of the records may be kept, from none to all: no RRset is parted from its other records, wherever they stand. */

@@ -9,6 +9,8 @@ import { isIP } from 'node:net';
 import { UDP_SIZE } from '../dns/edns.ts';
 import { encodeQuery } from '../dns/encode.ts';
 import type { Question } from '../dns/message.ts';
+import type { ServerId } from '../dns/path.ts';
+import { isPublicAddress } from './privateName.ts';
 import type { RandomInt } from './randomCase.ts';
 import { type Exchanged, readReply } from './reply.ts';
 import type { Upstream } from './upstream.ts';
@@ -20,6 +22,8 @@ export interface Ask {
   readonly dnssecOk: boolean;
   /** Whether to send an OPT record at all. */
   readonly edns: boolean;
+  /** The soradns servers on the question's way, this one the last. */
+  readonly path: readonly ServerId[];
 }
 
 export interface ExchangeLimits {
@@ -34,11 +38,15 @@ const FIRST_PORT = 10240;
 const PORT_COUNT = 65536 - FIRST_PORT;
 const BIND_ATTEMPTS = 8;
 
-/** The question on the wire, with RD set. */
-export function encodeAsk(ask: Ask, id: number): Uint8Array {
+/**
+ * The question on the wire, with RD set. Only servers on private addresses get to see its way: another soradns is one of
+ * those, and old public servers may not know what to do with an option.
+ */
+export function encodeAsk(ask: Ask, id: number, { address }: Upstream): Uint8Array {
   const { question, checkingDisabled, dnssecOk } = ask;
-  const query = { id, question, recursionDesired: true, checkingDisabled };
-  return encodeQuery(ask.edns ? { ...query, edns: { udpSize: UDP_SIZE, dnssecOk } } : query);
+  const path = isPublicAddress(address) ? undefined : ask.path;
+  const edns = ask.edns ? { udpSize: UDP_SIZE, dnssecOk, path } : undefined;
+  return encodeQuery({ id, question, recursionDesired: true, checkingDisabled, edns });
 }
 
 /** What the conversation is settled with first, unless its time is over or it is ended before. */
@@ -70,7 +78,7 @@ export async function exchangeUdp(
     socket = await bindFreshPort(isIP(upstream.address) === 6 ? 'udp6' : 'udp4', limits.randomInt);
     socket.connect(upstream.port, upstream.address);
     await once(socket, 'connect');
-    return await converse(socket, ask, limits);
+    return await converse(socket, upstream, ask, limits);
   } catch (error) {
     return { kind: 'network', text: (error as Error).message };
   } finally {
@@ -95,7 +103,12 @@ async function bindFreshPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promi
   }
 }
 
-function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exchanged> {
+function converse(
+  socket: Socket,
+  upstream: Upstream,
+  ask: Ask,
+  limits: ExchangeLimits,
+): Promise<Exchanged> {
   const id = limits.randomInt(65536);
   return withinLimits(limits, (settle) => {
     const fail = (error: Error) => settle({ kind: 'network', text: error.message });
@@ -104,7 +117,7 @@ function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exc
       const exchanged = readReply(packet, { id, question: ask.question, transport: 'udp' });
       if (exchanged !== undefined) settle(exchanged);
     });
-    socket.send(encodeAsk(ask, id), (error) => {
+    socket.send(encodeAsk(ask, id, upstream), (error) => {
       if (error) fail(error);
     });
   });

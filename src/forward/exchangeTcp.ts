@@ -16,20 +16,25 @@ export async function exchangeTcp(
 ): Promise<Exchanged> {
   const socket = connect({ host: upstream.address, port: upstream.port, noDelay: true });
   try {
-    return await converse(socket, ask, limits);
+    return await converse(socket, upstream, ask, limits);
   } finally {
     socket.destroy();
   }
 }
 
-function converse(socket: Socket, ask: Ask, limits: ExchangeLimits): Promise<Exchanged> {
+function converse(
+  socket: Socket,
+  upstream: Upstream,
+  ask: Ask,
+  limits: ExchangeLimits,
+): Promise<Exchanged> {
   const id = limits.randomInt(65536);
   return withinLimits(limits, (settle) => {
     const fail = (text: string) => settle({ kind: 'network', text });
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('the upstream closed the connection before it replied'));
     onReply(socket, { id, question: ask.question, transport: 'tcp' }, settle);
-    socket.write(frame(encodeAsk(ask, id)));
+    socket.write(frame(encodeAsk(ask, id, upstream)));
   });
 }
 

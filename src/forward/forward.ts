@@ -3,16 +3,17 @@
  * known, is it being asked right now, and only then a packet. All of it is bounded: the questions in flight, those who
  * wait for them, the cache, and the time, which stays below the 4 s after which Docker's resolver gives up on us.
  */
-import { randomInt as cryptoRandomInt } from 'node:crypto';
+import { randomInt as cryptoRandomInt, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Question } from '../dns/message.ts';
 import { equalNames, foldName } from '../dns/name.ts';
+import { newServerId } from '../dns/path.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import { type AskContext, askUpstreams } from './ask.ts';
 import { keepUseful } from './bailiwick.ts';
 import { type Cache, cacheKey, createCache } from './cache.ts';
 import type { Ask } from './exchange.ts';
-import { type Flight, Flights } from './flights.ts';
+import { COME_BACK, type Flight, Flights } from './flights.ts';
 import { counted, type ForwardCounters, newForwardCounters } from './forwardCounters.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from './forwarder.ts';
 import { createHealth } from './health.ts';
@@ -30,9 +31,9 @@ export interface ForwarderOptions {
   readonly tryTimeoutMs?: number;
   /** Default 3,800: below the 4 s of Docker's resolver, so that our SERVFAIL still reaches it. */
   readonly totalTimeoutMs?: number;
-  /** Different questions at once; the next one fails at once. Default 512. */
+  /** Different questions at once, shared out among clients. Default 512. */
   readonly maxInFlight?: number;
-  /** Callers that wait for those questions. Default 4,096. */
+  /** Callers that wait for those questions, shared out as well. Default 4,096. */
   readonly maxWaiting?: number;
   /** Default 10,000 entries and 16 MiB. */
   readonly cacheEntries?: number;
@@ -46,6 +47,9 @@ export interface ForwarderOptions {
 }
 
 const SHUTTING_DOWN: Forwarded = { kind: 'failed', reason: 'network', text: 'shutting down' };
+
+/** Of this process, for loops through other soradns servers; the same for every forwarder that it makes. */
+const OWN_ID = newServerId(randomBytes);
 
 /** The forwarder over real sockets. */
 export function createForwarder(options: ForwarderOptions): Forwarder {
@@ -73,30 +77,41 @@ class SocketForwarder implements Forwarder {
     this.#counters = options.counters ?? newForwardCounters();
   }
 
-  async resolve(question: Question, asked: ForwardOptions): Promise<Forwarded> {
-    if (this.#closing.signal.aborted) return SHUTTING_DOWN;
+  peek(question: Question, asked: ForwardOptions): Forwarded | undefined {
     const counters = this.#counters;
-    const { clock } = this.#context;
-    counters.requests++;
     const refusal =
       refusalOf(question, this.#ndots) ?? refusalOfUpstreams(question, this.#eligible(question));
     if (refusal !== undefined) {
+      counters.requests++;
       counters.refused++;
       return { kind: 'refused', text: refusal };
     }
-    const key = cacheKey(question, asked);
-    const known = this.#cache.get(key, clock());
-    if (known !== undefined) {
-      counters.cacheHits++;
-      return inCaseOf(question, known);
+    const known = this.#cache.get(cacheKey(question, asked), this.#context.clock());
+    if (known === undefined) return undefined;
+    counters.requests++;
+    counters.cacheHits++;
+    return inCaseOf(question, known);
+  }
+
+  async resolve(question: Question, asked: ForwardOptions): Promise<Forwarded> {
+    if (this.#closing.signal.aborted) return SHUTTING_DOWN;
+    const known = this.peek(question, asked);
+    if (known !== undefined) return known;
+    this.#counters.requests++;
+    if (asked.path?.includes(OWN_ID)) {
+      this.#counters.refused++;
+      return COME_BACK;
     }
-    const asking = this.#flights.join(key, question, () => this.#depart(key, question, asked));
-    return inCaseOf(question, await counted(counters, clock, asking));
+    const passenger = { key: cacheKey(question, asked), question, client: asked.client };
+    const asking = this.#flights.join(passenger, () =>
+      this.#depart(passenger.key, question, asked),
+    );
+    return inCaseOf(question, await counted(this.#counters, this.#context.clock, asking));
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([this.#flights.landed(), this.#probes.ended()]);
+    await Promise.all([this.#flights.close(), this.#probes.ended()]);
   }
 
   #eligible(question: Question): Upstream[] {
@@ -106,15 +121,19 @@ class SocketForwarder implements Forwarder {
   }
 
   #depart(key: string, question: Question, asked: ForwardOptions): Flight {
+    const { checkingDisabled, dnssecOk, path = [] } = asked;
     const sent = { ...question, qname: randomizeCase(question.qname, this.#context.randomInt) };
-    return { question: sent, outcome: this.#fetch(key, { ...asked, question: sent, edns: true }) };
+    const ask = { question: sent, checkingDisabled, dnssecOk, edns: true, path: [...path, OWN_ID] };
+    const aborting = new AbortController();
+    const outcome = this.#fetch(key, ask, aborting.signal);
+    return { question: sent, outcome, abort: () => aborting.abort() };
   }
 
-  async #fetch(key: string, ask: Ask): Promise<Forwarded> {
+  async #fetch(key: string, ask: Ask, signal: AbortSignal): Promise<Forwarded> {
     const able = this.#eligible(ask.question);
     this.#probes.send(ask, able);
-    const outcome = useful(await askUpstreams(ask, able, this.#context), ask);
-    if (!this.#closing.signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
+    const outcome = useful(await askUpstreams(ask, able, { ...this.#context, signal }), ask);
+    if (!signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
     return outcome;
   }
 }

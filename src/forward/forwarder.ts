@@ -2,10 +2,15 @@
  * Asking others: what the rest of the program needs of forwarding. `createForwarder` (forward.ts) is the real one.
  */
 import type { Message, Question } from '../dns/message.ts';
+import type { ServerId } from '../dns/path.ts';
 
 export interface ForwardOptions {
   readonly checkingDisabled: boolean;
   readonly dnssecOk: boolean;
+  /** The address of the client for whom it is asked; each has a share of what may be asked at once. */
+  readonly client: string;
+  /** The soradns servers that the question has passed before this one. */
+  readonly path?: readonly ServerId[] | undefined;
 }
 
 export type Forwarded =
@@ -21,6 +26,8 @@ export type Forwarded =
   | { readonly kind: 'refused'; readonly text: string };
 
 export interface Forwarder {
+  /** The outcome where it is known without asking: a refusal, or a reply from the cache. */
+  peek(question: Question, options: ForwardOptions): Forwarded | undefined;
   /** Never rejects; settles within 4 s. */
   resolve(question: Question, options: ForwardOptions): Promise<Forwarded>;
   close(): Promise<void>;

@@ -3,16 +3,18 @@
  * nobody else has to be asked.
  */
 import { Ede, type Query, type Question, type Response, STALE } from '../dns/message.ts';
+import type { Name } from '../dns/name.ts';
 import type { Client } from '../dns/respond.ts';
 import { refused, servfail } from '../dns/response.ts';
-import { Rcode } from '../dns/rr.ts';
+import { Class, Rcode, Type } from '../dns/rr.ts';
+import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
 import { answer, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/elsewhere.ts';
-import { type External, externalKey } from '../zone/external.ts';
+import { type External, type Externals, externalKey } from '../zone/external.ts';
 import type { Node } from '../zone/tree.ts';
 import type { View, ZoneSettings } from '../zone/view.ts';
-import type { MissingQuestion } from '../zone/work.ts';
+import type { Basis, MissingQuestion } from '../zone/work.ts';
 
 /** How true the zones' data is, as `MirrorState` has it. */
 export type Freshness =
@@ -26,16 +28,28 @@ export interface ResolveOptions {
   readonly root: Node;
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
-  /** `undefined`: nobody is asked, whoever the client. */
+  /** `undefined`: no other server is asked, whoever the client. */
   readonly forwarder: () => Forwarder | undefined;
   /** Whether names outside our zones are looked up for this client address. */
   readonly mayRecurse: (address: string) => boolean;
+  /** The most that a reply over UDP may have, for clients that can receive it. */
+  readonly maxUdpOctets: number;
   readonly monotonicMs: () => number;
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Told of each question that was answered out of our names for anybody, and of what others said to it. */
-  readonly onOurs?: ((question: Question, externals: Externals) => void) | undefined;
+  /** A fault of ours. Must not throw. */
+  readonly onError: (error: unknown) => void;
+  /**
+   * Told of each question that was answered out of our names for anybody, and of what others said to it. `leadsOutside`:
+   * the answer depends on whether others could be asked.
+   */
+  readonly onOurs?: ((question: Question, ours: Ours) => void) | undefined;
+}
+
+export interface Ours {
+  readonly externals: Externals;
+  readonly leadsOutside: boolean;
 }
 
 export type Resolve = (query: Query, client: Client) => Response | Promise<Response>;
@@ -46,15 +60,13 @@ const OPTIONAL_WAIT_MS = 300;
 /** Rounds of asking elsewhere for one question: an answer may lead back into our zones and out again. */
 const MAX_ROUNDS = 4;
 
-type Externals = ReadonlyMap<string, External>;
-const NO_EXTERNALS: Externals = new Map();
-
 /** Successive multiples of the golden ratio fill [0, 1) evenly, also every second or third of them. */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
 /** What stays the same through the rounds of one question. */
 interface Asked {
   readonly query: Query;
+  readonly client: Client;
   readonly turn: number;
   readonly mayRecurse: boolean;
 }
@@ -76,39 +88,52 @@ class Resolver {
     this.#turn = (this.#turn + GOLDEN_RATIO) % 1;
     const { forwarder, mayRecurse } = this.#options;
     const isOffered = forwarder() !== undefined && mayRecurse(client.address);
-    const asked = { query, turn: this.#turn, mayRecurse: isOffered };
-    const response = this.#decide(asked, NO_EXTERNALS, 0);
+    const asked = { query, client, turn: this.#turn, mayRecurse: isOffered };
+    const response = this.#decide(asked, this.#newLearned(asked), 0);
     if (!isOffered) return response;
     return response instanceof Promise ? response.then(offerRecursion) : offerRecursion(response);
   }
 
-  #decide(asked: Asked, externals: Externals, round: number): Response | Promise<Response> {
+  #newLearned(asked: Asked): Learned {
+    return new Learned((question) => {
+      const forwarder = this.#options.forwarder();
+      if (forwarder === undefined) return { kind: 'unavailable' };
+      const known = forwarder.peek(question, optionsOf(asked));
+      return known && externalOf(known);
+    });
+  }
+
+  #decide(asked: Asked, learned: Learned, round: number): Response | Promise<Response> {
     const { question } = asked.query;
     const freshness = this.#options.freshness();
     if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
       return servfail(Ede.NOT_READY, 'the store was not read yet');
     }
-    const decided = answer(this.#view(asked.turn, externals), question);
+    const decided = answer(this.#view(asked, learned), question);
     switch (decided.kind) {
-      case 'response':
-        if (decided.basis !== undefined && isForAll(asked.query, externals)) {
-          this.#options.onOurs?.(question, externals);
+      case 'response': {
+        const { response, basis } = decided;
+        if (basis !== undefined && isForAll(asked.query, basis)) {
+          const { leadsOutside } = basis;
+          this.#options.onOurs?.(question, { externals: learned, leadsOutside });
         }
-        return freshness === 'stale' ? markStale(decided.response) : decided.response;
+        return freshness === 'stale' ? markStale(response) : response;
+      }
       case 'elsewhere':
         return asked.mayRecurse
           ? this.#forward(asked, round)
           : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
       case 'incomplete':
         if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'names lead on for too long');
-        return this.#learn(asked.query, decided.missing, externals).then((known) =>
-          this.#decide(asked, known, round + 1),
+        return this.#learn(asked, decided.missing, learned).then(() =>
+          this.#decide(asked, learned, round + 1),
         );
     }
   }
 
-  #view(turn: number, externals: Externals): View {
-    const { root, settings, monotonicMs, unixSeconds, random } = this.#options;
+  #view({ query, client, turn }: Asked, externals: Externals): View {
+    const { root, settings, maxUdpOctets, monotonicMs, unixSeconds, random, onError } =
+      this.#options;
     return {
       root,
       settings: settings(),
@@ -117,27 +142,28 @@ class Resolver {
       turn,
       random,
       externals,
+      recursionDesired: query.recursionDesired,
+      roomOctets: client.transport === 'udp' ? replyLimit(query, 'udp', maxUdpOctets) : undefined,
+      onFault: onError,
     };
   }
 
-  /** What was known before, and the answers to what `answer` found missing. */
-  async #learn(
-    query: Query,
-    missing: readonly MissingQuestion[],
-    known: Externals,
-  ): Promise<Externals> {
-    const learned = missing.map(async ({ question, isOptional }): Promise<[string, External]> => {
-      const answered = this.#askAbout(query, question);
-      const key = externalKey(question.qname, question.qtype);
-      return [key, await (isOptional ? orFailed(answered, OPTIONAL_WAIT_MS) : answered)];
-    });
-    return new Map([...known, ...(await Promise.all(learned))]);
+  /** Adds the answers to what `answer` found missing. */
+  async #learn(asked: Asked, missing: readonly MissingQuestion[], learned: Learned): Promise<void> {
+    await Promise.all(
+      missing.map(async ({ question, isOptional }) => {
+        learned.sent++;
+        const answered = this.#askAbout(asked, question);
+        const external = isOptional ? orFailed(answered, OPTIONAL_WAIT_MS) : answered;
+        learned.add(question, await external);
+      }),
+    );
   }
 
-  async #askAbout(query: Query, question: Question): Promise<External> {
+  async #askAbout(asked: Asked, question: Question): Promise<External> {
     const forwarder = this.#options.forwarder();
     if (forwarder === undefined) return { kind: 'unavailable' };
-    return externalOf(await forwarder.resolve(question, optionsOf(query)));
+    return externalOf(await forwarder.resolve(question, optionsOf(asked)));
   }
 
   async #forward(asked: Asked, round: number): Promise<Response> {
@@ -147,13 +173,38 @@ class Resolver {
     if (!query.recursionDesired) {
       return refused(`${NOT_OURS}, and RD is not set`, Ede.NOT_AUTHORITATIVE);
     }
-    const response = responseOf(await forwarder.resolve(query.question, optionsOf(query)));
+    const response = responseOf(await forwarder.resolve(query.question, optionsOf(asked)));
     const { rrs, back } = foreignPart(this.#options.settings(), response.answer);
     if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
     // The rest of the chain is ours to say, whatever the upstream believes.
     const onward = { ...asked, query: { ...query, question: { ...query.question, qname: back } } };
-    const rest = await this.#decide(onward, NO_EXTERNALS, round + 1);
+    const rest = await this.#decide(onward, this.#newLearned(onward), round + 1);
     return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
+  }
+}
+
+/** What became known of names outside our zones while one question is answered. */
+class Learned implements Externals {
+  sent = 0;
+  readonly #known = new Map<string, External>();
+  readonly #peek: (question: Question) => External | undefined;
+
+  /** `peek` says what is known without asking. */
+  constructor(peek: (question: Question) => External | undefined) {
+    this.#peek = peek;
+  }
+
+  get(qname: Name, qtype: number): External | undefined {
+    const question = { qname, qtype, qclass: Class.IN };
+    const known = this.#known.get(externalKey(qname, qtype));
+    if (known !== undefined) return known;
+    const peeked = this.#peek(question);
+    if (peeked !== undefined) this.add(question, peeked);
+    return peeked;
+  }
+
+  add({ qname, qtype }: Question, external: External): void {
+    this.#known.set(externalKey(qname, qtype), external);
   }
 }
 
@@ -172,17 +223,28 @@ async function orFailed(answered: Promise<External>, waitMs: number): Promise<Ex
 
 const NOT_OURS = 'not one of our zones';
 
-/** What others say to CD or DO is for those who ask so: unchecked, or with signatures. */
-function isForAll({ checkingDisabled, edns }: Query, externals: Externals): boolean {
-  return externals.size === 0 || !(checkingDisabled || edns?.dnssecOk === true);
+/**
+ * What others say to CD or DO is for those who ask so: unchecked, or with signatures. Without RD they are not asked at
+ * all.
+ */
+function isForAll(query: Query, { leadsOutside }: Basis): boolean {
+  const { recursionDesired, checkingDisabled, edns } = query;
+  return !leadsOutside || (recursionDesired && !checkingDisabled && edns?.dnssecOk !== true);
 }
 
 function offerRecursion(response: Response): Response {
   return { ...response, recursionAvailable: true };
 }
 
-function optionsOf({ checkingDisabled, edns }: Query): ForwardOptions {
-  return { checkingDisabled, dnssecOk: edns?.dnssecOk === true };
+function optionsOf({ query, client }: Asked): ForwardOptions {
+  const { checkingDisabled, edns } = query;
+  const { address } = client;
+  return {
+    checkingDisabled,
+    dnssecOk: edns?.dnssecOk === true,
+    client: address,
+    path: edns?.path,
+  };
 }
 
 function externalOf(forwarded: Forwarded): External {
@@ -203,7 +265,11 @@ function externalOfRcode(
 ): External {
   switch (rcode) {
     case Rcode.NOERROR:
-      return { kind: 'found', rrs: message.answer };
+      return {
+        kind: 'found',
+        rrs: message.answer,
+        soa: message.authority.find(({ type }) => type === Type.SOA),
+      };
     case Rcode.NXDOMAIN:
       return { kind: 'nxdomain', rrs: message.answer };
     default:

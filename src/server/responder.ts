@@ -116,9 +116,10 @@ class Responder {
 
   /** The reply's octets; a response that cannot be encoded is a fault of ours. */
   #encode(query: Query, response: Response, { transport }: Client): Uint8Array {
-    const limitOctets = replyLimit(query, transport);
+    const { maxUdpOctets, random } = this.#options;
+    const limitOctets = replyLimit(query, transport, maxUdpOctets);
     try {
-      return encodeResponse(query, response, limitOctets);
+      return encodeResponse(query, response, limitOctets, random());
     } catch (error) {
       return encodeResponse(query, this.#fault(error), limitOctets);
     }

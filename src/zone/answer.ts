@@ -2,15 +2,16 @@
  * From a question to a response: which zone it belongs to, what the look-up found, and the header and authority that
  * go with it. Pure: what it needs from other servers it asks for (`incomplete`), and is called again with the answers.
  */
+import { isReverseName } from '../dns/address.ts';
 import { Ede, type Question, type Response } from '../dns/message.ts';
-import { isSubdomainOf, type Name } from '../dns/name.ts';
+import type { Name } from '../dns/name.ts';
 import { authoritative, refused, servfail } from '../dns/response.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { chaos } from './chaos.ts';
 import { type Lookup, lookup, ptr } from './lookup.ts';
 import { serialOf } from './serial.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
-import { type Basis, basisOf, type MissingQuestion, newWork } from './work.ts';
+import { type Basis, basisOf, type MissingQuestion, newWork, type Work } from './work.ts';
 
 export type Answer =
   /** `basis` is there where the answer is out of our names. */
@@ -30,49 +31,51 @@ export function answer(view: View, question: Question): Answer {
   const work = newWork(view);
   const outcome = lookup(work, question, apex);
   if (work.missing.length > 0) return { kind: 'incomplete', missing: work.missing };
-  const response = responseOf(view, outcome, question, apex);
+  const response = cut(work, responseOf(view, outcome, question, apex));
   return { kind: 'response', response, basis: basisOf(work) };
 }
 
 /** Whether the store may have something to say about a question. */
-export function mayBeOurs(settings: ZoneSettings, question: Question): boolean {
-  return apexOf(settings, question.qname) !== undefined || asksForPtr(question);
+export function mayBeOurs(settings: ZoneSettings, { qname }: Question): boolean {
+  return apexOf(settings, qname) !== undefined || isReverseName(qname);
 }
 
-const REVERSE: readonly Name[] = [
-  ['in-addr', 'arpa'],
-  ['ip6', 'arpa'],
-];
-
-/** Whether it is a name of an address; those are answered from the store whatever the zones. */
-export function isReverse(name: Name): boolean {
-  return REVERSE.some((zone) => isSubdomainOf(name, zone));
-}
-
-function asksForPtr({ qname, qtype }: Question): boolean {
-  return qtype === Type.PTR && isReverse(qname);
-}
-
-/** Reverse names outside our zones: what the store has under them is ours (SkyDNS), the rest is not. */
+/**
+ * Reverse names outside our zones are answered from the store if it has them (SkyDNS), whatever the type: others' NXDOMAIN
+ * would deny the PTR as well. There is no SOA of ours for them.
+ */
 function answerReverse(view: View, question: Question): Answer {
-  if (!asksForPtr(question)) return { kind: 'elsewhere' };
+  const { qname, qtype } = question;
+  if (!isReverseName(qname)) return { kind: 'elsewhere' };
   const work = newWork(view);
-  const outcome = ptr(work, question.qname);
-  if (outcome.kind !== 'found') return { kind: 'elsewhere' };
-  const response = authoritative(Rcode.NOERROR, outcome.rrs);
+  const outcome = ptr(work, qname, []);
+  if (outcome.kind === 'nxdomain') return { kind: 'elsewhere' };
+  const rrs = qtype === Type.PTR && outcome.kind === 'found' ? outcome.rrs : [];
+  const response = authoritative(Rcode.NOERROR, rrs);
   return { kind: 'response', response, basis: basisOf(work) };
+}
+
+/** Has the client ask over TCP if not everything was looked for, as it would not have fitted. */
+function cut(work: Work, response: Response): Response {
+  if (!work.isCut) return response;
+  const isFound = response.answer.length > 0;
+  return isFound
+    ? { ...response, truncated: true }
+    : { ...authoritative(Rcode.NOERROR, []), truncated: true };
 }
 
 function responseOf(view: View, outcome: Lookup, question: Question, apex: Name): Response {
   const { ttlSeconds, minTtlSeconds } = view.settings;
   switch (outcome.kind) {
-    case 'found':
-      return authoritative(Rcode.NOERROR, outcome.rrs, [], outcome.glue);
+    case 'found': {
+      // A resolver that keeps a set with members missing must soon ask again.
+      const rrs = outcome.isPartial ? atMost(minTtlSeconds, outcome.rrs) : outcome.rrs;
+      return authoritative(Rcode.NOERROR, rrs, [], outcome.glue);
+    }
     case 'soa':
       return authoritative(Rcode.NOERROR, [soa(view, question.qname, apex, ttlSeconds)]);
-    // RFC 2308 §3: the SOA's TTL is its minimum, so that resolvers that look at either agree.
     case 'nodata':
-      return authoritative(Rcode.NOERROR, [], [soa(view, apex, apex, minTtlSeconds)]);
+      return noData(view, outcome);
     case 'nxdomain':
       return authoritative(Rcode.NXDOMAIN, [], [soa(view, apex, apex, minTtlSeconds)]);
     case 'refused':
@@ -80,6 +83,29 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
     case 'failed':
       return servfail(Ede.NO_REACHABLE_AUTHORITY, 'a name outside our zones could not be resolved');
   }
+}
+
+/**
+ * RFC 2308 §2.2: the CNAMEs, and the SOA of the zone in which they end. Without an SOA a resolver keeps the CNAME alone,
+ * and takes it for the whole answer for as long as that lives.
+ */
+function noData(view: View, { cnames, denial }: Extract<Lookup, { kind: 'nodata' }>): Response {
+  const { minTtlSeconds } = view.settings;
+  switch (denial.kind) {
+    // RFC 2308 §3: the SOA's TTL is its minimum, so that resolvers that look at either agree.
+    case 'own': {
+      const { apex } = denial;
+      return authoritative(Rcode.NOERROR, cnames, [soa(view, apex, apex, minTtlSeconds)]);
+    }
+    case 'foreign':
+      return denial.soa === undefined
+        ? authoritative(Rcode.NOERROR, atMost(minTtlSeconds, cnames))
+        : authoritative(Rcode.NOERROR, cnames, [denial.soa]);
+  }
+}
+
+function atMost(ttlSeconds: number, rrs: readonly Rr[]): Rr[] {
+  return rrs.map((rr) => ({ ...rr, ttlSeconds: Math.min(rr.ttlSeconds, ttlSeconds) }));
 }
 
 /** The apex's SOA, its owner in the case of the question where it is the answer. */

@@ -1,37 +1,41 @@
 /** Where an answer leaves our zones, and where it comes back. */
 import { equalNames, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
-import { type External, externalKey } from './external.ts';
+import type { External } from './external.ts';
 import { apexOf, type ZoneSettings } from './view.ts';
 import type { Work } from './work.ts';
 
-/** What is known of a name elsewhere; `undefined` when it has to be asked for first, which this notes down. */
-export function external(
-  work: Work,
-  qname: Name,
-  qtype: number,
-  isOptional: boolean,
-): External | undefined {
-  const known = work.view.externals.get(externalKey(qname, qtype));
-  if (known !== undefined) {
-    if (known.kind !== 'unavailable') work.isForeign = true;
-    return known;
-  }
+/** What is known of a name outside our zones. */
+export type Outside =
+  | External
+  /** The question has to be sent to another server first, which `Work.missing` notes. */
+  | { readonly kind: 'missing' }
+  /** The client did not ask for recursion. */
+  | { readonly kind: 'unasked' };
+
+export function outside(work: Work, qname: Name, qtype: number, isOptional: boolean): Outside {
+  work.leadsOutside = true;
+  if (!work.view.recursionDesired) return { kind: 'unasked' };
+  const known = work.view.externals.get(qname, qtype);
+  if (known === undefined) return missing(work, qname, qtype, isOptional);
+  if (known.kind !== 'unavailable') work.isForeign = true;
+  return known;
+}
+
+function missing(work: Work, qname: Name, qtype: number, isOptional: boolean): Outside {
+  const question = { qname, qtype, qclass: Class.IN };
   const noted = work.missing.findIndex(
-    ({ question }) => question.qtype === qtype && equalNames(question.qname, qname),
+    (other) => other.question.qtype === qtype && equalNames(other.question.qname, qname),
   );
-  if (noted < 0 && work.externalsLeft <= 0) return { kind: 'failed' };
-  const wasOptional = work.missing[noted]?.isOptional ?? true;
-  const missing = {
-    question: { qname, qtype, qclass: Class.IN },
-    isOptional: isOptional && wasOptional,
-  };
-  if (noted >= 0) work.missing[noted] = missing;
-  else {
-    work.externalsLeft--;
-    work.missing.push(missing);
+  const before = work.missing[noted];
+  if (before !== undefined) {
+    work.missing[noted] = { question, isOptional: isOptional && before.isOptional };
+    return { kind: 'missing' };
   }
-  return undefined;
+  if (work.externalsLeft <= 0) return { kind: 'failed' };
+  work.externalsLeft--;
+  work.missing.push({ question, isOptional });
+  return { kind: 'missing' };
 }
 
 export interface Foreign {

@@ -2,28 +2,37 @@
  * The authoritative look-up (RFC 1034 §4.3.2 with SkyDNS's rules): a question about a name in one of our zones becomes
  * one of a few outcomes. No flags, no SOA, no octets: `answer` makes a response of it.
  */
+import { isReverseOfAddress } from '../dns/address.ts';
 import type { Question } from '../dns/message.ts';
-import { foldName, type Name } from '../dns/name.ts';
+import { foldName, type Name, nameOctets } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
+import { aliasOf } from './alias.ts';
+import { cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
-import { rrset } from './rrset.ts';
-import { hasName, type Selected, selectExact } from './select.ts';
+import { fitting, rrset, type TimedRdata } from './rrset.ts';
+import { hasName, type Selected, selectExact, selectExactAndBelow } from './select.ts';
 import { nameToLookUp, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { ttlOf } from './ttl.ts';
 import type { Work } from './work.ts';
 
 export type Lookup =
-  | { readonly kind: 'found'; readonly rrs: readonly Rr[]; readonly glue?: readonly Rr[] }
+  | {
+      readonly kind: 'found';
+      readonly rrs: readonly Rr[];
+      readonly glue?: readonly Rr[];
+      /** Hosts that could not be resolved would have added to it. */
+      readonly isPartial?: boolean;
+    }
   /** The apex's SOA is the answer. */
   | { readonly kind: 'soa' }
-  | { readonly kind: 'nodata' }
+  /** The last of the CNAMEs, or the name itself, has no records of the type. */
+  | { readonly kind: 'nodata'; readonly cnames: readonly Rr[]; readonly denial: Denial }
   | { readonly kind: 'nxdomain' }
   | { readonly kind: 'refused'; readonly text: string }
   /** A server elsewhere, whose answer this one needs, gave none. */
   | { readonly kind: 'failed' };
 
-const NODATA: Lookup = { kind: 'nodata' };
 const NXDOMAIN: Lookup = { kind: 'nxdomain' };
 
 /** Looks up a question of class IN whose qname is in the zone of `apex`. */
@@ -31,36 +40,58 @@ export function lookup(work: Work, question: Question, apex: Name): Lookup {
   const outcome = lookUpType(work, question, apex);
   const isApex = question.qname.length === apex.length;
   // The apex exists even when the zone is empty: it has an SOA.
-  return isApex && outcome.kind === 'nxdomain' ? NODATA : outcome;
+  return isApex && outcome.kind === 'nxdomain' ? nodata(apex) : outcome;
 }
 
 function lookUpType(work: Work, question: Question, apex: Name): Lookup {
   const { qname, qtype } = question;
   const isApex = qname.length === apex.length;
   switch (qtype) {
-    case Type.A:
-    case Type.AAAA:
-    case Type.TXT:
-      return follow(work, qname, apex, qtype);
     case Type.SRV:
       return withTargets(work, question, apex, srv);
     case Type.MX:
-      return withTargets(work, question, apex, mx);
+      return mailExchanges(work, question, apex);
     case Type.CNAME:
-      return isApex ? NODATA : cname(work, qname, apex);
+      return isApex ? nodata(apex) : cname(work, qname, apex);
     case Type.PTR:
-      return ptr(work, qname);
+      return ptr(work, qname, apex);
     case Type.NS:
-      return isApex ? nameServers(work, qname, apex) : existence(work, qname, apex);
+      return isApex ? nameServers(work, qname, apex) : followed(work, question, apex);
     case Type.SOA:
-      return isApex ? { kind: 'soa' } : existence(work, qname, apex);
+      return isApex ? { kind: 'soa' } : followed(work, question, apex);
     case Type.ANY:
       return any(work, qname, apex);
     case Type.AXFR:
     case Type.IXFR:
       return { kind: 'refused', text: 'zone transfer is not offered' };
     default:
-      return existence(work, qname, apex);
+      return followed(work, question, apex);
+  }
+}
+
+function nodata(apex: Name): Lookup {
+  return { kind: 'nodata', cnames: [], denial: { kind: 'own', apex } };
+}
+
+/** The records of the type at the end of the name's aliases. */
+function followed(work: Work, { qname, qtype }: Question, apex: Name): Lookup {
+  return lookupOf(work, follow(work, qname, apex, qtype), apex);
+}
+
+function lookupOf(work: Work, end: Followed, apex: Name): Lookup {
+  switch (end.kind) {
+    case 'found':
+    case 'nodata':
+    case 'nxdomain':
+    case 'failed':
+      return end;
+    case 'unresolved':
+      // A client that does not ask for recursion goes on by itself; the CNAME is the whole answer to it.
+      return work.view.recursionDesired
+        ? { ...end, kind: 'nodata', denial: { kind: 'foreign', soa: undefined } }
+        : { kind: 'found', rrs: end.cnames };
+    case 'dead':
+      return nodata(apex);
   }
 }
 
@@ -70,28 +101,41 @@ function withTargets(
   apex: Name,
   build: (work: Work, owner: Name, services: readonly Selected[]) => WithGlue,
 ): Lookup {
-  const services = servicesAt(work, qname, apex, qtype);
-  if (services === undefined) return NXDOMAIN;
-  const { answer, additional } = build(work, qname, services);
-  return answer.length === 0 ? NODATA : { kind: 'found', rrs: answer, glue: additional };
+  const at = servicesAt(work, qname, apex, qtype);
+  if (at === undefined) return NXDOMAIN;
+  const { answer, additional } = build(work, qname, at.services);
+  return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
-/** The name's own host name or, for a directory with one service below (external-dns writes those), that one's. */
+/** The name's own exchanges or, where it is an alias without any, those at the alias's end. */
+function mailExchanges(work: Work, question: Question, apex: Name): Lookup {
+  const own = withTargets(work, question, apex, mx);
+  if (own.kind !== 'nodata') return own;
+  const build = (_: Work, owner: Name, services: readonly Selected[]) =>
+    mx(work, owner, services).answer;
+  const trail = { names: [], isOptional: false, build };
+  return lookupOf(work, follow(work, question.qname, apex, Type.MX, trail), apex);
+}
+
+/** The CNAME of an alias. The value at exactly the name counts before those below it, which else stand for it. */
 function cname(work: Work, qname: Name, apex: Name): Lookup {
   const exact = selectExact(work, foldName(qname));
-  const own = exact.kind === 'exists' ? exact.services : [];
-  const services = own.length > 0 ? own : servicesAt(work, qname, apex, Type.CNAME);
-  if (services === undefined) return NXDOMAIN;
-  const only = services.length === 1 ? services[0]?.registration : undefined;
-  if (only?.target === undefined) return NODATA;
-  const rdata = { kind: 'name', target: only.target } as const;
-  const ttlSeconds = ttlOf(work, only);
-  return { kind: 'found', rrs: rrset(qname, Type.CNAME, [{ rdata, ttlSeconds }]) };
+  const hasOwn = exact.kind === 'exists' && exact.services.length > 0;
+  const at = hasOwn ? exact : servicesAt(work, qname, apex, Type.CNAME);
+  if (at === undefined) return NXDOMAIN;
+  const alias = aliasOf(work, qname, apex, at);
+  return alias === undefined ? nodata(apex) : { kind: 'found', rrs: [cnameOf(qname, alias)] };
 }
 
-/** PTR: the host names registered at exactly this name, in a reverse zone or any other. */
-export function ptr(work: Work, qname: Name): Lookup {
-  const selection = selectExact(work, foldName(qname));
+/**
+ * PTR: the host names registered at exactly this name, in a reverse zone or any other; at the name of an address also
+ * those one label below, where external-dns puts several, each under a label of its own.
+ */
+export function ptr(work: Work, qname: Name, apex: Name): Lookup {
+  const name = foldName(qname);
+  const selection = isReverseOfAddress(name)
+    ? selectExactAndBelow(work, name)
+    : selectExact(work, name);
   if (selection.kind === 'missing') return NXDOMAIN;
   const members = selection.services.flatMap(({ registration }) => {
     const { target } = registration;
@@ -99,20 +143,27 @@ export function ptr(work: Work, qname: Name): Lookup {
     const rdata = { kind: 'name', target } as const;
     return [{ rdata, ttlSeconds: ttlOf(work, registration) }];
   });
-  return members.length === 0 ? NODATA : { kind: 'found', rrs: rrset(qname, Type.PTR, members) };
+  if (members.length === 0) return nodata(apex);
+  const kept = fitting(members, namesOctets, work.view.turn);
+  return { kind: 'found', rrs: rrset(qname, Type.PTR, kept) };
+}
+
+function namesOctets({ rdata }: TimedRdata): number {
+  return 12 + (rdata.kind === 'name' ? nameOctets(rdata.target) : 0);
 }
 
 function nameServers(work: Work, qname: Name, apex: Name): Lookup {
-  const services = servicesAt(work, ['ns', 'dns', ...apex], apex, Type.NS) ?? [];
-  const { answer, additional } = ns(work, qname, services);
-  return answer.length === 0 ? NODATA : { kind: 'found', rrs: answer, glue: additional };
+  const at = servicesAt(work, ['ns', 'dns', ...apex], apex, Type.NS);
+  const { answer, additional } = ns(work, qname, at?.services ?? []);
+  return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
 /** RFC 8482 §4.2: instead of everything there is, one HINFO that says so. */
 function any(work: Work, qname: Name, apex: Name): Lookup {
   const { settings } = work.view;
   const isApex = qname.length === apex.length;
-  if (!isApex && existence(work, qname, apex).kind === 'nxdomain') return NXDOMAIN;
+  const name = nameToLookUp(work, foldName(qname), apex, Type.ANY);
+  if (!isApex && !hasName(work, name)) return NXDOMAIN;
   if (settings.any === 'refuse') return { kind: 'refused', text: 'QTYPE ANY is not answered' };
   const hinfo: Rr = {
     owner: qname,
@@ -122,10 +173,4 @@ function any(work: Work, qname: Name, apex: Name): Lookup {
     rdata: { kind: 'hinfo', cpu: 'RFC8482', os: '' },
   };
   return { kind: 'found', rrs: [hinfo] };
-}
-
-/** NODATA or NXDOMAIN for a type that the zone never has. */
-function existence(work: Work, qname: Name, apex: Name): Lookup {
-  const name = nameToLookUp(work, foldName(qname), apex, Type.ANY);
-  return hasName(work, name) ? NODATA : NXDOMAIN;
 }

@@ -1,6 +1,4 @@
-/**
- * From the services selected for a name to those that answer: SkyDNS's removal of duplicates, then the group rule.
- */
+/** Which of the services selected for a name answer: the group rule, and SkyDNS's removal of duplicates. */
 import { foldName, printName } from '../dns/name.ts';
 import type { Lease } from '../service/change.ts';
 import type { Service } from '../service/service.ts';
@@ -8,9 +6,9 @@ import type { Selected } from './select.ts';
 import type { Node, Registration } from './tree.ts';
 
 /**
- * Services with equal host, port, priority, weight and text count once (SkyDNS), at the place of the first. Of the equal
- * ones the shallowest stays, then the first by name, so that every server keeps the same one; it is a mail exchange if
- * one of them is, has the least TTL that is set, and lives as long as the longest-lived.
+ * Services with equal host, port, priority, weight and text count once (SkyDNS), at the place of the first: their
+ * addresses and texts would be equal records. Of the equal ones the shallowest stays, then the first by name, so that
+ * every server keeps the same one; it has the least TTL that is set, and lives as long as the longest-lived.
  */
 export function withoutDuplicates(services: readonly Selected[]): readonly Selected[] {
   if (services.length < 2) return services;
@@ -34,7 +32,6 @@ function merged(a: Selected, b: Selected): Selected {
   const [stays, goes] = comesBefore(a, b) ? [a, b] : [b, a];
   const attributes = {
     ...stays.registration.attributes,
-    mail: stays.registration.attributes.mail || goes.registration.attributes.mail,
     ttlSeconds: leastSet(
       stays.registration.attributes.ttlSeconds,
       goes.registration.attributes.ttlSeconds,

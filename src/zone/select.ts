@@ -24,15 +24,26 @@ export type Selection =
       readonly kind: 'exists';
       /** May be empty: an empty non-terminal, or nothing that matches. */
       readonly services: readonly Selected[];
+      /** They are all services that the name stands for. */
+      readonly isWhole: boolean;
       /** The services are a sample of those below this node. */
       readonly sampledBelow: Node | undefined;
     }
   | { readonly kind: 'missing' };
 
-/** Whether a service can be part of the answer; asked only where there are too many to take all. */
-export type IsUseful = (registration: Registration) => boolean;
+/** What a question has of a service. */
+export interface Purpose {
+  /** Whether the service can be part of the answer; asked only where there are too many to take all. */
+  isUseful(registration: Registration): boolean;
+  /** The least octets that its record adds to the reply; asked only where the reply's room is bounded. */
+  octetsOf(node: Node, registration: Registration): number;
+  /** Services with one address give one record. */
+  readonly mergesAddresses: boolean;
+}
 
 const MAX_SELECTED = 1_000;
+/** Of a question by wildcard over UDP, which does not prove who asks. */
+const MAX_NODES_OVER_UDP = 1_000;
 /** Of texts in all; without a bound a few large ones would keep everybody waiting while they are compared. */
 const MAX_TEXT_OCTETS = 200_000;
 
@@ -44,30 +55,44 @@ export function isWildcard(label: Label): boolean {
 }
 
 /** The services that a folded name stands for. */
-export function select(work: Work, name: Name, isUseful: IsUseful): Selection {
+export function select(work: Work, name: Name, purpose: Purpose): Selection {
   const firstWildcard = name.findLastIndex(isWildcard);
   const top = find(work, name.slice(firstWildcard + 1));
   if (top === undefined) return { kind: 'missing' };
-  let walk = new Walk(work, top, isUseful, top.serviceCount > MAX_SELECTED);
+  let walk = new Walk(work, top, purpose, top.serviceCount > MAX_SELECTED);
   walk.take(name, firstWildcard);
   if (walk.hasOverflown && !walk.isSample) {
-    walk = new Walk(work, top, isUseful, true);
+    walk = new Walk(work, top, purpose, true);
     walk.take(name, firstWildcard);
   }
   if (walk.isSample) work.isSample = true;
+  if (walk.isCut) work.isCut = true;
   // What a wildcard leaves of a sample says itself which of it is shallowest.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
-  return { kind: 'exists', services: walk.services, sampledBelow };
+  return { kind: 'exists', services: walk.services, isWhole: walk.isWhole, sampledBelow };
 }
 
-/** Only what is registered at exactly this folded name (CNAME and PTR; labels `*` and `any` are plain labels here). */
+/** Only what is registered at exactly this folded name (labels `*` and `any` are plain labels here). */
 export function selectExact(work: Work, name: Name): Selection {
+  return selectNear(work, name, false);
+}
+
+/** What is registered at exactly this folded name, and one label below it. */
+export function selectExactAndBelow(work: Work, name: Name): Selection {
+  return selectNear(work, name, true);
+}
+
+function selectNear(work: Work, name: Name, withChildren: boolean): Selection {
   const node = find(work, name);
   if (node === undefined) return { kind: 'missing' };
-  const walk = new Walk(work, node, () => true, false);
+  const walk = new Walk(work, node, ANY_SERVICE, false);
   walk.takeOwn(node, name.length);
-  return { kind: 'exists', services: walk.services, sampledBelow: undefined };
+  if (withChildren) walk.takeChildren(node, name.length);
+  const { services, isWhole } = walk;
+  return { kind: 'exists', services, isWhole, sampledBelow: undefined };
 }
+
+const ANY_SERVICE: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
 
 /** Whether anything is at or below a folded name, or at what stands right of its wildcards. */
 export function hasName(work: Work, name: Name): boolean {
@@ -82,16 +107,27 @@ function find(work: Work, name: Name): Node | undefined {
 class Walk {
   readonly services: Selected[] = [];
   readonly isSample: boolean;
+  /** It stopped before its end because the reply has no room for more, or for a search that long. */
+  isCut = false;
   readonly #work: Work;
   readonly #top: Node;
-  readonly #isUseful: IsUseful;
+  readonly #purpose: Purpose;
   #textOctets = 0;
+  /** Octets of the reply, where those count. */
+  #room = Number.POSITIVE_INFINITY;
+  #nodesLeft = Number.POSITIVE_INFINITY;
+  readonly #addresses = new Set<string>();
 
-  constructor(work: Work, top: Node, isUseful: IsUseful, isSample: boolean) {
+  constructor(work: Work, top: Node, purpose: Purpose, isSample: boolean) {
     this.#work = work;
     this.#top = top;
+    this.#purpose = purpose;
     this.isSample = isSample;
-    this.#isUseful = isUseful;
+  }
+
+  /** Nothing that the name stands for is missing. */
+  get isWhole(): boolean {
+    return !(this.isSample || this.isCut || this.#isFull()) && this.#work.nodesLeft > 0;
   }
 
   /** There was too much text to take every service. */
@@ -100,7 +136,11 @@ class Walk {
   }
 
   take(name: Name, firstWildcard: number): void {
-    if (firstWildcard >= 0) this.#match(this.#top, name, firstWildcard, this.#work.view.turn);
+    const { roomOctets, turn } = this.#work.view;
+    const isWildcardName = firstWildcard >= 0;
+    if (roomOctets !== undefined && (isWildcardName || this.isSample)) this.#room = roomOctets;
+    if (roomOctets !== undefined && isWildcardName) this.#nodesLeft = MAX_NODES_OVER_UDP;
+    if (isWildcardName) this.#match(this.#top, name, firstWildcard, turn);
     else this.#takeName(this.#top, name.length);
   }
 
@@ -115,11 +155,30 @@ class Walk {
 
   takeOwn(node: Node, depth: number): void {
     for (let at = node.first; at !== undefined && !this.#isFull(); at = at.next) {
-      if (this.isSample && !this.#isUseful(at)) continue;
+      if (this.isSample && !this.#purpose.isUseful(at)) continue;
       this.#textOctets += at.attributes.text.length;
       this.services.push({ node, depth, registration: at });
       this.#work.servicesLeft--;
+      if (this.#room !== Number.POSITIVE_INFINITY) this.#fill(node, at);
     }
+  }
+
+  takeChildren(node: Node, depth: number): void {
+    for (const child of node.children ?? []) {
+      if (this.#isFull()) return;
+      this.takeOwn(child, depth + 1);
+    }
+  }
+
+  /** Takes the room that a service's record needs at least. */
+  #fill(node: Node, registration: Registration): void {
+    const { address, family } = registration;
+    if (this.#purpose.mergesAddresses && family !== 0) {
+      if (this.#addresses.has(address)) return;
+      this.#addresses.add(address);
+    }
+    this.#room -= this.#purpose.octetsOf(node, registration);
+    if (this.#room < 0) this.isCut = true;
   }
 
   #takeBelow(node: Node, depth: number, turn: number): void {
@@ -145,7 +204,12 @@ class Walk {
       return;
     }
     const child = node.child(label);
-    if (child !== undefined && this.#work.nodesLeft-- > 0) this.#match(child, name, at - 1, turn);
+    if (child !== undefined && this.#mayVisit()) this.#match(child, name, at - 1, turn);
+  }
+
+  #mayVisit(): boolean {
+    if (this.#nodesLeft-- <= 0) this.isCut = true;
+    return !this.isCut && this.#work.nodesLeft-- > 0;
   }
 
   /** Visits children until the allowance is spent; of a sample in turns, else in their order. */
@@ -155,7 +219,7 @@ class Walk {
     const place = this.isSample ? turn * children.length : 0;
     const start = Math.floor(place);
     for (let i = 0; i < children.length; i++) {
-      if (this.#isFull() || this.#work.nodesLeft-- <= 0) return;
+      if (this.#isFull() || !this.#mayVisit()) return;
       const child = children[(start + i) % children.length] as Node;
       if (child.label !== RESERVED || !this.#isApex(node)) visit(child, place - start);
     }
@@ -168,7 +232,10 @@ class Walk {
 
   #isFull(): boolean {
     return (
-      this.services.length >= MAX_SELECTED || this.#work.servicesLeft <= 0 || this.hasOverflown
+      this.services.length >= MAX_SELECTED ||
+      this.#work.servicesLeft <= 0 ||
+      this.hasOverflown ||
+      this.isCut
     );
   }
 }

@@ -2,8 +2,8 @@
 import { foldName, type Name, nameOctets, printName } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
-import { followTarget } from './follow.ts';
-import { appendNew, fitting, rrset, shuffle, type TimedRdata } from './rrset.ts';
+import { Glue } from './glue.ts';
+import { fitting, rrset, shuffle, type TimedRdata } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { Registration } from './tree.ts';
 import { ttlOf } from './ttl.ts';
@@ -16,20 +16,34 @@ export interface WithGlue {
 
 const DEFAULT_WEIGHT = 100;
 
-/** SRV of all services with a host, in changing order. Weights are shares of their priority in percent, see `srvWeight`. */
+/**
+ * SRV of all services with a host, in changing order. Weights are shares of their priority in percent, see `srvWeight`:
+ * of the records that are listed, since services with one target and port make one record.
+ */
 export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = targetedBy(work, services, ({ attributes }) => attributes.port !== NO_SRV);
   const totals = new Map<number, number>();
-  for (const { service } of usable) {
+  for (const { service } of listedOnce(work, usable)) {
     const priority = priorityOf(work, service);
     totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
   const built = rrsFor(work, owner, Type.SRV, usable, (service, target) => {
     const priority = priorityOf(work, service);
-    const weight = srvWeight(weightOf(service), totals.get(priority) as number);
+    const weight = srvWeight(weightOf(service), totals.get(priority) ?? DEFAULT_WEIGHT);
     return { kind: 'srv', priority, weight, port: service.attributes.port, target };
   });
   return inChangingOrder(work, built);
+}
+
+function listedOnce(work: Work, targeted: readonly Targeted[]): readonly Targeted[] {
+  const listed = new Map<string, Targeted>();
+  for (const each of targeted) {
+    const { service, target } = each;
+    const { port } = service.attributes;
+    const name = printName(foldName(target));
+    listed.set(`${priorityOf(work, service)} ${weightOf(service)} ${port} ${name}`, each);
+  }
+  return [...listed.values()];
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
@@ -59,10 +73,7 @@ interface Targeted {
   readonly target: Name;
 }
 
-/**
- * The services with their targets: those with a host that `isWanted`, as many as one message can carry. The
- * target of an address is the name of its own key, less `targetstrip` labels.
- */
+/** The services with their targets: those with a host that `isWanted`, as many as one message can carry. */
 function targetedBy(
   work: Work,
   services: readonly Selected[],
@@ -72,9 +83,18 @@ function targetedBy(
   for (const { node, registration: service } of services) {
     if (service.family === 0 && service.target === undefined) continue;
     if (!isWanted(service)) continue;
-    all.push({ service, target: stripTarget(service.target ?? node.owner(), service.attributes) });
+    all.push({ service, target: service.target ?? ownTarget(node.owner(), service.attributes) });
   }
   return fitting(all, ({ target }) => RR_OCTETS + nameOctets(target), work.view.turn);
+}
+
+/**
+ * The target of an address: the name of its own key, less `targetstrip` labels, of which as many as there are, or more,
+ * strip nothing (SkyDNS). A host name keeps its labels: external-dns writes `targetstrip` for its own prefix beside
+ * hosts as well.
+ */
+function ownTarget(owner: Name, { targetStrip }: Attributes): Name {
+  return targetStrip > 0 && targetStrip < owner.length ? owner.slice(targetStrip) : owner;
 }
 
 /** Of an SRV rr, the largest of the three, without its target: a compressed owner, fixed fields, three numbers. */
@@ -96,10 +116,7 @@ function priorityOf(work: Work, service: Service): number {
   return service.attributes.priority || work.view.settings.priority;
 }
 
-/**
- * One rr a target, with the address as glue under the target's very name; a host name is looked up, each once, and what
- * is not found is left out silently.
- */
+/** One rr a target, with the address as glue under the target's very name; a host name is looked up. */
 function rrsFor(
   work: Work,
   owner: Name,
@@ -116,50 +133,4 @@ function rrsFor(
     else glue.addName(target);
   }
   return { answer: rrset(owner, type, members), additional: glue.rrs() };
-}
-
-/** The labels that `targetstrip` leaves; as many as there are, or more, strip nothing (SkyDNS). */
-function stripTarget(target: Name, { targetStrip }: Attributes): Name {
-  return targetStrip > 0 && targetStrip < target.length ? target.slice(targetStrip) : target;
-}
-
-/** An answer without the addresses of its targets is an answer all the same. */
-const GLUE_TRAIL = { names: [], isOptional: true };
-
-/** The additional section: addresses grouped into RRsets, then what the target names lead to. */
-class Glue {
-  readonly #work: Work;
-  readonly #addresses = new Map<string, { owner: Name; type: number; members: TimedRdata[] }>();
-  readonly #names = new Map<string, Name>();
-
-  constructor(work: Work) {
-    this.#work = work;
-  }
-
-  addAddress(owner: Name, service: Service, ttlSeconds: number): void {
-    const type = service.family === 4 ? Type.A : Type.AAAA;
-    const key = `${printName(owner)} ${type}`;
-    const set = this.#addresses.get(key) ?? { owner, type, members: [] };
-    set.members.push({ rdata: { kind: 'address', address: service.address }, ttlSeconds });
-    this.#addresses.set(key, set);
-  }
-
-  addName(target: Name): void {
-    this.#names.set(printName(foldName(target)), target);
-  }
-
-  rrs(): Rr[] {
-    const section: Rr[] = [];
-    const seen = new Set<string>();
-    for (const { owner, type, members } of this.#addresses.values()) {
-      appendNew(section, seen, rrset(owner, type, members));
-    }
-    for (const target of this.#names.values()) {
-      for (const type of [Type.A, Type.AAAA]) {
-        const end = followTarget(this.#work, target, type, GLUE_TRAIL);
-        if (end.kind === 'found') appendNew(section, seen, end.rrs);
-      }
-    }
-    return section;
-  }
 }

@@ -3,7 +3,7 @@
  * read only and belongs to one question.
  */
 import { isSubdomainOf, type Name } from '../dns/name.ts';
-import type { External } from './external.ts';
+import type { Externals } from './external.ts';
 import type { Node } from './tree.ts';
 
 export interface ZoneSettings {
@@ -43,8 +43,17 @@ export interface View {
   readonly turn: number;
   /** In [0, 1); shuffles. */
   readonly random: () => number;
-  /** By `externalKey`; what is not there yet is asked for in `Work.missing`. */
-  readonly externals: ReadonlyMap<string, External>;
+  /** What is not known yet is asked for in `Work.missing`. */
+  readonly externals: Externals;
+  /** RD. Without it no other server is asked for the sake of the question (RFC 1034 §4.3.1). */
+  readonly recursionDesired: boolean;
+  /**
+   * Octets that the reply may have where a longer one would be truncated (UDP); `undefined` over TCP. What cannot fit is
+   * not looked for.
+   */
+  readonly roomOctets: number | undefined;
+  /** Told of a fault in a part that the answer can do without. Must not throw. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** The apex of the zone that a name is in: the longest that fits. */

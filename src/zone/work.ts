@@ -14,13 +14,16 @@ export interface Work {
   nodesLeft: number;
   /** Names that it may follow. */
   namesLeft: number;
-  /** Questions that it may make others answer. */
+  /** Questions that it may send to other servers. */
   externalsLeft: number;
   /** See `Basis`. */
   readonly read: Name[];
   isSample: boolean;
   isLeased: boolean;
   isForeign: boolean;
+  leadsOutside: boolean;
+  /** The selection stopped because the reply could not hold more: the client has to ask over TCP. */
+  isCut: boolean;
   /** Questions for other servers without whose answers this one is incomplete. */
   readonly missing: MissingQuestion[];
 }
@@ -39,21 +42,25 @@ export interface Basis {
   readonly isSample: boolean;
   /** The end of a lease limits a TTL, which therefore falls with every second. */
   readonly isLeased: boolean;
-  /** Others' answers are in it. */
+  /** Other servers' answers are in it. */
   readonly isForeign: boolean;
+  /** Names outside our zones matter to it, so that a question with CD, with DO or without RD may get another answer. */
+  readonly leadsOutside: boolean;
 }
 
 export function basisOf(work: Work): Basis {
-  const { read, isSample, isLeased, isForeign, servicesLeft, nodesLeft, namesLeft } = work;
+  const { read, isLeased, isForeign, leadsOutside } = work;
+  const { servicesLeft, nodesLeft, namesLeft } = work;
   const isSpent = servicesLeft <= 0 || nodesLeft <= 0 || namesLeft <= 0;
-  return { names: read, isSample: isSample || isSpent, isLeased, isForeign };
+  const isSample = work.isSample || work.isCut || isSpent;
+  return { names: read, isSample, isLeased, isForeign, leadsOutside };
 }
 
 const MAX_SERVICES = 5_000;
 const MAX_NODES = 20_000;
 const MAX_NAMES = 100;
-/** In all rounds of a question together: the answers of earlier rounds are among `View.externals`. */
-const MAX_EXTERNALS = 8;
+/** README tells users this number. What the forwarder has in its cache costs nothing and does not count. */
+export const MAX_EXTERNALS = 64;
 
 export function newWork(view: View): Work {
   return {
@@ -61,11 +68,13 @@ export function newWork(view: View): Work {
     servicesLeft: MAX_SERVICES,
     nodesLeft: MAX_NODES,
     namesLeft: MAX_NAMES,
-    externalsLeft: MAX_EXTERNALS - view.externals.size,
+    externalsLeft: MAX_EXTERNALS - view.externals.sent,
     read: [],
     isSample: false,
     isLeased: false,
     isForeign: false,
+    leadsOutside: false,
+    isCut: false,
     missing: [],
   };
 }

@@ -74,7 +74,7 @@ function textsOf(sent: readonly Datagram[]): string[] {
 function setUp(family: 4 | 6 = 4, packetInfo = false) {
   const kernel = new FakeKernel();
   const counters = new Float64Array(COUNTER_SLOTS);
-  return { kernel, counters, batch: new Batch(kernel, socket(family, packetInfo)) };
+  return { kernel, counters, batch: new Batch(kernel, socket(family, packetInfo), 1232) };
 }
 
 test('each reply goes to where its packet came from, again and again', () => {

@@ -12,7 +12,7 @@ import { FastZone } from '../support/fastZone.ts';
 import { name, question } from '../support/zone.ts';
 
 function queryOf(qname: string, type: string): Uint8Array {
-  const flags = { recursionDesired: false, checkingDisabled: false };
+  const flags = { recursionDesired: true, checkingDisabled: false };
   return encodeQuery({ id: 1, ...flags, question: question(qname, type), edns: undefined });
 }
 
@@ -279,7 +279,7 @@ describe('what is not ours to promise', () => {
     assert.equal(typeof zone.fast(queryOf(www, 'A')), 'number');
   });
 
-  it('what others said to some is not told to those who ask with CD or DO', () => {
+  it('what other servers said is not for questions with CD, with DO or without RD', () => {
     const zone = new FastZone();
     zone.put('local/skydns/www', { host: 'x.example.com' });
     zone.put('local/skydns/own', { host: '192.0.2.1' });
@@ -287,16 +287,17 @@ describe('what is not ours to promise', () => {
     zone.world.set(externalKey(name('x.example.com.'), 1), { kind: 'found', rrs: [] });
     const outcomes = (qname: string): string[] => {
       zone.publish(queryOf(qname, 'A'));
-      const asked = { id: 1, recursionDesired: false, question: question(qname, 'A') };
+      const asked = { id: 1, recursionDesired: true, question: question(qname, 'A') };
       const edns = (dnssecOk: boolean) => ({ udpSize: 1232, dnssecOk });
       return [
         encodeQuery({ ...asked, checkingDisabled: false, edns: edns(false) }),
         encodeQuery({ ...asked, checkingDisabled: true }),
         encodeQuery({ ...asked, checkingDisabled: false, edns: edns(true) }),
+        encodeQuery({ ...asked, checkingDisabled: false, recursionDesired: false }),
       ].map((packet) => (typeof zone.fast(packet) === 'number' ? 'asked anew' : 'held'));
     };
-    assert.deepEqual(outcomes(www), ['held', 'asked anew', 'asked anew']);
-    assert.deepEqual(outcomes('own.skydns.local.'), ['held', 'held', 'held']);
+    assert.deepEqual(outcomes(www), ['held', 'asked anew', 'asked anew', 'asked anew']);
+    assert.deepEqual(outcomes('own.skydns.local.'), ['held', 'held', 'held', 'held']);
   });
 
   it('a sample that has nothing does not stand for all', () => {

@@ -5,11 +5,30 @@ import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeResponse } from '../../src/dns/encode.ts';
 import type { Message, Query, Response } from '../../src/dns/message.ts';
 import { foldName } from '../../src/dns/name.ts';
+import { splitText } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import { replyLimit } from '../../src/dns/truncate.ts';
 import { nameOf } from '../support/messages.ts';
 import { anyRr } from '../support/records.ts';
 import { addressRr, queryFor, responseWith, rrOf, srvRr } from '../support/replies.ts';
+
+test('UDP replies are as large as the client and the operator allow', () => {
+  const limits = [512, 1232, 1400, 4096].map((maxUdpOctets) =>
+    [undefined, 100, 1300, 65_535].map((udpSize) =>
+      replyLimit(
+        queryFor('x', 1, udpSize === undefined ? undefined : { udpSize }),
+        'udp',
+        maxUdpOctets,
+      ),
+    ),
+  );
+  assert.deepEqual(limits, [
+    [512, 512, 512, 512],
+    [512, 512, 1232, 1232],
+    [512, 512, 1300, 1400],
+    [512, 512, 1300, 4096],
+  ]);
+});
 
 test('U3: UDP replies are as large as the client says, from 512 to 1232; TCP takes all', () => {
   const limits = [0, 511, 512, 513, 1231, 1232, 1233, 4096, 65535].map((udpSize) =>
@@ -21,8 +40,8 @@ test('U3: UDP replies are as large as the client says, from 512 to 1232; TCP tak
   assert.equal(replyLimit(queryFor('x', 1, { udpSize: 512 }), 'tcp'), 65535);
 });
 
-function fitted(query: Query, response: Response, limitOctets: number): Message {
-  const octets = encodeResponse(query, response, limitOctets);
+function fitted(query: Query, response: Response, limitOctets: number, turn = 0): Message {
+  const octets = encodeResponse(query, response, limitOctets, turn);
   assert.ok(octets.length <= limitOctets, `${octets.length} octets, at most ${limitOctets}`);
   const message = decodeMessage(octets);
   assert.ok(message, 'what is left is a whole message');
@@ -46,7 +65,7 @@ test('additional records go first, without TC, and as many whole RRsets stay as 
   assert.deepEqual(message.additional, glue.slice(0, 24));
 });
 
-test('an answer that does not fit is TC, without half an RRset or what comes after it', () => {
+test('an answer that does not fit is TC with the records that fit, and nothing comes after them', () => {
   const response = responseWith({
     answer: [rrOf(x, 5, { kind: 'name', target: nameOf('y') }), ...fifty('y')],
     authority: [addressRr('z', '1.2.3.4')],
@@ -54,8 +73,38 @@ test('an answer that does not fit is TC, without half an RRset or what comes aft
   });
   const message = fitted(edns, response, 512);
   assert.equal(message.truncated, true);
-  assert.deepEqual(message.answer, response.answer.slice(0, 1));
+  assert.deepEqual(message.answer, response.answer.slice(0, 29));
   assert.deepEqual([...message.authority, ...message.additional], []);
+});
+
+test('truncated replies begin at another record each turn, so that all records come to be sent', () => {
+  const cname = rrOf(x, 5, { kind: 'name', target: nameOf('y') });
+  const response = responseWith({ answer: [cname, ...fifty('y')] });
+  const seen = new Set<string>();
+  for (let i = 0; i < 10; i++) {
+    const { answer } = fitted(edns, response, 512, i / 10);
+    assert.deepEqual(answer[0], cname, 'the CNAME stays first');
+    for (const { rdata } of answer) seen.add(JSON.stringify(rdata));
+  }
+  assert.equal(seen.size, 51);
+});
+
+test('a record too long for the message does not keep shorter ones of its RRset out', () => {
+  const text = (octets: number) =>
+    rrOf(x, 16, { kind: 'txt', strings: splitText('x'.repeat(octets)) });
+  const response = responseWith({ answer: [text(449), text(460), text(210), text(220)] });
+  for (const [turn, kept] of [
+    [0, [449]],
+    [0.25, [210, 220]],
+    [0.75, [220]],
+  ] as const) {
+    const message = fitted(queryFor(x), response, 500, turn);
+    assert.equal(message.truncated, true);
+    const lengths = message.answer.map(({ rdata }) =>
+      rdata.kind === 'txt' ? rdata.strings.join('').length : 0,
+    );
+    assert.deepEqual(lengths.slice(0, kept.length), kept, `turn ${turn}`);
+  }
 });
 
 test('an authority section that does not fit is TC too', () => {
@@ -70,26 +119,28 @@ test('an authority section that does not fit is TC too', () => {
   assert.deepEqual([...message.authority, ...message.additional], []);
 });
 
-test('an RRset whose records stand apart, or differ in case, is one RRset', () => {
+test('glue whose records stand apart, or differ in case, is one RRset and goes whole', () => {
   const [first, ...rest] = fifty('y');
   assert.ok(first);
-  const answer = [
+  const additional = [
     addressRr('a', '1.1.1.1'),
     first,
     addressRr('b', '1.1.1.1'),
     ...rest.map((rr) => ({ ...rr, owner: ['Y'] })),
   ];
-  const message = fitted(edns, responseWith({ answer }), 512);
-  assert.equal(message.truncated, true);
-  assert.deepEqual(message.answer, answer.slice(0, 1));
+  const message = fitted(edns, responseWith({ additional }), 512);
+  assert.equal(message.truncated, false);
+  assert.deepEqual(message.additional, additional.slice(0, 1));
 });
 
-test('exactly full is not truncated, one octet less is', () => {
+test('exactly full is not truncated, one octet less costs one record', () => {
   for (const query of [queryFor(x), edns]) {
     const response = responseWith({ answer: fifty(x) });
     const { length } = encodeResponse(query, response, 65535);
     assert.equal(fitted(query, response, length).answer.length, 50);
-    assert.deepEqual(fitted(query, response, length - 1).answer, []);
+    const cut = fitted(query, response, length - 1);
+    assert.equal(cut.answer.length, 49);
+    assert.equal(cut.truncated, true);
   }
 });
 
@@ -112,29 +163,40 @@ function rrsetOf({ owner, type }: Rr): string {
   return JSON.stringify([foldName(owner), type]);
 }
 
+/** How many records from the first on fit the message. */
+function prefixThatFits(query: Query, { answer }: Response, limitOctets: number): number {
+  let [fits, tooMany] = [0, answer.length + 1];
+  while (tooMany - fits > 1) {
+    const count = (fits + tooMany) >> 1;
+    const part = responseWith({ answer: answer.slice(0, count) });
+    if (decodeMessage(encodeResponse(query, part, limitOctets))?.truncated === false) fits = count;
+    else tooMany = count;
+  }
+  return fits;
+}
+
 /** The rules, whatever the response: see the head of truncate.ts. */
 function assertFits(query: Query, response: Response, limitOctets: number): void {
   const message = fitted(query, response, limitOctets);
-  let isCut = false;
-  for (const section of ['answer', 'authority', 'additional'] as const) {
+  const isAnswerCut = message.answer.length < response.answer.length;
+  const isCut = isAnswerCut || message.authority.length < response.authority.length;
+  assert.equal(message.truncated, isCut);
+  assert.ok(message.answer.length >= prefixThatFits(query, response, limitOctets));
+  if (isAnswerCut) assert.equal(message.authority.length + message.additional.length, 0);
+  if (isCut) assert.equal(message.additional.length, 0);
+  for (const section of ['authority', 'additional'] as const) {
     const [all, kept] = [response[section], message[section]];
-    assert.equal(kept.length === 0 || !isCut, true, `${section} after a cut`);
     assert.deepEqual(kept.map(rrsetOf), all.slice(0, kept.length).map(rrsetOf));
     const rrsets = new Set(kept.map(rrsetOf));
-    assert.equal(
-      all.slice(kept.length).some((rr) => rrsets.has(rrsetOf(rr))),
-      false,
-      'half an RRset',
-    );
-    if (section !== 'additional') isCut ||= kept.length < all.length;
+    const isParted = all.slice(kept.length).some((rr) => rrsets.has(rrsetOf(rr)));
+    assert.equal(isParted, false, `half an RRset in ${section}`);
   }
-  assert.equal(message.truncated, isCut);
 }
 
 const limit = fc.constantFrom(512, 1232, 65535);
 const maybeEdns = fc.constantFrom(queryFor(x), edns);
 
-test('W7: 1 to 2000 instances', () => {
+test('an SRV set of 1 to 2000 instances is cut by the rules', () => {
   const count = fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.integer({ min: 1, max: 40 }));
   fc.assert(
     fc.property(
@@ -158,7 +220,7 @@ test('W7: 1 to 2000 instances', () => {
   );
 });
 
-test('W7: arbitrary sections, RRsets mixed', () => {
+test('arbitrary sections with mixed RRsets are cut by the rules', () => {
   const owners = fc.constantFrom('a', 'A', 'b', x).map(nameOf);
   const mixed = fc
     .tuple(anyRr, fc.option(owners))

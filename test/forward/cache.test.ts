@@ -103,7 +103,7 @@ test('a new outcome takes the place of the old one, also when it may not be kept
 });
 
 test('keys: case does not matter; type, DO, CD and label boundaries do', () => {
-  const plain = { checkingDisabled: false, dnssecOk: false };
+  const plain = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.200' };
   const key = cacheKey(WWW, plain);
   assert.equal(cacheKey(questionOf('WWW.Example.com'), plain), key);
   const others = [

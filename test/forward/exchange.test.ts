@@ -21,6 +21,7 @@ const ASK: Ask = {
   checkingDisabled: false,
   dnssecOk: false,
   edns: true,
+  path: [],
 };
 
 /** Long enough for any reply, and short enough to wait for in vain. */

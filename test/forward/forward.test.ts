@@ -9,7 +9,8 @@ import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstream, type TestUpstreamOptions } from '../support/upstream.ts';
 
-const PLAIN = { checkingDisabled: false, dnssecOk: false };
+const PLAIN = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.200' };
+const clientNumber = (i: number) => ({ ...PLAIN, client: `192.0.2.${i}` });
 const SOA = 'example.com. 60 SOA ns.example.com. host.example.com. 1 2 3 4 30';
 const RECORDS = ['www.example.com. 60 A 192.0.2.1', 'ftp.example.com. 60 A 192.0.2.2', SOA];
 const WWW = questionOf('www.example.com');
@@ -321,8 +322,9 @@ test('questions in flight are bounded, and so are those who wait for them', asyn
   const limits = { maxInFlight: 3, maxWaiting: 5, totalTimeoutMs: 400, tryTimeoutMs: 200 };
   const forwarder = forwarderFor(t, [upstream], limits);
   const kinds: string[] = [];
+  let client = 0;
   const ask = (i: number) =>
-    forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN).then((outcome) => {
+    forwarder.resolve(questionOf(`n${i}.example.com`), clientNumber(++client)).then((outcome) => {
       kinds.push(outcome.kind === 'failed' ? outcome.reason : outcome.kind);
     });
   await Promise.all([0, 1, 2, 3, 0, 0, 0].map(ask));

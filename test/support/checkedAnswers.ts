@@ -35,6 +35,7 @@ export function checkedAnswer(id: number, filling: number, salt: number): NewAns
     rcode: 0,
     authoritative: true,
     plainOnly: false,
+    fixedOrder: false,
     variants: 1,
     words,
   };

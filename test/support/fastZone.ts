@@ -1,26 +1,20 @@
 /** A zone with its answer table, on one thread and on a clock of its own: what both paths answer to the same packet. */
 import { counterBlock, newCounterMemory } from '../../src/dataplane/counters.ts';
-import { REPLY_OCTETS } from '../../src/dataplane/fastPath.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { openFastPath } from '../../src/dataplane/table/open.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
-import { accept } from '../../src/dns/accept.ts';
-import { encodeResponse } from '../../src/dns/encode.ts';
-import { type Query, type Question, STALE } from '../../src/dns/message.ts';
-import { replyLimit } from '../../src/dns/truncate.ts';
+import type { Message, Question } from '../../src/dns/message.ts';
+import type { Respond } from '../../src/dns/respond.ts';
+import { Rcode, type Rr } from '../../src/dns/rr.ts';
+import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
-import { type Answer, answer } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
 import { type External, externalKey } from '../../src/zone/external.ts';
 import type { ZoneSettings } from '../../src/zone/view.ts';
 import { settingsOf } from './zone.ts';
 
-/** Rounds of asking others, as in `server/resolve.ts`. */
-const MAX_ROUNDS = 4;
-
-const CLIENT = { transport: 'udp', address: '192.0.2.99', port: 5353 } as const;
-type Externals = ReadonlyMap<string, External>;
+const CLIENT = { address: '192.0.2.99', port: 5353 } as const;
 
 export class FastZone {
   nowMs = 1_000_500;
@@ -34,13 +28,18 @@ export class FastZone {
   /** What others say, by `externalKey`; they fail at everything else. */
   readonly world = new Map<string, External>();
   readonly #fast;
-  readonly #slow;
+  readonly #slow: Respond;
+  #isPublishing = false;
   #revision = 0;
   #random = 0.1;
 
-  constructor(settings: Partial<ZoneSettings> = {}, capacityOctets = 64 << 20) {
+  constructor(
+    settings: Partial<ZoneSettings> = {},
+    capacityOctets = 64 << 20,
+    maxUdpOctets = 1232,
+  ) {
     this.settings = settingsOf(settings);
-    this.table = new AnswerTable(capacityOctets, 0x5eed);
+    this.table = new AnswerTable(capacityOctets, 0x5eed, maxUdpOctets);
     this.catalog = new Catalog({
       prefix: '/skydns/',
       onApplied: (nodes) => this.publisher.applied(nodes),
@@ -51,17 +50,23 @@ export class FastZone {
       random: () => this.#nextRandom(),
     };
     const zone = { root: this.catalog.root, settings: () => this.settings };
-    this.publisher = new Publisher({ table: this.table, ...zone, ...clock });
+    const onFault = (error: unknown): never => {
+      throw error;
+    };
+    this.publisher = new Publisher({ table: this.table, onFault, ...zone, ...clock });
     this.#fast = openFastPath(this.table.handle, 0, this.counters, () => this.nowMs);
+    const forwarder = forwarderIn(this.world);
     this.#slow = createResponder({
       ...zone,
       ...clock,
       freshness: () => this.freshness,
-      forwarder: () => undefined,
+      forwarder: () => forwarder,
       mayRecurse: () => false,
-      onError: (error) => {
-        throw error;
+      maxUdpOctets,
+      onOurs: (question, { externals }) => {
+        if (this.#isPublishing) this.publisher.publish(question, externals);
       },
+      onError: onFault,
     });
   }
 
@@ -95,7 +100,7 @@ export class FastZone {
 
   /** The reply out of the table, or which `Outcome` there is instead. */
   fast(packet: Uint8Array): Buffer | number {
-    const place = Buffer.alloc(Math.max(REPLY_OCTETS, packet.length) + 3);
+    const place = Buffer.alloc(Math.max(this.#fast.replyOctets, packet.length) + 3);
     place.set(packet, 3);
     this.#fast.beginBatch();
     const outcome = this.#fast.answer(place, 3, packet.length, false);
@@ -104,65 +109,69 @@ export class FastZone {
   }
 
   /** The slow path's reply, `undefined` for none. */
-  slow(packet: Uint8Array): Buffer | undefined {
-    const query = this.#queryIn(packet);
-    if (query !== undefined) {
-      const { decided, externals } = this.#askedElsewhere(query.question);
-      if (externals.size > 0) return this.#foreign(query, decided);
-    }
+  slow(packet: Uint8Array, transport: 'udp' | 'tcp' = 'udp'): Buffer | undefined {
     let reply: Buffer | undefined;
-    this.#slow(packet, CLIENT, (octets) => {
+    this.#slow(packet, { ...CLIENT, transport }, (octets) => {
       reply = Buffer.from(octets);
     });
     return reply;
   }
 
-  /** What a miss leads to: nothing where others were asked in a way that is not everybody's. */
+  /** What a miss leads to: the slow path answers and has the answer published, if it is for everybody. */
   publish(packet: Uint8Array): void {
-    const query = this.#queryIn(packet);
-    if (query === undefined) return;
-    const { externals } = this.#askedElsewhere(query.question);
-    const isForAll = !(query.checkingDisabled || query.edns?.dnssecOk === true);
-    if (externals.size === 0 || isForAll) this.publisher.publish(query.question, externals);
-  }
-
-  #queryIn(packet: Uint8Array): Query | undefined {
-    const accepted = accept(packet, CLIENT.port);
-    return accepted.kind === 'query' ? accepted.query : undefined;
-  }
-
-  /** The answer with all that the world says to it. */
-  #askedElsewhere(question: Question): { readonly decided: Answer; readonly externals: Externals } {
-    const externals = new Map<string, External>();
-    for (let round = 0; ; round++) {
-      const view = {
-        root: this.catalog.root,
-        settings: this.settings,
-        nowMs: this.nowMs,
-        unixSeconds: this.unixSeconds,
-        turn: this.#nextRandom(),
-        random: () => this.#nextRandom(),
-        externals: new Map(externals),
-      };
-      const decided = answer(view, question);
-      if (decided.kind !== 'incomplete' || round === MAX_ROUNDS) return { decided, externals };
-      for (const { question: missing } of decided.missing) {
-        const key = externalKey(missing.qname, missing.qtype);
-        externals.set(key, this.world.get(key) ?? { kind: 'failed' });
-      }
-    }
-  }
-
-  #foreign(query: Query, decided: Answer): Buffer | undefined {
-    if (decided.kind !== 'response') return undefined;
-    const { response } = decided;
-    const isMarked = this.freshness === 'stale' && response.extendedError === undefined;
-    const marked = isMarked ? { ...response, extendedError: STALE } : response;
-    return Buffer.from(encodeResponse(query, marked, replyLimit(query, 'udp')));
+    this.#isPublishing = true;
+    this.slow(packet);
+    this.#isPublishing = false;
   }
 
   #nextRandom(): number {
     this.#random = (this.#random * 7919 + 0.377) % 1;
     return this.#random;
   }
+}
+
+/** Other servers that have been asked already: they say at once what the world holds, and fail at everything else. */
+function forwarderIn(world: ReadonlyMap<string, External>): Forwarder {
+  const known = (question: Question): Forwarded =>
+    forwardedOf(question, world.get(externalKey(question.qname, question.qtype)));
+  return {
+    peek: known,
+    resolve: async (question) => known(question),
+    close: async () => {},
+  };
+}
+
+function forwardedOf(question: Question, said: External | undefined): Forwarded {
+  switch (said?.kind) {
+    case 'found':
+      return answered(question, Rcode.NOERROR, said.rrs, said.soa);
+    case 'nxdomain':
+      return answered(question, Rcode.NXDOMAIN, said.rrs);
+    case 'unavailable':
+      return { kind: 'refused', text: 'nobody to ask' };
+    default:
+      return { kind: 'failed', reason: 'timeout', text: 'no reply' };
+  }
+}
+
+function answered(question: Question, rcode: number, answer: readonly Rr[], soa?: Rr): Forwarded {
+  const authority = soa === undefined ? [] : [soa];
+  const message: Message = {
+    id: 0,
+    isResponse: true,
+    opcode: 0,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: true,
+    recursionAvailable: true,
+    authenticData: false,
+    checkingDisabled: false,
+    rcode,
+    questions: [question],
+    answer,
+    authority,
+    additional: [],
+    edns: undefined,
+  };
+  return { kind: 'answered', message };
 }

@@ -15,6 +15,7 @@ const OUTCOMES: Readonly<Record<string, number>> = {
 };
 
 const scripted: FastPath = {
+  replyOctets: 0,
   beginBatch: () => {},
   endBatch: () => {},
   answer(octets, at, length, recursionAvailable) {

@@ -1,7 +1,7 @@
 /** A thread that reads a table as fast as it can and checks every answer; see `checkedAnswers.ts`. */
 import { workerData } from 'node:worker_threads';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/counters.ts';
-import { Outcome, REPLY_OCTETS } from '../../src/dataplane/fastPath.ts';
+import { Outcome } from '../../src/dataplane/fastPath.ts';
 import { openFastPath } from '../../src/dataplane/table/open.ts';
 import { isWhole, queryFor } from './checkedAnswers.ts';
 import { type TableReading, Tally } from './tableReading.ts';
@@ -10,7 +10,7 @@ const { handle, thread, names, lasting, reads, tally } = workerData as TableRead
 const counts = new Int32Array(tally);
 const fastPath = openFastPath(handle, thread, counterBlock(newCounterMemory(1), 0), () => 0);
 const queries = Array.from({ length: names }, (_, id) => queryFor(id));
-const place = new Uint8Array(REPLY_OCTETS);
+const place = new Uint8Array(1232);
 const BATCH = 64;
 
 let id = thread * 7;

@@ -14,7 +14,7 @@ async function run(addresses: readonly string[]): Promise<void> {
   const listener = createWorkerListener({
     libc: found.libc,
     workers: 2,
-    table: { memory: new SharedArrayBuffer(8) },
+    table: { memory: new SharedArrayBuffer(8), maxUdpOctets: 1232 },
     entry: new URL('./scriptedWorker.js', import.meta.url),
     respond: (packet, _client, send) => send(Uint8Array.from(packet)),
   });

@@ -12,7 +12,7 @@ import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { type Answer, answer } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import { type External, externalKey } from '../../src/zone/external.ts';
+import { type External, type Externals, externalKey } from '../../src/zone/external.ts';
 import type { View, ZoneSettings } from '../../src/zone/view.ts';
 
 export function name(text: string): Name {
@@ -69,7 +69,13 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
 
 export interface Asked {
   readonly settings?: Partial<ZoneSettings>;
+  /** What other servers said, by `externalKey`. */
   readonly externals?: ReadonlyMap<string, External>;
+  /** Questions that were sent to others before. */
+  readonly sent?: number;
+  readonly recursionDesired?: boolean;
+  readonly roomOctets?: number;
+  readonly onFault?: (error: unknown) => void;
   readonly nowMs?: number;
   readonly turn?: number;
   readonly random?: () => number;
@@ -86,8 +92,20 @@ export function viewOf(catalog: Catalog, asked: Asked = {}): View {
     unixSeconds: UNIX_SECONDS,
     turn: asked.turn ?? 0,
     random: asked.random ?? (() => 0),
-    externals: asked.externals ?? new Map(),
+    externals: externalsOf(asked.externals ?? new Map(), asked.sent),
+    recursionDesired: asked.recursionDesired ?? true,
+    roomOctets: asked.roomOctets,
+    onFault:
+      asked.onFault ??
+      ((error) => {
+        throw error;
+      }),
   };
+}
+
+/** What is known of names outside, out of a table by `externalKey`. */
+export function externalsOf(known: ReadonlyMap<string, External>, sent = 0): Externals {
+  return { get: (qname, qtype) => known.get(externalKey(qname, qtype)), sent };
 }
 
 export function ask(catalog: Catalog, qname: string, type: string, asked: Asked = {}): Answer {

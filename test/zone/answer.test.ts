@@ -277,10 +277,9 @@ table(
         txt.skydns.local. 3600 IN TXT "say \\"hi\\""`,
     },
     {
-      what: 'a service with text has its host too',
+      what: 'a service with text has the addresses of its host too',
       q: 'a.txt.skydns.local. A',
-      answer:
-        'a.txt.skydns.local. 3600 IN CNAME web.skydns.local.\nweb.skydns.local. 3600 IN A 10.0.0.1',
+      answer: 'a.txt.skydns.local. 3600 IN A 10.0.0.1',
     },
     {
       what: 'NS with glue',
@@ -320,6 +319,133 @@ table(
     { what: 'ANY of a missing name', q: 'no.skydns.local. ANY', rcode: 'NXDOMAIN' },
     { what: 'a type nobody has', q: 'web.skydns.local. TYPE1000' },
     { what: 'HTTPS of an existing name', q: 'web.skydns.local. HTTPS' },
+  ],
+);
+
+table(
+  'reverse names',
+  {
+    'arpa/in-addr/172/26/0/2/41d1e77d': { host: 'web.example.org', targetstrip: 1 },
+    'arpa/in-addr/172/26/0/8/web': { host: 'web.example.org' },
+    'arpa/in-addr/172/26/0/8/db': { host: 'db.example.org', ttl: 60 },
+    'arpa/in-addr/172/26/0/9': { host: 'own.example.org' },
+    'arpa/in-addr/172/26/0/9/child': { host: 'child.example.org' },
+    'arpa/in-addr/172/26/0/10/a/deep': { host: 'deep.example.org' },
+    'arpa/in-addr/172/26/0/11/a': { host: '192.0.2.1' },
+    [`arpa/ip6/${'2.0.0.1.0.d.b.8'.replaceAll('.', '/')}/${'0/'.repeat(23)}1/x`]: {
+      host: 'six.example.org',
+    },
+  },
+  [
+    {
+      what: 'a host one label below the address is its PTR (external-dns)',
+      q: '2.0.26.172.in-addr.arpa. PTR',
+      answer: '2.0.26.172.in-addr.arpa. 3600 IN PTR web.example.org.',
+    },
+    {
+      what: 'all hosts one label below are one RRset',
+      q: '8.0.26.172.in-addr.arpa. PTR',
+      answer: `
+        8.0.26.172.in-addr.arpa. 60 IN PTR web.example.org.
+        8.0.26.172.in-addr.arpa. 60 IN PTR db.example.org.`,
+    },
+    {
+      what: "the address's own value is part of it",
+      q: '9.0.26.172.in-addr.arpa. PTR',
+      answer: `
+        9.0.26.172.in-addr.arpa. 3600 IN PTR own.example.org.
+        9.0.26.172.in-addr.arpa. 3600 IN PTR child.example.org.`,
+    },
+    {
+      what: 'the same for IPv6',
+      q: `1.${'0.'.repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa. PTR`,
+      answer: `1.${'0.'.repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa. 3600 IN PTR six.example.org.`,
+    },
+  ],
+);
+
+describe('reverse names that exist in the store', () => {
+  const catalog = catalogOf({
+    'arpa/in-addr/172/26/0/2/41d1e77d': { host: 'web.example.org' },
+    'arpa/in-addr/172/26/0/10/a/deep': { host: 'deep.example.org' },
+    'arpa/in-addr/172/26/0/11/a': { host: '192.0.2.1' },
+  });
+
+  it('are ours for every type, as NXDOMAIN from others would deny the PTR as well (RFC 8020)', () => {
+    for (const [qname, type] of [
+      ['10.0.26.172.in-addr.arpa.', 'PTR'],
+      ['11.0.26.172.in-addr.arpa.', 'PTR'],
+      ['0.26.172.in-addr.arpa.', 'PTR'],
+      ['2.0.26.172.in-addr.arpa.', 'TXT'],
+      ['2.0.26.172.in-addr.arpa.', 'CNAME'],
+    ] as const) {
+      const decided = ask(catalog, qname, type);
+      assert.ok(decided.kind === 'response', qname);
+      const { rcode, answer, authoritative } = decided.response;
+      assert.deepEqual([rcode, answer, authoritative], [Rcode.NOERROR, [], true], qname);
+    }
+    assert.deepEqual(ask(catalog, '3.0.26.172.in-addr.arpa.', 'PTR'), { kind: 'elsewhere' });
+  });
+
+  it('are PTR in a zone of ours too, and nothing else', () => {
+    const settings = { apexes: [name('26.172.in-addr.arpa.')] };
+    const apex = '26.172.in-addr.arpa.';
+    const qname = '2.0.26.172.in-addr.arpa.';
+    assertResponse(
+      respond(catalog, qname, 'PTR', { settings }),
+      { answer: `${qname} 3600 IN PTR web.example.org.` },
+      apex,
+    );
+    for (const type of ['A', 'CNAME', 'TXT', 'HTTPS'])
+      assertResponse(respond(catalog, qname, type, { settings }), {}, apex);
+  });
+});
+
+table(
+  'what external-dns and dual-stack sockets write',
+  {
+    'local/skydns/cn/33cc44dd': { host: 'lb.outside.example', targetstrip: 1, port: 80 },
+    'local/skydns/int/9911ffee': { host: 'web.skydns.local', targetstrip: 1, port: 80 },
+    'local/skydns/mxe/1': { host: 'web.skydns.local', targetstrip: 2, mail: true },
+    'local/skydns/web': { host: '10.0.0.1' },
+    'local/skydns/v4mapped': { host: '::ffff:192.0.2.77', port: 80 },
+    'local/skydns/hexmapped': { host: '::FFFF:c000:24d' },
+  },
+  [
+    {
+      what: 'targetstrip leaves the name of another host whole',
+      q: 'cn.skydns.local. SRV',
+      answer: 'cn.skydns.local. 3600 IN SRV 10 100 80 lb.outside.example.',
+    },
+    {
+      what: 'also of a host inside, whose addresses stay those of that host',
+      q: 'int.skydns.local. SRV',
+      answer: 'int.skydns.local. 3600 IN SRV 10 100 80 web.skydns.local.',
+      additional: 'web.skydns.local. 3600 IN A 10.0.0.1',
+    },
+    {
+      what: 'also of a mail exchange',
+      q: 'mxe.skydns.local. MX',
+      answer: 'mxe.skydns.local. 3600 IN MX 10 web.skydns.local.',
+      additional: 'web.skydns.local. 3600 IN A 10.0.0.1',
+    },
+    {
+      what: 'an IPv4-mapped address is IPv4',
+      q: 'v4mapped.skydns.local. A',
+      answer: 'v4mapped.skydns.local. 3600 IN A 192.0.2.77',
+    },
+    { what: 'and no IPv6 address', q: 'v4mapped.skydns.local. AAAA' },
+    {
+      what: 'in every spelling',
+      q: 'hexmapped.skydns.local. A',
+      answer: 'hexmapped.skydns.local. 3600 IN A 192.0.2.77',
+    },
+    {
+      what: 'also as glue',
+      q: 'v4mapped.skydns.local. SRV',
+      answer: 'v4mapped.skydns.local. 3600 IN SRV 10 100 80 v4mapped.skydns.local.',
+      additional: 'v4mapped.skydns.local. 3600 IN A 192.0.2.77',
+    },
   ],
 );
 
@@ -363,21 +489,13 @@ describe('names outside', () => {
     assertResponse(response, { answer: `${cname}\nwww.example.com. 300 IN A 192.0.2.80` });
   });
 
-  it('NODATA elsewhere leaves the bare CNAME, NXDOMAIN removes it', () => {
-    const nodata = new Map([outside('www.example.com.', Type.A, [])]);
-    assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nodata }), {
-      answer: cname,
-    });
+  it('NXDOMAIN elsewhere is NODATA without the CNAME, as in SkyDNS', () => {
     const nxdomain = new Map([outside('www.example.com.', Type.A, [], Rcode.NXDOMAIN)]);
     assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nxdomain }), {});
   });
 
-  it('nobody to ask leaves the bare CNAME; no reply is SERVFAIL, never NODATA', () => {
+  it('no reply is SERVFAIL, never NODATA', () => {
     const key = externalKey(name('www.example.com.'), Type.A);
-    const nobody = new Map<string, External>([[key, { kind: 'unavailable' }]]);
-    assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nobody }), {
-      answer: cname,
-    });
     const failed = new Map<string, External>([[key, { kind: 'failed' }]]);
     const response = respond(catalog, 'www.skydns.local.', 'A', { externals: failed });
     assert.equal(response.rcode, Rcode.SERVFAIL);

@@ -24,8 +24,7 @@ describe('more services than a question looks at', () => {
       'local/skydns/one': { host: '10.0.0.1' },
     });
     assertResponse(respond(catalog, 'far.skydns.local.', 'A'), {
-      answer:
-        'far.skydns.local. 3600 IN CNAME one.skydns.local.\none.skydns.local. 3600 IN A 10.0.0.1',
+      answer: 'far.skydns.local. 3600 IN A 10.0.0.1',
     });
   });
 
@@ -78,14 +77,14 @@ describe('more services than a question looks at', () => {
 });
 
 describe('duplicates', () => {
-  it('are mail exchanges if one of them is, with the least TTL', () => {
+  it('are no reason to exchange mail at another name than the one marked for mail', () => {
     const catalog = catalogOf({
       'local/skydns/m/a': { host: '10.0.0.25' },
       'local/skydns/m/b': { host: '10.0.0.25', mail: true, ttl: 30 },
     });
     assertResponse(respond(catalog, 'm.skydns.local.', 'MX'), {
-      answer: 'm.skydns.local. 30 IN MX 10 a.m.skydns.local.',
-      additional: 'a.m.skydns.local. 30 IN A 10.0.0.25',
+      answer: 'm.skydns.local. 30 IN MX 10 b.m.skydns.local.',
+      additional: 'b.m.skydns.local. 30 IN A 10.0.0.25',
     });
   });
 

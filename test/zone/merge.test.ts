@@ -95,17 +95,51 @@ describe('groups', () => {
   });
 });
 
-describe('duplicates', () => {
-  it('count once before weights, and every server keeps the same one', () => {
-    const same = { host: '10.0.0.1', port: 80 };
-    const paths = ['b', 'a', 'c/deep'];
+describe('equal services', () => {
+  const same = { host: '10.0.0.1', port: 80 };
+  const paths = ['b', 'a', 'c/deep'];
+  const webWith = (order: readonly string[], service: object) =>
+    catalogOf(Object.fromEntries(order.map((path) => [`local/skydns/web/${path}`, service])));
+
+  it('have one address', () => {
+    const { answer } = respond(webWith(paths, same), 'web.skydns.local.', 'A');
+    assert.deepEqual(answer.map(printRdata), ['10.0.0.1']);
+  });
+
+  it('have one SRV each, with the weights of those listed', () => {
     for (const order of [paths, [...paths].reverse()]) {
-      const catalog = catalogOf(
-        Object.fromEntries(order.map((path) => [`local/skydns/web/${path}`, same])),
-      );
-      const { answer } = respond(catalog, 'web.skydns.local.', 'SRV');
-      assert.deepEqual(answer.map(printRdata), ['10 100 80 a.web.skydns.local.']);
+      const { answer } = respond(webWith(order, same), 'web.skydns.local.', 'SRV');
+      assert.deepEqual(answer.map(printRdata).sort(), [
+        '10 33 80 a.web.skydns.local.',
+        '10 33 80 b.web.skydns.local.',
+        '10 33 80 deep.c.web.skydns.local.',
+      ]);
     }
+  });
+
+  it('have one SRV where their target is one name, with the weight of one and all addresses', () => {
+    const catalog = catalogOf({
+      'local/skydns/web/ipv4': { host: '10.0.0.1', port: 80, targetstrip: 1 },
+      'local/skydns/web/ipv6': { host: '2001:db8::1', port: 80, targetstrip: 1 },
+    });
+    const { answer, additional } = respond(catalog, 'web.skydns.local.', 'SRV');
+    assert.deepEqual(answer.map(printRdata), ['10 100 80 web.skydns.local.']);
+    assert.deepEqual(additional.map(printRdata), ['10.0.0.1', '2001:db8::1']);
+  });
+
+  it('of two priorities have weights of their own', () => {
+    const catalog = catalogOf({
+      'local/skydns/web/a': { host: 'x.example.com', port: 80, priority: 1 },
+      'local/skydns/web/b': { host: 'x.example.com', port: 80, priority: 1 },
+      'local/skydns/web/c': { host: 'x.example.com', port: 80, priority: 2 },
+      'local/skydns/web/d': { host: 'y.example.com', port: 80, priority: 2, weight: 300 },
+    });
+    const { answer } = respond(catalog, 'web.skydns.local.', 'SRV');
+    assert.deepEqual(answer.map(printRdata).sort(), [
+      '1 100 80 x.example.com.',
+      '2 25 80 x.example.com.',
+      '2 75 80 y.example.com.',
+    ]);
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Change } from '../../src/service/change.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import { type IsUseful, isWildcard, type Selection, select } from '../../src/zone/select.ts';
+import { isWildcard, type Purpose, type Selection, select } from '../../src/zone/select.ts';
 import { findNode, type Node } from '../../src/zone/tree.ts';
 import { newWork, type Work } from '../../src/zone/work.ts';
 import { viewOf } from '../support/zone.ts';
@@ -95,6 +95,8 @@ function labelsOf(selection: Selection): string[] {
   return selection.services.map(({ node }) => node.label);
 }
 
+const EVERY: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
+
 describe('select', () => {
   // A client that asks for A and AAAA in turn sees every second turn only.
   for (const stride of [1, 2, 3]) {
@@ -103,7 +105,7 @@ describe('select', () => {
       const seen = new Set<string>();
       for (let i = 0; i < 30; i++) {
         const work = workOn(catalog, turnOf(i * stride));
-        const labels = labelsOf(select(work, ['skydns', 'local'], () => true));
+        const labels = labelsOf(select(work, ['skydns', 'local'], EVERY));
         assert.equal(labels.length, 1_000);
         for (const label of labels) seen.add(label);
       }
@@ -124,7 +126,7 @@ describe('select', () => {
     }
     const seen = new Set<unknown>();
     for (let i = 0; i < 4_000; i += 2) {
-      const selection = select(workOn(catalog, turnOf(i)), ['skydns', 'local'], () => true);
+      const selection = select(workOn(catalog, turnOf(i)), ['skydns', 'local'], EVERY);
       assert.ok(selection.kind === 'exists');
       for (const { node } of selection.services) seen.add(node);
     }
@@ -133,7 +135,7 @@ describe('select', () => {
 
   it('of a sample takes useful services only, so that one among many is found', () => {
     const catalog = flat(3_000);
-    const isRare: IsUseful = ({ address }) => address === '10.0.11.183';
+    const isRare: Purpose = { ...EVERY, isUseful: ({ address }) => address === '10.0.11.183' };
     const selection = select(workOn(catalog, 0.3), ['skydns', 'local'], isRare);
     assert.deepEqual(labelsOf(selection), ['2999']);
   });
@@ -141,7 +143,7 @@ describe('select', () => {
   it('a wildcard that matches nothing looks at a bounded number of names', () => {
     const catalog = flat(50_000);
     const work = workOn(catalog);
-    const selection = select(work, ['nothing', '*', 'skydns', 'local'], () => true);
+    const selection = select(work, ['nothing', '*', 'skydns', 'local'], EVERY);
     assert.deepEqual(labelsOf(selection), []);
     assert.ok(work.nodesLeft <= 0 && work.nodesLeft >= -2);
   });
@@ -158,7 +160,7 @@ describe('select', () => {
           paths.forEach((p, n) => {
             put(catalog, p.join('/'), n);
           });
-          const selection = select(workOn(catalog), [...query].reverse(), () => true);
+          const selection = select(workOn(catalog), [...query].reverse(), EVERY);
           const found = selection.kind === 'missing' ? [] : selection.services;
           const keys = found.map(({ node }) => [...node.owner()].reverse().join('/')).sort();
           assert.deepEqual(keys, filterKeys(paths, query));

@@ -1,5 +1,6 @@
 /** What names that do not exist get in each zone, worked out by the one semantic function: asked of an empty zone. */
 
+import { UDP_SIZE } from '../../dns/edns.ts';
 import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import { authoritative } from '../../dns/response.ts';
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
@@ -45,7 +46,8 @@ function below(name: Name, apex: Name): Name[] {
 function negativeFor(view: View, suffix: Name): Negative {
   const question = { qname: suffix, qtype: ABSENT_TYPE, qclass: Class.IN };
   const authority = soaFor(view, suffix);
-  const { octets } = encodeBehindQuestion(question, authoritative(Rcode.NOERROR, [], authority));
+  const denial = authoritative(Rcode.NOERROR, [], authority);
+  const { octets } = encodeBehindQuestion(question, denial, UDP_SIZE);
   return { suffix: wireName(suffix), octets, pointers: soaPointers(octets) };
 }
 

@@ -11,7 +11,7 @@ import type { Question, Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import { Class, Rcode, Type } from '../../dns/rr.ts';
 import { answer } from '../../zone/answer.ts';
-import type { External } from '../../zone/external.ts';
+import { type Externals, NO_EXTERNALS } from '../../zone/external.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { serialLifeSeconds, serialOf } from '../../zone/serial.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
@@ -26,7 +26,7 @@ import { Dependents, type Ground } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
 import { Owners } from './owners.ts';
 import { rotationsOf } from './rotations.ts';
-import { variantsFor } from './variants.ts';
+import { encodeBehindQuestion, variantsOf } from './variants.ts';
 
 export interface PublisherOptions {
   readonly table: AnswerTable;
@@ -37,17 +37,19 @@ export interface PublisherOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** A fault in a part that an answer can do without. Must not throw. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** What of the zone's data readers may rely on; see `Freshness` of the slow path. */
 export type Standing = 'loading' | 'synced' | 'stale';
 
-type Externals = ReadonlyMap<string, External>;
-
 /** Others' answers, and samples, are asked for anew so often. */
 const SHORT_LIFE_SECONDS = 1;
 /** Where not every record can come first, the ones that do change so often. */
 const ORDER_LIFE_SECONDS = 15;
+/** An SOA's serial follows a clock that may be set. */
+const SOA_LIFE_SECONDS = 15;
 
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -89,7 +91,9 @@ export class Publisher {
     if (serial !== this.#serial) {
       // An SOA that is published ends with its hour, but by a clock that nobody sets.
       for (const apex of settings().apexes) this.#unpublish(this.#owners.placeOf(apex));
-      const hasRoom = this.#table.setNegatives(packNegatives(negativesOf(this.#view(new Map()))));
+      const hasRoom = this.#table.setNegatives(
+        packNegatives(negativesOf(this.#view(NO_EXTERNALS))),
+      );
       if (hasRoom) this.#serial = serial;
     }
     this.#table.sweep(secondOf(monotonicMs()));
@@ -120,6 +124,8 @@ export class Publisher {
     if (decided.kind !== 'response' || decided.basis === undefined) return;
     const { response, basis } = decided;
     if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return;
+    // The word for other types is one for all of them, to each of which another server may say something else.
+    if (kind === OTHER_TYPE && basis.leadsOutside) return;
     const published = isNodata(response)
       ? isLasting(basis) && this.#table.publishNodata(place, kind)
       : this.#publishAnswer(place, kind, { asked, response, basis, view, second });
@@ -129,25 +135,35 @@ export class Publisher {
   #publishAnswer(place: number, kind: number, decided: Decided): boolean {
     const { asked, response, basis, view, second } = decided;
     const aging = agedTogether(asked, response, view, basis);
-    const { rotations, isComplete } = rotationsOf(asked, response, view);
-    const variants = variantsFor(asked, rotations, (rr) => aging.falling.has(rr));
+    const encode = (order: Response) =>
+      encodeBehindQuestion(asked, order, this.#table.maxUdpOctets);
+    const encoded = encode(response);
+    if (encoded.cuts.length === 0) return false;
+    const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
+    const { rotations, isComplete, isFixed } = rotationsOf(asked, response, view, mayBeCut);
+    const orders = rotations.map((order) => ({
+      response: order,
+      encoded: order === response ? encoded : encode(order),
+    }));
+    const variants = variantsOf(orders, (rr) => aging.falling.has(rr));
     return this.#table.publish(place, kind, {
       untilSecond: this.#untilSecond(decided, aging, isComplete),
       bornSecond: second,
       rcode: response.rcode,
       authoritative: response.authoritative,
-      plainOnly: basis.isForeign,
+      plainOnly: basis.leadsOutside,
+      fixedOrder: isFixed,
       variants: variants.count,
       words: variants.words,
     });
   }
 
-  #untilSecond({ asked, basis, second }: Decided, aging: Aging, isComplete: boolean): number {
+  #untilSecond({ response, basis, second }: Decided, aging: Aging, isComplete: boolean): number {
     let life = aging.lifeSeconds;
     if (!isLasting(basis)) life = Math.min(life, SHORT_LIFE_SECONDS);
     if (!isComplete) life = Math.min(life, ORDER_LIFE_SECONDS);
-    if (asked.qtype === Type.SOA) {
-      life = Math.min(life, serialLifeSeconds(this.#options.unixSeconds()));
+    if ([...response.answer, ...response.authority].some(({ type }) => type === Type.SOA)) {
+      life = Math.min(life, serialLifeSeconds(this.#options.unixSeconds()), SOA_LIFE_SECONDS);
     }
     return Math.min(second + life, FOREVER);
   }
@@ -204,6 +220,9 @@ export class Publisher {
       turn: random(),
       random: () => 0,
       externals,
+      recursionDesired: true,
+      roomOctets: this.#table.maxUdpOctets,
+      onFault: this.#options.onFault,
     };
   }
 }

@@ -1,15 +1,15 @@
 /**
  * From a response to the words that the answer table holds of it: its octets behind the question for each order that its
- * records may come in, and for each the lengths that a smaller message may cut them to. All octets and cuts are the one
- * encoder's, so that a reply out of the table is what the slow path would have sent.
+ * records may come in, and for each the lengths that a smaller message may cut them to. All octets are the one encoder's,
+ * and all cuts as it would make them, so that a reply out of the table is what the slow path would have sent.
  */
-import { UDP_SIZE } from '../../dns/edns.ts';
 import { encodeResponse } from '../../dns/encode.ts';
 import { HEADER_OCTETS } from '../../dns/header.ts';
 import type { Question, Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
 import type { Rr } from '../../dns/rr.ts';
-import { wholeCounts } from '../../dns/truncate.ts';
+import { runAround, wholeCounts } from '../../dns/truncate.ts';
+import { MAX_MESSAGE_OCTETS } from '../../dns/writer.ts';
 import { Answer, CUT_WORDS, packCounts, wordsFor } from '../table/layout.ts';
 import { optOctets } from '../table/replyOpt.ts';
 
@@ -18,10 +18,14 @@ const LEAST_LIMIT = 512 - optOctets(true).length;
 
 const QUESTION_FIELDS_OCTETS = 4;
 
-interface Encoded {
-  /** Behind the question, uncut. */
+/** A record with a compressed owner and one octet of rdata. */
+const LEAST_RR_OCTETS = 13;
+
+/** One order of an answer's records, encoded. */
+export interface Encoded {
+  /** Behind the question, as many as the largest message may have. */
   readonly octets: Uint8Array;
-  /** Longest first. */
+  /** Longest first. None where no record of the answer fits. */
   readonly cuts: readonly Cut[];
 }
 
@@ -39,24 +43,15 @@ export interface Variants {
   readonly words: Int32Array;
 }
 
-/**
- * The variants for these orders of a response's records; one where no order would show, as the answer fits no message
- * over UDP. `falls` says which records have a TTL that falls with every second.
- */
-export function variantsFor(
-  question: Question,
-  orders: readonly Response[],
+/** The variants for these orders of a response's records. `falls` says which records have a TTL that falls each second. */
+export function variantsOf(
+  orders: readonly { readonly response: Response; readonly encoded: Encoded }[],
   falls: (rr: Rr) => boolean,
 ): Variants {
-  const [first, ...others] = orders as readonly [Response, ...Response[]];
-  const encoded = encodeBehindQuestion(question, first);
-  const only = variantWords(encoded, first, falls);
-  const isShown = encoded.octets.length > 0;
-  if (others.length === 0 || !isShown) return { count: 1, words: only };
-  const rest = others.map((order) =>
-    variantWords(encodeBehindQuestion(question, order), order, falls),
-  );
-  return { count: orders.length, words: inARow([only, ...rest]) };
+  const variants = orders.map(({ response, encoded }) => variantWords(encoded, response, falls));
+  const [only, ...others] = variants;
+  if (only !== undefined && others.length === 0) return { count: 1, words: only };
+  return { count: variants.length, words: inARow(variants) };
 }
 
 /** Several variants behind the addresses of each. */
@@ -71,32 +66,49 @@ function inARow(variants: readonly Int32Array[]): Int32Array {
   return words;
 }
 
-/** The reply's octets behind the question, of at most a UDP message's size, and what smaller ones it may be cut to. */
-export function encodeBehindQuestion(question: Question, response: Response): Encoded {
+/** The reply's octets behind the question, of at most `maxOctets` with it, and what smaller messages may cut them to. */
+export function encodeBehindQuestion(
+  question: Question,
+  response: Response,
+  maxOctets: number,
+): Encoded {
   const query = { id: 0, recursionDesired: false, checkingDisabled: false, edns: undefined };
   const head = HEADER_OCTETS + nameOctets(question.qname) + QUESTION_FIELDS_OCTETS;
-  const octets = encodeResponse({ ...query, question }, response, UDP_SIZE).subarray(head);
-  const fitting = cutsOf(response, recordEnds(octets)).filter((cut) => cut.octets <= octets.length);
+  const part = fittingPart(response, maxOctets);
+  const octets = encodeResponse({ ...query, question }, part, MAX_MESSAGE_OCTETS).subarray(head);
+  const fitting = cutsOf(part, recordEnds(octets)).filter((cut) => head + cut.octets <= maxOctets);
   const least = fitting.findIndex((cut) => head + cut.octets <= LEAST_LIMIT);
-  return { octets, cuts: fitting.slice(0, least + 1) };
+  const cuts = least < 0 ? fitting : fitting.slice(0, least + 1);
+  return { octets: octets.subarray(0, cuts[0]?.octets ?? 0), cuts };
+}
+
+/** The response without records that cannot be part of any message of that size. */
+function fittingPart(response: Response, maxOctets: number): Response {
+  const most = Math.ceil(maxOctets / LEAST_RR_OCTETS);
+  const { answer } = response;
+  if (answer.length <= most) return response;
+  return {
+    ...response,
+    answer: answer.slice(0, most),
+    authority: [],
+    additional: [],
+    truncated: true,
+  };
 }
 
 /**
  * Every length that `truncate` may cut a message to, longest first: the additional section loses whole RRsets from its
- * end, then the authority and the answer do, which sets TC and leaves nothing behind them. `ends[i]` is where the first
- * `i` records end, as far as they were written.
+ * end; then the authority does, and the answer single records, which sets TC and leaves nothing behind them. A cut that
+ * would leave no record of the RRset that it parts is the slow path's. `ends[i]` is where the first `i` records end.
  */
-function cutsOf({ answer, authority, additional }: Response, ends: readonly number[]): Cut[] {
+function cutsOf(response: Response, ends: readonly number[]): Cut[] {
+  const { answer, authority, additional, truncated = false } = response;
   const all = { answer: answer.length, authority: authority.length, additional: 0 };
+  const none = { authority: 0, additional: 0, truncated: true };
   const cuts = [
-    ...wholeCounts(additional).map((count) => ({ ...all, additional: count, truncated: false })),
+    ...wholeCounts(additional).map((count) => ({ ...all, additional: count, truncated })),
     ...partialCounts(authority).map((count) => ({ ...all, authority: count, truncated: true })),
-    ...partialCounts(answer).map((count) => ({
-      answer: count,
-      authority: 0,
-      additional: 0,
-      truncated: true,
-    })),
+    ...partingCounts(answer).map((count) => ({ ...none, answer: count })),
   ].map((cut) => {
     const octets = ends[cut.answer + cut.authority + cut.additional] ?? Number.POSITIVE_INFINITY;
     return { ...cut, octets };
@@ -107,6 +119,17 @@ function cutsOf({ answer, authority, additional }: Response, ends: readonly numb
 /** Fewer than all. */
 function partialCounts(rrs: readonly Rr[]): number[] {
   return wholeCounts(rrs).filter((count) => count < rrs.length);
+}
+
+/** How many records may be left where the last of them is parted from others of its RRset. */
+function partingCounts(rrs: readonly Rr[]): number[] {
+  const counts: number[] = [];
+  for (let at = 0; at < rrs.length; ) {
+    const [start, end] = runAround(rrs, at);
+    for (let count = start + 1; count < end; count++) counts.push(count);
+    at = end;
+  }
+  return counts;
 }
 
 function variantWords(

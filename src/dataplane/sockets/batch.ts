@@ -31,8 +31,8 @@ export const BATCH_PACKETS = 64;
 /** The longest packet that is read whole. */
 export const PACKET_OCTETS = 2048;
 
-/** From one packet's place to the next: packets 2,048 apart would fight for the same few lines of the L1 cache. */
-const PACKET_STRIDE = PACKET_OCTETS + 64;
+/** Between two packets' places, which powers of two apart would fight for the same few lines of the L1 cache. */
+const GAP_OCTETS = 64;
 
 const HEADERS_AT = 0;
 const SEND_HEADERS_AT = HEADERS_AT + BATCH_PACKETS * Message.SIZE;
@@ -40,7 +40,6 @@ const PARTS_AT = SEND_HEADERS_AT + BATCH_PACKETS * Message.SIZE;
 const NAMES_AT = PARTS_AT + BATCH_PACKETS * Part.SIZE;
 const CONTROLS_AT = NAMES_AT + BATCH_PACKETS * Sockaddr.ROOM;
 const PACKETS_AT = CONTROLS_AT + BATCH_PACKETS * Control.SIZE;
-const MEMORY_OCTETS = PACKETS_AT + BATCH_PACKETS * PACKET_STRIDE;
 
 /** The same as words, for what is read and written with each packet. */
 const WORD = Int32Array.BYTES_PER_ELEMENT;
@@ -58,13 +57,18 @@ export class Batch {
   readonly words: Int32Array;
   readonly #libc: Libc;
   readonly #base: number;
+  /** From one packet's place to the next. */
+  readonly #stride: number;
   /** Which packets have a reply, in their order. */
   readonly #replied = new Int32Array(BATCH_PACKETS);
   #repliedCount = 0;
   #received = 0;
 
-  constructor(libc: Libc, socket: UdpSocket) {
-    const memory = new ArrayBuffer(MEMORY_OCTETS);
+  /** `replyOctets`: the longest reply that is put in a packet's place. */
+  constructor(libc: Libc, socket: UdpSocket, replyOctets: number) {
+    const placeOctets = Math.max(PACKET_OCTETS, (replyOctets + WORD - 1) & -WORD);
+    this.#stride = placeOctets + GAP_OCTETS;
+    const memory = new ArrayBuffer(PACKETS_AT + BATCH_PACKETS * this.#stride);
     this.socket = socket;
     this.octets = new Uint8Array(memory);
     this.words = new Int32Array(memory);
@@ -87,7 +91,7 @@ export class Batch {
   }
 
   packetAt(i: number): number {
-    return PACKETS_AT + i * PACKET_STRIDE;
+    return PACKETS_AT + i * this.#stride;
   }
 
   /** Where the sender's struct sockaddr is. */

@@ -24,6 +24,8 @@ import { OTHER_TYPE } from '../counters.ts';
 /** What a thread needs in order to read a table; can be posted to it. */
 export interface TableHandle {
   readonly memory: SharedArrayBuffer;
+  /** The most octets of a reply, for clients that can receive them. */
+  readonly maxUdpOctets: number;
 }
 
 /** Words of the control block. */
@@ -79,6 +81,7 @@ const RCODE_MASK = 0xf;
 const AA_BIT = 0x10;
 const NEGATIVE_BIT = 0x20;
 const PLAIN_ONLY_BIT = 0x40;
+const FIXED_ORDER_BIT = 0x80;
 const COUNT_SHIFT = 8;
 const WORDS_SHIFT = 12;
 
@@ -90,8 +93,10 @@ export interface AnswerHead {
   readonly authoritative: boolean;
   /** There is nothing but the zone's SOA, as in NXDOMAIN, but with this rcode. */
   readonly negative: boolean;
-  /** Not for questions with CD or DO: others were asked without them. */
+  /** Only for questions with RD and without CD and DO: what other servers said depends on these. */
   readonly plainOnly: boolean;
+  /** Of several variants the first is for all clients that can receive it whole. */
+  readonly fixedOrder: boolean;
   readonly variants: number;
   /** Size of the answer. */
   readonly words: number;
@@ -102,7 +107,8 @@ export function packHead(head: AnswerHead): number {
   const flags =
     (head.authoritative ? AA_BIT : 0) |
     (head.negative ? NEGATIVE_BIT : 0) |
-    (head.plainOnly ? PLAIN_ONLY_BIT : 0);
+    (head.plainOnly ? PLAIN_ONLY_BIT : 0) |
+    (head.fixedOrder ? FIXED_ORDER_BIT : 0);
   return rcode | flags | (variants << COUNT_SHIFT) | (words << WORDS_SHIFT);
 }
 
@@ -123,6 +129,10 @@ export function isPlainOnly(head: number): boolean {
   return (head & PLAIN_ONLY_BIT) !== 0;
 }
 
+export function isFixedOrder(head: number): boolean {
+  return (head & FIXED_ORDER_BIT) !== 0;
+}
+
 export function variantsOf(head: number): number {
   return (head >> COUNT_SHIFT) & 0xf;
 }
@@ -134,7 +144,7 @@ export function wordsOf(head: number): number {
 /**
  * A variant: `cuts | aging << 16`, then two words a cut, then one word an aging TTL, then the octets.
  *
- * A cut is a length that the octets may be cut to (whole RRsets), longest first: `octets | TC << 16`, and the counts of
+ * A cut is a length that the octets may be cut to (`dns/truncate`), longest first: `octets | TC << 16`, and the counts of
  * the three sections, ten bits each. An aging TTL is the offset of one that falls with every second.
  */
 export const CUT_WORDS = 2;

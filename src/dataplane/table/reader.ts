@@ -6,7 +6,7 @@
  * behind it, and the header is made to fit. All numbers that hold for the table as a whole are read once a batch.
  */
 
-import { DO_IN_OCTET, DO_OFFSET, UDP_SIZE } from '../../dns/edns.ts';
+import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { HEADER_OCTETS } from '../../dns/header.ts';
 import { Rcode } from '../../dns/rr.ts';
 import type { CounterBlock } from '../counters.ts';
@@ -19,6 +19,7 @@ import {
   CUT_WORDS,
   GONE,
   INDEX_HEAD_WORDS,
+  isFixedOrder,
   isNegative,
   isPlainOnly,
   RECORD_HEAD_WORDS,
@@ -42,6 +43,7 @@ const SHORT = Slot.drop + DROP_REASONS.indexOf('short');
 const RESPONSE = Slot.drop + DROP_REASONS.indexOf('response');
 
 export class TableReader implements FastPath {
+  readonly replyOctets: number;
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;
   readonly #thread: number;
@@ -69,11 +71,12 @@ export class TableReader implements FastPath {
 
   /** `nowMs` is the clock by which the writer dates answers. */
   constructor(
-    { memory }: TableHandle,
+    { memory, maxUdpOctets }: TableHandle,
     thread: number,
     counters: CounterBlock,
     nowMs: () => number,
   ) {
+    this.replyOctets = maxUdpOctets;
     this.#words = new Int32Array(memory);
     this.#octets = new Uint8Array(memory);
     this.#thread = thread;
@@ -126,7 +129,7 @@ export class TableReader implements FastPath {
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
     if (answer === 0 || !this.#holds(answer)) return this.#toBeWorkedOut();
     const head = this.#words[answer + Answer.HEAD] as number;
-    if (isPlainOnly(head) && (question.dnssecOk || hasCd(octets, at))) return Outcome.OTHER;
+    if (isPlainOnly(head) && (question.dnssecOk || !isPlain(octets, at))) return Outcome.OTHER;
     return isNegative(head)
       ? this.#writeNegative(octets, at, Rcode.NOERROR | ra, Outcome.KNOWN)
       : this.#writeAnswer(octets, at, answer, head, rcodeOf(head) | ra);
@@ -186,20 +189,15 @@ export class TableReader implements FastPath {
   #room(at: number): number {
     const { udpSize, end } = this.#question;
     if (udpSize < 0) return PLAIN_UDP_SIZE - (end - at);
-    const limit = Math.min(Math.max(udpSize, PLAIN_UDP_SIZE), UDP_SIZE);
+    const limit = Math.min(Math.max(udpSize, PLAIN_UDP_SIZE), this.replyOctets);
     return limit - this.#optOfBatch.length - (end - at);
   }
 
   #writeAnswer(octets: Uint8Array, at: number, answer: number, head: number, low: number): number {
     const words = this.#words;
-    const variants = variantsOf(head);
-    let variant = answer + Answer.VARIANTS;
-    if (variants > 1) {
-      this.#turn = (this.#turn + 1) | 0;
-      variant = answer + (words[variant + ((this.#turn >>> 0) % variants)] as number);
-    }
-    const sizes = words[variant] as number;
     const room = this.#room(at);
+    const variant = this.#variant(answer, head, room);
+    const sizes = words[variant] as number;
     let cut = variant + 1;
     const aging = cut + (sizes & 0xffff) * CUT_WORDS;
     while (((words[cut] as number) & 0xffff) > room) {
@@ -214,6 +212,21 @@ export class TableReader implements FastPath {
     if (age !== 0 && agingCount > 0) this.#age(octets, aging, agingCount, length, age);
     const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
     return this.#finish(octets, at, length, high, low, words[cut + 1] as number);
+  }
+
+  /** Which of the answer's orders this reply has. */
+  #variant(answer: number, head: number, room: number): number {
+    const words = this.#words;
+    const variants = variantsOf(head);
+    const table = answer + Answer.VARIANTS;
+    if (variants === 1) return table;
+    if (isFixedOrder(head)) {
+      const first = answer + (words[table] as number);
+      // Its first cut is the whole answer, and has no TC bit, if the answer fits any client.
+      if ((words[first + 1] as number) <= room) return first;
+    }
+    this.#turn = (this.#turn + 1) | 0;
+    return answer + (words[table + ((this.#turn >>> 0) % variants)] as number);
   }
 
   #writeNegative(octets: Uint8Array, at: number, low: number, otherwise: number): number {
@@ -283,9 +296,9 @@ export class TableReader implements FastPath {
   }
 }
 
-/** CD: the client wants others' data unchecked (RFC 4035 §3.2.2). */
-function hasCd(octets: Uint8Array, at: number): boolean {
-  return ((octets[at + 3] as number) & 0x10) !== 0;
+/** RD, and no CD: other servers may be asked (RFC 1034 §4.3.1), and may check what they say (RFC 4035 §3.2.2). */
+function isPlain(octets: Uint8Array, at: number): boolean {
+  return ((octets[at + 2] as number) & 0x01) === 1 && ((octets[at + 3] as number) & 0x10) === 0;
 }
 
 function subtract32(octets: Uint8Array, at: number, amount: number): void {

@@ -4,6 +4,7 @@
  * It knows no semantics: whoever writes says which names exist, what is answered, and what no longer holds. What it holds
  * is bounded by the memory that it was given; beyond that names and answers are refused and counted, never garbled.
  */
+import { UDP_SIZE } from '../../dns/edns.ts';
 import { Heap } from './heap.ts';
 import {
   Answer,
@@ -41,6 +42,7 @@ export interface NewAnswer {
   readonly rcode: number;
   readonly authoritative: boolean;
   readonly plainOnly: boolean;
+  readonly fixedOrder: boolean;
   readonly variants: number;
   /** From `Answer.VARIANTS` on. */
   readonly words: Int32Array;
@@ -73,10 +75,10 @@ export class AnswerTable {
   #refusals = 0;
 
   /** Memory is only taken as it is used. `seed` should be hard to guess. Throws RangeError without address space. */
-  constructor(capacityOctets: number, seed: number) {
+  constructor(capacityOctets: number, seed: number, maxUdpOctets: number = UDP_SIZE) {
     const octets = Math.min(Math.max(capacityOctets, MIN_OCTETS), MAX_OCTETS) & ~3;
     const memory = new SharedArrayBuffer(octets);
-    this.handle = { memory };
+    this.handle = { memory, maxUdpOctets };
     this.#words = new Int32Array(memory);
     this.#octets = new Uint8Array(memory);
     this.#seed = seed | 0;
@@ -99,6 +101,11 @@ export class AnswerTable {
   /** How many questions a second each reader passes on, so that somebody can log them. */
   set loggedPerSecond(questions: number) {
     Atomics.store(this.#words, Control.LOGGED, questions);
+  }
+
+  /** The most octets that a reply out of the table may have. */
+  get maxUdpOctets(): number {
+    return this.handle.maxUdpOctets;
   }
 
   get figures(): TableFigures {
@@ -237,7 +244,8 @@ export class AnswerTable {
 
   #newNodata(): number {
     const holds = { untilSecond: FOREVER, bornSecond: 0, words: new Int32Array(0) };
-    const head = { rcode: 0, authoritative: true, plainOnly: false, variants: 0 };
+    const flags = { authoritative: true, plainOnly: false, fixedOrder: false };
+    const head = { rcode: 0, variants: 0, ...flags };
     return this.#newAnswer({ ...holds, ...head }, true);
   }
 

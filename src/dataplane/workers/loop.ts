@@ -79,7 +79,7 @@ export class WorkerLoop {
   }
 
   #takeOrders(): void {
-    const { libc, link } = this.#parts;
+    const { libc, link, ways } = this.#parts;
     const orders = link.orders();
     if (orders === undefined) return;
     this.#stop = orders.stop;
@@ -87,7 +87,8 @@ export class WorkerLoop {
     this.#ownPorts = [...new Set(orders.sockets.map(({ port }) => port))];
     this.#batches = orders.sockets.map(
       (socket) =>
-        this.#batches.find((batch) => batch.socket.fd === socket.fd) ?? new Batch(libc, socket),
+        this.#batches.find((batch) => batch.socket.fd === socket.fd) ??
+        new Batch(libc, socket, ways[socket.family].fastPath.replyOctets),
     );
     this.#poll = new Poll(
       libc,

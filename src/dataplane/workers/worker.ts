@@ -31,6 +31,7 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
 }
 
 const NO_TABLE: FastPath = {
+  replyOctets: 0,
   beginBatch: () => {},
   endBatch: () => {},
   answer: () => Outcome.OTHER,

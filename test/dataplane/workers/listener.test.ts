@@ -14,7 +14,7 @@ import { until } from '../../support/until.ts';
 import { compiledEntry, NO_WORKERS, workerListener } from '../../support/workerListeners.ts';
 
 /** So that workers believe they have one. */
-const table = { memory: new SharedArrayBuffer(8) };
+const table = { memory: new SharedArrayBuffer(8), maxUdpOctets: 1232 };
 const unasked: Respond = () => assert.fail('nothing is to be handed over');
 
 suite('worker threads', { skip: NO_WORKERS }, () => {

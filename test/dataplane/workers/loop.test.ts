@@ -53,6 +53,7 @@ function setUp(t: TestContext) {
   };
   const batches: string[] = [];
   const fastPath: FastPath = {
+    replyOctets: 4,
     beginBatch: () => batches.push('begin'),
     endBatch: () => batches.push('end'),
     answer: (octets, at) => (octets[at] === 0x6f ? Outcome.OTHER : 4),

@@ -1,0 +1,69 @@
+/** What following a name's aliases comes to, and the rules that end every way. */
+import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
+import { Class, type Rr, Type } from '../dns/rr.ts';
+import type { Link } from './alias.ts';
+import type { Selected } from './select.ts';
+import type { Work } from './work.ts';
+
+export type Followed =
+  | {
+      readonly kind: 'found';
+      /** CNAMEs in order, then the RRset at the end. */
+      readonly rrs: readonly Rr[];
+      /** The RRset lacks what a host would have given that could not be resolved. */
+      readonly isPartial: boolean;
+    }
+  /** The name at the end of the CNAMEs exists without records of the type. */
+  | { readonly kind: 'nodata'; readonly cnames: readonly Rr[]; readonly denial: Denial }
+  /** The name at the end of the CNAMEs is outside, and no server may be asked for it. */
+  | { readonly kind: 'unresolved'; readonly cnames: readonly Rr[] }
+  /** The first name does not exist. */
+  | { readonly kind: 'nxdomain' }
+  /** A loop, a CNAME to a name that does not exist, or hosts that nobody could resolve. */
+  | { readonly kind: 'dead' }
+  /** Another server had to be asked and gave no answer. */
+  | { readonly kind: 'failed' };
+
+/** Whose SOA goes with NODATA (RFC 2308 §2.2): the zone's in which the last name is. */
+export type Denial =
+  | { readonly kind: 'own'; readonly apex: Name }
+  | { readonly kind: 'foreign'; readonly soa: Rr | undefined };
+
+/** The way to a name. */
+export interface Trail {
+  /** The folded names of ours on the way, the latest last. */
+  readonly names: readonly Name[];
+  /** See `MissingQuestion`. */
+  readonly isOptional: boolean;
+  /** Makes the records of a type that is not gathered, of a name that is no alias. */
+  readonly build?:
+    | ((work: Work, owner: Name, services: readonly Selected[]) => readonly Rr[])
+    | undefined;
+}
+
+/** Follows any name, ours or not. */
+export type FollowTarget = (work: Work, target: Name, qtype: number, trail: Trail) => Followed;
+
+/** CoreDNS follows 11 links, SkyDNS 8. */
+const MAX_LINKS = 16;
+
+/** NODATA of a name in the zone of `apex`. */
+export function noData(apex: Name): Followed {
+  return { kind: 'nodata', cnames: [], denial: { kind: 'own', apex } };
+}
+
+export function cnameOf(owner: Name, { target, ttlSeconds }: Link): Rr {
+  const rdata = { kind: 'name', target } as const;
+  return { owner, type: Type.CNAME, class: Class.IN, ttlSeconds, rdata };
+}
+
+/**
+ * Whether following the target can end. A target at or below its owner would come back by aggregation (CoreDNS); one
+ * that was on the way here is a loop.
+ */
+export function leadsOn(target: Name, names: readonly Name[]): boolean {
+  const owner = names.at(-1);
+  if (names.length > MAX_LINKS) return false;
+  if (owner !== undefined && isSubdomainOf(target, owner)) return false;
+  return !names.some((seen) => equalNames(seen, target));
+}

@@ -1,0 +1,157 @@
+/** A, AAAA or TXT of a name that is no alias: its own, and those of the hosts that it leads to, as one RRset. */
+import { isReverseOfAddress } from '../dns/address.ts';
+import { foldName, type Name, printName } from '../dns/name.ts';
+import { splitText } from '../dns/rdata.ts';
+import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import type { Service } from '../service/service.ts';
+import type { Link } from './alias.ts';
+import { cnameOf, type Followed, type FollowTarget, leadsOn, noData, type Trail } from './chain.ts';
+import { withoutDuplicates } from './merge.ts';
+import { rrset, shuffle, type TimedRdata, withinMessage } from './rrset.ts';
+import type { Selected } from './select.ts';
+import { ttlOf } from './ttl.ts';
+import type { Work } from './work.ts';
+
+export interface Gathering {
+  readonly owner: Name;
+  /** Of the owner's zone. */
+  readonly apex: Name;
+  readonly qtype: number;
+}
+
+export function gather(
+  work: Work,
+  gathering: Gathering,
+  services: readonly Selected[],
+  trail: Trail,
+  followTarget: FollowTarget,
+): Followed {
+  const { owner, qtype } = gathering;
+  const { own, links } = partsOf(work, qtype, services);
+  if (qtype === Type.TXT && own.length > 0) {
+    const rrs = rrset(owner, qtype, withinMessage(own, work.view.turn));
+    return { kind: 'found', rrs, isPartial: false };
+  }
+  // The host of a reverse name is its PTR and nothing else.
+  if (isReverseOfAddress(owner)) return combined(work, gathering, own, []);
+  const onward = { ...trail, isOptional: trail.isOptional || own.length > 0 };
+  const ends = inTurn(links, work.view.turn).map((link) => {
+    const canEnd = leadsOn(link.target, trail.names);
+    const followed = canEnd ? followTarget(work, link.target, qtype, onward) : DEAD;
+    return endOf(link, followed, qtype);
+  });
+  return combined(work, gathering, own, ends);
+}
+
+interface Parts {
+  readonly own: TimedRdata[];
+  /** Each host once, with the least TTL. */
+  readonly links: readonly Link[];
+}
+
+function partsOf(work: Work, qtype: number, services: readonly Selected[]): Parts {
+  const own: TimedRdata[] = [];
+  const links = new Map<string, Link>();
+  for (const { registration } of withoutDuplicates(services)) {
+    const ttlSeconds = ttlOf(work, registration);
+    const rdata = rdataOf(registration, qtype);
+    if (rdata !== undefined) own.push({ rdata, ttlSeconds });
+    else if (registration.target !== undefined) addLink(links, registration.target, ttlSeconds);
+  }
+  return { own, links: [...links.values()] };
+}
+
+function rdataOf(service: Service, qtype: number): Rdata | undefined {
+  const { family, address, attributes } = service;
+  switch (qtype) {
+    case Type.A:
+      return family === 4 ? { kind: 'address', address } : undefined;
+    case Type.AAAA:
+      return family === 6 ? { kind: 'address', address } : undefined;
+    case Type.TXT:
+      return attributes.text === ''
+        ? undefined
+        : { kind: 'txt', strings: splitText(attributes.text) };
+    default:
+      return undefined;
+  }
+}
+
+function addLink(links: Map<string, Link>, target: Name, ttlSeconds: number): void {
+  const key = printName(foldName(target));
+  const known = links.get(key);
+  const least = Math.min(ttlSeconds, known?.ttlSeconds ?? ttlSeconds);
+  links.set(key, { target: known?.target ?? target, ttlSeconds: least });
+}
+
+/** Of more links than may be followed, others come first each turn. */
+function inTurn(links: readonly Link[], turn: number): readonly Link[] {
+  const start = Math.floor(turn * links.length);
+  return [...links.slice(start), ...links.slice(0, start)];
+}
+
+/** Where a link leads. */
+interface End {
+  readonly link: Link;
+  readonly followed: Followed;
+  /** The rdata found there, with the least TTL on the way. */
+  readonly members: readonly TimedRdata[];
+}
+
+const DEAD: Followed = { kind: 'dead' };
+
+function endOf(link: Link, followed: Followed, qtype: number): End {
+  if (followed.kind !== 'found') return { link, followed, members: [] };
+  let { ttlSeconds } = link;
+  for (const rr of followed.rrs) ttlSeconds = Math.min(ttlSeconds, rr.ttlSeconds);
+  const members = followed.rrs.flatMap(({ type, rdata }) =>
+    type === qtype ? [{ rdata, ttlSeconds }] : [],
+  );
+  return members.length > 0
+    ? { link, followed, members }
+    : { link, followed: { kind: 'unresolved', cnames: followed.rrs }, members };
+}
+
+function combined(
+  work: Work,
+  { owner, apex, qtype }: Gathering,
+  own: readonly TimedRdata[],
+  ends: readonly End[],
+): Followed {
+  const members = [...own, ...ends.flatMap((end) => end.members)];
+  const has = (kind: Followed['kind']): boolean =>
+    ends.some(({ followed }) => followed.kind === kind);
+  if (members.length > 0) {
+    const isPartial =
+      has('failed') ||
+      has('unresolved') ||
+      work.namesLeft <= 0 ||
+      ends.some(({ followed }) => followed.kind === 'found' && followed.isPartial);
+    const rrs = rrset(owner, qtype, members);
+    const isShuffled = work.view.settings.roundRobin && qtype !== Type.TXT;
+    return { kind: 'found', rrs: isShuffled ? shuffle(rrs, work.view.random) : rrs, isPartial };
+  }
+  if (has('failed')) return { kind: 'failed' };
+  if (has('unresolved')) return unresolved(work, owner, ends);
+  return ends.length === 0 || has('nodata') ? noData(apex) : { kind: 'dead' };
+}
+
+/**
+ * No address could be had, as no other server may be asked. With a single host a CNAME lets a resolver in front of us go
+ * on, though for a short time only: meanwhile it hides the name's other records from that resolver.
+ */
+function unresolved(work: Work, owner: Name, ends: readonly End[]): Followed {
+  const [only, ...others] = ends;
+  const { recursionDesired } = work.view;
+  if (only?.followed.kind === 'unresolved' && others.length === 0) {
+    const rrs = [cnameOf(owner, only.link), ...only.followed.cnames];
+    if (lastTarget(rrs).length > 1) return { kind: 'found', rrs, isPartial: true };
+  }
+  return recursionDesired ? { kind: 'dead' } : { kind: 'failed' };
+}
+
+/** A name of one label is no name that other servers could know. */
+function lastTarget(cnames: readonly Rr[]): Name {
+  const rdata = cnames.at(-1)?.rdata;
+  return rdata?.kind === 'name' ? rdata.target : [];
+}
