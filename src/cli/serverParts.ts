@@ -145,6 +145,7 @@ function slowPathOf(
   const pending = new Pending();
   const quiet = {
     root: catalog.root,
+    version: () => catalog.version,
     settings: () => effective.settings,
     freshness: () => mirror.state().kind,
     forwarder: () => undefined,

@@ -56,6 +56,13 @@ export function foldName(name: Name): Name {
   return name.map(foldLabel);
 }
 
+/** A text that is the same for equal names (RFC 4343), and different for all others: labels folded, behind their lengths. */
+export function nameKey(name: Name): string {
+  let key = '';
+  for (const label of name) key += String.fromCharCode(label.length) + foldLabel(label);
+  return key;
+}
+
 /** Equality under RFC 4343. */
 export function equalNames(a: Name, b: Name): boolean {
   return a.length === b.length && isSubdomainOf(a, b);

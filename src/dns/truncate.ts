@@ -7,7 +7,7 @@
  */
 import { UDP_SIZE } from './edns.ts';
 import type { Query, Response } from './message.ts';
-import { foldLabel } from './name.ts';
+import { nameKey } from './name.ts';
 import { writeRdata } from './rdata.ts';
 import type { Rr } from './rr.ts';
 import { MAX_MESSAGE_OCTETS, type Writer } from './writer.ts';
@@ -167,7 +167,5 @@ function isLike(a: Rr, b: Rr): boolean {
 }
 
 function rrsetKey(rr: Rr): string {
-  // A length before each label: a dot may stand inside one.
-  const owner = rr.owner.map((label) => `${label.length}.${foldLabel(label)}`).join('');
-  return `${rr.type}/${rr.class}/${owner}`;
+  return `${rr.type}/${rr.class}/${nameKey(rr.owner)}`;
 }

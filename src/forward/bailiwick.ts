@@ -4,7 +4,7 @@
  * and for DNSSEC clients the signatures and denials, which only a validator believes. Nothing of the additional section.
  */
 import type { Message, Question } from '../dns/message.ts';
-import { foldName, isSubdomainOf, type Name } from '../dns/name.ts';
+import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
 import { Rcode, type Rr, Type } from '../dns/rr.ts';
 
 const RRSIG = 46;
@@ -116,12 +116,6 @@ function capNegativeTtl(rr: Rr): Rr {
   if (rr.rdata.kind !== 'soa') return capTtl(rr);
   const most = Math.min(rr.rdata.minimumSeconds, MAX_NEGATIVE_SECONDS);
   return { ...rr, ttlSeconds: Math.min(capTtl(rr).ttlSeconds, most) };
-}
-
-function nameKey(name: Name): string {
-  return foldName(name)
-    .map((label) => String.fromCharCode(label.length) + label)
-    .join('');
 }
 
 /** Whether the reply is of any use: no failure, and no referral, which a server that does not recurse gives (lame). */

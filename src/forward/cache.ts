@@ -4,7 +4,7 @@
  * that never steps back.
  */
 import type { Message, Question } from '../dns/message.ts';
-import { foldLabel } from '../dns/name.ts';
+import { nameKey } from '../dns/name.ts';
 import { Rcode, type Rr, Type } from '../dns/rr.ts';
 import type { Forwarded, ForwardOptions } from './forwarder.ts';
 
@@ -35,12 +35,10 @@ const MAX_SECONDS = 86_400;
 /** RFC 9520 §3.2: failures are kept for a second at least, so that a broken name is not a storm of questions. */
 const FAILURE_SECONDS = 1;
 
-/** One key for all questions that one reply answers: the names as labels behind their lengths, in lower case. */
+/** One key for all questions that one reply answers. */
 export function cacheKey(question: Question, options: ForwardOptions): string {
-  let key = '';
-  for (const label of question.qname) key += String.fromCharCode(label.length) + foldLabel(label);
   const flags = (options.dnssecOk ? 2 : 0) + (options.checkingDisabled ? 1 : 0);
-  return `${key}\0${question.qtype} ${question.qclass} ${flags}`;
+  return `${nameKey(question.qname)}\0${question.qtype} ${question.qclass} ${flags}`;
 }
 
 /** How long an outcome may be given again, in seconds; 0 is not at all. */

@@ -22,6 +22,8 @@ export interface TcpLimits extends ConnectionLimits {
   readonly connectionsPerClient: number;
   /** Messages taken from all connections together in one turn of the event loop. */
   readonly messagesPerTurn: number;
+  /** How long such a turn may take before no further message is taken. */
+  readonly turnMs: number;
   /** How long `close` waits for answers to be ready and taken. */
   readonly closeMs: number;
 }
@@ -30,6 +32,7 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   connections: 150,
   connectionsPerClient: 20,
   messagesPerTurn: 32,
+  turnMs: 5,
   outstandingQueries: 64,
   unreadOctets: 256 * 1024,
   idleMs: 10_000,
@@ -77,7 +80,8 @@ export class ConnectionTable {
 
   constructor(respond: Respond, limits: TcpLimits) {
     this.#limits = limits;
-    const turns = createTurns(limits.messagesPerTurn);
+    const { messagesPerTurn: steps, turnMs } = limits;
+    const turns = createTurns({ steps, turnMs, nowMs: () => performance.now() });
     this.#context = { respond, limits, counters: this.counters, turns, nowMs: monotonicMs };
   }
 

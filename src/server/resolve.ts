@@ -6,15 +6,17 @@ import { Ede, type Query, type Question, type Response, STALE } from '../dns/mes
 import type { Name } from '../dns/name.ts';
 import type { Client } from '../dns/respond.ts';
 import { refused, servfail } from '../dns/response.ts';
-import { Class, Rcode, Type } from '../dns/rr.ts';
+import { Class } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
-import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
-import { answer, mayBeOurs } from '../zone/answer.ts';
+import type { Forwarder, ForwardOptions } from '../forward/forwarder.ts';
+import { type Answer, answer, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/elsewhere.ts';
 import { type External, type Externals, externalKey } from '../zone/external.ts';
 import type { Node } from '../zone/tree.ts';
 import type { View, ZoneSettings } from '../zone/view.ts';
 import type { Basis, MissingQuestion } from '../zone/work.ts';
+import { externalOf, orFailed, responseOf } from './forwarded.ts';
+import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
 /** How true the zones' data is, as `MirrorState` has it. */
 export type Freshness =
@@ -26,6 +28,8 @@ export type Freshness =
 
 export interface ResolveOptions {
   readonly root: Node;
+  /** Another number after each change of the zones' data. */
+  readonly version: () => number;
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
   /** `undefined`: no other server is asked, whoever the client. */
@@ -78,6 +82,7 @@ export function createResolve(options: ResolveOptions): Resolve {
 
 class Resolver {
   readonly #options: ResolveOptions;
+  readonly #wildcardAnswers = new WildcardAnswers();
   #turn = 0;
 
   constructor(options: ResolveOptions) {
@@ -109,7 +114,10 @@ class Resolver {
     if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
       return servfail(Ede.NOT_READY, 'the store was not read yet');
     }
-    const decided = answer(this.#view(asked, learned), question);
+    const view = this.#view(asked, learned);
+    const decided = isWildcardName(question.qname)
+      ? this.#answerWildcard(view, question)
+      : answer(view, question);
     switch (decided.kind) {
       case 'response': {
         const { response, basis } = decided;
@@ -129,6 +137,17 @@ class Resolver {
           this.#decide(asked, learned, round + 1),
         );
     }
+  }
+
+  #answerWildcard(view: View, question: Question): Answer {
+    const version = this.#options.version();
+    const known = this.#wildcardAnswers.get(question, view, version);
+    if (known !== undefined) return { kind: 'response', response: known };
+    const decided = answer(view, question);
+    if (decided.kind === 'response' && decided.basis?.leadsOutside === false) {
+      this.#wildcardAnswers.put(question, view, decided.response);
+    }
+    return decided;
   }
 
   #view({ query, client, turn }: Asked, externals: Externals): View {
@@ -208,19 +227,6 @@ class Learned implements Externals {
   }
 }
 
-/** The answer, or `failed` when it takes longer; what comes later is in the forwarder's cache. */
-async function orFailed(answered: Promise<External>, waitMs: number): Promise<External> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<External>((resolve) => {
-    timer = setTimeout(resolve, waitMs, { kind: 'failed' });
-  });
-  try {
-    return await Promise.race([answered, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 const NOT_OURS = 'not one of our zones';
 
 /**
@@ -245,58 +251,6 @@ function optionsOf({ query, client }: Asked): ForwardOptions {
     client: address,
     path: edns?.path,
   };
-}
-
-function externalOf(forwarded: Forwarded): External {
-  switch (forwarded.kind) {
-    case 'answered':
-      return externalOfRcode(forwarded.message.rcode, forwarded);
-    case 'failed':
-      return { kind: 'failed' };
-    case 'refused':
-      return { kind: 'unavailable' };
-  }
-}
-
-/** An upstream that says SERVFAIL or REFUSED has said nothing about the name. */
-function externalOfRcode(
-  rcode: number,
-  { message }: Extract<Forwarded, { kind: 'answered' }>,
-): External {
-  switch (rcode) {
-    case Rcode.NOERROR:
-      return {
-        kind: 'found',
-        rrs: message.answer,
-        soa: message.authority.find(({ type }) => type === Type.SOA),
-      };
-    case Rcode.NXDOMAIN:
-      return { kind: 'nxdomain', rrs: message.answer };
-    default:
-      return { kind: 'failed' };
-  }
-}
-
-function responseOf(forwarded: Forwarded): Response {
-  switch (forwarded.kind) {
-    case 'answered': {
-      const { rcode, answer: rrs, authority, additional } = forwarded.message;
-      return {
-        rcode,
-        authoritative: false,
-        recursionAvailable: true,
-        answer: rrs,
-        authority,
-        additional,
-      };
-    }
-    case 'failed': {
-      const { reason, text } = forwarded;
-      return servfail(reason === 'servfail' ? Ede.NO_REACHABLE_AUTHORITY : Ede.NETWORK_ERROR, text);
-    }
-    case 'refused':
-      return refused(forwarded.text, Ede.NOT_AUTHORITATIVE);
-  }
 }
 
 /** RFC 8767 §4, RFC 8914 §4.4. */

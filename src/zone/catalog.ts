@@ -25,6 +25,8 @@ export interface CatalogOptions {
 
 export class Catalog {
   readonly root = new Node('', undefined);
+  /** Grows with every `apply`. */
+  version = 0;
   /** A key of the prefix that is no name. */
   readonly configKey: string;
   readonly #prefix: string;
@@ -55,6 +57,7 @@ export class Catalog {
   }
 
   apply(changes: readonly Change[]): void {
+    this.version++;
     for (const change of changes) {
       if (change.kind === 'put') this.#put(change.entry);
       else this.#remove(change.key);

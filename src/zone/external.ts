@@ -1,5 +1,5 @@
 /** Names outside our zones: what other servers said about them, and who may be asked. */
-import { foldName, type Name, printName } from '../dns/name.ts';
+import { type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
 
 /** The outcome of a question for a name outside our zones. */
@@ -25,5 +25,5 @@ export const NO_EXTERNALS: Externals = { get: () => undefined, sent: 0 };
 
 /** The same for all spellings of a question's name. */
 export function externalKey(qname: Name, qtype: number): string {
-  return `${printName(foldName(qname))} ${qtype}`;
+  return `${nameKey(qname)} ${qtype}`;
 }

@@ -1,6 +1,6 @@
 /** A, AAAA or TXT of a name that is no alias: its own, and those of the hosts that it leads to, as one RRset. */
 import { isReverseOfAddress } from '../dns/address.ts';
-import { foldName, type Name, printName } from '../dns/name.ts';
+import { type Name, nameKey } from '../dns/name.ts';
 import { splitText } from '../dns/rdata.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
@@ -78,7 +78,7 @@ function rdataOf(service: Service, qtype: number): Rdata | undefined {
 }
 
 function addLink(links: Map<string, Link>, target: Name, ttlSeconds: number): void {
-  const key = printName(foldName(target));
+  const key = nameKey(target);
   const known = links.get(key);
   const least = Math.min(ttlSeconds, known?.ttlSeconds ?? ttlSeconds);
   links.set(key, { target: known?.target ?? target, ttlSeconds: least });

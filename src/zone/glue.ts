@@ -1,5 +1,5 @@
 /** The additional section of answers that name targets: the targets' addresses, as far as they can be had. */
-import { foldName, type Name, printName } from '../dns/name.ts';
+import { type Name, nameKey } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
@@ -22,14 +22,14 @@ export class Glue {
 
   addAddress(owner: Name, service: Service, ttlSeconds: number): void {
     const type = service.family === 4 ? Type.A : Type.AAAA;
-    const key = `${printName(owner)} ${type}`;
+    const key = `${nameKey(owner)} ${type}`;
     const set = this.#addresses.get(key) ?? { owner, type, members: [] };
     set.members.push({ rdata: { kind: 'address', address: service.address }, ttlSeconds });
     this.#addresses.set(key, set);
   }
 
   addName(target: Name): void {
-    this.#names.set(printName(foldName(target)), target);
+    this.#names.set(nameKey(target), target);
   }
 
   /** What is not found is left out. */

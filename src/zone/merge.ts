@@ -1,5 +1,5 @@
 /** Which of the services selected for a name answer: the group rule, and SkyDNS's removal of duplicates. */
-import { foldName, printName } from '../dns/name.ts';
+import { nameKey, printName } from '../dns/name.ts';
 import type { Lease } from '../service/change.ts';
 import type { Service } from '../service/service.ts';
 import type { Selected } from './select.ts';
@@ -23,7 +23,7 @@ export function withoutDuplicates(services: readonly Selected[]): readonly Selec
 
 function identityOf(service: Service): string {
   const { target, address, attributes } = service;
-  const host = target === undefined ? address : printName(foldName(target));
+  const host = target === undefined ? address : nameKey(target);
   const { port, priority, weight, text } = attributes;
   return `${host} ${port} ${priority} ${weight} ${text}`;
 }

@@ -1,5 +1,5 @@
 /** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), order by round robin or none. */
-import { foldName, type Name, printName } from '../dns/name.ts';
+import { type Name, nameKey } from '../dns/name.ts';
 import { Class, type Rdata, type Rr } from '../dns/rr.ts';
 
 /** Rdata with the TTL of the service that it comes from. */
@@ -80,7 +80,7 @@ export function shuffle<T>(items: T[], random: () => number): T[] {
 /** Appends the records that are not in the section yet; `seen` is the section's memory. */
 export function appendNew(section: Rr[], seen: Set<string>, records: readonly Rr[]): void {
   for (const rr of records) {
-    const identity = `${printName(foldName(rr.owner))} ${rr.type} ${rdataIdentity(rr.rdata)}`;
+    const identity = `${nameKey(rr.owner)} ${rr.type} ${rdataIdentity(rr.rdata)}`;
     if (seen.has(identity)) continue;
     seen.add(identity);
     section.push(rr);
@@ -92,11 +92,11 @@ function rdataIdentity(rdata: Rdata): string {
     case 'address':
       return rdata.address;
     case 'name':
-      return printName(foldName(rdata.target));
+      return nameKey(rdata.target);
     case 'srv':
-      return `${rdata.priority} ${rdata.weight} ${rdata.port} ${printName(foldName(rdata.target))}`;
+      return `${rdata.priority} ${rdata.weight} ${rdata.port} ${nameKey(rdata.target)}`;
     case 'mx':
-      return `${rdata.preference} ${printName(foldName(rdata.exchange))}`;
+      return `${rdata.preference} ${nameKey(rdata.exchange)}`;
     default:
       return JSON.stringify(rdata);
   }

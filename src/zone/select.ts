@@ -43,7 +43,7 @@ export interface Purpose {
 
 const MAX_SELECTED = 1_000;
 /** Of a question by wildcard over UDP, which does not prove who asks. */
-const MAX_NODES_OVER_UDP = 1_000;
+const MAX_NODES_OVER_UDP = 2_000;
 /** Of texts in all; without a bound a few large ones would keep everybody waiting while they are compared. */
 const MAX_TEXT_OCTETS = 200_000;
 

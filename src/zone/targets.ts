@@ -1,5 +1,5 @@
 /** RRs that name a target and bring its addresses along: SRV, MX and NS. */
-import { foldName, type Name, nameOctets, printName } from '../dns/name.ts';
+import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
 import { Glue } from './glue.ts';
@@ -40,7 +40,7 @@ function listedOnce(work: Work, targeted: readonly Targeted[]): readonly Targete
   for (const each of targeted) {
     const { service, target } = each;
     const { port } = service.attributes;
-    const name = printName(foldName(target));
+    const name = nameKey(target);
     listed.set(`${priorityOf(work, service)} ${weightOf(service)} ${port} ${name}`, each);
   }
   return [...listed.values()];

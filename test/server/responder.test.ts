@@ -16,6 +16,7 @@ function responder(overrides: Partial<ResponderOptions> = {}) {
   const errors: unknown[] = [];
   const respond = createResponder({
     root: catalogOf({ 'local/skydns/web': { host: '10.0.0.1' } }).root,
+    version: () => 1,
     settings: () => settingsOf(),
     freshness: () => 'synced',
     forwarder: () => undefined,

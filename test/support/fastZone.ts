@@ -59,6 +59,7 @@ export class FastZone {
     this.#slow = createResponder({
       ...zone,
       ...clock,
+      version: () => this.catalog.version,
       freshness: () => this.freshness,
       forwarder: () => forwarder,
       mayRecurse: () => false,

@@ -1,0 +1,71 @@
+/** What a forwarder's outcome is to the zone that needs it, and to the client that asked for it. */
+import { Ede, type Response } from '../dns/message.ts';
+import { refused, servfail } from '../dns/response.ts';
+import { Rcode, Type } from '../dns/rr.ts';
+import type { Forwarded } from '../forward/forwarder.ts';
+import type { External } from '../zone/external.ts';
+
+export function externalOf(forwarded: Forwarded): External {
+  switch (forwarded.kind) {
+    case 'answered':
+      return externalOfRcode(forwarded.message.rcode, forwarded);
+    case 'failed':
+      return { kind: 'failed' };
+    case 'refused':
+      return { kind: 'unavailable' };
+  }
+}
+
+/** An upstream that says SERVFAIL or REFUSED has said nothing about the name. */
+function externalOfRcode(
+  rcode: number,
+  { message }: Extract<Forwarded, { kind: 'answered' }>,
+): External {
+  switch (rcode) {
+    case Rcode.NOERROR:
+      return {
+        kind: 'found',
+        rrs: message.answer,
+        soa: message.authority.find(({ type }) => type === Type.SOA),
+      };
+    case Rcode.NXDOMAIN:
+      return { kind: 'nxdomain', rrs: message.answer };
+    default:
+      return { kind: 'failed' };
+  }
+}
+
+export function responseOf(forwarded: Forwarded): Response {
+  switch (forwarded.kind) {
+    case 'answered': {
+      const { rcode, answer: rrs, authority, additional } = forwarded.message;
+      return {
+        rcode,
+        authoritative: false,
+        recursionAvailable: true,
+        answer: rrs,
+        authority,
+        additional,
+      };
+    }
+    case 'failed': {
+      const { reason, text } = forwarded;
+      return servfail(reason === 'servfail' ? Ede.NO_REACHABLE_AUTHORITY : Ede.NETWORK_ERROR, text);
+    }
+    case 'refused':
+      return refused(forwarded.text, Ede.NOT_AUTHORITATIVE);
+  }
+}
+
+/** The answer, or `failed` when it takes longer; what comes later is in the forwarder's cache. */
+export async function orFailed(answered: Promise<External>, waitMs: number): Promise<External> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<External>((resolve) => {
+    timer = setTimeout(resolve, waitMs, { kind: 'failed' });
+  });
+  try {
+    return await Promise.race([answered, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Answers to questions by wildcard, kept for a second. Such a question may stand for every service there is, its answer is
+ * never published, and a client can repeat it at no cost.
+ *
+ * Invariant: an answer is given again only within the second of the clock in which it was made, and only while the zones'
+ * data and settings are the same, so that it is what the zone would answer.
+ */
+import type { Question, Response } from '../dns/message.ts';
+import { type Name, nameKey } from '../dns/name.ts';
+import type { Rr } from '../dns/rr.ts';
+import { shuffle } from '../zone/rrset.ts';
+import { isWildcard } from '../zone/select.ts';
+import type { View } from '../zone/view.ts';
+
+/** An answer over TCP may have a thousand records and more. */
+const MAX_ENTRIES = 32;
+
+interface Entry {
+  readonly second: number;
+  readonly settings: View['settings'];
+  /** As the answer's records have it. */
+  readonly qname: Name;
+  readonly response: Response;
+}
+
+export class WildcardAnswers {
+  readonly #entries = new Map<string, Entry>();
+  #version = 0;
+
+  /** `version` is another one after each change of the zones' data. */
+  get(question: Question, view: View, version: number): Response | undefined {
+    if (version !== this.#version) {
+      this.#version = version;
+      this.#entries.clear();
+    }
+    const entry = this.#entries.get(keyOf(question, view));
+    if (entry === undefined) return undefined;
+    if (entry.second !== secondOf(view) || entry.settings !== view.settings) return undefined;
+    const { response, qname } = entry;
+    return {
+      ...response,
+      answer: inNewOrder(spelledAs(question.qname, qname, response.answer), question, view),
+    };
+  }
+
+  /** Keeps an answer that depends on nothing but the zones' data. */
+  put(question: Question, view: View, response: Response): void {
+    const key = keyOf(question, view);
+    this.#entries.delete(key);
+    if (this.#entries.size >= MAX_ENTRIES) {
+      const [oldest = ''] = this.#entries.keys();
+      this.#entries.delete(oldest);
+    }
+    const { settings } = view;
+    const { qname } = question;
+    this.#entries.set(key, { second: secondOf(view), settings, qname, response });
+  }
+}
+
+export function isWildcardName(qname: Name): boolean {
+  return qname.some((label) => isWildcard(label.toLowerCase()));
+}
+
+/** The same for `any` and `*`, which mean the same. */
+function keyOf({ qname, qtype }: Question, { roomOctets, recursionDesired }: View): string {
+  const name = qname.map((label) => (isWildcard(label.toLowerCase()) ? '*' : label));
+  return `${nameKey(name)} ${qtype} ${roomOctets} ${recursionDesired}`;
+}
+
+function secondOf({ nowMs }: View): number {
+  return Math.floor(nowMs / 1000);
+}
+
+/** The records with the question's name in the spelling of this question. */
+function spelledAs(qname: Name, before: Name, rrs: readonly Rr[]): Rr[] {
+  return rrs.map((rr) => (rr.owner === before ? { ...rr, owner: qname } : rr));
+}
+
+/** Round robin over one RRset; a chain of CNAMEs keeps its order. */
+function inNewOrder(rrs: Rr[], { qtype }: Question, { settings, random }: View): readonly Rr[] {
+  const isOneSet = rrs.every(({ type }) => type === qtype);
+  return settings.roundRobin && isOneSet ? shuffle(rrs, random) : rrs;
+}

@@ -1,0 +1,145 @@
+/** Questions by wildcard, which may stand for every service there is: what one may cost, and for how long it is kept. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery } from '../../src/dns/encode.ts';
+import type { Message } from '../../src/dns/message.ts';
+import { printRdata, printRr } from '../../src/dns/print.ts';
+import { createResponder } from '../../src/server/responder.ts';
+import { catalogOf, question, respond, type Services, settingsOf } from '../support/zone.ts';
+
+function many(count: number, of: (i: number) => unknown): Services {
+  return Object.fromEntries(
+    Array.from({ length: count }, (_, i) => {
+      return [`local/skydns/e${i % 4}/r${i % 7}/i${i}`, of(i)];
+    }),
+  );
+}
+
+const address = (i: number) => `10.0.${i >> 8}.${i & 255}`;
+
+describe('a question by wildcard over UDP', () => {
+  const catalog = catalogOf(many(3_000, (i) => ({ host: address(i), port: 80 })));
+  const room = { roomOctets: 1232 };
+
+  it('looks for no more than the reply can hold, and says that there is more', () => {
+    for (const [type, least, most] of [
+      ['A', 70, 80],
+      ['SRV', 20, 40],
+    ] as const) {
+      const response = respond(catalog, 'any.any.any.skydns.local.', type, room);
+      assert.equal(response.truncated, true, type);
+      assert.ok(response.answer.length >= least && response.answer.length <= most, type);
+    }
+  });
+
+  it('begins elsewhere each turn, so that all services come to be answered', () => {
+    const seen = new Set<string>();
+    for (let i = 0; i < 400; i++) {
+      const asked = { ...room, turn: (i * 0.618_034) % 1 };
+      const { answer } = respond(catalog, '*.*.*.skydns.local.', 'A', asked);
+      for (const rr of answer) seen.add(printRdata(rr));
+    }
+    assert.equal(seen.size, 3_000);
+  });
+
+  it('gives up a long search without a match, and has the client ask over TCP', () => {
+    const overUdp = respond(catalog, 'zzz.any.any.skydns.local.', 'A', room);
+    assert.equal(overUdp.truncated ?? false, false, 'few names are looked at whole');
+    const deep = catalogOf(many(30_000, (i) => ({ host: address(i) })));
+    const cut = respond(deep, 'zzz.any.any.any.skydns.local.', 'A', room);
+    assert.deepEqual([cut.truncated, cut.answer.length, cut.authority.length], [true, 0, 0]);
+    const overTcp = respond(deep, 'zzz.any.any.any.skydns.local.', 'A');
+    assert.deepEqual([overTcp.truncated, overTcp.authority.length], [undefined, 1]);
+  });
+
+  it('counts an address that many services have once', () => {
+    const one = catalogOf(many(900, (i) => ({ host: '10.0.0.1', port: i + 1 })));
+    const response = respond(one, 'any.any.any.skydns.local.', 'A', room);
+    assert.equal(response.truncated, undefined);
+    assert.deepEqual(response.answer.map(printRdata), ['10.0.0.1']);
+  });
+
+  it('is answered whole over TCP', () => {
+    const few = catalogOf(many(900, (i) => ({ host: address(i) })));
+    assert.equal(respond(few, 'any.any.any.skydns.local.', 'A').answer.length, 900);
+  });
+});
+
+describe('a name that stands for more services than a question looks at', () => {
+  it('gives over UDP no more than the reply can hold', () => {
+    const catalog = catalogOf(many(5_000, (i) => ({ host: address(i), port: 80 })));
+    const { answer, truncated } = respond(catalog, 'skydns.local.', 'SRV', { roomOctets: 1232 });
+    assert.ok(answer.length < 40 && truncated === true);
+  });
+});
+
+describe("a wildcard's answer", () => {
+  const catalog = catalogOf(many(3_000, (i) => ({ host: address(i), port: 80 })));
+  let nowMs = 5_000;
+  let version = 1;
+  let settings = settingsOf();
+  const respondTo = createResponder({
+    root: catalog.root,
+    version: () => version,
+    settings: () => settings,
+    freshness: () => 'synced',
+    forwarder: () => undefined,
+    mayRecurse: () => false,
+    maxUdpOctets: 1232,
+    monotonicMs: () => nowMs,
+    unixSeconds: () => 7_300,
+    random: () => 0,
+    onError(error) {
+      throw error;
+    },
+  });
+
+  function ask(qname: string, transport: 'udp' | 'tcp' = 'tcp'): Message {
+    const packet = encodeQuery({
+      id: 1,
+      question: question(qname, 'A'),
+      recursionDesired: true,
+      checkingDisabled: false,
+      edns: { udpSize: 1232, dnssecOk: false },
+    });
+    let message: Message | undefined;
+    respondTo(packet, { transport, address: '192.0.2.1', port: 5_353 }, (reply) => {
+      message = decodeMessage(reply);
+    });
+    assert.ok(message);
+    return message;
+  }
+
+  const part = (qname: string) => ask(qname).answer.map(printRdata).sort().join(' ');
+
+  it('is kept for the rest of its second, under any spelling', () => {
+    const first = part('any.*.any.skydns.local.');
+    assert.equal(part('*.ANY.*.SkyDNS.local.'), first);
+    nowMs += 1_000;
+    assert.notEqual(part('any.*.any.skydns.local.'), first, 'a sample is another one each time');
+  });
+
+  it('has the name as this client spells it', () => {
+    ask('any.any.e1.skydns.local.');
+    const owners = new Set(
+      ask('*.Any.E1.skydns.LOCAL.').answer.map((rr) => printRr(rr).split('\t')[0]),
+    );
+    assert.deepEqual([...owners], ['*.Any.E1.skydns.LOCAL.']);
+  });
+
+  it('is not kept over a change of the data or the settings', () => {
+    const first = part('any.any.any.skydns.local.');
+    version++;
+    const second = part('any.any.any.skydns.local.');
+    assert.notEqual(second, first);
+    settings = { ...settings };
+    assert.notEqual(part('any.any.any.skydns.local.'), second);
+  });
+
+  it('over UDP is none over TCP', () => {
+    const overUdp = ask('any.any.any.skydns.local.', 'udp');
+    assert.ok(overUdp.truncated && overUdp.answer.length < 100);
+    assert.equal(ask('any.any.any.skydns.local.').answer.length, 1_000);
+  });
+});
