@@ -4,8 +4,10 @@
  */
 import type { Config } from '../config.ts';
 import { type FamilyBlock, tableReplies, type UdpListener } from '../dataplane/udpListener.ts';
+import type { Name } from '../dns/name.ts';
 import type { Respond } from '../dns/respond.ts';
 import { createFaultLog, type FaultLog } from '../faultLog.ts';
+import { mayLeadInside } from '../forward/rebinding.ts';
 import type { Log } from '../log.ts';
 import type { QueryLog } from '../queryLog.ts';
 import { AnswerCounters } from '../server/answerCounters.ts';
@@ -150,6 +152,10 @@ function slowPathOf(
     freshness: () => mirror.state().kind,
     forwarder: () => undefined,
     mayRecurse: () => false,
+    mayLeadInside(qname: Name) {
+      const { rebindProtection, rebindAllow } = effective.config;
+      return !rebindProtection || mayLeadInside(qname, rebindAllow);
+    },
     maxUdpOctets,
     monotonicMs,
     unixSeconds,

@@ -4,8 +4,8 @@
  *
  * The checks run from the outside in: is it worth a reply, do we speak its opcode, are its counts a query's, is its
  * question one, is its OPT one. We are strict about what follows the question, octets after the last record included:
- * no resolver sends such queries. Records in the additional section other than OPT (TSIG, SIG(0)) are stepped over, and
- * so are EDNS options and flags we do not know, as RFC 6891 §6.1.2 and §6.1.4 demand.
+ * no resolver sends such queries. Records in the additional section other than OPT and TSIG are stepped over, and so are
+ * EDNS options and flags we do not know, as RFC 6891 §6.1.2 and §6.1.4 demand.
  */
 import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
@@ -13,8 +13,9 @@ import { areOptions, ednsOf, pathOf } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
 import { Flag, HEADER_OCTETS, opcodeOf } from './header.ts';
 import type { Edns, Query, Question } from './message.ts';
-import { Rcode, Type } from './rr.ts';
+import { Rcode, type Rr, Type } from './rr.ts';
 import { replyLimit } from './truncate.ts';
+import { badKey } from './tsig.ts';
 
 export type Accepted =
   /** No reply: one would reach nobody (`source-port`), be guessed (`short`), or start a loop (`response`). */
@@ -58,6 +59,8 @@ function acceptQuery(cursor: Cursor, id: number, flags: number): Accepted {
   if (additional.edns !== undefined && additional.edns.version > 0)
     return reject(query, Rcode.BADVERS, 'EDNS version');
   if (!additional.hasSoundOptions) return reject(query, Rcode.FORMERR, 'malformed options');
+  if (additional.tsig !== undefined)
+    return reject(query, Rcode.NOTAUTH, 'unknown key', additional.tsig);
   if (question.qtype === Type.OPT) return reject(query, Rcode.FORMERR, 'qtype');
   return { kind: 'query', query };
 }
@@ -76,6 +79,8 @@ function queryOf(id: number, flags: number, question: Question, edns: Edns | und
 interface Additional {
   readonly edns: Edns | undefined;
   readonly hasSoundOptions: boolean;
+  /** What a reply to a signed query has. */
+  readonly tsig?: Rr;
   readonly fault?: string;
 }
 
@@ -91,6 +96,12 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     const start = cursor.at + 2;
     cursor.skip(cursor.u16());
     if (cursor.failed) return { ...found, fault: 'malformed record' };
+    if (type === Type.TSIG) {
+      // RFC 8945 §5.1: the last record, and so the only one of its kind.
+      const tsig = i === count - 1 ? badKey(owner, cursor.octets, start, cursor.at) : undefined;
+      if (tsig === undefined) return { ...found, fault: 'malformed TSIG' };
+      found = { ...found, tsig };
+    }
     if (type !== Type.OPT) continue;
     // RFC 6891 §6.1.1 and §6.1.2
     if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
@@ -98,7 +109,7 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     const hasSoundOptions = areOptions(cursor.octets, start, cursor.at);
     const path = pathOf(cursor.octets, start, cursor.at);
     const edns = ednsOf(classField, ttlField);
-    found = { edns: path === undefined ? edns : { ...edns, path }, hasSoundOptions };
+    found = { ...found, edns: path === undefined ? edns : { ...edns, path }, hasSoundOptions };
   }
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }
@@ -107,8 +118,9 @@ function rejectHeader(id: number, flags: number, rcode: number, reason: string):
   return { kind: 'reject', rcode, reply: encodeHeaderOnly(id, flags, rcode), reason };
 }
 
-function reject(query: Query, rcode: number, reason: string): Accepted {
+function reject(query: Query, rcode: number, reason: string, tsig?: Rr): Accepted {
   const response = {
+    tsig,
     rcode,
     authoritative: false,
     recursionAvailable: false,

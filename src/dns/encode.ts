@@ -6,7 +6,7 @@ import { encodedError, type Opt, optOctets, UDP_SIZE, writeOpt } from './edns.ts
 import { type Counts, Flag, HEADER_OCTETS, writeHeader } from './header.ts';
 import type { Query, Question, Response } from './message.ts';
 import { Rcode } from './rr.ts';
-import { writeSections } from './truncate.ts';
+import { writeRr, writeSections } from './truncate.ts';
 import { Writer } from './writer.ts';
 
 /** Encoding is synchronous, so one buffer serves all messages; each is copied out when it is complete. */
@@ -28,6 +28,7 @@ export function encodeResponse(
   const room = opt === undefined ? limitOctets : limitOctets - optOctets(opt);
   const fitted = writeSections(writer, response, room, turn);
   if (opt !== undefined) writeOpt(writer, opt);
+  if (response.tsig !== undefined) writeRr(writer, response.tsig);
   const flags =
     Flag.QR |
     (response.authoritative ? Flag.AA : 0) |
@@ -37,7 +38,8 @@ export function encodeResponse(
     (query.checkingDisabled ? Flag.CD : 0) |
     (headerRcode(response.rcode, opt) & 0xf);
   const { answer, authority } = fitted;
-  const additional = fitted.additional + (opt === undefined ? 0 : 1);
+  const additional =
+    fitted.additional + (opt === undefined ? 0 : 1) + (response.tsig === undefined ? 0 : 1);
   writeHeader(writer, query.id, flags, { question: 1, answer, authority, additional });
   return writer.finish();
 }

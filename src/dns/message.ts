@@ -43,6 +43,7 @@ export const Ede = {
   OTHER: 0,
   STALE_ANSWER: 3,
   NOT_READY: 14,
+  BLOCKED: 15,
   PROHIBITED: 18,
   NOT_AUTHORITATIVE: 20,
   NO_REACHABLE_AUTHORITY: 22,
@@ -66,6 +67,8 @@ export interface Response {
   readonly extendedError?: ExtendedError | undefined;
   /** Records are missing that only a reply over TCP can carry: TC, whatever fits. */
   readonly truncated?: boolean;
+  /** The message's last record (RFC 8945 §5.1). */
+  readonly tsig?: Rr | undefined;
 }
 
 /** A decoded message of any kind, for those who ask questions (forwarder, tests). OPT is not among `additional`. */

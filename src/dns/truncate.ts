@@ -126,7 +126,7 @@ export function runAround(rrs: readonly Rr[], at: number): readonly [start: numb
   return [start, end];
 }
 
-function writeRr(writer: Writer, rr: Rr): void {
+export function writeRr(writer: Writer, rr: Rr): void {
   writer.name(rr.owner);
   writer.u16(rr.type);
   writer.u16(rr.class);

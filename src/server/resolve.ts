@@ -5,10 +5,11 @@
 import { Ede, type Query, type Question, type Response, STALE } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import type { Client } from '../dns/respond.ts';
-import { refused, servfail } from '../dns/response.ts';
-import { Class } from '../dns/rr.ts';
+import { authoritative, refused, servfail } from '../dns/response.ts';
+import { Class, Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarder, ForwardOptions } from '../forward/forwarder.ts';
+import { leadsInside } from '../forward/rebinding.ts';
 import { type Answer, answer, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/elsewhere.ts';
 import { type External, type Externals, externalKey } from '../zone/external.ts';
@@ -36,6 +37,8 @@ export interface ResolveOptions {
   readonly forwarder: () => Forwarder | undefined;
   /** Whether names outside our zones are looked up for this client address. */
   readonly mayRecurse: (address: string) => boolean;
+  /** Whether a name outside our zones may lead to private addresses and into our zones. */
+  readonly mayLeadInside: (qname: Name) => boolean;
   /** The most that a reply over UDP may have, for clients that can receive it. */
   readonly maxUdpOctets: number;
   readonly monotonicMs: () => number;
@@ -194,6 +197,8 @@ class Resolver {
     }
     const response = responseOf(await forwarder.resolve(query.question, optionsOf(asked)));
     const { rrs, back } = foreignPart(this.#options.settings(), response.answer);
+    const isInside = back !== undefined || leadsInside(rrs);
+    if (isInside && !this.#options.mayLeadInside(query.question.qname)) return rebinding();
     if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
     // The rest of the chain is ours to say, whatever the upstream believes.
     const onward = { ...asked, query: { ...query, question: { ...query.question, qname: back } } };
@@ -228,6 +233,13 @@ class Learned implements Externals {
 }
 
 const NOT_OURS = 'not one of our zones';
+
+/** No data rather than an error, after which clients would ask another server that lets the answer pass. */
+function rebinding(): Response {
+  const text = 'the name leads to a private address (--rebind-protection)';
+  const extendedError = { code: Ede.BLOCKED, text };
+  return { ...authoritative(Rcode.NOERROR, []), authoritative: false, extendedError };
+}
 
 /**
  * What others say to CD or DO is for those who ask so: unchecked, or with signatures. Without RD they are not asked at

@@ -244,15 +244,49 @@ test('BADVERS: OPT of version 0, the question and nothing else, before options a
   }
 });
 
-test('TSIG and SIG(0) are stepped over, before OPT and behind it', () => {
-  const signatures = [
-    rawRr(wireName('key'), 250, Buffer.alloc(60)),
-    rawRr(unhex('00'), 24, Buffer.alloc(30)),
-  ];
-  for (const signature of signatures) {
-    assert.ok(query(withOpt(rawOpt(), signature)).edns);
-    assert.ok(query(withOpt(signature, rawOpt())).edns);
-    assert.equal(query({ counts: [1, 0, 0, 1], body: [rawQuestion(), signature] }).edns, undefined);
+test('SIG(0) is stepped over, before OPT and behind it', () => {
+  const signature = rawRr(unhex('00'), 24, Buffer.alloc(30));
+  assert.ok(query(withOpt(rawOpt(), signature)).edns);
+  assert.ok(query(withOpt(signature, rawOpt())).edns);
+  assert.equal(query({ counts: [1, 0, 0, 1], body: [rawQuestion(), signature] }).edns, undefined);
+});
+
+const HMAC_SHA256 = wireName('hmac-sha256');
+const SIGNED_AT = unhex('000065f0a1b2012c');
+
+/** A TSIG's rdata with a signature of 32 octets, for a query of id 0xbeef. */
+function tsigRdata(): Buffer {
+  const mac = Buffer.concat([unhex('0020'), Buffer.alloc(32, 0xaa)]);
+  return Buffer.concat([HMAC_SHA256, SIGNED_AT, mac, unhex('beef00000000')]);
+}
+
+test('a query signed with a key that we do not have is NOTAUTH with the TSIG error BADKEY', () => {
+  const tsig = rawRr(wireName('key'), 250, tsigRdata());
+  for (const body of [
+    withOpt(rawOpt(), tsig),
+    { counts: [1, 0, 0, 1], body: [rawQuestion(), tsig] },
+  ] as const) {
+    const accepted = accept(rawPacket(body), PORT);
+    const message = accepted.kind === 'reject' ? decodeMessage(accepted.reply) : undefined;
+    assert.ok(message);
+    assert.equal(message.rcode, Rcode.NOTAUTH);
+    const [record, ...others] = message.additional;
+    assert.deepEqual([record?.owner, record?.type, record?.class, others], [['key'], 250, 255, []]);
+    assert.ok(record?.rdata.kind === 'unknown');
+    const expected = Buffer.concat([HMAC_SHA256, SIGNED_AT, unhex('0000beef00110000')]);
+    assert.deepEqual(Buffer.from(record.rdata.octets), expected);
+  }
+});
+
+test('a TSIG that is malformed or not the last record is FORMERR', () => {
+  const tsig = rawRr(wireName('key'), 250, tsigRdata());
+  for (const packet of [
+    withOpt(tsig, rawOpt()),
+    withOpt(tsig, tsig),
+    withOpt(rawOpt(), rawRr(wireName('key'), 250, tsigRdata().subarray(1))),
+    withOpt(rawOpt(), rawRr(wireName('key'), 250, Buffer.alloc(0))),
+  ]) {
+    assert.equal(rejection(rawPacket(packet)).rcode, Rcode.FORMERR);
   }
 });
 

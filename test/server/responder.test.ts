@@ -21,6 +21,7 @@ function responder(overrides: Partial<ResponderOptions> = {}) {
     freshness: () => 'synced',
     forwarder: () => undefined,
     mayRecurse: () => true,
+    mayLeadInside: () => true,
     maxUdpOctets: 1232,
     monotonicMs: () => 0,
     unixSeconds: () => 7_300,

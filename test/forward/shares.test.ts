@@ -1,0 +1,119 @@
+/** The shares of clients in what may be asked at once: a client with names that nobody answers takes places from itself. */
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createForwarder, type ForwarderOptions } from '../../src/forward/forward.ts';
+import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
+import { questionOf } from '../support/messages.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+async function setUp(t: TestContext, options: Partial<ForwarderOptions> = {}) {
+  const upstream = await startUpstream({
+    records: ['www.example.com. 60 A 192.0.2.1'],
+    behaviour: ({ name }) => (/silent/i.test(name) ? { drop: true } : { delayMs: 20 }),
+  });
+  const forwarder = createForwarder({ upstreams: [upstream], ndots: 2, ...options });
+  t.after(async () => {
+    await forwarder.close();
+    await upstream.close();
+  });
+  return { forwarder, upstream };
+}
+
+function ask(forwarder: Forwarder, name: string, client: string): Promise<Forwarded> {
+  const options = { checkingDisabled: false, dnssecOk: false, client };
+  return forwarder.resolve(questionOf(name), options);
+}
+
+const isAnswered = ({ kind }: Forwarded): boolean => kind === 'answered';
+
+test("a client's questions to silent servers do not keep others' questions from being asked", async (t) => {
+  const { forwarder } = await setUp(t, { maxInFlight: 32 });
+  let flooding = true;
+  const flood = (async () => {
+    for (let i = 0; flooding; i++) {
+      void ask(forwarder, `n${i}.silent.example`, '10.0.0.66');
+      if (i % 8 === 7) await sleep(1);
+    }
+  })();
+  await sleep(100);
+  const others: Promise<Forwarded>[] = [];
+  for (let i = 0; i < 100; i++) {
+    others.push(ask(forwarder, `n${i}.other.example`, `10.0.0.${i % 10}`));
+    await sleep(2);
+  }
+  const outcomes = await Promise.all(others);
+  flooding = false;
+  await flood;
+  assert.equal(outcomes.filter(isAnswered).length, 100);
+});
+
+test('where all places are taken, the oldest question of the client with most of them gives way', async (t) => {
+  const { forwarder, upstream } = await setUp(t, { maxInFlight: 4, totalTimeoutMs: 2_000 });
+  const ended: string[] = [];
+  const noted = (name: string, client: string): Promise<Forwarded> =>
+    ask(forwarder, name, client).then((outcome) => {
+      ended.push(name);
+      return outcome;
+    });
+  const silent = [1, 2, 3].map((i) => noted(`n${i}.silent.example`, '10.0.0.66'));
+  const own = noted('own.silent.example', '10.0.0.7');
+  await sleep(50);
+  assert.ok(isAnswered(await ask(forwarder, 'www.other.example', '10.0.0.8')));
+  assert.deepEqual(ended, ['n1.silent.example']);
+  const [first] = await Promise.all(silent);
+  assert.deepEqual(first, {
+    kind: 'failed',
+    reason: 'servfail',
+    text: 'too many questions in flight',
+  });
+  await own;
+  assert.equal(upstream.queries.filter(({ name }) => /own/i.test(name)).length > 0, true);
+});
+
+test('a client that has most of the places gets no more', async (t) => {
+  const { forwarder } = await setUp(t, { maxInFlight: 3, totalTimeoutMs: 500 });
+  const silent = [1, 2, 3].map((i) => ask(forwarder, `n${i}.silent.example`, '10.0.0.66'));
+  const turnedAway = await ask(forwarder, 'www.other.example', '10.0.0.66');
+  assert.equal(isAnswered(turnedAway), false);
+  for (const outcome of await Promise.all(silent))
+    assert.ok(outcome.kind === 'failed' && outcome.reason === 'timeout');
+});
+
+test('a client that waits for the same question is not given up with the one who asked first', async (t) => {
+  const { forwarder, upstream } = await setUp(t, { maxInFlight: 3, totalTimeoutMs: 3_000 });
+  upstream.behave(({ name }) => ({ delayMs: /shared|www/i.test(name) ? 300 : 2_000 }));
+  const first = ask(forwarder, 'shared.example.com', '10.0.0.66');
+  const hogging = [1, 2].map((i) => ask(forwarder, `n${i}.example.com`, '10.0.0.66'));
+  const joined = ask(forwarder, 'shared.example.com', '10.0.0.7');
+  await sleep(20);
+  const other = ask(forwarder, 'www.example.com', '10.0.0.8');
+  assert.equal(isAnswered(await first), false);
+  assert.ok(isAnswered(await other));
+  assert.ok(isAnswered(await joined), 'it is asked anew for the one who still waits');
+  void Promise.all(hogging);
+});
+
+test('callers that wait are shared out among clients as well', async (t) => {
+  const { forwarder } = await setUp(t, { maxInFlight: 512, maxWaiting: 64, totalTimeoutMs: 600 });
+  const hog = Array.from({ length: 200 }, () => ask(forwarder, 'x.silent.example', '10.0.0.66'));
+  await sleep(20);
+  assert.ok(isAnswered(await ask(forwarder, 'www.other.example', '10.0.0.7')));
+  const refused = (await Promise.all(hog)).filter(
+    (outcome) => outcome.kind === 'failed' && outcome.reason === 'servfail',
+  );
+  assert.ok(refused.length >= 136, `${refused.length} of the hog's callers were turned away`);
+});
+
+test('what the cache knows needs no place and no wait', async (t) => {
+  const { forwarder } = await setUp(t, { maxInFlight: 1 });
+  const options = { checkingDisabled: false, dnssecOk: false, client: '10.0.0.7' };
+  const question = questionOf('www.example.com');
+  assert.equal(forwarder.peek(question, options), undefined);
+  await forwarder.resolve(question, options);
+  void ask(forwarder, 'x.silent.example', '10.0.0.66');
+  const known = forwarder.peek(question, options);
+  assert.ok(known !== undefined && isAnswered(known));
+  const refused = forwarder.peek(questionOf('single'), options);
+  assert.equal(refused?.kind, 'refused');
+});
