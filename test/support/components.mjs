@@ -6,8 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Docker of the tests' own, for which they must be root. */
-const DOCKER = {
+/** For tests that must be root: Docker of their own, and networks of their own with resolvers in them. */
+const AS_ROOT = {
   dockerd: 'docker.io',
   docker: 'docker.io',
   'docker-compose': 'docker-compose',
@@ -15,6 +15,8 @@ const DOCKER = {
   busybox: 'busybox-static',
   gcc: 'gcc libc6-dev',
   'musl-gcc': 'musl-tools libc6-dev',
+  unbound: 'unbound',
+  haproxy: 'haproxy',
 };
 
 /** Command -> package. */
@@ -29,7 +31,7 @@ const COMPONENTS = {
   python3: 'python3',
   zsh: 'zsh',
   fish: 'fish',
-  ...(process.getuid?.() === 0 && DOCKER),
+  ...(process.getuid?.() === 0 && AS_ROOT),
 };
 
 /** Makes every component available; prints why and gives false if it cannot. */

@@ -1,0 +1,15 @@
+/**
+ * A test upstream as a process, for networks other than the test's: `ADDRESS` on port 53. Each line of its standard input
+ * is a JSON list of the records that it serves from then on. `slow.` names are answered after a second.
+ */
+import { createInterface } from 'node:readline';
+import { startUpstream } from './upstream.ts';
+
+const [address = '127.0.0.1'] = process.argv.slice(2);
+const upstream = await startUpstream({
+  address,
+  port: 53,
+  behaviour: ({ name }) => (/^slow\./i.test(name) ? { delayMs: 1_000 } : {}),
+});
+for await (const line of createInterface(process.stdin)) upstream.serve(JSON.parse(line));
+await upstream.close();
