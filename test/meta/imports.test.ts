@@ -24,6 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'printable.ts': [],
   'logSink.ts': [],
   'log.ts': ['config', 'logSink.ts', 'printable.ts'],
+  'faultLog.ts': ['log.ts'],
   'queryLog.ts': ['dns', 'log.ts', 'printable.ts'],
   config: ['dns', 'service', 'forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
   'config.ts': ['config', 'dns/socketAddress.ts', 'forward/addresses.ts'],
