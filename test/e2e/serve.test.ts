@@ -62,7 +62,7 @@ describe('serve on a memory store', () => {
     assert.equal(told?.fields.key, '/skydns/local/skydns/mixed/bad');
   });
 
-  it('an answer too big for UDP is truncated, and whole over TCP', async () => {
+  it('an answer too big for UDP keeps the records that fit, and is whole over TCP', async () => {
     for (let i = 0; i < 120; i++) await put(server, `many/${i}`, { host: `10.1.0.${i}` });
     const edns = { udpSize: 4096, dnssecOk: false };
     const asked = question('many.skydns.local.', 'A');
@@ -72,7 +72,7 @@ describe('serve on a memory store', () => {
     });
     const cut = await query(server.dns, asked, { edns });
     assert.equal(cut.truncated, true);
-    assert.equal(cut.answer.length, 0);
+    assert.ok(cut.answer.length >= 70 && cut.answer.length < 120, `${cut.answer.length} records`);
     assert.ok(cut.edns !== undefined);
   });
 
