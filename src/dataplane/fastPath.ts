@@ -8,8 +8,10 @@ export const Outcome = {
   DROP: 0,
   /** A question about a name that exists, whose answer has to be worked out once: the main thread's first concern. */
   KNOWN: -1,
-  /** Everything else that the table cannot answer: names outside our zones, wildcards, unusual packets. */
+  /** Everything else that the table cannot answer: names outside our zones, unusual packets. */
   OTHER: -2,
+  /** A question by wildcard, which may cost the main thread a hundred times as much as another: its last concern. */
+  WILDCARD: -3,
 } as const;
 
 export interface FastPath {

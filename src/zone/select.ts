@@ -67,6 +67,7 @@ export function select(work: Work, name: Name, purpose: Purpose): Selection {
   }
   if (walk.isSample) work.isSample = true;
   if (walk.isCut) work.isCut = true;
+  work.roomOctets = undefined;
   // What a wildcard leaves of a sample says itself which of it is shallowest.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
   return { kind: 'exists', services: walk.services, isWhole: walk.isWhole, sampledBelow };
@@ -136,7 +137,8 @@ class Walk {
   }
 
   take(name: Name, firstWildcard: number): void {
-    const { roomOctets, turn } = this.#work.view;
+    const { roomOctets } = this.#work;
+    const { turn } = this.#work.view;
     const isWildcardName = firstWildcard >= 0;
     if (roomOctets !== undefined && (isWildcardName || this.isSample)) this.#room = roomOctets;
     if (roomOctets !== undefined && isWildcardName) this.#nodesLeft = MAX_NODES_OVER_UDP;

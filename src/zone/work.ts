@@ -22,6 +22,8 @@ export interface Work {
   isLeased: boolean;
   isForeign: boolean;
   leadsOutside: boolean;
+  /** See `View.roomOctets`; of the question's own name only, which is selected first. */
+  roomOctets: number | undefined;
   /** The selection stopped because the reply could not hold more: the client has to ask over TCP. */
   isCut: boolean;
   /** Questions for other servers without whose answers this one is incomplete. */
@@ -74,6 +76,7 @@ export function newWork(view: View): Work {
     isLeased: false,
     isForeign: false,
     leadsOutside: false,
+    roomOctets: view.roomOctets,
     isCut: false,
     missing: [],
   };

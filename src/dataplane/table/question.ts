@@ -30,6 +30,8 @@ export class QuestionReader {
   /** What OPT says that the client can receive; -1 without OPT. */
   udpSize = -1;
   dnssecOk = false;
+  /** The name has a wildcard label, so it is not for the table. */
+  isWildcard = false;
   readonly #seed: number;
 
   constructor(seed: number) {
@@ -40,6 +42,7 @@ export class QuestionReader {
   read(octets: Uint8Array, at: number, length: number): boolean {
     const end = at + length;
     const additional = octets[at + 11] as number;
+    this.isWildcard = false;
     if (!isPlain(octets, at) || additional > 1) return false;
     const nameEnd = this.#readName(octets, at + HEADER_OCTETS, end);
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
@@ -75,7 +78,10 @@ export class QuestionReader {
         name[n++] = octet;
         hash = hashStep(hash, octet);
       }
-      if ((length === 1 || length === 3) && isWildcard(name, n, length)) return -1;
+      if ((length === 1 || length === 3) && isWildcard(name, n, length)) {
+        this.isWildcard = true;
+        return -1;
+      }
     }
     return -1;
   }

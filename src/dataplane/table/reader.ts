@@ -119,7 +119,10 @@ export class TableReader implements FastPath {
       return Outcome.OTHER;
     }
     const question = this.#question;
-    if (!this.#isActive || !question.read(octets, at, length)) return Outcome.OTHER;
+    if (!question.read(octets, at, length)) {
+      return question.isWildcard ? Outcome.WILDCARD : Outcome.OTHER;
+    }
+    if (!this.#isActive) return Outcome.OTHER;
     const record = this.#find();
     const ra = recursionAvailable ? 0x80 : 0;
     if (record === 0) {

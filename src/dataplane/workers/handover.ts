@@ -10,15 +10,19 @@
 import { type Batch, PACKET_OCTETS } from '../sockets/batch.ts';
 import { copyWords, Envelope } from '../sockets/envelope.ts';
 
-/** A thread's two rings: questions whose answers will soon be in the table, and all others. */
-export type Lane = 'known' | 'other';
+/** A thread's rings: questions whose answers will soon be in the table, those by wildcard, and all others. */
+export type Lane = 'known' | 'other' | 'wildcard';
 
 /**
  * Packets that wait for the main thread; powers of two. At 20 µs an answer a full ring of others is 10 ms of work. After
  * a change every question about a known name comes until the first of them was answered: that is to last while the main
- * thread waits for a busy core.
+ * thread waits for a busy core. A wildcard may cost a millisecond.
  */
-export const RING_PACKETS: Readonly<Record<Lane, number>> = { known: 2048, other: 512 };
+export const RING_PACKETS: Readonly<Record<Lane, number>> = {
+  known: 2048,
+  other: 512,
+  wildcard: 32,
+};
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const EMPTY = 0;
@@ -33,12 +37,22 @@ const STATE = 0;
 const ENVELOPE = 1;
 const PACKET = ENVELOPE + Envelope.WORDS;
 const PLACE_WORDS = PACKET + PACKET_OCTETS / WORD;
-const KNOWN_WORDS = PLACES_AT + RING_PACKETS.known * PLACE_WORDS;
-const OTHER_WORDS = PLACES_AT + RING_PACKETS.other * PLACE_WORDS;
+
+function ringWords(packets: number): number {
+  return PLACES_AT + packets * PLACE_WORDS;
+}
+
+/** Where each ring of a thread begins, in words from the thread's first. */
+const RING_AT: Readonly<Record<Lane, number>> = {
+  known: 0,
+  other: ringWords(RING_PACKETS.known),
+  wildcard: ringWords(RING_PACKETS.known) + ringWords(RING_PACKETS.other),
+};
+const THREAD_WORDS = RING_AT.wildcard + ringWords(RING_PACKETS.wildcard);
 
 /** Memory for the rings of workers, whose threads are numbered from 1. */
 export function newRingMemory(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(workers * (KNOWN_WORDS + OTHER_WORDS) * WORD);
+  return new SharedArrayBuffer(workers * THREAD_WORDS * WORD);
 }
 
 /** What both ends of a ring share. */
@@ -47,12 +61,9 @@ class Ring {
   readonly packets: number;
 
   constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
-    const at = (thread - 1) * (KNOWN_WORDS + OTHER_WORDS);
     this.packets = RING_PACKETS[lane];
-    this.words =
-      lane === 'known'
-        ? new Int32Array(memory, at * WORD, KNOWN_WORDS)
-        : new Int32Array(memory, (at + KNOWN_WORDS) * WORD, OTHER_WORDS);
+    const at = (thread - 1) * THREAD_WORDS + RING_AT[lane];
+    this.words = new Int32Array(memory, at * WORD, ringWords(this.packets));
   }
 
   placeOf(position: number): number {

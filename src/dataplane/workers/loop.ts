@@ -24,7 +24,7 @@ import type { Libc } from '../sockets/libc.ts';
 import { Poll } from '../sockets/poll.ts';
 import { sockaddrPort } from '../sockets/sockaddr.ts';
 import { RECEIVE_TIMEOUT_MS } from '../sockets/socket.ts';
-import type { RingWriter } from './handover.ts';
+import type { Lane, RingWriter } from './handover.ts';
 import type { WorkerLink } from './link.ts';
 
 export interface WorkerWay {
@@ -37,9 +37,7 @@ export interface WorkerParts {
   readonly link: WorkerLink;
   /** For sockets of either family, each with counters of its own. */
   readonly ways: Readonly<Record<4 | 6, WorkerWay>>;
-  /** For questions whose answers should soon be in the table, and for all others. */
-  readonly known: RingWriter;
-  readonly other: RingWriter;
+  readonly rings: Readonly<Record<Lane, RingWriter>>;
 }
 
 /** How long a worker that is to end goes on with what has arrived. */
@@ -159,8 +157,7 @@ export class WorkerLoop {
   }
 
   #handOver(batch: Batch, i: number, outcome: number, counters: CounterBlock): void {
-    const { known, other } = this.#parts;
-    const ring = outcome === Outcome.KNOWN ? known : other;
+    const ring = this.#parts.rings[laneOf(outcome)];
     if (!ring.put(batch, i)) countDrop(counters, 'overload');
     count(counters, Single.handedOver);
     this.#handedOver = true;
@@ -174,6 +171,11 @@ export class WorkerLoop {
     this.#parts.link.report({ kind: 'readError', errno });
     Atomics.wait(this.#pause, 0, 0, PAUSE_MS);
   }
+}
+
+function laneOf(outcome: number): Lane {
+  if (outcome === Outcome.KNOWN) return 'known';
+  return outcome === Outcome.WILDCARD ? 'wildcard' : 'other';
 }
 
 function countBatch(

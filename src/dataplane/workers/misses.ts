@@ -4,6 +4,9 @@
  * turns is the others', so that nobody waits for ever. A flood of misses costs other work here its share of time, no more;
  * and where more come than can be answered, most of the time is left to whoever else is on this core, such as workers:
  * half of the questions would meet a busy core otherwise, and wait for the end of its turn.
+ *
+ * Questions by wildcard come when nothing else waits, one at a time, and after each the thread is left alone for as long
+ * as it took: a flood of them keeps no other question from being answered.
  */
 import { Handed, RingReader } from './handover.ts';
 import type { LinkBoard } from './link.ts';
@@ -14,6 +17,8 @@ const OTHER_SHARE = 8;
 /** In a flood: so long, and so long a pause. */
 const FLOODED_TURN_MS = 0.3;
 const FLOODED_PAUSE_MS = 1;
+/** Where the others' rings are never empty, one of so many answers is a wildcard's. */
+const WILDCARD_SHARE = 64;
 
 export interface MissesOptions {
   readonly ringMemory: SharedArrayBuffer;
@@ -28,8 +33,11 @@ export class Misses {
   readonly #answer: (handed: Handed) => void;
   readonly #known: readonly RingReader[];
   readonly #other: readonly RingReader[];
+  readonly #wildcard: readonly RingReader[];
   readonly #handed = new Handed();
   #count = 0;
+  /** No wildcard is answered before. */
+  #wildcardAtMs = 0;
   #nextTurn: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
 
@@ -39,19 +47,36 @@ export class Misses {
     this.#answer = answer;
     this.#known = threads.map((thread) => new RingReader(ringMemory, thread, 'known'));
     this.#other = threads.map((thread) => new RingReader(ringMemory, thread, 'other'));
+    this.#wildcard = threads.map((thread) => new RingReader(ringMemory, thread, 'wildcard'));
   }
 
   /** To be called when a worker says that it has handed something over. */
   turn(): void {
     this.#cancel();
     const isFlooded = this.#wasOverrun();
-    if (this.#answerUntil(performance.now() + (isFlooded ? FLOODED_TURN_MS : TURN_MS))) {
+    const untilMs = performance.now() + (isFlooded ? FLOODED_TURN_MS : TURN_MS);
+    if (this.#answerUntil(untilMs)) {
       this.#board.sleep();
       // What came after the last look, and before a worker could know that it has to call.
-      if (this.#isEmpty() || !this.#board.wake()) return;
+      const isEmpty = this.#areEmpty(this.#known, this.#other);
+      if (isEmpty && this.#areEmpty(this.#wildcard)) return;
+      if (isEmpty) {
+        this.#awaitWildcards();
+        return;
+      }
+      if (!this.#board.wake()) return;
     }
     if (isFlooded) this.#pause = setTimeout(() => this.turn(), FLOODED_PAUSE_MS);
     else this.#nextTurn = setImmediate(() => this.turn());
+  }
+
+  /** Sleeps until it is time for the next wildcard, unless a worker calls before. */
+  #awaitWildcards(): void {
+    const restMs = Math.max(0, Math.ceil(this.#wildcardAtMs - performance.now()));
+    this.#pause = setTimeout(() => {
+      this.#board.wake();
+      this.turn();
+    }, restMs);
   }
 
   /** Whether more came than could be answered since the last turn. */
@@ -66,32 +91,51 @@ export class Misses {
 
   /** Answers all that waits now, within that time. */
   finish(timeoutMs: number): void {
-    this.#answerUntil(performance.now() + timeoutMs);
+    const untilMs = performance.now() + timeoutMs;
+    let isDone = false;
+    while (!isDone && performance.now() < untilMs) {
+      this.#wildcardAtMs = 0;
+      this.#answerUntil(untilMs);
+      isDone = this.#areEmpty(this.#known, this.#other, this.#wildcard);
+    }
   }
 
   /** To be called when a worker is gone, before there is another in its place. */
   mend(thread: number): void {
-    this.#known[thread - 1]?.mend();
-    this.#other[thread - 1]?.mend();
+    for (const rings of [this.#known, this.#other, this.#wildcard]) rings[thread - 1]?.mend();
   }
 
   close(): void {
     this.#cancel();
   }
 
-  /** True if nothing is left. */
+  /** True if nothing is left, or nothing but wildcards whose time has not come. */
   #answerUntil(untilMs: number): boolean {
-    while (this.#take()) {
-      this.#answer(this.#handed);
-      if (performance.now() >= untilMs) return false;
-    }
+    while (this.#answerNext()) if (performance.now() >= untilMs) return false;
+    return true;
+  }
+
+  #answerNext(): boolean {
+    const wildcardsFirst = ++this.#count % WILDCARD_SHARE === 0;
+    if (wildcardsFirst && this.#answerWildcard()) return true;
+    if (!this.#take()) return this.#answerWildcard();
+    this.#answer(this.#handed);
     return true;
   }
 
   #take(): boolean {
-    const othersFirst = ++this.#count % OTHER_SHARE === 0;
+    const othersFirst = this.#count % OTHER_SHARE === 0;
     const [first, second] = othersFirst ? [this.#other, this.#known] : [this.#known, this.#other];
     return this.#takeFrom(first) || this.#takeFrom(second);
+  }
+
+  #answerWildcard(): boolean {
+    const beganMs = performance.now();
+    if (beganMs < this.#wildcardAtMs || !this.#takeFrom(this.#wildcard)) return false;
+    this.#answer(this.#handed);
+    const endedMs = performance.now();
+    this.#wildcardAtMs = endedMs + (endedMs - beganMs);
+    return true;
   }
 
   #takeFrom(rings: readonly RingReader[]): boolean {
@@ -101,8 +145,8 @@ export class Misses {
     return false;
   }
 
-  #isEmpty(): boolean {
-    return [...this.#known, ...this.#other].every((ring) => ring.isEmpty());
+  #areEmpty(...lanes: readonly (readonly RingReader[])[]): boolean {
+    return lanes.every((rings) => rings.every((ring) => ring.isEmpty()));
   }
 
   #cancel(): void {

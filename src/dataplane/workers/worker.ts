@@ -25,8 +25,11 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
     link: new WorkerLink(start.linkMemory, thread, port),
     // They take turns, so they may read the table as one thread.
     ways: { 4: way(4), 6: way(6) },
-    known: new RingWriter(ringMemory, thread, 'known'),
-    other: new RingWriter(ringMemory, thread, 'other'),
+    rings: {
+      known: new RingWriter(ringMemory, thread, 'known'),
+      other: new RingWriter(ringMemory, thread, 'other'),
+      wildcard: new RingWriter(ringMemory, thread, 'wildcard'),
+    },
   }).run();
 }
 

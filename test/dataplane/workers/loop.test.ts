@@ -63,8 +63,11 @@ function setUp(t: TestContext) {
     libc: kernel,
     link: new WorkerLink(linkMemory, 1, port),
     ways: { 4: { fastPath, counters }, 6: { fastPath, counters: new Float64Array(COUNTER_SLOTS) } },
-    known: new RingWriter(ringMemory, 1, 'known'),
-    other: new RingWriter(ringMemory, 1, 'other'),
+    rings: {
+      known: new RingWriter(ringMemory, 1, 'known'),
+      other: new RingWriter(ringMemory, 1, 'other'),
+      wildcard: new RingWriter(ringMemory, 1, 'wildcard'),
+    },
   });
   const run = (): void => {
     kernel.receiveSteps.push(() => {

@@ -12,12 +12,14 @@ import { until } from '../../support/until.ts';
 
 const WORKERS = 2;
 
-/** Packets carry their worker and lane as descriptor: 1 and 2 are known names, 11 and 12 others. */
+const LANE_DESCRIPTOR: Readonly<Record<Lane, number>> = { known: 0, other: 10, wildcard: 20 };
+
+/** Packets carry their worker and lane as descriptor: 1 and 2 are known names, 11 and 12 others, 21 and 22 wildcards. */
 function setUp(answer: (fd: number) => void) {
   const ringMemory = newRingMemory(WORKERS);
   const board = new LinkBoard(newLinkMemory(WORKERS));
   const put = (thread: number, lane: Lane, count: number): void => {
-    const source = new PacketSource(thread + (lane === 'known' ? 0 : 10));
+    const source = new PacketSource(thread + LANE_DESCRIPTOR[lane]);
     const writer = new RingWriter(ringMemory, thread, lane);
     for (let i = 0; i < count; i++) {
       source.fill(i);
@@ -80,4 +82,59 @@ test('workers call only a thread that sleeps, and it never sleeps over a packet'
   misses.turn();
   await until('it is answered', () => answered === 4);
   misses.close();
+});
+
+test('a question by wildcard comes when nothing else waits', () => {
+  const order: number[] = [];
+  const { put, misses } = setUp((fd) => order.push(fd));
+  put(1, 'wildcard', 10);
+  put(1, 'other', 20);
+  put(2, 'known', 20);
+  misses.finish(10_000);
+  assert.equal(order.length, 50);
+  assert.deepEqual(new Set(order.slice(40)), new Set([21]));
+});
+
+test('a flood of wildcards leaves half of the thread to others, and none of them waits for it', async () => {
+  let wildcards = 0;
+  const waits: number[] = [];
+  let askedAtMs = 0;
+  const { put, misses, board } = setUp((fd) => {
+    if (fd < 20) {
+      waits.push(performance.now() - askedAtMs);
+      return;
+    }
+    wildcards++;
+    const untilMs = performance.now() + 2;
+    while (performance.now() < untilMs);
+    put(1, 'wildcard', 2); // always more than can be answered
+  });
+  put(1, 'wildcard', 32);
+  misses.turn();
+  const startedMs = performance.now();
+  while (performance.now() - startedMs < 400) {
+    await sleep(5);
+    askedAtMs = performance.now();
+    put(1, 'known', 1);
+    if (board.wake()) misses.turn();
+    else await until('it is answered', () => waits.length > 0);
+  }
+  const elapsedMs = performance.now() - startedMs;
+  misses.close();
+  assert.ok(wildcards > 5, `${wildcards} wildcards`);
+  assert.ok(wildcards * 2 < elapsedMs * 0.7, `${wildcards} wildcards of 2 ms in ${elapsedMs} ms`);
+});
+
+test('where others always wait a wildcard still comes now and then', () => {
+  let wildcards = 0;
+  let others = 0;
+  const { put, misses } = setUp((fd) => {
+    if (fd > 20) wildcards++;
+    else if (++others < 1_000) put(1, 'other', 1);
+  });
+  put(1, 'other', 1);
+  put(1, 'wildcard', 5);
+  misses.finish(5_000);
+  assert.equal(wildcards, 5);
+  assert.equal(others, 1_000);
 });

@@ -1,0 +1,74 @@
+/** Questions from one client's address at a rate, and what becomes of them. */
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { decode, encode } from 'dns-packet';
+
+export interface Flood {
+  /** Questions sent. */
+  sent(): number;
+  /** Stops asking; then gives the time of each reply in ms, and the replies by RCODE. */
+  stop(): Promise<FloodResult>;
+}
+
+export interface FloodResult {
+  readonly asked: number;
+  readonly latenciesMs: readonly number[];
+  readonly rcodes: Readonly<Record<string, number>>;
+}
+
+export interface FloodOptions {
+  readonly port: number;
+  /** The client's address on loopback. */
+  readonly from: string;
+  readonly perSecond: number;
+  readonly name: (i: number) => string;
+  readonly type?: 'A' | 'SRV';
+  /** How long the last replies are waited for. */
+  readonly patienceMs?: number;
+}
+
+const TICK_MS = 2;
+const IDS = 1 << 16;
+
+export async function startFlood(options: FloodOptions): Promise<Flood> {
+  const { port, from, perSecond, name, type = 'A', patienceMs = 5_000 } = options;
+  const socket = createSocket('udp4');
+  socket.bind(0, from);
+  await once(socket, 'listening');
+  const askedAtMs = new Float64Array(IDS);
+  const latenciesMs: number[] = [];
+  const rcodes: Record<string, number> = {};
+  let sent = 0;
+  socket.on('message', (octets) => {
+    const { id = 0, rcode = '' } = decode(octets) as { id?: number; rcode?: string };
+    if (askedAtMs[id] === 0) return;
+    latenciesMs.push(performance.now() - (askedAtMs[id] as number));
+    askedAtMs[id] = 0;
+    rcodes[rcode] = (rcodes[rcode] ?? 0) + 1;
+  });
+  const beganMs = performance.now();
+  const timer = setInterval(() => {
+    const due = ((performance.now() - beganMs) * perSecond) / 1_000;
+    for (; sent < due; sent++) {
+      const id = sent % IDS;
+      askedAtMs[id] = performance.now();
+      ask(socket, port, id, name(sent), type);
+    }
+  }, TICK_MS);
+  return {
+    sent: () => sent,
+    async stop() {
+      clearInterval(timer);
+      const untilMs = performance.now() + patienceMs;
+      while (askedAtMs.some((ms) => ms > 0) && performance.now() < untilMs)
+        await new Promise((done) => setTimeout(done, 20));
+      socket.close();
+      return { asked: sent, latenciesMs, rcodes };
+    },
+  };
+}
+
+function ask(socket: Socket, port: number, id: number, name: string, type: 'A' | 'SRV'): void {
+  const flags = 0x0100;
+  socket.send(encode({ type: 'query', id, flags, questions: [{ type, name }] }), port, '127.0.0.1');
+}

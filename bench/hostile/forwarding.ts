@@ -1,0 +1,54 @@
+/** What a client's questions to silent servers cost the others that ask for names outside. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startUpstream } from '../../test/support/upstream.ts';
+import { startSoradns, untilReady } from '../soradns.ts';
+import { figure } from '../table.ts';
+import { startFlood } from './flood.ts';
+import type { HostileRow } from './row.ts';
+
+const RATES = [60, 200, 1_500];
+const OTHERS_PER_SECOND = 50;
+const SECONDS = 6;
+
+export async function measureForwarding(folder: string): Promise<HostileRow[]> {
+  const upstream = await startUpstream({
+    behaviour: ({ name }) => (/silent/i.test(name) ? { drop: true } : { delayMs: 20 }),
+  });
+  const server = await startSoradns({
+    store: 'memory:',
+    cwd: folder,
+    args: ['--nameservers', `127.0.0.1:${upstream.port}`],
+  });
+  try {
+    await untilReady(server);
+    const rows: HostileRow[] = [];
+    for (const rate of RATES) rows.push(await othersAt(server.port, rate));
+    return rows;
+  } finally {
+    await server.stop();
+    await upstream.close();
+  }
+}
+
+async function othersAt(port: number, perSecond: number): Promise<HostileRow> {
+  const flood = await startFlood({
+    ...{ port, from: '127.0.0.66', perSecond, patienceMs: 200 },
+    name: (i) => `n${i}.r${perSecond}.silent.example`,
+  });
+  // Until the flood has taken what it can get.
+  await sleep(2_000);
+  const others = await startFlood({
+    ...{ port, from: '127.0.0.7', perSecond: OTHERS_PER_SECOND },
+    name: (i) => `n${i}.r${perSecond}.other.example`,
+  });
+  await sleep(SECONDS * 1_000);
+  const { asked, rcodes } = await others.stop();
+  await flood.stop();
+  const answered = rcodes.NXDOMAIN ?? 0;
+  const failed = asked - answered;
+  return [
+    `S7b: others' uncached names that fail at ${figure(perSecond)} silent questions a second`,
+    '0 %',
+    `${figure((100 * failed) / asked, 1)} % (${failed} of ${asked})`,
+  ];
+}
