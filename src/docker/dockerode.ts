@@ -21,7 +21,7 @@ import {
 import { engineFailure, statusOf } from './engineFailure.ts';
 import { ACTIONS } from './eventLines.ts';
 import { subscribe } from './eventSubscription.ts';
-import { parseListing, RUNNING_STATES } from './listing.ts';
+import { parseListing } from './listing.ts';
 
 export interface EngineTimes {
   /** For each call, connecting and reading included. */
@@ -46,15 +46,27 @@ export function connectEngine(endpoint: EngineEndpoint, times: EngineTimes = {})
 interface ReadOnlyDocker {
   ping(options: CallOptions): Promise<unknown>;
   info(options: CallOptions): Promise<unknown>;
-  listContainers(options: CallOptions & { filters: object }): Promise<unknown>;
+  listContainers(options: CallOptions): Promise<unknown>;
   getContainer(id: string): { inspect(options: CallOptions): Promise<unknown> };
   getNetwork(id: string): { inspect(): Promise<unknown> };
-  getEvents(options: CallOptions & { filters: object; since?: string }): Promise<Readable>;
+  getEvents(options: CallOptions & EventQuery): Promise<Readable>;
 }
 
 interface CallOptions {
   readonly abortSignal: AbortSignal;
 }
+
+interface EventQuery {
+  readonly filters?: object;
+  /** Seconds since 1970, with a fraction. */
+  readonly since?: string;
+}
+
+/** Spares the engine and us the events that `parseEvent` passes over. */
+const EVENT_FILTERS = {
+  type: Object.keys(ACTIONS),
+  event: [...ACTIONS.container, ...ACTIONS.network],
+};
 
 class DockerodeEngine implements Engine {
   readonly label: string;
@@ -101,10 +113,7 @@ class DockerodeEngine implements Engine {
   }
 
   async list(): Promise<readonly Listed[]> {
-    const filters = { status: RUNNING_STATES };
-    const answer = await this.#call('list', (options) =>
-      this.#docker.listContainers({ ...options, filters }),
-    );
+    const answer = await this.#call('list', (options) => this.#docker.listContainers(options));
     const list = parseListing(answer);
     if (list === undefined) throw this.#notUnderstood('list');
     return list;
@@ -123,21 +132,14 @@ class DockerodeEngine implements Engine {
   }
 
   events(sinceNano: string | undefined, signal: AbortSignal): EventStream {
-    const { callTimeoutMs, pingEveryMs, maxQueuedEvents } = this.#times;
-    const filters = {
-      type: Object.keys(ACTIONS),
-      event: [...ACTIONS.container, ...ACTIONS.network],
-    };
+    const { pingEveryMs, maxQueuedEvents } = this.#times;
     const since = sinceNano === undefined ? {} : { since: secondsOf(sinceNano) };
     const source = {
       label: this.label,
       pingEveryMs,
       maxQueued: maxQueuedEvents,
       ping: () => this.ping(),
-      open: (abortSignal: AbortSignal) =>
-        this.#within('events', callTimeoutMs, () =>
-          this.#docker.getEvents({ abortSignal: opaque(abortSignal), filters, ...since }),
-        ),
+      open: (abortSignal: AbortSignal) => this.#openEvents(opaque(abortSignal), since),
     };
     return subscribe(source, AbortSignal.any([signal, this.#closed.signal]));
   }
@@ -150,6 +152,20 @@ class DockerodeEngine implements Engine {
     this.#closed.abort();
     for (const call of this.#calls) call.abort();
     this.#agent.destroy();
+  }
+
+  /** The filters are optional: an engine that refuses one of them is asked again without any. */
+  async #openEvents(abortSignal: AbortSignal, since: EventQuery): Promise<Readable> {
+    const open = (query: EventQuery): Promise<Readable> =>
+      this.#within('events', this.#times.callTimeoutMs, () =>
+        this.#docker.getEvents({ abortSignal, ...query }),
+      );
+    try {
+      return await open({ filters: EVENT_FILTERS, ...since });
+    } catch (error) {
+      if (!isRefusedQuery(error)) throw error;
+      return open(since);
+    }
   }
 
   /** A call that is cut off when its time is over. */
@@ -241,6 +257,11 @@ function isInspection(answer: unknown): answer is Inspection {
 
 function isNotFound(error: unknown): boolean {
   return error instanceof EngineError && statusOf(error.cause) === 404;
+}
+
+/** Whether the engine answered, and may answer otherwise when it is asked for less. */
+function isRefusedQuery(error: unknown): boolean {
+  return error instanceof EngineError && error.code === 'failed' && statusOf(error.cause) !== 404;
 }
 
 interface InfoAnswer {

@@ -58,12 +58,17 @@ export function parseEvent(line: string): EngineEvent | undefined {
   if (typeof action !== 'string' || !matters(type, action)) return undefined;
   const actor = asObject(Actor);
   const attributes = asObject(actor.Attributes);
-  const containerId = type === 'container' ? actor.ID : attributes.container;
+  const containerId = type === 'container' ? actor.ID : joinedContainer(actor.ID, attributes);
   const timeNano = exactTimeNano(line);
   if (typeof containerId !== 'string' || containerId === '' || timeNano === undefined) {
     return undefined;
   }
   return { type, action, containerId, signal: signalOf(action, attributes), timeNano };
+}
+
+/** Docker's event is about a network, whose type it tells, and names the container; Podman's is about the container. */
+function joinedContainer(id: unknown, { container, type }: JsonObject): unknown {
+  return container === undefined && type === undefined ? id : container;
 }
 
 function matters(type: 'container' | 'network', action: string): boolean {

@@ -1,8 +1,8 @@
 /** Entries of `GET /containers/json`: which run, and a fingerprint that tells when one must be inspected again. */
 import type { Listed } from './engine.ts';
 
-/** The states of a container that has a process; asked for, and checked again as a proxy may drop the filter. */
-export const RUNNING_STATES = ['running', 'paused', 'restarting'];
+/** The states of a container that has a process. The list is asked for without a filter: Podman refuses `restarting`. */
+const RUNNING_STATES = ['running', 'paused', 'restarting'];
 
 interface Entry {
   readonly Id?: unknown;

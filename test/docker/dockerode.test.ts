@@ -374,6 +374,51 @@ test('what does not run is not listed', () =>
     }
   }));
 
+test('an engine that refuses a filter is followed without any', async () => {
+  for (const filtersStatus of [400, 422, 500, 501]) {
+    await withFake(async (fake, engine) => {
+      fake.faults.filtersStatus = filtersStatus;
+      const { seen, stop } = await follow(engine, '1795370708543808495');
+      const id = fake.run();
+      assert.equal((await engine.list())[0]?.id, id);
+      await until('the events arrive', () => actions(seen).includes('start'));
+      assert.ok(!actions(seen).includes('create'), 'events without meaning pass the parser');
+      const queries = fake.requests.filter(({ path }) => path === '/events');
+      assert.deepEqual(
+        queries.map(({ query }) => [query.has('filters'), query.get('since')]),
+        [
+          [true, '1795370708.543808495'],
+          [false, '1795370708.543808495'],
+        ],
+      );
+      stop();
+    });
+  }
+});
+
+test('an engine that refuses its events altogether is asked once more, and the refusal is passed on', () =>
+  withFake(async (fake, engine) => {
+    fake.faults.status = (path) => (path === '/events' ? 500 : undefined);
+    await assert.rejects(follow(engine), failsWith('failed', /events: .*a fault/));
+    assert.equal(fake.requests.length, 2);
+    fake.faults.status = () => 403;
+    await assert.rejects(follow(engine), failsWith('denied', /must let it through/));
+    fake.faults.status = () => 503;
+    await assert.rejects(follow(engine), failsWith('unreachable', /events/));
+    assert.equal(fake.requests.length, 4);
+  }));
+
+test('only the events are filtered: no other query has a parameter that an engine may refuse', () =>
+  withFake(async (fake, engine) => {
+    const id = fake.run();
+    await engine.list();
+    await engine.info();
+    await engine.inspect(id);
+    await engine.defaultBridge();
+    await engine.ping();
+    for (const { path, query } of fake.requests) assert.equal(query.toString(), '', path);
+  }));
+
 test('a thousand containers are listed and inspected, eight at a time', () =>
   withFake(async (fake, engine) => {
     for (let i = 0; i < 1000; i++) fake.run({ publish: [`${10_000 + i}:80`] });

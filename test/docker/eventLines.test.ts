@@ -85,9 +85,11 @@ test('nanoseconds keep all their digits, whatever the labels say', () => {
   assert.notEqual(String(Number(NANO)), NANO);
 });
 
-test('a network event names the container', () => {
-  const json = (attributes: object): string =>
-    `{"Type":"network","Action":"connect","Actor":{"ID":"net","Attributes":${JSON.stringify(attributes)}},"scope":"local","time":1,"timeNano":2}`;
+const connect = (id: string, attributes: object): string =>
+  `{"Type":"network","Action":"connect","Actor":{"ID":"${id}","Attributes":${JSON.stringify(attributes)}},"scope":"local","time":1,"timeNano":2}`;
+
+test("Docker's network event names the container in an attribute", () => {
+  const json = (attributes: object): string => connect('net', attributes);
   assert.deepEqual(parseEvent(json({ container: ID, name: 'bridge', type: 'bridge' })), {
     type: 'network',
     action: 'connect',
@@ -95,7 +97,15 @@ test('a network event names the container', () => {
     signal: undefined,
     timeNano: '2',
   });
-  assert.equal(parseEvent(json({ name: 'bridge' })), undefined);
+  assert.equal(parseEvent(json({ name: 'bridge', type: 'bridge' })), undefined);
+});
+
+test("Podman's network event has the container's id where Docker has the network's", () => {
+  const attributes = { containerExitCode: '0', image: '', name: 'web', podId: '' };
+  for (const each of [attributes, { ...attributes, network: 'n1' }]) {
+    const event = parseEvent(connect(ID, each));
+    assert.deepEqual([event?.type, event?.containerId], ['network', ID]);
+  }
 });
 
 test('other events, and what is none, are passed over', () => {

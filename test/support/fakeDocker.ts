@@ -236,13 +236,20 @@ export class FakeDocker {
     if (hang?.(path) === true) return;
     const waitMs = delayMs?.(path) ?? 0;
     if (waitMs > 0) await sleep(waitMs);
-    const refusal = this.#refuse(method, path);
+    const refusal = this.#refuse(method, path, query);
     if (refusal === undefined && path === '/events') this.#events.open(query, response);
     else this.#say(response, path, ...(refusal ?? this.#reply(path)));
   }
 
-  #refuse(method: string, path: string): readonly [number, object] | undefined {
+  #refuse(
+    method: string,
+    path: string,
+    query: URLSearchParams,
+  ): readonly [number, object] | undefined {
     if (method !== 'GET') return [403, { message: 'GET only' }];
+    const { filtersStatus } = this.faults;
+    if (filtersStatus !== undefined && query.has('filters'))
+      return [filtersStatus, { message: 'a filter is refused' }];
     const fault = this.faults.status?.(path);
     if (fault !== undefined) return [fault, { message: 'a fault' }];
     const version = /^\/v1\.(\d+)\//.exec(path)?.[1];

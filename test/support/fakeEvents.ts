@@ -10,6 +10,8 @@ export interface EventFaults {
   duplicateEvents?: boolean | undefined;
   /** As some proxies and engines do. */
   ignoreFilters?: boolean | undefined;
+  /** Answers any request for filtered events, or a filtered list, with this status. */
+  filtersStatus?: number | undefined;
 }
 
 interface Stream {
