@@ -42,3 +42,13 @@ export function isDeath({ type, action }: EngineEvent): boolean {
 export function isStart({ type, action }: EngineEvent): boolean {
   return type === 'container' && action === 'start';
 }
+
+/** Whether a command in the container has ended, which may have been its HEALTHCHECK. Only Podman tells. */
+export function isEndOfCommand({ type, action }: EngineEvent): boolean {
+  return type === 'container' && action === 'exec_died';
+}
+
+/** Whether the health may be another one in a moment. Docker's events say which, and come after it has changed. */
+export function isAboutHealth(event: EngineEvent): boolean {
+  return isEndOfCommand(event) || event.action === 'health_status';
+}

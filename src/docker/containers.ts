@@ -6,7 +6,14 @@
  * stored for it stays.
  */
 import type { Clock } from '../store/clock.ts';
-import { anticipate, isDeath, isStart, takesOut } from './anticipate.ts';
+import {
+  anticipate,
+  isAboutHealth,
+  isDeath,
+  isEndOfCommand,
+  isStart,
+  takesOut,
+} from './anticipate.ts';
 import type { Wish } from './assign.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
@@ -39,6 +46,8 @@ export interface ContainersOptions {
 const INSPECTS_AT_ONCE = 8;
 /** Between looks at a container that has no address yet, or that could not be inspected. */
 const RETRY_MS = [200, 1_000, 5_000];
+/** After an event that may have come before the health that it is about. */
+const HEALTH_DELAYS_MS = [200, 1_000];
 /** Docker's, for a container that does not say. */
 const DEFAULT_STOP_TIMEOUT_SECONDS = 10;
 const STOP_GRACE_MS = 2_000;
@@ -83,6 +92,7 @@ export class Containers {
 
   onEvent(event: EngineEvent): void {
     if (event.type === 'network' && !this.#mayRun(event.containerId)) return;
+    if (isEndOfCommand(event) && !this.#isChecked(event.containerId)) return;
     const slot = this.#slot(event.containerId);
     const isStale = slot.inspection !== undefined && isOlder(event, slot.inspection);
     if (isStart(event)) slot.isDown = false;
@@ -101,6 +111,7 @@ export class Containers {
     const isSettled = isDeath(event) && slot.inspection !== undefined && !isStale;
     if (takesOut(event)) this.#inspector.doubt(slot.id);
     if (!isSettled) this.#inspector.request(slot.id);
+    if (isAboutHealth(event)) this.#lookAgain(slot);
   }
 
   /**
@@ -110,6 +121,11 @@ export class Containers {
   #mayRun(id: string): boolean {
     const slot = this.#slots.get(id);
     return slot !== undefined && !slot.isDown;
+  }
+
+  /** Whether it has a HEALTHCHECK, as far as is known. */
+  #isChecked(id: string): boolean {
+    return healthIn(this.#slots.get(id)?.inspection?.State?.Health?.Status) !== '';
   }
 
   /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
@@ -164,8 +180,8 @@ export class Containers {
   #isUncertain({ inspection, description }: Slot, { state, health }: Listed): boolean {
     if (inspection === undefined || !isAlive(inspection)) return true;
     const { Status = state, Health } = inspection.State ?? {};
-    // Seen between two lists that are alike, and the event that ended it was lost.
-    if (Status !== state || (health ?? Health?.Status) !== Health?.Status) return true;
+    // Seen between two lists that are alike, and the event that ended it was lost. Podman's lists tell no health.
+    if (Status !== state || (health ?? '') !== healthIn(Health?.Status)) return true;
     if (description === undefined || isWaiting(description)) return true;
     return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
   }
@@ -228,6 +244,15 @@ export class Containers {
     }
     this.#checkComplete();
     this.#options.onChange();
+  }
+
+  /** Podman tells of a check before it has stored the result. */
+  #lookAgain(slot: Slot, [delayMs, ...later]: readonly number[] = HEALTH_DELAYS_MS): void {
+    if (delayMs === undefined) return;
+    this.#setAlarm(slot, 'health', delayMs, () => {
+      this.#inspector.request(slot.id);
+      this.#lookAgain(slot, later);
+    });
   }
 
   #onFailed(id: string, error: EngineError): void {
@@ -327,4 +352,9 @@ export class Containers {
     });
     slot.alarms.set(alarm, timer);
   }
+}
+
+/** Engines have several words for no HEALTHCHECK; empty for all of them. */
+function healthIn(status: string | undefined): string {
+  return status === undefined || status === 'none' ? '' : status;
 }

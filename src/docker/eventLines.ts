@@ -5,7 +5,10 @@
 import type { EngineEvent } from './engine.ts';
 import { asObject, type JsonObject, parseJson } from './json.ts';
 
-/** The events to ask for. `health_status` also stands for `health_status: healthy`, `died` is old Podman's `die`. */
+/**
+ * The events to ask for. `health_status` also stands for `health_status: healthy`. Podman's are `died`, for `die` in old
+ * versions, and `exec_died`, which ends a HEALTHCHECK: its `health_status` has no verdict and may begin one.
+ */
 export const ACTIONS = {
   container: [
     'start',
@@ -15,6 +18,7 @@ export const ACTIONS = {
     'pause',
     'unpause',
     'health_status',
+    'exec_died',
     'rename',
     'destroy',
   ],

@@ -14,7 +14,7 @@ export interface Tracked {
 }
 
 /** What a container has a timer for. */
-export type Alarm = 'retry' | 'ending' | 'held';
+export type Alarm = 'retry' | 'ending' | 'held' | 'health';
 
 /** The same, with what its keeper needs. */
 export interface Slot extends Tracked {

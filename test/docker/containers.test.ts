@@ -18,19 +18,24 @@ describe('which containers are inspected, and when', () => {
   let asked: string[] = [];
   let unanswered = new Map<string, () => void>();
   let clock: FakeClock;
+  /** Of every container, by its inspections; without a HEALTHCHECK if undefined. */
+  let health: 'starting' | 'healthy' | 'unhealthy' | undefined;
   let containers: Containers;
 
   beforeEach(() => {
     asked = [];
     unanswered = new Map();
     clock = new FakeClock();
+    health = undefined;
     const startedAt = '2026-01-01T00:00:01.000000000Z';
     containers = new Containers({
       engine: {
         inspect: (id) =>
           new Promise((resolve) => {
             asked.push(id);
-            unanswered.set(id, () => resolve(inspection({ id, startedAt })));
+            unanswered.set(id, () =>
+              resolve(inspection({ id, startedAt, ...(health && { health }) })),
+            );
           }),
       },
       engineId: 'ENGINE:1',
@@ -152,5 +157,51 @@ describe('which containers are inspected, and when', () => {
     await happens(['network', 'disconnect'], id);
     await answer(id);
     assert.equal(asked.length, before + 1); // the first answer may be from before it
+  });
+
+  it('a check whose event came before its result is looked at again', async () => {
+    for (const action of ['health_status', 'exec_died']) {
+      const id = fakeId();
+      const seen = () =>
+        [...containers.all()].find((one) => one.id === id)?.inspection?.State?.Health?.Status;
+      health = 'healthy';
+      await happens(['container', 'start'], id);
+      await answer(id);
+      await happens(['container', action], id);
+      await answer(id);
+      assert.equal(seen(), 'healthy', action);
+      health = 'unhealthy';
+      await clock.advance(1_000);
+      for (let late = 0; late < 2; late++) await answer(id);
+      assert.equal(seen(), 'unhealthy', action);
+    }
+  });
+
+  it('the end of a command is no reason to inspect a container without a check', async () => {
+    const id = fakeId();
+    assert.equal(await happens(['container', 'exec_died'], id), 0);
+    await happens(['container', 'start'], id);
+    await answer(id);
+    assert.equal(await happens(['container', 'exec_died'], id), 0);
+    await clock.advance(10_000);
+    assert.equal(asked.length, 1);
+  });
+
+  it('health that lists do not tell is looked at with each of them', async () => {
+    const inspections = async (told?: string): Promise<number> => {
+      const id = fakeId();
+      const listed = { id, state: 'running', health: told, fingerprint: 'the same' };
+      let before = 0;
+      for (let lists = 0; lists < 3; lists++) {
+        if (lists === 1) before = asked.length;
+        containers.onList([listed], { all: false });
+        await answer(id);
+      }
+      return asked.filter((one, at) => at >= before && one === id).length;
+    };
+    assert.equal(await inspections(), 0, 'there is no check');
+    health = 'healthy';
+    assert.equal(await inspections(), 2, 'as of Podman');
+    assert.equal(await inspections('healthy'), 0, 'as of Docker');
   });
 });

@@ -80,8 +80,8 @@ test('all calls are GETs of unversioned paths', () =>
     assert.deepEqual(JSON.parse(query?.get('filters') ?? ''), {
       type: ['container', 'network'],
       event: [
-        ...['start', 'die', 'died', 'kill', 'pause', 'unpause', 'health_status', 'rename'],
-        ...['destroy', 'connect', 'disconnect'],
+        ...['start', 'die', 'died', 'kill', 'pause', 'unpause', 'health_status', 'exec_died'],
+        ...['rename', 'destroy', 'connect', 'disconnect'],
       ],
     });
   }));

@@ -6,11 +6,12 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** For tests that must be root: Docker of their own, and networks of their own with resolvers in them. */
+/** For tests that must be root: Docker and Podman of their own, and networks of their own with resolvers in them. */
 const AS_ROOT = {
   dockerd: 'docker.io',
   docker: 'docker.io',
   'docker-compose': 'docker-compose',
+  podman: 'podman netavark aardvark-dns catatonit runc',
   iptables: 'iptables',
   busybox: 'busybox-static',
   gcc: 'gcc libc6-dev',

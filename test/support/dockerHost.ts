@@ -1,7 +1,7 @@
 /**
- * What makes a Docker daemon of the tests a host of its own: a network namespace, joined to the others', and a mount
- * namespace in which Docker's fixed places are its own (before 23, its identity is a key in /etc/docker). Both last as
- * long as one process in them that does nothing.
+ * What makes an engine of the tests a host of its own: a network namespace, joined to the others', and a mount namespace
+ * in which the engine's fixed places are its own, or in which another system is the root. Both last as long as one
+ * process in them that does nothing.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,18 +13,22 @@ export interface DockerHost extends HostNetwork {
   readonly pid: number;
 }
 
-const MOUNTS = [
-  'mkdir -p /etc/docker /run/docker /run/containerd',
-  'for place in /etc/docker /run/docker /run/containerd; do mount -t tmpfs tmpfs $place; done',
-  'echo ready',
-  'exec sleep infinity',
-].join(' && ');
+export type HostFiles =
+  /** This machine's, with empty folders at these places. */
+  | { readonly places: readonly string[] }
+  /** Those of the system below `root`, which stays as it is, and the folder of this machine at its own path. */
+  | { readonly root: string; readonly folder: string };
 
 /** Makes it: the network namespace gets the name. What does not come up is left to the cleaner. */
-export async function createHost(name: string, connect: Connection): Promise<DockerHost> {
+export async function createHost(
+  name: string,
+  connect: Connection,
+  files: HostFiles,
+): Promise<DockerHost> {
   const network = connect(name);
+  const script = 'root' in files ? otherRoot(files.root, files.folder) : ownPlaces(files.places);
   const place = `--net=/run/netns/${name}`;
-  const args = [place, 'unshare', '--mount', '--propagation', 'private', 'sh', '-c', MOUNTS];
+  const args = [place, 'unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script];
   const holder = spawn('nsenter', args, { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
   await readiness(holder);
   holder.unref();
@@ -34,7 +38,32 @@ export async function createHost(name: string, connect: Connection): Promise<Doc
 
 /** The command line that runs another one there; `ip netns exec` would hide the cgroups. */
 export function onHost(host: DockerHost, command: readonly string[]): [string, ...string[]] {
-  return ['nsenter', `--target=${host.pid}`, '--net', '--mount', '--', ...command];
+  const parts = ['--net', '--mount', '--root', '--wd'];
+  return ['nsenter', `--target=${host.pid}`, ...parts, '--', ...command];
+}
+
+function ownPlaces(places: readonly string[]): string {
+  const mounts = places.map((place) => `mkdir -p ${place}; mount -t tmpfs tmpfs ${place}`);
+  return [...mounts, 'echo ready', 'exec sleep infinity'].join('\n');
+}
+
+/** What the engine writes into its system is kept in memory; its data is in the folder. */
+function otherRoot(root: string, folder: string): string {
+  return `
+    mkdir -p ${folder}/changes ${folder}/root
+    mount -t tmpfs tmpfs ${folder}/changes
+    mkdir ${folder}/changes/upper ${folder}/changes/work
+    layers=lowerdir=${root},upperdir=${folder}/changes/upper,workdir=${folder}/changes/work
+    mount -t overlay -o $layers overlay ${folder}/root
+    cd ${folder}/root
+    mount -t proc proc proc
+    mount --rbind /sys sys
+    mount --rbind /dev dev
+    for place in run tmp var/tmp root etc/docker; do mount -t tmpfs tmpfs $place; done
+    mkdir -p .${folder}
+    mount --bind ${folder} .${folder}
+    echo ready
+    exec chroot . sleep infinity`;
 }
 
 async function readiness(holder: ChildProcess): Promise<void> {

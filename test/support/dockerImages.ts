@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { EngineCli } from './engineCommands.ts';
 
 /** `bb`: busybox; the others have that too. `node`: the node that runs the tests. `peer`: peer.c with each C library. */
 export type Image = 'bb' | 'node' | 'peer';
@@ -20,13 +21,13 @@ export type Image = 'bb' | 'node' | 'peer';
 const CHANGES = ['ENV PATH=/bin:/usr/bin', 'CMD ["sh"]'];
 
 /** Imports one of the images under its name. */
-export async function provideImage(daemon: { host: string }, image: Image): Promise<void> {
+export async function provideImage(cli: EngineCli, image: Image): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), 'soradns-image-'));
   try {
     addBusybox(root);
     if (image === 'node') addProgram(root, process.execPath, 'bin/node');
     if (image === 'peer') addPeers(root);
-    await importFolder(daemon.host, root, image);
+    await importFolder(cli, root, image);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
@@ -89,19 +90,24 @@ export function commandPath(command: string): string {
 
 /** Imports the folder as an image of that name, with changes as lines of a Dockerfile. */
 export async function importFolder(
-  host: string,
+  cli: EngineCli,
   root: string,
   image: string,
   changes: readonly string[] = CHANGES,
 ): Promise<void> {
   const tar = spawn('tar', ['-C', root, '-c', '.'], { stdio: ['ignore', 'pipe', 'ignore'] });
   const options = changes.flatMap((change) => ['--change', change]);
-  const args = ['--host', host, 'import', ...options, '-', image];
-  const docker = spawn('docker', args, { stdio: [tar.stdout, 'ignore', 'pipe'] });
+  const [command, ...args] = cli('import', ...options, '-', image);
+  const engine = spawn(command, args, { stdio: [tar.stdout, 'ignore', 'pipe'] });
   let problem = '';
-  docker.stderr.setEncoding('utf8').on('data', (text: string) => {
+  engine.stderr.setEncoding('utf8').on('data', (text: string) => {
     problem += text;
   });
-  const [code] = await once(docker, 'close');
-  if (code !== 0) throw new Error(`docker import: ${problem}`);
+  const [code] = await once(engine, 'close');
+  if (code !== 0) throw new Error(`import of ${image}: ${problem}`);
+}
+
+/** Docker's command line of this machine, on the daemon at that address. */
+export function dockerCli(host: string): EngineCli {
+  return (...args) => ['docker', '--host', host, ...args];
 }

@@ -1,40 +1,76 @@
-/** Tests that need a real Docker: one daemon for the file, and a skip with its reason where none can run. */
+/** Tests that need a real Docker or Podman: one for the file, and a skip with its reason where none can run. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { after, before, type TestContext } from 'node:test';
 import { type Dockerd, type DockerdSetup, startDockerd } from './dockerd.ts';
+import { type Podman, type PodmanSetup, startPodman } from './podman.ts';
 
-export interface DockerTests {
-  /** For `test`: a skip with its reason where no Docker can run. The runner fails over it with CI set. */
+export interface EngineTests<E> {
+  /** For `test`: a skip with its reason where no engine can run. The runner fails over it with CI set. */
   readonly options: { readonly skip?: string };
-  /** For `test`: runs the body on the file's daemon; it finds neither containers nor networks of the test before. */
+  /** For `test`: runs the body on the file's engine; it finds neither containers nor networks of the test before. */
   on(
-    body: (dockerd: Dockerd, context: TestContext) => Promise<void>,
+    body: (engine: E, context: TestContext) => Promise<void>,
   ): (context: TestContext) => Promise<void>;
 }
 
-/** Starts a daemon before the file's tests and ends it after them. */
-export function useDockerd(setup: DockerdSetup = {}): DockerTests {
-  const reason = dockerSkipReason();
-  let dockerd: Dockerd | undefined;
+export type DockerTests = EngineTests<Dockerd>;
+
+/** Starts a daemon before the file's tests and ends it after them. `reason`: why it cannot run here. */
+export function useDockerd(setup: DockerdSetup = {}, reason = dockerSkipReason()): DockerTests {
+  return useEngine(
+    () => startDockerd(setup),
+    async (dockerd) => {
+      dockerd.thaw();
+      if (dockerd.pid === undefined) await dockerd.start();
+    },
+    reason,
+  );
+}
+
+/** The same with Podman and its service. */
+export function usePodman(
+  setup: PodmanSetup = {},
+  reason = podmanSkipReason(),
+): EngineTests<Podman> {
+  return useEngine(
+    () => startPodman(setup),
+    async (podman) => {
+      if (podman.pid === undefined) await podman.start();
+    },
+    reason,
+  );
+}
+
+interface Clearable {
+  clear(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** `recover`: has it run as at the start. */
+function useEngine<E extends Clearable>(
+  start: () => Promise<E>,
+  recover: (engine: E) => Promise<void>,
+  reason: string | undefined,
+): EngineTests<E> {
+  let engine: E | undefined;
   if (reason === undefined) {
     before(async () => {
-      dockerd = await startDockerd(setup);
+      engine = await start();
     });
-    after(() => dockerd?.stop());
+    after(() => engine?.stop());
   }
   return {
     options: reason === undefined ? {} : { skip: reason },
     on: (body) => async (context) => {
-      if (dockerd === undefined) throw new Error('there is no dockerd');
+      if (engine === undefined) throw new Error('there is no engine');
       try {
-        await body(dockerd, context);
+        await body(engine, context);
       } finally {
-        dockerd.thaw();
-        if (dockerd.pid === undefined) await dockerd.start();
-        await dockerd.clear();
+        await recover(engine);
+        await engine.clear();
       }
     },
   };
@@ -71,6 +107,12 @@ function findReason(): string | undefined {
 function isInstalled(command: string): boolean {
   const path = `${process.env.PATH}:/usr/sbin:/sbin`;
   return path.split(delimiter).some((folder) => existsSync(join(folder, command)));
+}
+
+/** The same for Podman. */
+export function podmanSkipReason(): string | undefined {
+  const reason = dockerSkipReason();
+  return reason ?? (isInstalled('podman') ? undefined : 'not installed: podman');
 }
 
 /** One tree (v2), or one for each controller (v1). */

@@ -4,16 +4,21 @@
  * `address`, and the test itself is at `gateway` for the containers. A process apart removes all of it at the end, also
  * when the test was killed.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createHost, type DockerHost, onHost } from './dockerHost.ts';
 import { type Image, provideImage } from './dockerImages.ts';
+import {
+  answering,
+  type ContainerSetup,
+  type EngineCli,
+  output,
+  runArguments,
+} from './engineCommands.ts';
 import { endCleaner, environment, startCleaner } from './hostCleaner.ts';
 import { byCable, type Connection } from './hostNetwork.ts';
 import { endHost } from './hostProcesses.mjs';
@@ -27,20 +32,10 @@ export interface DockerdSetup {
   readonly config?: Readonly<Record<string, unknown>>;
   /** How its host is joined to the test; a cable of its own if not given. */
   readonly connection?: Connection;
-}
-
-export interface ContainerSetup {
-  readonly image?: string;
-  readonly name?: string;
+  /** The folder with the system whose dockerd, docker and docker compose run instead of this machine's. */
+  readonly root?: string;
+  /** More of dockerd's environment. */
   readonly env?: Readonly<Record<string, string>>;
-  readonly labels?: Readonly<Record<string, string>>;
-  /** As `-p` takes them. */
-  readonly publish?: readonly string[];
-  readonly network?: string;
-  /** More options of `docker run`. */
-  readonly args?: readonly string[];
-  /** Sleeps, and ends at SIGTERM, if not given. */
-  readonly command?: readonly string[];
 }
 
 export interface Dockerd {
@@ -55,6 +50,8 @@ export interface Dockerd {
   readonly gateway: string;
   /** Of dockerd itself; `undefined` while it does not run. */
   readonly pid: number | undefined;
+  /** The command line of Docker's command line, of the same version as the daemon. */
+  readonly cli: EngineCli;
   /** Runs Docker's command line and gives its output, trimmed; rejects when it fails. */
   docker(...args: readonly string[]): Promise<string>;
   /** Starts a container in the background; gives its full id. */
@@ -81,11 +78,7 @@ export interface Dockerd {
 }
 
 const START_TIMEOUT_MS = 60_000;
-const COMMAND_TIMEOUT_MS = 90_000;
 const CRASH_TIMEOUT_MS = 20_000;
-
-/** A process 1 that ignores nothing. */
-const SLEEP = ['sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 1000 & wait $!; done'];
 
 /** Starts one and imports its images. */
 export async function startDockerd(setup: DockerdSetup = {}): Promise<Dockerd> {
@@ -96,10 +89,9 @@ export async function startDockerd(setup: DockerdSetup = {}): Promise<Dockerd> {
   writeFileSync(join(folder, 'daemon.json'), JSON.stringify(config));
   try {
     const connection = setup.connection ?? byCable;
-    const host = await createHost(name, connection);
-    const dockerd = new DockerdProcess(name, folder, connection, host, cleaner);
+    const dockerd = await DockerdProcess.create({ ...setup, connection, name, folder, cleaner });
     await dockerd.start();
-    for (const image of setup.images ?? ['bb']) await provideImage(dockerd, image);
+    for (const image of setup.images ?? ['bb']) await provideImage(dockerd.cli, image);
     return dockerd;
   } catch (error) {
     const log = logIn(folder);
@@ -108,37 +100,47 @@ export async function startDockerd(setup: DockerdSetup = {}): Promise<Dockerd> {
   }
 }
 
+/** `name`: of its namespace, link and cgroup. */
+interface PlacedSetup extends Pick<DockerdSetup, 'root' | 'env'> {
+  readonly name: string;
+  readonly folder: string;
+  readonly connection: Connection;
+  readonly cleaner: ChildProcess;
+}
+
+/** Before 23, Docker's identity is a key in /etc/docker. */
+const PLACES = ['/etc/docker', '/run/docker', '/run/containerd'];
+
+function hostFor({ name, folder, connection, root }: PlacedSetup): Promise<DockerHost> {
+  return createHost(name, connection, root === undefined ? { places: PLACES } : { root, folder });
+}
+
 class DockerdProcess implements Dockerd {
   readonly socket: string;
   readonly host: string;
   readonly address: string;
   readonly address6: string;
   readonly gateway: string;
-  readonly #name: string;
+  readonly #setup: PlacedSetup;
   readonly #folder: string;
-  readonly #connection: Connection;
-  readonly #cleaner: ChildProcess;
   #host: DockerHost;
   #isCrashed = false;
   #child: ChildProcess | undefined;
 
-  constructor(
-    name: string,
-    folder: string,
-    connection: Connection,
-    host: DockerHost,
-    cleaner: ChildProcess,
-  ) {
+  private constructor(setup: PlacedSetup, host: DockerHost) {
+    const { folder } = setup;
     this.socket = join(folder, 'docker.sock');
     this.host = `unix://${this.socket}`;
     this.address = host.address;
     this.address6 = host.address6;
     this.gateway = host.gateway;
-    this.#name = name;
+    this.#setup = setup;
     this.#folder = folder;
-    this.#connection = connection;
     this.#host = host;
-    this.#cleaner = cleaner;
+  }
+
+  static async create(setup: PlacedSetup): Promise<DockerdProcess> {
+    return new DockerdProcess(setup, await hostFor(setup));
   }
 
   get pid(): number | undefined {
@@ -150,43 +152,27 @@ class DockerdProcess implements Dockerd {
     await this.#forgetKilled();
     const log = openSync(this.#path('log'), 'a');
     const [command, ...args] = this.onHost('dockerd', ...this.#args());
-    const child = spawn(command, args, { stdio: ['ignore', log, log], env: environment() });
+    const env = { ...environment(), ...this.#setup.env };
+    const child = spawn(command, args, { stdio: ['ignore', log, log], env });
     closeSync(log);
     this.#child = child;
     child.once('exit', () => {
       if (this.#child === child) this.#child = undefined;
     });
-    const deadlineMs = performance.now() + START_TIMEOUT_MS;
-    while (!(await answers(this.socket))) {
-      if (this.#child === undefined) throw new Error('it ended');
-      if (performance.now() > deadlineMs) throw new Error('it does not answer');
-      await sleep(20);
-    }
+    await answering(this.socket, () => this.#child === undefined, START_TIMEOUT_MS);
   }
 
+  readonly cli: EngineCli = (...args) => {
+    const line = ['docker', '--host', this.host, ...args] as const;
+    return this.#setup.root === undefined ? line : this.onHost(...line);
+  };
+
   docker(...args: readonly string[]): Promise<string> {
-    const env = { ...environment(), DOCKER_HOST: this.host, DOCKER_CONFIG: this.#path('cli') };
-    const options = { env, timeout: COMMAND_TIMEOUT_MS, maxBuffer: 1 << 28 };
-    return new Promise((resolve, reject) => {
-      execFile('docker', args, options, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout.trim());
-        else reject(new Error(`docker ${args.join(' ')}: ${stderr.trim() || error.message}`));
-      });
-    });
+    return output(this.cli(...args), { ...environment(), DOCKER_CONFIG: this.#path('cli') });
   }
 
   run(container: ContainerSetup = {}): Promise<string> {
-    const { image = 'bb', name, env, labels, publish, network, args, command } = container;
-    return this.docker(
-      ...['run', '--detach'],
-      ...(name === undefined ? [] : ['--name', name]),
-      ...(network === undefined ? [] : ['--network', network]),
-      ...Object.entries(env ?? {}).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
-      ...Object.entries(labels ?? {}).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
-      ...(publish ?? []).flatMap((port) => ['--publish', port]),
-      ...(args ?? []),
-      ...[image, ...(command ?? SLEEP)],
-    );
+    return this.docker(...runArguments(container));
   }
 
   async clear(): Promise<void> {
@@ -219,7 +205,7 @@ class DockerdProcess implements Dockerd {
     const child = this.#child;
     const ended = child && once(child, 'exit');
     this.#isCrashed = true;
-    await endHost(this.#name, CRASH_TIMEOUT_MS);
+    await endHost(this.#setup.name, CRASH_TIMEOUT_MS);
     await ended;
   }
 
@@ -228,7 +214,7 @@ class DockerdProcess implements Dockerd {
   }
 
   async stop(): Promise<void> {
-    if ((await endCleaner(this.#cleaner)) !== 0) {
+    if ((await endCleaner(this.#setup.cleaner)) !== 0) {
       throw new Error(`${this.#folder} could not be removed`);
     }
   }
@@ -236,7 +222,7 @@ class DockerdProcess implements Dockerd {
   /** A machine that starts has nothing in /run. */
   async #bootHost(): Promise<void> {
     rmSync(this.#path('exec'), { recursive: true, force: true });
-    this.#host = await createHost(this.#name, this.#connection);
+    this.#host = await hostFor(this.#setup);
     this.#isCrashed = false;
   }
 
@@ -260,7 +246,7 @@ class DockerdProcess implements Dockerd {
     return [
       ...['--data-root', this.#path('data'), '--exec-root', this.#path('exec')],
       ...['--config-file', this.#path('daemon.json'), '--pidfile', this.#path('pid')],
-      ...['--cgroup-parent', `/${this.#name}`, '--exec-opt', 'native.cgroupdriver=cgroupfs'],
+      ...['--cgroup-parent', `/${this.#setup.name}`, '--exec-opt', 'native.cgroupdriver=cgroupfs'],
       ...['--host', this.host],
     ];
   }
@@ -285,15 +271,4 @@ function readText(path: string): string {
   } catch {
     return '';
   }
-}
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get({ socketPath, path: '/_ping', agent: false, timeout: 2000 }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-  });
 }

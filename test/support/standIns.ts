@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { addBusybox, addProgram, commandPath, importFolder } from './dockerImages.ts';
+import { addBusybox, addProgram, commandPath, dockerCli, importFolder } from './dockerImages.ts';
 
 /** Where Dockerfile and compose.yaml are. */
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -77,7 +77,7 @@ async function imported(
   try {
     addBusybox(root);
     fill(root, folder);
-    await importFolder(host, root, image, changes);
+    await importFolder(dockerCli(host), root, image, changes);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

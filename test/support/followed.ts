@@ -1,0 +1,93 @@
+/** A server with a registrar that follows a real engine, and what DNS and the registrar's report say of its containers. */
+import assert from 'node:assert/strict';
+import { REPORT_PATH, type RegistrarReport } from '../../src/cli/registrarReport.ts';
+import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { ON_FREE_PORTS, startCli } from './cliProcess.ts';
+import { dig } from './dig.ts';
+import { until } from './until.ts';
+
+/** An engine as the registrar reaches it, and the address where others reach its host. */
+export interface FollowableEngine {
+  readonly host: string;
+  readonly address: string;
+}
+
+export interface Followed {
+  /** Waits until A of the name below `skydns.local` has these addresses. */
+  addresses(name: string, ...expected: readonly string[]): Promise<void>;
+  /** Waits until SRV of the name has these ports, with targets that have these addresses: `10.0.0.1:80`. */
+  services(name: string, ...expected: readonly string[]): Promise<void>;
+  /** What keeps the container of that name out of DNS, by the registrar's report: empty when nothing does. */
+  reasons(container: string): Promise<readonly string[]>;
+  stop(): Promise<void>;
+}
+
+const PATIENCE_MS = 20_000;
+const ZONE = 'skydns.local';
+
+/** Starts both in one process, on an empty store; waits until the engine is followed. */
+export async function follow(
+  engine: FollowableEngine,
+  ...options: readonly string[]
+): Promise<Followed> {
+  const followed = ['--register', '--register-docker-host', engine.host];
+  const address = ['--register-ip', engine.address];
+  const line = ['serve', '--store', 'memory:', ...ON_FREE_PORTS, ...followed, ...address];
+  const server = startCli([...line, ...options]);
+  try {
+    const { dns, http } = await server.says('serving');
+    await server.says('following docker');
+    const at = parseSocketAddress(String(dns), 53);
+    if (at === undefined) throw new Error(`no address: ${dns}`);
+    const report = async (): Promise<RegistrarReport> => {
+      const answer = await fetch(`http://${http}${REPORT_PATH}`);
+      return (await answer.json()) as RegistrarReport;
+    };
+    const answer = async (type: string, name: string): Promise<readonly string[]> =>
+      (await dig(at, type, `${name}.${ZONE}`)).answer;
+    return {
+      addresses: (name, ...expected) =>
+        eventually(`A ${name}`, expected, async () => (await answer('A', name)).map(lastWord)),
+      services: (name, ...expected) =>
+        eventually(`SRV ${name}`, expected, async () => {
+          const { answer: services, additional } = await dig(at, 'SRV', `${name}.${ZONE}`);
+          return services.flatMap((service) => {
+            const [, port = '', target = ''] = / (\d+) (\S+)$/.exec(service) ?? [];
+            const glue = additional.filter((line) => line.startsWith(`${target} `));
+            return glue.map((line) => `${lastWord(line)}:${port}`);
+          });
+        }),
+      async reasons(container) {
+        const { containers } = await report();
+        const one = containers.find(({ name }) => name === container);
+        if (one === undefined) return ['is not known'];
+        const refusals = one.refusals.map(({ reason }) => reason);
+        return [...(one.reason === undefined ? [] : [one.reason]), ...refusals];
+      },
+      stop: async () => void (await server.end('SIGKILL')),
+    };
+  } catch (error) {
+    await server.end('SIGKILL');
+    throw error;
+  }
+}
+
+/** What is asked for becomes this, in any order. */
+async function eventually(
+  what: string,
+  expected: readonly string[],
+  ask: () => Promise<readonly string[]>,
+): Promise<void> {
+  const wanted = [...expected].sort();
+  let got: readonly string[] = [];
+  const isSo = async (): Promise<boolean> => {
+    got = [...(await ask())].sort();
+    return JSON.stringify(got) === JSON.stringify(wanted);
+  };
+  await until(what, isSo, PATIENCE_MS).catch(() => {});
+  assert.deepEqual(got, wanted, what);
+}
+
+function lastWord(line: string): string {
+  return line.slice(line.lastIndexOf(' ') + 1);
+}
