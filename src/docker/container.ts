@@ -49,7 +49,10 @@ export interface Network {
   readonly v6: string | undefined;
 }
 
-const STATES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
+/** `stopping` is Podman's. */
+const STATES = [
+  ...['created', 'running', 'paused', 'restarting', 'stopping', 'removing', 'exited', 'dead'],
+];
 
 /** Never throws, whatever is in there. */
 export function readContainer(inspection: Inspection): Container {
@@ -88,6 +91,8 @@ function readState(state: JsonObject): string {
   if (state.Restarting === true) return 'restarting';
   if (state.Paused === true) return 'paused';
   const status = asText(state.Status);
+  // Podman 5, from its stop signal on.
+  if (status === 'running' && state.Running === false) return 'stopping';
   if (status === '') return state.Running === true ? 'running' : 'unknown';
   return STATES.includes(status) ? status : 'unknown';
 }

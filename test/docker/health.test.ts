@@ -61,6 +61,19 @@ describe('the gate', () => {
     assert.equal(whyNotUp(readContainer({ ...inspection(), State })), 'is restarting');
   });
 
+  for (const [engine, State] of [
+    ['Podman 4', { Status: 'stopping', Running: false }],
+    ['Podman 5', { Status: 'running', Running: false }],
+  ] as const) {
+    it(`a container that ${engine} is stopping is not up`, () =>
+      assert.equal(whyNotUp(readContainer({ ...inspection(), State })), 'is stopping'));
+  }
+
+  it('a container whose state says no more than running is up', () => {
+    const State = { Status: 'running' };
+    assert.equal(whyNotUp(readContainer({ ...inspection(), State })), undefined);
+  });
+
   for (const [env, context, isPublished] of [
     [{}, {}, false],
     [{ DNS_HEALTH: 'ignore' }, {}, true],

@@ -38,8 +38,7 @@ export async function createHost(
 
 /** The command line that runs another one there; `ip netns exec` would hide the cgroups. */
 export function onHost(host: DockerHost, command: readonly string[]): [string, ...string[]] {
-  const parts = ['--net', '--mount', '--root', '--wd'];
-  return ['nsenter', `--target=${host.pid}`, ...parts, '--', ...command];
+  return ['nsenter', `--target=${host.pid}`, '--net', '--mount', '--', ...command];
 }
 
 function ownPlaces(places: readonly string[]): string {
@@ -47,7 +46,10 @@ function ownPlaces(places: readonly string[]): string {
   return [...mounts, 'echo ready', 'exec sleep infinity'].join('\n');
 }
 
-/** What the engine writes into its system is kept in memory; its data is in the folder. */
+/**
+ * What the engine writes into its system is kept in memory; its data is in the folder. A chroot would not do: commands
+ * that runc executes in a container begin at the root of the mount namespace.
+ */
 function otherRoot(root: string, folder: string): string {
   return `
     mkdir -p ${folder}/changes ${folder}/root
@@ -62,8 +64,11 @@ function otherRoot(root: string, folder: string): string {
     for place in run tmp var/tmp root etc/docker; do mount -t tmpfs tmpfs $place; done
     mkdir -p .${folder}
     mount --bind ${folder} .${folder}
+    pivot_root . .
+    umount -l .
+    cd /
     echo ready
-    exec chroot . sleep infinity`;
+    exec sleep infinity`;
 }
 
 async function readiness(holder: ChildProcess): Promise<void> {
