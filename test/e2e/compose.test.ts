@@ -82,9 +82,9 @@ test(
     const etcd = /image: (\S+\/etcd:\S+)/.exec(text)?.[1] ?? assert.fail('there is no etcd');
     const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
     assert.ok(readme.includes(` ${etcd} `), `the README has another etcd than ${etcd}`);
-    await standInForEtcd(dockerd.host, etcd);
+    await standInForEtcd(dockerd.cli, etcd);
     await standInForBases(dockerd.host);
-    await composed(dockerd, folder).compose('build', 'server');
+    await composed(dockerd, { folder }).compose('build', 'server');
   }),
 );
 
@@ -92,7 +92,7 @@ test(
   'up gives etcd, a server without rights and a registrar, each when the one before is healthy',
   docker.options,
   docker.on(async (dockerd) => {
-    const stack = composed(dockerd, folder);
+    const stack = composed(dockerd, { folder });
     await stack.compose('up', '-d');
     const services = ['etcd', 'server', 'registrar'];
     const inspected = await Promise.all(services.map((name) => inspect(dockerd, stack, name)));
@@ -132,7 +132,7 @@ test(
   'up embedded gives one container without etcd, which keeps its names',
   docker.options,
   docker.on(async (dockerd) => {
-    const stack = composed(dockerd, folder);
+    const stack = composed(dockerd, { folder });
     await stack.compose('up', '-d', 'embedded');
     assert.equal((await dockerd.docker('ps', '--quiet')).split('\n').length, 1);
     await assertHardened(dockerd, stack, 'embedded');

@@ -192,7 +192,7 @@ test(
   docker.on(async (first) => {
     const second = await startDockerd({ connection: connection(12) });
     try {
-      await standInForEtcd(first.host, etcdImage());
+      await standInForEtcd(first.cli, etcdImage());
       await shell(first, RAILS, {});
       await shell(first, `docker save soradns | docker --host ${second.host} load`, {});
       await second.docker('tag', 'bb', 'alpine');

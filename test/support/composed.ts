@@ -1,4 +1,4 @@
-/** compose.yaml as it is, run by docker-compose on a Docker of the tests, whose socket is not in Docker's usual place. */
+/** compose.yaml as it is, run on a Docker of the tests, whose socket is not in Docker's usual place. */
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,23 +11,34 @@ const SERVICES_ON_DOCKER = ['dockerproxy', 'embedded'];
 const NAME = 'soradns';
 
 export interface Composed {
-  /** Runs docker-compose and gives its output. */
+  /** Runs compose and gives its output. */
   compose(...args: readonly string[]): Promise<string>;
   /** The id of a service's container, running or not. */
   container(service: string): Promise<string>;
 }
 
-/** `folder` is for a file of its own. */
-export function composed(dockerd: Dockerd, folder: string): Composed {
+export interface ComposedSetup {
+  /** For a file of its own. */
+  readonly folder: string;
+  /** Where compose.yaml is; that of the repository if not given. */
+  readonly project?: string;
+  /** What runs compose; this machine's docker-compose if not given. */
+  readonly program?: readonly [string, ...string[]];
+}
+
+export function composed(dockerd: Dockerd, setup: ComposedSetup): Composed {
+  const { folder, project = PROJECT, program = ['docker-compose'] as const } = setup;
   const volumes = [`${dockerd.socket}:/var/run/docker.sock:ro`];
   const services = Object.fromEntries(SERVICES_ON_DOCKER.map((name) => [name, { volumes }]));
   const place = join(folder, 'socket.yaml');
   writeFileSync(place, JSON.stringify({ services }));
-  const files = ['--file', join(PROJECT, 'compose.yaml'), '--file', place];
+  const files = ['--file', join(project, 'compose.yaml'), '--file', place];
   const settings = { DOCKER_HOST: dockerd.host, DOCKER_BUILDKIT: '0', COMPOSE_PROJECT_NAME: NAME };
   const options = { env: { ...process.env, ...settings }, timeout: TIMEOUT_MS };
   const compose = async (...args: readonly string[]): Promise<string> => {
-    const { stdout } = await promisify(execFile)('docker-compose', [...files, ...args], options);
+    const [command, ...fixed] = program;
+    const line = [...fixed, ...files, ...args];
+    const { stdout } = await promisify(execFile)(command, line, options);
     return stdout.trim();
   };
   return { compose, container: (service) => compose('ps', '--all', '--quiet', service) };

@@ -5,6 +5,8 @@
  */
 import { execFile, execFileSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   cpSync,
   mkdirSync,
   mkdtempSync,
@@ -15,10 +17,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { addBusybox, addProgram, commandPath, dockerCli, importFolder } from './dockerImages.ts';
+import type { EngineCli } from './engineCommands.ts';
 
 /** Where Dockerfile and compose.yaml are. */
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -48,7 +51,8 @@ export async function standInForBases(host: string): Promise<void> {
 async function standInForNode(host: string, image: string): Promise<void> {
   const major = /^node:([0-9]+)-/.exec(image)?.[1];
   if (major === undefined) throw new Error(`${image} does not say which Node it has`);
-  await imported(host, image, ['ENV PATH=/usr/local/bin:/usr/bin:/bin'], (root, folder) => {
+  const changes = ['ENV PATH=/usr/local/bin:/usr/bin:/bin'];
+  await imported(dockerCli(host), image, changes, (root, folder) => {
     execFileSync('npm', ['pack', '--silent', `node-linux-${process.arch}@${major}`], npmIn(folder));
     execFileSync('sh', ['-c', 'tar -xzf node-linux-*.tgz package/bin/node'], { cwd: folder });
     addProgram(root, join(folder, 'package/bin/node'), 'usr/local/bin/node');
@@ -58,16 +62,48 @@ async function standInForNode(host: string, image: string): Promise<void> {
 }
 
 /** Imports an image with this machine's etcd, which is where the image of etcd's project has it. */
-export async function standInForEtcd(host: string, image: string): Promise<void> {
-  await imported(host, image, ['ENV PATH=/usr/local/bin:/bin'], (root) => {
+export async function standInForEtcd(cli: EngineCli, image: string): Promise<void> {
+  await imported(cli, image, ['ENV PATH=/usr/local/bin:/bin'], (root) => {
     for (const name of ['etcd', 'etcdctl']) {
       addProgram(root, commandPath(name), `usr/local/bin/${name}`);
     }
   });
 }
 
+/** Instructions that `docker import --change` takes, each on a line of its own in the Dockerfile. */
+const CHANGES = /^(?:ENV|USER|VOLUME|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT|CMD) .*[^\\]$/gm;
+
+/** Imports, as `soradns`, what the Dockerfile's image has, without a build: this machine's node, and dist/ as it stands. */
+export async function standInForSoradns(cli: EngineCli): Promise<void> {
+  const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
+  const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));
+  const changes = ['ENV PATH=/usr/local/bin:/usr/bin:/bin', ...(last.match(CHANGES) ?? [])];
+  await imported(cli, 'soradns', changes, (root) => {
+    addProgram(root, process.execPath, 'usr/local/bin/node');
+    addEnv(root);
+    for (const place of ['dist', 'package.json', ...productionPackages()])
+      cpSync(join(PROJECT, place), join(root, 'soradns', place), { recursive: true });
+    chmodSync(join(root, 'soradns/dist/main.js'), 0o755);
+    symlinkSync('/soradns/dist/main.js', join(root, 'usr/local/bin/soradns'));
+    for (const place of ['var/lib/soradns', 'run/soradns']) {
+      mkdirSync(join(root, place), { recursive: true });
+      chownSync(join(root, place), USER, USER);
+      chmodSync(join(root, place), 0o770);
+    }
+  });
+}
+
+/** The Dockerfile's. */
+const USER = 65_532;
+
+function productionPackages(): string[] {
+  const args = ['ls', '--omit=dev', '--all', '--parseable'];
+  const folders = execFileSync('npm', args, npmIn(PROJECT)).trim().split('\n');
+  return folders.map((folder) => relative(PROJECT, folder)).filter((place) => place !== '');
+}
+
 async function imported(
-  host: string,
+  cli: EngineCli,
   image: string,
   changes: readonly string[],
   fill: (root: string, folder: string) => void,
@@ -77,7 +113,7 @@ async function imported(
   try {
     addBusybox(root);
     fill(root, folder);
-    await importFolder(dockerCli(host), root, image, changes);
+    await importFolder(cli, root, image, changes);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -88,6 +124,11 @@ function addNpm(root: string): void {
   const npm = realpathSync(join(realpathSync(commandPath('npm')), '../..'));
   cpSync(npm, join(root, 'usr/local/lib/node_modules/npm'), { recursive: true });
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'));
+  addEnv(root);
+}
+
+/** Where the first line of a script looks for it. */
+function addEnv(root: string): void {
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
   symlinkSync('/bin/env', join(root, 'usr/bin/env'));
 }
