@@ -84,8 +84,6 @@ newerTest('run, stop, start, restart, pause and rm are followed', async (dockerd
     ['restart', true],
     ['pause', false],
     ['unpause', true],
-    ['kill', false],
-    ['start', true],
   ] as const;
   for (const [step, isServed] of steps) {
     await dockerd.docker(step, id);

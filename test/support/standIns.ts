@@ -16,12 +16,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { addBusybox, addProgram, commandPath, dockerCli, importFolder } from './dockerImages.ts';
 import type { EngineCli } from './engineCommands.ts';
+import { MEMORY } from './tempDir.ts';
 
 /** Where Dockerfile and compose.yaml are. */
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -82,7 +82,10 @@ export async function standInForSoradns(cli: EngineCli): Promise<void> {
     addProgram(root, process.execPath, 'usr/local/bin/node');
     addEnv(root);
     for (const place of ['dist', 'package.json', ...productionPackages()])
-      cpSync(join(PROJECT, place), join(root, 'soradns', place), { recursive: true });
+      cpSync(join(PROJECT, place), join(root, 'soradns', place), {
+        recursive: true,
+        filter: isRun,
+      });
     chmodSync(join(root, 'soradns/dist/main.js'), 0o755);
     symlinkSync('/soradns/dist/main.js', join(root, 'usr/local/bin/soradns'));
     for (const place of ['var/lib/soradns', 'run/soradns']) {
@@ -91,6 +94,11 @@ export async function standInForSoradns(cli: EngineCli): Promise<void> {
       chmodSync(join(root, place), 0o770);
     }
   });
+}
+
+/** No sources, types or documents, which are most of the files. */
+function isRun(path: string): boolean {
+  return !/\.(?:[cm]?ts|map|md)$/.test(path);
 }
 
 /** The Dockerfile's. */
@@ -108,7 +116,7 @@ async function imported(
   changes: readonly string[],
   fill: (root: string, folder: string) => void,
 ): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'soradns-stand-in-'));
+  const folder = mkdtempSync(join(MEMORY, 'soradns-stand-in-'));
   const root = join(folder, 'root');
   try {
     addBusybox(root);
