@@ -3,12 +3,16 @@ import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import type { Dockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';
+import { SLEEP } from '../support/engineCommands.ts';
 import { type Followed, follow } from '../support/followed.ts';
 import { provideNewerDebian } from '../support/newerDebian.ts';
+import { until } from '../support/until.ts';
 
 const debian = provideNewerDebian();
 const docker =
   debian.kind === 'there' ? useDockerd({ root: debian.root }) : useDockerd({}, debian.reason);
+
+const PATIENCE_MS = 60_000;
 
 let following: Promise<Followed> | undefined;
 after(async () => (await following?.catch(() => undefined))?.stop());
@@ -18,31 +22,50 @@ async function followSwarm(dockerd: Dockerd): Promise<Followed> {
   return follow(dockerd);
 }
 
-/** Waits until as many tasks run as were asked for. */
+/** Starts the service, and removes it in the end. */
 async function withService(
   dockerd: Dockerd,
   name: string,
   options: readonly string[],
   body: (dns: Followed) => Promise<void>,
 ): Promise<void> {
-  const local = ['--no-resolve-image', '--detach=false', '--quiet', '--stop-grace-period', '1s'];
-  const args = ['service', 'create', '--name', name, ...local, '--env', 'DNS_ENABLE=true'];
   following ??= followSwarm(dockerd);
   const dns = await following;
-  await dockerd.docker(...args, ...options, 'bb', 'sleep', '1000');
+  const local = ['--no-resolve-image', '--detach', '--quiet'];
+  const args = ['service', 'create', '--name', name, ...local, '--env', 'DNS_ENABLE=true'];
+  await dockerd.docker(...args, ...options, 'bb', ...SLEEP);
   try {
     await body(dns);
   } finally {
     await dockerd.docker('service', 'rm', name);
+    const areGone = async () => (await dockerd.docker('ps', '--all', '--quiet')) === '';
+    await until(`the tasks of ${name} are gone`, areGone, PATIENCE_MS);
   }
 }
 
-/** The ports that the tasks of a service publish on the host. */
-async function portsOf(dockerd: Dockerd, service: string): Promise<string[]> {
+/** Waits until so many tasks of the service run, none of which are `before`; gives the ids of their containers. */
+async function tasks(
+  dockerd: Dockerd,
+  service: string,
+  count: number,
+  before: readonly string[] = [],
+): Promise<readonly string[]> {
   const filter = ['--filter', `label=com.docker.swarm.service.name=${service}`];
-  const ids = (await dockerd.docker('ps', '--quiet', ...filter)).split('\n');
-  const published = await Promise.all(ids.map((id) => dockerd.docker('port', id)));
-  return published.map((text) => (text.split('\n')[0] ?? '').replace(/.*:/, ''));
+  let ids: readonly string[] = [];
+  const areThere = async (): Promise<boolean> => {
+    ids = (await dockerd.docker('ps', '--quiet', ...filter)).split('\n').filter((id) => id !== '');
+    return ids.length === count && !ids.some((id) => before.includes(id));
+  };
+  await until(`${count} tasks of ${service} run`, areThere, PATIENCE_MS);
+  return ids;
+}
+
+/** `ADDRESS:PORT` of the host for each. */
+async function published(dockerd: Dockerd, ids: readonly string[]): Promise<string[]> {
+  const texts = await Promise.all(ids.map((id) => dockerd.docker('port', id)));
+  return texts.map(
+    (text) => `${dockerd.address}:${(text.split('\n')[0] ?? '').replace(/.*:/, '')}`,
+  );
 }
 
 test(
@@ -54,16 +77,13 @@ test(
       'shost',
       ['--replicas', '2', '--publish', 'mode=host,target=80'],
       async (dns) => {
-        const check = async (): Promise<void> => {
-          const ports = await portsOf(dockerd, 'shost');
-          await dns.services('shost', ...ports.map((port) => `${dockerd.address}:${port}`));
-          for (const slot of [1, 2]) await dns.addresses(`${slot}.shost`, dockerd.address);
-        };
-        await check();
-        const before = await portsOf(dockerd, 'shost');
-        await dockerd.docker('service', 'update', '--force', '--quiet', 'shost');
-        assert.notDeepEqual(await portsOf(dockerd, 'shost'), before);
-        await check();
+        const first = await tasks(dockerd, 'shost', 2);
+        await dns.services('shost', ...(await published(dockerd, first)));
+        for (const slot of [1, 2]) await dns.addresses(`${slot}.shost`, dockerd.address);
+        await dockerd.docker('service', 'update', '--detach', '--force', '--quiet', 'shost');
+        const second = await tasks(dockerd, 'shost', 2, first);
+        await dns.services('shost', ...(await published(dockerd, second)));
+        for (const slot of [1, 2]) await dns.addresses(`${slot}.shost`, dockerd.address);
       },
     ),
   ),
@@ -79,8 +99,8 @@ test(
       ['--mode', 'global', '--publish', 'mode=host,target=80'],
       async (dns) => {
         const node = await dockerd.docker('node', 'ls', '--quiet');
-        const [port = ''] = await portsOf(dockerd, 'everywhere');
-        await dns.services(`${node}.everywhere`, `${dockerd.address}:${port}`);
+        const [at = ''] = await published(dockerd, await tasks(dockerd, 'everywhere', 1));
+        await dns.services(`${node}.everywhere`, at);
       },
     ),
   ),
@@ -97,19 +117,16 @@ test(
     const internal = ['--env', 'DNS_MODE=internal', '--env', 'DNS_PORT=80'];
     const options = ['--replicas', '3', '--network', 'between', ...internal];
     await withService(dockerd, 'inside', options, async (dns) => {
-      const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}';
-      const addresses = async (): Promise<string[]> => {
-        const ids = (await dockerd.docker('ps', '--quiet')).split('\n');
-        return (await dockerd.docker('inspect', '--format', format, ...ids)).split(/\s+/);
-      };
-      const all = await addresses();
-      assert.equal(all.length, 3);
+      const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
+      const addresses = async (ids: readonly string[]): Promise<string[]> =>
+        (await dockerd.docker('inspect', '--format', format, ...ids)).split('\n');
+      const all = await addresses(await tasks(dockerd, 'inside', 3));
       for (const address of all) assert.match(address, /^10\.98\.0\./);
       await dns.addresses('inside', ...all);
-      await dockerd.docker('service', 'scale', '--detach=false', 'inside=1');
-      await dns.addresses('2.inside');
-      await dns.addresses('3.inside');
-      await dns.addresses('inside', ...(await addresses()));
+      await dockerd.docker('service', 'scale', '--detach', 'inside=1');
+      const [left = ''] = await addresses(await tasks(dockerd, 'inside', 1));
+      await dns.addresses('inside', left);
+      for (const slot of [2, 3]) await dns.addresses(`${slot}.inside`);
     });
   }),
 );

@@ -23,7 +23,7 @@ export type EngineCli = (...args: readonly string[]) => readonly [string, ...str
 const COMMAND_TIMEOUT_MS = 90_000;
 
 /** A process 1 that ignores nothing. */
-const SLEEP = ['sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 1000 & wait $!; done'];
+export const SLEEP = ['sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 1000 & wait $!; done'];
 
 /** The arguments that start the container in the background. */
 export function runArguments(container: ContainerSetup): string[] {

@@ -16,7 +16,7 @@ export type NewerDebian =
   | { readonly kind: 'missing'; readonly reason: string };
 
 /** To be raised with every change of the script. */
-const VERSION = 1;
+const VERSION = 2;
 const SUITE = 'forky';
 const TIMEOUT_MS = 180_000;
 
