@@ -39,7 +39,12 @@ export function contextOf(settings: RegistrarSettings, sources: ContextSources):
     ptr: settings.ptr,
     compat: settings.compat,
     // The engine's name takes the place of an empty one.
-    registrator: { hostName: '', rawIds: settings.rawIds, tags: sources.tags ?? [] },
+    registrator: {
+      hostName: '',
+      rawIds: settings.rawIds,
+      tags: sources.tags ?? [],
+      checkMethods: settings.checkMethods,
+    },
   };
 }
 

@@ -271,6 +271,19 @@ export const REGISTRAR_OPTIONS = {
     expects: 'true or false',
     example: 'true',
   }),
+  checkMethods: option<readonly ('OPTIONS' | 'POST' | 'PUT')[]>({
+    name: 'check-method',
+    form: 'list',
+    placeholder: 'METHOD',
+    choices: ['OPTIONS', 'POST', 'PUT'],
+    describe:
+      'with --compat registrator: HTTP method that checks may use besides GET and HEAD; repeatable',
+    schema: listOf(oneOf('OPTIONS', 'POST', 'PUT')),
+    fallback: [],
+    defaultText: 'none',
+    expects: 'OPTIONS, POST or PUT',
+    example: 'POST',
+  }),
   dryRun: option<boolean>({
     name: 'dry-run',
     form: 'switch',

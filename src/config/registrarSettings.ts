@@ -30,10 +30,13 @@ export function readRegistrarWishes<R extends RegistrarRows>(
       `--${rows.defaultZone.name}: ${zone} is none of the zones; add --${rows.zones.name} ${zone}`,
     );
   }
-  if (settings.rawIds && settings.compat !== 'registrator') {
-    mistakes.push(
-      `--${rows.rawIds.name}: is about registrator; add --${rows.compat.name} registrator`,
-    );
+  const registrators = [
+    ...(settings.rawIds ? [rows.rawIds] : []),
+    ...(settings.checkMethods.length > 0 ? [rows.checkMethods] : []),
+  ];
+  if (settings.compat !== 'registrator') {
+    for (const { name } of registrators)
+      mistakes.push(`--${name}: is about registrator; add --${rows.compat.name} registrator`);
   }
   return { ...read, mistakes };
 }

@@ -13,9 +13,15 @@ export type Check =
 /** A setting by its name without prefix, such as `check_http`; `undefined` when it is not set. */
 export type ReadSetting = (key: string) => string | undefined;
 
+/** What a setting asks for beyond the bounds, and what it gets instead. */
+export interface CheckNote {
+  readonly key: string;
+  readonly reason: string;
+}
+
 export type ParsedCheck =
   | { readonly kind: 'none' }
-  | { readonly kind: 'check'; readonly check: Check }
+  | { readonly kind: 'check'; readonly check: Check; readonly notes: readonly CheckNote[] }
   /** Registrator knows it, the registrar does not run it. */
   | { readonly kind: 'unsupported'; readonly key: string; readonly reason: string }
   | { readonly kind: 'invalid'; readonly key: string; readonly reason: string };
@@ -23,14 +29,24 @@ export type ParsedCheck =
 /** In registrator's order: the first that is set counts. */
 const CHECKS = ['http', 'https', 'cmd', 'script', 'ttl', 'tcp', 'grpc'] as const;
 
-const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT'];
+/** Those that containers may always choose: they change nothing. */
+export const SAFE_METHODS: readonly string[] = ['GET', 'HEAD'];
+/** Those that the operator may allow. */
+export const OTHER_METHODS = ['OPTIONS', 'POST', 'PUT'] as const;
 /** registrator's default for Consul, and Consul's own for the timeout. */
 const DEFAULT_INTERVAL_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
-const MIN_MS = 100;
+const MIN_INTERVAL_MS = 1_000;
+const MIN_TIMEOUT_MS = 100;
+/** A probe that is not answered keeps a place for as long. */
+const MAX_TIMEOUT_MS = 30_000;
 const MAX_MS = 3_600_000;
 
-export function parseCheck(setting: ReadSetting): ParsedCheck {
+/** `methods`: those that may be used, of the ones above. */
+export function parseCheck(
+  setting: ReadSetting,
+  methods: readonly string[] = SAFE_METHODS,
+): ParsedCheck {
   const kind = CHECKS.find((name) => setting(`check_${name}`) !== undefined);
   if (kind === undefined) return { kind: 'none' };
   const key = `check_${kind}`;
@@ -38,23 +54,42 @@ export function parseCheck(setting: ReadSetting): ParsedCheck {
     const reason = 'is not run by this registrar; use a HEALTHCHECK, CHECK_HTTP or CHECK_TCP';
     return { kind: 'unsupported', key, reason };
   }
-  const intervalMs = duration(setting('check_interval'), DEFAULT_INTERVAL_MS);
-  if (intervalMs === undefined) return invalid('check_interval', EXPECTED_DURATION);
-  const timeoutMs = duration(setting('check_timeout'), DEFAULT_TIMEOUT_MS);
-  if (timeoutMs === undefined) return invalid('check_timeout', EXPECTED_DURATION);
-  if (kind === 'tcp') return { kind: 'check', check: { kind, intervalMs, timeoutMs } };
+  const askedIntervalMs = duration(setting('check_interval'), DEFAULT_INTERVAL_MS);
+  if (askedIntervalMs === undefined) return invalid('check_interval', EXPECTED_DURATION);
+  const askedTimeoutMs = duration(setting('check_timeout'), DEFAULT_TIMEOUT_MS);
+  if (askedTimeoutMs === undefined) return invalid('check_timeout', EXPECTED_DURATION);
+  const intervalMs = Math.max(askedIntervalMs, MIN_INTERVAL_MS);
+  const timeoutMs = Math.min(Math.max(askedTimeoutMs, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS);
+  const notes = [
+    ...noteOf('check_interval', askedIntervalMs, intervalMs, 'checked every'),
+    ...noteOf('check_timeout', askedTimeoutMs, timeoutMs, 'each check may take'),
+  ];
+  if (kind === 'tcp') return { kind: 'check', check: { kind, intervalMs, timeoutMs }, notes };
   const path = setting(key) ?? '';
   if (!/^\/[!-~]{0,1023}$/.test(path)) return invalid(key, 'is no path such as /health');
   const method = setting(`${key}_method`) ?? 'GET';
-  if (!METHODS.includes(method)) return invalid(`${key}_method`, `is none of ${METHODS.join(' ')}`);
-  return { kind: 'check', check: { kind, path, method, intervalMs, timeoutMs } };
+  if (!methods.includes(method)) return invalid(`${key}_method`, whyNotMethod(method, methods));
+  return { kind: 'check', check: { kind, path, method, intervalMs, timeoutMs }, notes };
 }
 
-const EXPECTED_DURATION = 'is no duration from 100ms to 1h such as 10s';
+const EXPECTED_DURATION = 'is no duration up to 1h such as 10s';
 
 function duration(text: string | undefined, fallbackMs: number): number | undefined {
   const ms = text === undefined ? fallbackMs : parseDurationMs(text);
-  return ms !== undefined && ms >= MIN_MS && ms <= MAX_MS ? ms : undefined;
+  return ms !== undefined && ms > 0 && ms <= MAX_MS ? ms : undefined;
+}
+
+function noteOf(key: string, askedMs: number, givenMs: number, what: string): CheckNote[] {
+  if (askedMs === givenMs) return [];
+  const bound = askedMs < givenMs ? 'minimum' : 'maximum';
+  const given = givenMs < 1000 ? `${givenMs} ms` : `${givenMs / 1000} s`;
+  return [{ key, reason: `is beyond the ${bound}: ${what} ${given}` }];
+}
+
+function whyNotMethod(method: string, methods: readonly string[]): string {
+  return OTHER_METHODS.some((other) => other === method)
+    ? `is none of ${methods.join(' ')}: --check-method ${method} allows it`
+    : `is none of ${methods.join(' ')}`;
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '../store/clock.ts';
 import type { Wish } from './assign.ts';
 import type { Check } from './check.ts';
+import { ProbeTurns } from './probeTurns.ts';
 
 export interface ProbeTarget {
   readonly check: Check;
@@ -17,6 +18,7 @@ export interface ProbeTarget {
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
 interface Running {
+  readonly containerId: string;
   /** `undefined`: not known yet. */
   isPassing: boolean | undefined;
   readonly abort: AbortController;
@@ -32,9 +34,11 @@ export interface ChecksOptions {
 export class Checks {
   readonly #options: ChecksOptions;
   readonly #running = new Map<string, Running>();
+  readonly #turns: ProbeTurns;
 
   constructor(options: ChecksOptions) {
     this.#options = options;
+    this.#turns = new ProbeTurns({ clock: options.clock });
   }
 
   /**
@@ -48,7 +52,7 @@ export class Checks {
       if (target === undefined) return true;
       const id = idOf(wish, target);
       wanted.add(id);
-      return this.#get(id, target).isPassing ?? isPublished(wish);
+      return this.#get(id, wish.containerId, target).isPassing ?? isPublished(wish);
     });
     for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
     return passing;
@@ -64,10 +68,11 @@ export class Checks {
     for (const [id, running] of this.#running) this.#end(id, running);
   }
 
-  #get(id: string, target: ProbeTarget): Running {
+  #get(id: string, containerId: string, target: ProbeTarget): Running {
     const known = this.#running.get(id);
     if (known !== undefined) return known;
     const running: Running = {
+      containerId,
       isPassing: undefined,
       abort: new AbortController(),
       timer: undefined,
@@ -79,8 +84,11 @@ export class Checks {
 
   async #run(target: ProbeTarget, running: Running): Promise<void> {
     const { probe, clock, onChange } = this.#options;
-    const isPassing = await probe(target, running.abort.signal);
-    if (running.abort.signal.aborted) return;
+    const { signal } = running.abort;
+    const isPassing = await this.#turns.run(running.containerId, signal, () =>
+      probe(target, signal),
+    );
+    if (signal.aborted) return;
     const isChanged = running.isPassing !== isPassing;
     running.isPassing = isPassing;
     running.timer = clock.startTimer(

@@ -51,4 +51,6 @@ export interface RegistratorContext {
   readonly rawIds: boolean;
   /** Appended to every service's tags. */
   readonly tags: readonly string[];
+  /** HTTP methods that containers may choose for their checks, besides the safe ones. */
+  readonly checkMethods?: readonly string[];
 }

@@ -77,7 +77,7 @@ function isMeant(port: Port, { settings, context, refusals }: Work): boolean {
 
 function placeService(port: Port, isGroup: boolean, work: Work): PlacedRecord[] {
   const { container, parent, context, refusals, waits } = work;
-  const extras = readExtras(work.settings, port, context.registrator?.tags ?? [], refusals);
+  const extras = readExtras(work.settings, port, context.registrator ?? {}, refusals);
   if (extras === undefined) return [];
   const { mode } = context;
   const choice = chooseAddress(container, port, { mode }, context, parent);

@@ -1,6 +1,7 @@
 /** registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`: an open list, in the environment and, stronger, in labels. */
-import { type Check, parseCheck } from './check.ts';
+import { type Check, parseCheck, SAFE_METHODS } from './check.ts';
 import type { Container, Port } from './container.ts';
+import type { RegistratorContext } from './context.ts';
 import type { RecordMeta } from './description.ts';
 import { collectSettings, findSetting, type Setting, type Settings } from './metadata.ts';
 import type { Refusals } from './refusals.ts';
@@ -32,15 +33,18 @@ export interface ServiceExtras {
   readonly check?: Check;
 }
 
+type ExtrasContext = Partial<Pick<RegistratorContext, 'tags' | 'checkMethods'>>;
+
 /** `undefined` when its check is not one: a service that was to be checked is not published unchecked. */
 export function readExtras(
   settings: Settings,
   port: Port,
-  commonTags: readonly string[],
+  { tags: commonTags = [], checkMethods = [] }: ExtrasContext,
   refusals: Refusals,
 ): ServiceExtras | undefined {
   const find = (key: string) => findSetting(settings, key, port);
-  const parsed = parseCheck((key) => find(key)?.value);
+  const methods = [...SAFE_METHODS, ...checkMethods];
+  const parsed = parseCheck((key) => find(key)?.value, methods);
   switch (parsed.kind) {
     case 'invalid':
       refusals.add(find(parsed.key)?.source ?? parsed.key, parsed.reason);
@@ -48,8 +52,10 @@ export function readExtras(
     case 'unsupported':
       refusals.add(find(parsed.key)?.source ?? parsed.key, parsed.reason);
       break;
-    case 'none':
     case 'check':
+      for (const { key, reason } of parsed.notes) refusals.add(find(key)?.source ?? key, reason);
+      break;
+    case 'none':
   }
   const meta = readMeta(settings, port, commonTags, refusals);
   return {

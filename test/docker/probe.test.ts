@@ -68,4 +68,16 @@ describe('one try of a check', () => {
     assert.equal(await probe({ check: HTTP, host: '127.0.0.1', port }, never), false);
     assert.equal(await probe({ check: TCP, host: '127.0.0.1', port }, AbortSignal.abort()), false);
   });
+
+  for (const host of [
+    ...['169.254.169.254', '169.254.170.2', 'fe80::1', '::ffff:169.254.169.254'],
+    ...['64:ff9b::a9fe:a9fe', 'fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'],
+  ]) {
+    it(`nothing is sent to ${host}`, async () => {
+      const beganMs = performance.now();
+      for (const check of [TCP, HTTP, { ...HTTP, kind: 'https' } as const])
+        assert.equal(await probe({ check, host, port: 80 }, never), false);
+      assert.ok(performance.now() - beganMs < TCP.timeoutMs, 'it was waited for');
+    });
+  }
 });

@@ -374,13 +374,44 @@ suite('what registrator dropped or overwrote', () => {
     });
   }
 
+  for (const [times, check, reason] of [
+    [
+      '100ms 500ms',
+      [1_000, 500],
+      /^SERVICE_CHECK_INTERVAL is beyond the minimum: checked every 1 s$/,
+    ],
+    ['1ms 500ms', [1_000, 500], /^SERVICE_CHECK_INTERVAL is beyond the minimum/],
+    ['5s 1ms', [5_000, 100], /^SERVICE_CHECK_TIMEOUT .* minimum: each check may take 100 ms$/],
+    ['5s 1h', [5_000, 30_000], /^SERVICE_CHECK_TIMEOUT .* maximum: each check may take 30 s$/],
+  ] as const) {
+    it(`a check is brought within the bounds, and that is said: ${times}`, () => {
+      const [interval = '', timeout = ''] = times.split(' ');
+      const asked = { SERVICE_CHECK_INTERVAL: interval, SERVICE_CHECK_TIMEOUT: timeout };
+      const { record, refusals } = first({ ...web, env: { SERVICE_CHECK_TCP: '1', ...asked } });
+      assert.deepEqual([record?.check?.intervalMs, record?.check?.timeoutMs], check);
+      assert.match(refusals.map(({ about, reason }) => `${about} ${reason}`).join(), reason);
+    });
+  }
+
+  it('the operator may allow methods that are not safe', () => {
+    const env = { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' };
+    const registrator = { hostName: 'node1', rawIds: false, tags: [], checkMethods: ['POST'] };
+    const { record, refusals } = first({ ...web, env }, { registrator });
+    assert.equal(record?.check?.kind === 'http' && record.check.method, 'POST');
+    assert.deepEqual(refusals, []);
+  });
+
   for (const [env, reason] of [
     [{ SERVICE_CHECK_HTTP: 'health' }, /no path/],
     [{ SERVICE_CHECK_HTTP: '/a b' }, /no path/],
     [{ SERVICE_CHECK_HTTP: '/\r\nHost:x' }, /no path/],
     [{ SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'BREW' }, /none of GET/],
     [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '10' }, /no duration/],
-    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '1ms' }, /no duration/],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '0s' }, /no duration/],
+    [
+      { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' },
+      /is none of GET HEAD: --check-method POST allows it/,
+    ],
     [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_TIMEOUT: '9h' }, /no duration/],
   ] as const) {
     it(`no unchecked service: ${JSON.stringify(env)}`, () => {
