@@ -1,7 +1,11 @@
+import type { Socket } from 'node:net';
 import { REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
-import { readSettings } from '../config/settings.ts';
+import { type ReadFile, readSettings } from '../config/settings.ts';
+import { peerCredentials } from '../dataplane/sockets/peer.ts';
 import { endpointLabel } from '../docker/endpoint.ts';
+import type { Peer } from '../docker/proxyPlaces.ts';
 import { startReadOnlyProxy } from '../docker/readOnlyProxy.ts';
+import { readableMetadata } from '../docker/reducedAnswers.ts';
 import { openLog } from '../log.ts';
 import { type Command, wordsOf } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
@@ -9,20 +13,33 @@ import { Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';
 import { stopped } from './stopping.ts';
 
-const ROWS = { dockerHost: REGISTRAR_OPTIONS.dockerHost };
+/** What the registrar is told, as the proxy lets through what a registrar reads with these. */
+const ROWS = {
+  dockerHost: REGISTRAR_OPTIONS.dockerHost,
+  envPrefix: REGISTRAR_OPTIONS.envPrefix,
+  labelPrefix: REGISTRAR_OPTIONS.labelPrefix,
+  ipLabel: REGISTRAR_OPTIONS.ipLabel,
+};
 const DEFAULT_PATH = '/run/soradns/docker.sock';
 
 export const dockerProxyCommand: Command = {
   name: 'dockerproxy',
-  summary: 'Pass on to Docker what the registrar asks, and nothing that changes anything',
+  summary: 'Run a read-only proxy in front of the Docker socket, for a registrar without rights',
   positionals: [],
   options: [
     {
       name: 'listen',
       form: 'text',
       placeholder: 'PATH',
-      describe: 'the socket to make; whoever may enter its folder may ask',
+      describe: 'socket to listen on; its folder decides who may connect, or --socket-group',
       defaultText: DEFAULT_PATH,
+    },
+    {
+      name: 'socket-group',
+      form: 'text',
+      placeholder: 'GROUP',
+      describe: 'only this group may connect (a name or a number): the socket gets mode 0660',
+      defaultText: 'everybody who may enter the folder',
     },
     ...wordsOf(ROWS),
   ],
@@ -36,9 +53,14 @@ export const dockerProxyCommand: Command = {
     if (mistakes.length > 0) throw new Failure('usage', mistakes.join('; '));
     const endpoint = engineEndpoint(settings.dockerHost, '--docker-host', io);
     const path = typeof flags.listen === 'string' ? flags.listen : DEFAULT_PATH;
+    const groupId = groupIdOf(flags['socket-group'], readFile);
+    const { envPrefix, labelPrefix, ipLabel } = settings;
+    const labels = ipLabel === undefined ? [] : [ipLabel];
+    const metadata = readableMetadata([envPrefix, labelPrefix], labels);
     io.handleSignals();
     io.outliveReaders();
-    const proxy = await startReadOnlyProxy(endpoint, path).catch((error: unknown) => {
+    const setup = { endpoint, path, groupId, metadata, peerOf };
+    const proxy = await startReadOnlyProxy(setup).catch((error: unknown) => {
       const { code, message } = failureOf(error);
       throw new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to');
     });
@@ -52,3 +74,23 @@ export const dockerProxyCommand: Command = {
     return 0;
   },
 };
+
+/** The kernel's word; Node shows the descriptor to nobody else. */
+function peerOf(socket: Socket): Peer {
+  const { _handle: handle } = socket as { _handle?: { readonly fd?: unknown } | null };
+  const credentials =
+    typeof handle?.fd === 'number' && handle.fd >= 0 ? peerCredentials(handle.fd) : undefined;
+  return { uid: credentials?.uid, pid: credentials?.pid };
+}
+
+/** By number, or by name as /etc/group has it. */
+function groupIdOf(group: unknown, readFile: ReadFile): number | undefined {
+  if (typeof group !== 'string') return undefined;
+  if (/^[0-9]{1,10}$/.test(group)) return Number(group);
+  const read = readFile('/etc/group');
+  for (const line of 'text' in read ? read.text.split('\n') : []) {
+    const [name, , id = ''] = line.split(':');
+    if (name === group && /^[0-9]{1,10}$/.test(id)) return Number(id);
+  }
+  throw new Failure('usage', `--socket-group: there is no group "${group}"`, 'give its number');
+}

@@ -43,12 +43,10 @@ export function isStart({ type, action }: EngineEvent): boolean {
   return type === 'container' && action === 'start';
 }
 
-/** Whether a command in the container has ended, which may have been its HEALTHCHECK. Only Podman tells. */
-export function isEndOfCommand({ type, action }: EngineEvent): boolean {
-  return type === 'container' && action === 'exec_died';
-}
-
-/** Whether the health may be another one in a moment. Docker's events say which, and come after it has changed. */
-export function isAboutHealth(event: EngineEvent): boolean {
-  return isEndOfCommand(event) || event.action === 'health_status';
+/**
+ * Whether the health may be another one in a moment: Podman's events have no verdict, and the end of a command may be
+ * that of a check. Docker's say which it is, and come after it has changed.
+ */
+export function isAboutHealth({ type, action }: EngineEvent): boolean {
+  return type === 'container' && (action === 'health_status' || action === 'exec_died');
 }

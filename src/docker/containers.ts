@@ -6,14 +6,7 @@
  * stored for it stays.
  */
 import type { Clock } from '../store/clock.ts';
-import {
-  anticipate,
-  isAboutHealth,
-  isDeath,
-  isEndOfCommand,
-  isStart,
-  takesOut,
-} from './anticipate.ts';
+import { anticipate, isAboutHealth, isDeath, isStart, takesOut } from './anticipate.ts';
 import type { Wish } from './assign.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
@@ -24,6 +17,7 @@ import { isOlder, shortId } from './life.ts';
 import { recordValue } from './record.ts';
 import {
   type Alarm,
+  healthOf,
   isAlive,
   isNamed,
   isWaiting,
@@ -92,7 +86,7 @@ export class Containers {
 
   onEvent(event: EngineEvent): void {
     if (event.type === 'network' && !this.#mayRun(event.containerId)) return;
-    if (isEndOfCommand(event) && !this.#isChecked(event.containerId)) return;
+    if (event.action === 'exec_died' && healthOf(this.#slots.get(event.containerId)) === '') return;
     const slot = this.#slot(event.containerId);
     const isStale = slot.inspection !== undefined && isOlder(event, slot.inspection);
     if (isStart(event)) slot.isDown = false;
@@ -121,11 +115,6 @@ export class Containers {
   #mayRun(id: string): boolean {
     const slot = this.#slots.get(id);
     return slot !== undefined && !slot.isDown;
-  }
-
-  /** Whether it has a HEALTHCHECK, as far as is known. */
-  #isChecked(id: string): boolean {
-    return healthIn(this.#slots.get(id)?.inspection?.State?.Health?.Status) !== '';
   }
 
   /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
@@ -177,11 +166,12 @@ export class Containers {
   }
 
   /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */
-  #isUncertain({ inspection, description }: Slot, { state, health }: Listed): boolean {
+  #isUncertain(slot: Slot, { state, health }: Listed): boolean {
+    const { inspection, description } = slot;
     if (inspection === undefined || !isAlive(inspection)) return true;
-    const { Status = state, Health } = inspection.State ?? {};
+    const { Status = state } = inspection.State ?? {};
     // Seen between two lists that are alike, and the event that ended it was lost. Podman's lists tell no health.
-    if (Status !== state || (health ?? '') !== healthIn(Health?.Status)) return true;
+    if (Status !== state || (health ?? '') !== healthOf(slot)) return true;
     if (description === undefined || isWaiting(description)) return true;
     return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
   }
@@ -352,9 +342,4 @@ export class Containers {
     });
     slot.alarms.set(alarm, timer);
   }
-}
-
-/** Engines have several words for no HEALTHCHECK; empty for all of them. */
-function healthIn(status: string | undefined): string {
-  return status === undefined || status === 'none' ? '' : status;
 }

@@ -1,10 +1,10 @@
 /**
  * A door to an engine through which only questions pass, and only those that the registrar asks: whoever may write to
  * Docker's socket is root on its host, so a process that talks to networks should not have it. Requests are made anew
- * from method, path and query; nothing else that a client sends gets through.
+ * from method, path and the parameters that the registrar sends, and of the answers only what it reads gets through.
  */
 import { once } from 'node:events';
-import { lstatSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, rmSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
@@ -13,7 +13,33 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { request as requestTls } from 'node:https';
+import type { Socket } from 'node:net';
 import type { EngineEndpoint } from './endpoint.ts';
+import { LineSplitter, parseEvent } from './eventLines.ts';
+import { parseJson } from './json.ts';
+import { type Peer, ProxyPlaces } from './proxyPlaces.ts';
+import { type Question, questionOf } from './proxyQuestion.ts';
+import {
+  printEvent,
+  type ReadableMetadata,
+  reduceInspection,
+  reduceList,
+} from './reducedAnswers.ts';
+
+export interface ReadOnlyProxyOptions {
+  readonly endpoint: EngineEndpoint;
+  /** Of the socket to make. */
+  readonly path: string;
+  /** The group that may connect; everybody who may enter the folder if not given. */
+  readonly groupId?: number | undefined;
+  readonly metadata: ReadableMetadata;
+  /** Who is at the other end. */
+  readonly peerOf: (socket: Socket) => Peer;
+  /** Called when the engine cannot be reached. */
+  readonly onUnreachable?: () => void;
+  /** How long an event stream may have nothing to tell. */
+  readonly idleMs?: number;
+}
 
 export interface ReadOnlyProxy {
   /** Breaks what is open and removes the socket. */
@@ -21,30 +47,38 @@ export interface ReadOnlyProxy {
 }
 
 const MAX_CONNECTIONS = 64;
+const MAX_EVENT_STREAMS = 4;
 const CONNECT_TIMEOUT_MS = 10_000;
+const HEAD_TIMEOUT_MS = 10_000;
+const IDLE_MS = 3_600_000;
+/** Events that a client has not read. */
+const MAX_UNREAD_OCTETS = 4 * 1024 * 1024;
+/** A container with all ports published is described in 2 MB. */
+const MAX_ANSWER_OCTETS = 64 * 1024 * 1024;
 
-const ALLOWED =
-  /^(?:\/v1\.[0-9]{1,3})?\/(?:_ping|info|version|events|networks\/bridge|containers\/json|containers\/[A-Za-z0-9][A-Za-z0-9_.-]*\/json)(?:\?|$)/;
-
-/** Whether a request may pass: it only reads, and only what containers are and what happens to them. */
-export function mayPass(method: string | undefined, url: string | undefined): boolean {
-  return (method === 'GET' || method === 'HEAD') && ALLOWED.test(url ?? '');
-}
-
-/** Listens on a socket at `path`, for whoever may enter its folder. Rejects when it cannot. */
-export async function startReadOnlyProxy(
-  endpoint: EngineEndpoint,
-  path: string,
-): Promise<ReadOnlyProxy> {
-  const server = createServer((request, response) => {
+/** Listens. Rejects when it cannot. */
+export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise<ReadOnlyProxy> {
+  const { path, groupId, peerOf } = options;
+  const connections = new ProxyPlaces(MAX_CONNECTIONS);
+  const streams = new ProxyPlaces(MAX_EVENT_STREAMS);
+  const times = { headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: HEAD_TIMEOUT_MS };
+  const server = createServer(times, (request, response) => {
     request.resume();
-    if (mayPass(request.method, request.url)) passOn(endpoint, request, response);
-    else say(response, 403, 'only what the registrar reads passes here');
+    const question = questionOf(request.method, request.url);
+    if (question === undefined) say(response, 403, 'only what the registrar reads passes here');
+    else if (question.kind !== 'events') passOn(question, response, options);
+    else passEventsOn(question, request, response, options, streams);
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  server.on('connection', (socket: Socket) => {
+    const giveBack = connections.take(peerOf(socket), () => socket.destroy());
+    if (giveBack === undefined) socket.destroy();
+    else socket.once('close', giveBack);
+  });
   removeStale(path);
-  server.listen({ path, readableAll: true, writableAll: true });
+  server.listen({ path });
   await once(server, 'listening');
+  chmodSync(path, groupId === undefined ? 0o666 : 0o660);
+  if (groupId !== undefined) chownSync(path, process.getuid?.() ?? 0, groupId);
   return {
     async close() {
       server.close();
@@ -54,29 +88,98 @@ export async function startReadOnlyProxy(
   };
 }
 
-function passOn(
-  endpoint: EngineEndpoint,
-  { method, url }: IncomingMessage,
+/** Asks the engine, and gives a client that waits an error instead of no answer. */
+function ask(
+  { endpoint, onUnreachable }: ReadOnlyProxyOptions,
+  { method, path }: Question,
   response: ServerResponse,
+  onAnswer: (answer: IncomingMessage) => void,
 ): void {
   const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
-  const options = { ...targetOf(endpoint), method, path: url, headers: { host: 'docker' } };
-  const upstream = (isTls ? requestTls : requestPlain)({ ...options, agent: false }, (answer) => {
-    upstream.setTimeout(0);
-    const type = answer.headers['content-type'] ?? 'application/json';
-    response.writeHead(answer.statusCode ?? 502, { 'content-type': type });
-    // Events may be long in coming; that they will is told at once.
-    response.flushHeaders();
-    answer.pipe(response);
-    answer.on('error', () => response.destroy());
-  });
+  const options = { ...targetOf(endpoint), method, path, headers: { host: 'docker' } };
+  const upstream = (isTls ? requestTls : requestPlain)({ ...options, agent: false }, onAnswer);
   upstream.setTimeout(CONNECT_TIMEOUT_MS, () => upstream.destroy(new Error('no answer in time')));
   upstream.on('error', (error) => {
+    onUnreachable?.();
     if (response.headersSent) response.destroy();
     else say(response, 502, `the engine cannot be reached: ${error.message}`);
   });
   response.on('close', () => upstream.destroy());
   upstream.end();
+}
+
+function passOn(question: Question, response: ServerResponse, options: ReadOnlyProxyOptions): void {
+  ask(options, question, response, (answer) => {
+    const status = answer.statusCode ?? 502;
+    const reduce = status === 200 && question.method === 'GET' ? question.kind : 'plain';
+    const pieces: Buffer[] = [];
+    let octets = 0;
+    answer.on('data', (piece: Buffer) => {
+      pieces.push(piece);
+      octets += piece.length;
+      if (octets > MAX_ANSWER_OCTETS) answer.destroy(new Error('the answer has no end'));
+    });
+    answer.on('error', () => response.destroy());
+    answer.on('end', () => {
+      const text = Buffer.concat(pieces);
+      if (reduce === 'plain') {
+        const type = answer.headers['content-type'] ?? 'application/json';
+        response.writeHead(status, { 'content-type': type }).end(text);
+        return;
+      }
+      const json = parseJson(text.toString());
+      if (typeof json !== 'object' || json === null) {
+        say(response, 502, 'the engine did not answer in JSON');
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'application/json' });
+      const left = reduce === 'list' ? reduceList(json) : reduceInspection(json, options.metadata);
+      response.end(JSON.stringify(left));
+    });
+  });
+}
+
+function passEventsOn(
+  question: Question,
+  { socket }: IncomingMessage,
+  response: ServerResponse,
+  options: ReadOnlyProxyOptions,
+  streams: ProxyPlaces,
+): void {
+  const { peerOf, idleMs = IDLE_MS } = options;
+  const giveBack = streams.take(peerOf(socket), () => response.destroy());
+  if (giveBack === undefined) {
+    say(response, 429, `at most ${MAX_EVENT_STREAMS} clients may follow the events`);
+    return;
+  }
+  response.once('close', giveBack);
+  ask(options, question, response, (answer) => {
+    answer.socket.setTimeout(0);
+    const type = answer.headers['content-type'] ?? 'application/json';
+    response.writeHead(answer.statusCode ?? 502, { 'content-type': type });
+    if (answer.statusCode !== 200) {
+      answer.pipe(response);
+      return;
+    }
+    // Events may be long in coming; that they will is told at once.
+    response.flushHeaders();
+    const idle = setTimeout(() => response.end(), idleMs);
+    response.once('close', () => clearTimeout(idle));
+    const lines = new LineSplitter();
+    answer.on('data', (octets: Buffer) => {
+      const complete = lines.push(octets);
+      for (const line of complete ?? []) {
+        const event = parseEvent(line);
+        if (event === undefined) continue;
+        response.write(printEvent(event));
+        idle.refresh();
+      }
+      // The engine would wait for a client that does not read.
+      if (complete === undefined || response.writableLength > MAX_UNREAD_OCTETS) response.destroy();
+    });
+    answer.on('close', () => response.destroy());
+    answer.on('error', () => response.destroy());
+  });
 }
 
 function targetOf(

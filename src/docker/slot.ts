@@ -63,6 +63,12 @@ export function isNamed({ id, inspection }: Slot, idOrName: string | undefined):
   return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
 }
 
+/** What its HEALTHCHECK says; empty if it has none, or is not known: engines have several words for that. */
+export function healthOf(slot: Slot | undefined): string {
+  const status = slot?.inspection?.State?.Health?.Status ?? '';
+  return status === 'none' ? '' : status;
+}
+
 /** Whether it has a process, be it paused or about to be started again. */
 export function isAlive(inspection: Inspection | undefined): boolean {
   const { Status = '', Running } = inspection?.State ?? {};

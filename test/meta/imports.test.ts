@@ -63,6 +63,7 @@ const PURE = [
     inDocker,
   ),
   ...['registrator', 'registratorKey', 'registratorMetadata', 'registratorFlags'].map(inDocker),
+  ...['proxyPlaces', 'proxyQuestion', 'reducedAnswers'].map(inDocker),
 ];
 
 function inDocker(name: string): string {

@@ -123,7 +123,9 @@ export class FakeContainer {
       Error: '',
       StartedAt: this.startedAt,
       FinishedAt: '0001-01-01T00:00:00Z',
-      ...(this.health && { Health: { Status: this.health, FailingStreak: 0, Log: [] } }),
+      ...(this.health && {
+        Health: { Status: this.health, FailingStreak: 0, Log: [HEALTH_RESULT] },
+      }),
     };
   }
 
@@ -198,6 +200,13 @@ function dualStack(bindings: Record<string, Binding[]>): Record<string, Binding[
     Object.entries(bindings).map(([port, list]) => [port, list.flatMap(both)]),
   );
 }
+
+const HEALTH_RESULT = {
+  Start: '2026-01-01T00:00:00Z',
+  End: '2026-01-01T00:00:01Z',
+  ExitCode: 0,
+  Output: 's3cret',
+};
 
 function healthText(health: string): string {
   return health === 'starting' ? 'health: starting' : health;

@@ -23,9 +23,10 @@ export function optionTables(): string {
     table(SERVE_OPTIONS),
     'Of everything that has a store:',
     table({ ...STORE_OPTIONS, storeText: storeRow() }),
-    `Of the registrar. \`register\` has them as they stand here (\`dockerproxy\` the first); \`serve\` and \`up\` have them with
-\`register-\` in front, and of their variables only \`SORADNS_REGISTER_...\`: \`--register-ip\`, \`SORADNS_REGISTER_IP\`. There
-\`--register-zone\` is by default what \`--domain\` says.`,
+    `Of the registrar. \`register\` has them as they stand here, and \`dockerproxy\` has \`--docker-host\`, \`--env-prefix\`,
+\`--label-prefix\` and \`--ip-label\`; \`serve\` and \`up\` have them with \`register-\` in front, and of their variables
+only \`SORADNS_REGISTER_...\`: \`--register-ip\`, \`SORADNS_REGISTER_IP\`. There \`--register-zone\` is by default what
+\`--domain\` says.`,
     table(REGISTRAR_OPTIONS),
     'Of `register` besides; `serve` and `up` have their own of these names:',
     table(own),

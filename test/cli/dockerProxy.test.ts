@@ -1,0 +1,124 @@
+/** `soradns dockerproxy` as a process: who it is for, what of containers it lets out, and that nobody can crowd it. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readText } from '../../src/cli/readText.ts';
+import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { connectEngine } from '../../src/docker/dockerode.ts';
+import { callCli } from '../support/cli.ts';
+import { startCli } from '../support/cliProcess.ts';
+import { startFakeDocker } from '../support/fakeDocker.ts';
+import { withTempDir } from '../support/tempDir.ts';
+import { until } from '../support/until.ts';
+
+const libc = loadLibc();
+const kernelTells = libc.kind === 'libc' ? {} : { skip: libc.reason };
+
+/** A process that asks for the events so many times, and keeps idle connections; ended by its standard input. */
+function startCrowd(socketPath: string, uid: number | undefined): ChildProcess {
+  const script = `
+    const { request } = require('node:http');
+    const { connect } = require('node:net');
+    const socketPath = ${JSON.stringify(socketPath)};
+    const ask = () => request({ socketPath, path: '/events', agent: false }, (answer) => {
+      answer.resume().on('error', () => {}).on('close', () => setTimeout(ask, 20));
+    }).on('error', () => setTimeout(ask, 20)).end();
+    for (let i = 0; i < 64; i++) ask();
+    const sit = () => connect(socketPath).on('error', () => {}).on('close', () => setTimeout(sit, 20));
+    for (let i = 0; i < 64; i++) sit();
+    process.stdin.resume().on('end', () => process.exit());
+    setTimeout(() => console.log('there'), 500);`;
+  return spawn(process.execPath, ['--eval', script], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    ...(uid !== undefined && { uid, gid: uid }),
+  });
+}
+
+for (const [who, uid] of [
+  ['of the same user', undefined],
+  ['of another user', process.getuid?.() === 0 ? 65_534 : undefined],
+] as const) {
+  test(
+    `a process ${who} that asks for all it can get does not keep a registrar out`,
+    kernelTells,
+    () =>
+      withTempDir(async (folder) => {
+        chmodSync(folder, 0o755);
+        const listen = join(folder, 'docker.sock');
+        const fake = await startFakeDocker();
+        const proxy = startCli(['dockerproxy', '--listen', listen, '--docker-host', fake.host]);
+        let crowd: ChildProcess | undefined;
+        const engine = connectEngine({ kind: 'unix', path: listen });
+        try {
+          await proxy.says('passing on');
+          crowd = startCrowd(listen, uid);
+          if (crowd.stdout !== null) await once(crowd.stdout, 'data');
+          const abort = new AbortController();
+          const stream = engine.events(undefined, abort.signal);
+          await stream.opened;
+          const id = fake.run();
+          for (let i = 0; i < 20; i++) {
+            assert.equal((await engine.list()).length, 1);
+            assert.equal((await engine.inspect(id))?.Id, id);
+            await sleep(25);
+          }
+          assert.ok(fake.openStreams <= 4, `${fake.openStreams} streams`);
+          fake.rename(id, 'other');
+          let isTold = false;
+          for await (const { action } of stream) {
+            isTold = action === 'rename';
+            if (isTold) break;
+          }
+          assert.ok(isTold, 'its stream was taken away');
+          abort.abort();
+        } finally {
+          engine.close();
+          crowd?.stdin?.end();
+          if (crowd?.exitCode === null) await once(crowd, 'exit');
+          await proxy.end();
+          await fake.close();
+        }
+      }),
+  );
+}
+
+test('the registrar behind it is told the metadata that both were told of', () =>
+  withTempDir(async (folder) => {
+    const listen = join(folder, 'docker.sock');
+    const fake = await startFakeDocker();
+    const names = ['--env-prefix', 'SORA_', '--label-prefix', 'sora.', '--ip-label', 'ip'];
+    const group = String(process.getgid?.() ?? 0);
+    const place = ['--listen', listen, '--docker-host', fake.host, '--socket-group', group];
+    const proxy = startCli(['dockerproxy', ...place, ...names]);
+    const engine = connectEngine({ kind: 'unix', path: listen });
+    try {
+      await proxy.says('passing on');
+      assert.equal(statSync(listen).mode & 0o777, 0o660);
+      const env = { SORA_NAME: 'a', DNS_NAME: 'b', SERVICE_NAME: 'c', TOKEN: 'd' };
+      const labels = { 'sora.port': '80', 'dns.port': '81', ip: '192.0.2.1', other: 'x' };
+      const id = fake.run({ env, labels });
+      const { Config } = (await engine.inspect(id)) ?? {};
+      assert.deepEqual(Config?.Env, ['SORA_NAME=a', 'SERVICE_NAME=c']);
+      assert.deepEqual(Config?.Labels, { 'sora.port': '80', ip: '192.0.2.1' });
+      await until('it ends', async () => (await proxy.end('SIGTERM')) === 0);
+    } finally {
+      engine.close();
+      await proxy.end();
+      await fake.close();
+    }
+  }));
+
+test('a group that nobody has is a mistake, and root is one by name', async () => {
+  const unknown = await callCli(['dockerproxy', '--socket-group', 'no-such-group']);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /--socket-group: there is no group "no-such-group"/);
+  const noFolder = ['--listen', '/nonexistent/docker.sock', '--docker-host', 'unix:///nonexistent'];
+  const known = await callCli(['dockerproxy', '--socket-group', 'root', ...noFolder], {
+    readFile: readText,
+  });
+  assert.match(known.stderr, /--listen: \/nonexistent\/docker\.sock/);
+});
