@@ -1,9 +1,12 @@
 /** What must hold for containers of every Podman that is followed through its service. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
+import { connectEngine } from '../../src/docker/dockerode.ts';
+import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import type { EngineTests } from '../support/dockerTest.ts';
 import { type Followed, follow } from '../support/followed.ts';
 import type { Podman } from '../support/podman.ts';
+import { startTestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
 /** Registers the tests of one Podman; `label` names it in their titles. */
@@ -187,6 +190,50 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
       }
     }),
   );
+
+  test(
+    `${label}: a registrar that was killed is followed by one that takes its records over`,
+    engine.options,
+    engine.on(async (podman, context) => {
+      if (!(await hasLastingId(podman))) {
+        context.skip('optional: this Podman has another id with each answer');
+        return;
+      }
+      const server = await startTestServer({});
+      const store = `http://${server.http?.address}:${server.http?.port}`;
+      const where = ['--store', store, '--docker-host', podman.host, '--ip', podman.address];
+      const line = ['register', ...where, '--http', '127.0.0.1:0'];
+      const first = startCli(line);
+      let second: CliProcess | undefined;
+      try {
+        const env = { DNS_NAME: 'kept.skydns.local' };
+        const id = await podman.run({ env, publish: ['18080:80'] });
+        await first.says('registered');
+        await first.end('SIGKILL');
+        second = startCli(line);
+        assert.equal((await second.says('the lease is held')).isAdopted, true);
+        await second.says('following docker');
+        await podman.podman('rm', '--force', '--time', '0', id);
+        const withdrawn = await second.says('withdrawn');
+        assert.equal(withdrawn.id, id.slice(0, 12));
+        const messages = second.lines().map(({ msg }) => msg);
+        assert.ok(!messages.includes('registered'), 'what was there was written again');
+      } finally {
+        await first.end('SIGKILL');
+        await second?.end('SIGKILL');
+        await server.close();
+      }
+    }),
+  );
+}
+
+async function hasLastingId({ socket }: Podman): Promise<boolean> {
+  const engine = connectEngine({ kind: 'unix', path: socket });
+  try {
+    return (await engine.info()).id === (await engine.info()).id;
+  } finally {
+    engine.close();
+  }
 }
 
 async function untilReason(dns: Followed, container: string, reason: string): Promise<void> {
