@@ -50,7 +50,8 @@ const MAX_CONNECTIONS = 64;
 const MAX_EVENT_STREAMS = 4;
 const CONNECT_TIMEOUT_MS = 10_000;
 const HEAD_TIMEOUT_MS = 10_000;
-const IDLE_MS = 3_600_000;
+/** Long, as the registrar takes the end for a loss of the engine until it has connected again. */
+const IDLE_MS = 6 * 3_600_000;
 /** Events that a client has not read. */
 const MAX_UNREAD_OCTETS = 4 * 1024 * 1024;
 /** A container with all ports published is described in 2 MB. */

@@ -128,7 +128,12 @@ function hostileWishes(containerId: string, port: number, path: string): Wish[] 
   const context = registrarContext({ compat: 'registrator', exposedByDefault: true });
   const described = describe(inspection({ id: containerId, publish, env }), context);
   if (described.kind !== 'described') return assert.fail(described.reason);
-  const owner = { engineId: 'ENGINE', containerId: containerId.slice(0, 12), startedAt: 'now' };
+  const owner = {
+    id: 'ENGINE',
+    engineId: 'ENGINE',
+    containerId: containerId.slice(0, 12),
+    startedAt: 'now',
+  };
   return described.records.map((record) => ({
     containerId,
     owner,
