@@ -230,7 +230,8 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
 async function hasLastingId({ socket }: Podman): Promise<boolean> {
   const engine = connectEngine({ kind: 'unix', path: socket });
   try {
-    return (await engine.info()).id === (await engine.info()).id;
+    const [first, second] = [await engine.info(), await engine.info()];
+    return first.id === second.id;
   } finally {
     engine.close();
   }
