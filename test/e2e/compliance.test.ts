@@ -93,6 +93,13 @@ describe('compliance (ISC, RFC 8906)', () => {
     assert.deepEqual(answer, ['skydns.local. 3600 IN HINFO "RFC8482" ""']);
   });
 
+  it('a question signed with a key that the server does not have is NOTAUTH with BADKEY', async () => {
+    const key = 'hmac-sha256:key.example:c2VjcmV0';
+    const reply = await dig(server.dns, '-y', key, 'skydns.local', 'soa');
+    assert.equal(reply.status, 'NOTAUTH');
+    assert.match(reply.text, /BADKEY/);
+  });
+
   it('outside our zones: REFUSED with EDE 20, no RA', async () => {
     const reply = await dig(server.dns, '+rec', 'www.example.com', 'a');
     assert.equal(reply.status, 'REFUSED');
