@@ -14,7 +14,10 @@ export interface Inspection {
     readonly Paused?: boolean;
     readonly Restarting?: boolean;
     readonly StartedAt?: string;
-    readonly Health?: { readonly Status?: string } | null;
+    readonly Health?: {
+      readonly Status?: string;
+      readonly Log?: readonly HealthResult[] | null;
+    } | null;
   };
   readonly Config?: {
     readonly Hostname?: string;
@@ -37,6 +40,12 @@ export interface Inspection {
     readonly Ports?: Readonly<Record<string, readonly PortBinding[] | null>> | null;
     readonly Networks?: Readonly<Record<string, EndpointSettings | null>> | null;
   };
+}
+
+/** One of the last few runs of a HEALTHCHECK. */
+export interface HealthResult {
+  readonly Start?: string;
+  readonly ExitCode?: number;
 }
 
 export interface PortBinding {

@@ -11,15 +11,24 @@ export function shortId(id: string): string {
 /** Whether the event happened before the life that was inspected began: both times are the daemon's. */
 export function isOlder({ timeNano }: EngineEvent, { State }: Inspection): boolean {
   const startedNano = parseInstant(State?.StartedAt ?? '');
-  return (
-    startedNano !== undefined && /^[0-9]{1,30}$/.test(timeNano) && BigInt(timeNano) < startedNano
-  );
+  const eventNano = parseNano(timeNano);
+  return startedNano !== undefined && eventNano !== undefined && eventNano < startedNano;
 }
 
-/** RFC 3339 as Docker writes it, in UTC with up to nine digits of a second, in nanoseconds since 1970. */
+/**
+ * RFC 3339 as engines write it, with up to nine digits of a second and in any zone (Docker's health log and Podman have
+ * the host's), in nanoseconds since 1970.
+ */
 export function parseInstant(text: string): bigint | undefined {
-  const [, seconds, fraction = ''] =
-    /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?Z$/.exec(text) ?? [];
-  const ms = Date.parse(`${seconds}Z`);
+  const [, seconds, fraction = '', zone] =
+    /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})$/.exec(
+      text,
+    ) ?? [];
+  const ms = Date.parse(`${seconds}${zone}`);
   return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, '0'));
+}
+
+/** The same of an event's time, which is such a number as text. */
+export function parseNano(text: string): bigint | undefined {
+  return /^[0-9]{1,30}$/.test(text) ? BigInt(text) : undefined;
 }
