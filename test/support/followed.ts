@@ -1,8 +1,8 @@
 /** A server with a registrar that follows a real engine, and what DNS and the registrar's report say of its containers. */
 import assert from 'node:assert/strict';
 import { REPORT_PATH, type RegistrarReport } from '../../src/cli/registrarReport.ts';
-import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
-import { ON_FREE_PORTS, startCli } from './cliProcess.ts';
+import { parseSocketAddress, type SocketAddress } from '../../src/dns/socketAddress.ts';
+import { type CliProcess, ON_FREE_PORTS, startCli } from './cliProcess.ts';
 import { dig } from './dig.ts';
 import { until } from './until.ts';
 
@@ -25,11 +25,19 @@ export interface Followed {
 const PATIENCE_MS = 20_000;
 const ZONE = 'skydns.local';
 
+/** A server with a registrar, as a process. */
+export interface FollowingServer {
+  readonly server: CliProcess;
+  readonly dns: SocketAddress;
+  /** Without the scheme. */
+  readonly http: string;
+}
+
 /** Starts both in one process, on an empty store; waits until the engine is followed. */
-export async function follow(
+export async function startFollowing(
   engine: FollowableEngine,
   ...options: readonly string[]
-): Promise<Followed> {
+): Promise<FollowingServer> {
   const followed = ['--register', '--register-docker-host', engine.host];
   const address = ['--register-ip', engine.address];
   const line = ['serve', '--store', 'memory:', ...ON_FREE_PORTS, ...followed, ...address];
@@ -39,37 +47,46 @@ export async function follow(
     await server.says('following docker');
     const at = parseSocketAddress(String(dns), 53);
     if (at === undefined) throw new Error(`no address: ${dns}`);
-    const report = async (): Promise<RegistrarReport> => {
-      const answer = await fetch(`http://${http}${REPORT_PATH}`);
-      return (await answer.json()) as RegistrarReport;
-    };
-    const answer = async (type: string, name: string): Promise<readonly string[]> =>
-      (await dig(at, type, `${name}.${ZONE}`)).answer;
-    return {
-      addresses: (name, ...expected) =>
-        eventually(`A ${name}`, expected, async () => (await answer('A', name)).map(lastWord)),
-      services: (name, ...expected) =>
-        eventually(`SRV ${name}`, expected, async () => {
-          const { answer: services, additional } = await dig(at, 'SRV', `${name}.${ZONE}`);
-          return services.flatMap((service) => {
-            const [, port = '', target = ''] = / (\d+) (\S+)$/.exec(service) ?? [];
-            const glue = additional.filter((line) => line.startsWith(`${target} `));
-            return glue.map((line) => `${lastWord(line)}:${port}`);
-          });
-        }),
-      async reasons(container) {
-        const { containers } = await report();
-        const one = containers.find(({ name }) => name === container);
-        if (one === undefined) return ['is not known'];
-        const refusals = one.refusals.map(({ reason }) => reason);
-        return [...(one.reason === undefined ? [] : [one.reason]), ...refusals];
-      },
-      stop: async () => void (await server.end('SIGKILL')),
-    };
+    return { server, dns: at, http: String(http) };
   } catch (error) {
     await server.end('SIGKILL');
     throw error;
   }
+}
+
+/** As `startFollowing`, with questions to ask of it. */
+export async function follow(
+  engine: FollowableEngine,
+  ...options: readonly string[]
+): Promise<Followed> {
+  const { server, dns: at, http } = await startFollowing(engine, ...options);
+  const report = async (): Promise<RegistrarReport> => {
+    const answer = await fetch(`http://${http}${REPORT_PATH}`);
+    return (await answer.json()) as RegistrarReport;
+  };
+  const answer = async (type: string, name: string): Promise<readonly string[]> =>
+    (await dig(at, type, `${name}.${ZONE}`)).answer;
+  return {
+    addresses: (name, ...expected) =>
+      eventually(`A ${name}`, expected, async () => (await answer('A', name)).map(lastWord)),
+    services: (name, ...expected) =>
+      eventually(`SRV ${name}`, expected, async () => {
+        const { answer: services, additional } = await dig(at, 'SRV', `${name}.${ZONE}`);
+        return services.flatMap((service) => {
+          const [, port = '', target = ''] = / (\d+) (\S+)$/.exec(service) ?? [];
+          const glue = additional.filter((line) => line.startsWith(`${target} `));
+          return glue.map((line) => `${lastWord(line)}:${port}`);
+        });
+      }),
+    async reasons(container) {
+      const { containers } = await report();
+      const one = containers.find(({ name }) => name === container);
+      if (one === undefined) return ['is not known'];
+      const refusals = one.refusals.map(({ reason }) => reason);
+      return [...(one.reason === undefined ? [] : [one.reason]), ...refusals];
+    },
+    stop: async () => void (await server.end('SIGKILL')),
+  };
 }
 
 /** What is asked for becomes this, in any order. */
