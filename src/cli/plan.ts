@@ -73,14 +73,14 @@ function containerSteps(
   return [
     ...records.map((record): Step => {
       const value = values.get(record.key);
-      const known = { container, ...place(record.key, prefix) };
+      const known = { container, ...place(record.key, prefix, record.nameKey) };
       if (record.state === 'pending' && value !== undefined)
         return { action: 'put', ...known, value: JSON.parse(Buffer.from(value).toString('utf8')) };
       const why = record.reason === undefined ? {} : { reason: record.reason };
       return { action: ACTION_OF[record.state], ...known, ...why };
     }),
     ...refusals.map((refusal): Step => {
-      return { action: 'refuse', container, reason: `${refusal.about}: ${refusal.reason}` };
+      return { action: 'refuse', container, reason: `${refusal.about} ${refusal.reason}` };
     }),
     ...(reason === undefined
       ? []
@@ -96,8 +96,8 @@ const ACTION_OF: Record<RecordStatus['state'], Step['action']> = {
   refused: 'refuse',
 };
 
-function place(key: string, prefix: string): { key: string; name?: string } {
-  const read = nameOfKey(key, prefix);
+function place(key: string, prefix: string, nameKey = key): { key: string; name?: string } {
+  const read = nameOfKey(nameKey, prefix);
   return { key, ...(read.kind === 'name' ? { name: printName(read.owner) } : {}) };
 }
 

@@ -101,9 +101,9 @@ function rowsOf(container: ContainerStatus, prefix: string): readonly (readonly 
   );
 }
 
-function nameOf({ key }: RecordStatus, prefix: string): string {
-  const read = nameOfKey(key, prefix);
-  return read.kind === 'name' ? printName(read.owner) : key;
+function nameOf({ key, nameKey = key }: RecordStatus, prefix: string): string {
+  const read = nameOfKey(nameKey, prefix);
+  return read.kind === 'name' ? printName(read.owner) : nameKey;
 }
 
 function verdictOf({ state, reason }: RecordStatus): string {
@@ -148,7 +148,7 @@ function findContainer({ containers }: RegistrarReport, wanted: string): Contain
 }
 
 function explanation(container: ContainerStatus, report: RegistrarReport): readonly string[] {
-  const { id, name, state, records, refusals, reason } = container;
+  const { id, name, state, records, refusals, reason, hints } = container;
   const published = records.filter((record) => record.state === 'published').length;
   const lines = [`${name} (${id}) is ${state}; ${published} of ${records.length} records in DNS`];
   for (const record of records) {
@@ -158,9 +158,8 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
   }
   for (const { about, reason } of refusals) lines.push(`  refused: ${about} ${reason}`);
   if (reason !== undefined)
-    lines.push(`  ${records.length > 0 ? 'more is to come' : 'no records'}: it ${reason}`);
-  if (reason === 'has no metadata')
-    lines.push('  hint: set DNS_NAME, label it dns.name=..., or use --exposed-by-default');
+    lines.push(`  ${records.length > 0 ? 'not complete' : 'no records'}: it ${reason}`);
+  for (const hint of hints) lines.push(`  hint: ${hint}`);
   for (const problem of report.readiness.reasons)
     lines.push(`  the registrar is not ready: ${problem}`);
   return lines;

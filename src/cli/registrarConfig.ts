@@ -36,6 +36,7 @@ export function contextOf(settings: RegistrarSettings, sources: ContextSources):
     ttlSeconds: settings.recordTtlSeconds,
     health: settings.health,
     stop: settings.stop,
+    stopSeconds: settings.stopTimeoutSeconds,
     ptr: settings.ptr,
     compat: settings.compat,
     // The engine's name takes the place of an empty one.

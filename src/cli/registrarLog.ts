@@ -86,8 +86,9 @@ function refusalFields({ containerId, refusal }: Of<'refused'>): Fields {
   return { id: containerId, about: refusal.about, cause: refusal.reason };
 }
 
-function conflictFields({ containerId, key, holder }: Of<'conflict'>): Fields {
-  return { id: containerId.slice(0, 12), key, cause: holder };
+function conflictFields({ containerId, key, holder, hint }: Of<'conflict'>): Fields {
+  const fields = { id: containerId.slice(0, 12), key, cause: holder };
+  return hint === undefined ? fields : { ...fields, hint };
 }
 
 function retryFields({ error, retryInMs }: { error: unknown; retryInMs: number }): Fields {

@@ -1,4 +1,5 @@
 import { printSocketAddress } from '../dns/socketAddress.ts';
+import { NO_SRV } from '../service/service.ts';
 
 /** Where a record points: `10.0.0.5:8080`, or the host alone. */
 export function targetOf({
@@ -8,5 +9,6 @@ export function targetOf({
   readonly host: string;
   readonly port?: number;
 }): string {
-  return port === undefined ? host : printSocketAddress({ address: host, port });
+  const isAlone = port === undefined || port === NO_SRV;
+  return isAlone ? host : printSocketAddress({ address: host, port });
 }

@@ -195,6 +195,16 @@ export const REGISTRAR_OPTIONS = {
     expects: 'drain or die',
     example: 'die',
   }),
+  stopTimeoutSeconds: option<number>({
+    ...seconds,
+    name: 'stop-timeout',
+    describe: 'how long a container that still runs after its stop signal is kept out',
+    schema: wholeNumber(1, 604_800),
+    fallback: 300,
+    defaultText: '300',
+    expects: 'whole seconds from 1 to 604800',
+    example: '300',
+  }),
   dockerGraceSeconds: option<number>({
     ...seconds,
     name: 'docker-grace',
@@ -322,9 +332,9 @@ function prefixed<R extends Rows>(rows: R, prefix: string): R {
   return Object.fromEntries(renamed) as R;
 }
 
-/** One label or more, of letters, digits and hyphens. */
+/** One label or more, of letters, digits, hyphens and underscores. */
 function parseLabels(text: string): string | undefined {
-  const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+  const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
   return new RegExp(`^${label}(?:\\.${label})*$`, 'i').test(text) ? text.toLowerCase() : undefined;
 }
 

@@ -6,6 +6,8 @@
  */
 import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
+import { nameKeyOf, storedKey } from './claim.ts';
+import type { DesiredRecord } from './description.ts';
 import { type Owner, ownerOf } from './record.ts';
 
 export interface ActualRecord {
@@ -16,11 +18,17 @@ export interface ActualRecord {
   readonly isOwn: boolean;
 }
 
-/** Keys that are looked for. */
+/** Names that are looked for: records at these keys, and below them for one family. */
 export interface Wanted {
   readonly keys: ReadonlySet<string>;
   /** Keys under which numbers are claimed, without a slash at the end. */
   readonly bases: ReadonlySet<string>;
+}
+
+/** What a record is looked up by: its key, for the container that wishes it. */
+interface WishedKey {
+  readonly record: Pick<DesiredRecord, 'key' | 'family'>;
+  readonly owner: Owner;
 }
 
 export class ActualRecords implements Replica {
@@ -44,9 +52,8 @@ export class ActualRecords implements Replica {
   }
 
   /** Whether a container has that key already, in the same life. */
-  has(wish: { readonly record: { readonly key: string }; readonly owner: Owner }): boolean {
-    const { record, owner } = wish;
-    const stored = this.#held.get(record.key)?.owner;
+  has({ record, owner }: WishedKey): boolean {
+    const stored = this.#held.get(storedKey(record.key, record.family))?.owner;
     return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
   }
 
@@ -122,6 +129,12 @@ export class ActualRecords implements Replica {
 
   #isWanted(key: string): boolean {
     const { keys, bases } = this.#wanted;
-    return keys.has(key) || (bases.size > 0 && bases.has(key.slice(0, key.lastIndexOf('/'))));
+    const name = nameKeyOf(key);
+    if (keys.has(key) || keys.has(name)) return true;
+    return bases.size > 0 && (bases.has(parentOf(key)) || bases.has(parentOf(name)));
   }
+}
+
+function parentOf(key: string): string {
+  return key.slice(0, key.lastIndexOf('/'));
 }

@@ -1,9 +1,10 @@
 /**
  * Where a container can be reached: the first that applies of an override, the network that it joined, the host's
  * network, a published port, a network of its own. The choice depends on nothing but its arguments, and an address is
- * never guessed or left empty: what is not known yet is waited for.
+ * never guessed or left empty: what is not known yet is waited for. Each reason continues "it" to a sentence.
  */
 import { addressFamily, addressOctets, printAddress } from '../dns/address.ts';
+import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Container, compareTexts, type Network, type Port, printPort } from './container.ts';
 import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
 import { parseInstant } from './life.ts';
@@ -26,7 +27,8 @@ export type AddressChoice =
       readonly isInternal: boolean;
     }
   | { readonly kind: 'refused'; readonly reason: string }
-  | { readonly kind: 'waiting'; readonly reason: string };
+  /** `isBinding`: for the engine, which publishes a container's ports all together a moment later, or none of them. */
+  | { readonly kind: 'waiting'; readonly reason: string; readonly isBinding?: true };
 
 /** What the container's metadata says about it. */
 export interface AddressWishes {
@@ -38,7 +40,7 @@ export interface AddressWishes {
 /** What is read of the context. */
 export type AddressContext = Pick<
   RegistrarContext,
-  'hostAddresses' | 'ip' | 'ipFromLabel' | 'networks' | 'ownNetworks' | 'compat'
+  'hostAddresses' | 'ip' | 'ipFromLabel' | 'networks' | 'ownNetworks' | 'compat' | 'metadata'
 >;
 
 /** `parent`: the container whose network this one joined, `undefined` if it is gone or there is none. */
@@ -55,7 +57,7 @@ export function chooseAddress(
   if (joined === undefined) return ownAddress(container, port, wishes, context);
   const reason = whyNotJoined(container, parent);
   if (reason !== undefined || parent === undefined)
-    return waiting(`the container whose network it joined ${reason}`);
+    return waiting(`has joined the network of a container that ${reason}`);
   return ownAddress(parent, port, wishes, context);
 }
 
@@ -71,16 +73,22 @@ function ownAddress(
   context: AddressContext,
 ): AddressChoice {
   if (parentOf(owner) !== undefined)
-    return refused('the container whose network it joined has joined another one');
-  if (owner.networkMode === 'none') return refused('has no network');
+    return refused('has joined the network of a container that has joined another one');
+  if (owner.networkMode === 'none') return refused(whyNoNetwork(owner, port));
   if (owner.networkMode === 'host') return onHost(port?.number, context);
   if (wishes.mode === 'internal') return onNetwork(owner, port?.number, wishes.network, context);
   return port === undefined ? onHost(undefined, context) : publishedOn(owner, port, context);
 }
 
+function whyNoNetwork(owner: Container, port: Port | undefined): string {
+  const isAsked = port !== undefined && isRequested(owner, port);
+  const asked = isAsked ? `, which publishes no port, ${printPort(port)} included` : '';
+  return `is on the network none${asked}: put it on another network`;
+}
+
 /** A child lives on in a dead network when its parent has restarted, until it is restarted itself. */
 function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
-  if (parent === undefined) return 'is not there';
+  if (parent === undefined) return 'is gone';
   if (parent.state !== 'running') return `is ${parent.state}`;
   const [before, after] = [parseInstant(parent.startedAt), parseInstant(child.startedAt)];
   return before === undefined || after === undefined || before > after
@@ -111,9 +119,11 @@ function overridden(
   for (const word of text.split(',', 3)) {
     const endpoint = endpointAt(word.trim(), bound?.hostPort ?? port?.number);
     if (endpoint === undefined)
-      return refused(`"${shown(word, 40)}" is no IP address to be reached at`);
+      return refused(
+        `is said to be at "${shown(word, 40)}", which is no IP address to be reached at`,
+      );
     if (endpoints.some(({ family }) => family === endpoint.family))
-      return refused(`more than one IPv${endpoint.family} address`);
+      return refused(`is said to have more than one IPv${endpoint.family} address`);
     endpoints.push(endpoint);
   }
   return chosen(endpoints, false);
@@ -122,10 +132,13 @@ function overridden(
 function onHost(port: number | undefined, context: AddressContext): AddressChoice {
   const { v4, v6 } = hostAddresses(context);
   const endpoints = [v4, v6].flatMap((address) => endpointAt(address ?? '', port) ?? []);
-  return endpoints.length > 0 ? chosen(endpoints, false) : waiting(NO_HOST_ADDRESS);
+  return endpoints.length > 0 ? chosen(endpoints, false) : waiting(needsHostAddress(''));
 }
 
-const NO_HOST_ADDRESS = "the host's address is not known: give --ip";
+/** `family`: `IPv6 ` where one of the other family would be of no use. */
+function needsHostAddress(family: string): string {
+  return `needs this host's ${family}address, which is not known: start the registrar with --ip`;
+}
 
 function hostAddresses({ ip, hostAddresses }: AddressContext): HostAddresses {
   if (ip === undefined) return hostAddresses;
@@ -134,19 +147,23 @@ function hostAddresses({ ip, hostAddresses }: AddressContext): HostAddresses {
 
 function publishedOn(owner: Container, port: Port, context: AddressContext): AddressChoice {
   const bindings = bindingsOf(owner, port);
-  if (bindings.length === 0) return whyNotBound(owner, port);
+  if (bindings.length === 0) return whyNotBound(owner, port, context);
   const endpoints: ReachableAt[] = [];
-  let isHostUnknown = false;
+  const unknown = new Set<string>();
   for (const { hostIp, hostPort } of bindings) {
     const address = addressOfBinding(hostIp, context);
-    if (address === undefined) isHostUnknown = true;
+    if (address === undefined) unknown.add(hostIp.includes(':') ? 'IPv6 ' : '');
     const endpoint = endpointAt(address ?? '', hostPort);
     if (endpoint !== undefined && !endpoints.some(({ family }) => family === endpoint.family))
       endpoints.push(endpoint);
   }
   if (endpoints.length > 0) return chosen(endpoints, false);
-  if (isHostUnknown) return waiting(NO_HOST_ADDRESS);
-  return refused(`port ${printPort(port)} is published where only this host reaches it`);
+  // Of both families either will do.
+  if (unknown.size > 0) return waiting(needsHostAddress(unknown.has('') ? '' : 'IPv6 '));
+  const listed = bindings
+    .slice(0, 3)
+    .map(({ hostIp, hostPort }) => printSocketAddress({ address: hostIp, port: hostPort }));
+  return refused(`is published at ${shown(listed.join(', '))}, where only this host reaches it`);
 }
 
 /** The address that a binding is reached at from elsewhere, `undefined` if it is the host's and that is not known. */
@@ -174,18 +191,46 @@ function bindingsOf(
   );
 }
 
-/** Docker Desktop tells the ports a moment after the start. */
-function whyNotBound(owner: Container, port: Port): AddressChoice {
+/** The host ports of a port that one name cannot have besides the one that it gets; in order. */
+export function otherHostPorts(
+  owner: Container,
+  port: Port,
+  { endpoints }: Extract<AddressChoice, { kind: 'endpoints' }>,
+): number[] {
+  const registered = new Set(endpoints.map((endpoint) => endpoint.port));
+  const others = bindingsOf(owner, port).filter(
+    ({ hostIp, hostPort }) => !isLoopback(hostIp) && !registered.has(hostPort),
+  );
+  return [...new Set(others.map(({ hostPort }) => hostPort))].sort((a, b) => a - b);
+}
+
+/** Whether it was asked for with `-p` or `-P`, be it bound or not. */
+function isRequested({ requested, publishesAll, exposed }: Container, port: Port): boolean {
   const isPort = (one: Port) => printPort(one) === printPort(port);
-  const isComing =
-    owner.requested.some(isPort) || (owner.publishesAll && owner.exposed.some(isPort));
-  return isComing
-    ? waiting(`port ${printPort(port)} is not bound yet`)
-    : refused(`port ${printPort(port)} is not published`);
+  return requested.some(isPort) || (publishesAll && exposed.some(isPort));
+}
+
+/** Docker Desktop tells the ports a moment after the start; of some networks Docker publishes none, without a word. */
+function whyNotBound(owner: Container, port: Port, context: AddressContext): AddressChoice {
+  if (!isRequested(owner, port)) return refused(`does not publish port ${printPort(port)}`);
+  const asked = `waits for port ${printPort(port)} to be published`;
+  const names = owner.networks.map(({ name }) => name);
+  if (names.length === 0 || names.includes('bridge')) return binding(asked);
+  const mode =
+    context.compat === 'dns' ? `${context.metadata.env}MODE=internal` : '--mode internal';
+  const fix = `if ${shown(names.join(', '), 60)} is one of these, use ${mode}`;
+  return binding(`${asked}: internal, macvlan and ipvlan networks publish none; ${fix}`);
 }
 
 /** Networks that lead nowhere for others; swarm's ingress has addresses, but nothing listens there. */
 const UNUSABLE = ['ingress', 'docker_gwbridge', 'none', 'host'];
+/** Whether others may reach a container on it. */
+export function isUsable({ name }: Network): boolean {
+  return !UNUSABLE.includes(name);
+}
+
+/** Podman's networks of a user: the container shares an address that nobody else reaches. */
+const ADDRESSLESS = /^(?:slirp4netns|pasta)(?::|$)/;
 
 function onNetwork(
   owner: Container,
@@ -193,9 +238,9 @@ function onNetwork(
   wish: string | undefined,
   context: AddressContext,
 ): AddressChoice {
-  const usable = owner.networks.filter(({ name }) => !UNUSABLE.includes(name));
+  const usable = owner.networks.filter(isUsable);
   if (wish !== undefined) {
-    if (UNUSABLE.includes(wish)) return refused(`network ${wish} cannot be used`);
+    if (UNUSABLE.includes(wish)) return refused(`cannot be reached on the network ${wish}`);
     const wished = usable.find((network) => isCalled(network, wish));
     if (wished === undefined) return waiting(`is not on the network ${shown(wish)}`);
     return atNetwork(wished, port) ?? waiting(`has no address on the network ${shown(wish)} yet`);
@@ -210,6 +255,20 @@ function onNetwork(
     const choice = atNetwork(network, port);
     if (choice !== undefined) return choice;
   }
+  return whyNoAddress(owner, usable);
+}
+
+function whyNoAddress({ networks, networkMode }: Container, usable: readonly Network[]) {
+  if (ADDRESSLESS.test(networkMode)) {
+    const network = shown(networkMode.replace(/:.*$/s, ''));
+    return refused(
+      `has no address of its own on ${network}: publish a port, or use a bridge network`,
+    );
+  }
+  if (usable.length === 0 && networks.some(({ name }) => name === 'ingress'))
+    return waiting(
+      "is only on swarm's ingress, where nothing reaches it: attach an overlay network",
+    );
   return waiting('has no address on a network yet');
 }
 
@@ -253,6 +312,10 @@ function chosen(endpoints: readonly ReachableAt[], isInternal: boolean): Address
 
 function refused(reason: string): AddressChoice {
   return { kind: 'refused', reason };
+}
+
+function binding(reason: string): AddressChoice {
+  return { kind: 'waiting', reason, isBinding: true };
 }
 
 function waiting(reason: string): AddressChoice {

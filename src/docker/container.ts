@@ -29,6 +29,8 @@ export interface Container {
   /** `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
   readonly networkMode: string;
   readonly networks: readonly Network[];
+  /** What its stops may take unless they say otherwise; below 0: as long as they like. `undefined`: Docker's default. */
+  readonly stopTimeoutSeconds: number | undefined;
 }
 
 export interface Port {
@@ -79,6 +81,7 @@ export function readContainer(inspection: Inspection): Container {
       .filter((port) => port.bindings.length > 0),
     networkMode: asText(hostConfig.NetworkMode) || 'default',
     networks: readNetworks(settings),
+    stopTimeoutSeconds: typeof config.StopTimeout === 'number' ? config.StopTimeout : undefined,
   };
 }
 

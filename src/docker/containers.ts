@@ -10,22 +10,13 @@ import { anticipate, isAboutHealth, isDeath, isStart, takesOut } from './anticip
 import type { Wish } from './assign.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
-import type { Description } from './description.ts';
+import type { Description, Draining } from './description.ts';
+import { endingBy, hasSurvived, isBefore, nextLookInMs, whyEnding } from './ending.ts';
 import type { Engine, EngineError, EngineEvent, Inspection, Listed } from './engine.ts';
 import { Inspector } from './inspector.ts';
 import { isOlder, shortId } from './life.ts';
 import { recordValue } from './record.ts';
-import {
-  type Alarm,
-  healthOf,
-  isAlive,
-  isNamed,
-  isWaiting,
-  newSlot,
-  type Slot,
-  type Tracked,
-} from './slot.ts';
-import { endsContainer } from './stopSignal.ts';
+import { healthOf, isAlive, isNamed, isWaiting, newSlot, type Slot, type Tracked } from './slot.ts';
 
 export interface ContainersOptions {
   readonly engine: Pick<Engine, 'inspect'>;
@@ -42,11 +33,8 @@ const INSPECTS_AT_ONCE = 8;
 const RETRY_MS = [200, 1_000, 5_000];
 /** After an event that may have come before the health that it is about. */
 const HEALTH_DELAYS_MS = [200, 1_000];
-/** Docker's, for a container that does not say. */
-const DEFAULT_STOP_TIMEOUT_SECONDS = 10;
-const STOP_GRACE_MS = 2_000;
-/** A timer of more fires at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Of a container that is not inspected yet. */
+const MAX_SIGNALS = 4;
 
 export class Containers {
   readonly #options: ContainersOptions;
@@ -97,9 +85,11 @@ export class Containers {
         slot.isDown = true;
       }
     }
+    if (event.action === 'kill') {
+      this.#onSignal(slot, event);
+      return;
+    }
     if (slot.inspection !== undefined && !isStale) this.#foresee(slot, slot.inspection, event);
-    // A signal by itself changes nothing that could be seen.
-    if (event.action === 'kill') return;
     slot.retries = 0;
     // A death says all, and Docker answers no inspection before it has cleaned up: with many at once starts would wait.
     const isSettled = isDeath(event) && slot.inspection !== undefined && !isStale;
@@ -151,8 +141,7 @@ export class Containers {
 
   close(): void {
     this.#inspector.close();
-    for (const { alarms } of this.#slots.values())
-      for (const timer of alarms.values()) timer.cancel();
+    for (const { alarms } of this.#slots.values()) alarms.cancelAll();
   }
 
   /** Before all that runs, however much that is: what is gone must not be answered for. */
@@ -167,8 +156,8 @@ export class Containers {
 
   /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */
   #isUncertain(slot: Slot, { state, health }: Listed): boolean {
-    const { inspection, description } = slot;
-    if (inspection === undefined || !isAlive(inspection)) return true;
+    const { inspection, description, ending } = slot;
+    if (inspection === undefined || !isAlive(inspection) || ending !== undefined) return true;
     const { Status = state } = inspection.State ?? {};
     // Seen between two lists that are alike, and the event that ended it was lost. Podman's lists tell no health.
     if (Status !== state || (health ?? '') !== healthOf(slot)) return true;
@@ -179,14 +168,14 @@ export class Containers {
   #slot(id: string): Slot {
     const known = this.#slots.get(id);
     if (known !== undefined) return known;
-    const slot = newSlot(id);
+    const slot = newSlot(id, this.#options.clock);
     this.#slots.set(id, slot);
     this.#byShortId.set(shortId(id), slot);
     return slot;
   }
 
   #forget(slot: Slot): void {
-    for (const timer of slot.alarms.values()) timer.cancel();
+    slot.alarms.cancelAll();
     this.#slots.delete(slot.id);
     this.#byShortId.delete(shortId(slot.id));
     this.#joined.delete(slot);
@@ -194,28 +183,29 @@ export class Containers {
 
   #foresee(slot: Slot, inspection: Inspection, event: EngineEvent): void {
     const foreseen = anticipate(inspection, event);
-    const isDraining =
-      event.action === 'kill' &&
-      slot.description?.kind === 'described' &&
-      slot.description.stop === 'drain' &&
-      endsContainer(event.signal, inspection);
-    if (isDraining) this.#expectEnd(slot, inspection);
-    if (foreseen === inspection && !isDraining) return;
+    if (foreseen === inspection) return;
     slot.inspection = foreseen;
     this.#evaluateWithJoined(slot);
     this.#options.onChange();
   }
 
-  #expectEnd(slot: Slot, inspection: Inspection): void {
-    slot.isEnding = true;
-    const seconds = inspection.Config?.StopTimeout;
-    const timeoutSeconds = typeof seconds === 'number' ? seconds : DEFAULT_STOP_TIMEOUT_SECONDS;
-    if (timeoutSeconds < 0) return; // Docker waits for ever
-    const timeoutMs = Math.min(timeoutSeconds * 1000 + STOP_GRACE_MS, MAX_TIMER_MS);
-    this.#setAlarm(slot, 'ending', timeoutMs, () => {
-      slot.isEnding = false;
-      this.#inspector.request(slot.id);
-    });
+  /** Needs no inspection: a signal by itself changes nothing that could be seen. */
+  #onSignal(slot: Slot, event: EngineEvent): void {
+    const { inspection } = slot;
+    if (inspection === undefined) slot.signals = [...slot.signals, event].slice(-MAX_SIGNALS);
+    else if (this.#endsWith(slot, inspection, event)) {
+      this.#evaluateWithJoined(slot);
+      this.#options.onChange();
+    }
+  }
+
+  /** Whether the signal ends the life that was inspected; from then on that life is about to end. */
+  #endsWith(slot: Slot, inspection: Inspection, event: EngineEvent): boolean {
+    const ending = endingBy(event, inspection, this.#options.clock.monotonicMs());
+    if (ending === undefined) return false;
+    slot.ending = ending;
+    slot.alarms.cancel('ending');
+    return true;
   }
 
   #onInspected(id: string, inspection: Inspection | undefined): void {
@@ -227,6 +217,8 @@ export class Containers {
     } else {
       slot.inspection = inspection;
       this.#noteLife(slot, inspection);
+      for (const event of slot.signals) this.#endsWith(slot, inspection, event);
+      slot.signals = [];
       this.#noteParent(slot, inspection);
       this.#evaluateWithJoined(slot);
       if (slot.description === undefined || !isWaiting(slot.description)) slot.retries = 0;
@@ -239,7 +231,7 @@ export class Containers {
   /** Podman tells of a check before it has stored the result. */
   #lookAgain(slot: Slot, [delayMs, ...later]: readonly number[] = HEALTH_DELAYS_MS): void {
     if (delayMs === undefined) return;
-    this.#setAlarm(slot, 'health', delayMs, () => {
+    slot.alarms.set('health', delayMs, () => {
       this.#inspector.request(slot.id);
       this.#lookAgain(slot, later);
     });
@@ -255,7 +247,7 @@ export class Containers {
     const delayMs = RETRY_MS[slot.retries++];
     // After the last one the next list looks at it again.
     if (delayMs !== undefined) {
-      this.#setAlarm(slot, 'retry', delayMs, () => this.#inspector.request(slot.id));
+      slot.alarms.set('retry', delayMs, () => this.#inspector.request(slot.id));
     }
   }
 
@@ -269,11 +261,10 @@ export class Containers {
     slot.life = startedAt;
     slot.isDeathCounted = false;
     slot.isDown = false;
-    slot.isEnding = false;
-    slot.alarms.get('ending')?.cancel();
+    if (slot.ending !== undefined && isBefore(slot.ending, inspection)) slot.ending = undefined;
     slot.heldUntilMs = publishableAtMs(slot.deaths, nowMs);
     if (slot.heldUntilMs <= nowMs) return;
-    this.#setAlarm(slot, 'held', slot.heldUntilMs - nowMs, () => {
+    slot.alarms.set('held', slot.heldUntilMs - nowMs, () => {
       this.#evaluate(slot);
       this.#options.onChange();
     });
@@ -305,10 +296,26 @@ export class Containers {
   #describe(slot: Slot, inspection: Inspection, parent: Inspection | undefined): Description {
     const description = this.#options.describe(inspection, parent);
     if (description.kind !== 'described') return description;
-    if (slot.isEnding) return { kind: 'ignored', reason: 'is being stopped' };
+    if (description.stop === 'drain' && this.#isEnding(slot, inspection, description.draining))
+      return { kind: 'ignored', reason: whyEnding(description.draining, inspection) };
     const isHeld = slot.heldUntilMs > this.#options.clock.monotonicMs();
     if (!isHeld || inspection.State?.Health?.Status === 'healthy') return description;
     return { kind: 'ignored', reason: 'keeps dying: published once it has lasted 5 s' };
+  }
+
+  /** Has it looked at again when it may have survived. */
+  #isEnding(slot: Slot, inspection: Inspection, draining: Draining): boolean {
+    const { ending } = slot;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (ending === undefined) return false;
+    if (hasSurvived(ending, draining, inspection, nowMs)) {
+      slot.ending = undefined;
+      return false;
+    }
+    const lookInMs = nextLookInMs(ending, draining, inspection, nowMs);
+    if (lookInMs !== undefined && !slot.alarms.has('ending'))
+      slot.alarms.set('ending', lookInMs, () => this.#inspector.request(slot.id));
+    return true;
   }
 
   #wishesOf({ id, description }: Slot, inspection: Inspection): Wish[] {
@@ -332,14 +339,5 @@ export class Containers {
     if (this.#isComplete || !this.#isListed || this.#inspector.pending > 0) return;
     this.#isComplete = true;
     this.#options.onChange();
-  }
-
-  #setAlarm(slot: Slot, alarm: Alarm, delayMs: number, ring: () => void): void {
-    slot.alarms.get(alarm)?.cancel();
-    const timer = this.#options.clock.startTimer(delayMs, () => {
-      slot.alarms.delete(alarm);
-      ring();
-    });
-    slot.alarms.set(alarm, timer);
   }
 }

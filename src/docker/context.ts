@@ -37,6 +37,8 @@ export interface RegistrarContext {
   readonly ttlSeconds: number;
   readonly health: HealthPolicy;
   readonly stop: StopPolicy;
+  /** How long a container that runs on after its stop signal is kept out, unless it is seen to have survived before. */
+  readonly stopSeconds: number;
   /** Also PTR records for internal addresses. */
   readonly ptr: boolean;
   readonly compat: 'dns' | 'registrator';

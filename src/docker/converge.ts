@@ -10,6 +10,7 @@ import { applyPlan, type Outcome } from './apply.ts';
 import { type Assignment, parseNumberedKey, type Wish } from './assign.ts';
 import { backoffMs } from './backoff.ts';
 import { diff, type Operation, type Plan } from './diff.ts';
+import { Holders } from './holders.ts';
 import { Nap } from './nap.ts';
 import { Patience } from './patience.ts';
 import type { Permission } from './permission.ts';
@@ -24,6 +25,8 @@ export type ConvergeEvent =
       readonly containerId: string;
       readonly key: string;
       readonly holder: string;
+      /** How several containers could have it. */
+      readonly hint?: string;
     }
   | { readonly kind: 'writeFailed'; readonly error: StoreError; readonly retryInMs: number };
 
@@ -67,7 +70,7 @@ export class Converger {
   readonly #rest: Nap;
   readonly #counters = { puts: 0, deletes: 0, failures: 0, rounds: 0 };
   readonly #formerNumbers = new Map<string, number>();
-  #knownBases: ReadonlySet<string> = new Set();
+  readonly #holders: Holders;
   #assignments: readonly Assignment[] = [];
   #announcedConflicts = new Set<string>();
   #announcedWrites = new Set<string>();
@@ -88,6 +91,7 @@ export class Converger {
     this.#options = options;
     this.#nap = new Nap(options.clock);
     this.#rest = new Nap(options.clock);
+    this.#holders = new Holders(options.store, options.actual);
   }
 
   start(): void {
@@ -158,7 +162,7 @@ export class Converger {
     const { actual, mirroredRevision, wishes, isKnown } = this.#options;
     actual.settle(mirroredRevision());
     const wished = wishes();
-    await this.#lookUp(wished);
+    await this.#holders.lookUp(wished);
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const formerNumber = (containerId: string, base: string): number | undefined =>
       this.#formerNumbers.get(`${containerId} ${base}`);
@@ -181,32 +185,9 @@ export class Converger {
     return this.#apply(plan, leaseId);
   }
 
-  /** Makes sure that it is known who stands where a number is to be claimed. */
-  async #lookUp(wishes: readonly Wish[]): Promise<void> {
-    const { actual, store } = this.#options;
-    const keys = new Set<string>();
-    const bases = new Set<string>();
-    for (const { record } of wishes) {
-      (record.instance === 'auto' ? bases : keys).add(record.key);
-      if (record.keyIfTaken !== undefined) keys.add(record.keyIfTaken);
-    }
-    actual.want({ keys, bases });
-    const known = this.#knownBases;
-    this.#knownBases = new Set([...known].filter((base) => bases.has(base)));
-    for (const base of bases) {
-      if (known.has(base)) continue;
-      for await (const { entries } of store.snapshot(`${base}/`)) {
-        for (const entry of entries) actual.learn(entry.key, entry, entry.modRevision);
-      }
-      this.#knownBases = new Set([...this.#knownBases, base]);
-    }
-  }
-
   async #apply(plan: Plan, leaseId: string): Promise<number | undefined> {
     this.#isDone = false;
-    const [withdraw, put, retire] = plan.phases;
-    const isWhole = put.length <= PUTS_IN_A_ROUND;
-    const phases = [withdraw, put.slice(0, PUTS_IN_A_ROUND), isWhole ? retire : []] as const;
+    const phases = firstSteps(plan.phases);
     let failure: StoreError | undefined;
     let done = 0;
     await applyPlan(
@@ -285,7 +266,10 @@ export class Converger {
       const id = `${wish.containerId} ${key} ${holder}`;
       announced.add(id);
       if (this.#announcedConflicts.has(id)) continue;
-      this.#options.onEvent({ kind: 'conflict', containerId: wish.containerId, key, holder });
+      const { containerId, record } = wish;
+      const { hintIfTaken: hint } = record;
+      const conflict = { kind: 'conflict', containerId, key, holder } as const;
+      this.#options.onEvent(hint === undefined ? conflict : { ...conflict, hint });
     }
     this.#announcedConflicts = announced;
   }
@@ -317,4 +301,16 @@ export class Converger {
   #pauseMs(): number {
     return backoffMs(++this.#failures, BACKOFF, this.#options.random);
   }
+}
+
+/** What of a plan is carried out before all is compared again. */
+function firstSteps([withdraw, put, widen, retire]: Plan['phases']): Plan['phases'] {
+  const isPut = put.length <= PUTS_IN_A_ROUND;
+  const isWidened = isPut && widen.length <= PUTS_IN_A_ROUND;
+  return [
+    withdraw,
+    put.slice(0, PUTS_IN_A_ROUND),
+    isPut ? widen.slice(0, PUTS_IN_A_ROUND) : [],
+    isWidened ? retire : [],
+  ];
 }

@@ -3,7 +3,7 @@
  * Containers are strangers: the work is bounded, nothing throws, no key lies outside the zones, and what is refused is
  * refused alone and with its reason.
  */
-import { chooseAddress, parentOf } from './chooseAddress.ts';
+import { type AddressChoice, chooseAddress, parentOf } from './chooseAddress.ts';
 import { type Container, type Port, readContainer } from './container.ts';
 import type { HealthPolicy, RegistrarContext, StopPolicy } from './context.ts';
 import type { Description } from './description.ts';
@@ -16,16 +16,20 @@ import {
   readHealth,
   readMode,
   readStop,
+  readStopSeconds,
 } from './fields.ts';
 import { whyNotHealthy, whyNotUp } from './health.ts';
+import { Hints } from './hints.ts';
 import { findSetting, readMetadata, type Settings } from './metadata.ts';
-import { isOneOff } from './nameParts.ts';
+import { isOneOff, isSwarmTask } from './nameParts.ts';
 import { MAX_NAMES } from './names.ts';
 import { placesOf } from './naming.ts';
-import { conclude, type Place, type PlacedRecord, placeRecords } from './placement.ts';
-import { candidatePorts, type PortPlan, planPorts } from './ports.ts';
+import { conclude, type Place, type PlacedName, placeRecords } from './placement.ts';
+import { hintAtOthers, hintAtUnasked, whyNoPort } from './portHints.ts';
+import { candidatePorts, type PlanOptions, type PortPlan, planPorts } from './ports.ts';
 import { Refusals, shown } from './refusals.ts';
 import { describeServices } from './registrator.ts';
+import { drainingOf } from './stopSignal.ts';
 
 /**
  * Never throws, whatever the inspections hold; equal for equal arguments, however their members are ordered. `parent` is
@@ -65,6 +69,7 @@ interface Work {
   /** The settings of the container whose network this one joined. */
   readonly parentSettings: Settings;
   readonly refusals: Refusals;
+  readonly hints: Hints;
   readonly waits: string[];
 }
 
@@ -77,21 +82,28 @@ function describeNames(
   const settings = readMetadata(container, context.metadata, refusals);
   const parentSettings: Settings =
     parent === undefined ? new Map() : readMetadata(parent, context.metadata, new Refusals());
-  const work = { container, parent, context, settings, parentSettings, refusals, waits: [] };
+  const shared = { container, parent, context, settings, parentSettings, refusals };
+  const work: Work = { ...shared, hints: new Hints(), waits: [] };
   const policies = readPolicies(work);
   const reason =
     policies && (whyNotEnabled(work, policies.enable) ?? whyNotHealthy(container, policies.health));
-  // Whoever wrote DNS_NAM is to be told, though there is no metadata.
+  // A misspelt DNS_NAM is told, though there is no metadata.
   const isSlip = settings.size === 0 && refusals.list().length > 0;
-  if (reason !== undefined && !isSlip) return { kind: 'ignored', reason };
+  if (reason !== undefined && !isSlip) {
+    if (reason === NO_METADATA) hintAtMetadata(work);
+    return { kind: 'ignored', reason, ...work.hints.all() };
+  }
   const placed = policies === undefined || reason !== undefined ? [] : describePorts(work);
-  return conclude(placed, { ...work, stop: policies?.stop ?? context.stop }, container, context);
+  const stop = policies?.stop ?? context.stop;
+  const draining = drainingOf(container, context, policies?.stopSeconds);
+  return conclude(placed, { ...work, stop, draining }, container, context);
 }
 
 interface Policies {
   readonly enable: boolean | undefined;
   readonly health: HealthPolicy;
   readonly stop: StopPolicy;
+  readonly stopSeconds: number | undefined;
 }
 
 /** What holds for the whole container; `undefined` when one of them is refused. */
@@ -100,18 +112,31 @@ function readPolicies({ settings, context, refusals }: Work): Policies | undefin
   const enable = readEnable(find, refusals);
   const health = readHealth(find, refusals);
   const stop = readStop(find, refusals);
-  if (enable === REFUSED || health === REFUSED || stop === REFUSED) return undefined;
-  return { enable, health: health ?? context.health, stop: stop ?? context.stop };
+  const stopSeconds = readStopSeconds(find, refusals);
+  if (enable === REFUSED || health === REFUSED) return undefined;
+  if (stop === REFUSED || stopSeconds === REFUSED) return undefined;
+  return { enable, health: health ?? context.health, stop: stop ?? context.stop, stopSeconds };
 }
+
+const NO_METADATA = 'has no metadata';
 
 function whyNotEnabled({ container, settings, context }: Work, enable: boolean | undefined) {
   if (enable === false) {
     return `is switched off by ${shown(findSetting(settings, 'ENABLE')?.source ?? '')}`;
   }
   if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
-  return isRegistrators(container)
-    ? "has no metadata but registrator's SERVICE_*, which count with --compat registrator"
-    : 'has no metadata';
+  if (isRegistrators(container))
+    return "has no metadata but registrator's SERVICE_*, which count with --compat registrator";
+  return NO_METADATA;
+}
+
+function hintAtMetadata({ container, context, hints }: Work): void {
+  const { env, label } = context.metadata;
+  hints.add(`set ${env}NAME, label it ${label}name=..., or use --exposed-by-default`);
+  if (isSwarmTask(container))
+    hints.add(
+      'labels of a swarm service (--label, deploy.labels) are not on its containers: use --container-label, or labels beside deploy',
+    );
 }
 
 function isRegistrators({ env, labels }: Container): boolean {
@@ -123,45 +148,96 @@ function networkFind({ settings, parentSettings }: Work, port?: Port): Find {
   return (key) => findSetting(settings, key, port) ?? findSetting(parentSettings, key, port);
 }
 
-function describePorts(work: Work): PlacedRecord[] {
+function describePorts(work: Work): PlacedName[] {
   const { container, parent, context, settings, refusals } = work;
   const wish = readMode(networkFind(work), refusals);
   if (wish === REFUSED) return [];
   const mode = wish ?? context.mode;
-  const portKey = `${context.metadata.env}PORT`;
-  const options = { exposedByDefault: context.exposedByDefault, mode, portKey };
   const candidates = candidatePorts(container, mode, parent);
-  const plans = planPorts(candidates, settings, options, refusals);
+  hintAtUnasked(container, work.hints);
+  const plans = planPorts(candidates, settings, planOptions(mode, work), refusals);
   const places = plans.map((plan) => placesOf(plan, work));
   const count = places.reduce((sum, { length }) => sum + length, 0);
   if (count > MAX_NAMES) {
-    refusals.add(`${context.metadata.env}NAME`, `${count} names, at most ${MAX_NAMES}`);
+    const listed = `lists ${count} names, and at most ${MAX_NAMES} are allowed`;
+    refusals.add(`${context.metadata.env}NAME`, listed);
     return [];
   }
   return plans.flatMap((plan, i) => describePort(plan, places[i] ?? [], work));
 }
 
-function describePort({ port }: PortPlan, places: readonly Place[], work: Work): PlacedRecord[] {
-  const { container, parent, context, settings, refusals, waits } = work;
-  if (places.length === 0) return [];
+function planOptions(mode: PlanOptions['mode'], work: Work): PlanOptions {
+  const { context, hints } = work;
+  return {
+    exposedByDefault: context.exposedByDefault,
+    mode,
+    portKey: `${context.metadata.env}PORT`,
+    whyUnreachable: (port) => whyUnreachable(port, work),
+    whyNoPort: () => whyNoPort(portOwner(work)),
+    about: () => {
+      const [first] = placesOf({ port: undefined, suffix: '' }, work);
+      return first === undefined ? 'the container' : printPlace(first);
+    },
+    hints,
+  };
+}
+
+/** Why a port is no candidate beside others; `undefined`: it is one. */
+function whyUnreachable(port: Port, work: Work): string | undefined {
+  // A mode that is refused is told where the port is described.
+  const choice = addressOf(port, { ...work, refusals: new Refusals() });
+  switch (choice?.kind) {
+    case undefined:
+    case 'endpoints':
+      return undefined;
+    case 'waiting':
+      return choice.isBinding === true ? undefined : choice.reason;
+    case 'refused':
+      return choice.reason;
+  }
+}
+
+function portOwner({ container, parent, context }: Work) {
+  return { container, parent, prefix: context.metadata.env };
+}
+
+function printPlace({ name }: Place): string {
+  return name.join('.');
+}
+
+/** `undefined`: its mode is refused. */
+function addressOf(port: Port | undefined, work: Work): AddressChoice | undefined {
+  const { container, parent, context, refusals } = work;
+  const find = networkFind(work, port);
+  const mode = readMode(find, refusals);
+  if (mode === REFUSED) return undefined;
+  const [ip, network] = [find('IP')?.value, find('NETWORK')?.value];
+  return chooseAddress(
+    container,
+    port,
+    { ip, network, mode: mode ?? context.mode },
+    context,
+    parent,
+  );
+}
+
+function describePort({ port }: PortPlan, places: readonly Place[], work: Work): PlacedName[] {
+  const { context, settings, refusals, hints, waits } = work;
+  const [first] = places;
+  if (first === undefined) return [];
   const find: Find = (key) => findSetting(settings, key, port);
   const attributes = readAttributes(find, context.ttlSeconds, refusals);
-  const mode = readMode(networkFind(work, port), refusals);
-  if (attributes === undefined || mode === REFUSED) return [];
-  const wishes = {
-    ip: networkFind(work, port)('IP')?.value,
-    network: networkFind(work, port)('NETWORK')?.value,
-    mode: mode ?? context.mode,
-  };
-  const choice = chooseAddress(container, port, wishes, context, parent);
+  const choice = addressOf(port, work);
+  if (attributes === undefined || choice === undefined) return [];
   switch (choice.kind) {
     case 'endpoints':
+      if (port !== undefined) hintAtOthers(port, choice, portOwner(work), settings, hints);
       return places.flatMap((place) => placeRecords(place, choice, attributes, context, refusals));
     case 'waiting':
       waits.push(choice.reason);
       return [];
     case 'refused':
-      refusals.add((places[0] as Place).name.join('.'), choice.reason);
+      refusals.add(printPlace(first), choice.reason);
       return [];
   }
 }

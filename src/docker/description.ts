@@ -1,16 +1,23 @@
 /** What `describe` makes of a container: the records that it should have, and what was refused, with the reasons. */
 import type { Check } from './check.ts';
+import type { FamilyLabel } from './claim.ts';
 
 /** A record as it should stand in the store. */
 export interface DesiredRecord {
-  /** Where it goes; for `instance: 'auto'` without its last component, which is claimed: the smallest free number. */
+  /** The key of its name; for `auto` without its last component, the number, which is claimed with it. */
   readonly key: string;
   readonly instance: 'named' | 'auto';
-  /** Of `auto`: stands behind the number, as `-v6` in `1-v6`. */
-  readonly instanceSuffix?: string;
+  /** Of `auto`: the number to have if it is free. Otherwise it is the smallest free one. */
+  readonly preferredNumber?: number;
+  /** Present: the name has both families, and this is the record below it for one of them. */
+  readonly family?: FamilyLabel;
   /** Where it goes while somebody else holds `key` (two replicas with one registrator SERVICE_ID). */
   readonly keyIfTaken?: string;
+  /** What to tell the operator while somebody else holds the name. */
+  readonly hintIfTaken?: string;
   readonly fields: RecordFields;
+  /** Present: a PTR record. */
+  readonly pointer?: PointerTo;
   /** registrator's tags and attributes, kept with the owner's stamp. */
   readonly meta?: RecordMeta;
   /** To be passed before the record is published, and all the while. */
@@ -20,6 +27,7 @@ export interface DesiredRecord {
 /** SkyDNS's JSON, without those that are not set. `ttl` always is. */
 export interface RecordFields {
   readonly host: string;
+  /** `NO_SRV` for an address alone: it answers A and AAAA, and is in no SRV answer. */
   readonly port?: number;
   readonly priority?: number;
   readonly weight?: number;
@@ -30,6 +38,12 @@ export interface RecordFields {
   readonly group?: string;
 }
 
+/** What a PTR record points to besides what `fields.host` says. */
+export interface PointerTo {
+  /** The key of an `auto` name, whose number is put in front of `fields.host`. */
+  readonly numberedBy?: string;
+}
+
 export interface RecordMeta {
   readonly tags?: readonly string[];
   readonly attributes?: Readonly<Record<string, string>>;
@@ -38,9 +52,19 @@ export interface RecordMeta {
 export interface Refusal {
   /** The name, port or metadata key that it is about; printable. */
   readonly about: string;
+  /** Continues `about` to a sentence: `is no setting`. */
   readonly reason: string;
 }
 
+/** How long after its stop signal a container that runs on is believed to be about to end. */
+export interface Draining {
+  /** Whatever it seems to be. `Infinity`: until its next start. */
+  readonly maxSeconds: number;
+  /** Although it passes its HEALTHCHECK, as many programs do while they end. `Infinity`: its health says nothing. */
+  readonly healthySeconds: number;
+}
+
+/** Each reason continues "it" to a sentence: `has no metadata`. Hints are sentences of their own. */
 export type Description =
   | {
       readonly kind: 'described';
@@ -48,10 +72,12 @@ export type Description =
       readonly refusals: readonly Refusal[];
       /** `drain`: withdrawn at the stop signal; `die`: when it has ended. */
       readonly stop: 'drain' | 'die';
+      readonly draining: Draining;
       /** Present: there will be more records, and this is what is not known yet. */
       readonly waiting?: string;
+      readonly hints?: readonly string[];
     }
   /** Not published: no metadata, not running, unhealthy, switched off. */
-  | { readonly kind: 'ignored'; readonly reason: string }
+  | { readonly kind: 'ignored'; readonly reason: string; readonly hints?: readonly string[] }
   /** Should be published and will be, but something is not known yet (no IP). */
-  | { readonly kind: 'waiting'; readonly reason: string };
+  | { readonly kind: 'waiting'; readonly reason: string; readonly hints?: readonly string[] };

@@ -3,9 +3,16 @@
  *
  * Order: what belongs to nobody any more goes first, as its address may be somebody else's by now; then the puts; last
  * what a container has left for another key, so that it is never without a name.
+ *
+ * A name that gets its second family moves from its own key to one below it for each family. A value with keys below it
+ * is hidden, so the key of the family that it has comes first: it answers what the hidden one did. The other way round
+ * the key of the family that is gone goes first, and the one that stays goes last, when the name's own key is there.
  */
+import { addressFamily } from '../dns/address.ts';
 import type { ActualRecord } from './actual.ts';
-import { type AssignInput, type Assignment, assignKeys, type Wish } from './assign.ts';
+import { type AssignInput, type Assignment, assignKeys } from './assign.ts';
+import { type FamilyLabel, familyLabel, nameKeyOf } from './claim.ts';
+import { familyOf } from './record.ts';
 
 export interface DeleteOperation {
   readonly kind: 'delete';
@@ -33,6 +40,7 @@ export interface Plan {
   readonly phases: readonly [
     withdraw: readonly DeleteOperation[],
     put: readonly PutOperation[],
+    widen: readonly PutOperation[],
     retire: readonly DeleteOperation[],
   ];
   readonly assignments: readonly Assignment[];
@@ -45,46 +53,61 @@ export interface DiffInput extends AssignInput {
   readonly leaseId: string | undefined;
 }
 
+type Given = Extract<Assignment, { kind: 'key' }>;
+
 export function diff(input: DiffInput): Plan {
   const assignments = assignKeys(input);
-  const puts: PutOperation[] = [];
-  const claimed = new Set<string>();
-  const placed = new Set<string>();
-  for (const assignment of assignments) {
-    if (assignment.kind === 'taken') continue;
-    const { key, wish } = assignment;
-    claimed.add(key);
-    placed.add(wish.owner.containerId);
-    const put = putOf(key, wish, input.actual.get(key), input.leaseId);
-    if (put !== undefined) puts.push(put);
+  const given = assignments.filter((assignment) => assignment.kind === 'key');
+  const put: PutOperation[] = [];
+  const widen: PutOperation[] = [];
+  for (const assignment of given) {
+    const operation = putOf(assignment, input);
+    if (operation !== undefined) (isSecondFamily(assignment, input) ? widen : put).push(operation);
   }
-  const withdraw: DeleteOperation[] = [];
-  const retire: DeleteOperation[] = [];
-  for (const { entry, owner } of input.actual.own()) {
-    if (owner === undefined || claimed.has(entry.key) || !input.isKnown(owner.containerId))
-      continue;
-    const { containerId } = owner;
-    const { key, modRevision } = entry;
-    (placed.has(containerId) ? retire : withdraw).push({
-      kind: 'delete',
-      key,
-      modRevision,
-      containerId,
-    });
-  }
-  const isDone = puts.length + withdraw.length + retire.length === 0;
-  return { phases: [withdraw, puts, retire], assignments, isDone };
+  const { withdraw, retire } = deletes(given, input);
+  const phases = [withdraw, put, widen, retire] as const;
+  return { phases, assignments, isDone: phases.every(({ length }) => length === 0) };
 }
 
-function putOf(
-  key: string,
-  { owner: { containerId }, value }: Wish,
-  actual: ActualRecord | undefined,
-  leaseId: string | undefined,
-): PutOperation | undefined {
+/** Of all our records that nobody was given. */
+function deletes(given: readonly Given[], { actual, isKnown }: DiffInput) {
+  const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
+  const placed = new Set(given.map(({ wish }) => wish.owner.containerId));
+  const withdraw: DeleteOperation[] = [];
+  const retire: DeleteOperation[] = [];
+  for (const { entry, owner } of actual.own()) {
+    if (owner === undefined || byKey.has(entry.key) || !isKnown(owner.containerId)) continue;
+    const { key, modRevision } = entry;
+    const { containerId } = owner;
+    const name = byKey.get(nameKeyOf(key));
+    const isLeft = placed.has(containerId) && (name === undefined || !hasLostFamily(key, name));
+    (isLeft ? retire : withdraw).push({ kind: 'delete', key, modRevision, containerId });
+  }
+  return { withdraw, retire };
+}
+
+/** Whether the key, below a name that has one family again, is the other family's. */
+function hasLostFamily(key: string, { wish }: Given): boolean {
+  const family = addressFamily(wish.record.fields.host);
+  return family !== 0 && !key.endsWith(`/${familyLabel(family)}`);
+}
+
+/** Whether the key would hide the name's own while the family of that one is not below it yet. */
+function isSecondFamily({ wish: { record }, key }: Given, { actual }: DiffInput): boolean {
+  const { family } = record;
+  const name = nameKeyOf(key);
+  const hidden = family === undefined ? undefined : actual.get(name);
+  if (hidden?.isOwn !== true || actual.get(key) !== undefined) return false;
+  const first: FamilyLabel = familyOf(hidden.entry.value) === 6 ? 'ipv6' : 'ipv4';
+  return family !== first && actual.get(`${name}/${first}`) === undefined;
+}
+
+function putOf({ key, wish, value }: Given, input: DiffInput): PutOperation | undefined {
+  const { containerId } = wish.owner;
+  const actual: ActualRecord | undefined = input.actual.get(key);
   if (actual === undefined) return { kind: 'put', key, value, modRevision: undefined, containerId };
   const { entry } = actual;
-  const isLeased = leaseId === undefined || entry.lease?.id === leaseId;
+  const isLeased = input.leaseId === undefined || entry.lease?.id === input.leaseId;
   if (isLeased && Buffer.compare(entry.value, value) === 0) return undefined;
   return { kind: 'put', key, value, modRevision: entry.modRevision, containerId };
 }

@@ -2,7 +2,7 @@
 import type { HealthPolicy, Mode, StopPolicy } from './context.ts';
 import type { RecordFields } from './description.ts';
 import { type Key, parseBoolean, type Setting } from './metadata.ts';
-import { type Refusals, shown } from './refusals.ts';
+import { isNot, type Refusals } from './refusals.ts';
 
 /** The setting that counts for one port, or for the container. */
 export type Find = (key: Key) => Setting | undefined;
@@ -12,6 +12,7 @@ export type Attributes = Omit<RecordFields, 'host' | 'port'>;
 
 const MAX_TEXT_OCTETS = 1024;
 const MAX_GROUP_OCTETS = 255;
+const MAX_STOP_SECONDS = 604_800;
 /** What a container may ask for, a week: it is a stranger, and others keep what it says for so long. */
 const MAX_ASKED_TTL_SECONDS = 604_800;
 
@@ -56,6 +57,13 @@ export function readStop(find: Find, refusals: Refusals): StopPolicy | undefined
   return read(find, 'STOP', oneOf<StopPolicy>('drain', 'die'), refusals);
 }
 
+export function readStopSeconds(
+  find: Find,
+  refusals: Refusals,
+): number | undefined | typeof REFUSED {
+  return read(find, 'STOP_TIMEOUT', wholeNumber(1, MAX_STOP_SECONDS), refusals);
+}
+
 /** How a value is read, and what it should have been. */
 interface Form<T> {
   readonly expects: string;
@@ -72,7 +80,7 @@ function read<T>(
   if (setting === undefined) return undefined;
   const value = form.parse(setting.value);
   if (value !== undefined) return value;
-  refusals.add(setting.source, `"${shown(setting.value, 40)}" is not ${form.expects}`);
+  refusals.add(setting.source, isNot(setting.value, form.expects));
   return REFUSED;
 }
 

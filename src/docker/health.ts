@@ -13,6 +13,7 @@ export function whyNotUp({ state }: Container): string | undefined {
  */
 export function whyNotHealthy({ health }: Container, policy: HealthPolicy): string | undefined {
   if (policy === 'ignore' || health === 'healthy') return undefined;
-  if (health !== 'none') return health === 'starting' ? 'health is starting' : 'is unhealthy';
+  if (health === 'starting') return 'has not passed its HEALTHCHECK yet';
+  if (health === 'unhealthy') return 'is unhealthy';
   return policy === 'require' ? 'has no HEALTHCHECK, and health is required' : undefined;
 }

@@ -30,7 +30,7 @@ const PORT_KEYS = [
 ] as const;
 
 /** Keys that are about the whole container. */
-const CONTAINER_KEYS = ['PORT', 'HEALTH', 'STOP'] as const;
+const CONTAINER_KEYS = ['PORT', 'HEALTH', 'STOP', 'STOP_TIMEOUT'] as const;
 
 const KEYS = [...PORT_KEYS, ...CONTAINER_KEYS] as const;
 
@@ -63,12 +63,14 @@ const MAX_SETTINGS = 1024;
 /** So many unknown keys of a container without settings are compared with ours: comparing all would be dear. */
 const MAX_SLIPS = 64;
 
+/** What comes before the keys, in the environment and in labels. */
+export interface Prefixes {
+  readonly env: string;
+  readonly label: string;
+}
+
 /** The container's settings under both prefixes; keys that nobody knows are refused, with the one that was likely meant. */
-export function readMetadata(
-  container: Container,
-  prefix: { readonly env: string; readonly label: string },
-  refusals: Refusals,
-): Settings {
+export function readMetadata(container: Container, prefix: Prefixes, refusals: Refusals): Settings {
   const misses: Miss[] = [];
   const read = (parse: ParseKey, known: (key: Key) => string) => (source: string, rest: string) => {
     const parsed = parse(rest);
@@ -80,22 +82,58 @@ export function readMetadata(
     {
       texts: container.env,
       prefix: prefix.env,
-      keyOf: read(parseVariable, (key) => `${prefix.env}${key}`),
+      keyOf: read(parseVariable, (key) => variableName({ scope: '', key }, prefix.env)),
     },
     {
       texts: container.labels,
       prefix: prefix.label,
-      keyOf: read(parseLabel, (key) => `${prefix.label}${key.toLowerCase()}`),
+      keyOf: read(parseLabel, (key) => labelName({ scope: '', key }, prefix.label)),
     },
   ]);
-  if (settings !== undefined) {
-    const isOurs = settings.size > 0;
-    for (const miss of isOurs ? misses : misses.slice(0, MAX_SLIPS))
-      refuseKey(miss, isOurs, refusals);
-    return settings;
+  if (settings === undefined) {
+    refusals.add(`${prefix.env}*`, `has more than ${MAX_SETTINGS} settings`);
+    return new Map();
   }
-  refusals.add(`${prefix.env}*`, `more than ${MAX_SETTINGS} settings`);
-  return new Map();
+  const isOurs = settings.size > 0;
+  for (const miss of isOurs ? misses : misses.slice(0, MAX_SLIPS))
+    refuseKey(miss, isOurs, refusals);
+  refuseMisplaced(container, prefix, refusals);
+  return settings;
+}
+
+/** Labels that are named as variables are, and the other way round: neither counts. */
+function refuseMisplaced({ env, labels }: Container, prefix: Prefixes, refusals: Refusals): void {
+  const { env: variables, label } = prefix;
+  for (const source of labels.keys()) {
+    const key = source.startsWith(label) ? undefined : keyBehind(source, variables, parseVariable);
+    if (key !== undefined)
+      refusals.add(
+        source,
+        `is a label, and counts only as a variable: label it ${labelName(key, label)}`,
+      );
+  }
+  for (const source of env.keys()) {
+    const key = source.startsWith(variables) ? undefined : keyBehind(source, label, parseLabel);
+    if (key !== undefined)
+      refusals.add(
+        source,
+        `is a variable, and counts only as a label: set ${variableName(key, variables)}`,
+      );
+  }
+}
+
+function keyBehind(source: string, prefix: string, parse: ParseKey): ScopedKey | undefined {
+  const parsed = source.startsWith(prefix) ? parse(source.slice(prefix.length)) : undefined;
+  return parsed === undefined || 'reason' in parsed ? undefined : parsed;
+}
+
+function variableName({ scope, key }: ScopedKey, prefix: string): string {
+  return `${prefix}${scope === '' ? '' : `${scope.replace('/', '_').toUpperCase()}_`}${key}`;
+}
+
+function labelName({ scope, key }: ScopedKey, prefix: string): string {
+  const word = key.toLowerCase().replaceAll('_', '-');
+  return `${prefix}${scope === '' ? '' : `${scope}.`}${word}`;
 }
 
 /** Where settings are written, the one that counts less first. */
@@ -165,7 +203,8 @@ function parseVariable(rest: string): ReturnType<ParseKey> {
 
 function parseLabel(rest: string): ReturnType<ParseKey> {
   const [, digits, protocol, key = ''] = /^(?:([0-9]+)(?:\/(tcp|udp))?\.)?(.*)$/s.exec(rest) ?? [];
-  return scopedKey(digits, protocol, /[A-Z]/.test(key) ? key : key.toUpperCase());
+  const folded = /[A-Z]/.test(key) ? key : key.toUpperCase().replaceAll('-', '_');
+  return scopedKey(digits, protocol, folded);
 }
 
 function scopedKey(

@@ -7,8 +7,16 @@ export interface DerivedParts {
   readonly service: string;
   /** The compose project or swarm stack, if it belongs to one. */
   readonly environment: string | undefined;
-  readonly instance: string;
+  readonly instance: Instance;
 }
+
+/**
+ * What tells containers of one service apart. Swarm's slots and the ids of nodes and containers are unique where they
+ * come from. Compose counts on each host for itself: its number is only a wish.
+ */
+export type Instance =
+  | { readonly kind: 'unique'; readonly label: string }
+  | { readonly kind: 'wish'; readonly number: number };
 
 const COMPOSE = 'com.docker.compose.';
 const SWARM = 'com.docker.swarm.';
@@ -28,9 +36,19 @@ export function derivedParts(container: Container): DerivedParts {
         slug(container.name) ||
         shortId(container.id)),
     environment: label(`${COMPOSE}project`) ?? label(STACK),
-    instance:
-      label(`${COMPOSE}container-number`) ?? (slug(swarmSlot(labels)) || shortId(container.id)),
+    instance: derivedInstance(container),
   };
+}
+
+function derivedInstance({ labels, id }: Container): Instance {
+  const number = labels.get(`${COMPOSE}container-number`) ?? '';
+  if (/^[1-9][0-9]{0,8}$/.test(number)) return { kind: 'wish', number: Number(number) };
+  return { kind: 'unique', label: slug(number) || slug(swarmSlot(labels)) || shortId(id) };
+}
+
+/** Whether swarm runs it: then its signals mean its end, and its ports may be published elsewhere. */
+export function isSwarmTask({ labels }: Container): boolean {
+  return labels.has(`${SWARM}task.id`) || labels.has(`${SWARM}service.id`);
 }
 
 /** `docker compose run`: shares its service's labels, but not its work. */

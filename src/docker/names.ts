@@ -86,9 +86,10 @@ function faultOfLabel(label: string): string | undefined {
   if (label === '*' || label === 'any') return `has the label ${label}, which is a wildcard`;
   if (label === '') return 'has an empty label';
   if (label.length > MAX_LABEL_OCTETS) return `has a label above ${MAX_LABEL_OCTETS} octets`;
-  // RFC 1123 §2.1, and the underscore of RFC 8552 §1 in front.
-  if (!/^_?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label))
-    return `has the label "${shown(label, 40)}", which is not letters, digits and hyphens`;
+  // RFC 1123 §2.1, and underscores: no host name may have them (RFC 952), but DNS carries them (RFC 2181 §11), Docker's
+  // own names have them, and so may names that are set by hand.
+  if (!/^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/.test(label))
+    return `has the label "${shown(label, 40)}", which is not letters, digits, hyphens and underscores`;
   return undefined;
 }
 

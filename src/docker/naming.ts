@@ -24,16 +24,17 @@ export function placesOf({ port, suffix }: PortPlan, sources: NameSources): Plac
     own('NAME') ?? (own('SERVICE') === undefined ? findSetting(settings, 'NAME') : undefined);
   return names === undefined
     ? placeOfParts(port, suffix, sources)
-    : placesOfList(names, suffix, sources);
+    : placesOfList(names, suffix, sources, port);
 }
 
-function placesOfList(names: Setting, suffix: string, sources: NameSources): Place[] {
-  const { context, refusals } = sources;
+function placesOfList(names: Setting, suffix: string, sources: NameSources, port?: Port): Place[] {
+  const { context, refusals, settings } = sources;
   const texts = names.value.split(',').map((text) => text.trim());
   if (texts.length > MAX_NAMES) {
-    refusals.add(names.source, `${texts.length} names, at most ${MAX_NAMES}`);
+    refusals.add(names.source, `lists ${texts.length} names, and at most ${MAX_NAMES} are allowed`);
     return [];
   }
+  const isAuto = isAutomatic(findSetting(settings, 'INSTANCE', port));
   const places = new Map<string, Place>();
   for (const text of texts.filter((text) => text !== '')) {
     const checked = checkName(text, context);
@@ -42,29 +43,68 @@ function placesOfList(names: Setting, suffix: string, sources: NameSources): Pla
         ? siblingName(checked.name, suffix, context)
         : checked;
     const name = acceptName(text, final, refusals);
-    if (name !== undefined) places.set(name.join('.'), { name, instance: 'named' });
+    if (name === undefined) continue;
+    const place: Place = isAuto
+      ? { name, instance: 'auto' }
+      : { name, instance: 'named', hintIfTaken: hintForShared(checked, sources, port) };
+    places.set(name.join('.'), place);
   }
   return [...places.values()];
 }
 
 function placeOfParts(port: Port | undefined, suffix: string, sources: NameSources): Place[] {
   const { container, context, settings, refusals } = sources;
-  const part = (key: Key) => findSetting(settings, key, port)?.value;
+  const said = findSetting(settings, 'INSTANCE', port);
   const derived = derivedParts(container);
-  const instance = part('INSTANCE') ?? derived.instance;
-  const isAuto = instance.toLowerCase() === 'auto';
-  const service = part('SERVICE') ?? derived.service;
-  const labels = [
-    isAuto ? '' : instance,
+  const service = findSetting(settings, 'SERVICE', port)?.value ?? derived.service;
+  const base = nameOfParts(
     service.replace(/^[^.]*/, (first) => first + suffix),
-    part('ENVIRONMENT') ?? derived.environment ?? context.environment ?? '',
+    sources,
+    port,
+  );
+  const label =
+    said?.value ?? (derived.instance.kind === 'unique' ? derived.instance.label : 'auto');
+  const isAuto = label.toLowerCase() === 'auto';
+  const text = isAuto ? base : `${label}.${base}`;
+  const name = acceptName(text, checkName(text, context), refusals);
+  if (name === undefined) return [];
+  if (isAuto) {
+    const isWish = said === undefined && derived.instance.kind === 'wish';
+    const wish = isWish ? { preferredNumber: derived.instance.number } : {};
+    return [{ name, instance: 'auto', ...wish }];
+  }
+  const hintIfTaken = `to have the containers numbered, set ${context.metadata.env}INSTANCE=auto`;
+  return [{ name, instance: 'named', hintIfTaken }];
+}
+
+/** The name of a service, to which an instance is still to come; not checked yet. */
+function nameOfParts(service: string, sources: NameSources, port: Port | undefined): string {
+  const { container, context, settings } = sources;
+  const part = (key: Key) => findSetting(settings, key, port)?.value;
+  const labels = [
+    service,
+    part('ENVIRONMENT') ?? derivedParts(container).environment ?? context.environment ?? '',
     part('REGION') ?? context.region ?? '',
     // With the final dot, as it is no part's business to look like a top-level domain.
     part('DOMAIN') ?? context.domain ?? `${context.defaultZone.join('.')}.`,
   ];
-  const text = labels.filter((label) => label !== '').join('.');
-  const name = acceptName(text, checkName(text, context), refusals);
-  return name === undefined ? [] : [{ name, instance: isAuto ? 'auto' : 'named' }];
+  return labels.filter((label) => label !== '').join('.');
+}
+
+function isAutomatic(instance: Setting | undefined): boolean {
+  return instance?.value.toLowerCase() === 'auto';
+}
+
+/** A name has one holder. What puts several containers under one name is an instance in front of it. */
+function hintForShared(checked: CheckedName, sources: NameSources, port: Port | undefined): string {
+  const { env } = sources.context.metadata;
+  const [first = '', second] = checked.kind === 'name' ? checked.name : [];
+  const isNumbered = /^[0-9]+$/.test(first) && second !== undefined;
+  const service = isNumbered ? second : first;
+  const shared = nameOfParts(service, sources, port).replace(/\.$/, '');
+  const parts = `${env}SERVICE=${service} and ${env}INSTANCE=auto in place of ${env}NAME (for ${shared})`;
+  const beside = isNumbered ? '' : `${env}INSTANCE=auto beside ${env}NAME, or `;
+  return `to put several containers under one name, set ${beside}${parts}`;
 }
 
 function acceptName(text: string, checked: CheckedName, refusals: Refusals) {

@@ -1,16 +1,19 @@
 /**
- * From names and addresses to records: keys, the second leaf for IPv6, PTR, and no two records of a container in each
- * other's way.
+ * From names and addresses to records: keys, one record for each family of a dual-stack name, PTR, and no two names of a
+ * container in each other's way.
  */
 import { reverseName } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { keyOfName } from '../service/key.ts';
-import { type AddressChoice, parentOf } from './chooseAddress.ts';
+import { NO_SRV } from '../service/service.ts';
+import { type AddressChoice, parentOf, type ReachableAt } from './chooseAddress.ts';
+import { familyLabel } from './claim.ts';
 import { type Container, compareTexts } from './container.ts';
 import type { RegistrarContext, StopPolicy } from './context.ts';
-import type { Description, DesiredRecord, RecordFields } from './description.ts';
+import type { Description, DesiredRecord, Draining, RecordFields } from './description.ts';
 import type { Attributes } from './fields.ts';
-import { checkPlace, withSuffix } from './names.ts';
+import type { Hints } from './hints.ts';
+import { checkPlace } from './names.ts';
 import type { Refusals } from './refusals.ts';
 
 /** A name that a record is wanted at. */
@@ -18,14 +21,17 @@ export interface Place {
   readonly name: Name;
   /** `auto`: a label for the instance is still to come in front of the name. */
   readonly instance: 'named' | 'auto';
+  /** Of `auto`: the number to have if it is free. */
+  readonly preferredNumber?: number;
+  readonly hintIfTaken?: string;
 }
 
-/** A record, with what else is known of it. */
-export interface PlacedRecord {
-  readonly record: DesiredRecord;
-  /** The name that it is about, in messages and as what PTR points to. */
+/** The records of one name: one, or one for each family. */
+export interface PlacedName {
+  readonly records: readonly DesiredRecord[];
+  /** The name, for messages and as what PTR points to. */
   readonly host: string;
-  /** Whether its address is the container's own, on one of its networks. */
+  /** Whether its addresses are the container's own, on one of its networks. */
   readonly isInternal: boolean;
 }
 
@@ -34,13 +40,15 @@ export interface Outcome {
   readonly refusals: Refusals;
   /** What is not known yet. */
   readonly waits: readonly string[];
+  readonly hints: Hints;
   readonly stop: StopPolicy;
+  readonly draining: Draining;
 }
 
 /** The description of a container with these records. */
 export function conclude(
-  placed: readonly PlacedRecord[],
-  { refusals, waits, stop }: Outcome,
+  placed: readonly PlacedName[],
+  { refusals, waits, hints, stop, draining }: Outcome,
   container: Container,
   context: RegistrarContext,
 ): Description {
@@ -49,81 +57,112 @@ export function conclude(
   const [waiting] = waits;
   if (settled.length === 0 && refused.length === 0) {
     return waiting === undefined
-      ? { kind: 'ignored', reason: 'has every port switched off' }
-      : { kind: 'waiting', reason: waiting };
+      ? { kind: 'ignored', reason: 'has every port switched off', ...hints.all() }
+      : { kind: 'waiting', reason: waiting, ...hints.all() };
   }
   // The network of a container that joined another's is the other's, and so is the PTR.
   const isOwner = parentOf(container) === undefined;
   const ptr = context.ptr && isOwner ? ptrRecords(settled, context.prefix) : [];
-  const records = [...settled.map(({ record }) => record), ...ptr].sort((a, b) =>
-    compareTexts(a.key, b.key),
+  const records = [...settled.flatMap((name) => name.records), ...ptr].sort(
+    (a, b) => compareTexts(a.key, b.key) || compareTexts(a.family ?? '', b.family ?? ''),
   );
-  const description = { kind: 'described', records, refusals: refused, stop } as const;
-  return waiting === undefined ? description : { ...description, waiting };
+  return {
+    kind: 'described',
+    records,
+    refusals: refused,
+    stop,
+    draining,
+    ...(waiting === undefined ? {} : { waiting }),
+    ...hints.all(),
+  };
 }
 
-/** The records of one name: IPv4, or what there is, at the name itself, IPv6 beside it at `-v6`. */
+/** The records of one name: at its own key, or with both families below it. */
 export function placeRecords(
-  { name, instance }: Place,
+  place: Place,
   { endpoints, isInternal }: Extract<AddressChoice, { kind: 'endpoints' }>,
   attributes: Attributes,
   context: RegistrarContext,
   refusals: Refusals,
-): PlacedRecord[] {
-  const placed: PlacedRecord[] = [];
-  endpoints.forEach(({ address, port }, i) => {
-    const suffix = i === 0 ? '' : '-v6';
-    const leaf = instance === 'auto' ? name : withSuffix(name, 0, suffix);
-    const checked = checkPlace(leaf, context);
-    if (checked.kind === 'refused') refusals.add(leaf.join('.'), checked.reason);
-    const key = checked.kind === 'name' ? keyOfName(leaf, context.prefix) : undefined;
-    if (key === undefined) return;
-    const fields: RecordFields = {
-      host: address,
-      ...(port === undefined ? {} : { port }),
-      ...attributes,
-    };
-    const record: DesiredRecord = {
-      key,
-      instance,
-      ...(instance === 'auto' && suffix !== '' ? { instanceSuffix: suffix } : {}),
-      fields,
-    };
-    placed.push({ record, host: leaf.join('.'), isInternal });
+): PlacedName[] {
+  const { name, instance, preferredNumber, hintIfTaken } = place;
+  const host = name.join('.');
+  const [first, second] = endpoints;
+  const key = keyOfName(name, context.prefix);
+  if (first === undefined || key === undefined) return [];
+  const common = {
+    key,
+    instance,
+    ...(preferredNumber === undefined ? {} : { preferredNumber }),
+    ...(hintIfTaken === undefined ? {} : { hintIfTaken }),
+  };
+  const numbered = instance === 'auto' ? ['1', ...name] : name;
+  const checked = checkPlace(numbered, context);
+  if (checked.kind === 'refused') {
+    refusals.add(host, checked.reason);
+    return [];
+  }
+  const hasRoom = checkPlace([familyLabel(6), ...numbered], context).kind === 'name';
+  if (second !== undefined && !hasRoom)
+    refusals.add(host, `is too long for a record of each family: only ${first.address} has one`);
+  if (second === undefined || !hasRoom)
+    return [{ records: [{ ...common, fields: fieldsOf(first, attributes) }], host, isInternal }];
+  const records = [first, second].map((endpoint): DesiredRecord => {
+    const fields = fieldsOf(endpoint, belowItsName(attributes));
+    return { ...common, family: familyLabel(endpoint.family), fields };
   });
-  return placed;
+  return [{ records, host, isInternal }];
+}
+
+/** A port of its own, or none: an address alone is in no SRV answer. */
+function fieldsOf({ address, port }: ReachableAt, attributes: Attributes): RecordFields {
+  return { host: address, port: port ?? NO_SRV, ...attributes };
+}
+
+/** A name has at most 127 labels. */
+const MAX_TARGETSTRIP = 127;
+
+/** The SRV target of a record below a name is that name, less what the container wants stripped. */
+function belowItsName(attributes: Attributes): Attributes {
+  const targetstrip = Math.min((attributes.targetstrip ?? 0) + 1, MAX_TARGETSTRIP);
+  return { ...attributes, targetstrip };
 }
 
 /** PTR at the exact reverse name: CoreDNS finds none below it. Each address points to the first of its names. */
-function ptrRecords(placed: readonly PlacedRecord[], prefix: string): DesiredRecord[] {
+function ptrRecords(placed: readonly PlacedName[], prefix: string): DesiredRecord[] {
   const byKey = new Map<string, DesiredRecord>();
-  for (const { record, host, isInternal } of placed) {
-    const key = isInternal ? keyOfName(reverseName(record.fields.host), prefix) : undefined;
-    if (key === undefined || byKey.has(key)) continue;
-    byKey.set(key, { key, instance: 'named', fields: { host, ttl: record.fields.ttl } });
+  for (const { records, host } of placed.filter(({ isInternal }) => isInternal)) {
+    for (const { key: name, instance, fields } of records) {
+      const key = keyOfName(reverseName(fields.host), prefix);
+      if (key === undefined || byKey.has(key)) continue;
+      const pointer = instance === 'auto' ? { numberedBy: name } : {};
+      const ptrFields = { host, ttl: fields.ttl };
+      byKey.set(key, { key, instance: 'named', pointer, fields: ptrFields });
+    }
   }
   return [...byKey.values()];
 }
 
-/** Those that can stand beside each other, in their order. Values belong at leaves: what has another below it is refused. */
-function settle(placed: readonly PlacedRecord[], refusals: Refusals): PlacedRecord[] {
-  const byLeaf = new Map<string, PlacedRecord>();
+/** Those that can stand beside each other, in their order. A name that has another below it is refused: it would hide. */
+function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[] {
+  const byName = new Map<string, PlacedName>();
   for (const one of placed) {
-    const leaf = leafKey(one.record);
-    if (byLeaf.has(leaf)) refusals.add(one.host, 'is the name of two of its ports');
-    else byLeaf.set(leaf, one);
+    const name = nameId(one);
+    if (byName.has(name)) refusals.add(one.host, 'is the name of two of its ports');
+    else byName.set(name, one);
   }
-  const leaves = [...byLeaf.keys()];
-  return [...byLeaf]
-    .filter(([leaf, { host }]) => {
-      const isAbove = leaves.some((other) => other.startsWith(`${leaf}/`));
+  const names = [...byName.keys()];
+  return [...byName]
+    .filter(([name, { host }]) => {
+      const isAbove = names.some((other) => other.startsWith(`${name}/`));
       if (isAbove) refusals.add(host, 'has another of its names below it');
       return !isAbove;
     })
     .map(([, one]) => one);
 }
 
-/** The key that a record will have, with a stand-in for the number that is not claimed yet. */
-function leafKey({ key, instance, instanceSuffix = '' }: DesiredRecord): string {
-  return instance === 'auto' ? `${key}/*${instanceSuffix}` : key;
+/** The key of the name, with a stand-in for the number that is not claimed yet. */
+function nameId({ records: [first] }: PlacedName): string {
+  if (first === undefined) return '';
+  return first.instance === 'auto' ? `${first.key}/*` : first.key;
 }

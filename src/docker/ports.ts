@@ -5,6 +5,7 @@
  */
 import { type Container, comparePorts, type Port, printPort } from './container.ts';
 import type { Mode } from './context.ts';
+import type { Hints } from './hints.ts';
 import {
   findOwnSetting,
   findSetting,
@@ -14,7 +15,7 @@ import {
   type Settings,
 } from './metadata.ts';
 import { MAX_NAMES } from './names.ts';
-import { type Refusals, shown } from './refusals.ts';
+import { isNot, type Refusals, shown } from './refusals.ts';
 
 export interface PortPlan {
   /** `undefined`: a record without port. */
@@ -23,15 +24,19 @@ export interface PortPlan {
   readonly suffix: string;
 }
 
-/** The ports that a container offers, a number that is exposed for tcp and for udp only once, as tcp. */
+/**
+ * The ports that may have the container's name, a number that is exposed for tcp and for udp only once, as tcp. On the
+ * host's network, where Docker binds none, those asked for with `-p` are meant rather than all that the image exposes.
+ */
 export function candidatePorts(container: Container, mode: Mode, parent?: Container): Port[] {
-  return onePerNumber(offeredPorts(container, mode, parent));
+  const isAsked = container.networkMode === 'host' && container.requested.length > 0;
+  return onePerNumber(isAsked ? container.requested : offeredPorts(container, mode, parent));
 }
 
 /**
- * The ports that a container offers: published mode the bound ones, internal mode the exposed ones, and on the host's
- * network those exposed or asked for. `parent` is the container whose network it joined: there the parent's ports are
- * bound, and the child's EXPOSE says which of them are its own.
+ * The ports that a container offers: published mode the bound ones and those that should be, internal mode the exposed
+ * ones, and on the host's network those exposed or asked for. `parent` is the container whose network it joined: there
+ * the parent's ports are bound, and the child's EXPOSE says which of them are its own.
  */
 export function offeredPorts(container: Container, mode: Mode, parent?: Container): Port[] {
   const owner = parent ?? container;
@@ -41,9 +46,16 @@ export function offeredPorts(container: Container, mode: Mode, parent?: Containe
     const exposed = [...own, ...container.published];
     return distinct(exposed.length > 0 ? exposed : owner.exposed);
   }
-  if (parent === undefined || own.length === 0) return distinct(owner.published);
+  const published = publishedPorts(owner);
+  if (parent === undefined || own.length === 0) return published;
   const mine = new Set(own.map(printPort));
-  return distinct(parent.published.filter((port) => mine.has(printPort(port))));
+  return published.filter((port) => mine.has(printPort(port)));
+}
+
+/** What is bound on the host, and what was asked for and is not. */
+export function publishedPorts(owner: Container): Port[] {
+  const asked = owner.publishesAll ? owner.exposed : [];
+  return distinct([...owner.published, ...owner.requested, ...asked]);
 }
 
 /** The records to make, at most one a port; those with names of their own or the container's come first. */
@@ -60,25 +72,29 @@ export function planPorts(
   const isNameless = (port: Port) => !ownTexts.has(printPort(port));
   const wanted = namedPorts(candidates, settings, refusals);
   const plans: PortPlan[] = own.map((port) => ({ port, suffix: '' }));
+  let leftOut: readonly Port[] = [];
   switch (wanted.kind) {
     case 'refused':
       break;
     case 'portless':
-      plans.push({ port: undefined, suffix: '' });
+      plans.push(PORTLESS);
       break;
     case 'named':
       plans.push(...withSiblings(wanted.ports.filter(isOn)).filter(({ port }) => isNameless(port)));
       break;
     case 'unnamed': {
-      // Who speaks of single ports only does not mean the others.
+      // Settings of single ports do not mean the others.
       const isMeant = options.exposedByDefault || settings.has('');
       const among = isMeant && candidates.length > 0 ? candidates.filter(isOn) : mentioned;
-      plans.push(...unnamedPlans(among.filter(isNameless), options, refusals));
-      if (candidates.length === 0 && plans.length === 0)
-        refusals.add(options.portKey, whyNoPort(options));
+      const judged = judge(among.filter(isNameless), options);
+      leftOut = judged.leftOut;
+      plans.push(...unnamedPlans(judged.ports, options, refusals));
+      const isWithout = candidates.length === 0 && judged.ports.length === 0;
+      if (isWithout && (plans.length === 0 || hasNameOfItsOwn(settings)))
+        plans.push(...planWithoutPort(options, refusals));
     }
   }
-  tellUnused(mentioned, plans, refusals);
+  tellUnused(mentioned, [...plans.map(({ port }) => port), ...leftOut], refusals);
   return plans.sort(comparePlans);
 }
 
@@ -87,23 +103,47 @@ export interface PlanOptions {
   readonly mode: Mode;
   /** What `PORT` is called, for messages. */
   readonly portKey: string;
+  /** Why nobody else reaches a port; `undefined`: others do, or will. */
+  readonly whyUnreachable: (port: Port) => string | undefined;
+  /** Why there is no port at all, and what to do. */
+  readonly whyNoPort: () => string;
+  /** The names that the container should have, for messages. */
+  readonly about: () => string;
+  readonly hints: Hints;
 }
 
-function whyNoPort({ mode, portKey }: PlanOptions): string {
-  const offer =
-    mode === 'published'
-      ? 'no port is published: publish one with -p'
-      : 'no port is exposed: expose one with --expose';
-  return `${offer}, or set ${portKey}=0 for an address alone`;
+const PORTLESS: PortPlan = { port: undefined, suffix: '' };
+
+/** On a network of its own a container has an address without any port; on the host's it would be the host's. */
+function planWithoutPort(options: PlanOptions, refusals: Refusals): PortPlan[] {
+  if (options.mode === 'internal') return [PORTLESS];
+  refusals.add(options.about(), options.whyNoPort());
+  return [];
+}
+
+/** Judging takes a look at all bindings for each port. */
+const MAX_JUDGED = 1_000;
+
+/** A port that nobody reaches does not make it doubtful which of the others has the name. */
+function judge(ports: readonly Port[], { whyUnreachable, hints }: PlanOptions) {
+  const none: readonly Port[] = [];
+  if (ports.length < 2 || ports.length > MAX_JUDGED) return { ports, leftOut: none };
+  const reasons = new Map(ports.map((port) => [port, whyUnreachable(port)]));
+  const reachable = ports.filter((port) => reasons.get(port) === undefined);
+  if (reachable.length === 0) return { ports, leftOut: none };
+  const leftOut = ports.filter((port) => reasons.get(port) !== undefined);
+  for (const port of leftOut)
+    hints.add(`port ${printPort(port)} has no record: it ${reasons.get(port)}`);
+  return { ports: reachable, leftOut };
 }
 
 /** Settings for a port that comes to nothing are likely a slip. */
 function tellUnused(
   mentioned: readonly Port[],
-  plans: readonly PortPlan[],
+  planned: readonly (Port | undefined)[],
   refusals: Refusals,
 ): void {
-  const used = new Set(plans.map(({ port }) => port && printPort(port)));
+  const used = new Set(planned.map((port) => port && printPort(port)));
   for (const port of mentioned.map(printPort))
     if (!used.has(port)) refusals.add(`port ${port}`, 'has settings, but nothing publishes it');
 }
@@ -113,7 +153,7 @@ function isPortOn(port: Port, settings: Settings, refusals: Refusals): boolean {
   const enable = findOwnSetting(settings, 'ENABLE', port);
   const isOn = enable === undefined || parseBoolean(enable.value);
   if (isOn === undefined)
-    refusals.add(enable?.source ?? '', `"${shown(enable?.value ?? '', 40)}" is not true or false`);
+    refusals.add(enable?.source ?? '', isNot(enable?.value ?? '', 'true or false'));
   return isOn === true;
 }
 
@@ -128,14 +168,16 @@ function comparePlans(a: PortPlan, b: PortPlan): number {
 /** Ports without a name of their own when `PORT` says nothing: the name itself goes to the only one there is. */
 function unnamedPlans(
   rest: readonly Port[],
-  { portKey }: PlanOptions,
+  { portKey, about }: PlanOptions,
   refusals: Refusals,
 ): PortPlan[] {
-  if (rest.length <= 1) return rest.map((port) => ({ port, suffix: '' }));
+  const [first, second] = rest;
+  if (first === undefined) return [];
+  if (second === undefined) return [{ port: first, suffix: '' }];
   const listed = shown(rest.slice(0, 20).map(printPort).join(', '));
   refusals.add(
-    portKey,
-    `does not say which of ${rest.length} ports (${listed}) has the name itself`,
+    about(),
+    `has ${rest.length} ports to choose from (${listed}): set ${portKey}, as in ${portKey}=${first.number}`,
   );
   if (rest.length > MAX_NAMES) return [];
   return rest.map((port) => ({ port, suffix: siblingSuffix(port, rest) }));
@@ -168,17 +210,14 @@ function namedPorts(candidates: readonly Port[], settings: Settings, refusals: R
   if (setting.value === '0') return { kind: 'portless' };
   const words = setting.value.split(',', MAX_NAMES + 1).map((word) => word.trim());
   if (words.length > MAX_NAMES) {
-    refusals.add(setting.source, `more than ${MAX_NAMES} ports`);
+    refusals.add(setting.source, `lists more than ${MAX_NAMES} ports`);
     return { kind: 'refused' };
   }
   const ports: Port[] = [];
   for (const word of words) {
     const mentioned = parseMentioned(word);
     if (mentioned === undefined) {
-      refusals.add(
-        setting.source,
-        `"${shown(word, 40)}" is no port from 1 to 65535, or 0 for none`,
-      );
+      refusals.add(setting.source, isNot(word, 'a port from 1 to 65535, or 0 for none'));
       return { kind: 'refused' };
     }
     ports.push(resolve(mentioned, candidates));
@@ -204,6 +243,13 @@ function resolve({ number, protocol }: MentionedPort, candidates: readonly Port[
     number,
     protocol: candidates.find((port) => port.number === number)?.protocol ?? 'tcp',
   };
+}
+
+/** Whether the container as a whole was given a name. */
+function hasNameOfItsOwn(settings: Settings): boolean {
+  return (
+    findSetting(settings, 'NAME') !== undefined || findSetting(settings, 'SERVICE') !== undefined
+  );
 }
 
 function hasOwnName(port: Port, settings: Settings): boolean {

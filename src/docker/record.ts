@@ -3,7 +3,7 @@
  * written here only, always in the same order, so that two of equal content are equal octets and nothing is written
  * that already stands there.
  */
-import { MAX_VALUE_OCTETS } from '../service/service.ts';
+import { MAX_VALUE_OCTETS, parseService } from '../service/service.ts';
 import type { DesiredRecord } from './description.ts';
 import { asObject } from './json.ts';
 
@@ -53,6 +53,12 @@ export function ownerOf(value: Uint8Array): Owner | undefined {
   return isStampText(r) && isStampText(c) && isStampText(s)
     ? { engineId: r, containerId: c, startedAt: s }
     : undefined;
+}
+
+/** Of the address in a value; 0 when it has none. Never throws. */
+export function familyOf(value: Uint8Array): 0 | 4 | 6 {
+  const parsed = parseService(value);
+  return parsed.kind === 'service' ? parsed.service.family : 0;
 }
 
 function isStampText(json: unknown): json is string {

@@ -31,7 +31,7 @@ export class Refusals {
   list(): readonly Refusal[] {
     const listed = [...this.#listed.values()];
     if (this.#unlisted === 0) return listed;
-    return [...listed, { about: '...', reason: `${this.#unlisted} more` }];
+    return [...listed, { about: '...', reason: `and ${this.#unlisted} more` }];
   }
 }
 
@@ -40,4 +40,9 @@ export function shown(text: string, length: number = MAX_ABOUT): string {
   // Cut before escaping too, so that a text of megabytes costs no more than a long one.
   const escaped = printable(text.slice(0, length + 1));
   return escaped.length <= length ? escaped : `${escaped.slice(0, length - 3)}...`;
+}
+
+/** The reason to refuse a value, behind the name of what has it. */
+export function isNot(value: string, expected: string): string {
+  return `is "${shown(value, 40)}", which is not ${expected}`;
 }

@@ -9,15 +9,17 @@ import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import type { Description } from './description.ts';
 import { whyNotHealthy } from './health.ts';
+import { Hints } from './hints.ts';
 import { shortId } from './life.ts';
 import { findOwnSetting, findSetting, parseBoolean, type Settings } from './metadata.ts';
 import { imageBase } from './nameParts.ts';
 import { MAX_NAMES, slug } from './names.ts';
-import { conclude, type PlacedRecord } from './placement.ts';
+import { conclude, type PlacedName } from './placement.ts';
 import { offeredPorts } from './ports.ts';
-import { Refusals, shown } from './refusals.ts';
+import { isNot, Refusals, shown } from './refusals.ts';
 import { type ServiceKey, serviceKey } from './registratorKey.ts';
 import { readExtras, readServiceSettings, type ServiceExtras } from './registratorMetadata.ts';
+import { drainingOf } from './stopSignal.ts';
 
 interface Work {
   readonly container: Container;
@@ -47,12 +49,18 @@ export function describeServices(
     whyNotHealthy(container, context.health) ??
     (ports.length === 0 ? `has no ${context.mode} port` : undefined);
   if (reason !== undefined) return { kind: 'ignored', reason };
-  if (ports.length > MAX_NAMES) refusals.add('ports', `${ports.length}, at most ${MAX_NAMES}`);
+  if (ports.length > MAX_NAMES)
+    refusals.add(
+      'the container',
+      `has ${ports.length} ports, and at most ${MAX_NAMES} are allowed`,
+    );
   const meant = ports.length > MAX_NAMES ? [] : ports.filter((port) => isMeant(port, work));
   const placed = meant.flatMap((port) => placeService(port, ports.length > 1, work));
   if (meant.length === 0 && refusals.list().length === 0)
     return { kind: 'ignored', reason: whyNone(settings) };
-  return conclude(placed, { ...work, stop: context.stop }, container, context);
+  const draining = drainingOf(container, context, undefined);
+  const outcome = { ...work, hints: new Hints(), stop: context.stop, draining };
+  return conclude(placed, outcome, container, context);
 }
 
 function whyNone(settings: Settings): string {
@@ -67,15 +75,14 @@ function isMeant(port: Port, { settings, context, refusals }: Work): boolean {
   const ignore = findSetting(settings, 'ignore', port);
   const isIgnored = ignore !== undefined && parseBoolean(ignore.value);
   if (isIgnored === undefined) {
-    const value = shown(ignore?.value ?? '', 40);
-    refusals.add(ignore?.source ?? '', `"${value}" is not true or false`);
+    refusals.add(ignore?.source ?? '', isNot(ignore?.value ?? '', 'true or false'));
     return false;
   }
   if (isIgnored) return false;
   return context.exposedByDefault || findSetting(settings, 'name', port) !== undefined;
 }
 
-function placeService(port: Port, isGroup: boolean, work: Work): PlacedRecord[] {
+function placeService(port: Port, isGroup: boolean, work: Work): PlacedName[] {
   const { container, parent, context, refusals, waits } = work;
   const extras = readExtras(work.settings, port, context.registrator ?? {}, refusals);
   if (extras === undefined) return [];
@@ -105,7 +112,7 @@ function placeEndpoint(
   isGroup: boolean,
   extras: ServiceExtras,
   work: Work,
-): Omit<PlacedRecord, 'isInternal'> | undefined {
+): Omit<PlacedName, 'isInternal'> | undefined {
   const { context, container } = work;
   const place = keyOf(port, suffix, isGroup, work);
   if (place === undefined) return undefined;
@@ -123,7 +130,7 @@ function placeEndpoint(
     },
     ...extras,
   } as const;
-  return { record, host };
+  return { records: [record], host };
 }
 
 /** The key for a port's service; where another port of the container has it, the port is added to the id. */

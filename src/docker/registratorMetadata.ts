@@ -23,7 +23,7 @@ export function readServiceSettings(
     { texts: env, prefix: PREFIX, keyOf },
     { texts: labels, prefix: PREFIX, keyOf },
   ]);
-  if (settings === undefined) refusals.add(`${PREFIX}*`, 'too many settings');
+  if (settings === undefined) refusals.add(`${PREFIX}*`, 'has too many settings');
   return settings ?? new Map();
 }
 
@@ -78,7 +78,7 @@ function readMeta(
   };
   const octets = Buffer.byteLength(JSON.stringify(meta));
   if (octets <= MAX_META_OCTETS) return octets > '{}'.length ? meta : undefined;
-  refusals.add('SERVICE_TAGS', `tags and attributes above ${MAX_META_OCTETS} octets`);
+  refusals.add('SERVICE_TAGS', `has tags and attributes above ${MAX_META_OCTETS} octets`);
   return undefined;
 }
 

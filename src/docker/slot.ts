@@ -1,9 +1,11 @@
 /** What is remembered of one container between events, lists and inspections. */
-import type { Timer } from '../store/clock.ts';
+import type { Clock } from '../store/clock.ts';
+import { Alarms } from './alarms.ts';
 import type { Wish } from './assign.ts';
 import { type Deaths, NO_DEATHS } from './crashLoop.ts';
 import type { Description } from './description.ts';
-import type { Inspection } from './engine.ts';
+import type { Ending } from './ending.ts';
+import type { EngineEvent, Inspection } from './engine.ts';
 
 /** A container as it stands; `description` is undefined while nothing is known of it. */
 export interface Tracked {
@@ -12,9 +14,6 @@ export interface Tracked {
   readonly description: Description | undefined;
   readonly wishes: readonly Wish[];
 }
-
-/** What a container has a timer for. */
-export type Alarm = 'retry' | 'ending' | 'held' | 'health';
 
 /** The same, with what its keeper needs. */
 export interface Slot extends Tracked {
@@ -32,14 +31,16 @@ export interface Slot extends Tracked {
   isDown: boolean;
   /** It is not believed before, as those before it died too soon. */
   heldUntilMs: number;
-  /** A signal that ends it is on its way. */
-  isEnding: boolean;
+  /** A signal that ends it was sent to it, in this life. */
+  ending: Ending | undefined;
+  /** Signals that were heard of before it was inspected: whether one of them ends it is not known yet. */
+  signals: readonly EngineEvent[];
   retries: number;
-  readonly alarms: Map<Alarm, Timer>;
+  readonly alarms: Alarms;
 }
 
 /** Of a container that nothing is known of yet. */
-export function newSlot(id: string): Slot {
+export function newSlot(id: string, clock: Clock): Slot {
   return {
     id,
     inspection: undefined,
@@ -52,9 +53,10 @@ export function newSlot(id: string): Slot {
     isDeathCounted: false,
     isDown: false,
     heldUntilMs: 0,
-    isEnding: false,
+    ending: undefined,
+    signals: [],
     retries: 0,
-    alarms: new Map(),
+    alarms: new Alarms(clock),
   };
 }
 

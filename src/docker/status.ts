@@ -1,8 +1,10 @@
 /** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
+import { NO_SRV } from '../service/service.ts';
 import type { Mirror } from '../store/mirror.ts';
 import type { ActualRecords } from './actual.ts';
-import type { Assignment } from './assign.ts';
+import type { Assignment, Wish } from './assign.ts';
 import type { Checks } from './checks.ts';
+import { nameKeyOf, storedKey } from './claim.ts';
 import type { Containers } from './containers.ts';
 import type { Converger } from './converge.ts';
 import type { Refusal } from './description.ts';
@@ -37,14 +39,19 @@ export interface ContainerStatus {
   readonly state: string;
   readonly records: readonly RecordStatus[];
   readonly refusals: readonly Refusal[];
-  /** Why there are no records, or not all. */
+  /** Why there are no records, or not all; continues "it" to a sentence. */
   readonly reason?: string;
+  /** What the operator may want to know, in sentences. */
+  readonly hints: readonly string[];
 }
 
 export interface RecordStatus {
   /** Without its number as long as none is claimed. */
   readonly key: string;
+  /** Present: the name has both families, and this is its key. */
+  readonly nameKey?: string;
   readonly host: string;
+  /** Absent for an address alone. */
   readonly port?: number;
   /** `published`: the store has it. `conflict`: somebody else has the key. `unchecked`: its check does not pass. */
   readonly state: 'published' | 'pending' | 'conflict' | 'unchecked' | 'refused';
@@ -181,7 +188,9 @@ function containersOf(parts: RegistrarParts, isWithdrawn: boolean): ContainerSta
   }
   return [...parts.containers.all()].map((tracked) => {
     const assignments = byContainer.get(tracked.id) ?? [];
-    const reason = isWithdrawn ? 'the engine has been gone for too long' : reasonOf(tracked);
+    const reason = isWithdrawn
+      ? 'was on an engine that has been gone for too long'
+      : reasonOf(tracked);
     return {
       id: shortId(tracked.id),
       name: (tracked.inspection?.Name ?? '').replace(/^\//, ''),
@@ -189,12 +198,13 @@ function containersOf(parts: RegistrarParts, isWithdrawn: boolean): ContainerSta
       records: recordsOf(tracked, assignments, parts),
       refusals: tracked.description?.kind === 'described' ? tracked.description.refusals : [],
       ...(reason === undefined ? {} : { reason }),
+      hints: tracked.description?.hints ?? [],
     };
   });
 }
 
 function reasonOf({ description }: Tracked): string | undefined {
-  if (description === undefined) return 'not inspected yet';
+  if (description === undefined) return 'has not been inspected yet';
   return description.kind === 'described' ? description.waiting : description.reason;
 }
 
@@ -205,22 +215,34 @@ function recordsOf(
   parts: RegistrarParts,
 ): RecordStatus[] {
   return wishes.map((wish) => {
-    const { host, port } = wish.record.fields;
     const assignment = assignments.find(({ wish: assigned }) => assigned === wish);
-    const key = assignment?.key ?? wish.record.key;
-    const shown = { key, host, ...(port === undefined ? {} : { port }) };
+    const shown = placeOf(wish, assignment);
+    const { key } = shown;
     if (assignment?.kind === 'taken')
-      return { ...shown, state: 'conflict', reason: `held by ${assignment.holder}` };
+      return { ...shown, state: 'conflict', reason: whyTaken(wish, assignment.holder) };
     if (parts.checks.isFailing(wish))
       return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
     const stored = parts.actual.get(key);
-    if (stored !== undefined && Buffer.compare(stored.entry.value, wish.value) === 0)
+    const value = assignment?.value ?? wish.value;
+    if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
       return { ...shown, state: 'published' };
     const reason = parts.converger.refusalOf(key);
     return reason === undefined
       ? { ...shown, state: 'pending' }
       : { ...shown, state: 'refused', reason };
   });
+}
+
+function placeOf({ record }: Wish, assignment: Assignment | undefined) {
+  const { family } = record;
+  const { host, port = NO_SRV } = record.fields;
+  const key = assignment?.key ?? storedKey(record.key, family);
+  const name = family === undefined ? {} : { nameKey: nameKeyOf(key) };
+  return { key, ...name, host, ...(port === NO_SRV ? {} : { port }) };
+}
+
+function whyTaken({ record: { hintIfTaken } }: Wish, holder: string): string {
+  return hintIfTaken === undefined ? `held by ${holder}` : `held by ${holder}; ${hintIfTaken}`;
 }
 
 function countersOf(view: RegistrarView, containers: readonly ContainerStatus[]): Counters {

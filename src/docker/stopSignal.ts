@@ -1,5 +1,9 @@
-/** Whether a signal that `kill` announced will end the container: the one it is stopped with, or SIGKILL. */
+/** Which signals end a container, and how long one that got such a signal is believed to be about to end. */
+import type { Container } from './container.ts';
+import type { RegistrarContext } from './context.ts';
+import type { Draining } from './description.ts';
 import type { Inspection } from './engine.ts';
+import { isSwarmTask } from './nameParts.ts';
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -12,7 +16,10 @@ const NAMES =
     ' ',
   );
 
-/** `signal` as the event has it: the number, or Podman's name. */
+/**
+ * Whether a signal that `kill` announced will end the container: the one it is stopped with, or SIGKILL. `signal` as the
+ * event has it: the number, or Podman's name.
+ */
 export function endsContainer(signal: string | undefined, inspection: Inspection): boolean {
   const number = signalNumber(signal ?? '');
   if (number === undefined) return false;
@@ -38,4 +45,27 @@ export function signalNumber(text: unknown): number | undefined {
 
 function inRange(number: number): number | undefined {
   return number >= 1 && number <= SIGRTMAX ? number : undefined;
+}
+
+/** Docker's, for a stop and a container that say nothing. */
+const DEFAULT_STOP_SECONDS = 10;
+/** Between Docker's SIGKILL and the death that follows it. */
+const STOP_GRACE_SECONDS = 2;
+
+/**
+ * How long a stop may take. The container's own timeout says only how long at least: `docker stop -t`, `compose stop -t`
+ * and swarm's grace period are in the request, which nobody else sees. `said`: what its metadata says.
+ */
+export function drainingOf(
+  container: Container,
+  { stopSeconds }: RegistrarContext,
+  said: number | undefined,
+): Draining {
+  const own = container.stopTimeoutSeconds ?? DEFAULT_STOP_SECONDS;
+  const never = Number.POSITIVE_INFINITY;
+  if (said !== undefined) return { maxSeconds: said, healthySeconds: never };
+  if (own < 0) return { maxSeconds: never, healthySeconds: never };
+  const maxSeconds = Math.max(stopSeconds, own + STOP_GRACE_SECONDS);
+  // Swarm signals a task only to end it, and its grace period is not the container's timeout.
+  return { maxSeconds, healthySeconds: isSwarmTask(container) ? never : own };
 }

@@ -32,7 +32,7 @@ describe('register refuses', () => {
     ['--ip 10.0.0.300', /--ip: .* is not an IP address/],
     ['--mode bridge', /--mode: "bridge" is not published or internal/],
     ['--exposed-by-default=maybe', /--exposed-by-default: "maybe" is not true or false/],
-    ['--environment a_b', /--environment: "a_b" is not a label/],
+    ['--environment a-', /--environment: "a-" is not a label/],
     ['--region -', /--region: "-" is not a label/],
     ['--service-domain a..b', /--service-domain: .* is not a domain name/],
     ['--record-ttl 0', /--record-ttl: "0" is not whole seconds from 1/],
@@ -168,7 +168,7 @@ describe('a dry run', () => {
         ['ACTION', 'CONTAINER', 'NAME', 'TARGET', 'REASON'],
         ['put', 'web', 'rails.skydns.local.', '192.0.2.1:8080', '-'],
         ['ignore', 'plain', '-', '-', 'has no metadata'],
-        ['refuse', 'evil', '-', '-', 'x.example.com: is in none of the zones: skydns.local'],
+        ['refuse', 'evil', '-', '-', 'x.example.com is in none of the zones: skydns.local'],
       ],
     );
   });
@@ -185,6 +185,24 @@ describe('a dry run', () => {
         ...{ host: '192.0.2.1', port: 8080 },
       },
     );
+  });
+
+  it('prints both addresses of a dual-stack container at its one name', async () => {
+    const networks = { ip: '10.1.0.2', ip6: 'fd00::2' };
+    const id = docker.run({ name: 'dual', labels: { 'dns.name': 'dual' }, ...networks });
+    try {
+      const { stdout } = await run('-q', '--mode', 'internal');
+      const rows = stdout.trimEnd().split('\n');
+      assert.deepEqual(
+        rows.map((row) => row.split(/ {2,}/).slice(0, 4)).filter(([, name]) => name === 'dual'),
+        [
+          ['put', 'dual', 'dual.skydns.local.', '10.1.0.2'],
+          ['put', 'dual', 'dual.skydns.local.', 'fd00::2'],
+        ],
+      );
+    } finally {
+      docker.remove(id);
+    }
   });
 
   it('reads registrator’s words like registrator', async () => {

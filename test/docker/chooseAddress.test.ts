@@ -39,6 +39,8 @@ const two: ContainerSpec = {
   networkMode: 'back',
   networks: { front: ['10.1.0.2'], back: ['10.2.0.2'] },
 };
+const NO_HOST =
+  "waiting: needs this host's address, which is not known: start the registrar with --ip";
 const HOST6 = { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } };
 
 describe('the address of a published port', () => {
@@ -53,7 +55,7 @@ describe('the address of a published port', () => {
     ['IPv6 alone', '2001:db8::1 8080', { spec: at('[::]:8080'), context: HOST6 }],
     [
       'IPv6 alone, the host’s unknown',
-      "waiting: the host's address is not known: give --ip",
+      "waiting: needs this host's IPv6 address, which is not known: start the registrar with --ip",
       { spec: at('[::]:8080') },
     ],
     ['a specific one is itself', '198.51.100.7 8080', { spec: at('198.51.100.7:8080') }],
@@ -66,12 +68,12 @@ describe('the address of a published port', () => {
     ['loopback is passed over', '192.0.2.1 81', { spec: at('127.0.0.1:80', '0.0.0.0:81') }],
     [
       'loopback alone',
-      'refused: port 80/tcp is published where only this host reaches it',
+      'refused: is published at 127.0.0.1:80, where only this host reaches it',
       { spec: at('127.0.0.1:80') },
     ],
     [
       'IPv6 loopback alone',
-      'refused: port 80/tcp is published where only this host reaches it',
+      'refused: is published at [::1]:80, where only this host reaches it',
       { spec: at('[::1]:80') },
     ],
     [
@@ -91,16 +93,16 @@ describe('the address of a published port', () => {
     ],
     [
       'but it opens no loopback',
-      'refused: port 80/tcp is published where only this host reaches it',
+      'refused: is published at 127.0.0.1:80, where only this host reaches it',
       { spec: at('127.0.0.1:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
     ],
     [
       'the host’s is not known',
-      "waiting: the host's address is not known: give --ip",
+      NO_HOST,
       { spec: at('0.0.0.0:80'), context: { hostAddresses: {} } },
     ],
-    ['not published', 'refused: port 80/tcp is not published', { spec: { expose: ['80/tcp'] } }],
-    ['another port', 'refused: port 81/tcp is not published', { spec: at('0.0.0.0:80'), port: 81 }],
+    ['not published', 'refused: does not publish port 80/tcp', { spec: { expose: ['80/tcp'] } }],
+    ['another port', 'refused: does not publish port 81/tcp', { spec: at('0.0.0.0:80'), port: 81 }],
     ['without a port', '192.0.2.1 -', { spec: {}, port: 'none' }],
     [
       'on a user network it is still the host’s (registrator #337)',
@@ -111,19 +113,52 @@ describe('the address of a published port', () => {
     it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
   }
 
-  it('is waited for while the engine has not said it yet', () => {
-    const asked = inspection(at('0.0.0.0:80'));
-    const unsaid = { ...asked, NetworkSettings: { ...asked.NetworkSettings, Ports: {} } };
-    const choose = (changed: object) =>
-      chooseAddress(
-        readContainer({ ...unsaid, ...changed }),
-        { number: 80, protocol: 'tcp' },
-        { mode: 'published' },
-        registrarContext(),
-      );
-    assert.deepEqual(choose({}), { kind: 'waiting', reason: 'port 80/tcp is not bound yet' });
-    assert.equal(choose({ HostConfig: { PublishAllPorts: true } }).kind, 'waiting');
-    assert.equal(choose({ HostConfig: {} }).kind, 'refused');
+  const bridge: ContainerSpec = { request: ['80/tcp'] };
+  const onInternal = { ...bridge, networkMode: 'int1', networks: { int1: ['10.1.0.2'] } } as const;
+  const waits = 'waiting: waits for port 80/tcp to be published';
+  const publishNone = `${waits}: internal, macvlan and ipvlan networks publish none; if`;
+  for (const [why, expected, one] of [
+    ['the engine has not said it yet', waits, { spec: bridge }],
+    [
+      'the network may publish none',
+      `${publishNone} int1 is one of these, use DNS_MODE=internal`,
+      { spec: onInternal },
+    ],
+    [
+      'so may each of two networks',
+      `${publishNone} a, b is one of these, use DNS_MODE=internal`,
+      { spec: { ...bridge, networkMode: 'a', networks: { a: ['10.1.0.2'], b: ['10.2.0.2'] } } },
+    ],
+    [
+      'one of the networks is Docker’s bridge, which publishes',
+      waits,
+      { spec: { ...onInternal, networks: { bridge: ['172.17.0.2'], int1: ['10.1.0.2'] } } },
+    ],
+    [
+      'of registrator only the registrar says the mode',
+      `${publishNone} int1 is one of these, use --mode internal`,
+      { spec: onInternal, context: { compat: 'registrator' } },
+    ],
+    [
+      'on no network at all',
+      'refused: is on the network none, which publishes no port, 80/tcp included: put it on another network',
+      { spec: { ...bridge, networkMode: 'none', networks: { none: [''] } } },
+    ],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`asked for and not bound, ${why}`, () => assert.equal(choose(one), expected));
+  }
+
+  it('asked for with -P and not bound is waited for', () => {
+    const plain = inspection({ expose: ['80/tcp'] });
+    const asked = { ...plain, HostConfig: { PublishAllPorts: true } };
+    const port = { number: 80, protocol: 'tcp' } as const;
+    const choice = chooseAddress(
+      readContainer(asked),
+      port,
+      { mode: 'published' },
+      registrarContext(),
+    );
+    assert.equal(choice.kind, 'waiting');
   });
 });
 
@@ -172,7 +207,7 @@ describe('the address on a network', () => {
     ],
     [
       'DNS_NETWORK of ingress',
-      'refused: network ingress cannot be used',
+      'refused: cannot be reached on the network ingress',
       { spec: { networks: { ingress: ['10.0.0.5'] } }, wishes: { network: 'ingress' } },
     ],
     [
@@ -190,8 +225,18 @@ describe('the address on a network', () => {
     ],
     [
       'nothing but ingress',
-      'waiting: has no address on a network yet',
+      "waiting: is only on swarm's ingress, where nothing reaches it: attach an overlay network",
       { spec: { networks: { ingress: ['10.0.0.5'] } } },
+    ],
+    [
+      'Podman’s network of a user',
+      'refused: has no address of its own on slirp4netns: publish a port, or use a bridge network',
+      { spec: { networkMode: 'slirp4netns', networks: {} } },
+    ],
+    [
+      'Podman’s newer one, with options',
+      'refused: has no address of its own on pasta: publish a port, or use a bridge network',
+      { spec: { networkMode: 'pasta:-T,auto', networks: {} } },
     ],
     [
       'an empty address is passed over (registrator #710)',
@@ -201,7 +246,7 @@ describe('the address on a network', () => {
     ['no network yet', 'waiting: has no address on a network yet', { spec: { networks: {} } }],
     [
       'network none',
-      'refused: has no network',
+      'refused: is on the network none: put it on another network',
       { spec: { networkMode: 'none', networks: { none: [''] } } },
     ],
     [
@@ -258,10 +303,7 @@ describe('the address on the host’s network', () => {
     ['192.0.2.1 80, 2001:db8::1 80', { spec: host, context: HOST6 }],
     ['203.0.113.9 80', { spec: host, context: { ...HOST6, ip: '203.0.113.9' } }],
     ['2001:db8::9 80', { spec: host, context: { ...HOST6, ip: '2001:db8::9' } }],
-    [
-      "waiting: the host's address is not known: give --ip",
-      { spec: host, context: { hostAddresses: {} } },
-    ],
+    [NO_HOST, { spec: host, context: { hostAddresses: {} } }],
   ] as const satisfies readonly [string, Case][]) {
     it(expected, () => assert.equal(choose(one), expected));
   }
@@ -301,7 +343,7 @@ describe('an address that is said', () => {
     ],
     [
       'DNS_IP twice',
-      'refused: more than one IPv4 address',
+      'refused: is said to have more than one IPv4 address',
       { spec: {}, wishes: { ip: '198.51.100.1,198.51.100.2' } },
     ],
     [
@@ -334,7 +376,7 @@ describe('an address that is said', () => {
     ],
     [
       'the label is nonsense',
-      'refused: "x" is no IP address to be reached at',
+      'refused: is said to be at "x", which is no IP address to be reached at',
       { spec: labelled('x/24'), context: ipFromLabel },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
@@ -362,7 +404,10 @@ describe('an address that is said', () => {
     '1'.repeat(100_000),
   ]) {
     it(`${JSON.stringify(ip.slice(0, 30))} is refused`, () =>
-      assert.match(choose({ spec: {}, wishes: { ip } }), /^refused: ".{0,43}" is no IP address/));
+      assert.match(
+        choose({ spec: {}, wishes: { ip } }),
+        /^refused: is said to be at ".{0,43}", which is no IP address/,
+      ));
   }
 });
 
@@ -377,7 +422,7 @@ describe('a container that joined another’s network', () => {
     startedAt: '2026-01-01T00:00:00.119999999Z',
     ...at('0.0.0.0:8080'),
   };
-  const lost = 'waiting: the container whose network it joined';
+  const lost = 'waiting: has joined the network of a container that';
   for (const [why, expected, one] of [
     ['has the parent’s published port', '192.0.2.1 8080', { spec: child, parent }],
     ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, wishes: internal }],
@@ -410,7 +455,7 @@ describe('a container that joined another’s network', () => {
       '192.0.2.1 8080',
       { spec: child, parent: { ...parent, startedAt: '2026-01-01T00:00:00.12Z' } },
     ],
-    ['without parent', `${lost} is not there`, { spec: child }],
+    ['without parent', `${lost} is gone`, { spec: child }],
     ['parent ended', `${lost} is exited`, { spec: child, parent: { ...parent, state: 'exited' } }],
     ['parent paused', `${lost} is paused`, { spec: child, parent: { ...parent, state: 'paused' } }],
     [
@@ -425,7 +470,7 @@ describe('a container that joined another’s network', () => {
     ],
     [
       'parent has joined another',
-      'refused: the container whose network it joined has joined another one',
+      'refused: has joined the network of a container that has joined another one',
       { spec: child, parent: { ...parent, networkMode: 'container:x' } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { keysOfName, nameKeyOf, storedKey } from '../../src/docker/claim.ts';
 import { describe as describeContainer } from '../../src/docker/describe.ts';
 import type { EngineEvent, Inspection } from '../../src/docker/engine.ts';
 import type { FakeContainer } from '../support/fakeContainer.ts';
@@ -14,19 +15,23 @@ import { onBench, type RegistrarBench, type Running } from '../support/registrar
 import type { StoreLink } from '../support/storeLink.ts';
 
 const FOREIGN = '{"host":"192.0.2.99"}';
-/** Two of a name, so that they are in each other's way. */
+const FOREIGN_TARGET = '192.0.2.99:undefined';
+/** Several of a name, so that they are in each other's way; one of them has both families. */
 const SETUPS = [
   { env: { DNS_NAME: 'a' }, exposed: ['80/tcp'] },
+  { env: { DNS_NAME: 'a' }, exposed: ['82/tcp'], ip6: 'fd00::9' },
   { env: { DNS_NAME: 'a' }, exposed: ['81/tcp'] },
   { env: { DNS_NAME: 'b,c.d' }, exposed: ['80/tcp'], health: 'healthy' },
   { env: { DNS_NAME: 'c.d', DNS_STOP: 'die' }, exposed: ['80/tcp'] },
   { env: { DNS_SERVICE: 'n', DNS_INSTANCE: 'auto' }, exposed: ['80/tcp'] },
   { env: { DNS_SERVICE: 'n', DNS_INSTANCE: 'auto' }, exposed: ['80/tcp'] },
+  { env: { DNS_SERVICE: 'n', DNS_INSTANCE: 'auto' }, exposed: ['82/tcp'], ip6: 'fd00::8' },
   { env: {}, exposed: ['80/tcp'] },
 ] as const;
-const NAMES = ['a', 'b', 'd/c', 'n/1', 'n/2'];
+const NAMES = ['a', 'b', 'd/c', 'n/1', 'n/2', 'a/ipv6', 'n/2/ipv4'];
 
 const SLOW_MS = 3_000;
+const STOP_SECONDS = 60;
 
 const which = fc.nat({ max: SETUPS.length - 1 });
 const action = fc.oneof(
@@ -38,11 +43,17 @@ const action = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('network' as const), which }) },
   {
     weight: 2,
-    arbitrary: fc.record({ kind: fc.constant('foreign' as const), at: fc.nat({ max: 4 }) }),
+    arbitrary: fc.record({
+      kind: fc.constant('foreign' as const),
+      at: fc.nat({ max: NAMES.length - 1 }),
+    }),
   },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('vandal' as const), at: fc.nat({ max: 4 }) }),
+    arbitrary: fc.record({
+      kind: fc.constant('vandal' as const),
+      at: fc.nat({ max: NAMES.length - 1 }),
+    }),
   },
   {
     weight: 6,
@@ -88,7 +99,7 @@ class World {
 
   constructor(bench: RegistrarBench) {
     this.bench = bench;
-    this.#running = [bench.start()];
+    this.#running = [this.#start()];
   }
 
   async act(action: Action): Promise<void> {
@@ -153,16 +164,19 @@ class World {
     await this.bench.advance(90_000);
   }
 
-  /** By key: the records that containers want there. */
-  wanted(): Map<string, string[]> {
-    const wanted = new Map<string, string[]>();
+  /** What containers want, by the key of the name: the records of each that wants it, as `HOST:PORT` by stored key. */
+  wanted(): Map<string, Map<string, string>[]> {
+    const wanted = new Map<string, Map<string, string>[]>();
     for (const container of this.bench.engine.containers.values()) {
       const inspection = container.inspection() as Inspection;
       const description = describeContainer(inspection, registrarContext({ mode: 'internal' }));
       if (description.kind !== 'described') continue;
-      for (const { key, fields } of description.records) {
-        wanted.set(key, [...(wanted.get(key) ?? []), `${fields.host}:${fields.port}`]);
+      const names = new Map<string, Map<string, string>>();
+      for (const { key, family, fields } of description.records) {
+        const records = names.get(key) ?? new Map<string, string>();
+        names.set(key, records.set(storedKey(key, family), `${fields.host}:${fields.port}`));
       }
+      for (const [key, records] of names) wanted.set(key, [...(wanted.get(key) ?? []), records]);
     }
     return wanted;
   }
@@ -229,7 +243,11 @@ class World {
         else await this.bench.end(running);
       }
     }
-    if (this.#running.length < 2) this.#running.push(this.bench.start());
+    if (this.#running.length < 2) this.#running.push(this.#start());
+  }
+
+  #start(): Running {
+    return this.bench.start({ context: { stopSeconds: STOP_SECONDS } });
   }
 }
 
@@ -242,25 +260,49 @@ async function assertTrue(world: World, foreign: ReadonlyMap<string, string>): P
   const wanted = world.wanted();
   const numbered = wanted.get(keyOf('n')) ?? [];
   wanted.delete(keyOf('n'));
-  const left = new Map(Object.entries(records).map(([key, record]) => [`/skydns/${key}`, record]));
-  for (const [key, value] of foreign) {
-    assert.equal(JSON.stringify(left.get(key)), value, `${key} is another's`);
-    left.delete(key);
-    wanted.delete(key);
-  }
-  for (const [key, wishes] of wanted) {
-    const record = left.get(key);
-    assert.ok(
-      wishes.includes(`${record?.host}:${record?.port}`),
-      `${key}: ${JSON.stringify(record)}`,
-    );
+  const left = new Map(
+    Object.entries(records).map(([key, { host, port }]) => [`/skydns/${key}`, `${host}:${port}`]),
+  );
+  for (const key of foreign.keys()) {
+    assert.equal(left.get(key), FOREIGN_TARGET, `${key} is another's`);
     left.delete(key);
   }
-  const hosts = [...left].map(([key, { host, port }]) => {
-    assert.match(key, /\/n\/[1-9]$/, 'a ghost');
-    return `${host}:${port}`;
-  });
-  assert.deepEqual(hosts.sort(), numbered.sort());
+  for (const [name, wishes] of wanted) {
+    const isTaken = keysOfName(name).some((key) => foreign.has(key));
+    assertHeld(name, isTaken ? [new Map(), ...wishes] : wishes, take(left, keysOfName(name)));
+  }
+  const names = new Set([...left.keys()].map(nameKeyOf));
+  for (const name of names) {
+    assert.match(name, /\/n\/[1-9]$/, 'a ghost');
+    const held = take(left, keysOfName(name));
+    assertHeld(name, numbered, held);
+    numbered.splice(numbered.map(printed).indexOf(printed(held)), 1);
+  }
+  assert.deepEqual(numbered, []);
+}
+
+/** One of those who want the name has it whole. */
+function assertHeld(
+  name: string,
+  wishes: readonly ReadonlyMap<string, string>[],
+  held: ReadonlyMap<string, string>,
+): void {
+  assert.ok(wishes.map(printed).includes(printed(held)), `${name}: ${printed(held)}`);
+}
+
+/** Families and targets, whatever the name is. */
+function printed(records: ReadonlyMap<string, string>): string {
+  return JSON.stringify([...records].map(([key, target]) => [/ipv[46]$/.exec(key)?.[0], target]));
+}
+
+function take(left: Map<string, string>, keys: readonly string[]): Map<string, string> {
+  const taken = new Map<string, string>();
+  for (const key of keys) {
+    const target = left.get(key);
+    if (target !== undefined) taken.set(key, target);
+    left.delete(key);
+  }
+  return taken;
 }
 
 async function foreignIn(bench: RegistrarBench): Promise<Map<string, string>> {

@@ -6,6 +6,7 @@ import type { RegistrarContext } from '../../src/docker/context.ts';
 import { describe, parentIdOf } from '../../src/docker/describe.ts';
 import type { Inspection } from '../../src/docker/engine.ts';
 import { nameOfKey } from '../../src/service/key.ts';
+import { NO_SRV } from '../../src/service/service.ts';
 import { told } from '../support/descriptions.ts';
 import {
   CONTAINER_ID,
@@ -77,10 +78,10 @@ suite('what a container should have', () => {
       { ...web, env: { DNS_NAME: '1.rails,www' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       {
-        'local/skydns/rails/1': { host: '192.0.2.1', port: 18080, ttl: 30 },
-        'local/skydns/rails/1-v6': { host: '2001:db8::1', port: 18080, ttl: 30 },
-        'local/skydns/www': { host: '192.0.2.1', port: 18080, ttl: 30 },
-        'local/skydns/www-v6': { host: '2001:db8::1', port: 18080, ttl: 30 },
+        'local/skydns/rails/1/ipv4': { host: '192.0.2.1', port: 18080, ttl: 30, targetstrip: 1 },
+        'local/skydns/rails/1/ipv6': { host: '2001:db8::1', port: 18080, ttl: 30, targetstrip: 1 },
+        'local/skydns/www/ipv4': { host: '192.0.2.1', port: 18080, ttl: 30, targetstrip: 1 },
+        'local/skydns/www/ipv6': { host: '2001:db8::1', port: 18080, ttl: 30, targetstrip: 1 },
       },
     ],
     [
@@ -88,9 +89,42 @@ suite('what a container should have', () => {
       { ...web, env: { DNS_SERVICE: 'rails', DNS_INSTANCE: 'auto' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       {
-        'local/skydns/rails/*': { host: '192.0.2.1', port: 18080, ttl: 30 },
-        'local/skydns/rails/*-v6': { host: '2001:db8::1', port: 18080, ttl: 30 },
+        'local/skydns/rails/*/ipv4': { host: '192.0.2.1', port: 18080, ttl: 30, targetstrip: 1 },
+        'local/skydns/rails/*/ipv6': { host: '2001:db8::1', port: 18080, ttl: 30, targetstrip: 1 },
       },
+    ],
+    [
+      'both families of a port each, with what is to be stripped besides',
+      {
+        publish: { '80/tcp': ['192.0.2.7:81', '[2001:db8::7]:82'] },
+        env: { DNS_NAME: 'a', DNS_TARGETSTRIP: '1' },
+      },
+      {},
+      {
+        'local/skydns/a/ipv4': { host: '192.0.2.7', port: 81, ttl: 30, targetstrip: 2 },
+        'local/skydns/a/ipv6': { host: '2001:db8::7', port: 82, ttl: 30, targetstrip: 2 },
+      },
+    ],
+    [
+      'both families of an address alone',
+      { env: { DNS_NAME: 'a', DNS_PORT: '0', DNS_IP: '192.0.2.7,2001:db8::7' } },
+      {},
+      {
+        'local/skydns/a/ipv4': { host: '192.0.2.7', port: -1, ttl: 30, targetstrip: 1 },
+        'local/skydns/a/ipv6': { host: '2001:db8::7', port: -1, ttl: 30, targetstrip: 1 },
+      },
+    ],
+    [
+      'IPv6 alone at the name itself',
+      { publish: { '80/tcp': ['[::]:18080'] }, env: { DNS_NAME: 'a' } },
+      { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
+      { 'local/skydns/a': { host: '2001:db8::1', port: 18080, ttl: 30 } },
+    ],
+    [
+      'several containers under a name of their own',
+      { ...web, env: { DNS_NAME: 'rails', DNS_INSTANCE: 'auto' } },
+      {},
+      { 'local/skydns/rails/*': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
       'its own mode',
@@ -114,7 +148,7 @@ suite('what a container should have', () => {
       'a compose service, exposed by default',
       { ...web, labels: compose },
       { exposedByDefault: true },
-      { 'local/skydns/shop/web/1': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      { 'local/skydns/shop/web/1?': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
       'a container without metadata, exposed by default',
@@ -138,11 +172,11 @@ suite('what a container should have', () => {
       { mode: 'internal', ptr: true },
       {
         'arpa/in-addr/10/1/0/2': { host: 'b.skydns.local', ttl: 9 },
-        [`arpa/ip6/f/d/0/0${'/0'.repeat(27)}/2`]: { host: 'b-v6.skydns.local', ttl: 9 },
-        'local/skydns/a': { host: '10.1.0.2', port: 80, ttl: 9 },
-        'local/skydns/a-v6': { host: 'fd00::2', port: 80, ttl: 9 },
-        'local/skydns/b': { host: '10.1.0.2', port: 80, ttl: 9 },
-        'local/skydns/b-v6': { host: 'fd00::2', port: 80, ttl: 9 },
+        [`arpa/ip6/f/d/0/0${'/0'.repeat(27)}/2`]: { host: 'b.skydns.local', ttl: 9 },
+        'local/skydns/a/ipv4': { host: '10.1.0.2', port: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/a/ipv6': { host: 'fd00::2', port: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/b/ipv4': { host: '10.1.0.2', port: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/b/ipv6': { host: 'fd00::2', port: 80, ttl: 9, targetstrip: 1 },
       },
     ],
     [
@@ -203,8 +237,6 @@ suite('what a container should have', () => {
 suite('a container that is ignored or waited for', () => {
   const named = { ...web, env: { DNS_NAME: 'a' } };
   for (const [why, spec, changes, kind, reason] of [
-    ['without metadata', web, {}, 'ignored', 'has no metadata'],
-    ['compose alone is no metadata', { ...web, labels: compose }, {}, 'ignored', 'has no metadata'],
     [
       'switched off',
       { ...named, labels: { 'dns.enable': 'false' } },
@@ -249,14 +281,14 @@ suite('a container that is ignored or waited for', () => {
       named,
       { hostAddresses: {} },
       'waiting',
-      "the host's address is not known: give --ip",
+      "needs this host's address, which is not known: start the registrar with --ip",
     ],
     [
       'a child without its parent',
       { ...named, networkMode: 'container:abc' },
       {},
       'waiting',
-      'the container whose network it joined is not there',
+      'has joined the network of a container that is gone',
     ],
   ] as const satisfies readonly [
     string,
@@ -283,20 +315,14 @@ suite('a container that is ignored or waited for', () => {
 
   it('a slip of the pen is told although nothing else is said', () => {
     const { refusals } = told(inspection({ ...web, env: { DNS_NAEM: 'a' } }), registrarContext());
-    assert.deepEqual(refusals, ['DNS_NAEM: is no setting; do you mean DNS_NAME?']);
+    assert.deepEqual(refusals, ['DNS_NAEM is no setting; do you mean DNS_NAME?']);
   });
 
   it('another program’s DNS_ variables are none of ours', () => {
     const spec = { ...web, env: { DNS_SERVER: '192.0.2.1' } };
-    const description = describe(inspection(spec), registrarContext());
-    assert.deepEqual(description, { kind: 'ignored', reason: 'has no metadata' });
-  });
-
-  it('a container without a published port is told what to do', () => {
-    const { refusals } = told(inspection({ env: { DNS_NAME: 'a' } }), registrarContext());
-    assert.deepEqual(refusals, [
-      'DNS_PORT: no port is published: publish one with -p, or set DNS_PORT=0 for an address alone',
-    ]);
+    const { description, reason } = told(inspection(spec), registrarContext());
+    assert.equal(description.kind, 'ignored');
+    assert.equal(reason, 'has no metadata');
   });
 });
 
@@ -389,7 +415,7 @@ suite('hostile metadata costs its own record only', () => {
     ['TEXT', 'x'.repeat(1025), 'is not text of at most 1024 octets without control characters'],
     ['GROUP', '\u001b]0;x\u0007', 'is not text of at most 255 octets without control characters'],
     ['MODE', 'public', 'is not published or internal'],
-    ['IP', '169.254.169.254', 'is no IP address to be reached at'],
+    ['IP', '169.254.169.254', 'which is no IP address to be reached at'],
   ] as const) {
     it(`${setting}=${JSON.stringify(value.slice(0, 30))} on one of two ports`, () => {
       const env = { DNS_1_NAME: 'bad', [`DNS_1_${setting}`]: value, DNS_2_NAME: 'good' };
@@ -402,13 +428,13 @@ suite('hostile metadata costs its own record only', () => {
     });
   }
 
-  for (const setting of ['HEALTH', 'STOP', 'ENABLE', 'MODE', 'PORT']) {
+  for (const setting of ['HEALTH', 'STOP', 'STOP_TIMEOUT', 'ENABLE', 'MODE', 'PORT']) {
     it(`${setting} of the whole container`, () => {
       const env = { DNS_NAME: 'a', [`DNS_${setting}`]: 'nonsense' };
       const { records, refusals } = told(inspection({ ...web, env }), registrarContext());
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);
-      assert.match(refusals[0] ?? '', new RegExp(`^DNS_${setting}: "nonsense" is no`));
+      assert.match(refusals[0] ?? '', new RegExp(`^DNS_${setting} is "nonsense", which is not `));
     });
   }
 
@@ -417,7 +443,7 @@ suite('hostile metadata costs its own record only', () => {
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_NAME: names, DNS_2_NAME: 'good' } };
     const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
     assert.deepEqual(Object.keys(records), ['local/skydns/good']);
-    assert.deepEqual(refusals, ['DNS_NAME: 10000 names, at most 64']);
+    assert.deepEqual(refusals, ['DNS_NAME lists 10000 names, and at most 64 are allowed']);
   });
 
   it('so are as many on as many ports', () => {
@@ -425,7 +451,7 @@ suite('hostile metadata costs its own record only', () => {
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_1_NAME: names, DNS_2_NAME: names } };
     const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
     assert.deepEqual(records, {});
-    assert.deepEqual(refusals, ['DNS_NAME: 120 names, at most 64']);
+    assert.deepEqual(refusals, ['DNS_NAME lists 120 names, and at most 64 are allowed']);
   });
 
   it('the limit itself is not above it', () => {
@@ -440,7 +466,7 @@ suite('hostile metadata costs its own record only', () => {
       env: { DNS_NAME: ','.repeat(1_000_000), DNS_SERVICE: 'x'.repeat(1_000_000) },
     };
     const { refusals } = told(inspection(spec), registrarContext());
-    assert.deepEqual(refusals, ['DNS_NAME: 1000001 names, at most 64']);
+    assert.deepEqual(refusals, ['DNS_NAME lists 1000001 names, and at most 64 are allowed']);
   });
 });
 
@@ -599,6 +625,8 @@ suite('whatever an engine sends', () => {
     );
 
   const anyParent = fc.option(anyInspection, { nil: undefined });
+  /** Reasons follow "it", and refusals what they are about. */
+  const VERB = /^(?:is|has|does|lists|publishes|exposes|waits|needs|cannot|and) /;
 
   it('nothing throws, no key leaves the zones, nothing unprintable or endless is said', () => {
     let described = 0;
@@ -607,6 +635,7 @@ suite('whatever an engine sends', () => {
         const description = describe(made, context, parent);
         if (description.kind !== 'described') {
           assert.match(description.reason, /^[^\p{Cc}\u2028\u2029]{1,400}$/u);
+          assert.match(description.reason, VERB);
           return;
         }
         described += description.records.length > 0 ? 1 : 0;
@@ -615,14 +644,19 @@ suite('whatever an engine sends', () => {
           for (const one of keys) assertInZones(one, record.instance === 'auto', context);
           assert.ok(record.fields.host !== '' && record.fields.ttl >= 1);
           const { port = 1 } = record.fields;
-          assert.ok(Number.isInteger(port) && port >= 1 && port <= 65_535);
+          assert.ok(Number.isInteger(port) && port >= NO_SRV && port !== 0 && port <= 65_535);
         }
-        const keys = description.records.map(({ key, instance }) => key + instance);
-        if (context.compat === 'registrator') assert.equal(new Set(keys).size, keys.length);
+        const keys = description.records.map(
+          ({ key, family, instance }) => key + family + instance,
+        );
+        assert.equal(new Set(keys).size, keys.length);
+        for (const hint of description.hints ?? [])
+          assert.match(hint, /^[^\p{Cc}\u2028\u2029]{1,320}$/u);
         assert.ok(description.refusals.length <= 17);
         for (const { about, reason } of description.refusals) {
           assert.match(about, /^[^\p{Cc}\u2028\u2029]{0,80}$/u);
           assert.match(reason, /^[^\p{Cc}\u2028\u2029]{1,240}$/u);
+          assert.match(reason, VERB);
         }
       }),
       { numRuns: 3000 },

@@ -11,7 +11,12 @@ describe('the gate', () => {
   for (const [health, auto, ignore, require] of [
     [undefined, undefined, undefined, 'has no HEALTHCHECK, and health is required'],
     ['healthy', undefined, undefined, undefined],
-    ['starting', 'health is starting', undefined, 'health is starting'],
+    [
+      'starting',
+      'has not passed its HEALTHCHECK yet',
+      undefined,
+      'has not passed its HEALTHCHECK yet',
+    ],
     ['unhealthy', 'is unhealthy', undefined, 'is unhealthy'],
   ] as const) {
     it(`is ${health ?? 'no check'} under auto, ignore, require`, () => {

@@ -121,14 +121,14 @@ describe('metadata of a container', () => {
     const env = Array.from({ length: 20_000 }, (_, i) => `DNS_${(i % 65_535) + 1}_NAME=a${i}`);
     const { settings, refusals } = read({ env });
     assert.equal(settings.size, 0);
-    assert.deepEqual(refusals, [{ about: 'DNS_*', reason: 'more than 1024 settings' }]);
+    assert.deepEqual(refusals, [{ about: 'DNS_*', reason: 'has more than 1024 settings' }]);
   });
 
   it('lists a bounded number of refusals', () => {
     const env = Array.from({ length: 500 }, (_, i) => `DNS_X${i}=a`);
     const { refusals } = read({ env: [...env, 'DNS_NAME=a'] });
     assert.equal(refusals.length, 17);
-    assert.deepEqual(refusals.at(-1), { about: '...', reason: '484 more' });
+    assert.deepEqual(refusals.at(-1), { about: '...', reason: 'and 484 more' });
   });
 
   it('names the ports that it is about', () => {

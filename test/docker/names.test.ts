@@ -25,6 +25,9 @@ describe('a name in metadata', () => {
     ['1.rails.production.east', '1.rails.production.east.skydns.local'],
     ['us-east-1.web', 'us-east-1.web.skydns.local'],
     ['_http._tcp.web', '_http._tcp.web.skydns.local'],
+    ['My_App.skydns.local', 'my_app.skydns.local'],
+    ['Web_1', 'web_1.skydns.local'],
+    ['__a', '__a.skydns.local'],
     ['local', 'local.skydns.local'],
     ['9to5', '9to5.skydns.local'],
     ['xn--caf-dma.skydns.local', 'xn--caf-dma.skydns.local'],
@@ -66,14 +69,11 @@ describe('a name in metadata', () => {
     ['a..b.skydns.local', /empty label/],
     ['../x.skydns.local', /empty label/],
     ['a/b.skydns.local', /"a\/b", which is not letters/],
-    ['-a.skydns.local', /not letters, digits and hyphens/],
-    ['a-.skydns.local', /not letters, digits and hyphens/],
-    ['a_b.skydns.local', /not letters, digits and hyphens/],
-    ['__a.skydns.local', /not letters, digits and hyphens/],
-    ['_', /not letters, digits and hyphens/],
-    ['web\\.x.skydns.local', /not letters, digits and hyphens/],
-    ['caf\u00e9.skydns.local', /not letters, digits and hyphens/],
-    ['a b.skydns.local', /not letters, digits and hyphens/],
+    ['-a.skydns.local', /not letters, digits, hyphens and underscores/],
+    ['a-.skydns.local', /not letters, digits, hyphens and underscores/],
+    ['web\\.x.skydns.local', /not letters, digits, hyphens and underscores/],
+    ['caf\u00e9.skydns.local', /not letters, digits, hyphens and underscores/],
+    ['a b.skydns.local', /not letters, digits, hyphens and underscores/],
     ['a\u0000.skydns.local', /"a\\000"/],
     ['\u001b[31m.skydns.local', /"\\027\[31m"/],
     ['a\u2028b.skydns.local', /"a\\226\\128\\168b"/],
@@ -146,10 +146,11 @@ describe('the parts of a name', () => {
       assert.equal(imageBase(image), base));
   }
 
+  const NUMBER = 'com.docker.compose.container-number';
   const compose = {
     'com.docker.compose.project': 'shop',
     'com.docker.compose.service': 'web_front',
-    'com.docker.compose.container-number': '2',
+    [NUMBER]: '2',
   };
   const swarm = {
     'com.docker.swarm.service.name': 'shop_web',
@@ -158,15 +159,32 @@ describe('the parts of a name', () => {
   };
   for (const [why, spec, service, environment, instance] of [
     ['the image', {}, 'rails', undefined, 'c0ffee123456'],
-    ['compose', { labels: compose }, 'web-front', 'shop', '2'],
+    ['compose', { labels: compose }, 'web-front', 'shop', 2],
+    [
+      'a number that is none',
+      { labels: { ...compose, [NUMBER]: '0x2' } },
+      'web-front',
+      'shop',
+      '0x2',
+    ],
     ['swarm', { labels: swarm }, 'web', 'shop', '3'],
     ['SERVICE_NAME', { env: { SERVICE_NAME: 'api' } }, 'api', undefined, 'c0ffee123456'],
     ['its name', { image: 'ab'.repeat(32), name: 'Big_Web' }, 'big-web', undefined, 'c0ffee123456'],
     ['its id', { image: '', name: '***' }, 'c0ffee123456', undefined, 'c0ffee123456'],
-  ] as const satisfies readonly [string, ContainerSpec, string, string | undefined, string][]) {
+  ] as const satisfies readonly [
+    string,
+    ContainerSpec,
+    string,
+    string | undefined,
+    string | number,
+  ][]) {
     it(`come from ${why}`, () => {
       const parts = derivedParts(readContainer(inspection(spec)));
-      assert.deepEqual(parts, { service, environment, instance });
+      const expected =
+        typeof instance === 'number'
+          ? { kind: 'wish', number: instance }
+          : { kind: 'unique', label: instance };
+      assert.deepEqual(parts, { service, environment, instance: expected });
     });
   }
 
@@ -196,7 +214,7 @@ describe('the parts of a name', () => {
       {},
       { ...compose, 'dns.enable': 'true' },
       { environment: 'staging' },
-      'local/skydns/shop/web-front/2',
+      'local/skydns/shop/web-front/2?',
     ],
     [
       'an instance to be claimed',
@@ -204,6 +222,20 @@ describe('the parts of a name', () => {
       {},
       {},
       'local/skydns/rails/*',
+    ],
+    [
+      'an instance that is said over compose’s number',
+      { DNS_INSTANCE: '7' },
+      compose,
+      {},
+      'local/skydns/shop/web-front/7',
+    ],
+    [
+      'underscores that are written, beside those of compose',
+      { DNS_SERVICE: 'My_Web', DNS_ENVIRONMENT: 'my_shop', DNS_INSTANCE: '1' },
+      compose,
+      {},
+      'local/skydns/my_shop/my_web/1',
     ],
     [
       'two-letter parts',
@@ -238,7 +270,6 @@ describe('the parts of a name', () => {
 
   for (const [env, reason] of [
     [{ DNS_SERVICE: '*' }, /wildcard/],
-    [{ DNS_SERVICE: 'my_app' }, /my_app/],
     [{ DNS_SERVICE: 'a', DNS_DOMAIN: 'example.com' }, /none of the zones/],
     [{ DNS_SERVICE: '../../config' }, /empty label/],
     [{ DNS_SERVICE: 'a', DNS_ENVIRONMENT: 'x/y' }, /x\/y/],

@@ -106,7 +106,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
       const check = ['--health-cmd', 'test ! -e /sick', '--health-retries', '1'];
       const args = [...check, '--health-interval', 'disable'];
       const id = await podman.run({ name: 'sane', env, publish: ['18080:80'], args });
-      await untilReason(dns, 'sane', 'health is starting');
+      await untilReason(dns, 'sane', 'has not passed its HEALTHCHECK yet');
       await dns.addresses('sane');
       await podman.podman('healthcheck', 'run', id);
       await dns.addresses('sane', podman.address);

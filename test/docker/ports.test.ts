@@ -104,8 +104,16 @@ describe('names and ports', () => {
     ['the named port', ['8080/tcp', '9090/tcp'], { ...NAME, DNS_PORT: '9090' }, 'rails/1:9090'],
     ['a port that is not exposed', ['8080/tcp'], { ...NAME, DNS_PORT: '9090' }, 'rails/1:9090'],
     ['a udp port by name', ['53/tcp', '53/udp'], { ...NAME, DNS_PORT: '53/udp' }, 'rails/1:53'],
-    ['portless', ['8080/tcp', '9090/tcp'], { ...NAME, DNS_PORT: '0' }, 'rails/1:-'],
-    ['portless without ports', [], { ...NAME, DNS_PORT: '0' }, 'rails/1:-'],
+    ['portless', ['8080/tcp', '9090/tcp'], { ...NAME, DNS_PORT: '0' }, 'rails/1:-1'],
+    ['portless without ports', [], { ...NAME, DNS_PORT: '0' }, 'rails/1:-1'],
+    ['an address alone where there is no port', [], NAME, 'rails/1:-1'],
+    [
+      'an address alone beside a port with its own name',
+      [],
+      { ...NAME, DNS_90_NAME: 'm' },
+      'm:90 rails/1:-1',
+    ],
+    ['only the port that has a name', [], { DNS_90_NAME: 'm', DNS_TTL: '5' }, 'm:90'],
     [
       'a list: the first has the name',
       ['8080/tcp', '9090/tcp'],
@@ -170,15 +178,8 @@ describe('names and ports', () => {
       ['8080/tcp', '9090/tcp'],
       NAME,
       'rails-8080/1:8080 rails-9090/1:9090',
-      ['DNS_PORT: does not say which of 2 ports (8080/tcp, 9090/tcp) has the name itself'],
-    ],
-    [
-      'there is no port',
-      [],
-      NAME,
-      '',
       [
-        'DNS_PORT: no port is exposed: expose one with --expose, or set DNS_PORT=0 for an address alone',
+        '1.rails.skydns.local has 2 ports to choose from (8080/tcp, 9090/tcp): set DNS_PORT, as in DNS_PORT=8080',
       ],
     ],
     [
@@ -186,63 +187,63 @@ describe('names and ports', () => {
       ['80/tcp'],
       { ...NAME, DNS_PORT: '65536' },
       '',
-      ['DNS_PORT: "65536" is no port from 1 to 65535, or 0 for none'],
+      ['DNS_PORT is "65536", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
       'a port that is no number',
       ['80/tcp'],
       { ...NAME, DNS_PORT: 'http' },
       '',
-      ['DNS_PORT: "http" is no port from 1 to 65535, or 0 for none'],
+      ['DNS_PORT is "http", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
       'a negative port',
       ['80/tcp'],
       { ...NAME, DNS_PORT: '-1' },
       '',
-      ['DNS_PORT: "-1" is no port from 1 to 65535, or 0 for none'],
+      ['DNS_PORT is "-1", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
       '0 among ports',
       ['80/tcp'],
       { ...NAME, DNS_PORT: '80,0' },
       '',
-      ['DNS_PORT: "0" is no port from 1 to 65535, or 0 for none'],
+      ['DNS_PORT is "0", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
       'PORT is wrong, but another port has its own name',
       ['80/tcp'],
       { ...NAME, DNS_PORT: 'x', DNS_90_NAME: 'm' },
       'm:90',
-      ['DNS_PORT: "x" is no port from 1 to 65535, or 0 for none'],
+      ['DNS_PORT is "x", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
       'settings for a port that nothing publishes',
       ['80/tcp'],
       { ...NAME, DNS_90_TTL: '5' },
       'rails/1:80',
-      ['port 90/tcp: has settings, but nothing publishes it'],
+      ['port 90/tcp has settings, but nothing publishes it'],
     ],
     [
       'a switch that is neither',
       ['80/tcp'],
       { ...NAME, DNS_80_ENABLE: 'maybe' },
       '',
-      ['DNS_80_ENABLE: "maybe" is not true or false'],
+      ['DNS_80_ENABLE is "maybe", which is not true or false'],
     ],
     [
       'two ports of one name',
       ['80/tcp', '90/tcp'],
       { DNS_80_NAME: 'a', DNS_90_NAME: 'a' },
       'a:80',
-      ['a.skydns.local: is the name of two of its ports'],
+      ['a.skydns.local is the name of two of its ports'],
     ],
     [
       'a name above another',
       ['80/tcp'],
       { DNS_NAME: 'rails,1.rails' },
       'rails/1:80',
-      ['rails.skydns.local: has another of its names below it'],
+      ['rails.skydns.local has another of its names below it'],
     ],
   ] as const) {
     it(`${why}: told`, () => {
@@ -257,14 +258,14 @@ describe('names and ports', () => {
     const { leaves: found, refusals } = leaves(expose, { ...NAME, DNS_80_NAME: 'web' });
     assert.equal(found, 'web:80');
     assert.equal(refusals.length, 1);
-    assert.match(refusals[0] ?? '', /which of 10000 ports/);
+    assert.match(refusals[0] ?? '', /has 10000 ports to choose from/);
   });
 
   it('nor are ten thousand words in PORT', () => {
     const ports = Array.from({ length: 10_000 }, (_, i) => i + 1).join();
     const { leaves: found, refusals } = leaves(['80/tcp'], { ...NAME, DNS_PORT: ports });
     assert.equal(found, '');
-    assert.deepEqual(refusals, ['DNS_PORT: more than 64 ports']);
+    assert.deepEqual(refusals, ['DNS_PORT lists more than 64 ports']);
   });
 
   it('every port switched off is a reason to be ignored', () => {

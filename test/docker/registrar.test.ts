@@ -135,32 +135,6 @@ describe('a container in DNS', () => {
       assert.deepEqual(await bench.keys(), []);
     }));
 
-  it('comes back when it survives its stop signal', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run({ ...WEB, stopTimeout: 3 });
-      await bench.settle();
-      bench.engine.signal(web, '15');
-      await bench.advance(4_900);
-      assert.deepEqual(await bench.keys(), []);
-      await bench.advance(200);
-      assert.deepEqual(await bench.keys(), [KEY]);
-    }));
-
-  for (const stopTimeout of [10_000_000, -1]) {
-    it(`drains as long as it likes with a stop timeout of ${stopTimeout} s`, () =>
-      onBench(async (bench) => {
-        bench.start();
-        const web = bench.engine.run({ ...WEB, stopTimeout });
-        await bench.settle();
-        bench.engine.signal(web, '15');
-        await bench.advance(60_000);
-        assert.deepEqual(await bench.keys(), []);
-        bench.engine.restart(web);
-        assert.deepEqual(await bench.keys(), [KEY]);
-      }));
-  }
-
   it('stays until its end when it says so', () =>
     onBench(async (bench) => {
       bench.start();
@@ -1114,7 +1088,7 @@ describe('what must not be lost or touched', () => {
       const second = bench.start();
       await bench.advance(20_000);
       assert.deepEqual(await bench.keys(), [KEY]);
-      assert.equal(second.registrar.status().containers[0]?.reason, 'not inspected yet');
+      assert.equal(second.registrar.status().containers[0]?.reason, 'has not been inspected yet');
       bench.engine.die(web);
       bench.engine.faults.failInspect = undefined;
       await bench.advance(31_000);

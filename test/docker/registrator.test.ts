@@ -226,7 +226,7 @@ suite('registrator’s services', () => {
       'a switch that is neither',
       { ...web, env: { SERVICE_IGNORE: 'maybe' } },
       {},
-      /^SERVICE_IGNORE: "maybe" is not true or false$/,
+      /^SERVICE_IGNORE is "maybe", which is not true or false$/,
     ],
     ['a name of nothing', { ...web, env: { SERVICE_NAME: '***' } }, {}, /no service name/],
     ['a wildcard', { ...web, env: { SERVICE_NAME: 'any' } }, {}, /wildcard/],
@@ -259,7 +259,7 @@ suite('registrator’s services', () => {
       'too many ports',
       { expose: Array.from({ length: 65 }, (_, i) => `${i + 1}/tcp`) },
       { mode: 'internal' },
-      /^ports: 65, at most 64$/,
+      /^the container has 65 ports, and at most 64 are allowed$/,
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, RegExp][]) {
     it(`refused: ${why}`, () => {
@@ -308,7 +308,7 @@ suite('what registrator dropped or overwrote', () => {
     const { record, refusals } = first({ ...web, env: { SERVICE_X: 'x'.repeat(5000) } });
     assert.equal(record?.meta, undefined);
     assert.deepEqual(refusals, [
-      { about: 'SERVICE_TAGS', reason: 'tags and attributes above 4096 octets' },
+      { about: 'SERVICE_TAGS', reason: 'has tags and attributes above 4096 octets' },
     ]);
   });
 

@@ -348,5 +348,9 @@ registrarTest('the stop signal withdraws before the end; HUP does not', async (b
   await dockerd.docker('kill', '--signal', 'TERM', id);
   await goes('web');
   assert.equal(await dockerd.docker('inspect', '--format', '{{.State.Running}}', id), 'true');
+  // Longer than its own timeout, which a stop may exceed.
+  await sleep(4_000);
+  assert.deepEqual(await addresses('web'), []);
+  await dockerd.docker('restart', '-t', '0', id);
   await appears('web');
 });

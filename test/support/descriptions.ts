@@ -1,14 +1,17 @@
-/** Descriptions in a form that a table can hold: records as `key -> JSON`, refusals as `about: reason`. */
+/** Descriptions in a form that a table can hold: records as `key -> JSON`, refusals as sentences. */
 
+import { storedKey } from '../../src/docker/claim.ts';
 import type { RegistrarContext } from '../../src/docker/context.ts';
 import { describe } from '../../src/docker/describe.ts';
 import type { Description, RecordFields } from '../../src/docker/description.ts';
 import type { Inspection } from '../../src/docker/engine.ts';
 
 export interface Told {
-  /** By key without `/skydns/`; auto keys end in `/*`. */
+  /** By stored key without `/skydns/`; the number of an auto name is `*`, or `3?` if it is wished. */
   readonly records: Readonly<Record<string, RecordFields>>;
+  /** As sentences. */
   readonly refusals: readonly string[];
+  readonly hints: readonly string[];
   /** Of one that is ignored or waits. */
   readonly reason: string | undefined;
   readonly description: Description;
@@ -16,15 +19,20 @@ export interface Told {
 
 export function told(inspection: Inspection, context: RegistrarContext, parent?: Inspection): Told {
   const description = describe(inspection, context, parent);
+  const { hints = [] } = description;
   if (description.kind !== 'described')
-    return { records: {}, refusals: [], reason: description.reason, description };
+    return { records: {}, refusals: [], hints, reason: description.reason, description };
   const records = description.records.map((record) => {
-    const leaf = record.instance === 'auto' ? `/*${record.instanceSuffix ?? ''}` : '';
-    return [record.key.replace(context.prefix, '') + leaf, record.fields] as const;
+    const { preferredNumber } = record;
+    const number = preferredNumber === undefined ? '*' : `${preferredNumber}?`;
+    const name = record.instance === 'auto' ? `${record.key}/${number}` : record.key;
+    const key = storedKey(name, record.family).replace(context.prefix, '');
+    return [key, record.fields] as const;
   });
   return {
     records: Object.fromEntries(records),
-    refusals: description.refusals.map(({ about, reason }) => `${about}: ${reason}`),
+    refusals: description.refusals.map(({ about, reason }) => `${about} ${reason}`),
+    hints,
     reason: description.waiting,
     description,
   };

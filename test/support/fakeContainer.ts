@@ -41,6 +41,8 @@ export class FakeContainer {
   name: string;
   state: FakeState = 'created';
   health: FakeContainerSetup['health'];
+  /** When its HEALTHCHECK passed, as Docker's log of it has it. */
+  readonly passes: string[] = [];
   startedAt = '0001-01-01T00:00:00Z';
   readonly networks = new Map<string, FakeNetwork>();
 
@@ -123,10 +125,13 @@ export class FakeContainer {
       Error: '',
       StartedAt: this.startedAt,
       FinishedAt: '0001-01-01T00:00:00Z',
-      ...(this.health && {
-        Health: { Status: this.health, FailingStreak: 0, Log: [HEALTH_RESULT] },
-      }),
+      ...(this.health && { Health: this.#healthJson(this.health) }),
     };
+  }
+
+  #healthJson(Status: string): object {
+    const passes = this.passes.map((Start) => ({ ...HEALTH_RESULT, Start }));
+    return { Status, FailingStreak: 0, Log: [HEALTH_RESULT, ...passes].slice(-5) };
   }
 
   #configJson(mode: string): object {

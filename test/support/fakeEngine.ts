@@ -174,6 +174,12 @@ export class FakeEngine implements Engine {
     this.emit(container, `health_status: ${health}`);
   }
 
+  /** Its HEALTHCHECK runs and passes. Nothing is told where it did before. */
+  passCheck(container: FakeContainer): void {
+    container.passes.push(this.#now().iso);
+    if (container.health !== 'healthy') this.setHealth(container, 'healthy');
+  }
+
   rename(container: FakeContainer, name: string): void {
     container.name = name;
     this.emit(container, 'rename');

@@ -19,6 +19,8 @@ export interface ContainerSpec {
   readonly expose?: readonly string[];
   /** As `docker ps` shows them: `8080/tcp` to `0.0.0.0:18080` or `[::]:18080`. */
   readonly publish?: Readonly<Record<string, readonly string[]>>;
+  /** Asked for with `-p`, and not bound. */
+  readonly request?: readonly string[];
   readonly networkMode?: string;
   /** Addresses by network: IPv4, and IPv6 if there is one. */
   readonly networks?: Readonly<Record<string, readonly [v4: string, v6?: string]>>;
@@ -29,7 +31,8 @@ export function inspection(spec: ContainerSpec = {}): Inspection {
   const { state = 'running', env = {}, networkMode = 'default' } = spec;
   const publish = Object.entries(spec.publish ?? {});
   const bindings = Object.fromEntries(publish.map(([port, at]) => [port, at.map(binding)]));
-  const exposed = [...(spec.expose ?? []), ...Object.keys(bindings)];
+  const requested = Object.fromEntries((spec.request ?? []).map((port) => [port, [binding('')]]));
+  const exposed = [...(spec.expose ?? []), ...Object.keys({ ...bindings, ...requested })];
   const isUp = state === 'running';
   return {
     Id: spec.id ?? CONTAINER_ID,
@@ -52,7 +55,11 @@ export function inspection(spec: ContainerSpec = {}): Inspection {
       ExposedPorts: Object.fromEntries(exposed.map((port) => [port, {}])),
       ...(spec.health === undefined ? {} : { Healthcheck: { Test: ['CMD', 'true'] } }),
     },
-    HostConfig: { NetworkMode: networkMode, PortBindings: bindings, PublishAllPorts: false },
+    HostConfig: {
+      NetworkMode: networkMode,
+      PortBindings: { ...bindings, ...requested },
+      PublishAllPorts: false,
+    },
     NetworkSettings: isUp ? networkSettings(spec, networkMode, bindings) : {},
   };
 }
@@ -101,6 +108,7 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
     ttlSeconds: 30,
     health: 'auto',
     stop: 'drain',
+    stopSeconds: 300,
     ptr: false,
     compat: 'dns',
     ...changes,
