@@ -1,0 +1,64 @@
+/** A container that got its stop signal, on a real Docker: out of DNS until it is seen to have survived. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  answers,
+  explains,
+  isEverAnswered,
+  run,
+  SLOW_TO_END,
+  useServedDocker,
+} from '../support/servedDocker.ts';
+
+const docker = useServedDocker();
+
+test(
+  'docker stop -t 8 of a container that says 1 s: out of DNS until it has ended, and back when it starts',
+  docker.options,
+  docker.on(async (served) => {
+    const { dockerd } = served;
+    const args = ['--stop-timeout', '1'];
+    await run(served, 'slow', { publish: ['18201:8080'], args, command: SLOW_TO_END });
+    await answers(served, 'A', 'slow.skydns.local', [dockerd.address]);
+    const stopping = dockerd.docker('stop', '--time', '8', 'slow');
+    await answers(served, 'A', 'slow.skydns.local', []);
+    await explains(
+      served,
+      'slow',
+      /no records: it is being stopped; it comes back if it still runs/,
+    );
+    assert.equal(await isEverAnswered(served, 'slow.skydns.local', stopping), false);
+    await dockerd.docker('start', 'slow');
+    await answers(served, 'A', 'slow.skydns.local', [dockerd.address]);
+  }),
+);
+
+test(
+  'SIGTERM used to reload: back at the next HEALTHCHECK that passes, and without one when it says',
+  docker.options,
+  docker.on(async (served) => {
+    const { dockerd } = served;
+    const check = ['--health-cmd', 'true', '--health-interval', '1s', '--stop-timeout', '1'];
+    await run(served, 'checked', { publish: ['18202:80'], args: check, command: SLOW_TO_END });
+    await run(served, 'timed', {
+      publish: ['18203:80'],
+      env: { DNS_STOP_TIMEOUT: '3' },
+      command: SLOW_TO_END,
+    });
+    await run(served, 'silent', { publish: ['18204:80'], command: SLOW_TO_END });
+    const names = ['checked', 'timed', 'silent'];
+    for (const name of names) await answers(served, 'A', `${name}.skydns.local`, [dockerd.address]);
+    await dockerd.docker('kill', '--signal', 'HUP', ...names);
+    for (const name of names) await answers(served, 'A', `${name}.skydns.local`, [dockerd.address]);
+    for (const name of names) {
+      await dockerd.docker('kill', '--signal', 'TERM', name);
+      await answers(served, 'A', `${name}.skydns.local`, []);
+      if (name !== 'silent') await answers(served, 'A', `${name}.skydns.local`, [dockerd.address]);
+    }
+    // Longer than Docker lets a stop take that says nothing.
+    const later = new Promise((resolve) => setTimeout(resolve, 13_000));
+    assert.equal(await isEverAnswered(served, 'silent.skydns.local', later), false);
+    await dockerd.docker('restart', '--time', '0', 'silent');
+    await answers(served, 'A', 'silent.skydns.local', [dockerd.address]);
+  }),
+);

@@ -1,0 +1,128 @@
+/** A real Docker with `soradns serve --register` beside it: what is answered for its containers, and what is explained. */
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import { spawnCli } from './cli.ts';
+import type { CliProcess } from './cliProcess.ts';
+import { dig } from './dig.ts';
+import type { Dockerd } from './dockerd.ts';
+import { type DockerTests, useDockerd } from './dockerTest.ts';
+import type { ContainerSetup } from './engineCommands.ts';
+import { startFollowing } from './followed.ts';
+import { until } from './until.ts';
+
+export const PATIENCE_MS = 30_000;
+
+/** Goes on after SIGTERM, as a server does that finishes what it was asked. */
+export const SLOW_TO_END: readonly string[] = [
+  ...['sh', '-c'],
+  'trap "" TERM; while :; do sleep 0.2; done',
+];
+
+/** A server with a registrar of that Docker. */
+export interface Served {
+  readonly dockerd: Dockerd;
+  readonly dns: SocketAddress;
+  readonly http: string;
+}
+
+export interface ServedTests {
+  readonly options: DockerTests['options'];
+  /** For `test`: runs the body on the file's Docker and server. */
+  on(body: (served: Served) => Promise<void>): ReturnType<DockerTests['on']>;
+}
+
+/** Starts both with the file's first test and ends them after the last. */
+export function useServedDocker(): ServedTests {
+  const docker = useDockerd();
+  let server: CliProcess | undefined;
+  let serving: Promise<Served> | undefined;
+  after(() => server?.end());
+  const serve = async (dockerd: Dockerd): Promise<Served> => {
+    const started = await startFollowing(dockerd);
+    server = started.server;
+    return { dockerd, dns: started.dns, http: `http://${started.http}` };
+  };
+  return {
+    options: docker.options,
+    on: (body) =>
+      docker.on(async (dockerd) => {
+        serving ??= serve(dockerd);
+        await body(await serving);
+      }),
+  };
+}
+
+/** Runs a container whose name in DNS is its own. */
+export function run(
+  { dockerd }: Served,
+  name: string,
+  setup: ContainerSetup = {},
+): Promise<string> {
+  const env = { DNS_NAME: `${name}.skydns.local`, ...setup.env };
+  return dockerd.run({ ...setup, name, env });
+}
+
+/** Data of the records that are answered, in order. */
+export async function data(
+  { dns }: Pick<Served, 'dns'>,
+  type: string,
+  name: string,
+): Promise<string[]> {
+  const { answer } = await dig(dns, type, name);
+  return answer.map((line) => line.replace(/^\S+ \d+ IN \S+ /, '')).sort();
+}
+
+/** Asks until the answer is this. */
+export async function answers(
+  served: Pick<Served, 'dns'>,
+  type: string,
+  name: string,
+  expected: readonly string[],
+): Promise<void> {
+  let got: readonly string[] = [];
+  const isSo = async (): Promise<boolean> => {
+    got = await data(served, type, name);
+    return JSON.stringify(got) === JSON.stringify(expected);
+  };
+  await until(`${type} ${name} is answered`, isSo, PATIENCE_MS).catch(() => {});
+  assert.deepEqual(got, expected);
+}
+
+/** Waits until `registrar explain` says so. */
+export async function explains(
+  { http }: Pick<Served, 'http'>,
+  container: string,
+  expected: RegExp,
+): Promise<void> {
+  let text = '';
+  const isSo = async (): Promise<boolean> => {
+    const explained = await spawnCli(['registrar', 'explain', container], {
+      SORADNS_REGISTRAR: http,
+    });
+    text = explained.stdout + explained.stderr;
+    return expected.test(text);
+  };
+  await until('it is explained', isSo, PATIENCE_MS).catch(() => {});
+  assert.match(text, expected);
+}
+
+/** Whether the name is answered at any time until the end of something. */
+export async function isEverAnswered(
+  served: Served,
+  name: string,
+  end: Promise<unknown>,
+): Promise<boolean> {
+  let hasEnded = false;
+  const ended = end.finally(() => {
+    hasEnded = true;
+  });
+  ended.catch(() => {});
+  let isAnswered = false;
+  while (!hasEnded && !isAnswered) {
+    isAnswered = (await data(served, 'A', name)).length > 0;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await ended;
+  return isAnswered;
+}
