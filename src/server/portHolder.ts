@@ -51,8 +51,8 @@ async function findOwner(inodes: ReadonlySet<string>): Promise<PortHolder | unde
     const open = await openSockets(pid);
     if (![...inodes].some((inode) => open.has(inode))) continue;
     const name = (await read(`/proc/${pid}/comm`)).trim();
-    // Newer Nodes name the thread that the process is called after.
-    return { pid: Number(pid), command: name === 'MainThread' ? 'node' : name };
+    // The kernel calls a process after its first thread, and newer Nodes give that a name of its own.
+    return { pid: Number(pid), command: /^(?:node-)?MainThread$/.test(name) ? 'node' : name };
   }
   return undefined;
 }

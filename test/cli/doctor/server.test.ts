@@ -95,7 +95,7 @@ describe('a server that is not', () => {
       const { port } = other.address();
       const held = await finding({ flags: { addr: `127.0.0.1:${port}` } }, 'port');
       assert.equal(held.level, 'problem');
-      assert.match(held.message, new RegExp(`is held by .*\\(pid ${process.pid}\\)`));
+      assert.match(held.message, new RegExp(`is held by node \\(pid ${process.pid}\\)`));
       assert.match(held.fix ?? '', new RegExp(`--addr 127.0.0.1:5300 .*kill ${process.pid}`));
       const wild = await finding({ flags: { addr: `0.0.0.0:${port}` } }, 'port');
       assert.equal(wild.level, 'problem');
