@@ -116,11 +116,12 @@ class EtcdStore implements LeaseStore {
     checkPrefixPath(prefix);
     const opened = await this.#openWatch(prefix, fromRevision, signal, past);
     if (opened === undefined) return;
-    const { stream, endpoint } = opened;
+    const { stream, endpoint, revision } = opened;
     try {
       yield* watchStream(stream, {
         prefix,
         fromRevision,
+        memberRevision: revision,
         signal,
         leaseOf: this.#leaseOf,
         createTimeoutMs: this.#options.callTimeoutMs ?? CALL_TIMEOUT_MS,

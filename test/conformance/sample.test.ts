@@ -12,6 +12,7 @@ import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { query, startTestServer, type TestServer } from '../support/server.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 import { name } from '../support/zone.ts';
@@ -64,37 +65,44 @@ const sample = JSON.parse(readFileSync(new URL('./sample.json', import.meta.url)
   readonly groups: readonly Group[];
 };
 
-describe('published cases', () => {
-  let etcd: Etcd;
-  let store: Store;
-  before(async () => {
-    etcd = await startEtcd();
-    store = openEtcdStore({ endpoints: [`http://${etcd.endpoint}`] });
-  });
-  after(async () => {
-    await store?.close();
-    await etcd?.stop();
-  });
-
-  for (const group of sample.groups) {
-    describe(`${group.suite} ${group.group}`, () => {
-      let upstream: TestUpstream | undefined;
-      let server: TestServer;
-      before(async () => {
-        await fill(store, group);
-        upstream = group.upstream && (await startUpstream({ records: upstreamRecords(group) }));
-        server = await startTestServer(flagsOf(group, etcd, upstream));
-      });
-      after(async () => {
-        await server?.close();
-        await upstream?.close();
-      });
-      for (const published of group.cases) {
-        it(published.id, () => run(server, group, published));
-      }
-    });
-  }
+describe('on each etcd', { concurrency: 1 }, () => {
+  for (const { title, options, command } of ETCD_VERSIONS)
+    describe(title, options, () => published(command));
 });
+
+function published(command: string): void {
+  describe('published cases', () => {
+    let etcd: Etcd;
+    let store: Store;
+    before(async () => {
+      etcd = await startEtcd({ command });
+      store = openEtcdStore({ endpoints: [`http://${etcd.endpoint}`] });
+    });
+    after(async () => {
+      await store?.close();
+      await etcd?.stop();
+    });
+
+    for (const group of sample.groups) {
+      describe(`${group.suite} ${group.group}`, () => {
+        let upstream: TestUpstream | undefined;
+        let server: TestServer;
+        before(async () => {
+          await fill(store, group);
+          upstream = group.upstream && (await startUpstream({ records: upstreamRecords(group) }));
+          server = await startTestServer(flagsOf(group, etcd, upstream));
+        });
+        after(async () => {
+          await server?.close();
+          await upstream?.close();
+        });
+        for (const published of group.cases) {
+          it(published.id, () => run(server, group, published));
+        }
+      });
+    }
+  });
+}
 
 async function fill(store: Store, group: Group): Promise<void> {
   await store.deleteTree('/skydns/');
@@ -121,6 +129,8 @@ function flagsOf(group: Group, etcd: Etcd, upstream: TestUpstream | undefined) {
     settings[setting] === undefined ? {} : { [option]: String(settings[setting]) };
   return {
     store: `etcd://${etcd.endpoint}`,
+    // Linux lets no process fork that has reserved more memory than the machine has, and this one starts many servers.
+    'table-memory': '16',
     domain: group.zones,
     'round-robin': false,
     ...flag('ttl', 'ttl'),

@@ -1,24 +1,31 @@
-import { after, before } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { storeContract } from './contract.ts';
 
-let etcd: Etcd;
-
-before(async () => {
-  etcd = await startEtcd();
+describe('on each etcd', { concurrency: 3 }, () => {
+  for (const { title, options, command } of ETCD_VERSIONS)
+    describe(title, options, () => contract(command));
 });
-after(() => etcd.stop());
 
-storeContract(
-  'etcd:',
-  async () => {
-    const store = openEtcdStore({ endpoints: [etcd.endpoint] });
-    return { store, close: () => store.close() };
-  },
-  {
-    // etcd gives no lease less than 2 s, and looks for expired ones twice a second.
-    expirySlackMs: 3_000,
-    canCompact: async (revision) => void (await etcd.etcdctl(['compaction', `${revision}`])),
-  },
-);
+function contract(command: string): void {
+  let etcd: Etcd;
+  before(async () => {
+    etcd = await startEtcd({ command });
+  });
+  after(() => etcd.stop());
+
+  storeContract(
+    'etcd:',
+    async () => {
+      const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+      return { store, close: () => store.close() };
+    },
+    {
+      // etcd gives no lease less than 2 s, and looks for expired ones twice a second.
+      expirySlackMs: 3_000,
+      canCompact: async (revision) => void (await etcd.etcdctl(['compaction', `${revision}`])),
+    },
+  );
+}

@@ -7,14 +7,21 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { EtcdOptions } from '../../src/store/etcd/options.ts';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import type { Store } from '../../src/store/store.ts';
 import { freePort } from './freePort.ts';
 import { MEMORY } from './tempDir.ts';
 
 export interface EtcdSetup {
+  /** Starts the server: another version than the one in PATH. */
+  readonly command?: string;
   /** Serves etcd's v2 API as well. */
   readonly enableV2?: boolean;
   /** Files. With `clientAuth` clients must show a certificate that `ca` signed. */
   readonly tls?: { ca: string; cert: string; key: string; clientAuth?: boolean };
+  /** Serves clients on ::1 as well, at the same port. */
+  readonly alsoIpv6?: boolean;
   /** More of etcd's own options. */
   readonly args?: readonly string[];
   /** This member's name, its peer port, and all members as etcd's `--initial-cluster`. */
@@ -69,11 +76,24 @@ export async function startEtcd(setup: EtcdSetup = {}): Promise<Etcd> {
 }
 
 /** Starts a cluster of several members. */
-export async function startEtcdCluster(size: number): Promise<Etcd[]> {
+export async function startEtcdCluster(size: number, command: string): Promise<Etcd[]> {
   const peers = [];
   for (let i = 0; i < size; i++) peers.push({ name: `m${i}`, peerPort: await freePort() });
   const cluster = peers.map((peer) => `${peer.name}=http://127.0.0.1:${peer.peerPort}`).join(',');
-  return Promise.all(peers.map((peer) => startEtcd({ member: { ...peer, cluster } })));
+  return Promise.all(peers.map((peer) => startEtcd({ command, member: { ...peer, cluster } })));
+}
+
+/** Opens a store on etcd and closes it after use. */
+export async function withEtcdStore<T>(
+  options: EtcdOptions,
+  use: (store: Store) => Promise<T>,
+): Promise<T> {
+  const store = openEtcdStore(options);
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
 }
 
 class EtcdProcess implements Etcd {
@@ -98,7 +118,7 @@ class EtcdProcess implements Etcd {
   }
 
   async start(): Promise<void> {
-    const line = ['etcd', ...this.#args()];
+    const line = [this.#setup.command ?? 'etcd', ...this.#args()];
     const [command = '', ...args] = this.#setup.host?.onHost(...line) ?? line;
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
@@ -110,7 +130,7 @@ class EtcdProcess implements Etcd {
       child.once('exit', () => fail('ended'));
       createInterface({ input: child.stderr }).on('line', (line) => {
         if (last.push(line) > 20) last.shift();
-        if (/serving (insecure )?client requests/.test(line)) resolve();
+        if (/serving (?:insecure )?client (?:requests|traffic)/.test(line)) resolve();
       });
       child.once('exit', () => clearTimeout(timer));
     });
@@ -160,13 +180,14 @@ class EtcdProcess implements Etcd {
   }
 
   #args(): string[] {
-    const { enableV2, tls, member, args, host } = this.#setup;
+    const { enableV2, tls, member, args, host, alsoIpv6 } = this.#setup;
     const clients = `${tls === undefined ? 'http' : 'https'}://${this.endpoint}`;
+    const ipv6 = alsoIpv6 === true ? `,${clients.replace('127.0.0.1', '[::1]')}` : '';
     const peers = `http://${host?.address ?? '127.0.0.1'}:${this.#peerPort}`;
     const name = member?.name ?? 'default';
     return [
       ...['--name', name, '--data-dir', this.#folder, '--bcrypt-cost', '4'],
-      ...['--listen-client-urls', clients, '--advertise-client-urls', clients],
+      ...['--listen-client-urls', `${clients}${ipv6}`, '--advertise-client-urls', clients],
       ...['--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers],
       ...['--initial-cluster', member?.cluster ?? `${name}=${peers}`],
       ...(enableV2 === true ? ['--enable-v2'] : []),

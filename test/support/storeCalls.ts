@@ -85,6 +85,12 @@ export async function nextChanges(watch: AsyncIterator<WatchBatch>): Promise<Wat
   }
 }
 
+/** What a watch from the beginning gives first. */
+export async function firstBatch(store: Store, prefix: string): Promise<WatchBatch | undefined> {
+  for await (const batch of store.watch(prefix, 1, AbortSignal.timeout(20_000))) return batch;
+  return undefined;
+}
+
 export async function drain(iterable: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of iterable);
 }

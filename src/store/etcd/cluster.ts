@@ -63,10 +63,11 @@ export interface Login {
 /** A range on one member. Rejects with a StoreError. */
 export type ReadRange = (request: IRangeRequest) => Promise<IRangeResponse>;
 
-/** A watch stream and the member that serves it. */
+/** A watch stream, the member that serves it, and the revision that the member had reached before. */
 export interface OpenedWatch {
   readonly stream: WatchStream;
   readonly endpoint: Endpoint;
+  readonly revision: number;
 }
 
 export class Cluster {
@@ -118,15 +119,16 @@ export class Cluster {
 
   /**
    * A stream for one watch on the current member, after `check` has read through the cluster's leader on that same
-   * member: it shows that the member is in touch, has caught up, and takes our token. What it throws is thrown on.
+   * member: it shows that the member is in touch, has caught up, and takes our token. It gives the member's revision;
+   * what it throws is thrown on.
    */
-  async openWatch(check: (read: ReadRange) => Promise<void>): Promise<OpenedWatch> {
+  async openWatch(check: (read: ReadRange) => Promise<number>): Promise<OpenedWatch> {
     const endpoint = this.#endpoint();
     const read: ReadRange = (request) => this.#rangeOn(endpoint, request);
     try {
-      await check(read);
+      const revision = await check(read);
       const stream = await endpoint.openWatch(await this.#tokenFrom(endpoint, this.#callTimeoutMs));
-      return { stream, endpoint };
+      return { stream, endpoint, revision };
     } catch (error) {
       const failure = storeErrorOf(error, `etcd ${endpoint.address}`);
       if (failure.code !== 'replaced') this.leave(endpoint);

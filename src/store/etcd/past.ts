@@ -17,24 +17,28 @@ export function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
 }
 
 /**
- * Rejects with `replaced` when the history is another one, or cannot be told from another one any more. Without a past it
- * is only asked what there is now. `seenRevision` is the last one that the watcher saw.
+ * Gives the member's own revision. Rejects with `replaced` when the history is another one, or cannot be told from
+ * another one any more. Without a past it is only asked what there is now. `seenRevision` is the last one that the
+ * watcher saw.
  */
 export async function checkPast(
   read: ReadRange,
   prefix: string,
   seenRevision: number,
   past: Past | undefined,
-): Promise<void> {
+): Promise<number> {
   const now = await read({ key: keyBytes(prefix) });
-  if (past === undefined) return;
+  const history = historyOf(now);
+  const revision = Number(now.header.revision);
+  if (past === undefined) return revision;
   const isSame =
-    historyOf(now) === past.history &&
-    Number(now.header.revision) >= seenRevision &&
+    history === past.history &&
+    revision >= seenRevision &&
     (past.witness === undefined
       ? await wasEmpty(read, prefix, seenRevision)
       : await isThere(read, past.witness));
   if (!isSame) throw new StoreError('replaced', 'etcd is not the one that was watched before');
+  return revision;
 }
 
 async function wasEmpty(read: ReadRange, prefix: string, revision: number): Promise<boolean> {

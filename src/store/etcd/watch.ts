@@ -19,6 +19,8 @@ const PROGRESS_ANSWER = '-1';
 export interface WatchRequest {
   readonly prefix: string;
   readonly fromRevision: number;
+  /** What the member had reached before. */
+  readonly memberRevision: number;
   readonly signal: AbortSignal;
   readonly leaseOf: (id: string) => Lease;
   /** How long to wait for the first message. */
@@ -50,10 +52,14 @@ export async function* watchStream(
   }
 }
 
-const createRequest = ({ prefix, fromRevision }: WatchRequest) => ({
+/**
+ * Since 3.4.25 and 3.5.8 etcd answers no progress request on a watch that starts in its future, so on a store in which
+ * nothing happens it would show no sign of life. So the watch starts at what the member has; what we know is dropped.
+ */
+const createRequest = ({ prefix, fromRevision, memberRevision }: WatchRequest) => ({
   key: keyBytes(prefix),
   range_end: prefixEnd(prefix),
-  start_revision: String(fromRevision),
+  start_revision: String(Math.min(fromRevision, memberRevision)),
   prev_kv: true,
   progress_notify: true,
 });
@@ -73,9 +79,16 @@ async function* readBatches(
     const events = fragments.concat(message.events);
     fragments = message.fragment ? events : [];
     if (message.fragment || message.created) continue;
-    if (events.length > 0) yield* batchesOf(events, request.leaseOf);
+    if (events.length > 0) yield* newBatches(events, request);
     else yield* progress(message, request.fromRevision);
   }
+}
+
+function* newBatches(
+  events: readonly WireEvent[],
+  { fromRevision, leaseOf }: WatchRequest,
+): Generator<WatchBatch> {
+  for (const batch of batchesOf(events, leaseOf)) if (batch.revision >= fromRevision) yield batch;
 }
 
 function* progress(message: WatchMessage, fromRevision: number): Generator<WatchBatch> {

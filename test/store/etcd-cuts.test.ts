@@ -1,0 +1,121 @@
+/**
+ * No event may be lost: a mirror behind a proxy that cuts and delays, while a writer works on etcd directly. After each
+ * round the mirror's replica must equal an etcd range, and at every single change it must have held what the change says
+ * it replaced.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { delegateStore } from '../../src/store/delegate.ts';
+import type { LeaseStore, Store } from '../../src/store/store.ts';
+import { seededRandom, startChurn } from '../support/churn.ts';
+import {
+  assertTrue,
+  every,
+  isUp,
+  onScene,
+  PREFIX,
+  type Scene,
+  SEED,
+} from '../support/etcdScene.ts';
+import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
+import type { Direction } from '../support/proxy.ts';
+import { until } from '../support/until.ts';
+
+async function churnThroughCuts(
+  scene: Scene,
+  direction: Direction,
+  counts: readonly number[],
+): Promise<void> {
+  const { proxy, direct } = scene;
+  for (let from = 0; from < counts.length; from += 25) {
+    const churn = startChurn(direct, PREFIX, seededRandom(SEED + from));
+    for (const octets of counts.slice(from, from + 25)) {
+      const before = proxy.cuts();
+      proxy.cutAfter(direction, octets);
+      await until(`the cut after ${octets} octets`, () => proxy.cuts() > before, 20_000);
+    }
+    await assertTrue(scene, await churn.stop());
+    assert.deepEqual(scene.replica.gaps, [], `seed ${SEED}`);
+  }
+}
+
+describe('on each etcd', { concurrency: 1 }, () => {
+  for (const { title, options, command } of ETCD_VERSIONS)
+    describe(title, options, () => cuts(command));
+});
+
+function cuts(command: string): void {
+  describe('no event is lost', { concurrency: 2 }, () => {
+    it('when the connection is cut at any octet towards the client', { timeout: 120_000 }, () =>
+      onScene({ command }, async (scene) => {
+        // By threes through connecting, asking and creating the watch; then far into the stream of events.
+        await churnThroughCuts(scene, 'toClient', [...every(3, 300), ...every(97, 100)]);
+        assert.equal(scene.mirror.counters().resyncs, 0);
+        assert.ok(scene.mirror.counters().failures > 100);
+      }),
+    );
+
+    it('when the connection is cut at any octet towards the server', { timeout: 120_000 }, () =>
+      onScene({ command }, async (scene) => {
+        await churnThroughCuts(scene, 'toServer', every(3, 250));
+        assert.equal(scene.mirror.counters().resyncs, 0);
+      }),
+    );
+
+    it('when pieces are late and connections are reset', { timeout: 60_000 }, () =>
+      onScene({ command }, async (scene) => {
+        const { proxy, direct } = scene;
+        const random = seededRandom(SEED);
+        proxy.delay(() => random() * 30);
+        for (let round = 0; round < 5; round++) {
+          const churn = startChurn(direct, PREFIX, random);
+          for (let i = 0; i < 10; i++) {
+            await sleep(random() * 60);
+            proxy.reset();
+          }
+          await assertTrue(scene, await churn.stop());
+        }
+        assert.deepEqual(scene.replica.gaps, []);
+      }),
+    );
+
+    it('when etcd is killed and comes back', { timeout: 60_000 }, () =>
+      onScene({ command }, async (scene) => {
+        const { etcd, direct } = scene;
+        for (let round = 0; round < 3; round++) {
+          const churn = startChurn(direct, PREFIX, seededRandom(SEED + round));
+          await until('some writes', () => churn.writes() > 50);
+          await churn.stop();
+          await etcd.restart();
+          await until('etcd is back', () => isUp(direct));
+          const again = startChurn(direct, PREFIX, seededRandom(SEED + 10 + round));
+          await until('more writes', () => again.writes() > 50);
+          await assertTrue(scene, await again.stop());
+        }
+        assert.deepEqual(scene.replica.gaps, []);
+      }),
+    );
+  });
+
+  describe('the test itself', () => {
+    it('sees the loss when a watch goes on from the newest revision', { timeout: 60_000 }, () =>
+      onScene({ command, wrap: forgetful }, async (scene) => {
+        await assert.rejects(
+          churnThroughCuts(scene, 'toClient', every(97, 50)),
+          assert.AssertionError,
+        );
+      }),
+    );
+  });
+}
+
+/** A store whose watch begins where the store is, not where it was asked to. */
+function forgetful(store: LeaseStore): Store {
+  return delegateStore(store, {
+    async *watch(prefix, _fromRevision, signal) {
+      const { revision } = await store.get(prefix);
+      yield* store.watch(prefix, revision + 1, signal);
+    },
+  });
+}

@@ -1,0 +1,3 @@
+export const BUILT_ETCDS: readonly string[];
+export function builtEtcd(version: string): string | undefined;
+export function buildEtcds(): boolean;

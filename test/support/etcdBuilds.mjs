@@ -1,0 +1,83 @@
+/**
+ * The etcd releases that the tests build for themselves where Go is installed, as Debian has only an old one. Each is a
+ * module of one line around etcd's own server, and is built once on a machine.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { cached, fillCached } from './cache.mjs';
+
+/** The last of each minor version that is maintained. README names them as tested. */
+export const BUILT_ETCDS = ['3.6.16', '3.7.3'];
+
+/** What etcd 3.7 needs. */
+const LEAST_GO = [1, 26];
+const TIMEOUT_MS = 600_000;
+
+const MAIN = `package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }
+`;
+
+const nameOf = (version) => `etcd-${version}`;
+
+/** The command of a built release; undefined if this machine does not have it. */
+export function builtEtcd(version) {
+  const command = join(cached(nameOf(version)), 'etcd');
+  return existsSync(command) ? command : undefined;
+}
+
+/** Builds the releases that are missing. Prints what it does; false if Go is there and a build failed. */
+export function buildEtcds() {
+  const missing = BUILT_ETCDS.filter((version) => builtEtcd(version) === undefined);
+  if (missing.length === 0) return true;
+  const go = goCommand();
+  if (go === undefined) {
+    console.error(`no Go ${LEAST_GO.join('.')} or newer: no tests on etcd ${missing.join(', ')}`);
+    return true;
+  }
+  return missing.map((version) => build(version, go)).every(Boolean);
+}
+
+function build(version, go) {
+  console.error(`building etcd ${version}, once on this machine`);
+  try {
+    fillCached(nameOf(version), (folder) => {
+      writeFileSync(join(folder, 'go.mod'), 'module soradns.invalid/etcd\n');
+      writeFileSync(join(folder, 'main.go'), MAIN);
+      run(go, folder, 'get', `go.etcd.io/etcd/server/v3@v${version}`);
+      run(go, folder, 'build', '-trimpath', '-ldflags=-s -w', '-o', 'etcd', '.');
+    });
+    return true;
+  } catch (error) {
+    console.error(`etcd ${version} could not be built: ${error.message}`);
+    return false;
+  }
+}
+
+function run(go, cwd, ...args) {
+  const env = { ...process.env, GOFLAGS: '-mod=mod', GOWORK: 'off', CGO_ENABLED: '0' };
+  const { status, stderr, error } = spawnSync(go, args, {
+    ...{ cwd, env, timeout: TIMEOUT_MS, encoding: 'utf8' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  if (status !== 0) throw new Error(`go ${args.join(' ')}: ${stderr || error?.message}`);
+}
+
+/** A Go that is new enough: in PATH, or where Go's own archive puts it. */
+function goCommand() {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/go/bin'];
+  return folders.map((folder) => join(folder, 'go')).find(isNewEnough);
+}
+
+function isNewEnough(go) {
+  const { stdout } = spawnSync(go, ['version'], { encoding: 'utf8' });
+  const [, major, minor] = (/\bgo(\d+)\.(\d+)/.exec(stdout ?? '') ?? []).map(Number);
+  return major > LEAST_GO[0] || (major === LEAST_GO[0] && minor >= LEAST_GO[1]);
+}

@@ -1,0 +1,89 @@
+/** A mirror that reads a real etcd through a proxy with faults, and what to compare it with. */
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Clock, systemClock } from '../../src/store/clock.ts';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import { createMirror, type Mirror } from '../../src/store/mirror.ts';
+import type { LeaseStore, Store } from '../../src/store/store.ts';
+import { type Etcd, startEtcd } from './etcd.ts';
+import { type FaultyProxy, startProxy } from './proxy.ts';
+import { CheckedReplica, contentOf } from './replica.ts';
+import { until } from './until.ts';
+
+export const PREFIX = '/skydns/local/';
+export const SEED = Number(process.env.SORADNS_TEST_SEED ?? 20_240_607);
+
+/** Pauses between attempts shrink, so that hundreds of faults fit into a test. */
+export const hasty: Clock = {
+  ...systemClock,
+  startTimer: (delayMs, callback) => systemClock.startTimer(delayMs / 50, callback),
+};
+
+export interface Scene {
+  readonly etcd: Etcd;
+  readonly proxy: FaultyProxy;
+  /** Straight to etcd. */
+  readonly direct: Store;
+  readonly replica: CheckedReplica;
+  readonly mirror: Mirror;
+}
+
+export interface SceneOptions {
+  /** Starts etcd. */
+  readonly command: string;
+  readonly clock?: Clock;
+  /** Puts something between the mirror and its store. */
+  readonly wrap?: (store: LeaseStore) => Store;
+}
+
+export async function onScene(
+  options: SceneOptions,
+  play: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const etcd = await startEtcd({ command: options.command });
+  const proxy = await startProxy(etcd.endpoint);
+  const direct = openEtcdStore({ endpoints: [etcd.endpoint] });
+  const store = openEtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 3_000 });
+  const replica = new CheckedReplica();
+  const { clock = hasty, wrap = (same: LeaseStore) => same } = options;
+  const mirror = createMirror({ store: wrap(store), prefix: PREFIX, replica, clock });
+  try {
+    mirror.start();
+    await until('the mirror is loaded', () => mirror.state().kind === 'synced');
+    const first = await direct.put(`${PREFIX}first`, Buffer.of());
+    if (first.done) await mirror.waitFor(first.entry.modRevision);
+    await play({ etcd, proxy, direct, replica, mirror });
+  } finally {
+    mirror.close();
+    await Promise.all([store.close(), direct.close(), proxy.close()]);
+    await etcd.stop();
+  }
+}
+
+/** Waits until the mirror has all that was written, and compares. */
+export async function assertTrue(scene: Scene, revision: number): Promise<void> {
+  const { direct, replica, mirror } = scene;
+  await Promise.race([mirror.waitFor(revision), sleep(40_000, undefined, { ref: false })]);
+  await sleep(20);
+  // A lease may end between the two looks.
+  let held: string[] = [];
+  let there: string[] = [];
+  for (let attempt = 0; attempt < 20; attempt++) {
+    there = await contentOf(direct, PREFIX);
+    await sleep(50);
+    held = replica.content();
+    if (held.join() === there.join()) return;
+  }
+  assert.deepEqual(held, there, `seed ${SEED}`);
+}
+
+/** Whether the store answers. */
+export const isUp = (store: Store): Promise<boolean> =>
+  store.get(PREFIX).then(
+    () => true,
+    () => false,
+  );
+
+/** The first `count` multiples of `step`, from 0 on. */
+export const every = (step: number, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => i * step);
