@@ -77,7 +77,7 @@ const REFUSALS: readonly Refusal[] = [
     what: 'another name',
     etcd: 'elsewhere',
     options: ca('ca'),
-    reason: /is not for 127\.0\.0\.1$/,
+    reason: /is not for 127\.0\.0\.1: its subjectAltName does not list IP:127\.0\.0\.1$/,
   },
   {
     what: 'no certificate of ours',

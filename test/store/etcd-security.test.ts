@@ -1,53 +1,44 @@
-/** Users, tokens and certificates of a real etcd. */
+/** Users and tokens of a real etcd, and which options contradict each other. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EtcdOptions } from '../../src/store/etcd/options.ts';
 import { openEtcdStore } from '../../src/store/etcd.ts';
 import { createMirror } from '../../src/store/mirror.ts';
-import { type Store, StoreError, type StoreErrorCode } from '../../src/store/store.ts';
-import { type Certificates, makeCertificates, makeJwtKeys } from '../support/certificates.ts';
-import { type Etcd, startEtcd } from '../support/etcd.ts';
+import type { StoreErrorCode } from '../../src/store/store.ts';
+import { makeJwtKeys } from '../support/certificates.ts';
+import { type Etcd, startEtcd, withEtcdStore } from '../support/etcd.ts';
+import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { CheckedReplica } from '../support/replica.ts';
+import { assertCode, firstBatch } from '../support/storeCalls.ts';
 import { until } from '../support/until.ts';
 
 const PREFIX = '/skydns/';
 const KEY = `${PREFIX}local/a`;
 
-async function withStore<T>(options: EtcdOptions, use: (store: Store) => Promise<T>): Promise<T> {
-  const store = openEtcdStore(options);
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
-}
-
-const isCode = (code: StoreErrorCode) => (error: unknown) => {
-  assert.ok(error instanceof StoreError, String(error));
-  assert.equal(error.code, code, error.message);
-  return true;
-};
-
-const firstBatch = async (store: Store, prefix: string): Promise<unknown> => {
-  for await (const batch of store.watch(prefix, 1, AbortSignal.timeout(20_000))) return batch;
-  return undefined;
-};
+const isCode = (code: StoreErrorCode) => (error: unknown) => assertCode(error, code);
 
 const jwtKeys = makeJwtKeys();
 after(() => jwtKeys.remove());
 
-for (const [kind, args] of [
-  ['simple', ['--auth-token-ttl', '2']],
-  ['jwt', ['--auth-token', `jwt,${jwtKeys.options},sign-method=RS256,ttl=2s`]],
-] as const) {
-  describe(`users with ${kind} tokens`, () => users(args));
+describe('on each etcd', { concurrency: 3 }, () => {
+  for (const { title, options, command } of ETCD_VERSIONS)
+    describe(title, options, () => tokens(command));
+});
+
+function tokens(command: string): void {
+  for (const [kind, args] of [
+    ['simple', ['--auth-token-ttl', '2']],
+    ['jwt', ['--auth-token', `jwt,${jwtKeys.options},sign-method=RS256,ttl=2s`]],
+  ] as const) {
+    describe(`users with ${kind} tokens`, () => users(command, args));
+  }
 }
 
-function users(args: readonly string[]): void {
+function users(command: string, args: readonly string[]): void {
   let etcd: Etcd;
   before(async () => {
-    etcd = await startEtcd({ args });
+    etcd = await startEtcd({ command, args });
     for (const [user, role, mode] of [
       ['writer', 'rw', 'readwrite'],
       ['reader', 'ro', 'read'],
@@ -71,7 +62,7 @@ function users(args: readonly string[]): void {
   });
 
   it('a user with the role on the prefix does everything there', () =>
-    withStore(as('writer'), async (store) => {
+    withEtcdStore(as('writer'), async (store) => {
       assert.ok((await store.put(KEY, Buffer.from('1'), { ttlSeconds: 60 })).done);
       assert.equal((await store.get(KEY)).entry?.lease?.ttlSeconds, 60);
       for await (const { entries } of store.snapshot(PREFIX)) assert.equal(entries.length, 1);
@@ -81,37 +72,39 @@ function users(args: readonly string[]): void {
     }));
 
   it('a reader mirrors, and writes nothing', () =>
-    withStore(as('reader'), async (store) => {
+    withEtcdStore(as('reader'), async (store) => {
       const replica = new CheckedReplica();
       const mirror = createMirror({ store, prefix: PREFIX, replica });
       mirror.start();
       await until('it is loaded', () => mirror.state().kind === 'synced');
       await assert.rejects(store.put(KEY, Buffer.from('1')), isCode('denied'));
-      const written = await withStore(as('writer'), (writer) => writer.put(KEY, Buffer.from('2')));
+      const written = await withEtcdStore(as('writer'), (writer) =>
+        writer.put(KEY, Buffer.from('2')),
+      );
       await mirror.waitFor(written.done ? written.entry.modRevision : Number.NaN);
       assert.equal(replica.entries.get(KEY)?.value.toString(), '2');
       mirror.close();
     }));
 
   it('outside the prefix all is denied, the watch too', () =>
-    withStore(as('writer'), async (store) => {
+    withEtcdStore(as('writer'), async (store) => {
       await assert.rejects(store.get('/other/a'), isCode('denied'));
       await assert.rejects(store.put('/other/a', Buffer.of()), isCode('denied'));
       await assert.rejects(firstBatch(store, '/other/'), isCode('denied'));
     }));
 
   it('a wrong password and no user at all are denied', async () => {
-    await withStore(as('writer', 'wrong'), async (store) => {
+    await withEtcdStore(as('writer', 'wrong'), async (store) => {
       await assert.rejects(store.get(KEY), isCode('denied'));
       await assert.rejects(firstBatch(store, PREFIX), isCode('denied'));
     });
-    await withStore({ endpoints: [etcd.endpoint] }, (store) =>
+    await withEtcdStore({ endpoints: [etcd.endpoint] }, (store) =>
       assert.rejects(store.get(KEY), isCode('denied')),
     );
   });
 
   it('an expired token is renewed, for calls and for a watch', { timeout: 60_000 }, () =>
-    withStore(as('writer'), async (store) => {
+    withEtcdStore(as('writer'), async (store) => {
       const abort = new AbortController();
       const seen: string[] = [];
       const { revision } = await store.get(KEY);
@@ -131,7 +124,7 @@ function users(args: readonly string[]): void {
   );
 
   it('a role that changes under a live token changes nothing for the store', () =>
-    withStore(as('writer'), async (store) => {
+    withEtcdStore(as('writer'), async (store) => {
       await store.get(KEY);
       const root = ['--user', 'root:root'];
       await etcd.etcdctl([...root, 'role', 'grant-permission', 'rw', 'readwrite', '/extra']);
@@ -142,88 +135,9 @@ function users(args: readonly string[]): void {
   it('user and password are not sent in plain text unasked, and not shown', () => {
     const { allowPlaintextAuth: _, ...options } = as('writer');
     assert.throws(() => openEtcdStore(options), isCode('invalid'));
-    return withStore(as('writer'), async ({ label }) => assert.doesNotMatch(label, /secret/));
+    return withEtcdStore(as('writer'), async ({ label }) => assert.doesNotMatch(label, /secret/));
   });
 }
-
-describe('TLS', () => {
-  let certificates: Certificates;
-  let etcd: Etcd;
-  let strict: Etcd;
-  before(async () => {
-    certificates = makeCertificates();
-    const { path } = certificates;
-    const tls = { ca: path('ca.pem'), cert: path('server.pem'), key: path('server-key.pem') };
-    etcd = await startEtcd({ tls });
-    strict = await startEtcd({ tls: { ...tls, clientAuth: true } });
-  });
-  after(async () => {
-    await Promise.all([etcd.stop(), strict.stop()]);
-    certificates.remove();
-  });
-
-  it('works with the right CA, for an address and for a name', async () => {
-    const ca = certificates.pem('ca.pem');
-    for (const host of ['127.0.0.1', 'localhost']) {
-      const endpoint = etcd.endpoint.replace('127.0.0.1', host);
-      await withStore({ endpoints: [endpoint], tls: { ca } }, async (store) => {
-        assert.ok((await store.put(KEY, Buffer.from('1'))).done);
-        assert.notEqual(await firstBatch(store, PREFIX), undefined);
-        assert.match(store.label, /^etcds:/);
-      });
-    }
-  });
-
-  it('refuses a server that another CA signed, or none that we know', async () => {
-    const stranger = { endpoints: [etcd.endpoint], tls: { ca: certificates.pem('stranger.pem') } };
-    const system = { endpoints: [`https://${etcd.endpoint}`] };
-    for (const options of [stranger, system]) {
-      await withStore(options, async (store) => {
-        await assert.rejects(store.get(KEY), isCode('denied'));
-        await assert.rejects(firstBatch(store, PREFIX), isCode('denied'));
-      });
-    }
-  });
-
-  it('refuses a server that is somebody else', async () => {
-    const { path } = certificates;
-    const other = await startEtcd({
-      tls: { ca: path('ca.pem'), cert: path('elsewhere.pem'), key: path('elsewhere-key.pem') },
-    });
-    try {
-      const tls = { ca: certificates.pem('ca.pem') };
-      await withStore({ endpoints: [other.endpoint], tls }, (store) =>
-        assert.rejects(store.get(KEY), isCode('denied')),
-      );
-    } finally {
-      await other.stop();
-    }
-  });
-
-  it('shows its own certificate where one is asked for', async () => {
-    const ca = certificates.pem('ca.pem');
-    const client = {
-      cert: certificates.pem('client.pem'),
-      key: certificates.pem('client-key.pem'),
-    };
-    await withStore({ endpoints: [strict.endpoint], tls: { ca, ...client } }, async (store) => {
-      assert.ok((await store.put(KEY, Buffer.from('1'))).done);
-    });
-    await withStore({ endpoints: [strict.endpoint], tls: { ca } }, (store) =>
-      assert.rejects(store.get(KEY), (error) => {
-        assert.ok(error instanceof StoreError);
-        // How a refusal after the handshake shows depends on what is read first: the alert or the end.
-        assert.match(error.code, /denied|unavailable/);
-        return true;
-      }),
-    );
-  });
-
-  it('plain text to a TLS port is unavailable, not a crash', () =>
-    withStore({ endpoints: [`http://${etcd.endpoint}`], callTimeoutMs: 2_000 }, (store) =>
-      assert.rejects(store.get(KEY), isCode('unavailable')),
-    ));
-});
 
 describe('options', () => {
   const refused: Array<[string, EtcdOptions]> = [
@@ -243,7 +157,7 @@ describe('options', () => {
   }
 
   it('the port may be left out, and an IPv6 address is in brackets', () =>
-    withStore({ endpoints: ['[::1]', 'http://etcd.example:4001'] }, async ({ label }) =>
+    withEtcdStore({ endpoints: ['[::1]', 'http://etcd.example:4001'] }, async ({ label }) =>
       assert.equal(label, 'etcd://[::1]:2379,etcd.example:4001'),
     ));
 });

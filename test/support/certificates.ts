@@ -13,10 +13,22 @@ export interface Certificates {
   remove(): void;
 }
 
+/** Name -> subject, `subjectAltName`, days. All are signed by `ca`. */
+const SIGNED = {
+  server: ['/CN=server', 'IP:127.0.0.1,IP:::1,DNS:localhost', 2],
+  client: ['/CN=client', 'DNS:client', 2],
+  elsewhere: ['/CN=elsewhere', 'DNS:elsewhere.example', 2],
+  expired: ['/CN=expired', 'IP:127.0.0.1,DNS:localhost', -1],
+  addressed: ['/CN=addressed', 'IP:127.0.0.1', 2],
+  named: ['/CN=127.0.0.1', 'DNS:localhost', 2],
+  bare: ['/CN=127.0.0.1', undefined, 2],
+  docker: ['/CN=docker', 'DNS:docker', 2],
+  nameless: ['/O=nameless', 'IP:192.0.2.1', 2],
+} as const;
+
 /**
- * Makes `ca.pem`, `server.pem` and `client.pem` (signed by it, the server's for 127.0.0.1 and localhost), `elsewhere.pem`
- * (signed, for another name) and `expired.pem` (the server's, until yesterday), each with its `-key.pem`, and
- * `stranger.pem`, a CA that signed none of them.
+ * Makes `ca.pem`, `stranger.pem`, a CA that signed nothing, and a certificate for each entry of `SIGNED`, all with their
+ * `-key.pem`.
  */
 export function makeCertificates(): Certificates {
   const folder = mkdtempSync(join(tmpdir(), 'soradns-certs-'));
@@ -35,31 +47,13 @@ export function makeCertificates(): Certificates {
   for (const ca of ['ca', 'stranger']) {
     openssl('req', '-x509', ...key(ca), '-out', `${ca}.pem`, '-days', '2', '-subj', `/CN=${ca}`);
   }
-  for (const [name, san, days] of [
-    ['server', 'IP:127.0.0.1,DNS:localhost', '2'],
-    ['client', 'DNS:client', '2'],
-    ['elsewhere', 'DNS:elsewhere.example', '2'],
-    ['expired', 'IP:127.0.0.1,DNS:localhost', '-1'],
-  ] as const) {
-    openssl('req', ...key(name), '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    writeFileSync(
-      path(`${name}.ext`),
-      `subjectAltName=${san}\nextendedKeyUsage=serverAuth,clientAuth\n`,
-    );
+  for (const [name, [subject, san, days]] of Object.entries(SIGNED)) {
+    openssl('req', ...key(name), '-out', `${name}.csr`, '-subj', subject);
+    const names = san === undefined ? '' : `subjectAltName=${san}\n`;
+    writeFileSync(path(`${name}.ext`), `${names}extendedKeyUsage=serverAuth,clientAuth\n`);
     const signer = ['-CA', 'ca.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial'];
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      ...signer,
-      '-days',
-      days,
-      '-extfile',
-      `${name}.ext`,
-      '-out',
-      `${name}.pem`,
-    );
+    const files = ['-in', `${name}.csr`, '-extfile', `${name}.ext`, '-out', `${name}.pem`];
+    openssl('x509', '-req', ...files, ...signer, '-days', String(days));
   }
   return {
     path,

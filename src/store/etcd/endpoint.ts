@@ -8,7 +8,7 @@
 import type { IWatchRequest } from 'etcd3';
 import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
 import { isShutDown, isTimeout, storeErrorOf } from './failure.ts';
-import { limitHandshake } from './handshake.ts';
+import { mendHandshakes } from './handshake.ts';
 import type { WireEvent } from './translate.ts';
 
 type Lent = Parameters<Parameters<ConnectionPool['withConnection']>[1]>[0];
@@ -104,7 +104,7 @@ export class Endpoint {
       grpcOptions: channelOptions(options),
       ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
     });
-    limitHandshake(this.#pool, options.connectTimeoutMs);
+    mendHandshakes(this.#pool, options.connectTimeoutMs);
   }
 
   /** One call. Rejects with grpc-js's own error, at the latest after `timeoutMs`. */

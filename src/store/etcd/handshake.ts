@@ -1,13 +1,19 @@
 /**
- * A time limit on connecting, which grpc-js does not have: a peer that accepts and never speaks would hold a socket for
- * as long as it likes, and every new attempt one more.
+ * Two things that grpc-js leaves undone when it connects:
  *
- * It reaches into what etcd3 and grpc-js keep private, at the one place where they let the new socket be seen.
+ * - It sets no time limit. A peer that accepts a connection and stays silent would hold the socket for as long as it
+ *   likes, and every new attempt would add one more.
+ * - It sends the host of the target as the TLS server name even if that is an IP address. RFC 6066 §3 allows host names
+ *   only, without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
+ *
+ * This reaches into what etcd3 and grpc-js keep private, at the one place where they show the new socket.
  */
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { ConnectionPool } from 'etcd3/lib/connection-pool.js';
 
 interface Connector {
+  /** What a connector with TLS hands to `tls.connect`. */
+  readonly connectionOptions?: { servername?: string };
   connect(socket: Socket): Promise<unknown>;
 }
 
@@ -19,12 +25,15 @@ interface Internals {
   readonly hosts: ReadonlyArray<{ readonly channelCredentials: Credentials }>;
 }
 
-/** From here on the pool's connections end when not one octet has come after so long. */
-export function limitHandshake(pool: ConnectionPool, timeoutMs: number): void {
+/** Has every later connection of the pool send a proper server name, and end if no octet has come after `timeoutMs`. */
+export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
   for (const { channelCredentials } of (pool as unknown as Internals).hosts) {
     const create = channelCredentials._createSecureConnector.bind(channelCredentials);
     channelCredentials._createSecureConnector = (...args) => {
       const connector = create(...args);
+      const { connectionOptions: tls } = connector;
+      // Without a server name Node compares the certificate with `host`, which grpc-js sets as well.
+      if (tls?.servername !== undefined) tls.servername = serverNameOf(tls.servername);
       const connect = connector.connect.bind(connector);
       connector.connect = (socket) => {
         endIfSilent(socket, timeoutMs);
@@ -33,6 +42,12 @@ export function limitHandshake(pool: ConnectionPool, timeoutMs: number): void {
       return connector;
     };
   }
+}
+
+/** The name that TLS may tell a server which is reached at this host; empty: none. */
+export function serverNameOf(host: string): string {
+  const name = host.replace(/\.$/, '');
+  return isIP(name) === 0 ? name : '';
 }
 
 function endIfSilent(socket: Socket, timeoutMs: number): void {

@@ -8,8 +8,20 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/certificate has expired/i, 'its certificate has expired'],
   [/certificate is not yet valid/i, 'its certificate is not yet valid; are both clocks right?'],
   [
-    /does not match certificate's altnames: (?:Host|IP): (\S+?)\.? is not/i,
-    'its certificate is not for $1',
+    /certificate's altnames: IP: (\S+) is not/i,
+    'its certificate is not for $1: its subjectAltName does not list IP:$1',
+  ],
+  [
+    /certificate's altnames: Host: (\S+?)\.? is not/i,
+    'its certificate is not for $1: its subjectAltName does not list DNS:$1',
+  ],
+  [
+    /certificate's altnames: Cert does not contain a DNS name/i,
+    'its certificate is not for this host: its subjectAltName lists no DNS name',
+  ],
+  [
+    /certificate's altnames: Host is a non-canonical IP address/i,
+    'its certificate is not for an address in this form: write all four numbers of the address',
   ],
   [
     /verify the (?:first|leaf)|self.signed|local issuer/i,
@@ -37,7 +49,7 @@ export function plainWords(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim();
   for (const [pattern, words] of PHRASES) {
     const match = pattern.exec(line);
-    if (match !== null) return words.replace('$1', match[1] ?? '');
+    if (match !== null) return words.replaceAll('$1', match[1] ?? '');
   }
   return line;
 }

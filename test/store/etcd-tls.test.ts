@@ -1,0 +1,196 @@
+/** TLS to a real etcd: which certificates are good for which endpoint, and what a server learns of us. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { renameSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { createServer, type TLSSocket } from 'node:tls';
+import { serverNameOf } from '../../src/store/etcd/handshake.ts';
+import { StoreError, type StoreErrorCode } from '../../src/store/store.ts';
+import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { type Etcd, startEtcd, withEtcdStore } from '../support/etcd.ts';
+import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
+import { assertCode, firstBatch } from '../support/storeCalls.ts';
+
+const PREFIX = '/skydns/';
+const KEY = `${PREFIX}local/a`;
+
+const isCode = (code: StoreErrorCode) => (error: unknown) => assertCode(error, code);
+
+let certificates: Certificates;
+before(() => {
+  certificates = makeCertificates();
+});
+after(() => certificates.remove());
+
+describe('on each etcd', { concurrency: 3 }, () => {
+  for (const { title, options, command } of ETCD_VERSIONS)
+    describe(title, options, () => overTls(command));
+});
+
+function overTls(command: string): void {
+  let etcd: Etcd;
+  let strict: Etcd;
+  before(async () => {
+    const { path } = certificates;
+    const tls = { ca: path('ca.pem'), cert: path('server.pem'), key: path('server-key.pem') };
+    etcd = await startEtcd({ command, tls });
+    strict = await startEtcd({ command, tls: { ...tls, clientAuth: true } });
+  });
+  after(() => Promise.all([etcd.stop(), strict.stop()]));
+
+  it('a store reads, writes and watches over TLS', async () => {
+    const options = { endpoints: [etcd.endpoint], tls: { ca: certificates.pem('ca.pem') } };
+    await withEtcdStore(options, async (store) => {
+      assert.ok((await store.put(KEY, Buffer.from('1'))).done);
+      assert.notEqual(await firstBatch(store, PREFIX), undefined);
+      assert.match(store.label, /^etcds:/);
+    });
+  });
+
+  it('a member is refused if its CA is another one, or unknown to the system', async () => {
+    const stranger = { endpoints: [etcd.endpoint], tls: { ca: certificates.pem('stranger.pem') } };
+    const system = { endpoints: [`https://${etcd.endpoint}`] };
+    for (const options of [stranger, system]) {
+      await withEtcdStore(options, async (store) => {
+        await assert.rejects(store.get(KEY), isCode('denied'));
+        await assert.rejects(firstBatch(store, PREFIX), isCode('denied'));
+      });
+    }
+  });
+
+  it('a member that asks for a client certificate gets it, and refuses us without one', async () => {
+    const ca = certificates.pem('ca.pem');
+    const client = {
+      cert: certificates.pem('client.pem'),
+      key: certificates.pem('client-key.pem'),
+    };
+    const { endpoint } = strict;
+    await withEtcdStore({ endpoints: [endpoint], tls: { ca, ...client } }, async (store) => {
+      assert.ok((await store.put(KEY, Buffer.from('1'))).done);
+    });
+    await withEtcdStore({ endpoints: [endpoint], tls: { ca } }, (store) =>
+      assert.rejects(store.get(KEY), (error) => {
+        assert.ok(error instanceof StoreError);
+        // How a refusal after the handshake shows depends on what is read first: the alert or the end.
+        assert.match(error.code, /denied|unavailable/);
+        return true;
+      }),
+    );
+  });
+
+  it('plain text to a TLS port is unavailable, not a crash', () =>
+    withEtcdStore({ endpoints: [`http://${etcd.endpoint}`], callTimeoutMs: 2_000 }, (store) =>
+      assert.rejects(store.get(KEY), isCode('unavailable')),
+    ));
+}
+
+describe('the certificate of a member is compared with the host of its endpoint', () => {
+  /** Certificate -> host -> the refusal; undefined: it is good for that host. */
+  const TABLE: Readonly<Record<string, Readonly<Record<string, RegExp | undefined>>>> = {
+    server: { '127.0.0.1': undefined, '[::1]': undefined, localhost: undefined },
+    addressed: {
+      '127.0.0.1': undefined,
+      '[::1]': /its certificate is not for ::1: its subjectAltName does not list IP:::1$/,
+      localhost: /its certificate is not for localhost: .* does not list DNS:localhost$/,
+    },
+    named: {
+      '127.0.0.1': /its certificate is not for 127\.0\.0\.1: .* does not list IP:127\.0\.0\.1$/,
+      '[::1]': /its certificate is not for ::1: .* does not list IP:::1$/,
+      localhost: undefined,
+    },
+    // A common name never stands for an address.
+    bare: { '127.0.0.1': /is not for 127\.0\.0\.1: .* does not list IP:127\.0\.0\.1$/ },
+    elsewhere: {
+      '127.0.0.1': /is not for 127\.0\.0\.1: .* does not list IP:127\.0\.0\.1$/,
+      localhost: /is not for localhost: .* does not list DNS:localhost$/,
+      // One of the forms of an address that only the system's resolver takes for one.
+      '127.1': /its certificate is not for (?:127\.1: .*|an address in this form: .*)$/,
+    },
+    nameless: { localhost: /is not for this host: its subjectAltName lists no DNS name$/ },
+  };
+
+  let etcd: Etcd;
+  let shown: string;
+  before(async () => {
+    shown = certificates.path('shown.pem');
+    show('server');
+    const tls = { ca: certificates.path('ca.pem'), cert: shown, key: shown };
+    etcd = await startEtcd({ tls, alsoIpv6: true });
+  });
+  after(() => etcd.stop());
+
+  /** etcd reads its certificate anew for each connection, and shows this one from here on. */
+  function show(name: string): void {
+    const pem = [certificates.pem(`${name}.pem`), certificates.pem(`${name}-key.pem`)];
+    writeFileSync(`${shown}.new`, Buffer.concat(pem));
+    renameSync(`${shown}.new`, shown);
+  }
+
+  for (const [name, hosts] of Object.entries(TABLE)) {
+    for (const [host, refusal] of Object.entries(hosts)) {
+      it(`${host} is ${refusal === undefined ? 'taken' : 'refused'} with the certificate ${name}`, async () => {
+        show(name);
+        const endpoint = etcd.endpoint.replace('127.0.0.1', host);
+        const options = { endpoints: [endpoint], tls: { ca: certificates.pem('ca.pem') } };
+        await withEtcdStore(options, async (store) => {
+          if (refusal === undefined) {
+            await store.get(KEY);
+            assert.notEqual(await firstBatch(store, PREFIX), undefined);
+            return;
+          }
+          for (const attempt of [store.get(KEY), firstBatch(store, PREFIX)]) {
+            await assert.rejects(attempt, (error) => {
+              assertCode(error, 'denied');
+              assert.match(String(error), refusal);
+              return true;
+            });
+          }
+        });
+      });
+    }
+  }
+});
+
+describe('the TLS server name', () => {
+  /** What a server at this host was told: a name, or false. */
+  async function told(host: string): Promise<string | false> {
+    const server = createServer({
+      cert: certificates.pem('server.pem'),
+      key: certificates.pem('server-key.pem'),
+    });
+    server.listen(0, host.replace(/[[\]]/g, ''));
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const options = {
+      endpoints: [`${host}:${port}`],
+      tls: { ca: certificates.pem('ca.pem') },
+      callTimeoutMs: 500,
+    };
+    try {
+      return await withEtcdStore(options, async (store) => {
+        const connected = once(server, 'secureConnection', { signal: AbortSignal.timeout(20_000) });
+        const refused = assert.rejects(store.get(KEY));
+        const [socket] = (await connected) as [TLSSocket & { servername: string | false }];
+        socket.destroy();
+        await refused;
+        return socket.servername;
+      });
+    } finally {
+      server.close();
+    }
+  }
+
+  it('is the host name of the endpoint, and left out for an IP address', async () => {
+    assert.equal(await told('localhost'), 'localhost');
+    assert.equal(await told('127.0.0.1'), false);
+    assert.equal(await told('[::1]'), false);
+  });
+
+  it('is without the dot that ends a full name, with which etcd ends the handshake', () => {
+    assert.equal(serverNameOf('etcd.example.'), 'etcd.example');
+    assert.equal(serverNameOf('etcd.example'), 'etcd.example');
+    for (const address of ['10.0.0.1', '10.0.0.1.', '2001:db8::1', '::ffff:10.0.0.1'])
+      assert.equal(serverNameOf(address), '', address);
+  });
+});
