@@ -13,7 +13,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { request as requestTls } from 'node:https';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { EngineEndpoint } from './endpoint.ts';
 import { LineSplitter, parseEvent } from './eventLines.ts';
 import { parseJson } from './json.ts';
@@ -185,10 +185,12 @@ function passEventsOn(
 
 function targetOf(
   endpoint: EngineEndpoint,
-): RequestOptions & { ca?: string; cert?: string; key?: string } {
+): RequestOptions & { servername?: string; ca?: string; cert?: string; key?: string } {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
   const { host, port, tls } = endpoint;
-  return { host, port, ...(tls?.ca && { ca: tls.ca }), ...tls?.client };
+  // Without a server name of its own, Node would compare the certificate with the Host header of the request.
+  const servername = isIP(host) === 0 ? host : '';
+  return { host, port, servername, ...(tls?.ca && { ca: tls.ca }), ...tls?.client };
 }
 
 /** In the form of the engine's own refusals. */

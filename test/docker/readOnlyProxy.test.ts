@@ -13,7 +13,9 @@ import { type Peer, ProxyPlaces } from '../../src/docker/proxyPlaces.ts';
 import { questionOf } from '../../src/docker/proxyQuestion.ts';
 import { type ReadOnlyProxyOptions, startReadOnlyProxy } from '../../src/docker/readOnlyProxy.ts';
 import { readableMetadata } from '../../src/docker/reducedAnswers.ts';
+import { makeCertificates } from '../support/certificates.ts';
 import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';
+import { startSocketProxy } from '../support/socketProxy.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
@@ -330,6 +332,42 @@ test('an engine that is not there is told from one that refuses', () =>
     await fake.kill();
     assert.equal(await ask(path, 'GET', '/info'), 502);
   }));
+
+test("an engine with TLS must show a certificate for its host, not for the request's Host header", async () => {
+  const certificates = makeCertificates();
+  const [fake, folder] = [await startFakeDocker(), await newTempDir()];
+  const pem = (name: string): Buffer => certificates.pem(`${name}.pem`);
+  const client = { cert: `${pem('client')}`, key: `${pem('client-key')}` };
+  const tls = { ca: `${pem('ca')}`, client };
+  /** What a client of the proxy gets if the engine at this host shows that certificate. */
+  const statusWith = async (certificate: string, host: string): Promise<number> => {
+    const shown = { ca: pem('ca'), cert: pem(certificate), key: pem(`${certificate}-key`) };
+    const engine = await startSocketProxy(fake.socket, shown);
+    const path = join(folder, 'docker.sock');
+    const endpoint = { kind: 'tcp', host, port: engine.port, tls } as const;
+    const setup = { endpoint, path, metadata: METADATA, peerOf: () => OWN };
+    const proxy = await startReadOnlyProxy(setup);
+    try {
+      return await ask(path, 'GET', '/info', '');
+    } finally {
+      await proxy.close();
+      await engine.close();
+    }
+  };
+  try {
+    for (const [certificate, host, status] of [
+      ['server', '127.0.0.1', 200],
+      ['server', 'localhost', 200],
+      ['docker', '127.0.0.1', 502],
+      ['docker', 'localhost', 502],
+    ] as const)
+      assert.equal(await statusWith(certificate, host), status, `${certificate} at ${host}`);
+  } finally {
+    await fake.close();
+    await removeDir(folder);
+    certificates.remove();
+  }
+});
 
 test('what a killed one left is taken over, and what is no socket is left alone', async () => {
   const [fake, folder] = [await startFakeDocker(), await newTempDir()];
