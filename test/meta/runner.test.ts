@@ -64,12 +64,26 @@ test('a file that cannot be loaded fails the run and shows why', async () => {
 });
 
 test('a file that hangs is ended, and the test that hung is named', async () => {
-  const { code, stdout } = await runFile(
-    "test('quick', () => {}); test('the slow one', async () => { await new Promise(() => setInterval(() => {}, 1e6)); });",
-    { SORADNS_TEST_FILE_TIMEOUT_MS: '4000' },
-  );
+  for (const hang of [
+    'await new Promise(() => setInterval(() => {}, 1e6))',
+    'await new Promise((resolve) => setTimeout(resolve, 500)); for (;;);',
+  ]) {
+    const { code, stdout, stderr } = await runFile(
+      `test('quick', () => {}); test('the slow one', async () => { ${hang} });`,
+      { SORADNS_TEST_FILE_TIMEOUT_MS: '4000' },
+    );
+    assert.equal(code, 1);
+    assert.match(stderr, /\.test\.ts timed out after 4000 ms$/m);
+    assert.match(stdout, /while running: the slow one$/m);
+  }
+});
+
+test('a file whose tests have passed, but which something keeps alive, is ended and fails', async () => {
+  const { code, stderr } = await runFile("test('a', () => void setInterval(() => {}, 1e6));", {
+    SORADNS_TEST_FILE_TIMEOUT_MS: '4000',
+  });
   assert.equal(code, 1);
-  assert.match(stdout, /while running: the slow one\n.*timed out after 4000ms/);
+  assert.match(stderr, /\.test\.ts timed out after 4000 ms$/m);
 });
 
 test('a file ends with its tests, though node could not close its sockets', async () => {

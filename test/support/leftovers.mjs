@@ -34,7 +34,8 @@ function marked(mark) {
   });
 }
 
-function processIds() {
+/** Of all processes; none where there is no /proc. */
+export function processIds() {
   try {
     return readdirSync('/proc').map(Number).filter(Number.isInteger);
   } catch {
@@ -42,7 +43,8 @@ function processIds() {
   }
 }
 
-function procFile(pid, name) {
+/** What /proc says of a process; empty if it ended. */
+export function procFile(pid, name) {
   try {
     return readFileSync(`/proc/${pid}/${name}`, 'latin1');
   } catch {

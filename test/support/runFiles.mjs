@@ -6,6 +6,7 @@
 import { resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { limitFiles } from './fileTimeout.mjs';
 import { compact } from './reporter.mjs';
 
 process.execArgv.push('--import', new URL('plainEnd.mjs', import.meta.url).href);
@@ -15,10 +16,10 @@ const only = process.env.SORADNS_TEST_ONLY;
 const stream = run({
   files,
   concurrency: 2,
-  timeout: Number(process.env.SORADNS_TEST_FILE_TIMEOUT_MS),
   ...(only && { testNamePatterns: [new RegExp(only)] }),
 });
 
+limitFiles(stream, Number(process.env.SORADNS_TEST_FILE_TIMEOUT_MS));
 stream.on('test:fail', ({ todo }) => {
   if (todo === undefined || todo === false) process.exitCode = 1;
 });
