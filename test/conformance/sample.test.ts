@@ -14,6 +14,7 @@ import type { Store } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { query, startTestServer, type TestServer } from '../support/server.ts';
+import { inGroups } from '../support/storeCalls.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 import { name } from '../support/zone.ts';
 
@@ -110,12 +111,11 @@ async function fill(store: Store, group: Group): Promise<void> {
     store.put(key, Buffer.from(JSON.stringify(value)), { ttlSeconds });
   for (const { key, value, ttl } of group.services) await put(key, value, ttl);
   for (const { from, to, key, value } of group.generate ?? []) {
-    const puts = [];
-    for (let i = from; i <= to; i++) {
-      const text = JSON.stringify(value).replaceAll('{i}', String(i));
-      puts.push(put(key.replaceAll('{i}', String(i)), JSON.parse(text)));
-    }
-    await Promise.all(puts);
+    const numbers = Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
+    await inGroups(numbers, 100, (i) => {
+      const text = JSON.stringify(value).replaceAll('{i}', i);
+      return put(key.replaceAll('{i}', i), JSON.parse(text));
+    });
   }
 }
 

@@ -29,7 +29,7 @@ const modRevisionOf = async (put: ReturnType<Store['put']>): Promise<number | un
   return result.done ? result.entry.modRevision : undefined;
 };
 
-describe('on each etcd', { concurrency: 2 }, () => {
+describe('on each etcd', { concurrency: 1 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => faults(command));
 });
