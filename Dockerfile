@@ -4,8 +4,9 @@
 #   docker run --rm soradns --help
 #
 # For linux/amd64 and linux/arm64: nothing is compiled, npm chooses the prebuilt parts of its platform.
+# The version of Node is exact, as CI runs the tests on the very version that stands here.
 
-FROM node:26-trixie-slim AS build
+FROM node:26.12.1-trixie-slim AS build
 WORKDIR /soradns
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
@@ -18,7 +19,7 @@ RUN npm run build -- --sourceMap false && chmod +x dist/main.js \
       -o -name '*.c' -o -name '*.cc' -o -name '*.cpp' -o -name '*.h' -o -name '*.hh' -o -name '*.hpp' \
       -o -name '*.abi*.node' -o -name '*.musl.node' -o -path '*/musl_*.node' \) ! -iname 'licen*' -exec rm {} +
 
-FROM node:26-trixie-slim
+FROM node:26.12.1-trixie-slim
 COPY --from=build /soradns/node_modules /soradns/node_modules
 COPY --from=build /soradns/dist /soradns/dist
 COPY package.json /soradns/
@@ -35,7 +36,7 @@ LABEL org.opencontainers.image.title="soradns" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.base.name="docker.io/library/node:26-trixie-slim"
+      org.opencontainers.image.base.name="docker.io/library/node:26.12.1-trixie-slim"
 USER 65532:65532
 VOLUME /var/lib/soradns
 EXPOSE 53/udp 53/tcp

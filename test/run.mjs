@@ -5,16 +5,22 @@
  *   npm test -- test/dns test/store     only these folders or files
  *   npm test -- --only 'round robin'    only tests whose name matches
  *   npm test -- --timeout 600           seconds that one file may take (300)
+ *   npm test -- --node image            on the Node that the Dockerfile names, or on the `oldest` that package.json
+ *                                       allows; installed if need be
+ *   npm test -- --runtime               only what depends on the version of Node
  *
  * Exit 0 only if every test ran and passed. With CI set, a skipped test counts as a failure, unless its reason begins
  * with "optional:" (what it needs cannot be had on every machine).
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { provideComponents } from './support/components.mjs';
+import { buildEtcds, needBuiltEtcds } from './support/etcdBuilds.mjs';
 import { testFiles } from './support/files.mjs';
 import { endLeftovers, MARK } from './support/leftovers.mjs';
+import { imageNode, oldestNode, provideNode } from './support/nodes.mjs';
 
 process.chdir(new URL('..', import.meta.url).pathname);
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
@@ -22,23 +28,45 @@ process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
 const { values: options, positionals: paths } = parseArgs({
   allowPositionals: true,
   options: {
+    node: { type: 'string' },
     only: { type: 'string' },
+    runtime: { type: 'boolean', default: false },
     timeout: { type: 'string', default: '300' },
   },
 });
 
-const files = testFiles(paths);
+process.on('SIGINT', () => {}); // the terminal interrupts the children too; stay to clean up behind them
+if (options.node !== undefined) process.exit(await runOn(options.node));
+
+const files = testFiles(paths, { onlyRuntime: options.runtime });
 if (files.length === 0) fail(`no test file at ${paths.join(' ')}`);
 if (!provideComponents()) process.exit(1);
+const needsEtcds = !options.runtime && needBuiltEtcds(files);
+if (needsEtcds && !buildEtcds() && process.env.CI) fail('with CI set, Go must build etcd');
+console.error(`on Node ${process.versions.node}`);
 
 /** Runs node with the arguments; gives its exit code. */
-async function node(args, env = {}) {
-  const child = spawn(process.execPath, args, {
-    stdio: 'inherit',
-    env: { ...process.env, ...env },
-  });
+async function node(args, env = {}, command = process.execPath) {
+  const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
   const [code] = await once(child, 'exit');
   return code ?? 1;
+}
+
+/** Does the same on another Node, which is also the one that `node` means there; gives the exit code. */
+async function runOn(which) {
+  const versions = { image: imageNode, oldest: oldestNode };
+  if (!Object.hasOwn(versions, which)) fail(`--node is image or oldest, not ${which}`);
+  try {
+    const command = provideNode(versions[which]());
+    const args = process.argv.slice(1).flatMap((arg, at, all) => {
+      const isOurs = arg === '--node' || all[at - 1] === '--node' || arg.startsWith('--node=');
+      return isOurs ? [] : [arg];
+    });
+    const PATH = `${dirname(command)}:${process.env.PATH}`;
+    return await node(args, { PATH, SORADNS_TEST_NODE: which }, command);
+  } catch (error) {
+    return fail(error.message);
+  }
 }
 
 function fail(message) {
@@ -46,12 +74,12 @@ function fail(message) {
   process.exit(1);
 }
 
-process.on('SIGINT', () => {}); // the terminal interrupts the children too; stay to clean up behind them
 const mark = `${process.pid}-${Date.now()}`;
 const built = await node(['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
 const tested = await node(['--import', 'tsx', 'test/support/runFiles.mjs', ...files], {
   [MARK]: mark,
   SORADNS_TEST_ONLY: options.only ?? '',
+  SORADNS_TEST_ONLY_RUNTIME: options.runtime ? '1' : '',
   SORADNS_TEST_FILE_TIMEOUT_MS: String(Number(options.timeout) * 1000),
 });
 const leftovers = await endLeftovers(mark);

@@ -3,7 +3,7 @@
  * module of one line around etcd's own server, and is built once on a machine.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cached, fillCached } from './cache.mjs';
 
@@ -31,6 +31,11 @@ const nameOf = (version) => `etcd-${version}`;
 export function builtEtcd(version) {
   const command = join(cached(nameOf(version)), 'etcd');
   return existsSync(command) ? command : undefined;
+}
+
+/** Whether one of the test files runs on each version of etcd. */
+export function needBuiltEtcds(files) {
+  return files.some((file) => readFileSync(file, 'utf8').includes('/etcdVersions.ts'));
 }
 
 /** Builds the releases that are missing. Prints what it does; false if Go is there and a build failed. */

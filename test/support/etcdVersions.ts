@@ -20,7 +20,8 @@ export const ETCD_VERSIONS: readonly EtcdVersion[] = [
 
 function built(version: string): EtcdVersion {
   const command = builtEtcd(version);
-  const skip = command === undefined && 'optional: not built here; npm test does it where Go is installed';
+  const skip =
+    command === undefined && 'optional: not built here; npm test does it where Go is installed';
   return {
     title: `on etcd ${version}`,
     options: { concurrency: false, skip },

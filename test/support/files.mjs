@@ -4,10 +4,34 @@ import { join } from 'node:path';
 
 const SLOW_FIRST = ['test/store/', 'test/e2e/', 'test/conformance/', 'test/cli/', 'test/fuzz/'];
 
-/** All *.test.ts below the given paths (default: test/), slow ones first. A path that is not there gives none. */
-export function testFiles(paths) {
+/**
+ * What no version of Node can change, as files and folders (with `/`): the project's own texts, what is about the
+ * image, which brings its own Node, and long plays of several hosts whose parts have tests of their own.
+ */
+export const NOT_OF_RUNTIME = [
+  'test/bench/',
+  'test/deploy/',
+  'test/e2e/compose.test.ts',
+  'test/e2e/hosts.test.ts',
+  'test/e2e/hostsEtcd.test.ts',
+  'test/e2e/hostsFailures.test.ts',
+  'test/e2e/hostsRestart.test.ts',
+  'test/e2e/image.test.ts',
+  'test/meta/deploy.test.ts',
+  'test/meta/hygiene.test.ts',
+  'test/meta/imports.test.ts',
+  'test/meta/options.test.ts',
+];
+
+/**
+ * All *.test.ts below the given paths (default: test/), slow ones first. A path that is not there gives none.
+ * `onlyRuntime` leaves out what is in `NOT_OF_RUNTIME`.
+ */
+export function testFiles(paths, { onlyRuntime = false } = {}) {
   const found = new Set((paths.length > 0 ? paths : ['test']).flatMap(filesBelow));
-  return [...found].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  return [...found]
+    .filter((file) => !onlyRuntime || !NOT_OF_RUNTIME.some((path) => file.startsWith(path)))
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
 function filesBelow(path) {

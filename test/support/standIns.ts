@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { addBusybox, addProgram, commandPath, dockerCli, importFolder } from './dockerImages.ts';
 import type { EngineCli } from './engineCommands.ts';
+import { provideNode } from './nodes.mjs';
 import { MEMORY } from './tempDir.ts';
 
 /** Where Dockerfile and compose.yaml are. */
@@ -47,15 +48,13 @@ export async function standInForBases(host: string): Promise<void> {
   for (const image of new Set(bases)) await standInForNode(host, image);
 }
 
-/** Imports an image with the newest Node of that major version and npm, as `node:26-trixie-slim` has them. */
+/** Imports an image with npm and the Node that the image's name gives, as `node:26.12.1-trixie-slim` has them. */
 async function standInForNode(host: string, image: string): Promise<void> {
-  const major = /^node:([0-9]+)-/.exec(image)?.[1];
-  if (major === undefined) throw new Error(`${image} does not say which Node it has`);
+  const version = /^node:([0-9.]+)-/.exec(image)?.[1];
+  if (version === undefined) throw new Error(`${image} does not say which Node it has`);
   const changes = ['ENV PATH=/usr/local/bin:/usr/bin:/bin'];
   await imported(dockerCli(host), image, changes, (root, folder) => {
-    execFileSync('npm', ['pack', '--silent', `node-linux-${process.arch}@${major}`], npmIn(folder));
-    execFileSync('sh', ['-c', 'tar -xzf node-linux-*.tgz package/bin/node'], { cwd: folder });
-    addProgram(root, join(folder, 'package/bin/node'), 'usr/local/bin/node');
+    addProgram(root, provideNode(version), 'usr/local/bin/node');
     addNpm(root);
     fillCache(root, folder);
   });
