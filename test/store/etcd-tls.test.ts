@@ -129,7 +129,8 @@ describe('the certificate of a member is compared with the host of its endpoint'
 
   for (const [name, hosts] of Object.entries(TABLE)) {
     for (const [host, refusal] of Object.entries(hosts)) {
-      it(`${host} is ${refusal === undefined ? 'taken' : 'refused'} with the certificate ${name}`, async () => {
+      const verdict = refusal === undefined ? 'taken' : 'refused';
+      it(`the member at ${host} is ${verdict} when it shows the certificate ${name}`, async () => {
         show(name);
         const endpoint = etcd.endpoint.replace('127.0.0.1', host);
         const options = { endpoints: [endpoint], tls: { ca: certificates.pem('ca.pem') } };
@@ -152,7 +153,7 @@ describe('the certificate of a member is compared with the host of its endpoint'
   }
 });
 
-describe('the TLS server name', () => {
+describe('the TLS server name of the store', () => {
   /** What a server at this host was told: a name, or false. */
   async function told(host: string): Promise<string | false> {
     const server = createServer({
@@ -181,13 +182,13 @@ describe('the TLS server name', () => {
     }
   }
 
-  it('is the host name of the endpoint, and left out for an IP address', async () => {
+  it('the TLS server name is the host name of the endpoint, and left out for an IP address', async () => {
     assert.equal(await told('localhost'), 'localhost');
     assert.equal(await told('127.0.0.1'), false);
     assert.equal(await told('[::1]'), false);
   });
 
-  it('is without the dot that ends a full name, with which etcd ends the handshake', () => {
+  it('the TLS server name lacks the dot that ends a full name, which etcd does not accept', () => {
     assert.equal(serverNameOf('etcd.example.'), 'etcd.example');
     assert.equal(serverNameOf('etcd.example'), 'etcd.example');
     for (const address of ['10.0.0.1', '10.0.0.1.', '2001:db8::1', '::ffff:10.0.0.1'])
