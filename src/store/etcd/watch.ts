@@ -53,8 +53,9 @@ export async function* watchStream(
 }
 
 /**
- * Since 3.4.25 and 3.5.8 etcd answers no progress request on a watch that starts in its future, so on a store in which
- * nothing happens it would show no sign of life. So the watch starts at what the member has; what we know is dropped.
+ * Since 3.4.25 and 3.5.8 etcd answers no progress request on a watch that starts in its future: it would show no sign of
+ * life until something happens. The watch therefore starts at the member's own revision, and `newBatches` drops what was
+ * not asked for.
  */
 const createRequest = ({ prefix, fromRevision, memberRevision }: WatchRequest) => ({
   key: keyBytes(prefix),
