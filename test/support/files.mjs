@@ -5,18 +5,22 @@ import { join } from 'node:path';
 const SLOW_FIRST = ['test/store/', 'test/e2e/', 'test/conformance/', 'test/cli/', 'test/fuzz/'];
 
 /**
- * What no version of Node can change, as files and folders (with `/`): the project's own texts, what is about the
- * image, which brings its own Node, and long plays of several hosts whose parts have tests of their own.
+ * What CI does not run on a second Node, as files and folders (with `/`): tests of the project's texts, of the image,
+ * which brings its own Node, and long plays on several hosts or several engines. What those need of Node, such as its
+ * HTTP client, its sockets and its signals, other tests show with one real engine.
  */
 export const NOT_OF_RUNTIME = [
   'test/bench/',
   'test/deploy/',
+  'test/docker/podmanNewer.test.ts',
   'test/e2e/compose.test.ts',
   'test/e2e/hosts.test.ts',
   'test/e2e/hostsEtcd.test.ts',
   'test/e2e/hostsFailures.test.ts',
   'test/e2e/hostsRestart.test.ts',
   'test/e2e/image.test.ts',
+  'test/e2e/newerDocker.test.ts',
+  'test/e2e/newerSwarm.test.ts',
   'test/meta/deploy.test.ts',
   'test/meta/hygiene.test.ts',
   'test/meta/imports.test.ts',
