@@ -4,13 +4,16 @@ import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer, type TLSSocket } from 'node:tls';
 import { serverNameOf } from '../../src/store/etcd/handshake.ts';
 import { StoreError, type StoreErrorCode } from '../../src/store/store.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { type Etcd, startEtcd, withEtcdStore } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
+import { startProxy } from '../support/proxy.ts';
 import { assertCode, firstBatch } from '../support/storeCalls.ts';
+import { until } from '../support/until.ts';
 
 const PREFIX = '/skydns/';
 const KEY = `${PREFIX}local/a`;
@@ -153,30 +156,49 @@ describe('the certificate of a member is compared with the host of its endpoint'
   }
 });
 
-describe('the TLS server name of the store', () => {
-  /** What a server at this host was told: a name, or false. */
-  async function told(host: string): Promise<string | false> {
-    const server = createServer({
-      cert: certificates.pem('server.pem'),
-      key: certificates.pem('server-key.pem'),
+/** A server that finishes the handshake and says nothing more. */
+class SilentServer {
+  /** What it was told with each connection: a server name, or false. */
+  readonly serverNames: (string | false)[] = [];
+  readonly #sockets = new Set<TLSSocket>();
+  readonly #server = createServer({
+    cert: certificates.pem('server.pem'),
+    key: certificates.pem('server-key.pem'),
+  });
+
+  /** `host:port` for clients. */
+  async listen(host: string): Promise<string> {
+    this.#server.on('secureConnection', (socket: TLSSocket & { servername: string | false }) => {
+      this.serverNames.push(socket.servername);
+      this.#sockets.add(socket);
+      socket.resume().on('error', () => {});
+      socket.on('close', () => this.#sockets.delete(socket));
     });
-    server.listen(0, host.replace(/[[\]]/g, ''));
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    const options = {
-      endpoints: [`${host}:${port}`],
-      tls: { ca: certificates.pem('ca.pem') },
-      callTimeoutMs: 500,
-    };
+    this.#server.listen(0, host.replace(/[[\]]/g, ''));
+    await once(this.#server, 'listening');
+    return `${host}:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+}
+
+describe('the TLS server name of the store', () => {
+  async function told(host: string): Promise<string | false | undefined> {
+    const server = new SilentServer();
+    const endpoints = [await server.listen(host)];
+    const tls = { ca: certificates.pem('ca.pem') };
     try {
-      return await withEtcdStore(options, async (store) => {
-        const connected = once(server, 'secureConnection', { signal: AbortSignal.timeout(20_000) });
-        const refused = assert.rejects(store.get(KEY));
-        const [socket] = (await connected) as [TLSSocket & { servername: string | false }];
-        socket.destroy();
-        await refused;
-        return socket.servername;
-      });
+      await withEtcdStore({ endpoints, tls, callTimeoutMs: 1_000 }, (store) =>
+        assert.rejects(store.get(KEY), isCode('unavailable')),
+      );
+      return server.serverNames[0];
     } finally {
       server.close();
     }
@@ -193,5 +215,50 @@ describe('the TLS server name of the store', () => {
     assert.equal(serverNameOf('etcd.example'), 'etcd.example');
     for (const address of ['10.0.0.1', '10.0.0.1.', '2001:db8::1', '::ffff:10.0.0.1'])
       assert.equal(serverNameOf(address), '', address);
+  });
+});
+
+describe('a connection over TLS', () => {
+  it('a peer that speaks TLS and nothing else is not held on to', { timeout: 60_000 }, async () => {
+    const server = new SilentServer();
+    const endpoints = [await server.listen('127.0.0.1')];
+    const options = { endpoints, tls: { ca: certificates.pem('ca.pem') }, callTimeoutMs: 500 };
+    try {
+      await withEtcdStore(options, async (store) => {
+        for (let i = 0; i < 3; i++) await assert.rejects(store.get(KEY), isCode('unavailable'));
+        assert.ok(server.serverNames.length >= 3);
+      });
+      await until('all its connections are ended', () => server.connections === 0);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('a watch over TLS outlives the time for connecting', { timeout: 60_000 }, async () => {
+    const { path } = certificates;
+    const files = { ca: path('ca.pem'), cert: path('server.pem'), key: path('server-key.pem') };
+    const etcd = await startEtcd({ tls: files });
+    const proxy = await startProxy(etcd.endpoint);
+    const tls = { ca: certificates.pem('ca.pem') };
+    try {
+      await withEtcdStore(
+        { endpoints: [proxy.endpoint], tls, callTimeoutMs: 1_000 },
+        async (store) => {
+          const watch = store.watch(PREFIX, 1, new AbortController().signal);
+          const batches = watch[Symbol.asyncIterator]();
+          await batches.next();
+          const connections = proxy.connections();
+          await sleep(3_000);
+          assert.equal(proxy.connections(), connections);
+          assert.ok((await store.put(KEY, Buffer.from('1'))).done);
+          const { value } = await batches.next();
+          assert.equal(value?.changes.length, 1);
+          await batches.return?.();
+        },
+      );
+    } finally {
+      await proxy.close();
+      await etcd.stop();
+    }
   });
 });

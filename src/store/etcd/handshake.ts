@@ -14,7 +14,8 @@ import type { ConnectionPool } from 'etcd3/lib/connection-pool.js';
 interface Connector {
   /** What a connector with TLS hands to `tls.connect`. */
   readonly connectionOptions?: { servername?: string };
-  connect(socket: Socket): Promise<unknown>;
+  /** Resolves when TLS is up. Without TLS it gives the same socket. */
+  connect(socket: Socket): Promise<{ readonly socket: Socket }>;
 }
 
 interface Credentials {
@@ -25,7 +26,10 @@ interface Internals {
   readonly hosts: ReadonlyArray<{ readonly channelCredentials: Credentials }>;
 }
 
-/** Has every later connection of the pool send a proper server name, and end if no octet has come after `timeoutMs`. */
+/**
+ * Has every later connection of the pool send a proper server name, and end if no octet has come after `timeoutMs`, or
+ * none within TLS after as much again.
+ */
 export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
   for (const { channelCredentials } of (pool as unknown as Internals).hosts) {
     const create = channelCredentials._createSecureConnector.bind(channelCredentials);
@@ -35,9 +39,12 @@ export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
       // Without a server name Node compares the certificate with `host`, which grpc-js sets as well.
       if (tls?.servername !== undefined) tls.servername = serverNameOf(tls.servername);
       const connect = connector.connect.bind(connector);
-      connector.connect = (socket) => {
+      connector.connect = async (socket) => {
         endIfSilent(socket, timeoutMs);
-        return connect(socket);
+        const connected = await connect(socket);
+        // The octets of the handshake do not show that somebody speaks HTTP/2 behind it.
+        if (connected.socket !== socket) endIfSilent(connected.socket, timeoutMs);
+        return connected;
       };
       return connector;
     };
