@@ -38,16 +38,16 @@ export function needBuiltEtcds(files) {
   return files.some((file) => readFileSync(file, 'utf8').includes('/etcdVersions.ts'));
 }
 
-/** Builds the releases that are missing. Prints what it does; false if Go is there and a build failed. */
+/** Builds the releases that are missing, and prints what it does. Tests skip a release that cannot be had here. */
 export function buildEtcds() {
   const missing = BUILT_ETCDS.filter((version) => builtEtcd(version) === undefined);
-  if (missing.length === 0) return true;
+  if (missing.length === 0) return;
   const go = goCommand();
   if (go === undefined) {
     console.error(`no Go ${LEAST_GO.join('.')} or newer: no tests on etcd ${missing.join(', ')}`);
-    return true;
+    return;
   }
-  return missing.map((version) => build(version, go)).every(Boolean);
+  for (const version of missing) build(version, go);
 }
 
 function build(version, go) {
@@ -59,10 +59,8 @@ function build(version, go) {
       run(go, folder, 'get', `go.etcd.io/etcd/server/v3@v${version}`);
       run(go, folder, 'build', '-trimpath', '-ldflags=-s -w', '-o', 'etcd', '.');
     });
-    return true;
   } catch (error) {
     console.error(`etcd ${version} could not be built: ${error.message}`);
-    return false;
   }
 }
 
