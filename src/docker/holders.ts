@@ -12,7 +12,7 @@ const READS_AT_ONCE = 32;
 export class Holders {
   readonly #store: Store;
   readonly #actual: ActualRecords;
-  /** Names of which it is known whether somebody has them for both families. */
+  /** Names of which it is known whether somebody has them, at their own key or for both families. */
   readonly #knownNames = new Set<string>();
   /** Keys below which all is known. */
   readonly #knownBases = new Set<string>();
@@ -43,11 +43,11 @@ export class Holders {
     for (const base of bases) if (!this.#knownBases.has(base)) await this.#readBase(base);
   }
 
-  /** A name that another container has for both families has nothing at its own key, which a put would find free. */
+  /** Puts find out about the keys that they are for, but a name that another container has may have its other keys. */
   async #readName(name: string): Promise<void> {
-    const [own, ...families] = keysOfName(name);
-    const isHeld = this.#actual.get(own)?.isOwn === true;
-    const found = isHeld ? [] : await Promise.all(families.map((key) => this.#store.get(key)));
+    const keys = keysOfName(name);
+    const isHeld = this.#actual.get(name)?.isOwn === true;
+    const found = isHeld ? [] : await Promise.all(keys.map((key) => this.#store.get(key)));
     for (const { entry } of found)
       if (entry !== undefined) this.#actual.learn(entry.key, entry, entry.modRevision);
     this.#knownNames.add(name);

@@ -124,6 +124,21 @@ describe('a container with both families', () => {
       assert.deepEqual(await bench.hosts(), { [NAME]: '10.2.0.2' });
     }));
 
+  it('wait for a name that another engine had at its own key before they started', () =>
+    onBench(async (bench) => {
+      const other = otherEngine(bench);
+      bench.start({ engine: other });
+      const single = other.run({ ...WEB, ip: '10.2.0.2' });
+      await bench.settle();
+      bench.start();
+      await bench.settle();
+      bench.engine.run(DUAL);
+      await bench.advance(10_000);
+      assert.deepEqual(await bench.hosts(), { [NAME]: '10.2.0.2' });
+      other.die(single);
+      assert.deepEqual(await bench.hosts(), BOTH);
+    }));
+
   it('of two engines that take a name at the same time one gives it up', () =>
     onBench(async (bench) => {
       const other = otherEngine(bench);
