@@ -7,7 +7,6 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import Docker from 'dockerode';
-import { addressFamily } from '../dns/address.ts';
 import { type EngineEndpoint, endpointLabel } from './endpoint.ts';
 import {
   type DefaultBridge,
@@ -19,6 +18,7 @@ import {
   type Listed,
 } from './engine.ts';
 import { engineFailure, statusOf } from './engineFailure.ts';
+import { parseBridge, parseInfo } from './engineInfo.ts';
 import { ACTIONS } from './eventLines.ts';
 import { subscribe } from './eventSubscription.ts';
 import { parseListing } from './listing.ts';
@@ -91,21 +91,16 @@ class DockerodeEngine implements Engine {
 
   async info(): Promise<EngineInfo> {
     const answer = await this.#call('info', (options) => this.#docker.info(options));
-    const { ID, Name, Swarm } = asInfo(answer);
-    if (typeof ID !== 'string' || ID === '') throw this.#notUnderstood('info');
-    const node = Swarm?.NodeAddr;
-    return {
-      id: ID,
-      name: typeof Name === 'string' ? Name : '',
-      nodeAddress: typeof node === 'string' && node !== '' ? node : undefined,
-    };
+    const info = parseInfo(answer);
+    if (info === undefined) throw this.#notUnderstood('info');
+    return info;
   }
 
   async defaultBridge(): Promise<DefaultBridge | undefined> {
     const network = this.#docker.getNetwork('bridge');
     try {
       // dockerode would put a signal to abort by into the query.
-      return asBridge(await this.#call('network', () => network.inspect()));
+      return parseBridge(await this.#call('network', () => network.inspect()));
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
@@ -262,30 +257,4 @@ function isNotFound(error: unknown): boolean {
 /** Whether the engine answered, and may answer otherwise when it is asked for less. */
 function isRefusedQuery(error: unknown): boolean {
   return error instanceof EngineError && error.code === 'failed' && statusOf(error.cause) !== 404;
-}
-
-interface InfoAnswer {
-  readonly ID?: unknown;
-  readonly Name?: unknown;
-  readonly Swarm?: { readonly NodeAddr?: unknown } | null;
-}
-
-interface NetworkAnswer {
-  readonly IPAM?: { readonly Config?: readonly { readonly Gateway?: unknown }[] | null } | null;
-  readonly Options?: Readonly<Record<string, unknown>> | null;
-}
-
-/** Older engines leave the gateway out that they have chosen themselves. */
-function asBridge(answer: unknown): DefaultBridge {
-  const { IPAM, Options } = (answer ?? {}) as NetworkAnswer;
-  const gateways = (IPAM?.Config ?? []).map(({ Gateway }) => String(Gateway ?? ''));
-  const device = Options?.['com.docker.network.bridge.name'];
-  return {
-    gateway: gateways.find((address) => addressFamily(address) === 4),
-    device: typeof device === 'string' ? device : undefined,
-  };
-}
-
-function asInfo(answer: unknown): InfoAnswer {
-  return typeof answer === 'object' && answer !== null ? answer : {};
 }

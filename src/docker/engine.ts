@@ -72,15 +72,24 @@ export interface EngineEvent {
 }
 
 export interface EngineInfo {
-  /** The same for the engine's whole life. */
+  /** The same for the engine's whole life; cloned machines have it in common. */
   readonly id: string;
+  /** False: the engine has no id, and `id` is made of its name and folder. */
+  readonly isOwnId: boolean;
+  /** The name of its host. */
   readonly name: string;
   /** Swarm's address of this node, if it is one. */
   readonly nodeAddress: string | undefined;
+  /** The folder in which it stores everything. */
+  readonly rootDir: string | undefined;
+  /** The release of the kernel that it runs on. */
+  readonly kernel: string | undefined;
 }
 
 /** The network that containers join unless they are told otherwise. */
 export interface DefaultBridge {
+  /** Docker's is another one after each start of dockerd, unless containers outlived dockerd. */
+  readonly id: string | undefined;
   /** The host's IPv4 address on it, which the containers' default route leads to. */
   readonly gateway: string | undefined;
   /** The name of the host's interface on it. */

@@ -23,7 +23,7 @@ function api(number: number, more: Record<string, string> = {}): FakeContainerSe
 /** A second host with a registrar of its own. */
 function startOther(bench: RegistrarBench): FakeEngine {
   const engine = new FakeEngine(bench.clock);
-  engine.engineInfo = { id: 'ENGINE:2', name: 'other', nodeAddress: undefined };
+  engine.engineInfo = { ...engine.engineInfo, id: 'ENGINE:2', name: 'other' };
   bench.start({ engine });
   return engine;
 }
@@ -70,7 +70,7 @@ describe('a compose project on two hosts', () => {
       const a1 = bench.engine.run(api(1));
       await bench.settle();
       const other = new FakeEngine(bench.clock);
-      other.engineInfo = { id: 'ENGINE:2', name: 'other', nodeAddress: undefined };
+      other.engineInfo = { ...other.engineInfo, id: 'ENGINE:2', name: 'other' };
       const second = bench.start({ engine: other });
       const b1 = other.run(api(1));
       await bench.settle();

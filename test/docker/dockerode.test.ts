@@ -60,8 +60,11 @@ test('all calls are GETs of unversioned paths', () =>
     await engine.ping();
     assert.deepEqual(await engine.info(), {
       id: fake.engineId,
+      isOwnId: true,
       name: 'fakehost',
       nodeAddress: undefined,
+      rootDir: undefined,
+      kernel: undefined,
     });
     assert.deepEqual(
       (await engine.list()).map((listed) => listed.id),

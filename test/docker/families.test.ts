@@ -12,7 +12,7 @@ const BOTH = { [`${NAME}/ipv4`]: '10.1.0.2', [`${NAME}/ipv6`]: 'fd00::2' };
 /** A second machine of the same store. */
 function otherEngine(bench: RegistrarBench): FakeEngine {
   const engine = new FakeEngine(bench.clock);
-  engine.engineInfo = { id: 'ENGINE:2', name: 'other', nodeAddress: undefined };
+  engine.engineInfo = { ...engine.engineInfo, id: 'ENGINE:2', name: 'other' };
   return engine;
 }
 

@@ -282,6 +282,26 @@ test(
 );
 
 test(
+  'the default bridge has another id after each start of the daemon, unless containers outlive it',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const engine = connectEngine({ kind: 'unix', path: dockerd.socket });
+    const restarted = async (): Promise<string | undefined> => {
+      await dockerd.terminate();
+      await dockerd.start();
+      return (await engine.defaultBridge())?.id;
+    };
+    const first = (await engine.defaultBridge())?.id;
+    assert.match(first ?? '', /^[0-9a-f]{64}$/);
+    const second = await restarted();
+    assert.notEqual(second, first);
+    await dockerd.run();
+    assert.equal(await restarted(), second);
+    engine.close();
+  }),
+);
+
+test(
   'a daemon that is frozen is noticed while it keeps its connections',
   docker.options,
   docker.on(async (dockerd) => {

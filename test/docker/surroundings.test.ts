@@ -37,7 +37,8 @@ function place(
   };
 }
 
-const INFO = { id: 'E', name: 'n', nodeAddress: undefined };
+const NAMED = { id: 'E', isOwnId: true, name: 'n', rootDir: undefined, kernel: undefined };
+const INFO = { ...NAMED, nodeAddress: undefined };
 
 describe('where the registrar finds itself', () => {
   for (const [where, changes, info, expected] of [

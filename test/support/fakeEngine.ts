@@ -38,15 +38,26 @@ export class FakeEngine implements Engine {
   };
   /** Calls so far. */
   readonly calls = { list: 0, inspect: 0, events: 0 };
-  engineInfo: EngineInfo = { id: 'ENGINE:1', name: 'fakehost', nodeAddress: undefined };
+  engineInfo: EngineInfo = {
+    id: 'ENGINE:1',
+    isOwnId: true,
+    name: 'fakehost',
+    nodeAddress: undefined,
+    rootDir: '/var/lib/docker',
+    kernel: undefined,
+  };
+  /** Of its default bridge; `undefined`: it does not tell. */
+  bridgeId: string | undefined;
   readonly #clock: Clock;
   readonly #streams = new Set<EventQueue<EngineEvent>>();
-  #nextIp = 2;
+  #nextIp: number;
   /** Keeps instants apart that the clock does not. */
   #ticks = 0n;
 
-  constructor(clock: Clock) {
+  /** `firstIp`: the last 16 bits of the first container's address. */
+  constructor(clock: Clock, firstIp = 2) {
     this.#clock = clock;
+    this.#nextIp = firstIp;
   }
 
   async info(): Promise<EngineInfo> {
@@ -56,7 +67,7 @@ export class FakeEngine implements Engine {
 
   async defaultBridge(): Promise<DefaultBridge> {
     this.#assertThere();
-    return { gateway: '172.17.0.1', device: 'docker0' };
+    return { id: this.bridgeId, gateway: '172.17.0.1', device: 'docker0' };
   }
 
   async list(): Promise<readonly Listed[]> {
