@@ -28,6 +28,7 @@ export type HttpOutcome =
 export interface HttpSources {
   readonly store: LeaseStore;
   readonly readiness: () => readonly string[];
+  readonly warnings: () => readonly string[];
   readonly figures: () => Figures;
   /** As the listener's. */
   readonly page: (exchange: Exchange) => Reply | undefined;

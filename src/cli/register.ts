@@ -66,6 +66,7 @@ async function startPages(
   });
   const listener = createHttpListener({
     readiness: () => registrar.readiness().map(printReason),
+    warnings: () => registrar.warnings(),
     page: (exchange) => registrar.page(exchange) ?? metricsPage(exchange, metrics),
     version: version(),
     allowedHosts: httpHosts,
@@ -137,6 +138,6 @@ function throwIfLost(events: readonly RegistrarEvent[]): void {
       throw new Failure('unreachable', event.error.message, hint);
     }
     if (event.kind === 'store' && event.event.kind === 'lost') throw failureOf(event.event.error);
-    if (event.kind === 'writeFailed') throw failureOf(event.error);
+    if (event.kind === 'writeFailed' || event.kind === 'leaseFailed') throw failureOf(event.error);
   }
 }

@@ -1,5 +1,6 @@
 /** What a running registrar makes of the containers, asked of it over HTTP. */
 import { printName } from '../dns/name.ts';
+import { printFinding } from '../docker/finding.ts';
 import type { ContainerStatus, RecordStatus } from '../docker/status.ts';
 import { printable } from '../printable.ts';
 import { nameOfKey } from '../service/key.ts';
@@ -69,16 +70,22 @@ function printStatus(report: RegistrarReport, { flags }: Arguments, { stdout }: 
   return 0;
 }
 
-function heading({ engine, store, role, holder, readiness }: RegistrarReport, out: Output): string {
+function heading(report: RegistrarReport, out: Output): string {
+  const { engine, store, readiness, findings } = report;
   const lines = [
     `docker  ${engine.label} (${engine.state})`,
     `store   ${store.label} (${store.state})`,
-    `role    ${role}${holder === undefined ? '' : `, for ${holder}`}`,
+    `role    ${roleOf(report)}`,
   ].map((line) => printable(line));
-  const reasons = readiness.reasons.map((reason) =>
-    paint(`not ready: ${printable(reason)}`, 'yellow', out),
-  );
-  return [...lines, ...reasons, ''].join('\n');
+  const warnings = [
+    ...readiness.reasons.map((reason) => `not ready: ${reason}`),
+    ...findings.map((finding) => `warning: ${printFinding(finding)}`),
+  ].map((line) => paint(printable(line), 'yellow', out));
+  return [...lines, ...warnings, ''].join('\n');
+}
+
+function roleOf({ role, holder }: Pick<RegistrarReport, 'role' | 'holder'>): string {
+  return holder === undefined ? role : `${role} for ${holder}`;
 }
 
 const HEAD = ['CONTAINER', 'NAME', 'STATE', 'RECORD', 'TARGET', 'IN DNS'];
@@ -108,7 +115,8 @@ function nameOf({ key, nameKey = key }: RecordStatus, prefix: string): string {
 
 function verdictOf({ state, reason }: RecordStatus): string {
   if (state === 'published') return 'yes';
-  return reason === undefined ? state : `${state}: ${reason}`;
+  if (reason === undefined) return state;
+  return state === 'pending' ? reason : `${state}: ${reason}`;
 }
 
 function printExplanation(
@@ -153,16 +161,25 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
   const lines = [`${name} (${id}) is ${state}; ${published} of ${records.length} records in DNS`];
   for (const record of records) {
     const words = `${nameOf(record, report.prefix)} -> ${targetOf(record)}`;
-    lines.push(`  ${words}  ${WORDS[record.state]}${record.reason ? `: ${record.reason}` : ''}`);
+    lines.push(`  ${words}  ${standingOf(record)}`);
     lines.push(`    key ${record.key}`);
   }
   for (const { about, reason } of refusals) lines.push(`  refused: ${about} ${reason}`);
   if (reason !== undefined)
     lines.push(`  ${records.length > 0 ? 'not complete' : 'no records'}: it ${reason}`);
   for (const hint of hints) lines.push(`  hint: ${hint}`);
+  if (report.holder !== undefined)
+    lines.push(`  this registrar is ${roleOf(report)}, whose registrar writes the records`);
   for (const problem of report.readiness.reasons)
     lines.push(`  the registrar is not ready: ${problem}`);
+  for (const finding of report.findings) lines.push(`  warning: ${printFinding(finding)}`);
   return lines;
+}
+
+function standingOf({ state, reason }: RecordStatus): string {
+  if (reason === undefined) return WORDS[state];
+  // Nothing waits here: the registrar that this one stands by for decides.
+  return state === 'pending' ? reason : `${WORDS[state]}: ${reason}`;
 }
 
 const WORDS: Record<RecordStatus['state'], string> = {

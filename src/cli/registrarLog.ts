@@ -40,6 +40,16 @@ function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
       return ['info', 'following docker', { docker: event.label }];
     case 'engineLost':
       return ['warn', 'docker is out of reach', retryFields(event)];
+    case 'engineChanged':
+      return [
+        'warn',
+        'another Docker engine has taken the place of the one before',
+        changeFields(event),
+      ];
+    case 'found': {
+      const { message, hosts, fix } = event.finding;
+      return ['warn', message, { hosts, fix }];
+    }
     case 'withdrawn':
       return ['warn', 'docker is gone for too long: all is withdrawn', { afterMs: event.afterMs }];
     case 'inspectFailed':
@@ -80,6 +90,10 @@ function storeLine({ event }: Of<'store'>): readonly [Level, string, Fields] {
   if (event.kind === 'lost') return ['warn', 'the store is out of reach', retryFields(event)];
   const { kind, ...fields } = event;
   return ['info', `the registrar's view of the store is ${kind}`, fields];
+}
+
+function changeFields({ from, to }: Of<'engineChanged'>): Fields {
+  return { from: from.id, to: to.id, name: to.name };
 }
 
 function refusalFields({ containerId, refusal }: Of<'refused'>): Fields {

@@ -39,7 +39,7 @@ async function ask(url: string): Promise<Asked> {
     if (!response.ok) return { kind: 'none', problem: `HTTP ${response.status}` };
     const report: unknown = await response.json();
     return isReport(report)
-      ? { kind: 'report', report }
+      ? { kind: 'report', report: { ...report, findings: asFindings(report.findings) } }
       : { kind: 'none', problem: 'does not answer as a registrar' };
   } catch (error) {
     return { kind: 'none', problem: problemOf(error) };
@@ -51,6 +51,11 @@ function problemOf(error: unknown): string {
   if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   if (error instanceof SyntaxError) return 'does not answer as a registrar';
   return (cause as { code?: string } | undefined)?.code ?? message;
+}
+
+/** A registrar of an older version tells none. */
+function asFindings(value: unknown): RegistrarReport['findings'] {
+  return Array.isArray(value) ? value : [];
 }
 
 function isReport(value: unknown): value is RegistrarReport {

@@ -1,15 +1,18 @@
 /** A registrar with what it needs of this process and host, and the page that shows it. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname, networkInterfaces, release, uptime } from 'node:os';
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { connectEngine } from '../docker/dockerode.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
+import { printFinding } from '../docker/finding.ts';
 import { probe } from '../docker/probe.ts';
 import { createRegistrar, type Registrar } from '../docker/registrar.ts';
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
+import type { Machine } from '../docker/self.ts';
 import { printReason, type UnreadyReason } from '../docker/status.ts';
 import { lookAround } from '../docker/surroundings.ts';
+import { isLoopback } from '../forward/addresses.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -31,6 +34,8 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'
   readonly docker: string;
   /** Why it is not ready; empty when it is. */
   readiness(): readonly UnreadyReason[];
+  /** What is wrong although it is ready. */
+  warnings(): readonly string[];
   /** The report at its path; undefined for another one. */
   page(exchange: Exchange): Reply | undefined;
   /** Ends it in the way that the settings say, still serving deaths for that long. Never rejects. */
@@ -41,6 +46,8 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   const { endpoint, settings, context, store, onEvent } = setup;
   const engine = connectEngine(endpoint);
+  const isHere = isOnThisMachine(endpoint);
+  const bootId = readBootId();
   const registrar = createRegistrar({
     engine,
     store,
@@ -58,7 +65,9 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     probe,
     instance: randomUUID(),
     host: hostname(),
-    place: placeOf(engine.label),
+    place: bootId && `${bootId} ${hostname()} ${engine.label}`,
+    machine: isHere ? machineOf(bootId) : undefined,
+    endpoint: isHere ? undefined : engine.label,
     dryRun: settings.dryRun,
     dockerGraceMs: settings.dockerGraceSeconds * 1000,
     relistEveryMs: settings.reconcileSeconds * 1000,
@@ -77,6 +86,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     isSettled: () => registrar.isSettled(),
     setZones: (zones) => registrar.setZones(zones),
     readiness: () => registrar.readiness().reasons,
+    warnings: () => registrar.status().findings.map(printFinding),
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {
       await registrar.close({ end: settings.onExit, lingerMs });
@@ -88,10 +98,18 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 /** Only Linux tells one start of a machine from another; elsewhere it is not known. */
-function placeOf(engine: string): string | undefined {
+function readBootId(): string | undefined {
   try {
-    return `${readFileSync(BOOT_ID, 'utf8').trim()} ${hostname()} ${engine}`;
+    return readFileSync(BOOT_ID, 'utf8').trim();
   } catch {
     return undefined;
   }
+}
+
+function machineOf(bootId: string | undefined): Machine {
+  return { bootId, kernel: release(), uptimeMs: () => uptime() * 1000 };
+}
+
+function isOnThisMachine(endpoint: EngineEndpoint): boolean {
+  return endpoint.kind === 'unix' || endpoint.host === 'localhost' || isLoopback(endpoint.host);
 }

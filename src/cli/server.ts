@@ -178,7 +178,9 @@ function startPages(
   const page = (exchange: Exchange) =>
     registrar?.page(exchange) ?? metricsPage(exchange, () => metricsOf(parts, registrar));
   const figures = () => figuresOf(parts);
-  const start = () => startHttp(config, { store: parts.store, readiness, figures, page }, log);
+  const warnings = () => registrar?.warnings() ?? [];
+  const sources = { store: parts.store, readiness, warnings, figures, page };
+  const start = () => startHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }
 

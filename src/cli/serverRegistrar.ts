@@ -64,6 +64,11 @@ export class ServerRegistrar {
       .map((reason) => `registrar: ${printReason(reason)}`);
   }
 
+  /** What is wrong although it is ready. */
+  warnings(): readonly string[] {
+    return (this.#running?.warnings() ?? []).map((warning) => `registrar: ${warning}`);
+  }
+
   /** `undefined` before the store was read. */
   status(): RegistrarStatus | undefined {
     return this.#running?.status();

@@ -8,14 +8,17 @@ import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
 import { nameKeyOf, storedKey } from './claim.ts';
 import type { DesiredRecord } from './description.ts';
+import { identityOf } from './identity.ts';
 import { type Owner, ownerOf } from './record.ts';
 
 export interface ActualRecord {
   readonly entry: Entry;
   /** `undefined`: not written by any registrar. */
   readonly owner: Owner | undefined;
-  /** Whether it has our engine's stamp: only then is it ours to change. */
+  /** Whether it has our identity's stamp: only then is it ours to delete. */
   readonly isOwn: boolean;
+  /** Whether another registrar of an engine with our engine's id wrote it, and it has no lease to end with. */
+  readonly isDangling: boolean;
 }
 
 /** Names that are looked for: records at these keys, and below them for one family. */
@@ -32,6 +35,7 @@ interface WishedKey {
 }
 
 export class ActualRecords implements Replica {
+  readonly #ownerId: string;
   readonly #engineId: string;
   readonly #idOctets: Buffer;
   readonly #onChange: () => void;
@@ -41,9 +45,10 @@ export class ActualRecords implements Replica {
   #wanted: Wanted = { keys: new Set(), bases: new Set() };
 
   /** `onChange` is called when the mirror brought something that matters. */
-  constructor(engineId: string, onChange: () => void) {
-    this.#engineId = engineId;
-    this.#idOctets = Buffer.from(engineId);
+  constructor(ownerId: string, onChange: () => void) {
+    this.#ownerId = ownerId;
+    this.#engineId = identityOf(ownerId).engineId;
+    this.#idOctets = Buffer.from(this.#engineId);
     this.#onChange = onChange;
   }
 
@@ -57,16 +62,16 @@ export class ActualRecords implements Replica {
     return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
   }
 
-  /** All records with our stamp. */
-  *own(): Generator<ActualRecord> {
-    for (const record of this.#held.values()) if (record.isOwn) yield record;
+  /** All records with our stamp, all that dangle, and others' at the places that are wanted. */
+  records(): Iterable<ActualRecord> {
+    return this.#held.values();
   }
 
   /** From now on others' records are kept at these places, and only at these. */
   want(wanted: Wanted): void {
     this.#wanted = wanted;
     for (const [key, record] of this.#held)
-      if (!record.isOwn && !this.#isWanted(key)) this.#held.delete(key);
+      if (!isKept(record) && !this.#isWanted(key)) this.#held.delete(key);
   }
 
   apply(changes: readonly Change[]): void {
@@ -112,7 +117,7 @@ export class ActualRecords implements Replica {
   /** Gives whether it concerns us. */
   #set(key: string, entry: Entry | undefined): boolean {
     const record = entry === undefined ? undefined : this.#recordOf(entry);
-    if (record !== undefined && (record.isOwn || this.#isWanted(key))) {
+    if (record !== undefined && (isKept(record) || this.#isWanted(key))) {
       this.#held.set(key, record);
       return true;
     }
@@ -124,7 +129,9 @@ export class ActualRecords implements Replica {
     const octets = Buffer.from(entry.value.buffer, entry.value.byteOffset, entry.value.length);
     const mayBeOwn = octets.includes(this.#idOctets);
     const owner = mayBeOwn || this.#isWanted(entry.key) ? ownerOf(entry.value) : undefined;
-    return { entry, owner, isOwn: owner?.engineId === this.#engineId };
+    const isOwn = owner?.id === this.#ownerId;
+    const isOfEngine = owner !== undefined && identityOf(owner.id).engineId === this.#engineId;
+    return { entry, owner, isOwn, isDangling: isOfEngine && !isOwn && entry.lease === undefined };
   }
 
   #isWanted(key: string): boolean {
@@ -133,6 +140,11 @@ export class ActualRecords implements Replica {
     if (keys.has(key) || keys.has(name)) return true;
     return bases.size > 0 && (bases.has(parentOf(key)) || bases.has(parentOf(name)));
   }
+}
+
+/** Whether it concerns us wherever it is. */
+function isKept({ isOwn, isDangling }: ActualRecord): boolean {
+  return isOwn || isDangling;
 }
 
 function parentOf(key: string): string {

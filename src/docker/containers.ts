@@ -20,7 +20,8 @@ import { healthOf, isAlive, isNamed, isWaiting, newSlot, type Slot, type Tracked
 
 export interface ContainersOptions {
   readonly engine: Pick<Engine, 'inspect'>;
-  readonly engineId: string;
+  /** The mark of the records' owner now; call `reevaluate` when it is another one. */
+  readonly ownerId: () => string;
   readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
   readonly clock: Clock;
   /** What should be in DNS may have changed. */
@@ -320,9 +321,8 @@ export class Containers {
 
   #wishesOf({ id, description }: Slot, inspection: Inspection): Wish[] {
     if (description?.kind !== 'described') return [];
-    const { engineId } = this.#options;
     const startedAt = inspection.State?.StartedAt || 'unknown';
-    const owner = { engineId, containerId: shortId(id), startedAt };
+    const owner = { id: this.#options.ownerId(), containerId: shortId(id), startedAt };
     return description.records.map((record) => {
       return { containerId: id, owner, record, value: recordValue(record, owner) };
     });

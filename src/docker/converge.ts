@@ -7,7 +7,7 @@ import type { Clock } from '../store/clock.ts';
 import type { Store, StoreError } from '../store/store.ts';
 import type { ActualRecords } from './actual.ts';
 import { applyPlan, type Outcome } from './apply.ts';
-import { type Assignment, parseNumberedKey, type Wish } from './assign.ts';
+import { type Assignment, type Owners, parseNumberedKey, type Wish } from './assign.ts';
 import { backoffMs } from './backoff.ts';
 import { diff, type Operation, type Plan } from './diff.ts';
 import { Holders } from './holders.ts';
@@ -36,20 +36,23 @@ export interface ConvergerOptions {
   readonly permission: () => Permission;
   readonly wishes: () => readonly Wish[];
   readonly isKnown: (containerId: string) => boolean;
+  readonly owners: Owners;
   /** The store's revision up to which `actual` was brought. */
   readonly mirroredRevision: () => number;
   /** The store takes no such lease, or somebody undoes what is written. */
   readonly onLeaseDoubt: () => void;
   readonly onEvent: (event: ConvergeEvent) => void;
+  /** Counted on. */
+  readonly counters: ConvergeCounters;
   readonly clock: Clock;
   readonly random: () => number;
 }
 
+/** Since the start of the registrar. */
 export interface ConvergeCounters {
-  readonly puts: number;
-  readonly deletes: number;
-  readonly failures: number;
-  readonly rounds: number;
+  puts: number;
+  deletes: number;
+  failures: number;
 }
 
 const WRITES_AT_ONCE = 32;
@@ -68,7 +71,6 @@ export class Converger {
   readonly #options: ConvergerOptions;
   readonly #nap: Nap;
   readonly #rest: Nap;
-  readonly #counters = { puts: 0, deletes: 0, failures: 0, rounds: 0 };
   readonly #formerNumbers = new Map<string, number>();
   readonly #holders: Holders;
   #assignments: readonly Assignment[] = [];
@@ -114,10 +116,6 @@ export class Converger {
     return this.#lastFailure;
   }
 
-  counters(): ConvergeCounters {
-    return { ...this.#counters };
-  }
-
   /** Where each wish goes, as of the last round. */
   assignments(): readonly Assignment[] {
     return this.#assignments;
@@ -157,9 +155,8 @@ export class Converger {
   async #round(): Promise<number | undefined> {
     const permission = this.#options.permission();
     if (permission.kind === 'wait') return undefined;
-    this.#counters.rounds++;
     this.#isDone = true; // unless somebody kicks meanwhile
-    const { actual, mirroredRevision, wishes, isKnown } = this.#options;
+    const { actual, mirroredRevision, wishes, isKnown, owners } = this.#options;
     actual.settle(mirroredRevision());
     const wished = wishes();
     await this.#holders.lookUp(wished);
@@ -167,7 +164,7 @@ export class Converger {
     const formerNumber = (containerId: string, base: string): number | undefined =>
       this.#formerNumbers.get(`${containerId} ${base}`);
     const startMs = this.#options.clock.monotonicMs();
-    const plan = diff({ wishes: wished, actual, isKnown, formerNumber, leaseId });
+    const plan = diff({ wishes: wished, actual, isKnown, owners, formerNumber, leaseId });
     const endMs = this.#options.clock.monotonicMs();
     this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);
     this.#assignments = plan.assignments;
@@ -217,7 +214,7 @@ export class Converger {
   #learn(outcome: Outcome, leaseId: string): void {
     const { operation } = outcome;
     if (outcome.kind === 'failed') {
-      this.#counters.failures++;
+      this.#options.counters.failures++;
       if (outcome.error.code !== 'invalid') return;
       this.#refused.set(operation.key, outcome.error.message);
       this.#options.onLeaseDoubt();
@@ -231,8 +228,8 @@ export class Converger {
   }
 
   #tell(operation: Operation): void {
-    if (operation.kind === 'put') this.#counters.puts++;
-    else this.#counters.deletes++;
+    if (operation.kind === 'put') this.#options.counters.puts++;
+    else this.#options.counters.deletes++;
     this.#options.onEvent({ kind: 'wrote', operation });
   }
 

@@ -69,14 +69,15 @@ export function diff(input: DiffInput): Plan {
   return { phases, assignments, isDone: phases.every(({ length }) => length === 0) };
 }
 
-/** Of all our records that nobody was given. */
-function deletes(given: readonly Given[], { actual, isKnown }: DiffInput) {
+/** Of all our records that nobody was given, and of those that no registrar keeps and no lease ends. */
+function deletes(given: readonly Given[], { actual, isKnown, owners }: DiffInput) {
   const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
   const placed = new Set(given.map(({ wish }) => wish.owner.containerId));
   const withdraw: DeleteOperation[] = [];
   const retire: DeleteOperation[] = [];
-  for (const { entry, owner } of actual.own()) {
+  for (const { entry, owner, isOwn, isDangling } of actual.records()) {
     if (owner === undefined || byKey.has(entry.key) || !isKnown(owner.containerId)) continue;
+    if (!isOwn && !(isDangling && owners.isGone(owner.id))) continue;
     const { key, modRevision } = entry;
     const { containerId } = owner;
     const name = byKey.get(nameKeyOf(key));

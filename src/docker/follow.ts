@@ -1,6 +1,7 @@
 /**
  * Follows an engine for ever: first its events, then a list of what runs, so that nothing can fall between the two; a
- * list again now and then, in case an event was lost. When the engine is gone it is tried again until it is back.
+ * list again now and then, in case an event was lost. When the engine is gone it is tried again until it is back, and
+ * asked first which engine it is: another one may be in its place.
  */
 import type { Clock } from '../store/clock.ts';
 import { backoffMs } from './backoff.ts';
@@ -24,7 +25,7 @@ export interface FollowerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly relistEveryMs: number;
-  /** Once, and waited for before any other. May reject with an `EngineError`: then it is called again later. */
+  /** At each connection, and waited for before any other. May reject with an `EngineError`: then it is tried again. */
   readonly onInfo: (info: EngineInfo) => Promise<void>;
   readonly onEvent: (event: EngineEvent) => void;
   /** `all`: the first list of a connection. */
@@ -42,7 +43,6 @@ export class EngineFollower {
   readonly #nap: Nap;
   readonly #abort = new AbortController();
   #state: EngineState;
-  #info: EngineInfo | undefined;
   #failures = 0;
   #connects = 0;
 
@@ -84,12 +84,10 @@ export class EngineFollower {
 
   async #follow(): Promise<void> {
     const { engine, onInfo } = this.#options;
-    if (this.#info === undefined) {
-      const info = await engine.info();
-      if (this.#abort.signal.aborted) return;
-      await onInfo(info);
-      this.#info = info;
-    }
+    const info = await engine.info();
+    if (this.#abort.signal.aborted) return;
+    await onInfo(info);
+    if (this.#abort.signal.aborted) return;
     const session = new AbortController();
     const { signal } = session;
     const stream = engine.events(undefined, AbortSignal.any([signal, this.#abort.signal]));

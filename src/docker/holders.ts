@@ -4,7 +4,7 @@
  */
 import type { Store } from '../store/store.ts';
 import type { ActualRecords } from './actual.ts';
-import type { Wish } from './assign.ts';
+import { keyIfCloned, type Wish } from './assign.ts';
 import { keysOfName } from './claim.ts';
 
 const READS_AT_ONCE = 32;
@@ -27,7 +27,9 @@ export class Holders {
     const names = new Set<string>();
     const keys = new Set<string>();
     const bases = new Set<string>();
-    for (const { record } of wishes) {
+    for (const { record, owner } of wishes) {
+      const ifCloned = keyIfCloned({ key: record.key, owner });
+      if (ifCloned !== undefined) keys.add(ifCloned);
       (record.instance === 'auto' ? bases : keys).add(record.key);
       if (record.keyIfTaken !== undefined) keys.add(record.keyIfTaken);
       if (record.instance === 'named' && record.pointer === undefined) names.add(record.key);

@@ -1,38 +1,32 @@
 /**
- * Who looks after an engine, in the store: `/registrar/<engine id>/holder` names the registrar and the lease of all its
- * records, and lives with that lease itself. Beside it stands `challenge` for a moment, when another one asks whether
- * the holder is alive: a holder that is deletes it.
+ * Who keeps an engine's records, in the store: `/registrar/<engine id>/<host part>/holder` names the registrar and the
+ * lease of all its records, and lives with that lease itself. `challenge` stands beside it for a moment while another
+ * registrar asks whether the holder is alive: a holder that is deletes it. Versions without a host part had both keys
+ * directly below the engine's id.
  */
-import type { Change, Entry } from '../service/change.ts';
-import type { Replica } from '../store/mirror.ts';
+import type { Entry } from '../service/change.ts';
+import type { Holder, Identity, Lock, Profile, Work } from './identity.ts';
+import { asList, asObject, asText, parseJson } from './json.ts';
 
 /** Where all engines' are. */
 export const LOCKS = '/registrar/';
-const MAX_VALUE_OCTETS = 4096;
+const MAX_VALUE_OCTETS = 65_536;
+/** Addresses or zones of one holder. */
+const MAX_TEXTS = 1_000;
 
 export interface LockKeys {
-  /** Below which both are. */
-  readonly prefix: string;
   readonly holder: string;
   readonly challenge: string;
 }
 
-export interface Holder {
-  /** Another one for every run of a registrar. */
-  readonly instance: string;
-  /** For people: where it runs. */
-  readonly host: string;
-  /** The same for every run on one machine that follows the same engine, until the machine starts anew. */
-  readonly place?: string | undefined;
-  readonly lease: string;
-  /** It has ended and left its records to whoever comes next. */
-  readonly isReleased: boolean;
+/** Below which all locks of an engine's id are. Ids contain colons, and once escaped nothing that keys give a meaning. */
+export function locksOf(engineId: string): string {
+  return `${LOCKS}${encodeURIComponent(engineId)}/`;
 }
 
-/** Engine ids contain colons, and none of what has a meaning in keys once it is escaped. */
-export function lockKeys(engineId: string): LockKeys {
-  const prefix = `${LOCKS}${encodeURIComponent(engineId)}/`;
-  return { prefix, holder: `${prefix}holder`, challenge: `${prefix}challenge` };
+export function lockKeys({ engineId, hostPart }: Identity): LockKeys {
+  const folder = `${locksOf(engineId)}${hostPart === '' ? '' : `${hostPart}/`}`;
+  return { holder: `${folder}holder`, challenge: `${folder}challenge` };
 }
 
 /** Where a holder whose key is that is asked whether it is alive. */
@@ -40,49 +34,77 @@ export function challengeBeside(holderKey: string): string {
   return holderKey.replace(/[^/]*$/, 'challenge');
 }
 
-export function holderValue({ instance, host, place, lease, isReleased }: Holder): Uint8Array {
+export function holderValue(holder: Holder): Uint8Array {
+  const { instance, host, place, lease, isReleased, profile } = holder;
   const released = isReleased ? true : undefined;
-  return new TextEncoder().encode(JSON.stringify({ instance, host, place, lease, released }));
+  return new TextEncoder().encode(
+    JSON.stringify({ instance, host, place, lease, released, profile }),
+  );
 }
 
 /** `undefined` for what no registrar has written. Never throws. */
 export function parseHolder(value: Uint8Array): Holder | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
-  try {
-    const json: unknown = JSON.parse(Buffer.from(value).toString());
-    if (typeof json !== 'object' || json === null) return undefined;
-    const { instance, host, place, lease, released } = json as Record<string, unknown>;
-    if (typeof instance !== 'string' || typeof host !== 'string' || typeof lease !== 'string')
-      return undefined;
-    const isReleased = released === true;
-    return { instance, host, ...(typeof place === 'string' ? { place } : {}), lease, isReleased };
-  } catch {
+  const json = asObject(parseJson(Buffer.from(value).toString()));
+  const [instance, host, lease] = [json.instance, json.host, json.lease];
+  if (typeof instance !== 'string' || typeof host !== 'string' || typeof lease !== 'string')
     return undefined;
-  }
+  const isReleased = json.released === true;
+  const place = asText(json.place) || undefined;
+  return { instance, host, place, lease, isReleased, profile: parseProfile(json.profile) };
 }
 
-/** The two keys as the mirror has them. */
-export class LockBoard implements Replica {
-  readonly #entries = new Map<string, Entry>();
-  readonly #onChange: () => void;
+function parseProfile(value: unknown): Profile | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { name, rootDir, bootId, endpoint, addresses, bridgeId, work } = asObject(value);
+  return {
+    name: asText(name) || undefined,
+    rootDir: asText(rootDir) || undefined,
+    bootId: asText(bootId) || undefined,
+    endpoint: asText(endpoint) || undefined,
+    addresses: textsIn(addresses),
+    bridgeId: asText(bridgeId) || undefined,
+    work: parseWork(work),
+  };
+}
 
-  constructor(onChange: () => void) {
-    this.#onChange = onChange;
-  }
+function parseWork(value: unknown): Work {
+  const { prefix, zones, metadata } = asObject(value);
+  return { prefix: asText(prefix), zones: textsIn(zones), metadata: asText(metadata) };
+}
 
-  get(key: string): Entry | undefined {
-    return this.#entries.get(key);
-  }
+function textsIn(value: unknown): readonly string[] {
+  return asList(value)
+    .filter((each) => typeof each === 'string')
+    .slice(0, MAX_TEXTS);
+}
 
-  apply(changes: readonly Change[]): void {
-    for (const change of changes) {
-      if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
-      else this.#entries.delete(change.key);
-    }
-    this.#onChange();
-  }
+/** The lock that an entry is; `undefined` for a challenge, and for what no registrar has written. */
+export function parseLock(entry: Entry, nowMs: number): Lock | undefined {
+  const identity = parseLockKey(entry.key);
+  const holder = identity && parseHolder(entry.value);
+  if (identity === undefined || holder === undefined) return undefined;
+  const { createRevision, modRevision, lease } = entry;
+  const { ttlSeconds, expiresAtMs } = lease ?? {};
+  const renewedAgoMs =
+    ttlSeconds === undefined || expiresAtMs === undefined
+      ? undefined
+      : ttlSeconds * 1000 - (expiresAtMs - nowMs);
+  return { identity, holder, createRevision, modRevision, renewedAgoMs };
+}
 
-  *revisions(): Generator<readonly [string, number]> {
-    for (const [key, { modRevision }] of this.#entries) yield [key, modRevision];
+/** Whether a key below `/registrar/` is a lock, not a challenge. */
+export function isLockKey(key: string): boolean {
+  return key.endsWith('/holder');
+}
+
+/** The identity whose holder has that key. */
+function parseLockKey(key: string): Identity | undefined {
+  const [, escaped, hostPart = ''] = /^\/registrar\/([^/]+)\/(?:([^/]+)\/)?holder$/.exec(key) ?? [];
+  if (escaped === undefined) return undefined;
+  try {
+    return { engineId: decodeURIComponent(escaped), hostPart };
+  } catch {
+    return undefined;
   }
 }

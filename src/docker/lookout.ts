@@ -17,6 +17,7 @@ const LOOK_EVERY_MS = 15_000;
 export class Lookout {
   readonly #options: LookoutOptions;
   #seen: Surroundings | undefined;
+  #info: EngineInfo | undefined;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -32,11 +33,11 @@ export class Lookout {
     this.#options.onChange(surroundings);
   }
 
-  /** From now on, until closed. */
+  /** From now on, until closed. Called again when the engine tells something else of itself. */
   watch(info: EngineInfo): void {
-    if (this.#isClosed) return;
-    const again = (): void => void this.#lookAgain(info);
-    this.#timer = this.#options.clock.startTimer(LOOK_EVERY_MS, again);
+    const isWatching = this.#info !== undefined;
+    this.#info = info;
+    if (!isWatching) this.#wait();
   }
 
   close(): void {
@@ -44,13 +45,19 @@ export class Lookout {
     this.#timer?.cancel();
   }
 
-  async #lookAgain(info: EngineInfo): Promise<void> {
+  #wait(): void {
+    if (this.#isClosed) return;
+    const again = (): void => void this.#lookAgain();
+    this.#timer = this.#options.clock.startTimer(LOOK_EVERY_MS, again);
+  }
+
+  async #lookAgain(): Promise<void> {
     try {
-      await this.look(info);
+      if (this.#info !== undefined) await this.look(this.#info);
     } catch (error) {
       // While the engine is gone nothing is known to have changed.
       if (!(error instanceof EngineError)) throw error;
     }
-    this.watch(info);
+    this.#wait();
   }
 }

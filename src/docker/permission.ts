@@ -10,10 +10,16 @@ export type Permission =
   /** The store's state is not known yet. */
   | { readonly kind: 'wait' };
 
-/** `tenure` is undefined in a dry run. */
-export function permissionOf(mirror: Mirror, tenure: Tenure | undefined): Permission {
+export function permissionOf(mirror: Mirror, tenure: Tenure): Permission {
   if (mirror.state().kind === 'loading') return { kind: 'wait' };
-  const state = tenure?.state();
-  if (state === undefined || state.kind === 'standby') return { kind: 'look' };
-  return state.kind === 'held' ? { kind: 'write', leaseId: state.leaseId } : { kind: 'wait' };
+  const state = tenure.state();
+  switch (state.kind) {
+    case 'held':
+      return { kind: 'write', leaseId: state.leaseId };
+    case 'standby':
+    case 'looking':
+      return { kind: 'look' };
+    case 'seeking':
+      return { kind: 'wait' };
+  }
 }

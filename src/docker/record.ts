@@ -7,9 +7,10 @@ import { MAX_VALUE_OCTETS, parseService } from '../service/service.ts';
 import type { DesiredRecord } from './description.ts';
 import { asObject } from './json.ts';
 
-/** Who wrote a value: an engine's registrar, for one life of one container. */
+/** Who wrote a value: a registrar under its identity, for one life of one container. */
 export interface Owner {
-  readonly engineId: string;
+  /** As `ownerId` gives it. */
+  readonly id: string;
   /** The first 12 digits of its id. */
   readonly containerId: string;
   /** As Docker writes it. */
@@ -22,7 +23,7 @@ const MAX_STAMP_CHARACTERS = 256;
 /** The value to store. */
 export function recordValue({ fields, meta }: DesiredRecord, owner: Owner): Uint8Array {
   const { host, port, priority, weight, text, mail, ttl, targetstrip, group } = fields;
-  const stamp = { r: owner.engineId, c: owner.containerId, s: owner.startedAt, meta };
+  const stamp = { r: owner.id, c: owner.containerId, s: owner.startedAt, meta };
   // JSON leaves out what is undefined.
   return new TextEncoder().encode(
     JSON.stringify({
@@ -51,7 +52,7 @@ export function ownerOf(value: Uint8Array): Owner | undefined {
   }
   const { r, c, s } = asObject(asObject(json).owner);
   return isStampText(r) && isStampText(c) && isStampText(s)
-    ? { engineId: r, containerId: c, startedAt: s }
+    ? { id: r, containerId: c, startedAt: s }
     : undefined;
 }
 

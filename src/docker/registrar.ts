@@ -1,42 +1,32 @@
 /**
- * The registrar: keeps the store true to what an engine runs. Puts the parts together: the engine's follower feeds the
- * containers, these say what is wished, the mirror says what there is, the tenure whether it is ours to write, and the
- * converger writes the difference. It never gives up: whatever is gone is tried again until it is back.
+ * The registrar: keeps the store true to what an engine runs. Follows the engine and works in a session for the one that
+ * it finds; when another one is in its place, in another session. It never gives up: whatever is gone is tried again
+ * until it is back.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Clock, systemClock } from '../store/clock.ts';
-import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
-import { ActualRecords } from './actual.ts';
-import type { Wish } from './assign.ts';
 import { Caretaker } from './caretaker.ts';
-import { Checks, type Probe } from './checks.ts';
-import { Containers } from './containers.ts';
+import type { Probe } from './checks.ts';
 import type { RegistrarContext } from './context.ts';
-import { Converger } from './converge.ts';
 import { describe } from './describe.ts';
 import type { Description } from './description.ts';
-import type { Engine, EngineError, EngineInfo, Inspection } from './engine.ts';
+import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine.ts';
 import { EngineFollower } from './follow.ts';
 import { Grace } from './grace.ts';
+import { ownerId } from './identity.ts';
 import { shortId } from './life.ts';
 import { Lookout } from './lookout.ts';
 import type { Zones } from './names.ts';
-import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
-import {
-  type Readiness,
-  type RegistrarParts,
-  type RegistrarStatus,
-  readinessOf,
-  statusOf,
-} from './status.ts';
+import { type Run, selfOf } from './self.ts';
+import { EngineSession, type Tally } from './session.ts';
+import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 import { storeFailure } from './storeFailure.ts';
 import type { Surroundings } from './surroundings.ts';
-import { Tenure } from './tenure.ts';
 import { ToldRefusals } from './toldRefusals.ts';
 
-export interface RegistrarOptions {
+export interface RegistrarOptions extends Run {
   readonly engine: Engine;
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
@@ -45,12 +35,6 @@ export interface RegistrarOptions {
   /** Asked at the start, and again and again; may reject with an `EngineError`. */
   readonly surroundings: (info: EngineInfo) => Promise<Surroundings>;
   readonly probe: Probe;
-  /** Unique to this run. */
-  readonly instance: string;
-  /** Where it runs, for people. */
-  readonly host: string;
-  /** The same for every run that follows this engine from this machine, until that starts anew; undefined: not known. */
-  readonly place?: string | undefined;
   /** Writes nothing, and says what it would write. */
   readonly dryRun?: boolean;
   /** How long records stay while the engine is gone; of a run that never reached it, from its start. */
@@ -86,6 +70,7 @@ export interface Registrar {
 const DOCKER_GRACE_MS = 5 * 60_000;
 const RELIST_EVERY_MS = 30_000;
 const LEASE_TTL_SECONDS = 30;
+const MAX_FORMER_OWNERS = 100;
 const SETTLE_MS = 1_000;
 const LOOK_EVERY_MS = 50;
 
@@ -103,7 +88,12 @@ class EngineRegistrar implements Registrar {
   readonly #lookout: Lookout;
   readonly #caretaker: Caretaker | undefined = undefined;
   readonly #toldRefusals = new ToldRefusals();
-  #parts: RegistrarParts | undefined;
+  readonly #tally: Tally = { puts: 0, deletes: 0, failures: 0, storeFailures: 0 };
+  readonly #formerOwners = new Set<string>();
+  #session: EngineSession | undefined;
+  /** Sessions of other engines that may still be writing. */
+  #ending: Promise<unknown> = Promise.resolve();
+  #bridgeId: string | undefined;
   #context: RegistrarContext;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -132,8 +122,8 @@ class EngineRegistrar implements Registrar {
       random: this.#random,
       relistEveryMs: options.relistEveryMs ?? RELIST_EVERY_MS,
       onInfo: (info) => this.#onInfo(info),
-      onEvent: (event) => this.#parts?.containers.onEvent(event),
-      onList: (list, about) => this.#parts?.containers.onList(list, about),
+      onEvent: (event) => this.#session?.containers.onEvent(event),
+      onList: (list, about) => this.#session?.containers.onList(list, about),
       onConnected: () => this.#onConnected(),
       onLost: (error, retryInMs) => this.#onLost(error, retryInMs),
     });
@@ -152,14 +142,15 @@ class EngineRegistrar implements Registrar {
   }
 
   isSettled(): boolean {
-    return this.#parts?.converger.isDone === true && this.readiness().isReady;
+    return this.#session?.converger.isDone === true && this.readiness().isReady;
   }
 
   setZones({ zones, defaultZone }: Zones): void {
     const before = this.#context;
     if (isDeepStrictEqual([before.zones, before.defaultZone], [zones, defaultZone])) return;
     this.#context = { ...before, zones, defaultZone };
-    this.#parts?.containers.reevaluate();
+    this.#session?.containers.reevaluate();
+    this.#session?.refresh();
   }
 
   close(options: CloseOptions): Promise<void> {
@@ -175,84 +166,69 @@ class EngineRegistrar implements Registrar {
       isDryRun: this.#options.dryRun === true,
       isWithdrawn: this.#grace.isOver,
       nowMs: this.#clock.monotonicMs(),
-      parts: this.#parts,
+      tally: this.#tally,
+      session: this.#session,
     };
   }
 
   /** All that follows needs the engine's id, and no description is right before the host's address is known. */
   async #onInfo(info: EngineInfo): Promise<void> {
-    const { registrator } = this.#options.context;
-    if (registrator?.hostName === '') {
-      this.#context = { ...this.#context, registrator: { ...registrator, hostName: info.name } };
-    }
-    await this.#lookout.look(info);
+    const [bridgeId] = await Promise.all([this.#readBridgeId(), this.#lookout.look(info)]);
     if (this.#isClosed) return;
+    const session = this.#session;
+    const isSameRun = bridgeId !== undefined && bridgeId === this.#bridgeId;
+    this.#bridgeId = bridgeId;
+    this.#lookout.watch(info);
+    if (session !== undefined && isSameEngine(session.info, info, isSameRun)) {
+      session.refresh(info);
+      return;
+    }
     this.#caretaker?.stop();
     // What an earlier run left is not to be withdrawn, now that a list is about to say what of it still runs.
     this.#grace.end();
-    this.#parts = this.#createParts(info);
-    this.#parts.mirror.start();
-    this.#parts.tenure?.start();
-    this.#parts.converger.start();
-    this.#lookout.watch(info);
+    if (session !== undefined) this.#leave(session, info);
+    const { registrator } = this.#options.context;
+    if (registrator?.hostName === '')
+      this.#context = { ...this.#context, registrator: { ...registrator, hostName: info.name } };
+    this.#session = this.#createSession(info);
+    this.#session.start();
   }
 
-  #createParts(info: EngineInfo): RegistrarParts {
-    const { store, engine, probe } = this.#options;
-    const [clock, random] = [this.#clock, this.#random];
-    const kick = (): void => this.#parts?.converger.kick();
-    const actual = new ActualRecords(info.id, kick);
-    const mirror = createMirror({
-      store,
+  async #readBridgeId(): Promise<string | undefined> {
+    try {
+      return (await this.#options.engine.defaultBridge())?.id;
+    } catch (error) {
+      // A proxy may refuse it, and no more than a proof is missing then.
+      if (error instanceof EngineError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Another engine is in the place of the session's. Its records go with their lease, unless it is the same after all. */
+  #leave(session: EngineSession, to: EngineInfo): void {
+    this.#emit({ kind: 'engineChanged', from: session.info, to });
+    this.#formerOwners.add(ownerId(session.identity));
+    const [eldest] = this.#formerOwners;
+    if (this.#formerOwners.size > MAX_FORMER_OWNERS && eldest !== undefined)
+      this.#formerOwners.delete(eldest);
+    this.#ending = Promise.all([this.#ending, this.#end(session, 'keep')]);
+  }
+
+  #createSession(info: EngineInfo): EngineSession {
+    const { store, engine, probe, dryRun, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
+    return new EngineSession({
+      ...{ info, engine, store, probe, leaseTtlSeconds },
       prefix: this.#context.prefix,
-      replica: actual,
-      onEvent: (event) => this.#onMirror(event, actual),
-      clock,
-      random,
-    });
-    const containers = new Containers({
-      engine,
-      engineId: info.id,
       describe: (inspection, parent) => this.#describe(inspection, parent),
-      clock,
-      onChange: kick,
-      onFailure: (containerId, error) => this.#emit({ kind: 'inspectFailed', containerId, error }),
-    });
-    const checks = new Checks({ probe, clock, onChange: kick });
-    const tenure = this.#options.dryRun === true ? undefined : this.#createTenure(info.id, kick);
-    const converger = new Converger({
-      store,
-      actual,
-      permission: () => permissionOf(mirror, tenure),
-      wishes: () => checks.passing(this.#wishes(containers), (wish) => actual.has(wish)),
-      isKnown: (id) => this.#grace.isOver || containers.isKnown(id),
-      mirroredRevision: () => revisionOf(mirror),
-      onLeaseDoubt: () => tenure?.verify(),
-      onEvent: (event) => this.#emit(event),
-      clock,
-      random,
-    });
-    return { info, containers, actual, mirror, tenure, checks, converger };
-  }
-
-  #createTenure(engineId: string, onChange: () => void): Tenure {
-    const { store, instance, host, place, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
-    return new Tenure({
-      store,
-      engineId,
-      instance,
-      host,
-      place,
-      ttlSeconds: leaseTtlSeconds,
+      self: (known) => selfOf(this.#options, known, this.#bridgeId, this.#context),
+      isDryRun: dryRun === true,
+      isWithdrawn: () => this.#grace.isOver,
+      formerOwners: this.#formerOwners,
+      tally: this.#tally,
       clock: this.#clock,
       random: this.#random,
-      onChange,
       onEvent: (event) => this.#emit(event),
     });
-  }
-
-  #wishes(containers: Containers): Wish[] {
-    return this.#grace.isOver ? [] : [...containers.all()].flatMap(({ wishes }) => wishes);
   }
 
   #describe(inspection: Inspection, parent: Inspection | undefined): Description {
@@ -264,36 +240,31 @@ class EngineRegistrar implements Registrar {
     return description;
   }
 
-  #onMirror(event: MirrorEvent, actual: ActualRecords): void {
-    if (event.kind === 'relisted') actual.forgetAhead();
-    this.#emit({ kind: 'store', event });
-    this.#parts?.converger.kick();
-  }
-
   #onConnected(): void {
     this.#grace.end();
     this.#emit({ kind: 'engineConnected', label: this.#options.engine.label });
-    this.#parts?.converger.kick();
+    this.#session?.kick();
   }
 
   #onLost(error: EngineError, retryInMs: number): void {
     this.#emit({ kind: 'engineLost', error, retryInMs });
     if (this.#isClosed) return;
     const isFirst = this.#grace.begin();
-    if (isFirst && this.#parts === undefined) this.#caretaker?.start();
+    if (isFirst && this.#session === undefined) this.#caretaker?.start();
   }
 
   #withdraw(afterMs: number): void {
     this.#caretaker?.stop();
     this.#emit({ kind: 'withdrawn', afterMs });
-    this.#parts?.containers.distrust();
-    this.#parts?.converger.kick();
+    this.#session?.containers.distrust();
+    this.#session?.kick();
   }
 
   #onSurroundings(surroundings: Surroundings): void {
     this.#context = { ...this.#context, ...surroundings };
     this.#emit({ kind: 'surroundings', surroundings });
-    this.#parts?.containers.reevaluate();
+    this.#session?.containers.reevaluate();
+    this.#session?.refresh();
   }
 
   async #close({ end, lingerMs }: CloseOptions): Promise<void> {
@@ -303,14 +274,13 @@ class EngineRegistrar implements Registrar {
     this.#grace.end();
     this.#lookout.close();
     this.#caretaker?.stop();
-    if (this.#parts === undefined) return;
-    const { containers, checks, converger, mirror, tenure } = this.#parts;
-    containers.close();
-    checks.close();
-    await converger.close();
-    mirror.close();
+    if (this.#session !== undefined) await this.#end(this.#session, end);
+    await this.#ending;
+  }
+
+  async #end(session: EngineSession, end: 'keep' | 'revoke'): Promise<void> {
     try {
-      await tenure?.close(end);
+      await session.close(end);
     } catch (error) {
       this.#emit({ kind: 'closeFailed', error: storeFailure(error) });
     }
@@ -322,7 +292,7 @@ class EngineRegistrar implements Registrar {
     for (;;) {
       const passedMs = this.#clock.monotonicMs() - startMs;
       const isConnected = this.#follower.state().kind === 'connected';
-      const isSettled = this.#parts?.converger.isDone !== false || passedMs >= SETTLE_MS;
+      const isSettled = this.#session?.converger.isDone !== false || passedMs >= SETTLE_MS;
       if (isSettled && (passedMs >= lingerMs || !isConnected)) return;
       await new Promise<void>((resolve) => this.#clock.startTimer(LOOK_EVERY_MS, resolve));
     }
@@ -333,7 +303,10 @@ class EngineRegistrar implements Registrar {
   }
 }
 
-function revisionOf(mirror: Mirror): number {
-  const state = mirror.state();
-  return state.kind === 'loading' ? 0 : state.revision;
+/**
+ * `isSameRun`: dockerd has not been started in between, so that a host that was only renamed is known. Otherwise that is
+ * another engine: what its containers had is handed over to them all the same.
+ */
+function isSameEngine(a: EngineInfo, b: EngineInfo, isSameRun: boolean): boolean {
+  return a.id === b.id && a.rootDir === b.rootDir && (a.name === b.name || isSameRun);
 }

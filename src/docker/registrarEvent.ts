@@ -3,7 +3,8 @@ import type { MirrorEvent } from '../store/mirror.ts';
 import type { StoreError } from '../store/store.ts';
 import type { ConvergeEvent } from './converge.ts';
 import type { Refusal } from './description.ts';
-import type { EngineError } from './engine.ts';
+import type { EngineError, EngineInfo } from './engine.ts';
+import type { RegistrarFinding } from './finding.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { TenureEvent } from './tenure.ts';
 
@@ -12,6 +13,9 @@ export type RegistrarEvent =
   | TenureEvent
   | { readonly kind: 'engineConnected'; readonly label: string }
   | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
+  /** Another engine is at the address, or the engine has got another id. */
+  | { readonly kind: 'engineChanged'; readonly from: EngineInfo; readonly to: EngineInfo }
+  | { readonly kind: 'found'; readonly finding: RegistrarFinding }
   /** The engine was gone for too long. */
   | { readonly kind: 'withdrawn'; readonly afterMs: number }
   | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }

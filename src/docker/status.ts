@@ -1,18 +1,14 @@
 /** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
 import { NO_SRV } from '../service/service.ts';
-import type { Mirror } from '../store/mirror.ts';
-import type { ActualRecords } from './actual.ts';
 import type { Assignment, Wish } from './assign.ts';
-import type { Checks } from './checks.ts';
 import { nameKeyOf, storedKey } from './claim.ts';
-import type { Containers } from './containers.ts';
-import type { Converger } from './converge.ts';
 import type { Refusal } from './description.ts';
-import type { EngineInfo } from './engine.ts';
+import type { RegistrarFinding } from './finding.ts';
 import type { EngineState } from './follow.ts';
 import { shortId } from './life.ts';
+import type { EngineSession, Tally } from './session.ts';
 import type { Tracked } from './slot.ts';
-import type { Tenure, TenureState } from './tenure.ts';
+import type { TenureState } from './tenure.ts';
 
 export interface RegistrarStatus {
   readonly engine: {
@@ -29,6 +25,8 @@ export interface RegistrarStatus {
   readonly lease?: { readonly id: string; readonly renewedSecondsAgo: number };
   /** In standby: where the other one runs. */
   readonly holder?: string;
+  /** What is wrong although all is served. */
+  readonly findings: readonly RegistrarFinding[];
   readonly containers: readonly ContainerStatus[];
   readonly counters: Counters;
 }
@@ -89,18 +87,6 @@ export function printReason({ about, text }: UnreadyReason): string {
   return `${about}: ${text}`;
 }
 
-/** What a registrar consists of once the engine's id is known. */
-export interface RegistrarParts {
-  readonly info: EngineInfo;
-  readonly containers: Containers;
-  readonly actual: ActualRecords;
-  readonly mirror: Mirror;
-  /** `undefined` in a dry run. */
-  readonly tenure: Tenure | undefined;
-  readonly checks: Checks;
-  readonly converger: Converger;
-}
-
 /** What the registrar shows of itself. */
 export interface RegistrarView {
   readonly engine: { readonly label: string; readonly state: EngineState };
@@ -110,19 +96,22 @@ export interface RegistrarView {
   /** The engine was gone for so long that all records were withdrawn. */
   readonly isWithdrawn: boolean;
   readonly nowMs: number;
-  readonly parts: RegistrarParts | undefined;
+  readonly tally: Tally;
+  /** `undefined` as long as the engine's id is not known. */
+  readonly session: EngineSession | undefined;
 }
 
 export function statusOf(view: RegistrarView): RegistrarStatus {
-  const { parts, isDryRun } = view;
-  const tenure = parts?.tenure?.state();
-  const containers = parts === undefined ? [] : containersOf(parts, view.isWithdrawn);
+  const { session, isDryRun } = view;
+  const tenure = session?.tenure.state();
+  const containers = session === undefined ? [] : containersOf(session, view.isWithdrawn);
   return {
     engine: engineOf(view),
     store: storeOf(view),
     role: roleOf(tenure, isDryRun),
     ...(tenure?.kind === 'held' ? { lease: leaseOf(tenure, view.nowMs) } : {}),
     ...(tenure?.kind === 'standby' ? { holder: tenure.holder.host } : {}),
+    findings: session?.findings() ?? [],
     containers,
     counters: countersOf(view, containers),
   };
@@ -130,27 +119,27 @@ export function statusOf(view: RegistrarView): RegistrarStatus {
 
 /** Ready is a registrar whose records are as they should be, or that stands by. */
 export function readinessOf(view: RegistrarView): Readiness {
-  const { engine, parts } = view;
+  const { engine, session } = view;
   const reasons: UnreadyReason[] = [];
   const add = (about: UnreadyReason['about'], text: string): void => {
     reasons.push({ about, text });
   };
   if (engine.state.kind !== 'connected') add('docker', engine.state.reason ?? 'not connected yet');
-  if (parts !== undefined) {
-    const store = parts.mirror.state();
+  if (session !== undefined) {
+    const store = session.mirror.state();
     if (store.kind !== 'synced') add('store', store.reason ?? 'not read yet');
-    const tenure = parts.tenure?.state();
-    if (tenure?.kind === 'seeking') add('lease', tenure.reason ?? 'not held yet');
-    if (!parts.containers.isComplete) add('containers', 'not all seen yet');
-    const failure = parts.converger.lastFailure;
+    const tenure = session.tenure.state();
+    if (tenure.kind === 'seeking') add('lease', tenure.reason ?? 'not held yet');
+    if (!session.containers.isComplete) add('containers', 'not all seen yet');
+    const failure = session.converger.lastFailure;
     if (failure !== undefined) add('writing', failure.message);
   }
   return { isReady: reasons.length === 0, reasons };
 }
 
-function engineOf({ engine, parts, nowMs }: RegistrarView): RegistrarStatus['engine'] {
+function engineOf({ engine, session, nowMs }: RegistrarView): RegistrarStatus['engine'] {
   const { label, state } = engine;
-  const info = parts?.info;
+  const info = session?.info;
   return {
     label,
     state: state.kind,
@@ -160,8 +149,8 @@ function engineOf({ engine, parts, nowMs }: RegistrarView): RegistrarStatus['eng
   };
 }
 
-function storeOf({ store: label, parts }: RegistrarView): RegistrarStatus['store'] {
-  const state = parts?.mirror.state();
+function storeOf({ store: label, session }: RegistrarView): RegistrarStatus['store'] {
+  const state = session?.mirror.state();
   if (state === undefined) return { label, state: 'waiting', reason: 'the engine comes first' };
   const reason = 'reason' in state ? state.reason : undefined;
   return { label, state: state.kind, ...(reason === undefined ? {} : { reason }) };
@@ -178,15 +167,15 @@ function leaseOf(tenure: Extract<TenureState, { kind: 'held' }>, nowMs: number) 
   return { id: tenure.leaseId, renewedSecondsAgo };
 }
 
-function containersOf(parts: RegistrarParts, isWithdrawn: boolean): ContainerStatus[] {
+function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerStatus[] {
   const byContainer = new Map<string, Assignment[]>();
-  for (const assignment of parts.converger.assignments()) {
+  for (const assignment of session.converger.assignments()) {
     const { containerId } = assignment.wish;
     const some = byContainer.get(containerId);
     if (some === undefined) byContainer.set(containerId, [assignment]);
     else some.push(assignment);
   }
-  return [...parts.containers.all()].map((tracked) => {
+  return [...session.containers.all()].map((tracked) => {
     const assignments = byContainer.get(tracked.id) ?? [];
     const reason = isWithdrawn
       ? 'was on an engine that has been gone for too long'
@@ -195,7 +184,7 @@ function containersOf(parts: RegistrarParts, isWithdrawn: boolean): ContainerSta
       id: shortId(tracked.id),
       name: (tracked.inspection?.Name ?? '').replace(/^\//, ''),
       state: tracked.inspection?.State?.Status ?? 'unknown',
-      records: recordsOf(tracked, assignments, parts),
+      records: recordsOf(tracked, assignments, session),
       refusals: tracked.description?.kind === 'described' ? tracked.description.refusals : [],
       ...(reason === undefined ? {} : { reason }),
       hints: tracked.description?.hints ?? [],
@@ -212,24 +201,26 @@ function reasonOf({ description }: Tracked): string | undefined {
 function recordsOf(
   { wishes }: Tracked,
   assignments: readonly Assignment[],
-  parts: RegistrarParts,
+  session: EngineSession,
 ): RecordStatus[] {
+  const tenure = session.tenure.state();
   return wishes.map((wish) => {
     const assignment = assignments.find(({ wish: assigned }) => assigned === wish);
     const shown = placeOf(wish, assignment);
     const { key } = shown;
     if (assignment?.kind === 'taken')
       return { ...shown, state: 'conflict', reason: whyTaken(wish, assignment.holder) };
-    if (parts.checks.isFailing(wish))
+    if (session.checks.isFailing(wish))
       return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
-    const stored = parts.actual.get(key);
+    const stored = session.actual.get(key);
     const value = assignment?.value ?? wish.value;
     if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
       return { ...shown, state: 'published' };
-    const reason = parts.converger.refusalOf(key);
-    return reason === undefined
-      ? { ...shown, state: 'pending' }
-      : { ...shown, state: 'refused', reason };
+    const reason = session.converger.refusalOf(key);
+    if (reason !== undefined) return { ...shown, state: 'refused', reason };
+    return tenure.kind === 'standby'
+      ? { ...shown, state: 'pending', reason: `standby for ${tenure.holder.host}` }
+      : { ...shown, state: 'pending' };
   });
 }
 
@@ -249,7 +240,7 @@ function countersOf(view: RegistrarView, containers: readonly ContainerStatus[])
   const records = containers.flatMap((container) => container.records);
   const count = (state: RecordStatus['state']): number =>
     records.filter((record) => record.state === state).length;
-  const { puts = 0, deletes = 0, failures = 0 } = view.parts?.converger.counters() ?? {};
+  const { puts, deletes, failures, storeFailures } = view.tally;
   return {
     containers: containers.length,
     published: count('published'),
@@ -260,6 +251,6 @@ function countersOf(view: RegistrarView, containers: readonly ContainerStatus[])
     deletes,
     writeFailures: failures,
     engineReconnects: view.reconnects,
-    storeFailures: view.parts?.mirror.counters().failures ?? 0,
+    storeFailures: storeFailures + (view.session?.mirror.counters().failures ?? 0),
   };
 }

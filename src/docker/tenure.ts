@@ -1,30 +1,35 @@
 /**
- * Holds the lease that all records of an engine live with, and the lock that says whose turn it is to write them.
+ * Holds the lease that all records of an engine live with, and the lock that says which registrar may write them.
  *
  * A registrar that ends leaves both: the next one takes the lease over before it expires, so that no name is ever
- * gone. One that finds a living holder stands by. Two that both believe to hold it do no harm, as they write the same
- * values under conditions; the one whose name the lock has lost finds out by its watch. Only the store says that a
+ * gone. One that finds a living holder stands by. Which lock is ours is decided each time one is sought: that of a holder
+ * that stands for the same engine, else one of our own. Two that both believe to hold it do no harm, as they write the
+ * same values under conditions; the one whose name the lock has lost finds out by its watch. Only the store says that a
  * lease is lost, no clock here does.
  */
 import type { Entry } from '../service/change.ts';
 import type { Clock } from '../store/clock.ts';
-import { createMirror, type Mirror } from '../store/mirror.ts';
 import { type LeaseStore, type PutResult, StoreError } from '../store/store.ts';
 import { backoffMs } from './backoff.ts';
 import {
   type Holder,
-  holderValue,
-  LockBoard,
-  type LockKeys,
-  lockKeys,
-  parseHolder,
-} from './lock.ts';
+  type Identity,
+  isSameIdentity,
+  type Lock,
+  newIdentity,
+  relationOf,
+  type Self,
+} from './identity.ts';
+import { holderValue, type LockKeys, lockKeys, parseHolder } from './lock.ts';
+import type { Locks } from './locks.ts';
 import { Nap } from './nap.ts';
 
 export type TenureState =
   | { readonly kind: 'seeking'; readonly reason: string | undefined }
   | { readonly kind: 'standby'; readonly holder: Holder }
-  | { readonly kind: 'held'; readonly leaseId: string; readonly renewedAtMs: number };
+  | { readonly kind: 'held'; readonly leaseId: string; readonly renewedAtMs: number }
+  /** In a dry run: the identity is known, and nothing is taken. */
+  | { readonly kind: 'looking' };
 
 export type TenureEvent =
   | { readonly kind: 'leaseHeld'; readonly leaseId: string; readonly isAdopted: boolean }
@@ -34,16 +39,17 @@ export type TenureEvent =
 
 export interface TenureOptions {
   readonly store: LeaseStore;
+  readonly locks: Locks;
   readonly engineId: string;
-  /** Unique to this run. */
-  readonly instance: string;
-  /** Where it runs, for people. */
-  readonly host: string;
-  /** As in a `Holder`. */
-  readonly place?: string | undefined;
+  /** What is known now. */
+  readonly self: () => Self;
+  /** Reads only. */
+  readonly isDryRun: boolean;
   readonly ttlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Called before anything is done under another identity than before. */
+  readonly onIdentity: (identity: Identity) => void;
   readonly onChange: () => void;
   readonly onEvent: (event: TenureEvent) => void;
 }
@@ -56,24 +62,31 @@ const RENEW_EVERY = 1 / 3;
 const DOUBT_BELOW = 1 / 3;
 const LOOK_EVERY = 1 / 6;
 const ANSWER_WITHIN = 1 / 15;
-const CHALLENGE_TTL_SECONDS = 10;
+/** Below the life of a challenge, whose end is not to be taken for an answer. */
+const MAX_ANSWER_MS = 5_000;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
+
+/** How long a holder of such a lease has to show that it is alive. */
+export function answerWithinMs(ttlSeconds: number): number {
+  return Math.min(ttlSeconds * 1000 * ANSWER_WITHIN, MAX_ANSWER_MS);
+}
 
 /** What is known of our own entry in the lock. */
 interface Tenancy {
   readonly leaseId: string;
+  readonly createRevision: number;
   readonly modRevision: number;
+  /** What the entry says. */
+  readonly value: Uint8Array;
   renewedAtMs: number;
 }
 
 export class Tenure {
   readonly #options: TenureOptions;
-  readonly #keys: LockKeys;
-  readonly #board: LockBoard;
-  readonly #mirror: Mirror;
   readonly #nap: Nap;
   /** After a failure. */
   readonly #rest: Nap;
+  #identity: Identity;
   #tenancy: Tenancy | undefined;
   #state: TenureState = { kind: 'seeking', reason: undefined };
   /** The holder that was last seen to be alive. */
@@ -84,22 +97,23 @@ export class Tenure {
 
   constructor(options: TenureOptions) {
     this.#options = options;
-    this.#keys = lockKeys(options.engineId);
     this.#nap = new Nap(options.clock);
     this.#rest = new Nap(options.clock);
-    this.#board = new LockBoard(() => this.#nap.wake());
-    const { store, clock, random } = options;
-    const { prefix } = this.#keys;
-    this.#mirror = createMirror({ store, prefix, replica: this.#board, clock, random });
+    this.#identity = newIdentity(options.engineId, options.self().profile);
+    options.locks.onChange(() => this.#nap.wake());
   }
 
   start(): void {
-    this.#mirror.start();
     void this.#run();
   }
 
   state(): TenureState {
     return this.#state;
+  }
+
+  /** Whose lock is held, waited for or sought. */
+  get identity(): Identity {
+    return this.#identity;
   }
 
   /** The lease may be gone: asks the store now. */
@@ -108,29 +122,27 @@ export class Tenure {
     this.#nap.wake();
   }
 
+  /** What the lock says of us may be out of date. */
+  refresh(): void {
+    this.#nap.wake();
+  }
+
   /** Stops. The lease lives on until it expires, or the next one takes it; `revoke` ends it with all its keys. */
   async close(end: 'keep' | 'revoke'): Promise<void> {
-    this.#stop();
+    this.#isClosed = true;
+    this.#nap.wake();
+    this.#rest.wake();
     const tenancy = this.#tenancy;
     if (tenancy === undefined) return;
-    const { store } = this.#options;
-    if (end === 'revoke') {
-      await store.revokeLease(tenancy.leaseId);
-      return;
-    }
-    const { leaseId, modRevision } = tenancy;
-    const value = this.#value(leaseId, true);
-    await store.put(this.#keys.holder, value, {
+    if (end === 'revoke') await this.#options.store.revokeLease(tenancy.leaseId);
+    else await this.#release(tenancy);
+  }
+
+  async #release({ leaseId, modRevision }: Tenancy): Promise<void> {
+    await this.#options.store.put(this.#keys.holder, this.#value(leaseId, true), {
       lease: leaseId,
       if: { kind: 'modRevision', modRevision },
     });
-  }
-
-  #stop(): void {
-    this.#isClosed = true;
-    this.#mirror.close();
-    this.#nap.wake();
-    this.#rest.wake();
   }
 
   async #run(): Promise<void> {
@@ -164,24 +176,31 @@ export class Tenure {
     await this.#answer();
     const standing = this.#standing(tenancy);
     if (standing === 'taken') return this.#lose(tenancy, 'another registrar has taken over');
+    const elder = this.#elderThan(tenancy);
+    if (elder !== undefined) {
+      await this.#release(tenancy);
+      return this.#lose(tenancy, `the registrar on ${elder.holder.host} keeps these records`);
+    }
     const { clock, store } = this.#options;
+    const { leaseId, modRevision, value } = tenancy;
+    const isOutdated = standing === 'ours' && !isEqual(value, this.#value(leaseId, false));
     const renewEveryMs = this.#ttlMs * RENEW_EVERY;
     const dueInMs = tenancy.renewedAtMs + renewEveryMs - clock.monotonicMs();
-    if (dueInMs > 0 && !this.#mustRenew && standing === 'ours') return dueInMs;
-    this.#mustRenew = false;
-    const askedAtMs = clock.monotonicMs();
-    if (!(await store.renewLease(tenancy.leaseId))) {
-      return this.#lose(tenancy, 'the store has ended it');
+    if (dueInMs <= 0 || this.#mustRenew || standing === 'gone') {
+      this.#mustRenew = false;
+      const askedAtMs = clock.monotonicMs();
+      if (!(await store.renewLease(leaseId))) return this.#lose(tenancy, 'the store has ended it');
+      if (standing === 'gone') return this.#lock(leaseId, { kind: 'absent' }, false);
+      tenancy.renewedAtMs = askedAtMs;
+      this.#state = { kind: 'held', leaseId, renewedAtMs: askedAtMs };
     }
-    if (standing === 'gone') return this.#lock(tenancy.leaseId, { kind: 'absent' }, false);
-    tenancy.renewedAtMs = askedAtMs;
-    this.#state = { kind: 'held', leaseId: tenancy.leaseId, renewedAtMs: askedAtMs };
-    return renewEveryMs;
+    if (isOutdated) return this.#lock(leaseId, { kind: 'modRevision', modRevision }, false);
+    return tenancy.renewedAtMs + renewEveryMs - clock.monotonicMs();
   }
 
   /** Tells whoever asks that we are alive. */
   async #answer(): Promise<void> {
-    const challenge = this.#board.get(this.#keys.challenge);
+    const challenge = this.#options.locks.get(this.#keys.challenge);
     if (challenge === undefined) return;
     const { modRevision } = challenge;
     await this.#options.store.delete(this.#keys.challenge, {
@@ -191,12 +210,23 @@ export class Tenure {
 
   /** What the lock says, as far as the watch has come. */
   #standing({ modRevision }: Tenancy): 'ours' | 'taken' | 'gone' {
-    const state = this.#mirror.state();
-    if (state.kind !== 'synced' || state.revision < modRevision) return 'ours';
-    const entry = this.#board.get(this.#keys.holder);
+    const { locks, self } = this.#options;
+    if (!locks.hasSeen(modRevision)) return 'ours';
+    const entry = locks.get(this.#keys.holder);
     if (entry === undefined) return 'gone';
-    const isOurs = parseHolder(entry.value)?.instance === this.#options.instance;
+    const isOurs = parseHolder(entry.value)?.instance === self().instance;
     return isOurs || entry.modRevision < modRevision ? 'ours' : 'taken';
+  }
+
+  /** Two that started at the same moment and knew different things may have taken a lock each: the elder one stays. */
+  #elderThan({ createRevision }: Tenancy): Lock | undefined {
+    const { locks, self } = this.#options;
+    const ourselves = self();
+    return locks
+      .all()
+      .filter(({ identity }) => !isSameIdentity(identity, this.#identity))
+      .filter((lock) => lock.createRevision < createRevision && !lock.holder.isReleased)
+      .find((lock) => relationOf(ourselves, lock).living === 'same');
   }
 
   #lose({ leaseId }: Tenancy, reason: string): number {
@@ -208,14 +238,23 @@ export class Tenure {
   }
 
   async #seek(): Promise<number> {
-    const { store, instance } = this.#options;
+    const { store, locks, self, isDryRun } = this.#options;
+    const { identity, leftAt } = await locks.choose(self(), { mayAsk: !isDryRun });
+    if (this.#isClosed) return 0;
+    if (!isSameIdentity(identity, this.#identity)) {
+      this.#identity = identity;
+      this.#options.onIdentity(identity);
+    }
+    if (isDryRun) {
+      this.#become({ kind: 'looking' });
+      return this.#ttlMs;
+    }
     const { entry } = await store.get(this.#keys.holder);
     if (entry === undefined) return this.#found();
     const holder = parseHolder(entry.value);
-    if (holder === undefined || holder.isReleased || holder.instance === instance) {
-      return this.#adopt(entry, holder);
-    }
-    if (!this.#isFresh(entry, holder) && !(await this.#isAnswered()))
+    const isOurs = holder === undefined || holder.isReleased || holder.instance === self().instance;
+    if (isOurs || entry.modRevision === leftAt) return this.#adopt(entry, holder);
+    if (!this.#isFresh(entry, holder) && !(await locks.isAnswered(identity)))
       return this.#adopt(entry, holder);
     this.#living = holder.instance;
     if (this.#state.kind !== 'standby') this.#options.onEvent({ kind: 'standby', holder });
@@ -230,25 +269,6 @@ export class Tenure {
     if (instance !== this.#living) return false;
     const leftMs = expiresAtMs - this.#options.clock.monotonicMs();
     return leftMs > ttlSeconds * 1000 * DOUBT_BELOW;
-  }
-
-  async #isAnswered(): Promise<boolean> {
-    const { store, instance, clock } = this.#options;
-    const value = Buffer.from(JSON.stringify({ instance }));
-    const asked = await store.put(this.#keys.challenge, value, {
-      ttlSeconds: CHALLENGE_TTL_SECONDS,
-    });
-    if (!asked.done) return true;
-    const deadlineMs = clock.monotonicMs() + this.#ttlMs * ANSWER_WITHIN;
-    for (;;) {
-      const leftMs = deadlineMs - clock.monotonicMs();
-      if (leftMs <= 0 || this.#isClosed) break;
-      await this.#nap.sleep(leftMs);
-      const state = this.#mirror.state();
-      const isSeen = state.kind === 'synced' && state.revision > asked.entry.modRevision;
-      if (isSeen && this.#board.get(this.#keys.challenge) === undefined) break;
-    }
-    return (await store.get(this.#keys.challenge)).entry === undefined;
   }
 
   /** Nobody holds it. */
@@ -276,9 +296,9 @@ export class Tenure {
   ): Promise<number> {
     const { store, clock } = this.#options;
     const askedAtMs = clock.monotonicMs();
+    const value = this.#value(leaseId, false);
     let result: PutResult | undefined;
     try {
-      const value = this.#value(leaseId, false);
       result = await store.put(this.#keys.holder, value, { lease: leaseId, if: condition });
     } finally {
       if (isNew && result?.done !== true) void store.revokeLease(leaseId).catch(() => undefined);
@@ -287,11 +307,11 @@ export class Tenure {
       if (this.#tenancy !== undefined) this.#lose(this.#tenancy, 'another registrar was faster');
       return BACKOFF.minMs;
     }
-    const { modRevision } = result.entry;
+    const { createRevision, modRevision } = result.entry;
     const isAdopted = !isNew && this.#tenancy === undefined;
     if (this.#tenancy === undefined)
       this.#options.onEvent({ kind: 'leaseHeld', leaseId, isAdopted });
-    this.#tenancy = { leaseId, modRevision, renewedAtMs: askedAtMs };
+    this.#tenancy = { leaseId, createRevision, modRevision, value, renewedAtMs: askedAtMs };
     this.#become({ kind: 'held', leaseId, renewedAtMs: askedAtMs });
     return 0;
   }
@@ -300,13 +320,21 @@ export class Tenure {
     return this.#options.ttlSeconds * 1000;
   }
 
+  get #keys(): LockKeys {
+    return lockKeys(this.#identity);
+  }
+
   #value(lease: string, isReleased: boolean): Uint8Array {
-    const { instance, host, place } = this.#options;
-    return holderValue({ instance, host, place, lease, isReleased });
+    const { instance, host, place, profile } = this.#options.self();
+    return holderValue({ instance, host, place, lease, isReleased, profile });
   }
 
   #become(state: TenureState): void {
     this.#state = state;
     this.#options.onChange();
   }
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }

@@ -3,8 +3,10 @@ import type { RegistrarStatus } from '../docker/status.ts';
 import { counters, type Family, gauge, gauges } from '../metrics.ts';
 
 const ROLES = ['starting', 'writing', 'standby', 'dry-run'] as const;
+const FINDINGS = ['duplicate', 'overlapping'] as const;
 
-export function registrarFamilies({ engine, role, counters: counts }: RegistrarStatus): Family[] {
+export function registrarFamilies(status: RegistrarStatus): Family[] {
+  const { engine, role, findings, counters: counts } = status;
   const { published, pending, conflicts, refusals } = counts;
   const errors = {
     write: counts.writeFailures,
@@ -22,6 +24,12 @@ export function registrarFamilies({ engine, role, counters: counts }: RegistrarS
       'What this registrar is: one of them is 1.',
       'role',
       ROLES.map((one): [string, number] => [one, one === role ? 1 : 0]),
+    ),
+    gauges(
+      'soradns_registrar_findings',
+      'Engines that have the id of this one, and registrars of it that share some of the zones.',
+      'kind',
+      FINDINGS.map((kind): [string, number] => [kind, countOf(findings, kind)]),
     ),
     gauge('soradns_registrar_containers', 'Containers seen.', counts.containers),
     gauges(
@@ -43,4 +51,8 @@ export function registrarFamilies({ engine, role, counters: counts }: RegistrarS
       Object.entries(errors),
     ),
   ];
+}
+
+function countOf(findings: RegistrarStatus['findings'], kind: (typeof FINDINGS)[number]): number {
+  return findings.filter((finding) => finding.kind === kind).length;
 }

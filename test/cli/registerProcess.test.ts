@@ -1,6 +1,7 @@
 /** `register` as a process on a fake Docker: signals, an engine or a store that is gone, pages, logs. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
+import { hostname } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { callCli, spawnCli } from '../support/cli.ts';
 import { hostAt, KEY, readyz, recordAt, useFakeDocker, WEB } from '../support/registerBench.ts';
@@ -127,6 +128,28 @@ describe('register', () => {
     const gone = await callCli(['registrar', 'explain', 'gone'], { env });
     assert.equal(gone.code, 3, gone.stderr);
     await registrar.end();
+  });
+
+  it('stands by for the one that writes, and says for whom', async () => {
+    bench.docker.run(WEB);
+    const first = register();
+    await first.says('registered');
+    const second = register('--record-ttl', '77');
+    const { http } = await second.says('registering');
+    const { holder } = await second.says('another registrar of this engine is at work');
+    assert.equal(holder, hostname());
+    const env = { SORADNS_REGISTRAR: `http://${http}` };
+    const status = await callCli(['registrar', 'status'], { env });
+    assert.match(status.stdout, new RegExp(`^role {4}standby for ${hostname()}$`, 'm'));
+    assert.match(
+      status.stdout,
+      new RegExp(` web\\.skydns\\.local\\. .* standby for ${hostname()}$`, 'm'),
+    );
+    const { stdout } = await callCli(['registrar', 'explain', 'web'], { env });
+    assert.match(stdout, new RegExp(` -> 192\\.0\\.2\\.1:8080 {2}standby for ${hostname()}$`, 'm'));
+    assert.doesNotMatch(stdout, /waits to be written/);
+    assert.equal(await readyz(`http://${http}`), '200 ok');
+    for (const registrar of [second, first]) await registrar.end();
   });
 
   it('has pages that can be read only, and nothing of a store', async () => {

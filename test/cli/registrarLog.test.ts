@@ -31,7 +31,21 @@ describe('a registrar’s events in the log', () => {
   const put = { kind: 'put', key: '/k', value, modRevision: undefined, containerId: 'c1' } as const;
   const gone1 = { kind: 'delete', key: '/k', modRevision: 3, containerId: 'c1' } as const;
   const refusal = { about: 'a.example', reason: 'is bad' };
+  const [from, to] = ['OLD', 'NEW'].map((id) => {
+    const unknown = { nodeAddress: undefined, rootDir: undefined, kernel: undefined };
+    return { id, isOwnId: true, name: 'vm', ...unknown };
+  });
+  const hosts = ['vm (10.0.0.1)', 'vm (10.0.0.2)'] as const;
+  const finding = { kind: 'duplicate', hosts, message: 'two of them', fix: 'rm one' } as const;
   const table: [RegistrarEvent, Line][] = [
+    [
+      { kind: 'engineChanged', from: from ?? assert.fail(), to: to ?? assert.fail() },
+      [
+        ...(['warn', 'another Docker engine has taken the place of the one before'] as const),
+        { from: 'OLD', to: 'NEW', name: 'vm' },
+      ],
+    ],
+    [{ kind: 'found', finding }, ['warn', 'two of them', { hosts, fix: 'rm one' }]],
     [
       { kind: 'wrote', operation: put },
       ['info', 'registered', { id: 'c1', key: '/k', value: '{"host":"10.0.0.1"}' }],

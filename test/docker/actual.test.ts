@@ -24,6 +24,24 @@ describe('what the store holds as far as it concerns us', () => {
     actual = new ActualRecords('E1', () => changes++);
   });
 
+  it('is also what dangles of our engine’s id: records of other owners that no lease ends', () => {
+    actual = new ActualRecords('E1/0a', () => changes++);
+    const lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
+    const stamps = ['E1', 'E1/0b', 'E2/0a', 'E1/0a'].map((r) => ({ ...OURS, r }));
+    const entries = stamps.map((owner, i) => entry(`/s/${i}`, i + 1, owner));
+    actual.apply(
+      [...entries, { ...entry('/s/leased', 9, { ...OURS, r: 'E1/0b' }), lease }].map(put),
+    );
+    assert.deepEqual(
+      [...actual.records()].map(({ entry, isOwn, isDangling }) => [entry.key, isOwn, isDangling]),
+      [
+        ['/s/0', false, true],
+        ['/s/1', false, true],
+        ['/s/3', true, false],
+      ],
+    );
+  });
+
   it('is our records, and others’ only where we want one', () => {
     actual.want({ keys: new Set(['/s/a']), bases: new Set(['/s/n']) });
     const theirs = { ...OURS, r: 'E2' };
@@ -34,7 +52,7 @@ describe('what the store holds as far as it concerns us', () => {
       ['/s/a', '/s/n/1', '/s/c'],
     );
     assert.deepEqual(
-      [...actual.own()].map((one) => one.entry.key),
+      [...actual.records()].filter(({ isOwn }) => isOwn).map((one) => one.entry.key),
       ['/s/c'],
     );
     actual.want({ keys: new Set(), bases: new Set() });

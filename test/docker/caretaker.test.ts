@@ -13,6 +13,7 @@ import { onBench, type RegistrarBench } from '../support/registrarBench.ts';
 const WEB = { env: { DNS_NAME: 'web.skydns.local' }, exposed: ['80/tcp'] };
 const LEASE_MS = 30_000;
 const PLACE = 'here';
+const IDENTITY = { engineId: 'ENGINE', hostPart: '0123456789ab' };
 
 function startBlind(bench: RegistrarBench, place: string) {
   const engine = new FakeEngine(bench.clock);
@@ -80,7 +81,7 @@ describe('a lease that is shorter than the time between two looks', () => {
       const store = createMemoryStore({ clock });
       const { id } = await store.grantLease(6);
       const holder = { instance: 'earlier', host: 'h', place: PLACE, lease: id, isReleased: false };
-      await store.put(lockKeys('ENGINE').holder, holderValue(holder), { lease: id });
+      await store.put(lockKeys(IDENTITY).holder, holderValue(holder), { lease: id });
       const caretaker = new Caretaker({
         store: forgetful(store, kinds),
         place: PLACE,
@@ -90,10 +91,10 @@ describe('a lease that is shorter than the time between two looks', () => {
       caretaker.start();
       await clock.advance(0);
       await clock.advance(60_000);
-      assert.notEqual((await store.get(lockKeys('ENGINE').holder)).entry, undefined);
+      assert.notEqual((await store.get(lockKeys(IDENTITY).holder)).entry, undefined);
       caretaker.stop();
       await clock.advance(7_000);
-      assert.equal((await store.get(lockKeys('ENGINE').holder)).entry, undefined);
+      assert.equal((await store.get(lockKeys(IDENTITY).holder)).entry, undefined);
       await store.close();
     });
 });

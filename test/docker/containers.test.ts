@@ -38,7 +38,7 @@ describe('which containers are inspected, and when', () => {
             );
           }),
       },
-      engineId: 'ENGINE:1',
+      ownerId: () => 'ENGINE:1/0123456789ab',
       describe: (one, parent) => describeContainer(one, registrarContext(), parent),
       clock,
       onChange: () => {},

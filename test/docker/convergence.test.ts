@@ -1,7 +1,8 @@
 /**
- * Whatever happens to containers, events, engine, store, lease and registrar, in any order: once it is quiet, the store
+ * Whatever happens to containers, events, engines, store, leases and registrars, in any order: once it is quiet, the store
  * holds what should be there by looking at the containers alone, nothing of others was touched, and nothing is written
- * any more.
+ * any more. There are two machines, whose engines have one id: no registrar ever changes a record of a container that its
+ * own engine has never had.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -9,7 +10,11 @@ import fc from 'fast-check';
 import { keysOfName, nameKeyOf, storedKey } from '../../src/docker/claim.ts';
 import { describe as describeContainer } from '../../src/docker/describe.ts';
 import type { EngineEvent, Inspection } from '../../src/docker/engine.ts';
+import { shortId } from '../../src/docker/life.ts';
+import { ownerOf } from '../../src/docker/record.ts';
+import type { Entry } from '../../src/service/change.ts';
 import type { FakeContainer } from '../support/fakeContainer.ts';
+import { FakeEngine } from '../support/fakeEngine.ts';
 import { registrarContext } from '../support/inspection.ts';
 import { onBench, type RegistrarBench, type Running } from '../support/registrarBench.ts';
 import type { StoreLink } from '../support/storeLink.ts';
@@ -34,13 +39,15 @@ const SLOW_MS = 3_000;
 const STOP_SECONDS = 60;
 
 const which = fc.nat({ max: SETUPS.length - 1 });
+/** Which of the machines. */
+const site = fc.nat({ max: 1 });
 const action = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('turn' as const), which }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('restart' as const), which }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('pause' as const), which }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('signal' as const), which }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('health' as const), which }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('network' as const), which }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('turn' as const), which, site }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('restart' as const), which, site }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('pause' as const), which, site }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('signal' as const), which, site }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('health' as const), which, site }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('network' as const), which, site }) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -72,7 +79,7 @@ const action = fc.oneof(
       'cutEvents',
       'loseStore',
     ] as const
-  ).map((kind) => ({ weight: 1, arbitrary: fc.record({ kind: fc.constant(kind) }) })),
+  ).map((kind) => ({ weight: 1, arbitrary: fc.record({ kind: fc.constant(kind), site }) })),
   ...(
     [
       'findStore',
@@ -83,35 +90,116 @@ const action = fc.oneof(
       'kill',
       'end',
       'twin',
+      'reboot',
+      'rename',
     ] as const
   ).map((kind) => ({
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant(kind) }),
+    arbitrary: fc.record({ kind: fc.constant(kind), site }),
   })),
 );
 type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
 
+/** A machine with an engine, and the registrars of that. */
+class Site {
+  readonly engine: FakeEngine;
+  readonly slots: (FakeContainer | undefined)[] = [];
+  readonly held: EngineEvent[] = [];
+  running: Running[] = [];
+  /** What a registrar did to a record of a container that is not of this engine. */
+  readonly trespasses: string[] = [];
+  readonly #bench: RegistrarBench;
+  readonly #number: number;
+  readonly #made = new Set<string>();
+  #bootedAtMs = 0;
+
+  constructor(bench: RegistrarBench, number: number) {
+    this.#bench = bench;
+    this.#number = number;
+    this.engine = new FakeEngine(bench.clock, number * 4_096 + 2);
+    this.start();
+  }
+
+  start(): void {
+    const [number, bootedAtMs] = [this.#number, this.#bootedAtMs];
+    const machine = {
+      bootId: `boot ${number} at ${bootedAtMs}`,
+      kernel: 'kernel',
+      uptimeMs: () => this.#bench.clock.monotonicMs() - bootedAtMs,
+    };
+    const hostAddresses = { v4: `192.0.2.${number}` };
+    const running = this.#bench.start({
+      engine: this.engine,
+      surroundings: async () => ({ hostAddresses, ownNetworks: [] }),
+      place: machine.bootId,
+      machine,
+      context: { stopSeconds: STOP_SECONDS },
+    });
+    this.#guard(running.link);
+    this.running.push(running);
+  }
+
+  run(at: number): void {
+    const container = this.engine.run(SETUPS[at] ?? {});
+    this.#made.add(shortId(container.id));
+    this.slots[at] = container;
+  }
+
+  /** SIGKILL to all that runs; `start` comes after. */
+  reboot(): void {
+    for (const running of this.running.splice(0)) this.#bench.kill(running);
+    this.#bootedAtMs = this.#bench.clock.monotonicMs();
+    this.engine.cutEvents();
+    for (const container of this.slots)
+      if (container?.isRunning === true) this.engine.restart(container);
+  }
+
+  /** The engine gets another id, or its old one back. */
+  rename(): void {
+    const { engineInfo } = this.engine;
+    const id = engineInfo.id === 'ENGINE:1' ? 'ENGINE:2' : 'ENGINE:1';
+    this.engine.engineInfo = { ...engineInfo, id };
+    this.engine.cutEvents();
+  }
+
+  /** Last come, first heard. */
+  letEvents(): void {
+    this.engine.faults.drop = undefined;
+    for (const event of this.held.splice(0).reverse()) this.engine.replay(event);
+  }
+
+  #guard(link: StoreLink): void {
+    const { put, delete: remove } = link;
+    link.put = async (key, value, options) => {
+      const result = await put(key, value, options);
+      if (result.done) this.#look(result.previous, 'overwrote');
+      return result;
+    };
+    link.delete = async (key, options) => {
+      const result = await remove(key, options);
+      if (result.done) this.#look(result.deleted, 'deleted');
+      return result;
+    };
+  }
+
+  #look(before: Entry | undefined, what: string): void {
+    const owner = before && ownerOf(before.value);
+    if (owner === undefined || this.#made.has(owner.containerId)) return;
+    this.trespasses.push(`${what} ${before?.key} of ${owner.containerId}`);
+  }
+}
+
 class World {
   readonly bench: RegistrarBench;
-  readonly #slots: (FakeContainer | undefined)[] = [];
-  readonly #held: EngineEvent[] = [];
-  #running: Running[] = [];
+  readonly #sites: readonly [Site, Site];
 
   constructor(bench: RegistrarBench) {
     this.bench = bench;
-    this.#running = [this.#start()];
+    this.#sites = [new Site(bench, 1), new Site(bench, 2)];
   }
 
   async act(action: Action): Promise<void> {
-    const { engine } = this.bench;
     switch (action.kind) {
-      case 'turn':
-      case 'restart':
-      case 'pause':
-      case 'signal':
-      case 'health':
-      case 'network':
-        return this.#actOn(action.kind, action.which);
       case 'foreign':
         return this.#writeForeign(NAMES[action.at] ?? '');
       case 'vandal':
@@ -119,14 +207,29 @@ class World {
         return;
       case 'wait':
         return this.bench.advance(action.ms);
+      default:
+        return this.#actAt(action, this.#sites[action.site] ?? this.#sites[0]);
+    }
+  }
+
+  async #actAt(action: Exclude<Action, { kind: 'foreign' | 'vandal' | 'wait' }>, site: Site) {
+    const { engine, running } = site;
+    switch (action.kind) {
+      case 'turn':
+      case 'restart':
+      case 'pause':
+      case 'signal':
+      case 'health':
+      case 'network':
+        return this.#actOn(site, action.kind, action.which);
       case 'dropEvents':
         engine.faults.drop = () => true;
         return;
       case 'holdEvents':
-        engine.faults.drop = (event) => this.#held.push(event) > 0;
+        engine.faults.drop = (event) => site.held.push(event) > 0;
         return;
       case 'letEvents':
-        return this.#letEvents();
+        return site.letEvents();
       case 'loseEngine':
         return engine.lose();
       case 'findEngine':
@@ -134,40 +237,55 @@ class World {
       case 'cutEvents':
         return engine.cutEvents();
       case 'loseStore':
-        return this.#running.forEach(({ link }) => void link.lose());
+        return running.forEach(({ link }) => void link.lose());
       case 'findStore':
-        return this.#running.forEach(({ link }) => void link.restore());
+        return running.forEach(({ link }) => void link.restore());
       case 'cutWatches':
-        return this.#running.forEach(({ link }) => void link.cutWatches());
+        return running.forEach(({ link }) => void link.cutWatches());
       case 'loseAnswers':
-        for (const { link } of this.#running) link.loseAnswer = (operation) => operation === 'put';
+        for (const { link } of running) link.loseAnswer = (operation) => operation === 'put';
         return;
       case 'slowWrites':
-        for (const { link } of this.#running) link.delay = this.#slowly;
+        for (const { link } of running) link.delay = this.#slowly;
         return;
       case 'revoke':
-        return this.#revoke();
-      default:
-        return this.#replace(action.kind);
+        return this.#revoke(site);
+      case 'reboot':
+        site.reboot();
+        site.start();
+        return;
+      case 'rename':
+        return site.rename();
+      case 'kill':
+      case 'end':
+      case 'twin':
+        return this.#replace(site, action.kind);
     }
   }
 
   /** All faults end, and time enough passes. */
   async quieten(): Promise<void> {
-    await this.#letEvents();
-    this.bench.engine.restore();
-    for (const { link } of this.#running) {
-      link.restore();
-      link.loseAnswer = undefined;
-      link.delay = undefined;
+    for (const site of this.#sites) {
+      site.letEvents();
+      site.engine.restore();
+      for (const { link } of site.running) {
+        link.restore();
+        link.loseAnswer = undefined;
+        link.delay = undefined;
+      }
     }
     await this.bench.advance(90_000);
+  }
+
+  trespasses(): readonly string[] {
+    return this.#sites.flatMap(({ trespasses }) => trespasses);
   }
 
   /** What containers want, by the key of the name: the records of each that wants it, as `HOST:PORT` by stored key. */
   wanted(): Map<string, Map<string, string>[]> {
     const wanted = new Map<string, Map<string, string>[]>();
-    for (const container of this.bench.engine.containers.values()) {
+    const containers = this.#sites.flatMap(({ engine }) => [...engine.containers.values()]);
+    for (const container of containers) {
       const inspection = container.inspection() as Inspection;
       const description = describeContainer(inspection, registrarContext({ mode: 'internal' }));
       if (description.kind !== 'described') continue;
@@ -181,15 +299,19 @@ class World {
     return wanted;
   }
 
-  #actOn(kind: 'turn' | 'restart' | 'pause' | 'signal' | 'health' | 'network', at: number): void {
-    const { engine } = this.bench;
-    const container = this.#slots[at];
+  #actOn(
+    site: Site,
+    kind: 'turn' | 'restart' | 'pause' | 'signal' | 'health' | 'network',
+    at: number,
+  ): void {
+    const { engine } = site;
+    const container = site.slots[at];
     if (container === undefined) {
-      this.#slots[at] = engine.run(SETUPS[at] ?? {});
+      site.run(at);
       return;
     }
     if (kind === 'turn' && container.isRunning) engine.die(container);
-    else if (kind === 'turn') this.#removeOrStart(container, at);
+    else if (kind === 'turn') this.#removeOrStart(site, container, at);
     else if (kind === 'restart') engine.restart(container);
     else if (!container.isRunning) return;
     else if (kind === 'pause' && container.state === 'paused') engine.unpause(container);
@@ -200,13 +322,13 @@ class World {
       engine.setHealth(container, container.health === 'healthy' ? 'unhealthy' : 'healthy');
   }
 
-  #removeOrStart(container: FakeContainer, at: number): void {
+  #removeOrStart({ engine, slots }: Site, container: FakeContainer, at: number): void {
     if (at % 2 === 0) {
-      this.bench.engine.start(container);
+      engine.start(container);
       return;
     }
-    this.bench.engine.remove(container);
-    this.#slots[at] = undefined;
+    engine.remove(container);
+    slots[at] = undefined;
   }
 
   async #writeForeign(name: string): Promise<void> {
@@ -223,31 +345,21 @@ class World {
     return new Promise((resolve) => this.bench.clock.startTimer(SLOW_MS, resolve));
   };
 
-  /** Last come, first heard. */
-  #letEvents(): void {
-    this.bench.engine.faults.drop = undefined;
-    for (const event of this.#held.splice(0).reverse()) this.bench.engine.replay(event);
-  }
-
-  async #revoke(): Promise<void> {
-    for (const { registrar } of this.#running) {
+  async #revoke({ running }: Site): Promise<void> {
+    for (const { registrar } of running) {
       const { lease } = registrar.status();
       if (lease !== undefined) await this.bench.store.revokeLease(lease.id);
     }
   }
 
-  async #replace(how: 'kill' | 'end' | 'twin'): Promise<void> {
+  async #replace(site: Site, how: 'kill' | 'end' | 'twin'): Promise<void> {
     if (how !== 'twin') {
-      for (const running of this.#running.splice(0)) {
+      for (const running of site.running.splice(0)) {
         if (how === 'kill') this.bench.kill(running);
         else await this.bench.end(running);
       }
     }
-    if (this.#running.length < 2) this.#running.push(this.#start());
-  }
-
-  #start(): Running {
-    return this.bench.start({ context: { stopSeconds: STOP_SECONDS } });
+    if (site.running.length < 2) site.start();
   }
 }
 
@@ -318,13 +430,13 @@ async function foreignIn(bench: RegistrarBench): Promise<Map<string, string>> {
 
 /** Two that both believe to hold the lock, one of which has not heard of a container that the other one lists. */
 const RIVALS: Action[] = [
-  { kind: 'dropEvents' },
-  { kind: 'kill' },
+  { kind: 'dropEvents', site: 0 },
+  { kind: 'kill', site: 0 },
   { kind: 'wait', ms: 15_000 },
-  { kind: 'cutWatches' },
-  { kind: 'revoke' },
-  { kind: 'turn', which: 5 },
-  { kind: 'twin' },
+  { kind: 'cutWatches', site: 0 },
+  { kind: 'revoke', site: 0 },
+  { kind: 'turn', which: 5, site: 0 },
+  { kind: 'twin', site: 0 },
 ];
 
 describe('convergence', () => {
@@ -346,6 +458,7 @@ describe('convergence', () => {
             }
             await world.quieten();
             await assertTrue(world, foreign);
+            assert.deepEqual(world.trespasses(), []);
             await bench.assertQuiet(120_000);
           }),
         ),

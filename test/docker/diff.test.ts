@@ -13,7 +13,7 @@ const ENGINE = 'E1';
 function wish(container: string, key: string, more: Partial<Wish['record']> = {}): Wish {
   const containerId = container.padEnd(64, '0');
   const shortId = containerId.slice(0, 12);
-  const owner = { engineId: ENGINE, containerId: shortId, startedAt: '2026-01-01T00:00:00Z' };
+  const owner = { id: ENGINE, containerId: shortId, startedAt: '2026-01-01T00:00:00Z' };
   const record = {
     key,
     instance: 'named',
@@ -34,7 +34,7 @@ function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
   const keys = wishes.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
   actual.want({ keys: new Set(keys), bases: new Set(keys) });
   stored.forEach(({ key, of, lease = LEASE }, i) => {
-    const theirs = { ...wish('e', key).owner, engineId: 'E2' };
+    const theirs = { ...wish('e', key).owner, id: 'E2' };
     const value =
       of === 'nobody'
         ? Buffer.from('{"host":"192.0.2.9"}')
@@ -43,7 +43,11 @@ function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
           : of.value;
     actual.learn(key, { key, value, createRevision: i + 1, modRevision: i + 1, lease }, i + 1);
   });
-  return { wishes, actual, leaseId: '7', isKnown: () => true, formerNumber: () => undefined };
+  const unknown = {
+    owners: { isAbandoned: () => false, isGone: () => false, isClone: () => false },
+    formerNumber: () => undefined,
+  };
+  return { wishes, actual, leaseId: '7', isKnown: () => true, ...unknown };
 }
 
 /** `-key` withdrawn, `+key` put, `*key` put of a second family, `~key` left for another. */

@@ -6,7 +6,7 @@ import { ownerOf, recordValue } from '../../src/docker/record.ts';
 import { parseService } from '../../src/service/service.ts';
 
 const OWNER = {
-  engineId: 'ABCD:EFGH',
+  id: 'ABCD:EFGH',
   containerId: 'c0ffee123456',
   startedAt: '2026-01-02T03:04:05.6Z',
 };
@@ -51,7 +51,7 @@ describe('the value of a record', () => {
       recordValue(record({ port: 2 }), OWNER),
       recordValue(record({}), OWNER),
       recordValue(record({ port: 1 }), { ...OWNER, startedAt: 'later' }),
-      recordValue(record({ port: 1 }), { ...OWNER, engineId: 'other' }),
+      recordValue(record({ port: 1 }), { ...OWNER, id: 'other' }),
     ];
     for (const other of others) assert.notDeepEqual(other, value);
   });
@@ -88,7 +88,7 @@ describe('the owner of a value', () => {
 
   it('is read from what others added to it', () => {
     const value = octets('{"owner":{"s":"c","c":"b","r":"a","more":[1]},"host":"x"}');
-    assert.deepEqual(ownerOf(value), { engineId: 'a', containerId: 'b', startedAt: 'c' });
+    assert.deepEqual(ownerOf(value), { id: 'a', containerId: 'b', startedAt: 'c' });
   });
 
   it('is nobody in octets that are no UTF-8, and never an exception', () => {

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 
 export interface FakeContainerSetup {
+  /** That of no other container if not given. */
+  readonly id?: string;
   readonly name?: string;
   readonly image?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -36,7 +38,7 @@ export function fakeId(): string {
 }
 
 export class FakeContainer {
-  readonly id = fakeId();
+  readonly id: string;
   readonly setup: FakeContainerSetup;
   name: string;
   state: FakeState = 'created';
@@ -48,6 +50,7 @@ export class FakeContainer {
 
   constructor(setup: FakeContainerSetup) {
     this.setup = setup;
+    this.id = setup.id ?? fakeId();
     this.name = setup.name ?? `fake-${this.id.slice(0, 12)}`;
     this.health = setup.health;
   }

@@ -39,6 +39,7 @@ export function allMetricsSources(): MetricsSources {
       engine: { label: 'unix:///x', state: 'connected', forSeconds: 1 },
       store: { label: 'memory:', state: 'synced' },
       role: 'writing',
+      findings: [],
       containers: [],
       counters: {
         containers: 0,

@@ -1,6 +1,7 @@
 /** A registrar between a fake engine and a memory store, all on one clock that only the test moves. */
 import assert from 'node:assert/strict';
 import type { RegistrarContext } from '../../src/docker/context.ts';
+import { isLockKey, LOCKS } from '../../src/docker/lock.ts';
 import {
   createRegistrar,
   type Registrar,
@@ -12,6 +13,7 @@ import type { LeaseStore } from '../../src/store/store.ts';
 import { FakeClock } from './fakeClock.ts';
 import { FakeEngine } from './fakeEngine.ts';
 import { registrarContext } from './inspection.ts';
+import { entriesOf } from './storeCalls.ts';
 import { StoreLink } from './storeLink.ts';
 
 export interface BenchSetup extends Partial<Omit<RegistrarOptions, 'context'>> {
@@ -109,6 +111,13 @@ export class RegistrarBench {
     return Object.fromEntries(records.map(([key, { host }]) => [key, host]));
   }
 
+  /** The keys of all locks. */
+  async locks(): Promise<string[]> {
+    await this.settle();
+    const entries = await entriesOf(this.store, LOCKS);
+    return entries.map(({ key }) => key).filter(isLockKey);
+  }
+
   async revision(): Promise<number> {
     return (await this.store.get('/revision')).revision;
   }
@@ -153,4 +162,17 @@ export interface StoredRecord {
   readonly port?: number;
   readonly ttl: number;
   readonly owner?: { readonly r: string; readonly c: string; readonly s: string };
+}
+
+/** Every key that was deleted from now on. */
+export function watchDeletes(bench: RegistrarBench): { keys: string[]; stop(): void } {
+  const abort = new AbortController();
+  const keys: string[] = [];
+  void (async () => {
+    const { revision } = await bench.store.get('/x');
+    for await (const { changes } of bench.store.watch('/skydns/', revision + 1, abort.signal)) {
+      for (const change of changes) if (change.kind === 'delete') keys.push(change.key);
+    }
+  })();
+  return { keys, stop: () => abort.abort() };
 }

@@ -65,11 +65,13 @@ export async function askRegistrar(
   const own = http === undefined ? [] : [`http://${printSocketAddress(http)}`];
   const asked = [...own, ...DEFAULT_REGISTRARS.slice(1)];
   try {
-    const { role, readiness, counters } = await fetchReport(asked);
+    const { role, holder, readiness, counters, findings } = await fetchReport(asked);
     const left = counters.conflicts + counters.refusals;
     return {
       kind: 'running',
       role,
+      holder,
+      found: findings,
       reasons: readiness.reasons,
       published: counters.published,
       left,

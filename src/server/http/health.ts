@@ -23,6 +23,8 @@ export interface Figures {
 export interface Health {
   /** Reasons why this server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
+  /** What is wrong although this server is ready, so that it must not be taken out of service. */
+  readonly warnings?: (() => readonly string[]) | undefined;
   /** Told to those who want JSON. */
   readonly figures?: (() => Figures) | undefined;
   readonly version: string;
@@ -62,13 +64,17 @@ function versionPage({ version, clusterId }: Health): Reply {
   return jsonReply(200, { ...(clusterId === undefined ? {} : ETCD_LIKE), soradns: version });
 }
 
-function readyz({ readiness, figures }: Health, { headers }: Exchange): Reply {
+function readyz({ readiness, warnings, figures }: Health, { headers }: Exchange): Reply {
   const reasons = readiness();
-  const status = reasons.length === 0 ? 200 : 503;
+  const warned = warnings?.() ?? [];
+  const ready = reasons.length === 0;
+  const status = ready ? 200 : 503;
   if (headers.accept?.includes('application/json') === true) {
-    return jsonReply(status, { ready: reasons.length === 0, reasons, ...figures?.() });
+    const also = warned.length === 0 ? {} : { warnings: warned };
+    return jsonReply(status, { ready, reasons, ...also, ...figures?.() });
   }
-  return textReply(status, reasons.length === 0 ? 'ok' : reasons.join('\n'));
+  const lines = [...(ready ? ['ok'] : reasons), ...warned.map((text) => `warning: ${text}`)];
+  return textReply(status, lines.join('\n'));
 }
 
 function etcdHealth({ readiness }: Health): Reply {

@@ -54,6 +54,8 @@ export interface HttpListenerOptions {
   readonly page?: ((exchange: Exchange) => Reply | undefined) | undefined;
   /** Reasons why the server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
+  /** What is wrong although the server is ready. */
+  readonly warnings?: (() => readonly string[]) | undefined;
   /** For those who ask about readiness in JSON. */
   readonly figures?: (() => Figures) | undefined;
   readonly version: string;

@@ -9,6 +9,7 @@ import { printSocketAddress, type SocketAddress } from '../../../src/dns/socketA
 import { judgeDocker } from '../../../src/doctor/docker.ts';
 import type { Finding } from '../../../src/doctor/finding.ts';
 import { type Held, judgePort, placeFor } from '../../../src/doctor/port.ts';
+import { judgeRegistrar } from '../../../src/doctor/registrar.ts';
 import { judgeHttpHolder } from '../../../src/doctor/server.ts';
 import { examined, finding } from '../../support/examination.ts';
 import { useFakeDocker } from '../../support/registerBench.ts';
@@ -262,6 +263,24 @@ describe('the registrar', () => {
     const { level, fix } = await finding(patient, 'registrar');
     assert.equal(level, 'warning');
     assert.match(fix ?? '', /^sudo soradns up --addr 127\.0\.0\.1:1 /);
+  });
+
+  it('tells for whom it stands by, and what is wrong although it works, with the line against it', () => {
+    const [ready, clone, ...others] = judgeRegistrar(
+      {
+        ...{ kind: 'running', role: 'standby', holder: 'vm1', reasons: [] },
+        ...{ published: 3, left: 0 },
+        found: [{ message: 'two Docker engines have the same id', fix: 'sudo rm -f X' }],
+      },
+      WISH,
+    );
+    assert.deepEqual(others, []);
+    assert.deepEqual(ready, {
+      check: 'registrar',
+      level: 'ok',
+      message: 'the registrar is ready (standby for vm1), 3 records in DNS',
+    });
+    assert.deepEqual([clone?.level, clone?.fix], ['warning', 'sudo rm -f X']);
   });
 
   it('is ready, or says why it is not, and what it could not register', async () => {

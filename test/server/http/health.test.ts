@@ -5,9 +5,14 @@ import { send } from '../../support/httpRequest.ts';
 
 let server: RunningHttp;
 let reasons: string[] = [];
+let warnings: string[] = [];
 
 before(async () => {
-  server = await startHttp({ readiness: () => reasons, version: '1.2.3' });
+  server = await startHttp({
+    readiness: () => reasons,
+    warnings: () => warnings,
+    version: '1.2.3',
+  });
 });
 after(() => server.stop());
 
@@ -37,6 +42,19 @@ test('one that is not ready gives its reasons, and still lives', async () => {
   const asked = await get('/readyz', { accept: 'application/json' });
   assert.deepEqual([asked.status, asked.json], [503, { ready: false, reasons }]);
   assert.equal((await get('/health')).status, 503);
+});
+
+test('warnings are told, and leave the server in service', async () => {
+  [reasons, warnings] = [[], ['two engines have one id', 'and another thing']];
+  const { status, body } = await get('/readyz');
+  const lines = ['ok', 'warning: two engines have one id', 'warning: and another thing', ''];
+  assert.deepEqual([status, body], [200, lines.join('\n')]);
+  const { json } = await get('/readyz', { accept: 'application/json' });
+  assert.deepEqual(json, { ready: true, reasons: [], warnings });
+  assert.equal((await get('/health')).status, 200);
+  reasons = ['UDP is not bound'];
+  assert.equal((await get('/readyz')).status, 503);
+  [reasons, warnings] = [[], []];
 });
 
 test('the version is ours, beside that of the etcd whose API this is', async () => {

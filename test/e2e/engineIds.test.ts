@@ -1,0 +1,249 @@
+/** Real engines with one id, as cloned machines have them, and one real engine that gets another id. */
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { after, afterEach, before } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { callCli } from '../support/cli.ts';
+import { type CliProcess, startCli } from '../support/cliProcess.ts';
+import { type Dockerd, startDockerd } from '../support/dockerd.ts';
+import { dockerSkipReason } from '../support/dockerTest.ts';
+import { hostAt, readyz, recordAt } from '../support/registerBench.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { newTempDir, removeDir } from '../support/tempDir.ts';
+import { until } from '../support/until.ts';
+
+const skip = dockerSkipReason();
+const options = skip === undefined ? {} : { skip };
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+/** What a registrar that is started again at once has to do it in. */
+const LEASE_SECONDS = 30;
+const SHORT_LEASE_SECONDS = 10;
+const PATIENCE_MS = 30_000;
+const LOOK_EVERY_MS = 50;
+
+/** A host whose Docker has the id of all others. */
+interface Site {
+  readonly dockerd: Dockerd;
+  readonly name: string;
+  readonly key: string;
+}
+
+let folder: string;
+let sites: readonly [Site, Site];
+let server: TestServer;
+let store: string;
+const dockerds: Dockerd[] = [];
+/** What a test that fails leaves. */
+const running = new Set<CliProcess>();
+const watches = new Set<AbortController>();
+
+before(async () => {
+  if (skip !== undefined) return;
+  folder = await newTempDir();
+  // The first one makes the key, as the image of a machine does, and the second one finds it.
+  sites = [await startSite('web-a'), await startSite('web-b')];
+  server = await startTestServer({});
+  store = `http://${server.http?.address}:${server.http?.port}`;
+});
+
+afterEach(async () => {
+  for (const watching of watches) watching.abort();
+  await Promise.all([...running].map((child) => end(child, 'SIGKILL')));
+  for (const tree of ['skydns', 'registrar'])
+    await fetch(`${store}/v2/keys/${tree}?recursive=true`, { method: 'DELETE' });
+});
+
+after(async () => {
+  await server?.close();
+  await Promise.all(dockerds.map((dockerd) => dockerd.stop()));
+  if (folder !== undefined) await removeDir(folder);
+});
+
+function keyFile(): string {
+  return join(folder, 'key.json');
+}
+
+async function startSite(name: string): Promise<Site> {
+  const config = { 'deprecated-key-path': keyFile() };
+  const dockerd = await startDockerd({ liveRestore: true, config });
+  dockerds.push(dockerd);
+  await dockerd.run({ name, env: { DNS_NAME: name }, publish: ['8080:80'] });
+  return { dockerd, name, key: `/skydns/local/skydns/${name}` };
+}
+
+function register({ dockerd }: Site, leaseSeconds: number, ...more: readonly string[]): CliProcess {
+  const args = [
+    ...['register', '--docker-host', dockerd.host, '--store', store, '--ip', dockerd.address],
+    ...['--http', '127.0.0.1:0', '--lease-ttl', String(leaseSeconds), ...more],
+  ];
+  const registrar = startCli(args, {}, [process.execPath, MAIN]);
+  running.add(registrar);
+  return registrar;
+}
+
+async function end(registrar: CliProcess, signal: NodeJS.Signals): Promise<void> {
+  running.delete(registrar);
+  await registrar.end(signal);
+}
+
+async function httpOf(registrar: CliProcess): Promise<string> {
+  return `http://${(await registrar.says('registering')).http}`;
+}
+
+function isServed({ dockerd, key }: Site): Promise<void> {
+  const isThere = async () => (await hostAt(store, key)) === dockerd.address;
+  return until(`${key} is there`, isThere, PATIENCE_MS);
+}
+
+/** Looks at a name all the time; gives how often it was not there. */
+function watch({ dockerd, key }: Site): { end(): Promise<number> } {
+  const abort = new AbortController();
+  watches.add(abort);
+  const watching = (async () => {
+    let missing = 0;
+    while (!abort.signal.aborted) {
+      if ((await hostAt(store, key)) !== dockerd.address) missing++;
+      await sleep(LOOK_EVERY_MS);
+    }
+    return missing;
+  })();
+  return {
+    end() {
+      abort.abort();
+      return watching;
+    },
+  };
+}
+
+const idOf = ({ dockerd }: Site): Promise<string> => dockerd.docker('info', '--format', '{{.ID}}');
+
+test('two hosts with one engine id are both served, and both are told of it', options, async () => {
+  const id = await idOf(sites[0]);
+  assert.equal(await idOf(sites[1]), id);
+  const registrars = [];
+  for (const site of sites) {
+    registrars.push(register(site, LEASE_SECONDS));
+    await isServed(site);
+  }
+  for (const registrar of registrars) {
+    const isTold = () => registrar.lines().some(({ msg }) => String(msg).includes(id));
+    await until('it is told', isTold, PATIENCE_MS);
+    const line = registrar.lines().find(({ msg }) => String(msg).includes(id));
+    assert.equal(line?.level, 'warn');
+    const http = await httpOf(registrar);
+    const ready = await readyz(http);
+    assert.match(ready, /^200 ok\nwarning: two Docker engines have the same id/);
+    const env = { SORADNS_REGISTRAR: http };
+    const status = (await callCli(['registrar', 'status'], { env })).stdout;
+    const explained = (await callCli(['registrar', 'explain', 'web-a'], { env })).stdout;
+    for (const { dockerd } of sites)
+      for (const text of [ready, status]) assert.ok(text.includes(dockerd.address), text);
+    const doctor = await callCli(['doctor', '--http', http.replace('http://', '')]);
+    assert.match(doctor.stdout, /^warning +registrar +two Docker engines have the same id/m);
+    assert.match(status, /^role {4}writing$/m);
+    assert.match(
+      status,
+      /warning: two Docker engines .* sudo rm -f \S+\/engine-id \/etc\/docker\/key\.json/,
+    );
+    assert.doesNotMatch(`${status}${explained}`, /waits to be written|standby/);
+  }
+});
+
+test(
+  'a registrar that is killed for longer than its lease takes no other host’s names along',
+  options,
+  async () => {
+    const [a, b] = sites;
+    const first = register(a, SHORT_LEASE_SECONDS);
+    register(b, SHORT_LEASE_SECONDS);
+    await Promise.all([isServed(a), isServed(b)]);
+    const watched = watch(b);
+    await end(first, 'SIGKILL');
+    const isGone = async () => (await hostAt(store, a.key)) === undefined;
+    await until('its lease has ended', isGone, PATIENCE_MS);
+    const again = register(a, SHORT_LEASE_SECONDS);
+    await isServed(a);
+    assert.equal((await again.says('the lease is held')).isAdopted, false);
+    await sleep(SHORT_LEASE_SECONDS * 1000);
+    assert.equal(await watched.end(), 0);
+  },
+);
+
+for (const signal of ['SIGKILL', 'SIGINT'] as const)
+  test(
+    `registrars that start together and are restarted in turn by ${signal} keep every name`,
+    options,
+    async () => {
+      const registrars = sites.map((site) => register(site, LEASE_SECONDS));
+      await Promise.all(sites.map(isServed));
+      const written = await Promise.all(sites.map(({ key }) => recordAt(store, key)));
+      const watched = sites.map(watch);
+      for (const at of [0, 1, 1, 0]) {
+        const site = sites[at] ?? assert.fail();
+        await end(registrars[at] ?? assert.fail(), signal);
+        const next = register(site, LEASE_SECONDS);
+        assert.equal((await next.says('the lease is held')).isAdopted, true);
+        registrars[at] = next;
+      }
+      assert.deepEqual(await Promise.all(watched.map((one) => one.end())), [0, 0]);
+      const kept = await Promise.all(sites.map(({ key }) => recordAt(store, key)));
+      assert.deepEqual(kept, written, 'they were written again');
+    },
+  );
+
+test(
+  'a second registrar of one engine with another zone writes too, and outlives the first',
+  options,
+  async () => {
+    const [a] = sites;
+    const named = { a: 'web.a.example', b: 'web.b.example' };
+    for (const name of Object.values(named))
+      await a.dockerd.run({ env: { DNS_NAME: name, DNS_PORT: '0' } });
+    const inZone = (zone: string) =>
+      register(a, SHORT_LEASE_SECONDS, '--zone', zone, '--mode', 'internal');
+    const [first, second] = [inZone('a.example'), inZone('b.example')];
+    const isThere = (zone: string) => async () =>
+      (await hostAt(store, `/skydns/example/${zone}/web`)) !== undefined;
+    for (const zone of ['a', 'b']) await until(`${zone} is there`, isThere(zone), PATIENCE_MS);
+    assert.equal(await readyz(await httpOf(second)), '200 ok');
+    await end(first, 'SIGINT');
+    const written = await recordAt(store, '/skydns/example/a/web');
+    await sleep(1_000);
+    assert.deepEqual(await recordAt(store, '/skydns/example/a/web'), written);
+    const isGone = async () => !(await isThere('a')());
+    await until('the first one’s lease has ended', isGone, PATIENCE_MS);
+    assert.ok(await isThere('b')());
+  },
+);
+
+test(
+  'an engine that gets an id of its own keeps its containers’ names without a gap',
+  options,
+  async () => {
+    const [, b] = sites;
+    const before = await idOf(b);
+    const registrar = register(b, SHORT_LEASE_SECONDS);
+    await isServed(b);
+    const watched = watch(b);
+    await b.dockerd.terminate();
+    rmSync(keyFile());
+    await b.dockerd.start();
+    const changed = await registrar.says(
+      'another Docker engine has taken the place of the one before',
+    );
+    assert.deepEqual([changed.from, changed.to], [before, await idOf(b)]);
+    const isHandedOver = async () => {
+      const { node } = (await (await fetch(`${store}/v2/keys${b.key}`)).json()) as {
+        node: { value: string };
+      };
+      return String(JSON.parse(node.value).owner.r).startsWith(String(changed.to));
+    };
+    await until('the record has the new id', isHandedOver, PATIENCE_MS);
+    await sleep(SHORT_LEASE_SECONDS * 1000);
+    assert.equal(await watched.end(), 0);
+    await end(registrar, 'SIGKILL');
+  },
+);
