@@ -6,11 +6,14 @@ import { endpointLabel } from '../docker/endpoint.ts';
 import type { Peer } from '../docker/proxyPlaces.ts';
 import { startReadOnlyProxy } from '../docker/readOnlyProxy.ts';
 import { readableMetadata } from '../docker/reducedAnswers.ts';
+import { ReplacedSocket } from '../docker/replacedSocket.ts';
 import { openLog } from '../log.ts';
+import { systemClock } from '../store/clock.ts';
 import { type Command, wordsOf } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
-import { Failure, failureOf } from './failure.ts';
+import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';
+import { SOCKET_MOUNTED, SOCKET_REPLACED } from './registrarLog.ts';
 import { stopped } from './stopping.ts';
 
 /** What the registrar is told, as the proxy lets through what a registrar reads with these. */
@@ -59,19 +62,28 @@ export const dockerProxyCommand: Command = {
     const metadata = readableMetadata([envPrefix, labelPrefix], labels);
     io.handleSignals();
     io.outliveReaders();
-    const setup = { endpoint, path, groupId, metadata, peerOf };
+    const replaced = new AbortController();
+    const socket =
+      endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined;
+    // It keeps no records, so that there is no harm in ending before Docker is back.
+    const onUnreachable = (): void => {
+      if (socket?.isUnlinked() === true) replaced.abort();
+    };
+    const setup = { endpoint, path, groupId, metadata, peerOf, onUnreachable };
     const proxy = await startReadOnlyProxy(setup).catch((error: unknown) => {
       const { code, message } = failureOf(error);
       throw new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to');
     });
     const log = await openLog({ level: 'info', pretty: io.stdout.isTty });
     guard(log);
+    if (socket?.isMounted() === true) log.warn({ docker: endpointLabel(endpoint) }, SOCKET_MOUNTED);
     log.info({ listen: path, docker: endpointLabel(endpoint) }, 'passing on');
-    await stopped(io.stop);
+    await stopped(AbortSignal.any([io.stop, replaced.signal]));
     await proxy.close();
-    log.info({ signal: io.stop.reason }, 'stopped');
+    if (replaced.signal.aborted) log.error({ docker: endpointLabel(endpoint) }, SOCKET_REPLACED);
+    else log.info({ signal: io.stop.reason }, 'stopped');
     log.close();
-    return 0;
+    return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
   },
 };
 

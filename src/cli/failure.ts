@@ -15,6 +15,8 @@ export const EXIT_CODES = {
   not_permitted: 6,
   bad_data: 7,
   no_reply: 9,
+  /** Docker's socket was replaced under a mount: only a new start gets the new one (sysexits' EX_TEMPFAIL). */
+  socket_replaced: 75,
   /** An exception that nobody caught, which leaves nothing to rely on (sysexits' EX_SOFTWARE). */
   broken: 70,
 } as const;

@@ -7,7 +7,7 @@ import { type Log, openLog } from '../log.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
 import type { Io } from './command.ts';
-import { Failure, failureOf } from './failure.ts';
+import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';
 import { metricsPage } from './metricsPage.ts';
 import { version } from './packageVersion.ts';
@@ -26,15 +26,17 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
   guard(log);
   for (const note of config.notes) log.warn({}, note);
   const store = await openStore(config.store);
+  const replaced = new AbortController();
   const registrar = startRegistrar({
     ...config,
     store,
     onEvent: registrarLog(log, () => performance.now()),
+    onSocketReplaced: () => replaced.abort(),
   });
   try {
     const http = await startPages(config, registrar, log);
     announce(config, { registrar, store, http: http?.where }, log);
-    await stopped(io.stop);
+    await stopped(AbortSignal.any([io.stop, replaced.signal]));
     log.info({ signal: io.stop.reason, onExit: config.settings.onExit }, 'stopping');
     await registrar.close(lingerMsAfter(io.stop.reason));
     await http?.close();
@@ -44,7 +46,7 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
     await store.close();
     log.close();
   }
-  return 0;
+  return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
 }
 
 interface Pages {

@@ -2,7 +2,7 @@
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
 import type { Log } from '../log.ts';
 
-type Level = 'info' | 'warn';
+type Level = 'info' | 'warn' | 'error';
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Something that is tried again and again is told at once, and then every so often. */
@@ -27,6 +27,12 @@ export function registrarLog(log: Log, monotonicMs: () => number): (event: Regis
   };
 }
 
+/** For every program that reaches Docker through its socket. */
+export const SOCKET_MOUNTED =
+  "Docker's socket is mounted as a file, which leads nowhere once Docker makes a new one. Mount the folder of the socket";
+export const SOCKET_REPLACED =
+  'Docker replaced its socket; this mount holds the old one: ending, so that a restart makes the mount anew. Mount the folder of the socket, not the file';
+
 function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
   switch (event.kind) {
     case 'wrote':
@@ -46,6 +52,10 @@ function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
         'another Docker engine has taken the place of the one before',
         changeFields(event),
       ];
+    case 'socketMounted':
+      return ['warn', SOCKET_MOUNTED, { docker: event.label }];
+    case 'socketReplaced':
+      return ['error', SOCKET_REPLACED, { docker: event.label }];
     case 'found': {
       const { message, hosts, fix } = event.finding;
       return ['warn', message, { hosts, fix }];

@@ -9,12 +9,14 @@ import { printFinding } from '../docker/finding.ts';
 import { probe } from '../docker/probe.ts';
 import { createRegistrar, type Registrar } from '../docker/registrar.ts';
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
+import { ReplacedSocket } from '../docker/replacedSocket.ts';
 import type { Machine } from '../docker/self.ts';
 import { printReason, type UnreadyReason } from '../docker/status.ts';
 import { lookAround } from '../docker/surroundings.ts';
 import { isLoopback } from '../forward/addresses.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import { jsonReply } from '../server/http/exchange.ts';
+import { systemClock } from '../store/clock.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { readIfThere } from './network.ts';
 import type { FixedContext } from './registrarConfig.ts';
@@ -27,6 +29,8 @@ export interface RegistrarSetup {
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
   readonly onEvent: (event: RegistrarEvent) => void;
+  /** Docker has made a new socket that only a new start of this process, with a new mount, leads to. */
+  readonly onSocketReplaced?: (() => void) | undefined;
 }
 
 export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled' | 'setZones'> {
@@ -44,10 +48,17 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'
 
 /** Starts one, which goes on whether there is an engine and a store or not. */
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
-  const { endpoint, settings, context, store, onEvent } = setup;
+  const { endpoint, settings, context, store } = setup;
   const engine = connectEngine(endpoint);
   const isHere = isOnThisMachine(endpoint);
   const bootId = readBootId();
+  let isSocketReplaced = false;
+  const onEvent = (event: RegistrarEvent): void => {
+    setup.onEvent(event);
+    if (event.kind !== 'socketReplaced') return;
+    isSocketReplaced = true;
+    setup.onSocketReplaced?.();
+  };
   const registrar = createRegistrar({
     engine,
     store,
@@ -68,8 +79,9 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     place: bootId && `${bootId} ${hostname()} ${engine.label}`,
     machine: isHere ? machineOf(bootId) : undefined,
     endpoint: isHere ? undefined : engine.label,
+    socket: endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
     dryRun: settings.dryRun,
-    dockerGraceMs: settings.dockerGraceSeconds * 1000,
+    dockerGraceMs: settings.dockerGraceSeconds && settings.dockerGraceSeconds * 1000,
     relistEveryMs: settings.reconcileSeconds * 1000,
     leaseTtlSeconds: settings.leaseTtlSeconds,
     onEvent,
@@ -89,7 +101,9 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     warnings: () => registrar.status().findings.map(printFinding),
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {
-      await registrar.close({ end: settings.onExit, lingerMs });
+      // The containers run on, and the next start finds their records.
+      const end = isSocketReplaced ? 'keep' : settings.onExit;
+      await registrar.close({ end, lingerMs });
       engine.close();
     },
   };

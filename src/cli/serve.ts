@@ -6,7 +6,7 @@ import { type EngineEndpoint, endpointLabel } from '../docker/endpoint.ts';
 import { type Log, openLog } from '../log.ts';
 import { printable } from '../printable.ts';
 import type { Io } from './command.ts';
-import { Failure } from './failure.ts';
+import { EXIT_CODES, Failure } from './failure.ts';
 import { guard } from './guard.ts';
 import { type Server, startServer } from './server.ts';
 import { lameDuckMsAfter, lingerMsAfter, stopped } from './stopping.ts';
@@ -32,7 +32,8 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   guard(log);
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
-  const server = await started(orders, io, log);
+  const replaced = new AbortController();
+  const server = await started(orders, io, log, () => replaced.abort());
   if (server === undefined) return ended(io, log);
   const supervisor = superviseBy(
     io.env,
@@ -47,7 +48,8 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   });
   announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
-  await stopped(io.stop);
+  // Without a new mount nothing is registered any more, and the names that there are stay for the lease.
+  await stopped(AbortSignal.any([io.stop, replaced.signal]));
   log.info({ signal: io.stop.reason }, 'stopping');
   supervisor?.stopping();
   await server.close({
@@ -59,7 +61,7 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   const { queries, replies, shed, sendErrors } = server.figures().udp;
   log.info({ udp: { queries, replies, shed, sendErrors } }, 'stopped');
   log.close();
-  return 0;
+  return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
 }
 
 /** Undefined where it was told to stop first. */
@@ -67,9 +69,11 @@ async function started(
   { config, docker }: ServeOrders,
   io: Io,
   log: Log,
+  onSocketReplaced: () => void,
 ): Promise<Server | undefined> {
   const inherited = await inheritedSockets(config.systemd, io.env);
-  const outcome = await startServer(config, log, { docker, inherited, stop: io.stop });
+  const options = { docker, inherited, stop: io.stop, onSocketReplaced };
+  const outcome = await startServer(config, log, options);
   switch (outcome.kind) {
     case 'started':
       return outcome.server;

@@ -76,6 +76,8 @@ export interface StartOptions {
   readonly inherited?: readonly InheritedSocket[];
   /** Ends the waiting of one that is to take over; `close` ends a server that has started. */
   readonly stop?: AbortSignal;
+  /** The engine has a new socket that only a new start of this process leads to. */
+  readonly onSocketReplaced?: () => void;
 }
 
 /** Rejects with a `StoreError` when an embedded store cannot be opened. */
@@ -84,12 +86,13 @@ export async function startServer(
   log: Log,
   options: StartOptions = {},
 ): Promise<StartOutcome> {
-  const { docker } = options;
+  const { docker, onSocketReplaced = () => {} } = options;
   const parts = assemble(config, await openStore(config.store), log);
   const whenLoaded = loaded(parts);
   const taken = await takeAddresses(config, parts, whenLoaded, options);
   if (taken.kind !== 'taken') return taken;
-  const registrar = docker && new ServerRegistrar(config, docker, parts.store, log);
+  const registrar =
+    docker && new ServerRegistrar(config, docker, parts.store, log, onSocketReplaced);
   const running = { config, log, parts, registrar, endpoints: taken.endpoints };
   const standing = { stopping: false };
   const readiness = readinessOf(running, standing);

@@ -19,14 +19,22 @@ export class ServerRegistrar {
   readonly #endpoint: EngineEndpoint;
   readonly #store: LeaseStore;
   readonly #log: Log;
+  readonly #onSocketReplaced: () => void;
   /** dockerode is large, and only for those who register. */
   readonly #module = import('./runningRegistrar.ts');
   #domains: readonly Name[];
   #running: RunningRegistrar | undefined;
   #isClosed = false;
 
-  constructor(config: Config, endpoint: EngineEndpoint, store: LeaseStore, log: Log) {
+  constructor(
+    config: Config,
+    endpoint: EngineEndpoint,
+    store: LeaseStore,
+    log: Log,
+    onSocketReplaced: () => void,
+  ) {
     this.#config = config;
+    this.#onSocketReplaced = onSocketReplaced;
     this.#domains = config.domains;
     this.#endpoint = endpoint;
     this.#store = store;
@@ -45,6 +53,7 @@ export class ServerRegistrar {
       settings,
       context: this.#context(settings),
       onEvent: registrarLog(this.#log, () => performance.now()),
+      onSocketReplaced: this.#onSocketReplaced,
     });
   }
 

@@ -205,13 +205,13 @@ export const REGISTRAR_OPTIONS = {
     expects: 'whole seconds from 1 to 604800',
     example: '300',
   }),
-  dockerGraceSeconds: option<number>({
+  dockerGraceSeconds: option<number | undefined>({
     ...seconds,
     name: 'docker-grace',
     describe: 'how long records stay while the engine is out of reach',
     schema: wholeNumber(0, 86_400),
-    fallback: 300,
-    defaultText: '300',
+    fallback: undefined,
+    defaultText: 'as long as the registrar runs',
     expects: 'whole seconds from 0 to 86400',
     example: '300',
   }),

@@ -1,15 +1,21 @@
-/** How long what was known of an engine still counts while it is away. */
+/** How long what was known of an engine still counts while it is away: for ever, unless a time is given. */
 import type { Clock, Timer } from '../store/clock.ts';
 
 export interface GraceOptions {
   readonly clock: Clock;
-  readonly graceMs: number;
+  readonly graceMs: number | undefined;
+  /** Whether the time does not count, as the engine is away for us alone. */
+  readonly isExcused: () => boolean;
   readonly onOver: (afterMs: number) => void;
 }
+
+/** Between two looks at whether the time counts by now. */
+const MIN_PAUSE_MS = 1_000;
 
 export class Grace {
   readonly #options: GraceOptions;
   #timer: Timer | undefined;
+  #isAway = false;
   #isOver = false;
 
   constructor(options: GraceOptions) {
@@ -23,12 +29,10 @@ export class Grace {
 
   /** The engine is away. Gives whether that is news. */
   begin(): boolean {
-    if (this.#timer !== undefined) return false;
-    const { clock, graceMs, onOver } = this.#options;
-    this.#timer = clock.startTimer(graceMs, () => {
-      this.#isOver = true;
-      onOver(graceMs);
-    });
+    if (this.#isAway) return false;
+    this.#isAway = true;
+    const { graceMs } = this.#options;
+    if (graceMs !== undefined) this.#wait(graceMs, graceMs);
     return true;
   }
 
@@ -36,6 +40,19 @@ export class Grace {
   end(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#isAway = false;
     this.#isOver = false;
+  }
+
+  #wait(delayMs: number, graceMs: number): void {
+    const { clock, isExcused, onOver } = this.#options;
+    this.#timer = clock.startTimer(delayMs, () => {
+      if (isExcused()) {
+        this.#wait(Math.max(graceMs, MIN_PAUSE_MS), graceMs);
+        return;
+      }
+      this.#isOver = true;
+      onOver(graceMs);
+    });
   }
 }

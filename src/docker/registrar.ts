@@ -19,6 +19,7 @@ import { shortId } from './life.ts';
 import { Lookout } from './lookout.ts';
 import type { Zones } from './names.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
+import type { ReplacedSocket } from './replacedSocket.ts';
 import { type Run, selfOf } from './self.ts';
 import { EngineSession, type Tally } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
@@ -35,10 +36,15 @@ export interface RegistrarOptions extends Run {
   /** Asked at the start, and again and again; may reject with an `EngineError`. */
   readonly surroundings: (info: EngineInfo) => Promise<Surroundings>;
   readonly probe: Probe;
+  /** The engine's socket, where a mount may hold on to it after it was replaced. */
+  readonly socket?: Pick<ReplacedSocket, keyof ReplacedSocket> | undefined;
   /** Writes nothing, and says what it would write. */
   readonly dryRun?: boolean;
-  /** How long records stay while the engine is gone; of a run that never reached it, from its start. */
-  readonly dockerGraceMs?: number;
+  /**
+   * How long records stay while the engine is gone; of a run that never reached it, from its start. `undefined`: as long
+   * as the registrar runs, as containers outlive their engine most often.
+   */
+  readonly dockerGraceMs?: number | undefined;
   readonly relistEveryMs?: number;
   readonly leaseTtlSeconds?: number;
   readonly clock?: Clock;
@@ -67,7 +73,6 @@ export interface Registrar {
   close(options: CloseOptions): Promise<void>;
 }
 
-const DOCKER_GRACE_MS = 5 * 60_000;
 const RELIST_EVERY_MS = 30_000;
 const LEASE_TTL_SECONDS = 30;
 const MAX_FORMER_OWNERS = 100;
@@ -95,6 +100,7 @@ class EngineRegistrar implements Registrar {
   #ending: Promise<unknown> = Promise.resolve();
   #bridgeId: string | undefined;
   #context: RegistrarContext;
+  #isSocketReplaced = false;
   #isClosed = false;
   #closing: Promise<void> | undefined;
 
@@ -105,7 +111,8 @@ class EngineRegistrar implements Registrar {
     this.#context = { ...options.context, hostAddresses: {}, ownNetworks: [] };
     this.#grace = new Grace({
       clock: this.#clock,
-      graceMs: options.dockerGraceMs ?? DOCKER_GRACE_MS,
+      graceMs: options.dockerGraceMs,
+      isExcused: () => options.socket?.isUnlinked() === true,
       onOver: (afterMs) => this.#withdraw(afterMs),
     });
     this.#lookout = new Lookout({
@@ -130,6 +137,8 @@ class EngineRegistrar implements Registrar {
   }
 
   start(): void {
+    const { engine, socket } = this.#options;
+    if (socket?.isMounted() === true) this.#emit({ kind: 'socketMounted', label: engine.label });
     this.#follower.start();
   }
 
@@ -242,6 +251,7 @@ class EngineRegistrar implements Registrar {
 
   #onConnected(): void {
     this.#grace.end();
+    this.#options.socket?.noteReached();
     this.#emit({ kind: 'engineConnected', label: this.#options.engine.label });
     this.#session?.kick();
   }
@@ -251,6 +261,9 @@ class EngineRegistrar implements Registrar {
     if (this.#isClosed) return;
     const isFirst = this.#grace.begin();
     if (isFirst && this.#session === undefined) this.#caretaker?.start();
+    if (this.#isSocketReplaced || this.#options.socket?.isReplaced() !== true) return;
+    this.#isSocketReplaced = true;
+    this.#emit({ kind: 'socketReplaced', label: this.#options.engine.label });
   }
 
   #withdraw(afterMs: number): void {

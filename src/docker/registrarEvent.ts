@@ -15,6 +15,10 @@ export type RegistrarEvent =
   | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
   /** Another engine is at the address, or the engine has got another id. */
   | { readonly kind: 'engineChanged'; readonly from: EngineInfo; readonly to: EngineInfo }
+  /** The engine's socket is mounted as a file, so that a new one would not be seen. */
+  | { readonly kind: 'socketMounted'; readonly label: string }
+  /** Docker has made a new socket, and a mount in this container holds on to the old one. */
+  | { readonly kind: 'socketReplaced'; readonly label: string }
   | { readonly kind: 'found'; readonly finding: RegistrarFinding }
   /** The engine was gone for too long. */
   | { readonly kind: 'withdrawn'; readonly afterMs: number }

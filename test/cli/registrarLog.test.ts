@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { registrarLog } from '../../src/cli/registrarLog.ts';
+import { registrarLog, SOCKET_MOUNTED, SOCKET_REPLACED } from '../../src/cli/registrarLog.ts';
 import { EngineError } from '../../src/docker/engine.ts';
 import type { RegistrarEvent } from '../../src/docker/registrarEvent.ts';
 import type { Log } from '../../src/log.ts';
@@ -46,6 +46,14 @@ describe('a registrar’s events in the log', () => {
       ],
     ],
     [{ kind: 'found', finding }, ['warn', 'two of them', { hosts, fix: 'rm one' }]],
+    [
+      { kind: 'socketMounted', label: 'unix:///x' },
+      ['warn', SOCKET_MOUNTED, { docker: 'unix:///x' }],
+    ],
+    [
+      { kind: 'socketReplaced', label: 'unix:///x' },
+      ['error', SOCKET_REPLACED, { docker: 'unix:///x' }],
+    ],
     [
       { kind: 'wrote', operation: put },
       ['info', 'registered', { id: 'c1', key: '/k', value: '{"host":"10.0.0.1"}' }],

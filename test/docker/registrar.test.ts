@@ -419,6 +419,45 @@ describe('the 20 failure cases', () => {
       assert.ok(web.isRunning);
     }));
 
+  it('5: without Docker the records stay as long as the registrar runs, when no time is given', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      bench.start();
+      await bench.settle();
+      bench.engine.lose();
+      const deletes = watchDeletes(bench);
+      await bench.advance(6 * 3_600_000);
+      bench.engine.restore();
+      await bench.advance(10_000);
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+    }));
+
+  it('5: the time does not count while a mount holds an old socket', () =>
+    onBench(async (bench) => {
+      bench.engine.run(WEB);
+      let isUnlinked = true;
+      let isReplaced = false;
+      const socket = {
+        isMounted: () => true,
+        noteReached: () => {},
+        isUnlinked: () => isUnlinked,
+        isReplaced: () => isReplaced,
+      };
+      const running = bench.start({ dockerGraceMs: 5_000, socket });
+      await bench.settle();
+      bench.engine.lose();
+      await bench.advance(60_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+      isReplaced = true;
+      await bench.advance(60_000);
+      const told = kindsOf(running).filter((kind) => kind.startsWith('socket'));
+      assert.deepEqual(told, ['socketMounted', 'socketReplaced']);
+      isUnlinked = false;
+      await bench.advance(6_000);
+      assert.deepEqual(await bench.keys(), []);
+    }));
+
   it('5: what was withdrawn comes back only once it was inspected', () =>
     onBench(async (bench) => {
       const [, gone] = [bench.engine.run(WEB), bench.engine.run(named('gone'))];
@@ -497,7 +536,18 @@ describe('the 20 failure cases', () => {
         deletes.stop();
       }));
 
-    it('... and no longer than that', () =>
+    it('stays without Docker as long as this one runs, when no time is given', () =>
+      onBench(async (bench) => {
+        await leave(bench);
+        const running = bench.start();
+        await bench.advance(6 * 3_600_000);
+        assert.deepEqual(await bench.keys(), [KEY]);
+        bench.kill(running);
+        await bench.advance(LEASE_MS + 1_000);
+        assert.deepEqual(await bench.keys(), []);
+      }));
+
+    it('... and with a time no longer than that', () =>
       onBench(async (bench) => {
         await leave(bench);
         bench.start({ dockerGraceMs: 300_000 });

@@ -10,7 +10,7 @@ import { PROJECT, standInForBases, standInForEtcd } from '../support/standIns.ts
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
-const docker = useDockerd();
+const docker = useDockerd({ liveRestore: true });
 const folder = await newTempDir();
 after(() => removeDir(folder));
 
@@ -103,8 +103,8 @@ test(
     }
     const [, server, registrar] = inspected;
     for (const one of [server, registrar]) assert.equal(one?.Config.User, '65532:65532');
-    const sockets = registrar?.Mounts.filter(({ Destination }) => /docker\.sock/.test(Destination));
-    assert.deepEqual(sockets, []);
+    const mounts = registrar?.Mounts.map(({ Destination }) => Destination).sort();
+    assert.deepEqual(mounts, ['/run/soradns', '/var/lib/soradns'], 'Docker’s socket is not there');
     const bindings = Object.values(server?.HostConfig.PortBindings ?? {}).flat();
     assert.deepEqual([...new Set(bindings.map(({ HostIp }) => HostIp))], ['172.17.0.1']);
     await finds(dockerd);
@@ -124,6 +124,22 @@ test(
     for (const service of ['server', 'registrar', 'dockerproxy']) {
       assert.equal((await inspect(dockerd, stack, service)).State.ExitCode, 0, service);
     }
+    await stack.compose('down');
+  }),
+);
+
+test(
+  'a dockerd that is restarted with live-restore is found again, through the folder of its socket',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const stack = composed(dockerd, { folder });
+    await stack.compose('up', '-d', 'embedded');
+    const before = await inspect(dockerd, stack, 'embedded');
+    await dockerd.terminate();
+    await dockerd.start();
+    await finds(dockerd);
+    const { State } = await inspect(dockerd, stack, 'embedded');
+    assert.equal(State.StartedAt, before.State.StartedAt);
     await stack.compose('down');
   }),
 );

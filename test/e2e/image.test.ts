@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { after } from 'node:test';
 import { promisify } from 'node:util';
 import { dig } from '../support/dig.ts';
@@ -300,7 +300,7 @@ async function shell(
       (all, [name, value]) => all.replace(new RegExp(`^${name}=.*$`, 'm'), `${name}=${value}`),
       block,
     )
-    .replaceAll('-v /var/run/docker.sock:', `-v ${socket}:`);
+    .replaceAll('-v /var/run:', `-v ${dirname(socket)}:`);
   const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' };
   const options = { cwd: PROJECT, env, timeout: 120_000, maxBuffer: 1 << 26 };
   return (await promisify(execFile)('sh', ['-euc', text], options)).stdout;

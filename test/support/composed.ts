@@ -1,7 +1,7 @@
 /** compose.yaml as it is, run on a Docker of the tests, whose socket is not in Docker's usual place. */
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Dockerd } from './dockerd.ts';
 import { PROJECT } from './standIns.ts';
@@ -28,7 +28,7 @@ export interface ComposedSetup {
 
 export function composed(dockerd: Dockerd, setup: ComposedSetup): Composed {
   const { folder, project = PROJECT, program = ['docker-compose'] as const } = setup;
-  const volumes = [`${dockerd.socket}:/var/run/docker.sock:ro`];
+  const volumes = [`${dirname(dockerd.socket)}:/host/run:ro`];
   const services = Object.fromEntries(SERVICES_ON_DOCKER.map((name) => [name, { volumes }]));
   const place = join(folder, 'socket.yaml');
   writeFileSync(place, JSON.stringify({ services }));

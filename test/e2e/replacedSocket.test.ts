@@ -1,0 +1,192 @@
+/**
+ * Docker's socket mounted as a file, as containers had it, while a real dockerd with live-restore is restarted: the names
+ * of what runs on stay, and each program ends in the way that makes a restart policy mount the socket anew.
+ */
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { EXIT_CODES } from '../../src/cli/failure.ts';
+import { SOCKET_MOUNTED, SOCKET_REPLACED } from '../../src/cli/registrarLog.ts';
+import { type CliProcess, startCli } from '../support/cliProcess.ts';
+import { dig } from '../support/dig.ts';
+import type { Dockerd } from '../support/dockerd.ts';
+import { useDockerd } from '../support/dockerTest.ts';
+import { newTempDir, removeDir } from '../support/tempDir.ts';
+import { until } from '../support/until.ts';
+
+const docker = useDockerd({ liveRestore: true });
+const folder = await newTempDir();
+after(() => removeDir(folder));
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const PATIENCE_MS = 40_000;
+const LOOK_EVERY_MS = 100;
+const MOUNT = 'mount --bind "$0" "$1" && shift && exec "$@"';
+
+/** In the host's network: with the socket itself mounted at another path, which a new start mounts anew. */
+function mounted(dockerd: Dockerd, at: string): readonly [string, ...string[]] {
+  closeSync(openSync(at, 'a'));
+  const unshared = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', MOUNT];
+  return dockerd.onHost(...unshared, dockerd.socket, at, process.execPath, MAIN);
+}
+
+const running = new Set<CliProcess>();
+
+function start(dockerd: Dockerd, args: readonly string[], at?: string): CliProcess {
+  const program = at === undefined ? dockerd.onHost(process.execPath, MAIN) : mounted(dockerd, at);
+  const child = startCli(args, at === undefined ? {} : { DOCKER_HOST: `unix://${at}` }, program);
+  running.add(child);
+  return child;
+}
+
+/** Runs the body with a server in the host's network, and looks at a name all the while. */
+function withServer(
+  name: string,
+  body: (dockerd: Dockerd, at: string) => Promise<void>,
+): (dockerd: Dockerd) => Promise<void> {
+  return async (dockerd) => {
+    const dns = { address: dockerd.address, port: 5353 };
+    const addr = ['--addr', `${dns.address}:${dns.port}`, '--no-rec'];
+    const looking = new AbortController();
+    try {
+      await start(dockerd, ['serve', '--store', 'memory:', ...addr]).says('serving');
+      await dockerd.run({ env: { DNS_NAME: name }, publish: ['8080:80'] });
+      const isThere = async () => (await dig(dns, name, 'A')).answer.length === 1;
+      const missing = lookedFor(isThere, looking.signal);
+      await body(dockerd, join(folder, `${name}.sock`));
+      looking.abort();
+      assert.equal(await missing, 0, 'the name was gone');
+    } finally {
+      looking.abort();
+      await Promise.all([...running].map((child) => child.end('SIGKILL')));
+      running.clear();
+    }
+  };
+}
+
+/** How often it was not there, after it was there for the first time. */
+async function lookedFor(isThere: () => Promise<boolean>, signal: AbortSignal): Promise<number> {
+  await until('the name is there', isThere, PATIENCE_MS);
+  let missing = 0;
+  while (!signal.aborted) {
+    if (!(await isThere().catch(() => true))) missing++;
+    await sleep(LOOK_EVERY_MS);
+  }
+  return missing;
+}
+
+/** Waits for it to end in the way that a restart policy is for. */
+async function assertReplaced(child: CliProcess): Promise<void> {
+  assert.equal((await child.says(SOCKET_REPLACED)).level, 'error');
+  await until('it has ended', () => !child.isRunning, PATIENCE_MS);
+  running.delete(child);
+  assert.equal(await child.end(), EXIT_CODES.socket_replaced);
+}
+
+const REGISTER = ['register', '--http', 'off', '--lease-ttl', '20', '--on-exit', 'revoke'];
+
+for (const how of ['terminate', 'kill'] as const)
+  test(
+    `register ends when dockerd is back after ${how}, with 75, and leaves the names to the next start`,
+    docker.options,
+    docker.on(
+      withServer(`${how}.skydns.local`, async (dockerd, at) => {
+        const args = [...REGISTER, '--ip', dockerd.address];
+        const first = start(dockerd, args, at);
+        await first.says(SOCKET_MOUNTED);
+        await first.says('registered');
+        await dockerd[how]();
+        await first.says('docker is out of reach');
+        // Nobody would start it again before dockerd is there, and so it keeps the names for longer than the lease.
+        await sleep(25_000);
+        assert.ok(first.isRunning, first.stdout());
+        await dockerd.start();
+        await assertReplaced(first);
+        const second = start(dockerd, args, at);
+        await second.says('following docker');
+        assert.equal((await second.says('the lease is held')).isAdopted, true);
+      }),
+    ),
+  );
+
+test(
+  'register outlives dockerd when the folder of the socket is there',
+  docker.options,
+  docker.on(
+    withServer('folder.skydns.local', async (dockerd) => {
+      const args = [...REGISTER, '--ip', dockerd.address, '--docker-host', dockerd.host];
+      const registrar = start(dockerd, args);
+      await registrar.says('registered');
+      await dockerd.terminate();
+      await registrar.says('docker is out of reach');
+      await dockerd.start();
+      const isBack = () =>
+        registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
+      await until('it is connected again', isBack, PATIENCE_MS);
+      assert.ok(registrar.isRunning);
+    }),
+  ),
+);
+
+test(
+  'dockerproxy ends with 75 too, and the registrar behind it keeps the names',
+  docker.options,
+  docker.on(
+    withServer('proxy.skydns.local', async (dockerd, at) => {
+      const listen = join(folder, 'proxied.sock');
+      const first = start(dockerd, ['dockerproxy', '--listen', listen], at);
+      await first.says('passing on');
+      const args = [...REGISTER, '--ip', dockerd.address, '--docker-host', `unix://${listen}`];
+      const registrar = start(dockerd, args);
+      await registrar.says('registered');
+      await dockerd.kill();
+      await dockerd.start();
+      await assertReplaced(first);
+      await start(dockerd, ['dockerproxy', '--listen', listen], at).says('passing on');
+      const isBack = () =>
+        registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
+      await until('it is connected again', isBack, PATIENCE_MS);
+    }),
+  ),
+);
+
+test(
+  'serve --register ends with 75 as well, and answers for the names again after its start',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const [at, name] = [join(folder, 'serve.sock'), 'serve.skydns.local'];
+    const dns = { address: dockerd.address, port: 5354 };
+    const serve = () =>
+      start(
+        dockerd,
+        [
+          ...['serve', '--register', '--register-ip', dockerd.address, '--no-rec'],
+          ...['--store', `file:${join(folder, 'data')}`, '--http', '127.0.0.1:4011'],
+          ...['--addr', `${dns.address}:${dns.port}`],
+        ],
+        at,
+      );
+    const isThere = async () => {
+      const { answer } = await dig(dns, name, 'A').catch(() => ({ answer: [] }));
+      return answer.length === 1;
+    };
+    try {
+      const first = serve();
+      await dockerd.run({ env: { DNS_NAME: name }, publish: ['8081:80'] });
+      await until('the name is there', isThere, PATIENCE_MS);
+      await dockerd.kill();
+      await dockerd.start();
+      await assertReplaced(first);
+      const second = serve();
+      await second.says('following docker');
+      assert.ok(await isThere());
+      assert.equal((await second.says('the lease is held')).isAdopted, true);
+    } finally {
+      await Promise.all([...running].map((child) => child.end('SIGKILL')));
+      running.clear();
+    }
+  }),
+);
