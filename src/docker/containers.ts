@@ -11,12 +11,22 @@ import type { Wish } from './assign.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
 import type { Description, Draining } from './description.ts';
-import { endingBy, hasSurvived, isBefore, nextLookInMs, whyEnding } from './ending.ts';
+import { hasSurvived, isBefore, nextLookInMs, whyEnding } from './ending.ts';
 import type { Engine, EngineError, EngineEvent, Inspection, Listed } from './engine.ts';
 import { Inspector } from './inspector.ts';
 import { isOlder, shortId } from './life.ts';
 import { recordValue } from './record.ts';
-import { healthOf, isAlive, isNamed, isWaiting, newSlot, type Slot, type Tracked } from './slot.ts';
+import {
+  endsWith,
+  healthOf,
+  isAlive,
+  isNamed,
+  isWaiting,
+  newSlot,
+  type Signal,
+  type Slot,
+  type Tracked,
+} from './slot.ts';
 
 export interface ContainersOptions {
   readonly engine: Pick<Engine, 'inspect'>;
@@ -87,7 +97,7 @@ export class Containers {
       }
     }
     if (event.action === 'kill') {
-      this.#onSignal(slot, event);
+      this.#onSignal(slot, { event, atMs: this.#options.clock.monotonicMs() });
       return;
     }
     if (slot.inspection !== undefined && !isStale) this.#foresee(slot, slot.inspection, event);
@@ -97,6 +107,11 @@ export class Containers {
     if (takesOut(event)) this.#inspector.doubt(slot.id);
     if (!isSettled) this.#inspector.request(slot.id);
     if (isAboutHealth(event)) this.#lookAgain(slot);
+  }
+
+  /** A signal from before we listened. */
+  onPastSignal(signal: Signal): void {
+    this.#onSignal(this.#slot(signal.event.containerId), signal);
   }
 
   /**
@@ -191,22 +206,13 @@ export class Containers {
   }
 
   /** Needs no inspection: a signal by itself changes nothing that could be seen. */
-  #onSignal(slot: Slot, event: EngineEvent): void {
+  #onSignal(slot: Slot, signal: Signal): void {
     const { inspection } = slot;
-    if (inspection === undefined) slot.signals = [...slot.signals, event].slice(-MAX_SIGNALS);
-    else if (this.#endsWith(slot, inspection, event)) {
+    if (inspection === undefined) slot.signals = [...slot.signals, signal].slice(-MAX_SIGNALS);
+    else if (endsWith(slot, inspection, signal)) {
       this.#evaluateWithJoined(slot);
       this.#options.onChange();
     }
-  }
-
-  /** Whether the signal ends the life that was inspected; from then on that life is about to end. */
-  #endsWith(slot: Slot, inspection: Inspection, event: EngineEvent): boolean {
-    const ending = endingBy(event, inspection, this.#options.clock.monotonicMs());
-    if (ending === undefined) return false;
-    slot.ending = ending;
-    slot.alarms.cancel('ending');
-    return true;
   }
 
   #onInspected(id: string, inspection: Inspection | undefined): void {
@@ -218,7 +224,7 @@ export class Containers {
     } else {
       slot.inspection = inspection;
       this.#noteLife(slot, inspection);
-      for (const event of slot.signals) this.#endsWith(slot, inspection, event);
+      for (const signal of slot.signals) endsWith(slot, inspection, signal);
       slot.signals = [];
       this.#noteParent(slot, inspection);
       this.#evaluateWithJoined(slot);

@@ -12,6 +12,7 @@ import {
   type DefaultBridge,
   type Engine,
   EngineError,
+  type EngineEvent,
   type EngineInfo,
   type EventStream,
   type Inspection,
@@ -19,7 +20,7 @@ import {
 } from './engine.ts';
 import { engineFailure, statusOf } from './engineFailure.ts';
 import { parseBridge, parseInfo } from './engineInfo.ts';
-import { ACTIONS } from './eventLines.ts';
+import { ACTIONS, LineSplitter, parseEvent } from './eventLines.ts';
 import { subscribe } from './eventSubscription.ts';
 import { parseListing } from './listing.ts';
 
@@ -60,6 +61,8 @@ interface EventQuery {
   readonly filters?: object;
   /** Seconds since 1970, with a fraction. */
   readonly since?: string;
+  /** The same. */
+  readonly until?: string;
 }
 
 /** Spares the engine and us the events that `parseEvent` passes over. */
@@ -67,6 +70,8 @@ const EVENT_FILTERS = {
   type: Object.keys(ACTIONS),
   event: [...ACTIONS.container, ...ACTIONS.network],
 };
+
+const SIGNAL_FILTERS = { type: ['container'], event: ['kill'] };
 
 class DockerodeEngine implements Engine {
   readonly label: string;
@@ -137,6 +142,18 @@ class DockerodeEngine implements Engine {
       open: (abortSignal: AbortSignal) => this.#openEvents(opaque(abortSignal), since),
     };
     return subscribe(source, AbortSignal.any([signal, this.#closed.signal]));
+  }
+
+  async signals(sinceNano: bigint, untilNano: bigint): Promise<readonly EngineEvent[]> {
+    const query = { since: secondsOf(`${sinceNano}`), until: secondsOf(`${untilNano}`) };
+    return this.#call('events', async (options) => {
+      const stream = await this.#docker.getEvents({
+        filters: SIGNAL_FILTERS,
+        ...query,
+        ...options,
+      });
+      return readSignals(stream, this.#times.maxQueuedEvents);
+    });
   }
 
   async ping(): Promise<void> {
@@ -238,6 +255,20 @@ function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
     cert: tls?.client?.cert,
     key: tls?.client?.key,
   };
+}
+
+/** An engine that ends the answer late is cut off by the time of the call. */
+async function readSignals(stream: Readable, max: number): Promise<readonly EngineEvent[]> {
+  const lines = new LineSplitter();
+  const events: EngineEvent[] = [];
+  for await (const octets of stream) {
+    for (const line of lines.push(octets as Buffer) ?? []) {
+      const event = parseEvent(line);
+      if (event?.action === 'kill') events.push(event);
+    }
+    if (events.length > max) break;
+  }
+  return events;
 }
 
 /** Docker takes seconds with a fraction. */

@@ -24,11 +24,11 @@ const LOOK_EVERY_MS = 2_000;
 export function endingBy(
   event: EngineEvent,
   inspection: Inspection,
-  nowMs: number,
+  atMs: number,
 ): Ending | undefined {
   const signalNano = parseNano(event.timeNano);
   const isMeant = !isOlder(event, inspection) && endsContainer(event.signal, inspection);
-  return isMeant && signalNano !== undefined ? { signalNano, atMs: nowMs } : undefined;
+  return isMeant && signalNano !== undefined ? { signalNano, atMs } : undefined;
 }
 
 /** Whether the signal was sent before the life that was inspected began: it did not meet that one. */

@@ -84,6 +84,8 @@ export interface EngineInfo {
   readonly rootDir: string | undefined;
   /** The release of the kernel that it runs on. */
   readonly kernel: string | undefined;
+  /** Its clock at the answer; `undefined`: it does not tell. Events and lives have times of this clock. */
+  readonly timeNano: bigint | undefined;
 }
 
 /** The network that containers join unless they are told otherwise. */
@@ -128,6 +130,8 @@ export interface Engine {
    * `signal` is aborted.
    */
   events(sinceNano: string | undefined, signal: AbortSignal): EventStream;
+  /** The signals in a span of time that the daemon remembers: Docker keeps its last 256 events of any kind. */
+  signals(sinceNano: bigint, untilNano: bigint): Promise<readonly EngineEvent[]>;
   /** Rejects when the daemon does not answer in time. */
   ping(): Promise<void>;
   close(): void;

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { addressFamily } from '../dns/address.ts';
 import type { DefaultBridge, EngineInfo } from './engine.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
+import { parseInstant } from './life.ts';
 
 /** Reads `/info`. `undefined`: not the answer of an engine. */
 export function parseInfo(answer: unknown): EngineInfo | undefined {
@@ -18,6 +19,7 @@ export function parseInfo(answer: unknown): EngineInfo | undefined {
     nodeAddress: asText(asObject(info.Swarm).NodeAddr) || undefined,
     rootDir: rootDir || undefined,
     kernel: asText(info.KernelVersion) || undefined,
+    timeNano: parseInstant(asText(info.SystemTime)),
   };
 }
 

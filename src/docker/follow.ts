@@ -12,7 +12,9 @@ import {
   type EngineInfo,
   type Listed,
 } from './engine.ts';
+import { parseNano } from './life.ts';
 import { Nap } from './nap.ts';
+import type { Signal } from './slot.ts';
 
 /** Times are monotonic. */
 export type EngineState =
@@ -28,6 +30,8 @@ export interface FollowerOptions {
   /** At each connection, and waited for before any other. May reject with an `EngineError`: then it is tried again. */
   readonly onInfo: (info: EngineInfo) => Promise<void>;
   readonly onEvent: (event: EngineEvent) => void;
+  /** A signal from before the connection, which was sent at `atMs`: before the first list. */
+  readonly onPastSignal: (signal: Signal) => void;
   /** `all`: the first list of a connection. */
   readonly onList: (list: readonly Listed[], about: { readonly all: boolean }) => void;
   readonly onConnected: () => void;
@@ -35,6 +39,8 @@ export interface FollowerOptions {
 }
 
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
+/** How far back signals are asked for: longer than stops take. */
+const REMEMBER_MS = 3_600_000;
 /** A connection that ends sooner is one more failure. */
 const LASTING_MS = 5_000;
 
@@ -83,7 +89,8 @@ export class EngineFollower {
   }
 
   async #follow(): Promise<void> {
-    const { engine, onInfo } = this.#options;
+    const { engine, onInfo, clock } = this.#options;
+    const askedAtMs = clock.monotonicMs();
     const info = await engine.info();
     if (this.#abort.signal.aborted) return;
     await onInfo(info);
@@ -95,6 +102,8 @@ export class EngineFollower {
     reading.catch(() => {}); // it is awaited below, but something else may fail first
     try {
       await Promise.race([stream.opened, reading]);
+      for (const signal of await this.#pastSignals(info, askedAtMs))
+        this.#options.onPastSignal(signal);
       await this.#list(true);
       this.#onConnected();
       await Promise.race([reading, this.#relist(signal)]);
@@ -109,6 +118,29 @@ export class EngineFollower {
       this.#options.onEvent(event);
     }
     if (!this.#abort.signal.aborted) throw new EngineError('unreachable', 'the events ended');
+  }
+
+  /** What was being stopped when nobody listened still is, perhaps. `askedAtMs`: no later than the info's time. */
+  async #pastSignals(
+    { isOwnId, timeNano }: EngineInfo,
+    askedAtMs: number,
+  ): Promise<readonly Signal[]> {
+    // Podman tells of no signals that `stop` sends.
+    if (timeNano === undefined || !isOwnId) return [];
+    const { engine, clock } = this.#options;
+    const untilNano = timeNano + nanoOf(clock.monotonicMs() - askedAtMs);
+    try {
+      const events = await engine.signals(untilNano - nanoOf(REMEMBER_MS), untilNano);
+      return events.flatMap((event) => {
+        const sentNano = parseNano(event.timeNano);
+        if (sentNano === undefined) return [];
+        return [{ event, atMs: askedAtMs - Number((timeNano - sentNano) / 1_000_000n) }];
+      });
+    } catch (error) {
+      // A proxy may refuse it. An engine that is gone fails the next call, too.
+      if (error instanceof EngineError) return [];
+      throw error;
+    }
   }
 
   async #relist(signal: AbortSignal): Promise<void> {
@@ -145,4 +177,8 @@ export class EngineFollower {
     onLost(error, retryInMs);
     return retryInMs;
   }
+}
+
+function nanoOf(ms: number): bigint {
+  return BigInt(Math.ceil(ms)) * 1_000_000n;
 }

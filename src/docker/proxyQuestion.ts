@@ -35,8 +35,11 @@ export function questionOf(
 
 function eventParameters(query: URLSearchParams): string {
   const passed = new URLSearchParams();
-  const [since, filters] = [query.get('since'), query.get('filters')];
-  if (since !== null && INSTANT.test(since)) passed.set('since', since);
+  const filters = query.get('filters');
+  for (const name of ['since', 'until']) {
+    const instant = query.get(name);
+    if (instant !== null && INSTANT.test(instant)) passed.set(name, instant);
+  }
   if (filters !== null && filters.length <= MAX_FILTERS_LENGTH) passed.set('filters', filters);
   return passed.size === 0 ? '' : `?${passed}`;
 }

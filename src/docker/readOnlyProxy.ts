@@ -178,7 +178,7 @@ function passEventsOn(
       // The engine would wait for a client that does not read.
       if (complete === undefined || response.writableLength > MAX_UNREAD_OCTETS) response.destroy();
     });
-    answer.on('close', () => response.destroy());
+    answer.on('close', () => (answer.complete ? response.end() : response.destroy()));
     answer.on('error', () => response.destroy());
   });
 }

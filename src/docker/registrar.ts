@@ -130,6 +130,7 @@ class EngineRegistrar implements Registrar {
       relistEveryMs: options.relistEveryMs ?? RELIST_EVERY_MS,
       onInfo: (info) => this.#onInfo(info),
       onEvent: (event) => this.#session?.containers.onEvent(event),
+      onPastSignal: (signal) => this.#session?.containers.onPastSignal(signal),
       onList: (list, about) => this.#session?.containers.onList(list, about),
       onConnected: () => this.#onConnected(),
       onLost: (error, retryInMs) => this.#onLost(error, retryInMs),

@@ -4,7 +4,7 @@ import { Alarms } from './alarms.ts';
 import type { Wish } from './assign.ts';
 import { type Deaths, NO_DEATHS } from './crashLoop.ts';
 import type { Description } from './description.ts';
-import type { Ending } from './ending.ts';
+import { type Ending, endingBy } from './ending.ts';
 import type { EngineEvent, Inspection } from './engine.ts';
 
 /** A container as it stands; `description` is undefined while nothing is known of it. */
@@ -13,6 +13,12 @@ export interface Tracked {
   readonly inspection: Inspection | undefined;
   readonly description: Description | undefined;
   readonly wishes: readonly Wish[];
+}
+
+export interface Signal {
+  readonly event: EngineEvent;
+  /** When it was sent, on the monotonic clock. */
+  readonly atMs: number;
 }
 
 /** The same, with what its keeper needs. */
@@ -34,7 +40,7 @@ export interface Slot extends Tracked {
   /** A signal that ends it was sent to it, in this life. */
   ending: Ending | undefined;
   /** Signals that were heard of before it was inspected: whether one of them ends it is not known yet. */
-  signals: readonly EngineEvent[];
+  signals: readonly Signal[];
   retries: number;
   readonly alarms: Alarms;
 }
@@ -58,6 +64,15 @@ export function newSlot(id: string, clock: Clock): Slot {
     retries: 0,
     alarms: new Alarms(clock),
   };
+}
+
+/** Whether the signal ends the life that was inspected; from then on that life is about to end. */
+export function endsWith(slot: Slot, inspection: Inspection, { event, atMs }: Signal): boolean {
+  const ending = endingBy(event, inspection, atMs);
+  if (ending === undefined) return false;
+  slot.ending = ending;
+  slot.alarms.cancel('ending');
+  return true;
 }
 
 /** Whether the container has that id or that name. */

@@ -64,6 +64,7 @@ test('all calls are GETs of unversioned paths', () =>
       name: 'fakehost',
       nodeAddress: undefined,
       rootDir: undefined,
+      timeNano: undefined,
       kernel: undefined,
     });
     assert.deepEqual(

@@ -202,6 +202,44 @@ describe('a container that got its stop signal', () => {
       await assertAfter(bench, 11, true);
     }));
 
+  it('stays out when the registrar starts anew, for no longer than it would have', () =>
+    onBench(async (bench) => {
+      const first = bench.start();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      bench.engine.signal(web, TERM);
+      await assertAfter(bench, 100, false);
+      await bench.end(first);
+      bench.start();
+      await assertAfter(bench, 190, false);
+      await assertAfter(bench, 20, true);
+    }));
+
+  it('is out when it got its signal while the registrar could not reach the engine', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      bench.engine.lose();
+      bench.engine.signal(web, TERM);
+      await assertAfter(bench, 1, true);
+      bench.engine.restore();
+      await assertAfter(bench, 5, false);
+      await assertAfter(bench, 300, true);
+    }));
+
+  it('stays in once it has survived, when the registrar connects to the engine again', () =>
+    onBench(async (bench) => {
+      bench.start();
+      const web = bench.engine.run(WEB);
+      await bench.settle();
+      bench.engine.signal(web, TERM);
+      await assertAfter(bench, 301, true);
+      bench.engine.cutEvents();
+      await bench.assertQuiet(20_000);
+      assert.deepEqual(await bench.keys(), [KEY]);
+    }));
+
   it('is told to be stopped, and when it comes back', () =>
     onBench(async (bench) => {
       const { registrar } = bench.start();

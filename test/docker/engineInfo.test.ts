@@ -10,6 +10,7 @@ const DOCKER_20 = {
   DockerRootDir: '/var/lib/docker',
   KernelVersion: '6.1.0-28-amd64',
   ServerVersion: '20.10.24+dfsg1',
+  SystemTime: '2026-11-28T12:00:00.123456789+01:00',
   Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive' },
 };
 const DOCKER_28 = {
@@ -41,6 +42,7 @@ describe('an engine', () => {
       nodeAddress: undefined,
       rootDir: '/var/lib/docker',
       kernel: '6.1.0-28-amd64',
+      timeNano: BigInt(Date.UTC(2026, 10, 28, 11)) * 1_000_000n + 123_456_789n,
     });
     const newer = parseInfo(DOCKER_28);
     assert.deepEqual([newer?.id, newer?.nodeAddress], [DOCKER_28.ID, '10.0.0.7']);

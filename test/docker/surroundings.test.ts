@@ -37,7 +37,8 @@ function place(
   };
 }
 
-const NAMED = { id: 'E', isOwnId: true, name: 'n', rootDir: undefined, kernel: undefined };
+const UNKNOWN = { rootDir: undefined, kernel: undefined, timeNano: undefined };
+const NAMED = { id: 'E', isOwnId: true, name: 'n', ...UNKNOWN };
 const INFO = { ...NAMED, nodeAddress: undefined };
 
 describe('where the registrar finds itself', () => {

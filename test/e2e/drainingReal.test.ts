@@ -1,6 +1,9 @@
 /** A container that got its stop signal, on a real Docker: out of DNS until it is seen to have survived. */
 import assert from 'node:assert/strict';
+import { dirname, join } from 'node:path';
 import test from 'node:test';
+import { startCli } from '../support/cliProcess.ts';
+import { startFollowing } from '../support/followed.ts';
 import {
   answers,
   explains,
@@ -30,6 +33,33 @@ test(
     assert.equal(await isEverAnswered(served, 'slow.skydns.local', stopping), false);
     await dockerd.docker('start', 'slow');
     await answers(served, 'A', 'slow.skydns.local', [dockerd.address]);
+  }),
+);
+
+test(
+  'a registrar that starts while a container is being stopped leaves the name out of DNS, also behind dockerproxy',
+  docker.options,
+  docker.on(async (served) => {
+    const { dockerd } = served;
+    await run(served, 'going', { publish: ['18205:8080'], command: SLOW_TO_END });
+    await run(served, 'staying', { publish: ['18206:8080'], command: SLOW_TO_END });
+    await answers(served, 'A', 'going.skydns.local', [dockerd.address]);
+    const path = join(dirname(dockerd.socket), 'proxy.sock');
+    const proxy = startCli(['dockerproxy', '--docker-host', dockerd.host, '--listen', path]);
+    await proxy.says('passing on');
+    const stopping = dockerd.docker('stop', '--time', '12', 'going');
+    await answers(served, 'A', 'going.skydns.local', []);
+    const engines = [dockerd, { host: `unix://${path}`, address: dockerd.address }];
+    const others = await Promise.all(engines.map((engine) => startFollowing(engine)));
+    try {
+      const looks = others.map(async (other) => {
+        await answers(other, 'A', 'staying.skydns.local', [dockerd.address]);
+        assert.equal(await isEverAnswered(other, 'going.skydns.local', stopping), false);
+      });
+      await Promise.all(looks);
+    } finally {
+      await Promise.all([proxy, ...others.map(({ server }) => server)].map((each) => each.end()));
+    }
   }),
 );
 

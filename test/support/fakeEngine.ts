@@ -45,11 +45,13 @@ export class FakeEngine implements Engine {
     nodeAddress: undefined,
     rootDir: '/var/lib/docker',
     kernel: undefined,
+    timeNano: undefined,
   };
   /** Of its default bridge; `undefined`: it does not tell. */
   bridgeId: string | undefined;
   readonly #clock: Clock;
   readonly #streams = new Set<EventQueue<EngineEvent>>();
+  readonly #signals: EngineEvent[] = [];
   #nextIp: number;
   /** Keeps instants apart that the clock does not. */
   #ticks = 0n;
@@ -62,7 +64,13 @@ export class FakeEngine implements Engine {
 
   async info(): Promise<EngineInfo> {
     this.#assertThere();
-    return this.engineInfo;
+    return { ...this.engineInfo, timeNano: BigInt(this.#now().nano) };
+  }
+
+  async signals(sinceNano: bigint, untilNano: bigint): Promise<readonly EngineEvent[]> {
+    this.#assertThere();
+    const [since, until] = [Number(sinceNano), Number(untilNano)];
+    return this.#signals.filter(({ timeNano }) => +timeNano >= since && +timeNano <= until);
   }
 
   async defaultBridge(): Promise<DefaultBridge> {
@@ -223,6 +231,7 @@ export class FakeEngine implements Engine {
   }
 
   #send(event: EngineEvent): void {
+    if (event.action === 'kill') this.#signals.push(event);
     if (this.faults.drop?.(event) === true) return;
     for (const queue of this.#streams) queue.push(event);
   }

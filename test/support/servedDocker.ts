@@ -109,7 +109,7 @@ export async function explains(
 
 /** Whether the name is answered at any time until the end of something. */
 export async function isEverAnswered(
-  served: Served,
+  served: Pick<Served, 'dns'>,
   name: string,
   end: Promise<unknown>,
 ): Promise<boolean> {
