@@ -91,8 +91,8 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
 /** The configuration of a client command: `--store`, by default the local server's keys API. */
 export function readClientConfig(input: Omit<Sources, 'file'>): ConfigResult<ClientConfig> {
   const sources: Sources = { ...input, file: undefined };
-  const { settings, mistakes } = readSettings(STORE_OPTIONS, sources);
-  const chosen = storeOf(settings, DEFAULT_CLIENT_STORE);
+  const { settings, origins, mistakes } = readSettings(STORE_OPTIONS, sources);
+  const chosen = storeOf(settings, origins.storeText, DEFAULT_CLIENT_STORE);
   if (chosen.kind === 'mistake') {
     return { kind: 'mistakes', mistakes: [...mistakes, chosen.mistake] };
   }

@@ -173,12 +173,12 @@ describe('forms', () => {
   });
 
   it('keeps secrets out of whatever prints a config', () => {
-    const flags = {
-      store: 'etcd://u:s3cr3t@127.0.0.1:2379',
-      'http-token': 's3cr3t',
-      token: 's3cr3t',
+    const env = {
+      SORADNS_STORE: 'etcd://u:s3cr3t@127.0.0.1:2379',
+      SORADNS_HTTP_TOKEN: 's3cr3t',
+      SORADNS_TOKEN: 's3cr3t',
     };
-    const config = configOf({ flags });
+    const config = configOf({ env });
     assert.ok(config.store.kind === 'etcd');
     assert.equal(config.store.password?.reveal(), 's3cr3t');
     assert.doesNotMatch(JSON.stringify(config) + inspect(config, { depth: 9 }), /s3cr3t/);
@@ -204,7 +204,8 @@ describe('forms', () => {
 });
 
 describe('stores', () => {
-  const store = (text: string, flags = {}) => configOf({ flags: { store: text, ...flags } }).store;
+  const store = (text: string, flags = {}, env = {}) =>
+    configOf({ flags, env: { SORADNS_STORE: text, ...env } }).store;
 
   it('are memory, a directory, etcd with and without TLS, and a soradns', () => {
     assert.deepEqual(store('memory:'), { kind: 'memory' });
@@ -220,7 +221,7 @@ describe('stores', () => {
     assert.equal(tls.user, 'u@x');
     assert.equal(tls.password?.reveal(), 'p:w');
     assert.deepEqual(tls.tls, { caFile: '/ca', certFile: undefined, keyFile: undefined });
-    const http = store('http://10.0.0.1:4001/', { token: 't' });
+    const http = store('http://10.0.0.1:4001/', {}, { SORADNS_TOKEN: 't' });
     assert.ok(http.kind === 'http');
     assert.equal(http.url, 'http://10.0.0.1:4001');
     assert.equal(http.token?.reveal(), 't');
@@ -228,12 +229,12 @@ describe('stores', () => {
 
   it('get a password over the network only encrypted, unless told otherwise', () => {
     const text = 'etcd://u:p@10.0.0.1:2379';
-    assert.match(mistakesOf({ flags: { store: text } })[0] ?? '', /--plain-password/);
+    assert.match(mistakesOf({ env: { SORADNS_STORE: text } })[0] ?? '', /--plain-password/);
     assert.equal(store(text, { 'plain-password': true }).kind, 'etcd');
     for (const host of ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]'])
       assert.equal(store(`etcd://u:p@${host}:2379`).kind, 'etcd', host);
     for (const host of ['127.example.org', '[::2]', '[::ffff:10.0.0.1]'])
-      assert.equal(mistakesOf({ flags: { store: `etcd://u:p@${host}:1` } }).length, 1, host);
+      assert.equal(mistakesOf({ env: { SORADNS_STORE: `etcd://u:p@${host}:1` } }).length, 1, host);
   });
 
   it('of client commands are the local server by default', () => {
@@ -306,7 +307,15 @@ describe('mistakes', () => {
     [{ store: 'etcd://127.0.0.1:1', 'ca-cert': '/x' }, /^--store: .*etcds:/],
     [{ store: 'http://' }, /^--store: .*--store http:/],
     [{ store: 'http://a:1/v2' }, /^--store: takes no path; write --store http:\/\/a:1$/],
-    [{ store: 'http://u:pw@a:1' }, /^--store: .*--token-file$/],
+    [{ store: 'http://u@a:1' }, /^--store: .*--token-file$/],
+    [
+      { 'http-token': 's3cr3t' },
+      /^--http-token: .*command line; give --http-token-file FILE or .*SORADNS_HTTP_TOKEN$/,
+    ],
+    [{ token: 's3cr3t' }, /^--token: .*; give --token-file FILE or .* SORADNS_TOKEN$/],
+    [{ password: 's3cr3t' }, /^--password: .*; give --password-file FILE or .*_PASSWORD$/],
+    [{ store: 'etcd://u:s3cr3t@127.0.0.1:1' }, /^--store: .*command line.*--password-file FILE/],
+    [{ store: 'http://u:s3cr3t@a:1' }, /^--store: .*command line/],
     [{ machines: '10.0.0.1:2379' }, /^--machines: not all are URLs; write --machines http:/],
     [{ machines: 'http://a:1,https://b:1' }, /^--machines: .*mixed/],
     [{ machines: 'http://a:1', store: 'memory:' }, /^--machines: .*--store; give one/],
@@ -359,8 +368,13 @@ describe('mistakes', () => {
       { store: 'redis://u:s3cr3t@a' },
       { store: 'etcd://u:s3cr3t@10.0.0.1:2379' },
       { 'http-token': ['s3cr3t', 's3cr3t'] },
+      { 'http-token': 's3cr3t' },
+      { store: 'http://u:s3cr3t@a:1' },
     ].flatMap((flags) => mistakesOf({ flags }));
-    assert.doesNotMatch(texts.join('\n'), /s3cr3t/);
+    const variables = ['etcd://u:s3cr3t@', 'redis://u:s3cr3t@a', 'etcd://u:s3cr3t@10.0.0.1:2379'];
+    const more = variables.flatMap((text) => mistakesOf({ env: { SORADNS_STORE: text } }));
+    assert.equal(more.length, variables.length);
+    assert.doesNotMatch([...texts, ...more].join('\n'), /s3cr3t/);
   });
 });
 

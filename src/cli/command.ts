@@ -59,12 +59,12 @@ export interface Output {
   write(text: string): void;
 }
 
-/** The words of option rows; an option that may come from a file has two. */
+/** The words of option rows. A secret has two; the one that would show it on the command line is only known to be refused. */
 export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readonly OptionWords[] {
   return Object.values(rows).flatMap((row): OptionWords[] =>
     row.secret
       ? [
-          row,
+          { ...row, hidden: true },
           {
             name: `${row.name}-file`,
             form: 'text',

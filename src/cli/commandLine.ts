@@ -78,5 +78,6 @@ function takeValue({ option, negated, value }: Read, next: string | undefined): 
 
 function exampleOf(option: OptionWords): string {
   const example = 'example' in option ? String(option.example) : (option.placeholder ?? 'VALUE');
-  return `for example --${option.name} ${example}`;
+  const name = 'secret' in option ? `${option.name}-file` : option.name;
+  return `for example --${name} ${example}`;
 }

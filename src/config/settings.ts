@@ -76,7 +76,7 @@ export function parseValue(row: Option<unknown>, raw: unknown, variable?: string
     return { kind: 'mistake', problem: 'is given more than once; give it once' };
   const parsed = row.schema.safeParse(inForm(row.form, raw));
   if (parsed.success) return { kind: 'value', value: parsed.data };
-  const flag = `--${row.name}${row.form === 'switch' ? '=' : ' '}`;
+  const flag = `--${row.secret ? `${row.name}-file` : row.name}${row.form === 'switch' ? '=' : ' '}`;
   const example = `${variable === undefined ? flag : `${variable}=`}${row.example}`;
   // A secret is not shown, not even a wrong one.
   const shown = row.secret ? 'the value' : JSON.stringify(raw);
@@ -112,8 +112,11 @@ export function find(row: Option<unknown>, sources: Sources): Found | undefined 
 }
 
 function findFlag(row: Option<unknown>, { flags, readFile }: Sources): Found | undefined {
-  const raw = flags[row.name];
-  if (raw !== undefined) return { origin: 'flag', place: `--${row.name}`, raw };
+  const given = flags[row.name];
+  if (given !== undefined) {
+    const raw = row.secret ? new Unreadable(exposed(row)) : given;
+    return { origin: 'flag', place: `--${row.name}`, raw };
+  }
   const path = row.secret ? flags[`${row.name}-file`] : undefined;
   if (path === undefined) return undefined;
   return { origin: 'flag', place: `--${row.name}-file`, raw: secretFrom(path, readFile) };
@@ -142,7 +145,15 @@ function findInFile(row: Option<unknown>, { file, readFile }: Sources): Found | 
   return undefined;
 }
 
-/** Stands in for the content of a file that could not be read. */
+/** Why a secret is not taken from the command line, and where to put it instead. */
+function exposed(row: NamedOption): string {
+  const [variable] = variablesOf(row);
+  return `${EXPOSED}; give --${row.name}-file FILE or the variable ${variable}`;
+}
+
+export const EXPOSED = 'every user of this host can read the command line';
+
+/** Stands in for a value that cannot be had: its file cannot be read, or its place is not safe. */
 class Unreadable {
   readonly problem: string;
   constructor(problem: string) {

@@ -1,8 +1,9 @@
 /** Which store the options mean, and a mistake among them as a line that names the option to mend. */
 import type { Settings } from './option.ts';
 import type { SERVE_OPTIONS } from './serveOptions.ts';
-import type { Origin, Origins } from './settings.ts';
+import { EXPOSED, type Origin, type Origins } from './settings.ts';
 import {
+  holdsPassword,
   parseMachines,
   parseStoreLocation,
   type StoreLocation,
@@ -25,7 +26,7 @@ export function chooseStore(
 ): ChosenStore {
   const { machines } = settings;
   if (machines === undefined || weight(saidMachines) < weight(saidStore)) {
-    return storeOf(settings, fallback);
+    return storeOf(settings, saidStore, fallback);
   }
   if (weight(saidMachines) > weight(saidStore)) {
     return chosen(parseMachines(machines, credentialsOf(settings)), '--machines');
@@ -37,8 +38,16 @@ export function chooseStore(
 }
 
 /** `--store`, by default `fallback`. */
-export function storeOf(settings: Settings<typeof STORE_OPTIONS>, fallback: string): ChosenStore {
+export function storeOf(
+  settings: Settings<typeof STORE_OPTIONS>,
+  origin: Origin,
+  fallback: string,
+): ChosenStore {
   const text = settings.storeText ?? fallback;
+  if (origin === 'flag' && holdsPassword(text)) {
+    const fix = 'give --username USER and --password-file FILE, or the variable SORADNS_STORE';
+    return { kind: 'mistake', mistake: `--store: ${EXPOSED} with the password in it; ${fix}` };
+  }
   const location = parseStoreLocation(text, credentialsOf(settings), (s) => new Secret(s));
   return chosen(location, '--store');
 }

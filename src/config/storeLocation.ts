@@ -165,6 +165,11 @@ function hostOf(hostPort: string): string {
     .replace(/^\[|\]$/g, '');
 }
 
+/** Whether a `--store` text has a password in its user part. */
+export function holdsPassword(text: string): boolean {
+  return /\/\/[^@/:]*:[^@/]+@/.test(text);
+}
+
 /** The text as it may be shown. */
 export function withoutPassword(text: string): string {
   return text.replace(/\/\/[^@/]*@/, '//…@');

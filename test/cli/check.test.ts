@@ -135,15 +135,11 @@ describe('check --show', () => {
   });
 
   it('hides secrets, however they are given', async () => {
-    const args = [
-      '--show',
-      '--json',
-      '--store',
-      'etcd://u:s3cr3t@127.0.0.1:1',
-      '--token',
-      's3cr3t',
-    ];
-    const { stdout, stderr } = await check(args, { SORADNS_HTTP_TOKEN: 's3cr3t' });
+    const args = ['--show', '--json', '--token', 's3cr3t'];
+    const { stdout, stderr } = await check(args, {
+      SORADNS_HTTP_TOKEN: 's3cr3t',
+      SORADNS_STORE: 'etcd://u:s3cr3t@127.0.0.1:1',
+    });
     assert.doesNotMatch(stdout + stderr, /s3cr3t/);
     const { options } = JSON.parse(stdout);
     const token = options.find(({ name }: { name: string }) => name === 'http-token');

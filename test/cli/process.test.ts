@@ -31,8 +31,9 @@ after(() => {
 });
 
 /** A command that goes on until it is told to stop. */
-function start(args: readonly string[]) {
-  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], { env: childEnv(env) });
+function start(args: readonly string[], more: Readonly<Record<string, string>> = {}) {
+  const options = { env: childEnv({ ...env, ...more }) };
+  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], options);
   children.add(child);
   const texts = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -137,15 +138,43 @@ describe('watch', () => {
 
 describe('secrets', () => {
   it('get into no log, at any level (L4)', async () => {
-    const store = ['--store', 'etcd://user:s3cr3t@127.0.0.1:1', '--log-level', 'trace'];
-    const tokens = ['--http-token', 's3cr3t', '--token', 's3cr3t'];
-    const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
-    const { child, texts, exit } = start(['serve', ...store, ...tokens, ...addresses]);
+    const secrets = {
+      SORADNS_STORE: 'etcd://user:s3cr3t@127.0.0.1:1',
+      SORADNS_HTTP_TOKEN: 's3cr3t',
+      SORADNS_TOKEN: 's3cr3t',
+    };
+    const args = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--log-level', 'trace'];
+    const { child, texts, exit } = start(['serve', ...args], secrets);
     await until('it serves', () => texts.stdout.includes('"serving"'), 20_000);
     child.kill('SIGTERM');
     assert.equal(await exit, 0, texts.stderr);
     assert.doesNotMatch(texts.stdout + texts.stderr, /s3cr3t/);
     assert.match(texts.stdout, /etcd/);
+  });
+});
+
+describe('secrets on the command line', () => {
+  const table: readonly [readonly string[], RegExp][] = [
+    [['serve', '--http-token', 's3cr3t'], /--http-token-file FILE or .* SORADNS_HTTP_TOKEN$/],
+    [['up', '--password=s3cr3t'], /--password-file FILE or .* SORADNS_PASSWORD$/],
+    [['register', '--token', 's3cr3t'], /--token-file FILE or .* SORADNS_TOKEN \(see/],
+    [['ls', '--store', 'etcd://u:s3cr3t@127.0.0.1:1'], /--password-file FILE/],
+  ];
+  for (const [args, fix] of table) {
+    it(`are refused with the fix, and not repeated: ${args[0]} ${args[1]}`, async () => {
+      const { texts, exit } = start(args);
+      assert.equal(await exit, 2, texts.stdout);
+      assert.match(texts.stderr.trimEnd(), fix);
+      assert.match(texts.stderr, /every user of this host can read the command line/);
+      assert.doesNotMatch(texts.stdout + texts.stderr, /s3cr3t/);
+    });
+  }
+
+  it('are not offered by help', async () => {
+    const { texts, exit } = start(['serve', '--help']);
+    assert.equal(await exit, 0);
+    assert.match(texts.stdout, /--http-token-file/);
+    assert.doesNotMatch(texts.stdout, /--(http-token|token|password) /);
   });
 });
 

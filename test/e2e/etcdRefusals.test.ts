@@ -1,6 +1,6 @@
 /** An etcd that refuses us, really: one clear line, readiness with the reason, tried again, and no end. */
 import assert from 'node:assert/strict';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
@@ -67,7 +67,9 @@ interface Refusal {
 
 const ca = (name: string) => () => ['--ca-cert', certificates.path(`${name}.pem`)];
 const login = (user: string, password: string) => () => {
-  return ['--username', user, '--password', password];
+  const file = certificates.path(`password-${user}`);
+  writeFileSync(file, password);
+  return ['--username', user, '--password-file', file];
 };
 const REFUSALS: readonly Refusal[] = [
   { what: 'another CA', etcd: 'signed', options: ca('stranger'), reason: /no CA that we trust$/ },

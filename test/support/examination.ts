@@ -14,6 +14,8 @@ import { withTempDir } from './tempDir.ts';
 export interface Patient {
   /** Of `serve`; without them a memory store, no HTTP listener, and an address where nobody is, unless `isDefault`. */
   readonly flags?: Readonly<Record<string, FlagValue>>;
+  /** Variables of `serve`, which may hold secrets. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Nobody said where the server is. */
   readonly isDefault?: boolean;
   /** Path -> text; others are not there. */
@@ -57,7 +59,7 @@ export function examined(patient: Patient, check?: string): Promise<readonly Fin
     const defaults = { store: 'memory:', http: 'off', ...nowhere };
     const read = readConfig({
       flags: { ...defaults, ...patient.flags },
-      env: {},
+      env: patient.env ?? {},
       readFile: () => ({ problem: 'no files here' }),
       stateDirectory: '/nonexistent',
     });

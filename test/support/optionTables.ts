@@ -55,9 +55,9 @@ function printed(head: readonly string[], rows: readonly (readonly string[])[]):
 function option(row: OptionWords & { readonly secret?: boolean }): string {
   const { name, short, placeholder, form, secret } = row;
   const value = form === 'switch' ? '' : ` ${placeholder ?? 'VALUE'}`;
+  if (secret === true) return `\`--${name}-file FILE\``;
   const names = [`\`--${name}${value}\``];
   if (short !== undefined) names.push(`\`-${short}\``);
-  if (secret === true) names.push(`\`--${name}-file FILE\``);
   return names.join(', ');
 }
 

@@ -35,8 +35,9 @@ describe('where nothing runs', () => {
 
   it('a store that was named is the same in all, its password not told', async () => {
     const store = 'etcds://127.0.0.1:1,127.0.0.1:2';
-    const flags = { store, username: 'u', password: 'secret' };
-    const found = await examined({ bridge, flags, isDefault: true });
+    const flags = { store, username: 'u' };
+    const env = { SORADNS_PASSWORD: 'secret' };
+    const found = await examined({ bridge, flags, env, isDefault: true });
     assert.deepEqual(commands(found, START), [
       `sudo soradns up --http off --store ${store} --username u --password-file FILE`,
     ]);

@@ -107,12 +107,15 @@ describe('etcd', () => {
     await plain.etcdctl(['user', 'add', 'nobody:secret']);
     await plain.etcdctl(['auth', 'enable']);
     try {
-      const as = (user: string) => judge(`etcd://${user}${plain.endpoint}`);
-      assert.match((await as('')).message, /wants a user/);
-      const wrong = await as('nobody:wrong@');
+      const judgeAs = (login: Record<string, string>) =>
+        finding({ flags: { store: `etcd://${plain.endpoint}` }, env: login }, 'etcd');
+      const as = (password: string) =>
+        judgeAs({ ETCD_USERNAME: 'nobody', ETCD_PASSWORD: password });
+      assert.match((await judgeAs({})).message, /wants a user/);
+      const wrong = await as('wrong');
       assert.match(wrong.message, /refuses the user or the password/);
       assert.match(wrong.fix ?? '', /--username USER --password-file FILE/);
-      const powerless = await as('nobody:secret@');
+      const powerless = await as('secret');
       assert.match(powerless.message, /permission denied/);
       assert.match(powerless.fix ?? '', /grant-permission --prefix=true ROLE readwrite \/skydns\//);
     } finally {
