@@ -11,6 +11,8 @@ import type { Bounds } from './embedded/history.ts';
 import type {
   KeyedRow,
   Lifetime,
+  Page,
+  PageBounds,
   Row,
   RowWriter,
   Table,
@@ -43,6 +45,22 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): LeaseStore 
     timeline: new Timeline(clock, clock.monotonicMs()),
     history: options.history,
   });
+}
+
+function boundedPage(
+  root: TreeNode<PackedRow>,
+  prefix: string,
+  after: string | undefined,
+  bounds: PageBounds,
+): Page {
+  let octets = 0;
+  let isCut = false;
+  const rows = page(root, prefix, after, bounds.rows, (key, row) => {
+    isCut = octets > 0 && octets + key.length + row.octets.length > bounds.octets;
+    octets += key.length + row.octets.length;
+    return !isCut;
+  });
+  return { rows: rows.map(keyedRow), isLast: !isCut && rows.length < bounds.rows };
 }
 
 interface PackedRow {
@@ -78,7 +96,7 @@ class MemoryTable implements Table {
     const root: TreeNode<PackedRow> = this.#tree.snapshot();
     return {
       revision: this.#revision,
-      page: (prefix, after, limit) => page(root, prefix, after, limit).map(keyedRow),
+      page: (prefix, after, bounds) => boundedPage(root, prefix, after, bounds),
       release: () => undefined,
     };
   }

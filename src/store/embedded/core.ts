@@ -23,13 +23,13 @@ import {
 } from '../store.ts';
 import { Alarm } from './alarm.ts';
 import { type Bounds, History } from './history.ts';
-import { Leases, type SharedLease } from './leases.ts';
-import type { KeyedRow, Table, TableView } from './table.ts';
+import { Leases } from './leases.ts';
+import { type SnapshotSource, snapshotPages } from './snapshot.ts';
+import type { KeyedRow, Table } from './table.ts';
 import type { Timeline } from './timeline.ts';
 import { entryOf, isExpired, Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 
-const PAGE_ROWS = 1000;
 const EXPIRIES_PER_TRANSACTION = 1000;
 /** After a transaction that failed, twice as much after each one more: lmdb prints them all. */
 const MIN_RETRY_MS = 1_000;
@@ -66,7 +66,6 @@ export class EmbeddedStore implements LeaseStore {
   readonly #watchers: Watchers;
   readonly #alarm: Alarm;
   readonly #afterClose: () => Promise<void>;
-  readonly #views = new Set<TableView>();
   #queue: PendingWrite[] = [];
   #draining: Promise<void> | undefined;
   #writeTrouble: string | undefined;
@@ -107,8 +106,7 @@ export class EmbeddedStore implements LeaseStore {
     this.#assertOpen();
     checkKey(key);
     const { row, revision } = this.#table.get(key);
-    const rows = row === undefined ? [] : [{ key, row }];
-    const [entry] = this.#entries(rows, this.#timeline.nowMs(), this.#leases.all);
+    const entry = row && this.#entry({ key, row }, this.#timeline.nowMs());
     return { entry, revision };
   }
 
@@ -116,25 +114,31 @@ export class EmbeddedStore implements LeaseStore {
     this.#assertOpen();
     checkPrefix(prefix);
     const { identity: history } = this.#table;
-    const view = this.#table.view();
-    const nowMs = this.#timeline.nowMs();
-    // The view's rows still name the leases that end while it is read.
-    const leases = new Map(this.#leases.all);
-    this.#views.add(view);
-    try {
-      let after: string | undefined;
-      do {
+    for await (const page of snapshotPages(this.#snapshotSource(), prefix)) {
+      yield { ...page, history };
+    }
+  }
+
+  #snapshotSource(): SnapshotSource {
+    const startMs = this.#timeline.nowMs();
+    const startMonotonicMs = this.#clock.monotonicMs();
+    return {
+      view: () => {
         this.#assertOpen();
-        const rows = view.page(prefix, after, PAGE_ROWS);
-        if (rows.length > 0 || after === undefined) {
-          const { revision } = view;
-          yield { revision, history, entries: this.#entries(rows, nowMs, leases) };
-        }
-        after = rows.length === PAGE_ROWS ? rows.at(-1)?.key : undefined;
-      } while (after !== undefined);
-    } finally {
-      this.#views.delete(view);
-      view.release();
+        return this.#table.view();
+      },
+      since: (revision) => this.#watchers.since(revision),
+      published: (revision) => this.#published(revision),
+      entryOf: (row) => this.#entry(row, startMs),
+      isAlive: ({ lease }) => (lease?.expiresAtMs ?? Infinity) > startMonotonicMs,
+    };
+  }
+
+  /** The table shows a transaction as soon as it is durable, a moment before its changes are published. */
+  async #published(revision: number): Promise<void> {
+    while (this.#watchers.revision < revision) {
+      this.#assertOpen();
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
@@ -199,7 +203,6 @@ export class EmbeddedStore implements LeaseStore {
     for (const write of this.#queue.splice(0)) write.reject(error);
     this.#watchers.endAll(error);
     await this.#draining;
-    for (const view of this.#views) view.release();
     await this.#table.close().finally(this.#afterClose);
   }
 
@@ -266,17 +269,11 @@ export class EmbeddedStore implements LeaseStore {
     return wakeAtMs !== undefined && wakeAtMs <= this.#clock.monotonicMs();
   }
 
-  #entries(
-    rows: readonly KeyedRow[],
-    nowMs: number,
-    leases: ReadonlyMap<number, SharedLease>,
-  ): Entry[] {
-    const entries: Entry[] = [];
-    for (const { key, row } of rows) {
-      if (isExpired(row, nowMs, leases)) continue;
-      entries.push(entryOf(key, row, this.#timeline, leases));
-    }
-    return entries;
+  /** Undefined once its time is over. */
+  #entry({ key, row }: KeyedRow, nowMs: number): Entry | undefined {
+    const leases = this.#leases.all;
+    if (isExpired(row, nowMs, leases)) return undefined;
+    return entryOf(key, row, this.#timeline, leases);
   }
 
   #checkPast({ history }: Past, seenRevision: number): void {

@@ -33,15 +33,23 @@ export class History {
   #octets = 0;
   /** The least revision from which on everything is known. */
   #firstRevision: number;
+  #revision: number;
 
   /** `revision` is the last one that happened before the history begins. */
   constructor(revision: number, bounds: Bounds) {
     this.#bounds = bounds;
     this.#firstRevision = revision + 1;
+    this.#revision = revision;
+  }
+
+  /** The last one that is known. */
+  get revision(): number {
+    return this.#revision;
   }
 
   add(batch: WatchBatch): void {
     this.#batches.push(batch);
+    this.#revision = batch.revision;
     this.#changes += batch.changes.length;
     this.#octets += batchOctets(batch);
     while (this.#changes > this.#bounds.changes || this.#octets > this.#bounds.octets) {

@@ -14,7 +14,6 @@ import type { KeyedRow, Lifetime, Row, Table } from './table.ts';
 import type { Timeline } from './timeline.ts';
 
 const LEASES = 'lease/';
-const PAGE_ROWS = 1000;
 const NOTHING = new Uint8Array(0);
 
 /** The row that says of a key that a lease has it. */
@@ -130,17 +129,11 @@ export class Leases {
   }
 }
 
-function leaseRows(table: Pick<Table, 'view'>): KeyedRow[] {
-  const found: KeyedRow[] = [];
+function leaseRows(table: Pick<Table, 'view'>): readonly KeyedRow[] {
   const view = table.view();
   try {
-    let page: KeyedRow[];
-    do {
-      page = view.page(LEASES, found.at(-1)?.key, PAGE_ROWS);
-      found.push(...page);
-    } while (page.length === PAGE_ROWS);
+    return view.page(LEASES, undefined, { rows: Infinity, octets: Infinity }).rows;
   } finally {
     view.release();
   }
-  return found;
 }

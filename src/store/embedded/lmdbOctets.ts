@@ -4,31 +4,37 @@
  * must; numbers are doubles in network order.
  */
 import type { Database, Transaction } from 'lmdb';
-import type { KeyedRow, Row } from './table.ts';
+import type { KeyedRow, Page, PageBounds, Row } from './table.ts';
 
 export type Octets = Database<Buffer, Buffer>;
 
 interface RowRange {
   readonly after?: string | undefined;
-  readonly limit?: number;
+  readonly bounds?: PageBounds;
   readonly transaction?: Transaction;
 }
+
+const UNBOUNDED: PageBounds = { rows: Number.POSITIVE_INFINITY, octets: Number.POSITIVE_INFINITY };
 
 /** The rows whose keys begin with the prefix, in the order of their keys. */
 export function readRows(
   rows: Octets,
   prefix: string,
-  { after, ...options }: RowRange,
-): KeyedRow[] {
+  { after, bounds = UNBOUNDED, ...options }: RowRange,
+): Page {
   // "0" follows "/", in which the prefix ends.
   const end = Buffer.from(`${prefix.slice(0, -1)}0`);
   const start = Buffer.from(after ?? prefix);
   const range = { start, end, exclusiveStart: after !== undefined, ...options };
   const found: KeyedRow[] = [];
+  let octets = 0;
   for (const { key, value } of rows.getRange(range)) {
+    octets += key.length + value.length;
+    const isFull = found.length === bounds.rows || octets > bounds.octets;
+    if (found.length > 0 && isFull) return { rows: found, isLast: false };
     found.push({ key: key.toString('utf8'), row: unpackRow(value) });
   }
-  return found;
+  return { rows: found, isLast: true };
 }
 
 /** Instants of the timeline are positive, whose octets order as the numbers do. */

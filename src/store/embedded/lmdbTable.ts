@@ -128,15 +128,11 @@ export class LmdbTable implements Table {
 
   view(): TableView {
     const transaction = this.#db.root.useReadTransaction();
-    let held = true;
     return {
       revision: this.#revisionAt(transaction),
-      page: (prefix, after, limit) =>
-        readRows(this.#db.rows, prefix, { after, limit, transaction }),
-      release: () => {
-        if (held) transaction.done();
-        held = false;
-      },
+      page: (prefix, after, bounds) =>
+        readRows(this.#db.rows, prefix, { after, bounds, transaction }),
+      release: () => transaction.done(),
     };
   }
 
@@ -212,8 +208,8 @@ class Writer implements RowWriter {
     return unpackRow(this.#rows.get(Buffer.from(key)));
   }
 
-  below(prefix: string): KeyedRow[] {
-    return readRows(this.#rows, prefix, {});
+  below(prefix: string): readonly KeyedRow[] {
+    return readRows(this.#rows, prefix, {}).rows;
   }
 
   set(key: string, row: Row, previous: Row | undefined): void {

@@ -25,12 +25,26 @@ export interface KeyedRow {
   readonly row: Row;
 }
 
-/** The table as it was at one revision. */
+/** What one page may hold: so many rows, and so many octets of keys and values. One row is always allowed. */
+export interface PageBounds {
+  readonly rows: number;
+  readonly octets: number;
+}
+
+export interface Page {
+  readonly rows: readonly KeyedRow[];
+  /** Nothing of the range is behind it. */
+  readonly isLast: boolean;
+}
+
+/**
+ * The table as it was at one revision. Whoever has a view releases it in the same turn of the event loop: as long as one
+ * is held, the space of what is overwritten meanwhile cannot be used again.
+ */
 export interface TableView {
   readonly revision: number;
-  /** Up to `limit` rows below the prefix, keys ascending by octets, those behind the key `after` only. */
-  page(prefix: string, after: string | undefined, limit: number): KeyedRow[];
-  /** Gives up what holds the view; twice does no harm. */
+  /** The rows below the prefix, keys ascending by octets, those behind the key `after` only. */
+  page(prefix: string, after: string | undefined, bounds: PageBounds): Page;
   release(): void;
 }
 
@@ -38,7 +52,7 @@ export interface TableView {
 export interface RowWriter {
   get(key: string): Row | undefined;
   /** All rows below the prefix, keys ascending by octets. */
-  below(prefix: string): KeyedRow[];
+  below(prefix: string): readonly KeyedRow[];
   set(key: string, row: Row, previous: Row | undefined): void;
   delete(key: string, previous: Row): void;
 }

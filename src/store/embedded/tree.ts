@@ -140,16 +140,27 @@ export class OctetTree<V> {
   }
 }
 
-/** Up to `limit` keys of the tree that begin with the prefix and are above `after`, ascending, with their values. */
+/**
+ * Up to `limit` keys of the tree that begin with the prefix and are above `after`, ascending, with their values; it ends
+ * before the first one that `fits` refuses.
+ */
 export function page<V>(
   root: TreeNode<V>,
   prefix: string,
   after: string | undefined,
   limit: number,
+  fits: (key: string, value: V) => boolean = () => true,
 ): [string, V][] {
   const found: [string, V][] = [];
-  collect(root, prefix, after, limit, found);
+  collect(root, { prefix, after, limit, fits }, found);
   return found;
+}
+
+interface Wanted<V> {
+  readonly prefix: string;
+  readonly after: string | undefined;
+  readonly limit: number;
+  readonly fits: (key: string, value: V) => boolean;
 }
 
 function find<V>(root: TreeNode<V>, key: string): V | undefined {
@@ -160,25 +171,21 @@ function find<V>(root: TreeNode<V>, key: string): V | undefined {
 }
 
 /** Whether there may be more in the nodes to the right. */
-function collect<V>(
-  node: TreeNode<V>,
-  prefix: string,
-  after: string | undefined,
-  limit: number,
-  found: [string, V][],
-): boolean {
+function collect<V>(node: TreeNode<V>, wanted: Wanted<V>, found: [string, V][]): boolean {
+  const { prefix, after, limit, fits } = wanted;
   const from = after ?? prefix;
   if ('children' in node) {
     for (let i = childIndex(node, from); i < node.children.length; i++) {
-      if (!collect(node.children[i] as TreeNode<V>, prefix, after, limit, found)) return false;
+      if (!collect(node.children[i] as TreeNode<V>, wanted, found)) return false;
     }
     return true;
   }
   for (let i = lowerBound(node.keys, from); i < node.keys.length; i++) {
     const key = node.keys[i] as string;
     if (key === after) continue;
-    if (found.length === limit || !key.startsWith(prefix)) return false;
-    found.push([key, node.values[i] as V]);
+    const value = node.values[i] as V;
+    if (found.length === limit || !key.startsWith(prefix) || !fits(key, value)) return false;
+    found.push([key, value]);
   }
   return true;
 }

@@ -83,6 +83,16 @@ export class Watchers {
     this.#bounds = bounds;
   }
 
+  /** The last revision that was published. */
+  get revision(): number {
+    return this.#history.revision;
+  }
+
+  /** As `History.since`. */
+  since(revision: number): readonly WatchBatch[] {
+    return this.#history.since(revision);
+  }
+
   /** `Store.watch`; the changes up to now come from the history. */
   async *watch(
     prefix: string,

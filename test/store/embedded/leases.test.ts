@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Leases, leaseKey, leaseRow, parseLeaseId } from '../../../src/store/embedded/leases.ts';
-import type { KeyedRow, Table } from '../../../src/store/embedded/table.ts';
+import type { KeyedRow, Page, Table } from '../../../src/store/embedded/table.ts';
 import { Timeline } from '../../../src/store/embedded/timeline.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 
@@ -63,8 +63,10 @@ it('only ids that could be given name a lease', () => {
 /** Leases over a table that holds these, all with a deadline at 1000. */
 function open(ids: readonly number[]): Leases {
   const rows: KeyedRow[] = ids.map((id) => ({ key: leaseKey(id), row: leaseRow(life(1000)) }));
-  const page = (prefix: string, after: string | undefined, limit: number): KeyedRow[] =>
-    rows.filter(({ key }) => key.startsWith(prefix) && key > (after ?? '')).slice(0, limit);
+  const page = (prefix: string, after: string | undefined): Page => ({
+    rows: rows.filter(({ key }) => key.startsWith(prefix) && key > (after ?? '')),
+    isLast: true,
+  });
   const table: Pick<Table, 'view'> = {
     view: () => ({ revision: 1, page, release: () => undefined }),
   };

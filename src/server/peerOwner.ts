@@ -1,0 +1,136 @@
+/**
+ * Whose process is at the other end of a TCP connection on this host: the kernel's table of sockets names the user who
+ * made each one.
+ *
+ * A table row alone proves little. A client may close its socket, or reset the connection, between its request and our
+ * look, and a process of another user may then connect from the same port. Rows of sockets that no process has open name
+ * root, so they do not count. A second reading must show our own socket, known by its inode, still connected: as long as
+ * it is, the kernel gives the same pair of addresses to no other socket, so the row of the first reading was its peer's.
+ */
+import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { clientAddress } from '../dns/clientAddress.ts';
+import type { SocketAddress } from '../dns/socketAddress.ts';
+import { isLoopback } from '../forward/addresses.ts';
+import { columnsOf, readTable, type TableName } from './socketTable.ts';
+
+/** A connection that this process has accepted. */
+export interface Accepted {
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+  /** Of our end. */
+  readonly inode: number;
+}
+
+/** The user at the other end; `elsewhere`: not a process of this host, `unknown`: the kernel did not tell. */
+export type PeerOwner = number | 'elsewhere' | 'unknown';
+
+/** proc(5), /proc/net/tcp: ESTABLISHED, and the states after one side has said that it sends no more. */
+const CONNECTED = ['01', '04', '05', '08'];
+const LISTENING = '0A';
+/** Linux may leave out a row when the table changes while it is read. */
+const ATTEMPTS = 3;
+
+export async function peerOwner(connection: Accepted): Promise<PeerOwner> {
+  const { local, remote, inode } = connection;
+  if (!isOfThisHost(remote.address, local.address)) return 'elsewhere';
+  const uid = await rowOwner(remote, local);
+  if (uid === undefined) return 'unknown';
+  const ours = findRow(await freshTable(tableOf(local)), local, remote);
+  return ours?.inode === inode ? uid : 'unknown';
+}
+
+async function rowOwner(from: SocketAddress, to: SocketAddress): Promise<number | undefined> {
+  // The client of an IPv4-mapped address has an IPv4 socket as a rule, and an IPv6 one if it asked for that.
+  const isIpv4 = !clientAddress(to.address).includes(':');
+  const tables: readonly TableName[] = isIpv4 ? ['tcp', 'tcp6'] : ['tcp6'];
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (const table of tables) {
+      const row = findRow(await freshTable(table), from, to);
+      if (row !== undefined) return row.uid;
+    }
+  }
+  return undefined;
+}
+
+function tableOf({ address }: SocketAddress): TableName {
+  return address.includes(':') ? 'tcp6' : 'tcp';
+}
+
+/** Whether the table shows a socket of ours, on which this process listens, as made by this process's user. */
+export async function tellsOwners(listening: SocketAddress, inode: number): Promise<boolean> {
+  const nobody = { address: listening.address.includes(':') ? '::' : '0.0.0.0', port: 0 };
+  const row = findRow(await freshTable(tableOf(listening)), listening, nobody);
+  return row?.state === LISTENING && row.inode === inode && row.uid === process.geteuid?.();
+}
+
+/** The users whose processes may do what this server may: root, and the server's own. */
+export function trustedUsers(): ReadonlySet<number> {
+  const own = process.geteuid?.();
+  return new Set(own === undefined || standsForOthers(own) ? [0] : [0, own]);
+}
+
+/** A user namespace shows all users that it does not know as one, mostly `nobody`. */
+function standsForOthers(uid: number): boolean {
+  const isComplete = /^\s*0\s+0\s+4294967295\s*$/.test(read('/proc/self/uid_map'));
+  return !isComplete && uid === Number(read('/proc/sys/kernel/overflowuid') || 65534);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function isOfThisHost(address: string, ours: string): boolean {
+  const plain = clientAddress(address);
+  if (isLoopback(plain) || plain === clientAddress(ours)) return true;
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .some((own) => own.address === plain);
+}
+
+interface Row {
+  readonly state: string;
+  readonly uid: number;
+  readonly inode: number;
+}
+
+/** The row of a socket that some process has open. */
+function findRow(table: string, from: SocketAddress, to: SocketAddress): Row | undefined {
+  const tos = columnsOf(to);
+  for (const [form, column] of columnsOf(from).entries()) {
+    const columns = ` ${column} ${tos[form]} `;
+    for (let at = table.indexOf(columns); at >= 0; at = table.indexOf(columns, at + 1)) {
+      const rest = table.slice(at + columns.length, table.indexOf('\n', at));
+      const [state = '', , , , uid, , inode] = rest.trim().split(/\s+/);
+      const isOpen = inode !== undefined && inode !== '0';
+      if (isOpen && [...CONNECTED, LISTENING].includes(state)) {
+        return { state, uid: Number(uid), inode: Number(inode) };
+      }
+    }
+  }
+  return undefined;
+}
+
+interface Readings {
+  running: Promise<string>;
+  next: Promise<string> | undefined;
+}
+
+const readings = new Map<TableName, Readings>();
+
+/** The table as a reading shows it that begins after this call. One reading of it runs at a time, whoever asks. */
+function freshTable(name: TableName): Promise<string> {
+  const known = readings.get(name);
+  const state = known ?? { running: Promise.resolve(''), next: undefined };
+  if (known === undefined) readings.set(name, state);
+  state.next ??= state.running.then(() => {
+    state.next = undefined;
+    state.running = readTable(name);
+    return state.running;
+  });
+  return state.next;
+}

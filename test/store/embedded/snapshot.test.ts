@@ -1,0 +1,180 @@
+/** Snapshots whose reader takes long: still one revision, in small pages, and nothing held between two of them. */
+import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Entry } from '../../../src/service/change.ts';
+import type { Bounds } from '../../../src/store/embedded/history.ts';
+import { openFileStore } from '../../../src/store/file.ts';
+import { createMemoryStore } from '../../../src/store/memory.ts';
+import { type LeaseStore, type SnapshotPage, StoreError } from '../../../src/store/store.ts';
+import { withTempDir } from '../../support/tempDir.ts';
+
+const KIB = 1024;
+/** Two or three of them fill a page. */
+const LARGE = 100 * KIB;
+const KEYS = 12;
+
+type Stores = (
+  use: (store: LeaseStore) => Promise<void>,
+  options?: { readonly history: Bounds },
+) => Promise<void>;
+
+const STORES: Readonly<Record<string, Stores>> = {
+  memory: async (use, options) => {
+    const store = createMemoryStore(options);
+    await use(store).finally(() => store.close());
+  },
+  file: (use, options) =>
+    withTempDir(async (dir) => {
+      const store = await openFileStore(dir, options);
+      await use(store).finally(() => store.close());
+    }),
+};
+
+type Step =
+  | { readonly kind: 'put' | 'delete'; readonly key: number }
+  | { readonly kind: 'deleteTree' }
+  | { readonly kind: 'read' };
+
+const keys = fc.nat(KEYS - 1);
+const steps = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant('put' as const), key: keys }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('delete' as const), key: keys }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('deleteTree' as const) }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('read' as const) }) },
+  ),
+  { maxLength: 40 },
+);
+
+const keyOf = (key: number): string => `/t/${String(key).padStart(2, '0')}`;
+const shown = ({ key, value, createRevision, modRevision }: Entry) =>
+  `${key} ${createRevision} ${modRevision} ${value.length} ${value[0]}`;
+
+async function take(store: LeaseStore, step: Step, n: number): Promise<void> {
+  switch (step.kind) {
+    case 'put':
+      await store.put(keyOf(step.key), Buffer.alloc(LARGE + n, n % 256));
+      return;
+    case 'delete':
+      await store.delete(keyOf(step.key));
+      return;
+    case 'deleteTree':
+      await store.deleteTree('/t/');
+      return;
+    case 'read':
+  }
+}
+
+async function contentOf(store: LeaseStore): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { entries } of store.snapshot('/t/')) found.push(...entries.map(shown));
+  return found;
+}
+
+function octetsOf({ entries }: SnapshotPage): number {
+  return entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+}
+
+/** Reads a page at each step that says so, and what is left at the end; all must be as it was at the first. */
+async function readAmong(store: LeaseStore, among: readonly Step[]): Promise<void> {
+  for (let n = 0; n < KEYS; n += 2) await store.put(keyOf(n), Buffer.alloc(LARGE, n));
+  const expected = await contentOf(store);
+  const pages = store.snapshot('/t/')[Symbol.asyncIterator]();
+  const found: string[] = [];
+  const revisions = new Set<number>();
+  const read = async (): Promise<boolean> => {
+    const { value, done } = await pages.next();
+    if (done === true) return false;
+    const page = value as SnapshotPage;
+    assert.ok(page.entries.length <= 1 || octetsOf(page) <= 256 * KIB, `${octetsOf(page)}`);
+    revisions.add(page.revision);
+    found.push(...page.entries.map(shown));
+    return true;
+  };
+  await read();
+  for (const [n, step] of among.entries()) {
+    if (step.kind === 'read') await read();
+    else await take(store, step, n);
+  }
+  while (await read());
+  assert.deepEqual(found, expected);
+  assert.equal(revisions.size, 1);
+}
+
+for (const [name, withStore] of Object.entries(STORES)) {
+  describe(`a snapshot of the ${name} store`, () => {
+    it('shows one revision in pages of 256 KiB, whatever is written between two of them', async () => {
+      await withStore((store) =>
+        fc.assert(
+          fc
+            .asyncProperty(steps, (among) => readAmong(store, among))
+            .afterEach(async () => void (await store.deleteTree('/t/'))),
+          { numRuns: 60 },
+        ),
+      );
+    });
+
+    it('shows a key whose time runs out while it is read, and its deletion comes by the watch', async () => {
+      await withStore(async (store) => {
+        for (let n = 0; n < 6; n++) await store.put(keyOf(n), Buffer.alloc(LARGE));
+        await store.put(keyOf(7), Buffer.from('brief'), { ttlSeconds: 1 });
+        const found: string[] = [];
+        let revision = 0;
+        for await (const page of store.snapshot('/t/')) {
+          revision = page.revision;
+          found.push(...page.entries.map(({ key }) => key));
+          if (found.length < 4) await new Promise((resolve) => setTimeout(resolve, 1200));
+        }
+        assert.ok(found.includes(keyOf(7)), found.join());
+        const ending = new AbortController();
+        for await (const { changes } of store.watch('/t/', revision + 1, ending.signal)) {
+          assert.equal(changes[0]?.kind === 'delete' && changes[0].key, keyOf(7));
+          ending.abort();
+        }
+      });
+    });
+
+    it('ends with "compacted" when more was changed than the history holds', async () => {
+      const history = { changes: 20, octets: 32 * 1024 * KIB };
+      await withStore(
+        async (store) => {
+          for (let n = 0; n < KEYS; n++) await store.put(keyOf(n), Buffer.alloc(LARGE));
+          const pages = store.snapshot('/t/')[Symbol.asyncIterator]();
+          await pages.next();
+          for (let n = 0; n < 21; n++) await store.put('/other', Buffer.from('x'));
+          await assert.rejects(
+            async () => {
+              for (let n = 0; n < KEYS; n++) await pages.next();
+            },
+            (error) => error instanceof StoreError && error.code === 'compacted',
+          );
+        },
+        { history },
+      );
+    });
+  });
+}
+
+it('a reader that stays away does not make the file grow', { timeout: 120_000 }, async () => {
+  await withTempDir(async (dir) => {
+    const sizes: number[] = [];
+    for (const [n, isRead] of [false, true].entries()) {
+      const folder = join(dir, String(n));
+      const store = await openFileStore(folder);
+      for (let key = 0; key < 100; key++) await store.put(keyOf(key), Buffer.alloc(40 * KIB));
+      const pages = store.snapshot('/t/')[Symbol.asyncIterator]();
+      if (isRead) await pages.next();
+      for (let round = 0; round < 1000; round++) {
+        await store.put(keyOf(round % 100), Buffer.alloc(40 * KIB, round));
+      }
+      sizes.push((await stat(join(folder, 'data.mdb'))).size);
+      await pages.return?.();
+      await store.close();
+    }
+    const [without = 0, held = 0] = sizes;
+    assert.ok(held < without * 1.5, `${held} octets with a reader, ${without} without`);
+  });
+});
