@@ -9,8 +9,12 @@ import { type PutOptions, StoreError } from './store.ts';
 export const MAX_KEY_OCTETS = 1900;
 /** As etcd recommends for one value; what is no service of at most 64 KB is refused later, by its reader. */
 export const MAX_VALUE_OCTETS = 1024 * 1024;
-/** Of a lease, or of a key by itself: etcd's own limit, 285 years. */
+/** Of a key by itself: etcd's own limit, 285 years. */
 export const MAX_LEASE_SECONDS = 9_000_000_000;
+/** Of a lease that an embedded store grants: its holder is alive to renew it, so it need not outlive him for longer. */
+export const MAX_GRANTED_SECONDS = 86_400;
+/** That an embedded store holds at once: each stays on disk until it ends, whether or not it has keys. */
+export const MAX_LEASES = 10_000;
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -64,8 +68,20 @@ export function noSuchLease(id: string): StoreError {
 }
 
 export function checkTtl(ttlSeconds: number | undefined): void {
-  if (ttlSeconds === undefined) return;
-  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_LEASE_SECONDS) {
-    throw new StoreError('invalid', `a TTL is a whole number of seconds, 1..${MAX_LEASE_SECONDS}`);
-  }
+  if (ttlSeconds !== undefined) checkSeconds(ttlSeconds, MAX_LEASE_SECONDS, 'a TTL');
+}
+
+/** The TTL of a lease that an embedded store is asked to grant. */
+export function checkGranted(ttlSeconds: number): void {
+  checkSeconds(ttlSeconds, MAX_GRANTED_SECONDS, 'the TTL of a lease');
+}
+
+function checkSeconds(seconds: number, max: number, what: string): void {
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= max) return;
+  throw new StoreError('invalid', `${what} is a whole number of seconds, 1..${max}`);
+}
+
+export function tooManyLeases(): StoreError {
+  const problem = `the store holds ${MAX_LEASES} leases, as many as it may`;
+  return new StoreError('unavailable', `${problem}; revoke some, or let them run out`);
 }

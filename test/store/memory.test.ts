@@ -125,6 +125,37 @@ describe('memory: a lease that is over while more is due than one transaction ex
 });
 
 describe('memory: bounds', () => {
+  it('a lease lives for a day at most, a key by itself for longer', async () => {
+    const store = createMemoryStore();
+    assert.equal((await store.grantLease(86_400)).ttlSeconds, 86_400);
+    const refused = {
+      code: 'invalid',
+      message: 'the TTL of a lease is a whole number of seconds, 1..86400',
+    };
+    await assert.rejects(store.grantLease(86_401), refused);
+    await assert.rejects(store.grantLease(9_000_000_000), refused);
+    assert.ok((await store.put('/a', value, { ttlSeconds: 31_536_000 })).done);
+    await store.close();
+  });
+
+  it('a flood of leases ends at 10,000, at once or one by one, until some end', async () => {
+    const store = createMemoryStore();
+    const flood = Array.from({ length: 10_100 }, () => store.grantLease(86_400));
+    const outcomes = await Promise.allSettled(flood);
+    const granted = outcomes.flatMap((outcome) =>
+      outcome.status === 'fulfilled' ? [outcome.value.id] : [],
+    );
+    assert.equal(granted.length, 10_000);
+    await assert.rejects(store.grantLease(60), { code: 'unavailable', message: /10000 leases/ });
+    const [first = ''] = granted;
+    await store.put('/kept', value, { lease: granted[1] });
+    await store.revokeLease(first);
+    assert.equal((await store.grantLease(60)).ttlSeconds, 60);
+    await assert.rejects(store.grantLease(60), { code: 'unavailable' });
+    assert.ok(await store.renewLease(granted[1] ?? ''));
+    await store.close();
+  });
+
   it('snapshots come in pages of 1,000', async () => {
     const store = createMemoryStore();
     for (let i = 0; i < 2000; i++) await store.put(`/${i}`, value);

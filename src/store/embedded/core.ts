@@ -9,7 +9,16 @@
 import { randomInt } from 'node:crypto';
 import type { Entry, Lease } from '../../service/change.ts';
 import type { Clock } from '../clock.ts';
-import { checkKey, checkLife, checkPrefix, checkTtl, checkValue, noSuchLease } from '../limits.ts';
+import {
+  checkGranted,
+  checkKey,
+  checkLife,
+  checkPrefix,
+  checkValue,
+  MAX_LEASES,
+  noSuchLease,
+  tooManyLeases,
+} from '../limits.ts';
 import {
   type Condition,
   type DeleteResult,
@@ -178,9 +187,13 @@ export class EmbeddedStore implements LeaseStore {
   }
 
   async grantLease(ttlSeconds: number): Promise<Lease> {
-    checkTtl(ttlSeconds);
+    checkGranted(ttlSeconds);
     const id = randomInt(LEASE_IDS.min, LEASE_IDS.max);
-    return this.#write((transaction) => transaction.grantLease(id, ttlSeconds));
+    const granted = await this.#write((transaction) =>
+      this.#leases.all.size < MAX_LEASES ? transaction.grantLease(id, ttlSeconds) : undefined,
+    );
+    if (granted === undefined) throw tooManyLeases();
+    return granted;
   }
 
   async renewLease(id: string): Promise<boolean> {
