@@ -6,6 +6,7 @@ export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>):
   const same: Required<LeaseStore> = {
     label: store.label,
     get: (key) => store.get(key),
+    locate: (key) => store.locate(key),
     snapshot: (prefix, options) => store.snapshot(prefix, options),
     watch: (prefix, fromRevision, signal, past) => store.watch(prefix, fromRevision, signal, past),
     put: (key, value, options) => store.put(key, value, options),

@@ -21,6 +21,7 @@ import {
 import { LeaseTable } from './etcd/leases.ts';
 import { type EtcdOptions, placesOf } from './etcd/options.ts';
 import { checkPast } from './etcd/past.ts';
+import { locateKey } from './etcd/place.ts';
 import { snapshotPages } from './etcd/snapshot.ts';
 import { comparisonsOf, entryOf, keyBytes, keyText, prefixEnd } from './etcd/translate.ts';
 import { watchStream } from './etcd/watch.ts';
@@ -38,6 +39,7 @@ import {
   type DeleteResult,
   type LeaseStore,
   type Past,
+  type Place,
   type PutOptions,
   type PutResult,
   type SnapshotOptions,
@@ -92,6 +94,14 @@ class EtcdStore implements LeaseStore {
     const entry = this.#entry(kvs[0]);
     if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
     return { entry, revision: Number(header.revision) };
+  }
+
+  async locate(key: string): Promise<Place> {
+    checkPath(key);
+    const { kv, ...place } = await locateKey(this.#cluster, key);
+    const entry = this.#entry(kv);
+    if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
+    return { ...place, entry };
   }
 
   async *snapshot(prefix: string, options: SnapshotOptions = {}): AsyncGenerator<SnapshotPage> {

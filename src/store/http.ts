@@ -35,6 +35,7 @@ import {
   type DeleteResult,
   type LeaseStore,
   type Past,
+  type Place,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
@@ -88,6 +89,22 @@ class HttpStore implements LeaseStore {
   async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
     checkPath(key);
     return this.#read(key, this.#leaseOf);
+  }
+
+  async locate(key: string): Promise<Place> {
+    checkPath(key);
+    checkUnicode(key);
+    const path = `locate?key=${encodeURIComponent(key)}`;
+    return this.#ask({ method: 'GET', path }, (json) => {
+      const nowMs = performance.now();
+      const { revision, entry, end, endHasEntry } = record(json);
+      return {
+        revision: number(revision),
+        entry: optional(entry, (one) => entryFromJson(one, nowMs, this.#leaseOf)),
+        end: optional(end, text),
+        endHasEntry: endHasEntry === true,
+      };
+    });
   }
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {

@@ -20,7 +20,7 @@ import type {
   Written,
 } from './embedded/table.ts';
 import { Timeline } from './embedded/timeline.ts';
-import { OctetTree, page, type TreeNode } from './embedded/tree.ts';
+import { find, OctetTree, page, type TreeNode } from './embedded/tree.ts';
 import type { LeaseStore } from './store.ts';
 
 export interface MemoryStoreOptions {
@@ -96,6 +96,7 @@ class MemoryTable implements Table {
     const root: TreeNode<PackedRow> = this.#tree.snapshot();
     return {
       revision: this.#revision,
+      get: (key) => unpack(find(root, key)),
       page: (prefix, after, bounds) => boundedPage(root, prefix, after, bounds),
       release: () => undefined,
     };

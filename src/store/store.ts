@@ -49,6 +49,19 @@ export type Condition =
   | { readonly kind: 'modRevision'; readonly modRevision: number }
   | { readonly kind: 'value'; readonly value: Uint8Array };
 
+/** A key in the tree that the slashes of all keys make, where a key with keys below it is a directory. */
+export interface Place {
+  readonly revision: number;
+  readonly entry: Entry | undefined;
+  /**
+   * Where the way down to the key ends: the first of its components, itself the last of them, that has no keys below it;
+   * undefined if all of them have.
+   */
+  readonly end: string | undefined;
+  /** Whether `end` has an entry: on the way down to another key it is in the way. */
+  readonly endHasEntry: boolean;
+}
+
 export interface SnapshotOptions {
   /** All of it will be read, and soon: pages may be large and come early. Otherwise the first is small. */
   readonly bulk?: boolean;
@@ -78,6 +91,9 @@ export interface Store {
 
   /** The key's entry, and the store's revision at that instant. */
   get(key: string): Promise<{ entry: Entry | undefined; revision: number }>;
+
+  /** The key's entry, and how far down the tree the key's directories go. Costs the same however many keys there are. */
+  locate(key: string): Promise<Place>;
 
   /** All keys below a prefix as they were at one revision. At least one page, also when there are no keys. */
   snapshot(prefix: string, options?: SnapshotOptions): AsyncIterable<SnapshotPage>;

@@ -73,6 +73,7 @@ export function storeContract(
     refusals(test);
     conditions(test);
     deleting(test);
+    places(test);
     snapshots(test);
     watching(test, options.canCompact);
     histories(test);
@@ -354,6 +355,52 @@ function deleting(test: Register): void {
     assert.equal(deletions[0]?.revision, revision);
     assert.deepEqual(deletions[0]?.changes.map(keyOf).sort(), keys.sort());
     assert.ok(deletions[0]?.changes.every((change) => modRevisionOf(change) === revision));
+  });
+}
+
+function places(test: Register): void {
+  test('locate finds where the way down to a key ends, and what is there', async (store, prefix) => {
+    const deep = `deep${'/d'.repeat(120)}`;
+    for (const key of ['a/b/c', 'a/b-x', 'a/b.y', 'a0', 'leaf', 'leaf-2', 'leaf.x/y', 'm/', deep]) {
+      await mustPut(store, prefix + key, key);
+    }
+    const table: readonly [key: string, end: string | undefined, endHasEntry: boolean][] = [
+      ['a/b/c', 'a/b/c', true],
+      ['a/b', undefined, false],
+      ['a', undefined, false],
+      ['m', undefined, false],
+      ['a/b/x', 'a/b/x', false],
+      ['a/b/x/y/z', 'a/b/x', false],
+      ['a/b/c/d', 'a/b/c', true],
+      ['leaf', 'leaf', true],
+      ['leaf/x', 'leaf', true],
+      ['leaf/x/y/z', 'leaf', true],
+      ['le', 'le', false],
+      ['none/x/y', 'none', false],
+      ['m/x', 'm/x', false],
+      [deep, deep, true],
+      [`${deep}/e/f`, deep, true],
+      [`deep${'/d'.repeat(60)}/x${'/d'.repeat(60)}`, `deep${'/d'.repeat(60)}/x`, false],
+      [`none${'/d'.repeat(130)}`, 'none', false],
+    ];
+    for (const [key, end, endHasEntry] of table) {
+      const { revision, entry, ...found } = await store.locate(prefix + key);
+      const expected = { end: end === undefined ? undefined : prefix + end, endHasEntry };
+      assert.deepEqual(found, expected, key);
+      const got = await store.get(prefix + key);
+      assert.deepEqual(comparable(entry), comparable(got.entry), key);
+      assert.ok(revision <= got.revision && revision > 0, key);
+    }
+  });
+
+  test('locate sees no key whose time is over', async (store, prefix) => {
+    await store.put(`${prefix}t/x`, bytes('1'), { ttlSeconds: 1 });
+    assert.equal((await store.locate(`${prefix}t/x`)).end, `${prefix}t/x`);
+    const ended = async () => (await store.locate(`${prefix}t/y`)).end !== `${prefix}t/y`;
+    await until('the key is gone', ended, 15_000);
+    const { entry, end, endHasEntry } = await store.locate(`${prefix}t/x`);
+    assert.deepEqual([entry, endHasEntry], [undefined, false]);
+    assert.ok(`${prefix}t`.startsWith(end ?? '!'), end);
   });
 }
 

@@ -63,7 +63,10 @@ function users(command: string, args: readonly string[]): void {
 
   it('a user with the role on the prefix does everything there', () =>
     withEtcdStore(as('writer'), async (store) => {
+      const nowhere = await store.locate(`${PREFIX}a/b`);
+      assert.deepEqual([nowhere.end, nowhere.endHasEntry], [PREFIX.slice(0, -1), false]);
       assert.ok((await store.put(KEY, Buffer.from('1'), { ttlSeconds: 60 })).done);
+      assert.equal((await store.locate(`${KEY}/x`)).end, KEY);
       assert.equal((await store.get(KEY)).entry?.lease?.ttlSeconds, 60);
       for await (const { entries } of store.snapshot(PREFIX)) assert.equal(entries.length, 1);
       assert.notEqual(await firstBatch(store, PREFIX), undefined);

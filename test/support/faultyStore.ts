@@ -18,6 +18,8 @@ export class FaultyStore implements Store {
     return this.#inner.get(key);
   }
 
+  locate: Store['locate'] = (key) => this.#inner.locate(key);
+
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage> {
     const fault = this.snapshotFaults.shift();
     let pages = 0;

@@ -52,6 +52,7 @@ export class StoreLink implements LeaseStore {
   }
 
   get: Store['get'] = (key) => this.#call('get', key, () => this.#store.get(key));
+  locate: Store['locate'] = (key) => this.#call('get', key, () => this.#store.locate(key));
   put: Store['put'] = (key, value, options) =>
     this.#call('put', key, () => this.#store.put(key, value, options));
   delete: Store['delete'] = (key, options) =>

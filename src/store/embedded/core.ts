@@ -24,6 +24,7 @@ import {
   type DeleteResult,
   type LeaseStore,
   type Past,
+  type Place,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
@@ -33,10 +34,10 @@ import {
 import { Alarm } from './alarm.ts';
 import { type Bounds, History } from './history.ts';
 import { Leases } from './leases.ts';
-import { type SnapshotSource, snapshotPages } from './snapshot.ts';
-import type { KeyedRow, Table } from './table.ts';
+import { Reads } from './reads.ts';
+import type { Table } from './table.ts';
 import type { Timeline } from './timeline.ts';
-import { entryOf, isExpired, Transaction } from './transaction.ts';
+import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 
 const EXPIRIES_PER_TRANSACTION = 1000;
@@ -73,6 +74,7 @@ export class EmbeddedStore implements LeaseStore {
   readonly #clock: Clock;
   readonly #leases: Leases;
   readonly #watchers: Watchers;
+  readonly #reads: Reads;
   readonly #alarm: Alarm;
   readonly #afterClose: () => Promise<void>;
   #queue: PendingWrite[] = [];
@@ -94,6 +96,12 @@ export class EmbeddedStore implements LeaseStore {
       changes: bounds.changes * 2,
       octets: bounds.octets * 2,
     });
+    this.#reads = new Reads({
+      ...parts,
+      leases: this.#leases,
+      watchers: this.#watchers,
+      assertOpen: () => this.#assertOpen(),
+    });
     this.#alarm = new Alarm(parts.clock, () => this.#drain());
   }
 
@@ -114,41 +122,20 @@ export class EmbeddedStore implements LeaseStore {
   async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
     this.#assertOpen();
     checkKey(key);
-    const { row, revision } = this.#table.get(key);
-    const entry = row && this.#entry({ key, row }, this.#timeline.nowMs());
-    return { entry, revision };
+    return this.#reads.get(key);
+  }
+
+  async locate(key: string): Promise<Place> {
+    this.#assertOpen();
+    checkKey(key);
+    return this.#reads.locate(key);
   }
 
   async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {
     this.#assertOpen();
     checkPrefix(prefix);
     const { identity: history } = this.#table;
-    for await (const page of snapshotPages(this.#snapshotSource(), prefix)) {
-      yield { ...page, history };
-    }
-  }
-
-  #snapshotSource(): SnapshotSource {
-    const startMs = this.#timeline.nowMs();
-    const startMonotonicMs = this.#clock.monotonicMs();
-    return {
-      view: () => {
-        this.#assertOpen();
-        return this.#table.view();
-      },
-      since: (revision) => this.#watchers.since(revision),
-      published: (revision) => this.#published(revision),
-      entryOf: (row) => this.#entry(row, startMs),
-      isAlive: ({ lease }) => (lease?.expiresAtMs ?? Infinity) > startMonotonicMs,
-    };
-  }
-
-  /** The table shows a transaction as soon as it is durable, a moment before its changes are published. */
-  async #published(revision: number): Promise<void> {
-    while (this.#watchers.revision < revision) {
-      this.#assertOpen();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    for await (const page of this.#reads.snapshot(prefix)) yield { ...page, history };
   }
 
   async *watch(
@@ -280,13 +267,6 @@ export class EmbeddedStore implements LeaseStore {
 
   #isDue(wakeAtMs: number | undefined): boolean {
     return wakeAtMs !== undefined && wakeAtMs <= this.#clock.monotonicMs();
-  }
-
-  /** Undefined once its time is over. */
-  #entry({ key, row }: KeyedRow, nowMs: number): Entry | undefined {
-    const leases = this.#leases.all;
-    if (isExpired(row, nowMs, leases)) return undefined;
-    return entryOf(key, row, this.#timeline, leases);
   }
 
   #checkPast({ history }: Past, seenRevision: number): void {

@@ -130,6 +130,7 @@ export class LmdbTable implements Table {
     const transaction = this.#db.root.useReadTransaction();
     return {
       revision: this.#revisionAt(transaction),
+      get: (key) => unpackRow(this.#db.rows.get(Buffer.from(key), { transaction })),
       page: (prefix, after, bounds) =>
         readRows(this.#db.rows, prefix, { after, bounds, transaction }),
       release: () => transaction.done(),

@@ -43,6 +43,7 @@ export interface Page {
  */
 export interface TableView {
   readonly revision: number;
+  get(key: string): Row | undefined;
   /** The rows below the prefix, keys ascending by octets, those behind the key `after` only. */
   page(prefix: string, after: string | undefined, bounds: PageBounds): Page;
   release(): void;

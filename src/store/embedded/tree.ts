@@ -163,7 +163,7 @@ interface Wanted<V> {
   readonly fits: (key: string, value: V) => boolean;
 }
 
-function find<V>(root: TreeNode<V>, key: string): V | undefined {
+export function find<V>(root: TreeNode<V>, key: string): V | undefined {
   let node = root;
   while ('children' in node) node = node.children[childIndex(node, key)] as TreeNode<V>;
   const at = lowerBound(node.keys, key);

@@ -29,12 +29,15 @@ interface CallTraits {
   /** Making it twice is the same as once; a lease that nobody knows ends by itself. */
   readonly repeatable: boolean;
   readonly stream?: boolean;
+  /** Its name on the wire where that is another. */
+  readonly rpc?: keyof Calls;
 }
 
 /** The calls that the store makes. */
 const METHODS: Readonly<Record<keyof Calls, CallTraits>> = {
   range: { service: 'KV', repeatable: true },
   txn: { service: 'KV', repeatable: false },
+  look: { service: 'KV', repeatable: true, rpc: 'txn' },
   deleteRange: { service: 'KV', repeatable: false },
   leaseGrant: { service: 'Lease', repeatable: true },
   leaseKeepAlive: { service: 'Lease', repeatable: true, stream: true },
@@ -45,6 +48,8 @@ const METHODS: Readonly<Record<keyof Calls, CallTraits>> = {
 interface Calls {
   range: [IRangeRequest, IRangeResponse];
   txn: [ITxnRequest, ITxnResponse];
+  /** A transaction that only reads. */
+  look: [ITxnRequest, ITxnResponse];
   deleteRange: [IDeleteRangeRequest, IDeleteRangeResponse];
   leaseGrant: [ILeaseGrantRequest, ILeaseGrantResponse];
   leaseKeepAlive: [ILeaseKeepAliveRequest, ILeaseKeepAliveResponse];
@@ -163,13 +168,13 @@ export class Cluster {
     request: Calls[Name][0],
     timeoutMs: number,
   ): Promise<Calls[Name][1]> {
-    const { service, stream = false } = METHODS[method];
+    const { service, stream = false, rpc = method } = METHODS[method];
     const until = performance.now() + timeoutMs;
     const call = async (): Promise<Calls[Name][1]> => {
       const token = await this.#tokenFrom(endpoint, until - performance.now());
       const left = Math.max(1, until - performance.now());
       const options = { timeoutMs: left, token, stream };
-      const response = await endpoint.call(service, method, request, options);
+      const response = await endpoint.call(service, rpc, request, options);
       return response as Calls[Name][1];
     };
     const token = this.#token;

@@ -68,7 +68,7 @@ function open(ids: readonly number[]): Leases {
     isLast: true,
   });
   const table: Pick<Table, 'view'> = {
-    view: () => ({ revision: 1, page, release: () => undefined }),
+    view: () => ({ revision: 1, get: () => undefined, page, release: () => undefined }),
   };
   return new Leases(table, new Timeline(new FakeClock(), 0));
 }
