@@ -3,11 +3,12 @@
  * one for each request; a handler ends it with exactly one `send` or one `stream`.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Asker } from './shares.ts';
 
 export interface Reply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body: string | Buffer;
 }
 
 export type Body =
@@ -16,10 +17,13 @@ export type Body =
   /** The client went away, or sent too slowly, before the body was whole. */
   | { readonly kind: 'broken' };
 
+/** A piece of a reply. A Buffer, or each of several, may be shared with other replies. */
+export type Text = string | Buffer | readonly Buffer[];
+
 /** A reply that is written piece by piece. */
 export interface ReplyStream {
   /** Resolves when more may be written; false: the client is gone or reads too slowly, stop. */
-  write(text: string): Promise<boolean>;
+  write(text: Text): Promise<boolean>;
   end(): void;
 }
 
@@ -30,6 +34,8 @@ export interface Exchange {
   /** What follows `?`, still encoded; empty without one. */
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
+  /** For places that clients share; trusted is who may write. */
+  readonly asker: Asker;
   /** Aborted when the client is gone or the listener closes. */
   readonly signal: AbortSignal;
   /** Without a limit: the listener's. */

@@ -1,17 +1,10 @@
 /**
- * Who may do what: pure decisions on headers and addresses. Reading is open to whoever reaches the listener; the Host
- * header must be one that a page of another site cannot make a browser send (DNS rebinding); writing needs the token
- * when there is one, and there must be one unless the listener is on a loopback address.
+ * Pure decisions on headers: the Host header must be one that a page of another site cannot make a browser send (DNS
+ * rebinding), no page of another site writes, and the token is compared without telling how much of it was right.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { isLoopback } from '../../forward/addresses.ts';
-
-/** Whether listening on this address demands a token: true for all but loopback addresses and `localhost`. */
-export function requiresToken(address: string): boolean {
-  return !isLoopback(address);
-}
 
 /** The host of a Host header without its port and brackets, in lower case; undefined when it is not one host. */
 export function hostOf(header: string): string | undefined {

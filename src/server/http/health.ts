@@ -52,6 +52,11 @@ const ETCD_PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   ['/v2/members/leader', (health, exchange) => members(health, member(health, exchange))],
 ]);
 
+/** Whether a path is one by which others tell whether this server lives. */
+export function isHealthPath(path: string): boolean {
+  return PAGES.has(path);
+}
+
 /** The reply to a request for one of these pages; undefined for another path. */
 export function healthReply(health: Health, exchange: Exchange): Reply | undefined {
   const etcdPage = health.clusterId === undefined ? undefined : ETCD_PAGES.get(exchange.path);

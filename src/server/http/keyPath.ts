@@ -4,7 +4,7 @@
  */
 const KEYS = '/v2/keys';
 const MAX_KEY_OCTETS = 1024;
-/** A name has at most 127 labels; the prefix gets a few more. Each component costs a look at the store. */
+/** A name has at most 127 labels; the prefix gets a few more. */
 const MAX_COMPONENTS = 136;
 
 export type KeyPath =
@@ -50,15 +50,4 @@ function cleanPath(path: string): string {
     else if (component !== '' && component !== '.') kept.push(component);
   }
   return `/${kept.join('/')}`;
-}
-
-/** `/a/b` → `/a/b/`: what begins with it is below the key; the key itself, with this ending, is its marker. */
-export function prefixOf(key: string): string {
-  return key === '/' ? '/' : `${key}/`;
-}
-
-/** `/a/b/c` → [`/a`, `/a/b`]. */
-export function ancestorsOf(key: string): string[] {
-  const components = key.split('/');
-  return components.slice(2).map((_, index) => components.slice(0, index + 2).join('/'));
 }

@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type Store, StoreError } from '../../store/store.ts';
+import type { ChangeTexts } from './changeTexts.ts';
 import {
   type Exchange,
   jsonReply,
@@ -17,19 +18,22 @@ import { type KeyParameters, parseKeyParameters } from './form.ts';
 import { keyOfPath } from './keyPath.ts';
 import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
-import type { TakePlace } from './places.ts';
 import type { GiveWay } from './polite.ts';
+import type { Places } from './shares.ts';
 import { failure, failureOfStore, failureReply, type V2Failure } from './v2Errors.ts';
-import type { EventJson } from './v2Json.ts';
-import { type Awaited, nextEvent, streamEvents, type Waited } from './wait.ts';
+import { type Awaited, type EventLines, nextEvent, streamEvents, type Waited } from './wait.ts';
 
 /** What all requests of a listener share. */
 export interface Shared {
   /** For requests that wait. */
-  readonly takePlace: TakePlace;
-  /** For long listings. */
-  readonly takeListingPlace: TakePlace;
+  readonly waits: Places;
+  /** For long listings, of which all is held until it was sent. */
+  readonly listings: Places;
+  /** For long replies that are read of the store piece by piece. */
+  readonly longReplies: Places;
   readonly giveWay: GiveWay;
+  readonly eventLines: EventLines;
+  readonly changeTexts: ChangeTexts;
 }
 
 const PIECE_CHARACTERS = 64 * 1024;
@@ -55,7 +59,7 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   if (p === 'broken') return;
   if (p.kind === 'failure') return sendFailure(store, exchange, p);
   if (p.wait) return serveWait(store, key, p, exchange, shared);
-  const outcome = await guarded(() => act(store, key, p, exchange.method, shared));
+  const outcome = await guarded(() => act(store, key, p, exchange, shared));
   if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
   if (outcome.kind === 'listing') {
     return sendListing(store, outcome, exchange, shared.giveWay).finally(outcome.leave);
@@ -91,10 +95,10 @@ async function act(
   store: Store,
   key: string,
   p: KeyParameters,
-  method: string,
+  exchange: Exchange,
   shared: Shared,
 ): Promise<KeysOutcome | KeysListing> {
-  switch (method) {
+  switch (exchange.method) {
     case 'PUT':
       return putKey(store, key, p);
     case 'POST':
@@ -102,7 +106,9 @@ async function act(
     case 'DELETE':
       return deleteKey(store, key, p);
     default:
-      return getKey(store, key, p, shared.takeListingPlace);
+      return getKey(store, key, p, (what) =>
+        (what === 'leaf' ? shared.longReplies : shared.listings).take(exchange.asker),
+      );
   }
 }
 
@@ -154,7 +160,7 @@ async function serveWait(
   exchange: Exchange,
   shared: Shared,
 ): Promise<void> {
-  const leave = shared.takePlace();
+  const leave = await shared.waits.take(exchange.asker);
   if (leave === undefined) {
     return sendFailure(store, exchange, failure(300, 'too many requests are waiting', 0, 503));
   }
@@ -165,27 +171,42 @@ async function serveWait(
     const fromRevision = p.waitIndex > 0 ? p.waitIndex : revision + 1;
     const follows = p.waitIndex > 0;
     const what: Awaited = { key, recursive: p.recursive, fromRevision, follows };
-    await (p.stream ? reportAll : reportNext)(store, what, revision, exchange);
+    await (p.stream ? reportAll : reportNext)(store, what, revision, exchange, shared);
   } finally {
     leave();
   }
 }
 
-async function reportNext(store: Store, what: Awaited, revision: number, exchange: Exchange) {
+async function reportNext(
+  store: Store,
+  what: Awaited,
+  revision: number,
+  exchange: Exchange,
+  { eventLines }: Shared,
+): Promise<void> {
   const headers = okHeaders(store, revision);
-  const waiting = nextEvent(store, what, exchange.signal);
+  const waiting = nextEvent(store, what, exchange.signal, eventLines);
   const early = await within(waiting, HEAD_DELAY_MS);
   if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
   // Clients that give a reply's head only so much time must see it before the event.
   const stream = exchange.stream(headers);
   const waited = await waiting;
-  if (waited.kind === 'event') await stream.write(lineOf(waited.event));
+  if (waited.kind === 'event') await stream.write(waited.line);
   stream.end();
 }
 
-async function reportAll(store: Store, what: Awaited, revision: number, exchange: Exchange) {
+async function reportAll(
+  store: Store,
+  what: Awaited,
+  revision: number,
+  exchange: Exchange,
+  { eventLines, giveWay }: Shared,
+): Promise<void> {
   const stream = exchange.stream(okHeaders(store, revision));
-  await streamEvents(store, what, exchange.signal, (event) => stream.write(lineOf(event)));
+  await streamEvents(store, what, exchange.signal, eventLines, async (line) => {
+    if (line.length > PIECE_CHARACTERS) await giveWay();
+    return stream.write(line);
+  });
   stream.end();
 }
 
@@ -212,7 +233,7 @@ function sendWaited(
   revision: number,
 ): void {
   if (waited.kind === 'event') {
-    exchange.send({ status: 200, headers, body: lineOf(waited.event) });
+    exchange.send({ status: 200, headers, body: waited.line });
   } else if (waited.kind === 'aborted') {
     sendFailure(store, exchange, failure(400, 'the server stops', revision));
   } else sendFailure(store, exchange, { ...waited, index: revision });
@@ -224,10 +245,6 @@ function okHeaders(store: Store, revision: number): Record<string, string> {
     'X-Etcd-Index': String(revision),
     'X-Etcd-Cluster-Id': clusterId(store),
   };
-}
-
-function lineOf(event: EventJson): string {
-  return `${JSON.stringify(event)}\n`;
 }
 
 function sendFailure(store: Store, exchange: Exchange, what: V2Failure): void {

@@ -1,8 +1,8 @@
 /** GET of the keys API without `wait`. */
-import type { Store } from '../../store/store.ts';
+import type { Place, Store } from '../../store/store.ts';
 import type { KeyParameters } from './form.ts';
-import { type Child, firstMissing, type Keep, leafAbove, listingText, look } from './listing.ts';
-import type { TakePlace } from './places.ts';
+import { type Child, type Keep, leafAbove, listingText, look } from './listing.ts';
+import type { Leave } from './shares.ts';
 import { failure, type V2Failure } from './v2Errors.ts';
 import { type EventJson, now } from './v2Json.ts';
 
@@ -30,7 +30,10 @@ export function done(index: number, event: EventJson, status: 200 | 201 = 200): 
   return { kind: 'done', status, index, event };
 }
 
-/** Reads a leaf, or lists a directory; a long listing takes one of the places. */
+/** Takes a place for a long leaf, or a long listing; undefined: there is none. */
+export type TakePlace = (what: 'leaf' | 'listing') => Promise<Leave | undefined>;
+
+/** Reads a leaf, or lists a directory; what is long takes a place. */
 export async function getKey(
   store: Store,
   key: string,
@@ -49,20 +52,26 @@ export async function getKey(
   }
 }
 
-/** A listing up to this size is free. All connections together can hold some 80 MB in such ones. */
+/** A reply up to this size is free. All connections together can hold some 80 MB in such ones. */
 const SHORT_OCTETS = 64 * 1024;
 
-/** What one listing may keep: a little at will, more when it gets a place. */
-function roomFor(takePlace: TakePlace): { readonly keep: Keep; readonly leave: () => void } {
+/** What one reply may keep: a little at will, more when it gets a place. */
+function roomFor(takePlace: TakePlace): { readonly keep: Keep; readonly leave: Leave } {
   let octets = 0;
-  let leavePlace: (() => void) | undefined;
+  const held = new Map<'leaf' | 'listing', Leave>();
+  const take = async (what: 'leaf' | 'listing'): Promise<boolean> => {
+    const leave = await takePlace(what);
+    if (leave !== undefined) held.set(what, leave);
+    return leave !== undefined;
+  };
   return {
-    keep(more) {
+    keep(more, what) {
       octets += more;
-      if (octets > SHORT_OCTETS) leavePlace ??= takePlace();
-      return octets <= SHORT_OCTETS || leavePlace !== undefined;
+      return octets <= SHORT_OCTETS || held.has(what) || take(what);
     },
-    leave: () => leavePlace?.(),
+    leave: () => {
+      for (const leave of held.values()) leave();
+    },
   };
 }
 
@@ -73,10 +82,8 @@ async function list(
   keep: Keep,
 ): Promise<Omit<KeysListing, 'leave'> | V2Failure> {
   const sight = await look(store, key, p.recursive ? 'all' : 'children', keep);
-  if (sight === undefined) return failure(300, 'too many long listings at once', 0, 503);
-  if (sight.leaf === undefined && sight.directory === undefined) {
-    return absent(store, key, sight.revision);
-  }
+  if (sight === undefined) return failure(300, 'too many long replies at once', 0, 503);
+  if (sight.leaf === undefined && sight.directory === undefined) return absent(key, sight.place);
   return { kind: 'listing', index: sight.revision, text: getText(key, sight) };
 }
 
@@ -86,9 +93,9 @@ function* getText(key: string, sight: Child): Generator<string, void, undefined>
   yield '}\n';
 }
 
-/** Why a key is not there: a leaf stands in its way (104), or it just is not (100). */
-export async function absent(store: Store, key: string, revision: number): Promise<V2Failure> {
-  const inTheWay = await leafAbove(store, key);
-  if (inTheWay !== undefined) return failure(104, inTheWay, revision);
-  return failure(100, await firstMissing(store, key), revision);
+/** Why a key is not there: a leaf stands in its way (104), or it just is not, from some component on (100). */
+export function absent(key: string, place: Place): V2Failure {
+  const inTheWay = leafAbove(key, place);
+  if (inTheWay !== undefined) return failure(104, inTheWay, place.revision);
+  return failure(100, place.end ?? key, place.revision);
 }

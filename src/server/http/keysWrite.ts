@@ -4,15 +4,17 @@
  * looked at, and looked at again when another writer came first.
  */
 import type { Entry } from '../../service/change.ts';
+import { prefixOf } from '../../store/place.ts';
 import type { Condition, PutResult, Store } from '../../store/store.ts';
 import type { KeyParameters } from './form.ts';
-import { prefixOf } from './keyPath.ts';
 import { absent, done, type KeysOutcome } from './keysRead.ts';
-import { hasKeysBelow, leafAbove, look } from './listing.ts';
+import { isDirectory, leafAbove, look } from './listing.ts';
 import { failure, type V2Failure } from './v2Errors.ts';
 import { deletedNode, directoryNode, entryNode, now, textOf } from './v2Json.ts';
 
 const ATTEMPTS = 16;
+/** Whenever a name is taken, another writer has got it: with so many at once, each gets one. */
+const NAMING_ATTEMPTS = 256;
 const NOTHING = new Uint8Array(0);
 const DIRECTORY_TTL = '"ttl" of a directory is not supported: set it on the keys below';
 
@@ -24,16 +26,14 @@ interface Target {
 
 /** PUT: set, create, update, refresh, compareAndSwap, and directories. */
 export async function putKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
-  const { entry: leaf, revision } = await store.get(key);
+  const place = await store.locate(key);
+  const { entry: leaf, revision } = place;
   if (key === '/') return failure(107, '/', revision);
-  if (leaf === undefined) {
-    const inTheWay = await leafAbove(store, key);
-    if (inTheWay !== undefined) return failure(104, inTheWay, revision);
-  }
+  const inTheWay = leaf === undefined ? leafAbove(key, place) : undefined;
+  if (inTheWay !== undefined) return failure(104, inTheWay, revision);
   const target: Target = { store, key, p };
   // A key with a value is a leaf to writers, also when a v3 store holds keys below it.
-  const isDirectory = leaf === undefined && (await hasKeysBelow(store, key));
-  if (isDirectory) return putOnDirectory(target, revision);
+  if (leaf === undefined && isDirectory(key, place)) return putOnDirectory(target, revision);
   if (p.prevExist === false) return create(target);
   const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
   if (compares || p.prevExist === true || p.refresh) return swap(target, compares);
@@ -92,7 +92,7 @@ async function swap({ store, key, p }: Target, compares: boolean): Promise<KeysO
   const action = compares ? 'compareAndSwap' : p.prevExist === true ? 'update' : 'set';
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const { entry, revision } = await store.get(key);
-    if (entry === undefined) return absent(store, key, revision);
+    if (entry === undefined) return absent(key, await store.locate(key));
     const mismatch = compare(entry, p, revision);
     if (mismatch !== undefined) return mismatch;
     const value = p.refresh ? entry.value : newValue(p);
@@ -132,32 +132,33 @@ function putOutcome(action: string, result: PutResult, key: string, p: KeyParame
  * the store has not reached yet.
  */
 export async function postKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
-  const { entry: leaf, revision } = await store.get(key);
-  if (leaf !== undefined && !(await hasKeysBelow(store, key))) return failure(104, key, revision);
-  const inTheWay = leaf === undefined ? await leafAbove(store, key) : undefined;
+  const place = await store.locate(key);
+  const { entry: leaf, revision } = place;
+  if (leaf !== undefined && !isDirectory(key, place)) return failure(104, key, revision);
+  const inTheWay = leaf === undefined ? leafAbove(key, place) : undefined;
   if (inTheWay !== undefined) return failure(104, inTheWay, revision);
   if (p.dir && p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   const value = p.dir ? NOTHING : newValue(p);
   let next = revision + 1;
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < NAMING_ATTEMPTS; attempt++) {
     const name = prefixOf(key) + String(next).padStart(20, '0');
     const where = p.dir ? prefixOf(name) : name;
     const result = await store.put(where, value, { ...ttlOf(p), if: { kind: 'absent' } });
     if (result.done) return putOutcome('create', result, key, p);
     next = Math.max(next, result.revision) + 1;
   }
-  return tooBusy(key);
+  return tooBusy(key, NAMING_ATTEMPTS);
 }
 
 /** DELETE: delete, compareAndDelete, and directories. */
 export async function deleteKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
   if (key === '/') return failure(107, '/', (await store.get(key)).revision);
   const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
-  const { leaf, directory, revision } = await look(store, key, 'nothing');
+  const { leaf, directory, revision, place } = await look(store, key, 'nothing');
   if (leaf !== undefined && !(directory !== undefined && p.recursive)) {
     return deleteLeaf({ store, key, p }, compares);
   }
-  if (directory === undefined) return absent(store, key, revision);
+  if (directory === undefined) return absent(key, place);
   if (compares || !(p.dir || p.recursive)) return failure(102, key, revision);
   if (directory.size > 0 && !p.recursive) return failure(108, key, revision);
   const created = directory.createRevision;
@@ -175,7 +176,7 @@ export async function deleteKey(store: Store, key: string, p: KeyParameters): Pr
 async function deleteLeaf({ store, key, p }: Target, compares: boolean): Promise<KeysOutcome> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const { entry, revision } = await store.get(key);
-    if (entry === undefined) return absent(store, key, revision);
+    if (entry === undefined) return absent(key, await store.locate(key));
     const mismatch = compare(entry, p, revision);
     if (mismatch !== undefined) return mismatch;
     const result = await store.delete(key, { if: exactly(entry) });
@@ -203,6 +204,6 @@ function ttlOf(p: KeyParameters): { ttlSeconds?: number } {
   return p.ttlSeconds === undefined ? {} : { ttlSeconds: Math.max(1, p.ttlSeconds) };
 }
 
-function tooBusy(key: string): V2Failure {
-  return failure(300, `other writers changed ${key} ${ATTEMPTS} times in a row`);
+function tooBusy(key: string, attempts = ATTEMPTS): V2Failure {
+  return failure(300, `other writers changed ${key} ${attempts} times in a row`);
 }

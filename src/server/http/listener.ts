@@ -1,51 +1,26 @@
 /**
  * The HTTP listener: the keys API of etcd v2 over any store, soradns's own calls for other soradns servers, and the
- * health pages. Everything is bounded: headers, bodies, connections, requests that wait, and how long anybody may take;
- * whatever a request does, it ends in a reply or a closed connection, never in an exception.
+ * health pages. Everything is bounded, and most of it for each client: headers, bodies, connections, requests that wait,
+ * long replies, what waits to be read, and how long anybody may take. Whatever a request does, it ends in a reply or a
+ * closed connection, never in an exception.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { type Exchange, type Reply, textReply } from './exchange.ts';
-import { carriesToken, isAllowedHost, isForeignOrigin, requiresToken } from './guard.ts';
-import { type Figures, healthReply } from './health.ts';
-import { clusterId, type Shared, serveKeys } from './keys.ts';
+import { Admission } from './admission.ts';
+import { ChangeTexts } from './changeTexts.ts';
+import { clientOf } from './client.ts';
+import type { Exchange, Reply } from './exchange.ts';
+import type { Figures } from './health.ts';
+import type { Shared } from './keys.ts';
+import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { nodeExchange } from './nodeExchange.ts';
-import { places } from './places.ts';
-import { createGiveWay, politeStore } from './polite.ts';
-import { serveStoreApi } from './storeApi.ts';
+import { createOutbox, type Outbox } from './outbox.ts';
+import { createGiveWay } from './polite.ts';
+import { RecentTexts } from './recentTexts.ts';
+import { createRoutes, type Routes } from './routes.ts';
+import { shares } from './shares.ts';
 import { failure, failureReply } from './v2Errors.ts';
-
-export interface HttpLimits {
-  readonly maxHeaderOctets: number;
-  readonly maxBodyOctets: number;
-  /** A request, head and body, must have arrived within this time. */
-  readonly requestTimeoutMs: number;
-  readonly keepAliveMs: number;
-  readonly slowReaderMs: number;
-  readonly lingerMs: number;
-  readonly maxConnections: number;
-  /** Requests that wait for a change, or follow them, at the same time. */
-  readonly maxWaiting: number;
-  /** Listings above some 64 KiB at the same time: all of such a one is held until it was sent. */
-  readonly maxLongListings: number;
-  /** How often a stream of changes shows that it is alive. */
-  readonly heartbeatMs: number;
-}
-
-const DEFAULT_HTTP_LIMITS: HttpLimits = {
-  maxHeaderOctets: 16 * 1024,
-  maxBodyOctets: 1024 * 1024,
-  requestTimeoutMs: 10_000,
-  keepAliveMs: 15_000,
-  slowReaderMs: 10_000,
-  lingerMs: 1_000,
-  // A request that waits holds its connection, so there are more connections than places to wait.
-  maxConnections: 1024 + 256,
-  maxWaiting: 1024,
-  maxLongListings: 4,
-  heartbeatMs: 5_000,
-};
 
 export interface HttpListenerOptions {
   /** Without one there are only the pages. */
@@ -59,8 +34,14 @@ export interface HttpListenerOptions {
   /** For those who ask about readiness in JSON. */
   readonly figures?: (() => Figures) | undefined;
   readonly version: string;
-  /** Writing needs it, on every address. Without one, writing is refused unless the address is a loopback one. */
+  /** Who shows it may write everything. */
   readonly token?: string | undefined;
+  /** Where this host's users find the token, for those who are refused. */
+  readonly tokenPlace?: string | undefined;
+  /** Users whose processes on this host may write without it; by default root and this process's user. */
+  readonly trustedUsers?: ReadonlySet<number> | undefined;
+  /** The key of the configuration, which is written with the token only; undefined: it is a key like any other. */
+  readonly configKey?: string | undefined;
   /** Names under which clients may address this server, besides `localhost` and every IP address. */
   readonly allowedHosts?: readonly string[] | undefined;
   readonly limits?: Partial<HttpLimits> | undefined;
@@ -91,10 +72,9 @@ export interface HttpListener {
 interface Service {
   readonly options: HttpListenerOptions;
   readonly limits: HttpLimits;
-  /** Whether the request may write; nobody's may before `listen` has said where we are. */
-  mayWrite: (exchange: Exchange) => boolean;
-  readonly store: LeaseStore | undefined;
-  readonly shared: Shared;
+  readonly admission: Admission;
+  readonly outbox: Outbox;
+  readonly routes: Routes;
   /** One for each request in flight. */
   readonly live: Set<AbortController>;
   closing: boolean;
@@ -104,23 +84,19 @@ const CLOSE_GRACE_MS = 1_000;
 
 export function createHttpListener(options: HttpListenerOptions): HttpListener {
   const limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
-  const giveWay = createGiveWay();
+  const admission = new Admission(limits);
   const service: Service = {
     options,
     limits,
-    mayWrite: () => false,
-    store: options.store && politeStore(options.store, giveWay),
-    shared: {
-      takePlace: places(limits.maxWaiting),
-      takeListingPlace: places(limits.maxLongListings),
-      giveWay,
-    },
+    admission,
+    outbox: createOutbox(limits.maxUnreadOctets),
+    routes: createRoutes(options, sharedBy(limits), limits.heartbeatMs),
     live: new Set(),
     closing: false,
   };
   const server = createServer(serverOptions(limits));
-  server.maxConnections = limits.maxConnections;
   server.maxRequestsPerSocket = 100_000;
+  server.on('connection', (socket) => admission.opened(socket));
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     void serve(service, request, response);
   };
@@ -128,15 +104,23 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
   // The body's reader sends "100 Continue", so that a body which is refused is never sent.
   server.on('checkContinue', onRequest);
   return {
-    listen: (address, port) => {
-      service.mayWrite = writeRule(options.token, address);
-      return listen(server, address, port, options.onListenerError);
-    },
+    listen: (address, port) => listen(server, address, port, options.onListenerError),
     close: () => {
       service.closing = true;
       for (const exchange of service.live) exchange.abort();
       return close(server);
     },
+  };
+}
+
+function sharedBy(limits: HttpLimits): Shared {
+  return {
+    waits: shares(limits.maxWaiting, limits.maxWaitingPerClient),
+    listings: shares(limits.maxLongListings, limits.maxLongListingsPerClient),
+    longReplies: shares(limits.maxLongReplies, limits.maxLongRepliesPerClient),
+    giveWay: createGiveWay(),
+    eventLines: new RecentTexts((line) => line.length),
+    changeTexts: new ChangeTexts(),
   };
 }
 
@@ -152,11 +136,6 @@ function serverOptions(limits: HttpLimits) {
     keepAliveInitialDelay: 15_000,
     noDelay: true,
   };
-}
-
-function writeRule(token: string | undefined, address: string): (exchange: Exchange) => boolean {
-  if (token !== undefined) return ({ headers }) => carriesToken(headers.authorization, token);
-  return requiresToken(address) ? () => false : () => true;
 }
 
 function listen(
@@ -192,60 +171,31 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { onRequest, onError } = service.options;
+  const { options, limits, outbox, admission, routes } = service;
+  const { socket } = request;
+  if (!admission.began(socket)) return;
   const startedMs = performance.now();
   const ending = new AbortController();
-  const exchange = nodeExchange(request, response, service.limits, ending);
+  const client = clientOf(socket);
+  const visit = routes.visit(client, request.headers);
+  const asker = { share: client.share, isTrusted: visit.isTrusted };
+  const exchange = nodeExchange(request, response, { limits, outbox, asker }, ending);
   const { method, path } = exchange;
-  const client = request.socket.remoteAddress ?? '';
   service.live.add(ending);
   response.once('close', () => {
     service.live.delete(ending);
+    admission.ended(socket);
     const durationMs = performance.now() - startedMs;
-    onRequest?.({ method, path, status: response.statusCode, durationMs, client });
+    const { address } = client;
+    options.onRequest?.({ method, path, status: response.statusCode, durationMs, client: address });
   });
-  if (service.closing) response.shouldKeepAlive = false;
+  const guest = admission.isGuest(socket) ? () => admission.promote(socket) : undefined;
+  if (service.closing || guest !== undefined) response.shouldKeepAlive = false;
   try {
-    await route(service, exchange);
+    await visit.serve(exchange, guest);
   } catch (error) {
-    onError?.(error, { method, path });
+    options.onError?.(error, { method, path });
     if (response.headersSent) response.destroy();
     else exchange.send(failureReply(failure(300, 'internal error')));
   }
-}
-
-async function route(service: Service, exchange: Exchange): Promise<void> {
-  const { options, limits } = service;
-  const refusal = refuse(service, exchange);
-  if (refusal !== undefined) return exchange.send(refusal);
-  const { store, shared } = service;
-  const page =
-    healthReply({ ...options, clusterId: store && clusterId(store) }, exchange) ??
-    (isWrite(exchange) ? undefined : options.page?.(exchange));
-  if (page !== undefined) return exchange.send(page);
-  if (store !== undefined) {
-    if (await serveKeys(store, exchange, shared)) return;
-    if (await serveStoreApi(store, exchange, shared, limits.heartbeatMs)) return;
-  }
-  exchange.send(textReply(404, '404 page not found'));
-}
-
-function refuse({ mayWrite, options }: Service, exchange: Exchange) {
-  const { headers } = exchange;
-  if (!isAllowedHost(headers.host, options.allowedHosts ?? [])) {
-    return textReply(
-      403,
-      'This Host is not served: use an IP address, localhost, or a configured name',
-    );
-  }
-  if (!isWrite(exchange)) return undefined;
-  if (isForeignOrigin(headers))
-    return textReply(403, 'Writing from a page of another origin is refused');
-  if (mayWrite(exchange)) return undefined;
-  const reply = failureReply(failure(110, 'Insufficient credentials'));
-  return { ...reply, headers: { ...reply.headers, 'WWW-Authenticate': 'Basic realm="soradns"' } };
-}
-
-function isWrite(exchange: Exchange): boolean {
-  return !['GET', 'HEAD', 'OPTIONS'].includes(exchange.method);
 }

@@ -4,8 +4,8 @@
  * node is shown as a directory that has a `value` too. Components that begin with `_` are hidden from listings.
  */
 import type { Entry } from '../../service/change.ts';
-import type { Store } from '../../store/store.ts';
-import { ancestorsOf, prefixOf } from './keyPath.ts';
+import { prefixOf } from '../../store/place.ts';
+import type { Place, Store } from '../../store/store.ts';
 import { type Clock, entryNode, indices, leaseFields, textOf } from './v2Json.ts';
 
 /** How deep below a directory a listing looks. Deeper keys only make the directories above them. */
@@ -30,10 +30,11 @@ export interface Sight {
   readonly revision: number;
   readonly leaf: Entry | undefined;
   readonly directory: Directory | undefined;
+  readonly place: Place;
 }
 
 /** Told of so many octets more that a look keeps in memory; false: that is too much. */
-export type Keep = (octets: number) => boolean;
+export type Keep = (octets: number, what: 'leaf' | 'listing') => boolean | Promise<boolean>;
 
 const ATTEMPTS = 5;
 
@@ -52,18 +53,34 @@ export async function look(
   keep: Keep = () => true,
 ): Promise<Sight | undefined> {
   for (let attempt = 1; ; attempt++) {
-    const { entry: leaf, revision } = await getLeaf(store, key);
-    const below = await readDirectory(store, key, depth, keep);
+    const [found, place] = await Promise.all([getLeaf(store, key), store.locate(key)]);
+    const { entry: leaf } = found;
+    const octets = leaf === undefined ? 0 : leaf.key.length + leaf.value.length;
+    if (!(await keep(octets, 'leaf'))) return undefined;
+    const below = isDirectory(key, place)
+      ? await readDirectory(store, key, depth, keep)
+      : { revision: place.revision, directory: undefined };
     if (below === undefined) return undefined;
-    const nothing = leaf === undefined && below.directory === undefined;
-    // Two reads are no snapshot: a key that was being turned into a directory would show as neither.
-    if (nothing && below.revision !== revision && attempt < ATTEMPTS) continue;
-    return { revision: Math.min(revision, below.revision), leaf, directory: below.directory };
+    const { directory } = below;
+    const nothing = leaf === undefined && directory === undefined;
+    // Several reads are no snapshot: a key that was being turned into a directory would show as neither.
+    if (nothing && below.revision !== found.revision && attempt < ATTEMPTS) continue;
+    return { revision: Math.min(found.revision, below.revision), leaf, directory, place };
   }
 }
 
 async function getLeaf(store: Store, key: string) {
   return key === '/' ? { entry: undefined, revision: Number.POSITIVE_INFINITY } : store.get(key);
+}
+
+/** Whether any key is below this one, its marker included. */
+export function isDirectory(key: string, { end }: Place): boolean {
+  return key === '/' || end === undefined;
+}
+
+/** The key above this one that holds a value and no keys: nothing can be below it in a v2 tree. */
+export function leafAbove(key: string, { end, endHasEntry }: Place): string | undefined {
+  return endHasEntry && end !== key ? end : undefined;
 }
 
 async function readDirectory(store: Store, key: string, depth: Depth, keep: Keep) {
@@ -76,37 +93,12 @@ async function readDirectory(store: Store, key: string, depth: Depth, keep: Keep
     for (const entry of page.entries) {
       found = true;
       const kept = insert(directory, entry.key.slice(prefix.length), entry, depth);
-      if (kept > 0 && !keep(kept)) return undefined;
+      if (kept === 0) continue;
+      const mayKeep = keep(kept, 'listing');
+      if (mayKeep !== true && !(await mayKeep)) return undefined;
     }
   }
   return { revision, directory: found ? directory : undefined };
-}
-
-/** Whether any key is below this one (its marker included), after one page at most. */
-export async function hasKeysBelow(store: Store, key: string): Promise<boolean> {
-  for await (const page of store.snapshot(prefixOf(key))) {
-    if (page.entries.length > 0) return true;
-  }
-  return false;
-}
-
-/** The key above this one that holds a value and no keys: nothing can be below it in a v2 tree. */
-export async function leafAbove(store: Store, key: string): Promise<string | undefined> {
-  const above = await Promise.all(ancestorsOf(key).map((ancestor) => store.get(ancestor)));
-  for (const { entry } of above) {
-    if (entry !== undefined && !(await hasKeysBelow(store, entry.key))) return entry.key;
-  }
-  return undefined;
-}
-
-/** Where the way down to an absent key ends: the highest key on it that is absent, as etcd names it. */
-export async function firstMissing(store: Store, key: string): Promise<string> {
-  let missing = key;
-  for (const above of ancestorsOf(key).reverse()) {
-    if (await hasKeysBelow(store, above)) break;
-    missing = above;
-  }
-  return missing;
 }
 
 function newDirectory(): Directory {

@@ -3,7 +3,9 @@
  * never collected beyond the limit, and the patience with a client that does not read its reply.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Body, Exchange, Reply, ReplyStream } from './exchange.ts';
+import type { Body, Exchange, Reply, ReplyStream, Text } from './exchange.ts';
+import type { Outbox } from './outbox.ts';
+import type { Asker } from './shares.ts';
 
 const SLICE_OCTETS = 256 * 1024;
 
@@ -15,13 +17,21 @@ export interface ExchangeLimits {
   readonly lingerMs: number;
 }
 
+/** What a request has besides itself. */
+export interface Surroundings {
+  readonly limits: ExchangeLimits;
+  readonly outbox: Outbox;
+  readonly asker: Asker;
+}
+
 /** `ending` is aborted here when the client goes, and by the listener when it closes. */
 export function nodeExchange(
   request: IncomingMessage,
   response: ServerResponse,
-  limits: ExchangeLimits,
+  { limits, outbox, asker }: Surroundings,
   ending: AbortController,
 ): Exchange {
+  const out: Out = { response, outbox, patienceMs: limits.slowReaderMs };
   const [path = '/', query = ''] = splitTarget(request.url ?? '/');
   // Without these a connection that breaks is an uncaught exception.
   request.on('error', () => ending.abort());
@@ -32,11 +42,19 @@ export function nodeExchange(
     path,
     query,
     headers: request.headers,
+    asker,
     signal: ending.signal,
     readBody: (limit = limits.maxBodyOctets) => readBody(request, response, limit),
-    send: (reply) => send(request, response, reply, limits),
-    stream: (headers) => startStream(response, headers, limits.slowReaderMs),
+    send: (reply) => send(request, out, reply, limits.lingerMs),
+    stream: (headers) => startStream(out, headers),
   };
+}
+
+/** Where a reply goes, and how long it may make no progress. */
+interface Out {
+  readonly response: ServerResponse;
+  readonly outbox: Outbox;
+  readonly patienceMs: number;
 }
 
 function splitTarget(target: string): [string, string] {
@@ -69,32 +87,27 @@ async function readBody(
   });
 }
 
-function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  reply: Reply,
-  { slowReaderMs, lingerMs }: ExchangeLimits,
-): void {
+function send(request: IncomingMessage, out: Out, reply: Reply, lingerMs: number): void {
+  const { response } = out;
   if (response.headersSent || response.destroyed) return;
   const unread = !request.complete && hasBody(request);
-  const body = Buffer.from(reply.body, 'utf8');
+  const body = typeof reply.body === 'string' ? Buffer.from(reply.body, 'utf8') : reply.body;
   response.writeHead(reply.status, {
     ...reply.headers,
     'Content-Length': body.length,
     ...(unread ? { Connection: 'close' } : {}),
   });
   if (unread) lingerThenCut(request, lingerMs);
-  void writeSlices(response, body, slowReaderMs);
+  void writeSlices(out, body);
 }
 
 /** The body slice by slice: each that is taken shows that the client still reads. Never rejects. */
-async function writeSlices(response: ServerResponse, body: Buffer, patienceMs: number) {
+async function writeSlices(out: Out, body: Buffer): Promise<void> {
   let start = 0;
   for (; body.length - start > SLICE_OCTETS; start += SLICE_OCTETS) {
-    const slice = body.subarray(start, start + SLICE_OCTETS);
-    if (!(await writeWithin(response, slice, patienceMs))) return;
+    if (!(await writeWithin(out, [body.subarray(start, start + SLICE_OCTETS)]))) return;
   }
-  endWithin(response, body.subarray(start), patienceMs);
+  endWithin(out, body.subarray(start));
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -110,49 +123,62 @@ function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
   request.socket.once('close', () => clearTimeout(timer));
 }
 
-function endWithin(response: ServerResponse, last: Buffer | string, patienceMs: number): void {
+function endWithin({ response, outbox, patienceMs }: Out, last: Buffer): void {
   response.end(last);
   if (response.writableFinished) return;
   const timer = setTimeout(() => response.destroy(), patienceMs);
-  response.once('close', () => clearTimeout(timer));
+  const remove = outbox.add([last], () => response.destroy());
+  response.once('close', () => {
+    clearTimeout(timer);
+    remove();
+  });
 }
 
-function startStream(
-  response: ServerResponse,
-  headers: Readonly<Record<string, string>>,
-  patienceMs: number,
-): ReplyStream {
+function startStream(out: Out, headers: Readonly<Record<string, string>>): ReplyStream {
+  const { response } = out;
   if (!response.headersSent && !response.destroyed) {
     response.writeHead(200, headers);
     response.flushHeaders();
   }
   return {
-    write: (text) => writeWithin(response, text, patienceMs),
-    end: () => endWithin(response, '', patienceMs),
+    write: (text) => writeWithin(out, buffersOf(text)),
+    end: () => endWithin(out, NOTHING),
   };
 }
 
-async function writeWithin(
-  response: ServerResponse,
-  text: string | Buffer,
-  patienceMs: number,
-): Promise<boolean> {
+const NOTHING = Buffer.alloc(0);
+
+function buffersOf(text: Text): readonly Buffer[] {
+  if (typeof text === 'string') return [Buffer.from(text, 'utf8')];
+  return Buffer.isBuffer(text) ? [text] : text;
+}
+
+async function writeWithin(out: Out, buffers: readonly Buffer[]): Promise<boolean> {
+  const { response, outbox, patienceMs } = out;
   if (response.destroyed || response.writableEnded) return false;
-  if (response.write(text)) return true;
+  let isTaken = true;
+  // Node sends together what is written in one turn.
+  for (const buffer of buffers) isTaken = response.write(buffer) && isTaken;
+  if (isTaken) return true;
   return new Promise<boolean>((resolve) => {
     const settle = (ready: boolean) => {
       clearTimeout(timer);
+      remove();
       response.off('drain', onDrain);
       response.off('close', onClose);
       resolve(ready);
     };
     const onDrain = () => settle(true);
     const onClose = () => settle(false);
-    const timer = setTimeout(() => {
+    const cut = () => {
       settle(false);
       response.destroy();
-    }, patienceMs);
+    };
+    const timer = setTimeout(cut, patienceMs);
     response.once('drain', onDrain);
     response.once('close', onClose);
+    // It may cut this very client.
+    let remove = (): void => undefined;
+    remove = outbox.add(buffers, cut);
   });
 }

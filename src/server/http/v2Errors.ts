@@ -3,6 +3,7 @@
  * it, a fixed message, and a cause in free text.
  */
 import type { StoreError } from '../../store/store.ts';
+import { NeedsToken } from './configGuard.ts';
 import type { Reply } from './exchange.ts';
 import { jsonReply } from './exchange.ts';
 
@@ -45,6 +46,7 @@ export function failure(code: V2ErrorCode, cause: string, index = 0, status?: nu
 
 /** What a v2 client is told when the store itself failed; `compacted` and `invalid` are the client's to correct. */
 export function failureOfStore(error: StoreError): V2Failure {
+  if (error instanceof NeedsToken) return failure(110, error.message);
   switch (error.code) {
     case 'compacted':
     case 'replaced':
@@ -58,12 +60,15 @@ export function failureOfStore(error: StoreError): V2Failure {
   }
 }
 
-/** The error as etcd writes it: `{"errorCode","message","cause","index"}`. */
-export function failureReply({ code, cause, index, status }: V2Failure): Reply {
+/** etcdctl sends the token as a password when it is asked like this. */
+const CHALLENGE = { 'WWW-Authenticate': 'Basic realm="soradns"' };
+
+/** The error as etcd writes it: `{"errorCode","message","cause","index"}`, and `more` beside that. */
+export function failureReply({ code, cause, index, status }: V2Failure, more = {}): Reply {
   const [usualStatus, message] = STATUS_AND_MESSAGE[code];
   return jsonReply(
     status ?? usualStatus,
-    { errorCode: code, message, cause, index },
-    { 'X-Etcd-Index': String(index) },
+    { errorCode: code, message, cause, index, ...more },
+    { 'X-Etcd-Index': String(index), ...(code === 110 ? CHALLENGE : {}) },
   );
 }

@@ -7,9 +7,10 @@
  * and so follows nothing, gets the first. A stream carries them all.
  */
 import type { Change } from '../../service/change.ts';
+import { prefixOf } from '../../store/place.ts';
 import { type Store, StoreError, type WatchBatch } from '../../store/store.ts';
-import { prefixOf } from './keyPath.ts';
-import { hasKeysBelow } from './listing.ts';
+import { isDirectory } from './listing.ts';
+import type { RecentTexts } from './recentTexts.ts';
 import { failure, failureOfStore, type V2Failure } from './v2Errors.ts';
 import {
   type Clock,
@@ -30,16 +31,24 @@ export interface Awaited {
   readonly follows: boolean;
 }
 
+/** The events as lines, each made once for all who wait for it. */
+export type EventLines = RecentTexts<Buffer>;
+
 export type Waited =
-  | { readonly kind: 'event'; readonly event: EventJson }
+  | { readonly kind: 'event'; readonly line: Buffer }
   | { readonly kind: 'aborted' }
   | V2Failure;
 
 /** The first event that matches; `aborted` when the signal came first. */
-export async function nextEvent(store: Store, what: Awaited, signal: AbortSignal): Promise<Waited> {
+export async function nextEvent(
+  store: Store,
+  what: Awaited,
+  signal: AbortSignal,
+  lines: EventLines,
+): Promise<Waited> {
   return guarded(async () => {
     for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
-      const waited = await eventOf(store, batch, what);
+      const waited = await eventOf(store, batch, what, lines);
       if (waited !== undefined) return waited;
     }
     return { kind: 'aborted' };
@@ -51,12 +60,13 @@ export async function streamEvents(
   store: Store,
   what: Awaited,
   signal: AbortSignal,
-  take: (event: EventJson) => Promise<boolean>,
+  lines: EventLines,
+  take: (line: Buffer) => Promise<boolean>,
 ): Promise<Waited> {
   return guarded(async () => {
     for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
       for (const change of batch.changes.filter((one) => matches(keyOf(one), what))) {
-        if (!(await take(changeEvent(change, now())))) return { kind: 'aborted' };
+        if (!(await take(changeLine(change, lines)))) return { kind: 'aborted' };
       }
     }
     return { kind: 'aborted' };
@@ -83,10 +93,11 @@ async function eventOf(
   store: Store,
   batch: WatchBatch,
   what: Awaited,
+  lines: EventLines,
 ): Promise<Waited | undefined> {
   const directory = await goneDirectory(store, batch);
   if (directory !== undefined && (isAbove(directory, what.key) || matches(directory, what))) {
-    return { kind: 'event', event: directoryGone(directory, batch) };
+    return { kind: 'event', line: lineOf(directoryGone(directory, batch)) };
   }
   const matching = batch.changes.filter((change) => matches(keyOf(change), what));
   const [first] = matching;
@@ -95,14 +106,15 @@ async function eventOf(
     const cause = `index ${batch.revision} changed ${matching.length} keys at once: list again`;
     return failure(401, cause, batch.revision);
   }
-  return { kind: 'event', event: changeEvent(first, now()) };
+  return { kind: 'event', line: changeLine(first, lines) };
 }
 
 /** The directory that all keys of a batch were in, if they were deleted and nothing is left of it. */
 async function goneDirectory(store: Store, { changes }: WatchBatch): Promise<string | undefined> {
   if (changes.length < 2 || changes.some(({ kind }) => kind !== 'delete')) return undefined;
   const directory = commonDirectory(changes.map(keyOf));
-  return directory === '/' || (await hasKeysBelow(store, directory)) ? undefined : directory;
+  if (directory === '/') return undefined;
+  return isDirectory(directory, await store.locate(directory)) ? undefined : directory;
 }
 
 function commonDirectory(keys: readonly string[]): string {
@@ -145,6 +157,14 @@ function matches(key: string, { key: wanted, recursive }: Awaited): boolean {
 function keyOf(change: Change): string {
   const key = change.kind === 'put' ? change.entry.key : change.key;
   return isMarker(key) ? key.slice(0, -1) : key;
+}
+
+function changeLine(change: Change, lines: EventLines): Buffer {
+  return lines.of(change, () => lineOf(changeEvent(change, now())));
+}
+
+function lineOf(event: EventJson): Buffer {
+  return Buffer.from(`${JSON.stringify(event)}\n`);
 }
 
 /**

@@ -112,7 +112,7 @@ test('etcdctl watch and exec-watch see sets, deletes and expiries', {
 test('etcdctl writes with a token as its password, and not without', {
   timeout: 60_000,
 }, async () => {
-  const guarded = await startHttp({ token: 'secret' });
+  const guarded = await startHttp({ token: 'secret', trustedUsers: new Set() });
   const run = (...args: string[]) => etcdctl('--endpoints', guarded.url, ...args);
   try {
     assert.match((await run('set', '/a', '1')).err, /110|user authentication/);

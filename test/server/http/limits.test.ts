@@ -253,30 +253,6 @@ test('who reads slowly but steadily gets all of a large listing', { timeout: 30_
   }
 });
 
-test('connections beyond the limit are closed at once', async () => {
-  const server = await startHttp({ limits: { maxConnections: 5 } });
-  const sockets = Array.from({ length: 5 }, () => connect(server.port, '127.0.0.1'));
-  try {
-    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-    await until('the sixth is refused', () =>
-      send(server.url, { path: '/livez' }).then(
-        () => false,
-        () => true,
-      ),
-    );
-    for (const socket of sockets) socket.destroy();
-    await until('there is room', () =>
-      send(server.url, { path: '/livez' }).then(
-        ({ status }) => status === 200,
-        () => false,
-      ),
-    );
-  } finally {
-    for (const socket of sockets) socket.destroy();
-    await server.stop();
-  }
-});
-
 test('close ends waiting requests, streams and idle connections soon', async () => {
   const server = await startHttp();
   const poll = send(server.url, { path: '/v2/keys/a?wait=true' }).catch((error) => error);

@@ -1,0 +1,179 @@
+/**
+ * The open connections, and who may have how many. A client address has a share; a new connection beyond it takes the
+ * place of one of the same client that is idle, or else is a guest, as is one beyond all places. A guest may ask how the
+ * server is, so that nobody can make it look dead, and stays when it shows the token. Any other request it is told why
+ * not. There are few guests for long: the oldest ones that have asked nothing yet give way to new ones.
+ */
+import type { Socket } from 'node:net';
+import { clientOf } from './client.ts';
+
+export interface AdmissionLimits {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerClient: number;
+  readonly maxGuests: number;
+  /** Requests of one connection at once, as pipelining makes them. */
+  readonly maxPipelined: number;
+}
+
+/** A guest has this time to ask something, unless too many come at once. */
+const GRACE_MS = 300;
+/** So many connections are accepted at once, before anything is read of them. */
+const MAX_BURST = 512;
+
+function burst(maxGuests: number): number {
+  return Math.min(MAX_BURST, 4 * maxGuests);
+}
+
+interface Connection {
+  readonly socket: Socket;
+  readonly share: string;
+  readonly openedMs: number;
+  isGuest: boolean;
+  /** Requests that have begun and not ended. */
+  busy: number;
+  served: number;
+}
+
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #connections = new Map<Socket, Connection>();
+  /** Members only; in the order in which they came. */
+  readonly #byShare = new Map<string, Set<Connection>>();
+  readonly #guests = new Set<Connection>();
+  #members = 0;
+  #isTrimming = false;
+
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
+  }
+
+  get guests(): number {
+    return this.#guests.size;
+  }
+
+  get members(): number {
+    return this.#members;
+  }
+
+  opened(socket: Socket): void {
+    const { share } = clientOf(socket);
+    const openedMs = performance.now();
+    const connection = { socket, share, openedMs, isGuest: false, busy: 0, served: 0 };
+    this.#connections.set(socket, connection);
+    socket.once('close', () => this.#closed(connection));
+    if (this.#hasRoom(share)) this.#addMember(connection);
+    else this.#addGuest(connection);
+  }
+
+  /** A request begins; false: the connection has too many, and is closed. */
+  began(socket: Socket): boolean {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) return false;
+    connection.busy++;
+    if (connection.busy <= this.#limits.maxPipelined) return true;
+    socket.destroy();
+    return false;
+  }
+
+  ended(socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) return;
+    connection.busy--;
+    connection.served++;
+  }
+
+  isGuest(socket: Socket): boolean {
+    return this.#connections.get(socket)?.isGuest ?? true;
+  }
+
+  /** Whether a guest that is trusted has a place now. Its share does not count. */
+  promote(socket: Socket): boolean {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || this.#members >= this.#limits.maxConnections) return false;
+    this.#guests.delete(connection);
+    this.#addMember(connection);
+    return true;
+  }
+
+  #hasRoom(share: string): boolean {
+    const own = this.#byShare.get(share);
+    const { maxConnections, maxConnectionsPerClient } = this.#limits;
+    const isFull = this.#members >= maxConnections || (own?.size ?? 0) >= maxConnectionsPerClient;
+    return !isFull || this.#closeIdle(own);
+  }
+
+  /** Between two requests, so that its client has to reckon with it. */
+  #closeIdle(connections: Iterable<Connection> = []): boolean {
+    for (const connection of connections) {
+      if (connection.busy > 0 || connection.served === 0) continue;
+      connection.socket.destroy();
+      this.#closed(connection);
+      return true;
+    }
+    return false;
+  }
+
+  #addMember(connection: Connection): void {
+    connection.isGuest = false;
+    this.#members++;
+    const own = this.#byShare.get(connection.share);
+    if (own === undefined) this.#byShare.set(connection.share, new Set([connection]));
+    else own.add(connection);
+  }
+
+  #addGuest(connection: Connection): void {
+    connection.isGuest = true;
+    this.#guests.add(connection);
+    const { maxGuests } = this.#limits;
+    if (this.#guests.size > maxGuests + 2 * burst(maxGuests)) this.#closeFirst();
+    if (this.#guests.size > maxGuests) this.#trimSoon();
+  }
+
+  #closeFirst(): void {
+    for (const guest of this.#guests) {
+      if (guest.busy > 0) continue;
+      guest.socket.destroy();
+      this.#closed(guest);
+      return;
+    }
+  }
+
+  #trimSoon(waitMs = 0): void {
+    if (this.#isTrimming) return;
+    this.#isTrimming = true;
+    const trim = () => {
+      this.#isTrimming = false;
+      this.#trim();
+    };
+    // What has come on connections of this turn is read in the turn after.
+    if (waitMs === 0) setImmediate(() => setImmediate(trim));
+    else setTimeout(trim, waitMs).unref();
+  }
+
+  /** Closes silent guests, the oldest first, until there are few enough or what is left is young and no crowd. */
+  #trim(): void {
+    const { maxGuests } = this.#limits;
+    const nowMs = performance.now();
+    for (const guest of this.#guests) {
+      if (this.#guests.size <= maxGuests) return;
+      if (guest.busy > 0) continue;
+      const leftMs = guest.openedMs + GRACE_MS - nowMs;
+      if (leftMs > 0 && this.#guests.size <= maxGuests + burst(maxGuests)) {
+        this.#trimSoon(Math.ceil(leftMs));
+        return;
+      }
+      guest.socket.destroy();
+      this.#closed(guest);
+    }
+  }
+
+  /** Also called twice for one connection: when it gives way, and when its socket has closed. */
+  #closed(connection: Connection): void {
+    if (!this.#connections.delete(connection.socket)) return;
+    if (this.#guests.delete(connection)) return;
+    this.#members--;
+    const own = this.#byShare.get(connection.share);
+    own?.delete(connection);
+    if (own?.size === 0) this.#byShare.delete(connection.share);
+  }
+}

@@ -1,0 +1,42 @@
+/** A store for writers without the token: all of it, but for the configuration of servers that is kept in it. */
+import { delegateStore } from '../../store/delegate.ts';
+import { type LeaseStore, StoreError } from '../../store/store.ts';
+
+/** What is refused needs the token. */
+export class NeedsToken extends StoreError {
+  constructor(cause: string) {
+    super('denied', cause);
+    this.name = 'NeedsToken';
+  }
+}
+
+/** `configKey` is this server's own; `cause` says what to do. */
+export function withoutConfig(store: LeaseStore, configKey: string, cause: string): LeaseStore {
+  const refuseIf = (isConfig: boolean): void => {
+    if (isConfig) throw new NeedsToken(cause);
+  };
+  return delegateStore(store, {
+    async put(key, value, options) {
+      refuseIf(isConfig(key, configKey));
+      return store.put(key, value, options);
+    },
+    async delete(key, options) {
+      refuseIf(isConfig(key, configKey));
+      return store.delete(key, options);
+    },
+    async deleteTree(prefix) {
+      refuseIf(configKey.startsWith(prefix) || isConfig(prefix, configKey));
+      return store.deleteTree(prefix);
+    },
+  });
+}
+
+/**
+ * Whether a key holds a configuration: this server's, what is below it, as making it a directory removes it, or that of
+ * a server with another prefix on the same store. Below our own prefix `config` is a label like any other.
+ */
+export function isConfig(key: string, configKey: string): boolean {
+  if (key === configKey || key.startsWith(`${configKey}/`)) return true;
+  const prefix = configKey.slice(0, configKey.lastIndexOf('/') + 1);
+  return !key.startsWith(prefix) && /\/config\/?$/.test(key);
+}

@@ -1,0 +1,132 @@
+/** From a request to what answers it, once it is clear who asks and that he may. */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
+import { trustedUsers } from '../peerOwner.ts';
+import type { Client } from './client.ts';
+import { withoutConfig } from './configGuard.ts';
+import { type Exchange, type Reply, textReply } from './exchange.ts';
+import { isAllowedHost, isForeignOrigin } from './guard.ts';
+import { type Health, healthReply, isHealthPath } from './health.ts';
+import { clusterId, type Shared, serveKeys } from './keys.ts';
+import { politeStore } from './polite.ts';
+import { STORE_API_PREFIX, serveStoreApi } from './storeApi.ts';
+import { failure, failureReply } from './v2Errors.ts';
+import { configCause, judgeWriter, type Verdict, type WriterRules } from './writers.ts';
+
+export interface RoutesOptions extends Omit<Health, 'clusterId'> {
+  readonly store?: LeaseStore | undefined;
+  readonly page?: ((exchange: Exchange) => Reply | undefined) | undefined;
+  readonly token?: string | undefined;
+  readonly tokenPlace?: string | undefined;
+  readonly trustedUsers?: ReadonlySet<number> | undefined;
+  readonly configKey?: string | undefined;
+  readonly allowedHosts?: readonly string[] | undefined;
+}
+
+export interface Routes {
+  visit(client: Client, headers: IncomingHttpHeaders): Visit;
+}
+
+/** One request. */
+export interface Visit {
+  isTrusted(): Promise<boolean>;
+  /** Answers it. A connection beyond its places is a guest, which becomes a member by `promote` if there is room. */
+  serve(exchange: Exchange, promote: (() => boolean) | undefined): Promise<void>;
+}
+
+/** What routes are made of. */
+interface Parts {
+  readonly options: RoutesOptions;
+  readonly shared: Shared;
+  readonly heartbeatMs: number;
+  readonly health: Health;
+  /** For whom may write everything, and for whom may not write the configuration. */
+  readonly stores: { readonly whole: LeaseStore; readonly guarded: LeaseStore } | undefined;
+}
+
+export function createRoutes(options: RoutesOptions, shared: Shared, heartbeatMs: number): Routes {
+  const { token, tokenPlace, store, configKey } = options;
+  const trusted = options.trustedUsers ?? trustedUsers();
+  const rules: WriterRules = { token, tokenPlace, trusted };
+  const whole = store && politeStore(store, shared.giveWay);
+  const guarded =
+    whole && configKey !== undefined ? withoutConfig(whole, configKey, configCause(rules)) : whole;
+  const parts: Parts = {
+    options,
+    shared,
+    heartbeatMs,
+    health: { ...options, clusterId: store && clusterId(store) },
+    stores: whole && guarded && { whole, guarded },
+  };
+  return {
+    visit(client, headers) {
+      let verdict: Promise<Verdict> | undefined;
+      const judge = () => {
+        verdict ??= judgeWriter(rules, headers, client);
+        return verdict;
+      };
+      const isTrusted = async () => (await judge()).kind !== 'refused';
+      return {
+        isTrusted,
+        async serve(exchange, promote) {
+          const refusal = refuse(parts, exchange) ?? (await refuseGuest(exchange, promote));
+          if (refusal !== undefined) return exchange.send(refusal);
+          await route(parts, exchange, judge);
+        },
+      };
+    },
+  };
+}
+
+async function route(
+  { options, shared, heartbeatMs, health, stores }: Parts,
+  exchange: Exchange,
+  judge: () => Promise<Verdict>,
+): Promise<void> {
+  const writes = isWrite(exchange);
+  const verdict = writes ? await judge() : undefined;
+  if (verdict?.kind === 'refused') return exchange.send(deniedReply(exchange, verdict.cause));
+  const page = healthReply(health, exchange) ?? (writes ? undefined : options.page?.(exchange));
+  if (page !== undefined) return exchange.send(page);
+  if (stores !== undefined) {
+    const store = verdict?.kind === 'owner' ? stores.guarded : stores.whole;
+    if (await serveKeys(store, exchange, shared)) return;
+    if (await serveStoreApi(store, exchange, shared, heartbeatMs)) return;
+  }
+  exchange.send(textReply(404, '404 page not found'));
+}
+
+function refuse({ options }: Parts, exchange: Exchange): Reply | undefined {
+  const { headers } = exchange;
+  if (!isAllowedHost(headers.host, options.allowedHosts ?? [])) {
+    return textReply(
+      403,
+      'This Host is not served: use an IP address, localhost, or a configured name',
+    );
+  }
+  if (!isWrite(exchange) || !isForeignOrigin(headers)) return undefined;
+  return textReply(403, 'Writing from a page of another origin is refused');
+}
+
+async function refuseGuest(
+  exchange: Exchange,
+  promote: (() => boolean) | undefined,
+): Promise<Reply | undefined> {
+  if (promote === undefined || isHealthPath(exchange.path)) return undefined;
+  if ((await exchange.asker.isTrusted()) && promote()) return undefined;
+  const message = 'too many connections are open, or too many of this address';
+  return failureReply(failure(300, message, 0, 503), storeError(exchange, 'unavailable', message));
+}
+
+function deniedReply(exchange: Exchange, cause: string): Reply {
+  return failureReply(failure(110, cause), storeError(exchange, 'denied', cause));
+}
+
+/** What a soradns that has this one as its store reads of a refusal. */
+function storeError(exchange: Exchange, code: StoreErrorCode, message: string): object {
+  return exchange.path.startsWith(STORE_API_PREFIX) ? { error: { code, message } } : {};
+}
+
+function isWrite({ method }: Exchange): boolean {
+  return !['GET', 'HEAD', 'OPTIONS'].includes(method);
+}

@@ -1,0 +1,211 @@
+/** What one client can take from the others: its share, and never the answer to whether the server lives. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { shareOf } from '../../../src/server/http/client.ts';
+import { shares } from '../../../src/server/http/shares.ts';
+import { type RunningHttp, startHttp } from '../../support/http.ts';
+import { send } from '../../support/httpRequest.ts';
+import { until } from '../../support/until.ts';
+
+const MIB = 1024 * 1024;
+/** Nobody is trusted but who has the token. */
+const STRICT = { token: 'secret', trustedUsers: new Set<number>() };
+const TOKEN = { authorization: 'Bearer secret' };
+
+async function openSockets(server: RunningHttp, count: number): Promise<Socket[]> {
+  const sockets = Array.from({ length: count }, () => {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    return socket;
+  });
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  return sockets;
+}
+
+async function whileOpen(sockets: readonly Socket[], body: () => Promise<void>): Promise<void> {
+  try {
+    await body();
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+}
+
+const stranger = (share: string) => ({ share, isTrusted: async () => false });
+const friend = (share: string) => ({ share, isTrusted: async () => true });
+
+test('a client has its share of places, strangers have three quarters, and who is trusted all', async () => {
+  const places = shares(8, 2);
+  const left = [await places.take(stranger('a')), await places.take(stranger('a'))];
+  assert.equal(await places.take(stranger('a')), undefined, 'a has its share');
+  for (const share of ['b', 'b', 'c', 'c']) assert.ok(await places.take(stranger(share)));
+  assert.equal(await places.take(stranger('d')), undefined, 'strangers have six');
+  assert.ok(await places.take(friend('a')));
+  assert.ok(await places.take(friend('a')));
+  assert.equal(await places.take(friend('a')), undefined, 'all are taken');
+  for (const leave of left) leave?.();
+  for (const leave of left) leave?.();
+  assert.ok(await places.take(stranger('a')));
+  assert.ok(await places.take(stranger('d')));
+  assert.equal(await places.take(stranger('d')), undefined, 'to leave twice frees one place');
+});
+
+test('addresses of which a host has many as it likes are one client', () => {
+  assert.equal(shareOf('127.0.0.1'), shareOf('127.1.2.3'));
+  assert.equal(shareOf('127.0.0.1'), shareOf('::1'));
+  assert.equal(shareOf('2001:db8::1'), shareOf('2001:db8::ffff:1'));
+  assert.notEqual(shareOf('2001:db8::1'), shareOf('2001:db8:0:1::1'));
+  assert.notEqual(shareOf('10.0.0.1'), shareOf('10.0.0.2'));
+});
+
+test('a client that waits in every place of its share leaves the others theirs', async () => {
+  const server = await startHttp({ ...STRICT, limits: { maxWaitingPerClient: 3 } });
+  const wait = '/v2/keys/w?wait=true';
+  const open = async (path: string) => {
+    const one = get(`${server.url}${path}`, { agent: false });
+    one.on('error', () => undefined);
+    await once(one, 'response');
+    return one;
+  };
+  try {
+    const own = await Promise.all([
+      open(wait),
+      open(wait),
+      open('/v1/store/watch?prefix=/&from=1'),
+    ]);
+    const refused = await send(server.url, { path: wait });
+    assert.equal(refused.status, 503);
+    const watch = await send(server.url, { path: '/v1/store/watch?prefix=/&from=1' });
+    assert.equal(watch.status, 503);
+    assert.match(watch.body, /too many of this address/);
+    const told = send(server.url, { path: `${wait}&waitIndex=1`, headers: TOKEN });
+    await server.store.put('/w', Buffer.from('x'));
+    assert.equal((await told).status, 200, 'who has the token is not of the crowd');
+    own[0]?.destroy();
+    await until('a place is free', async () => {
+      const again = await send(server.url, { path: `${wait}&waitIndex=1` });
+      return again.status === 200;
+    });
+    for (const one of own) one.destroy();
+  } finally {
+    await server.stop();
+  }
+});
+
+test('snapshots that are not read take places, and short ones need none', async () => {
+  const server = await startHttp({ ...STRICT, limits: { maxLongRepliesPerClient: 2 } });
+  const [all, one] = ['/v1/store/snapshot?prefix=/', '/v1/store/snapshot?prefix=/small/'];
+  try {
+    await server.store.put('/small/1', Buffer.from('x'));
+    for (let n = 0; n < 16; n++) await server.store.put(`/large/${n}`, Buffer.alloc(MIB, 'x'));
+    const unread = [0, 1].map(() => get(`${server.url}${all}`, { agent: false }));
+    for (const each of unread) each.on('error', () => undefined);
+    await Promise.all(unread.map((each) => once(each, 'response')));
+    for (const path of [all, '/v1/store/entry?key=/large/1', '/v2/keys/large/1']) {
+      assert.equal((await send(server.url, { path })).status, 503, path);
+    }
+    assert.equal((await send(server.url, { path: one })).status, 200);
+    assert.equal((await send(server.url, { path: '/v1/store/entry?key=/small/1' })).status, 200);
+    assert.equal((await send(server.url, { path: all, headers: TOKEN })).status, 200);
+    unread[0]?.destroy();
+    await until(
+      'a place is free',
+      async () => (await send(server.url, { path: all })).status === 200,
+    );
+    for (const each of unread) each.destroy();
+  } finally {
+    await server.stop();
+  }
+});
+
+test('connections beyond the share of an address are told so, unless they ask for health or have the token', async () => {
+  const limits = { maxConnectionsPerClient: 5 };
+  const server = await startHttp({ ...STRICT, limits });
+  const ask = (path: string, headers = {}) => send(server.url, { path, headers });
+  try {
+    await whileOpen(await openSockets(server, 5), async () => {
+      const refused = await ask('/v2/keys/');
+      assert.equal(refused.status, 503);
+      assert.equal((refused.json as { errorCode: number }).errorCode, 300);
+      assert.match(refused.body, /too many of this address/);
+      assert.equal(refused.headers.connection, 'close');
+      for (const path of ['/livez', '/readyz', '/healthz', '/health', '/version']) {
+        assert.equal((await ask(path)).status, 200, path);
+      }
+      assert.equal((await ask('/v2/keys/', TOKEN)).status, 200);
+      const put = { method: 'PUT', path: '/v2/keys/a', body: 'value=1', headers: TOKEN };
+      assert.equal((await send(server.url, put)).status, 201);
+    });
+    await until('there is room', async () => (await ask('/v2/keys/')).status === 200);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a connection between two requests gives way to a new one of the same client', async () => {
+  const server = await startHttp({ ...STRICT, limits: { maxConnectionsPerClient: 2 } });
+  try {
+    const [idle, silent] = await openSockets(server, 2);
+    assert.ok(idle !== undefined && silent !== undefined);
+    await whileOpen([idle, silent], async () => {
+      idle.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await once(idle, 'data');
+      const closed = once(idle, 'close');
+      await until('the next has its place', async () => {
+        return (await send(server.url, { path: '/v2/keys/' })).status === 200;
+      });
+      await closed;
+      assert.ok(!silent.destroyed);
+    });
+  } finally {
+    await server.stop();
+  }
+});
+
+test('/livez answers under any number of silent connections, and none of them stays for long', {
+  timeout: 60_000,
+}, async () => {
+  const limits = { maxConnections: 20, maxGuests: 10 };
+  const server = await startHttp({ ...STRICT, limits });
+  const silent: Socket[] = [];
+  try {
+    for (let round = 0; round < 10; round++) {
+      silent.push(...(await openSockets(server, 60)));
+      const startMs = performance.now();
+      assert.equal((await send(server.url, { path: '/livez' })).status, 200);
+      assert.ok(performance.now() - startMs < 1_000);
+    }
+    const open = () => silent.filter((socket) => !socket.destroyed).length;
+    for (const socket of silent) socket.resume();
+    await until('the crowd is sent away', () => open() <= 30);
+  } finally {
+    for (const socket of silent) socket.destroy();
+    await server.stop();
+  }
+});
+
+test('a connection with too many requests at once is closed', async () => {
+  const server = await startHttp({ ...STRICT, limits: { maxPipelined: 8 } });
+  const sockets = await openSockets(server, 2);
+  const [many, few] = sockets;
+  assert.ok(many !== undefined && few !== undefined);
+  const request = 'GET /v2/keys/w?wait=true HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  try {
+    await whileOpen(sockets, async () => {
+      const closed = once(many, 'close');
+      many.resume();
+      many.write(request.repeat(9));
+      await closed;
+      let replies = '';
+      few.on('data', (data) => {
+        replies += data.toString('latin1');
+      });
+      few.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(8));
+      await until('all are answered', () => replies.split('HTTP/1.1 200').length === 9);
+    });
+  } finally {
+    await server.stop();
+  }
+});
