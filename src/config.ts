@@ -11,6 +11,7 @@ import { SERVE_OPTIONS } from './config/serveOptions.ts';
 import {
   type ConfigFile,
   fileKeysOf,
+  MAX_SHOWN,
   type Origins,
   parseValue,
   type Rows,
@@ -23,8 +24,7 @@ import type { StoreLocation } from './config/storeLocation.ts';
 import { STORE_OPTIONS } from './config/storeOptions.ts';
 import { strangeVariables } from './config/strangeVariables.ts';
 import { nearest } from './config/suggest.ts';
-import { printSocketAddress } from './dns/socketAddress.ts';
-import { isLoopback } from './forward/addresses.ts';
+import { excerpt } from './printable.ts';
 
 /** All that `serve` may be told, the store's options included. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };
@@ -69,7 +69,6 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...(settings.register ? [] : idleRegistrarFlags(registrar)),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
-    ...unprotectedHttp(settings),
     ...(chosen.kind === 'mistake' ? [] : storeOfOne(settings, chosen.store)),
   ];
   if (chosen.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
@@ -121,13 +120,14 @@ export function withStoreConfig(config: Config, json: string): StoreConfigResult
     return { config, warnings: ['the config key holds no JSON object'], isSound: false };
   }
   const warnings: string[] = [];
+  const unknown: [key: string, raw: unknown][] = [];
   let isSound = true;
   const overlay: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(parsed)) {
     if (raw === null || key === 'Version') continue;
     const field = FIELD_OF_STORE_KEY.get(key);
     if (field === undefined) {
-      warnings.push(`config key: ${unknownStoreKey(key, raw)}`);
+      unknown.push([key, raw]);
     } else if (!isEmpty(raw)) {
       // SkyDNS writes what is unset too. What the operator said counts for more, but hides no mistake.
       const counts = config.origins[field] === 'default';
@@ -141,8 +141,20 @@ export function withStoreConfig(config: Config, json: string): StoreConfigResult
     }
   }
   const overlaid = Object.freeze({ ...config, ...(overlay as Partial<Config>) });
-  return { config: overlaid, warnings, isSound };
+  return { config: overlaid, warnings: [...warnings, ...unknownKeysOf(unknown)], isSound };
 }
+
+/** A few of them by name: what is one slip in a person's file may be thousands in one that is none. */
+function unknownKeysOf(unknown: readonly (readonly [key: string, raw: unknown])[]): string[] {
+  const named = unknown.slice(0, MAX_UNKNOWN);
+  const more = unknown.length - named.length;
+  return [
+    ...named.map(([key, raw]) => `config key: ${unknownStoreKey(key, raw)}`),
+    ...(more > 0 ? [`config key: ${more} more keys are unknown`] : []),
+  ];
+}
+
+const MAX_UNKNOWN = 10;
 
 /** The configuration after what was read anew, where its options are `live`; the others stay as they are. */
 export function withLiveOptions(
@@ -203,7 +215,7 @@ function unknownStoreKey(key: string, raw: unknown): string {
     return `${key} ${effect}: ${legacy.reason}`;
   }
   const meant = nearest(key, FIELD_OF_STORE_KEY.keys());
-  return `${key} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
+  return `${excerpt(key, MAX_SHOWN)} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
 }
 
 /** The file that `flags.config` or SORADNS_CONFIG names, if one does. */
@@ -257,14 +269,5 @@ function storeOfOne(
   if (!takeover || kind === 'etcd' || kind === 'http') return [];
   return [
     '--takeover: the store is of one server only; give --store etcd://…, or end the old one first',
-  ];
-}
-
-/** H1: whoever reaches a listener off loopback could write, so it takes a token. */
-function unprotectedHttp({ http, httpToken }: Settings<typeof SERVE_OPTIONS>): readonly string[] {
-  if (http === undefined || httpToken !== undefined || isLoopback(http.address)) return [];
-  const where = printSocketAddress(http);
-  return [
-    `--http: ${where} is no loopback address, so writers need a token; give --http-token-file FILE`,
   ];
 }

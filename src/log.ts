@@ -4,7 +4,7 @@
  */
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
 import { type LogSink, openLogSink } from './logSink.ts';
-import { printable } from './printable.ts';
+import { excerpt, printable } from './printable.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -64,7 +64,7 @@ function pinoOptions(level: LogLevel) {
     hooks: {
       logMethod(this: Logger, args: Parameters<LogFn>, method: LogFn) {
         const [fields, message] = args as unknown as [object, string];
-        method.call(this, fields, printable(message));
+        method.call(this, fields, textOf(message));
       },
     },
   };
@@ -91,6 +91,13 @@ async function prettyStream(sink: LogSink): Promise<DestinationStream> {
   return { write: (line) => sink.write(format(line)) };
 }
 
+/** Whatever it holds, it makes no line that fills a screen many times over. */
+const MAX_CHARACTERS = 4_000;
+
+function textOf(text: string): string {
+  return excerpt(printable(text), MAX_CHARACTERS);
+}
+
 /** The fields with every text in them printable; nesting is followed a few levels, then cut. */
 function printableFields(fields: Record<string, unknown>, depth = 4): Record<string, unknown> {
   const result: Record<string, unknown> = Object.create(null);
@@ -101,7 +108,7 @@ function printableFields(fields: Record<string, unknown>, depth = 4): Record<str
 }
 
 function printableValue(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return printable(value);
+  if (typeof value === 'string') return textOf(value);
   if (typeof value === 'bigint') return String(value);
   // Milliseconds with a dozen decimals are noise.
   if (typeof value === 'number') return Math.round(value * 10) / 10;
@@ -117,12 +124,12 @@ function printableValue(value: unknown, depth: number): unknown {
 
 function printableError(error: Error): Record<string, unknown> {
   const code = 'code' in error ? { code: printable(String(error.code)) } : {};
-  const cause = error.cause instanceof Error ? { cause: printable(error.cause.message) } : {};
+  const cause = error.cause instanceof Error ? { cause: textOf(error.cause.message) } : {};
   // Without its first lines, which repeat the message as it came.
   const stack = error.stack?.split('\n').filter((line) => /^ +at /.test(line));
   return {
     type: error.name,
-    message: printable(error.message),
+    message: textOf(error.message),
     ...code,
     ...cause,
     stack: stack?.map(printable),

@@ -3,10 +3,19 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
-import { runCli } from './cli/cli.ts';
 import type { Output } from './cli/command.ts';
-import { wantsColour } from './cli/output.ts';
-import { readText } from './cli/readText.ts';
+import { tooFewFiles } from './openFiles.ts';
+
+const problem = tooFewFiles();
+if (problem !== undefined) {
+  process.stderr.write(`soradns: ${problem}\n`);
+  process.exit(1);
+}
+const [{ runCli }, { wantsColour }, { readText }] = await Promise.all([
+  import('./cli/cli.ts'),
+  import('./cli/output.ts'),
+  import('./cli/readText.ts'),
+]);
 
 const stopping = new AbortController();
 let handlesSignals = false;
@@ -38,8 +47,10 @@ function hasLostTerminal(): boolean {
   }
 }
 
-/** /var/lib for root; for anybody else the place that the XDG base directories give. */
+/** What systemd made for us; else /var/lib for root, and for anybody else the place that the XDG base directories give. */
 function stateDirectory(): string {
+  const [given] = (process.env.STATE_DIRECTORY ?? '').split(':');
+  if (given) return given;
   if (process.getuid?.() === 0) return '/var/lib/soradns';
   return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'soradns');
 }

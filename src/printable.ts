@@ -14,6 +14,11 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, escapeOctets);
 }
 
+/** The text, or its beginning with an ellipsis: what others wrote must not fill a log by itself. */
+export function excerpt(text: string, maxCharacters: number): string {
+  return text.length <= maxCharacters ? text : `${text.slice(0, maxCharacters - 1)}…`;
+}
+
 function escapeOctets(char: string): string {
   let escaped = '';
   for (const octet of Buffer.from(char, 'utf8')) escaped += `\\${String(octet).padStart(3, '0')}`;

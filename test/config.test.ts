@@ -288,8 +288,7 @@ describe('mistakes', () => {
     [{ workers: '65' }, /^--workers: .* from 0 to 64, or auto; for example --workers 2/],
     [{ 'log-queries': 'many' }, /^--log-queries: .*--log-queries 100/],
     [{ http: '4001' }, /^--http: .*IP:PORT or off.*--http 127/],
-    [{ http: '0.0.0.0:4001' }, /^--http: .*--http-token-file/],
-    [{ http: '[::]:4001' }, /^--http: \[::\]:4001 .*--http-token-file/],
+    [{ 'http-writers': 'all' }, /^--http-writers: "all" is not local or token; for example/],
     [
       { 'http-token-file': '/gone' },
       /^--http-token-file: cannot read \/gone \(ENOENT\); give a file/,
@@ -466,6 +465,25 @@ describe('the config key of the store', () => {
     assert.equal(config.ndots, 4);
     assert.deepEqual(config.domains, [['file', 'example']]);
     assert.equal(config.roundRobin, false);
+  });
+
+  it('is shown in part only, and its mistakes are counted, where it is long', () => {
+    const long = 'x'.repeat(100_000);
+    const values = [
+      { nameservers: [long] },
+      { domain: long },
+      { ttl: long, min_ttl: long },
+      { [long]: 1 },
+      Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`${n}${'y'.repeat(60)}`, n])),
+      { nameservers: Array.from({ length: 5_000 }, () => 'none') },
+    ];
+    for (const value of values) {
+      const startMs = performance.now();
+      const { warnings } = withStoreConfig(configOf({}), JSON.stringify(value));
+      assert.ok(performance.now() - startMs < 2_000);
+      assert.ok(warnings.length > 0 && warnings.length <= 21, `${warnings.length}`);
+      for (const warning of warnings) assert.ok(warning.length < 400, warning.slice(0, 500));
+    }
   });
 
   it('has its mistakes told where something else counts for more', () => {

@@ -2,11 +2,15 @@
 import type { Config } from '../config.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import type { Log } from '../log.ts';
+import { openFilesLimit } from '../openFiles.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
 import type { Figures } from '../server/http/health.ts';
+import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
 import { createHttpListener } from '../server/http/listener.ts';
+import { configKey, keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { version } from './packageVersion.ts';
+import { writersOf } from './writerToken.ts';
 
 /** Why a server cannot be: one line, and one of what to do if that one does not say it. */
 export interface Refused {
@@ -27,6 +31,8 @@ export type HttpOutcome =
 
 export interface HttpSources {
   readonly store: LeaseStore;
+  /** Where the token file is, if the store has no folder. */
+  readonly stateDirectory: string | undefined;
   readonly readiness: () => readonly string[];
   readonly warnings: () => readonly string[];
   readonly figures: () => Figures;
@@ -42,10 +48,13 @@ export async function startHttp(
 ): Promise<HttpOutcome> {
   const { http } = config;
   if (http === undefined) return { kind: 'started', endpoint: undefined, close: async () => {} };
+  const { stateDirectory, ...parts } = sources;
   const listener = createHttpListener({
-    ...sources,
+    ...parts,
+    ...(await writersOf(config, http, stateDirectory, log)),
+    limits: httpLimits(log),
+    configKey: configKey(keyPrefix(config.pathPrefix)),
     version: version(),
-    token: config.httpToken?.reveal(),
     allowedHosts: config.httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),
     onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
@@ -57,6 +66,21 @@ export async function startHttp(
   } catch (error) {
     return refusal(error, http);
   }
+}
+
+/** With fewer there are fewer connections at once than there would be else. */
+const ENOUGH_FILES = 6144;
+
+function httpLimits(log: Log): Partial<HttpLimits> {
+  const files = openFilesLimit();
+  if (files === undefined) return {};
+  const limits = limitsWithin(files);
+  if (files < ENOUGH_FILES) {
+    const { maxConnections } = limits;
+    const fix = `ulimit -n ${ENOUGH_FILES}, or LimitNOFILE= in a unit`;
+    log.warn({ files, maxConnections }, `few files may be open at once, raise it: ${fix}`);
+  }
+  return limits;
 }
 
 function refusal(error: unknown, where: SocketAddress): HttpOutcome {

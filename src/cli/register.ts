@@ -9,6 +9,7 @@ import type { LeaseStore } from '../store/store.ts';
 import type { Io } from './command.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';
+import { logLibraryOutput } from './libraryOutput.ts';
 import { metricsPage } from './metricsPage.ts';
 import { version } from './packageVersion.ts';
 import { printPlan } from './plan.ts';
@@ -23,9 +24,10 @@ import { openStore } from './storeAccess.ts';
 export async function register(config: RegisterConfig, io: Io): Promise<number> {
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
+  const endLibraryOutput = logLibraryOutput(log);
   guard(log);
   for (const note of config.notes) log.warn({}, note);
-  const store = await openStore(config.store);
+  const store = await openStore(config.store, io);
   const replaced = new AbortController();
   const registrar = startRegistrar({
     ...config,
@@ -44,6 +46,7 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
   } finally {
     await registrar.close(0);
     await store.close();
+    endLibraryOutput();
     log.close();
   }
   return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;

@@ -8,6 +8,7 @@ import { printable } from '../printable.ts';
 import type { Io } from './command.ts';
 import { EXIT_CODES, Failure } from './failure.ts';
 import { guard } from './guard.ts';
+import { logLibraryOutput } from './libraryOutput.ts';
 import { type Server, startServer } from './server.ts';
 import { lameDuckMsAfter, lingerMsAfter, stopped } from './stopping.ts';
 import { inheritedSockets, superviseBy } from './systemd.ts';
@@ -26,10 +27,16 @@ export interface ServeOrders {
 
 /** Serves until `io.stop`, which the caller has taken the signals for. Throws a `Failure` when it cannot begin. */
 export async function serve(orders: ServeOrders, io: Io): Promise<number> {
-  const { config, docker, notes, decisions, readAgain } = orders;
   io.outliveReaders();
-  const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
+  const { logLevel } = orders.config;
+  const log = await openLog({ level: logLevel, pretty: io.stdout.isTty });
+  const endLibraryOutput = logLibraryOutput(log);
   guard(log);
+  return serveWith(log, orders, io).finally(endLibraryOutput);
+}
+
+async function serveWith(log: Log, orders: ServeOrders, io: Io): Promise<number> {
+  const { config, docker, notes, decisions, readAgain } = orders;
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
   const replaced = new AbortController();
@@ -72,7 +79,8 @@ async function started(
   onSocketReplaced: () => void,
 ): Promise<Server | undefined> {
   const inherited = await inheritedSockets(config.systemd, io.env);
-  const options = { docker, inherited, stop: io.stop, onSocketReplaced };
+  const { stop, stateDirectory } = io;
+  const options = { docker, inherited, stop, stateDirectory, onSocketReplaced };
   const outcome = await startServer(config, log, options);
   switch (outcome.kind) {
     case 'started':
@@ -120,8 +128,8 @@ function announce(
 async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
   if (!io.stderr.isTty) return;
   const [dns] = server.endpoints;
-  // With a token the line would not work as it stands, and the token is not to be shown.
-  if (dns === undefined || server.http === undefined || config.httpToken !== undefined) return;
+  // Where the token is needed the line would not work as it stands, and the token is not for showing.
+  if (dns === undefined || server.http === undefined || config.httpWriters === 'token') return;
   const { services, domains } = await server.loaded;
   const [apex] = domains;
   if (services > 0 || apex === undefined || io.stop.aborted) return;

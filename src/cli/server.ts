@@ -74,6 +74,8 @@ export interface StartOptions {
   readonly docker?: EngineEndpoint | undefined;
   /** Served instead of `config.addr`, if there are any. */
   readonly inherited?: readonly InheritedSocket[];
+  /** For what a server keeps besides its store; without one it keeps nothing. */
+  readonly stateDirectory?: string;
   /** Ends the waiting of one that is to take over; `close` ends a server that has started. */
   readonly stop?: AbortSignal;
   /** The engine has a new socket that only a new start of this process leads to. */
@@ -86,14 +88,15 @@ export async function startServer(
   log: Log,
   options: StartOptions = {},
 ): Promise<StartOutcome> {
-  const { docker, onSocketReplaced = () => {} } = options;
-  const parts = assemble(config, await openStore(config.store), log);
+  const { docker, stateDirectory, onSocketReplaced = () => {} } = options;
+  const onWarning = (line: string) => log.warn({}, line);
+  const parts = assemble(config, await openStore(config.store, { stateDirectory, onWarning }), log);
   const whenLoaded = loaded(parts);
   const taken = await takeAddresses(config, parts, whenLoaded, options);
   if (taken.kind !== 'taken') return taken;
   const registrar =
     docker && new ServerRegistrar(config, docker, parts.store, log, onSocketReplaced);
-  const running = { config, log, parts, registrar, endpoints: taken.endpoints };
+  const running = { config, log, parts, registrar, endpoints: taken.endpoints, stateDirectory };
   const standing = { stopping: false };
   const readiness = readinessOf(running, standing);
   const http = await startPages(running, readiness);
@@ -132,6 +135,7 @@ interface Running {
   readonly parts: Parts;
   readonly registrar: ServerRegistrar | undefined;
   readonly endpoints: readonly SocketAddress[];
+  readonly stateDirectory: string | undefined;
 }
 
 type Taken =
@@ -175,14 +179,14 @@ function readinessOf(
 }
 
 function startPages(
-  { config, log, parts, registrar }: Running,
+  { config, log, parts, registrar, stateDirectory }: Running,
   readiness: () => readonly string[],
 ): Promise<HttpOutcome> {
   const page = (exchange: Exchange) =>
     registrar?.page(exchange) ?? metricsPage(exchange, () => metricsOf(parts, registrar));
   const figures = () => figuresOf(parts);
   const warnings = () => registrar?.warnings() ?? [];
-  const sources = { store: parts.store, readiness, warnings, figures, page };
+  const sources = { store: parts.store, stateDirectory, readiness, warnings, figures, page };
   const start = () => startHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }

@@ -8,16 +8,27 @@ import { type LeaseStore, StoreError } from '../store/store.ts';
 import type { Arguments, Io } from './command.ts';
 import { Failure, storeFailure } from './failure.ts';
 import { readTls } from './tlsFiles.ts';
+import { tokenFor } from './writerToken.ts';
+
+export interface StoreSurroundings {
+  /** May hold the token of a server of this host. */
+  readonly stateDirectory?: string | undefined;
+  /** Told what is no reason not to open the store. */
+  readonly onWarning?: ((line: string) => void) | undefined;
+}
 
 /** Opens the store at a location. What cannot be reached yet is found out by the first call. */
-export async function openStore(location: StoreLocation): Promise<LeaseStore> {
+export async function openStore(
+  location: StoreLocation,
+  { stateDirectory, onWarning }: StoreSurroundings = {},
+): Promise<LeaseStore> {
   switch (location.kind) {
     case 'memory':
       return (await import('../store/memory.ts')).createMemoryStore({
         revision: Date.now(),
       });
     case 'file':
-      return openEmbedded(location.directory);
+      return openEmbedded(location.directory, onWarning);
     case 'etcd':
       // grpc-js would print its own lines to stderr about what the store reports as errors.
       process.env.GRPC_VERBOSITY ??= 'NONE';
@@ -25,16 +36,24 @@ export async function openStore(location: StoreLocation): Promise<LeaseStore> {
       process.noDeprecation = true;
       return (await import('../store/etcd.ts')).openEtcdStore(etcdOptions(location));
     case 'http': {
+      const { openHttpStore } = await import('../store/http.ts');
       const { url, token } = location;
-      return (await import('../store/http.ts')).openHttpStore({ url, token: token?.reveal() });
+      const findToken = async () =>
+        stateDirectory === undefined ? undefined : tokenFor(location, stateDirectory);
+      return openHttpStore({ url, token: token?.reveal(), findToken });
     }
   }
 }
 
-async function openEmbedded(directory: string): Promise<LeaseStore> {
+async function openEmbedded(
+  directory: string,
+  onWarning: StoreSurroundings['onWarning'],
+): Promise<LeaseStore> {
   const { openFileStore } = await import('../store/file.ts');
+  // Whatever this process makes from here on is nobody else's to read.
+  process.umask(0o077);
   try {
-    return await openFileStore(directory);
+    return await openFileStore(directory, { onWarning });
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     const hint = /is in use/.test(error.message)
@@ -74,7 +93,7 @@ export async function withStore(
   if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
   const location = read.config.store;
   refuseNoStore(location, creates);
-  const store = await openStore(location);
+  const store = await openStore(location, io);
   try {
     return await use({ store, prefix: keyPrefix(read.config.pathPrefix) });
   } catch (error) {

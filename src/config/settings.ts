@@ -3,6 +3,8 @@
  * files are read through a function that the caller gives. A mistake is a value that names the place and the fix; all
  * of them are collected, none is fatal here.
  */
+
+import { excerpt } from '../printable.ts';
 import type { Option, OptionForm, OptionWords, Settings } from './option.ts';
 import { nearest } from './suggest.ts';
 
@@ -62,6 +64,9 @@ export function readSettings<R extends Rows>(rows: R, sources: Sources): ReadSet
   return { settings: settings as Settings<R>, origins: origins as Origins<R>, mistakes };
 }
 
+/** So much of a wrong value, or of a wrong name, is shown. */
+export const MAX_SHOWN = 200;
+
 export type ParsedValue =
   | { readonly kind: 'value'; readonly value: unknown }
   | { readonly kind: 'mistake'; readonly problem: string };
@@ -79,7 +84,7 @@ export function parseValue(row: Option<unknown>, raw: unknown, variable?: string
   const flag = `--${row.secret ? `${row.name}-file` : row.name}${row.form === 'switch' ? '=' : ' '}`;
   const example = `${variable === undefined ? flag : `${variable}=`}${row.example}`;
   // A secret is not shown, not even a wrong one.
-  const shown = row.secret ? 'the value' : JSON.stringify(raw);
+  const shown = row.secret ? 'the value' : excerpt(JSON.stringify(raw), MAX_SHOWN);
   return {
     kind: 'mistake',
     problem: `${shown} is not ${row.expects}; for example ${example}`,
@@ -197,6 +202,7 @@ export function unknownKeys(file: ConfigFile, known: ReadonlySet<string>): reado
     .map((key) => {
       const meant = nearest(key, known);
       const fix = meant === undefined ? 'remove it' : `did you mean ${meant}?`;
-      return `${JSON.stringify(key)} in ${file.path}: there is no such option; ${fix}`;
+      const shown = excerpt(JSON.stringify(key), MAX_SHOWN);
+      return `${shown} in ${file.path}: there is no such option; ${fix}`;
     });
 }

@@ -1,5 +1,9 @@
+/** What is longer is no slip, and comparing it would take long. */
+const MAX_LENGTH = 64;
+
 /** The known word that somebody who typed `word` most likely meant, if one is near. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
+  if (word.length > MAX_LENGTH) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {

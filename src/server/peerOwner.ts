@@ -7,7 +7,8 @@
  * root, so they do not count. A second reading must show our own socket, known by its inode, still connected: as long as
  * it is, the kernel gives the same pair of addresses to no other socket, so the row of the first reading was its peer's.
  */
-import { readFileSync } from 'node:fs';
+import { fstatSync, readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { clientAddress } from '../dns/clientAddress.ts';
 import type { SocketAddress } from '../dns/socketAddress.ts';
@@ -57,11 +58,38 @@ function tableOf({ address }: SocketAddress): TableName {
   return address.includes(':') ? 'tcp6' : 'tcp';
 }
 
-/** Whether the table shows a socket of ours, on which this process listens, as made by this process's user. */
-export async function tellsOwners(listening: SocketAddress, inode: number): Promise<boolean> {
-  const nobody = { address: listening.address.includes(':') ? '::' : '0.0.0.0', port: 0 };
-  const row = findRow(await freshTable(tableOf(listening)), listening, nobody);
-  return row?.state === LISTENING && row.inode === inode && row.uid === process.geteuid?.();
+/** Whether the kernel tells whose sockets are on this host: a socket that is made to find out must show as our own. */
+export async function seesOwners(): Promise<boolean> {
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    const { address, port } = server.address() as AddressInfo;
+    const row = findRow(
+      await freshTable('tcp'),
+      { address, port },
+      { address: '0.0.0.0', port: 0 },
+    );
+    const isOurs = row?.inode === inodeOf(server) && row?.uid === process.geteuid?.();
+    return row?.state === LISTENING && isOurs;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
+/** Of the socket of a connection or of a server. Node has no public name for the descriptor. */
+export function inodeOf(holder: object): number | undefined {
+  const { _handle: handle } = holder as { _handle?: { fd?: number } | null };
+  if (handle?.fd === undefined || handle.fd < 0) return undefined;
+  try {
+    return fstatSync(handle.fd).ino;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The users whose processes may do what this server may: root, and the server's own. */

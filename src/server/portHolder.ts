@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import type { Client } from '../dns/respond.ts';
-import { asInTable, openSockets, readSockets } from './socketTable.ts';
+import { asInTable, type KernelSocket, openSockets, readSockets } from './socketTable.ts';
 
 export interface PortHolder {
   readonly pid: number;
@@ -32,12 +32,21 @@ export async function findHeldPort(
   address: string,
   port: number,
 ): Promise<HeldPort | undefined> {
-  const wanted = asInTable(address);
-  const sockets = (await readSockets(transport)).filter(
-    (socket) => socket.isListening && socket.port === port && overlaps(socket.address, wanted),
-  );
+  const sockets = await listenersAt(transport, address, port);
   if (sockets.length === 0) return undefined;
   return { holder: await findOwner(new Set(sockets.map(({ inode }) => inode))) };
+}
+
+/** The sockets that listen on the address, or on a wildcard address that covers it. */
+export async function listenersAt(
+  transport: Client['transport'],
+  address: string,
+  port: number,
+): Promise<readonly KernelSocket[]> {
+  const wanted = asInTable(address);
+  return (await readSockets(transport)).filter(
+    (socket) => socket.isListening && socket.port === port && overlaps(socket.address, wanted),
+  );
 }
 
 function overlaps(held: string, wanted: string): boolean {

@@ -7,10 +7,11 @@
  *
  * What lies on a volume that has become read-only is served as it is: `writeTrouble` says so, and writes are refused.
  */
-import { access, constants, mkdir, realpath, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Clock, systemClock } from './clock.ts';
 import { EmbeddedStore } from './embedded/core.ts';
+import { closeFiles, exposureOf, isReadOnly, makeFolder } from './embedded/folder.ts';
 import type { Bounds } from './embedded/history.ts';
 import type { TableState } from './embedded/lmdbOctets.ts';
 import { LmdbEnvironment } from './embedded/lmdbTable.ts';
@@ -22,6 +23,8 @@ export interface FileStoreOptions {
   readonly clock?: Clock | undefined;
   /** What a watch can begin with; see `EmbeddedParts.history`. */
   readonly history?: Bounds | undefined;
+  /** Told what is not as it should be, and no reason not to serve. */
+  readonly onWarning?: ((line: string) => void) | undefined;
 }
 
 /**
@@ -33,11 +36,14 @@ export async function openFileStore(
   options: FileStoreOptions = {},
 ): Promise<LeaseStore> {
   try {
-    await makeDirectory(dir);
+    await makeFolder(dir);
     const path = await realpath(dir);
     if (await isReadOnly(path))
       return await openReadOnly(path, { ...options, label: `file:${dir}` });
     if (await Owner.isOwned(path)) throw inUse(`file:${dir}`);
+    const exposure = await exposureOf(path);
+    if (exposure !== undefined) options.onWarning?.(exposure);
+    await closeFiles(path);
     return await openHere(path, { ...options, label: `file:${dir}` });
   } catch (cause) {
     throw cause instanceof StoreError ? cause : unusable(dir, cause);
@@ -89,45 +95,6 @@ async function openOwned(
     await owner.release();
     throw error;
   }
-}
-
-async function makeDirectory(dir: string): Promise<void> {
-  try {
-    await makeDirectories(dir);
-  } catch (error) {
-    // The system would say that something is not there.
-    throw (await isReadOnly(dirname(dir))) ? new Error('its volume is read-only') : error;
-  }
-}
-
-/** With those above it. Node's own `recursive` tries for ever where a folder is there but takes none, as /proc. */
-async function makeDirectories(dir: string): Promise<void> {
-  const made = await tryMake(dir);
-  const parent = dirname(dir);
-  if (made !== 'noParent') return;
-  if (parent === dir) throw new Error(`there is no ${dir}`);
-  await makeDirectories(parent);
-  if ((await tryMake(dir)) === 'noParent') throw new Error(`no folder can be made in ${parent}`);
-}
-
-async function tryMake(dir: string): Promise<'there' | 'noParent'> {
-  try {
-    await mkdir(dir, { mode: 0o700 });
-    return 'there';
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return 'noParent';
-    if (code === 'EEXIST' && (await stat(dir)).isDirectory()) return 'there';
-    throw error;
-  }
-}
-
-/** Whether its file system takes no writes, whoever asks. */
-function isReadOnly(dir: string): Promise<boolean> {
-  return access(dir, constants.W_OK).then(
-    () => false,
-    ({ code }: NodeJS.ErrnoException) => code === 'EROFS',
-  );
 }
 
 /** Nobody can write there, so nobody has to own it. */

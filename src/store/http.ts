@@ -47,6 +47,8 @@ export interface HttpStoreOptions {
   /** `http://host:port` or `https://…`. */
   readonly url: string;
   readonly token?: string | undefined;
+  /** Asked for the token when the server refuses a write, and it was not given one. */
+  readonly findToken?: (() => Promise<string | undefined>) | undefined;
   readonly callTimeoutMs?: number | undefined;
   /** Three of the server's signs of life. */
   readonly silenceTimeoutMs?: number | undefined;
@@ -61,7 +63,8 @@ type PlainCall = Pick<Call, 'method' | 'path' | 'body'>;
 
 class HttpStore implements LeaseStore {
   readonly label: string;
-  readonly #peer: Peer;
+  #peer: Peer;
+  readonly #findToken: () => Promise<string | undefined>;
   readonly #callTimeoutMs: number;
   readonly #silenceTimeoutMs: number;
   readonly #renewals: Renewals;
@@ -70,7 +73,7 @@ class HttpStore implements LeaseStore {
   readonly #leaseOf = (lease: Lease, key: string): Lease => this.#renewals.lease(lease, key);
   #closed = false;
 
-  constructor({ url, token, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
+  constructor({ url, token, findToken, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
     const parsed = new URL(url);
     this.label = parsed.origin;
     // Idle connections are given up before the server gives them up, which could cross with a call.
@@ -78,6 +81,7 @@ class HttpStore implements LeaseStore {
     const secure = parsed.protocol === 'https:';
     const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
     this.#peer = { label: this.label, url: parsed, agent, token };
+    this.#findToken = findToken ?? (async () => undefined);
     this.#callTimeoutMs = callTimeoutMs ?? 5_000;
     this.#silenceTimeoutMs = silenceTimeoutMs ?? 15_000;
     this.#renewals = new Renewals(async (key) => {
@@ -251,8 +255,19 @@ class HttpStore implements LeaseStore {
     };
   };
 
-  #write<T>(path: string, body: object, read: (json: unknown) => T): Promise<T> {
-    return this.#ask({ method: 'POST', path, body: JSON.stringify(body) }, read);
+  /** What was refused has not been done, so it may be tried again, with the token. */
+  async #write<T>(path: string, body: object, read: (json: unknown) => T): Promise<T> {
+    const call: PlainCall = { method: 'POST', path, body: JSON.stringify(body) };
+    try {
+      return await this.#ask(call, read);
+    } catch (error) {
+      const isDenied = error instanceof StoreError && error.code === 'denied';
+      if (!isDenied || this.#peer.token !== undefined) throw error;
+      const token = await this.#findToken();
+      if (token === undefined) throw error;
+      this.#peer = { ...this.#peer, token };
+      return this.#ask(call, read);
+    }
   }
 
   /** One call with one deadline for all of it. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CONFIG_OPTIONS } from '../../src/config.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
-import { callCli, spawnCli } from '../support/cli.ts';
+import { callCli } from '../support/cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'soradns-check-'));
 const file = (name: string, text: string): string => {
@@ -69,19 +69,6 @@ describe('check', () => {
       );
     const json = JSON.parse((await check(['--config', config, '--json'])).stdout);
     assert.deepEqual([json.ok, json.mistakes.length], [false, 2]);
-  });
-
-  it('refuses what serve refuses: no token off loopback, with the fix', async () => {
-    const line =
-      /^soradns: --http: 0\.0\.0\.0:4001 is no loopback address.*give --http-token-file FILE\n$/;
-    const ran = await check(['--http', '0.0.0.0:4001']);
-    assert.equal(ran.code, 2);
-    assert.match(ran.stderr, line);
-    const serve = await spawnCli(['serve', '--store', 'memory:', '--http', '0.0.0.0:4001']);
-    assert.equal(serve.code, 2);
-    assert.match(serve.stderr, line);
-    const token = file('token', 'x');
-    assert.equal((await check(['--http', '0.0.0.0:4001', '--http-token-file', token])).code, 0);
   });
 
   it('tries the certificates and the Docker address out', async () => {

@@ -41,14 +41,9 @@ describe('serve --register', () => {
 
   const serve = (...args: string[]) => {
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--no-rec'];
-    return bench.start([
-      'serve',
-      '--register',
-      '--register-ip',
-      '192.0.2.1',
-      ...addresses,
-      ...args,
-    ]);
+    const register = ['--register', '--register-ip', '192.0.2.1'];
+    const env = { SORADNS_HTTP_TOKEN: 's3cr3t' };
+    return bench.start(['serve', ...register, ...addresses, ...args], env);
   };
 
   it('answers for containers out of a memory store, in its own domains', async () => {
@@ -94,7 +89,9 @@ describe('serve --register', () => {
     const other = `http://${(await second.says('serving')).http}`;
     await second.says('refused');
     const body = new URLSearchParams({ value: '{"domain": "a.example"}' });
-    await fetch(`${other}/v2/keys/skydns/config`, { method: 'PUT', body });
+    const headers = { Authorization: 'Bearer s3cr3t' };
+    const put = await fetch(`${other}/v2/keys/skydns/config`, { method: 'PUT', body, headers });
+    assert.ok(put.ok, await put.text());
     await until(
       'what was refused is there',
       async () => {

@@ -8,7 +8,7 @@ import { Rcode } from '../../src/dns/rr.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { Exposition } from '../support/prometheus.ts';
 import { startQueryFlow } from '../support/queryFlow.ts';
-import { query, startTestServer, type TestServer } from '../support/server.ts';
+import { query, startTestServer, type TestServer, WITH_TOKEN } from '../support/server.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -161,7 +161,7 @@ describe('SIGHUP', () => {
 async function put(server: TestServer, key: string, value: string): Promise<void> {
   const body = new URLSearchParams({ value });
   const url = `http://127.0.0.1:${server.http?.port}/v2/keys/skydns/${key}`;
-  assert.ok((await fetch(url, { method: 'PUT', body })).ok);
+  assert.ok((await fetch(url, { method: 'PUT', body, headers: WITH_TOKEN })).ok);
 }
 
 async function answer(server: TestServer, qname: string): Promise<string> {
@@ -186,7 +186,7 @@ describe('the configuration in the store', () => {
       assert.equal(server.config().roundRobin, true);
       assert.match(await answer(server, 'web.store.example.'), / 61 IN A 10\.0\.0\.2$/);
       const url = `http://127.0.0.1:${server.http?.port}/v2/keys/skydns/config`;
-      assert.ok((await fetch(url, { method: 'DELETE' })).ok);
+      assert.ok((await fetch(url, { method: 'DELETE', headers: WITH_TOKEN })).ok);
       await until('it is gone', async () => {
         return (
           (await answer(server, 'web.skydns.local.')) === 'web.skydns.local. 3600 IN A 10.0.0.1'

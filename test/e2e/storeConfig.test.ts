@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
 import { dig } from '../support/dig.ts';
 import { type FaultyProxy, startProxy } from '../support/proxy.ts';
-import { query, startTestServer, type TestServer } from '../support/server.ts';
+import { query, startTestServer, type TestServer, WITH_TOKEN } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 import { question, text } from '../support/zone.ts';
@@ -12,7 +12,7 @@ import { question, text } from '../support/zone.ts';
 async function put(server: TestServer, key: string, value: unknown): Promise<void> {
   const body = new URLSearchParams({ value: JSON.stringify(value) });
   const url = `http://127.0.0.1:${server.http?.port}/v2/keys/skydns/${key}`;
-  const reply = await fetch(url, { method: 'PUT', body });
+  const reply = await fetch(url, { method: 'PUT', body, headers: WITH_TOKEN });
   assert.ok(reply.ok, await reply.text());
 }
 

@@ -8,11 +8,25 @@ const HEAD =
 test('sockets are read from the tables as Linux writes them', () => {
   const udp = `${HEAD}13706: 010011AC:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 65532        0 1997794 2 0000000069416805 0\n`;
   assert.deepEqual(parseSockets(udp, 'udp'), [
-    { address: '172.17.0.1', port: 53, transport: 'udp', isListening: true, inode: '1997794' },
+    {
+      address: '172.17.0.1',
+      port: 53,
+      transport: 'udp',
+      isListening: true,
+      inode: '1997794',
+      uid: 65532,
+    },
   ]);
   const tcp6 = `${HEAD}   0: B80D0120000000000000000001000000:1516 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17 1 0000000000000000 100 0 0 10 0\n`;
   assert.deepEqual(parseSockets(tcp6, 'tcp'), [
-    { address: '2001:db8::1', port: 5398, transport: 'tcp', isListening: true, inode: '17' },
+    {
+      address: '2001:db8::1',
+      port: 5398,
+      transport: 'tcp',
+      isListening: true,
+      inode: '17',
+      uid: 0,
+    },
   ]);
 });
 

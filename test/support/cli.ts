@@ -28,9 +28,14 @@ export function childEnv(env: Env = {}): NodeJS.ProcessEnv {
 }
 
 /** Runs a command in a process of its own, at most 30 s. */
-export function spawnCli(args: readonly string[], env: Env = {}): Promise<Ran> {
+export function spawnCli(
+  args: readonly string[],
+  env: Env = {},
+  program: readonly [string, ...string[]] = [process.execPath, ...NODE_ARGUMENTS],
+): Promise<Ran> {
+  const [command, ...fixed] = program;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], {
+    const child = spawn(command, [...fixed, ...args], {
       env: childEnv(env),
       timeout: 30_000,
     });

@@ -15,7 +15,7 @@ export interface RegisterBench {
   /** Of the test that runs. */
   readonly docker: FakeDocker;
   /** Starts `soradns` on that Docker; it ends with the test. */
-  start(args: readonly string[]): CliProcess;
+  start(args: readonly string[], env?: Readonly<Record<string, string>>): CliProcess;
 }
 
 /** Gives each test of the file a Docker and an end. */
@@ -38,8 +38,8 @@ export function useFakeDocker(): RegisterBench {
     get docker() {
       return current();
     },
-    start(args) {
-      const child = startCli(args, { DOCKER_HOST: current().host });
+    start(args, env = {}) {
+      const child = startCli(args, { DOCKER_HOST: current().host, ...env });
       processes.add(child);
       return child;
     },

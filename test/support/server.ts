@@ -24,6 +24,11 @@ export interface TestServer extends Server {
   readonly lines: readonly LogLine[];
 }
 
+/** Every such server takes it, for what needs the token. */
+const TOKEN = 'of-the-tests';
+
+export const WITH_TOKEN = { Authorization: `Bearer ${TOKEN}` } as const;
+
 /** Starts a server with `serve`'s options on free loopback ports and waits until it is ready. */
 export async function startTestServer(
   flags: Readonly<Record<string, FlagValue>>,
@@ -34,7 +39,7 @@ export async function startTestServer(
   const defaults = { ...listening, store: 'memory:', 'no-rec': true };
   const read = readConfig({
     flags: { ...defaults, ...flags },
-    env: {},
+    env: { SORADNS_HTTP_TOKEN: TOKEN },
     readFile: () => ({ problem: 'no files here' }),
     stateDirectory: '/nonexistent',
   });
@@ -53,6 +58,7 @@ export async function startTestServer(
 export function clientEnv({ http, dns }: TestServer): Record<string, string> {
   return {
     SORADNS_STORE: `http://${http?.address}:${http?.port}`,
+    SORADNS_TOKEN: TOKEN,
     SORADNS_SERVER: `${dns.address}:${dns.port}`,
   };
 }

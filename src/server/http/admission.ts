@@ -20,6 +20,11 @@ const GRACE_MS = 300;
 /** So many connections are accepted at once, before anything is read of them. */
 const MAX_BURST = 512;
 
+/** How many guests there may be for a moment. */
+export function mostGuests(maxGuests: number): number {
+  return maxGuests + 2 * burst(maxGuests);
+}
+
 function burst(maxGuests: number): number {
   return Math.min(MAX_BURST, 4 * maxGuests);
 }
@@ -125,7 +130,7 @@ export class Admission {
     connection.isGuest = true;
     this.#guests.add(connection);
     const { maxGuests } = this.#limits;
-    if (this.#guests.size > maxGuests + 2 * burst(maxGuests)) this.#closeFirst();
+    if (this.#guests.size > mostGuests(maxGuests)) this.#closeFirst();
     if (this.#guests.size > maxGuests) this.#trimSoon();
   }
 

@@ -1,10 +1,9 @@
 /** The other end of a connection: its address, the share that it has of what is bounded, and whose process it is. */
-import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { addressFamily, ipv6Octets } from '../../dns/address.ts';
 import { clientAddress } from '../../dns/clientAddress.ts';
 import { isLoopback } from '../../forward/addresses.ts';
-import { type PeerOwner, peerOwner } from '../peerOwner.ts';
+import { inodeOf, type PeerOwner, peerOwner } from '../peerOwner.ts';
 
 export interface Client {
   readonly address: string;
@@ -57,15 +56,4 @@ async function lookUp(socket: Socket): Promise<PeerOwner> {
   if (remoteAddress === undefined || remotePort === undefined) return 'unknown';
   const local = { address: localAddress, port: localPort };
   return peerOwner({ local, remote: { address: remoteAddress, port: remotePort }, inode });
-}
-
-/** Of the socket of a connection or of a server. Node has no public name for the descriptor. */
-export function inodeOf(holder: object): number | undefined {
-  const { _handle: handle } = holder as { _handle?: { fd?: number } | null };
-  if (handle?.fd === undefined || handle.fd < 0) return undefined;
-  try {
-    return fstatSync(handle.fd).ino;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,5 @@
 /** How much the HTTP listener takes, in all and of one client, and how long it waits. */
-import type { AdmissionLimits } from './admission.ts';
+import { type AdmissionLimits, mostGuests } from './admission.ts';
 import type { ExchangeLimits } from './nodeExchange.ts';
 
 export interface HttpLimits extends AdmissionLimits, ExchangeLimits {
@@ -44,15 +44,18 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
   heartbeatMs: 5_000,
 };
 
-/** The limits of a process that may have so many descriptors open, of which these connections are some. */
-export function limitsWithin(descriptors: number): Partial<HttpLimits> {
+/**
+ * The limits of a process that may have so many files open, sockets included. Half of them are for HTTP at most; the
+ * others are for DNS, for questions that are forwarded, and for the store.
+ */
+export function limitsWithin(files: number): Partial<HttpLimits> {
   const { maxConnections, maxConnectionsPerClient, maxGuests, maxWaiting } = DEFAULT_HTTP_LIMITS;
-  // A third: the others are for DNS, for the questions that are forwarded, and for the store.
-  const connections = Math.min(maxConnections, Math.floor(descriptors / 3));
+  const share = Math.floor(files / 2);
+  const connections = Math.min(maxConnections, Math.floor(share * 0.6));
   return {
     maxConnections: connections,
     maxConnectionsPerClient: Math.min(maxConnectionsPerClient, Math.ceil(connections / 4)),
-    maxGuests: Math.min(maxGuests, Math.ceil(connections / 4)),
+    maxGuests: Math.min(maxGuests, Math.floor((share - connections) / mostGuests(1))),
     maxWaiting: Math.min(maxWaiting, Math.floor((connections * 4) / 5)),
   };
 }

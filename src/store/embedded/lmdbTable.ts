@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
+import { PRIVATE_FILE } from './folder.ts';
 import { type Access, assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import {
   deadlineKey,
@@ -40,7 +41,8 @@ export class LmdbEnvironment {
     // overlappingSync would resolve a commit before it is flushed. eventTurnBatching makes promises that nobody
     // holds, so that a full disk would end the process.
     const settings = { noSubdir: false, overlappingSync: false, eventTurnBatching: false };
-    this.#root = open({ path: dir, readOnly: access === 'r', ...settings, ...OPTIONS });
+    const mode = { permissionsMode: PRIVATE_FILE };
+    this.#root = open({ path: dir, readOnly: access === 'r', ...settings, ...mode, ...OPTIONS });
   }
 
   /** Rejects when the directory's files cannot be used. With `r` they must be there. */

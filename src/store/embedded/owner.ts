@@ -7,9 +7,10 @@
  * Whoever takes over a dead owner's file must be alone meanwhile: `claim` runs under lmdb's write lock.
  */
 import { closeSync, openSync } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { chmod, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { PRIVATE_FILE } from './folder.ts';
 
 const SOCKET = 'owner.sock';
 /** sockaddr_un holds 108 octets on Linux, 104 elsewhere; longer paths would be cut without a word. */
@@ -43,7 +44,9 @@ export class Owner {
         return undefined;
       }
       await unlink(directory.socketPath).catch(ignoreMissing);
-      return new Owner(directory, await listen(directory.socketPath));
+      const server = await listen(directory.socketPath);
+      await chmod(directory.socketPath, PRIVATE_FILE);
+      return new Owner(directory, server);
     } catch (error) {
       directory.close();
       throw error;

@@ -1,0 +1,78 @@
+/**
+ * Which token a server takes, and which a command shows: the one that was given, else the one in the token file. A server
+ * makes the file where nothing else tells who may write, and where the configuration lies in a store of its own, which
+ * only it can write.
+ */
+import { networkInterfaces } from 'node:os';
+import type { StoreLocation } from '../config/storeLocation.ts';
+import type { Config } from '../config.ts';
+import type { SocketAddress } from '../dns/socketAddress.ts';
+import { isLoopback } from '../forward/addresses.ts';
+import type { Log } from '../log.ts';
+import { seesOwners, trustedUsers } from '../server/peerOwner.ts';
+import { listenersAt } from '../server/portHolder.ts';
+import { provideToken, readToken } from './tokenFile.ts';
+
+/** Who may write over HTTP, as the listener takes it. */
+export interface Writers {
+  readonly token: string | undefined;
+  readonly tokenPlace: string | undefined;
+  readonly trustedUsers: ReadonlySet<number>;
+}
+
+type Said = Pick<Config, 'httpToken' | 'httpWriters' | 'store'>;
+
+/** `stateDirectory` is for stores that have no folder; undefined: there is none. */
+export async function writersOf(
+  { httpToken, httpWriters, store }: Said,
+  http: SocketAddress,
+  stateDirectory: string | undefined,
+  log: Log,
+): Promise<Writers> {
+  const trusted = httpWriters === 'local' ? trustedUsers() : new Set<number>();
+  const given = httpToken?.reveal();
+  if (given !== undefined) return { token: given, tokenPlace: undefined, trustedUsers: trusted };
+  const needsToken = trusted.size === 0 || !isLoopback(http.address) || !(await seesOwners());
+  const folder = store.kind === 'file' ? store.directory : stateDirectory;
+  const none = { token: undefined, tokenPlace: undefined, trustedUsers: trusted };
+  if (folder === undefined || !(needsToken || store.kind === 'file')) return none;
+  const provided = await provideToken(folder);
+  if (provided.kind === 'provided') {
+    const { token, path } = provided.file;
+    log.info({ path }, 'the token for writing over HTTP is in this file');
+    return { token, tokenPlace: path, trustedUsers: trusted };
+  }
+  const { path, reason } = provided;
+  if (needsToken) {
+    const fix = 'give one with --http-token-file FILE';
+    log.warn({ path, reason }, `no token file: nobody may write over HTTP from elsewhere; ${fix}`);
+  }
+  return none;
+}
+
+/**
+ * The token in this user's state directory, for a server on this host that asks for one. It is not shown to a server of
+ * another user, who may have taken the address while ours was away.
+ */
+export async function tokenFor(
+  { url }: Extract<StoreLocation, { kind: 'http' }>,
+  stateDirectory: string,
+): Promise<string | undefined> {
+  const { hostname, port } = new URL(url);
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const address = host === 'localhost' ? '127.0.0.1' : host;
+  if (!isOfThisHost(address)) return undefined;
+  const file = await readToken(stateDirectory);
+  if (file === undefined) return undefined;
+  const ours = new Set([...trustedUsers(), file.uid]);
+  // Where the kernel does not show whose the listener is, there is nothing to see.
+  const listeners = await listenersAt('tcp', address, Number(port || 80));
+  return listeners.every(({ uid }) => ours.has(uid)) ? file.token : undefined;
+}
+
+function isOfThisHost(address: string): boolean {
+  if (isLoopback(address)) return true;
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .some((own) => own.address === address);
+}

@@ -1,0 +1,71 @@
+/** A process that may have few files open: it says so when it cannot start, and HTTP leaves DNS its own when it can. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { spawnCli } from '../support/cli.ts';
+import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
+import { dig } from '../support/dig.ts';
+import { send } from '../support/httpRequest.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+/** Not from source, as what runs that has files of its own open. */
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+function within(files: number): readonly [string, ...string[]] {
+  return ['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh', process.execPath, MAIN];
+}
+
+const skip = process.platform === 'linux' ? false : 'optional: only Linux tells the limit';
+
+describe('with few files', { skip }, () => {
+  for (const files of [64, 96]) {
+    for (const command of ['serve', 'ls', 'version']) {
+      it(`of which there may be ${files}, ${command} says what is wrong in one line`, async () => {
+        const { code, stdout, stderr } = await spawnCli([command], {}, within(files));
+        assert.equal(code, 1);
+        assert.equal(stdout, '');
+        assert.match(
+          stderr,
+          /^soradns: only \d+ files may be open at once, soradns needs 128 to start: ulimit -n 1024\n$/,
+        );
+      });
+    }
+  }
+
+  it('of which HTTP clients want them all, names outside are answered, and /livez', {
+    timeout: 60_000,
+  }, async () => {
+    const records = Array.from({ length: 60 }, (_, n) => `w${n}.example.org. 60 A 192.0.2.80`);
+    const upstream = await startUpstream({ records });
+    const ports = ON_FREE_PORTS.filter((option) => option !== '--no-rec');
+    const options = ['--store', 'memory:', '--nameservers', `127.0.0.1:${upstream.port}`];
+    const child = startCli(['serve', ...ports, ...options], {}, within(160));
+    const sockets: Socket[] = [];
+    try {
+      const { dns, http } = await child.says('serving');
+      const [address = ''] = dns as string[];
+      const server = parseSocketAddress(address) ?? assert.fail();
+      const port = Number(String(http).split(':')[1]);
+      for (let n = 0; n < 300; n++) {
+        const socket = connect(port, '127.0.0.1');
+        socket.on('error', () => undefined);
+        sockets.push(socket);
+        await once(socket, 'connect');
+      }
+      for (let n = 0; n < 60; n += 20) {
+        const names = Array.from({ length: 20 }, (_, k) => `w${n + k}.example.org`);
+        const replies = await Promise.all(names.map((name) => dig(server, name)));
+        assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set(['NOERROR']));
+        assert.equal((await send(`http://${http}`, { path: '/livez' })).status, 200);
+      }
+      assert.ok(child.lines().some(({ msg }) => /^few files may be open/.test(String(msg))));
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await child.end('SIGTERM');
+      await upstream.close();
+    }
+  });
+});

@@ -1,0 +1,284 @@
+/** Who may write over HTTP: real servers, clients of several users, and one on another host. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { curlAs, NOBODY, noOtherUsers, runAs, startAs } from '../support/asNobody.ts';
+import { NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
+import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
+import { freePort } from '../support/freePort.ts';
+import { connectOtherHost } from '../support/otherHost.ts';
+import { withTempDir } from '../support/tempDir.ts';
+import { until } from '../support/until.ts';
+
+const skip = noOtherUsers ?? false;
+const NAME = 'skydns/local/skydns/web';
+const VALUE = 'value={"host":"192.0.2.1"}';
+
+interface Running {
+  readonly child: CliProcess;
+  readonly url: string;
+}
+
+async function start(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running> {
+  const ports = args.includes('--http') ? ['--addr', '127.0.0.1:0'] : ON_FREE_PORTS;
+  const child = startCli(['serve', ...ports, ...args], env);
+  const { http } = await child.says('serving');
+  return { child, url: `http://${String(http).replace('0.0.0.0', '127.0.0.1')}` };
+}
+
+async function whileServing(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  body: (server: Running) => Promise<void>,
+): Promise<void> {
+  const server = await start(args, env);
+  try {
+    await body(server);
+  } finally {
+    await server.child.end('SIGTERM');
+  }
+}
+
+const put = (url: string, key = NAME) => ['-XPUT', `${url}/v2/keys/${key}`, '-d', VALUE];
+
+describe('on a loopback address, without a token', { skip }, () => {
+  let server: Running;
+  before(async () => {
+    server = await start(['--store', 'memory:']);
+  });
+  after(() => server?.child.end('SIGTERM'));
+
+  it("the article's line works for root and for the server's user", async () => {
+    assert.match(await curlAs(0, ...put(server.url)), /"action":"set".*\n201$/s);
+  });
+
+  it('a process of another user is refused, over both APIs, and told what to do', async () => {
+    const refused = await curlAs(NOBODY, ...put(server.url, `${NAME}/2`));
+    assert.match(refused, /\n401$/);
+    assert.match(refused, /"errorCode":110/);
+    assert.match(refused, /a process of uid 65534 may not write: run it as root, or use the token/);
+    for (const call of ['put', 'delete', 'deleteTree', 'lease/grant']) {
+      const body = '{"key":"/skydns/x","prefix":"/","value":"","ttlSeconds":60}';
+      const said = await curlAs(NOBODY, `${server.url}/v1/store/${call}`, '-d', body);
+      assert.match(said, /"code":"denied".*\n401$/s, call);
+    }
+    for (const line of [
+      ['-XPOST', `${server.url}/v2/keys/skydns/local`, '-d', VALUE],
+      ['-XDELETE', `${server.url}/v2/keys/${NAME}`],
+    ]) {
+      assert.match(await curlAs(NOBODY, ...line), /\n401$/);
+    }
+    assert.match(await curlAs(NOBODY, `${server.url}/v2/keys/${NAME}`), /192\.0\.2\.1.*\n200$/s);
+  });
+
+  it('a command of another user says the same, with exit code 6', async (t) => {
+    const store = ['--store', server.url];
+    const [main = ''] = NODE_ARGUMENTS.slice(-1);
+    if ((await runAs(NOBODY, 'test', '-r', main)).code !== 0) {
+      return t.skip('optional: other users may not read this checkout');
+    }
+    const setpriv = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'] as const;
+    const asNobody = ['setpriv', ...setpriv, process.execPath, ...NODE_ARGUMENTS] as const;
+    const set = ['set', 'b.skydns.local', '--host', '192.0.2.2', ...store];
+    const ran = await spawnCli(set, {}, asNobody);
+    assert.equal(ran.code, 6, ran.stderr);
+    assert.match(ran.stderr, /a process of uid 65534 may not write: run it as root/);
+    const asRoot = await spawnCli(set);
+    assert.equal(asRoot.code, 0, asRoot.stderr);
+  });
+
+  it('a client that is gone before it was looked at writes nothing', async () => {
+    const { port } = new URL(server.url);
+    const script = `
+import socket, struct, sys
+for n in range(200):
+    s = socket.create_connection(('127.0.0.1', ${port}))
+    key = '/v2/keys/skydns/local/skydns/gone/%d' % n
+    s.sendall(('PUT %s HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/x-www-form-urlencoded\\r\\nContent-Length: 7\\r\\n\\r\\nvalue=1' % key).encode())
+    if n % 2: s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    s.close()
+`;
+    const child = startAs(NOBODY, ['python3', '-c', script]);
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 0);
+    await until('all are served', async () => {
+      const metrics = await curlAs(0, `${server.url}/livez`);
+      return metrics.startsWith('ok');
+    });
+    const found = await curlAs(0, `${server.url}/v2/keys/skydns/local/skydns/gone`);
+    assert.match(found, /\n404$/);
+  });
+
+  it('the configuration is not for root either, whatever the way', async () => {
+    const { url } = server;
+    const ways = [
+      put(url, 'skydns/config'),
+      put(url, 'skydns//./config'),
+      put(url, 'skydns/config/x'),
+      put(url, 'other/config'),
+      ['-XPUT', `${url}/v2/keys/skydns/config?dir=true`],
+      ['-XPUT', `${url}/v2/keys/skydns/config?prevExist=false`, '-d', VALUE],
+      ['-XPOST', `${url}/v2/keys/skydns/config`, '-d', VALUE],
+      ['-XDELETE', `${url}/v2/keys/skydns?recursive=true`],
+      [`${url}/v1/store/put`, '-d', '{"key":"/skydns/config","value":"e30="}'],
+      [`${url}/v1/store/deleteTree`, '-d', '{"prefix":"/skydns/"}'],
+      [`${url}/v1/store/deleteTree`, '-d', '{"prefix":"/"}'],
+    ];
+    for (const way of ways) {
+      const said = await curlAs(0, ...way);
+      assert.match(said, /\n401$/, way.join(' '));
+      assert.match(said, /needs the token always: this server has none yet/, way.join(' '));
+    }
+    const label = await curlAs(0, ...put(url, 'skydns/local/skydns/config'));
+    assert.match(label, /\n201$/, 'below the domains it is a label like others');
+  });
+});
+
+describe('with a token', { skip }, () => {
+  it('who shows it writes all, the configuration too, and it counts', async () => {
+    const env = { SORADNS_HTTP_TOKEN: 's3cr3t' };
+    await whileServing(['--store', 'memory:'], env, async ({ child, url }) => {
+      const shown = ['-H', 'Authorization: Bearer s3cr3t'];
+      assert.match(await curlAs(NOBODY, ...put(url)), /\n401$/);
+      assert.match(await curlAs(NOBODY, ...put(url), ...shown), /\n201$/);
+      assert.match(await curlAs(0, ...put(url)), /\n200$/, 'root needs none for names');
+      const config = `${url}/v2/keys/skydns/config`;
+      const line = ['-XPUT', config, '-d', 'value={"ttl":77}'];
+      assert.match(await curlAs(0, ...line), /needs the token always: send.*\n401$/s);
+      assert.match(await curlAs(0, ...line, '-H', 'Authorization: Bearer x'), /\n401$/);
+      assert.match(await curlAs(NOBODY, ...line, ...shown), /\n201$/);
+      await child.says('the configuration was read again');
+      assert.match(await curlAs(0, '-XDELETE', config), /needs the token always.*\n401$/s);
+      assert.match(await curlAs(0, '-XDELETE', config, ...shown), /\n200$/);
+    });
+  });
+
+  it('--http-writers token lets nobody write without it', async () => {
+    const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: 'token' };
+    await whileServing(['--store', 'memory:'], env, async ({ url }) => {
+      assert.match(await curlAs(0, ...put(url)), /writing needs the token.*\n401$/s);
+      assert.match(await curlAs(0, ...put(url), '-u', 'any:s3cr3t'), /\n201$/);
+    });
+  });
+});
+
+describe('the token file', { skip }, () => {
+  it('is made beyond loopback, for its user alone; the log says where, and commands find it', () =>
+    withTempDir(async (dir) => {
+      const state = { STATE_DIRECTORY: join(dir, 'state') };
+      const path = join(state.STATE_DIRECTORY, 'http-token');
+      const other = await connectOtherHost();
+      try {
+        const http = ['--http', `0.0.0.0:${await freePort()}`, '--store', 'memory:'];
+        await whileServing(http, state, async ({ child, url }) => {
+          const { port } = new URL(url);
+          const said = await child.says('the token for writing over HTTP is in this file');
+          assert.equal(said.path, path);
+          assert.equal(statSync(path).mode & 0o777, 0o600);
+          assert.equal(statSync(state.STATE_DIRECTORY).mode & 0o777, 0o700);
+          const token = readFileSync(path, 'utf8').trim();
+          assert.ok(token.length >= 32);
+          const there = `http://${other.ours}:${port}`;
+          const curl = ['curl', '-sS', '-m', '10', '-w', '\n%{http_code}', ...put(there)];
+          assert.match(other.run(...curl), /writing from another host needs the token.*\n401$/s);
+          const shown = ['-H', `Authorization: Bearer ${token}`];
+          assert.match(other.run(...curl, ...shown), /\n201$/);
+          assert.match(other.run('curl', '-sS', `${there}/livez`), /^ok/);
+          const config = ['set', '/skydns/config', '--value', '{"ttl":77}', '--store', there];
+          const without = await spawnCli(config, { STATE_DIRECTORY: dir });
+          assert.equal(without.code, 6, without.stderr);
+          assert.match(without.stderr, /needs the token always/);
+          assert.equal((await spawnCli(config, state)).code, 0);
+        });
+        await whileServing(http, state, async ({ child }) => {
+          await child.says('the token for writing over HTTP is in this file');
+        });
+        assert.equal(readFileSync(path, 'utf8').trim().length, 43, 'the next start keeps it');
+      } finally {
+        await other.end();
+      }
+    }));
+
+  it('of a store in a folder is beside the names', () =>
+    withTempDir(async (dir) => {
+      const state = { STATE_DIRECTORY: dir };
+      await whileServing([], state, async ({ url }) => {
+        assert.equal(statSync(join(dir, 'http-token')).mode & 0o777, 0o600);
+        const config = ['set', '/skydns/config', '--value', '{"ttl":77}', '--store', url];
+        assert.equal((await spawnCli(config, state)).code, 0);
+      });
+    }));
+
+  it('that others may read is not used', () =>
+    withTempDir(async (dir) => {
+      const path = join(dir, 'http-token');
+      writeFileSync(path, 'known\n');
+      chmodSync(path, 0o644);
+      const options = ['--store', 'memory:', '--http-writers', 'token'];
+      await whileServing(options, { STATE_DIRECTORY: dir }, async ({ child, url }) => {
+        const line = child.lines().find(({ msg }) => String(msg).startsWith('no token file'));
+        assert.match(String(line?.reason), /others may read it/);
+        const shown = ['-H', 'Authorization: Bearer known'];
+        assert.match(await curlAs(0, ...put(url), ...shown), /\n401$/);
+      });
+    }));
+
+  it('is not shown to a server of another user that has the address', () =>
+    withTempDir(async (dir) => {
+      writeFileSync(join(dir, 'http-token'), 'precious\n', { mode: 0o600 });
+      const port = await freePort();
+      const script = `
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_POST(self):
+        print(self.headers, flush=True)
+        self.rfile.read(int(self.headers['content-length']))
+        body = b'{"error":{"code":"denied","message":"give me the token"}}'
+        self.send_response(401); self.send_header('Content-Length', str(len(body))); self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
+`;
+      const thief = startAs(NOBODY, ['python3', '-c', script]);
+      let seen = '';
+      thief.stdout.on('data', (text) => {
+        seen += text;
+      });
+      try {
+        const set = ['set', 'a.skydns.local', '--host', '192.0.2.1'];
+        const store = ['--store', `http://127.0.0.1:${port}`];
+        await until('it listens', async () => {
+          return (await curlAs(0, `http://127.0.0.1:${port}/`).catch(() => '')) !== '';
+        });
+        const ran = await spawnCli([...set, ...store], { STATE_DIRECTORY: dir });
+        assert.equal(ran.code, 6, ran.stderr);
+        assert.match(seen, /content-length/i);
+        assert.doesNotMatch(seen, /precious|authorization/i);
+      } finally {
+        thief.kill('SIGKILL');
+      }
+    }));
+
+  it('is made where /proc does not show whose a connection is', () =>
+    withTempDir(async (dir) => {
+      const hidden = 'mount -t tmpfs none /proc && exec "$@"';
+      const inside = ['unshare', '--mount', 'sh', '-c', hidden, 'sh', process.execPath] as const;
+      const args = ['serve', ...ON_FREE_PORTS, '--store', 'memory:'];
+      const state = { STATE_DIRECTORY: dir };
+      const child = startCli(args, state, [...inside, ...NODE_ARGUMENTS]);
+      try {
+        const { http } = await child.says('serving');
+        const url = `http://${http}`;
+        assert.match(await curlAs(0, ...put(url)), /whose process this is cannot be seen.*\n401$/s);
+        const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--store', url];
+        assert.equal((await spawnCli(set, state)).code, 0);
+      } finally {
+        await child.end('SIGTERM');
+      }
+    }));
+});
