@@ -90,7 +90,11 @@ export async function startServer(
 ): Promise<StartOutcome> {
   const { docker, stateDirectory, onSocketReplaced = () => {} } = options;
   const onWarning = (line: string) => log.warn({}, line);
-  const parts = assemble(config, await openStore(config.store, { stateDirectory, onWarning }), log);
+  const parts = assemble(
+    config,
+    await openStore(config.store, { stateDirectory, repair: config.storeRepair, onWarning }),
+    log,
+  );
   const whenLoaded = loaded(parts);
   const taken = await takeAddresses(config, parts, whenLoaded, options);
   if (taken.kind !== 'taken') return taken;

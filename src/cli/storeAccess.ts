@@ -13,6 +13,8 @@ import { tokenFor } from './writerToken.ts';
 export interface StoreSurroundings {
   /** May hold the token of a server of this host. */
   readonly stateDirectory?: string | undefined;
+  /** A damaged embedded store is set aside, and another begins with what can be read of it. */
+  readonly repair?: boolean | undefined;
   /** Told what is no reason not to open the store. */
   readonly onWarning?: ((line: string) => void) | undefined;
 }
@@ -20,7 +22,7 @@ export interface StoreSurroundings {
 /** Opens the store at a location. What cannot be reached yet is found out by the first call. */
 export async function openStore(
   location: StoreLocation,
-  { stateDirectory, onWarning }: StoreSurroundings = {},
+  { stateDirectory, ...options }: StoreSurroundings = {},
 ): Promise<LeaseStore> {
   switch (location.kind) {
     case 'memory':
@@ -28,7 +30,7 @@ export async function openStore(
         revision: Date.now(),
       });
     case 'file':
-      return openEmbedded(location.directory, onWarning);
+      return openEmbedded(location.directory, options);
     case 'etcd':
       // grpc-js would print its own lines to stderr about what the store reports as errors.
       process.env.GRPC_VERBOSITY ??= 'NONE';
@@ -47,20 +49,30 @@ export async function openStore(
 
 async function openEmbedded(
   directory: string,
-  onWarning: StoreSurroundings['onWarning'],
+  options: Pick<StoreSurroundings, 'repair' | 'onWarning'>,
 ): Promise<LeaseStore> {
   const { openFileStore } = await import('../store/file.ts');
   // Whatever this process makes from here on is nobody else's to read.
   process.umask(0o077);
   try {
-    return await openFileStore(directory, { onWarning });
+    return await openFileStore(directory, options);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    const hint = /is in use/.test(error.message)
-      ? 'is a server running on it? commands reach that at its --http address: --store http://HOST:PORT'
-      : 'give a folder that this user may write to, or --store memory:';
-    throw new Failure('unreachable', error.message, hint);
+    throw new Failure('unreachable', error.message, embeddedHint(error));
   }
+}
+
+function embeddedHint({ message }: StoreError): string {
+  if (/ is in use/.test(message)) {
+    return 'is a server running on it? commands reach that at its --http address: --store http://HOST:PORT';
+  }
+  if (/ is damaged: /.test(message)) {
+    return 'put a copy of the folder in its place, or start the server once with --store-repair: it keeps the damaged file, and all names that can still be read';
+  }
+  if (/ is no database$/.test(message)) {
+    return 'move data.mdb out of the folder if its names are elsewhere, or put a copy of the folder in its place';
+  }
+  return 'give a folder that this user may write to, or --store memory:';
 }
 
 /** What the store, and whoever else talks to etcd, is to know. Throws a `Failure` for files that are no good. */

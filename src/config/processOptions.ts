@@ -25,6 +25,16 @@ export const PROCESS_OPTIONS = {
     example: '5',
     live: true,
   }),
+  storeRepair: option<boolean>({
+    name: 'store-repair',
+    form: 'switch',
+    describe: 'set a damaged embedded store aside, and begin with the names that can still be read',
+    schema: switchValue,
+    fallback: false,
+    defaultText: 'false',
+    expects: 'true or false',
+    example: 'true',
+  }),
   logLevel: option<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'>({
     name: 'log-level',
     form: 'text',

@@ -10,19 +10,26 @@
 import { access, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, systemClock } from './clock.ts';
+import { damageOf } from './embedded/check/check.ts';
+import { salvage } from './embedded/check/salvage.ts';
 import { EmbeddedStore } from './embedded/core.ts';
 import { closeFiles, exposureOf, isReadOnly, makeFolder } from './embedded/folder.ts';
 import type { Bounds } from './embedded/history.ts';
+import { assertLmdbFiles } from './embedded/lmdbFiles.ts';
 import type { TableState } from './embedded/lmdbOctets.ts';
 import { LmdbEnvironment } from './embedded/lmdbTable.ts';
 import { Owner } from './embedded/owner.ts';
 import { Timeline } from './embedded/timeline.ts';
 import { type LeaseStore, StoreError } from './store.ts';
 
+const DATA_FILE = 'data.mdb';
+
 export interface FileStoreOptions {
   readonly clock?: Clock | undefined;
   /** What a watch can begin with; see `EmbeddedParts.history`. */
   readonly history?: Bounds | undefined;
+  /** A damaged store is set aside, and another begins with what can still be read of it. */
+  readonly repair?: boolean | undefined;
   /** Told what is not as it should be, and no reason not to serve. */
   readonly onWarning?: ((line: string) => void) | undefined;
 }
@@ -65,6 +72,7 @@ async function openHere(dir: string, options: LabelledOptions): Promise<LeaseSto
   if (openedHere.has(dir)) throw inUse(options.label);
   openedHere.add(dir);
   try {
+    await assertWhole(dir, options);
     const environment = await LmdbEnvironment.open(dir, 'r+');
     try {
       return await openOwned(dir, environment, options);
@@ -76,6 +84,23 @@ async function openHere(dir: string, options: LabelledOptions): Promise<LeaseSto
     openedHere.delete(dir);
     throw error;
   }
+}
+
+/** lmdb ends the process on some damage, and hides other, so it gets no file that was not looked at. */
+async function assertWhole(
+  dir: string,
+  { label, repair, onWarning, clock = systemClock }: LabelledOptions,
+): Promise<void> {
+  await assertLmdbFiles(dir, 'r+');
+  const damage = await damageOf(join(dir, DATA_FILE));
+  if (damage === undefined) return;
+  // What another process is writing looks damaged as well.
+  if (await Owner.isOwned(dir)) throw inUse(label);
+  if (repair !== true) throw damaged(label, damage);
+  const { path, keys } = await salvage(dir, clock.wallMs());
+  onWarning?.(
+    `${DATA_FILE} was damaged (${damage}): it is ${path} now, ${keys} keys were read of it`,
+  );
 }
 
 async function openOwned(
@@ -99,7 +124,10 @@ async function openOwned(
 
 /** Nobody can write there, so nobody has to own it. */
 async function openReadOnly(dir: string, options: LabelledOptions): Promise<LeaseStore> {
-  await access(join(dir, 'data.mdb')); // else lmdb would want to make it
+  await access(join(dir, DATA_FILE)); // else lmdb would want to make it
+  await assertLmdbFiles(dir, 'r');
+  const damage = await damageOf(join(dir, DATA_FILE));
+  if (damage !== undefined) throw damaged(options.label, damage);
   const environment = await LmdbEnvironment.open(dir, 'r');
   try {
     return await openStore(environment, options, undefined);
@@ -134,6 +162,13 @@ async function openStore(
 /** Where the timeline stands after the time since the last write; a wall clock that went back adds none. */
 function resumedMs(stored: TableState | undefined, wallMs: number): number {
   return stored === undefined ? 0 : stored.timelineMs + Math.max(0, wallMs - stored.wallMs);
+}
+
+function damaged(label: string, damage: string): StoreError {
+  return new StoreError(
+    'unavailable',
+    `${label} cannot be opened: ${DATA_FILE} is damaged: ${damage}`,
+  );
 }
 
 function inUse(label: string): StoreError {

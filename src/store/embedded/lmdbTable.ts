@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
+import { StoreError } from '../store.ts';
 import { PRIVATE_FILE } from './folder.ts';
 import { type Access, assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import {
@@ -119,22 +120,22 @@ export class LmdbTable implements Table {
   }
 
   get(key: string): { row: Row | undefined; revision: number } {
-    const transaction = this.#db.root.useReadTransaction();
+    const view = this.view();
     try {
-      const row = unpackRow(this.#db.rows.get(Buffer.from(key), { transaction }));
-      return { row, revision: this.#revisionAt(transaction) };
+      return { row: view.get(key), revision: view.revision };
     } finally {
-      transaction.done();
+      view.release();
     }
   }
 
   view(): TableView {
-    const transaction = this.#db.root.useReadTransaction();
+    const transaction = readingLmdb(() => this.#db.root.useReadTransaction());
+    const { rows } = this.#db;
     return {
-      revision: this.#revisionAt(transaction),
-      get: (key) => unpackRow(this.#db.rows.get(Buffer.from(key), { transaction })),
+      revision: readingLmdb(() => this.#revisionAt(transaction)),
+      get: (key) => readingLmdb(() => unpackRow(rows.get(Buffer.from(key), { transaction }))),
       page: (prefix, after, bounds) =>
-        readRows(this.#db.rows, prefix, { after, bounds, transaction }),
+        readingLmdb(() => readRows(rows, prefix, { after, bounds, transaction })),
       release: () => transaction.done(),
     };
   }
@@ -231,6 +232,16 @@ class Writer implements RowWriter {
   #endDeadline(key: string, previous: Row | undefined): void {
     const lifetime = previous?.lifetime;
     if (lifetime !== undefined) this.#deadlines.remove(deadlineKey(key, lifetime.deadlineMs));
+  }
+}
+
+/** What fails here is the disk, or damage since the store was opened: the store's trouble, and no bug of its caller. */
+function readingLmdb<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError('unavailable', `data.mdb cannot be read: ${reason}`, { cause });
   }
 }
 

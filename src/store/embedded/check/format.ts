@@ -1,0 +1,199 @@
+/**
+ * How lmdb 3.5 lays out data.mdb (its liblmdb/mdb.c, data version 2, 64 bit, little-endian), as far as it takes to read
+ * a file that may be damaged without lmdb, which ends the process on some. Whatever is not as lmdb writes it is `Damage`.
+ */
+
+/** What is wrong with the file, in words that name the page. */
+export class Damage extends Error {
+  override readonly name = 'Damage';
+}
+
+export interface Tree {
+  /** Undefined: it has no entries. */
+  readonly root: number | undefined;
+  readonly flags: number;
+  readonly depth: number;
+  readonly branchPages: number;
+  readonly leafPages: number;
+  readonly overflowPages: number;
+  readonly entries: number;
+}
+
+/** Where a transaction left the file. */
+export interface Meta {
+  readonly pageOctets: number;
+  readonly lastPage: number;
+  readonly transaction: number;
+  readonly free: Tree;
+  /** Holds the other trees, by name. */
+  readonly main: Tree;
+}
+
+export const PAGE_HEADER_OCTETS = 24;
+export const TREE_OCTETS = 48;
+const META_OCTETS = 144;
+const MAGIC = 0xbeefc0de;
+const DATA_VERSION = 2;
+const NO_PAGE = 0xffffffff;
+const META_PAGE = 0x08;
+/** Of keys that are numbers: set for the tree of free pages. */
+const INTEGER_KEY = 0x08;
+const MAX_MAP_OCTETS = 2 ** 47;
+
+/**
+ * The meta page that lmdb goes by, out of both; where one is enough, the other may be damaged. `start` holds the
+ * beginning of the file, two pages at least.
+ */
+export function readMeta(start: Buffer, isOneEnough: boolean): Meta {
+  const pageOctets = start.readUInt32LE(PAGE_HEADER_OCTETS + 24);
+  const isSize = pageOctets >= 256 && pageOctets <= 65_536 && (pageOctets & (pageOctets - 1)) === 0;
+  if (!isSize || start.length < pageOctets + PAGE_HEADER_OCTETS + META_OCTETS) {
+    throw new Damage(`page 0 names pages of ${pageOctets} octets`);
+  }
+  const metas: Meta[] = [];
+  let damage: unknown;
+  for (const number of [0, 1]) {
+    try {
+      metas.push(readMetaPage(start, number, pageOctets));
+    } catch (error) {
+      damage = error;
+    }
+  }
+  const [first, second = first] = metas;
+  if (first === undefined || second === undefined) throw damage;
+  if (damage !== undefined && !isOneEnough) throw damage;
+  return first.transaction >= second.transaction ? first : second;
+}
+
+function readMetaPage(start: Buffer, number: number, pageOctets: number): Meta {
+  const page = start.subarray(number * pageOctets, (number + 1) * pageOctets);
+  const at = PAGE_HEADER_OCTETS;
+  const free = readTree(page, at + 24);
+  const meta = {
+    pageOctets: page.readUInt32LE(at + 24),
+    free: { ...free, flags: free.flags & ~INTEGER_KEY },
+    main: readTree(page, at + 72),
+    lastPage: readNumber(page, at + 120),
+    transaction: readNumber(page, at + 128),
+  };
+  const isMeta =
+    readNumber(page, 0) === number &&
+    page.readUInt16LE(18) === META_PAGE &&
+    page.readUInt32LE(at) === MAGIC &&
+    (page.readUInt32LE(at + 4) & 0xffff) === DATA_VERSION &&
+    readNumber(page, at + 8) === 0 &&
+    readNumber(page, at + 16) <= MAX_MAP_OCTETS &&
+    free.flags === INTEGER_KEY &&
+    meta.main.flags === 0 &&
+    meta.pageOctets === pageOctets;
+  if (!isMeta) throw new Damage(`page ${number} is no meta page`);
+  return meta;
+}
+
+/** A tree's record, as it stands in a meta page and in the main tree. */
+export function readTree(octets: Buffer, at: number): Tree {
+  return {
+    flags: octets.readUInt16LE(at + 4),
+    depth: octets.readUInt16LE(at + 6),
+    branchPages: readNumber(octets, at + 8),
+    leafPages: readNumber(octets, at + 16),
+    overflowPages: readNumber(octets, at + 24),
+    entries: readNumber(octets, at + 32),
+    root: octets.readUInt32LE(at + 40) === NO_PAGE ? undefined : readNumber(octets, at + 40),
+  };
+}
+
+/** A 64-bit number; what no number here can be comes out as one that is too large for anything. */
+export function readNumber(octets: Buffer, at: number): number {
+  return octets.readUInt32LE(at) + octets.readUInt32LE(at + 4) * 2 ** 32;
+}
+
+export interface BranchNode {
+  readonly key: Buffer;
+  readonly child: number;
+}
+
+export interface LeafNode {
+  readonly key: Buffer;
+  readonly flags: number;
+  /** Of the value, wherever it is. */
+  readonly octets: number;
+  /** The value, or where it is. */
+  readonly data: Buffer;
+}
+
+export type TreePage =
+  | { readonly kind: 'branch'; readonly nodes: readonly BranchNode[] }
+  | { readonly kind: 'leaf'; readonly nodes: readonly LeafNode[] };
+
+/** The value is a tree's record. */
+export const SUBTREE = 0x02;
+/** The value is on pages of its own. */
+export const BIG_VALUE = 0x01;
+/** Where a big value is: its first page, a transaction, how many pages. */
+export const BIG_VALUE_OCTETS = 24;
+export const BIG_VALUE_PAGES_AT = 16;
+export const OVERFLOW_PAGE = 0x04;
+const BRANCH_PAGE = 0x01;
+const LEAF_PAGE = 0x02;
+/** What lmdb may leave set in a page's flags besides its kind. */
+const PASSING_FLAGS = 0xe000;
+const NODE_HEADER_OCTETS = 8;
+
+/** Throws where a page is not what it should be; `transaction` is the newest one. */
+export function checkHeader(page: Buffer, number: number, transaction: number): number {
+  if (readNumber(page, 0) !== number) throw new Damage(`page ${number} says that it is another`);
+  if (readNumber(page, 8) > transaction) throw new Damage(`page ${number} is of no transaction`);
+  if (page.readUInt16LE(16) !== 0) throw new Damage(`page ${number} is of an unknown kind`);
+  return page.readUInt16LE(18) & ~PASSING_FLAGS;
+}
+
+/** The nodes of a page of a tree. All of it is checked but the order of its keys. */
+export function readTreePage(page: Buffer, number: number, transaction: number): TreePage {
+  const kind = checkHeader(page, number, transaction);
+  if (kind !== BRANCH_PAGE && kind !== LEAF_PAGE) throw new Damage(`page ${number} is of no tree`);
+  const lower = page.readUInt16LE(20);
+  const upper = page.readUInt16LE(22);
+  const room = page.length - PAGE_HEADER_OCTETS;
+  if (lower % 2 !== 0 || lower > upper || upper > room) {
+    throw new Damage(`page ${number} is torn`);
+  }
+  const offsets = Array.from({ length: lower / 2 }, (_, n) => {
+    return page.readUInt16LE(PAGE_HEADER_OCTETS + 2 * n);
+  });
+  const read = kind === BRANCH_PAGE ? readBranchNode : readLeafNode;
+  let octets = 0;
+  const nodes = offsets.map((offset) => {
+    if (offset < upper || offset % 2 !== 0 || offset + NODE_HEADER_OCTETS > room) {
+      throw new Damage(`page ${number} has an entry outside itself`);
+    }
+    const node = read(page.subarray(PAGE_HEADER_OCTETS + offset), number);
+    octets += node.size + (node.size % 2);
+    return node;
+  });
+  if (octets !== room - upper) throw new Damage(`page ${number} has entries over each other`);
+  return kind === BRANCH_PAGE
+    ? { kind: 'branch', nodes: nodes as unknown as BranchNode[] }
+    : { kind: 'leaf', nodes: nodes as unknown as LeafNode[] };
+}
+
+function readBranchNode(octets: Buffer, number: number): BranchNode & { size: number } {
+  const keyOctets = octets.readUInt16LE(6);
+  const size = NODE_HEADER_OCTETS + keyOctets;
+  if (size > octets.length) throw new Damage(`page ${number} has a key that is too long`);
+  const child = octets.readUInt32LE(0) + octets.readUInt16LE(4) * 2 ** 32;
+  return { child, key: octets.subarray(NODE_HEADER_OCTETS, size), size };
+}
+
+function readLeafNode(octets: Buffer, number: number): LeafNode & { size: number } {
+  const valueOctets = octets.readUInt32LE(0);
+  const flags = octets.readUInt16LE(4);
+  const keyEnd = NODE_HEADER_OCTETS + octets.readUInt16LE(6);
+  const isKnown = flags === 0 || flags === BIG_VALUE || flags === SUBTREE;
+  const size = keyEnd + (flags === BIG_VALUE ? BIG_VALUE_OCTETS : valueOctets);
+  if (!isKnown || keyEnd === NODE_HEADER_OCTETS || size > octets.length) {
+    throw new Damage(`page ${number} has an entry that is none`);
+  }
+  const key = octets.subarray(NODE_HEADER_OCTETS, keyEnd);
+  return { key, flags, octets: valueOctets, data: octets.subarray(keyEnd, size), size };
+}

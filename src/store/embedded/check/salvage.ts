@@ -1,0 +1,106 @@
+/**
+ * A new store out of a damaged one: the file is set aside, and the rows that can still be read begin another. Keys that
+ * end by themselves are kept only where their lives can be read too: who keeps them alive writes them again.
+ */
+import { closeSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { leaseIdOf, MEMBER, membersPrefix } from '../leases.ts';
+import { type TableState, unpackRow, unpackState } from '../lmdbOctets.ts';
+import { LmdbEnvironment } from '../lmdbTable.ts';
+import type { KeyedRow, RowWriter } from '../table.ts';
+import { openSource, treesOf } from './check.ts';
+import { rowFault } from './rows.ts';
+import { type Entry, PageSet, walk } from './walk.ts';
+
+export interface Salvaged {
+  /** Where the damaged file is. */
+  readonly path: string;
+  /** How many keys the new store begins with. */
+  readonly keys: number;
+}
+
+const ROWS_A_TRANSACTION = 10_000;
+const COMPARE = { compare: Buffer.compare, onDamage: () => undefined };
+
+export async function salvage(dir: string, wallMs: number): Promise<Salvaged> {
+  const path = join(dir, 'data.mdb');
+  const found = readWhatIsLeft(path);
+  const time = new Date(wallMs).toISOString().replace(/[-:]|\.\d+/g, '');
+  const aside = `${path}.damaged-${time}`;
+  await rename(path, aside);
+  await rm(join(dir, 'lock.mdb'), { force: true });
+  await begin(dir, found, wallMs);
+  return { path: aside, keys: found.rows.filter(({ key }) => key.startsWith('/')).length };
+}
+
+interface Found {
+  readonly rows: readonly KeyedRow[];
+  readonly state: TableState | undefined;
+}
+
+function readWhatIsLeft(path: string): Found {
+  const source = openSource(path, 'tolerant');
+  if (source === undefined || typeof source === 'string') return { rows: [], state: undefined };
+  try {
+    const used = new PageSet(source.meta.lastPage);
+    const trees = treesOf(source, used, COMPARE.onDamage);
+    const entriesOf = (name: string): Iterable<Entry> => {
+      const tree = trees.get(name);
+      return tree === undefined ? [] : walk(source, tree, used, COMPARE);
+    };
+    const state = stateIn(entriesOf('state'));
+    return { rows: soundRows(entriesOf('rows'), state), state };
+  } finally {
+    closeSync(source.fd);
+  }
+}
+
+function stateIn(entries: Iterable<Entry>): TableState | undefined {
+  for (const entry of entries) {
+    if (entry.key.toString() !== 'state') continue;
+    try {
+      return unpackState(entry.value());
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+}
+
+function soundRows(entries: Iterable<Entry>, state: TableState | undefined): KeyedRow[] {
+  const rows: KeyedRow[] = [];
+  const leases = new Set<number>();
+  for (const entry of entries) {
+    if (rowFault(entry) !== undefined) continue;
+    const key = entry.key.toString('utf8');
+    const row = unpackRow(entry.value());
+    const lease = leaseIdOf(key);
+    // Without the store's time nobody knows when a life ends.
+    if (row.lifetime !== undefined && state === undefined) continue;
+    if (lease !== undefined) leases.add(lease);
+    if (lease !== undefined || key.startsWith('/')) rows.push({ key, row });
+  }
+  return rows.filter(({ row }) => row.lease === undefined || leases.has(row.lease));
+}
+
+async function begin(dir: string, { rows, state }: Found, wallMs: number): Promise<void> {
+  const environment = await LmdbEnvironment.open(dir, 'r+');
+  // As the damaged file had it, so that what was down meanwhile is counted when the store is opened.
+  const now = () => state ?? { timelineMs: 0, wallMs };
+  const table = environment.table(await environment.identity(), state, now);
+  const newest = rows.reduce((max, { row }) => Math.max(max, row.modRevision), 0);
+  const revision = Math.max(newest, state?.revision ?? 0);
+  for (let from = 0; from < rows.length; from += ROWS_A_TRANSACTION) {
+    await table.write((writer) => {
+      for (const row of rows.slice(from, from + ROWS_A_TRANSACTION)) writeRow(writer, row);
+      return { revision };
+    });
+  }
+  await table.close();
+}
+
+function writeRow(writer: RowWriter, { key, row }: KeyedRow): void {
+  writer.set(key, row, undefined);
+  if (row.lease !== undefined) writer.set(membersPrefix(row.lease) + key, MEMBER, undefined);
+}

@@ -1,0 +1,217 @@
+/**
+ * The entries of a tree of data.mdb in the order of their keys, page by page, each page looked at as a whole before any
+ * of its entries is given out. A page that two things use is damage as well.
+ */
+import { readSync } from 'node:fs';
+import {
+  BIG_VALUE,
+  BIG_VALUE_PAGES_AT,
+  checkHeader,
+  Damage,
+  type LeafNode,
+  type Meta,
+  OVERFLOW_PAGE,
+  PAGE_HEADER_OCTETS,
+  readNumber,
+  readTreePage,
+  type Tree,
+} from './format.ts';
+
+/** An open file, at one transaction. */
+export interface Source {
+  readonly fd: number;
+  readonly meta: Meta;
+}
+
+export interface WalkOptions {
+  readonly compare: (a: Buffer, b: Buffer) => number;
+  /** Told of damage, which then costs only what is on or below that page; without it, damage is thrown. */
+  readonly onDamage?: ((damage: Damage) => void) | undefined;
+}
+
+export class Entry {
+  readonly key: Buffer;
+  readonly flags: number;
+  /** Of the value. */
+  readonly octets: number;
+  readonly #data: Buffer;
+  readonly #source: Source;
+
+  constructor({ key, flags, octets, data }: LeafNode, source: Source) {
+    this.key = key;
+    this.flags = flags;
+    this.octets = octets;
+    this.#data = data;
+    this.#source = source;
+  }
+
+  /** As much of the value as asked for, or all. */
+  value(maxOctets = this.octets): Buffer {
+    const octets = Math.min(maxOctets, this.octets);
+    if (this.flags !== BIG_VALUE) return this.#data.subarray(0, octets);
+    return readOctets(this.#source, readNumber(this.#data, 0), PAGE_HEADER_OCTETS, octets);
+  }
+}
+
+/** Which pages are taken. */
+export class PageSet {
+  readonly #bits: Uint8Array;
+  readonly #lastPage: number;
+
+  constructor(lastPage: number) {
+    this.#lastPage = lastPage;
+    this.#bits = new Uint8Array((lastPage >> 3) + 1);
+  }
+
+  has(page: number): boolean {
+    return ((this.#bits[page >> 3] ?? 0) & (1 << (page & 7))) !== 0;
+  }
+
+  /** Throws where a page is none of the file's, or taken. */
+  take(page: number): void {
+    if (page < 2 || page > this.#lastPage) throw new Damage(`there is no page ${page}`);
+    if (this.has(page)) throw new Damage(`page ${page} is used twice`);
+    this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
+  }
+}
+
+/** What was met of one tree, to be compared with its record. */
+interface Counts {
+  branchPages: number;
+  leafPages: number;
+  overflowPages: number;
+  entries: number;
+}
+
+/** Keys of a subtree are from the one on, and before the other. */
+interface Bounds {
+  readonly from: Buffer | undefined;
+  readonly before: Buffer | undefined;
+}
+
+export function* walk(
+  source: Source,
+  tree: Tree,
+  used: PageSet,
+  options: WalkOptions,
+): Generator<Entry, void, undefined> {
+  const counts: Counts = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
+  if (tree.root !== undefined) {
+    const whole: Bounds = { from: undefined, before: undefined };
+    yield* new Walker(source, used, options, counts).below(tree.root, tree.depth, whole);
+  }
+  const isWhole = (Object.keys(counts) as (keyof Counts)[]).every((of) => counts[of] === tree[of]);
+  const damage = new Damage('a tree is not of the size that it says');
+  if (isWhole) return;
+  if (options.onDamage === undefined) throw damage;
+  options.onDamage(damage);
+}
+
+class Walker {
+  readonly #source: Source;
+  readonly #used: PageSet;
+  readonly #options: WalkOptions;
+  readonly #counts: Counts;
+
+  constructor(source: Source, used: PageSet, options: WalkOptions, counts: Counts) {
+    this.#source = source;
+    this.#used = used;
+    this.#options = options;
+    this.#counts = counts;
+  }
+
+  *below(number: number, depth: number, bounds: Bounds): Generator<Entry, void, undefined> {
+    const page = this.#tolerant(() => this.#read(number, depth, bounds));
+    if (page === undefined) return;
+    if (page.kind === 'leaf') {
+      this.#counts.leafPages++;
+      for (const node of page.nodes) {
+        if (node.flags !== BIG_VALUE || this.#isWhole(node, number)) {
+          this.#counts.entries++;
+          yield new Entry(node, this.#source);
+        }
+      }
+      return;
+    }
+    this.#counts.branchPages++;
+    for (const [n, { key, child }] of page.nodes.entries()) {
+      const from = n === 0 ? bounds.from : key;
+      const before = page.nodes[n + 1]?.key ?? bounds.before;
+      yield* this.below(child, depth - 1, { from, before });
+    }
+  }
+
+  #tolerant<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof Damage) || this.#options.onDamage === undefined) throw error;
+      this.#options.onDamage(error);
+      return undefined;
+    }
+  }
+
+  #read(number: number, depth: number, bounds: Bounds) {
+    this.#used.take(number);
+    const { meta } = this.#source;
+    const octets = readOctets(this.#source, number, 0, meta.pageOctets);
+    const page = readTreePage(octets, number, meta.transaction);
+    const isLeaf = page.kind === 'leaf';
+    if (isLeaf !== (depth === 1) || page.nodes.length === 0) {
+      throw new Damage(`page ${number} is at a place that is not its own`);
+    }
+    this.#checkOrder(number, page.nodes, isLeaf, bounds);
+    return page;
+  }
+
+  /** The first key of a branch stands for all before the second one, whatever it is. */
+  #checkOrder(
+    number: number,
+    nodes: readonly { readonly key: Buffer }[],
+    isLeaf: boolean,
+    { from, before }: Bounds,
+  ): void {
+    const { compare } = this.#options;
+    const ordered = isLeaf ? nodes : nodes.slice(1);
+    let last: Buffer | undefined;
+    for (const { key } of ordered) {
+      const isBehind = last === undefined || compare(last, key) < 0;
+      if (!isBehind) throw new Damage(`page ${number} has its keys in disorder`);
+      last = key;
+    }
+    const first = ordered[0]?.key;
+    const isInside =
+      (first === undefined || from === undefined || compare(from, first) <= 0) &&
+      (last === undefined || before === undefined || compare(last, before) < 0);
+    if (!isInside) throw new Damage(`page ${number} has keys of another page`);
+  }
+
+  #isWhole({ data, octets }: LeafNode, number: number): boolean {
+    const pages = this.#tolerant(() => this.#takeOverflow(data, octets, number));
+    this.#counts.overflowPages += pages ?? 0;
+    return pages !== undefined;
+  }
+
+  /** A value that has become smaller may keep the pages that it had. */
+  #takeOverflow(place: Buffer, octets: number, number: number): number {
+    const { meta } = this.#source;
+    const first = readNumber(place, 0);
+    const pages = readNumber(place, BIG_VALUE_PAGES_AT);
+    const room = pages * meta.pageOctets - PAGE_HEADER_OCTETS;
+    if (octets > room) throw new Damage(`page ${number} names a value larger than its pages`);
+    for (let page = first; page < first + pages; page++) this.#used.take(page);
+    const header = readOctets(this.#source, first, 0, PAGE_HEADER_OCTETS);
+    const kind = checkHeader(header, first, meta.transaction);
+    if (kind !== OVERFLOW_PAGE || header.readUInt32LE(20) !== pages) {
+      throw new Damage(`page ${number} names a value on page ${first}, which holds none`);
+    }
+    return pages;
+  }
+}
+
+function readOctets({ fd, meta }: Source, page: number, at: number, length: number): Buffer {
+  const octets = Buffer.allocUnsafe(length);
+  const read = readSync(fd, octets, 0, length, page * meta.pageOctets + at);
+  if (read < length) throw new Damage(`the file ends before page ${page} does`);
+  return octets;
+}

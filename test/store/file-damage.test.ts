@@ -1,0 +1,252 @@
+/** Stores whose files are damaged: refused in one line before lmdb sees them, or as good as before; never an end without a word. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { damageOf } from '../../src/store/embedded/check/check.ts';
+import { openFileStore } from '../../src/store/file.ts';
+import type { LeaseStore } from '../../src/store/store.ts';
+import { compileInto } from '../support/compiled.ts';
+import { FakeClock } from '../support/fakeClock.ts';
+import { newTempDir, removeDir, withTempDir } from '../support/tempDir.ts';
+
+const PAGE = 4096;
+const META_OCTETS = 168;
+const skip = ['x64', 'arm64'].includes(process.arch) ? false : 'optional: other files elsewhere';
+
+let dir: string;
+let program: string;
+/** The files of a store of 2,000 names, some with TTLs and leases, of large values and of free pages. */
+let whole: Buffer;
+
+before(async () => {
+  dir = await newTempDir();
+  const compiled = join(dir, 'compiled');
+  mkdirSync(compiled);
+  program = await compileInto(compiled, new URL('../support/damagedStore.ts', import.meta.url));
+  const store = await openFileStore(join(dir, 'whole'));
+  await fill(store);
+  await store.close();
+  whole = readFileSync(join(dir, 'whole', 'data.mdb'));
+});
+after(() => removeDir(dir));
+
+const keyOf = (n: number): string => `/skydns/local/skydns/e${n % 7}/s${n}`;
+
+async function fill(store: LeaseStore): Promise<void> {
+  for (let n = 0; n < 2_000; n += 500) {
+    const group = Array.from({ length: 500 }, (_, k) => n + k);
+    const value = (k: number) => Buffer.from(`{"host":"10.0.0.${k % 250}","port":${k}}`);
+    const options = (k: number) => (k % 5 === 0 ? { ttlSeconds: 5_000 } : {});
+    await Promise.all(group.map((k) => store.put(keyOf(k), value(k), options(k))));
+  }
+  const { id } = await store.grantLease(600);
+  for (let n = 0; n < 100; n++) await store.put(`/leased/${n}`, Buffer.from('x'), { lease: id });
+  await store.put('/big/1', Buffer.alloc(300_000, 'z'));
+  await store.put('/big/2', Buffer.alloc(9_000, 'y'));
+  await store.put('/big/2', Buffer.alloc(5_000, 'y'));
+  for (let n = 0; n < 500; n++) await store.delete(keyOf(n));
+}
+
+/** Numbers that look random and are the same each time. */
+function randomBy(seed: number): (below: number) => number {
+  let state = seed * 2_654_435_761 + 1;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+type Damaging = (file: Buffer, random: (below: number) => number) => Buffer;
+
+const somePage = (file: Buffer, random: (below: number) => number): Buffer => {
+  const page = 2 + random(file.length / PAGE - 2);
+  return file.subarray(page * PAGE, (page + 1) * PAGE);
+};
+
+const flip = (octets: Buffer, at: number, bit: number): void => {
+  octets[at] = (octets[at] ?? 0) ^ (1 << bit);
+};
+
+const DAMAGES: Readonly<Record<string, Damaging>> = {
+  'five pages of noise': (file, random) => {
+    for (let n = 0; n < 5; n++) {
+      const page = somePage(file, random);
+      for (let at = 0; at < PAGE; at++) page[at] = random(256);
+    }
+    return file;
+  },
+  'five pages of zeros': (file, random) => {
+    for (let n = 0; n < 5; n++) somePage(file, random).fill(0);
+    return file;
+  },
+  'half a page of zeros': (file, random) => {
+    somePage(file, random).fill(0, 512);
+    return file;
+  },
+  'fifty flipped bits': (file, random) => {
+    for (let n = 0; n < 50; n++) flip(file, 2 * PAGE + random(file.length - 2 * PAGE), random(8));
+    return file;
+  },
+  'a flipped bit at the beginning of a page': (file, random) => {
+    flip(somePage(file, random), random(200), random(8));
+    return file;
+  },
+  'four flipped bits in the meta pages': (file, random) => {
+    for (let n = 0; n < 4; n++) flip(file, PAGE * random(2) + random(META_OCTETS), random(8));
+    return file;
+  },
+  'two pages in each other’s place': (file, random) => {
+    const [a, b] = [somePage(file, random), somePage(file, random)];
+    const kept = Buffer.from(a);
+    b.copy(a);
+    kept.copy(b);
+    return file;
+  },
+  'an end that is missing': (file, random) => file.subarray(0, random(file.length)),
+};
+
+/** Opens it, reads and writes all over it, in a process of its own. */
+function use(folder: string, ...args: readonly string[]) {
+  const options = { encoding: 'utf8', timeout: 60_000 } as const;
+  return spawnSync(process.execPath, [program, folder, ...args], options);
+}
+
+const EACH = 6;
+
+describe('a damaged store', { skip, concurrency: 2 }, () => {
+  for (const [what, damaging] of Object.entries(DAMAGES)) {
+    it(`with ${what} is refused in one line, or serves`, { timeout: 240_000 }, () =>
+      withTempDir(async (temp) => {
+        let refused = 0;
+        for (let seed = 0; seed < EACH; seed++) {
+          const folder = join(temp, String(seed));
+          mkdirSync(folder, { mode: 0o700 });
+          const file = damaging(Buffer.from(whole), randomBy(seed));
+          writeFileSync(join(folder, 'data.mdb'), file);
+          const { status, signal, stdout, stderr } = use(folder);
+          const said = `${seed}: ${signal} ${stdout} ${stderr}`;
+          assert.ok(status === 0 || status === 4, said);
+          if (status === 0) continue;
+          refused++;
+          assert.match(
+            stdout,
+            /^file:\S+ cannot be opened: data\.mdb is (damaged: .+|no database)\n$/,
+            said,
+          );
+          const isOurs = !/no database/.test(stdout);
+          const repaired = use(folder, 'repair');
+          assert.equal(repaired.status, isOurs ? 0 : 4, `${seed}: ${repaired.stdout}`);
+          const kept = readdirSync(folder).find((name) => name.startsWith('data.mdb.damaged-'));
+          if (isOurs) assert.deepEqual(readFileSync(join(folder, kept ?? '')), file);
+        }
+        assert.ok(refused > 0, 'some of it was seen');
+      }),
+    );
+  }
+});
+
+describe('a store that is whole', { skip }, () => {
+  it('is seen to be so, also after an end by force', () =>
+    withTempDir(async (temp) => {
+      assert.equal(await damageOf(join(dir, 'whole', 'data.mdb')), undefined);
+      for (let n = 0; n < 5; n++) {
+        const { status, signal } = use(temp, 'die');
+        assert.deepEqual([status, signal], [null, 'SIGKILL']);
+        assert.equal(await damageOf(join(temp, 'data.mdb')), undefined);
+      }
+    }));
+
+  it('is not there yet: no file, or an empty one', () =>
+    withTempDir(async (temp) => {
+      const path = join(temp, 'data.mdb');
+      assert.equal(await damageOf(path), undefined);
+      writeFileSync(path, '');
+      assert.equal(await damageOf(path), undefined);
+    }));
+});
+
+describe('what is read of a damaged store', { skip }, () => {
+  it('is all but what was on the page, with its TTLs and leases, in a history of its own', () =>
+    withTempDir(async (temp) => {
+      const path = join(temp, 'data.mdb');
+      copyFileSync(join(dir, 'whole', 'data.mdb'), path);
+      const before = await contentOf(await openFileStore(temp));
+      const file = readFileSync(path);
+      file.fill(0, pageOf(file, keyOf(1_000)) * PAGE + 30, pageOf(file, keyOf(1_000)) * PAGE + 90);
+      writeFileSync(path, file);
+      const told: string[] = [];
+      const onWarning = (line: string) => void told.push(line);
+      const store = await openFileStore(temp, { repair: true, onWarning });
+      const now = await contentOf(store, false);
+      assert.match(
+        told.join(),
+        /^data\.mdb was damaged \(page \d+ .*\): it is .* now, \d+ keys were read of it$/,
+      );
+      const lost = [...before.entries.keys()].filter((key) => !now.entries.has(key));
+      assert.ok(lost.length > 0 && lost.length < 100, `${lost.length} keys are lost`);
+      for (const [key, entry] of now.entries) assert.equal(entry, before.entries.get(key), key);
+      assert.notEqual(now.history, before.history);
+      assert.ok(now.revision >= before.revision);
+      await store.deleteTree('/leased/');
+      await store.put(keyOf(1), Buffer.from('again'));
+      await store.close();
+      assert.equal(await damageOf(path), undefined);
+    }));
+
+  it('has no life beyond what it had', () =>
+    withTempDir(async (temp) => {
+      const clock = new FakeClock();
+      const store = await openFileStore(temp, { clock });
+      const { id } = await store.grantLease(100);
+      await store.put('/ttl', Buffer.from('x'), { ttlSeconds: 100 });
+      await store.put('/lease', Buffer.from('x'), { lease: id });
+      for (let n = 0; n < 500; n++) await store.put(`/plain/${n}`, Buffer.alloc(100));
+      await store.close();
+      const path = join(temp, 'data.mdb');
+      const file = readFileSync(path);
+      file.fill(0, pageOf(file, '/plain/300') * PAGE, (pageOf(file, '/plain/300') + 1) * PAGE);
+      writeFileSync(path, file);
+      clock.jumpWall(60_000);
+      const repaired = await openFileStore(temp, { clock, repair: true });
+      assert.notEqual((await repaired.get('/ttl')).entry, undefined);
+      assert.notEqual((await repaired.get('/lease')).entry, undefined);
+      await clock.advance(41_000);
+      assert.equal((await repaired.get('/ttl')).entry, undefined);
+      assert.equal((await repaired.get('/lease')).entry, undefined);
+      await repaired.close();
+    }));
+});
+
+/** The page of a tree that has this key, of the newest transaction. */
+function pageOf(file: Buffer, key: string): number {
+  let found = 0;
+  let newest = -1;
+  for (let page = 2; page < file.length / PAGE; page++) {
+    const octets = file.subarray(page * PAGE, (page + 1) * PAGE);
+    const isLeaf = octets.readUInt32LE(0) === page && octets.readUInt16LE(18) === 2;
+    const isHere = octets.includes(key) && !octets.includes('deadlines');
+    if (!isLeaf || !isHere) continue;
+    if (octets.readUInt32LE(8) <= newest) continue;
+    newest = octets.readUInt32LE(8);
+    found = page;
+  }
+  assert.ok(found > 0, `${key} is on a page`);
+  return found;
+}
+
+async function contentOf(store: LeaseStore, closes = true) {
+  const entries = new Map<string, string>();
+  let history = '';
+  let revision = 0;
+  for await (const page of store.snapshot('/')) {
+    ({ history, revision } = page);
+    for (const { key, value, modRevision, lease } of page.entries) {
+      const digest = `${Buffer.from(value).toString('base64').slice(0, 100)} ${modRevision}`;
+      entries.set(key, `${digest} ${lease?.ttlSeconds ?? ''}`);
+    }
+  }
+  if (closes) await store.close();
+  return { entries, history, revision };
+}

@@ -1,0 +1,32 @@
+/**
+ * Opens the file store in argv[2] and reads and writes all over it; with `repair` as argv[3] it is repaired. With `die`
+ * it is killed while it writes. Exit code 4: it was refused, and why is on stdout.
+ */
+import { openFileStore } from '../../src/store/file.ts';
+import { StoreError } from '../../src/store/store.ts';
+
+const [, , dir = '', how] = process.argv;
+
+try {
+  const store = await openFileStore(dir, { repair: how === 'repair' });
+  const read = async () => {
+    let keys = 0;
+    for await (const { entries } of store.snapshot('/')) keys += entries.length;
+    return keys;
+  };
+  await read();
+  if (how === 'die') setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100);
+  for (let round = 0; round < (how === 'die' ? 1_000 : 2); round++) {
+    const size = (n: number) => (n % 20 === 0 ? 20_000 : 100);
+    for (let n = 0; n < 200; n++) await store.put(`/new/${n}`, Buffer.alloc(size(n), 'n'));
+    for (let n = 600; n < 900; n++) await store.delete(`/skydns/local/skydns/e${n % 7}/s${n}`);
+    await store.deleteTree('/big/');
+    await store.deleteTree('/new/');
+  }
+  await read();
+  await store.close();
+} catch (error) {
+  if (!(error instanceof StoreError)) throw error;
+  console.log(error.message);
+  process.exitCode = /is (damaged|no database)/.test(error.message) ? 4 : 5;
+}
