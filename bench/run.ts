@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server, side by side with the DNS servers that are installed, and prints
  * markdown for the README. What it starts runs on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|put|load|registrar]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|put|load|registrar|hostile]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
  */
@@ -11,12 +11,14 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
+import { benchHostile } from './hostile.ts';
 import { benchLoad } from './load.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
 import { program } from './soradns.ts';
 
+const NEED_ETCD = ['put', 'load', 'registrar'];
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
@@ -26,7 +28,7 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'put', 'load', 'registrar'],
+      default: ['dataplane', 'put', 'load', 'registrar', 'hostile'],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -65,6 +67,7 @@ const parts: Record<string, () => Promise<string>> = {
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),
+  hostile: () => benchHostile({ folder, isQuick: values.quick }),
 };
 
 for (const name of values.only) {
@@ -73,7 +76,7 @@ for (const name of values.only) {
     console.error(`--only takes ${Object.keys(parts).join(', ')}`);
     process.exit(2);
   }
-  if (name !== 'dataplane' && !isInstalled('etcd')) {
+  if (NEED_ETCD.includes(name) && !isInstalled('etcd')) {
     console.error(`${name}: needs etcd (Debian's etcd-server)`);
     process.exitCode = 1;
     continue;

@@ -37,7 +37,7 @@ export async function peerOwner(connection: Accepted): Promise<PeerOwner> {
   if (!isOfThisHost(remote.address, local.address)) return 'elsewhere';
   const uid = await rowOwner(remote, local);
   if (uid === undefined) return 'unknown';
-  const ours = findRow(await freshTable(tableOf(local)), local, remote);
+  const ours = (await freshTable(tableOf(local))).find(local, remote);
   return ours?.inode === inode ? uid : 'unknown';
 }
 
@@ -47,7 +47,7 @@ async function rowOwner(from: SocketAddress, to: SocketAddress): Promise<number 
   const tables: readonly TableName[] = isIpv4 ? ['tcp', 'tcp6'] : ['tcp6'];
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     for (const table of tables) {
-      const row = findRow(await freshTable(table), from, to);
+      const row = (await freshTable(table)).find(from, to);
       if (row !== undefined) return row.uid;
     }
   }
@@ -67,11 +67,7 @@ export async function seesOwners(): Promise<boolean> {
       server.listen(0, '127.0.0.1', resolve);
     });
     const { address, port } = server.address() as AddressInfo;
-    const row = findRow(
-      await freshTable('tcp'),
-      { address, port },
-      { address: '0.0.0.0', port: 0 },
-    );
+    const row = (await freshTable('tcp')).find({ address, port }, { address: '0.0.0.0', port: 0 });
     const isOurs = row?.inode === inodeOf(server) && row?.uid === process.geteuid?.();
     return row?.state === LISTENING && isOurs;
   } catch {
@@ -126,38 +122,75 @@ interface Row {
   readonly inode: number;
 }
 
-/** The row of a socket that some process has open. */
-function findRow(table: string, from: SocketAddress, to: SocketAddress): Row | undefined {
-  const tos = columnsOf(to);
-  for (const [form, column] of columnsOf(from).entries()) {
-    const columns = ` ${column} ${tos[form]} `;
-    for (let at = table.indexOf(columns); at >= 0; at = table.indexOf(columns, at + 1)) {
-      const rest = table.slice(at + columns.length, table.indexOf('\n', at));
-      const [state = '', , , , uid, , inode] = rest.trim().split(/\s+/);
-      const isOpen = inode !== undefined && inode !== '0';
-      if (isOpen && [...CONNECTED, LISTENING].includes(state)) {
-        return { state, uid: Number(uid), inode: Number(inode) };
-      }
-    }
+/** For more looks than these it pays to go through all rows once. */
+const FEW_LOOKS = 4;
+
+/** One reading of a table. */
+class Reading {
+  readonly #text: string;
+  #looks = 0;
+  #rows: ReadonlyMap<string, string> | undefined;
+
+  constructor(text: string) {
+    this.#text = text;
   }
-  return undefined;
+
+  /** The row of a socket that some process has open. */
+  find(from: SocketAddress, to: SocketAddress): Row | undefined {
+    const tos = columnsOf(to);
+    for (const [form, column] of columnsOf(from).entries()) {
+      const columns = `${column} ${tos[form]} `;
+      const rest = this.#restOf(columns);
+      if (rest === undefined) continue;
+      const [state = '', , , , uid, , inode] = rest.trim().split(/\s+/);
+      return { state, uid: Number(uid), inode: Number(inode) };
+    }
+    return undefined;
+  }
+
+  /** What follows the addresses; of several rows, as of a connection that is over and the one after it, the open one. */
+  #restOf(columns: string): string | undefined {
+    if (++this.#looks > FEW_LOOKS) {
+      this.#rows ??= new Map(openRows(this.#text));
+      return this.#rows.get(columns);
+    }
+    const text = this.#text;
+    for (let at = text.indexOf(` ${columns}`); at >= 0; at = text.indexOf(` ${columns}`, at + 1)) {
+      const rest = text.slice(at + columns.length + 1, text.indexOf('\n', at));
+      if (isOpenRow(rest)) return rest;
+    }
+    return undefined;
+  }
+}
+
+function* openRows(text: string): Generator<[columns: string, rest: string]> {
+  for (const line of text.split('\n')) {
+    const [, columns, rest] = /^ *\d+: (\S+ \S+ )(.*)$/.exec(line) ?? [];
+    if (columns !== undefined && rest !== undefined && isOpenRow(rest)) yield [columns, rest];
+  }
+}
+
+/** Rows of sockets that nobody has open, or that are on their way to a connection or from it, do not count. */
+function isOpenRow(rest: string): boolean {
+  const [state = '', , , , , , inode = '0'] = rest.trim().split(/\s+/);
+  return inode !== '0' && (CONNECTED.includes(state) || state === LISTENING);
 }
 
 interface Readings {
-  running: Promise<string>;
-  next: Promise<string> | undefined;
+  running: Promise<Reading>;
+  next: Promise<Reading> | undefined;
 }
 
 const readings = new Map<TableName, Readings>();
 
 /** The table as a reading shows it that begins after this call. One reading of it runs at a time, whoever asks. */
-function freshTable(name: TableName): Promise<string> {
+function freshTable(name: TableName): Promise<Reading> {
   const known = readings.get(name);
-  const state = known ?? { running: Promise.resolve(''), next: undefined };
+  const state = known ?? { running: Promise.resolve(new Reading('')), next: undefined };
   if (known === undefined) readings.set(name, state);
   state.next ??= state.running.then(() => {
     state.next = undefined;
-    state.running = readTable(name);
+    state.running = readTable(name).then((text) => new Reading(text));
     return state.running;
   });
   return state.next;

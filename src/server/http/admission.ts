@@ -20,7 +20,7 @@ const GRACE_MS = 300;
 /** So many connections are accepted at once, before anything is read of them. */
 const MAX_BURST = 512;
 
-/** How many guests there may be for a moment. */
+/** How many guests there may be for a moment that have asked nothing. */
 export function mostGuests(maxGuests: number): number {
   return maxGuests + 2 * burst(maxGuests);
 }
@@ -44,7 +44,9 @@ export class Admission {
   readonly #connections = new Map<Socket, Connection>();
   /** Members only; in the order in which they came. */
   readonly #byShare = new Map<string, Set<Connection>>();
-  readonly #guests = new Set<Connection>();
+  /** Those that have asked nothing yet; in the order in which they came. */
+  readonly #silentGuests = new Set<Connection>();
+  readonly #news = { opened: false };
   #members = 0;
   #isTrimming = false;
 
@@ -52,15 +54,15 @@ export class Admission {
     this.#limits = limits;
   }
 
-  get guests(): number {
-    return this.#guests.size;
-  }
-
-  get members(): number {
-    return this.#members;
+  /** Whether any connection was opened since this was last asked. */
+  hasNews(): boolean {
+    const { opened } = this.#news;
+    this.#news.opened = false;
+    return opened;
   }
 
   opened(socket: Socket): void {
+    this.#news.opened = true;
     const { share } = clientOf(socket);
     const openedMs = performance.now();
     const connection = { socket, share, openedMs, isGuest: false, busy: 0, served: 0 };
@@ -75,6 +77,7 @@ export class Admission {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
     connection.busy++;
+    this.#silentGuests.delete(connection);
     if (connection.busy <= this.#limits.maxPipelined) return true;
     socket.destroy();
     return false;
@@ -94,8 +97,9 @@ export class Admission {
   /** Whether a guest that is trusted has a place now. Its share does not count. */
   promote(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
-    if (connection === undefined || this.#members >= this.#limits.maxConnections) return false;
-    this.#guests.delete(connection);
+    if (connection === undefined) return false;
+    if (!connection.isGuest) return true;
+    if (this.#members >= this.#limits.maxConnections) return false;
     this.#addMember(connection);
     return true;
   }
@@ -111,8 +115,7 @@ export class Admission {
   #closeIdle(connections: Iterable<Connection> = []): boolean {
     for (const connection of connections) {
       if (connection.busy > 0 || connection.served === 0) continue;
-      connection.socket.destroy();
-      this.#closed(connection);
+      this.#close(connection);
       return true;
     }
     return false;
@@ -128,19 +131,16 @@ export class Admission {
 
   #addGuest(connection: Connection): void {
     connection.isGuest = true;
-    this.#guests.add(connection);
+    this.#silentGuests.add(connection);
     const { maxGuests } = this.#limits;
-    if (this.#guests.size > mostGuests(maxGuests)) this.#closeFirst();
-    if (this.#guests.size > maxGuests) this.#trimSoon();
+    const [first] = this.#silentGuests;
+    if (first !== undefined && this.#silentGuests.size > mostGuests(maxGuests)) this.#close(first);
+    if (this.#silentGuests.size > maxGuests) this.#trimSoon();
   }
 
-  #closeFirst(): void {
-    for (const guest of this.#guests) {
-      if (guest.busy > 0) continue;
-      guest.socket.destroy();
-      this.#closed(guest);
-      return;
-    }
+  #close(connection: Connection): void {
+    connection.socket.destroy();
+    this.#closed(connection);
   }
 
   #trimSoon(waitMs = 0): void {
@@ -151,31 +151,31 @@ export class Admission {
       this.#trim();
     };
     // What has come on connections of this turn is read in the turn after.
-    if (waitMs === 0) setImmediate(() => setImmediate(trim));
-    else setTimeout(trim, waitMs).unref();
+    const afterReading = () => setImmediate(() => setImmediate(trim));
+    if (waitMs === 0) afterReading();
+    else setTimeout(afterReading, waitMs).unref();
   }
 
   /** Closes silent guests, the oldest first, until there are few enough or what is left is young and no crowd. */
   #trim(): void {
     const { maxGuests } = this.#limits;
     const nowMs = performance.now();
-    for (const guest of this.#guests) {
-      if (this.#guests.size <= maxGuests) return;
-      if (guest.busy > 0) continue;
+    for (const guest of this.#silentGuests) {
+      if (this.#silentGuests.size <= maxGuests) return;
       const leftMs = guest.openedMs + GRACE_MS - nowMs;
-      if (leftMs > 0 && this.#guests.size <= maxGuests + burst(maxGuests)) {
+      if (leftMs > 0 && this.#silentGuests.size <= maxGuests + burst(maxGuests)) {
         this.#trimSoon(Math.ceil(leftMs));
         return;
       }
-      guest.socket.destroy();
-      this.#closed(guest);
+      this.#close(guest);
     }
   }
 
   /** Also called twice for one connection: when it gives way, and when its socket has closed. */
   #closed(connection: Connection): void {
     if (!this.#connections.delete(connection.socket)) return;
-    if (this.#guests.delete(connection)) return;
+    this.#silentGuests.delete(connection);
+    if (connection.isGuest) return;
     this.#members--;
     const own = this.#byShare.get(connection.share);
     own?.delete(connection);

@@ -4,8 +4,9 @@ import { addressFamily, ipv6Octets } from '../../dns/address.ts';
 import { clientAddress } from '../../dns/clientAddress.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import { inodeOf, type PeerOwner, peerOwner } from '../peerOwner.ts';
+import type { Connection } from './exchange.ts';
 
-export interface Client {
+export interface Client extends Connection {
   readonly address: string;
   /** Clients for whom this is the same have one share between them. */
   readonly share: string;
@@ -30,6 +31,8 @@ function newClient(socket: Socket): Client {
   return {
     address,
     share: shareOf(address),
+    isOpen: () => !socket.destroyed,
+    onClose: (callback) => void socket.once('close', callback),
     owner() {
       owner ??= lookUp(socket).then((found) => {
         if (found === 'unknown') owner = undefined;

@@ -27,6 +27,12 @@ export interface ReplyStream {
   end(): void;
 }
 
+export interface Connection {
+  isOpen(): boolean;
+  /** Calls it once the connection is closed, by either side. */
+  onClose(callback: () => void): void;
+}
+
 export interface Exchange {
   readonly method: string;
   /** The request target up to `?`, still percent-encoded. */
@@ -36,6 +42,13 @@ export interface Exchange {
   readonly headers: IncomingHttpHeaders;
   /** For places that clients share; trusted is who may write. */
   readonly asker: Asker;
+  /** The same for all requests of a connection. */
+  readonly connection: Connection;
+  /**
+   * Has the connection stay open after the reply, so that its end shows that the client has it all; false: the client is
+   * too old for that.
+   */
+  keepOpen(): boolean;
   /** Aborted when the client is gone or the listener closes. */
   readonly signal: AbortSignal;
   /** Without a limit: the listener's. */

@@ -18,6 +18,7 @@ import { type KeyParameters, parseKeyParameters } from './form.ts';
 import { keyOfPath } from './keyPath.ts';
 import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
+import type { LingeringPlaces } from './lingering.ts';
 import type { GiveWay } from './polite.ts';
 import type { Places } from './shares.ts';
 import { failure, failureOfStore, failureReply, type V2Failure } from './v2Errors.ts';
@@ -28,9 +29,9 @@ export interface Shared {
   /** For requests that wait. */
   readonly waits: Places;
   /** For long listings, of which all is held until it was sent. */
-  readonly listings: Places;
+  readonly listings: LingeringPlaces;
   /** For long replies that are read of the store piece by piece. */
-  readonly longReplies: Places;
+  readonly longReplies: LingeringPlaces;
   readonly giveWay: GiveWay;
   readonly eventLines: EventLines;
   readonly changeTexts: ChangeTexts;
@@ -107,7 +108,7 @@ async function act(
       return deleteKey(store, key, p);
     default:
       return getKey(store, key, p, (what) =>
-        (what === 'leaf' ? shared.longReplies : shared.listings).take(exchange.asker),
+        (what === 'leaf' ? shared.longReplies : shared.listings).take(exchange),
       );
   }
 }
@@ -256,6 +257,13 @@ function withIdentity(store: Store, reply: Reply): Reply {
 }
 
 /** Clients complain when it changes: the same for the same store. */
-export function clusterId(store: Store): string {
-  return createHash('sha256').update(store.label).digest('hex').slice(0, 16);
+export function clusterId({ label }: Store): string {
+  const known = clusterIds.get(label);
+  if (known !== undefined) return known;
+  const id = createHash('sha256').update(label).digest('hex').slice(0, 16);
+  clusterIds.set(label, id);
+  return id;
 }
+
+/** A process has few stores. */
+const clusterIds = new Map<string, string>();

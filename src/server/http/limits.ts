@@ -55,7 +55,7 @@ export function limitsWithin(files: number): Partial<HttpLimits> {
   return {
     maxConnections: connections,
     maxConnectionsPerClient: Math.min(maxConnectionsPerClient, Math.ceil(connections / 4)),
-    maxGuests: Math.min(maxGuests, Math.floor((share - connections) / mostGuests(1))),
+    maxGuests: Math.min(maxGuests, Math.floor((share - connections) / (2 * mostGuests(1)))),
     maxWaiting: Math.min(maxWaiting, Math.floor((connections * 4) / 5)),
   };
 }

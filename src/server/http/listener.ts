@@ -7,16 +7,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { Admission } from './admission.ts';
+import { Admission, mostGuests } from './admission.ts';
 import { ChangeTexts } from './changeTexts.ts';
 import { clientOf } from './client.ts';
 import type { Exchange, Reply } from './exchange.ts';
-import type { Figures } from './health.ts';
+import { type Figures, isHealthPath } from './health.ts';
 import type { Shared } from './keys.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
+import { lingering } from './lingering.ts';
 import { nodeExchange } from './nodeExchange.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
-import { createGiveWay } from './polite.ts';
+import { createGiveWay, createPace, type Pace } from './polite.ts';
 import { RecentTexts } from './recentTexts.ts';
 import { createRoutes, type Routes } from './routes.ts';
 import { shares } from './shares.ts';
@@ -75,12 +76,16 @@ interface Service {
   readonly admission: Admission;
   readonly outbox: Outbox;
   readonly routes: Routes;
-  /** One for each request in flight. */
-  readonly live: Set<AbortController>;
+  readonly pace: Pace;
+  /** One for each request in flight; ends it. */
+  readonly live: Set<() => void>;
   closing: boolean;
 }
 
 const CLOSE_GRACE_MS = 1_000;
+const REQUESTS_A_TURN = 16;
+/** When it is full the kernel drops new connections, whose clients try again a second later. */
+const BACKLOG = 4096;
 
 export function createHttpListener(options: HttpListenerOptions): HttpListener {
   const limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
@@ -90,11 +95,14 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
     limits,
     admission,
     outbox: createOutbox(limits.maxUnreadOctets),
-    routes: createRoutes(options, sharedBy(limits), limits.heartbeatMs),
+    routes: createRoutes(options, sharedBy(limits, admission), limits.heartbeatMs),
+    pace: createPace(REQUESTS_A_TURN),
     live: new Set(),
     closing: false,
   };
   const server = createServer(serverOptions(limits));
+  // Guests that are being told why not come on top of silent ones.
+  server.maxConnections = limits.maxConnections + 2 * mostGuests(limits.maxGuests);
   server.maxRequestsPerSocket = 100_000;
   server.on('connection', (socket) => admission.opened(socket));
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
@@ -107,18 +115,24 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
     listen: (address, port) => listen(server, address, port, options.onListenerError),
     close: () => {
       service.closing = true;
-      for (const exchange of service.live) exchange.abort();
+      for (const end of service.live) end();
       return close(server);
     },
   };
 }
 
-function sharedBy(limits: HttpLimits): Shared {
+function sharedBy(limits: HttpLimits, admission: Admission): Shared {
   return {
     waits: shares(limits.maxWaiting, limits.maxWaitingPerClient),
-    listings: shares(limits.maxLongListings, limits.maxLongListingsPerClient),
-    longReplies: shares(limits.maxLongReplies, limits.maxLongRepliesPerClient),
-    giveWay: createGiveWay(),
+    listings: lingering(
+      shares(limits.maxLongListings, limits.maxLongListingsPerClient),
+      limits.keepAliveMs,
+    ),
+    longReplies: lingering(
+      shares(limits.maxLongReplies, limits.maxLongRepliesPerClient),
+      limits.keepAliveMs,
+    ),
+    giveWay: createGiveWay(() => admission.hasNews()),
     eventLines: new RecentTexts((line) => line.length),
     changeTexts: new ChangeTexts(),
   };
@@ -146,7 +160,7 @@ function listen(
 ) {
   return new Promise<{ address: string; port: number }>((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: address, port }, () => {
+    server.listen({ host: address, port, backlog: BACKLOG }, () => {
       server.off('error', reject);
       server.on('error', onListenerError); // a failed accept
       const bound = server.address() as AddressInfo;
@@ -175,15 +189,15 @@ async function serve(
   const { socket } = request;
   if (!admission.began(socket)) return;
   const startedMs = performance.now();
-  const ending = new AbortController();
   const client = clientOf(socket);
   const visit = routes.visit(client, request.headers);
   const asker = { share: client.share, isTrusted: visit.isTrusted };
-  const exchange = nodeExchange(request, response, { limits, outbox, asker }, ending);
+  const surroundings = { limits, outbox, asker, connection: client };
+  const { exchange, end } = nodeExchange(request, response, surroundings);
   const { method, path } = exchange;
-  service.live.add(ending);
+  service.live.add(end);
   response.once('close', () => {
-    service.live.delete(ending);
+    service.live.delete(end);
     admission.ended(socket);
     const durationMs = performance.now() - startedMs;
     const { address } = client;
@@ -192,6 +206,8 @@ async function serve(
   const guest = admission.isGuest(socket) ? () => admission.promote(socket) : undefined;
   if (service.closing || guest !== undefined) response.shouldKeepAlive = false;
   try {
+    const wait = isHealthPath(path) ? undefined : service.pace();
+    if (wait !== undefined) await wait;
     await visit.serve(exchange, guest);
   } catch (error) {
     options.onError?.(error, { method, path });

@@ -3,7 +3,7 @@
  * never collected beyond the limit, and the patience with a client that does not read its reply.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Body, Exchange, Reply, ReplyStream, Text } from './exchange.ts';
+import type { Body, Connection, Exchange, Reply, ReplyStream, Text } from './exchange.ts';
 import type { Outbox } from './outbox.ts';
 import type { Asker } from './shares.ts';
 
@@ -22,31 +22,68 @@ export interface Surroundings {
   readonly limits: ExchangeLimits;
   readonly outbox: Outbox;
   readonly asker: Asker;
+  readonly connection: Connection;
 }
 
-/** `ending` is aborted here when the client goes, and by the listener when it closes. */
+/** Made once, as one with a stack for each request is dear. */
+const GONE = new Error('the request is over');
+
+/** One request's exchange, and how the listener ends it when it closes. */
+export interface NodeExchange {
+  readonly exchange: Exchange;
+  end(): void;
+}
+
 export function nodeExchange(
   request: IncomingMessage,
   response: ServerResponse,
-  { limits, outbox, asker }: Surroundings,
-  ending: AbortController,
-): Exchange {
+  { limits, outbox, asker, connection }: Surroundings,
+): NodeExchange {
   const out: Out = { response, outbox, patienceMs: limits.slowReaderMs };
   const [path = '/', query = ''] = splitTarget(request.url ?? '/');
+  const ending = createEnding();
   // Without these a connection that breaks is an uncaught exception.
-  request.on('error', () => ending.abort());
-  response.on('error', () => ending.abort());
-  response.on('close', () => ending.abort());
-  return {
+  request.on('error', ending.end);
+  response.on('error', ending.end);
+  response.on('close', ending.end);
+  const exchange: Exchange = {
     method: request.method ?? 'GET',
     path,
     query,
     headers: request.headers,
     asker,
-    signal: ending.signal,
+    connection,
+    keepOpen() {
+      const isPossible = request.httpVersion === '1.1';
+      if (isPossible) response.shouldKeepAlive = true;
+      return isPossible;
+    },
+    get signal() {
+      return ending.signal();
+    },
     readBody: (limit = limits.maxBodyOctets) => readBody(request, response, limit),
     send: (reply) => send(request, out, reply, limits.lingerMs),
     stream: (headers) => startStream(out, headers),
+  };
+  return { exchange, end: ending.end };
+}
+
+/** Most requests need no signal, and one costs more than all else about them. */
+function createEnding(): { end(): void; signal(): AbortSignal } {
+  let controller: AbortController | undefined;
+  let isOver = false;
+  return {
+    end() {
+      isOver = true;
+      controller?.abort(GONE);
+    },
+    signal() {
+      if (controller === undefined) {
+        controller = new AbortController();
+        if (isOver) controller.abort(GONE);
+      }
+      return controller.signal;
+    },
   };
 }
 
@@ -125,12 +162,15 @@ function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
 
 function endWithin({ response, outbox, patienceMs }: Out, last: Buffer): void {
   response.end(last);
-  if (response.writableFinished) return;
-  const timer = setTimeout(() => response.destroy(), patienceMs);
-  const remove = outbox.add([last], () => response.destroy());
-  response.once('close', () => {
-    clearTimeout(timer);
-    remove();
+  // Nearly all that is short has gone by then.
+  setImmediate(() => {
+    if (response.writableFinished || response.destroyed) return;
+    const timer = setTimeout(() => response.destroy(), patienceMs);
+    const remove = outbox.add([last], () => response.destroy());
+    response.once('close', () => {
+      clearTimeout(timer);
+      remove();
+    });
   });
 }
 

@@ -139,10 +139,10 @@ async function sendEntry(
 ): Promise<void> {
   const found = call === 'entry' ? await store.get(key) : await store.locate(key);
   if ((found.entry?.value.length ?? 0) <= SHORT_OCTETS) return exchange.send(entryReply(found));
-  const leave = await longReplies.take(exchange.asker);
+  const leave = await longReplies.take(exchange);
   if (leave === undefined) throw tooManyLong();
   if (exchange.signal.aborted) return leave();
-  exchange.signal.addEventListener('abort', leave, { once: true });
+  exchange.signal.addEventListener('abort', () => leave(), { once: true });
   exchange.send(entryReply(found));
 }
 

@@ -1,5 +1,4 @@
 /** The two calls of /v1/store that answer with lines of JSON: a snapshot, and the changes of a watch. */
-import type { Entry } from '../../service/change.ts';
 import { entryToJson, Malformed, pastFromJson } from '../../store/http/wire.ts';
 import {
   type LeaseStore,
@@ -13,66 +12,43 @@ import type { Shared } from './keys.ts';
 import { errorLine, parseJson, prefixOf, tooManyLong } from './storeCalls.ts';
 
 const LINES = { 'Content-Type': 'application/x-ndjson' };
-/** A snapshot up to this size is free. */
+/** Several short snapshots of one client at once take turns, unnoticed. */
+const PLACE_WAIT_MS = 2_000;
+/** What the kernel holds for a client without anybody's noticing. */
 const SHORT_OCTETS = 64 * 1024;
-/** What an entry has in its JSON besides its key and value, roughly. */
-const ENTRY_OCTETS = 150;
 
+/** Before anything is read it takes a place, so that what is read for many at once is bounded too. */
 export async function sendSnapshot(
   store: LeaseStore,
   prefix: string,
   exchange: Exchange,
   shared: Shared,
 ): Promise<void> {
-  const pages = store.snapshot(prefix)[Symbol.asyncIterator]();
-  let leave: (() => void) | undefined;
+  const leave = await shared.longReplies.take(exchange, PLACE_WAIT_MS);
+  if (leave === undefined) {
+    // Those that have waited in vain hear of it at the same time.
+    await shared.giveWay();
+    throw tooManyLong();
+  }
+  let octets = 0;
   let stream: ReplyStream | undefined;
   try {
-    // The head waits for the first pages, so that an error still has its status.
-    const first = await pages.next();
-    const second = isShort(first) ? await pages.next() : undefined;
-    if (second?.done !== true) leave = await longReply(exchange, shared);
-    stream = exchange.stream(LINES);
-    if (!(await writePage(stream, first))) return;
-    let next = second ?? (await pages.next());
-    while (next.done !== true) {
-      if (!(await writePage(stream, next))) return;
-      next = await pages.next();
+    for await (const page of store.snapshot(prefix)) {
+      // The head waits for the first page, so that an error still has its status.
+      stream ??= exchange.stream(LINES);
+      for (const line of pageLines(page)) {
+        octets += line.length;
+        if (!(await stream.write(line))) return;
+      }
     }
-    await stream.write('{"end":true}\n');
+    await stream?.write('{"end":true}\n');
   } catch (error) {
     if (stream === undefined) throw error;
     await stream.write(errorLine(error));
   } finally {
-    await pages.return?.();
-    leave?.();
     stream?.end();
+    leave(octets <= SHORT_OCTETS);
   }
-}
-
-async function longReply({ asker }: Exchange, { longReplies }: Shared): Promise<() => void> {
-  const leave = await longReplies.take(asker);
-  if (leave !== undefined) return leave;
-  throw tooManyLong();
-}
-
-function isShort({ value, done }: IteratorResult<SnapshotPage>): boolean {
-  if (done === true) return true;
-  const entries: readonly Entry[] = value.entries;
-  return entries.reduce((sum, entry) => sum + octetsOf(entry), 0) <= SHORT_OCTETS;
-}
-
-function octetsOf({ key, value }: Entry): number {
-  return key.length + value.length + ENTRY_OCTETS;
-}
-
-async function writePage(
-  stream: ReplyStream,
-  { value, done }: IteratorResult<SnapshotPage>,
-): Promise<boolean> {
-  if (done === true) return true;
-  for (const line of pageLines(value)) if (!(await stream.write(line))) return false;
-  return true;
 }
 
 /** At least one line. */

@@ -10,7 +10,7 @@ import { carriesToken } from './guard.ts';
 
 export interface WriterRules {
   readonly token: string | undefined;
-  /** Where this host's users find the token; undefined where they know it already. */
+  /** Where this host's users find the token, if the server made it; undefined where an operator chose it. */
   readonly tokenPlace: string | undefined;
   /** The users whose processes on this host may write without it. */
   readonly trusted: ReadonlySet<number>;
@@ -30,7 +30,9 @@ export async function judgeWriter(
   const { token, trusted } = rules;
   if (token !== undefined && authorization !== undefined) {
     if (carriesToken(authorization, token)) return { kind: 'token' };
-    return { kind: 'refused', cause: "what was sent is not this server's token" };
+    // Who does not know that there is one may send what he sends to others.
+    const isChosen = rules.tokenPlace === undefined;
+    if (isChosen) return { kind: 'refused', cause: "what was sent is not this server's token" };
   }
   const owner = trusted.size === 0 ? 'unknown' : await client.owner();
   if (typeof owner === 'number' && trusted.has(owner)) return { kind: 'owner' };

@@ -1,7 +1,7 @@
 /** What one client can take from the others: its share, and never the answer to whether the server lives. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { get } from 'node:http';
+import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { shareOf } from '../../../src/server/http/client.ts';
@@ -52,6 +52,20 @@ test('a client has its share of places, strangers have three quarters, and who i
   assert.equal(await places.take(stranger('d')), undefined, 'to leave twice frees one place');
 });
 
+test('who waits for a place has the next that comes free for it, in order, or none in time', async () => {
+  const places = shares(8, 1);
+  const leave = await places.take(stranger('a'));
+  const [second, third] = [places.take(stranger('a'), 5_000), places.take(stranger('a'), 50)];
+  assert.ok(await places.take(stranger('b'), 5_000), 'another share does not wait');
+  assert.equal(await third, undefined);
+  leave?.();
+  const leaveSecond = await second;
+  assert.ok(leaveSecond);
+  assert.equal(await places.take(stranger('a')), undefined);
+  leaveSecond();
+  assert.ok(await places.take(stranger('a')));
+});
+
 test('addresses of which a host has many as it likes are one client', () => {
   assert.equal(shareOf('127.0.0.1'), shareOf('127.1.2.3'));
   assert.equal(shareOf('127.0.0.1'), shareOf('::1'));
@@ -94,28 +108,75 @@ test('a client that waits in every place of its share leaves the others theirs',
   }
 });
 
-test('snapshots that are not read take places, and short ones need none', async () => {
-  const server = await startHttp({ ...STRICT, limits: { maxLongRepliesPerClient: 2 } });
-  const [all, one] = ['/v1/store/snapshot?prefix=/', '/v1/store/snapshot?prefix=/small/'];
+test('snapshots that are not read take places, also when the kernel has taken all of them', async () => {
+  const limits = { maxLongRepliesPerClient: 2, slowReaderMs: 60_000 };
+  const server = await startHttp({ ...STRICT, limits });
+  const all = '/v1/store/snapshot?prefix=/';
+  const long = [all, '/v1/store/entry?key=/large/1', '/v2/keys/large/1'];
   try {
     await server.store.put('/small/1', Buffer.from('x'));
-    for (let n = 0; n < 16; n++) await server.store.put(`/large/${n}`, Buffer.alloc(MIB, 'x'));
-    const unread = [0, 1].map(() => get(`${server.url}${all}`, { agent: false }));
-    for (const each of unread) each.on('error', () => undefined);
-    await Promise.all(unread.map((each) => once(each, 'response')));
-    for (const path of [all, '/v1/store/entry?key=/large/1', '/v2/keys/large/1']) {
-      assert.equal((await send(server.url, { path })).status, 503, path);
+    for (const [count, what] of [
+      [16, 'held up by their reader'],
+      [1, 'taken by the kernel'],
+    ] as const) {
+      await server.store.deleteTree('/large/');
+      for (let n = 0; n < count; n++) {
+        await server.store.put(`/large/${n}`, Buffer.alloc(count === 1 ? MIB / 8 : MIB, 'x'));
+      }
+      await server.store.put('/large/1', Buffer.alloc(MIB, 'x'));
+      const unread = [0, 1].map(() =>
+        get(`${server.url}${count === 1 ? long[1] : all}`, { agent: false }),
+      );
+      for (const each of unread) each.on('error', () => undefined);
+      await Promise.all(unread.map((each) => once(each, 'response')));
+      for (const path of long) {
+        assert.equal((await send(server.url, { path })).status, 503, `${path}, ${what}`);
+      }
+      assert.equal((await send(server.url, { path: '/v1/store/entry?key=/small/1' })).status, 200);
+      assert.equal((await send(server.url, { path: all, headers: TOKEN })).status, 200);
+      for (const each of unread) each.destroy();
+      await until(
+        'a place is free',
+        async () => (await send(server.url, { path: all })).status === 200,
+      );
     }
-    assert.equal((await send(server.url, { path: one })).status, 200);
-    assert.equal((await send(server.url, { path: '/v1/store/entry?key=/small/1' })).status, 200);
-    assert.equal((await send(server.url, { path: all, headers: TOKEN })).status, 200);
-    unread[0]?.destroy();
-    await until(
-      'a place is free',
-      async () => (await send(server.url, { path: all })).status === 200,
-    );
-    for (const each of unread) each.destroy();
   } finally {
+    await server.stop();
+  }
+});
+
+test('short snapshots of one client at once wait for each other, unnoticed', async () => {
+  const server = await startHttp({ ...STRICT, limits: { maxLongRepliesPerClient: 1 } });
+  try {
+    await server.store.put('/small/1', Buffer.from('x'));
+    const path = '/v1/store/snapshot?prefix=/';
+    const replies = Array.from({ length: 20 }, () => send(server.url, { path }));
+    for (const { status } of await Promise.all(replies)) assert.equal(status, 200);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a connection that asks for long replies one after the other has one place', async () => {
+  const server = await startHttp({ ...STRICT, limits: { maxLongRepliesPerClient: 1 } });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  try {
+    await server.store.put('/large/1', Buffer.alloc(MIB, 'x'));
+    for (let n = 0; n < 5; n++) {
+      const outgoing = get(`${server.url}/v1/store/snapshot?prefix=/`, { agent });
+      const [response] = await once(outgoing, 'response');
+      assert.equal(response.statusCode, 200);
+      response.resume();
+      await once(response, 'end');
+    }
+    const other = await send(server.url, { path: '/v1/store/entry?key=/large/1' });
+    assert.equal(other.status, 503, 'the connection has it still');
+    agent.destroy();
+    await until('a place is free', async () => {
+      return (await send(server.url, { path: '/v1/store/entry?key=/large/1' })).status === 200;
+    });
+  } finally {
+    agent.destroy();
     await server.stop();
   }
 });

@@ -1,0 +1,83 @@
+/** Clients that ask and do not read, and what a server that has them costs meanwhile. */
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Soradns } from '../soradns.ts';
+
+const MB = 1e6;
+
+/** Servers that want one are given this. */
+export const TOKEN = 'of-the-bench';
+
+/** Connects so many times and sends a request each, of which nothing is read. */
+export function askUnread(port: number, count: number, path: string): Socket[] {
+  return Array.from({ length: count }, () => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.pause();
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    return socket;
+  });
+}
+
+export interface Watched {
+  /** How much more memory it had at most than before. */
+  readonly grownMb: number;
+  readonly slowestLivezMs: number;
+}
+
+/** Looks at memory and /livez until the time is over, and the work is done. */
+export async function watch(
+  server: Soradns,
+  ms: number,
+  work: () => Promise<void> = async () => undefined,
+): Promise<Watched> {
+  const before = server.rssBytes();
+  let most = before;
+  let slowestLivezMs = 0;
+  const until = performance.now() + ms;
+  let isWorking = true;
+  const working = work().finally(() => {
+    isWorking = false;
+  });
+  while (performance.now() < until || isWorking) {
+    slowestLivezMs = Math.max(slowestLivezMs, await livezMs(server.httpPort));
+    most = Math.max(most, server.rssBytes());
+    await sleep(20);
+  }
+  await working;
+  return { grownMb: (most - before) / MB, slowestLivezMs };
+}
+
+async function livezMs(port: number): Promise<number> {
+  const began = performance.now();
+  const response = await fetch(`http://127.0.0.1:${port}/livez`, {
+    headers: { connection: 'close' },
+    signal: AbortSignal.timeout(60_000),
+  }).catch(() => undefined);
+  await response?.arrayBuffer();
+  return response?.ok === true ? performance.now() - began : Number.POSITIVE_INFINITY;
+}
+
+/** So many ordinary services, a few below each name. */
+export async function fill(port: number, services: number): Promise<void> {
+  const AT_ONCE = 25;
+  for (let n = 0; n < services; n += AT_ONCE) {
+    const group = Array.from({ length: AT_ONCE }, (_, k) => n + k);
+    await Promise.all(group.map((k) => putService(port, k)));
+  }
+}
+
+async function putService(port: number, n: number): Promise<void> {
+  const key = `local/skydns/e${n % 3}/r${n % 7}/s${n % 101}/i${n}`;
+  await put(port, key, `{"host":"10.${n >> 16}.${(n >> 8) & 255}.${n & 255}","port":8080}`);
+}
+
+export async function put(port: number, key: string, value: string): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/v2/keys/skydns/${key}`, {
+    method: 'PUT',
+    headers: { Authorization: `Bearer ${TOKEN}` },
+    body: new URLSearchParams({ value }),
+  });
+  if (!response.ok) throw new Error(`PUT ${key}: ${response.status} ${await response.text()}`);
+  await response.arrayBuffer();
+}

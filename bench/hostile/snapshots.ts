@@ -1,0 +1,59 @@
+/** A thousand snapshots that nobody reads: of strangers, and of a client that may write. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { AttackOptions, Measured } from '../hostile.ts';
+import { start } from '../process.ts';
+import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
+import { fill, TOKEN, type Watched, watch } from './clients.ts';
+
+const REQUESTS = 1_000;
+const SERVICES = 5_000;
+const ATTACK_MS = 6_000;
+/** Other load on the machine only adds to a time, so the best counts. */
+const ATTACKS = 3;
+const PATH = '/v1/store/snapshot?prefix=/';
+const ATTACKER = fileURLToPath(new URL('attacker.ts', import.meta.url));
+
+export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
+  const rows: Measured[] = [];
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, TOKEN);
+  for (const who of ['a stranger', 'root'] as const) {
+    // Where the token is needed, nobody on this host is anything but a stranger.
+    const writers = who === 'root' ? [] : ['--http-writers', 'token'];
+    const args = ['--no-rec', '--http-token-file', tokenFile, ...writers];
+    const server = await startSoradns({ store: 'memory:', cwd: folder, args });
+    try {
+      await untilReady(server);
+      await fill(server.httpPort, SERVICES);
+      await watch(server, 3_000);
+      const results: Watched[] = [];
+      for (let n = 0; n < (isQuick ? 1 : ATTACKS); n++) results.push(await attack(server));
+      const what = `${REQUESTS} unread snapshots of ${SERVICES} services by ${who}`;
+      const grownMb = Math.max(...results.map((result) => result.grownMb));
+      const slowestMs = Math.min(...results.map((result) => result.slowestLivezMs));
+      rows.push(
+        { what: `${what}: memory`, unit: 'MB', value: grownMb, target: 100 },
+        { what: `${what}: /livez, slowest`, unit: 'ms', value: slowestMs, target: 100 },
+      );
+    } finally {
+      await server.stop();
+    }
+  }
+  return rows;
+}
+
+async function attack(server: Soradns): Promise<Watched> {
+  const line = [process.execPath, '--import', 'tsx', ATTACKER] as const;
+  const cwd = process.cwd();
+  const attacker = start([...line, String(server.httpPort), String(REQUESTS), PATH], { cwd });
+  try {
+    const result = await watch(server, ATTACK_MS);
+    if (attacker.hasEnded()) throw new Error(`the attacker has ended: ${attacker.output()}`);
+    return result;
+  } finally {
+    await attacker.stop();
+    await watch(server, 1_000);
+  }
+}

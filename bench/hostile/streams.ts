@@ -1,0 +1,73 @@
+/** One large value that a thousand streams are told of, none of which reads. */
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AttackOptions, Measured } from '../hostile.ts';
+import { startSoradns, untilReady } from '../soradns.ts';
+import { askUnread, put, watch } from './clients.ts';
+
+const STREAMS = 1_000;
+/** With what its form costs it must stay below the limit of a body. */
+const VALUE = 'x'.repeat(1_000_000);
+const SETTLE_MS = 3_000;
+const PATIENCE_MS = 30_000;
+
+const PATHS = {
+  '/v2/keys?wait=true&stream=true': () => '/v2/keys/skydns?wait=true&recursive=true&stream=true',
+  '/v1/store/watch': (revision: number) => `/v1/store/watch?prefix=/&from=${revision + 1}`,
+};
+
+export async function benchStreams({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
+  const rows: Measured[] = [];
+  const streams = isQuick ? 100 : STREAMS;
+  for (const [name, pathAt] of Object.entries(PATHS)) {
+    const server = await startSoradns({ store: 'memory:', cwd: folder, args: ['--no-rec'] });
+    try {
+      await untilReady(server);
+      await put(server.httpPort, 'text/t', VALUE);
+      const path = pathAt(await revisionOf(server.httpPort));
+      const sockets = askUnread(server.httpPort, streams, path);
+      await sleep(SETTLE_MS);
+      let tookMs = 0;
+      const { grownMb } = await watch(server, SETTLE_MS, async () => {
+        const began = performance.now();
+        await put(server.httpPort, 'text/t', VALUE);
+        tookMs = performance.now() - began;
+      });
+      const told = await countTold(sockets);
+      if (told < streams) throw new Error(`only ${told} of ${streams} streams were told`);
+      const what = `a PUT of 1 MB with ${streams} streams of ${name}`;
+      rows.push(
+        { what: `${what}: time`, unit: 'ms', value: tookMs, target: 1_000 },
+        { what: `${what}: memory`, unit: 'MB', value: grownMb, target: 100 },
+      );
+    } finally {
+      await server.stop();
+    }
+  }
+  return rows;
+}
+
+/** Those that were told of the value, when at last they read. */
+async function countTold(sockets: readonly Socket[]): Promise<number> {
+  let told = 0;
+  for (const socket of sockets) {
+    let octets = 0;
+    socket.on('data', (chunk: Buffer) => {
+      octets += chunk.length;
+      if (octets < VALUE.length) return;
+      told++;
+      socket.destroy();
+    });
+    socket.resume();
+  }
+  const until = performance.now() + PATIENCE_MS;
+  while (told < sockets.length && performance.now() < until) await sleep(20);
+  for (const socket of sockets) socket.destroy();
+  return told;
+}
+
+async function revisionOf(port: number): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${port}/v2/keys/`);
+  await response.arrayBuffer();
+  return Number(response.headers.get('x-etcd-index'));
+}
