@@ -2,9 +2,10 @@
  * What hostile clients can cost: each row is an attack with a target that must hold. `npm run bench -- --only hostile`
  * fails when one does not.
  */
-
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { benchForwarding } from './hostile/forwarding.ts';
+import { benchWildcards } from './hostile/questions.ts';
 import { benchSlowReader } from './hostile/slowReader.ts';
 import { benchSnapshots } from './hostile/snapshots.ts';
 import { benchStreams } from './hostile/streams.ts';
@@ -36,6 +37,8 @@ const ATTACKS: Readonly<Record<string, Attack['run']>> = {
   snapshots: benchSnapshots,
   slowReader: benchSlowReader,
   streams: benchStreams,
+  wildcards: benchWildcards,
+  forwarding: benchForwarding,
 };
 
 export async function benchHostile(options: AttackOptions): Promise<string> {
