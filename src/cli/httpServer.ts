@@ -8,6 +8,7 @@ import type { Figures } from '../server/http/health.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
+import { shareWatches } from '../store/sharedWatches.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { version } from './packageVersion.ts';
 import { writersOf } from './writerToken.ts';
@@ -49,11 +50,15 @@ export async function startHttp(
   const { http } = config;
   if (http === undefined) return { kind: 'started', endpoint: undefined, close: async () => {} };
   const { stateDirectory, ...parts } = sources;
+  const prefix = keyPrefix(config.pathPrefix);
+  const isElsewhere = config.store.kind === 'etcd' || config.store.kind === 'http';
+  const store = isElsewhere ? shareWatches(parts.store, prefix) : parts.store;
   const listener = createHttpListener({
     ...parts,
+    store,
     ...(await writersOf(config, http, stateDirectory, log)),
     limits: httpLimits(log),
-    configKey: configKey(keyPrefix(config.pathPrefix)),
+    configKey: configKey(prefix),
     version: version(),
     allowedHosts: config.httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),

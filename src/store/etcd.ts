@@ -146,6 +146,10 @@ class EtcdStore implements LeaseStore {
     }
   }
 
+  async checkPast(prefix: string, seenRevision: number, past: Past): Promise<void> {
+    await checkPast((request) => this.#cluster.call('range', request), prefix, seenRevision, past);
+  }
+
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     checkKey(key);
     checkValue(value);

@@ -112,6 +112,12 @@ export interface Store {
     past?: Past,
   ): AsyncIterable<WatchBatch>;
 
+  /**
+   * Throws `replaced` where a watch with this past, from the revision after the one that was seen last, would. Absent
+   * where only a watch can tell.
+   */
+  checkPast?(prefix: string, seenRevision: number, past: Past): Promise<void>;
+
   put(key: string, value: Uint8Array, options?: PutOptions): Promise<PutResult>;
 
   delete(key: string, options?: { readonly if?: Condition | undefined }): Promise<DeleteResult>;

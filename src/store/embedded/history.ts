@@ -42,6 +42,11 @@ export class History {
     this.#revision = revision;
   }
 
+  /** The least one from which on everything is known. */
+  get firstRevision(): number {
+    return this.#firstRevision;
+  }
+
   /** The last one that is known. */
   get revision(): number {
     return this.#revision;

@@ -1,0 +1,127 @@
+/** Watches that share one watch of the store: the contract of a store, and what they cost the etcd behind them. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { openEtcdStore } from '../../src/store/etcd.ts';
+import { createMemoryStore } from '../../src/store/memory.ts';
+import { shareWatches } from '../../src/store/sharedWatches.ts';
+import type { LeaseStore, WatchBatch } from '../../src/store/store.ts';
+import { LastSeen } from '../../src/store/witness.ts';
+import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { bytes, drain, mustPut, nextChanges, rejectsWith } from '../support/storeCalls.ts';
+import { until } from '../support/until.ts';
+import { storeContract } from './contract.ts';
+
+storeContract('shared watches', async () => {
+  const store = shareWatches(createMemoryStore(), '/');
+  return { store, close: () => store.close() };
+});
+
+storeContract('shared watches of other prefixes than the root', async () => {
+  const store = shareWatches(createMemoryStore(), '/elsewhere/');
+  return { store, close: () => store.close() };
+});
+
+describe('clients that watch an etcd through one process', { concurrency: 1 }, () => {
+  let etcd: Etcd;
+  let store: LeaseStore;
+  before(async () => {
+    etcd = await startEtcd();
+    store = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), '/skydns/');
+  });
+  after(async () => {
+    await store.close();
+    await etcd.stop();
+  });
+
+  /** Watches that etcd has open. */
+  async function watchersOfEtcd(): Promise<number> {
+    const metrics = await (await fetch(`http://${etcd.endpoint}/metrics`)).text();
+    return Number(/^etcd_debugging_mvcc_watcher_total (\d+)/m.exec(metrics)?.[1]);
+  }
+
+  function watch(prefix: string, fromRevision: number, signal: AbortSignal) {
+    return store.watch(prefix, fromRevision, signal)[Symbol.asyncIterator]();
+  }
+
+  const CLIENTS = 300;
+  for (const prefix of ['/skydns/a/', '/', '/other/']) {
+    it(`are told of every change below ${prefix} by one watch of etcd`, async () => {
+      const ending = new AbortController();
+      const key = `${prefix === '/' ? '/x/' : prefix}key`;
+      const { entry } = await mustPut(store, key, 'before');
+      const from = entry.modRevision + 1;
+      const watchers = await watchersOfEtcd();
+      const clients = Array.from({ length: CLIENTS }, () => watch(prefix, from, ending.signal));
+      const told = Promise.all(clients.map((client) => nextChanges(client)));
+      await until('etcd has the watch', async () => (await watchersOfEtcd()) > watchers);
+      await mustPut(store, key, 'after');
+      const batches: WatchBatch[] = await told;
+      assert.equal(await watchersOfEtcd(), watchers + 1);
+      assert.equal(new Set(batches).size, 1, 'all have the same batch');
+      ending.abort();
+    });
+  }
+
+  it('that begin earlier than the others get what came before', async () => {
+    const ending = new AbortController();
+    const { entry: first } = await mustPut(store, '/skydns/early/1', '1');
+    const { entry: second } = await mustPut(store, '/skydns/early/2', '2');
+    const late = watch('/skydns/early/', second.modRevision, ending.signal);
+    assert.equal((await nextChanges(late)).revision, second.modRevision);
+    const early = watch('/skydns/early/', first.modRevision, ending.signal);
+    assert.equal((await nextChanges(early)).revision, first.modRevision);
+    assert.equal((await nextChanges(early)).revision, second.modRevision);
+    ending.abort();
+  });
+
+  it('with a past that etcd does not have are told so, and the others go on', async () => {
+    const ending = new AbortController();
+    const { entry } = await mustPut(store, '/skydns/past/1', '1');
+    const from = entry.modRevision + 1;
+    const other = watch('/skydns/past/', from, ending.signal);
+    const next = nextChanges(other);
+    const seen = new LastSeen();
+    for await (const page of store.snapshot('/skydns/past/')) seen.readPage(page);
+    const strange = { history: '17', witness: seen.witness() };
+    const watching = store.watch('/skydns/past/', from, ending.signal, strange);
+    await rejectsWith('replaced', drain(watching));
+    await mustPut(store, '/skydns/past/2', '2');
+    assert.equal((await next).changes.length, 1);
+    ending.abort();
+  });
+
+  it('from a revision that etcd has forgotten are told so, and those who joined try again', async () => {
+    const fresh = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), '/skydns/');
+    const { entry } = await mustPut(fresh, '/skydns/old/1', '1');
+    await mustPut(fresh, '/skydns/old/1', '2');
+    await etcd.etcdctl(['compact', String(entry.modRevision + 1)]);
+    const ending = new AbortController();
+    const old = fresh.watch('/skydns/old/', 1, ending.signal);
+    const joined = fresh.watch('/skydns/old/', entry.modRevision + 2, ending.signal);
+    await Promise.all([
+      rejectsWith('compacted', drain(old)),
+      rejectsWith('unavailable', drain(joined)),
+    ]);
+    const again = fresh.watch('/skydns/old/', entry.modRevision + 2, ending.signal);
+    const next = nextChanges(again[Symbol.asyncIterator]());
+    await fresh.put('/skydns/old/1', bytes('3'));
+    assert.equal((await next).changes.length, 1);
+    ending.abort();
+    await fresh.close();
+  });
+
+  it('are bounded in how many different prefixes they watch, and names can be followed all the same', async () => {
+    const ending = new AbortController();
+    const { entry } = await mustPut(store, '/skydns/bound/1', '1');
+    const from = entry.modRevision + 1;
+    const outcomes = Array.from({ length: 40 }, (_, n) =>
+      nextChanges(watch(`/p${n}/`, from, ending.signal)).catch((error: Error) => error.message),
+    );
+    const refused = await Promise.race(outcomes);
+    assert.equal(refused, 'too many different watches at once');
+    const next = nextChanges(watch('/skydns/bound/', from, ending.signal));
+    await mustPut(store, '/skydns/bound/2', '2');
+    assert.equal((await next).changes.length, 1);
+    ending.abort();
+  });
+});
