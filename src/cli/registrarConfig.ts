@@ -2,7 +2,9 @@
 import type { RegistrarSettings, RegistrarWishes } from '../config/registrarSettings.ts';
 import { type Name, printName } from '../dns/name.ts';
 import type { RegistrarContext } from '../docker/context.ts';
+import type { RegistrationPolicy } from '../docker/policy.ts';
 import { parseRegistratorFlags, type RegistratorOptions } from '../docker/registratorFlags.ts';
+import { addressSet } from '../forward/addresses.ts';
 
 /** The context of every container, as far as it does not depend on where the registrar runs. */
 export type FixedContext = Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
@@ -13,6 +15,8 @@ export interface ContextSources {
   readonly prefix: string;
   /** Stand for zones that were not given. Never empty. */
   readonly domains: readonly Name[];
+  /** In front of the options' names; none for `register`. */
+  readonly optionPrefix?: 'register-';
   /** registrator's `-tags`. */
   readonly tags?: readonly string[];
 }
@@ -29,6 +33,7 @@ export function contextOf(settings: RegistrarSettings, sources: ContextSources):
     region: settings.region,
     domain: settings.serviceDomain,
     exposedByDefault: settings.exposedByDefault,
+    policy: policyOf(settings, sources.optionPrefix ?? ''),
     mode: settings.mode,
     ip: settings.ip,
     ipFromLabel: settings.ipLabel,
@@ -46,6 +51,22 @@ export function contextOf(settings: RegistrarSettings, sources: ContextSources):
       tags: sources.tags ?? [],
       checkMethods: settings.checkMethods,
     },
+  };
+}
+
+function policyOf(
+  { allow, projectScope, dnsIpAllow }: RegistrarSettings,
+  optionPrefix: RegistrationPolicy['optionPrefix'],
+): RegistrationPolicy {
+  const networks = dnsIpAllow?.map(({ address, prefixLength }) => `${address}/${prefixLength}`);
+  return {
+    optionPrefix,
+    allow,
+    isScopedToProject: projectScope,
+    statedAddresses:
+      dnsIpAllow === undefined || networks === undefined
+        ? undefined
+        : { has: addressSet(dnsIpAllow), networks: networks.join(', ') },
   };
 }
 

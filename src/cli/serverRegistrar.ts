@@ -97,7 +97,7 @@ export class ServerRegistrar {
 
   #context(settings: RegistrarSettings): FixedContext {
     const prefix = keyPrefix(this.#config.pathPrefix);
-    return contextOf(settings, { prefix, domains: this.#domains });
+    return contextOf(settings, { prefix, domains: this.#domains, optionPrefix: 'register-' });
   }
 
   #settings(): RegistrarSettings | undefined {

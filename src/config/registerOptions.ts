@@ -4,6 +4,8 @@
  */
 import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
+import { type NamePattern, parseNamePattern } from '../docker/namePattern.ts';
+import { type Cidr, parseCidr } from '../forward/addresses.ts';
 import { type Option, option } from './option.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
 import type { Rows } from './settings.ts';
@@ -97,6 +99,39 @@ export const REGISTRAR_OPTIONS = {
     defaultText: 'false',
     expects: 'true or false',
     example: 'true',
+  }),
+  allow: option<readonly NamePattern[] | undefined>({
+    name: 'allow',
+    form: 'list',
+    placeholder: 'PATTERN',
+    describe:
+      'names that containers may have: * is any label, a leading ** any number of them, {project} the compose project; repeatable',
+    schema: listOf(parsedBy(parseNamePattern)),
+    fallback: undefined,
+    defaultText: 'any in the zones',
+    expects: 'a whole name, in which * and {project} stand for labels and ** comes first',
+    example: '**.{project}.skydns.local',
+  }),
+  projectScope: option<boolean>({
+    name: 'project-scope',
+    form: 'switch',
+    describe: 'containers may only have names at or below PROJECT.ZONE',
+    schema: switchValue,
+    fallback: false,
+    defaultText: 'false',
+    expects: 'true or false',
+    example: 'true',
+  }),
+  dnsIpAllow: option<readonly Cidr[] | undefined>({
+    name: 'dns-ip-allow',
+    form: 'list',
+    placeholder: 'CIDR',
+    describe: 'addresses that containers may state by DNS_IP or --ip-label; repeatable',
+    schema: listOf(parsedBy(parseCidr)),
+    fallback: undefined,
+    defaultText: 'any',
+    expects: 'an address range',
+    example: '10.0.0.0/8',
   }),
   environment: option<string | undefined>({
     name: 'environment',

@@ -8,6 +8,7 @@ import { printSocketAddress } from '../dns/socketAddress.ts';
 import { type Container, compareTexts, type Network, type Port, printPort } from './container.ts';
 import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
 import { parseInstant } from './life.ts';
+import { whyNotStated } from './policy.ts';
 import { shown } from './refusals.ts';
 
 /** Where others reach a container: an address with the port that is open there. */
@@ -40,7 +41,14 @@ export interface AddressWishes {
 /** What is read of the context. */
 export type AddressContext = Pick<
   RegistrarContext,
-  'hostAddresses' | 'ip' | 'ipFromLabel' | 'networks' | 'ownNetworks' | 'compat' | 'metadata'
+  | 'hostAddresses'
+  | 'ip'
+  | 'ipFromLabel'
+  | 'networks'
+  | 'ownNetworks'
+  | 'compat'
+  | 'metadata'
+  | 'policy'
 >;
 
 /** `parent`: the container whose network this one joined, `undefined` if it is gone or there is none. */
@@ -53,7 +61,8 @@ export function chooseAddress(
 ): AddressChoice {
   const joined = parentOf(container);
   const override = wishes.ip ?? labelAddress(container, parent, context.ipFromLabel);
-  if (override !== undefined) return overridden(override, parent ?? container, port, wishes.mode);
+  if (override !== undefined)
+    return overridden(override, parent ?? container, port, wishes.mode, context);
   if (joined === undefined) return ownAddress(container, port, wishes, context);
   const reason = whyNotJoined(container, parent);
   if (reason !== undefined || parent === undefined)
@@ -113,6 +122,7 @@ function overridden(
   owner: Container,
   port: Port | undefined,
   mode: Mode,
+  context: AddressContext,
 ): AddressChoice {
   const bound = mode === 'published' && port !== undefined ? bindingsOf(owner, port)[0] : undefined;
   const endpoints: ReachableAt[] = [];
@@ -122,6 +132,8 @@ function overridden(
       return refused(
         `is said to be at "${shown(word, 40)}", which is no IP address to be reached at`,
       );
+    const reason = whyNotStated(endpoint.address, context);
+    if (reason !== undefined) return refused(reason);
     if (endpoints.some(({ family }) => family === endpoint.family))
       return refused(`is said to have more than one IPv${endpoint.family} address`);
     endpoints.push(endpoint);

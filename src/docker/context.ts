@@ -1,5 +1,6 @@
 /** What the operator and the host decide about every container: `describe`'s other argument. */
 import type { Name } from '../dns/name.ts';
+import type { RegistrationPolicy } from './policy.ts';
 
 export type Mode = 'published' | 'internal';
 export type HealthPolicy = 'auto' | 'ignore' | 'require';
@@ -23,6 +24,8 @@ export interface RegistrarContext {
   readonly region?: string | undefined;
   readonly domain?: string | undefined;
   readonly exposedByDefault: boolean;
+  /** Which names and addresses containers may have. Absent: any names in the zones, and any addresses. */
+  readonly policy?: RegistrationPolicy | undefined;
   readonly mode: Mode;
   /** `--ip`: stands for all of the host's addresses. */
   readonly ip?: string | undefined;

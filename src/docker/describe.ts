@@ -21,7 +21,7 @@ import {
 import { whyNotHealthy, whyNotUp } from './health.ts';
 import { Hints } from './hints.ts';
 import { findSetting, readMetadata, type Settings } from './metadata.ts';
-import { isOneOff, isSwarmTask } from './nameParts.ts';
+import { isOneOff, isSwarmTask, projectOf } from './nameParts.ts';
 import { MAX_NAMES } from './names.ts';
 import { placesOf } from './naming.ts';
 import { conclude, type Place, type PlacedName, placeRecords } from './placement.ts';
@@ -96,7 +96,8 @@ function describeNames(
   const placed = policies === undefined || reason !== undefined ? [] : describePorts(work);
   const stop = policies?.stop ?? context.stop;
   const draining = drainingOf(container, context, policies?.stopSeconds);
-  return conclude(placed, { ...work, stop, draining }, container, context);
+  const project = projectOf(container, settings);
+  return conclude(placed, { ...work, stop, draining, project }, container, context);
 }
 
 interface Policies {

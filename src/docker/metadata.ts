@@ -30,7 +30,7 @@ const PORT_KEYS = [
 ] as const;
 
 /** Keys that are about the whole container. */
-const CONTAINER_KEYS = ['PORT', 'HEALTH', 'STOP', 'STOP_TIMEOUT'] as const;
+const CONTAINER_KEYS = ['PORT', 'PROJECT', 'HEALTH', 'STOP', 'STOP_TIMEOUT'] as const;
 
 const KEYS = [...PORT_KEYS, ...CONTAINER_KEYS] as const;
 

@@ -1,6 +1,7 @@
 /** The parts of a name that a container has without being told: from compose, swarm, registrator's metadata, its image. */
 import type { Container } from './container.ts';
 import { shortId } from './life.ts';
+import { findSetting, type Settings } from './metadata.ts';
 import { slug } from './names.ts';
 
 export interface DerivedParts {
@@ -38,6 +39,15 @@ export function derivedParts(container: Container): DerivedParts {
     environment: label(`${COMPOSE}project`) ?? label(STACK),
     instance: derivedInstance(container),
   };
+}
+
+/**
+ * The compose project or swarm stack that a container belongs to, as one label. The setting PROJECT counts only for one
+ * that belongs to neither, so that no container leaves the project that it was started in.
+ */
+export function projectOf(container: Container, settings: Settings): string | undefined {
+  const stated = slug(findSetting(settings, 'PROJECT')?.value ?? '') || undefined;
+  return derivedParts(container).environment ?? stated;
 }
 
 function derivedInstance({ labels, id }: Container): Instance {

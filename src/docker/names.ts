@@ -94,7 +94,7 @@ function faultOfLabel(label: string): string | undefined {
 }
 
 /** How many labels the zone that the name is in has; 0 when it is in none. */
-function zoneDepth(name: Name, { zones }: Zones): number {
+export function zoneDepth(name: Name, { zones }: Pick<Zones, 'zones'>): number {
   const depths = zones.filter((zone) => isSubdomainOf(name, zone)).map((zone) => zone.length);
   return Math.max(0, ...depths);
 }

@@ -2,7 +2,7 @@
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import { findOwnSetting, findSetting, type Key, type Setting, type Settings } from './metadata.ts';
-import { derivedParts } from './nameParts.ts';
+import { derivedParts, projectOf } from './nameParts.ts';
 import { type CheckedName, checkName, MAX_NAMES, siblingName } from './names.ts';
 import type { Place } from './placement.ts';
 import type { PortPlan } from './ports.ts';
@@ -83,7 +83,7 @@ function nameOfParts(service: string, sources: NameSources, port: Port | undefin
   const part = (key: Key) => findSetting(settings, key, port)?.value;
   const labels = [
     service,
-    part('ENVIRONMENT') ?? derivedParts(container).environment ?? context.environment ?? '',
+    part('ENVIRONMENT') ?? projectOf(container, settings) ?? context.environment ?? '',
     part('REGION') ?? context.region ?? '',
     // With the final dot, as it is no part's business to look like a top-level domain.
     part('DOMAIN') ?? context.domain ?? `${context.defaultZone.join('.')}.`,

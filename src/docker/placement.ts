@@ -4,7 +4,7 @@
  */
 import { reverseName } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
-import { keyOfName } from '../service/key.ts';
+import { keyOfName, nameOfKey } from '../service/key.ts';
 import { NO_SRV } from '../service/service.ts';
 import { type AddressChoice, parentOf, type ReachableAt } from './chooseAddress.ts';
 import { familyLabel } from './claim.ts';
@@ -13,8 +13,11 @@ import type { RegistrarContext, StopPolicy } from './context.ts';
 import type { Description, DesiredRecord, Draining, RecordFields } from './description.ts';
 import type { Attributes } from './fields.ts';
 import type { Hints } from './hints.ts';
+import { UNKNOWN_LABEL } from './namePattern.ts';
 import { checkPlace } from './names.ts';
+import { judgeNames } from './policy.ts';
 import type { Refusals } from './refusals.ts';
+import { isChallenge } from './reservedNames.ts';
 
 /** A name that a record is wanted at. */
 export interface Place {
@@ -43,16 +46,18 @@ export interface Outcome {
   readonly hints: Hints;
   readonly stop: StopPolicy;
   readonly draining: Draining;
+  /** What the operator's rules about names go by. */
+  readonly project: string | undefined;
 }
 
 /** The description of a container with these records. */
 export function conclude(
   placed: readonly PlacedName[],
-  { refusals, waits, hints, stop, draining }: Outcome,
+  { refusals, waits, hints, stop, draining, project }: Outcome,
   container: Container,
   context: RegistrarContext,
 ): Description {
-  const settled = settle(placed, refusals);
+  const settled = settle(permitted(placed, project, context, refusals), refusals);
   const refused = refusals.list();
   const [waiting] = waits;
   if (settled.length === 0 && refused.length === 0) {
@@ -143,7 +148,46 @@ function ptrRecords(placed: readonly PlacedName[], prefix: string): DesiredRecor
   return [...byKey.values()];
 }
 
-/** Those that can stand beside each other, in their order. A name that has another below it is refused: it would hide. */
+/** The names that the container may have. A key that it would use while another container has the name is judged alike. */
+function permitted(
+  placed: readonly PlacedName[],
+  project: string | undefined,
+  context: RegistrarContext,
+  refusals: Refusals,
+): PlacedName[] {
+  const named = placed.map((one) => ({ one, name: nameOf(one.records[0], context.prefix) }));
+  const reasons = judgeNames(
+    named.map(({ name }) => name),
+    project,
+    context,
+  );
+  return named.flatMap(({ one, name }) => {
+    const reason = reasons.get(name);
+    if (reason !== undefined) {
+      refusals.add(one.host, reason);
+      return [];
+    }
+    const records = one.records.map((record) => {
+      const { keyIfTaken, ...rest } = record;
+      if (keyIfTaken === undefined) return record;
+      const other = nameOf({ key: keyIfTaken, instance: 'named' }, context.prefix);
+      return judgeNames([other], project, context).size === 0 ? record : rest;
+    });
+    return [{ ...one, records }];
+  });
+}
+
+/** What a record is found at. */
+function nameOf(record: Pick<DesiredRecord, 'key' | 'instance'> | undefined, prefix: string): Name {
+  const read = nameOfKey(record?.key ?? '', prefix);
+  const owner = read.kind === 'name' ? read.owner : [];
+  return record?.instance === 'auto' ? [UNKNOWN_LABEL, ...owner] : owner;
+}
+
+/**
+ * Those that can stand beside each other, in their order. A name that has another below it is refused: it would hide.
+ * Its ACME challenge may be there: it answers with the same addresses.
+ */
 function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[] {
   const byName = new Map<string, PlacedName>();
   for (const one of placed) {
@@ -151,7 +195,9 @@ function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[]
     if (byName.has(name)) refusals.add(one.host, 'is the name of two of its ports');
     else byName.set(name, one);
   }
-  const names = [...byName.keys()];
+  const names = [...byName]
+    .filter(([, { host }]) => !isChallenge(host.split('.')))
+    .map(([name]) => name);
   return [...byName]
     .filter(([name, { host }]) => {
       const isAbove = names.some((other) => other.startsWith(`${name}/`));

@@ -11,8 +11,14 @@ import type { Description } from './description.ts';
 import { whyNotHealthy } from './health.ts';
 import { Hints } from './hints.ts';
 import { shortId } from './life.ts';
-import { findOwnSetting, findSetting, parseBoolean, type Settings } from './metadata.ts';
-import { imageBase } from './nameParts.ts';
+import {
+  findOwnSetting,
+  findSetting,
+  parseBoolean,
+  readMetadata,
+  type Settings,
+} from './metadata.ts';
+import { imageBase, projectOf } from './nameParts.ts';
 import { MAX_NAMES, slug } from './names.ts';
 import { conclude, type PlacedName } from './placement.ts';
 import { offeredPorts } from './ports.ts';
@@ -59,7 +65,10 @@ export function describeServices(
   if (meant.length === 0 && refusals.list().length === 0)
     return { kind: 'ignored', reason: whyNone(settings) };
   const draining = drainingOf(container, context, undefined);
-  const outcome = { ...work, hints: new Hints(), stop: context.stop, draining };
+  // The only one of our own settings that counts beside registrator's.
+  const own = readMetadata(container, context.metadata, new Refusals());
+  const project = projectOf(container, own);
+  const outcome = { ...work, hints: new Hints(), stop: context.stop, draining, project };
   return conclude(placed, outcome, container, context);
 }
 

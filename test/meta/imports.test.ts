@@ -27,12 +27,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'faultLog.ts': ['log.ts'],
   'queryLog.ts': ['dns', 'log.ts', 'printable.ts'],
   config: [
-    'printable.ts',
-    'dns',
-    'service',
-    'forward/addresses.ts',
-    'forward/recursion.ts',
-    'forward/upstream.ts',
+    ...['dns', 'service', 'printable.ts', 'docker/namePattern.ts'],
+    ...['forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
   ],
   'config.ts': ['config', 'printable.ts'],
   doctor: ['dns', 'forward/addresses.ts', 'forward/resolvconf.ts'],
@@ -67,6 +63,7 @@ const PURE = [
   ...['chooseAddress', 'check', 'health', 'placement', 'refusals', 'record', 'describe'].map(
     inDocker,
   ),
+  ...['namePattern', 'policy', 'reservedNames'].map(inDocker),
   ...['anticipate', 'assign', 'backoff', 'crashLoop', 'diff', 'json', 'life', 'stopSignal'].map(
     inDocker,
   ),

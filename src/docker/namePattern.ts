@@ -1,0 +1,63 @@
+/**
+ * The patterns of `--allow`: whole names, compared label by label, so that `web` allows neither `web-admin` nor
+ * `x.web`. `*` stands for any one label, `{project}` for the container's project, and a leading `**` for any number of
+ * labels, none included: `**.shop.skydns.local` is `shop.skydns.local` and all names below it. PURE.
+ */
+import { foldName, MAX_LABEL_OCTETS, type Name } from '../dns/name.ts';
+
+export interface NamePattern {
+  /** Whether any number of labels may come before `labels`. */
+  readonly isOpen: boolean;
+  /** Folded; `*` and `{project}` as they are. */
+  readonly labels: readonly string[];
+}
+
+/** A label of which nothing is known yet, such as the number of an `auto` name. Only wildcards allow it. */
+export const UNKNOWN_LABEL = '*';
+
+const OPEN = '**';
+const ANY = '*';
+const PROJECT = '{project}';
+/** 255 octets of wire format leave room for no more. */
+const MAX_LABELS = 127;
+
+/** `undefined` for what is no pattern: an empty label, `web-*`, `**` behind another label. */
+export function parseNamePattern(text: string): NamePattern | undefined {
+  const parts = text.replace(/\.$/, '').split('.');
+  if (parts.length > MAX_LABELS) return undefined;
+  const isOpen = parts[0] === OPEN;
+  const labels = foldName(isOpen ? parts.slice(1) : parts);
+  return labels.every(isPatternLabel) ? { isOpen, labels } : undefined;
+}
+
+function isPatternLabel(label: string): boolean {
+  if (label === ANY || label === PROJECT) return true;
+  // Those of names that containers may have, so that a slip such as `web-*` or a regular expression is a mistake.
+  return label.length <= MAX_LABEL_OCTETS && /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/.test(label);
+}
+
+/** Whether a folded name is one that the pattern allows to a container of that project, or of none. */
+export function matchesPattern(
+  { isOpen, labels }: NamePattern,
+  name: Name,
+  project: string | undefined,
+): boolean {
+  const before = name.length - labels.length;
+  if (isOpen ? before < 0 : before !== 0) return false;
+  return labels.every((label, i) => {
+    const own = name[before + i];
+    if (label === ANY) return true;
+    return label === PROJECT ? own === project : own === label;
+  });
+}
+
+/** As an option takes it, with the project in its place if there is one. */
+export function printPattern({ isOpen, labels }: NamePattern, project?: string): string {
+  const shown = labels.map((label) => (label === PROJECT ? (project ?? label) : label));
+  return [...(isOpen ? [OPEN] : []), ...shown].join('.');
+}
+
+/** Whether it can only be told for a container of a project. */
+export function needsProject({ labels }: NamePattern): boolean {
+  return labels.includes(PROJECT);
+}
