@@ -1,0 +1,82 @@
+/** Tables of containers under the operator's rules about names: which names get records, and what is refused. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import type { RegistrarContext } from '../../src/docker/context.ts';
+import { parseNamePattern } from '../../src/docker/namePattern.ts';
+import type { RegistrationPolicy } from '../../src/docker/policy.ts';
+import { addressSet, cidrs } from '../../src/forward/addresses.ts';
+import { told } from './descriptions.ts';
+import {
+  type ContainerSpec,
+  inspection,
+  registrarContext,
+  registratorContext,
+} from './inspection.ts';
+
+export const PUBLISH = { '80/tcp': ['0.0.0.0:8080'] };
+
+export interface Rules {
+  readonly allow?: readonly string[];
+  readonly isScopedToProject?: boolean;
+  readonly networks?: readonly string[];
+  readonly optionPrefix?: RegistrationPolicy['optionPrefix'];
+}
+
+export function policyOf({ allow, isScopedToProject = false, networks, optionPrefix = '' }: Rules) {
+  const patterns = allow?.flatMap((text) => parseNamePattern(text) ?? []);
+  assert.equal(patterns?.length, allow?.length);
+  const statedAddresses = networks && {
+    has: addressSet(cidrs(...networks)),
+    networks: networks.join(', '),
+  };
+  return { optionPrefix, allow: patterns, isScopedToProject, statedAddresses };
+}
+
+export interface Case {
+  readonly rules?: Rules;
+  readonly spec: ContainerSpec;
+  readonly context?: Partial<RegistrarContext>;
+  readonly parent?: ContainerSpec;
+  /** Names with a record; the number of an automatic one is `*`. */
+  readonly names: readonly string[];
+  /** Each is in one refusal, in order; there are no more. */
+  readonly refused?: readonly (string | RegExp)[];
+}
+
+export type Cases = readonly (readonly [string, Case])[];
+
+function check({ rules, spec, context = {}, parent, names, refused = [] }: Case): void {
+  const make = context.compat === 'registrator' ? registratorContext : registrarContext;
+  const all = make({ ...context, policy: rules === undefined ? undefined : policyOf(rules) });
+  const child = inspection({ publish: PUBLISH, ...spec });
+  const { records, refusals } = told(child, all, parent && inspection(parent));
+  const named = Object.keys(records).map((key) => key.split('/').reverse().join('.'));
+  assert.deepEqual(named.sort(), [...names].sort(), refusals.join('\n'));
+  assert.equal(refusals.length, refused.length, refusals.join('\n'));
+  for (const [i, expected] of refused.entries()) {
+    const refusal = refusals[i] ?? '';
+    if (typeof expected === 'string') assert.equal(refusal, expected);
+    else assert.match(refusal, expected);
+    assert.doesNotMatch(refusal, /\.\.\.$/, 'it is told whole');
+  }
+}
+
+/** One test a row. */
+export function run(cases: Cases): void {
+  for (const [what, one] of cases) it(what, () => check(one));
+}
+
+export function named(name: string, labels: Record<string, string> = {}): ContainerSpec {
+  return { env: { DNS_NAME: name }, labels };
+}
+
+export function ofProject(project: string, env: Record<string, string> = {}): ContainerSpec {
+  const labels = {
+    'com.docker.compose.project': project,
+    'com.docker.compose.service': 'web',
+    'com.docker.compose.container-number': '1',
+  };
+  return { env: { DNS_ENABLE: 'true', ...env }, labels };
+}
+
+export const SERVICE = { compat: 'registrator' } as const;
