@@ -14,7 +14,7 @@ export const NAME_OPTIONS = {
     schema: listOf(parsedBy(parseNamePattern)),
     fallback: undefined,
     defaultText: 'any in the zones',
-    expects: 'a whole name, in which * and {project} stand for labels and ** comes first',
+    expects: 'a whole name, with * or {project} for a whole label and ** only in front',
     example: '**.{project}.skydns.local',
   }),
   projectScope: option<boolean>({

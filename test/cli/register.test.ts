@@ -32,6 +32,10 @@ describe('register refuses', () => {
     ['--ip 10.0.0.300', /--ip: .* is not an IP address/],
     ['--mode bridge', /--mode: "bridge" is not published or internal/],
     ['--exposed-by-default=maybe', /--exposed-by-default: "maybe" is not true or false/],
+    ['--allow web-*.x.local', /--allow: "web-\*\.x\.local" is not a whole name, with \* or /],
+    ['--allow a.x,b..x', /--allow: .* is not a whole name/],
+    ['--project-scope=x', /--project-scope: "x" is not true or false/],
+    ['--dns-ip-allow 10.0.0.0/33', /--dns-ip-allow: "10\.0\.0\.0\/33" is not an address range/],
     ['--environment a-', /--environment: "a-" is not a label/],
     ['--region -', /--region: "-" is not a label/],
     ['--service-domain a..b', /--service-domain: .* is not a domain name/],
@@ -96,6 +100,7 @@ describe('serve refuses', () => {
     ['--register --register-docker-host ssh://h', /--register-docker-host: ssh:/],
     ['--register --register-default-zone x.', /--register-default-zone: .*add --register-zone x/],
     ['--register --register-raw-ids', /--register-raw-ids: .* add --register-compat registrator/],
+    ['--register --register-allow a.**', /--register-allow: .* for example --register-allow /],
     ['--register --ip 10.0.0.1', /--ip: there is no such option/],
   ];
   for (const [args, expected] of table) it(args, () => isMistake(`serve ${args}`, expected));
@@ -185,6 +190,35 @@ describe('a dry run', () => {
         ...{ host: '192.0.2.1', port: 8080 },
       },
     );
+  });
+
+  it('prints what --allow, --project-scope and --dns-ip-allow refuse', async () => {
+    const reasons = async (...args: string[]): Promise<string> =>
+      (await run(...args)).stdout.split('\n').find((row) => / web | web$/.test(row)) ?? '';
+    const allow = ['--allow', '*.x.local', '--allow', 'rails.skydns.local'];
+    assert.match(await reasons(...allow), /^put +web +rails\.skydns\.local\. /);
+    assert.match(
+      await reasons('--allow', '*.x.local,**.y.local'),
+      /^refuse +web .* rails\.skydns\.local is none of the names .* \(--allow: \*\.x\.local, \*\*\.y\.local\)/,
+    );
+    assert.match(
+      await reasons('--project-scope'),
+      /^refuse +web .* belongs to no project, and --project-scope asks for one/,
+    );
+    const id = docker.run({
+      name: 'far',
+      labels: { 'dns.name': 'web', 'dns.ip': '8.8.8.8' },
+      publish: ['82:82'],
+    });
+    try {
+      const { stdout } = await run('--dns-ip-allow', '10.0.0.0/8,fd00::/8');
+      assert.match(
+        stdout,
+        /^refuse +far .* none of the networks of --dns-ip-allow \(10\.0\.0\.0\/8, fd00::\/8\)/m,
+      );
+    } finally {
+      docker.remove(id);
+    }
   });
 
   it('prints both addresses of a dual-stack container at its one name', async () => {
