@@ -15,6 +15,8 @@ export interface DesiredRecord {
   readonly keyIfTaken?: string;
   /** What to tell the operator while somebody else holds the name. */
   readonly hintIfTaken?: string;
+  /** Key of the name that the container must hold first: that of an ACME challenge is the name which it vouches for. */
+  readonly onlyBeside?: string;
   readonly fields: RecordFields;
   /** Present: a PTR record. */
   readonly pointer?: PointerTo;

@@ -3,7 +3,7 @@
  * container in each other's way.
  */
 import { reverseName } from '../dns/address.ts';
-import type { Name } from '../dns/name.ts';
+import { equalNames, type Name } from '../dns/name.ts';
 import { keyOfName, nameOfKey } from '../service/key.ts';
 import { NO_SRV } from '../service/service.ts';
 import { type AddressChoice, parentOf, type ReachableAt } from './chooseAddress.ts';
@@ -17,7 +17,7 @@ import { UNKNOWN_LABEL } from './namePattern.ts';
 import { checkPlace } from './names.ts';
 import { judgeNames } from './policy.ts';
 import type { Refusals } from './refusals.ts';
-import { isChallenge } from './reservedNames.ts';
+import { nameVouchedFor } from './reservedNames.ts';
 
 /** A name that a record is wanted at. */
 export interface Place {
@@ -167,14 +167,25 @@ function permitted(
       refusals.add(one.host, reason);
       return [];
     }
-    const records = one.records.map((record) => {
-      const { keyIfTaken, ...rest } = record;
-      if (keyIfTaken === undefined) return record;
-      const other = nameOf({ key: keyIfTaken, instance: 'named' }, context.prefix);
-      return judgeNames([other], project, context).size === 0 ? record : rest;
-    });
+    const above = nameVouchedFor(name);
+    const beside = named.find((other) => above !== undefined && equalNames(other.name, above));
+    const onlyBeside = beside?.one.records[0]?.key;
+    const records = one.records
+      .map((record) => withPermittedKeys(record, project, context))
+      .map((record) => (onlyBeside === undefined ? record : { ...record, onlyBeside }));
     return [{ ...one, records }];
   });
+}
+
+function withPermittedKeys(
+  record: DesiredRecord,
+  project: string | undefined,
+  context: RegistrarContext,
+): DesiredRecord {
+  const { keyIfTaken, ...rest } = record;
+  if (keyIfTaken === undefined) return record;
+  const other = nameOf({ key: keyIfTaken, instance: 'named' }, context.prefix);
+  return judgeNames([other], project, context).size === 0 ? record : rest;
 }
 
 /** What a record is found at. */
@@ -196,7 +207,7 @@ function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[]
     else byName.set(name, one);
   }
   const names = [...byName]
-    .filter(([, { host }]) => !isChallenge(host.split('.')))
+    .filter(([, { host }]) => nameVouchedFor(host.split('.')) === undefined)
     .map(([name]) => name);
   return [...byName]
     .filter(([name, { host }]) => {

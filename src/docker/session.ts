@@ -18,6 +18,7 @@ import { Locks } from './locks.ts';
 import { type Neighbour, Neighbours } from './neighbours.ts';
 import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
+import { mayStand } from './reservedNames.ts';
 import { answerWithinMs, Tenure } from './tenure.ts';
 
 export interface SessionOptions {
@@ -196,7 +197,10 @@ export class EngineSession {
       store,
       actual,
       permission: () => permissionOf(mirror, tenure),
-      wishes: () => checks.passing(this.#wishes(), (wish) => actual.has(wish)),
+      wishes: () =>
+        checks
+          .passing(this.#wishes(), (wish) => actual.has(wish))
+          .filter((wish) => mayStand(wish, actual)),
       isKnown: (id) => isWithdrawn() || containers.isKnown(id),
       owners: {
         isAbandoned: (owner) => this.#isAbandoned(owner),

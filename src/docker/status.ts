@@ -6,6 +6,7 @@ import type { Refusal } from './description.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { EngineState } from './follow.ts';
 import { shortId } from './life.ts';
+import { mayStand } from './reservedNames.ts';
 import type { EngineSession, Tally } from './session.ts';
 import type { Tracked } from './slot.ts';
 import type { TenureState } from './tenure.ts';
@@ -212,6 +213,12 @@ function recordsOf(
       return { ...shown, state: 'conflict', reason: whyTaken(wish, assignment.holder) };
     if (session.checks.isFailing(wish))
       return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
+    if (tenure.kind === 'held' && assignment === undefined && !mayStand(wish, session.actual))
+      return {
+        ...shown,
+        state: 'pending',
+        reason: 'waits until this container has the name above',
+      };
     const stored = session.actual.get(key);
     const value = assignment?.value ?? wish.value;
     if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
