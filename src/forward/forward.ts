@@ -102,11 +102,14 @@ class SocketForwarder implements Forwarder {
       this.#counters.refused++;
       return COME_BACK;
     }
+    const { clock, totalTimeoutMs } = this.#context;
     const passenger = { key: cacheKey(question, asked), question, client: asked.client };
+    // Also for a flight that begins after another one was waited for.
+    const deadlineMs = clock() + totalTimeoutMs;
     const asking = this.#flights.join(passenger, () =>
-      this.#depart(passenger.key, question, asked),
+      this.#depart(passenger.key, question, asked, deadlineMs),
     );
-    return inCaseOf(question, await counted(this.#counters, this.#context.clock, asking));
+    return inCaseOf(question, await counted(this.#counters, clock, asking));
   }
 
   async close(): Promise<void> {
@@ -120,20 +123,22 @@ class SocketForwarder implements Forwarder {
     return order.filter((upstream) => !isPublicAddress(upstream.address));
   }
 
-  #depart(key: string, question: Question, asked: ForwardOptions): Flight {
+  #depart(key: string, question: Question, asked: ForwardOptions, deadlineMs: number): Flight {
     const { checkingDisabled, dnssecOk, path = [] } = asked;
     const sent = { ...question, qname: randomizeCase(question.qname, this.#context.randomInt) };
     const ask = { question: sent, checkingDisabled, dnssecOk, edns: true, path: [...path, OWN_ID] };
     const aborting = new AbortController();
-    const outcome = this.#fetch(key, ask, aborting.signal);
+    const totalTimeoutMs = deadlineMs - this.#context.clock();
+    const context = { ...this.#context, signal: aborting.signal, totalTimeoutMs };
+    const outcome = this.#fetch(key, ask, context);
     return { question: sent, outcome, abort: () => aborting.abort() };
   }
 
-  async #fetch(key: string, ask: Ask, signal: AbortSignal): Promise<Forwarded> {
+  async #fetch(key: string, ask: Ask, context: AskContext): Promise<Forwarded> {
     const able = this.#eligible(ask.question);
     this.#probes.send(ask, able);
-    const outcome = useful(await askUpstreams(ask, able, { ...this.#context, signal }), ask);
-    if (!signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
+    const outcome = useful(await askUpstreams(ask, able, context), ask);
+    if (!context.signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
     return outcome;
   }
 }

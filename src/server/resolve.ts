@@ -8,7 +8,7 @@ import type { Client } from '../dns/respond.ts';
 import { authoritative, refused, servfail } from '../dns/response.ts';
 import { Class, Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
-import type { Forwarder, ForwardOptions } from '../forward/forwarder.ts';
+import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
 import { leadsInside } from '../forward/rebinding.ts';
 import { type Answer, answer, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/elsewhere.ts';
@@ -61,7 +61,7 @@ export interface Ours {
 
 export type Resolve = (query: Query, client: Client) => Response | Promise<Response>;
 
-/** How long an answer that is complete enough waits for what others might add. */
+/** How long an answer that is worth giving waits for what others might add. */
 const OPTIONAL_WAIT_MS = 300;
 
 /** Rounds of asking elsewhere for one question: an answer may lead back into our zones and out again. */
@@ -107,7 +107,7 @@ class Resolver {
       const forwarder = this.#options.forwarder();
       if (forwarder === undefined) return { kind: 'unavailable' };
       const known = forwarder.peek(question, optionsOf(asked));
-      return known && externalOf(known);
+      return known && this.#externalOf(question, known);
     });
   }
 
@@ -172,20 +172,30 @@ class Resolver {
 
   /** Adds the answers to what `answer` found missing. */
   async #learn(asked: Asked, missing: readonly MissingQuestion[], learned: Learned): Promise<void> {
+    learned.sent += missing.length;
+    const asking = missing.map((one) => ({
+      ...one,
+      answered: this.#askAbout(asked, one.question),
+    }));
+    const isEnough = firstAlternative(asking);
     await Promise.all(
-      missing.map(async ({ question, isOptional }) => {
-        learned.sent++;
-        const answered = this.#askAbout(asked, question);
-        const external = isOptional ? orFailed(answered, OPTIONAL_WAIT_MS) : answered;
-        learned.add(question, await external);
-      }),
+      asking.map(async (one) => learned.add(one.question, await awaited(one, isEnough))),
     );
   }
 
   async #askAbout(asked: Asked, question: Question): Promise<External> {
     const forwarder = this.#options.forwarder();
     if (forwarder === undefined) return { kind: 'unavailable' };
-    return externalOf(await forwarder.resolve(question, optionsOf(asked)));
+    return this.#externalOf(question, await forwarder.resolve(question, optionsOf(asked)));
+  }
+
+  /** What a name outside is for one of ours that leads to it: nothing where it may not lead inside, but does. */
+  #externalOf(question: Question, forwarded: Forwarded): External {
+    const external = externalOf(forwarded);
+    const hasRrs = external.kind === 'found' || external.kind === 'nxdomain';
+    if (!hasRrs || this.#options.mayLeadInside(question.qname)) return external;
+    const { rrs, back } = foreignPart(this.#options.settings(), external.rrs);
+    return back !== undefined || leadsInside(rrs) ? { ...external, rrs: [] } : external;
   }
 
   async #forward(asked: Asked, round: number): Promise<Response> {
@@ -205,6 +215,43 @@ class Resolver {
     const rest = await this.#decide(onward, this.#newLearned(onward), round + 1);
     return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
   }
+}
+
+/** A question that another server was sent. */
+interface Asking extends MissingQuestion {
+  readonly answered: Promise<External>;
+}
+
+/** What is waited for; `isEnough` resolves when one of the alternatives has been found. */
+function awaited({ need, answered }: Asking, isEnough: Promise<void>): Promise<External> {
+  switch (need) {
+    case 'required':
+      return answered;
+    case 'alternative':
+      return Promise.race([answered, isEnough.then(() => inTime(answered))]);
+    case 'optional':
+      return inTime(answered);
+  }
+}
+
+function inTime(answered: Promise<External>): Promise<External> {
+  return orFailed(answered, OPTIONAL_WAIT_MS);
+}
+
+/** Resolves when one of the alternatives has records of the type that was asked for; never, if none has. */
+function firstAlternative(asking: readonly Asking[]): Promise<void> {
+  return new Promise((resolve) => {
+    for (const { need, question, answered } of asking) {
+      if (need !== 'alternative') continue;
+      void answered.then((external) => {
+        if (hasType(external, question.qtype)) resolve();
+      });
+    }
+  });
+}
+
+function hasType(external: External, qtype: number): boolean {
+  return external.kind === 'found' && external.rrs.some(({ type }) => type === qtype);
 }
 
 /** What became known of names outside our zones while one question is answered. */

@@ -3,7 +3,7 @@ import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import type { Link } from './alias.ts';
 import type { Selected } from './select.ts';
-import type { Work } from './work.ts';
+import type { Need, Work } from './work.ts';
 
 export type Followed =
   | {
@@ -33,8 +33,8 @@ export type Denial =
 export interface Trail {
   /** The folded names of ours on the way, the latest last. */
   readonly names: readonly Name[];
-  /** See `MissingQuestion`. */
-  readonly isOptional: boolean;
+  /** Of what other servers say about names on it. */
+  readonly need: Need;
   /** Makes the records of a type that is not gathered, of a name that is no alias. */
   readonly build?:
     | ((work: Work, owner: Name, services: readonly Selected[]) => readonly Rr[])

@@ -3,7 +3,7 @@ import { equalNames, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import type { External } from './external.ts';
 import { apexOf, type ZoneSettings } from './view.ts';
-import type { Work } from './work.ts';
+import { greaterNeed, type Need, type Work } from './work.ts';
 
 /** What is known of a name outside our zones. */
 export type Outside =
@@ -13,28 +13,28 @@ export type Outside =
   /** The client did not ask for recursion. */
   | { readonly kind: 'unasked' };
 
-export function outside(work: Work, qname: Name, qtype: number, isOptional: boolean): Outside {
+export function outside(work: Work, qname: Name, qtype: number, need: Need): Outside {
   work.leadsOutside = true;
   if (!work.view.recursionDesired) return { kind: 'unasked' };
   const known = work.view.externals.get(qname, qtype);
-  if (known === undefined) return missing(work, qname, qtype, isOptional);
+  if (known === undefined) return missing(work, qname, qtype, need);
   if (known.kind !== 'unavailable') work.isForeign = true;
   return known;
 }
 
-function missing(work: Work, qname: Name, qtype: number, isOptional: boolean): Outside {
+function missing(work: Work, qname: Name, qtype: number, need: Need): Outside {
   const question = { qname, qtype, qclass: Class.IN };
   const noted = work.missing.findIndex(
     (other) => other.question.qtype === qtype && equalNames(other.question.qname, qname),
   );
   const before = work.missing[noted];
   if (before !== undefined) {
-    work.missing[noted] = { question, isOptional: isOptional && before.isOptional };
+    work.missing[noted] = { question, need: greaterNeed(need, before.need) };
     return { kind: 'missing' };
   }
   if (work.externalsLeft <= 0) return { kind: 'failed' };
   work.externalsLeft--;
-  work.missing.push({ question, isOptional });
+  work.missing.push({ question, need });
   return { kind: 'missing' };
 }
 

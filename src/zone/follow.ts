@@ -15,7 +15,7 @@ import { servicesAt } from './services.ts';
 import { apexOf } from './view.ts';
 import type { Work } from './work.ts';
 
-const START: Trail = { names: [], isOptional: false };
+const START: Trail = { names: [], need: 'required' };
 
 const NXDOMAIN: Followed = { kind: 'nxdomain' };
 const DEAD: Followed = { kind: 'dead' };
@@ -66,7 +66,7 @@ function followAlias(work: Work, owner: Name, link: Link, qtype: number, trail: 
 export function followTarget(work: Work, target: Name, qtype: number, trail: Trail): Followed {
   const apex = apexOf(work.view.settings, target);
   if (apex !== undefined) return follow(work, target, apex, qtype, trail);
-  const found = outside(work, target, qtype, trail.isOptional);
+  const found = outside(work, target, qtype, trail.need);
   switch (found.kind) {
     case 'missing':
     case 'failed':

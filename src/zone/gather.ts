@@ -10,7 +10,7 @@ import { withoutDuplicates } from './merge.ts';
 import { rrset, shuffle, type TimedRdata, withinMessage } from './rrset.ts';
 import type { Selected } from './select.ts';
 import { ttlOf } from './ttl.ts';
-import type { Work } from './work.ts';
+import type { Need, Work } from './work.ts';
 
 export interface Gathering {
   readonly owner: Name;
@@ -34,13 +34,19 @@ export function gather(
   }
   // The host of a reverse name is its PTR and nothing else.
   if (isReverseOfAddress(owner)) return combined(work, gathering, own, []);
-  const onward = { ...trail, isOptional: trail.isOptional || own.length > 0 };
+  const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
   const ends = inTurn(links, work.view.turn).map((link) => {
     const canEnd = leadsOn(link.target, trail.names);
     const followed = canEnd ? followTarget(work, link.target, qtype, onward) : DEAD;
     return endOf(link, followed, qtype);
   });
   return combined(work, gathering, own, ends);
+}
+
+/** The need of what each of a name's hosts leads to. */
+function needOf(need: Need, hasOwn: boolean, links: number): Need {
+  if (hasOwn) return 'optional';
+  return need === 'required' && links > 1 ? 'alternative' : need;
 }
 
 interface Parts {

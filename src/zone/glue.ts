@@ -8,7 +8,7 @@ import { appendNew, rrset, type TimedRdata } from './rrset.ts';
 import type { Work } from './work.ts';
 
 /** An answer without the addresses of its targets is an answer all the same (RFC 2782). */
-const GLUE_TRAIL: Trail = { names: [], isOptional: true };
+const GLUE_TRAIL: Trail = { names: [], need: 'optional' };
 
 /** Addresses grouped into RRsets, then what the target names lead to, each looked up once. */
 export class Glue {

@@ -113,7 +113,7 @@ function mailExchanges(work: Work, question: Question, apex: Name): Lookup {
   if (own.kind !== 'nodata') return own;
   const build = (_: Work, owner: Name, services: readonly Selected[]) =>
     mx(work, owner, services).answer;
-  const trail = { names: [], isOptional: false, build };
+  const trail = { names: [], need: 'required', build } as const;
   return lookupOf(work, follow(work, question.qname, apex, Type.MX, trail), apex);
 }
 

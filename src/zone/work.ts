@@ -32,8 +32,18 @@ export interface Work {
 
 export interface MissingQuestion {
   readonly question: Question;
-  /** The answer is worth giving without it too: addresses of targets, more of what there is some of already. */
-  readonly isOptional: boolean;
+  readonly need: Need;
+}
+
+/**
+ * How much an answer needs what another server says, the least first. Without what is optional it is worth giving too:
+ * addresses of targets, more of what there is some of already. Of alternatives one is enough.
+ */
+const NEEDS = ['optional', 'alternative', 'required'] as const;
+export type Need = (typeof NEEDS)[number];
+
+export function greaterNeed(a: Need, b: Need): Need {
+  return NEEDS.indexOf(a) > NEEDS.indexOf(b) ? a : b;
 }
 
 /** What an answer rests on: with the same view at the same moment it stays true until one of these changes. */

@@ -94,6 +94,20 @@ test('a client that waits for the same question is not given up with the one who
   void Promise.all(hogging);
 });
 
+test('a caller whose question is asked anew has waited no longer than any other in the end', async (t) => {
+  const { forwarder, upstream } = await setUp(t, { maxInFlight: 2, totalTimeoutMs: 1_500 });
+  upstream.behave(({ name }) => (/www/i.test(name) ? { delayMs: 10 } : { drop: true }));
+  void ask(forwarder, 'shared.example.com', '10.0.0.66');
+  void ask(forwarder, 'other.example.com', '10.0.0.66');
+  const began = performance.now();
+  const joined = ask(forwarder, 'shared.example.com', '10.0.0.7');
+  await sleep(1_200);
+  assert.ok(isAnswered(await ask(forwarder, 'www.example.com', '10.0.0.8')), 'it takes a place');
+  assert.equal(isAnswered(await joined), false);
+  const tookMs = performance.now() - began;
+  assert.ok(tookMs < 2_200, `${tookMs} ms`);
+});
+
 test('callers that wait are shared out among clients as well', async (t) => {
   const { forwarder } = await setUp(t, { maxInFlight: 512, maxWaiting: 64, totalTimeoutMs: 600 });
   const hog = Array.from({ length: 200 }, () => ask(forwarder, 'x.silent.example', '10.0.0.66'));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
@@ -258,6 +259,53 @@ describe('names that lead out and back', () => {
     assert.equal(srv.answer.length, 2);
     const addresses = await ask(question('mix.skydns.local.', 'A'));
     assert.deepEqual(text(addresses.answer), ['mix.skydns.local. 5 IN A 10.0.0.2']);
+  });
+
+  const alternatives = {
+    'local/skydns/either/a': { host: 'quick.example.com' },
+    'local/skydns/either/b': { host: 'slow.example.com' },
+  };
+  /** Answers for hosts after their time, with an address of that type alone. */
+  const after = (times: Readonly<Record<string, number>>, type: 'A' | 'AAAA' = 'A'): Forwarder => ({
+    peek: () => undefined,
+    async resolve(asked) {
+      const ms = times[asked.qname[0] ?? ''];
+      await (ms === undefined ? new Promise(() => {}) : sleep(ms));
+      const address = {
+        kind: 'address',
+        address: type === 'A' ? '192.0.2.1' : '2001:db8::1',
+      } as const;
+      const answer = asked.qtype === Type[type] ? [rrOf(asked.qname, asked.qtype, address)] : [];
+      return { kind: 'answered', message: { ...messageOf(asked, Rcode.NOERROR), answer } };
+    },
+    close: async () => {},
+  });
+
+  it('one host outside that never answers keeps none of the others waiting', async () => {
+    const forwarder = after({ quick: 20 });
+    const { ask } = responder({ root: catalogOf(alternatives).root, forwarder: () => forwarder });
+    const { answer } = await ask(question('either.skydns.local.', 'A'));
+    assert.deepEqual(text(answer), ['either.skydns.local. 5 IN A 192.0.2.1']);
+  });
+
+  it('several hosts outside that are slow are waited for, until one has given an address', async () => {
+    const forwarder = after({ quick: 500, slow: 600 });
+    const { ask } = responder({ root: catalogOf(alternatives).root, forwarder: () => forwarder });
+    const { rcode, answer } = await ask(question('either.skydns.local.', 'A'));
+    assert.deepEqual([rcode, text(answer)], [0, ['either.skydns.local. 60 IN A 192.0.2.1']]);
+  });
+
+  it('a host outside without such an address does not end the wait for another one', async () => {
+    const quick = after({ quick: 10 }, 'A');
+    const slow = after({ slow: 600 }, 'AAAA');
+    const forwarder: Forwarder = {
+      ...quick,
+      resolve: (asked, options) =>
+        (asked.qname[0] === 'quick' ? quick : slow).resolve(asked, options),
+    };
+    const { ask } = responder({ root: catalogOf(alternatives).root, forwarder: () => forwarder });
+    const { answer } = await ask(question('either.skydns.local.', 'AAAA'));
+    assert.deepEqual(text(answer), ['either.skydns.local. 60 IN AAAA 2001:db8::1']);
   });
 });
 

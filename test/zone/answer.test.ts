@@ -460,8 +460,8 @@ describe('MX', () => {
     assert.deepEqual(first, {
       kind: 'incomplete',
       missing: [
-        { question: question('mx.example.com.', 'A'), isOptional: true },
-        { question: question('mx.example.com.', 'AAAA'), isOptional: true },
+        { question: question('mx.example.com.', 'A'), need: 'optional' },
+        { question: question('mx.example.com.', 'AAAA'), need: 'optional' },
       ],
     });
     const externals = new Map<string, External>([
