@@ -37,7 +37,9 @@ export function createFaultLog(log: Log): FaultLog {
 
   return {
     report(error, message) {
-      const fault = kinds.size < MAX_KINDS ? placeOf(error) : 'other faults';
+      const place = placeOf(error);
+      const isKept = kinds.has(`${message} ${place}`) || kinds.size < MAX_KINDS;
+      const fault = isKept ? place : 'other faults';
       const key = `${message} ${fault}`;
       const known = kinds.get(key);
       if (known !== undefined) {

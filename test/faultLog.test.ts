@@ -71,3 +71,16 @@ test('a flood of different faults is a bounded number of lines', () => {
     1_000 - (lines.length - 1),
   );
 });
+
+test('a kind of fault that came before a flood of others keeps its own count', () => {
+  const { faults, lines } = faultLog();
+  faults.report(faultOf('first'), 'a query failed');
+  for (let i = 0; i < 200; i++) faults.report(new Error('flood'), `fault ${i}`);
+  for (let i = 0; i < 5; i++) faults.report(faultOf(`again ${i}`), 'a query failed');
+  faults.close();
+  const own = lines.filter(({ message }) => message === 'a query failed: the same fault again');
+  assert.deepEqual(
+    own.map(({ fields }) => fields.repeated),
+    [5],
+  );
+});

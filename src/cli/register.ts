@@ -9,6 +9,7 @@ import type { LeaseStore } from '../store/store.ts';
 import type { Io } from './command.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';
+import { httpLimits } from './httpServer.ts';
 import { logLibraryOutput } from './libraryOutput.ts';
 import { metricsPage } from './metricsPage.ts';
 import { version } from './packageVersion.ts';
@@ -73,6 +74,7 @@ async function startPages(
     readiness: () => registrar.readiness().map(printReason),
     warnings: () => registrar.warnings(),
     page: (exchange) => registrar.page(exchange) ?? metricsPage(exchange, metrics),
+    limits: httpLimits(log),
     version: version(),
     allowedHosts: httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),

@@ -98,7 +98,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     isSettled: () => registrar.isSettled(),
     setZones: (zones) => registrar.setZones(zones),
     readiness: () => registrar.readiness().reasons,
-    warnings: () => registrar.status().findings.map(printFinding),
+    warnings: () => registrar.findings().map(printFinding),
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {
       // The containers run on, and the next start finds their records.

@@ -12,6 +12,7 @@ import type { RegistrarContext } from './context.ts';
 import { describe } from './describe.ts';
 import type { Description } from './description.ts';
 import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine.ts';
+import type { RegistrarFinding } from './finding.ts';
 import { EngineFollower } from './follow.ts';
 import { Grace } from './grace.ts';
 import { ownerId } from './identity.ts';
@@ -65,6 +66,8 @@ export interface Registrar {
   start(): void;
   status(): RegistrarStatus;
   readiness(): Readiness;
+  /** What is wrong although it works; a part of the status. */
+  findings(): readonly RegistrarFinding[];
   /** Whether it is ready, and has written (in a dry run: told) all that was to be written. */
   isSettled(): boolean;
   /** Describes all containers anew, if these are other zones than before. */
@@ -149,6 +152,10 @@ class EngineRegistrar implements Registrar {
 
   readiness(): Readiness {
     return readinessOf(this.#view());
+  }
+
+  findings(): readonly RegistrarFinding[] {
+    return this.#session?.findings() ?? [];
   }
 
   isSettled(): boolean {

@@ -65,6 +65,8 @@ class HttpStore implements LeaseStore {
   readonly label: string;
   #peer: Peer;
   readonly #findToken: () => Promise<string | undefined>;
+  /** A token that was found may be another one by the next refusal. */
+  readonly #hasGivenToken: boolean;
   readonly #callTimeoutMs: number;
   readonly #silenceTimeoutMs: number;
   readonly #renewals: Renewals;
@@ -81,6 +83,7 @@ class HttpStore implements LeaseStore {
     const secure = parsed.protocol === 'https:';
     const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
     this.#peer = { label: this.label, url: parsed, agent, token };
+    this.#hasGivenToken = token !== undefined;
     this.#findToken = findToken ?? (async () => undefined);
     this.#callTimeoutMs = callTimeoutMs ?? 5_000;
     this.#silenceTimeoutMs = silenceTimeoutMs ?? 15_000;
@@ -262,9 +265,9 @@ class HttpStore implements LeaseStore {
       return await this.#ask(call, read);
     } catch (error) {
       const isDenied = error instanceof StoreError && error.code === 'denied';
-      if (!isDenied || this.#peer.token !== undefined) throw error;
+      if (!isDenied || this.#hasGivenToken) throw error;
       const token = await this.#findToken();
-      if (token === undefined) throw error;
+      if (token === undefined || token === this.#peer.token) throw error;
       this.#peer = { ...this.#peer, token };
       return this.#ask(call, read);
     }

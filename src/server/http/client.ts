@@ -28,11 +28,18 @@ export function clientOf(socket: Socket): Client {
 function newClient(socket: Socket): Client {
   const address = clientAddress(socket.remoteAddress ?? '');
   let owner: Promise<PeerOwner> | undefined;
+  const onClose = new Set<() => void>();
+  socket.once('close', () => {
+    for (const callback of onClose) callback();
+  });
   return {
     address,
     share: shareOf(address),
     isOpen: () => !socket.destroyed,
-    onClose: (callback) => void socket.once('close', callback),
+    onClose(callback) {
+      onClose.add(callback);
+      return () => void onClose.delete(callback);
+    },
     owner() {
       owner ??= lookUp(socket).then((found) => {
         if (found === 'unknown') owner = undefined;

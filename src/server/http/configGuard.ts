@@ -26,17 +26,34 @@ export function withoutConfig(store: LeaseStore, configKey: string, cause: strin
     },
     async deleteTree(prefix) {
       refuseIf(configKey.startsWith(prefix) || isConfig(prefix, configKey));
+      refuseIf(await hasForeignConfig(store, prefix, configKey));
       return store.deleteTree(prefix);
     },
   });
+}
+
+/** Whether a configuration of another server is below the prefix. Below our own prefix there is none. */
+async function hasForeignConfig(
+  store: LeaseStore,
+  prefix: string,
+  configKey: string,
+): Promise<boolean> {
+  if (prefix.startsWith(prefixOfConfig(configKey))) return false;
+  for await (const { entries } of store.snapshot(prefix)) {
+    if (entries.some(({ key }) => isConfig(key, configKey))) return true;
+  }
+  return false;
+}
+
+function prefixOfConfig(configKey: string): string {
+  return configKey.slice(0, configKey.lastIndexOf('/') + 1);
 }
 
 /**
  * Whether a key holds a configuration: this server's, what is below it, as making it a directory removes it, or that of
  * a server with another prefix on the same store. Below our own prefix `config` is a label like any other.
  */
-export function isConfig(key: string, configKey: string): boolean {
+function isConfig(key: string, configKey: string): boolean {
   if (key === configKey || key.startsWith(`${configKey}/`)) return true;
-  const prefix = configKey.slice(0, configKey.lastIndexOf('/') + 1);
-  return !key.startsWith(prefix) && /\/config\/?$/.test(key);
+  return !key.startsWith(prefixOfConfig(configKey)) && /\/config\/?$/.test(key);
 }

@@ -29,8 +29,8 @@ export interface ReplyStream {
 
 export interface Connection {
   isOpen(): boolean;
-  /** Calls it once the connection is closed, by either side. */
-  onClose(callback: () => void): void;
+  /** Calls it once the connection is closed, by either side; gives back what takes the callback away again. */
+  onClose(callback: () => void): () => void;
 }
 
 export interface Exchange {

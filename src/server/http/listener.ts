@@ -196,7 +196,10 @@ async function serve(
   const { exchange, end } = nodeExchange(request, response, surroundings);
   const { method, path } = exchange;
   service.live.add(end);
+  // Node tells the response that is being sent alone, not those that queue behind it on the connection.
+  const forget = client.onClose(() => response.emit('close'));
   response.once('close', () => {
+    forget();
     service.live.delete(end);
     admission.ended(socket);
     const durationMs = performance.now() - startedMs;

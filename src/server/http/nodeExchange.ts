@@ -54,9 +54,12 @@ export function nodeExchange(
     asker,
     connection,
     keepOpen() {
-      const isPossible = request.httpVersion === '1.1';
-      if (isPossible) response.shouldKeepAlive = true;
-      return isPossible;
+      if (request.httpVersion !== '1.1') return false;
+      if (response.shouldKeepAlive) return true;
+      // Node would close the connection as soon as the kernel has the reply. The client asked for an end, and gets it.
+      response.shouldKeepAlive = true;
+      response.once('finish', () => request.socket.end());
+      return true;
     },
     get signal() {
       return ending.signal();

@@ -122,3 +122,25 @@ test('a page of another site neither reads by a name of its own nor writes', asy
     await server.stop();
   }
 });
+
+test('the configuration of another server on the store is not removed with what is around it', async () => {
+  const server = await startHttp({ configKey: '/skydns/config' });
+  try {
+    for (const key of ['/elsewhere/config', '/elsewhere/a', '/skydns/local/config', '/plain/a']) {
+      await server.store.put(key, Buffer.from('{}'));
+    }
+    const removed = async (path: string) => {
+      const whole = `/v2/keys/${path}?recursive=true`;
+      return (await send(server.url, { method: 'DELETE', path: whole })).status;
+    };
+    assert.deepEqual(
+      [await removed('elsewhere'), await removed('plain'), await removed('skydns/local')],
+      [401, 200, 200],
+    );
+    const body = '{"prefix":"/elsewhere/"}';
+    const tree = await send(server.url, { method: 'POST', path: '/v1/store/deleteTree', body });
+    assert.equal(tree.status, 401);
+  } finally {
+    await server.stop();
+  }
+});
