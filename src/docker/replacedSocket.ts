@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 import type { Clock } from '../store/clock.ts';
 
 export interface SocketFiles {
-  /** How many names the file has; `undefined`: there is no file. */
+  /** How many names the file has; `undefined`: there is no file, or it cannot be seen. */
   links(path: string): number | undefined;
   /** The path without symbolic links. */
   realPath(path: string): string;
@@ -87,7 +87,13 @@ export class ReplacedSocket {
 }
 
 const realFiles: SocketFiles = {
-  links: (path) => statSync(path, { throwIfNoEntry: false })?.nlink,
+  links(path) {
+    try {
+      return statSync(path).nlink;
+    } catch {
+      return undefined;
+    }
+  },
   realPath(path) {
     try {
       return realpathSync(path);

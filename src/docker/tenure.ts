@@ -93,6 +93,7 @@ export class Tenure {
   #living: string | undefined;
   #mustRenew = false;
   #failures = 0;
+  #running: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: TenureOptions) {
@@ -104,7 +105,7 @@ export class Tenure {
   }
 
   start(): void {
-    void this.#run();
+    this.#running = this.#run();
   }
 
   state(): TenureState {
@@ -132,6 +133,8 @@ export class Tenure {
     this.#isClosed = true;
     this.#nap.wake();
     this.#rest.wake();
+    // It may be about to get the lock.
+    if (this.#tenancy === undefined) await this.#running;
     const tenancy = this.#tenancy;
     if (tenancy === undefined) return;
     if (end === 'revoke') await this.#options.store.revokeLease(tenancy.leaseId);

@@ -1,8 +1,11 @@
 /** When a socket's file was replaced under a mount, and when that is a reason to begin anew. */
 import assert from 'node:assert/strict';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ReplacedSocket } from '../../src/docker/replacedSocket.ts';
 import { FakeClock } from '../support/fakeClock.ts';
+import { withTempDir } from '../support/tempDir.ts';
 
 const PATH = '/var/run/docker.sock';
 const HEAD = 'Num       RefCount Protocol Flags    Type St Inode Path\n';
@@ -33,6 +36,14 @@ describe('a socket’s file', () => {
       assert.equal(socket.isReplaced(), false);
     }
   });
+
+  it('that cannot be looked at was not replaced either', () =>
+    withTempDir(async (dir) => {
+      const path = join(dir, 'docker.sock');
+      symlinkSync(path, path);
+      const socket = new ReplacedSocket(path, new FakeClock());
+      assert.deepEqual([socket.isReplaced(), socket.isUnlinked()], [false, false]);
+    }));
 
   it('without a name was replaced as soon as Docker is seen to listen again', async () => {
     const { clock, files, socket } = start();
