@@ -1,6 +1,7 @@
 /** From the configuration to an HTTP listener that listens, or the reason why it does not. */
 import type { Config } from '../config.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
+import { LOCKS } from '../docker/lock.ts';
 import type { Log } from '../log.ts';
 import { openFilesLimit } from '../openFiles.ts';
 import type { Exchange, Reply } from '../server/http/exchange.ts';
@@ -52,7 +53,7 @@ export async function startHttp(
   const { stateDirectory, ...parts } = sources;
   const prefix = keyPrefix(config.pathPrefix);
   const isElsewhere = config.store.kind === 'etcd' || config.store.kind === 'http';
-  const store = isElsewhere ? shareWatches(parts.store, prefix) : parts.store;
+  const store = isElsewhere ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
   const listener = createHttpListener({
     ...parts,
     store,
@@ -76,7 +77,8 @@ export async function startHttp(
 /** With fewer there are fewer connections at once than there would be else. */
 const ENOUGH_FILES = 6144;
 
-function httpLimits(log: Log): Partial<HttpLimits> {
+/** The HTTP listener's limits in this process. */
+export function httpLimits(log: Log): Partial<HttpLimits> {
   const files = openFilesLimit();
   if (files === undefined) return {};
   const limits = limitsWithin(files);

@@ -97,10 +97,19 @@ async function assertWhole(
   // What another process is writing looks damaged as well.
   if (await Owner.isOwned(dir)) throw inUse(label);
   if (repair !== true) throw damaged(label, damage);
-  const { path, keys } = await salvage(dir, clock.wallMs());
-  onWarning?.(
-    `${DATA_FILE} was damaged (${damage}): it is ${path} now, ${keys} keys were read of it`,
-  );
+  const salvaged = await salvage(dir, clock.wallMs());
+  switch (salvaged.kind) {
+    case 'inUse':
+      throw inUse(label);
+    case 'whole':
+      return;
+    case 'done': {
+      const { path, keys } = salvaged;
+      onWarning?.(
+        `${DATA_FILE} was damaged (${salvaged.damage}): it is ${path} now, ${keys} keys were read of it`,
+      );
+    }
+  }
 }
 
 async function openOwned(

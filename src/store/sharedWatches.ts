@@ -1,6 +1,6 @@
 /**
  * One watch of a store for all clients of this process that watch the same prefix. etcd sends every change to every
- * watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here everything below one
+ * watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here everything below each
  * root, and each other prefix, is watched once, and each client's watch takes its changes from that.
  */
 import { delegateStore } from './delegate.ts';
@@ -14,18 +14,14 @@ const HISTORY = { changes: 10_000, octets: 32 * 1024 * 1024 };
 const BEHIND = { changes: 2 * HISTORY.changes, octets: 2 * HISTORY.octets };
 /** A watch of the store goes on for so long after its last client. */
 const IDLE_MS = 10_000;
-/** Watches of the store; one of the root is always possible. */
+/** Watches of the store; one of each root is always possible. */
 const MAX_WATCHES = 32;
 
-/** The store, with watches that share; most prefixes that clients watch are below `root`. */
-export function shareWatches(store: LeaseStore, root: string): LeaseStore {
-  const shared = new SharedWatches(store, root);
+/** The store, with watches that share; most prefixes that clients watch are below one of the roots. */
+export function shareWatches(store: LeaseStore, roots: readonly string[]): LeaseStore {
+  const shared = new SharedWatches(store, roots);
   return delegateStore(store, {
     watch: (prefix, fromRevision, signal, past) => shared.watch(prefix, fromRevision, signal, past),
-    async close() {
-      shared.close();
-      await store.close();
-    },
   });
 }
 
@@ -38,16 +34,15 @@ interface Start {
 
 class SharedWatches {
   readonly #store: LeaseStore;
-  readonly #root: string;
-  /** The one that begins earliest, for each prefix. */
-  readonly #byPrefix = new Map<string, SharedWatch>();
+  readonly #roots: readonly string[];
+  /** Of one prefix there are several where a client began earlier than those before it. */
   readonly #all = new Set<SharedWatch>();
   /** Watches of the store that one client has for itself. */
   #unshared = 0;
 
-  constructor(store: LeaseStore, root: string) {
+  constructor(store: LeaseStore, roots: readonly string[]) {
     this.#store = store;
-    this.#root = root;
+    this.#roots = roots;
   }
 
   async *watch(
@@ -69,25 +64,22 @@ class SharedWatches {
     yield* shared.watch(start, signal);
   }
 
-  close(): void {
-    for (const shared of this.#all) shared.close();
-  }
-
   /** Undefined where the watch that is there cannot be checked against the client's past. */
   #sharedFor({ prefix, fromRevision, past }: Start): SharedWatch | undefined {
-    const place = prefix.startsWith(this.#root) ? this.#root : prefix;
-    const known = this.#byPrefix.get(place);
-    if (known?.knows(fromRevision) === true) {
+    const root = this.#roots.find((one) => prefix.startsWith(one));
+    const place = root ?? prefix;
+    const present = [...this.#all].filter(({ start }) => start.prefix === place);
+    // The first of them is the one most likely to have proved itself.
+    const known = present.find((one) => one.knows(fromRevision));
+    if (known !== undefined) {
       const canCheck = past === undefined || this.#store.checkPast !== undefined;
       return canCheck ? known : undefined;
     }
-    if (place !== this.#root || known !== undefined) this.#makeRoom();
-    const shared = new SharedWatch(this.#store, { prefix: place, fromRevision, past }, () => {
-      this.#all.delete(shared);
-      if (this.#byPrefix.get(place) === shared) this.#byPrefix.delete(place);
-    });
+    if (root === undefined || present.length > 0) this.#makeRoom();
+    const shared = new SharedWatch(this.#store, { prefix: place, fromRevision, past }, () =>
+      this.#all.delete(shared),
+    );
     this.#all.add(shared);
-    this.#byPrefix.set(place, shared);
     return shared;
   }
 

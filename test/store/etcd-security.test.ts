@@ -15,6 +15,7 @@ import { until } from '../support/until.ts';
 
 const PREFIX = '/skydns/';
 const KEY = `${PREFIX}local/a`;
+const DEEP = '/team/dns/';
 
 const isCode = (code: StoreErrorCode) => (error: unknown) => assertCode(error, code);
 
@@ -42,9 +43,11 @@ function users(command: string, args: readonly string[]): void {
     for (const [user, role, mode] of [
       ['writer', 'rw', 'readwrite'],
       ['reader', 'ro', 'read'],
+      ['deep', 'below', 'readwrite'],
     ] as const) {
       await etcd.etcdctl(['role', 'add', role]);
-      await etcd.etcdctl(['role', 'grant-permission', '--prefix=true', role, mode, PREFIX]);
+      const prefix = user === 'deep' ? DEEP : PREFIX;
+      await etcd.etcdctl(['role', 'grant-permission', '--prefix=true', role, mode, prefix]);
       await etcd.etcdctl(['user', 'add', `${user}:secret-${user}`]);
       await etcd.etcdctl(['user', 'grant-role', user, role]);
     }
@@ -60,6 +63,18 @@ function users(command: string, args: readonly string[]): void {
     password,
     allowPlaintextAuth: true,
   });
+
+  it('a user with a role on a prefix of several components finds its way there', () =>
+    withEtcdStore(as('deep'), async (store) => {
+      const key = `${DEEP}local/skydns/a`;
+      const nowhere = await store.locate(`${key}/b/c`);
+      assert.deepEqual([nowhere.end, nowhere.endHasEntry], [DEEP.slice(0, -1), false]);
+      assert.ok((await store.put(key, Buffer.from('1'))).done);
+      const place = await store.locate(`${key}/b/c`);
+      assert.deepEqual([place.end, place.endHasEntry], [key, true]);
+      await assert.rejects(store.locate('/team/other'), isCode('denied'));
+      assert.equal((await store.deleteTree(DEEP)).deleted, 1);
+    }));
 
   it('a user with the role on the prefix does everything there', () =>
     withEtcdStore(as('writer'), async (store) => {

@@ -12,12 +12,12 @@ import { until } from '../support/until.ts';
 import { storeContract } from './contract.ts';
 
 storeContract('shared watches', async () => {
-  const store = shareWatches(createMemoryStore(), '/');
+  const store = shareWatches(createMemoryStore(), ['/']);
   return { store, close: () => store.close() };
 });
 
 storeContract('shared watches of other prefixes than the root', async () => {
-  const store = shareWatches(createMemoryStore(), '/elsewhere/');
+  const store = shareWatches(createMemoryStore(), ['/elsewhere/']);
   return { store, close: () => store.close() };
 });
 
@@ -26,7 +26,10 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
   let store: LeaseStore;
   before(async () => {
     etcd = await startEtcd();
-    store = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), '/skydns/');
+    store = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), [
+      '/skydns/',
+      '/registrar/',
+    ]);
   });
   after(async () => {
     await store.close();
@@ -91,7 +94,10 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
   });
 
   it('from a revision that etcd has forgotten are told so, and those who joined try again', async () => {
-    const fresh = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), '/skydns/');
+    const fresh = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), [
+      '/skydns/',
+      '/registrar/',
+    ]);
     const { entry } = await mustPut(fresh, '/skydns/old/1', '1');
     await mustPut(fresh, '/skydns/old/1', '2');
     await etcd.etcdctl(['compact', String(entry.modRevision + 1)]);

@@ -13,6 +13,12 @@ import type { Timeline } from './timeline.ts';
 import { entryOf, isExpired } from './transaction.ts';
 import type { Watchers } from './watchers.ts';
 
+/**
+ * How many expired rows a look steps over. So many are there only while the disk takes no writes, and then count as there:
+ * their directories do no harm.
+ */
+const MAX_LOOKS = 1_000;
+
 export interface ReadsParts {
   readonly table: Table;
   readonly clock: Clock;
@@ -83,7 +89,7 @@ export class Reads {
 
   #hasBelow(view: TableView, prefix: string, nowMs: number): boolean {
     let after: string | undefined;
-    for (;;) {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const { rows, isLast } = view.page(prefix, after, { rows: 1, octets: 0 });
       const [first] = rows;
       if (first === undefined) return false;
@@ -91,6 +97,7 @@ export class Reads {
       if (isLast) return false;
       after = first.key;
     }
+    return true;
   }
 
   /** The table shows a transaction as soon as it is durable, a moment before its changes are published. */

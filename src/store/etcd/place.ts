@@ -42,12 +42,46 @@ export async function locateKey(cluster: Cluster, key: string): Promise<LocatedK
 }
 
 async function look(cluster: Cluster, key: string, below: readonly string[]): Promise<Looked> {
+  try {
+    return await lookAtOnce(cluster, key, below);
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return lookOneByOne(cluster, key, below);
+  }
+}
+
+async function lookAtOnce(
+  cluster: Cluster,
+  key: string,
+  below: readonly string[],
+): Promise<Looked> {
   const ranges: readonly IRangeRequest[] = [{ key: keyBytes(key) }, ...below.map(anyBelow)];
   const success = ranges.map((request_range) => ({ request_range }));
   const { header, responses } = await cluster.call('look', { success });
   const [own, ...found] = responses.map(({ response_range }) => response_range?.kvs ?? []);
   const hasBelow = found.map((kvs) => kvs.length > 0);
   return { revision: Number(header.revision), kv: own?.[0], hasBelow };
+}
+
+/** For a user who may not see all of them: directories above what it sees are taken to be there. */
+async function lookOneByOne(
+  cluster: Cluster,
+  key: string,
+  below: readonly string[],
+): Promise<Looked> {
+  const { header, kvs } = await cluster.call('range', { key: keyBytes(key) });
+  const hasBelow = await Promise.all(
+    below.map((one) =>
+      cluster.call('range', anyBelow(one)).then(
+        (found) => found.kvs.length > 0,
+        (error) => {
+          if (isDenied(error)) return true;
+          throw error;
+        },
+      ),
+    ),
+  );
+  return { revision: Number(header.revision), kv: kvs[0], hasBelow };
 }
 
 /** Keys only, as a value may be large. */
@@ -63,7 +97,11 @@ async function hasEntry(cluster: Cluster, key: string | undefined): Promise<bool
     return kvs.length > 0;
   } catch (error) {
     // Our user may see no more than what is below the prefix: what it cannot see is in nobody's way here.
-    if (error instanceof StoreError && error.code === 'denied') return false;
+    if (isDenied(error)) return false;
     throw error;
   }
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'denied';
 }

@@ -1,37 +1,77 @@
 /**
- * A new store out of a damaged one: the file is set aside, and the rows that can still be read begin another. Keys that
- * end by themselves are kept only where their lives can be read too: who keeps them alive writes them again.
+ * A new store out of a damaged one: the rows that can still be read make up another file, which then takes the place of
+ * the damaged one. That one stays beside it. Whatever ends the process meanwhile leaves one of the two in the place, whole
+ * or as damaged as before. Keys that end by themselves are kept only where their lives can be read too: who keeps them
+ * alive writes them again.
  */
 import { closeSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { link, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { leaseIdOf, MEMBER, membersPrefix } from '../leases.ts';
 import { type TableState, unpackRow, unpackState } from '../lmdbOctets.ts';
 import { LmdbEnvironment } from '../lmdbTable.ts';
+import { Owner } from '../owner.ts';
 import type { KeyedRow, RowWriter } from '../table.ts';
-import { openSource, treesOf } from './check.ts';
+import { damageOf, openSource, treesOf } from './check.ts';
 import { rowFault } from './rows.ts';
 import { type Entry, PageSet, walk } from './walk.ts';
 
-export interface Salvaged {
-  /** Where the damaged file is. */
-  readonly path: string;
-  /** How many keys the new store begins with. */
-  readonly keys: number;
-}
+export type Salvage =
+  | {
+      readonly kind: 'done';
+      readonly damage: string;
+      /** Where the damaged file is. */
+      readonly path: string;
+      /** How many keys the new store begins with. */
+      readonly keys: number;
+    }
+  /** Another process has done it meanwhile. */
+  | { readonly kind: 'whole' }
+  /** Another process does it, or has the store open. */
+  | { readonly kind: 'inUse' };
 
 const ROWS_A_TRANSACTION = 10_000;
 const COMPARE = { compare: Buffer.compare, onDamage: () => undefined };
 
-export async function salvage(dir: string, wallMs: number): Promise<Salvaged> {
+export async function salvage(dir: string, wallMs: number): Promise<Salvage> {
+  const workshop = join(dir, 'repair');
+  const owner = await claim(dir, workshop);
+  if (owner === undefined) return { kind: 'inUse' };
+  try {
+    return await salvageAlone(dir, workshop, wallMs);
+  } finally {
+    await owner.release();
+  }
+}
+
+/** lmdb must not see the damaged file, so the lock under which an owner is made is that of the new one. */
+async function claim(dir: string, workshop: string): Promise<Owner | undefined> {
+  await mkdir(workshop, { recursive: true, mode: 0o700 });
+  const environment = await LmdbEnvironment.open(workshop, 'r+');
+  try {
+    return await environment.exclusively(() => Owner.claim(dir));
+  } finally {
+    await environment.close();
+  }
+}
+
+async function salvageAlone(dir: string, workshop: string, wallMs: number): Promise<Salvage> {
   const path = join(dir, 'data.mdb');
+  const damage = await damageOf(path);
+  if (damage === undefined) return { kind: 'whole' };
   const found = readWhatIsLeft(path);
+  // An earlier attempt may have left something.
+  await rm(workshop, { recursive: true, force: true });
+  await mkdir(workshop, { recursive: true, mode: 0o700 });
+  await begin(workshop, found, wallMs);
   const time = new Date(wallMs).toISOString().replace(/[-:]|\.\d+/g, '');
   const aside = `${path}.damaged-${time}`;
-  await rename(path, aside);
+  await link(path, aside);
   await rm(join(dir, 'lock.mdb'), { force: true });
-  await begin(dir, found, wallMs);
-  return { path: aside, keys: found.rows.filter(({ key }) => key.startsWith('/')).length };
+  await rename(join(workshop, 'data.mdb'), path);
+  await rm(workshop, { recursive: true, force: true });
+  const keys = found.rows.filter(({ key }) => key.startsWith('/')).length;
+  return { kind: 'done', damage, path: aside, keys };
 }
 
 interface Found {
