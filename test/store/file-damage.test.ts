@@ -1,6 +1,7 @@
 /** Stores whose files are damaged: refused in one line before lmdb sees them, or as good as before; never an end without a word. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -216,6 +217,68 @@ describe('what is read of a damaged store', { skip }, () => {
       assert.equal((await repaired.get('/ttl')).entry, undefined);
       assert.equal((await repaired.get('/lease')).entry, undefined);
       await repaired.close();
+    }));
+});
+
+describe('a repair', { skip }, () => {
+  /** A copy of the whole store without one page. */
+  function damagedIn(folder: string): Buffer {
+    mkdirSync(folder, { mode: 0o700 });
+    const file = Buffer.from(whole);
+    const page = pageOf(file, keyOf(1_000));
+    file.fill(0, page * PAGE, (page + 1) * PAGE);
+    writeFileSync(join(folder, 'data.mdb'), file);
+    return file;
+  }
+
+  async function keysOf(folder: string): Promise<number> {
+    const { entries } = await contentOf(await openFileStore(folder));
+    return entries.size;
+  }
+
+  it('that is killed leaves the damaged file or the repaired one, never a part', () =>
+    withTempDir(async (temp) => {
+      damagedIn(join(temp, 'done'));
+      assert.equal(use(join(temp, 'done'), 'repair-only').status, 0);
+      const keys = await keysOf(join(temp, 'done'));
+      let killed = 0;
+      for (let n = 0; n < 12; n++) {
+        const folder = join(temp, String(n));
+        damagedIn(folder);
+        const args = [program, folder, 'repair-only', String(n * 6)];
+        const { signal } = spawnSync(process.execPath, args, { timeout: 60_000 });
+        if (signal === 'SIGKILL') killed++;
+        if ((await damageOf(join(folder, 'data.mdb'))) !== undefined) {
+          assert.equal(use(folder, 'repair-only').status, 0);
+        }
+        assert.equal(await keysOf(folder), keys, `${n}`);
+        assert.deepEqual(
+          readdirSync(folder).filter((name) => name === 'repair'),
+          [],
+        );
+      }
+      assert.ok(killed > 3, `${killed} were killed`);
+    }));
+
+  it('by two at once is done by one, and the other says that the store is in use or serves it', () =>
+    withTempDir(async (temp) => {
+      for (let n = 0; n < 5; n++) {
+        const folder = join(temp, String(n));
+        damagedIn(folder);
+        const both = [0, 1].map(() => {
+          const child = spawn(process.execPath, [program, folder, 'repair'], { stdio: 'ignore' });
+          return once(child, 'exit');
+        });
+        const codes = (await Promise.all(both)).map(([code]) => code);
+        assert.ok(codes.includes(0), `${codes}`);
+        assert.ok(
+          codes.every((code) => code === 0 || code === 5),
+          `${codes}`,
+        );
+        const aside = readdirSync(folder).filter((name) => name.includes('damaged'));
+        assert.equal(aside.length, 1, `${aside}`);
+        assert.equal(await damageOf(join(folder, 'data.mdb')), undefined);
+      }
     }));
 });
 

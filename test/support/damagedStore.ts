@@ -1,20 +1,29 @@
 /**
  * Opens the file store in argv[2] and reads and writes all over it; with `repair` as argv[3] it is repaired. With `die`
- * it is killed while it writes. Exit code 4: it was refused, and why is on stdout.
+ * it is killed while it writes. With `repair-only` it is repaired and closed, and killed so many ms after the modules
+ * were loaded as argv[4] says. Exit code 4: it was refused, and why is on stdout.
  */
 import { openFileStore } from '../../src/store/file.ts';
 import { StoreError } from '../../src/store/store.ts';
 
-const [, , dir = '', how] = process.argv;
+const [, , dir = '', how = '', killAfterMs] = process.argv;
+
+if (killAfterMs !== undefined) {
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), Number(killAfterMs));
+}
 
 try {
-  const store = await openFileStore(dir, { repair: how === 'repair' });
+  const store = await openFileStore(dir, { repair: how.startsWith('repair') });
   const read = async () => {
     let keys = 0;
     for await (const { entries } of store.snapshot('/')) keys += entries.length;
     return keys;
   };
   await read();
+  if (how === 'repair-only') {
+    await store.close();
+    process.exit();
+  }
   if (how === 'die') setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100);
   for (let round = 0; round < (how === 'die' ? 1_000 : 2); round++) {
     const size = (n: number) => (n % 20 === 0 ? 20_000 : 100);
