@@ -41,7 +41,7 @@ function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
     case 'refused':
       return ['warn', 'refused', refusalFields(event)];
     case 'conflict':
-      return ['warn', 'the key is held by another', conflictFields(event)];
+      return ['warn', 'the name is not free', conflictFields(event)];
     case 'engineConnected':
       return ['info', 'following docker', { docker: event.label }];
     case 'engineLost':
@@ -110,8 +110,8 @@ function refusalFields({ containerId, refusal }: Of<'refused'>): Fields {
   return { id: containerId, about: refusal.about, cause: refusal.reason };
 }
 
-function conflictFields({ containerId, key, holder, hint }: Of<'conflict'>): Fields {
-  const fields = { id: containerId.slice(0, 12), key, cause: holder };
+function conflictFields({ containerId, key, reason, hint }: Of<'conflict'>): Fields {
+  const fields = { id: containerId.slice(0, 12), key, cause: reason };
   return hint === undefined ? fields : { ...fields, hint };
 }
 

@@ -1,14 +1,20 @@
 /**
- * What the store holds, as far as it concerns us: every record with our stamp, and whoever stands where we want one.
+ * What the store holds, as far as it concerns us: every record with our stamp, and others' records at, above and below
+ * the names that we want. Records whose keys are not the canonical ones of their names are all kept, as no look at a
+ * name's own key would find them.
  *
  * The mirror keeps it true. A write's result is learned at once, and so is ahead of the mirror: what the mirror then
  * says about an older state of that key is passed over.
  */
 import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
-import { nameKeyOf, storedKey } from './claim.ts';
+import { storedKey } from './claim.ts';
+import { Crowds } from './crowds.ts';
 import type { DesiredRecord } from './description.ts';
+import { HeldRecords } from './heldRecords.ts';
 import { identityOf } from './identity.ts';
+import { type Concern, Interest, type Wanted } from './interest.ts';
+import { Namespace, pathOf } from './namespace.ts';
 import { type Owner, ownerOf } from './record.ts';
 
 export interface ActualRecord {
@@ -19,13 +25,6 @@ export interface ActualRecord {
   readonly isOwn: boolean;
   /** Whether another registrar of an engine with our engine's id wrote it, and it has no lease to end with. */
   readonly isDangling: boolean;
-}
-
-/** Names that are looked for: records at these keys, and below them for one family. */
-export interface Wanted {
-  readonly keys: ReadonlySet<string>;
-  /** Keys under which numbers are claimed, without a slash at the end. */
-  readonly bases: ReadonlySet<string>;
 }
 
 /** What a record is looked up by: its key, for the container that wishes it. */
@@ -39,10 +38,15 @@ export class ActualRecords implements Replica {
   readonly #engineId: string;
   readonly #idOctets: Buffer;
   readonly #onChange: () => void;
-  readonly #held = new Map<string, ActualRecord>();
+  readonly #held = new HeldRecords<ActualRecord>();
+  readonly #crowds = new Crowds();
   /** Revisions that were learned from our own calls and that the mirror has not reached, deleted keys among them. */
   readonly #ahead = new Map<string, number>();
-  #wanted: Wanted = { keys: new Set(), bases: new Set() };
+  #namespace = new Namespace('/', []);
+  #interest = new Interest(
+    { names: new Set(), pointers: new Set(), bases: new Set() },
+    this.#namespace,
+  );
 
   /** `onChange` is called when the mirror brought something that matters. */
   constructor(ownerId: string, onChange: () => void) {
@@ -62,16 +66,40 @@ export class ActualRecords implements Replica {
     return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
   }
 
-  /** All records with our stamp, all that dangle, and others' at the places that are wanted. */
+  /** All records with our stamp, all that dangle, and others' that concern what is wanted. */
   records(): Iterable<ActualRecord> {
-    return this.#held.values();
+    return this.#held.all();
   }
 
-  /** From now on others' records are kept at these places, and only at these. */
-  want(wanted: Wanted): void {
-    this.#wanted = wanted;
-    for (const [key, record] of this.#held)
-      if (!isKept(record) && !this.#isWanted(key)) this.#held.delete(key);
+  /** Those at the name of a path, whichever of its keys they have. */
+  at(path: string): Iterable<ActualRecord> {
+    return this.#held.at(path);
+  }
+
+  /** Those below it; of others' the oldest few. */
+  below(path: string): Iterable<ActualRecord> {
+    return this.#held.below(path);
+  }
+
+  /** From now on others' records are kept that are at, above or below these names, and no others. */
+  want(wanted: Wanted, namespace: Namespace): Interest {
+    if (this.#interest.isOf(wanted, namespace)) return this.#interest;
+    this.#interest = new Interest(wanted, namespace);
+    this.#namespace = namespace;
+    const partial = this.#crowds.clear();
+    for (const record of [...this.#held.all()])
+      if (!isKept(record)) this.#set(record.entry.key, record.entry);
+    for (const name of partial) {
+      const concern = this.#interest.concernOf(name);
+      if (concern.kind === 'below') this.#crowds.doubt(concern.name);
+      else if (concern.kind === 'direct') this.#crowds.doubt(name);
+    }
+    return this.#interest;
+  }
+
+  /** Names of whose crowd none is left that was kept, although there were more: to be read again. */
+  takeUnsure(): readonly string[] {
+    return this.#crowds.takeUnsure();
   }
 
   apply(changes: readonly Change[]): void {
@@ -90,7 +118,7 @@ export class ActualRecords implements Replica {
   }
 
   *revisions(): Generator<readonly [string, number]> {
-    for (const [key, { entry }] of this.#held) yield [key, entry.modRevision];
+    for (const [key, { entry }] of this.#held.entries()) yield [key, entry.modRevision];
   }
 
   /** What a call of ours saw under a key at a revision of the store. */
@@ -99,8 +127,10 @@ export class ActualRecords implements Replica {
     const known = Math.max(this.#held.get(key)?.entry.modRevision ?? 0, this.#ahead.get(key) ?? 0);
     if (seen < known) return;
     // A state that the mirror brought already will not come from it again.
-    if (this.#held.get(key)?.entry.modRevision !== seen) this.#ahead.set(key, seen);
-    this.#set(key, entry);
+    const isNew = this.#held.get(key)?.entry.modRevision !== seen;
+    const isHeld = this.#set(key, entry);
+    // Of what is not kept a later look would keep nothing either.
+    if (isNew && (isHeld || entry === undefined)) this.#ahead.set(key, seen);
   }
 
   /** The mirror has brought everything up to that revision. */
@@ -110,43 +140,51 @@ export class ActualRecords implements Replica {
 
   /** After the mirror has listed all: what it does not have, we do not know. */
   forgetAhead(): void {
-    for (const key of this.#ahead.keys()) this.#held.delete(key);
+    for (const key of this.#ahead.keys()) this.#remove(key);
     this.#ahead.clear();
   }
 
   /** Gives whether it concerns us. */
   #set(key: string, entry: Entry | undefined): boolean {
-    const record = entry === undefined ? undefined : this.#recordOf(entry);
-    if (record !== undefined && (isKept(record) || this.#isWanted(key))) {
-      this.#held.set(key, record);
-      return true;
-    }
+    if (entry === undefined) return this.#remove(key);
+    const path = pathOf(key);
+    const concern = this.#interest.concernOf(path);
+    const record = this.#recordOf(entry, concern);
+    if (!isKept(record) && !this.#admit(entry, path, concern)) return this.#remove(key);
+    this.#held.set(key, record);
+    return true;
+  }
+
+  #remove(key: string): boolean {
+    const concern = this.#interest.concernOf(pathOf(key));
+    if (concern.kind === 'below') this.#crowds.leave(concern.name, key);
     return this.#held.delete(key);
   }
 
-  #recordOf(entry: Entry): ActualRecord {
+  /** Whether to keep what another has written. */
+  #admit(entry: Entry, path: string, concern: Concern): boolean {
+    const { key, createRevision } = entry;
+    if (key !== path) return this.#namespace.isNamed(entry);
+    if (concern.kind !== 'below') return concern.kind === 'direct';
+    if (!this.#namespace.isNamed(entry)) return false;
+    const admission = this.#crowds.admit(concern.name, key, createRevision);
+    if (admission.kind === 'out') return false;
+    if (admission.evicted !== undefined) this.#held.delete(admission.evicted);
+    return true;
+  }
+
+  #recordOf(entry: Entry, concern: Concern): ActualRecord {
     // A zone may hold a million values of others: most are told by their octets.
     const octets = Buffer.from(entry.value.buffer, entry.value.byteOffset, entry.value.length);
     const mayBeOwn = octets.includes(this.#idOctets);
-    const owner = mayBeOwn || this.#isWanted(entry.key) ? ownerOf(entry.value) : undefined;
+    const owner = mayBeOwn || concern.kind !== 'none' ? ownerOf(entry.value) : undefined;
     const isOwn = owner?.id === this.#ownerId;
     const isOfEngine = owner !== undefined && identityOf(owner.id).engineId === this.#engineId;
     return { entry, owner, isOwn, isDangling: isOfEngine && !isOwn && entry.lease === undefined };
-  }
-
-  #isWanted(key: string): boolean {
-    const { keys, bases } = this.#wanted;
-    const name = nameKeyOf(key);
-    if (keys.has(key) || keys.has(name)) return true;
-    return bases.size > 0 && (bases.has(parentOf(key)) || bases.has(parentOf(name)));
   }
 }
 
 /** Whether it concerns us wherever it is. */
 function isKept({ isOwn, isDangling }: ActualRecord): boolean {
   return isOwn || isDangling;
-}
-
-function parentOf(key: string): string {
-  return key.slice(0, key.lastIndexOf('/'));
 }

@@ -3,7 +3,7 @@
  * passes. Records that point to the same place share a check. A new life of a container has yet to pass.
  */
 import type { Clock, Timer } from '../store/clock.ts';
-import type { Wish } from './assign.ts';
+import type { Wish } from './claims.ts';
 import type { Check } from './check.ts';
 import { ProbeTurns } from './probeTurns.ts';
 

@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../store/clock.ts';
 import { anticipate, isAboutHealth, isDeath, isStart, takesOut } from './anticipate.ts';
-import type { Wish } from './assign.ts';
+import type { Wish } from './claims.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
 import { parentIdOf } from './describe.ts';
 import type { Description, Draining } from './description.ts';

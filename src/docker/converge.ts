@@ -7,11 +7,15 @@ import type { Clock } from '../store/clock.ts';
 import type { Store, StoreError } from '../store/store.ts';
 import type { ActualRecords } from './actual.ts';
 import { applyPlan, type Outcome } from './apply.ts';
-import { type Assignment, type Owners, parseNumberedKey, type Wish } from './assign.ts';
+import type { Assignment } from './assign.ts';
 import { backoffMs } from './backoff.ts';
+import { parseNumberedKey, type Wish } from './claims.ts';
+import { type Conflict, conflictOf } from './conflict.ts';
 import { diff, type Operation, type Plan } from './diff.ts';
 import { Holders } from './holders.ts';
 import { Nap } from './nap.ts';
+import type { Namespace } from './namespace.ts';
+import type { Owners } from './occupancy.ts';
 import { Patience } from './patience.ts';
 import type { Permission } from './permission.ts';
 import { Rewrites } from './rewrites.ts';
@@ -20,14 +24,11 @@ import { storeFailure } from './storeFailure.ts';
 export type ConvergeEvent =
   | { readonly kind: 'wrote'; readonly operation: Operation }
   | { readonly kind: 'would'; readonly operation: Operation }
-  | {
+  | ({
       readonly kind: 'conflict';
       readonly containerId: string;
       readonly key: string;
-      readonly holder: string;
-      /** How several containers could have it. */
-      readonly hint?: string;
-    }
+    } & Conflict)
   | { readonly kind: 'writeFailed'; readonly error: StoreError; readonly retryInMs: number };
 
 export interface ConvergerOptions {
@@ -37,6 +38,8 @@ export interface ConvergerOptions {
   readonly wishes: () => readonly Wish[];
   readonly isKnown: (containerId: string) => boolean;
   readonly owners: Owners;
+  /** Of the zones that are served now. */
+  readonly namespace: () => Namespace;
   /** The store's revision up to which `actual` was brought. */
   readonly mirroredRevision: () => number;
   /** The store takes no such lease, or somebody undoes what is written. */
@@ -159,17 +162,19 @@ export class Converger {
     const { actual, mirroredRevision, wishes, isKnown, owners } = this.#options;
     actual.settle(mirroredRevision());
     const wished = wishes();
-    await this.#holders.lookUp(wished);
+    const namespace = this.#options.namespace();
+    await this.#holders.lookUp(wished, namespace);
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const formerNumber = (containerId: string, base: string): number | undefined =>
       this.#formerNumbers.get(`${containerId} ${base}`);
     const startMs = this.#options.clock.monotonicMs();
-    const plan = diff({ wishes: wished, actual, isKnown, owners, formerNumber, leaseId });
+    const known = { actual, namespace, isKnown, owners, formerNumber };
+    const plan = diff({ wishes: wished, leaseId, ...known });
     const endMs = this.#options.clock.monotonicMs();
     this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);
     this.#assignments = plan.assignments;
     for (const assignment of plan.assignments) this.#rememberNumber(assignment);
-    this.#announceConflicts(plan);
+    this.#announceConflicts(plan, namespace);
     if (leaseId === undefined) {
       this.#announceWrites(plan);
       return undefined;
@@ -255,18 +260,17 @@ export class Converger {
   }
 
   /** Each once, as long as it lasts. */
-  #announceConflicts({ assignments }: Plan): void {
+  #announceConflicts({ assignments }: Plan, namespace: Namespace): void {
     const announced = new Set<string>();
     for (const assignment of assignments) {
       if (assignment.kind !== 'taken') continue;
-      const { key, holder, wish } = assignment;
-      const id = `${wish.containerId} ${key} ${holder}`;
+      const { key, wish } = assignment;
+      const { containerId } = wish;
+      const conflict = conflictOf(assignment, namespace);
+      const id = `${containerId} ${key} ${conflict.reason}`;
       announced.add(id);
-      if (this.#announcedConflicts.has(id)) continue;
-      const { containerId, record } = wish;
-      const { hintIfTaken: hint } = record;
-      const conflict = { kind: 'conflict', containerId, key, holder } as const;
-      this.#options.onEvent(hint === undefined ? conflict : { ...conflict, hint });
+      if (!this.#announcedConflicts.has(id))
+        this.#options.onEvent({ kind: 'conflict', containerId, key, ...conflict });
     }
     this.#announcedConflicts = announced;
   }

@@ -1,20 +1,26 @@
 /**
- * Who has the names, and the numbers, that our containers are to claim. The mirror brings what changes at a wanted key;
- * what stood there before it was wanted is read here, once.
+ * Who holds the names that our containers are to claim, the names above and below them, and the numbers. The mirror
+ * brings what changes at a name once it is wanted; what stood there before is read here, once.
  */
 import type { Store } from '../store/store.ts';
 import type { ActualRecords } from './actual.ts';
-import { keyIfCloned, type Wish } from './assign.ts';
 import { keysOfName } from './claim.ts';
+import { keyIfCloned, type Wish } from './claims.ts';
+import type { Interest, Wanted } from './interest.ts';
+import { type Namespace, parentPath, pathOf } from './namespace.ts';
 
-const READS_AT_ONCE = 32;
+const GETS_AT_ONCE = 32;
+/** A server has few places for long answers. */
+const SCANS_AT_ONCE = 4;
 
 export class Holders {
   readonly #store: Store;
   readonly #actual: ActualRecords;
-  /** Names of which it is known whether somebody has them, at their own key or for both families. */
+  /** Names, also above wanted ones, of which it is known whether there is a record at their own key. */
   readonly #knownNames = new Set<string>();
-  /** Keys below which all is known. */
+  /** Names below which enough is known. */
+  readonly #knownBelow = new Set<string>();
+  /** Names below which all numbers are known. */
   readonly #knownBases = new Set<string>();
 
   constructor(store: Store, actual: ActualRecords) {
@@ -23,36 +29,58 @@ export class Holders {
   }
 
   /** Rejects with a `StoreError` when the store cannot be read. */
-  async lookUp(wishes: readonly Wish[]): Promise<void> {
-    const names = new Set<string>();
-    const keys = new Set<string>();
-    const bases = new Set<string>();
-    for (const { record, owner } of wishes) {
-      const ifCloned = keyIfCloned({ key: record.key, owner });
-      if (ifCloned !== undefined) keys.add(ifCloned);
-      (record.instance === 'auto' ? bases : keys).add(record.key);
-      if (record.keyIfTaken !== undefined) keys.add(record.keyIfTaken);
-      if (record.instance === 'named' && record.pointer === undefined) names.add(record.key);
-    }
-    this.#actual.want({ keys, bases });
-    for (const name of this.#knownNames) if (!names.has(name)) this.#knownNames.delete(name);
-    for (const base of this.#knownBases) if (!bases.has(base)) this.#knownBases.delete(base);
-    const unread = [...names].filter((name) => !this.#knownNames.has(name)).values();
-    const readers = Array.from({ length: READS_AT_ONCE }, async () => {
-      for (const name of unread) await this.#readName(name);
-    });
-    await Promise.all(readers);
-    for (const base of bases) if (!this.#knownBases.has(base)) await this.#readBase(base);
+  async lookUp(wishes: readonly Wish[], namespace: Namespace): Promise<void> {
+    const wanted = wantedOf(wishes);
+    const interest = this.#actual.want(wanted, namespace);
+    this.#forget(wanted, interest);
+    const { names, bases } = wanted;
+    const atNames = new Set([...names, ...interest.above()]);
+    await inParallel(GETS_AT_ONCE, unknown(atNames, this.#knownNames), (name) =>
+      this.#readName(name),
+    );
+    await inParallel(SCANS_AT_ONCE, unknown(names, this.#knownBelow), (name) =>
+      this.#readBelow(name),
+    );
+    for (const base of unknown(bases, this.#knownBases)) await this.#readBase(base);
   }
 
-  /** Puts find out about the keys that they are for, but a name that another container has may have its other keys. */
+  #forget({ names, bases }: Wanted, interest: Interest): void {
+    const above = interest.above();
+    for (const name of this.#knownNames)
+      if (!names.has(name) && !above.has(name)) this.#knownNames.delete(name);
+    for (const name of this.#knownBelow) if (!names.has(name)) this.#knownBelow.delete(name);
+    for (const base of this.#knownBases) if (!bases.has(base)) this.#knownBases.delete(base);
+    for (const name of this.#actual.takeUnsure()) {
+      this.#knownBelow.delete(name);
+      this.#knownBases.delete(parentPath(name));
+    }
+  }
+
   async #readName(name: string): Promise<void> {
-    const keys = keysOfName(name);
-    const isHeld = this.#actual.get(name)?.isOwn === true;
-    const found = isHeld ? [] : await Promise.all(keys.map((key) => this.#store.get(key)));
-    for (const { entry } of found)
-      if (entry !== undefined) this.#actual.learn(entry.key, entry, entry.modRevision);
+    if (this.#actual.get(name) === undefined) {
+      const { entry } = await this.#store.get(name);
+      if (entry !== undefined) this.#actual.learn(name, entry, entry.modRevision);
+    }
     this.#knownNames.add(name);
+  }
+
+  /** A million names may be below. One that was there before our own record of the name is enough. */
+  async #readBelow(name: string): Promise<void> {
+    for await (const { entries } of this.#store.snapshot(`${name}/`)) {
+      for (const entry of entries) this.#actual.learn(entry.key, entry, entry.modRevision);
+      if (this.#isHidden(name)) break;
+    }
+    this.#knownBelow.add(name);
+  }
+
+  #isHidden(name: string): boolean {
+    const own = keysOfName(name).flatMap((key) => this.#actual.get(key) ?? []);
+    const since = Math.min(
+      ...own.filter(({ isOwn }) => isOwn).map(({ entry }) => entry.createRevision),
+    );
+    for (const { entry, isOwn } of this.#actual.below(name))
+      if (!isOwn && entry.createRevision < since) return true;
+    return false;
   }
 
   async #readBase(base: string): Promise<void> {
@@ -61,4 +89,40 @@ export class Holders {
     }
     this.#knownBases.add(base);
   }
+}
+
+function wantedOf(wishes: readonly Wish[]): Wanted {
+  const names = new Set<string>();
+  const pointers = new Set<string>();
+  const bases = new Set<string>();
+  for (const { record, owner } of wishes) {
+    const { key, keyIfTaken, pointer, instance } = record;
+    if (instance === 'auto') {
+      bases.add(pathOf(key));
+      continue;
+    }
+    if (pointer !== undefined) {
+      pointers.add(pathOf(key));
+      continue;
+    }
+    for (const name of [key, keyIfTaken, keyIfCloned({ key, owner })])
+      if (name !== undefined) names.add(pathOf(name));
+  }
+  return { names, pointers, bases };
+}
+
+function unknown(wanted: ReadonlySet<string>, known: ReadonlySet<string>): readonly string[] {
+  return [...wanted].filter((name) => !known.has(name));
+}
+
+async function inParallel<T>(
+  count: number,
+  all: readonly T[],
+  work: (one: T) => Promise<void>,
+): Promise<void> {
+  const waiting = all.values();
+  const worker = async (): Promise<void> => {
+    for (const one of waiting) await work(one);
+  };
+  await Promise.all(Array.from({ length: Math.min(count, all.length) }, worker));
 }

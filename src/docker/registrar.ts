@@ -19,6 +19,7 @@ import { ownerId } from './identity.ts';
 import { shortId } from './life.ts';
 import { Lookout } from './lookout.ts';
 import type { Zones } from './names.ts';
+import { Namespace } from './namespace.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
 import type { ReplacedSocket } from './replacedSocket.ts';
 import { type Run, selfOf } from './self.ts';
@@ -103,6 +104,7 @@ class EngineRegistrar implements Registrar {
   #ending: Promise<unknown> = Promise.resolve();
   #bridgeId: string | undefined;
   #context: RegistrarContext;
+  #namespace: Namespace;
   #isSocketReplaced = false;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -112,6 +114,7 @@ class EngineRegistrar implements Registrar {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#context = { ...options.context, hostAddresses: {}, ownNetworks: [] };
+    this.#namespace = new Namespace(this.#context.prefix, this.#context.zones);
     this.#grace = new Grace({
       clock: this.#clock,
       graceMs: options.dockerGraceMs,
@@ -166,6 +169,7 @@ class EngineRegistrar implements Registrar {
     const before = this.#context;
     if (isDeepStrictEqual([before.zones, before.defaultZone], [zones, defaultZone])) return;
     this.#context = { ...before, zones, defaultZone };
+    this.#namespace = new Namespace(before.prefix, zones);
     this.#session?.containers.reevaluate();
     this.#session?.refresh();
   }
@@ -236,6 +240,7 @@ class EngineRegistrar implements Registrar {
     return new EngineSession({
       ...{ info, engine, store, probe, leaseTtlSeconds },
       prefix: this.#context.prefix,
+      namespace: () => this.#namespace,
       describe: (inspection, parent) => this.#describe(inspection, parent),
       self: (known) => selfOf(this.#options, known, this.#bridgeId, this.#context),
       isDryRun: dryRun === true,

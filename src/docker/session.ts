@@ -6,8 +6,8 @@ import type { Clock } from '../store/clock.ts';
 import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { ActualRecords } from './actual.ts';
-import type { Wish } from './assign.ts';
 import { Checks, type Probe } from './checks.ts';
+import type { Wish } from './claims.ts';
 import { Containers } from './containers.ts';
 import { type ConvergeCounters, Converger } from './converge.ts';
 import type { Description } from './description.ts';
@@ -15,6 +15,7 @@ import type { Engine, EngineInfo, Inspection } from './engine.ts';
 import { findingOf, type RegistrarFinding } from './finding.ts';
 import { type Identity, ownerId, type Self } from './identity.ts';
 import { Locks } from './locks.ts';
+import type { Namespace } from './namespace.ts';
 import { type Neighbour, Neighbours } from './neighbours.ts';
 import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
@@ -26,6 +27,8 @@ export interface SessionOptions {
   readonly engine: Engine;
   readonly store: LeaseStore;
   readonly prefix: string;
+  /** Of the zones that are served now. */
+  readonly namespace: () => Namespace;
   readonly probe: Probe;
   readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
   /** What is known of ourselves now. */
@@ -128,6 +131,10 @@ export class EngineSession {
     return this.tenure.identity;
   }
 
+  get namespace(): Namespace {
+    return this.#options.namespace();
+  }
+
   get actual(): ActualRecords {
     return this.#publication.actual;
   }
@@ -207,6 +214,7 @@ export class EngineSession {
         isGone: (owner) => this.#neighbours.isGone(owner),
         isClone: (owner) => this.#neighbours.isClone(owner),
       },
+      namespace: this.#options.namespace,
       mirroredRevision: () => revisionOf(mirror),
       onLeaseDoubt: () => tenure.verify(),
       onEvent,

@@ -1,7 +1,7 @@
 /** What is remembered of one container between events, lists and inspections. */
 import type { Clock } from '../store/clock.ts';
 import { Alarms } from './alarms.ts';
-import type { Wish } from './assign.ts';
+import type { Wish } from './claims.ts';
 import { type Deaths, NO_DEATHS } from './crashLoop.ts';
 import type { Description } from './description.ts';
 import { type Ending, endingBy } from './ending.ts';

@@ -1,7 +1,9 @@
 /** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
 import { NO_SRV } from '../service/service.ts';
-import type { Assignment, Wish } from './assign.ts';
+import type { Assignment } from './assign.ts';
 import { nameKeyOf, storedKey } from './claim.ts';
+import type { Wish } from './claims.ts';
+import { conflictOf } from './conflict.ts';
 import type { Refusal } from './description.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { EngineState } from './follow.ts';
@@ -210,7 +212,7 @@ function recordsOf(
     const shown = placeOf(wish, assignment);
     const { key } = shown;
     if (assignment?.kind === 'taken')
-      return { ...shown, state: 'conflict', reason: whyTaken(wish, assignment.holder) };
+      return { ...shown, state: 'conflict', reason: whyTaken(assignment, session) };
     if (session.checks.isFailing(wish))
       return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
     if (tenure.kind === 'held' && assignment === undefined && !mayStand(wish, session.actual))
@@ -239,8 +241,12 @@ function placeOf({ record }: Wish, assignment: Assignment | undefined) {
   return { key, ...name, host, ...(port === NO_SRV ? {} : { port }) };
 }
 
-function whyTaken({ record: { hintIfTaken } }: Wish, holder: string): string {
-  return hintIfTaken === undefined ? `held by ${holder}` : `held by ${holder}; ${hintIfTaken}`;
+function whyTaken(
+  assignment: Extract<Assignment, { kind: 'taken' }>,
+  { namespace }: EngineSession,
+): string {
+  const { reason, hint } = conflictOf(assignment, namespace);
+  return hint === undefined ? reason : `${reason}; ${hint}`;
 }
 
 function countersOf(view: RegistrarView, containers: readonly ContainerStatus[]): Counters {

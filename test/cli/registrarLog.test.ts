@@ -65,8 +65,8 @@ describe('a registrar’s events in the log', () => {
       ['warn', 'refused', { id: 'c1', about: 'a.example', cause: 'is bad' }],
     ],
     [
-      { kind: 'conflict', containerId: LONG_ID, key: '/k', holder: 'another' },
-      ['warn', 'the key is held by another', { id: '0123456789ab', key: '/k', cause: 'another' }],
+      { kind: 'conflict', containerId: LONG_ID, key: '/k', reason: 'held by another' },
+      ['warn', 'the name is not free', { id: '0123456789ab', key: '/k', cause: 'held by another' }],
     ],
     [
       { kind: 'inspectFailed', containerId: LONG_ID, error: gone },

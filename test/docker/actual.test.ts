@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { ActualRecords } from '../../src/docker/actual.ts';
+import { Namespace } from '../../src/docker/namespace.ts';
 import type { Change, Entry } from '../../src/service/change.ts';
 
 const OURS = { r: 'E1', c: '0123456789ab', s: '2026-01-01T00:00:00Z' };
@@ -9,6 +10,8 @@ function entry(key: string, modRevision: number, owner?: object): Entry {
   const value = Buffer.from(JSON.stringify({ host: `192.0.2.${modRevision}`, owner }));
   return { key, value, createRevision: 1, modRevision, lease: undefined };
 }
+
+const NAMESPACE = new Namespace('/s/', []);
 
 const put = (one: Entry): Change => ({ kind: 'put', entry: one, previous: undefined });
 const gone = (key: string, modRevision: number): Change => {
@@ -19,6 +22,11 @@ describe('what the store holds as far as it concerns us', () => {
   let changes = 0;
   let actual: ActualRecords;
   const revision = (key: string): number | undefined => actual.get(key)?.entry.modRevision;
+  const want = (names: readonly string[], bases: readonly string[] = []) =>
+    actual.want(
+      { names: new Set(names), pointers: new Set<string>(), bases: new Set(bases) },
+      NAMESPACE,
+    );
   beforeEach(() => {
     changes = 0;
     actual = new ActualRecords('E1', () => changes++);
@@ -43,7 +51,7 @@ describe('what the store holds as far as it concerns us', () => {
   });
 
   it('is our records, and others’ only where we want one', () => {
-    actual.want({ keys: new Set(['/s/a']), bases: new Set(['/s/n']) });
+    want(['/s/a'], ['/s/n']);
     const theirs = { ...OURS, r: 'E2' };
     const keys = ['/s/a', '/s/b', '/s/n/1', '/s/n/x/1', '/s/c'];
     actual.apply(keys.map((key, i) => put(entry(key, i + 1, key === '/s/c' ? OURS : theirs))));
@@ -55,7 +63,7 @@ describe('what the store holds as far as it concerns us', () => {
       [...actual.records()].filter(({ isOwn }) => isOwn).map((one) => one.entry.key),
       ['/s/c'],
     );
-    actual.want({ keys: new Set(), bases: new Set() });
+    want([], []);
     assert.deepEqual(
       [...actual.revisions()].map(([key]) => key),
       ['/s/c'],

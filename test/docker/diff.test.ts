@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ActualRecords } from '../../src/docker/actual.ts';
-import type { Wish } from '../../src/docker/assign.ts';
+import type { Wish } from '../../src/docker/claims.ts';
 import { type DiffInput, diff } from '../../src/docker/diff.ts';
+import { Namespace, pathOf } from '../../src/docker/namespace.ts';
 import { recordValue } from '../../src/docker/record.ts';
 import type { Lease } from '../../src/service/change.ts';
 
 const LEASE: Lease = { id: '7', ttlSeconds: 30, expiresAtMs: 0 };
 const ENGINE = 'E1';
+const NAMESPACE = new Namespace('/s/', []);
 
 function wish(container: string, key: string, more: Partial<Wish['record']> = {}): Wish {
   const containerId = container.padEnd(64, '0');
@@ -32,7 +34,8 @@ interface Stored {
 function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
   const actual = new ActualRecords(ENGINE, () => undefined);
   const keys = wishes.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
-  actual.want({ keys: new Set(keys), bases: new Set(keys) });
+  const paths = new Set(keys.map(pathOf));
+  actual.want({ names: paths, pointers: new Set(), bases: paths }, NAMESPACE);
   stored.forEach(({ key, of, lease = LEASE }, i) => {
     const theirs = { ...wish('e', key).owner, id: 'E2' };
     const value =
@@ -47,7 +50,7 @@ function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
     owners: { isAbandoned: () => false, isGone: () => false, isClone: () => false },
     formerNumber: () => undefined,
   };
-  return { wishes, actual, leaseId: '7', isKnown: () => true, ...unknown };
+  return { wishes, actual, namespace: NAMESPACE, leaseId: '7', isKnown: () => true, ...unknown };
 }
 
 /** `-key` withdrawn, `+key` put, `*key` put of a second family, `~key` left for another. */

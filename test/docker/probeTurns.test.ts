@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Wish } from '../../src/docker/assign.ts';
+import type { Wish } from '../../src/docker/claims.ts';
 import { Checks } from '../../src/docker/checks.ts';
 import { describe } from '../../src/docker/describe.ts';
 import { probe } from '../../src/docker/probe.ts';

@@ -1,0 +1,64 @@
+/** Which names stand above which, and how far up that matters. PURE. */
+import { type Name, printName } from '../dns/name.ts';
+import type { Entry } from '../service/change.ts';
+import { keyOfName, nameOfKey } from '../service/key.ts';
+
+/** PTR records are in these zones, whichever zones are served. */
+const REVERSE_ZONES: readonly Name[] = [
+  ['in-addr', 'arpa'],
+  ['ip6', 'arpa'],
+];
+
+/**
+ * The canonical key of the name that a key stands for. Several keys may stand for one name: with capitals, with a slash
+ * at the end, and with several labels in one component, as registrator writes them (`web/a.b` for `web/b/a`).
+ */
+export function pathOf(key: string): string {
+  if (!/[.A-Z]|\/$/.test(key)) return key;
+  return key
+    .replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+    .replace(/\/$/, '')
+    .split('/')
+    .map((component) => component.split('.').reverse().join('/'))
+    .join('/');
+}
+
+/** The path of the name one label shorter. */
+export function parentPath(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
+}
+
+export class Namespace {
+  readonly #prefix: string;
+  readonly #zones: ReadonlySet<string>;
+
+  /** `prefix`: of the store's keys, as `keyPrefix` gives it. */
+  constructor(prefix: string, zones: readonly Name[]) {
+    this.#prefix = prefix;
+    const paths = [...zones, ...REVERSE_ZONES].map((zone) => keyOfName(zone, prefix) ?? '');
+    this.#zones = new Set(paths.map(pathOf));
+  }
+
+  /**
+   * The names above a name, the nearest first, within its zone. A value at the zone's own key claims no more than that
+   * key, as every name of the zone is below it.
+   */
+  *above(path: string): Generator<string, void, undefined> {
+    for (let at = parentPath(path); at.length >= this.#prefix.length; at = parentPath(at)) {
+      if (this.#zones.has(at)) return;
+      yield at;
+    }
+  }
+
+  /** Whether an entry is at a name. The mark of an empty directory is not, nor is a key that no name can have. */
+  isNamed({ key, value }: Entry): boolean {
+    if (value.length === 0 && key.endsWith('/')) return false;
+    return nameOfKey(key, this.#prefix).kind === 'name';
+  }
+
+  /** The name of a key without the final dot; the key itself where it stands for no name. */
+  print(key: string): string {
+    const named = nameOfKey(key, this.#prefix);
+    return named.kind === 'name' ? printName(named.owner).replace(/\.$/, '') : key;
+  }
+}

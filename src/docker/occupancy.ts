@@ -1,0 +1,194 @@
+/**
+ * What keeps a name from a container: another holder of that name, of a name above it, or of one below it. A value with
+ * names below it is hidden from answers, so whoever may stand below another's name can take all of its clients, and
+ * whoever has names below its own has no clients. The one that was there first holds the name.
+ */
+import type { ActualRecord } from './actual.ts';
+import { keysOfName } from './claim.ts';
+import { type Claim, keyForWish } from './claims.ts';
+import { type Namespace, pathOf } from './namespace.ts';
+
+/** What is known of the owners of others' records. */
+export interface Owners {
+  /** Whether no registrar keeps that owner's records any more. Those of our own containers are ours to write. */
+  isAbandoned(ownerId: string): boolean;
+  /** Whether it is one of our engine's id that has no lock, so that its records should have ended with their lease. */
+  isGone(ownerId: string): boolean;
+  /** Whether it is the registrar of another engine with our engine's id. Containers that were cloned have one id, too. */
+  isClone(ownerId: string): boolean;
+}
+
+/** Where a wanted name stands: at the holder's name, below it or above it. */
+export type Position = 'at' | 'below' | 'above';
+
+/** What keeps a name from a claim. */
+export interface Obstacle {
+  readonly stands: Position;
+  /** A key of the holder's name. */
+  readonly key: string;
+  /** In words. */
+  readonly holder: string;
+}
+
+export interface OccupancyInput {
+  readonly actual: {
+    get(key: string): ActualRecord | undefined;
+    at(path: string): Iterable<ActualRecord>;
+    below(path: string): Iterable<ActualRecord>;
+  };
+  readonly namespace: Namespace;
+  /** Whether it is known what that container (first 12 digits) should have. Records of others stay as they are. */
+  isKnown(containerId: string): boolean;
+  readonly owners: Owners;
+}
+
+/** A name that was given away in this round. */
+interface Given {
+  readonly claim: Claim;
+  readonly name: string;
+}
+
+export class Occupancy {
+  readonly #input: OccupancyInput;
+  /** By the paths of all keys that a name may have records at. */
+  readonly #given = new Map<string, Given>();
+  /** By paths above names: one below it, and one of another container if there is any. */
+  readonly #givenBelow = new Map<string, [Given, Given?]>();
+
+  constructor(input: OccupancyInput) {
+    this.#input = input;
+  }
+
+  /** The name is the claim's, with all its keys. */
+  give(claim: Claim, name: string): void {
+    const given = { claim, name };
+    for (const key of keysOfName(pathOf(name))) this.#given.set(key, given);
+    if (claim.isPointer) return;
+    for (const above of this.#input.namespace.above(pathOf(name))) this.#noteBelow(above, given);
+  }
+
+  /** Since which revision the container has had records of that name; `undefined`: it has none. */
+  heldSince(claim: Claim, name: string): number | undefined {
+    let since: number | undefined;
+    for (const key of keysOfName(name)) {
+      const actual = this.#input.actual.get(key);
+      if (actual === undefined || !isSameContainer(actual, claim)) continue;
+      if (!actual.isOwn && !this.#isInherited(actual, claim)) continue;
+      const { createRevision } = actual.entry;
+      since = Math.min(since ?? createRevision, createRevision);
+    }
+    return since;
+  }
+
+  /** What keeps a name from the claim; `undefined`: it may have it. */
+  obstacle(claim: Claim, name: string): Obstacle | undefined {
+    return this.#amongGiven(claim, name) ?? this.#amongStored(claim, name);
+  }
+
+  /** Whether another registrar of this engine keeps a record of the same container under that name. */
+  isKept(name: string, claim: Claim): boolean {
+    return keysOfName(name).some((key) => {
+      const { owner, isOwn } = this.#sameContainerAt(key, claim) ?? {};
+      if (owner === undefined || isOwn === true) return false;
+      return !this.#input.owners.isAbandoned(owner.id) && !this.#input.owners.isClone(owner.id);
+    });
+  }
+
+  /** Whether a container with the same id, on another engine, has the name. */
+  isClones(name: string, claim: Claim): boolean {
+    return keysOfName(name).some((key) => {
+      const { owner, isOwn } = this.#sameContainerAt(key, claim) ?? {};
+      return owner !== undefined && isOwn !== true && this.#input.owners.isClone(owner.id);
+    });
+  }
+
+  #amongGiven(claim: Claim, name: string): Obstacle | undefined {
+    const path = pathOf(name);
+    for (const key of keysOfName(path)) {
+      const given = this.#given.get(key);
+      if (given !== undefined) return obstacleOf('at', given);
+    }
+    if (claim.isPointer) return undefined;
+    for (const above of this.#input.namespace.above(path)) {
+      const given = this.#given.get(above);
+      if (given !== undefined && isOther(given, claim)) return obstacleOf('below', given);
+    }
+    const below = this.#givenBelow.get(path)?.find((each) => each && isOther(each, claim));
+    return below && obstacleOf('above', below);
+  }
+
+  /** Two that race may both have written. Then what was written later counts for nothing, unless we need its very key. */
+  #amongStored(claim: Claim, name: string): Obstacle | undefined {
+    const since = this.heldSince(claim, name) ?? Number.POSITIVE_INFINITY;
+    const needed = new Set(claim.wishes.map((wish) => keyForWish(name, wish)));
+    for (const [stands, record] of this.#around(claim, name)) {
+      if (this.#isFree(record, claim, stands)) continue;
+      const { key, createRevision } = record.entry;
+      if (!needed.has(key) && since < createRevision) continue;
+      return { stands, key, holder: holderOf(record) };
+    }
+    return undefined;
+  }
+
+  /** The stored records that may be in the way. */
+  *#around(
+    { isPointer }: Claim,
+    name: string,
+  ): Generator<readonly [Position, ActualRecord], void, undefined> {
+    const { actual, namespace } = this.#input;
+    const path = pathOf(name);
+    const [, ...families] = keysOfName(path);
+    for (const at of [path, ...families]) for (const record of actual.at(at)) yield ['at', record];
+    if (isPointer) return;
+    for (const above of namespace.above(path))
+      for (const record of actual.at(above)) yield ['below', record];
+    for (const record of actual.below(path)) yield ['above', record];
+  }
+
+  #isFree(record: ActualRecord, claim: Claim, stands: Position): boolean {
+    const { owner, isOwn } = record;
+    if (owner === undefined) return false;
+    // What another container of ours left is ours to reuse, if we know that it no longer wants it.
+    if (isOwn) return isSameContainer(record, claim) || this.#input.isKnown(owner.containerId);
+    if (this.#isInherited(record, claim)) return true;
+    // Two names of one container are in each other's way only where they are the same.
+    return stands !== 'at' && isSameContainer(record, claim) && !this.#input.owners.isClone(owner.id);
+  }
+
+  /** Whether an abandoned owner wrote it for the same life of the container, so that it cannot be a cloned one's. */
+  #isInherited({ owner, isOwn }: ActualRecord, claim: Claim): boolean {
+    if (owner === undefined || isOwn) return false;
+    const isSameLife =
+      owner.containerId === claim.containerId && owner.startedAt === claim.owner.startedAt;
+    return isSameLife && this.#input.owners.isAbandoned(owner.id);
+  }
+
+  #sameContainerAt(key: string, claim: Claim): ActualRecord | undefined {
+    const actual = this.#input.actual.get(key);
+    return actual !== undefined && isSameContainer(actual, claim) ? actual : undefined;
+  }
+
+  #noteBelow(above: string, given: Given): void {
+    const noted = this.#givenBelow.get(above);
+    if (noted === undefined) this.#givenBelow.set(above, [given]);
+    else if (noted[1] === undefined && isOther(noted[0], given.claim)) noted[1] = given;
+  }
+}
+
+function isSameContainer({ owner }: ActualRecord, { containerId }: Claim): boolean {
+  return owner?.containerId === containerId;
+}
+
+function isOther(given: Given, { containerId }: Claim): boolean {
+  return given.claim.containerId !== containerId;
+}
+
+function obstacleOf(stands: Position, { claim, name }: Given): Obstacle {
+  return { stands, key: name, holder: `container ${claim.containerId} of this engine` };
+}
+
+function holderOf({ owner, isOwn }: ActualRecord): string {
+  if (owner === undefined) return 'a record that no registrar wrote';
+  const engine = isOwn ? 'this engine' : `engine ${owner.id}`;
+  return `container ${owner.containerId} of ${engine}`;
+}
