@@ -121,8 +121,14 @@ class Round {
   takeNumber(claim: Claim): void {
     for (let number = 1; ; number++) {
       const obstacle = this.#tryName(claim, `${claim.key}/${number}`);
-      if (obstacle === undefined) return this.#noteNumber(claim, number);
-      if (obstacle.stands === 'below') return this.#refuse(claim, claim.key, obstacle);
+      if (obstacle === undefined) {
+        this.#noteNumber(claim, number);
+        return;
+      }
+      if (obstacle.stands === 'below') {
+        this.#refuse(claim, claim.key, obstacle);
+        return;
+      }
     }
   }
 
@@ -179,7 +185,6 @@ class Round {
   }
 
   #refuse({ wishes }: Claim, name: string, obstacle: Obstacle): void {
-    for (const wish of wishes)
-      this.#assignments.push({ kind: 'taken', wish, key: name, obstacle });
+    for (const wish of wishes) this.#assignments.push({ kind: 'taken', wish, key: name, obstacle });
   }
 }

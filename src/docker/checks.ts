@@ -3,8 +3,8 @@
  * passes. Records that point to the same place share a check. A new life of a container has yet to pass.
  */
 import type { Clock, Timer } from '../store/clock.ts';
-import type { Wish } from './claims.ts';
 import type { Check } from './check.ts';
+import type { Wish } from './claims.ts';
 import { ProbeTurns } from './probeTurns.ts';
 
 export interface ProbeTarget {

@@ -15,8 +15,7 @@ interface Crowd {
 
 export type Admission =
   /** `evicted`: the key that makes room. */
-  | { readonly kind: 'in'; readonly evicted: string | undefined }
-  | { readonly kind: 'out' };
+  { readonly kind: 'in'; readonly evicted: string | undefined } | { readonly kind: 'out' };
 
 export class Crowds {
   readonly #crowds = new Map<string, Crowd>();

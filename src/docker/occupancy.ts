@@ -152,7 +152,9 @@ export class Occupancy {
     if (isOwn) return isSameContainer(record, claim) || this.#input.isKnown(owner.containerId);
     if (this.#isInherited(record, claim)) return true;
     // Two names of one container are in each other's way only where they are the same.
-    return stands !== 'at' && isSameContainer(record, claim) && !this.#input.owners.isClone(owner.id);
+    return (
+      stands !== 'at' && isSameContainer(record, claim) && !this.#input.owners.isClone(owner.id)
+    );
   }
 
   /** Whether an abandoned owner wrote it for the same life of the container, so that it cannot be a cloned one's. */

@@ -99,7 +99,9 @@ describe('a container with both families', () => {
       for (const reason of reasons)
         assert.match(
           reason,
-          new RegExp(`^(held by|stands below web.skydns.local, which) container ${dual.id.slice(0, 12)} of this engine`),
+          new RegExp(
+            `^(held by|stands below web.skydns.local, which) container ${dual.id.slice(0, 12)} of this engine`,
+          ),
         );
       bench.engine.die(dual);
       assert.deepEqual(await bench.hosts(), { [NAME]: '10.1.0.3' });
