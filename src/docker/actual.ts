@@ -8,7 +8,7 @@
  */
 import type { Change, Entry } from '../service/change.ts';
 import type { Replica } from '../store/mirror.ts';
-import { storedKey } from './claim.ts';
+import { keysOfName, storedKey } from './claim.ts';
 import { Crowds } from './crowds.ts';
 import type { DesiredRecord } from './description.ts';
 import { HeldRecords } from './heldRecords.ts';
@@ -42,6 +42,11 @@ export class ActualRecords implements Replica {
   readonly #crowds = new Crowds();
   /** Revisions that were learned from our own calls and that the mirror has not reached, deleted keys among them. */
   readonly #ahead = new Map<string, number>();
+  /** Under way; what they bring may be older than what the mirror brings meanwhile. */
+  #readings = 0;
+  /** Keys that were deleted during these, with the revisions. */
+  readonly #deleted = new Map<string, number>();
+  #listedAt = 0;
   #namespace = new Namespace('/', []);
   #interest = new Interest(
     { names: new Set(), pointers: new Set(), bases: new Set() },
@@ -110,9 +115,10 @@ export class ActualRecords implements Replica {
       const ahead = this.#ahead.get(key);
       if (ahead !== undefined && revision < ahead) continue;
       this.#ahead.delete(key);
-      const isKnown = ahead === revision;
-      if (this.#set(key, change.kind === 'put' ? change.entry : undefined) && !isKnown)
-        matters = true;
+      if (change.kind === 'delete' && this.#readings > 0) this.#deleted.set(key, revision);
+      if (!this.#set(key, change.kind === 'put' ? change.entry : undefined)) continue;
+      // With our own new record all is known of what others had around it by then.
+      matters ||= ahead !== revision || this.#isAmongOthers(key, revision);
     }
     if (matters) this.#onChange();
   }
@@ -121,8 +127,17 @@ export class ActualRecords implements Replica {
     for (const [key, { entry }] of this.#held.entries()) yield [key, entry.modRevision];
   }
 
+  /** Calls of `learn` until `end` tell what was read meanwhile. Gives `end`. */
+  beginReading(): () => void {
+    this.#readings++;
+    return () => {
+      if (--this.#readings === 0) this.#deleted.clear();
+    };
+  }
+
   /** What a call of ours saw under a key at a revision of the store. */
   learn(key: string, entry: Entry | undefined, revision: number): void {
+    if (revision < Math.max(this.#listedAt, this.#deleted.get(key) ?? 0)) return;
     const seen = entry?.modRevision ?? revision;
     const known = Math.max(this.#held.get(key)?.entry.modRevision ?? 0, this.#ahead.get(key) ?? 0);
     if (seen < known) return;
@@ -138,8 +153,9 @@ export class ActualRecords implements Replica {
     for (const [key, ahead] of this.#ahead) if (ahead <= revision) this.#ahead.delete(key);
   }
 
-  /** After the mirror has listed all: what it does not have, we do not know. */
-  forgetAhead(): void {
+  /** After the mirror has listed all at a revision: what it does not have, we do not know. */
+  forgetAhead(revision: number): void {
+    this.#listedAt = revision;
     for (const key of this.#ahead.keys()) this.#remove(key);
     this.#ahead.clear();
   }
@@ -153,6 +169,17 @@ export class ActualRecords implements Replica {
     if (!isKept(record) && !this.#admit(entry, path, concern)) return this.#remove(key);
     this.#held.set(key, record);
     return true;
+  }
+
+  /** Whether a record came into being at that revision where others have names above it or below. */
+  #isAmongOthers(key: string, revision: number): boolean {
+    if (this.#held.get(key)?.entry.createRevision !== revision) return false;
+    const path = pathOf(key);
+    for (const above of this.#namespace.above(path))
+      for (const at of keysOfName(above))
+        for (const { isOwn } of this.#held.at(at)) if (!isOwn) return true;
+    for (const { isOwn } of this.#held.below(path)) if (!isOwn) return true;
+    return false;
   }
 
   #remove(key: string): boolean {

@@ -159,8 +159,8 @@ export class Converger {
     const permission = this.#options.permission();
     if (permission.kind === 'wait') return undefined;
     this.#isDone = true; // unless somebody kicks meanwhile
-    const { actual, mirroredRevision, wishes, isKnown, owners } = this.#options;
-    actual.settle(mirroredRevision());
+    const { actual, wishes, isKnown, owners } = this.#options;
+    actual.settle(this.#options.mirroredRevision());
     const wished = wishes();
     const namespace = this.#options.namespace();
     await this.#holders.lookUp(wished, namespace);
@@ -168,7 +168,8 @@ export class Converger {
     const formerNumber = (containerId: string, base: string): number | undefined =>
       this.#formerNumbers.get(`${containerId} ${base}`);
     const startMs = this.#options.clock.monotonicMs();
-    const known = { actual, namespace, isKnown, owners, formerNumber };
+    const mirroredRevision = this.#options.mirroredRevision();
+    const known = { actual, namespace, mirroredRevision, isKnown, owners, formerNumber };
     const plan = diff({ wishes: wished, leaseId, ...known });
     const endMs = this.#options.clock.monotonicMs();
     this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);

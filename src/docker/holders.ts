@@ -4,7 +4,7 @@
  */
 import type { Store } from '../store/store.ts';
 import type { ActualRecords } from './actual.ts';
-import { keysOfName } from './claim.ts';
+import { keysOfName, nameKeyOf } from './claim.ts';
 import { keyIfCloned, type Wish } from './claims.ts';
 import type { Interest, Wanted } from './interest.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
@@ -16,8 +16,8 @@ const SCANS_AT_ONCE = 4;
 export class Holders {
   readonly #store: Store;
   readonly #actual: ActualRecords;
-  /** Names, also above wanted ones, of which it is known whether there is a record at their own key. */
-  readonly #knownNames = new Set<string>();
+  /** Of wanted names their own, and all of the names above them. */
+  readonly #knownKeys = new Set<string>();
   /** Names below which enough is known. */
   readonly #knownBelow = new Set<string>();
   /** Names below which all numbers are known. */
@@ -33,11 +33,17 @@ export class Holders {
     const wanted = wantedOf(wishes);
     const interest = this.#actual.want(wanted, namespace);
     this.#forget(wanted, interest);
-    const { names, bases } = wanted;
-    const atNames = new Set([...names, ...interest.above()]);
-    await inParallel(GETS_AT_ONCE, unknown(atNames, this.#knownNames), (name) =>
-      this.#readName(name),
-    );
+    const end = this.#actual.beginReading();
+    try {
+      await this.#read(wanted, interest);
+    } finally {
+      end();
+    }
+  }
+
+  async #read({ names, bases }: Wanted, interest: Interest): Promise<void> {
+    const keys = new Set([...names, ...[...interest.above()].flatMap(keysOfName)]);
+    await inParallel(GETS_AT_ONCE, unknown(keys, this.#knownKeys), (key) => this.#readKey(key));
     await inParallel(SCANS_AT_ONCE, unknown(names, this.#knownBelow), (name) =>
       this.#readBelow(name),
     );
@@ -46,8 +52,8 @@ export class Holders {
 
   #forget({ names, bases }: Wanted, interest: Interest): void {
     const above = interest.above();
-    for (const name of this.#knownNames)
-      if (!names.has(name) && !above.has(name)) this.#knownNames.delete(name);
+    for (const key of this.#knownKeys)
+      if (!names.has(key) && !above.has(nameKeyOf(key))) this.#knownKeys.delete(key);
     for (const name of this.#knownBelow) if (!names.has(name)) this.#knownBelow.delete(name);
     for (const base of this.#knownBases) if (!bases.has(base)) this.#knownBases.delete(base);
     for (const name of this.#actual.takeUnsure()) {
@@ -56,18 +62,18 @@ export class Holders {
     }
   }
 
-  async #readName(name: string): Promise<void> {
-    if (this.#actual.get(name) === undefined) {
-      const { entry } = await this.#store.get(name);
-      if (entry !== undefined) this.#actual.learn(name, entry, entry.modRevision);
+  async #readKey(key: string): Promise<void> {
+    if (this.#actual.get(key) === undefined) {
+      const { entry, revision } = await this.#store.get(key);
+      if (entry !== undefined) this.#actual.learn(key, entry, revision);
     }
-    this.#knownNames.add(name);
+    this.#knownKeys.add(key);
   }
 
   /** A million names may be below. One that was there before our own record of the name is enough. */
   async #readBelow(name: string): Promise<void> {
-    for await (const { entries } of this.#store.snapshot(`${name}/`)) {
-      for (const entry of entries) this.#actual.learn(entry.key, entry, entry.modRevision);
+    for await (const { entries, revision } of this.#store.snapshot(`${name}/`)) {
+      for (const entry of entries) this.#actual.learn(entry.key, entry, revision);
       if (this.#isHidden(name)) break;
     }
     this.#knownBelow.add(name);
@@ -84,9 +90,8 @@ export class Holders {
   }
 
   async #readBase(base: string): Promise<void> {
-    for await (const { entries } of this.#store.snapshot(`${base}/`)) {
-      for (const entry of entries) this.#actual.learn(entry.key, entry, entry.modRevision);
-    }
+    for await (const { entries, revision } of this.#store.snapshot(`${base}/`))
+      for (const entry of entries) this.#actual.learn(entry.key, entry, revision);
     this.#knownBases.add(base);
   }
 }

@@ -1,4 +1,5 @@
 /** Which of others' records a registrar has to know: those at, above and below the names that it wants. PURE. */
+import { nameKeyOf } from './claim.ts';
 import { type Namespace, parentPath } from './namespace.ts';
 
 /** Names by their paths. */
@@ -42,7 +43,7 @@ export class Interest {
 
   concernOf(path: string): Concern {
     const { names, pointers, bases } = this.wanted;
-    if (names.has(path) || pointers.has(path) || this.#above.has(path)) return DIRECT;
+    if (names.has(path) || pointers.has(path) || this.#above.has(nameKeyOf(path))) return DIRECT;
     if (names.size === 0 && bases.size === 0) return NONE;
     for (let at = path; at !== ''; ) {
       const parent = parentPath(at);

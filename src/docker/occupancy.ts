@@ -37,6 +37,8 @@ export interface OccupancyInput {
     below(path: string): Iterable<ActualRecord>;
   };
   readonly namespace: Namespace;
+  /** The store's revision up to which the records of others are known. Our own may be known up to a later one. */
+  readonly mirroredRevision: number;
   /** Whether it is known what that container (first 12 digits) should have. Records of others stay as they are. */
   isKnown(containerId: string): boolean;
   readonly owners: Owners;
@@ -117,17 +119,25 @@ export class Occupancy {
     return below && obstacleOf('above', below);
   }
 
-  /** Two that race may both have written. Then what was written later counts for nothing, unless we need its very key. */
   #amongStored(claim: Claim, name: string): Obstacle | undefined {
-    const since = this.heldSince(claim, name) ?? Number.POSITIVE_INFINITY;
+    const since = this.heldSince(claim, name);
     const needed = new Set(claim.wishes.map((wish) => keyForWish(name, wish)));
     for (const [stands, record] of this.#around(claim, name)) {
       if (this.#isFree(record, claim, stands)) continue;
-      const { key, createRevision } = record.entry;
-      if (!needed.has(key) && since < createRevision) continue;
-      return { stands, key, holder: holderOf(record) };
+      const { key } = record.entry;
+      if (needed.has(key) || !this.#wasFirst(since, record))
+        return { stands, key, holder: holderOf(record) };
     }
     return undefined;
+  }
+
+  /**
+   * Whether a name that is held since then was there before a record of another. Two that race may both have written;
+   * then the later one withdraws. What is known from before our own write may have gone by then, so it has to be seen.
+   */
+  #wasFirst(since: number | undefined, { entry }: ActualRecord): boolean {
+    if (since === undefined) return false;
+    return since < entry.createRevision || since > this.#input.mirroredRevision;
   }
 
   /** The stored records that may be in the way. */
@@ -137,11 +147,11 @@ export class Occupancy {
   ): Generator<readonly [Position, ActualRecord], void, undefined> {
     const { actual, namespace } = this.#input;
     const path = pathOf(name);
-    const [, ...families] = keysOfName(path);
-    for (const at of [path, ...families]) for (const record of actual.at(at)) yield ['at', record];
+    for (const key of keysOfName(path)) for (const record of actual.at(key)) yield ['at', record];
     if (isPointer) return;
     for (const above of namespace.above(path))
-      for (const record of actual.at(above)) yield ['below', record];
+      for (const key of keysOfName(above))
+        for (const record of actual.at(key)) yield ['below', record];
     for (const record of actual.below(path)) yield ['above', record];
   }
 

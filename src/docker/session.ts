@@ -243,7 +243,7 @@ export class EngineSession {
   }
 
   #onMirror(event: MirrorEvent, actual: ActualRecords): void {
-    if (event.kind === 'relisted') actual.forgetAhead();
+    if (event.kind === 'relisted') actual.forgetAhead(event.revision);
     this.#options.onEvent({ kind: 'store', event });
     this.kick();
   }

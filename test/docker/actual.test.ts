@@ -103,7 +103,7 @@ describe('what the store holds as far as it concerns us', () => {
 
   it('is the store’s word alone after it has listed all: it may be another store', () => {
     actual.learn('/s/a', entry('/s/a', 500, OURS), 500);
-    actual.forgetAhead();
+    actual.forgetAhead(2);
     assert.equal(revision('/s/a'), undefined);
     actual.apply([put(entry('/s/a', 3, OURS))]);
     assert.equal(revision('/s/a'), 3);

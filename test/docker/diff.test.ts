@@ -49,6 +49,7 @@ function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
   const unknown = {
     owners: { isAbandoned: () => false, isGone: () => false, isClone: () => false },
     formerNumber: () => undefined,
+    mirroredRevision: Number.POSITIVE_INFINITY,
   };
   return { wishes, actual, namespace: NAMESPACE, leaseId: '7', isKnown: () => true, ...unknown };
 }
