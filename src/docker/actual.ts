@@ -15,12 +15,14 @@ import { HeldRecords } from './heldRecords.ts';
 import { identityOf } from './identity.ts';
 import { type Concern, Interest, type Wanted } from './interest.ts';
 import { Namespace, pathOf } from './namespace.ts';
-import { type Owner, ownerOf } from './record.ts';
+import { type Owner, ownerOf, type StoredOwner } from './record.ts';
 
 export interface ActualRecord {
   readonly entry: Entry;
   /** `undefined`: not written by any registrar. */
-  readonly owner: Owner | undefined;
+  readonly owner: StoredOwner | undefined;
+  /** The revision since which its owner has the name. */
+  readonly since: number;
   /** Whether it has our identity's stamp: only then is it ours to delete. */
   readonly isOwn: boolean;
   /** Whether another registrar of an engine with our engine's id wrote it, and it has no lease to end with. */
@@ -166,7 +168,7 @@ export class ActualRecords implements Replica {
     const path = pathOf(key);
     const concern = this.#interest.concernOf(path);
     const record = this.#recordOf(entry, concern);
-    if (!isKept(record) && !this.#admit(entry, path, concern)) return this.#remove(key);
+    if (!isKept(record) && !this.#admit(record, path, concern)) return this.#remove(key);
     this.#held.set(key, record);
     return true;
   }
@@ -189,12 +191,12 @@ export class ActualRecords implements Replica {
   }
 
   /** Whether to keep what another has written. */
-  #admit(entry: Entry, path: string, concern: Concern): boolean {
-    const { key, createRevision } = entry;
+  #admit({ entry, since }: ActualRecord, path: string, concern: Concern): boolean {
+    const { key } = entry;
     if (key !== path) return this.#namespace.isNamed(entry);
     if (concern.kind !== 'below') return concern.kind === 'direct';
     if (!this.#namespace.isNamed(entry)) return false;
-    const admission = this.#crowds.admit(concern.name, key, createRevision);
+    const admission = this.#crowds.admit(concern.name, key, since);
     if (admission.kind === 'out') return false;
     if (admission.evicted !== undefined) this.#held.delete(admission.evicted);
     return true;
@@ -207,7 +209,9 @@ export class ActualRecords implements Replica {
     const owner = mayBeOwn || concern.kind !== 'none' ? ownerOf(entry.value) : undefined;
     const isOwn = owner?.id === this.#ownerId;
     const isOfEngine = owner !== undefined && identityOf(owner.id).engineId === this.#engineId;
-    return { entry, owner, isOwn, isDangling: isOfEngine && !isOwn && entry.lease === undefined };
+    const isDangling = isOfEngine && !isOwn && entry.lease === undefined;
+    const since = Math.min(entry.createRevision, owner?.since ?? entry.createRevision);
+    return { entry, owner, since, isOwn, isDangling };
   }
 }
 

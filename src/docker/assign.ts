@@ -18,7 +18,7 @@ import { type Obstacle, Occupancy, type OccupancyInput } from './occupancy.ts';
 import { recordValue } from './record.ts';
 
 export type Assignment =
-  /** `value`: the wish's, but for a PTR record with the number that its name was given. */
+  /** `value`: the wish's, with what only the assignment tells: a number that PTR points to, how long the name is held. */
   | { readonly kind: 'key'; readonly wish: Wish; readonly key: string; readonly value: Uint8Array }
   /** `key`: of the name. */
   | {
@@ -176,12 +176,24 @@ class Round {
   #tryName(claim: Claim, name: string): Obstacle | undefined {
     const obstacle = this.#occupancy.obstacle(claim, name);
     if (obstacle !== undefined) return obstacle;
-    for (const wish of claim.wishes) {
-      const key = keyForWish(name, wish);
-      this.#assignments.push({ kind: 'key', wish, key, value: wish.value });
-    }
+    const since = this.#occupancy.heldSince(claim, name);
+    const keys = claim.wishes.map((wish) => keyForWish(name, wish));
+    const isKnown = keys.some((key) => this.#input.actual.get(key)?.since === since);
+    claim.wishes.forEach((wish, i) => {
+      const key = keys[i] ?? name;
+      const value = this.#valueAt(key, wish, isKnown ? undefined : since);
+      this.#assignments.push({ kind: 'key', wish, key, value });
+    });
     this.#occupancy.give(claim, name);
     return undefined;
+  }
+
+  /** `since`: which the records at the name's other keys, soon gone, are alone in telling. A new one tells it then. */
+  #valueAt(key: string, { record, owner, value }: Wish, since: number | undefined): Uint8Array {
+    const stored = this.#input.actual.get(key)?.owner;
+    const isSame = stored?.containerId === owner.containerId;
+    const toTell = isSame ? stored.since : stored === undefined ? since : undefined;
+    return toTell === undefined ? value : recordValue(record, { ...owner, since: toTell });
   }
 
   #refuse({ wishes }: Claim, name: string, obstacle: Obstacle): void {

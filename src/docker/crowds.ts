@@ -7,7 +7,7 @@
 export const MAX_CROWD = 16;
 
 interface Crowd {
-  /** By key, the revisions at which they came into being. */
+  /** By key, the revisions since which their owners have the names. */
   readonly members: Map<string, number>;
   /** There were others, which were not kept. */
   hasMore: boolean;
@@ -23,19 +23,19 @@ export class Crowds {
   readonly #unsure = new Set<string>();
 
   /** Whether to keep a record below that name. */
-  admit(name: string, key: string, createRevision: number): Admission {
+  admit(name: string, key: string, since: number): Admission {
     const crowd = this.#crowds.get(name) ?? { members: new Map<string, number>(), hasMore: false };
     this.#crowds.set(name, crowd);
     const { members } = crowd;
     if (members.has(key) || members.size < MAX_CROWD) {
-      members.set(key, createRevision);
+      members.set(key, since);
       return { kind: 'in', evicted: undefined };
     }
     crowd.hasMore = true;
-    const [youngest, since] = youngestOf(members);
-    if (createRevision >= since) return { kind: 'out' };
+    const [youngest, youngestSince] = youngestOf(members);
+    if (since >= youngestSince) return { kind: 'out' };
     members.delete(youngest);
-    members.set(key, createRevision);
+    members.set(key, since);
     return { kind: 'in', evicted: youngest };
   }
 

@@ -81,11 +81,9 @@ export class Holders {
 
   #isHidden(name: string): boolean {
     const own = keysOfName(name).flatMap((key) => this.#actual.get(key) ?? []);
-    const since = Math.min(
-      ...own.filter(({ isOwn }) => isOwn).map(({ entry }) => entry.createRevision),
-    );
-    for (const { entry, isOwn } of this.#actual.below(name))
-      if (!isOwn && entry.createRevision < since) return true;
+    const ownSince = Math.min(...own.flatMap(({ isOwn, since }) => (isOwn ? since : [])));
+    for (const { since, isOwn } of this.#actual.below(name))
+      if (!isOwn && since < ownSince) return true;
     return false;
   }
 

@@ -69,17 +69,14 @@ export class Occupancy {
     for (const above of this.#input.namespace.above(pathOf(name))) this.#noteBelow(above, given);
   }
 
-  /** Since which revision the container has had records of that name; `undefined`: it has none. */
+  /** Since which revision the container has that name; `undefined`: it has no record of it. */
   heldSince(claim: Claim, name: string): number | undefined {
-    let since: number | undefined;
-    for (const key of keysOfName(name)) {
-      const actual = this.#input.actual.get(key);
-      if (actual === undefined || !isSameContainer(actual, claim)) continue;
-      if (!actual.isOwn && !this.#isInherited(actual, claim)) continue;
-      const { createRevision } = actual.entry;
-      since = Math.min(since ?? createRevision, createRevision);
-    }
-    return since;
+    const records = keysOfName(name).flatMap((key) => this.#input.actual.get(key) ?? []);
+    const held = records.filter(
+      (record) =>
+        isSameContainer(record, claim) && (record.isOwn || this.#isInherited(record, claim)),
+    );
+    return held.length === 0 ? undefined : Math.min(...held.map(({ since }) => since));
   }
 
   /** What keeps a name from the claim; `undefined`: it may have it. */
@@ -135,9 +132,9 @@ export class Occupancy {
    * Whether a name that is held since then was there before a record of another. Two that race may both have written;
    * then the later one withdraws. What is known from before our own write may have gone by then, so it has to be seen.
    */
-  #wasFirst(since: number | undefined, { entry }: ActualRecord): boolean {
+  #wasFirst(since: number | undefined, other: ActualRecord): boolean {
     if (since === undefined) return false;
-    return since < entry.createRevision || since > this.#input.mirroredRevision;
+    return since < other.since || since > this.#input.mirroredRevision;
   }
 
   /** The stored records that may be in the way. */

@@ -17,13 +17,20 @@ export interface Owner {
   readonly startedAt: string;
 }
 
+/** As a value has it. */
+export interface StoredOwner extends Owner {
+  /** The revision since which the container has the name, where it had it at another key before. */
+  readonly since?: number;
+}
+
 /** Of ids and times in a stamp. */
 const MAX_STAMP_CHARACTERS = 256;
 
 /** The value to store. */
-export function recordValue({ fields, meta }: DesiredRecord, owner: Owner): Uint8Array {
+export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner): Uint8Array {
   const { host, port, priority, weight, text, mail, ttl, targetstrip, group } = fields;
-  const stamp = { r: owner.id, c: owner.containerId, s: owner.startedAt, meta };
+  const { id: r, containerId: c, startedAt: s, since } = owner;
+  const stamp = { r, c, s, since, meta };
   // JSON leaves out what is undefined.
   return new TextEncoder().encode(
     JSON.stringify({
@@ -42,7 +49,7 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: Owner): Uint
 }
 
 /** Whose a value is; `undefined` when it has no stamp, so that no registrar may touch it. Never throws. */
-export function ownerOf(value: Uint8Array): Owner | undefined {
+export function ownerOf(value: Uint8Array): StoredOwner | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
   let json: unknown;
   try {
@@ -50,10 +57,10 @@ export function ownerOf(value: Uint8Array): Owner | undefined {
   } catch {
     return undefined;
   }
-  const { r, c, s } = asObject(asObject(json).owner);
-  return isStampText(r) && isStampText(c) && isStampText(s)
-    ? { id: r, containerId: c, startedAt: s }
-    : undefined;
+  const { r, c, s, since } = asObject(asObject(json).owner);
+  if (!isStampText(r) || !isStampText(c) || !isStampText(s)) return undefined;
+  const owner = { id: r, containerId: c, startedAt: s };
+  return typeof since === 'number' && since > 0 ? { ...owner, since } : owner;
 }
 
 /** Of the address in a value; 0 when it has none. Never throws. */

@@ -1,64 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { ActualRecords } from '../../src/docker/actual.ts';
 import type { Wish } from '../../src/docker/claims.ts';
-import { type DiffInput, diff } from '../../src/docker/diff.ts';
-import { Namespace, pathOf } from '../../src/docker/namespace.ts';
-import { recordValue } from '../../src/docker/record.ts';
-import type { Lease } from '../../src/service/change.ts';
-
-const LEASE: Lease = { id: '7', ttlSeconds: 30, expiresAtMs: 0 };
-const ENGINE = 'E1';
-const NAMESPACE = new Namespace('/s/', []);
-
-function wish(container: string, key: string, more: Partial<Wish['record']> = {}): Wish {
-  const containerId = container.padEnd(64, '0');
-  const shortId = containerId.slice(0, 12);
-  const owner = { id: ENGINE, containerId: shortId, startedAt: '2026-01-01T00:00:00Z' };
-  const record = {
-    key,
-    instance: 'named',
-    fields: { host: '192.0.2.1', ttl: 30 },
-    ...more,
-  } as const;
-  return { containerId, owner, record, value: recordValue(record, owner) };
-}
-
-interface Stored {
-  readonly key: string;
-  readonly of: Wish | 'other engine' | 'nobody';
-  readonly lease?: Lease;
-}
-
-function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
-  const actual = new ActualRecords(ENGINE, () => undefined);
-  const keys = wishes.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
-  const paths = new Set(keys.map(pathOf));
-  actual.want({ names: paths, pointers: new Set(), bases: paths }, NAMESPACE);
-  stored.forEach(({ key, of, lease = LEASE }, i) => {
-    const theirs = { ...wish('e', key).owner, id: 'E2' };
-    const value =
-      of === 'nobody'
-        ? Buffer.from('{"host":"192.0.2.9"}')
-        : of === 'other engine'
-          ? recordValue(wish('e', key).record, theirs)
-          : of.value;
-    actual.learn(key, { key, value, createRevision: i + 1, modRevision: i + 1, lease }, i + 1);
-  });
-  const unknown = {
-    owners: { isAbandoned: () => false, isGone: () => false, isClone: () => false },
-    formerNumber: () => undefined,
-    mirroredRevision: Number.POSITIVE_INFINITY,
-  };
-  return { wishes, actual, namespace: NAMESPACE, leaseId: '7', isKnown: () => true, ...unknown };
-}
-
-/** `-key` withdrawn, `+key` put, `*key` put of a second family, `~key` left for another. */
-function steps(from: DiffInput): string[] {
-  const marks = ['-', '+', '*', '~'];
-  return diff(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));
-}
+import { diff } from '../../src/docker/diff.ts';
+import { input, LEASE, type Stored, steps, wish } from '../support/wishes.ts';
 
 const a = wish('a', '/s/x');
 const b = wish('b', '/s/x');
@@ -326,10 +271,17 @@ describe('the difference between what is wished and what there is', () => {
         const operations = plan.phases.flat();
         for (const { key } of operations) assert.ok(!foreign.includes(key));
         assert.equal(new Set(operations.map(({ key }) => key)).size, operations.length);
-        const after = new Map<string, Stored>(before.map((each) => [each.key, each]));
+        const after = new Map<string, Stored>(
+          before.map((each, i) => [each.key, { ...each, revision: i + 1 }]),
+        );
         for (const { kind, key } of operations) if (kind === 'delete') after.delete(key);
         for (const each of plan.assignments)
-          if (each.kind === 'key') after.set(each.key, { key: each.key, of: each.wish });
+          if (each.kind === 'key')
+            after.set(each.key, {
+              key: each.key,
+              of: { ...each.wish, value: each.value },
+              revision: after.get(each.key)?.revision ?? before.length + after.size + 1,
+            });
         assert.deepEqual(steps(input(wishes, [...after.values()])), []);
       }),
     );

@@ -1,0 +1,75 @@
+/** What is wished and what is stored, in a form that a table can hold, and what is to be written then. */
+import { ActualRecords } from '../../src/docker/actual.ts';
+import type { Wish } from '../../src/docker/claims.ts';
+import { conflictOf } from '../../src/docker/conflict.ts';
+import { type DiffInput, diff } from '../../src/docker/diff.ts';
+import { Namespace, pathOf } from '../../src/docker/namespace.ts';
+import { recordValue } from '../../src/docker/record.ts';
+import type { Lease } from '../../src/service/change.ts';
+
+export const LEASE: Lease = { id: '7', ttlSeconds: 30, expiresAtMs: 0 };
+const ENGINE = 'E1';
+const NAMESPACE = new Namespace('/s/', []);
+
+export function wish(container: string, key: string, more: Partial<Wish['record']> = {}): Wish {
+  const containerId = container.padEnd(64, '0');
+  const shortId = containerId.slice(0, 12);
+  const owner = { id: ENGINE, containerId: shortId, startedAt: '2026-01-01T00:00:00Z' };
+  const record = {
+    key,
+    instance: 'named',
+    fields: { host: '192.0.2.1', ttl: 30 },
+    ...more,
+  } as const;
+  return { containerId, owner, record, value: recordValue(record, owner) };
+}
+
+export interface Stored {
+  readonly key: string;
+  readonly of: Wish | 'other engine' | 'nobody' | 'mark';
+  readonly lease?: Lease;
+  /** Its place in the list if not given. */
+  readonly revision?: number;
+}
+
+export function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
+  const actual = new ActualRecords(ENGINE, () => undefined);
+  const keys = wishes.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
+  const paths = new Set(keys.map(pathOf));
+  const bases = new Set(
+    wishes.flatMap(({ record }) => (record.instance === 'auto' ? pathOf(record.key) : [])),
+  );
+  actual.want({ names: paths, pointers: new Set(), bases }, NAMESPACE);
+  stored.forEach(({ key, of, lease = LEASE, revision }, i) => {
+    const theirs = { ...wish('e', key).owner, id: 'E2' };
+    const value =
+      of === 'mark'
+        ? Buffer.alloc(0)
+        : of === 'nobody'
+          ? Buffer.from('{"host":"192.0.2.9"}')
+          : of === 'other engine'
+            ? recordValue(wish('e', key).record, theirs)
+            : of.value;
+    const at = revision ?? i + 1;
+    actual.learn(key, { key, value, createRevision: at, modRevision: at, lease }, at);
+  });
+  const unknown = {
+    owners: { isAbandoned: () => false, isGone: () => false, isClone: () => false },
+    formerNumber: () => undefined,
+    mirroredRevision: Number.POSITIVE_INFINITY,
+  };
+  return { wishes, actual, namespace: NAMESPACE, leaseId: '7', isKnown: () => true, ...unknown };
+}
+
+/** `-key` withdrawn, `+key` put, `*key` put of a second family, `~key` left for another. */
+export function steps(from: DiffInput): string[] {
+  const marks = ['-', '+', '*', '~'];
+  return diff(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));
+}
+
+/** Why wishes are not fulfilled, in order. */
+export function reasons(from: DiffInput): string[] {
+  return diff(from).assignments.flatMap((assignment) =>
+    assignment.kind === 'taken' ? conflictOf(assignment, from.namespace).reason : [],
+  );
+}
