@@ -1,5 +1,6 @@
 /** A key and its value as commands show them: the fields of `--json`, which never change their meaning, and words. */
 import { printName } from '../dns/name.ts';
+import { type HiddenValue, printHolder } from '../docker/hidden.ts';
 import type { Entry } from '../service/change.ts';
 import { nameOfKey } from '../service/key.ts';
 import { NO_SRV, parseService, type Service } from '../service/service.ts';
@@ -11,10 +12,20 @@ export interface EntryView {
   readonly service?: ServiceView;
   /** Why the key or its value counts for nothing. */
   readonly invalid?: string;
+  /** Names below it, which are answered in its place; the first few. */
+  readonly hiddenBy?: readonly HiderView[];
+  /** The container that a registrar keeps it for, and its engine. */
+  readonly holder?: string;
   /** What is left of the key's life; absent when it has no end. */
   readonly expiresSeconds?: number;
   readonly createRevision: number;
   readonly modRevision: number;
+}
+
+export interface HiderView {
+  readonly name: string;
+  /** Absent where no registrar wrote it. */
+  readonly holder?: string;
 }
 
 /** SkyDNS's fields, those that are set. */
@@ -37,6 +48,7 @@ export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryVie
     return undefined;
   const parsed = parseService(entry.value);
   const { key, createRevision, modRevision } = entry;
+  const holder = printHolder(entry.value);
   return {
     key,
     ...(owner.kind === 'name' && { name: printName(owner.owner) }),
@@ -44,10 +56,25 @@ export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryVie
     ...(owner.kind === 'invalid'
       ? { invalid: `key ${owner.reason}` }
       : parsed.kind === 'invalid' && { invalid: parsed.reason }),
+    ...(holder === undefined ? {} : { holder }),
     ...lifeOf(entry, nowMs),
     createRevision,
     modRevision,
   };
+}
+
+/** The view of a value that counts for nothing. */
+export function viewHidden(view: EntryView, hidden: HiddenValue, prefix: string): EntryView {
+  const hiddenBy = hidden.by.map(({ key, holder }) => {
+    const { name = key } = viewName(key, prefix);
+    return { name, ...(holder === undefined ? {} : { holder }) };
+  });
+  return { ...view, hiddenBy };
+}
+
+function viewName(key: string, prefix: string): { readonly name?: string } {
+  const named = nameOfKey(key, prefix);
+  return named.kind === 'name' ? { name: printName(named.owner) } : {};
 }
 
 /** Nothing for a lease whose end the store has not learned yet. */
@@ -71,6 +98,14 @@ function viewService({ attributes, ...service }: Service): ServiceView {
     ...(attributes.targetStrip !== 0 && { targetstrip: attributes.targetStrip }),
     ...(attributes.group !== '' && { group: attributes.group }),
   };
+}
+
+/** What hides a value, in one line. Not yet printable. */
+export function describeHiders(hiddenBy: readonly HiderView[]): string {
+  const [first, ...more] = hiddenBy;
+  if (first === undefined) return '';
+  const holder = first.holder === undefined ? '' : ` (${first.holder})`;
+  return `hidden by ${first.name}${holder}${more.length === 0 ? '' : ' and others'}`;
 }
 
 /** The service in one line: `10.0.1.5:8080 priority 20 ttl 60`. Not yet printable. */

@@ -1,7 +1,16 @@
 import type { OptionWords } from '../config/option.ts';
+import { HiddenValues } from '../docker/hidden.ts';
 import { printable } from '../printable.ts';
+import type { Entry } from '../service/change.ts';
 import { type Arguments, CLIENT_OPTIONS, type Command, type Io, type Output } from './command.ts';
-import { describeService, type EntryView, type ServiceView, viewEntry } from './entryView.ts';
+import {
+  describeHiders,
+  describeService,
+  type EntryView,
+  type ServiceView,
+  viewEntry,
+  viewHidden,
+} from './entryView.ts';
 import { Failure } from './failure.ts';
 import { jsonLine, table } from './output.ts';
 import { keyOfArgument, type StoreAccess, withStore } from './storeAccess.ts';
@@ -11,6 +20,7 @@ const OWN_OPTIONS: readonly OptionWords[] = [
   { name: 'tree', form: 'switch', describe: 'as a tree, the default on a terminal' },
   { name: 'table', form: 'switch', describe: 'as a table, the default elsewhere' },
   { name: 'invalid', form: 'switch', describe: 'only what counts for nothing, and why' },
+  { name: 'hidden', form: 'switch', describe: 'only values that names below them hide' },
 ];
 
 export const lsCommand: Command = {
@@ -25,10 +35,14 @@ export const lsCommand: Command = {
     ['soradns ls rails.skydns.local --table', 'the instances of rails'],
     ['soradns ls --json', 'a JSON array, for scripts'],
     ['soradns ls --invalid', 'keys and values that are left out of answers'],
+    ['soradns ls --hidden', 'values that are not answered, as there are names below them'],
   ],
   run: (args, io) => {
     if (args.flags.tree && args.flags.table) {
       throw new Failure('usage', '--tree: cannot be combined with --table', 'give one of the two');
+    }
+    if (args.flags.hidden && args.flags.invalid) {
+      throw new Failure('usage', '--hidden: cannot be combined with --invalid', 'give one of them');
     }
     return withStore(args, io, (access) => list(args, io, access));
   },
@@ -37,13 +51,14 @@ export const lsCommand: Command = {
 async function list(args: Arguments, { stdout }: Io, access: StoreAccess): Promise<number> {
   const wanted = args.words[0];
   const { flags } = args;
-  const views: EntryView[] = [];
-  for await (const view of viewsBelow(wanted, access)) {
-    if (!flags.invalid || view.invalid !== undefined) views.push(view);
-  }
-  if (wanted !== undefined && views.length === 0 && !flags.invalid) {
+  const all = await viewsBelow(wanted, access);
+  if (wanted !== undefined && all.length === 0 && !flags.invalid && !flags.hidden) {
     throw new Failure('not_found', `${wanted}: there is nothing at or below it`);
   }
+  const views = all.filter(
+    ({ invalid, hiddenBy }) =>
+      (!flags.invalid || invalid !== undefined) && (!flags.hidden || hiddenBy !== undefined),
+  );
   if (flags.json) printJson(views, stdout);
   else if (flags.quiet) for (const view of views) stdout.write(`${nameOf(view)}\n`);
   else if (flags.invalid) printInvalid(views, stdout);
@@ -52,21 +67,29 @@ async function list(args: Arguments, { stdout }: Io, access: StoreAccess): Promi
   return 0;
 }
 
-async function* viewsBelow(
+async function viewsBelow(
   wanted: string | undefined,
   { store, prefix }: StoreAccess,
-): AsyncIterable<EntryView> {
+): Promise<readonly EntryView[]> {
   const nowMs = performance.now();
+  const views: EntryView[] = [];
+  const values = new HiddenValues(prefix);
+  const add = (entry: Entry): void => {
+    const view = viewEntry(entry, prefix, nowMs);
+    if (view === undefined) return;
+    views.push(view);
+    values.add(entry);
+  };
   const key = wanted === undefined ? prefix.slice(0, -1) : keyOfArgument(wanted, prefix);
   const own = (await store.get(key)).entry;
-  const view = own && viewEntry(own, prefix, nowMs);
-  if (view !== undefined) yield view;
-  for await (const page of store.snapshot(`${key}/`)) {
-    for (const entry of page.entries) {
-      const view = viewEntry(entry, prefix, nowMs);
-      if (view !== undefined) yield view;
-    }
-  }
+  if (own !== undefined) add(own);
+  for await (const { entries } of store.snapshot(`${key}/`))
+    for (const entry of entries) add(entry);
+  const hidden = values.find();
+  return views.map((view) => {
+    const found = hidden.get(view.key);
+    return found === undefined ? view : viewHidden(view, found, prefix);
+  });
 }
 
 /** One array, an element a line. */
@@ -96,6 +119,8 @@ function row(view: EntryView): readonly string[] {
   return [nameOf(view), printable(host ?? '-'), ...numbers, expires, moreOf(view, more)];
 }
 
-function moreOf({ invalid }: EntryView, more: ServiceView): string {
-  return printable(invalid === undefined ? describeService(more) : `invalid: ${invalid}`);
+function moreOf({ invalid, hiddenBy }: EntryView, more: ServiceView): string {
+  if (invalid !== undefined) return printable(`invalid: ${invalid}`);
+  const words = [describeService(more), describeHiders(hiddenBy ?? [])];
+  return printable(words.filter((word) => word !== '').join('; '));
 }

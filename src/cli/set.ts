@@ -7,6 +7,7 @@ import type { PutOptions } from '../store/store.ts';
 import { type Arguments, CLIENT_OPTIONS, type Command, type Io } from './command.ts';
 import { viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
+import { refuseToHide } from './hiding.ts';
 import { jsonLine } from './output.ts';
 import { isServed, servedDomains } from './servedDomains.ts';
 import { keyOfArgument, type StoreAccess, withStore } from './storeAccess.ts';
@@ -30,6 +31,7 @@ const OWN_OPTIONS: readonly OptionWords[] = [
   { ...text, name: 'key-ttl', placeholder: 'SECONDS', describe: 'delete the key after this time' },
   { ...text, name: 'value', placeholder: 'JSON', describe: 'the whole service as JSON' },
   { name: 'if-absent', form: 'switch', describe: 'fail (exit 5) if the key is there' },
+  { name: 'force', form: 'switch', describe: 'also where it hides a name above it, or is hidden' },
 ];
 
 export const setCommand: Command = {
@@ -54,6 +56,7 @@ async function publish(args: Arguments, io: Io, access: StoreAccess): Promise<nu
   const owner = nameOfKey(key, prefix);
   if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
   const value = Buffer.from(jsonToStore(args.flags), 'utf8');
+  if (!args.flags.force) await refuseToHide(key, access, io);
   const result = await store.put(key, value, putOptions(args.flags));
   if (!result.done) {
     throw new Failure(

@@ -1,7 +1,7 @@
 import { type Label, parseName, printLabel } from '../dns/name.ts';
 import { printable } from '../printable.ts';
 import type { Output } from './command.ts';
-import { describeService, type EntryView } from './entryView.ts';
+import { describeHiders, describeService, type EntryView } from './entryView.ts';
 import { paint } from './output.ts';
 
 interface Branch {
@@ -65,7 +65,9 @@ function branchLines(
 function describe(view: EntryView, output: Output): string {
   if (view.invalid !== undefined)
     return paint(`invalid: ${printable(view.invalid)}`, 'red', output);
-  const words = printable(describeService(view.service ?? {}));
-  const left = view.expiresSeconds;
-  return left === undefined ? words : `${words}  ${paint(`(${left}s left)`, 'dim', output)}`;
+  const { service = {}, hiddenBy = [], expiresSeconds: left } = view;
+  const words = [printable(describeService(service))];
+  if (left !== undefined) words.push(paint(`(${left}s left)`, 'dim', output));
+  if (hiddenBy.length > 0) words.push(paint(printable(describeHiders(hiddenBy)), 'yellow', output));
+  return words.join('  ');
 }

@@ -1,5 +1,6 @@
 /** Why a container does not get a name, and what the operator can do about it, in words. PURE. */
 import type { Assignment } from './assign.ts';
+import { nameKeyOf } from './claim.ts';
 import type { Namespace } from './namespace.ts';
 
 export interface Conflict {
@@ -14,18 +15,21 @@ export function conflictOf(
   namespace: Namespace,
 ): Conflict {
   const { holder } = obstacle;
-  const other = namespace.print(obstacle.key);
   switch (obstacle.stands) {
     case 'at': {
       const { hintIfTaken: hint } = wish.record;
       return { reason: `held by ${holder}`, ...(hint === undefined ? {} : { hint }) };
     }
     case 'below': {
-      const hint = `choose a name beside it, such as ${nameBeside(namespace.print(key), other)}`;
-      return { reason: `stands below ${other}, which ${holder} holds`, hint };
+      // A name with both families has its records below it.
+      const above = namespace.print(nameKeyOf(obstacle.key));
+      const hint = `choose a name beside it, such as ${nameBeside(namespace.print(key), above)}`;
+      return { reason: `stands below ${above}, which ${holder} holds`, hint };
     }
     case 'above':
-      return { reason: `would be hidden by ${other}, which ${holder} holds` };
+      return {
+        reason: `would be hidden by ${namespace.print(obstacle.key)}, which ${holder} holds`,
+      };
   }
 }
 

@@ -80,7 +80,7 @@ const ROWS: readonly Row[] = [
       { key: '/s/db/ipv6', of: 'other engine' },
     ],
     [],
-    [standsBelow('ipv4.db', OTHER)],
+    [standsBelow('db', OTHER)],
   ],
   [
     'a name with both families is one name to a container that would stand below it',

@@ -5,6 +5,7 @@ import { judgeClock } from '../../doctor/clock.ts';
 import { judgeDocker, readDaemonJson } from '../../doctor/docker.ts';
 import { judgeMember } from '../../doctor/etcd.ts';
 import type { Finding } from '../../doctor/finding.ts';
+import { judgeHidden } from '../../doctor/hidden.ts';
 import { judgeNsswitch, usesResolve } from '../../doctor/nsswitch.ts';
 import { judgePort, type PortFacts } from '../../doctor/port.ts';
 import { judgeRegistrar } from '../../doctor/registrar.ts';
@@ -25,6 +26,7 @@ import { isSoradns, located } from '../whereabouts.ts';
 import { askReadiness, askRegistrar, askSoa } from './asking.ts';
 import type { Host } from './host.ts';
 import { askMembers } from './members.ts';
+import { readHidden } from './names.ts';
 import { wishOf } from './wish.ts';
 
 /** What was looked at, for judgement once all was seen: what is to be done depends on the rest. */
@@ -33,15 +35,17 @@ type Judge = (wish: Wish) => readonly Finding[];
 /** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
   const { config } = await located(given, host);
-  const [server, http, resolving, docker, store] = await Promise.all([
+  const [server, http, resolving, docker, store, hidden] = await Promise.all([
     lookAtServer(config, host),
     lookAtHttp(config),
     lookAtResolving(host),
     lookAtDocker(config, host),
     lookAtStore(config),
+    readHidden(config),
   ]);
   const wish = wishOf(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
+  judges.push(() => judgeHidden(hidden));
   return judges.flatMap((judge) => judge(wish));
 }
 

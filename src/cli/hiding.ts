@@ -1,0 +1,71 @@
+/**
+ * What a new value would hide, or be hidden by. A value with names below its own is not answered, so whoever sets a name
+ * above or below another one by mistake takes the clients of that name, or gets none for his own.
+ */
+import { CONFIG_OPTIONS } from '../config.ts';
+import { isReverseName } from '../dns/address.ts';
+import { keysOfName, nameKeyOf } from '../docker/claim.ts';
+import { printHolder } from '../docker/hidden.ts';
+import { Namespace, pathOf } from '../docker/namespace.ts';
+import type { Entry } from '../service/change.ts';
+import { configKey, nameOfKey } from '../service/key.ts';
+import { parseService } from '../service/service.ts';
+import type { Io } from './command.ts';
+import { Failure } from './failure.ts';
+import { servedDomains } from './servedDomains.ts';
+import type { StoreAccess } from './storeAccess.ts';
+
+/** Throws a `Failure` where a value at that key, which has none yet, would hide another one or be hidden. */
+export async function refuseToHide(key: string, access: StoreAccess, io: Io): Promise<void> {
+  const { store, prefix } = access;
+  const named = nameOfKey(key, prefix);
+  if (named.kind !== 'name' || isReverseName(named.owner) || key === configKey(prefix)) return;
+  if ((await store.get(key)).entry !== undefined) return;
+  const domains = (await servedDomains(access, io).catch(() => undefined)) ?? [];
+  const namespace = new Namespace(prefix, [...domains, ...CONFIG_OPTIONS.domains.fallback]);
+  const above = await valueAbove(pathOf(key), namespace, access);
+  const name = namespace.print(key);
+  if (above !== undefined) {
+    const hidden = namespace.print(nameKeyOf(above.key));
+    throw refusal(`${name}: would hide ${hidden}`, above);
+  }
+  const below = await valueBelow(key, namespace, access);
+  if (below !== undefined)
+    throw refusal(`${name}: would be hidden by ${namespace.print(below.key)}`, below);
+}
+
+async function valueAbove(
+  path: string,
+  namespace: Namespace,
+  { store }: StoreAccess,
+): Promise<Entry | undefined> {
+  // A name with both address families has a value below it for each, as a registrar writes it.
+  const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
+  const found = await Promise.all(keys.map((above) => store.get(above)));
+  return found.flatMap(({ entry }) => entry ?? []).find((entry) => isService(entry, namespace));
+}
+
+async function valueBelow(
+  key: string,
+  namespace: Namespace,
+  { store }: StoreAccess,
+): Promise<Entry | undefined> {
+  for await (const { entries } of store.snapshot(`${key}/`)) {
+    const found = entries.find((entry) => isService(entry, namespace));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function isService(entry: Entry, namespace: Namespace): boolean {
+  return namespace.isNamed(entry) && parseService(entry.value).kind === 'service';
+}
+
+function refusal(problem: string, { value }: Entry): Failure {
+  const holder = printHolder(value) ?? 'a record that no registrar wrote';
+  return new Failure(
+    'conflict',
+    `${problem}, which ${holder} holds`,
+    'choose a name beside it, or set it all the same with --force',
+  );
+}

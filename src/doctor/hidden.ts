@@ -1,0 +1,67 @@
+/** Whether values are hidden by names below theirs that somebody else holds. Pure. */
+import { type Finding, findings } from './finding.ts';
+
+/** Names without the final dot; `holder` is `undefined` where no registrar wrote the value. */
+export interface HeldName {
+  readonly name: string;
+  readonly holder: string | undefined;
+}
+
+export interface HiddenName extends HeldName {
+  readonly by: HeldName;
+  /** How many there are beside that one. */
+  readonly more: number;
+  readonly isByOthers: boolean;
+}
+
+export type HiddenFacts =
+  | { readonly kind: 'unread' }
+  | {
+      readonly kind: 'read';
+      readonly hidden: readonly HiddenName[];
+      /** `false`: there are more values than were looked at. */
+      readonly isWhole: boolean;
+      readonly count: number;
+    };
+
+const MAX_WARNINGS = 5;
+const ALL = 'soradns ls --hidden';
+
+const { ok, warning } = findings('names');
+
+export function judgeHidden(facts: HiddenFacts): readonly Finding[] {
+  if (facts.kind === 'unread') return [];
+  const { hidden, isWhole, count } = facts;
+  const taken = hidden.filter(({ isByOthers }) => isByOthers);
+  const looked = isWhole ? '' : ` (of the first ${count} values)`;
+  if (taken.length === 0) {
+    const own = hidden.length === 1 ? '1 value' : `${hidden.length} values`;
+    const message =
+      hidden.length === 0
+        ? 'no value is hidden by names below its own'
+        : `${own} hidden by names below, of the same holders: ${ALL}`;
+    return [ok(`${message}${looked}`)];
+  }
+  const rest = taken.length - MAX_WARNINGS;
+  return [
+    ...taken.slice(0, MAX_WARNINGS).map((one) => warning(message(one), fixOf(one))),
+    ...(rest > 0
+      ? [warning(`${rest} more values are hidden by names of others${looked}`, ALL)]
+      : []),
+  ];
+}
+
+function message({ name, holder, by, more }: HiddenName): string {
+  const others = more === 0 ? '' : ` and ${more} more`;
+  return `${name} (${words(holder)}) is not answered, as it is hidden by ${by.name} (${words(by.holder)})${others}`;
+}
+
+function words(holder: string | undefined): string {
+  return holder ?? 'no registrar wrote it';
+}
+
+/** What was set by hand can be taken back; of two containers one has to get another name. */
+function fixOf({ name, holder, by, more }: HiddenName): string {
+  if (by.holder === undefined && more === 0) return `soradns rm ${by.name}`;
+  return holder === undefined ? `soradns rm ${name}` : ALL;
+}

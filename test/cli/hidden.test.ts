@@ -1,0 +1,196 @@
+/** Names that hide others: `set` refuses to make them by mistake, `ls` and `doctor` show those that there are. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { printSocketAddress } from '../../src/dns/socketAddress.ts';
+import { judgeHidden } from '../../src/doctor/hidden.ts';
+import { openHttpStore } from '../../src/store/http.ts';
+import { callCli } from '../support/cli.ts';
+import { examined } from '../support/examination.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+const ZONE = '/skydns/local/skydns';
+const CONTAINER = { r: 'E1', c: '0123456789ab', s: '2026-01-01T00:00:00Z' };
+const HOLDER = 'container 0123456789ab of engine E1';
+const NOBODY = 'a record that no registrar wrote';
+
+let server: TestServer;
+let http: string;
+let store: string;
+beforeEach(async () => {
+  server = await startTestServer({});
+  http = printSocketAddress(server.http ?? assert.fail());
+  store = `http://${http}`;
+});
+afterEach(() => server?.close());
+
+const cli = (...args: string[]) => callCli([...args, '--store', store]);
+const set = (name: string, ...more: string[]) => cli('set', name, '--host', '192.0.2.1', ...more);
+
+/** Written by a registrar, or where `set` would not. */
+async function write(path: string, owner?: object): Promise<void> {
+  const client = openHttpStore({ url: store, token: undefined });
+  try {
+    const value = JSON.stringify({ host: '192.0.2.7', ...(owner && { owner }) });
+    await client.put(`${ZONE}/${path}`, Buffer.from(value));
+  } finally {
+    await client.close();
+  }
+}
+
+describe('soradns set', () => {
+  it('refuses a name below one that has a value, with its holder, and does it with --force', async () => {
+    await write('db', CONTAINER);
+    const refused = await set('x.db.skydns.local');
+    assert.equal(refused.code, 5);
+    assert.equal(
+      refused.stderr,
+      `soradns: x.db.skydns.local: would hide db.skydns.local, which ${HOLDER} holds (choose a name beside it, or set it all the same with --force)\n`,
+    );
+    assert.equal((await cli('get', 'x.db.skydns.local')).code, 3);
+    assert.equal((await set('x.db.skydns.local', '--force')).code, 0);
+    assert.equal((await cli('get', 'x.db.skydns.local')).code, 0);
+  });
+
+  it('refuses a name that would be hidden by one below it', async () => {
+    await write('db/y/x');
+    const { code, stderr } = await set('db.skydns.local');
+    assert.equal(code, 5);
+    assert.match(
+      stderr,
+      new RegExp(`would be hidden by x\\.y\\.db\\.skydns\\.local, which ${NOBODY}`),
+    );
+    assert.equal((await set('db.skydns.local', '--force')).code, 0);
+  });
+
+  it('refuses a name below one that a container has for both address families', async () => {
+    for (const family of ['ipv4', 'ipv6']) await write(`db/${family}`, CONTAINER);
+    const { code, stderr } = await set('x.db.skydns.local');
+    assert.equal(code, 5, stderr);
+    assert.match(stderr, /would hide db\.skydns\.local/);
+  });
+
+  it('changes a value that is there already, whatever stands above or below it', async () => {
+    await write('db', CONTAINER);
+    await write('db/x');
+    for (const name of ['db', 'x.db']) assert.equal((await set(`${name}.skydns.local`)).code, 0);
+  });
+
+  it('sets names beside each other, in a domain with a value of its own, and reverse names', async () => {
+    const hidden = ['skydns.local', '4.3.2.1.in-addr.arpa', 'a.4.3.2.1.in-addr.arpa'];
+    for (const name of [...hidden, '1.web.skydns.local', '2.web.skydns.local', 'we.skydns.local']) {
+      const { code, stderr } = await set(name);
+      assert.equal(code, 0, `${name}: ${stderr}`);
+    }
+    const env = { SORADNS_DOMAIN: 'a.example' };
+    for (const name of ['a.example', 'b.a.example', 'c.a.example']) {
+      const args = ['set', name, '--host', '192.0.2.1', '--store', store];
+      assert.equal((await callCli(args, { env })).code, 0, name);
+    }
+  });
+
+  it('takes no notice of what counts for nothing itself', async () => {
+    await fetch(`${store}/v2/keys${ZONE}/dir`, {
+      method: 'PUT',
+      body: new URLSearchParams('dir=1'),
+    });
+    await cli('set', `${ZONE}/note`, '--value', '{"host":"192.0.2.1"}');
+    const client = openHttpStore({ url: store, token: undefined });
+    await client.put(`${ZONE}/note`, Buffer.from('no service'));
+    await client.close();
+    for (const name of ['x.dir', 'x.note'])
+      assert.equal((await set(`${name}.skydns.local`)).code, 0);
+  });
+});
+
+describe('soradns ls', () => {
+  it('shows of a hidden value what hides it, and whose that is', async () => {
+    await write('db', CONTAINER);
+    await write('db/x');
+    await write('db/y');
+    await write('other');
+    const text = await cli('ls', '--table');
+    assert.match(
+      text.stdout,
+      /^db\.skydns\.local\. .* hidden by x\.db\.skydns\.local\. and others$/m,
+    );
+    assert.match(text.stdout, /^other\.skydns\.local\. +192\.0\.2\.7(?: +-)+$/m);
+    const tree = await cli('ls', '--tree');
+    assert.match(
+      tree.stdout,
+      /db {2}192\.0\.2\.7 {2}hidden by x\.db\.skydns\.local\. and others\n/,
+    );
+    const json = JSON.parse((await cli('ls', '--hidden', '--json')).stdout);
+    assert.equal(json.length, 1);
+    assert.equal(json[0].name, 'db.skydns.local.');
+    assert.equal(json[0].holder, HOLDER);
+    assert.deepEqual(json[0].hiddenBy, [
+      { name: 'x.db.skydns.local.' },
+      { name: 'y.db.skydns.local.' },
+    ]);
+  });
+
+  it('names the container that hides a value', async () => {
+    await write('db');
+    await write('db/x', CONTAINER);
+    const { stdout } = await cli('ls', '--hidden', '--table');
+    assert.match(stdout, new RegExp(`hidden by x\\.db\\.skydns\\.local\\. \\(${HOLDER}\\)$`, 'm'));
+    assert.equal(stdout.trim().split('\n').length, 2);
+  });
+
+  it('has nothing hidden where names stand beside each other, or are both address families', async () => {
+    for (const path of ['web/1', 'web/2']) await write(path);
+    for (const family of ['ipv4', 'ipv6']) await write(`db/${family}`, CONTAINER);
+    assert.equal((await cli('ls', '--hidden', '--json')).stdout, '[]\n');
+    assert.equal((await cli('ls', '--hidden', '--invalid')).code, 2);
+  });
+
+  it('knows keys that stand for a name without being its own', async () => {
+    await write('DB');
+    await write('x.db', CONTAINER);
+    assert.match(
+      (await cli('ls', '--hidden', '--table')).stdout,
+      /^db\.skydns\.local\. .* hidden by x\.db/m,
+    );
+  });
+});
+
+describe('soradns doctor', () => {
+  const found = () => examined({ flags: { http } }, 'names');
+
+  it('warns of a value that somebody else hides, and says how to take that back', async () => {
+    await write('db', CONTAINER);
+    await set('x.db.skydns.local', '--force');
+    const fix = 'soradns rm x.db.skydns.local';
+    assert.deepEqual(await found(), [
+      {
+        check: 'names',
+        level: 'warning',
+        message: `db.skydns.local (${HOLDER}) is not answered, as it is hidden by x.db.skydns.local (no registrar wrote it)`,
+        fix,
+      },
+    ]);
+    assert.equal((await cli('rm', 'x.db.skydns.local')).code, 0);
+    assert.deepEqual(
+      (await found()).map(({ level, message }) => [level, message]),
+      [['ok', 'no value is hidden by names below its own']],
+    );
+  });
+
+  it('does not warn of values that one holder hides from himself', async () => {
+    for (const path of ['db', 'db/x']) await write(path);
+    const [one, ...more] = await found();
+    assert.deepEqual([one?.level, more.length], ['ok', 0]);
+    assert.match(one?.message ?? '', /^1 value hidden by names below, of the same holders/);
+  });
+
+  it('warns of a few, and says how many more there are', () => {
+    const by = { name: 'x.db', holder: undefined };
+    const hidden = Array.from({ length: 8 }, (_, n) => ({
+      ...{ name: `db${n}`, holder: HOLDER, by, more: 1, isByOthers: true },
+    }));
+    const all = judgeHidden({ kind: 'read', hidden, isWhole: false, count: 200_000 });
+    assert.equal(all.length, 6);
+    assert.match(all.at(-1)?.message ?? '', /^3 more values .* \(of the first 200000 values\)$/);
+    assert.equal(all[0]?.level === 'warning' && all[0].fix, 'soradns ls --hidden');
+  });
+});
