@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { ActualRecords } from '../../src/docker/actual.ts';
+import { MAX_CROWD } from '../../src/docker/crowds.ts';
 import { Namespace } from '../../src/docker/namespace.ts';
 import type { Change, Entry } from '../../src/service/change.ts';
 
@@ -114,5 +115,86 @@ describe('what the store holds as far as it concerns us', () => {
     actual.settle(5);
     actual.apply([put(entry('/s/a', 4, OURS))]);
     assert.equal(revision('/s/a'), 4);
+  });
+
+  it('is also others’ above and below the names that we want, and beside the numbers', () => {
+    want(['/s/a/b'], ['/s/n']);
+    const keys = [
+      '/s/a',
+      '/s/a/ipv4',
+      '/s/a/b/c/d',
+      '/s/a/c',
+      '/s/n',
+      '/s/n/x',
+      '/s/n/2/y',
+      '/s/B',
+    ];
+    actual.apply(keys.map((key, i) => put(entry(key, i + 1, { ...OURS, r: 'E2' }))));
+    const kept = ['/s/a', '/s/a/ipv4', '/s/a/b/c/d', '/s/n', '/s/n/2/y', '/s/B'];
+    assert.deepEqual(
+      [...actual.revisions()].map(([key]) => key),
+      kept,
+    );
+    assert.deepEqual(
+      [...actual.below('/s/a/b')].map((one) => one.entry.key),
+      ['/s/a/b/c/d'],
+    );
+    assert.deepEqual(
+      [...actual.at('/s/b')].map((one) => one.entry.key),
+      ['/s/B'],
+    );
+  });
+
+  it('keeps of a million names below one of ours a few, the oldest, and asks for more when those are gone', () => {
+    want(['/s/a']);
+    const count = 1_000_000;
+    for (let at = 0; at < count; at += 1_000) {
+      const page = Array.from({ length: 1_000 }, (_, i) => {
+        const number = ((at + i) * 7_919) % count; // in no order
+        return put({ ...entry(`/s/a/${number}/x`, number + 1), createRevision: number + 1 });
+      });
+      actual.apply(page);
+    }
+    const kept = [...actual.below('/s/a')].map((one) => one.since).sort((a, b) => a - b);
+    assert.deepEqual(
+      kept,
+      Array.from({ length: MAX_CROWD }, (_, i) => i + 1),
+    );
+    assert.deepEqual(actual.takeUnsure(), []);
+    for (let number = 0; number < MAX_CROWD; number++)
+      actual.apply([gone(`/s/a/${number}/x`, count + number + 1)]);
+    assert.deepEqual(actual.takeUnsure(), ['/s/a']);
+    assert.deepEqual(actual.takeUnsure(), []);
+  });
+
+  it('doubts what is below a wider name when a narrower one, whose crowd was cut, is wanted no more', () => {
+    want(['/s/a', '/s/a/b']);
+    actual.apply(Array.from({ length: MAX_CROWD + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))));
+    want(['/s/a']);
+    assert.deepEqual(actual.takeUnsure(), []);
+    for (let i = 0; i < MAX_CROWD; i++) actual.apply([gone(`/s/a/b/${i}`, 100 + i)]);
+    assert.deepEqual(actual.takeUnsure(), ['/s/a']);
+  });
+
+  it('does not get back from a slow read what was deleted meanwhile', () => {
+    want(['/s/a']);
+    const end = actual.beginReading();
+    actual.apply([gone('/s/a', 6)]);
+    actual.learn('/s/a', entry('/s/a', 4, { ...OURS, r: 'E2' }), 5);
+    assert.equal(revision('/s/a'), undefined);
+    actual.learn('/s/a', entry('/s/a', 7, { ...OURS, r: 'E2' }), 7);
+    end();
+    assert.equal(revision('/s/a'), 7);
+  });
+
+  it('tells of our own new record once the watch has it, where others are above it or below', () => {
+    want(['/s/a']);
+    const theirs = { ...OURS, r: 'E2' };
+    actual.apply([put(entry('/s/a/x', 1, theirs))]);
+    changes = 0;
+    const own = { ...entry('/s/a', 2, OURS), createRevision: 2 };
+    actual.learn('/s/a', own, 2);
+    actual.apply([put(own)]);
+    assert.equal(changes, 1);
   });
 });

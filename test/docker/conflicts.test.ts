@@ -260,4 +260,45 @@ describe('names above and below each other', () => {
         },
       ),
   );
+
+  it('are known again when more were below a name than are kept, and all that were kept have gone', () =>
+    onBench(async (bench) => {
+      const keys = Array.from({ length: 40 }, (_, n) => `${ZONE}a/${n}`);
+      for (const key of keys) await bench.store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
+      const { registrar } = bench.start();
+      bench.engine.run(named('a'));
+      await bench.advance(1_000);
+      const why = () => registrar.status().containers[0]?.records[0]?.reason;
+      const last = keys.pop() ?? '';
+      for (const key of keys) await bench.store.delete(key);
+      await bench.advance(1_000);
+      assert.match(why() ?? '', /^would be hidden by 39\.a\.skydns\.local, which a record/);
+      await bench.store.delete(last);
+      await bench.advance(1_000);
+      assert.deepEqual(await bench.keys(), ['local/skydns/a']);
+    }));
+
+  it('that two hosts take at the same moment are left to the one whose write came first', () =>
+    onBench(async (bench) => {
+      const [first, second] = [new Site(bench, 1), new Site(bench, 2)];
+      await bench.advance(1_000);
+      let go = (): void => {};
+      const both = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      for (const { running } of [first, second])
+        running.link.delay = (operation) => (operation === 'put' ? both : undefined);
+      first.turn(0);
+      second.turn(1);
+      await bench.settle();
+      for (const { running } of [first, second]) running.link.delay = undefined;
+      go();
+      await bench.advance(1_000);
+      const [held, ...more] = await bench.keys();
+      assert.deepEqual(more, []);
+      (held === 'local/skydns/a' ? first : second).turn(held === 'local/skydns/a' ? 0 : 1);
+      await bench.advance(1_000);
+      const other = held === 'local/skydns/a' ? 'local/skydns/a/x' : 'local/skydns/a';
+      assert.deepEqual(await bench.keys(), [other]);
+    }));
 });
