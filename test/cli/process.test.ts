@@ -99,7 +99,7 @@ describe('watch', () => {
       20_000,
     );
     await run('set', '1.w.skydns.local', '--host', '10.0.0.2', '--ttl', '5');
-    await run('set', 'w.skydns.local', '--text', 'own');
+    await run('set', 'w.skydns.local', '--text', 'own', '--force');
     await run('set', 'ww.skydns.local', '--host', '10.0.0.3');
     await run('rm', '-r', '1.w.skydns.local');
     await until('all is printed', () => texts.stdout.includes('"delete"'));
