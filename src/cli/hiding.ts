@@ -10,6 +10,7 @@ import { Namespace, pathOf } from '../docker/namespace.ts';
 import type { Entry } from '../service/change.ts';
 import { configKey, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
+import { type Store, StoreError } from '../store/store.ts';
 import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 import { servedDomains } from './servedDomains.ts';
@@ -20,7 +21,7 @@ export async function refuseToHide(key: string, access: StoreAccess, io: Io): Pr
   const { store, prefix } = access;
   const named = nameOfKey(key, prefix);
   if (named.kind !== 'name' || isReverseName(named.owner) || key === configKey(prefix)) return;
-  if ((await store.get(key)).entry !== undefined) return;
+  if ((await entryAt(key, store)) !== undefined) return;
   const domains = (await servedDomains(access, io).catch(() => undefined)) ?? [];
   const namespace = new Namespace(prefix, [...domains, ...CONFIG_OPTIONS.domains.fallback]);
   const above = await valueAbove(pathOf(key), namespace, access);
@@ -41,8 +42,8 @@ async function valueAbove(
 ): Promise<Entry | undefined> {
   // A name with both address families has a value below it for each, as a registrar writes it.
   const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
-  const found = await Promise.all(keys.map((above) => store.get(above)));
-  return found.flatMap(({ entry }) => entry ?? []).find((entry) => isService(entry, namespace));
+  const found = await Promise.all(keys.map((above) => entryAt(above, store)));
+  return found.flatMap((entry) => entry ?? []).find((entry) => isService(entry, namespace));
 }
 
 async function valueBelow(
@@ -50,11 +51,29 @@ async function valueBelow(
   namespace: Namespace,
   { store }: StoreAccess,
 ): Promise<Entry | undefined> {
-  for await (const { entries } of store.snapshot(`${key}/`)) {
-    const found = entries.find((entry) => isService(entry, namespace));
-    if (found !== undefined) return found;
+  try {
+    for await (const { entries } of store.snapshot(`${key}/`)) {
+      const found = entries.find((entry) => isService(entry, namespace));
+      if (found !== undefined) return found;
+    }
+  } catch (error) {
+    if (!isDenied(error)) throw error;
   }
   return undefined;
+}
+
+/** A user of etcd may write keys around which he may read nothing. */
+async function entryAt(key: string, store: Store): Promise<Entry | undefined> {
+  try {
+    return (await store.get(key)).entry;
+  } catch (error) {
+    if (isDenied(error)) return undefined;
+    throw error;
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'denied';
 }
 
 function isService(entry: Entry, namespace: Namespace): boolean {

@@ -94,8 +94,7 @@ export class ActualRecords implements Replica {
     this.#interest = new Interest(wanted, namespace);
     this.#namespace = namespace;
     const partial = this.#crowds.clear();
-    for (const record of [...this.#held.all()])
-      if (!isKept(record)) this.#set(record.entry.key, record.entry);
+    for (const record of [...this.#held.all()]) if (!isKept(record)) this.#judgeAnew(record);
     for (const name of partial) {
       const concern = this.#interest.concernOf(name);
       if (concern.kind === 'below') this.#crowds.doubt(concern.name);
@@ -160,6 +159,15 @@ export class ActualRecords implements Replica {
     this.#listedAt = revision;
     for (const key of this.#ahead.keys()) this.#remove(key);
     this.#ahead.clear();
+  }
+
+  /** Another's, after something else is wanted. */
+  #judgeAnew(record: ActualRecord): void {
+    const { entry, owner } = record;
+    const path = pathOf(entry.key);
+    const concern = this.#interest.concernOf(path);
+    if (!this.#admit(record, path, concern)) this.#held.delete(entry.key);
+    else if (owner === undefined) this.#held.set(entry.key, this.#recordOf(entry, concern));
   }
 
   /** Gives whether it concerns us. */

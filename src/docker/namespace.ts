@@ -9,18 +9,31 @@ const REVERSE_ZONES: readonly Name[] = [
   ['ip6', 'arpa'],
 ];
 
+const DOT = 0x2e;
+const CAPITAL_A = 0x41;
+const CAPITAL_Z = 0x5a;
+
 /**
  * The canonical key of the name that a key stands for. Several keys may stand for one name: with capitals, with a slash
  * at the end, and with several labels in one component, as registrator writes them (`web/a.b` for `web/b/a`).
  */
 export function pathOf(key: string): string {
-  if (!/[.A-Z]|\/$/.test(key)) return key;
+  if (isCanonical(key)) return key;
   return key
     .replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
     .replace(/\/$/, '')
     .split('/')
     .map((component) => component.split('.').reverse().join('/'))
     .join('/');
+}
+
+/** Without a regular expression, as it is asked of every key that is written anywhere. */
+function isCanonical(key: string): boolean {
+  for (let i = 0; i < key.length; i++) {
+    const code = key.charCodeAt(i);
+    if (code === DOT || (code >= CAPITAL_A && code <= CAPITAL_Z)) return false;
+  }
+  return !key.endsWith('/');
 }
 
 /** The path of the name one label shorter. */

@@ -6,7 +6,7 @@
 import type { ActualRecord } from './actual.ts';
 import { keysOfName } from './claim.ts';
 import { type Claim, keyForWish } from './claims.ts';
-import { type Namespace, pathOf } from './namespace.ts';
+import { type Namespace, parentPath, pathOf } from './namespace.ts';
 
 /** What is known of the owners of others' records. */
 export interface Owners {
@@ -50,8 +50,16 @@ interface Given {
   readonly name: string;
 }
 
+/** The names above a name, and the records at them. */
+interface Ancestry {
+  readonly paths: readonly string[];
+  readonly records: readonly ActualRecord[];
+}
+
 export class Occupancy {
   readonly #input: OccupancyInput;
+  /** By the path one label above the names: many names share it. */
+  readonly #ancestries = new Map<string, Ancestry>();
   /** By the paths of all keys that a name may have records at. */
   readonly #given = new Map<string, Given>();
   /** By paths above names: one below it, and one of another container if there is any. */
@@ -64,9 +72,10 @@ export class Occupancy {
   /** The name is the claim's, with all its keys. */
   give(claim: Claim, name: string): void {
     const given = { claim, name };
-    for (const key of keysOfName(pathOf(name))) this.#given.set(key, given);
+    const path = pathOf(name);
+    for (const key of keysOfName(path)) this.#given.set(key, given);
     if (claim.isPointer) return;
-    for (const above of this.#input.namespace.above(pathOf(name))) this.#noteBelow(above, given);
+    for (const above of this.#ancestryOf(path).paths) this.#noteBelow(above, given);
   }
 
   /** Since which revision the container has that name; `undefined`: it has no record of it. */
@@ -81,7 +90,8 @@ export class Occupancy {
 
   /** What keeps a name from the claim; `undefined`: it may have it. */
   obstacle(claim: Claim, name: string): Obstacle | undefined {
-    return this.#amongGiven(claim, name) ?? this.#amongStored(claim, name);
+    const path = pathOf(name);
+    return this.#amongGiven(claim, path) ?? this.#amongStored(claim, name, path);
   }
 
   /** Whether another registrar of this engine keeps a record of the same container under that name. */
@@ -101,14 +111,12 @@ export class Occupancy {
     });
   }
 
-  #amongGiven(claim: Claim, name: string): Obstacle | undefined {
-    const path = pathOf(name);
-    for (const key of keysOfName(path)) {
-      const given = this.#given.get(key);
-      if (given !== undefined) return obstacleOf('at', given);
-    }
+  #amongGiven(claim: Claim, path: string): Obstacle | undefined {
+    const [, v4, v6] = keysOfName(path);
+    const same = this.#given.get(path) ?? this.#given.get(v4) ?? this.#given.get(v6);
+    if (same !== undefined) return obstacleOf('at', same);
     if (claim.isPointer) return undefined;
-    for (const above of this.#input.namespace.above(path)) {
+    for (const above of this.#ancestryOf(path).paths) {
       const given = this.#given.get(above);
       if (given !== undefined && isOther(given, claim)) return obstacleOf('below', given);
     }
@@ -116,13 +124,12 @@ export class Occupancy {
     return below && obstacleOf('above', below);
   }
 
-  #amongStored(claim: Claim, name: string): Obstacle | undefined {
-    const since = this.heldSince(claim, name);
-    const needed = new Set(claim.wishes.map((wish) => keyForWish(name, wish)));
-    for (const [stands, record] of this.#around(claim, name)) {
+  #amongStored(claim: Claim, name: string, path: string): Obstacle | undefined {
+    for (const [stands, record] of this.#around(claim, path)) {
       if (this.#isFree(record, claim, stands)) continue;
       const { key } = record.entry;
-      if (needed.has(key) || !this.#wasFirst(since, record))
+      const isNeeded = claim.wishes.some((wish) => keyForWish(name, wish) === key);
+      if (isNeeded || !this.#wasFirst(this.heldSince(claim, name), record))
         return { stands, key, holder: holderOf(record) };
     }
     return undefined;
@@ -140,16 +147,25 @@ export class Occupancy {
   /** The stored records that may be in the way. */
   *#around(
     { isPointer }: Claim,
-    name: string,
+    path: string,
   ): Generator<readonly [Position, ActualRecord], void, undefined> {
-    const { actual, namespace } = this.#input;
-    const path = pathOf(name);
+    const { actual } = this.#input;
     for (const key of keysOfName(path)) for (const record of actual.at(key)) yield ['at', record];
     if (isPointer) return;
-    for (const above of namespace.above(path))
-      for (const key of keysOfName(above))
-        for (const record of actual.at(key)) yield ['below', record];
+    for (const record of this.#ancestryOf(path).records) yield ['below', record];
     for (const record of actual.below(path)) yield ['above', record];
+  }
+
+  #ancestryOf(path: string): Ancestry {
+    const parent = parentPath(path);
+    const known = this.#ancestries.get(parent);
+    if (known !== undefined) return known;
+    const { actual, namespace } = this.#input;
+    const paths = [...namespace.above(path)];
+    const records = paths.flatMap(keysOfName).flatMap((key) => [...actual.at(key)]);
+    const ancestry = { paths, records };
+    this.#ancestries.set(parent, ancestry);
+    return ancestry;
   }
 
   #isFree(record: ActualRecord, claim: Claim, stands: Position): boolean {

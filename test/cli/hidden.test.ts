@@ -5,6 +5,7 @@ import { printSocketAddress } from '../../src/dns/socketAddress.ts';
 import { judgeHidden } from '../../src/doctor/hidden.ts';
 import { openHttpStore } from '../../src/store/http.ts';
 import { callCli } from '../support/cli.ts';
+import { startEtcd } from '../support/etcd.ts';
 import { examined } from '../support/examination.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
@@ -100,6 +101,28 @@ describe('soradns set', () => {
     for (const name of ['x.dir', 'x.note'])
       assert.equal((await set(`${name}.skydns.local`)).code, 0);
   });
+});
+
+it('soradns set does not need the right to read what is above the name', async () => {
+  const etcd = await startEtcd();
+  try {
+    for (const user of ['root', 'team']) {
+      await etcd.etcdctl(['role', 'add', user]).catch(() => undefined);
+      await etcd.etcdctl(['user', 'add', `${user}:secret`]);
+      await etcd.etcdctl(['user', 'grant-role', user, user]);
+    }
+    const grant = ['role', 'grant-permission', '--prefix=true', 'team', 'readwrite'];
+    await etcd.etcdctl([...grant, `${ZONE}/team/`]);
+    await etcd.etcdctl(['auth', 'enable']);
+    const env = { SORADNS_USERNAME: 'team', SORADNS_PASSWORD: 'secret' };
+    const args = ['--host', '192.0.2.1', '--store', `etcd://${etcd.endpoint}`];
+    const set = (name: string) => callCli(['set', `${name}.skydns.local`, ...args], { env });
+    assert.deepEqual((await set('x.team')).stderr, '');
+    assert.match((await set('y.x.team')).stderr, /would hide x\.team\.skydns\.local/);
+    assert.equal((await set('x.other')).code, 6);
+  } finally {
+    await etcd.stop();
+  }
 });
 
 describe('soradns ls', () => {

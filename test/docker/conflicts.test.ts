@@ -254,7 +254,7 @@ describe('names above and below each other', () => {
           }),
         ),
         {
-          numRuns: Number(process.env.RUNS ?? 100),
+          numRuns: 100,
           endOnFailure: false,
           includeErrorInReport: true,
         },

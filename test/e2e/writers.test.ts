@@ -250,7 +250,8 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
         seen += text;
       });
       try {
-        const set = ['set', 'a.skydns.local', '--host', '192.0.2.1'];
+        // With --force nothing is read first, which this server does not answer.
+        const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--force'];
         const store = ['--store', `http://127.0.0.1:${port}`];
         await until('it listens', async () => {
           return (await curlAs(0, `http://127.0.0.1:${port}/`).catch(() => '')) !== '';
