@@ -63,6 +63,18 @@ describe('the ACME challenge of a name', () => {
       });
     }));
 
+  it('is not given beside instances of the name that another container has', () =>
+    onBench(async (bench) => {
+      const running = bench.start();
+      bench.engine.run(asking('1.web', { ip: '10.1.0.2' }));
+      await bench.settle();
+      const stranger = bench.engine.run(asking('web,_acme-challenge.web', { ip: '10.1.0.3' }));
+      assert.deepEqual(await bench.hosts(), { [`${WEB}/1`]: '10.1.0.2' });
+      const told = states(running, stranger.id).join('\n');
+      assert.match(told, /^conflict: would be hidden by 1\.web\.skydns\.local, which container /m);
+      assert.match(told, /waits until this container has the name above$/m);
+    }));
+
   it('is taken back when a record that was set by hand takes the name’s place', () =>
     onBench(async (bench) => {
       const running = bench.start();
