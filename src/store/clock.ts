@@ -8,15 +8,24 @@ export interface Clock {
   monotonicMs(): number;
   /** Milliseconds since 1970; may jump either way. */
   wallMs(): number;
-  /** Calls back once, with the limits of `setTimeout`: 2^31 ms and more fire at once. */
+  /** Calls back once, never before `monotonicMs` has gone on by the delay. 2^31 ms and more fire at once. */
   startTimer(delayMs: number, callback: () => void): Timer;
 }
+
+const TIMEOUT_LIMIT_MS = 2 ** 31;
 
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
   startTimer(delayMs, callback) {
-    const timeout = setTimeout(callback, delayMs);
+    const dueMs = performance.now() + (delayMs < TIMEOUT_LIMIT_MS ? delayMs : 0);
+    // Node counts whole milliseconds: a timeout often ends a fraction of one early.
+    const ring = (): void => {
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) timeout = setTimeout(ring, Math.ceil(leftMs));
+      else callback();
+    };
+    let timeout = setTimeout(ring, delayMs);
     return { cancel: () => clearTimeout(timeout) };
   },
 };
