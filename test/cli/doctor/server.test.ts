@@ -284,7 +284,7 @@ describe('the registrar', () => {
   });
 
   it('is ready, or says why it is not, and what it could not register', async () => {
-    bench.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' } });
+    bench.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const child = bench.start(['serve', '--register', '--store', 'memory:', ...addresses]);
     const http = String((await child.says('serving')).http);
