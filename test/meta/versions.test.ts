@@ -7,12 +7,24 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { BUILT_ETCDS } from '../support/etcdBuilds.mjs';
-import { NOT_OF_RUNTIME, testFiles } from '../support/files.mjs';
+import { testFiles } from '../support/files.mjs';
 import { imageNode, oldestNode, packageName, provideNode } from '../support/nodes.mjs';
-import { projectRoot } from './sources.ts';
+import { dependsOnNode, NOT_OF_NODE, OF_NODE } from '../support/runtime.mjs';
+import { projectRoot, sourceFiles } from './sources.ts';
 
 const textOf = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
 const ci = textOf('.ci/run');
+
+/** One test file at least of each thing that Node brings. */
+const OF_EACH_PART = [
+  ...['store/etcd-tls', 'store/etcd-cuts', 'store/file', 'store/file-kill', 'store/clock'],
+  ...['dataplane/table', 'dataplane/udpListener', 'dataplane/workers/handover'],
+  ...['server/tcp', 'server/http/keys', 'server/http/limits', 'forward/exchange', 'logSink'],
+  ...['docker/dockerode', 'docker/realDocker', 'docker/readOnlyProxy', 'cli/process'],
+  ...['e2e/registrar', 'e2e/replacedSocket', 'e2e/stopping', 'e2e/takeover', 'e2e/kill'],
+];
+
+const NATIVE = new Set(['koffi', 'lmdb']);
 
 test('CI runs the tests on the Node of the image, which every line of the Dockerfile names', () => {
   const dockerfile = textOf('Dockerfile');
@@ -73,10 +85,32 @@ test('a Node that cannot be had is an error that names the package and the reaso
   }
 });
 
-test('what does not depend on Node is there, and is little', () => {
-  for (const path of NOT_OF_RUNTIME) assert.ok(existsSync(join(projectRoot, path)), path);
-  const [all, onlyRuntime] = [testFiles([]), testFiles([], { onlyRuntime: true })];
-  assert.ok(onlyRuntime.length > all.length * 0.8, `${onlyRuntime.length} of ${all.length}`);
-  for (const path of ['store/etcd-tls', 'store/file', 'dataplane/udpListener', 'e2e/stopping'])
-    assert.ok(onlyRuntime.includes(`test/${path}.test.ts`), path);
+test('the files that are said to show nothing, or something, of Node are there', () => {
+  for (const path of [...NOT_OF_NODE, ...OF_NODE])
+    assert.ok(existsSync(join(projectRoot, path)), path);
+});
+
+test('on a second Node run the tests of what that Node brings, and not those that only compute', () => {
+  const [all, second] = [testFiles([]), testFiles([], { onlyRuntime: true })];
+  assert.deepEqual(second, all.filter(dependsOnNode));
+  for (const path of OF_EACH_PART) assert.ok(second.includes(`test/${path}.test.ts`), path);
+  for (const path of ['zone/answer', 'dns/encode', 'docker/describe', 'docker/registrar'])
+    assert.ok(!second.includes(`test/${path}.test.ts`), path);
+});
+
+test('no test that imports a socket, a thread, a file or a native package is taken for one that only computes', () => {
+  const own = /^node:(?:child_process|dgram|fs|http|https|net|stream|tls|worker_threads|zlib)\b/;
+  const users = sourceFiles('test').filter(({ path, imports }) => {
+    const isUser = imports.some(
+      ({ specifier, typeOnly }) => !typeOnly && (own.test(specifier) || NATIVE.has(specifier)),
+    );
+    return (
+      isUser && path.endsWith('.test.ts') && !NOT_OF_NODE.some((left) => path.startsWith(left))
+    );
+  });
+  assert.ok(users.length > 50);
+  assert.deepEqual(
+    users.filter(({ path }) => !dependsOnNode(path)).map(({ path }) => path),
+    [],
+  );
 });
