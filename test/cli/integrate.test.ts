@@ -7,7 +7,7 @@ import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { printSocketAddress } from '../../src/dns/socketAddress.ts';
-import { callCli, childEnv, type Ran, spawnCli } from '../support/cli.ts';
+import { callCli, childEnv, NODE_ARGUMENTS, type Ran, spawnCli } from '../support/cli.ts';
 import { dig } from '../support/dig.ts';
 import { finding, writeFiles } from '../support/examination.ts';
 import { startTestServer } from '../support/server.ts';
@@ -293,8 +293,7 @@ describe('output and mistakes', () => {
 
 /** Runs a shell line, whose `"$0" "$@"` is soradns, where mounts are its own; gives what it prints. */
 async function inOwnMounts(line: string, env: Record<string, string>): Promise<string> {
-  const main = new URL('../../src/main.ts', import.meta.url).pathname;
-  const soradns = [process.execPath, '--import', import.meta.resolve('tsx'), main];
+  const soradns = [process.execPath, ...NODE_ARGUMENTS];
   const child = spawn('unshare', ['--mount', 'sh', '-c', line, ...soradns], {
     env: childEnv(env),
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -12,9 +12,6 @@ import { childEnv, NODE_ARGUMENTS } from '../support/cli.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { withTempDir } from '../support/tempDir.ts';
 
-/** `soradns` from its source, from whichever folder. */
-const RUN = NODE_ARGUMENTS.map((word) => (word === 'tsx' ? import.meta.resolve(word) : word));
-
 let server: TestServer;
 /** Answers everything with REFUSED. */
 let other: Socket;
@@ -94,7 +91,7 @@ describe('a host with a bridge that no container is on', () => {
         ip address add 172.29.0.1/16 dev docker0
         ip link set docker0 up
         ${lines}`;
-      const line = ['--net', 'sh', '-c', script, process.execPath, ...RUN];
+      const line = ['--net', 'sh', '-c', script, process.execPath, ...NODE_ARGUMENTS];
       const env = childEnv({ DOCKER_HOST: `unix://${root}/none.sock` });
       const ran = spawnSync('unshare', line, { cwd: root, env, encoding: 'utf8', timeout: 60_000 });
       assert.equal(ran.status, 0, ran.stdout + ran.stderr);
