@@ -38,14 +38,26 @@ async function runFile(body: string, env: Record<string, string> = {}) {
 test('a run that passes ends with the counts', async () => {
   const { code, stdout } = await runFile("test('a', () => {}); test('b', () => {});");
   assert.equal(code, 0);
-  assert.match(stdout, /^ok .*\.test\.ts \(2 passed\)\n# tests 2\n[\s\S]*^# pass 2\n# fail 0$/m);
+  assert.match(
+    stdout,
+    /^ok .*\.test\.ts \(2 passed\) \d+ s\n# tests 2\n[\s\S]*^# pass 2\n# fail 0$/m,
+  );
+});
+
+test('a file is shown with the seconds that it took', async () => {
+  const { stdout } = await runFile("test('a', () => new Promise((end) => setTimeout(end, 1600)));");
+  const [, seconds] = /^ok .*\.test\.ts \(1 passed\) (\d+) s$/m.exec(stdout) ?? [];
+  assert.ok(Number(seconds) >= 2, stdout);
 });
 
 test('figures that a test measured are shown, other output of a test that passes is not', async () => {
   const body =
     "test('a', () => { console.log('hosts: cut off: 4123 ms'); console.log('noise'); });";
   const { stdout } = await runFile(body);
-  assert.match(stdout, /^ok .*\.test\.ts \(1 passed\)\n {7}hosts: cut off: 4123 ms\n# tests 1$/m);
+  assert.match(
+    stdout,
+    /^ok .*\.test\.ts \(1 passed\) \d+ s\n {7}hosts: cut off: 4123 ms\n# tests 1$/m,
+  );
 });
 
 test('a failure fails the run and is shown in full', async () => {
@@ -54,7 +66,7 @@ test('a failure fails the run and is shown in full', async () => {
   );
   assert.equal(code, 1);
   assert.match(stdout, /^FAIL .*\n {2}inner\n[\s\S]*Error: x[\s\S]*\[cause\]: Error: why/m);
-  assert.match(stdout, /^FAIL .* \(1 passed, 1 failed\)$/m);
+  assert.match(stdout, /^FAIL .* \(1 passed, 1 failed\) \d+ s$/m);
 });
 
 test('a file that cannot be loaded fails the run and shows why', async () => {
@@ -102,7 +114,7 @@ test('a file ends with its tests, though node could not close its sockets', asyn
     process.on('exit', () => console.error('at: its end: 1 ms'));`;
   const { code, stdout } = await runFile(body, { SORADNS_TEST_FILE_TIMEOUT_MS: '20000' });
   assert.equal(code, 0, stdout);
-  assert.match(stdout, /^ok .*\.test\.ts \(1 passed\)\n {7}at: its end: 1 ms\n# tests 1$/m);
+  assert.match(stdout, /^ok .*\.test\.ts \(1 passed\) \d+ s\n {7}at: its end: 1 ms\n# tests 1$/m);
 });
 
 test('a skipped test fails a run in CI only, and not if what it needs is optional', async () => {

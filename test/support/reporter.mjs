@@ -1,6 +1,7 @@
 /**
- * A reporter for logs: one line for each file when it is done, with the figures that it measured (`WHERE: WHAT: N ms`
- * in its output), every failure in full, then node's own closing lines (`# tests N`, `# pass N`, ...).
+ * A reporter for logs: one line for each file when it is done, with the time that it took and the figures that it
+ * measured (`WHERE: WHAT: N ms` in its output), every failure in full, then node's own closing lines (`# tests N`,
+ * `# pass N`, ...).
  */
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
@@ -11,7 +12,7 @@ export async function* compact(events) {
   const of = (file) => {
     const known = files.get(file);
     if (known !== undefined) return known;
-    const fresh = { passed: 0, skipped: [], failures: [], running: new Map(), output: '' };
+    const fresh = { passed: 0, skipped: [], failures: [], running: new Map(), output: '', ms: 0 };
     files.set(file, fresh);
     return fresh;
   };
@@ -35,8 +36,10 @@ export async function* compact(events) {
 
 function note(file, type, data) {
   if (type === 'test:stderr' || type === 'test:stdout') file.output += data.message;
-  if (type === 'test:dequeue' && !isFile(data)) file.running.set(data.name, true);
-  if (type === 'test:complete') file.running.delete(data.name);
+  if (type === 'test:dequeue' && isFile(data)) file.ms -= performance.now();
+  else if (type === 'test:dequeue') file.running.set(data.name, true);
+  if (type === 'test:complete' && isFile(data)) file.ms += performance.now();
+  else if (type === 'test:complete') file.running.delete(data.name);
   if (type === 'test:pass' && data.skip !== undefined) file.skipped.push(data);
   else if (type === 'test:pass') file.passed += 1;
   else if (type === 'test:fail' && !isTodo(data) && !isOnlyParent(data)) file.failures.push(data);
@@ -48,7 +51,7 @@ const isOnlyParent = (data) => data.details.error?.failureType === 'subtestsFail
 
 const FIGURE = /^[a-z]+: .*: \d+ ms$/gm;
 
-function fileLine(name, { passed, skipped, failures, output }) {
+function fileLine(name, { passed, skipped, failures, output, ms }) {
   const counts = [
     `${passed} passed`,
     ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
@@ -57,7 +60,7 @@ function fileLine(name, { passed, skipped, failures, output }) {
   const reasons = skipped.map((test) => `       skipped: ${test.name} (${test.skip})\n`).join('');
   const figures = (output.match(FIGURE) ?? []).map((line) => `       ${line}\n`).join('');
   const verdict = failures.length > 0 ? 'FAIL' : 'ok  ';
-  return `${verdict} ${relative('.', name)} (${counts.join(', ')})\n${reasons}${figures}`;
+  return `${verdict} ${relative('.', name)} (${counts.join(', ')}) ${Math.round(ms / 1000)} s\n${reasons}${figures}`;
 }
 
 function failure(data, file) {
