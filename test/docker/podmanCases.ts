@@ -34,7 +34,8 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
         (id) => podman.podman('stop', id),
         (id) => podman.podman('kill', id),
         (id) => podman.podman('rm', '--force', '--time', '0', id),
-        (id) => podman.podman('exec', id, 'kill', '-TERM', '1'),
+        // Its end takes the exec along: nobody waits for that.
+        (id) => podman.podman('exec', '--detach', id, 'kill', '-TERM', '1'),
       ];
       for (const [at, end] of ends.entries()) {
         const env = { DNS_NAME: `web${at}.skydns.local` };
