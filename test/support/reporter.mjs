@@ -1,6 +1,6 @@
 /**
- * A reporter for logs: one line for each file when it is done, with the time that it took and the figures that it
- * measured (`WHERE: WHAT: N ms` in its output), every failure in full, then node's own closing lines (`# tests N`,
+ * A reporter for logs: one line for each file when it is done, with the time that its process took and the figures that
+ * it measured (`WHERE: WHAT: N ms` in its output), every failure in full, then node's own closing lines (`# tests N`,
  * `# pass N`, ...).
  */
 import { relative } from 'node:path';
@@ -12,7 +12,14 @@ export async function* compact(events) {
   const of = (file) => {
     const known = files.get(file);
     if (known !== undefined) return known;
-    const fresh = { passed: 0, skipped: [], failures: [], running: new Map(), output: '', ms: 0 };
+    const fresh = {
+      passed: 0,
+      skipped: [],
+      failures: [],
+      running: new Map(),
+      output: '',
+      ms: undefined,
+    };
     files.set(file, fresh);
     return fresh;
   };
@@ -36,7 +43,7 @@ export async function* compact(events) {
 
 function note(file, type, data) {
   if (type === 'test:stderr' || type === 'test:stdout') file.output += data.message;
-  if (type === 'test:dequeue' && isFile(data)) file.ms -= performance.now();
+  if (type === 'test:dequeue' && isFile(data)) file.ms = -performance.now();
   else if (type === 'test:dequeue') file.running.set(data.name, true);
   if (type === 'test:complete' && isFile(data)) file.ms += performance.now();
   else if (type === 'test:complete') file.running.delete(data.name);
@@ -59,8 +66,10 @@ function fileLine(name, { passed, skipped, failures, output, ms }) {
   ];
   const reasons = skipped.map((test) => `       skipped: ${test.name} (${test.skip})\n`).join('');
   const figures = (output.match(FIGURE) ?? []).map((line) => `       ${line}\n`).join('');
+  // Tests that a file has from another one are reported as that one's, which has no process.
+  const time = ms === undefined ? '' : ` ${Math.round(ms / 1000)} s`;
   const verdict = failures.length > 0 ? 'FAIL' : 'ok  ';
-  return `${verdict} ${relative('.', name)} (${counts.join(', ')}) ${Math.round(ms / 1000)} s\n${reasons}${figures}`;
+  return `${verdict} ${relative('.', name)} (${counts.join(', ')})${time}\n${reasons}${figures}`;
 }
 
 function failure(data, file) {
