@@ -135,7 +135,7 @@ const putOnLease = fc.record({
 const grant = fc.record({
   kind: fc.constant('grant' as const),
   slot,
-  ttlSeconds: fc.constantFrom(1, 2, 3, 10, 4_320_000),
+  ttlSeconds: fc.constantFrom(1, 2, 3, 10, 86_400),
 });
 
 const put = fc.record({ kind: fc.constant('put' as const), key, text, ttlSeconds, if: condition });
