@@ -4,7 +4,7 @@
  *   npm test                            everything
  *   npm test -- test/dns test/store     only these folders or files
  *   npm test -- --only 'round robin'    only tests whose name matches
- *   npm test -- --timeout 600           seconds that one file may take (300)
+ *   npm test -- --timeout 900           seconds that one file may take (600)
  *   npm test -- --node image            on the Node that the Dockerfile names, or on the `oldest` that package.json
  *                                       allows; installed if need be
  *   npm test -- --runtime               only what depends on the version of Node
@@ -31,7 +31,7 @@ const { values: options, positionals: paths } = parseArgs({
     node: { type: 'string' },
     only: { type: 'string' },
     runtime: { type: 'boolean', default: false },
-    timeout: { type: 'string', default: '300' },
+    timeout: { type: 'string', default: '600' },
   },
 });
 
