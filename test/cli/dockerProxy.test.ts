@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readText } from '../../src/cli/readText.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { connectEngine } from '../../src/docker/dockerode.ts';
+import { NOBODY, nodeForAll, noOtherUsers } from '../support/asNobody.ts';
 import { callCli } from '../support/cli.ts';
 import { startCli } from '../support/cliProcess.ts';
 import { startFakeDocker } from '../support/fakeDocker.ts';
@@ -19,7 +20,7 @@ const libc = loadLibc();
 const kernelTells = libc.kind === 'libc' ? {} : { skip: libc.reason };
 
 /** A process that asks for the events so many times, and keeps idle connections; ended by its standard input. */
-function startCrowd(socketPath: string, uid: number | undefined): ChildProcess {
+async function startCrowd(socketPath: string, uid: number | undefined): Promise<ChildProcess> {
   const script = `
     const { request } = require('node:http');
     const { connect } = require('node:net');
@@ -32,15 +33,18 @@ function startCrowd(socketPath: string, uid: number | undefined): ChildProcess {
     for (let i = 0; i < 64; i++) sit();
     process.stdin.resume().on('end', () => process.exit());
     setTimeout(() => console.log('there'), 500);`;
-  return spawn(process.execPath, ['--eval', script], {
+  const node = uid === undefined ? process.execPath : await nodeForAll();
+  const crowd = spawn(node, ['--eval', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
     ...(uid !== undefined && { uid, gid: uid }),
   });
+  await once(crowd, 'spawn');
+  return crowd;
 }
 
 for (const [who, uid] of [
   ['of the same user', undefined],
-  ['of another user', process.getuid?.() === 0 ? 65_534 : undefined],
+  ['of another user', noOtherUsers === undefined ? NOBODY : undefined],
 ] as const) {
   test(
     `a process ${who} that asks for all it can get does not keep a registrar out`,
@@ -55,7 +59,7 @@ for (const [who, uid] of [
         const engine = connectEngine({ kind: 'unix', path: listen });
         try {
           await proxy.says('passing on');
-          crowd = startCrowd(listen, uid);
+          crowd = await startCrowd(listen, uid);
           if (crowd.stdout !== null) await once(crowd.stdout, 'data');
           const abort = new AbortController();
           const stream = engine.events(undefined, abort.signal);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { curlAs, NOBODY, noOtherUsers, runAs, startAs } from '../support/asNobody.ts';
+import { curlAs, NOBODY, nodeForAll, noOtherUsers, runAs, startAs } from '../support/asNobody.ts';
 import { NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
@@ -83,7 +83,7 @@ describe('on a loopback address, without a token', { skip }, () => {
       return t.skip('optional: other users may not read this checkout');
     }
     const setpriv = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'] as const;
-    const asNobody = ['setpriv', ...setpriv, process.execPath, ...NODE_ARGUMENTS] as const;
+    const asNobody = ['setpriv', ...setpriv, await nodeForAll(), ...NODE_ARGUMENTS] as const;
     const set = ['set', 'b.skydns.local', '--host', '192.0.2.2', ...store];
     const ran = await spawnCli(set, {}, asNobody);
     assert.equal(ran.code, 6, ran.stderr);

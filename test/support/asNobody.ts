@@ -1,6 +1,9 @@
 /** Programs that run as another user than root, as only root can have them do. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** `nobody` on every Linux. */
 export const NOBODY = 65534;
@@ -34,6 +37,26 @@ export async function runAs(uid: number, ...command: readonly string[]): Promise
   child.stdin.end();
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, ...texts };
+}
+
+let known: Promise<string> | undefined;
+
+/** This Node for every user: a copy until this process ends, where its own place is closed to them, as in root's home. */
+export function nodeForAll(): Promise<string> {
+  known ??= findNodeForAll();
+  return known;
+}
+
+async function findNodeForAll(): Promise<string> {
+  const said = await runAs(NOBODY, process.execPath, '--version').catch(() => undefined);
+  if (said?.code === 0) return process.execPath;
+  const folder = mkdtempSync(join(tmpdir(), 'soradns-node-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  chmodSync(folder, 0o755);
+  const copy = join(folder, 'node');
+  copyFileSync(process.execPath, copy);
+  chmodSync(copy, 0o755);
+  return copy;
 }
 
 /** What curl prints, then the status in a line of its own. */
