@@ -1,7 +1,7 @@
 /**
- * Runs the files named on the command line with node's test runner, two at a time and each in a process of its own,
- * in the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files, and
- * plainEnd.mjs with it.
+ * Runs the files named on the command line with node's test runner, a few at a time and each in a process of its own, in
+ * the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files, and plainEnd.mjs
+ * with it.
  */
 import { resolve } from 'node:path';
 import { run } from 'node:test';
@@ -11,11 +11,14 @@ import { compact } from './reporter.mjs';
 
 process.execArgv.push('--import', new URL('plainEnd.mjs', import.meta.url).href);
 
+/** One more than the cores of a small machine: most files that take long wait most of the time. */
+const AT_ONCE = 3;
+
 const files = process.argv.slice(2).map((file) => resolve(file));
 const only = process.env.SORADNS_TEST_ONLY;
 const stream = run({
   files,
-  concurrency: 2,
+  concurrency: AT_ONCE,
   ...(only && { testNamePatterns: [new RegExp(only)] }),
 });
 
