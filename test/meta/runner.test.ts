@@ -69,6 +69,15 @@ test('a failure fails the run and is shown in full', async () => {
   assert.match(stdout, /^FAIL .* \(1 passed, 1 failed\) \d+ s$/m);
 });
 
+test('a bare assert.ok that fails in a long file is told at once', async () => {
+  const lines = Array.from({ length: 800 }, (_, i) => `const text${i} = '${')]}'.repeat(9)}';`);
+  lines[600] = "test('fails', () => { assert.ok(text1.length < 0); });";
+  const body = `import assert from 'node:assert/strict';\n${lines.join('\n')}`;
+  const { code, stdout } = await runFile(body, { SORADNS_TEST_FILE_TIMEOUT_MS: '20000' });
+  assert.equal(code, 1);
+  assert.match(stdout, /^FAIL .*\n {2}fails\n +AssertionError .*[\s\S]*\.test\.ts:603:/m);
+});
+
 test('a file that cannot be loaded fails the run and shows why', async () => {
   const { code, stdout } = await runFile("throw new Error('at load');");
   assert.equal(code, 1);

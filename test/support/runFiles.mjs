@@ -1,6 +1,6 @@
 /**
  * Runs the files named on the command line with node's test runner, a few at a time and each in a process of its own, in
- * the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files, and plainEnd.mjs
+ * the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files, and testProcess.mjs
  * with it.
  */
 import { resolve } from 'node:path';
@@ -9,7 +9,7 @@ import { spec } from 'node:test/reporters';
 import { limitFiles } from './fileTimeout.mjs';
 import { compact } from './reporter.mjs';
 
-process.execArgv.push('--import', new URL('plainEnd.mjs', import.meta.url).href);
+process.execArgv.push('--import', new URL('testProcess.mjs', import.meta.url).href);
 
 /** One more than the cores of a small machine: most files that take long wait most of the time. */
 const AT_ONCE = 3;
