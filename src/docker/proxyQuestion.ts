@@ -1,16 +1,19 @@
 /** Which requests may pass to an engine, and in which words: only reading, and only what the registrar asks. PURE. */
+import type { ReducedKind } from './reducedAnswers.ts';
 
 export interface Question {
   readonly method: 'GET' | 'HEAD';
   /** With the parameters that may pass. */
   readonly path: string;
-  /** What its answer is; `plain` holds nothing of containers. */
-  readonly kind: 'plain' | 'list' | 'inspection' | 'events';
+  /** How its answer is reduced. `plain`: not at all, as it holds nothing but the engine's versions. */
+  readonly kind: 'plain' | 'events' | ReducedKind;
 }
 
 const VERSION = String.raw`(?:\/v1\.[0-9]{1,3})?`;
 const KINDS: readonly (readonly [Question['kind'], RegExp])[] = [
-  ['plain', new RegExp(`^${VERSION}/(?:_ping|info|version|networks/bridge)$`)],
+  ['plain', new RegExp(`^${VERSION}/(?:_ping|version)$`)],
+  ['info', new RegExp(`^${VERSION}/info$`)],
+  ['bridge', new RegExp(`^${VERSION}/networks/bridge$`)],
   ['events', new RegExp(`^${VERSION}/events$`)],
   ['list', new RegExp(`^${VERSION}/containers/json$`)],
   ['inspection', new RegExp(`^${VERSION}/containers/[A-Za-z0-9][A-Za-z0-9_.-]*/json$`)],

@@ -1,7 +1,7 @@
 /**
- * A door to an engine through which only questions pass, and only those that the registrar asks: whoever may write to
- * Docker's socket is root on its host, so a process that talks to networks should not have it. Requests are made anew
- * from method, path and the parameters that the registrar sends, and of the answers only what it reads gets through.
+ * Read-only proxy for an engine. Write access to Docker's socket is root access to its host, so processes with network
+ * access should not have it. Requests are rebuilt from method, path and known parameters; answers are reduced to the
+ * members that the registrar reads. Only the engine's versions and its refusals pass whole.
  */
 import { once } from 'node:events';
 import { chmodSync, chownSync, lstatSync, rmSync } from 'node:fs';
@@ -19,12 +19,7 @@ import { LineSplitter, parseEvent } from './eventLines.ts';
 import { parseJson } from './json.ts';
 import { type Peer, ProxyPlaces } from './proxyPlaces.ts';
 import { type Question, questionOf } from './proxyQuestion.ts';
-import {
-  printEvent,
-  type ReadableMetadata,
-  reduceInspection,
-  reduceList,
-} from './reducedAnswers.ts';
+import { printEvent, type ReadableMetadata, reduceAnswer } from './reducedAnswers.ts';
 
 export interface ReadOnlyProxyOptions {
   readonly endpoint: EngineEndpoint;
@@ -112,7 +107,8 @@ function ask(
 function passOn(question: Question, response: ServerResponse, options: ReadOnlyProxyOptions): void {
   ask(options, question, response, (answer) => {
     const status = answer.statusCode ?? 502;
-    const reduce = status === 200 && question.method === 'GET' ? question.kind : 'plain';
+    const isWhole = status !== 200 || question.method !== 'GET' || question.kind === 'events';
+    const kind = isWhole ? 'plain' : question.kind;
     const pieces: Buffer[] = [];
     let octets = 0;
     answer.on('data', (piece: Buffer) => {
@@ -123,7 +119,7 @@ function passOn(question: Question, response: ServerResponse, options: ReadOnlyP
     answer.on('error', () => response.destroy());
     answer.on('end', () => {
       const text = Buffer.concat(pieces);
-      if (reduce === 'plain') {
+      if (kind === 'plain') {
         const type = answer.headers['content-type'] ?? 'application/json';
         response.writeHead(status, { 'content-type': type }).end(text);
         return;
@@ -134,8 +130,7 @@ function passOn(question: Question, response: ServerResponse, options: ReadOnlyP
         return;
       }
       response.writeHead(200, { 'content-type': 'application/json' });
-      const left = reduce === 'list' ? reduceList(json) : reduceInspection(json, options.metadata);
-      response.end(JSON.stringify(left));
+      response.end(JSON.stringify(reduceAnswer(kind, json, options.metadata)));
     });
   });
 }

@@ -1,9 +1,13 @@
 /**
  * What is left of an engine's answers before they pass to a registrar: the members that it reads. The others may hold
- * secrets: passwords are in the environment, in command lines, in labels and in the output of health checks. PURE.
+ * secrets: passwords are in the environment, in command lines, in labels, in the engine's proxy settings and in the output
+ * of health checks. PURE.
  */
 import type { EndpointSettings, EngineEvent, Inspection } from './engine.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
+
+/** The answers that are JSON and are reduced as a whole. */
+export type ReducedKind = 'info' | 'bridge' | 'list' | 'inspection';
 
 /** Which variables and labels a registrar reads. */
 export interface ReadableMetadata {
@@ -31,6 +35,45 @@ type Reduce = (value: unknown) => unknown;
 type Members<T> = { readonly [K in keyof Required<T>]: Reduce };
 
 const keep: Reduce = (value) => value;
+
+/** What passes of an answer: of another type than expected, as much as if it had no members. */
+export function reduceAnswer(
+  kind: ReducedKind,
+  answer: unknown,
+  metadata: ReadableMetadata,
+): JsonObject | readonly JsonObject[] {
+  switch (kind) {
+    case 'info':
+      return reduced(answer, INFO);
+    case 'bridge':
+      return reduced(answer, BRIDGE);
+    case 'list':
+      return reduceList(answer);
+    case 'inspection':
+      return reduceInspection(answer, metadata);
+  }
+}
+
+/** Of `GET /info`, what `parseInfo` reads: not the engine's labels, proxies, registries, plugins and warnings. */
+const INFO: Readonly<Record<string, Reduce>> = {
+  ID: keep,
+  Name: keep,
+  DockerRootDir: keep,
+  KernelVersion: keep,
+  SystemTime: keep,
+  BuildahVersion: keep,
+  Swarm: (value) => reduced(value, { NodeAddr: keep }),
+};
+
+/** Of `GET /networks/bridge`, what `parseBridge` reads: not the network's containers, labels and other options. */
+const BRIDGE: Readonly<Record<string, Reduce>> = {
+  Id: keep,
+  IPAM: (value) =>
+    reduced(value, {
+      Config: (configs) => asList(configs).map((config) => reduced(config, { Gateway: keep })),
+    }),
+  Options: (value) => reduced(value, { 'com.docker.network.bridge.name': keep }),
+};
 
 /** Of `GET /containers/{id}/json`. */
 export function reduceInspection(answer: unknown, metadata: ReadableMetadata): JsonObject {

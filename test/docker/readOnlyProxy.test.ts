@@ -176,6 +176,49 @@ test('the environment, labels, commands and check outputs of containers do not p
     assert.match(await text(path, `/containers/${id}/json`), /a fault/);
   }));
 
+test('labels and proxy settings of the engine, and the containers of its network, do not pass', () =>
+  withProxy(async ({ fake, path }) => {
+    fake.info = {
+      DockerRootDir: '/var/lib/docker',
+      KernelVersion: '6.1.0-28-amd64',
+      SystemTime: '2026-11-28T12:00:00.123456789+01:00',
+      Labels: ['s3cret=1'],
+      HttpProxy: 'http://s3cret:3128',
+      RegistryConfig: { Mirrors: ['https://s3cret/'] },
+      Swarm: { NodeAddr: '10.0.0.7', RemoteManagers: [{ Addr: 's3cret:2377' }] },
+      Containers: 7,
+    };
+    fake.bridge = {
+      Id: 'b1',
+      Name: 'bridge',
+      IPAM: { Driver: 'default', Config: [{ Subnet: '172.17.0.0/16', Gateway: '172.17.0.1' }] },
+      Containers: { c0ffee: { Name: 's3cret', IPv4Address: '172.17.0.9/16' } },
+      Options: { 'com.docker.network.bridge.name': 'docker0', other: 's3cret' },
+      Labels: { 's3cret.label': '1' },
+    };
+    assert.deepEqual(JSON.parse(await text(path, '/info')), {
+      ID: fake.engineId,
+      Name: 'fakehost',
+      DockerRootDir: '/var/lib/docker',
+      KernelVersion: '6.1.0-28-amd64',
+      SystemTime: '2026-11-28T12:00:00.123456789+01:00',
+      Swarm: { NodeAddr: '10.0.0.7' },
+    });
+    assert.deepEqual(JSON.parse(await text(path, '/networks/bridge')), {
+      Id: 'b1',
+      IPAM: { Config: [{ Gateway: '172.17.0.1' }] },
+      Options: { 'com.docker.network.bridge.name': 'docker0' },
+    });
+  }));
+
+test('a path with the version of the API is reduced like one without', () => {
+  for (const path of ['/info', '/networks/bridge', '/containers/json', '/containers/c0ffee/json']) {
+    const kind = questionOf('GET', path)?.kind;
+    assert.ok(kind !== undefined && kind !== 'plain', path);
+    assert.equal(questionOf('GET', `/v1.44${path}`)?.kind, kind, path);
+  }
+});
+
 test('an answer that is no JSON, or has no end, is an error', () =>
   withProxy(async ({ fake, path }) => {
     fake.run();

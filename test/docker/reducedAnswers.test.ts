@@ -4,11 +4,13 @@ import test from 'node:test';
 import fc from 'fast-check';
 import { describe } from '../../src/docker/describe.ts';
 import type { EngineEvent, Inspection } from '../../src/docker/engine.ts';
+import { parseBridge, parseInfo } from '../../src/docker/engineInfo.ts';
 import { ACTIONS, parseEvent } from '../../src/docker/eventLines.ts';
 import { parseListing } from '../../src/docker/listing.ts';
 import {
   printEvent,
   readableMetadata,
+  reduceAnswer,
   reduceInspection,
   reduceList,
 } from '../../src/docker/reducedAnswers.ts';
@@ -100,6 +102,36 @@ test('the list is read alike from what passes', () => {
   assert.deepEqual(parseListing(reduceList(list)), parseListing(list));
 });
 
+test('the engine is read alike from what passes', () => {
+  const docker = {
+    ID: 'IOSV:SVED',
+    Name: 'vm',
+    DockerRootDir: '/var/lib/docker',
+    KernelVersion: '6.1.0-28-amd64',
+    SystemTime: '2026-11-28T12:00:00.123456789+01:00',
+    Swarm: { NodeID: 'x', NodeAddr: '10.0.0.7' },
+  };
+  const podman = { ...docker, BuildahVersion: '1.28.2' };
+  for (const info of [docker, podman, { ID: '' }, [], null]) {
+    const whole = parseInfo(info);
+    assert.deepEqual(parseInfo(reduceAnswer('info', info, METADATA)), whole);
+    if (info !== docker) continue;
+    assert.ok(whole !== undefined && !Object.values(whole).includes(undefined), 'all is set');
+  }
+});
+
+test('the default bridge is read alike from what passes', () => {
+  const Config = [{ Subnet: 'fd00::/64', Gateway: 'fd00::1' }, { Gateway: '172.17.0.1' }];
+  const bridge = {
+    Id: 'b1',
+    IPAM: { Config },
+    Options: { 'com.docker.network.bridge.name': 'docker0' },
+  };
+  assert.ok(!Object.values(parseBridge(bridge)).includes(undefined), 'all is set');
+  for (const answer of [bridge, { ...bridge, IPAM: null }, { Options: [] }, 7])
+    assert.deepEqual(parseBridge(reduceAnswer('bridge', answer, METADATA)), parseBridge(answer));
+});
+
 test('an event is read alike from what passes', () => {
   const id = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 1 });
   const timeNano = fc.bigInt(1n, 10n ** 20n).map(String);
@@ -136,8 +168,8 @@ test('an event is read alike from what passes', () => {
 test('whatever an engine sends is reduced and never thrown over', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (answer) => {
-      reduceInspection(answer, METADATA);
-      reduceList(answer);
+      for (const kind of ['info', 'bridge', 'list', 'inspection'] as const)
+        reduceAnswer(kind, answer, METADATA);
     }),
   );
   const hostile = {
