@@ -27,14 +27,15 @@ const DEFAULT_PATH = '/run/soradns/docker.sock';
 
 export const dockerProxyCommand: Command = {
   name: 'dockerproxy',
-  summary: 'Run a read-only proxy in front of the Docker socket, for a registrar without rights',
+  summary:
+    'Run a read-only proxy in front of the Docker socket, for a registrar without privileges',
   positionals: [],
   options: [
     {
       name: 'listen',
       form: 'text',
       placeholder: 'PATH',
-      describe: 'socket to listen on; its folder decides who may connect, or --socket-group',
+      describe: 'socket to listen on; access is controlled by its directory, or by --socket-group',
       defaultText: DEFAULT_PATH,
     },
     {
@@ -42,13 +43,16 @@ export const dockerProxyCommand: Command = {
       form: 'text',
       placeholder: 'GROUP',
       describe: 'only this group may connect (a name or a number): the socket gets mode 0660',
-      defaultText: 'everybody who may enter the folder',
+      defaultText: 'any user who can enter the directory',
     },
     ...wordsOf(ROWS),
   ],
   examples: [
     ['soradns dockerproxy', "beside Docker's own socket"],
-    ['soradns register --docker-host unix:///run/soradns/docker.sock', 'who then needs no rights'],
+    [
+      'soradns register --docker-host unix:///run/soradns/docker.sock',
+      'for a registrar without privileges',
+    ],
   ],
   async run({ flags }, io) {
     const { env, readFile } = io;
@@ -77,7 +81,7 @@ export const dockerProxyCommand: Command = {
     const log = await openLog({ level: 'info', pretty: io.stdout.isTty });
     guard(log);
     if (socket?.isMounted() === true) log.warn({ docker: endpointLabel(endpoint) }, SOCKET_MOUNTED);
-    log.info({ listen: path, docker: endpointLabel(endpoint) }, 'passing on');
+    log.info({ listen: path, docker: endpointLabel(endpoint) }, 'proxy started');
     await stopped(AbortSignal.any([io.stop, replaced.signal]));
     await proxy.close();
     if (replaced.signal.aborted) log.error({ docker: endpointLabel(endpoint) }, SOCKET_REPLACED);

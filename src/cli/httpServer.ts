@@ -85,7 +85,10 @@ export function httpLimits(log: Log): Partial<HttpLimits> {
   if (files < ENOUGH_FILES) {
     const { maxConnections } = limits;
     const fix = `ulimit -n ${ENOUGH_FILES}, or LimitNOFILE= in a unit`;
-    log.warn({ files, maxConnections }, `few files may be open at once, raise it: ${fix}`);
+    log.warn(
+      { files, maxConnections },
+      `the open-file limit is low and reduces HTTP connections; raise it: ${fix}`,
+    );
   }
   return limits;
 }

@@ -29,9 +29,9 @@ export function registrarLog(log: Log, monotonicMs: () => number): (event: Regis
 
 /** For every program that reaches Docker through its socket. */
 export const SOCKET_MOUNTED =
-  "Docker's socket is mounted as a file, which leads nowhere once Docker makes a new one. Mount the folder of the socket";
+  "Docker's socket is mounted as a file: the mount breaks when Docker recreates the socket. Mount its directory";
 export const SOCKET_REPLACED =
-  'Docker replaced its socket; this mount holds the old one: ending, so that a restart makes the mount anew. Mount the folder of the socket, not the file';
+  'Docker recreated its socket, and this mount still holds the old one: exiting so that a restart renews the mount. Mount the directory, not the file';
 
 function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
   switch (event.kind) {
@@ -47,11 +47,7 @@ function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
     case 'engineLost':
       return ['warn', 'docker is out of reach', retryFields(event)];
     case 'engineChanged':
-      return [
-        'warn',
-        'another Docker engine has taken the place of the one before',
-        changeFields(event),
-      ];
+      return ['warn', "Docker's engine id, host name or data folder changed", changeFields(event)];
     case 'socketMounted':
       return ['warn', SOCKET_MOUNTED, { docker: event.label }];
     case 'socketReplaced':

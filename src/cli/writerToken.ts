@@ -45,7 +45,10 @@ export async function writersOf(
   const { path, reason } = provided;
   if (needsToken) {
     const fix = 'give one with --http-token-file FILE';
-    log.warn({ path, reason }, `no token file: nobody may write over HTTP from elsewhere; ${fix}`);
+    log.warn(
+      { path, reason },
+      `cannot create or use the token file: clients without trusted access cannot write over HTTP; ${fix}`,
+    );
   }
   return none;
 }

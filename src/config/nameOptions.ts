@@ -10,7 +10,7 @@ export const NAME_OPTIONS = {
     form: 'list',
     placeholder: 'PATTERN',
     describe:
-      'names that containers may have: * is any label, a leading ** any number of them, {project} the compose project; repeatable',
+      'names that containers may use; * is one label, a leading ** any number, {project} the project; repeatable',
     schema: listOf(parsedBy(parseNamePattern)),
     fallback: undefined,
     defaultText: 'any in the zones',

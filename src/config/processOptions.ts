@@ -28,7 +28,8 @@ export const PROCESS_OPTIONS = {
   storeRepair: option<boolean>({
     name: 'store-repair',
     form: 'switch',
-    describe: 'set a damaged embedded store aside, and begin with the names that can still be read',
+    describe:
+      'if the embedded store is damaged, move it aside and start with the names that can be read',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',

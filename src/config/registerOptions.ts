@@ -167,7 +167,7 @@ export const REGISTRAR_OPTIONS = {
   stopTimeoutSeconds: option<number>({
     ...seconds,
     name: 'stop-timeout',
-    describe: 'how long a container that still runs after its stop signal is kept out',
+    describe: 'how long a container stays out of DNS after a stop signal that it survives',
     schema: wholeNumber(1, 604_800),
     fallback: 300,
     defaultText: '300',
@@ -177,7 +177,7 @@ export const REGISTRAR_OPTIONS = {
   dockerGraceSeconds: option<number | undefined>({
     ...seconds,
     name: 'docker-grace',
-    describe: 'how long records stay while the engine is out of reach',
+    describe: 'how long records are kept while Docker is unreachable',
     schema: wholeNumber(0, 86_400),
     fallback: undefined,
     defaultText: 'as long as the registrar runs',

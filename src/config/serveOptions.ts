@@ -68,7 +68,7 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'OCTETS',
     describe:
-      'most octets of a reply over UDP, for clients that say they can receive so many; above 1232 replies may be fragmented',
+      'largest UDP reply, for clients that accept that size; above 1232 replies may be fragmented',
     schema: wholeNumber(512, MAX_UDP_SIZE),
     fallback: UDP_SIZE,
     defaultText: String(UDP_SIZE),
@@ -93,7 +93,7 @@ export const SERVE_OPTIONS = {
     name: 'http-token',
     form: 'text',
     placeholder: 'TEXT',
-    describe: 'token with which clients may write everything',
+    describe: 'token that permits all writes',
     schema: secretText,
     fallback: undefined,
     expects: 'a token',
@@ -106,7 +106,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'WHO',
     choices: ['local', 'token'],
     describe:
-      'who may write names: also processes of root and of the server’s user on this host, or only who has the token',
+      'who may write names: "local" trusts root’s and the server’s own processes on this host, "token" requires the token from every client',
     schema: oneOf('local', 'token'),
     fallback: 'local',
     defaultText: 'local',

@@ -1,7 +1,6 @@
 /**
- * When each probe may start: containers choose how many checks they have, so all of them together get a bounded part of
- * this process and of the network. Containers take turns, and none has more than a few probes open, so that one with
- * many checks, or with checks that are never answered, delays its own and hardly those of others.
+ * Schedules probes. Total rate and open probes are bounded, because containers choose how many checks they have. Containers
+ * take turns and each has at most 8 open probes, so many or unanswered checks of one container mainly delay its own.
  */
 import type { Clock, Timer } from '../store/clock.ts';
 

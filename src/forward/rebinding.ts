@@ -1,6 +1,6 @@
 /**
- * DNS rebinding: a stranger's name that resolves to an address inside the network has a browser, or a service that fetches
- * what it is told, talk to that address in the stranger's name.
+ * DNS rebinding: an outside name resolves to an internal address, so that a browser or a fetching service connects to that
+ * address under the outside name.
  */
 import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';

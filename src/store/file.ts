@@ -106,7 +106,7 @@ async function assertWhole(
     case 'done': {
       const { path, keys } = salvaged;
       onWarning?.(
-        `${DATA_FILE} was damaged (${salvaged.damage}): it is ${path} now, ${keys} keys were read of it`,
+        `${DATA_FILE} was damaged (${salvaged.damage}): moved to ${path}; ${keys} keys recovered`,
       );
     }
   }

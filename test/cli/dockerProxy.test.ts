@@ -58,7 +58,7 @@ for (const [who, uid] of [
         let crowd: ChildProcess | undefined;
         const engine = connectEngine({ kind: 'unix', path: listen });
         try {
-          await proxy.says('passing on');
+          await proxy.says('proxy started');
           crowd = await startCrowd(listen, uid);
           if (crowd.stdout !== null) await once(crowd.stdout, 'data');
           const abort = new AbortController();
@@ -100,7 +100,7 @@ test('the registrar behind it is told the metadata that both were told of', () =
     const proxy = startCli(['dockerproxy', ...place, ...names]);
     const engine = connectEngine({ kind: 'unix', path: listen });
     try {
-      await proxy.says('passing on');
+      await proxy.says('proxy started');
       assert.equal(statSync(listen).mode & 0o777, 0o660);
       const env = { SORA_NAME: 'a', DNS_NAME: 'b', SERVICE_NAME: 'c', TOKEN: 'd' };
       const labels = { 'sora.port': '80', 'dns.port': '81', ip: '192.0.2.1', other: 'x' };

@@ -41,7 +41,7 @@ describe('a registrar’s events in the log', () => {
     [
       { kind: 'engineChanged', from: from ?? assert.fail(), to: to ?? assert.fail() },
       [
-        ...(['warn', 'another Docker engine has taken the place of the one before'] as const),
+        ...(['warn', "Docker's engine id, host name or data folder changed"] as const),
         { from: 'OLD', to: 'NEW', name: 'vm' },
       ],
     ],

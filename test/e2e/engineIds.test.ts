@@ -231,9 +231,7 @@ test(
     await b.dockerd.terminate();
     rmSync(keyFile());
     await b.dockerd.start();
-    const changed = await registrar.says(
-      'another Docker engine has taken the place of the one before',
-    );
+    const changed = await registrar.says("Docker's engine id, host name or data folder changed");
     assert.deepEqual([changed.from, changed.to], [before, await idOf(b)]);
     const isHandedOver = async () => {
       const { node } = (await (await fetch(`${store}/v2/keys${b.key}`)).json()) as {

@@ -1,15 +1,41 @@
 /** The README's way from SkyDNS: etcd's v2 data copied by the block as it stands, and the same answers after it. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { printSocketAddress } from '../../src/dns/socketAddress.ts';
+import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { shellBlocks } from '../support/readmeBlocks.ts';
 import { query, startTestServer } from '../support/server.ts';
+import { withTempDir } from '../support/tempDir.ts';
 import { question } from '../support/zone.ts';
 
 const run = promisify(execFile);
+
+/** Writes to etcd's v2 data, as SkyDNS's users did. */
+async function put(endpoint: string, key: string, value: string): Promise<void> {
+  await run('etcdctl', ['--endpoints', endpoint, 'set', key, value], {
+    env: { ...process.env, ETCDCTL_API: '2' },
+  });
+}
+
+/** Runs the README's block; gives what it prints. */
+async function copy(etcd: string, soradns: string, token = ''): Promise<string> {
+  const [block = ''] = shellBlocks('Migrating');
+  const here = block
+    .replace('http://127.0.0.1:2379', etcd)
+    .replace('http://127.0.0.1:4001', soradns)
+    .replace(/^TOKEN=$/m, `TOKEN=${token}`);
+  assert.ok(
+    [etcd, soradns, `TOKEN=${token}`].every((text) => here.includes(text)),
+    here,
+  );
+  const { stdout, stderr } = await run('sh', ['-e', '-c', here]);
+  return stdout + stderr;
+}
 
 test('what SkyDNS kept in v2 of etcd is answered after the copy', async (t) => {
   const etcd = await startEtcd({ enableV2: true });
@@ -17,20 +43,44 @@ test('what SkyDNS kept in v2 of etcd is answered after the copy', async (t) => {
   const server = await startTestServer({ store: `etcd://${etcd.endpoint}` });
   t.after(() => server.close());
   const endpoint = `http://${etcd.endpoint}`;
-  const put = (key: string, value: string) =>
-    run('etcdctl', ['--endpoints', endpoint, 'set', key, value], {
-      env: { ...process.env, ETCDCTL_API: '2' },
-    });
-  await put('/skydns/local/skydns/east/rails/1', '{"host":"192.0.2.1","port":8080}');
-  await put('/skydns/local/skydns/east/rails/2', '{"host":"192.0.2.2","text":"a \\"b\\" & c"}');
-  const [block = ''] = shellBlocks('Migrating');
+  await put(endpoint, '/skydns/local/skydns/east/rails/1', '{"host":"192.0.2.1","port":8080}');
+  await put(
+    endpoint,
+    '/skydns/local/skydns/east/rails/2',
+    '{"host":"192.0.2.2","text":"a \\"b\\" & c"}',
+  );
   assert.ok(server.http);
-  const here = block
-    .replace('http://127.0.0.1:2379', endpoint)
-    .replace('http://127.0.0.1:4001', `http://${printSocketAddress(server.http)}`);
-  await run('sh', ['-e', '-c', here]);
+  assert.equal(await copy(endpoint, `http://${printSocketAddress(server.http)}`), '');
   const { answer } = await query(server.dns, question('rails.east.skydns.local.', 'A'));
   assert.equal(answer.length, 2);
   const text = await query(server.dns, question('2.rails.east.skydns.local.', 'TXT'));
   assert.deepEqual(text.answer[0]?.rdata, { kind: 'txt', strings: ['a "b" & c'] });
+});
+
+test('where writing needs the token the copy says what it could not write, and works with the token', async (t) => {
+  const etcd = await startEtcd({ enableV2: true });
+  t.after(() => etcd.stop());
+  const endpoint = `http://${etcd.endpoint}`;
+  await put(endpoint, '/skydns/local/skydns/east/rails/1', '{"host":"192.0.2.1"}');
+  await put(endpoint, '/skydns/config', '{"ttl":77}');
+  await withTempDir(async (folder) => {
+    const file = join(folder, 'token');
+    writeFileSync(file, 'let-me-in\n', { mode: 0o600 });
+    const rules = ['--http-writers', 'token', '--http-token-file', file];
+    const child = startCli(['serve', ...ON_FREE_PORTS, '--store', 'memory:', ...rules]);
+    try {
+      const { http } = await child.says('serving');
+      const refused = await copy(endpoint, `http://${http}`);
+      for (const key of ['/skydns/config', '/skydns/local/skydns/east/rails/1'])
+        assert.ok(refused.includes(`not copied: ${key}: {"errorCode":110,`), refused);
+      assert.match(refused, /writing needs the token/);
+      assert.equal(await copy(endpoint, `http://${http}`, 'let-me-in'), '');
+      for (const key of ['skydns/config', 'skydns/local/skydns/east/rails/1']) {
+        const { stdout } = await run('curl', ['-sS', `http://${http}/v2/keys/${key}`]);
+        assert.match(stdout, /"action":"get"/);
+      }
+    } finally {
+      await child.end('SIGTERM');
+    }
+  });
 });

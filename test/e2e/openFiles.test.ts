@@ -61,7 +61,7 @@ describe('with few files', { skip }, () => {
         assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set(['NOERROR']));
         assert.equal((await send(`http://${http}`, { path: '/livez' })).status, 200);
       }
-      assert.ok(child.lines().some(({ msg }) => /^few files may be open/.test(String(msg))));
+      assert.ok(child.lines().some(({ msg }) => /^the open-file limit is low/.test(String(msg))));
     } finally {
       for (const socket of sockets) socket.destroy();
       await child.end('SIGTERM');

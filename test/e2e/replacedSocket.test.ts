@@ -138,14 +138,14 @@ test(
     withServer('proxy.skydns.local', async (dockerd, at) => {
       const listen = join(folder, 'proxied.sock');
       const first = start(dockerd, ['dockerproxy', '--listen', listen], at);
-      await first.says('passing on');
+      await first.says('proxy started');
       const args = [...REGISTER, '--ip', dockerd.address, '--docker-host', `unix://${listen}`];
       const registrar = start(dockerd, args);
       await registrar.says('registered');
       await dockerd.kill();
       await dockerd.start();
       await assertReplaced(first);
-      await start(dockerd, ['dockerproxy', '--listen', listen], at).says('passing on');
+      await start(dockerd, ['dockerproxy', '--listen', listen], at).says('proxy started');
       const isBack = () =>
         registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
       await until('it is connected again', isBack, PATIENCE_MS);

@@ -132,7 +132,7 @@ for n in range(200):
     for (const way of ways) {
       const said = await curlAs(0, ...way);
       assert.match(said, /\n401$/, way.join(' '));
-      assert.match(said, /needs the token always: this server has none yet/, way.join(' '));
+      assert.match(said, /always needs the token: this server has none yet/, way.join(' '));
     }
     const label = await curlAs(0, ...put(url, 'skydns/local/skydns/config'));
     assert.match(label, /\n201$/, 'below the domains it is a label like others');
@@ -149,11 +149,11 @@ describe('with a token', { skip }, () => {
       assert.match(await curlAs(0, ...put(url)), /\n200$/, 'root needs none for names');
       const config = `${url}/v2/keys/skydns/config`;
       const line = ['-XPUT', config, '-d', 'value={"ttl":77}'];
-      assert.match(await curlAs(0, ...line), /needs the token always: send.*\n401$/s);
+      assert.match(await curlAs(0, ...line), /always needs the token: send.*\n401$/s);
       assert.match(await curlAs(0, ...line, '-H', 'Authorization: Bearer x'), /\n401$/);
       assert.match(await curlAs(NOBODY, ...line, ...shown), /\n201$/);
       await child.says('the configuration was read again');
-      assert.match(await curlAs(0, '-XDELETE', config), /needs the token always.*\n401$/s);
+      assert.match(await curlAs(0, '-XDELETE', config), /always needs the token.*\n401$/s);
       assert.match(await curlAs(0, '-XDELETE', config, ...shown), /\n200$/);
     });
   });
@@ -165,6 +165,24 @@ describe('with a token', { skip }, () => {
       assert.match(await curlAs(0, ...put(url), '-u', 'any:s3cr3t'), /\n201$/);
     });
   });
+
+  for (const [writers, status] of [
+    ['local', 201],
+    ['token', 401],
+  ] as const)
+    it(`root of this host gets ${status} beyond loopback with --http-writers ${writers}`, async () => {
+      const other = await connectOtherHost();
+      try {
+        const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: writers };
+        const http = ['--http', `0.0.0.0:${await freePort()}`, '--store', 'memory:'];
+        await whileServing(http, env, async ({ url }) => {
+          const here = `http://${other.ours}:${new URL(url).port}`;
+          assert.match(await curlAs(0, ...put(here)), new RegExp(`\\n${status}$`));
+        });
+      } finally {
+        await other.end();
+      }
+    });
 });
 
 describe('the token file', { skip }, () => {
@@ -192,7 +210,7 @@ describe('the token file', { skip }, () => {
           const config = ['set', '/skydns/config', '--value', '{"ttl":77}', '--store', there];
           const without = await spawnCli(config, { STATE_DIRECTORY: dir });
           assert.equal(without.code, 6, without.stderr);
-          assert.match(without.stderr, /needs the token always/);
+          assert.match(without.stderr, /always needs the token/);
           assert.equal((await spawnCli(config, state)).code, 0);
         });
         await whileServing(http, state, async ({ child }) => {
@@ -221,7 +239,9 @@ describe('the token file', { skip }, () => {
       chmodSync(path, 0o644);
       const options = ['--store', 'memory:', '--http-writers', 'token'];
       await whileServing(options, { STATE_DIRECTORY: dir }, async ({ child, url }) => {
-        const line = child.lines().find(({ msg }) => String(msg).startsWith('no token file'));
+        const line = child
+          .lines()
+          .find(({ msg }) => String(msg).startsWith('cannot create or use the token file'));
         assert.match(String(line?.reason), /others may read it/);
         const shown = ['-H', 'Authorization: Bearer known'];
         assert.match(await curlAs(0, ...put(url), ...shown), /\n401$/);
@@ -275,7 +295,10 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
       try {
         const { http } = await child.says('serving');
         const url = `http://${http}`;
-        assert.match(await curlAs(0, ...put(url)), /whose process this is cannot be seen.*\n401$/s);
+        assert.match(
+          await curlAs(0, ...put(url)),
+          /the kernel does not show the client's user.*\n401$/s,
+        );
         const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--store', url];
         assert.equal((await spawnCli(set, state)).code, 0);
       } finally {

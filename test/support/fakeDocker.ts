@@ -43,6 +43,8 @@ export class FakeDocker {
   readonly requests: FakeRequest[] = [];
   readonly containers = new Map<string, FakeContainer>();
   engineId = 'FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE';
+  /** More of what `docker info` has. */
+  info: object = {};
   /** As `docker network inspect bridge` has it. */
   bridge: object = {
     Name: 'bridge',
@@ -261,7 +263,8 @@ export class FakeDocker {
   #reply(path: string): readonly [number, unknown] {
     if (path === '/_ping') return [200, 'OK'];
     if (path === '/info') {
-      return [200, { ID: this.engineId, Name: 'fakehost', Swarm: { NodeID: '', NodeAddr: '' } }];
+      const own = { ID: this.engineId, Name: 'fakehost', Swarm: { NodeID: '', NodeAddr: '' } };
+      return [200, { ...own, ...this.info }];
     }
     if (path === '/containers/json') {
       const all = [...this.containers.values()];

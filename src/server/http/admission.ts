@@ -1,8 +1,8 @@
 /**
- * The open connections, and who may have how many. A client address has a share; a new connection beyond it takes the
- * place of one of the same client that is idle, or else is a guest, as is one beyond all places. A guest may ask how the
- * server is, so that nobody can make it look dead, and stays when it shows the token. Any other request it is told why
- * not. There are few guests for long: the oldest ones that have asked nothing yet give way to new ones.
+ * Limits open HTTP connections in total and per client. A connection over the limit replaces an idle one of the same
+ * client; otherwise it is a guest. Guests may use the health pages, so that no client can make the server look dead. A
+ * guest that may write, by the token or as a trusted user of this host, becomes a member if there is room in total. Other
+ * requests of guests get 503. When too many guests have sent no request, the oldest of them are closed first.
  */
 import type { Socket } from 'node:net';
 import { clientOf } from './client.ts';

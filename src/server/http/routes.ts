@@ -1,4 +1,4 @@
-/** From a request to what answers it, once it is clear who asks and that he may. */
+/** Dispatches a request after checking Host, Origin and write permission. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
 import { trustedUsers } from '../peerOwner.ts';
@@ -114,7 +114,7 @@ async function refuseGuest(
 ): Promise<Reply | undefined> {
   if (promote === undefined || isHealthPath(exchange.path)) return undefined;
   if ((await exchange.asker.isTrusted()) && promote()) return undefined;
-  const message = 'too many connections are open, or too many of this address';
+  const message = 'too many open connections in total, or from this address';
   return failureReply(failure(300, message, 0, 503), storeError(exchange, 'unavailable', message));
 }
 

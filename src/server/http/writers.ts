@@ -1,6 +1,6 @@
 /**
  * Who may write: a client that shows the token, or a process of root or of the server's own user on this host, as the
- * kernel tells. What decides where all names outside are asked, the configuration in the store, needs the token always.
+ * kernel tells. What decides where all names outside are asked, the configuration in the store, always needs the token.
  * A refusal says what to do.
  */
 import type { IncomingHttpHeaders } from 'node:http';
@@ -41,14 +41,14 @@ export async function judgeWriter(
 
 /** Why the configuration was not written, and what to do. */
 export function configCause(rules: WriterRules): string {
-  return `a configuration says where all names outside are asked, so it needs the token always: ${tokenHint(rules)}`;
+  return `writing the configuration always needs the token: ${tokenHint(rules)}`;
 }
 
 function problemOf({ trusted }: WriterRules, owner: PeerOwner): string {
   if (trusted.size === 0) return 'writing needs the token';
   if (owner === 'elsewhere') return 'writing from another host needs the token';
   if (owner === 'unknown')
-    return 'whose process this is cannot be seen, so writing needs the token';
+    return "the kernel does not show the client's user, so writing needs the token";
   const users = [...trusted].map((uid) => (uid === 0 ? 'root' : `uid ${uid}`)).join(' or ');
   return `a process of uid ${owner} may not write: run it as ${users}, or use the token`;
 }

@@ -69,5 +69,5 @@ export async function exposureOf(dir: string): Promise<string | undefined> {
         ? `every user of the group ${gid}`
         : undefined;
   if (others === undefined) return undefined;
-  return `${others} may write to ${dir}, and so replace all names: chmod 700 ${dir}`;
+  return `${others} can replace the store, as ${dir} is writable for them: chmod 700 ${dir}`;
 }
