@@ -159,9 +159,10 @@ export class Converger {
     const permission = this.#options.permission();
     if (permission.kind === 'wait') return undefined;
     this.#isDone = true; // unless somebody kicks meanwhile
-    const { actual, wishes, isKnown, owners } = this.#options;
+    const { actual, wishes, owners } = this.#options;
     actual.settle(this.#options.mirroredRevision());
     const wished = wishes();
+    const isKnown = this.#knownOwners();
     const namespace = this.#options.namespace();
     await this.#holders.lookUp(wished, namespace);
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
@@ -186,6 +187,18 @@ export class Converger {
       return undefined;
     }
     return this.#apply(plan, leaseId);
+  }
+
+  /**
+   * Of which containers that own records it is known what they should have, as of this moment. A container that is
+   * inspected while the store is read is not among the wishes yet, and must not lose its records for that.
+   */
+  #knownOwners(): (containerId: string) => boolean {
+    const known = new Set<string>();
+    for (const { owner } of this.#options.actual.records())
+      if (owner !== undefined && this.#options.isKnown(owner.containerId))
+        known.add(owner.containerId);
+    return (containerId) => known.has(containerId);
   }
 
   async #apply(plan: Plan, leaseId: string): Promise<number | undefined> {
