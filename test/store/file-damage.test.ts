@@ -1,9 +1,10 @@
 /** Stores whose files are damaged: refused in one line before lmdb sees them, or as good as before; never an end without a word. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { damageOf } from '../../src/store/embedded/check/check.ts';
 import { openFileStore } from '../../src/store/file.ts';
@@ -109,9 +110,15 @@ const DAMAGES: Readonly<Record<string, Damaging>> = {
 };
 
 /** Opens it, reads and writes all over it, in a process of its own. */
-function use(folder: string, ...args: readonly string[]) {
-  const options = { encoding: 'utf8', timeout: 60_000 } as const;
-  return spawnSync(process.execPath, [program, folder, ...args], options);
+async function use(folder: string, ...args: readonly string[]) {
+  const child = spawn(process.execPath, [program, folder, ...args], { timeout: 60_000 });
+  const [closed, stdout, stderr] = await Promise.all([
+    once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
+    text(child.stdout),
+    text(child.stderr),
+  ]);
+  const [status, signal] = closed;
+  return { status, signal, stdout, stderr };
 }
 
 const EACH = 6;
@@ -126,7 +133,7 @@ describe('a damaged store', { skip, concurrency: 2 }, () => {
           mkdirSync(folder, { mode: 0o700 });
           const file = damaging(Buffer.from(whole), randomBy(seed));
           writeFileSync(join(folder, 'data.mdb'), file);
-          const { status, signal, stdout, stderr } = use(folder);
+          const { status, signal, stdout, stderr } = await use(folder);
           const said = `${seed}: ${signal} ${stdout} ${stderr}`;
           assert.ok(status === 0 || status === 4, said);
           if (status === 0) continue;
@@ -137,7 +144,7 @@ describe('a damaged store', { skip, concurrency: 2 }, () => {
             said,
           );
           const isOurs = !/no database/.test(stdout);
-          const repaired = use(folder, 'repair');
+          const repaired = await use(folder, 'repair');
           assert.equal(repaired.status, isOurs ? 0 : 4, `${seed}: ${repaired.stdout}`);
           const kept = readdirSync(folder).find((name) => name.startsWith('data.mdb.damaged-'));
           if (isOurs) assert.deepEqual(readFileSync(join(folder, kept ?? '')), file);
@@ -153,7 +160,7 @@ describe('a store that is whole', { skip }, () => {
     withTempDir(async (temp) => {
       assert.equal(await damageOf(join(dir, 'whole', 'data.mdb')), undefined);
       for (let n = 0; n < 5; n++) {
-        const { status, signal } = use(temp, 'die');
+        const { status, signal } = await use(temp, 'die');
         assert.deepEqual([status, signal], [null, 'SIGKILL']);
         assert.equal(await damageOf(join(temp, 'data.mdb')), undefined);
       }
@@ -239,17 +246,16 @@ describe('a repair', { skip }, () => {
   it('that is killed leaves the damaged file or the repaired one, never a part', () =>
     withTempDir(async (temp) => {
       damagedIn(join(temp, 'done'));
-      assert.equal(use(join(temp, 'done'), 'repair-only').status, 0);
+      assert.equal((await use(join(temp, 'done'), 'repair-only')).status, 0);
       const keys = await keysOf(join(temp, 'done'));
       let killed = 0;
       for (let n = 0; n < 12; n++) {
         const folder = join(temp, String(n));
         damagedIn(folder);
-        const args = [program, folder, 'repair-only', String(n * 6)];
-        const { signal } = spawnSync(process.execPath, args, { timeout: 60_000 });
+        const { signal } = await use(folder, 'repair-only', String(n * 6));
         if (signal === 'SIGKILL') killed++;
         if ((await damageOf(join(folder, 'data.mdb'))) !== undefined) {
-          assert.equal(use(folder, 'repair-only').status, 0);
+          assert.equal((await use(folder, 'repair-only')).status, 0);
         }
         assert.equal(await keysOf(folder), keys, `${n}`);
         assert.deepEqual(
