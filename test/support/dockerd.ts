@@ -152,7 +152,8 @@ class DockerdProcess implements Dockerd {
     await this.#forgetKilled();
     const log = openSync(this.#path('log'), 'a');
     const [command, ...args] = this.onHost('dockerd', ...this.#args());
-    const env = { ...environment(), ...this.#setup.env };
+    // What containerd writes when it is slow to end goes with the rest.
+    const env = { ...environment(), TMPDIR: this.#folder, ...this.#setup.env };
     const child = spawn(command, args, { stdio: ['ignore', log, log], env });
     closeSync(log);
     this.#child = child;
