@@ -27,20 +27,20 @@ export function gather(
   followTarget: FollowTarget,
 ): Followed {
   const { owner, qtype } = gathering;
-  const { own, links } = partsOf(work, qtype, services);
+  const { own, links, hasAddress } = partsOf(work, qtype, services);
   if (qtype === Type.TXT && own.length > 0) {
     const rrs = rrset(owner, qtype, withinMessage(own, work.view.turn));
     return { kind: 'found', rrs, isPartial: false };
   }
   // The host of a reverse name is its PTR and nothing else.
-  if (isReverseOfAddress(owner)) return combined(work, gathering, own, []);
+  if (isReverseOfAddress(owner)) return combined(work, gathering, { own, hasAddress }, []);
   const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
   const ends = inTurn(links, work.view.turn).map((link) => {
     const canEnd = leadsOn(link.target, trail.names);
     const followed = canEnd ? followTarget(work, link.target, qtype, onward) : DEAD;
     return endOf(link, followed, qtype);
   });
-  return combined(work, gathering, own, ends);
+  return combined(work, gathering, { own, hasAddress }, ends);
 }
 
 /** The need of what each of a name's hosts leads to. */
@@ -49,8 +49,14 @@ function needOf(need: Need, hasOwn: boolean, links: number): Need {
   return need === 'required' && links > 1 ? 'alternative' : need;
 }
 
-interface Parts {
-  readonly own: TimedRdata[];
+/** What a name has without its hosts. */
+interface Own {
+  readonly own: readonly TimedRdata[];
+  /** Of either family. */
+  readonly hasAddress: boolean;
+}
+
+interface Parts extends Own {
   /** Each host once, with the least TTL. */
   readonly links: readonly Link[];
 }
@@ -58,13 +64,15 @@ interface Parts {
 function partsOf(work: Work, qtype: number, services: readonly Selected[]): Parts {
   const own: TimedRdata[] = [];
   const links = new Map<string, Link>();
+  let hasAddress = false;
   for (const { registration } of withoutDuplicates(services)) {
+    hasAddress ||= registration.family !== 0;
     const ttlSeconds = ttlOf(work, registration);
     const rdata = rdataOf(registration, qtype);
     if (rdata !== undefined) own.push({ rdata, ttlSeconds });
     else if (registration.target !== undefined) addLink(links, registration.target, ttlSeconds);
   }
-  return { own, links: [...links.values()] };
+  return { own, links: [...links.values()], hasAddress };
 }
 
 function rdataOf(service: Service, qtype: number): Rdata | undefined {
@@ -121,7 +129,7 @@ function endOf(link: Link, followed: Followed, qtype: number): End {
 function combined(
   work: Work,
   { owner, apex, qtype }: Gathering,
-  own: readonly TimedRdata[],
+  { own, hasAddress }: Own,
   ends: readonly End[],
 ): Followed {
   const members = [...own, ...ends.flatMap((end) => end.members)];
@@ -137,9 +145,10 @@ function combined(
     const isShuffled = work.view.settings.roundRobin && qtype !== Type.TXT;
     return { kind: 'found', rrs: isShuffled ? shuffle(rrs, work.view.random) : rrs, isPartial };
   }
+  // An error for one type has musl give up the addresses of the other one.
+  if (ends.length === 0 || hasAddress || has('nodata')) return noData(apex);
   if (has('failed')) return { kind: 'failed' };
-  if (has('unresolved')) return unresolved(work, owner, ends);
-  return ends.length === 0 || has('nodata') ? noData(apex) : { kind: 'dead' };
+  return has('unresolved') ? unresolved(work, owner, ends) : { kind: 'dead' };
 }
 
 /**

@@ -214,17 +214,23 @@ class Walk {
     return !this.isCut && this.#work.nodesLeft-- > 0;
   }
 
-  /** Visits children until the allowance is spent; of a sample in turns, else in their order. */
+  /** Visits children until the allowance is spent; in turns where it may be spent before the end, else in their order. */
   #eachChild(node: Node, turn: number, visit: (child: Node, rest: number) => void): void {
     const { children } = node;
     if (children === undefined) return;
-    const place = this.isSample ? turn * children.length : 0;
+    const place = this.#isInTurns ? turn * children.length : 0;
     const start = Math.floor(place);
     for (let i = 0; i < children.length; i++) {
       if (this.#isFull() || !this.#mayVisit()) return;
       const child = children[(start + i) % children.length] as Node;
       if (child.label !== RESERVED || !this.#isApex(node)) visit(child, place - start);
     }
+  }
+
+  /** Another part of what the name stands for comes first each time. */
+  get #isInTurns(): boolean {
+    const mayBeCut = this.#room !== Number.POSITIVE_INFINITY;
+    return this.isSample || (mayBeCut && this.#work.view.settings.roundRobin);
   }
 
   #isApex(node: Node): boolean {

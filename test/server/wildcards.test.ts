@@ -43,6 +43,25 @@ describe('a question by wildcard over UDP', () => {
     assert.equal(seen.size, 3_000);
   });
 
+  it('begins elsewhere each turn also where there are few, but too many for the reply', () => {
+    const few = catalogOf(many(60, (i) => ({ host: address(i), port: 80 })));
+    for (const [type, roomOctets] of [
+      ['A', 512],
+      ['SRV', 512],
+      ['SRV', 1232],
+    ] as const) {
+      const seen = new Set<string>();
+      for (let i = 0; i < 60; i++) {
+        const turn = (i * 0.618_034) % 1;
+        const asked = { roomOctets, turn, settings: { roundRobin: true } };
+        const response = respond(few, 'any.any.any.skydns.local.', type, asked);
+        assert.equal(response.truncated, true);
+        for (const rr of response.answer) seen.add(printRdata(rr));
+      }
+      assert.equal(seen.size, 60, `${type} in ${roomOctets}`);
+    }
+  });
+
   it('gives up a long search without a match, and has the client ask over TCP', () => {
     const overUdp = respond(catalog, 'zzz.any.any.skydns.local.', 'A', room);
     assert.equal(overUdp.truncated ?? false, false, 'few names are looked at whole');

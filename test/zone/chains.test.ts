@@ -45,7 +45,7 @@ function saying(said: Readonly<Record<string, External>>): ReadonlyMap<string, E
   return new Map(
     Object.entries(said).map(([question, external]) => {
       const [qname = '', type = 'A'] = question.split(' ');
-      return [externalKey(name(qname), type === 'A' ? Type.A : Type.AAAA), external];
+      return [externalKey(name(qname), Type[type as keyof typeof Type]), external];
     }),
   );
 }
@@ -252,6 +252,37 @@ describe('an answer that lacks what a host would have added', () => {
     }
   });
 
+  const SOA = /^skydns\.local\. 4 IN SOA /;
+  const HALF = saying({
+    'slow.up.example. AAAA': { kind: 'failed' },
+    'slow.up.example. TXT': { kind: 'failed' },
+    'good.up.example. AAAA': { kind: 'found', rrs: [] },
+    'good.up.example. TXT': { kind: 'failed' },
+  });
+
+  it('is NODATA for a type that no part of it has, if part of the name is known', () => {
+    for (const [qname, qtype] of [
+      ['part', 'AAAA'],
+      ['part', 'TXT'],
+      ['many', 'AAAA'],
+      ['www', 'AAAA'],
+    ] as const) {
+      const asked = { externals: HALF, settings };
+      const { answer, authority } = sections(services, `${qname}.skydns.local.`, qtype, asked);
+      assert.deepEqual(
+        answer.filter((rr) => !/ CNAME /.test(rr)),
+        [],
+      );
+      assert.match(authority[0] ?? '', SOA, `${qname} ${qtype}`);
+    }
+  });
+
+  it('is an error if nothing of the name is known', () => {
+    const asked = { externals: HALF, settings };
+    const response = respond(catalogOf(services), 'many.skydns.local.', 'TXT', asked);
+    assert.equal(response.rcode, Rcode.SERVFAIL);
+  });
+
   it('is complete without glue', () => {
     const { answer } = sections(services, 'srv.skydns.local.', 'SRV', { externals, settings });
     for (const rr of answer) assert.match(rr, /^srv\.skydns\.local\. 3600 /);
@@ -302,6 +333,10 @@ describe('a question without RD', () => {
     assert.deepEqual(sections(services, 'dual.skydns.local.', 'A', asked).answer, [
       'dual.skydns.local. 5 IN A 10.0.0.1',
     ]);
+    for (const type of ['AAAA', 'TXT', 'CNAME', 'MX']) {
+      const { rcode, answer, authority } = sections(services, 'dual.skydns.local.', type, asked);
+      assert.deepEqual([rcode, answer, authority], [Rcode.NOERROR, [], [OWN_SOA]], type);
+    }
     // A resolver that asks like this can go on by itself, but must soon see the name's SRV again.
     assert.deepEqual(sections(services, '1.rails.skydns.local.', 'A', asked).answer, [
       '1.rails.skydns.local. 5 IN CNAME lb.up.example.',
