@@ -7,7 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { Admission, mostGuests } from './admission.ts';
+import { Admission, mostGuests, readInSlices } from './admission.ts';
 import { ChangeTexts } from './changeTexts.ts';
 import { clientOf } from './client.ts';
 import type { Exchange, Reply } from './exchange.ts';
@@ -104,7 +104,10 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
   // Guests that are being told why not come on top of silent ones.
   server.maxConnections = limits.maxConnections + 2 * mostGuests(limits.maxGuests);
   server.maxRequestsPerSocket = 100_000;
-  server.on('connection', (socket) => admission.opened(socket));
+  server.on('connection', (socket) => {
+    admission.opened(socket);
+    readInSlices(socket);
+  });
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     void serve(service, request, response);
   };

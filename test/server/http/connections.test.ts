@@ -1,5 +1,6 @@
 /** What becomes of a connection's requests when it ends, and of a connection whose client wants it to end. */
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
@@ -48,3 +49,45 @@ for (const path of ['/v2/keys/long', '/v2/keys/dir', '/v1/store/snapshot?prefix=
     }
   });
 }
+
+test('of a thousand requests that are sent at once few are made into requests', async () => {
+  const server = await startHttp();
+  let made = 0;
+  const count = () => void made++;
+  subscribe('http.server.request.start', count);
+  try {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET /v2/keys/none HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1_000));
+    await once(socket, 'close');
+    assert.ok(made > 0 && made < 50, `${made}`);
+  } finally {
+    unsubscribe('http.server.request.start', count);
+    await server.stop();
+  }
+});
+
+test('a body arrives whole, in whichever pieces it comes', async () => {
+  const server = await startHttp();
+  try {
+    const value = 'a\r\n\r\nb'.repeat(20_000);
+    const body = `value=${encodeURIComponent(value)}`;
+    const head =
+      'PUT /v2/keys/long HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n' +
+      `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n`;
+    for (const pieceOctets of [1_000, 70_000, head.length + body.length]) {
+      const socket = connect(server.port, '127.0.0.1');
+      socket.resume();
+      const text = head + body;
+      for (let at = 0; at < text.length; at += pieceOctets) {
+        socket.write(text.slice(at, at + pieceOctets));
+      }
+      await once(socket, 'close');
+      const { entry } = await server.store.get('/long');
+      assert.equal(entry && Buffer.from(entry.value).toString(), value);
+      await server.store.delete('/long');
+    }
+  } finally {
+    await server.stop();
+  }
+});
