@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
 import { type ReadFile, readSettings } from '../config/settings.ts';
 import { peerCredentials } from '../dataplane/sockets/peer.ts';
@@ -75,8 +77,7 @@ export const dockerProxyCommand: Command = {
     };
     const setup = { endpoint, path, groupId, metadata, peerOf, onUnreachable };
     const proxy = await startReadOnlyProxy(setup).catch((error: unknown) => {
-      const { code, message } = failureOf(error);
-      throw new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to');
+      throw listenFailure(path, error);
     });
     const log = await openLog({ level: 'info', pretty: io.stdout.isTty });
     guard(log);
@@ -90,6 +91,15 @@ export const dockerProxyCommand: Command = {
     return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
   },
 };
+
+/** Node says EACCES also where there is no folder. */
+function listenFailure(path: string, error: unknown): Failure {
+  const { code, message } = failureOf(error);
+  const folder = dirname(path);
+  return existsSync(folder)
+    ? new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to')
+    : new Failure(code, `--listen: there is no folder ${folder}`, `mkdir -m 0750 ${folder}`);
+}
 
 /** The kernel's word; Node shows the descriptor to nobody else. */
 function peerOf(socket: Socket): Peer {

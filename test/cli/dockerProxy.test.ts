@@ -126,3 +126,10 @@ test('a group that nobody has is a mistake, and root is one by name', async () =
   });
   assert.match(known.stderr, /--listen: \/nonexistent\/docker\.sock/);
 });
+
+test('a folder that is not there is named, with the line that makes it', async () => {
+  const line = ['dockerproxy', '--listen', '/nowhere/sora/docker.sock'];
+  const { code, stderr } = await callCli([...line, '--docker-host', 'unix:///none.sock']);
+  assert.notEqual(code, 0);
+  assert.match(stderr, /there is no folder \/nowhere\/sora .*mkdir -m 0750 \/nowhere\/sora/);
+});
