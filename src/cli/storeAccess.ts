@@ -72,6 +72,9 @@ function embeddedHint({ message }: StoreError): string {
   if (/ is no database$/.test(message)) {
     return 'move data.mdb out of the folder if its names are elsewhere, or put a copy of the folder in its place';
   }
+  if (/: the disk (is full|quota is used up)/.test(message)) {
+    return 'free some space on it, or give a folder on another disk';
+  }
   return 'give a folder that this user may write to, or --store memory:';
 }
 

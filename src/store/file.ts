@@ -13,7 +13,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { damageOf } from './embedded/check/check.ts';
 import { salvage } from './embedded/check/salvage.ts';
 import { EmbeddedStore } from './embedded/core.ts';
-import { closeFiles, exposureOf, isReadOnly, makeFolder } from './embedded/folder.ts';
+import { closeFiles, exposureOf, isReadOnly, makeFolder, plainReason } from './embedded/folder.ts';
 import type { Bounds } from './embedded/history.ts';
 import { assertLmdbFiles } from './embedded/lmdbFiles.ts';
 import type { TableState } from './embedded/lmdbOctets.ts';
@@ -185,6 +185,6 @@ function inUse(label: string): StoreError {
 }
 
 function unusable(dir: string, cause: unknown): StoreError {
-  const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-  return new StoreError('unavailable', `file:${dir} cannot be opened: ${reason}`, { cause });
+  const line = `file:${dir} cannot be opened: ${plainReason(cause)}`;
+  return new StoreError('unavailable', line, { cause });
 }

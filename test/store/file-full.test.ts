@@ -1,9 +1,22 @@
 /** `file:` on a file system of its own that runs full. */
 import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openFileStore } from '../../src/store/file.ts';
 import { StoreError } from '../../src/store/store.ts';
+import { spawnCli } from '../support/cli.ts';
+import { ON_FREE_PORTS } from '../support/cliProcess.ts';
 import { mountSmall } from '../support/smallVolume.ts';
 import { mustDelete } from '../support/storeCalls.ts';
 
@@ -43,5 +56,103 @@ it('a full disk refuses writes and nothing else, until there is room', async (t)
   } finally {
     process.off('unhandledRejection', note);
     await store.close().finally(small.unmount);
+  }
+});
+
+const REFUSAL =
+  /^soradns: file:\S+ cannot be opened: the disk is full, and the store needs \d+ KiB of free space \(free some space [^\n]*\)\n$/;
+
+/** Leaves so many KiB of a volume free, and no more. */
+function fillBut(dir: string, kibibytes: number): void {
+  const filler = join(dir, 'filler');
+  rmSync(filler, { force: true });
+  const { bavail, bsize } = statfsSync(dir);
+  writeFileSync(filler, Buffer.alloc(bavail * bsize - kibibytes * 1024));
+}
+
+async function assertRefused(args: readonly string[], what: string): Promise<void> {
+  const { code, stdout, stderr } = await spawnCli(args);
+  assert.equal(code, 4, `${what}: ${stderr}`);
+  assert.match(stderr, REFUSAL, what);
+  assert.equal(stdout, '', what);
+}
+
+it('a server on a disk without room for a new store ends with one line that says so', async (t) => {
+  const small = await mountSmall(1);
+  if (typeof small === 'string') return t.skip(small);
+  try {
+    for (const free of [0, 4, 8, 12, 16, 20, 28, 32, 40, 44, 48, 60]) {
+      const folder = join(small.dir, `free-${free}`);
+      mkdirSync(folder, { mode: 0o700 });
+      fillBut(small.dir, free);
+      await assertRefused(['serve', '--store', `file:${folder}`, ...ON_FREE_PORTS], `${free} KiB`);
+      assert.deepEqual(readdirSync(folder), [], `${free} KiB: nothing is left behind`);
+    }
+    fillBut(small.dir, 68);
+    const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--store'];
+    const { code, stderr } = await spawnCli([...set, `file:${join(small.dir, 'enough')}`]);
+    assert.deepEqual([code, stderr], [0, '']);
+  } finally {
+    await small.unmount();
+  }
+});
+
+it('a store that is there opens on a full disk, unless lmdb has to make its lock.mdb', async (t) => {
+  const small = await mountSmall(1);
+  if (typeof small === 'string') return t.skip(small);
+  try {
+    const folder = join(small.dir, 'store');
+    const store = await openFileStore(folder);
+    await store.put('/skydns/local/skydns/a', Buffer.from('{"host":"192.0.2.1"}'));
+    await store.close();
+    fillBut(small.dir, 0);
+    const ls = ['ls', '--store', `file:${folder}`];
+    const listed = await spawnCli(ls);
+    assert.equal(listed.code, 0, listed.stderr);
+    assert.match(listed.stdout, /192\.0\.2\.1/);
+
+    const file = readFileSync(join(folder, 'data.mdb'));
+    const lock = join(folder, 'lock.mdb');
+    rmSync(lock);
+    fillBut(small.dir, 0);
+    await assertRefused(ls, 'without lock.mdb');
+    // As a process leaves it that was ended while it made the file.
+    writeFileSync(lock, '');
+    truncateSync(lock, 8_272);
+    await assertRefused(ls, 'with a lock.mdb of which nothing is on the disk');
+    assert.deepEqual(readFileSync(join(folder, 'data.mdb')), file);
+
+    rmSync(join(small.dir, 'filler'));
+    assert.equal((await spawnCli(ls)).code, 0);
+  } finally {
+    await small.unmount();
+  }
+});
+
+it('a repair on a full disk is refused in one line, and leaves the damaged store', async (t) => {
+  const small = await mountSmall(1);
+  if (typeof small === 'string') return t.skip(small);
+  try {
+    const folder = join(small.dir, 'store');
+    const store = await openFileStore(folder);
+    for (let n = 0; n < 300; n++) await store.put(`/skydns/local/s${n}`, Buffer.alloc(300, 'x'));
+    await store.close();
+    const path = join(folder, 'data.mdb');
+    truncateSync(path, readFileSync(path).length - 8_192);
+    const file = readFileSync(path);
+    const serve = ['serve', '--store', `file:${folder}`, '--store-repair', ...ON_FREE_PORTS];
+    for (const free of [0, 16, 100]) {
+      fillBut(small.dir, free);
+      await assertRefused(serve, `${free} KiB`);
+      assert.deepEqual(readFileSync(path), file);
+      assert.ok(!readdirSync(folder).some((name) => name.includes('damaged')));
+    }
+    rmSync(join(small.dir, 'filler'));
+    const repaired = await openFileStore(folder, { repair: true });
+    assert.notEqual((await repaired.get('/skydns/local/s0')).entry, undefined);
+    await repaired.close();
+    assert.ok(!existsSync(join(folder, 'repair')));
+  } finally {
+    await small.unmount();
   }
 });

@@ -1,5 +1,6 @@
-/** The folder of a store: made for us alone, and told of where others may get at it. */
-import { access, chmod, constants, mkdir, stat } from 'node:fs/promises';
+/** The folder of a store: made for us alone, with room for what is made in it, and told of where others may get at it. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { access, chmod, constants, mkdir, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /** Rejects, with the reason in its message, when it is not there and cannot be made. */
@@ -44,7 +45,14 @@ export function isReadOnly(dir: string): Promise<boolean> {
 
 /** What only its owner reads and writes. */
 export const PRIVATE_FILE = 0o600;
-const FILES = ['data.mdb', 'lock.mdb'];
+const DATA_FILE = 'data.mdb';
+const LOCK_FILE = 'lock.mdb';
+const FILES = [DATA_FILE, LOCK_FILE];
+/** lmdb's files take about 48 KiB before the first name is in them. */
+const FIRST_OCTETS = 64 * 1024;
+/** A smaller data.mdb has its meta pages at most: the first transaction is still to be written. */
+const LEAST_DATA_OCTETS = 16 * 1024;
+const BLOCK_OCTETS = 64 * 1024;
 const BY_GROUP = 0o020;
 const BY_OTHERS = 0o002;
 
@@ -56,6 +64,64 @@ export async function closeFiles(dir: string): Promise<void> {
     // Of another owner's file we do not decide.
     if ((mode & 0o077) !== 0) await chmod(path, PRIVATE_FILE).catch(() => undefined);
   }
+}
+
+/**
+ * Rejects when lmdb is about to make a file, and the disk has no room for it: lmdb would end the process (SIGBUS,
+ * SIGSEGV). A store that has its files opens without more of the disk.
+ */
+export async function assertRoomToOpen(dir: string): Promise<void> {
+  const [data, lock] = [join(dir, DATA_FILE), join(dir, LOCK_FILE)];
+  const areMade = (await isOnDisk(data, LEAST_DATA_OCTETS)) && (await isOnDisk(lock, 1));
+  if (!areMade) await assertRoom(dir, FIRST_OCTETS);
+}
+
+/** After an end by force a file may have a size, and nothing of it be on the disk. */
+async function isOnDisk(path: string, leastOctets: number): Promise<boolean> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  return found !== undefined && found.size >= leastOctets && found.blocks > 0;
+}
+
+/** Rejects when no file of this size can be written: only writing one shows what quotas and reserves leave. */
+export async function assertRoom(dir: string, octets: number): Promise<void> {
+  const path = join(dir, `.room-${randomUUID()}`);
+  try {
+    const file = await open(path, 'wx', PRIVATE_FILE);
+    try {
+      // An end by force leaves nothing behind.
+      await unlink(path);
+      const block = randomBytes(BLOCK_OCTETS); // no file system makes it smaller
+      for (let at = 0; at < octets; at += BLOCK_OCTETS) await file.appendFile(block);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const reason = noRoomReason(error);
+    if (reason === undefined) throw error;
+    const kibibytes = Math.ceil(octets / BLOCK_OCTETS) * (BLOCK_OCTETS / 1024);
+    throw new Error(`${reason}, and the store needs ${kibibytes} KiB of free space`, {
+      cause: error,
+    });
+  }
+}
+
+/** The reason in one line, whichever of the system, its quotas and lmdb gives it. */
+export function plainReason(error: unknown): string {
+  const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+  return noRoomReason(error) ?? reason;
+}
+
+/** Node names such errors by their code, lmdb by the system's words; undefined: the error is another one. */
+function noRoomReason(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || message.startsWith('No space left')) return 'the disk is full';
+  if (code === 'EDQUOT' || message.startsWith('Disk quota')) return 'the disk quota is used up';
+  return undefined;
 }
 
 /** A line on others who may put another store in place of this one; undefined: nobody may. */

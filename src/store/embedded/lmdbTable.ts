@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
 import { StoreError } from '../store.ts';
-import { PRIVATE_FILE } from './folder.ts';
+import { assertRoomToOpen, PRIVATE_FILE } from './folder.ts';
 import { type Access, assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import {
   deadlineKey,
@@ -49,6 +49,7 @@ export class LmdbEnvironment {
   /** Rejects when the directory's files cannot be used. With `r` they must be there. */
   static async open(dir: string, access: Access): Promise<LmdbEnvironment> {
     await assertLmdbFiles(dir, access);
+    if (access === 'r+') await assertRoomToOpen(dir);
     return new LmdbEnvironment(dir, access);
   }
 
@@ -73,7 +74,10 @@ export class LmdbEnvironment {
     const known = states.get(IDENTITY_KEY);
     if (known !== undefined) return known.toString();
     const identity = randomUUID();
-    await this.#root.transaction(() => states.put(IDENTITY_KEY, Buffer.from(identity)));
+    const name = () => states.put(IDENTITY_KEY, Buffer.from(identity));
+    await this.#root.transaction(name).catch(async (error) => {
+      throw await reasonOf(error);
+    });
     return identity;
   }
 
