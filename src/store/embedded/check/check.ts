@@ -4,21 +4,27 @@
  * as rows have no checksums.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import {
   Damage,
+  MAGIC,
   type Meta,
-  readMeta,
+  type Metas,
+  readMetas,
   readNumber,
   readTree,
   SUBTREE,
   TREE_OCTETS,
   type Tree,
+  unknownMeta,
 } from './format.ts';
 import { RowCheck } from './rows.ts';
 import { type Entry, PageSet, type Source, walk } from './walk.ts';
 
 /** The largest pages that lmdb has, two of them. */
 const START_OCTETS = 2 * 65_536;
+/** Of lock.mdb: the magic number, the format, the last transaction. */
+const LOCK_START_OCTETS = 16;
 /** Others get their turn after so many entries. */
 const ENTRIES_A_TURN = 5_000;
 
@@ -55,10 +61,10 @@ export function openSource(
   }
   try {
     const { size } = fstatSync(fd);
-    const meta = size === 0 ? undefined : metaOf(fd, size, how === 'tolerant');
-    if (meta !== undefined) return { fd, meta };
+    if (size > 0) return { fd, ...metasOf(fd, size, how === 'tolerant') };
+    const damage = emptied(path);
     closeSync(fd);
-    return undefined;
+    return damage;
   } catch (error) {
     closeSync(fd);
     if (error instanceof Damage) return error.message;
@@ -66,15 +72,55 @@ export function openSource(
   }
 }
 
-function metaOf(fd: number, size: number, isTolerant: boolean): Meta {
+function metasOf(fd: number, size: number, isTolerant: boolean): Metas {
   const start = Buffer.alloc(Math.min(size, START_OCTETS));
   readSync(fd, start, 0, start.length, 0);
   if (start.length < 512) throw new Damage('it is cut short');
-  const meta = readMeta(start, isTolerant);
-  const lastWhole = Math.floor(size / meta.pageOctets) - 1;
-  if (isTolerant) return { ...meta, lastPage: Math.min(meta.lastPage, lastWhole) };
-  if ((meta.lastPage + 1) * meta.pageOctets > size) throw new Damage('it is cut short');
-  return meta;
+  if (isTolerant) return tolerantMetas(start, size);
+  const metas = readMetas(start, false);
+  const { lastPage, pageOctets } = metas.meta;
+  if ((lastPage + 1) * pageOctets > size) throw new Damage('it is cut short');
+  return metas;
+}
+
+/** As `readMetas` gives them, or what stands for them, with no page behind the end of the file. */
+function tolerantMetas(start: Buffer, size: number): Metas {
+  const within = (meta: Meta): Meta => {
+    const lastWhole = Math.floor(size / meta.pageOctets) - 1;
+    return { ...meta, lastPage: Math.min(meta.lastPage, lastWhole) };
+  };
+  try {
+    const { meta, olderMeta } = readMetas(start, true);
+    return { meta: within(meta), olderMeta: olderMeta && within(olderMeta) };
+  } catch (error) {
+    if (!(error instanceof Damage)) throw error;
+    return { meta: within(unknownMeta(start)) };
+  }
+}
+
+/** The number of the last transaction as lmdb's lock file has it; 0: there is none, or no such file. */
+function lockedTransaction(path: string): number {
+  const start = Buffer.alloc(LOCK_START_OCTETS);
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      readSync(fd, start, 0, start.length, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  return start.readUInt32LE(0) === MAGIC ? readNumber(start, 8) : 0;
+}
+
+/**
+ * What is wrong with an empty file; undefined: lmdb has not written to it yet. lock.mdb keeps the number of the last
+ * transaction, so an empty file beside it has lost what it held.
+ */
+function emptied(path: string): string | undefined {
+  const transaction = lockedTransaction(join(dirname(path), 'lock.mdb'));
+  return transaction > 0 ? 'it is empty, and lock.mdb shows that it was not' : undefined;
 }
 
 async function checkAll(source: Source): Promise<void> {
@@ -128,7 +174,8 @@ function checkFree(source: Source, used: PageSet): void {
   }
 }
 
-function* freePagesOf(entry: Entry): Generator<number> {
+/** Throws `Damage`. */
+export function* freePagesOf(entry: Entry): Generator<number> {
   const list = entry.value();
   const count = list.length >= 8 ? readNumber(list, 0) : -1;
   if (count < 0 || (count + 1) * 8 > list.length) {

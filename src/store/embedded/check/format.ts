@@ -32,7 +32,8 @@ export interface Meta {
 export const PAGE_HEADER_OCTETS = 24;
 export const TREE_OCTETS = 48;
 const META_OCTETS = 144;
-const MAGIC = 0xbeefc0de;
+/** Of data.mdb's meta pages and of lock.mdb. */
+export const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
 const NO_PAGE = 0xffffffff;
 const META_PAGE = 0x08;
@@ -40,16 +41,16 @@ const META_PAGE = 0x08;
 const INTEGER_KEY = 0x08;
 const MAX_MAP_OCTETS = 2 ** 47;
 
-/**
- * The meta page that lmdb goes by, out of both; where one is enough, the other may be damaged. `start` holds the
- * beginning of the file, two pages at least.
- */
-export function readMeta(start: Buffer, isOneEnough: boolean): Meta {
-  const pageOctets = start.readUInt32LE(PAGE_HEADER_OCTETS + 24);
-  const isSize = pageOctets >= 256 && pageOctets <= 65_536 && (pageOctets & (pageOctets - 1)) === 0;
-  if (!isSize || start.length < pageOctets + PAGE_HEADER_OCTETS + META_OCTETS) {
-    throw new Damage(`page 0 names pages of ${pageOctets} octets`);
-  }
+export interface Metas {
+  /** The one that lmdb goes by. */
+  readonly meta: Meta;
+  /** Of the transaction before; undefined: it cannot be read. */
+  readonly olderMeta?: Meta | undefined;
+}
+
+/** Both meta pages. Where one is enough, the other may be damaged. `start` holds the first two pages at least. */
+export function readMetas(start: Buffer, isOneEnough: boolean): Metas {
+  const pageOctets = readPageOctets(start);
   const metas: Meta[] = [];
   let damage: unknown;
   for (const number of [0, 1]) {
@@ -59,10 +60,27 @@ export function readMeta(start: Buffer, isOneEnough: boolean): Meta {
       damage = error;
     }
   }
-  const [first, second = first] = metas;
-  if (first === undefined || second === undefined) throw damage;
-  if (damage !== undefined && !isOneEnough) throw damage;
-  return first.transaction >= second.transaction ? first : second;
+  const [meta, olderMeta] = metas.sort((a, b) => b.transaction - a.transaction);
+  if (meta === undefined || (damage !== undefined && !isOneEnough)) throw damage;
+  return { meta, olderMeta };
+}
+
+/** What stands for the meta pages when neither can be read: every page may be of any transaction, and no tree is known. */
+export function unknownMeta(start: Buffer): Meta {
+  const none = { flags: 0, depth: 0, branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
+  const tree = { ...none, root: undefined };
+  const unknown = Number.MAX_SAFE_INTEGER;
+  const pageOctets = readPageOctets(start);
+  return { pageOctets, lastPage: unknown, transaction: unknown, free: tree, main: tree };
+}
+
+function readPageOctets(start: Buffer): number {
+  const pageOctets = start.readUInt32LE(PAGE_HEADER_OCTETS + 24);
+  const isSize = pageOctets >= 256 && pageOctets <= 65_536 && (pageOctets & (pageOctets - 1)) === 0;
+  if (!isSize || start.length < pageOctets + PAGE_HEADER_OCTETS + META_OCTETS) {
+    throw new Damage(`page 0 names pages of ${pageOctets} octets`);
+  }
+  return pageOctets;
 }
 
 function readMetaPage(start: Buffer, number: number, pageOctets: number): Meta {

@@ -7,12 +7,14 @@
 import { closeSync } from 'node:fs';
 import { link, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { assertRoom } from '../folder.ts';
 import { leaseIdOf, MEMBER, membersPrefix } from '../leases.ts';
 import { type TableState, unpackRow, unpackState } from '../lmdbOctets.ts';
 import { LmdbEnvironment } from '../lmdbTable.ts';
 import { Owner } from '../owner.ts';
 import type { KeyedRow, RowWriter } from '../table.ts';
 import { damageOf, openSource, treesOf } from './check.ts';
+import { orphansOf } from './orphans.ts';
 import { rowFault } from './rows.ts';
 import { type Entry, PageSet, walk } from './walk.ts';
 
@@ -31,7 +33,8 @@ export type Salvage =
   | { readonly kind: 'inUse' };
 
 const ROWS_A_TRANSACTION = 10_000;
-const COMPARE = { compare: Buffer.compare, onDamage: () => undefined };
+const ROW_OVERHEAD_OCTETS = 64;
+const FIRST_OCTETS = 64 * 1024;
 
 export async function salvage(dir: string, wallMs: number): Promise<Salvage> {
   const workshop = join(dir, 'repair');
@@ -84,16 +87,32 @@ function readWhatIsLeft(path: string): Found {
   if (source === undefined || typeof source === 'string') return { rows: [], state: undefined };
   try {
     const used = new PageSet(source.meta.lastPage);
-    const trees = treesOf(source, used, COMPARE.onDamage);
-    const entriesOf = (name: string): Iterable<Entry> => {
-      const tree = trees.get(name);
-      return tree === undefined ? [] : walk(source, tree, used, COMPARE);
+    let isWhole = true;
+    const onDamage = () => {
+      isWhole = false;
     };
-    const state = stateIn(entriesOf('state'));
-    return { rows: soundRows(entriesOf('rows'), state), state };
+    const trees = treesOf(source, used, onDamage);
+    const entriesOf = (name: string): readonly Entry[] => {
+      const tree = trees.get(name);
+      if (tree !== undefined) {
+        return [...walk(source, tree, used, { compare: Buffer.compare, onDamage })];
+      }
+      onDamage();
+      return [];
+    };
+    const states = entriesOf('state');
+    const rows = entriesOf('rows');
+    if (isWhole) return foundIn(rows, states);
+    const orphans = orphansOf(source, used);
+    return foundIn([...rows, ...orphans.rows], [...states, ...orphans.states]);
   } finally {
     closeSync(source.fd);
   }
+}
+
+function foundIn(rows: readonly Entry[], states: readonly Entry[]): Found {
+  const state = stateIn(states);
+  return { rows: soundRows(rows, state), state };
 }
 
 function stateIn(entries: Iterable<Entry>): TableState | undefined {
@@ -102,7 +121,7 @@ function stateIn(entries: Iterable<Entry>): TableState | undefined {
     try {
       return unpackState(entry.value());
     } catch {
-      return undefined;
+      // Another page may have it.
     }
   }
   return undefined;
@@ -125,6 +144,7 @@ function soundRows(entries: Iterable<Entry>, state: TableState | undefined): Key
 }
 
 async function begin(dir: string, { rows, state }: Found, wallMs: number): Promise<void> {
+  await assertRoom(dir, octetsFor(rows));
   const environment = await LmdbEnvironment.open(dir, 'r+');
   // As the damaged file had it, so that what was down meanwhile is counted when the store is opened.
   const now = () => state ?? { timelineMs: 0, wallMs };
@@ -138,6 +158,12 @@ async function begin(dir: string, { rows, state }: Found, wallMs: number): Promi
     });
   }
   await table.close();
+}
+
+/** What a store of these rows takes on the disk at most. */
+function octetsFor(rows: readonly KeyedRow[]): number {
+  const octetsOf = ({ key, row }: KeyedRow) => key.length + row.value.length + ROW_OVERHEAD_OCTETS;
+  return rows.reduce((sum, row) => sum + 2 * octetsOf(row), FIRST_OCTETS);
 }
 
 function writeRow(writer: RowWriter, { key, row }: KeyedRow): void {

@@ -15,12 +15,14 @@ import {
   readNumber,
   readTreePage,
   type Tree,
+  type TreePage,
 } from './format.ts';
 
 /** An open file, at one transaction. */
 export interface Source {
   readonly fd: number;
   readonly meta: Meta;
+  readonly olderMeta?: Meta | undefined;
 }
 
 export interface WalkOptions {
@@ -72,6 +74,10 @@ export class PageSet {
     if (page < 2 || page > this.#lastPage) throw new Damage(`there is no page ${page}`);
     if (this.has(page)) throw new Damage(`page ${page} is used twice`);
     this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
+  }
+
+  giveBack(page: number): void {
+    this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) & ~(1 << (page & 7));
   }
 }
 
@@ -151,8 +157,17 @@ class Walker {
     }
   }
 
-  #read(number: number, depth: number, bounds: Bounds) {
+  #read(number: number, depth: number, bounds: Bounds): TreePage {
     this.#used.take(number);
+    try {
+      return this.#readTaken(number, depth, bounds);
+    } catch (error) {
+      this.#used.giveBack(number);
+      throw error;
+    }
+  }
+
+  #readTaken(number: number, depth: number, bounds: Bounds): TreePage {
     const { meta } = this.#source;
     const octets = readOctets(this.#source, number, 0, meta.pageOctets);
     const page = readTreePage(octets, number, meta.transaction);
@@ -210,6 +225,7 @@ class Walker {
 }
 
 function readOctets({ fd, meta }: Source, page: number, at: number, length: number): Buffer {
+  if (page > meta.lastPage) throw new Damage(`there is no page ${page}`);
   const octets = Buffer.allocUnsafe(length);
   const read = readSync(fd, octets, 0, length, page * meta.pageOctets + at);
   if (read < length) throw new Damage(`the file ends before page ${page} does`);
