@@ -124,7 +124,7 @@ test('a group that nobody has is a mistake, and root is one by name', async () =
   const known = await callCli(['dockerproxy', '--socket-group', 'root', ...noFolder], {
     readFile: readText,
   });
-  assert.match(known.stderr, /--listen: \/nonexistent\/docker\.sock/);
+  assert.match(known.stderr, /--listen: there is no folder \/nonexistent/);
 });
 
 test('a folder that is not there is named, with the line that makes it', async () => {
