@@ -92,8 +92,9 @@ function outdatedPages({ fd, meta, olderMeta }: Source) {
 function freePages(source: Source): PageSet {
   const free = new PageSet(source.meta.lastPage);
   for (const entry of walk(source, source.meta.free, new PageSet(source.meta.lastPage), TOLERANT)) {
+    // A damaged number may stand for pages without end, so the first fault ends the list.
     tolerant(() => {
-      for (const page of freePagesOf(entry)) tolerant(() => free.take(page));
+      for (const page of freePagesOf(entry)) free.take(page);
     });
   }
   return free;
