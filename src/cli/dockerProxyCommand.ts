@@ -98,7 +98,7 @@ function listenFailure(path: string, error: unknown): Failure {
   const folder = dirname(path);
   return existsSync(folder)
     ? new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to')
-    : new Failure(code, `--listen: there is no folder ${folder}`, `mkdir -m 0750 ${folder}`);
+    : new Failure(code, `--listen: there is no folder ${folder}`, `mkdir -p -m 0750 ${folder}`);
 }
 
 /** The kernel's word; Node shows the descriptor to nobody else. */

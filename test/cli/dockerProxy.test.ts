@@ -131,5 +131,5 @@ test('a folder that is not there is named, with the line that makes it', async (
   const line = ['dockerproxy', '--listen', '/nowhere/sora/docker.sock'];
   const { code, stderr } = await callCli([...line, '--docker-host', 'unix:///none.sock']);
   assert.notEqual(code, 0);
-  assert.match(stderr, /there is no folder \/nowhere\/sora .*mkdir -m 0750 \/nowhere\/sora/);
+  assert.match(stderr, /there is no folder \/nowhere\/sora .*mkdir -p -m 0750 \/nowhere\/sora/);
 });
