@@ -29,31 +29,6 @@ function burst(maxGuests: number): number {
   return Math.min(MAX_BURST, 4 * maxGuests);
 }
 
-/** Requests are hardly shorter than 64 octets. */
-const SLICE_OCTETS = 1024;
-
-/**
- * Has Node's HTTP parser see little of a connection at a time. It makes a request of everything that it is given, also
- * after the connection was closed for having too many: a thousand of them fit into one read. To be called when the server
- * has taken the connection.
- */
-export function readInSlices(socket: Socket): void {
-  const parsers = socket.listeners('data');
-  const parse = (octets: Buffer): void => {
-    for (const one of parsers) Reflect.apply(one, socket, [octets]);
-  };
-  socket.removeAllListeners('data');
-  socket.on('data', (octets: Buffer) => {
-    for (let at = 0; at < octets.length && !socket.destroyed; at += SLICE_OCTETS) {
-      if (socket.isPaused()) {
-        socket.unshift(octets.subarray(at));
-        return;
-      }
-      parse(octets.subarray(at, at + SLICE_OCTETS));
-    }
-  });
-}
-
 interface Connection {
   readonly socket: Socket;
   readonly share: string;
@@ -95,6 +70,15 @@ export class Admission {
     socket.once('close', () => this.#closed(connection));
     if (this.#hasRoom(share)) this.#addMember(connection);
     else this.#addGuest(connection);
+  }
+
+  /** Whether the connection may make another request; one that has too many is closed. */
+  mayAsk(socket: Socket): boolean {
+    if (socket.destroyed) return false;
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined && connection.busy < this.#limits.maxPipelined) return true;
+    socket.destroy();
+    return false;
   }
 
   /** A request begins; false: the connection has too many, and is closed. */

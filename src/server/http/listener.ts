@@ -7,7 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { Admission, mostGuests, readInSlices } from './admission.ts';
+import { Admission, mostGuests } from './admission.ts';
 import { ChangeTexts } from './changeTexts.ts';
 import { clientOf } from './client.ts';
 import type { Exchange, Reply } from './exchange.ts';
@@ -17,6 +17,7 @@ import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { lingering } from './lingering.ts';
 import { nodeExchange } from './nodeExchange.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
+import { boundedRequests } from './pipelining.ts';
 import { createGiveWay, createPace, type Pace } from './polite.ts';
 import { RecentTexts } from './recentTexts.ts';
 import { createRoutes, type Routes } from './routes.ts';
@@ -100,13 +101,15 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
     live: new Set(),
     closing: false,
   };
-  const server = createServer(serverOptions(limits));
+  const server = createServer({
+    ...serverOptions(limits),
+    IncomingMessage: boundedRequests((socket) => admission.mayAsk(socket)),
+  });
   // Guests that are being told why not come on top of silent ones.
   server.maxConnections = limits.maxConnections + 2 * mostGuests(limits.maxGuests);
   server.maxRequestsPerSocket = 100_000;
   server.on('connection', (socket) => {
     admission.opened(socket);
-    readInSlices(socket);
   });
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     void serve(service, request, response);
