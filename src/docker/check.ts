@@ -32,7 +32,7 @@ const CHECKS = ['http', 'https', 'cmd', 'script', 'ttl', 'tcp', 'grpc'] as const
 /** Those that containers may always choose: they change nothing. */
 export const SAFE_METHODS: readonly string[] = ['GET', 'HEAD'];
 /** Those that the operator may allow. */
-export const OTHER_METHODS = ['OPTIONS', 'POST', 'PUT'] as const;
+const OTHER_METHODS = ['OPTIONS', 'POST', 'PUT'] as const;
 /** registrator's default for Consul, and Consul's own for the timeout. */
 const DEFAULT_INTERVAL_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 10_000;

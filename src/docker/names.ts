@@ -66,7 +66,7 @@ export function siblingName(name: Name, suffix: string, zones: Zones): CheckedNa
 }
 
 /** The name with a suffix on the label at an index. */
-export function withSuffix(name: Name, at: number, suffix: string): Name {
+function withSuffix(name: Name, at: number, suffix: string): Name {
   return name.map((label, i) => (i === at ? label + suffix : label));
 }
 

@@ -32,3 +32,7 @@ export type Change =
       readonly modRevision: number;
       readonly previous: Entry | undefined;
     };
+
+export function keyOfChange(change: Change): string {
+  return change.kind === 'put' ? change.entry.key : change.key;
+}

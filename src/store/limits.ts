@@ -10,9 +10,9 @@ export const MAX_KEY_OCTETS = 1900;
 /** As etcd recommends for one value; what is no service of at most 64 KB is refused later, by its reader. */
 export const MAX_VALUE_OCTETS = 1024 * 1024;
 /** Of a key by itself: etcd's own limit, 285 years. */
-export const MAX_LEASE_SECONDS = 9_000_000_000;
+const MAX_LEASE_SECONDS = 9_000_000_000;
 /** Of a lease that an embedded store grants: its holder is alive to renew it, so it need not outlive him for longer. */
-export const MAX_GRANTED_SECONDS = 86_400;
+const MAX_GRANTED_SECONDS = 86_400;
 /** That an embedded store holds at once: each stays on disk until it ends, whether or not it has keys. */
 export const MAX_LEASES = 10_000;
 

@@ -72,7 +72,7 @@ const MAX_SERVICES = 5_000;
 const MAX_NODES = 20_000;
 const MAX_NAMES = 100;
 /** README tells users this number. What the forwarder has in its cache costs nothing and does not count. */
-export const MAX_EXTERNALS = 64;
+const MAX_EXTERNALS = 64;
 
 export function newWork(view: View): Work {
   return {

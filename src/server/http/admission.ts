@@ -81,7 +81,7 @@ export class Admission {
     return false;
   }
 
-  /** A request begins; false: the connection has too many, and is closed. */
+  /** A request begins; false: the connection has too many, although `mayAsk` was asked, and is closed. */
   began(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;

@@ -6,7 +6,7 @@
  * their common directory if that is gone, else the client is told to list again (401), or, when it gave no waitIndex
  * and so follows nothing, gets the first. A stream carries them all.
  */
-import type { Change } from '../../service/change.ts';
+import { type Change, keyOfChange } from '../../service/change.ts';
 import { prefixOf } from '../../store/place.ts';
 import { type Store, StoreError, type WatchBatch } from '../../store/store.ts';
 import { isDirectory } from './listing.ts';
@@ -155,7 +155,7 @@ function matches(key: string, { key: wanted, recursive }: Awaited): boolean {
 
 /** The key of the node that changed: a directory's, when its marker did. */
 function keyOf(change: Change): string {
-  const key = change.kind === 'put' ? change.entry.key : change.key;
+  const key = keyOfChange(change);
   return isMarker(key) ? key.slice(0, -1) : key;
 }
 

@@ -2,7 +2,7 @@
  * The most recent changes, for watches that begin in the past. Bounded by their number and by their octets; what falls
  * out is forgotten for good, and a watch from before it is `compacted`.
  */
-import type { Change } from '../../service/change.ts';
+import { type Change, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 
 /** How much may wait or be remembered: changes, and octets of their keys and values. */
@@ -19,9 +19,8 @@ export function batchOctets(batch: WatchBatch): number {
 }
 
 function changeOctets(change: Change): number {
-  const key = change.kind === 'put' ? change.entry.key : change.key;
   const value = change.kind === 'put' ? change.entry.value.length : 0;
-  return 200 + key.length + value + (change.previous?.value.length ?? 0);
+  return 200 + keyOfChange(change).length + value + (change.previous?.value.length ?? 0);
 }
 
 export class History {

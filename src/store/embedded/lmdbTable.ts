@@ -104,7 +104,7 @@ interface Databases {
   readonly states: Octets;
 }
 
-export class LmdbTable implements Table {
+class LmdbTable implements Table {
   readonly identity: string;
   readonly #db: Databases;
   readonly #now: Now;

@@ -3,7 +3,7 @@
  * from the table as it is by then, and what has changed since the first one is undone with the history of changes. A
  * reader for whom the history has become too short gets `compacted`.
  */
-import type { Change, Entry } from '../../service/change.ts';
+import { type Entry, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 import type { KeyedRow, PageBounds, TableView } from './table.ts';
 import { compareOctets } from './tree.ts';
@@ -104,7 +104,7 @@ function changedSince(
   for (const batch of source.since(revision + 1)) {
     if (batch.revision > upTo) break;
     for (const change of batch.changes) {
-      const key = keyOf(change);
+      const key = keyOfChange(change);
       if (isIn(range, key) && !before.has(key)) before.set(key, change.previous);
     }
   }
@@ -117,10 +117,6 @@ function isIn({ prefix, after, upTo }: Range, key: string): boolean {
     (after === undefined || compareOctets(key, after) > 0) &&
     (upTo === undefined || compareOctets(key, upTo) <= 0)
   );
-}
-
-function keyOf(change: Change): string {
-  return change.kind === 'put' ? change.entry.key : change.key;
 }
 
 /** What was deleted meanwhile may be many pages. */

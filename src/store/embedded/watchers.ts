@@ -6,7 +6,7 @@
  * with `compacted`, as if its revision were forgotten: it takes a snapshot and begins again. One batch, however large, is
  * no falling behind: the largest that waits is not counted.
  */
-import type { Change } from '../../service/change.ts';
+import { type Change, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 import { type Bounds, batchOctets, type History } from './history.ts';
 
@@ -152,7 +152,7 @@ export class Watchers {
   #grouped(batch: WatchBatch): Map<string, Change[]> {
     const groups = new Map<string, Change[]>();
     for (const change of batch.changes) {
-      const key = keyOf(change);
+      const key = keyOfChange(change);
       for (let at = key.indexOf('/'); at !== -1; at = key.indexOf('/', at + 1)) {
         const prefix = key.slice(0, at + 1);
         if (!this.#byPrefix.has(prefix)) continue;
@@ -174,10 +174,6 @@ function offer(watcher: Watcher, batch: WatchBatch): void {
 }
 
 function below(prefix: string, batch: WatchBatch): WatchBatch {
-  const changes = batch.changes.filter((change) => keyOf(change).startsWith(prefix));
+  const changes = batch.changes.filter((change) => keyOfChange(change).startsWith(prefix));
   return { revision: batch.revision, changes };
-}
-
-function keyOf(change: Change): string {
-  return change.kind === 'put' ? change.entry.key : change.key;
 }

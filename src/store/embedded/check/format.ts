@@ -149,7 +149,7 @@ export const SUBTREE = 0x02;
 /** The value is on pages of its own. */
 export const BIG_VALUE = 0x01;
 /** Where a big value is: its first page, a transaction, how many pages. */
-export const BIG_VALUE_OCTETS = 24;
+const BIG_VALUE_OCTETS = 24;
 export const BIG_VALUE_PAGES_AT = 16;
 export const OVERFLOW_PAGE = 0x04;
 const BRANCH_PAGE = 0x01;
