@@ -3,7 +3,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Output } from './cli/command.ts';
+import type { Output } from './cli/io.ts';
 import { tooFewFiles } from './openFiles.ts';
 
 const problem = tooFewFiles();

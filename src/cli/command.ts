@@ -1,8 +1,9 @@
 /** What a command is: words for the command line, help and completion, and the function that does it. */
 import type { Option, OptionWords } from '../config/option.ts';
-import type { FlagValue, ReadFile } from '../config/settings.ts';
+import type { FlagValue } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
 import { DEFAULT_CLIENT_STORE } from '../config.ts';
+import type { Io } from './io.ts';
 
 export interface Command {
   readonly name: string;
@@ -33,30 +34,6 @@ export interface Arguments {
   readonly flags: Readonly<Record<string, FlagValue>>;
   /** In the order of the command's `positionals`, those of a `many` one at the end. */
   readonly words: readonly string[];
-}
-
-/** The process around a command. */
-export interface Io {
-  readonly stdout: Output;
-  readonly stderr: Output;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly readFile: ReadFile;
-  /** Where the embedded store lies by default. */
-  readonly stateDirectory: string;
-  /** Aborted by SIGINT and SIGTERM, with the signal's name as reason, for a command that asked by `handleSignals`. */
-  readonly stop: AbortSignal;
-  /** From now on the first signal aborts `stop` instead of ending the process. */
-  handleSignals(): void;
-  /** From now on SIGHUP calls `reload` instead of ending the process. */
-  onReload(reload: () => void): void;
-  /** From now on output that nobody can read does not end the process. */
-  outliveReaders(): void;
-}
-
-export interface Output {
-  readonly isTty: boolean;
-  readonly colour: boolean;
-  write(text: string): void;
 }
 
 /** The words of option rows. A secret has two; the one that would show it on the command line is only known to be refused. */

@@ -2,8 +2,9 @@
 import { statSync } from 'node:fs';
 import { countOf, type Finding, type Level } from '../doctor/finding.ts';
 import { printable } from '../printable.ts';
-import { type Command, type Io, OUTPUT_OPTIONS, type Output } from './command.ts';
+import { type Command, OUTPUT_OPTIONS } from './command.ts';
 import { Failure } from './failure.ts';
+import type { Io, Output } from './io.ts';
 import { networkOf } from './network.ts';
 import { jsonLine, paint } from './output.ts';
 import { configOf, SERVER_OPTIONS, shownOnly } from './serverConfig.ts';

@@ -1,6 +1,6 @@
 import { type EngineEndpoint, resolveEndpoint } from '../docker/endpoint.ts';
-import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
+import type { Io } from './io.ts';
 
 /** The engine that an option (by its name on the command line) or else the environment names; throws a `Failure`. */
 export function engineEndpoint(

@@ -1,8 +1,9 @@
 import { printable } from '../printable.ts';
 import type { Entry } from '../service/change.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command, type Io } from './command.ts';
+import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
 import { viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
+import type { Io } from './io.ts';
 import { jsonLine } from './output.ts';
 import { keyOfArgument, type StoreAccess, withStore } from './storeAccess.ts';
 

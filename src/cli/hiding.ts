@@ -11,8 +11,8 @@ import type { Entry } from '../service/change.ts';
 import { configKey, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
 import { type Store, StoreError } from '../store/store.ts';
-import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
+import type { Io } from './io.ts';
 import { servedDomains } from './servedDomains.ts';
 import type { StoreAccess } from './storeAccess.ts';
 

@@ -2,7 +2,7 @@ import type { OptionWords } from '../config/option.ts';
 import { HiddenValues } from '../docker/hidden.ts';
 import { printable } from '../printable.ts';
 import type { Entry } from '../service/change.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command, type Io, type Output } from './command.ts';
+import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
 import {
   describeHiders,
   describeService,
@@ -12,6 +12,7 @@ import {
   viewHidden,
 } from './entryView.ts';
 import { Failure } from './failure.ts';
+import type { Io, Output } from './io.ts';
 import { jsonLine, table } from './output.ts';
 import { keyOfArgument, type StoreAccess, withStore } from './storeAccess.ts';
 import { tree } from './tree.ts';

@@ -6,8 +6,8 @@ import { DNS_PORT, type SocketAddress } from '../dns/socketAddress.ts';
 import { knownBridgeAddress, readOwnAddresses } from '../docker/bridgeAddress.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
 import { readSockets } from '../server/socketTable.ts';
-import type { Io } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
+import type { Io } from './io.ts';
 
 export interface Network {
   /** This host's IP addresses, also those of interfaces without carrier. */

@@ -3,8 +3,8 @@
  * nothing there can speak to a terminal.
  */
 import { printable } from '../printable.ts';
-import type { Output } from './command.ts';
 import type { Failure } from './failure.ts';
+import type { Output } from './io.ts';
 
 /** Colour on a terminal, unless NO_COLOR; FORCE_COLOR wins over both. */
 export function wantsColour(

@@ -5,7 +5,7 @@ import type { RegistrarEvent } from '../docker/registrarEvent.ts';
 import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../docker/status.ts';
 import { printable } from '../printable.ts';
 import { nameOfKey } from '../service/key.ts';
-import type { Output } from './command.ts';
+import type { Output } from './io.ts';
 import { jsonLine, table } from './output.ts';
 import { targetOf } from './targetText.ts';
 

@@ -9,9 +9,10 @@ import {
   printSocketAddress,
   type SocketAddress,
 } from '../dns/socketAddress.ts';
-import { type Arguments, type Command, type Io, OUTPUT_OPTIONS } from './command.ts';
+import { type Arguments, type Command, OUTPUT_OPTIONS } from './command.ts';
 import { type Ask, ask, type Reply } from './dns2.ts';
 import { Failure, type FailureCode } from './failure.ts';
+import type { Io } from './io.ts';
 import { jsonLine, paint } from './output.ts';
 
 const TIMEOUT_MS = 4000;

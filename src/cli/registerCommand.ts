@@ -11,9 +11,10 @@ import type { SocketAddress } from '../dns/socketAddress.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { LogLevel } from '../log.ts';
 import { keyPrefix } from '../service/key.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command, type Io, wordsOf } from './command.ts';
+import { type Arguments, CLIENT_OPTIONS, type Command, wordsOf } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
 import { Failure } from './failure.ts';
+import type { Io } from './io.ts';
 import {
   asRegistrator,
   contextOf,

@@ -3,8 +3,8 @@
 import type { FlagValue } from '../config/settings.ts';
 import { type Config, readConfig } from '../config.ts';
 import type { EngineEndpoint } from '../docker/endpoint.ts';
-import type { Io } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
+import type { Io } from './io.ts';
 import { configOf } from './serverConfig.ts';
 
 /** Serves until it is told to stop. `decisions` are for the log; throws a `Failure` when it cannot begin. */

@@ -3,7 +3,7 @@ import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../config.ts';
 import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { configKey } from '../service/key.ts';
-import type { Io } from './command.ts';
+import type { Io } from './io.ts';
 import type { StoreAccess } from './storeAccess.ts';
 
 const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];

@@ -5,8 +5,9 @@ import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
 import { SERVE_OPTIONS } from '../config/serveOptions.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
 import { type Config, readConfig } from '../config.ts';
-import { type Arguments, type Io, wordsOf } from './command.ts';
+import { type Arguments, wordsOf } from './command.ts';
 import { Failure } from './failure.ts';
+import type { Io } from './io.ts';
 
 /** As `serve` shows them. */
 export const SERVER_OPTIONS: readonly OptionWords[] = [

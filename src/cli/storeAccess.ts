@@ -5,8 +5,9 @@ import { readClientConfig } from '../config.ts';
 import { type Name, parseName } from '../dns/name.ts';
 import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
 import { type LeaseStore, StoreError } from '../store/store.ts';
-import type { Arguments, Io } from './command.ts';
+import type { Arguments } from './command.ts';
 import { Failure, storeFailure } from './failure.ts';
+import type { Io } from './io.ts';
 import { readTls } from './tlsFiles.ts';
 import { tokenFor } from './writerToken.ts';
 

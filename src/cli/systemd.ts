@@ -5,10 +5,9 @@ import type { InheritedSocket } from '../server/listen.ts';
 import { readActivation } from '../systemd/activation.ts';
 import { identify } from '../systemd/inherited.ts';
 import { type Supervisor, startSupervisor, watchdogMsOf } from '../systemd/supervisor.ts';
-import type { Io } from './command.ts';
 import { Failure } from './failure.ts';
 
-type Env = Io['env'];
+type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * The sockets to serve instead of those of `--addr`; none: there are no others. `wanted` is `--systemd`: true, they must

@@ -1,7 +1,7 @@
 import { type Label, parseName, printLabel } from '../dns/name.ts';
 import { printable } from '../printable.ts';
-import type { Output } from './command.ts';
 import { describeHiders, describeService, type EntryView } from './entryView.ts';
+import type { Output } from './io.ts';
 import { paint } from './output.ts';
 
 interface Branch {

@@ -9,9 +9,10 @@ import { printName } from '../dns/name.ts';
 import { printable } from '../printable.ts';
 import type { Change } from '../service/change.ts';
 import { StoreError } from '../store/store.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command, type Io, type Output } from './command.ts';
+import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
 import { describeService, type EntryView, viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
+import type { Io, Output } from './io.ts';
 import { jsonLine, paint } from './output.ts';
 import { keyOfArgument, ownerOfKey, type StoreAccess, withStore } from './storeAccess.ts';
 

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { runCli } from '../../src/cli/cli.ts';
-import type { Output } from '../../src/cli/command.ts';
+import type { Output } from '../../src/cli/io.ts';
 import type { ReadFile } from '../../src/config/settings.ts';
 
 export interface Ran {
