@@ -11,8 +11,9 @@ if (problem !== undefined) {
   process.stderr.write(`soradns: ${problem}\n`);
   process.exit(1);
 }
-const [{ runCli }, { wantsColour }, { readText }] = await Promise.all([
+const [{ runCli }, { COMMANDS }, { wantsColour }, { readText }] = await Promise.all([
   import('./cli/cli.ts'),
+  import('./cli/commands.ts'),
   import('./cli/output.ts'),
   import('./cli/readText.ts'),
 ]);
@@ -66,7 +67,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const exitCode = await runCli(process.argv.slice(2), {
+const exitCode = await runCli(COMMANDS, process.argv.slice(2), {
   stdout: outputOf(process.stdout),
   stderr: outputOf(process.stderr),
   env: process.env,

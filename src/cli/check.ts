@@ -1,9 +1,10 @@
 /** `soradns check`: whether `serve` would start with these options, as `knotc conf-check` does for Knot. */
 import { type Explained, explain } from '../config/explain.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
+import type { Arguments } from '../config/settings.ts';
 import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../config.ts';
 import { printable } from '../printable.ts';
-import { type Arguments, type Command, OUTPUT_OPTIONS } from './command.ts';
+import { type Command, OUTPUT_OPTIONS } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
 import { EXIT_CODES, Failure } from './failure.ts';
 import type { Io } from './io.ts';

@@ -4,59 +4,29 @@
  */
 import yargs, { type Argv } from 'yargs';
 import type { OptionWords } from '../config/option.ts';
-import type { FlagValue } from '../config/settings.ts';
+import type { Arguments, FlagValue } from '../config/settings.ts';
 import { nearest } from '../config/suggest.ts';
-import { checkCommand } from './check.ts';
-import type { Arguments, Command, Positional } from './command.ts';
+import type { Command, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
-import { completionCommand } from './completion.ts';
-import { dockerProxyCommand } from './dockerProxyCommand.ts';
-import { doctorCommand } from './doctor.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
-import { getCommand } from './get.ts';
-import { integrateCommand } from './integrate.ts';
 import type { Io } from './io.ts';
-import { lsCommand } from './ls.ts';
 import { printFailure } from './output.ts';
-import { queryCommand } from './query.ts';
-import { registerCommand } from './registerCommand.ts';
-import { registrarCommand } from './registrarCommand.ts';
 import { partRegistratorLine } from './registratorLine.ts';
-import { rmCommand } from './rm.ts';
-import { serveCommand } from './serveCommand.ts';
-import { setCommand } from './set.ts';
-import { upCommand } from './upCommand.ts';
-import { versionCommand } from './version.ts';
-import { watchCommand } from './watch.ts';
-
-export const COMMANDS: readonly Command[] = [
-  serveCommand,
-  upCommand,
-  registerCommand,
-  registrarCommand,
-  dockerProxyCommand,
-  setCommand,
-  getCommand,
-  rmCommand,
-  lsCommand,
-  watchCommand,
-  queryCommand,
-  doctorCommand,
-  checkCommand,
-  integrateCommand,
-  completionCommand(() => COMMANDS),
-  versionCommand,
-];
-
-const ALL_OPTIONS: readonly OptionWords[] = COMMANDS.flatMap((command) => command.options);
 
 /** Runs one command line and gives its exit code. Never rejects. */
-export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+export async function runCli(
+  commands: readonly Command[],
+  argv: readonly string[],
+  io: Io,
+): Promise<number> {
   try {
     const line = partRegistratorLine(rephrase(argv), io.env);
-    const normal = normalise(line, ALL_OPTIONS);
+    const normal = normalise(
+      line,
+      commands.flatMap(({ options }) => options),
+    );
     if (normal.kind === 'mistake') throw new Failure('usage', normal.problem);
-    return await dispatch(normal.argv, io);
+    return await dispatch(commands, normal.argv, io);
   } catch (error) {
     const failure = failureOf(error);
     printFailure(failure, asksForJson(argv), io.stderr);
@@ -76,9 +46,13 @@ function asksForJson(argv: readonly string[]): boolean {
   return argv.includes('--json') || argv.includes('--json=true');
 }
 
-async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+async function dispatch(
+  commands: readonly Command[],
+  argv: readonly string[],
+  io: Io,
+): Promise<number> {
   let exitCode = 0;
-  const parser = createParser(argv, io, async (command, args) => {
+  const parser = createParser(commands, argv, io, async (command, args) => {
     exitCode = await command.run(args, io);
   });
   let help = '';
@@ -91,7 +65,12 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
 
 type Run = (command: Command, args: Arguments) => Promise<void>;
 
-function createParser(argv: readonly string[], io: Io, run: Run): Argv {
+function createParser(
+  commands: readonly Command[],
+  argv: readonly string[],
+  io: Io,
+  run: Run,
+): Argv {
   const parser = yargs([...argv])
     .scriptName('soradns')
     .usage('$0 <command>\n\nDNS for finding containers: names from etcd or an embedded store.')
@@ -112,9 +91,9 @@ function createParser(argv: readonly string[], io: Io, run: Run): Argv {
     .wrap(io.stdout.isTty ? Math.min(100, process.stdout.columns || 100) : 100)
     .epilogue('soradns COMMAND --help says more about a command.')
     .fail((message, error) => {
-      throw error ?? misuse(message, argv);
+      throw error ?? misuse(message, argv, commands);
     });
-  for (const command of COMMANDS) {
+  for (const command of commands) {
     const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
     const build = (inner: Argv) => describe(inner, command);
     const handle = (parsed: Record<string, unknown>) => run(command, argumentsOf(command, parsed));
@@ -174,9 +153,9 @@ function argumentsOf(command: Command, parsed: Record<string, unknown>): Argumen
 }
 
 /** yargs's complaint in one line that names the argument and the fix. */
-function misuse(message: string, argv: readonly string[]): Failure {
+function misuse(message: string, argv: readonly string[], commands: readonly Command[]): Failure {
   const unknown = /^Unknown (?:arguments?|commands?): ([^,]+)/.exec(message)?.[1]?.trim();
-  const command = COMMANDS.find(({ name }) => name === argv[0]);
+  const command = commands.find(({ name }) => name === argv[0]);
   const help = `soradns ${command === undefined ? '' : `${command.name} `}--help`;
   if (message.startsWith('Not enough non-option arguments') && command !== undefined) {
     const needed = command.positionals.filter(({ required }) => required).map(positionalUsage);
@@ -188,7 +167,7 @@ function misuse(message: string, argv: readonly string[]): Failure {
   if (command === undefined) {
     const meant = nearest(
       unknown,
-      COMMANDS.map(({ name }) => name),
+      commands.map(({ name }) => name),
     );
     return new Failure('usage', `${unknown}: there is no such command`, suggestion(meant, help));
   }

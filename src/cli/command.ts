@@ -1,6 +1,6 @@
 /** What a command is: words for the command line, help and completion, and the function that does it. */
-import type { Option, OptionWords } from '../config/option.ts';
-import type { FlagValue } from '../config/settings.ts';
+import { type OptionWords, wordsOf } from '../config/option.ts';
+import type { Arguments } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
 import { DEFAULT_CLIENT_STORE } from '../config.ts';
 import type { Io } from './io.ts';
@@ -28,30 +28,6 @@ export interface Positional {
 
 /** A command line that works as it stands, and what it does. */
 export type Example = readonly [line: string, purpose: string];
-
-export interface Arguments {
-  /** By option name, without those that were not given. */
-  readonly flags: Readonly<Record<string, FlagValue>>;
-  /** In the order of the command's `positionals`, those of a `many` one at the end. */
-  readonly words: readonly string[];
-}
-
-/** The words of option rows. A secret has two; the one that would show it on the command line is only known to be refused. */
-export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readonly OptionWords[] {
-  return Object.values(rows).flatMap((row): OptionWords[] =>
-    row.secret
-      ? [
-          { ...row, hidden: true },
-          {
-            name: `${row.name}-file`,
-            form: 'text',
-            placeholder: 'FILE',
-            describe: `file that holds the ${row.name}`,
-          },
-        ]
-      : [row],
-  );
-}
 
 const JSON_OPTION: OptionWords = {
   name: 'json',

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { wordsOf } from '../config/option.ts';
 import { REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
 import { type ReadFile, readSettings } from '../config/settings.ts';
 import { peerCredentials } from '../dataplane/sockets/peer.ts';
@@ -11,7 +12,7 @@ import { readableMetadata } from '../docker/reducedAnswers.ts';
 import { ReplacedSocket } from '../docker/replacedSocket.ts';
 import { openLog } from '../log.ts';
 import { systemClock } from '../store/clock.ts';
-import { type Command, wordsOf } from './command.ts';
+import type { Command } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
 import { EXIT_CODES, Failure, failureOf } from './failure.ts';
 import { guard } from './guard.ts';

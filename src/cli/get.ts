@@ -1,6 +1,7 @@
+import type { Arguments } from '../config/settings.ts';
 import { printable } from '../printable.ts';
 import type { Entry } from '../service/change.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
+import { CLIENT_OPTIONS, type Command } from './command.ts';
 import { viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './io.ts';

@@ -1,6 +1,7 @@
 /** `soradns integrate`: has the resolver of this host, or its Docker, ask the server; and takes that back. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import type { Arguments } from '../config/settings.ts';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { reachable } from '../doctor/surroundings.ts';
 import { isLoopback } from '../forward/addresses.ts';
@@ -8,7 +9,7 @@ import { printChange } from '../integrate/diff.ts';
 import type { FileChange, Plan } from '../integrate/plan.ts';
 import { type Asking, TARGET_NAMES, TARGETS, type TargetName } from '../integrate/target.ts';
 import { printable } from '../printable.ts';
-import { type Arguments, type Command, OUTPUT_OPTIONS } from './command.ts';
+import { type Command, OUTPUT_OPTIONS } from './command.ts';
 import { Failure, type FailureCode } from './failure.ts';
 import { makeChange, readHostFile } from './integrate/hostFiles.ts';
 import type { Io } from './io.ts';

@@ -1,8 +1,9 @@
 import type { OptionWords } from '../config/option.ts';
+import type { Arguments } from '../config/settings.ts';
 import { HiddenValues } from '../docker/hidden.ts';
 import { printable } from '../printable.ts';
 import type { Entry } from '../service/change.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
+import { CLIENT_OPTIONS, type Command } from './command.ts';
 import {
   describeHiders,
   describeService,

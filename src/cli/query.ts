@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import type { Arguments } from '../config/settings.ts';
 import { rcodeName, typeCode, typeName } from '../dns/mnemonic.ts';
 import { type Name, parseName, printName } from '../dns/name.ts';
 import { printRdata, printRr } from '../dns/print.ts';
@@ -9,7 +10,7 @@ import {
   printSocketAddress,
   type SocketAddress,
 } from '../dns/socketAddress.ts';
-import { type Arguments, type Command, OUTPUT_OPTIONS } from './command.ts';
+import { type Command, OUTPUT_OPTIONS } from './command.ts';
 import { type Ask, ask, type Reply } from './dns2.ts';
 import { Failure, type FailureCode } from './failure.ts';
 import type { Io } from './io.ts';

@@ -2,7 +2,7 @@
 import { printName } from '../dns/name.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
 import type { RegistrarEvent } from '../docker/registrarEvent.ts';
-import { printReason } from '../docker/status.ts';
+import { printReason, type RegistrarStatus } from '../docker/status.ts';
 import { type Log, openLog } from '../log.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -13,9 +13,8 @@ import type { Io } from './io.ts';
 import { logLibraryOutput } from './libraryOutput.ts';
 import { metricsPage } from './metricsPage.ts';
 import { version } from './packageVersion.ts';
-import { printPlan } from './plan.ts';
 import { createProcessProbe } from './processFigures.ts';
-import type { RegisterConfig } from './registerCommand.ts';
+import type { RegisterConfig } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
 import { type RunningRegistrar, startRegistrar } from './runningRegistrar.ts';
 import { lingerMsAfter, stopped } from './stopping.ts';
@@ -120,22 +119,26 @@ function announce(
 
 const LOOK_EVERY_MS = 20;
 
-/** Looks once, and prints what would be written. Throws a `Failure` when docker or the store cannot be reached. */
-export async function dryRun(config: RegisterConfig, io: Io): Promise<number> {
+export interface DryRun {
+  readonly status: RegistrarStatus;
+  readonly events: readonly RegistrarEvent[];
+}
+
+/** Finds once what the registrar would write. Throws a `Failure` when the engine or the store cannot be reached. */
+export async function dryRun(config: RegisterConfig, { stop }: Pick<Io, 'stop'>): Promise<DryRun> {
   const store = await openStore(config.store);
   const events: RegistrarEvent[] = [];
   const registrar = startRegistrar({ ...config, store, onEvent: (event) => events.push(event) });
   try {
-    while (!registrar.isSettled() && !io.stop.aborted) {
+    while (!registrar.isSettled() && !stop.aborted) {
       throwIfLost(events);
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
-    printPlan(registrar.status(), events, config, io.stdout);
+    return { status: registrar.status(), events };
   } finally {
     await registrar.close(0);
     await store.close();
   }
-  return 0;
 }
 
 function throwIfLost(events: readonly RegistrarEvent[]): void {

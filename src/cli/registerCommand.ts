@@ -1,43 +1,22 @@
+import { wordsOf } from '../config/option.ts';
 import { REGISTER_OPTIONS } from '../config/registerOptions.ts';
-import {
-  type RegistrarSettings,
-  type RegistrarWishes,
-  readRegistrarWishes,
-} from '../config/registrarSettings.ts';
+import { type RegistrarWishes, readRegistrarWishes } from '../config/registrarSettings.ts';
+import type { Arguments } from '../config/settings.ts';
 import type { StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import type { Name } from '../dns/name.ts';
-import type { SocketAddress } from '../dns/socketAddress.ts';
-import type { EngineEndpoint } from '../docker/endpoint.ts';
-import type { LogLevel } from '../log.ts';
 import { keyPrefix } from '../service/key.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command, wordsOf } from './command.ts';
+import { CLIENT_OPTIONS, type Command } from './command.ts';
 import { engineEndpoint } from './engineEndpoint.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './io.ts';
+import { printPlan } from './plan.ts';
 import {
   asRegistrator,
   contextOf,
-  type FixedContext,
+  type RegisterConfig,
   type RegistratorLine,
 } from './registrarConfig.ts';
-
-/** All that `register` was told. */
-export interface RegisterConfig {
-  readonly endpoint: EngineEndpoint;
-  readonly store: StoreLocation;
-  readonly settings: RegistrarSettings;
-  readonly context: FixedContext;
-  readonly http: SocketAddress | undefined;
-  /** Somebody asked for exactly this address. */
-  readonly mustHaveHttp: boolean;
-  readonly httpHosts: readonly string[];
-  readonly logLevel: LogLevel;
-  readonly json: boolean;
-  readonly quiet: boolean;
-  /** For the log. */
-  readonly notes: readonly string[];
-}
 
 const DEFAULT_ZONES: readonly Name[] = [['skydns', 'local']];
 
@@ -76,7 +55,10 @@ Every option can also be set by a variable, --mode by SORADNS_MODE.`,
     const config = readRegister(args, io);
     io.handleSignals();
     const { dryRun, register } = await import('./register.ts');
-    return config.settings.dryRun ? dryRun(config, io) : register(config, io);
+    if (!config.settings.dryRun) return register(config, io);
+    const { status, events } = await dryRun(config, io);
+    printPlan(status, events, config, io.stdout);
+    return 0;
   },
 };
 

@@ -1,10 +1,12 @@
 /** What a running registrar makes of the containers, asked of it over HTTP. */
+
+import type { Arguments } from '../config/settings.ts';
 import { printName } from '../dns/name.ts';
 import { printFinding } from '../docker/finding.ts';
 import type { ContainerStatus, RecordStatus } from '../docker/status.ts';
 import { printable } from '../printable.ts';
 import { nameOfKey } from '../service/key.ts';
-import { type Arguments, type Command, OUTPUT_OPTIONS } from './command.ts';
+import { type Command, OUTPUT_OPTIONS } from './command.ts';
 import { Failure } from './failure.ts';
 import type { Io, Output } from './io.ts';
 import { jsonLine, paint, table } from './output.ts';

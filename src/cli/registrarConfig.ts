@@ -1,10 +1,14 @@
 /** From what a registrar was told, in our options or in registrator's words, to the registrar's own terms. Pure. */
 import type { RegistrarSettings, RegistrarWishes } from '../config/registrarSettings.ts';
+import type { StoreLocation } from '../config/storeLocation.ts';
 import { type Name, printName } from '../dns/name.ts';
+import type { SocketAddress } from '../dns/socketAddress.ts';
 import type { RegistrarContext } from '../docker/context.ts';
+import type { EngineEndpoint } from '../docker/endpoint.ts';
 import type { RegistrationPolicy } from '../docker/policy.ts';
 import { parseRegistratorFlags, type RegistratorOptions } from '../docker/registratorFlags.ts';
 import { addressSet } from '../forward/addresses.ts';
+import type { LogLevel } from '../log.ts';
 
 /** The context of every container, as far as it does not depend on where the registrar runs. */
 export type FixedContext = Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
@@ -134,4 +138,21 @@ function underneath(
     ([field]) => origins[field as keyof RegistrarSettings] === 'default',
   );
   return { ...settings, ...(Object.fromEntries(free) as Partial<RegistrarSettings>) };
+}
+
+/** All that `register` was told. */
+export interface RegisterConfig {
+  readonly endpoint: EngineEndpoint;
+  readonly store: StoreLocation;
+  readonly settings: RegistrarSettings;
+  readonly context: FixedContext;
+  readonly http: SocketAddress | undefined;
+  /** Somebody asked for exactly this address. */
+  readonly mustHaveHttp: boolean;
+  readonly httpHosts: readonly string[];
+  readonly logLevel: LogLevel;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  /** For the log. */
+  readonly notes: readonly string[];
 }

@@ -3,10 +3,11 @@
  * here too (`-ip`, `-ttl`) and Go's syntax, so they are told from our options before anything else reads the line, and
  * handed on as words. Pure.
  */
+
+import { wordsOf } from '../config/option.ts';
 import { REGISTER_OPTIONS } from '../config/registerOptions.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
 import { REGISTRATOR_FLAGS } from '../docker/registratorFlags.ts';
-import { wordsOf } from './command.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 

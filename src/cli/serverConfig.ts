@@ -1,11 +1,11 @@
 /** The server's options for the commands that take them beside `serve`: they judge what it would do. */
 import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
-import type { OptionWords } from '../config/option.ts';
+import { type OptionWords, wordsOf } from '../config/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
 import { SERVE_OPTIONS } from '../config/serveOptions.ts';
+import type { Arguments } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
 import { type Config, readConfig } from '../config.ts';
-import { type Arguments, wordsOf } from './command.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './io.ts';
 

@@ -1,10 +1,11 @@
 import type { OptionWords } from '../config/option.ts';
+import type { Arguments } from '../config/settings.ts';
 import { type Name, printName } from '../dns/name.ts';
 import { printable } from '../printable.ts';
 import { configKey, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
 import type { PutOptions } from '../store/store.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
+import { CLIENT_OPTIONS, type Command } from './command.ts';
 import { viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
 import { refuseToHide } from './hiding.ts';

@@ -1,11 +1,11 @@
 /** From a command's arguments to an open store and to keys. Stores are loaded when needed, to keep other commands quick. */
 import { existsSync } from 'node:fs';
+import type { Arguments } from '../config/settings.ts';
 import type { EtcdLocation, StoreLocation } from '../config/storeLocation.ts';
 import { readClientConfig } from '../config.ts';
 import { type Name, parseName } from '../dns/name.ts';
 import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
 import { type LeaseStore, StoreError } from '../store/store.ts';
-import type { Arguments } from './command.ts';
 import { Failure, storeFailure } from './failure.ts';
 import type { Io } from './io.ts';
 import { readTls } from './tlsFiles.ts';

@@ -5,11 +5,12 @@
 
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Arguments } from '../config/settings.ts';
 import { printName } from '../dns/name.ts';
 import { printable } from '../printable.ts';
 import type { Change } from '../service/change.ts';
 import { StoreError } from '../store/store.ts';
-import { type Arguments, CLIENT_OPTIONS, type Command } from './command.ts';
+import { CLIENT_OPTIONS, type Command } from './command.ts';
 import { describeService, type EntryView, viewEntry } from './entryView.ts';
 import { Failure } from './failure.ts';
 import type { Io, Output } from './io.ts';

@@ -55,3 +55,20 @@ export type Settings<Rows> = {
 export function option<T>(row: Option<T>): Option<T> {
   return row;
 }
+
+/** The words of option rows. A secret has two; the one that would show it on the command line is only known to be refused. */
+export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readonly OptionWords[] {
+  return Object.values(rows).flatMap((row): OptionWords[] =>
+    row.secret
+      ? [
+          { ...row, hidden: true },
+          {
+            name: `${row.name}-file`,
+            form: 'text',
+            placeholder: 'FILE',
+            describe: `file that holds the ${row.name}`,
+          },
+        ]
+      : [row],
+  );
+}

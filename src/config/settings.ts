@@ -206,3 +206,10 @@ export function unknownKeys(file: ConfigFile, known: ReadonlySet<string>): reado
       return `${shown} in ${file.path}: there is no such option; ${fix}`;
     });
 }
+
+export interface Arguments {
+  /** By option name, without those that were not given. */
+  readonly flags: Readonly<Record<string, FlagValue>>;
+  /** In the order of the command's `positionals`, those of a `many` one at the end. */
+  readonly words: readonly string[];
+}

@@ -5,8 +5,16 @@
  */
 import { addressFamily, addressOctets, printAddress } from '../dns/address.ts';
 import { printSocketAddress } from '../dns/socketAddress.ts';
-import { type Container, compareTexts, type Network, type Port, printPort } from './container.ts';
+import {
+  type Container,
+  compareTexts,
+  type Network,
+  type Port,
+  printPort,
+  readContainer,
+} from './container.ts';
 import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
+import type { Inspection } from './engine.ts';
 import { parseInstant } from './life.ts';
 import { whyNotStated } from './policy.ts';
 import { shown } from './refusals.ts';
@@ -332,4 +340,9 @@ function binding(reason: string): AddressChoice {
 
 function waiting(reason: string): AddressChoice {
   return { kind: 'waiting', reason };
+}
+
+/** The id or name of the container whose network this one joined, whose inspection is `describe`'s `parent`. */
+export function parentIdOf(inspection: Inspection): string | undefined {
+  return parentOf(readContainer(inspection));
 }

@@ -7,9 +7,9 @@
  */
 import type { Clock } from '../store/clock.ts';
 import { anticipate, isAboutHealth, isDeath, isStart, takesOut } from './anticipate.ts';
+import { parentIdOf } from './chooseAddress.ts';
 import type { Wish } from './claims.ts';
 import { addDeath, isForgotten, publishableAtMs } from './crashLoop.ts';
-import { parentIdOf } from './describe.ts';
 import type { Description, Draining } from './description.ts';
 import { hasSurvived, isBefore, nextLookInMs, whyEnding } from './ending.ts';
 import type { Engine, EngineError, EngineEvent, Inspection, Listed } from './engine.ts';

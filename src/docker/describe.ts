@@ -50,11 +50,6 @@ export function describe(
     : describeNames(container, context, joined);
 }
 
-/** The id or name of the container whose network this one joined, whose inspection is `describe`'s `parent`. */
-export function parentIdOf(inspection: Inspection): string | undefined {
-  return parentOf(readContainer(inspection));
-}
-
 function whyNotEligible(container: Container): string | undefined {
   if (container.id === '') return 'has no id';
   return whyNotUp(container) ?? (isOneOff(container) ? 'is a one-off of compose' : undefined);

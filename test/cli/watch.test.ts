@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
 import { runCli } from '../../src/cli/cli.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import { callCli } from '../support/cli.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -34,7 +35,7 @@ it('waits for a store that was lost, and goes on from where it was', async () =>
     },
   });
   const stop = new AbortController();
-  const watching = runCli(['watch', '--json'], {
+  const watching = runCli(COMMANDS, ['watch', '--json'], {
     stdout: output('stdout'),
     stderr: output('stderr'),
     env,

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { runCli } from '../../src/cli/cli.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import type { Output } from '../../src/cli/io.ts';
 import type { ReadFile } from '../../src/config/settings.ts';
 
@@ -70,7 +71,7 @@ export async function callCli(args: readonly string[], around: Surroundings = {}
       texts[name] += text;
     },
   });
-  const code = await runCli(args, {
+  const code = await runCli(COMMANDS, args, {
     stdout: output('stdout'),
     stderr: output('stderr'),
     env: around.env ?? {},

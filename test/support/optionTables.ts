@@ -1,7 +1,7 @@
 /** The README's tables of options, made from the rows that the program itself reads them by. */
-import { COMMANDS } from '../../src/cli/cli.ts';
-import { wordsOf } from '../../src/cli/command.ts';
-import type { Option, OptionWords } from '../../src/config/option.ts';
+
+import { COMMANDS } from '../../src/cli/commands.ts';
+import { type Option, type OptionWords, wordsOf } from '../../src/config/option.ts';
 import {
   REGISTER_OPTIONS,
   REGISTRAR_OPTIONS,
