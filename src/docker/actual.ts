@@ -227,3 +227,19 @@ export class ActualRecords implements Replica {
 function isKept({ isOwn, isDangling }: ActualRecord): boolean {
   return isOwn || isDangling;
 }
+
+/**
+ * Whether the store has the name beside which alone the record may stand, as this container's. To ask for that name is
+ * not enough: another container may have it, or instances of it.
+ */
+export function mayStand(
+  { record, owner }: { readonly record: DesiredRecord; readonly owner: Owner },
+  actual: { get(key: string): ActualRecord | undefined },
+): boolean {
+  const { onlyBeside } = record;
+  if (onlyBeside === undefined) return true;
+  return keysOfName(onlyBeside).some((key) => {
+    const stored = actual.get(key);
+    return stored?.isOwn === true && stored.owner?.containerId === owner.containerId;
+  });
+}

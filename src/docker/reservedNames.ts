@@ -4,11 +4,7 @@
  * operator's business. PURE.
  */
 import type { Name } from '../dns/name.ts';
-import type { ActualRecord } from './actual.ts';
-import { keysOfName } from './claim.ts';
-import type { DesiredRecord } from './description.ts';
 import { zoneDepth } from './names.ts';
-import type { Owner } from './record.ts';
 
 /** By label: what clients do with the name. */
 const RESERVED: ReadonlyMap<string, string> = new Map([
@@ -41,20 +37,4 @@ export function whyReserved(
 export function nameVouchedFor(name: Name): Name | undefined {
   const at = name.findIndex((label) => label.startsWith(ACME_CHALLENGE));
   return at < 0 ? undefined : name.slice(at + 1);
-}
-
-/**
- * Whether the store has the name beside which alone the record may stand, as this container's. To ask for that name is
- * not enough: another container may have it, or instances of it.
- */
-export function mayStand(
-  { record, owner }: { readonly record: DesiredRecord; readonly owner: Owner },
-  actual: { get(key: string): ActualRecord | undefined },
-): boolean {
-  const { onlyBeside } = record;
-  if (onlyBeside === undefined) return true;
-  return keysOfName(onlyBeside).some((key) => {
-    const stored = actual.get(key);
-    return stored?.isOwn === true && stored.owner?.containerId === owner.containerId;
-  });
 }

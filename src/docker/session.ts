@@ -5,7 +5,7 @@
 import type { Clock } from '../store/clock.ts';
 import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
-import { ActualRecords } from './actual.ts';
+import { ActualRecords, mayStand } from './actual.ts';
 import { Checks, type Probe } from './checks.ts';
 import type { Wish } from './claims.ts';
 import { Containers } from './containers.ts';
@@ -19,7 +19,6 @@ import type { Namespace } from './namespace.ts';
 import { type Neighbour, Neighbours } from './neighbours.ts';
 import { permissionOf } from './permission.ts';
 import type { RegistrarEvent } from './registrarEvent.ts';
-import { mayStand } from './reservedNames.ts';
 import { answerWithinMs, Tenure } from './tenure.ts';
 
 export interface SessionOptions {

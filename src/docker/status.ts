@@ -1,5 +1,6 @@
 /** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
 import { NO_SRV } from '../service/service.ts';
+import { mayStand } from './actual.ts';
 import type { Assignment } from './assign.ts';
 import { nameKeyOf, storedKey } from './claim.ts';
 import type { Wish } from './claims.ts';
@@ -8,7 +9,6 @@ import type { Refusal } from './description.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { EngineState } from './follow.ts';
 import { shortId } from './life.ts';
-import { mayStand } from './reservedNames.ts';
 import type { EngineSession, Tally } from './session.ts';
 import type { Tracked } from './slot.ts';
 import type { TenureState } from './tenure.ts';
