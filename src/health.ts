@@ -8,14 +8,14 @@
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { printSocketAddress, type SocketAddress } from './dns/address.ts';
 import { encodeQuery } from './dns/encode.ts';
 import type { Question } from './dns/message.ts';
 import { rcodeName } from './dns/mnemonic.ts';
 import { parseName } from './dns/name.ts';
 import { Class, Rcode, Type } from './dns/rr.ts';
-import { printSocketAddress, type SocketAddress } from './dns/socketAddress.ts';
 import { readReply } from './forward/reply.ts';
-import { listeningAddresses } from './server/listeningAddresses.ts';
+import { listeningAddresses } from './server/socketTable.ts';
 
 const TIMEOUT_MS = 3000;
 

@@ -3,8 +3,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Output } from './cli/io.ts';
-import { tooFewFiles } from './openFiles.ts';
+import { type Output, tooFewFiles } from './app/process/process.ts';
 
 const problem = tooFewFiles();
 if (problem !== undefined) {
@@ -13,9 +12,9 @@ if (problem !== undefined) {
 }
 const [{ runCli }, { COMMANDS }, { wantsColour }, { readText }] = await Promise.all([
   import('./cli/cli.ts'),
-  import('./cli/commands.ts'),
+  import('./cli/commands/commands.ts'),
   import('./cli/output.ts'),
-  import('./cli/readText.ts'),
+  import('./cli/output.ts'),
 ]);
 
 const stopping = new AbortController();

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { freePort } from '../../test/support/freePort.ts';
 import { untilAnswersLast } from '../ask.ts';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';

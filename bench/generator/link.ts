@@ -2,18 +2,17 @@
  * The generator's sockets: those of the data plane turned round. A batch sends its packets along the addresses that its
  * headers hold; here that is the server's from the start, and every packet that is read comes from it.
  */
+
+import { BATCH_PACKETS, Batch } from '../../src/dataplane/sockets/batch.ts';
+import { MSG_DONTWAIT, writeSockaddr } from '../../src/dataplane/sockets/layout.ts';
+import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { Poll, SocketMaker } from '../../src/dataplane/sockets/socket.ts';
 import {
   type CounterBlock,
   counterBlock,
   newCounterMemory,
   Single,
-} from '../../src/dataplane/counters.ts';
-import { BATCH_PACKETS, Batch } from '../../src/dataplane/sockets/batch.ts';
-import { MSG_DONTWAIT } from '../../src/dataplane/sockets/layout.ts';
-import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
-import { Poll } from '../../src/dataplane/sockets/poll.ts';
-import { writeSockaddr } from '../../src/dataplane/sockets/sockaddr.ts';
-import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
+} from '../../src/dataplane/table/counters.ts';
 
 /** At most so many messages leave or come with one system call. */
 export const BATCH = BATCH_PACKETS;

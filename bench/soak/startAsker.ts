@@ -1,7 +1,7 @@
 /** Starting and stopping the thread that asks. */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startThread } from '../../src/dataplane/workers/thread.ts';
+import { startThread } from '../../src/dataplane/listeners/threads.ts';
 import type { AskerOrders, AskerResult } from './asker.ts';
 import type { Ledger } from './ledger.ts';
 

@@ -1,17 +1,22 @@
 /**
+ * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
+ * Imports: app/process, config, dns, observability, registrar, registrar/reconcile, registrar/registrator, service.
+ * Used by: cli/commands, main.
+ *
  * The command line: finds the command and its arguments, runs it, and turns what goes wrong into a message and an exit
  * code. The only importer of yargs.
  */
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
+import yargs from 'yargs';
+import { EXIT_CODES, Failure, failureOf } from '../app/process/failure.ts';
+import type { Io } from '../app/process/process.ts';
 import type { OptionWords } from '../config/option.ts';
 import type { Arguments, FlagValue } from '../config/settings.ts';
-import { nearest } from '../config/suggest.ts';
+import { nearest } from '../observability/suggest.ts';
+import { partRegistratorLine } from '../registrar/registrator/commandLine.ts';
 import type { Command, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
-import { EXIT_CODES, Failure, failureOf } from './failure.ts';
-import type { Io } from './io.ts';
 import { printFailure } from './output.ts';
-import { partRegistratorLine } from './registratorLine.ts';
 
 /** Runs one command line and gives its exit code. Never rejects. */
 export async function runCli(

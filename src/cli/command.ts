@@ -1,9 +1,9 @@
 /** What a command is: words for the command line, help and completion, and the function that does it. */
+import type { Io } from '../app/process/process.ts';
+import { DEFAULT_CLIENT_STORE } from '../config/config.ts';
 import { type OptionWords, wordsOf } from '../config/option.ts';
 import type { Arguments } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
-import { DEFAULT_CLIENT_STORE } from '../config.ts';
-import type { Io } from './io.ts';
 
 export interface Command {
   readonly name: string;

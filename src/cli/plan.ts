@@ -1,13 +1,14 @@
 /** What a dry run found: every container, what would be done about it, and why nothing would be. */
+import type { Output } from '../app/process/process.ts';
+import { printSocketAddress } from '../dns/address.ts';
 import { printName } from '../dns/name.ts';
-import type { Operation } from '../docker/diff.ts';
-import type { RegistrarEvent } from '../docker/registrarEvent.ts';
-import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../docker/status.ts';
-import { printable } from '../printable.ts';
+import { printable } from '../observability/printable.ts';
+import type { RegistrarEvent } from '../registrar/events.ts';
+import type { Operation } from '../registrar/reconcile/plan.ts';
+import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../registrar/status.ts';
 import { nameOfKey } from '../service/key.ts';
-import type { Output } from './io.ts';
+import { NO_SRV } from '../service/service.ts';
 import { jsonLine, table } from './output.ts';
-import { targetOf } from './targetText.ts';
 
 /** A line of `--json`. */
 interface Step {
@@ -108,4 +109,16 @@ function row({ action, container, key, name, value, reason }: Step): readonly st
   const what = name ?? key ?? '-';
   const target = value === undefined ? '-' : targetOf(value as { host: string; port?: number });
   return [action, who, what, target, reason ?? '-'].map((cell) => printable(cell));
+}
+
+/** Where a record points: `10.0.0.5:8080`, or the host alone. */
+export function targetOf({
+  host,
+  port,
+}: {
+  readonly host: string;
+  readonly port?: number;
+}): string {
+  const isAlone = port === undefined || port === NO_SRV;
+  return isAlone ? host : printSocketAddress({ address: host, port });
 }

@@ -1,11 +1,9 @@
 /** The rows of the options for names outside the server's domains. */
+import type { SocketAddress } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
-import type { SocketAddress } from '../dns/socketAddress.ts';
-import { type Cidr, parseCidr } from '../forward/addresses.ts';
-import { DEFAULT_RECURSION_RANGES } from '../forward/recursion.ts';
+import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../forward/addresses.ts';
 import { parseNameserver } from '../forward/upstream.ts';
-import { option } from './option.ts';
-import { listOf, parseDomain, parsedBy, switchValue, wholeNumber } from './values.ts';
+import { listOf, option, parseDomain, parsedBy, switchValue, wholeNumber } from './option.ts';
 
 export const FORWARD_OPTIONS = {
   nameservers: option<'resolv.conf' | readonly SocketAddress[]>({

@@ -1,8 +1,7 @@
 /** The rows of the registrar's options about names: which ones containers may have, and what is added to those they have. */
-import { type NamePattern, parseNamePattern } from '../docker/namePattern.ts';
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
-import { option } from './option.ts';
-import { listOf, parseDomain, parsedBy, switchValue } from './values.ts';
+import { type NamePattern, parseNamePattern } from '../service/namePattern.ts';
+import { listOf, option, parseDomain, parsedBy, switchValue } from './option.ts';
 
 export const NAME_OPTIONS = {
   allow: option<readonly NamePattern[] | undefined>({

@@ -1,6 +1,12 @@
 /** The rows of the server's options that are about the process: how it begins and ends, and what it logs. */
-import { option } from './option.ts';
-import { oneOf, parsedBy, parseLinesPerSecond, switchValue, wholeNumber } from './values.ts';
+import {
+  oneOf,
+  option,
+  parsedBy,
+  parseLinesPerSecond,
+  switchValue,
+  wholeNumber,
+} from './option.ts';
 
 export const PROCESS_OPTIONS = {
   takeover: option<boolean>({

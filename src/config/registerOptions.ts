@@ -5,18 +5,19 @@
 import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { NAME_OPTIONS } from './nameOptions.ts';
-import { type Option, option } from './option.ts';
-import { SERVE_OPTIONS } from './serveOptions.ts';
-import type { Rows } from './settings.ts';
 import {
   listOf,
+  type Option,
   oneOf,
+  option,
   parseDomain,
   parsedBy,
   plainText,
   switchValue,
   wholeNumber,
-} from './values.ts';
+} from './option.ts';
+import { SERVE_OPTIONS } from './serveOptions.ts';
+import type { Rows } from './settings.ts';
 
 const seconds = { form: 'text', placeholder: 'SECONDS' } as const;
 

@@ -1,13 +1,12 @@
 /** The rows of the options that only the server has. */
+import { parseSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
 import type { Name } from '../dns/name.ts';
-import { parseSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
-import { option } from './option.ts';
-import { PROCESS_OPTIONS } from './processOptions.ts';
 import {
   listOf,
   oneOf,
+  option,
   parseDomain,
   parsedBy,
   parseMailbox,
@@ -16,7 +15,8 @@ import {
   secretText,
   switchValue,
   wholeNumber,
-} from './values.ts';
+} from './option.ts';
+import { PROCESS_OPTIONS } from './processOptions.ts';
 
 const MAX_SECONDS = 2 ** 31 - 1;
 const seconds = {

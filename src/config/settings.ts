@@ -3,10 +3,10 @@
  * files are read through a function that the caller gives. A mistake is a value that names the place and the fix; all
  * of them are collected, none is fatal here.
  */
-
-import { excerpt } from '../printable.ts';
+import { excerpt } from '../observability/printable.ts';
+import { nearest } from '../observability/suggest.ts';
 import type { Option, OptionForm, OptionWords, Settings } from './option.ts';
-import { nearest } from './suggest.ts';
+import { REGISTER_OPTIONS } from './registerOptions.ts';
 
 export type Origin = 'flag' | 'environment' | 'file' | 'default';
 
@@ -212,4 +212,37 @@ export interface Arguments {
   readonly flags: Readonly<Record<string, FlagValue>>;
   /** In the order of the command's `positionals`, those of a `many` one at the end. */
   readonly words: readonly string[];
+}
+
+const OF_OTHER_COMMANDS = [
+  ...namesOf(Object.values(REGISTER_OPTIONS)),
+  'SORADNS_REGISTRAR',
+  'SORADNS_SERVER',
+];
+
+/**
+ * A note for each variable that begins with SORADNS_, sets none of the options, and looks like a slip. Others are
+ * passed over: those of other commands, and container runtimes make ones such as SORADNS_PORT for a service of that name.
+ */
+export function strangeVariables(
+  env: Sources['env'],
+  rows: readonly NamedOption[],
+): readonly string[] {
+  const own = [...namesOf(rows), 'SORADNS_CONFIG'];
+  const known = new Set([...own, ...OF_OTHER_COMMANDS]);
+  const endings = own.map((name) => name.replace('SORADNS_', ''));
+  return Object.keys(env)
+    .filter((name) => /^SORADNS_/.test(name) && !/^SORADNS_(PORT|SERVICE)/.test(name))
+    .filter((name) => !known.has(name))
+    .flatMap((name) => {
+      const meant = nearest(name.slice('SORADNS_'.length), endings);
+      return meant === undefined ? [] : [`${name} has no effect; did you mean SORADNS_${meant}?`];
+    });
+}
+
+function namesOf(rows: readonly NamedOption[]): readonly string[] {
+  return rows.flatMap((row) => {
+    const names = variablesOf(row);
+    return row.secret ? [...names, ...names.map((name) => `${name}_FILE`)] : names;
+  });
 }

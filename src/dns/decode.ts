@@ -7,8 +7,7 @@
  */
 import { Cursor } from './cursor.ts';
 import { areOptions, ednsOf, extendedRcodeBits } from './edns.ts';
-import { Flag, opcodeOf } from './header.ts';
-import type { Message, Question } from './message.ts';
+import { Flag, type Message, opcodeOf, type Question } from './message.ts';
 import { readRdata } from './rdata.ts';
 import { type Rr, Type } from './rr.ts';
 

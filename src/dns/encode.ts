@@ -3,8 +3,15 @@
  * echo (id, question octet by octet, RD, CD, DO), whether to send OPT (only to those who sent one, RFC 6891 §7).
  */
 import { encodedError, type Opt, optOctets, UDP_SIZE, writeOpt } from './edns.ts';
-import { type Counts, Flag, HEADER_OCTETS, writeHeader } from './header.ts';
-import type { Query, Question, Response } from './message.ts';
+import {
+  type Counts,
+  Flag,
+  HEADER_OCTETS,
+  type Query,
+  type Question,
+  type Response,
+  writeHeader,
+} from './message.ts';
 import { Rcode } from './rr.ts';
 import { writeRr, writeSections } from './truncate.ts';
 import { Writer } from './writer.ts';

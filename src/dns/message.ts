@@ -1,10 +1,18 @@
 /**
+ * dns/: The values and octets of DNS: names, records, messages, EDNS, truncation. Pure.
+ * Imports: nothing.
+ * Used by: app, app/process, app/registrar, cli, cli/commands, config, dataplane/listeners, dataplane/publish,
+ *   dataplane/sockets, dataplane/table, forward, main, observability, registrar/describe, registrar/engine,
+ *   registrar/leadership, registrar/observe, registrar/reconcile, registrar/registrator, server,
+ *   server/http/exchange, service, tools/doctor, tools/doctor/judge, tools/integrate, zone.
+ *
  * Messages (RFC 1035 §4) as values: what `accept` makes of a packet, what the zone or a forwarder answers, and what
  * `decodeMessage` makes of an upstream's reply.
  */
+import type { ServerId } from './edns.ts';
 import type { Name } from './name.ts';
-import type { ServerId } from './path.ts';
-import type { Rr } from './rr.ts';
+import { Rcode, type Rr } from './rr.ts';
+import type { Writer } from './writer.ts';
 
 export interface Question {
   /** In the case the client sent, which the reply echoes octet by octet (0x20). */
@@ -90,3 +98,98 @@ export interface Message {
   readonly additional: readonly Rr[];
   readonly edns: Edns | undefined;
 }
+
+/** The twelve octets that every message begins with (RFC 1035 §4.1.1; AD and CD: RFC 4035 §3). */
+
+export const HEADER_OCTETS = 12;
+
+/** Bits of the header's second 16-bit field, between which OPCODE, Z and RCODE stand. */
+export const Flag = {
+  QR: 0x8000,
+  AA: 0x0400,
+  TC: 0x0200,
+  RD: 0x0100,
+  RA: 0x0080,
+  AD: 0x0020,
+  CD: 0x0010,
+} as const;
+
+/** OPCODE, from the second 16-bit field. */
+export function opcodeOf(flags: number): number {
+  return (flags >> 11) & 0xf;
+}
+
+export interface Counts {
+  readonly question: number;
+  readonly answer: number;
+  readonly authority: number;
+  readonly additional: number;
+}
+
+/** Writes the header in place, wherever the writer stands: counts and TC are known when the rest has been written. */
+export function writeHeader(writer: Writer, id: number, flags: number, counts: Counts): void {
+  writer.put16(0, id);
+  writer.put16(2, flags);
+  writer.put16(4, counts.question);
+  writer.put16(6, counts.answer);
+  writer.put16(8, counts.authority);
+  writer.put16(10, counts.additional);
+}
+
+/** Responses by what they mean. */
+
+/** An answer out of our own data (AA). */
+export function authoritative(
+  rcode: number,
+  answer: readonly Rr[],
+  authority: readonly Rr[] = [],
+  additional: readonly Rr[] = [],
+): Response {
+  return {
+    rcode,
+    authoritative: true,
+    recursionAvailable: false,
+    answer,
+    authority,
+    additional,
+  };
+}
+
+/** A response without rrs, and why, for those who can read it (RFC 8914). */
+function withoutRrs(rcode: number, ede: number, text: string): Response {
+  return {
+    ...authoritative(rcode, []),
+    authoritative: false,
+    extendedError: { code: ede, text },
+  };
+}
+
+export function refused(text: string, ede: number = Ede.PROHIBITED): Response {
+  return withoutRrs(Rcode.REFUSED, ede, text);
+}
+
+export function servfail(ede: number, text: string): Response {
+  return withoutRrs(Rcode.SERVFAIL, ede, text);
+}
+
+/**
+ * The seam between transports and meaning: one function from a packet to the octets of its answer, called by every
+ * transport (UDP, TCP, later DoT and DoH) and served by `server/responder.ts`.
+ */
+export interface Client {
+  readonly transport: 'udp' | 'tcp';
+  /** Without a zone index; IPv4-mapped IPv6 addresses as plain IPv4. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * Answers a packet. Calls `send` at most once, at once or later, with a complete message (no TCP length prefix); not at
+ * all when the packet deserves no reply. Never throws. The packet's buffer may be reused after the call returns; the
+ * reply belongs to the transport, which may read it later.
+ */
+export type Respond = (
+  packet: Uint8Array,
+  client: Client,
+  send: (reply: Uint8Array) => void,
+) => void;

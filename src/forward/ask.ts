@@ -3,15 +3,14 @@
  * or the time is up. Each is asked once, and once more at the end if it kept silent (a lost packet); never more, so that
  * a dead network does not turn questions into storms.
  */
+import { printSocketAddress } from '../dns/address.ts';
 import { Rcode } from '../dns/rr.ts';
-import { printSocketAddress } from '../dns/socketAddress.ts';
 import { isReferral, isUsable } from './bailiwick.ts';
 import { type Ask, type ExchangeLimits, exchangeUdp } from './exchange.ts';
 import { exchangeTcp } from './exchangeTcp.ts';
 import type { Forwarded } from './forwarder.ts';
 import type { UpstreamHealth } from './health.ts';
-import type { RandomInt } from './randomCase.ts';
-import type { Exchanged } from './reply.ts';
+import type { Exchanged, RandomInt } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface AskContext {

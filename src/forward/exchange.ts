@@ -6,13 +6,11 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
-import { UDP_SIZE } from '../dns/edns.ts';
+import { type ServerId, UDP_SIZE } from '../dns/edns.ts';
 import { encodeQuery } from '../dns/encode.ts';
 import type { Question } from '../dns/message.ts';
-import type { ServerId } from '../dns/path.ts';
-import { isPublicAddress } from './privateName.ts';
-import type { RandomInt } from './randomCase.ts';
-import { type Exchanged, readReply } from './reply.ts';
+import { isPublicAddress } from './privateNames.ts';
+import { type Exchanged, type RandomInt, readReply } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface Ask {

@@ -4,11 +4,9 @@
  * broken server gets wrong: QR, opcode, id and the question.
  */
 import { decodeMessage } from '../dns/decode.ts';
-import { HEADER_OCTETS } from '../dns/header.ts';
-import type { Message, Question } from '../dns/message.ts';
-import { equalNames } from '../dns/name.ts';
-import { Rcode } from '../dns/rr.ts';
-import { identicalNames } from './randomCase.ts';
+import { HEADER_OCTETS, type Message, type Question } from '../dns/message.ts';
+import { equalNames, foldName, type Label, type Name } from '../dns/name.ts';
+import { Rcode, type Rdata, type Rr } from '../dns/rr.ts';
 
 /** What one packet to one upstream came to. */
 export type Exchanged =
@@ -66,4 +64,74 @@ function isBareError(message: Message): boolean {
   const { rcode, answer, authority } = message;
   const isError = rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN;
   return isError && answer.length === 0 && authority.length === 0;
+}
+
+/**
+ * Random case in the names we ask for (0x20, draft-vixie-dnsext-dns0x20): a reply must repeat it octet by octet, which
+ * adds a bit for every letter to what an off-path forger must guess. The pattern must not leak into answers: servers
+ * compress the names of their records against the question, so the records come back in our pattern.
+ */
+
+/** A uniform integer in 0..below-1 from a cryptographic source (`crypto.randomInt`). */
+export type RandomInt = (below: number) => number;
+
+/** The name with each ASCII letter in a random case; never all lower case when it holds a letter. */
+export function randomizeCase(name: Name, randomInt: RandomInt): Name {
+  const random = name.map((label) => randomizeLabel(label, randomInt));
+  return random.some((label) => /[A-Z]/.test(label)) ? random : raiseFirstLetter(random);
+}
+
+function randomizeLabel(label: Label, randomInt: RandomInt): Label {
+  return label.replace(/[A-Za-z]/g, (letter) =>
+    randomInt(2) === 0 ? letter.toLowerCase() : letter.toUpperCase(),
+  );
+}
+
+function raiseFirstLetter(name: Name): Name {
+  const at = name.findIndex((label) => /[a-z]/.test(label));
+  return name.map((label, i) =>
+    i === at ? label.replace(/[a-z]/, (c) => c.toUpperCase()) : label,
+  );
+}
+
+/** How many letters, and so how many bits, the name offers. */
+export function letterCount(name: Name): number {
+  return name.reduce((count, label) => count + (label.match(/[A-Za-z]/g)?.length ?? 0), 0);
+}
+
+/** Octet for octet the same, case included. */
+export function identicalNames(a: Name, b: Name): boolean {
+  return a.length === b.length && a.every((label, i) => label === b[i]);
+}
+
+/** The record with our pattern taken out of its names: the labels at their ends that equal `sent`'s, in lower case. */
+export function withoutPattern(rr: Rr, sent: Name): Rr {
+  const folded = foldName(sent);
+  const clean = (name: Name) => replaceSuffix(name, sent, folded);
+  return { ...rr, owner: clean(rr.owner), rdata: mapNames(rr.rdata, clean) };
+}
+
+function replaceSuffix(name: Name, sent: Name, folded: Name): Name {
+  let shared = 0;
+  const most = Math.min(name.length, sent.length);
+  while (shared < most && name.at(-1 - shared) === sent.at(-1 - shared)) shared++;
+  if (shared === 0) return name;
+  return [...name.slice(0, name.length - shared), ...folded.slice(folded.length - shared)];
+}
+
+function mapNames(rdata: Rdata, map: (name: Name) => Name): Rdata {
+  switch (rdata.kind) {
+    case 'name':
+    case 'srv':
+      return { ...rdata, target: map(rdata.target) };
+    case 'mx':
+      return { ...rdata, exchange: map(rdata.exchange) };
+    case 'soa':
+      return { ...rdata, mname: map(rdata.mname), rname: map(rdata.rname) };
+    case 'address':
+    case 'txt':
+    case 'hinfo':
+    case 'unknown':
+      return rdata;
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
-import { DNS_PORT, parseSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
+import { DNS_PORT, parseSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { addressSet, type Cidr } from './addresses.ts';
 
 /** Its port is never 0. */
@@ -66,4 +66,19 @@ function hostRanges(interfaces: Interfaces): Cidr[] {
   for (const infos of Object.values(interfaces))
     for (const info of infos ?? []) ranges.push(hostRange(info.address));
   return ranges;
+}
+
+/**
+ * The host's own resolvers, from the text of resolv.conf(5): our default upstreams. Unlike glibc, which uses the first
+ * three, we take every `nameserver` line.
+ */
+
+/** Upstreams in the file's order, each once; lines that name no IP address are skipped. */
+export function parseResolvConf(text: string): Upstream[] {
+  const addresses = new Set<string>();
+  for (const line of text.split(/\r?\n/)) {
+    const address = /^nameserver[ \t]+([^ \t#;]+)/.exec(line)?.[1];
+    if (address !== undefined && isIP(address) !== 0) addresses.add(address);
+  }
+  return [...addresses].map((address) => ({ address, port: DNS_PORT }));
 }

@@ -17,9 +17,8 @@ import {
   rcodeSlot,
   Single,
   Slot,
-} from '../dataplane/counters.ts';
-import type { Edns } from '../dns/message.ts';
-import type { Client } from '../dns/respond.ts';
+} from '../dataplane/table/counters.ts';
+import type { Client, Edns } from '../dns/message.ts';
 
 export interface AnsweredPacket {
   readonly packetOctets: number;

@@ -5,15 +5,15 @@
  * connections then only pushes out its own. If every one has a query waiting, the new one is closed instead.
  */
 import type { Socket } from 'node:net';
-import { clientAddress } from '../dns/clientAddress.ts';
-import type { Respond } from '../dns/respond.ts';
+import { clientAddress } from '../dns/address.ts';
+import type { Respond } from '../dns/message.ts';
+import { createTurns } from '../timing/turns.ts';
 import {
   type ConnectionContext,
   type ConnectionCounters,
   type ConnectionLimits,
   TcpConnection,
 } from './tcpConnection.ts';
-import { createTurns } from './turns.ts';
 
 export interface TcpLimits extends ConnectionLimits {
   /** Open at once, in all. */

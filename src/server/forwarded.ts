@@ -1,9 +1,8 @@
 /** What a forwarder's outcome is to the zone that needs it, and to the client that asked for it. */
-import { Ede, type Response } from '../dns/message.ts';
-import { refused, servfail } from '../dns/response.ts';
+import { Ede, type Response, refused, servfail } from '../dns/message.ts';
 import { Rcode, Type } from '../dns/rr.ts';
 import type { Forwarded } from '../forward/forwarder.ts';
-import type { External } from '../zone/external.ts';
+import type { External } from '../zone/view.ts';
 
 export function externalOf(forwarded: Forwarded): External {
   switch (forwarded.kind) {

@@ -2,10 +2,10 @@
  * Taking the addresses that the server was told to serve, UDP and TCP on the same port of each: all of them, or none
  * and the reason as a value, since a port that somebody else has is an everyday outcome.
  */
-import type { Bound, Listen } from '../dataplane/listener.ts';
-import type { Client } from '../dns/respond.ts';
-import { printSocketAddress, type SocketAddress } from '../dns/socketAddress.ts';
-import { findPortHolder, type PortHolder } from './portHolder.ts';
+import type { Bound, Listen } from '../dataplane/listeners/udpListener.ts';
+import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
+import type { Client } from '../dns/message.ts';
+import { findPortHolder, type PortHolder } from './socketTable.ts';
 
 export interface DnsListeners {
   readonly udp: DnsListener;

@@ -10,8 +10,7 @@
 import { fstatSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { clientAddress } from '../dns/clientAddress.ts';
-import type { SocketAddress } from '../dns/socketAddress.ts';
+import { clientAddress, type SocketAddress } from '../dns/address.ts';
 import { isLoopback } from '../forward/addresses.ts';
 import { columnsOf, readTable, type TableName } from './socketTable.ts';
 

@@ -2,19 +2,32 @@
  * From a question to its response: out of our zones, or from others if the client may have us ask them. At once whenever
  * nobody else has to be asked.
  */
-import { Ede, type Query, type Question, type Response, STALE } from '../dns/message.ts';
+import {
+  authoritative,
+  type Client,
+  Ede,
+  type Query,
+  type Question,
+  type Response,
+  refused,
+  STALE,
+  servfail,
+} from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import type { Client } from '../dns/respond.ts';
-import { authoritative, refused, servfail } from '../dns/response.ts';
 import { Class, Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
-import { leadsInside } from '../forward/rebinding.ts';
+import { leadsInside } from '../forward/privateNames.ts';
 import { type Answer, answer, mayBeOurs } from '../zone/answer.ts';
-import { foreignPart } from '../zone/elsewhere.ts';
-import { type External, type Externals, externalKey } from '../zone/external.ts';
+import { foreignPart } from '../zone/follow.ts';
 import type { Node } from '../zone/tree.ts';
-import type { View, ZoneSettings } from '../zone/view.ts';
+import {
+  type External,
+  type Externals,
+  externalKey,
+  type View,
+  type ZoneSettings,
+} from '../zone/view.ts';
 import type { Basis, MissingQuestion } from '../zone/work.ts';
 import { externalOf, orFailed, responseOf } from './forwarded.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';

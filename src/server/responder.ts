@@ -1,4 +1,8 @@
 /**
+ * server/: From a packet to its answer on the main thread, and TCP.
+ * Imports: dataplane/listeners, dataplane/table, dns, forward, timing, zone.
+ * Used by: app, app/process, main, server/http, server/http/exchange, tools/doctor.
+ *
  * The slow path, which is every path until a faster one holds the answer: packet -> accept -> resolve -> encode -> send.
  * This is the one function from a question to the octets of its answer, and the last place that an exception on the way
  * gets to: the client gets SERVFAIL for one in the answering, and nothing for one in the reading or sending; the others
@@ -6,9 +10,14 @@
  */
 import { accept } from '../dns/accept.ts';
 import { encodeResponse } from '../dns/encode.ts';
-import { Ede, type Query, type Response } from '../dns/message.ts';
-import type { Client, Respond } from '../dns/respond.ts';
-import { servfail } from '../dns/response.ts';
+import {
+  type Client,
+  Ede,
+  type Query,
+  type Respond,
+  type Response,
+  servfail,
+} from '../dns/message.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { AnswerCounters } from './answerCounters.ts';
 import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
@@ -160,5 +169,32 @@ class Responder {
   #fault(error: unknown): Response {
     this.#options.onError(error);
     return servfail(Ede.OTHER, 'internal error');
+  }
+}
+
+/** Answers that wait for somebody else's, which a server that stops owes to their clients. */
+export class Pending {
+  readonly #answers = new Set<Promise<unknown>>();
+
+  /** `answer` settles once it was sent, and never rejects. */
+  add(answer: Promise<unknown>): void {
+    this.#answers.add(answer);
+    void answer.then(() => this.#answers.delete(answer));
+  }
+
+  /** Settles when all are sent, those too that are added meanwhile, and after `limitMs` at the latest. */
+  async sent(limitMs: number): Promise<void> {
+    let isOver = false;
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        isOver = true;
+        resolve();
+      }, limitMs);
+    });
+    while (this.#answers.size > 0 && !isOver) {
+      await Promise.race([Promise.all(this.#answers), limit]);
+    }
+    clearTimeout(timer);
   }
 }

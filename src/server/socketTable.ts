@@ -1,8 +1,7 @@
 /** Linux's tables of sockets, /proc/net/udp, udp6, tcp and tcp6, and whose they are. Elsewhere there are none. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { addressOctets, printAddress } from '../dns/address.ts';
-import type { Client } from '../dns/respond.ts';
-import type { SocketAddress } from '../dns/socketAddress.ts';
+import { addressOctets, printAddress, type SocketAddress } from '../dns/address.ts';
+import type { Client } from '../dns/message.ts';
 
 export interface KernelSocket extends SocketAddress {
   readonly transport: Client['transport'];
@@ -80,4 +79,123 @@ function hexOf(octets: Buffer): string {
 function addressOf(hex: string): string {
   const octets = Buffer.from(hex, 'hex');
   return printAddress(octets.swap32());
+}
+
+/**
+ * Who holds a port that we wanted: Linux's /proc says which socket has the address and which process has the socket.
+ * Best effort, for an error message: elsewhere, and for other users' processes when we are not root, nobody is found.
+ */
+
+export interface PortHolder {
+  readonly pid: number;
+  /** The process's name, as `ps -o comm` prints it. */
+  readonly command: string;
+}
+
+/** Somebody has the port; who, only where that can be seen. */
+export interface HeldPort {
+  readonly holder: PortHolder | undefined;
+}
+
+/** The process that listens on the address, or on a wildcard address that covers it. */
+export async function findPortHolder(
+  transport: Client['transport'],
+  address: string,
+  port: number,
+): Promise<PortHolder | undefined> {
+  return (await findHeldPort(transport, address, port))?.holder;
+}
+
+/** Whether somebody listens there; undefined: nobody does, as far as Linux's tables tell. */
+export async function findHeldPort(
+  transport: Client['transport'],
+  address: string,
+  port: number,
+): Promise<HeldPort | undefined> {
+  const sockets = await listenersAt(transport, address, port);
+  if (sockets.length === 0) return undefined;
+  return { holder: await findOwner(new Set(sockets.map(({ inode }) => inode))) };
+}
+
+/** The sockets that listen on the address, or on a wildcard address that covers it. */
+export async function listenersAt(
+  transport: Client['transport'],
+  address: string,
+  port: number,
+): Promise<readonly KernelSocket[]> {
+  const wanted = asInTable(address);
+  return (await readSockets(transport)).filter(
+    (socket) => socket.isListening && socket.port === port && overlaps(socket.address, wanted),
+  );
+}
+
+function overlaps(held: string, wanted: string): boolean {
+  const isWildcard = [held, wanted].some((address) => address === '0.0.0.0' || address === '::');
+  return isWildcard || held === wanted;
+}
+
+async function findOwner(inodes: ReadonlySet<string>): Promise<PortHolder | undefined> {
+  const pids = (await list('/proc')).filter((entry) => /^\d+$/.test(entry));
+  for (const pid of pids) {
+    const open = await openSockets(pid);
+    if (![...inodes].some((inode) => open.has(inode))) continue;
+    const name = (await read(`/proc/${pid}/comm`)).trim();
+    // The kernel calls a process after its first thread, and newer Nodes give that a name of its own.
+    return { pid: Number(pid), command: /^(?:node-)?MainThread$/.test(name) ? 'node' : name };
+  }
+  return undefined;
+}
+
+function read(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}
+
+function list(path: string): Promise<string[]> {
+  return readdir(path).catch(() => []);
+}
+
+/**
+ * Where this machine's DNS servers of the same program answer, as Linux's /proc has it: whatever they were told and
+ * found out for themselves. In a container, that is the one server in it. Best effort: of processes that may not be
+ * looked into nothing is known.
+ */
+
+/**
+ * The addresses at which a process has both UDP and TCP, wildcards as loopback. Without a process it is all those that
+ * run the Node that runs this one.
+ */
+export async function listeningAddresses(pid?: string): Promise<readonly SocketAddress[]> {
+  const [udp, tcp] = await Promise.all([readSockets('udp'), readSockets('tcp')]);
+  const found = new Map<string, SocketAddress>();
+  for (const process of pid === undefined ? await peers() : [pid]) {
+    const inodes = await openSockets(process);
+    const own = (sockets: readonly KernelSocket[]): readonly KernelSocket[] =>
+      sockets.filter(({ isListening, inode }) => isListening && inodes.has(inode));
+    const streams = new Set(own(tcp).map(keyOf));
+    for (const socket of own(udp)) {
+      if (streams.has(keyOf(socket))) found.set(keyOf(socket), reachable(socket));
+    }
+  }
+  return [...found.values()];
+}
+
+/** The other processes that run the program that runs this one. */
+async function peers(): Promise<readonly string[]> {
+  const program = await programOf('self');
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const programs = await Promise.all(pids.map(programOf));
+  return pids.filter((pid, index) => programs[index] === program && pid !== String(process.pid));
+}
+
+function programOf(pid: string): Promise<string> {
+  return readlink(`/proc/${pid}/exe`).catch(() => '');
+}
+
+function keyOf({ address, port }: SocketAddress): string {
+  return `${port} ${address}`;
+}
+
+function reachable({ address, port }: SocketAddress): SocketAddress {
+  if (address === '0.0.0.0') return { address: '127.0.0.1', port };
+  return { address: address === '::' ? '::1' : address, port };
 }

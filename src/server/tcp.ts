@@ -4,15 +4,15 @@
  */
 import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import net from 'node:net';
-import type { Bound } from '../dataplane/listener.ts';
-import type { Respond } from '../dns/respond.ts';
+import type { Bound } from '../dataplane/listeners/udpListener.ts';
+import type { Respond } from '../dns/message.ts';
+import { fullTurn } from '../timing/turns.ts';
 import {
   ConnectionTable,
   DEFAULT_TCP_LIMITS,
   type TcpCounters,
   type TcpLimits,
 } from './connectionTable.ts';
-import { fullTurn } from './turns.ts';
 
 /** Makes sockets that a successor may share, which Node's own cannot be. */
 export interface StreamSockets {

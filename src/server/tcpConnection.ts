@@ -8,8 +8,8 @@
  */
 import type { Socket } from 'node:net';
 import { frame, MAX_FRAMED_OCTETS, Reassembly } from '../dns/framing.ts';
-import type { Client, Respond } from '../dns/respond.ts';
-import type { Turns } from './turns.ts';
+import type { Client, Respond } from '../dns/message.ts';
+import type { Turns } from '../timing/turns.ts';
 
 export interface ConnectionLimits {
   /** Longest time without a whole query arriving or output being taken. */

@@ -8,10 +8,9 @@
  * loaded.
  */
 import type { Change } from '../service/change.ts';
-import { type Clock, systemClock } from './clock.ts';
-import { Difference } from './difference.ts';
+import { type Clock, systemClock } from '../timing/clock.ts';
+import { Difference, LastSeen } from './difference.ts';
 import { type Past, type Store, StoreError } from './store.ts';
-import { LastSeen } from './witness.ts';
 
 /** What the mirror keeps true. */
 export interface Replica {

@@ -1,4 +1,10 @@
 /**
+ * store/: The contract that every store keeps, and the mirror that follows one.
+ * Imports: service, timing.
+ * Used by: app, app/process, app/registrar, cli/commands, registrar, registrar/leadership, registrar/reconcile,
+ *   server/http, server/http/api, server/http/exchange, store/embedded, store/etcd, store/file, store/http,
+ *   tools/doctor.
+ *
  * The store: keys and values with revisions, watched from a revision on. Four implementations (memory, file, etcd,
  * http) keep the contract in `test/store/contract.ts`.
  *
@@ -164,4 +170,10 @@ export class StoreError extends Error {
     this.name = 'StoreError';
     this.code = code;
   }
+}
+
+/** The error if it is the store's; anything else is a fault of ours, and thrown on. */
+export function storeFailure(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  throw error;
 }

@@ -1,15 +1,23 @@
 /**
+ * zone/: The meaning of a question: the services that answer it, and the response made of them. Pure.
+ * Imports: dns, service.
+ * Used by: app, dataplane/publish, server.
+ *
  * From a question to a response: which zone it belongs to, what the look-up found, and the header and authority that
  * go with it. Pure: what it needs from other servers it asks for (`incomplete`), and is called again with the answers.
  */
 import { isReverseName } from '../dns/address.ts';
-import { Ede, type Question, type Response } from '../dns/message.ts';
-import type { Name } from '../dns/name.ts';
-import { authoritative, refused, servfail } from '../dns/response.ts';
+import {
+  authoritative,
+  Ede,
+  type Question,
+  type Response,
+  refused,
+  servfail,
+} from '../dns/message.ts';
+import { foldName, type Name, printName } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
-import { chaos } from './chaos.ts';
 import { type Lookup, lookup, ptr } from './lookup.ts';
-import { serialOf } from './serial.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
 import { type Basis, basisOf, type MissingQuestion, newWork, type Work } from './work.ts';
 
@@ -127,4 +135,33 @@ function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
       minimumSeconds: settings.minTtlSeconds,
     },
   };
+}
+
+/** Class CH: who answers here (RFC 4892). The version stays untold; everything else is SERVFAIL, as in SkyDNS. */
+
+const TEXTS: ReadonlyMap<string, string> = new Map([
+  ['version.bind.', 'soradns'],
+  ['version.server.', 'soradns'],
+  ['hostname.bind.', 'localhost'],
+  ['id.server.', 'localhost'],
+]);
+
+export function chaos({ qname, qtype }: Question): Response {
+  const text = qtype === Type.TXT ? TEXTS.get(printName(foldName(qname))) : undefined;
+  if (text === undefined) return authoritative(Rcode.SERVFAIL, []);
+  const rdata = { kind: 'txt', strings: [text] } as const;
+  const rr: Rr = { owner: qname, type: Type.TXT, class: Class.CH, ttlSeconds: 0, rdata };
+  return authoritative(Rcode.NOERROR, [rr]);
+}
+
+const HOUR_SECONDS = 3600;
+
+/** SkyDNS's SOA serial: the time, cut to the hour. There are no secondaries to notice. */
+export function serialOf(unixSeconds: number): number {
+  return Math.floor(unixSeconds / HOUR_SECONDS) * HOUR_SECONDS;
+}
+
+/** For how many seconds more the serial is the same; at least 1. */
+export function serialLifeSeconds(unixSeconds: number): number {
+  return HOUR_SECONDS - (unixSeconds % HOUR_SECONDS);
 }

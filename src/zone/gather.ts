@@ -4,12 +4,18 @@ import { type Name, nameKey } from '../dns/name.ts';
 import { splitText } from '../dns/rdata.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
-import type { Link } from './alias.ts';
-import { cnameOf, type Followed, type FollowTarget, leadsOn, noData, type Trail } from './chain.ts';
-import { withoutDuplicates } from './merge.ts';
-import { rrset, shuffle, type TimedRdata, withinMessage } from './rrset.ts';
+import {
+  cnameOf,
+  type Followed,
+  type FollowTarget,
+  type Link,
+  leadsOn,
+  noData,
+  type Trail,
+} from './chain.ts';
+import { rrset, shuffle, type TimedRdata, ttlOf, withinMessage } from './rrset.ts';
 import type { Selected } from './select.ts';
-import { ttlOf } from './ttl.ts';
+import { withoutDuplicates } from './services.ts';
 import type { Need, Work } from './work.ts';
 
 export interface Gathering {

@@ -6,14 +6,12 @@ import { isReverseOfAddress } from '../dns/address.ts';
 import type { Question } from '../dns/message.ts';
 import { foldName, type Name, nameOctets } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
-import { aliasOf } from './alias.ts';
-import { cnameOf, type Denial, type Followed } from './chain.ts';
+import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
-import { fitting, rrset, type TimedRdata } from './rrset.ts';
+import { fitting, rrset, type TimedRdata, ttlOf } from './rrset.ts';
 import { hasName, type Selected, selectExact, selectExactAndBelow } from './select.ts';
 import { nameToLookUp, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
-import { ttlOf } from './ttl.ts';
 import type { Work } from './work.ts';
 
 export type Lookup =

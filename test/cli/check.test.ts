@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { CONFIG_OPTIONS } from '../../src/config.ts';
+import { CONFIG_OPTIONS } from '../../src/config/config.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { callCli } from '../support/cli.ts';
 

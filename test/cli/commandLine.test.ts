@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { normalise } from '../../src/cli/commandLine.ts';
-import { COMMANDS } from '../../src/cli/commands.ts';
+import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import type { OptionWords } from '../../src/config/option.ts';
 
 const OPTIONS: readonly OptionWords[] = [

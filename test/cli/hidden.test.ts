@@ -1,9 +1,9 @@
 /** Names that hide others: `set` refuses to make them by mistake, `ls` and `doctor` show those that there are. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { printSocketAddress } from '../../src/dns/socketAddress.ts';
-import { judgeHidden } from '../../src/doctor/hidden.ts';
-import { openHttpStore } from '../../src/store/http.ts';
+import { printSocketAddress } from '../../src/dns/address.ts';
+import { openHttpStore } from '../../src/store/http/httpStore.ts';
+import { judgeHidden } from '../../src/tools/doctor/judge/hidden.ts';
 import { callCli } from '../support/cli.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { examined } from '../support/examination.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EXIT_CODES, Failure, failureOf } from '../../src/cli/failure.ts';
+import { EXIT_CODES, Failure, failureOf } from '../../src/app/process/failure.ts';
 import { printFailure, table, wantsColour } from '../../src/cli/output.ts';
 import { StoreError, type StoreErrorCode } from '../../src/store/store.ts';
 

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
-import { readText } from '../../src/cli/readText.ts';
+import { readText } from '../../src/cli/output.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'soradns-files-'));
 after(() => rmSync(directory, { recursive: true }));

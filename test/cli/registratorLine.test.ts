@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asRegistrator, contextOf } from '../../src/cli/registrarConfig.ts';
-import { partRegistratorLine } from '../../src/cli/registratorLine.ts';
+import { asRegistrator, contextOf } from '../../src/app/registrar/registrarConfig.ts';
 import { REGISTRAR_OPTIONS } from '../../src/config/registerOptions.ts';
 import { type RegistrarWishes, readRegistrarWishes } from '../../src/config/registrarSettings.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
+import { partRegistratorLine } from '../../src/registrar/registrator/commandLine.ts';
 
 function parted(line: string, env = {}): string {
   return partRegistratorLine(line.split(' '), env).join(' ');

@@ -1,7 +1,7 @@
 /** `soradns set` of a name that nobody will be answered: said in one line, where it can be known, and set all the same. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { printSocketAddress } from '../../src/dns/socketAddress.ts';
+import { printSocketAddress } from '../../src/dns/address.ts';
 import { callCli } from '../support/cli.ts';
 import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
 

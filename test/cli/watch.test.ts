@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
 import { runCli } from '../../src/cli/cli.ts';
-import { COMMANDS } from '../../src/cli/commands.ts';
+import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { callCli } from '../support/cli.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';

@@ -2,13 +2,6 @@
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { test } from 'node:test';
-import {
-  COUNTER_SLOTS,
-  type CounterBlock,
-  type DropReason,
-  dropSlot,
-  Single,
-} from '../../src/dataplane/counters.ts';
 import { BATCH_PACKETS, Batch, PACKET_OCTETS } from '../../src/dataplane/sockets/batch.ts';
 import {
   Control,
@@ -20,9 +13,16 @@ import {
   SOL_IP,
   SOL_IPV6,
   Sockaddr,
+  writeSockaddr,
 } from '../../src/dataplane/sockets/layout.ts';
-import { writeSockaddr } from '../../src/dataplane/sockets/sockaddr.ts';
 import type { UdpSocket } from '../../src/dataplane/sockets/socket.ts';
+import {
+  COUNTER_SLOTS,
+  type CounterBlock,
+  type DropReason,
+  dropSlot,
+  Single,
+} from '../../src/dataplane/table/counters.ts';
 import { type Datagram, FakeKernel } from '../support/fakeKernel.ts';
 
 const { errno } = os.constants;

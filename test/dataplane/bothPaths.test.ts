@@ -5,15 +5,14 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { Outcome } from '../../src/dataplane/fastPath.ts';
+import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { typeCode } from '../../src/dns/mnemonic.ts';
 import type { Name } from '../../src/dns/name.ts';
-import { printRr } from '../../src/dns/print.ts';
+import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
-import { type External, externalKey } from '../../src/zone/external.ts';
-import type { ZoneSettings } from '../../src/zone/view.ts';
+import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { name } from '../support/zone.ts';
 

@@ -1,12 +1,14 @@
 /** Sockets that share an address, and who of them gets what comes: the kernel's part in replacing a server. */
 import assert from 'node:assert/strict';
-import dgram, { type Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
-import net, { type Server } from 'node:net';
+import type { Server } from 'node:net';
+import net from 'node:net';
 import { afterEach, describe, it } from 'node:test';
+import { hasSuccessor } from '../../src/app/takeover.ts';
 import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
-import { hasSuccessor } from '../../src/server/successor.ts';
 import { until } from '../support/until.ts';
 
 const found = loadLibc();

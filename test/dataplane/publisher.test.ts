@@ -1,13 +1,13 @@
 /** What is published, for how long, and what takes it away: exactly what a change can affect. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Outcome } from '../../src/dataplane/fastPath.ts';
-import { Dependents } from '../../src/dataplane/publish/dependents.ts';
+import { Dependents } from '../../src/dataplane/publish/owners.ts';
+import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
-import { printRr } from '../../src/dns/print.ts';
-import { externalKey } from '../../src/zone/external.ts';
+import { printRr } from '../../src/dns/rdata.ts';
 import { Node } from '../../src/zone/tree.ts';
+import { externalKey } from '../../src/zone/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { name, question } from '../support/zone.ts';
 

@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { RecursionRanges } from '../../src/dataplane/recursionRanges.ts';
-import { Sockaddr } from '../../src/dataplane/sockets/layout.ts';
-import { writeSockaddr } from '../../src/dataplane/sockets/sockaddr.ts';
+import { Sockaddr, writeSockaddr } from '../../src/dataplane/sockets/layout.ts';
+import { RecursionRanges } from '../../src/dataplane/sockets/recursionRanges.ts';
 import { printAddress } from '../../src/dns/address.ts';
-import { type Cidr, cidrs } from '../../src/forward/addresses.ts';
-import { DEFAULT_RECURSION_RANGES, recursionRule } from '../../src/forward/recursion.ts';
+import {
+  type Cidr,
+  cidrs,
+  DEFAULT_RECURSION_RANGES,
+  recursionRule,
+} from '../../src/forward/addresses.ts';
 
 /** As a packet's sender, somewhere in memory. */
 function has(ranges: RecursionRanges, address: string): boolean {

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { EXIT_CODES } from '../../src/cli/failure.ts';
+import { EXIT_CODES } from '../../src/app/process/failure.ts';
 import { callCli } from '../support/cli.ts';
 import { withTempDir } from '../support/tempDir.ts';
 

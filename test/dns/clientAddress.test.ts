@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientAddress } from '../../src/dns/clientAddress.ts';
+import { clientAddress } from '../../src/dns/address.ts';
 
 const CASES: readonly [socketAddress: string, address: string][] = [
   ['192.0.2.1', '192.0.2.1'],

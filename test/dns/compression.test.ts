@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { CompressionTable } from '../../src/dns/compression.ts';
+import { CompressionTable } from '../../src/dns/writer.ts';
 
 /** Octets with one label of two characters after another, and where each stands. */
 function crowd(): { octets: Uint8Array; labels: readonly (readonly [string, number])[] } {

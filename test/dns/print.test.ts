@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { printRdata, printRr } from '../../src/dns/print.ts';
+import { printRdata, printRr } from '../../src/dns/rdata.ts';
 import type { Rdata } from '../../src/dns/rr.ts';
 import { nameOf } from '../support/messages.ts';
 import { unhex } from '../support/packets.ts';

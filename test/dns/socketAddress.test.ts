@@ -4,7 +4,7 @@ import {
   parseSocketAddress,
   printSocketAddress,
   type SocketAddress,
-} from '../../src/dns/socketAddress.ts';
+} from '../../src/dns/address.ts';
 
 const at = (address: string, port: number): SocketAddress => ({ address, port });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
-import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { parseSocketAddress } from '../../src/dns/address.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
 import { readyz } from '../support/registerBench.ts';

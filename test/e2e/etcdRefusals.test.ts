@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { parseSocketAddress } from '../../src/dns/address.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { spawnCli } from '../support/cli.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { printSocketAddress } from '../../src/dns/socketAddress.ts';
+import { printSocketAddress } from '../../src/dns/address.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { shellBlocks } from '../support/readmeBlocks.ts';

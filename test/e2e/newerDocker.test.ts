@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } fro
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import test, { after } from 'node:test';
-import { connectEngine } from '../../src/docker/dockerode.ts';
+import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import { composed } from '../support/composed.ts';
 import type { Dockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parseSocketAddress } from '../../src/dns/socketAddress.ts';
+import { parseSocketAddress } from '../../src/dns/address.ts';
 import { spawnCli } from '../support/cli.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';

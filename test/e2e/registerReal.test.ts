@@ -1,7 +1,7 @@
 /** The mission, with nothing played: containers of a real Docker find each other by the names that they have said. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { spawnCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { NODE_ARGUMENTS } from '../support/cli.ts';
 import { type ClientNetwork, startClientNetwork } from '../support/clientNetwork.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';

@@ -1,7 +1,7 @@
 /** Domains that change while a successor is still warming up: its registrar must begin with the new ones. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { freePort } from '../support/freePort.ts';
 import { useFakeDocker } from '../support/registerBench.ts';

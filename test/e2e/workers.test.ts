@@ -1,7 +1,7 @@
 /** The server's threads as a person meets them: answers out of the table, an orderly end, and life without koffi. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { parseSocketAddress, type SocketAddress } from '../../src/dns/socketAddress.ts';
+import { parseSocketAddress, type SocketAddress } from '../../src/dns/address.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { query } from '../support/server.ts';
 import { until } from '../support/until.ts';

@@ -1,10 +1,15 @@
 /** The forwarder as the rest of the program sees it, over real sockets: who is asked, how often, and what comes back. */
 import assert from 'node:assert/strict';
-import test, { type TestContext } from 'node:test';
+import type { TestContext } from 'node:test';
+import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message, Question } from '../../src/dns/message.ts';
-import { createForwarder, type ForwarderOptions } from '../../src/forward/forward.ts';
-import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
+import {
+  createForwarder,
+  type Forwarded,
+  type Forwarder,
+  type ForwarderOptions,
+} from '../../src/forward/forwarder.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstream, type TestUpstreamOptions } from '../support/upstream.ts';

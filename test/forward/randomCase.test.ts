@@ -8,7 +8,7 @@ import {
   letterCount,
   randomizeCase,
   withoutPattern,
-} from '../../src/forward/randomCase.ts';
+} from '../../src/forward/reply.ts';
 import { messageOf, nameOf, printed, questionOf } from '../support/messages.ts';
 
 const octetLabel = fc

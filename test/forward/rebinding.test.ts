@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Message } from '../../src/dns/message.ts';
-import { leadsInside, mayLeadInside } from '../../src/forward/rebinding.ts';
+import { leadsInside, mayLeadInside } from '../../src/forward/privateNames.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { addressRr } from '../support/replies.ts';
 import { query, startTestServer, type TestServer } from '../support/server.ts';

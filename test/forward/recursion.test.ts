@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseCidr } from '../../src/forward/addresses.ts';
-import { isPrivateName, isPublicAddress } from '../../src/forward/privateName.ts';
-import { recursionRule } from '../../src/forward/recursion.ts';
+import { parseCidr, recursionRule } from '../../src/forward/addresses.ts';
+import { isPrivateName, isPublicAddress } from '../../src/forward/privateNames.ts';
 import { nameOf } from '../support/messages.ts';
 
 const ranges: readonly [string, string | undefined, number?][] = [

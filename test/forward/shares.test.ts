@@ -1,9 +1,14 @@
 /** The shares of clients in what may be asked at once: a client with names that nobody answers takes places from itself. */
 import assert from 'node:assert/strict';
-import test, { type TestContext } from 'node:test';
+import type { TestContext } from 'node:test';
+import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createForwarder, type ForwarderOptions } from '../../src/forward/forward.ts';
-import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
+import {
+  createForwarder,
+  type Forwarded,
+  type Forwarder,
+  type ForwarderOptions,
+} from '../../src/forward/forwarder.ts';
 import { questionOf } from '../support/messages.ts';
 import { startUpstream } from '../support/upstream.ts';
 

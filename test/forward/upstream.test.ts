@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseResolvConf } from '../../src/forward/resolvconf.ts';
 import {
   type Interfaces,
   parseNameserver,
+  parseResolvConf,
   type Upstream,
   withoutOwnAddresses,
 } from '../../src/forward/upstream.ts';

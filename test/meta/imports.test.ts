@@ -1,6 +1,6 @@
 /**
- * The architecture as rules on the source text: which folder may import which, where each package is at home, what
- * pure code may not touch, and how large a file may grow.
+ * The architecture as rules on the source text. Each folder of `src` has one entry file, whose first comment says what
+ * the folder does, which folders it imports and which folders use it. The rules compare these lines with the code.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,72 +8,19 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { parseSource, projectRoot, type SourceFile, sourceFiles } from './sources.ts';
 
-/** Folder (or file) of src -> what it may import besides itself. The longest match counts. */
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  dns: [],
-  service: ['dns'],
-  zone: ['dns', 'service'],
-  store: ['service', 'dns'],
-  forward: ['dns'],
-  docker: [
-    ...['dns', 'service', 'config/suggest.ts', 'printable.ts'],
-    ...['store/store.ts', 'store/mirror.ts', 'store/clock.ts'],
-  ],
-  'metrics.ts': [],
-  metrics: ['metrics.ts', 'dns', 'dataplane', 'docker', 'forward', 'server', 'store'],
-  'printable.ts': [],
-  'logSink.ts': [],
-  'log.ts': ['config', 'logSink.ts', 'printable.ts'],
-  'faultLog.ts': ['log.ts'],
-  'queryLog.ts': ['dns', 'log.ts', 'printable.ts'],
-  config: [
-    ...['dns', 'service', 'printable.ts', 'docker/namePattern.ts'],
-    ...['forward/addresses.ts', 'forward/recursion.ts', 'forward/upstream.ts'],
-  ],
-  'config.ts': ['config', 'printable.ts'],
-  doctor: ['dns', 'forward/addresses.ts', 'forward/resolvconf.ts'],
-  integrate: ['dns', 'forward/addresses.ts'],
-  systemd: ['server/listen.ts', 'server/socketTable.ts'],
-  dataplane: ['dns', 'service', 'zone', 'metrics.ts'],
-  server: ['dns', 'service', 'zone', 'store', 'forward', 'dataplane', 'metrics.ts'],
-  cli: ['*'],
-  'openFiles.ts': [],
-  'main.ts': ['*'],
-  'health.ts': ['dns', 'forward/reply.ts', 'server/listeningAddresses.ts'],
+/** Package -> the folder of src that imports it and translates it into the field's words. */
+const HOME: Record<string, string> = {
+  dns2: 'tools/doctor/',
+  dockerode: 'registrar/engine/',
+  etcd3: 'store/etcd/',
+  '@grpc/grpc-js': 'store/etcd/',
+  koffi: 'dataplane/sockets/',
+  lmdb: 'store/file/',
+  pino: 'observability/',
+  'pino-pretty': 'observability/',
+  yargs: 'cli/',
+  zod: 'config/',
 };
-
-/** Package -> the one file or folder of src that imports it and speaks its words. */
-const HOME: Record<string, readonly string[]> = {
-  dns2: ['cli/'],
-  dockerode: ['docker/dockerode.ts'],
-  etcd3: ['store/etcd.ts', 'store/etcd/'],
-  '@grpc/grpc-js': ['store/etcd/'],
-  koffi: ['dataplane/sockets/'],
-  lmdb: ['store/embedded/'],
-  pino: ['log.ts'],
-  'pino-pretty': ['log.ts'],
-  yargs: ['cli/'],
-  zod: ['config/', 'server/http/'],
-};
-
-/** Decided by their arguments alone: no I/O, no packages, no clock, no chance. */
-const PURE = [
-  ...['dns/', 'service/', 'zone/', 'doctor/', 'integrate/'],
-  ...['container', 'metadata', 'fields', 'names', 'naming', 'nameParts', 'ports'].map(inDocker),
-  ...['chooseAddress', 'check', 'health', 'placement', 'refusals', 'record', 'describe'].map(
-    inDocker,
-  ),
-  ...['namePattern', 'policy', 'reservedNames'].map(inDocker),
-  ...['anticipate', 'assign', 'backoff', 'crashLoop', 'diff', 'json', 'life', 'stopSignal'].map(
-    inDocker,
-  ),
-  ...['registrator', 'registratorKey', 'registratorMetadata', 'registratorFlags'].map(inDocker),
-  ...['proxyPlaces', 'proxyQuestion', 'reducedAnswers'].map(inDocker),
-];
-
-function inDocker(name: string): string {
-  return `docker/${name}.ts`;
-}
 
 const IMPURE = [
   /\bDate\.now\b/,
@@ -87,11 +34,62 @@ const IMPURE = [
 ];
 
 const MAX_LINES = 350;
+/** A shorter file that one other file imports belongs into that file, except for a command: each has its own. */
+const MIN_LINES = 40;
+const ONE_IDEA_EACH = 'cli/commands/';
+const FILES_OF_A_FOLDER = { min: 5, max: 15 };
+
+/** What the first comment of a folder's entry file says. */
+interface Folder {
+  readonly path: string;
+  readonly entry: string;
+  readonly isPure: boolean;
+  /** `undefined`: every folder. */
+  readonly imports: readonly string[] | undefined;
+  readonly usedBy: readonly string[];
+}
 
 const files = sourceFiles('src');
 const packageJson = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8'));
+const folders = new Map(files.flatMap((file) => readFolder(file) ?? []).map((f) => [f.path, f]));
 
-/** Runs a rule on every file; it gives back what is wrong with it. */
+/** The header of an entry file: `folder/: what it does. [Pure.]`, `Imports: a, b.`, `Used by: c.` */
+function readFolder({ path, text }: SourceFile): Folder | undefined {
+  const comment = /^\/\*\*\n([\s\S]*?)\*\//.exec(text)?.[1]?.replaceAll(/\n \* {3}/g, ' ') ?? '';
+  const header = /^ \* (\S+)\/: (.+)\n \* Imports: (.+)\.\n \* Used by: (.+)\.\n/.exec(comment);
+  if (header === null) return undefined;
+  const [, folder = '', purpose = '', imports = '', usedBy = ''] = header;
+  const isPure = purpose.endsWith(' Pure.');
+  const listed = imports === 'every folder' ? undefined : listOf(imports);
+  return { path: folder, entry: path, isPure, imports: listed, usedBy: listOf(usedBy) };
+}
+
+function listOf(text: string): readonly string[] {
+  return text === 'nothing' ? [] : text.split(', ');
+}
+
+/** The folder of a file of src: `server/http` of `src/server/http/client.ts`, `main` of the files in src itself. */
+function folderOf(path: string): string {
+  const inside = path.slice('src/'.length);
+  return inside.includes('/') ? inside.slice(0, inside.lastIndexOf('/')) : 'main';
+}
+
+/** Folder -> the other folders that its files import, sorted. */
+function importedFolders(): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, Set<string>>();
+  for (const { path, imports } of files) {
+    const own = folderOf(path);
+    const targets = imports.flatMap(({ path: target }) =>
+      target?.startsWith('src/') ? [folderOf(target)] : [],
+    );
+    const known = found.get(own) ?? new Set();
+    found.set(own, known);
+    for (const target of targets) if (target !== own) known.add(target);
+  }
+  return new Map([...found].map(([folder, targets]) => [folder, [...targets].sort()]));
+}
+
+/** Runs a rule on every file; the rule gives what is wrong with it. */
 function rule(name: string, check: (file: SourceFile, path: string) => readonly string[]): void {
   test(name, () => {
     const broken = files.flatMap((file) =>
@@ -101,43 +99,57 @@ function rule(name: string, check: (file: SourceFile, path: string) => readonly 
   });
 }
 
-/** The entry of a table of folders and files that a path belongs to. */
-function placeOf(path: string): string {
-  return path.includes('/') ? path.slice(0, path.indexOf('/')) : path;
+function isPure(path: string): boolean {
+  return folders.get(folderOf(`src/${path}`))?.isPure === true;
 }
 
-test('there is source to hold to the rules', () => {
+test('the source has files and imports for the rules to check', () => {
   assert.ok(files.length > 10);
   assert.ok(files.some((file) => file.imports.length > 2));
+  assert.ok([...folders.values()].some((folder) => folder.isPure));
 });
 
-test('all that is to be pure is there', () => {
-  const paths = files.map(({ path }) => path.slice('src/'.length));
-  const lost = PURE.filter((place) => !paths.some((path) => path.startsWith(place)));
-  assert.deepEqual(lost, []);
+test('every folder has one entry file, whose first comment describes the folder that it lies in', () => {
+  const entries = files.flatMap((file) => readFolder(file) ?? []);
+  const misplaced = entries.filter(({ path, entry }) => folderOf(entry) !== path);
+  assert.deepEqual(misplaced, []);
+  const used = [...new Set(files.map(({ path }) => folderOf(path)))].filter((f) => f !== 'main');
+  assert.deepEqual(entries.map(({ path }) => path).sort(), used.sort());
 });
 
-rule('every folder has its place in the order of imports', (_file, path) =>
-  placeOf(path) in MAY_IMPORT ? [] : [`${placeOf(path)} is not in MAY_IMPORT`],
-);
-
-rule('imports point one way', ({ imports }, path) => {
-  const allowed = MAY_IMPORT[placeOf(path)] ?? [];
-  return imports.flatMap(({ path: target }) => {
-    if (target === undefined) return [];
-    if (!target.startsWith('src/')) return [`imports ${target}, outside src`];
-    const inside = target.slice('src/'.length);
-    const permitted =
-      placeOf(inside) === placeOf(path) ||
-      allowed.some((place) => place === '*' || place === inside || place === placeOf(inside));
-    return permitted ? [] : [`may not import ${inside}`];
-  });
+test('every folder imports the folders that its entry file lists', () => {
+  const imported = importedFolders();
+  for (const { path, imports } of folders.values())
+    if (imports !== undefined) assert.deepEqual(imported.get(path), imports, path);
 });
 
-rule('nobody imports the commands but main', ({ imports }, path) =>
+test('every folder is used by the folders that its entry file lists', () => {
+  const imported = importedFolders();
+  for (const { path, usedBy } of folders.values()) {
+    const users = [...imported].filter(([, targets]) => targets.includes(path));
+    assert.deepEqual(users.map(([user]) => user).sort(), usedBy, path);
+  }
+});
+
+test('no two folders import each other, not even through others', () => {
+  assert.deepEqual(cycle(importedFolders()), []);
+});
+
+test('every folder holds 5 to 15 files', () => {
+  const counts = new Map<string, number>();
+  for (const { path } of files) counts.set(folderOf(path), (counts.get(folderOf(path)) ?? 0) + 1);
+  counts.delete('main');
+  const { min, max } = FILES_OF_A_FOLDER;
+  assert.deepEqual(
+    [...counts].filter(([, count]) => count < min || count > max),
+    [],
+  );
+});
+
+rule('imports stay inside src', ({ imports }) =>
   imports
-    .filter(({ path: target }) => target?.startsWith('src/cli/') || target === 'src/main.ts')
-    .filter(() => placeOf(path) !== 'cli' && path !== 'main.ts')
+    .filter(({ path: target }) => target !== undefined && !target.startsWith('src/'))
+    .filter(({ path: target }) => target !== 'package.json')
     .map(({ specifier }) => `imports ${specifier}`),
 );
 
@@ -147,28 +159,26 @@ rule('relative imports name the .ts file', ({ imports }) =>
     .map(({ specifier }) => `imports ${specifier}`),
 );
 
-rule('each package is imported at its home only', ({ imports }, path) =>
+rule('each package is imported in its home folder only', ({ imports }, path) =>
   imports.flatMap(({ package: name }) => {
-    if (name === undefined || HOME[name]?.some((home) => path.startsWith(home))) return [];
-    return [`imports ${name}, at home in ${HOME[name]?.join(' or ') ?? 'no place'}`];
+    if (name === undefined || path.startsWith(HOME[name] ?? ' ')) return [];
+    return [`imports ${name}, whose home is ${HOME[name] ?? 'not listed'}`];
   }),
 );
 
-rule('pure code imports neither packages nor I/O', ({ imports }, path) => {
-  if (!PURE.some((place) => path.startsWith(place))) return [];
+rule('pure folders import neither packages nor I/O', ({ imports }, path) => {
+  if (!isPure(path)) return [];
   return imports
     .filter(({ path: target, specifier }) => target === undefined && specifier !== 'node:buffer')
     .map(({ specifier }) => `imports ${specifier}`);
 });
 
-rule('pure code knows no clock, chance or process', ({ code }, path) =>
-  PURE.some((place) => path.startsWith(place))
-    ? IMPURE.filter((pattern) => pattern.test(code)).map(String)
-    : [],
+rule('pure folders use no clock, chance or process', ({ code }, path) =>
+  isPure(path) ? IMPURE.filter((pattern) => pattern.test(code)).map(String) : [],
 );
 
-rule('ids, ports and answers owe nothing to Math.random', ({ code }, path) =>
-  [...PURE, 'forward/'].some((place) => path.startsWith(place)) && /\bMath\.random\b/.test(code)
+rule('ids, ports and answers do not depend on Math.random', ({ code }, path) =>
+  (isPure(path) || path.startsWith('forward/')) && /\bMath\.random\b/.test(code)
     ? ['use node:crypto, or take randomness as an argument']
     : [],
 );
@@ -177,15 +187,29 @@ rule('files are named in camelCase', (_file, path) =>
   path.split('/').every((part) => /^[a-z][A-Za-z0-9]*(\.ts)?$/.test(part)) ? [] : ['rename it'],
 );
 
-rule('files are of one idea', ({ text }, path) => {
-  const lines = text.split('\n').length - 1;
-  return [
-    ...(lines > MAX_LINES ? [`${lines} lines, at most ${MAX_LINES}`] : []),
-    ...(/(^|\/)(utils?|helpers?|types|common|misc|index)(\.ts|\/)/.test(path)
-      ? ['says nothing']
-      : []),
-  ];
-});
+rule(
+  'a file is one idea, neither a fragment nor a page without end',
+  ({ text, path: own }, path) => {
+    const lines = linesOf(text);
+    return [
+      ...(lines > MAX_LINES ? [`${lines} lines, at most ${MAX_LINES}`] : []),
+      ...(lines < MIN_LINES && importersOf(own) === 1 && !path.startsWith(ONE_IDEA_EACH)
+        ? [`${lines} lines and one importer`]
+        : []),
+      ...(/(^|\/)(utils?|helpers?|types|common|misc|index)(\.ts|\/)/.test(path)
+        ? ['says nothing']
+        : []),
+    ];
+  },
+);
+
+function linesOf(text: string): number {
+  return text.split('\n').length - 1;
+}
+
+function importersOf(path: string): number {
+  return files.filter(({ imports }) => imports.some(({ path: target }) => target === path)).length;
+}
 
 rule('no file only re-exports', ({ code }) => {
   const rest = code.replace(
@@ -205,7 +229,7 @@ rule('no any and no enum', ({ code }) =>
     .map(String),
 );
 
-test('no two files import each other at run time, not even by a detour', () => {
+test('no two files import each other at run time, not even through others', () => {
   const targets = new Map(
     files.map(({ path, imports }) => [
       path,
@@ -215,7 +239,7 @@ test('no two files import each other at run time, not even by a detour', () => {
   assert.deepEqual(cycle(targets), []);
 });
 
-test('every dependency has a home, and every home a dependency that is used', () => {
+test('every dependency has a home folder', () => {
   const dependencies = Object.keys({
     ...packageJson.dependencies,
     ...packageJson.optionalDependencies,
@@ -226,7 +250,7 @@ test('every dependency has a home, and every home a dependency that is used', ()
   );
 });
 
-test('the rules see what they are to see', () => {
+test('the parser finds every form of import, and ignores comments', () => {
   const { imports, code } = parseSource(
     'src/zone/x.ts',
     [
@@ -260,7 +284,7 @@ test('the rules see what they are to see', () => {
   assert.deepEqual(cycle(loop), ['b', 'c', 'b']);
 });
 
-/** The first path that comes back to where it was, or nothing. */
+/** The first path that returns to a node that it has passed, else nothing. */
 function cycle(targets: ReadonlyMap<string, readonly string[]>): readonly string[] {
   const done = new Set<string>();
   const visit = (node: string, path: readonly string[]): readonly string[] => {

@@ -17,10 +17,21 @@ const ci = textOf('.ci/run');
 
 /** One test file at least of each thing that Node brings. */
 const OF_EACH_PART = [
-  ...['store/etcd-tls', 'store/etcd-cuts', 'store/file', 'store/file-kill', 'store/clock'],
-  ...['dataplane/table', 'dataplane/udpListener', 'dataplane/workers/handover'],
-  ...['server/tcp', 'server/http/keys', 'server/http/limits', 'forward/exchange', 'logSink'],
-  ...['docker/dockerode', 'docker/realDocker', 'docker/readOnlyProxy', 'cli/process'],
+  ...['store/etcd-tls', 'store/etcd-cuts', 'store/file', 'store/file-kill', 'timing/clock'],
+  ...['dataplane/table', 'dataplane/listeners/udpListener', 'dataplane/listeners/handover'],
+  ...[
+    'server/tcp',
+    'server/http/keys',
+    'server/http/limits',
+    'forward/exchange',
+    'observability/logSink',
+  ],
+  ...[
+    'registrar/engine/dockerode',
+    'registrar/realDocker',
+    'registrar/engine/readOnlyProxy',
+    'cli/process',
+  ],
   ...['e2e/registrar', 'e2e/replacedSocket', 'e2e/stopping', 'e2e/takeover', 'e2e/kill'],
 ];
 
@@ -94,7 +105,12 @@ test('on a second Node run the tests of what that Node brings, and not those tha
   const [all, second] = [testFiles([]), testFiles([], { onlyRuntime: true })];
   assert.deepEqual(second, all.filter(dependsOnNode));
   for (const path of OF_EACH_PART) assert.ok(second.includes(`test/${path}.test.ts`), path);
-  for (const path of ['zone/answer', 'dns/encode', 'docker/describe', 'docker/registrar'])
+  for (const path of [
+    'zone/answer',
+    'dns/encode',
+    'registrar/describe/describe',
+    'registrar/registrar',
+  ])
     assert.ok(!second.includes(`test/${path}.test.ts`), path);
 });
 

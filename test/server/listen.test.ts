@@ -4,16 +4,16 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { type TestContext, test } from 'node:test';
-import type { Listen } from '../../src/dataplane/listener.ts';
-import { createUdpListener } from '../../src/dataplane/portable/listener.ts';
-import type { Respond } from '../../src/dns/respond.ts';
+import { createUdpListener } from '../../src/dataplane/listeners/portableListener.ts';
+import type { Listen } from '../../src/dataplane/listeners/udpListener.ts';
+import type { Respond } from '../../src/dns/message.ts';
 import {
   describeListenFailure,
   type ListenFailure,
   type ListenOutcome,
   listenAll,
 } from '../../src/server/listen.ts';
-import { findPortHolder } from '../../src/server/portHolder.ts';
+import { findPortHolder } from '../../src/server/socketTable.ts';
 import { createTcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, messageWithId } from '../support/framedClient.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pending } from '../../src/server/pending.ts';
+import { Pending } from '../../src/server/responder.ts';
 
 /** A promise, and what settles it. */
 function answer(): { readonly promise: Promise<void>; readonly send: () => void } {

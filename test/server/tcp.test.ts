@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, Respond } from '../../src/dns/respond.ts';
+import type { Client, Respond } from '../../src/dns/message.ts';
 import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';
 import { serveTcp } from '../support/tcpServer.ts';
 import { until } from '../support/until.ts';

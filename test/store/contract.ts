@@ -8,8 +8,8 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
+import { LastSeen } from '../../src/store/difference.ts';
 import type { LeaseStore, Past, Store } from '../../src/store/store.ts';
-import { LastSeen } from '../../src/store/witness.ts';
 import {
   assertAscending,
   assertCode,

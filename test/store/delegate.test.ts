@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delegateStore } from '../../src/store/delegate.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 
 test('a store in front of another tells why that one takes no writes', async (t) => {

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { openFileStore } from '../../src/store/file.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import {
   type Condition,
   type LeaseStore,

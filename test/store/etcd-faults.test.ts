@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { systemClock } from '../../src/store/clock.ts';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { createMirror } from '../../src/store/mirror.ts';
 import type { Store } from '../../src/store/store.ts';
+import { systemClock } from '../../src/timing/clock.ts';
 import { seededRandom, startChurn } from '../support/churn.ts';
 import {
   assertTrue,

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
 import { Endpoint } from '../../src/store/etcd/endpoint.ts';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { createMirror } from '../../src/store/mirror.ts';
 import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
 import { type Etcd, startEtcd, startEtcdCluster } from '../support/etcd.ts';

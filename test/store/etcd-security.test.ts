@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { EtcdOptions } from '../../src/store/etcd/options.ts';
-import { openEtcdStore } from '../../src/store/etcd.ts';
 import { createMirror } from '../../src/store/mirror.ts';
 import type { StoreErrorCode } from '../../src/store/store.ts';
 import { makeJwtKeys } from '../support/certificates.ts';

@@ -1,7 +1,7 @@
 /** What a snapshot asks of etcd. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { LeaseStore, SnapshotOptions } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';

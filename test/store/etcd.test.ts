@@ -1,5 +1,5 @@
 import { after, before, describe } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { storeContract } from './contract.ts';

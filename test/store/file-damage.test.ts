@@ -6,8 +6,8 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { damageOf } from '../../src/store/embedded/check/check.ts';
-import { openFileStore } from '../../src/store/file.ts';
+import { damageOf } from '../../src/store/file/check.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 import { compileInto } from '../support/compiled.ts';
 import { FakeClock } from '../support/fakeClock.ts';

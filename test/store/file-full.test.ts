@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';
 import { spawnCli } from '../support/cli.ts';
 import { ON_FREE_PORTS } from '../support/cliProcess.ts';

@@ -10,7 +10,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import type { Entry } from '../../src/service/change.ts';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { compileInto } from '../support/compiled.ts';
 import { withTempDir } from '../support/tempDir.ts';
 

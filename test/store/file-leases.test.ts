@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { batchesUntil, bytes, entriesOf, mustHave, mustPut } from '../support/storeCalls.ts';
 import { withTempDir } from '../support/tempDir.ts';

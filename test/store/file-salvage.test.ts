@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readTreePage } from '../../src/store/embedded/check/format.ts';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
+import { readTreePage } from '../../src/store/file/format.ts';
 import { type LeaseStore, StoreError } from '../../src/store/store.ts';
 import { newTempDir, removeDir, withTempDir } from '../support/tempDir.ts';
 

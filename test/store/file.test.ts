@@ -4,7 +4,7 @@ import { chmod, cp, mkdir, readdir, rename, stat, truncate, writeFile } from 'no
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { type Past, type Store, StoreError } from '../../src/store/store.ts';
 import { spawnCli } from '../support/cli.ts';
 import { FakeClock } from '../support/fakeClock.ts';

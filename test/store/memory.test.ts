@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createMemoryStore } from '../../src/store/memory.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore, Store } from '../../src/store/store.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { batchesUntil, shown } from '../support/storeCalls.ts';

@@ -1,11 +1,11 @@
 /** Watches that share one watch of the store: the contract of a store, and what they cost the etcd behind them. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
-import { shareWatches } from '../../src/store/sharedWatches.ts';
+import { shareWatches } from '../../src/server/http/api/sharedWatches.ts';
+import { LastSeen } from '../../src/store/difference.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { LeaseStore, WatchBatch } from '../../src/store/store.ts';
-import { LastSeen } from '../../src/store/witness.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { bytes, drain, mustPut, nextChanges, rejectsWith } from '../support/storeCalls.ts';
 import { until } from '../support/until.ts';

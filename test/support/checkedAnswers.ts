@@ -2,7 +2,7 @@
  * Answers that can be seen to be whole: each carries which name it is for and a checksum over its octets. For tests of the
  * table's memory, which knows nothing of what it holds.
  */
-import { Outcome } from '../../src/dataplane/fastPath.ts';
+import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { CUT_WORDS, FOREVER, packCounts, wordsFor } from '../../src/dataplane/table/layout.ts';
 import type { NewAnswer } from '../../src/dataplane/table/table.ts';
 import { rawPacket, rawQuestion, wireName } from './packets.ts';

@@ -1,8 +1,6 @@
 /** Packets that prove that they are whole: every word says which packet it is of, and the lengths differ. */
-
 import { PACKET_OCTETS } from '../../src/dataplane/sockets/batch.ts';
-import { Envelope } from '../../src/dataplane/sockets/envelope.ts';
-import { Control, Sockaddr } from '../../src/dataplane/sockets/layout.ts';
+import { Control, Envelope, Sockaddr } from '../../src/dataplane/sockets/layout.ts';
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const CONTROL_AT = Sockaddr.ROOM;

@@ -1,9 +1,9 @@
 /** `soradns` as a person runs it: in a process of its own, or in this one when only its words and its exit code matter. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Output } from '../../src/app/process/process.ts';
 import { runCli } from '../../src/cli/cli.ts';
-import { COMMANDS } from '../../src/cli/commands.ts';
-import type { Output } from '../../src/cli/io.ts';
+import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import type { ReadFile } from '../../src/config/settings.ts';
 
 export interface Ran {

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { environment } from './hostCleaner.ts';
 import { newTempDir, removeDir } from './tempDir.ts';
 import { until } from './until.ts';

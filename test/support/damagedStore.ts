@@ -3,7 +3,7 @@
  * it is killed while it writes. With `repair-only` it is repaired and closed, and killed so many ms after the modules
  * were loaded as argv[4] says. Exit code 4: it was refused, and why is on stdout.
  */
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';
 
 const [, , dir = '', how = '', killAfterMs] = process.argv;

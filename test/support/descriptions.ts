@@ -1,10 +1,9 @@
 /** Descriptions in a form that a table can hold: records as `key -> JSON`, refusals as sentences. */
-
-import { storedKey } from '../../src/docker/claim.ts';
-import type { RegistrarContext } from '../../src/docker/context.ts';
-import { describe } from '../../src/docker/describe.ts';
-import type { Description, RecordFields } from '../../src/docker/description.ts';
-import type { Inspection } from '../../src/docker/engine.ts';
+import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
+import type { Description, RecordFields } from '../../src/registrar/describe/description.ts';
+import { storedKey } from '../../src/registrar/describe/record.ts';
+import { describe } from '../../src/registrar/describe.ts';
+import type { Inspection } from '../../src/registrar/engine/engine.ts';
 
 export interface Told {
   /** By stored key without `/skydns/`; the number of an auto name is `*`, or `3?` if it is wished. */

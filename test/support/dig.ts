@@ -1,7 +1,7 @@
 /** Runs the real dig and reads what it prints. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 
 export interface DigReply {
   readonly text: string;

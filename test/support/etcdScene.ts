@@ -1,10 +1,10 @@
 /** A mirror that reads a real etcd through a proxy with faults, and what to compare it with. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, systemClock } from '../../src/store/clock.ts';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { createMirror, type Mirror } from '../../src/store/mirror.ts';
 import type { LeaseStore, Store } from '../../src/store/store.ts';
+import { type Clock, systemClock } from '../../src/timing/clock.ts';
 import { type Etcd, startEtcd } from './etcd.ts';
 import { type FaultyProxy, startProxy } from './proxy.ts';
 import { CheckedReplica, contentOf } from './replica.ts';

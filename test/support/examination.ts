@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { examine } from '../../src/cli/doctor/examine.ts';
-import { type Host, hostAt } from '../../src/cli/doctor/host.ts';
-import type { Network } from '../../src/cli/network.ts';
+import type { Network } from '../../src/app/process/network.ts';
+import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
-import { readConfig } from '../../src/config.ts';
-import { DNS_PORT } from '../../src/dns/socketAddress.ts';
-import type { Finding } from '../../src/doctor/finding.ts';
+import { DNS_PORT } from '../../src/dns/address.ts';
+import { examine } from '../../src/tools/doctor/examine.ts';
+import { type Host, hostAt } from '../../src/tools/doctor/host.ts';
+import type { Finding } from '../../src/tools/doctor/judge/finding.ts';
 import { withTempDir } from './tempDir.ts';
 
 export interface Patient {

@@ -2,7 +2,7 @@
  * A clock that moves only when a test says so. Timers have the limits of Node's: a delay of 2^31 ms or more fires after
  * 1 ms, so a caller that does not care for that is caught.
  */
-import type { Clock, Timer } from '../../src/store/clock.ts';
+import type { Clock, Timer } from '../../src/timing/clock.ts';
 
 interface FakeTimer extends Timer {
   readonly atMs: number;

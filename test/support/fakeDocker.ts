@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineEndpoint } from '../../src/docker/endpoint.ts';
+import type { EngineEndpoint } from '../../src/registrar/engine/endpoint.ts';
 import { FakeContainer, type FakeContainerSetup, type FakeState } from './fakeContainer.ts';
 import { type EventFaults, FakeEvents } from './fakeEvents.ts';
 import { newTempDir, removeDir } from './tempDir.ts';

@@ -11,10 +11,10 @@ import {
   type EventStream,
   type Inspection,
   type Listed,
-} from '../../src/docker/engine.ts';
-import { EventQueue } from '../../src/docker/eventQueue.ts';
-import { parseListing } from '../../src/docker/listing.ts';
-import type { Clock } from '../../src/store/clock.ts';
+} from '../../src/registrar/engine/engine.ts';
+import { EventQueue } from '../../src/registrar/engine/events.ts';
+import { parseListing } from '../../src/registrar/engine/responses.ts';
+import type { Clock } from '../../src/timing/clock.ts';
 import { FakeContainer, type FakeContainerSetup } from './fakeContainer.ts';
 
 export interface EngineFaults {

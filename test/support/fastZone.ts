@@ -1,17 +1,15 @@
 /** A zone with its answer table, on one thread and on a clock of its own: what both paths answer to the same packet. */
-import { counterBlock, newCounterMemory } from '../../src/dataplane/counters.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
-import { openFastPath } from '../../src/dataplane/table/open.ts';
+import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
+import { openFastPath } from '../../src/dataplane/table/reader.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
-import type { Message, Question } from '../../src/dns/message.ts';
-import type { Respond } from '../../src/dns/respond.ts';
+import type { Message, Question, Respond } from '../../src/dns/message.ts';
 import { Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import { type External, externalKey } from '../../src/zone/external.ts';
-import type { ZoneSettings } from '../../src/zone/view.ts';
+import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
 import { settingsOf } from './zone.ts';
 
 const CLIENT = { address: '192.0.2.99', port: 5353 } as const;

@@ -1,4 +1,4 @@
-import { createMemoryStore } from '../../src/store/memory.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { Past, SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
 import { untilCut } from './cutWatch.ts';
 

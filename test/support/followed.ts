@@ -1,7 +1,7 @@
 /** A server with a registrar that follows a real engine, and what DNS and the registrar's report say of its containers. */
 import assert from 'node:assert/strict';
-import { REPORT_PATH, type RegistrarReport } from '../../src/cli/registrarReport.ts';
-import { parseSocketAddress, type SocketAddress } from '../../src/dns/socketAddress.ts';
+import { REPORT_PATH, type RegistrarReport } from '../../src/app/registrar/registrarReport.ts';
+import { parseSocketAddress, type SocketAddress } from '../../src/dns/address.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from './cliProcess.ts';
 import { dig } from './dig.ts';
 import { until } from './until.ts';

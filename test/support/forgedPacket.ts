@@ -1,6 +1,6 @@
 /** UDP packets with a source that is not their sender's, which takes a raw socket: root's, through python3. */
 import { spawnSync } from 'node:child_process';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 
 const SCRIPT = `
 import socket, struct, sys

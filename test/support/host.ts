@@ -4,7 +4,7 @@
  * host's own. All with the ports that they have in earnest.
  */
 import { fileURLToPath } from 'node:url';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { type CliProcess, startCli } from './cliProcess.ts';
 import { type Dockerd, startDockerd } from './dockerd.ts';
 import { type Etcd, startEtcd } from './etcd.ts';

@@ -1,6 +1,6 @@
 /** An HTTP listener over a store for one test, on a loopback port, a free one unless it is named. */
 import { createHttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 
 export interface RunningHttp {

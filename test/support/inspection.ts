@@ -1,6 +1,6 @@
 /** Inspections as an engine of API 1.41 sends them, and the context of a registrar, with what a test cares about. */
-import type { RegistrarContext } from '../../src/docker/context.ts';
-import type { Inspection, PortBinding } from '../../src/docker/engine.ts';
+import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
+import type { Inspection, PortBinding } from '../../src/registrar/engine/engine.ts';
 
 export const CONTAINER_ID = 'c0ffee123456'.padEnd(64, '7');
 export const STARTED_AT = '2026-01-02T03:04:05.678901234Z';

@@ -5,7 +5,7 @@ import { decodeMessage } from '../../src/dns/decode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
 import { typeCode } from '../../src/dns/mnemonic.ts';
 import { type Name, parseName } from '../../src/dns/name.ts';
-import { printRr } from '../../src/dns/print.ts';
+import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import { parseRecord } from './upstreamReply.ts';
 

@@ -1,6 +1,6 @@
 /** Every source of metrics at once, with numbers of no meaning. */
-import { newForwardCounters } from '../../src/forward/forwardCounters.ts';
-import type { MetricsSources } from '../../src/metrics/all.ts';
+import type { MetricsSources } from '../../src/app/metricsPage.ts';
+import { newForwardCounters } from '../../src/forward/counters.ts';
 import { AnswerCounters } from '../../src/server/answerCounters.ts';
 import { ConnectionTable, DEFAULT_TCP_LIMITS } from '../../src/server/connectionTable.ts';
 

@@ -1,6 +1,6 @@
 /** The README's tables of options, made from the rows that the program itself reads them by. */
-
-import { COMMANDS } from '../../src/cli/commands.ts';
+import { COMMANDS } from '../../src/cli/commands/commands.ts';
+import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
 import { type Option, type OptionWords, wordsOf } from '../../src/config/option.ts';
 import {
   REGISTER_OPTIONS,
@@ -10,7 +10,6 @@ import {
 import { SERVE_OPTIONS } from '../../src/config/serveOptions.ts';
 import { variablesOf } from '../../src/config/settings.ts';
 import { STORE_OPTIONS } from '../../src/config/storeOptions.ts';
-import { DEFAULT_CLIENT_STORE } from '../../src/config.ts';
 
 type Rows = Readonly<Record<string, Option<unknown>>>;
 

@@ -1,10 +1,10 @@
 /** Tables of containers under the operator's rules about names: which names get records, and what is refused. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { RegistrarContext } from '../../src/docker/context.ts';
-import { parseNamePattern } from '../../src/docker/namePattern.ts';
-import type { RegistrationPolicy } from '../../src/docker/policy.ts';
 import { addressSet, cidrs } from '../../src/forward/addresses.ts';
+import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
+import type { RegistrationPolicy } from '../../src/registrar/describe/policy.ts';
+import { parseNamePattern } from '../../src/service/namePattern.ts';
 import { told } from './descriptions.ts';
 import {
   type ContainerSpec,

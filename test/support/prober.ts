@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { rcodeName } from '../../src/dns/mnemonic.ts';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
 import { report } from './figure.ts';
 import { until } from './until.ts';
 import { question } from './zone.ts';

@@ -1,10 +1,10 @@
 /** Questions at a steady rate from one UDP socket, every id of them followed to its one reply. Nothing is asked twice. */
 import dgram from 'node:dgram';
 import { DropWatch, dropsOfPort } from '../../bench/soak/kernelDrops.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
 
 export interface QueryFlow {
   readonly asked: number;

@@ -3,13 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { RegistrarContext } from '../../src/docker/context.ts';
-import { connectEngine } from '../../src/docker/dockerode.ts';
-import { probe } from '../../src/docker/probe.ts';
-import { createRegistrar, type Registrar } from '../../src/docker/registrar.ts';
-import type { RegistrarEvent } from '../../src/docker/registrarEvent.ts';
-import { openEtcdStore } from '../../src/store/etcd.ts';
+import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
+import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
+import type { RegistrarEvent } from '../../src/registrar/events.ts';
+import { createRegistrar, type Registrar } from '../../src/registrar/registrar.ts';
+import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { registrarContext } from './inspection.ts';
+import { probe } from '../../src/registrar/observe/probe.ts';
 
 export interface RealSetup {
   readonly socket: string;

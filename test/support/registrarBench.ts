@@ -1,14 +1,14 @@
 /** A registrar between a fake engine and a memory store, all on one clock that only the test moves. */
 import assert from 'node:assert/strict';
-import type { RegistrarContext } from '../../src/docker/context.ts';
-import { isLockKey, LOCKS } from '../../src/docker/lock.ts';
+import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
+import type { RegistrarEvent } from '../../src/registrar/events.ts';
+import { isLockKey, LOCKS } from '../../src/registrar/leadership/lock.ts';
 import {
   createRegistrar,
   type Registrar,
   type RegistrarOptions,
-} from '../../src/docker/registrar.ts';
-import type { RegistrarEvent } from '../../src/docker/registrarEvent.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
+} from '../../src/registrar/registrar.ts';
+import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 import { FakeClock } from './fakeClock.ts';
 import { FakeEngine } from './fakeEngine.ts';

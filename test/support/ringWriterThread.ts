@@ -1,7 +1,7 @@
 /** A worker's end of its rings alone: puts checked packets as fast as it can, until it is told to stop. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { RingWriter } from '../../src/dataplane/listeners/handover.ts';
 import type { Batch } from '../../src/dataplane/sockets/batch.ts';
-import { RingWriter } from '../../src/dataplane/workers/handover.ts';
 import { PacketSource } from './checkedPackets.ts';
 
 export interface WriterStart {

@@ -14,11 +14,11 @@ import { posix } from 'node:path';
 export const NOT_OF_NODE = [
   'test/bench/',
   'test/cli/completion.test.ts',
-  'test/cli/integrate.test.ts',
+  'test/tools/integrate.test.ts',
   'test/deploy/',
-  'test/docker/dockerd.test.ts',
-  'test/docker/podman.test.ts',
-  'test/docker/podmanNewer.test.ts',
+  'test/registrar/engine/dockerd.test.ts',
+  'test/registrar/engine/podman.test.ts',
+  'test/registrar/engine/podmanNewer.test.ts',
   'test/e2e/compose.test.ts',
   'test/e2e/composeHosts.test.ts',
   'test/e2e/conflictsReal.test.ts',
@@ -46,7 +46,7 @@ export const NOT_OF_NODE = [
 ];
 
 /** Tests of what Node gives without an import, such as its timers. */
-export const OF_NODE = ['test/store/clock.test.ts'];
+export const OF_NODE = ['test/timing/clock.test.ts'];
 
 /** What gives the same results on every Node. */
 const COMPUTING = new Set([

@@ -4,9 +4,9 @@
  * available to their sender, else 0.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type FastPath, Outcome } from '../../src/dataplane/fastPath.ts';
-import type { WorkerStart } from '../../src/dataplane/workers/link.ts';
-import { runWorker } from '../../src/dataplane/workers/worker.ts';
+import { runWorker } from '../../src/dataplane/listeners/loop.ts';
+import type { WorkerStart } from '../../src/dataplane/listeners/signals.ts';
+import { type FastPath, Outcome } from '../../src/dataplane/table/fastPath.ts';
 
 const OUTCOMES: Readonly<Record<string, number>> = {
   known: Outcome.KNOWN,

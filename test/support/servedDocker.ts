@@ -1,7 +1,7 @@
 /** A real Docker with `soradns serve --register` beside it: what is answered for its containers, and what is explained. */
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { spawnCli } from './cli.ts';
 import type { CliProcess } from './cliProcess.ts';
 import { dig } from './dig.ts';

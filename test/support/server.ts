@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
-import { type Server, startServer } from '../../src/cli/server.ts';
+import { type Server, startServer } from '../../src/app/server.ts';
+import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
-import { readConfig } from '../../src/config.ts';
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/observability/log.ts';
 import { until } from './until.ts';
 
 export interface LogLine {

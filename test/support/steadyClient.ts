@@ -1,6 +1,6 @@
 /** A client that asks one question again and again, and remembers what came of each. */
+import type { SocketAddress } from '../../src/dns/address.ts';
 import { Rcode, Type } from '../../src/dns/rr.ts';
-import type { SocketAddress } from '../../src/dns/socketAddress.ts';
 import { query } from './server.ts';
 import { question } from './zone.ts';
 

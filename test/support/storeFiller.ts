@@ -2,7 +2,7 @@
  * A process that writes 3 kB values to a file store until its disk (or `ulimit -f`) has had enough, deletes them and
  * writes on: `storeFiller.ts DIR`. It prints what happened as JSON.
  */
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';
 
 const [dir = ''] = process.argv.slice(2);

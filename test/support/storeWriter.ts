@@ -6,7 +6,7 @@
  * fill up to 3 kB: torn values show.
  */
 import { writeSync } from 'node:fs';
-import { openFileStore } from '../../src/store/file.ts';
+import { openFileStore } from '../../src/store/file/fileStore.ts';
 
 const LANES = 8;
 const KEYS_PER_LANE = 10;

@@ -1,6 +1,6 @@
 /** A TCP listener with a scripted `Respond`, and clients for it; all of them end with the test. */
 import type { TestContext } from 'node:test';
-import type { Respond } from '../../src/dns/respond.ts';
+import type { Respond } from '../../src/dns/message.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
 import { createTcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, type FramedClientOptions } from './framedClient.ts';

@@ -1,8 +1,10 @@
 /** A worker listener in a process of its own, to be run compiled: says its port and, whenever asked, what it counted. */
-import { DROP_REASONS, dropSlot } from '../../src/dataplane/counters.ts';
+import { createWorkerListener } from '../../src/dataplane/listeners/workerListener.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
-import { createWorkerListener } from '../../src/dataplane/workers/listener.ts';
-import './scriptedWorker.ts'; // to be compiled too
+import { DROP_REASONS, dropSlot } from '../../src/dataplane/table/counters.ts';
+import './scriptedWorker.ts';
+
+// to be compiled too
 
 export type FromServer =
   | { readonly kind: 'listening'; readonly ports: readonly number[] }

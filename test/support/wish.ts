@@ -1,4 +1,4 @@
-import type { Wish } from '../../src/doctor/remedy.ts';
+import type { Wish } from '../../src/tools/doctor/judge/remedy.ts';
 
 /** The server as `doctor` would have it on a Docker host of which nothing was said: `soradns up`. */
 export const WISH: Wish = {

@@ -1,10 +1,10 @@
 /** What is wished and what is stored, in a form that a table can hold, and what is to be written then. */
-import { ActualRecords } from '../../src/docker/actual.ts';
-import type { Wish } from '../../src/docker/claims.ts';
-import { conflictOf } from '../../src/docker/conflict.ts';
-import { type DiffInput, diff } from '../../src/docker/diff.ts';
-import { Namespace, pathOf } from '../../src/docker/namespace.ts';
-import { recordValue } from '../../src/docker/record.ts';
+import { recordValue } from '../../src/registrar/describe/record.ts';
+import type { Wish } from '../../src/registrar/reconcile/claims.ts';
+import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
+import { conflictOf } from '../../src/registrar/reconcile/occupancy.ts';
+import { type DiffInput, diff } from '../../src/registrar/reconcile/plan.ts';
+import { ActualRecords } from '../../src/registrar/reconcile/storedRecords.ts';
 import type { Lease } from '../../src/service/change.ts';
 
 export const LEASE: Lease = { id: '7', ttlSeconds: 30, expiresAtMs: 0 };

@@ -1,11 +1,11 @@
 /** Worker listeners as tests want them: with threads that start fast, and libc for those who look at system calls. */
 import { pathToFileURL } from 'node:url';
-import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
-import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/udpListener.ts';
+import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/listeners/udpListener.ts';
 import {
   createWorkerListener,
   type WorkerListenerOptions,
-} from '../../src/dataplane/workers/listener.ts';
+} from '../../src/dataplane/listeners/workerListener.ts';
+import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { compileInto } from './compiled.ts';
 
 const found = loadLibc();

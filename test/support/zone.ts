@@ -6,14 +6,19 @@ import assert from 'node:assert/strict';
 import type { Question, Response } from '../../src/dns/message.ts';
 import { typeCode } from '../../src/dns/mnemonic.ts';
 import { foldName, type Name, parseName } from '../../src/dns/name.ts';
-import { printRr } from '../../src/dns/print.ts';
+import { printRr } from '../../src/dns/rdata.ts';
 import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { type Answer, answer } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import { type External, type Externals, externalKey } from '../../src/zone/external.ts';
-import type { View, ZoneSettings } from '../../src/zone/view.ts';
+import {
+  type External,
+  type Externals,
+  externalKey,
+  type View,
+  type ZoneSettings,
+} from '../../src/zone/view.ts';
 
 export function name(text: string): Name {
   const parsed = parseName(text);

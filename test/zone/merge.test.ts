@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { printRdata } from '../../src/dns/print.ts';
+import { printRdata } from '../../src/dns/rdata.ts';
 import { shuffle } from '../../src/zone/rrset.ts';
 import { srvWeight } from '../../src/zone/targets.ts';
 import { catalogOf, respond } from '../support/zone.ts';

@@ -1,15 +1,13 @@
 /** What names that do not exist get in each zone, worked out by the one semantic function: asked of an empty zone. */
-
 import { UDP_SIZE } from '../../dns/edns.ts';
-import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
-import { authoritative } from '../../dns/response.ts';
+import { authoritative } from '../../dns/message.ts';
+import { foldLabel, isSubdomainOf, type Name, nameOctets, printName } from '../../dns/name.ts';
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { answer } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree.ts';
 import type { View } from '../../zone/view.ts';
 import type { Negative } from '../table/negatives.ts';
 import { encodeBehindQuestion, endOfName } from './variants.ts';
-import { wireName } from './wireName.ts';
 
 /** A type that no zone has (RFC 6895 §3.1: private use). */
 const ABSENT_TYPE = 65_280;
@@ -62,4 +60,18 @@ function soaPointers(octets: Uint8Array): number[] {
   return [owner, mname, rname].flatMap(({ pointerAt }) =>
     pointerAt === undefined ? [] : [pointerAt],
   );
+}
+
+/** Names as the answer table holds them. */
+
+/** The name in wire form (RFC 1035 §3.1), folded. */
+export function wireName(name: Name): Uint8Array {
+  const octets = new Uint8Array(nameOctets(name));
+  let at = 0;
+  for (const label of name) {
+    const folded = foldLabel(label);
+    octets[at++] = folded.length;
+    for (let i = 0; i < folded.length; i++) octets[at++] = folded.charCodeAt(i);
+  }
+  return octets;
 }

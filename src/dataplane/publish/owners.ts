@@ -8,7 +8,7 @@ import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
-import { wireName } from './wireName.ts';
+import { wireName } from './negatives.ts';
 
 const RETRIES = 1_000;
 
@@ -121,4 +121,56 @@ interface Pinned {
 function pinnedNames({ apexes, local }: ZoneSettings): Name[] {
   const special = local === undefined ? [] : apexes.map((apex) => ['local', 'dns', ...apex]);
   return [...apexes, ...special];
+}
+
+/**
+ * Which published answers rest on names other than their own and those below: an alias on its target, an SRV on the
+ * addresses of another name. A name that exists is known by its node, one that does not by its text, so that its coming
+ * into being is noticed too.
+ */
+
+export type Ground = Node | string;
+
+export class Dependents {
+  /** Places of owners by what their answers rest on. */
+  readonly #places = new Map<Ground, Set<number>>();
+  /** The other way round. */
+  readonly #grounds = new Map<number, Ground[]>();
+
+  /** Grounds that something rests on. */
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** An answer of the owner at `place` rests on these too. */
+  add(place: number, grounds: readonly Ground[]): void {
+    if (grounds.length === 0) return;
+    const known = this.#grounds.get(place) ?? [];
+    this.#grounds.set(place, known);
+    for (const ground of grounds) {
+      const places = this.#places.get(ground) ?? new Set();
+      this.#places.set(ground, places);
+      if (places.has(place)) continue;
+      places.add(place);
+      known.push(ground);
+    }
+  }
+
+  /** Places whose answers rest on this. */
+  of(ground: Ground): readonly number[] {
+    const places = this.#places.get(ground);
+    return places === undefined ? [] : [...places];
+  }
+
+  /** The answers at the place are gone. */
+  forget(place: number): void {
+    const grounds = this.#grounds.get(place);
+    if (grounds === undefined) return;
+    this.#grounds.delete(place);
+    for (const ground of grounds) {
+      const places = this.#places.get(ground);
+      places?.delete(place);
+      if (places?.size === 0) this.#places.delete(ground);
+    }
+  }
 }

@@ -1,4 +1,8 @@
 /**
+ * dataplane/publish/: Which answers are in the table, and which change takes them out.
+ * Imports: dataplane/table, dns, zone.
+ * Used by: app.
+ *
  * Fills the answer table from the zone, and keeps it true.
  *
  * Names go into the table as they come into the tree, answers when somebody asked for them: `zone/answer` works one out
@@ -6,27 +10,22 @@
  * all whose answers were made from one of these, before the turn ends in which it was applied. So what the table holds is
  * what the zone would answer, or nothing.
  */
-
 import type { Question, Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import { Class, Rcode, Type } from '../../dns/rr.ts';
-import { answer } from '../../zone/answer.ts';
-import { type Externals, NO_EXTERNALS } from '../../zone/external.ts';
+import { answer, serialLifeSeconds, serialOf } from '../../zone/answer.ts';
 import { isWildcard } from '../../zone/select.ts';
-import { serialLifeSeconds, serialOf } from '../../zone/serial.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
-import type { View, ZoneSettings } from '../../zone/view.ts';
+import { type Externals, NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
 import type { Basis } from '../../zone/work.ts';
-import { COUNTED_TYPES, OTHER_TYPE } from '../counters.ts';
+import { COUNTED_TYPES, OTHER_TYPE } from '../table/counters.ts';
 import { FOREVER } from '../table/layout.ts';
 import { packNegatives } from '../table/negatives.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { type Aging, agedTogether } from './aging.ts';
-import { Dependents, type Ground } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
-import { Owners } from './owners.ts';
-import { rotationsOf } from './rotations.ts';
-import { encodeBehindQuestion, variantsOf } from './variants.ts';
+import { Dependents, type Ground, Owners } from './owners.ts';
+import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
 
 export interface PublisherOptions {
   readonly table: AnswerTable;

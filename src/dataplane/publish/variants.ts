@@ -4,14 +4,20 @@
  * and all cuts as it would make them, so that a reply out of the table is what the slow path would have sent.
  */
 import { encodeResponse } from '../../dns/encode.ts';
-import { HEADER_OCTETS } from '../../dns/header.ts';
-import type { Question, Response } from '../../dns/message.ts';
+import { HEADER_OCTETS, type Question, type Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
-import type { Rr } from '../../dns/rr.ts';
+import { type Rr, Type } from '../../dns/rr.ts';
 import { runAround, wholeCounts } from '../../dns/truncate.ts';
 import { MAX_MESSAGE_OCTETS } from '../../dns/writer.ts';
-import { Answer, CUT_WORDS, packCounts, wordsFor } from '../table/layout.ts';
-import { optOctets } from '../table/replyOpt.ts';
+import type { View } from '../../zone/view.ts';
+import {
+  Answer,
+  CUT_WORDS,
+  MAX_VARIANTS,
+  optOctets,
+  packCounts,
+  wordsFor,
+} from '../table/layout.ts';
 
 /** The least that a reply may have to fit: RFC 1035's 512 octets, less the longest OPT. */
 const LEAST_LIMIT = 512 - optOctets(true).length;
@@ -183,4 +189,49 @@ export function endOfName(
     at += 1 + length;
     if (length === 0) return { end: at, pointerAt: undefined };
   }
+}
+
+/** The orders in which the records of an answer take turns. */
+
+export interface Rotations {
+  readonly rotations: readonly Response[];
+  /** Every record is first in one of them. */
+  readonly isComplete: boolean;
+  /** The first order is for all clients that can receive the answer whole. */
+  readonly isFixed: boolean;
+}
+
+const ROUND_ROBIN_TYPES: readonly number[] = [Type.A, Type.AAAA, Type.SRV, Type.MX];
+
+/**
+ * Rotations of the RRset that was asked for. With round robin the first of them begins at a place that the view's turn
+ * chooses; without it the order as it is comes first, and the others are there only if some client gets a part of the
+ * answer (`mayBeCut`), so that all records are received by somebody.
+ */
+export function rotationsOf(
+  { qtype }: Question,
+  response: Response,
+  view: View,
+  mayBeCut: boolean,
+): Rotations {
+  const rrs = response.answer;
+  const start = rrs.findIndex(({ type }) => type === qtype);
+  const set = start < 0 ? [] : rrs.slice(start);
+  const isRoundRobin = view.settings.roundRobin && ROUND_ROBIN_TYPES.includes(qtype);
+  const isRotated = (isRoundRobin || mayBeCut) && set.length > 1;
+  if (!isRotated || set.some(({ type }) => type !== qtype)) {
+    return { rotations: [response], isComplete: true, isFixed: false };
+  }
+  const before = rrs.slice(0, start);
+  const count = Math.min(set.length, MAX_VARIANTS);
+  const first = isRoundRobin ? Math.floor(view.turn * set.length) : 0;
+  const rotations = Array.from({ length: count }, (_, i) => {
+    const from = first + Math.floor((i * set.length) / count);
+    return { ...response, answer: [...before, ...rotated(set, from % set.length)] };
+  });
+  return { rotations, isComplete: count === set.length, isFixed: !isRoundRobin };
+}
+
+function rotated(rrs: readonly Rr[], from: number): Rr[] {
+  return [...rrs.slice(from), ...rrs.slice(0, from)];
 }

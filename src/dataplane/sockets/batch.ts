@@ -7,8 +7,7 @@
  * Invariant: between `send` and the next `receive` every header says what it said at first. A packet longer than its
  * place is cut to it.
  */
-import { type CounterBlock, count, countDrop, Single } from '../counters.ts';
-import { EINTR, sendDropReason } from './errno.ts';
+import { type CounterBlock, count, countDrop, Single } from '../table/counters.ts';
 import {
   Control,
   IP_PKTINFO,
@@ -23,7 +22,7 @@ import {
   SOL_IPV6,
   Sockaddr,
 } from './layout.ts';
-import type { Libc } from './libc.ts';
+import { EINTR, type Libc, sendDropReason } from './libc.ts';
 import type { UdpSocket } from './socket.ts';
 
 export const BATCH_PACKETS = 64;

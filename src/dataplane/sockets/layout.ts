@@ -2,6 +2,7 @@
  * The kernel's structures as offsets into memory (64-bit little-endian Linux), and the numbers that go with the calls.
  * They are the same for every processor in `libc.ts`, glibc or musl.
  */
+import { addressOctets, printAddress, type SocketAddress } from '../../dns/address.ts';
 
 /** struct mmsghdr: struct msghdr, and what recvmmsg and sendmmsg report. */
 export const Message = {
@@ -84,3 +85,71 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITFORONE = 0x10000;
 
 export const POLLIN = 1;
+
+/** Addresses as the kernel has them: struct sockaddr_in and sockaddr_in6 to and from text. */
+
+/** Writes the address at the start of `room` (`Sockaddr.ROOM` octets) and gives its length. Throws RangeError on text that is no address. */
+export function writeSockaddr(
+  room: DataView,
+  { address, port }: SocketAddress,
+  scopeOf: (zone: string) => number,
+): number {
+  const [literal = '', zone] = address.split('%');
+  const octets = addressOctets(literal);
+  const isIpv4 = octets.length === 4;
+  const at = isIpv4 ? Sockaddr.ADDRESS4 : Sockaddr.ADDRESS6;
+  for (let i = 0; i < Sockaddr.ROOM; i++) room.setUint8(i, 0);
+  room.setUint16(Sockaddr.FAMILY, isIpv4 ? AF_INET : AF_INET6, true);
+  room.setUint16(Sockaddr.PORT, port);
+  octets.forEach((octet, i) => {
+    room.setUint8(at + i, octet);
+  });
+  if (!isIpv4 && zone !== undefined) room.setUint32(Sockaddr.SCOPE6, scopeOf(zone), true);
+  return isIpv4 ? Sockaddr.SIZE4 : Sockaddr.SIZE6;
+}
+
+/** The address at `octets[at]` in text, without a zone index; IPv4-mapped IPv6 addresses keep their prefix. */
+export function sockaddrText(octets: Uint8Array, at = 0): string {
+  const isIpv4 = octets[at + Sockaddr.FAMILY] === AF_INET;
+  const start = at + (isIpv4 ? Sockaddr.ADDRESS4 : Sockaddr.ADDRESS6);
+  return printAddress(octets.subarray(start, start + (isIpv4 ? 4 : 16)));
+}
+
+/** The port of the address at `octets[at]`, of either family. */
+export function sockaddrPort(octets: Uint8Array, at = 0): number {
+  const port = at + Sockaddr.PORT;
+  return ((octets[port] as number) << 8) | (octets[port + 1] as number);
+}
+
+/**
+ * What has to be kept of a packet to answer it later, from another thread: the socket, the sender, the address it was
+ * sent to. As words, so that it travels in shared memory; the offsets are in words.
+ */
+
+const WORD = Int32Array.BYTES_PER_ELEMENT;
+
+export const Envelope = {
+  /** The socket's descriptor. */
+  FD: 0,
+  /** Octets of the packet. */
+  LENGTH: 1,
+  /** Octets of control messages; 0 where the socket's own address is the one that was asked. */
+  CONTROL_OCTETS: 2,
+  /** struct sockaddr of the sender. */
+  NAME: 3,
+  NAME_WORDS: Sockaddr.ROOM / WORD,
+  CONTROL: 3 + Sockaddr.ROOM / WORD,
+  CONTROL_WORDS: Control.SIZE / WORD,
+  WORDS: 3 + Sockaddr.ROOM / WORD + Control.SIZE / WORD,
+} as const;
+
+/** Copies words from one array to another: for a few dozen cheaper than `set`, which would need a view as garbage. */
+export function copyWords(
+  from: Int32Array,
+  fromAt: number,
+  to: Int32Array,
+  toAt: number,
+  words: number,
+): void {
+  for (let i = 0; i < words; i++) to[toAt + i] = from[fromAt + i] as number;
+}

@@ -6,7 +6,8 @@
  * argument there is (a typed array or a BigInt costs some 40 ns more a call, and a BigInt is garbage besides).
  */
 import { createRequire } from 'node:module';
-import { endianness } from 'node:os';
+import os, { endianness } from 'node:os';
+import type { DropReason } from '../table/counters.ts';
 
 /** Each call gives what libc's does: -1 and `errno()` where it failed. Nothing here throws or allocates. */
 export interface Libc {
@@ -88,3 +89,38 @@ function bindAll(koffi: typeof import('koffi')): Libc {
 
 /** recvmmsg's own timeout is looked at only after a packet (its man page, BUGS); SO_RCVTIMEO does what is wanted. */
 const NO_TIMEOUT = 0;
+
+/** What an errno means to us: a name for those who start listeners, a reason to count for those who send. */
+
+const { errno } = os.constants;
+
+export const EINTR: number = errno.EINTR;
+export const EAGAIN: number = errno.EAGAIN;
+export const EBADF: number = errno.EBADF;
+
+/** As Node's own sockets report it: `code` says EADDRINUSE, EACCES … */
+export function systemError(number: number, call: string): NodeJS.ErrnoException {
+  const code = codeOf(number);
+  return Object.assign(new Error(`${call} ${code}`), { code, errno: -number, syscall: call });
+}
+
+function codeOf(number: number): string {
+  return Object.entries(errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
+}
+
+const REASONS: ReadonlyMap<number, DropReason> = new Map([
+  ...[errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM].map(as('noRoom')),
+  ...[errno.EPERM, errno.EACCES].map(as('forbidden')),
+  ...[errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN].map(as('unreachable')),
+  ...[errno.EADDRNOTAVAIL, errno.EINVAL].map(as('unreachable')),
+  ...[errno.EMSGSIZE].map(as('tooLong')),
+]);
+
+function as(reason: DropReason) {
+  return (number: number): [number, DropReason] => [number, reason];
+}
+
+/** Under which reason a reply is counted that did not leave because of this errno. */
+export function sendDropReason(number: number): DropReason {
+  return REASONS.get(number) ?? 'otherSendError';
+}

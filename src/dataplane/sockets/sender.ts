@@ -2,12 +2,9 @@
  * Sends one reply to a packet that another thread has read: the main thread's way through a worker's socket. One memory
  * serves all, as the call is over when it returns.
  */
-
 import { addressControl } from './batch.ts';
-import { copyWords, Envelope } from './envelope.ts';
-import { EINTR } from './errno.ts';
-import { AF_INET, Message, MSG_DONTWAIT, Part, Sockaddr } from './layout.ts';
-import type { Libc } from './libc.ts';
+import { AF_INET, copyWords, Envelope, Message, MSG_DONTWAIT, Part, Sockaddr } from './layout.ts';
+import { EINTR, type Libc } from './libc.ts';
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const HEADER_AT = 0;

@@ -1,4 +1,8 @@
 /**
+ * dataplane/sockets/: The sockets that Node cannot make, through libc. The only folder that loads koffi.
+ * Imports: dataplane/table, dns.
+ * Used by: app, app/process, cli/commands, dataplane/listeners.
+ *
  * Making the sockets that Node cannot: UDP for workers, and TCP that a successor may share. The descriptors are the
  * process's, not a thread's: a worker that dies leaves them, and what waits in them, to its successor.
  *
@@ -6,15 +10,23 @@
  * is bound before it gets that option: with it, a second server of the same user would join the group and take half of
  * our questions, where it should be told that the address is taken. Only who `joins` is let in.
  */
-
 import { networkInterfaces } from 'node:os';
-import type { SocketAddress } from '../../dns/socketAddress.ts';
-import { KERNEL_BUFFER_OCTETS } from '../kernelBuffer.ts';
-import { systemError } from './errno.ts';
+import type { SocketAddress } from '../../dns/address.ts';
 import * as layout from './layout.ts';
-import { AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET, Sockaddr } from './layout.ts';
-import type { Libc } from './libc.ts';
-import { sockaddrPort, sockaddrText, writeSockaddr } from './sockaddr.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  POLLIN,
+  Pollfd,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_SOCKET,
+  Sockaddr,
+  sockaddrPort,
+  sockaddrText,
+  writeSockaddr,
+} from './layout.ts';
+import { type Libc, systemError } from './libc.ts';
 
 /** What a worker has to know of a socket; can be sent to another thread. */
 export interface UdpSocket extends SocketAddress {
@@ -190,3 +202,42 @@ function interfaceIndex(zone: string): number {
   const scopes = (networkInterfaces()[zone] ?? []).map((one) => one.scopeid ?? 0);
   return scopes.find((scope) => scope !== 0) ?? (Number(zone) || 0);
 }
+
+/** Waiting for whichever of several sockets has something to read. */
+
+export class Poll {
+  readonly #libc: Libc;
+  readonly #count: number;
+  readonly #results: Int16Array;
+  readonly #at: number;
+
+  constructor(libc: Libc, fds: readonly number[]) {
+    const memory = new ArrayBuffer(Math.max(1, fds.length) * Pollfd.SIZE);
+    const view = new DataView(memory);
+    fds.forEach((fd, i) => {
+      view.setInt32(i * Pollfd.SIZE + Pollfd.FD, fd, true);
+      view.setInt16(i * Pollfd.SIZE + Pollfd.EVENTS, POLLIN, true);
+    });
+    this.#libc = libc;
+    this.#count = fds.length;
+    this.#results = new Int16Array(memory);
+    this.#at = libc.addressOf(memory);
+  }
+
+  /** How many are ready within that time; -1 and libc's errno if the call failed. */
+  wait(timeoutMs: number): number {
+    return this.#libc.poll(this.#at, this.#count, timeoutMs);
+  }
+
+  /** Of the last call that found any: whether reading socket `i` gives packets, or its error. */
+  isReady(i: number): boolean {
+    return this.#results[(i * Pollfd.SIZE + Pollfd.REVENTS) / Int16Array.BYTES_PER_ELEMENT] !== 0;
+  }
+}
+
+/**
+ * Room in the kernel for bursts, asked for on every UDP socket. Not more: in overload the buffer is full, and a packet
+ * waits for all before it. The kernel doubles the figure and takes 768 octets and more of it for each small packet:
+ * 2,700 at most.
+ */
+export const KERNEL_BUFFER_OCTETS: number = 1 << 20;

@@ -18,8 +18,10 @@
  * 4. A block that readers could find is reused only after every thread has passed the end of the batch that it was in
  *    when the block was taken away (`Reclaim`).
  */
-
-import { OTHER_TYPE } from '../counters.ts';
+import { encodedError, UDP_SIZE, writeOpt } from '../../dns/edns.ts';
+import { STALE } from '../../dns/message.ts';
+import { Writer } from '../../dns/writer.ts';
+import { OTHER_TYPE } from './counters.ts';
 
 /** What a thread needs in order to read a table; can be posted to it. */
 export interface TableHandle {
@@ -166,4 +168,14 @@ export function hashStep(hash: number, octet: number): number {
 export function finishHash(hash: number): number {
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
   return mixed ^ (mixed >>> 13);
+}
+
+/** The OPT record of replies out of the table. */
+
+/** Its octets, DO not set; with the extended error of data that may be stale, or without one. */
+export function optOctets(stale: boolean): Uint8Array {
+  const writer = new Writer();
+  const opt = { udpSize: UDP_SIZE, dnssecOk: false, rcode: 0 };
+  writeOpt(writer, stale ? { ...opt, extendedError: encodedError(STALE) } : opt);
+  return writer.finish();
 }

@@ -3,11 +3,10 @@
  * `dns/accept` on the main thread, which decides what becomes of it; whatever is taken here would be taken there too,
  * and mean the same.
  */
-
-import { HEADER_OCTETS } from '../../dns/header.ts';
+import { HEADER_OCTETS } from '../../dns/message.ts';
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
-import { COUNTED_TYPES, OTHER_TYPE } from '../counters.ts';
+import { COUNTED_TYPES, OTHER_TYPE } from './counters.ts';
 import { finishHash, hashStep } from './layout.ts';
 
 const OPT_OCTETS = 11;

@@ -5,13 +5,11 @@
  * A reply is the packet itself: its question stays where it is, in the client's case, the octets of the answer are put
  * behind it, and the header is made to fit. All numbers that hold for the table as a whole are read once a batch.
  */
-
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
-import { HEADER_OCTETS } from '../../dns/header.ts';
+import { HEADER_OCTETS } from '../../dns/message.ts';
 import { Rcode } from '../../dns/rr.ts';
-import type { CounterBlock } from '../counters.ts';
-import { DROP_REASONS, Single, Slot } from '../counters.ts';
-import { type FastPath, Outcome } from '../fastPath.ts';
+import { type CounterBlock, DROP_REASONS, Single, Slot } from './counters.ts';
+import { type FastPath, Outcome } from './fastPath.ts';
 import {
   Answer,
   authoritativeFlagOf,
@@ -22,6 +20,7 @@ import {
   isFixedOrder,
   isNegative,
   isPlainOnly,
+  optOctets,
   RECORD_HEAD_WORDS,
   rcodeOf,
   type TableHandle,
@@ -29,7 +28,6 @@ import {
 } from './layout.ts';
 import { Negatives } from './negatives.ts';
 import { QuestionReader } from './question.ts';
-import { optOctets } from './replyOpt.ts';
 
 /** RFC 1035 §4.2.1. */
 const PLAIN_UDP_SIZE = 512;
@@ -315,4 +313,19 @@ function subtract32(octets: Uint8Array, at: number, amount: number): void {
   octets[at + 1] = less >>> 16;
   octets[at + 2] = less >>> 8;
   octets[at + 3] = less;
+}
+
+/** The one way by which a thread gets at a table. */
+
+/**
+ * Opens a table for a thread. `thread` is below `MAX_THREADS`, and no two threads share a number: 0 is the main one's.
+ * `nowMs` is the time on the main thread's `performance.now()` scale.
+ */
+export function openFastPath(
+  handle: TableHandle,
+  thread: number,
+  counters: CounterBlock,
+  nowMs: () => number,
+): FastPath {
+  return new TableReader(handle, thread, counters, nowMs);
 }

@@ -1,4 +1,8 @@
 /**
+ * dataplane/table/: The answer table in shared memory: one writer, many readers, no locks.
+ * Imports: dns.
+ * Used by: app, dataplane/listeners, dataplane/publish, dataplane/sockets, server.
+ *
  * The answer table as its one writer sees it: owner names, and for each the answers that were worked out so far.
  *
  * It knows no semantics: whoever writes says which names exist, what is answered, and what no longer holds. What it holds

@@ -2,11 +2,16 @@
  * Who this server is and how it is: /version, /livez, /readyz, /healthz, and the two of etcd's own that `etcdctl`
  * asks for before it does anything else, /v2/members and /health.
  */
-import type { UdpCounters } from '../../dataplane/udpListener.ts';
+import type { UdpCounters } from '../../dataplane/listeners/udpListener.ts';
 import type { MirrorCounters } from '../../store/mirror.ts';
 import type { TcpCounters } from '../connectionTable.ts';
-import type { Exchange, Reply } from './exchange.ts';
-import { jsonReply, methodNotAllowed, textReply } from './exchange.ts';
+import {
+  type Exchange,
+  jsonReply,
+  methodNotAllowed,
+  type Reply,
+  textReply,
+} from './exchange/exchange.ts';
 
 /** How much this server holds, and what it has counted since its start. */
 export interface Figures {

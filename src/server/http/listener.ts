@@ -1,4 +1,8 @@
 /**
+ * server/http/: The HTTP listener: connections, admission, routes, health pages.
+ * Imports: dataplane/listeners, server, server/http/api, server/http/exchange, store.
+ * Used by: app.
+ *
  * The HTTP listener: the keys API of etcd v2 over any store, soradns's own calls for other soradns servers, and the
  * health pages. Everything is bounded, and most of it for each client: headers, bodies, connections, requests that wait,
  * long replies, what waits to be read, and how long anybody may take. Whatever a request does, it ends in a reply or a
@@ -7,22 +11,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { Admission, mostGuests } from './admission.ts';
-import { ChangeTexts } from './changeTexts.ts';
-import { clientOf } from './client.ts';
-import type { Exchange, Reply } from './exchange.ts';
+import { Admission, DEFAULT_HTTP_LIMITS, type HttpLimits, mostGuests } from './admission.ts';
+import { ChangeTexts, RecentTexts } from './api/changeTexts.ts';
+import type { Shared } from './api/keys.ts';
+import { failure, failureReply } from './api/v2Responses.ts';
+import { clientOf } from './exchange/client.ts';
+import type { Exchange, Reply } from './exchange/exchange.ts';
+import { createGiveWay, createPace, type Pace } from './exchange/giveWay.ts';
+import { boundedRequests, nodeExchange } from './exchange/nodeExchange.ts';
+import { createOutbox, lingering, type Outbox } from './exchange/outbox.ts';
+import { shares } from './exchange/shares.ts';
 import { type Figures, isHealthPath } from './health.ts';
-import type { Shared } from './keys.ts';
-import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
-import { lingering } from './lingering.ts';
-import { nodeExchange } from './nodeExchange.ts';
-import { createOutbox, type Outbox } from './outbox.ts';
-import { boundedRequests } from './pipelining.ts';
-import { createGiveWay, createPace, type Pace } from './polite.ts';
-import { RecentTexts } from './recentTexts.ts';
 import { createRoutes, type Routes } from './routes.ts';
-import { shares } from './shares.ts';
-import { failure, failureReply } from './v2Errors.ts';
 
 export interface HttpListenerOptions {
   /** Without one there are only the pages. */

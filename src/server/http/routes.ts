@@ -2,16 +2,22 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
 import { trustedUsers } from '../peerOwner.ts';
-import type { Client } from './client.ts';
-import { withoutConfig } from './configGuard.ts';
-import { type Exchange, type Reply, textReply } from './exchange.ts';
-import { isAllowedHost, isForeignOrigin } from './guard.ts';
+import {
+  configCause,
+  isAllowedHost,
+  isForeignOrigin,
+  judgeWriter,
+  type Verdict,
+  type WriterRules,
+} from './access.ts';
+import { withoutConfig } from './api/keyPath.ts';
+import { clusterId, type Shared, serveKeys } from './api/keys.ts';
+import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
+import { failure, failureReply } from './api/v2Responses.ts';
+import type { Client } from './exchange/client.ts';
+import { type Exchange, type Reply, textReply } from './exchange/exchange.ts';
+import { politeStore } from './exchange/giveWay.ts';
 import { type Health, healthReply, isHealthPath } from './health.ts';
-import { clusterId, type Shared, serveKeys } from './keys.ts';
-import { politeStore } from './polite.ts';
-import { STORE_API_PREFIX, serveStoreApi } from './storeApi.ts';
-import { failure, failureReply } from './v2Errors.ts';
-import { configCause, judgeWriter, type Verdict, type WriterRules } from './writers.ts';
 
 export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   readonly store?: LeaseStore | undefined;

@@ -1,4 +1,8 @@
 /**
+ * store/embedded/: The engine of the embedded stores: transactions, leases, history, watchers. `memory:` is this alone.
+ * Imports: service, store, timing.
+ * Used by: app/process, server/http/api, store/file.
+ *
  * The store that `memory:` and `file:` share: one queue of writes over a table.
  *
  * All writes that wait when a transaction begins go into it together, so many callers share one flush to the disk. A
@@ -8,7 +12,8 @@
  */
 import { randomInt } from 'node:crypto';
 import type { Entry, Lease } from '../../service/change.ts';
-import type { Clock } from '../clock.ts';
+import { Alarm } from '../../timing/alarm.ts';
+import type { Clock } from '../../timing/clock.ts';
 import {
   checkGranted,
   checkKey,
@@ -31,12 +36,10 @@ import {
   StoreError,
   type WatchBatch,
 } from '../store.ts';
-import { Alarm } from './alarm.ts';
-import { type Bounds, History } from './history.ts';
+import { type Bounds, History, type Timeline } from './history.ts';
 import { Leases } from './leases.ts';
 import { Reads } from './reads.ts';
 import type { Table } from './table.ts';
-import type { Timeline } from './timeline.ts';
 import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 

@@ -3,6 +3,7 @@
  * out is forgotten for good, and a watch from before it is `compacted`.
  */
 import { type Change, keyOfChange } from '../../service/change.ts';
+import type { Clock } from '../../timing/clock.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 
 /** How much may wait or be remembered: changes, and octets of their keys and values. */
@@ -86,5 +87,31 @@ export class History {
     if (this.#head * 2 < this.#batches.length) return;
     this.#batches = this.#batches.slice(this.#head);
     this.#head = 0;
+  }
+}
+
+/**
+ * A time scale that outlives a process. Deadlines live on it, and it runs with the monotonic clock while the store is
+ * open, so that a jump of the wall clock expires nothing. What it stands at when a store opens is the store's business
+ * (`file:` adds the time that it was down).
+ */
+
+/** Milliseconds that begin at `startMs` when it is made and pass as the monotonic clock's do. */
+export class Timeline {
+  readonly #clock: Clock;
+  readonly #aheadMs: number;
+
+  constructor(clock: Clock, startMs: number) {
+    this.#clock = clock;
+    this.#aheadMs = startMs - clock.monotonicMs();
+  }
+
+  nowMs(): number {
+    return this.#clock.monotonicMs() + this.#aheadMs;
+  }
+
+  /** The monotonic time of an instant of this timeline. */
+  toMonotonicMs(instantMs: number): number {
+    return instantMs - this.#aheadMs;
   }
 }

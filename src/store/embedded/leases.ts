@@ -10,8 +10,8 @@
  * whose lease was renewed in time because the disk is slow, as no change would bring that key back.
  */
 import type { Lease } from '../../service/change.ts';
+import type { Timeline } from './history.ts';
 import type { KeyedRow, Lifetime, Row, Table } from './table.ts';
-import type { Timeline } from './timeline.ts';
 
 const LEASES = 'lease/';
 const NOTHING = new Uint8Array(0);

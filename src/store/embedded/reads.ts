@@ -2,15 +2,15 @@
  * What is read of an embedded store: the last transaction that is durable, without the rows whose time is over. Each
  * look has a view of its own, which it gives up before anything else runs.
  */
-import type { Entry } from '../../service/change.ts';
-import type { Clock } from '../clock.ts';
-import { firstFailing, prefixOf, wayTo } from '../place.ts';
-import type { Place } from '../store.ts';
+import { type Entry, keyOfChange } from '../../service/change.ts';
+import { firstFailing, prefixOf, wayTo } from '../../service/keyTree.ts';
+import type { Clock } from '../../timing/clock.ts';
+import { type Place, StoreError, type WatchBatch } from '../store.ts';
+import type { Timeline } from './history.ts';
 import type { Leases } from './leases.ts';
-import { type EntryPage, type SnapshotSource, snapshotPages } from './snapshot.ts';
-import type { KeyedRow, Table, TableView } from './table.ts';
-import type { Timeline } from './timeline.ts';
+import type { KeyedRow, PageBounds, Table, TableView } from './table.ts';
 import { entryOf, isExpired } from './transaction.ts';
+import { compareOctets } from './tree.ts';
 import type { Watchers } from './watchers.ts';
 
 /**
@@ -114,4 +114,139 @@ export class Reads {
     if (isExpired(row, nowMs, leases.all)) return undefined;
     return entryOf(key, row, timeline, leases.all);
   }
+}
+
+/**
+ * A snapshot that holds nothing between its pages, so that a reader may take as long as it likes: each page is read
+ * from the table as it is by then, and what has changed since the first one is undone with the history of changes. A
+ * reader for whom the history has become too short gets `compacted`.
+ */
+
+/** One page at most; a single entry may be more. */
+const BOUNDS: PageBounds = { rows: 1000, octets: 256 * 1024 };
+
+/** What a snapshot is made of. All but `published` answers at once. */
+export interface SnapshotSource {
+  view(): TableView;
+  /** Every change from a revision on that was published. Throws StoreError `compacted`. */
+  since(revision: number): readonly WatchBatch[];
+  /** Resolves when the changes up to that revision, which the table has, are published. */
+  published(revision: number): Promise<void>;
+  /** The row as an entry, unless its time was over when the snapshot began. */
+  entryOf(row: KeyedRow): Entry | undefined;
+  /** Whether an entry's time was not over when the snapshot began. */
+  isAlive(entry: Entry): boolean;
+}
+
+export interface EntryPage {
+  readonly revision: number;
+  readonly entries: readonly Entry[];
+}
+
+/** All entries below a prefix as they were at the revision of the first page; at least one page. */
+export async function* snapshotPages(
+  source: SnapshotSource,
+  prefix: string,
+): AsyncGenerator<EntryPage, void, undefined> {
+  let revision: number | undefined;
+  let after: string | undefined;
+  for (let isLast = false; !isLast; ) {
+    const read = readPage(source, prefix, after);
+    isLast = read.isLast;
+    revision ??= read.revision;
+    if (read.revision > revision) await source.published(read.revision);
+    const range = { prefix, after, upTo: isLast ? undefined : read.lastKey };
+    const entries = asOf(source, revision, read, range);
+    after = read.lastKey;
+    for (const part of cut(entries, BOUNDS.octets)) yield { revision, entries: part };
+    if (entries.length === 0 && range.after === undefined) yield { revision, entries };
+  }
+}
+
+interface Read {
+  readonly revision: number;
+  readonly rows: readonly KeyedRow[];
+  readonly isLast: boolean;
+  readonly lastKey: string | undefined;
+}
+
+function readPage(source: SnapshotSource, prefix: string, after: string | undefined): Read {
+  const view = source.view();
+  try {
+    const { rows, isLast } = view.page(prefix, after, BOUNDS);
+    return { revision: view.revision, rows, isLast, lastKey: rows.at(-1)?.key };
+  } finally {
+    view.release();
+  }
+}
+
+/** Keys below the prefix, behind `after`, up to and with `upTo`. */
+interface Range {
+  readonly prefix: string;
+  readonly after: string | undefined;
+  readonly upTo: string | undefined;
+}
+
+/** The page's entries as they were at an earlier revision, keys ascending. */
+function asOf(source: SnapshotSource, revision: number, read: Read, range: Range): Entry[] {
+  const before = changedSince(source, revision, read.revision, range);
+  const entries: Entry[] = [];
+  for (const row of read.rows) {
+    if (before.has(row.key)) continue;
+    if (row.row.modRevision > revision) throw forgotten(revision);
+    const entry = source.entryOf(row);
+    if (entry !== undefined) entries.push(entry);
+  }
+  const unchanged = entries.length;
+  for (const entry of before.values()) {
+    if (entry !== undefined && source.isAlive(entry)) entries.push(entry);
+  }
+  return entries.length === unchanged
+    ? entries
+    : entries.sort((a, b) => compareOctets(a.key, b.key));
+}
+
+/** The keys of the range that changed after a revision and up to another, with the entries that they had at the first. */
+function changedSince(
+  source: SnapshotSource,
+  revision: number,
+  upTo: number,
+  range: Range,
+): ReadonlyMap<string, Entry | undefined> {
+  const before = new Map<string, Entry | undefined>();
+  if (upTo === revision) return before;
+  for (const batch of source.since(revision + 1)) {
+    if (batch.revision > upTo) break;
+    for (const change of batch.changes) {
+      const key = keyOfChange(change);
+      if (isIn(range, key) && !before.has(key)) before.set(key, change.previous);
+    }
+  }
+  return before;
+}
+
+function isIn({ prefix, after, upTo }: Range, key: string): boolean {
+  return (
+    key.startsWith(prefix) &&
+    (after === undefined || compareOctets(key, after) > 0) &&
+    (upTo === undefined || compareOctets(key, upTo) <= 0)
+  );
+}
+
+/** What was deleted meanwhile may be many pages. */
+function* cut(entries: readonly Entry[], maxOctets: number): Generator<readonly Entry[]> {
+  let start = 0;
+  let octets = 0;
+  for (const [index, { key, value }] of entries.entries()) {
+    octets += key.length + value.length;
+    if (index === start || octets <= maxOctets) continue;
+    yield entries.slice(start, index);
+    start = index;
+    octets = key.length + value.length;
+  }
+  if (start < entries.length) yield entries.slice(start);
+}
+
+function forgotten(revision: number): StoreError {
+  return new StoreError('compacted', `what was at revision ${revision} is forgotten`);
 }

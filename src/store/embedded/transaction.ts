@@ -7,6 +7,7 @@
  */
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import type { Condition, DeleteResult, PutOptions, PutResult, WatchBatch } from '../store.ts';
+import type { Timeline } from './history.ts';
 import {
   type Leases,
   leaseIdOf,
@@ -18,7 +19,6 @@ import {
   type SharedLease,
 } from './leases.ts';
 import type { Lifetime, Row, RowWriter, Written } from './table.ts';
-import type { Timeline } from './timeline.ts';
 
 type SharedLeases = ReadonlyMap<number, SharedLease>;
 

@@ -1,7 +1,7 @@
 /** What requests for keys cost the etcd behind the listener, as etcd counts it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openEtcdStore } from '../../../src/store/etcd.ts';
+import { openEtcdStore } from '../../../src/store/etcd/etcdStore.ts';
 import { type Etcd, startEtcd } from '../../support/etcd.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';

@@ -5,7 +5,7 @@ import {
   hostOf,
   isAllowedHost,
   isForeignOrigin,
-} from '../../../src/server/http/guard.ts';
+} from '../../../src/server/http/access.ts';
 import { startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { delegateStore } from '../../../src/store/delegate.ts';
-import { createMemoryStore } from '../../../src/store/memory.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import { StoreError } from '../../../src/store/store.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { type Sent, send } from '../../support/httpRequest.ts';

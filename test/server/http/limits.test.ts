@@ -6,7 +6,7 @@ import { connect, Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHttpListener } from '../../../src/server/http/listener.ts';
-import { createMemoryStore } from '../../../src/store/memory.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import { startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 import { until } from '../../support/until.ts';

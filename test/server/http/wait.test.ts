@@ -3,7 +3,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { delegateStore } from '../../../src/store/delegate.ts';
-import { createMemoryStore } from '../../../src/store/memory.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 

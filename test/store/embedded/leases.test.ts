@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Timeline } from '../../../src/store/embedded/history.ts';
 import { Leases, leaseKey, leaseRow, parseLeaseId } from '../../../src/store/embedded/leases.ts';
 import type { KeyedRow, Page, Table } from '../../../src/store/embedded/table.ts';
-import { Timeline } from '../../../src/store/embedded/timeline.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 
 const life = (deadlineMs: number) => ({ ttlSeconds: 9, deadlineMs });

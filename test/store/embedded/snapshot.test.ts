@@ -6,8 +6,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Entry } from '../../../src/service/change.ts';
 import type { Bounds } from '../../../src/store/embedded/history.ts';
-import { openFileStore } from '../../../src/store/file.ts';
-import { createMemoryStore } from '../../../src/store/memory.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
+import { openFileStore } from '../../../src/store/file/fileStore.ts';
 import { type LeaseStore, type SnapshotPage, StoreError } from '../../../src/store/store.ts';
 import { withTempDir } from '../../support/tempDir.ts';
 

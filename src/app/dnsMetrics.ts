@@ -1,0 +1,162 @@
+/** What was asked over DNS and what became of it, named as CoreDNS names it. */
+import {
+  COUNTED_TYPES,
+  COUNTER_SLOTS,
+  type CounterBlock,
+  DROP_REASONS,
+  LATENCY_BOUNDS_US,
+  rcodeSlot,
+  Single,
+  Slot,
+} from '../dataplane/table/counters.ts';
+import { rcodeName } from '../dns/mnemonic.ts';
+import {
+  counter,
+  counters,
+  type Family,
+  gauge,
+  type Histogram,
+  type Labels,
+} from '../observability/metrics.ts';
+import type { CountedAnswers } from '../server/answerCounters.ts';
+import type { TcpCounters } from '../server/connectionTable.ts';
+
+export interface DnsSources {
+  /** Blocks may share a transport and a family: they are added up. */
+  readonly answers: readonly CountedAnswers[];
+  readonly tcp: Readonly<TcpCounters>;
+}
+
+export function dnsFamilies({ answers, tcp }: DnsSources): Family[] {
+  const kinds = KINDS.map(({ labels, transport, family }) => {
+    const blocks = answers.filter((a) => a.transport === transport && a.family === family);
+    return { labels, sum: slotSums(blocks.map(({ block }) => block)) };
+  });
+  const all = slotSums(answers.map(({ block }) => block));
+  return [
+    requests(kinds),
+    responses(all),
+    durations(all),
+    ...totals(all),
+    dropped(all),
+    ...connections(tcp),
+  ];
+}
+
+interface Kind {
+  readonly labels: Labels;
+  readonly sum: CounterBlock;
+}
+
+/** The label `family` is 1 for IPv4 and 2 for IPv6, as in CoreDNS. */
+const KINDS = (['udp', 'tcp'] as const).flatMap((transport) =>
+  ([4, 6] as const).map((family) => ({
+    transport,
+    family,
+    labels: { proto: transport, family: family === 4 ? '1' : '2' },
+  })),
+);
+
+const TYPES = [...COUNTED_TYPES.map(([name]) => name), 'other'];
+
+/** Those of RFC 1035 and 2136; whatever is above them is `other`. */
+const RCODES = Array.from({ length: 11 }, (_, rcode) => rcode);
+const OTHER_RCODE = 4095;
+
+function slotSums(blocks: readonly CounterBlock[]): CounterBlock {
+  const sums = new Float64Array(COUNTER_SLOTS);
+  for (const block of blocks) {
+    for (let slot = 0; slot < sums.length; slot++)
+      sums[slot] = (sums[slot] as number) + (block[slot] ?? 0);
+  }
+  return sums;
+}
+
+function requests(kinds: readonly Kind[]): Family {
+  const samples = kinds.flatMap(({ labels, sum }) =>
+    TYPES.map((type, index) => ({
+      labels: { ...labels, type },
+      value: sum[Slot.type + index] ?? 0,
+    })),
+  );
+  const help = 'Queries answered, by transport, IP family and type.';
+  return { kind: 'counter', name: 'soradns_dns_requests_total', help, samples };
+}
+
+function responses(all: CounterBlock): Family {
+  const values = [...RCODES, OTHER_RCODE].map((rcode): [string, number] => [
+    rcode === OTHER_RCODE ? 'other' : rcodeName(rcode),
+    all[rcodeSlot(rcode)] ?? 0,
+  ]);
+  return counters('soradns_dns_responses_total', 'Replies, by rcode.', 'rcode', values);
+}
+
+function durations(all: CounterBlock): Family {
+  const histogram: Histogram = {
+    bounds: LATENCY_BOUNDS_US.map((micros) => micros / 1e6),
+    counts: all.subarray(Slot.latency, Slot.latency + LATENCY_BOUNDS_US.length + 1),
+    sum: (all[Single.latencyMicros] ?? 0) / 1e6,
+  };
+  return {
+    kind: 'histogram',
+    name: 'soradns_dns_request_duration_seconds',
+    help: 'Time from a packet to its reply.',
+    histograms: [histogram],
+  };
+}
+
+function totals(all: CounterBlock): Family[] {
+  const of = (slot: number): number => all[slot] ?? 0;
+  return [
+    counter(
+      'soradns_dns_request_bytes_total',
+      'Octets of the packets read.',
+      of(Single.receivedOctets),
+    ),
+    counter(
+      'soradns_dns_response_bytes_total',
+      'Octets of the replies sent.',
+      of(Single.sentOctets),
+    ),
+    counter('soradns_dns_do_requests_total', 'Queries with the DO bit.', of(Single.dnssecOk)),
+    counter('soradns_dns_edns_requests_total', 'Queries with OPT.', of(Single.edns)),
+    counter('soradns_dns_truncated_total', 'Replies with TC.', of(Single.truncated)),
+    counter(
+      'soradns_dns_handed_over_total',
+      'Packets that the fast path left to the main thread.',
+      of(Single.handedOver),
+    ),
+  ];
+}
+
+function dropped(all: CounterBlock): Family {
+  const values = DROP_REASONS.map((reason, index): [string, number] => [
+    reason.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    all[Slot.drop + index] ?? 0,
+  ]);
+  const help = 'Packets without a reply, and replies that did not leave.';
+  return counters('soradns_dropped_total', help, 'reason', values);
+}
+
+function connections(tcp: Readonly<TcpCounters>): Family[] {
+  const { idle, slow, malformed, overrun, failed, evicted, unanswered } = tcp;
+  const closed = Object.entries({ idle, slow, malformed, overrun, failed, evicted });
+  const refused = Object.entries({ busy: tcp.refused, per_client: tcp.refusedPerClient });
+  return [
+    gauge('soradns_tcp_connections', 'Open TCP connections.', tcp.open),
+    counter('soradns_tcp_connections_accepted_total', 'TCP connections let in.', tcp.accepted),
+    counters(
+      'soradns_tcp_connections_refused_total',
+      'TCP connections closed on accept.',
+      'reason',
+      refused,
+    ),
+    counters(
+      'soradns_tcp_connections_closed_total',
+      'TCP connections that we ended.',
+      'reason',
+      closed,
+    ),
+    counter('soradns_tcp_unanswered_total', 'Queries over TCP that were given up.', unanswered),
+  ];
+}

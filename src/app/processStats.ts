@@ -1,0 +1,173 @@
+/** What this process knows of itself, for its metrics. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { counter, type Family, gauge, gauges } from '../observability/metrics.ts';
+
+export interface ProcessProbe {
+  figures(configReloads: ProcessFigures['configReloads']): ProcessFigures;
+  close(): void;
+}
+
+export function createProcessProbe(): ProcessProbe {
+  const delays = new RecentDelays();
+  const startUnixSeconds = performance.timeOrigin / 1000;
+  return {
+    figures(configReloads) {
+      const { user, system } = process.cpuUsage();
+      const memory = process.memoryUsage();
+      return {
+        version: version(),
+        nodeVersion: process.version,
+        cpuSeconds: (user + system) / 1e6,
+        residentOctets: memory.rss,
+        openFds: openFds(),
+        maxFds: maxFds(),
+        startUnixSeconds,
+        heapUsedOctets: memory.heapUsed,
+        heapTotalOctets: memory.heapTotal,
+        externalOctets: memory.external,
+        eventLoopDelay: delays.read(),
+        configReloads,
+      };
+    },
+    close: () => delays.close(),
+  };
+}
+
+/** Timers fire so far apart; what is above it is delay. */
+const RESOLUTION_MS = 20;
+const WINDOW_MS = 60_000;
+
+/** The worst of the window that runs and the whole one before it: readers don't disturb one another. */
+class RecentDelays {
+  readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  readonly #timer: NodeJS.Timeout;
+  #before: EventLoopDelay = { p50Seconds: 0, p99Seconds: 0, maxSeconds: 0 };
+
+  constructor() {
+    this.#histogram.enable();
+    this.#timer = setInterval(() => {
+      this.#before = this.#now();
+      this.#histogram.reset();
+    }, WINDOW_MS);
+    this.#timer.unref();
+  }
+
+  read(): EventLoopDelay {
+    const now = this.#now();
+    return {
+      p50Seconds: Math.max(now.p50Seconds, this.#before.p50Seconds),
+      p99Seconds: Math.max(now.p99Seconds, this.#before.p99Seconds),
+      maxSeconds: Math.max(now.maxSeconds, this.#before.maxSeconds),
+    };
+  }
+
+  close(): void {
+    this.#histogram.disable();
+    clearInterval(this.#timer);
+  }
+
+  #now(): EventLoopDelay {
+    const histogram = this.#histogram;
+    return {
+      p50Seconds: delaySeconds(histogram.percentile(50)),
+      p99Seconds: delaySeconds(histogram.percentile(99)),
+      maxSeconds: delaySeconds(histogram.max),
+    };
+  }
+}
+
+function delaySeconds(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1e3);
+}
+
+function openFds(): number | undefined {
+  try {
+    return readdirSync('/proc/self/fd').length - 1; // less the one that reads
+  } catch {
+    return undefined;
+  }
+}
+
+function maxFds(): number | undefined {
+  try {
+    const [, soft] =
+      /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The version in package.json, which lies above both `src/` and `dist/`. */
+export function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return String((JSON.parse(text) as { version: unknown }).version);
+}
+
+/** The process, under the names that Prometheus' own clients use. */
+
+export interface ProcessFigures {
+  readonly version: string;
+  readonly nodeVersion: string;
+  readonly cpuSeconds: number;
+  readonly residentOctets: number;
+  /** Undefined where the system does not tell. */
+  readonly openFds: number | undefined;
+  readonly maxFds: number | undefined;
+  readonly startUnixSeconds: number;
+  readonly heapUsedOctets: number;
+  readonly heapTotalOctets: number;
+  readonly externalOctets: number;
+  /** How late timers were in the last minutes. */
+  readonly eventLoopDelay: EventLoopDelay;
+  readonly configReloads: { readonly done: number; readonly failed: number };
+}
+
+export interface EventLoopDelay {
+  readonly p50Seconds: number;
+  readonly p99Seconds: number;
+  readonly maxSeconds: number;
+}
+
+export function processFamilies(figures: ProcessFigures): Family[] {
+  const { version, nodeVersion, configReloads } = figures;
+  return [
+    {
+      kind: 'gauge',
+      name: 'soradns_build_info',
+      help: 'Always 1; the labels say what runs.',
+      samples: [{ labels: { version, nodeversion: nodeVersion }, value: 1 }],
+    },
+    counter('process_cpu_seconds_total', 'CPU time, of user and system.', figures.cpuSeconds),
+    gauge('process_resident_memory_bytes', 'Resident memory.', figures.residentOctets),
+    ...fds(figures),
+    gauge('process_start_time_seconds', 'Start, since 1970.', figures.startUnixSeconds),
+    gauge('nodejs_heap_size_used_bytes', 'Heap in use.', figures.heapUsedOctets),
+    gauge('nodejs_heap_size_total_bytes', 'Heap taken from the system.', figures.heapTotalOctets),
+    gauge('nodejs_external_memory_bytes', 'Memory outside the heap.', figures.externalOctets),
+    delays(figures.eventLoopDelay),
+    counter('soradns_config_reload_total', 'Configurations that were taken.', configReloads.done),
+    counter(
+      'soradns_config_reload_failed_total',
+      'Configurations with mistakes, which left the old one in force.',
+      configReloads.failed,
+    ),
+  ];
+}
+
+function fds({ openFds, maxFds }: ProcessFigures): Family[] {
+  return [
+    ...(openFds === undefined ? [] : [gauge('process_open_fds', 'Open descriptors.', openFds)]),
+    ...(maxFds === undefined ? [] : [gauge('process_max_fds', 'The limit of them.', maxFds)]),
+  ];
+}
+
+function delays({ p50Seconds, p99Seconds, maxSeconds }: EventLoopDelay): Family {
+  return gauges(
+    'nodejs_eventloop_delay_seconds',
+    'How late the event loop was in the last minutes.',
+    'stat',
+    Object.entries({ p50: p50Seconds, p99: p99Seconds, max: maxSeconds }),
+  );
+}

@@ -1,0 +1,149 @@
+/** `soradns register` as a process: log, start, say where, wait for a signal, stop. */
+import { printSocketAddress } from '../dns/address.ts';
+import { printName } from '../dns/name.ts';
+import { type Log, openLog } from '../observability/log.ts';
+import type { RegistrarEvent } from '../registrar/events.ts';
+import { printReason, type RegistrarStatus } from '../registrar/status.ts';
+import { createHttpListener } from '../server/http/listener.ts';
+import type { LeaseStore } from '../store/store.ts';
+import { httpLimits } from './httpServer.ts';
+import { metricsPage } from './metricsPage.ts';
+import { EXIT_CODES, Failure, failureOf } from './process/failure.ts';
+import { guard, type Io, lingerMsAfter, logLibraryOutput, stopped } from './process/process.ts';
+import { openStore } from './process/storeAccess.ts';
+import { createProcessProbe, version } from './processStats.ts';
+import type { RegisterConfig } from './registrar/registrarConfig.ts';
+import { registrarLog } from './registrar/registrarLog.ts';
+import { type RunningRegistrar, startRegistrar } from './registrar/runningRegistrar.ts';
+
+/** Registers until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
+export async function register(config: RegisterConfig, io: Io): Promise<number> {
+  io.outliveReaders();
+  const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
+  const endLibraryOutput = logLibraryOutput(log);
+  guard(log);
+  for (const note of config.notes) log.warn({}, note);
+  const store = await openStore(config.store, io);
+  const replaced = new AbortController();
+  const registrar = startRegistrar({
+    ...config,
+    store,
+    onEvent: registrarLog(log, () => performance.now()),
+    onSocketReplaced: () => replaced.abort(),
+  });
+  try {
+    const http = await startPages(config, registrar, log);
+    announce(config, { registrar, store, http: http?.where }, log);
+    await stopped(AbortSignal.any([io.stop, replaced.signal]));
+    log.info({ signal: io.stop.reason, onExit: config.settings.onExit }, 'stopping');
+    await registrar.close(lingerMsAfter(io.stop.reason));
+    await http?.close();
+    log.info({}, 'stopped');
+  } finally {
+    await registrar.close(0);
+    await store.close();
+    endLibraryOutput();
+    log.close();
+  }
+  return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
+}
+
+interface Pages {
+  readonly where: string;
+  close(): Promise<void>;
+}
+
+/** The listener of status and health. Where nobody asked for this address, doing without it is no reason not to begin. */
+async function startPages(
+  { http, httpHosts, mustHaveHttp }: RegisterConfig,
+  registrar: RunningRegistrar,
+  log: Log,
+): Promise<Pages | undefined> {
+  if (http === undefined) return undefined;
+  const probe = createProcessProbe();
+  const metrics = () => ({
+    process: probe.figures({ done: 0, failed: 0 }),
+    registrar: registrar.status(),
+  });
+  const listener = createHttpListener({
+    readiness: () => registrar.readiness().map(printReason),
+    warnings: () => registrar.warnings(),
+    page: (exchange) => registrar.page(exchange) ?? metricsPage(exchange, metrics),
+    limits: httpLimits(log),
+    version: version(),
+    allowedHosts: httpHosts,
+    onRequest: (line) => log.debug({ ...line }, 'http'),
+    onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
+    onListenerError: (err) => log.warn({ err }, 'listener'),
+  });
+  try {
+    const where = printSocketAddress(await listener.listen(http.address, http.port));
+    return { where, close: () => listener.close() };
+  } catch (error) {
+    const { code } = failureOf(error);
+    const reason = (error as { code?: string }).code ?? 'failed';
+    const problem = `--http: cannot listen on ${printSocketAddress(http)} (${reason})`;
+    if (mustHaveHttp)
+      throw new Failure(code, problem, 'choose another address, or write --http off');
+    log.warn({}, `${problem}; there is no status page`);
+    return undefined;
+  }
+}
+
+interface Begun {
+  readonly registrar: RunningRegistrar;
+  readonly store: LeaseStore;
+  readonly http: string | undefined;
+}
+
+function announce(
+  { context, settings }: RegisterConfig,
+  { registrar, store, http }: Begun,
+  log: Log,
+): void {
+  log.info(
+    {
+      docker: registrar.docker,
+      store: store.label,
+      zones: context.zones.map(printName),
+      mode: settings.mode,
+      http,
+    },
+    'registering',
+  );
+}
+
+const LOOK_EVERY_MS = 20;
+
+export interface DryRun {
+  readonly status: RegistrarStatus;
+  readonly events: readonly RegistrarEvent[];
+}
+
+/** Finds once what the registrar would write. Throws a `Failure` when the engine or the store cannot be reached. */
+export async function dryRun(config: RegisterConfig, { stop }: Pick<Io, 'stop'>): Promise<DryRun> {
+  const store = await openStore(config.store);
+  const events: RegistrarEvent[] = [];
+  const registrar = startRegistrar({ ...config, store, onEvent: (event) => events.push(event) });
+  try {
+    while (!registrar.isSettled() && !stop.aborted) {
+      throwIfLost(events);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+    return { status: registrar.status(), events };
+  } finally {
+    await registrar.close(0);
+    await store.close();
+  }
+}
+
+function throwIfLost(events: readonly RegistrarEvent[]): void {
+  for (const event of events) {
+    if (event.kind === 'engineLost') {
+      const hint = 'is docker running? another engine is chosen with --docker-host';
+      throw new Failure('unreachable', event.error.message, hint);
+    }
+    if (event.kind === 'store' && event.event.kind === 'lost') throw failureOf(event.event.error);
+    if (event.kind === 'writeFailed' || event.kind === 'leaseFailed') throw failureOf(event.error);
+  }
+}

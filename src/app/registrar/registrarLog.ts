@@ -1,0 +1,120 @@
+/** What a registrar tells, as lines of the log with the container's `id`, the `key` and the `cause`. */
+import type { Log } from '../../observability/log.ts';
+import type { RegistrarEvent } from '../../registrar/events.ts';
+
+type Level = 'info' | 'warn' | 'error';
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Something that is tried again and again is told at once, and then every so often. */
+const REPEAT_EVERY_MS = 60_000;
+
+/** Gives the listener for a registrar's events. */
+export function registrarLog(log: Log, monotonicMs: () => number): (event: RegistrarEvent) => void {
+  const toldAtMs = new Map<string, number>();
+  const isRepeated = (event: RegistrarEvent, cause: unknown): boolean => {
+    const nowMs = monotonicMs();
+    const id = `${event.kind} ${cause}`;
+    if (nowMs - (toldAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < REPEAT_EVERY_MS) return true;
+    if (toldAtMs.size > 1_000) toldAtMs.clear();
+    toldAtMs.set(id, nowMs);
+    return false;
+  };
+  return (event) => {
+    const [level, message, fields] = lineOf(event);
+    const isRetry = 'retryInMs' in fields || event.kind === 'inspectFailed';
+    const isQuiet = isRetry && isRepeated(event, fields.cause);
+    log[isQuiet ? 'debug' : level](fields, message);
+  };
+}
+
+/** For every program that reaches Docker through its socket. */
+export const SOCKET_MOUNTED =
+  "Docker's socket is mounted as a file: the mount breaks when Docker recreates the socket. Mount its directory";
+export const SOCKET_REPLACED =
+  'Docker recreated its socket, and this mount still holds the old one: exiting so that a restart renews the mount. Mount the directory, not the file';
+
+function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
+  switch (event.kind) {
+    case 'wrote':
+    case 'would':
+      return operationLine(event);
+    case 'refused':
+      return ['warn', 'refused', refusalFields(event)];
+    case 'conflict':
+      return ['warn', 'the name is not free', conflictFields(event)];
+    case 'engineConnected':
+      return ['info', 'following docker', { docker: event.label }];
+    case 'engineLost':
+      return ['warn', 'docker is out of reach', retryFields(event)];
+    case 'engineChanged':
+      return ['warn', "Docker's engine id, host name or data folder changed", changeFields(event)];
+    case 'socketMounted':
+      return ['warn', SOCKET_MOUNTED, { docker: event.label }];
+    case 'socketReplaced':
+      return ['error', SOCKET_REPLACED, { docker: event.label }];
+    case 'found': {
+      const { message, hosts, fix } = event.finding;
+      return ['warn', message, { hosts, fix }];
+    }
+    case 'withdrawn':
+      return ['warn', 'docker is gone for too long: all is withdrawn', { afterMs: event.afterMs }];
+    case 'inspectFailed':
+      return ['warn', 'inspecting failed', { id: short(event), cause: event.error.message }];
+    case 'surroundings':
+      return ['info', 'this host', { ...event.surroundings }];
+    case 'store':
+      return storeLine(event);
+    case 'leaseHeld':
+      return ['info', 'the lease is held', { lease: event.leaseId, isAdopted: event.isAdopted }];
+    case 'leaseLost':
+      return ['warn', 'the lease is lost', { lease: event.leaseId, cause: event.reason }];
+    case 'leaseFailed':
+      return ['warn', 'no lease', retryFields(event)];
+    case 'standby':
+      return ['info', 'another registrar of this engine is at work', { holder: event.holder.host }];
+    case 'writeFailed':
+      return ['warn', 'writing failed', retryFields(event)];
+    case 'closeFailed':
+      return ['warn', 'the lease could not be given back', { cause: event.error.message }];
+  }
+}
+
+type Of<Kind extends RegistrarEvent['kind']> = Extract<RegistrarEvent, { kind: Kind }>;
+
+function operationLine({
+  kind,
+  operation,
+}: Of<'wrote' | 'would'>): readonly [Level, string, Fields] {
+  const { containerId: id, key } = operation;
+  if (operation.kind === 'delete')
+    return ['info', kind === 'wrote' ? 'withdrawn' : 'would withdraw', { id, key }];
+  const value = Buffer.from(operation.value).toString('utf8');
+  return ['info', kind === 'wrote' ? 'registered' : 'would register', { id, key, value }];
+}
+
+function storeLine({ event }: Of<'store'>): readonly [Level, string, Fields] {
+  if (event.kind === 'lost') return ['warn', 'the store is out of reach', retryFields(event)];
+  const { kind, ...fields } = event;
+  return ['info', `the registrar's view of the store is ${kind}`, fields];
+}
+
+function changeFields({ from, to }: Of<'engineChanged'>): Fields {
+  return { from: from.id, to: to.id, name: to.name };
+}
+
+function refusalFields({ containerId, refusal }: Of<'refused'>): Fields {
+  return { id: containerId, about: refusal.about, cause: refusal.reason };
+}
+
+function conflictFields({ containerId, key, reason, hint }: Of<'conflict'>): Fields {
+  const fields = { id: containerId.slice(0, 12), key, cause: reason };
+  return hint === undefined ? fields : { ...fields, hint };
+}
+
+function retryFields({ error, retryInMs }: { error: unknown; retryInMs: number }): Fields {
+  return { cause: error instanceof Error ? error.message : String(error), retryInMs };
+}
+
+function short({ containerId }: { containerId: string }): string {
+  return containerId.slice(0, 12);
+}

@@ -1,0 +1,69 @@
+/** What a running registrar tells of itself over HTTP, and how it is asked. */
+import type { RegistrarStatus } from '../../registrar/status.ts';
+import { Failure } from '../process/failure.ts';
+
+export const REPORT_PATH = '/v1/registrar/status';
+
+export interface RegistrarReport extends RegistrarStatus {
+  /** Of the store's keys, as `keyPrefix` gives it. */
+  readonly prefix: string;
+  readonly readiness: { readonly isReady: boolean; readonly reasons: readonly string[] };
+}
+
+/** Where `serve --register` and `register` show themselves unless they are told otherwise. */
+export const DEFAULT_REGISTRARS = ['http://127.0.0.1:4001', 'http://127.0.0.1:4002'];
+
+const TIMEOUT_MS = 10_000;
+
+/** The report of the first of these that is a registrar. Throws a `Failure` when none is. */
+export async function fetchReport(urls: readonly string[]): Promise<RegistrarReport> {
+  const problems: string[] = [];
+  for (const url of urls) {
+    const asked = await ask(url);
+    if (asked.kind === 'report') return asked.report;
+    problems.push(`${url}: ${asked.problem}`);
+  }
+  const hint = 'start one with: soradns register, or soradns serve --register; see --registrar';
+  throw new Failure('unreachable', `there is no registrar (${problems.join('; ')})`, hint);
+}
+
+type Asked =
+  | { readonly kind: 'report'; readonly report: RegistrarReport }
+  | { readonly kind: 'none'; readonly problem: string };
+
+async function ask(url: string): Promise<Asked> {
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(new URL(REPORT_PATH, url), { signal, redirect: 'error' });
+    if (response.status === 404) return { kind: 'none', problem: 'serves without --register' };
+    if (!response.ok) return { kind: 'none', problem: `HTTP ${response.status}` };
+    const report: unknown = await response.json();
+    return isReport(report)
+      ? { kind: 'report', report: { ...report, findings: asFindings(report.findings) } }
+      : { kind: 'none', problem: 'does not answer as a registrar' };
+  } catch (error) {
+    return { kind: 'none', problem: problemOf(error) };
+  }
+}
+
+function problemOf(error: unknown): string {
+  const { name, message, cause } = error as Error;
+  if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
+  if (error instanceof SyntaxError) return 'does not answer as a registrar';
+  return (cause as { code?: string } | undefined)?.code ?? message;
+}
+
+/** A registrar of an older version tells none. */
+function asFindings(value: unknown): RegistrarReport['findings'] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isReport(value: unknown): value is RegistrarReport {
+  const { containers, readiness, engine, prefix } = (value ?? {}) as Partial<RegistrarReport>;
+  return (
+    Array.isArray(containers) &&
+    Array.isArray(readiness?.reasons) &&
+    typeof engine === 'object' &&
+    typeof prefix === 'string'
+  );
+}

@@ -1,0 +1,135 @@
+/**
+ * app/registrar/: The registrar as a part of the program: its configuration, log and report.
+ * Imports: app/process, config, dns, forward, observability, registrar, registrar/describe, registrar/engine,
+ *   registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
+ * Used by: app, cli/commands, tools/doctor.
+ *
+ * A registrar with what it needs of this process and host, and the page that shows it.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { hostname, networkInterfaces, release, uptime } from 'node:os';
+import type { RegistrarSettings } from '../../config/registrarSettings.ts';
+import { isLoopback } from '../../forward/addresses.ts';
+import { connectEngine } from '../../registrar/engine/dockerode.ts';
+import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
+import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
+import type { RegistrarEvent } from '../../registrar/events.ts';
+import { printFinding } from '../../registrar/finding.ts';
+import { lookAround } from '../../registrar/observe/hostFacts.ts';
+import { probe } from '../../registrar/observe/probe.ts';
+import type { Machine } from '../../registrar/observe/self.ts';
+import { createRegistrar, type Registrar } from '../../registrar/registrar.ts';
+import { printReason, type UnreadyReason } from '../../registrar/status.ts';
+import { type Exchange, jsonReply, type Reply } from '../../server/http/exchange/exchange.ts';
+import type { LeaseStore } from '../../store/store.ts';
+import { systemClock } from '../../timing/clock.ts';
+import { readIfThere } from '../process/network.ts';
+import type { FixedContext } from './registrarConfig.ts';
+import { REPORT_PATH, type RegistrarReport } from './registrarReport.ts';
+
+export interface RegistrarSetup {
+  readonly endpoint: EngineEndpoint;
+  readonly settings: RegistrarSettings;
+  readonly context: FixedContext;
+  /** Not closed by the registrar. */
+  readonly store: LeaseStore;
+  readonly onEvent: (event: RegistrarEvent) => void;
+  /** Docker has made a new socket that only a new start of this process, with a new mount, leads to. */
+  readonly onSocketReplaced?: (() => void) | undefined;
+}
+
+export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled' | 'setZones'> {
+  /** The engine's address, for logs. */
+  readonly docker: string;
+  /** Why it is not ready; empty when it is. */
+  readiness(): readonly UnreadyReason[];
+  /** What is wrong although it is ready. */
+  warnings(): readonly string[];
+  /** The report at its path; undefined for another one. */
+  page(exchange: Exchange): Reply | undefined;
+  /** Ends it in the way that the settings say, still serving deaths for that long. Never rejects. */
+  close(lingerMs: number): Promise<void>;
+}
+
+/** Starts one, which goes on whether there is an engine and a store or not. */
+export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
+  const { endpoint, settings, context, store } = setup;
+  const engine = connectEngine(endpoint);
+  const isHere = isOnThisMachine(endpoint);
+  const bootId = readBootId();
+  let isSocketReplaced = false;
+  const onEvent = (event: RegistrarEvent): void => {
+    setup.onEvent(event);
+    if (event.kind !== 'socketReplaced') return;
+    isSocketReplaced = true;
+    setup.onSocketReplaced?.();
+  };
+  const registrar = createRegistrar({
+    engine,
+    store,
+    context,
+    surroundings: (info) =>
+      lookAround(
+        {
+          engine,
+          isLocal: endpoint.kind === 'unix',
+          interfaces: networkInterfaces,
+          readProc: readIfThere,
+        },
+        info,
+      ),
+    probe,
+    instance: randomUUID(),
+    host: hostname(),
+    place: bootId && `${bootId} ${hostname()} ${engine.label}`,
+    machine: isHere ? machineOf(bootId) : undefined,
+    endpoint: isHere ? undefined : engine.label,
+    socket: endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
+    dryRun: settings.dryRun,
+    dockerGraceMs: settings.dockerGraceSeconds && settings.dockerGraceSeconds * 1000,
+    relistEveryMs: settings.reconcileSeconds * 1000,
+    leaseTtlSeconds: settings.leaseTtlSeconds,
+    onEvent,
+  });
+  registrar.start();
+  const report = (): RegistrarReport => {
+    const { isReady, reasons } = registrar.readiness();
+    const readiness = { isReady, reasons: reasons.map(printReason) };
+    return { ...registrar.status(), prefix: context.prefix, readiness };
+  };
+  return {
+    docker: engine.label,
+    status: () => registrar.status(),
+    isSettled: () => registrar.isSettled(),
+    setZones: (zones) => registrar.setZones(zones),
+    readiness: () => registrar.readiness().reasons,
+    warnings: () => registrar.findings().map(printFinding),
+    page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
+    async close(lingerMs) {
+      // The containers run on, and the next start finds their records.
+      const end = isSocketReplaced ? 'keep' : settings.onExit;
+      await registrar.close({ end, lingerMs });
+      engine.close();
+    },
+  };
+}
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
+/** Only Linux tells one start of a machine from another; elsewhere it is not known. */
+function readBootId(): string | undefined {
+  try {
+    return readFileSync(BOOT_ID, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function machineOf(bootId: string | undefined): Machine {
+  return { bootId, kernel: release(), uptimeMs: () => uptime() * 1000 };
+}
+
+function isOnThisMachine(endpoint: EngineEndpoint): boolean {
+  return endpoint.kind === 'unix' || endpoint.host === 'localhost' || isLoopback(endpoint.host);
+}

@@ -1,0 +1,108 @@
+/** The registrar in a server: on the server's own store and, unless it was given zones, in its domains. */
+import type { Config } from '../../config/config.ts';
+import type { RegistrarSettings } from '../../config/registrarSettings.ts';
+import type { Name } from '../../dns/name.ts';
+import type { Log } from '../../observability/log.ts';
+import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
+import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
+import { type Exchange, jsonReply, type Reply } from '../../server/http/exchange/exchange.ts';
+import { keyPrefix } from '../../service/key.ts';
+import type { LeaseStore } from '../../store/store.ts';
+import { asRegistrator, contextOf, type FixedContext } from './registrarConfig.ts';
+import { registrarLog } from './registrarLog.ts';
+import { REPORT_PATH } from './registrarReport.ts';
+import type { RunningRegistrar } from './runningRegistrar.ts';
+
+export class ServerRegistrar {
+  readonly #config: Config;
+  readonly #endpoint: EngineEndpoint;
+  readonly #store: LeaseStore;
+  readonly #log: Log;
+  readonly #onSocketReplaced: () => void;
+  /** dockerode is large, and only for those who register. */
+  readonly #module = import('./runningRegistrar.ts');
+  #domains: readonly Name[];
+  #running: RunningRegistrar | undefined;
+  #isClosed = false;
+
+  constructor(
+    config: Config,
+    endpoint: EngineEndpoint,
+    store: LeaseStore,
+    log: Log,
+    onSocketReplaced: () => void,
+  ) {
+    this.#config = config;
+    this.#onSocketReplaced = onSocketReplaced;
+    this.#domains = config.domains;
+    this.#endpoint = endpoint;
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** To be called when the store was read, as it has a say in the server's domains. */
+  async start(domains: readonly Name[]): Promise<void> {
+    this.#domains = domains;
+    const { startRegistrar } = await this.#module;
+    const settings = this.#settings();
+    if (this.#isClosed || settings === undefined) return;
+    this.#running = startRegistrar({
+      endpoint: this.#endpoint,
+      store: this.#store,
+      settings,
+      context: this.#context(settings),
+      onEvent: registrarLog(this.#log, () => performance.now()),
+      onSocketReplaced: this.#onSocketReplaced,
+    });
+  }
+
+  /** The server's domains are these from now on. */
+  setDomains(domains: readonly Name[]): void {
+    this.#domains = domains;
+    const settings = this.#settings();
+    if (settings !== undefined) this.#running?.setZones(this.#context(settings));
+  }
+
+  /** Why it is not ready, but for the store, of which the server tells itself. */
+  readiness(): readonly string[] {
+    if (this.#running === undefined) return ['registrar: waits for the store'];
+    return this.#running
+      .readiness()
+      .filter(({ about }) => about !== 'store')
+      .map((reason) => `registrar: ${printReason(reason)}`);
+  }
+
+  /** What is wrong although it is ready. */
+  warnings(): readonly string[] {
+    return (this.#running?.warnings() ?? []).map((warning) => `registrar: ${warning}`);
+  }
+
+  /** `undefined` before the store was read. */
+  status(): RegistrarStatus | undefined {
+    return this.#running?.status();
+  }
+
+  page(exchange: Exchange): Reply | undefined {
+    if (this.#running !== undefined) return this.#running.page(exchange);
+    return exchange.path === REPORT_PATH
+      ? jsonReply(503, { reason: 'the registrar waits for the store' })
+      : undefined;
+  }
+
+  async close(lingerMs: number): Promise<void> {
+    this.#isClosed = true;
+    await this.#running?.close(lingerMs);
+  }
+
+  #context(settings: RegistrarSettings): FixedContext {
+    const prefix = keyPrefix(this.#config.pathPrefix);
+    return contextOf(settings, { prefix, domains: this.#domains, optionPrefix: 'register-' });
+  }
+
+  #settings(): RegistrarSettings | undefined {
+    const { registrar } = this.#config;
+    if (registrar?.settings.compat !== 'registrator') return registrar?.settings;
+    const line = asRegistrator(registrar, []);
+    return line.kind === 'line' ? line.settings : undefined;
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * What a server is made of: its parts, made in the order in which they need each other, tied together, and freed in the
+ * reverse one. Nothing is started here.
+ */
+import type { Config } from '../config/config.ts';
+import {
+  type FamilyBlock,
+  tableReplies,
+  type UdpListener,
+} from '../dataplane/listeners/udpListener.ts';
+import type { Respond } from '../dns/message.ts';
+import type { Name } from '../dns/name.ts';
+import { mayLeadInside } from '../forward/privateNames.ts';
+import { createFaultLog, type FaultLog } from '../observability/faultLog.ts';
+import type { Log } from '../observability/log.ts';
+import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observability/queryLog.ts';
+import { AnswerCounters } from '../server/answerCounters.ts';
+import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
+import type { Figures } from '../server/http/health.ts';
+import { createResponder, Pending } from '../server/responder.ts';
+import { createTcpListener, type TcpListener } from '../server/tcp.ts';
+import { keyPrefix } from '../service/key.ts';
+import { createMirror, type Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
+import type { LeaseStore, Store } from '../store/store.ts';
+import { fullTurn } from '../timing/turns.ts';
+import { Catalog } from '../zone/catalog.ts';
+import { Effective } from './liveConfig.ts';
+import type { Measured } from './metricsPage.ts';
+import { compactHeap } from './process/process.ts';
+import { createProcessProbe } from './processStats.ts';
+import { PublishedAnswers } from './publishedAnswers.ts';
+import { openUdp, streamSockets } from './udp.ts';
+
+/** All that a server is made of, but HTTP. */
+export interface Parts {
+  readonly store: LeaseStore;
+  readonly catalog: Catalog;
+  readonly effective: Effective;
+  readonly answers: PublishedAnswers;
+  readonly mirror: Mirror;
+  readonly queryLog: QueryLog;
+  readonly slowPath: SlowPath;
+  readonly udp: UdpListener;
+  readonly tcp: TcpListener;
+  readonly measured: Measured;
+  readonly faults: FaultLog;
+}
+
+/** The parts of a server that is to be started. */
+export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
+  const measured = {
+    answers: new AnswerCounters(),
+    process: createProcessProbe(),
+    invalidValues: 0,
+  };
+  const catalog = new Catalog({
+    prefix: keyPrefix(config.pathPrefix),
+    onInvalid(key, reason) {
+      measured.invalidValues++;
+      log.warn({ key, reason }, 'value skipped');
+    },
+    onApplied: (nodes) => answers.applied(nodes),
+  });
+  const effective = new Effective(config, catalog.configKey, log);
+  const faults = createFaultLog(log);
+  const answers = answersOf(config, catalog, effective, faults);
+  const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
+    answers.follow(event, mirror.state()),
+  );
+  const tableBlocks: FamilyBlock[] = [];
+  const unrecorded = (): number => tableReplies(tableBlocks);
+  const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
+  const core = { catalog, effective, mirror, answers, measured, queryLog, faults };
+  const slowPath = slowPathOf(config, core);
+  const onError = (err: Error): void => log.warn({ err }, 'listener');
+  const { respond } = slowPath;
+  const udp = openUdp(config, { effective, answers, respond, onError, log });
+  tableBlocks.push(...udp.blocks);
+  const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
+  return { ...core, store, slowPath, udp, tcp };
+}
+
+function answersOf(
+  config: Config,
+  catalog: Catalog,
+  effective: Effective,
+  faults: FaultLog,
+): PublishedAnswers {
+  const answers = new PublishedAnswers({
+    capacityOctets: config.tableMib * 2 ** 20,
+    maxUdpOctets: config.maxUdpOctets,
+    root: catalog.root,
+    settings: () => effective.settings,
+    monotonicMs,
+    unixSeconds,
+    onError: (error) => faults.report(error, 'an answer could not be published'),
+  });
+  effective.onChanged(() => answers.refresh());
+  return answers;
+}
+
+function mirrorOf(
+  config: Config,
+  store: LeaseStore,
+  catalog: Catalog,
+  effective: Effective,
+  log: Log,
+  onEvent: (event: MirrorEvent) => void,
+): Mirror {
+  const say = createMirrorLog(log);
+  return createMirror({
+    store,
+    prefix: keyPrefix(config.pathPrefix),
+    replica: {
+      apply(changes) {
+        effective.note(changes);
+        catalog.apply(changes);
+        effective.settle();
+      },
+      revisions: () => catalog.revisions(),
+    },
+    onEvent(event) {
+      say(event, { services: catalog.size, invalid: catalog.invalid.size });
+      if (event.kind === 'loaded') effective.overlay(); // the mirror is not synced before this returns
+      onEvent(event);
+      if (isBigLoad(event)) compactHeap();
+    },
+  });
+}
+
+/** Answers for what the table of finished ones does not have. */
+interface SlowPath {
+  readonly respond: Respond;
+  /** Asks nobody, counts and logs nothing. */
+  readonly respondQuietly: Respond;
+  /** Answers that wait for other servers. */
+  readonly pending: Pending;
+}
+
+const monotonicMs = (): number => performance.now();
+const unixSeconds = (): number => Math.floor(Date.now() / 1000);
+
+function slowPathOf(
+  { maxUdpOctets }: Config,
+  parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
+): SlowPath {
+  const { catalog, effective, mirror, answers, measured, queryLog, faults } = parts;
+  const pending = new Pending();
+  const quiet = {
+    root: catalog.root,
+    version: () => catalog.version,
+    settings: () => effective.settings,
+    freshness: () => mirror.state().kind,
+    forwarder: () => undefined,
+    mayRecurse: () => false,
+    mayLeadInside(qname: Name) {
+      const { rebindProtection, rebindAllow } = effective.config;
+      return !rebindProtection || mayLeadInside(qname, rebindAllow);
+    },
+    maxUdpOctets,
+    monotonicMs,
+    unixSeconds,
+    random: Math.random,
+    onError: (error: unknown) => faults.report(error, 'a query failed'),
+  };
+  const respondQuietly = createResponder({
+    ...quiet,
+    // What rests on others' answers needs them.
+    onOurs(question, { externals, leadsOutside }) {
+      if (!leadsOutside) answers.publish(question, externals);
+    },
+  });
+  const respond = createResponder({
+    ...quiet,
+    forwarder: () => effective.forwarder,
+    mayRecurse: (address) => effective.mayRecurse(address),
+    onOurs: (question, { externals }) => answers.publish(question, externals),
+    onAnswered: ({ client, query, response, durationMs }) =>
+      queryLog.record(client, query.question, response.rcode, durationMs),
+    onPending: (answer) => pending.add(answer),
+    counters: measured.answers,
+  });
+  return { respond, respondQuietly, pending };
+}
+
+/** Answers what has arrived, then frees everything. */
+export async function closeParts(parts: Parts): Promise<void> {
+  const { store, effective, answers, mirror, queryLog, slowPath, udp, tcp, measured, faults } =
+    parts;
+  await fullTurn(); // what has arrived is answered too
+  await udp.stop();
+  await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
+  await udp.close();
+  queryLog.close();
+  faults.close();
+  measured.process.close();
+  mirror.close();
+  answers.close();
+  await effective.close();
+  await store.close();
+}
+
+/** For `/readyz`. */
+export function figuresOf({ catalog, mirror, udp, tcp }: Parts): Figures {
+  const state = mirror.state();
+  return {
+    services: catalog.size,
+    invalid: catalog.invalid.size,
+    revision: state.kind === 'loading' ? undefined : state.revision,
+    mirror: mirror.counters(),
+    udp: udp.counters(),
+    tcp: tcp.counters(),
+  };
+}
+
+/** Below this the garbage of a load is not worth a pause. */
+const BIG_LOAD_KEYS = 20_000;
+
+function isBigLoad(event: MirrorEvent): boolean {
+  return event.kind === 'loaded' && event.keys >= BIG_LOAD_KEYS;
+}
+
+/** What is said of the mirror: in the log, of its events; to those who ask whether the server is ready, of its state. */
+
+const MESSAGES = {
+  loaded: 'the store is loaded',
+  resumed: 'the store is back',
+  relisted: 'the store was read anew',
+};
+
+/** What the catalog has of the store: services, and values that are none. */
+export interface Held {
+  readonly services: number;
+  readonly invalid: number;
+}
+
+/** More reasons than this for one loss are not told apart. */
+const MAX_REASONS = 16;
+
+/** A log of a mirror's events. Of a loss it says each reason once, however often it is met, until the store is back. */
+export function createMirrorLog(log: Log): (event: MirrorEvent, held: Held) => void {
+  const said = new Set<string>();
+  return (event, held) => {
+    if (event.kind === 'lost') {
+      const { error } = event;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (event.failuresInARow === 1) said.clear();
+      const isNews = !said.has(reason) && said.size < MAX_REASONS;
+      said.add(reason);
+      (isNews ? log.warn : log.debug)({ reason }, 'the store is out of reach');
+      return;
+    }
+    const { kind, ...fields } = event;
+    log.info(kind === 'resumed' ? fields : { ...fields, ...held }, MESSAGES[kind]);
+  };
+}
+
+/** Why the store keeps the server from being ready; empty when it does not. */
+export function storeReasons(state: MirrorState, store: Store): string[] {
+  const { label } = store;
+  const trouble = state.kind === 'synced' ? store.writeTrouble?.() : undefined;
+  if (trouble !== undefined) return [`store: degraded, ${trouble}; answers go on from memory`];
+  switch (state.kind) {
+    case 'loading':
+      return [`store: ${label} was not read yet${state.reason ? ` (${state.reason})` : ''}`];
+    case 'synced':
+      return [];
+    case 'stale':
+      return [`store: ${label} is out of reach (${state.reason}); answers are the last known`];
+  }
+}
+
+/**
+ * A query log of as many lines a second as the configuration in force allows. What the table answers comes by here only
+ * as far as its readers are told to leave it (`answers`); `unrecorded` counts the rest.
+ */
+export function createQueryLogOf(
+  effective: Effective,
+  answers: Pick<PublishedAnswers, 'loggedPerSecond'>,
+  log: Log,
+  clocks: Pick<QueryLogOptions, 'nowMs' | 'unrecorded'>,
+): QueryLog {
+  const limit = (): number => effective.config.logQueriesPerSecond;
+  const open = (): QueryLog => {
+    answers.loggedPerSecond = limit();
+    return createQueryLog({ write: log.info, perSecond: limit(), ...clocks });
+  };
+  let perSecond = limit();
+  let current = open();
+  effective.onChanged(() => {
+    if (limit() === perSecond) return;
+    perSecond = limit();
+    current.close();
+    current = open();
+  });
+  return {
+    record: (client, question, rcode, durationMs) =>
+      current.record(client, question, rcode, durationMs),
+    close: () => current.close(),
+  };
+}

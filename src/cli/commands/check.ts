@@ -1,0 +1,149 @@
+/** `soradns check`: whether `serve` would start with these options, as `knotc conf-check` does for Knot. */
+import { SERVER_OPTIONS } from '../../app/liveConfig.ts';
+import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
+import { engineEndpoint } from '../../app/process/network.ts';
+import type { Io } from '../../app/process/process.ts';
+import { etcdOptions } from '../../app/process/storeAccess.ts';
+import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../../config/config.ts';
+import type { Option } from '../../config/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
+import {
+  type Arguments,
+  find,
+  type Origin,
+  type Rows,
+  type Sources,
+} from '../../config/settings.ts';
+import { withoutPassword } from '../../config/storeLocation.ts';
+import { printable } from '../../observability/printable.ts';
+import { type Command, OUTPUT_OPTIONS } from '../command.ts';
+import { jsonLine, printFailure, table } from '../output.ts';
+
+export const checkCommand: Command = {
+  name: 'check',
+  summary: 'Check the configuration that serve would have',
+  positionals: [],
+  options: [
+    ...SERVER_OPTIONS,
+    {
+      name: 'show',
+      form: 'switch',
+      describe: 'print every option with its value and where that comes from',
+    },
+    ...OUTPUT_OPTIONS,
+  ],
+  examples: [
+    ['soradns check --config /etc/soradns/config.json', 'every mistake in it, one a line'],
+    ['soradns check --show', 'what serve would go by, and who said so'],
+    ['soradns check --show --json', 'for scripts'],
+  ],
+  note: `It takes all options of serve, its variables and its config file. Exit code 0: serve would start
+with them; 2: it would not. The key /skydns/config in the store is not looked at.`,
+  async run(args, io) {
+    const { mistakes, notes } = judge(args, io);
+    const shown = args.flags.show ? explainAll(args, io) : undefined;
+    if (args.flags.json) printJson({ mistakes, notes, options: shown }, io);
+    else printWords({ mistakes, notes, options: shown }, args, io);
+    return mistakes.length === 0 ? 0 : EXIT_CODES.usage;
+  },
+};
+
+interface Verdict {
+  readonly mistakes: readonly string[];
+  readonly notes: readonly string[];
+}
+
+function judge({ flags }: Arguments, io: Io): Verdict {
+  const { env, readFile, stateDirectory } = io;
+  const read = readConfig({ flags, env, readFile, stateDirectory });
+  if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
+  const { store, registrar } = read.config;
+  const mistakes = [
+    ...mistakesOf(() => store.kind === 'etcd' && etcdOptions(store)),
+    ...mistakesOf(
+      () =>
+        registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io),
+    ),
+  ];
+  return { mistakes, notes: read.notes };
+}
+
+/** What `serve` would refuse when it comes to use the options. */
+function mistakesOf(use: () => unknown): readonly string[] {
+  try {
+    use();
+    return [];
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return [error.hint === undefined ? error.message : `${error.message}; ${error.hint}`];
+  }
+}
+
+function explainAll({ flags }: Arguments, io: Io): readonly Explained[] {
+  const { env, readFile, stateDirectory } = io;
+  const read = readConfigFile({ flags, env, readFile });
+  const file = read.kind === 'read' ? read.file : undefined;
+  const rows = { ...CONFIG_OPTIONS, ...prefixed(SERVE_REGISTRAR_OPTIONS) };
+  return explain(rows, { flags, env, readFile, file }).map((option) =>
+    option.name === 'store' && option.origin === 'default'
+      ? { ...option, value: `file:${stateDirectory}` }
+      : option,
+  );
+}
+
+/** The registrar's rows beside the server's, some of which fill fields of the same name. */
+function prefixed<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<string, Row>> {
+  return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`register ${field}`, row]));
+}
+
+interface Report extends Verdict {
+  readonly options: readonly Explained[] | undefined;
+}
+
+function printJson({ mistakes, notes, options }: Report, { stdout }: Io): void {
+  const isSound = mistakes.length === 0;
+  stdout.write(`${jsonLine({ ok: isSound, mistakes, notes, ...(options && { options }) })}\n`);
+}
+
+function printWords({ mistakes, notes, options }: Report, { flags }: Arguments, io: Io): void {
+  if (options !== undefined) {
+    const rows = options.map(({ name, value, origin, place = '' }) =>
+      [`--${name}`, value, origin, place].map((cell) => printable(cell)),
+    );
+    io.stdout.write(table([['OPTION', 'VALUE', 'ORIGIN', 'PLACE'], ...rows], io.stdout));
+  }
+  for (const mistake of mistakes) printFailure(new Failure('usage', mistake), false, io.stderr);
+  if (flags.quiet) return;
+  for (const note of notes) io.stderr.write(`note: ${printable(note)}\n`);
+  if (mistakes.length === 0 && options === undefined)
+    io.stdout.write('the configuration is good\n');
+}
+
+/** What each option came to, and who said so, as text for a person. Secrets stay hidden. Pure. */
+
+export interface Explained {
+  /** As in `--name`. */
+  readonly name: string;
+  /** As it was written, a list with commas; the default's words where nobody wrote anything. */
+  readonly value: string;
+  readonly origin: Origin;
+  /** `--ttl`, `SORADNS_TTL`, `ttl in x.json`; absent for a default. */
+  readonly place?: string;
+}
+
+/** One line for each option, in the rows' order. */
+export function explain(rows: Rows, sources: Sources): readonly Explained[] {
+  return Object.values(rows).map((row) => {
+    const { name, defaultText = 'none' } = row;
+    const found = find(row, sources);
+    if (found === undefined) return { name, value: defaultText, origin: 'default' };
+    const { origin, place, raw } = found;
+    return { name, value: shown(row, raw), origin, place };
+  });
+}
+
+function shown({ secret }: Option<unknown>, raw: unknown): string {
+  if (secret) return '[secret]';
+  const items = Array.isArray(raw) ? raw : [raw];
+  return withoutPassword(items.map(String).join(','));
+}

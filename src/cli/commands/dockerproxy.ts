@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { EXIT_CODES, Failure, failureOf } from '../../app/process/failure.ts';
+import { engineEndpoint } from '../../app/process/network.ts';
+import { guard, stopped } from '../../app/process/process.ts';
+import { SOCKET_MOUNTED, SOCKET_REPLACED } from '../../app/registrar/registrarLog.ts';
+import { wordsOf } from '../../config/option.ts';
+import { REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
+import { type ReadFile, readSettings } from '../../config/settings.ts';
+import { peerCredentials } from '../../dataplane/sockets/unixSocket.ts';
+import { openLog } from '../../observability/log.ts';
+import { endpointLabel } from '../../registrar/engine/endpoint.ts';
+import type { Peer } from '../../registrar/engine/proxyPermits.ts';
+import { startReadOnlyProxy } from '../../registrar/engine/readOnlyProxy.ts';
+import { readableMetadata } from '../../registrar/engine/reducedAnswers.ts';
+import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
+import { systemClock } from '../../timing/clock.ts';
+import type { Command } from '../command.ts';
+
+/** What the registrar is told, as the proxy lets through what a registrar reads with these. */
+const ROWS = {
+  dockerHost: REGISTRAR_OPTIONS.dockerHost,
+  envPrefix: REGISTRAR_OPTIONS.envPrefix,
+  labelPrefix: REGISTRAR_OPTIONS.labelPrefix,
+  ipLabel: REGISTRAR_OPTIONS.ipLabel,
+};
+const DEFAULT_PATH = '/run/soradns/docker.sock';
+
+export const dockerProxyCommand: Command = {
+  name: 'dockerproxy',
+  summary:
+    'Run a read-only proxy in front of the Docker socket, for a registrar without privileges',
+  positionals: [],
+  options: [
+    {
+      name: 'listen',
+      form: 'text',
+      placeholder: 'PATH',
+      describe: 'socket to listen on; access is controlled by its directory, or by --socket-group',
+      defaultText: DEFAULT_PATH,
+    },
+    {
+      name: 'socket-group',
+      form: 'text',
+      placeholder: 'GROUP',
+      describe: 'only this group may connect (a name or a number): the socket gets mode 0660',
+      defaultText: 'any user who can enter the directory',
+    },
+    ...wordsOf(ROWS),
+  ],
+  examples: [
+    ['soradns dockerproxy', "beside Docker's own socket"],
+    [
+      'soradns register --docker-host unix:///run/soradns/docker.sock',
+      'for a registrar without privileges',
+    ],
+  ],
+  async run({ flags }, io) {
+    const { env, readFile } = io;
+    const { settings, mistakes } = readSettings(ROWS, { flags, env, readFile, file: undefined });
+    if (mistakes.length > 0) throw new Failure('usage', mistakes.join('; '));
+    const endpoint = engineEndpoint(settings.dockerHost, '--docker-host', io);
+    const path = typeof flags.listen === 'string' ? flags.listen : DEFAULT_PATH;
+    const groupId = groupIdOf(flags['socket-group'], readFile);
+    const { envPrefix, labelPrefix, ipLabel } = settings;
+    const labels = ipLabel === undefined ? [] : [ipLabel];
+    const metadata = readableMetadata([envPrefix, labelPrefix], labels);
+    io.handleSignals();
+    io.outliveReaders();
+    const replaced = new AbortController();
+    const socket =
+      endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined;
+    // It keeps no records, so that there is no harm in ending before Docker is back.
+    const onUnreachable = (): void => {
+      if (socket?.isUnlinked() === true) replaced.abort();
+    };
+    const setup = { endpoint, path, groupId, metadata, peerOf, onUnreachable };
+    const proxy = await startReadOnlyProxy(setup).catch((error: unknown) => {
+      throw listenFailure(path, error);
+    });
+    const log = await openLog({ level: 'info', pretty: io.stdout.isTty });
+    guard(log);
+    if (socket?.isMounted() === true) log.warn({ docker: endpointLabel(endpoint) }, SOCKET_MOUNTED);
+    log.info({ listen: path, docker: endpointLabel(endpoint) }, 'proxy started');
+    await stopped(AbortSignal.any([io.stop, replaced.signal]));
+    await proxy.close();
+    if (replaced.signal.aborted) log.error({ docker: endpointLabel(endpoint) }, SOCKET_REPLACED);
+    else log.info({ signal: io.stop.reason }, 'stopped');
+    log.close();
+    return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
+  },
+};
+
+/** Node says EACCES also where there is no folder. */
+function listenFailure(path: string, error: unknown): Failure {
+  const { code, message } = failureOf(error);
+  const folder = dirname(path);
+  return existsSync(folder)
+    ? new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to')
+    : new Failure(code, `--listen: there is no folder ${folder}`, `mkdir -p -m 0750 ${folder}`);
+}
+
+/** The kernel's word; Node shows the descriptor to nobody else. */
+function peerOf(socket: Socket): Peer {
+  const { _handle: handle } = socket as { _handle?: { readonly fd?: unknown } | null };
+  const credentials =
+    typeof handle?.fd === 'number' && handle.fd >= 0 ? peerCredentials(handle.fd) : undefined;
+  return { uid: credentials?.uid, pid: credentials?.pid };
+}
+
+/** By number, or by name as /etc/group has it. */
+function groupIdOf(group: unknown, readFile: ReadFile): number | undefined {
+  if (typeof group !== 'string') return undefined;
+  if (/^[0-9]{1,10}$/.test(group)) return Number(group);
+  const read = readFile('/etc/group');
+  for (const line of 'text' in read ? read.text.split('\n') : []) {
+    const [name, , id = ''] = line.split(':');
+    if (name === group && /^[0-9]{1,10}$/.test(id)) return Number(id);
+  }
+  throw new Failure('usage', `--socket-group: there is no group "${group}"`, 'give its number');
+}

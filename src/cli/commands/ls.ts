@@ -1,0 +1,196 @@
+import { Failure } from '../../app/process/failure.ts';
+import type { Io, Output } from '../../app/process/process.ts';
+import { keyOfArgument, type StoreAccess, withStore } from '../../app/process/storeAccess.ts';
+import type { OptionWords } from '../../config/option.ts';
+import type { Arguments } from '../../config/settings.ts';
+import { type Label, parseName, printLabel } from '../../dns/name.ts';
+import { printable } from '../../observability/printable.ts';
+import { HiddenValues } from '../../registrar/reconcile/namespace.ts';
+import type { Entry } from '../../service/change.ts';
+import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import {
+  describeHiders,
+  describeService,
+  type EntryView,
+  type ServiceView,
+  viewEntry,
+  viewHidden,
+} from '../entryView.ts';
+import { jsonLine, paint, table } from '../output.ts';
+
+const OWN_OPTIONS: readonly OptionWords[] = [
+  { name: 'tree', form: 'switch', describe: 'as a tree, the default on a terminal' },
+  { name: 'table', form: 'switch', describe: 'as a table, the default elsewhere' },
+  { name: 'invalid', form: 'switch', describe: 'only what counts for nothing, and why' },
+  { name: 'hidden', form: 'switch', describe: 'only values that names below them hide' },
+];
+
+export const lsCommand: Command = {
+  name: 'ls',
+  summary: 'List the services',
+  positionals: [
+    { name: 'name', describe: 'list what is at and below this name or key', required: false },
+  ],
+  options: [...OWN_OPTIONS, ...CLIENT_OPTIONS],
+  examples: [
+    ['soradns ls', 'everything'],
+    ['soradns ls rails.skydns.local --table', 'the instances of rails'],
+    ['soradns ls --json', 'a JSON array, for scripts'],
+    ['soradns ls --invalid', 'keys and values that are left out of answers'],
+    ['soradns ls --hidden', 'values that are not answered, as there are names below them'],
+  ],
+  run: (args, io) => {
+    if (args.flags.tree && args.flags.table) {
+      throw new Failure('usage', '--tree: cannot be combined with --table', 'give one of the two');
+    }
+    if (args.flags.hidden && args.flags.invalid) {
+      throw new Failure('usage', '--hidden: cannot be combined with --invalid', 'give one of them');
+    }
+    return withStore(args, io, (access) => list(args, io, access));
+  },
+};
+
+async function list(args: Arguments, { stdout }: Io, access: StoreAccess): Promise<number> {
+  const wanted = args.words[0];
+  const { flags } = args;
+  const all = await viewsBelow(wanted, access);
+  if (wanted !== undefined && all.length === 0 && !flags.invalid && !flags.hidden) {
+    throw new Failure('not_found', `${wanted}: there is nothing at or below it`);
+  }
+  const views = all.filter(
+    ({ invalid, hiddenBy }) =>
+      (!flags.invalid || invalid !== undefined) && (!flags.hidden || hiddenBy !== undefined),
+  );
+  if (flags.json) printJson(views, stdout);
+  else if (flags.quiet) for (const view of views) stdout.write(`${nameOf(view)}\n`);
+  else if (flags.invalid) printInvalid(views, stdout);
+  else if (flags.tree || (stdout.isTty && !flags.table)) stdout.write(tree(views, stdout));
+  else if (views.length > 0) stdout.write(table([HEAD, ...views.map(row)], stdout));
+  return 0;
+}
+
+async function viewsBelow(
+  wanted: string | undefined,
+  { store, prefix }: StoreAccess,
+): Promise<readonly EntryView[]> {
+  const nowMs = performance.now();
+  const views: EntryView[] = [];
+  const values = new HiddenValues(prefix);
+  const add = (entry: Entry): void => {
+    const view = viewEntry(entry, prefix, nowMs);
+    if (view === undefined) return;
+    views.push(view);
+    values.add(entry);
+  };
+  const key = wanted === undefined ? prefix.slice(0, -1) : keyOfArgument(wanted, prefix);
+  const own = (await store.get(key)).entry;
+  if (own !== undefined) add(own);
+  for await (const { entries } of store.snapshot(`${key}/`))
+    for (const entry of entries) add(entry);
+  const hidden = values.find();
+  return views.map((view) => {
+    const found = hidden.get(view.key);
+    return found === undefined ? view : viewHidden(view, found, prefix);
+  });
+}
+
+/** One array, an element a line. */
+function printJson(views: readonly EntryView[], stdout: Output): void {
+  if (views.length === 0) stdout.write('[]\n');
+  views.forEach((view, i) => {
+    stdout.write(`${i === 0 ? '[' : ' '}${jsonLine(view)}${i === views.length - 1 ? ']' : ','}\n`);
+  });
+}
+
+function printInvalid(views: readonly EntryView[], stdout: Output): void {
+  if (views.length === 0) return;
+  const rows = views.map(({ key, invalid = '' }) => [printable(key), printable(invalid)]);
+  stdout.write(table([['KEY', 'REASON'], ...rows], stdout));
+}
+
+function nameOf({ name, key }: EntryView): string {
+  return name ?? printable(key);
+}
+
+const HEAD = ['NAME', 'HOST', 'PORT', 'PRIO', 'WEIGHT', 'TTL', 'EXPIRES', 'MORE'];
+
+function row(view: EntryView): readonly string[] {
+  const { host, port, priority, weight, ttl, ...more } = view.service ?? {};
+  const numbers = [port, priority, weight, ttl].map((n) => (n === undefined ? '-' : String(n)));
+  const expires = view.expiresSeconds === undefined ? '-' : `${view.expiresSeconds}s`;
+  return [nameOf(view), printable(host ?? '-'), ...numbers, expires, moreOf(view, more)];
+}
+
+function moreOf({ invalid, hiddenBy }: EntryView, more: ServiceView): string {
+  if (invalid !== undefined) return printable(`invalid: ${invalid}`);
+  const words = [describeService(more), describeHiders(hiddenBy ?? [])];
+  return printable(words.filter((word) => word !== '').join('; '));
+}
+
+interface Branch {
+  readonly children: Map<Label, Branch>;
+  readonly views: EntryView[];
+}
+
+/** The services as a tree of labels from the root down, one label a line; keys that are no names come last. */
+export function tree(views: readonly EntryView[], output: Output): string {
+  const root: Branch = { children: new Map(), views: [] };
+  const nameless: EntryView[] = [];
+  for (const view of views) {
+    const name = view.name === undefined ? undefined : parseName(view.name);
+    if (name === undefined) nameless.push(view);
+    else branchOf(root, name).views.push(view);
+  }
+  const lines = [...root.children].flatMap(([label, branch]) =>
+    branchLines(printLabel(label), branch, '', '', output),
+  );
+  for (const view of nameless) lines.push(`${printable(view.key)}  ${describe(view, output)}`);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function branchOf(root: Branch, name: readonly Label[]): Branch {
+  let branch = root;
+  for (const label of name.toReversed()) {
+    let child = branch.children.get(label);
+    if (child === undefined) {
+      child = { children: new Map(), views: [] };
+      branch.children.set(label, child);
+    }
+    branch = child;
+  }
+  return branch;
+}
+
+/** A label that only leads to one other is joined with it: `local` and `skydns` are the line `skydns.local`. */
+function branchLines(
+  label: string,
+  branch: Branch,
+  lead: string,
+  indent: string,
+  output: Output,
+): string[] {
+  const children = [...branch.children];
+  const [only] = children;
+  if (branch.views.length === 0 && children.length === 1 && only !== undefined) {
+    return branchLines(`${printLabel(only[0])}.${label}`, only[1], lead, indent, output);
+  }
+  const described = branch.views.map((view) => describe(view, output)).join('; ');
+  const lines = [`${lead}${paint(label, 'bold', output)}${described && `  ${described}`}`];
+  children.forEach(([childLabel, child], i) => {
+    const last = i === children.length - 1;
+    const childLead = `${indent}${last ? '└─ ' : '├─ '}`;
+    const childIndent = `${indent}${last ? '   ' : '│  '}`;
+    lines.push(...branchLines(printLabel(childLabel), child, childLead, childIndent, output));
+  });
+  return lines;
+}
+
+function describe(view: EntryView, output: Output): string {
+  if (view.invalid !== undefined)
+    return paint(`invalid: ${printable(view.invalid)}`, 'red', output);
+  const { service = {}, hiddenBy = [], expiresSeconds: left } = view;
+  const words = [printable(describeService(service))];
+  if (left !== undefined) words.push(paint(`(${left}s left)`, 'dim', output));
+  if (hiddenBy.length > 0) words.push(paint(printable(describeHiders(hiddenBy)), 'yellow', output));
+  return words.join('  ');
+}

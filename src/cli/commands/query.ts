@@ -1,0 +1,214 @@
+import { lookup } from 'node:dns/promises';
+import { Failure, type FailureCode } from '../../app/process/failure.ts';
+import type { Io } from '../../app/process/process.ts';
+import type { Arguments } from '../../config/settings.ts';
+import {
+  DNS_PORT,
+  parseSocketAddress,
+  printSocketAddress,
+  type SocketAddress,
+} from '../../dns/address.ts';
+import { rcodeName, typeCode, typeName } from '../../dns/mnemonic.ts';
+import { type Name, parseName, printName } from '../../dns/name.ts';
+import { printRdata, printRr } from '../../dns/rdata.ts';
+import { Rcode, type Rr, Type } from '../../dns/rr.ts';
+import { type Ask, ask, type Reply } from '../../tools/doctor/dnsClient.ts';
+import { type Command, OUTPUT_OPTIONS } from '../command.ts';
+import { jsonLine, paint } from '../output.ts';
+
+const TIMEOUT_MS = 4000;
+const DEFAULT_SERVER = '127.0.0.1:53';
+
+export const queryCommand: Command = {
+  name: 'query',
+  summary: 'Ask a DNS server, as dig does',
+  positionals: [
+    {
+      name: 'words',
+      describe: 'NAME [TYPE] [@SERVER[:PORT]] [+tcp]; TYPE is A by default',
+      required: true,
+      many: true,
+    },
+  ],
+  options: [
+    {
+      name: 'server',
+      form: 'text',
+      placeholder: 'IP[:PORT]',
+      describe: 'whom to ask (SORADNS_SERVER)',
+      defaultText: DEFAULT_SERVER,
+    },
+    { name: 'tcp', form: 'switch', describe: 'over TCP from the start' },
+    {
+      name: 'timeout',
+      form: 'text',
+      placeholder: 'SECONDS',
+      describe: 'how long to wait for a reply',
+      defaultText: String(TIMEOUT_MS / 1000),
+    },
+    ...OUTPUT_OPTIONS,
+  ],
+  examples: [
+    ['soradns query 1.rails.skydns.local SRV', 'the local server'],
+    ['soradns query rails.skydns.local @127.0.0.1:5300', 'another port'],
+    ['soradns query rails.skydns.local -q', 'the addresses alone, one a line'],
+    ['soradns query rails.skydns.local TXT +tcp --json', 'the form of DNS over HTTPS in JSON'],
+  ],
+  async run(args, io) {
+    const asked = await readQuestion(args, io);
+    const startedMs = performance.now();
+    const { reply, transport } = await resolve(asked);
+    const ms = performance.now() - startedMs;
+    print({ ...asked, transport }, reply, ms, args, io);
+    return verdict(asked, reply);
+  },
+};
+
+async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<Ask> {
+  const plain = words.filter((word) => !/^[@+]/.test(word));
+  const [nameText = '', typeText = 'A', extra] = plain;
+  if (extra !== undefined) throw new Failure('usage', `${extra}: is one word too many`);
+  const name = nameText === '' ? undefined : parseName(nameText);
+  if (name === undefined) throw new Failure('usage', `${nameText}: is no domain name`);
+  const type = typeCode(typeText);
+  if (type === undefined) {
+    throw new Failure(
+      'usage',
+      `${typeText}: is no record type`,
+      'for example A, SRV, TXT or TYPE65',
+    );
+  }
+  const [at, other] = words.filter((word) => word.startsWith('@'));
+  if (other !== undefined) throw new Failure('usage', `${other}: is one server too many`);
+  const server = at?.slice(1) ?? flags.server;
+  const place = await placeOf(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
+  const transport = (wantsTcp(words) ?? flags.tcp === true) ? 'tcp' : 'udp';
+  return { name, type, ...place, transport, timeoutMs: timeoutMsOf(flags.timeout) };
+}
+
+/** What dig's `+tcp` and `+notcp` say; other `+` words are refused. */
+function wantsTcp(words: readonly string[]): boolean | undefined {
+  let tcp: boolean | undefined;
+  for (const word of words.filter((word) => word.startsWith('+'))) {
+    if (word !== '+tcp' && word !== '+notcp') {
+      throw new Failure('usage', `${word}: is not known`, 'there are +tcp and +notcp');
+    }
+    tcp = word === '+tcp';
+  }
+  return tcp;
+}
+
+/** An address from `IP`, `IP:PORT`, `[IPv6]:PORT`, `IP#PORT` or a host name with or without `:PORT`. */
+async function placeOf(text: string): Promise<SocketAddress> {
+  const colons = text.replace(/^([^[]*:[^[]*)#/, '[$1]:').replace('#', ':');
+  const place = parseSocketAddress(colons, DNS_PORT);
+  if (place !== undefined) return place;
+  const [, host = '', port = DNS_PORT] =
+    /^([A-Za-z0-9._-]+)(?:[:#]([0-9]{1,5}))?$/.exec(text) ?? [];
+  if (host === '' || Number(port) > 65535) {
+    throw new Failure('usage', `@${text}: is no server`, 'for example @127.0.0.1:5300');
+  }
+  const { address } = await lookup(host);
+  return { address, port: Number(port) };
+}
+
+function timeoutMsOf(raw: unknown): number {
+  if (raw === undefined) return TIMEOUT_MS;
+  const seconds = Number(raw);
+  if (!(seconds > 0 && seconds <= 300)) {
+    throw new Failure(
+      'usage',
+      '--timeout: must be seconds above 0, at most 300',
+      'for example --timeout 2',
+    );
+  }
+  return seconds * 1000;
+}
+
+type Resolved = { readonly reply: Reply; readonly transport: Ask['transport'] };
+
+/** Asks, and once more over TCP when the answer did not fit. */
+async function resolve(question: Ask): Promise<Resolved> {
+  const asked = await ask(question);
+  const where = `${printSocketAddress(question)} over ${question.transport.toUpperCase()}`;
+  switch (asked.kind) {
+    case 'noReply':
+      throw new Failure(
+        'no_reply',
+        `no reply from ${where}: ${asked.reason}`,
+        'is a server there? another is asked with @SERVER',
+      );
+    case 'unsupported':
+      throw new Failure('usage', `${asked.reason} is more than this command can do`, 'use dig');
+    case 'reply': {
+      const { reply } = asked;
+      if (!reply.truncated || question.transport === 'tcp') {
+        return { reply, transport: question.transport };
+      }
+      const again = await ask({ ...question, transport: 'tcp' });
+      return again.kind === 'reply'
+        ? { reply: again.reply, transport: 'tcp' }
+        : { reply, transport: 'udp' };
+    }
+  }
+}
+
+function print(asked: Ask, reply: Reply, ms: number, { flags }: Arguments, { stdout }: Io): void {
+  if (flags.json) {
+    stdout.write(`${jsonLine(dohJson(asked, reply, ms))}\n`);
+    return;
+  }
+  if (flags.quiet) {
+    for (const rr of reply.answer) if (rr.type === asked.type) stdout.write(`${printRdata(rr)}\n`);
+    return;
+  }
+  const flagWords = [reply.authoritative && 'aa', reply.truncated && 'tc']
+    .filter(Boolean)
+    .join(' ');
+  const how = `${printSocketAddress(asked)} over ${asked.transport.toUpperCase()}, ${ms.toFixed(1)} ms`;
+  const status = `;; ${rcodeName(reply.rcode)}${flagWords && ` ${flagWords}`} from ${how}`;
+  stdout.write(`${paint(status, reply.rcode === Rcode.NOERROR ? 'dim' : 'yellow', stdout)}\n`);
+  for (const rr of reply.answer) stdout.write(`${printRr(rr)}\n`);
+  const rest = [...reply.authority, ...reply.additional];
+  for (const rr of rest) stdout.write(`${paint(printRr(rr), 'dim', stdout)}\n`);
+}
+
+/** The shape of Google's and Cloudflare's DNS over HTTPS in JSON, and how it was come by. */
+function dohJson({ name, type, transport, ...server }: Ask, reply: Reply, ms: number) {
+  return {
+    Status: reply.rcode,
+    TC: reply.truncated,
+    RD: true,
+    RA: reply.recursionAvailable,
+    AA: reply.authoritative,
+    Question: [{ name: printName(name), type }],
+    Answer: reply.answer.map(rrJson),
+    Authority: reply.authority.map(rrJson),
+    Additional: reply.additional.map(rrJson),
+    server: printSocketAddress(server),
+    transport,
+    milliseconds: Math.round(ms * 1000) / 1000,
+  };
+}
+
+function rrJson(rr: Rr) {
+  return { name: printName(rr.owner), type: rr.type, TTL: rr.ttlSeconds, data: printRdata(rr) };
+}
+
+/** 0 when there is an answer; the reason goes to stderr and into the exit code when there is none. */
+function verdict({ name, type }: { name: Name; type: number }, reply: Reply): number {
+  const subject = `${printName(name)} ${typeName(type)}`;
+  if (reply.malformed > 0) {
+    throw new Failure('bad_data', `${subject}: ${reply.malformed} records could not be read`);
+  }
+  if (reply.rcode === Rcode.NXDOMAIN) {
+    throw new Failure('not_found', `${subject}: there is no such name`);
+  }
+  if (reply.rcode !== Rcode.NOERROR) {
+    const code: FailureCode = reply.rcode === Rcode.REFUSED ? 'not_permitted' : 'failure';
+    throw new Failure(code, `${subject}: the server answered ${rcodeName(reply.rcode)}`);
+  }
+  const found = reply.answer.some((rr) => rr.type === type || type === Type.ANY);
+  if (!found) throw new Failure('not_found', `${subject}: the name has no such record`);
+  return 0;
+}

@@ -1,0 +1,127 @@
+import { Failure } from '../../app/process/failure.ts';
+import { engineEndpoint } from '../../app/process/network.ts';
+import type { Io } from '../../app/process/process.ts';
+import {
+  asRegistrator,
+  contextOf,
+  type RegisterConfig,
+  type RegistratorLine,
+} from '../../app/registrar/registrarConfig.ts';
+import { readClientConfig } from '../../config/config.ts';
+import { wordsOf } from '../../config/option.ts';
+import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
+import { type RegistrarWishes, readRegistrarWishes } from '../../config/registrarSettings.ts';
+import type { Arguments } from '../../config/settings.ts';
+import type { StoreLocation } from '../../config/storeLocation.ts';
+import type { Name } from '../../dns/name.ts';
+import { keyPrefix } from '../../service/key.ts';
+import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import { printPlan } from '../plan.ts';
+
+const DEFAULT_ZONES: readonly Name[] = [['skydns', 'local']];
+
+export const registerCommand: Command = {
+  name: 'register',
+  summary: 'Keep the names of this host’s containers in the store',
+  positionals: [
+    {
+      name: 'registrator',
+      describe: 'with --compat registrator: its flags and skydns2://HOST:PORT/DOMAIN',
+      required: false,
+      many: true,
+    },
+  ],
+  options: [...wordsOf(REGISTER_OPTIONS), ...CLIENT_OPTIONS],
+  examples: [
+    ['soradns register', 'the local Docker, into the server on this host'],
+    ['soradns register --dry-run', 'only say what would be written, and why'],
+    [
+      'soradns register --store etcd://10.0.0.1:2379 --ip 10.0.0.7 --region east',
+      'a cluster’s host',
+    ],
+    ['soradns register --mode internal --exposed-by-default', 'containers by their own addresses'],
+    [
+      'soradns register --compat=registrator -internal skydns2://10.0.0.1:2379/skydns.local',
+      'a line of registrator’s',
+    ],
+  ],
+  note: `Containers say their names themselves:
+
+  docker run -e DNS_NAME=1.rails.production.east.skydns.local -p 8080:8080 IMAGE
+  docker run --label dns.service=rails --label dns.instance=auto -p 8080 IMAGE
+
+Every option can also be set by a variable, --mode by SORADNS_MODE.`,
+  async run(args, io) {
+    const config = readRegister(args, io);
+    io.handleSignals();
+    const { dryRun, register } = await import('../../app/registerProcess.ts');
+    if (!config.settings.dryRun) return register(config, io);
+    const { status, events } = await dryRun(config, io);
+    printPlan(status, events, config, io.stdout);
+    return 0;
+  },
+};
+
+function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
+  const { env, readFile } = io;
+  const sources = { flags, env, readFile, file: undefined };
+  const own = readRegistrarWishes(REGISTER_OPTIONS, sources, DEFAULT_ZONES);
+  const line = own.mistakes.length > 0 ? undefined : lineOf(own, words);
+  // A store that was chosen counts for more than the etcd of registrator's URI.
+  const isChosen = flags.store !== undefined || Boolean(env.SORADNS_STORE);
+  const store = isChosen ? undefined : line?.store;
+  const client = readClientConfig({ ...sources, flags: store ? { ...flags, store } : flags });
+  const mistakes = [...own.mistakes, ...(client.kind === 'mistakes' ? client.mistakes : [])];
+  if (line === undefined || client.kind === 'mistakes') throw misuse(mistakes);
+  const { settings, tags } = line;
+  if (!settings.dryRun) refuseOwnStore(client.config.store);
+  const prefix = keyPrefix(client.config.pathPrefix);
+  const isUriUnused = isChosen && line.store !== undefined;
+  return {
+    endpoint: engineEndpoint(settings.dockerHost, '--docker-host', io),
+    store: client.config.store,
+    settings,
+    context: contextOf(settings, { prefix, domains: DEFAULT_ZONES, tags }),
+    http: own.settings.http,
+    httpHosts: own.settings.httpHosts,
+    logLevel: own.settings.logLevel,
+    mustHaveHttp: own.origins.http !== 'default',
+    json: flags.json === true,
+    quiet: flags.quiet === true,
+    notes: [
+      ...line.notes,
+      ...(isUriUnused ? [`${line.store} is not used: a store is given by --store`] : []),
+    ],
+  };
+}
+
+type Line = Extract<RegistratorLine, { kind: 'line' }>;
+
+/** What the words come to; without --compat there may be none. */
+function lineOf(wishes: RegistrarWishes, words: readonly string[]): Line {
+  const { settings } = wishes;
+  if (settings.compat === 'registrator') {
+    const line = asRegistrator(wishes, words);
+    if (line.kind === 'mistakes') throw misuse(line.mistakes);
+    return line;
+  }
+  const [word] = words;
+  if (word === undefined) return { kind: 'line', settings, store: undefined, tags: [], notes: [] };
+  const hint = 'a command line of registrator’s needs --compat=registrator in front';
+  throw new Failure('usage', `${word}: is one argument too many`, hint);
+}
+
+function misuse(mistakes: readonly string[]): Failure {
+  return new Failure('usage', mistakes.join('; '), 'see soradns register --help');
+}
+
+/** What only this process can read is of no use to a server. */
+function refuseOwnStore({ kind }: StoreLocation): void {
+  if (kind === 'etcd' || kind === 'http') return;
+  const store = kind === 'file' ? 'file:DIR' : 'memory:';
+  throw new Failure(
+    'usage',
+    `--store: a server could not read ${store} while the registrar has it`,
+    `give http://HOST:PORT of a server, or write: soradns serve --register --store ${store}`,
+  );
+}

@@ -1,0 +1,197 @@
+/** What a running registrar makes of the containers, asked of it over HTTP. */
+import { Failure } from '../../app/process/failure.ts';
+import type { Io, Output } from '../../app/process/process.ts';
+import {
+  DEFAULT_REGISTRARS,
+  fetchReport,
+  type RegistrarReport,
+} from '../../app/registrar/registrarReport.ts';
+import type { Arguments } from '../../config/settings.ts';
+import { printName } from '../../dns/name.ts';
+import { printable } from '../../observability/printable.ts';
+import { printFinding } from '../../registrar/finding.ts';
+import type { ContainerStatus, RecordStatus } from '../../registrar/status.ts';
+import { nameOfKey } from '../../service/key.ts';
+import { type Command, OUTPUT_OPTIONS } from '../command.ts';
+import { jsonLine, paint, table } from '../output.ts';
+import { targetOf } from '../plan.ts';
+
+export const registrarCommand: Command = {
+  name: 'registrar',
+  summary: 'Show what a running registrar makes of the containers',
+  positionals: [
+    {
+      name: 'action',
+      describe: 'status: all containers; explain: one, with all reasons',
+      required: true,
+      choices: ['status', 'explain'],
+    },
+    { name: 'container', describe: 'explain: its name or the start of its id', required: false },
+  ],
+  options: [
+    {
+      name: 'registrar',
+      form: 'text',
+      placeholder: 'URL',
+      describe: 'the --http listener of a serve --register or a register (SORADNS_REGISTRAR)',
+      defaultText: DEFAULT_REGISTRARS.join(', then '),
+    },
+    ...OUTPUT_OPTIONS,
+  ],
+  examples: [
+    ['soradns registrar status', 'each container with its records or the reason for none'],
+    ['soradns registrar explain web', 'why the container web is, or is not, in DNS'],
+    ['soradns registrar status --json', 'all that is known, for scripts'],
+  ],
+  async run(args, io) {
+    const [action, wanted] = args.words;
+    if (action === 'explain' && wanted === undefined)
+      throw new Failure('usage', 'explain: needs a container', 'give its name or id');
+    if (action === 'status' && wanted !== undefined)
+      throw new Failure('usage', `${wanted}: is one argument too many`, `write: explain ${wanted}`);
+    const report = await fetchReport(registrarUrls(args, io));
+    return wanted === undefined
+      ? printStatus(report, args, io)
+      : printExplanation(report, wanted, args, io);
+  },
+};
+
+function registrarUrls({ flags }: Arguments, { env }: Io): readonly string[] {
+  const given = flags.registrar ?? (env.SORADNS_REGISTRAR || undefined);
+  if (given === undefined) return DEFAULT_REGISTRARS;
+  if (typeof given === 'string' && /^https?:\/\/./.test(given) && URL.canParse(given))
+    return [given];
+  const problem = `--registrar: ${JSON.stringify(given)} is no URL`;
+  throw new Failure('usage', problem, 'for example --registrar http://127.0.0.1:4002');
+}
+
+function printStatus(report: RegistrarReport, { flags }: Arguments, { stdout }: Io): number {
+  if (flags.json) {
+    stdout.write(`${jsonLine(report)}\n`);
+    return 0;
+  }
+  if (!flags.quiet) stdout.write(`${heading(report, stdout)}\n`);
+  const rows = report.containers.flatMap((container) => rowsOf(container, report.prefix));
+  if (rows.length > 0) stdout.write(table([HEAD, ...rows], stdout));
+  return 0;
+}
+
+function heading(report: RegistrarReport, out: Output): string {
+  const { engine, store, readiness, findings } = report;
+  const lines = [
+    `docker  ${engine.label} (${engine.state})`,
+    `store   ${store.label} (${store.state})`,
+    `role    ${roleOf(report)}`,
+  ].map((line) => printable(line));
+  const warnings = [
+    ...readiness.reasons.map((reason) => `not ready: ${reason}`),
+    ...findings.map((finding) => `warning: ${printFinding(finding)}`),
+  ].map((line) => paint(printable(line), 'yellow', out));
+  return [...lines, ...warnings, ''].join('\n');
+}
+
+function roleOf({ role, holder }: Pick<RegistrarReport, 'role' | 'holder'>): string {
+  return holder === undefined ? role : `${role} for ${holder}`;
+}
+
+const HEAD = ['CONTAINER', 'NAME', 'STATE', 'RECORD', 'TARGET', 'IN DNS'];
+
+/** A line for each record and each thing that was refused; the container's own words stand in the first one only. */
+function rowsOf(container: ContainerStatus, prefix: string): readonly (readonly string[])[] {
+  const { id, name, state, reason } = container;
+  const lines = [
+    ...container.records.map((record) => [
+      nameOf(record, prefix),
+      targetOf(record),
+      verdictOf(record),
+    ]),
+    ...container.refusals.map(({ about, reason }) => ['-', '-', `refused: ${about} ${reason}`]),
+    ...(reason === undefined ? [] : [['-', '-', `no: ${reason}`]]),
+  ];
+  const [first = ['-', '-', 'no'], ...rest] = lines;
+  return [[id, name, state, ...first], ...rest.map((line) => ['', '', '', ...line])].map((cells) =>
+    cells.map((cell) => printable(cell)),
+  );
+}
+
+function nameOf({ key, nameKey = key }: RecordStatus, prefix: string): string {
+  const read = nameOfKey(nameKey, prefix);
+  return read.kind === 'name' ? printName(read.owner) : nameKey;
+}
+
+function verdictOf({ state, reason }: RecordStatus): string {
+  if (state === 'published') return 'yes';
+  if (reason === undefined) return state;
+  return state === 'pending' ? reason : `${state}: ${reason}`;
+}
+
+function printExplanation(
+  report: RegistrarReport,
+  wanted: string,
+  { flags }: Arguments,
+  { stdout }: Io,
+): number {
+  const container = findContainer(report, wanted);
+  if (flags.json) stdout.write(`${jsonLine(container)}\n`);
+  else
+    stdout.write(
+      `${explanation(container, report)
+        .map((line) => printable(line))
+        .join('\n')}\n`,
+    );
+  return 0;
+}
+
+function findContainer({ containers }: RegistrarReport, wanted: string): ContainerStatus {
+  const name = wanted.replace(/^\//, '');
+  const named = containers.filter((container) => container.name === name);
+  // Docker gives 12 digits of an id, or all 64.
+  const isId = /^[0-9a-f]+$/.test(name);
+  const found =
+    named.length > 0 || !isId
+      ? named
+      : containers.filter(({ id }) => id.startsWith(name.slice(0, 12)));
+  const [container, other] = found;
+  if (container === undefined) {
+    const hint = 'is it running? compare docker ps with soradns registrar status';
+    throw new Failure('not_found', `${wanted}: the registrar knows no such container`, hint);
+  }
+  if (other !== undefined)
+    throw new Failure('usage', `${wanted}: several ids begin so`, 'give more of it');
+  return container;
+}
+
+function explanation(container: ContainerStatus, report: RegistrarReport): readonly string[] {
+  const { id, name, state, records, refusals, reason, hints } = container;
+  const published = records.filter((record) => record.state === 'published').length;
+  const lines = [`${name} (${id}) is ${state}; ${published} of ${records.length} records in DNS`];
+  for (const record of records) {
+    const words = `${nameOf(record, report.prefix)} -> ${targetOf(record)}`;
+    lines.push(`  ${words}  ${standingOf(record)}`);
+    lines.push(`    key ${record.key}`);
+  }
+  for (const { about, reason } of refusals) lines.push(`  refused: ${about} ${reason}`);
+  if (reason !== undefined)
+    lines.push(`  ${records.length > 0 ? 'not complete' : 'no records'}: it ${reason}`);
+  for (const hint of hints) lines.push(`  hint: ${hint}`);
+  if (report.holder !== undefined)
+    lines.push(`  this registrar is ${roleOf(report)}, whose registrar writes the records`);
+  for (const problem of report.readiness.reasons)
+    lines.push(`  the registrar is not ready: ${problem}`);
+  for (const finding of report.findings) lines.push(`  warning: ${printFinding(finding)}`);
+  return lines;
+}
+
+function standingOf({ state, reason }: RecordStatus): string {
+  if (reason === undefined) return WORDS[state];
+  // Nothing waits here: the registrar that this one stands by for decides.
+  return state === 'pending' ? reason : `${WORDS[state]}: ${reason}`;
+}
+
+const WORDS: Record<RecordStatus['state'], string> = {
+  published: 'in DNS',
+  pending: 'waits to be written',
+  conflict: 'not in DNS',
+  unchecked: 'not in DNS',
+  refused: 'the store refuses it',
+};

@@ -1,0 +1,246 @@
+import { Failure } from '../../app/process/failure.ts';
+import type { Io } from '../../app/process/process.ts';
+import { keyOfArgument, type StoreAccess, withStore } from '../../app/process/storeAccess.ts';
+import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../../config/config.ts';
+import type { OptionWords } from '../../config/option.ts';
+import type { Arguments } from '../../config/settings.ts';
+import { isReverseName } from '../../dns/address.ts';
+import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { printable } from '../../observability/printable.ts';
+import { keysOfName, nameKeyOf } from '../../registrar/describe/record.ts';
+import { Namespace, pathOf, printHolder } from '../../registrar/reconcile/namespace.ts';
+import type { Entry } from '../../service/change.ts';
+import { configKey, nameOfKey } from '../../service/key.ts';
+import { parseService } from '../../service/service.ts';
+import { type PutOptions, type Store, StoreError } from '../../store/store.ts';
+import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import { viewEntry } from '../entryView.ts';
+import { jsonLine } from '../output.ts';
+
+const text = { form: 'text' } as const;
+
+/** The fields of a service, by the names that they have in its JSON. */
+const FIELDS: readonly OptionWords[] = [
+  { ...text, name: 'host', placeholder: 'HOST', describe: 'IP address or host name' },
+  { ...text, name: 'port', placeholder: 'PORT', describe: 'port for SRV; -1 for no SRV' },
+  { ...text, name: 'priority', placeholder: 'NUMBER', describe: 'SRV priority, MX preference' },
+  { ...text, name: 'weight', placeholder: 'NUMBER', describe: 'share within one priority' },
+  { ...text, name: 'text', placeholder: 'TEXT', describe: 'TXT record' },
+  { ...text, name: 'ttl', placeholder: 'SECONDS', describe: 'TTL of the records' },
+  { ...text, name: 'group', placeholder: 'GROUP', describe: 'group that answers together' },
+  { ...text, name: 'targetstrip', placeholder: 'LABELS', describe: 'labels to strip from targets' },
+  { name: 'mail', form: 'switch', describe: 'publish as MX too' },
+];
+
+const OWN_OPTIONS: readonly OptionWords[] = [
+  { ...text, name: 'key-ttl', placeholder: 'SECONDS', describe: 'delete the key after this time' },
+  { ...text, name: 'value', placeholder: 'JSON', describe: 'the whole service as JSON' },
+  { name: 'if-absent', form: 'switch', describe: 'fail (exit 5) if the key is there' },
+  { name: 'force', form: 'switch', describe: 'also where it hides a name above it, or is hidden' },
+];
+
+export const setCommand: Command = {
+  name: 'set',
+  summary: 'Publish a service under a name',
+  positionals: [
+    { name: 'name', describe: 'domain name, or a key if it begins with /', required: true },
+  ],
+  options: [...FIELDS, ...OWN_OPTIONS, ...CLIENT_OPTIONS],
+  examples: [
+    ['soradns set 1.rails.skydns.local --host 10.0.1.5 --port 8080', 'an instance of rails'],
+    ['soradns set www.skydns.local --host www.example.com --ttl 60', 'an alias'],
+    ['soradns set 2.rails.skydns.local --host 10.0.1.6 --key-ttl 30', 'gone in 30 s'],
+    [`soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`, 'key and value'],
+  ],
+  run: (args, io) => withStore(args, io, (access) => publish(args, io, access), { creates: true }),
+};
+
+async function publish(args: Arguments, io: Io, access: StoreAccess): Promise<number> {
+  const { store, prefix } = access;
+  const key = keyOfArgument(args.words[0] ?? '', prefix);
+  const owner = nameOfKey(key, prefix);
+  if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
+  const value = Buffer.from(jsonToStore(args.flags), 'utf8');
+  if (!args.flags.force) await refuseToHide(key, access, io);
+  const result = await store.put(key, value, putOptions(args.flags));
+  if (!result.done) {
+    throw new Failure(
+      'conflict',
+      `${key}: is there already`,
+      'leave out --if-absent to replace it',
+    );
+  }
+  report(args, io, viewEntry(result.entry, prefix, performance.now()) ?? { key }, key);
+  const isName = owner.kind === 'name' && key !== configKey(prefix);
+  if (isName && !args.flags.quiet) await warnUnserved(owner.owner, access, io);
+  return 0;
+}
+
+/** One line where the name will not be answered. It is set, so nothing about that may fail. */
+async function warnUnserved(name: Name, access: StoreAccess, io: Io): Promise<void> {
+  const domains = await servedDomains(access, io).catch(() => undefined);
+  if (domains === undefined || isServed(name, domains)) return;
+  const served = domains.map(printName).join(', ');
+  io.stderr.write(
+    `soradns: note: ${printName(name)} is in no domain that is served (${served}); soradns serve --domain adds one\n`,
+  );
+}
+
+function report({ flags }: Arguments, { stdout }: Io, view: object, key: string): void {
+  if (flags.json) stdout.write(`${jsonLine(view)}\n`);
+  else if (!flags.quiet) stdout.write(`set ${printable(key)}\n`);
+}
+
+/** The JSON to store: what `--value` says, or the fields given. */
+function jsonToStore(flags: Arguments['flags']): string {
+  const given = FIELDS.filter(({ name }) => flags[name] !== undefined);
+  if (typeof flags.value === 'string') {
+    if (given.length > 0) {
+      const both = `--value: cannot be combined with --${given[0]?.name}`;
+      throw new Failure('usage', both, 'put the field into the JSON');
+    }
+    const parsed = parseService(Buffer.from(flags.value, 'utf8'));
+    if (parsed.kind === 'invalid') throw new Failure('bad_data', `--value: ${parsed.reason}`);
+    return flags.value;
+  }
+  if (given.length === 0) {
+    throw new Failure('usage', 'nothing to publish', 'give --host, --text or another field');
+  }
+  return serviceJson(flags);
+}
+
+function serviceJson(flags: Arguments['flags']): string {
+  const fields: Record<string, unknown> = {};
+  for (const { name } of FIELDS) {
+    const raw = flags[name];
+    if (raw === undefined) continue;
+    if (Array.isArray(raw)) throw new Failure('usage', `--${name}: is given more than once`);
+    // As from --host "$IP" where nobody set IP.
+    if (raw === '')
+      throw new Failure('usage', `--${name}: is empty`, 'give a value or leave it out');
+    const isText = name === 'host' || name === 'text' || name === 'group';
+    const isNumber = typeof raw === 'string' && !isText && /^-?[0-9]{1,15}$/.test(raw);
+    fields[name] = isNumber ? Number(raw) : raw;
+  }
+  const json = JSON.stringify(fields);
+  const parsed = parseService(Buffer.from(json, 'utf8'));
+  // The reason begins with the field, which is the option's name.
+  if (parsed.kind === 'invalid') throw new Failure('usage', `--${parsed.reason}`);
+  return json;
+}
+
+function putOptions(flags: Arguments['flags']): PutOptions {
+  const raw = flags['key-ttl'];
+  const ttlSeconds = raw === undefined ? undefined : Number(raw);
+  if (ttlSeconds !== undefined && !(Number.isInteger(ttlSeconds) && ttlSeconds >= 1)) {
+    throw new Failure(
+      'usage',
+      '--key-ttl: must be whole seconds, 1 or more',
+      'for example --key-ttl 30',
+    );
+  }
+  return { ttlSeconds, if: flags['if-absent'] ? { kind: 'absent' } : undefined };
+}
+
+/**
+ * What a new value would hide, or be hidden by. A value with names below its own is not answered, so whoever sets a name
+ * above or below another one by mistake takes the clients of that name, or gets none for his own.
+ */
+
+/** Throws a `Failure` where a value at that key, which has none yet, would hide another one or be hidden. */
+export async function refuseToHide(key: string, access: StoreAccess, io: Io): Promise<void> {
+  const { store, prefix } = access;
+  const named = nameOfKey(key, prefix);
+  if (named.kind !== 'name' || isReverseName(named.owner) || key === configKey(prefix)) return;
+  if ((await entryAt(key, store)) !== undefined) return;
+  const domains = (await servedDomains(access, io).catch(() => undefined)) ?? [];
+  const namespace = new Namespace(prefix, [...domains, ...CONFIG_OPTIONS.domains.fallback]);
+  const above = await valueAbove(pathOf(key), namespace, access);
+  const name = namespace.print(key);
+  if (above !== undefined) {
+    const hidden = namespace.print(nameKeyOf(above.key));
+    throw refusal(`${name}: would hide ${hidden}`, above);
+  }
+  const below = await valueBelow(key, namespace, access);
+  if (below !== undefined)
+    throw refusal(`${name}: would be hidden by ${namespace.print(below.key)}`, below);
+}
+
+async function valueAbove(
+  path: string,
+  namespace: Namespace,
+  { store }: StoreAccess,
+): Promise<Entry | undefined> {
+  // A name with both address families has a value below it for each, as a registrar writes it.
+  const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
+  const found = await Promise.all(keys.map((above) => entryAt(above, store)));
+  return found.flatMap((entry) => entry ?? []).find((entry) => isService(entry, namespace));
+}
+
+async function valueBelow(
+  key: string,
+  namespace: Namespace,
+  { store }: StoreAccess,
+): Promise<Entry | undefined> {
+  try {
+    for await (const { entries } of store.snapshot(`${key}/`)) {
+      const found = entries.find((entry) => isService(entry, namespace));
+      if (found !== undefined) return found;
+    }
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+  }
+  return undefined;
+}
+
+/** A user of etcd may write keys around which he may read nothing. */
+async function entryAt(key: string, store: Store): Promise<Entry | undefined> {
+  try {
+    return (await store.get(key)).entry;
+  } catch (error) {
+    if (isDenied(error)) return undefined;
+    throw error;
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'denied';
+}
+
+function isService(entry: Entry, namespace: Namespace): boolean {
+  return namespace.isNamed(entry) && parseService(entry.value).kind === 'service';
+}
+
+function refusal(problem: string, { value }: Entry): Failure {
+  const holder = printHolder(value) ?? 'a record that no registrar wrote';
+  return new Failure(
+    'conflict',
+    `${problem}, which ${holder} holds`,
+    'choose a name beside it, or set it all the same with --force',
+  );
+}
+
+/** Which domains are served, as far as a command on a store can know: by the variables of `serve`, and the store's key. */
+
+const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
+
+/** The domains that somebody chose; undefined where nobody did, as the server may have been told by a flag. */
+export async function servedDomains(
+  { store, prefix }: StoreAccess,
+  { env, readFile, stateDirectory }: Io,
+): Promise<readonly Name[] | undefined> {
+  const own = Object.fromEntries(VARIABLES.map((name) => [name, env[name]]));
+  const read = readConfig({ flags: { store: 'memory:' }, env: own, readFile, stateDirectory });
+  if (read.kind === 'mistakes') return undefined;
+  if (read.config.origins.domains !== 'default') return read.config.domains;
+  const { entry } = await store.get(configKey(prefix));
+  if (entry === undefined) return undefined;
+  const { config } = withStoreConfig(read.config, Buffer.from(entry.value).toString('utf8'));
+  // Nothing but the domains of the key is taken for a choice.
+  return config.domains === read.config.domains ? undefined : config.domains;
+}
+
+/** Whether a question for the name is answered from the store. */
+export function isServed(name: Name, domains: readonly Name[]): boolean {
+  return isReverseName(name) || domains.some((domain) => isSubdomainOf(name, domain));
+}

@@ -1,0 +1,171 @@
+/**
+ * How a worker hands packets to the main thread: a ring of places in shared memory, one writer, one reader. The writer
+ * never waits: where the ring is full the oldest packet is overwritten and counted.
+ *
+ * Invariant: a place's words are touched only by who has taken it, by changing its state to BUSY with a compare and
+ * exchange; so no packet is ever read half. Who finds a place BUSY leaves it: the writer drops its packet, the reader
+ * knows that this place's packet is just being overwritten.
+ */
+import { type Batch, PACKET_OCTETS } from '../sockets/batch.ts';
+import { copyWords, Envelope } from '../sockets/layout.ts';
+
+/** A thread's rings: questions whose answers will soon be in the table, those by wildcard, and all others. */
+export type Lane = 'known' | 'other' | 'wildcard';
+
+/**
+ * Packets that wait for the main thread; powers of two. At 20 µs an answer a full ring of others is 10 ms of work. After
+ * a change every question about a known name comes until the first of them was answered: that is to last while the main
+ * thread waits for a busy core. A wildcard may cost a millisecond.
+ */
+export const RING_PACKETS: Readonly<Record<Lane, number>> = {
+  known: 2048,
+  other: 512,
+  wildcard: 32,
+};
+
+const WORD = Int32Array.BYTES_PER_ELEMENT;
+const EMPTY = 0;
+const FULL = 1;
+const BUSY = 2;
+
+/** Words of a ring: how many packets were ever put, padded to a cache line; then the places. */
+const HEAD = 0;
+const PLACES_AT = 16;
+/** Words of a place. */
+const STATE = 0;
+const ENVELOPE = 1;
+const PACKET = ENVELOPE + Envelope.WORDS;
+const PLACE_WORDS = PACKET + PACKET_OCTETS / WORD;
+
+function ringWords(packets: number): number {
+  return PLACES_AT + packets * PLACE_WORDS;
+}
+
+/** Where each ring of a thread begins, in words from the thread's first. */
+const RING_AT: Readonly<Record<Lane, number>> = {
+  known: 0,
+  other: ringWords(RING_PACKETS.known),
+  wildcard: ringWords(RING_PACKETS.known) + ringWords(RING_PACKETS.other),
+};
+const THREAD_WORDS = RING_AT.wildcard + ringWords(RING_PACKETS.wildcard);
+
+/** Memory for the rings of workers, whose threads are numbered from 1. */
+export function newRingMemory(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(workers * THREAD_WORDS * WORD);
+}
+
+/** What both ends of a ring share. */
+class Ring {
+  readonly words: Int32Array;
+  readonly packets: number;
+
+  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
+    this.packets = RING_PACKETS[lane];
+    const at = (thread - 1) * THREAD_WORDS + RING_AT[lane];
+    this.words = new Int32Array(memory, at * WORD, ringWords(this.packets));
+  }
+
+  placeOf(position: number): number {
+    return PLACES_AT + (position & (this.packets - 1)) * PLACE_WORDS;
+  }
+}
+
+/** The worker's end. */
+export class RingWriter {
+  readonly #ring: Ring;
+  #head: number;
+
+  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
+    this.#ring = new Ring(memory, thread, lane);
+    this.#head = Atomics.load(this.#ring.words, HEAD); // a predecessor may have died
+  }
+
+  /** Puts packet `i` of the batch; false if one had to give way: the oldest or, rarely, this one. */
+  put(batch: Batch, i: number): boolean {
+    const { words } = this.#ring;
+    const place = this.#ring.placeOf(this.#head);
+    const state = Atomics.load(words, place + STATE);
+    if (state === BUSY || Atomics.compareExchange(words, place + STATE, state, BUSY) !== state)
+      return false;
+    fill(words, place, batch, i);
+    Atomics.store(words, place + STATE, FULL);
+    this.#head = (this.#head + 1) | 0;
+    Atomics.store(words, HEAD, this.#head);
+    return state === EMPTY;
+  }
+}
+
+function fill(words: Int32Array, place: number, batch: Batch, i: number): void {
+  const envelope = place + ENVELOPE;
+  const length = batch.length(i);
+  const { socket } = batch;
+  words[envelope + Envelope.FD] = socket.fd;
+  words[envelope + Envelope.LENGTH] = length;
+  const from = batch.words;
+  copyWords(from, batch.nameAt(i) / WORD, words, envelope + Envelope.NAME, Envelope.NAME_WORDS);
+  words[envelope + Envelope.CONTROL_OCTETS] = socket.packetInfo ? batch.controlOctets(i) : 0;
+  if (socket.packetInfo) {
+    const { CONTROL, CONTROL_WORDS } = Envelope;
+    copyWords(from, batch.controlAt(i) / WORD, words, envelope + CONTROL, CONTROL_WORDS);
+  }
+  copyWords(from, batch.packetAt(i) / WORD, words, place + PACKET, (length + WORD - 1) >> 2);
+}
+
+/** A packet out of a ring; the same memory for each. */
+export class Handed {
+  readonly #memory = new ArrayBuffer(Envelope.WORDS * WORD + PACKET_OCTETS);
+  readonly envelope: Int32Array = new Int32Array(this.#memory, 0, Envelope.WORDS);
+  readonly words: Int32Array = new Int32Array(this.#memory);
+
+  get packet(): Uint8Array {
+    const length = this.envelope[Envelope.LENGTH] as number;
+    return new Uint8Array(this.#memory, Envelope.WORDS * WORD, length);
+  }
+}
+
+/** The main thread's end. */
+export class RingReader {
+  /** Packets gave way to later ones since this was last set to false. */
+  overran = false;
+  readonly #ring: Ring;
+  #tail = 0;
+
+  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
+    this.#ring = new Ring(memory, thread, lane);
+  }
+
+  isEmpty(): boolean {
+    return Atomics.load(this.#ring.words, HEAD) === this.#tail;
+  }
+
+  /** Takes the oldest packet; false if there is none. */
+  take(into: Handed): boolean {
+    const { words, packets } = this.#ring;
+    const head = Atomics.load(words, HEAD);
+    // What was put more than a ring ago was overwritten.
+    if (((head - this.#tail) | 0) > packets) {
+      this.#tail = (head - packets) | 0;
+      this.overran = true;
+    }
+    while (this.#tail !== head) {
+      const place = this.#ring.placeOf(this.#tail);
+      this.#tail = (this.#tail + 1) | 0;
+      // Otherwise its packet gave way to a later one, which comes in its turn or was taken in this one's.
+      if (Atomics.compareExchange(words, place + STATE, FULL, BUSY) !== FULL) continue;
+      copyWords(words, place + ENVELOPE, into.words, 0, Envelope.WORDS);
+      const length = into.envelope[Envelope.LENGTH] as number;
+      const packetWords = (length + WORD - 1) >> 2;
+      copyWords(words, place + PACKET, into.words, Envelope.WORDS, packetWords);
+      Atomics.store(words, place + STATE, EMPTY);
+      return true;
+    }
+    return false;
+  }
+
+  /** Gives back the place that a writer died in. To be called while there is no writer. */
+  mend(): void {
+    const { words, packets } = this.#ring;
+    for (let position = 0; position < packets; position++)
+      Atomics.compareExchange(words, this.#ring.placeOf(position) + STATE, BUSY, EMPTY);
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * DNS over UDP on Node's own sockets: works everywhere, one datagram per system call. The receive buffer of the kernel
+ * is the only queue in front of the table and `respond`; a packet is answered when it is read or not at all.
+ *
+ * A reply leaves from the address that the query came to only if that address was bound: Node cannot choose a source
+ * address, so on a wildcard address of a machine with several the kernel's route decides. Bind each one.
+ */
+import type { RemoteInfo, Socket } from 'node:dgram';
+import dgram from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { clientAddress } from '../../dns/address.ts';
+import { sendDropReason } from '../sockets/libc.ts';
+import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
+import { KERNEL_BUFFER_OCTETS } from '../sockets/socket.ts';
+import {
+  bucketOf,
+  type CounterBlock,
+  count,
+  countDrop,
+  LATENCY_BOUNDS_US,
+  newCounterMemory,
+  Single,
+  Slot,
+} from '../table/counters.ts';
+import { type FastPath, Outcome } from '../table/fastPath.ts';
+import { openFastPath } from '../table/reader.ts';
+import { createOwnAddresses } from './ownAddresses.ts';
+import {
+  BLOCKS_PER_THREAD,
+  type Bound,
+  type FamilyBlock,
+  familyBlock,
+  familyBlocks,
+  type SlowCounts,
+  type UdpCounters,
+  type UdpListener,
+  type UdpListenerOptions,
+  udpCounters,
+} from './udpListener.ts';
+
+const MAIN_THREAD = 0;
+
+/** A listener on this thread alone. */
+export function createUdpListener(options: UdpListenerOptions): UdpListener {
+  return new PortableListener(options);
+}
+
+/** Reads each socket from `listen` until it is closed; once stopped it takes nothing more from any of them. */
+class PortableListener implements UdpListener {
+  readonly blocks: readonly FamilyBlock[];
+  readonly #onError: UdpListenerOptions['onError'];
+  readonly #slow = { queries: 0, replies: 0, socketErrors: 0 };
+  readonly #receivers: Readonly<Record<4 | 6, PortableReceiver>>;
+  /** Exactly the addresses of `#open`. */
+  readonly #own = createOwnAddresses();
+  readonly #open = new Set<Bound>();
+  #isStopped = false;
+
+  constructor(options: UdpListenerOptions) {
+    this.#onError = options.onError;
+    const memory = newCounterMemory(BLOCKS_PER_THREAD);
+    this.blocks = familyBlocks(memory, 1);
+    const receiver = (family: 4 | 6): PortableReceiver => {
+      const block = familyBlock(memory, MAIN_THREAD, family);
+      return new PortableReceiver(options, block, this.#slow, this.#own.has);
+    };
+    this.#receivers = { 4: receiver(4), 6: receiver(6) };
+  }
+
+  async begin(): Promise<void> {}
+
+  async listen(address: string, port: number, fd?: number): Promise<Bound> {
+    const socket = await bind(address, port, fd);
+    const at = socket.address();
+    const bound: Bound = {
+      address: at.address,
+      port: at.port,
+      close: () => this.#close(socket, bound),
+    };
+    this.#read(socket, this.#receivers[isIPv6(at.address) ? 6 : 4]);
+    this.#own.add(bound.address, bound.port);
+    this.#open.add(bound);
+    return bound;
+  }
+
+  giveWay(): void {} // Node's sockets are shared with nobody.
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((bound) => bound.close()));
+  }
+
+  recurseFor(ranges: readonly AddressRange[]): void {
+    this.#receivers[4].recursionRanges = new RecursionRanges(ranges);
+    this.#receivers[6].recursionRanges = new RecursionRanges(ranges);
+  }
+
+  counters(): UdpCounters {
+    return udpCounters(this.blocks, this.#slow);
+  }
+
+  #read(socket: Socket, receiver: PortableReceiver): void {
+    socket.on('error', (error) => {
+      this.#slow.socketErrors += 1;
+      this.#onError?.(error);
+    });
+    socket.on('message', (packet, peer) => {
+      if (!this.#isStopped) receiver.receive(socket, packet, peer);
+    });
+  }
+
+  async #close(socket: Socket, bound: Bound): Promise<void> {
+    if (!this.#open.delete(bound)) return;
+    this.#own.remove(bound.address, bound.port);
+    await new Promise<void>((resolve) => socket.close(resolve));
+  }
+}
+
+async function bind(address: string, port: number, fd: number | undefined): Promise<Socket> {
+  const ipv6Only = isIPv6(address);
+  const type = ipv6Only ? 'udp6' : 'udp4';
+  const socket = dgram.createSocket({ type, ipv6Only, lookup: takeLiterally });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      const bound = () => {
+        socket.off('error', reject);
+        resolve();
+      };
+      socket.bind(fd === undefined ? { address, port, exclusive: true } : { fd }, bound);
+    });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  enlargeBuffers(socket);
+  return socket;
+}
+
+function enlargeBuffers(socket: Socket): void {
+  try {
+    socket.setRecvBufferSize(KERNEL_BUFFER_OCTETS);
+    socket.setSendBufferSize(KERNEL_BUFFER_OCTETS);
+  } catch {
+    // The kernel's own size has to do.
+  }
+}
+
+/** Every address here is an IP address already: Node's resolver would only put off each send by a tick. */
+function takeLiterally(
+  address: string,
+  _options: unknown,
+  callback: (error: null, address: string, family: number) => void,
+): void {
+  callback(null, address, address.includes(':') ? 6 : 4);
+}
+
+/**
+ * What becomes of a packet from one of Node's own sockets: dropped, answered out of the table, or given to `respond`;
+ * and of its reply, of which no more wait for the kernel than there is room for.
+ */
+
+/** Replies that may wait for the kernel, of all sockets of a family: at 1,232 octets each, 1.3 MB. */
+const MAX_UNSENT = 1024;
+
+export class PortableReceiver {
+  recursionRanges = new RecursionRanges([]);
+  readonly #options: UdpListenerOptions;
+  readonly #block: CounterBlock;
+  readonly #slow: SlowCounts;
+  readonly #isOwn: (address: string, port: number) => boolean;
+  readonly #fastPath: FastPath | undefined;
+  /** Where the table answers: with room for a reply, which a packet's own memory has not. */
+  readonly #room = new Uint8Array(1 << 16);
+  #unsent = 0;
+
+  constructor(
+    options: UdpListenerOptions,
+    block: CounterBlock,
+    slow: SlowCounts,
+    isOwn: (address: string, port: number) => boolean,
+  ) {
+    const { table } = options;
+    this.#options = options;
+    this.#block = block;
+    this.#slow = slow;
+    this.#isOwn = isOwn;
+    this.#fastPath = table && openFastPath(table, MAIN_THREAD, block, () => performance.now());
+  }
+
+  receive(socket: Socket, packet: Uint8Array, peer: RemoteInfo): void {
+    const { port } = peer;
+    const address = clientAddress(peer.address);
+    if (port === 0) countDrop(this.#block, 'sourcePortZero');
+    else if (this.#isOwn(address, port)) countDrop(this.#block, 'ownAddress');
+    else if (this.#unsent >= MAX_UNSENT) countDrop(this.#block, 'overload');
+    else if (!this.#answer(socket, packet, peer, address)) {
+      this.#slow.queries += 1;
+      this.#options.respond(packet, { transport: 'udp', address, port }, (reply) =>
+        this.#send(socket, reply, peer, () => {
+          this.#slow.replies += 1;
+        }),
+      );
+    }
+  }
+
+  /** False if the table leaves it to others. */
+  #answer(socket: Socket, packet: Uint8Array, peer: RemoteInfo, address: string): boolean {
+    if (this.#fastPath === undefined) return false;
+    const startedMs = performance.now();
+    this.#room.set(packet);
+    const mayRecurse = this.recursionRanges.hasAddress(address);
+    this.#fastPath.beginBatch();
+    const outcome = this.#fastPath.answer(this.#room, 0, packet.length, mayRecurse);
+    this.#fastPath.endBatch();
+    if (outcome < Outcome.DROP) return false;
+    count(this.#block, Single.received);
+    count(this.#block, Single.receivedOctets, packet.length);
+    if (outcome === Outcome.DROP) return true;
+    const micros = (performance.now() - startedMs) * 1000;
+    count(this.#block, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros));
+    count(this.#block, Single.latencyMicros, micros);
+    this.#send(socket, this.#room.slice(0, outcome), peer, () => {
+      count(this.#block, Single.sent);
+      count(this.#block, Single.sentOctets, outcome);
+    });
+    return true;
+  }
+
+  #send(socket: Socket, reply: Uint8Array, peer: RemoteInfo, onSent: () => void): void {
+    if (this.#unsent >= MAX_UNSENT) {
+      countDrop(this.#block, 'noRoom');
+      return;
+    }
+    this.#unsent += 1;
+    try {
+      socket.send(reply, peer.port, peer.address, (error: NodeJS.ErrnoException | null) => {
+        this.#unsent -= 1;
+        if (error === null) onSent();
+        else countDrop(this.#block, sendDropReason(-(error.errno ?? 0)));
+      });
+    } catch {
+      // A closed socket, or an argument that dgram itself refuses.
+      this.#unsent -= 1;
+      countDrop(this.#block, 'otherSendError');
+    }
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * DNS over UDP by worker threads on batched sockets: the listener as the main thread has it. It makes the sockets, one of
+ * each address for each worker, and answers what the workers hand over.
+ */
+import { type Libc, systemError } from '../sockets/libc.ts';
+import type { AddressRange } from '../sockets/recursionRanges.ts';
+import { ReplySender } from '../sockets/sender.ts';
+import { SocketMaker, type UdpSocket } from '../sockets/socket.ts';
+import { newCounterMemory } from '../table/counters.ts';
+import { newRingMemory } from './handover.ts';
+import { HandedPackets, Misses } from './misses.ts';
+import { createOwnAddresses } from './ownAddresses.ts';
+import {
+  clockOriginMs,
+  LinkBoard,
+  newLinkMemory,
+  type Report,
+  type WorkerStart,
+} from './signals.ts';
+import { WorkerThreads } from './threads.ts';
+import {
+  BLOCKS_PER_THREAD,
+  type Bound,
+  type FamilyBlock,
+  familyBlock,
+  familyBlocks,
+  type UdpCounters,
+  type UdpListener,
+  type UdpListenerOptions,
+  udpCounters,
+} from './udpListener.ts';
+
+export interface WorkerListenerOptions extends UdpListenerOptions {
+  readonly libc: Libc;
+  readonly workers: number;
+  /** Addresses are shared with a server of the same user that has them already. */
+  readonly joins?: boolean | undefined;
+  /** A worker died, maybe in the middle of a batch. Called before it has a successor. */
+  readonly onWorkerGone?: ((thread: number) => void) | undefined;
+  /** What a worker thread runs, for tests. */
+  readonly entry?: URL | undefined;
+}
+
+/** A listener with that many worker threads, which start with its first address. */
+export function createWorkerListener(options: WorkerListenerOptions): UdpListener {
+  return new WorkerListener(options);
+}
+
+const ENTRY = new URL(
+  import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js',
+  import.meta.url,
+);
+
+const MAIN_THREAD = 0;
+/** How long the end of a socket may be put off by answering what was handed over. */
+const FINISH_MS = 500;
+/** Errors of reading come by the hundred. */
+const TELL_EVERY_MS = 1_000;
+
+/** The sockets of one address, one for each worker. */
+interface Group {
+  readonly sockets: readonly UdpSocket[];
+  readonly family: 4 | 6;
+  /** By workers. */
+  isRead: boolean;
+  /** Replies can be sent. */
+  isOpen: boolean;
+}
+
+class WorkerListener implements UdpListener {
+  readonly blocks: readonly FamilyBlock[];
+  readonly #options: WorkerListenerOptions;
+  readonly #slow = { queries: 0, replies: 0, socketErrors: 0 };
+  readonly #counterMemory: SharedArrayBuffer;
+  readonly #ringMemory: SharedArrayBuffer;
+  readonly #linkMemory: SharedArrayBuffer;
+  readonly #board: LinkBoard;
+  readonly #own = createOwnAddresses();
+  readonly #maker: SocketMaker;
+  readonly #misses: Misses;
+  readonly #threads: WorkerThreads;
+  readonly #groups = new Map<number, Group>();
+  #stopping: Promise<void> | undefined;
+  #toldMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: WorkerListenerOptions) {
+    const { workers, libc, respond } = options;
+    this.#options = options;
+    this.#counterMemory = newCounterMemory((workers + 1) * BLOCKS_PER_THREAD);
+    this.blocks = familyBlocks(this.#counterMemory, workers + 1);
+    this.#ringMemory = newRingMemory(workers);
+    this.#linkMemory = newLinkMemory(workers);
+    this.#board = new LinkBoard(this.#linkMemory);
+    this.#maker = new SocketMaker(libc);
+    const packets = new HandedPackets({
+      respond,
+      sender: new ReplySender(libc),
+      counters: {
+        4: familyBlock(this.#counterMemory, MAIN_THREAD, 4),
+        6: familyBlock(this.#counterMemory, MAIN_THREAD, 6),
+      },
+      slow: this.#slow,
+      isOwn: this.#own.has,
+      socketOf: (fd) => this.#groups.get(fd),
+    });
+    this.#misses = new Misses({
+      ringMemory: this.#ringMemory,
+      workers,
+      board: this.#board,
+      answer: (handed) => packets.answer(handed),
+    });
+    this.#threads = new WorkerThreads({
+      workers,
+      entry: options.entry ?? ENTRY,
+      board: this.#board,
+      start: this.#starts(),
+      onReport: (report) => this.#hear(report),
+      onGone: (thread, error) => this.#lose(thread, error),
+    });
+  }
+
+  begin(): Promise<void> {
+    return this.#assign();
+  }
+
+  async listen(address: string, port: number, fd?: number): Promise<Bound> {
+    const { workers } = this.#options;
+    const sockets =
+      fd === undefined
+        ? this.#maker.open({ address, port }, workers, this.#options.joins)
+        : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
+    const first = sockets[0] as UdpSocket;
+    const group: Group = { sockets, family: first.family, isRead: true, isOpen: true };
+    for (const socket of sockets) this.#groups.set(socket.fd, group);
+    this.#own.add(first.address, first.port);
+    void this.#assign(); // the kernel keeps what comes before they are there
+    return {
+      address: first.address,
+      port: first.port,
+      close: () => this.#closeGroup(group),
+    };
+  }
+
+  /** Resolves when all that arrived before was given to `respond`. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#threads.stop().then(() => {
+      this.#misses.finish(FINISH_MS);
+      this.#misses.close();
+    });
+    return this.#stopping;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    for (const group of new Set(this.#groups.values())) this.#free(group);
+  }
+
+  /** Not of sockets that others made: a successor has the very same. */
+  giveWay(): void {
+    for (const { sockets } of new Set(this.#groups.values()))
+      for (const socket of sockets) if (socket.blocking) this.#maker.giveWay(socket);
+  }
+
+  recurseFor(ranges: readonly AddressRange[]): void {
+    this.#threads.recurseFor(ranges);
+  }
+
+  counters(): UdpCounters {
+    return udpCounters(this.blocks, this.#slow);
+  }
+
+  #starts(): (thread: number) => WorkerStart {
+    const shared = {
+      linkMemory: this.#linkMemory,
+      ringMemory: this.#ringMemory,
+      counterMemory: this.#counterMemory,
+      table: this.#options.table,
+      mainClockOriginMs: clockOriginMs(),
+    };
+    return (thread) => ({ ...shared, thread });
+  }
+
+  /** Gives each worker its socket of each group that is to be read. */
+  #assign(): Promise<void> {
+    const groups = [...new Set(this.#groups.values())].filter(({ isRead }) => isRead);
+    return this.#threads.assign(
+      Array.from({ length: this.#options.workers }, (_, i) =>
+        groups.map(({ sockets }) => sockets[i] as UdpSocket),
+      ),
+    );
+  }
+
+  async #closeGroup(group: Group): Promise<void> {
+    if (!group.isRead) return;
+    group.isRead = false;
+    await this.#assign();
+    this.#misses.finish(FINISH_MS);
+    this.#free(group);
+  }
+
+  /** To be called when no thread touches the sockets any more: their numbers will be others' soon. */
+  #free(group: Group): void {
+    group.isOpen = false;
+    for (const { fd, address, port } of new Set(group.sockets)) {
+      this.#own.remove(address, port);
+      if (this.#groups.delete(fd)) this.#options.libc.close(fd);
+    }
+  }
+
+  #hear(report: Report): void {
+    if (report.kind === 'handedOver') this.#misses.turn();
+    if (report.kind !== 'readError') return;
+    this.#slow.socketErrors += 1;
+    if (performance.now() < this.#toldMs + TELL_EVERY_MS) return;
+    this.#toldMs = performance.now();
+    this.#options.onError?.(systemError(report.errno, 'recvmmsg'));
+  }
+
+  #lose(thread: number, cause: Error): void {
+    this.#options.onError?.(
+      new Error(`UDP worker ${thread} died: ${cause.message}; it is replaced`, { cause }),
+    );
+    this.#misses.mend(thread);
+    this.#options.onWorkerGone?.(thread);
+    this.#misses.turn();
+  }
+}

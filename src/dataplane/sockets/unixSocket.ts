@@ -1,0 +1,96 @@
+/**
+ * Datagrams to a Unix socket, which Node cannot send: how a service manager is spoken to. Here because it takes the
+ * system calls that `libc.ts` has.
+ */
+import { Message, Part, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts';
+import { type Libc, loadLibc } from './libc.ts';
+
+export interface NotifySocket {
+  /** Gives away one message at once, or nothing; false: the kernel did not take it. */
+  send(text: string): boolean;
+  close(): void;
+}
+
+export type NotifyResult =
+  | { readonly kind: 'socket'; readonly socket: NotifySocket }
+  /** Without a full stop. */
+  | { readonly kind: 'missing'; readonly reason: string };
+
+const AF_UNIX = 1;
+const SOCK_NONBLOCK = 0x800;
+/** struct sockaddr_un: the family, and so much of a path. */
+const PATH_AT = 2;
+const MAX_PATH_OCTETS = 108;
+
+/** `address` as in NOTIFY_SOCKET: a path or, beginning with `@`, an abstract name. */
+export function openNotifySocket(address: string): NotifyResult {
+  const name = sockaddrOf(address);
+  if (name === undefined) return { kind: 'missing', reason: `${address} is no Unix socket` };
+  const loaded = loadLibc();
+  if (loaded.kind === 'missing') return loaded;
+  const { libc } = loaded;
+  const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return { kind: 'missing', reason: `no Unix socket (errno ${libc.errno()})` };
+  const send = (text: string): boolean => sendTo(libc, fd, name, Buffer.from(text, 'utf8')) === 1;
+  return { kind: 'socket', socket: { send, close: () => void libc.close(fd) } };
+}
+
+/** A path ends in NUL; an abstract name begins with it and has the length that it is given (unix(7)). */
+function sockaddrOf(address: string): Uint8Array | undefined {
+  if (!/^[@/]./.test(address)) return undefined;
+  const isAbstract = address.startsWith('@');
+  const path = Buffer.from(isAbstract ? `\0${address.slice(1)}` : `${address}\0`, 'utf8');
+  if (path.length > MAX_PATH_OCTETS) return undefined;
+  const octets = new Uint8Array(PATH_AT + path.length);
+  new DataView(octets.buffer).setUint16(0, AF_UNIX, true);
+  octets.set(path, PATH_AT);
+  return octets;
+}
+
+/** One sendmmsg of one message; gives what it gives. */
+function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): number {
+  const nameAt = Message.SIZE + Part.SIZE;
+  const textAt = nameAt + name.length;
+  const memory = new ArrayBuffer(textAt + text.length);
+  const octets = new Uint8Array(memory);
+  octets.set(name, nameAt);
+  octets.set(text, textAt);
+  const base = libc.addressOf(memory);
+  const view = new DataView(memory);
+  const setPointer = (at: number, value: number) => view.setBigUint64(at, BigInt(value), true);
+  setPointer(Message.NAME, base + nameAt);
+  view.setUint32(Message.NAME_OCTETS, name.length, true);
+  setPointer(Message.PARTS, base + Message.SIZE);
+  setPointer(Message.PART_COUNT, 1);
+  setPointer(Message.SIZE + Part.BASE, base + textAt);
+  setPointer(Message.SIZE + Part.OCTETS, text.length);
+  return libc.sendmmsg(fd, base, 1, 0);
+}
+
+/** Who is at the other end of a connection on a unix socket, by the kernel's word (SO_PEERCRED, unix(7)). */
+
+export interface PeerCredentials {
+  /** As seen from here: 0 for a process in another PID namespace. */
+  readonly pid: number;
+  readonly uid: number;
+}
+
+const SO_PEERCRED = 17;
+/** struct ucred: pid, uid and gid, of 32 bits each. */
+const UCRED_OCTETS = 12;
+
+/** `undefined` where the kernel cannot be asked, or `fd` is no such connection. */
+export function peerCredentials(fd: number): PeerCredentials | undefined {
+  const loaded = loadLibc();
+  return loaded.kind === 'libc' ? credentialsOf(loaded.libc, fd) : undefined;
+}
+
+function credentialsOf(libc: Libc, fd: number): PeerCredentials | undefined {
+  const room = new ArrayBuffer(UCRED_OCTETS + 4);
+  const view = new DataView(room);
+  view.setUint32(UCRED_OCTETS, UCRED_OCTETS, true);
+  const at = libc.addressOf(room);
+  const failed = libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, at, at + UCRED_OCTETS) !== 0;
+  if (failed || view.getUint32(UCRED_OCTETS, true) !== UCRED_OCTETS) return undefined;
+  return { pid: view.getInt32(0, true), uid: view.getUint32(4, true) };
+}

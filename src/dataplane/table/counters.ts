@@ -1,0 +1,133 @@
+/**
+ * Counters in shared memory: one block for each thread that answers, written by that thread alone with plain adds, and
+ * read by the main thread whenever somebody asks. A reader may see one of two numbers of a moment, never half of one:
+ * each is one aligned 64-bit store.
+ */
+import { Type } from '../../dns/rr.ts';
+
+/** QTYPEs that are counted by name, and the slots of a name's answers; any other is `other`. */
+export const COUNTED_TYPES = [
+  ['A', Type.A],
+  ['AAAA', Type.AAAA],
+  ['SRV', Type.SRV],
+  ['TXT', Type.TXT],
+  ['MX', Type.MX],
+  ['CNAME', Type.CNAME],
+  ['PTR', Type.PTR],
+  ['NS', Type.NS],
+  ['SOA', Type.SOA],
+  ['ANY', Type.ANY],
+] as const;
+
+export const OTHER_TYPE: number = COUNTED_TYPES.length;
+
+/** Upper bounds of the latency buckets in microseconds, from a packet's batch being read to its reply being sent. */
+export const LATENCY_BOUNDS_US = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] as const;
+
+/** Upper bounds of the batch-size buckets in packets. */
+export const BATCH_BOUNDS = [1, 2, 4, 8, 16, 32, 64] as const;
+
+/** Why a packet got no reply, or a reply did not leave. */
+export const DROP_REASONS = [
+  /** Fewer octets than a header. */
+  'short',
+  /** Itself a reply. */
+  'response',
+  'sourcePortZero',
+  'ownAddress',
+  /** Handed to the main thread, and overwritten by a later one before it came to it. */
+  'overload',
+  /** The kernel had no room for the reply: EAGAIN, ENOBUFS, ENOMEM. */
+  'noRoom',
+  /** EPERM, EACCES: a firewall. */
+  'forbidden',
+  /** ENETUNREACH, EHOSTUNREACH, ENETDOWN, EADDRNOTAVAIL, EINVAL. */
+  'unreachable',
+  /** EMSGSIZE. */
+  'tooLong',
+  'otherSendError',
+] as const;
+
+export type DropReason = (typeof DROP_REASONS)[number];
+
+const RCODES = 16;
+
+/** First slot of each group in a block. */
+export const Slot = {
+  type: 0,
+  rcode: COUNTED_TYPES.length + 1,
+  drop: COUNTED_TYPES.length + 1 + RCODES,
+  batch: COUNTED_TYPES.length + 1 + RCODES + DROP_REASONS.length,
+  latency: COUNTED_TYPES.length + 1 + RCODES + DROP_REASONS.length + BATCH_BOUNDS.length + 1,
+  single:
+    COUNTED_TYPES.length +
+    1 +
+    RCODES +
+    DROP_REASONS.length +
+    BATCH_BOUNDS.length +
+    1 +
+    LATENCY_BOUNDS_US.length +
+    1,
+} as const;
+
+/** Counters that stand alone. */
+export const Single = {
+  /** Packets that were dealt with here; those handed over are counted by who answers them. */
+  received: Slot.single,
+  /** Replies that were made; what the kernel did not take of them is dropped, by reason. */
+  sent: Slot.single + 1,
+  /** Replies with TC. */
+  truncated: Slot.single + 2,
+  /** Questions with OPT. */
+  edns: Slot.single + 3,
+  /** Handed to the main thread. */
+  handedOver: Slot.single + 4,
+  /** Of the packets received, and of the replies sent. */
+  receivedOctets: Slot.single + 5,
+  sentOctets: Slot.single + 6,
+  /** Sum of what the latency buckets hold, in microseconds. */
+  latencyMicros: Slot.single + 7,
+  /** Questions with the DO bit. */
+  dnssecOk: Slot.single + 8,
+} as const;
+
+export const COUNTER_SLOTS: number = Slot.single + 9;
+
+/** Where an rcode is counted; those above 10, BADVERS too, share the last slot. */
+export function rcodeSlot(rcode: number): number {
+  return Slot.rcode + (rcode <= LAST_RCODE ? rcode : RCODES - 1);
+}
+
+/** NOTZONE; the extended rcodes that need OPT come after it. */
+const LAST_RCODE = 10;
+
+export function dropSlot(reason: DropReason): number {
+  return Slot.drop + DROP_REASONS.indexOf(reason);
+}
+
+export type CounterBlock = Float64Array;
+
+/** One block of zeros for each of `threads`, in one piece of shared memory. */
+export function newCounterMemory(threads: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(threads * COUNTER_SLOTS * Float64Array.BYTES_PER_ELEMENT);
+}
+
+export function counterBlock(memory: SharedArrayBuffer, thread: number): CounterBlock {
+  const offset = thread * COUNTER_SLOTS * Float64Array.BYTES_PER_ELEMENT;
+  return new Float64Array(memory, offset, COUNTER_SLOTS);
+}
+
+export function count(block: CounterBlock, slot: number, by = 1): void {
+  block[slot] = (block[slot] as number) + by;
+}
+
+export function countDrop(block: CounterBlock, reason: DropReason): void {
+  count(block, dropSlot(reason));
+}
+
+/** The first bucket whose bound is at or above the value; one more than there are bounds for what exceeds all. */
+export function bucketOf(bounds: readonly number[], value: number): number {
+  let bucket = 0;
+  while (bucket < bounds.length && (bounds[bucket] as number) < value) bucket++;
+  return bucket;
+}

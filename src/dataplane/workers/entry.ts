@@ -1,9 +1,0 @@
-/** The entry of a worker thread: its parts, tied together. What goes wrong ends the thread; its maker starts another. */
-import { parentPort, workerData } from 'node:worker_threads';
-import { openFastPath } from '../table/open.ts';
-import type { WorkerStart } from './link.ts';
-import { runWorker } from './worker.ts';
-
-if (parentPort === null) throw new Error('to be run as a worker thread');
-const start = workerData as WorkerStart;
-runWorker(parentPort, start, openFastPath);

@@ -1,0 +1,78 @@
+/**
+ * Names that mean something only inside a network (F6): asking a public server about them gives no answer and tells
+ * strangers what runs here. An upstream on a private address may know them, so those are still asked.
+ */
+import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
+import { type Rr, Type } from '../dns/rr.ts';
+import { addressSet, cidrs } from './addresses.ts';
+
+/** RFC 6762, RFC 6761, RFC 7686, RFC 8375, and ICANN's `internal`. */
+const SPECIAL_NAMES = ['local', 'localhost', 'invalid', 'test', 'onion', 'internal', 'home.arpa'];
+
+/** RFC 6303 §4 and RFC 7793: reverse zones of addresses that are not globally unique. */
+const PRIVATE_REVERSE_ZONES = [
+  ...['0', '10', '127', '254.169', '168.192', '255.255.255.255'].map(
+    (net) => `${net}.in-addr.arpa`,
+  ),
+  ...range(16, 31).map((net) => `${net}.172.in-addr.arpa`),
+  ...range(64, 127).map((net) => `${net}.100.in-addr.arpa`),
+  ...['c.f', 'd.f', '8.e.f', '9.e.f', 'a.e.f', 'b.e.f'].map((net) => `${net}.ip6.arpa`),
+  ...['0', '1'].map((last) => `${last}${'.0'.repeat(31)}.ip6.arpa`),
+];
+
+const privateZones = new Map<string, Name[]>();
+for (const text of [...SPECIAL_NAMES, ...PRIVATE_REVERSE_ZONES]) {
+  const zone = parseName(text) as Name;
+  const top = zone.at(-1) as string;
+  privateZones.set(top, [...(privateZones.get(top) ?? []), zone]);
+}
+
+/** Whether the name is a single label, special-use, or in the reverse zone of a private address. */
+export function isPrivateName(qname: Name): boolean {
+  if (qname.length === 1) return true;
+  const [top = ''] = foldName(qname.slice(-1));
+  return (privateZones.get(top) ?? []).some((zone) => isSubdomainOf(qname, zone));
+}
+
+/** Loopback, private, shared and link-local: addresses of servers that are the operator's own or their provider's. */
+const nearby = addressSet(
+  cidrs(
+    '0.0.0.0/8',
+    '127.0.0.0/8',
+    '10.0.0.0/8',
+    '172.16.0.0/12',
+    '192.168.0.0/16',
+    '169.254.0.0/16',
+    '100.64.0.0/10',
+    '::/128',
+    '::1/128',
+    'fc00::/7',
+    'fe80::/10',
+  ),
+);
+
+export function isPublicAddress(address: string): boolean {
+  return !nearby(address);
+}
+
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
+/**
+ * DNS rebinding: an outside name resolves to an internal address, so that a browser or a fetching service connects to that
+ * address under the outside name.
+ */
+
+/** Whether a name may have addresses inside: those of private use, and those of the domains that the operator allows. */
+export function mayLeadInside(qname: Name, allowed: readonly Name[]): boolean {
+  return isPrivateName(qname) || allowed.some((domain) => isSubdomainOf(qname, domain));
+}
+
+/** Whether one of the records is an address that others outside cannot mean. */
+export function leadsInside(rrs: readonly Rr[]): boolean {
+  return rrs.some(({ type, rdata }) => {
+    const isAddress = type === Type.A || type === Type.AAAA;
+    return isAddress && rdata.kind === 'address' && !isPublicAddress(rdata.address);
+  });
+}

@@ -1,0 +1,141 @@
+/**
+ * observability/: Log, query log, metrics, and text that is safe to print. The only folder that imports pino.
+ * Imports: dns.
+ * Used by: app, app/process, app/registrar, cli, cli/commands, config, registrar/describe.
+ *
+ * The log: JSON lines on stdout, in colour for people on a terminal. Every text is made printable on its way in, so that
+ * no caller has to think of it. A reader that is slow or gone costs lines, never answers. The only importer of pino.
+ */
+import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
+import { type LogSink, openLogSink } from './logSink.ts';
+import { excerpt, printable } from './printable.ts';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** Fields first, as in `log.warn({ key }, 'value skipped')`. An `err` field takes an Error. */
+export type Write = (fields: Readonly<Record<string, unknown>>, message: string) => void;
+
+export interface Log {
+  readonly debug: Write;
+  readonly info: Write;
+  readonly warn: Write;
+  readonly error: Write;
+  /** What is less grave than this is left out from now on. */
+  setLevel(level: LogLevel): void;
+  /** Writes what is buffered, for as long as about a second; then the process may end. */
+  close(): void;
+}
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** For people: one coloured line each, instead of JSON. */
+  readonly pretty: boolean;
+  /** File descriptor; 1 is stdout. */
+  readonly fd?: number;
+}
+
+/** How often the log says that lines were dropped, if any were. */
+const REPORT_MS = 1000;
+
+/** Opens the log. An error of the descriptor (a closed pipe) silences it; serving goes on. */
+export async function openLog({ level, pretty, fd = 1 }: LogOptions): Promise<Log> {
+  const sink = openLogSink(fd);
+  const logger = pino(pinoOptions(level), pretty ? await prettyStream(sink) : sink);
+  const reportDropped = (): void => {
+    const lines = sink.takeDropped();
+    if (lines > 0) logger.warn({ lines }, 'log lines dropped: their reader is too slow');
+  };
+  const timer = setInterval(reportDropped, REPORT_MS);
+  timer.unref();
+  return logOf(logger, () => {
+    clearInterval(timer);
+    if (!sink.flush()) return;
+    reportDropped();
+    sink.flush();
+  });
+}
+
+function pinoOptions(level: LogLevel) {
+  return {
+    level,
+    base: null,
+    serializers: { err: (error: unknown) => error },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      log: (fields: Record<string, unknown>) => printableFields(fields),
+    },
+    hooks: {
+      logMethod(this: Logger, args: Parameters<LogFn>, method: LogFn) {
+        const [fields, message] = args as unknown as [object, string];
+        method.call(this, fields, textOf(message));
+      },
+    },
+  };
+}
+
+function logOf(logger: Logger, close: () => void): Log {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+    setLevel: (level) => {
+      logger.level = level;
+    },
+    close,
+  };
+}
+
+/** pino-pretty in this process: a worker transport would lose the last lines. */
+async function prettyStream(sink: LogSink): Promise<DestinationStream> {
+  const { prettyFactory } = await import('pino-pretty');
+  const colorize = process.env.NO_COLOR === undefined || process.env.NO_COLOR === '';
+  const format = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  return { write: (line) => sink.write(format(line)) };
+}
+
+/** Whatever it holds, it makes no line that fills a screen many times over. */
+const MAX_CHARACTERS = 4_000;
+
+function textOf(text: string): string {
+  return excerpt(printable(text), MAX_CHARACTERS);
+}
+
+/** The fields with every text in them printable; nesting is followed a few levels, then cut. */
+function printableFields(fields: Record<string, unknown>, depth = 4): Record<string, unknown> {
+  const result: Record<string, unknown> = Object.create(null);
+  for (const [field, value] of Object.entries(fields)) {
+    result[printable(field)] = printableValue(value, depth);
+  }
+  return result;
+}
+
+function printableValue(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return textOf(value);
+  if (typeof value === 'bigint') return String(value);
+  // Milliseconds with a dozen decimals are noise.
+  if (typeof value === 'number') return Math.round(value * 10) / 10;
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Error) return printableError(value);
+  if (depth === 0) return '…';
+  if (Array.isArray(value)) return value.map((item) => printableValue(item, depth - 1));
+  if ('toJSON' in value && typeof value.toJSON === 'function') {
+    return printableValue(value.toJSON(), depth - 1);
+  }
+  return printableFields(value as Record<string, unknown>, depth - 1);
+}
+
+function printableError(error: Error): Record<string, unknown> {
+  const code = 'code' in error ? { code: printable(String(error.code)) } : {};
+  const cause = error.cause instanceof Error ? { cause: textOf(error.cause.message) } : {};
+  // Without its first lines, which repeat the message as it came.
+  const stack = error.stack?.split('\n').filter((line) => /^ +at /.test(line));
+  return {
+    type: error.name,
+    message: textOf(error.message),
+    ...code,
+    ...cause,
+    stack: stack?.map(printable),
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * What a container should have in DNS, as a function of its inspection and of what the operator wants; nothing else.
+ * Containers are strangers: the work is bounded, nothing throws, no key lies outside the zones, and what is refused is
+ * refused alone and with its reason.
+ */
+import { type AddressChoice, chooseAddress } from './describe/chooseAddress.ts';
+import {
+  type Container,
+  type Port,
+  parentOf,
+  readContainer,
+  whyNotHealthy,
+  whyNotUp,
+} from './describe/container.ts';
+import type { HealthPolicy, RegistrarContext, StopPolicy } from './describe/context.ts';
+import { type Description, Refusals, shown } from './describe/description.ts';
+import {
+  type Find,
+  REFUSED,
+  readAttributes,
+  readEnable,
+  readHealth,
+  readMode,
+  readStop,
+  readStopSeconds,
+} from './describe/fields.ts';
+import { findSetting, readMetadata, type Settings } from './describe/metadata.ts';
+import { isOneOff, isSwarmTask, MAX_NAMES, projectOf } from './describe/names.ts';
+import { Hints, placesOf } from './describe/naming.ts';
+import { conclude, type Place, type PlacedName, placeRecords } from './describe/placement.ts';
+import { hintAtOthers, hintAtUnasked, whyNoPort } from './describe/portHints.ts';
+import { candidatePorts, type PlanOptions, type PortPlan, planPorts } from './describe/ports.ts';
+import { drainingOf } from './describe/stopSignal.ts';
+import type { Inspection } from './engine/engine.ts';
+import { describeServices } from './registrator/registrator.ts';
+
+/**
+ * Never throws, whatever the inspections hold; equal for equal arguments, however their members are ordered. `parent` is
+ * the container whose network this one joined, if it did and that exists.
+ */
+export function describe(
+  inspection: Inspection,
+  context: RegistrarContext,
+  parent?: Inspection,
+): Description {
+  const container = readContainer(inspection);
+  const reason = whyNotEligible(container);
+  if (reason !== undefined) return { kind: 'ignored', reason };
+  const joined =
+    parentOf(container) === undefined || parent === undefined ? undefined : readContainer(parent);
+  return context.compat === 'registrator'
+    ? describeServices(container, context, joined)
+    : describeNames(container, context, joined);
+}
+
+function whyNotEligible(container: Container): string | undefined {
+  if (container.id === '') return 'has no id';
+  return whyNotUp(container) ?? (isOneOff(container) ? 'is a one-off of compose' : undefined);
+}
+
+/** All that the steps below have in common. */
+interface Work {
+  readonly container: Container;
+  readonly parent: Container | undefined;
+  readonly context: RegistrarContext;
+  readonly settings: Settings;
+  /** The settings of the container whose network this one joined. */
+  readonly parentSettings: Settings;
+  readonly refusals: Refusals;
+  readonly hints: Hints;
+  readonly waits: string[];
+}
+
+function describeNames(
+  container: Container,
+  context: RegistrarContext,
+  parent: Container | undefined,
+): Description {
+  const refusals = new Refusals();
+  const settings = readMetadata(container, context.metadata, refusals);
+  const parentSettings: Settings =
+    parent === undefined ? new Map() : readMetadata(parent, context.metadata, new Refusals());
+  const shared = { container, parent, context, settings, parentSettings, refusals };
+  const work: Work = { ...shared, hints: new Hints(), waits: [] };
+  const policies = readPolicies(work);
+  const reason =
+    policies && (whyNotEnabled(work, policies.enable) ?? whyNotHealthy(container, policies.health));
+  // A misspelt DNS_NAM is told, though there is no metadata.
+  const isSlip = settings.size === 0 && refusals.list().length > 0;
+  if (reason !== undefined && !isSlip) {
+    if (reason === NO_METADATA) hintAtMetadata(work);
+    return { kind: 'ignored', reason, ...work.hints.all() };
+  }
+  const placed = policies === undefined || reason !== undefined ? [] : describePorts(work);
+  const stop = policies?.stop ?? context.stop;
+  const draining = drainingOf(container, context, policies?.stopSeconds);
+  const project = projectOf(container, settings);
+  return conclude(placed, { ...work, stop, draining, project }, container, context);
+}
+
+interface Policies {
+  readonly enable: boolean | undefined;
+  readonly health: HealthPolicy;
+  readonly stop: StopPolicy;
+  readonly stopSeconds: number | undefined;
+}
+
+/** What holds for the whole container; `undefined` when one of them is refused. */
+function readPolicies({ settings, context, refusals }: Work): Policies | undefined {
+  const find: Find = (key) => findSetting(settings, key);
+  const enable = readEnable(find, refusals);
+  const health = readHealth(find, refusals);
+  const stop = readStop(find, refusals);
+  const stopSeconds = readStopSeconds(find, refusals);
+  if (enable === REFUSED || health === REFUSED) return undefined;
+  if (stop === REFUSED || stopSeconds === REFUSED) return undefined;
+  return { enable, health: health ?? context.health, stop: stop ?? context.stop, stopSeconds };
+}
+
+const NO_METADATA = 'has no metadata';
+
+function whyNotEnabled({ container, settings, context }: Work, enable: boolean | undefined) {
+  if (enable === false) {
+    return `is switched off by ${shown(findSetting(settings, 'ENABLE')?.source ?? '')}`;
+  }
+  if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
+  if (isRegistrators(container))
+    return "has no metadata but registrator's SERVICE_*, which count with --compat registrator";
+  return NO_METADATA;
+}
+
+function hintAtMetadata({ container, context, hints }: Work): void {
+  const { env, label } = context.metadata;
+  hints.add(`set ${env}NAME, label it ${label}name=..., or use --exposed-by-default`);
+  if (isSwarmTask(container))
+    hints.add(
+      'labels of a swarm service (--label, deploy.labels) are not on its containers: use --container-label, or labels beside deploy',
+    );
+}
+
+function isRegistrators({ env, labels }: Container): boolean {
+  return [...env.keys(), ...labels.keys()].some((key) => key.startsWith('SERVICE_'));
+}
+
+/** What the container says of networks, or else the one whose network it joined. */
+function networkFind({ settings, parentSettings }: Work, port?: Port): Find {
+  return (key) => findSetting(settings, key, port) ?? findSetting(parentSettings, key, port);
+}
+
+function describePorts(work: Work): PlacedName[] {
+  const { container, parent, context, settings, refusals } = work;
+  const wish = readMode(networkFind(work), refusals);
+  if (wish === REFUSED) return [];
+  const mode = wish ?? context.mode;
+  const candidates = candidatePorts(container, mode, parent);
+  hintAtUnasked(container, work.hints);
+  const plans = planPorts(candidates, settings, planOptions(mode, work), refusals);
+  const places = plans.map((plan) => placesOf(plan, work));
+  const count = places.reduce((sum, { length }) => sum + length, 0);
+  if (count > MAX_NAMES) {
+    const listed = `lists ${count} names, and at most ${MAX_NAMES} are allowed`;
+    refusals.add(`${context.metadata.env}NAME`, listed);
+    return [];
+  }
+  return plans.flatMap((plan, i) => describePort(plan, places[i] ?? [], work));
+}
+
+function planOptions(mode: PlanOptions['mode'], work: Work): PlanOptions {
+  const { context, hints } = work;
+  return {
+    exposedByDefault: context.exposedByDefault,
+    mode,
+    portKey: `${context.metadata.env}PORT`,
+    whyUnreachable: (port) => whyUnreachable(port, work),
+    whyNoPort: () => whyNoPort(portOwner(work)),
+    about: () => {
+      const [first] = placesOf({ port: undefined, suffix: '' }, work);
+      return first === undefined ? 'the container' : printPlace(first);
+    },
+    hints,
+  };
+}
+
+/** Why a port is no candidate beside others; `undefined`: it is one. */
+function whyUnreachable(port: Port, work: Work): string | undefined {
+  // A mode that is refused is told where the port is described.
+  const choice = addressOf(port, { ...work, refusals: new Refusals() });
+  switch (choice?.kind) {
+    case undefined:
+    case 'endpoints':
+      return undefined;
+    case 'waiting':
+      return choice.isBinding === true ? undefined : choice.reason;
+    case 'refused':
+      return choice.reason;
+  }
+}
+
+function portOwner({ container, parent, context }: Work) {
+  return { container, parent, prefix: context.metadata.env };
+}
+
+function printPlace({ name }: Place): string {
+  return name.join('.');
+}
+
+/** `undefined`: its mode is refused. */
+function addressOf(port: Port | undefined, work: Work): AddressChoice | undefined {
+  const { container, parent, context, refusals } = work;
+  const find = networkFind(work, port);
+  const mode = readMode(find, refusals);
+  if (mode === REFUSED) return undefined;
+  const [ip, network] = [find('IP')?.value, find('NETWORK')?.value];
+  return chooseAddress(
+    container,
+    port,
+    { ip, network, mode: mode ?? context.mode },
+    context,
+    parent,
+  );
+}
+
+function describePort({ port }: PortPlan, places: readonly Place[], work: Work): PlacedName[] {
+  const { context, settings, refusals, hints, waits } = work;
+  const [first] = places;
+  if (first === undefined) return [];
+  const find: Find = (key) => findSetting(settings, key, port);
+  const attributes = readAttributes(find, context.ttlSeconds, refusals);
+  const choice = addressOf(port, work);
+  if (attributes === undefined || choice === undefined) return [];
+  switch (choice.kind) {
+    case 'endpoints':
+      if (port !== undefined) hintAtOthers(port, choice, portOwner(work), settings, hints);
+      return places.flatMap((place) => placeRecords(place, choice, attributes, context, refusals));
+    case 'waiting':
+      waits.push(choice.reason);
+      return [];
+    case 'refused':
+      refusals.add(printPlace(first), choice.reason);
+      return [];
+  }
+}

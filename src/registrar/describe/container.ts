@@ -1,0 +1,217 @@
+/**
+ * The one door for `GET /containers/{id}/json`: whatever the engine (or a proxy, or a stranger behind one) sent becomes
+ * a `Container` whose fields all exist, have their type and a fixed order. What comes after may trust the types and
+ * decides alike however the JSON's members were ordered.
+ */
+import { addressFamily } from '../../dns/address.ts';
+import type { Inspection } from '../engine/engine.ts';
+import { asList, asObject, asText, type JsonObject } from '../engine/responses.ts';
+import type { HealthPolicy } from './context.ts';
+
+export interface Container {
+  /** 64 hexadecimal digits as Docker has it; `` when there is none. */
+  readonly id: string;
+  /** Without the leading slash. */
+  readonly name: string;
+  /** `running`, `paused`, `restarting`, `exited`, ...; `unknown` if it is no such word. */
+  readonly state: string;
+  readonly startedAt: string;
+  readonly health: 'none' | 'starting' | 'healthy' | 'unhealthy';
+  /** As it was asked for: `registry:5000/rails:4@sha256:...`. */
+  readonly image: string;
+  readonly env: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly exposed: readonly Port[];
+  /** Asked for with `-p`; host mode keeps them although nothing is bound. */
+  readonly requested: readonly Port[];
+  readonly publishesAll: boolean;
+  /** What the engine has bound on the host. */
+  readonly published: readonly PublishedPort[];
+  /** `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
+  readonly networkMode: string;
+  readonly networks: readonly Network[];
+  /** What its stops may take unless they say otherwise; below 0: as long as they like. `undefined`: Docker's default. */
+  readonly stopTimeoutSeconds: number | undefined;
+}
+
+export interface Port {
+  /** 1..65535 */
+  readonly number: number;
+  readonly protocol: 'tcp' | 'udp';
+}
+
+export interface PublishedPort extends Port {
+  readonly bindings: readonly { readonly hostIp: string; readonly hostPort: number }[];
+}
+
+/** A network that the container is on, with its addresses there if it has them. */
+export interface Network {
+  readonly name: string;
+  readonly id: string;
+  readonly v4: string | undefined;
+  readonly v6: string | undefined;
+}
+
+/** `stopping` is Podman's. */
+const STATES = [
+  ...['created', 'running', 'paused', 'restarting', 'stopping', 'removing', 'exited', 'dead'],
+];
+
+/** Never throws, whatever is in there. */
+export function readContainer(inspection: Inspection): Container {
+  const root = asObject(inspection);
+  const config = asObject(root.Config);
+  const hostConfig = asObject(root.HostConfig);
+  const settings = asObject(root.NetworkSettings);
+  const state = asObject(root.State);
+  const published = asObject(settings.Ports);
+  return {
+    id: /^[0-9a-f]{12,64}$/.test(asText(root.Id)) ? asText(root.Id) : '',
+    name: asText(root.Name).replace(/^\//, ''),
+    state: readState(state),
+    startedAt: asText(state.StartedAt),
+    health: readHealth(state.Health, config.Healthcheck),
+    image: asText(config.Image),
+    env: readEnv(config.Env),
+    labels: readLabels(config.Labels),
+    exposed: readPorts(config.ExposedPorts),
+    requested: readPorts(hostConfig.PortBindings),
+    publishesAll: hostConfig.PublishAllPorts === true,
+    published: readPorts(published)
+      .map((port) => ({ ...port, bindings: readBindings(published[printPort(port)]) }))
+      .filter((port) => port.bindings.length > 0),
+    networkMode: asText(hostConfig.NetworkMode) || 'default',
+    networks: readNetworks(settings),
+    stopTimeoutSeconds: typeof config.StopTimeout === 'number' ? config.StopTimeout : undefined,
+  };
+}
+
+/** `8080/tcp`, as Docker writes it. */
+export function printPort({ number, protocol }: Port): string {
+  return `${number}/${protocol}`;
+}
+
+function readState(state: JsonObject): string {
+  if (state.Restarting === true) return 'restarting';
+  if (state.Paused === true) return 'paused';
+  const status = asText(state.Status);
+  // Podman 5, from its stop signal on.
+  if (status === 'running' && state.Running === false) return 'stopping';
+  if (status === '') return state.Running === true ? 'running' : 'unknown';
+  return STATES.includes(status) ? status : 'unknown';
+}
+
+function readHealth(health: unknown, healthcheck: unknown): Container['health'] {
+  const status = asText(asObject(health).Status);
+  if (status === 'starting' || status === 'healthy' || status === 'unhealthy') return status;
+  if (status === 'none') return 'none';
+  // A check without any result yet is one that has not passed.
+  const [word = 'NONE'] = asList(asObject(healthcheck).Test);
+  return word === 'NONE' ? 'none' : 'starting';
+}
+
+/** Of a variable given twice the last counts, as for the process in the container. */
+function readEnv(env: unknown): Map<string, string> {
+  const variables = new Map<string, string>();
+  for (const variable of asList(env)) {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(asText(variable)) ?? [];
+    if (name !== undefined && value !== undefined) variables.set(name, value);
+  }
+  return sorted(variables);
+}
+
+function readLabels(labels: unknown): Map<string, string> {
+  const texts = Object.entries(asObject(labels)).filter(
+    (label): label is [string, string] => typeof label[1] === 'string',
+  );
+  return sorted(new Map(texts));
+}
+
+function readPorts(ports: unknown): Port[] {
+  const found: Port[] = [];
+  for (const key of Object.keys(asObject(ports))) {
+    const port = parsePort(key);
+    if (port !== undefined) found.push(port);
+  }
+  return found.sort(comparePorts);
+}
+
+/** `8080/tcp`; neither sctp nor port 0. */
+function parsePort(text: string): Port | undefined {
+  const [, digits, protocol] = /^([1-9][0-9]{0,4})\/(tcp|udp)$/.exec(text) ?? [];
+  const number = Number(digits);
+  if ((protocol !== 'tcp' && protocol !== 'udp') || number > 65_535) return undefined;
+  return { number, protocol };
+}
+
+export function comparePorts(a: Port, b: Port): number {
+  return a.number - b.number || compareTexts(a.protocol, b.protocol);
+}
+
+function readBindings(bindings: unknown): PublishedPort['bindings'] {
+  const found: { hostIp: string; hostPort: number }[] = [];
+  for (const binding of asList(bindings)) {
+    const { HostIp, HostPort } = asObject(binding);
+    const hostPort = /^[0-9]{1,5}$/.test(asText(HostPort)) ? Number(HostPort) : 0;
+    if (hostPort >= 1 && hostPort <= 65_535) found.push({ hostIp: asText(HostIp), hostPort });
+  }
+  return found;
+}
+
+function readNetworks(settings: JsonObject): Network[] {
+  const networks = Object.entries(asObject(settings.Networks)).map(([name, endpoint]) =>
+    readNetwork(name, asObject(endpoint)),
+  );
+  // Engines older than user networks have the default bridge's address only here.
+  if (networks.length === 0 && asText(settings.IPAddress) !== '')
+    networks.push(readNetwork('bridge', settings));
+  return networks.sort((a, b) => compareTexts(a.name, b.name));
+}
+
+function readNetwork(name: string, endpoint: JsonObject): Network {
+  const v4 = asText(endpoint.IPAddress);
+  const v6 = asText(endpoint.GlobalIPv6Address);
+  return {
+    name,
+    id: asText(endpoint.NetworkID),
+    v4: addressFamily(v4) === 4 ? v4 : undefined,
+    v6: addressFamily(v6) === 6 ? v6 : undefined,
+  };
+}
+
+/** By code units: the same everywhere, whatever the locale. */
+export function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function sorted(texts: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...texts].sort(([a], [b]) => compareTexts(a, b)));
+}
+
+/** Whether a container may be published as far as its state and its HEALTHCHECK go. */
+
+/** Why a container in this state is not to be found; `undefined` when it is up. Paused ones answer nobody. */
+export function whyNotUp({ state }: Container): string | undefined {
+  return state === 'running' ? undefined : `is ${state === 'unknown' ? 'not running' : state}`;
+}
+
+/**
+ * Why its health keeps it out; `undefined` when it does not. `auto`: a container with a HEALTHCHECK has to have passed
+ * it; `require`: and it has to have one; `ignore`: never.
+ */
+export function whyNotHealthy({ health }: Container, policy: HealthPolicy): string | undefined {
+  if (policy === 'ignore' || health === 'healthy') return undefined;
+  if (health === 'starting') return 'has not passed its HEALTHCHECK yet';
+  if (health === 'unhealthy') return 'is unhealthy';
+  return policy === 'require' ? 'has no HEALTHCHECK, and health is required' : undefined;
+}
+
+/** The id or name behind `container:`, if it joined another container's network. */
+export function parentOf({ networkMode }: Pick<Container, 'networkMode'>): string | undefined {
+  return networkMode.startsWith('container:') ? networkMode.slice('container:'.length) : undefined;
+}
+
+/** The id or name of the container whose network this one joined, whose inspection is `describe`'s `parent`. */
+export function parentIdOf(inspection: Inspection): string | undefined {
+  return parentOf(readContainer(inspection));
+}

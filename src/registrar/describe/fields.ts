@@ -1,0 +1,111 @@
+/** The fields of a record, and the other settings that have a form of their own, from metadata to checked values. */
+import type { HealthPolicy, Mode, StopPolicy } from './context.ts';
+import { isNot, type RecordFields, type Refusals } from './description.ts';
+import { type Key, parseBoolean, type Setting } from './metadata.ts';
+
+/** The setting that counts for one port, or for the container. */
+export type Find = (key: Key) => Setting | undefined;
+
+/** What a record says besides host and port. */
+export type Attributes = Omit<RecordFields, 'host' | 'port'>;
+
+const MAX_TEXT_OCTETS = 1024;
+const MAX_GROUP_OCTETS = 255;
+const MAX_STOP_SECONDS = 604_800;
+/** What a container may ask for, a week: it is a stranger, and others keep what it says for so long. */
+const MAX_ASKED_TTL_SECONDS = 604_800;
+
+/** `undefined` when one of them is refused: a record that is half as meant is none. */
+export function readAttributes(
+  find: Find,
+  defaultTtlSeconds: number,
+  refusals: Refusals,
+): Attributes | undefined {
+  const priority = read(find, 'PRIORITY', wholeNumber(0, 65_535), refusals);
+  const weight = read(find, 'WEIGHT', wholeNumber(0, 65_535), refusals);
+  const text = read(find, 'TEXT', plainText(MAX_TEXT_OCTETS), refusals);
+  const mail = read(find, 'MAIL', boolean, refusals);
+  const ttl = read(find, 'TTL', wholeNumber(1, MAX_ASKED_TTL_SECONDS), refusals);
+  const targetstrip = read(find, 'TARGETSTRIP', wholeNumber(0, 127), refusals);
+  const group = read(find, 'GROUP', plainText(MAX_GROUP_OCTETS), refusals);
+  const all = { priority, weight, text, mail, ttl, targetstrip, group };
+  if (Object.values(all).includes(REFUSED)) return undefined;
+  const set = Object.entries(all).filter(([, value]) => value !== undefined);
+  return { ttl: defaultTtlSeconds, ...(Object.fromEntries(set) as Partial<Attributes>) };
+}
+
+/** Stands for a setting that is there and wrong; the reason is among the refusals. */
+export const REFUSED = Symbol('refused');
+
+export function readEnable(find: Find, refusals: Refusals): boolean | undefined | typeof REFUSED {
+  return read(find, 'ENABLE', boolean, refusals);
+}
+
+export function readMode(find: Find, refusals: Refusals): Mode | undefined | typeof REFUSED {
+  return read(find, 'MODE', oneOf<Mode>('published', 'internal'), refusals);
+}
+
+export function readHealth(
+  find: Find,
+  refusals: Refusals,
+): HealthPolicy | undefined | typeof REFUSED {
+  return read(find, 'HEALTH', oneOf<HealthPolicy>('auto', 'ignore', 'require'), refusals);
+}
+
+export function readStop(find: Find, refusals: Refusals): StopPolicy | undefined | typeof REFUSED {
+  return read(find, 'STOP', oneOf<StopPolicy>('drain', 'die'), refusals);
+}
+
+export function readStopSeconds(
+  find: Find,
+  refusals: Refusals,
+): number | undefined | typeof REFUSED {
+  return read(find, 'STOP_TIMEOUT', wholeNumber(1, MAX_STOP_SECONDS), refusals);
+}
+
+/** How a value is read, and what it should have been. */
+interface Form<T> {
+  readonly expects: string;
+  readonly parse: (text: string) => T | undefined;
+}
+
+function read<T>(
+  find: Find,
+  key: Key,
+  form: Form<T>,
+  refusals: Refusals,
+): T | undefined | typeof REFUSED {
+  const setting = find(key);
+  if (setting === undefined) return undefined;
+  const value = form.parse(setting.value);
+  if (value !== undefined) return value;
+  refusals.add(setting.source, isNot(setting.value, form.expects));
+  return REFUSED;
+}
+
+const boolean: Form<boolean> = { expects: 'true or false', parse: parseBoolean };
+
+function wholeNumber(min: number, max: number): Form<number> {
+  return {
+    expects: `a whole number from ${min} to ${max}`,
+    parse: (text) => {
+      const n = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
+      return n >= min && n <= max ? n : undefined;
+    },
+  };
+}
+
+function oneOf<T extends string>(...words: readonly T[]): Form<T> {
+  return {
+    expects: words.join(' or '),
+    parse: (text) => words.find((word) => word === text.toLowerCase()),
+  };
+}
+
+function plainText(maxOctets: number): Form<string> {
+  return {
+    expects: `text of at most ${maxOctets} octets without control characters`,
+    parse: (text) =>
+      !/\p{Cc}|\p{Cs}/u.test(text) && Buffer.byteLength(text) <= maxOctets ? text : undefined,
+  };
+}

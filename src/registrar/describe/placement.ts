@@ -1,0 +1,229 @@
+/**
+ * From names and addresses to records: keys, one record for each family of a dual-stack name, PTR, and no two names of a
+ * container in each other's way.
+ */
+import { reverseName } from '../../dns/address.ts';
+import { equalNames, type Name } from '../../dns/name.ts';
+import { keyOfName, nameOfKey } from '../../service/key.ts';
+import { UNKNOWN_LABEL } from '../../service/namePattern.ts';
+import { NO_SRV } from '../../service/service.ts';
+import type { AddressChoice, ReachableAt } from './chooseAddress.ts';
+import { type Container, compareTexts, parentOf } from './container.ts';
+import type { RegistrarContext, StopPolicy } from './context.ts';
+import type {
+  Description,
+  DesiredRecord,
+  Draining,
+  RecordFields,
+  Refusals,
+} from './description.ts';
+import type { Attributes } from './fields.ts';
+import { checkPlace } from './names.ts';
+import type { Hints } from './naming.ts';
+import { judgeNames, nameVouchedFor } from './policy.ts';
+import { familyLabel } from './record.ts';
+
+/** A name that a record is wanted at. */
+export interface Place {
+  readonly name: Name;
+  /** `auto`: a label for the instance is still to come in front of the name. */
+  readonly instance: 'named' | 'auto';
+  /** Of `auto`: the number to have if it is free. */
+  readonly preferredNumber?: number;
+  readonly hintIfTaken?: string;
+}
+
+/** The records of one name: one, or one for each family. */
+export interface PlacedName {
+  readonly records: readonly DesiredRecord[];
+  /** The name, for messages and as what PTR points to. */
+  readonly host: string;
+  /** Whether its addresses are the container's own, on one of its networks. */
+  readonly isInternal: boolean;
+}
+
+/** What else a description says. */
+export interface Outcome {
+  readonly refusals: Refusals;
+  /** What is not known yet. */
+  readonly waits: readonly string[];
+  readonly hints: Hints;
+  readonly stop: StopPolicy;
+  readonly draining: Draining;
+  /** What the operator's rules about names go by. */
+  readonly project: string | undefined;
+}
+
+/** The description of a container with these records. */
+export function conclude(
+  placed: readonly PlacedName[],
+  { refusals, waits, hints, stop, draining, project }: Outcome,
+  container: Container,
+  context: RegistrarContext,
+): Description {
+  const settled = settle(permitted(placed, project, context, refusals), refusals);
+  const refused = refusals.list();
+  const [waiting] = waits;
+  if (settled.length === 0 && refused.length === 0) {
+    return waiting === undefined
+      ? { kind: 'ignored', reason: 'has every port switched off', ...hints.all() }
+      : { kind: 'waiting', reason: waiting, ...hints.all() };
+  }
+  // The network of a container that joined another's is the other's, and so is the PTR.
+  const isOwner = parentOf(container) === undefined;
+  const ptr = context.ptr && isOwner ? ptrRecords(settled, context.prefix) : [];
+  const records = [...settled.flatMap((name) => name.records), ...ptr].sort(
+    (a, b) => compareTexts(a.key, b.key) || compareTexts(a.family ?? '', b.family ?? ''),
+  );
+  return {
+    kind: 'described',
+    records,
+    refusals: refused,
+    stop,
+    draining,
+    ...(waiting === undefined ? {} : { waiting }),
+    ...hints.all(),
+  };
+}
+
+/** The records of one name: at its own key, or with both families below it. */
+export function placeRecords(
+  place: Place,
+  { endpoints, isInternal }: Extract<AddressChoice, { kind: 'endpoints' }>,
+  attributes: Attributes,
+  context: RegistrarContext,
+  refusals: Refusals,
+): PlacedName[] {
+  const { name, instance, preferredNumber, hintIfTaken } = place;
+  const host = name.join('.');
+  const [first, second] = endpoints;
+  const key = keyOfName(name, context.prefix);
+  if (first === undefined || key === undefined) return [];
+  const common = {
+    key,
+    instance,
+    ...(preferredNumber === undefined ? {} : { preferredNumber }),
+    ...(hintIfTaken === undefined ? {} : { hintIfTaken }),
+  };
+  const numbered = instance === 'auto' ? ['1', ...name] : name;
+  const checked = checkPlace(numbered, context);
+  if (checked.kind === 'refused') {
+    refusals.add(host, checked.reason);
+    return [];
+  }
+  const hasRoom = checkPlace([familyLabel(6), ...numbered], context).kind === 'name';
+  if (second !== undefined && !hasRoom)
+    refusals.add(host, `is too long for a record of each family: only ${first.address} has one`);
+  if (second === undefined || !hasRoom)
+    return [{ records: [{ ...common, fields: fieldsOf(first, attributes) }], host, isInternal }];
+  const records = [first, second].map((endpoint): DesiredRecord => {
+    const fields = fieldsOf(endpoint, belowItsName(attributes));
+    return { ...common, family: familyLabel(endpoint.family), fields };
+  });
+  return [{ records, host, isInternal }];
+}
+
+/** A port of its own, or none: an address alone is in no SRV answer. */
+function fieldsOf({ address, port }: ReachableAt, attributes: Attributes): RecordFields {
+  return { host: address, port: port ?? NO_SRV, ...attributes };
+}
+
+/** A name has at most 127 labels. */
+const MAX_TARGETSTRIP = 127;
+
+/** The SRV target of a record below a name is that name, less what the container wants stripped. */
+function belowItsName(attributes: Attributes): Attributes {
+  const targetstrip = Math.min((attributes.targetstrip ?? 0) + 1, MAX_TARGETSTRIP);
+  return { ...attributes, targetstrip };
+}
+
+/** PTR at the exact reverse name: CoreDNS finds none below it. Each address points to the first of its names. */
+function ptrRecords(placed: readonly PlacedName[], prefix: string): DesiredRecord[] {
+  const byKey = new Map<string, DesiredRecord>();
+  for (const { records, host } of placed.filter(({ isInternal }) => isInternal)) {
+    for (const { key: name, instance, fields } of records) {
+      const key = keyOfName(reverseName(fields.host), prefix);
+      if (key === undefined || byKey.has(key)) continue;
+      const pointer = instance === 'auto' ? { numberedBy: name } : {};
+      const ptrFields = { host, ttl: fields.ttl };
+      byKey.set(key, { key, instance: 'named', pointer, fields: ptrFields });
+    }
+  }
+  return [...byKey.values()];
+}
+
+/** The names that the container may have. A key that it would use while another container has the name is judged alike. */
+function permitted(
+  placed: readonly PlacedName[],
+  project: string | undefined,
+  context: RegistrarContext,
+  refusals: Refusals,
+): PlacedName[] {
+  const named = placed.map((one) => ({ one, name: nameOf(one.records[0], context.prefix) }));
+  const reasons = judgeNames(
+    named.map(({ name }) => name),
+    project,
+    context,
+  );
+  return named.flatMap(({ one, name }) => {
+    const reason = reasons.get(name);
+    if (reason !== undefined) {
+      refusals.add(one.host, reason);
+      return [];
+    }
+    const above = nameVouchedFor(name);
+    const beside = named.find((other) => above !== undefined && equalNames(other.name, above));
+    const onlyBeside = beside?.one.records[0]?.key;
+    const records = one.records
+      .map((record) => withPermittedKeys(record, project, context))
+      .map((record) => (onlyBeside === undefined ? record : { ...record, onlyBeside }));
+    return [{ ...one, records }];
+  });
+}
+
+function withPermittedKeys(
+  record: DesiredRecord,
+  project: string | undefined,
+  context: RegistrarContext,
+): DesiredRecord {
+  const { keyIfTaken, ...rest } = record;
+  if (keyIfTaken === undefined) return record;
+  const other = nameOf({ key: keyIfTaken, instance: 'named' }, context.prefix);
+  return judgeNames([other], project, context).size === 0 ? record : rest;
+}
+
+/** What a record is found at. */
+function nameOf(record: Pick<DesiredRecord, 'key' | 'instance'> | undefined, prefix: string): Name {
+  const read = nameOfKey(record?.key ?? '', prefix);
+  const owner = read.kind === 'name' ? read.owner : [];
+  return record?.instance === 'auto' ? [UNKNOWN_LABEL, ...owner] : owner;
+}
+
+/**
+ * Those that can stand beside each other, in their order. A name that has another below it is refused: it would hide.
+ * Its ACME challenge may be there: it answers with the same addresses.
+ */
+function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[] {
+  const byName = new Map<string, PlacedName>();
+  for (const one of placed) {
+    const name = nameId(one);
+    if (byName.has(name)) refusals.add(one.host, 'is the name of two of its ports');
+    else byName.set(name, one);
+  }
+  const names = [...byName]
+    .filter(([, { host }]) => nameVouchedFor(host.split('.')) === undefined)
+    .map(([name]) => name);
+  return [...byName]
+    .filter(([name, { host }]) => {
+      const isAbove = names.some((other) => other.startsWith(`${name}/`));
+      if (isAbove) refusals.add(host, 'has another of its names below it');
+      return !isAbove;
+    })
+    .map(([, one]) => one);
+}
+
+/** The key of the name, with a stand-in for the number that is not claimed yet. */
+function nameId({ records: [first] }: PlacedName): string {
+  if (first === undefined) return '';
+  return first.instance === 'auto' ? `${first.key}/*` : first.key;
+}

@@ -1,0 +1,91 @@
+/** What to tell of a container's ports: why it has none to register, and which were passed over. */
+import { type AddressChoice, isUsable, otherHostPorts } from './chooseAddress.ts';
+import { type Container, type Port, printPort } from './container.ts';
+import { shown } from './description.ts';
+import type { Settings } from './metadata.ts';
+import { isSwarmTask } from './names.ts';
+import type { Hints } from './naming.ts';
+import { publishedPorts } from './ports.ts';
+
+/** A container, the one whose network it joined, and what comes before keys in the environment. */
+export interface PortOwner {
+  readonly container: Container;
+  readonly parent: Container | undefined;
+  readonly prefix: string;
+}
+
+/** Why there is no port to register, and what to do; behind the container's name. */
+export function whyNoPort({ container, parent, prefix }: PortOwner): string {
+  const owner = parent ?? container;
+  const internal = `${prefix}MODE=internal for its own address`;
+  if (owner.networkMode === 'none')
+    return 'is on the network none, which publishes no port: put it on another network';
+  if (owner.networkMode === 'host')
+    return `exposes no port on the host's network: set ${prefix}PORT to the one that it listens on, as in ${prefix}PORT=3000, or to 0 for an address alone`;
+  if (isSwarmTask(container)) return whyNoSwarmPort(owner, internal);
+  if (parent !== undefined) return whyNoJoinedPort(container, parent, prefix);
+  const alone = `${prefix}PORT=0 for the host's address alone`;
+  const exposed =
+    container.exposed.length === 0 ? '' : `exposes ${listed(container.exposed)}, but `;
+  return `${exposed}publishes no port: publish one with -p, or set ${internal}, or ${alone}`;
+}
+
+/** A task's inspection does not tell the ports that swarm publishes on every node. */
+function whyNoSwarmPort({ networks }: Container, internal: string): string {
+  const isOnMesh = networks.some(({ name }) => name === 'ingress');
+  if (!isOnMesh) return `publishes no port: publish one with mode=host, or set ${internal}`;
+  const overlay = networks.some(isUsable)
+    ? `set ${internal}`
+    : `attach an overlay network and set ${internal}`;
+  return `is published by swarm's routing mesh only, which does not show in the container: publish with mode=host, or ${overlay}`;
+}
+
+/** Docker takes no `-p` for a container that joins another's network. */
+function whyNoJoinedPort(container: Container, parent: Container, prefix: string): string {
+  const published = publishedPorts(parent);
+  const [first] = published;
+  if (first === undefined)
+    return `publishes no port: publish one with -p on the container whose network it joined (${shown(parent.name, 40)}), or set ${prefix}MODE=internal`;
+  return `exposes ${listed(container.exposed)}, and the container whose network it joined publishes ${listed(published)}: set ${prefix}PORT=${first.number}`;
+}
+
+/** Adds what the engine has bound, or the image exposes, and no record tells. */
+export function hintAtOthers(
+  port: Port,
+  choice: Extract<AddressChoice, { kind: 'endpoints' }>,
+  { container, parent, prefix }: PortOwner,
+  settings: Settings,
+  hints: Hints,
+): void {
+  const owner = parent ?? container;
+  if (choice.isInternal || owner.networkMode === 'host') return;
+  const registered = choice.endpoints[0]?.port;
+  const others = otherHostPorts(owner, port, choice);
+  if (others.length > 0)
+    hints.add(
+      `port ${printPort(port)} is published more than once: host port ${registered} is registered, and ${others.slice(0, 8).join(', ')} is not`,
+    );
+  const udp: Port = { number: port.number, protocol: 'udp' };
+  const isNamed = settings.has(printPort(udp));
+  if (port.protocol === 'udp' || isNamed) return;
+  const udpPorts = otherHostPorts(owner, udp, choice);
+  if (udpPorts.length > 0)
+    hints.add(
+      `port ${printPort(udp)}, at host port ${udpPorts.slice(0, 8).join(', ')}, is not registered beside ${printPort(port)}: name it with ${prefix}${port.number}_UDP_NAME`,
+    );
+}
+
+/** On the host's network `-p` says which of the exposed ports are meant. */
+export function hintAtUnasked(container: Container, hints: Hints): void {
+  if (container.networkMode !== 'host' || container.requested.length === 0) return;
+  const asked = new Set(container.requested.map(printPort));
+  const others = container.exposed.filter((port) => !asked.has(printPort(port)));
+  if (others.length > 0)
+    hints.add(
+      `on the host's network only the ports of -p are registered (${listed(container.requested)}), not those that the image exposes (${listed(others)})`,
+    );
+}
+
+function listed(ports: readonly Port[]): string {
+  return shown(ports.slice(0, 8).map(printPort).join(', '));
+}

@@ -1,0 +1,322 @@
+/**
+ * The real engine: Docker's HTTP API through dockerode. GET only, no API version in the paths (daemons refuse versions
+ * that are too old or too new for them), a deadline on every call, none on the event stream.
+ */
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
+import { inspect } from 'node:util';
+import Docker from 'dockerode';
+import { type EngineEndpoint, endpointLabel } from './endpoint.ts';
+import {
+  type DefaultBridge,
+  type Engine,
+  EngineError,
+  type EngineEvent,
+  type EngineInfo,
+  type EventStream,
+  type Inspection,
+  type Listed,
+} from './engine.ts';
+import { ACTIONS, LineSplitter, parseEvent, subscribe } from './events.ts';
+import { asObject, parseBridge, parseInfo, parseListing } from './responses.ts';
+
+export interface EngineTimes {
+  /** For each call, connecting and reading included. */
+  readonly callTimeoutMs?: number;
+  /** How often the daemon must give a sign of life while its events are read. */
+  readonly pingEveryMs?: number;
+  /** Events that may wait to be consumed. */
+  readonly maxQueuedEvents?: number;
+}
+
+const CALL_TIMEOUT_MS = 5000;
+const PING_EVERY_MS = 10_000;
+const MAX_QUEUED_EVENTS = 100_000;
+const TCP_KEEPALIVE_MS = 10_000;
+
+/** Connects lazily: the first call shows whether there is an engine. Every rejection is an `EngineError`. */
+export function connectEngine(endpoint: EngineEndpoint, times: EngineTimes = {}): Engine {
+  return new DockerodeEngine(endpoint, times);
+}
+
+/** What is used of dockerode; that it passes an abort signal on is missing in its types. */
+interface ReadOnlyDocker {
+  ping(options: CallOptions): Promise<unknown>;
+  info(options: CallOptions): Promise<unknown>;
+  listContainers(options: CallOptions): Promise<unknown>;
+  getContainer(id: string): { inspect(options: CallOptions): Promise<unknown> };
+  getNetwork(id: string): { inspect(): Promise<unknown> };
+  getEvents(options: CallOptions & EventQuery): Promise<Readable>;
+}
+
+interface CallOptions {
+  readonly abortSignal: AbortSignal;
+}
+
+interface EventQuery {
+  readonly filters?: object;
+  /** Seconds since 1970, with a fraction. */
+  readonly since?: string;
+  /** The same. */
+  readonly until?: string;
+}
+
+/** Spares the engine and us the events that `parseEvent` passes over. */
+const EVENT_FILTERS = {
+  type: Object.keys(ACTIONS),
+  event: [...ACTIONS.container, ...ACTIONS.network],
+};
+
+const SIGNAL_FILTERS = { type: ['container'], event: ['kill'] };
+
+class DockerodeEngine implements Engine {
+  readonly label: string;
+  readonly #agent: HttpAgent;
+  readonly #docker: ReadOnlyDocker;
+  readonly #closed = new AbortController();
+  readonly #calls = new Set<AbortController>();
+  readonly #times: Required<EngineTimes>;
+
+  constructor(endpoint: EngineEndpoint, times: EngineTimes) {
+    this.label = endpointLabel(endpoint);
+    this.#times = {
+      callTimeoutMs: times.callTimeoutMs ?? CALL_TIMEOUT_MS,
+      pingEveryMs: times.pingEveryMs ?? PING_EVERY_MS,
+      maxQueuedEvents: times.maxQueuedEvents ?? MAX_QUEUED_EVENTS,
+    };
+    const agentOptions = { keepAlive: true, keepAliveMsecs: TCP_KEEPALIVE_MS };
+    const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
+    this.#agent = opaque(isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions));
+    this.#docker = createDocker(endpoint, this.#agent);
+  }
+
+  async info(): Promise<EngineInfo> {
+    const answer = await this.#call('info', (options) => this.#docker.info(options));
+    const info = parseInfo(answer);
+    if (info === undefined) throw this.#notUnderstood('info');
+    return info;
+  }
+
+  async defaultBridge(): Promise<DefaultBridge | undefined> {
+    const network = this.#docker.getNetwork('bridge');
+    try {
+      // dockerode would put a signal to abort by into the query.
+      return parseBridge(await this.#call('network', () => network.inspect()));
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async list(): Promise<readonly Listed[]> {
+    const answer = await this.#call('list', (options) => this.#docker.listContainers(options));
+    const list = parseListing(answer);
+    if (list === undefined) throw this.#notUnderstood('list');
+    return list;
+  }
+
+  async inspect(id: string): Promise<Inspection | undefined> {
+    const container = this.#docker.getContainer(encodeURIComponent(id));
+    try {
+      const answer = await this.#call('inspect', (options) => container.inspect(options));
+      if (!isInspection(answer)) throw this.#notUnderstood('inspect');
+      return answer;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  events(sinceNano: string | undefined, signal: AbortSignal): EventStream {
+    const { pingEveryMs, maxQueuedEvents } = this.#times;
+    const since = sinceNano === undefined ? {} : { since: secondsOf(sinceNano) };
+    const source = {
+      label: this.label,
+      pingEveryMs,
+      maxQueued: maxQueuedEvents,
+      ping: () => this.ping(),
+      open: (abortSignal: AbortSignal) => this.#openEvents(opaque(abortSignal), since),
+    };
+    return subscribe(source, AbortSignal.any([signal, this.#closed.signal]));
+  }
+
+  async signals(sinceNano: bigint, untilNano: bigint): Promise<readonly EngineEvent[]> {
+    const query = { since: secondsOf(`${sinceNano}`), until: secondsOf(`${untilNano}`) };
+    return this.#call('events', async (options) => {
+      const stream = await this.#docker.getEvents({
+        filters: SIGNAL_FILTERS,
+        ...query,
+        ...options,
+      });
+      return readSignals(stream, this.#times.maxQueuedEvents);
+    });
+  }
+
+  async ping(): Promise<void> {
+    await this.#call('ping', (options) => this.#docker.ping(options));
+  }
+
+  close(): void {
+    this.#closed.abort();
+    for (const call of this.#calls) call.abort();
+    this.#agent.destroy();
+  }
+
+  /** The filters are optional: an engine that refuses one of them is asked again without any. */
+  async #openEvents(abortSignal: AbortSignal, since: EventQuery): Promise<Readable> {
+    const open = (query: EventQuery): Promise<Readable> =>
+      this.#within('events', this.#times.callTimeoutMs, () =>
+        this.#docker.getEvents({ abortSignal, ...query }),
+      );
+    try {
+      return await open({ filters: EVENT_FILTERS, ...since });
+    } catch (error) {
+      if (!isRefusedQuery(error)) throw error;
+      return open(since);
+    }
+  }
+
+  /** A call that is cut off when its time is over. */
+  async #call<T>(name: string, start: (options: CallOptions) => Promise<T>): Promise<T> {
+    const abort = new AbortController();
+    this.#calls.add(abort);
+    const abortSignal = opaque(abort.signal);
+    try {
+      return await this.#within(name, this.#times.callTimeoutMs, () => start({ abortSignal }));
+    } finally {
+      this.#calls.delete(abort);
+      abort.abort();
+    }
+  }
+
+  /** dockerode forgets a call whose answer is cut off in the middle: its promise alone may never settle. */
+  async #within<T>(name: string, timeoutMs: number, start: () => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const error = new Error(`no answer within ${timeoutMs} ms`);
+      timer = setTimeout(() => reject(error), timeoutMs);
+    });
+    try {
+      return await Promise.race([start(), late]);
+    } catch (error) {
+      throw engineFailure(this.label, name, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #notUnderstood(call: string): EngineError {
+    return new EngineError(
+      'failed',
+      `${this.label}: ${call}: this is not a Docker engine's answer`,
+    );
+  }
+}
+
+/**
+ * docker-modem formats its options in full for a debug line, wanted or not, on every call: milliseconds, and more with
+ * every open connection, were it to see the whole of these.
+ */
+function opaque<T extends object>(value: T): T {
+  return Object.defineProperty(value, inspect.custom, { value: () => '' });
+}
+
+/**
+ * dockerode reads DOCKER_* for itself, prefers them to what it is given and throws over what it finds there: they are
+ * hidden while it is built, as `endpoint` has taken them into account.
+ */
+function createDocker(endpoint: EngineEndpoint, agent: HttpAgent): ReadOnlyDocker {
+  const hidden = Object.entries(process.env).filter(([name]) => name.startsWith('DOCKER_'));
+  for (const [name] of hidden) delete process.env[name];
+  try {
+    return new Docker({
+      ...dockerOptions(endpoint),
+      agent,
+    } as Docker.DockerOptions) as unknown as ReadOnlyDocker;
+  } finally {
+    Object.assign(process.env, Object.fromEntries(hidden));
+  }
+}
+
+function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
+  if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
+  const { host, port, tls } = endpoint;
+  const protocol = tls === undefined ? 'http' : 'https';
+  return {
+    // With its scheme, as an IPv6 address may look like one.
+    host: `${protocol}://${host.includes(':') ? `[${host}]` : host}`,
+    port,
+    protocol,
+    ca: tls?.ca,
+    cert: tls?.client?.cert,
+    key: tls?.client?.key,
+  };
+}
+
+/** An engine that ends the answer late is cut off by the time of the call. */
+async function readSignals(stream: Readable, max: number): Promise<readonly EngineEvent[]> {
+  const lines = new LineSplitter();
+  const events: EngineEvent[] = [];
+  for await (const octets of stream) {
+    for (const line of lines.push(octets as Buffer) ?? []) {
+      const event = parseEvent(line);
+      if (event?.action === 'kill') events.push(event);
+    }
+    if (events.length > max) break;
+  }
+  return events;
+}
+
+/** Docker takes seconds with a fraction. */
+function secondsOf(nano: string): string {
+  const digits = nano.padStart(10, '0');
+  return `${digits.slice(0, -9)}.${digits.slice(-9)}`;
+}
+
+function isInspection(answer: unknown): answer is Inspection {
+  return typeof (answer as { Id?: unknown } | null)?.Id === 'string';
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof EngineError && statusOf(error.cause) === 404;
+}
+
+/** Whether the engine answered, and may answer otherwise when it is asked for less. */
+function isRefusedQuery(error: unknown): boolean {
+  return error instanceof EngineError && error.code === 'failed' && statusOf(error.cause) !== 404;
+}
+
+/** What went wrong with a call, in the three words that the registrar acts on. */
+
+/** A proxy without its daemon, or a daemon that is starting. */
+const GATEWAY_STATUSES = [502, 503, 504];
+
+/** Names the call and the engine in the message; keeps the cause. */
+export function engineFailure(engine: string, call: string, cause: unknown): EngineError {
+  if (cause instanceof EngineError) return cause;
+  const code = codeOf(cause);
+  const because = cause instanceof Error ? cause.message.trim() : String(cause);
+  return new EngineError(code, `${engine}: ${call}: ${because}${adviceOn(code, cause)}`, { cause });
+}
+
+/** The HTTP status that the daemon, or a proxy before it, answered with. */
+export function statusOf(cause: unknown): number | undefined {
+  const status = asObject(cause).statusCode;
+  return typeof status === 'number' ? status : undefined;
+}
+
+function codeOf(cause: unknown): EngineError['code'] {
+  const status = statusOf(cause);
+  if (status === 401 || status === 403) return 'denied';
+  if (status !== undefined) return GATEWAY_STATUSES.includes(status) ? 'unreachable' : 'failed';
+  const errno = asObject(cause).code;
+  return errno === 'EACCES' || errno === 'EPERM' ? 'denied' : 'unreachable';
+}
+
+function adviceOn(code: EngineError['code'], cause: unknown): string {
+  if (code !== 'denied') return '';
+  return statusOf(cause) === undefined
+    ? ' (run as root or in the group that owns the socket)'
+    : ' (the proxy before the engine must let it through)';
+}

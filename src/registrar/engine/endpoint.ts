@@ -1,0 +1,208 @@
+/**
+ * Where the engine is: `--docker-host`, else what Docker's own command line would take: DOCKER_HOST, DOCKER_CONTEXT,
+ * the current context of its config.json, the local socket. Decided from the arguments alone; files come through a
+ * function. Settings that cannot work are values that name the setting and what to do.
+ */
+import { createHash } from 'node:crypto';
+import { asObject, parseJson } from './responses.ts';
+
+export interface Tls {
+  /** PEM; without it the system's authorities count. */
+  readonly ca: string | undefined;
+  /** The client's certificate and its key, PEM. */
+  readonly client: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export type EngineEndpoint =
+  | { readonly kind: 'unix'; readonly path: string }
+  /** `host` is a name or an address, IPv6 without brackets. */
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      readonly tls: Tls | undefined;
+    };
+
+export interface EndpointMistake {
+  /** The option, environment variable or file that is wrong. */
+  readonly setting: string;
+  /** What is wrong with it and how to put it right, as one line. */
+  readonly reason: string;
+}
+
+export type EndpointResult =
+  | { readonly kind: 'endpoint'; readonly endpoint: EngineEndpoint }
+  | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
+
+type Env = Readonly<Record<string, string | undefined>>;
+/** Gives a file's text, `undefined` if it cannot be read. */
+type ReadFile = (path: string) => string | undefined;
+
+const DEFAULT_SOCKET = '/var/run/docker.sock';
+const PLAIN_PORT = 2375;
+const TLS_PORT = 2376;
+
+/** Resolves the engine; an empty text is as none. */
+export function resolveEndpoint(
+  dockerHost: string | undefined,
+  env: Env,
+  readFile: ReadFile,
+): EndpointResult {
+  if (dockerHost) return fromHost(dockerHost, '--docker-host', tlsOfEnv(env, readFile));
+  if (env.DOCKER_HOST) {
+    return fromHost(env.DOCKER_HOST, 'DOCKER_HOST', tlsOfEnv(env, readFile));
+  }
+  if (env.DOCKER_CONTEXT) {
+    return fromContext(env.DOCKER_CONTEXT, 'DOCKER_CONTEXT', env, readFile);
+  }
+  const path = `${configFolder(env)}/config.json`;
+  const text = readFile(path);
+  if (text === undefined) return found({ kind: 'unix', path: DEFAULT_SOCKET });
+  const config = parseJson(text);
+  if (config === undefined) return mistake(path, 'is not JSON; repair it, or set --docker-host');
+  const name = asObject(config).currentContext;
+  if (typeof name !== 'string' || name === '') {
+    return found({ kind: 'unix', path: DEFAULT_SOCKET });
+  }
+  return fromContext(name, `currentContext in ${path}`, env, readFile);
+}
+
+/** For logs and messages. */
+export function endpointLabel(endpoint: EngineEndpoint): string {
+  if (endpoint.kind === 'unix') return `unix://${endpoint.path}`;
+  const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
+  return `tcp://${host}:${endpoint.port}${endpoint.tls === undefined ? '' : ' (TLS)'}`;
+}
+
+type TlsResult =
+  | { readonly kind: 'tls'; readonly tls: Tls | undefined }
+  | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
+
+/** `tlsFor` is asked only where TLS can be, with whether the address itself wants it. */
+function fromHost(
+  text: string,
+  setting: string,
+  tlsFor: (wanted: boolean) => TlsResult,
+): EndpointResult {
+  if (text.startsWith('unix://')) return fromSocket(text.slice('unix://'.length), setting);
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
+  switch (scheme) {
+    case undefined:
+      return text.startsWith('/')
+        ? mistake(setting, `"${text}" has no scheme; write unix://${text}`)
+        : fromAddress(text, setting, tlsFor, false);
+    case 'tcp':
+    case 'http':
+    case 'https':
+      return fromAddress(text.slice(scheme.length + 3), setting, tlsFor, scheme === 'https');
+    case 'ssh':
+      return mistake(
+        setting,
+        'ssh:// is not spoken; forward the socket with "ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock HOST" and write unix:///tmp/docker.sock',
+      );
+    case 'npipe':
+      return mistake(
+        setting,
+        "Windows' pipes are not spoken; let the engine listen on TCP with TLS and write tcp://HOST:2376",
+      );
+    default:
+      return mistake(setting, `${scheme}:// is not known; write unix:///PATH or tcp://HOST:PORT`);
+  }
+}
+
+function fromSocket(path: string, setting: string): EndpointResult {
+  if (path === '') return found({ kind: 'unix', path: DEFAULT_SOCKET });
+  if (path.startsWith('/')) return found({ kind: 'unix', path });
+  return mistake(setting, `"unix://${path}" is relative; write unix:///PATH, with three slashes`);
+}
+
+function fromAddress(
+  text: string,
+  setting: string,
+  tlsFor: (wanted: boolean) => TlsResult,
+  isHttps: boolean,
+): EndpointResult {
+  const [, bracketed, plain, portText] =
+    /^(?:\[([0-9a-f:.]+)\]|([^\s:/@?#[\]]+))(?::(\d{1,5}))?\/?$/i.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = portText === undefined ? undefined : Number(portText);
+  if (host === undefined || port === 0 || (port ?? 0) > 65_535) {
+    return mistake(setting, `"${text}" is not HOST:PORT; write tcp://HOST:${PLAIN_PORT}`);
+  }
+  const result = tlsFor(isHttps || port === TLS_PORT);
+  if (result.kind === 'mistake') return result;
+  const { tls } = result;
+  const usual = tls === undefined ? PLAIN_PORT : TLS_PORT;
+  return found({ kind: 'tcp', host, port: port ?? usual, tls });
+}
+
+/** As Docker's command line: any text in DOCKER_TLS_VERIFY wants TLS. We always verify. */
+function tlsOfEnv(env: Env, readFile: ReadFile): (wanted: boolean) => TlsResult {
+  return (wanted) => {
+    if (!wanted && !env.DOCKER_TLS_VERIFY) return { kind: 'tls', tls: undefined };
+    const folder = env.DOCKER_CERT_PATH;
+    if (!folder) return tlsFrom(configFolder(env), 'DOCKER_CERT_PATH', readFile);
+    if (readFile(`${folder}/ca.pem`) === undefined) {
+      return mistake('DOCKER_CERT_PATH', `${folder}/ca.pem cannot be read`);
+    }
+    return tlsFrom(folder, 'DOCKER_CERT_PATH', readFile);
+  };
+}
+
+/** A client may do without a certificate of its own, but not with half of one. */
+function tlsFrom(folder: string, setting: string, readFile: ReadFile): TlsResult {
+  const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => readFile(`${folder}/${name}.pem`));
+  if (cert !== undefined && key !== undefined) {
+    return { kind: 'tls', tls: { ca, client: { cert, key } } };
+  }
+  if (cert === undefined && key === undefined) {
+    return { kind: 'tls', tls: { ca, client: undefined } };
+  }
+  const missing = cert === undefined ? 'cert.pem' : 'key.pem';
+  return mistake(setting, `${folder}/${missing} cannot be read, and the other half is there`);
+}
+
+/** Contexts lie in folders named by the hash of their name. */
+function fromContext(name: string, setting: string, env: Env, readFile: ReadFile): EndpointResult {
+  if (name === 'default') return found({ kind: 'unix', path: DEFAULT_SOCKET });
+  const contexts = `${configFolder(env)}/contexts`;
+  const hash = createHash('sha256').update(name).digest('hex');
+  const path = `${contexts}/meta/${hash}/meta.json`;
+  const text = readFile(path);
+  if (text === undefined) {
+    return mistake(setting, `there is no context "${name}" (${path}); see "docker context ls"`);
+  }
+  const docker = asObject(asObject(asObject(parseJson(text)).Endpoints).docker);
+  const host = docker.Host;
+  if (typeof host !== 'string' || host === '') {
+    return mistake(setting, `context "${name}" names no Docker host (${path})`);
+  }
+  if (docker.SkipTLSVerify === true) {
+    return mistake(
+      setting,
+      `context "${name}" does not verify the engine's certificate, which soradns always does; give the context a CA`,
+    );
+  }
+  const folder = `${contexts}/tls/${hash}/docker`;
+  return fromHost(host, `${setting}: context "${name}"`, (wanted) => {
+    const result = tlsFrom(folder, `${setting}: context "${name}"`, readFile);
+    const isEmpty =
+      result.kind === 'tls' && result.tls?.ca === undefined && result.tls?.client === undefined;
+    return isEmpty && !wanted ? { kind: 'tls', tls: undefined } : result;
+  });
+}
+
+function configFolder(env: Env): string {
+  return env.DOCKER_CONFIG || `${env.HOME ?? ''}/.docker`;
+}
+
+function found(endpoint: EngineEndpoint): EndpointResult {
+  return { kind: 'endpoint', endpoint };
+}
+
+function mistake(
+  setting: string,
+  reason: string,
+): { readonly kind: 'mistake'; readonly mistake: EndpointMistake } {
+  return { kind: 'mistake', mistake: { setting, reason } };
+}

@@ -1,0 +1,48 @@
+/** What a registrar tells of itself, for logs and for those who watch it. */
+import type { MirrorEvent } from '../store/mirror.ts';
+import type { StoreError } from '../store/store.ts';
+import type { Refusal } from './describe/description.ts';
+import type { EngineError, EngineInfo } from './engine/engine.ts';
+import type { RegistrarFinding } from './finding.ts';
+import type { TenureEvent } from './leadership/leadership.ts';
+import type { Surroundings } from './observe/hostFacts.ts';
+import type { ConvergeEvent } from './reconcile/reconciler.ts';
+
+export type RegistrarEvent =
+  | ConvergeEvent
+  | TenureEvent
+  | { readonly kind: 'engineConnected'; readonly label: string }
+  | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
+  /** Another engine is at the address, or the engine has got another id. */
+  | { readonly kind: 'engineChanged'; readonly from: EngineInfo; readonly to: EngineInfo }
+  /** The engine's socket is mounted as a file, so that a new one would not be seen. */
+  | { readonly kind: 'socketMounted'; readonly label: string }
+  /** Docker has made a new socket, and a mount in this container holds on to the old one. */
+  | { readonly kind: 'socketReplaced'; readonly label: string }
+  | { readonly kind: 'found'; readonly finding: RegistrarFinding }
+  /** The engine was gone for too long. */
+  | { readonly kind: 'withdrawn'; readonly afterMs: number }
+  | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }
+  | { readonly kind: 'refused'; readonly containerId: string; readonly refusal: Refusal }
+  | { readonly kind: 'surroundings'; readonly surroundings: Surroundings }
+  | { readonly kind: 'store'; readonly event: MirrorEvent }
+  | { readonly kind: 'closeFailed'; readonly error: StoreError };
+
+/** Which refusals were told already, so that each is told once; in bounded memory, as strangers write what is refused. */
+
+const MAX_REMEMBERED = 10_000;
+
+export class ToldRefusals {
+  readonly #told = new Set<string>();
+
+  /** Those of a container that were not told before; from now on they were. */
+  news(containerId: string, refusals: readonly Refusal[]): readonly Refusal[] {
+    return refusals.filter(({ about, reason }) => {
+      const id = `${containerId} ${about} ${reason}`;
+      if (this.#told.has(id)) return false;
+      if (this.#told.size >= MAX_REMEMBERED) this.#told.clear();
+      this.#told.add(id);
+      return true;
+    });
+  }
+}

@@ -1,0 +1,69 @@
+/** What a registrar finds wrong although it works: for its log, `/readyz`, `registrar status` and doctor. PURE. */
+import { shown } from './describe/description.ts';
+import type { EngineInfo } from './engine/engine.ts';
+import type { Profile } from './leadership/identity.ts';
+import type { Neighbour } from './leadership/neighbours.ts';
+
+export interface RegistrarFinding {
+  /** `duplicate`: another engine has this engine's id. `overlapping`: another registrar of this engine has our zones too. */
+  readonly kind: 'duplicate' | 'overlapping';
+  /** This engine's host and the other one's. */
+  readonly hosts: readonly [string, string];
+  /** One line, without a full stop. */
+  readonly message: string;
+  /** What to do about it, as a line for a shell. */
+  readonly fix: string;
+}
+
+/** As one line, for people. */
+export function printFinding({ message, fix }: RegistrarFinding): string {
+  return `${message}; ${fix}`;
+}
+
+/** `undefined`: nothing is wrong with it. */
+export function findingOf(
+  { kind, lock }: Neighbour,
+  info: EngineInfo,
+  own: { readonly host: string; readonly profile: Profile },
+): RegistrarFinding | undefined {
+  const { holder } = lock;
+  const hosts = [labelOf(own.host, own.profile), labelOf(holder.host, holder.profile)] as const;
+  const zones = shown((holder.profile?.work.zones ?? []).join(', '));
+  switch (kind) {
+    case 'duplicate':
+      // An engine without an id of its own cannot get another one.
+      if (!info.isOwnId) return undefined;
+      return {
+        kind,
+        hosts,
+        message: `two Docker engines have the same id, ${info.id}: ${hosts.join(' and ')}. Both are served, but one of them needs an id of its own`,
+        fix: renewalLine(info),
+      };
+    case 'overlapping':
+      return {
+        kind,
+        hosts,
+        message: `another registrar of this engine, on ${shown(holder.host)}, shares some of our zones: it has ${zones}. Each name is kept by the registrar that wrote it first`,
+        fix: 'soradns registrar status   # give both the same --zone options, or zones that have nothing in common',
+      };
+    case 'neighbour':
+      return undefined;
+  }
+}
+
+/** The engine's host, its addresses and its folder: cloned machines may differ in any of them. */
+function labelOf(host: string, profile: Profile | undefined): string {
+  const details = [...(profile?.addresses ?? []), ...(profile?.rootDir ? [profile.rootDir] : [])];
+  const name = shown(profile?.name ?? host);
+  return details.length === 0 ? name : `${name} (${shown(details.join(', '))})`;
+}
+
+/** Before Docker 23.0 the id was a key in /etc/docker, which newer versions take over if they find it. */
+function renewalLine({ rootDir = '/var/lib/docker' }: EngineInfo): string {
+  const files = `${quoted(`${rootDir}/engine-id`)} /etc/docker/key.json`;
+  return `sudo systemctl stop docker.socket docker && sudo rm -f ${files} && sudo systemctl start docker   # on one of the two hosts`;
+}
+
+function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,116 @@
+/**
+ * Runs the checks that records ask for, each at its own interval: a record that asks for one is published while it
+ * passes. Records that point to the same place share a check. A new life of a container has yet to pass.
+ */
+import type { Clock, Timer } from '../../timing/clock.ts';
+import type { Check } from '../describe/check.ts';
+import type { Wish } from '../reconcile/claims.ts';
+import { ProbeTurns } from './probeTurns.ts';
+
+export interface ProbeTarget {
+  readonly check: Check;
+  /** An IP address. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Whether it passes within the check's timeout; never rejects. */
+export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
+
+interface Running {
+  readonly containerId: string;
+  /** `undefined`: not known yet. */
+  isPassing: boolean | undefined;
+  readonly abort: AbortController;
+  timer: Timer | undefined;
+}
+
+export interface ChecksOptions {
+  readonly probe: Probe;
+  readonly clock: Clock;
+  readonly onChange: () => void;
+}
+
+export class Checks {
+  readonly #options: ChecksOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #turns: ProbeTurns;
+
+  constructor(options: ChecksOptions) {
+    this.#options = options;
+    this.#turns = new ProbeTurns({ clock: options.clock });
+  }
+
+  /**
+   * Checks what these ask for and nothing else; gives those that ask for nothing or pass. What is published already (by
+   * a registrar before this one) stays so until its first result.
+   */
+  passing(wishes: readonly Wish[], isPublished: (wish: Wish) => boolean): readonly Wish[] {
+    const wanted = new Set<string>();
+    const passing = wishes.filter((wish) => {
+      const target = targetOf(wish);
+      if (target === undefined) return true;
+      const id = idOf(wish, target);
+      wanted.add(id);
+      return this.#get(id, wish.containerId, target).isPassing ?? isPublished(wish);
+    });
+    for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
+    return passing;
+  }
+
+  /** Whether the wish asks for a check that does not pass at the moment. */
+  isFailing(wish: Wish): boolean {
+    const target = targetOf(wish);
+    return target !== undefined && this.#running.get(idOf(wish, target))?.isPassing !== true;
+  }
+
+  close(): void {
+    for (const [id, running] of this.#running) this.#end(id, running);
+  }
+
+  #get(id: string, containerId: string, target: ProbeTarget): Running {
+    const known = this.#running.get(id);
+    if (known !== undefined) return known;
+    const running: Running = {
+      containerId,
+      isPassing: undefined,
+      abort: new AbortController(),
+      timer: undefined,
+    };
+    this.#running.set(id, running);
+    void this.#run(target, running);
+    return running;
+  }
+
+  async #run(target: ProbeTarget, running: Running): Promise<void> {
+    const { probe, clock, onChange } = this.#options;
+    const { signal } = running.abort;
+    const isPassing = await this.#turns.run(running.containerId, signal, () =>
+      probe(target, signal),
+    );
+    if (signal.aborted) return;
+    const isChanged = running.isPassing !== isPassing;
+    running.isPassing = isPassing;
+    running.timer = clock.startTimer(
+      target.check.intervalMs,
+      () => void this.#run(target, running),
+    );
+    if (isChanged) onChange();
+  }
+
+  #end(id: string, running: Running): void {
+    running.abort.abort();
+    running.timer?.cancel();
+    this.#running.delete(id);
+  }
+}
+
+function targetOf({ record: { check, fields } }: Wish): ProbeTarget | undefined {
+  return check === undefined || fields.port === undefined
+    ? undefined
+    : { check, host: fields.host, port: fields.port };
+}
+
+function idOf({ containerId, owner }: Wish, target: ProbeTarget): string {
+  return `${containerId} ${owner.startedAt} ${JSON.stringify(target)}`;
+}

@@ -1,0 +1,100 @@
+/**
+ * A container that got its stop signal, from then until it has died or is seen to have survived. What sends it new
+ * requests while it ends loses them; what leaves out one that runs on costs some of its capacity for a while. So it stays
+ * out until something shows that it survived: a new life, a HEALTHCHECK that passes when a stop would be over, or a long
+ * time. PURE.
+ */
+import type { Draining } from '../describe/description.ts';
+import { endsContainer } from '../describe/stopSignal.ts';
+import type { EngineEvent, Inspection } from '../engine/engine.ts';
+import { asList, asObject, asText, isOlder, parseInstant, parseNano } from '../engine/responses.ts';
+
+export interface Ending {
+  /** The signal's time by the engine's clock, which its health log goes by; nanoseconds. */
+  readonly signalNano: bigint;
+  /** The same on the monotonic clock. */
+  readonly atMs: number;
+}
+
+/** Between looks at the health of one that may have survived. */
+const LOOK_EVERY_MS = 2_000;
+
+/** What a signal means for the life that was inspected; `undefined`: it does not end that one. */
+export function endingBy(
+  event: EngineEvent,
+  inspection: Inspection,
+  atMs: number,
+): Ending | undefined {
+  const signalNano = parseNano(event.timeNano);
+  const isMeant = !isOlder(event, inspection) && endsContainer(event.signal, inspection);
+  return isMeant && signalNano !== undefined ? { signalNano, atMs } : undefined;
+}
+
+/** Whether the signal was sent before the life that was inspected began: it did not meet that one. */
+export function isBefore({ signalNano }: Ending, { State }: Inspection): boolean {
+  const startedNano = parseInstant(State?.StartedAt ?? '');
+  return startedNano === undefined || signalNano < startedNano;
+}
+
+export function hasSurvived(
+  ending: Ending,
+  draining: Draining,
+  inspection: Inspection,
+  nowMs: number,
+): boolean {
+  return nowMs >= overAtMs(ending, draining) || hasPassed(ending, draining, inspection);
+}
+
+/** When to look again whether it has; `undefined`: only a new life can show it. */
+export function nextLookInMs(
+  ending: Ending,
+  draining: Draining,
+  inspection: Inspection,
+  nowMs: number,
+): number | undefined {
+  const healthyAtMs = ending.atMs + draining.healthySeconds * 1000;
+  const lookAtMs = hasCheck(inspection)
+    ? Math.max(healthyAtMs, nowMs) + LOOK_EVERY_MS
+    : Number.POSITIVE_INFINITY;
+  const nextMs = Math.min(overAtMs(ending, draining), lookAtMs) - nowMs;
+  return Number.isFinite(nextMs) ? nextMs : undefined;
+}
+
+/** Why it is out of DNS, behind "it". */
+export function whyEnding(
+  { maxSeconds, healthySeconds }: Draining,
+  inspection: Inspection,
+): string {
+  const health =
+    hasCheck(inspection) && Number.isFinite(healthySeconds)
+      ? ` passes its HEALTHCHECK after ${healthySeconds} s, or`
+      : '';
+  const then = Number.isFinite(maxSeconds)
+    ? `if it${health} still runs after ${maxSeconds} s`
+    : 'when it starts again';
+  return `is being stopped; it comes back ${then}`;
+}
+
+function hasCheck({ State }: Inspection): boolean {
+  return (State?.Health?.Status ?? 'none') !== 'none';
+}
+
+function overAtMs({ atMs }: Ending, { maxSeconds }: Draining): number {
+  return atMs + maxSeconds * 1000;
+}
+
+/** Whether a run of its HEALTHCHECK passed that began when a stop would have been over. Docker tells no such run. */
+function hasPassed(
+  { signalNano }: Ending,
+  { healthySeconds }: Draining,
+  { State }: Inspection,
+): boolean {
+  const { Status, Log } = State?.Health ?? {};
+  if (Status !== 'healthy' || !Number.isFinite(healthySeconds)) return false;
+  const fromNano = signalNano + BigInt(Math.ceil(healthySeconds)) * 1_000_000_000n;
+  return asList(Log).some((run) => {
+    const { Start, ExitCode } = asObject(run);
+    const startedNano = parseInstant(asText(Start));
+    return ExitCode === 0 && startedNano !== undefined && startedNano > fromNano;
+  });
+}

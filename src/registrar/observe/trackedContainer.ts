@@ -1,0 +1,237 @@
+/** What is remembered of one container between events, lists and inspections. */
+import type { Clock, Timer } from '../../timing/clock.ts';
+import type { Description } from '../describe/description.ts';
+import type { EngineEvent, Inspection } from '../engine/engine.ts';
+import type { Wish } from '../reconcile/claims.ts';
+import { type Ending, endingBy, isBefore } from './ending.ts';
+
+/** A container as it stands; `description` is undefined while nothing is known of it. */
+export interface Tracked {
+  readonly id: string;
+  readonly inspection: Inspection | undefined;
+  readonly description: Description | undefined;
+  readonly wishes: readonly Wish[];
+}
+
+export interface Signal {
+  readonly event: EngineEvent;
+  /** When it was sent, on the monotonic clock. */
+  readonly atMs: number;
+}
+
+/** The same, with what its keeper needs. */
+export interface Slot extends Tracked {
+  inspection: Inspection | undefined;
+  description: Description | undefined;
+  wishes: readonly Wish[];
+  parentId: string | undefined;
+  fingerprint: string | undefined;
+  deaths: Deaths;
+  /** StartedAt of the last life that was inspected; what follows is about that life, and begins anew with the next. */
+  life: string | undefined;
+  /** Its death is among `deaths`: the next life's inspection must not count it once more, as one that was missed. */
+  isDeathCounted: boolean;
+  /** It has died, and no start was heard of since: earlier over than the above, as a start comes before its inspection. */
+  isDown: boolean;
+  /** It is not believed before, as those before it died too soon. */
+  heldUntilMs: number;
+  /** A signal that ends it was sent to it, in this life. */
+  ending: Ending | undefined;
+  /** Signals that were heard of before it was inspected: whether one of them ends it is not known yet. */
+  signals: readonly Signal[];
+  retries: number;
+  readonly alarms: Alarms;
+}
+
+/** Of a container that nothing is known of yet. */
+export function newSlot(id: string, clock: Clock): Slot {
+  return {
+    id,
+    inspection: undefined,
+    description: undefined,
+    wishes: [],
+    parentId: undefined,
+    fingerprint: undefined,
+    deaths: NO_DEATHS,
+    life: undefined,
+    isDeathCounted: false,
+    isDown: false,
+    heldUntilMs: 0,
+    ending: undefined,
+    signals: [],
+    retries: 0,
+    alarms: new Alarms(clock),
+  };
+}
+
+/** Whether the signal ends the life that was inspected; from then on that life is about to end. */
+export function endsWith(slot: Slot, inspection: Inspection, { event, atMs }: Signal): boolean {
+  const ending = endingBy(event, inspection, atMs);
+  if (ending === undefined) return false;
+  slot.ending = ending;
+  slot.alarms.cancel('ending');
+  return true;
+}
+
+/** Whether the container has that id or that name. */
+export function isNamed({ id, inspection }: Slot, idOrName: string | undefined): boolean {
+  return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
+}
+
+/** What its HEALTHCHECK says; empty if it has none, or is not known: engines have several words for that. */
+export function healthOf(slot: Slot | undefined): string {
+  const status = slot?.inspection?.State?.Health?.Status ?? '';
+  return status === 'none' ? '' : status;
+}
+
+/** Whether it has a process, be it paused or about to be started again. */
+export function isAlive(inspection: Inspection | undefined): boolean {
+  const { Status = '', Running } = inspection?.State ?? {};
+  return Running === true || ['running', 'paused', 'restarting'].includes(Status);
+}
+
+/** Whether something is not known yet that will be. */
+export function isWaiting(description: Description): boolean {
+  return (
+    description.kind === 'waiting' ||
+    (description.kind === 'described' && description.waiting !== undefined)
+  );
+}
+
+/** What a container has timers for, each at most once. */
+
+export type Alarm = 'retry' | 'ending' | 'held' | 'health';
+
+/** A timer of more fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export class Alarms {
+  readonly #clock: Clock;
+  readonly #timers = new Map<Alarm, Timer>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  has(alarm: Alarm): boolean {
+    return this.#timers.has(alarm);
+  }
+
+  /** Rings once, in place of an alarm of that kind that is still to ring. One that is far away may ring too early. */
+  set(alarm: Alarm, delayMs: number, ring: () => void): void {
+    this.cancel(alarm);
+    const timer = this.#clock.startTimer(Math.min(delayMs, MAX_TIMER_MS), () => {
+      this.#timers.delete(alarm);
+      ring();
+    });
+    this.#timers.set(alarm, timer);
+  }
+
+  cancel(alarm: Alarm): void {
+    this.#timers.get(alarm)?.cancel();
+    this.#timers.delete(alarm);
+  }
+
+  cancelAll(): void {
+    for (const alarm of this.#timers.keys()) this.cancel(alarm);
+  }
+}
+
+/**
+ * Whether a container dies too often to be believed: after three deaths within half a minute a new life counts only
+ * once it has lasted. Times are monotonic. PURE.
+ */
+export interface Deaths {
+  /** Of the last half minute, oldest first; no more than count. */
+  readonly atMs: readonly number[];
+}
+
+const DEATHS = 3;
+const WITHIN_MS = 30_000;
+const SURVIVE_MS = 5_000;
+
+export const NO_DEATHS: Deaths = { atMs: [] };
+
+export function addDeath(deaths: Deaths, nowMs: number): Deaths {
+  return { atMs: [...recent(deaths, nowMs), nowMs].slice(-DEATHS) };
+}
+
+/** For a life that begins now: when it may be published. */
+export function publishableAtMs(deaths: Deaths, nowMs: number): number {
+  return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
+}
+
+/** Whether the deaths no longer matter. */
+export function isForgotten(deaths: Deaths, nowMs: number): boolean {
+  return recent(deaths, nowMs).length === 0;
+}
+
+function recent({ atMs }: Deaths, nowMs: number): readonly number[] {
+  return atMs.filter((each) => nowMs - each < WITHIN_MS);
+}
+
+/**
+ * What an event says about a container before it has been inspected again: only what takes it out of DNS, as that must
+ * not wait. What could bring it in is for the inspection to say. PURE.
+ */
+
+/** The inspection as it must look by now; the same object when the event does not say. */
+export function anticipate(inspection: Inspection, event: EngineEvent): Inspection {
+  if (event.type !== 'container') return inspection;
+  const { State } = inspection;
+  switch (event.action) {
+    case 'die':
+    case 'died':
+    case 'destroy':
+      return {
+        ...inspection,
+        State: { ...State, Status: 'exited', Running: false, Paused: false, Restarting: false },
+      };
+    case 'pause':
+      return { ...inspection, State: { ...State, Status: 'paused', Paused: true } };
+    case 'health_status: unhealthy':
+      return {
+        ...inspection,
+        State: { ...State, Health: { ...State?.Health, Status: 'unhealthy' } },
+      };
+    default:
+      return inspection;
+  }
+}
+
+/** Whether the event may take the container out of DNS, so that what was seen before it must not be believed. */
+export function takesOut(event: EngineEvent): boolean {
+  const seen: Inspection = { Id: event.containerId };
+  return anticipate(seen, event) !== seen;
+}
+
+/** Whether the event ended a life of the container. */
+export function isDeath({ type, action }: EngineEvent): boolean {
+  return type === 'container' && (action === 'die' || action === 'died');
+}
+
+export function isStart({ type, action }: EngineEvent): boolean {
+  return type === 'container' && action === 'start';
+}
+
+/**
+ * Whether the health may be another one in a moment: Podman's events have no verdict, and the end of a command may be
+ * that of a check. Docker's say which it is, and come after it has changed.
+ */
+export function isAboutHealth({ type, action }: EngineEvent): boolean {
+  return type === 'container' && (action === 'health_status' || action === 'exec_died');
+}
+
+/** Notes a life that is seen for the first time, and gives whether this is one. */
+export function beginLife(slot: Slot, inspection: Inspection, nowMs: number): boolean {
+  const startedAt = inspection.State?.StartedAt ?? '';
+  if (!isAlive(inspection) || slot.life === startedAt) return false;
+  const isDeathMissed = slot.life !== undefined && !slot.isDeathCounted;
+  if (isDeathMissed) slot.deaths = addDeath(slot.deaths, nowMs);
+  slot.life = startedAt;
+  slot.isDeathCounted = false;
+  slot.isDown = false;
+  if (slot.ending !== undefined && isBefore(slot.ending, inspection)) slot.ending = undefined;
+  slot.heldUntilMs = publishableAtMs(slot.deaths, nowMs);
+  return true;
+}

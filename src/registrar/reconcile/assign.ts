@@ -1,0 +1,202 @@
+/**
+ * Which key each wished record gets. A name has one holder, which keeps it until it is released: a record that no
+ * registrar wrote, a container of another engine, or another of our containers. Names above and below it are not free for
+ * others either. All others wait, or go where they may go instead. PURE and deterministic: the holders of names come
+ * first, the eldest before the others; among those that have none yet the container that started first goes first.
+ */
+import { recordValue } from '../describe/record.ts';
+import {
+  type Claim,
+  claimsOf,
+  keyForWish,
+  keyIfCloned,
+  numberId,
+  StoredNumbers,
+  type Wish,
+} from './claims.ts';
+import { type Obstacle, Occupancy, type OccupancyInput } from './occupancy.ts';
+import type { ActualRecord } from './storedRecords.ts';
+
+export type Assignment =
+  /** `value`: the wish's, with what only the assignment tells: a number that PTR points to, how long the name is held. */
+  | { readonly kind: 'key'; readonly wish: Wish; readonly key: string; readonly value: Uint8Array }
+  /** `key`: of the name. */
+  | {
+      readonly kind: 'taken';
+      readonly wish: Wish;
+      readonly key: string;
+      readonly obstacle: Obstacle;
+    };
+
+export interface AssignInput extends OccupancyInput {
+  readonly wishes: readonly Wish[];
+  readonly actual: OccupancyInput['actual'] & {
+    /** Our own ones, those that dangle, and others' where something is wished for. */
+    records(): Iterable<ActualRecord>;
+  };
+  /** The number that a container (first 12 digits) had below a base in an earlier life. */
+  formerNumber(containerId: string, base: string): number | undefined;
+}
+
+/** One for each wish; no two with the same key. */
+export function assignKeys(input: AssignInput): Assignment[] {
+  const round = new Round(input);
+  const claims = claimsOf(input.wishes);
+  const kept = round.keepHeld(claims);
+  const fresh = claims.filter((claim) => !kept.has(claim));
+  for (const claim of fresh) if (claim.instance === 'named') round.take(claim);
+  const autos = fresh.filter(({ instance }) => instance === 'auto');
+  const unheld = autos.filter((claim) => !round.waitForNumber(claim));
+  const unnumbered = unheld.filter((claim) => !round.resumeNumber(claim));
+  const others = unnumbered.filter((claim) => !round.takePreferredNumber(claim));
+  for (const claim of others) round.takeNumber(claim);
+  return round.finish();
+}
+
+/** A name that a container has had since a revision. */
+interface Holding {
+  readonly claim: Claim;
+  readonly name: string;
+  readonly number: number | undefined;
+  readonly since: number;
+}
+
+class Round {
+  readonly #assignments: Assignment[] = [];
+  readonly #input: AssignInput;
+  readonly #occupancy: Occupancy;
+  readonly #numbers = new Map<string, number>();
+  readonly #storedNumbers: StoredNumbers;
+
+  constructor(input: AssignInput) {
+    this.#input = input;
+    this.#occupancy = new Occupancy(input);
+    const hasAuto = input.wishes.some(({ record }) => record.instance === 'auto');
+    this.#storedNumbers = new StoredNumbers(hasAuto ? input.actual.records() : []);
+  }
+
+  /** Leaves names and numbers with the containers that have them already; gives the claims that are served so. */
+  keepHeld(claims: readonly Claim[]): ReadonlySet<Claim> {
+    const kept = new Set<Claim>();
+    const holdings = claims.flatMap((claim) => this.#holdingsOf(claim));
+    for (const { claim, name, number } of holdings.sort((a, b) => a.since - b.since)) {
+      if (kept.has(claim) || !this.#takeName(claim, name)) continue;
+      if (number !== undefined) this.#noteNumber(claim, number);
+      kept.add(claim);
+    }
+    return kept;
+  }
+
+  take(claim: Claim): void {
+    const { key, wishes } = claim;
+    const obstacle = this.#tryName(claim, key);
+    if (obstacle === undefined) return;
+    const keyIfTaken = wishes[0]?.record.keyIfTaken;
+    if (keyIfTaken !== undefined && this.#takeName(claim, keyIfTaken)) return;
+    const other = this.#occupancy.isClones(key, claim) ? keyIfCloned(claim) : undefined;
+    if (other !== undefined && this.#takeName(claim, other)) return;
+    this.#refuse(claim, key, obstacle);
+  }
+
+  /** A container that another registrar of this engine has given a number needs no second one. */
+  waitForNumber(claim: Claim): boolean {
+    const names = this.#storedNumbers.of(claim).map((number) => `${claim.key}/${number}`);
+    const name = names.find((each) => this.#occupancy.isKept(each, claim));
+    const obstacle = name === undefined ? undefined : this.#occupancy.obstacle(claim, name);
+    if (name === undefined || obstacle === undefined) return false;
+    this.#refuse(claim, name, obstacle);
+    return true;
+  }
+
+  /** Gives the number of an earlier life, before anybody else takes it. */
+  resumeNumber(claim: Claim): boolean {
+    return this.#takeNumberIfFree(claim, this.#input.formerNumber(claim.containerId, claim.key));
+  }
+
+  takePreferredNumber(claim: Claim): boolean {
+    return this.#takeNumberIfFree(claim, claim.preferredNumber);
+  }
+
+  /** The smallest that is free. Where another holds a name above one number, it stands above all of them. */
+  takeNumber(claim: Claim): void {
+    for (let number = 1; ; number++) {
+      const obstacle = this.#tryName(claim, `${claim.key}/${number}`);
+      if (obstacle === undefined) {
+        this.#noteNumber(claim, number);
+        return;
+      }
+      if (obstacle.stands === 'below') {
+        this.#refuse(claim, claim.key, obstacle);
+        return;
+      }
+    }
+  }
+
+  /** All that was given. PTR records come to know the number of the name that they point to. */
+  finish(): Assignment[] {
+    return this.#assignments.map((assignment) => {
+      const { record, owner } = assignment.wish;
+      const numberedBy = record.pointer?.numberedBy;
+      if (assignment.kind === 'taken' || numberedBy === undefined) return assignment;
+      const number = this.#numbers.get(numberId(owner.containerId, numberedBy));
+      if (number === undefined) return assignment;
+      const fields = { ...record.fields, host: `${number}.${record.fields.host}` };
+      return { ...assignment, value: recordValue({ ...record, fields }, owner) };
+    });
+  }
+
+  /** What a claim has of what it wants. Where several containers may go instead is a way out, not theirs to keep. */
+  #holdingsOf(claim: Claim): Holding[] {
+    const { key, instance } = claim;
+    const names: (readonly [name: string, number: number | undefined])[] =
+      instance === 'auto'
+        ? this.#storedNumbers.of(claim).map((number) => [`${key}/${number}`, number])
+        : [key, keyIfCloned(claim) ?? key].map((name) => [name, undefined]);
+    return names.flatMap(([name, number]) => {
+      const since = this.#occupancy.heldSince(claim, name);
+      return since === undefined ? [] : { claim, name, number, since };
+    });
+  }
+
+  #takeNumberIfFree(claim: Claim, number: number | undefined): boolean {
+    if (number === undefined || !this.#takeName(claim, `${claim.key}/${number}`)) return false;
+    this.#noteNumber(claim, number);
+    return true;
+  }
+
+  #noteNumber({ containerId, key }: Claim, number: number): void {
+    this.#numbers.set(numberId(containerId, key), number);
+  }
+
+  #takeName(claim: Claim, name: string): boolean {
+    return this.#tryName(claim, name) === undefined;
+  }
+
+  /** Gives a name, or what is in the way. The name is the claim's whichever of its keys it has records at. */
+  #tryName(claim: Claim, name: string): Obstacle | undefined {
+    const obstacle = this.#occupancy.obstacle(claim, name);
+    if (obstacle !== undefined) return obstacle;
+    const since = this.#occupancy.heldSince(claim, name);
+    const keys = claim.wishes.map((wish) => keyForWish(name, wish));
+    const isKnown = keys.some((key) => this.#input.actual.get(key)?.since === since);
+    claim.wishes.forEach((wish, i) => {
+      const key = keys[i] ?? name;
+      const value = this.#valueAt(key, wish, isKnown ? undefined : since);
+      this.#assignments.push({ kind: 'key', wish, key, value });
+    });
+    this.#occupancy.give(claim, name);
+    return undefined;
+  }
+
+  /** `since`: which the records at the name's other keys, soon gone, are alone in telling. A new one tells it then. */
+  #valueAt(key: string, { record, owner, value }: Wish, since: number | undefined): Uint8Array {
+    const stored = this.#input.actual.get(key)?.owner;
+    const isSame = stored?.containerId === owner.containerId;
+    const toTell = isSame ? stored.since : stored === undefined ? since : undefined;
+    return toTell === undefined ? value : recordValue(record, { ...owner, since: toTell });
+  }
+
+  #refuse({ wishes }: Claim, name: string, obstacle: Obstacle): void {
+    for (const wish of wishes) this.#assignments.push({ kind: 'taken', wish, key: name, obstacle });
+  }
+}

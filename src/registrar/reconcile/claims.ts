@@ -1,0 +1,123 @@
+/** What a container claims: a name with all of its records, or a number below a base. PURE. */
+import { compareTexts } from '../describe/container.ts';
+import type { Description, DesiredRecord } from '../describe/description.ts';
+import { keysOfName, nameKeyOf, type Owner, recordValue } from '../describe/record.ts';
+import type { Inspection } from '../engine/engine.ts';
+import { shortId } from '../engine/responses.ts';
+import { identityOf } from '../leadership/identity.ts';
+import type { ActualRecord } from './storedRecords.ts';
+
+/** A record that a container should have, with the stamp that it gets. */
+export interface Wish {
+  readonly containerId: string;
+  readonly owner: Owner;
+  readonly record: DesiredRecord;
+  /** `recordValue` of the two. */
+  readonly value: Uint8Array;
+}
+
+/** What a container wishes for that is described so, as records of the owner. */
+export function wishesOf(
+  { id, description }: { readonly id: string; readonly description: Description | undefined },
+  inspection: Inspection,
+  ownerId: string,
+): Wish[] {
+  if (description?.kind !== 'described') return [];
+  const startedAt = inspection.State?.StartedAt || 'unknown';
+  const owner = { id: ownerId, containerId: shortId(id), startedAt };
+  return description.records.map((record) => {
+    return { containerId: id, owner, record, value: recordValue(record, owner) };
+  });
+}
+
+/** The records of one container under one name: one, or one for each family. */
+export interface Claim {
+  /** First 12 digits. */
+  readonly containerId: string;
+  readonly owner: Owner;
+  readonly instance: DesiredRecord['instance'];
+  /** The name's key, or the one under which its number is claimed. */
+  readonly key: string;
+  /** Of a PTR record, which neither hides names above it nor is hidden by those below it. */
+  readonly isPointer: boolean;
+  readonly preferredNumber: number | undefined;
+  readonly wishes: readonly Wish[];
+}
+
+/** Those of the container that started first come first. A description has each name once. */
+export function claimsOf(wishes: readonly Wish[]): Claim[] {
+  const claims = new Map<string, Claim & { wishes: Wish[] }>();
+  for (const wish of [...wishes].sort(byAge)) {
+    const { key, instance, preferredNumber, pointer } = wish.record;
+    const { owner } = wish;
+    const { containerId } = owner;
+    const id = `${instance} ${containerId} ${key}`;
+    const claim = claims.get(id);
+    if (claim !== undefined) {
+      claim.wishes.push(wish);
+      continue;
+    }
+    const isPointer = pointer !== undefined;
+    const common = { containerId, owner, instance, key, isPointer, preferredNumber };
+    claims.set(id, { ...common, wishes: [wish] });
+  }
+  return [...claims.values()];
+}
+
+/** The key of a claim's record under the name that it is given: the name's own, or the one for the wish's family. */
+export function keyForWish(name: string, { record: { family } }: Wish): string {
+  const [own, v4, v6] = keysOfName(name);
+  if (family === undefined) return own;
+  return family === 'ipv4' ? v4 : v6;
+}
+
+/**
+ * Where a container goes whose name ends in its id while a cloned container with that id has the name; `undefined`: its
+ * name does not end so.
+ */
+export function keyIfCloned({ key, owner }: Pick<Claim, 'key' | 'owner'>): string | undefined {
+  const { hostPart } = identityOf(owner.id);
+  const endsInId = key.endsWith(`/${owner.containerId}`);
+  return endsInId && hostPart !== '' ? `${key}-${hostPart}` : undefined;
+}
+
+/** The number of a stored key below a base, if its name ends in one. */
+export function parseNumberedKey(key: string): { base: string; number: number } | undefined {
+  const [, base, digits] = /^(.*)\/([1-9][0-9]{0,8})$/.exec(nameKeyOf(key)) ?? [];
+  return base === undefined ? undefined : { base, number: Number(digits) };
+}
+
+/** The numbers that containers have below bases, whichever registrar wrote the records. */
+export class StoredNumbers {
+  readonly #numbers = new Map<string, number[]>();
+
+  constructor(records: Iterable<ActualRecord>) {
+    for (const { entry, owner } of records) {
+      const parsed = parseNumberedKey(entry.key);
+      if (parsed === undefined || owner === undefined) continue;
+      const id = numberId(owner.containerId, parsed.base);
+      const some = this.#numbers.get(id);
+      if (some === undefined) this.#numbers.set(id, [parsed.number]);
+      else if (!some.includes(parsed.number)) some.push(parsed.number);
+    }
+    for (const some of this.#numbers.values()) some.sort((a, b) => a - b);
+  }
+
+  /** Ascending. */
+  of({ containerId, key }: Pick<Claim, 'containerId' | 'key'>): readonly number[] {
+    return this.#numbers.get(numberId(containerId, key)) ?? [];
+  }
+}
+
+export function numberId(containerId: string, base: string): string {
+  return `${containerId} ${base}`;
+}
+
+function byAge(a: Wish, b: Wish): number {
+  return (
+    compareTexts(a.owner.startedAt, b.owner.startedAt) ||
+    compareTexts(a.containerId, b.containerId) ||
+    compareTexts(a.record.key, b.record.key) ||
+    compareTexts(a.record.family ?? '', b.record.family ?? '')
+  );
+}

@@ -1,0 +1,113 @@
+/**
+ * What must be written so that the store holds what is wished: nothing when it does already. PURE.
+ *
+ * Order: what belongs to nobody any more goes first, as its address may be somebody else's by now; then the puts; last
+ * what a container has left for another key, so that it is never without a name.
+ *
+ * A name that gets its second family moves from its own key to one below it for each family. A value with keys below it
+ * is hidden, so the key of the family that it has comes first: it answers what the hidden one did. The other way round
+ * the key of the family that is gone goes first, and the one that stays goes last, when the name's own key is there.
+ */
+import { addressFamily } from '../../dns/address.ts';
+import { type FamilyLabel, familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
+import { type AssignInput, type Assignment, assignKeys } from './assign.ts';
+import type { ActualRecord } from './storedRecords.ts';
+
+export interface DeleteOperation {
+  readonly kind: 'delete';
+  readonly key: string;
+  /** Must still be the key's. */
+  readonly modRevision: number;
+  /** First 12 digits. */
+  readonly containerId: string;
+}
+
+export interface PutOperation {
+  readonly kind: 'put';
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** Must still be the key's; `undefined`: there must be no such key. */
+  readonly modRevision: number | undefined;
+  /** First 12 digits. */
+  readonly containerId: string;
+}
+
+export type Operation = DeleteOperation | PutOperation;
+
+export interface Plan {
+  /** To be carried out one after the other; the operations within one do not depend on each other. */
+  readonly phases: readonly [
+    withdraw: readonly DeleteOperation[],
+    put: readonly PutOperation[],
+    widen: readonly PutOperation[],
+    retire: readonly DeleteOperation[],
+  ];
+  readonly assignments: readonly Assignment[];
+  /** Nothing to do. */
+  readonly isDone: boolean;
+}
+
+export interface DiffInput extends AssignInput {
+  /** That all our records must live with; `undefined`: any. */
+  readonly leaseId: string | undefined;
+}
+
+type Given = Extract<Assignment, { kind: 'key' }>;
+
+export function diff(input: DiffInput): Plan {
+  const assignments = assignKeys(input);
+  const given = assignments.filter((assignment) => assignment.kind === 'key');
+  const put: PutOperation[] = [];
+  const widen: PutOperation[] = [];
+  for (const assignment of given) {
+    const operation = putOf(assignment, input);
+    if (operation !== undefined) (isSecondFamily(assignment, input) ? widen : put).push(operation);
+  }
+  const { withdraw, retire } = deletes(given, input);
+  const phases = [withdraw, put, widen, retire] as const;
+  return { phases, assignments, isDone: phases.every(({ length }) => length === 0) };
+}
+
+/** Of all our records that nobody was given, and of those that no registrar keeps and no lease ends. */
+function deletes(given: readonly Given[], { actual, isKnown, owners }: DiffInput) {
+  const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
+  const placed = new Set(given.map(({ wish }) => wish.owner.containerId));
+  const withdraw: DeleteOperation[] = [];
+  const retire: DeleteOperation[] = [];
+  for (const { entry, owner, isOwn, isDangling } of actual.records()) {
+    if (owner === undefined || byKey.has(entry.key) || !isKnown(owner.containerId)) continue;
+    if (!isOwn && !(isDangling && owners.isGone(owner.id))) continue;
+    const { key, modRevision } = entry;
+    const { containerId } = owner;
+    const name = byKey.get(nameKeyOf(key));
+    const isLeft = placed.has(containerId) && (name === undefined || !hasLostFamily(key, name));
+    (isLeft ? retire : withdraw).push({ kind: 'delete', key, modRevision, containerId });
+  }
+  return { withdraw, retire };
+}
+
+/** Whether the key, below a name that has one family again, is the other family's. */
+function hasLostFamily(key: string, { wish }: Given): boolean {
+  const family = addressFamily(wish.record.fields.host);
+  return family !== 0 && !key.endsWith(`/${familyLabel(family)}`);
+}
+
+/** Whether the key would hide the name's own while the family of that one is not below it yet. */
+function isSecondFamily({ wish: { record }, key }: Given, { actual }: DiffInput): boolean {
+  const { family } = record;
+  const name = nameKeyOf(key);
+  const hidden = family === undefined ? undefined : actual.get(name);
+  if (hidden?.isOwn !== true || actual.get(key) !== undefined) return false;
+  const first: FamilyLabel = familyOf(hidden.entry.value) === 6 ? 'ipv6' : 'ipv4';
+  return family !== first && actual.get(`${name}/${first}`) === undefined;
+}
+
+function putOf({ key, wish, value }: Given, input: DiffInput): PutOperation | undefined {
+  const { containerId } = wish.owner;
+  const actual: ActualRecord | undefined = input.actual.get(key);
+  if (actual === undefined) return { kind: 'put', key, value, modRevision: undefined, containerId };
+  const { entry } = actual;
+  const isLeased = input.leaseId === undefined || entry.lease?.id === input.leaseId;
+  if (isLeased && Buffer.compare(entry.value, value) === 0) return undefined;
+  return { kind: 'put', key, value, modRevision: entry.modRevision, containerId };
+}

@@ -1,0 +1,44 @@
+/**
+ * registrator's command line behind `soradns register --compat=registrator`. Its flags have names that options have
+ * here too (`-ip`, `-ttl`) and Go's syntax, so they are told from our options before anything else reads the line, and
+ * handed on as words. Pure.
+ */
+import { wordsOf } from '../../config/option.ts';
+import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
+import { STORE_OPTIONS } from '../../config/storeOptions.ts';
+import { REGISTRATOR_FLAGS } from './flags.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const OWN: ReadonlyMap<string, string> = new Map(
+  wordsOf({ ...REGISTER_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
+);
+
+/** The line with registrator's flags and URI, in their order, behind `--`; any other line as it is. */
+export function partRegistratorLine(argv: readonly string[], env: Env): readonly string[] {
+  const [command, ...rest] = argv;
+  if (command !== 'register' || !wantsRegistrator(rest, env)) return argv;
+  const own: string[] = [];
+  const words: string[] = [];
+  for (let i = 0; i < rest.length; i++) {
+    const token = rest[i] as string;
+    if (token === '--') {
+      words.push(...rest.slice(i + 1));
+      break;
+    }
+    const [, name, value] = /^--?([^=]+)(=.*)?$/s.exec(token) ?? [];
+    const flag = name === undefined ? undefined : REGISTRATOR_FLAGS.get(name);
+    const form = flag ?? OWN.get(name ?? '') ?? 'switch';
+    const taken = value === undefined && form !== 'switch' ? rest.slice(i, i + 2) : [token];
+    const isWord = name === undefined || flag !== undefined || name === 'version';
+    (isWord ? words : own).push(...taken);
+    i += taken.length - 1;
+  }
+  return [command, ...own, ...(words.length === 0 ? [] : ['--', ...words])];
+}
+
+function wantsRegistrator(args: readonly string[], env: Env): boolean {
+  const line = args.join('\n');
+  const said = /(?:^|\n)--?compat(?:=|\n)([^\n]*)/.exec(line)?.[1] ?? env.SORADNS_COMPAT;
+  return said === 'registrator';
+}

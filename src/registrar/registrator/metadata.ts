@@ -1,0 +1,99 @@
+/** registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`: an open list, in the environment and, stronger, in labels. */
+import { type Check, parseCheck, SAFE_METHODS } from '../describe/check.ts';
+import type { Container, Port } from '../describe/container.ts';
+import type { RegistratorContext } from '../describe/context.ts';
+import type { RecordMeta, Refusals } from '../describe/description.ts';
+import { collectSettings, findSetting, type Setting, type Settings } from '../describe/metadata.ts';
+
+const PREFIX = 'SERVICE_';
+/** What a record may carry that no DNS server reads. */
+const MAX_META_OCTETS = 4096;
+
+/** Keys are lower-cased; a port stands for both protocols. */
+export function readServiceSettings(
+  { env, labels }: Pick<Container, 'env' | 'labels'>,
+  refusals: Refusals,
+): Settings {
+  const keyOf = (_source: string, rest: string) => {
+    const [, digits, key = ''] = /^(?:([0-9]{1,5})_)?(.+)$/s.exec(rest) ?? [];
+    return { scope: digits === undefined ? '' : `${Number(digits)}`, key: key.toLowerCase() };
+  };
+  const settings = collectSettings([
+    { texts: env, prefix: PREFIX, keyOf },
+    { texts: labels, prefix: PREFIX, keyOf },
+  ]);
+  if (settings === undefined) refusals.add(`${PREFIX}*`, 'has too many settings');
+  return settings ?? new Map();
+}
+
+/** What a service has besides a name, an address and a port. */
+export interface ServiceExtras {
+  readonly meta?: RecordMeta;
+  readonly check?: Check;
+}
+
+type ExtrasContext = Partial<Pick<RegistratorContext, 'tags' | 'checkMethods'>>;
+
+/** `undefined` when its check is not one: a service that was to be checked is not published unchecked. */
+export function readExtras(
+  settings: Settings,
+  port: Port,
+  { tags: commonTags = [], checkMethods = [] }: ExtrasContext,
+  refusals: Refusals,
+): ServiceExtras | undefined {
+  const find = (key: string) => findSetting(settings, key, port);
+  const methods = [...SAFE_METHODS, ...checkMethods];
+  const parsed = parseCheck((key) => find(key)?.value, methods);
+  switch (parsed.kind) {
+    case 'invalid':
+      refusals.add(find(parsed.key)?.source ?? parsed.key, parsed.reason);
+      return undefined;
+    case 'unsupported':
+      refusals.add(find(parsed.key)?.source ?? parsed.key, parsed.reason);
+      break;
+    case 'check':
+      for (const { key, reason } of parsed.notes) refusals.add(find(key)?.source ?? key, reason);
+      break;
+    case 'none':
+  }
+  const meta = readMeta(settings, port, commonTags, refusals);
+  return {
+    ...(meta === undefined ? {} : { meta }),
+    ...(parsed.kind === 'check' ? { check: parsed.check } : {}),
+  };
+}
+
+function readMeta(
+  settings: Settings,
+  port: Port,
+  commonTags: readonly string[],
+  refusals: Refusals,
+): RecordMeta | undefined {
+  const tags = [...parseTags(findSetting(settings, 'tags', port)?.value ?? ''), ...commonTags];
+  const attributes = readAttributes(settings, port);
+  const meta = {
+    ...(tags.length > 0 ? { tags } : {}),
+    ...(attributes.length > 0 ? { attributes: Object.fromEntries(attributes) } : {}),
+  };
+  const octets = Buffer.byteLength(JSON.stringify(meta));
+  if (octets <= MAX_META_OCTETS) return octets > '{}'.length ? meta : undefined;
+  refusals.add('SERVICE_TAGS', `has tags and attributes above ${MAX_META_OCTETS} octets`);
+  return undefined;
+}
+
+/** All that is no key of registrator's own, by name. */
+function readAttributes(settings: Settings, port: Port): [string, string][] {
+  const generic: ReadonlyMap<string, Setting> = settings.get('') ?? new Map();
+  const own: ReadonlyMap<string, Setting> = settings.get(`${port.number}`) ?? new Map();
+  return [...new Map([...generic, ...own])]
+    .filter(([key]) => !/^(?:name|tags|id|ignore|check_.*)$/s.test(key))
+    .map(([key, { value }]): [string, string] => [key, value])
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** A comma list; `\,` is a comma in a tag. */
+export function parseTags(text: string): string[] {
+  return (text.match(/(?:\\,|[^,])+/g) ?? [])
+    .map((tag) => tag.replaceAll('\\,', ',').trim())
+    .filter((tag) => tag !== '');
+}

@@ -1,0 +1,269 @@
+/** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
+import { NO_SRV } from '../service/service.ts';
+import type { Refusal } from './describe/description.ts';
+import { nameKeyOf, storedKey } from './describe/record.ts';
+import { shortId } from './engine/responses.ts';
+import type { RegistrarFinding } from './finding.ts';
+import type { TenureState } from './leadership/leadership.ts';
+import type { EngineState } from './observe/follow.ts';
+import type { Tracked } from './observe/trackedContainer.ts';
+import type { Assignment } from './reconcile/assign.ts';
+import type { Wish } from './reconcile/claims.ts';
+import { conflictOf } from './reconcile/occupancy.ts';
+import { mayStand } from './reconcile/storedRecords.ts';
+import type { EngineSession, Tally } from './session.ts';
+
+export interface RegistrarStatus {
+  readonly engine: {
+    readonly label: string;
+    readonly state: EngineState['kind'];
+    readonly forSeconds: number;
+    readonly id?: string;
+    readonly name?: string;
+    readonly reason?: string;
+  };
+  readonly store: { readonly label: string; readonly state: string; readonly reason?: string };
+  /** `writing`: the records are ours to keep. `standby`: another registrar of this engine does. */
+  readonly role: 'starting' | 'writing' | 'standby' | 'dry-run';
+  readonly lease?: { readonly id: string; readonly renewedSecondsAgo: number };
+  /** In standby: where the other one runs. */
+  readonly holder?: string;
+  /** What is wrong although all is served. */
+  readonly findings: readonly RegistrarFinding[];
+  readonly containers: readonly ContainerStatus[];
+  readonly counters: Counters;
+}
+
+export interface ContainerStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly state: string;
+  readonly records: readonly RecordStatus[];
+  readonly refusals: readonly Refusal[];
+  /** Why there are no records, or not all; continues "it" to a sentence. */
+  readonly reason?: string;
+  /** What the operator may want to know, in sentences. */
+  readonly hints: readonly string[];
+}
+
+export interface RecordStatus {
+  /** Without its number as long as none is claimed. */
+  readonly key: string;
+  /** Present: the name has both families, and this is its key. */
+  readonly nameKey?: string;
+  readonly host: string;
+  /** Absent for an address alone. */
+  readonly port?: number;
+  /** `published`: the store has it. `conflict`: somebody else has the key. `unchecked`: its check does not pass. */
+  readonly state: 'published' | 'pending' | 'conflict' | 'unchecked' | 'refused';
+  readonly reason?: string;
+}
+
+export interface Counters {
+  /** Now. */
+  readonly containers: number;
+  readonly published: number;
+  readonly pending: number;
+  readonly conflicts: number;
+  readonly refusals: number;
+  /** Since the start. */
+  readonly puts: number;
+  readonly deletes: number;
+  readonly writeFailures: number;
+  readonly engineReconnects: number;
+  readonly storeFailures: number;
+}
+
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly reasons: readonly UnreadyReason[];
+}
+
+/** What keeps the registrar from being ready. */
+export interface UnreadyReason {
+  readonly about: 'docker' | 'store' | 'lease' | 'containers' | 'writing';
+  readonly text: string;
+}
+
+/** As one line, for people. */
+export function printReason({ about, text }: UnreadyReason): string {
+  return `${about}: ${text}`;
+}
+
+/** What the registrar shows of itself. */
+export interface RegistrarView {
+  readonly engine: { readonly label: string; readonly state: EngineState };
+  readonly reconnects: number;
+  readonly store: string;
+  readonly isDryRun: boolean;
+  /** The engine was gone for so long that all records were withdrawn. */
+  readonly isWithdrawn: boolean;
+  readonly nowMs: number;
+  readonly tally: Tally;
+  /** `undefined` as long as the engine's id is not known. */
+  readonly session: EngineSession | undefined;
+}
+
+export function statusOf(view: RegistrarView): RegistrarStatus {
+  const { session, isDryRun } = view;
+  const tenure = session?.tenure.state();
+  const containers = session === undefined ? [] : containersOf(session, view.isWithdrawn);
+  return {
+    engine: engineOf(view),
+    store: storeOf(view),
+    role: roleOf(tenure, isDryRun),
+    ...(tenure?.kind === 'held' ? { lease: leaseOf(tenure, view.nowMs) } : {}),
+    ...(tenure?.kind === 'standby' ? { holder: tenure.holder.host } : {}),
+    findings: session?.findings() ?? [],
+    containers,
+    counters: countersOf(view, containers),
+  };
+}
+
+/** Ready is a registrar whose records are as they should be, or that stands by. */
+export function readinessOf(view: RegistrarView): Readiness {
+  const { engine, session } = view;
+  const reasons: UnreadyReason[] = [];
+  const add = (about: UnreadyReason['about'], text: string): void => {
+    reasons.push({ about, text });
+  };
+  if (engine.state.kind !== 'connected') add('docker', engine.state.reason ?? 'not connected yet');
+  if (session !== undefined) {
+    const store = session.mirror.state();
+    if (store.kind !== 'synced') add('store', store.reason ?? 'not read yet');
+    const tenure = session.tenure.state();
+    if (tenure.kind === 'seeking') add('lease', tenure.reason ?? 'not held yet');
+    if (!session.containers.isComplete) add('containers', 'not all seen yet');
+    const failure = session.converger.lastFailure;
+    if (failure !== undefined) add('writing', failure.message);
+  }
+  return { isReady: reasons.length === 0, reasons };
+}
+
+function engineOf({ engine, session, nowMs }: RegistrarView): RegistrarStatus['engine'] {
+  const { label, state } = engine;
+  const info = session?.info;
+  return {
+    label,
+    state: state.kind,
+    forSeconds: Math.round((nowMs - state.sinceMs) / 1000),
+    ...(info === undefined ? {} : { id: info.id, name: info.name }),
+    ...('reason' in state && state.reason !== undefined ? { reason: state.reason } : {}),
+  };
+}
+
+function storeOf({ store: label, session }: RegistrarView): RegistrarStatus['store'] {
+  const state = session?.mirror.state();
+  if (state === undefined) return { label, state: 'waiting', reason: 'the engine comes first' };
+  const reason = 'reason' in state ? state.reason : undefined;
+  return { label, state: state.kind, ...(reason === undefined ? {} : { reason }) };
+}
+
+function roleOf(tenure: TenureState | undefined, isDryRun: boolean): RegistrarStatus['role'] {
+  if (isDryRun) return 'dry-run';
+  if (tenure?.kind === 'held') return 'writing';
+  return tenure?.kind === 'standby' ? 'standby' : 'starting';
+}
+
+function leaseOf(tenure: Extract<TenureState, { kind: 'held' }>, nowMs: number) {
+  const renewedSecondsAgo = Math.round((nowMs - tenure.renewedAtMs) / 1000);
+  return { id: tenure.leaseId, renewedSecondsAgo };
+}
+
+function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerStatus[] {
+  const byContainer = new Map<string, Assignment[]>();
+  for (const assignment of session.converger.assignments()) {
+    const { containerId } = assignment.wish;
+    const some = byContainer.get(containerId);
+    if (some === undefined) byContainer.set(containerId, [assignment]);
+    else some.push(assignment);
+  }
+  return [...session.containers.all()].map((tracked) => {
+    const assignments = byContainer.get(tracked.id) ?? [];
+    const reason = isWithdrawn
+      ? 'was on an engine that has been gone for too long'
+      : reasonOf(tracked);
+    return {
+      id: shortId(tracked.id),
+      name: (tracked.inspection?.Name ?? '').replace(/^\//, ''),
+      state: tracked.inspection?.State?.Status ?? 'unknown',
+      records: recordsOf(tracked, assignments, session),
+      refusals: tracked.description?.kind === 'described' ? tracked.description.refusals : [],
+      ...(reason === undefined ? {} : { reason }),
+      hints: tracked.description?.hints ?? [],
+    };
+  });
+}
+
+function reasonOf({ description }: Tracked): string | undefined {
+  if (description === undefined) return 'has not been inspected yet';
+  return description.kind === 'described' ? description.waiting : description.reason;
+}
+
+/** A wish that was not assigned yet is either new or kept back by its check. */
+function recordsOf(
+  { wishes }: Tracked,
+  assignments: readonly Assignment[],
+  session: EngineSession,
+): RecordStatus[] {
+  const tenure = session.tenure.state();
+  return wishes.map((wish) => {
+    const assignment = assignments.find(({ wish: assigned }) => assigned === wish);
+    const shown = placeOf(wish, assignment);
+    const { key } = shown;
+    if (assignment?.kind === 'taken')
+      return { ...shown, state: 'conflict', reason: whyTaken(assignment, session) };
+    if (session.checks.isFailing(wish))
+      return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
+    if (tenure.kind === 'held' && assignment === undefined && !mayStand(wish, session.actual))
+      return {
+        ...shown,
+        state: 'pending',
+        reason: 'waits until this container has the name above',
+      };
+    const stored = session.actual.get(key);
+    const value = assignment?.value ?? wish.value;
+    if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
+      return { ...shown, state: 'published' };
+    const reason = session.converger.refusalOf(key);
+    if (reason !== undefined) return { ...shown, state: 'refused', reason };
+    return tenure.kind === 'standby'
+      ? { ...shown, state: 'pending', reason: `standby for ${tenure.holder.host}` }
+      : { ...shown, state: 'pending' };
+  });
+}
+
+function placeOf({ record }: Wish, assignment: Assignment | undefined) {
+  const { family } = record;
+  const { host, port = NO_SRV } = record.fields;
+  const key = assignment?.key ?? storedKey(record.key, family);
+  const name = family === undefined ? {} : { nameKey: nameKeyOf(key) };
+  return { key, ...name, host, ...(port === NO_SRV ? {} : { port }) };
+}
+
+function whyTaken(
+  assignment: Extract<Assignment, { kind: 'taken' }>,
+  { namespace }: EngineSession,
+): string {
+  const { reason, hint } = conflictOf(assignment, namespace);
+  return hint === undefined ? reason : `${reason}; ${hint}`;
+}
+
+function countersOf(view: RegistrarView, containers: readonly ContainerStatus[]): Counters {
+  const records = containers.flatMap((container) => container.records);
+  const count = (state: RecordStatus['state']): number =>
+    records.filter((record) => record.state === state).length;
+  const { puts, deletes, failures, storeFailures } = view.tally;
+  return {
+    containers: containers.length,
+    published: count('published'),
+    pending: count('pending') + count('unchecked'),
+    conflicts: count('conflict'),
+    refusals: containers.reduce((sum, { refusals }) => sum + refusals.length, count('refused')),
+    puts,
+    deletes,
+    writeFailures: failures,
+    engineReconnects: view.reconnects,
+    storeFailures: storeFailures + (view.session?.mirror.counters().failures ?? 0),
+  };
+}

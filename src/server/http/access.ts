@@ -1,0 +1,116 @@
+/**
+ * Pure decisions on headers: the Host header must be one that a page of another site cannot make a browser send (DNS
+ * rebinding), no page of another site writes, and the token is compared without telling how much of it was right.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+import type { PeerOwner } from '../peerOwner.ts';
+import type { Client } from './exchange/client.ts';
+
+/** The host of a Host header without its port and brackets, in lower case; undefined when it is not one host. */
+export function hostOf(header: string): string | undefined {
+  const bracketed = /^\[([0-9a-f:.%]+)\](?::\d{1,5})?$/i.exec(header);
+  if (bracketed?.[1] !== undefined) return bracketed[1].toLowerCase();
+  const plain = /^([^:/@[\]\s]+)(?::\d{1,5})?$/.exec(header);
+  return plain?.[1]?.toLowerCase();
+}
+
+/**
+ * Whether a request under this Host header is served. No header at all is fine: browsers always send one, and only
+ * HTTP/1.0 may go without.
+ */
+export function isAllowedHost(header: string | undefined, names: readonly string[]): boolean {
+  if (header === undefined) return true;
+  const host = hostOf(header);
+  if (host === undefined) return false;
+  if (isIP(host) !== 0 || host === 'localhost') return true;
+  return names.some((name) => name.toLowerCase() === host.replace(/\.$/, ''));
+}
+
+/** Whether a browser says that a page of another site made this request. */
+export function isForeignOrigin({ origin, host }: IncomingHttpHeaders): boolean {
+  if (origin === undefined) return false;
+  return host === undefined || (origin !== `http://${host}` && origin !== `https://${host}`);
+}
+
+/** Whether the Authorization header carries the token: as Bearer, or as the password of Basic, under any user name. */
+export function carriesToken(authorization: string | undefined, token: string): boolean {
+  const offered = authorization === undefined ? undefined : credential(authorization);
+  return offered !== undefined && offered !== '' && equalInConstantTime(offered, token);
+}
+
+function credential(authorization: string): string | undefined {
+  const match = /^(bearer|basic) +(\S+) *$/i.exec(authorization);
+  const scheme = match?.[1]?.toLowerCase();
+  const rest = match?.[2];
+  if (rest === undefined || scheme === 'bearer') return rest;
+  const userAndPassword = Buffer.from(rest, 'base64').toString('utf8');
+  const colon = userAndPassword.indexOf(':');
+  return colon < 0 ? undefined : userAndPassword.slice(colon + 1);
+}
+
+function equalInConstantTime(a: string, b: string): boolean {
+  return timingSafeEqual(sha256(a), sha256(b));
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/**
+ * Who may write: a client that shows the token, or a process of root or of the server's own user on this host, as the
+ * kernel tells. What decides where all names outside are asked, the configuration in the store, always needs the token.
+ * A refusal says what to do.
+ */
+
+export interface WriterRules {
+  readonly token: string | undefined;
+  /** Where this host's users find the token, if the server made it; undefined where an operator chose it. */
+  readonly tokenPlace: string | undefined;
+  /** The users whose processes on this host may write without it. */
+  readonly trusted: ReadonlySet<number>;
+}
+
+export type Verdict =
+  | { readonly kind: 'token' }
+  /** A process of a trusted user. */
+  | { readonly kind: 'owner' }
+  | { readonly kind: 'refused'; readonly cause: string };
+
+export async function judgeWriter(
+  rules: WriterRules,
+  { authorization }: IncomingHttpHeaders,
+  client: Client,
+): Promise<Verdict> {
+  const { token, trusted } = rules;
+  if (token !== undefined && authorization !== undefined) {
+    if (carriesToken(authorization, token)) return { kind: 'token' };
+    // Who does not know that there is one may send what he sends to others.
+    const isChosen = rules.tokenPlace === undefined;
+    if (isChosen) return { kind: 'refused', cause: "what was sent is not this server's token" };
+  }
+  const owner = trusted.size === 0 ? 'unknown' : await client.owner();
+  if (typeof owner === 'number' && trusted.has(owner)) return { kind: 'owner' };
+  return { kind: 'refused', cause: `${problemOf(rules, owner)}: ${tokenHint(rules)}` };
+}
+
+/** Why the configuration was not written, and what to do. */
+export function configCause(rules: WriterRules): string {
+  return `writing the configuration always needs the token: ${tokenHint(rules)}`;
+}
+
+function problemOf({ trusted }: WriterRules, owner: PeerOwner): string {
+  if (trusted.size === 0) return 'writing needs the token';
+  if (owner === 'elsewhere') return 'writing from another host needs the token';
+  if (owner === 'unknown')
+    return "the kernel does not show the client's user, so writing needs the token";
+  const users = [...trusted].map((uid) => (uid === 0 ? 'root' : `uid ${uid}`)).join(' or ');
+  return `a process of uid ${owner} may not write: run it as ${users}, or use the token`;
+}
+
+function tokenHint({ token, tokenPlace }: WriterRules): string {
+  if (token === undefined) return 'this server has none yet, start it with --http-token-file FILE';
+  const place = tokenPlace === undefined ? '' : `, which is in ${tokenPlace}`;
+  return `send "Authorization: Bearer TOKEN"${place}`;
+}

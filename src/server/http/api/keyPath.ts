@@ -1,0 +1,114 @@
+import { delegateStore } from '../../../store/delegate.ts';
+import { type LeaseStore, StoreError } from '../../../store/store.ts';
+
+/**
+ * From the path of a request to the key it names: percent-decoded, then cleaned as Go's `path.Clean` does (etcd answers
+ * an unclean path with a redirect to the clean one; we serve that one directly).
+ */
+const KEYS = '/v2/keys';
+const MAX_KEY_OCTETS = 1024;
+/** A name has at most 127 labels; the prefix gets a few more. */
+const MAX_COMPONENTS = 136;
+
+export type KeyPath =
+  /** Begins with `/` and does not end in one, unless it is the root, `/`. */
+  | { readonly kind: 'key'; readonly key: string }
+  /** A path outside /v2/keys. */
+  | { readonly kind: 'elsewhere' }
+  /** Not decodable: HTTP 400 without etcd's JSON, as etcd does. */
+  | { readonly kind: 'malformed' }
+  /** A path that no key of ours can have. */
+  | { readonly kind: 'refused'; readonly cause: string };
+
+/** The key that a percent-encoded request path names. */
+export function keyOfPath(path: string): KeyPath {
+  let decoded: string;
+  if (/%(?![0-9a-fA-F]{2})/.test(path)) return { kind: 'malformed' };
+  try {
+    decoded = decodeURIComponent(path);
+  } catch {
+    return { kind: 'refused', cause: 'the key is not UTF-8' };
+  }
+  const clean = cleanPath(decoded);
+  if (clean !== KEYS && !clean.startsWith(`${KEYS}/`)) return { kind: 'elsewhere' };
+  return checkKey(clean.slice(KEYS.length) || '/');
+}
+
+function checkKey(key: string): KeyPath {
+  if (key.includes('\0')) return { kind: 'refused', cause: 'the key contains a NUL' };
+  if (Buffer.byteLength(key) > MAX_KEY_OCTETS) {
+    return { kind: 'refused', cause: `the key is longer than ${MAX_KEY_OCTETS} octets` };
+  }
+  if (key.split('/').length - 1 > MAX_COMPONENTS) {
+    return { kind: 'refused', cause: `the key has more than ${MAX_COMPONENTS} components` };
+  }
+  return { kind: 'key', key };
+}
+
+/** The shortest path that names the same: no empty, `.` or `..` components; `..` stops at the root. */
+function cleanPath(path: string): string {
+  const kept: string[] = [];
+  for (const component of path.split('/')) {
+    if (component === '..') kept.pop();
+    else if (component !== '' && component !== '.') kept.push(component);
+  }
+  return `/${kept.join('/')}`;
+}
+
+/** A store for writers without the token: all of it, but for the configuration of servers that is kept in it. */
+
+/** What is refused needs the token. */
+export class NeedsToken extends StoreError {
+  constructor(cause: string) {
+    super('denied', cause);
+    this.name = 'NeedsToken';
+  }
+}
+
+/** `configKey` is this server's own; `cause` says what to do. */
+export function withoutConfig(store: LeaseStore, configKey: string, cause: string): LeaseStore {
+  const refuseIf = (isConfig: boolean): void => {
+    if (isConfig) throw new NeedsToken(cause);
+  };
+  return delegateStore(store, {
+    async put(key, value, options) {
+      refuseIf(isConfig(key, configKey));
+      return store.put(key, value, options);
+    },
+    async delete(key, options) {
+      refuseIf(isConfig(key, configKey));
+      return store.delete(key, options);
+    },
+    async deleteTree(prefix) {
+      refuseIf(configKey.startsWith(prefix) || isConfig(prefix, configKey));
+      refuseIf(await hasForeignConfig(store, prefix, configKey));
+      return store.deleteTree(prefix);
+    },
+  });
+}
+
+/** Whether a configuration of another server is below the prefix. Below our own prefix there is none. */
+async function hasForeignConfig(
+  store: LeaseStore,
+  prefix: string,
+  configKey: string,
+): Promise<boolean> {
+  if (prefix.startsWith(prefixOfConfig(configKey))) return false;
+  for await (const { entries } of store.snapshot(prefix)) {
+    if (entries.some(({ key }) => isConfig(key, configKey))) return true;
+  }
+  return false;
+}
+
+function prefixOfConfig(configKey: string): string {
+  return configKey.slice(0, configKey.lastIndexOf('/') + 1);
+}
+
+/**
+ * Whether a key holds a configuration: this server's, what is below it, as making it a directory removes it, or that of
+ * a server with another prefix on the same store. Below our own prefix `config` is a label like any other.
+ */
+function isConfig(key: string, configKey: string): boolean {
+  if (key === configKey || key.startsWith(`${configKey}/`)) return true;
+  return !key.startsWith(prefixOfConfig(configKey)) && /\/config\/?$/.test(key);
+}

@@ -1,0 +1,273 @@
+/**
+ * server/http/api/: The keys API of etcd v2, and the calls between soradns servers.
+ * Imports: server/http/exchange, service, store, store/embedded, store/http.
+ * Used by: app, server/http.
+ *
+ * /v2/keys: etcd's v2 keys API over any store. This file takes the request apart and writes the reply; what it means
+ * is in keysRead, keysWrite and wait.
+ */
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { type Store, StoreError } from '../../../store/store.ts';
+import {
+  type Exchange,
+  jsonReply,
+  methodNotAllowed,
+  type Reply,
+  type ReplyStream,
+  textReply,
+} from '../exchange/exchange.ts';
+import type { GiveWay } from '../exchange/giveWay.ts';
+import type { LingeringPlaces } from '../exchange/outbox.ts';
+import type { Places } from '../exchange/shares.ts';
+import type { ChangeTexts } from './changeTexts.ts';
+import { type KeyParameters, parseKeyParameters } from './form.ts';
+import { keyOfPath } from './keyPath.ts';
+import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
+import { deleteKey, postKey, putKey } from './keysWrite.ts';
+import { failure, failureOfStore, failureReply, type V2Failure } from './v2Responses.ts';
+import { type Awaited, type EventLines, nextEvent, streamEvents, type Waited } from './wait.ts';
+
+/** What all requests of a listener share. */
+export interface Shared {
+  /** For requests that wait. */
+  readonly waits: Places;
+  /** For long listings, of which all is held until it was sent. */
+  readonly listings: LingeringPlaces;
+  /** For long replies that are read of the store piece by piece. */
+  readonly longReplies: LingeringPlaces;
+  readonly giveWay: GiveWay;
+  readonly eventLines: EventLines;
+  readonly changeTexts: ChangeTexts;
+}
+
+const PIECE_CHARACTERS = 64 * 1024;
+const METHODS = ['HEAD', 'GET', 'PUT', 'POST', 'DELETE'];
+
+/** Answers one request below /v2/keys; false: the path, once cleaned, is another. */
+export async function serveKeys(
+  store: Store,
+  exchange: Exchange,
+  shared: Shared,
+): Promise<boolean> {
+  const path = keyOfPath(exchange.path);
+  if (path.kind === 'elsewhere') return false;
+  if (path.kind === 'malformed') exchange.send(textReply(400, '400 Bad Request'));
+  else if (!METHODS.includes(exchange.method)) exchange.send(methodNotAllowed(METHODS));
+  else if (path.kind === 'refused') sendFailure(store, exchange, failure(209, path.cause));
+  else await serveKey(store, path.key, exchange, shared);
+  return true;
+}
+
+async function serveKey(store: Store, key: string, exchange: Exchange, shared: Shared) {
+  const p = await parametersOf(exchange);
+  if (p === 'broken') return;
+  if (p.kind === 'failure') return sendFailure(store, exchange, p);
+  if (p.wait) return serveWait(store, key, p, exchange, shared);
+  const outcome = await guarded(() => act(store, key, p, exchange, shared));
+  if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
+  if (outcome.kind === 'listing') {
+    return sendListing(store, outcome, exchange, shared.giveWay).finally(outcome.leave);
+  }
+  const { status, index, event } = outcome;
+  exchange.send(withIdentity(store, jsonReply(status, event, { 'X-Etcd-Index': String(index) })));
+}
+
+/** In one piece when it is short, else as a stream that gives way to others. */
+async function sendListing(
+  store: Store,
+  { index, text }: KeysListing,
+  exchange: Exchange,
+  giveWay: GiveWay,
+): Promise<void> {
+  const headers = okHeaders(store, index);
+  let stream: ReplyStream | undefined;
+  let pending = '';
+  for (const piece of text) {
+    pending += piece;
+    if (pending.length < PIECE_CHARACTERS) continue;
+    stream ??= exchange.stream(headers);
+    if (!(await stream.write(pending))) return;
+    await giveWay();
+    pending = '';
+  }
+  if (stream === undefined) return exchange.send({ status: 200, headers, body: pending });
+  await stream.write(pending);
+  stream.end();
+}
+
+async function act(
+  store: Store,
+  key: string,
+  p: KeyParameters,
+  exchange: Exchange,
+  shared: Shared,
+): Promise<KeysOutcome | KeysListing> {
+  switch (exchange.method) {
+    case 'PUT':
+      return putKey(store, key, p);
+    case 'POST':
+      return postKey(store, key, p);
+    case 'DELETE':
+      return deleteKey(store, key, p);
+    default:
+      return getKey(store, key, p, (what) =>
+        (what === 'leaf' ? shared.longReplies : shared.listings).take(exchange),
+      );
+  }
+}
+
+async function guarded<T>(run: () => Promise<T>): Promise<T | V2Failure> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof StoreError) return failureOfStore(error);
+    throw error;
+  }
+}
+
+async function parametersOf(exchange: Exchange): Promise<KeyParameters | V2Failure | 'broken'> {
+  const { method, query } = exchange;
+  if (method !== 'PUT' && method !== 'POST')
+    return parseKeyParameters(readingMethod(method), query, '');
+  const body = await exchange.readBody();
+  switch (body.kind) {
+    case 'broken':
+      return 'broken';
+    case 'too large':
+      return failure(210, `the body is larger than ${body.limitOctets} octets`, 0, 413);
+    case 'body':
+      return parseBody(exchange, body.octets);
+  }
+}
+
+/** HEAD is a GET whose body is not sent. */
+function readingMethod(method: string): string {
+  return method === 'HEAD' ? 'GET' : method;
+}
+
+function parseBody({ method, query, headers }: Exchange, octets: Buffer) {
+  const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  // etcd reads no form from another body and sets an empty value; a client is better off knowing.
+  if (octets.length > 0 && type !== undefined && type !== 'application/x-www-form-urlencoded') {
+    const cause = `the body is ${JSON.stringify(type)}, not application/x-www-form-urlencoded`;
+    return failure(210, cause);
+  }
+  // curl -d sends UTF-8 as it is, other clients percent-encode it.
+  if (!isUtf8(octets)) return failure(209, 'the form holds octets that are not UTF-8');
+  return parseKeyParameters(method, query, octets.toString('utf8'));
+}
+
+async function serveWait(
+  store: Store,
+  key: string,
+  p: KeyParameters,
+  exchange: Exchange,
+  shared: Shared,
+): Promise<void> {
+  const leave = await shared.waits.take(exchange.asker);
+  if (leave === undefined) {
+    return sendFailure(store, exchange, failure(300, 'too many requests are waiting', 0, 503));
+  }
+  try {
+    const current = await guarded(() => store.get(key));
+    if ('kind' in current) return sendFailure(store, exchange, current);
+    const { revision } = current;
+    const fromRevision = p.waitIndex > 0 ? p.waitIndex : revision + 1;
+    const follows = p.waitIndex > 0;
+    const what: Awaited = { key, recursive: p.recursive, fromRevision, follows };
+    await (p.stream ? reportAll : reportNext)(store, what, revision, exchange, shared);
+  } finally {
+    leave();
+  }
+}
+
+async function reportNext(
+  store: Store,
+  what: Awaited,
+  revision: number,
+  exchange: Exchange,
+  { eventLines }: Shared,
+): Promise<void> {
+  const headers = okHeaders(store, revision);
+  const waiting = nextEvent(store, what, exchange.signal, eventLines);
+  const early = await within(waiting, HEAD_DELAY_MS);
+  if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
+  // Clients that give a reply's head only so much time must see it before the event.
+  const stream = exchange.stream(headers);
+  const waited = await waiting;
+  if (waited.kind === 'event') await stream.write(waited.line);
+  stream.end();
+}
+
+async function reportAll(
+  store: Store,
+  what: Awaited,
+  revision: number,
+  exchange: Exchange,
+  { eventLines, giveWay }: Shared,
+): Promise<void> {
+  const stream = exchange.stream(okHeaders(store, revision));
+  await streamEvents(store, what, exchange.signal, eventLines, async (line) => {
+    if (line.length > PIECE_CHARACTERS) await giveWay();
+    return stream.write(line);
+  });
+  stream.end();
+}
+
+/** Errors of a wait (a cleared index) come at once; after this the reply's head is sent as a success. */
+const HEAD_DELAY_MS = 500;
+
+async function within<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, limitMs, undefined);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function sendWaited(
+  store: Store,
+  exchange: Exchange,
+  waited: Waited,
+  headers: Readonly<Record<string, string>>,
+  revision: number,
+): void {
+  if (waited.kind === 'event') {
+    exchange.send({ status: 200, headers, body: waited.line });
+  } else if (waited.kind === 'aborted') {
+    sendFailure(store, exchange, failure(400, 'the server stops', revision));
+  } else sendFailure(store, exchange, { ...waited, index: revision });
+}
+
+function okHeaders(store: Store, revision: number): Record<string, string> {
+  return {
+    'Content-Type': 'application/json',
+    'X-Etcd-Index': String(revision),
+    'X-Etcd-Cluster-Id': clusterId(store),
+  };
+}
+
+function sendFailure(store: Store, exchange: Exchange, what: V2Failure): void {
+  exchange.send(withIdentity(store, failureReply(what)));
+}
+
+function withIdentity(store: Store, reply: Reply): Reply {
+  return { ...reply, headers: { ...reply.headers, 'X-Etcd-Cluster-Id': clusterId(store) } };
+}
+
+/** Clients complain when it changes: the same for the same store. */
+export function clusterId({ label }: Store): string {
+  const known = clusterIds.get(label);
+  if (known !== undefined) return known;
+  const id = createHash('sha256').update(label).digest('hex').slice(0, 16);
+  clusterIds.set(label, id);
+  return id;
+}
+
+/** A process has few stores. */
+const clusterIds = new Map<string, string>();

@@ -1,0 +1,216 @@
+/**
+ * PUT, POST and DELETE of the keys API. The tree's rules (no key below a leaf, no value on a directory) are checked
+ * before the write; what the client asked to compare is compared in the write itself, by pinning the entry that was
+ * looked at, and looked at again when another writer came first.
+ */
+import type { Entry } from '../../../service/change.ts';
+import { prefixOf } from '../../../service/keyTree.ts';
+import type { Condition, PutResult, Store } from '../../../store/store.ts';
+import type { KeyParameters } from './form.ts';
+import { absent, done, type KeysOutcome } from './keysRead.ts';
+import { isDirectory, leafAbove, look } from './listing.ts';
+import {
+  deletedNode,
+  directoryNode,
+  entryNode,
+  failure,
+  now,
+  textOf,
+  type V2Failure,
+} from './v2Responses.ts';
+
+const ATTEMPTS = 16;
+/** Whenever a name is taken, another writer has got it: with so many at once, each gets one. */
+const NAMING_ATTEMPTS = 256;
+const NOTHING = new Uint8Array(0);
+const DIRECTORY_TTL = '"ttl" of a directory is not supported: set it on the keys below';
+
+interface Target {
+  readonly store: Store;
+  readonly key: string;
+  readonly p: KeyParameters;
+}
+
+/** PUT: set, create, update, refresh, compareAndSwap, and directories. */
+export async function putKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
+  const place = await store.locate(key);
+  const { entry: leaf, revision } = place;
+  if (key === '/') return failure(107, '/', revision);
+  const inTheWay = leaf === undefined ? leafAbove(key, place) : undefined;
+  if (inTheWay !== undefined) return failure(104, inTheWay, revision);
+  const target: Target = { store, key, p };
+  // A key with a value is a leaf to writers, also when a v3 store holds keys below it.
+  if (leaf === undefined && isDirectory(key, place)) return putOnDirectory(target, revision);
+  if (p.prevExist === false) return create(target);
+  const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
+  if (compares || p.prevExist === true || p.refresh) return swap(target, compares);
+  if (p.dir) return setDirectory(target, leaf);
+  return set(target);
+}
+
+async function putOnDirectory({ store, key, p }: Target, revision: number): Promise<KeysOutcome> {
+  if (p.prevExist === false) return failure(105, key, revision);
+  const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
+  if (compares || p.prevExist !== true || (p.value ?? '') !== '') {
+    return failure(102, key, revision);
+  }
+  if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL, revision);
+  const { directory } = await look(store, key, 'nothing');
+  const result = await store.put(prefixOf(key), NOTHING);
+  if (!result.done) throw new Error('an unconditional put was refused');
+  const { entry } = result;
+  const created = Math.min(directory?.createRevision ?? entry.createRevision, entry.createRevision);
+  return done(entry.modRevision, {
+    action: 'update',
+    node: directoryNode(key, entry.modRevision, created),
+    prevNode: directoryNode(key, created, created),
+  });
+}
+
+async function set({ store, key, p }: Target): Promise<KeysOutcome> {
+  return putOutcome('set', await store.put(key, newValue(p), ttlOf(p)), key, p);
+}
+
+async function create({ store, key, p }: Target): Promise<KeysOutcome> {
+  if (p.dir && p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
+  if (p.dir) {
+    const { entry, revision } = await store.get(key);
+    if (entry !== undefined) return failure(105, key, revision);
+  }
+  const where = p.dir ? prefixOf(key) : key;
+  const value = p.dir ? NOTHING : newValue(p);
+  const result = await store.put(where, value, { ...ttlOf(p), if: { kind: 'absent' } });
+  return putOutcome('create', result, key, p);
+}
+
+/** A directory in place of a leaf, or of nothing. */
+async function setDirectory({ store, key, p }: Target, leaf?: Entry): Promise<KeysOutcome> {
+  if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
+  // The marker first: whoever looks in between sees the leaf, never nothing.
+  const result = await store.put(prefixOf(key), NOTHING, { if: { kind: 'absent' } });
+  if (!result.done) return failure(102, key, result.revision);
+  if (leaf === undefined) return putOutcome('set', result, key, p);
+  await store.delete(key, { if: { kind: 'modRevision', modRevision: leaf.modRevision } });
+  return putOutcome('set', { ...result, previous: leaf }, key, p);
+}
+
+/** update, refresh and compareAndSwap: writes over the entry that was compared and over no other. */
+async function swap({ store, key, p }: Target, compares: boolean): Promise<KeysOutcome> {
+  const action = compares ? 'compareAndSwap' : p.prevExist === true ? 'update' : 'set';
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { entry, revision } = await store.get(key);
+    if (entry === undefined) return absent(key, await store.locate(key));
+    const mismatch = compare(entry, p, revision);
+    if (mismatch !== undefined) return mismatch;
+    const value = p.refresh ? entry.value : newValue(p);
+    const result = await store.put(key, value, { ...ttlOf(p), if: exactly(entry) });
+    if (result.done) return putOutcome(action, result, key, p);
+  }
+  return tooBusy(key);
+}
+
+function compare(entry: Entry, p: KeyParameters, revision: number): V2Failure | undefined {
+  const current = textOf(entry.value);
+  const causes: string[] = [];
+  if (p.prevValue !== undefined && p.prevValue !== current) {
+    causes.push(`[${p.prevValue} != ${current}]`);
+  }
+  if ((p.prevIndex ?? 0) > 0 && p.prevIndex !== entry.modRevision) {
+    causes.push(`[${p.prevIndex} != ${entry.modRevision}]`);
+  }
+  return causes.length === 0 ? undefined : failure(101, causes.join(' '), revision);
+}
+
+function putOutcome(action: string, result: PutResult, key: string, p: KeyParameters): KeysOutcome {
+  if (!result.done) return failure(105, key, result.revision);
+  const { entry, previous } = result;
+  const clock = now();
+  const event = {
+    action,
+    node: entryNode(entry, clock),
+    ...(previous === undefined ? {} : { prevNode: entryNode(previous, clock) }),
+  };
+  const status = previous === undefined ? 201 : 200;
+  return done(entry.modRevision, p.noValueOnSuccess ? { action } : event, status);
+}
+
+/**
+ * POST: a new key below `key` whose name is higher than that of every earlier one, as it is made of a revision that
+ * the store has not reached yet.
+ */
+export async function postKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
+  const place = await store.locate(key);
+  const { entry: leaf, revision } = place;
+  if (leaf !== undefined && !isDirectory(key, place)) return failure(104, key, revision);
+  const inTheWay = leaf === undefined ? leafAbove(key, place) : undefined;
+  if (inTheWay !== undefined) return failure(104, inTheWay, revision);
+  if (p.dir && p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
+  const value = p.dir ? NOTHING : newValue(p);
+  let next = revision + 1;
+  for (let attempt = 0; attempt < NAMING_ATTEMPTS; attempt++) {
+    const name = prefixOf(key) + String(next).padStart(20, '0');
+    const where = p.dir ? prefixOf(name) : name;
+    const result = await store.put(where, value, { ...ttlOf(p), if: { kind: 'absent' } });
+    if (result.done) return putOutcome('create', result, key, p);
+    next = Math.max(next, result.revision) + 1;
+  }
+  return tooBusy(key, NAMING_ATTEMPTS);
+}
+
+/** DELETE: delete, compareAndDelete, and directories. */
+export async function deleteKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
+  if (key === '/') return failure(107, '/', (await store.get(key)).revision);
+  const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
+  const { leaf, directory, revision, place } = await look(store, key, 'nothing');
+  if (leaf !== undefined && !(directory !== undefined && p.recursive)) {
+    return deleteLeaf({ store, key, p }, compares);
+  }
+  if (directory === undefined) return absent(key, place);
+  if (compares || !(p.dir || p.recursive)) return failure(102, key, revision);
+  if (directory.size > 0 && !p.recursive) return failure(108, key, revision);
+  const created = directory.createRevision;
+  if (leaf !== undefined) await store.delete(key);
+  const { revision: deletedAt } = p.recursive
+    ? await store.deleteTree(prefixOf(key))
+    : await store.delete(prefixOf(key));
+  return done(deletedAt, {
+    action: 'delete',
+    node: directoryNode(key, deletedAt, created),
+    prevNode: directoryNode(key, created, created),
+  });
+}
+
+async function deleteLeaf({ store, key, p }: Target, compares: boolean): Promise<KeysOutcome> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { entry, revision } = await store.get(key);
+    if (entry === undefined) return absent(key, await store.locate(key));
+    const mismatch = compare(entry, p, revision);
+    if (mismatch !== undefined) return mismatch;
+    const result = await store.delete(key, { if: exactly(entry) });
+    if (!result.done) continue;
+    const { deleted } = result;
+    return done(result.revision, {
+      action: compares ? 'compareAndDelete' : 'delete',
+      node: deletedNode(key, result.revision, deleted.createRevision),
+      prevNode: entryNode(deleted, now()),
+    });
+  }
+  return tooBusy(key);
+}
+
+function exactly(entry: Entry): Condition {
+  return { kind: 'modRevision', modRevision: entry.modRevision };
+}
+
+function newValue(p: KeyParameters): Uint8Array {
+  return Buffer.from(p.value ?? '', 'utf8');
+}
+
+/** etcd lets a key with `ttl=0` go at its next look at the clock; the shortest life that a store can give is 1 s. */
+function ttlOf(p: KeyParameters): { ttlSeconds?: number } {
+  return p.ttlSeconds === undefined ? {} : { ttlSeconds: Math.max(1, p.ttlSeconds) };
+}
+
+function tooBusy(key: string, attempts = ATTEMPTS): V2Failure {
+  return failure(300, `other writers changed ${key} ${attempts} times in a row`);
+}

@@ -1,0 +1,186 @@
+/**
+ * One watch of a store for all clients of this process that watch the same prefix. etcd sends every change to every
+ * watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here everything below each
+ * root, and each other prefix, is watched once, and each client's watch takes its changes from that.
+ */
+import { delegateStore } from '../../../store/delegate.ts';
+import { History } from '../../../store/embedded/history.ts';
+import { Watchers } from '../../../store/embedded/watchers.ts';
+import { checkPrefix } from '../../../store/limits.ts';
+import { type LeaseStore, type Past, StoreError, type WatchBatch } from '../../../store/store.ts';
+
+/** How far back a client's watch may begin, and by how much it may fall behind. */
+const HISTORY = { changes: 10_000, octets: 32 * 1024 * 1024 };
+const BEHIND = { changes: 2 * HISTORY.changes, octets: 2 * HISTORY.octets };
+/** A watch of the store goes on for so long after its last client. */
+const IDLE_MS = 10_000;
+/** Watches of the store; one of each root is always possible. */
+const MAX_WATCHES = 32;
+
+/** The store, with watches that share; most prefixes that clients watch are below one of the roots. */
+export function shareWatches(store: LeaseStore, roots: readonly string[]): LeaseStore {
+  const shared = new SharedWatches(store, roots);
+  return delegateStore(store, {
+    watch: (prefix, fromRevision, signal, past) => shared.watch(prefix, fromRevision, signal, past),
+  });
+}
+
+/** Where a watch of the store begins. */
+interface Start {
+  readonly prefix: string;
+  readonly fromRevision: number;
+  readonly past: Past | undefined;
+}
+
+class SharedWatches {
+  readonly #store: LeaseStore;
+  readonly #roots: readonly string[];
+  /** Of one prefix there are several where a client began earlier than those before it. */
+  readonly #all = new Set<SharedWatch>();
+  /** Watches of the store that one client has for itself. */
+  #unshared = 0;
+
+  constructor(store: LeaseStore, roots: readonly string[]) {
+    this.#store = store;
+    this.#roots = roots;
+  }
+
+  async *watch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    past: Past | undefined,
+  ): AsyncGenerator<WatchBatch, void, undefined> {
+    checkPrefix(prefix);
+    const start = { prefix, fromRevision, past };
+    const shared = this.#sharedFor(start);
+    if (shared === undefined) {
+      yield* this.#watchUnshared(start, signal);
+      return;
+    }
+    // A new one tells by itself whether the store has this past.
+    const isChecked = past === undefined || shared.start.past === past;
+    if (!isChecked) await this.#store.checkPast?.(prefix, fromRevision - 1, past);
+    yield* shared.watch(start, signal);
+  }
+
+  /** Undefined where the watch that is there cannot be checked against the client's past. */
+  #sharedFor({ prefix, fromRevision, past }: Start): SharedWatch | undefined {
+    const root = this.#roots.find((one) => prefix.startsWith(one));
+    const place = root ?? prefix;
+    const present = [...this.#all].filter(({ start }) => start.prefix === place);
+    // The first of them is the one most likely to have proved itself.
+    const known = present.find((one) => one.knows(fromRevision));
+    if (known !== undefined) {
+      const canCheck = past === undefined || this.#store.checkPast !== undefined;
+      return canCheck ? known : undefined;
+    }
+    if (root === undefined || present.length > 0) this.#makeRoom();
+    const shared = new SharedWatch(this.#store, { prefix: place, fromRevision, past }, () =>
+      this.#all.delete(shared),
+    );
+    this.#all.add(shared);
+    return shared;
+  }
+
+  async *#watchUnshared(
+    { prefix, fromRevision, past }: Start,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchBatch, void, undefined> {
+    this.#makeRoom();
+    this.#unshared++;
+    try {
+      yield* this.#store.watch(prefix, fromRevision, signal, past);
+    } finally {
+      this.#unshared--;
+    }
+  }
+
+  #makeRoom(): void {
+    if (this.#all.size + this.#unshared < MAX_WATCHES) return;
+    const idle = [...this.#all].find((shared) => shared.isIdle);
+    if (idle === undefined) {
+      throw new StoreError('unavailable', 'too many different watches at once');
+    }
+    idle.close();
+  }
+}
+
+/** One watch of the store, and the clients' watches that it feeds. */
+class SharedWatch {
+  readonly start: Start;
+  readonly #watchers: Watchers;
+  readonly #history: History;
+  readonly #ending = new AbortController();
+  readonly #onEnd: () => void;
+  #end: StoreError | undefined;
+  #clients = 0;
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  constructor(store: LeaseStore, start: Start, onEnd: () => void) {
+    this.start = start;
+    this.#history = new History(start.fromRevision - 1, HISTORY);
+    this.#watchers = new Watchers(this.#history, BEHIND);
+    this.#onEnd = onEnd;
+    void this.#follow(store);
+  }
+
+  get isIdle(): boolean {
+    return this.#clients === 0;
+  }
+
+  knows(fromRevision: number): boolean {
+    return this.#end === undefined && fromRevision >= this.#history.firstRevision;
+  }
+
+  async *watch(start: Start, signal: AbortSignal): AsyncGenerator<WatchBatch, void, undefined> {
+    if (this.#end !== undefined) throw this.#endFor(start, this.#end);
+    this.#clients++;
+    clearTimeout(this.#idleTimer);
+    try {
+      yield* this.#watchers.watch(start.prefix, start.fromRevision, signal);
+    } catch (error) {
+      const end = this.#end;
+      throw end !== undefined && error === end ? this.#endFor(start, end) : error;
+    } finally {
+      this.#clients--;
+      if (this.#clients === 0) this.#idleTimer = setTimeout(() => this.close(), IDLE_MS).unref();
+    }
+  }
+
+  close(): void {
+    this.#ending.abort();
+    this.#endAll(new StoreError('unavailable', 'the watch was closed'));
+  }
+
+  async #follow(store: LeaseStore): Promise<void> {
+    const { prefix, fromRevision, past } = this.start;
+    try {
+      for await (const batch of store.watch(prefix, fromRevision, this.#ending.signal, past)) {
+        if (batch.changes.length > 0) this.#watchers.publish(batch);
+      }
+      this.#endAll(new StoreError('unavailable', 'the watch ended'));
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      this.#endAll(
+        cause instanceof StoreError ? cause : new StoreError('unavailable', message, { cause }),
+      );
+    }
+  }
+
+  #endAll(error: StoreError): void {
+    if (this.#end !== undefined) return;
+    clearTimeout(this.#idleTimer);
+    this.#end = error;
+    this.#onEnd();
+    this.#watchers.endAll(error);
+  }
+
+  /** What is wrong with where this watch began need not be wrong with where the client's did: it tries again. */
+  #endFor({ fromRevision, past }: Start, error: StoreError): StoreError {
+    const isAboutStart = error.code === 'compacted' || error.code === 'replaced';
+    const isSameStart = fromRevision <= this.start.fromRevision && past === this.start.past;
+    if (!isAboutStart || isSameStart) return error;
+    return new StoreError('unavailable', 'the watch ended', { cause: error });
+  }
+}

@@ -1,0 +1,173 @@
+/** The two calls of /v1/store that answer with lines of JSON: a snapshot, and the changes of a watch. */
+import { entryToJson, Malformed, pastFromJson } from '../../../store/http/wire.ts';
+import { checkPath, checkPrefixPath } from '../../../store/limits.ts';
+import {
+  type LeaseStore,
+  type SnapshotPage,
+  StoreError,
+  type StoreErrorCode,
+  type WatchBatch,
+} from '../../../store/store.ts';
+import { type Exchange, jsonReply, type Reply, type ReplyStream } from '../exchange/exchange.ts';
+import { LINE_OCTETS } from './changeTexts.ts';
+import { NeedsToken } from './keyPath.ts';
+import type { Shared } from './keys.ts';
+
+const LINES = { 'Content-Type': 'application/x-ndjson' };
+/** Several short snapshots of one client at once take turns, unnoticed. */
+const PLACE_WAIT_MS = 2_000;
+/** What the kernel holds for a client without anybody's noticing. */
+const SHORT_OCTETS = 64 * 1024;
+
+/** Before anything is read it takes a place, so that what is read for many at once is bounded too. */
+export async function sendSnapshot(
+  store: LeaseStore,
+  prefix: string,
+  exchange: Exchange,
+  shared: Shared,
+): Promise<void> {
+  const leave = await shared.longReplies.take(exchange, PLACE_WAIT_MS);
+  if (leave === undefined) {
+    // Those that have waited in vain hear of it at the same time.
+    await shared.giveWay();
+    throw tooManyLong();
+  }
+  let octets = 0;
+  let stream: ReplyStream | undefined;
+  try {
+    for await (const page of store.snapshot(prefix)) {
+      // The head waits for the first page, so that an error still has its status.
+      stream ??= exchange.stream(LINES);
+      for (const line of pageLines(page)) {
+        octets += line.length;
+        if (!(await stream.write(line))) return;
+      }
+    }
+    await stream?.write('{"end":true}\n');
+  } catch (error) {
+    if (stream === undefined) throw error;
+    await stream.write(errorLine(error));
+  } finally {
+    stream?.end();
+    leave(octets <= SHORT_OCTETS);
+  }
+}
+
+/** At least one line. */
+function* pageLines({ revision, history, entries }: SnapshotPage): Generator<string> {
+  const head = `{"revision":${revision},"history":${JSON.stringify(history)},"entries":[`;
+  let line = head;
+  for (const entry of entries) {
+    if (line.length > LINE_OCTETS) {
+      yield `${line}]}\n`;
+      line = head;
+    }
+    const separator = line === head ? '' : ',';
+    line += separator + JSON.stringify(entryToJson(entry, performance.now()));
+  }
+  yield `${line}]}\n`;
+}
+
+export async function sendWatch(
+  store: LeaseStore,
+  query: URLSearchParams,
+  exchange: Exchange,
+  shared: Shared,
+  heartbeatMs: number,
+): Promise<void> {
+  const prefix = prefixOf(query.get('prefix') ?? '');
+  const fromRevision = Number(query.get('from'));
+  if (!Number.isSafeInteger(fromRevision)) throw new Malformed('"from" must be a revision');
+  const pastText = query.get('past');
+  const past = pastText === null ? undefined : pastFromJson(parseJson(pastText));
+  const leave = await shared.waits.take(exchange.asker);
+  if (leave === undefined) {
+    throw new StoreError(
+      'unavailable',
+      'too many requests are waiting, or too many of this address',
+    );
+  }
+  const stream = exchange.stream(LINES);
+  const heart = setInterval(() => void stream.write('{}\n'), heartbeatMs);
+  try {
+    await stream.write('{}\n');
+    const batches = store.watch(prefix, fromRevision, exchange.signal, past);
+    for await (const batch of batches) {
+      if (!(await writeBatch(stream, batch, shared))) return;
+    }
+    // The server stops: without this line the other side would have to wait for its deadline.
+    await stream.write(errorLine(new StoreError('unavailable', 'the server stops')));
+  } catch (error) {
+    await stream.write(errorLine(error));
+  } finally {
+    clearInterval(heart);
+    leave();
+    stream.end();
+  }
+}
+
+async function writeBatch(
+  stream: ReplyStream,
+  batch: WatchBatch,
+  { changeTexts, giveWay }: Shared,
+): Promise<boolean> {
+  for (const line of changeTexts.linesOf(batch)) {
+    // All who watch are told, one in a turn, so that others have theirs in between.
+    if (line.length > 1) await giveWay();
+    if (!(await stream.write(line))) return false;
+  }
+  return true;
+}
+
+/** What the calls of /v1/store share: reading their arguments, and saying what went wrong. */
+
+const STATUS: Readonly<Record<StoreErrorCode, number>> = {
+  unavailable: 503,
+  compacted: 410,
+  replaced: 410,
+  denied: 403,
+  invalid: 400,
+};
+
+/** Refused here, whatever the store would make of it: a prefix that is none may be a range of all keys. */
+export function prefixOf(text: string): string {
+  checkPrefixPath(text);
+  return text;
+}
+
+export function keyOf(text: string): string {
+  checkPath(text);
+  return text;
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Malformed('what was sent is no JSON');
+  }
+}
+
+export function errorLine(error: unknown): string {
+  return `${JSON.stringify({ error: describe(error) })}\n`;
+}
+
+export function errorReply(error: unknown): Reply {
+  const { code, message } = describe(error);
+  const status = error instanceof NeedsToken ? 401 : STATUS[code];
+  return jsonReply(status, { error: { code, message } });
+}
+
+/** Errors of the store and of the request, as their sender is told them; any other is a bug and goes on up. */
+function describe(error: unknown): { code: StoreErrorCode; message: string } {
+  if (error instanceof Malformed) return { code: 'invalid', message: error.message };
+  if (error instanceof StoreError) return { code: error.code, message: error.message };
+  throw error;
+}
+
+export function tooManyLong(): StoreError {
+  return new StoreError(
+    'unavailable',
+    'too many long replies at once, or too many of this address',
+  );
+}

@@ -1,0 +1,189 @@
+/**
+ * `wait=true`: the next change at or below a key, as one etcd v2 event, or as a line each with `stream=true`.
+ *
+ * A v2 client goes on from modifiedIndex + 1, so a revision may show it one event only. Where a revision of the store
+ * changed more (a directory deleted, a lease that ran out, a transaction of etcd v3), the event is the deletion of
+ * their common directory if that is gone, else the client is told to list again (401), or, when it gave no waitIndex
+ * and so follows nothing, gets the first. A stream carries them all.
+ */
+import { type Change, keyOfChange } from '../../../service/change.ts';
+import { prefixOf } from '../../../service/keyTree.ts';
+import { type Store, StoreError, type WatchBatch } from '../../../store/store.ts';
+import type { RecentTexts } from './changeTexts.ts';
+import { isDirectory } from './listing.ts';
+import {
+  type Clock,
+  deletedNode,
+  directoryNode,
+  type EventJson,
+  entryNode,
+  failure,
+  failureOfStore,
+  isMarker,
+  now,
+  type V2Failure,
+} from './v2Responses.ts';
+
+export interface Awaited {
+  readonly key: string;
+  readonly recursive: boolean;
+  /** The first revision that counts. */
+  readonly fromRevision: number;
+  /** Whether the client follows from an index that it knows. */
+  readonly follows: boolean;
+}
+
+/** The events as lines, each made once for all who wait for it. */
+export type EventLines = RecentTexts<Buffer>;
+
+export type Waited =
+  | { readonly kind: 'event'; readonly line: Buffer }
+  | { readonly kind: 'aborted' }
+  | V2Failure;
+
+/** The first event that matches; `aborted` when the signal came first. */
+export async function nextEvent(
+  store: Store,
+  what: Awaited,
+  signal: AbortSignal,
+  lines: EventLines,
+): Promise<Waited> {
+  return guarded(async () => {
+    for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
+      const waited = await eventOf(store, batch, what, lines);
+      if (waited !== undefined) return waited;
+    }
+    return { kind: 'aborted' };
+  });
+}
+
+/** Hands over every event that matches until the signal aborts, `take` gives false, or the store fails. */
+export async function streamEvents(
+  store: Store,
+  what: Awaited,
+  signal: AbortSignal,
+  lines: EventLines,
+  take: (line: Buffer) => Promise<boolean>,
+): Promise<Waited> {
+  return guarded(async () => {
+    for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
+      for (const change of batch.changes.filter((one) => matches(keyOf(one), what))) {
+        if (!(await take(changeLine(change, lines)))) return { kind: 'aborted' };
+      }
+    }
+    return { kind: 'aborted' };
+  });
+}
+
+async function guarded(run: () => Promise<Waited>): Promise<Waited> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return error.code === 'compacted'
+      ? failure(401, 'the requested history has been cleared')
+      : failureOfStore(error);
+  }
+}
+
+/** A store watches prefixes: the directory that the key is in. */
+function watchedPrefix(key: string): string {
+  return key.slice(0, key.lastIndexOf('/') + 1);
+}
+
+async function eventOf(
+  store: Store,
+  batch: WatchBatch,
+  what: Awaited,
+  lines: EventLines,
+): Promise<Waited | undefined> {
+  const directory = await goneDirectory(store, batch);
+  if (directory !== undefined && (isAbove(directory, what.key) || matches(directory, what))) {
+    return { kind: 'event', line: lineOf(directoryGone(directory, batch)) };
+  }
+  const matching = batch.changes.filter((change) => matches(keyOf(change), what));
+  const [first] = matching;
+  if (first === undefined) return undefined;
+  if (matching.length > 1 && what.follows) {
+    const cause = `index ${batch.revision} changed ${matching.length} keys at once: list again`;
+    return failure(401, cause, batch.revision);
+  }
+  return { kind: 'event', line: changeLine(first, lines) };
+}
+
+/** The directory that all keys of a batch were in, if they were deleted and nothing is left of it. */
+async function goneDirectory(store: Store, { changes }: WatchBatch): Promise<string | undefined> {
+  if (changes.length < 2 || changes.some(({ kind }) => kind !== 'delete')) return undefined;
+  const directory = commonDirectory(changes.map(keyOf));
+  if (directory === '/') return undefined;
+  return isDirectory(directory, await store.locate(directory)) ? undefined : directory;
+}
+
+function commonDirectory(keys: readonly string[]): string {
+  const common = keys.map((key) => prefixOf(key)).reduce((a, b) => commonStart(a, b));
+  return common.slice(0, common.lastIndexOf('/')) || '/';
+}
+
+function commonStart(a: string, b: string): string {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length++;
+  return a.slice(0, length);
+}
+
+function isAbove(directory: string, key: string): boolean {
+  return key.startsWith(prefixOf(directory));
+}
+
+function directoryGone(directory: string, { revision, changes }: WatchBatch): EventJson {
+  const created = changes.reduce(
+    (oldest, { previous }) => Math.min(oldest, previous?.createRevision ?? revision),
+    revision,
+  );
+  return {
+    action: 'delete',
+    node: directoryNode(directory, revision, created),
+    prevNode: directoryNode(directory, created, created),
+  };
+}
+
+function matches(key: string, { key: wanted, recursive }: Awaited): boolean {
+  if (key === wanted) return true;
+  if (!recursive || !isAbove(wanted, key)) return false;
+  return !key
+    .slice(prefixOf(wanted).length)
+    .split('/')
+    .some((part) => part.startsWith('_'));
+}
+
+/** The key of the node that changed: a directory's, when its marker did. */
+function keyOf(change: Change): string {
+  const key = keyOfChange(change);
+  return isMarker(key) ? key.slice(0, -1) : key;
+}
+
+function changeLine(change: Change, lines: EventLines): Buffer {
+  return lines.of(change, () => lineOf(changeEvent(change, now())));
+}
+
+function lineOf(event: EventJson): Buffer {
+  return Buffer.from(`${JSON.stringify(event)}\n`);
+}
+
+/**
+ * A change as an event. A store does not keep which request made a change: every put is a `set`, and a deletion is an
+ * `expire` when the lease had run out.
+ */
+function changeEvent(change: Change, clock: Clock): EventJson {
+  const { previous } = change;
+  const prevNode = previous === undefined ? {} : { prevNode: entryNode(previous, clock) };
+  if (change.kind === 'put') {
+    return { action: 'set', node: entryNode(change.entry, clock), ...prevNode };
+  }
+  const ranOut = (previous?.lease?.expiresAtMs ?? Infinity) <= clock.monotonicMs;
+  const created = previous?.createRevision ?? change.modRevision;
+  return {
+    action: ranOut ? 'expire' : 'delete',
+    node: deletedNode(change.key, change.modRevision, created),
+    ...prevNode,
+  };
+}

@@ -1,0 +1,68 @@
+/** The other end of a connection: its address, the share that it has of what is bounded, and whose process it is. */
+import type { Socket } from 'node:net';
+import { addressFamily, clientAddress, ipv6Octets } from '../../../dns/address.ts';
+import { isLoopback } from '../../../forward/addresses.ts';
+import { inodeOf, type PeerOwner, peerOwner } from '../../peerOwner.ts';
+import type { Connection } from './exchange.ts';
+
+export interface Client extends Connection {
+  readonly address: string;
+  /** Clients for whom this is the same have one share between them. */
+  readonly share: string;
+  /** Looked up with the first call, as that is dear. */
+  owner(): Promise<PeerOwner>;
+}
+
+const clients = new WeakMap<Socket, Client>();
+
+/** The same for the same socket. */
+export function clientOf(socket: Socket): Client {
+  const known = clients.get(socket);
+  if (known !== undefined) return known;
+  const client = newClient(socket);
+  clients.set(socket, client);
+  return client;
+}
+
+function newClient(socket: Socket): Client {
+  const address = clientAddress(socket.remoteAddress ?? '');
+  let owner: Promise<PeerOwner> | undefined;
+  const onClose = new Set<() => void>();
+  socket.once('close', () => {
+    for (const callback of onClose) callback();
+  });
+  return {
+    address,
+    share: shareOf(address),
+    isOpen: () => !socket.destroyed,
+    onClose(callback) {
+      onClose.add(callback);
+      return () => void onClose.delete(callback);
+    },
+    owner() {
+      owner ??= lookUp(socket).then((found) => {
+        if (found === 'unknown') owner = undefined;
+        return found;
+      });
+      return owner;
+    },
+  };
+}
+
+/** A host has as many addresses of 127.0.0.0/8 as it likes, and of the /64 of IPv6 that it is in. */
+export function shareOf(address: string): string {
+  if (isLoopback(address)) return 'loopback';
+  if (addressFamily(address) !== 6) return address;
+  return Buffer.from(ipv6Octets(address).subarray(0, 8)).toString('hex');
+}
+
+async function lookUp(socket: Socket): Promise<PeerOwner> {
+  const { localAddress, localPort, remoteAddress, remotePort } = socket;
+  const inode = inodeOf(socket);
+  if (localAddress === undefined || localPort === undefined || inode === undefined) {
+    return 'unknown';
+  }
+  if (remoteAddress === undefined || remotePort === undefined) return 'unknown';
+  const local = { address: localAddress, port: localPort };
+  return peerOwner({ local, remote: { address: remoteAddress, port: remotePort }, inode });
+}

@@ -1,0 +1,316 @@
+/**
+ * store/etcd/: The store on an etcd cluster. The only folder that speaks gRPC.
+ * Imports: service, store.
+ * Used by: app/process.
+ *
+ * The store on an etcd cluster (API v3; etcd 3.4 or newer). Opening it never fails for want of a member: calls reject
+ * with `unavailable` until there is one.
+ *
+ * Each call is one transaction on etcd, so a condition and the write it guards happen in the same instant. A put with a
+ * TTL carries a lease of its own, which goes when the put does not happen.
+ */
+import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
+import type { Entry, Lease } from '../../service/change.ts';
+import {
+  checkKey,
+  checkLife,
+  checkPath,
+  checkPrefixPath,
+  checkTtl,
+  checkValue,
+  noSuchLease,
+} from '../limits.ts';
+import {
+  type Condition,
+  type DeleteResult,
+  type LeaseStore,
+  type Past,
+  type Place,
+  type PutOptions,
+  type PutResult,
+  type SnapshotOptions,
+  type SnapshotPage,
+  StoreError,
+  type WatchBatch,
+} from '../store.ts';
+import { Cluster, type OpenedWatch } from './cluster.ts';
+import { Endpoint } from './endpoint.ts';
+import { isNoSuchLease } from './failure.ts';
+import {
+  abandonLease,
+  grantLease,
+  isLeaseId,
+  keepLeaseAlive,
+  LeaseTable,
+  lookUpLease,
+  revokeLease,
+} from './leases.ts';
+import { locateKey } from './locate.ts';
+import { type EtcdOptions, placesOf } from './options.ts';
+import { checkPast, snapshotPages } from './snapshot.ts';
+import { comparisonsOf, entryOf, keyBytes, keyText, prefixEnd } from './translate.ts';
+import { watchStream } from './watch.ts';
+
+const CALL_TIMEOUT_MS = 5_000;
+const PAGE_TIMEOUT_MS = 20_000;
+const KEEPALIVE_TIME_MS = 8_000;
+const KEEPALIVE_TIMEOUT_MS = 5_000;
+const WATCH_SILENCE_MS = 3_000;
+/** A listing with no more leases than this waits until their lives are known; a zone's load does not. */
+const AWAITED_LEASES = 64;
+
+/** Opens the store. Throws StoreError `invalid` for options that contradict each other; never for the cluster's state. */
+export function openEtcdStore(options: EtcdOptions): LeaseStore {
+  return new EtcdStore(options);
+}
+
+class EtcdStore implements LeaseStore {
+  readonly label: string;
+  readonly #cluster: Cluster;
+  readonly #leases: LeaseTable;
+  readonly #options: EtcdOptions;
+
+  constructor(options: EtcdOptions) {
+    const { addresses, tls, login } = placesOf(options);
+    const callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
+    const endpoints = addresses.map(
+      (address) =>
+        new Endpoint({
+          address,
+          tls,
+          keepaliveTimeMs: options.keepaliveTimeMs ?? KEEPALIVE_TIME_MS,
+          keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
+          connectTimeoutMs: callTimeoutMs,
+        }),
+    );
+    const cluster = new Cluster(endpoints, { login, callTimeoutMs });
+    const lookUp = (id: string) => lookUpLease(cluster, id);
+    this.label = `${tls === undefined ? 'etcd' : 'etcds'}://${addresses.join(',')}`;
+    this.#cluster = cluster;
+    this.#leases = new LeaseTable({ lookUp, nowMs: () => performance.now() });
+    this.#options = options;
+  }
+
+  async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
+    checkPath(key);
+    const { kvs, header } = await this.#cluster.call('range', { key: keyBytes(key) });
+    const entry = this.#entry(kvs[0]);
+    if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
+    return { entry, revision: Number(header.revision) };
+  }
+
+  async locate(key: string): Promise<Place> {
+    checkPath(key);
+    const { kv, ...place } = await locateKey(this.#cluster, key);
+    const entry = this.#entry(kv);
+    if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
+    return { ...place, entry };
+  }
+
+  async *snapshot(prefix: string, options: SnapshotOptions = {}): AsyncGenerator<SnapshotPage> {
+    checkPrefixPath(prefix);
+    const timeoutMs = this.#options.pageTimeoutMs ?? PAGE_TIMEOUT_MS;
+    for await (const page of snapshotPages(this.#cluster, prefix, { ...options, timeoutMs })) {
+      const { revision, history, kvs } = page;
+      const entries = kvs.map((kv) => entryOf(ownKv(kv), this.#leaseOf));
+      const leases = new Set<string>();
+      for (const { lease } of entries) if (lease !== undefined) leases.add(lease.id);
+      if (leases.size <= AWAITED_LEASES) await this.#leases.settled(leases);
+      yield { revision, history, entries };
+    }
+  }
+
+  async *watch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    past?: Past,
+  ): AsyncGenerator<WatchBatch> {
+    checkPrefixPath(prefix);
+    const opened = await this.#openWatch(prefix, fromRevision, signal, past);
+    if (opened === undefined) return;
+    const { stream, endpoint, revision } = opened;
+    try {
+      yield* watchStream(stream, {
+        prefix,
+        fromRevision,
+        memberRevision: revision,
+        signal,
+        leaseOf: this.#leaseOf,
+        createTimeoutMs: this.#options.callTimeoutMs ?? CALL_TIMEOUT_MS,
+        silenceMs: this.#options.watchSilenceMs ?? WATCH_SILENCE_MS,
+      });
+    } catch (error) {
+      if (error instanceof StoreError && error.code !== 'compacted') {
+        this.#cluster.leave(endpoint);
+        await endpoint.reconnect();
+      }
+      throw error;
+    }
+  }
+
+  async checkPast(prefix: string, seenRevision: number, past: Past): Promise<void> {
+    await checkPast((request) => this.#cluster.call('range', request), prefix, seenRevision, past);
+  }
+
+  async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    checkKey(key);
+    checkValue(value);
+    checkLife(options);
+    const octets = keyBytes(key);
+    const own = Buffer.from(value);
+    const { ttlSeconds, lease } = options;
+    if (ttlSeconds !== undefined) return this.#putWithTtl(octets, own, options.if, ttlSeconds);
+    if (lease !== undefined) return this.#putOnLease(octets, own, options.if, lease);
+    return this.#put(octets, own, options.if, undefined);
+  }
+
+  async delete(
+    key: string,
+    options: { readonly if?: Condition | undefined } = {},
+  ): Promise<DeleteResult> {
+    checkPath(key);
+    const octets = keyBytes(key);
+    const { succeeded, responses, header } = await this.#transact(octets, options.if, {
+      request_delete_range: { key: octets, prev_kv: true },
+    });
+    const revision = Number(header.revision);
+    if (!succeeded) return { done: false, current: this.#readBack(responses), revision };
+    const deleted = this.#entry(responses[0]?.response_delete_range?.prev_kvs[0]);
+    if (deleted === undefined) return { done: false, current: undefined, revision };
+    return { done: true, deleted, revision };
+  }
+
+  async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
+    checkPrefixPath(prefix);
+    const range = { key: keyBytes(prefix), range_end: prefixEnd(prefix) };
+    const { deleted, header } = await this.#cluster.call('deleteRange', range);
+    return { deleted: Number(deleted), revision: Number(header.revision) };
+  }
+
+  async grantLease(ttlSeconds: number): Promise<Lease> {
+    checkTtl(ttlSeconds);
+    const grantedAtMs = performance.now();
+    const granted = await grantLease(this.#cluster, ttlSeconds);
+    return this.#leases.granted(granted.id, granted.ttlSeconds, grantedAtMs);
+  }
+
+  async renewLease(id: string): Promise<boolean> {
+    if (!isLeaseId(id)) return false;
+    const renewedAtMs = performance.now();
+    const ttlSeconds = await keepLeaseAlive(this.#cluster, id);
+    if (ttlSeconds === undefined) return false;
+    this.#leases.renewed(id, ttlSeconds, renewedAtMs);
+    return true;
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    if (isLeaseId(id)) await revokeLease(this.#cluster, id);
+  }
+
+  async close(): Promise<void> {
+    this.#leases.close();
+    this.#cluster.close();
+  }
+
+  /** An opened watch; `undefined` as soon as the signal is aborted. */
+  #openWatch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    past: Past | undefined,
+  ): Promise<OpenedWatch | undefined> {
+    return new Promise((resolve, reject) => {
+      const abort = (): void => resolve(undefined);
+      if (signal.aborted) return abort();
+      signal.addEventListener('abort', abort, { once: true });
+      this.#cluster
+        .openWatch((read) => checkPast(read, prefix, fromRevision - 1, past))
+        .then((opened) => {
+          if (signal.aborted) opened.stream.cancel();
+          resolve(opened);
+        }, reject)
+        .finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  readonly #leaseOf = (id: string): Lease => this.#leases.of(id);
+
+  #entry(kv: IKeyValue | null | undefined): Entry | undefined {
+    return kv === null || kv === undefined ? undefined : entryOf(kv, this.#leaseOf);
+  }
+
+  async #putWithTtl(
+    key: Buffer,
+    value: Buffer,
+    condition: Condition | undefined,
+    askedSeconds: number,
+  ): Promise<PutResult> {
+    const lease = await this.grantLease(askedSeconds);
+    try {
+      const result = await this.#put(key, value, condition, lease);
+      if (!result.done) await abandonLease(this.#cluster, lease.id);
+      return result;
+    } catch (error) {
+      // Whether or not the put arrived: without its lease the key is not there.
+      void abandonLease(this.#cluster, lease.id);
+      if (!isNoSuchLease(error)) throw error;
+      throw new StoreError('unavailable', 'the put took longer than its TTL', { cause: error });
+    }
+  }
+
+  async #putOnLease(
+    key: Buffer,
+    value: Buffer,
+    condition: Condition | undefined,
+    id: string,
+  ): Promise<PutResult> {
+    if (!isLeaseId(id)) throw noSuchLease(id);
+    const lease = this.#leases.of(id);
+    try {
+      const result = await this.#put(key, value, condition, lease);
+      await this.#leases.settled([id]);
+      return result;
+    } catch (error) {
+      throw isNoSuchLease(error) ? noSuchLease(id) : error;
+    }
+  }
+
+  async #put(
+    key: Buffer,
+    value: Buffer,
+    condition: Condition | undefined,
+    lease: Lease | undefined,
+  ): Promise<PutResult> {
+    const put = { key, value, lease: lease?.id ?? '0', prev_kv: true };
+    const response = await this.#transact(key, condition, { request_put: put });
+    const revision = Number(response.header.revision);
+    if (!response.succeeded) {
+      return { done: false, current: this.#readBack(response.responses), revision };
+    }
+    const previous = this.#entry(response.responses[0]?.response_put?.prev_kv);
+    const createRevision = previous?.createRevision ?? revision;
+    const entry = { key: keyText(key), value, createRevision, modRevision: revision, lease };
+    return { done: true, entry, previous };
+  }
+
+  /** The write if the condition holds, else a read of the key. */
+  #transact(
+    key: Buffer,
+    condition: Condition | undefined,
+    write: IRequestOp,
+  ): Promise<ITxnResponse> {
+    return this.#cluster.call('txn', {
+      compare: comparisonsOf(key, condition),
+      success: [write],
+      failure: [{ request_range: { key } }],
+    });
+  }
+
+  #readBack(responses: ITxnResponse['responses']): Entry | undefined {
+    return this.#entry(responses[0]?.response_range?.kvs[0]);
+  }
+}
+
+/** A page's values are views of one large buffer, which a single kept value would keep alive. */
+const ownKv = (kv: IKeyValue): IKeyValue => ({ ...kv, value: Buffer.from(kv.value) });

@@ -1,0 +1,107 @@
+/**
+ * `locate` on etcd: one transaction of small ranges for a key of up to twelve components, two for any other, however
+ * many keys there are; and one range more where the way down ends above the key.
+ */
+import type { IKeyValue, IRangeRequest } from 'etcd3';
+import { firstFailing, prefixOf, wayTo } from '../../service/keyTree.ts';
+import { StoreError } from '../store.ts';
+import type { Cluster } from './cluster.ts';
+import { keyBytes, prefixEnd } from './translate.ts';
+
+const AT_ONCE = 12;
+
+export interface LocatedKey {
+  readonly revision: number;
+  readonly kv: IKeyValue | undefined;
+  readonly end: string | undefined;
+  readonly endHasEntry: boolean;
+}
+
+/** What is at a key, and below which of others there is something. */
+interface Looked {
+  readonly revision: number;
+  readonly kv: IKeyValue | undefined;
+  readonly hasBelow: readonly boolean[];
+}
+
+export async function locateKey(cluster: Cluster, key: string): Promise<LocatedKey> {
+  const way = wayTo(key);
+  let first: Looked | undefined;
+  const search = firstFailing(way.length, AT_ONCE);
+  let step = search.next();
+  while (!step.done) {
+    const keys = step.value.map((n) => way[n] ?? key);
+    const looked = await look(cluster, key, keys);
+    first ??= looked;
+    step = search.next(looked.hasBelow);
+  }
+  const end = way[step.value];
+  const { revision = 0, kv } = first ?? {};
+  const endHasEntry = end === key ? kv !== undefined : await hasEntry(cluster, end);
+  return { revision, kv, end, endHasEntry };
+}
+
+async function look(cluster: Cluster, key: string, below: readonly string[]): Promise<Looked> {
+  try {
+    return await lookAtOnce(cluster, key, below);
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return lookOneByOne(cluster, key, below);
+  }
+}
+
+async function lookAtOnce(
+  cluster: Cluster,
+  key: string,
+  below: readonly string[],
+): Promise<Looked> {
+  const ranges: readonly IRangeRequest[] = [{ key: keyBytes(key) }, ...below.map(anyBelow)];
+  const success = ranges.map((request_range) => ({ request_range }));
+  const { header, responses } = await cluster.call('look', { success });
+  const [own, ...found] = responses.map(({ response_range }) => response_range?.kvs ?? []);
+  const hasBelow = found.map((kvs) => kvs.length > 0);
+  return { revision: Number(header.revision), kv: own?.[0], hasBelow };
+}
+
+/** For a user who may not see all of them: directories above what it sees are taken to be there. */
+async function lookOneByOne(
+  cluster: Cluster,
+  key: string,
+  below: readonly string[],
+): Promise<Looked> {
+  const { header, kvs } = await cluster.call('range', { key: keyBytes(key) });
+  const hasBelow = await Promise.all(
+    below.map((one) =>
+      cluster.call('range', anyBelow(one)).then(
+        (found) => found.kvs.length > 0,
+        (error) => {
+          if (isDenied(error)) return true;
+          throw error;
+        },
+      ),
+    ),
+  );
+  return { revision: Number(header.revision), kv: kvs[0], hasBelow };
+}
+
+/** Keys only, as a value may be large. */
+function anyBelow(key: string): IRangeRequest {
+  const prefix = prefixOf(key);
+  return { key: keyBytes(prefix), range_end: prefixEnd(prefix), limit: 1, keys_only: true };
+}
+
+async function hasEntry(cluster: Cluster, key: string | undefined): Promise<boolean> {
+  if (key === undefined) return false;
+  try {
+    const { kvs } = await cluster.call('range', { key: keyBytes(key), keys_only: true });
+    return kvs.length > 0;
+  } catch (error) {
+    // Our user may see no more than what is below the prefix: what it cannot see is in nobody's way here.
+    if (isDenied(error)) return false;
+    throw error;
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'denied';
+}

@@ -1,0 +1,191 @@
+/**
+ * store/file/: The embedded store on disk, its check and its repair. The only folder that opens lmdb.
+ * Imports: store, store/embedded, timing.
+ * Used by: app/process.
+ *
+ * `file:DIR`, the embedded store that survives its process: the shared core over an lmdb environment.
+ *
+ * Deadlines are on a timeline that runs with the monotonic clock while the store is open, and by the wall clock from the
+ * last write to the next opening. So keys expire while the store is down, and a wall clock that jumps expires nothing.
+ * The history of changes is not kept: after a restart a watch from an older revision is `compacted`.
+ *
+ * What lies on a volume that has become read-only is served as it is: `writeTrouble` says so, and writes are refused.
+ */
+import { access, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, systemClock } from '../../timing/clock.ts';
+import { EmbeddedStore } from '../embedded/core.ts';
+import { type Bounds, Timeline } from '../embedded/history.ts';
+import { type LeaseStore, StoreError } from '../store.ts';
+import { damageOf } from './check.ts';
+import { closeFiles, exposureOf, isReadOnly, makeFolder, Owner, plainReason } from './folder.ts';
+import { assertLmdbFiles, type TableState } from './lmdbFiles.ts';
+import { LmdbEnvironment } from './lmdbTable.ts';
+import { salvage } from './salvage.ts';
+
+const DATA_FILE = 'data.mdb';
+
+export interface FileStoreOptions {
+  readonly clock?: Clock | undefined;
+  /** What a watch can begin with; see `EmbeddedParts.history`. */
+  readonly history?: Bounds | undefined;
+  /** A damaged store is set aside, and another begins with what can still be read of it. */
+  readonly repair?: boolean | undefined;
+  /** Told what is not as it should be, and no reason not to serve. */
+  readonly onWarning?: ((line: string) => void) | undefined;
+}
+
+/**
+ * Opens the store in a directory, which is made when it is not there. Rejects with StoreError `unavailable`, naming
+ * the directory, when another process has it open or its files cannot be used.
+ */
+export async function openFileStore(
+  dir: string,
+  options: FileStoreOptions = {},
+): Promise<LeaseStore> {
+  try {
+    await makeFolder(dir);
+    const path = await realpath(dir);
+    if (await isReadOnly(path))
+      return await openReadOnly(path, { ...options, label: `file:${dir}` });
+    if (await Owner.isOwned(path)) throw inUse(`file:${dir}`);
+    const exposure = await exposureOf(path);
+    if (exposure !== undefined) options.onWarning?.(exposure);
+    await closeFiles(path);
+    return await openHere(path, { ...options, label: `file:${dir}` });
+  } catch (cause) {
+    throw cause instanceof StoreError ? cause : unusable(dir, cause);
+  }
+}
+
+/** `label` names the directory as the caller did; `dir` beside it is its real path. */
+interface LabelledOptions extends FileStoreOptions {
+  readonly label: string;
+}
+
+/**
+ * The directories that this process has open or is opening. lmdb shares an environment within a process, so a second
+ * opening must not come as far as that.
+ */
+const openedHere = new Set<string>();
+
+async function openHere(dir: string, options: LabelledOptions): Promise<LeaseStore> {
+  if (openedHere.has(dir)) throw inUse(options.label);
+  openedHere.add(dir);
+  try {
+    await assertWhole(dir, options);
+    const environment = await LmdbEnvironment.open(dir, 'r+');
+    try {
+      return await openOwned(dir, environment, options);
+    } catch (error) {
+      await environment.close();
+      throw error;
+    }
+  } catch (error) {
+    openedHere.delete(dir);
+    throw error;
+  }
+}
+
+/** lmdb ends the process on some damage, and hides other, so it gets no file that was not looked at. */
+async function assertWhole(
+  dir: string,
+  { label, repair, onWarning, clock = systemClock }: LabelledOptions,
+): Promise<void> {
+  await assertLmdbFiles(dir, 'r+');
+  const damage = await damageOf(join(dir, DATA_FILE));
+  if (damage === undefined) return;
+  // What another process is writing looks damaged as well.
+  if (await Owner.isOwned(dir)) throw inUse(label);
+  if (repair !== true) throw damaged(label, damage);
+  const salvaged = await salvage(dir, clock.wallMs());
+  switch (salvaged.kind) {
+    case 'inUse':
+      throw inUse(label);
+    case 'whole':
+      return;
+    case 'done': {
+      const { path, keys } = salvaged;
+      onWarning?.(
+        `${DATA_FILE} was damaged (${salvaged.damage}): moved to ${path}; ${keys} keys recovered`,
+      );
+    }
+  }
+}
+
+async function openOwned(
+  dir: string,
+  environment: LmdbEnvironment,
+  options: LabelledOptions,
+): Promise<LeaseStore> {
+  const owner = await environment.exclusively(() => Owner.claim(dir));
+  if (owner === undefined) throw inUse(options.label);
+  try {
+    const afterClose = async () => {
+      openedHere.delete(dir);
+      await owner.release();
+    };
+    return await openStore(environment, options, afterClose);
+  } catch (error) {
+    await owner.release();
+    throw error;
+  }
+}
+
+/** Nobody can write there, so nobody has to own it. */
+async function openReadOnly(dir: string, options: LabelledOptions): Promise<LeaseStore> {
+  await access(join(dir, DATA_FILE)); // else lmdb would want to make it
+  await assertLmdbFiles(dir, 'r');
+  const damage = await damageOf(join(dir, DATA_FILE));
+  if (damage !== undefined) throw damaged(options.label, damage);
+  const environment = await LmdbEnvironment.open(dir, 'r');
+  try {
+    return await openStore(environment, options, undefined);
+  } catch (error) {
+    await environment.close();
+    throw error;
+  }
+}
+
+async function openStore(
+  environment: LmdbEnvironment,
+  options: LabelledOptions,
+  afterClose: (() => Promise<void>) | undefined,
+): Promise<LeaseStore> {
+  const clock = options.clock ?? systemClock;
+  const state = await environment.state();
+  const identity = await environment.identity();
+  const timeline = new Timeline(clock, resumedMs(state, clock.wallMs()));
+  const now = () => ({ timelineMs: timeline.nowMs(), wallMs: clock.wallMs() });
+  const store = new EmbeddedStore({
+    label: options.label,
+    table: environment.table(identity, state, now),
+    clock,
+    timeline,
+    history: options.history,
+    afterClose,
+  });
+  await store.start();
+  return store;
+}
+
+/** Where the timeline stands after the time since the last write; a wall clock that went back adds none. */
+function resumedMs(stored: TableState | undefined, wallMs: number): number {
+  return stored === undefined ? 0 : stored.timelineMs + Math.max(0, wallMs - stored.wallMs);
+}
+
+function damaged(label: string, damage: string): StoreError {
+  return new StoreError(
+    'unavailable',
+    `${label} cannot be opened: ${DATA_FILE} is damaged: ${damage}`,
+  );
+}
+
+function inUse(label: string): StoreError {
+  return new StoreError('unavailable', `${label} is in use already, by a running server`);
+}
+
+function unusable(dir: string, cause: unknown): StoreError {
+  const line = `file:${dir} cannot be opened: ${plainReason(cause)}`;
+  return new StoreError('unavailable', line, { cause });
+}

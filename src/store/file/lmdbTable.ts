@@ -1,0 +1,270 @@
+/**
+ * The table of `file:`: rows, their deadlines and the revision in one lmdb environment.
+ *
+ * A transaction's work runs on this thread, as a child transaction that is undone when it throws; lmdb's own thread then
+ * commits and flushes, so the event loop never waits for the disk and a crash leaves all of a transaction or nothing.
+ */
+import { randomUUID } from 'node:crypto';
+import { open, type RootDatabase, type Transaction } from 'lmdb';
+import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from '../embedded/table.ts';
+import { StoreError } from '../store.ts';
+import { assertRoomToOpen, PRIVATE_FILE } from './folder.ts';
+import {
+  type Access,
+  assertLmdbFiles,
+  assertLmdbWhole,
+  deadlineKey,
+  deadlineOf,
+  type Octets,
+  packRow,
+  packState,
+  readRows,
+  type TableState,
+  unpackRow,
+  unpackState,
+} from './lmdbFiles.ts';
+
+/** The instant to write into `TableState`. */
+export type Now = () => { readonly timelineMs: number; readonly wallMs: number };
+
+const OPTIONS = { encoding: 'binary', keyEncoding: 'binary' } as const;
+const STATE_KEY = Buffer.from('state');
+const IDENTITY_KEY = Buffer.from('identity');
+const NOTHING = Buffer.alloc(1);
+
+/** An opened environment whose owner is still to be settled: nothing is read or written yet. */
+export class LmdbEnvironment {
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #dir: string;
+  readonly #access: Access;
+
+  private constructor(dir: string, access: Access) {
+    this.#dir = dir;
+    this.#access = access;
+    // overlappingSync would resolve a commit before it is flushed. eventTurnBatching makes promises that nobody
+    // holds, so that a full disk would end the process.
+    const settings = { noSubdir: false, overlappingSync: false, eventTurnBatching: false };
+    const mode = { permissionsMode: PRIVATE_FILE };
+    this.#root = open({ path: dir, readOnly: access === 'r', ...settings, ...mode, ...OPTIONS });
+  }
+
+  /** Rejects when the directory's files cannot be used. With `r` they must be there. */
+  static async open(dir: string, access: Access): Promise<LmdbEnvironment> {
+    await assertLmdbFiles(dir, access);
+    if (access === 'r+') await assertRoomToOpen(dir);
+    return new LmdbEnvironment(dir, access);
+  }
+
+  /** Runs `work` while no other process does so with this directory. The kernel frees the lock of a dead process. */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.#root.transaction(work);
+  }
+
+  /** Where the table stood at the last write. Rejects when the files are not whole or not of this format. */
+  async state(): Promise<TableState | undefined> {
+    const { lastPageNumber, pageSize } = this.#root.getStats() as {
+      lastPageNumber: number;
+      pageSize: number;
+    };
+    await assertLmdbWhole(this.#dir, lastPageNumber + 1, pageSize);
+    return unpackState(this.#root.openDB('state', OPTIONS).get(STATE_KEY));
+  }
+
+  /** The identity that the table has, or has from now on. */
+  async identity(): Promise<string> {
+    const states = this.#root.openDB<Buffer, Buffer>('state', OPTIONS);
+    const known = states.get(IDENTITY_KEY);
+    if (known !== undefined) return known.toString();
+    const identity = randomUUID();
+    const name = () => states.put(IDENTITY_KEY, Buffer.from(identity));
+    await this.#root.transaction(name).catch(async (error) => {
+      throw await reasonOf(error);
+    });
+    return identity;
+  }
+
+  /** The arguments are what the methods of those names gave. The table closes the environment. */
+  table(identity: string, state: TableState | undefined, now: Now): LmdbTable {
+    const databases = {
+      root: this.#root,
+      rows: this.#root.openDB('rows', OPTIONS),
+      deadlines: this.#root.openDB('deadlines', OPTIONS),
+      states: this.#root.openDB('state', OPTIONS),
+    };
+    return new LmdbTable(databases, identity, state?.revision ?? 0, now, this.#access);
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+}
+
+interface Databases {
+  readonly root: RootDatabase<Buffer, Buffer>;
+  readonly rows: Octets;
+  readonly deadlines: Octets;
+  readonly states: Octets;
+}
+
+class LmdbTable implements Table {
+  readonly identity: string;
+  readonly #db: Databases;
+  readonly #now: Now;
+  readonly #writer: Writer;
+  readonly #access: Access;
+  #revision: number;
+  /** lmdb uses what a commit has freed from the second one after it on, so a full disk wants one that needs little. */
+  #hasFailed = false;
+
+  constructor(db: Databases, identity: string, revision: number, now: Now, access: Access) {
+    this.identity = identity;
+    this.#access = access;
+    this.#db = db;
+    this.#writer = new Writer(db);
+    this.#now = now;
+    this.#revision = revision;
+  }
+
+  get(key: string): { row: Row | undefined; revision: number } {
+    const view = this.view();
+    try {
+      return { row: view.get(key), revision: view.revision };
+    } finally {
+      view.release();
+    }
+  }
+
+  view(): TableView {
+    const transaction = readingLmdb(() => this.#db.root.useReadTransaction());
+    const { rows } = this.#db;
+    return {
+      revision: readingLmdb(() => this.#revisionAt(transaction)),
+      get: (key) => readingLmdb(() => unpackRow(rows.get(Buffer.from(key), { transaction }))),
+      page: (prefix, after, bounds) =>
+        readingLmdb(() => readRows(rows, prefix, { after, bounds, transaction })),
+      release: () => transaction.done(),
+    };
+  }
+
+  due(nowMs: number, limit: number): string[] {
+    const keys: string[] = [];
+    for (const deadline of this.#db.deadlines.getKeys({ limit })) {
+      const { deadlineMs, key } = deadlineOf(deadline);
+      if (deadlineMs > nowMs) break;
+      keys.push(key);
+    }
+    return keys;
+  }
+
+  earliestDeadlineMs(): number | undefined {
+    for (const deadline of this.#db.deadlines.getKeys({ limit: 1 })) {
+      return deadlineOf(deadline).deadlineMs;
+    }
+    return undefined;
+  }
+
+  async write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T> {
+    if (this.#hasFailed) await this.#commit(() => this.#putState(this.#revision));
+    const { writes } = this.#writer;
+    const written = await this.#commit(() => {
+      const done = work(this.#writer, this.#revision);
+      if (this.#writer.writes > writes) this.#putState(done.revision);
+      return done;
+    });
+    this.#revision = written.revision;
+    return written;
+  }
+
+  async close(): Promise<void> {
+    // Only the time is news in it; a disk that takes no writes is no reason not to end in order.
+    await this.#commit(() => this.#putState(this.#revision)).catch(() => undefined);
+    await this.#db.root.close();
+  }
+
+  async #commit<T>(work: () => T): Promise<T> {
+    if (this.#access === 'r') throw new Error('its volume is read-only');
+    try {
+      const done = await this.#db.root.childTransaction(work);
+      this.#hasFailed = false;
+      return done;
+    } catch (error) {
+      this.#hasFailed = true;
+      throw await reasonOf(error);
+    }
+  }
+
+  #putState(revision: number): void {
+    this.#db.states.put(STATE_KEY, packState({ revision, ...this.#now() }));
+  }
+
+  #revisionAt(transaction: Transaction): number {
+    return unpackState(this.#db.states.get(STATE_KEY, { transaction }))?.revision ?? 0;
+  }
+}
+
+/** Works inside a transaction only. */
+class Writer implements RowWriter {
+  readonly #rows: Octets;
+  readonly #deadlines: Octets;
+  /** How many rows were set or deleted since the beginning. */
+  writes = 0;
+
+  constructor({ rows, deadlines }: Databases) {
+    this.#rows = rows;
+    this.#deadlines = deadlines;
+  }
+
+  get(key: string): Row | undefined {
+    return unpackRow(this.#rows.get(Buffer.from(key)));
+  }
+
+  below(prefix: string): readonly KeyedRow[] {
+    return readRows(this.#rows, prefix, {}).rows;
+  }
+
+  set(key: string, row: Row, previous: Row | undefined): void {
+    this.writes++;
+    this.#endDeadline(key, previous);
+    this.#rows.put(Buffer.from(key), packRow(row));
+    if (row.lifetime) this.#deadlines.put(deadlineKey(key, row.lifetime.deadlineMs), NOTHING);
+  }
+
+  delete(key: string, previous: Row): void {
+    this.writes++;
+    this.#endDeadline(key, previous);
+    this.#rows.remove(Buffer.from(key));
+  }
+
+  #endDeadline(key: string, previous: Row | undefined): void {
+    const lifetime = previous?.lifetime;
+    if (lifetime !== undefined) this.#deadlines.remove(deadlineKey(key, lifetime.deadlineMs));
+  }
+}
+
+/** What fails here is the disk, or damage since the store was opened: the store's trouble, and no bug of its caller. */
+function readingLmdb<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError('unavailable', `data.mdb cannot be read: ${reason}`, { cause });
+  }
+}
+
+/** The system's words, without where in the file it happened. */
+function plainly(reason: unknown): unknown {
+  const text = reason instanceof Error ? reason.message : '';
+  const short = text.replace(/: Attempting to write page .*$/s, '');
+  return short === text ? reason : new Error(short, { cause: reason });
+}
+
+/** lmdb's "Commit failed" keeps what happened in a promise of its own, which rejects with it. */
+async function reasonOf(error: unknown): Promise<unknown> {
+  const inner = error instanceof Error && 'commitError' in error ? error.commitError : undefined;
+  try {
+    await inner;
+    return error;
+  } catch (reason) {
+    return plainly(reason);
+  }
+}

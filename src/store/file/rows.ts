@@ -1,0 +1,136 @@
+/**
+ * What the rows of a store must say to each other: each deadline is in the index of deadlines and none besides, each key
+ * with a lease is in the lease's list and none besides, and the lease is there. Sums stand for sets, so that a large
+ * store costs no memory.
+ */
+import { isUtf8 } from 'node:buffer';
+import { leaseIdOf } from '../embedded/leases.ts';
+import { Damage } from './format.ts';
+import { unpackState } from './lmdbFiles.ts';
+import type { Entry } from './walk.ts';
+
+const ROW_HEADER_OCTETS = 32;
+const MEMBER = /^leased\/(\d+)\/(\/.*)$/s;
+const FNV_PRIME = 0x01000193;
+
+/** The order of what is added does not matter, and adding one thing twice is another sum. */
+class SetSum {
+  #a = 0;
+  #b = 0;
+  #count = 0;
+
+  add(octets: Uint8Array): void {
+    let a = 0x811c9dc5;
+    let b = 0x1b873593;
+    for (const octet of octets) {
+      a = Math.imul(a ^ octet, FNV_PRIME);
+      b = Math.imul(b ^ octet, 0x85ebca6b) ^ (b >>> 13);
+    }
+    this.#a = (this.#a + a) | 0;
+    this.#b = (this.#b + b) | 0;
+    this.#count++;
+  }
+
+  equals(other: SetSum): boolean {
+    return this.#a === other.#a && this.#b === other.#b && this.#count === other.#count;
+  }
+}
+
+export class RowCheck {
+  readonly #deadlines = { inRows: new SetSum(), inIndex: new SetSum() };
+  readonly #members = { inRows: new SetSum(), inLists: new SetSum() };
+  readonly #leases = new Set<number>();
+  readonly #named = new Set<number>();
+  #newest = 0;
+  #revision: number | undefined;
+
+  /** Throws `Damage`. */
+  add(tree: string, entry: Entry): void {
+    if (tree === 'rows') this.#addRow(entry);
+    else if (tree === 'state') this.#addState(entry);
+    else if (tree === 'deadlines') this.#addDeadline(entry);
+  }
+
+  /** Throws `Damage`. */
+  finish(): void {
+    if (!this.#deadlines.inRows.equals(this.#deadlines.inIndex)) {
+      throw new Damage('its keys and their deadlines do not match');
+    }
+    if (!this.#members.inRows.equals(this.#members.inLists)) {
+      throw new Damage('its keys and the lists of its leases do not match');
+    }
+    for (const lease of this.#named) {
+      if (!this.#leases.has(lease)) throw new Damage(`a key has the lease ${lease}, which is gone`);
+    }
+    if (this.#newest > (this.#revision ?? 0)) throw new Damage('a key is newer than the store');
+  }
+
+  #addRow(entry: Entry): void {
+    const fault = rowFault(entry);
+    if (fault !== undefined) throw new Damage(fault);
+    const octets = entry.key;
+    const key = octets.toString('utf8');
+    const header = entry.value(ROW_HEADER_OCTETS);
+    const modified = header.readDoubleBE(8);
+    const ttlSeconds = header.readDoubleBE(16);
+    const deadlineOrLease = header.readDoubleBE(24);
+    this.#newest = Math.max(this.#newest, modified);
+    if (ttlSeconds > 0) {
+      this.#deadlines.inRows.add(Buffer.concat([header.subarray(24, 32), octets]));
+      const lease = leaseIdOf(key);
+      if (lease !== undefined) this.#leases.add(lease);
+    } else if (deadlineOrLease > 0) {
+      this.#named.add(deadlineOrLease);
+      this.#members.inRows.add(Buffer.from(`${deadlineOrLease}${key}`));
+    } else this.#addMember(key);
+  }
+
+  #addMember(key: string): void {
+    const [, lease, of] = MEMBER.exec(key) ?? [];
+    if (lease !== undefined) this.#members.inLists.add(Buffer.from(`${lease}${of}`));
+  }
+
+  #addDeadline({ key }: Entry): void {
+    if (key.length < 9) throw new Damage('a deadline is of no key');
+    this.#deadlines.inIndex.add(key);
+  }
+
+  #addState(entry: Entry): void {
+    if (entry.key.toString() !== 'state') return;
+    try {
+      this.#revision = unpackState(entry.value())?.revision;
+    } catch {
+      throw new Damage('where the store stands cannot be read');
+    }
+  }
+}
+
+/** Why an entry is no row of a store; undefined: it is one. */
+export function rowFault(entry: Entry): string | undefined {
+  const key = entry.key.toString('utf8');
+  const isKey = isUtf8(entry.key) && (key.startsWith('/') || leaseIdOf(key) || MEMBER.test(key));
+  if (isKey && entry.octets >= ROW_HEADER_OCTETS && isHeader(entry.value(ROW_HEADER_OCTETS))) {
+    return undefined;
+  }
+  return `what it has for the key ${JSON.stringify(key.slice(0, 80))} is no row`;
+}
+
+function isHeader(header: Buffer): boolean {
+  const created = header.readDoubleBE(0);
+  const modified = header.readDoubleBE(8);
+  return (
+    isWhole(created) &&
+    isWhole(modified) &&
+    created <= modified &&
+    isPositive(header.readDoubleBE(16)) &&
+    isPositive(header.readDoubleBE(24))
+  );
+}
+
+function isWhole(number: number): boolean {
+  return Number.isSafeInteger(number) && number >= 0;
+}
+
+function isPositive(number: number): boolean {
+  return Number.isFinite(number) && number >= 0;
+}

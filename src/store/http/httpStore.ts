@@ -1,0 +1,324 @@
+/**
+ * store/http/: The store that is another soradns server, over its HTTP calls.
+ * Imports: service, store.
+ * Used by: app/process, server/http/api.
+ *
+ * The store `http://`: another soradns server's store, through the calls of `server/http/storeApi.ts`. Revisions,
+ * conditions and batches are that store's own. Each call has a deadline; a watch whose server falls silent ends within
+ * 15 s. Nothing is retried: a write whose answer was lost may have happened.
+ */
+import { Agent } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import type { Change, Entry, Lease } from '../../service/change.ts';
+import { checkPath, checkPrefixPath, checkUnicode } from '../limits.ts';
+import {
+  type Condition,
+  type DeleteResult,
+  type LeaseStore,
+  type Past,
+  type Place,
+  type PutOptions,
+  type PutResult,
+  type SnapshotPage,
+  StoreError,
+  type WatchBatch,
+} from '../store.ts';
+import { Renewals } from './renewals.ts';
+import { type Call, callPeer } from './request.ts';
+import { type Peer, readJson, readLines, unavailable } from './response.ts';
+import {
+  changeFromJson,
+  conditionToJson,
+  deleteResultFromJson,
+  entryFromJson,
+  type LeaseOf,
+  leaseFromJson,
+  list,
+  number,
+  optional,
+  putResultFromJson,
+  record,
+  text,
+} from './wire.ts';
+
+export interface HttpStoreOptions {
+  /** `http://host:port` or `https://…`. */
+  readonly url: string;
+  readonly token?: string | undefined;
+  /** Asked for the token when the server refuses a write, and it was not given one. */
+  readonly findToken?: (() => Promise<string | undefined>) | undefined;
+  readonly callTimeoutMs?: number | undefined;
+  /** Three of the server's signs of life. */
+  readonly silenceTimeoutMs?: number | undefined;
+}
+
+/** Connects with the first call. Throws when `url` is no URL. */
+export function openHttpStore(options: HttpStoreOptions): LeaseStore {
+  return new HttpStore(options);
+}
+
+type PlainCall = Pick<Call, 'method' | 'path' | 'body'>;
+
+class HttpStore implements LeaseStore {
+  readonly label: string;
+  #peer: Peer;
+  readonly #findToken: () => Promise<string | undefined>;
+  /** A token that was found may be another one by the next refusal. */
+  readonly #hasGivenToken: boolean;
+  readonly #callTimeoutMs: number;
+  readonly #silenceTimeoutMs: number;
+  readonly #renewals: Renewals;
+  /** Every request in flight. */
+  readonly #calls = new Set<AbortController>();
+  readonly #leaseOf = (lease: Lease, key: string): Lease => this.#renewals.lease(lease, key);
+  #closed = false;
+
+  constructor({ url, token, findToken, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
+    const parsed = new URL(url);
+    this.label = parsed.origin;
+    // Idle connections are given up before the server gives them up, which could cross with a call.
+    const agentOptions = { keepAlive: true, maxFreeSockets: 8, timeout: 8_000 };
+    const secure = parsed.protocol === 'https:';
+    const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
+    this.#peer = { label: this.label, url: parsed, agent, token };
+    this.#hasGivenToken = token !== undefined;
+    this.#findToken = findToken ?? (async () => undefined);
+    this.#callTimeoutMs = callTimeoutMs ?? 5_000;
+    this.#silenceTimeoutMs = silenceTimeoutMs ?? 15_000;
+    this.#renewals = new Renewals(async (key) => {
+      const { entry } = await this.#read(key, (lease) => lease);
+      return entry?.lease;
+    });
+  }
+
+  async get(key: string): Promise<{ entry: Entry | undefined; revision: number }> {
+    checkPath(key);
+    return this.#read(key, this.#leaseOf);
+  }
+
+  async locate(key: string): Promise<Place> {
+    checkPath(key);
+    checkUnicode(key);
+    const path = `locate?key=${encodeURIComponent(key)}`;
+    return this.#ask({ method: 'GET', path }, (json) => {
+      const nowMs = performance.now();
+      const { revision, entry, end, endHasEntry } = record(json);
+      return {
+        revision: number(revision),
+        entry: optional(entry, (one) => entryFromJson(one, nowMs, this.#leaseOf)),
+        end: optional(end, text),
+        endHasEntry: endHasEntry === true,
+      };
+    });
+  }
+
+  async *snapshot(prefix: string): AsyncGenerator<SnapshotPage, void, undefined> {
+    checkPrefixPath(prefix);
+    checkUnicode(prefix);
+    const path = `snapshot?prefix=${encodeURIComponent(prefix)}`;
+    for await (const page of this.#lines(path, this.#callTimeoutMs, this.#toPage)) {
+      if (page === 'end') return;
+      yield page;
+    }
+    throw unavailable(this.#peer, new Error('the snapshot broke off'));
+  }
+
+  async *watch(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    past?: Past,
+  ): AsyncGenerator<WatchBatch, void, undefined> {
+    checkPrefixPath(prefix);
+    checkUnicode(prefix);
+    if (signal.aborted) return;
+    const query = new URLSearchParams({ prefix, from: String(fromRevision) });
+    if (past !== undefined) query.set('past', JSON.stringify(past));
+    const path = `watch?${query}`;
+    let changes: Change[] = [];
+    let seenRevision = fromRevision - 1;
+    try {
+      for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
+        if (signal.aborted) return;
+        if (part === 'alive') {
+          // The watch stands: worth a batch, though nothing new has been seen.
+          if (changes.length === 0) yield { revision: seenRevision, changes: [] };
+          continue;
+        }
+        changes.push(...part.changes);
+        if (part.more) continue;
+        seenRevision = part.revision;
+        yield { revision: seenRevision, changes };
+        changes = [];
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    if (!signal.aborted) throw unavailable(this.#peer, new Error('the watch broke off'));
+  }
+
+  async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    checkPath(key);
+    const octets = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    const body = {
+      key,
+      value: octets.toString('base64'),
+      ttlSeconds: options.ttlSeconds,
+      lease: options.lease,
+      if: conditionToJson(options.if),
+    };
+    return this.#write('put', body, (json) =>
+      putResultFromJson(json, performance.now(), this.#leaseOf),
+    );
+  }
+
+  async delete(
+    key: string,
+    options: { readonly if?: Condition | undefined } = {},
+  ): Promise<DeleteResult> {
+    checkPath(key);
+    const body = { key, if: conditionToJson(options.if) };
+    return this.#write('delete', body, (json) =>
+      deleteResultFromJson(json, performance.now(), this.#leaseOf),
+    );
+  }
+
+  async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
+    checkPrefixPath(prefix);
+    return this.#write('deleteTree', { prefix }, (json) => {
+      const { deleted, revision } = record(json);
+      return { deleted: number(deleted), revision: number(revision) };
+    });
+  }
+
+  async grantLease(ttlSeconds: number): Promise<Lease> {
+    const sentAtMs = performance.now();
+    return this.#write('lease/grant', { ttlSeconds }, (json) =>
+      this.#renewals.lease(leaseFromJson(record(json).lease, sentAtMs)),
+    );
+  }
+
+  async renewLease(id: string): Promise<boolean> {
+    const sentAtMs = performance.now();
+    const renewed = await this.#write('lease/renew', { id }, (json) => record(json).renewed);
+    if (renewed === true) this.#renewals.renewed(id, sentAtMs);
+    return renewed === true;
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    await this.#write('lease/revoke', { id }, record);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const call of this.#calls) call.abort(this.#closedError());
+    this.#peer.agent.destroy();
+  }
+
+  async #read(
+    key: string,
+    leaseOf: LeaseOf,
+  ): Promise<{ entry: Entry | undefined; revision: number }> {
+    checkUnicode(key);
+    const path = `entry?key=${encodeURIComponent(key)}`;
+    return this.#ask({ method: 'GET', path }, (json) => {
+      const nowMs = performance.now();
+      const { entry, revision } = record(json);
+      return {
+        entry: optional(entry, (one) => entryFromJson(one, nowMs, leaseOf)),
+        revision: number(revision),
+      };
+    });
+  }
+
+  readonly #toPage = (json: unknown): SnapshotPage | 'end' => {
+    const { end, revision, history, entries } = record(json);
+    if (end === true) return 'end';
+    const nowMs = performance.now();
+    const toEntry = (one: unknown) => entryFromJson(one, nowMs, this.#leaseOf);
+    return {
+      revision: number(revision),
+      history: text(history),
+      entries: list(entries).map(toEntry),
+    };
+  };
+
+  readonly #toPart = (json: unknown): (WatchBatch & { more: boolean }) | 'alive' => {
+    const { revision, changes, more } = record(json);
+    if (revision === undefined) return 'alive';
+    const nowMs = performance.now();
+    const toChange = (one: unknown) => changeFromJson(one, nowMs, this.#leaseOf);
+    return {
+      revision: number(revision),
+      changes: list(changes).map(toChange),
+      more: more === true,
+    };
+  };
+
+  /** What was refused has not been done, so it may be tried again, with the token. */
+  async #write<T>(path: string, body: object, read: (json: unknown) => T): Promise<T> {
+    const call: PlainCall = { method: 'POST', path, body: JSON.stringify(body) };
+    try {
+      return await this.#ask(call, read);
+    } catch (error) {
+      const isDenied = error instanceof StoreError && error.code === 'denied';
+      if (!isDenied || this.#hasGivenToken) throw error;
+      const token = await this.#findToken();
+      if (token === undefined || token === this.#peer.token) throw error;
+      this.#peer = { ...this.#peer, token };
+      return this.#ask(call, read);
+    }
+  }
+
+  /** One call with one deadline for all of it. */
+  async #ask<T>(call: PlainCall, read: (json: unknown) => T): Promise<T> {
+    const { ending, leave } = this.#enter();
+    const late = new Error(`no answer within ${this.#callTimeoutMs} ms`);
+    const timer = setTimeout(() => ending.abort(late), this.#callTimeoutMs);
+    try {
+      const response = await callPeer(this.#peer, this.#toCall(call, ending.signal));
+      return read(await readJson(this.#peer, response));
+    } catch (cause) {
+      throw unavailable(this.#peer, ending.signal.aborted ? ending.signal.reason : cause);
+    } finally {
+      clearTimeout(timer);
+      leave();
+    }
+  }
+
+  /** The lines of a reply; the head has the deadline of a call, each line that of the silence. */
+  async *#lines<T>(
+    path: string,
+    idleTimeoutMs: number,
+    read: (json: unknown) => T,
+    signal?: AbortSignal,
+  ): AsyncGenerator<T, void, undefined> {
+    const { ending, leave } = this.#enter();
+    const abort = () => ending.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      const call = this.#toCall({ method: 'GET', path }, ending.signal);
+      yield* readLines(this.#peer, await callPeer(this.#peer, call), idleTimeoutMs, read);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      leave();
+    }
+  }
+
+  #toCall(call: PlainCall, signal: AbortSignal): Call {
+    const path = `/v1/store/${call.path}`;
+    return { ...call, path, headTimeoutMs: this.#callTimeoutMs, signal };
+  }
+
+  #closedError(): StoreError {
+    return new StoreError('unavailable', `${this.label}: the store is closed`);
+  }
+
+  #enter() {
+    if (this.#closed) throw this.#closedError();
+    const ending = new AbortController();
+    this.#calls.add(ending);
+    return { ending, leave: () => this.#calls.delete(ending) };
+  }
+}

@@ -1,0 +1,82 @@
+/** Asking servers, over DNS and HTTP, how they are. Never rejects. */
+import { DEFAULT_REGISTRARS, fetchReport } from '../../app/registrar/registrarReport.ts';
+import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import type { Name } from '../../dns/name.ts';
+import { Type } from '../../dns/rr.ts';
+import { ask } from './dnsClient.ts';
+import type { RegistrarFacts } from './judge/registrar.ts';
+import type { Asked, ReadinessFacts } from './judge/server.ts';
+
+const TIMEOUT_MS = 2_000;
+
+/** Asks for the domain's SOA, which every server of the domain has. */
+export async function askSoa(
+  { address, port }: SocketAddress,
+  name: Name,
+  transport: 'udp' | 'tcp',
+): Promise<Asked> {
+  const startMs = performance.now();
+  const timeoutMs = TIMEOUT_MS;
+  const asked = await ask({ name, type: Type.SOA, address, port, transport, timeoutMs });
+  const ms = performance.now() - startMs;
+  switch (asked.kind) {
+    case 'reply': {
+      const { rcode, authoritative: isAuthoritative } = asked.reply;
+      return { kind: 'reply', rcode, isAuthoritative, ms };
+    }
+    case 'noReply':
+      return asked;
+    case 'unsupported':
+      return { kind: 'skipped' };
+  }
+}
+
+/** What `/readyz` says at the HTTP listener. */
+export async function askReadiness(http: SocketAddress): Promise<ReadinessFacts> {
+  const url = `http://${printSocketAddress(http)}`;
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(`${url}/readyz`, {
+      signal,
+      redirect: 'error',
+      headers: { accept: 'application/json' },
+    });
+    const { reasons } = (await response.json()) as { reasons?: unknown };
+    return Array.isArray(reasons)
+      ? { kind: 'answered', url, reasons: reasons.map(String) }
+      : { kind: 'silent', url, reason: 'something else than soradns is there' };
+  } catch (error) {
+    return { kind: 'silent', url, reason: reasonOf(error) };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { name, message, cause } = error as Error;
+  if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
+  if (error instanceof SyntaxError) return 'something else than soradns is there';
+  return (cause as { code?: string } | undefined)?.code ?? message;
+}
+
+/** The registrar of the server at `http`, or the one that runs alone. */
+export async function askRegistrar(
+  http: SocketAddress | undefined,
+  hasDocker: boolean,
+): Promise<RegistrarFacts> {
+  const own = http === undefined ? [] : [`http://${printSocketAddress(http)}`];
+  const asked = [...own, ...DEFAULT_REGISTRARS.slice(1)];
+  try {
+    const { role, holder, readiness, counters, findings } = await fetchReport(asked);
+    const left = counters.conflicts + counters.refusals;
+    return {
+      kind: 'running',
+      role,
+      holder,
+      found: findings,
+      reasons: readiness.reasons,
+      published: counters.published,
+      left,
+    };
+  } catch {
+    return { kind: 'none', asked, hasDocker };
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * dns2's clients, in this program's words; the only importer of dns2. Its traps are closed here: it asks public
+ * resolvers unless told otherwise, its TCP client has no deadline, always id 0, and takes no IPv6 address, it does not
+ * compare the question, and it knows types by name only.
+ */
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { Packet, type Resource, TCPClient, UDPClient } from 'dns2';
+import { encodeQuery } from '../../dns/encode.ts';
+import { typeName } from '../../dns/mnemonic.ts';
+import { equalNames, type Label, type Name, utf8Octets } from '../../dns/name.ts';
+import { Class, type Rdata, type Rr, Type } from '../../dns/rr.ts';
+
+export interface Ask {
+  readonly name: Name;
+  readonly type: number;
+  /** IN without one. */
+  readonly class?: number;
+  /** IP address. */
+  readonly address: string;
+  readonly port: number;
+  readonly transport: 'udp' | 'tcp';
+  readonly timeoutMs: number;
+}
+
+export interface Reply {
+  readonly rcode: number;
+  readonly authoritative: boolean;
+  readonly truncated: boolean;
+  readonly recursionAvailable: boolean;
+  readonly answer: readonly Rr[];
+  readonly authority: readonly Rr[];
+  readonly additional: readonly Rr[];
+  /** How many records could not be decoded. */
+  readonly malformed: number;
+}
+
+export type Asked =
+  | { readonly kind: 'reply'; readonly reply: Reply }
+  | { readonly kind: 'noReply'; readonly reason: string }
+  /** dns2 cannot send this. */
+  | { readonly kind: 'unsupported'; readonly reason: string };
+
+/** Asks once, over one transport. Never rejects. */
+export async function ask(question: Ask): Promise<Asked> {
+  const reason = unsupported(question);
+  if (reason !== undefined) return { kind: 'unsupported', reason };
+  const { name, type, timeoutMs } = question;
+  const known = Packet.TYPE as unknown as Record<string, number>;
+  known[typeName(type)] ??= type;
+  try {
+    const resolve = resolverOf(question);
+    const reply = resolve(name.join('.'), typeName(type), question.class);
+    const packet = await before(timeoutMs, unlessRefused(question, reply));
+    return isAnswerTo(packet, question)
+      ? { kind: 'reply', reply: replyOf(packet) }
+      : { kind: 'noReply', reason: 'the reply is to another question' };
+  } catch (error) {
+    return { kind: 'noReply', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function unsupported({ name, address, transport }: Ask): string | undefined {
+  if (transport === 'tcp' && isIPv6(address)) return 'TCP to an IPv6 address';
+  return name.some((label) => label.includes('.')) ? 'a label with a dot in it' : undefined;
+}
+
+function resolverOf({ address, port, transport, timeoutMs }: Ask) {
+  const socketType = isIPv6(address) ? 'udp6' : 'udp4';
+  // The caller repeats a truncated answer over TCP, under a deadline.
+  return transport === 'tcp'
+    ? TCPClient({ dns: address, port })
+    : UDPClient({ dns: address, port, socketType, timeout: timeoutMs, retryOverTCP: false });
+}
+
+/** The deadline also ends what dns2 would wait for without end; its socket goes with the process. */
+function before<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no reply in ${timeoutMs} ms`)), timeoutMs);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+const SILENCE_MS = 200;
+
+/**
+ * Rejects where the port is closed, of which dns2's UDP socket, that is not connected, hears nothing. After a silence the
+ * question is repeated, as resolvers do, on a socket that does.
+ */
+function unlessRefused<T>(question: Ask, reply: Promise<T>): Promise<T> {
+  if (question.transport === 'tcp') return reply;
+  const { name: qname, type: qtype, class: qclass = Class.IN, address, port } = question;
+  const query = encodeQuery({
+    id: 0,
+    question: { qname, qtype, qclass },
+    recursionDesired: true,
+    checkingDisabled: false,
+    edns: undefined,
+  });
+  return new Promise((resolve, reject) => {
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    socket.on('error', reject);
+    socket.on('connect', () => socket.send(query));
+    const timer = setTimeout(() => socket.connect(port, address), SILENCE_MS);
+    reply.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      socket.close();
+    });
+  });
+}
+
+function isAnswerTo({ header, questions }: Packet, { name, type }: Ask): boolean {
+  const [question] = questions;
+  if (header.qr !== 1) return false;
+  // Errors about the message as a whole come without a question (RFC 1035 §7.3 allows them).
+  if (question === undefined) return header.rcode !== 0;
+  return question.type === type && equalNames(nameOf(question.name), name);
+}
+
+function replyOf(packet: Packet): Reply {
+  const { header, answers, authorities, additionals } = packet;
+  const opt = additionals.find(({ type }) => type === Type.OPT);
+  const upperBits = opt === undefined ? 0 : ((opt.ttl ?? 0) >>> 24) & 0xff;
+  return {
+    rcode: (upperBits << 4) | header.rcode,
+    authoritative: header.aa === 1,
+    truncated: header.tc === 1,
+    recursionAvailable: header.ra === 1,
+    answer: answers.map(rrOf),
+    authority: authorities.map(rrOf),
+    additional: additionals.filter(({ type }) => type !== Type.OPT).map(rrOf),
+    malformed: packet.errors.length,
+  };
+}
+
+function rrOf(resource: Resource): Rr {
+  return {
+    owner: nameOf(resource.name),
+    type: resource.type,
+    class: resource.class,
+    ttlSeconds: resource.ttl ?? 0,
+    rdata: rdataOf(resource as unknown as Fields),
+  };
+}
+
+/** dns2's own words for rdata, which its types leave open. */
+interface Fields {
+  readonly type: number;
+  readonly [field: string]: unknown;
+}
+
+function rdataOf(fields: Fields): Rdata {
+  switch (fields.type) {
+    case Type.A:
+    case Type.AAAA:
+      return { kind: 'address', address: String(fields.address) };
+    case Type.NS:
+      return { kind: 'name', target: nameOf(fields.ns) };
+    case Type.CNAME:
+    case Type.PTR:
+      return { kind: 'name', target: nameOf(fields.domain) };
+    case Type.MX: {
+      const exchange = nameOf(fields.exchange);
+      return { kind: 'mx', preference: Number(fields.priority), exchange };
+    }
+    case Type.SRV:
+      return srvOf(fields);
+    case Type.SOA:
+      return soaOf(fields);
+    case Type.TXT:
+      return { kind: 'txt', strings: textsOf(fields.data).map(utf8Octets) };
+    default:
+      return unknownOf(fields.data);
+  }
+}
+
+function srvOf({ priority, weight, port, target }: Fields): Rdata {
+  return {
+    kind: 'srv',
+    priority: Number(priority),
+    weight: Number(weight),
+    port: Number(port),
+    target: nameOf(target),
+  };
+}
+
+function soaOf(fields: Fields): Rdata {
+  return {
+    kind: 'soa',
+    mname: nameOf(fields.primary),
+    rname: nameOf(fields.admin),
+    serial: Number(fields.serial),
+    refreshSeconds: Number(fields.refresh),
+    retrySeconds: Number(fields.retry),
+    expireSeconds: Number(fields.expiration),
+    minimumSeconds: Number(fields.minimum),
+  };
+}
+
+function unknownOf(data: unknown): Rdata {
+  return { kind: 'unknown', octets: data instanceof Uint8Array ? data : new Uint8Array() };
+}
+
+function textsOf(data: unknown): readonly string[] {
+  return Array.isArray(data) ? data.map(String) : [String(data)];
+}
+
+/** dns2 joins labels with dots, one character an octet. */
+function nameOf(text: unknown): Name {
+  const labels: Label[] = String(text ?? '').split('.');
+  return labels.filter((label) => label !== '');
+}

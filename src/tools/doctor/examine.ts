@@ -1,0 +1,175 @@
+/**
+ * tools/doctor/: `soradns doctor`: looks at the host and has each fact judged.
+ * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server, service, store,
+ *   tools/doctor/judge.
+ * Used by: cli/commands.
+ *
+ * The examination: looks at everything that can keep a name from its answer, and has each looked-at thing judged.
+ */
+import type { Config } from '../../config/config.ts';
+import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { findHeldPort } from '../../server/socketTable.ts';
+import { keyPrefix } from '../../service/key.ts';
+import { askReadiness, askRegistrar, askSoa } from './asking.ts';
+import { type Host, isSoradns, located } from './host.ts';
+import { judgeClock } from './judge/clock.ts';
+import { judgeDocker, readDaemonJson } from './judge/docker.ts';
+import { judgeMember } from './judge/etcd.ts';
+import { type Finding, reachable } from './judge/finding.ts';
+import { judgeHidden } from './judge/hidden.ts';
+import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
+import { judgePort, type PortFacts } from './judge/port.ts';
+import { judgeRegistrar } from './judge/registrar.ts';
+import type { Wish } from './judge/remedy.ts';
+import { asksResolved, judgeResolvConf, readResolvConf } from './judge/resolvConf.ts';
+import { judgeResolved } from './judge/resolved.ts';
+import {
+  answersForUs,
+  judgeHttpHolder,
+  judgeReadiness,
+  judgeServer,
+  type ServerFacts,
+} from './judge/server.ts';
+import { askMembers } from './members.ts';
+import { readHidden } from './names.ts';
+import { wishOf } from './wish.ts';
+
+/** What was looked at, for judgement once all was seen: what is to be done depends on the rest. */
+type Judge = (wish: Wish) => readonly Finding[];
+
+/** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
+export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
+  const { config } = await located(given, host);
+  const [server, http, resolving, docker, store, hidden] = await Promise.all([
+    lookAtServer(config, host),
+    lookAtHttp(config),
+    lookAtResolving(host),
+    lookAtDocker(config, host),
+    lookAtStore(config),
+    readHidden(config),
+  ]);
+  const wish = wishOf(config, { ports: server.ports, ...docker.found });
+  const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
+  judges.push(() => judgeHidden(hidden));
+  return judges.flatMap((judge) => judge(wish));
+}
+
+async function lookAtServer(config: Config, host: Host) {
+  const own = await host.addresses();
+  const endpoints = await Promise.all(
+    config.addr.map((endpoint) => lookAtEndpoint(endpoint, config, own)),
+  );
+  const judge: Judge = (wish) =>
+    endpoints.flatMap(({ facts, asked }) => {
+      const port = judgePort(facts, wish);
+      const obstacle = port.level === 'problem' ? port.fix : undefined;
+      return [port, ...asked.map((one) => judgeServer(one, wish, obstacle))];
+    });
+  return { ports: endpoints.map(({ facts }) => facts), judge };
+}
+
+async function lookAtEndpoint(
+  endpoint: SocketAddress,
+  { domains, http }: Config,
+  own: ReadonlySet<string>,
+) {
+  const at = reachable(endpoint);
+  const readyUrl = http && `http://${printSocketAddress(reachable(http))}/readyz`;
+  const asking = domains.map(async (domain): Promise<ServerFacts> => {
+    const [udp, tcp] = await Promise.all([askSoa(at, domain, 'udp'), askSoa(at, domain, 'tcp')]);
+    return { endpoint: at, domain, udp, tcp, readyUrl };
+  });
+  const [isAnswering, asked] = await Promise.all([isSoradns(at), Promise.all(asking)]);
+  const { address, port } = endpoint;
+  const facts: PortFacts = {
+    endpoint,
+    isOurs: own.has(address) || at.address !== address || address.startsWith('127.'),
+    udp: await findHeldPort('udp', address, port),
+    tcp: await findHeldPort('tcp', address, port),
+    answersForUs: asked.some(({ udp }) => answersForUs(udp)),
+    isSoradns: isAnswering,
+  };
+  return { facts, asked };
+}
+
+async function lookAtHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
+  if (http === undefined) return () => () => [];
+  const facts = await askReadiness(reachable(http));
+  const held = await findHeldPort('tcp', http.address, http.port);
+  return (ports) => (wish) => [
+    ...judgeReadiness(facts, wish),
+    ...judgeHttpHolder(facts.url, held?.holder, ports),
+  ];
+}
+
+async function lookAtResolving(host: Host): Promise<Judge> {
+  const resolvConf = await host.read('/etc/resolv.conf');
+  const nsswitch = (await host.read('/etc/nsswitch.conf')) ?? '';
+  const isAsked = asksResolved(readResolvConf(resolvConf ?? '')) || usesResolve(nsswitch);
+  const files = await resolvedFiles(host);
+  const liveDomains = isAsked ? await host.run('resolvectl', 'domain') : undefined;
+  return (wish) => [
+    ...judgeResolvConf(resolvConf, isAsked, wish),
+    ...judgeResolved({ isAsked, files, liveDomains }, wish),
+    ...judgeNsswitch(nsswitch, wish.domains),
+  ];
+}
+
+/** resolved.conf and then its drop-ins by name; of two of one name that in /etc counts (systemd's rule). */
+async function resolvedFiles(host: Host): Promise<readonly string[]> {
+  const paths = new Map<string, string>();
+  for (const folder of ['/usr/lib', '/run', '/etc'].map((at) => `${at}/systemd/resolved.conf.d`)) {
+    for (const name of await host.list(folder))
+      if (name.endsWith('.conf')) paths.set(name, `${folder}/${name}`);
+  }
+  const dropIns = [...paths].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+  const texts = ['/etc/systemd/resolved.conf', ...dropIns].map((path) => host.read(path));
+  return (await Promise.all(texts)).map((text) => text ?? '');
+}
+
+async function lookAtDocker(config: Config, host: Host) {
+  const daemonJson = await host.read('/etc/docker/daemon.json');
+  const bridgeAddress = await host.bridgeAddress();
+  const hasSocket = (await host.list('/var/run')).includes('docker.sock');
+  const hasDocker = daemonJson !== undefined || bridgeAddress !== undefined || hasSocket;
+  const bridge = bridgeAddress === undefined ? [] : [bridgeAddress];
+  const addresses = new Set([...bridge, ...(readDaemonJson(daemonJson)?.dns ?? [])]);
+  const [answersAt, held, registrar] = await Promise.all([
+    Promise.all([...addresses].map((at) => answers({ address: at, port: DNS_PORT }, config))),
+    bridgeAddress && findHeldPort('udp', bridgeAddress, DNS_PORT),
+    askRegistrar(config.http && reachable(config.http), hasDocker),
+  ]);
+  const program = await enginePath(host);
+  const isThere = hasDocker;
+  const facts = { isThere, program, bridgeAddress, daemonJson, answersAt: new Map(answersAt) };
+  const judge: Judge = (wish) => [
+    ...judgeDocker(facts, config.addr, wish),
+    ...judgeRegistrar(registrar, wish),
+  ];
+  const isOurs = bridgeAddress !== undefined && facts.answersAt.get(bridgeAddress) === true;
+  return { found: { hasDocker, bridgeAddress, isBridgeFree: isOurs || !held }, judge };
+}
+
+/** Where packages put dockerd. */
+async function enginePath(host: Host): Promise<string | undefined> {
+  const folders = ['/usr/bin', '/usr/sbin', '/usr/local/bin'];
+  const listings = await Promise.all(folders.map((folder) => host.list(folder)));
+  const at = listings.findIndex((names) => names.includes('dockerd'));
+  return at < 0 ? undefined : `${folders[at]}/dockerd`;
+}
+
+async function answers(at: SocketAddress, { domains }: Config): Promise<[string, boolean]> {
+  const [domain = []] = domains;
+  return [at.address, answersForUs(await askSoa(at, domain, 'udp'))];
+}
+
+async function lookAtStore({ store, pathPrefix }: Config): Promise<Judge> {
+  if (store.kind !== 'etcd') return () => [];
+  const prefix = keyPrefix(pathPrefix);
+  const members = await askMembers(store, prefix);
+  return (wish) =>
+    members.flatMap(({ facts, clock }) => [
+      judgeMember(facts, prefix, wish),
+      ...(clock === undefined ? [] : [judgeClock(clock)]),
+    ]);
+}

@@ -1,0 +1,88 @@
+/**
+ * systemd-resolved: it sends a name under `.local` to no DNS server unless one is configured for just that domain
+ * (systemd-resolved.service(8)). Its configuration files say what it is to do; `resolvectl`, where there is one, what
+ * it does. Pure.
+ */
+import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
+import type { Name } from '../../../dns/name.ts';
+import { covers, type Finding, findings, isUnderLocal, plainName, reachable } from './finding.ts';
+import { integrateLine, type Wish } from './remedy.ts';
+
+export interface ResolvedFacts {
+  /** This host's programs ask it. */
+  readonly isAsked: boolean;
+  /** resolved.conf and its drop-ins, in the order in which they count. */
+  readonly files: readonly string[];
+  /** What `resolvectl domain` printed. */
+  readonly liveDomains: string | undefined;
+}
+
+/** DNS= and Domains= of all files together: each adds to the list, an empty one begins it anew. */
+export function readResolved(files: readonly string[]) {
+  const lists = { DNS: [] as string[], Domains: [] as string[] };
+  for (const line of files.flatMap((text) => text.split('\n'))) {
+    const [, key, value = ''] = /^[ \t]*(DNS|Domains)[ \t]*=(.*)$/.exec(line) ?? [];
+    if (key === undefined) continue;
+    const words = value.split(/\s+/).filter(Boolean);
+    const list = lists[key as keyof typeof lists];
+    if (words.length === 0) list.length = 0;
+    else list.push(...words);
+  }
+  return { servers: lists.DNS, domains: lists.Domains };
+}
+
+const { ok, warning } = findings('resolved');
+
+/** A finding for each domain. */
+export function judgeResolved(facts: ResolvedFacts, wish: Wish): readonly Finding[] {
+  if (!facts.isAsked) return [ok('systemd-resolved is not asked')];
+  const read = readResolved(facts.files);
+  return wish.domains.map((domain) => judgeDomain(facts, wish, domain, read));
+}
+
+function judgeDomain(
+  { liveDomains }: ResolvedFacts,
+  wish: Wish,
+  domain: Name,
+  { servers, domains }: ReturnType<typeof readResolved>,
+): Finding {
+  const name = plainName(domain);
+  const asksUs = servers.some((server) => isOneOf(server, wish.endpoints));
+  if (asksUs && domains.some((route) => routes(route, domain))) {
+    const isKnown =
+      liveDomains === undefined || liveWords(liveDomains).some((w) => routes(w, domain));
+    if (isKnown) return ok(`systemd-resolved sends ${name} to the server`);
+    const message = `systemd-resolved is told to send ${name} to the server, but has not read that yet`;
+    return warning(message, 'sudo systemctl restart systemd-resolved');
+  }
+  const fix = `${integrateLine('systemd-resolved', wish)} --reload`;
+  return isUnderLocal(domain)
+    ? warning(`systemd-resolved sends ${name} to no DNS server, as it is under .local`, fix)
+    : warning(`systemd-resolved does not send ${name} to the server`, fix);
+}
+
+/** `~skydns.local` and `skydns.local` are for the domain and all below it; `~.` is for all but `.local`. */
+function routes(word: string, domain: Name): boolean {
+  const suffix = word.replace(/^~/, '').replace(/\.$/, '').toLowerCase();
+  if (suffix === '') return word.startsWith('~') && !isUnderLocal(domain);
+  const name = plainName(domain).toLowerCase();
+  return name === suffix || name.endsWith(`.${suffix}`);
+}
+
+/** A server is `IP`, `IP:PORT` or `[IP]:PORT`, then perhaps `%interface` or `#name`. */
+function isOneOf(server: string, endpoints: readonly SocketAddress[]): boolean {
+  const plain = server.replace(/[#%].*$/, '');
+  return endpoints.some((endpoint) => {
+    const at = reachable(endpoint);
+    if (plain === printSocketAddress(at)) return true;
+    return endpoint.port === DNS_PORT && (plain === at.address || covers(endpoint, plain));
+  });
+}
+
+/** `Global: ~a b` and `Link 2 (eth0): c` as words. */
+function liveWords(text: string): readonly string[] {
+  return text
+    .split('\n')
+    .flatMap((line) => line.replace(/^[^:]*:/, '').split(/\s+/))
+    .filter(Boolean);
+}

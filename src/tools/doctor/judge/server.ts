@@ -1,0 +1,101 @@
+/** Whether the server answers, for our domains, over both transports, and what it says of itself. Pure. */
+import { printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
+import { type Name, printName } from '../../../dns/name.ts';
+import { Rcode } from '../../../dns/rr.ts';
+import { type Finding, findings } from './finding.ts';
+import type { Held, PortFacts } from './port.ts';
+import { startLine, type Wish } from './remedy.ts';
+
+/** What came of asking for a domain's SOA. */
+export type Asked =
+  | {
+      readonly kind: 'reply';
+      readonly rcode: number;
+      readonly isAuthoritative: boolean;
+      readonly ms: number;
+    }
+  | { readonly kind: 'noReply'; readonly reason: string }
+  /** This program cannot ask so. */
+  | { readonly kind: 'skipped' };
+
+export interface ServerFacts {
+  /** Where it was asked: never a wildcard. */
+  readonly endpoint: SocketAddress;
+  readonly domain: Name;
+  readonly udp: Asked;
+  readonly tcp: Asked;
+  /** Its readiness page; undefined without HTTP. */
+  readonly readyUrl: string | undefined;
+}
+
+/** What `/readyz` of the HTTP listener said. */
+export type ReadinessFacts =
+  | { readonly kind: 'answered'; readonly url: string; readonly reasons: readonly string[] }
+  | { readonly kind: 'silent'; readonly url: string; readonly reason: string };
+
+const { ok, problem, warning } = findings('server');
+
+/** Whether the reply is that of a server that holds the domain. */
+export function answersForUs(asked: Asked): boolean {
+  return asked.kind === 'reply' && asked.rcode === Rcode.NOERROR && asked.isAuthoritative;
+}
+
+/** One finding for one domain at one endpoint; `obstacle` mends what keeps a server from being there at all. */
+export function judgeServer(facts: ServerFacts, wish: Wish, obstacle?: string): Finding {
+  const { endpoint, domain, udp, tcp, readyUrl } = facts;
+  const where = printSocketAddress(endpoint);
+  const name = printName(domain);
+  const start = obstacle ?? startLine(wish);
+  if (udp.kind !== 'reply') {
+    if (tcp.kind !== 'reply') return problem(`nothing answers at ${where}`, start);
+    const fix = `sudo ss -lnup 'sport = :${endpoint.port}'   # is UDP let through?`;
+    return problem(`${where} answers over TCP but not over UDP`, fix);
+  }
+  if (udp.rcode === Rcode.SERVFAIL && obstacle === undefined) {
+    const message = `${where} cannot answer for ${name} yet: it has not read its store`;
+    const see = 'soradns check --show   # which store that is';
+    return problem(message, readyUrl === undefined ? see : `curl -s ${readyUrl}   # says why`);
+  }
+  if (!answersForUs(udp)) return problem(`${where} does not serve ${name}`, start);
+  if (tcp.kind === 'noReply') {
+    const fix = `sudo ss -lntp 'sport = :${endpoint.port}'   # is TCP let through?`;
+    return problem(`${where} answers over UDP but not over TCP (${tcp.reason})`, fix);
+  }
+  const how = tcp.kind === 'skipped' ? 'over UDP' : 'over UDP and TCP';
+  return ok(`${where} answers for ${name} ${how} in ${udp.ms.toFixed(1)} ms`);
+}
+
+/** A finding for each reason that the server gives for not being ready. */
+export function judgeReadiness(facts: ReadinessFacts, wish: Wish): readonly Finding[] {
+  const { url } = facts;
+  if (facts.kind === 'silent') {
+    const message = `${url} does not say whether the server is ready: ${facts.reason}`;
+    return [warning(message, startLine(wish))];
+  }
+  if (facts.reasons.length === 0) return [ok(`${url} says that it is ready`)];
+  const fix = `curl -s ${url}/readyz`;
+  return facts.reasons.map((reason) => problem(`not ready: ${reason}`, fix));
+}
+
+/**
+ * Whether the HTTP listener is of another server than DNS. Said of two processes of one program only: a socket may be
+ * held for a server by others, as systemd or Docker's proxy.
+ */
+export function judgeHttpHolder(
+  url: string,
+  holder: Held['holder'],
+  ports: readonly PortFacts[],
+): readonly Finding[] {
+  const servers = ports
+    .filter((port) => port.answersForUs || port.isSoradns)
+    .flatMap(({ udp }) => udp?.holder ?? []);
+  const [server] = servers;
+  if (holder === undefined || server === undefined || holder.command === 'docker-proxy') return [];
+  const areOthers = servers.every(
+    ({ command, pid }) => command === holder.command && pid !== holder.pid,
+  );
+  if (!areOthers) return [];
+  const message = `${url} is of another process (pid ${holder.pid}) than the DNS server (pid ${server.pid})`;
+  const fix = `sudo ss -lntp | grep pid=${server.pid},   # where it has HTTP, to be told as --http IP:PORT`;
+  return [warning(message, fix)];
+}

@@ -1,0 +1,68 @@
+/** Reads the store's values for `doctor`, where they can be read: from etcd, or from the server on this host. */
+import { openStore } from '../../app/process/storeAccess.ts';
+import type { Config } from '../../config/config.ts';
+import type { StoreLocation } from '../../config/storeLocation.ts';
+import { printSocketAddress } from '../../dns/address.ts';
+import { HiddenValues, Namespace } from '../../registrar/reconcile/namespace.ts';
+import { keyPrefix } from '../../service/key.ts';
+import type { Store } from '../../store/store.ts';
+import { reachable } from './judge/finding.ts';
+import type { HiddenFacts } from './judge/hidden.ts';
+
+/** A store may hold millions, and nobody waits for them. */
+const MAX_VALUES = 200_000;
+const TIMEOUT_MS = 10_000;
+
+/** A store that cannot be read is told by other checks. */
+export async function readHidden(config: Config): Promise<HiddenFacts> {
+  const location = locationOf(config);
+  if (location === undefined) return { kind: 'unread' };
+  const store = await openStore(location).catch(() => undefined);
+  if (store === undefined) return { kind: 'unread' };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<HiddenFacts>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: 'unread' }), TIMEOUT_MS);
+  });
+  try {
+    const reading = read(store, keyPrefix(config.pathPrefix));
+    return await Promise.race([reading.catch((): HiddenFacts => ({ kind: 'unread' })), late]);
+  } finally {
+    clearTimeout(timer);
+    await store.close();
+  }
+}
+
+/** An embedded store is open in the server, which gives it out over HTTP. */
+function locationOf({ store, http }: Config): StoreLocation | undefined {
+  if (store.kind === 'etcd' || store.kind === 'http') return store;
+  if (http === undefined) return undefined;
+  return { kind: 'http', url: `http://${printSocketAddress(reachable(http))}`, token: undefined };
+}
+
+async function read(store: Store, prefix: string): Promise<HiddenFacts> {
+  const values = new HiddenValues(prefix);
+  let count = 0;
+  for await (const { entries } of store.snapshot(prefix)) {
+    for (const entry of entries) values.add(entry);
+    count += entries.length;
+    if (count >= MAX_VALUES) break;
+  }
+  const namespace = new Namespace(prefix, []);
+  const named = ({
+    key,
+    holder,
+  }: {
+    readonly key: string;
+    readonly holder: string | undefined;
+  }) => ({
+    name: namespace.print(key),
+    holder,
+  });
+  const hidden = [...values.find().values()].flatMap((value) => {
+    const { by, isByOthers } = value;
+    const [first] = by;
+    if (first === undefined) return [];
+    return { ...named(value), by: named(first), more: value.count - 1, isByOthers };
+  });
+  return { kind: 'read', hidden, count, isWhole: count < MAX_VALUES };
+}

@@ -1,0 +1,70 @@
+/** From what was said and what was found to the server as it should be, for `doctor` to make its fixes of. */
+import type { Config } from '../../config/config.ts';
+import type { StoreLocation } from '../../config/storeLocation.ts';
+import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { type PortFacts, placeFor } from './judge/port.ts';
+import { reachesBridge, type Wish } from './judge/remedy.ts';
+
+export interface Found {
+  readonly ports: readonly PortFacts[];
+  readonly hasDocker: boolean;
+  readonly bridgeAddress: string | undefined;
+  /** Nobody but the server has port 53 of the bridge's address. */
+  readonly isBridgeFree: boolean;
+}
+
+export function wishOf(config: Config, found: Found): Wish {
+  const { domains, http, store, origins } = config;
+  const { ports, hasDocker, bridgeAddress } = found;
+  const saysStore = origins.storeText !== 'default' || origins.machines !== 'default';
+  const saysHttp = origins.http !== 'default';
+  const httpText = http === undefined ? 'off' : printSocketAddress(http);
+  return {
+    endpoints: endpointsOf(found),
+    domains,
+    hasDefaultDomains: origins.domains === 'default',
+    options: [...(saysHttp ? [`--http ${httpText}`] : []), ...(saysStore ? storeWords(store) : [])],
+    credentials: credentialWords(store),
+    hasDocker,
+    bridgeAddress,
+    isRunning: ports.some(({ answersForUs, isSoradns }) => answersForUs || isSoradns),
+  };
+}
+
+/** Without those that cannot be, and with the bridge's, where containers ask. */
+function endpointsOf(found: Found): readonly SocketAddress[] {
+  const { ports, bridgeAddress, isBridgeFree } = found;
+  const possible = ports.flatMap((facts) => placeFor(facts, bridgeAddress) ?? []);
+  const bridge = bridgeAddress === undefined ? [] : [{ address: bridgeAddress, port: DNS_PORT }];
+  const isWanted = isBridgeFree && !reachesBridge({ endpoints: possible }, bridgeAddress ?? '');
+  const endpoints = isWanted ? [...possible, ...bridge] : possible;
+  return endpoints.length > 0 ? endpoints : [{ address: '127.0.0.1', port: DNS_PORT }];
+}
+
+function storeWords(store: StoreLocation): readonly string[] {
+  switch (store.kind) {
+    case 'memory':
+      return ['--store memory:'];
+    case 'file':
+      return [`--store file:${store.directory}`];
+    case 'http':
+      return [`--store ${store.url}`];
+    case 'etcd': {
+      const { endpoints, tls } = store;
+      const hosts = endpoints.map((url) => new URL(url).host).join(',');
+      const ca = tls?.caFile === undefined ? [] : [`--ca-cert ${tls.caFile}`];
+      return [`--store ${tls === undefined ? 'etcd' : 'etcds'}://${hosts}`, ...ca];
+    }
+  }
+}
+
+function credentialWords(store: StoreLocation): readonly string[] {
+  if (store.kind === 'http') return store.token === undefined ? [] : ['--token-file FILE'];
+  if (store.kind !== 'etcd') return [];
+  const { user, tls } = store;
+  const { certFile, keyFile } = tls ?? {};
+  return [
+    ...(user === undefined ? [] : [`--username ${user}`, '--password-file FILE']),
+    ...(certFile === undefined ? [] : [`--tls-pem ${certFile}`, `--tls-key ${keyFile}`]),
+  ];
+}

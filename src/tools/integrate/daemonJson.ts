@@ -1,0 +1,124 @@
+/**
+ * Docker's daemon.json: our address in front of its "dns", everything else as it was and in its order. What was there
+ * before is kept word for word beside it, so that undoing gives back the very file, unless somebody changed it since:
+ * then only our address goes. Pure.
+ */
+import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { isLoopback } from '../../forward/addresses.ts';
+import { type Plan, planOf, type ReadHostFile } from './plan.ts';
+
+const PATH = '/etc/docker/daemon.json';
+const UNDO_PATH = '/etc/docker/daemon.json.soradns-undo';
+
+/** The content of the file beside it. */
+interface Undo {
+  readonly address: string;
+  /** `null`: there was no file. */
+  readonly before: string | null;
+  readonly after: string;
+}
+
+export function planDaemonJson(server: SocketAddress, read: ReadHostFile): Plan {
+  const { address } = server;
+  const reason = unfit(server);
+  if (reason !== undefined) {
+    const problem = `containers cannot ask ${printSocketAddress(server)}: ${reason}`;
+    return { kind: 'refused', why: 'unfit', problem, fix: 'give --addr 172.17.0.1:53' };
+  }
+  const before = read(PATH);
+  const undoText = read(UNDO_PATH);
+  const json = parse(before);
+  if (json === undefined) return unreadable(PATH);
+  const last = undoText === undefined ? undefined : parseUndo(undoText);
+  const others = dnsOf(json).filter((other) => other !== address && other !== last?.address);
+  const dns = [address, ...others];
+  if (isSame(dns, dnsOf(json))) return planOf([]);
+  const after = print({ ...json, dns }, before);
+  const original = originalOf(before, json, last);
+  const undo: Undo = { address, before: original, after };
+  return planOf([
+    { path: UNDO_PATH, before: undoText, after: `${JSON.stringify(undo, null, 2)}\n` },
+    { path: PATH, before, after },
+  ]);
+}
+
+export function planDaemonJsonUndo(read: ReadHostFile): Plan {
+  const undoText = read(UNDO_PATH);
+  if (undoText === undefined) return planOf([]);
+  const undo = parseUndo(undoText);
+  if (undo === undefined) return unreadable(UNDO_PATH);
+  const current = read(PATH);
+  const gone = { path: UNDO_PATH, before: undoText, after: undefined };
+  // We were ended between writing one file and the other.
+  if (current === (undo.before ?? undefined)) return planOf([gone]);
+  if (current === undo.after) {
+    return planOf([{ path: PATH, before: current, after: undo.before ?? undefined }, gone]);
+  }
+  const json = parse(current);
+  if (json === undefined) return unreadable(PATH);
+  const after = current === undefined ? current : print(without(undo.address, json), current);
+  const note = `${PATH} was changed since, so only ${undo.address} was taken out of it`;
+  return planOf([{ path: PATH, before: current, after }, gone], [note]);
+}
+
+/** The file as it would be had we never touched it. */
+function originalOf(text: string | undefined, json: Json, last: Undo | undefined): string | null {
+  if (text === undefined) return null;
+  if (last === undefined) return text;
+  return last.after === text ? last.before : print(without(last.address, json), text);
+}
+
+function without(address: string, json: Json): Json {
+  const dns = dnsOf(json).filter((other) => other !== address);
+  const { dns: _, ...rest } = json;
+  return dns.length > 0 ? { ...json, dns } : rest;
+}
+
+function unfit({ address, port }: SocketAddress): string | undefined {
+  if (isLoopback(address)) return 'that is each container itself';
+  return port === DNS_PORT ? undefined : `Docker knows no port but ${DNS_PORT}`;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** An empty or missing file is an empty object, as for dockerd. */
+function parse(text: string | undefined): Json | undefined {
+  if (text === undefined || text.trim() === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    const { dns = [] } = isObject ? (value as Json) : {};
+    return isObject && Array.isArray(dns) ? (value as Json) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseUndo(text: string): Undo | undefined {
+  const { address, before, after } = (parse(text) ?? {}) as Partial<Undo>;
+  const isWhole = typeof address === 'string' && typeof after === 'string';
+  return isWhole && (before === null || typeof before === 'string')
+    ? { address, before, after }
+    : undefined;
+}
+
+function dnsOf(json: Json): readonly string[] {
+  return Array.isArray(json.dns) ? json.dns.map(String) : [];
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((word, i) => word === b[i]);
+}
+
+const INDENT = 2;
+
+/** With the indentation of the text that it replaces. */
+function print(json: Json, replaced: string | undefined): string {
+  const indent = /^[ \t]+(?=")/m.exec(replaced ?? '')?.[0] ?? INDENT;
+  return `${JSON.stringify(json, null, indent)}\n`;
+}
+
+function unreadable(path: string): Plan {
+  const problem = `${path} is not what it should be: a JSON object, "dns" a list`;
+  return { kind: 'refused', why: 'unreadable', problem, fix: `python3 -m json.tool ${path}` };
+}

@@ -1,0 +1,44 @@
+/** A file of our own in another program's configuration folder. A line in it says whose it is; others are left alone. Pure. */
+import { type Plan, planOf, type ReadHostFile } from './plan.ts';
+import type { TargetName } from './target.ts';
+
+export interface DropIn {
+  readonly path: string;
+  /** Lines below the marker. */
+  readonly lines: readonly string[];
+  readonly notes: readonly string[];
+}
+
+const MARKER = '# Written by soradns';
+
+/** The file written anew, unless somebody else wrote what is there. */
+export function planDropIn(
+  target: TargetName,
+  { path, lines, notes }: DropIn,
+  read: ReadHostFile,
+): Plan {
+  const before = read(path);
+  if (isForeign(before)) return foreign(path);
+  const head = `${MARKER}; soradns integrate ${target} --undo removes it.`;
+  return planOf([{ path, before, after: `${[head, ...lines].join('\n')}\n` }], notes);
+}
+
+/** The file gone, if it is ours. */
+export function planDropInUndo({ path }: DropIn, read: ReadHostFile): Plan {
+  const before = read(path);
+  return isForeign(before) ? foreign(path) : planOf([{ path, before, after: undefined }]);
+}
+
+function isForeign(text: string | undefined): boolean {
+  return text !== undefined && !text.startsWith(MARKER);
+}
+
+function foreign(path: string): Plan {
+  const problem = `${path} was written by somebody else, as its first line shows`;
+  return {
+    kind: 'refused',
+    why: 'foreign',
+    problem,
+    fix: `move it away: sudo mv ${path} ${path}.old`,
+  };
+}

@@ -1,0 +1,80 @@
+/** A host's configuration files, below a root: read whole, written whole or not at all. Throws the system's errors. */
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { FileChange } from './plan.ts';
+
+/** `undefined`: there is no such file. */
+export function readHostFile(root: string, path: string): string | undefined {
+  try {
+    return readFileSync(join(root, path), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Makes the change. A reader sees the old file or the new one; a link stays one, and a file keeps its mode. */
+export function makeChange(root: string, { path, after }: FileChange): void {
+  const at = join(root, path);
+  if (after === undefined) {
+    rmSync(at, { force: true });
+    return;
+  }
+  mkdirSync(dirname(at), { recursive: true });
+  const file = resolved(at);
+  const temporary = `${file}.soradns-${process.pid}`;
+  try {
+    write(temporary, after, modeOf(file));
+    renameSync(temporary, file);
+    sync(dirname(file));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+const USUAL_MODE = 0o644;
+
+function modeOf(file: string): number {
+  return (statSync(file, { throwIfNoEntry: false })?.mode ?? USUAL_MODE) & 0o777;
+}
+
+function resolved(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+export function write(path: string, text: string, mode: number): void {
+  const fd = openSync(path, 'wx', mode);
+  try {
+    fchmodSync(fd, mode); // whatever the umask
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function sync(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

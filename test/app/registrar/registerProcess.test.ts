@@ -1,0 +1,207 @@
+/** `register` as a process on a fake Docker: signals, an engine or a store that is gone, pages, logs. */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { hostname } from 'node:os';
+import { after, before, describe, it } from 'node:test';
+import { callCli, spawnCli } from '../../support/cli.ts';
+import { hostAt, KEY, readyz, recordAt, useFakeDocker, WEB } from '../../support/registerBench.ts';
+import { startTestServer, type TestServer } from '../../support/server.ts';
+import { until } from '../../support/until.ts';
+
+const bench = useFakeDocker();
+
+describe('register', () => {
+  let server: TestServer;
+  let store: string;
+  before(async () => {
+    server = await startTestServer({});
+    store = `http://${server.http?.address}:${server.http?.port}`;
+  });
+  after(() => server?.close());
+
+  const register = (...args: string[]) => {
+    const options = ['--store', store, '--ip', '192.0.2.1', '--http', '127.0.0.1:0'];
+    return bench.start(['register', ...options, ...args]);
+  };
+
+  it('follows containers, tells of it, and leaves the names to the next one at SIGTERM', async () => {
+    bench.docker.run({ name: 'plain' });
+    const id = bench.docker.run(WEB);
+    const first = register();
+    const { key, id: logged, value } = await first.says('registered');
+    assert.deepEqual([key, logged], [KEY, id.slice(0, 12)]);
+    assert.equal(JSON.parse(String(value)).host, '192.0.2.1');
+    const written = await recordAt(store);
+    const startedMs = performance.now();
+    const ending = first.end('SIGTERM');
+    // It still serves deaths, as those of a daemon that ends us and all others.
+    bench.docker.run({ ...WEB, name: 'late', env: { DNS_NAME: 'late.skydns.local' } });
+    await until('the late one is there', async () => {
+      return (await hostAt(store, '/skydns/local/skydns/late')) === '192.0.2.1';
+    });
+    assert.equal(await ending, 0, first.stderr());
+    assert.ok(performance.now() - startedMs > 4_000);
+    assert.deepEqual(await recordAt(store), written);
+
+    const second = register('--on-exit', 'revoke');
+    assert.equal((await second.says('the lease is held')).isAdopted, true);
+    bench.docker.stop(id);
+    await second.says('withdrawn');
+    assert.equal(await hostAt(store), undefined);
+    assert.equal(await hostAt(store, '/skydns/local/skydns/late'), '192.0.2.1');
+    assert.equal(await second.end('SIGTERM'), 0, second.stderr());
+    assert.equal(await hostAt(store, '/skydns/local/skydns/late'), undefined);
+  });
+
+  it('ends at once at SIGINT', async () => {
+    const registrar = register();
+    await registrar.says('following docker');
+    const startedMs = performance.now();
+    assert.equal(await registrar.end('SIGINT'), 0, registrar.stderr());
+    assert.ok(performance.now() - startedMs < 4_500);
+  });
+
+  it('stays up without docker, says so, and goes on when it is back', async () => {
+    await bench.docker.kill();
+    const registrar = register();
+    const { http } = await registrar.says('registering');
+    const { cause } = await registrar.says('docker is out of reach');
+    assert.match(String(cause), /docker\.sock/);
+    assert.match(await readyz(`http://${http}`), /^503 docker: .*docker\.sock/);
+    bench.docker.run(WEB);
+    await bench.docker.listen();
+    await registrar.says('registered');
+    await until('it is ready', async () => (await readyz(`http://${http}`)) === '200 ok');
+    assert.equal(await hostAt(store), '192.0.2.1');
+    await registrar.end();
+  });
+
+  it('stays up without a store, and says so', async () => {
+    bench.docker.run(WEB);
+    const nowhere = ['register', '--store', 'http://127.0.0.1:1', '--http', '127.0.0.1:0'];
+    const registrar = bench.start(nowhere);
+    const { http } = await registrar.says('registering');
+    await registrar.says('the store is out of reach');
+    await until('it tells the reason', async () => {
+      return /^503 store: .*127\.0\.0\.1:1/m.test(await readyz(`http://${http}`));
+    });
+    assert.equal(await registrar.end(), 0, registrar.stderr());
+  });
+
+  it('shows each container with its records or the reason for none', async () => {
+    const id = bench.docker.run(WEB);
+    bench.docker.run({ name: 'plain' });
+    bench.docker.run({ name: 'evil', env: { DNS_NAME: 'x.example.com' }, publish: ['81:81'] });
+    const registrar = register();
+    const { http } = await registrar.says('registering');
+    await registrar.says('registered');
+    const env = { SORADNS_REGISTRAR: `http://${http}` };
+
+    const { code, stdout, stderr } = await callCli(['registrar', 'status', '-q'], { env });
+    assert.equal(code, 0, stderr);
+    const rows = stdout.trimEnd().split('\n');
+    assert.deepEqual(
+      rows.slice(1).map((row) => row.split(/ {2,}/).slice(1)),
+      [
+        ['web', 'running', 'web.skydns.local.', '192.0.2.1:8080', 'yes'],
+        ['plain', 'running', '-', '-', 'no: has no metadata'],
+        [
+          ...['evil', 'running', '-', '-'],
+          'refused: x.example.com is in none of the zones: skydns.local',
+        ],
+      ],
+    );
+    const json = await callCli(['registrar', 'status', '--json'], { env });
+    const report = JSON.parse(json.stdout);
+    assert.equal(report.role, 'writing');
+    assert.deepEqual(report.readiness, { isReady: true, reasons: [] });
+    assert.deepEqual(report.containers[0].records, [
+      { key: KEY, host: '192.0.2.1', port: 8080, state: 'published' },
+    ]);
+
+    for (const wanted of ['web', '/web', id, id.slice(0, 5)]) {
+      const { stdout } = await callCli(['registrar', 'explain', wanted], { env });
+      assert.match(stdout, /is running; 1 of 1 records in DNS\n {2}web\.skydns\.local\. -> /);
+    }
+    const plain = await callCli(['registrar', 'explain', 'plain'], { env });
+    assert.match(plain.stdout, /no records: it has no metadata\n {2}hint: set DNS_NAME/);
+    const gone = await callCli(['registrar', 'explain', 'gone'], { env });
+    assert.equal(gone.code, 3, gone.stderr);
+    await registrar.end();
+  });
+
+  it('stands by for the one that writes, and says for whom', async () => {
+    bench.docker.run(WEB);
+    const first = register();
+    await first.says('registered');
+    const second = register('--record-ttl', '77');
+    const { http } = await second.says('registering');
+    const { holder } = await second.says('another registrar of this engine is at work');
+    assert.equal(holder, hostname());
+    const env = { SORADNS_REGISTRAR: `http://${http}` };
+    const status = await callCli(['registrar', 'status'], { env });
+    assert.match(status.stdout, new RegExp(`^role {4}standby for ${hostname()}$`, 'm'));
+    assert.match(
+      status.stdout,
+      new RegExp(` web\\.skydns\\.local\\. .* standby for ${hostname()}$`, 'm'),
+    );
+    const { stdout } = await callCli(['registrar', 'explain', 'web'], { env });
+    assert.match(stdout, new RegExp(` -> 192\\.0\\.2\\.1:8080 {2}standby for ${hostname()}$`, 'm'));
+    assert.doesNotMatch(stdout, /waits to be written/);
+    assert.equal(await readyz(`http://${http}`), '200 ok');
+    for (const registrar of [second, first]) await registrar.end();
+  });
+
+  it('has pages that can be read only, and nothing of a store', async () => {
+    const registrar = register();
+    const url = `http://${(await registrar.says('registering')).http}`;
+    const status = async (path: string, init = {}) => (await fetch(url + path, init)).status;
+    assert.equal(await status('/livez'), 200);
+    assert.equal(await status('/v1/registrar/status'), 200);
+    assert.equal(await status('/v2/keys/'), 404);
+    assert.equal(await status('/v2/members'), 404);
+    assert.equal(await status('/v1/store/get'), 404);
+    assert.equal(await status('/v1/registrar/status', { method: 'POST' }), 404);
+    const version = await (await fetch(`${url}/version`)).json();
+    assert.deepEqual(Object.keys(version as object), ['soradns']);
+    await registrar.end();
+  });
+
+  it('does not begin where the address of its pages is taken', async () => {
+    const { address, port } = server.http ?? { address: '', port: 0 };
+    const taken = `${address}:${port}`;
+    const asked = await spawnCli(['register', '--store', store, '--http', taken], {
+      DOCKER_HOST: bench.docker.host,
+    });
+    assert.equal(asked.code, 4, asked.stdout);
+    assert.match(
+      asked.stderr,
+      new RegExp(`^soradns: --http: cannot listen on ${taken} .*--http off`),
+    );
+  });
+
+  it('begins without pages where their usual address is taken', async () => {
+    // Ours, or somebody else's: taken it is.
+    const holder = createServer().on('error', () => {});
+    await new Promise((resolve) => {
+      holder.once('listening', resolve).once('error', resolve).listen(4002, '127.0.0.1');
+    });
+    const registrar = bench.start(['register', '--store', store]);
+    const { http } = await registrar.says('registering');
+    assert.equal(http, undefined);
+    const [warning] = registrar.lines().filter(({ level }) => level === 'warn');
+    assert.match(String(warning?.msg), /127\.0\.0\.1:4002 \(EADDRINUSE\); there is no status page/);
+    assert.equal(await registrar.end(), 0, registrar.stderr());
+    holder.close();
+  });
+
+  it('writes nothing in a dry run', async () => {
+    bench.docker.run(WEB);
+    const before = (await fetch(`${store}/v2/keys/`)).headers.get('x-etcd-index');
+    const args = ['register', '--dry-run', '--store', store, '--ip', '192.0.2.1'];
+    const { code, stdout } = await callCli(args, { env: { DOCKER_HOST: bench.docker.host } });
+    assert.equal(code, 0);
+    assert.match(stdout, /^put +web +web\.skydns\.local\. +192\.0\.2\.1:8080/m);
+    assert.equal((await fetch(`${store}/v2/keys/`)).headers.get('x-etcd-index'), before);
+  });
+});

@@ -1,0 +1,520 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import {
+  CONFIG_OPTIONS,
+  type Config,
+  readClientConfig,
+  readConfig,
+  withStoreConfig,
+} from '../../src/config/config.ts';
+import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
+import type { Secret } from '../../src/config/option.ts';
+import {
+  type FlagValue,
+  type ReadFile,
+  type Rows,
+  variablesOf,
+} from '../../src/config/settings.ts';
+import { printName } from '../../src/dns/name.ts';
+
+interface Given {
+  readonly flags?: Readonly<Record<string, FlagValue>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+function reader(files: Readonly<Record<string, string>> = {}): ReadFile {
+  return (path) => {
+    const text = files[path];
+    return text === undefined ? { problem: 'ENOENT' } : { text };
+  };
+}
+
+function read({ flags = {}, env = {}, files }: Given) {
+  return readConfig({ flags, env, readFile: reader(files), stateDirectory: '/state' });
+}
+
+function configOf(given: Given): Config {
+  const result = read(given);
+  assert.ok(result.kind === 'config', inspect(result));
+  return result.config;
+}
+
+function notesOf(given: Given): readonly string[] {
+  const result = read(given);
+  assert.ok(result.kind === 'config', inspect(result));
+  return result.notes;
+}
+
+function mistakesOf(given: Given): readonly string[] {
+  const result = read(given);
+  assert.ok(result.kind === 'mistakes', inspect(result));
+  return result.mistakes;
+}
+
+describe('defaults', () => {
+  it('serve skydns.local. on 127.0.0.1:53 from an embedded store', () => {
+    const config = configOf({});
+    assert.deepEqual(config.addr, [{ address: '127.0.0.1', port: 53 }]);
+    assert.deepEqual(config.domains.map(printName), ['skydns.local.']);
+    assert.deepEqual(config.store, { kind: 'file', directory: '/state' });
+    assert.deepEqual(config.http, { address: '127.0.0.1', port: 4001 });
+    assert.equal(config.ttlSeconds, 3600);
+    assert.equal(config.minTtlSeconds, 5);
+    assert.equal(config.minLeaseTtlSeconds, 1);
+    assert.equal(config.nameservers, 'resolv.conf');
+    assert.equal(config.recursion, true);
+    assert.equal(config.logQueriesPerSecond, 0);
+    assert.ok(Object.isFrozen(config));
+  });
+
+  it('are what help says they are', () => {
+    const config = configOf({}) as unknown as Record<string, unknown>;
+    for (const [field, row] of Object.entries(CONFIG_OPTIONS as Rows)) {
+      if (row.form !== 'text' || row.defaultText === undefined || field === 'hostmaster') continue;
+      const said = configOf({ flags: { [row.name]: row.defaultText } }) as unknown as typeof config;
+      assert.deepEqual(said[field], config[field], `--${row.name}`);
+    }
+  });
+});
+
+describe('precedence', () => {
+  const files = { 'c.json': '{"ttl": 3, "domain": ["file.example"], "no_rec": true}' };
+
+  it('is flag, variable, config file, default', () => {
+    const all = { flags: { ttl: '1', config: 'c.json' }, env: { SORADNS_TTL: '2' }, files };
+    assert.equal(configOf(all).ttlSeconds, 1);
+    assert.equal(configOf({ ...all, flags: { config: 'c.json' } }).ttlSeconds, 2);
+    assert.equal(configOf({ env: { SORADNS_CONFIG: 'c.json' }, files }).ttlSeconds, 3);
+    assert.equal(configOf({}).ttlSeconds, 3600);
+  });
+
+  it('gives where each value came from', () => {
+    const { origins } = configOf({
+      flags: { ttl: '1', config: 'c.json' },
+      env: { SKYDNS_NDOTS: '1' },
+      files,
+    });
+    const { ttlSeconds, ndots, domains, priority } = origins;
+    assert.deepEqual(
+      [ttlSeconds, ndots, domains, priority],
+      ['flag', 'environment', 'file', 'default'],
+    );
+  });
+
+  it('puts our variable before SkyDNS’s, and takes an empty one for unset', () => {
+    const env = { SORADNS_DOMAIN: 'ours.example', SKYDNS_DOMAIN: 'theirs.example' };
+    assert.deepEqual(configOf({ env }).domains, [['ours', 'example']]);
+    const unset = { ...env, SORADNS_DOMAIN: '' };
+    assert.deepEqual(configOf({ env: unset }).domains, [['theirs', 'example']]);
+  });
+
+  it('lets a flag switch off what a variable switched on', () => {
+    const env = { SORADNS_NO_REC: 'true' };
+    assert.equal(configOf({ env }).recursion, false);
+    assert.equal(configOf({ env, flags: { 'no-rec': false } }).recursion, true);
+  });
+
+  it('lets --store win over ETCD_MACHINES, and --machines over SORADNS_STORE', () => {
+    const env = { ETCD_MACHINES: 'http://10.0.0.1:2379' };
+    assert.equal(configOf({ env }).store.kind, 'etcd');
+    assert.equal(configOf({ env, flags: { store: 'memory:' } }).store.kind, 'memory');
+    const flags = { machines: 'http://10.0.0.1:2379' };
+    assert.equal(configOf({ flags, env: { SORADNS_STORE: 'memory:' } }).store.kind, 'etcd');
+  });
+});
+
+describe('forms', () => {
+  it('takes lists repeated, with commas, and as JSON arrays', () => {
+    const expected = ['a.example.', 'b.example.'];
+    const files = { 'c.json': '{"domain": ["a.example", "b.example"]}' };
+    const ways: Given[] = [
+      { flags: { domain: ['a.example', 'b.example'] } },
+      { flags: { domain: 'A.example., b.example' } },
+      { env: { SORADNS_DOMAIN: 'a.example,b.example' } },
+      { flags: { config: 'c.json' }, files },
+    ];
+    for (const way of ways) assert.deepEqual(configOf(way).domains.map(printName), expected);
+  });
+
+  it('reads every one of SkyDNS’s variables', () => {
+    const env = {
+      SKYDNS_ADDR: '0.0.0.0:5353',
+      SKYDNS_DOMAIN: 'cluster.example',
+      SKYDNS_NAMESERVERS: '8.8.8.8:53,[2001:db8::1]:5353',
+      SKYDNS_NDOTS: '1',
+      SKYDNS_PATH_PREFIX: '/blue/',
+      ETCD_MACHINES: 'https://a.example:2379,https://b.example:2379',
+      ETCD_CACERT: '/ca',
+      ETCD_TLSPEM: '/pem',
+      ETCD_TLSKEY: '/key',
+      ETCD_USERNAME: 'u',
+      ETCD_PASSWORD: 'p',
+    };
+    const config = configOf({ env });
+    assert.deepEqual(config.addr, [{ address: '0.0.0.0', port: 5353 }]);
+    assert.deepEqual(config.nameservers, [
+      { address: '8.8.8.8', port: 53 },
+      { address: '2001:db8::1', port: 5353 },
+    ]);
+    assert.equal(config.ndots, 1);
+    assert.equal(config.pathPrefix, 'blue');
+    assert.ok(config.store.kind === 'etcd');
+    assert.deepEqual(config.store.endpoints, ['https://a.example:2379', 'https://b.example:2379']);
+    assert.deepEqual(config.store.tls, { caFile: '/ca', certFile: '/pem', keyFile: '/key' });
+    assert.equal(config.store.user, 'u');
+    assert.equal((config.store.password as Secret).reveal(), 'p');
+  });
+
+  it('reads secrets from files, trimmed', () => {
+    const files = { '/run/token': ' t0ken\n', '/run/pw': 'pw\n' };
+    const env = { ETCD_PASSWORD_FILE: '/run/pw', ETCD_USERNAME: 'u' };
+    const flags = { 'http-token-file': '/run/token', store: 'etcd://127.0.0.1:2379' };
+    const config = configOf({ flags, env, files });
+    assert.equal(config.httpToken?.reveal(), 't0ken');
+    assert.equal(config.password?.reveal(), 'pw');
+  });
+
+  it('keeps secrets out of whatever prints a config', () => {
+    const env = {
+      SORADNS_STORE: 'etcd://u:s3cr3t@127.0.0.1:2379',
+      SORADNS_HTTP_TOKEN: 's3cr3t',
+      SORADNS_TOKEN: 's3cr3t',
+    };
+    const config = configOf({ env });
+    assert.ok(config.store.kind === 'etcd');
+    assert.equal(config.store.password?.reveal(), 's3cr3t');
+    assert.doesNotMatch(JSON.stringify(config) + inspect(config, { depth: 9 }), /s3cr3t/);
+    assert.equal(`${config.token}`, '[secret]');
+  });
+
+  it('understands the mail address of a hostmaster', () => {
+    const hostmaster = (text: string) => configOf({ flags: { hostmaster: text } }).hostmaster;
+    assert.deepEqual(hostmaster('first.last@example.org'), ['first.last', 'example', 'org']);
+    assert.deepEqual(hostmaster('hostmaster.example.org.'), ['hostmaster', 'example', 'org']);
+  });
+
+  it('takes a number of workers, none, and auto', () => {
+    const workers = (value: string) => configOf({ flags: { workers: value } }).workers;
+    assert.deepEqual(['3', '0', 'auto'].map(workers), [3, 0, undefined]);
+  });
+
+  it('takes --log-queries alone, with a rate, and off', () => {
+    const rate = (value: string) =>
+      configOf({ flags: { 'log-queries': value } }).logQueriesPerSecond;
+    assert.deepEqual(['true', '20', 'false', '0'].map(rate), [100, 20, 0, 0]);
+  });
+});
+
+describe('stores', () => {
+  const store = (text: string, flags = {}, env = {}) =>
+    configOf({ flags, env: { SORADNS_STORE: text, ...env } }).store;
+
+  it('are memory, a directory, etcd with and without TLS, and a soradns', () => {
+    assert.deepEqual(store('memory:'), { kind: 'memory' });
+    assert.deepEqual(store('file:/var/x'), { kind: 'file', directory: '/var/x' });
+    assert.deepEqual(store('file:///var/x'), { kind: 'file', directory: '/var/x' });
+    const etcd = store('etcd://10.0.0.1:2379,[::1]:2379');
+    assert.ok(etcd.kind === 'etcd');
+    assert.deepEqual(etcd.endpoints, ['http://10.0.0.1:2379', 'http://[::1]:2379']);
+    assert.equal(etcd.tls, undefined);
+    const tls = store('etcds://u%40x:p%3Aw@a:1', { 'ca-cert': '/ca' });
+    assert.ok(tls.kind === 'etcd');
+    assert.deepEqual(tls.endpoints, ['https://a:1']);
+    assert.equal(tls.user, 'u@x');
+    assert.equal(tls.password?.reveal(), 'p:w');
+    assert.deepEqual(tls.tls, { caFile: '/ca', certFile: undefined, keyFile: undefined });
+    const http = store('http://10.0.0.1:4001/', {}, { SORADNS_TOKEN: 't' });
+    assert.ok(http.kind === 'http');
+    assert.equal(http.url, 'http://10.0.0.1:4001');
+    assert.equal(http.token?.reveal(), 't');
+  });
+
+  it('get a password over the network only encrypted, unless told otherwise', () => {
+    const text = 'etcd://u:p@10.0.0.1:2379';
+    assert.match(mistakesOf({ env: { SORADNS_STORE: text } })[0] ?? '', /--plain-password/);
+    assert.equal(store(text, { 'plain-password': true }).kind, 'etcd');
+    for (const host of ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]'])
+      assert.equal(store(`etcd://u:p@${host}:2379`).kind, 'etcd', host);
+    for (const host of ['127.example.org', '[::2]', '[::ffff:10.0.0.1]'])
+      assert.equal(mistakesOf({ env: { SORADNS_STORE: `etcd://u:p@${host}:1` } }).length, 1, host);
+  });
+
+  it('of client commands are the local server by default', () => {
+    const client = (flags: Record<string, FlagValue>, env: Record<string, string>) => {
+      const result = readClientConfig({ flags, env, readFile: reader() });
+      assert.ok(result.kind === 'config', inspect(result));
+      return result.config.store;
+    };
+    const http = { kind: 'http', url: 'http://127.0.0.1:4001', token: undefined };
+    assert.deepEqual(client({}, {}), http);
+    assert.deepEqual(client({}, { ETCD_MACHINES: 'http://a:1' }), http);
+    assert.equal(client({}, { SORADNS_STORE: 'file:/x' }).kind, 'file');
+    assert.equal(client({ store: 'memory:' }, { SORADNS_STORE: 'file:/x' }).kind, 'memory');
+  });
+});
+
+describe('mistakes', () => {
+  /** Flags, then what the one line must name: the place and the fix. */
+  const table: [Given['flags'], RegExp][] = [
+    [{ addr: 'localhost' }, /^--addr: "localhost" is not an IP:PORT; for example --addr 127/],
+    [{ addr: '127.0.0.1' }, /^--addr: .*--addr 127/],
+    [{ addr: '127.0.0.1:65536' }, /^--addr: .*--addr 127/],
+    [{ addr: '::1:53' }, /^--addr: .*\[::1\]:5300/],
+    [{ addr: ['127.0.0.1:53', ''] }, /^--addr: /],
+    [
+      { domain: 'a..b' },
+      /^--domain: "a..b" is not a domain name; for example --domain skydns.local/,
+    ],
+    [{ domain: `${'x'.repeat(64)}.example` }, /^--domain: /],
+    [{ domain: '*.example' }, /^--domain: /],
+    [{ domain: 'a/b' }, /^--domain: /],
+    [{ domain: '' }, /^--domain: /],
+    [{ nameservers: 'dns.example' }, /^--nameservers: .*IP.*--nameservers 192/],
+    [{ nameservers: '8.8.8.8:0' }, /^--nameservers: /],
+    [{ 'recursion-allow': '10.0.0.0/33' }, /^--recursion-allow: .*--recursion-allow 10/],
+    [{ ndots: '-1' }, /^--ndots: .*0 to 127.*--ndots 2/],
+    [{ ttl: 'abc' }, /^--ttl: "abc" is not whole seconds .*--ttl 3600/],
+    [{ ttl: '0' }, /^--ttl: /],
+    [{ ttl: '1h' }, /^--ttl: /],
+    [{ ttl: '1e3' }, /^--ttl: /],
+    [{ ttl: '2147483648' }, /^--ttl: /],
+    [{ ttl: ['1', '2'] }, /^--ttl: is given more than once; give it once/],
+    [{ 'min-ttl': '-5' }, /^--min-ttl: /],
+    [{ 'min-lease-ttl': 'x' }, /^--min-lease-ttl: /],
+    [{ priority: '0' }, /^--priority: .*1 to 65535/],
+    [{ local: 'a..b' }, /^--local: /],
+    [{ hostmaster: '@' }, /^--hostmaster: .*hostmaster@example.org/],
+    [{ any: 'all' }, /^--any: "all" is not hinfo or refuse; for example --any hinfo/],
+    [{ 'parent-value': 'x' }, /^--parent-value: .*hidden, wins or merged/],
+    [{ 'log-level': 'loud' }, /^--log-level: .*trace, debug/],
+    [{ workers: '65' }, /^--workers: .* from 0 to 64, or auto; for example --workers 2/],
+    [{ 'log-queries': 'many' }, /^--log-queries: .*--log-queries 100/],
+    [{ http: '4001' }, /^--http: .*IP:PORT or off.*--http 127/],
+    [{ 'http-writers': 'all' }, /^--http-writers: "all" is not local or token; for example/],
+    [
+      { 'http-token-file': '/gone' },
+      /^--http-token-file: cannot read \/gone \(ENOENT\); give a file/,
+    ],
+    [{ 'path-prefix': '/' }, /^--path-prefix: .*--path-prefix skydns/],
+    [{ 'path-prefix': 'a/../b' }, /^--path-prefix: /],
+    [{ store: 'redis://x' }, /^--store: .*memory:, file:DIR, etcd:/],
+    [{ store: 'file:' }, /^--store: no directory; write --store file:/],
+    [{ store: 'memory:x' }, /^--store: .*--store memory:/],
+    [{ store: 'etcd://' }, /^--store: no addresses; write --store etcd:/],
+    [{ store: 'etcd://a' }, /^--store: "a" is no HOST:PORT; write for example 10/],
+    [{ store: 'etcd://a:0' }, /^--store: /],
+    [{ store: 'etcd://u@127.0.0.1:1' }, /^--username: .*--password-file/],
+    [{ store: 'etcds://a:1', 'tls-pem': '/x' }, /^--tls-pem: .*--tls-key/],
+    [{ store: 'etcd://127.0.0.1:1', 'ca-cert': '/x' }, /^--store: .*etcds:/],
+    [{ store: 'http://' }, /^--store: .*--store http:/],
+    [{ store: 'http://a:1/v2' }, /^--store: takes no path; write --store http:\/\/a:1$/],
+    [{ store: 'http://u@a:1' }, /^--store: .*--token-file$/],
+    [
+      { 'http-token': 's3cr3t' },
+      /^--http-token: .*command line; give --http-token-file FILE or .*SORADNS_HTTP_TOKEN$/,
+    ],
+    [{ token: 's3cr3t' }, /^--token: .*; give --token-file FILE or .* SORADNS_TOKEN$/],
+    [{ password: 's3cr3t' }, /^--password: .*; give --password-file FILE or .*_PASSWORD$/],
+    [{ store: 'etcd://u:s3cr3t@127.0.0.1:1' }, /^--store: .*command line.*--password-file FILE/],
+    [{ store: 'http://u:s3cr3t@a:1' }, /^--store: .*command line/],
+    [{ machines: '10.0.0.1:2379' }, /^--machines: not all are URLs; write --machines http:/],
+    [{ machines: 'http://a:1,https://b:1' }, /^--machines: .*mixed/],
+    [{ machines: 'http://a:1', store: 'memory:' }, /^--machines: .*--store; give one/],
+    [{ config: '/gone' }, /^--config: cannot read \/gone/],
+    [
+      { dnssec: 'Kskydns.local' },
+      /^--dnssec: is not available .* though SkyDNS has it; leave it out/,
+    ],
+    [{ stubzones: true }, /^--stubzones: is not available .* SkyDNS has it; .*--nameservers/],
+  ];
+  for (const [flags, expected] of table) {
+    it(`say what to write instead of ${JSON.stringify(flags)}`, () => {
+      const mistakes = mistakesOf({ flags: flags ?? {} });
+      assert.equal(mistakes.length, 1, inspect(mistakes));
+      assert.match(mistakes[0] ?? '', expected);
+      assert.doesNotMatch(mistakes[0] ?? '', /[\n\r]/);
+    });
+  }
+
+  it('are named by the variable that made them', () => {
+    const env = { SKYDNS_NDOTS: 'x', ETCD_PASSWORD_FILE: '/gone', SKYDNS_SYSTEMD: 'x' };
+    const mistakes = mistakesOf({ env });
+    assert.match(mistakes.join('\n'), /^SKYDNS_NDOTS: "x" .*; for example SKYDNS_NDOTS=\d+$/m);
+    assert.match(mistakes.join('\n'), /^ETCD_PASSWORD_FILE: cannot read/m);
+    assert.match(mistakes.join('\n'), /^SKYDNS_SYSTEMD: "x" is not true or false/m);
+  });
+
+  it('in the config file are named by file and key, with what was meant', () => {
+    const config = (text: string) =>
+      mistakesOf({ flags: { config: 'c.json' }, files: { 'c.json': text } });
+    assert.match(config('{"tll": 60}')[0] ?? '', /"tll" in c.json: .*did you mean ttl\?/);
+    assert.match(config('{"ttl": "x"}')[0] ?? '', /^ttl in c.json: "x" is not whole seconds/);
+    assert.match(config('{"ttl": [1]}')[0] ?? '', /^ttl in c.json: /);
+    assert.match(config('{"domain": 7}')[0] ?? '', /^domain in c.json: 7 is not/);
+    assert.match(
+      config('{"__proto__": 7}')[0] ?? '',
+      /"__proto__" in c.json: there is no such option/,
+    );
+    assert.match(
+      config('[]')[0] ?? '',
+      /^--config: c.json holds no JSON object; write for example/,
+    );
+    assert.match(config('{ttl: 1}')[0] ?? '', /^--config: c.json holds no JSON object/);
+    assert.match(config('{"stubzones": true}')[0] ?? '', /^stubzones in c.json: is not available/);
+  });
+
+  it('never show a secret', () => {
+    const texts = [
+      { store: 'etcd://u:s3cr3t@', config: '/gone' },
+      { store: 'redis://u:s3cr3t@a' },
+      { store: 'etcd://u:s3cr3t@10.0.0.1:2379' },
+      { 'http-token': ['s3cr3t', 's3cr3t'] },
+      { 'http-token': 's3cr3t' },
+      { store: 'http://u:s3cr3t@a:1' },
+    ].flatMap((flags) => mistakesOf({ flags }));
+    const variables = ['etcd://u:s3cr3t@', 'redis://u:s3cr3t@a', 'etcd://u:s3cr3t@10.0.0.1:2379'];
+    const more = variables.flatMap((text) => mistakesOf({ env: { SORADNS_STORE: text } }));
+    assert.equal(more.length, variables.length);
+    assert.doesNotMatch([...texts, ...more].join('\n'), /s3cr3t/);
+  });
+});
+
+describe('SkyDNS’s options', () => {
+  it('without a counterpart are accepted with a note', () => {
+    for (const option of LEGACY_OPTIONS.filter(({ fate }) => fate === 'unneeded')) {
+      const value = option.form === 'switch' ? true : '1';
+      const [note] = notesOf({ flags: { [option.name]: value } });
+      assert.match(note ?? '', new RegExp(`^--${option.name} has no effect: `));
+    }
+  });
+
+  it('that are missing may be switched off', () => {
+    assert.deepEqual(notesOf({ flags: { systemd: false, stubzones: false } }), []);
+    assert.deepEqual(notesOf({ env: { SKYDNS_SYSTEMD: 'false' } }), []);
+  });
+});
+
+describe('variables', () => {
+  it('exist for every option', () => {
+    for (const row of Object.values(CONFIG_OPTIONS as Rows)) {
+      const [name] = variablesOf(row);
+      const result = read({ env: { [name ?? '']: '\u0001' } });
+      assert.ok(
+        result.kind === 'mistakes' || /token|password|username|tls|ca-cert/.test(row.name),
+        `${name} is read`,
+      );
+    }
+  });
+
+  it('of other commands are no slips', () => {
+    const env = { SORADNS_REGISTRAR: 'x', SORADNS_SERVER: 'x', SORADNS_MODE: 'x' };
+    assert.deepEqual(notesOf({ env }), []);
+    const notes = notesOf({ env: { SORADNS_REGISTRER: 'x' } });
+    assert.deepEqual(notes, ['SORADNS_REGISTRER has no effect; did you mean SORADNS_REGISTER?']);
+  });
+
+  it('that look like a slip get a note, a container runtime’s do not', () => {
+    const env = { SORADNS_DOMIAN: 'x', SORADNS_PORT_53_UDP: 'x', SORADNS_SERVICE_HOST: 'x' };
+    assert.deepEqual(notesOf({ env }), [
+      'SORADNS_DOMIAN has no effect; did you mean SORADNS_DOMAIN?',
+    ]);
+  });
+});
+
+describe('the config key of the store', () => {
+  const json = JSON.stringify({
+    dns_addr: '0.0.0.0:53',
+    domain: 'Store.Example',
+    nameservers: ['8.8.8.8:53'],
+    no_rec: true,
+    round_robin: false,
+    ttl: 60,
+    min_ttl: 0,
+    ndot: 3,
+    hostmaster: 'root@store.example',
+    Version: 'x',
+  });
+
+  it('counts for more than a default', () => {
+    const { config, warnings } = withStoreConfig(configOf({}), json);
+    assert.deepEqual(
+      config.addr,
+      configOf({}).addr,
+      'addresses are taken before the store is read',
+    );
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /dns_addr .* too late; give --addr or SKYDNS_ADDR/);
+    assert.deepEqual(config.domains, [['store', 'example']]);
+    assert.deepEqual(config.nameservers, [{ address: '8.8.8.8', port: 53 }]);
+    assert.equal(config.recursion, false);
+    assert.equal(config.roundRobin, false);
+    assert.equal(config.ttlSeconds, 60);
+    assert.equal(config.minTtlSeconds, 5, '0 means unset, as SkyDNS writes it');
+    assert.equal(config.ndots, 3);
+    assert.deepEqual(config.hostmaster, ['root', 'store', 'example']);
+    assert.ok(Object.isFrozen(config));
+  });
+
+  it('counts for less than a flag, a variable and the config file', () => {
+    const given = configOf({
+      flags: { ttl: '1', addr: '127.0.0.1:53', config: 'c.json' },
+      env: { SKYDNS_NDOTS: '4' },
+      files: { 'c.json': '{"domain": "file.example"}' },
+    });
+    const { config, warnings } = withStoreConfig(given, json);
+    assert.deepEqual(warnings, []);
+    assert.equal(config.ttlSeconds, 1);
+    assert.equal(config.ndots, 4);
+    assert.deepEqual(config.domains, [['file', 'example']]);
+    assert.equal(config.roundRobin, false);
+  });
+
+  it('is shown in part only, and its mistakes are counted, where it is long', () => {
+    const long = 'x'.repeat(100_000);
+    const values = [
+      { nameservers: [long] },
+      { domain: long },
+      { ttl: long, min_ttl: long },
+      { [long]: 1 },
+      Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`${n}${'y'.repeat(60)}`, n])),
+      { nameservers: Array.from({ length: 5_000 }, () => 'none') },
+    ];
+    for (const value of values) {
+      const startMs = performance.now();
+      const { warnings } = withStoreConfig(configOf({}), JSON.stringify(value));
+      assert.ok(performance.now() - startMs < 2_000);
+      assert.ok(warnings.length > 0 && warnings.length <= 21, `${warnings.length}`);
+      for (const warning of warnings) assert.ok(warning.length < 400, warning.slice(0, 500));
+    }
+  });
+
+  it('has its mistakes told where something else counts for more', () => {
+    const given = configOf({ flags: { ttl: '1' }, env: { SKYDNS_ADDR: '127.0.0.1:53' } });
+    const bad = '{"ttl": "soon", "dns_addr": "nowhere"}';
+    const { config, warnings, isSound } = withStoreConfig(given, bad);
+    assert.equal(warnings.length, 2, inspect(warnings));
+    assert.match(warnings[0] ?? '', /config key: ttl: "soon" is not/);
+    assert.match(warnings[1] ?? '', /config key: dns_addr: "nowhere" is not/);
+    assert.deepEqual({ config, isSound }, { config: given, isSound: true });
+  });
+
+  it('is never fatal: what is wrong with it becomes a warning', () => {
+    const before = configOf({});
+    const bad =
+      '{"ttl": -1, "nameservers": ["x"], "no-rec": true, "dnssec": "K", "rcache": 9, "ndots": 1}';
+    const { config, warnings } = withStoreConfig(before, bad);
+    assert.deepEqual({ ...config, ndots: 2 }, before);
+    assert.equal(config.ndots, 1);
+    assert.match(warnings.join('\n'), /ttl: -?"?-1/);
+    assert.match(warnings.join('\n'), /nameservers: \["x"\] is not an IP or IP:PORT/);
+    assert.match(warnings.join('\n'), /no-rec is unknown; did you mean no_rec\?/);
+    assert.match(warnings.join('\n'), /dnssec is not available/);
+    assert.match(warnings.join('\n'), /rcache has no effect/);
+    for (const text of ['', '[]', 'null', '{', '"x"']) {
+      assert.deepEqual(withStoreConfig(before, text).config, before);
+      assert.equal(withStoreConfig(before, text).warnings.length, 1);
+    }
+  });
+});

@@ -1,0 +1,147 @@
+/** The rings between workers and the main thread: order, overwriting, and nothing torn under two threads. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import {
+  Handed,
+  type Lane,
+  newRingMemory,
+  RING_PACKETS,
+  RingReader,
+  RingWriter,
+} from '../../../src/dataplane/listeners/handover.ts';
+import type { Batch } from '../../../src/dataplane/sockets/batch.ts';
+import { Envelope } from '../../../src/dataplane/sockets/layout.ts';
+import { checkedNumber, PacketSource } from '../../support/checkedPackets.ts';
+import type { WriterStart, WriterSums } from '../../support/ringWriterThread.ts';
+import { newTempDir, removeDir } from '../../support/tempDir.ts';
+import { compiledEntry } from '../../support/workerListeners.ts';
+
+function ring(memory = newRingMemory(2), lane: Lane = 'known') {
+  const source = new PacketSource(5);
+  const writer = new RingWriter(memory, 2, lane);
+  const put = (number: number): boolean => {
+    source.fill(number);
+    return writer.put(source as unknown as Batch, 0);
+  };
+  return { memory, put, reader: new RingReader(memory, 2, lane) };
+}
+
+/** The numbers of all packets that wait. */
+function takeAll(reader: RingReader): number[] {
+  const handed = new Handed();
+  const numbers: number[] = [];
+  while (reader.take(handed)) numbers.push(checkedNumber(handed.words));
+  return numbers;
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
+
+test('packets come out as they went in', () => {
+  const { put, reader } = ring();
+  assert.ok(reader.isEmpty());
+  for (const number of [7, 8, 9]) assert.ok(put(number));
+  assert.ok(!reader.isEmpty());
+  const handed = new Handed();
+  assert.ok(reader.take(handed));
+  assert.equal(handed.envelope[Envelope.FD], 5);
+  assert.equal(handed.packet.length, handed.envelope[Envelope.LENGTH]);
+  assert.equal(new DataView(handed.packet.buffer, handed.packet.byteOffset).getInt32(0, true), 7);
+  assert.deepEqual(takeAll(reader), [8, 9]);
+  assert.ok(reader.isEmpty());
+});
+
+for (const lane of ['known', 'other'] as const) {
+  test(`a full ring of ${lane} packets loses its oldest, and says so`, () => {
+    const memory = newRingMemory(3);
+    const { put, reader } = ring(memory, lane);
+    const count = RING_PACKETS[lane] + 100;
+    const results = range(0, count).map(put);
+    assert.equal(results.filter((whole) => !whole).length, 100);
+    assert.deepEqual(takeAll(reader), range(100, count));
+    assert.ok(put(1000));
+    assert.deepEqual(takeAll(reader), [1000]);
+    // Its neighbours in memory are as they were.
+    for (const [thread, other] of [
+      [1, 'other'],
+      [2, lane === 'known' ? 'other' : 'known'],
+      [3, 'known'],
+    ] as const)
+      assert.ok(new RingReader(memory, thread, other).isEmpty());
+  });
+}
+
+test('two lanes and two threads are four rings', () => {
+  const memory = newRingMemory(2);
+  const { put } = ring(memory);
+  put(1);
+  const others = [
+    new RingReader(memory, 1, 'known'),
+    new RingReader(memory, 1, 'other'),
+    new RingReader(memory, 2, 'other'),
+  ];
+  assert.ok(others.every((reader) => reader.isEmpty()));
+});
+
+test('a writer goes on where one has died, even while it was writing', () => {
+  const { memory, put, reader } = ring();
+  put(1);
+  put(2);
+  // As if the first writer had taken the next place and then died.
+  const busy = new PacketSource(5);
+  busy.fill(3);
+  const dying = new RingWriter(memory, 2, 'known');
+  const source = Object.assign(Object.create(busy), {
+    length: () => {
+      throw new Error('dies');
+    },
+  });
+  assert.throws(() => dying.put(source as Batch, 0), /dies/);
+  const successor = ring(memory);
+  assert.equal(successor.put(4), false);
+  reader.mend();
+  assert.ok(successor.put(5));
+  assert.deepEqual(takeAll(reader), [1, 2, 5]);
+});
+
+/** Packets taken of a flood, after which as many have given way. */
+const ENOUGH = 30_000;
+
+test('under a flood no packet is torn, and every one is taken or counted', async (t) => {
+  const dir = await newTempDir();
+  t.after(() => removeDir(dir));
+  const entry = await compiledEntry(dir, './ringWriterThread.ts');
+  const ringMemory = newRingMemory(1);
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const workerData: WriterStart = { ringMemory, thread: 1, stop };
+  const worker = new Worker(entry, { workerData });
+  t.after(() => worker.terminate());
+  const ended = once(worker, 'message');
+  const reader = new RingReader(ringMemory, 1, 'other');
+  const handed = new Handed();
+  const seen = new Set<number>();
+  const enoughMs = performance.now() + 3_000;
+  const patienceMs = performance.now() + 60_000;
+  // On a busy machine the writer takes its time to start.
+  while (performance.now() < enoughMs || (seen.size < ENOUGH && performance.now() < patienceMs)) {
+    // Slow for a while, then as fast as it can: the writer overtakes, and is caught up with.
+    for (let i = 0; i < 2_000 && reader.take(handed); i++) {
+      const number = checkedNumber(handed.words);
+      assert.ok(!seen.has(number), `packet ${number} came twice`);
+      seen.add(number);
+    }
+    await sleep(Math.floor(performance.now() / 500) % 2);
+  }
+  Atomics.store(stop, 0, 1);
+  const [{ put, gaveWay }] = (await ended) as [WriterSums];
+  for (const number of takeAll(reader)) {
+    assert.ok(!seen.has(number));
+    seen.add(number);
+  }
+  assert.equal(seen.size + gaveWay, put);
+  assert.ok(seen.size > 10_000 && gaveWay > 10_000, `${seen.size} taken, ${gaveWay} gave way`);
+});

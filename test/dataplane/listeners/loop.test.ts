@@ -1,0 +1,153 @@
+/** What a worker makes of the kernel's refusals to give it packets, and of orders. */
+import assert from 'node:assert/strict';
+import os from 'node:os';
+import { type TestContext, test } from 'node:test';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import {
+  Handed,
+  newRingMemory,
+  RingReader,
+  RingWriter,
+} from '../../../src/dataplane/listeners/handover.ts';
+import { WorkerLoop } from '../../../src/dataplane/listeners/loop.ts';
+import {
+  LinkBoard,
+  newLinkMemory,
+  type Report,
+  WorkerLink,
+} from '../../../src/dataplane/listeners/signals.ts';
+import { Sockaddr, writeSockaddr } from '../../../src/dataplane/sockets/layout.ts';
+import type { UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
+import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/table/counters.ts';
+import { type FastPath, Outcome } from '../../../src/dataplane/table/fastPath.ts';
+import { type Datagram, FakeKernel } from '../../support/fakeKernel.ts';
+
+const { errno } = os.constants;
+
+const SOCKET: UdpSocket = {
+  ...{ fd: 7, address: '127.0.0.1', port: 53, family: 4 },
+  ...{ packetInfo: false, blocking: true },
+};
+
+function packet(text: string, port: number): Datagram {
+  const room = new ArrayBuffer(Sockaddr.ROOM);
+  const octets = writeSockaddr(new DataView(room), { address: '192.0.2.1', port }, () => 0);
+  const name = new Uint8Array(room, 0, octets);
+  return { name, control: new Uint8Array(0), octets: Buffer.from(text) };
+}
+
+/** A worker on this thread. Each step is one read of its only socket; after the last it is told to stop. */
+function setUp(t: TestContext) {
+  const kernel = new FakeKernel();
+  const linkMemory = newLinkMemory(1);
+  const ringMemory = newRingMemory(1);
+  const board = new LinkBoard(linkMemory);
+  const { port1: main, port2: port } = new MessageChannel();
+  t.after(() => main.close());
+  let generation = 0;
+  const order = (stop: boolean): void => {
+    generation++;
+    main.postMessage({ generation, sockets: [SOCKET], recursionRanges: [], stop });
+    board.announce(generation);
+  };
+  const batches: string[] = [];
+  const fastPath: FastPath = {
+    replyOctets: 4,
+    beginBatch: () => batches.push('begin'),
+    endBatch: () => batches.push('end'),
+    answer: (octets, at) => (octets[at] === 0x6f ? Outcome.OTHER : 4),
+  };
+  const counters = new Float64Array(COUNTER_SLOTS);
+  const loop = new WorkerLoop({
+    libc: kernel,
+    link: new WorkerLink(linkMemory, 1, port),
+    ways: { 4: { fastPath, counters }, 6: { fastPath, counters: new Float64Array(COUNTER_SLOTS) } },
+    rings: {
+      known: new RingWriter(ringMemory, 1, 'known'),
+      other: new RingWriter(ringMemory, 1, 'other'),
+      wildcard: new RingWriter(ringMemory, 1, 'wildcard'),
+    },
+  });
+  const run = (): void => {
+    kernel.receiveSteps.push(() => {
+      order(true);
+      return undefined;
+    });
+    order(false);
+    loop.run();
+  };
+  const reports = () => reportsTo(main);
+  return { kernel, counters, batches, run, reports, ringMemory };
+}
+
+/** What the main thread was told, but for which orders are followed. */
+function reportsTo(main: MessagePort): Report[] {
+  const reports: Report[] = [];
+  for (;;) {
+    const received = receiveMessageOnPort(main);
+    if (received === undefined) return reports.filter(({ kind }) => kind !== 'seen');
+    reports.push(received.message as Report);
+  }
+}
+
+test('an interrupted read, and one that found nothing, are no news', (t) => {
+  const { kernel, run, reports, counters } = setUp(t);
+  kernel.receiveSteps.push(
+    () => ({ errno: errno.EINTR }),
+    () => ({ errno: errno.EAGAIN }),
+  );
+  kernel.arriving.push(packet('word', 4000));
+  run();
+  assert.equal(kernel.sent.length, 1);
+  assert.deepEqual(reports(), []);
+  assert.equal(counters[Single.received], 1);
+});
+
+test('a read that fails is told, and reading goes on', (t) => {
+  const { kernel, run, reports } = setUp(t);
+  kernel.receiveSteps.push(() => ({ errno: errno.ENOMEM }));
+  kernel.arriving.push(packet('word', 4000));
+  run();
+  assert.deepEqual(reports(), [{ kind: 'readError', errno: errno.ENOMEM }]);
+  assert.equal(kernel.sent.length, 1);
+});
+
+test('without its socket a worker has nothing to live for', (t) => {
+  const { kernel, run } = setUp(t);
+  kernel.receiveSteps.push(() => ({ errno: errno.EBADF }));
+  assert.throws(run, { code: 'EBADF' });
+});
+
+test('the table is held for a batch, and no read waits meanwhile', (t) => {
+  const { kernel, run, batches, counters } = setUp(t);
+  kernel.receiveSteps.push(() => undefined);
+  kernel.arriving.push(...[1, 2, 3].map((i) => packet('word', 4000 + i)));
+  run();
+  assert.deepEqual(batches, ['begin', 'end']);
+  assert.equal(counters[Slot.batch + 2], 1);
+  const latencies = counters.subarray(Slot.latency, Single.received);
+  assert.equal(
+    latencies.reduce((sum, bucket) => sum + bucket, 0),
+    3,
+  );
+});
+
+test('packets that may be our own, and those that the table does not know, are handed over', (t) => {
+  const { kernel, run, counters, reports, ringMemory } = setUp(t);
+  kernel.arriving.push(
+    packet('word', SOCKET.port),
+    packet('other', 4000),
+    packet('word', 0),
+    packet('word', 4001),
+  );
+  run();
+  assert.equal(kernel.sent.length, 1);
+  assert.equal(counters[dropSlot('sourcePortZero')], 1);
+  assert.equal(counters[Single.handedOver], 2);
+  assert.deepEqual(reports(), [{ kind: 'handedOver' }]);
+  const reader = new RingReader(ringMemory, 1, 'other');
+  const handed = new Handed();
+  const texts: string[] = [];
+  while (reader.take(handed)) texts.push(Buffer.from(handed.packet).toString());
+  assert.deepEqual(texts, ['word', 'other']);
+});

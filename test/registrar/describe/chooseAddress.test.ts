@@ -1,0 +1,482 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  type AddressWishes,
+  chooseAddress,
+} from '../../../src/registrar/describe/chooseAddress.ts';
+import { readContainer } from '../../../src/registrar/describe/container.ts';
+import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
+import {
+  type ContainerSpec,
+  inspection,
+  networkId,
+  registrarContext,
+} from '../../support/inspection.ts';
+
+interface Case {
+  readonly spec: ContainerSpec;
+  readonly wishes?: Partial<AddressWishes>;
+  readonly context?: Partial<RegistrarContext>;
+  readonly parent?: ContainerSpec;
+  readonly port?: number | 'none';
+}
+
+/** `192.0.2.1:80 [2001:db8::1]:80`, or `waiting: ...`, `refused: ...`. */
+function choose({ spec, wishes, context, parent, port = 80 }: Case): string {
+  const choice = chooseAddress(
+    readContainer(inspection(spec)),
+    port === 'none' ? undefined : { number: port, protocol: 'tcp' },
+    { mode: 'published', ...wishes },
+    registrarContext(context),
+    parent && readContainer(inspection(parent)),
+  );
+  if (choice.kind !== 'endpoints') return `${choice.kind}: ${choice.reason}`;
+  return choice.endpoints
+    .map(({ address, port: open }) => `${address} ${open ?? '-'}${choice.isInternal ? ' own' : ''}`)
+    .join(', ');
+}
+
+const at = (...bindings: string[]): ContainerSpec => ({ publish: { '80/tcp': bindings } });
+const internal = { mode: 'internal' } as const;
+const two: ContainerSpec = {
+  networkMode: 'back',
+  networks: { front: ['10.1.0.2'], back: ['10.2.0.2'] },
+};
+const NO_HOST =
+  "waiting: needs this host's address, which is not known: start the registrar with --ip";
+const HOST6 = { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } };
+
+describe('the address of a published port', () => {
+  for (const [why, expected, one] of [
+    ['any address is the host’s', '192.0.2.1 8080', { spec: at('0.0.0.0:8080') }],
+    ['both any addresses fold', '192.0.2.1 8080', { spec: at('0.0.0.0:8080', '[::]:8080') }],
+    [
+      'both, where the host has both',
+      '192.0.2.1 8080, 2001:db8::1 8081',
+      { spec: at('0.0.0.0:8080', '[::]:8081'), context: HOST6 },
+    ],
+    ['IPv6 alone', '2001:db8::1 8080', { spec: at('[::]:8080'), context: HOST6 }],
+    [
+      'IPv6 alone, the host’s unknown',
+      "waiting: needs this host's IPv6 address, which is not known: start the registrar with --ip",
+      { spec: at('[::]:8080') },
+    ],
+    ['a specific one is itself', '198.51.100.7 8080', { spec: at('198.51.100.7:8080') }],
+    [
+      'a specific one comes before any',
+      '198.51.100.7 81',
+      { spec: at('0.0.0.0:80', '198.51.100.7:81') },
+    ],
+    ['an IPv6 one is in canonical form', '2001:db8::7 80', { spec: at('[2001:DB8:0::7]:80') }],
+    ['loopback is passed over', '192.0.2.1 81', { spec: at('127.0.0.1:80', '0.0.0.0:81') }],
+    [
+      'loopback alone',
+      'refused: is published at 127.0.0.1:80, where only this host reaches it',
+      { spec: at('127.0.0.1:80') },
+    ],
+    [
+      'IPv6 loopback alone',
+      'refused: is published at [::1]:80, where only this host reaches it',
+      { spec: at('[::1]:80') },
+    ],
+    [
+      '--ip is the host’s',
+      '203.0.113.9 8080',
+      { spec: at('0.0.0.0:8080'), context: { ...HOST6, ip: '203.0.113.9' } },
+    ],
+    [
+      '--ip leaves a specific one',
+      '198.51.100.7 80',
+      { spec: at('198.51.100.7:80'), context: { ip: '203.0.113.9' } },
+    ],
+    [
+      'registrator’s -ip does not',
+      '203.0.113.9 80',
+      { spec: at('198.51.100.7:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
+    ],
+    [
+      'but it opens no loopback',
+      'refused: is published at 127.0.0.1:80, where only this host reaches it',
+      { spec: at('127.0.0.1:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
+    ],
+    [
+      'the host’s is not known',
+      NO_HOST,
+      { spec: at('0.0.0.0:80'), context: { hostAddresses: {} } },
+    ],
+    ['not published', 'refused: does not publish port 80/tcp', { spec: { expose: ['80/tcp'] } }],
+    ['another port', 'refused: does not publish port 81/tcp', { spec: at('0.0.0.0:80'), port: 81 }],
+    ['without a port', '192.0.2.1 -', { spec: {}, port: 'none' }],
+    [
+      'on a user network it is still the host’s (registrator #337)',
+      '192.0.2.1 18080',
+      { spec: { ...two, ...at('0.0.0.0:18080') } },
+    ],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
+  }
+
+  const bridge: ContainerSpec = { request: ['80/tcp'] };
+  const onInternal = { ...bridge, networkMode: 'int1', networks: { int1: ['10.1.0.2'] } } as const;
+  const waits = 'waiting: waits for port 80/tcp to be published';
+  const publishNone = `${waits}: internal, macvlan and ipvlan networks publish none; if`;
+  for (const [why, expected, one] of [
+    ['the engine has not said it yet', waits, { spec: bridge }],
+    [
+      'the network may publish none',
+      `${publishNone} int1 is one of these, use DNS_MODE=internal`,
+      { spec: onInternal },
+    ],
+    [
+      'so may each of two networks',
+      `${publishNone} a, b is one of these, use DNS_MODE=internal`,
+      { spec: { ...bridge, networkMode: 'a', networks: { a: ['10.1.0.2'], b: ['10.2.0.2'] } } },
+    ],
+    [
+      'one of the networks is Docker’s bridge, which publishes',
+      waits,
+      { spec: { ...onInternal, networks: { bridge: ['172.17.0.2'], int1: ['10.1.0.2'] } } },
+    ],
+    [
+      'of registrator only the registrar says the mode',
+      `${publishNone} int1 is one of these, use --mode internal`,
+      { spec: onInternal, context: { compat: 'registrator' } },
+    ],
+    [
+      'on no network at all',
+      'refused: is on the network none, which publishes no port, 80/tcp included: put it on another network',
+      { spec: { ...bridge, networkMode: 'none', networks: { none: [''] } } },
+    ],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`asked for and not bound, ${why}`, () => assert.equal(choose(one), expected));
+  }
+
+  it('asked for with -P and not bound is waited for', () => {
+    const plain = inspection({ expose: ['80/tcp'] });
+    const asked = { ...plain, HostConfig: { PublishAllPorts: true } };
+    const port = { number: 80, protocol: 'tcp' } as const;
+    const choice = chooseAddress(
+      readContainer(asked),
+      port,
+      { mode: 'published' },
+      registrarContext(),
+    );
+    assert.equal(choice.kind, 'waiting');
+  });
+});
+
+describe('the address on a network', () => {
+  const bridge: ContainerSpec = { expose: ['80/tcp'] };
+  for (const [why, expected, one] of [
+    ['the bridge’s', '172.17.0.2 80 own', { spec: bridge }],
+    ['published ports do not matter', '172.17.0.2 80 own', { spec: at('0.0.0.0:8080') }],
+    ['NetworkMode’s of several (registrator #498)', '10.2.0.2 80 own', { spec: two }],
+    ['NetworkMode by id', '10.2.0.2 80 own', { spec: { ...two, networkMode: networkId('back') } }],
+    ['the lowest name', '10.2.0.2 80 own', { spec: { ...two, networkMode: 'gone' } }],
+    [
+      'one shared with the registrar',
+      '10.1.0.2 80 own',
+      { spec: two, context: { ownNetworks: ['front', 'x'] } },
+    ],
+    [
+      'shared by id',
+      '10.1.0.2 80 own',
+      { spec: two, context: { ownNetworks: [networkId('front')] } },
+    ],
+    [
+      '--network before shared',
+      '10.2.0.2 80 own',
+      { spec: two, context: { networks: ['x', 'back'], ownNetworks: ['front'] } },
+    ],
+    [
+      '--network in its order',
+      '10.1.0.2 80 own',
+      { spec: two, context: { networks: ['front', 'back'] } },
+    ],
+    [
+      'DNS_NETWORK before --network',
+      '10.1.0.2 80 own',
+      { spec: two, wishes: { network: 'front' }, context: { networks: ['back'] } },
+    ],
+    [
+      'DNS_NETWORK that it is not on',
+      'waiting: is not on the network side',
+      { spec: two, wishes: { network: 'side' } },
+    ],
+    [
+      'DNS_NETWORK without address',
+      'waiting: has no address on the network late yet',
+      { spec: { networks: { late: [''], other: ['10.9.0.2'] } }, wishes: { network: 'late' } },
+    ],
+    [
+      'DNS_NETWORK of ingress',
+      'refused: cannot be reached on the network ingress',
+      { spec: { networks: { ingress: ['10.0.0.5'] } }, wishes: { network: 'ingress' } },
+    ],
+    [
+      'never ingress',
+      '10.5.0.3 80 own',
+      {
+        spec: {
+          networks: {
+            docker_gwbridge: ['172.18.0.3'],
+            ingress: ['10.0.0.5'],
+            overlay: ['10.5.0.3'],
+          },
+        },
+      },
+    ],
+    [
+      'nothing but ingress',
+      "waiting: is only on swarm's ingress, where nothing reaches it: attach an overlay network",
+      { spec: { networks: { ingress: ['10.0.0.5'] } } },
+    ],
+    [
+      'Podman’s network of a user',
+      'refused: has no address of its own on slirp4netns: publish a port, or use a bridge network',
+      { spec: { networkMode: 'slirp4netns', networks: {} } },
+    ],
+    [
+      'Podman’s newer one, with options',
+      'refused: has no address of its own on pasta: publish a port, or use a bridge network',
+      { spec: { networkMode: 'pasta:-T,auto', networks: {} } },
+    ],
+    [
+      'an empty address is passed over (registrator #710)',
+      '10.3.0.2 80 own',
+      { spec: { networkMode: 'a', networks: { a: [''], b: ['10.3.0.2'] } } },
+    ],
+    ['no network yet', 'waiting: has no address on a network yet', { spec: { networks: {} } }],
+    [
+      'network none',
+      'refused: is on the network none: put it on another network',
+      { spec: { networkMode: 'none', networks: { none: [''] } } },
+    ],
+    [
+      'both families',
+      '10.1.0.2 80 own, fd00::2 80 own',
+      { spec: { networks: { dual: ['10.1.0.2', 'fd00::2'] } } },
+    ],
+    ['IPv6 alone', 'fd00::2 80 own', { spec: { networks: { six: ['', 'fd00::2'] } } }],
+    [
+      'no link-local address',
+      'waiting: has no address on a network yet',
+      { spec: { networks: { six: ['169.254.1.1', 'fe80::2'] } } },
+    ],
+    [
+      'text that is no address',
+      'waiting: has no address on a network yet',
+      { spec: { networks: { bad: ['10.0.0.256', 'x::y'] } } },
+    ],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`${why}: ${expected}`, () =>
+      assert.equal(
+        choose({
+          wishes: internal,
+          ...one,
+          ...('wishes' in one ? { wishes: { ...internal, ...one.wishes } } : {}),
+        }),
+        expected,
+      ));
+  }
+
+  it('is the bridge’s also from an engine that knows no Networks', () => {
+    const old = { ...inspection(bridge), NetworkSettings: { IPAddress: '172.17.0.9' } };
+    const choice = chooseAddress(readContainer(old), undefined, internal, registrarContext());
+    assert.ok(choice.kind === 'endpoints');
+    assert.equal(choice.endpoints[0]?.address, '172.17.0.9');
+  });
+
+  it('does not depend on the order of the networks', () => {
+    const orders = [
+      { a: ['10.1.0.2'], b: ['10.2.0.2'], c: ['10.3.0.2'] },
+      { c: ['10.3.0.2'], a: ['10.1.0.2'], b: ['10.2.0.2'] },
+      { b: ['10.2.0.2'], c: ['10.3.0.2'], a: ['10.1.0.2'] },
+    ] as const;
+    for (const networks of orders)
+      assert.equal(choose({ spec: { networks }, wishes: internal }), '10.1.0.2 80 own');
+  });
+});
+
+describe('the address on the host’s network', () => {
+  const host: ContainerSpec = { networkMode: 'host', networks: { host: [''] }, expose: ['80/tcp'] };
+  for (const [expected, one] of [
+    ['192.0.2.1 80', { spec: host }],
+    ['192.0.2.1 80', { spec: host, wishes: internal }],
+    ['192.0.2.1 80, 2001:db8::1 80', { spec: host, context: HOST6 }],
+    ['203.0.113.9 80', { spec: host, context: { ...HOST6, ip: '203.0.113.9' } }],
+    ['2001:db8::9 80', { spec: host, context: { ...HOST6, ip: '2001:db8::9' } }],
+    [NO_HOST, { spec: host, context: { hostAddresses: {} } }],
+  ] as const satisfies readonly [string, Case][]) {
+    it(expected, () => assert.equal(choose(one), expected));
+  }
+});
+
+describe('an address that is said', () => {
+  const labelled = (value: string): ContainerSpec => ({
+    labels: { 'net.ip': value },
+    ...at('0.0.0.0:8080'),
+  });
+  const ipFromLabel = { ipFromLabel: 'net.ip' };
+  for (const [why, expected, one] of [
+    [
+      'DNS_IP with the open port',
+      '198.51.100.1 8080',
+      { spec: at('0.0.0.0:8080'), wishes: { ip: '198.51.100.1' } },
+    ],
+    [
+      'DNS_IP with the port inside',
+      '198.51.100.1 80',
+      { spec: at('0.0.0.0:8080'), wishes: { ip: '198.51.100.1', ...internal } },
+    ],
+    [
+      'DNS_IP without published port',
+      '198.51.100.1 80',
+      { spec: {}, wishes: { ip: '198.51.100.1' } },
+    ],
+    [
+      'DNS_IP without network',
+      '198.51.100.1 80',
+      { spec: { networkMode: 'none' }, wishes: { ip: '198.51.100.1' } },
+    ],
+    [
+      'DNS_IP of both families',
+      '198.51.100.1 80, 2001:db8::5 80',
+      { spec: {}, wishes: { ip: '2001:db8::5, 198.51.100.1' } },
+    ],
+    [
+      'DNS_IP twice',
+      'refused: is said to have more than one IPv4 address',
+      { spec: {}, wishes: { ip: '198.51.100.1,198.51.100.2' } },
+    ],
+    [
+      'DNS_IP before the label',
+      '198.51.100.1 8080',
+      { spec: labelled('10.0.0.5/24'), wishes: { ip: '198.51.100.1' }, context: ipFromLabel },
+    ],
+    [
+      'the label up to the last slash',
+      '10.0.0.5 8080',
+      { spec: labelled('10.0.0.5/24'), context: ipFromLabel },
+    ],
+    [
+      'the label without slash',
+      '10.0.0.5 8080',
+      { spec: labelled('10.0.0.5'), context: ipFromLabel },
+    ],
+    [
+      'the label is not there',
+      '192.0.2.1 8080',
+      { spec: at('0.0.0.0:8080'), context: ipFromLabel },
+    ],
+    [
+      'the label before -ip',
+      '10.0.0.5 8080',
+      {
+        spec: labelled('10.0.0.5/24'),
+        context: { ...ipFromLabel, ip: '203.0.113.9', compat: 'registrator' },
+      },
+    ],
+    [
+      'the label is nonsense',
+      'refused: is said to be at "x", which is no IP address to be reached at',
+      { spec: labelled('x/24'), context: ipFromLabel },
+    ],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
+  }
+
+  for (const ip of [
+    'host.example.org',
+    '10.0.0.1:80',
+    '10.0.0',
+    '010.0.0.1',
+    '0.0.0.0',
+    '::',
+    '127.0.0.1',
+    '::1',
+    '::ffff:127.0.0.1',
+    '169.254.169.254',
+    'fe80::1',
+    'fe80::1%eth0',
+    '224.0.0.1',
+    '255.255.255.255',
+    'ff02::1',
+    ',',
+    '\u001b[2J',
+    '1'.repeat(100_000),
+  ]) {
+    it(`${JSON.stringify(ip.slice(0, 30))} is refused`, () =>
+      assert.match(
+        choose({ spec: {}, wishes: { ip } }),
+        /^refused: is said to be at ".{0,43}", which is no IP address/,
+      ));
+  }
+});
+
+describe('a container that joined another’s network', () => {
+  const child: ContainerSpec = {
+    networkMode: 'container:abc',
+    startedAt: '2026-01-01T00:00:00.12Z',
+    networks: {},
+    expose: ['80/tcp'],
+  };
+  const parent: ContainerSpec = {
+    startedAt: '2026-01-01T00:00:00.119999999Z',
+    ...at('0.0.0.0:8080'),
+  };
+  const lost = 'waiting: has joined the network of a container that';
+  for (const [why, expected, one] of [
+    ['has the parent’s published port', '192.0.2.1 8080', { spec: child, parent }],
+    ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, wishes: internal }],
+    [
+      'on a user network too (registrator #561)',
+      '10.2.0.2 80 own',
+      { spec: child, parent: { ...two, startedAt: '2025-12-31T23:59:59Z' }, wishes: internal },
+    ],
+    [
+      'is on the host with its parent',
+      '192.0.2.1 80',
+      { spec: child, parent: { ...parent, networkMode: 'host' } },
+    ],
+    [
+      'has its own DNS_IP',
+      '198.51.100.1 8080',
+      { spec: child, parent, wishes: { ip: '198.51.100.1' } },
+    ],
+    [
+      'has the parent’s label',
+      '10.0.0.5 8080',
+      {
+        spec: child,
+        parent: { ...parent, labels: { l: '10.0.0.5/8' } },
+        context: { ipFromLabel: 'l' },
+      },
+    ],
+    [
+      'started at the same instant',
+      '192.0.2.1 8080',
+      { spec: child, parent: { ...parent, startedAt: '2026-01-01T00:00:00.12Z' } },
+    ],
+    ['without parent', `${lost} is gone`, { spec: child }],
+    ['parent ended', `${lost} is exited`, { spec: child, parent: { ...parent, state: 'exited' } }],
+    ['parent paused', `${lost} is paused`, { spec: child, parent: { ...parent, state: 'paused' } }],
+    [
+      'parent restarted since',
+      `${lost} has restarted since: restart this one too`,
+      { spec: child, parent: { ...parent, startedAt: '2026-01-01T00:00:00.1200001Z' } },
+    ],
+    [
+      'times unknown',
+      `${lost} has restarted since: restart this one too`,
+      { spec: child, parent: { ...parent, startedAt: '' } },
+    ],
+    [
+      'parent has joined another',
+      'refused: has joined the network of a container that has joined another one',
+      { spec: child, parent: { ...parent, networkMode: 'container:x' } },
+    ],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
+  }
+});

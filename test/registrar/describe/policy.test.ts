@@ -1,0 +1,238 @@
+/** `--allow` and `--dns-ip-allow`: which names and which stated addresses containers may have. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { told } from '../../support/descriptions.ts';
+import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
+import { named, ofProject, PUBLISH, policyOf, run, SERVICE } from '../../support/policyCases.ts';
+import { onBench } from '../../support/registrarBench.ts';
+
+describe('--allow', () => {
+  const webOnly = { allow: ['*.web.skydns.local', 'db.skydns.local'] };
+  const perProject = { allow: ['**.{project}.skydns.local'] };
+  run([
+    ['is off by default', { spec: named('free.place'), names: ['free.place.skydns.local'] }],
+    [
+      'lets through the names of its patterns, and refuses the others of the container one by one',
+      {
+        rules: webOnly,
+        spec: named('db,a.web,web,x.db.skydns.local,b.a.web'),
+        names: ['db.skydns.local', 'a.web.skydns.local'],
+        refused: [
+          'web.skydns.local is none of the names that containers may have (--allow: *.web.skydns.local, db.skydns.local): choose one of these, or add it with --allow',
+          /^x\.db\.skydns\.local is none of the names/,
+          /^b\.a\.web\.skydns\.local is none of the names/,
+        ],
+      },
+    ],
+    [
+      'is named as the server has it',
+      {
+        rules: { ...webOnly, optionPrefix: 'register-' },
+        spec: named('web'),
+        names: [],
+        refused: [/\(--register-allow: .* or add it with --register-allow$/],
+      },
+    ],
+    [
+      'holds for names made of parts',
+      {
+        rules: webOnly,
+        spec: { env: { DNS_SERVICE: 'api', DNS_INSTANCE: '1' } },
+        names: [],
+        refused: [/^1\.api\.skydns\.local is none of the names/],
+      },
+    ],
+    [
+      'holds for the image’s name, with --exposed-by-default',
+      {
+        rules: webOnly,
+        spec: { image: 'nginx' },
+        context: { exposedByDefault: true },
+        names: [],
+        refused: [/^c0ffee123456\.nginx\.skydns\.local is none of the names/],
+      },
+    ],
+    [
+      'holds for the names that several ports make of one',
+      {
+        rules: { allow: ['web.skydns.local', 'web-80.skydns.local'] },
+        spec: { env: { DNS_NAME: 'web' }, publish: { ...PUBLISH, '90/tcp': ['0.0.0.0:9090'] } },
+        names: ['web-80.skydns.local'],
+        refused: [/^web\.skydns\.local has 2 ports/, /^web-90\.skydns\.local is none of the names/],
+      },
+    ],
+    [
+      'lets numbers through where it lets any label through',
+      {
+        rules: webOnly,
+        spec: { env: { DNS_NAME: 'web', DNS_INSTANCE: 'auto' } },
+        names: ['*.web.skydns.local'],
+      },
+    ],
+    [
+      'does not take the name of the numbered for the number',
+      {
+        rules: { allow: ['1.web.skydns.local', 'web.skydns.local'] },
+        spec: { env: { DNS_NAME: 'web', DNS_INSTANCE: 'auto' } },
+        names: [],
+        refused: [/^web\.skydns\.local is none of the names/],
+      },
+    ],
+    [
+      'with {project} confines each project to its own part',
+      {
+        rules: perProject,
+        spec: ofProject('shop', { DNS_NAME: 'a.shop,a.bank,shop-2.bank', DNS_INSTANCE: '' }),
+        names: ['a.shop.skydns.local'],
+        refused: [/^a\.bank\..*\*\*\.shop\.skydns\.local\)/, /^shop-2\.bank\./],
+      },
+    ],
+    [
+      'with {project} refuses a container without one, and says how to have one',
+      {
+        rules: perProject,
+        spec: named('a.shop'),
+        names: [],
+        refused: [
+          'a.shop.skydns.local is none of the names that containers may have (--allow: **.{project}.skydns.local): start it with Compose, or label it dns.project=NAME',
+        ],
+      },
+    ],
+    [
+      '... which works, also under another prefix',
+      {
+        rules: perProject,
+        spec: { env: { SORA_NAME: 'a.shop' }, labels: { 'org.sora.project': 'Shop' } },
+        context: { metadata: { env: 'SORA_', label: 'org.sora.' } },
+        names: ['a.shop.skydns.local'],
+      },
+    ],
+    [
+      'holds for both families of a name',
+      {
+        rules: webOnly,
+        spec: { env: { DNS_NAME: 'db,web', DNS_IP: '10.0.0.1,fd00::1' } },
+        names: ['ipv4.db.skydns.local', 'ipv6.db.skydns.local'],
+        refused: [/^web\.skydns\.local is none of the names/],
+      },
+    ],
+    [
+      'holds for registrator’s names',
+      {
+        rules: { allow: ['*.web.skydns.local'] },
+        spec: {
+          env: { SERVICE_80_NAME: 'web', SERVICE_90_NAME: 'db' },
+          publish: { ...PUBLISH, '90/tcp': ['0.0.0.0:9090'] },
+        },
+        context: SERVICE,
+        names: ['node1-web-1-80.web.skydns.local'],
+        refused: [/^node1-web-1-90\.db\.skydns\.local is none of the names/],
+      },
+    ],
+    [
+      'holds for registrator’s raw keys, in any case of letters',
+      {
+        rules: { allow: ['web1.web.skydns.local'] },
+        spec: { env: { SERVICE_NAME: 'Web', SERVICE_ID: 'WEB1' } },
+        context: { ...SERVICE, registrator: { hostName: 'node1', rawIds: true, tags: [] } },
+        names: ['WEB1.Web.skydns.local'],
+      },
+    ],
+  ]);
+
+  it('takes back what an earlier run without it has registered', () =>
+    onBench(async (bench) => {
+      const first = bench.start();
+      bench.engine.run({ env: { DNS_NAME: 'web,db' }, exposed: ['80/tcp'], ip: '10.1.0.2' });
+      assert.deepEqual(await bench.keys(), ['local/skydns/db', 'local/skydns/web']);
+      await bench.end(first);
+      bench.start({ context: { policy: policyOf({ allow: ['db.skydns.local'] }) } });
+      await bench.settle();
+      assert.deepEqual(await bench.hosts(), { 'local/skydns/db': '10.1.0.2' });
+    }));
+
+  it('holds for the name that a replica with one SERVICE_ID goes to', () => {
+    const spec = { publish: PUBLISH, env: { SERVICE_NAME: 'web', SERVICE_ID: 'one' } };
+    const keyIfTaken = (allow: readonly string[]) => {
+      const context = registratorContext({ policy: policyOf({ allow }) });
+      const { description } = told(inspection(spec), context);
+      return description.kind === 'described' && description.records[0]?.keyIfTaken;
+    };
+    assert.equal(keyIfTaken(['*.web.skydns.local']), '/skydns/local/skydns/web/one-c0ffee123456');
+    assert.equal(keyIfTaken(['one.web.skydns.local']), undefined);
+  });
+});
+
+describe('--dns-ip-allow', () => {
+  const rules = { networks: ['10.0.0.0/8', 'fd00::/8'] };
+  const at = (ip: string): ContainerSpec => ({ env: { DNS_NAME: 'web', DNS_IP: ip } });
+  const refused = (ip: string): string =>
+    `web.skydns.local is said to be at ${ip}, which is in none of the networks of --dns-ip-allow (10.0.0.0/8, fd00::/8): leave the address out, or add its network`;
+  const web = ['web.skydns.local'];
+  run([
+    ['is off by default', { spec: at('8.8.8.8'), names: web }],
+    ['lets an address of its networks through', { rules, spec: at('10.1.2.3'), names: web }],
+    [
+      'refuses another address',
+      { rules, spec: at('8.8.8.8'), names: [], refused: [refused('8.8.8.8')] },
+    ],
+    [
+      'refuses another address of the other family',
+      { rules, spec: at('2001:DB8::0:1'), names: [], refused: [refused('2001:db8::1')] },
+    ],
+    [
+      'refuses both when one is refused',
+      { rules, spec: at('10.1.2.3,2001:db8::1'), names: [], refused: [refused('2001:db8::1')] },
+    ],
+    [
+      'holds for the address of one port',
+      {
+        rules,
+        spec: {
+          env: { DNS_80_NAME: 'web', DNS_80_IP: '8.8.8.8', DNS_90_NAME: 'db' },
+          publish: { ...PUBLISH, '90/tcp': ['0.0.0.0:9090'] },
+        },
+        names: ['db.skydns.local'],
+        refused: [refused('8.8.8.8')],
+      },
+    ],
+    [
+      'holds for --ip-label',
+      {
+        rules,
+        spec: named('web', { 'net.ip': '8.8.8.8/24' }),
+        context: { ipFromLabel: 'net.ip' },
+        names: [],
+        refused: [refused('8.8.8.8')],
+      },
+    ],
+    [
+      'holds for the address of the container whose network it joined',
+      {
+        rules,
+        spec: { ...named('web'), networkMode: 'container:abc' },
+        parent: { publish: PUBLISH, env: { DNS_IP: '8.8.8.8' } },
+        names: [],
+        refused: [refused('8.8.8.8')],
+      },
+    ],
+    [
+      'is about stated addresses alone: the host’s and the container’s own pass',
+      {
+        rules,
+        spec: named('web'),
+        names: web,
+      },
+    ],
+    [
+      'holds for registrator’s address labels',
+      {
+        rules: { ...rules, optionPrefix: 'register-' },
+        spec: { env: { SERVICE_NAME: 'web' }, labels: { ip: '8.8.8.8' } },
+        context: { ...SERVICE, ipFromLabel: 'ip' },
+        names: [],
+        refused: [/^port 80\/tcp is said to be at 8\.8\.8\.8, .* of --register-dns-ip-allow /],
+      },
+    ],
+  ]);
+});

@@ -1,0 +1,83 @@
+/** What engines say of themselves: answers that real ones gave, shortened to what is read. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseBridge, parseInfo } from '../../../src/registrar/engine/responses.ts';
+
+const DOCKER_ID = 'IOSV:SVED:RIXD:5AKU:PTGC:EF5X:ZMLH:UHJD:BFSS:HWMT:XIBL:IBWD';
+const DOCKER_20 = {
+  ID: DOCKER_ID,
+  Name: 'vm',
+  DockerRootDir: '/var/lib/docker',
+  KernelVersion: '6.1.0-28-amd64',
+  ServerVersion: '20.10.24+dfsg1',
+  SystemTime: '2026-11-28T12:00:00.123456789+01:00',
+  Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive' },
+};
+const DOCKER_28 = {
+  ...DOCKER_20,
+  ID: 'c5c03539-68c4-4bc7-9a6b-1c2a6b7f1e11',
+  ServerVersion: '28.5.2',
+  Swarm: { NodeID: 'x', NodeAddr: '10.0.0.7', LocalNodeState: 'active' },
+};
+/** Twice from one service. */
+const PODMAN_4 = {
+  ID: '410a0460-cedd-4a1f-9c3c-405334720b79',
+  Name: 'vm',
+  DockerRootDir: '/var/lib/containers/storage',
+  KernelVersion: '6.1.0-28-amd64',
+  ServerVersion: '4.3.1',
+  Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive' },
+  ProductLicense: 'Apache-2.0',
+  BuildahVersion: '1.28.2',
+  Rootless: false,
+};
+const PODMAN_4_AGAIN = { ...PODMAN_4, ID: '93cd33fd-39a0-4597-a51e-eff3c2309545' };
+
+describe('an engine', () => {
+  it('of Docker has an id of its own', () => {
+    assert.deepEqual(parseInfo(DOCKER_20), {
+      id: DOCKER_ID,
+      isOwnId: true,
+      name: 'vm',
+      nodeAddress: undefined,
+      rootDir: '/var/lib/docker',
+      kernel: '6.1.0-28-amd64',
+      timeNano: BigInt(Date.UTC(2026, 10, 28, 11)) * 1_000_000n + 123_456_789n,
+    });
+    const newer = parseInfo(DOCKER_28);
+    assert.deepEqual([newer?.id, newer?.nodeAddress], [DOCKER_28.ID, '10.0.0.7']);
+  });
+
+  it('of Podman, which gives another id each time, has one made of its name and folder', () => {
+    const [first, second] = [parseInfo(PODMAN_4), parseInfo(PODMAN_4_AGAIN)];
+    assert.deepEqual(first, second);
+    assert.equal(first?.isOwnId, false);
+    assert.match(first?.id ?? '', /^podman:vm:[0-9a-f]{12}$/);
+  });
+
+  for (const [what, change] of [
+    ['another host', { Name: 'vm2' }],
+    ['another user', { DockerRootDir: '/var/lib/user/containers/storage' }],
+  ] as const)
+    it(`of Podman of ${what} has another id`, () =>
+      assert.notEqual(parseInfo({ ...PODMAN_4, ...change })?.id, parseInfo(PODMAN_4)?.id));
+
+  for (const answer of [undefined, null, 'x', [], {}, { ID: '' }, { ID: 7 }])
+    it(`is none that answers ${JSON.stringify(answer)}`, () =>
+      assert.equal(parseInfo(answer), undefined));
+});
+
+describe('the default bridge', () => {
+  const Options = { 'com.docker.network.bridge.name': 'docker0' };
+  it('is read as Docker tells it', () => {
+    const Config = [{ Subnet: 'fd00::/64', Gateway: 'fd00::1' }, { Gateway: '172.17.0.1' }];
+    const bridge = parseBridge({ Id: 'b1', IPAM: { Config }, Options });
+    assert.deepEqual(bridge, { id: 'b1', gateway: '172.17.0.1', device: 'docker0' });
+  });
+
+  for (const answer of [null, {}, { IPAM: { Config: {} } }, { IPAM: { Config: [null, 7] } }])
+    it(`of a stranger’s answer is unknown: ${JSON.stringify(answer)}`, () => {
+      const nothing = { id: undefined, gateway: undefined, device: undefined };
+      assert.deepEqual(parseBridge(answer), nothing);
+    });
+});

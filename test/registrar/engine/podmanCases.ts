@@ -1,0 +1,234 @@
+/** What must hold for containers of every Podman that is followed through its service. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { type CliProcess, startCli } from '../../support/cliProcess.ts';
+import type { EngineTests } from '../../support/dockerTest.ts';
+import { type Followed, follow } from '../../support/followed.ts';
+import type { Podman } from '../../support/podman.ts';
+import { startTestServer } from '../../support/server.ts';
+import { until } from '../../support/until.ts';
+
+/** Registers the tests of one Podman; `label` names it in their titles. */
+export function podmanCases(label: string, engine: EngineTests<Podman>): void {
+  let following: Promise<Followed> | undefined;
+  after(async () => (await following?.catch(() => undefined))?.stop());
+
+  function podmanTest(
+    title: string,
+    body: (podman: Podman, followed: Followed) => Promise<void>,
+  ): void {
+    test(
+      `${label}: ${title}`,
+      engine.options,
+      engine.on(async (podman) => {
+        following ??= follow(podman);
+        await body(podman, await following);
+      }),
+    );
+  }
+
+  podmanTest(
+    'a published port on the bridge is in DNS until the container ends',
+    async (podman, dns) => {
+      const ends: readonly ((id: string) => Promise<unknown>)[] = [
+        (id) => podman.podman('stop', id),
+        (id) => podman.podman('kill', id),
+        (id) => podman.podman('rm', '--force', '--time', '0', id),
+        // Its end takes the exec along: nobody waits for that.
+        (id) => podman.podman('exec', '--detach', id, 'kill', '-TERM', '1'),
+      ];
+      for (const [at, end] of ends.entries()) {
+        const env = { DNS_NAME: `web${at}.skydns.local` };
+        const id = await podman.run({ env, publish: [`${18080 + at}:80`] });
+        await dns.addresses(`web${at}`, podman.address);
+        await dns.services(`web${at}`, `${podman.address}:${18080 + at}`);
+        await end(id);
+        await dns.addresses(`web${at}`);
+      }
+    },
+  );
+
+  podmanTest('a restarted container is in DNS again', async (podman, dns) => {
+    const env = { DNS_NAME: 'again.skydns.local' };
+    const id = await podman.run({ env, publish: ['18080:80'] });
+    await dns.addresses('again', podman.address);
+    await podman.podman('stop', id);
+    await dns.addresses('again');
+    await podman.podman('start', id);
+    await dns.addresses('again', podman.address);
+    await podman.podman('restart', id);
+    await dns.services('again', `${podman.address}:18080`);
+  });
+
+  podmanTest(
+    '-P publishes an exposed port under the number that Podman chose',
+    async (podman, dns) => {
+      const env = { DNS_NAME: 'random.skydns.local' };
+      const id = await podman.run({ env, args: ['--expose', '8080', '-P'] });
+      const port = (await podman.podman('port', id)).replace(/.*:/, '');
+      await dns.services('random', `${podman.address}:${port}`);
+    },
+  );
+
+  podmanTest('a container on the host network has the port that it names', async (podman, dns) => {
+    const env = { DNS_NAME: 'host.skydns.local', DNS_PORT: '3000' };
+    await podman.run({ env, network: 'host' });
+    await dns.services('host', `${podman.address}:3000`);
+  });
+
+  podmanTest(
+    'a container that joined the network of another has the ports of that one',
+    async (podman, dns) => {
+      const parent = await podman.run({ publish: ['18080:80'] });
+      const env = { DNS_NAME: 'child.skydns.local' };
+      await podman.run({ env, network: `container:${parent}` });
+      await dns.services('child', `${podman.address}:18080`);
+      await podman.podman('stop', parent);
+      await dns.addresses('child');
+    },
+  );
+
+  podmanTest('a container of a pod has the ports that the pod publishes', async (podman, dns) => {
+    await podman.createPod('pod', ['18080:80']);
+    const env = { DNS_NAME: 'inpod.skydns.local' };
+    await podman.run({ env, args: ['--pod', 'pod'] });
+    await dns.services('inpod', `${podman.address}:18080`);
+    await podman.podman('pod', 'restart', 'pod');
+    await dns.services('inpod', `${podman.address}:18080`);
+    await podman.podman('pod', 'stop', 'pod');
+    await dns.addresses('inpod');
+  });
+
+  podmanTest(
+    'a health check puts a container into DNS when it passes, and out when it fails',
+    async (podman, dns) => {
+      const env = { DNS_NAME: 'sane.skydns.local' };
+      const check = ['--health-cmd', 'test ! -e /sick', '--health-retries', '1'];
+      const args = [...check, '--health-interval', 'disable'];
+      const id = await podman.run({ name: 'sane', env, publish: ['18080:80'], args });
+      await untilReason(dns, 'sane', 'has not passed its HEALTHCHECK yet');
+      await dns.addresses('sane');
+      await podman.podman('healthcheck', 'run', id);
+      await dns.addresses('sane', podman.address);
+      await podman.podman('exec', id, 'touch', '/sick');
+      await assert.rejects(podman.podman('healthcheck', 'run', id));
+      await dns.addresses('sane');
+      await podman.podman('exec', id, 'rm', '/sick');
+      await podman.podman('healthcheck', 'run', id);
+      await dns.addresses('sane', podman.address);
+    },
+  );
+
+  podmanTest('a paused container is out of DNS until it goes on', async (podman, dns) => {
+    const env = { DNS_NAME: 'still.skydns.local' };
+    const id = await podman.run({ env, publish: ['18080:80'] });
+    await dns.addresses('still', podman.address);
+    await podman.podman('pause', id);
+    await dns.addresses('still');
+    await podman.podman('unpause', id);
+    await dns.addresses('still', podman.address);
+  });
+
+  podmanTest(
+    'joining and leaving a network is followed at once in internal mode',
+    async (podman, dns) => {
+      const wishes = { DNS_MODE: 'internal', DNS_NETWORK: 'backend', DNS_PORT: '80' };
+      const env = { DNS_NAME: 'inside.skydns.local', ...wishes };
+      await podman.podman('network', 'create', '--subnet', '10.99.0.0/24', 'backend');
+      const id = await podman.run({ name: 'inside', env });
+      await untilReason(dns, 'inside', 'is not on the network backend');
+      const beganMs = performance.now();
+      await podman.podman('network', 'connect', 'backend', id);
+      await dns.services('inside', '10.99.0.2:80');
+      await podman.podman('network', 'disconnect', 'backend', id);
+      await dns.addresses('inside');
+      assert.ok(performance.now() - beganMs < 15_000, 'found by the next list only');
+    },
+  );
+
+  podmanTest(
+    'names stay while the service restarts, and what ended meanwhile is gone after',
+    async (podman, dns) => {
+      const ids: string[] = [];
+      for (const at of [0, 1]) {
+        const env = { DNS_NAME: `lasting${at}.skydns.local` };
+        ids.push(await podman.run({ env, publish: [`${18080 + at}:80`] }));
+        await dns.addresses(`lasting${at}`, podman.address);
+      }
+      await podman.terminate();
+      const [, ending = ''] = ids;
+      await podman.podman('stop', ending);
+      const env = { DNS_NAME: 'late.skydns.local' };
+      await podman.run({ env, publish: ['18090:80'] });
+      for (const at of [0, 1]) await dns.addresses(`lasting${at}`, podman.address);
+      await podman.start();
+      await dns.addresses('late', podman.address);
+      await dns.addresses('lasting1');
+      await dns.addresses('lasting0', podman.address);
+    },
+  );
+
+  test(
+    `${label}: no event tells of podman stop, but the next comparison finds what is being stopped`,
+    engine.options,
+    engine.on(async (podman) => {
+      const dns = await follow(podman, '--register-reconcile', '1');
+      try {
+        const env = { DNS_NAME: 'slow.skydns.local' };
+        const command = ['sh', '-c', 'trap "" TERM; while :; do sleep 1; done'];
+        const id = await podman.run({ env, publish: ['18080:80'], command });
+        await dns.addresses('slow', podman.address);
+        let isStopped = false;
+        const stopped = podman.podman('stop', '--time', '6', id).then(() => {
+          isStopped = true;
+        });
+        await dns.addresses('slow');
+        assert.equal(isStopped, false, 'found after it had ended only');
+        await stopped;
+      } finally {
+        await dns.stop();
+      }
+    }),
+  );
+
+  test(
+    `${label}: a registrar that was killed is followed by one that takes its records over, and a third one stands by`,
+    engine.options,
+    engine.on(async (podman) => {
+      const server = await startTestServer({});
+      const store = `http://${server.http?.address}:${server.http?.port}`;
+      const where = ['--store', store, '--docker-host', podman.host, '--ip', podman.address];
+      const line = ['register', ...where, '--http', '127.0.0.1:0'];
+      const first = startCli(line);
+      let second: CliProcess | undefined;
+      let third: CliProcess | undefined;
+      try {
+        const env = { DNS_NAME: 'kept.skydns.local' };
+        const id = await podman.run({ env, publish: ['18080:80'] });
+        await first.says('registered');
+        await first.end('SIGKILL');
+        second = startCli(line);
+        assert.equal((await second.says('the lease is held')).isAdopted, true);
+        await second.says('following docker');
+        third = startCli(line);
+        await third.says('another registrar of this engine is at work');
+        await podman.podman('rm', '--force', '--time', '0', id);
+        const withdrawn = await second.says('withdrawn');
+        assert.equal(withdrawn.id, id.slice(0, 12));
+        const messages = second.lines().map(({ msg }) => msg);
+        assert.ok(!messages.includes('registered'), 'what was there was written again');
+      } finally {
+        await first.end('SIGKILL');
+        await second?.end('SIGKILL');
+        await third?.end('SIGKILL');
+        await server.close();
+      }
+    }),
+  );
+}
+
+async function untilReason(dns: Followed, container: string, reason: string): Promise<void> {
+  const has = async (): Promise<boolean> =>
+    (await dns.reasons(container)).some((one) => one.includes(reason));
+  await until(`${container} ${reason}`, has, 20_000);
+}

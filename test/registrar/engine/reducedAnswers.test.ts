@@ -1,0 +1,182 @@
+/** What passes the read-only proxy is all that a registrar reads: it decides alike with it and without. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { describe } from '../../../src/registrar/describe.ts';
+import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
+import { ACTIONS, parseEvent } from '../../../src/registrar/engine/events.ts';
+import {
+  printEvent,
+  readableMetadata,
+  reduceAnswer,
+  reduceInspection,
+  reduceList,
+} from '../../../src/registrar/engine/reducedAnswers.ts';
+import { parseBridge, parseInfo, parseListing } from '../../../src/registrar/engine/responses.ts';
+import { FakeContainer } from '../../support/fakeContainer.ts';
+import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
+
+const METADATA = readableMetadata(['DNS_', 'dns.'], ['org.example.ip']);
+
+function through(whole: Inspection): Inspection {
+  const sent = JSON.parse(JSON.stringify(whole));
+  return JSON.parse(JSON.stringify(reduceInspection(sent, METADATA)));
+}
+
+const SPECS: readonly ContainerSpec[] = [
+  {},
+  { env: { DNS_NAME: 'web.skydns.local' }, publish: { '80/tcp': ['0.0.0.0:8080', '[::]:8080'] } },
+  { env: { DNS_NAME: 'web.skydns.local' }, expose: ['80/tcp'], networkMode: 'host' },
+  { labels: { 'dns.name': 'a.skydns.local', 'dns.mode': 'internal' }, expose: ['80/tcp'] },
+  { env: { 'dns.name': 'x' }, labels: { DNS_NAME: 'x' } },
+  { env: { DNS_NAME: 'a.skydns.local', DNS_PORT: '80' }, networkMode: 'none' },
+  { env: { DNS_SERVICE: 'web' }, publish: { '80/tcp': ['0.0.0.0:8080'] }, health: 'unhealthy' },
+  { env: { DNS_SERVICE: 'web' }, publish: { '80/tcp': ['0.0.0.0:8080'] }, health: 'starting' },
+  {
+    env: { SERVICE_80_NAME: 'web', SERVICE_TAGS: 'a,b', SERVICE_COLOUR: 'red', PASSWORD: 'x' },
+    labels: { SERVICE_CHECK_TCP: 'true', 'org.example.ip': '192.0.2.7' },
+    publish: { '80/tcp': ['0.0.0.0:8080'] },
+  },
+  {
+    labels: {
+      'com.docker.compose.project': 'shop',
+      'com.docker.compose.service': 'web',
+      'com.docker.compose.container-number': '3',
+      'dns.enable': 'true',
+    },
+    publish: { '80/tcp': ['0.0.0.0:8080'] },
+  },
+  { labels: { 'com.docker.compose.oneoff': 'True' }, env: { DNS_NAME: 'a.skydns.local' } },
+  {
+    labels: {
+      'com.docker.swarm.service.name': 'shop_web',
+      'com.docker.swarm.task.name': 'shop_web.2.x1',
+      'com.docker.stack.namespace': 'shop',
+      'dns.enable': 'true',
+    },
+    publish: { '80/tcp': ['0.0.0.0:8080'] },
+  },
+  { state: 'paused', env: { DNS_NAME: 'a.skydns.local' } },
+  { state: 'exited' },
+];
+
+test('a container is described alike from what passes and from the whole inspection', () => {
+  const contexts = [
+    registrarContext({ ipFromLabel: 'org.example.ip' }),
+    registrarContext({ mode: 'internal', exposedByDefault: true }),
+    registrarContext({ compat: 'registrator', exposedByDefault: true }),
+  ];
+  const kinds = new Set<string>();
+  for (const spec of SPECS) {
+    for (const context of contexts) {
+      const whole = describe(inspection(spec), context);
+      kinds.add(whole.kind);
+      assert.deepEqual(describe(through(inspection(spec)), context), whole, JSON.stringify(spec));
+    }
+  }
+  assert.deepEqual([...kinds].sort(), ['described', 'ignored']);
+});
+
+test('all that is declared of an inspection passes, when there is nothing secret in it', () => {
+  const spec = { health: 'healthy', publish: { '80/tcp': ['0.0.0.0:8080'] } } as const;
+  const whole = inspection(spec);
+  const { Healthcheck, ...config } = whole.Config ?? {};
+  assert.ok(Healthcheck !== undefined);
+  const expected = { ...whole, Config: { ...config, Healthcheck: { Test: ['CMD'] } } };
+  assert.deepEqual(through({ ...whole, Config: { ...whole.Config, StopTimeout: 3 } }), {
+    ...expected,
+    Config: { ...expected.Config, StopTimeout: 3 },
+  });
+});
+
+test('the list is read alike from what passes', () => {
+  const setups = [{ name: 'a' }, { name: 'b', publish: ['8080:80'], health: 'healthy' }] as const;
+  const list = setups.map((setup) => {
+    const container = new FakeContainer(setup);
+    container.state = 'running';
+    container.join('bridge', '172.17.0.2');
+    return container.listing();
+  });
+  assert.equal(parseListing(list)?.length, 2);
+  assert.deepEqual(parseListing(reduceList(list)), parseListing(list));
+});
+
+test('the engine is read alike from what passes', () => {
+  const docker = {
+    ID: 'IOSV:SVED',
+    Name: 'vm',
+    DockerRootDir: '/var/lib/docker',
+    KernelVersion: '6.1.0-28-amd64',
+    SystemTime: '2026-11-28T12:00:00.123456789+01:00',
+    Swarm: { NodeID: 'x', NodeAddr: '10.0.0.7' },
+  };
+  const podman = { ...docker, BuildahVersion: '1.28.2' };
+  for (const info of [docker, podman, { ID: '' }, [], null]) {
+    const whole = parseInfo(info);
+    assert.deepEqual(parseInfo(reduceAnswer('info', info, METADATA)), whole);
+    if (info !== docker) continue;
+    assert.ok(whole !== undefined && !Object.values(whole).includes(undefined), 'all is set');
+  }
+});
+
+test('the default bridge is read alike from what passes', () => {
+  const Config = [{ Subnet: 'fd00::/64', Gateway: 'fd00::1' }, { Gateway: '172.17.0.1' }];
+  const bridge = {
+    Id: 'b1',
+    IPAM: { Config },
+    Options: { 'com.docker.network.bridge.name': 'docker0' },
+  };
+  assert.ok(!Object.values(parseBridge(bridge)).includes(undefined), 'all is set');
+  for (const answer of [bridge, { ...bridge, IPAM: null }, { Options: [] }, 7])
+    assert.deepEqual(parseBridge(reduceAnswer('bridge', answer, METADATA)), parseBridge(answer));
+});
+
+test('an event is read alike from what passes', () => {
+  const id = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 1 });
+  const timeNano = fc.bigInt(1n, 10n ** 20n).map(String);
+  const ofContainer = fc.record({
+    type: fc.constant('container' as const),
+    action: fc.constantFrom(...ACTIONS.container, 'health_status: healthy'),
+    containerId: id,
+    signal: fc.constant(undefined),
+    timeNano,
+  });
+  const kill = fc.record({
+    type: fc.constant('container' as const),
+    action: fc.constant('kill'),
+    containerId: id,
+    signal: fc.string(),
+    timeNano,
+  });
+  const ofNetwork = fc.record({
+    type: fc.constant('network' as const),
+    action: fc.constantFrom(...ACTIONS.network),
+    containerId: id,
+    signal: fc.constant(undefined),
+    timeNano,
+  });
+  fc.assert(
+    fc.property(fc.oneof(ofContainer, kill, ofNetwork), (event: EngineEvent) => {
+      const line = printEvent(event);
+      assert.ok(line.endsWith('}\n'));
+      assert.deepEqual({ ...parseEvent(line.trimEnd()) }, { ...event });
+    }),
+  );
+});
+
+test('whatever an engine sends is reduced and never thrown over', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (answer) => {
+      for (const kind of ['info', 'bridge', 'list', 'inspection'] as const)
+        reduceAnswer(kind, answer, METADATA);
+    }),
+  );
+  const hostile = {
+    Config: { Env: [1, null, 'DNS_A=1'], Labels: [1], Healthcheck: 7 },
+    State: null,
+  };
+  assert.deepEqual(reduceInspection(hostile, METADATA), {
+    State: {},
+    Config: { Env: ['DNS_A=1'], Labels: {}, Healthcheck: { Test: [] } },
+  });
+});

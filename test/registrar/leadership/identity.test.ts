@@ -1,0 +1,310 @@
+/** Which lock is whose: what the profiled of two registrars tell of their engines and of their work. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  candidates,
+  type Holder,
+  type Lock,
+  newIdentity,
+  ownerId,
+  type Profile,
+  type Relation,
+  relationOf,
+  type Self,
+} from '../../../src/registrar/leadership/identity.ts';
+import {
+  holderValue,
+  lockKeys,
+  parseHolder,
+  parseLock,
+} from '../../../src/registrar/leadership/lock.ts';
+
+const PROFILE: Profile = {
+  name: 'vm',
+  rootDir: '/var/lib/docker',
+  bootId: 'boot-1',
+  endpoint: undefined,
+  addresses: ['10.0.0.1'],
+  bridgeId: 'bridge-1',
+  work: { prefix: '/skydns/', zones: ['skydns.local.'], metadata: 'dns DNS_ dns.' },
+};
+const SELF: Self = {
+  instance: 'me',
+  host: 'vm',
+  place: 'boot-1 vm unix:///run/docker.sock',
+  profile: PROFILE,
+  uptimeMs: 3_600_000,
+};
+const HOLDER: Holder = {
+  instance: 'other',
+  host: 'vm',
+  place: SELF.place,
+  lease: '7',
+  isReleased: false,
+  profile: PROFILE,
+};
+const LOCK: Lock = {
+  identity: newIdentity('ENGINE', PROFILE),
+  holder: HOLDER,
+  createRevision: 1,
+  modRevision: 1,
+  renewedAgoMs: 5_000,
+};
+
+const zones = (...all: string[]) => ({ work: { ...PROFILE.work, zones: all } });
+const claiming = (changes: Partial<Profile>): Lock => {
+  return { ...LOCK, holder: { ...HOLDER, profile: { ...PROFILE, ...changes } } };
+};
+/** As a version without a host part wrote it. */
+const old = (changes: Partial<Holder>): Lock => {
+  return { ...LOCK, holder: { ...HOLDER, profile: undefined, ...changes } };
+};
+
+const SAME: Relation = { living: 'same', isOurs: true };
+const CLONE: Relation = { living: 'duplicate', isOurs: false };
+const REBOOTED: Relation = { living: 'duplicate', isOurs: true };
+const BEFORE_BOOT = { ...SELF, uptimeMs: 4_000 };
+const elsewhere = { bootId: 'boot-2', bridgeId: 'bridge-2' };
+
+describe('another lock of the same engine id', () => {
+  const table: readonly (readonly [string, Self, Lock, Relation])[] = [
+    ['of the same engine keeps our records', SELF, LOCK, SAME],
+    [
+      'of an engine whose dockerd was restarted since keeps our records',
+      SELF,
+      claiming({ bridgeId: 'bridge-2' }),
+      SAME,
+    ],
+    [
+      'of an engine of which less is known keeps our records',
+      SELF,
+      claiming({ bootId: undefined, bridgeId: undefined, addresses: [] }),
+      SAME,
+    ],
+    [
+      'of the same engine, seen from another machine, keeps our records: the bridge proves it',
+      SELF,
+      claiming({ bootId: 'boot-2', addresses: ['10.0.0.9'] }),
+      SAME,
+    ],
+    [
+      'of an engine with another folder on this machine is a clone',
+      SELF,
+      claiming({ rootDir: '/mnt/docker', bridgeId: 'bridge-2' }),
+      CLONE,
+    ],
+    [
+      'of a host with another name is a clone',
+      SELF,
+      claiming({ name: 'vm2', bridgeId: undefined }),
+      CLONE,
+    ],
+    [
+      'of a host that was renamed while dockerd ran keeps our records',
+      SELF,
+      claiming({ name: 'vm2' }),
+      SAME,
+    ],
+    [
+      'of a machine with another boot and address is a clone',
+      SELF,
+      claiming({ ...elsewhere, addresses: ['10.0.0.2'] }),
+      CLONE,
+    ],
+    [
+      'of a machine with another boot, of whose address nothing is known, is a clone',
+      SELF,
+      claiming({ ...elsewhere, addresses: [] }),
+      CLONE,
+    ],
+    [
+      'with our address, of another boot, that was renewed while we ran, is a clone behind NAT',
+      SELF,
+      claiming(elsewhere),
+      CLONE,
+    ],
+    [
+      'with our address, of another boot, that ended before we booted, is ours before the boot',
+      BEFORE_BOOT,
+      claiming(elsewhere),
+      REBOOTED,
+    ],
+    [
+      'of another boot is not ours when nothing is known of its lease',
+      BEFORE_BOOT,
+      { ...claiming(elsewhere), renewedAgoMs: undefined },
+      CLONE,
+    ],
+    [
+      'of another boot is not ours when it kept other names',
+      BEFORE_BOOT,
+      claiming({ ...elsewhere, ...zones('a.example.') }),
+      CLONE,
+    ],
+    [
+      'of an engine on one kernel with us, at another address, is a clone in a system container',
+      SELF,
+      claiming({ bridgeId: 'bridge-2', addresses: ['10.0.0.2'] }),
+      CLONE,
+    ],
+    [
+      'of an engine that is reached at another network address is a clone',
+      { ...SELF, profile: { ...PROFILE, bootId: undefined, endpoint: 'tcp://a:2375' } },
+      claiming({ bootId: undefined, bridgeId: 'bridge-2', endpoint: 'tcp://b:2375' }),
+      CLONE,
+    ],
+    [
+      'with other zones is another registrar',
+      SELF,
+      claiming(zones('a.example.')),
+      { living: 'neighbour', isOurs: false },
+    ],
+    [
+      'with other metadata is another registrar',
+      SELF,
+      claiming({ work: { ...PROFILE.work, metadata: 'dns INTERNAL_ internal.' } }),
+      { living: 'neighbour', isOurs: false },
+    ],
+    [
+      'with another path prefix is another registrar',
+      SELF,
+      claiming({ work: { ...PROFILE.work, prefix: '/other/' } }),
+      { living: 'neighbour', isOurs: false },
+    ],
+    [
+      'with our zones and one more overlaps, and is not ours',
+      SELF,
+      claiming(zones('skydns.local.', 'a.example.')),
+      { living: 'overlapping', isOurs: false },
+    ],
+    [
+      'with a zone below ours overlaps, and is ours when it has ended',
+      SELF,
+      claiming(zones('east.skydns.local.')),
+      { living: 'overlapping', isOurs: true },
+    ],
+  ];
+  for (const [title, self, lock, expected] of table)
+    it(title, () => assert.deepEqual(relationOf(self, lock), expected));
+
+  it('is a clone for the one exactly when it is for the other', () => {
+    for (const [title, self, lock] of table) {
+      const { profile } = lock.holder;
+      if (profile === undefined) continue;
+      const back: Lock = { ...lock, holder: { ...HOLDER, profile: self.profile } };
+      const living = relationOf({ ...self, profile }, back).living;
+      assert.equal(living, relationOf(self, lock).living, title);
+    }
+  });
+});
+
+describe('a lock of a version that knew no host part', () => {
+  const place = (bootId: string, host: string, engine: string) => `${bootId} ${host} ${engine}`;
+  for (const [title, lock, expected] of [
+    ['keeps our records when it was taken at this place', old({}), SAME],
+    [
+      '... also in a container with another host name',
+      old({ place: place('boot-1', 'c0ffee', 'unix:///run/docker.sock') }),
+      SAME,
+    ],
+    [
+      'is a clone’s when it was taken on another machine',
+      old({ place: place('boot-2', 'vm', 'unix:///run/docker.sock') }),
+      CLONE,
+    ],
+    [
+      'is a clone’s when it was taken at another socket',
+      old({ place: place('boot-1', 'vm', 'unix:///other.sock') }),
+      CLONE,
+    ],
+    ['without a place goes by the host', old({ place: undefined }), SAME],
+    [
+      'without a place, on another host, is a clone’s',
+      old({ place: undefined, host: 'vm2' }),
+      CLONE,
+    ],
+  ] as const)
+    it(title, () => assert.deepEqual(relationOf(SELF, lock), expected));
+});
+
+describe('an identity', () => {
+  it('is the same for two that know the same, and another one for any that do not', () => {
+    const made = newIdentity('ENGINE', PROFILE);
+    assert.deepEqual(newIdentity('ENGINE', { ...PROFILE }), made);
+    const others: Partial<Profile>[] = [
+      { rootDir: '/mnt/docker' },
+      { name: 'vm2' },
+      { bootId: 'boot-2' },
+      { endpoint: 'tcp://a:2375' },
+      { addresses: ['10.0.0.2'] },
+      zones('a.example.'),
+      { work: { ...PROFILE.work, prefix: '/other/' } },
+      { work: { ...PROFILE.work, metadata: 'registrator' } },
+    ];
+    const ids = [{}, ...others].map((more) =>
+      ownerId(newIdentity('ENGINE', { ...PROFILE, ...more })),
+    );
+    assert.equal(new Set(ids).size, ids.length);
+    assert.notDeepEqual(newIdentity('ENGINE', PROFILE, 'salt'), made);
+  });
+
+  it('stays when dockerd is restarted', () => {
+    const after = { ...PROFILE, bridgeId: 'bridge-2' };
+    assert.deepEqual(newIdentity('ENGINE', after), newIdentity('ENGINE', PROFILE));
+  });
+
+  it('is that of the eldest lock whose holder keeps our records, rather than of a released one', () => {
+    const made = (hostPart: string, more: Partial<Lock>): Lock => {
+      return { ...LOCK, identity: { engineId: 'ENGINE', hostPart }, ...more };
+    };
+    const released = { ...HOLDER, isReleased: true };
+    const locks = [
+      made('younger', { createRevision: 9 }),
+      made('elder', { createRevision: 3 }),
+      made('released', { createRevision: 1, holder: released }),
+      { ...claiming({ name: 'vm2', bridgeId: undefined }), createRevision: 0 },
+    ];
+    assert.equal(candidates(SELF, locks).kept?.identity.hostPart, 'elder');
+    assert.equal(candidates(SELF, locks.slice(2)).kept?.identity.hostPart, 'released');
+    assert.equal(candidates(SELF, locks.slice(3)).kept, undefined);
+  });
+});
+
+describe('the value of a lock', () => {
+  it('is read as it was written', () => {
+    assert.deepEqual(parseHolder(holderValue(HOLDER)), HOLDER);
+  });
+
+  it('of the version before is read without a profile', () => {
+    const text = '{"instance":"i","host":"h","place":"p","lease":"7","released":true}';
+    const expected = { ...HOLDER, instance: 'i', host: 'h', place: 'p', isReleased: true };
+    assert.deepEqual(parseHolder(Buffer.from(text)), { ...expected, profile: undefined });
+  });
+
+  for (const text of [
+    ...['', 'x', '[]', 'null', '{}', '{"instance":1,"host":"h","lease":"7"}'],
+    `{"instance":"i","host":"h","lease":"7","x":"${'x'.repeat(70_000)}"}`,
+  ])
+    it(`of no registrar is none: ${text.slice(0, 40)}`, () =>
+      assert.equal(parseHolder(Buffer.from(text)), undefined));
+
+  it('with a profile full of nonsense has an empty profile', () => {
+    const profile = '{"name":1,"rootDir":[],"addresses":"x","work":{"zones":[1,"a."]}}';
+    const text = `{"instance":"i","host":"h","lease":"7","profile":${profile}}`;
+    const { work, addresses, name } = parseHolder(Buffer.from(text))?.profile ?? {};
+    assert.deepEqual([name, addresses, work?.zones], [undefined, [], ['a.']]);
+  });
+
+  for (const hostPart of ['0123456789ab', ''])
+    it(`has a key that tells the identity, with the host part "${hostPart}"`, () => {
+      const identity = { engineId: 'A:B/C?', hostPart };
+      const { holder, challenge } = lockKeys(identity);
+      const lease = { id: '7', ttlSeconds: 30, expiresAtMs: 25_000 };
+      const value = holderValue(HOLDER);
+      const entry = { key: holder, value, createRevision: 1, modRevision: 2, lease };
+      const lock = parseLock(entry, 1_000);
+      assert.deepEqual([lock?.identity, lock?.renewedAgoMs], [identity, 6_000]);
+      assert.equal(parseLock({ ...entry, key: challenge }, 0), undefined);
+      assert.equal(parseLock({ ...entry, key: '/registrar/%zz/holder' }, 0), undefined);
+    });
+});

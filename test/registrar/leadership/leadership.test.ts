@@ -1,0 +1,58 @@
+/** A lock that a registrar gets while it closes. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newIdentity, type Self } from '../../../src/registrar/leadership/identity.ts';
+import { Tenure } from '../../../src/registrar/leadership/leadership.ts';
+import { lockKeys, parseHolder } from '../../../src/registrar/leadership/lock.ts';
+import { Locks } from '../../../src/registrar/leadership/locks.ts';
+import { delegateStore } from '../../../src/store/delegate.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
+import { systemClock } from '../../../src/timing/clock.ts';
+import { until } from '../../support/until.ts';
+
+const SELF: Self = {
+  instance: 'me',
+  host: 'vm',
+  place: undefined,
+  profile: {
+    ...{ name: 'vm', rootDir: '/var/lib/docker', endpoint: undefined, bridgeId: undefined },
+    ...{ bootId: 'boot', addresses: ['192.0.2.1'] },
+    work: { prefix: '/skydns/', zones: ['skydns.local.'], metadata: 'dns DNS_ dns.' },
+  },
+  uptimeMs: 0,
+};
+const HOLDER = lockKeys(newIdentity('ENGINE', SELF.profile)).holder;
+
+for (const [end, expected] of [
+  ['revoke', undefined],
+  ['keep', true],
+] as const) {
+  it(`is given up like any other (${end}), also where the store takes its time`, async () => {
+    const memory = createMemoryStore();
+    let isPutting = false;
+    const store = delegateStore(memory, {
+      async put(key, value, options) {
+        isPutting = true;
+        await sleep(200);
+        return memory.put(key, value, options);
+      },
+    });
+    const common = { store, engineId: 'ENGINE', clock: systemClock, random: Math.random };
+    const locks = new Locks({ ...common, instance: 'me', answerWithinMs: 100 });
+    const ignore = () => undefined;
+    const tenure = new Tenure({
+      ...common,
+      ...{ locks, self: () => SELF, isDryRun: false, ttlSeconds: 30 },
+      ...{ onIdentity: ignore, onChange: ignore, onEvent: ignore },
+    });
+    locks.start();
+    tenure.start();
+    await until('it asks for the lock', async () => isPutting);
+    locks.close();
+    await tenure.close(end);
+    const { entry } = await memory.get(HOLDER);
+    assert.equal(entry && parseHolder(entry.value)?.isReleased, expected);
+    await memory.close();
+  });
+}

@@ -1,0 +1,100 @@
+/** What keeps the records of a run that was killed with its engine: and what it must not keep up. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { holderValue, lockKeys } from '../../../src/registrar/leadership/lock.ts';
+import { Caretaker } from '../../../src/registrar/leadership/orphanLease.ts';
+import type { Entry } from '../../../src/service/change.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
+import type { LeaseStore } from '../../../src/store/store.ts';
+import { FakeClock } from '../../support/fakeClock.ts';
+import { FakeEngine } from '../../support/fakeEngine.ts';
+import { onBench, type RegistrarBench } from '../../support/registrarBench.ts';
+
+const WEB = { env: { DNS_NAME: 'web.skydns.local' }, exposed: ['80/tcp'] };
+const LEASE_MS = 30_000;
+const PLACE = 'here';
+const IDENTITY = { engineId: 'ENGINE', hostPart: '0123456789ab' };
+
+function startBlind(bench: RegistrarBench, place: string) {
+  const engine = new FakeEngine(bench.clock);
+  engine.lose();
+  return bench.start({ place, engine, dockerGraceMs: 300_000 });
+}
+
+describe('a run that does not reach its engine', () => {
+  for (const afterMs of [0, 1_000, 2_000, 3_000, 4_000, 5_000, 9_000])
+    it(`leaves a dead holder to a standby that does (${afterMs} ms later)`, () =>
+      onBench(async (bench) => {
+        const holder = bench.start({ place: PLACE });
+        await bench.settle();
+        const standby = bench.start({ place: 'elsewhere' });
+        const web = bench.engine.run(WEB);
+        await bench.advance(20_000);
+        bench.kill(holder);
+        await bench.advance(afterMs);
+        const blind = startBlind(bench, PLACE);
+        bench.engine.die(web);
+        await bench.advance(LEASE_MS * 2);
+        assert.deepEqual(await bench.keys(), []);
+        assert.equal(standby.registrar.status().role, 'writing');
+        assert.equal(blind.registrar.readiness().isReady, false);
+      }));
+
+  it('does not disturb a holder that lives at the same place', () =>
+    onBench(async (bench) => {
+      bench.start({ place: PLACE });
+      await bench.settle();
+      const { link } = startBlind(bench, PLACE);
+      await bench.advance(LEASE_MS * 5);
+      assert.equal(link.counts.lease, 0);
+    }));
+});
+
+/** A store whose listings, and with `get` whose single reads too, do not know the lives of leases. */
+function forgetful(store: LeaseStore, kinds: { get: boolean }): LeaseStore {
+  const nameless = (entry: Entry): Entry => {
+    const { lease } = entry;
+    if (lease === undefined) return entry;
+    return { ...entry, lease: { id: lease.id, ttlSeconds: undefined, expiresAtMs: undefined } };
+  };
+  const forgetting = Object.create(store) as LeaseStore;
+  return Object.assign(forgetting, {
+    async *snapshot(prefix: string) {
+      for await (const page of store.snapshot(prefix))
+        yield { ...page, entries: page.entries.map(nameless) };
+    },
+    async get(key: string) {
+      const { entry, revision } = await store.get(key);
+      return { entry: kinds.get && entry !== undefined ? nameless(entry) : entry, revision };
+    },
+    renewLease: (id: string) => store.renewLease(id),
+  });
+}
+
+describe('a lease that is shorter than the time between two looks', () => {
+  for (const [what, kinds] of [
+    ['a listing does not know its life', { get: false }],
+    ['nothing knows its life', { get: true }],
+  ] as const)
+    it(`is kept when ${what}`, async () => {
+      const clock = new FakeClock();
+      const store = createMemoryStore({ clock });
+      const { id } = await store.grantLease(6);
+      const holder = { instance: 'earlier', host: 'h', place: PLACE, lease: id, isReleased: false };
+      await store.put(lockKeys(IDENTITY).holder, holderValue(holder), { lease: id });
+      const caretaker = new Caretaker({
+        store: forgetful(store, kinds),
+        place: PLACE,
+        clock,
+        random: () => 0.5,
+      });
+      caretaker.start();
+      await clock.advance(0);
+      await clock.advance(60_000);
+      assert.notEqual((await store.get(lockKeys(IDENTITY).holder)).entry, undefined);
+      caretaker.stop();
+      await clock.advance(7_000);
+      assert.equal((await store.get(lockKeys(IDENTITY).holder)).entry, undefined);
+      await store.close();
+    });
+});

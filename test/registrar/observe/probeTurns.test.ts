@@ -1,0 +1,195 @@
+/** Containers choose how many checks they have and how often they run: how much of them is really done, and for whom. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe } from '../../../src/registrar/describe.ts';
+import { Checks } from '../../../src/registrar/observe/checks.ts';
+import { ProbeTurns } from '../../../src/registrar/observe/probeTurns.ts';
+import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
+import { systemClock } from '../../../src/timing/clock.ts';
+import { FakeClock } from '../../support/fakeClock.ts';
+import { inspection, registrarContext } from '../../support/inspection.ts';
+import { until } from '../../support/until.ts';
+import { probe } from '../../../src/registrar/observe/probe.ts';
+
+const never = new AbortController().signal;
+
+/** Probes that end when they are told to. */
+class Probes {
+  readonly started: string[] = [];
+  readonly #ends: (() => void)[] = [];
+  readonly #turns: ProbeTurns;
+
+  constructor(turns: ProbeTurns) {
+    this.#turns = turns;
+  }
+
+  ask(containerId: string, signal: AbortSignal = never): Promise<boolean> {
+    return this.#turns.run(containerId, signal, () => {
+      this.started.push(containerId);
+      return new Promise((resolve) => this.#ends.push(() => resolve(true)));
+    });
+  }
+
+  /** The oldest ones end. */
+  async end(count: number): Promise<void> {
+    for (const end of this.#ends.splice(0, count)) end();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  get open(): number {
+    return this.#ends.length;
+  }
+
+  startedOf(containerId: string): number {
+    return this.started.filter((one) => one === containerId).length;
+  }
+}
+
+test('a container has 8 probes open at most, and all of them together 50', async () => {
+  const clock = new FakeClock();
+  const probes = new Probes(new ProbeTurns({ clock }));
+  for (let i = 0; i < 64; i++) void probes.ask('first');
+  await clock.advance(10_000);
+  assert.equal(probes.open, 8);
+  for (const id of ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'])
+    for (let i = 0; i < 64; i++) void probes.ask(id);
+  await clock.advance(10_000);
+  assert.equal(probes.open, 50);
+  await probes.end(10);
+  await clock.advance(10_000);
+  assert.equal(probes.open, 50);
+});
+
+test('200 probes a second start, however many are asked for, also after a pause', async () => {
+  const clock = new FakeClock();
+  const probes = new Probes(new ProbeTurns({ clock }));
+  await clock.advance(60_000);
+  for (let id = 0; id < 100; id++) for (let i = 0; i < 64; i++) void probes.ask(`${id}`);
+  for (let second = 1; second <= 5; second++) {
+    for (let ms = 0; ms < 1000; ms += 50) {
+      await probes.end(probes.open);
+      await clock.advance(50);
+    }
+    const { length } = probes.started;
+    assert.ok(length >= 190 * second && length <= 200 * second + 21, `${length} in ${second} s`);
+  }
+});
+
+test('containers take turns: one check waits for one of each other container at most', async () => {
+  const clock = new FakeClock();
+  const probes = new Probes(new ProbeTurns({ clock }));
+  for (let id = 0; id < 10; id++) for (let i = 0; i < 64; i++) void probes.ask(`${id}`);
+  await clock.advance(10_000);
+  assert.equal(probes.open, 50);
+  void probes.ask('modest');
+  const before = probes.started.length;
+  for (let ended = 0; probes.startedOf('modest') === 0; ended++) {
+    assert.ok(ended <= 11, `${probes.started.length - before} others came first`);
+    await probes.end(1);
+    await clock.advance(5);
+  }
+});
+
+test('an aborted probe leaves the queue, or gives its place away', async () => {
+  const clock = new FakeClock();
+  const turns = new ProbeTurns({ clock, maxOpen: 1 });
+  const probes = new Probes(turns);
+  const first = probes.ask('a');
+  const abort = new AbortController();
+  const second = probes.ask('b', abort.signal);
+  const third = probes.ask('c');
+  await clock.advance(100);
+  assert.deepEqual(probes.started, ['a']);
+  abort.abort();
+  assert.equal(await second, false);
+  await probes.end(1);
+  assert.equal(await first, true);
+  await clock.advance(100);
+  assert.deepEqual(probes.started, ['a', 'c']);
+  await probes.end(1);
+  assert.equal(await third, true);
+  assert.equal(await turns.run('d', AbortSignal.abort(), async () => true), false);
+  await assert.rejects(
+    turns.run('e', never, () => Promise.reject(new Error('broken'))),
+    /broken/,
+  );
+  assert.equal(await turns.run('f', never, async () => true), true);
+});
+
+/** What 64 ports of a container ask for, all at one address. */
+function hostileWishes(containerId: string, port: number, path: string): Wish[] {
+  const ports = Array.from({ length: 64 }, (_, at) => `${at + 1}/tcp`);
+  const publish = Object.fromEntries(ports.map((one, at) => [one, [`0.0.0.0:${at + 1}`]]));
+  const env = { SERVICE_NAME: 'x', SERVICE_CHECK_HTTP: path, SERVICE_CHECK_INTERVAL: '100ms' };
+  const context = registrarContext({ compat: 'registrator', exposedByDefault: true });
+  const described = describe(inspection({ id: containerId, publish, env }), context);
+  if (described.kind !== 'described') return assert.fail(described.reason);
+  const owner = {
+    id: 'ENGINE',
+    engineId: 'ENGINE',
+    containerId: containerId.slice(0, 12),
+    startedAt: 'now',
+  };
+  return described.records.map((record) => ({
+    containerId,
+    owner,
+    // Each port is another target, and all of them are this server.
+    record: {
+      ...record,
+      fields: { ...record.fields, host: '127.0.0.1', port },
+      ...(record.check?.kind === 'http' && {
+        check: { ...record.check, path: `${path}?${record.fields.port}` },
+      }),
+    },
+    value: new Uint8Array(),
+  }));
+}
+
+test('10 containers with 64 ports and an interval of 100 ms get 200 requests a second and 50 at once', async () => {
+  let answered = 0;
+  let open = 0;
+  let mostOpen = 0;
+  const modest: number[] = [];
+  const server = createServer((request, response) => {
+    mostOpen = Math.max(mostOpen, ++open);
+    response.on('close', () => open--);
+    if (request.url === '/modest') modest.push(performance.now());
+    else answered++;
+    if (!request.url?.startsWith('/silent')) response.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const run = async (path: string, seconds: number): Promise<void> => {
+    const ids = Array.from({ length: 10 }, (_, at) => `${at}`.repeat(64));
+    const hostile = ids.flatMap((id) => hostileWishes(id, port, path));
+    assert.equal(hostile.length, 640);
+    const [one] = hostile;
+    const check = { kind: 'http', path: '/modest', method: 'GET' } as const;
+    const times = { intervalMs: 1_000, timeoutMs: 10_000 };
+    const wish = one && {
+      ...one,
+      containerId: 'f'.repeat(64),
+      record: { ...one.record, check: { ...check, ...times } },
+    };
+    const checks = new Checks({ probe, clock: systemClock, onChange: () => {} });
+    checks.passing([...hostile, ...(wish ? [wish] : [])], () => false);
+    await sleep(seconds * 1000);
+    checks.close();
+  };
+  try {
+    await run('/', 3);
+    assert.ok(answered > 300 && answered <= 3 * 200 + 60, `${answered} requests in 3 s`);
+    assert.ok(modest.length >= 2, `the modest one was checked ${modest.length} times`);
+    modest.length = 0;
+    await run('/silent', 2);
+    assert.ok(mostOpen <= 50, `${mostOpen} at once`);
+    await until('all of them have ended', () => open === 0);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});

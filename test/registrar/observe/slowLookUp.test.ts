@@ -1,0 +1,44 @@
+/** Containers that are inspected while the registrar reads the store: nothing that is known of them too early is acted on. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RegistrarEvent } from '../../../src/registrar/events.ts';
+import { onBench, type Running } from '../../support/registrarBench.ts';
+
+const CONTAINERS = 12;
+
+/** What was to be deleted of the store, or was. */
+function deletesOf({ events }: Running): RegistrarEvent[] {
+  return events.filter((event) =>
+    event.kind === 'wrote' || event.kind === 'would' ? event.operation.kind === 'delete' : false,
+  );
+}
+
+for (const isDryRun of [false, true])
+  it(`${isDryRun ? 'a dry run' : 'a registrar'} that starts again withdraws no name of a running container`, () =>
+    onBench(async (bench) => {
+      const first = bench.start();
+      for (let n = 0; n < CONTAINERS; n++) {
+        bench.engine.run({
+          env: { DNS_NAME: `c${n}` },
+          ip: `10.1.0.${n + 2}`,
+          exposed: ['80/tcp'],
+        });
+      }
+      const before = await bench.hosts();
+      assert.equal(Object.keys(before).length, CONTAINERS);
+      await bench.end(first);
+      // Each inspection answers a moment after the one before it, and each read takes longer than that.
+      let inspected = 0;
+      bench.engine.faults.beforeAnswer = () => sleep(5 * ++inspected);
+      const second = bench.start({ dryRun: isDryRun });
+      second.link.delay = (operation) =>
+        operation === 'get' || operation === 'snapshot' ? sleep(12) : undefined;
+      for (let turn = 0; turn < 40; turn++) {
+        await sleep(10);
+        await bench.settle();
+      }
+      await bench.advance(10_000);
+      assert.deepEqual(deletesOf(second), []);
+      assert.deepEqual(await bench.hosts(), before);
+    }));

@@ -1,0 +1,303 @@
+/**
+ * Names above and below each other, claimed by containers of three hosts and written by hand, while registrars and their
+ * writes are slow, cut off and restarted: the first holder of a name keeps it, everybody else waits, and then nothing is
+ * written any more.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { nameKeyOf, ownerOf } from '../../../src/registrar/describe/record.ts';
+import { pathOf } from '../../../src/registrar/reconcile/namespace.ts';
+import type { Change, Entry } from '../../../src/service/change.ts';
+import type { FakeContainer, FakeContainerSetup } from '../../support/fakeContainer.ts';
+import { FakeEngine } from '../../support/fakeEngine.ts';
+import { onBench, type RegistrarBench, type Running } from '../../support/registrarBench.ts';
+
+const SITES = 3;
+const ZONE = '/skydns/local/skydns/';
+const named = (name: string, more: FakeContainerSetup = {}): FakeContainerSetup => ({
+  env: { DNS_NAME: `${name}.skydns.local` },
+  exposed: ['80/tcp'],
+  ...more,
+});
+const numbered = (name: string, more: FakeContainerSetup = {}): FakeContainerSetup => ({
+  env: { DNS_NAME: `${name}.skydns.local`, DNS_INSTANCE: 'auto' },
+  exposed: ['80/tcp'],
+  ...more,
+});
+/** With the paths of the names that may be given to it; of numbered ones the base. */
+const SETUPS: readonly (readonly [FakeContainerSetup, string])[] = [
+  [named('a'), 'a'],
+  [named('x.a'), 'a/x'],
+  [named('y.x.a'), 'a/x/y'],
+  [named('z.a', { ip6: 'fd00::7' }), 'a/z'],
+  [named('a', { ip6: 'fd00::8' }), 'a'],
+  [numbered('a'), 'a/#'],
+  [numbered('x.a', { ip6: 'fd00::9' }), 'a/x/#'],
+  [named('q.1.a'), 'a/1/q'],
+  [named('b'), 'b'],
+];
+/** Also with capitals, and with two labels in one component. */
+const KEYS = ['a', 'a/x', 'a/x/y/deep', 'a/1', 'a/2/w', 'A/X', 'a/y.x', 'b/c', 'a/z/ipv4'];
+const SLOW_MS = 3_000;
+
+const site = fc.nat({ max: SITES - 1 });
+const action = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      kind: fc.constant('turn' as const),
+      site,
+      which: fc.nat({ max: SETUPS.length - 1 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('write' as const),
+      at: fc.nat({ max: KEYS.length - 1 }),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('wait' as const),
+      ms: fc.constantFrom(0, 1, 60, 700, 6_000),
+    }),
+  },
+  ...(['slowWrites', 'quickWrites', 'cutWatches', 'restart', 'kill'] as const).map((kind) => ({
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant(kind), site }),
+  })),
+);
+type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
+
+class Site {
+  readonly engine: FakeEngine;
+  readonly containers = new Map<number, FakeContainer>();
+  running: Running;
+  readonly #bench: RegistrarBench;
+
+  constructor(bench: RegistrarBench, number: number) {
+    this.#bench = bench;
+    this.engine = new FakeEngine(bench.clock, number * 4_096 + 2);
+    const { engineInfo } = this.engine;
+    this.engine.engineInfo = { ...engineInfo, id: `ENGINE:${number}`, name: `host-${number}` };
+    this.running = bench.start({ engine: this.engine });
+  }
+
+  turn(which: number): void {
+    const container = this.containers.get(which);
+    if (container !== undefined) {
+      this.engine.remove(container);
+      this.containers.delete(which);
+      return;
+    }
+    this.containers.set(which, this.engine.run(SETUPS[which]?.[0] ?? {}));
+  }
+
+  async restart(how: 'restart' | 'kill'): Promise<void> {
+    if (how === 'kill') this.#bench.kill(this.running);
+    else await this.#bench.end(this.running);
+    this.running = this.#bench.start({ engine: this.engine });
+  }
+
+  runs(containerId: string): boolean {
+    return [...this.containers.values()].some(({ id }) => id.startsWith(containerId));
+  }
+}
+
+/** What the store holds, followed change by change: which first holder lost a record although it ran on. */
+class Ledger {
+  readonly entries = new Map<string, Entry>();
+  readonly wrongs: string[] = [];
+  /** Keys of records that came when there was no other holder. */
+  readonly #firsts = new Set<string>();
+  readonly #runs: (containerId: string) => boolean;
+
+  constructor(runs: (containerId: string) => boolean) {
+    this.#runs = runs;
+  }
+
+  async follow(bench: RegistrarBench, signal: AbortSignal): Promise<void> {
+    for await (const { changes } of bench.store.watch('/skydns/', 1, signal))
+      for (const change of changes) this.#note(change);
+  }
+
+  /** Records of others at, above or below a name. */
+  rivals(entry: Entry): Entry[] {
+    const path = nameOf(entry);
+    const holder = holderOf(entry);
+    return [...this.entries.values()].filter((other) => {
+      const at = nameOf(other);
+      const isOnWay = at === path || at.startsWith(`${path}/`) || path.startsWith(`${at}/`);
+      return isOnWay && holderOf(other) !== holder && other.key !== entry.key;
+    });
+  }
+
+  #note(change: Change): void {
+    if (change.kind === 'put') {
+      const { entry } = change;
+      if (!this.entries.has(entry.key) && this.rivals(entry).length === 0)
+        this.#firsts.add(entry.key);
+      this.entries.set(entry.key, entry);
+      return;
+    }
+    const before = this.entries.get(change.key);
+    const containerId = before && ownerOf(before.value)?.containerId;
+    this.entries.delete(change.key);
+    const wasFirst = this.#firsts.delete(change.key);
+    if (!wasFirst || containerId === undefined || !this.#runs(containerId)) return;
+    // A number whose write was given up for lost, and came in the end, makes a second one needless.
+    const isLeft = [...this.entries.values()].some((one) => holderOf(one) === containerId);
+    if (!isLeft) this.wrongs.push(`${change.key} of ${containerId} was withdrawn`);
+  }
+}
+
+/** A name with both families has a record below it for each. */
+function nameOf({ key }: Entry): string {
+  return nameKeyOf(pathOf(key));
+}
+
+/** The container, or the key of what was written by hand. */
+function holderOf({ key, value }: Entry): string {
+  return ownerOf(value)?.containerId ?? key;
+}
+
+async function act(action: Action, sites: readonly Site[], bench: RegistrarBench): Promise<void> {
+  if (action.kind === 'wait') return bench.advance(action.ms);
+  if (action.kind === 'write') return writeByHand(`${ZONE}${KEYS[action.at]}`, bench);
+  const site = sites[action.site];
+  if (site === undefined) return;
+  switch (action.kind) {
+    case 'turn':
+      return site.turn(action.which);
+    case 'restart':
+    case 'kill':
+      return site.restart(action.kind);
+    case 'cutWatches':
+      site.running.link.cutWatches();
+      return;
+    case 'quickWrites':
+      site.running.link.delay = undefined;
+      return;
+    case 'slowWrites':
+      site.running.link.delay = (operation) =>
+        operation === 'put'
+          ? new Promise((resolve) => bench.clock.startTimer(SLOW_MS, resolve))
+          : undefined;
+      return;
+  }
+}
+
+async function writeByHand(key: string, { store }: RegistrarBench): Promise<void> {
+  const { entry } = await store.get(key);
+  if (entry === undefined) await store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
+  else if (ownerOf(entry.value) === undefined) await store.delete(key);
+}
+
+function assertSettled(ledger: Ledger, sites: readonly Site[]): void {
+  assert.deepEqual(ledger.wrongs, []);
+  for (const entry of ledger.entries.values()) {
+    if (ownerOf(entry.value) === undefined) continue;
+    for (const rival of ledger.rivals(entry)) {
+      const isByHand = ownerOf(rival.value) === undefined;
+      const isLater = rival.createRevision > entry.createRevision;
+      assert.ok(isByHand && isLater, `${entry.key} and ${rival.key} both have a holder`);
+    }
+  }
+  for (const [which, container] of sites.flatMap(({ containers }) => [...containers]))
+    assertServedOrTaken(SETUPS[which]?.[1] ?? '', container, ledger);
+}
+
+function assertServedOrTaken(name: string, { id }: FakeContainer, ledger: Ledger): void {
+  const entries = [...ledger.entries.values()];
+  if (entries.some(({ value }) => id.startsWith(ownerOf(value)?.containerId ?? '-'))) return;
+  // Numbers are never used up, so only what is at their base or above it counts.
+  const path = `${ZONE}${name.replace(/\/#$/, '')}`;
+  const isBelowCounted = !name.endsWith('/#');
+  const isTaken = entries.some((entry) => {
+    const at = nameOf(entry);
+    return (
+      at === path || path.startsWith(`${at}/`) || (isBelowCounted && at.startsWith(`${path}/`))
+    );
+  });
+  assert.ok(isTaken, `${name} is nobody's, and the container that wants it has none`);
+}
+
+describe('names above and below each other', () => {
+  it(
+    'end with their first holders, whoever races, and nothing is written then',
+    {
+      timeout: 240_000,
+    },
+    () =>
+      fc.assert(
+        fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 40 }), (actions) =>
+          onBench(async (bench) => {
+            const sites = Array.from({ length: SITES }, (_, n) => new Site(bench, n + 1));
+            const abort = new AbortController();
+            const ledger = new Ledger((id) => sites.some((site) => site.runs(id)));
+            const following = ledger.follow(bench, abort.signal);
+            try {
+              await bench.advance(1_000);
+              for (const action of actions) await act(action, sites, bench);
+              for (const { running } of sites) running.link.delay = undefined;
+              await bench.advance(90_000);
+              assertSettled(ledger, sites);
+              await bench.assertQuiet(120_000);
+            } finally {
+              abort.abort();
+              await following;
+            }
+          }),
+        ),
+        {
+          numRuns: 100,
+          endOnFailure: false,
+          includeErrorInReport: true,
+        },
+      ),
+  );
+
+  it('are known again when more were below a name than are kept, and all that were kept have gone', () =>
+    onBench(async (bench) => {
+      const keys = Array.from({ length: 40 }, (_, n) => `${ZONE}a/${n}`);
+      for (const key of keys) await bench.store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
+      const { registrar } = bench.start();
+      bench.engine.run(named('a'));
+      await bench.advance(1_000);
+      const why = () => registrar.status().containers[0]?.records[0]?.reason;
+      const last = keys.pop() ?? '';
+      for (const key of keys) await bench.store.delete(key);
+      await bench.advance(1_000);
+      assert.match(why() ?? '', /^would be hidden by 39\.a\.skydns\.local, which a record/);
+      await bench.store.delete(last);
+      await bench.advance(1_000);
+      assert.deepEqual(await bench.keys(), ['local/skydns/a']);
+    }));
+
+  it('that two hosts take at the same moment are left to the one whose write came first', () =>
+    onBench(async (bench) => {
+      const [first, second] = [new Site(bench, 1), new Site(bench, 2)];
+      await bench.advance(1_000);
+      let go = (): void => {};
+      const both = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      for (const { running } of [first, second])
+        running.link.delay = (operation) => (operation === 'put' ? both : undefined);
+      first.turn(0);
+      second.turn(1);
+      await bench.settle();
+      for (const { running } of [first, second]) running.link.delay = undefined;
+      go();
+      await bench.advance(1_000);
+      const [held, ...more] = await bench.keys();
+      assert.deepEqual(more, []);
+      (held === 'local/skydns/a' ? first : second).turn(held === 'local/skydns/a' ? 0 : 1);
+      await bench.advance(1_000);
+      const other = held === 'local/skydns/a' ? 'local/skydns/a/x' : 'local/skydns/a';
+      assert.deepEqual(await bench.keys(), [other]);
+    }));
+});

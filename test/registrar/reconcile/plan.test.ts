@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
+import { diff } from '../../../src/registrar/reconcile/plan.ts';
+import { input, LEASE, type Stored, steps, wish } from '../../support/wishes.ts';
+
+const a = wish('a', '/s/x');
+const b = wish('b', '/s/x');
+
+describe('the difference between what is wished and what there is', () => {
+  for (const [why, wishes, stored, expected] of [
+    ['nothing when it is so', [a], [{ key: '/s/x', of: a }], []],
+    ['a put of what is missing', [a], [], ['+/s/x']],
+    ['a delete of what is not wished', [], [{ key: '/s/x', of: a }], ['-/s/x']],
+    ['nothing at a key of another engine', [a], [{ key: '/s/x', of: 'other engine' }], []],
+    ['nothing at a key of nobody', [a], [{ key: '/s/x', of: 'nobody' }], []],
+    ['nothing of others’', [], [{ key: '/s/x', of: 'other engine' }], []],
+    ['a put in place of our dead one', [b], [{ key: '/s/x', of: a }], ['+/s/x']],
+    ['nothing while the first has it', [b, a], [{ key: '/s/x', of: b }], []],
+    ['one put for two that wish the same', [b, a], [], ['+/s/x']],
+    [
+      'the dead first, then the new, then what was left for it',
+      [wish('a', '/s/new')],
+      [
+        { key: '/s/dead', of: wish('d', '/s/dead') },
+        { key: '/s/old', of: wish('a', '/s/old') },
+      ],
+      ['-/s/dead', '+/s/new', '~/s/old'],
+    ],
+    [
+      'another key where the first is taken',
+      [a, wish('b', '/s/x', { keyIfTaken: '/s/x-b' })],
+      [{ key: '/s/x', of: a }],
+      ['+/s/x-b'],
+    ],
+    [
+      'a put under our lease of what lives with another',
+      [a],
+      [{ key: '/s/x', of: a, lease: { ...LEASE, id: '8' } }],
+      ['+/s/x'],
+    ],
+  ] as readonly [string, readonly Wish[], readonly Stored[], readonly string[]][]) {
+    it(`is ${why}`, () => assert.deepEqual(steps(input(wishes, stored)), expected));
+  }
+
+  it('leaves what belongs to a container that is not known yet, and its key', () => {
+    const from = {
+      ...input([b], [{ key: '/s/x', of: a }]),
+      isKnown: (id: string) => id[0] !== 'a',
+    };
+    assert.deepEqual(steps(from), []);
+    assert.equal(diff(from).assignments[0]?.kind, 'taken');
+  });
+
+  it('guards each write with what it saw', () => {
+    const plan = diff(
+      input(
+        [a, wish('c', '/s/y')],
+        [
+          { key: '/s/x', of: b },
+          { key: '/s/z', of: b },
+        ],
+      ),
+    );
+    const [withdraw, put] = plan.phases;
+    assert.deepEqual(
+      put.map(({ key, modRevision }) => [key, modRevision]),
+      [
+        ['/s/x', 1],
+        ['/s/y', undefined],
+      ],
+    );
+    assert.deepEqual(
+      withdraw.map(({ key, modRevision }) => [key, modRevision]),
+      [['/s/z', 2]],
+    );
+  });
+
+  const v4 = { host: '192.0.2.1', ttl: 30 };
+  const v6 = { host: '2001:db8::1', ttl: 30 };
+  /** A name with both addresses. */
+  const dual = (container: string, key: string, more: Partial<Wish['record']> = {}): Wish[] => [
+    wish(container, key, { ...more, family: 'ipv4', fields: v4 }),
+    wish(container, key, { ...more, family: 'ipv6', fields: v6 }),
+  ];
+  const [a4, a6] = dual('a', '/s/x') as [Wish, Wish];
+  const six = wish('a', '/s/x', { fields: v6 });
+  for (const [why, wishes, stored, expected] of [
+    ['both families are put below the name', [a4, a6], [], ['+/s/x/ipv4', '+/s/x/ipv6']],
+    [
+      'a second family: first the one that it has, then the other, and last its own key goes',
+      [a4, a6],
+      [{ key: '/s/x', of: a }],
+      ['+/s/x/ipv4', '*/s/x/ipv6', '~/s/x'],
+    ],
+    [
+      'IPv4 besides IPv6 the same way',
+      [a4, a6],
+      [{ key: '/s/x', of: six }],
+      ['+/s/x/ipv6', '*/s/x/ipv4', '~/s/x'],
+    ],
+    [
+      'the rest of such a change, which was cut short',
+      [a4, a6],
+      [
+        { key: '/s/x', of: a },
+        { key: '/s/x/ipv4', of: a4 },
+      ],
+      ['+/s/x/ipv6', '~/s/x'],
+    ],
+    [
+      'one family again: first the other goes, and last the one that its own key stands for',
+      [a],
+      [
+        { key: '/s/x/ipv4', of: a4 },
+        { key: '/s/x/ipv6', of: a6 },
+      ],
+      ['-/s/x/ipv6', '+/s/x', '~/s/x/ipv4'],
+    ],
+    [
+      'IPv6 alone again the same way',
+      [six],
+      [
+        { key: '/s/x/ipv4', of: a4 },
+        { key: '/s/x/ipv6', of: a6 },
+      ],
+      ['-/s/x/ipv4', '+/s/x', '~/s/x/ipv6'],
+    ],
+    ['nothing at a name of another engine', [a4, a6], [{ key: '/s/x', of: 'other engine' }], []],
+    [
+      'nothing at a name that another engine has for both families',
+      [a],
+      [
+        { key: '/s/x/ipv4', of: 'other engine' },
+        { key: '/s/x/ipv6', of: 'other engine' },
+      ],
+      [],
+    ],
+    [
+      'nothing below a name of ours by another container of ours',
+      [a4, a6, wish('b', '/s/x/ipv4')],
+      [
+        { key: '/s/x/ipv4', of: a4 },
+        { key: '/s/x/ipv6', of: a6 },
+      ],
+      [],
+    ],
+    [
+      'a name that is kept, though somebody wrote below it later',
+      [a],
+      [
+        { key: '/s/x', of: a },
+        { key: '/s/x/ipv6', of: 'nobody' },
+      ],
+      [],
+    ],
+    [
+      'a name that is given up, as another engine took one of its keys before',
+      [a],
+      [
+        { key: '/s/x/ipv4', of: 'other engine' },
+        { key: '/s/x', of: a },
+      ],
+      ['-/s/x'],
+    ],
+    [
+      'a number that is the same for both families, past what others have of either',
+      [...dual('a', '/s/n', { instance: 'auto' }), wish('b', '/s/n', { instance: 'auto' })],
+      [
+        { key: '/s/n/1/ipv6', of: 'nobody' },
+        { key: '/s/n/3', of: 'other engine' },
+      ],
+      ['+/s/n/2/ipv4', '+/s/n/2/ipv6', '+/s/n/4'],
+    ],
+    [
+      'the number that a container has, with its second family',
+      dual('a', '/s/n', { instance: 'auto' }),
+      [{ key: '/s/n/3', of: a }],
+      ['+/s/n/3/ipv4', '*/s/n/3/ipv6', '~/s/n/3'],
+    ],
+  ] as readonly [string, readonly Wish[], readonly Stored[], readonly string[]][]) {
+    it(`is ${why}`, () => assert.deepEqual(steps(input(wishes, stored)), expected));
+  }
+
+  const numbered = (container: string, preferredNumber: number): Wish =>
+    wish(container, '/s/n', { instance: 'auto', preferredNumber });
+  for (const [why, wishes, stored, expected] of [
+    ['that it wishes', [numbered('a', 2), numbered('b', 1)], [], ['+/s/n/2', '+/s/n/1']],
+    [
+      'that is free, where another engine has the one that it wishes',
+      [numbered('a', 1), numbered('b', 2)],
+      [{ key: '/s/n/1', of: 'other engine' }],
+      ['+/s/n/2', '+/s/n/3'],
+    ],
+    [
+      'that it has, though the one that it wishes is free',
+      [numbered('a', 1)],
+      [{ key: '/s/n/4', of: numbered('a', 1) }],
+      [],
+    ],
+    [
+      'that it wishes rather than the smallest',
+      [numbered('a', 3), wish('b', '/s/n', { instance: 'auto' })],
+      [],
+      ['+/s/n/3', '+/s/n/1'],
+    ],
+  ] as readonly [string, readonly Wish[], readonly Stored[], readonly string[]][]) {
+    it(`gives a container the number ${why}`, () =>
+      assert.deepEqual(steps(input(wishes, stored)), expected));
+  }
+
+  it('points to the number that a name was given, and again once that is another', () => {
+    const pointer = wish('a', '/s/arpa/1', {
+      fields: { host: 'n.skydns.local', ttl: 30 },
+      pointer: { numberedBy: '/s/n' },
+    });
+    const wishes = [numbered('a', 1), pointer];
+    const pointsTo = (stored: readonly Stored[]): unknown => {
+      const [withdraw, put] = diff(input(wishes, stored)).phases;
+      assert.deepEqual(withdraw, []);
+      const value = put.find(({ key }) => key === '/s/arpa/1')?.value;
+      return value && JSON.parse(Buffer.from(value).toString()).host;
+    };
+    assert.equal(pointsTo([]), '1.n.skydns.local');
+    assert.equal(pointsTo([{ key: '/s/n/1', of: 'other engine' }]), '2.n.skydns.local');
+  });
+
+  it('lets none take the number that another had in an earlier life', () => {
+    const wishes = ['a', 'b'].map((container) => wish(container, '/s/n', { instance: 'auto' }));
+    const from = {
+      ...input(wishes, []),
+      formerNumber: (id: string) => (id[0] === 'b' ? 1 : undefined),
+    };
+    const keys = diff(from).assignments.map(({ key, wish }) => [wish.containerId[0], key]);
+    assert.deepEqual(keys, [
+      ['b', '/s/n/1'],
+      ['a', '/s/n/2'],
+    ]);
+  });
+
+  it('is none once it is applied, gives no key twice, and never names a key of others', () => {
+    const key = fc.constantFrom('/s/1', '/s/2', '/s/3', '/s/n');
+    const one = fc
+      .tuple(fc.constantFrom('a', 'b', 'c'), key, fc.boolean(), fc.boolean())
+      .map(([id, at, isAuto, isDual]) => {
+        const more = isAuto ? ({ instance: 'auto' } as const) : {};
+        return isDual ? dual(id, at, more) : [wish(id, at, more)];
+      });
+    const names = fc.uniqueArray(one, {
+      maxLength: 8,
+      selector: ([first]) => `${first?.containerId} ${first?.record.key} ${first?.record.instance}`,
+    });
+    const of = fc.oneof(
+      one.map(([first]) => first as Wish),
+      fc.constant('other engine' as const),
+      fc.constant('nobody' as const),
+    );
+    const at = fc.oneof(
+      key,
+      fc.constantFrom('/s/n/1', '/s/n/2', '/s/1/1', '/s/n/1/ipv4', '/s/2/ipv6', '/s/2/ipv4'),
+    );
+    const stored = fc.uniqueArray(fc.record({ key: at, of }), { selector: ({ key }) => key });
+    fc.assert(
+      fc.property(names, stored, (each, before) => {
+        const wishes = each.flat();
+        const plan = diff(input(wishes, before));
+        const foreign: string[] = before.flatMap(({ key, of }) =>
+          typeof of === 'string' ? key : [],
+        );
+        const operations = plan.phases.flat();
+        for (const { key } of operations) assert.ok(!foreign.includes(key));
+        assert.equal(new Set(operations.map(({ key }) => key)).size, operations.length);
+        const after = new Map<string, Stored>(
+          before.map((each, i) => [each.key, { ...each, revision: i + 1 }]),
+        );
+        for (const { kind, key } of operations) if (kind === 'delete') after.delete(key);
+        for (const each of plan.assignments)
+          if (each.kind === 'key')
+            after.set(each.key, {
+              key: each.key,
+              of: { ...each.wish, value: each.value },
+              revision: after.get(each.key)?.revision ?? before.length + after.size + 1,
+            });
+        assert.deepEqual(steps(input(wishes, [...after.values()])), []);
+      }),
+    );
+  });
+});

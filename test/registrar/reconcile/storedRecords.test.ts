@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { MAX_CROWD } from '../../../src/registrar/reconcile/interest.ts';
+import { Namespace } from '../../../src/registrar/reconcile/namespace.ts';
+import { ActualRecords } from '../../../src/registrar/reconcile/storedRecords.ts';
+import type { Change, Entry } from '../../../src/service/change.ts';
+
+const OURS = { r: 'E1', c: '0123456789ab', s: '2026-01-01T00:00:00Z' };
+
+function entry(key: string, modRevision: number, owner?: object): Entry {
+  const value = Buffer.from(JSON.stringify({ host: `192.0.2.${modRevision}`, owner }));
+  return { key, value, createRevision: 1, modRevision, lease: undefined };
+}
+
+const NAMESPACE = new Namespace('/s/', []);
+
+const put = (one: Entry): Change => ({ kind: 'put', entry: one, previous: undefined });
+const gone = (key: string, modRevision: number): Change => {
+  return { kind: 'delete', key, modRevision, previous: undefined };
+};
+
+describe('what the store holds as far as it concerns us', () => {
+  let changes = 0;
+  let actual: ActualRecords;
+  const revision = (key: string): number | undefined => actual.get(key)?.entry.modRevision;
+  const want = (names: readonly string[], bases: readonly string[] = []) =>
+    actual.want(
+      { names: new Set(names), pointers: new Set<string>(), bases: new Set(bases) },
+      NAMESPACE,
+    );
+  beforeEach(() => {
+    changes = 0;
+    actual = new ActualRecords('E1', () => changes++);
+  });
+
+  it('is also what dangles of our engine’s id: records of other owners that no lease ends', () => {
+    actual = new ActualRecords('E1/0a', () => changes++);
+    const lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
+    const stamps = ['E1', 'E1/0b', 'E2/0a', 'E1/0a'].map((r) => ({ ...OURS, r }));
+    const entries = stamps.map((owner, i) => entry(`/s/${i}`, i + 1, owner));
+    actual.apply(
+      [...entries, { ...entry('/s/leased', 9, { ...OURS, r: 'E1/0b' }), lease }].map(put),
+    );
+    assert.deepEqual(
+      [...actual.records()].map(({ entry, isOwn, isDangling }) => [entry.key, isOwn, isDangling]),
+      [
+        ['/s/0', false, true],
+        ['/s/1', false, true],
+        ['/s/3', true, false],
+      ],
+    );
+  });
+
+  it('is our records, and others’ only where we want one', () => {
+    want(['/s/a'], ['/s/n']);
+    const theirs = { ...OURS, r: 'E2' };
+    const keys = ['/s/a', '/s/b', '/s/n/1', '/s/n/x/1', '/s/c'];
+    actual.apply(keys.map((key, i) => put(entry(key, i + 1, key === '/s/c' ? OURS : theirs))));
+    assert.deepEqual(
+      [...actual.revisions()].map(([key]) => key),
+      ['/s/a', '/s/n/1', '/s/c'],
+    );
+    assert.deepEqual(
+      [...actual.records()].filter(({ isOwn }) => isOwn).map((one) => one.entry.key),
+      ['/s/c'],
+    );
+    want([], []);
+    assert.deepEqual(
+      [...actual.revisions()].map(([key]) => key),
+      ['/s/c'],
+    );
+  });
+
+  it('tells of changes that matter, not of our own and not of others’', () => {
+    actual.apply([put(entry('/s/x', 1, { ...OURS, r: 'E2' }))]);
+    assert.equal(changes, 0);
+    actual.learn('/s/a', entry('/s/a', 2, OURS), 2);
+    actual.apply([put(entry('/s/a', 2, OURS))]);
+    assert.equal(changes, 0);
+    actual.apply([put(entry('/s/a', 3, OURS)), gone('/s/nothing', 4)]);
+    assert.equal(changes, 1);
+    actual.apply([gone('/s/a', 5)]);
+    assert.equal(changes, 2);
+  });
+
+  it('is not set back by a watch that is behind', () => {
+    actual.learn('/s/a', entry('/s/a', 5, OURS), 5);
+    actual.apply([put(entry('/s/a', 3, OURS)), gone('/s/a', 4)]);
+    assert.equal(revision('/s/a'), 5);
+    actual.learn('/s/a', undefined, 6);
+    actual.apply([put(entry('/s/a', 5, OURS))]);
+    assert.equal(revision('/s/a'), undefined);
+    actual.apply([put(entry('/s/a', 7, OURS))]);
+    assert.equal(revision('/s/a'), 7);
+  });
+
+  it('is not set back by an answer that is late', () => {
+    actual.apply([put(entry('/s/a', 5, OURS))]);
+    actual.learn('/s/a', entry('/s/a', 3, OURS), 4);
+    assert.equal(revision('/s/a'), 5);
+    actual.learn('/s/a', undefined, 4);
+    assert.equal(revision('/s/a'), 5);
+  });
+
+  it('is the store’s word alone after it has listed all: it may be another store', () => {
+    actual.learn('/s/a', entry('/s/a', 500, OURS), 500);
+    actual.forgetAhead(2);
+    assert.equal(revision('/s/a'), undefined);
+    actual.apply([put(entry('/s/a', 3, OURS))]);
+    assert.equal(revision('/s/a'), 3);
+  });
+
+  it('keeps nothing of what the mirror has passed', () => {
+    actual.learn('/s/a', undefined, 5);
+    actual.settle(5);
+    actual.apply([put(entry('/s/a', 4, OURS))]);
+    assert.equal(revision('/s/a'), 4);
+  });
+
+  it('is also others’ above and below the names that we want, and beside the numbers', () => {
+    want(['/s/a/b'], ['/s/n']);
+    const keys = [
+      '/s/a',
+      '/s/a/ipv4',
+      '/s/a/b/c/d',
+      '/s/a/c',
+      '/s/n',
+      '/s/n/x',
+      '/s/n/2/y',
+      '/s/B',
+    ];
+    actual.apply(keys.map((key, i) => put(entry(key, i + 1, { ...OURS, r: 'E2' }))));
+    const kept = ['/s/a', '/s/a/ipv4', '/s/a/b/c/d', '/s/n', '/s/n/2/y', '/s/B'];
+    assert.deepEqual(
+      [...actual.revisions()].map(([key]) => key),
+      kept,
+    );
+    assert.deepEqual(
+      [...actual.below('/s/a/b')].map((one) => one.entry.key),
+      ['/s/a/b/c/d'],
+    );
+    assert.deepEqual(
+      [...actual.at('/s/b')].map((one) => one.entry.key),
+      ['/s/B'],
+    );
+  });
+
+  it('keeps of a million names below one of ours a few, the oldest, and asks for more when those are gone', () => {
+    want(['/s/a']);
+    const count = 1_000_000;
+    for (let at = 0; at < count; at += 1_000) {
+      const page = Array.from({ length: 1_000 }, (_, i) => {
+        const number = ((at + i) * 7_919) % count; // in no order
+        return put({ ...entry(`/s/a/${number}/x`, number + 1), createRevision: number + 1 });
+      });
+      actual.apply(page);
+    }
+    const kept = [...actual.below('/s/a')].map((one) => one.since).sort((a, b) => a - b);
+    assert.deepEqual(
+      kept,
+      Array.from({ length: MAX_CROWD }, (_, i) => i + 1),
+    );
+    assert.deepEqual(actual.takeUnsure(), []);
+    for (let number = 0; number < MAX_CROWD; number++)
+      actual.apply([gone(`/s/a/${number}/x`, count + number + 1)]);
+    assert.deepEqual(actual.takeUnsure(), ['/s/a']);
+    assert.deepEqual(actual.takeUnsure(), []);
+  });
+
+  it('doubts what is below a wider name when a narrower one, whose crowd was cut, is wanted no more', () => {
+    want(['/s/a', '/s/a/b']);
+    actual.apply(Array.from({ length: MAX_CROWD + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))));
+    want(['/s/a']);
+    assert.deepEqual(actual.takeUnsure(), []);
+    for (let i = 0; i < MAX_CROWD; i++) actual.apply([gone(`/s/a/b/${i}`, 100 + i)]);
+    assert.deepEqual(actual.takeUnsure(), ['/s/a']);
+  });
+
+  it('does not get back from a slow read what was deleted meanwhile', () => {
+    want(['/s/a']);
+    const end = actual.beginReading();
+    actual.apply([gone('/s/a', 6)]);
+    actual.learn('/s/a', entry('/s/a', 4, { ...OURS, r: 'E2' }), 5);
+    assert.equal(revision('/s/a'), undefined);
+    actual.learn('/s/a', entry('/s/a', 7, { ...OURS, r: 'E2' }), 7);
+    end();
+    assert.equal(revision('/s/a'), 7);
+  });
+
+  it('tells of our own new record once the watch has it, where others are above it or below', () => {
+    want(['/s/a']);
+    const theirs = { ...OURS, r: 'E2' };
+    actual.apply([put(entry('/s/a/x', 1, theirs))]);
+    changes = 0;
+    const own = { ...entry('/s/a', 2, OURS), createRevision: 2 };
+    actual.learn('/s/a', own, 2);
+    actual.apply([put(own)]);
+    assert.equal(changes, 1);
+  });
+});

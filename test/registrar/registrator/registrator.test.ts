@@ -1,0 +1,518 @@
+/** registrator's metadata and keys, and its issues as far as they are about what to register. */
+import assert from 'node:assert/strict';
+import { it, describe as suite } from 'node:test';
+import { parseDurationMs } from '../../../src/registrar/describe/check.ts';
+import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
+import { describe } from '../../../src/registrar/describe.ts';
+import { parseTags } from '../../../src/registrar/registrator/metadata.ts';
+import { told } from '../../support/descriptions.ts';
+import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
+
+const web: ContainerSpec = {
+  name: 'web',
+  image: 'nginx:1.9',
+  publish: { '80/tcp': ['0.0.0.0:8080', '[::]:8080'] },
+};
+const both: ContainerSpec = {
+  ...web,
+  publish: { '80/tcp': ['0.0.0.0:8080'], '443/tcp': ['0.0.0.0:8443'] },
+};
+const dns: ContainerSpec = {
+  name: 'ns',
+  image: 'bind',
+  publish: { '53/tcp': ['0.0.0.0:53'], '53/udp': ['0.0.0.0:53'] },
+};
+const raw = { registrator: { hostName: 'Node1', rawIds: true, tags: [] } };
+
+suite('registrator’s services', () => {
+  for (const [why, spec, changes, expected] of [
+    ['one port', web, {}, 'nginx/node1-web-80=192.0.2.1:8080'],
+    [
+      'SERVICE_NAME',
+      { ...web, env: { SERVICE_NAME: 'www' } },
+      {},
+      'www/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'label over environment',
+      { ...web, env: { SERVICE_NAME: 'a' }, labels: { SERVICE_NAME: 'b' } },
+      {},
+      'b/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'port-specific environment over label',
+      { ...web, env: { SERVICE_80_NAME: 'a' }, labels: { SERVICE_NAME: 'b' } },
+      {},
+      'a/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'an empty value is none',
+      { ...web, env: { SERVICE_NAME: 'a', SERVICE_80_NAME: '' } },
+      {},
+      'a/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'keys in any case',
+      { ...web, env: { SERVICE_name: 'a' } },
+      {},
+      'a/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'a suffix for more ports',
+      both,
+      {},
+      'nginx-443/node1-web-443=192.0.2.1:8443 nginx-80/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'and for a generic name',
+      { ...both, env: { SERVICE_NAME: 'w' } },
+      {},
+      'w-443/node1-web-443=192.0.2.1:8443 w-80/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'but not for the port’s own',
+      { ...both, env: { SERVICE_80_NAME: 'w' } },
+      {},
+      'nginx-443/node1-web-443=192.0.2.1:8443 w/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'udp in the id (#244)',
+      dns,
+      {},
+      'bind-53/node1-ns-53=192.0.2.1:53 bind-53/node1-ns-53-udp=192.0.2.1:53',
+    ],
+    ['SERVICE_ID', { ...web, env: { SERVICE_ID: 'one' } }, {}, 'nginx/one=192.0.2.1:8080'],
+    [
+      'SERVICE_ID of one port',
+      { ...both, env: { SERVICE_80_ID: 'one' } },
+      {},
+      'nginx-443/node1-web-443=192.0.2.1:8443 nginx-80/one=192.0.2.1:8080',
+    ],
+    [
+      'SERVICE_ID on two ports of one name (PR #599)',
+      { ...dns, env: { SERVICE_ID: 'one' } },
+      {},
+      'bind-53/one=192.0.2.1:53 bind-53/one-53-udp=192.0.2.1:53',
+    ],
+    [
+      'names and ids made safe (#62)',
+      { ...web, name: 'My_web.1', env: { SERVICE_NAME: 'Shop_Web' } },
+      {},
+      'shop-web/node1-my-web-1-80=192.0.2.1:8080',
+    ],
+    [
+      'SERVICE_ID made safe',
+      { ...web, env: { SERVICE_ID: 'web.1:80' } },
+      {},
+      'nginx/web-1-80=192.0.2.1:8080',
+    ],
+    [
+      'dots in a name are labels',
+      { ...web, env: { SERVICE_NAME: 'web.prod' } },
+      {},
+      'prod/web/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'ignored port',
+      { ...both, env: { SERVICE_443_IGNORE: 'true' } },
+      {},
+      'nginx-80/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'IGNORE=false means false',
+      { ...web, env: { SERVICE_IGNORE: 'false' } },
+      {},
+      'nginx/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'a port not published',
+      { ...web, expose: ['443/tcp'] },
+      {},
+      'nginx/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      '-internal',
+      { ...web, expose: ['443/tcp'] },
+      { mode: 'internal' },
+      'nginx-443/node1-web-443=172.17.0.2:443 nginx-80/node1-web-80=172.17.0.2:80',
+    ],
+    ['-ip', web, { ip: '203.0.113.9' }, 'nginx/node1-web-80=203.0.113.9:8080'],
+    [
+      '-ip has no effect with -internal',
+      web,
+      { ip: '203.0.113.9', mode: 'internal' },
+      'nginx/node1-web-80=172.17.0.2:80',
+    ],
+    [
+      '-useIpFromLabel',
+      { ...web, labels: { ip: '10.32.0.7/12' } },
+      { ipFromLabel: 'ip', ip: '203.0.113.9' },
+      'nginx/node1-web-80=10.32.0.7:8080',
+    ],
+    [
+      'host networking',
+      { ...web, publish: {}, expose: ['80/tcp'], networkMode: 'host' },
+      {},
+      'nginx/node1-web-80=192.0.2.1:80',
+    ],
+    [
+      '-explicit with a name',
+      { ...both, env: { SERVICE_80_NAME: 'w' } },
+      { exposedByDefault: false },
+      'w/node1-web-80=192.0.2.1:8080',
+    ],
+    [
+      'both families',
+      web,
+      { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
+      'nginx/node1-web-80=192.0.2.1:8080 nginx/node1-web-80-v6=2001:db8::1:8080',
+    ],
+    [
+      'an unhealthy one: registrator never asked',
+      { ...web, health: 'unhealthy' },
+      {},
+      'nginx/node1-web-80=192.0.2.1:8080',
+    ],
+    ['raw ids', { ...web, name: 'web.1' }, raw, 'nginx/Node1:web.1:80=192.0.2.1:8080'],
+    [
+      'raw ids of udp',
+      dns,
+      raw,
+      'bind-53/Node1:ns:53=192.0.2.1:53 bind-53/Node1:ns:53:udp=192.0.2.1:53',
+    ],
+    [
+      'a raw name and SERVICE_ID',
+      { ...web, env: { SERVICE_NAME: 'My_App', SERVICE_ID: 'a.b:1' } },
+      raw,
+      'My_App/a.b:1=192.0.2.1:8080',
+    ],
+  ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
+    it(`${why}: ${expected}`, () => {
+      const { records, refusals, reason } = told(inspection(spec), registratorContext(changes));
+      const found = Object.entries(records).map(
+        ([key, { host, port }]) => `${key.replace('local/skydns/', '')}=${host}:${port}`,
+      );
+      assert.equal(found.join(' '), expected, reason ?? refusals.join());
+      assert.deepEqual(refusals, []);
+    });
+  }
+
+  for (const [why, spec, changes, reason] of [
+    ['no port (#38)', { name: 'x' }, {}, 'has no published port'],
+    [
+      'ignored',
+      { ...web, env: { SERVICE_IGNORE: 'true' } },
+      {},
+      'is switched off by SERVICE_IGNORE',
+    ],
+    ['-explicit without a name (#298)', web, { exposedByDefault: false }, 'has no SERVICE_NAME'],
+    [
+      'dead, though it EXPOSEs',
+      { ...web, state: 'exited', expose: ['80/tcp'] },
+      { mode: 'internal' },
+      'is exited',
+    ],
+    ['health asked for', { ...web, health: 'unhealthy' }, { health: 'auto' }, 'is unhealthy'],
+  ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
+    it(`ignored: ${why}`, () =>
+      assert.deepEqual(describe(inspection(spec), registratorContext(changes)), {
+        kind: 'ignored',
+        reason,
+      }));
+  }
+
+  for (const [why, spec, changes, reason] of [
+    [
+      'a switch that is neither',
+      { ...web, env: { SERVICE_IGNORE: 'maybe' } },
+      {},
+      /^SERVICE_IGNORE is "maybe", which is not true or false$/,
+    ],
+    ['a name of nothing', { ...web, env: { SERVICE_NAME: '***' } }, {}, /no service name/],
+    ['a wildcard', { ...web, env: { SERVICE_NAME: 'any' } }, {}, /wildcard/],
+    ['a name under dns', { ...web, env: { SERVICE_NAME: 'ns.dns' } }, {}, /under dns/],
+    ['dns itself', { ...web, env: { SERVICE_NAME: 'dns' } }, {}, /under dns/],
+    ['a raw wildcard', { ...web, env: { SERVICE_NAME: '*' } }, raw, /wildcard/],
+    ['a raw name under dns', { ...web, env: { SERVICE_NAME: 'DNS' } }, raw, /under dns/],
+    ['a raw name ending in dns', { ...web, env: { SERVICE_NAME: 'x.dns' } }, raw, /under dns/],
+    [
+      'a raw slash',
+      { ...web, env: { SERVICE_NAME: '../../config' } },
+      raw,
+      /no component of a key/,
+    ],
+    ['a raw slash in the id', { ...web, env: { SERVICE_ID: 'a/b' } }, raw, /no component of a key/],
+    ['a raw empty label', { ...web, env: { SERVICE_NAME: '..' } }, raw, /is no name/],
+    [
+      'a raw control character',
+      { ...web, env: { SERVICE_ID: 'a\u0007' } },
+      raw,
+      /no component of a key/,
+    ],
+    [
+      'a published port nobody reaches',
+      { ...web, publish: { '80/tcp': ['127.0.0.1:80'] } },
+      {},
+      /only this host/,
+    ],
+    [
+      'too many ports',
+      { expose: Array.from({ length: 65 }, (_, i) => `${i + 1}/tcp`) },
+      { mode: 'internal' },
+      /^the container has 65 ports, and at most 64 are allowed$/,
+    ],
+  ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, RegExp][]) {
+    it(`refused: ${why}`, () => {
+      const { records, refusals } = told(inspection(spec), registratorContext(changes));
+      assert.deepEqual(records, {});
+      assert.equal(refusals.length, 1);
+      assert.match(refusals[0] ?? '', reason);
+    });
+  }
+
+  it('names that would be too long keep the container’s own id', () => {
+    const spec = { ...dns, name: 'x'.repeat(200) };
+    const { records, refusals } = told(inspection(spec), registratorContext());
+    assert.deepEqual(refusals, []);
+    const leaves = Object.keys(records).map((key) => key.split('/').at(-1) ?? '');
+    assert.equal(leaves.length, 2);
+    for (const leaf of leaves)
+      assert.ok(leaf.length <= 63 && leaf.includes('-c0ffee123456-53'), leaf);
+  });
+});
+
+/** The first record in full. */
+function first(spec: ContainerSpec, changes: Partial<RegistrarContext> = {}) {
+  const description = describe(inspection(spec), registratorContext(changes));
+  assert.ok(description.kind === 'described');
+  return { record: description.records[0], refusals: description.refusals };
+}
+
+suite('what registrator dropped or overwrote', () => {
+  it('tags and attributes are kept (PR #387)', () => {
+    const env = {
+      SERVICE_TAGS: 'a,b\\,c',
+      SERVICE_REGION: 'east',
+      SERVICE_80_ZONE: 'z',
+      SERVICE_81_X: 'no',
+    };
+    const registrator = { hostName: 'node1', rawIds: false, tags: ['all'] };
+    assert.deepEqual(first({ ...web, env }, { registrator }).record?.meta, {
+      tags: ['a', 'b,c', 'all'],
+      attributes: { region: 'east', zone: 'z' },
+    });
+    assert.equal(first(web).record?.meta, undefined);
+  });
+
+  it('but not without bound', () => {
+    const { record, refusals } = first({ ...web, env: { SERVICE_X: 'x'.repeat(5000) } });
+    assert.equal(record?.meta, undefined);
+    assert.deepEqual(refusals, [
+      { about: 'SERVICE_TAGS', reason: 'has tags and attributes above 4096 octets' },
+    ]);
+  });
+
+  it('attributes called __proto__ are attributes', () => {
+    const { record } = first({ ...web, env: { SERVICE___proto__: 'x' } });
+    assert.equal(JSON.stringify(record?.meta), '{"attributes":{"__proto__":"x"}}');
+  });
+
+  it('replicas with one SERVICE_ID each have a key (PR #641)', () => {
+    const keys = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb'].map((id) => {
+      const { record } = first({ ...web, id: id.padEnd(64, '0'), env: { SERVICE_ID: 'one' } });
+      return [record?.key, record?.keyIfTaken];
+    });
+    assert.deepEqual(keys, [
+      ['/skydns/local/skydns/nginx/one', '/skydns/local/skydns/nginx/one-aaaaaaaaaaaa'],
+      ['/skydns/local/skydns/nginx/one', '/skydns/local/skydns/nginx/one-bbbbbbbbbbbb'],
+    ]);
+  });
+
+  for (const [why, env, check] of [
+    [
+      'http',
+      { CHECK_HTTP: '/health' },
+      { kind: 'http', path: '/health', method: 'GET', intervalMs: 10_000, timeoutMs: 10_000 },
+    ],
+    [
+      'http with all',
+      { CHECK_HTTP: '/', CHECK_HTTP_METHOD: 'HEAD', CHECK_INTERVAL: '15s', CHECK_TIMEOUT: '500ms' },
+      { kind: 'http', path: '/', method: 'HEAD', intervalMs: 15_000, timeoutMs: 500 },
+    ],
+    [
+      'https',
+      { CHECK_HTTPS: '/x' },
+      { kind: 'https', path: '/x', method: 'GET', intervalMs: 10_000, timeoutMs: 10_000 },
+    ],
+    ['tcp', { CHECK_TCP: 'true' }, { kind: 'tcp', intervalMs: 10_000, timeoutMs: 10_000 }],
+    [
+      'http before tcp',
+      { CHECK_TCP: 'true', CHECK_HTTP: '/h' },
+      { kind: 'http', path: '/h', method: 'GET', intervalMs: 10_000, timeoutMs: 10_000 },
+    ],
+    [
+      'of the port',
+      { '80_CHECK_TCP': 'true' },
+      { kind: 'tcp', intervalMs: 10_000, timeoutMs: 10_000 },
+    ],
+    ['of another port', { '81_CHECK_TCP': 'true' }, undefined],
+  ] as const) {
+    it(`a check is to be passed: ${why}`, () => {
+      const named = Object.entries(env).map(([key, value]) => [`SERVICE_${key}`, value]);
+      const { record, refusals } = first({ ...web, env: Object.fromEntries(named) });
+      assert.deepEqual(record?.check, check);
+      assert.deepEqual(refusals, []);
+    });
+  }
+
+  for (const key of ['SCRIPT', 'CMD', 'TTL', 'GRPC']) {
+    it(`CHECK_${key} is not run, and that is said`, () => {
+      const { record, refusals } = first({ ...web, env: { [`SERVICE_CHECK_${key}`]: 'x' } });
+      assert.ok(record !== undefined && record.check === undefined);
+      assert.equal(refusals[0]?.about, `SERVICE_CHECK_${key}`);
+      assert.match(refusals[0]?.reason ?? '', /not run by this registrar/);
+    });
+  }
+
+  for (const [times, check, reason] of [
+    [
+      '100ms 500ms',
+      [1_000, 500],
+      /^SERVICE_CHECK_INTERVAL is beyond the minimum: checked every 1 s$/,
+    ],
+    ['1ms 500ms', [1_000, 500], /^SERVICE_CHECK_INTERVAL is beyond the minimum/],
+    ['5s 1ms', [5_000, 100], /^SERVICE_CHECK_TIMEOUT .* minimum: each check may take 100 ms$/],
+    ['5s 1h', [5_000, 30_000], /^SERVICE_CHECK_TIMEOUT .* maximum: each check may take 30 s$/],
+  ] as const) {
+    it(`a check is brought within the bounds, and that is said: ${times}`, () => {
+      const [interval = '', timeout = ''] = times.split(' ');
+      const asked = { SERVICE_CHECK_INTERVAL: interval, SERVICE_CHECK_TIMEOUT: timeout };
+      const { record, refusals } = first({ ...web, env: { SERVICE_CHECK_TCP: '1', ...asked } });
+      assert.deepEqual([record?.check?.intervalMs, record?.check?.timeoutMs], check);
+      assert.match(refusals.map(({ about, reason }) => `${about} ${reason}`).join(), reason);
+    });
+  }
+
+  it('the operator may allow methods that are not safe', () => {
+    const env = { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' };
+    const registrator = { hostName: 'node1', rawIds: false, tags: [], checkMethods: ['POST'] };
+    const { record, refusals } = first({ ...web, env }, { registrator });
+    assert.equal(record?.check?.kind === 'http' && record.check.method, 'POST');
+    assert.deepEqual(refusals, []);
+  });
+
+  for (const [env, reason] of [
+    [{ SERVICE_CHECK_HTTP: 'health' }, /no path/],
+    [{ SERVICE_CHECK_HTTP: '/a b' }, /no path/],
+    [{ SERVICE_CHECK_HTTP: '/\r\nHost:x' }, /no path/],
+    [{ SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'BREW' }, /none of GET/],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '10' }, /no duration/],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '0s' }, /no duration/],
+    [
+      { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' },
+      /is none of GET HEAD: --check-method POST allows it/,
+    ],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_TIMEOUT: '9h' }, /no duration/],
+  ] as const) {
+    it(`no unchecked service: ${JSON.stringify(env)}`, () => {
+      const { record, refusals } = first({ ...web, env });
+      assert.equal(record, undefined);
+      assert.match(refusals[0]?.reason ?? '', reason);
+    });
+  }
+
+  for (const [text, ms] of [
+    ['10s', 10_000],
+    ['1m30s', 90_000],
+    ['1.5s', 1500],
+    ['250ms', 250],
+    ['1h', 3_600_000],
+    ['10', undefined],
+    ['', undefined],
+    ['s', undefined],
+    ['1d', undefined],
+    ['-1s', undefined],
+  ] as const) {
+    it(`${text || 'nothing'} is ${ms} ms`, () => assert.equal(parseDurationMs(text), ms));
+  }
+
+  for (const [text, tags] of [
+    ['', []],
+    ['a', ['a']],
+    ['a, b ,,c', ['a', 'b', 'c']],
+    ['a\\,b', ['a,b']],
+    ['\\,', [',']],
+  ] as const) {
+    it(`tags ${text}`, () => assert.deepEqual(parseTags(text), tags));
+  }
+});
+
+suite('registrator’s issues', () => {
+  const onCompose: ContainerSpec = {
+    ...web,
+    publish: { '80/tcp': ['0.0.0.0:32768'] },
+    networkMode: 'shop_default',
+    networks: { shop_default: ['172.20.0.5'] },
+  };
+
+  it('#337: on a user network the published port goes with the host’s address', () => {
+    const { records } = told(inspection(onCompose), registratorContext());
+    const [record] = Object.values(records);
+    assert.deepEqual(record, { host: '192.0.2.1', port: 32768, ttl: 30 });
+  });
+
+  it('#337: and the exposed port with the container’s', () => {
+    const { records } = told(inspection(onCompose), registratorContext({ mode: 'internal' }));
+    const [record] = Object.values(records);
+    assert.deepEqual(record, { host: '172.20.0.5', port: 80, ttl: 30 });
+  });
+
+  it('#498: of several networks it is always the same one', () => {
+    const networks = {
+      zeta: ['10.9.0.2'],
+      alpha: ['10.1.0.2'],
+      shop_default: ['172.20.0.5'],
+    } as const;
+    const { records } = told(
+      inspection({ ...onCompose, networks }),
+      registratorContext({ mode: 'internal' }),
+    );
+    assert.equal(Object.values(records)[0]?.host, '172.20.0.5');
+  });
+
+  it('#530: an image by digest has the name of the image', () => {
+    const image = `registry.example.org/nginx@sha256:${'ab'.repeat(32)}`;
+    const { records } = told(inspection({ ...web, image }), registratorContext());
+    assert.deepEqual(Object.keys(records), ['local/skydns/nginx/node1-web-80']);
+  });
+
+  it('#644: a container made anew, and a registrar made anew, are at the same key', () => {
+    const before = told(inspection(web), registratorContext());
+    const anew = { ...inspection({ ...web, id: 'ab'.repeat(32) }) };
+    const after = told(
+      { ...anew, Config: { ...anew.Config, Hostname: 'abab' } },
+      registratorContext(),
+    );
+    assert.deepEqual(Object.keys(before.records), ['local/skydns/nginx/node1-web-80']);
+    assert.deepEqual(after.records, before.records);
+  });
+
+  it('#561: a container in another’s network has that one’s address on a user network', () => {
+    const parent = inspection({ ...onCompose, startedAt: '2026-01-01T00:00:00Z' });
+    const child = {
+      ...web,
+      publish: {},
+      expose: ['80/tcp'],
+      networks: {},
+      networkMode: 'container:short',
+    };
+    const { records } = told(inspection(child), registratorContext({ mode: 'internal' }), parent);
+    assert.equal(Object.values(records)[0]?.host, '172.20.0.5');
+  });
+
+  it('#710: without an address nothing is registered', () => {
+    const spec = { ...onCompose, networks: { shop_default: [''] } } as const;
+    const description = describe(inspection(spec), registratorContext({ mode: 'internal' }));
+    assert.equal(description.kind, 'waiting');
+  });
+});

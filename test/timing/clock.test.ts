@@ -1,0 +1,47 @@
+/** The system's clock: what keeps a deadline by one of its timers may compare the deadline with its time. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '../../src/timing/clock.ts';
+
+/** Starts one timer and gives by how much the clock had passed its deadline when it rang. */
+function lateness(delayMs: number): Promise<number> {
+  return new Promise((resolve) => {
+    const deadlineMs = systemClock.monotonicMs() + delayMs;
+    const left = deadlineMs - systemClock.monotonicMs();
+    systemClock.startTimer(left, () => resolve(systemClock.monotonicMs() - deadlineMs));
+  });
+}
+
+test('a timer never rings before its deadline', async () => {
+  const timers: Promise<number>[] = [];
+  for (let started = 0; started < 400; started++) {
+    timers.push(lateness(20 + started / 7));
+    await sleep(1);
+  }
+  const early = (await Promise.all(timers)).filter((ms) => ms < 0);
+  assert.deepEqual(early, []);
+});
+
+test('a timeout that Node ends early is waited for once more, and can still be cancelled', (t) => {
+  // Node's timeouts move only by tick, and the clock's time hardly at all.
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let rung = 0;
+  const timer = systemClock.startTimer(60_000, () => rung++);
+  for (let round = 0; round < 3; round++) t.mock.timers.tick(60_000);
+  assert.equal(rung, 0);
+  timer.cancel();
+  t.mock.timers.tick(600_000);
+  assert.equal(rung, 0);
+  const begunMs = systemClock.monotonicMs();
+  systemClock.startTimer(5, () => rung++);
+  while (systemClock.monotonicMs() < begunMs + 10);
+  t.mock.timers.tick(5);
+  assert.equal(rung, 1);
+});
+
+test('a delay that is too long for Node rings at once', async () => {
+  for (const delayMs of [2 ** 31, Number.POSITIVE_INFINITY]) {
+    await new Promise<void>((resolve) => systemClock.startTimer(delayMs, resolve));
+  }
+});

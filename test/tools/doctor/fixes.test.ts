@@ -1,0 +1,136 @@
+/** The fixes of one examination, beside each other: that what one of them does, no other takes back or keeps from working. */
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { printSocketAddress } from '../../../src/dns/address.ts';
+import { judgeDocker } from '../../../src/tools/doctor/judge/docker.ts';
+import type { Finding } from '../../../src/tools/doctor/judge/finding.ts';
+import { callCli } from '../../support/cli.ts';
+import { examined, type Patient, writeFiles } from '../../support/examination.ts';
+import { startTestServer } from '../../support/server.ts';
+import { withTempDir } from '../../support/tempDir.ts';
+import { WISH } from '../../support/wish.ts';
+
+/** The commands of all fixes that begin so, without their comments. */
+function commands(found: readonly Finding[], pattern: RegExp): readonly string[] {
+  const all = found.flatMap(({ fix = '' }) => fix.replace(/ +#.*/, '').split(' && '));
+  return [...new Set(all.filter((line) => pattern.test(line)))];
+}
+
+const START = /soradns (up|serve)/;
+const bridge = '127.53.19.1';
+
+describe('where nothing runs', () => {
+  it('one line starts all of it: server, bridge, registrar', async () => {
+    const flags = { domain: 'a.example,b.example' };
+    const found = await examined({ bridge, isDefault: true, flags });
+    assert.deepEqual(commands(found, START), [
+      'sudo soradns up --domain a.example --domain b.example --http off --store memory:',
+    ]);
+    assert.ok(found.filter(({ fix }) => fix !== undefined).length >= 4);
+  });
+
+  it('a store that was named is the same in all, its password not told', async () => {
+    const store = 'etcds://127.0.0.1:1,127.0.0.1:2';
+    const flags = { store, username: 'u' };
+    const env = { SORADNS_PASSWORD: 'secret' };
+    const found = await examined({ bridge, flags, env, isDefault: true });
+    assert.deepEqual(commands(found, START), [
+      `sudo soradns up --http off --store ${store} --username u --password-file FILE`,
+    ]);
+    assert.doesNotMatch(JSON.stringify(found), /secret/);
+  });
+});
+
+describe('where somebody has the port', () => {
+  it('no line starts the server there, and all resolvers are sent where it can be', async () => {
+    const other = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(other, 'listening');
+    try {
+      const addr = `127.0.0.1:${other.address().port}`;
+      const files = { '/etc/resolv.conf': 'nameserver 192.0.2.1\n' };
+      const found = await examined({ flags: { addr }, files });
+      const lines = commands(found, /soradns/);
+      assert.deepEqual(lines, [
+        'soradns serve --addr 127.0.0.1:5300 --http off --store memory:',
+        'sudo soradns integrate dnsmasq --addr 127.0.0.1:5300 --domain skydns.local',
+      ]);
+    } finally {
+      other.close();
+    }
+  });
+
+  it('and it is a soradns whose store is not there yet, nothing ends it', async () => {
+    const waiting = await startTestServer({ store: 'etcd://127.0.0.1:1' }, { awaitReady: false });
+    try {
+      const flags = { addr: printSocketAddress(waiting.dns), http: '127.0.0.1:9' };
+      const found = await examined({ flags });
+      const port = found.find(({ check }) => check === 'port');
+      assert.equal(port?.level, 'ok', JSON.stringify(port));
+      assert.match(port?.message ?? '', /, a soradns$/);
+      const server = found.find(({ check }) => check === 'server');
+      assert.match(server?.fix ?? '', /^curl -s http:\/\/127\.0\.0\.1:9\/readyz/);
+    } finally {
+      await waiting.close();
+    }
+  });
+});
+
+describe('a file that two fixes are about', () => {
+  /** Does what the fixes of a check say, one after the other, and looks again. */
+  const afterAll = (patient: Patient, check: string) =>
+    withTempDir(async (root) => {
+      const { files = {} } = patient;
+      await writeFiles(root, files);
+      for (const { fix } of await examined(patient, check)) {
+        const [, words = ''] = /^sudo soradns (.*?)( --reload)?$/.exec(fix ?? '') ?? [];
+        const { code, stderr } = await callCli([...words.split(' '), '--root', root]);
+        assert.equal(code, 0, stderr);
+      }
+      const after: Record<string, string> = {};
+      for (const one of await readdir(root, { recursive: true, withFileTypes: true })) {
+        const path = join(one.parentPath, one.name);
+        if (one.isFile()) after[path.slice(root.length)] = await readFile(path, 'utf8');
+      }
+      return examined({ ...patient, files: after }, check);
+    });
+
+  it('has all domains after both', async () => {
+    const files = { '/etc/resolv.conf': 'nameserver 127.0.0.53\n' };
+    const flags = { addr: '127.0.0.1:5300', domain: 'a.example,b.example' };
+    const found = await afterAll({ files, flags }, 'resolved');
+    assert.deepEqual(
+      found.map(({ level }) => level),
+      ['ok', 'ok'],
+    );
+  });
+
+  it('resolv.conf is left alone where nsswitch.conf has programs ask systemd-resolved', async () => {
+    const files = {
+      '/etc/resolv.conf': 'nameserver 192.0.2.1\n',
+      '/etc/nsswitch.conf': 'hosts: files resolve [!UNAVAIL=return] dns\n',
+    };
+    const [resolvConf] = await examined({ files }, 'resolv.conf');
+    assert.equal(resolvConf?.level, 'ok', resolvConf?.fix);
+  });
+
+  it('daemon.json is well once the server stands in front of the container itself', () => {
+    const levels = (dns: readonly string[]) => {
+      const answersAt = new Map([
+        ['172.17.0.1', true],
+        ['127.0.0.1', true],
+      ]);
+      const daemonJson = JSON.stringify({ dns });
+      const bridgeAddress = '172.17.0.1';
+      const facts = { isThere: true, program: undefined, bridgeAddress, daemonJson, answersAt };
+      return judgeDocker(facts, WISH.endpoints, WISH).map(({ level }) => level);
+    };
+    assert.deepEqual(levels(['127.0.0.1']), ['ok', 'problem']);
+    assert.deepEqual(levels(['127.0.0.1', '172.17.0.1']), ['ok', 'problem']);
+    // What `integrate docker` makes of either.
+    assert.deepEqual(levels(['172.17.0.1', '127.0.0.1']), ['ok', 'ok']);
+  });
+});

@@ -1,0 +1,305 @@
+/** What `doctor` finds at the server's addresses and in Docker's settings: real servers, real ports that others hold. */
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { printSocketAddress, type SocketAddress } from '../../../src/dns/address.ts';
+import { judgeDocker } from '../../../src/tools/doctor/judge/docker.ts';
+import type { Finding } from '../../../src/tools/doctor/judge/finding.ts';
+import { type Held, judgePort, placeFor } from '../../../src/tools/doctor/judge/port.ts';
+import { judgeRegistrar } from '../../../src/tools/doctor/judge/registrar.ts';
+import { judgeHttpHolder } from '../../../src/tools/doctor/judge/server.ts';
+import { examined, finding } from '../../support/examination.ts';
+import { useFakeDocker } from '../../support/registerBench.ts';
+import { startTestServer, type TestServer } from '../../support/server.ts';
+import { until } from '../../support/until.ts';
+import { WISH } from '../../support/wish.ts';
+
+let server: TestServer;
+/** What is to be done where somebody else has the port; `bridgeAddress`: there is Docker. */
+function portFix(endpoint: SocketAddress, udp: Held, bridgeAddress?: string): string {
+  const facts = {
+    endpoint,
+    isOurs: true,
+    udp,
+    tcp: undefined,
+    answersForUs: false,
+    isSoradns: false,
+  };
+  const place = placeFor(facts, bridgeAddress) ?? assert.fail();
+  const hasDocker = bridgeAddress !== undefined;
+  return judgePort(facts, { ...WISH, endpoints: [place], hasDocker, bridgeAddress }).fix ?? '';
+}
+
+before(async () => {
+  server = await startTestServer({});
+});
+after(() => server.close());
+
+const levels = (found: readonly Finding[]) => found.map(({ level }) => level);
+const at = (address: { address: string; port: number }) => ({ addr: printSocketAddress(address) });
+
+describe('a server that is well', () => {
+  it('holds its port, answers over both transports, and says that it is ready', async () => {
+    const http = printSocketAddress(server.http ?? assert.fail());
+    const flags = { ...at(server.dns), http };
+    const [port] = await examined({ flags }, 'port');
+    assert.match(port?.message ?? '', /is held by .*pid \d+\), which answers for our domain$/);
+    const found = await examined({ flags }, 'server');
+    assert.deepEqual(levels(found), ['ok', 'ok']);
+    assert.match(
+      found[0]?.message ?? '',
+      /answers for skydns\.local\. over UDP and TCP in [\d.]+ ms/,
+    );
+    assert.match(found[1]?.message ?? '', /ready/);
+  });
+});
+
+describe('a server that is not', () => {
+  it('there: nothing answers, and the fix starts it', async () => {
+    const flags = { addr: '127.0.0.1:1', domain: 'a.example' };
+    const { level, message, fix } = await finding({ flags }, 'server');
+    assert.equal(level, 'problem');
+    assert.match(message, /nothing answers at 127\.0\.0\.1:1/);
+    assert.match(fix ?? '', /^sudo soradns serve --addr 127\.0\.0\.1:1 --domain a\.example /);
+    assert.match((await finding({ flags }, 'port')).message, /is free/);
+  });
+
+  it('serving the domain', async () => {
+    const flags = { ...at(server.dns), domain: 'other.example' };
+    const { level, message } = await finding({ flags }, 'server');
+    assert.equal(level, 'problem');
+    assert.match(message, /does not serve other\.example\./);
+  });
+
+  it('with its store yet: it cannot answer, and readiness says why', async () => {
+    const waiting = await startTestServer({ store: 'etcd://127.0.0.1:1' }, { awaitReady: false });
+    try {
+      await until('it has tried', () => /ECONNREFUSED/.test(waiting.readiness().join()));
+      const http = printSocketAddress(waiting.http ?? assert.fail());
+      const found = await examined({ flags: { ...at(waiting.dns), http } }, 'server');
+      assert.deepEqual(levels(found), ['problem', 'problem']);
+      assert.match(found[0]?.message ?? '', /has not read its store/);
+      assert.match(found[1]?.message ?? '', /^not ready: store: .*ECONNREFUSED/);
+    } finally {
+      await waiting.close();
+    }
+  });
+
+  it('alone: somebody else has the port', async () => {
+    const other = createSocket('udp4');
+    other.bind(0, '127.0.0.1');
+    await once(other, 'listening');
+    try {
+      const { port } = other.address();
+      const held = await finding({ flags: { addr: `127.0.0.1:${port}` } }, 'port');
+      assert.equal(held.level, 'problem');
+      assert.match(held.message, new RegExp(`is held by node \\(pid ${process.pid}\\)`));
+      assert.match(held.fix ?? '', new RegExp(`--addr 127.0.0.1:5300 .*kill ${process.pid}`));
+      const wild = await finding({ flags: { addr: `0.0.0.0:${port}` } }, 'port');
+      assert.equal(wild.level, 'problem');
+    } finally {
+      other.close();
+    }
+  });
+
+  it('at home: no interface has the address', async () => {
+    const { level, message } = await finding({ flags: { addr: '192.0.2.53:53' } }, 'port');
+    assert.equal(level, 'problem');
+    assert.match(message, /192\.0\.2\.53 is no address of this host/);
+  });
+
+  it('what speaks HTTP there', async () => {
+    const other = createServer((_, response) => response.end('hello'));
+    other.listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    try {
+      const { port } = other.address() as AddressInfo;
+      const found = await examined({ flags: { http: `127.0.0.1:${port}` } }, 'server');
+      assert.match(found.at(-1)?.message ?? '', /something else than soradns/);
+    } finally {
+      other.close();
+    }
+  });
+
+  it('one: HTTP is of another process than DNS', () => {
+    const endpoint = { address: '172.17.0.1', port: 53 };
+    const held = (pid: number, command = 'node') => ({ holder: { pid, command } });
+    const judge = (dns: Held, http: Held) => {
+      const whose = { isOurs: true, answersForUs: true, isSoradns: true };
+      const ports = [{ endpoint, udp: dns, tcp: dns, ...whose }];
+      return judgeHttpHolder('http://127.0.0.1:4001', http.holder, ports);
+    };
+    const [found] = judge(held(7), held(8));
+    assert.equal(found?.level, 'warning');
+    assert.match(found?.message ?? '', /4001 is of another process \(pid 8\) than .*\(pid 7\)$/);
+    assert.deepEqual(judge(held(7), held(7)), []);
+    assert.deepEqual(judge(held(1, 'systemd'), held(8)), []);
+    assert.deepEqual(judge(held(7, 'docker-proxy'), held(8, 'docker-proxy')), []);
+    assert.deepEqual(judge(held(7), { holder: undefined }), []);
+  });
+
+  it('the holder has advice of its own where it is well known', () => {
+    const endpoint = { address: '127.0.0.1', port: 53 };
+    const fixFor = (command: string) => portFix(endpoint, { holder: { pid: 7, command } });
+    assert.match(fixFor('dnsmasq'), /integrate dnsmasq --addr 127\.0\.0\.1:5300/);
+    const wildcard = { address: '0.0.0.0', port: 53 };
+    const resolved = { holder: { pid: 7, command: 'systemd-resolve' } };
+    assert.match(portFix(wildcard, resolved, '172.17.0.1'), /^sudo soradns up +#/);
+    assert.match(portFix(wildcard, resolved), /^sudo soradns serve --addr 127\.0\.0\.1:53 +#/);
+  });
+});
+
+describe('Docker', () => {
+  // Port 53 of an address that nobody else uses stands for the bridge's.
+  const bridge = '127.53.17.1';
+  const daemon = (settings: object) => ({ '/etc/docker/daemon.json': JSON.stringify(settings) });
+  const isRoot = process.getuid?.() === 0;
+  let there: TestServer | undefined;
+  before(async () => {
+    if (isRoot) there = await startTestServer({ addr: `${bridge}:53` });
+  });
+  after(() => there?.close());
+  const skip = isRoot ? false : 'optional: needs port 53';
+
+  it('is not there', async () => {
+    assert.equal((await finding({}, 'docker')).message, 'there is no Docker on this host');
+    assert.equal((await finding({}, 'registrar')).level, 'ok');
+  });
+
+  it('is installed and does not run', async () => {
+    const found = await finding({ files: { '/usr/bin/dockerd': '' } }, 'docker');
+    assert.equal(found.level, 'warning');
+    assert.match(
+      found.message,
+      /^no engine answers at \S+, though \/usr\/bin\/dockerd is installed$/,
+    );
+  });
+
+  it('is not sent to the server', { skip }, async () => {
+    const found = await examined({ bridge }, 'docker');
+    assert.deepEqual(levels(found), ['ok', 'warning']);
+    assert.match(found[1]?.message ?? '', /daemon\.json names none/);
+    assert.equal(found[1]?.fix, `sudo soradns integrate docker --addr ${bridge}:53`);
+  });
+
+  it('has a server on its bridge, where up puts it, and nobody said so', { skip }, async () => {
+    const found = await examined({ bridge, isDefault: true }, 'server');
+    assert.deepEqual(levels(found), ['ok']);
+    assert.match(found[0]?.message ?? '', /^127\.53\.17\.1:53 answers/);
+  });
+
+  it('does not reach the server: a problem where it is meant to, else a warning', async () => {
+    const alone = { bridge: '127.53.17.2' };
+    const elsewhere = await examined(alone, 'docker');
+    assert.equal(elsewhere[0]?.level, 'warning');
+    assert.equal(
+      elsewhere[0]?.fix,
+      'sudo soradns up --addr 127.0.0.1:1 --addr 127.53.17.2:53 --http off --store memory:',
+    );
+    const meant = await examined({ ...alone, flags: { addr: '127.53.17.2:53' } }, 'docker');
+    assert.equal(meant[0]?.level, 'problem');
+  });
+
+  it('is sent to each container itself', async () => {
+    const found = await examined({ files: daemon({ dns: ['127.0.0.1'] }) }, 'docker');
+    assert.match(
+      found.find(({ level }) => level === 'problem')?.message ?? '',
+      /each container itself/,
+    );
+  });
+
+  it('is sent to the server, or elsewhere', () => {
+    const judge = (dns: readonly string[]) =>
+      judgeDocker(
+        {
+          isThere: true,
+          program: undefined,
+          bridgeAddress: '172.17.0.1',
+          daemonJson: JSON.stringify({ dns }),
+          answersAt: new Map([['172.17.0.1', true]]),
+        },
+        WISH.endpoints,
+        WISH,
+      );
+    assert.deepEqual(levels(judge(['192.0.2.1', '172.17.0.1'])), ['ok', 'ok']);
+    assert.deepEqual(levels(judge(['192.0.2.1'])), ['ok', 'warning']);
+    assert.match(
+      judge(['192.0.2.1'])[1]?.message ?? '',
+      /to 192\.0\.2\.1, where our domain is not/,
+    );
+  });
+
+  it('has a daemon.json that is none', async () => {
+    for (const text of ['{', '[]', 'null']) {
+      const { level, message } = await finding(
+        { files: { '/etc/docker/daemon.json': text } },
+        'docker',
+      );
+      assert.equal(level, 'problem');
+      assert.match(message, /not JSON/);
+    }
+  });
+
+  it('searches domains in vain on Alpine, unless ndots says otherwise', async () => {
+    const search = { 'dns-search': ['skydns.local'] };
+    const warned = await examined({ files: daemon(search) }, 'docker');
+    assert.match(warned.at(-1)?.message ?? '', /musl/);
+    const better = await examined(
+      { files: daemon({ ...search, 'dns-opts': ['ndots:1'] }) },
+      'docker',
+    );
+    assert.doesNotMatch(better.at(-1)?.message ?? '', /musl/);
+  });
+});
+
+describe('the registrar', () => {
+  const bench = useFakeDocker();
+
+  it('is missing where there is Docker', async () => {
+    const patient = { files: { '/etc/docker/daemon.json': '{}' } };
+    const { level, fix } = await finding(patient, 'registrar');
+    assert.equal(level, 'warning');
+    assert.match(fix ?? '', /^sudo soradns up --addr 127\.0\.0\.1:1 /);
+  });
+
+  it('tells for whom it stands by, and what is wrong although it works, with the line against it', () => {
+    const [ready, clone, ...others] = judgeRegistrar(
+      {
+        ...{ kind: 'running', role: 'standby', holder: 'vm1', reasons: [] },
+        ...{ published: 3, left: 0 },
+        found: [{ message: 'two Docker engines have the same id', fix: 'sudo rm -f X' }],
+      },
+      WISH,
+    );
+    assert.deepEqual(others, []);
+    assert.deepEqual(ready, {
+      check: 'registrar',
+      level: 'ok',
+      message: 'the registrar is ready (standby for vm1), 3 records in DNS',
+    });
+    assert.deepEqual([clone?.level, clone?.fix], ['warning', 'sudo rm -f X']);
+  });
+
+  it('is ready, or says why it is not, and what it could not register', async () => {
+    bench.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
+    const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
+    const child = bench.start(['serve', '--register', '--store', 'memory:', ...addresses]);
+    const http = String((await child.says('serving')).http);
+    const look = () => examined({ flags: { http } }, 'registrar');
+    await until('it is ready', async () => (await look())[0]?.level === 'ok', 20_000);
+    await until('the refusal shows', async () => (await look())[1]?.level === 'warning');
+    assert.match(
+      (await look())[1]?.message ?? '',
+      /^1 of the names and settings of containers came to nothing/,
+    );
+    const mixed = await examined({ flags: { ...at(server.dns), http } }, 'server');
+    assert.match(mixed.at(-1)?.message ?? '', /is of another process/);
+    await bench.docker.close();
+    await until('the loss shows', async () => (await look())[0]?.level === 'problem', 20_000);
+    assert.match((await look())[0]?.message ?? '', /^the registrar is not ready: docker/);
+    assert.equal(await child.end(), 0);
+  });
+});
