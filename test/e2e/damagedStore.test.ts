@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { spawnCli } from '../support/cli.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
-import { readyz } from '../support/registerBench.ts';
+import { readyz } from '../support/registrarProcesses.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 

@@ -6,7 +6,7 @@ import { after, before, it } from 'node:test';
 import { parseSocketAddress } from '../../src/dns/address.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
-import { readyz } from '../support/registerBench.ts';
+import { readyz } from '../support/registrarProcesses.ts';
 import { mountSmall, type SmallVolume } from '../support/smallVolume.ts';
 import { until } from '../support/until.ts';
 

@@ -9,7 +9,7 @@ import { callCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { type Dockerd, startDockerd } from '../support/dockerd.ts';
 import { dockerSkipReason } from '../support/dockerTest.ts';
-import { hostAt, readyz, recordAt } from '../support/registerBench.ts';
+import { hostAt, readyz, recordAt } from '../support/registrarProcesses.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';

@@ -9,7 +9,7 @@ import { spawnCli } from '../support/cli.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
-import { readyz, useFakeDocker } from '../support/registerBench.ts';
+import { readyz, useFakeDocker } from '../support/registrarProcesses.ts';
 import { until } from '../support/until.ts';
 
 type Name = 'signed' | 'expired' | 'elsewhere' | 'strict' | 'guarded';
@@ -173,11 +173,11 @@ describe('other commands', () => {
 });
 
 describe('register', () => {
-  const bench = useFakeDocker();
+  const fixture = useFakeDocker();
 
   it('waits for it, as serve does', { timeout: 60_000 }, async () => {
     const args = ['register', ...storeOf(REFUSALS[0] as Refusal), '--http', '127.0.0.1:0'];
-    const child = bench.start(args);
+    const child = fixture.start(args);
     const { http } = await child.says('registering');
     await sleep(LOOK_MS);
     assert.match(await readyz(`http://${http}`), /^503 store: .*no CA that we trust/);

@@ -51,7 +51,7 @@ after(async () => {
   await etcd.stop();
 });
 
-interface Bench {
+interface Fixture {
   readonly dockerd: Dockerd;
   readonly setup: RealSetup;
   start(changes?: Partial<RealSetup>): Promise<RealRegistrar>;
@@ -60,7 +60,7 @@ interface Bench {
 let instances = 0;
 
 /** Registers a test; what it starts ends with it, and leaves nothing in etcd. */
-function registrarTest(name: string, body: (bench: Bench) => Promise<void>): void {
+function registrarTest(name: string, body: (fixture: Fixture) => Promise<void>): void {
   const run = async (dockerd: Dockerd, _context: TestContext): Promise<void> => {
     const started: RealRegistrar[] = [];
     const setup = (): RealSetup => ({
@@ -112,9 +112,9 @@ function web(name: string) {
   return { env: { DNS_NAME: `${name}.skydns.local`, DNS_PORT: '0' } };
 }
 
-registrarTest('the article: run, and it is found; stop, and it is gone', async (bench) => {
-  const { dockerd } = bench;
-  await bench.start({ context: { mode: 'published' } });
+registrarTest('the article: run, and it is found; stop, and it is gone', async (fixture) => {
+  const { dockerd } = fixture;
+  await fixture.start({ context: { mode: 'published' } });
   const name = '1.rails.production.east';
   const env = { DNS_NAME: `${name}.skydns.local` };
   const id = await dockerd.run({ env, publish: ['8080:8080'] });
@@ -133,8 +133,8 @@ registrarTest('the article: run, and it is found; stop, and it is gone', async (
 
 registrarTest(
   'killed and started again, no lookup fails; what died meanwhile goes',
-  async (bench) => {
-    const { dockerd, setup } = bench;
+  async (fixture) => {
+    const { dockerd, setup } = fixture;
     await dockerd.run(web('stays'));
     const gone = await dockerd.run(web('gone'));
     const first = await spawnRegistrar(setup);
@@ -159,12 +159,12 @@ registrarTest(
 
 registrarTest(
   'dockerd killed: one that ends meanwhile is gone after the reconnect',
-  async (bench) => {
-    const { dockerd } = bench;
+  async (fixture) => {
+    const { dockerd } = fixture;
     await dockerd.run(web('stays'));
     const id = await dockerd.run(web('gone'));
     const pid = Number(await dockerd.docker('inspect', '--format', '{{.State.Pid}}', id));
-    const { events } = await bench.start();
+    const { events } = await fixture.start();
     await Promise.all([appears('stays'), appears('gone')]);
     const client = startSteadyClient(server.dns, 'stays.skydns.local.', 50);
     const before = events.filter(({ kind }) => kind === 'engineConnected').length;
@@ -184,11 +184,11 @@ registrarTest(
 
 registrarTest(
   'etcd stopped for a minute under churn: afterwards the truth, and no more',
-  async (bench) => {
-    const { dockerd } = bench;
+  async (fixture) => {
+    const { dockerd } = fixture;
     await dockerd.run(web('stays'));
     const gone = await dockerd.run(web('gone'));
-    const { registrar } = await bench.start();
+    const { registrar } = await fixture.start();
     await Promise.all([appears('stays'), appears('gone')]);
     await etcd.kill();
     await dockerd.docker('rm', '-f', gone);
@@ -209,9 +209,9 @@ registrarTest(
   },
 );
 
-registrarTest('a lease revoked behind its back is replaced, with all records', async (bench) => {
-  for (const name of ['a', 'b', 'c']) await bench.dockerd.run(web(name));
-  const { registrar } = await bench.start();
+registrarTest('a lease revoked behind its back is replaced, with all records', async (fixture) => {
+  for (const name of ['a', 'b', 'c']) await fixture.dockerd.run(web(name));
+  const { registrar } = await fixture.start();
   await Promise.all(['a', 'b', 'c'].map(appears));
   const { lease } = registrar.status();
   await store.revokeLease(lease?.id ?? '');
@@ -225,9 +225,9 @@ registrarTest('a lease revoked behind its back is replaced, with all records', a
   assert.equal((await store.get('/x')).revision, revision, 'then nothing is written');
 });
 
-registrarTest('an address used again at once is not answered for the dead one', async (bench) => {
-  const { dockerd } = bench;
-  await bench.start();
+registrarTest('an address used again at once is not answered for the dead one', async (fixture) => {
+  const { dockerd } = fixture;
+  await fixture.start();
   const first = await dockerd.run(web('first'));
   await appears('first');
   const ip = await ipOf(dockerd, first);
@@ -238,13 +238,13 @@ registrarTest('an address used again at once is not answered for the dead one', 
   assert.deepEqual(await addresses('first'), []);
 });
 
-registrarTest('of two registrars one stands by and takes over without a gap', async (bench) => {
-  const { dockerd, setup } = bench;
+registrarTest('of two registrars one stands by and takes over without a gap', async (fixture) => {
+  const { dockerd, setup } = fixture;
   await dockerd.run(web('stays'));
   const quick = { leaseTtlSeconds: 12 };
   const first = await spawnRegistrar({ ...setup, ...quick });
   await appears('stays');
-  const { registrar } = await bench.start(quick);
+  const { registrar } = await fixture.start(quick);
   assert.equal(registrar.status().role, 'standby');
   const client = startSteadyClient(server.dns, 'stays.skydns.local.', 100);
   await killRegistrar(first);
@@ -256,9 +256,9 @@ registrarTest('of two registrars one stands by and takes over without a gap', as
   assert.deepEqual(client.failures, []);
 });
 
-registrarTest('a crash loop is held back until the container lasts', async (bench) => {
-  const { dockerd } = bench;
-  const { registrar } = await bench.start();
+registrarTest('a crash loop is held back until the container lasts', async (fixture) => {
+  const { dockerd } = fixture;
+  const { registrar } = await fixture.start();
   const command = [
     'sh',
     '-c',
@@ -274,9 +274,9 @@ registrarTest('a crash loop is held back until the container lasts', async (benc
   assert.ok(performance.now() - heldAtMs > 3_000);
 });
 
-registrarTest('pause, networks, health and rename are followed', async (bench) => {
-  const { dockerd } = bench;
-  await bench.start({ context: { ...INTERNAL, networks: ['blue'] } });
+registrarTest('pause, networks, health and rename are followed', async (fixture) => {
+  const { dockerd } = fixture;
+  await fixture.start({ context: { ...INTERNAL, networks: ['blue'] } });
   await dockerd.docker('network', 'create', 'blue');
   const id = await dockerd.run(web('web'));
   await appears('web');
@@ -307,9 +307,9 @@ registrarTest('pause, networks, health and rename are followed', async (bench) =
   await goes('checked');
 });
 
-registrarTest('a renamed container has its new name and not its old one', async (bench) => {
-  const { dockerd } = bench;
-  await bench.start({ context: { ...INTERNAL, ...COMPAT } });
+registrarTest('a renamed container has its new name and not its old one', async (fixture) => {
+  const { dockerd } = fixture;
+  await fixture.start({ context: { ...INTERNAL, ...COMPAT } });
   const args = ['--expose', '80'];
   const id = await dockerd.run({ name: 'old', args, env: { SERVICE_NAME: 'web' } });
   await appears('node1-old-80.web');
@@ -320,9 +320,9 @@ registrarTest('a renamed container has its new name and not its old one', async 
 
 registrarTest(
   'a container in the network of another goes with it, and comes with a restart',
-  async (bench) => {
-    const { dockerd } = bench;
-    await bench.start();
+  async (fixture) => {
+    const { dockerd } = fixture;
+    await fixture.start();
     const parent = await dockerd.run({ name: 'parent' });
     const child = await dockerd.run({ ...web('child'), network: 'container:parent' });
     await appears('child');
@@ -336,9 +336,9 @@ registrarTest(
   },
 );
 
-registrarTest('the stop signal withdraws before the end; HUP does not', async (bench) => {
-  const { dockerd } = bench;
-  await bench.start();
+registrarTest('the stop signal withdraws before the end; HUP does not', async (fixture) => {
+  const { dockerd } = fixture;
+  await fixture.start();
   const stubborn = ['sh', '-c', 'trap "" TERM HUP; while :; do sleep 1; done'];
   const id = await dockerd.run({ ...web('web'), args: ['--stop-timeout', '1'], command: stubborn });
   await appears('web');

@@ -4,14 +4,14 @@ import { it } from 'node:test';
 import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { freePort } from '../support/freePort.ts';
-import { useFakeDocker } from '../support/registerBench.ts';
+import { useFakeDocker } from '../support/registrarProcesses.ts';
 import { until } from '../support/until.ts';
 
 /** So many that working their answers out takes a while. */
 const NAMES = 8_000;
 const AT_ONCE = 100;
 
-const bench = useFakeDocker();
+const fixture = useFakeDocker();
 
 it('a registrar begins with the domains of now, not with those that were loaded', async () => {
   const etcd = await startEtcd();
@@ -25,8 +25,8 @@ it('a registrar begins with the domains of now, not with those that were loaded'
           put(`local/skydns/n${i + k}`, { host: '192.0.2.7' }),
         ),
       );
-    bench.docker.run({ env: { DNS_NAME: 'web.a.example' }, publish: ['8080:80'] });
-    const server = bench.start([
+    fixture.docker.run({ env: { DNS_NAME: 'web.a.example' }, publish: ['8080:80'] });
+    const server = fixture.start([
       ...['serve', '--register', '--register-ip', '192.0.2.1', '--takeover', '--no-rec'],
       ...['--addr', `127.0.0.1:${await freePort()}`, '--http', '127.0.0.1:0'],
       ...['--store', `etcd://${etcd.endpoint}`],

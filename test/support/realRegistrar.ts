@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import type { RegistrarEvent } from '../../src/registrar/events.ts';
+import { probe } from '../../src/registrar/observe/probe.ts';
 import { createRegistrar, type Registrar } from '../../src/registrar/registrar.ts';
 import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { registrarContext } from './inspection.ts';
-import { probe } from '../../src/registrar/observe/probe.ts';
 
 export interface RealSetup {
   readonly socket: string;

@@ -4,11 +4,18 @@ import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { callCli, spawnCli } from '../../support/cli.ts';
-import { hostAt, KEY, readyz, recordAt, useFakeDocker, WEB } from '../../support/registerBench.ts';
+import {
+  hostAt,
+  KEY,
+  readyz,
+  recordAt,
+  useFakeDocker,
+  WEB,
+} from '../../support/registrarProcesses.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
 
-const bench = useFakeDocker();
+const fixture = useFakeDocker();
 
 describe('register', () => {
   let server: TestServer;
@@ -21,12 +28,12 @@ describe('register', () => {
 
   const register = (...args: string[]) => {
     const options = ['--store', store, '--ip', '192.0.2.1', '--http', '127.0.0.1:0'];
-    return bench.start(['register', ...options, ...args]);
+    return fixture.start(['register', ...options, ...args]);
   };
 
   it('follows containers, tells of it, and leaves the names to the next one at SIGTERM', async () => {
-    bench.docker.run({ name: 'plain' });
-    const id = bench.docker.run(WEB);
+    fixture.docker.run({ name: 'plain' });
+    const id = fixture.docker.run(WEB);
     const first = register();
     const { key, id: logged, value } = await first.says('registered');
     assert.deepEqual([key, logged], [KEY, id.slice(0, 12)]);
@@ -35,7 +42,7 @@ describe('register', () => {
     const startedMs = performance.now();
     const ending = first.end('SIGTERM');
     // It still serves deaths, as those of a daemon that ends us and all others.
-    bench.docker.run({ ...WEB, name: 'late', env: { DNS_NAME: 'late.skydns.local' } });
+    fixture.docker.run({ ...WEB, name: 'late', env: { DNS_NAME: 'late.skydns.local' } });
     await until('the late one is there', async () => {
       return (await hostAt(store, '/skydns/local/skydns/late')) === '192.0.2.1';
     });
@@ -45,7 +52,7 @@ describe('register', () => {
 
     const second = register('--on-exit', 'revoke');
     assert.equal((await second.says('the lease is held')).isAdopted, true);
-    bench.docker.stop(id);
+    fixture.docker.stop(id);
     await second.says('withdrawn');
     assert.equal(await hostAt(store), undefined);
     assert.equal(await hostAt(store, '/skydns/local/skydns/late'), '192.0.2.1');
@@ -62,14 +69,14 @@ describe('register', () => {
   });
 
   it('stays up without docker, says so, and goes on when it is back', async () => {
-    await bench.docker.kill();
+    await fixture.docker.kill();
     const registrar = register();
     const { http } = await registrar.says('registering');
     const { cause } = await registrar.says('docker is out of reach');
     assert.match(String(cause), /docker\.sock/);
     assert.match(await readyz(`http://${http}`), /^503 docker: .*docker\.sock/);
-    bench.docker.run(WEB);
-    await bench.docker.listen();
+    fixture.docker.run(WEB);
+    await fixture.docker.listen();
     await registrar.says('registered');
     await until('it is ready', async () => (await readyz(`http://${http}`)) === '200 ok');
     assert.equal(await hostAt(store), '192.0.2.1');
@@ -77,9 +84,9 @@ describe('register', () => {
   });
 
   it('stays up without a store, and says so', async () => {
-    bench.docker.run(WEB);
+    fixture.docker.run(WEB);
     const nowhere = ['register', '--store', 'http://127.0.0.1:1', '--http', '127.0.0.1:0'];
-    const registrar = bench.start(nowhere);
+    const registrar = fixture.start(nowhere);
     const { http } = await registrar.says('registering');
     await registrar.says('the store is out of reach');
     await until('it tells the reason', async () => {
@@ -89,9 +96,9 @@ describe('register', () => {
   });
 
   it('shows each container with its records or the reason for none', async () => {
-    const id = bench.docker.run(WEB);
-    bench.docker.run({ name: 'plain' });
-    bench.docker.run({ name: 'evil', env: { DNS_NAME: 'x.example.com' }, publish: ['81:81'] });
+    const id = fixture.docker.run(WEB);
+    fixture.docker.run({ name: 'plain' });
+    fixture.docker.run({ name: 'evil', env: { DNS_NAME: 'x.example.com' }, publish: ['81:81'] });
     const registrar = register();
     const { http } = await registrar.says('registering');
     await registrar.says('registered');
@@ -131,7 +138,7 @@ describe('register', () => {
   });
 
   it('stands by for the one that writes, and says for whom', async () => {
-    bench.docker.run(WEB);
+    fixture.docker.run(WEB);
     const first = register();
     await first.says('registered');
     const second = register('--record-ttl', '77');
@@ -171,7 +178,7 @@ describe('register', () => {
     const { address, port } = server.http ?? { address: '', port: 0 };
     const taken = `${address}:${port}`;
     const asked = await spawnCli(['register', '--store', store, '--http', taken], {
-      DOCKER_HOST: bench.docker.host,
+      DOCKER_HOST: fixture.docker.host,
     });
     assert.equal(asked.code, 4, asked.stdout);
     assert.match(
@@ -186,7 +193,7 @@ describe('register', () => {
     await new Promise((resolve) => {
       holder.once('listening', resolve).once('error', resolve).listen(4002, '127.0.0.1');
     });
-    const registrar = bench.start(['register', '--store', store]);
+    const registrar = fixture.start(['register', '--store', store]);
     const { http } = await registrar.says('registering');
     assert.equal(http, undefined);
     const [warning] = registrar.lines().filter(({ level }) => level === 'warn');
@@ -196,10 +203,10 @@ describe('register', () => {
   });
 
   it('writes nothing in a dry run', async () => {
-    bench.docker.run(WEB);
+    fixture.docker.run(WEB);
     const before = (await fetch(`${store}/v2/keys/`)).headers.get('x-etcd-index');
     const args = ['register', '--dry-run', '--store', store, '--ip', '192.0.2.1'];
-    const { code, stdout } = await callCli(args, { env: { DOCKER_HOST: bench.docker.host } });
+    const { code, stdout } = await callCli(args, { env: { DOCKER_HOST: fixture.docker.host } });
     assert.equal(code, 0);
     assert.match(stdout, /^put +web +web\.skydns\.local\. +192\.0\.2\.1:8080/m);
     assert.equal((await fetch(`${store}/v2/keys/`)).headers.get('x-etcd-index'), before);

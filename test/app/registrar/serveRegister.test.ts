@@ -5,11 +5,18 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isLockKey } from '../../../src/registrar/leadership/lock.ts';
 import { callCli } from '../../support/cli.ts';
-import { hostAt, KEY, readyz, recordAt, useFakeDocker, WEB } from '../../support/registerBench.ts';
+import {
+  hostAt,
+  KEY,
+  readyz,
+  recordAt,
+  useFakeDocker,
+  WEB,
+} from '../../support/registrarProcesses.ts';
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
 import { until } from '../../support/until.ts';
 
-const bench = useFakeDocker();
+const fixture = useFakeDocker();
 const PATIENCE_MS = 20_000;
 
 /** Where the only holder of a lock says that it is. */
@@ -43,12 +50,12 @@ describe('serve --register', () => {
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--no-rec'];
     const register = ['--register', '--register-ip', '192.0.2.1'];
     const env = { SORADNS_HTTP_TOKEN: 's3cr3t' };
-    return bench.start(['serve', ...register, ...addresses, ...args], env);
+    return fixture.start(['serve', ...register, ...addresses, ...args], env);
   };
 
   it('answers for containers out of a memory store, in its own domains', async () => {
     const names = { DNS_NAME: 'web.a.example,web' };
-    bench.docker.run({ ...WEB, env: names });
+    fixture.docker.run({ ...WEB, env: names });
     const server = serve('--store', 'memory:', '--domain', 'b.example,a.example');
     const { dns, http } = await server.says('serving');
     await until('it is ready', async () => (await readyz(`http://${http}`)) === '200 ok');
@@ -65,7 +72,7 @@ describe('serve --register', () => {
   });
 
   it('follows its domains, from the store and by SIGHUP, with what stays where it is', async () => {
-    bench.docker.run({ ...WEB, env: { DNS_NAME: 'web.a.example,web' } });
+    fixture.docker.run({ ...WEB, env: { DNS_NAME: 'web.a.example,web' } });
     const file = join(folder, 'soradns.json');
     await writeFile(file, '{"domain": ["a.example", "b.example"]}');
     const first = serve('--store', 'memory:', '--config', file);
@@ -105,7 +112,7 @@ describe('serve --register', () => {
   });
 
   it('takes up its names in a file store again, without a write', async () => {
-    bench.docker.run(WEB);
+    fixture.docker.run(WEB);
     const options = ['--store', `file:${folder}`];
     const first = serve(...options);
     const firstHttp = `http://${(await first.says('serving')).http}`;
@@ -124,14 +131,14 @@ describe('serve --register', () => {
   });
 
   it('says in /readyz what keeps the registrar, and shows its status', async () => {
-    await bench.docker.kill();
+    await fixture.docker.kill();
     const server = serve('--store', 'memory:', '--register-dry-run');
     const http = `http://${(await server.says('serving')).http}`;
     await until('docker is missed', async () => {
       return /^503 registrar: docker: /.test(await readyz(http));
     });
-    bench.docker.run(WEB);
-    await bench.docker.listen();
+    fixture.docker.run(WEB);
+    await fixture.docker.listen();
     await server.says('would register');
     await until('it is ready', async () => (await readyz(http)) === '200 ok');
     assert.equal(await hostAt(http), undefined);
@@ -142,7 +149,7 @@ describe('serve --register', () => {
 
   it('speaks registrator’s metadata when told to', async () => {
     const labels = { SERVICE_NAME: 'shop' };
-    bench.docker.run({ name: 'a', labels, publish: ['80:80'] });
+    fixture.docker.run({ name: 'a', labels, publish: ['80:80'] });
     const server = serve('--store', 'memory:', '--register-compat', 'registrator');
     const { key } = await server.says('registered');
     assert.equal(key, '/skydns/local/skydns/shop/fakehost-a-80');
@@ -151,12 +158,12 @@ describe('serve --register', () => {
 
   it('is not there without --register', async () => {
     const options = ['--store', 'memory:', '--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
-    const server = bench.start(['serve', ...options]);
+    const server = fixture.start(['serve', ...options]);
     const http = `http://${(await server.says('serving')).http}`;
     const { code, stderr } = await callCli(['registrar', 'status', '--registrar', http]);
     assert.equal(code, 4);
     assert.match(stderr, /serves without --register/);
-    assert.equal(bench.docker.requests.length, 0);
+    assert.equal(fixture.docker.requests.length, 0);
     await server.end();
   });
 });

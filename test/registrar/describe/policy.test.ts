@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { told } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
 import { named, ofProject, PUBLISH, policyOf, run, SERVICE } from '../../support/policyCases.ts';
-import { onBench } from '../../support/registrarBench.ts';
+import { withRegistrarFixture } from '../../support/registrarFixture.ts';
 
 describe('--allow', () => {
   const webOnly = { allow: ['*.web.skydns.local', 'db.skydns.local'] };
@@ -141,14 +141,14 @@ describe('--allow', () => {
   ]);
 
   it('takes back what an earlier run without it has registered', () =>
-    onBench(async (bench) => {
-      const first = bench.start();
-      bench.engine.run({ env: { DNS_NAME: 'web,db' }, exposed: ['80/tcp'], ip: '10.1.0.2' });
-      assert.deepEqual(await bench.keys(), ['local/skydns/db', 'local/skydns/web']);
-      await bench.end(first);
-      bench.start({ context: { policy: policyOf({ allow: ['db.skydns.local'] }) } });
-      await bench.settle();
-      assert.deepEqual(await bench.hosts(), { 'local/skydns/db': '10.1.0.2' });
+    withRegistrarFixture(async (fixture) => {
+      const first = fixture.start();
+      fixture.engine.run({ env: { DNS_NAME: 'web,db' }, exposed: ['80/tcp'], ip: '10.1.0.2' });
+      assert.deepEqual(await fixture.keys(), ['local/skydns/db', 'local/skydns/web']);
+      await fixture.end(first);
+      fixture.start({ context: { policy: policyOf({ allow: ['db.skydns.local'] }) } });
+      await fixture.settle();
+      assert.deepEqual(await fixture.hosts(), { 'local/skydns/db': '10.1.0.2' });
     }));
 
   it('holds for the name that a replica with one SERVICE_ID goes to', () => {

@@ -22,7 +22,7 @@ import { startSocketProxy } from '../../support/socketProxy.ts';
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
 import { until } from '../../support/until.ts';
 
-interface Bench {
+interface Fixture {
   readonly fake: FakeDocker;
   /** Behind the proxy. */
   readonly engine: Engine;
@@ -35,23 +35,23 @@ const OWN: Peer = { uid: 1000, pid: 1 };
 const METADATA = readableMetadata(['DNS_', 'dns.'], ['org.example.ip']);
 
 async function withProxy(
-  body: (bench: Bench) => Promise<void>,
+  body: (fixture: Fixture) => Promise<void>,
   options: Partial<ReadOnlyProxyOptions> = {},
 ): Promise<void> {
   const [fake, folder] = [await startFakeDocker(), await newTempDir()];
   const path = join(folder, 'docker.sock');
   const engine = connectEngine({ kind: 'unix', path });
-  const bench = { fake, engine, path, peer: OWN };
+  const fixture = { fake, engine, path, peer: OWN };
   const peers = new WeakMap<Socket, Peer>();
   const peerOf = (socket: Socket): Peer => {
-    const peer = peers.get(socket) ?? bench.peer;
+    const peer = peers.get(socket) ?? fixture.peer;
     peers.set(socket, peer);
     return peer;
   };
   const setup = { endpoint: fake.endpoint, path, metadata: METADATA, peerOf };
   const proxy = await startReadOnlyProxy({ ...setup, ...options });
   try {
-    await body(bench);
+    await body(fixture);
   } finally {
     engine.close();
     await proxy.close();
@@ -293,9 +293,9 @@ test('nothing else arrives at the engine', () =>
   }));
 
 test('a client that takes every place leaves some to another', () =>
-  withProxy(async (bench) => {
-    const { path } = bench;
-    bench.peer = { uid: 1000, pid: 66 };
+  withProxy(async (fixture) => {
+    const { path } = fixture;
+    fixture.peer = { uid: 1000, pid: 66 };
     const greedy = [];
     for (let i = 0; i < 64; i++) greedy.push(await listen(path));
     assert.equal(greedy.filter(({ status }) => status === 200).length, 4);
@@ -303,20 +303,20 @@ test('a client that takes every place leaves some to another', () =>
     const idle = Array.from({ length: 100 }, () => connect(path).on('error', () => {}));
     await until('those above the bound are refused', () => idle.some(({ closed }) => closed));
     await sleep(200);
-    bench.peer = { uid: 1000, pid: 1 };
+    fixture.peer = { uid: 1000, pid: 1 };
     for (let i = 0; i < 3; i++) {
       const own = await listen(path);
       assert.equal(own.status, 200);
       assert.equal(await ask(path, 'GET', '/info'), 200);
       assert.equal(greedy.filter(({ isOpen }) => isOpen()).length, 3, 'it gave one place only');
       own.end();
-      await until('its place is free', () => bench.fake.openStreams === 3);
+      await until('its place is free', () => fixture.fake.openStreams === 3);
       greedy.push(await listen(path));
-      bench.peer = { uid: 1000, pid: 66 };
+      fixture.peer = { uid: 1000, pid: 66 };
       greedy.push(await listen(path));
-      bench.peer = { uid: 1000, pid: 1 };
+      fixture.peer = { uid: 1000, pid: 1 };
       greedy.splice(-2, 1)[0]?.end();
-      await until('the greedy one has three again', () => bench.fake.openStreams === 3);
+      await until('the greedy one has three again', () => fixture.fake.openStreams === 3);
     }
     for (const socket of idle) socket.destroy();
     for (const { end } of greedy) end();

@@ -8,44 +8,44 @@ import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../../src/store/store.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 import { FakeEngine } from '../../support/fakeEngine.ts';
-import { onBench, type RegistrarBench } from '../../support/registrarBench.ts';
+import { type RegistrarFixture, withRegistrarFixture } from '../../support/registrarFixture.ts';
 
 const WEB = { env: { DNS_NAME: 'web.skydns.local' }, exposed: ['80/tcp'] };
 const LEASE_MS = 30_000;
 const PLACE = 'here';
 const IDENTITY = { engineId: 'ENGINE', hostPart: '0123456789ab' };
 
-function startBlind(bench: RegistrarBench, place: string) {
-  const engine = new FakeEngine(bench.clock);
+function startBlind(fixture: RegistrarFixture, place: string) {
+  const engine = new FakeEngine(fixture.clock);
   engine.lose();
-  return bench.start({ place, engine, dockerGraceMs: 300_000 });
+  return fixture.start({ place, engine, dockerGraceMs: 300_000 });
 }
 
 describe('a run that does not reach its engine', () => {
   for (const afterMs of [0, 1_000, 2_000, 3_000, 4_000, 5_000, 9_000])
     it(`leaves a dead holder to a standby that does (${afterMs} ms later)`, () =>
-      onBench(async (bench) => {
-        const holder = bench.start({ place: PLACE });
-        await bench.settle();
-        const standby = bench.start({ place: 'elsewhere' });
-        const web = bench.engine.run(WEB);
-        await bench.advance(20_000);
-        bench.kill(holder);
-        await bench.advance(afterMs);
-        const blind = startBlind(bench, PLACE);
-        bench.engine.die(web);
-        await bench.advance(LEASE_MS * 2);
-        assert.deepEqual(await bench.keys(), []);
+      withRegistrarFixture(async (fixture) => {
+        const holder = fixture.start({ place: PLACE });
+        await fixture.settle();
+        const standby = fixture.start({ place: 'elsewhere' });
+        const web = fixture.engine.run(WEB);
+        await fixture.advance(20_000);
+        fixture.kill(holder);
+        await fixture.advance(afterMs);
+        const blind = startBlind(fixture, PLACE);
+        fixture.engine.die(web);
+        await fixture.advance(LEASE_MS * 2);
+        assert.deepEqual(await fixture.keys(), []);
         assert.equal(standby.registrar.status().role, 'writing');
         assert.equal(blind.registrar.readiness().isReady, false);
       }));
 
   it('does not disturb a holder that lives at the same place', () =>
-    onBench(async (bench) => {
-      bench.start({ place: PLACE });
-      await bench.settle();
-      const { link } = startBlind(bench, PLACE);
-      await bench.advance(LEASE_MS * 5);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start({ place: PLACE });
+      await fixture.settle();
+      const { link } = startBlind(fixture, PLACE);
+      await fixture.advance(LEASE_MS * 5);
       assert.equal(link.counts.lease, 0);
     }));
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { FakeContainerSetup } from '../../support/fakeContainer.ts';
-import { onBench, type RegistrarBench } from '../../support/registrarBench.ts';
+import { type RegistrarFixture, withRegistrarFixture } from '../../support/registrarFixture.ts';
 
 const KEY = 'local/skydns/web';
 const TERM = '15';
@@ -13,13 +13,13 @@ const setup = (more: FakeContainerSetup): FakeContainerSetup => {
 };
 
 /** After so many seconds the name is there, or not. */
-async function assertAfter(bench: RegistrarBench, seconds: number, isThere: boolean) {
-  await bench.advance(seconds * 1000);
-  assert.deepEqual(await bench.keys(), isThere ? [KEY] : [], `${seconds} s later`);
+async function assertAfter(fixture: RegistrarFixture, seconds: number, isThere: boolean) {
+  await fixture.advance(seconds * 1000);
+  assert.deepEqual(await fixture.keys(), isThere ? [KEY] : [], `${seconds} s later`);
 }
 
 /** Has answers to inspections wait until what it gives is called. */
-function holdInspections({ engine: { faults } }: RegistrarBench): () => void {
+function holdInspections({ engine: { faults } }: RegistrarFixture): () => void {
   const answers: (() => void)[] = [];
   faults.beforeAnswer = () => new Promise((resolve) => answers.push(resolve));
   return () => {
@@ -30,13 +30,13 @@ function holdInspections({ engine: { faults } }: RegistrarBench): () => void {
 
 /** Has its HEALTHCHECK pass every second. */
 async function passFor(
-  bench: RegistrarBench,
-  web: ReturnType<typeof bench.engine.run>,
+  fixture: RegistrarFixture,
+  web: ReturnType<typeof fixture.engine.run>,
   seconds: number,
 ): Promise<void> {
   for (let second = 0; second < seconds; second++) {
-    bench.engine.passCheck(web);
-    await bench.advance(1_000);
+    fixture.engine.passCheck(web);
+    await fixture.advance(1_000);
   }
 }
 
@@ -47,15 +47,15 @@ describe('a container that got its stop signal', () => {
     ['that is unhealthy', { health: 'unhealthy', env: { DNS_HEALTH: 'ignore' } }],
   ] as const satisfies readonly [string, FakeContainerSetup][]) {
     it(`stays out for five minutes, ${why}`, () =>
-      onBench(async (bench) => {
-        bench.start();
-        const web = bench.engine.run(setup(more));
-        await bench.settle();
-        bench.engine.signal(web, TERM);
-        await assertAfter(bench, 0, false);
-        await assertAfter(bench, 40, false);
-        await assertAfter(bench, 259, false);
-        await assertAfter(bench, 2, true);
+      withRegistrarFixture(async (fixture) => {
+        fixture.start();
+        const web = fixture.engine.run(setup(more));
+        await fixture.settle();
+        fixture.engine.signal(web, TERM);
+        await assertAfter(fixture, 0, false);
+        await assertAfter(fixture, 40, false);
+        await assertAfter(fixture, 259, false);
+        await assertAfter(fixture, 2, true);
       }));
   }
 
@@ -72,53 +72,53 @@ describe('a container that got its stop signal', () => {
     ['its own timeout says, and a little more', { stopTimeout: 400 }, {}, 402],
   ] as const) {
     it(`stays out as long as ${why}`, () =>
-      onBench(async (bench) => {
-        bench.start({ context });
-        const web = bench.engine.run(setup(more));
-        await bench.settle();
-        bench.engine.signal(web, TERM);
-        await assertAfter(bench, seconds - 1, false);
-        await assertAfter(bench, 2, true);
+      withRegistrarFixture(async (fixture) => {
+        fixture.start({ context });
+        const web = fixture.engine.run(setup(more));
+        await fixture.settle();
+        fixture.engine.signal(web, TERM);
+        await assertAfter(fixture, seconds - 1, false);
+        await assertAfter(fixture, 2, true);
       }));
   }
 
   for (const stopTimeout of [10_000_000, -1]) {
     it(`drains as long as it likes with a stop timeout of ${stopTimeout} s`, () =>
-      onBench(async (bench) => {
-        bench.start();
-        const web = bench.engine.run(setup({ stopTimeout, health: 'healthy' }));
-        await bench.settle();
-        bench.engine.signal(web, TERM);
-        await passFor(bench, web, 60);
-        await assertAfter(bench, 3_600, false);
-        bench.engine.restart(web);
-        await assertAfter(bench, 0, true);
+      withRegistrarFixture(async (fixture) => {
+        fixture.start();
+        const web = fixture.engine.run(setup({ stopTimeout, health: 'healthy' }));
+        await fixture.settle();
+        fixture.engine.signal(web, TERM);
+        await passFor(fixture, web, 60);
+        await assertAfter(fixture, 3_600, false);
+        fixture.engine.restart(web);
+        await assertAfter(fixture, 0, true);
       }));
   }
 
   it('is back with its next HEALTHCHECK that passes when a stop would be over', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(setup({ health: 'healthy', stopTimeout: 3 }));
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await passFor(bench, web, 3);
-      await assertAfter(bench, 20, false);
-      bench.engine.passCheck(web);
-      await assertAfter(bench, 2, true);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(setup({ health: 'healthy', stopTimeout: 3 }));
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await passFor(fixture, web, 3);
+      await assertAfter(fixture, 20, false);
+      fixture.engine.passCheck(web);
+      await assertAfter(fixture, 2, true);
     }));
 
   it('is not back with a HEALTHCHECK that passes while it may be draining', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(setup({ health: 'healthy' }));
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await passFor(bench, web, 9);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(setup({ health: 'healthy' }));
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await passFor(fixture, web, 9);
       // Docker tells a health that changes, and that is none that began late enough either.
-      bench.engine.setHealth(web, 'unhealthy');
-      bench.engine.setHealth(web, 'healthy');
-      await assertAfter(bench, 60, false);
+      fixture.engine.setHealth(web, 'unhealthy');
+      fixture.engine.setHealth(web, 'healthy');
+      await assertAfter(fixture, 60, false);
     }));
 
   for (const [why, more] of [
@@ -129,125 +129,125 @@ describe('a container that got its stop signal', () => {
     ['one that says how long its stops take', { env: { DNS_STOP_TIMEOUT: '60' } }],
   ] as const) {
     it(`is not back for its health: ${why}`, () =>
-      onBench(async (bench) => {
-        bench.start();
-        const web = bench.engine.run(setup({ health: 'healthy', ...more }));
-        await bench.settle();
-        bench.engine.signal(web, TERM);
-        await passFor(bench, web, 50);
-        await assertAfter(bench, 0, false);
+      withRegistrarFixture(async (fixture) => {
+        fixture.start();
+        const web = fixture.engine.run(setup({ health: 'healthy', ...more }));
+        await fixture.settle();
+        fixture.engine.signal(web, TERM);
+        await passFor(fixture, web, 50);
+        await assertAfter(fixture, 0, false);
       }));
   }
 
   it('is out also when it was not healthy at its signal, and is since', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(setup({ health: 'unhealthy' }));
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await passFor(bench, web, 5);
-      await assertAfter(bench, 0, false);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(setup({ health: 'unhealthy' }));
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await passFor(fixture, web, 5);
+      await assertAfter(fixture, 0, false);
     }));
 
   it('is out when the signal came before it was first inspected', () =>
-    onBench(async (bench) => {
-      bench.start();
-      await bench.settle();
-      const release = holdInspections(bench);
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await bench.settle();
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      await fixture.settle();
+      const release = holdInspections(fixture);
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await fixture.settle();
       release();
-      await assertAfter(bench, 60, false);
-      await assertAfter(bench, 241, true);
+      await assertAfter(fixture, 60, false);
+      await assertAfter(fixture, 241, true);
     }));
 
   it('is out when the signal came before the inspection of its new life', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      const release = holdInspections(bench);
-      bench.engine.restart(web);
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await bench.settle();
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      const release = holdInspections(fixture);
+      fixture.engine.restart(web);
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await fixture.settle();
       release();
-      await assertAfter(bench, 60, false);
-      await assertAfter(bench, 241, true);
+      await assertAfter(fixture, 60, false);
+      await assertAfter(fixture, 241, true);
     }));
 
   it('is in when the signal was for the life before', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      bench.engine.restart(web);
-      await assertAfter(bench, 0, true);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      fixture.engine.restart(web);
+      await assertAfter(fixture, 0, true);
     }));
 
   it('begins its time anew with a second signal, and is not back because it is resumed', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await assertAfter(bench, 290, false);
-      bench.engine.signal(web, TERM);
-      bench.engine.pause(web);
-      bench.engine.unpause(web);
-      await assertAfter(bench, 290, false);
-      await assertAfter(bench, 11, true);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await assertAfter(fixture, 290, false);
+      fixture.engine.signal(web, TERM);
+      fixture.engine.pause(web);
+      fixture.engine.unpause(web);
+      await assertAfter(fixture, 290, false);
+      await assertAfter(fixture, 11, true);
     }));
 
   it('stays out when the registrar starts anew, for no longer than it would have', () =>
-    onBench(async (bench) => {
-      const first = bench.start();
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await assertAfter(bench, 100, false);
-      await bench.end(first);
-      bench.start();
-      await assertAfter(bench, 190, false);
-      await assertAfter(bench, 20, true);
+    withRegistrarFixture(async (fixture) => {
+      const first = fixture.start();
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await assertAfter(fixture, 100, false);
+      await fixture.end(first);
+      fixture.start();
+      await assertAfter(fixture, 190, false);
+      await assertAfter(fixture, 20, true);
     }));
 
   it('is out when it got its signal while the registrar could not reach the engine', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      bench.engine.lose();
-      bench.engine.signal(web, TERM);
-      await assertAfter(bench, 1, true);
-      bench.engine.restore();
-      await assertAfter(bench, 5, false);
-      await assertAfter(bench, 300, true);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      fixture.engine.lose();
+      fixture.engine.signal(web, TERM);
+      await assertAfter(fixture, 1, true);
+      fixture.engine.restore();
+      await assertAfter(fixture, 5, false);
+      await assertAfter(fixture, 300, true);
     }));
 
   it('stays in once it has survived, when the registrar connects to the engine again', () =>
-    onBench(async (bench) => {
-      bench.start();
-      const web = bench.engine.run(WEB);
-      await bench.settle();
-      bench.engine.signal(web, TERM);
-      await assertAfter(bench, 301, true);
-      bench.engine.cutEvents();
-      await bench.assertQuiet(20_000);
-      assert.deepEqual(await bench.keys(), [KEY]);
+    withRegistrarFixture(async (fixture) => {
+      fixture.start();
+      const web = fixture.engine.run(WEB);
+      await fixture.settle();
+      fixture.engine.signal(web, TERM);
+      await assertAfter(fixture, 301, true);
+      fixture.engine.cutEvents();
+      await fixture.assertQuiet(20_000);
+      assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
   it('is told to be stopped, and when it comes back', () =>
-    onBench(async (bench) => {
-      const { registrar } = bench.start();
+    withRegistrarFixture(async (fixture) => {
+      const { registrar } = fixture.start();
       const reasonOf = async (more: FakeContainerSetup): Promise<string | undefined> => {
-        const web = bench.engine.run(setup(more));
-        await bench.settle();
-        bench.engine.signal(web, TERM);
-        await bench.settle();
+        const web = fixture.engine.run(setup(more));
+        await fixture.settle();
+        fixture.engine.signal(web, TERM);
+        await fixture.settle();
         const { containers } = registrar.status();
         return containers.find(({ id }) => web.id.startsWith(id))?.reason;
       };

@@ -7,13 +7,13 @@ import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe } from '../../../src/registrar/describe.ts';
 import { Checks } from '../../../src/registrar/observe/checks.ts';
+import { probe } from '../../../src/registrar/observe/probe.ts';
 import { ProbeTurns } from '../../../src/registrar/observe/probeTurns.ts';
 import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
 import { systemClock } from '../../../src/timing/clock.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 import { inspection, registrarContext } from '../../support/inspection.ts';
 import { until } from '../../support/until.ts';
-import { probe } from '../../../src/registrar/observe/probe.ts';
 
 const never = new AbortController().signal;
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegistrarEvent } from '../../../src/registrar/events.ts';
-import { onBench, type Running } from '../../support/registrarBench.ts';
+import { type Running, withRegistrarFixture } from '../../support/registrarFixture.ts';
 
 const CONTAINERS = 12;
 
@@ -16,29 +16,29 @@ function deletesOf({ events }: Running): RegistrarEvent[] {
 
 for (const isDryRun of [false, true])
   it(`${isDryRun ? 'a dry run' : 'a registrar'} that starts again withdraws no name of a running container`, () =>
-    onBench(async (bench) => {
-      const first = bench.start();
+    withRegistrarFixture(async (fixture) => {
+      const first = fixture.start();
       for (let n = 0; n < CONTAINERS; n++) {
-        bench.engine.run({
+        fixture.engine.run({
           env: { DNS_NAME: `c${n}` },
           ip: `10.1.0.${n + 2}`,
           exposed: ['80/tcp'],
         });
       }
-      const before = await bench.hosts();
+      const before = await fixture.hosts();
       assert.equal(Object.keys(before).length, CONTAINERS);
-      await bench.end(first);
+      await fixture.end(first);
       // Each inspection answers a moment after the one before it, and each read takes longer than that.
       let inspected = 0;
-      bench.engine.faults.beforeAnswer = () => sleep(5 * ++inspected);
-      const second = bench.start({ dryRun: isDryRun });
+      fixture.engine.faults.beforeAnswer = () => sleep(5 * ++inspected);
+      const second = fixture.start({ dryRun: isDryRun });
       second.link.delay = (operation) =>
         operation === 'get' || operation === 'snapshot' ? sleep(12) : undefined;
       for (let turn = 0; turn < 40; turn++) {
         await sleep(10);
-        await bench.settle();
+        await fixture.settle();
       }
-      await bench.advance(10_000);
+      await fixture.advance(10_000);
       assert.deepEqual(deletesOf(second), []);
-      assert.deepEqual(await bench.hosts(), before);
+      assert.deepEqual(await fixture.hosts(), before);
     }));

@@ -11,7 +11,11 @@ import { pathOf } from '../../../src/registrar/reconcile/namespace.ts';
 import type { Change, Entry } from '../../../src/service/change.ts';
 import type { FakeContainer, FakeContainerSetup } from '../../support/fakeContainer.ts';
 import { FakeEngine } from '../../support/fakeEngine.ts';
-import { onBench, type RegistrarBench, type Running } from '../../support/registrarBench.ts';
+import {
+  type RegistrarFixture,
+  type Running,
+  withRegistrarFixture,
+} from '../../support/registrarFixture.ts';
 
 const SITES = 3;
 const ZONE = '/skydns/local/skydns/';
@@ -76,14 +80,14 @@ class Site {
   readonly engine: FakeEngine;
   readonly containers = new Map<number, FakeContainer>();
   running: Running;
-  readonly #bench: RegistrarBench;
+  readonly #fixture: RegistrarFixture;
 
-  constructor(bench: RegistrarBench, number: number) {
-    this.#bench = bench;
-    this.engine = new FakeEngine(bench.clock, number * 4_096 + 2);
+  constructor(fixture: RegistrarFixture, number: number) {
+    this.#fixture = fixture;
+    this.engine = new FakeEngine(fixture.clock, number * 4_096 + 2);
     const { engineInfo } = this.engine;
     this.engine.engineInfo = { ...engineInfo, id: `ENGINE:${number}`, name: `host-${number}` };
-    this.running = bench.start({ engine: this.engine });
+    this.running = fixture.start({ engine: this.engine });
   }
 
   turn(which: number): void {
@@ -97,9 +101,9 @@ class Site {
   }
 
   async restart(how: 'restart' | 'kill'): Promise<void> {
-    if (how === 'kill') this.#bench.kill(this.running);
-    else await this.#bench.end(this.running);
-    this.running = this.#bench.start({ engine: this.engine });
+    if (how === 'kill') this.#fixture.kill(this.running);
+    else await this.#fixture.end(this.running);
+    this.running = this.#fixture.start({ engine: this.engine });
   }
 
   runs(containerId: string): boolean {
@@ -119,8 +123,8 @@ class Ledger {
     this.#runs = runs;
   }
 
-  async follow(bench: RegistrarBench, signal: AbortSignal): Promise<void> {
-    for await (const { changes } of bench.store.watch('/skydns/', 1, signal))
+  async follow(fixture: RegistrarFixture, signal: AbortSignal): Promise<void> {
+    for await (const { changes } of fixture.store.watch('/skydns/', 1, signal))
       for (const change of changes) this.#note(change);
   }
 
@@ -164,9 +168,13 @@ function holderOf({ key, value }: Entry): string {
   return ownerOf(value)?.containerId ?? key;
 }
 
-async function act(action: Action, sites: readonly Site[], bench: RegistrarBench): Promise<void> {
-  if (action.kind === 'wait') return bench.advance(action.ms);
-  if (action.kind === 'write') return writeByHand(`${ZONE}${KEYS[action.at]}`, bench);
+async function act(
+  action: Action,
+  sites: readonly Site[],
+  fixture: RegistrarFixture,
+): Promise<void> {
+  if (action.kind === 'wait') return fixture.advance(action.ms);
+  if (action.kind === 'write') return writeByHand(`${ZONE}${KEYS[action.at]}`, fixture);
   const site = sites[action.site];
   if (site === undefined) return;
   switch (action.kind) {
@@ -184,13 +192,13 @@ async function act(action: Action, sites: readonly Site[], bench: RegistrarBench
     case 'slowWrites':
       site.running.link.delay = (operation) =>
         operation === 'put'
-          ? new Promise((resolve) => bench.clock.startTimer(SLOW_MS, resolve))
+          ? new Promise((resolve) => fixture.clock.startTimer(SLOW_MS, resolve))
           : undefined;
       return;
   }
 }
 
-async function writeByHand(key: string, { store }: RegistrarBench): Promise<void> {
+async function writeByHand(key: string, { store }: RegistrarFixture): Promise<void> {
   const { entry } = await store.get(key);
   if (entry === undefined) await store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
   else if (ownerOf(entry.value) === undefined) await store.delete(key);
@@ -234,18 +242,18 @@ describe('names above and below each other', () => {
     () =>
       fc.assert(
         fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 40 }), (actions) =>
-          onBench(async (bench) => {
-            const sites = Array.from({ length: SITES }, (_, n) => new Site(bench, n + 1));
+          withRegistrarFixture(async (fixture) => {
+            const sites = Array.from({ length: SITES }, (_, n) => new Site(fixture, n + 1));
             const abort = new AbortController();
             const ledger = new Ledger((id) => sites.some((site) => site.runs(id)));
-            const following = ledger.follow(bench, abort.signal);
+            const following = ledger.follow(fixture, abort.signal);
             try {
-              await bench.advance(1_000);
-              for (const action of actions) await act(action, sites, bench);
+              await fixture.advance(1_000);
+              for (const action of actions) await act(action, sites, fixture);
               for (const { running } of sites) running.link.delay = undefined;
-              await bench.advance(90_000);
+              await fixture.advance(90_000);
               assertSettled(ledger, sites);
-              await bench.assertQuiet(120_000);
+              await fixture.assertQuiet(120_000);
             } finally {
               abort.abort();
               await following;
@@ -261,26 +269,26 @@ describe('names above and below each other', () => {
   );
 
   it('are known again when more were below a name than are kept, and all that were kept have gone', () =>
-    onBench(async (bench) => {
+    withRegistrarFixture(async (fixture) => {
       const keys = Array.from({ length: 40 }, (_, n) => `${ZONE}a/${n}`);
-      for (const key of keys) await bench.store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
-      const { registrar } = bench.start();
-      bench.engine.run(named('a'));
-      await bench.advance(1_000);
+      for (const key of keys) await fixture.store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
+      const { registrar } = fixture.start();
+      fixture.engine.run(named('a'));
+      await fixture.advance(1_000);
       const why = () => registrar.status().containers[0]?.records[0]?.reason;
       const last = keys.pop() ?? '';
-      for (const key of keys) await bench.store.delete(key);
-      await bench.advance(1_000);
+      for (const key of keys) await fixture.store.delete(key);
+      await fixture.advance(1_000);
       assert.match(why() ?? '', /^would be hidden by 39\.a\.skydns\.local, which a record/);
-      await bench.store.delete(last);
-      await bench.advance(1_000);
-      assert.deepEqual(await bench.keys(), ['local/skydns/a']);
+      await fixture.store.delete(last);
+      await fixture.advance(1_000);
+      assert.deepEqual(await fixture.keys(), ['local/skydns/a']);
     }));
 
   it('that two hosts take at the same moment are left to the one whose write came first', () =>
-    onBench(async (bench) => {
-      const [first, second] = [new Site(bench, 1), new Site(bench, 2)];
-      await bench.advance(1_000);
+    withRegistrarFixture(async (fixture) => {
+      const [first, second] = [new Site(fixture, 1), new Site(fixture, 2)];
+      await fixture.advance(1_000);
       let go = (): void => {};
       const both = new Promise<void>((resolve) => {
         go = resolve;
@@ -289,15 +297,15 @@ describe('names above and below each other', () => {
         running.link.delay = (operation) => (operation === 'put' ? both : undefined);
       first.turn(0);
       second.turn(1);
-      await bench.settle();
+      await fixture.settle();
       for (const { running } of [first, second]) running.link.delay = undefined;
       go();
-      await bench.advance(1_000);
-      const [held, ...more] = await bench.keys();
+      await fixture.advance(1_000);
+      const [held, ...more] = await fixture.keys();
       assert.deepEqual(more, []);
       (held === 'local/skydns/a' ? first : second).turn(held === 'local/skydns/a' ? 0 : 1);
-      await bench.advance(1_000);
+      await fixture.advance(1_000);
       const other = held === 'local/skydns/a' ? 'local/skydns/a/x' : 'local/skydns/a';
-      assert.deepEqual(await bench.keys(), [other]);
+      assert.deepEqual(await fixture.keys(), [other]);
     }));
 });

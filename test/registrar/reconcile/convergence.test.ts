@@ -20,7 +20,11 @@ import type { Entry } from '../../../src/service/change.ts';
 import type { FakeContainer } from '../../support/fakeContainer.ts';
 import { FakeEngine } from '../../support/fakeEngine.ts';
 import { registrarContext } from '../../support/inspection.ts';
-import { onBench, type RegistrarBench, type Running } from '../../support/registrarBench.ts';
+import {
+  type RegistrarFixture,
+  type Running,
+  withRegistrarFixture,
+} from '../../support/registrarFixture.ts';
 import type { StoreLink } from '../../support/storeLink.ts';
 
 const FOREIGN = '{"host":"192.0.2.99"}';
@@ -112,15 +116,15 @@ class Site {
   running: Running[] = [];
   /** What a registrar did to a record of a container that is not of this engine. */
   readonly trespasses: string[] = [];
-  readonly #bench: RegistrarBench;
+  readonly #fixture: RegistrarFixture;
   readonly #number: number;
   readonly #made = new Set<string>();
   #bootedAtMs = 0;
 
-  constructor(bench: RegistrarBench, number: number) {
-    this.#bench = bench;
+  constructor(fixture: RegistrarFixture, number: number) {
+    this.#fixture = fixture;
     this.#number = number;
-    this.engine = new FakeEngine(bench.clock, number * 4_096 + 2);
+    this.engine = new FakeEngine(fixture.clock, number * 4_096 + 2);
     this.start();
   }
 
@@ -129,10 +133,10 @@ class Site {
     const machine = {
       bootId: `boot ${number} at ${bootedAtMs}`,
       kernel: 'kernel',
-      uptimeMs: () => this.#bench.clock.monotonicMs() - bootedAtMs,
+      uptimeMs: () => this.#fixture.clock.monotonicMs() - bootedAtMs,
     };
     const hostAddresses = { v4: `192.0.2.${number}` };
-    const running = this.#bench.start({
+    const running = this.#fixture.start({
       engine: this.engine,
       surroundings: async () => ({ hostAddresses, ownNetworks: [] }),
       place: machine.bootId,
@@ -151,8 +155,8 @@ class Site {
 
   /** SIGKILL to all that runs; `start` comes after. */
   reboot(): void {
-    for (const running of this.running.splice(0)) this.#bench.kill(running);
-    this.#bootedAtMs = this.#bench.clock.monotonicMs();
+    for (const running of this.running.splice(0)) this.#fixture.kill(running);
+    this.#bootedAtMs = this.#fixture.clock.monotonicMs();
     this.engine.cutEvents();
     for (const container of this.slots)
       if (container?.isRunning === true) this.engine.restart(container);
@@ -194,12 +198,12 @@ class Site {
 }
 
 class World {
-  readonly bench: RegistrarBench;
+  readonly fixture: RegistrarFixture;
   readonly #sites: readonly [Site, Site];
 
-  constructor(bench: RegistrarBench) {
-    this.bench = bench;
-    this.#sites = [new Site(bench, 1), new Site(bench, 2)];
+  constructor(fixture: RegistrarFixture) {
+    this.fixture = fixture;
+    this.#sites = [new Site(fixture, 1), new Site(fixture, 2)];
   }
 
   async act(action: Action): Promise<void> {
@@ -207,10 +211,10 @@ class World {
       case 'foreign':
         return this.#writeForeign(NAMES[action.at] ?? '');
       case 'vandal':
-        await this.bench.store.delete(keyOf(NAMES[action.at] ?? ''));
+        await this.fixture.store.delete(keyOf(NAMES[action.at] ?? ''));
         return;
       case 'wait':
-        return this.bench.advance(action.ms);
+        return this.fixture.advance(action.ms);
       default:
         return this.#actAt(action, this.#sites[action.site] ?? this.#sites[0]);
     }
@@ -278,7 +282,7 @@ class World {
         link.delay = undefined;
       }
     }
-    await this.bench.advance(90_000);
+    await this.fixture.advance(90_000);
   }
 
   trespasses(): readonly string[] {
@@ -336,7 +340,7 @@ class World {
   }
 
   async #writeForeign(name: string): Promise<void> {
-    const { store } = this.bench;
+    const { store } = this.fixture;
     const { entry } = await store.get(keyOf(name));
     if (entry !== undefined && Buffer.from(entry.value).toString() === FOREIGN)
       await store.delete(entry.key);
@@ -346,21 +350,21 @@ class World {
   /** Longer than anybody waits for a write, which arrives all the same. */
   readonly #slowly: StoreLink['delay'] = (operation) => {
     if (operation !== 'put' && operation !== 'delete') return undefined;
-    return new Promise((resolve) => this.bench.clock.startTimer(SLOW_MS, resolve));
+    return new Promise((resolve) => this.fixture.clock.startTimer(SLOW_MS, resolve));
   };
 
   async #revoke({ running }: Site): Promise<void> {
     for (const { registrar } of running) {
       const { lease } = registrar.status();
-      if (lease !== undefined) await this.bench.store.revokeLease(lease.id);
+      if (lease !== undefined) await this.fixture.store.revokeLease(lease.id);
     }
   }
 
   async #replace(site: Site, how: 'kill' | 'end' | 'twin'): Promise<void> {
     if (how !== 'twin') {
       for (const running of site.running.splice(0)) {
-        if (how === 'kill') this.bench.kill(running);
-        else await this.bench.end(running);
+        if (how === 'kill') this.fixture.kill(running);
+        else await this.fixture.end(running);
       }
     }
     if (site.running.length < 2) site.start();
@@ -372,7 +376,7 @@ function keyOf(name: string): string {
 }
 
 async function assertTrue(world: World, foreign: ReadonlyMap<string, string>): Promise<void> {
-  const records = await world.bench.records();
+  const records = await world.fixture.records();
   const wanted = world.wanted();
   const numbered = wanted.get(keyOf('n')) ?? [];
   wanted.delete(keyOf('n'));
@@ -421,9 +425,9 @@ function take(left: Map<string, string>, keys: readonly string[]): Map<string, s
   return taken;
 }
 
-async function foreignIn(bench: RegistrarBench): Promise<Map<string, string>> {
+async function foreignIn(fixture: RegistrarFixture): Promise<Map<string, string>> {
   const foreign = new Map<string, string>();
-  for await (const { entries } of bench.store.snapshot('/skydns/')) {
+  for await (const { entries } of fixture.store.snapshot('/skydns/')) {
     for (const { key, value } of entries) {
       const text = Buffer.from(value).toString();
       if (text === FOREIGN) foreign.set(key, text);
@@ -452,18 +456,18 @@ describe('convergence', () => {
     () =>
       fc.assert(
         fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 40 }), (actions) =>
-          onBench(async (bench) => {
-            const world = new World(bench);
+          withRegistrarFixture(async (fixture) => {
+            const world = new World(fixture);
             let foreign = new Map<string, string>();
             for (const action of actions) {
               await world.act(action);
               if (action.kind === 'vandal' || action.kind === 'foreign')
-                foreign = await foreignIn(bench);
+                foreign = await foreignIn(fixture);
             }
             await world.quieten();
             await assertTrue(world, foreign);
             assert.deepEqual(world.trespasses(), []);
-            await bench.assertQuiet(120_000);
+            await fixture.assertQuiet(120_000);
           }),
         ),
         { numRuns: 150, endOnFailure: false, examples: [[RIVALS]] },

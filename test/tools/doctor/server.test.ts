@@ -12,7 +12,7 @@ import { type Held, judgePort, placeFor } from '../../../src/tools/doctor/judge/
 import { judgeRegistrar } from '../../../src/tools/doctor/judge/registrar.ts';
 import { judgeHttpHolder } from '../../../src/tools/doctor/judge/server.ts';
 import { examined, finding } from '../../support/examination.ts';
-import { useFakeDocker } from '../../support/registerBench.ts';
+import { useFakeDocker } from '../../support/registrarProcesses.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
 import { WISH } from '../../support/wish.ts';
@@ -256,7 +256,7 @@ describe('Docker', () => {
 });
 
 describe('the registrar', () => {
-  const bench = useFakeDocker();
+  const fixture = useFakeDocker();
 
   it('is missing where there is Docker', async () => {
     const patient = { files: { '/etc/docker/daemon.json': '{}' } };
@@ -284,9 +284,9 @@ describe('the registrar', () => {
   });
 
   it('is ready, or says why it is not, and what it could not register', async () => {
-    bench.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
+    fixture.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
-    const child = bench.start(['serve', '--register', '--store', 'memory:', ...addresses]);
+    const child = fixture.start(['serve', '--register', '--store', 'memory:', ...addresses]);
     const http = String((await child.says('serving')).http);
     const look = () => examined({ flags: { http } }, 'registrar');
     await until('it is ready', async () => (await look())[0]?.level === 'ok', 20_000);
@@ -297,7 +297,7 @@ describe('the registrar', () => {
     );
     const mixed = await examined({ flags: { ...at(server.dns), http } }, 'server');
     assert.match(mixed.at(-1)?.message ?? '', /is of another process/);
-    await bench.docker.close();
+    await fixture.docker.close();
     await until('the loss shows', async () => (await look())[0]?.level === 'problem', 20_000);
     assert.match((await look())[0]?.message ?? '', /^the registrar is not ready: docker/);
     assert.equal(await child.end(), 0);

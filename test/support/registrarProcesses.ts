@@ -11,7 +11,7 @@ export const WEB = {
 } as const;
 export const KEY = '/skydns/local/skydns/web';
 
-export interface RegisterBench {
+export interface RegistrarProcesses {
   /** Of the test that runs. */
   readonly docker: FakeDocker;
   /** Starts `soradns` on that Docker; it ends with the test. */
@@ -19,7 +19,7 @@ export interface RegisterBench {
 }
 
 /** Gives each test of the file a Docker and an end. */
-export function useFakeDocker(): RegisterBench {
+export function useFakeDocker(): RegistrarProcesses {
   const processes = new Set<CliProcess>();
   let docker: FakeDocker | undefined;
   const current = (): FakeDocker => {

@@ -16,13 +16,13 @@ import { registrarContext } from './inspection.ts';
 import { entriesOf } from './storeCalls.ts';
 import { StoreLink } from './storeLink.ts';
 
-export interface BenchSetup extends Partial<Omit<RegistrarOptions, 'context'>> {
+export interface FixtureSetup extends Partial<Omit<RegistrarOptions, 'context'>> {
   readonly context?: Partial<RegistrarContext>;
 }
 
 let made = 0;
 
-export class RegistrarBench {
+export class RegistrarFixture {
   readonly clock = new FakeClock();
   readonly engine = new FakeEngine(this.clock);
   readonly store: LeaseStore = createMemoryStore({ clock: this.clock });
@@ -31,7 +31,7 @@ export class RegistrarBench {
   readonly #running = new Set<Running>();
 
   /** A registrar of the engine, started; internal mode, so that addresses are the containers' own. */
-  start(setup: BenchSetup = {}): Running {
+  start(setup: FixtureSetup = {}): Running {
     const { context, ...options } = setup;
     const number = ++made;
     const link = new StoreLink(this.store);
@@ -139,13 +139,15 @@ export class RegistrarBench {
   }
 }
 
-/** Runs a test on a bench of its own. */
-export async function onBench(use: (bench: RegistrarBench) => Promise<void>): Promise<void> {
-  const bench = new RegistrarBench();
+/** Runs a test on a new fixture and closes it afterwards. */
+export async function withRegistrarFixture(
+  use: (fixture: RegistrarFixture) => Promise<void>,
+): Promise<void> {
+  const fixture = new RegistrarFixture();
   try {
-    await use(bench);
+    await use(fixture);
   } finally {
-    await bench.close();
+    await fixture.close();
   }
 }
 
@@ -165,12 +167,12 @@ export interface StoredRecord {
 }
 
 /** Every key that was deleted from now on. */
-export function watchDeletes(bench: RegistrarBench): { keys: string[]; stop(): void } {
+export function watchDeletes(fixture: RegistrarFixture): { keys: string[]; stop(): void } {
   const abort = new AbortController();
   const keys: string[] = [];
   void (async () => {
-    const { revision } = await bench.store.get('/x');
-    for await (const { changes } of bench.store.watch('/skydns/', revision + 1, abort.signal)) {
+    const { revision } = await fixture.store.get('/x');
+    for await (const { changes } of fixture.store.watch('/skydns/', revision + 1, abort.signal)) {
       for (const change of changes) if (change.kind === 'delete') keys.push(change.key);
     }
   })();
