@@ -3,9 +3,9 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
-import { type Output, tooFewFiles } from './app/process/process.ts';
+import { fileLimitProblem, type Output } from './app/process/process.ts';
 
-const problem = tooFewFiles();
+const problem = fileLimitProblem();
 if (problem !== undefined) {
   process.stderr.write(`soradns: ${problem}\n`);
   process.exit(1);

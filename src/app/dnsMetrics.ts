@@ -28,7 +28,7 @@ export interface DnsSources {
 }
 
 export function dnsFamilies({ answers, tcp }: DnsSources): Family[] {
-  const kinds = KINDS.map(({ labels, transport, family }) => {
+  const kinds = TRANSPORT_FAMILIES.map(({ labels, transport, family }) => {
     const blocks = answers.filter((a) => a.transport === transport && a.family === family);
     return { labels, sum: slotSums(blocks.map(({ block }) => block)) };
   });
@@ -43,13 +43,13 @@ export function dnsFamilies({ answers, tcp }: DnsSources): Family[] {
   ];
 }
 
-interface Kind {
+interface LabelledCounters {
   readonly labels: Labels;
   readonly sum: CounterBlock;
 }
 
 /** The label `family` is 1 for IPv4 and 2 for IPv6, as in CoreDNS. */
-const KINDS = (['udp', 'tcp'] as const).flatMap((transport) =>
+const TRANSPORT_FAMILIES = (['udp', 'tcp'] as const).flatMap((transport) =>
   ([4, 6] as const).map((family) => ({
     transport,
     family,
@@ -72,7 +72,7 @@ function slotSums(blocks: readonly CounterBlock[]): CounterBlock {
   return sums;
 }
 
-function requests(kinds: readonly Kind[]): Family {
+function requests(kinds: readonly LabelledCounters[]): Family {
   const samples = kinds.flatMap(({ labels, sum }) =>
     TYPES.map((type, index) => ({
       labels: { ...labels, type },

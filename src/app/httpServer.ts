@@ -6,7 +6,7 @@ import { LOCKS } from '../registrar/leadership/lock.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/admission.ts';
 import { shareWatches } from '../server/http/api/sharedWatches.ts';
 import type { Exchange, Reply } from '../server/http/exchange/exchange.ts';
-import type { Figures } from '../server/http/health.ts';
+import type { ServerStats } from '../server/http/health.ts';
 import { createHttpListener } from '../server/http/listener.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -15,7 +15,7 @@ import { writersOf } from './process/writerToken.ts';
 import { version } from './processStats.ts';
 
 /** Why a server cannot be: one line, and one of what to do if that one does not say it. */
-export interface Refused {
+export interface StartRefusal {
   readonly kind: 'refused';
   readonly code: 'unreachable' | 'not_permitted';
   readonly reason: string;
@@ -29,7 +29,7 @@ export type HttpOutcome =
       readonly endpoint: SocketAddress | undefined;
       close(): Promise<void>;
     }
-  | Refused;
+  | StartRefusal;
 
 export interface HttpSources {
   readonly store: LeaseStore;
@@ -37,7 +37,7 @@ export interface HttpSources {
   readonly stateDirectory: string | undefined;
   readonly readiness: () => readonly string[];
   readonly warnings: () => readonly string[];
-  readonly figures: () => Figures;
+  readonly stats: () => ServerStats;
   /** As the listener's. */
   readonly page: (exchange: Exchange) => Reply | undefined;
 }

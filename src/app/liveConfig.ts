@@ -13,7 +13,7 @@ import {
   withStoreConfig,
 } from '../config/config.ts';
 import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
-import { type OptionWords, sameValue, wordsOf } from '../config/option.ts';
+import { isSameValue, type OptionWords, wordsOf } from '../config/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
 import { SERVE_OPTIONS } from '../config/serveOptions.ts';
 import type { Arguments } from '../config/settings.ts';
@@ -30,7 +30,7 @@ import { Failure } from './process/failure.ts';
 import type { Io } from './process/process.ts';
 
 /** Exchanged as a whole. */
-interface InForce {
+interface ActiveConfig {
   readonly config: Config;
   readonly settings: ZoneSettings;
   readonly forwarding: Forwarding | undefined;
@@ -40,7 +40,7 @@ interface InForce {
 /** A forwarder that was replaced has answered everything by then: none of its questions takes longer than 4 s. */
 const RETIREMENT_MS = 5_000;
 
-export class Effective {
+export class LiveConfig {
   /** Of all forwarders that there have been. */
   readonly forwardCounters = newForwardCounters();
   /** Configurations read again, and taken or not. */
@@ -50,37 +50,37 @@ export class Effective {
   readonly #listeners: (() => void)[] = [];
   readonly #retired = new Map<Forwarder, NodeJS.Timeout>();
   /** What this process was told, without the store. */
-  #given: Config;
-  #now: InForce;
+  #ownConfig: Config;
+  #active: ActiveConfig;
   /** What the key holds, and what it held when that last counted. */
   #storeText: string | undefined;
-  #countingText: string | undefined;
-  #hasNews = false;
-  #isLoaded = false;
+  #appliedText: string | undefined;
+  #isStoreTextNew = false;
+  #isStoreLoaded = false;
 
   /** `key` is the one that holds SkyDNS's configuration. */
   constructor(given: Config, key: string, log: Log) {
     this.#key = key;
     this.#log = log;
-    this.#given = given;
-    this.#now = this.#inForce(given);
+    this.#ownConfig = given;
+    this.#active = this.#activeConfigFrom(given);
   }
 
   get config(): Config {
-    return this.#now.config;
+    return this.#active.config;
   }
 
   get settings(): ZoneSettings {
-    return this.#now.settings;
+    return this.#active.settings;
   }
 
   /** `undefined`: nobody is asked. */
   get forwarder(): Forwarder | undefined {
-    return this.#now.forwarding?.forwarder;
+    return this.#active.forwarding?.forwarder;
   }
 
   mayRecurse(address: string): boolean {
-    return this.#now.mayRecurse(address);
+    return this.#active.mayRecurse(address);
   }
 
   /** Has `listener` called after each exchange. It must not throw. */
@@ -89,50 +89,51 @@ export class Effective {
   }
 
   /** Remembers what the key holds, should it be among the changes. */
-  note(changes: readonly Change[]): void {
+  readChanges(changes: readonly Change[]): void {
     for (const change of changes) {
       if ((change.kind === 'put' ? change.entry.key : change.key) !== this.#key) continue;
       const text =
         change.kind === 'put' ? Buffer.from(change.entry.value).toString('utf8') : undefined;
-      this.#hasNews ||= text !== this.#storeText;
+      this.#isStoreTextNew ||= text !== this.#storeText;
       this.#storeText = text;
     }
   }
 
   /** To be called when the store was read to its end, before anything is answered out of it. */
-  overlay(): void {
-    this.#isLoaded = true;
-    this.#hasNews = false;
-    this.#countingText = this.#storeText;
-    if (this.#storeText !== undefined) this.#take(this.#overlaid(this.#storeText).config);
+  applyStoreConfig(): void {
+    this.#isStoreLoaded = true;
+    this.#isStoreTextNew = false;
+    this.#appliedText = this.#storeText;
+    if (this.#storeText !== undefined)
+      this.#activate(this.#withStoreConfig(this.#storeText).config);
   }
 
   /** To be called when the changes that were noted can be seen: those of the key count from then on. */
-  settle(): void {
-    if (!this.#isLoaded || !this.#hasNews) return;
-    this.#hasNews = false;
-    const { config, isSound } = this.#overlaid(this.#storeText);
+  applyNewStoreConfig(): void {
+    if (!this.#isStoreLoaded || !this.#isStoreTextNew) return;
+    this.#isStoreTextNew = false;
+    const { config, isSound } = this.#withStoreConfig(this.#storeText);
     if (!isSound) {
-      this.#refuse();
+      this.#reject();
       return;
     }
-    this.#countingText = this.#storeText;
-    this.#reloaded(config);
+    this.#appliedText = this.#storeText;
+    this.#activateReloaded(config);
   }
 
   /** What was read again from this process's own sources. */
   reload(read: ConfigResult<Config>): void {
     if (read.kind === 'mistakes') {
       for (const mistake of read.mistakes) this.#log.error({}, mistake);
-      this.#refuse();
+      this.#reject();
       return;
     }
     for (const note of read.notes) this.#log.warn({}, note);
-    const { config, waiting } = withLiveOptions(this.#given, read.config);
+    const { config, waiting } = withLiveOptions(this.#ownConfig, read.config);
     if (waiting.length > 0)
       this.#log.warn({ options: waiting }, 'changed; counts from the next start');
-    this.#given = config;
-    this.#reloaded(this.#overlaid(this.#countingText).config);
+    this.#ownConfig = config;
+    this.#activateReloaded(this.#withStoreConfig(this.#appliedText).config);
   }
 
   async close(): Promise<void> {
@@ -142,38 +143,41 @@ export class Effective {
   }
 
   /** The given configuration with what the key says. */
-  #overlaid(text: string | undefined): { readonly config: Config; readonly isSound: boolean } {
-    if (text === undefined) return { config: this.#given, isSound: true };
-    const { config, warnings, isSound } = withStoreConfig(this.#given, text);
+  #withStoreConfig(text: string | undefined): {
+    readonly config: Config;
+    readonly isSound: boolean;
+  } {
+    if (text === undefined) return { config: this.#ownConfig, isSound: true };
+    const { config, warnings, isSound } = withStoreConfig(this.#ownConfig, text);
     for (const warning of warnings) this.#log.warn({ key: this.#key }, warning);
     if (isSound) this.#log.info({ key: this.#key }, 'the configuration in the store counts');
     return { config, isSound };
   }
 
-  #reloaded(config: Config): void {
-    this.#take(config);
+  #activateReloaded(config: Config): void {
+    this.#activate(config);
     this.reloads.done++;
     const domains = config.domains.map(printName);
     this.#log.info({ domains }, 'the configuration was read again');
   }
 
-  #refuse(): void {
+  #reject(): void {
     this.reloads.failed++;
     this.#log.error({}, 'the configuration has mistakes: the old one stays in force');
   }
 
-  #take(config: Config): void {
-    const before = this.#now;
-    this.#now = this.#inForce(config, before);
+  #activate(config: Config): void {
+    const before = this.#active;
+    this.#active = this.#activeConfigFrom(config, before);
     if (before.config.logLevel !== config.logLevel) this.#log.setLevel(config.logLevel);
     const old = before.forwarding?.forwarder;
     if (old !== undefined && old !== this.forwarder) this.#retire(old);
     for (const listener of this.#listeners) listener();
   }
 
-  #inForce(config: Config, before?: InForce): InForce {
+  #activeConfigFrom(config: Config, before?: ActiveConfig): ActiveConfig {
     const settings = zoneSettings(config);
-    const isSame = before !== undefined && sameValue(before.settings, settings);
+    const isSame = before !== undefined && isSameValue(before.settings, settings);
     return {
       config,
       // Other settings cost every finished answer, so the same ones stay the very same.
@@ -229,7 +233,7 @@ export function forwardingOf(
   const named = config.nameservers === 'resolv.conf' ? hostUpstreams() : config.nameservers;
   const upstreams = withoutOwnAddresses(named, config.addr, networkInterfaces());
   const { ndots } = config;
-  if (before?.ndots === ndots && sameValue(before.upstreams, upstreams)) return before;
+  if (before?.ndots === ndots && isSameValue(before.upstreams, upstreams)) return before;
   if (upstreams.length > 0) {
     return { upstreams, ndots, forwarder: createForwarder({ upstreams, ndots, counters }) };
   }

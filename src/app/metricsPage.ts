@@ -1,6 +1,6 @@
 /** Every metric that there is, from whatever of its sources there are. */
 import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
-import type { TableFigures } from '../dataplane/table/table.ts';
+import type { TableStats } from '../dataplane/table/table.ts';
 import { FORWARD_BOUNDS_SECONDS, type ForwardCounters } from '../forward/counters.ts';
 import {
   counter,
@@ -19,15 +19,15 @@ import type { Mirror, MirrorCounters, MirrorState } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/catalog.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
-import type { Effective } from './liveConfig.ts';
-import { type ProcessFigures, type ProcessProbe, processFamilies } from './processStats.ts';
+import type { LiveConfig } from './liveConfig.ts';
+import { type ProcessProbe, type ProcessStats, processFamilies } from './processStats.ts';
 import type { PublishedAnswers } from './publishedAnswers.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 
 export interface MetricsSources {
-  readonly process: ProcessFigures;
+  readonly process: ProcessStats;
   readonly dns?: DnsSources | undefined;
-  readonly table?: TableFigures | undefined;
+  readonly table?: TableStats | undefined;
   readonly store?: StoreSources | undefined;
   readonly forward?: Readonly<ForwardCounters> | undefined;
   readonly registrar?: RegistrarStatus | undefined;
@@ -60,7 +60,7 @@ export function metricsPage({ path }: Exchange, sources: () => MetricsSources): 
 
 export interface MeasuredParts {
   readonly catalog: Catalog;
-  readonly effective: Effective;
+  readonly liveConfig: LiveConfig;
   readonly answers: PublishedAnswers;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
@@ -79,30 +79,30 @@ export function metricsOf(
   parts: MeasuredParts,
   registrar: ServerRegistrar | undefined,
 ): MetricsSources {
-  const { catalog, effective, mirror, udp, tcp, measured } = parts;
+  const { catalog, liveConfig, mirror, udp, tcp, measured } = parts;
   const fast = udp.blocks.map((counted) => ({ transport: 'udp' as const, ...counted }));
   const answers = [...measured.answers.blocks, ...fast];
   return {
-    process: measured.process.figures(effective.reloads),
+    process: measured.process.stats(liveConfig.reloads),
     dns: { answers, tcp: tcp.counters() },
-    table: parts.answers.figures,
+    table: parts.answers.stats,
     store: {
       state: mirror.state(),
       counters: mirror.counters(),
       services: catalog.size,
       invalid: catalog.invalid.size,
-      invalidTold: measured.invalidValues,
+      invalidSeen: measured.invalidValues,
       nowMs: systemClock.monotonicMs(),
       unixSeconds: Date.now() / 1000,
     },
-    forward: effective.forwardCounters,
+    forward: liveConfig.forwardCounters,
     registrar: registrar?.status(),
   };
 }
 
 /** The answer table that the fast path reads. */
 
-export function tableFamilies(table: TableFigures): Family[] {
+export function tableFamilies(table: TableStats): Family[] {
   return [
     gauge('soradns_table_names', 'Names with a place in the answer table.', table.names),
     gauge('soradns_table_answers', 'Finished answers in it.', table.answers),
@@ -207,14 +207,14 @@ export interface StoreSources {
   readonly services: number;
   /** Values held that are no services, and how often one was told of. */
   readonly invalid: number;
-  readonly invalidTold: number;
+  readonly invalidSeen: number;
   /** On the clock of the mirror's times. */
   readonly nowMs: number;
   readonly unixSeconds: number;
 }
 
 export function storeFamilies(sources: StoreSources): Family[] {
-  const { state, counters, services, invalid, invalidTold } = sources;
+  const { state, counters, services, invalid, invalidSeen } = sources;
   return [
     gauge(
       'soradns_store_synced',
@@ -239,7 +239,7 @@ export function storeFamilies(sources: StoreSources): Family[] {
     ),
     gauge('soradns_store_keys', 'Services held.', services),
     gauge('soradns_store_invalid_values', 'Values held that are no services.', invalid),
-    counter('soradns_store_invalid_values_total', 'Invalid values that were seen.', invalidTold),
+    counter('soradns_store_invalid_values_total', 'Invalid values that were seen.', invalidSeen),
     counter('soradns_store_events_total', 'Changes that came through the watch.', counters.events),
     counter(
       'soradns_store_failures_total',

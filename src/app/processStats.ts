@@ -4,7 +4,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { counter, type Family, gauge, gauges } from '../observability/metrics.ts';
 
 export interface ProcessProbe {
-  figures(configReloads: ProcessFigures['configReloads']): ProcessFigures;
+  stats(configReloads: ProcessStats['configReloads']): ProcessStats;
   close(): void;
 }
 
@@ -12,7 +12,7 @@ export function createProcessProbe(): ProcessProbe {
   const delays = new RecentDelays();
   const startUnixSeconds = performance.timeOrigin / 1000;
   return {
-    figures(configReloads) {
+    stats(configReloads) {
       const { user, system } = process.cpuUsage();
       const memory = process.memoryUsage();
       return {
@@ -107,7 +107,7 @@ export function version(): string {
 
 /** The process, under the names that Prometheus' own clients use. */
 
-export interface ProcessFigures {
+export interface ProcessStats {
   readonly version: string;
   readonly nodeVersion: string;
   readonly cpuSeconds: number;
@@ -130,8 +130,8 @@ export interface EventLoopDelay {
   readonly maxSeconds: number;
 }
 
-export function processFamilies(figures: ProcessFigures): Family[] {
-  const { version, nodeVersion, configReloads } = figures;
+export function processFamilies(stats: ProcessStats): Family[] {
+  const { version, nodeVersion, configReloads } = stats;
   return [
     {
       kind: 'gauge',
@@ -139,14 +139,14 @@ export function processFamilies(figures: ProcessFigures): Family[] {
       help: 'Always 1; the labels say what runs.',
       samples: [{ labels: { version, nodeversion: nodeVersion }, value: 1 }],
     },
-    counter('process_cpu_seconds_total', 'CPU time, of user and system.', figures.cpuSeconds),
-    gauge('process_resident_memory_bytes', 'Resident memory.', figures.residentOctets),
-    ...fds(figures),
-    gauge('process_start_time_seconds', 'Start, since 1970.', figures.startUnixSeconds),
-    gauge('nodejs_heap_size_used_bytes', 'Heap in use.', figures.heapUsedOctets),
-    gauge('nodejs_heap_size_total_bytes', 'Heap taken from the system.', figures.heapTotalOctets),
-    gauge('nodejs_external_memory_bytes', 'Memory outside the heap.', figures.externalOctets),
-    delays(figures.eventLoopDelay),
+    counter('process_cpu_seconds_total', 'CPU time, of user and system.', stats.cpuSeconds),
+    gauge('process_resident_memory_bytes', 'Resident memory.', stats.residentOctets),
+    ...fds(stats),
+    gauge('process_start_time_seconds', 'Start, since 1970.', stats.startUnixSeconds),
+    gauge('nodejs_heap_size_used_bytes', 'Heap in use.', stats.heapUsedOctets),
+    gauge('nodejs_heap_size_total_bytes', 'Heap taken from the system.', stats.heapTotalOctets),
+    gauge('nodejs_external_memory_bytes', 'Memory outside the heap.', stats.externalOctets),
+    delays(stats.eventLoopDelay),
     counter('soradns_config_reload_total', 'Configurations that were taken.', configReloads.done),
     counter(
       'soradns_config_reload_failed_total',
@@ -156,7 +156,7 @@ export function processFamilies(figures: ProcessFigures): Family[] {
   ];
 }
 
-function fds({ openFds, maxFds }: ProcessFigures): Family[] {
+function fds({ openFds, maxFds }: ProcessStats): Family[] {
   return [
     ...(openFds === undefined ? [] : [gauge('process_open_fds', 'Open descriptors.', openFds)]),
     ...(maxFds === undefined ? [] : [gauge('process_max_fds', 'The limit of them.', maxFds)]),

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { Publisher } from '../dataplane/publish/publisher.ts';
 import type { TableHandle } from '../dataplane/table/layout.ts';
-import { AnswerTable, type TableFigures } from '../dataplane/table/table.ts';
+import { AnswerTable, type TableStats } from '../dataplane/table/table.ts';
 import type { Question } from '../dns/message.ts';
 import type { MirrorEvent, MirrorState } from '../store/mirror.ts';
 import type { Node } from '../zone/tree.ts';
@@ -54,8 +54,8 @@ export class PublishedAnswers {
     return this.#table.handle;
   }
 
-  get figures(): TableFigures {
-    return this.#table.figures;
+  get stats(): TableStats {
+    return this.#table.stats;
   }
 
   /** See `CatalogOptions.onApplied`. */
@@ -76,7 +76,7 @@ export class PublishedAnswers {
 
   #tick(): void {
     this.refresh();
-    const held = this.#table.figures.answers;
+    const held = this.#table.stats.answers;
     const isCalm = held - this.#heldBefore < CALM_ANSWERS;
     this.#heldBefore = held;
     this.#compactedAt = Math.min(this.#compactedAt, held);

@@ -9,7 +9,13 @@ import type { LeaseStore } from '../store/store.ts';
 import { httpLimits } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
 import { EXIT_CODES, Failure, failureOf } from './process/failure.ts';
-import { guard, type Io, lingerMsAfter, logLibraryOutput, stopped } from './process/process.ts';
+import {
+  exitOnFault,
+  type Io,
+  lingerMsAfter,
+  logLibraryOutput,
+  untilAborted,
+} from './process/process.ts';
 import { openStore } from './process/storeAccess.ts';
 import { createProcessProbe, version } from './processStats.ts';
 import type { RegisterConfig } from './registrar/registrarConfig.ts';
@@ -21,7 +27,7 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
   const endLibraryOutput = logLibraryOutput(log);
-  guard(log);
+  exitOnFault(log);
   for (const note of config.notes) log.warn({}, note);
   const store = await openStore(config.store, io);
   const replaced = new AbortController();
@@ -34,7 +40,7 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
   try {
     const http = await startPages(config, registrar, log);
     announce(config, { registrar, store, http: http?.where }, log);
-    await stopped(AbortSignal.any([io.stop, replaced.signal]));
+    await untilAborted(AbortSignal.any([io.stop, replaced.signal]));
     log.info({ signal: io.stop.reason, onExit: config.settings.onExit }, 'stopping');
     await registrar.close(lingerMsAfter(io.stop.reason));
     await http?.close();
@@ -62,7 +68,7 @@ async function startPages(
   if (http === undefined) return undefined;
   const probe = createProcessProbe();
   const metrics = () => ({
-    process: probe.figures({ done: 0, failed: 0 }),
+    process: probe.stats({ done: 0, failed: 0 }),
     registrar: registrar.status(),
   });
   const listener = createHttpListener({

@@ -7,12 +7,12 @@ import { printable } from '../observability/printable.ts';
 import { type EngineEndpoint, endpointLabel } from '../registrar/engine/endpoint.ts';
 import { EXIT_CODES, Failure } from './process/failure.ts';
 import {
-  guard,
+  exitOnFault,
   type Io,
   lameDuckMsAfter,
   lingerMsAfter,
   logLibraryOutput,
-  stopped,
+  untilAborted,
 } from './process/process.ts';
 import { inheritedSockets, superviseBy } from './process/systemd.ts';
 import { type Server, startServer } from './server.ts';
@@ -35,7 +35,7 @@ export async function serve(orders: ServeOrders, io: Io): Promise<number> {
   const { logLevel } = orders.config;
   const log = await openLog({ level: logLevel, pretty: io.stdout.isTty });
   const endLibraryOutput = logLibraryOutput(log);
-  guard(log);
+  exitOnFault(log);
   return serveWith(log, orders, io).finally(endLibraryOutput);
 }
 
@@ -60,7 +60,7 @@ async function serveWith(log: Log, orders: ServeOrders, io: Io): Promise<number>
   announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
   // Without a new mount nothing is registered any more, and the names that there are stay for the lease.
-  await stopped(AbortSignal.any([io.stop, replaced.signal]));
+  await untilAborted(AbortSignal.any([io.stop, replaced.signal]));
   log.info({ signal: io.stop.reason }, 'stopping');
   supervisor?.stopping();
   await server.close({
@@ -69,7 +69,7 @@ async function serveWith(log: Log, orders: ServeOrders, io: Io): Promise<number>
     lingerMs: config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason),
   });
   supervisor?.close();
-  const { queries, replies, shed, sendErrors } = server.figures().udp;
+  const { queries, replies, shed, sendErrors } = server.stats().udp;
   log.info({ udp: { queries, replies, shed, sendErrors } }, 'stopped');
   log.close();
   return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;

@@ -15,7 +15,7 @@ import type { Name } from '../dns/name.ts';
 import type { Log } from '../observability/log.ts';
 import type { EngineEndpoint } from '../registrar/engine/endpoint.ts';
 import type { Exchange } from '../server/http/exchange/exchange.ts';
-import type { Figures } from '../server/http/health.ts';
+import type { ServerStats } from '../server/http/health.ts';
 import {
   adoptAll,
   describeListenFailure,
@@ -23,11 +23,11 @@ import {
   type ListenFailure,
   listenAll,
 } from '../server/listen.ts';
-import { type HttpOutcome, type Refused, startHttp } from './httpServer.ts';
+import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { openStore } from './process/storeAccess.ts';
 import { ServerRegistrar } from './registrar/serverRegistrar.ts';
-import { assemble, closeParts, figuresOf, type Parts, storeReasons } from './serverParts.ts';
+import { assemble, closeParts, type ServerParts, statsOf, storeReasons } from './serverParts.ts';
 import { giveWay, httpLater, prepareTakeover, warmUp } from './takeover.ts';
 
 export interface Server {
@@ -40,7 +40,7 @@ export interface Server {
   readonly loaded: Promise<Loaded>;
   /** Why the server is not ready; empty when it is. */
   readiness(): readonly string[];
-  figures(): Figures;
+  stats(): ServerStats;
   /** The configuration in force. */
   config(): Config;
   /** Puts the configuration that was read again in force, or says why not. */
@@ -68,7 +68,7 @@ export type StartOutcome =
   /** It was told to stop while it waited for its turn to take over. All is freed. */
   | { readonly kind: 'stopped' }
   /** An address could not be had. */
-  | Refused;
+  | StartRefusal;
 
 export interface StartOptions {
   /** The engine to register from, if any. */
@@ -111,17 +111,17 @@ export async function startServer(
   }
   if (!config.takeover) parts.mirror.start();
   // By then they may be others than those that were loaded.
-  void whenLoaded.then(() => registrar?.start(parts.effective.config.domains));
-  parts.effective.onChanged(() => registrar?.setDomains(parts.effective.config.domains));
+  void whenLoaded.then(() => registrar?.start(parts.liveConfig.config.domains));
+  parts.liveConfig.onChanged(() => registrar?.setDomains(parts.liveConfig.config.domains));
   const server: Server = {
     endpoints: running.endpoints,
     http: http.endpoint,
     store: parts.store.label,
     loaded: whenLoaded,
     readiness,
-    figures: () => figuresOf(parts),
-    config: () => parts.effective.config,
-    reload: (read) => parts.effective.reload(read),
+    stats: () => statsOf(parts),
+    config: () => parts.liveConfig.config,
+    reload: (read) => parts.liveConfig.reload(read),
     async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {
       standing.stopping = true;
       const settleMs = await giveWay(running.endpoints, [parts.udp, parts.tcp], log);
@@ -134,26 +134,26 @@ export async function startServer(
 }
 
 /** What the rest of the start works with. */
-interface Running {
+interface Starting {
   readonly config: Config;
   readonly log: Log;
-  readonly parts: Parts;
+  readonly parts: ServerParts;
   readonly registrar: ServerRegistrar | undefined;
   readonly endpoints: readonly SocketAddress[];
   readonly stateDirectory: string | undefined;
 }
 
-type Taken =
+type Listening =
   | { readonly kind: 'taken'; readonly endpoints: readonly SocketAddress[] }
   | Exclude<StartOutcome, { kind: 'started' }>;
 
 /** Listens, in the place of a predecessor only when all is ready. Where it does not, everything is freed. */
 async function takeAddresses(
   config: Config,
-  parts: Parts,
+  parts: ServerParts,
   whenLoaded: Promise<Loaded>,
   { inherited = [], stop }: StartOptions,
-): Promise<Taken> {
+): Promise<Listening> {
   if (config.takeover) {
     parts.mirror.start();
     const { catalog, slowPath, udp } = parts;
@@ -173,7 +173,7 @@ async function takeAddresses(
 }
 
 function readinessOf(
-  { parts, registrar }: Running,
+  { parts, registrar }: Starting,
   standing: { readonly stopping: boolean },
 ): () => readonly string[] {
   return () => [
@@ -184,27 +184,27 @@ function readinessOf(
 }
 
 function startPages(
-  { config, log, parts, registrar, stateDirectory }: Running,
+  { config, log, parts, registrar, stateDirectory }: Starting,
   readiness: () => readonly string[],
 ): Promise<HttpOutcome> {
   const page = (exchange: Exchange) =>
     registrar?.page(exchange) ?? metricsPage(exchange, () => metricsOf(parts, registrar));
-  const figures = () => figuresOf(parts);
+  const stats = () => statsOf(parts);
   const warnings = () => registrar?.warnings() ?? [];
-  const sources = { store: parts.store, stateDirectory, readiness, warnings, figures, page };
+  const sources = { store: parts.store, stateDirectory, readiness, warnings, stats, page };
   const start = () => startHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }
 
-async function loaded({ mirror, catalog, effective }: Parts): Promise<Loaded> {
+async function loaded({ mirror, catalog, liveConfig }: ServerParts): Promise<Loaded> {
   await mirror.waitFor(0);
-  return { services: catalog.size, domains: effective.config.domains };
+  return { services: catalog.size, domains: liveConfig.config.domains };
 }
 
 /** For an address that the host has, but not the container that looks for it. */
 const FOREIGN_HINT = "in a container give it the host's network (--network host), or choose --addr";
 
-function refusal(failure: ListenFailure): Refused {
+function refusal(failure: ListenFailure): StartRefusal {
   return {
     kind: 'refused',
     code: failure.kind === 'forbidden' ? 'not_permitted' : 'unreachable',

@@ -16,7 +16,7 @@ import type { Log } from '../observability/log.ts';
 import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observability/queryLog.ts';
 import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
-import type { Figures } from '../server/http/health.ts';
+import type { ServerStats } from '../server/http/health.ts';
 import { createResponder, Pending } from '../server/responder.ts';
 import { createTcpListener, type TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
@@ -24,7 +24,7 @@ import { createMirror, type Mirror, type MirrorEvent, type MirrorState } from '.
 import type { LeaseStore, Store } from '../store/store.ts';
 import { fullTurn } from '../timing/turns.ts';
 import { Catalog } from '../zone/catalog.ts';
-import { Effective } from './liveConfig.ts';
+import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
 import { compactHeap } from './process/process.ts';
 import { createProcessProbe } from './processStats.ts';
@@ -32,10 +32,10 @@ import { PublishedAnswers } from './publishedAnswers.ts';
 import { openUdp, streamSockets } from './udp.ts';
 
 /** All that a server is made of, but HTTP. */
-export interface Parts {
+export interface ServerParts {
   readonly store: LeaseStore;
   readonly catalog: Catalog;
-  readonly effective: Effective;
+  readonly liveConfig: LiveConfig;
   readonly answers: PublishedAnswers;
   readonly mirror: Mirror;
   readonly queryLog: QueryLog;
@@ -47,7 +47,7 @@ export interface Parts {
 }
 
 /** The parts of a server that is to be started. */
-export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
+export function assemble(config: Config, store: LeaseStore, log: Log): ServerParts {
   const measured = {
     answers: new AnswerCounters(),
     process: createProcessProbe(),
@@ -61,20 +61,20 @@ export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
     },
     onApplied: (nodes) => answers.applied(nodes),
   });
-  const effective = new Effective(config, catalog.configKey, log);
+  const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
-  const answers = answersOf(config, catalog, effective, faults);
-  const mirror: Mirror = mirrorOf(config, store, catalog, effective, log, (event) =>
+  const answers = answersOf(config, catalog, liveConfig, faults);
+  const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) =>
     answers.follow(event, mirror.state()),
   );
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
-  const queryLog = createQueryLogOf(effective, answers, log, { nowMs: monotonicMs, unrecorded });
-  const core = { catalog, effective, mirror, answers, measured, queryLog, faults };
+  const queryLog = createQueryLogOf(liveConfig, answers, log, { nowMs: monotonicMs, unrecorded });
+  const core = { catalog, liveConfig, mirror, answers, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const { respond } = slowPath;
-  const udp = openUdp(config, { effective, answers, respond, onError, log });
+  const udp = openUdp(config, { liveConfig, answers, respond, onError, log });
   tableBlocks.push(...udp.blocks);
   const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
   return { ...core, store, slowPath, udp, tcp };
@@ -83,19 +83,19 @@ export function assemble(config: Config, store: LeaseStore, log: Log): Parts {
 function answersOf(
   config: Config,
   catalog: Catalog,
-  effective: Effective,
+  liveConfig: LiveConfig,
   faults: FaultLog,
 ): PublishedAnswers {
   const answers = new PublishedAnswers({
     capacityOctets: config.tableMib * 2 ** 20,
     maxUdpOctets: config.maxUdpOctets,
     root: catalog.root,
-    settings: () => effective.settings,
+    settings: () => liveConfig.settings,
     monotonicMs,
     unixSeconds,
     onError: (error) => faults.report(error, 'an answer could not be published'),
   });
-  effective.onChanged(() => answers.refresh());
+  liveConfig.onChanged(() => answers.refresh());
   return answers;
 }
 
@@ -103,7 +103,7 @@ function mirrorOf(
   config: Config,
   store: LeaseStore,
   catalog: Catalog,
-  effective: Effective,
+  liveConfig: LiveConfig,
   log: Log,
   onEvent: (event: MirrorEvent) => void,
 ): Mirror {
@@ -113,15 +113,15 @@ function mirrorOf(
     prefix: keyPrefix(config.pathPrefix),
     replica: {
       apply(changes) {
-        effective.note(changes);
+        liveConfig.readChanges(changes);
         catalog.apply(changes);
-        effective.settle();
+        liveConfig.applyNewStoreConfig();
       },
       revisions: () => catalog.revisions(),
     },
     onEvent(event) {
       say(event, { services: catalog.size, invalid: catalog.invalid.size });
-      if (event.kind === 'loaded') effective.overlay(); // the mirror is not synced before this returns
+      if (event.kind === 'loaded') liveConfig.applyStoreConfig(); // the mirror is not synced before this returns
       onEvent(event);
       if (isBigLoad(event)) compactHeap();
     },
@@ -142,19 +142,19 @@ const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 function slowPathOf(
   { maxUdpOctets }: Config,
-  parts: Omit<Parts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
+  parts: Omit<ServerParts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
 ): SlowPath {
-  const { catalog, effective, mirror, answers, measured, queryLog, faults } = parts;
+  const { catalog, liveConfig, mirror, answers, measured, queryLog, faults } = parts;
   const pending = new Pending();
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,
-    settings: () => effective.settings,
+    settings: () => liveConfig.settings,
     freshness: () => mirror.state().kind,
     forwarder: () => undefined,
     mayRecurse: () => false,
     mayLeadInside(qname: Name) {
-      const { rebindProtection, rebindAllow } = effective.config;
+      const { rebindProtection, rebindAllow } = liveConfig.config;
       return !rebindProtection || mayLeadInside(qname, rebindAllow);
     },
     maxUdpOctets,
@@ -172,8 +172,8 @@ function slowPathOf(
   });
   const respond = createResponder({
     ...quiet,
-    forwarder: () => effective.forwarder,
-    mayRecurse: (address) => effective.mayRecurse(address),
+    forwarder: () => liveConfig.forwarder,
+    mayRecurse: (address) => liveConfig.mayRecurse(address),
     onOurs: (question, { externals }) => answers.publish(question, externals),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
@@ -184,8 +184,8 @@ function slowPathOf(
 }
 
 /** Answers what has arrived, then frees everything. */
-export async function closeParts(parts: Parts): Promise<void> {
-  const { store, effective, answers, mirror, queryLog, slowPath, udp, tcp, measured, faults } =
+export async function closeParts(parts: ServerParts): Promise<void> {
+  const { store, liveConfig, answers, mirror, queryLog, slowPath, udp, tcp, measured, faults } =
     parts;
   await fullTurn(); // what has arrived is answered too
   await udp.stop();
@@ -196,12 +196,12 @@ export async function closeParts(parts: Parts): Promise<void> {
   measured.process.close();
   mirror.close();
   answers.close();
-  await effective.close();
+  await liveConfig.close();
   await store.close();
 }
 
 /** For `/readyz`. */
-export function figuresOf({ catalog, mirror, udp, tcp }: Parts): Figures {
+export function statsOf({ catalog, mirror, udp, tcp }: ServerParts): ServerStats {
   const state = mirror.state();
   return {
     services: catalog.size,
@@ -229,7 +229,7 @@ const MESSAGES = {
 };
 
 /** What the catalog has of the store: services, and values that are none. */
-export interface Held {
+export interface CatalogCounts {
   readonly services: number;
   readonly invalid: number;
 }
@@ -238,7 +238,7 @@ export interface Held {
 const MAX_REASONS = 16;
 
 /** A log of a mirror's events. Of a loss it says each reason once, however often it is met, until the store is back. */
-export function createMirrorLog(log: Log): (event: MirrorEvent, held: Held) => void {
+export function createMirrorLog(log: Log): (event: MirrorEvent, held: CatalogCounts) => void {
   const said = new Set<string>();
   return (event, held) => {
     if (event.kind === 'lost') {
@@ -275,19 +275,19 @@ export function storeReasons(state: MirrorState, store: Store): string[] {
  * as far as its readers are told to leave it (`answers`); `unrecorded` counts the rest.
  */
 export function createQueryLogOf(
-  effective: Effective,
+  liveConfig: LiveConfig,
   answers: Pick<PublishedAnswers, 'loggedPerSecond'>,
   log: Log,
   clocks: Pick<QueryLogOptions, 'nowMs' | 'unrecorded'>,
 ): QueryLog {
-  const limit = (): number => effective.config.logQueriesPerSecond;
+  const limit = (): number => liveConfig.config.logQueriesPerSecond;
   const open = (): QueryLog => {
     answers.loggedPerSecond = limit();
     return createQueryLog({ write: log.info, perSecond: limit(), ...clocks });
   };
   let perSecond = limit();
   let current = open();
-  effective.onChanged(() => {
+  liveConfig.onChanged(() => {
     if (limit() === perSecond) return;
     perSecond = limit();
     current.close();

@@ -12,26 +12,26 @@ import { Type } from '../dns/rr.ts';
 import type { Log } from '../observability/log.ts';
 import { asInTable, openSockets, readSockets } from '../server/socketTable.ts';
 import type { Node } from '../zone/tree.ts';
-import type { HttpOutcome, Refused } from './httpServer.ts';
-import { stopped } from './process/process.ts';
+import type { HttpOutcome, StartRefusal } from './httpServer.ts';
+import { untilAborted } from './process/process.ts';
 
 /** Whether the new server may have the addresses, or why not. */
-export type Prepared =
+export type TakeoverOutcome =
   | { readonly kind: 'ready' }
   /** It was told to stop meanwhile. */
   | { readonly kind: 'stopped' }
-  | Refused;
+  | StartRefusal;
 
 /** A server that has nothing to say yet must not take questions from one that has. */
 const STORE_TIMEOUT_MS = 60_000;
 
-const LATE: Prepared = {
+const LATE: TakeoverOutcome = {
   kind: 'refused',
   code: 'unreachable',
   reason: `--takeover: the store was not read within ${STORE_TIMEOUT_MS / 1000} s; the other server goes on`,
 };
 
-export interface TakingOver {
+export interface TakeoverParts {
   readonly loaded: Promise<unknown>;
   /** Fills the table. */
   readonly warmUp: () => Promise<void>;
@@ -39,7 +39,10 @@ export interface TakingOver {
 }
 
 /** Gets everything ready but the addresses. */
-export async function prepareTakeover(parts: TakingOver, stop?: AbortSignal): Promise<Prepared> {
+export async function prepareTakeover(
+  parts: TakeoverParts,
+  stop?: AbortSignal,
+): Promise<TakeoverOutcome> {
   const read = await readFirst(parts.loaded, stop);
   if (read.kind !== 'ready') return read;
   await parts.warmUp();
@@ -47,13 +50,13 @@ export async function prepareTakeover(parts: TakingOver, stop?: AbortSignal): Pr
   return stop?.aborted ? { kind: 'stopped' } : read;
 }
 
-async function readFirst(loaded: Promise<unknown>, stop?: AbortSignal): Promise<Prepared> {
+async function readFirst(loaded: Promise<unknown>, stop?: AbortSignal): Promise<TakeoverOutcome> {
   const decided = new AbortController();
   const late = pause(STORE_TIMEOUT_MS, LATE, { signal: decided.signal }).catch(() => LATE);
   const outcome = await Promise.race([
     late,
-    loaded.then((): Prepared => ({ kind: 'ready' })),
-    ...(stop ? [stopped(stop).then((): Prepared => ({ kind: 'stopped' }))] : []),
+    loaded.then((): TakeoverOutcome => ({ kind: 'ready' })),
+    ...(stop ? [untilAborted(stop).then((): TakeoverOutcome => ({ kind: 'stopped' }))] : []),
   ]);
   decided.abort();
   return outcome;
@@ -63,10 +66,10 @@ const HTTP_RETRY_MS = 100;
 
 /** HTTP as soon as the predecessor leaves it. */
 export function httpLater(start: () => Promise<HttpOutcome>, log: Log): Promise<HttpOutcome> {
-  return new Later(start, log).begin();
+  return new RetriedStart(start, log).begin();
 }
 
-class Later {
+class RetriedStart {
   readonly #start: () => Promise<HttpOutcome>;
   readonly #log: Log;
   #close: () => Promise<void> = async () => {};

@@ -8,7 +8,7 @@ import { SocketMaker } from '../dataplane/sockets/socket.ts';
 import type { Respond } from '../dns/message.ts';
 import type { Log } from '../observability/log.ts';
 import type { StreamSockets } from '../server/tcp.ts';
-import type { Effective } from './liveConfig.ts';
+import type { LiveConfig } from './liveConfig.ts';
 import type { PublishedAnswers } from './publishedAnswers.ts';
 
 /** What `--workers` says: `undefined` leaves it to the machine, 0 wants none; and whether addresses are shared. */
@@ -18,7 +18,7 @@ export interface UdpWishes {
 }
 
 export interface UdpParts {
-  readonly effective: Effective;
+  readonly liveConfig: LiveConfig;
   readonly answers: PublishedAnswers;
   readonly respond: Respond;
   readonly onError: (error: Error) => void;
@@ -27,12 +27,12 @@ export interface UdpParts {
 
 export function openUdp(wishes: UdpWishes, parts: UdpParts): UdpListener {
   const udp = listenerFor(wishes, parts);
-  const { effective } = parts;
+  const { liveConfig } = parts;
   const followConfig = (): void => {
-    const { forwarder, config } = effective;
+    const { forwarder, config } = liveConfig;
     udp.recurseFor(forwarder === undefined ? [] : config.recursionAllow);
   };
-  effective.onChanged(followConfig);
+  liveConfig.onChanged(followConfig);
   followConfig();
   return udp;
 }

@@ -12,7 +12,7 @@ import { EXIT_CODES, Failure, failureOf } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
 import type { OptionWords } from '../config/option.ts';
 import type { Arguments, FlagValue } from '../config/settings.ts';
-import { nearest } from '../observability/suggest.ts';
+import { nearestWord } from '../observability/suggest.ts';
 import { partRegistratorLine } from '../registrar/registrator/commandLine.ts';
 import type { Command, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
@@ -68,13 +68,13 @@ async function dispatch(
   return exitCode;
 }
 
-type Run = (command: Command, args: Arguments) => Promise<void>;
+type RunCommand = (command: Command, args: Arguments) => Promise<void>;
 
 function createParser(
   commands: readonly Command[],
   argv: readonly string[],
   io: Io,
-  run: Run,
+  run: RunCommand,
 ): Argv {
   const parser = yargs([...argv])
     .scriptName('soradns')
@@ -100,7 +100,7 @@ function createParser(
     });
   for (const command of commands) {
     const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
-    const build = (inner: Argv) => describe(inner, command);
+    const build = (inner: Argv) => declareOptions(inner, command);
     const handle = (parsed: Record<string, unknown>) => run(command, argumentsOf(command, parsed));
     parser.command(usage, command.summary, build, handle);
   }
@@ -112,7 +112,7 @@ function positionalUsage({ name, required, many }: Positional): string {
   return required ? `<${name}${dots}>` : `[${name}${dots}]`;
 }
 
-function describe(parser: Argv, command: Command): Argv {
+function declareOptions(parser: Argv, command: Command): Argv {
   // yargs would head the page with the general usage.
   const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
   parser.usage(`$0 ${usage}\n\n${command.summary}`).epilogue(epilogue(command));
@@ -170,7 +170,7 @@ function misuse(message: string, argv: readonly string[], commands: readonly Com
     return new Failure('usage', message.replaceAll('\n', ' '), `see ${help}`);
   }
   if (command === undefined) {
-    const meant = nearest(
+    const meant = nearestWord(
       unknown,
       commands.map(({ name }) => name),
     );
@@ -182,7 +182,7 @@ function misuse(message: string, argv: readonly string[], commands: readonly Com
   }
   const names = command.options.filter(({ hidden }) => !hidden).map(({ name }) => name);
   const other = unknown.startsWith('register-') ? unknown.slice(9) : `register-${unknown}`;
-  const meant = names.includes(other) ? other : nearest(unknown, names);
+  const meant = names.includes(other) ? other : nearestWord(unknown, names);
   const problem = `${given.split('=')[0]}: there is no such option`;
   return new Failure('usage', problem, suggestion(meant && `--${meant}`, help));
 }

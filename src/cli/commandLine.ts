@@ -16,13 +16,13 @@ export function normalise(argv: readonly string[], options: readonly OptionWords
   for (let i = 0; i < argv.length; i++) {
     const token = argv[i] as string;
     if (token === '--') return { kind: 'arguments', argv: [...normal, ...argv.slice(i)] };
-    const read = readToken(token, known);
+    const read = readOption(token, known);
     if (read === undefined) {
       // Else the parser would take `-domian=x` for seven options of one letter each.
       normal.push(/^-[A-Za-z][A-Za-z-]{2,}/.test(token) ? `-${token}` : token);
       continue;
     }
-    const taken = takeValue(read, argv[i + 1]);
+    const taken = normaliseOption(read, argv[i + 1]);
     if (taken.kind === 'mistake') return taken;
     normal.push(taken.text);
     if (taken.usedNext) i++;
@@ -30,14 +30,17 @@ export function normalise(argv: readonly string[], options: readonly OptionWords
   return { kind: 'arguments', argv: normal };
 }
 
-interface Read {
+interface GivenOption {
   readonly option: OptionWords;
   readonly negated: boolean;
   readonly value: string | undefined;
 }
 
 /** The option that a token sets, `undefined` for a word or an unknown option. */
-function readToken(token: string, known: ReadonlyMap<string, OptionWords>): Read | undefined {
+function readOption(
+  token: string,
+  known: ReadonlyMap<string, OptionWords>,
+): GivenOption | undefined {
   const match = /^--?([A-Za-z][A-Za-z0-9-]+)(?:=(.*))?$/s.exec(token);
   const [, name = '', value] = match ?? [];
   const option = known.get(name);
@@ -49,11 +52,14 @@ function readToken(token: string, known: ReadonlyMap<string, OptionWords>): Read
   return negatable ? { option: opposite, negated: true, value } : undefined;
 }
 
-type Taken =
+type NormalisedOption =
   | { readonly kind: 'taken'; readonly text: string; readonly usedNext: boolean }
   | { readonly kind: 'mistake'; readonly problem: string };
 
-function takeValue({ option, negated, value }: Read, next: string | undefined): Taken {
+function normaliseOption(
+  { option, negated, value }: GivenOption,
+  next: string | undefined,
+): NormalisedOption {
   const { name } = option;
   if (option.form === 'switch') {
     const on = value === undefined ? true : parseSwitch(value);

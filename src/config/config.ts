@@ -7,9 +7,9 @@
  * sources look like; everybody else gets typed values with their units. Pure: arguments in, a value out.
  */
 import { excerpt } from '../observability/printable.ts';
-import { nearest } from '../observability/suggest.ts';
+import { nearestWord } from '../observability/suggest.ts';
 import { isEmpty, LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
-import { type Option, type Settings, sameValue } from './option.ts';
+import { isSameValue, type Option, type OptionValues } from './option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './registerOptions.ts';
 import { type RegistrarWishes, readRegistrarWishes } from './registrarSettings.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
@@ -31,7 +31,8 @@ import { STORE_OPTIONS } from './storeOptions.ts';
 /** All that `serve` may be told, the store's options included. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };
 
-export interface Config extends Omit<Settings<typeof CONFIG_OPTIONS>, 'storeText' | 'register'> {
+export interface Config
+  extends Omit<OptionValues<typeof CONFIG_OPTIONS>, 'storeText' | 'register'> {
   readonly store: StoreLocation;
   /** Of the registrar in the server; undefined where there is none. */
   readonly registrar: RegistrarWishes | undefined;
@@ -40,7 +41,7 @@ export interface Config extends Omit<Settings<typeof CONFIG_OPTIONS>, 'storeText
 }
 
 /** What a command that reads or writes a store needs. */
-export interface ClientConfig extends Omit<Settings<typeof STORE_OPTIONS>, 'storeText'> {
+export interface ClientConfig extends Omit<OptionValues<typeof STORE_OPTIONS>, 'storeText'> {
   readonly store: StoreLocation;
 }
 
@@ -170,7 +171,7 @@ export function withLiveOptions(
   const live: Record<string, unknown> = { origins: read.origins };
   const waiting: string[] = [];
   for (const field of Object.keys(read) as (keyof Config)[]) {
-    if (field === 'origins' || sameValue(config[field], read[field])) continue;
+    if (field === 'origins' || isSameValue(config[field], read[field])) continue;
     if (isLive(field)) live[field] = read[field];
     else waiting.push(`--${nameOfField(field)}`);
   }
@@ -188,11 +189,11 @@ function nameOfField(field: keyof Config): string {
   return (CONFIG_OPTIONS as Rows)[field]?.name ?? field;
 }
 
-type Field = keyof typeof CONFIG_OPTIONS;
+type ConfigField = keyof typeof CONFIG_OPTIONS;
 
-const FIELD_OF_STORE_KEY: ReadonlyMap<string, Field> = new Map(
+const FIELD_OF_STORE_KEY: ReadonlyMap<string, ConfigField> = new Map(
   Object.entries(CONFIG_OPTIONS as Rows).flatMap(([field, row]) =>
-    (row.jsonKeys ?? []).map((key): [string, Field] => [key, field as Field]),
+    (row.jsonKeys ?? []).map((key): [string, ConfigField] => [key, field as ConfigField]),
   ),
 );
 
@@ -204,7 +205,7 @@ const KNOWN_ROWS = [
 
 const KNOWN_FILE_KEYS: ReadonlySet<string> = new Set(KNOWN_ROWS.flatMap(fileKeysOf));
 
-function fixOf(field: Field): string {
+function fixOf(field: ConfigField): string {
   const { name, env = [] } = CONFIG_OPTIONS[field];
   return `give ${[`--${name}`, ...env].join(' or ')}`;
 }
@@ -216,7 +217,7 @@ function unknownStoreKey(key: string, raw: unknown): string {
     const effect = legacy.fate === 'unneeded' || off ? 'has no effect' : 'is not available';
     return `${key} ${effect}: ${legacy.reason}`;
   }
-  const meant = nearest(key, FIELD_OF_STORE_KEY.keys());
+  const meant = nearestWord(key, FIELD_OF_STORE_KEY.keys());
   return `${excerpt(key, MAX_SHOWN)} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
 }
 
@@ -265,7 +266,7 @@ function idleRegistrarFlags({ origins }: RegistrarWishes): readonly string[] {
 
 /** Two servers are to have the store at once. */
 function storeOfOne(
-  { takeover }: Settings<typeof SERVE_OPTIONS>,
+  { takeover }: OptionValues<typeof SERVE_OPTIONS>,
   { kind }: StoreLocation,
 ): readonly string[] {
   if (!takeover || kind === 'etcd' || kind === 'http') return [];

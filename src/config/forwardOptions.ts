@@ -3,7 +3,7 @@ import type { SocketAddress } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../forward/addresses.ts';
 import { parseNameserver } from '../forward/upstream.ts';
-import { listOf, option, parseDomain, parsedBy, switchValue, wholeNumber } from './option.ts';
+import { listOf, option, parseDomain, parsedBy, switchValue, wholeNumberValue } from './option.ts';
 
 export const FORWARD_OPTIONS = {
   nameservers: option<'resolv.conf' | readonly SocketAddress[]>({
@@ -49,7 +49,7 @@ export const FORWARD_OPTIONS = {
     form: 'text',
     placeholder: 'LABELS',
     describe: 'labels that a name needs to be forwarded',
-    schema: wholeNumber(0, 127),
+    schema: wholeNumberValue(0, 127),
     fallback: 2,
     defaultText: '2',
     expects: 'a whole number from 0 to 127',

@@ -48,7 +48,7 @@ export interface Option<T> extends OptionWords {
 }
 
 /** The typed values of a set of rows. */
-export type Settings<Rows> = {
+export type OptionValues<Rows> = {
   readonly [Field in keyof Rows]: Rows[Field] extends Option<infer T> ? T : never;
 };
 
@@ -115,7 +115,7 @@ export function listOf<T>(item: z.ZodType<T>): z.ZodType<readonly T[]> {
 
 export const switchValue: z.ZodType<boolean> = z.boolean();
 
-export function wholeNumber(min: number, max: number): z.ZodType<number> {
+export function wholeNumberValue(min: number, max: number): z.ZodType<number> {
   return z
     .string()
     .regex(/^\s*[0-9]+\s*$/)
@@ -123,7 +123,7 @@ export function wholeNumber(min: number, max: number): z.ZodType<number> {
     .pipe(z.number().int().min(min).max(max));
 }
 
-export function oneOf<const T extends string>(...words: readonly T[]): z.ZodType<T> {
+export function oneOfValue<const T extends string>(...words: readonly T[]): z.ZodType<T> {
   return z.enum(words);
 }
 
@@ -169,12 +169,12 @@ export function parseLinesPerSecond(text: string): number | undefined {
 }
 
 /** Whether two option values say the same: scalars, secrets, and lists and plain objects of them. */
-export function sameValue(a: unknown, b: unknown): boolean {
+export function isSameValue(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (a instanceof Secret && b instanceof Secret) return a.reveal() === b.reveal();
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   const [one, other] = [Object.entries(a), Object.entries(b)];
   if (Array.isArray(a) !== Array.isArray(b) || one.length !== other.length) return false;
   const values = new Map(other);
-  return one.every(([key, value]) => values.has(key) && sameValue(value, values.get(key)));
+  return one.every(([key, value]) => values.has(key) && isSameValue(value, values.get(key)));
 }

@@ -1,11 +1,11 @@
 /** The rows of the server's options that are about the process: how it begins and ends, and what it logs. */
 import {
-  oneOf,
+  oneOfValue,
   option,
   parsedBy,
   parseLinesPerSecond,
   switchValue,
-  wholeNumber,
+  wholeNumberValue,
 } from './option.ts';
 
 export const PROCESS_OPTIONS = {
@@ -24,7 +24,7 @@ export const PROCESS_OPTIONS = {
     placeholder: 'SECONDS',
     name: 'lame-duck',
     describe: 'how long to go on answering after SIGTERM, with /readyz already failing',
-    schema: wholeNumber(0, 3600),
+    schema: wholeNumberValue(0, 3600),
     fallback: 1,
     defaultText: '1',
     expects: 'whole seconds from 0 to 3600',
@@ -48,7 +48,7 @@ export const PROCESS_OPTIONS = {
     placeholder: 'LEVEL',
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
     describe: 'how much to log',
-    schema: oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+    schema: oneOfValue('trace', 'debug', 'info', 'warn', 'error', 'silent'),
     fallback: 'info',
     defaultText: 'info',
     expects: 'trace, debug, info, warn, error or silent',

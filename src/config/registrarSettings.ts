@@ -1,12 +1,12 @@
 /** The registrar's options, read and checked together. */
 import { type Name, printName } from '../dns/name.ts';
-import type { Settings } from './option.ts';
+import type { OptionValues } from './option.ts';
 import type { REGISTRAR_OPTIONS } from './registerOptions.ts';
 import { type Origins, type ReadSettings, readSettings, type Sources } from './settings.ts';
 
 type RegistrarRows = typeof REGISTRAR_OPTIONS;
 
-export type RegistrarSettings = Settings<RegistrarRows>;
+export type RegistrarSettings = OptionValues<RegistrarRows>;
 
 /** What was said, and what of it is a default that something else may replace. */
 export interface RegistrarWishes {

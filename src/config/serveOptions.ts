@@ -5,7 +5,7 @@ import type { Name } from '../dns/name.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import {
   listOf,
-  oneOf,
+  oneOfValue,
   option,
   parseDomain,
   parsedBy,
@@ -14,7 +14,7 @@ import {
   type Secret,
   secretText,
   switchValue,
-  wholeNumber,
+  wholeNumberValue,
 } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
 
@@ -69,7 +69,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'OCTETS',
     describe:
       'largest UDP reply, for clients that accept that size; above 1232 replies may be fragmented',
-    schema: wholeNumber(512, MAX_UDP_SIZE),
+    schema: wholeNumberValue(512, MAX_UDP_SIZE),
     fallback: UDP_SIZE,
     defaultText: String(UDP_SIZE),
     expects: `a whole number from 512 to ${MAX_UDP_SIZE}`,
@@ -107,7 +107,7 @@ export const SERVE_OPTIONS = {
     choices: ['local', 'token'],
     describe:
       'who may write names: "local" trusts root’s and the server’s own processes on this host, "token" requires the token from every client',
-    schema: oneOf('local', 'token'),
+    schema: oneOfValue('local', 'token'),
     fallback: 'local',
     defaultText: 'local',
     expects: 'local or token',
@@ -130,7 +130,7 @@ export const SERVE_OPTIONS = {
     ...seconds,
     name: 'ttl',
     describe: 'TTL of records that set none',
-    schema: wholeNumber(1, MAX_SECONDS),
+    schema: wholeNumberValue(1, MAX_SECONDS),
     fallback: 3600,
     defaultText: '3600',
     expects: `whole seconds from 1 to ${MAX_SECONDS}`,
@@ -142,7 +142,7 @@ export const SERVE_OPTIONS = {
     ...seconds,
     name: 'min-ttl',
     describe: 'how long a negative answer may be kept',
-    schema: wholeNumber(0, 86400),
+    schema: wholeNumberValue(0, 86400),
     fallback: 5,
     defaultText: '5',
     expects: 'whole seconds from 0 to 86400',
@@ -154,7 +154,7 @@ export const SERVE_OPTIONS = {
     ...seconds,
     name: 'min-lease-ttl',
     describe: 'least TTL while a lease runs out',
-    schema: wholeNumber(0, 86400),
+    schema: wholeNumberValue(0, 86400),
     fallback: 1,
     defaultText: '1',
     expects: 'whole seconds from 0 to 86400',
@@ -166,7 +166,7 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'NUMBER',
     describe: 'priority of services that set none',
-    schema: wholeNumber(1, 65535),
+    schema: wholeNumberValue(1, 65535),
     fallback: 10,
     defaultText: '10',
     expects: 'a whole number from 1 to 65535',
@@ -217,7 +217,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'HOW',
     choices: ['hinfo', 'refuse'],
     describe: 'answer to ANY queries: RFC 8482, or REFUSED as SkyDNS did',
-    schema: oneOf('hinfo', 'refuse'),
+    schema: oneOfValue('hinfo', 'refuse'),
     fallback: 'hinfo',
     defaultText: 'hinfo',
     expects: 'hinfo or refuse',
@@ -230,7 +230,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'HOW',
     choices: ['hidden', 'wins', 'merged'],
     describe: 'a key that has keys below it: is its own value hidden, alone, or one of them',
-    schema: oneOf('hidden', 'wins', 'merged'),
+    schema: oneOfValue('hidden', 'wins', 'merged'),
     fallback: 'hidden',
     defaultText: 'hidden',
     expects: 'hidden, wins or merged',
@@ -242,7 +242,7 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'MIB',
     describe: 'memory that finished answers may take, used as it is needed',
-    schema: wholeNumber(4, 2047),
+    schema: wholeNumberValue(4, 2047),
     fallback: 1024,
     defaultText: '1024',
     expects: 'a whole number from 4 to 2047',
@@ -264,9 +264,9 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'COUNT',
     describe: 'threads that answer UDP, auto: the cores, less one where there are several; 0: none',
-    schema: oneOf('auto')
+    schema: oneOfValue('auto')
       .transform(() => undefined)
-      .or(wholeNumber(0, 64)),
+      .or(wholeNumberValue(0, 64)),
     fallback: undefined,
     defaultText: 'auto',
     expects: 'a whole number from 0 to 64, or auto',

@@ -4,8 +4,8 @@
  * of them are collected, none is fatal here.
  */
 import { excerpt } from '../observability/printable.ts';
-import { nearest } from '../observability/suggest.ts';
-import type { Option, OptionForm, OptionWords, Settings } from './option.ts';
+import { nearestWord } from '../observability/suggest.ts';
+import type { Option, OptionForm, OptionValues, OptionWords } from './option.ts';
 import { REGISTER_OPTIONS } from './registerOptions.ts';
 
 export type Origin = 'flag' | 'environment' | 'file' | 'default';
@@ -13,7 +13,9 @@ export type Origin = 'flag' | 'environment' | 'file' | 'default';
 export type Origins<Rows> = { readonly [Field in keyof Rows]: Origin };
 
 /** The content of a file, or why it could not be read. */
-export type ReadFile = (path: string) => { readonly text: string } | { readonly problem: string };
+export type ReadTextFile = (
+  path: string,
+) => { readonly text: string } | { readonly problem: string };
 
 export interface Sources {
   /** Values by option name, as the command line gave them; absent ones are absent. */
@@ -21,7 +23,7 @@ export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The parsed config file, and its path for messages. */
   readonly file: ConfigFile | undefined;
-  readonly readFile: ReadFile;
+  readonly readFile: ReadTextFile;
 }
 
 export type FlagValue = string | boolean | readonly string[];
@@ -32,7 +34,7 @@ export interface ConfigFile {
 }
 
 export interface ReadSettings<Rows> {
-  readonly settings: Settings<Rows>;
+  readonly settings: OptionValues<Rows>;
   readonly origins: Origins<Rows>;
   /** One line each: where, what, and what to write instead. */
   readonly mistakes: readonly string[];
@@ -42,9 +44,9 @@ export interface ReadSettings<Rows> {
 export type Rows = Readonly<Record<string, Option<unknown>>>;
 
 /** A raw value and the place that it came from, in the words of a message: `--ttl`, `SORADNS_TTL`, `ttl in x.json`. */
-export interface Found {
+export interface GivenValue {
   readonly origin: Origin;
-  readonly place: string;
+  readonly setBy: string;
   readonly raw: unknown;
 }
 
@@ -53,15 +55,15 @@ export function readSettings<R extends Rows>(rows: R, sources: Sources): ReadSet
   const origins: Record<string, Origin> = {};
   const mistakes: string[] = [];
   for (const [field, row] of Object.entries(rows)) {
-    const found = find(row, sources);
-    const variable = found?.origin === 'environment' ? found.place : undefined;
+    const found = findValue(row, sources);
+    const variable = found?.origin === 'environment' ? found.setBy : undefined;
     const value = found === undefined ? undefined : parseValue(row, found.raw, variable);
     settings[field] = value?.kind === 'value' ? value.value : row.fallback;
     origins[field] = found?.origin ?? 'default';
     if (found !== undefined && value?.kind === 'mistake')
-      mistakes.push(`${found.place}: ${value.problem}`);
+      mistakes.push(`${found.setBy}: ${value.problem}`);
   }
-  return { settings: settings as Settings<R>, origins: origins as Origins<R>, mistakes };
+  return { settings: settings as OptionValues<R>, origins: origins as Origins<R>, mistakes };
 }
 
 /** So much of a wrong value, or of a wrong name, is shown. */
@@ -112,40 +114,40 @@ export function parseSwitch(text: string): boolean | undefined {
 }
 
 /** What an option was told, by the source that counts most; undefined: nobody said anything. */
-export function find(row: Option<unknown>, sources: Sources): Found | undefined {
+export function findValue(row: Option<unknown>, sources: Sources): GivenValue | undefined {
   return findFlag(row, sources) ?? findVariable(row, sources) ?? findInFile(row, sources);
 }
 
-function findFlag(row: Option<unknown>, { flags, readFile }: Sources): Found | undefined {
+function findFlag(row: Option<unknown>, { flags, readFile }: Sources): GivenValue | undefined {
   const given = flags[row.name];
   if (given !== undefined) {
     const raw = row.secret ? new Unreadable(exposed(row)) : given;
-    return { origin: 'flag', place: `--${row.name}`, raw };
+    return { origin: 'flag', setBy: `--${row.name}`, raw };
   }
   const path = row.secret ? flags[`${row.name}-file`] : undefined;
   if (path === undefined) return undefined;
-  return { origin: 'flag', place: `--${row.name}-file`, raw: secretFrom(path, readFile) };
+  return { origin: 'flag', setBy: `--${row.name}-file`, raw: secretFrom(path, readFile) };
 }
 
-function findVariable(row: Option<unknown>, { env, readFile }: Sources): Found | undefined {
+function findVariable(row: Option<unknown>, { env, readFile }: Sources): GivenValue | undefined {
   for (const name of variablesOf(row)) {
-    if (env[name]) return { origin: 'environment', place: name, raw: env[name] };
+    if (env[name]) return { origin: 'environment', setBy: name, raw: env[name] };
     const path = row.secret ? env[`${name}_FILE`] : undefined;
     if (path) {
-      return { origin: 'environment', place: `${name}_FILE`, raw: secretFrom(path, readFile) };
+      return { origin: 'environment', setBy: `${name}_FILE`, raw: secretFrom(path, readFile) };
     }
   }
   return undefined;
 }
 
-function findInFile(row: Option<unknown>, { file, readFile }: Sources): Found | undefined {
+function findInFile(row: Option<unknown>, { file, readFile }: Sources): GivenValue | undefined {
   if (file === undefined) return undefined;
   for (const key of fileKeysOf(row)) {
     const raw = file.values[key];
     if (raw === undefined || raw === null) continue;
-    const place = `${key} in ${file.path}`;
+    const setBy = `${key} in ${file.path}`;
     const isPath = row.secret && /[-_]file$/.test(key);
-    return { origin: 'file', place, raw: isPath ? secretFrom(raw, readFile) : raw };
+    return { origin: 'file', setBy, raw: isPath ? secretFrom(raw, readFile) : raw };
   }
   return undefined;
 }
@@ -166,7 +168,7 @@ class Unreadable {
   }
 }
 
-function secretFrom(path: unknown, readFile: ReadFile): unknown {
+function secretFrom(path: unknown, readFile: ReadTextFile): unknown {
   if (typeof path !== 'string') return new Unreadable('needs the path of one file');
   const content = readFile(path);
   if ('problem' in content) {
@@ -200,7 +202,7 @@ export function unknownKeys(file: ConfigFile, known: ReadonlySet<string>): reado
   return Object.keys(file.values)
     .filter((key) => !known.has(key))
     .map((key) => {
-      const meant = nearest(key, known);
+      const meant = nearestWord(key, known);
       const fix = meant === undefined ? 'remove it' : `did you mean ${meant}?`;
       const shown = excerpt(JSON.stringify(key), MAX_SHOWN);
       return `${shown} in ${file.path}: there is no such option; ${fix}`;
@@ -235,7 +237,7 @@ export function strangeVariables(
     .filter((name) => /^SORADNS_/.test(name) && !/^SORADNS_(PORT|SERVICE)/.test(name))
     .filter((name) => !known.has(name))
     .flatMap((name) => {
-      const meant = nearest(name.slice('SORADNS_'.length), endings);
+      const meant = nearestWord(name.slice('SORADNS_'.length), endings);
       return meant === undefined ? [] : [`${name} has no effect; did you mean SORADNS_${meant}?`];
     });
 }

@@ -3,7 +3,7 @@
  * etcd location.
  */
 import { isLoopback } from '../forward/addresses.ts';
-import { Secret, type Settings } from './option.ts';
+import { type OptionValues, Secret } from './option.ts';
 import type { SERVE_OPTIONS } from './serveOptions.ts';
 import { EXPOSED, type Origin, type Origins } from './settings.ts';
 import type { STORE_OPTIONS } from './storeOptions.ts';
@@ -200,7 +200,7 @@ type ServerRows = typeof STORE_OPTIONS & Pick<typeof SERVE_OPTIONS, 'machines'>;
 
 /** `--store` or `--machines`, whichever was said with more weight; `fallback` when neither was. */
 export function chooseStore(
-  settings: Settings<ServerRows>,
+  settings: OptionValues<ServerRows>,
   { machines: saidMachines, storeText: saidStore }: Origins<ServerRows>,
   fallback: string,
 ): ChosenStore {
@@ -219,7 +219,7 @@ export function chooseStore(
 
 /** `--store`, by default `fallback`. */
 export function storeOf(
-  settings: Settings<typeof STORE_OPTIONS>,
+  settings: OptionValues<typeof STORE_OPTIONS>,
   origin: Origin,
   fallback: string,
 ): ChosenStore {
@@ -237,7 +237,7 @@ function chosen(result: StoreLocationResult, said: string): ChosenStore {
   return { kind: 'mistake', mistake: `${result.option ?? said}: ${result.problem}` };
 }
 
-function credentialsOf(settings: Settings<typeof STORE_OPTIONS>) {
+function credentialsOf(settings: OptionValues<typeof STORE_OPTIONS>) {
   return { ...settings, user: settings.username };
 }
 

@@ -17,14 +17,14 @@ export interface FaultLog {
   close(): void;
 }
 
-interface Kind {
+interface FaultKind {
   readonly message: string;
   readonly fault: string;
   repeated: number;
 }
 
 export function createFaultLog(log: Log): FaultLog {
-  const kinds = new Map<string, Kind>();
+  const kinds = new Map<string, FaultKind>();
   let timer: NodeJS.Timeout | undefined;
 
   const summarize = (): void => {
@@ -37,7 +37,7 @@ export function createFaultLog(log: Log): FaultLog {
 
   return {
     report(error, message) {
-      const place = placeOf(error);
+      const place = originOf(error);
       const isKept = kinds.has(`${message} ${place}`) || kinds.size < MAX_KINDS;
       const fault = isKept ? place : 'other faults';
       const key = `${message} ${fault}`;
@@ -58,7 +58,7 @@ export function createFaultLog(log: Log): FaultLog {
 }
 
 /** The error's kind and the line that threw it. Messages may hold names that clients chose, and are all different then. */
-function placeOf(error: unknown): string {
+function originOf(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
   const line = error.stack?.split('\n').find((text) => /^ +at /.test(text));
   return `${error.name}${line === undefined ? '' : ` ${line.trim()}`}`;

@@ -13,13 +13,13 @@ import { excerpt, printable } from './printable.ts';
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** Fields first, as in `log.warn({ key }, 'value skipped')`. An `err` field takes an Error. */
-export type Write = (fields: Readonly<Record<string, unknown>>, message: string) => void;
+export type WriteLog = (fields: Readonly<Record<string, unknown>>, message: string) => void;
 
 export interface Log {
-  readonly debug: Write;
-  readonly info: Write;
-  readonly warn: Write;
-  readonly error: Write;
+  readonly debug: WriteLog;
+  readonly info: WriteLog;
+  readonly warn: WriteLog;
+  readonly error: WriteLog;
   /** What is less grave than this is left out from now on. */
   setLevel(level: LogLevel): void;
   /** Writes what is buffered, for as long as about a second; then the process may end. */

@@ -6,7 +6,7 @@ import type { Client, Question } from '../dns/message.ts';
 import { className, rcodeName, typeName } from '../dns/mnemonic.ts';
 import { printName } from '../dns/name.ts';
 import { Class } from '../dns/rr.ts';
-import type { Write } from './log.ts';
+import type { WriteLog } from './log.ts';
 
 export interface QueryLog {
   /** One answered query; `durationMs` from packet to reply. */
@@ -49,7 +49,7 @@ export class Sampler {
 }
 
 export interface QueryLogOptions {
-  readonly write: Write;
+  readonly write: WriteLog;
   /** Lines a second at most; 0 for none at all. */
   readonly perSecond: number;
   /** A monotonic clock. */

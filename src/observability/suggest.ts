@@ -2,7 +2,7 @@
 const MAX_LENGTH = 64;
 
 /** The known word that somebody who typed `word` most likely meant, if one is near. */
-export function nearest(word: string, known: Iterable<string>): string | undefined {
+export function nearestWord(word: string, known: Iterable<string>): string | undefined {
   if (word.length > MAX_LENGTH) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;

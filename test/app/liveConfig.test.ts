@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Effective } from '../../src/app/liveConfig.ts';
+import { LiveConfig } from '../../src/app/liveConfig.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import type { Log } from '../../src/observability/log.ts';
@@ -17,7 +17,7 @@ function read(flags: Readonly<Record<string, FlagValue>>) {
   });
 }
 
-function effectiveOf(flags: Readonly<Record<string, FlagValue>> = {}) {
+function liveConfigOf(flags: Readonly<Record<string, FlagValue>> = {}) {
   const config = read(flags);
   assert.ok(config.kind === 'config');
   const lines: string[] = [];
@@ -27,10 +27,10 @@ function effectiveOf(flags: Readonly<Record<string, FlagValue>> = {}) {
     ...{ debug: write, info: write, warn: write, error: write, close: () => {} },
     setLevel: (level) => levels.push(level),
   };
-  const effective = new Effective(config.config, KEY, log);
+  const liveConfig = new LiveConfig(config.config, KEY, log);
   let changes = 0;
-  effective.onChanged(() => changes++);
-  return { effective, lines, levels, changes: () => changes };
+  liveConfig.onChanged(() => changes++);
+  return { liveConfig, lines, levels, changes: () => changes };
 }
 
 function put(text: string): Change[] {
@@ -41,58 +41,58 @@ function put(text: string): Change[] {
 
 describe('what the server goes by', () => {
   it('stays the very same when the same is read again', async () => {
-    const { effective, changes } = effectiveOf({ ttl: '60' });
-    const { settings, forwarder } = effective;
-    effective.reload(read({ ttl: '60', 'min-ttl': '5' }));
-    assert.equal(effective.settings, settings);
-    assert.equal(effective.forwarder, forwarder);
-    assert.equal(effective.reloads.done, 1);
+    const { liveConfig, changes } = liveConfigOf({ ttl: '60' });
+    const { settings, forwarder } = liveConfig;
+    liveConfig.reload(read({ ttl: '60', 'min-ttl': '5' }));
+    assert.equal(liveConfig.settings, settings);
+    assert.equal(liveConfig.forwarder, forwarder);
+    assert.equal(liveConfig.reloads.done, 1);
     assert.equal(changes(), 1);
-    effective.reload(read({ ttl: '61', 'log-level': 'error' }));
-    assert.notEqual(effective.settings, settings);
-    assert.equal(effective.settings.ttlSeconds, 61);
-    assert.equal(effective.forwarder, forwarder);
-    await effective.close();
+    liveConfig.reload(read({ ttl: '61', 'log-level': 'error' }));
+    assert.notEqual(liveConfig.settings, settings);
+    assert.equal(liveConfig.settings.ttlSeconds, 61);
+    assert.equal(liveConfig.forwarder, forwarder);
+    await liveConfig.close();
   });
 
   it('takes other nameservers and another level of the log, and leaves the rest for the next start', async () => {
-    const { effective, lines, levels } = effectiveOf();
-    const { forwarder } = effective;
+    const { liveConfig, lines, levels } = liveConfigOf();
+    const { forwarder } = liveConfig;
     const next = { nameservers: '127.0.0.1:5397', 'log-level': 'warn', addr: '127.0.0.1:5396' };
-    effective.reload(read({ ...next, 'recursion-allow': '10.0.0.0/8' }));
-    assert.notEqual(effective.forwarder, forwarder);
-    assert.ok(effective.forwarder !== undefined);
+    liveConfig.reload(read({ ...next, 'recursion-allow': '10.0.0.0/8' }));
+    assert.notEqual(liveConfig.forwarder, forwarder);
+    assert.ok(liveConfig.forwarder !== undefined);
     assert.deepEqual(levels, ['warn']);
-    assert.deepEqual(effective.config.addr, [{ address: '127.0.0.1', port: 5398 }]);
+    assert.deepEqual(liveConfig.config.addr, [{ address: '127.0.0.1', port: 5398 }]);
     assert.ok(lines.includes('changed; counts from the next start'));
-    assert.ok(effective.mayRecurse('10.1.1.1') && !effective.mayRecurse('127.0.0.1'));
-    effective.reload(read({ ...next, 'no-rec': true }));
-    assert.equal(effective.forwarder, undefined);
-    await effective.close();
+    assert.ok(liveConfig.mayRecurse('10.1.1.1') && !liveConfig.mayRecurse('127.0.0.1'));
+    liveConfig.reload(read({ ...next, 'no-rec': true }));
+    assert.equal(liveConfig.forwarder, undefined);
+    await liveConfig.close();
   });
 
   it('asks the key in the store only once it was read, and keeps what it said over mistakes', async () => {
-    const { effective, changes } = effectiveOf();
-    effective.note(put('{"ttl":7}'));
-    effective.settle();
-    assert.equal(effective.settings.ttlSeconds, 3600);
-    effective.overlay();
-    assert.equal(effective.settings.ttlSeconds, 7);
-    assert.deepEqual(effective.reloads, { done: 0, failed: 0 });
+    const { liveConfig, changes } = liveConfigOf();
+    liveConfig.readChanges(put('{"ttl":7}'));
+    liveConfig.applyNewStoreConfig();
+    assert.equal(liveConfig.settings.ttlSeconds, 3600);
+    liveConfig.applyStoreConfig();
+    assert.equal(liveConfig.settings.ttlSeconds, 7);
+    assert.deepEqual(liveConfig.reloads, { done: 0, failed: 0 });
     for (const bad of ['{"ttl":"x","min_ttl":9}', '{', '[]']) {
-      effective.note(put(bad));
-      effective.settle();
+      liveConfig.readChanges(put(bad));
+      liveConfig.applyNewStoreConfig();
     }
-    assert.equal(effective.settings.ttlSeconds, 7);
-    assert.equal(effective.settings.minTtlSeconds, 5);
-    assert.deepEqual(effective.reloads, { done: 0, failed: 3 });
+    assert.equal(liveConfig.settings.ttlSeconds, 7);
+    assert.equal(liveConfig.settings.minTtlSeconds, 5);
+    assert.deepEqual(liveConfig.reloads, { done: 0, failed: 3 });
     assert.equal(changes(), 1);
-    effective.reload(read({ 'min-ttl': '4' }));
-    assert.equal(effective.settings.ttlSeconds, 7, 'the mistakes do not count later either');
-    assert.equal(effective.settings.minTtlSeconds, 4);
-    effective.note([{ kind: 'delete', key: KEY, modRevision: 9, previous: undefined }]);
-    effective.settle();
-    assert.equal(effective.settings.ttlSeconds, 3600);
-    await effective.close();
+    liveConfig.reload(read({ 'min-ttl': '4' }));
+    assert.equal(liveConfig.settings.ttlSeconds, 7, 'the mistakes do not count later either');
+    assert.equal(liveConfig.settings.minTtlSeconds, 4);
+    liveConfig.readChanges([{ kind: 'delete', key: KEY, modRevision: 9, previous: undefined }]);
+    liveConfig.applyNewStoreConfig();
+    assert.equal(liveConfig.settings.ttlSeconds, 3600);
+    await liveConfig.close();
   });
 });

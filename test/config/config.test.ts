@@ -12,7 +12,7 @@ import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
 import type { Secret } from '../../src/config/option.ts';
 import {
   type FlagValue,
-  type ReadFile,
+  type ReadTextFile,
   type Rows,
   variablesOf,
 } from '../../src/config/settings.ts';
@@ -24,7 +24,7 @@ interface Given {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-function reader(files: Readonly<Record<string, string>> = {}): ReadFile {
+function reader(files: Readonly<Record<string, string>> = {}): ReadTextFile {
   return (path) => {
     const text = files[path];
     return text === undefined ? { problem: 'ENOENT' } : { text };

@@ -110,7 +110,7 @@ describe('the table', () => {
     assert.deepEqual(zone.held('a.web'), []);
     zone.publish('web');
     assert.deepEqual(zone.held('web'), ['web.skydns.local. 3600 IN A 192.0.2.2']);
-    assert.equal(zone.zone.table.figures.names, 5, 'the root, local, the apex, web and b.web');
+    assert.equal(zone.zone.table.stats.names, 5, 'the root, local, the apex, web and b.web');
   });
 
   it('grows by no question but those that names can have', () => {
@@ -122,10 +122,10 @@ describe('the table', () => {
       zone.publish(`*.${name}`, type);
     };
     for (const type of types) ask('a.web', type);
-    const level = zone.zone.table.figures;
+    const level = zone.zone.table.stats;
     for (const type of [...types, 'HTTPS', 'CAA']) ask('a.web', type);
     for (let type = 300; type < 1300; type++) ask('a.web', `TYPE${type}`);
-    assert.deepEqual(zone.zone.table.figures, level);
+    assert.deepEqual(zone.zone.table.stats, level);
     assert.deepEqual(zone.held('a.web', 'TYPE999'), [], 'NODATA of any type is one');
   });
 
@@ -158,7 +158,7 @@ describe('the table', () => {
 
   it('keeps nothing of what goes', () => {
     const zone = zoneOf({ target: { host: '192.0.2.1' } });
-    const level = zone.zone.table.figures.usedOctets;
+    const level = zone.zone.table.stats.usedOctets;
     for (let i = 0; i < 2_000; i++) {
       zone.put(`alias${i}`, { host: 'target.skydns.local', port: 80 });
       zone.publish(`alias${i}`);
@@ -168,9 +168,9 @@ describe('the table', () => {
     zone.zone.publisher.refresh();
     zone.zone.publisher.refresh();
     // The index may have moved to one of another size.
-    assert.ok(zone.zone.table.figures.usedOctets <= level + 100_000);
-    assert.equal(zone.zone.table.figures.answers, 0);
-    assert.equal(zone.zone.table.figures.names, 4);
+    assert.ok(zone.zone.table.stats.usedOctets <= level + 100_000);
+    assert.equal(zone.zone.table.stats.answers, 0);
+    assert.equal(zone.zone.table.stats.names, 4);
   });
 });
 
@@ -365,7 +365,7 @@ describe('a table without room', () => {
   it('takes names in when there is some again', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
-    while (zone.table.figures.refused === 0) zone.put(`local/skydns/n${names++}`, {});
+    while (zone.table.stats.refused === 0) zone.put(`local/skydns/n${names++}`, {});
     zone.setStanding('synced');
     const missing = queryOf('missing.skydns.local.', 'A');
     assert.equal(zone.fast(missing), Outcome.OTHER);
@@ -379,11 +379,11 @@ describe('a table without room', () => {
   it('denies no name that it has no room for, an apex among them', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
-    while (zone.table.figures.refused === 0) zone.put(`local/skydns/n${names++}`, {});
+    while (zone.table.stats.refused === 0) zone.put(`local/skydns/n${names++}`, {});
     zone.put('arpa/foo/x', { host: '192.0.2.1' });
     zone.setStanding('synced');
     const { apexes } = zone.settings;
-    const isRefused = () => zone.table.figures.refused;
+    const isRefused = () => zone.table.stats.refused;
     for (let time = 0; time < 3; time++) {
       zone.settings = { ...zone.settings, apexes: [...apexes, ['foo', 'arpa']] };
       for (let i = 0; i < 6; i++) {

@@ -141,11 +141,11 @@ test('memory is back at its level after a million changes', () => {
     table.collect();
   };
   round(1);
-  const level = table.figures.usedOctets;
+  const level = table.stats.usedOctets;
   for (let salt = 2; salt <= 100; salt++) round(salt);
   // The index may be of another size, which is that of the names.
-  assert.ok(table.figures.usedOctets <= level + 2 * 64 * 1024, `${table.figures.usedOctets}`);
-  assert.equal(table.figures.refused, 0);
+  assert.ok(table.stats.usedOctets <= level + 2 * 64 * 1024, `${table.stats.usedOctets}`);
+  assert.equal(table.stats.refused, 0);
 });
 
 test('every name is found while the index grows and shrinks', () => {
@@ -166,7 +166,7 @@ test('every name is found while the index grows and shrinks', () => {
     assert.equal(find(id), 'missing');
     assert.equal(find(id + 1), 'whole');
   }
-  assert.equal(table.figures.names, 30_000);
+  assert.equal(table.stats.names, 30_000);
 });
 
 test('an index that shrinks has room for all that comes meanwhile', () => {
@@ -182,7 +182,7 @@ test('an index that shrinks has room for all that comes meanwhile', () => {
   table.publish(place, 0, checkedAnswer(7, 0, 7));
   assert.equal(find(7), 'whole');
   assert.equal(find(8), 'missing');
-  assert.equal(table.figures.names, 1);
+  assert.equal(table.stats.names, 1);
 });
 
 test('answers that no longer hold make room for others', () => {
@@ -204,7 +204,7 @@ test('answers that no longer hold make room for others', () => {
     table.sweep(0);
     table.collect();
   }
-  assert.equal(table.figures.answers, 0);
+  assert.equal(table.stats.answers, 0);
   assert.ok(fill() >= most * 0.9);
 });
 
@@ -214,7 +214,7 @@ test('a full table refuses, says so, and calls no name missing that it had no ro
   const places: number[] = [];
   while (places.at(-1) !== NO_ROOM) places.push(table.add(checkedName(places.length)));
   const last = places.length - 1;
-  assert.ok(table.figures.refused > 0);
+  assert.ok(table.stats.refused > 0);
   assert.equal(find(last), Outcome.OTHER);
   assert.equal(find(999_999), Outcome.OTHER, 'a name of which nothing is known');
   assert.equal(table.publish(NO_ROOM, 0, checkedAnswer(last, 0, 1)), false);
@@ -236,7 +236,7 @@ test('an answer that does not fit is refused and counted, and the one before is 
   assert.ok(table.publish(place, 0, checkedAnswer(1, 50, 1)));
   let id = 2;
   while (table.publish(place, 1 + (id % 10), checkedAnswer(id, 1000, id))) id++;
-  assert.ok(table.figures.refused > 0);
+  assert.ok(table.stats.refused > 0);
   assert.equal(find(1), 'whole');
 });
 

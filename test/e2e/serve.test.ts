@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
-import type { Figures } from '../../src/server/http/health.ts';
+import type { ServerStats } from '../../src/server/http/health.ts';
 import { dig } from '../support/dig.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { query, startTestServer, type TestServer } from '../support/server.ts';
@@ -55,7 +55,7 @@ describe('serve on a memory store', () => {
     const ready = await fetch(`${httpOf(server)}/readyz`, {
       headers: { accept: 'application/json' },
     });
-    const { services, invalid, revision, udp, tcp, mirror } = (await ready.json()) as Figures;
+    const { services, invalid, revision, udp, tcp, mirror } = (await ready.json()) as ServerStats;
     assert.deepEqual([services, invalid], [2, 1]);
     assert.ok(Number(revision) >= 3 && udp.queries > 0 && tcp.open === 0 && mirror.events >= 3);
     const told = server.lines.find((line) => line.message === 'value skipped');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { editDistance, nearest } from '../../src/observability/suggest.ts';
+import { editDistance, nearestWord } from '../../src/observability/suggest.ts';
 
 describe('the nearest word', () => {
   const words = ['addr', 'domain', 'http', 'http-token', 'ttl', 'min-ttl'];
@@ -17,7 +17,8 @@ describe('the nearest word', () => {
     ['', undefined],
   ];
   for (const [typed, meant] of cases) {
-    it(`to ${JSON.stringify(typed)} is ${meant}`, () => assert.equal(nearest(typed, words), meant));
+    it(`to ${JSON.stringify(typed)} is ${meant}`, () =>
+      assert.equal(nearestWord(typed, words), meant));
   }
 });
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Output } from '../../src/app/process/process.ts';
 import { runCli } from '../../src/cli/cli.ts';
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
-import type { ReadFile } from '../../src/config/settings.ts';
+import type { ReadTextFile } from '../../src/config/settings.ts';
 
 export interface Ran {
   /** The exit code; `undefined` when a signal ended the process. */
@@ -57,7 +57,7 @@ export function spawnCli(
 export interface Surroundings {
   readonly env?: Env;
   readonly isTty?: boolean;
-  readonly readFile?: ReadFile;
+  readonly readFile?: ReadTextFile;
   readonly stop?: AbortSignal;
 }
 

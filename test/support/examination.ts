@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Network } from '../../src/app/process/network.ts';
+import type { HostNetwork } from '../../src/app/process/network.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import { DNS_PORT } from '../../src/dns/address.ts';
@@ -39,7 +39,7 @@ export async function writeFiles(
   }
 }
 
-function networkOf({ bridge, listeners = [] }: Patient): Network {
+function networkOf({ bridge, listeners = [] }: Patient): HostNetwork {
   return {
     addresses: async () => new Set(['127.0.0.1', '::1', ...(bridge === undefined ? [] : [bridge])]),
     bridgeAddress: async () => bridge,

@@ -30,7 +30,7 @@ export function allMetricsSources(): MetricsSources {
       counters: { events: 0, failures: 0, resyncs: 0 },
       services: 0,
       invalid: 0,
-      invalidTold: 0,
+      invalidSeen: 0,
       nowMs: 0,
       unixSeconds: 0,
     },

@@ -9,7 +9,7 @@ import { readSockets } from '../../server/socketTable.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './process.ts';
 
-export interface Network {
+export interface HostNetwork {
   /** This host's IP addresses, also those of interfaces without carrier. */
   addresses(): Promise<ReadonlySet<string>>;
   /** This host's IPv4 address on Docker's default bridge; undefined where there is no sign of one. */
@@ -19,7 +19,7 @@ export interface Network {
 }
 
 /** This host's own, with the engine that the server would talk to. */
-export function networkOf(config: Config, io: Io): Network {
+export function networkOf(config: Config, io: Io): HostNetwork {
   let bridge: Promise<string | undefined> | undefined;
   return {
     async addresses() {
@@ -125,7 +125,7 @@ export async function knownBridgeAddress(
   const routes = parseRoutes((await readProc('/proc/net/route')) ?? '');
   const own = await readOwnAddresses(readProc);
   const subnets = routes.filter((route) => route.device === device);
-  const address = own.find((one) => subnets.some((subnet) => isIn(one, subnet)));
+  const address = own.find((one) => subnets.some((subnet) => isInSubnet(one, subnet)));
   return address === undefined
     ? undefined
     : { address, origin: `this host's address on ${device}` };
@@ -140,7 +140,7 @@ function defaultBridge(engine: Pick<Engine, 'defaultBridge'>): Promise<DefaultBr
   return engine.defaultBridge().catch(() => undefined);
 }
 
-interface Route {
+interface DirectRoute {
   readonly device: string;
   /** Of 32 bits, the first octet on top. */
   readonly subnet: number;
@@ -148,7 +148,7 @@ interface Route {
 }
 
 /** The networks of `/proc/net/route` that are reached without a gateway: device, subnet, gateway, flags, ..., mask. */
-export function parseRoutes(text: string): readonly Route[] {
+export function parseRoutes(text: string): readonly DirectRoute[] {
   return text.split('\n').flatMap((line) => {
     const [device = '', subnet = '', gateway, , , , , mask = ''] = line.trim().split(/\s+/);
     const isDirect = gateway === '00000000' && mask !== gateway;
@@ -170,6 +170,6 @@ export function parseOwnAddresses(text: string): readonly string[] {
   );
 }
 
-function isIn(address: string, { subnet, mask }: Route): boolean {
+function isInSubnet(address: string, { subnet, mask }: DirectRoute): boolean {
   return (ipv4Bits(address) & mask) === (subnet & mask);
 }

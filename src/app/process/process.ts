@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { format } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { ReadFile } from '../../config/settings.ts';
+import type { ReadTextFile } from '../../config/settings.ts';
 import type { Log } from '../../observability/log.ts';
 import { EXIT_CODES } from './failure.ts';
 
@@ -17,7 +17,7 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly readFile: ReadFile;
+  readonly readFile: ReadTextFile;
   /** Where the embedded store lies by default. */
   readonly stateDirectory: string;
   /** Aborted by SIGINT and SIGTERM, with the signal's name as reason, for a command that asked by `handleSignals`. */
@@ -39,7 +39,7 @@ export interface Output {
 /** How long-running commands end. */
 
 /** Resolves when the signal is aborted. */
-export function stopped(signal: AbortSignal): Promise<void> {
+export function untilAborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
@@ -62,7 +62,7 @@ export function lameDuckMsAfter(signalName: unknown, seconds: number): number {
 }
 
 /** An exception that escaped everything leaves unknown state behind: say so and let a supervisor start us afresh. */
-export function guard(log: Log): void {
+export function exitOnFault(log: Log): void {
   const die = (err: unknown): void => {
     log.error({ err }, 'a fault that nobody caught; ending');
     log.close();
@@ -106,7 +106,7 @@ export function logLibraryOutput(log: Log): () => void {
  */
 
 /** Node opens most of the program's files at once when it starts. */
-const LEAST = 128;
+const MIN_OPEN_FILES = 128;
 
 /** Undefined where it cannot be told, or there is none. */
 export function openFilesLimit(): number | undefined {
@@ -120,10 +120,10 @@ export function openFilesLimit(): number | undefined {
 }
 
 /** Why this process cannot go on, and what to do; undefined: it can. */
-export function tooFewFiles(): string | undefined {
+export function fileLimitProblem(): string | undefined {
   const limit = openFilesLimit();
-  if (limit === undefined || limit >= LEAST) return undefined;
-  return `only ${limit} files may be open at once, soradns needs ${LEAST} to start: ulimit -n 1024`;
+  if (limit === undefined || limit >= MIN_OPEN_FILES) return undefined;
+  return `only ${limit} files may be open at once, soradns needs ${MIN_OPEN_FILES} to start: ulimit -n 1024`;
 }
 
 /**

@@ -9,9 +9,9 @@ import { keyOfName, keyPrefix, nameOfKey } from '../../service/key.ts';
 import { type LeaseStore, StoreError } from '../../store/store.ts';
 import { Failure, storeFailure } from './failure.ts';
 import type { Io } from './process.ts';
-import { tokenFor } from './writerToken.ts';
+import { tokenForServer } from './writerToken.ts';
 
-export interface StoreSurroundings {
+export interface OpenStoreOptions {
   /** May hold the token of a server of this host. */
   readonly stateDirectory?: string | undefined;
   /** A damaged embedded store is set aside, and another begins with what can be read of it. */
@@ -23,7 +23,7 @@ export interface StoreSurroundings {
 /** Opens the store at a location. What cannot be reached yet is found out by the first call. */
 export async function openStore(
   location: StoreLocation,
-  { stateDirectory, ...options }: StoreSurroundings = {},
+  { stateDirectory, ...options }: OpenStoreOptions = {},
 ): Promise<LeaseStore> {
   switch (location.kind) {
     case 'memory':
@@ -42,7 +42,7 @@ export async function openStore(
       const { openHttpStore } = await import('../../store/http/httpStore.ts');
       const { url, token } = location;
       const findToken = async () =>
-        stateDirectory === undefined ? undefined : tokenFor(location, stateDirectory);
+        stateDirectory === undefined ? undefined : tokenForServer(location, stateDirectory);
       return openHttpStore({ url, token: token?.reveal(), findToken });
     }
   }
@@ -50,7 +50,7 @@ export async function openStore(
 
 async function openEmbedded(
   directory: string,
-  options: Pick<StoreSurroundings, 'repair' | 'onWarning'>,
+  options: Pick<OpenStoreOptions, 'repair' | 'onWarning'>,
 ): Promise<LeaseStore> {
   const { openFileStore } = await import('../../store/file/fileStore.ts');
   // Whatever this process makes from here on is nobody else's to read.
@@ -165,17 +165,17 @@ export function ownerOfKey(key: string, prefix: string): Name | undefined {
 
 /** The certificates and keys that options name, read and tried out before anybody waits for a connection with them. */
 
-type Files = NonNullable<EtcdLocation['tls']>;
+type TlsFiles = NonNullable<EtcdLocation['tls']>;
 
 /** PEM, each present if its file is named. */
-export interface Tls {
+export interface TlsCredentials {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;
 }
 
 /** Throws a `Failure` that names the option whose file is no good. */
-export function readTls({ caFile, certFile, keyFile }: Files): Tls {
+export function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
   const tls = {
     ...readPem('ca', '--ca-cert', caFile, 'CERTIFICATE'),
     ...readPem('cert', '--tls-pem', certFile, 'CERTIFICATE'),
@@ -194,11 +194,11 @@ export function readTls({ caFile, certFile, keyFile }: Files): Tls {
 }
 
 function readPem(
-  field: keyof Tls,
+  field: keyof TlsCredentials,
   option: string,
   path: string | undefined,
   kind: string,
-): { readonly [F in keyof Tls]?: Buffer } {
+): { readonly [F in keyof TlsCredentials]?: Buffer } {
   if (path === undefined) return {};
   const pem = readOctets(option, path);
   if (!new RegExp(`^-----BEGIN ${kind}-----`, 'm').test(pem.toString('latin1'))) {

@@ -17,14 +17,14 @@ export async function inheritedSockets(
   env: Env,
 ): Promise<readonly InheritedSocket[]> {
   if (wanted === false) return [];
-  const activation = readActivation(env, process.pid);
+  const activation = readSocketActivation(env, process.pid);
   if (activation.kind === 'none') {
     if (wanted === undefined) return [];
     const hint =
       'start it by its socket unit (systemctl start soradns.socket), or leave --systemd out';
     throw new Failure('usage', '--systemd: no sockets were handed over', hint);
   }
-  const identified = await identify(activation.descriptors);
+  const identified = await identifySockets(activation.descriptors);
   if (identified.kind === 'sockets') return identified.sockets;
   const hint = 'a socket unit has ListenDatagram= and ListenStream= with addresses';
   throw new Failure('usage', identified.problem, hint);
@@ -121,23 +121,23 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
 
 /** Socket activation (sd_listen_fds(3)): which descriptors were handed to this process. Pure. */
 
-export interface HandedOver {
+export interface InheritedDescriptor {
   readonly fd: number;
   /** FileDescriptorName= of the socket unit. */
   readonly name: string;
 }
 
-export type Activation =
+export type SocketActivation =
   | { readonly kind: 'none' }
   /** At least one. */
-  | { readonly kind: 'descriptors'; readonly descriptors: readonly HandedOver[] };
+  | { readonly kind: 'descriptors'; readonly descriptors: readonly InheritedDescriptor[] };
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_FD = 3;
 const MAX_FDS = 1_024;
 
 /** What LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES say to the process `pid`; variables for another one are not for us. */
-export function readActivation(env: Env, pid: number): Activation {
+export function readSocketActivation(env: Env, pid: number): SocketActivation {
   const count = Number(env.LISTEN_FDS ?? '0');
   const isOurs = env.LISTEN_PID === undefined || env.LISTEN_PID === String(pid);
   if (!isOurs || !Number.isInteger(count) || count < 1 || count > MAX_FDS) return { kind: 'none' };
@@ -151,13 +151,15 @@ export function readActivation(env: Env, pid: number): Activation {
 
 /** What the descriptors are that were handed over: Node does not tell, Linux's /proc does. */
 
-export type Identified =
+export type SocketsOutcome =
   | { readonly kind: 'sockets'; readonly sockets: readonly InheritedSocket[] }
   /** One line that names the descriptor and what it should have been. */
   | { readonly kind: 'mistake'; readonly problem: string };
 
 /** Each must be a bound UDP socket or a listening TCP one. */
-export async function identify(descriptors: readonly HandedOver[]): Promise<Identified> {
+export async function identifySockets(
+  descriptors: readonly InheritedDescriptor[],
+): Promise<SocketsOutcome> {
   const known = [...(await readSockets('udp')), ...(await readSockets('tcp'))];
   const sockets: InheritedSocket[] = [];
   for (const { fd, name } of descriptors) {

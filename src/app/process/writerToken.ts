@@ -23,11 +23,11 @@ export interface Writers {
   readonly trustedUsers: ReadonlySet<number>;
 }
 
-type Said = Pick<Config, 'httpToken' | 'httpWriters' | 'store'>;
+type WriterOptions = Pick<Config, 'httpToken' | 'httpWriters' | 'store'>;
 
 /** `stateDirectory` is for stores that have no folder; undefined: there is none. */
 export async function writersOf(
-  { httpToken, httpWriters, store }: Said,
+  { httpToken, httpWriters, store }: WriterOptions,
   http: SocketAddress,
   stateDirectory: string | undefined,
   log: Log,
@@ -60,7 +60,7 @@ export async function writersOf(
  * The token in this user's state directory, for a server on this host that asks for one. It is not shown to a server of
  * another user, who may have taken the address while ours was away.
  */
-export async function tokenFor(
+export async function tokenForServer(
   { url }: Extract<StoreLocation, { kind: 'http' }>,
   stateDirectory: string,
 ): Promise<string | undefined> {
@@ -68,7 +68,7 @@ export async function tokenFor(
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   const address = host === 'localhost' ? '127.0.0.1' : host;
   if (!isOfThisHost(address)) return undefined;
-  const file = await readToken(stateDirectory);
+  const file = await readTokenFile(stateDirectory);
   if (file === undefined) return undefined;
   const ours = new Set([...trustedUsers(), file.uid]);
   // Where the kernel does not show whose the listener is, there is nothing to see.
@@ -98,16 +98,16 @@ export interface TokenFile {
   readonly uid: number;
 }
 
-export type Provided =
+export type TokenFileOutcome =
   | { readonly kind: 'provided'; readonly file: TokenFile }
   | { readonly kind: 'failed'; readonly path: string; readonly reason: string };
 
 /** The token of a folder, which gets one if it has none. Servers that start at the same time get the same. */
-export async function provideToken(folder: string): Promise<Provided> {
+export async function provideToken(folder: string): Promise<TokenFileOutcome> {
   const path = join(folder, NAME);
   try {
-    if ((await readToken(folder)) === undefined) await makeToken(folder, path);
-    const file = await readToken(folder);
+    if ((await readTokenFile(folder)) === undefined) await makeToken(folder, path);
+    const file = await readTokenFile(folder);
     if (file === undefined) throw new Error('it is empty; remove it');
     if (((await stat(path)).mode & 0o077) === 0) return { kind: 'provided', file };
     throw new Error('others may read it; remove it, then the server makes a new one');
@@ -118,7 +118,7 @@ export async function provideToken(folder: string): Promise<Provided> {
 }
 
 /** The token in a folder; undefined where there is none, or we may not read it. */
-export async function readToken(folder: string): Promise<TokenFile | undefined> {
+export async function readTokenFile(folder: string): Promise<TokenFile | undefined> {
   const path = join(folder, NAME);
   try {
     const { uid, size } = await stat(path);

@@ -9,7 +9,7 @@ import type { Option } from '../../config/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
 import {
   type Arguments,
-  find,
+  findValue,
   type Origin,
   type Rows,
   type Sources,
@@ -40,20 +40,20 @@ export const checkCommand: Command = {
   note: `It takes all options of serve, its variables and its config file. Exit code 0: serve would start
 with them; 2: it would not. The key /skydns/config in the store is not looked at.`,
   async run(args, io) {
-    const { mistakes, notes } = judge(args, io);
-    const shown = args.flags.show ? explainAll(args, io) : undefined;
+    const { mistakes, notes } = checkConfig(args, io);
+    const shown = args.flags.show ? explainAllOptions(args, io) : undefined;
     if (args.flags.json) printJson({ mistakes, notes, options: shown }, io);
     else printWords({ mistakes, notes, options: shown }, args, io);
     return mistakes.length === 0 ? 0 : EXIT_CODES.usage;
   },
 };
 
-interface Verdict {
+interface CheckResult {
   readonly mistakes: readonly string[];
   readonly notes: readonly string[];
 }
 
-function judge({ flags }: Arguments, io: Io): Verdict {
+function checkConfig({ flags }: Arguments, io: Io): CheckResult {
   const { env, readFile, stateDirectory } = io;
   const read = readConfig({ flags, env, readFile, stateDirectory });
   if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
@@ -79,12 +79,12 @@ function mistakesOf(use: () => unknown): readonly string[] {
   }
 }
 
-function explainAll({ flags }: Arguments, io: Io): readonly Explained[] {
+function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOption[] {
   const { env, readFile, stateDirectory } = io;
   const read = readConfigFile({ flags, env, readFile });
   const file = read.kind === 'read' ? read.file : undefined;
   const rows = { ...CONFIG_OPTIONS, ...prefixed(SERVE_REGISTRAR_OPTIONS) };
-  return explain(rows, { flags, env, readFile, file }).map((option) =>
+  return explainOptions(rows, { flags, env, readFile, file }).map((option) =>
     option.name === 'store' && option.origin === 'default'
       ? { ...option, value: `file:${stateDirectory}` }
       : option,
@@ -96,16 +96,16 @@ function prefixed<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<str
   return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`register ${field}`, row]));
 }
 
-interface Report extends Verdict {
-  readonly options: readonly Explained[] | undefined;
+interface CheckReport extends CheckResult {
+  readonly options: readonly ExplainedOption[] | undefined;
 }
 
-function printJson({ mistakes, notes, options }: Report, { stdout }: Io): void {
+function printJson({ mistakes, notes, options }: CheckReport, { stdout }: Io): void {
   const isSound = mistakes.length === 0;
   stdout.write(`${jsonLine({ ok: isSound, mistakes, notes, ...(options && { options }) })}\n`);
 }
 
-function printWords({ mistakes, notes, options }: Report, { flags }: Arguments, io: Io): void {
+function printWords({ mistakes, notes, options }: CheckReport, { flags }: Arguments, io: Io): void {
   if (options !== undefined) {
     const rows = options.map(({ name, value, origin, place = '' }) =>
       [`--${name}`, value, origin, place].map((cell) => printable(cell)),
@@ -121,7 +121,7 @@ function printWords({ mistakes, notes, options }: Report, { flags }: Arguments, 
 
 /** What each option came to, and who said so, as text for a person. Secrets stay hidden. Pure. */
 
-export interface Explained {
+export interface ExplainedOption {
   /** As in `--name`. */
   readonly name: string;
   /** As it was written, a list with commas; the default's words where nobody wrote anything. */
@@ -132,12 +132,12 @@ export interface Explained {
 }
 
 /** One line for each option, in the rows' order. */
-export function explain(rows: Rows, sources: Sources): readonly Explained[] {
+export function explainOptions(rows: Rows, sources: Sources): readonly ExplainedOption[] {
   return Object.values(rows).map((row) => {
     const { name, defaultText = 'none' } = row;
-    const found = find(row, sources);
+    const found = findValue(row, sources);
     if (found === undefined) return { name, value: defaultText, origin: 'default' };
-    const { origin, place, raw } = found;
+    const { origin, setBy: place, raw } = found;
     return { name, value: shown(row, raw), origin, place };
   });
 }

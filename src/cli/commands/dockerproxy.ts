@@ -3,11 +3,11 @@ import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { EXIT_CODES, Failure, failureOf } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
-import { guard, stopped } from '../../app/process/process.ts';
+import { exitOnFault, untilAborted } from '../../app/process/process.ts';
 import { SOCKET_MOUNTED, SOCKET_REPLACED } from '../../app/registrar/registrarLog.ts';
 import { wordsOf } from '../../config/option.ts';
 import { REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
-import { type ReadFile, readSettings } from '../../config/settings.ts';
+import { type ReadTextFile, readSettings } from '../../config/settings.ts';
 import { peerCredentials } from '../../dataplane/sockets/unixSocket.ts';
 import { openLog } from '../../observability/log.ts';
 import { endpointLabel } from '../../registrar/engine/endpoint.ts';
@@ -80,10 +80,10 @@ export const dockerProxyCommand: Command = {
       throw listenFailure(path, error);
     });
     const log = await openLog({ level: 'info', pretty: io.stdout.isTty });
-    guard(log);
+    exitOnFault(log);
     if (socket?.isMounted() === true) log.warn({ docker: endpointLabel(endpoint) }, SOCKET_MOUNTED);
     log.info({ listen: path, docker: endpointLabel(endpoint) }, 'proxy started');
-    await stopped(AbortSignal.any([io.stop, replaced.signal]));
+    await untilAborted(AbortSignal.any([io.stop, replaced.signal]));
     await proxy.close();
     if (replaced.signal.aborted) log.error({ docker: endpointLabel(endpoint) }, SOCKET_REPLACED);
     else log.info({ signal: io.stop.reason }, 'stopped');
@@ -110,7 +110,7 @@ function peerOf(socket: Socket): Peer {
 }
 
 /** By number, or by name as /etc/group has it. */
-function groupIdOf(group: unknown, readFile: ReadFile): number | undefined {
+function groupIdOf(group: unknown, readFile: ReadTextFile): number | undefined {
   if (typeof group !== 'string') return undefined;
   if (/^[0-9]{1,10}$/.test(group)) return Number(group);
   const read = readFile('/etc/group');

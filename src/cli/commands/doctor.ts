@@ -5,7 +5,7 @@ import { Failure } from '../../app/process/failure.ts';
 import { networkOf } from '../../app/process/network.ts';
 import type { Io, Output } from '../../app/process/process.ts';
 import { printable } from '../../observability/printable.ts';
-import { countOf, type Finding, type Level } from '../../tools/doctor/judge/finding.ts';
+import { countFindings, type Finding, type Severity } from '../../tools/doctor/judge/finding.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, paint } from '../output.ts';
 
@@ -42,7 +42,7 @@ to be; without --addr it looks for it on port 53. Exit code 0: there may be warn
     const found = await examine(config, hostAt(root, networkOf(config, io)));
     if (flags.json) printJson(found, io);
     else printFindings(found, flags.quiet === true, io.stdout);
-    return countOf('problem', found) === 0 ? 0 : 1;
+    return countFindings('problem', found) === 0 ? 0 : 1;
   },
 };
 
@@ -51,13 +51,13 @@ function isFolder(path: string): boolean {
 }
 
 function printJson(found: readonly Finding[], { stdout }: Io): void {
-  const problems = countOf('problem', found);
-  const warnings = countOf('warning', found);
+  const problems = countFindings('problem', found);
+  const warnings = countFindings('warning', found);
   stdout.write(`${jsonLine({ problems, warnings, findings: found })}\n`);
 }
 
 const STYLES = { ok: 'green', warning: 'yellow', problem: 'red' } as const satisfies Record<
-  Level,
+  Severity,
   Parameters<typeof paint>[1]
 >;
 
@@ -70,8 +70,8 @@ function printFindings(found: readonly Finding[], isQuiet: boolean, out: Output)
     if (fix !== undefined) out.write(`${' '.repeat(width + 11)}fix: ${printable(fix)}\n`);
   }
   if (isQuiet) return;
-  const problems = countOf('problem', found);
-  const warnings = countOf('warning', found);
+  const problems = countFindings('problem', found);
+  const warnings = countFindings('warning', found);
   out.write(`\n${count(problems, 'problem')}, ${count(warnings, 'warning')}\n`);
 }
 

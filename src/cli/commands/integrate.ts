@@ -3,18 +3,18 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { configOf, SERVER_OPTIONS, shownOnly } from '../../app/liveConfig.ts';
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
-import { type Network, networkOf } from '../../app/process/network.ts';
+import { type HostNetwork, networkOf } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import { printable } from '../../observability/printable.ts';
-import { type Located, located } from '../../tools/doctor/host.ts';
-import { reachable } from '../../tools/doctor/judge/finding.ts';
+import { type LocatedServer, locateServer } from '../../tools/doctor/host.ts';
+import { clientAddress } from '../../tools/doctor/judge/finding.ts';
 import { makeChange, readHostFile } from '../../tools/integrate/hostFiles.ts';
-import { type FileChange, type Plan, printChange } from '../../tools/integrate/plan.ts';
+import { type FileChange, type IntegrationPlan, printChange } from '../../tools/integrate/plan.ts';
 import {
-  type Asking,
+  type DnsRoute,
   TARGET_NAMES,
   TARGETS,
   type TargetName,
@@ -70,9 +70,9 @@ without --addr it looks for it on port 53. Files of others are never replaced: e
   },
 };
 
-type Made = Extract<Plan, { kind: 'plan' }>;
+type FilePlan = Extract<IntegrationPlan, { kind: 'plan' }>;
 
-const CODES: Readonly<Record<Extract<Plan, { kind: 'refused' }>['why'], FailureCode>> = {
+const CODES: Readonly<Record<Extract<IntegrationPlan, { kind: 'refused' }>['why'], FailureCode>> = {
   foreign: 'conflict',
   unreadable: 'bad_data',
   unfit: 'usage',
@@ -83,14 +83,16 @@ async function planFor(
   root: string,
   { flags }: Arguments,
   io: Io,
-): Promise<Made> {
+): Promise<FilePlan> {
   const { config } = configOf(flags, io);
   const read = (path: string) => guarded(() => readHostFile(root, path));
   const network = networkOf(config, io);
   // To undo, nobody has to be there.
-  const where = flags.undo ? ({ config, by: 'said' } as const) : await located(config, network);
+  const where = flags.undo
+    ? ({ config, by: 'said' } as const)
+    : await locateServer(config, network);
   const server = await serverFor(target, where.config.addr, network);
-  const asking: Asking = { server, domains: config.domains };
+  const asking: DnsRoute = { server, domains: config.domains };
   const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](asking, read);
   const rooted = (text: string) => withRoot(text, root);
   if (plan.kind === 'plan')
@@ -107,10 +109,10 @@ function withRoot(text: string, root: string): string {
 async function serverFor(
   target: TargetName,
   addr: readonly SocketAddress[],
-  network: Network,
+  network: HostNetwork,
 ): Promise<SocketAddress> {
   const [first] = addr as readonly [SocketAddress, ...SocketAddress[]];
-  if (target !== 'docker') return reachable(first);
+  if (target !== 'docker') return clientAddress(first);
   const usable = addr.filter(({ port }) => port === DNS_PORT);
   const server = usable.find(({ address }) => !isLoopback(address)) ?? usable[0] ?? first;
   const isWildcard = server.address === '0.0.0.0' || server.address === '::';
@@ -118,7 +120,7 @@ async function serverFor(
   return { address: (await network.bridgeAddress()) ?? '172.17.0.1', port: server.port };
 }
 
-function whereNotes({ by }: Located, server: SocketAddress): readonly string[] {
+function whereNotes({ by }: LocatedServer, server: SocketAddress): readonly string[] {
   if (by === 'said') return [];
   const where = printSocketAddress(server);
   return by === 'found'
@@ -161,7 +163,12 @@ function reload(target: TargetName): void {
   }
 }
 
-function print(target: TargetName, { changes, notes }: Made, { flags }: Arguments, io: Io): void {
+function print(
+  target: TargetName,
+  { changes, notes }: FilePlan,
+  { flags }: Arguments,
+  io: Io,
+): void {
   const { reload: line, caution } = TARGETS[target];
   const isDry = flags['dry-run'] === true;
   const mustReload = changes.length > 0 && flags.reload !== true;

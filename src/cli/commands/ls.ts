@@ -127,14 +127,14 @@ function moreOf({ invalid, hiddenBy }: EntryView, more: ServiceView): string {
   return printable(words.filter((word) => word !== '').join('; '));
 }
 
-interface Branch {
-  readonly children: Map<Label, Branch>;
+interface LabelTree {
+  readonly children: Map<Label, LabelTree>;
   readonly views: EntryView[];
 }
 
 /** The services as a tree of labels from the root down, one label a line; keys that are no names come last. */
 export function tree(views: readonly EntryView[], output: Output): string {
-  const root: Branch = { children: new Map(), views: [] };
+  const root: LabelTree = { children: new Map(), views: [] };
   const nameless: EntryView[] = [];
   for (const view of views) {
     const name = view.name === undefined ? undefined : parseName(view.name);
@@ -144,11 +144,11 @@ export function tree(views: readonly EntryView[], output: Output): string {
   const lines = [...root.children].flatMap(([label, branch]) =>
     branchLines(printLabel(label), branch, '', '', output),
   );
-  for (const view of nameless) lines.push(`${printable(view.key)}  ${describe(view, output)}`);
+  for (const view of nameless) lines.push(`${printable(view.key)}  ${describeEntry(view, output)}`);
   return lines.map((line) => `${line}\n`).join('');
 }
 
-function branchOf(root: Branch, name: readonly Label[]): Branch {
+function branchOf(root: LabelTree, name: readonly Label[]): LabelTree {
   let branch = root;
   for (const label of name.toReversed()) {
     let child = branch.children.get(label);
@@ -164,7 +164,7 @@ function branchOf(root: Branch, name: readonly Label[]): Branch {
 /** A label that only leads to one other is joined with it: `local` and `skydns` are the line `skydns.local`. */
 function branchLines(
   label: string,
-  branch: Branch,
+  branch: LabelTree,
   lead: string,
   indent: string,
   output: Output,
@@ -174,7 +174,7 @@ function branchLines(
   if (branch.views.length === 0 && children.length === 1 && only !== undefined) {
     return branchLines(`${printLabel(only[0])}.${label}`, only[1], lead, indent, output);
   }
-  const described = branch.views.map((view) => describe(view, output)).join('; ');
+  const described = branch.views.map((view) => describeEntry(view, output)).join('; ');
   const lines = [`${lead}${paint(label, 'bold', output)}${described && `  ${described}`}`];
   children.forEach(([childLabel, child], i) => {
     const last = i === children.length - 1;
@@ -185,7 +185,7 @@ function branchLines(
   return lines;
 }
 
-function describe(view: EntryView, output: Output): string {
+function describeEntry(view: EntryView, output: Output): string {
   if (view.invalid !== undefined)
     return paint(`invalid: ${printable(view.invalid)}`, 'red', output);
   const { service = {}, hiddenBy = [], expiresSeconds: left } = view;

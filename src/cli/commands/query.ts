@@ -12,7 +12,7 @@ import { rcodeName, typeCode, typeName } from '../../dns/mnemonic.ts';
 import { type Name, parseName, printName } from '../../dns/name.ts';
 import { printRdata, printRr } from '../../dns/rdata.ts';
 import { Rcode, type Rr, Type } from '../../dns/rr.ts';
-import { type Ask, ask, type Reply } from '../../tools/doctor/dnsClient.ts';
+import { type DnsQuery, type DnsReply, queryDns } from '../../tools/doctor/dnsClient.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, paint } from '../output.ts';
 
@@ -64,7 +64,7 @@ export const queryCommand: Command = {
   },
 };
 
-async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<Ask> {
+async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<DnsQuery> {
   const plain = words.filter((word) => !/^[@+]/.test(word));
   const [nameText = '', typeText = 'A', extra] = plain;
   if (extra !== undefined) throw new Failure('usage', `${extra}: is one word too many`);
@@ -81,7 +81,7 @@ async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<A
   const [at, other] = words.filter((word) => word.startsWith('@'));
   if (other !== undefined) throw new Failure('usage', `${other}: is one server too many`);
   const server = at?.slice(1) ?? flags.server;
-  const place = await placeOf(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
+  const place = await serverAddress(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
   const transport = (wantsTcp(words) ?? flags.tcp === true) ? 'tcp' : 'udp';
   return { name, type, ...place, transport, timeoutMs: timeoutMsOf(flags.timeout) };
 }
@@ -99,7 +99,7 @@ function wantsTcp(words: readonly string[]): boolean | undefined {
 }
 
 /** An address from `IP`, `IP:PORT`, `[IPv6]:PORT`, `IP#PORT` or a host name with or without `:PORT`. */
-async function placeOf(text: string): Promise<SocketAddress> {
+async function serverAddress(text: string): Promise<SocketAddress> {
   const colons = text.replace(/^([^[]*:[^[]*)#/, '[$1]:').replace('#', ':');
   const place = parseSocketAddress(colons, DNS_PORT);
   if (place !== undefined) return place;
@@ -125,11 +125,11 @@ function timeoutMsOf(raw: unknown): number {
   return seconds * 1000;
 }
 
-type Resolved = { readonly reply: Reply; readonly transport: Ask['transport'] };
+type Resolved = { readonly reply: DnsReply; readonly transport: DnsQuery['transport'] };
 
 /** Asks, and once more over TCP when the answer did not fit. */
-async function resolve(question: Ask): Promise<Resolved> {
-  const asked = await ask(question);
+async function resolve(question: DnsQuery): Promise<Resolved> {
+  const asked = await queryDns(question);
   const where = `${printSocketAddress(question)} over ${question.transport.toUpperCase()}`;
   switch (asked.kind) {
     case 'noReply':
@@ -145,7 +145,7 @@ async function resolve(question: Ask): Promise<Resolved> {
       if (!reply.truncated || question.transport === 'tcp') {
         return { reply, transport: question.transport };
       }
-      const again = await ask({ ...question, transport: 'tcp' });
+      const again = await queryDns({ ...question, transport: 'tcp' });
       return again.kind === 'reply'
         ? { reply: again.reply, transport: 'tcp' }
         : { reply, transport: 'udp' };
@@ -153,7 +153,13 @@ async function resolve(question: Ask): Promise<Resolved> {
   }
 }
 
-function print(asked: Ask, reply: Reply, ms: number, { flags }: Arguments, { stdout }: Io): void {
+function print(
+  asked: DnsQuery,
+  reply: DnsReply,
+  ms: number,
+  { flags }: Arguments,
+  { stdout }: Io,
+): void {
   if (flags.json) {
     stdout.write(`${jsonLine(dohJson(asked, reply, ms))}\n`);
     return;
@@ -174,7 +180,7 @@ function print(asked: Ask, reply: Reply, ms: number, { flags }: Arguments, { std
 }
 
 /** The shape of Google's and Cloudflare's DNS over HTTPS in JSON, and how it was come by. */
-function dohJson({ name, type, transport, ...server }: Ask, reply: Reply, ms: number) {
+function dohJson({ name, type, transport, ...server }: DnsQuery, reply: DnsReply, ms: number) {
   return {
     Status: reply.rcode,
     TC: reply.truncated,
@@ -196,7 +202,7 @@ function rrJson(rr: Rr) {
 }
 
 /** 0 when there is an answer; the reason goes to stderr and into the exit code when there is none. */
-function verdict({ name, type }: { name: Name; type: number }, reply: Reply): number {
+function verdict({ name, type }: { name: Name; type: number }, reply: DnsReply): number {
   const subject = `${printName(name)} ${typeName(type)}`;
   if (reply.malformed > 0) {
     throw new Failure('bad_data', `${subject}: ${reply.malformed} records could not be read`);

@@ -16,7 +16,7 @@ import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { Name } from '../../dns/name.ts';
 import { keyPrefix } from '../../service/key.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
-import { printPlan } from '../plan.ts';
+import { printDryRun } from '../dryRun.ts';
 
 const DEFAULT_ZONES: readonly Name[] = [['skydns', 'local']];
 
@@ -57,7 +57,7 @@ Every option can also be set by a variable, --mode by SORADNS_MODE.`,
     const { dryRun, register } = await import('../../app/registerProcess.ts');
     if (!config.settings.dryRun) return register(config, io);
     const { status, events } = await dryRun(config, io);
-    printPlan(status, events, config, io.stdout);
+    printDryRun(status, events, config, io.stdout);
     return 0;
   },
 };
@@ -95,10 +95,10 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
   };
 }
 
-type Line = Extract<RegistratorLine, { kind: 'line' }>;
+type RegistratorSettings = Extract<RegistratorLine, { kind: 'line' }>;
 
 /** What the words come to; without --compat there may be none. */
-function lineOf(wishes: RegistrarWishes, words: readonly string[]): Line {
+function lineOf(wishes: RegistrarWishes, words: readonly string[]): RegistratorSettings {
   const { settings } = wishes;
   if (settings.compat === 'registrator') {
     const line = asRegistrator(wishes, words);

@@ -13,8 +13,8 @@ import { printFinding } from '../../registrar/finding.ts';
 import type { ContainerStatus, RecordStatus } from '../../registrar/status.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
+import { printTarget } from '../dryRun.ts';
 import { jsonLine, paint, table } from '../output.ts';
-import { targetOf } from '../plan.ts';
 
 export const registrarCommand: Command = {
   name: 'registrar',
@@ -102,7 +102,7 @@ function rowsOf(container: ContainerStatus, prefix: string): readonly (readonly 
   const lines = [
     ...container.records.map((record) => [
       nameOf(record, prefix),
-      targetOf(record),
+      printTarget(record),
       verdictOf(record),
     ]),
     ...container.refusals.map(({ about, reason }) => ['-', '-', `refused: ${about} ${reason}`]),
@@ -166,8 +166,8 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
   const published = records.filter((record) => record.state === 'published').length;
   const lines = [`${name} (${id}) is ${state}; ${published} of ${records.length} records in DNS`];
   for (const record of records) {
-    const words = `${nameOf(record, report.prefix)} -> ${targetOf(record)}`;
-    lines.push(`  ${words}  ${standingOf(record)}`);
+    const words = `${nameOf(record, report.prefix)} -> ${printTarget(record)}`;
+    lines.push(`  ${words}  ${stateOf(record)}`);
     lines.push(`    key ${record.key}`);
   }
   for (const { about, reason } of refusals) lines.push(`  refused: ${about} ${reason}`);
@@ -182,7 +182,7 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
   return lines;
 }
 
-function standingOf({ state, reason }: RecordStatus): string {
+function stateOf({ state, reason }: RecordStatus): string {
   if (reason === undefined) return WORDS[state];
   // Nothing waits here: the registrar that this one stands by for decides.
   return state === 'pending' ? reason : `${WORDS[state]}: ${reason}`;

@@ -28,7 +28,7 @@ import {
 import { NameIndex } from './nameIndex.ts';
 import { Reclaim } from './reclaim.ts';
 
-export interface TableFigures {
+export interface TableStats {
   /** Owner names held. */
   readonly names: number;
   readonly answers: number;
@@ -112,7 +112,7 @@ export class AnswerTable {
     return this.handle.maxUdpOctets;
   }
 
-  get figures(): TableFigures {
+  get stats(): TableStats {
     return {
       names: this.#index.size,
       answers: this.#answers,

@@ -4,7 +4,7 @@
  * pen is told and not obeyed; what is like none of them, on a container without settings, is another program's.
  * Port-specific beats generic, then label beats environment; an empty value is no value.
  */
-import { nearest } from '../../observability/suggest.ts';
+import { nearestWord } from '../../observability/suggest.ts';
 import { type Container, type Port, printPort } from './container.ts';
 import { type Refusals, shown } from './description.ts';
 
@@ -240,7 +240,7 @@ function refuseKey(
   const guess =
     unknown === undefined || unknown.length > 20 || refusals.isFull
       ? undefined
-      : nearest(unknown.toUpperCase(), KEYS);
+      : nearestWord(unknown.toUpperCase(), KEYS);
   if (!isOurs && unknown !== undefined && guess === undefined) return;
   const hint = guess === undefined ? '' : `; do you mean ${shown(known(guess as Key))}?`;
   refusals.add(source, reason + hint);

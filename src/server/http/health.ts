@@ -14,7 +14,7 @@ import {
 } from './exchange/exchange.ts';
 
 /** How much this server holds, and what it has counted since its start. */
-export interface Figures {
+export interface ServerStats {
   readonly services: number;
   /** Values in the store that are no services. */
   readonly invalid: number;
@@ -31,7 +31,7 @@ export interface Health {
   /** What is wrong although this server is ready, so that it must not be taken out of service. */
   readonly warnings?: (() => readonly string[]) | undefined;
   /** Told to those who want JSON. */
-  readonly figures?: (() => Figures) | undefined;
+  readonly stats?: (() => ServerStats) | undefined;
   readonly version: string;
   /** Undefined where there is no keys API, and so nothing that etcd's clients could use. */
   readonly clusterId: string | undefined;
@@ -74,14 +74,14 @@ function versionPage({ version, clusterId }: Health): Reply {
   return jsonReply(200, { ...(clusterId === undefined ? {} : ETCD_LIKE), soradns: version });
 }
 
-function readyz({ readiness, warnings, figures }: Health, { headers }: Exchange): Reply {
+function readyz({ readiness, warnings, stats }: Health, { headers }: Exchange): Reply {
   const reasons = readiness();
   const warned = warnings?.() ?? [];
   const ready = reasons.length === 0;
   const status = ready ? 200 : 503;
   if (headers.accept?.includes('application/json') === true) {
     const also = warned.length === 0 ? {} : { warnings: warned };
-    return jsonReply(status, { ready, reasons, ...also, ...figures?.() });
+    return jsonReply(status, { ready, reasons, ...also, ...stats?.() });
   }
   const lines = [...(ready ? ['ok'] : reasons), ...warned.map((text) => `warning: ${text}`)];
   return textReply(status, lines.join('\n'));

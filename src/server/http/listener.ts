@@ -21,7 +21,7 @@ import { createGiveWay, createPace, type Pace } from './exchange/giveWay.ts';
 import { boundedRequests, nodeExchange } from './exchange/nodeExchange.ts';
 import { createOutbox, lingering, type Outbox } from './exchange/outbox.ts';
 import { shares } from './exchange/shares.ts';
-import { type Figures, isHealthPath } from './health.ts';
+import { isHealthPath, type ServerStats } from './health.ts';
 import { createRoutes, type Routes } from './routes.ts';
 
 export interface HttpListenerOptions {
@@ -34,7 +34,7 @@ export interface HttpListenerOptions {
   /** What is wrong although the server is ready. */
   readonly warnings?: (() => readonly string[]) | undefined;
   /** For those who ask about readiness in JSON. */
-  readonly figures?: (() => Figures) | undefined;
+  readonly stats?: (() => ServerStats) | undefined;
   readonly version: string;
   /** Who shows it may write everything. */
   readonly token?: string | undefined;

@@ -3,9 +3,9 @@ import { DEFAULT_REGISTRARS, fetchReport } from '../../app/registrar/registrarRe
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { Name } from '../../dns/name.ts';
 import { Type } from '../../dns/rr.ts';
-import { ask } from './dnsClient.ts';
+import { queryDns } from './dnsClient.ts';
 import type { RegistrarFacts } from './judge/registrar.ts';
-import type { Asked, ReadinessFacts } from './judge/server.ts';
+import type { ReadinessFacts, SoaResult } from './judge/server.ts';
 
 const TIMEOUT_MS = 2_000;
 
@@ -14,10 +14,10 @@ export async function askSoa(
   { address, port }: SocketAddress,
   name: Name,
   transport: 'udp' | 'tcp',
-): Promise<Asked> {
+): Promise<SoaResult> {
   const startMs = performance.now();
   const timeoutMs = TIMEOUT_MS;
-  const asked = await ask({ name, type: Type.SOA, address, port, transport, timeoutMs });
+  const asked = await queryDns({ name, type: Type.SOA, address, port, transport, timeoutMs });
   const ms = performance.now() - startMs;
   switch (asked.kind) {
     case 'reply': {

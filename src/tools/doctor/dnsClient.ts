@@ -11,7 +11,7 @@ import { typeName } from '../../dns/mnemonic.ts';
 import { equalNames, type Label, type Name, utf8Octets } from '../../dns/name.ts';
 import { Class, type Rdata, type Rr, Type } from '../../dns/rr.ts';
 
-export interface Ask {
+export interface DnsQuery {
   readonly name: Name;
   readonly type: number;
   /** IN without one. */
@@ -23,7 +23,7 @@ export interface Ask {
   readonly timeoutMs: number;
 }
 
-export interface Reply {
+export interface DnsReply {
   readonly rcode: number;
   readonly authoritative: boolean;
   readonly truncated: boolean;
@@ -35,14 +35,14 @@ export interface Reply {
   readonly malformed: number;
 }
 
-export type Asked =
-  | { readonly kind: 'reply'; readonly reply: Reply }
+export type DnsQueryResult =
+  | { readonly kind: 'reply'; readonly reply: DnsReply }
   | { readonly kind: 'noReply'; readonly reason: string }
   /** dns2 cannot send this. */
   | { readonly kind: 'unsupported'; readonly reason: string };
 
 /** Asks once, over one transport. Never rejects. */
-export async function ask(question: Ask): Promise<Asked> {
+export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
   const reason = unsupported(question);
   if (reason !== undefined) return { kind: 'unsupported', reason };
   const { name, type, timeoutMs } = question;
@@ -60,12 +60,12 @@ export async function ask(question: Ask): Promise<Asked> {
   }
 }
 
-function unsupported({ name, address, transport }: Ask): string | undefined {
+function unsupported({ name, address, transport }: DnsQuery): string | undefined {
   if (transport === 'tcp' && isIPv6(address)) return 'TCP to an IPv6 address';
   return name.some((label) => label.includes('.')) ? 'a label with a dot in it' : undefined;
 }
 
-function resolverOf({ address, port, transport, timeoutMs }: Ask) {
+function resolverOf({ address, port, transport, timeoutMs }: DnsQuery) {
   const socketType = isIPv6(address) ? 'udp6' : 'udp4';
   // The caller repeats a truncated answer over TCP, under a deadline.
   return transport === 'tcp'
@@ -87,7 +87,7 @@ const SILENCE_MS = 200;
  * Rejects where the port is closed, of which dns2's UDP socket, that is not connected, hears nothing. After a silence the
  * question is repeated, as resolvers do, on a socket that does.
  */
-function unlessRefused<T>(question: Ask, reply: Promise<T>): Promise<T> {
+function unlessRefused<T>(question: DnsQuery, reply: Promise<T>): Promise<T> {
   if (question.transport === 'tcp') return reply;
   const { name: qname, type: qtype, class: qclass = Class.IN, address, port } = question;
   const query = encodeQuery({
@@ -109,7 +109,7 @@ function unlessRefused<T>(question: Ask, reply: Promise<T>): Promise<T> {
   });
 }
 
-function isAnswerTo({ header, questions }: Packet, { name, type }: Ask): boolean {
+function isAnswerTo({ header, questions }: Packet, { name, type }: DnsQuery): boolean {
   const [question] = questions;
   if (header.qr !== 1) return false;
   // Errors about the message as a whole come without a question (RFC 1035 §7.3 allows them).
@@ -117,7 +117,7 @@ function isAnswerTo({ header, questions }: Packet, { name, type }: Ask): boolean
   return question.type === type && equalNames(nameOf(question.name), name);
 }
 
-function replyOf(packet: Packet): Reply {
+function replyOf(packet: Packet): DnsReply {
   const { header, answers, authorities, additionals } = packet;
   const opt = additionals.find(({ type }) => type === Type.OPT);
   const upperBits = opt === undefined ? 0 : ((opt.ttl ?? 0) >>> 24) & 0xff;
@@ -139,17 +139,17 @@ function rrOf(resource: Resource): Rr {
     type: resource.type,
     class: resource.class,
     ttlSeconds: resource.ttl ?? 0,
-    rdata: rdataOf(resource as unknown as Fields),
+    rdata: rdataOf(resource as unknown as Dns2Rdata),
   };
 }
 
 /** dns2's own words for rdata, which its types leave open. */
-interface Fields {
+interface Dns2Rdata {
   readonly type: number;
   readonly [field: string]: unknown;
 }
 
-function rdataOf(fields: Fields): Rdata {
+function rdataOf(fields: Dns2Rdata): Rdata {
   switch (fields.type) {
     case Type.A:
     case Type.AAAA:
@@ -174,7 +174,7 @@ function rdataOf(fields: Fields): Rdata {
   }
 }
 
-function srvOf({ priority, weight, port, target }: Fields): Rdata {
+function srvOf({ priority, weight, port, target }: Dns2Rdata): Rdata {
   return {
     kind: 'srv',
     priority: Number(priority),
@@ -184,7 +184,7 @@ function srvOf({ priority, weight, port, target }: Fields): Rdata {
   };
 }
 
-function soaOf(fields: Fields): Rdata {
+function soaOf(fields: Dns2Rdata): Rdata {
   return {
     kind: 'soa',
     mname: nameOf(fields.primary),

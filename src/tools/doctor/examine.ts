@@ -11,16 +11,17 @@ import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/addr
 import { findHeldPort } from '../../server/socketTable.ts';
 import { keyPrefix } from '../../service/key.ts';
 import { askReadiness, askRegistrar, askSoa } from './asking.ts';
-import { type Host, isSoradns, located } from './host.ts';
+import { desiredServer } from './desiredServer.ts';
+import { type Host, isSoradns, locateServer } from './host.ts';
 import { judgeClock } from './judge/clock.ts';
 import { judgeDocker, readDaemonJson } from './judge/docker.ts';
 import { judgeMember } from './judge/etcd.ts';
-import { type Finding, reachable } from './judge/finding.ts';
+import { clientAddress, type Finding } from './judge/finding.ts';
 import { judgeHidden } from './judge/hidden.ts';
 import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
 import { judgePort, type PortFacts } from './judge/port.ts';
 import { judgeRegistrar } from './judge/registrar.ts';
-import type { Wish } from './judge/remedy.ts';
+import type { DesiredServer } from './judge/remedy.ts';
 import { asksResolved, judgeResolvConf, readResolvConf } from './judge/resolvConf.ts';
 import { judgeResolved } from './judge/resolved.ts';
 import {
@@ -32,14 +33,13 @@ import {
 } from './judge/server.ts';
 import { askMembers } from './members.ts';
 import { readHidden } from './names.ts';
-import { wishOf } from './wish.ts';
 
 /** What was looked at, for judgement once all was seen: what is to be done depends on the rest. */
-type Judge = (wish: Wish) => readonly Finding[];
+type Judge = (desired: DesiredServer) => readonly Finding[];
 
 /** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
-  const { config } = await located(given, host);
+  const { config } = await locateServer(given, host);
   const [server, http, resolving, docker, store, hidden] = await Promise.all([
     lookAtServer(config, host),
     lookAtHttp(config),
@@ -48,10 +48,10 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
     lookAtStore(config),
     readHidden(config),
   ]);
-  const wish = wishOf(config, { ports: server.ports, ...docker.found });
+  const desired = desiredServer(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
   judges.push(() => judgeHidden(hidden));
-  return judges.flatMap((judge) => judge(wish));
+  return judges.flatMap((judge) => judge(desired));
 }
 
 async function lookAtServer(config: Config, host: Host) {
@@ -59,11 +59,11 @@ async function lookAtServer(config: Config, host: Host) {
   const endpoints = await Promise.all(
     config.addr.map((endpoint) => lookAtEndpoint(endpoint, config, own)),
   );
-  const judge: Judge = (wish) =>
+  const judge: Judge = (desired) =>
     endpoints.flatMap(({ facts, asked }) => {
-      const port = judgePort(facts, wish);
+      const port = judgePort(facts, desired);
       const obstacle = port.level === 'problem' ? port.fix : undefined;
-      return [port, ...asked.map((one) => judgeServer(one, wish, obstacle))];
+      return [port, ...asked.map((one) => judgeServer(one, desired, obstacle))];
     });
   return { ports: endpoints.map(({ facts }) => facts), judge };
 }
@@ -73,8 +73,8 @@ async function lookAtEndpoint(
   { domains, http }: Config,
   own: ReadonlySet<string>,
 ) {
-  const at = reachable(endpoint);
-  const readyUrl = http && `http://${printSocketAddress(reachable(http))}/readyz`;
+  const at = clientAddress(endpoint);
+  const readyUrl = http && `http://${printSocketAddress(clientAddress(http))}/readyz`;
   const asking = domains.map(async (domain): Promise<ServerFacts> => {
     const [udp, tcp] = await Promise.all([askSoa(at, domain, 'udp'), askSoa(at, domain, 'tcp')]);
     return { endpoint: at, domain, udp, tcp, readyUrl };
@@ -94,10 +94,10 @@ async function lookAtEndpoint(
 
 async function lookAtHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
   if (http === undefined) return () => () => [];
-  const facts = await askReadiness(reachable(http));
+  const facts = await askReadiness(clientAddress(http));
   const held = await findHeldPort('tcp', http.address, http.port);
-  return (ports) => (wish) => [
-    ...judgeReadiness(facts, wish),
+  return (ports) => (desired) => [
+    ...judgeReadiness(facts, desired),
     ...judgeHttpHolder(facts.url, held?.holder, ports),
   ];
 }
@@ -108,10 +108,10 @@ async function lookAtResolving(host: Host): Promise<Judge> {
   const isAsked = asksResolved(readResolvConf(resolvConf ?? '')) || usesResolve(nsswitch);
   const files = await resolvedFiles(host);
   const liveDomains = isAsked ? await host.run('resolvectl', 'domain') : undefined;
-  return (wish) => [
-    ...judgeResolvConf(resolvConf, isAsked, wish),
-    ...judgeResolved({ isAsked, files, liveDomains }, wish),
-    ...judgeNsswitch(nsswitch, wish.domains),
+  return (desired) => [
+    ...judgeResolvConf(resolvConf, isAsked, desired),
+    ...judgeResolved({ isAsked, files, liveDomains }, desired),
+    ...judgeNsswitch(nsswitch, desired.domains),
   ];
 }
 
@@ -137,14 +137,14 @@ async function lookAtDocker(config: Config, host: Host) {
   const [answersAt, held, registrar] = await Promise.all([
     Promise.all([...addresses].map((at) => answers({ address: at, port: DNS_PORT }, config))),
     bridgeAddress && findHeldPort('udp', bridgeAddress, DNS_PORT),
-    askRegistrar(config.http && reachable(config.http), hasDocker),
+    askRegistrar(config.http && clientAddress(config.http), hasDocker),
   ]);
   const program = await enginePath(host);
   const isThere = hasDocker;
   const facts = { isThere, program, bridgeAddress, daemonJson, answersAt: new Map(answersAt) };
-  const judge: Judge = (wish) => [
-    ...judgeDocker(facts, config.addr, wish),
-    ...judgeRegistrar(registrar, wish),
+  const judge: Judge = (desired) => [
+    ...judgeDocker(facts, config.addr, desired),
+    ...judgeRegistrar(registrar, desired),
   ];
   const isOurs = bridgeAddress !== undefined && facts.answersAt.get(bridgeAddress) === true;
   return { found: { hasDocker, bridgeAddress, isBridgeFree: isOurs || !held }, judge };
@@ -167,9 +167,9 @@ async function lookAtStore({ store, pathPrefix }: Config): Promise<Judge> {
   if (store.kind !== 'etcd') return () => [];
   const prefix = keyPrefix(pathPrefix);
   const members = await askMembers(store, prefix);
-  return (wish) =>
+  return (desired) =>
     members.flatMap(({ facts, clock }) => [
-      judgeMember(facts, prefix, wish),
+      judgeMember(facts, prefix, desired),
       ...(clock === undefined ? [] : [judgeClock(clock)]),
     ]);
 }

@@ -2,15 +2,15 @@
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Network, readIfThere } from '../../app/process/network.ts';
+import { type HostNetwork, readIfThere } from '../../app/process/network.ts';
 import type { Config } from '../../config/config.ts';
 import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
 import { Class, Rcode, Type } from '../../dns/rr.ts';
 import { isLoopback } from '../../forward/addresses.ts';
-import { ask } from './dnsClient.ts';
-import { reachable } from './judge/finding.ts';
+import { queryDns } from './dnsClient.ts';
+import { clientAddress } from './judge/finding.ts';
 
-export interface Host extends Network {
+export interface Host extends HostNetwork {
   /** A file's text. */
   read(path: string): Promise<string | undefined>;
   /** The names in a folder; none where there is no such folder. */
@@ -22,7 +22,7 @@ export interface Host extends Network {
 const RUN_TIMEOUT_MS = 3_000;
 
 /** This host on its network, its files taken from below `root`. */
-export function hostAt(root: string, network: Network): Host {
+export function hostAt(root: string, network: HostNetwork): Host {
   return {
     ...network,
     read: (path) => readIfThere(join(root, path)),
@@ -41,7 +41,7 @@ export function hostAt(root: string, network: Network): Host {
  * asked what it is (RFC 4892), as `up` chooses its address by itself and `serve` may have been given any.
  */
 
-export interface Located {
+export interface LocatedServer {
   /** Its `addr` is where the server is, or where `up` or `serve` would put it; addresses of loopback come first. */
   readonly config: Config;
   /** `found`: it answers there, and nobody had to say so. */
@@ -49,7 +49,7 @@ export interface Located {
 }
 
 /** The configuration with the addresses of the server. */
-export async function located(config: Config, network: Network): Promise<Located> {
+export async function locateServer(config: Config, network: HostNetwork): Promise<LocatedServer> {
   if (config.origins.addr !== 'default') return { config, by: 'said' };
   const found = await findServers(network);
   if (found.length > 0) return { config: { ...config, addr: found }, by: 'found' };
@@ -58,7 +58,7 @@ export async function located(config: Config, network: Network): Promise<Located
   return { config: { ...config, addr }, by: 'default' };
 }
 
-async function findServers(network: Network): Promise<readonly SocketAddress[]> {
+async function findServers(network: HostNetwork): Promise<readonly SocketAddress[]> {
   const listeners = await network.dnsListeners();
   const asked = await Promise.all(
     listeners.map(async (at) => ({ at, isOurs: await isSoradns(at) })),
@@ -72,8 +72,8 @@ const TIMEOUT_MS = 2_000;
 
 /** Whether what answers there says that it is a soradns. */
 export async function isSoradns(at: SocketAddress): Promise<boolean> {
-  const asked = await ask({
-    ...reachable(at),
+  const asked = await queryDns({
+    ...clientAddress(at),
     name: ['version', 'bind'],
     type: Type.TXT,
     class: Class.CH,

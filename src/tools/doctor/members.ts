@@ -5,7 +5,7 @@ import { etcdOptions, openStore } from '../../app/process/storeAccess.ts';
 import type { EtcdLocation } from '../../config/storeLocation.ts';
 import { StoreError } from '../../store/store.ts';
 import type { ClockFacts } from './judge/clock.ts';
-import type { MemberFacts, Reading } from './judge/etcd.ts';
+import type { MemberFacts, MemberReads } from './judge/etcd.ts';
 
 const READS = 5;
 const TIMEOUT_MS = 3_000;
@@ -35,7 +35,7 @@ async function askMember(location: EtcdLocation, prefix: string): Promise<Member
   };
 }
 
-async function readSeveralTimes(location: EtcdLocation, key: string): Promise<Reading> {
+async function readSeveralTimes(location: EtcdLocation, key: string): Promise<MemberReads> {
   const store = await openStore(location);
   try {
     await store.get(key); // connects, and logs in
@@ -54,13 +54,13 @@ async function readSeveralTimes(location: EtcdLocation, key: string): Promise<Re
   }
 }
 
-interface Told {
+interface VersionReply {
   readonly version: string | undefined;
   readonly clock: Omit<ClockFacts, 'source'>;
 }
 
 /** What `/version` on its clients' port says, and when it said so; undefined when it does not answer. */
-function askVersion(location: EtcdLocation, url: string): Promise<Told | undefined> {
+function askVersion(location: EtcdLocation, url: string): Promise<VersionReply | undefined> {
   const sentMs = Date.now();
   return new Promise((resolve) => {
     const { tls } = etcdOptions(location);

@@ -6,7 +6,7 @@ import { printSocketAddress } from '../../dns/address.ts';
 import { HiddenValues, Namespace } from '../../registrar/reconcile/namespace.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
-import { reachable } from './judge/finding.ts';
+import { clientAddress } from './judge/finding.ts';
 import type { HiddenFacts } from './judge/hidden.ts';
 
 /** A store may hold millions, and nobody waits for them. */
@@ -36,7 +36,11 @@ export async function readHidden(config: Config): Promise<HiddenFacts> {
 function locationOf({ store, http }: Config): StoreLocation | undefined {
   if (store.kind === 'etcd' || store.kind === 'http') return store;
   if (http === undefined) return undefined;
-  return { kind: 'http', url: `http://${printSocketAddress(reachable(http))}`, token: undefined };
+  return {
+    kind: 'http',
+    url: `http://${printSocketAddress(clientAddress(http))}`,
+    token: undefined,
+  };
 }
 
 async function read(store: Store, prefix: string): Promise<HiddenFacts> {

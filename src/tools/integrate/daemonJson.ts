@@ -5,7 +5,7 @@
  */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
-import { type Plan, planOf, type ReadHostFile } from './plan.ts';
+import { type IntegrationPlan, planOf, type ReadHostFile } from './plan.ts';
 
 const PATH = '/etc/docker/daemon.json';
 const UNDO_PATH = '/etc/docker/daemon.json.soradns-undo';
@@ -18,7 +18,7 @@ interface Undo {
   readonly after: string;
 }
 
-export function planDaemonJson(server: SocketAddress, read: ReadHostFile): Plan {
+export function planDaemonJson(server: SocketAddress, read: ReadHostFile): IntegrationPlan {
   const { address } = server;
   const reason = unfit(server);
   if (reason !== undefined) {
@@ -42,7 +42,7 @@ export function planDaemonJson(server: SocketAddress, read: ReadHostFile): Plan 
   ]);
 }
 
-export function planDaemonJsonUndo(read: ReadHostFile): Plan {
+export function planDaemonJsonUndo(read: ReadHostFile): IntegrationPlan {
   const undoText = read(UNDO_PATH);
   if (undoText === undefined) return planOf([]);
   const undo = parseUndo(undoText);
@@ -118,7 +118,7 @@ function print(json: Json, replaced: string | undefined): string {
   return `${JSON.stringify(json, null, indent)}\n`;
 }
 
-function unreadable(path: string): Plan {
+function unreadable(path: string): IntegrationPlan {
   const problem = `${path} is not what it should be: a JSON object, "dns" a list`;
   return { kind: 'refused', why: 'unreadable', problem, fix: `python3 -m json.tool ${path}` };
 }

@@ -1,5 +1,5 @@
 /** A file of our own in another program's configuration folder. A line in it says whose it is; others are left alone. Pure. */
-import { type Plan, planOf, type ReadHostFile } from './plan.ts';
+import { type IntegrationPlan, planOf, type ReadHostFile } from './plan.ts';
 import type { TargetName } from './target.ts';
 
 export interface DropIn {
@@ -16,7 +16,7 @@ export function planDropIn(
   target: TargetName,
   { path, lines, notes }: DropIn,
   read: ReadHostFile,
-): Plan {
+): IntegrationPlan {
   const before = read(path);
   if (isForeign(before)) return foreign(path);
   const head = `${MARKER}; soradns integrate ${target} --undo removes it.`;
@@ -24,7 +24,7 @@ export function planDropIn(
 }
 
 /** The file gone, if it is ours. */
-export function planDropInUndo({ path }: DropIn, read: ReadHostFile): Plan {
+export function planDropInUndo({ path }: DropIn, read: ReadHostFile): IntegrationPlan {
   const before = read(path);
   return isForeign(before) ? foreign(path) : planOf([{ path, before, after: undefined }]);
 }
@@ -33,7 +33,7 @@ function isForeign(text: string | undefined): boolean {
   return text !== undefined && !text.startsWith(MARKER);
 }
 
-function foreign(path: string): Plan {
+function foreign(path: string): IntegrationPlan {
   const problem = `${path} was written by somebody else, as its first line shows`;
   return {
     kind: 'refused',

@@ -36,7 +36,7 @@ export function makeChange(root: string, { path, after }: FileChange): void {
   const file = resolved(at);
   const temporary = `${file}.soradns-${process.pid}`;
   try {
-    write(temporary, after, modeOf(file));
+    writeNewFile(temporary, after, modeOf(file));
     renameSync(temporary, file);
     sync(dirname(file));
   } catch (error) {
@@ -59,7 +59,7 @@ function resolved(path: string): string {
   }
 }
 
-export function write(path: string, text: string, mode: number): void {
+export function writeNewFile(path: string, text: string, mode: number): void {
   const fd = openSync(path, 'wx', mode);
   try {
     fchmodSync(fd, mode); // whatever the umask

@@ -7,7 +7,7 @@ export interface FileChange {
   readonly after: string | undefined;
 }
 
-export type Plan =
+export type IntegrationPlan =
   | {
       readonly kind: 'plan';
       /** In the order in which they are to be made; none: all is as it should be. */
@@ -26,7 +26,10 @@ export type Plan =
 /** The files as they are. */
 export type ReadHostFile = (path: string) => string | undefined;
 
-export function planOf(changes: readonly FileChange[], notes: readonly string[] = []): Plan {
+export function planOf(
+  changes: readonly FileChange[],
+  notes: readonly string[] = [],
+): IntegrationPlan {
   return { kind: 'plan', changes: changes.filter(({ before, after }) => before !== after), notes };
 }
 

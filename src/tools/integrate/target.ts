@@ -9,30 +9,30 @@ import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
 import { planDaemonJson, planDaemonJsonUndo } from './daemonJson.ts';
 import { type DropIn, planDropIn, planDropInUndo } from './dropIn.ts';
-import type { Plan, ReadHostFile } from './plan.ts';
+import type { IntegrationPlan, ReadHostFile } from './plan.ts';
 
 export const TARGET_NAMES = ['systemd-resolved', 'networkmanager', 'dnsmasq', 'docker'] as const;
 
 export type TargetName = (typeof TARGET_NAMES)[number];
 
 /** Whom to ask, for which names. Never a wildcard address. */
-export interface Asking {
+export interface DnsRoute {
   readonly server: SocketAddress;
   readonly domains: readonly Name[];
 }
 
-export interface Target {
+export interface IntegrationTarget {
   /** Makes it ask the server. */
-  plan(asking: Asking, read: ReadHostFile): Plan;
+  plan(asking: DnsRoute, read: ReadHostFile): IntegrationPlan;
   /** Undoes that. */
-  undo(asking: Asking, read: ReadHostFile): Plan;
+  undo(asking: DnsRoute, read: ReadHostFile): IntegrationPlan;
   /** What makes it read its files again, as program and arguments. */
   readonly reload: readonly [string, ...string[]];
   /** What people should know before they run that. */
   readonly caution?: string;
 }
 
-export const TARGETS: Readonly<Record<TargetName, Target>> = {
+export const TARGETS: Readonly<Record<TargetName, IntegrationTarget>> = {
   'systemd-resolved': {
     ...ofDropIn('systemd-resolved', resolvedFile),
     reload: ['systemctl', 'restart', 'systemd-resolved'],
@@ -53,9 +53,9 @@ export const TARGETS: Readonly<Record<TargetName, Target>> = {
   },
 };
 
-type FileOf = (asking: Asking, read: ReadHostFile) => DropIn;
+type FileOf = (asking: DnsRoute, read: ReadHostFile) => DropIn;
 
-function ofDropIn(name: TargetName, file: FileOf): Pick<Target, 'plan' | 'undo'> {
+function ofDropIn(name: TargetName, file: FileOf): Pick<IntegrationTarget, 'plan' | 'undo'> {
   return {
     plan: (asking, read) => planDropIn(name, file(asking, read), read),
     undo: (asking, read) => planDropInUndo(file(asking, read), read),
@@ -63,7 +63,7 @@ function ofDropIn(name: TargetName, file: FileOf): Pick<Target, 'plan' | 'undo'>
 }
 
 /** A `~` makes a domain one that is routed, not searched. */
-function resolvedFile({ server, domains }: Asking, read: ReadHostFile): DropIn {
+function resolvedFile({ server, domains }: DnsRoute, read: ReadHostFile): DropIn {
   const routes = domains.map((domain) => `~${plain(domain)}`).join(' ');
   const isAsked =
     /^nameserver[ \t]+127\.0\.0\.5[34]/m.test(read('/etc/resolv.conf') ?? '') ||
@@ -79,7 +79,7 @@ function resolvedFile({ server, domains }: Asking, read: ReadHostFile): DropIn {
 const NM_CONF = '/etc/NetworkManager/NetworkManager.conf';
 const NM_DNS = '/etc/NetworkManager/conf.d/dns.conf';
 
-function networkManagerFile(asking: Asking, read: ReadHostFile): DropIn {
+function networkManagerFile(asking: DnsRoute, read: ReadHostFile): DropIn {
   const runsDnsmasq = [NM_CONF, NM_DNS].some((path) =>
     /^[ \t]*dns[ \t]*=[ \t]*dnsmasq[ \t]*$/m.test(read(path) ?? ''),
   );
@@ -93,7 +93,7 @@ function networkManagerFile(asking: Asking, read: ReadHostFile): DropIn {
 
 const DNSMASQ_CONF = '/etc/dnsmasq.conf';
 
-function dnsmasqFile(asking: Asking, read: ReadHostFile): DropIn {
+function dnsmasqFile(asking: DnsRoute, read: ReadHostFile): DropIn {
   // Debian's start script gives the folder by itself.
   const isRead =
     read('/etc/default/dnsmasq') !== undefined ||
@@ -107,7 +107,7 @@ function dnsmasqFile(asking: Asking, read: ReadHostFile): DropIn {
 }
 
 /** Addresses of containers are private ones, which dnsmasq may be told to distrust. */
-function dnsmasqLines({ server, domains }: Asking): readonly string[] {
+function dnsmasqLines({ server, domains }: DnsRoute): readonly string[] {
   return domains.flatMap((domain) => [
     `server=/${plain(domain)}/${server.address}#${server.port}`,
     `rebind-domain-ok=/${plain(domain)}/`,

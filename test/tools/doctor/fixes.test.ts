@@ -9,10 +9,10 @@ import { printSocketAddress } from '../../../src/dns/address.ts';
 import { judgeDocker } from '../../../src/tools/doctor/judge/docker.ts';
 import type { Finding } from '../../../src/tools/doctor/judge/finding.ts';
 import { callCli } from '../../support/cli.ts';
+import { DESIRED } from '../../support/desiredServer.ts';
 import { examined, type Patient, writeFiles } from '../../support/examination.ts';
 import { startTestServer } from '../../support/server.ts';
 import { withTempDir } from '../../support/tempDir.ts';
-import { WISH } from '../../support/wish.ts';
 
 /** The commands of all fixes that begin so, without their comments. */
 function commands(found: readonly Finding[], pattern: RegExp): readonly string[] {
@@ -126,7 +126,7 @@ describe('a file that two fixes are about', () => {
       const daemonJson = JSON.stringify({ dns });
       const bridgeAddress = '172.17.0.1';
       const facts = { isThere: true, program: undefined, bridgeAddress, daemonJson, answersAt };
-      return judgeDocker(facts, WISH.endpoints, WISH).map(({ level }) => level);
+      return judgeDocker(facts, DESIRED.endpoints, DESIRED).map(({ level }) => level);
     };
     assert.deepEqual(levels(['127.0.0.1']), ['ok', 'problem']);
     assert.deepEqual(levels(['127.0.0.1', '172.17.0.1']), ['ok', 'problem']);

@@ -8,18 +8,22 @@ import { after, before, describe, it } from 'node:test';
 import { printSocketAddress, type SocketAddress } from '../../../src/dns/address.ts';
 import { judgeDocker } from '../../../src/tools/doctor/judge/docker.ts';
 import type { Finding } from '../../../src/tools/doctor/judge/finding.ts';
-import { type Held, judgePort, placeFor } from '../../../src/tools/doctor/judge/port.ts';
+import {
+  judgePort,
+  type PortHolder,
+  usableEndpoint,
+} from '../../../src/tools/doctor/judge/port.ts';
 import { judgeRegistrar } from '../../../src/tools/doctor/judge/registrar.ts';
 import { judgeHttpHolder } from '../../../src/tools/doctor/judge/server.ts';
+import { DESIRED } from '../../support/desiredServer.ts';
 import { examined, finding } from '../../support/examination.ts';
 import { useFakeDocker } from '../../support/registrarProcesses.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
-import { WISH } from '../../support/wish.ts';
 
 let server: TestServer;
 /** What is to be done where somebody else has the port; `bridgeAddress`: there is Docker. */
-function portFix(endpoint: SocketAddress, udp: Held, bridgeAddress?: string): string {
+function portFix(endpoint: SocketAddress, udp: PortHolder, bridgeAddress?: string): string {
   const facts = {
     endpoint,
     isOurs: true,
@@ -28,9 +32,9 @@ function portFix(endpoint: SocketAddress, udp: Held, bridgeAddress?: string): st
     answersForUs: false,
     isSoradns: false,
   };
-  const place = placeFor(facts, bridgeAddress) ?? assert.fail();
+  const place = usableEndpoint(facts, bridgeAddress) ?? assert.fail();
   const hasDocker = bridgeAddress !== undefined;
-  return judgePort(facts, { ...WISH, endpoints: [place], hasDocker, bridgeAddress }).fix ?? '';
+  return judgePort(facts, { ...DESIRED, endpoints: [place], hasDocker, bridgeAddress }).fix ?? '';
 }
 
 before(async () => {
@@ -127,7 +131,7 @@ describe('a server that is not', () => {
   it('one: HTTP is of another process than DNS', () => {
     const endpoint = { address: '172.17.0.1', port: 53 };
     const held = (pid: number, command = 'node') => ({ holder: { pid, command } });
-    const judge = (dns: Held, http: Held) => {
+    const judge = (dns: PortHolder, http: PortHolder) => {
       const whose = { isOurs: true, answersForUs: true, isSoradns: true };
       const ports = [{ endpoint, udp: dns, tcp: dns, ...whose }];
       return judgeHttpHolder('http://127.0.0.1:4001', http.holder, ports);
@@ -221,8 +225,8 @@ describe('Docker', () => {
           daemonJson: JSON.stringify({ dns }),
           answersAt: new Map([['172.17.0.1', true]]),
         },
-        WISH.endpoints,
-        WISH,
+        DESIRED.endpoints,
+        DESIRED,
       );
     assert.deepEqual(levels(judge(['192.0.2.1', '172.17.0.1'])), ['ok', 'ok']);
     assert.deepEqual(levels(judge(['192.0.2.1'])), ['ok', 'warning']);
@@ -272,7 +276,7 @@ describe('the registrar', () => {
         ...{ published: 3, left: 0 },
         found: [{ message: 'two Docker engines have the same id', fix: 'sudo rm -f X' }],
       },
-      WISH,
+      DESIRED,
     );
     assert.deepEqual(others, []);
     assert.deepEqual(ready, {

@@ -7,10 +7,10 @@ import { after, before, describe, it } from 'node:test';
 import { judgeClock, leastOffsetMs } from '../../../src/tools/doctor/judge/clock.ts';
 import { judgeMember } from '../../../src/tools/doctor/judge/etcd.ts';
 import { type Certificates, makeCertificates } from '../../support/certificates.ts';
+import { DESIRED } from '../../support/desiredServer.ts';
 import { type Etcd, startEtcd } from '../../support/etcd.ts';
 import { examined, finding } from '../../support/examination.ts';
 import { startProxy } from '../../support/proxy.ts';
-import { WISH } from '../../support/wish.ts';
 
 let certificates: Certificates;
 let plain: Etcd;
@@ -129,9 +129,12 @@ describe('etcd', () => {
       usesTls: false,
       reading: { kind: 'read', samplesMs: [1] },
     } as const;
-    assert.equal(judgeMember({ ...facts, version: '3.3.27' }, '/skydns/', WISH).level, 'problem');
+    assert.equal(
+      judgeMember({ ...facts, version: '3.3.27' }, '/skydns/', DESIRED).level,
+      'problem',
+    );
     for (const version of ['3.4.0', '3.10.1', '4.0.0', undefined])
-      assert.equal(judgeMember({ ...facts, version }, '/skydns/', WISH).level, 'ok', version);
+      assert.equal(judgeMember({ ...facts, version }, '/skydns/', DESIRED).level, 'ok', version);
   });
 });
 

@@ -4,10 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
-import type { Network } from '../../../src/app/process/network.ts';
+import type { HostNetwork } from '../../../src/app/process/network.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import type { SocketAddress } from '../../../src/dns/address.ts';
-import { located } from '../../../src/tools/doctor/host.ts';
+import { locateServer } from '../../../src/tools/doctor/host.ts';
 import { childEnv, NODE_ARGUMENTS } from '../../support/cli.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 import { withTempDir } from '../../support/tempDir.ts';
@@ -31,7 +31,7 @@ after(async () => {
   await server?.close();
 });
 
-function where(flags: Record<string, string>, network: Partial<Network>) {
+function where(flags: Record<string, string>, network: Partial<HostNetwork>) {
   const read = readConfig({
     flags: { store: 'memory:', ...flags },
     env: {},
@@ -39,7 +39,7 @@ function where(flags: Record<string, string>, network: Partial<Network>) {
     stateDirectory: '/nonexistent',
   });
   assert.ok(read.kind === 'config');
-  return located(read.config, {
+  return locateServer(read.config, {
     addresses: async () => new Set(),
     bridgeAddress: async () => undefined,
     dnsListeners: async () => [],

@@ -2,7 +2,7 @@
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { type Finding, findings } from './finding.ts';
-import { integrateDockerLine, reachesBridge, startLine, type Wish } from './remedy.ts';
+import { type DesiredServer, integrateDockerLine, reachesBridge, startLine } from './remedy.ts';
 import { ndotsOf } from './resolvConf.ts';
 
 export interface DockerFacts {
@@ -51,7 +51,7 @@ const { ok, problem, warning } = findings('docker');
 export function judgeDocker(
   facts: DockerFacts,
   endpoints: readonly SocketAddress[],
-  wish: Wish,
+  desired: DesiredServer,
 ): readonly Finding[] {
   if (!facts.isThere) return [judgeAbsence(facts.program)];
   const settings = readDaemonJson(facts.daemonJson);
@@ -60,8 +60,8 @@ export function judgeDocker(
     return [problem('/etc/docker/daemon.json is not JSON, so dockerd does not start', fix)];
   }
   return [
-    ...judgeReach(facts, endpoints, wish),
-    ...judgeServers(facts, settings, integrateDockerLine(wish)),
+    ...judgeReach(facts, endpoints, desired),
+    ...judgeServers(facts, settings, integrateDockerLine(desired)),
     ...judgeSearch(settings),
   ];
 }
@@ -76,7 +76,7 @@ function judgeAbsence(program: string | undefined): Finding {
 function judgeReach(
   { bridgeAddress, answersAt }: DockerFacts,
   endpoints: readonly SocketAddress[],
-  wish: Wish,
+  desired: DesiredServer,
 ): readonly Finding[] {
   if (bridgeAddress === undefined) {
     const fix = 'ip -4 -br address show docker0   # or give --addr an address of this host';
@@ -88,8 +88,8 @@ function judgeReach(
   }
   const isMeant = reachesBridge({ endpoints }, bridgeAddress);
   const message = `no server of our domain answers at ${where}, where containers reach this host`;
-  const fix = reachesBridge(wish, bridgeAddress)
-    ? startLine(wish)
+  const fix = reachesBridge(desired, bridgeAddress)
+    ? startLine(desired)
     : `sudo ss -lnptu 'sport = :${DNS_PORT}'   # who has ${where}, and keeps the server from it`;
   return [isMeant ? problem(message, fix) : warning(message, fix)];
 }

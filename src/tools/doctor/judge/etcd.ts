@@ -1,6 +1,6 @@
 /** etcd: whether each member answers us, and how fast. Pure. */
 import { type Finding, findings } from './finding.ts';
-import { startLine, type Wish } from './remedy.ts';
+import { type DesiredServer, startLine } from './remedy.ts';
 
 export interface MemberFacts {
   /** `HOST:PORT`. */
@@ -8,10 +8,10 @@ export interface MemberFacts {
   readonly usesTls: boolean;
   /** etcd's own, as `3.5.9`; undefined when it did not tell. */
   readonly version: string | undefined;
-  readonly reading: Reading;
+  readonly reading: MemberReads;
 }
 
-export type Reading =
+export type MemberReads =
   /** How long each read of one key took. Never empty. */
   | { readonly kind: 'read'; readonly samplesMs: readonly number[] }
   /** `isDenied`: it is there, but certificate, user or role are not good. */
@@ -25,10 +25,10 @@ const LEAST_VERSION = [3, 4] as const;
 const { ok, problem, warning } = findings('etcd');
 
 /** One finding for a member; `prefix` is that of our keys. */
-export function judgeMember(facts: MemberFacts, prefix: string, wish: Wish): Finding {
+export function judgeMember(facts: MemberFacts, prefix: string, desired: DesiredServer): Finding {
   const { address, reading, version } = facts;
   if (reading.kind === 'failed')
-    return problem(reading.message, fixOf(facts, reading, prefix, wish));
+    return problem(reading.message, fixOf(facts, reading, prefix, desired));
   if (version !== undefined && isTooOld(version)) {
     const fix = `apt-cache policy etcd-server   # ${LEAST_VERSION.join('.')} or newer is needed`;
     return problem(
@@ -52,26 +52,26 @@ function isTooOld(version: string): boolean {
   return major < LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor < LEAST_VERSION[1]);
 }
 
-type Failed = Extract<Reading, { kind: 'failed' }>;
+type Failed = Extract<MemberReads, { kind: 'failed' }>;
 
 function fixOf(
   { address, usesTls }: MemberFacts,
   { message, isDenied }: Failed,
   prefix: string,
-  wish: Wish,
+  desired: DesiredServer,
 ): string {
   const show = `openssl s_client -connect ${address} </dev/null 2>/dev/null | openssl x509 -noout`;
   if (/expired|not yet valid/i.test(message)) return `${show} -dates   # renew it`;
   if (/is not for/.test(message))
     return `${show} -ext subjectAltName   # reach etcd by one of these`;
   if (/client certificate/i.test(message)) {
-    return startLine(wish, ['--tls-pem CLIENT.pem', '--tls-key CLIENT-key.pem']);
+    return startLine(desired, ['--tls-pem CLIENT.pem', '--tls-key CLIENT-key.pem']);
   }
   if (/no CA/.test(message)) return `${show} -issuer   # give its CA with --ca-cert`;
   if (/permission denied/i.test(message)) {
     return `ETCDCTL_API=3 etcdctl --endpoints ${address} role grant-permission --prefix=true ROLE readwrite ${prefix}`;
   }
-  if (isDenied) return startLine(wish, ['--username USER', '--password-file FILE']);
+  if (isDenied) return startLine(desired, ['--username USER', '--password-file FILE']);
   const scheme = usesTls ? 'https' : 'http';
   return `curl -sS ${usesTls ? '-k ' : ''}${scheme}://${address}/health   # is it running, and let through?`;
 }

@@ -9,12 +9,12 @@ import type { SocketAddress } from '../../../dns/address.ts';
 import { type Name, printName } from '../../../dns/name.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 
-export type Level = 'ok' | 'warning' | 'problem';
+export type Severity = 'ok' | 'warning' | 'problem';
 
 export interface Finding {
   /** What was looked at: `port`, `server`, `docker` ... */
   readonly check: string;
-  readonly level: Level;
+  readonly level: Severity;
   /** One line, without a full stop. */
   readonly message: string;
   /** A line for a shell, to be copied as it stands; absent where nothing is to be done. */
@@ -33,20 +33,20 @@ export function findings(check: string) {
 }
 
 /** How many of the findings are of a level. */
-export function countOf(level: Level, found: readonly Finding[]): number {
+export function countFindings(level: Severity, found: readonly Finding[]): number {
   return found.filter((finding) => finding.level === level).length;
 }
 
 /** What the judgements share: where the server is meant to be, and for which names. Pure. */
 
 /** Where a client on this host reaches an endpoint: a wildcard address is reached on loopback. */
-export function reachable({ address, port }: SocketAddress): SocketAddress {
+export function clientAddress({ address, port }: SocketAddress): SocketAddress {
   if (address === '0.0.0.0') return { address: '127.0.0.1', port };
   return address === '::' ? { address: '::1', port } : { address, port };
 }
 
 /** Whether a container that asks this address finds the endpoint there. */
-export function covers(endpoint: SocketAddress, address: string): boolean {
+export function isReachedAt(endpoint: SocketAddress, address: string): boolean {
   const isWildcard = endpoint.address === '0.0.0.0' || endpoint.address === '::';
   return endpoint.address === address || (isWildcard && !isLoopback(address));
 }

@@ -1,15 +1,15 @@
 /** Who holds the ports that the server is to have. Pure. */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
 import { type Finding, findings } from './finding.ts';
-import { integrateLine, startLine, type Wish } from './remedy.ts';
+import { type DesiredServer, integrateLine, startLine } from './remedy.ts';
 
 export interface PortFacts {
   readonly endpoint: SocketAddress;
   /** An interface of this host has the address, or it is a wildcard. */
   readonly isOurs: boolean;
   /** Absent: the port is free. */
-  readonly udp: Held | undefined;
-  readonly tcp: Held | undefined;
+  readonly udp: PortHolder | undefined;
+  readonly tcp: PortHolder | undefined;
   /** A DNS server there answers with authority for one of our domains. */
   readonly answersForUs: boolean;
   /** It says that it is a soradns. */
@@ -17,7 +17,7 @@ export interface PortFacts {
 }
 
 /** A port that some process has; which one, only as far as we may see it. */
-export interface Held {
+export interface PortHolder {
   readonly holder: { readonly pid: number; readonly command: string } | undefined;
 }
 
@@ -34,7 +34,7 @@ function isBlocked({ udp, tcp, answersForUs, isSoradns }: PortFacts): boolean {
 }
 
 /** Where the server can be instead of an endpoint; the endpoint itself if it can be there, undefined if nowhere near. */
-export function placeFor(
+export function usableEndpoint(
   facts: PortFacts,
   bridgeAddress: string | undefined,
 ): SocketAddress | undefined {
@@ -50,7 +50,7 @@ export function placeFor(
 }
 
 /** One finding for one endpoint. */
-export function judgePort(facts: PortFacts, wish: Wish): Finding {
+export function judgePort(facts: PortFacts, desired: DesiredServer): Finding {
   const { endpoint, isOurs, answersForUs } = facts;
   const where = printSocketAddress(endpoint);
   if (!isOurs) {
@@ -65,10 +65,10 @@ export function judgePort(facts: PortFacts, wish: Wish): Finding {
   // What it does not answer, and why, is a finding about the server.
   if (!isBlocked(facts)) return ok(`${where} is held by ${who}, a soradns`);
   const message = `${where} is held by ${who}, which does not answer for our domain`;
-  return problem(message, fixOf(facts, wish));
+  return problem(message, fixOf(facts, desired));
 }
 
-function describe({ command, pid }: NonNullable<Held['holder']>): string {
+function describe({ command, pid }: NonNullable<PortHolder['holder']>): string {
   return `${command} (pid ${pid})`;
 }
 
@@ -76,15 +76,15 @@ function commandOf({ udp, tcp }: PortFacts): string | undefined {
   return (udp ?? tcp)?.holder?.command;
 }
 
-function fixOf({ endpoint, udp, tcp }: PortFacts, wish: Wish): string {
+function fixOf({ endpoint, udp, tcp }: PortFacts, desired: DesiredServer): string {
   const { holder } = udp ?? tcp ?? {};
   if (holder === undefined) {
     return `sudo ss -lnptu 'sport = :${endpoint.port}'   # says who it is`;
   }
-  const start = startLine(wish);
+  const start = startLine(desired);
   switch (holder.command) {
     case 'dnsmasq':
-      return `${integrateLine('dnsmasq', wish)} && ${start}`;
+      return `${integrateLine('dnsmasq', desired)} && ${start}`;
     case RESOLVED:
       return `${start}   # systemd-resolved has 127.0.0.53 only; name one address`;
     default:

@@ -1,6 +1,6 @@
 /** Whether somebody keeps the names of this host's containers. Pure. */
 import { type Finding, findings } from './finding.ts';
-import { startLine, type Wish } from './remedy.ts';
+import { type DesiredServer, startLine } from './remedy.ts';
 
 export type RegistrarFacts =
   /** None was found where it was looked for; `hasDocker`: there are containers that could want one. */
@@ -20,11 +20,11 @@ export type RegistrarFacts =
 
 const { ok, problem, warning } = findings('registrar');
 
-export function judgeRegistrar(facts: RegistrarFacts, wish: Wish): readonly Finding[] {
+export function judgeRegistrar(facts: RegistrarFacts, desired: DesiredServer): readonly Finding[] {
   if (facts.kind === 'none') {
     const message = `no registrar answers at ${facts.asked.join(' or ')}`;
     if (!facts.hasDocker) return [ok(message)];
-    return [warning(`${message}, so this host's containers get no names`, startLine(wish))];
+    return [warning(`${message}, so this host's containers get no names`, startLine(desired))];
   }
   const { role, holder, reasons, published, left, found } = facts;
   const see = 'soradns registrar status';

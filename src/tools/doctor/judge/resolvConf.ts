@@ -2,8 +2,8 @@
 import { DNS_PORT, type SocketAddress } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { parseResolvConf } from '../../../forward/upstream.ts';
-import { covers, type Finding, findings, reachable } from './finding.ts';
-import { integrateLine, type Wish } from './remedy.ts';
+import { clientAddress, type Finding, findings, isReachedAt } from './finding.ts';
+import { type DesiredServer, integrateLine } from './remedy.ts';
 
 export interface Resolving {
   readonly nameservers: readonly string[];
@@ -50,28 +50,32 @@ const { ok, warning } = findings('resolv.conf');
 export function judgeResolvConf(
   text: string | undefined,
   usesResolved: boolean,
-  wish: Wish,
+  desired: DesiredServer,
 ): readonly Finding[] {
   const read = readResolvConf(text ?? '');
-  return [judgeNameservers(read, usesResolved, wish), ...judgeNdots(read)];
+  return [judgeNameservers(read, usesResolved, desired), ...judgeNdots(read)];
 }
 
-function judgeNameservers({ nameservers }: Resolving, usesResolved: boolean, wish: Wish): Finding {
-  const { endpoints } = wish;
+function judgeNameservers(
+  { nameservers }: Resolving,
+  usesResolved: boolean,
+  desired: DesiredServer,
+): Finding {
+  const { endpoints } = desired;
   if (usesResolved) return ok('this host asks systemd-resolved');
   const ours = nameservers.find((address) => endpoints.some((at) => isAt(at, address)));
   if (ours !== undefined) return ok(`this host asks the server at ${ours}`);
   const local = nameservers.find(isLoopback);
   if (local !== undefined) {
     const message = `this host asks another resolver, at ${local}, which must know of our domain`;
-    return warning(message, `${integrateLine('dnsmasq', wish)}   # or: networkmanager`);
+    return warning(message, `${integrateLine('dnsmasq', desired)}   # or: networkmanager`);
   }
   const whom = nameservers.length === 0 ? 'nobody' : nameservers.join(', ');
   const message = `this host's own programs ask ${whom}, not the server; containers are not concerned`;
-  const usable = endpoints.map(reachable).find(({ port }) => port === DNS_PORT);
+  const usable = endpoints.map(clientAddress).find(({ port }) => port === DNS_PORT);
   const fix =
     usable === undefined
-      ? `${integrateLine('dnsmasq', wish)}   # resolv.conf knows no ports: let another resolver ask`
+      ? `${integrateLine('dnsmasq', desired)}   # resolv.conf knows no ports: let another resolver ask`
       : `sudo sed -i '1i nameserver ${usable.address}' /etc/resolv.conf`;
   return warning(message, fix);
 }
@@ -79,7 +83,7 @@ function judgeNameservers({ nameservers }: Resolving, usesResolved: boolean, wis
 /** resolv.conf knows no ports. */
 function isAt(endpoint: SocketAddress, address: string): boolean {
   const isWildcard = endpoint.address === '0.0.0.0' && isLoopback(address);
-  return endpoint.port === DNS_PORT && (covers(endpoint, address) || isWildcard);
+  return endpoint.port === DNS_PORT && (isReachedAt(endpoint, address) || isWildcard);
 }
 
 function judgeNdots({ ndots, search }: Resolving): readonly Finding[] {

@@ -5,8 +5,15 @@
  */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
 import type { Name } from '../../../dns/name.ts';
-import { covers, type Finding, findings, isUnderLocal, plainName, reachable } from './finding.ts';
-import { integrateLine, type Wish } from './remedy.ts';
+import {
+  clientAddress,
+  type Finding,
+  findings,
+  isReachedAt,
+  isUnderLocal,
+  plainName,
+} from './finding.ts';
+import { type DesiredServer, integrateLine } from './remedy.ts';
 
 export interface ResolvedFacts {
   /** This host's programs ask it. */
@@ -34,20 +41,20 @@ export function readResolved(files: readonly string[]) {
 const { ok, warning } = findings('resolved');
 
 /** A finding for each domain. */
-export function judgeResolved(facts: ResolvedFacts, wish: Wish): readonly Finding[] {
+export function judgeResolved(facts: ResolvedFacts, desired: DesiredServer): readonly Finding[] {
   if (!facts.isAsked) return [ok('systemd-resolved is not asked')];
   const read = readResolved(facts.files);
-  return wish.domains.map((domain) => judgeDomain(facts, wish, domain, read));
+  return desired.domains.map((domain) => judgeDomain(facts, desired, domain, read));
 }
 
 function judgeDomain(
   { liveDomains }: ResolvedFacts,
-  wish: Wish,
+  desired: DesiredServer,
   domain: Name,
   { servers, domains }: ReturnType<typeof readResolved>,
 ): Finding {
   const name = plainName(domain);
-  const asksUs = servers.some((server) => isOneOf(server, wish.endpoints));
+  const asksUs = servers.some((server) => isOneOf(server, desired.endpoints));
   if (asksUs && domains.some((route) => routes(route, domain))) {
     const isKnown =
       liveDomains === undefined || liveWords(liveDomains).some((w) => routes(w, domain));
@@ -55,7 +62,7 @@ function judgeDomain(
     const message = `systemd-resolved is told to send ${name} to the server, but has not read that yet`;
     return warning(message, 'sudo systemctl restart systemd-resolved');
   }
-  const fix = `${integrateLine('systemd-resolved', wish)} --reload`;
+  const fix = `${integrateLine('systemd-resolved', desired)} --reload`;
   return isUnderLocal(domain)
     ? warning(`systemd-resolved sends ${name} to no DNS server, as it is under .local`, fix)
     : warning(`systemd-resolved does not send ${name} to the server`, fix);
@@ -73,9 +80,9 @@ function routes(word: string, domain: Name): boolean {
 function isOneOf(server: string, endpoints: readonly SocketAddress[]): boolean {
   const plain = server.replace(/[#%].*$/, '');
   return endpoints.some((endpoint) => {
-    const at = reachable(endpoint);
+    const at = clientAddress(endpoint);
     if (plain === printSocketAddress(at)) return true;
-    return endpoint.port === DNS_PORT && (plain === at.address || covers(endpoint, plain));
+    return endpoint.port === DNS_PORT && (plain === at.address || isReachedAt(endpoint, plain));
   });
 }
 

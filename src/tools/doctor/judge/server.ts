@@ -3,11 +3,11 @@ import { printSocketAddress, type SocketAddress } from '../../../dns/address.ts'
 import { type Name, printName } from '../../../dns/name.ts';
 import { Rcode } from '../../../dns/rr.ts';
 import { type Finding, findings } from './finding.ts';
-import type { Held, PortFacts } from './port.ts';
-import { startLine, type Wish } from './remedy.ts';
+import type { PortFacts, PortHolder } from './port.ts';
+import { type DesiredServer, startLine } from './remedy.ts';
 
 /** What came of asking for a domain's SOA. */
-export type Asked =
+export type SoaResult =
   | {
       readonly kind: 'reply';
       readonly rcode: number;
@@ -22,8 +22,8 @@ export interface ServerFacts {
   /** Where it was asked: never a wildcard. */
   readonly endpoint: SocketAddress;
   readonly domain: Name;
-  readonly udp: Asked;
-  readonly tcp: Asked;
+  readonly udp: SoaResult;
+  readonly tcp: SoaResult;
   /** Its readiness page; undefined without HTTP. */
   readonly readyUrl: string | undefined;
 }
@@ -36,16 +36,20 @@ export type ReadinessFacts =
 const { ok, problem, warning } = findings('server');
 
 /** Whether the reply is that of a server that holds the domain. */
-export function answersForUs(asked: Asked): boolean {
+export function answersForUs(asked: SoaResult): boolean {
   return asked.kind === 'reply' && asked.rcode === Rcode.NOERROR && asked.isAuthoritative;
 }
 
 /** One finding for one domain at one endpoint; `obstacle` mends what keeps a server from being there at all. */
-export function judgeServer(facts: ServerFacts, wish: Wish, obstacle?: string): Finding {
+export function judgeServer(
+  facts: ServerFacts,
+  desired: DesiredServer,
+  obstacle?: string,
+): Finding {
   const { endpoint, domain, udp, tcp, readyUrl } = facts;
   const where = printSocketAddress(endpoint);
   const name = printName(domain);
-  const start = obstacle ?? startLine(wish);
+  const start = obstacle ?? startLine(desired);
   if (udp.kind !== 'reply') {
     if (tcp.kind !== 'reply') return problem(`nothing answers at ${where}`, start);
     const fix = `sudo ss -lnup 'sport = :${endpoint.port}'   # is UDP let through?`;
@@ -66,11 +70,11 @@ export function judgeServer(facts: ServerFacts, wish: Wish, obstacle?: string): 
 }
 
 /** A finding for each reason that the server gives for not being ready. */
-export function judgeReadiness(facts: ReadinessFacts, wish: Wish): readonly Finding[] {
+export function judgeReadiness(facts: ReadinessFacts, desired: DesiredServer): readonly Finding[] {
   const { url } = facts;
   if (facts.kind === 'silent') {
     const message = `${url} does not say whether the server is ready: ${facts.reason}`;
-    return [warning(message, startLine(wish))];
+    return [warning(message, startLine(desired))];
   }
   if (facts.reasons.length === 0) return [ok(`${url} says that it is ready`)];
   const fix = `curl -s ${url}/readyz`;
@@ -83,7 +87,7 @@ export function judgeReadiness(facts: ReadinessFacts, wish: Wish): readonly Find
  */
 export function judgeHttpHolder(
   url: string,
-  holder: Held['holder'],
+  holder: PortHolder['holder'],
   ports: readonly PortFacts[],
 ): readonly Finding[] {
   const servers = ports

@@ -2,10 +2,10 @@
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
-import { type PortFacts, placeFor } from './judge/port.ts';
-import { reachesBridge, type Wish } from './judge/remedy.ts';
+import { type PortFacts, usableEndpoint } from './judge/port.ts';
+import { type DesiredServer, reachesBridge } from './judge/remedy.ts';
 
-export interface Found {
+export interface ExaminedHost {
   readonly ports: readonly PortFacts[];
   readonly hasDocker: boolean;
   readonly bridgeAddress: string | undefined;
@@ -13,7 +13,7 @@ export interface Found {
   readonly isBridgeFree: boolean;
 }
 
-export function wishOf(config: Config, found: Found): Wish {
+export function desiredServer(config: Config, found: ExaminedHost): DesiredServer {
   const { domains, http, store, origins } = config;
   const { ports, hasDocker, bridgeAddress } = found;
   const saysStore = origins.storeText !== 'default' || origins.machines !== 'default';
@@ -32,9 +32,9 @@ export function wishOf(config: Config, found: Found): Wish {
 }
 
 /** Without those that cannot be, and with the bridge's, where containers ask. */
-function endpointsOf(found: Found): readonly SocketAddress[] {
+function endpointsOf(found: ExaminedHost): readonly SocketAddress[] {
   const { ports, bridgeAddress, isBridgeFree } = found;
-  const possible = ports.flatMap((facts) => placeFor(facts, bridgeAddress) ?? []);
+  const possible = ports.flatMap((facts) => usableEndpoint(facts, bridgeAddress) ?? []);
   const bridge = bridgeAddress === undefined ? [] : [{ address: bridgeAddress, port: DNS_PORT }];
   const isWanted = isBridgeFree && !reachesBridge({ endpoints: possible }, bridgeAddress ?? '');
   const endpoints = isWanted ? [...possible, ...bridge] : possible;

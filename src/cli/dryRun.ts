@@ -21,17 +21,17 @@ interface Step {
   readonly reason?: string;
 }
 
-export interface PlanOptions {
+export interface DryRunOptions {
   readonly json: boolean;
   /** Only what would be written. */
   readonly quiet: boolean;
   readonly context: { readonly prefix: string };
 }
 
-export function printPlan(
+export function printDryRun(
   status: RegistrarStatus,
   events: readonly RegistrarEvent[],
-  { json, quiet, context }: PlanOptions,
+  { json, quiet, context }: DryRunOptions,
   output: Output,
 ): void {
   const operations = events.flatMap((event) => (event.kind === 'would' ? [event.operation] : []));
@@ -52,7 +52,7 @@ function stepsOf(
     .filter(({ kind }) => kind === 'delete')
     .map(({ key, containerId: id }): Step => {
       const container = { id, name: names.get(id) ?? '' };
-      return { action: 'delete', container, ...place(key, prefix) };
+      return { action: 'delete', container, ...keyAndName(key, prefix) };
     });
   const values = new Map(
     operations.flatMap((operation) =>
@@ -74,7 +74,7 @@ function containerSteps(
   return [
     ...records.map((record): Step => {
       const value = values.get(record.key);
-      const known = { container, ...place(record.key, prefix, record.nameKey) };
+      const known = { container, ...keyAndName(record.key, prefix, record.nameKey) };
       if (record.state === 'pending' && value !== undefined)
         return { action: 'put', ...known, value: JSON.parse(Buffer.from(value).toString('utf8')) };
       const why = record.reason === undefined ? {} : { reason: record.reason };
@@ -97,7 +97,7 @@ const ACTION_OF: Record<RecordStatus['state'], Step['action']> = {
   refused: 'refuse',
 };
 
-function place(key: string, prefix: string, nameKey = key): { key: string; name?: string } {
+function keyAndName(key: string, prefix: string, nameKey = key): { key: string; name?: string } {
   const read = nameOfKey(nameKey, prefix);
   return { key, ...(read.kind === 'name' ? { name: printName(read.owner) } : {}) };
 }
@@ -107,12 +107,12 @@ const HEAD = ['ACTION', 'CONTAINER', 'NAME', 'TARGET', 'REASON'];
 function row({ action, container, key, name, value, reason }: Step): readonly string[] {
   const who = container.name === '' ? container.id : container.name;
   const what = name ?? key ?? '-';
-  const target = value === undefined ? '-' : targetOf(value as { host: string; port?: number });
+  const target = value === undefined ? '-' : printTarget(value as { host: string; port?: number });
   return [action, who, what, target, reason ?? '-'].map((cell) => printable(cell));
 }
 
 /** Where a record points: `10.0.0.5:8080`, or the host alone. */
-export function targetOf({
+export function printTarget({
   host,
   port,
 }: {
