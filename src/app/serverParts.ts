@@ -22,7 +22,7 @@ import { createTcpListener, type TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { createMirror, type Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
 import type { LeaseStore, Store } from '../store/store.ts';
-import { fullTurn } from '../timing/turns.ts';
+import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
@@ -187,7 +187,7 @@ function slowPathOf(
 export async function closeParts(parts: ServerParts): Promise<void> {
   const { store, liveConfig, answers, mirror, queryLog, slowPath, udp, tcp, measured, faults } =
     parts;
-  await fullTurn(); // what has arrived is answered too
+  await afterNextPoll(); // what has arrived is answered too
   await udp.stop();
   await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
   await udp.close();

@@ -11,9 +11,9 @@ import type { Name } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import type { Log } from '../observability/log.ts';
 import { asInTable, openSockets, readSockets } from '../server/socketTable.ts';
+import { withDeadline } from '../timing/deadline.ts';
 import type { Node } from '../zone/tree.ts';
 import type { HttpOutcome, StartRefusal } from './httpServer.ts';
-import { untilAborted } from './process/process.ts';
 
 /** Whether the new server may have the addresses, or why not. */
 export type TakeoverOutcome =
@@ -51,15 +51,12 @@ export async function prepareTakeover(
 }
 
 async function readFirst(loaded: Promise<unknown>, stop?: AbortSignal): Promise<TakeoverOutcome> {
-  const decided = new AbortController();
-  const late = pause(STORE_TIMEOUT_MS, LATE, { signal: decided.signal }).catch(() => LATE);
-  const outcome = await Promise.race([
-    late,
+  return withDeadline(
     loaded.then((): TakeoverOutcome => ({ kind: 'ready' })),
-    ...(stop ? [untilAborted(stop).then((): TakeoverOutcome => ({ kind: 'stopped' }))] : []),
-  ]);
-  decided.abort();
-  return outcome;
+    STORE_TIMEOUT_MS,
+    (end): TakeoverOutcome => (end === 'timeout' ? LATE : { kind: 'stopped' }),
+    { signal: stop },
+  );
 }
 
 const HTTP_RETRY_MS = 100;

@@ -9,6 +9,7 @@ import { isIP } from 'node:net';
 import { type ServerId, UDP_SIZE } from '../dns/edns.ts';
 import { encodeQuery } from '../dns/encode.ts';
 import type { Question } from '../dns/message.ts';
+import { withDeadline } from '../timing/deadline.ts';
 import { isPublicAddress } from './privateNames.ts';
 import { type Exchanged, type RandomInt, readReply } from './reply.ts';
 import type { Upstream } from './upstream.ts';
@@ -52,17 +53,13 @@ export function withinLimits(
   { timeoutMs, signal }: ExchangeLimits,
   converse: (settle: (exchanged: Exchanged) => void) => void,
 ): Promise<Exchanged> {
-  return new Promise((resolve) => {
-    const settle = (exchanged: Exchanged) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      resolve(exchanged);
-    };
-    const onAbort = () => settle({ kind: 'network', text: 'shutting down' });
-    const timer = setTimeout(() => settle({ kind: 'timeout' }), timeoutMs);
-    signal.addEventListener('abort', onAbort);
-    converse(settle);
-  });
+  return withDeadline(
+    new Promise(converse),
+    timeoutMs,
+    (end): Exchanged =>
+      end === 'timeout' ? { kind: 'timeout' } : { kind: 'network', text: 'shutting down' },
+    { signal },
+  );
 }
 
 /** Settles within `timeoutMs` and never rejects. */

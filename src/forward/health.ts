@@ -3,6 +3,7 @@
  * cost every question its timeout. After two failures in a row an upstream is down: asked only when all others failed
  * too, and probed with a copy of a real question, which nobody waits for, until it answers one.
  */
+import { backoffMs } from '../timing/backoff.ts';
 import { type AskContext, askUpstream } from './ask.ts';
 import type { Ask } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
@@ -19,12 +20,11 @@ export interface UpstreamHealth {
 }
 
 const FAILURES_TO_BE_DOWN = 2;
-const FIRST_REST_MS = 2_000;
-const LONGEST_REST_MS = 30_000;
+const PROBE_INTERVAL = { minMs: 2_000, maxMs: 30_000 };
 
 interface State {
   failures: number;
-  restMs: number;
+  probes: number;
   probeAtMs: number;
 }
 
@@ -42,8 +42,8 @@ export function createHealth(upstreams: readonly Upstream[]): UpstreamHealth {
     takeProbe(upstream, nowMs) {
       const state = stateOf(upstream);
       if (!isDown(upstream) || nowMs < state.probeAtMs) return false;
-      state.restMs = Math.min(2 * state.restMs, LONGEST_REST_MS);
-      state.probeAtMs = nowMs + state.restMs;
+      state.probes++;
+      state.probeAtMs = nowMs + probeIntervalMs(state);
       return true;
     },
     succeeded(upstream) {
@@ -52,13 +52,17 @@ export function createHealth(upstreams: readonly Upstream[]): UpstreamHealth {
     failed(upstream, nowMs) {
       const state = stateOf(upstream);
       state.failures++;
-      if (state.failures === FAILURES_TO_BE_DOWN) state.probeAtMs = nowMs + state.restMs;
+      if (state.failures === FAILURES_TO_BE_DOWN) state.probeAtMs = nowMs + probeIntervalMs(state);
     },
   };
 }
 
 function freshState(): State {
-  return { failures: 0, restMs: FIRST_REST_MS, probeAtMs: 0 };
+  return { failures: 0, probes: 0, probeAtMs: 0 };
+}
+
+function probeIntervalMs({ probes }: State): number {
+  return backoffMs(probes + 1, PROBE_INTERVAL);
 }
 
 /** Copies of real questions to upstreams that are down and due for a sign of life. Nobody waits for the replies. */

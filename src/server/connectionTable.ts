@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';
 import type { Respond } from '../dns/message.ts';
-import { createTurns } from '../timing/turns.ts';
+import { createFairScheduler } from '../timing/fairScheduler.ts';
 import {
   type ConnectionContext,
   type ConnectionCounters,
@@ -20,10 +20,10 @@ export interface TcpLimits extends ConnectionLimits {
   readonly connections: number;
   /** Open at once from one client address. */
   readonly connectionsPerClient: number;
-  /** Messages taken from all connections together in one turn of the event loop. */
-  readonly messagesPerTurn: number;
-  /** How long such a turn may take before no further message is taken. */
-  readonly turnMs: number;
+  /** Messages taken from all connections together in one time slice. */
+  readonly messagesPerSlice: number;
+  /** After this time a slice takes no further message. */
+  readonly sliceMs: number;
   /** How long `close` waits for answers to be ready and taken. */
   readonly closeMs: number;
 }
@@ -31,8 +31,8 @@ export interface TcpLimits extends ConnectionLimits {
 export const DEFAULT_TCP_LIMITS: TcpLimits = {
   connections: 150,
   connectionsPerClient: 20,
-  messagesPerTurn: 32,
-  turnMs: 5,
+  messagesPerSlice: 32,
+  sliceMs: 5,
   outstandingQueries: 64,
   unreadOctets: 256 * 1024,
   idleMs: 10_000,
@@ -80,9 +80,9 @@ export class ConnectionTable {
 
   constructor(respond: Respond, limits: TcpLimits) {
     this.#limits = limits;
-    const { messagesPerTurn: steps, turnMs } = limits;
-    const turns = createTurns({ steps, turnMs, nowMs: () => performance.now() });
-    this.#context = { respond, limits, counters: this.counters, turns, nowMs: monotonicMs };
+    const { messagesPerSlice: steps, sliceMs } = limits;
+    const scheduler = createFairScheduler({ steps, sliceMs, nowMs: monotonicMs });
+    this.#context = { respond, limits, counters: this.counters, scheduler, nowMs: monotonicMs };
   }
 
   admit(socket: Socket): void {

@@ -55,16 +55,3 @@ export function responseOf(forwarded: Forwarded): Response {
       return refused(forwarded.text, Ede.NOT_AUTHORITATIVE);
   }
 }
-
-/** The answer, or `failed` when it takes longer; what comes later is in the forwarder's cache. */
-export async function orFailed(answered: Promise<External>, waitMs: number): Promise<External> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<External>((resolve) => {
-    timer = setTimeout(resolve, waitMs, { kind: 'failed' });
-  });
-  try {
-    return await Promise.race([answered, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

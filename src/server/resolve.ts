@@ -18,6 +18,7 @@ import { Class, Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
 import { leadsInside } from '../forward/privateNames.ts';
+import { withDeadline } from '../timing/deadline.ts';
 import { type Answer, answer, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
 import type { Node } from '../zone/tree.ts';
@@ -29,7 +30,7 @@ import {
   type ZoneSettings,
 } from '../zone/view.ts';
 import type { Basis, MissingQuestion } from '../zone/work.ts';
-import { externalOf, orFailed, responseOf } from './forwarded.ts';
+import { externalOf, responseOf } from './forwarded.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
 /** How true the zones' data is, as `MirrorState` has it. */
@@ -247,8 +248,9 @@ function awaited({ need, answered }: Asking, isEnough: Promise<void>): Promise<E
   }
 }
 
+/** What comes later is in the forwarder's cache. */
 function inTime(answered: Promise<External>): Promise<External> {
-  return orFailed(answered, OPTIONAL_WAIT_MS);
+  return withDeadline<External, External>(answered, OPTIONAL_WAIT_MS, () => ({ kind: 'failed' }));
 }
 
 /** Resolves when one of the alternatives has records of the type that was asked for; never, if none has. */

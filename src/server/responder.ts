@@ -19,6 +19,7 @@ import {
   servfail,
 } from '../dns/message.ts';
 import { replyLimit } from '../dns/truncate.ts';
+import { withDeadline } from '../timing/deadline.ts';
 import type { AnswerCounters } from './answerCounters.ts';
 import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
 
@@ -185,16 +186,11 @@ export class Pending {
   /** Settles when all are sent, those too that are added meanwhile, and after `limitMs` at the latest. */
   async sent(limitMs: number): Promise<void> {
     let isOver = false;
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        isOver = true;
-        resolve();
-      }, limitMs);
+    const allSent = async (): Promise<void> => {
+      while (this.#answers.size > 0 && !isOver) await Promise.all(this.#answers);
+    };
+    await withDeadline(allSent(), limitMs, () => {
+      isOver = true;
     });
-    while (this.#answers.size > 0 && !isOver) {
-      await Promise.race([Promise.all(this.#answers), limit]);
-    }
-    clearTimeout(timer);
   }
 }

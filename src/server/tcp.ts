@@ -6,7 +6,7 @@ import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import net from 'node:net';
 import type { Bound } from '../dataplane/listeners/udpListener.ts';
 import type { Respond } from '../dns/message.ts';
-import { fullTurn } from '../timing/turns.ts';
+import { afterNextPoll } from '../timing/fairScheduler.ts';
 import {
   ConnectionTable,
   DEFAULT_TCP_LIMITS,
@@ -88,14 +88,14 @@ async function finish(
   connections: ConnectionTable,
   closeMs: number,
 ): Promise<void> {
-  await fullTurn(); // what the kernel has accepted for us already is served too
+  await afterNextPoll(); // what the kernel has accepted for us already is served too
   const allClosed = Promise.all(servers.map(closed));
-  await fullTurn(); // and what has arrived is read
+  await afterNextPoll(); // and what has arrived is read
   connections.finishAll();
   const deadline = setTimeout(() => connections.destroyAll(), closeMs);
   await allClosed;
   clearTimeout(deadline);
-  await fullTurn(); // a server is closed a moment before its last socket says so
+  await afterNextPoll(); // a server is closed a moment before its last socket says so
 }
 
 function listening(server: Server, where: ListenOptions | { readonly fd: number }): Promise<void> {

@@ -9,7 +9,7 @@
 import type { Socket } from 'node:net';
 import { frame, MAX_FRAMED_OCTETS, Reassembly } from '../dns/framing.ts';
 import type { Client, Respond } from '../dns/message.ts';
-import type { Turns } from '../timing/turns.ts';
+import type { FairScheduler } from '../timing/fairScheduler.ts';
 
 export interface ConnectionLimits {
   /** Longest time without a whole query arriving or output being taken. */
@@ -40,7 +40,7 @@ export interface ConnectionContext {
   readonly respond: Respond;
   readonly limits: ConnectionLimits;
   readonly counters: ConnectionCounters;
-  readonly turns: Turns;
+  readonly scheduler: FairScheduler;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
 }
@@ -81,7 +81,7 @@ export class TcpConnection {
     return this.#outstanding.size > 0 ? undefined : this.#activeMs;
   }
 
-  /** Takes one message, if there is one and the limits allow it. `Turns` calls this. */
+  /** Takes one message, if there is one and the limits allow it. The scheduler calls this. */
   step(): boolean {
     if (this.#socket.destroyed || !this.#mayTakeMore()) return false; // #wake comes when that changes
     const next = this.#input.next();
@@ -199,7 +199,7 @@ export class TcpConnection {
   }
 
   #wake(): void {
-    this.#context.turns.add(this);
+    this.#context.scheduler.add(this);
   }
 
   #cut(cause: 'malformed' | 'slow' | 'idle' | 'overrun'): void {
@@ -210,6 +210,6 @@ export class TcpConnection {
 
   #forget(): void {
     this.#outstanding.clear();
-    this.#context.turns.remove(this);
+    this.#context.scheduler.remove(this);
   }
 }

@@ -8,7 +8,9 @@
  * loaded.
  */
 import type { Change } from '../service/change.ts';
+import { backoffMs } from '../timing/backoff.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
+import { WakeableSleep } from '../timing/sleep.ts';
 import { Difference, LastSeen } from './difference.ts';
 import { type Past, type Store, StoreError } from './store.ts';
 
@@ -86,8 +88,7 @@ export interface Mirror {
   close(): void;
 }
 
-const MIN_PAUSE_MS = 50;
-const MAX_PAUSE_MS = 5_000;
+const BACKOFF = { minMs: 50, maxMs: 5_000 };
 /**
  * A watch that says nothing, but has not failed for so long either, counts as a good one. Longer than any store waits for
  * a peer that is gone without a word: a watch that is still being asked for is none.
@@ -104,6 +105,7 @@ export function createMirror(options: MirrorOptions): Mirror {
 class StoreMirror implements Mirror {
   readonly #options: MirrorOptions;
   readonly #clock: Clock;
+  readonly #sleep: WakeableSleep;
   readonly #abort = new AbortController();
   readonly #waiting: Array<{ revision: number; resolve: () => void }> = [];
   readonly #counters = { events: 0, failures: 0, resyncs: 0 };
@@ -122,6 +124,7 @@ class StoreMirror implements Mirror {
   constructor(options: MirrorOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#sleep = new WakeableSleep(this.#clock);
     this.#loadingSinceMs = this.#clock.monotonicMs();
     this.#state = { kind: 'loading', sinceMs: this.#loadingSinceMs, reason: undefined };
   }
@@ -145,6 +148,7 @@ class StoreMirror implements Mirror {
 
   close(): void {
     this.#abort.abort();
+    this.#sleep.wake();
   }
 
   async #run(): Promise<void> {
@@ -154,7 +158,7 @@ class StoreMirror implements Mirror {
         await this.#follow();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
-        await this.#pause(this.#onFailure(error));
+        await this.#sleep.sleep(this.#onFailure(error));
       }
     }
   }
@@ -261,9 +265,8 @@ class StoreMirror implements Mirror {
     if (isInDoubt || code === 'compacted') this.#mustList = true;
     this.#state = this.#failedState(error instanceof Error ? error.message : String(error));
     const { random = Math.random } = this.#options;
-    const ceilingMs = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** this.#failuresInARow++);
-    const retryInMs = ceilingMs * (0.5 + random() / 2);
-    const failuresInARow = this.#failuresInARow;
+    const failuresInARow = ++this.#failuresInARow;
+    const retryInMs = backoffMs(failuresInARow, BACKOFF, random);
     this.#options.onEvent?.({ kind: 'lost', error, retryInMs, failuresInARow });
     return retryInMs;
   }
@@ -273,20 +276,6 @@ class StoreMirror implements Mirror {
     if (!this.#loaded) return { kind: 'loading', sinceMs: this.#loadingSinceMs, reason };
     const sinceMs = before.kind === 'stale' ? before.sinceMs : this.#clock.monotonicMs();
     return { kind: 'stale', revision: this.#cursor, sinceMs, reason };
-  }
-
-  #pause(pauseMs: number): Promise<void> {
-    const { signal } = this.#abort;
-    return new Promise((resolve) => {
-      const timer = this.#clock.startTimer(pauseMs, () => end());
-      const end = (): void => {
-        timer.cancel();
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      signal.addEventListener('abort', end);
-      if (signal.aborted) end();
-    });
   }
 
   /** Lets other work in when a burst of changes has kept the process busy for a while. */

@@ -1,21 +1,18 @@
-/** One alarm: for the next deadline of a store, however far away that is. */
-import type { Clock, Timer } from './clock.ts';
+/** One timer for a point in time, however far away: a store sets it to the earliest deadline that it has. */
+import { type Clock, MAX_TIMER_MS, type Timer } from './clock.ts';
 
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
-/** Rings once at or after the monotonic time that was set last, however far away it is. */
 export class Alarm {
   readonly #clock: Clock;
-  readonly #ring: () => void;
+  readonly #callback: () => void;
   #atMs: number | undefined;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, ring: () => void) {
+  constructor(clock: Clock, callback: () => void) {
     this.#clock = clock;
-    this.#ring = ring;
+    this.#callback = callback;
   }
 
-  /** `undefined` switches it off. */
+  /** Calls back once at or after this monotonic time, in place of the time set before. `undefined` switches it off. */
   set(atMs: number | undefined): void {
     if (atMs === this.#atMs) return;
     this.#timer?.cancel();
@@ -27,16 +24,16 @@ export class Alarm {
   #wait(atMs: number): void {
     const leftMs = Math.ceil(atMs - this.#clock.monotonicMs());
     const delayMs = Math.min(Math.max(leftMs, 1), MAX_TIMER_MS);
-    this.#timer = this.#clock.startTimer(delayMs, () => this.#fire(atMs));
+    this.#timer = this.#clock.startTimer(delayMs, () => this.#onTimer(atMs));
   }
 
-  #fire(atMs: number): void {
+  #onTimer(atMs: number): void {
     if (this.#clock.monotonicMs() < atMs) {
       this.#wait(atMs);
       return;
     }
     this.#timer = undefined;
     this.#atMs = undefined;
-    this.#ring();
+    this.#callback();
   }
 }

@@ -1,38 +1,39 @@
 /**
- * timing/: Clocks, timers, pauses and turns of the event loop.
+ * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices.
  * Imports: nothing.
  * Used by: app, app/registrar, cli/commands, registrar, registrar/engine, registrar/leadership, registrar/observe,
  *   registrar/reconcile, server, store, store/embedded, store/file.
+ *
+ * Code that keeps deadlines or pauses takes a `Clock`, so that tests can put a fake one in place of the system's.
  */
+export interface Clock {
+  /** Never goes back and never jumps; its zero is arbitrary. */
+  monotonicMs(): number;
+  /** Milliseconds since 1970; may jump either way. */
+  wallMs(): number;
+  /** Calls back once, when `monotonicMs` has advanced by at least the delay. A delay above `MAX_TIMER_MS` fires at once. */
+  startTimer(delayMs: number, callback: () => void): Timer;
+}
 
-/** Time for all that keeps deadlines or pauses on a store: a clock that tests can put in place of the system's. */
 export interface Timer {
   cancel(): void;
 }
 
-export interface Clock {
-  /** Never goes back and never jumps; its zero means nothing. */
-  monotonicMs(): number;
-  /** Milliseconds since 1970; may jump either way. */
-  wallMs(): number;
-  /** Calls back once, never before `monotonicMs` has gone on by the delay. 2^31 ms and more fire at once. */
-  startTimer(delayMs: number, callback: () => void): Timer;
-}
-
-const TIMEOUT_LIMIT_MS = 2 ** 31;
+/** The longest delay of a timer of Node's. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
   startTimer(delayMs, callback) {
-    const dueMs = performance.now() + (delayMs < TIMEOUT_LIMIT_MS ? delayMs : 0);
+    const dueMs = performance.now() + (delayMs <= MAX_TIMER_MS ? delayMs : 0);
     // Node counts whole milliseconds: a timeout often ends a fraction of one early.
-    const ring = (): void => {
+    const fire = (): void => {
       const leftMs = dueMs - performance.now();
-      if (leftMs > 0) timeout = setTimeout(ring, Math.ceil(leftMs));
+      if (leftMs > 0) timeout = setTimeout(fire, Math.ceil(leftMs));
       else callback();
     };
-    let timeout = setTimeout(ring, delayMs);
+    let timeout = setTimeout(fire, delayMs);
     return { cancel: () => clearTimeout(timeout) };
   },
 };

@@ -1,23 +1,79 @@
-/** How long an answer of the store is waited for: longer than the last ones took, as asking twice helps no slow store. */
+/** How long to wait for a promise: a deadline for one of them, and a timeout that adapts to how long they take. */
+import { type Clock, systemClock, type Timer } from './clock.ts';
 
-/** More than etcd takes to have a new leader; what was said to the old one is never answered. */
-const MIN_MS = 2_000;
+export interface DeadlineOptions {
+  /** Ends the wait early. */
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock;
+}
+
+/** Why the wait for a promise ended before the promise did. */
+export type WaitEnd = 'timeout' | 'aborted';
+
+/**
+ * Settles as `work` does, or with what `instead` gives or throws once `timeoutMs` have passed or the signal is aborted.
+ * No timer or listener stays behind. Whatever `work` does later is ignored, a rejection too.
+ *
+ * The time passes in two halves: where this process itself was late, a result that has arrived is taken between them.
+ */
+export function withDeadline<T, Instead>(
+  work: PromiseLike<T>,
+  timeoutMs: number,
+  instead: (end: WaitEnd) => Instead,
+  { signal, clock = systemClock }: DeadlineOptions = {},
+): Promise<T | Instead> {
+  return new Promise((resolve, reject) => {
+    let timer: Timer | undefined;
+    const release = (): void => {
+      timer?.cancel();
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const end = (reason: WaitEnd): void => {
+      release();
+      try {
+        resolve(instead(reason));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const onAbort = (): void => end('aborted');
+    work.then(
+      (value) => {
+        release();
+        resolve(value);
+      },
+      (error: unknown) => {
+        release();
+        reject(error);
+      },
+    );
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener('abort', onAbort);
+    timer = clock.startTimer(timeoutMs / 2, () => {
+      timer = clock.startTimer(timeoutMs / 2, () => end('timeout'));
+    });
+  });
+}
+
+/** More than etcd takes to elect a leader; the former leader never answers what it was sent. */
+const MIN_TIMEOUT_MS = 2_000;
 /** By then a call to etcd has failed by itself. */
-const MAX_MS = 10_000;
-const TIMES_THE_ANSWERS = 2;
-/** What is left of it after an answer that was quick. */
-const KEPT = 0.9;
+const MAX_TIMEOUT_MS = 10_000;
+const ANSWER_TIME_FACTOR = 2;
+/** How much of the timeout is left after a quick answer. */
+const DECAY = 0.9;
 
-export class Patience {
-  #ms = MIN_MS;
+/** A timeout for a store's answers, twice as long as its last ones took: a slow store gains nothing from repeated calls. */
+export class AdaptiveTimeout {
+  #timeoutMs = MIN_TIMEOUT_MS;
 
-  get ms(): number {
-    return this.#ms;
+  get timeoutMs(): number {
+    return this.#timeoutMs;
   }
 
-  /** There was an answer, in time or not. */
-  note(tookMs: number): void {
-    const wishedMs = Math.max(tookMs * TIMES_THE_ANSWERS, this.#ms * KEPT);
-    this.#ms = Math.min(MAX_MS, Math.max(MIN_MS, wishedMs));
+  /** Call it for each answer, in time or not. */
+  noteAnswer(tookMs: number): void {
+    const aimMs = Math.max(tookMs * ANSWER_TIME_FACTOR, this.#timeoutMs * DECAY);
+    this.#timeoutMs = Math.min(MAX_TIMEOUT_MS, Math.max(MIN_TIMEOUT_MS, aimMs));
   }
 }

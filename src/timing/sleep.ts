@@ -1,7 +1,7 @@
-/** A pause of a loop that others can end. */
+/** The pause of a background loop, which an event ends early. */
 import type { Clock } from './clock.ts';
 
-export class Nap {
+export class WakeableSleep {
   readonly #clock: Clock;
   #isWoken = false;
   #end: (() => void) | undefined;
@@ -10,7 +10,10 @@ export class Nap {
     this.#clock = clock;
   }
 
-  /** Ends at `wake`; at once if that was called since the last sleep. Without a time it waits for `wake` only. */
+  /**
+   * Resolves after `pauseMs`, or at `wake` if that comes first; at once if `wake` was called since the last sleep.
+   * Without `pauseMs` only `wake` ends it.
+   */
   sleep(pauseMs?: number): Promise<void> {
     return new Promise((resolve) => {
       const timer =

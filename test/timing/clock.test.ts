@@ -1,10 +1,10 @@
-/** The system's clock: what keeps a deadline by one of its timers may compare the deadline with its time. */
+/** Code that keeps a deadline by a timer of the system clock may compare the deadline with that clock's time. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../../src/timing/clock.ts';
 
-/** Starts one timer and gives by how much the clock had passed its deadline when it rang. */
+/** Starts one timer and gives by how much the clock had passed its deadline when it fired. */
 function lateness(delayMs: number): Promise<number> {
   return new Promise((resolve) => {
     const deadlineMs = systemClock.monotonicMs() + delayMs;
@@ -13,7 +13,7 @@ function lateness(delayMs: number): Promise<number> {
   });
 }
 
-test('a timer never rings before its deadline', async () => {
+test('A timer of the system clock never fires before its deadline', async () => {
   const timers: Promise<number>[] = [];
   for (let started = 0; started < 400; started++) {
     timers.push(lateness(20 + started / 7));
@@ -23,24 +23,24 @@ test('a timer never rings before its deadline', async () => {
   assert.deepEqual(early, []);
 });
 
-test('a timeout that Node ends early is waited for once more, and can still be cancelled', (t) => {
+test('The system clock waits again after a timeout that Node ended early, and that wait can be cancelled', (t) => {
   // Node's timeouts move only by tick, and the clock's time hardly at all.
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  let rung = 0;
-  const timer = systemClock.startTimer(60_000, () => rung++);
+  let fired = 0;
+  const timer = systemClock.startTimer(60_000, () => fired++);
   for (let round = 0; round < 3; round++) t.mock.timers.tick(60_000);
-  assert.equal(rung, 0);
+  assert.equal(fired, 0);
   timer.cancel();
   t.mock.timers.tick(600_000);
-  assert.equal(rung, 0);
+  assert.equal(fired, 0);
   const begunMs = systemClock.monotonicMs();
-  systemClock.startTimer(5, () => rung++);
+  systemClock.startTimer(5, () => fired++);
   while (systemClock.monotonicMs() < begunMs + 10);
   t.mock.timers.tick(5);
-  assert.equal(rung, 1);
+  assert.equal(fired, 1);
 });
 
-test('a delay that is too long for Node rings at once', async () => {
+test('A timer with a delay that is too long for Node fires at once', async () => {
   for (const delayMs of [2 ** 31, Number.POSITIVE_INFINITY]) {
     await new Promise<void>((resolve) => systemClock.startTimer(delayMs, resolve));
   }

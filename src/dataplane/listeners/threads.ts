@@ -3,6 +3,7 @@
  * process, so a successor goes on with what waits in the kernel; only the batch that its predecessor died in is lost.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { backoffMs } from '../../timing/backoff.ts';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
 import type { LinkBoard, Orders, Report, WorkerStart } from './signals.ts';
@@ -31,8 +32,7 @@ interface Post {
 
 /** Who lives that long did not die of what it was started with. */
 const EARLY_MS = 1_000;
-const MIN_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 5_000;
+const BACKOFF = { minMs: 100, maxMs: 5_000 };
 /** Longer than a worker waits in the kernel, answers what it finds there, and ends. */
 const STOP_MS = 1_500;
 
@@ -127,8 +127,8 @@ export class WorkerThreads {
       this.#start(post);
       return;
     }
-    const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** (post.earlyDeaths - 2), MAX_BACKOFF_MS);
-    post.restart = setTimeout(() => this.#start(post), backoffMs);
+    const delayMs = backoffMs(post.earlyDeaths - 1, BACKOFF);
+    post.restart = setTimeout(() => this.#start(post), delayMs);
   }
 
   /** Whether all go by the last orders; a thread that is yet to start will. */

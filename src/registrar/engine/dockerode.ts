@@ -2,11 +2,13 @@
  * The real engine: Docker's HTTP API through dockerode. GET only, no API version in the paths (daemons refuse versions
  * that are too old or too new for them), a deadline on every call, none on the event stream.
  */
+
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import Docker from 'dockerode';
+import { withDeadline } from '../../timing/deadline.ts';
 import { type EngineEndpoint, endpointLabel } from './endpoint.ts';
 import {
   type DefaultBridge,
@@ -192,17 +194,12 @@ class DockerodeEngine implements Engine {
 
   /** dockerode forgets a call whose answer is cut off in the middle: its promise alone may never settle. */
   async #within<T>(name: string, timeoutMs: number, start: () => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      const error = new Error(`no answer within ${timeoutMs} ms`);
-      timer = setTimeout(() => reject(error), timeoutMs);
-    });
     try {
-      return await Promise.race([start(), late]);
+      return await withDeadline(start(), timeoutMs, () => {
+        throw new Error(`no answer within ${timeoutMs} ms`);
+      });
     } catch (error) {
       throw engineFailure(this.label, name, error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

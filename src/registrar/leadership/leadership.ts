@@ -15,7 +15,7 @@ import type { Entry } from '../../service/change.ts';
 import { type LeaseStore, type PutResult, StoreError } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Nap } from '../../timing/sleep.ts';
+import { WakeableSleep } from '../../timing/sleep.ts';
 import {
   type Holder,
   type Identity,
@@ -87,9 +87,9 @@ interface Tenancy {
 
 export class Tenure {
   readonly #options: TenureOptions;
-  readonly #nap: Nap;
+  readonly #nap: WakeableSleep;
   /** After a failure. */
-  readonly #rest: Nap;
+  readonly #rest: WakeableSleep;
   #identity: Identity;
   #tenancy: Tenancy | undefined;
   #state: TenureState = { kind: 'seeking', reason: undefined };
@@ -102,8 +102,8 @@ export class Tenure {
 
   constructor(options: TenureOptions) {
     this.#options = options;
-    this.#nap = new Nap(options.clock);
-    this.#rest = new Nap(options.clock);
+    this.#nap = new WakeableSleep(options.clock);
+    this.#rest = new WakeableSleep(options.clock);
     this.#identity = newIdentity(options.engineId, options.self().profile);
     options.locks.onChange(() => this.#nap.wake());
   }

@@ -3,7 +3,7 @@ import type { Change, Entry } from '../../service/change.ts';
 import { createMirror, type Mirror, type Replica } from '../../store/mirror.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Nap } from '../../timing/sleep.ts';
+import { WakeableSleep } from '../../timing/sleep.ts';
 import {
   candidates,
   type Identity,
@@ -119,7 +119,7 @@ export class Locks {
     const value = Buffer.from(JSON.stringify({ instance }));
     const asked = await store.put(challenge, value, { ttlSeconds: CHALLENGE_TTL_SECONDS });
     if (!asked.done) return true;
-    const nap = new Nap(clock);
+    const nap = new WakeableSleep(clock);
     const wake = (): void => nap.wake();
     this.#listeners.add(wake);
     try {

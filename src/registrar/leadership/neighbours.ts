@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { storeFailure } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Nap } from '../../timing/sleep.ts';
+import { WakeableSleep } from '../../timing/sleep.ts';
 import {
   type Identity,
   identityOf,
@@ -56,9 +56,9 @@ const MAX_OTHERS = 100;
 
 export class Neighbours {
   readonly #options: NeighboursOptions;
-  readonly #nap: Nap;
+  readonly #nap: WakeableSleep;
   /** After a failure. */
-  readonly #rest: Nap;
+  readonly #rest: WakeableSleep;
   readonly #known = new Map<string, Known>();
   readonly #told = new Set<string>();
   #abandoned: ReadonlySet<string> = new Set();
@@ -70,8 +70,8 @@ export class Neighbours {
 
   constructor(options: NeighboursOptions) {
     this.#options = options;
-    this.#nap = new Nap(options.clock);
-    this.#rest = new Nap(options.clock);
+    this.#nap = new WakeableSleep(options.clock);
+    this.#rest = new WakeableSleep(options.clock);
     options.locks.onChange(() => this.#nap.wake());
   }
 

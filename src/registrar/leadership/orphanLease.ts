@@ -9,7 +9,7 @@ import type { Lease } from '../../service/change.ts';
 import { type LeaseStore, storeFailure } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Nap } from '../../timing/sleep.ts';
+import { WakeableSleep } from '../../timing/sleep.ts';
 import { challengeBeside, LOCKS, parseHolder } from './lock.ts';
 
 export interface CaretakerOptions {
@@ -33,13 +33,13 @@ const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 export class Caretaker {
   readonly #options: CaretakerOptions;
-  readonly #nap: Nap;
+  readonly #nap: WakeableSleep;
   #failures = 0;
   #isStopped = false;
 
   constructor(options: CaretakerOptions) {
     this.#options = options;
-    this.#nap = new Nap(options.clock);
+    this.#nap = new WakeableSleep(options.clock);
   }
 
   start(): void {

@@ -5,7 +5,7 @@
  */
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Nap } from '../../timing/sleep.ts';
+import { WakeableSleep } from '../../timing/sleep.ts';
 import {
   type Engine,
   EngineError,
@@ -46,7 +46,7 @@ const LASTING_MS = 5_000;
 
 export class EngineFollower {
   readonly #options: FollowerOptions;
-  readonly #nap: Nap;
+  readonly #nap: WakeableSleep;
   readonly #abort = new AbortController();
   #state: EngineState;
   #failures = 0;
@@ -54,7 +54,7 @@ export class EngineFollower {
 
   constructor(options: FollowerOptions) {
     this.#options = options;
-    this.#nap = new Nap(options.clock);
+    this.#nap = new WakeableSleep(options.clock);
     this.#state = { kind: 'connecting', sinceMs: options.clock.monotonicMs(), reason: undefined };
   }
 
@@ -144,7 +144,7 @@ export class EngineFollower {
   }
 
   async #relist(signal: AbortSignal): Promise<void> {
-    const nap = new Nap(this.#options.clock);
+    const nap = new WakeableSleep(this.#options.clock);
     const ended = AbortSignal.any([signal, this.#abort.signal]);
     ended.addEventListener('abort', () => nap.wake(), { once: true });
     while (!ended.aborted) {

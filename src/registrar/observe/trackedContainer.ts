@@ -1,5 +1,5 @@
 /** What is remembered of one container between events, lists and inspections. */
-import type { Clock, Timer } from '../../timing/clock.ts';
+import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
 import type { Wish } from '../reconcile/claims.ts';
@@ -101,9 +101,6 @@ export function isWaiting(description: Description): boolean {
 /** What a container has timers for, each at most once. */
 
 export type Alarm = 'retry' | 'ending' | 'held' | 'health';
-
-/** A timer of more fires at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class Alarms {
   readonly #clock: Clock;

@@ -6,7 +6,7 @@
 import type { Entry } from '../../service/change.ts';
 import { type Store, StoreError } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
-import type { Patience } from '../../timing/deadline.ts';
+import { type AdaptiveTimeout, withDeadline } from '../../timing/deadline.ts';
 import type { Operation, Plan } from './plan.ts';
 
 export type Outcome =
@@ -24,8 +24,8 @@ export interface ApplyOptions {
   /** Writes under way at a time. */
   readonly concurrency: number;
   readonly clock: Clock;
-  /** A write without an answer for so long has failed, as far as the plan goes. It is told how long answers take. */
-  readonly patience: Patience;
+  /** A write without an answer for so long has failed, as far as the plan goes. It learns how long answers take. */
+  readonly timeout: AdaptiveTimeout;
   /** Called as each is known, once for each. */
   readonly onOutcome: (outcome: Outcome) => void;
   /** Called for a write that had failed for want of an answer, and was done all the same. */
@@ -66,32 +66,22 @@ async function applyPhase(
 function inTime(
   outcome: Promise<Outcome>,
   operation: Operation,
-  { clock, patience, onLate }: ApplyOptions,
+  { clock, timeout, onLate }: ApplyOptions,
 ): Promise<Outcome> {
   const startMs = clock.monotonicMs();
-  return new Promise((resolve, reject) => {
-    let isLate = false;
-    const giveUp = (): void => {
-      isLate = true;
-      const seconds = Math.round((clock.monotonicMs() - startMs) / 1000);
-      const error = new StoreError('unavailable', `no answer to a write within ${seconds} s`);
-      resolve({ kind: 'failed', operation, error });
-    };
-    // In two halves: where this process was late itself, the answer that is there already comes in between.
-    let timer = clock.startTimer(patience.ms / 2, () => {
-      timer = clock.startTimer(patience.ms / 2, giveUp);
-    });
-    const settle = (known: Outcome): void => {
-      timer.cancel();
-      if (isAnswer(known)) patience.note(clock.monotonicMs() - startMs);
-      if (isLate && known.kind === 'done') onLate(operation);
-      resolve(known);
-    };
-    outcome.then(settle, (fault: unknown) => {
-      timer.cancel();
-      reject(fault);
-    });
+  let isLate = false;
+  const known = outcome.then((reached) => {
+    if (isAnswer(reached)) timeout.noteAnswer(clock.monotonicMs() - startMs);
+    if (isLate && reached.kind === 'done') onLate(operation);
+    return reached;
   });
+  const giveUp = (): Outcome => {
+    isLate = true;
+    const seconds = Math.round((clock.monotonicMs() - startMs) / 1000);
+    const error = new StoreError('unavailable', `no answer to a write within ${seconds} s`);
+    return { kind: 'failed', operation, error };
+  };
+  return withDeadline(known, timeout.timeoutMs, giveUp, { clock });
 }
 
 function isAnswer(outcome: Outcome): boolean {

@@ -10,8 +10,8 @@
 import { type Store, type StoreError, storeFailure } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Patience } from '../../timing/deadline.ts';
-import { Nap } from '../../timing/sleep.ts';
+import { AdaptiveTimeout } from '../../timing/deadline.ts';
+import { WakeableSleep } from '../../timing/sleep.ts';
 import type { Permission } from '../leadership/permission.ts';
 import { applyPlan, type Outcome, Rewrites } from './apply.ts';
 import type { Assignment } from './assign.ts';
@@ -73,8 +73,8 @@ const MAX_FORMER_NUMBERS = 10_000;
 
 export class Converger {
   readonly #options: ConvergerOptions;
-  readonly #nap: Nap;
-  readonly #rest: Nap;
+  readonly #nap: WakeableSleep;
+  readonly #rest: WakeableSleep;
   readonly #formerNumbers = new Map<string, number>();
   readonly #holders: Holders;
   #assignments: readonly Assignment[] = [];
@@ -84,7 +84,7 @@ export class Converger {
   readonly #refused = new Map<string, string>();
   #lastFailure: StoreError | undefined;
   #failures = 0;
-  readonly #patience = new Patience();
+  readonly #writeTimeout = new AdaptiveTimeout();
   readonly #rewrites = new Rewrites();
   #undoneAtMs = Number.NEGATIVE_INFINITY;
   #restUntilMs = 0;
@@ -95,8 +95,8 @@ export class Converger {
 
   constructor(options: ConvergerOptions) {
     this.#options = options;
-    this.#nap = new Nap(options.clock);
-    this.#rest = new Nap(options.clock);
+    this.#nap = new WakeableSleep(options.clock);
+    this.#rest = new WakeableSleep(options.clock);
     this.#holders = new Holders(options.store, options.actual);
   }
 
@@ -214,7 +214,7 @@ export class Converger {
         leaseId,
         concurrency: WRITES_AT_ONCE,
         clock: this.#options.clock,
-        patience: this.#patience,
+        timeout: this.#writeTimeout,
         // Only told: by now more may be known of the key than that.
         onLate: (operation) => this.#tell(operation),
         onOutcome: (outcome) => {

@@ -13,6 +13,7 @@
 import { randomInt } from 'node:crypto';
 import type { Entry, Lease } from '../../service/change.ts';
 import { Alarm } from '../../timing/alarm.ts';
+import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import {
   checkGranted,
@@ -44,9 +45,8 @@ import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 
 const EXPIRIES_PER_TRANSACTION = 1000;
-/** After a transaction that failed, twice as much after each one more: lmdb prints them all. */
-const MIN_RETRY_MS = 1_000;
-const MAX_RETRY_MS = 16_000;
+/** After a transaction that failed: lmdb prints each failure. */
+const RETRY = { minMs: 1_000, maxMs: 16_000 };
 /** Ids of leases: random, so that no store gives one again, and above every revision. */
 const LEASE_IDS = { min: 2 ** 47, max: 2 ** 48 - 1 };
 const HISTORY: Bounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
@@ -83,7 +83,7 @@ export class EmbeddedStore implements LeaseStore {
   #queue: PendingWrite[] = [];
   #draining: Promise<void> | undefined;
   #writeTrouble: string | undefined;
-  #retryMs = MIN_RETRY_MS;
+  #failuresInARow = 0;
   #closing: Promise<void> | undefined;
 
   constructor(parts: EmbeddedParts) {
@@ -252,7 +252,7 @@ export class EmbeddedStore implements LeaseStore {
       });
       this.#leases.keep();
       this.#writeTrouble = undefined;
-      this.#retryMs = MIN_RETRY_MS;
+      this.#failuresInARow = 0;
       for (const batch of done.batches) this.#watchers.publish(batch);
       for (const write of writes) write.resolve();
       const deadlineMs = this.#table.earliestDeadlineMs();
@@ -262,9 +262,7 @@ export class EmbeddedStore implements LeaseStore {
       const error = this.#failure(cause);
       this.#writeTrouble = error.message;
       for (const write of writes.length > 0 ? writes : this.#queue.splice(0)) write.reject(error);
-      const wakeAtMs = this.#clock.monotonicMs() + this.#retryMs;
-      this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 2);
-      return wakeAtMs;
+      return this.#clock.monotonicMs() + backoffMs(++this.#failuresInARow, RETRY);
     }
   }
 

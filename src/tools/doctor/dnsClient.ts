@@ -10,6 +10,7 @@ import { encodeQuery } from '../../dns/encode.ts';
 import { typeName } from '../../dns/mnemonic.ts';
 import { equalNames, type Label, type Name, utf8Octets } from '../../dns/name.ts';
 import { Class, type Rdata, type Rr, Type } from '../../dns/rr.ts';
+import { withDeadline } from '../../timing/deadline.ts';
 
 export interface DnsQuery {
   readonly name: Name;
@@ -51,7 +52,10 @@ export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
   try {
     const resolve = resolverOf(question);
     const reply = resolve(name.join('.'), typeName(type), question.class);
-    const packet = await before(timeoutMs, unlessRefused(question, reply));
+    // The deadline also ends what dns2 would wait for without end; its socket goes with the process.
+    const packet = await withDeadline(unlessRefused(question, reply), timeoutMs, () => {
+      throw new Error(`no reply in ${timeoutMs} ms`);
+    });
     return isAnswerTo(packet, question)
       ? { kind: 'reply', reply: replyOf(packet) }
       : { kind: 'noReply', reason: 'the reply is to another question' };
@@ -71,14 +75,6 @@ function resolverOf({ address, port, transport, timeoutMs }: DnsQuery) {
   return transport === 'tcp'
     ? TCPClient({ dns: address, port })
     : UDPClient({ dns: address, port, socketType, timeout: timeoutMs, retryOverTCP: false });
-}
-
-/** The deadline also ends what dns2 would wait for without end; its socket goes with the process. */
-function before<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no reply in ${timeoutMs} ms`)), timeoutMs);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 const SILENCE_MS = 200;

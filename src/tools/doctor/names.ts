@@ -6,6 +6,7 @@ import { printSocketAddress } from '../../dns/address.ts';
 import { HiddenValues, Namespace } from '../../registrar/reconcile/namespace.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
+import { withDeadline } from '../../timing/deadline.ts';
 import { clientAddress } from './judge/finding.ts';
 import type { HiddenFacts } from './judge/hidden.ts';
 
@@ -19,15 +20,11 @@ export async function readHidden(config: Config): Promise<HiddenFacts> {
   if (location === undefined) return { kind: 'unread' };
   const store = await openStore(location).catch(() => undefined);
   if (store === undefined) return { kind: 'unread' };
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<HiddenFacts>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: 'unread' }), TIMEOUT_MS);
-  });
+  const unread = (): HiddenFacts => ({ kind: 'unread' });
   try {
     const reading = read(store, keyPrefix(config.pathPrefix));
-    return await Promise.race([reading.catch((): HiddenFacts => ({ kind: 'unread' })), late]);
+    return await withDeadline(reading.catch(unread), TIMEOUT_MS, unread);
   } finally {
-    clearTimeout(timer);
     await store.close();
   }
 }

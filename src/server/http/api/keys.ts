@@ -6,9 +6,11 @@
  * /v2/keys: etcd's v2 keys API over any store. This file takes the request apart and writes the reply; what it means
  * is in keysRead, keysWrite and wait.
  */
+
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type Store, StoreError } from '../../../store/store.ts';
+import { withDeadline } from '../../../timing/deadline.ts';
 import {
   type Exchange,
   jsonReply,
@@ -191,7 +193,7 @@ async function reportNext(
 ): Promise<void> {
   const headers = okHeaders(store, revision);
   const waiting = nextEvent(store, what, exchange.signal, eventLines);
-  const early = await within(waiting, HEAD_DELAY_MS);
+  const early = await withDeadline(waiting, HEAD_DELAY_MS, () => undefined);
   if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
   // Clients that give a reply's head only so much time must see it before the event.
   const stream = exchange.stream(headers);
@@ -217,18 +219,6 @@ async function reportAll(
 
 /** Errors of a wait (a cleared index) come at once; after this the reply's head is sent as a success. */
 const HEAD_DELAY_MS = 500;
-
-async function within<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, limitMs, undefined);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 function sendWaited(
   store: Store,

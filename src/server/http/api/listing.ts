@@ -6,7 +6,7 @@
 import type { Entry } from '../../../service/change.ts';
 import { prefixOf } from '../../../service/keyTree.ts';
 import type { Place, Store } from '../../../store/store.ts';
-import { type Clock, entryNode, indices, leaseFields, textOf } from './v2Responses.ts';
+import { entryNode, type Instant, indices, leaseFields, textOf } from './v2Responses.ts';
 
 /** How deep below a directory a listing looks. Deeper keys only make the directories above them. */
 export type Depth = 'nothing' | 'children' | 'all';
@@ -147,7 +147,7 @@ function newChild(directory: Directory, component: string): Child {
 export function* listingText(
   key: string,
   { leaf, directory }: Child,
-  clock: Clock,
+  clock: Instant,
 ): Generator<string, void, undefined> {
   if (directory === undefined) {
     if (leaf !== undefined) yield JSON.stringify(entryNode(leaf, clock));

@@ -7,7 +7,7 @@ import type { StoreError } from '../../../store/store.ts';
 import { jsonReply, type Reply } from '../exchange/exchange.ts';
 import { NeedsToken } from './keyPath.ts';
 
-export interface Clock {
+export interface Instant {
   /** The monotonic clock that leases are on. */
   readonly monotonicMs: number;
   /** Milliseconds since 1970. */
@@ -34,14 +34,14 @@ export interface EventJson {
   readonly prevNode?: NodeJson;
 }
 
-export const now = (): Clock => ({ monotonicMs: performance.now(), wallMs: Date.now() });
+export const now = (): Instant => ({ monotonicMs: performance.now(), wallMs: Date.now() });
 
 export function textOf(value: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(value);
 }
 
 /** The entry of a key as a node with its value; the marker of a directory (`/a/b/`) as that directory. */
-export function entryNode(entry: Entry, clock: Clock): NodeJson {
+export function entryNode(entry: Entry, clock: Instant): NodeJson {
   return {
     ...(isMarker(entry.key)
       ? { key: entry.key.slice(0, -1), dir: true }
@@ -71,7 +71,7 @@ export function indices(modifiedIndex: number, createdIndex: number) {
   return { modifiedIndex, createdIndex };
 }
 
-export function leaseFields(lease: Lease | undefined, clock: Clock) {
+export function leaseFields(lease: Lease | undefined, clock: Instant) {
   // One whose end is not known yet is left out.
   if (lease?.expiresAtMs === undefined) return {};
   const leftMs = lease.expiresAtMs - clock.monotonicMs;

@@ -12,13 +12,13 @@ import { type Store, StoreError, type WatchBatch } from '../../../store/store.ts
 import type { RecentTexts } from './changeTexts.ts';
 import { isDirectory } from './listing.ts';
 import {
-  type Clock,
   deletedNode,
   directoryNode,
   type EventJson,
   entryNode,
   failure,
   failureOfStore,
+  type Instant,
   isMarker,
   now,
   type V2Failure,
@@ -173,7 +173,7 @@ function lineOf(event: EventJson): Buffer {
  * A change as an event. A store does not keep which request made a change: every put is a `set`, and a deletion is an
  * `expire` when the lease had run out.
  */
-function changeEvent(change: Change, clock: Clock): EventJson {
+function changeEvent(change: Change, clock: Instant): EventJson {
   const { previous } = change;
   const prevNode = previous === undefined ? {} : { prevNode: entryNode(previous, clock) };
   if (change.kind === 'put') {
