@@ -1,6 +1,6 @@
 /**
  * forward/: Questions outside the zones: upstreams, their health, the cache.
- * Imports: dns.
+ * Imports: dns, timing.
  * Used by: app, app/process, app/registrar, cli/commands, config, main, server, server/http/exchange, tools/doctor,
  *   tools/doctor/judge, tools/integrate.
  *

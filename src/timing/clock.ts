@@ -1,8 +1,9 @@
 /**
  * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices.
  * Imports: nothing.
- * Used by: app, app/registrar, cli/commands, registrar, registrar/engine, registrar/leadership, registrar/observe,
- *   registrar/reconcile, server, store, store/embedded, store/file.
+ * Used by: app, app/registrar, cli/commands, dataplane/listeners, forward, registrar, registrar/engine,
+ *   registrar/leadership, registrar/observe, registrar/reconcile, server, server/http/api, store, store/embedded,
+ *   store/file, tools/doctor.
  *
  * Code that keeps deadlines or pauses takes a `Clock`, so that tests can put a fake one in place of the system's.
  */
@@ -37,3 +38,41 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(timeout) };
   },
 };
+
+/** One timer for a point in time, however far away: a store sets it to the earliest deadline that it has. */
+export class Alarm {
+  readonly #clock: Clock;
+  readonly #callback: () => void;
+  #atMs: number | undefined;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, callback: () => void) {
+    this.#clock = clock;
+    this.#callback = callback;
+  }
+
+  /** Calls back once at or after this monotonic time, in place of the time set before. `undefined` switches it off. */
+  set(atMs: number | undefined): void {
+    if (atMs === this.#atMs) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#atMs = atMs;
+    if (atMs !== undefined) this.#wait(atMs);
+  }
+
+  #wait(atMs: number): void {
+    const leftMs = Math.ceil(atMs - this.#clock.monotonicMs());
+    const delayMs = Math.min(Math.max(leftMs, 1), MAX_TIMER_MS);
+    this.#timer = this.#clock.startTimer(delayMs, () => this.#onTimer(atMs));
+  }
+
+  #onTimer(atMs: number): void {
+    if (this.#clock.monotonicMs() < atMs) {
+      this.#wait(atMs);
+      return;
+    }
+    this.#timer = undefined;
+    this.#atMs = undefined;
+    this.#callback();
+  }
+}

@@ -1,6 +1,6 @@
 /**
  * dataplane/listeners/: UDP: worker threads or one socket of Node's, answering from the table.
- * Imports: dataplane/sockets, dataplane/table, dns.
+ * Imports: dataplane/sockets, dataplane/table, dns, timing.
  * Used by: app, server, server/http.
  *
  * What a UDP listener is to the code that starts and watches it, whatever sockets and threads it has.

@@ -12,9 +12,8 @@
  */
 import { randomInt } from 'node:crypto';
 import type { Entry, Lease } from '../../service/change.ts';
-import { Alarm } from '../../timing/alarm.ts';
 import { backoffMs } from '../../timing/backoff.ts';
-import type { Clock } from '../../timing/clock.ts';
+import { Alarm, type Clock } from '../../timing/clock.ts';
 import {
   checkGranted,
   checkKey,

@@ -1,6 +1,6 @@
 /**
  * tools/doctor/: `soradns doctor`: looks at the host and has each fact judged.
- * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server, service, store,
+ * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server, service, store, timing,
  *   tools/doctor/judge.
  * Used by: cli/commands.
  *

@@ -1,6 +1,6 @@
 /**
  * server/http/api/: The keys API of etcd v2, and the calls between soradns servers.
- * Imports: server/http/exchange, service, store, store/embedded, store/http.
+ * Imports: server/http/exchange, service, store, store/embedded, store/http, timing.
  * Used by: app, server/http.
  *
  * /v2/keys: etcd's v2 keys API over any store. This file takes the request apart and writes the reply; what it means
