@@ -108,7 +108,7 @@ export function tableFamilies(table: TableStats): Family[] {
     gauge('soradns_table_answers', 'Finished answers in it.', table.answers),
     gauge('soradns_table_used_bytes', 'Memory that they take.', table.usedOctets),
     gauge('soradns_table_capacity_bytes', 'Memory that there is.', table.capacityOctets),
-    counter('soradns_table_refused_total', 'Answers that found no room in it.', table.refused),
+    counter('soradns_table_refused_total', 'Answers that found no room in it.', table.withoutRoom),
   ];
 }
 

@@ -99,8 +99,8 @@ export class PublishedAnswers {
   /** To be called for what happens to the mirror, and with the state that it is in then. */
   follow(event: MirrorEvent, state: MirrorState): void {
     // After a success the mirror is in sync as soon as it has told of it.
-    if (event.kind !== 'lost') this.#publisher.setStanding('synced');
-    else this.#publisher.setStanding(state.kind);
+    if (event.kind !== 'lost') this.#publisher.setFreshness('synced');
+    else this.#publisher.setFreshness(state.kind);
   }
 
   /** A thread that read the table is no more. */

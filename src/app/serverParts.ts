@@ -17,7 +17,7 @@ import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observab
 import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { ServerStats } from '../server/http/health.ts';
-import { createResponder, Pending } from '../server/responder.ts';
+import { createResponder, OutstandingAnswers } from '../server/responder.ts';
 import { createTcpListener, type TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { createMirror, type Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
@@ -134,7 +134,7 @@ interface SlowPath {
   /** Asks nobody, counts and logs nothing. */
   readonly respondQuietly: Respond;
   /** Answers that wait for other servers. */
-  readonly pending: Pending;
+  readonly pending: OutstandingAnswers;
 }
 
 const monotonicMs = (): number => performance.now();
@@ -145,7 +145,7 @@ function slowPathOf(
   parts: Omit<ServerParts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
 ): SlowPath {
   const { catalog, liveConfig, mirror, answers, measured, queryLog, faults } = parts;
-  const pending = new Pending();
+  const pending = new OutstandingAnswers();
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,
@@ -177,7 +177,7 @@ function slowPathOf(
     onOurs: (question, { externals }) => answers.publish(question, externals),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
-    onPending: (answer) => pending.add(answer),
+    onOutstanding: (answer) => pending.add(answer),
     counters: measured.answers,
   });
   return { respond, respondQuietly, pending };

@@ -34,7 +34,7 @@ function externalOfRcode(
   }
 }
 
-export function responseOf(forwarded: Forwarded): Response {
+export function responseOfForwarded(forwarded: Forwarded): Response {
   switch (forwarded.kind) {
     case 'answered': {
       const { rcode, answer: rrs, authority, additional } = forwarded.message;

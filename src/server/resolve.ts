@@ -1,6 +1,6 @@
 /**
  * From a question to its response: out of our zones, or from others if the client may have us ask them. At once whenever
- * nobody else has to be asked.
+ * nobody else has to be context.
  */
 import {
   authoritative,
@@ -19,27 +19,20 @@ import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
 import { leadsInside } from '../forward/privateNames.ts';
 import { withDeadline } from '../timing/deadline.ts';
-import { type Answer, answer, mayBeOurs } from '../zone/answer.ts';
+import { answer, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
+import type { Basis, MissingQuestion } from '../zone/lookupState.ts';
 import type { Node } from '../zone/tree.ts';
 import {
   type External,
   type Externals,
   externalKey,
+  type Freshness,
   type View,
   type ZoneSettings,
 } from '../zone/view.ts';
-import type { Basis, MissingQuestion } from '../zone/work.ts';
-import { externalOf, responseOf } from './forwarded.ts';
+import { externalOf, responseOfForwarded } from './forwarded.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
-
-/** How true the zones' data is, as `MirrorState` has it. */
-export type Freshness =
-  /** The store was never read to its end: a name that seems missing may only not be there yet. */
-  | 'loading'
-  | 'synced'
-  /** The store is out of reach; what is held is the last that was known. */
-  | 'stale';
 
 export interface ResolveOptions {
   readonly root: Node;
@@ -47,7 +40,7 @@ export interface ResolveOptions {
   readonly version: () => number;
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
-  /** `undefined`: no other server is asked, whoever the client. */
+  /** `undefined`: no other server is context, whoever the client. */
   readonly forwarder: () => Forwarder | undefined;
   /** Whether names outside our zones are looked up for this client address. */
   readonly mayRecurse: (address: string) => boolean;
@@ -63,7 +56,7 @@ export interface ResolveOptions {
   readonly onError: (error: unknown) => void;
   /**
    * Told of each question that was answered out of our names for anybody, and of what others said to it. `leadsOutside`:
-   * the answer depends on whether others could be asked.
+   * the answer depends on whether others could be context.
    */
   readonly onOurs?: ((question: Question, ours: Ours) => void) | undefined;
 }
@@ -85,10 +78,10 @@ const MAX_ROUNDS = 4;
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
 /** What stays the same through the rounds of one question. */
-interface Asked {
+interface QueryContext {
   readonly query: Query;
   readonly client: Client;
-  readonly turn: number;
+  readonly sampleStart: number;
   readonly mayRecurse: boolean;
 }
 
@@ -100,63 +93,67 @@ export function createResolve(options: ResolveOptions): Resolve {
 class Resolver {
   readonly #options: ResolveOptions;
   readonly #wildcardAnswers = new WildcardAnswers();
-  #turn = 0;
+  #sampleStart = 0;
 
   constructor(options: ResolveOptions) {
     this.#options = options;
   }
 
   resolve(query: Query, client: Client): Response | Promise<Response> {
-    this.#turn = (this.#turn + GOLDEN_RATIO) % 1;
+    this.#sampleStart = (this.#sampleStart + GOLDEN_RATIO) % 1;
     const { forwarder, mayRecurse } = this.#options;
     const isOffered = forwarder() !== undefined && mayRecurse(client.address);
-    const asked = { query, client, turn: this.#turn, mayRecurse: isOffered };
-    const response = this.#decide(asked, this.#newLearned(asked), 0);
+    const context = { query, client, sampleStart: this.#sampleStart, mayRecurse: isOffered };
+    const response = this.#decide(context, this.#newLearned(context), 0);
     if (!isOffered) return response;
     return response instanceof Promise ? response.then(offerRecursion) : offerRecursion(response);
   }
 
-  #newLearned(asked: Asked): Learned {
-    return new Learned((question) => {
+  #newLearned(context: QueryContext): LearnedExternals {
+    return new LearnedExternals((question) => {
       const forwarder = this.#options.forwarder();
       if (forwarder === undefined) return { kind: 'unavailable' };
-      const known = forwarder.peek(question, optionsOf(asked));
+      const known = forwarder.peek(question, optionsOf(context));
       return known && this.#externalOf(question, known);
     });
   }
 
-  #decide(asked: Asked, learned: Learned, round: number): Response | Promise<Response> {
-    const { question } = asked.query;
+  #decide(
+    context: QueryContext,
+    learned: LearnedExternals,
+    round: number,
+  ): Response | Promise<Response> {
+    const { question } = context.query;
     const freshness = this.#options.freshness();
     if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
       return servfail(Ede.NOT_READY, 'the store was not read yet');
     }
-    const view = this.#view(asked, learned);
+    const view = this.#view(context, learned);
     const decided = isWildcardName(question.qname)
       ? this.#answerWildcard(view, question)
       : answer(view, question);
     switch (decided.kind) {
       case 'response': {
         const { response, basis } = decided;
-        if (basis !== undefined && isForAll(asked.query, basis)) {
+        if (basis !== undefined && isForAll(context.query, basis)) {
           const { leadsOutside } = basis;
           this.#options.onOurs?.(question, { externals: learned, leadsOutside });
         }
         return freshness === 'stale' ? markStale(response) : response;
       }
       case 'elsewhere':
-        return asked.mayRecurse
-          ? this.#forward(asked, round)
+        return context.mayRecurse
+          ? this.#forward(context, round)
           : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
       case 'incomplete':
         if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'names lead on for too long');
-        return this.#learn(asked, decided.missing, learned).then(() =>
-          this.#decide(asked, learned, round + 1),
+        return this.#learn(context, decided.missing, learned).then(() =>
+          this.#decide(context, learned, round + 1),
         );
     }
   }
 
-  #answerWildcard(view: View, question: Question): Answer {
+  #answerWildcard(view: View, question: Question): Decision {
     const version = this.#options.version();
     const known = this.#wildcardAnswers.get(question, view, version);
     if (known !== undefined) return { kind: 'response', response: known };
@@ -167,7 +164,7 @@ class Resolver {
     return decided;
   }
 
-  #view({ query, client, turn }: Asked, externals: Externals): View {
+  #view({ query, client, sampleStart }: QueryContext, externals: Externals): View {
     const { root, settings, maxUdpOctets, monotonicMs, unixSeconds, random, onError } =
       this.#options;
     return {
@@ -175,7 +172,7 @@ class Resolver {
       settings: settings(),
       nowMs: monotonicMs(),
       unixSeconds: unixSeconds(),
-      turn,
+      sampleStart: sampleStart,
       random,
       externals,
       recursionDesired: query.recursionDesired,
@@ -185,11 +182,15 @@ class Resolver {
   }
 
   /** Adds the answers to what `answer` found missing. */
-  async #learn(asked: Asked, missing: readonly MissingQuestion[], learned: Learned): Promise<void> {
+  async #learn(
+    context: QueryContext,
+    missing: readonly MissingQuestion[],
+    learned: LearnedExternals,
+  ): Promise<void> {
     learned.sent += missing.length;
     const asking = missing.map((one) => ({
       ...one,
-      answered: this.#askAbout(asked, one.question),
+      answered: this.#askAbout(context, one.question),
     }));
     const isEnough = firstAlternative(asking);
     await Promise.all(
@@ -197,10 +198,10 @@ class Resolver {
     );
   }
 
-  async #askAbout(asked: Asked, question: Question): Promise<External> {
+  async #askAbout(context: QueryContext, question: Question): Promise<External> {
     const forwarder = this.#options.forwarder();
     if (forwarder === undefined) return { kind: 'unavailable' };
-    return this.#externalOf(question, await forwarder.resolve(question, optionsOf(asked)));
+    return this.#externalOf(question, await forwarder.resolve(question, optionsOf(context)));
   }
 
   /** What a name outside is for one of ours that leads to it: nothing where it may not lead inside, but does. */
@@ -212,32 +213,37 @@ class Resolver {
     return back !== undefined || leadsInside(rrs) ? { ...external, rrs: [] } : external;
   }
 
-  async #forward(asked: Asked, round: number): Promise<Response> {
-    const { query } = asked;
+  async #forward(context: QueryContext, round: number): Promise<Response> {
+    const { query } = context;
     const forwarder = this.#options.forwarder();
     if (forwarder === undefined) return refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
     if (!query.recursionDesired) {
       return refused(`${NOT_OURS}, and RD is not set`, Ede.NOT_AUTHORITATIVE);
     }
-    const response = responseOf(await forwarder.resolve(query.question, optionsOf(asked)));
+    const response = responseOfForwarded(
+      await forwarder.resolve(query.question, optionsOf(context)),
+    );
     const { rrs, back } = foreignPart(this.#options.settings(), response.answer);
     const isInside = back !== undefined || leadsInside(rrs);
     if (isInside && !this.#options.mayLeadInside(query.question.qname)) return rebinding();
     if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
     // The rest of the chain is ours to say, whatever the upstream believes.
-    const onward = { ...asked, query: { ...query, question: { ...query.question, qname: back } } };
+    const onward = {
+      ...context,
+      query: { ...query, question: { ...query.question, qname: back } },
+    };
     const rest = await this.#decide(onward, this.#newLearned(onward), round + 1);
     return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
   }
 }
 
 /** A question that another server was sent. */
-interface Asking extends MissingQuestion {
+interface ExternalQuery extends MissingQuestion {
   readonly answered: Promise<External>;
 }
 
 /** What is waited for; `isEnough` resolves when one of the alternatives has been found. */
-function awaited({ need, answered }: Asking, isEnough: Promise<void>): Promise<External> {
+function awaited({ need, answered }: ExternalQuery, isEnough: Promise<void>): Promise<External> {
   switch (need) {
     case 'required':
       return answered;
@@ -254,7 +260,7 @@ function inTime(answered: Promise<External>): Promise<External> {
 }
 
 /** Resolves when one of the alternatives has records of the type that was asked for; never, if none has. */
-function firstAlternative(asking: readonly Asking[]): Promise<void> {
+function firstAlternative(asking: readonly ExternalQuery[]): Promise<void> {
   return new Promise((resolve) => {
     for (const { need, question, answered } of asking) {
       if (need !== 'alternative') continue;
@@ -270,7 +276,7 @@ function hasType(external: External, qtype: number): boolean {
 }
 
 /** What became known of names outside our zones while one question is answered. */
-class Learned implements Externals {
+class LearnedExternals implements Externals {
   sent = 0;
   readonly #known = new Map<string, External>();
   readonly #peek: (question: Question) => External | undefined;
@@ -304,7 +310,7 @@ function rebinding(): Response {
 }
 
 /**
- * What others say to CD or DO is for those who ask so: unchecked, or with signatures. Without RD they are not asked at
+ * What others say to CD or DO is for those who ask so: unchecked, or with signatures. Without RD they are not context at
  * all.
  */
 function isForAll(query: Query, { leadsOutside }: Basis): boolean {
@@ -316,7 +322,7 @@ function offerRecursion(response: Response): Response {
   return { ...response, recursionAvailable: true };
 }
 
-function optionsOf({ query, client }: Asked): ForwardOptions {
+function optionsOf({ query, client }: QueryContext): ForwardOptions {
   const { checkingDisabled, edns } = query;
   const { address } = client;
   return {

@@ -34,14 +34,14 @@ export interface ResponderOptions extends ResolveOptions {
   /** Called after each reply to a query; absent when nobody logs. */
   readonly onAnswered?: ((answered: Answered) => void) | undefined;
   /** Told of each answer that waits for other servers; it settles once it was sent, and never rejects. */
-  readonly onPending?: ((answer: Promise<void>) => void) | undefined;
+  readonly onOutstanding?: ((answer: Promise<void>) => void) | undefined;
   readonly counters?: AnswerCounters | undefined;
   /** A fault of ours. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
 
 /** A packet that is being answered, and the way back. */
-interface Arrived {
+interface ReceivedPacket {
   readonly client: Client;
   readonly send: (reply: Uint8Array) => void;
   readonly octets: number;
@@ -78,7 +78,7 @@ class Responder {
     }
   }
 
-  #take(packet: Uint8Array, arrived: Arrived): void {
+  #take(packet: Uint8Array, arrived: ReceivedPacket): void {
     const { client } = arrived;
     const accepted = accept(packet, client.port);
     switch (accepted.kind) {
@@ -93,13 +93,13 @@ class Responder {
     }
   }
 
-  #reply(arrived: Arrived, query: Query): void {
+  #reply(arrived: ReceivedPacket, query: Query): void {
     const response = this.#resolved(arrived, query);
     if (!(response instanceof Promise)) {
       this.#finish(arrived, query, response);
       return;
     }
-    const { onPending, onError } = this.#options;
+    const { onOutstanding: onPending, onError } = this.#options;
     const answered = response
       .then(
         (known) => this.#finish(arrived, query, known),
@@ -109,7 +109,7 @@ class Responder {
     onPending?.(answered);
   }
 
-  #resolved({ client }: Arrived, query: Query): Response | Promise<Response> {
+  #resolved({ client }: ReceivedPacket, query: Query): Response | Promise<Response> {
     try {
       return this.#resolve(query, client);
     } catch (error) {
@@ -117,7 +117,7 @@ class Responder {
     }
   }
 
-  #finish(arrived: Arrived, query: Query, response: Response): void {
+  #finish(arrived: ReceivedPacket, query: Query, response: Response): void {
     const { client } = arrived;
     const reply = this.#encode(query, response, client);
     const durationMs = this.#send(arrived, query, response.rcode, reply);
@@ -137,7 +137,7 @@ class Responder {
 
   /** Sends the reply and counts it; gives how long it took. */
   #send(
-    { client, send, octets, atMs }: Arrived,
+    { client, send, octets, atMs }: ReceivedPacket,
     query: Query | undefined,
     rcode: number,
     reply: Uint8Array,
@@ -174,7 +174,7 @@ class Responder {
 }
 
 /** Answers that wait for somebody else's, which a server that stops owes to their clients. */
-export class Pending {
+export class OutstandingAnswers {
   readonly #answers = new Set<Promise<unknown>>();
 
   /** `answer` settles once it was sent, and never rejects. */

@@ -15,7 +15,7 @@ import type { View } from '../zone/view.ts';
 /** An answer over TCP may have a thousand records and more. */
 const MAX_ENTRIES = 32;
 
-interface Entry {
+interface KeptAnswer {
   readonly second: number;
   readonly settings: View['settings'];
   /** As the answer's records have it. */
@@ -24,7 +24,7 @@ interface Entry {
 }
 
 export class WildcardAnswers {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, KeptAnswer>();
   #version = 0;
 
   /** `version` is another one after each change of the zones' data. */

@@ -18,10 +18,16 @@ import {
 import { foldName, type Name, printName } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { type Lookup, lookup, ptr } from './lookup.ts';
+import {
+  type Basis,
+  basisOf,
+  type LookupState,
+  type MissingQuestion,
+  newLookupState,
+} from './lookupState.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
-import { type Basis, basisOf, type MissingQuestion, newWork, type Work } from './work.ts';
 
-export type Answer =
+export type Decision =
   /** `basis` is there where the answer is out of our names. */
   | { readonly kind: 'response'; readonly response: Response; readonly basis?: Basis }
   /** These have to be asked elsewhere first; the answers belong into `View.externals`. */
@@ -29,18 +35,18 @@ export type Answer =
   /** None of our names. */
   | { readonly kind: 'elsewhere' };
 
-export function answer(view: View, question: Question): Answer {
+export function answer(view: View, question: Question): Decision {
   if (question.qclass === Class.CH) return { kind: 'response', response: chaos(question) };
   if (question.qclass !== Class.IN && question.qclass !== Class.ANY) {
     return { kind: 'response', response: refused('only class IN is served') };
   }
   const apex = apexOf(view.settings, question.qname);
   if (apex === undefined) return answerReverse(view, question);
-  const work = newWork(view);
-  const outcome = lookup(work, question, apex);
-  if (work.missing.length > 0) return { kind: 'incomplete', missing: work.missing };
-  const response = cut(work, responseOf(view, outcome, question, apex));
-  return { kind: 'response', response, basis: basisOf(work) };
+  const state = newLookupState(view);
+  const outcome = lookup(state, question, apex);
+  if (state.missing.length > 0) return { kind: 'incomplete', missing: state.missing };
+  const response = withTruncation(state, responseOf(view, outcome, question, apex));
+  return { kind: 'response', response, basis: basisOf(state) };
 }
 
 /** Whether the store may have something to say about a question. */
@@ -52,20 +58,20 @@ export function mayBeOurs(settings: ZoneSettings, { qname }: Question): boolean 
  * Reverse names outside our zones are answered from the store if it has them (SkyDNS), whatever the type: others' NXDOMAIN
  * would deny the PTR as well. There is no SOA of ours for them.
  */
-function answerReverse(view: View, question: Question): Answer {
+function answerReverse(view: View, question: Question): Decision {
   const { qname, qtype } = question;
   if (!isReverseName(qname)) return { kind: 'elsewhere' };
-  const work = newWork(view);
-  const outcome = ptr(work, qname, []);
+  const state = newLookupState(view);
+  const outcome = ptr(state, qname, []);
   if (outcome.kind === 'nxdomain') return { kind: 'elsewhere' };
   const rrs = qtype === Type.PTR && outcome.kind === 'found' ? outcome.rrs : [];
   const response = authoritative(Rcode.NOERROR, rrs);
-  return { kind: 'response', response, basis: basisOf(work) };
+  return { kind: 'response', response, basis: basisOf(state) };
 }
 
 /** Has the client ask over TCP if not everything was looked for, as it would not have fitted. */
-function cut(work: Work, response: Response): Response {
-  if (!work.isCut) return response;
+function withTruncation(state: LookupState, response: Response): Response {
+  if (!state.isCut) return response;
   const isFound = response.answer.length > 0;
   return isFound
     ? { ...response, truncated: true }
@@ -83,7 +89,7 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
     case 'soa':
       return authoritative(Rcode.NOERROR, [soa(view, question.qname, apex, ttlSeconds)]);
     case 'nodata':
-      return noData(view, outcome);
+      return nodataResponse(view, outcome);
     case 'nxdomain':
       return authoritative(Rcode.NXDOMAIN, [], [soa(view, apex, apex, minTtlSeconds)]);
     case 'refused':
@@ -97,7 +103,10 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
  * RFC 2308 §2.2: the CNAMEs, and the SOA of the zone in which they end. Without an SOA a resolver keeps the CNAME alone,
  * and takes it for the whole answer for as long as that lives.
  */
-function noData(view: View, { cnames, denial }: Extract<Lookup, { kind: 'nodata' }>): Response {
+function nodataResponse(
+  view: View,
+  { cnames, denial }: Extract<Lookup, { kind: 'nodata' }>,
+): Response {
   const { minTtlSeconds } = view.settings;
   switch (denial.kind) {
     // RFC 2308 §3: the SOA's TTL is its minimum, so that resolvers that look at either agree.

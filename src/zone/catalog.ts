@@ -9,7 +9,7 @@ import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
 import { type Attributes, parseService } from '../service/service.ts';
 import { insert, Node, remove } from './tree.ts';
 
-export interface Invalid {
+export interface InvalidValue {
   readonly reason: string;
   readonly modRevision: number;
 }
@@ -33,9 +33,9 @@ export class Catalog {
   readonly #onApplied: (nodes: readonly Node[]) => void;
   /** Nodes that the `apply` under way changed. */
   #changed: Node[] = [];
-  readonly #invalid = new Map<string, Invalid>();
+  readonly #invalid = new Map<string, InvalidValue>();
   /** Keys that are no services by their nature: the marks of empty directories, and SkyDNS's configuration. */
-  readonly #nameless = new Map<string, number>();
+  readonly #nonServices = new Map<string, number>();
   readonly #pool = new AttributePool();
 
   constructor(options: CatalogOptions) {
@@ -46,7 +46,7 @@ export class Catalog {
   }
 
   /** Keys that are no service, with the reasons. */
-  get invalid(): ReadonlyMap<string, Invalid> {
+  get invalid(): ReadonlyMap<string, InvalidValue> {
     return this.#invalid;
   }
 
@@ -69,7 +69,7 @@ export class Catalog {
   /** Every key held with the revision it was last written at; what a fresh snapshot is compared with. */
   *revisions(): Iterable<readonly [key: string, modRevision: number]> {
     for (const [key, { modRevision }] of this.#invalid) yield [key, modRevision];
-    yield* this.#nameless;
+    yield* this.#nonServices;
     yield* this.#registered(this.root);
   }
 
@@ -86,21 +86,21 @@ export class Catalog {
     const isMark = name.kind === 'directory' || (value.length === 0 && key.endsWith('/'));
     if (isMark || key === this.configKey) {
       this.#remove(key);
-      this.#nameless.set(key, modRevision);
+      this.#nonServices.set(key, modRevision);
       return;
     }
     if (name.kind === 'invalid') {
-      this.#refuse(key, modRevision, `the key ${name.reason}`);
+      this.#skip(key, modRevision, `the key ${name.reason}`);
       return;
     }
     const parsed = parseService(value);
     if (parsed.kind === 'invalid') {
-      this.#unregister(name.owner, name.canonical ? undefined : key);
-      this.#refuse(key, modRevision, parsed.reason);
+      this.#removeRegistration(name.owner, name.canonical ? undefined : key);
+      this.#skip(key, modRevision, parsed.reason);
       return;
     }
     this.#invalid.delete(key);
-    this.#nameless.delete(key);
+    this.#nonServices.delete(key);
     const { family, address, target, attributes } = parsed.service;
     const node = insert(this.root, name.owner, {
       family,
@@ -115,8 +115,8 @@ export class Catalog {
     this.#changed.push(node);
   }
 
-  #refuse(key: string, modRevision: number, reason: string): void {
-    this.#nameless.delete(key);
+  #skip(key: string, modRevision: number, reason: string): void {
+    this.#nonServices.delete(key);
     const isKnown = this.#invalid.get(key)?.reason === reason;
     this.#invalid.set(key, { reason, modRevision });
     // Whoever writes the same fault again and again, as registrars do, is told of once.
@@ -125,12 +125,13 @@ export class Catalog {
 
   #remove(key: string): void {
     this.#invalid.delete(key);
-    this.#nameless.delete(key);
+    this.#nonServices.delete(key);
     const name = nameOfKey(key, this.#prefix);
-    if (name.kind === 'name') this.#unregister(name.owner, name.canonical ? undefined : key);
+    if (name.kind === 'name')
+      this.#removeRegistration(name.owner, name.canonical ? undefined : key);
   }
 
-  #unregister(owner: Name, key: string | undefined): void {
+  #removeRegistration(owner: Name, key: string | undefined): void {
     const node = remove(this.root, owner, key);
     if (node !== undefined) this.#changed.push(node);
   }

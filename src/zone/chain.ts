@@ -2,10 +2,10 @@
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
+import type { LookupState, Need } from './lookupState.ts';
 import { ttlOf } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { NameServices } from './services.ts';
-import type { Need, Work } from './work.ts';
 
 export type Followed =
   | {
@@ -39,18 +39,23 @@ export interface Trail {
   readonly need: Need;
   /** Makes the records of a type that is not gathered, of a name that is no alias. */
   readonly build?:
-    | ((work: Work, owner: Name, services: readonly Selected[]) => readonly Rr[])
+    | ((state: LookupState, owner: Name, services: readonly Selected[]) => readonly Rr[])
     | undefined;
 }
 
 /** Follows any name, ours or not. */
-export type FollowTarget = (work: Work, target: Name, qtype: number, trail: Trail) => Followed;
+export type FollowTarget = (
+  state: LookupState,
+  target: Name,
+  qtype: number,
+  trail: Trail,
+) => Followed;
 
 /** CoreDNS follows 11 links, SkyDNS 8. */
 const MAX_LINKS = 16;
 
 /** NODATA of a name in the zone of `apex`. */
-export function noData(apex: Name): Followed {
+export function ownNodata(apex: Name): Followed {
   return { kind: 'nodata', cnames: [], denial: { kind: 'own', apex } };
 }
 
@@ -86,7 +91,7 @@ export interface Link {
  * or a text (TXT) are records of the name's own, as are the SOA of an apex and the PTR of an address.
  */
 export function aliasOf(
-  work: Work,
+  state: LookupState,
   owner: Name,
   apex: Name,
   { services, isWhole }: NameServices,
@@ -98,7 +103,7 @@ export function aliasOf(
     if (family !== 0 || attributes.port > 0 || attributes.text !== '') return undefined;
     if (target === undefined) continue;
     if (link !== undefined && !equalNames(link.target, target)) return undefined;
-    const ttlSeconds = ttlOf(work, registration);
+    const ttlSeconds = ttlOf(state, registration);
     link =
       link === undefined
         ? { target, ttlSeconds }

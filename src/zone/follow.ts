@@ -12,13 +12,13 @@ import {
   type Followed,
   type Link,
   leadsOn,
-  noData,
+  ownNodata,
   type Trail,
 } from './chain.ts';
 import { gather } from './gather.ts';
+import { greaterNeed, type LookupState, type Need } from './lookupState.ts';
 import { servicesAt } from './services.ts';
 import { apexOf, type External, type ZoneSettings } from './view.ts';
-import { greaterNeed, type Need, type Work } from './work.ts';
 
 const START: Trail = { names: [], need: 'required' };
 
@@ -28,29 +28,35 @@ const FAILED: Followed = { kind: 'failed' };
 
 /** The records of a name in the zone of `apex`. */
 export function follow(
-  work: Work,
+  state: LookupState,
   owner: Name,
   apex: Name,
   qtype: number,
   trail: Trail = START,
 ): Followed {
-  if (work.namesLeft-- <= 0) return DEAD;
-  const at = servicesAt(work, owner, apex, qtype);
+  if (state.namesLeft-- <= 0) return DEAD;
+  const at = servicesAt(state, owner, apex, qtype);
   if (at === undefined) return NXDOMAIN;
   const here = { ...trail, names: [...trail.names, foldName(owner)] };
-  const alias = aliasOf(work, owner, apex, at);
-  if (alias !== undefined) return followAlias(work, owner, alias, qtype, here);
+  const alias = aliasOf(state, owner, apex, at);
+  if (alias !== undefined) return followAlias(state, owner, alias, qtype, here);
   if (qtype === Type.A || qtype === Type.AAAA || qtype === Type.TXT) {
-    return gather(work, { owner, apex, qtype }, at.services, here, followTarget);
+    return gather(state, { owner, apex, qtype }, at.services, here, followTarget);
   }
-  const rrs = trail.build?.(work, owner, at.services) ?? [];
-  return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : noData(apex);
+  const rrs = trail.build?.(state, owner, at.services) ?? [];
+  return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(apex);
 }
 
 /** The link as a CNAME, and what its target has. */
-function followAlias(work: Work, owner: Name, link: Link, qtype: number, trail: Trail): Followed {
+function followAlias(
+  state: LookupState,
+  owner: Name,
+  link: Link,
+  qtype: number,
+  trail: Trail,
+): Followed {
   if (!leadsOn(link.target, trail.names)) return DEAD;
-  const end = followTarget(work, link.target, qtype, trail);
+  const end = followTarget(state, link.target, qtype, trail);
   const cname = cnameOf(owner, link);
   switch (end.kind) {
     case 'found':
@@ -68,10 +74,15 @@ function followAlias(work: Work, owner: Name, link: Link, qtype: number, trail: 
 }
 
 /** The records of any name, ours or not. */
-export function followTarget(work: Work, target: Name, qtype: number, trail: Trail): Followed {
-  const apex = apexOf(work.view.settings, target);
-  if (apex !== undefined) return follow(work, target, apex, qtype, trail);
-  const found = outside(work, target, qtype, trail.need);
+export function followTarget(
+  state: LookupState,
+  target: Name,
+  qtype: number,
+  trail: Trail,
+): Followed {
+  const apex = apexOf(state.view.settings, target);
+  if (apex !== undefined) return follow(state, target, apex, qtype, trail);
+  const found = lookUpExternal(state, target, qtype, trail.need);
   switch (found.kind) {
     case 'missing':
     case 'failed':
@@ -81,20 +92,20 @@ export function followTarget(work: Work, target: Name, qtype: number, trail: Tra
       return { kind: 'unresolved', cnames: [] };
     case 'found':
     case 'nxdomain':
-      return followForeign(work, found, qtype, trail);
+      return followForeign(state, found, qtype, trail);
   }
 }
 
 /** What others answered and, where that leads back into our zones, what is there. */
 function followForeign(
-  work: Work,
+  state: LookupState,
   answered: Extract<External, { kind: 'found' | 'nxdomain' }>,
   qtype: number,
   trail: Trail,
 ): Followed {
-  const { settings } = work.view;
+  const { settings } = state.view;
   const { rrs, back } = foreignPart(settings, answered.rrs);
-  if (back !== undefined) return followBack(work, rrs, back, qtype, trail);
+  if (back !== undefined) return followBack(state, rrs, back, qtype, trail);
   if (answered.kind === 'nxdomain') return NXDOMAIN;
   if (rrs.some(({ type }) => type === qtype)) return { kind: 'found', rrs, isPartial: false };
   const { soa } = answered;
@@ -108,14 +119,14 @@ function followForeign(
 
 /** Goes on in our zones, where others' CNAMEs lead. */
 function followBack(
-  work: Work,
+  state: LookupState,
   rrs: readonly Rr[],
   back: Name,
   qtype: number,
   trail: Trail,
 ): Followed {
   if (!leadsOn(back, trail.names)) return DEAD;
-  const end = followTarget(work, back, qtype, trail);
+  const end = followTarget(state, back, qtype, trail);
   switch (end.kind) {
     case 'found':
       return { ...end, rrs: [...rrs, ...end.rrs] };
@@ -130,35 +141,40 @@ function followBack(
 /** Where an answer leaves our zones, and where it comes back. */
 
 /** What is known of a name outside our zones. */
-export type Outside =
+export type ExternalLookup =
   | External
-  /** The question has to be sent to another server first, which `Work.missing` notes. */
+  /** The question has to be sent to another server first, which `LookupState.missing` notes. */
   | { readonly kind: 'missing' }
   /** The client did not ask for recursion. */
   | { readonly kind: 'unasked' };
 
-export function outside(work: Work, qname: Name, qtype: number, need: Need): Outside {
-  work.leadsOutside = true;
-  if (!work.view.recursionDesired) return { kind: 'unasked' };
-  const known = work.view.externals.get(qname, qtype);
-  if (known === undefined) return missing(work, qname, qtype, need);
-  if (known.kind !== 'unavailable') work.isForeign = true;
+export function lookUpExternal(
+  state: LookupState,
+  qname: Name,
+  qtype: number,
+  need: Need,
+): ExternalLookup {
+  state.leadsOutside = true;
+  if (!state.view.recursionDesired) return { kind: 'unasked' };
+  const known = state.view.externals.get(qname, qtype);
+  if (known === undefined) return noteMissing(state, qname, qtype, need);
+  if (known.kind !== 'unavailable') state.isForeign = true;
   return known;
 }
 
-function missing(work: Work, qname: Name, qtype: number, need: Need): Outside {
+function noteMissing(state: LookupState, qname: Name, qtype: number, need: Need): ExternalLookup {
   const question = { qname, qtype, qclass: Class.IN };
-  const noted = work.missing.findIndex(
+  const noted = state.missing.findIndex(
     (other) => other.question.qtype === qtype && equalNames(other.question.qname, qname),
   );
-  const before = work.missing[noted];
+  const before = state.missing[noted];
   if (before !== undefined) {
-    work.missing[noted] = { question, need: greaterNeed(need, before.need) };
+    state.missing[noted] = { question, need: greaterNeed(need, before.need) };
     return { kind: 'missing' };
   }
-  if (work.externalsLeft <= 0) return { kind: 'failed' };
-  work.externalsLeft--;
-  work.missing.push({ question, need });
+  if (state.externalsLeft <= 0) return { kind: 'failed' };
+  state.externalsLeft--;
+  state.missing.push({ question, need });
   return { kind: 'missing' };
 }
 

@@ -10,13 +10,13 @@ import {
   type FollowTarget,
   type Link,
   leadsOn,
-  noData,
+  ownNodata,
   type Trail,
 } from './chain.ts';
+import type { LookupState, Need } from './lookupState.ts';
 import { rrset, shuffle, type TimedRdata, ttlOf, withinMessage } from './rrset.ts';
 import type { Selected } from './select.ts';
 import { withoutDuplicates } from './services.ts';
-import type { Need, Work } from './work.ts';
 
 export interface Gathering {
   readonly owner: Name;
@@ -26,27 +26,27 @@ export interface Gathering {
 }
 
 export function gather(
-  work: Work,
+  state: LookupState,
   gathering: Gathering,
   services: readonly Selected[],
   trail: Trail,
   followTarget: FollowTarget,
 ): Followed {
   const { owner, qtype } = gathering;
-  const { own, links, hasAddress } = partsOf(work, qtype, services);
+  const { own, links, hasAddress } = partsOf(state, qtype, services);
   if (qtype === Type.TXT && own.length > 0) {
-    const rrs = rrset(owner, qtype, withinMessage(own, work.view.turn));
+    const rrs = rrset(owner, qtype, withinMessage(own, state.view.sampleStart));
     return { kind: 'found', rrs, isPartial: false };
   }
   // The host of a reverse name is its PTR and nothing else.
-  if (isReverseOfAddress(owner)) return combined(work, gathering, { own, hasAddress }, []);
+  if (isReverseOfAddress(owner)) return combineEnds(state, gathering, { own, hasAddress }, []);
   const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
-  const ends = inTurn(links, work.view.turn).map((link) => {
+  const ends = rotatedTo(links, state.view.sampleStart).map((link) => {
     const canEnd = leadsOn(link.target, trail.names);
-    const followed = canEnd ? followTarget(work, link.target, qtype, onward) : DEAD;
+    const followed = canEnd ? followTarget(state, link.target, qtype, onward) : DEAD;
     return endOf(link, followed, qtype);
   });
-  return combined(work, gathering, { own, hasAddress }, ends);
+  return combineEnds(state, gathering, { own, hasAddress }, ends);
 }
 
 /** The need of what each of a name's hosts leads to. */
@@ -56,24 +56,24 @@ function needOf(need: Need, hasOwn: boolean, links: number): Need {
 }
 
 /** What a name has without its hosts. */
-interface Own {
+interface OwnRecords {
   readonly own: readonly TimedRdata[];
   /** Of either family. */
   readonly hasAddress: boolean;
 }
 
-interface Parts extends Own {
+interface OwnAndLinks extends OwnRecords {
   /** Each host once, with the least TTL. */
   readonly links: readonly Link[];
 }
 
-function partsOf(work: Work, qtype: number, services: readonly Selected[]): Parts {
+function partsOf(state: LookupState, qtype: number, services: readonly Selected[]): OwnAndLinks {
   const own: TimedRdata[] = [];
   const links = new Map<string, Link>();
   let hasAddress = false;
   for (const { registration } of withoutDuplicates(services)) {
     hasAddress ||= registration.family !== 0;
-    const ttlSeconds = ttlOf(work, registration);
+    const ttlSeconds = ttlOf(state, registration);
     const rdata = rdataOf(registration, qtype);
     if (rdata !== undefined) own.push({ rdata, ttlSeconds });
     else if (registration.target !== undefined) addLink(links, registration.target, ttlSeconds);
@@ -105,7 +105,7 @@ function addLink(links: Map<string, Link>, target: Name, ttlSeconds: number): vo
 }
 
 /** Of more links than may be followed, others come first each turn. */
-function inTurn(links: readonly Link[], turn: number): readonly Link[] {
+function rotatedTo(links: readonly Link[], turn: number): readonly Link[] {
   const start = Math.floor(turn * links.length);
   return [...links.slice(start), ...links.slice(0, start)];
 }
@@ -132,10 +132,10 @@ function endOf(link: Link, followed: Followed, qtype: number): End {
     : { link, followed: { kind: 'unresolved', cnames: followed.rrs }, members };
 }
 
-function combined(
-  work: Work,
+function combineEnds(
+  state: LookupState,
   { owner, apex, qtype }: Gathering,
-  { own, hasAddress }: Own,
+  { own, hasAddress }: OwnRecords,
   ends: readonly End[],
 ): Followed {
   const members = [...own, ...ends.flatMap((end) => end.members)];
@@ -145,25 +145,25 @@ function combined(
     const isPartial =
       has('failed') ||
       has('unresolved') ||
-      work.namesLeft <= 0 ||
+      state.namesLeft <= 0 ||
       ends.some(({ followed }) => followed.kind === 'found' && followed.isPartial);
     const rrs = rrset(owner, qtype, members);
-    const isShuffled = work.view.settings.roundRobin && qtype !== Type.TXT;
-    return { kind: 'found', rrs: isShuffled ? shuffle(rrs, work.view.random) : rrs, isPartial };
+    const isShuffled = state.view.settings.roundRobin && qtype !== Type.TXT;
+    return { kind: 'found', rrs: isShuffled ? shuffle(rrs, state.view.random) : rrs, isPartial };
   }
   // An error for one type has musl give up the addresses of the other one.
-  if (ends.length === 0 || hasAddress || has('nodata')) return noData(apex);
+  if (ends.length === 0 || hasAddress || has('nodata')) return ownNodata(apex);
   if (has('failed')) return { kind: 'failed' };
-  return has('unresolved') ? unresolved(work, owner, ends) : { kind: 'dead' };
+  return has('unresolved') ? unresolved(state, owner, ends) : { kind: 'dead' };
 }
 
 /**
  * No address could be had, as no other server may be asked. With a single host a CNAME lets a resolver in front of us go
  * on, though for a short time only: meanwhile it hides the name's other records from that resolver.
  */
-function unresolved(work: Work, owner: Name, ends: readonly End[]): Followed {
+function unresolved(state: LookupState, owner: Name, ends: readonly End[]): Followed {
   const [only, ...others] = ends;
-  const { recursionDesired } = work.view;
+  const { recursionDesired } = state.view;
   if (only?.followed.kind === 'unresolved' && others.length === 0) {
     const rrs = [cnameOf(owner, only.link), ...only.followed.cnames];
     if (lastTarget(rrs).length > 1) return { kind: 'found', rrs, isPartial: true };

@@ -8,11 +8,11 @@ import { foldName, type Name, nameOctets } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
+import type { LookupState } from './lookupState.ts';
 import { fitting, rrset, type TimedRdata, ttlOf } from './rrset.ts';
 import { hasName, type Selected, selectExact, selectExactAndBelow } from './select.ts';
 import { nameToLookUp, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
-import type { Work } from './work.ts';
 
 export type Lookup =
   | {
@@ -34,36 +34,36 @@ export type Lookup =
 const NXDOMAIN: Lookup = { kind: 'nxdomain' };
 
 /** Looks up a question of class IN whose qname is in the zone of `apex`. */
-export function lookup(work: Work, question: Question, apex: Name): Lookup {
-  const outcome = lookUpType(work, question, apex);
+export function lookup(state: LookupState, question: Question, apex: Name): Lookup {
+  const outcome = lookUpType(state, question, apex);
   const isApex = question.qname.length === apex.length;
   // The apex exists even when the zone is empty: it has an SOA.
   return isApex && outcome.kind === 'nxdomain' ? nodata(apex) : outcome;
 }
 
-function lookUpType(work: Work, question: Question, apex: Name): Lookup {
+function lookUpType(state: LookupState, question: Question, apex: Name): Lookup {
   const { qname, qtype } = question;
   const isApex = qname.length === apex.length;
   switch (qtype) {
     case Type.SRV:
-      return withTargets(work, question, apex, srv);
+      return withTargets(state, question, apex, srv);
     case Type.MX:
-      return mailExchanges(work, question, apex);
+      return mailExchanges(state, question, apex);
     case Type.CNAME:
-      return isApex ? nodata(apex) : cname(work, qname, apex);
+      return isApex ? nodata(apex) : cname(state, qname, apex);
     case Type.PTR:
-      return ptr(work, qname, apex);
+      return ptr(state, qname, apex);
     case Type.NS:
-      return isApex ? nameServers(work, qname, apex) : followed(work, question, apex);
+      return isApex ? nameServers(state, qname, apex) : followed(state, question, apex);
     case Type.SOA:
-      return isApex ? { kind: 'soa' } : followed(work, question, apex);
+      return isApex ? { kind: 'soa' } : followed(state, question, apex);
     case Type.ANY:
-      return any(work, qname, apex);
+      return any(state, qname, apex);
     case Type.AXFR:
     case Type.IXFR:
       return { kind: 'refused', text: 'zone transfer is not offered' };
     default:
-      return followed(work, question, apex);
+      return followed(state, question, apex);
   }
 }
 
@@ -72,11 +72,11 @@ function nodata(apex: Name): Lookup {
 }
 
 /** The records of the type at the end of the name's aliases. */
-function followed(work: Work, { qname, qtype }: Question, apex: Name): Lookup {
-  return lookupOf(work, follow(work, qname, apex, qtype), apex);
+function followed(state: LookupState, { qname, qtype }: Question, apex: Name): Lookup {
+  return lookupOf(state, follow(state, qname, apex, qtype), apex);
 }
 
-function lookupOf(work: Work, end: Followed, apex: Name): Lookup {
+function lookupOf(state: LookupState, end: Followed, apex: Name): Lookup {
   switch (end.kind) {
     case 'found':
     case 'nodata':
@@ -85,7 +85,7 @@ function lookupOf(work: Work, end: Followed, apex: Name): Lookup {
       return end;
     case 'unresolved':
       // A client that does not ask for recursion goes on by itself; the CNAME is the whole answer to it.
-      return work.view.recursionDesired
+      return state.view.recursionDesired
         ? { ...end, kind: 'nodata', denial: { kind: 'foreign', soa: undefined } }
         : { kind: 'found', rrs: end.cnames };
     case 'dead':
@@ -94,34 +94,34 @@ function lookupOf(work: Work, end: Followed, apex: Name): Lookup {
 }
 
 function withTargets(
-  work: Work,
+  state: LookupState,
   { qname, qtype }: Question,
   apex: Name,
-  build: (work: Work, owner: Name, services: readonly Selected[]) => WithGlue,
+  build: (state: LookupState, owner: Name, services: readonly Selected[]) => WithGlue,
 ): Lookup {
-  const at = servicesAt(work, qname, apex, qtype);
+  const at = servicesAt(state, qname, apex, qtype);
   if (at === undefined) return NXDOMAIN;
-  const { answer, additional } = build(work, qname, at.services);
+  const { answer, additional } = build(state, qname, at.services);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
 /** The name's own exchanges or, where it is an alias without any, those at the alias's end. */
-function mailExchanges(work: Work, question: Question, apex: Name): Lookup {
-  const own = withTargets(work, question, apex, mx);
+function mailExchanges(state: LookupState, question: Question, apex: Name): Lookup {
+  const own = withTargets(state, question, apex, mx);
   if (own.kind !== 'nodata') return own;
-  const build = (_: Work, owner: Name, services: readonly Selected[]) =>
-    mx(work, owner, services).answer;
+  const build = (_: LookupState, owner: Name, services: readonly Selected[]) =>
+    mx(state, owner, services).answer;
   const trail = { names: [], need: 'required', build } as const;
-  return lookupOf(work, follow(work, question.qname, apex, Type.MX, trail), apex);
+  return lookupOf(state, follow(state, question.qname, apex, Type.MX, trail), apex);
 }
 
 /** The CNAME of an alias. The value at exactly the name counts before those below it, which else stand for it. */
-function cname(work: Work, qname: Name, apex: Name): Lookup {
-  const exact = selectExact(work, foldName(qname));
+function cname(state: LookupState, qname: Name, apex: Name): Lookup {
+  const exact = selectExact(state, foldName(qname));
   const hasOwn = exact.kind === 'exists' && exact.services.length > 0;
-  const at = hasOwn ? exact : servicesAt(work, qname, apex, Type.CNAME);
+  const at = hasOwn ? exact : servicesAt(state, qname, apex, Type.CNAME);
   if (at === undefined) return NXDOMAIN;
-  const alias = aliasOf(work, qname, apex, at);
+  const alias = aliasOf(state, qname, apex, at);
   return alias === undefined ? nodata(apex) : { kind: 'found', rrs: [cnameOf(qname, alias)] };
 }
 
@@ -129,20 +129,20 @@ function cname(work: Work, qname: Name, apex: Name): Lookup {
  * PTR: the host names registered at exactly this name, in a reverse zone or any other; at the name of an address also
  * those one label below, where external-dns puts several, each under a label of its own.
  */
-export function ptr(work: Work, qname: Name, apex: Name): Lookup {
+export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
   const name = foldName(qname);
   const selection = isReverseOfAddress(name)
-    ? selectExactAndBelow(work, name)
-    : selectExact(work, name);
+    ? selectExactAndBelow(state, name)
+    : selectExact(state, name);
   if (selection.kind === 'missing') return NXDOMAIN;
   const members = selection.services.flatMap(({ registration }) => {
     const { target } = registration;
     if (target === undefined) return [];
     const rdata = { kind: 'name', target } as const;
-    return [{ rdata, ttlSeconds: ttlOf(work, registration) }];
+    return [{ rdata, ttlSeconds: ttlOf(state, registration) }];
   });
   if (members.length === 0) return nodata(apex);
-  const kept = fitting(members, namesOctets, work.view.turn);
+  const kept = fitting(members, namesOctets, state.view.sampleStart);
   return { kind: 'found', rrs: rrset(qname, Type.PTR, kept) };
 }
 
@@ -150,18 +150,18 @@ function namesOctets({ rdata }: TimedRdata): number {
   return 12 + (rdata.kind === 'name' ? nameOctets(rdata.target) : 0);
 }
 
-function nameServers(work: Work, qname: Name, apex: Name): Lookup {
-  const at = servicesAt(work, ['ns', 'dns', ...apex], apex, Type.NS);
-  const { answer, additional } = ns(work, qname, at?.services ?? []);
+function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {
+  const at = servicesAt(state, ['ns', 'dns', ...apex], apex, Type.NS);
+  const { answer, additional } = ns(state, qname, at?.services ?? []);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
 /** RFC 8482 §4.2: instead of everything there is, one HINFO that says so. */
-function any(work: Work, qname: Name, apex: Name): Lookup {
-  const { settings } = work.view;
+function any(state: LookupState, qname: Name, apex: Name): Lookup {
+  const { settings } = state.view;
   const isApex = qname.length === apex.length;
-  const name = nameToLookUp(work, foldName(qname), apex, Type.ANY);
-  if (!isApex && !hasName(work, name)) return NXDOMAIN;
+  const name = nameToLookUp(state, foldName(qname), apex, Type.ANY);
+  if (!isApex && !hasName(state, name)) return NXDOMAIN;
   if (settings.any === 'refuse') return { kind: 'refused', text: 'QTYPE ANY is not answered' };
   const hinfo: Rr = {
     owner: qname,

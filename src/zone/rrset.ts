@@ -1,8 +1,8 @@
 /** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), order by round robin or none. */
 import { type Name, nameKey } from '../dns/name.ts';
 import { Class, type Rdata, type Rr } from '../dns/rr.ts';
+import type { LookupState } from './lookupState.ts';
 import type { Registration } from './tree.ts';
-import type { Work } from './work.ts';
 
 /** Rdata with the TTL of the service that it comes from. */
 export interface TimedRdata {
@@ -117,11 +117,11 @@ const UNKNOWN_LEFT_SECONDS = 5;
  * are cut to whole seconds of the clock, so that all TTLs of an answer fall at the same moment, and a lease of 360 s is
  * worth 360 s right after the write.
  */
-export function ttlOf(work: Work, { attributes, lease }: Registration): number {
-  const { settings, nowMs } = work.view;
+export function ttlOf(state: LookupState, { attributes, lease }: Registration): number {
+  const { settings, nowMs } = state.view;
   const own = attributes.ttlSeconds || settings.ttlSeconds;
   if (lease === undefined) return own;
-  work.isLeased = true;
+  state.isLeased = true;
   if (lease.expiresAtMs === undefined) return Math.min(own, UNKNOWN_LEFT_SECONDS);
   const leftSeconds = Math.floor(lease.expiresAtMs / 1000) - Math.floor(nowMs / 1000);
   const left = Math.min(Math.max(leftSeconds, settings.minLeaseTtlSeconds), MAX_TTL_SECONDS);

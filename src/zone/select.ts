@@ -8,8 +8,8 @@
  * turns are spread evenly over [0, 1), repeated questions come round to every service.
  */
 import { equalNames, type Label, type Name } from '../dns/name.ts';
+import type { LookupState } from './lookupState.ts';
 import { findNode, type Node, type Registration } from './tree.ts';
-import type { Work } from './work.ts';
 
 /** A service with the node whose name it carries. */
 export interface Selected {
@@ -55,38 +55,38 @@ export function isWildcard(label: Label): boolean {
 }
 
 /** The services that a folded name stands for. */
-export function select(work: Work, name: Name, purpose: Purpose): Selection {
+export function select(state: LookupState, name: Name, purpose: Purpose): Selection {
   const firstWildcard = name.findLastIndex(isWildcard);
-  const top = find(work, name.slice(firstWildcard + 1));
+  const top = find(state, name.slice(firstWildcard + 1));
   if (top === undefined) return { kind: 'missing' };
-  let walk = new Walk(work, top, purpose, top.serviceCount > MAX_SELECTED);
+  let walk = new Walk(state, top, purpose, top.serviceCount > MAX_SELECTED);
   walk.take(name, firstWildcard);
   if (walk.hasOverflown && !walk.isSample) {
-    walk = new Walk(work, top, purpose, true);
+    walk = new Walk(state, top, purpose, true);
     walk.take(name, firstWildcard);
   }
-  if (walk.isSample) work.isSample = true;
-  if (walk.isCut) work.isCut = true;
-  work.roomOctets = undefined;
+  if (walk.isSample) state.isSample = true;
+  if (walk.isCut) state.isCut = true;
+  state.roomOctets = undefined;
   // What a wildcard leaves of a sample says itself which of it is shallowest.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
   return { kind: 'exists', services: walk.services, isWhole: walk.isWhole, sampledBelow };
 }
 
 /** Only what is registered at exactly this folded name (labels `*` and `any` are plain labels here). */
-export function selectExact(work: Work, name: Name): Selection {
-  return selectNear(work, name, false);
+export function selectExact(state: LookupState, name: Name): Selection {
+  return selectNear(state, name, false);
 }
 
 /** What is registered at exactly this folded name, and one label below it. */
-export function selectExactAndBelow(work: Work, name: Name): Selection {
-  return selectNear(work, name, true);
+export function selectExactAndBelow(state: LookupState, name: Name): Selection {
+  return selectNear(state, name, true);
 }
 
-function selectNear(work: Work, name: Name, withChildren: boolean): Selection {
-  const node = find(work, name);
+function selectNear(state: LookupState, name: Name, withChildren: boolean): Selection {
+  const node = find(state, name);
   if (node === undefined) return { kind: 'missing' };
-  const walk = new Walk(work, node, ANY_SERVICE, false);
+  const walk = new Walk(state, node, ANY_SERVICE, false);
   walk.takeOwn(node, name.length);
   if (withChildren) walk.takeChildren(node, name.length);
   const { services, isWhole } = walk;
@@ -96,13 +96,13 @@ function selectNear(work: Work, name: Name, withChildren: boolean): Selection {
 const ANY_SERVICE: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
 
 /** Whether anything is at or below a folded name, or at what stands right of its wildcards. */
-export function hasName(work: Work, name: Name): boolean {
-  return find(work, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
+export function hasName(state: LookupState, name: Name): boolean {
+  return find(state, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
 }
 
-function find(work: Work, name: Name): Node | undefined {
-  work.read.push(name);
-  return findNode(work.view.root, name);
+function find(state: LookupState, name: Name): Node | undefined {
+  state.namesRead.push(name);
+  return findNode(state.view.root, name);
 }
 
 class Walk {
@@ -110,7 +110,7 @@ class Walk {
   readonly isSample: boolean;
   /** It stopped before its end because the reply has no room for more, or for a search that long. */
   isCut = false;
-  readonly #work: Work;
+  readonly #state: LookupState;
   readonly #top: Node;
   readonly #purpose: Purpose;
   #textOctets = 0;
@@ -119,8 +119,8 @@ class Walk {
   #nodesLeft = Number.POSITIVE_INFINITY;
   readonly #addresses = new Set<string>();
 
-  constructor(work: Work, top: Node, purpose: Purpose, isSample: boolean) {
-    this.#work = work;
+  constructor(state: LookupState, top: Node, purpose: Purpose, isSample: boolean) {
+    this.#state = state;
     this.#top = top;
     this.#purpose = purpose;
     this.isSample = isSample;
@@ -128,7 +128,7 @@ class Walk {
 
   /** Nothing that the name stands for is missing. */
   get isWhole(): boolean {
-    return !(this.isSample || this.isCut || this.#isFull()) && this.#work.nodesLeft > 0;
+    return !(this.isSample || this.isCut || this.#isFull()) && this.#state.nodesLeft > 0;
   }
 
   /** There was too much text to take every service. */
@@ -137,8 +137,8 @@ class Walk {
   }
 
   take(name: Name, firstWildcard: number): void {
-    const { roomOctets } = this.#work;
-    const { turn } = this.#work.view;
+    const { roomOctets } = this.#state;
+    const { sampleStart: turn } = this.#state.view;
     const isWildcardName = firstWildcard >= 0;
     if (roomOctets !== undefined && (isWildcardName || this.isSample)) this.#room = roomOctets;
     if (roomOctets !== undefined && isWildcardName) this.#nodesLeft = MAX_NODES_OVER_UDP;
@@ -148,11 +148,11 @@ class Walk {
 
   /** What is below the name, and what is at it as `parentValue` says. */
   #takeName(node: Node, depth: number): void {
-    const { parentValue } = this.#work.view.settings;
+    const { parentValue } = this.#state.view.settings;
     const hasBelow = node.children !== undefined;
     if (!hasBelow || parentValue !== 'hidden') this.takeOwn(node, depth);
     const isDone = parentValue === 'wins' && this.services.length > 0;
-    if (hasBelow && !isDone) this.#takeBelow(node, depth, this.#work.view.turn);
+    if (hasBelow && !isDone) this.#takeBelow(node, depth, this.#state.view.sampleStart);
   }
 
   takeOwn(node: Node, depth: number): void {
@@ -160,7 +160,7 @@ class Walk {
       if (this.isSample && !this.#purpose.isUseful(at)) continue;
       this.#textOctets += at.attributes.text.length;
       this.services.push({ node, depth, registration: at });
-      this.#work.servicesLeft--;
+      this.#state.servicesLeft--;
       if (this.#room !== Number.POSITIVE_INFINITY) this.#fill(node, at);
     }
   }
@@ -211,7 +211,7 @@ class Walk {
 
   #mayVisit(): boolean {
     if (this.#nodesLeft-- <= 0) this.isCut = true;
-    return !this.isCut && this.#work.nodesLeft-- > 0;
+    return !this.isCut && this.#state.nodesLeft-- > 0;
   }
 
   /** Visits children until the allowance is spent; in turns where it may be spent before the end, else in their order. */
@@ -230,18 +230,18 @@ class Walk {
   /** Another part of what the name stands for comes first each time. */
   get #isInTurns(): boolean {
     const mayBeCut = this.#room !== Number.POSITIVE_INFINITY;
-    return this.isSample || (mayBeCut && this.#work.view.settings.roundRobin);
+    return this.isSample || (mayBeCut && this.#state.view.settings.roundRobin);
   }
 
   #isApex(node: Node): boolean {
     const owner = node.owner();
-    return this.#work.view.settings.apexes.some((apex) => equalNames(apex, owner));
+    return this.#state.view.settings.apexes.some((apex) => equalNames(apex, owner));
   }
 
   #isFull(): boolean {
     return (
       this.services.length >= MAX_SELECTED ||
-      this.#work.servicesLeft <= 0 ||
+      this.#state.servicesLeft <= 0 ||
       this.hasOverflown ||
       this.isCut
     );

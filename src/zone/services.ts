@@ -3,9 +3,9 @@ import { equalNames, foldName, type Name, nameKey, nameOctets, printName } from 
 import { Type } from '../dns/rr.ts';
 import type { Lease } from '../service/change.ts';
 import { NO_SRV, type Service } from '../service/service.ts';
+import type { LookupState } from './lookupState.ts';
 import { hasName, type Purpose, type Selected, select } from './select.ts';
 import type { Node, Registration } from './tree.ts';
-import type { Work } from './work.ts';
 
 export interface NameServices {
   /** Empty: the name exists without a service of its own kind. */
@@ -16,27 +16,27 @@ export interface NameServices {
 
 /** `undefined`: the name does not exist. */
 export function servicesAt(
-  work: Work,
+  state: LookupState,
   owner: Name,
   apex: Name,
   qtype: number,
 ): NameServices | undefined {
-  const name = nameToLookUp(work, foldName(owner), apex, qtype);
-  const selection = select(work, name, purposeOf(qtype));
+  const name = nameToLookUp(state, foldName(owner), apex, qtype);
+  const selection = select(state, name, purposeOf(qtype));
   if (selection.kind === 'missing') return undefined;
   const { services, isWhole, sampledBelow } = selection;
   return { services: inGroup(services, sampledBelow), isWhole };
 }
 
 /** `local.dns.<apex>` is the configured name; addresses of the apex are those at `apex.dns.<apex>` if there are any. */
-export function nameToLookUp(work: Work, name: Name, apex: Name, qtype: number): Name {
-  const { settings } = work.view;
+export function nameToLookUp(state: LookupState, name: Name, apex: Name, qtype: number): Name {
+  const { settings } = state.view;
   if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
     return settings.local;
   }
   if ((qtype === Type.A || qtype === Type.AAAA) && name.length === apex.length) {
     const apexAddresses = ['apex', 'dns', ...apex];
-    if (hasName(work, apexAddresses)) return apexAddresses;
+    if (hasName(state, apexAddresses)) return apexAddresses;
   }
   return name;
 }

@@ -4,10 +4,10 @@ import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
+import type { LookupState } from './lookupState.ts';
 import { appendNew, fitting, rrset, shuffle, type TimedRdata, ttlOf } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { Registration } from './tree.ts';
-import type { Work } from './work.ts';
 
 export interface WithGlue {
   readonly answer: Rr[];
@@ -20,52 +20,52 @@ const DEFAULT_WEIGHT = 100;
  * SRV of all services with a host, in changing order. Weights are shares of their priority in percent, see `srvWeight`:
  * of the records that are listed, since services with one target and port make one record.
  */
-export function srv(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = targetedBy(work, services, ({ attributes }) => attributes.port !== NO_SRV);
+export function srv(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
+  const usable = targetedBy(state, services, ({ attributes }) => attributes.port !== NO_SRV);
   const totals = new Map<number, number>();
-  for (const { service } of listedOnce(work, usable)) {
-    const priority = priorityOf(work, service);
+  for (const { service } of listedOnce(state, usable)) {
+    const priority = priorityOf(state, service);
     totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
-  const built = rrsFor(work, owner, Type.SRV, usable, (service, target) => {
-    const priority = priorityOf(work, service);
+  const built = rrsFor(state, owner, Type.SRV, usable, (service, target) => {
+    const priority = priorityOf(state, service);
     const weight = srvWeight(weightOf(service), totals.get(priority) ?? DEFAULT_WEIGHT);
     return { kind: 'srv', priority, weight, port: service.attributes.port, target };
   });
-  return inChangingOrder(work, built);
+  return inChangingOrder(state, built);
 }
 
-function listedOnce(work: Work, targeted: readonly Targeted[]): readonly Targeted[] {
+function listedOnce(state: LookupState, targeted: readonly Targeted[]): readonly Targeted[] {
   const listed = new Map<string, Targeted>();
   for (const each of targeted) {
     const { service, target } = each;
     const { port } = service.attributes;
     const name = nameKey(target);
-    listed.set(`${priorityOf(work, service)} ${weightOf(service)} ${port} ${name}`, each);
+    listed.set(`${priorityOf(state, service)} ${weightOf(service)} ${port} ${name}`, each);
   }
   return [...listed.values()];
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
-export function mx(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = targetedBy(work, services, ({ attributes }) => attributes.mail);
-  const built = rrsFor(work, owner, Type.MX, usable, (service, exchange) => ({
+export function mx(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
+  const usable = targetedBy(state, services, ({ attributes }) => attributes.mail);
+  const built = rrsFor(state, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
-    preference: priorityOf(work, service),
+    preference: priorityOf(state, service),
     exchange,
   }));
-  return inChangingOrder(work, built);
+  return inChangingOrder(state, built);
 }
 
-function inChangingOrder(work: Work, { answer, additional }: WithGlue): WithGlue {
-  const { settings, random } = work.view;
+function inChangingOrder(state: LookupState, { answer, additional }: WithGlue): WithGlue {
+  const { settings, random } = state.view;
   return { answer: settings.roundRobin ? shuffle(answer, random) : answer, additional };
 }
 
 /** NS of the services at `ns.dns.<apex>`. */
-export function ns(work: Work, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = targetedBy(work, services, () => true);
-  return rrsFor(work, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
+export function ns(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
+  const usable = targetedBy(state, services, () => true);
+  return rrsFor(state, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
 }
 
 interface Targeted {
@@ -75,7 +75,7 @@ interface Targeted {
 
 /** The services with their targets: those with a host that `isWanted`, as many as one message can carry. */
 function targetedBy(
-  work: Work,
+  state: LookupState,
   services: readonly Selected[],
   isWanted: (service: Service) => boolean,
 ): readonly Targeted[] {
@@ -85,7 +85,7 @@ function targetedBy(
     if (!isWanted(service)) continue;
     all.push({ service, target: service.target ?? ownTarget(node.owner(), service.attributes) });
   }
-  return fitting(all, ({ target }) => RR_OCTETS + nameOctets(target), work.view.turn);
+  return fitting(all, ({ target }) => RR_OCTETS + nameOctets(target), state.view.sampleStart);
 }
 
 /**
@@ -112,22 +112,22 @@ function weightOf(service: Service): number {
   return service.attributes.weight || DEFAULT_WEIGHT;
 }
 
-function priorityOf(work: Work, service: Service): number {
-  return service.attributes.priority || work.view.settings.priority;
+function priorityOf(state: LookupState, service: Service): number {
+  return service.attributes.priority || state.view.settings.priority;
 }
 
 /** One rr a target, with the address as glue under the target's very name; a host name is looked up. */
 function rrsFor(
-  work: Work,
+  state: LookupState,
   owner: Name,
   type: number,
   targeted: readonly Targeted[],
   build: (service: Service, target: Name) => Rdata,
 ): WithGlue {
   const members: TimedRdata[] = [];
-  const glue = new Glue(work);
+  const glue = new Glue(state);
   for (const { service, target } of targeted) {
-    const ttlSeconds = ttlOf(work, service);
+    const ttlSeconds = ttlOf(state, service);
     members.push({ rdata: build(service, target), ttlSeconds });
     if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
     else glue.addName(target);
@@ -142,12 +142,12 @@ const GLUE_TRAIL: Trail = { names: [], need: 'optional' };
 
 /** Addresses grouped into RRsets, then what the target names lead to, each looked up once. */
 export class Glue {
-  readonly #work: Work;
+  readonly #state: LookupState;
   readonly #addresses = new Map<string, { owner: Name; type: number; members: TimedRdata[] }>();
   readonly #names = new Map<string, Name>();
 
-  constructor(work: Work) {
-    this.#work = work;
+  constructor(state: LookupState) {
+    this.#state = state;
   }
 
   addAddress(owner: Name, service: Service, ttlSeconds: number): void {
@@ -181,9 +181,9 @@ export class Glue {
   /** A fault costs this target's addresses, never the answer. */
   #follow(target: Name, type: number): Followed | undefined {
     try {
-      return followTarget(this.#work, target, type, GLUE_TRAIL);
+      return followTarget(this.#state, target, type, GLUE_TRAIL);
     } catch (error) {
-      this.#work.view.onFault(error);
+      this.#state.view.onFault(error);
       return undefined;
     }
   }

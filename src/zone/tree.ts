@@ -36,7 +36,7 @@ export class Node {
   /** Services at and below this node. At 0 it is no longer part of the tree. */
   serviceCount = 0;
   /** Where whoever publishes answers keeps those of this name; 0: nowhere. */
-  place = 0;
+  tableAddress = 0;
 
   constructor(label: Label, parent: Node | undefined) {
     this.label = label;

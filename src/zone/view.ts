@@ -40,10 +40,10 @@ export interface View {
   /** Seconds since 1970, for the SOA serial. */
   readonly unixSeconds: number;
   /** In [0, 1), spread evenly over any run of questions; where a walk that cannot take everything begins. */
-  readonly turn: number;
+  readonly sampleStart: number;
   /** In [0, 1); shuffles. */
   readonly random: () => number;
-  /** What is not known yet is asked for in `Work.missing`. */
+  /** What is not known yet is asked for in `LookupState.missing`. */
   readonly externals: Externals;
   /** RD. Without it no other server is asked for the sake of the question (RFC 1034 §4.3.1). */
   readonly recursionDesired: boolean;
@@ -55,6 +55,14 @@ export interface View {
   /** Told of a fault in a part that the answer can do without. Must not throw. */
   readonly onFault: (error: unknown) => void;
 }
+
+/** How current the zones' data is; the same kinds as `MirrorState` has. */
+export type Freshness =
+  /** The store was never read to its end: a name that seems missing may not have arrived yet. */
+  | 'loading'
+  | 'synced'
+  /** The store is out of reach: the data is the last that was read. */
+  | 'stale';
 
 /** The apex of the zone that a name is in: the longest that fits. */
 export function apexOf(settings: ZoneSettings, name: Name): Name | undefined {

@@ -4,7 +4,7 @@ import os from 'node:os';
 import { test } from 'node:test';
 import { BATCH_PACKETS, Batch, PACKET_OCTETS } from '../../src/dataplane/sockets/batch.ts';
 import {
-  Control,
+  Cmsg,
   IP_PKTINFO,
   IPV6_PKTINFO,
   PKTINFO4_SPACE,
@@ -203,7 +203,7 @@ test('a reply leaves from the IPv4 address that was asked, by any interface', ()
     turnRound(batch, counters);
   }
   const expected = info.slice();
-  expected.fill(0, Control.DATA, Control.DATA + 4);
+  expected.fill(0, Cmsg.DATA, Cmsg.DATA + 4);
   assert.deepEqual(
     kernel.sent.map((one) => one.control),
     [expected, NO_CONTROL, expected],
@@ -243,9 +243,9 @@ test('a control message of another kind is not sent back', () => {
 function control(level: number, type: number, space: number, data: readonly number[]): Uint8Array {
   const octets = new Uint8Array(space);
   const view = new DataView(octets.buffer);
-  view.setUint32(Control.OCTETS, Control.DATA + data.length, true);
-  view.setInt32(Control.LEVEL, level, true);
-  view.setInt32(Control.TYPE, type, true);
-  octets.set(data, Control.DATA);
+  view.setUint32(Cmsg.OCTETS, Cmsg.DATA + data.length, true);
+  view.setInt32(Cmsg.LEVEL, level, true);
+  view.setInt32(Cmsg.TYPE, type, true);
+  octets.set(data, Cmsg.DATA);
   return octets;
 }

@@ -126,7 +126,7 @@ const step = fc.oneof(
     weight: 1,
     arbitrary: fc
       .constantFrom('synced' as const, 'stale' as const)
-      .map((standing) => ({ kind: 'standing', standing }) as const),
+      .map((freshness) => ({ kind: 'freshness', freshness }) as const),
   },
 );
 
@@ -165,8 +165,8 @@ test('the table answers as the zone does, whatever changes in between', () => {
             // What others say is asked for anew each second.
             zone.nowMs += 1000;
             break;
-          case 'standing':
-            zone.setStanding(each.standing);
+          case 'freshness':
+            zone.setFreshness(each.freshness);
         }
       }
     }),
@@ -191,7 +191,7 @@ function zoneWithSets(maxUdp = 1232): FastZone {
   for (let i = 0; i < 9; i++) {
     zone.put(`local/skydns/wide/s${i}`, { host: `10.0.1.${i}`, port: 80, mail: i % 2 === 0 });
   }
-  zone.setStanding('synced');
+  zone.setFreshness('synced');
   return zone;
 }
 
@@ -284,7 +284,7 @@ test('as many questions a second as are to be logged are left to the main thread
   assert.deepEqual(outcomes(), [1, 1, 1, 1]);
   zone.table.loggedPerSecond = 3;
   zone.nowMs += 1000;
-  assert.deepEqual(outcomes(), [Outcome.OTHER, Outcome.OTHER, Outcome.OTHER, 1]);
+  assert.deepEqual(outcomes(), [Outcome.SLOW, Outcome.SLOW, Outcome.SLOW, 1]);
   zone.table.loggedPerSecond = 0;
   zone.nowMs += 1000;
   assert.deepEqual(outcomes(), [1, 1, 1, 1]);

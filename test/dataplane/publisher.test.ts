@@ -20,7 +20,7 @@ function queryOf(qname: string, type: string): Uint8Array {
 function zoneOf(services: Readonly<Record<string, unknown>>) {
   const zone = new FastZone();
   for (const [key, value] of Object.entries(services)) zone.put(`local/skydns/${key}`, value);
-  zone.setStanding('synced');
+  zone.setFreshness('synced');
   const packet = (name: string, type: string) => queryOf(`${name}.skydns.local.`, type);
   return {
     zone,
@@ -94,7 +94,7 @@ describe('a change takes away', () => {
     const zone = published();
     zone.put('other/name/far/below', { host: '192.0.2.4' });
     assert.deepEqual(left(zone), all);
-    assert.equal(zone.outcome('below.far.name.other'), Outcome.KNOWN, 'new, and not worked out');
+    assert.equal(zone.outcome('below.far.name.other'), Outcome.PENDING, 'new, and not worked out');
     assert.deepEqual(zone.held('missing.far.name.other'), []);
   });
 });
@@ -106,7 +106,7 @@ describe('the table', () => {
       zone.zone.change('local/skydns/web/a', undefined),
       zone.zone.change('local/skydns/web/b', { host: '192.0.2.2' }),
     ]);
-    assert.equal(zone.outcome('web'), Outcome.KNOWN);
+    assert.equal(zone.outcome('web'), Outcome.PENDING);
     assert.deepEqual(zone.held('a.web'), []);
     zone.publish('web');
     assert.deepEqual(zone.held('web'), ['web.skydns.local. 3600 IN A 192.0.2.2']);
@@ -151,7 +151,7 @@ describe('the table', () => {
     assert.deepEqual(zone.fast(asked), zone.slow(asked));
     zone.unixSeconds += 3600;
     zone.publisher.refresh();
-    assert.equal(zone.fast(asked), Outcome.KNOWN);
+    assert.equal(zone.fast(asked), Outcome.PENDING);
     zone.publish(asked);
     assert.deepEqual(zone.fast(asked), zone.slow(asked));
   });
@@ -190,7 +190,7 @@ describe('the TTL of a lease', () => {
     const zone = new FastZone();
     const lease = expiring(zone, seconds);
     zone.put('local/skydns/a', { host: '192.0.2.1' }, lease);
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     const publish = () => zone.publish(queryOf('a.skydns.local.', 'A'));
     publish();
     return { zone, lease, publish };
@@ -261,7 +261,7 @@ describe('what is not ours to promise', () => {
   it('others saying that a name does not exist is believed for a second', () => {
     const zone = new FastZone();
     zone.put('local/skydns/www', { host: 'x.example.com' });
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     const key = externalKey(name('x.example.com.'), 1);
     const ask = (): string[] | undefined => {
       zone.publish(queryOf(www, 'A'));
@@ -283,7 +283,7 @@ describe('what is not ours to promise', () => {
     const zone = new FastZone();
     zone.put('local/skydns/www', { host: 'x.example.com' });
     zone.put('local/skydns/own', { host: '192.0.2.1' });
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     zone.world.set(externalKey(name('x.example.com.'), 1), { kind: 'found', rrs: [] });
     const outcomes = (qname: string): string[] => {
       zone.publish(queryOf(qname, 'A'));
@@ -305,7 +305,7 @@ describe('what is not ours to promise', () => {
     for (let i = 0; i < 3_000; i++) {
       zone.put(`local/skydns/wide/${i}`, { host: i === 2_999 ? '2001:db8::1' : '192.0.2.1' });
     }
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     for (let second = 0; second < 50; second++) {
       zone.publish(queryOf('wide.skydns.local.', 'AAAA'));
       zone.nowMs += 1000;
@@ -320,7 +320,7 @@ describe('names that settings give a meaning', () => {
   it('take nothing with them when they lose it', () => {
     const zone = new FastZone({ local: name('host.skydns.local.') });
     zone.put('local/skydns/host', { host: '192.0.2.1' });
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     zone.publish(queryOf(...local));
     assert.ok(typeof zone.fast(queryOf(...local)) !== 'number');
     zone.settings = { ...zone.settings, local: undefined };
@@ -338,11 +338,11 @@ describe('names that settings give a meaning', () => {
 
   it('are missed by no batch that began in the zones of before', () => {
     const zone = new FastZone({ apexes: [name('skydns.local.'), name('sub.skydns.local.')] });
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     const apex = queryOf('sub.skydns.local.', 'A');
     zone.settings = { ...zone.settings, apexes: [name('skydns.local.')] };
     zone.publisher.refresh();
-    assert.equal(zone.fast(apex), Outcome.KNOWN, 'still there for those that began before');
+    assert.equal(zone.fast(apex), Outcome.PENDING, 'still there for those that began before');
     zone.publisher.refresh();
     assert.deepEqual(zone.fast(apex), zone.slow(apex));
   });
@@ -350,14 +350,14 @@ describe('names that settings give a meaning', () => {
   it('may be the root', () => {
     const zone = new FastZone({ apexes: [[]] });
     zone.put('web', { host: '192.0.2.1' });
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     for (const type of ['SOA', 'A', 'NS', 'TXT']) {
       const packet = queryOf('.', type);
       zone.publish(packet);
       assert.deepEqual(zone.fast(packet), zone.slow(packet), type);
     }
     zone.put('web', { host: '192.0.2.2' });
-    assert.equal(zone.fast(queryOf('.', 'A')), Outcome.KNOWN);
+    assert.equal(zone.fast(queryOf('.', 'A')), Outcome.PENDING);
   });
 });
 
@@ -365,30 +365,30 @@ describe('a table without room', () => {
   it('takes names in when there is some again', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
-    while (zone.table.stats.refused === 0) zone.put(`local/skydns/n${names++}`, {});
-    zone.setStanding('synced');
+    while (zone.table.stats.withoutRoom === 0) zone.put(`local/skydns/n${names++}`, {});
+    zone.setFreshness('synced');
     const missing = queryOf('missing.skydns.local.', 'A');
-    assert.equal(zone.fast(missing), Outcome.OTHER);
+    assert.equal(zone.fast(missing), Outcome.SLOW);
     for (let i = 0; i < names / 2; i++) zone.delete(`local/skydns/n${i}`);
     zone.publisher.refresh();
     zone.publisher.refresh();
     assert.deepEqual(zone.fast(missing), zone.slow(missing));
-    assert.equal(zone.fast(queryOf(`n${names - 1}.skydns.local.`, 'A')), Outcome.KNOWN);
+    assert.equal(zone.fast(queryOf(`n${names - 1}.skydns.local.`, 'A')), Outcome.PENDING);
   });
 
   it('denies no name that it has no room for, an apex among them', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
-    while (zone.table.stats.refused === 0) zone.put(`local/skydns/n${names++}`, {});
+    while (zone.table.stats.withoutRoom === 0) zone.put(`local/skydns/n${names++}`, {});
     zone.put('arpa/foo/x', { host: '192.0.2.1' });
-    zone.setStanding('synced');
+    zone.setFreshness('synced');
     const { apexes } = zone.settings;
-    const isRefused = () => zone.table.stats.refused;
+    const isRefused = () => zone.table.stats.withoutRoom;
     for (let time = 0; time < 3; time++) {
       zone.settings = { ...zone.settings, apexes: [...apexes, ['foo', 'arpa']] };
       for (let i = 0; i < 6; i++) {
         zone.publisher.refresh();
-        assert.equal(zone.fast(queryOf('x.foo.arpa.', 'A')), Outcome.OTHER);
+        assert.equal(zone.fast(queryOf('x.foo.arpa.', 'A')), Outcome.SLOW);
       }
       zone.settings = { ...zone.settings, apexes };
       zone.publisher.refresh();
@@ -401,7 +401,7 @@ describe('a table without room', () => {
     for (let i = 0; i < names / 2; i++) zone.delete(`local/skydns/n${i}`);
     zone.publisher.refresh();
     zone.publisher.refresh();
-    assert.equal(zone.fast(queryOf('x.foo.arpa.', 'A')), Outcome.KNOWN);
+    assert.equal(zone.fast(queryOf('x.foo.arpa.', 'A')), Outcome.PENDING);
     const missing = queryOf('missing.foo.arpa.', 'A');
     assert.deepEqual(zone.fast(missing), zone.slow(missing));
     zone.delete('arpa/foo/x');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pending } from '../../src/server/responder.ts';
+import { OutstandingAnswers } from '../../src/server/responder.ts';
 
 /** A promise, and what settles it. */
 function answer(): { readonly promise: Promise<void>; readonly send: () => void } {
@@ -18,7 +18,7 @@ async function isAtOnce(something: Promise<void>): Promise<boolean> {
 }
 
 test('nothing is waited for when nothing is owed', async () => {
-  const pending = new Pending();
+  const pending = new OutstandingAnswers();
   assert.ok(await isAtOnce(pending.sent(500)));
   const { promise, send } = answer();
   pending.add(promise);
@@ -29,7 +29,7 @@ test('nothing is waited for when nothing is owed', async () => {
 });
 
 test('answers that are added meanwhile are waited for too', async () => {
-  const pending = new Pending();
+  const pending = new OutstandingAnswers();
   const [first, second] = [answer(), answer()];
   pending.add(first.promise);
   let isSent = false;
@@ -45,7 +45,7 @@ test('answers that are added meanwhile are waited for too', async () => {
 });
 
 test('the wait is bounded', async () => {
-  const pending = new Pending();
+  const pending = new OutstandingAnswers();
   pending.add(new Promise(() => {}));
   await pending.sent(20);
 });

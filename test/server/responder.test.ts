@@ -176,7 +176,7 @@ describe('faults on the way', () => {
     const answers: Promise<void>[] = [];
     const { respond, errors } = responder({
       forwarder: () => forwarder,
-      onPending: (answer) => answers.push(answer),
+      onOutstanding: (answer) => answers.push(answer),
     });
     const flags = { id: 7, recursionDesired: true, checkingDisabled: false };
     const ours = encodeQuery({ ...flags, question: question('web.skydns.local.', 'A') });

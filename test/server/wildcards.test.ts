@@ -33,17 +33,17 @@ describe('a question by wildcard over UDP', () => {
     }
   });
 
-  it('begins elsewhere each turn, so that all services come to be answered', () => {
+  it('starts at another service each time, so that repeated questions reach all services', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 400; i++) {
-      const asked = { ...room, turn: (i * 0.618_034) % 1 };
+      const asked = { ...room, sampleStart: (i * 0.618_034) % 1 };
       const { answer } = respond(catalog, '*.*.*.skydns.local.', 'A', asked);
       for (const rr of answer) seen.add(printRdata(rr));
     }
     assert.equal(seen.size, 3_000);
   });
 
-  it('begins elsewhere each turn also where there are few, but too many for the reply', () => {
+  it('starts at another service each time when only the reply is too small for all services', () => {
     const few = catalogOf(many(60, (i) => ({ host: address(i), port: 80 })));
     for (const [type, roomOctets] of [
       ['A', 512],
@@ -52,8 +52,8 @@ describe('a question by wildcard over UDP', () => {
     ] as const) {
       const seen = new Set<string>();
       for (let i = 0; i < 60; i++) {
-        const turn = (i * 0.618_034) % 1;
-        const asked = { roomOctets, turn, settings: { roundRobin: true } };
+        const sampleStart = (i * 0.618_034) % 1;
+        const asked = { roomOctets, sampleStart, settings: { roundRobin: true } };
         const response = respond(few, 'any.any.any.skydns.local.', type, asked);
         assert.equal(response.truncated, true);
         for (const rr of response.answer) seen.add(printRdata(rr));

@@ -31,7 +31,7 @@ export function checkedAnswer(id: number, filling: number, salt: number): NewAns
   new Uint8Array(words.buffer).set(octets, bodyAt * 4);
   return {
     untilSecond: FOREVER,
-    bornSecond: 0,
+    ttlsAtSecond: 0,
     rcode: 0,
     authoritative: true,
     plainOnly: false,

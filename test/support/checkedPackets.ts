@@ -1,10 +1,10 @@
 /** Packets that prove that they are whole: every word says which packet it is of, and the lengths differ. */
 import { PACKET_OCTETS } from '../../src/dataplane/sockets/batch.ts';
-import { Control, Envelope, Sockaddr } from '../../src/dataplane/sockets/layout.ts';
+import { Cmsg, Envelope, Sockaddr } from '../../src/dataplane/sockets/layout.ts';
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const CONTROL_AT = Sockaddr.ROOM;
-const PACKET_AT = CONTROL_AT + Control.SIZE;
+const PACKET_AT = CONTROL_AT + Cmsg.SIZE;
 
 /** The part of a `Batch` that a ring's writer reads, with one packet. */
 export class PacketSource {
@@ -32,7 +32,7 @@ export class PacketSource {
     return CONTROL_AT;
   }
   controlOctets(): number {
-    return Control.SIZE;
+    return Cmsg.SIZE;
   }
   packetAt(): number {
     return PACKET_AT;

@@ -3,7 +3,7 @@
  * the memory that it was shown, so a header that says something wrong is seen.
  */
 import os from 'node:os';
-import { Message, Part } from '../../src/dataplane/sockets/layout.ts';
+import { Iovec, MsgHdr } from '../../src/dataplane/sockets/layout.ts';
 import type { Libc } from '../../src/dataplane/sockets/libc.ts';
 
 export interface Datagram {
@@ -47,7 +47,7 @@ export class FakeKernel implements Libc {
     if (failure !== undefined) return this.#fail(failure.errno);
     const taken = this.arriving.splice(0, count);
     for (const [i, datagram] of taken.entries())
-      this.#deliver(messages + i * Message.SIZE, datagram);
+      this.#deliver(messages + i * MsgHdr.SIZE, datagram);
     return taken.length > 0 ? taken.length : this.#fail(os.constants.errno.EAGAIN);
   }
 
@@ -56,7 +56,7 @@ export class FakeKernel implements Libc {
     const step = this.sendSteps.shift() ?? { takes: count };
     if ('errno' in step) return this.#fail(step.errno);
     const taken = Math.min(step.takes, count);
-    for (let i = 0; i < taken; i++) this.sent.push(this.#collect(messages + i * Message.SIZE));
+    for (let i = 0; i < taken; i++) this.sent.push(this.#collect(messages + i * MsgHdr.SIZE));
     return taken;
   }
 
@@ -83,25 +83,25 @@ export class FakeKernel implements Libc {
   }
 
   #deliver(header: number, { name, control, octets }: Datagram): void {
-    this.#fill(header + Message.NAME, header + Message.NAME_OCTETS, name);
-    this.#fill(header + Message.CONTROL, header + Message.CONTROL_OCTETS, control);
-    const part = this.#pointer(header + Message.PARTS);
-    const room = this.#length(part + Part.OCTETS);
+    this.#fill(header + MsgHdr.NAME, header + MsgHdr.NAME_OCTETS, name);
+    this.#fill(header + MsgHdr.CONTROL, header + MsgHdr.CONTROL_OCTETS, control);
+    const part = this.#pointer(header + MsgHdr.IOVECS);
+    const room = this.#length(part + Iovec.OCTETS);
     const read = octets.subarray(0, room);
-    this.#octets(this.#pointer(part + Part.BASE), room).set(read);
-    this.#setLength(header + Message.LENGTH, read.length);
+    this.#octets(this.#pointer(part + Iovec.BASE), room).set(read);
+    this.#setLength(header + MsgHdr.LENGTH, read.length);
   }
 
   #collect(header: number): Datagram {
-    const part = this.#pointer(header + Message.PARTS);
+    const part = this.#pointer(header + MsgHdr.IOVECS);
     const taken = (at: number, octets: number): Uint8Array => {
       const length = this.#length(octets);
       return length === 0 ? new Uint8Array(0) : this.#octets(this.#pointer(at), length).slice();
     };
     return {
-      name: taken(header + Message.NAME, header + Message.NAME_OCTETS),
-      control: taken(header + Message.CONTROL, header + Message.CONTROL_OCTETS),
-      octets: taken(part + Part.BASE, part + Part.OCTETS),
+      name: taken(header + MsgHdr.NAME, header + MsgHdr.NAME_OCTETS),
+      control: taken(header + MsgHdr.CONTROL, header + MsgHdr.CONTROL_OCTETS),
+      octets: taken(part + Iovec.BASE, part + Iovec.OCTETS),
     };
   }
 

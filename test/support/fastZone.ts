@@ -70,9 +70,9 @@ export class FastZone {
     });
   }
 
-  setStanding(standing: 'loading' | 'synced' | 'stale'): void {
-    this.freshness = standing;
-    this.publisher.setStanding(standing);
+  setFreshness(freshness: 'loading' | 'synced' | 'stale'): void {
+    this.freshness = freshness;
+    this.publisher.setFreshness(freshness);
   }
 
   put(key: string, value: unknown, lease?: Lease): void {

@@ -24,7 +24,7 @@ export function allMetricsSources(): MetricsSources {
       answers: new AnswerCounters().blocks,
       tcp: new ConnectionTable(() => {}, DEFAULT_TCP_LIMITS).counters,
     },
-    table: { names: 0, answers: 0, usedOctets: 0, capacityOctets: 0, refused: 0 },
+    table: { names: 0, answers: 0, usedOctets: 0, capacityOctets: 0, withoutRoom: 0 },
     store: {
       state: { kind: 'synced', revision: 7, lastEventAtMs: 0 },
       counters: { events: 0, failures: 0, resyncs: 0 },

@@ -18,7 +18,7 @@ export interface WriterSums {
 
 if (parentPort !== null) {
   const { ringMemory, thread, stop } = workerData as WriterStart;
-  const writer = new RingWriter(ringMemory, thread, 'other');
+  const writer = new RingWriter(ringMemory, thread, 'slow');
   const source = new PacketSource(thread);
   let put = 0;
   let gaveWay = 0;

@@ -4,13 +4,13 @@
  * available to their sender, else 0.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import type { WorkerStart } from '../../src/dataplane/listeners/controlChannel.ts';
 import { runWorker } from '../../src/dataplane/listeners/loop.ts';
-import type { WorkerStart } from '../../src/dataplane/listeners/signals.ts';
 import { type FastPath, Outcome } from '../../src/dataplane/table/fastPath.ts';
 
 const OUTCOMES: Readonly<Record<string, number>> = {
-  known: Outcome.KNOWN,
-  other: Outcome.OTHER,
+  known: Outcome.PENDING,
+  other: Outcome.SLOW,
   drop: Outcome.DROP,
 };
 

@@ -10,7 +10,7 @@ import { printRr } from '../../src/dns/rdata.ts';
 import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
-import { type Answer, answer } from '../../src/zone/answer.ts';
+import { answer, type Decision } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
 import {
   type External,
@@ -82,7 +82,7 @@ export interface Asked {
   readonly roomOctets?: number;
   readonly onFault?: (error: unknown) => void;
   readonly nowMs?: number;
-  readonly turn?: number;
+  readonly sampleStart?: number;
   readonly random?: () => number;
 }
 
@@ -95,7 +95,7 @@ export function viewOf(catalog: Catalog, asked: Asked = {}): View {
     settings: settingsOf(asked.settings),
     nowMs: asked.nowMs ?? 0,
     unixSeconds: UNIX_SECONDS,
-    turn: asked.turn ?? 0,
+    sampleStart: asked.sampleStart ?? 0,
     random: asked.random ?? (() => 0),
     externals: externalsOf(asked.externals ?? new Map(), asked.sent),
     recursionDesired: asked.recursionDesired ?? true,
@@ -113,7 +113,7 @@ export function externalsOf(known: ReadonlyMap<string, External>, sent = 0): Ext
   return { get: (qname, qtype) => known.get(externalKey(qname, qtype)), sent };
 }
 
-export function ask(catalog: Catalog, qname: string, type: string, asked: Asked = {}): Answer {
+export function ask(catalog: Catalog, qname: string, type: string, asked: Asked = {}): Decision {
   return answer(viewOf(catalog, asked), question(qname, type));
 }
 
@@ -133,7 +133,7 @@ export function respond(
     return respond(catalog, qname, type, { ...asked, externals });
   }
   assert.equal(answered.kind, 'response', `${qname} ${type} is not ours`);
-  return (answered as Extract<Answer, { kind: 'response' }>).response;
+  return (answered as Extract<Decision, { kind: 'response' }>).response;
 }
 
 export interface Expected {

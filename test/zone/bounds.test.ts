@@ -28,13 +28,13 @@ describe('more services than a question looks at', () => {
     });
   });
 
-  it('a thousand names that lead to as many places give some of them, each its turn', () => {
+  it('an alias with a thousand targets is answered from some of them, and every sample start follows others', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
       ...many(1_000, (i) => [`local/skydns/h${i}`, { host: `10.0.${i >> 8}.${i & 255}` }]),
     });
-    const first = respond(catalog, 'far.skydns.local.', 'A', { turn: 0 });
-    const second = respond(catalog, 'far.skydns.local.', 'A', { turn: 0.5 });
+    const first = respond(catalog, 'far.skydns.local.', 'A', { sampleStart: 0 });
+    const second = respond(catalog, 'far.skydns.local.', 'A', { sampleStart: 0.5 });
     assert.equal(first.answer.length, 99);
     assert.notDeepEqual(first.answer.map(printRdata), second.answer.map(printRdata));
   });
@@ -44,8 +44,8 @@ describe('more services than a question looks at', () => {
       ...many(1_500, (i) => [`local/skydns/notes/${i}`, { text: `${i}` }]),
       'local/skydns/notes/web': { host: '10.0.0.1' },
     });
-    for (const turn of [0, 0.25, 0.5, 0.75]) {
-      assertResponse(respond(catalog, 'notes.skydns.local.', 'A', { turn }), {
+    for (const sampleStart of [0, 0.25, 0.5, 0.75]) {
+      assertResponse(respond(catalog, 'notes.skydns.local.', 'A', { sampleStart }), {
         answer: 'notes.skydns.local. 3600 IN A 10.0.0.1',
       });
     }
@@ -60,7 +60,7 @@ describe('more services than a question looks at', () => {
       ]),
     });
     for (let i = 0; i < 20; i++) {
-      const { answer } = respond(catalog, 'dom.skydns.local.', 'A', { turn: i / 20 });
+      const { answer } = respond(catalog, 'dom.skydns.local.', 'A', { sampleStart: i / 20 });
       for (const rr of answer) assert.equal(printRdata(rr), '10.9.9.9');
     }
   });
@@ -163,10 +163,12 @@ describe('an RRset that would not fit any message', () => {
     many(1_000, (i) => [`local/skydns/srv/${long}-${i}/prod`, { host: '10.0.0.1', port: i + 1 }]),
   );
 
-  it('is a part of it, another one each turn, with the weights of that part', () => {
+  it('an SRV set too large for a message is answered in part, each sample start another part, with weights over that part', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 6; i++) {
-      const { answer } = respond(catalog, 'srv.skydns.local.', 'SRV', { turn: (i * 0.618) % 1 });
+      const { answer } = respond(catalog, 'srv.skydns.local.', 'SRV', {
+        sampleStart: (i * 0.618) % 1,
+      });
       assert.ok(answer.length > 500 && answer.length < 1_000, `${answer.length} rrs`);
       for (const rr of answer) seen.add(printRdata(rr));
     }

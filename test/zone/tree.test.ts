@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Change } from '../../src/service/change.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
+import { type LookupState, newLookupState } from '../../src/zone/lookupState.ts';
 import { isWildcard, type Purpose, type Selection, select } from '../../src/zone/select.ts';
 import { findNode, type Node } from '../../src/zone/tree.ts';
-import { newWork, type Work } from '../../src/zone/work.ts';
 import { viewOf } from '../support/zone.ts';
 
 const component = fc.constantFrom('a', 'b', 'c', 'A', 'a.b', '__proto__', 'constructor', '1', '2');
@@ -86,8 +86,8 @@ function turnOf(question: number): number {
   return (question * 0.618_033_988_749_894_9) % 1;
 }
 
-function workOn(catalog: Catalog, turn = 0): Work {
-  return newWork(viewOf(catalog, { turn }));
+function workOn(catalog: Catalog, sampleStart = 0): LookupState {
+  return newLookupState(viewOf(catalog, { sampleStart }));
 }
 
 function labelsOf(selection: Selection): string[] {
@@ -98,14 +98,14 @@ function labelsOf(selection: Selection): string[] {
 const EVERY: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
 
 describe('select', () => {
-  // A client that asks for A and AAAA in turn sees every second turn only.
+  // A client that asks for A and AAAA alternately sees only every second sample start.
   for (const stride of [1, 2, 3]) {
-    it(`of many services takes a thousand, and every ${stride}th turn comes round to all`, () => {
+    it(`selects a thousand of many services, and every ${stride}th sample start together reach all of them`, () => {
       const catalog = flat(2_500);
       const seen = new Set<string>();
       for (let i = 0; i < 30; i++) {
-        const work = workOn(catalog, turnOf(i * stride));
-        const labels = labelsOf(select(work, ['skydns', 'local'], EVERY));
+        const state = workOn(catalog, turnOf(i * stride));
+        const labels = labelsOf(select(state, ['skydns', 'local'], EVERY));
         assert.equal(labels.length, 1_000);
         for (const label of labels) seen.add(label);
       }
@@ -142,10 +142,10 @@ describe('select', () => {
 
   it('a wildcard that matches nothing looks at a bounded number of names', () => {
     const catalog = flat(50_000);
-    const work = workOn(catalog);
-    const selection = select(work, ['nothing', '*', 'skydns', 'local'], EVERY);
+    const state = workOn(catalog);
+    const selection = select(state, ['nothing', '*', 'skydns', 'local'], EVERY);
     assert.deepEqual(labelsOf(selection), []);
-    assert.ok(work.nodesLeft <= 0 && work.nodesLeft >= -2);
+    assert.ok(state.nodesLeft <= 0 && state.nodesLeft >= -2);
   });
 
   it('finds what a filter over all keys finds', () => {

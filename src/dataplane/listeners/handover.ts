@@ -10,16 +10,16 @@ import { type Batch, PACKET_OCTETS } from '../sockets/batch.ts';
 import { copyWords, Envelope } from '../sockets/layout.ts';
 
 /** A thread's rings: questions whose answers will soon be in the table, those by wildcard, and all others. */
-export type Lane = 'known' | 'other' | 'wildcard';
+export type RingKind = 'pending' | 'slow' | 'wildcard';
 
 /**
  * Packets that wait for the main thread; powers of two. At 20 µs an answer a full ring of others is 10 ms of work. After
  * a change every question about a known name comes until the first of them was answered: that is to last while the main
  * thread waits for a busy core. A wildcard may cost a millisecond.
  */
-export const RING_PACKETS: Readonly<Record<Lane, number>> = {
-  known: 2048,
-  other: 512,
+export const RING_PACKETS: Readonly<Record<RingKind, number>> = {
+  pending: 2048,
+  slow: 512,
   wildcard: 32,
 };
 
@@ -30,22 +30,22 @@ const BUSY = 2;
 
 /** Words of a ring: how many packets were ever put, padded to a cache line; then the places. */
 const HEAD = 0;
-const PLACES_AT = 16;
+const SLOTS_AT = 16;
 /** Words of a place. */
 const STATE = 0;
 const ENVELOPE = 1;
 const PACKET = ENVELOPE + Envelope.WORDS;
-const PLACE_WORDS = PACKET + PACKET_OCTETS / WORD;
+const SLOT_WORDS = PACKET + PACKET_OCTETS / WORD;
 
 function ringWords(packets: number): number {
-  return PLACES_AT + packets * PLACE_WORDS;
+  return SLOTS_AT + packets * SLOT_WORDS;
 }
 
 /** Where each ring of a thread begins, in words from the thread's first. */
-const RING_AT: Readonly<Record<Lane, number>> = {
-  known: 0,
-  other: ringWords(RING_PACKETS.known),
-  wildcard: ringWords(RING_PACKETS.known) + ringWords(RING_PACKETS.other),
+const RING_AT: Readonly<Record<RingKind, number>> = {
+  pending: 0,
+  slow: ringWords(RING_PACKETS.pending),
+  wildcard: ringWords(RING_PACKETS.pending) + ringWords(RING_PACKETS.slow),
 };
 const THREAD_WORDS = RING_AT.wildcard + ringWords(RING_PACKETS.wildcard);
 
@@ -59,14 +59,14 @@ class Ring {
   readonly words: Int32Array;
   readonly packets: number;
 
-  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
-    this.packets = RING_PACKETS[lane];
-    const at = (thread - 1) * THREAD_WORDS + RING_AT[lane];
+  constructor(memory: SharedArrayBuffer, thread: number, kind: RingKind) {
+    this.packets = RING_PACKETS[kind];
+    const at = (thread - 1) * THREAD_WORDS + RING_AT[kind];
     this.words = new Int32Array(memory, at * WORD, ringWords(this.packets));
   }
 
-  placeOf(position: number): number {
-    return PLACES_AT + (position & (this.packets - 1)) * PLACE_WORDS;
+  slotAt(position: number): number {
+    return SLOTS_AT + (position & (this.packets - 1)) * SLOT_WORDS;
   }
 }
 
@@ -75,28 +75,28 @@ export class RingWriter {
   readonly #ring: Ring;
   #head: number;
 
-  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
-    this.#ring = new Ring(memory, thread, lane);
+  constructor(memory: SharedArrayBuffer, thread: number, kind: RingKind) {
+    this.#ring = new Ring(memory, thread, kind);
     this.#head = Atomics.load(this.#ring.words, HEAD); // a predecessor may have died
   }
 
   /** Puts packet `i` of the batch; false if one had to give way: the oldest or, rarely, this one. */
   put(batch: Batch, i: number): boolean {
     const { words } = this.#ring;
-    const place = this.#ring.placeOf(this.#head);
-    const state = Atomics.load(words, place + STATE);
-    if (state === BUSY || Atomics.compareExchange(words, place + STATE, state, BUSY) !== state)
+    const slot = this.#ring.slotAt(this.#head);
+    const state = Atomics.load(words, slot + STATE);
+    if (state === BUSY || Atomics.compareExchange(words, slot + STATE, state, BUSY) !== state)
       return false;
-    fill(words, place, batch, i);
-    Atomics.store(words, place + STATE, FULL);
+    fill(words, slot, batch, i);
+    Atomics.store(words, slot + STATE, FULL);
     this.#head = (this.#head + 1) | 0;
     Atomics.store(words, HEAD, this.#head);
     return state === EMPTY;
   }
 }
 
-function fill(words: Int32Array, place: number, batch: Batch, i: number): void {
-  const envelope = place + ENVELOPE;
+function fill(words: Int32Array, slot: number, batch: Batch, i: number): void {
+  const envelope = slot + ENVELOPE;
   const length = batch.length(i);
   const { socket } = batch;
   words[envelope + Envelope.FD] = socket.fd;
@@ -108,11 +108,11 @@ function fill(words: Int32Array, place: number, batch: Batch, i: number): void {
     const { CONTROL, CONTROL_WORDS } = Envelope;
     copyWords(from, batch.controlAt(i) / WORD, words, envelope + CONTROL, CONTROL_WORDS);
   }
-  copyWords(from, batch.packetAt(i) / WORD, words, place + PACKET, (length + WORD - 1) >> 2);
+  copyWords(from, batch.packetAt(i) / WORD, words, slot + PACKET, (length + WORD - 1) >> 2);
 }
 
 /** A packet out of a ring; the same memory for each. */
-export class Handed {
+export class Miss {
   readonly #memory = new ArrayBuffer(Envelope.WORDS * WORD + PACKET_OCTETS);
   readonly envelope: Int32Array = new Int32Array(this.#memory, 0, Envelope.WORDS);
   readonly words: Int32Array = new Int32Array(this.#memory);
@@ -130,8 +130,8 @@ export class RingReader {
   readonly #ring: Ring;
   #tail = 0;
 
-  constructor(memory: SharedArrayBuffer, thread: number, lane: Lane) {
-    this.#ring = new Ring(memory, thread, lane);
+  constructor(memory: SharedArrayBuffer, thread: number, kind: RingKind) {
+    this.#ring = new Ring(memory, thread, kind);
   }
 
   isEmpty(): boolean {
@@ -139,7 +139,7 @@ export class RingReader {
   }
 
   /** Takes the oldest packet; false if there is none. */
-  take(into: Handed): boolean {
+  take(into: Miss): boolean {
     const { words, packets } = this.#ring;
     const head = Atomics.load(words, HEAD);
     // What was put more than a ring ago was overwritten.
@@ -148,24 +148,24 @@ export class RingReader {
       this.overran = true;
     }
     while (this.#tail !== head) {
-      const place = this.#ring.placeOf(this.#tail);
+      const slot = this.#ring.slotAt(this.#tail);
       this.#tail = (this.#tail + 1) | 0;
       // Otherwise its packet gave way to a later one, which comes in its turn or was taken in this one's.
-      if (Atomics.compareExchange(words, place + STATE, FULL, BUSY) !== FULL) continue;
-      copyWords(words, place + ENVELOPE, into.words, 0, Envelope.WORDS);
+      if (Atomics.compareExchange(words, slot + STATE, FULL, BUSY) !== FULL) continue;
+      copyWords(words, slot + ENVELOPE, into.words, 0, Envelope.WORDS);
       const length = into.envelope[Envelope.LENGTH] as number;
       const packetWords = (length + WORD - 1) >> 2;
-      copyWords(words, place + PACKET, into.words, Envelope.WORDS, packetWords);
-      Atomics.store(words, place + STATE, EMPTY);
+      copyWords(words, slot + PACKET, into.words, Envelope.WORDS, packetWords);
+      Atomics.store(words, slot + STATE, EMPTY);
       return true;
     }
     return false;
   }
 
   /** Gives back the place that a writer died in. To be called while there is no writer. */
-  mend(): void {
+  releaseBusySlots(): void {
     const { words, packets } = this.#ring;
     for (let position = 0; position < packets; position++)
-      Atomics.compareExchange(words, this.#ring.placeOf(position) + STATE, BUSY, EMPTY);
+      Atomics.compareExchange(words, this.#ring.slotAt(position) + STATE, BUSY, EMPTY);
   }
 }

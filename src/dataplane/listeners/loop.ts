@@ -23,21 +23,21 @@ import {
 } from '../table/counters.ts';
 import { type FastPath, Outcome } from '../table/fastPath.ts';
 import type { openFastPath } from '../table/reader.ts';
-import { type Lane, RingWriter } from './handover.ts';
-import { clockOriginMs, WorkerLink, type WorkerStart } from './signals.ts';
+import { clockOriginMs, WorkerChannel, type WorkerStart } from './controlChannel.ts';
+import { type RingKind, RingWriter } from './handover.ts';
 import { familyBlock } from './udpListener.ts';
 
-export interface WorkerWay {
+export interface FamilyPath {
   readonly fastPath: FastPath;
   readonly counters: CounterBlock;
 }
 
 export interface WorkerParts {
   readonly libc: Libc;
-  readonly link: WorkerLink;
+  readonly channel: WorkerChannel;
   /** For sockets of either family, each with counters of its own. */
-  readonly ways: Readonly<Record<4 | 6, WorkerWay>>;
-  readonly rings: Readonly<Record<Lane, RingWriter>>;
+  readonly paths: Readonly<Record<4 | 6, FamilyPath>>;
+  readonly rings: Readonly<Record<RingKind, RingWriter>>;
 }
 
 /** How long a worker that is to end goes on with what has arrived. */
@@ -63,12 +63,12 @@ export class WorkerLoop {
 
   /** Returns when it is told to stop. Throws if a socket is gone, which is a fault of ours. */
   run(): void {
-    const { link } = this.#parts;
+    const { channel } = this.#parts;
     for (;;) {
-      if (link.hasOrders()) this.#takeOrders();
+      if (channel.hasAssignment()) this.#takeAssignment();
       if (this.#stop) break;
       const [first] = this.#batches;
-      if (first === undefined) link.idle(RECEIVE_TIMEOUT_MS);
+      if (first === undefined) channel.waitForAssignment(RECEIVE_TIMEOUT_MS);
       else if (this.#batches.length === 1 && first.socket.blocking)
         this.#serve(first, MSG_WAITFORONE);
       else this.#serveReady(RECEIVE_TIMEOUT_MS);
@@ -76,23 +76,23 @@ export class WorkerLoop {
     this.#drain();
   }
 
-  #takeOrders(): void {
-    const { libc, link, ways } = this.#parts;
-    const orders = link.orders();
-    if (orders === undefined) return;
-    this.#stop = orders.stop;
-    this.#recursionRanges = new RecursionRanges(orders.recursionRanges);
-    this.#ownPorts = [...new Set(orders.sockets.map(({ port }) => port))];
-    this.#batches = orders.sockets.map(
+  #takeAssignment(): void {
+    const { libc, channel, paths } = this.#parts;
+    const assignment = channel.receiveAssignment();
+    if (assignment === undefined) return;
+    this.#stop = assignment.stop;
+    this.#recursionRanges = new RecursionRanges(assignment.recursionRanges);
+    this.#ownPorts = [...new Set(assignment.sockets.map(({ port }) => port))];
+    this.#batches = assignment.sockets.map(
       (socket) =>
         this.#batches.find((batch) => batch.socket.fd === socket.fd) ??
-        new Batch(libc, socket, ways[socket.family].fastPath.replyOctets),
+        new Batch(libc, socket, paths[socket.family].fastPath.replyOctets),
     );
     this.#poll = new Poll(
       libc,
-      orders.sockets.map(({ fd }) => fd),
+      assignment.sockets.map(({ fd }) => fd),
     );
-    link.follow(orders);
+    channel.acknowledge(assignment);
   }
 
   /** Answers what waits in the kernel, for as long as there is time. */
@@ -112,11 +112,11 @@ export class WorkerLoop {
   #serve(batch: Batch, flags: number): void {
     const received = batch.receive(flags);
     if (received <= 0) {
-      this.#readFailed(received);
+      this.#onReadFailed(received);
       return;
     }
-    const { link } = this.#parts;
-    const { fastPath, counters } = this.#parts.ways[batch.socket.family];
+    const { channel } = this.#parts;
+    const { fastPath, counters } = this.#parts.paths[batch.socket.family];
     const readMs = performance.now();
     fastPath.beginBatch();
     this.#answer(batch, received, fastPath, counters);
@@ -124,7 +124,7 @@ export class WorkerLoop {
     const replies = batch.send(counters);
     if (this.#handedOver) {
       this.#handedOver = false;
-      link.wakeMain();
+      channel.wakeMain();
     }
     countBatch(counters, received, replies, performance.now() - readMs);
   }
@@ -141,7 +141,7 @@ export class WorkerLoop {
       const port = sockaddrPort(octets, nameAt);
       if (port === 0) countDrop(counters, 'sourcePortZero');
       else if (ownPorts.includes(port))
-        this.#handOver(batch, i, Outcome.OTHER, counters); // our own address?
+        this.#handOver(batch, i, Outcome.SLOW, counters); // our own address?
       else {
         const recursionAvailable = ranges.has(words, nameAt);
         const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
@@ -157,25 +157,25 @@ export class WorkerLoop {
   }
 
   #handOver(batch: Batch, i: number, outcome: number, counters: CounterBlock): void {
-    const ring = this.#parts.rings[laneOf(outcome)];
+    const ring = this.#parts.rings[ringKindOf(outcome)];
     if (!ring.put(batch, i)) countDrop(counters, 'overload');
     count(counters, Single.handedOver);
     this.#handedOver = true;
   }
 
   /** Nothing within the time, an interruption, or a reason that may pass. */
-  #readFailed(received: number): void {
+  #onReadFailed(received: number): void {
     const errno = received < 0 ? this.#parts.libc.errno() : EAGAIN;
     if (errno === EAGAIN || errno === EINTR) return;
     if (errno === EBADF) throw systemError(errno, 'recvmmsg');
-    this.#parts.link.report({ kind: 'readError', errno });
+    this.#parts.channel.report({ kind: 'readError', errno });
     Atomics.wait(this.#pause, 0, 0, PAUSE_MS);
   }
 }
 
-function laneOf(outcome: number): Lane {
-  if (outcome === Outcome.KNOWN) return 'known';
-  return outcome === Outcome.WILDCARD ? 'wildcard' : 'other';
+function ringKindOf(outcome: number): RingKind {
+  if (outcome === Outcome.PENDING) return 'pending';
+  return outcome === Outcome.WILDCARD ? 'wildcard' : 'slow';
 }
 
 function countBatch(
@@ -200,19 +200,19 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
   const { thread, table, ringMemory } = start;
   const aheadMs = clockOriginMs() - start.mainClockOriginMs;
   const mainNowMs = (): number => performance.now() + aheadMs;
-  const way = (family: 4 | 6): WorkerWay => {
+  const path = (family: 4 | 6): FamilyPath => {
     const counters = familyBlock(start.counterMemory, thread, family);
     const fastPath = table === undefined ? NO_TABLE : open(table, thread, counters, mainNowMs);
     return { fastPath, counters };
   };
   new WorkerLoop({
     libc: found.libc,
-    link: new WorkerLink(start.linkMemory, thread, port),
+    channel: new WorkerChannel(start.channelMemory, thread, port),
     // They take turns, so they may read the table as one thread.
-    ways: { 4: way(4), 6: way(6) },
+    paths: { 4: path(4), 6: path(6) },
     rings: {
-      known: new RingWriter(ringMemory, thread, 'known'),
-      other: new RingWriter(ringMemory, thread, 'other'),
+      pending: new RingWriter(ringMemory, thread, 'pending'),
+      slow: new RingWriter(ringMemory, thread, 'slow'),
       wildcard: new RingWriter(ringMemory, thread, 'wildcard'),
     },
   }).run();
@@ -222,5 +222,5 @@ const NO_TABLE: FastPath = {
   replyOctets: 0,
   beginBatch: () => {},
   endBatch: () => {},
-  answer: () => Outcome.OTHER,
+  answer: () => Outcome.SLOW,
 };

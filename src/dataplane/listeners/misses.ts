@@ -14,82 +14,82 @@ import { Envelope, sockaddrPort, sockaddrText } from '../sockets/layout.ts';
 import { sendDropReason } from '../sockets/libc.ts';
 import type { ReplySender } from '../sockets/sender.ts';
 import { type CounterBlock, countDrop } from '../table/counters.ts';
-import { Handed, RingReader } from './handover.ts';
-import type { LinkBoard } from './signals.ts';
+import type { MainChannel } from './controlChannel.ts';
+import { Miss, RingReader } from './handover.ts';
 import type { SlowCounts } from './udpListener.ts';
 
 /** How long the main thread answers misses before it looks at what else there is to do. */
-const TURN_MS = 3;
-const OTHER_SHARE = 8;
+const SLICE_MS = 3;
+const SLOW_SHARE = 8;
 /** In a flood: so long, and so long a pause. */
-const FLOODED_TURN_MS = 0.3;
+const FLOODED_SLICE_MS = 0.3;
 const FLOODED_PAUSE_MS = 1;
 /** Where the others' rings are never empty, one of so many answers is a wildcard's. */
 const WILDCARD_SHARE = 64;
 
-export interface MissesOptions {
+export interface MissSchedulerOptions {
   readonly ringMemory: SharedArrayBuffer;
   readonly workers: number;
-  readonly board: LinkBoard;
+  readonly channel: MainChannel;
   /** The packet's memory is used again after the call. Must not throw. */
-  readonly answer: (handed: Handed) => void;
+  readonly answer: (miss: Miss) => void;
 }
 
-export class Misses {
-  readonly #board: LinkBoard;
-  readonly #answer: (handed: Handed) => void;
-  readonly #known: readonly RingReader[];
-  readonly #other: readonly RingReader[];
-  readonly #wildcard: readonly RingReader[];
-  readonly #handed = new Handed();
+export class MissScheduler {
+  readonly #channel: MainChannel;
+  readonly #answer: (miss: Miss) => void;
+  readonly #pendingRings: readonly RingReader[];
+  readonly #slowRings: readonly RingReader[];
+  readonly #wildcardRings: readonly RingReader[];
+  readonly #miss = new Miss();
   #count = 0;
   /** No wildcard is answered before. */
   #wildcardAtMs = 0;
-  #nextTurn: NodeJS.Immediate | undefined;
+  #nextRun: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
 
-  constructor({ ringMemory, workers, board, answer }: MissesOptions) {
+  constructor({ ringMemory, workers, channel, answer }: MissSchedulerOptions) {
     const threads = Array.from({ length: workers }, (_, i) => i + 1);
-    this.#board = board;
+    this.#channel = channel;
     this.#answer = answer;
-    this.#known = threads.map((thread) => new RingReader(ringMemory, thread, 'known'));
-    this.#other = threads.map((thread) => new RingReader(ringMemory, thread, 'other'));
-    this.#wildcard = threads.map((thread) => new RingReader(ringMemory, thread, 'wildcard'));
+    this.#pendingRings = threads.map((thread) => new RingReader(ringMemory, thread, 'pending'));
+    this.#slowRings = threads.map((thread) => new RingReader(ringMemory, thread, 'slow'));
+    this.#wildcardRings = threads.map((thread) => new RingReader(ringMemory, thread, 'wildcard'));
   }
 
   /** To be called when a worker says that it has handed something over. */
-  turn(): void {
+  run(): void {
     this.#cancel();
     const isFlooded = this.#wasOverrun();
-    const untilMs = performance.now() + (isFlooded ? FLOODED_TURN_MS : TURN_MS);
+    const untilMs = performance.now() + (isFlooded ? FLOODED_SLICE_MS : SLICE_MS);
     if (this.#answerUntil(untilMs)) {
-      this.#board.sleep();
+      this.#channel.markAsleep();
       // What came after the last look, and before a worker could know that it has to call.
-      const isEmpty = this.#areEmpty(this.#known, this.#other);
-      if (isEmpty && this.#areEmpty(this.#wildcard)) return;
+      const isEmpty = this.#areEmpty(this.#pendingRings, this.#slowRings);
+      if (isEmpty && this.#areEmpty(this.#wildcardRings)) return;
       if (isEmpty) {
-        this.#awaitWildcards();
+        this.#sleepUntilWildcard();
         return;
       }
-      if (!this.#board.wake()) return;
+      if (!this.#channel.markAwake()) return;
     }
-    if (isFlooded) this.#pause = setTimeout(() => this.turn(), FLOODED_PAUSE_MS);
-    else this.#nextTurn = setImmediate(() => this.turn());
+    if (isFlooded) this.#pause = setTimeout(() => this.run(), FLOODED_PAUSE_MS);
+    else this.#nextRun = setImmediate(() => this.run());
   }
 
   /** Sleeps until it is time for the next wildcard, unless a worker calls before. */
-  #awaitWildcards(): void {
+  #sleepUntilWildcard(): void {
     const restMs = Math.max(0, Math.ceil(this.#wildcardAtMs - performance.now()));
     this.#pause = setTimeout(() => {
-      this.#board.wake();
-      this.turn();
+      this.#channel.markAwake();
+      this.run();
     }, restMs);
   }
 
   /** Whether more came than could be answered since the last turn. */
   #wasOverrun(): boolean {
     let overrun = false;
-    for (const ring of this.#other) {
+    for (const ring of this.#slowRings) {
       overrun ||= ring.overran;
       ring.overran = false;
     }
@@ -97,19 +97,20 @@ export class Misses {
   }
 
   /** Answers all that waits now, within that time. */
-  finish(timeoutMs: number): void {
+  drain(timeoutMs: number): void {
     const untilMs = performance.now() + timeoutMs;
     let isDone = false;
     while (!isDone && performance.now() < untilMs) {
       this.#wildcardAtMs = 0;
       this.#answerUntil(untilMs);
-      isDone = this.#areEmpty(this.#known, this.#other, this.#wildcard);
+      isDone = this.#areEmpty(this.#pendingRings, this.#slowRings, this.#wildcardRings);
     }
   }
 
   /** To be called when a worker is gone, before there is another in its place. */
-  mend(thread: number): void {
-    for (const rings of [this.#known, this.#other, this.#wildcard]) rings[thread - 1]?.mend();
+  releaseBusySlots(thread: number): void {
+    for (const rings of [this.#pendingRings, this.#slowRings, this.#wildcardRings])
+      rings[thread - 1]?.releaseBusySlots();
   }
 
   close(): void {
@@ -126,20 +127,22 @@ export class Misses {
     const wildcardsFirst = ++this.#count % WILDCARD_SHARE === 0;
     if (wildcardsFirst && this.#answerWildcard()) return true;
     if (!this.#take()) return this.#answerWildcard();
-    this.#answer(this.#handed);
+    this.#answer(this.#miss);
     return true;
   }
 
   #take(): boolean {
-    const othersFirst = this.#count % OTHER_SHARE === 0;
-    const [first, second] = othersFirst ? [this.#other, this.#known] : [this.#known, this.#other];
+    const othersFirst = this.#count % SLOW_SHARE === 0;
+    const [first, second] = othersFirst
+      ? [this.#slowRings, this.#pendingRings]
+      : [this.#pendingRings, this.#slowRings];
     return this.#takeFrom(first) || this.#takeFrom(second);
   }
 
   #answerWildcard(): boolean {
     const beganMs = performance.now();
-    if (beganMs < this.#wildcardAtMs || !this.#takeFrom(this.#wildcard)) return false;
-    this.#answer(this.#handed);
+    if (beganMs < this.#wildcardAtMs || !this.#takeFrom(this.#wildcardRings)) return false;
+    this.#answer(this.#miss);
     const endedMs = performance.now();
     this.#wildcardAtMs = endedMs + (endedMs - beganMs);
     return true;
@@ -148,18 +151,18 @@ export class Misses {
   #takeFrom(rings: readonly RingReader[]): boolean {
     // Another ring is the first each time, or a flood in one would keep the others waiting.
     for (let i = 0; i < rings.length; i++)
-      if (rings[(this.#count + i) % rings.length]?.take(this.#handed)) return true;
+      if (rings[(this.#count + i) % rings.length]?.take(this.#miss)) return true;
     return false;
   }
 
-  #areEmpty(...lanes: readonly (readonly RingReader[])[]): boolean {
-    return lanes.every((rings) => rings.every((ring) => ring.isEmpty()));
+  #areEmpty(...rings: readonly (readonly RingReader[])[]): boolean {
+    return rings.every((rings) => rings.every((ring) => ring.isEmpty()));
   }
 
   #cancel(): void {
-    clearImmediate(this.#nextTurn);
+    clearImmediate(this.#nextRun);
     clearTimeout(this.#pause);
-    this.#nextTurn = undefined;
+    this.#nextRun = undefined;
     this.#pause = undefined;
   }
 }
@@ -169,7 +172,7 @@ export class Misses {
  * socket that the packet came by.
  */
 
-export interface HandedPacketsOptions {
+export interface MissResponderOptions {
   readonly respond: Respond;
   readonly sender: ReplySender;
   /** Of the main thread, for what is dropped. */
@@ -177,36 +180,36 @@ export interface HandedPacketsOptions {
   readonly slow: SlowCounts;
   readonly isOwn: (address: string, port: number) => boolean;
   /** The listener's socket with that descriptor, and whether it is still there; `undefined` when it is not. */
-  readonly socketOf: (fd: number) => HandedSocket | undefined;
+  readonly socketOf: (fd: number) => ReplySocket | undefined;
 }
 
-export interface HandedSocket {
+export interface ReplySocket {
   readonly family: 4 | 6;
   readonly isOpen: boolean;
 }
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 
-export class HandedPackets {
-  readonly #options: HandedPacketsOptions;
+export class MissResponder {
+  readonly #options: MissResponderOptions;
 
-  constructor(options: HandedPacketsOptions) {
+  constructor(options: MissResponderOptions) {
     this.#options = options;
   }
 
-  answer(handed: Handed): void {
+  answer(miss: Miss): void {
     const { respond, isOwn, socketOf, counters, slow } = this.#options;
-    const client = clientOf(handed.envelope);
-    const socket = socketOf(handed.envelope[Envelope.FD] as number);
+    const client = clientOf(miss.envelope);
+    const socket = socketOf(miss.envelope[Envelope.FD] as number);
     if (socket === undefined) return;
     if (isOwn(client.address, client.port)) {
       countDrop(counters[socket.family], 'ownAddress');
       return;
     }
     slow.queries += 1;
-    let { envelope } = handed;
+    let { envelope } = miss;
     let isAnswered = false;
-    respond(handed.packet, client, (reply) => {
+    respond(miss.packet, client, (reply) => {
       isAnswered = true;
       if (socket.isOpen) this.#send(socket, envelope, reply);
     });
@@ -214,7 +217,7 @@ export class HandedPackets {
     if (!isAnswered) envelope = envelope.slice();
   }
 
-  #send({ family }: HandedSocket, envelope: Int32Array, reply: Uint8Array): void {
+  #send({ family }: ReplySocket, envelope: Int32Array, reply: Uint8Array): void {
     const { sender, counters, slow } = this.#options;
     const errno = sender.send(envelope, reply);
     if (errno === 0) slow.replies += 1;

@@ -6,22 +6,22 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
-import type { LinkBoard, Orders, Report, WorkerStart } from './signals.ts';
+import type { Assignment, MainChannel, WorkerReport, WorkerStart } from './controlChannel.ts';
 
 export interface WorkerThreadsOptions {
   readonly workers: number;
   /** What a thread runs. */
   readonly entry: URL;
-  readonly board: LinkBoard;
+  readonly channel: MainChannel;
   /** Threads are numbered from 1. */
   readonly start: (thread: number) => WorkerStart;
-  readonly onReport: (report: Report) => void;
+  readonly onReport: (report: WorkerReport) => void;
   /** A thread ended that was not told to; its place is empty when this is called. */
   readonly onGone: (thread: number, error: Error) => void;
 }
 
 /** The life of one thread number, through all who have it. */
-interface Post {
+interface ThreadSlot {
   readonly thread: number;
   worker: Worker | undefined;
   startedMs: number;
@@ -38,17 +38,17 @@ const STOP_MS = 1_500;
 
 export class WorkerThreads {
   readonly #options: WorkerThreadsOptions;
-  readonly #posts: readonly Post[];
+  readonly #slots: readonly ThreadSlot[];
   #generation = 0;
   #sockets: readonly (readonly UdpSocket[])[] = [];
   #recursionRanges: readonly AddressRange[] = [];
   #started = false;
   #stopped = false;
-  #waiting: (() => void)[] = [];
+  #waiters: (() => void)[] = [];
 
   constructor(options: WorkerThreadsOptions) {
     this.#options = options;
-    this.#posts = Array.from({ length: options.workers }, (_, i) => ({
+    this.#slots = Array.from({ length: options.workers }, (_, i) => ({
       thread: i + 1,
       worker: undefined,
       startedMs: 0,
@@ -60,92 +60,93 @@ export class WorkerThreads {
   /** The sockets of each thread from now on. Resolves once nobody touches any other. */
   async assign(sockets: readonly (readonly UdpSocket[])[]): Promise<void> {
     this.#sockets = sockets;
-    this.#order();
+    this.#announce();
     if (!this.#started && !this.#stopped) {
       this.#started = true;
-      for (const post of this.#posts) this.#start(post);
+      for (const slot of this.#slots) this.#start(slot);
     }
-    await this.#until(() => this.#followed());
+    await this.#waitUntil(() => this.#haveAllAcknowledged());
   }
 
   recurseFor(ranges: readonly AddressRange[]): void {
     this.#recursionRanges = ranges;
-    this.#order();
+    this.#announce();
   }
 
   /** Lets every thread answer what has arrived, and end. Resolves when all have, or were made to. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const { restart } of this.#posts) clearTimeout(restart);
-    this.#order();
+    for (const { restart } of this.#slots) clearTimeout(restart);
+    this.#announce();
     const timer = setTimeout(() => {
-      for (const { worker } of this.#posts) void worker?.terminate();
+      for (const { worker } of this.#slots) void worker?.terminate();
     }, STOP_MS);
-    await this.#until(() => this.#posts.every(({ worker }) => worker === undefined));
+    await this.#waitUntil(() => this.#slots.every(({ worker }) => worker === undefined));
     clearTimeout(timer);
   }
 
-  #order(): void {
+  #announce(): void {
     this.#generation += 1;
-    for (const post of this.#posts) post.worker?.postMessage(this.#ordersFor(post));
-    this.#options.board.announce(this.#generation);
+    for (const slot of this.#slots) slot.worker?.postMessage(this.#assignmentFor(slot));
+    this.#options.channel.announce(this.#generation);
   }
 
-  #ordersFor({ thread }: Post): Orders {
+  #assignmentFor({ thread }: ThreadSlot): Assignment {
     const sockets = this.#sockets[thread - 1] ?? [];
     const recursionRanges = this.#recursionRanges;
     return { generation: this.#generation, sockets, recursionRanges, stop: this.#stopped };
   }
 
-  #start(post: Post): void {
+  #start(slot: ThreadSlot): void {
     const { entry, start, onReport } = this.#options;
-    const { thread } = post;
+    const { thread } = slot;
     const worker = startThread(entry, { workerData: start(thread), name: `udp-${thread}` });
     let failure: Error | undefined;
-    worker.on('message', (report: Report) => {
+    worker.on('message', (report: WorkerReport) => {
       onReport(report);
-      if (report.kind === 'seen') this.#look();
+      if (report.kind === 'seen') this.#wakeWaiters();
     });
     worker.on('error', (error) => {
       failure = error;
     });
     worker.on('exit', (code) => {
-      post.worker = undefined;
-      if (!this.#stopped) this.#replace(post, failure ?? new Error(`exit code ${code}`));
-      this.#look();
+      slot.worker = undefined;
+      if (!this.#stopped) this.#replace(slot, failure ?? new Error(`exit code ${code}`));
+      this.#wakeWaiters();
     });
-    post.worker = worker;
-    post.startedMs = performance.now();
-    worker.postMessage(this.#ordersFor(post));
+    slot.worker = worker;
+    slot.startedMs = performance.now();
+    worker.postMessage(this.#assignmentFor(slot));
   }
 
-  #replace(post: Post, error: Error): void {
-    this.#options.onGone(post.thread, error);
-    const isEarly = performance.now() - post.startedMs < EARLY_MS;
-    post.earlyDeaths = isEarly ? post.earlyDeaths + 1 : 0;
-    if (post.earlyDeaths < 2) {
-      this.#start(post);
+  #replace(slot: ThreadSlot, error: Error): void {
+    this.#options.onGone(slot.thread, error);
+    const isEarly = performance.now() - slot.startedMs < EARLY_MS;
+    slot.earlyDeaths = isEarly ? slot.earlyDeaths + 1 : 0;
+    if (slot.earlyDeaths < 2) {
+      this.#start(slot);
       return;
     }
-    const delayMs = backoffMs(post.earlyDeaths - 1, BACKOFF);
-    post.restart = setTimeout(() => this.#start(post), delayMs);
+    const delayMs = backoffMs(slot.earlyDeaths - 1, BACKOFF);
+    slot.restart = setTimeout(() => this.#start(slot), delayMs);
   }
 
   /** Whether all go by the last orders; a thread that is yet to start will. */
-  #followed(): boolean {
-    const { board } = this.#options;
-    return this.#posts.every(
-      ({ worker, thread }) => worker === undefined || board.seen(thread) === this.#generation,
+  #haveAllAcknowledged(): boolean {
+    const { channel } = this.#options;
+    return this.#slots.every(
+      ({ worker, thread }) =>
+        worker === undefined || channel.acknowledged(thread) === this.#generation,
     );
   }
 
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async #waitUntil(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }
 
-  #look(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+  #wakeWaiters(): void {
+    const waiting = this.#waiters;
+    this.#waiters = [];
     for (const resolve of waiting) resolve();
   }
 }

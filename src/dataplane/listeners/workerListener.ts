@@ -7,16 +7,16 @@ import type { AddressRange } from '../sockets/recursionRanges.ts';
 import { ReplySender } from '../sockets/sender.ts';
 import { SocketMaker, type UdpSocket } from '../sockets/socket.ts';
 import { newCounterMemory } from '../table/counters.ts';
-import { newRingMemory } from './handover.ts';
-import { HandedPackets, Misses } from './misses.ts';
-import { createOwnAddresses } from './ownAddresses.ts';
 import {
   clockOriginMs,
-  LinkBoard,
-  newLinkMemory,
-  type Report,
+  MainChannel,
+  newChannelMemory,
+  type WorkerReport,
   type WorkerStart,
-} from './signals.ts';
+} from './controlChannel.ts';
+import { newRingMemory } from './handover.ts';
+import { MissResponder, MissScheduler } from './misses.ts';
+import { createOwnAddresses } from './ownAddresses.ts';
 import { WorkerThreads } from './threads.ts';
 import {
   BLOCKS_PER_THREAD,
@@ -53,12 +53,12 @@ const ENTRY = new URL(
 
 const MAIN_THREAD = 0;
 /** How long the end of a socket may be put off by answering what was handed over. */
-const FINISH_MS = 500;
+const DRAIN_MS = 500;
 /** Errors of reading come by the hundred. */
-const TELL_EVERY_MS = 1_000;
+const REPORT_EVERY_MS = 1_000;
 
 /** The sockets of one address, one for each worker. */
-interface Group {
+interface SocketGroup {
   readonly sockets: readonly UdpSocket[];
   readonly family: 4 | 6;
   /** By workers. */
@@ -73,15 +73,15 @@ class WorkerListener implements UdpListener {
   readonly #slow = { queries: 0, replies: 0, socketErrors: 0 };
   readonly #counterMemory: SharedArrayBuffer;
   readonly #ringMemory: SharedArrayBuffer;
-  readonly #linkMemory: SharedArrayBuffer;
-  readonly #board: LinkBoard;
+  readonly #channelMemory: SharedArrayBuffer;
+  readonly #channel: MainChannel;
   readonly #own = createOwnAddresses();
   readonly #maker: SocketMaker;
-  readonly #misses: Misses;
+  readonly #misses: MissScheduler;
   readonly #threads: WorkerThreads;
-  readonly #groups = new Map<number, Group>();
+  readonly #groups = new Map<number, SocketGroup>();
   #stopping: Promise<void> | undefined;
-  #toldMs = Number.NEGATIVE_INFINITY;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: WorkerListenerOptions) {
     const { workers, libc, respond } = options;
@@ -89,10 +89,10 @@ class WorkerListener implements UdpListener {
     this.#counterMemory = newCounterMemory((workers + 1) * BLOCKS_PER_THREAD);
     this.blocks = familyBlocks(this.#counterMemory, workers + 1);
     this.#ringMemory = newRingMemory(workers);
-    this.#linkMemory = newLinkMemory(workers);
-    this.#board = new LinkBoard(this.#linkMemory);
+    this.#channelMemory = newChannelMemory(workers);
+    this.#channel = new MainChannel(this.#channelMemory);
     this.#maker = new SocketMaker(libc);
-    const packets = new HandedPackets({
+    const packets = new MissResponder({
       respond,
       sender: new ReplySender(libc),
       counters: {
@@ -103,19 +103,19 @@ class WorkerListener implements UdpListener {
       isOwn: this.#own.has,
       socketOf: (fd) => this.#groups.get(fd),
     });
-    this.#misses = new Misses({
+    this.#misses = new MissScheduler({
       ringMemory: this.#ringMemory,
       workers,
-      board: this.#board,
-      answer: (handed) => packets.answer(handed),
+      channel: this.#channel,
+      answer: (miss) => packets.answer(miss),
     });
     this.#threads = new WorkerThreads({
       workers,
       entry: options.entry ?? ENTRY,
-      board: this.#board,
-      start: this.#starts(),
-      onReport: (report) => this.#hear(report),
-      onGone: (thread, error) => this.#lose(thread, error),
+      channel: this.#channel,
+      start: this.#workerStarts(),
+      onReport: (report) => this.#onReport(report),
+      onGone: (thread, error) => this.#onWorkerGone(thread, error),
     });
   }
 
@@ -130,7 +130,7 @@ class WorkerListener implements UdpListener {
         ? this.#maker.open({ address, port }, workers, this.#options.joins)
         : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
     const first = sockets[0] as UdpSocket;
-    const group: Group = { sockets, family: first.family, isRead: true, isOpen: true };
+    const group: SocketGroup = { sockets, family: first.family, isRead: true, isOpen: true };
     for (const socket of sockets) this.#groups.set(socket.fd, group);
     this.#own.add(first.address, first.port);
     void this.#assign(); // the kernel keeps what comes before they are there
@@ -144,7 +144,7 @@ class WorkerListener implements UdpListener {
   /** Resolves when all that arrived before was given to `respond`. */
   stop(): Promise<void> {
     this.#stopping ??= this.#threads.stop().then(() => {
-      this.#misses.finish(FINISH_MS);
+      this.#misses.drain(DRAIN_MS);
       this.#misses.close();
     });
     return this.#stopping;
@@ -152,7 +152,7 @@ class WorkerListener implements UdpListener {
 
   async close(): Promise<void> {
     await this.stop();
-    for (const group of new Set(this.#groups.values())) this.#free(group);
+    for (const group of new Set(this.#groups.values())) this.#closeSockets(group);
   }
 
   /** Not of sockets that others made: a successor has the very same. */
@@ -169,9 +169,9 @@ class WorkerListener implements UdpListener {
     return udpCounters(this.blocks, this.#slow);
   }
 
-  #starts(): (thread: number) => WorkerStart {
+  #workerStarts(): (thread: number) => WorkerStart {
     const shared = {
-      linkMemory: this.#linkMemory,
+      channelMemory: this.#channelMemory,
       ringMemory: this.#ringMemory,
       counterMemory: this.#counterMemory,
       table: this.#options.table,
@@ -190,16 +190,16 @@ class WorkerListener implements UdpListener {
     );
   }
 
-  async #closeGroup(group: Group): Promise<void> {
+  async #closeGroup(group: SocketGroup): Promise<void> {
     if (!group.isRead) return;
     group.isRead = false;
     await this.#assign();
-    this.#misses.finish(FINISH_MS);
-    this.#free(group);
+    this.#misses.drain(DRAIN_MS);
+    this.#closeSockets(group);
   }
 
   /** To be called when no thread touches the sockets any more: their numbers will be others' soon. */
-  #free(group: Group): void {
+  #closeSockets(group: SocketGroup): void {
     group.isOpen = false;
     for (const { fd, address, port } of new Set(group.sockets)) {
       this.#own.remove(address, port);
@@ -207,21 +207,21 @@ class WorkerListener implements UdpListener {
     }
   }
 
-  #hear(report: Report): void {
-    if (report.kind === 'handedOver') this.#misses.turn();
+  #onReport(report: WorkerReport): void {
+    if (report.kind === 'handedOver') this.#misses.run();
     if (report.kind !== 'readError') return;
     this.#slow.socketErrors += 1;
-    if (performance.now() < this.#toldMs + TELL_EVERY_MS) return;
-    this.#toldMs = performance.now();
+    if (performance.now() < this.#reportedAtMs + REPORT_EVERY_MS) return;
+    this.#reportedAtMs = performance.now();
     this.#options.onError?.(systemError(report.errno, 'recvmmsg'));
   }
 
-  #lose(thread: number, cause: Error): void {
+  #onWorkerGone(thread: number, cause: Error): void {
     this.#options.onError?.(
       new Error(`UDP worker ${thread} died: ${cause.message}; it is replaced`, { cause }),
     );
-    this.#misses.mend(thread);
+    this.#misses.releaseBusySlots(thread);
     this.#options.onWorkerGone?.(thread);
-    this.#misses.turn();
+    this.#misses.run();
   }
 }

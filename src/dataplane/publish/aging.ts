@@ -6,8 +6,8 @@
 import type { Question, Response } from '../../dns/message.ts';
 import type { Rr } from '../../dns/rr.ts';
 import { answer } from '../../zone/answer.ts';
+import type { Basis } from '../../zone/lookupState.ts';
 import type { View } from '../../zone/view.ts';
-import type { Basis } from '../../zone/work.ts';
 
 export interface Aging {
   /** For how long the TTLs are known; for ever when none of them falls. */

@@ -12,113 +12,113 @@ import { wireName } from './negatives.ts';
 
 const RETRIES = 1_000;
 
-export class Owners {
+export class OwnerNames {
   readonly #root: Node;
   readonly #table: AnswerTable;
-  /** Places of the names that exist in any case. */
-  readonly #pinned = new Map<string, Pinned>();
+  /** Addresses of the names that exist in any case. */
+  readonly #fixed = new Map<string, FixedName>();
   /** Nodes for whose names there was no room. */
-  readonly #homeless = new Set<Node>();
+  readonly #withoutRoom = new Set<Node>();
 
   constructor(root: Node, table: AnswerTable) {
     this.#root = root;
     this.#table = table;
   }
 
-  /** The place of a folded name; 0 when it does not exist. */
-  placeOf(name: Name): number {
-    const place = findNode(this.#root, name)?.place ?? 0;
-    return place !== 0 ? place : (this.#pinned.get(printName(name))?.place ?? 0);
+  /** The address of a folded name; 0 when it does not exist. */
+  addressOf(name: Name): number {
+    const address = findNode(this.#root, name)?.tableAddress ?? 0;
+    return address !== 0 ? address : (this.#fixed.get(printName(name))?.address ?? 0);
   }
 
   /** Holds a node that came to be. */
   add(node: Node): void {
     const name = node.owner();
-    node.place = this.#pinnedPlace(name) ?? this.#table.add(wireName(name));
-    if (node.place === NO_ROOM) this.#homeless.add(node);
+    node.tableAddress = this.#fixedAddress(name) ?? this.#table.add(wireName(name));
+    if (node.tableAddress === NO_ROOM) this.#withoutRoom.add(node);
   }
 
   /** Looks for room for names that found none, some of them at each call. */
   retry(): void {
-    for (const pinned of this.#pinned.values()) {
-      if (pinned.place !== NO_ROOM) continue;
-      pinned.place = this.#table.addRefused(wireName(pinned.name));
-      if (pinned.place === NO_ROOM) return;
-      const node = findNode(this.#root, pinned.name);
-      if (node?.place === NO_ROOM) this.#house(node, pinned.place);
+    for (const fixed of this.#fixed.values()) {
+      if (fixed.address !== NO_ROOM) continue;
+      fixed.address = this.#table.retryAdd(wireName(fixed.name));
+      if (fixed.address === NO_ROOM) return;
+      const node = findNode(this.#root, fixed.name);
+      if (node?.tableAddress === NO_ROOM) this.#setAddress(node, fixed.address);
     }
     let tries = RETRIES;
-    for (const node of this.#homeless) {
+    for (const node of this.#withoutRoom) {
       if (tries-- === 0) return;
-      const place = this.#table.addRefused(wireName(node.owner()));
-      if (place === NO_ROOM) return;
-      this.#house(node, place);
+      const address = this.#table.retryAdd(wireName(node.owner()));
+      if (address === NO_ROOM) return;
+      this.#setAddress(node, address);
     }
   }
 
-  #house(node: Node, place: number): void {
-    node.place = place;
-    this.#homeless.delete(node);
+  #setAddress(node: Node, address: number): void {
+    node.tableAddress = address;
+    this.#withoutRoom.delete(node);
   }
 
   /**
-   * Lets go of a node that is no longer in the tree. Gives the place whose name is gone now, 0 when the name lives on:
-   * pinned, or in another node.
+   * Lets go of a node that is no longer in the tree. Gives the address whose name is gone now, 0 when the name lives on:
+   * fixed, or in another node.
    */
   remove(node: Node): number {
-    const { place } = node;
-    if (place === 0) return 0;
-    node.place = 0;
-    this.#homeless.delete(node);
-    if (this.#pinned.size > 0 && this.#pinnedPlace(node.owner()) !== undefined) return 0;
-    return place;
+    const { tableAddress: address } = node;
+    if (address === 0) return 0;
+    node.tableAddress = 0;
+    this.#withoutRoom.delete(node);
+    if (this.#fixed.size > 0 && this.#fixedAddress(node.owner()) !== undefined) return 0;
+    return address;
   }
 
-  /** Gives the place of a node that is gone to one of the same name that came since, so that no reader misses it. */
-  pass(gone: Node): void {
-    if (gone.place === 0) return;
+  /** Gives the address of a node that is gone to one of the same name that came since, so that no reader misses it. */
+  transfer(gone: Node): void {
+    if (gone.tableAddress === 0) return;
     const heir = findNode(this.#root, gone.owner());
-    if (heir === undefined || heir.place !== 0) return;
-    heir.place = gone.place;
-    gone.place = 0;
-    if (this.#homeless.delete(gone)) this.#homeless.add(heir);
+    if (heir === undefined || heir.tableAddress !== 0) return;
+    heir.tableAddress = gone.tableAddress;
+    gone.tableAddress = 0;
+    if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(heir);
   }
 
   /**
-   * Makes exactly the names pinned that these settings give a meaning of their own. Gives the places whose names are gone
+   * Makes exactly the names fixed that these settings give a meaning of their own. Gives the addresses whose names are gone
    * now.
    */
-  pin(settings: ZoneSettings): number[] {
-    const wanted = new Map(pinnedNames(settings).map((name) => [printName(name), name]));
+  setFixedNames(settings: ZoneSettings): number[] {
+    const wanted = new Map(fixedNames(settings).map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {
-      if (this.#pinned.has(key)) continue;
-      const place = findNode(this.#root, name)?.place || this.#table.add(wireName(name));
-      this.#pinned.set(key, { name, place });
+      if (this.#fixed.has(key)) continue;
+      const address = findNode(this.#root, name)?.tableAddress || this.#table.add(wireName(name));
+      this.#fixed.set(key, { name, address });
     }
     const gone: number[] = [];
-    for (const [key, { name, place }] of this.#pinned) {
+    for (const [key, { name, address }] of this.#fixed) {
       if (wanted.has(key)) continue;
-      this.#pinned.delete(key);
-      if (findNode(this.#root, name)?.place !== place) gone.push(place);
+      this.#fixed.delete(key);
+      if (findNode(this.#root, name)?.tableAddress !== address) gone.push(address);
     }
     return gone;
   }
 
-  #pinnedPlace(name: Name): number | undefined {
-    if (this.#pinned.size === 0) return undefined;
-    for (const pinned of this.#pinned.values()) {
-      if (equalNames(pinned.name, name)) return pinned.place;
+  #fixedAddress(name: Name): number | undefined {
+    if (this.#fixed.size === 0) return undefined;
+    for (const fixed of this.#fixed.values()) {
+      if (equalNames(fixed.name, name)) return fixed.address;
     }
     return undefined;
   }
 }
 
-interface Pinned {
+interface FixedName {
   readonly name: Name;
-  place: number;
+  address: number;
 }
 
-function pinnedNames({ apexes, local }: ZoneSettings): Name[] {
+function fixedNames({ apexes, local }: ZoneSettings): Name[] {
   const special = local === undefined ? [] : apexes.map((apex) => ['local', 'dns', ...apex]);
   return [...apexes, ...special];
 }
@@ -129,48 +129,48 @@ function pinnedNames({ apexes, local }: ZoneSettings): Name[] {
  * into being is noticed too.
  */
 
-export type Ground = Node | string;
+export type Dependency = Node | string;
 
 export class Dependents {
-  /** Places of owners by what their answers rest on. */
-  readonly #places = new Map<Ground, Set<number>>();
+  /** Addresses of owners by what their answers rest on. */
+  readonly #addresses = new Map<Dependency, Set<number>>();
   /** The other way round. */
-  readonly #grounds = new Map<number, Ground[]>();
+  readonly #dependencies = new Map<number, Dependency[]>();
 
   /** Grounds that something rests on. */
   get size(): number {
-    return this.#places.size;
+    return this.#addresses.size;
   }
 
-  /** An answer of the owner at `place` rests on these too. */
-  add(place: number, grounds: readonly Ground[]): void {
-    if (grounds.length === 0) return;
-    const known = this.#grounds.get(place) ?? [];
-    this.#grounds.set(place, known);
-    for (const ground of grounds) {
-      const places = this.#places.get(ground) ?? new Set();
-      this.#places.set(ground, places);
-      if (places.has(place)) continue;
-      places.add(place);
-      known.push(ground);
+  /** An answer of the owner at `address` rests on these too. */
+  add(address: number, dependencies: readonly Dependency[]): void {
+    if (dependencies.length === 0) return;
+    const known = this.#dependencies.get(address) ?? [];
+    this.#dependencies.set(address, known);
+    for (const dependency of dependencies) {
+      const addresses = this.#addresses.get(dependency) ?? new Set();
+      this.#addresses.set(dependency, addresses);
+      if (addresses.has(address)) continue;
+      addresses.add(address);
+      known.push(dependency);
     }
   }
 
-  /** Places whose answers rest on this. */
-  of(ground: Ground): readonly number[] {
-    const places = this.#places.get(ground);
-    return places === undefined ? [] : [...places];
+  /** Addresses whose answers rest on this. */
+  of(dependency: Dependency): readonly number[] {
+    const addresses = this.#addresses.get(dependency);
+    return addresses === undefined ? [] : [...addresses];
   }
 
-  /** The answers at the place are gone. */
-  forget(place: number): void {
-    const grounds = this.#grounds.get(place);
-    if (grounds === undefined) return;
-    this.#grounds.delete(place);
-    for (const ground of grounds) {
-      const places = this.#places.get(ground);
-      places?.delete(place);
-      if (places?.size === 0) this.#places.delete(ground);
+  /** The answers at the address are gone. */
+  forget(address: number): void {
+    const dependencies = this.#dependencies.get(address);
+    if (dependencies === undefined) return;
+    this.#dependencies.delete(address);
+    for (const dependency of dependencies) {
+      const addresses = this.#addresses.get(dependency);
+      addresses?.delete(address);
+      if (addresses?.size === 0) this.#addresses.delete(dependency);
     }
   }
 }

@@ -14,17 +14,23 @@ import type { Question, Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import { Class, Rcode, Type } from '../../dns/rr.ts';
 import { answer, serialLifeSeconds, serialOf } from '../../zone/answer.ts';
+import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
-import { type Externals, NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
-import type { Basis } from '../../zone/work.ts';
+import {
+  type Externals,
+  type Freshness,
+  NO_EXTERNALS,
+  type View,
+  type ZoneSettings,
+} from '../../zone/view.ts';
 import { COUNTED_TYPES, OTHER_TYPE } from '../table/counters.ts';
 import { FOREVER } from '../table/layout.ts';
 import { packNegatives } from '../table/negatives.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { type Aging, agedTogether } from './aging.ts';
 import { negativesOf } from './negatives.ts';
-import { Dependents, type Ground, Owners } from './owners.ts';
+import { type Dependency, Dependents, OwnerNames } from './owners.ts';
 import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
 
 export interface PublisherOptions {
@@ -40,9 +46,6 @@ export interface PublisherOptions {
   readonly onFault: (error: unknown) => void;
 }
 
-/** What of the zone's data readers may rely on; see `Freshness` of the slow path. */
-export type Standing = 'loading' | 'synced' | 'stale';
-
 /** Others' answers, and samples, are asked for anew so often. */
 const SHORT_LIFE_SECONDS = 1;
 /** Where not every record can come first, the ones that do change so often. */
@@ -53,43 +56,43 @@ const SOA_LIFE_SECONDS = 15;
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #table: AnswerTable;
-  readonly #owners: Owners;
+  readonly #names: OwnerNames;
   readonly #dependents = new Dependents();
   #settings: ZoneSettings | undefined;
   /** Of the published SOAs; -1 for none. */
   #serial = -1;
-  /** Places of names that settings gave up, and that no batch may miss in the old zones. */
-  #givenUp: readonly number[] = [];
+  /** Addresses of names that settings gave up, and that no batch may miss in the old zones. */
+  #namesToRemove: readonly number[] = [];
 
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#table = options.table;
-    this.#owners = new Owners(options.root, options.table);
+    this.#names = new OwnerNames(options.root, options.table);
   }
 
-  /** To be called when the store's standing changed; at first it is `loading`. */
-  setStanding(standing: Standing): void {
+  /** To be called when the store's freshness changed; at first it is `loading`. */
+  setFreshness(freshness: Freshness): void {
     this.refresh();
-    this.#table.stale = standing === 'stale';
-    this.#table.active = standing !== 'loading';
+    this.#table.stale = freshness === 'stale';
+    this.#table.active = freshness !== 'loading';
   }
 
   /** To be called when settings changed, and twice a second: notices a new serial, finds room, and gives it back. */
   refresh(): void {
     const { settings, unixSeconds, monotonicMs } = this.#options;
-    for (const place of this.#givenUp) this.#end(place);
-    this.#givenUp = [];
-    this.#owners.retry();
+    for (const address of this.#namesToRemove) this.#removeName(address);
+    this.#namesToRemove = [];
+    this.#names.retry();
     if (settings() !== this.#settings) {
       this.#settings = settings();
       this.#serial = -1;
       this.#table.newEra();
-      this.#givenUp = this.#owners.pin(settings());
+      this.#namesToRemove = this.#names.setFixedNames(settings());
     }
     const serial = serialOf(unixSeconds());
     if (serial !== this.#serial) {
       // An SOA that is published ends with its hour, but by a clock that nobody sets.
-      for (const apex of settings().apexes) this.#unpublish(this.#owners.placeOf(apex));
+      for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
       const hasRoom = this.#table.setNegatives(
         packNegatives(negativesOf(this.#view(NO_EXTERNALS))),
       );
@@ -102,10 +105,10 @@ export class Publisher {
   /** To be called at the end of each application of changes, with the owners' nodes; see `CatalogOptions`. */
   applied(nodes: readonly Node[]): void {
     const { live, gone } = touchedBy(nodes);
-    for (const node of gone) this.#owners.pass(node);
-    for (const node of live) if (node.place === 0) this.#appear(node);
+    for (const node of gone) this.#names.transfer(node);
+    for (const node of live) if (node.tableAddress === 0) this.#addName(node);
     for (const node of live) this.#invalidate(node);
-    for (const node of gone) this.#vanish(node);
+    for (const node of gone) this.#removeNode(node);
     this.#table.collect();
   }
 
@@ -114,10 +117,10 @@ export class Publisher {
     const qname = foldName(question.qname);
     const kind = kindOf(question.qtype);
     if (question.qclass !== Class.IN || qname.some(isWildcard)) return;
-    const place = this.#owners.placeOf(qname);
+    const address = this.#names.addressOf(qname);
     const view = this.#view(externals);
     const second = secondOf(view.nowMs);
-    if (place === 0 || this.#table.has(place, kind, second)) return;
+    if (address === 0 || this.#table.has(address, kind, second)) return;
     const asked = { ...question, qname };
     const decided = answer(view, asked);
     if (decided.kind !== 'response' || decided.basis === undefined) return;
@@ -126,12 +129,12 @@ export class Publisher {
     // The word for other types is one for all of them, to each of which another server may say something else.
     if (kind === OTHER_TYPE && basis.leadsOutside) return;
     const published = isNodata(response)
-      ? isLasting(basis) && this.#table.publishNodata(place, kind)
-      : this.#publishAnswer(place, kind, { asked, response, basis, view, second });
-    if (published) this.#dependents.add(place, this.#groundsOf(qname, basis));
+      ? isLasting(basis) && this.#table.publishNodata(address, kind)
+      : this.#publishAnswer(address, kind, { asked, response, basis, view, second });
+    if (published) this.#dependents.add(address, this.#dependenciesOf(qname, basis));
   }
 
-  #publishAnswer(place: number, kind: number, decided: Decided): boolean {
+  #publishAnswer(address: number, kind: number, decided: Decided): boolean {
     const { asked, response, basis, view, second } = decided;
     const aging = agedTogether(asked, response, view, basis);
     const encode = (order: Response) =>
@@ -145,9 +148,9 @@ export class Publisher {
       encoded: order === response ? encoded : encode(order),
     }));
     const variants = variantsOf(orders, (rr) => aging.falling.has(rr));
-    return this.#table.publish(place, kind, {
+    return this.#table.publish(address, kind, {
       untilSecond: this.#untilSecond(decided, aging, isComplete),
-      bornSecond: second,
+      ttlsAtSecond: second,
       rcode: response.rcode,
       authoritative: response.authoritative,
       plainOnly: basis.leadsOutside,
@@ -168,44 +171,44 @@ export class Publisher {
   }
 
   /** What the answer rests on outside its own name's part of the tree. */
-  #groundsOf(qname: Name, { names }: Basis): Ground[] {
+  #dependenciesOf(qname: Name, { names }: Basis): Dependency[] {
     return names
       .filter((name) => !isSubdomainOf(name, qname))
       .map((name) => findNode(this.#options.root, name) ?? printName(name));
   }
 
-  #appear(node: Node): void {
-    this.#owners.add(node);
-    if (this.#dependents.size > 0) this.#unpublishDependents(printName(node.owner()));
+  #addName(node: Node): void {
+    this.#names.add(node);
+    if (this.#dependents.size > 0) this.#withdrawDependents(printName(node.owner()));
   }
 
   #invalidate(node: Node): void {
-    this.#unpublish(node.place);
-    this.#unpublishDependents(node);
+    this.#withdraw(node.tableAddress);
+    this.#withdrawDependents(node);
   }
 
-  #vanish(node: Node): void {
-    this.#unpublishDependents(node);
-    this.#unpublish(node.place);
-    const place = this.#owners.remove(node);
-    if (place !== 0) this.#end(place);
+  #removeNode(node: Node): void {
+    this.#withdrawDependents(node);
+    this.#withdraw(node.tableAddress);
+    const address = this.#names.remove(node);
+    if (address !== 0) this.#removeName(address);
   }
 
-  /** The name at the place is gone, and with it all that is known of the place. */
-  #end(place: number): void {
-    this.#unpublish(place);
-    this.#table.remove(place);
+  /** The name at the address is gone, and with it all that is known of the address. */
+  #removeName(address: number): void {
+    this.#withdraw(address);
+    this.#table.remove(address);
   }
 
-  #unpublishDependents(ground: Ground): void {
+  #withdrawDependents(dependency: Dependency): void {
     if (this.#dependents.size === 0) return;
-    for (const place of this.#dependents.of(ground)) this.#unpublish(place);
+    for (const address of this.#dependents.of(dependency)) this.#withdraw(address);
   }
 
-  #unpublish(place: number): void {
-    if (place === 0) return;
-    this.#table.clear(place);
-    this.#dependents.forget(place);
+  #withdraw(address: number): void {
+    if (address === 0) return;
+    this.#table.clear(address);
+    this.#dependents.forget(address);
   }
 
   /** Without chance: which record comes first is `rotationsOf`'s to say. */
@@ -216,7 +219,7 @@ export class Publisher {
       settings: settings(),
       nowMs: monotonicMs(),
       unixSeconds: unixSeconds(),
-      turn: random(),
+      sampleStart: random(),
       random: () => 0,
       externals,
       recursionDesired: true,

@@ -11,16 +11,16 @@ import { runAround, wholeCounts } from '../../dns/truncate.ts';
 import { MAX_MESSAGE_OCTETS } from '../../dns/writer.ts';
 import type { View } from '../../zone/view.ts';
 import {
-  Answer,
+  AnswerField,
   CUT_WORDS,
   MAX_VARIANTS,
-  optOctets,
   packCounts,
+  replyOpt,
   wordsFor,
 } from '../table/layout.ts';
 
 /** The least that a reply may have to fit: RFC 1035's 512 octets, less the longest OPT. */
-const LEAST_LIMIT = 512 - optOctets(true).length;
+const LEAST_LIMIT = 512 - replyOpt(true).length;
 
 const QUESTION_FIELDS_OCTETS = 4;
 
@@ -65,7 +65,7 @@ function inARow(variants: readonly Int32Array[]): Int32Array {
   let at = variants.length;
   const words = new Int32Array(variants.reduce((sum, { length }) => sum + length, at));
   variants.forEach((variant, i) => {
-    words[i] = Answer.VARIANTS + at;
+    words[i] = AnswerField.VARIANTS + at;
     words.set(variant, at);
     at += variant.length;
   });
@@ -224,7 +224,7 @@ export function rotationsOf(
   }
   const before = rrs.slice(0, start);
   const count = Math.min(set.length, MAX_VARIANTS);
-  const first = isRoundRobin ? Math.floor(view.turn * set.length) : 0;
+  const first = isRoundRobin ? Math.floor(view.sampleStart * set.length) : 0;
   const rotations = Array.from({ length: count }, (_, i) => {
     const from = first + Math.floor((i * set.length) / count);
     return { ...response, answer: [...before, ...rotated(set, from % set.length)] };

@@ -9,12 +9,12 @@
  */
 import { type CounterBlock, count, countDrop, Single } from '../table/counters.ts';
 import {
-  Control,
+  Cmsg,
+  Iovec,
   IP_PKTINFO,
   IPV6_PKTINFO,
-  Message,
   MSG_DONTWAIT,
-  Part,
+  MsgHdr,
   PKTINFO4_SPACE,
   PKTINFO6_INDEX,
   PKTINFO6_SPACE,
@@ -34,19 +34,19 @@ export const PACKET_OCTETS = 2048;
 const GAP_OCTETS = 64;
 
 const HEADERS_AT = 0;
-const SEND_HEADERS_AT = HEADERS_AT + BATCH_PACKETS * Message.SIZE;
-const PARTS_AT = SEND_HEADERS_AT + BATCH_PACKETS * Message.SIZE;
-const NAMES_AT = PARTS_AT + BATCH_PACKETS * Part.SIZE;
+const SEND_HEADERS_AT = HEADERS_AT + BATCH_PACKETS * MsgHdr.SIZE;
+const PARTS_AT = SEND_HEADERS_AT + BATCH_PACKETS * MsgHdr.SIZE;
+const NAMES_AT = PARTS_AT + BATCH_PACKETS * Iovec.SIZE;
 const CONTROLS_AT = NAMES_AT + BATCH_PACKETS * Sockaddr.ROOM;
-const PACKETS_AT = CONTROLS_AT + BATCH_PACKETS * Control.SIZE;
+const PACKETS_AT = CONTROLS_AT + BATCH_PACKETS * Cmsg.SIZE;
 
 /** The same as words, for what is read and written with each packet. */
 const WORD = Int32Array.BYTES_PER_ELEMENT;
-const HEADER_WORDS = Message.SIZE / WORD;
-const LENGTH_WORD = (HEADERS_AT + Message.LENGTH) / WORD;
-const CONTROL_OCTETS_WORD = (HEADERS_AT + Message.CONTROL_OCTETS) / WORD;
-const PART_WORDS = Part.SIZE / WORD;
-const PART_OCTETS_WORD = (PARTS_AT + Part.OCTETS) / WORD;
+const HEADER_WORDS = MsgHdr.SIZE / WORD;
+const LENGTH_WORD = (HEADERS_AT + MsgHdr.LENGTH) / WORD;
+const CONTROL_OCTETS_WORD = (HEADERS_AT + MsgHdr.CONTROL_OCTETS) / WORD;
+const PART_WORDS = Iovec.SIZE / WORD;
+const PART_OCTETS_WORD = (PARTS_AT + Iovec.OCTETS) / WORD;
 
 export class Batch {
   readonly socket: UdpSocket;
@@ -99,7 +99,7 @@ export class Batch {
   }
 
   controlAt(i: number): number {
-    return CONTROLS_AT + i * Control.SIZE;
+    return CONTROLS_AT + i * Cmsg.SIZE;
   }
 
   /** Octets of control messages that came with packet `i`. */
@@ -134,7 +134,7 @@ export class Batch {
     let done = 0;
     let octets = 0;
     while (done < replies) {
-      const first = this.#base + at + done * Message.SIZE;
+      const first = this.#base + at + done * MsgHdr.SIZE;
       const taken = this.#libc.sendmmsg(fd, first, replies - done, MSG_DONTWAIT);
       if (taken > 0) {
         for (let k = done; k < done + taken; k++) octets += this.#replyOctets(k);
@@ -185,7 +185,7 @@ export class Batch {
       words[PART_OCTETS_WORD + (this.#replied[k] as number) * PART_WORDS] = PACKET_OCTETS;
     if (this.socket.packetInfo) {
       for (let i = 0; i < this.#received; i++)
-        words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = Control.SIZE;
+        words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = Cmsg.SIZE;
     }
     this.#repliedCount = 0;
   }
@@ -193,23 +193,23 @@ export class Batch {
   #layOut(view: DataView, i: number): void {
     const pointer = (at: number, to: number) =>
       view.setBigUint64(at, BigInt(this.#base + to), true);
-    const header = HEADERS_AT + i * Message.SIZE;
-    const part = PARTS_AT + i * Part.SIZE;
+    const header = HEADERS_AT + i * MsgHdr.SIZE;
+    const part = PARTS_AT + i * Iovec.SIZE;
     const { family, packetInfo } = this.socket;
-    pointer(part + Part.BASE, this.packetAt(i));
-    view.setUint32(part + Part.OCTETS, PACKET_OCTETS, true);
-    pointer(header + Message.NAME, this.nameAt(i));
+    pointer(part + Iovec.BASE, this.packetAt(i));
+    view.setUint32(part + Iovec.OCTETS, PACKET_OCTETS, true);
+    pointer(header + MsgHdr.NAME, this.nameAt(i));
     // The kernel writes the length of its own addresses here, which is this one each time.
     view.setUint32(
-      header + Message.NAME_OCTETS,
+      header + MsgHdr.NAME_OCTETS,
       family === 4 ? Sockaddr.SIZE4 : Sockaddr.SIZE6,
       true,
     );
-    pointer(header + Message.PARTS, part);
-    view.setUint32(header + Message.PART_COUNT, 1, true);
+    pointer(header + MsgHdr.IOVECS, part);
+    view.setUint32(header + MsgHdr.IOVEC_COUNT, 1, true);
     if (!packetInfo) return;
-    pointer(header + Message.CONTROL, this.controlAt(i));
-    view.setUint32(header + Message.CONTROL_OCTETS, Control.SIZE, true);
+    pointer(header + MsgHdr.CONTROL, this.controlAt(i));
+    view.setUint32(header + MsgHdr.CONTROL_OCTETS, Cmsg.SIZE, true);
   }
 }
 
@@ -218,15 +218,15 @@ export class Batch {
  * that the packet came to, by whatever interface leads to the client. Gives its length; 0 if there is no such message.
  */
 export function addressControl(words: Int32Array, at: number, octets: number): number {
-  const level = words[(at + Control.LEVEL) / WORD];
-  const type = words[(at + Control.TYPE) / WORD];
+  const level = words[(at + Cmsg.LEVEL) / WORD];
+  const type = words[(at + Cmsg.TYPE) / WORD];
   if (octets >= PKTINFO4_SPACE && level === SOL_IP && type === IP_PKTINFO) {
-    words[(at + Control.DATA) / WORD] = 0;
+    words[(at + Cmsg.DATA) / WORD] = 0;
     return PKTINFO4_SPACE;
   }
   if (octets >= PKTINFO6_SPACE && level === SOL_IPV6 && type === IPV6_PKTINFO) {
     // A link-local address (fe80::/10) means nothing without its interface.
-    const isLinkLocal = ((words[(at + Control.DATA) / WORD] as number) & 0xc0ff) === 0x80fe;
+    const isLinkLocal = ((words[(at + Cmsg.DATA) / WORD] as number) & 0xc0ff) === 0x80fe;
     if (!isLinkLocal) words[(at + PKTINFO6_INDEX) / WORD] = 0;
     return PKTINFO6_SPACE;
   }

@@ -5,11 +5,11 @@
 import { addressOctets, printAddress, type SocketAddress } from '../../dns/address.ts';
 
 /** struct mmsghdr: struct msghdr, and what recvmmsg and sendmmsg report. */
-export const Message = {
+export const MsgHdr = {
   NAME: 0,
   NAME_OCTETS: 8,
-  PARTS: 16,
-  PART_COUNT: 24,
+  IOVECS: 16,
+  IOVEC_COUNT: 24,
   CONTROL: 32,
   CONTROL_OCTETS: 40,
   LENGTH: 56,
@@ -17,10 +17,10 @@ export const Message = {
 } as const;
 
 /** struct iovec. */
-export const Part = { BASE: 0, OCTETS: 8, SIZE: 16 } as const;
+export const Iovec = { BASE: 0, OCTETS: 8, SIZE: 16 } as const;
 
 /** struct cmsghdr and, behind it, in_pktinfo or in6_pktinfo. */
-export const Control = {
+export const Cmsg = {
   OCTETS: 0,
   LEVEL: 8,
   TYPE: 12,
@@ -32,7 +32,7 @@ export const Control = {
 /** CMSG_SPACE of in_pktinfo (ifindex, the source to use, the destination of the header) and of in6_pktinfo. */
 export const PKTINFO4_SPACE = 32;
 export const PKTINFO6_SPACE = 40;
-export const PKTINFO6_INDEX: number = Control.DATA + 16;
+export const PKTINFO6_INDEX: number = Cmsg.DATA + 16;
 
 /** struct sockaddr_in and sockaddr_in6. */
 export const Sockaddr = {
@@ -69,8 +69,8 @@ export const SO_RCVTIMEO = 20;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
 
 /** struct sock_fprog, and the struct sock_filter of BPF_RET | BPF_K. */
-export const Program = { COUNT: 0, FILTERS: 8, SIZE: 16 } as const;
-export const Filter = { CODE: 0, VALUE: 4, SIZE: 8, RETURN: 0x06 } as const;
+export const SockFprog = { COUNT: 0, FILTERS: 8, SIZE: 16 } as const;
+export const SockFilter = { CODE: 0, VALUE: 4, SIZE: 8, RETURN: 0x06 } as const;
 
 export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;
@@ -139,8 +139,8 @@ export const Envelope = {
   NAME: 3,
   NAME_WORDS: Sockaddr.ROOM / WORD,
   CONTROL: 3 + Sockaddr.ROOM / WORD,
-  CONTROL_WORDS: Control.SIZE / WORD,
-  WORDS: 3 + Sockaddr.ROOM / WORD + Control.SIZE / WORD,
+  CONTROL_WORDS: Cmsg.SIZE / WORD,
+  WORDS: 3 + Sockaddr.ROOM / WORD + Cmsg.SIZE / WORD,
 } as const;
 
 /** Copies words from one array to another: for a few dozen cheaper than `set`, which would need a view as garbage. */

@@ -3,13 +3,13 @@
  * serves all, as the call is over when it returns.
  */
 import { addressControl } from './batch.ts';
-import { AF_INET, copyWords, Envelope, Message, MSG_DONTWAIT, Part, Sockaddr } from './layout.ts';
+import { AF_INET, copyWords, Envelope, Iovec, MSG_DONTWAIT, MsgHdr, Sockaddr } from './layout.ts';
 import { EINTR, type Libc } from './libc.ts';
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const HEADER_AT = 0;
-const PART_AT = HEADER_AT + Message.SIZE;
-const ENVELOPE_AT = PART_AT + Part.SIZE;
+const PART_AT = HEADER_AT + MsgHdr.SIZE;
+const ENVELOPE_AT = PART_AT + Iovec.SIZE;
 const REPLY_AT = ENVELOPE_AT + Envelope.WORDS * WORD + WORD;
 /** More than UDP can carry, so that the kernel is who refuses it. */
 const MAX_REPLY_OCTETS = 1 << 16;
@@ -26,11 +26,11 @@ export class ReplySender {
     this.#at = libc.addressOf(this.#memory);
     const view = new DataView(this.#memory);
     const pointer = (at: number, to: number) => view.setBigUint64(at, BigInt(this.#at + to), true);
-    pointer(HEADER_AT + Message.NAME, ENVELOPE_AT + Envelope.NAME * WORD);
-    pointer(HEADER_AT + Message.PARTS, PART_AT);
-    view.setUint32(HEADER_AT + Message.PART_COUNT, 1, true);
-    pointer(HEADER_AT + Message.CONTROL, ENVELOPE_AT + Envelope.CONTROL * WORD);
-    pointer(PART_AT + Part.BASE, REPLY_AT);
+    pointer(HEADER_AT + MsgHdr.NAME, ENVELOPE_AT + Envelope.NAME * WORD);
+    pointer(HEADER_AT + MsgHdr.IOVECS, PART_AT);
+    view.setUint32(HEADER_AT + MsgHdr.IOVEC_COUNT, 1, true);
+    pointer(HEADER_AT + MsgHdr.CONTROL, ENVELOPE_AT + Envelope.CONTROL * WORD);
+    pointer(PART_AT + Iovec.BASE, REPLY_AT);
   }
 
   /** 0 if the kernel took it, otherwise its errno. Never waits. */
@@ -38,7 +38,7 @@ export class ReplySender {
     const octets = Math.min(reply.length, MAX_REPLY_OCTETS);
     this.#reply.set(reply.length > octets ? reply.subarray(0, octets) : reply);
     this.#address(envelope);
-    this.#words[(PART_AT + Part.OCTETS) / WORD] = octets;
+    this.#words[(PART_AT + Iovec.OCTETS) / WORD] = octets;
     const fd = envelope[Envelope.FD] as number;
     for (;;) {
       if (this.#libc.sendmmsg(fd, this.#at + HEADER_AT, 1, MSG_DONTWAIT) === 1) return 0;
@@ -51,11 +51,11 @@ export class ReplySender {
     const words = this.#words;
     copyWords(envelope, 0, words, ENVELOPE_AT / WORD, Envelope.WORDS);
     const family = (envelope[Envelope.NAME] as number) & 0xffff;
-    words[(HEADER_AT + Message.NAME_OCTETS) / WORD] =
+    words[(HEADER_AT + MsgHdr.NAME_OCTETS) / WORD] =
       family === AF_INET ? Sockaddr.SIZE4 : Sockaddr.SIZE6;
     const controlAt = ENVELOPE_AT + Envelope.CONTROL * WORD;
     const controlOctets = envelope[Envelope.CONTROL_OCTETS] as number;
-    words[(HEADER_AT + Message.CONTROL_OCTETS) / WORD] = addressControl(
+    words[(HEADER_AT + MsgHdr.CONTROL_OCTETS) / WORD] = addressControl(
       words,
       controlAt,
       controlOctets,

@@ -109,7 +109,7 @@ export class SocketMaker {
    * one nothing changes. Those that wait can be accepted still.
    */
   giveStreamWay(fd: number): void {
-    const { Filter, Program } = layout;
+    const { SockFilter: Filter, SockFprog: Program } = layout;
     const filterAt = OPTION_AT + Program.SIZE;
     const returnSecond = (BigInt(1) << 32n) | BigInt(Filter.RETURN);
     this.#view.setBigUint64(filterAt, returnSecond, true);

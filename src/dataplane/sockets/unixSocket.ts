@@ -2,7 +2,7 @@
  * Datagrams to a Unix socket, which Node cannot send: how a service manager is spoken to. Here because it takes the
  * system calls that `libc.ts` has.
  */
-import { Message, Part, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts';
+import { Iovec, MsgHdr, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts';
 import { type Libc, loadLibc } from './libc.ts';
 
 export interface NotifySocket {
@@ -49,7 +49,7 @@ function sockaddrOf(address: string): Uint8Array | undefined {
 
 /** One sendmmsg of one message; gives what it gives. */
 function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): number {
-  const nameAt = Message.SIZE + Part.SIZE;
+  const nameAt = MsgHdr.SIZE + Iovec.SIZE;
   const textAt = nameAt + name.length;
   const memory = new ArrayBuffer(textAt + text.length);
   const octets = new Uint8Array(memory);
@@ -58,12 +58,12 @@ function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): num
   const base = libc.addressOf(memory);
   const view = new DataView(memory);
   const setPointer = (at: number, value: number) => view.setBigUint64(at, BigInt(value), true);
-  setPointer(Message.NAME, base + nameAt);
-  view.setUint32(Message.NAME_OCTETS, name.length, true);
-  setPointer(Message.PARTS, base + Message.SIZE);
-  setPointer(Message.PART_COUNT, 1);
-  setPointer(Message.SIZE + Part.BASE, base + textAt);
-  setPointer(Message.SIZE + Part.OCTETS, text.length);
+  setPointer(MsgHdr.NAME, base + nameAt);
+  view.setUint32(MsgHdr.NAME_OCTETS, name.length, true);
+  setPointer(MsgHdr.IOVECS, base + MsgHdr.SIZE);
+  setPointer(MsgHdr.IOVEC_COUNT, 1);
+  setPointer(MsgHdr.SIZE + Iovec.BASE, base + textAt);
+  setPointer(MsgHdr.SIZE + Iovec.OCTETS, text.length);
   return libc.sendmmsg(fd, base, 1, 0);
 }
 

@@ -7,9 +7,9 @@ export const Outcome = {
   /** No reply is due: too short, or itself a reply. */
   DROP: 0,
   /** A question about a name that exists, whose answer has to be worked out once: the main thread's first concern. */
-  KNOWN: -1,
+  PENDING: -1,
   /** Everything else that the table cannot answer: names outside our zones, unusual packets. */
-  OTHER: -2,
+  SLOW: -2,
   /** A question by wildcard, which may cost the main thread a hundred times as much as another: its last concern. */
   WILDCARD: -3,
 } as const;

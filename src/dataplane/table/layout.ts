@@ -64,11 +64,11 @@ export const KINDS: number = OTHER_TYPE + 1;
 export const RECORD_HEAD_WORDS: number = 1 + KINDS;
 
 /** Words of an answer, before its variants. */
-export const Answer = {
+export const AnswerField = {
   /** The second (of the main thread's monotonic clock) from which on it no longer holds. */
   UNTIL: 0,
   /** The second for which its TTLs are right. */
-  BORN: 1,
+  TTLS_AT: 1,
   ERA: 2,
   /** `answerHead`. */
   HEAD: 3,
@@ -135,19 +135,19 @@ export function isFixedOrder(head: number): boolean {
   return (head & FIXED_ORDER_BIT) !== 0;
 }
 
-export function variantsOf(head: number): number {
+export function variantCountOf(head: number): number {
   return (head >> COUNT_SHIFT) & 0xf;
 }
 
-export function wordsOf(head: number): number {
+export function answerWordsOf(head: number): number {
   return head >>> WORDS_SHIFT;
 }
 
 /**
- * A variant: `cuts | aging << 16`, then two words a cut, then one word an aging TTL, then the octets.
+ * A variant: `cuts | falling << 16`, then two words a cut, then one word a falling TTL, then the octets.
  *
  * A cut is a length that the octets may be cut to (`dns/truncate`), longest first: `octets | TC << 16`, and the counts of
- * the three sections, ten bits each. An aging TTL is the offset of one that falls with every second.
+ * the three sections, ten bits each. A falling TTL is the offset of one that falls with every second.
  */
 export const CUT_WORDS = 2;
 
@@ -173,7 +173,7 @@ export function finishHash(hash: number): number {
 /** The OPT record of replies out of the table. */
 
 /** Its octets, DO not set; with the extended error of data that may be stale, or without one. */
-export function optOctets(stale: boolean): Uint8Array {
+export function replyOpt(stale: boolean): Uint8Array {
   const writer = new Writer();
   const opt = { udpSize: UDP_SIZE, dnssecOk: false, rcode: 0 };
   writeOpt(writer, stale ? { ...opt, extendedError: encodedError(STALE) } : opt);

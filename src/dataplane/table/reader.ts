@@ -11,7 +11,7 @@ import { Rcode } from '../../dns/rr.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from './counters.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import {
-  Answer,
+  AnswerField,
   authoritativeFlagOf,
   Control,
   CUT_WORDS,
@@ -20,11 +20,11 @@ import {
   isFixedOrder,
   isNegative,
   isPlainOnly,
-  optOctets,
   RECORD_HEAD_WORDS,
   rcodeOf,
+  replyOpt,
   type TableHandle,
-  variantsOf,
+  variantCountOf,
 } from './layout.ts';
 import { Negatives } from './negatives.ts';
 import { QuestionReader } from './question.ts';
@@ -49,8 +49,8 @@ export class TableReader implements FastPath {
   readonly #nowMs: () => number;
   readonly #question: QuestionReader;
   readonly #negatives: Negatives;
-  readonly #opt = optOctets(false);
-  readonly #staleOpt = optOctets(true);
+  readonly #opt = replyOpt(false);
+  readonly #staleOpt = replyOpt(true);
   // What holds for the batch.
   #isActive = false;
   #hasAllNames = false;
@@ -65,7 +65,7 @@ export class TableReader implements FastPath {
   readonly #recent = new Int32Array(RECENT_QUESTIONS);
   #recentSinceMs = 0;
   /** Chooses among the orders of an answer. */
-  #turn = 0;
+  #rotation = 0;
 
   /** `nowMs` is the clock by which the writer dates answers. */
   constructor(
@@ -114,25 +114,25 @@ export class TableReader implements FastPath {
     if ((octets[at + 2] as number) >= 0x80) return this.#drop(RESPONSE);
     if (this.#toLog > 0) {
       this.#toLog--;
-      return Outcome.OTHER;
+      return Outcome.SLOW;
     }
     const question = this.#question;
     if (!question.read(octets, at, length)) {
-      return question.isWildcard ? Outcome.WILDCARD : Outcome.OTHER;
+      return question.isWildcard ? Outcome.WILDCARD : Outcome.SLOW;
     }
-    if (!this.#isActive) return Outcome.OTHER;
+    if (!this.#isActive) return Outcome.SLOW;
     const record = this.#find();
     const ra = recursionAvailable ? 0x80 : 0;
     if (record === 0) {
-      if (!this.#hasAllNames) return Outcome.OTHER;
-      return this.#writeNegative(octets, at, Rcode.NXDOMAIN | ra, Outcome.OTHER);
+      if (!this.#hasAllNames) return Outcome.SLOW;
+      return this.#writeNegative(octets, at, Rcode.NXDOMAIN | ra, Outcome.SLOW);
     }
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
-    if (answer === 0 || !this.#holds(answer)) return this.#toBeWorkedOut();
-    const head = this.#words[answer + Answer.HEAD] as number;
-    if (isPlainOnly(head) && (question.dnssecOk || !isPlain(octets, at))) return Outcome.OTHER;
+    if (answer === 0 || !this.#holds(answer)) return this.#missOfName();
+    const head = this.#words[answer + AnswerField.HEAD] as number;
+    if (isPlainOnly(head) && (question.dnssecOk || !isPlain(octets, at))) return Outcome.SLOW;
     return isNegative(head)
-      ? this.#writeNegative(octets, at, Rcode.NOERROR | ra, Outcome.KNOWN)
+      ? this.#writeNegative(octets, at, Rcode.NOERROR | ra, Outcome.PENDING)
       : this.#writeAnswer(octets, at, answer, head, rcodeOf(head) | ra);
   }
 
@@ -140,13 +140,13 @@ export class TableReader implements FastPath {
    * Of the same question so soon again, the first counts: its answer may be one that is never kept, and a flood of it
    * must not take the place of names that are asked for the first time.
    */
-  #toBeWorkedOut(): number {
+  #missOfName(): number {
     const { hash, kind } = this.#question;
     const asked = (hash + kind * 0x9e3779b1) | 0;
     const slot = asked & (RECENT_QUESTIONS - 1);
-    if (this.#recent[slot] === asked) return Outcome.OTHER;
+    if (this.#recent[slot] === asked) return Outcome.SLOW;
     this.#recent[slot] = asked;
-    return Outcome.KNOWN;
+    return Outcome.PENDING;
   }
 
   #drop(slot: number): number {
@@ -181,8 +181,8 @@ export class TableReader implements FastPath {
   #holds(answer: number): boolean {
     const words = this.#words;
     return (
-      words[answer + Answer.ERA] === this.#era &&
-      (words[answer + Answer.UNTIL] as number) > this.#second
+      words[answer + AnswerField.ERA] === this.#era &&
+      (words[answer + AnswerField.UNTIL] as number) > this.#second
     );
   }
 
@@ -200,17 +200,17 @@ export class TableReader implements FastPath {
     const variant = this.#variant(answer, head, room);
     const sizes = words[variant] as number;
     let cut = variant + 1;
-    const aging = cut + (sizes & 0xffff) * CUT_WORDS;
+    const falling = cut + (sizes & 0xffff) * CUT_WORDS;
     while (((words[cut] as number) & 0xffff) > room) {
       cut += CUT_WORDS;
-      if (cut === aging) return Outcome.KNOWN;
+      if (cut === falling) return Outcome.PENDING;
     }
     const size = words[cut] as number;
     const length = size & 0xffff;
-    const agingCount = sizes >>> 16;
-    this.#copy(octets, (aging + agingCount) * 4, length);
-    const age = this.#second - (words[answer + Answer.BORN] as number);
-    if (age !== 0 && agingCount > 0) this.#age(octets, aging, agingCount, length, age);
+    const fallingCount = sizes >>> 16;
+    this.#copy(octets, (falling + fallingCount) * 4, length);
+    const age = this.#second - (words[answer + AnswerField.TTLS_AT] as number);
+    if (age !== 0 && fallingCount > 0) this.#reduceTtls(octets, falling, fallingCount, length, age);
     const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
     return this.#finish(octets, at, length, high, low, words[cut + 1] as number);
   }
@@ -218,16 +218,16 @@ export class TableReader implements FastPath {
   /** Which of the answer's orders this reply has. */
   #variant(answer: number, head: number, room: number): number {
     const words = this.#words;
-    const variants = variantsOf(head);
-    const table = answer + Answer.VARIANTS;
+    const variants = variantCountOf(head);
+    const table = answer + AnswerField.VARIANTS;
     if (variants === 1) return table;
     if (isFixedOrder(head)) {
       const first = answer + (words[table] as number);
       // Its first cut is the whole answer, and has no TC bit, if the answer fits any client.
       if ((words[first + 1] as number) <= room) return first;
     }
-    this.#turn = (this.#turn + 1) | 0;
-    return answer + (words[table + ((this.#turn >>> 0) % variants)] as number);
+    this.#rotation = (this.#rotation + 1) | 0;
+    return answer + (words[table + ((this.#rotation >>> 0) % variants)] as number);
   }
 
   #writeNegative(octets: Uint8Array, at: number, low: number, otherwise: number): number {
@@ -247,9 +247,15 @@ export class TableReader implements FastPath {
   }
 
   /** Takes the answer's age off the TTLs that are limited by leases. */
-  #age(octets: Uint8Array, aging: number, count: number, length: number, age: number): void {
+  #reduceTtls(
+    octets: Uint8Array,
+    falling: number,
+    count: number,
+    length: number,
+    age: number,
+  ): void {
     for (let i = 0; i < count; i++) {
-      const offset = this.#words[aging + i] as number;
+      const offset = this.#words[falling + i] as number;
       if (offset >= length) return;
       subtract32(octets, this.#question.end + offset, age);
     }

@@ -11,7 +11,8 @@
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { Heap } from './heap.ts';
 import {
-  Answer,
+  AnswerField,
+  answerWordsOf,
   Control,
   FOREVER,
   finishHash,
@@ -23,7 +24,6 @@ import {
   RECORD_HEAD_WORDS,
   type TableHandle,
   wordsFor,
-  wordsOf,
 } from './layout.ts';
 import { NameIndex } from './nameIndex.ts';
 import { Reclaim } from './reclaim.ts';
@@ -36,13 +36,13 @@ export interface TableStats {
   readonly usedOctets: number;
   readonly capacityOctets: number;
   /** How often there was no room for a name or an answer. */
-  readonly refused: number;
+  readonly withoutRoom: number;
 }
 
 /** An answer's words, but for what the table itself fills in (`Answer.ERA`, the size in its head). */
 export interface NewAnswer {
   readonly untilSecond: number;
-  readonly bornSecond: number;
+  readonly ttlsAtSecond: number;
   readonly rcode: number;
   readonly authoritative: boolean;
   readonly plainOnly: boolean;
@@ -75,8 +75,8 @@ export class AnswerTable {
   /** One answer for all names and types that have none: the zone's SOA, NOERROR. */
   #nodata = 0;
   #answers = 0;
-  #refusedNames = 0;
-  #refusals = 0;
+  #missingNames = 0;
+  #withoutRoom = 0;
 
   /** Memory is only taken as it is used. `seed` should be hard to guess. Throws RangeError without address space. */
   constructor(capacityOctets: number, seed: number, maxUdpOctets: number = UDP_SIZE) {
@@ -118,25 +118,25 @@ export class AnswerTable {
       answers: this.#answers,
       usedOctets: (HEAP_START + this.#heap.usedWords) * 4,
       capacityOctets: (HEAP_START + this.#heap.capacityWords) * 4,
-      refused: this.#refusals,
+      withoutRoom: this.#withoutRoom,
     };
   }
 
   /** Holds a folded name in wire form. Gives its place, or `NO_ROOM`; both go back to `remove` one day. */
   add(name: Uint8Array): number {
-    const place = this.#hold(name);
-    if (place === NO_ROOM) {
-      this.#refusals++;
-      this.#noteRefusedNames(1);
+    const record = this.#hold(name);
+    if (record === NO_ROOM) {
+      this.#withoutRoom++;
+      this.#countMissingNames(1);
     }
-    return place;
+    return record;
   }
 
   /** Holds a name for which there was no room before. Gives what `add` gives, in place of what that gave. */
-  addRefused(name: Uint8Array): number {
-    const place = this.#hold(name);
-    if (place !== NO_ROOM) this.#noteRefusedNames(-1);
-    return place;
+  retryAdd(name: Uint8Array): number {
+    const record = this.#hold(name);
+    if (record !== NO_ROOM) this.#countMissingNames(-1);
+    return record;
   }
 
   #hold(name: Uint8Array): number {
@@ -149,51 +149,50 @@ export class AnswerTable {
   }
 
   /** The name is no more. */
-  remove(place: number): void {
-    if (place === NO_ROOM) {
-      this.#noteRefusedNames(-1);
+  remove(record: number): void {
+    if (record === NO_ROOM) {
+      this.#countMissingNames(-1);
       return;
     }
-    const record = place;
     this.#index.remove(this.#hash(record), record);
     this.clear(record);
     this.#reclaim.retire(record, recordWords(this.#words[record] as number));
   }
 
   /** The name's answers no longer hold. */
-  clear(place: number): void {
-    if (place === NO_ROOM) return;
+  clear(record: number): void {
+    if (record === NO_ROOM) return;
     for (let kind = 0; kind < KINDS; kind++) {
-      if (this.#words[place + 1 + kind] !== 0) this.#swap(place, kind, 0);
+      if (this.#words[record + 1 + kind] !== 0) this.#swap(record, kind, 0);
     }
   }
 
   /** Whether the name has an answer of the kind that still holds at `second`. */
-  has(place: number, kind: number, second: number): boolean {
-    if (place === NO_ROOM) return false;
-    const answer = this.#words[place + 1 + kind] as number;
+  has(record: number, kind: number, second: number): boolean {
+    if (record === NO_ROOM) return false;
+    const answer = this.#words[record + 1 + kind] as number;
     if (answer === 0) return false;
-    const isOfEra = this.#words[answer + Answer.ERA] === this.#words[Control.ERA];
-    return isOfEra && (this.#words[answer + Answer.UNTIL] as number) > second;
+    const isOfEra = this.#words[answer + AnswerField.ERA] === this.#words[Control.ERA];
+    return isOfEra && (this.#words[answer + AnswerField.UNTIL] as number) > second;
   }
 
   /** Publishes the name's answer of a kind; false when there is no room. */
-  publish(place: number, kind: number, answer: NewAnswer): boolean {
-    const block = place === NO_ROOM ? 0 : this.#newAnswer(answer, false);
+  publish(record: number, kind: number, answer: NewAnswer): boolean {
+    const block = record === NO_ROOM ? 0 : this.#newAnswer(answer, false);
     if (block === 0) {
-      this.#refusals++;
+      this.#withoutRoom++;
       return false;
     }
-    this.#swap(place, kind, block);
+    this.#swap(record, kind, block);
     this.#answers++;
     return true;
   }
 
   /** Publishes that the name has nothing of a kind. */
-  publishNodata(place: number, kind: number): boolean {
+  publishNodata(record: number, kind: number): boolean {
     if (this.#nodata === 0) this.#nodata = this.#newNodata();
-    if (place === NO_ROOM || this.#nodata === 0) return false;
-    this.#swap(place, kind, this.#nodata);
+    if (record === NO_ROOM || this.#nodata === 0) return false;
+    this.#swap(record, kind, this.#nodata);
     return true;
   }
 
@@ -237,32 +236,32 @@ export class AnswerTable {
     this.#reclaim.forget(thread);
   }
 
-  #swap(place: number, kind: number, block: number): void {
-    const before = Atomics.exchange(this.#words, place + 1 + kind, block);
+  #swap(record: number, kind: number, block: number): void {
+    const before = Atomics.exchange(this.#words, record + 1 + kind, block);
     if (before === 0) return;
-    const head = this.#words[before + Answer.HEAD] as number;
+    const head = this.#words[before + AnswerField.HEAD] as number;
     if (isNegative(head)) return;
     this.#answers--;
-    this.#reclaim.retire(before, wordsOf(head));
+    this.#reclaim.retire(before, answerWordsOf(head));
   }
 
   #newNodata(): number {
-    const holds = { untilSecond: FOREVER, bornSecond: 0, words: new Int32Array(0) };
+    const holds = { untilSecond: FOREVER, ttlsAtSecond: 0, words: new Int32Array(0) };
     const flags = { authoritative: true, plainOnly: false, fixedOrder: false };
     const head = { rcode: 0, variants: 0, ...flags };
     return this.#newAnswer({ ...holds, ...head }, true);
   }
 
   #newAnswer(answer: NewAnswer, negative: boolean): number {
-    const { untilSecond, bornSecond, ...head } = answer;
-    const words = Answer.VARIANTS + answer.words.length;
+    const { untilSecond, ttlsAtSecond, ...head } = answer;
+    const words = AnswerField.VARIANTS + answer.words.length;
     const block = this.#heap.take(words);
     if (block === 0) return 0;
-    this.#words[block + Answer.UNTIL] = untilSecond;
-    this.#words[block + Answer.BORN] = bornSecond;
-    this.#words[block + Answer.ERA] = this.#words[Control.ERA] as number;
-    this.#words[block + Answer.HEAD] = packHead({ ...head, negative, words });
-    this.#words.set(answer.words, block + Answer.VARIANTS);
+    this.#words[block + AnswerField.UNTIL] = untilSecond;
+    this.#words[block + AnswerField.TTLS_AT] = ttlsAtSecond;
+    this.#words[block + AnswerField.ERA] = this.#words[Control.ERA] as number;
+    this.#words[block + AnswerField.HEAD] = packHead({ ...head, negative, words });
+    this.#words.set(answer.words, block + AnswerField.VARIANTS);
     return block;
   }
 
@@ -281,9 +280,9 @@ export class AnswerTable {
     return finishHash(hash);
   }
 
-  #noteRefusedNames(by: number): void {
-    this.#refusedNames += by;
-    Atomics.store(this.#words, Control.MISSING_NAMES, this.#refusedNames);
+  #countMissingNames(by: number): void {
+    this.#missingNames += by;
+    Atomics.store(this.#words, Control.MISSING_NAMES, this.#missingNames);
   }
 }
 

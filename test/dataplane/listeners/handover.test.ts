@@ -5,10 +5,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
-  Handed,
-  type Lane,
+  Miss,
   newRingMemory,
   RING_PACKETS,
+  type RingKind,
   RingReader,
   RingWriter,
 } from '../../../src/dataplane/listeners/handover.ts';
@@ -19,21 +19,21 @@ import type { WriterStart, WriterSums } from '../../support/ringWriterThread.ts'
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
 import { compiledEntry } from '../../support/workerListeners.ts';
 
-function ring(memory = newRingMemory(2), lane: Lane = 'known') {
+function ring(memory = newRingMemory(2), kind: RingKind = 'pending') {
   const source = new PacketSource(5);
-  const writer = new RingWriter(memory, 2, lane);
+  const writer = new RingWriter(memory, 2, kind);
   const put = (number: number): boolean => {
     source.fill(number);
     return writer.put(source as unknown as Batch, 0);
   };
-  return { memory, put, reader: new RingReader(memory, 2, lane) };
+  return { memory, put, reader: new RingReader(memory, 2, kind) };
 }
 
 /** The numbers of all packets that wait. */
 function takeAll(reader: RingReader): number[] {
-  const handed = new Handed();
+  const miss = new Miss();
   const numbers: number[] = [];
-  while (reader.take(handed)) numbers.push(checkedNumber(handed.words));
+  while (reader.take(miss)) numbers.push(checkedNumber(miss.words));
   return numbers;
 }
 
@@ -46,20 +46,20 @@ test('packets come out as they went in', () => {
   assert.ok(reader.isEmpty());
   for (const number of [7, 8, 9]) assert.ok(put(number));
   assert.ok(!reader.isEmpty());
-  const handed = new Handed();
-  assert.ok(reader.take(handed));
-  assert.equal(handed.envelope[Envelope.FD], 5);
-  assert.equal(handed.packet.length, handed.envelope[Envelope.LENGTH]);
-  assert.equal(new DataView(handed.packet.buffer, handed.packet.byteOffset).getInt32(0, true), 7);
+  const miss = new Miss();
+  assert.ok(reader.take(miss));
+  assert.equal(miss.envelope[Envelope.FD], 5);
+  assert.equal(miss.packet.length, miss.envelope[Envelope.LENGTH]);
+  assert.equal(new DataView(miss.packet.buffer, miss.packet.byteOffset).getInt32(0, true), 7);
   assert.deepEqual(takeAll(reader), [8, 9]);
   assert.ok(reader.isEmpty());
 });
 
-for (const lane of ['known', 'other'] as const) {
-  test(`a full ring of ${lane} packets loses its oldest, and says so`, () => {
+for (const kind of ['pending', 'slow'] as const) {
+  test(`a full ring of ${kind} packets loses its oldest, and says so`, () => {
     const memory = newRingMemory(3);
-    const { put, reader } = ring(memory, lane);
-    const count = RING_PACKETS[lane] + 100;
+    const { put, reader } = ring(memory, kind);
+    const count = RING_PACKETS[kind] + 100;
     const results = range(0, count).map(put);
     assert.equal(results.filter((whole) => !whole).length, 100);
     assert.deepEqual(takeAll(reader), range(100, count));
@@ -67,22 +67,22 @@ for (const lane of ['known', 'other'] as const) {
     assert.deepEqual(takeAll(reader), [1000]);
     // Its neighbours in memory are as they were.
     for (const [thread, other] of [
-      [1, 'other'],
-      [2, lane === 'known' ? 'other' : 'known'],
-      [3, 'known'],
+      [1, 'slow'],
+      [2, kind === 'pending' ? 'slow' : 'pending'],
+      [3, 'pending'],
     ] as const)
       assert.ok(new RingReader(memory, thread, other).isEmpty());
   });
 }
 
-test('two lanes and two threads are four rings', () => {
+test('two kinds and two threads are four rings', () => {
   const memory = newRingMemory(2);
   const { put } = ring(memory);
   put(1);
   const others = [
-    new RingReader(memory, 1, 'known'),
-    new RingReader(memory, 1, 'other'),
-    new RingReader(memory, 2, 'other'),
+    new RingReader(memory, 1, 'pending'),
+    new RingReader(memory, 1, 'slow'),
+    new RingReader(memory, 2, 'slow'),
   ];
   assert.ok(others.every((reader) => reader.isEmpty()));
 });
@@ -94,7 +94,7 @@ test('a writer goes on where one has died, even while it was writing', () => {
   // As if the first writer had taken the next place and then died.
   const busy = new PacketSource(5);
   busy.fill(3);
-  const dying = new RingWriter(memory, 2, 'known');
+  const dying = new RingWriter(memory, 2, 'pending');
   const source = Object.assign(Object.create(busy), {
     length: () => {
       throw new Error('dies');
@@ -103,7 +103,7 @@ test('a writer goes on where one has died, even while it was writing', () => {
   assert.throws(() => dying.put(source as Batch, 0), /dies/);
   const successor = ring(memory);
   assert.equal(successor.put(4), false);
-  reader.mend();
+  reader.releaseBusySlots();
   assert.ok(successor.put(5));
   assert.deepEqual(takeAll(reader), [1, 2, 5]);
 });
@@ -121,16 +121,16 @@ test('under a flood no packet is torn, and every one is taken or counted', async
   const worker = new Worker(entry, { workerData });
   t.after(() => worker.terminate());
   const ended = once(worker, 'message');
-  const reader = new RingReader(ringMemory, 1, 'other');
-  const handed = new Handed();
+  const reader = new RingReader(ringMemory, 1, 'slow');
+  const miss = new Miss();
   const seen = new Set<number>();
   const enoughMs = performance.now() + 3_000;
   const patienceMs = performance.now() + 60_000;
   // On a busy machine the writer takes its time to start.
   while (performance.now() < enoughMs || (seen.size < ENOUGH && performance.now() < patienceMs)) {
     // Slow for a while, then as fast as it can: the writer overtakes, and is caught up with.
-    for (let i = 0; i < 2_000 && reader.take(handed); i++) {
-      const number = checkedNumber(handed.words);
+    for (let i = 0; i < 2_000 && reader.take(miss); i++) {
+      const number = checkedNumber(miss.words);
       assert.ok(!seen.has(number), `packet ${number} came twice`);
       seen.add(number);
     }

@@ -4,18 +4,18 @@ import os from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import {
-  Handed,
+  MainChannel,
+  newChannelMemory,
+  WorkerChannel,
+  type WorkerReport,
+} from '../../../src/dataplane/listeners/controlChannel.ts';
+import {
+  Miss,
   newRingMemory,
   RingReader,
   RingWriter,
 } from '../../../src/dataplane/listeners/handover.ts';
 import { WorkerLoop } from '../../../src/dataplane/listeners/loop.ts';
-import {
-  LinkBoard,
-  newLinkMemory,
-  type Report,
-  WorkerLink,
-} from '../../../src/dataplane/listeners/signals.ts';
 import { Sockaddr, writeSockaddr } from '../../../src/dataplane/sockets/layout.ts';
 import type { UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
 import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/table/counters.ts';
@@ -39,32 +39,35 @@ function packet(text: string, port: number): Datagram {
 /** A worker on this thread. Each step is one read of its only socket; after the last it is told to stop. */
 function setUp(t: TestContext) {
   const kernel = new FakeKernel();
-  const linkMemory = newLinkMemory(1);
+  const channelMemory = newChannelMemory(1);
   const ringMemory = newRingMemory(1);
-  const board = new LinkBoard(linkMemory);
+  const channel = new MainChannel(channelMemory);
   const { port1: main, port2: port } = new MessageChannel();
   t.after(() => main.close());
   let generation = 0;
   const order = (stop: boolean): void => {
     generation++;
     main.postMessage({ generation, sockets: [SOCKET], recursionRanges: [], stop });
-    board.announce(generation);
+    channel.announce(generation);
   };
   const batches: string[] = [];
   const fastPath: FastPath = {
     replyOctets: 4,
     beginBatch: () => batches.push('begin'),
     endBatch: () => batches.push('end'),
-    answer: (octets, at) => (octets[at] === 0x6f ? Outcome.OTHER : 4),
+    answer: (octets, at) => (octets[at] === 0x6f ? Outcome.SLOW : 4),
   };
   const counters = new Float64Array(COUNTER_SLOTS);
   const loop = new WorkerLoop({
     libc: kernel,
-    link: new WorkerLink(linkMemory, 1, port),
-    ways: { 4: { fastPath, counters }, 6: { fastPath, counters: new Float64Array(COUNTER_SLOTS) } },
+    channel: new WorkerChannel(channelMemory, 1, port),
+    paths: {
+      4: { fastPath, counters },
+      6: { fastPath, counters: new Float64Array(COUNTER_SLOTS) },
+    },
     rings: {
-      known: new RingWriter(ringMemory, 1, 'known'),
-      other: new RingWriter(ringMemory, 1, 'other'),
+      pending: new RingWriter(ringMemory, 1, 'pending'),
+      slow: new RingWriter(ringMemory, 1, 'slow'),
       wildcard: new RingWriter(ringMemory, 1, 'wildcard'),
     },
   });
@@ -81,12 +84,12 @@ function setUp(t: TestContext) {
 }
 
 /** What the main thread was told, but for which orders are followed. */
-function reportsTo(main: MessagePort): Report[] {
-  const reports: Report[] = [];
+function reportsTo(main: MessagePort): WorkerReport[] {
+  const reports: WorkerReport[] = [];
   for (;;) {
     const received = receiveMessageOnPort(main);
     if (received === undefined) return reports.filter(({ kind }) => kind !== 'seen');
-    reports.push(received.message as Report);
+    reports.push(received.message as WorkerReport);
   }
 }
 
@@ -145,9 +148,9 @@ test('packets that may be our own, and those that the table does not know, are h
   assert.equal(counters[dropSlot('sourcePortZero')], 1);
   assert.equal(counters[Single.handedOver], 2);
   assert.deepEqual(reports(), [{ kind: 'handedOver' }]);
-  const reader = new RingReader(ringMemory, 1, 'other');
-  const handed = new Handed();
+  const reader = new RingReader(ringMemory, 1, 'slow');
+  const miss = new Miss();
   const texts: string[] = [];
-  while (reader.take(handed)) texts.push(Buffer.from(handed.packet).toString());
+  while (reader.take(miss)) texts.push(Buffer.from(miss.packet).toString());
   assert.deepEqual(texts, ['word', 'other']);
 });

@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Lane, newRingMemory, RingWriter } from '../../../src/dataplane/listeners/handover.ts';
-import { Misses } from '../../../src/dataplane/listeners/misses.ts';
-import { LinkBoard, newLinkMemory } from '../../../src/dataplane/listeners/signals.ts';
+import { MainChannel, newChannelMemory } from '../../../src/dataplane/listeners/controlChannel.ts';
+import {
+  newRingMemory,
+  type RingKind,
+  RingWriter,
+} from '../../../src/dataplane/listeners/handover.ts';
+import { MissScheduler } from '../../../src/dataplane/listeners/misses.ts';
 import type { Batch } from '../../../src/dataplane/sockets/batch.ts';
 import { Envelope } from '../../../src/dataplane/sockets/layout.ts';
 import { PacketSource } from '../../support/checkedPackets.ts';
@@ -12,37 +16,37 @@ import { until } from '../../support/until.ts';
 
 const WORKERS = 2;
 
-const LANE_DESCRIPTOR: Readonly<Record<Lane, number>> = { known: 0, other: 10, wildcard: 20 };
+const KIND_DESCRIPTOR: Readonly<Record<RingKind, number>> = { pending: 0, slow: 10, wildcard: 20 };
 
-/** Packets carry their worker and lane as descriptor: 1 and 2 are known names, 11 and 12 others, 21 and 22 wildcards. */
+/** Packets carry their worker and kind as descriptor: 1 and 2 are known names, 11 and 12 others, 21 and 22 wildcards. */
 function setUp(answer: (fd: number) => void) {
   const ringMemory = newRingMemory(WORKERS);
-  const board = new LinkBoard(newLinkMemory(WORKERS));
-  const put = (thread: number, lane: Lane, count: number): void => {
-    const source = new PacketSource(thread + LANE_DESCRIPTOR[lane]);
-    const writer = new RingWriter(ringMemory, thread, lane);
+  const channel = new MainChannel(newChannelMemory(WORKERS));
+  const put = (thread: number, kind: RingKind, count: number): void => {
+    const source = new PacketSource(thread + KIND_DESCRIPTOR[kind]);
+    const writer = new RingWriter(ringMemory, thread, kind);
     for (let i = 0; i < count; i++) {
       source.fill(i);
       writer.put(source as unknown as Batch, 0);
     }
   };
-  const misses = new Misses({
+  const misses = new MissScheduler({
     ringMemory,
     workers: WORKERS,
-    board,
+    channel,
     answer: ({ envelope }) => answer(envelope[Envelope.FD] as number),
   });
-  return { board, put, misses };
+  return { channel, put, misses };
 }
 
 test('names that are known come first, but not for ever; no worker before the other', () => {
   const order: number[] = [];
   const { put, misses } = setUp((fd) => order.push(fd));
-  put(1, 'other', 100);
-  put(2, 'other', 100);
-  put(1, 'known', 100);
-  put(2, 'known', 100);
-  misses.finish(10_000);
+  put(1, 'slow', 100);
+  put(2, 'slow', 100);
+  put(1, 'pending', 100);
+  put(2, 'pending', 100);
+  misses.drain(10_000);
   assert.equal(order.length, 400);
   const firstHalf = order.slice(0, 160);
   const share = (fd: number) => firstHalf.filter((one) => one === fd).length;
@@ -57,10 +61,10 @@ test('a flood leaves the main thread time for other things', async () => {
     const untilMs = performance.now() + 0.5;
     while (performance.now() < untilMs);
     answered++;
-    put(1, 'other', 2); // more than can be answered, always
+    put(1, 'slow', 2); // more than can be answered, always
   });
-  put(1, 'other', 100);
-  misses.turn();
+  put(1, 'slow', 100);
+  misses.run();
   let ticks = 0;
   for (; ticks < 20; ticks++) await sleep(1);
   assert.ok(answered > 20, `${answered} answered`);
@@ -70,16 +74,16 @@ test('a flood leaves the main thread time for other things', async () => {
 
 test('workers call only a thread that sleeps, and it never sleeps over a packet', async () => {
   let answered = 0;
-  const { board, put, misses } = setUp(() => answered++);
-  put(1, 'known', 3);
-  assert.ok(board.wake(), 'asleep at first');
-  assert.ok(!board.wake(), 'the first call is enough');
-  misses.turn();
+  const { channel, put, misses } = setUp(() => answered++);
+  put(1, 'pending', 3);
+  assert.ok(channel.markAwake(), 'asleep at first');
+  assert.ok(!channel.markAwake(), 'the first call is enough');
+  misses.run();
   // On a busy machine the three may take more than one turn.
-  await until('they are answered and the thread sleeps', () => board.wake());
+  await until('they are answered and the thread sleeps', () => channel.markAwake());
   assert.equal(answered, 3);
-  put(2, 'other', 1);
-  misses.turn();
+  put(2, 'slow', 1);
+  misses.run();
   await until('it is answered', () => answered === 4);
   misses.close();
 });
@@ -88,9 +92,9 @@ test('a question by wildcard comes when nothing else waits', () => {
   const order: number[] = [];
   const { put, misses } = setUp((fd) => order.push(fd));
   put(1, 'wildcard', 10);
-  put(1, 'other', 20);
-  put(2, 'known', 20);
-  misses.finish(10_000);
+  put(1, 'slow', 20);
+  put(2, 'pending', 20);
+  misses.drain(10_000);
   assert.equal(order.length, 50);
   assert.deepEqual(new Set(order.slice(40)), new Set([21]));
 });
@@ -99,7 +103,7 @@ test('a flood of wildcards leaves half of the thread to others, and none of them
   let wildcards = 0;
   const waits: number[] = [];
   let askedAtMs = 0;
-  const { put, misses, board } = setUp((fd) => {
+  const { put, misses, channel } = setUp((fd) => {
     if (fd < 20) {
       waits.push(performance.now() - askedAtMs);
       return;
@@ -110,13 +114,13 @@ test('a flood of wildcards leaves half of the thread to others, and none of them
     put(1, 'wildcard', 2); // always more than can be answered
   });
   put(1, 'wildcard', 32);
-  misses.turn();
+  misses.run();
   const startedMs = performance.now();
   while (performance.now() - startedMs < 400) {
     await sleep(5);
     askedAtMs = performance.now();
-    put(1, 'known', 1);
-    if (board.wake()) misses.turn();
+    put(1, 'pending', 1);
+    if (channel.markAwake()) misses.run();
     else await until('it is answered', () => waits.length > 0);
   }
   const elapsedMs = performance.now() - startedMs;
@@ -130,11 +134,11 @@ test('where others always wait a wildcard still comes now and then', () => {
   let others = 0;
   const { put, misses } = setUp((fd) => {
     if (fd > 20) wildcards++;
-    else if (++others < 1_000) put(1, 'other', 1);
+    else if (++others < 1_000) put(1, 'slow', 1);
   });
-  put(1, 'other', 1);
+  put(1, 'slow', 1);
   put(1, 'wildcard', 5);
-  misses.finish(5_000);
+  misses.drain(5_000);
   assert.equal(wildcards, 5);
   assert.equal(others, 1_000);
 });

@@ -6,7 +6,7 @@ import type { Question } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import type { View } from './view.ts';
 
-export interface Work {
+export interface LookupState {
   readonly view: View;
   /** Services that it may collect in all. */
   servicesLeft: number;
@@ -17,7 +17,7 @@ export interface Work {
   /** Questions that it may send to other servers. */
   externalsLeft: number;
   /** See `Basis`. */
-  readonly read: Name[];
+  readonly namesRead: Name[];
   isSample: boolean;
   isLeased: boolean;
   isForeign: boolean;
@@ -60,11 +60,11 @@ export interface Basis {
   readonly leadsOutside: boolean;
 }
 
-export function basisOf(work: Work): Basis {
-  const { read, isLeased, isForeign, leadsOutside } = work;
-  const { servicesLeft, nodesLeft, namesLeft } = work;
+export function basisOf(state: LookupState): Basis {
+  const { namesRead: read, isLeased, isForeign, leadsOutside } = state;
+  const { servicesLeft, nodesLeft, namesLeft } = state;
   const isSpent = servicesLeft <= 0 || nodesLeft <= 0 || namesLeft <= 0;
-  const isSample = work.isSample || work.isCut || isSpent;
+  const isSample = state.isSample || state.isCut || isSpent;
   return { names: read, isSample, isLeased, isForeign, leadsOutside };
 }
 
@@ -74,14 +74,14 @@ const MAX_NAMES = 100;
 /** README tells users this number. What the forwarder has in its cache costs nothing and does not count. */
 const MAX_EXTERNALS = 64;
 
-export function newWork(view: View): Work {
+export function newLookupState(view: View): LookupState {
   return {
     view,
     servicesLeft: MAX_SERVICES,
     nodesLeft: MAX_NODES,
     namesLeft: MAX_NAMES,
     externalsLeft: MAX_EXTERNALS - view.externals.sent,
-    read: [],
+    namesRead: [],
     isSample: false,
     isLeased: false,
     isForeign: false,

@@ -11,10 +11,10 @@ import type { TableHandle } from '../table/layout.ts';
 const GENERATION = 0;
 /** Not 0 while the main thread takes what is handed to it, or was told to. */
 const AWAKE = 1;
-const SEEN = 16;
+const ACKNOWLEDGED = 16;
 
 /** From the main thread: what to do from now on. */
-export interface Orders {
+export interface Assignment {
   /** They count up; each says everything anew. */
   readonly generation: number;
   readonly sockets: readonly UdpSocket[];
@@ -25,54 +25,54 @@ export interface Orders {
 }
 
 /** From a worker. */
-export type Report =
+export type WorkerReport =
   /** Packets wait in its rings. */
   | { readonly kind: 'handedOver' }
-  /** It goes by new orders: whatever is not in them it does not touch any more. */
+  /** It goes by new the assignment: whatever is not in them it does not touch any more. */
   | { readonly kind: 'seen' }
   /** Reading failed; it tries again. */
   | { readonly kind: 'readError'; readonly errno: number };
 
 /** Threads are numbered from 1: 0 is the main one. */
-export function newLinkMemory(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((SEEN + 1 + workers) * Int32Array.BYTES_PER_ELEMENT);
+export function newChannelMemory(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((ACKNOWLEDGED + 1 + workers) * Int32Array.BYTES_PER_ELEMENT);
 }
 
 /** The main thread's side of the shared words. */
-export class LinkBoard {
+export class MainChannel {
   readonly #words: Int32Array;
 
   constructor(memory: SharedArrayBuffer) {
     this.#words = new Int32Array(memory);
   }
 
-  /** To be called after the orders were posted. */
+  /** To be called after the assignment were posted. */
   announce(generation: number): void {
     Atomics.store(this.#words, GENERATION, generation);
     Atomics.notify(this.#words, GENERATION);
   }
 
-  seen(thread: number): number {
-    return Atomics.load(this.#words, SEEN + thread);
+  acknowledged(thread: number): number {
+    return Atomics.load(this.#words, ACKNOWLEDGED + thread);
   }
 
   /** From now on a worker that hands something over says so. */
-  sleep(): void {
+  markAsleep(): void {
     Atomics.store(this.#words, AWAKE, 0);
   }
 
   /** False if it was awake, or a worker has just called it. */
-  wake(): boolean {
+  markAwake(): boolean {
     return Atomics.compareExchange(this.#words, AWAKE, 0, 1) === 0;
   }
 }
 
 /** A worker's side. */
-export class WorkerLink {
+export class WorkerChannel {
   readonly #words: Int32Array;
   readonly #thread: number;
   readonly #port: MessagePort;
-  #seen = -1;
+  #acknowledged = -1;
 
   constructor(memory: SharedArrayBuffer, thread: number, port: MessagePort) {
     this.#words = new Int32Array(memory);
@@ -80,30 +80,30 @@ export class WorkerLink {
     this.#port = port;
   }
 
-  hasOrders(): boolean {
-    return Atomics.load(this.#words, GENERATION) !== this.#seen;
+  hasAssignment(): boolean {
+    return Atomics.load(this.#words, GENERATION) !== this.#acknowledged;
   }
 
-  /** The newest orders; `undefined` if they are still on their way. */
-  orders(): Orders | undefined {
-    let newest: Orders | undefined;
+  /** The newest the assignment; `undefined` if they are still on their way. */
+  receiveAssignment(): Assignment | undefined {
+    let newest: Assignment | undefined;
     for (;;) {
       const received = receiveMessageOnPort(this.#port);
       if (received === undefined) return newest;
-      newest = received.message as Orders;
+      newest = received.message as Assignment;
     }
   }
 
-  /** Says that from here on it goes by these orders. */
-  follow({ generation }: Orders): void {
-    this.#seen = generation;
-    Atomics.store(this.#words, SEEN + this.#thread, generation);
+  /** Says that from here on it goes by these the assignment. */
+  acknowledge({ generation }: Assignment): void {
+    this.#acknowledged = generation;
+    Atomics.store(this.#words, ACKNOWLEDGED + this.#thread, generation);
     this.report({ kind: 'seen' });
   }
 
-  /** Waits for orders where there is nothing else to wait for. */
-  idle(timeoutMs: number): void {
-    Atomics.wait(this.#words, GENERATION, this.#seen, timeoutMs);
+  /** Waits for the assignment where there is nothing else to wait for. */
+  waitForAssignment(timeoutMs: number): void {
+    Atomics.wait(this.#words, GENERATION, this.#acknowledged, timeoutMs);
   }
 
   /** Calls the main thread if it sleeps. */
@@ -112,7 +112,7 @@ export class WorkerLink {
       this.report({ kind: 'handedOver' });
   }
 
-  report(report: Report): void {
+  report(report: WorkerReport): void {
     this.#port.postMessage(report);
   }
 }
@@ -120,7 +120,7 @@ export class WorkerLink {
 /** What a worker is started with. */
 export interface WorkerStart {
   readonly thread: number;
-  readonly linkMemory: SharedArrayBuffer;
+  readonly channelMemory: SharedArrayBuffer;
   readonly ringMemory: SharedArrayBuffer;
   readonly counterMemory: SharedArrayBuffer;
   /** Without one every question is handed over. */
