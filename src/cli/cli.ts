@@ -13,7 +13,7 @@ import type { Io } from '../app/process/process.ts';
 import type { OptionWords } from '../config/option.ts';
 import type { Arguments, FlagValue } from '../config/settings.ts';
 import { nearestWord } from '../observability/suggest.ts';
-import { partRegistratorLine } from '../registrar/registrator/commandLine.ts';
+import { splitRegistratorLine } from '../registrar/registrator/commandLine.ts';
 import type { Command, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
 import { printFailure } from './output.ts';
@@ -25,7 +25,7 @@ export async function runCli(
   io: Io,
 ): Promise<number> {
   try {
-    const line = partRegistratorLine(rephrase(argv), io.env);
+    const line = splitRegistratorLine(rephrase(argv), io.env);
     const normal = normalise(
       line,
       commands.flatMap(({ options }) => options),

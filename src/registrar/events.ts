@@ -5,7 +5,7 @@ import type { Refusal } from './describe/description.ts';
 import type { EngineError, EngineInfo } from './engine/engine.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { TenureEvent } from './leadership/leadership.ts';
-import type { Surroundings } from './observe/hostFacts.ts';
+import type { HostFacts } from './observe/hostFacts.ts';
 import type { ConvergeEvent } from './reconcile/reconciler.ts';
 
 export type RegistrarEvent =
@@ -24,7 +24,7 @@ export type RegistrarEvent =
   | { readonly kind: 'withdrawn'; readonly afterMs: number }
   | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }
   | { readonly kind: 'refused'; readonly containerId: string; readonly refusal: Refusal }
-  | { readonly kind: 'surroundings'; readonly surroundings: Surroundings }
+  | { readonly kind: 'hostFacts'; readonly hostFacts: HostFacts }
   | { readonly kind: 'store'; readonly event: MirrorEvent }
   | { readonly kind: 'closeFailed'; readonly error: StoreError };
 

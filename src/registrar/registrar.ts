@@ -14,7 +14,7 @@ import { type Clock, systemClock } from '../timing/clock.ts';
 import type { RegistrarContext } from './describe/context.ts';
 import type { Description } from './describe/description.ts';
 import type { Zones } from './describe/names.ts';
-import { describe } from './describe.ts';
+import { describeContainer } from './describeContainer.ts';
 import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine/engine.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
 import { shortId } from './engine/responses.ts';
@@ -25,20 +25,20 @@ import { ownerId } from './leadership/identity.ts';
 import { Caretaker } from './leadership/orphanLease.ts';
 import type { Probe } from './observe/checks.ts';
 import { EngineFollower } from './observe/follow.ts';
-import { Lookout, type Surroundings } from './observe/hostFacts.ts';
-import { type Run, selfOf } from './observe/self.ts';
+import { type HostFacts, HostWatcher } from './observe/hostFacts.ts';
+import { type RegistrarRun, selfOf } from './observe/self.ts';
 import { Namespace } from './reconcile/namespace.ts';
 import { EngineSession, type Tally } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
-export interface RegistrarOptions extends Run {
+export interface RegistrarOptions extends RegistrarRun {
   readonly engine: Engine;
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
   /** An empty `registrator.hostName` stands for the engine's name. */
   readonly context: Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
   /** Asked at the start, and again and again; may reject with an `EngineError`. */
-  readonly surroundings: (info: EngineInfo) => Promise<Surroundings>;
+  readonly readHostFacts: (info: EngineInfo) => Promise<HostFacts>;
   readonly probe: Probe;
   /** The engine's socket, where a mount may hold on to it after it was replaced. */
   readonly socket?: Pick<ReplacedSocket, keyof ReplacedSocket> | undefined;
@@ -96,7 +96,7 @@ class EngineRegistrar implements Registrar {
   readonly #random: () => number;
   readonly #follower: EngineFollower;
   readonly #grace: Grace;
-  readonly #lookout: Lookout;
+  readonly #hostWatcher: HostWatcher;
   readonly #caretaker: Caretaker | undefined = undefined;
   readonly #toldRefusals = new ToldRefusals();
   readonly #tally: Tally = { puts: 0, deletes: 0, failures: 0, storeFailures: 0 };
@@ -123,10 +123,10 @@ class EngineRegistrar implements Registrar {
       isExcused: () => options.socket?.isUnlinked() === true,
       onOver: (afterMs) => this.#withdraw(afterMs),
     });
-    this.#lookout = new Lookout({
-      surroundings: options.surroundings,
+    this.#hostWatcher = new HostWatcher({
+      readHostFacts: options.readHostFacts,
       clock: this.#clock,
-      onChange: (surroundings) => this.#onSurroundings(surroundings),
+      onChange: (hostFacts) => this.#onHostFacts(hostFacts),
     });
     const { store, place, dryRun } = options;
     if (place !== undefined && dryRun !== true)
@@ -138,7 +138,7 @@ class EngineRegistrar implements Registrar {
       relistEveryMs: options.relistEveryMs ?? RELIST_EVERY_MS,
       onInfo: (info) => this.#onInfo(info),
       onEvent: (event) => this.#session?.containers.onEvent(event),
-      onPastSignal: (signal) => this.#session?.containers.onPastSignal(signal),
+      onSignal: (signal) => this.#session?.containers.onSignal(signal),
       onList: (list, about) => this.#session?.containers.onList(list, about),
       onConnected: () => this.#onConnected(),
       onLost: (error, retryInMs) => this.#onLost(error, retryInMs),
@@ -196,12 +196,12 @@ class EngineRegistrar implements Registrar {
 
   /** All that follows needs the engine's id, and no description is right before the host's address is known. */
   async #onInfo(info: EngineInfo): Promise<void> {
-    const [bridgeId] = await Promise.all([this.#readBridgeId(), this.#lookout.look(info)]);
+    const [bridgeId] = await Promise.all([this.#readBridgeId(), this.#hostWatcher.read(info)]);
     if (this.#isClosed) return;
     const session = this.#session;
     const isSameRun = bridgeId !== undefined && bridgeId === this.#bridgeId;
     this.#bridgeId = bridgeId;
-    this.#lookout.watch(info);
+    this.#hostWatcher.watch(info);
     if (session !== undefined && isSameEngine(session.info, info, isSameRun)) {
       session.refresh(info);
       return;
@@ -256,7 +256,7 @@ class EngineRegistrar implements Registrar {
   }
 
   #describe(inspection: Inspection, parent: Inspection | undefined): Description {
-    const description = describe(inspection, this.#context, parent);
+    const description = describeContainer(inspection, this.#context, parent);
     if (description.kind !== 'described') return description;
     const containerId = shortId(inspection.Id);
     for (const refusal of this.#toldRefusals.news(containerId, description.refusals))
@@ -284,13 +284,13 @@ class EngineRegistrar implements Registrar {
   #withdraw(afterMs: number): void {
     this.#caretaker?.stop();
     this.#emit({ kind: 'withdrawn', afterMs });
-    this.#session?.containers.distrust();
+    this.#session?.containers.invalidateAll();
     this.#session?.kick();
   }
 
-  #onSurroundings(surroundings: Surroundings): void {
-    this.#context = { ...this.#context, ...surroundings };
-    this.#emit({ kind: 'surroundings', surroundings });
+  #onHostFacts(hostFacts: HostFacts): void {
+    this.#context = { ...this.#context, ...hostFacts };
+    this.#emit({ kind: 'hostFacts', hostFacts });
     this.#session?.containers.reevaluate();
     this.#session?.refresh();
   }
@@ -300,7 +300,7 @@ class EngineRegistrar implements Registrar {
     this.#isClosed = true;
     this.#follower.close();
     this.#grace.end();
-    this.#lookout.close();
+    this.#hostWatcher.close();
     this.#caretaker?.stop();
     if (this.#session !== undefined) await this.#end(this.#session, end);
     await this.#ending;

@@ -6,7 +6,7 @@ import { shortId } from './engine/responses.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { TenureState } from './leadership/leadership.ts';
 import type { EngineState } from './observe/follow.ts';
-import type { Tracked } from './observe/trackedContainer.ts';
+import type { ContainerState } from './observe/trackedContainer.ts';
 import type { Assignment } from './reconcile/assign.ts';
 import type { Wish } from './reconcile/claims.ts';
 import { conflictOf } from './reconcile/occupancy.ts';
@@ -195,14 +195,14 @@ function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerSt
   });
 }
 
-function reasonOf({ description }: Tracked): string | undefined {
+function reasonOf({ description }: ContainerState): string | undefined {
   if (description === undefined) return 'has not been inspected yet';
   return description.kind === 'described' ? description.waiting : description.reason;
 }
 
 /** A wish that was not assigned yet is either new or kept back by its check. */
 function recordsOf(
-  { wishes }: Tracked,
+  { wishes }: ContainerState,
   assignments: readonly Assignment[],
   session: EngineSession,
 ): RecordStatus[] {

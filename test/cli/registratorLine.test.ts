@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asRegistrator, contextOf } from '../../src/app/registrar/registrarConfig.ts';
+import {
+  registrarContextOf,
+  registratorSettings,
+} from '../../src/app/registrar/registrarConfig.ts';
 import { REGISTRAR_OPTIONS } from '../../src/config/registerOptions.ts';
 import { type RegistrarWishes, readRegistrarWishes } from '../../src/config/registrarSettings.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
-import { partRegistratorLine } from '../../src/registrar/registrator/commandLine.ts';
+import { splitRegistratorLine } from '../../src/registrar/registrator/commandLine.ts';
 
 function parted(line: string, env = {}): string {
-  return partRegistratorLine(line.split(' '), env).join(' ');
+  return splitRegistratorLine(line.split(' '), env).join(' ');
 }
 
 describe('a line of registrator’s is parted from our options', () => {
@@ -59,7 +62,7 @@ function wishesOf(flags: Record<string, FlagValue>): RegistrarWishes {
 }
 
 function lineOf(words: string, flags: Record<string, FlagValue> = {}) {
-  const line = asRegistrator(wishesOf(flags), words.split(' ').filter(Boolean));
+  const line = registratorSettings(wishesOf(flags), words.split(' ').filter(Boolean));
   assert.ok(line.kind === 'line', JSON.stringify(line));
   return line;
 }
@@ -99,9 +102,9 @@ describe('registrator’s flags as settings', () => {
 
   it('name the zone', () => {
     const sources = { prefix: '/skydns/', domains: [['skydns', 'local']] };
-    const only = contextOf(lineOf('skydns2://e:1/d.example').settings, sources);
+    const only = registrarContextOf(lineOf('skydns2://e:1/d.example').settings, sources);
     assert.deepEqual([only.zones, only.defaultZone], [[['d', 'example']], ['d', 'example']]);
-    const more = contextOf(
+    const more = registrarContextOf(
       lineOf('skydns2://e:1/d.example', { zone: 'a.example' }).settings,
       sources,
     );
@@ -109,7 +112,7 @@ describe('registrator’s flags as settings', () => {
       ['a', 'example'],
       ['d', 'example'],
     ]);
-    const none = contextOf(lineOf('').settings, sources);
+    const none = registrarContextOf(lineOf('').settings, sources);
     assert.deepEqual([none.zones, none.defaultZone], [[['skydns', 'local']], ['skydns', 'local']]);
   });
 });

@@ -2,7 +2,7 @@
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import type { Description, RecordFields } from '../../src/registrar/describe/description.ts';
 import { storedKey } from '../../src/registrar/describe/record.ts';
-import { describe } from '../../src/registrar/describe.ts';
+import { describeContainer } from '../../src/registrar/describeContainer.ts';
 import type { Inspection } from '../../src/registrar/engine/engine.ts';
 
 export interface Told {
@@ -17,7 +17,7 @@ export interface Told {
 }
 
 export function told(inspection: Inspection, context: RegistrarContext, parent?: Inspection): Told {
-  const description = describe(inspection, context, parent);
+  const description = describeContainer(inspection, context, parent);
   const { hints = [] } = description;
   if (description.kind !== 'described')
     return { records: {}, refusals: [], hints, reason: description.reason, description };

@@ -10,7 +10,7 @@ import {
   type EngineInfo,
   type EventStream,
   type Inspection,
-  type Listed,
+  type ListedContainer,
 } from '../../src/registrar/engine/engine.ts';
 import { EventQueue } from '../../src/registrar/engine/events.ts';
 import { parseListing } from '../../src/registrar/engine/responses.ts';
@@ -78,7 +78,7 @@ export class FakeEngine implements Engine {
     return { id: this.bridgeId, gateway: '172.17.0.1', device: 'docker0' };
   }
 
-  async list(): Promise<readonly Listed[]> {
+  async list(): Promise<readonly ListedContainer[]> {
     this.#assertThere();
     this.calls.list++;
     return parseListing([...this.containers.values()].map((each) => each.listing())) ?? [];

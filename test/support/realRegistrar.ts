@@ -36,7 +36,7 @@ export function startRealRegistrar(setup: RealSetup): RealRegistrar {
     engine,
     store,
     context: registrarContext(context),
-    surroundings: async () => ({ hostAddresses: { v4: hostAddress }, ownNetworks: [] }),
+    readHostFacts: async () => ({ hostAddresses: { v4: hostAddress }, ownNetworks: [] }),
     probe,
     instance,
     host: instance,

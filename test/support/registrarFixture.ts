@@ -40,7 +40,7 @@ export class RegistrarFixture {
       engine: this.engine,
       store: link,
       context: { ...registrarContext({ mode: 'internal', ...context }) },
-      surroundings: async () => ({
+      readHostFacts: async () => ({
         hostAddresses: this.hostAddress === undefined ? {} : { v4: this.hostAddress },
         ownNetworks: [],
       }),

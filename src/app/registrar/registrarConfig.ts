@@ -28,7 +28,10 @@ export interface ContextSources {
   readonly tags?: readonly string[];
 }
 
-export function contextOf(settings: RegistrarSettings, sources: ContextSources): FixedContext {
+export function registrarContextOf(
+  settings: RegistrarSettings,
+  sources: ContextSources,
+): FixedContext {
   const { zones = sources.domains, envPrefix, labelPrefix } = settings;
   const { defaultZone = zones[0] as Name } = settings;
   return {
@@ -92,9 +95,12 @@ export type RegistratorLine =
  * Settings as registrator would have them: what its line says, and its defaults where nothing else was said. Without
  * any words the defaults alone.
  */
-export function asRegistrator(wishes: RegistrarWishes, words: readonly string[]): RegistratorLine {
+export function registratorSettings(
+  wishes: RegistrarWishes,
+  words: readonly string[],
+): RegistratorLine {
   if (words.length === 0) {
-    const settings = underneath(wishes, REGISTRATOR_DEFAULTS);
+    const settings = withDefaults(wishes, REGISTRATOR_DEFAULTS);
     return { kind: 'line', settings, store: undefined, tags: [], notes: [] };
   }
   const command = parseRegistratorFlags(words);
@@ -106,7 +112,7 @@ export function asRegistrator(wishes: RegistrarWishes, words: readonly string[])
   const { options } = command;
   const { zones = [] } = wishes.settings;
   const settings = {
-    ...underneath(wishes, fieldsOf(options)),
+    ...withDefaults(wishes, settingsOfFlags(options)),
     zones: [...zones, options.domain],
     defaultZone: options.domain,
   };
@@ -122,7 +128,7 @@ const REGISTRATOR_DEFAULTS: Partial<RegistrarSettings> = {
   health: 'ignore',
 };
 
-function fieldsOf(options: RegistratorOptions): Partial<RegistrarSettings> {
+function settingsOfFlags(options: RegistratorOptions): Partial<RegistrarSettings> {
   const { ip, mode, exposedByDefault, ipFromLabel, health } = options;
   const { leaseTtlSeconds, reconcileSeconds } = options;
   return {
@@ -133,7 +139,7 @@ function fieldsOf(options: RegistratorOptions): Partial<RegistrarSettings> {
 }
 
 /** The settings with these in place of what nobody set. */
-function underneath(
+function withDefaults(
   { settings, origins }: RegistrarWishes,
   defaults: Partial<RegistrarSettings>,
 ): RegistrarSettings {

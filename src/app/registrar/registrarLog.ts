@@ -2,8 +2,8 @@
 import type { Log } from '../../observability/log.ts';
 import type { RegistrarEvent } from '../../registrar/events.ts';
 
-type Level = 'info' | 'warn' | 'error';
-type Fields = Readonly<Record<string, unknown>>;
+type LineLevel = 'info' | 'warn' | 'error';
+type LogFields = Readonly<Record<string, unknown>>;
 
 /** Something that is tried again and again is told at once, and then every so often. */
 const REPEAT_EVERY_MS = 60_000;
@@ -20,7 +20,7 @@ export function registrarLog(log: Log, monotonicMs: () => number): (event: Regis
     return false;
   };
   return (event) => {
-    const [level, message, fields] = lineOf(event);
+    const [level, message, fields] = logLineOf(event);
     const isRetry = 'retryInMs' in fields || event.kind === 'inspectFailed';
     const isQuiet = isRetry && isRepeated(event, fields.cause);
     log[isQuiet ? 'debug' : level](fields, message);
@@ -33,7 +33,7 @@ export const SOCKET_MOUNTED =
 export const SOCKET_REPLACED =
   'Docker recreated its socket, and this mount still holds the old one: exiting so that a restart renews the mount. Mount the directory, not the file';
 
-function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
+function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogFields] {
   switch (event.kind) {
     case 'wrote':
     case 'would':
@@ -60,8 +60,8 @@ function lineOf(event: RegistrarEvent): readonly [Level, string, Fields] {
       return ['warn', 'docker is gone for too long: all is withdrawn', { afterMs: event.afterMs }];
     case 'inspectFailed':
       return ['warn', 'inspecting failed', { id: short(event), cause: event.error.message }];
-    case 'surroundings':
-      return ['info', 'this host', { ...event.surroundings }];
+    case 'hostFacts':
+      return ['info', 'this host', { ...event.hostFacts }];
     case 'store':
       return storeLine(event);
     case 'leaseHeld':
@@ -84,7 +84,7 @@ type Of<Kind extends RegistrarEvent['kind']> = Extract<RegistrarEvent, { kind: K
 function operationLine({
   kind,
   operation,
-}: Of<'wrote' | 'would'>): readonly [Level, string, Fields] {
+}: Of<'wrote' | 'would'>): readonly [LineLevel, string, LogFields] {
   const { containerId: id, key } = operation;
   if (operation.kind === 'delete')
     return ['info', kind === 'wrote' ? 'withdrawn' : 'would withdraw', { id, key }];
@@ -92,26 +92,26 @@ function operationLine({
   return ['info', kind === 'wrote' ? 'registered' : 'would register', { id, key, value }];
 }
 
-function storeLine({ event }: Of<'store'>): readonly [Level, string, Fields] {
+function storeLine({ event }: Of<'store'>): readonly [LineLevel, string, LogFields] {
   if (event.kind === 'lost') return ['warn', 'the store is out of reach', retryFields(event)];
   const { kind, ...fields } = event;
   return ['info', `the registrar's view of the store is ${kind}`, fields];
 }
 
-function changeFields({ from, to }: Of<'engineChanged'>): Fields {
+function changeFields({ from, to }: Of<'engineChanged'>): LogFields {
   return { from: from.id, to: to.id, name: to.name };
 }
 
-function refusalFields({ containerId, refusal }: Of<'refused'>): Fields {
+function refusalFields({ containerId, refusal }: Of<'refused'>): LogFields {
   return { id: containerId, about: refusal.about, cause: refusal.reason };
 }
 
-function conflictFields({ containerId, key, reason, hint }: Of<'conflict'>): Fields {
+function conflictFields({ containerId, key, reason, hint }: Of<'conflict'>): LogFields {
   const fields = { id: containerId.slice(0, 12), key, cause: reason };
   return hint === undefined ? fields : { ...fields, hint };
 }
 
-function retryFields({ error, retryInMs }: { error: unknown; retryInMs: number }): Fields {
+function retryFields({ error, retryInMs }: { error: unknown; retryInMs: number }): LogFields {
   return { cause: error instanceof Error ? error.message : String(error), retryInMs };
 }
 

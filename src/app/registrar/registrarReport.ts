@@ -19,7 +19,7 @@ const TIMEOUT_MS = 10_000;
 export async function fetchReport(urls: readonly string[]): Promise<RegistrarReport> {
   const problems: string[] = [];
   for (const url of urls) {
-    const asked = await ask(url);
+    const asked = await fetchFrom(url);
     if (asked.kind === 'report') return asked.report;
     problems.push(`${url}: ${asked.problem}`);
   }
@@ -27,11 +27,11 @@ export async function fetchReport(urls: readonly string[]): Promise<RegistrarRep
   throw new Failure('unreachable', `there is no registrar (${problems.join('; ')})`, hint);
 }
 
-type Asked =
+type ReportResult =
   | { readonly kind: 'report'; readonly report: RegistrarReport }
   | { readonly kind: 'none'; readonly problem: string };
 
-async function ask(url: string): Promise<Asked> {
+async function fetchFrom(url: string): Promise<ReportResult> {
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(new URL(REPORT_PATH, url), { signal, redirect: 'error' });
@@ -42,11 +42,11 @@ async function ask(url: string): Promise<Asked> {
       ? { kind: 'report', report: { ...report, findings: asFindings(report.findings) } }
       : { kind: 'none', problem: 'does not answer as a registrar' };
   } catch (error) {
-    return { kind: 'none', problem: problemOf(error) };
+    return { kind: 'none', problem: fetchProblemOf(error) };
   }
 }
 
-function problemOf(error: unknown): string {
+function fetchProblemOf(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   if (error instanceof SyntaxError) return 'does not answer as a registrar';

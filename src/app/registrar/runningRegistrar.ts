@@ -16,7 +16,7 @@ import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
 import type { RegistrarEvent } from '../../registrar/events.ts';
 import { printFinding } from '../../registrar/finding.ts';
-import { lookAround } from '../../registrar/observe/hostFacts.ts';
+import { readHostFacts } from '../../registrar/observe/hostFacts.ts';
 import { probe } from '../../registrar/observe/probe.ts';
 import type { Machine } from '../../registrar/observe/self.ts';
 import { createRegistrar, type Registrar } from '../../registrar/registrar.ts';
@@ -69,8 +69,8 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     engine,
     store,
     context,
-    surroundings: (info) =>
-      lookAround(
+    readHostFacts: (info) =>
+      readHostFacts(
         {
           engine,
           isLocal: endpoint.kind === 'unix',

@@ -8,7 +8,7 @@ import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
 import { type Exchange, jsonReply, type Reply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { LeaseStore } from '../../store/store.ts';
-import { asRegistrator, contextOf, type FixedContext } from './registrarConfig.ts';
+import { type FixedContext, registrarContextOf, registratorSettings } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
 import { REPORT_PATH } from './registrarReport.ts';
 import type { RunningRegistrar } from './runningRegistrar.ts';
@@ -96,13 +96,17 @@ export class ServerRegistrar {
 
   #context(settings: RegistrarSettings): FixedContext {
     const prefix = keyPrefix(this.#config.pathPrefix);
-    return contextOf(settings, { prefix, domains: this.#domains, optionPrefix: 'register-' });
+    return registrarContextOf(settings, {
+      prefix,
+      domains: this.#domains,
+      optionPrefix: 'register-',
+    });
   }
 
   #settings(): RegistrarSettings | undefined {
     const { registrar } = this.#config;
     if (registrar?.settings.compat !== 'registrator') return registrar?.settings;
-    const line = asRegistrator(registrar, []);
+    const line = registratorSettings(registrar, []);
     return line.kind === 'line' ? line.settings : undefined;
   }
 }

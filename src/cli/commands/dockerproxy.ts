@@ -11,7 +11,7 @@ import { type ReadTextFile, readSettings } from '../../config/settings.ts';
 import { peerCredentials } from '../../dataplane/sockets/unixSocket.ts';
 import { openLog } from '../../observability/log.ts';
 import { endpointLabel } from '../../registrar/engine/endpoint.ts';
-import type { Peer } from '../../registrar/engine/proxyPermits.ts';
+import type { ProxyPeer } from '../../registrar/engine/proxyPermits.ts';
 import { startReadOnlyProxy } from '../../registrar/engine/readOnlyProxy.ts';
 import { readableMetadata } from '../../registrar/engine/reducedAnswers.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
@@ -102,7 +102,7 @@ function listenFailure(path: string, error: unknown): Failure {
 }
 
 /** The kernel's word; Node shows the descriptor to nobody else. */
-function peerOf(socket: Socket): Peer {
+function peerOf(socket: Socket): ProxyPeer {
   const { _handle: handle } = socket as { _handle?: { readonly fd?: unknown } | null };
   const credentials =
     typeof handle?.fd === 'number' && handle.fd >= 0 ? peerCredentials(handle.fd) : undefined;

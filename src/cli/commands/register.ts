@@ -2,10 +2,10 @@ import { Failure } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
 import {
-  asRegistrator,
-  contextOf,
   type RegisterConfig,
   type RegistratorLine,
+  registrarContextOf,
+  registratorSettings,
 } from '../../app/registrar/registrarConfig.ts';
 import { readClientConfig } from '../../config/config.ts';
 import { wordsOf } from '../../config/option.ts';
@@ -81,7 +81,7 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
     endpoint: engineEndpoint(settings.dockerHost, '--docker-host', io),
     store: client.config.store,
     settings,
-    context: contextOf(settings, { prefix, domains: DEFAULT_ZONES, tags }),
+    context: registrarContextOf(settings, { prefix, domains: DEFAULT_ZONES, tags }),
     http: own.settings.http,
     httpHosts: own.settings.httpHosts,
     logLevel: own.settings.logLevel,
@@ -101,7 +101,7 @@ type RegistratorSettings = Extract<RegistratorLine, { kind: 'line' }>;
 function lineOf(wishes: RegistrarWishes, words: readonly string[]): RegistratorSettings {
   const { settings } = wishes;
   if (settings.compat === 'registrator') {
-    const line = asRegistrator(wishes, words);
+    const line = registratorSettings(wishes, words);
     if (line.kind === 'mistakes') throw misuse(line.mistakes);
     return line;
   }

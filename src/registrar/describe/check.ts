@@ -11,7 +11,7 @@ export type Check =
   | { readonly kind: 'tcp'; readonly intervalMs: number; readonly timeoutMs: number };
 
 /** A setting by its name without prefix, such as `check_http`; `undefined` when it is not set. */
-export type ReadSetting = (key: string) => string | undefined;
+export type ReadCheckSetting = (key: string) => string | undefined;
 
 /** What a setting asks for beyond the bounds, and what it gets instead. */
 export interface CheckNote {
@@ -44,7 +44,7 @@ const MAX_MS = 3_600_000;
 
 /** `methods`: those that may be used, of the ones above. */
 export function parseCheck(
-  setting: ReadSetting,
+  setting: ReadCheckSetting,
   methods: readonly string[] = SAFE_METHODS,
 ): ParsedCheck {
   const kind = CHECKS.find((name) => setting(`check_${name}`) !== undefined);

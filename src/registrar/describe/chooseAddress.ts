@@ -12,8 +12,8 @@ import {
 import { parseInstant } from '../engine/responses.ts';
 import {
   type Container,
+  type ContainerNetwork,
   compareTexts,
-  type Network,
   type Port,
   parentOf,
   printPort,
@@ -43,7 +43,7 @@ export type AddressChoice =
   | { readonly kind: 'waiting'; readonly reason: string; readonly isBinding?: true };
 
 /** What the container's metadata says about it. */
-export interface AddressWishes {
+export interface AddressSettings {
   readonly ip?: string | undefined;
   readonly network?: string | undefined;
   readonly mode: Mode;
@@ -66,7 +66,7 @@ export type AddressContext = Pick<
 export function chooseAddress(
   container: Container,
   port: Port | undefined,
-  wishes: AddressWishes,
+  wishes: AddressSettings,
   context: AddressContext,
   parent?: Container,
 ): AddressChoice {
@@ -84,7 +84,7 @@ export function chooseAddress(
 function ownAddress(
   owner: Container,
   port: Port | undefined,
-  wishes: AddressWishes,
+  wishes: AddressSettings,
   context: AddressContext,
 ): AddressChoice {
   if (parentOf(owner) !== undefined)
@@ -243,7 +243,7 @@ function whyNotBound(owner: Container, port: Port, context: AddressContext): Add
 /** Networks that lead nowhere for others; swarm's ingress has addresses, but nothing listens there. */
 const UNUSABLE = ['ingress', 'docker_gwbridge', 'none', 'host'];
 /** Whether others may reach a container on it. */
-export function isUsable({ name }: Network): boolean {
+export function isUsable({ name }: ContainerNetwork): boolean {
   return !UNUSABLE.includes(name);
 }
 
@@ -276,7 +276,7 @@ function onNetwork(
   return whyNoAddress(owner, usable);
 }
 
-function whyNoAddress({ networks, networkMode }: Container, usable: readonly Network[]) {
+function whyNoAddress({ networks, networkMode }: Container, usable: readonly ContainerNetwork[]) {
   if (ADDRESSLESS.test(networkMode)) {
     const network = shown(networkMode.replace(/:.*$/s, ''));
     return refused(
@@ -290,11 +290,14 @@ function whyNoAddress({ networks, networkMode }: Container, usable: readonly Net
   return waiting('has no address on a network yet');
 }
 
-function isCalled({ name, id }: Network, nameOrId: string): boolean {
+function isCalled({ name, id }: ContainerNetwork, nameOrId: string): boolean {
   return name === nameOrId || (id !== '' && id === nameOrId);
 }
 
-function atNetwork({ v4, v6 }: Network, port: number | undefined): AddressChoice | undefined {
+function atNetwork(
+  { v4, v6 }: ContainerNetwork,
+  port: number | undefined,
+): AddressChoice | undefined {
   const endpoints = [v4, v6].flatMap((address) => endpointAt(address ?? '', port) ?? []);
   return endpoints.length > 0 ? chosen(endpoints, true) : undefined;
 }

@@ -29,7 +29,7 @@ export interface Container {
   readonly published: readonly PublishedPort[];
   /** `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
   readonly networkMode: string;
-  readonly networks: readonly Network[];
+  readonly networks: readonly ContainerNetwork[];
   /** What its stops may take unless they say otherwise; below 0: as long as they like. `undefined`: Docker's default. */
   readonly stopTimeoutSeconds: number | undefined;
 }
@@ -45,7 +45,7 @@ export interface PublishedPort extends Port {
 }
 
 /** A network that the container is on, with its addresses there if it has them. */
-export interface Network {
+export interface ContainerNetwork {
   readonly name: string;
   readonly id: string;
   readonly v4: string | undefined;
@@ -158,7 +158,7 @@ function readBindings(bindings: unknown): PublishedPort['bindings'] {
   return found;
 }
 
-function readNetworks(settings: JsonObject): Network[] {
+function readNetworks(settings: JsonObject): ContainerNetwork[] {
   const networks = Object.entries(asObject(settings.Networks)).map(([name, endpoint]) =>
     readNetwork(name, asObject(endpoint)),
   );
@@ -168,7 +168,7 @@ function readNetworks(settings: JsonObject): Network[] {
   return networks.sort((a, b) => compareTexts(a.name, b.name));
 }
 
-function readNetwork(name: string, endpoint: JsonObject): Network {
+function readNetwork(name: string, endpoint: JsonObject): ContainerNetwork {
   const v4 = asText(endpoint.IPAddress);
   const v6 = asText(endpoint.GlobalIPv6Address);
   return {

@@ -1,13 +1,13 @@
 /** The fields of a record, and the other settings that have a form of their own, from metadata to checked values. */
 import type { HealthPolicy, Mode, StopPolicy } from './context.ts';
 import { isNot, type RecordFields, type Refusals } from './description.ts';
-import { type Key, parseBoolean, type Setting } from './metadata.ts';
+import { type ContainerSetting, parseBoolean, type SettingKey } from './metadata.ts';
 
 /** The setting that counts for one port, or for the container. */
-export type Find = (key: Key) => Setting | undefined;
+export type FindSetting = (key: SettingKey) => ContainerSetting | undefined;
 
 /** What a record says besides host and port. */
-export type Attributes = Omit<RecordFields, 'host' | 'port'>;
+export type RecordAttributes = Omit<RecordFields, 'host' | 'port'>;
 
 const MAX_TEXT_OCTETS = 1024;
 const MAX_GROUP_OCTETS = 255;
@@ -16,63 +16,69 @@ const MAX_STOP_SECONDS = 604_800;
 const MAX_ASKED_TTL_SECONDS = 604_800;
 
 /** `undefined` when one of them is refused: a record that is half as meant is none. */
-export function readAttributes(
-  find: Find,
+export function readRecordAttributes(
+  find: FindSetting,
   defaultTtlSeconds: number,
   refusals: Refusals,
-): Attributes | undefined {
-  const priority = read(find, 'PRIORITY', wholeNumber(0, 65_535), refusals);
-  const weight = read(find, 'WEIGHT', wholeNumber(0, 65_535), refusals);
-  const text = read(find, 'TEXT', plainText(MAX_TEXT_OCTETS), refusals);
-  const mail = read(find, 'MAIL', boolean, refusals);
-  const ttl = read(find, 'TTL', wholeNumber(1, MAX_ASKED_TTL_SECONDS), refusals);
-  const targetstrip = read(find, 'TARGETSTRIP', wholeNumber(0, 127), refusals);
-  const group = read(find, 'GROUP', plainText(MAX_GROUP_OCTETS), refusals);
+): RecordAttributes | undefined {
+  const priority = readForm(find, 'PRIORITY', wholeNumber(0, 65_535), refusals);
+  const weight = readForm(find, 'WEIGHT', wholeNumber(0, 65_535), refusals);
+  const text = readForm(find, 'TEXT', plainText(MAX_TEXT_OCTETS), refusals);
+  const mail = readForm(find, 'MAIL', boolean, refusals);
+  const ttl = readForm(find, 'TTL', wholeNumber(1, MAX_ASKED_TTL_SECONDS), refusals);
+  const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumber(0, 127), refusals);
+  const group = readForm(find, 'GROUP', plainText(MAX_GROUP_OCTETS), refusals);
   const all = { priority, weight, text, mail, ttl, targetstrip, group };
   if (Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
-  return { ttl: defaultTtlSeconds, ...(Object.fromEntries(set) as Partial<Attributes>) };
+  return { ttl: defaultTtlSeconds, ...(Object.fromEntries(set) as Partial<RecordAttributes>) };
 }
 
 /** Stands for a setting that is there and wrong; the reason is among the refusals. */
 export const REFUSED = Symbol('refused');
 
-export function readEnable(find: Find, refusals: Refusals): boolean | undefined | typeof REFUSED {
-  return read(find, 'ENABLE', boolean, refusals);
+export function readEnable(
+  find: FindSetting,
+  refusals: Refusals,
+): boolean | undefined | typeof REFUSED {
+  return readForm(find, 'ENABLE', boolean, refusals);
 }
 
-export function readMode(find: Find, refusals: Refusals): Mode | undefined | typeof REFUSED {
-  return read(find, 'MODE', oneOf<Mode>('published', 'internal'), refusals);
+export function readMode(find: FindSetting, refusals: Refusals): Mode | undefined | typeof REFUSED {
+  return readForm(find, 'MODE', oneOf<Mode>('published', 'internal'), refusals);
 }
 
-export function readHealth(
-  find: Find,
+export function readHealthPolicy(
+  find: FindSetting,
   refusals: Refusals,
 ): HealthPolicy | undefined | typeof REFUSED {
-  return read(find, 'HEALTH', oneOf<HealthPolicy>('auto', 'ignore', 'require'), refusals);
+  return readForm(find, 'HEALTH', oneOf<HealthPolicy>('auto', 'ignore', 'require'), refusals);
 }
 
-export function readStop(find: Find, refusals: Refusals): StopPolicy | undefined | typeof REFUSED {
-  return read(find, 'STOP', oneOf<StopPolicy>('drain', 'die'), refusals);
+export function readStopPolicy(
+  find: FindSetting,
+  refusals: Refusals,
+): StopPolicy | undefined | typeof REFUSED {
+  return readForm(find, 'STOP', oneOf<StopPolicy>('drain', 'die'), refusals);
 }
 
 export function readStopSeconds(
-  find: Find,
+  find: FindSetting,
   refusals: Refusals,
 ): number | undefined | typeof REFUSED {
-  return read(find, 'STOP_TIMEOUT', wholeNumber(1, MAX_STOP_SECONDS), refusals);
+  return readForm(find, 'STOP_TIMEOUT', wholeNumber(1, MAX_STOP_SECONDS), refusals);
 }
 
 /** How a value is read, and what it should have been. */
-interface Form<T> {
+interface ValueForm<T> {
   readonly expects: string;
   readonly parse: (text: string) => T | undefined;
 }
 
-function read<T>(
-  find: Find,
-  key: Key,
-  form: Form<T>,
+function readForm<T>(
+  find: FindSetting,
+  key: SettingKey,
+  form: ValueForm<T>,
   refusals: Refusals,
 ): T | undefined | typeof REFUSED {
   const setting = find(key);
@@ -83,9 +89,9 @@ function read<T>(
   return REFUSED;
 }
 
-const boolean: Form<boolean> = { expects: 'true or false', parse: parseBoolean };
+const boolean: ValueForm<boolean> = { expects: 'true or false', parse: parseBoolean };
 
-function wholeNumber(min: number, max: number): Form<number> {
+function wholeNumber(min: number, max: number): ValueForm<number> {
   return {
     expects: `a whole number from ${min} to ${max}`,
     parse: (text) => {
@@ -95,14 +101,14 @@ function wholeNumber(min: number, max: number): Form<number> {
   };
 }
 
-function oneOf<T extends string>(...words: readonly T[]): Form<T> {
+function oneOf<T extends string>(...words: readonly T[]): ValueForm<T> {
   return {
     expects: words.join(' or '),
     parse: (text) => words.find((word) => word === text.toLowerCase()),
   };
 }
 
-function plainText(maxOctets: number): Form<string> {
+function plainText(maxOctets: number): ValueForm<string> {
   return {
     expects: `text of at most ${maxOctets} octets without control characters`,
     parse: (text) =>

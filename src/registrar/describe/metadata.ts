@@ -34,16 +34,16 @@ const CONTAINER_KEYS = ['PORT', 'PROJECT', 'HEALTH', 'STOP', 'STOP_TIMEOUT'] as 
 
 const KEYS = [...PORT_KEYS, ...CONTAINER_KEYS] as const;
 
-export type Key = (typeof KEYS)[number];
+export type SettingKey = (typeof KEYS)[number];
 
-export interface Setting {
+export interface ContainerSetting {
   readonly value: string;
   /** The variable or label that says so; as written, not yet printable. */
   readonly source: string;
 }
 
 /** Settings by scope (`` for the container, `53`, `53/udp`) and key. */
-export type Settings = ReadonlyMap<string, ReadonlyMap<string, Setting>>;
+export type ContainerSettings = ReadonlyMap<string, ReadonlyMap<string, ContainerSetting>>;
 
 /** A port as metadata names one; without a protocol it means both. */
 export interface MentionedPort {
@@ -64,20 +64,25 @@ const MAX_SETTINGS = 1024;
 const MAX_SLIPS = 64;
 
 /** What comes before the keys, in the environment and in labels. */
-export interface Prefixes {
+export interface MetadataPrefixes {
   readonly env: string;
   readonly label: string;
 }
 
 /** The container's settings under both prefixes; keys that nobody knows are refused, with the one that was likely meant. */
-export function readMetadata(container: Container, prefix: Prefixes, refusals: Refusals): Settings {
-  const misses: Miss[] = [];
-  const read = (parse: ParseKey, known: (key: Key) => string) => (source: string, rest: string) => {
-    const parsed = parse(rest);
-    if (!('reason' in parsed)) return parsed;
-    misses.push({ source, known, ...parsed });
-    return undefined;
-  };
+export function readMetadata(
+  container: Container,
+  prefix: MetadataPrefixes,
+  refusals: Refusals,
+): ContainerSettings {
+  const misses: UnknownKey[] = [];
+  const read =
+    (parse: ParseKey, known: (key: SettingKey) => string) => (source: string, rest: string) => {
+      const parsed = parse(rest);
+      if (!('reason' in parsed)) return parsed;
+      misses.push({ source, known, ...parsed });
+      return undefined;
+    };
   const settings = collectSettings([
     {
       texts: container.env,
@@ -102,7 +107,11 @@ export function readMetadata(container: Container, prefix: Prefixes, refusals: R
 }
 
 /** Labels that are named as variables are, and the other way round: neither counts. */
-function refuseMisplaced({ env, labels }: Container, prefix: Prefixes, refusals: Refusals): void {
+function refuseMisplaced(
+  { env, labels }: Container,
+  prefix: MetadataPrefixes,
+  refusals: Refusals,
+): void {
   const { env: variables, label } = prefix;
   for (const source of labels.keys()) {
     const key = source.startsWith(label) ? undefined : keyBehind(source, variables, parseVariable);
@@ -145,8 +154,8 @@ export interface SettingsSource {
 }
 
 /** The settings of all sources; `undefined` when they are too many to be meant. */
-export function collectSettings(sources: readonly SettingsSource[]): Settings | undefined {
-  const settings = new Map<string, Map<string, Setting>>();
+export function collectSettings(sources: readonly SettingsSource[]): ContainerSettings | undefined {
+  const settings = new Map<string, Map<string, ContainerSetting>>();
   let count = 0;
   for (const { texts, prefix, keyOf } of sources) {
     for (const [source, text] of texts) {
@@ -155,7 +164,7 @@ export function collectSettings(sources: readonly SettingsSource[]): Settings | 
       if (++count > MAX_SETTINGS) return undefined;
       const scoped = keyOf(source, source.slice(prefix.length));
       if (scoped === undefined) continue;
-      const ofScope = settings.get(scoped.scope) ?? new Map<string, Setting>();
+      const ofScope = settings.get(scoped.scope) ?? new Map<string, ContainerSetting>();
       settings.set(scoped.scope, ofScope.set(scoped.key, { value, source }));
     }
   }
@@ -163,17 +172,25 @@ export function collectSettings(sources: readonly SettingsSource[]): Settings | 
 }
 
 /** The setting that counts for a port, or for the container as a whole. */
-export function findSetting(settings: Settings, key: string, port?: Port): Setting | undefined {
+export function findSetting(
+  settings: ContainerSettings,
+  key: string,
+  port?: Port,
+): ContainerSetting | undefined {
   return (port && findOwnSetting(settings, key, port)) ?? settings.get('')?.get(key);
 }
 
 /** As `findSetting`, but only what is said of this very port. */
-export function findOwnSetting(settings: Settings, key: string, port: Port): Setting | undefined {
+export function findOwnSetting(
+  settings: ContainerSettings,
+  key: string,
+  port: Port,
+): ContainerSetting | undefined {
   return settings.get(printPort(port))?.get(key) ?? settings.get(`${port.number}`)?.get(key);
 }
 
 /** The ports that have settings of their own. */
-export function mentionedPorts(settings: Settings): MentionedPort[] {
+export function mentionedPorts(settings: ContainerSettings): MentionedPort[] {
   const ports: MentionedPort[] = [];
   for (const scope of settings.keys()) {
     const [digits = '', protocol] = scope.split('/');
@@ -223,16 +240,16 @@ function scopedKey(
 }
 
 /** A variable or label with our prefix that is no setting; `known` writes a key as it should have been. */
-interface Miss {
+interface UnknownKey {
   readonly source: string;
   readonly reason: string;
   readonly unknown?: string;
-  readonly known: (key: Key) => string;
+  readonly known: (key: SettingKey) => string;
 }
 
 /** `isOurs`: the container has settings. Without any, a key that is like none of ours is another program's. */
 function refuseKey(
-  { source, reason, unknown, known }: Miss,
+  { source, reason, unknown, known }: UnknownKey,
   isOurs: boolean,
   refusals: Refusals,
 ): void {
@@ -242,6 +259,6 @@ function refuseKey(
       ? undefined
       : nearestWord(unknown.toUpperCase(), KEYS);
   if (!isOurs && unknown !== undefined && guess === undefined) return;
-  const hint = guess === undefined ? '' : `; do you mean ${shown(known(guess as Key))}?`;
+  const hint = guess === undefined ? '' : `; do you mean ${shown(known(guess as SettingKey))}?`;
   refusals.add(source, reason + hint);
 }

@@ -6,7 +6,7 @@ import { isSubdomainOf, MAX_LABEL_OCTETS, type Name, nameOctets } from '../../dn
 import { shortId } from '../engine/responses.ts';
 import type { Container } from './container.ts';
 import { shown } from './description.ts';
-import { findSetting, type Settings } from './metadata.ts';
+import { type ContainerSettings, findSetting } from './metadata.ts';
 
 /** On one container, all ports together. */
 export const MAX_NAMES = 64;
@@ -39,11 +39,11 @@ export function checkName(text: string, zones: Zones): CheckedName {
     const fault = faultOfLabel(label);
     if (fault !== undefined) return refused(fault);
   }
-  return checkPlace(name, zones);
+  return checkFullName(name, zones);
 }
 
 /** A name that already is one; for those made of a checked name by a change to a label. */
-export function checkPlace(name: Name, zones: Zones): CheckedName {
+export function checkFullName(name: Name, zones: Zones): CheckedName {
   const tooLong = name.find((label) => label.length > MAX_LABEL_OCTETS);
   if (tooLong !== undefined) return refused(`has a label above ${MAX_LABEL_OCTETS} octets`);
   if (nameOctets(name) - 2 > MAX_NAME_CHARACTERS)
@@ -65,7 +65,7 @@ export function siblingName(name: Name, suffix: string, zones: Zones): CheckedNa
   // A number in front is the instance's, as in the seed article's 1.rails.production.east.
   const hasInstance = /^[0-9]+$/.test(name[0] ?? '') && name.length - zoneDepth(name, zones) > 1;
   const at = hasInstance ? 1 : 0;
-  return checkPlace(withSuffix(name, at, suffix), zones);
+  return checkFullName(withSuffix(name, at, suffix), zones);
 }
 
 /** The name with a suffix on the label at an index. */
@@ -166,7 +166,7 @@ export function derivedParts(container: Container): DerivedParts {
  * The compose project or swarm stack that a container belongs to, as one label. The setting PROJECT counts only for one
  * that belongs to neither, so that no container leaves the project that it was started in.
  */
-export function projectOf(container: Container, settings: Settings): string | undefined {
+export function projectOf(container: Container, settings: ContainerSettings): string | undefined {
   const stated = slug(findSetting(settings, 'PROJECT')?.value ?? '') || undefined;
   return derivedParts(container).environment ?? stated;
 }

@@ -2,7 +2,14 @@
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import { type Refusals, shown } from './description.ts';
-import { findOwnSetting, findSetting, type Key, type Setting, type Settings } from './metadata.ts';
+import {
+  type ContainerSetting,
+  type ContainerSettings,
+  findOwnSetting,
+  findSetting,
+  type SettingKey,
+} from './metadata.ts';
+import type { RequestedName } from './nameRecords.ts';
 import {
   type CheckedName,
   checkName,
@@ -11,29 +18,33 @@ import {
   projectOf,
   siblingName,
 } from './names.ts';
-import type { Place } from './placement.ts';
 import type { PortPlan } from './ports.ts';
 
 /** What a name may be made of. */
 export interface NameSources {
   readonly container: Container;
   readonly context: RegistrarContext;
-  readonly settings: Settings;
+  readonly settings: ContainerSettings;
   readonly refusals: Refusals;
 }
 
 /** Names that are no good are refused one by one. A port's own `SERVICE` counts more than the container's `NAME`. */
-export function placesOf({ port, suffix }: PortPlan, sources: NameSources): Place[] {
+export function requestedNames({ port, suffix }: PortPlan, sources: NameSources): RequestedName[] {
   const { settings } = sources;
-  const own = (key: Key) => port && findOwnSetting(settings, key, port);
+  const own = (key: SettingKey) => port && findOwnSetting(settings, key, port);
   const names =
     own('NAME') ?? (own('SERVICE') === undefined ? findSetting(settings, 'NAME') : undefined);
   return names === undefined
-    ? placeOfParts(port, suffix, sources)
-    : placesOfList(names, suffix, sources, port);
+    ? nameFromParts(port, suffix, sources)
+    : listedNames(names, suffix, sources, port);
 }
 
-function placesOfList(names: Setting, suffix: string, sources: NameSources, port?: Port): Place[] {
+function listedNames(
+  names: ContainerSetting,
+  suffix: string,
+  sources: NameSources,
+  port?: Port,
+): RequestedName[] {
   const { context, refusals, settings } = sources;
   const texts = names.value.split(',').map((text) => text.trim());
   if (texts.length > MAX_NAMES) {
@@ -41,7 +52,7 @@ function placesOfList(names: Setting, suffix: string, sources: NameSources, port
     return [];
   }
   const isAuto = isAutomatic(findSetting(settings, 'INSTANCE', port));
-  const places = new Map<string, Place>();
+  const places = new Map<string, RequestedName>();
   for (const text of texts.filter((text) => text !== '')) {
     const checked = checkName(text, context);
     const final =
@@ -50,7 +61,7 @@ function placesOfList(names: Setting, suffix: string, sources: NameSources, port
         : checked;
     const name = acceptName(text, final, refusals);
     if (name === undefined) continue;
-    const place: Place = isAuto
+    const place: RequestedName = isAuto
       ? { name, instance: 'auto' }
       : { name, instance: 'named', hintIfTaken: hintForShared(checked, sources, port) };
     places.set(name.join('.'), place);
@@ -58,7 +69,11 @@ function placesOfList(names: Setting, suffix: string, sources: NameSources, port
   return [...places.values()];
 }
 
-function placeOfParts(port: Port | undefined, suffix: string, sources: NameSources): Place[] {
+function nameFromParts(
+  port: Port | undefined,
+  suffix: string,
+  sources: NameSources,
+): RequestedName[] {
   const { container, context, settings, refusals } = sources;
   const said = findSetting(settings, 'INSTANCE', port);
   const derived = derivedParts(container);
@@ -86,7 +101,7 @@ function placeOfParts(port: Port | undefined, suffix: string, sources: NameSourc
 /** The name of a service, to which an instance is still to come; not checked yet. */
 function nameOfParts(service: string, sources: NameSources, port: Port | undefined): string {
   const { container, context, settings } = sources;
-  const part = (key: Key) => findSetting(settings, key, port)?.value;
+  const part = (key: SettingKey) => findSetting(settings, key, port)?.value;
   const labels = [
     service,
     part('ENVIRONMENT') ?? projectOf(container, settings) ?? context.environment ?? '',
@@ -97,7 +112,7 @@ function nameOfParts(service: string, sources: NameSources, port: Port | undefin
   return labels.filter((label) => label !== '').join('.');
 }
 
-function isAutomatic(instance: Setting | undefined): boolean {
+function isAutomatic(instance: ContainerSetting | undefined): boolean {
   return instance?.value.toLowerCase() === 'auto';
 }
 

@@ -72,7 +72,7 @@ function whyOutOfScope(
   const option = `--${context.policy.optionPrefix}project-scope`;
   if (project === undefined)
     return `belongs to no project, and ${option} asks for one: ${projectFix(context)}`;
-  const parts = partsOf(project, context);
+  const parts = projectPartsOf(project, context);
   if (parts.some((part) => isSubdomainOf(name, part))) return undefined;
   const listed = parts.map((part) => part.join('.'));
   return `is outside ${shown(listed.join(', '), MAX_LISTED)}, to which ${option} confines project ${shown(project, 40)}: choose a name there`;
@@ -82,7 +82,7 @@ function whyOutOfScope(
  * The parts of the zones that a project has: where its automatic names lie. One that holds all of a region, or a zone,
  * would hold the parts of other projects and is none.
  */
-function partsOf(project: string, context: PolicyContext): Name[] {
+function projectPartsOf(project: string, context: PolicyContext): Name[] {
   const roots = rootsOf(context);
   const parts = roots.map((root) => [project, ...root]);
   return parts.filter((part) => !roots.some((root) => isSubdomainOf(root, part)));

@@ -2,7 +2,7 @@
 import { type AddressChoice, isUsable, otherHostPorts } from './chooseAddress.ts';
 import { type Container, type Port, printPort } from './container.ts';
 import { shown } from './description.ts';
-import type { Settings } from './metadata.ts';
+import type { ContainerSettings } from './metadata.ts';
 import { isSwarmTask } from './names.ts';
 import type { Hints } from './naming.ts';
 import { publishedPorts } from './ports.ts';
@@ -54,7 +54,7 @@ export function hintAtOthers(
   port: Port,
   choice: Extract<AddressChoice, { kind: 'endpoints' }>,
   { container, parent, prefix }: PortOwner,
-  settings: Settings,
+  settings: ContainerSettings,
   hints: Hints,
 ): void {
   const owner = parent ?? container;

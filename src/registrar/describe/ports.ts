@@ -7,12 +7,12 @@ import { type Container, comparePorts, type Port, printPort } from './container.
 import type { Mode } from './context.ts';
 import { isNot, type Refusals, shown } from './description.ts';
 import {
+  type ContainerSettings,
   findOwnSetting,
   findSetting,
   type MentionedPort,
   mentionedPorts,
   parseBoolean,
-  type Settings,
 } from './metadata.ts';
 import { MAX_NAMES } from './names.ts';
 import type { Hints } from './naming.ts';
@@ -61,8 +61,8 @@ export function publishedPorts(owner: Container): Port[] {
 /** The records to make, at most one a port; those with names of their own or the container's come first. */
 export function planPorts(
   candidates: readonly Port[],
-  settings: Settings,
-  options: PlanOptions,
+  settings: ContainerSettings,
+  options: PortPlanOptions,
   refusals: Refusals,
 ): PortPlan[] {
   const isOn = (port: Port) => isPortOn(port, settings, refusals);
@@ -86,7 +86,7 @@ export function planPorts(
       // Settings of single ports do not mean the others.
       const isMeant = options.exposedByDefault || settings.has('');
       const among = isMeant && candidates.length > 0 ? candidates.filter(isOn) : mentioned;
-      const judged = judge(among.filter(isNameless), options);
+      const judged = splitReachable(among.filter(isNameless), options);
       leftOut = judged.leftOut;
       plans.push(...unnamedPlans(judged.ports, options, refusals));
       const isWithout = candidates.length === 0 && judged.ports.length === 0;
@@ -94,11 +94,11 @@ export function planPorts(
         plans.push(...planWithoutPort(options, refusals));
     }
   }
-  tellUnused(mentioned, [...plans.map(({ port }) => port), ...leftOut], refusals);
+  refuseUnused(mentioned, [...plans.map(({ port }) => port), ...leftOut], refusals);
   return plans.sort(comparePlans);
 }
 
-export interface PlanOptions {
+export interface PortPlanOptions {
   readonly exposedByDefault: boolean;
   readonly mode: Mode;
   /** What `PORT` is called, for messages. */
@@ -115,7 +115,7 @@ export interface PlanOptions {
 const PORTLESS: PortPlan = { port: undefined, suffix: '' };
 
 /** On a network of its own a container has an address without any port; on the host's it would be the host's. */
-function planWithoutPort(options: PlanOptions, refusals: Refusals): PortPlan[] {
+function planWithoutPort(options: PortPlanOptions, refusals: Refusals): PortPlan[] {
   if (options.mode === 'internal') return [PORTLESS];
   refusals.add(options.about(), options.whyNoPort());
   return [];
@@ -125,7 +125,7 @@ function planWithoutPort(options: PlanOptions, refusals: Refusals): PortPlan[] {
 const MAX_JUDGED = 1_000;
 
 /** A port that nobody reaches does not make it doubtful which of the others has the name. */
-function judge(ports: readonly Port[], { whyUnreachable, hints }: PlanOptions) {
+function splitReachable(ports: readonly Port[], { whyUnreachable, hints }: PortPlanOptions) {
   const none: readonly Port[] = [];
   if (ports.length < 2 || ports.length > MAX_JUDGED) return { ports, leftOut: none };
   const reasons = new Map(ports.map((port) => [port, whyUnreachable(port)]));
@@ -138,7 +138,7 @@ function judge(ports: readonly Port[], { whyUnreachable, hints }: PlanOptions) {
 }
 
 /** Settings for a port that comes to nothing are likely a slip. */
-function tellUnused(
+function refuseUnused(
   mentioned: readonly Port[],
   planned: readonly (Port | undefined)[],
   refusals: Refusals,
@@ -149,7 +149,7 @@ function tellUnused(
 }
 
 /** Not switched off; a switch that is neither on nor off is refused, and the port with it. */
-function isPortOn(port: Port, settings: Settings, refusals: Refusals): boolean {
+function isPortOn(port: Port, settings: ContainerSettings, refusals: Refusals): boolean {
   const enable = findOwnSetting(settings, 'ENABLE', port);
   const isOn = enable === undefined || parseBoolean(enable.value);
   if (isOn === undefined)
@@ -168,7 +168,7 @@ function comparePlans(a: PortPlan, b: PortPlan): number {
 /** Ports without a name of their own when `PORT` says nothing: the name itself goes to the only one there is. */
 function unnamedPlans(
   rest: readonly Port[],
-  { portKey, about }: PlanOptions,
+  { portKey, about }: PortPlanOptions,
   refusals: Refusals,
 ): PortPlan[] {
   const [first, second] = rest;
@@ -199,12 +199,16 @@ function siblingSuffix(port: Port, among: readonly Port[]): string {
   return isAmbiguous && port.protocol === 'udp' ? `-${port.number}-udp` : `-${port.number}`;
 }
 
-type Wanted =
+type PortSetting =
   | { readonly kind: 'named'; readonly ports: readonly Port[] }
   | { readonly kind: 'portless' | 'unnamed' | 'refused' };
 
 /** What `PORT` says: `8080`, `8080,9090`, `53/udp`, or `0`. */
-function namedPorts(candidates: readonly Port[], settings: Settings, refusals: Refusals): Wanted {
+function namedPorts(
+  candidates: readonly Port[],
+  settings: ContainerSettings,
+  refusals: Refusals,
+): PortSetting {
   const setting = findSetting(settings, 'PORT');
   if (setting === undefined) return { kind: 'unnamed' };
   if (setting.value === '0') return { kind: 'portless' };
@@ -220,7 +224,7 @@ function namedPorts(candidates: readonly Port[], settings: Settings, refusals: R
       refusals.add(setting.source, isNot(word, 'a port from 1 to 65535, or 0 for none'));
       return { kind: 'refused' };
     }
-    ports.push(resolve(mentioned, candidates));
+    ports.push(resolvePort(mentioned, candidates));
   }
   return { kind: 'named', ports };
 }
@@ -232,12 +236,12 @@ function parseMentioned(word: string): MentionedPort | undefined {
   return { number, protocol: protocol === 'tcp' || protocol === 'udp' ? protocol : undefined };
 }
 
-function resolveMentioned(candidates: readonly Port[], settings: Settings): Port[] {
-  return distinct(mentionedPorts(settings).map((port) => resolve(port, candidates)));
+function resolveMentioned(candidates: readonly Port[], settings: ContainerSettings): Port[] {
+  return distinct(mentionedPorts(settings).map((port) => resolvePort(port, candidates)));
 }
 
 /** Without a protocol it is the candidate of that number, else tcp. */
-function resolve({ number, protocol }: MentionedPort, candidates: readonly Port[]): Port {
+function resolvePort({ number, protocol }: MentionedPort, candidates: readonly Port[]): Port {
   if (protocol !== undefined) return { number, protocol };
   return {
     number,
@@ -246,13 +250,13 @@ function resolve({ number, protocol }: MentionedPort, candidates: readonly Port[
 }
 
 /** Whether the container as a whole was given a name. */
-function hasNameOfItsOwn(settings: Settings): boolean {
+function hasNameOfItsOwn(settings: ContainerSettings): boolean {
   return (
     findSetting(settings, 'NAME') !== undefined || findSetting(settings, 'SERVICE') !== undefined
   );
 }
 
-function hasOwnName(port: Port, settings: Settings): boolean {
+function hasOwnName(port: Port, settings: ContainerSettings): boolean {
   return (
     findOwnSetting(settings, 'NAME', port) !== undefined ||
     findOwnSetting(settings, 'SERVICE', port) !== undefined

@@ -8,7 +8,7 @@ import { asObject } from '../engine/responses.ts';
 import type { DesiredRecord } from './description.ts';
 
 /** Who wrote a value: a registrar under its identity, for one life of one container. */
-export interface Owner {
+export interface OwnerStamp {
   /** As `ownerId` gives it. */
   readonly id: string;
   /** The first 12 digits of its id. */
@@ -18,7 +18,7 @@ export interface Owner {
 }
 
 /** As a value has it. */
-export interface StoredOwner extends Owner {
+export interface StoredOwner extends OwnerStamp {
   /** The revision since which the container has the name, where it had it at another key before. */
   readonly since?: number;
 }

@@ -18,7 +18,7 @@ import {
   type EngineInfo,
   type EventStream,
   type Inspection,
-  type Listed,
+  type ListedContainer,
 } from './engine.ts';
 import { ACTIONS, LineSplitter, parseEvent, subscribe } from './events.ts';
 import { asObject, parseBridge, parseInfo, parseListing } from './responses.ts';
@@ -44,19 +44,19 @@ export function connectEngine(endpoint: EngineEndpoint, times: EngineTimes = {})
 
 /** What is used of dockerode; that it passes an abort signal on is missing in its types. */
 interface ReadOnlyDocker {
-  ping(options: CallOptions): Promise<unknown>;
-  info(options: CallOptions): Promise<unknown>;
-  listContainers(options: CallOptions): Promise<unknown>;
-  getContainer(id: string): { inspect(options: CallOptions): Promise<unknown> };
+  ping(options: DockerCallOptions): Promise<unknown>;
+  info(options: DockerCallOptions): Promise<unknown>;
+  listContainers(options: DockerCallOptions): Promise<unknown>;
+  getContainer(id: string): { inspect(options: DockerCallOptions): Promise<unknown> };
   getNetwork(id: string): { inspect(): Promise<unknown> };
-  getEvents(options: CallOptions & EventQuery): Promise<Readable>;
+  getEvents(options: DockerCallOptions & EventParameters): Promise<Readable>;
 }
 
-interface CallOptions {
+interface DockerCallOptions {
   readonly abortSignal: AbortSignal;
 }
 
-interface EventQuery {
+interface EventParameters {
   readonly filters?: object;
   /** Seconds since 1970, with a fraction. */
   readonly since?: string;
@@ -111,7 +111,7 @@ class DockerodeEngine implements Engine {
     }
   }
 
-  async list(): Promise<readonly Listed[]> {
+  async list(): Promise<readonly ListedContainer[]> {
     const answer = await this.#call('list', (options) => this.#docker.listContainers(options));
     const list = parseListing(answer);
     if (list === undefined) throw this.#notUnderstood('list');
@@ -166,8 +166,8 @@ class DockerodeEngine implements Engine {
   }
 
   /** The filters are optional: an engine that refuses one of them is asked again without any. */
-  async #openEvents(abortSignal: AbortSignal, since: EventQuery): Promise<Readable> {
-    const open = (query: EventQuery): Promise<Readable> =>
+  async #openEvents(abortSignal: AbortSignal, since: EventParameters): Promise<Readable> {
+    const open = (query: EventParameters): Promise<Readable> =>
       this.#within('events', this.#times.callTimeoutMs, () =>
         this.#docker.getEvents({ abortSignal, ...query }),
       );
@@ -180,7 +180,7 @@ class DockerodeEngine implements Engine {
   }
 
   /** A call that is cut off when its time is over. */
-  async #call<T>(name: string, start: (options: CallOptions) => Promise<T>): Promise<T> {
+  async #call<T>(name: string, start: (options: DockerCallOptions) => Promise<T>): Promise<T> {
     const abort = new AbortController();
     this.#calls.add(abort);
     const abortSignal = opaque(abort.signal);
@@ -276,12 +276,14 @@ function isInspection(answer: unknown): answer is Inspection {
 }
 
 function isNotFound(error: unknown): boolean {
-  return error instanceof EngineError && statusOf(error.cause) === 404;
+  return error instanceof EngineError && httpStatusOf(error.cause) === 404;
 }
 
 /** Whether the engine answered, and may answer otherwise when it is asked for less. */
 function isRefusedQuery(error: unknown): boolean {
-  return error instanceof EngineError && error.code === 'failed' && statusOf(error.cause) !== 404;
+  return (
+    error instanceof EngineError && error.code === 'failed' && httpStatusOf(error.cause) !== 404
+  );
 }
 
 /** What went wrong with a call, in the three words that the registrar acts on. */
@@ -292,19 +294,19 @@ const GATEWAY_STATUSES = [502, 503, 504];
 /** Names the call and the engine in the message; keeps the cause. */
 export function engineFailure(engine: string, call: string, cause: unknown): EngineError {
   if (cause instanceof EngineError) return cause;
-  const code = codeOf(cause);
+  const code = failureCodeOf(cause);
   const because = cause instanceof Error ? cause.message.trim() : String(cause);
   return new EngineError(code, `${engine}: ${call}: ${because}${adviceOn(code, cause)}`, { cause });
 }
 
 /** The HTTP status that the daemon, or a proxy before it, answered with. */
-export function statusOf(cause: unknown): number | undefined {
+export function httpStatusOf(cause: unknown): number | undefined {
   const status = asObject(cause).statusCode;
   return typeof status === 'number' ? status : undefined;
 }
 
-function codeOf(cause: unknown): EngineError['code'] {
-  const status = statusOf(cause);
+function failureCodeOf(cause: unknown): EngineError['code'] {
+  const status = httpStatusOf(cause);
   if (status === 401 || status === 403) return 'denied';
   if (status !== undefined) return GATEWAY_STATUSES.includes(status) ? 'unreachable' : 'failed';
   const errno = asObject(cause).code;
@@ -313,7 +315,7 @@ function codeOf(cause: unknown): EngineError['code'] {
 
 function adviceOn(code: EngineError['code'], cause: unknown): string {
   if (code !== 'denied') return '';
-  return statusOf(cause) === undefined
+  return httpStatusOf(cause) === undefined
     ? ' (run as root or in the group that owns the socket)'
     : ' (the proxy before the engine must let it through)';
 }

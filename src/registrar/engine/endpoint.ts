@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { asObject, parseJson } from './responses.ts';
 
-export interface Tls {
+export interface EngineTls {
   /** PEM; without it the system's authorities count. */
   readonly ca: string | undefined;
   /** The client's certificate and its key, PEM. */
@@ -20,7 +20,7 @@ export type EngineEndpoint =
       readonly kind: 'tcp';
       readonly host: string;
       readonly port: number;
-      readonly tls: Tls | undefined;
+      readonly tls: EngineTls | undefined;
     };
 
 export interface EndpointMistake {
@@ -36,7 +36,7 @@ export type EndpointResult =
 
 type Env = Readonly<Record<string, string | undefined>>;
 /** Gives a file's text, `undefined` if it cannot be read. */
-type ReadFile = (path: string) => string | undefined;
+type ReadTextFile = (path: string) => string | undefined;
 
 const DEFAULT_SOCKET = '/var/run/docker.sock';
 const PLAIN_PORT = 2375;
@@ -46,7 +46,7 @@ const TLS_PORT = 2376;
 export function resolveEndpoint(
   dockerHost: string | undefined,
   env: Env,
-  readFile: ReadFile,
+  readFile: ReadTextFile,
 ): EndpointResult {
   if (dockerHost) return fromHost(dockerHost, '--docker-host', tlsOfEnv(env, readFile));
   if (env.DOCKER_HOST) {
@@ -57,12 +57,13 @@ export function resolveEndpoint(
   }
   const path = `${configFolder(env)}/config.json`;
   const text = readFile(path);
-  if (text === undefined) return found({ kind: 'unix', path: DEFAULT_SOCKET });
+  if (text === undefined) return endpointResult({ kind: 'unix', path: DEFAULT_SOCKET });
   const config = parseJson(text);
-  if (config === undefined) return mistake(path, 'is not JSON; repair it, or set --docker-host');
+  if (config === undefined)
+    return endpointMistake(path, 'is not JSON; repair it, or set --docker-host');
   const name = asObject(config).currentContext;
   if (typeof name !== 'string' || name === '') {
-    return found({ kind: 'unix', path: DEFAULT_SOCKET });
+    return endpointResult({ kind: 'unix', path: DEFAULT_SOCKET });
   }
   return fromContext(name, `currentContext in ${path}`, env, readFile);
 }
@@ -75,7 +76,7 @@ export function endpointLabel(endpoint: EngineEndpoint): string {
 }
 
 type TlsResult =
-  | { readonly kind: 'tls'; readonly tls: Tls | undefined }
+  | { readonly kind: 'tls'; readonly tls: EngineTls | undefined }
   | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
 
 /** `tlsFor` is asked only where TLS can be, with whether the address itself wants it. */
@@ -89,31 +90,37 @@ function fromHost(
   switch (scheme) {
     case undefined:
       return text.startsWith('/')
-        ? mistake(setting, `"${text}" has no scheme; write unix://${text}`)
+        ? endpointMistake(setting, `"${text}" has no scheme; write unix://${text}`)
         : fromAddress(text, setting, tlsFor, false);
     case 'tcp':
     case 'http':
     case 'https':
       return fromAddress(text.slice(scheme.length + 3), setting, tlsFor, scheme === 'https');
     case 'ssh':
-      return mistake(
+      return endpointMistake(
         setting,
         'ssh:// is not spoken; forward the socket with "ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock HOST" and write unix:///tmp/docker.sock',
       );
     case 'npipe':
-      return mistake(
+      return endpointMistake(
         setting,
         "Windows' pipes are not spoken; let the engine listen on TCP with TLS and write tcp://HOST:2376",
       );
     default:
-      return mistake(setting, `${scheme}:// is not known; write unix:///PATH or tcp://HOST:PORT`);
+      return endpointMistake(
+        setting,
+        `${scheme}:// is not known; write unix:///PATH or tcp://HOST:PORT`,
+      );
   }
 }
 
 function fromSocket(path: string, setting: string): EndpointResult {
-  if (path === '') return found({ kind: 'unix', path: DEFAULT_SOCKET });
-  if (path.startsWith('/')) return found({ kind: 'unix', path });
-  return mistake(setting, `"unix://${path}" is relative; write unix:///PATH, with three slashes`);
+  if (path === '') return endpointResult({ kind: 'unix', path: DEFAULT_SOCKET });
+  if (path.startsWith('/')) return endpointResult({ kind: 'unix', path });
+  return endpointMistake(
+    setting,
+    `"unix://${path}" is relative; write unix:///PATH, with three slashes`,
+  );
 }
 
 function fromAddress(
@@ -127,30 +134,30 @@ function fromAddress(
   const host = bracketed ?? plain;
   const port = portText === undefined ? undefined : Number(portText);
   if (host === undefined || port === 0 || (port ?? 0) > 65_535) {
-    return mistake(setting, `"${text}" is not HOST:PORT; write tcp://HOST:${PLAIN_PORT}`);
+    return endpointMistake(setting, `"${text}" is not HOST:PORT; write tcp://HOST:${PLAIN_PORT}`);
   }
   const result = tlsFor(isHttps || port === TLS_PORT);
   if (result.kind === 'mistake') return result;
   const { tls } = result;
   const usual = tls === undefined ? PLAIN_PORT : TLS_PORT;
-  return found({ kind: 'tcp', host, port: port ?? usual, tls });
+  return endpointResult({ kind: 'tcp', host, port: port ?? usual, tls });
 }
 
 /** As Docker's command line: any text in DOCKER_TLS_VERIFY wants TLS. We always verify. */
-function tlsOfEnv(env: Env, readFile: ReadFile): (wanted: boolean) => TlsResult {
+function tlsOfEnv(env: Env, readFile: ReadTextFile): (wanted: boolean) => TlsResult {
   return (wanted) => {
     if (!wanted && !env.DOCKER_TLS_VERIFY) return { kind: 'tls', tls: undefined };
     const folder = env.DOCKER_CERT_PATH;
     if (!folder) return tlsFrom(configFolder(env), 'DOCKER_CERT_PATH', readFile);
     if (readFile(`${folder}/ca.pem`) === undefined) {
-      return mistake('DOCKER_CERT_PATH', `${folder}/ca.pem cannot be read`);
+      return endpointMistake('DOCKER_CERT_PATH', `${folder}/ca.pem cannot be read`);
     }
     return tlsFrom(folder, 'DOCKER_CERT_PATH', readFile);
   };
 }
 
 /** A client may do without a certificate of its own, but not with half of one. */
-function tlsFrom(folder: string, setting: string, readFile: ReadFile): TlsResult {
+function tlsFrom(folder: string, setting: string, readFile: ReadTextFile): TlsResult {
   const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => readFile(`${folder}/${name}.pem`));
   if (cert !== undefined && key !== undefined) {
     return { kind: 'tls', tls: { ca, client: { cert, key } } };
@@ -159,26 +166,37 @@ function tlsFrom(folder: string, setting: string, readFile: ReadFile): TlsResult
     return { kind: 'tls', tls: { ca, client: undefined } };
   }
   const missing = cert === undefined ? 'cert.pem' : 'key.pem';
-  return mistake(setting, `${folder}/${missing} cannot be read, and the other half is there`);
+  return endpointMistake(
+    setting,
+    `${folder}/${missing} cannot be read, and the other half is there`,
+  );
 }
 
 /** Contexts lie in folders named by the hash of their name. */
-function fromContext(name: string, setting: string, env: Env, readFile: ReadFile): EndpointResult {
-  if (name === 'default') return found({ kind: 'unix', path: DEFAULT_SOCKET });
+function fromContext(
+  name: string,
+  setting: string,
+  env: Env,
+  readFile: ReadTextFile,
+): EndpointResult {
+  if (name === 'default') return endpointResult({ kind: 'unix', path: DEFAULT_SOCKET });
   const contexts = `${configFolder(env)}/contexts`;
   const hash = createHash('sha256').update(name).digest('hex');
   const path = `${contexts}/meta/${hash}/meta.json`;
   const text = readFile(path);
   if (text === undefined) {
-    return mistake(setting, `there is no context "${name}" (${path}); see "docker context ls"`);
+    return endpointMistake(
+      setting,
+      `there is no context "${name}" (${path}); see "docker context ls"`,
+    );
   }
   const docker = asObject(asObject(asObject(parseJson(text)).Endpoints).docker);
   const host = docker.Host;
   if (typeof host !== 'string' || host === '') {
-    return mistake(setting, `context "${name}" names no Docker host (${path})`);
+    return endpointMistake(setting, `context "${name}" names no Docker host (${path})`);
   }
   if (docker.SkipTLSVerify === true) {
-    return mistake(
+    return endpointMistake(
       setting,
       `context "${name}" does not verify the engine's certificate, which soradns always does; give the context a CA`,
     );
@@ -196,11 +214,11 @@ function configFolder(env: Env): string {
   return env.DOCKER_CONFIG || `${env.HOME ?? ''}/.docker`;
 }
 
-function found(endpoint: EngineEndpoint): EndpointResult {
+function endpointResult(endpoint: EngineEndpoint): EndpointResult {
   return { kind: 'endpoint', endpoint };
 }
 
-function mistake(
+function endpointMistake(
   setting: string,
   reason: string,
 ): { readonly kind: 'mistake'; readonly mistake: EndpointMistake } {

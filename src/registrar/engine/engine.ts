@@ -104,7 +104,7 @@ export interface DefaultBridge {
 }
 
 /** A running container in the list; enough to see whether it must be inspected again. */
-export interface Listed {
+export interface ListedContainer {
   readonly id: string;
   readonly state: string;
   /** `healthy`, `unhealthy` or `starting`; undefined where the list does not say. */
@@ -126,7 +126,7 @@ export interface Engine {
   /** `undefined`: the engine was told to have none. */
   defaultBridge(): Promise<DefaultBridge | undefined>;
   /** Running containers (also paused and restarting ones, by their `state`). */
-  list(): Promise<readonly Listed[]>;
+  list(): Promise<readonly ListedContainer[]>;
   /** `undefined`: there is no such container any more. */
   inspect(id: string): Promise<Inspection | undefined>;
   /**

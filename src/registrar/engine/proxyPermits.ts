@@ -4,29 +4,29 @@
  */
 
 /** Who is at the other end of a connection; alike for all where the system does not tell. */
-export interface Peer {
+export interface ProxyPeer {
   readonly uid: number | undefined;
   /** 0 for a process that is not seen from here, as in another container. */
   readonly pid: number | undefined;
 }
 
-interface Holder {
-  readonly peer: Peer;
+interface PermitHolder {
+  readonly peer: ProxyPeer;
   /** Takes the place away. */
   readonly evict: () => void;
 }
 
-export class ProxyPlaces {
+export class ProxyPermits {
   readonly #max: number;
   /** The newest last. */
-  readonly #holders = new Set<Holder>();
+  readonly #holders = new Set<PermitHolder>();
 
   constructor(max: number) {
     this.#max = max;
   }
 
   /** Gives what gives the place back, `undefined` if there is none. `evict` is called when it is taken away. */
-  take(peer: Peer, evict: () => void): (() => void) | undefined {
+  acquire(peer: ProxyPeer, evict: () => void): (() => void) | undefined {
     if (this.#holders.size >= this.#max) {
       const victim = this.#victimFor(peer);
       if (victim === undefined) return undefined;
@@ -39,7 +39,7 @@ export class ProxyPlaces {
   }
 
   /** The newest place of the user, or of the user's own process, that has the most. */
-  #victimFor({ uid, pid }: Peer): Holder | undefined {
+  #victimFor({ uid, pid }: ProxyPeer): PermitHolder | undefined {
     const holders = [...this.#holders].reverse();
     const own = holders.filter(({ peer }) => peer.uid === uid);
     const user = largest(holders, ({ peer }) => peer.uid);
@@ -52,10 +52,10 @@ export class ProxyPlaces {
 
 /** The largest group of those that are alike. */
 function largest(
-  holders: readonly Holder[],
-  of: (holder: Holder) => number | undefined,
-): readonly Holder[] {
-  const groups = new Map<number | undefined, Holder[]>();
+  holders: readonly PermitHolder[],
+  of: (holder: PermitHolder) => number | undefined,
+): readonly PermitHolder[] {
+  const groups = new Map<number | undefined, PermitHolder[]>();
   for (const holder of holders) {
     const group = groups.get(of(holder));
     if (group === undefined) groups.set(of(holder), [holder]);

@@ -16,7 +16,7 @@ import { request as requestTls } from 'node:https';
 import { isIP, type Socket } from 'node:net';
 import type { EngineEndpoint } from './endpoint.ts';
 import { LineSplitter, parseEvent } from './events.ts';
-import { type Peer, ProxyPlaces } from './proxyPermits.ts';
+import { type ProxyPeer, ProxyPermits } from './proxyPermits.ts';
 import {
   printEvent,
   type ReadableMetadata,
@@ -33,7 +33,7 @@ export interface ReadOnlyProxyOptions {
   readonly groupId?: number | undefined;
   readonly metadata: ReadableMetadata;
   /** Who is at the other end. */
-  readonly peerOf: (socket: Socket) => Peer;
+  readonly peerOf: (socket: Socket) => ProxyPeer;
   /** Called when the engine cannot be reached. */
   readonly onUnreachable?: () => void;
   /** How long an event stream may have nothing to tell. */
@@ -59,18 +59,19 @@ const MAX_ANSWER_OCTETS = 64 * 1024 * 1024;
 /** Listens. Rejects when it cannot. */
 export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise<ReadOnlyProxy> {
   const { path, groupId, peerOf } = options;
-  const connections = new ProxyPlaces(MAX_CONNECTIONS);
-  const streams = new ProxyPlaces(MAX_EVENT_STREAMS);
+  const connections = new ProxyPermits(MAX_CONNECTIONS);
+  const streams = new ProxyPermits(MAX_EVENT_STREAMS);
   const times = { headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: HEAD_TIMEOUT_MS };
   const server = createServer(times, (request, response) => {
     request.resume();
-    const question = questionOf(request.method, request.url);
-    if (question === undefined) say(response, 403, 'only what the registrar reads passes here');
-    else if (question.kind !== 'events') passOn(question, response, options);
-    else passEventsOn(question, request, response, options, streams);
+    const question = allowedRequest(request.method, request.url);
+    if (question === undefined)
+      replyWithMessage(response, 403, 'only what the registrar reads passes here');
+    else if (question.kind !== 'events') forwardAnswer(question, response, options);
+    else forwardEvents(question, request, response, options, streams);
   });
   server.on('connection', (socket: Socket) => {
-    const giveBack = connections.take(peerOf(socket), () => socket.destroy());
+    const giveBack = connections.acquire(peerOf(socket), () => socket.destroy());
     if (giveBack === undefined) socket.destroy();
     else socket.once('close', giveBack);
   });
@@ -89,27 +90,31 @@ export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise
 }
 
 /** Asks the engine, and gives a client that waits an error instead of no answer. */
-function ask(
+function sendToEngine(
   { endpoint, onUnreachable }: ReadOnlyProxyOptions,
-  { method, path }: Question,
+  { method, path }: AllowedRequest,
   response: ServerResponse,
   onAnswer: (answer: IncomingMessage) => void,
 ): void {
   const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
-  const options = { ...targetOf(endpoint), method, path, headers: { host: 'docker' } };
+  const options = { ...requestTarget(endpoint), method, path, headers: { host: 'docker' } };
   const upstream = (isTls ? requestTls : requestPlain)({ ...options, agent: false }, onAnswer);
   upstream.setTimeout(CONNECT_TIMEOUT_MS, () => upstream.destroy(new Error('no answer in time')));
   upstream.on('error', (error) => {
     onUnreachable?.();
     if (response.headersSent) response.destroy();
-    else say(response, 502, `the engine cannot be reached: ${error.message}`);
+    else replyWithMessage(response, 502, `the engine cannot be reached: ${error.message}`);
   });
   response.on('close', () => upstream.destroy());
   upstream.end();
 }
 
-function passOn(question: Question, response: ServerResponse, options: ReadOnlyProxyOptions): void {
-  ask(options, question, response, (answer) => {
+function forwardAnswer(
+  question: AllowedRequest,
+  response: ServerResponse,
+  options: ReadOnlyProxyOptions,
+): void {
+  sendToEngine(options, question, response, (answer) => {
     const status = answer.statusCode ?? 502;
     const isWhole = status !== 200 || question.method !== 'GET' || question.kind === 'events';
     const kind = isWhole ? 'plain' : question.kind;
@@ -130,7 +135,7 @@ function passOn(question: Question, response: ServerResponse, options: ReadOnlyP
       }
       const json = parseJson(text.toString());
       if (typeof json !== 'object' || json === null) {
-        say(response, 502, 'the engine did not answer in JSON');
+        replyWithMessage(response, 502, 'the engine did not answer in JSON');
         return;
       }
       response.writeHead(200, { 'content-type': 'application/json' });
@@ -139,21 +144,21 @@ function passOn(question: Question, response: ServerResponse, options: ReadOnlyP
   });
 }
 
-function passEventsOn(
-  question: Question,
+function forwardEvents(
+  question: AllowedRequest,
   { socket }: IncomingMessage,
   response: ServerResponse,
   options: ReadOnlyProxyOptions,
-  streams: ProxyPlaces,
+  streams: ProxyPermits,
 ): void {
   const { peerOf, idleMs = IDLE_MS } = options;
-  const giveBack = streams.take(peerOf(socket), () => response.destroy());
+  const giveBack = streams.acquire(peerOf(socket), () => response.destroy());
   if (giveBack === undefined) {
-    say(response, 429, `at most ${MAX_EVENT_STREAMS} clients may follow the events`);
+    replyWithMessage(response, 429, `at most ${MAX_EVENT_STREAMS} clients may follow the events`);
     return;
   }
   response.once('close', giveBack);
-  ask(options, question, response, (answer) => {
+  sendToEngine(options, question, response, (answer) => {
     answer.socket.setTimeout(0);
     const type = answer.headers['content-type'] ?? 'application/json';
     response.writeHead(answer.statusCode ?? 502, { 'content-type': type });
@@ -182,7 +187,7 @@ function passEventsOn(
   });
 }
 
-function targetOf(
+function requestTarget(
   endpoint: EngineEndpoint,
 ): RequestOptions & { servername?: string; ca?: string; cert?: string; key?: string } {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
@@ -193,7 +198,7 @@ function targetOf(
 }
 
 /** In the form of the engine's own refusals. */
-function say(response: ServerResponse, status: number, message: string): void {
+function replyWithMessage(response: ServerResponse, status: number, message: string): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ message }));
 }
@@ -205,7 +210,7 @@ function removeStale(path: string): void {
 
 /** Which requests may pass to an engine, and in which words: only reading, and only what the registrar asks. PURE. */
 
-export interface Question {
+export interface AllowedRequest {
   readonly method: 'GET' | 'HEAD';
   /** With the parameters that may pass. */
   readonly path: string;
@@ -214,7 +219,7 @@ export interface Question {
 }
 
 const VERSION = String.raw`(?:\/v1\.[0-9]{1,3})?`;
-const KINDS: readonly (readonly [Question['kind'], RegExp])[] = [
+const KINDS: readonly (readonly [AllowedRequest['kind'], RegExp])[] = [
   ['plain', new RegExp(`^${VERSION}/(?:_ping|version)$`)],
   ['info', new RegExp(`^${VERSION}/info$`)],
   ['bridge', new RegExp(`^${VERSION}/networks/bridge$`)],
@@ -228,10 +233,10 @@ const MAX_FILTERS_LENGTH = 2048;
 const INSTANT = /^[0-9]{1,12}(?:\.[0-9]{1,9})?$/;
 
 /** `undefined`: it may not pass. Parameters that a registrar does not send are left out. */
-export function questionOf(
+export function allowedRequest(
   method: string | undefined,
   url: string | undefined,
-): Question | undefined {
+): AllowedRequest | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   const [path = '', query = ''] = (url ?? '').split('?', 2);
   const kind = KINDS.find(([, pattern]) => pattern.test(path))?.[0];

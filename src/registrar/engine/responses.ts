@@ -1,7 +1,13 @@
 /** JSON of strangers: what is missing or of another type is as empty, and nothing throws. */
 import { createHash } from 'node:crypto';
 import { addressFamily } from '../../dns/address.ts';
-import type { DefaultBridge, EngineEvent, EngineInfo, Inspection, Listed } from './engine.ts';
+import type {
+  DefaultBridge,
+  EngineEvent,
+  EngineInfo,
+  Inspection,
+  ListedContainer,
+} from './engine.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -80,7 +86,7 @@ export function parseBridge(answer: unknown): DefaultBridge {
 /** The states of a container that has a process. The list is asked for without a filter: Podman refuses `restarting`. */
 const RUNNING_STATES = ['running', 'paused', 'restarting'];
 
-interface Entry {
+interface ListEntry {
   readonly Id?: unknown;
   readonly Names?: unknown;
   readonly State?: unknown;
@@ -90,27 +96,29 @@ interface Entry {
 }
 
 /** Gives the running ones; `undefined` if the answer is not a list. */
-export function parseListing(answer: unknown): readonly Listed[] | undefined {
+export function parseListing(answer: unknown): readonly ListedContainer[] | undefined {
   if (!Array.isArray(answer)) return undefined;
-  return answer.flatMap((entry: Entry | null) => {
+  return answer.flatMap((entry: ListEntry | null) => {
     if (typeof entry?.Id !== 'string' || typeof entry.State !== 'string') return [];
     const state = entry.State.toLowerCase();
     if (!RUNNING_STATES.includes(state)) return [];
-    return [{ id: entry.Id, state, health: healthOf(entry), fingerprint: fingerprintOf(entry) }];
+    return [
+      { id: entry.Id, state, health: listedHealth(entry), fingerprint: fingerprintOf(entry) },
+    ];
   });
 }
 
 /** Only the text for people tells it; what else that says changes as time goes by. */
-function healthOf({ Status }: Entry): string | undefined {
+function listedHealth({ Status }: ListEntry): string | undefined {
   if (typeof Status !== 'string') return undefined;
   return /\((?:health: )?((?:un)?healthy|starting)\)/.exec(Status)?.[1];
 }
 
 /** Networks carry the id of their endpoint, which is another after every start and connect. */
-function fingerprintOf(entry: Entry): string {
+function fingerprintOf(entry: ListEntry): string {
   const { Names, State, Ports, NetworkSettings } = entry;
   const ports = Array.isArray(Ports) ? Ports.map((port) => canonical(port)).sort() : [];
-  return canonical([State, Names, healthOf(entry) ?? '', ports, NetworkSettings?.Networks]);
+  return canonical([State, Names, listedHealth(entry) ?? '', ports, NetworkSettings?.Networks]);
 }
 
 /** JSON with sorted keys. */
@@ -132,7 +140,7 @@ export function shortId(id: string): string {
 }
 
 /** Whether the event happened before the life that was inspected began: both times are the daemon's. */
-export function isOlder({ timeNano }: EngineEvent, { State }: Inspection): boolean {
+export function precedesLife({ timeNano }: EngineEvent, { State }: Inspection): boolean {
   const startedNano = parseInstant(State?.StartedAt ?? '');
   const eventNano = parseNano(timeNano);
   return startedNano !== undefined && eventNano !== undefined && eventNano < startedNano;

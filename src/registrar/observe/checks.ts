@@ -5,7 +5,7 @@
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
 import type { Wish } from '../reconcile/claims.ts';
-import { ProbeTurns } from './probeTurns.ts';
+import { ProbeScheduler } from './probeScheduler.ts';
 
 export interface ProbeTarget {
   readonly check: Check;
@@ -17,7 +17,7 @@ export interface ProbeTarget {
 /** Whether it passes within the check's timeout; never rejects. */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
-interface Running {
+interface RunningCheck {
   readonly containerId: string;
   /** `undefined`: not known yet. */
   isPassing: boolean | undefined;
@@ -33,12 +33,12 @@ export interface ChecksOptions {
 
 export class Checks {
   readonly #options: ChecksOptions;
-  readonly #running = new Map<string, Running>();
-  readonly #turns: ProbeTurns;
+  readonly #running = new Map<string, RunningCheck>();
+  readonly #scheduler: ProbeScheduler;
 
   constructor(options: ChecksOptions) {
     this.#options = options;
-    this.#turns = new ProbeTurns({ clock: options.clock });
+    this.#scheduler = new ProbeScheduler({ clock: options.clock });
   }
 
   /**
@@ -48,9 +48,9 @@ export class Checks {
   passing(wishes: readonly Wish[], isPublished: (wish: Wish) => boolean): readonly Wish[] {
     const wanted = new Set<string>();
     const passing = wishes.filter((wish) => {
-      const target = targetOf(wish);
+      const target = probeTargetOf(wish);
       if (target === undefined) return true;
-      const id = idOf(wish, target);
+      const id = checkIdOf(wish, target);
       wanted.add(id);
       return this.#get(id, wish.containerId, target).isPassing ?? isPublished(wish);
     });
@@ -60,18 +60,18 @@ export class Checks {
 
   /** Whether the wish asks for a check that does not pass at the moment. */
   isFailing(wish: Wish): boolean {
-    const target = targetOf(wish);
-    return target !== undefined && this.#running.get(idOf(wish, target))?.isPassing !== true;
+    const target = probeTargetOf(wish);
+    return target !== undefined && this.#running.get(checkIdOf(wish, target))?.isPassing !== true;
   }
 
   close(): void {
     for (const [id, running] of this.#running) this.#end(id, running);
   }
 
-  #get(id: string, containerId: string, target: ProbeTarget): Running {
+  #get(id: string, containerId: string, target: ProbeTarget): RunningCheck {
     const known = this.#running.get(id);
     if (known !== undefined) return known;
-    const running: Running = {
+    const running: RunningCheck = {
       containerId,
       isPassing: undefined,
       abort: new AbortController(),
@@ -82,10 +82,10 @@ export class Checks {
     return running;
   }
 
-  async #run(target: ProbeTarget, running: Running): Promise<void> {
+  async #run(target: ProbeTarget, running: RunningCheck): Promise<void> {
     const { probe, clock, onChange } = this.#options;
     const { signal } = running.abort;
-    const isPassing = await this.#turns.run(running.containerId, signal, () =>
+    const isPassing = await this.#scheduler.run(running.containerId, signal, () =>
       probe(target, signal),
     );
     if (signal.aborted) return;
@@ -98,19 +98,19 @@ export class Checks {
     if (isChanged) onChange();
   }
 
-  #end(id: string, running: Running): void {
+  #end(id: string, running: RunningCheck): void {
     running.abort.abort();
     running.timer?.cancel();
     this.#running.delete(id);
   }
 }
 
-function targetOf({ record: { check, fields } }: Wish): ProbeTarget | undefined {
+function probeTargetOf({ record: { check, fields } }: Wish): ProbeTarget | undefined {
   return check === undefined || fields.port === undefined
     ? undefined
     : { check, host: fields.host, port: fields.port };
 }
 
-function idOf({ containerId, owner }: Wish, target: ProbeTarget): string {
+function checkIdOf({ containerId, owner }: Wish, target: ProbeTarget): string {
   return `${containerId} ${owner.startedAt} ${JSON.stringify(target)}`;
 }

@@ -12,29 +12,35 @@
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';
 import type { Description, Draining } from '../describe/description.ts';
-import type { Engine, EngineError, EngineEvent, Inspection, Listed } from '../engine/engine.ts';
-import { isOlder, shortId } from '../engine/responses.ts';
+import type {
+  Engine,
+  EngineError,
+  EngineEvent,
+  Inspection,
+  ListedContainer,
+} from '../engine/engine.ts';
+import { precedesLife, shortId } from '../engine/responses.ts';
 import { wishesOf } from '../reconcile/claims.ts';
-import { hasSurvived, nextLookInMs, whyEnding } from './ending.ts';
+import { hasSurvived, nextInspectionInMs, whyEnding } from './ending.ts';
 import { Inspector } from './inspector.ts';
 import {
   addDeath,
-  anticipate,
-  beginLife,
-  endsWith,
-  healthOf,
+  applyEvent,
+  areDeathsForgotten,
+  type ContainerState,
+  hasIdOrName,
+  hasProcess,
+  healthStatusOf,
   isAboutHealth,
-  isAlive,
   isDeath,
-  isForgotten,
-  isNamed,
   isStart,
   isWaiting,
-  newSlot,
-  type Signal,
-  type Slot,
-  type Tracked,
-  takesOut,
+  mayWithdraw,
+  newTrackedContainer,
+  noteLife,
+  noteStopSignal,
+  type SentSignal,
+  type TrackedContainer,
 } from './trackedContainer.ts';
 
 export interface ContainersOptions {
@@ -59,10 +65,10 @@ const MAX_SIGNALS = 4;
 export class Containers {
   readonly #options: ContainersOptions;
   readonly #inspector: Inspector;
-  readonly #slots = new Map<string, Slot>();
-  readonly #byShortId = new Map<string, Slot>();
+  readonly #tracked = new Map<string, TrackedContainer>();
+  readonly #byShortId = new Map<string, TrackedContainer>();
   /** Those that have joined another's network. */
-  readonly #joined = new Set<Slot>();
+  readonly #joined = new Set<TrackedContainer>();
   #isListed = false;
   #isComplete = false;
 
@@ -82,45 +88,47 @@ export class Containers {
     return this.#isComplete;
   }
 
-  all(): Iterable<Tracked> {
-    return this.#slots.values();
+  all(): Iterable<ContainerState> {
+    return this.#tracked.values();
   }
 
   /** Whether it is known what that container (first 12 digits of its id) should have; nothing, if there is none. */
   isKnown(containerId: string): boolean {
-    const slot = this.#byShortId.get(containerId);
-    return slot === undefined ? this.#isComplete : slot.description !== undefined;
+    const container = this.#byShortId.get(containerId);
+    return container === undefined ? this.#isComplete : container.description !== undefined;
   }
 
   onEvent(event: EngineEvent): void {
     if (event.type === 'network' && !this.#mayRun(event.containerId)) return;
-    if (event.action === 'exec_died' && healthOf(this.#slots.get(event.containerId)) === '') return;
-    const slot = this.#slot(event.containerId);
-    const isStale = slot.inspection !== undefined && isOlder(event, slot.inspection);
-    if (isStart(event)) slot.isDown = false;
+    if (event.action === 'exec_died' && healthStatusOf(this.#tracked.get(event.containerId)) === '')
+      return;
+    const container = this.#track(event.containerId);
+    const isStale = container.inspection !== undefined && precedesLife(event, container.inspection);
+    if (isStart(event)) container.isDown = false;
     if (isDeath(event)) {
-      slot.deaths = addDeath(slot.deaths, this.#options.clock.monotonicMs());
+      container.deaths = addDeath(container.deaths, this.#options.clock.monotonicMs());
       if (!isStale) {
-        slot.isDeathCounted = true;
-        slot.isDown = true;
+        container.isDeathCounted = true;
+        container.isDown = true;
       }
     }
     if (event.action === 'kill') {
-      this.#onSignal(slot, { event, atMs: this.#options.clock.monotonicMs() });
+      this.#onSignal(container, { event, atMs: this.#options.clock.monotonicMs() });
       return;
     }
-    if (slot.inspection !== undefined && !isStale) this.#foresee(slot, slot.inspection, event);
-    slot.retries = 0;
+    if (container.inspection !== undefined && !isStale)
+      this.#applyEvent(container, container.inspection, event);
+    container.retries = 0;
     // A death says all, and Docker answers no inspection before it has cleaned up: with many at once starts would wait.
-    const isSettled = isDeath(event) && slot.inspection !== undefined && !isStale;
-    if (takesOut(event)) this.#inspector.doubt(slot.id);
-    if (!isSettled) this.#inspector.request(slot.id);
-    if (isAboutHealth(event)) this.#lookAgain(slot);
+    const isSettled = isDeath(event) && container.inspection !== undefined && !isStale;
+    if (mayWithdraw(event)) this.#inspector.invalidate(container.id);
+    if (!isSettled) this.#inspector.request(container.id);
+    if (isAboutHealth(event)) this.#scheduleHealthInspections(container);
   }
 
   /** A signal from before we listened. */
-  onPastSignal(signal: Signal): void {
-    this.#onSignal(this.#slot(signal.event.containerId), signal);
+  onSignal(signal: SentSignal): void {
+    this.#onSignal(this.#track(signal.event.containerId), signal);
   }
 
   /**
@@ -128,19 +136,19 @@ export class Containers {
    * until it has started: with many at once all inspections would wait for these.
    */
   #mayRun(id: string): boolean {
-    const slot = this.#slots.get(id);
-    return slot !== undefined && !slot.isDown;
+    const container = this.#tracked.get(id);
+    return container !== undefined && !container.isDown;
   }
 
   /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
-  onList(list: readonly Listed[], { all }: { readonly all: boolean }): void {
-    this.#lookForAbsent(new Set(list.map(({ id }) => id)));
+  onList(list: readonly ListedContainer[], { all }: { readonly all: boolean }): void {
+    this.#checkAbsent(new Set(list.map(({ id }) => id)));
     for (const listed of list) {
       const { id, fingerprint } = listed;
-      const slot = this.#slot(id);
+      const container = this.#track(id);
       const mustInspect =
-        all || slot.fingerprint !== fingerprint || this.#isUncertain(slot, listed);
-      slot.fingerprint = fingerprint;
+        all || container.fingerprint !== fingerprint || this.#isUncertain(container, listed);
+      container.fingerprint = fingerprint;
       if (mustInspect) this.#inspector.request(id);
     }
     this.#isListed = true;
@@ -148,188 +156,204 @@ export class Containers {
   }
 
   /** Nothing that was seen is believed any more: each is unknown until it is inspected again. */
-  distrust(): void {
-    for (const slot of this.#slots.values()) {
-      this.#inspector.doubt(slot.id);
-      slot.inspection = undefined;
-      slot.description = undefined;
-      slot.wishes = [];
+  invalidateAll(): void {
+    for (const container of this.#tracked.values()) {
+      this.#inspector.invalidate(container.id);
+      container.inspection = undefined;
+      container.description = undefined;
+      container.wishes = [];
     }
     this.#options.onChange();
   }
 
   /** What `describe` depends on besides the container has changed. */
   reevaluate(): void {
-    for (const slot of this.#slots.values()) this.#evaluate(slot);
+    for (const container of this.#tracked.values()) this.#evaluate(container);
     this.#options.onChange();
   }
 
   close(): void {
     this.#inspector.close();
-    for (const { alarms } of this.#slots.values()) alarms.cancelAll();
+    for (const { timers } of this.#tracked.values()) timers.cancelAll();
   }
 
   /** Before all that runs, however much that is: what is gone must not be answered for. */
-  #lookForAbsent(running: ReadonlySet<string>): void {
-    for (const slot of this.#slots.values()) {
-      if (running.has(slot.id)) continue;
-      if (slot.inspection === undefined || isAlive(slot.inspection))
-        this.#inspector.request(slot.id);
-      else if (isForgotten(slot.deaths, this.#options.clock.monotonicMs())) this.#forget(slot);
+  #checkAbsent(running: ReadonlySet<string>): void {
+    for (const container of this.#tracked.values()) {
+      if (running.has(container.id)) continue;
+      if (container.inspection === undefined || hasProcess(container.inspection))
+        this.#inspector.request(container.id);
+      else if (areDeathsForgotten(container.deaths, this.#options.clock.monotonicMs()))
+        this.#forget(container);
     }
   }
 
   /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */
-  #isUncertain(slot: Slot, { state, health }: Listed): boolean {
-    const { inspection, description, ending } = slot;
-    if (inspection === undefined || !isAlive(inspection) || ending !== undefined) return true;
+  #isUncertain(container: TrackedContainer, { state, health }: ListedContainer): boolean {
+    const { inspection, description, ending } = container;
+    if (inspection === undefined || !hasProcess(inspection) || ending !== undefined) return true;
     const { Status = state } = inspection.State ?? {};
     // Seen between two lists that are alike, and the event that ended it was lost. Podman's lists tell no health.
-    if (Status !== state || (health ?? '') !== healthOf(slot)) return true;
+    if (Status !== state || (health ?? '') !== healthStatusOf(container)) return true;
     if (description === undefined || isWaiting(description)) return true;
     return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
   }
 
-  #slot(id: string): Slot {
-    const known = this.#slots.get(id);
+  #track(id: string): TrackedContainer {
+    const known = this.#tracked.get(id);
     if (known !== undefined) return known;
-    const slot = newSlot(id, this.#options.clock);
-    this.#slots.set(id, slot);
-    this.#byShortId.set(shortId(id), slot);
-    return slot;
+    const container = newTrackedContainer(id, this.#options.clock);
+    this.#tracked.set(id, container);
+    this.#byShortId.set(shortId(id), container);
+    return container;
   }
 
-  #forget(slot: Slot): void {
-    slot.alarms.cancelAll();
-    this.#slots.delete(slot.id);
-    this.#byShortId.delete(shortId(slot.id));
-    this.#joined.delete(slot);
+  #forget(container: TrackedContainer): void {
+    container.timers.cancelAll();
+    this.#tracked.delete(container.id);
+    this.#byShortId.delete(shortId(container.id));
+    this.#joined.delete(container);
   }
 
-  #foresee(slot: Slot, inspection: Inspection, event: EngineEvent): void {
-    const foreseen = anticipate(inspection, event);
+  #applyEvent(container: TrackedContainer, inspection: Inspection, event: EngineEvent): void {
+    const foreseen = applyEvent(inspection, event);
     if (foreseen === inspection) return;
-    slot.inspection = foreseen;
-    this.#evaluateWithJoined(slot);
+    container.inspection = foreseen;
+    this.#evaluateWithJoined(container);
     this.#options.onChange();
   }
 
   /** Needs no inspection: a signal by itself changes nothing that could be seen. */
-  #onSignal(slot: Slot, signal: Signal): void {
-    const { inspection } = slot;
-    if (inspection === undefined) slot.signals = [...slot.signals, signal].slice(-MAX_SIGNALS);
-    else if (endsWith(slot, inspection, signal)) {
-      this.#evaluateWithJoined(slot);
+  #onSignal(container: TrackedContainer, signal: SentSignal): void {
+    const { inspection } = container;
+    if (inspection === undefined)
+      container.signals = [...container.signals, signal].slice(-MAX_SIGNALS);
+    else if (noteStopSignal(container, inspection, signal)) {
+      this.#evaluateWithJoined(container);
       this.#options.onChange();
     }
   }
 
   #onInspected(id: string, inspection: Inspection | undefined): void {
-    const slot = this.#slot(id);
-    const hasRecentDeaths = !isForgotten(slot.deaths, this.#options.clock.monotonicMs());
-    if (inspection === undefined || (!isAlive(inspection) && !hasRecentDeaths)) {
-      this.#forget(slot);
-      this.#evaluateJoined(slot);
+    const container = this.#track(id);
+    const hasRecentDeaths = !areDeathsForgotten(
+      container.deaths,
+      this.#options.clock.monotonicMs(),
+    );
+    if (inspection === undefined || (!hasProcess(inspection) && !hasRecentDeaths)) {
+      this.#forget(container);
+      this.#evaluateJoined(container);
     } else {
-      slot.inspection = inspection;
-      this.#noteLife(slot, inspection);
-      for (const signal of slot.signals) endsWith(slot, inspection, signal);
-      slot.signals = [];
-      this.#noteParent(slot, inspection);
-      this.#evaluateWithJoined(slot);
-      if (slot.description === undefined || !isWaiting(slot.description)) slot.retries = 0;
-      else this.#retry(slot);
+      container.inspection = inspection;
+      this.#noteLife(container, inspection);
+      for (const signal of container.signals) noteStopSignal(container, inspection, signal);
+      container.signals = [];
+      this.#noteParent(container, inspection);
+      this.#evaluateWithJoined(container);
+      if (container.description === undefined || !isWaiting(container.description))
+        container.retries = 0;
+      else this.#retry(container);
     }
     this.#checkComplete();
     this.#options.onChange();
   }
 
   /** Podman tells of a check before it has stored the result. */
-  #lookAgain(slot: Slot, [delayMs, ...later]: readonly number[] = HEALTH_DELAYS_MS): void {
+  #scheduleHealthInspections(
+    container: TrackedContainer,
+    [delayMs, ...later]: readonly number[] = HEALTH_DELAYS_MS,
+  ): void {
     if (delayMs === undefined) return;
-    slot.alarms.set('health', delayMs, () => {
-      this.#inspector.request(slot.id);
-      this.#lookAgain(slot, later);
+    container.timers.set('health', delayMs, () => {
+      this.#inspector.request(container.id);
+      this.#scheduleHealthInspections(container, later);
     });
   }
 
   #onFailed(id: string, error: EngineError): void {
     this.#options.onFailure(id, error);
-    this.#retry(this.#slot(id));
+    this.#retry(this.#track(id));
     this.#checkComplete();
   }
 
-  #retry(slot: Slot): void {
-    const delayMs = RETRY_MS[slot.retries++];
+  #retry(container: TrackedContainer): void {
+    const delayMs = RETRY_MS[container.retries++];
     // After the last one the next list looks at it again.
     if (delayMs !== undefined) {
-      slot.alarms.set('retry', delayMs, () => this.#inspector.request(slot.id));
+      container.timers.set('retry', delayMs, () => this.#inspector.request(container.id));
     }
   }
 
   /** A new life that follows many short ones is not published at once. */
-  #noteLife(slot: Slot, inspection: Inspection): void {
+  #noteLife(container: TrackedContainer, inspection: Inspection): void {
     const nowMs = this.#options.clock.monotonicMs();
-    if (!beginLife(slot, inspection, nowMs) || slot.heldUntilMs <= nowMs) return;
-    slot.alarms.set('held', slot.heldUntilMs - nowMs, () => {
-      this.#evaluate(slot);
+    if (!noteLife(container, inspection, nowMs) || container.heldUntilMs <= nowMs) return;
+    container.timers.set('held', container.heldUntilMs - nowMs, () => {
+      this.#evaluate(container);
       this.#options.onChange();
     });
   }
 
-  #noteParent(slot: Slot, inspection: Inspection): void {
-    slot.parentId = parentIdOf(inspection);
-    if (slot.parentId === undefined) this.#joined.delete(slot);
-    else this.#joined.add(slot);
+  #noteParent(container: TrackedContainer, inspection: Inspection): void {
+    container.parentId = parentIdOf(inspection);
+    if (container.parentId === undefined) this.#joined.delete(container);
+    else this.#joined.add(container);
   }
 
-  #evaluateWithJoined(slot: Slot): void {
-    this.#evaluate(slot);
-    this.#evaluateJoined(slot);
+  #evaluateWithJoined(container: TrackedContainer): void {
+    this.#evaluate(container);
+    this.#evaluateJoined(container);
   }
 
-  #evaluateJoined(parent: Slot): void {
-    for (const child of this.#joined) if (isNamed(parent, child.parentId)) this.#evaluate(child);
+  #evaluateJoined(parent: TrackedContainer): void {
+    for (const child of this.#joined)
+      if (hasIdOrName(parent, child.parentId)) this.#evaluate(child);
   }
 
-  #evaluate(slot: Slot): void {
-    const { inspection, parentId } = slot;
+  #evaluate(container: TrackedContainer): void {
+    const { inspection, parentId } = container;
     const parent = parentId === undefined ? undefined : this.#find(parentId);
     const isUnknown = inspection === undefined || (parent !== undefined && !parent.inspection);
-    slot.description = isUnknown ? undefined : this.#describe(slot, inspection, parent?.inspection);
-    slot.wishes =
-      inspection === undefined ? [] : wishesOf(slot, inspection, this.#options.ownerId());
+    container.description = isUnknown
+      ? undefined
+      : this.#describe(container, inspection, parent?.inspection);
+    container.wishes =
+      inspection === undefined ? [] : wishesOf(container, inspection, this.#options.ownerId());
   }
 
-  #describe(slot: Slot, inspection: Inspection, parent: Inspection | undefined): Description {
+  #describe(
+    container: TrackedContainer,
+    inspection: Inspection,
+    parent: Inspection | undefined,
+  ): Description {
     const description = this.#options.describe(inspection, parent);
     if (description.kind !== 'described') return description;
-    if (description.stop === 'drain' && this.#isEnding(slot, inspection, description.draining))
+    if (description.stop === 'drain' && this.#isEnding(container, inspection, description.draining))
       return { kind: 'ignored', reason: whyEnding(description.draining, inspection) };
-    const isHeld = slot.heldUntilMs > this.#options.clock.monotonicMs();
+    const isHeld = container.heldUntilMs > this.#options.clock.monotonicMs();
     if (!isHeld || inspection.State?.Health?.Status === 'healthy') return description;
     return { kind: 'ignored', reason: 'keeps dying: published once it has lasted 5 s' };
   }
 
   /** Has it looked at again when it may have survived. */
-  #isEnding(slot: Slot, inspection: Inspection, draining: Draining): boolean {
-    const { ending } = slot;
+  #isEnding(container: TrackedContainer, inspection: Inspection, draining: Draining): boolean {
+    const { ending } = container;
     const nowMs = this.#options.clock.monotonicMs();
     if (ending === undefined) return false;
     if (hasSurvived(ending, draining, inspection, nowMs)) {
-      slot.ending = undefined;
+      container.ending = undefined;
       return false;
     }
-    const lookInMs = nextLookInMs(ending, draining, inspection, nowMs);
-    if (lookInMs !== undefined && !slot.alarms.has('ending'))
-      slot.alarms.set('ending', lookInMs, () => this.#inspector.request(slot.id));
+    const lookInMs = nextInspectionInMs(ending, draining, inspection, nowMs);
+    if (lookInMs !== undefined && !container.timers.has('ending'))
+      container.timers.set('ending', lookInMs, () => this.#inspector.request(container.id));
     return true;
   }
 
-  #find(idOrName: string): Slot | undefined {
-    const slot = this.#slots.get(idOrName);
-    if (slot !== undefined) return slot;
-    for (const each of this.#slots.values()) if (isNamed(each, idOrName)) return each;
+  #find(idOrName: string): TrackedContainer | undefined {
+    const container = this.#tracked.get(idOrName);
+    if (container !== undefined) return container;
+    for (const each of this.#tracked.values()) if (hasIdOrName(each, idOrName)) return each;
     return undefined;
   }
 

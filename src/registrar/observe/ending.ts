@@ -7,7 +7,14 @@
 import type { Draining } from '../describe/description.ts';
 import { endsContainer } from '../describe/stopSignal.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
-import { asList, asObject, asText, isOlder, parseInstant, parseNano } from '../engine/responses.ts';
+import {
+  asList,
+  asObject,
+  asText,
+  parseInstant,
+  parseNano,
+  precedesLife,
+} from '../engine/responses.ts';
 
 export interface Ending {
   /** The signal's time by the engine's clock, which its health log goes by; nanoseconds. */
@@ -26,12 +33,12 @@ export function endingBy(
   atMs: number,
 ): Ending | undefined {
   const signalNano = parseNano(event.timeNano);
-  const isMeant = !isOlder(event, inspection) && endsContainer(event.signal, inspection);
+  const isMeant = !precedesLife(event, inspection) && endsContainer(event.signal, inspection);
   return isMeant && signalNano !== undefined ? { signalNano, atMs } : undefined;
 }
 
 /** Whether the signal was sent before the life that was inspected began: it did not meet that one. */
-export function isBefore({ signalNano }: Ending, { State }: Inspection): boolean {
+export function precedesInspectedLife({ signalNano }: Ending, { State }: Inspection): boolean {
   const startedNano = parseInstant(State?.StartedAt ?? '');
   return startedNano === undefined || signalNano < startedNano;
 }
@@ -46,7 +53,7 @@ export function hasSurvived(
 }
 
 /** When to look again whether it has; `undefined`: only a new life can show it. */
-export function nextLookInMs(
+export function nextInspectionInMs(
   ending: Ending,
   draining: Draining,
   inspection: Inspection,

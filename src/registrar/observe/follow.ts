@@ -11,10 +11,10 @@ import {
   EngineError,
   type EngineEvent,
   type EngineInfo,
-  type Listed,
+  type ListedContainer,
 } from '../engine/engine.ts';
 import { parseNano } from '../engine/responses.ts';
-import type { Signal } from './trackedContainer.ts';
+import type { SentSignal } from './trackedContainer.ts';
 
 /** Times are monotonic. */
 export type EngineState =
@@ -31,9 +31,9 @@ export interface FollowerOptions {
   readonly onInfo: (info: EngineInfo) => Promise<void>;
   readonly onEvent: (event: EngineEvent) => void;
   /** A signal from before the connection, which was sent at `atMs`: before the first list. */
-  readonly onPastSignal: (signal: Signal) => void;
+  readonly onSignal: (signal: SentSignal) => void;
   /** `all`: the first list of a connection. */
-  readonly onList: (list: readonly Listed[], about: { readonly all: boolean }) => void;
+  readonly onList: (list: readonly ListedContainer[], about: { readonly all: boolean }) => void;
   readonly onConnected: () => void;
   readonly onLost: (error: EngineError, retryInMs: number) => void;
 }
@@ -102,8 +102,7 @@ export class EngineFollower {
     reading.catch(() => {}); // it is awaited below, but something else may fail first
     try {
       await Promise.race([stream.opened, reading]);
-      for (const signal of await this.#pastSignals(info, askedAtMs))
-        this.#options.onPastSignal(signal);
+      for (const signal of await this.#pastSignals(info, askedAtMs)) this.#options.onSignal(signal);
       await this.#list(true);
       this.#onConnected();
       await Promise.race([reading, this.#relist(signal)]);
@@ -124,7 +123,7 @@ export class EngineFollower {
   async #pastSignals(
     { isOwnId, timeNano }: EngineInfo,
     askedAtMs: number,
-  ): Promise<readonly Signal[]> {
+  ): Promise<readonly SentSignal[]> {
     // Podman tells of no signals that `stop` sends.
     if (timeNano === undefined || !isOwnId) return [];
     const { engine, clock } = this.#options;

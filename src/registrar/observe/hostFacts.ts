@@ -10,13 +10,13 @@ import type { Clock, Timer } from '../../timing/clock.ts';
 import type { HostAddresses } from '../describe/context.ts';
 import { type Engine, EngineError, type EngineInfo } from '../engine/engine.ts';
 
-export interface Surroundings {
+export interface HostFacts {
   readonly hostAddresses: HostAddresses;
   /** Names of the networks of the registrar's own container. */
   readonly ownNetworks: readonly string[];
 }
 
-export interface Place {
+export interface HostSources {
   readonly engine: Pick<Engine, 'inspect'>;
   /** Whether the engine is on this machine (its socket is a file). */
   readonly isLocal: boolean;
@@ -27,7 +27,7 @@ export interface Place {
 }
 
 /** Looks again: all of it may change. Rejects with an `EngineError`. */
-export async function lookAround(place: Place, info: EngineInfo): Promise<Surroundings> {
+export async function readHostFacts(place: HostSources, info: EngineInfo): Promise<HostFacts> {
   const ownId = parseOwnId((await place.readProc('/proc/self/mountinfo')) ?? '');
   const own = ownId === undefined ? undefined : await place.engine.inspect(ownId);
   const isOnHost = ownId === undefined || own?.HostConfig?.NetworkMode === 'host';
@@ -48,7 +48,7 @@ function parseOwnId(mountinfo: string): string | undefined {
   return file.exec(mountinfo)?.[1];
 }
 
-async function defaultAddresses({ interfaces, readProc }: Place): Promise<HostAddresses> {
+async function defaultAddresses({ interfaces, readProc }: HostSources): Promise<HostAddresses> {
   const v4Route = parseDefaultRoute((await readProc('/proc/net/route')) ?? '');
   const v6Route = parseDefaultRoute6((await readProc('/proc/net/ipv6_route')) ?? '');
   const all = interfaces();
@@ -95,13 +95,13 @@ function parseDefaultRoute6(text: string): string | undefined {
   );
 }
 
-interface Route {
+interface DefaultRoute {
   readonly name: string;
   readonly flags: number;
   readonly metric: number;
 }
 
-function bestOf(routes: readonly Route[]): string | undefined {
+function bestOf(routes: readonly DefaultRoute[]): string | undefined {
   return routes
     .filter(({ name, flags }) => name !== 'lo' && (flags & RTF_UP) !== 0 && !(flags & RTF_REJECT))
     .sort((a, b) => a.metric - b.metric || (a.name < b.name ? -1 : 1))[0]?.name;
@@ -109,33 +109,33 @@ function bestOf(routes: readonly Route[]): string | undefined {
 
 /** Watches where the registrar finds itself: the host's addresses and its own networks may change while it runs. */
 
-export interface LookoutOptions {
+export interface HostWatcherOptions {
   /** May reject with an `EngineError`. */
-  readonly surroundings: (info: EngineInfo) => Promise<Surroundings>;
+  readonly readHostFacts: (info: EngineInfo) => Promise<HostFacts>;
   readonly clock: Clock;
   /** They are others than before, or seen for the first time. */
-  readonly onChange: (surroundings: Surroundings) => void;
+  readonly onChange: (hostFacts: HostFacts) => void;
 }
 
 const LOOK_EVERY_MS = 15_000;
 
-export class Lookout {
-  readonly #options: LookoutOptions;
-  #seen: Surroundings | undefined;
+export class HostWatcher {
+  readonly #options: HostWatcherOptions;
+  #facts: HostFacts | undefined;
   #info: EngineInfo | undefined;
   #timer: Timer | undefined;
   #isClosed = false;
 
-  constructor(options: LookoutOptions) {
+  constructor(options: HostWatcherOptions) {
     this.#options = options;
   }
 
   /** Once, now. Rejects with an `EngineError`. */
-  async look(info: EngineInfo): Promise<void> {
-    const surroundings = await this.#options.surroundings(info);
-    if (this.#isClosed || isDeepStrictEqual(surroundings, this.#seen)) return;
-    this.#seen = surroundings;
-    this.#options.onChange(surroundings);
+  async read(info: EngineInfo): Promise<void> {
+    const hostFacts = await this.#options.readHostFacts(info);
+    if (this.#isClosed || isDeepStrictEqual(hostFacts, this.#facts)) return;
+    this.#facts = hostFacts;
+    this.#options.onChange(hostFacts);
   }
 
   /** From now on, until closed. Called again when the engine tells something else of itself. */
@@ -152,13 +152,13 @@ export class Lookout {
 
   #wait(): void {
     if (this.#isClosed) return;
-    const again = (): void => void this.#lookAgain();
+    const again = (): void => void this.#readAgain();
     this.#timer = this.#options.clock.startTimer(LOOK_EVERY_MS, again);
   }
 
-  async #lookAgain(): Promise<void> {
+  async #readAgain(): Promise<void> {
     try {
-      if (this.#info !== undefined) await this.look(this.#info);
+      if (this.#info !== undefined) await this.read(this.#info);
     } catch (error) {
       // While the engine is gone nothing is known to have changed.
       if (!(error instanceof EngineError)) throw error;

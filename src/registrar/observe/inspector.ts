@@ -33,7 +33,7 @@ export class Inspector {
   readonly #options: InspectorOptions;
   /** First come, first served. */
   readonly #queue = new Set<string>();
-  readonly #asking = new Map<string, { validity: Validity }>();
+  readonly #underWay = new Map<string, { validity: Validity }>();
   /** Late answers in a row. */
   readonly #heldBack = new Map<string, number>();
   readonly #windows = new Map<string, Window>();
@@ -47,21 +47,21 @@ export class Inspector {
 
   /** The container is to be looked at; what is under way about it may be out of date. */
   request(id: string): void {
-    const asking = this.#asking.get(id);
+    const asking = this.#underWay.get(id);
     if (asking === undefined) this.#enqueue(id);
     else if (asking.validity === 'current') asking.validity = 'late';
     this.#pump();
   }
 
   /** If something is under way about the container, it must not be believed. */
-  doubt(id: string): void {
-    const asking = this.#asking.get(id);
+  invalidate(id: string): void {
+    const asking = this.#underWay.get(id);
     if (asking !== undefined) asking.validity = 'wrong';
   }
 
   /** How many are not known yet. */
   get pending(): number {
-    return this.#queue.size + this.#asking.size + this.#later.size;
+    return this.#queue.size + this.#underWay.size + this.#later.size;
   }
 
   close(): void {
@@ -91,16 +91,16 @@ export class Inspector {
 
   #pump(): void {
     for (const id of this.#queue) {
-      if (this.#isClosed || this.#asking.size >= this.#options.concurrency) return;
+      if (this.#isClosed || this.#underWay.size >= this.#options.concurrency) return;
       this.#queue.delete(id);
-      void this.#ask(id);
+      void this.#inspect(id);
     }
   }
 
-  async #ask(id: string): Promise<void> {
+  async #inspect(id: string): Promise<void> {
     this.#count(id);
     const asking: { validity: Validity } = { validity: 'current' };
-    this.#asking.set(id, asking);
+    this.#underWay.set(id, asking);
     let answer: { inspection: Inspection | undefined } | EngineError;
     try {
       answer = { inspection: await this.#options.engine.inspect(id) };
@@ -108,7 +108,7 @@ export class Inspector {
       if (!(error instanceof EngineError)) throw error;
       answer = error;
     }
-    this.#asking.delete(id);
+    this.#underWay.delete(id);
     if (this.#isClosed) return;
     if (answer instanceof EngineError) this.#options.onFailure(id, answer);
     else {

@@ -14,7 +14,7 @@ export interface Machine {
 }
 
 /** What stays the same for one run. */
-export interface Run {
+export interface RegistrarRun {
   /** Unique to this run. */
   readonly instance: string;
   /** Where it runs, for people. */
@@ -29,7 +29,7 @@ export interface Run {
 
 /** `bridgeId`: as in a `Profile`. */
 export function selfOf(
-  { instance, host, place, machine, endpoint }: Run,
+  { instance, host, place, machine, endpoint }: RegistrarRun,
   info: EngineInfo,
   bridgeId: string | undefined,
   context: RegistrarContext,

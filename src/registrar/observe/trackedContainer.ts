@@ -3,24 +3,24 @@ import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
 import type { Wish } from '../reconcile/claims.ts';
-import { type Ending, endingBy, isBefore } from './ending.ts';
+import { type Ending, endingBy, precedesInspectedLife } from './ending.ts';
 
 /** A container as it stands; `description` is undefined while nothing is known of it. */
-export interface Tracked {
+export interface ContainerState {
   readonly id: string;
   readonly inspection: Inspection | undefined;
   readonly description: Description | undefined;
   readonly wishes: readonly Wish[];
 }
 
-export interface Signal {
+export interface SentSignal {
   readonly event: EngineEvent;
   /** When it was sent, on the monotonic clock. */
   readonly atMs: number;
 }
 
 /** The same, with what its keeper needs. */
-export interface Slot extends Tracked {
+export interface TrackedContainer extends ContainerState {
   inspection: Inspection | undefined;
   description: Description | undefined;
   wishes: readonly Wish[];
@@ -28,7 +28,7 @@ export interface Slot extends Tracked {
   fingerprint: string | undefined;
   deaths: Deaths;
   /** StartedAt of the last life that was inspected; what follows is about that life, and begins anew with the next. */
-  life: string | undefined;
+  lifeStartedAt: string | undefined;
   /** Its death is among `deaths`: the next life's inspection must not count it once more, as one that was missed. */
   isDeathCounted: boolean;
   /** It has died, and no start was heard of since: earlier over than the above, as a start comes before its inspection. */
@@ -38,13 +38,13 @@ export interface Slot extends Tracked {
   /** A signal that ends it was sent to it, in this life. */
   ending: Ending | undefined;
   /** Signals that were heard of before it was inspected: whether one of them ends it is not known yet. */
-  signals: readonly Signal[];
+  signals: readonly SentSignal[];
   retries: number;
-  readonly alarms: Alarms;
+  readonly timers: ContainerTimers;
 }
 
 /** Of a container that nothing is known of yet. */
-export function newSlot(id: string, clock: Clock): Slot {
+export function newTrackedContainer(id: string, clock: Clock): TrackedContainer {
   return {
     id,
     inspection: undefined,
@@ -53,39 +53,46 @@ export function newSlot(id: string, clock: Clock): Slot {
     parentId: undefined,
     fingerprint: undefined,
     deaths: NO_DEATHS,
-    life: undefined,
+    lifeStartedAt: undefined,
     isDeathCounted: false,
     isDown: false,
     heldUntilMs: 0,
     ending: undefined,
     signals: [],
     retries: 0,
-    alarms: new Alarms(clock),
+    timers: new ContainerTimers(clock),
   };
 }
 
 /** Whether the signal ends the life that was inspected; from then on that life is about to end. */
-export function endsWith(slot: Slot, inspection: Inspection, { event, atMs }: Signal): boolean {
+export function noteStopSignal(
+  container: TrackedContainer,
+  inspection: Inspection,
+  { event, atMs }: SentSignal,
+): boolean {
   const ending = endingBy(event, inspection, atMs);
   if (ending === undefined) return false;
-  slot.ending = ending;
-  slot.alarms.cancel('ending');
+  container.ending = ending;
+  container.timers.cancel('ending');
   return true;
 }
 
 /** Whether the container has that id or that name. */
-export function isNamed({ id, inspection }: Slot, idOrName: string | undefined): boolean {
+export function hasIdOrName(
+  { id, inspection }: TrackedContainer,
+  idOrName: string | undefined,
+): boolean {
   return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
 }
 
 /** What its HEALTHCHECK says; empty if it has none, or is not known: engines have several words for that. */
-export function healthOf(slot: Slot | undefined): string {
-  const status = slot?.inspection?.State?.Health?.Status ?? '';
+export function healthStatusOf(container: TrackedContainer | undefined): string {
+  const status = container?.inspection?.State?.Health?.Status ?? '';
   return status === 'none' ? '' : status;
 }
 
 /** Whether it has a process, be it paused or about to be started again. */
-export function isAlive(inspection: Inspection | undefined): boolean {
+export function hasProcess(inspection: Inspection | undefined): boolean {
   const { Status = '', Running } = inspection?.State ?? {};
   return Running === true || ['running', 'paused', 'restarting'].includes(Status);
 }
@@ -99,38 +106,37 @@ export function isWaiting(description: Description): boolean {
 }
 
 /** What a container has timers for, each at most once. */
+export type ContainerTimer = 'retry' | 'ending' | 'held' | 'health';
 
-export type Alarm = 'retry' | 'ending' | 'held' | 'health';
-
-export class Alarms {
+export class ContainerTimers {
   readonly #clock: Clock;
-  readonly #timers = new Map<Alarm, Timer>();
+  readonly #timers = new Map<ContainerTimer, Timer>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  has(alarm: Alarm): boolean {
-    return this.#timers.has(alarm);
+  has(name: ContainerTimer): boolean {
+    return this.#timers.has(name);
   }
 
-  /** Rings once, in place of an alarm of that kind that is still to ring. One that is far away may ring too early. */
-  set(alarm: Alarm, delayMs: number, ring: () => void): void {
-    this.cancel(alarm);
+  /** Fires once and replaces a timer of the same name. Delays above 24 days fire after 24 days. */
+  set(name: ContainerTimer, delayMs: number, fire: () => void): void {
+    this.cancel(name);
     const timer = this.#clock.startTimer(Math.min(delayMs, MAX_TIMER_MS), () => {
-      this.#timers.delete(alarm);
-      ring();
+      this.#timers.delete(name);
+      fire();
     });
-    this.#timers.set(alarm, timer);
+    this.#timers.set(name, timer);
   }
 
-  cancel(alarm: Alarm): void {
-    this.#timers.get(alarm)?.cancel();
-    this.#timers.delete(alarm);
+  cancel(name: ContainerTimer): void {
+    this.#timers.get(name)?.cancel();
+    this.#timers.delete(name);
   }
 
   cancelAll(): void {
-    for (const alarm of this.#timers.keys()) this.cancel(alarm);
+    for (const name of this.#timers.keys()) this.cancel(name);
   }
 }
 
@@ -159,7 +165,7 @@ export function publishableAtMs(deaths: Deaths, nowMs: number): number {
 }
 
 /** Whether the deaths no longer matter. */
-export function isForgotten(deaths: Deaths, nowMs: number): boolean {
+export function areDeathsForgotten(deaths: Deaths, nowMs: number): boolean {
   return recent(deaths, nowMs).length === 0;
 }
 
@@ -173,7 +179,7 @@ function recent({ atMs }: Deaths, nowMs: number): readonly number[] {
  */
 
 /** The inspection as it must look by now; the same object when the event does not say. */
-export function anticipate(inspection: Inspection, event: EngineEvent): Inspection {
+export function applyEvent(inspection: Inspection, event: EngineEvent): Inspection {
   if (event.type !== 'container') return inspection;
   const { State } = inspection;
   switch (event.action) {
@@ -197,9 +203,9 @@ export function anticipate(inspection: Inspection, event: EngineEvent): Inspecti
 }
 
 /** Whether the event may take the container out of DNS, so that what was seen before it must not be believed. */
-export function takesOut(event: EngineEvent): boolean {
+export function mayWithdraw(event: EngineEvent): boolean {
   const seen: Inspection = { Id: event.containerId };
-  return anticipate(seen, event) !== seen;
+  return applyEvent(seen, event) !== seen;
 }
 
 /** Whether the event ended a life of the container. */
@@ -220,15 +226,20 @@ export function isAboutHealth({ type, action }: EngineEvent): boolean {
 }
 
 /** Notes a life that is seen for the first time, and gives whether this is one. */
-export function beginLife(slot: Slot, inspection: Inspection, nowMs: number): boolean {
+export function noteLife(
+  container: TrackedContainer,
+  inspection: Inspection,
+  nowMs: number,
+): boolean {
   const startedAt = inspection.State?.StartedAt ?? '';
-  if (!isAlive(inspection) || slot.life === startedAt) return false;
-  const isDeathMissed = slot.life !== undefined && !slot.isDeathCounted;
-  if (isDeathMissed) slot.deaths = addDeath(slot.deaths, nowMs);
-  slot.life = startedAt;
-  slot.isDeathCounted = false;
-  slot.isDown = false;
-  if (slot.ending !== undefined && isBefore(slot.ending, inspection)) slot.ending = undefined;
-  slot.heldUntilMs = publishableAtMs(slot.deaths, nowMs);
+  if (!hasProcess(inspection) || container.lifeStartedAt === startedAt) return false;
+  const isDeathMissed = container.lifeStartedAt !== undefined && !container.isDeathCounted;
+  if (isDeathMissed) container.deaths = addDeath(container.deaths, nowMs);
+  container.lifeStartedAt = startedAt;
+  container.isDeathCounted = false;
+  container.isDown = false;
+  if (container.ending !== undefined && precedesInspectedLife(container.ending, inspection))
+    container.ending = undefined;
+  container.heldUntilMs = publishableAtMs(container.deaths, nowMs);
   return true;
 }

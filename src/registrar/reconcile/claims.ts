@@ -1,7 +1,7 @@
 /** What a container claims: a name with all of its records, or a number below a base. PURE. */
 import { compareTexts } from '../describe/container.ts';
 import type { Description, DesiredRecord } from '../describe/description.ts';
-import { keysOfName, nameKeyOf, type Owner, recordValue } from '../describe/record.ts';
+import { keysOfName, nameKeyOf, type OwnerStamp, recordValue } from '../describe/record.ts';
 import type { Inspection } from '../engine/engine.ts';
 import { shortId } from '../engine/responses.ts';
 import { identityOf } from '../leadership/identity.ts';
@@ -10,7 +10,7 @@ import type { ActualRecord } from './storedRecords.ts';
 /** A record that a container should have, with the stamp that it gets. */
 export interface Wish {
   readonly containerId: string;
-  readonly owner: Owner;
+  readonly owner: OwnerStamp;
   readonly record: DesiredRecord;
   /** `recordValue` of the two. */
   readonly value: Uint8Array;
@@ -34,7 +34,7 @@ export function wishesOf(
 export interface Claim {
   /** First 12 digits. */
   readonly containerId: string;
-  readonly owner: Owner;
+  readonly owner: OwnerStamp;
   readonly instance: DesiredRecord['instance'];
   /** The name's key, or the one under which its number is claimed. */
   readonly key: string;

@@ -11,7 +11,7 @@ import type { Replica } from '../../store/mirror.ts';
 import type { DesiredRecord } from '../describe/description.ts';
 import {
   keysOfName,
-  type Owner,
+  type OwnerStamp,
   ownerOf,
   type StoredOwner,
   storedKey,
@@ -35,7 +35,7 @@ export interface ActualRecord {
 /** What a record is looked up by: its key, for the container that wishes it. */
 interface WishedKey {
   readonly record: Pick<DesiredRecord, 'key' | 'family'>;
-  readonly owner: Owner;
+  readonly owner: OwnerStamp;
 }
 
 export class ActualRecords implements Replica {
@@ -236,7 +236,7 @@ function isKept({ isOwn, isDangling }: ActualRecord): boolean {
  * not enough: another container may have it, or instances of it.
  */
 export function mayStand(
-  { record, owner }: { readonly record: DesiredRecord; readonly owner: Owner },
+  { record, owner }: { readonly record: DesiredRecord; readonly owner: OwnerStamp },
   actual: { get(key: string): ActualRecord | undefined },
 ): boolean {
   const { onlyBeside } = record;

@@ -15,7 +15,7 @@ const OWN: ReadonlyMap<string, string> = new Map(
 );
 
 /** The line with registrator's flags and URI, in their order, behind `--`; any other line as it is. */
-export function partRegistratorLine(argv: readonly string[], env: Env): readonly string[] {
+export function splitRegistratorLine(argv: readonly string[], env: Env): readonly string[] {
   const [command, ...rest] = argv;
   if (command !== 'register' || !wantsRegistrator(rest, env)) return argv;
   const own: string[] = [];

@@ -3,7 +3,7 @@ import { foldName, type Name } from '../../dns/name.ts';
 import { keyOfName, nameOfKey } from '../../service/key.ts';
 import type { Container, Port } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
-import { checkName, checkPlace, slug } from '../describe/names.ts';
+import { checkFullName, checkName, slug } from '../describe/names.ts';
 import { shortId } from '../engine/responses.ts';
 
 export interface ServiceKey {
@@ -73,7 +73,7 @@ function rawKey(identity: ServiceIdentity, context: RegistrarContext): ServiceKe
   if (zoneKey === undefined || named.kind !== 'name') return refused('is no name');
   if (named.owner.some((label) => label === '*' || label === 'any'))
     return refused('has a label that is a wildcard');
-  const checked = checkPlace(foldName(named.owner), context);
+  const checked = checkFullName(foldName(named.owner), context);
   return checked.kind === 'name' ? { kind: 'key', key, host: named.owner.join('.') } : checked;
 }
 

@@ -3,7 +3,12 @@ import { type Check, parseCheck, SAFE_METHODS } from '../describe/check.ts';
 import type { Container, Port } from '../describe/container.ts';
 import type { RegistratorContext } from '../describe/context.ts';
 import type { RecordMeta, Refusals } from '../describe/description.ts';
-import { collectSettings, findSetting, type Setting, type Settings } from '../describe/metadata.ts';
+import {
+  type ContainerSetting,
+  type ContainerSettings,
+  collectSettings,
+  findSetting,
+} from '../describe/metadata.ts';
 
 const PREFIX = 'SERVICE_';
 /** What a record may carry that no DNS server reads. */
@@ -13,7 +18,7 @@ const MAX_META_OCTETS = 4096;
 export function readServiceSettings(
   { env, labels }: Pick<Container, 'env' | 'labels'>,
   refusals: Refusals,
-): Settings {
+): ContainerSettings {
   const keyOf = (_source: string, rest: string) => {
     const [, digits, key = ''] = /^(?:([0-9]{1,5})_)?(.+)$/s.exec(rest) ?? [];
     return { scope: digits === undefined ? '' : `${Number(digits)}`, key: key.toLowerCase() };
@@ -36,7 +41,7 @@ type ExtrasContext = Partial<Pick<RegistratorContext, 'tags' | 'checkMethods'>>;
 
 /** `undefined` when its check is not one: a service that was to be checked is not published unchecked. */
 export function readExtras(
-  settings: Settings,
+  settings: ContainerSettings,
   port: Port,
   { tags: commonTags = [], checkMethods = [] }: ExtrasContext,
   refusals: Refusals,
@@ -64,13 +69,13 @@ export function readExtras(
 }
 
 function readMeta(
-  settings: Settings,
+  settings: ContainerSettings,
   port: Port,
   commonTags: readonly string[],
   refusals: Refusals,
 ): RecordMeta | undefined {
   const tags = [...parseTags(findSetting(settings, 'tags', port)?.value ?? ''), ...commonTags];
-  const attributes = readAttributes(settings, port);
+  const attributes = readMetaAttributes(settings, port);
   const meta = {
     ...(tags.length > 0 ? { tags } : {}),
     ...(attributes.length > 0 ? { attributes: Object.fromEntries(attributes) } : {}),
@@ -82,9 +87,9 @@ function readMeta(
 }
 
 /** All that is no key of registrator's own, by name. */
-function readAttributes(settings: Settings, port: Port): [string, string][] {
-  const generic: ReadonlyMap<string, Setting> = settings.get('') ?? new Map();
-  const own: ReadonlyMap<string, Setting> = settings.get(`${port.number}`) ?? new Map();
+function readMetaAttributes(settings: ContainerSettings, port: Port): [string, string][] {
+  const generic: ReadonlyMap<string, ContainerSetting> = settings.get('') ?? new Map();
+  const own: ReadonlyMap<string, ContainerSetting> = settings.get(`${port.number}`) ?? new Map();
   return [...new Map([...generic, ...own])]
     .filter(([key]) => !/^(?:name|tags|id|ignore|check_.*)$/s.test(key))
     .map(([key, { value }]): [string, string] => [key, value])

@@ -13,26 +13,26 @@ import { type Container, type Port, whyNotHealthy } from '../describe/container.
 import type { RegistrarContext } from '../describe/context.ts';
 import { type Description, isNot, Refusals, shown } from '../describe/description.ts';
 import {
+  type ContainerSettings,
   findOwnSetting,
   findSetting,
   parseBoolean,
   readMetadata,
-  type Settings,
 } from '../describe/metadata.ts';
+import { buildDescription, type NameRecords } from '../describe/nameRecords.ts';
 import { imageBase, MAX_NAMES, projectOf, slug } from '../describe/names.ts';
 import { Hints } from '../describe/naming.ts';
-import { conclude, type PlacedName } from '../describe/placement.ts';
 import { offeredPorts } from '../describe/ports.ts';
 import { drainingOf } from '../describe/stopSignal.ts';
 import { shortId } from '../engine/responses.ts';
 import { type ServiceKey, serviceKey } from './key.ts';
 import { readExtras, readServiceSettings, type ServiceExtras } from './metadata.ts';
 
-interface Work {
+interface ServiceWork {
   readonly container: Container;
   readonly parent: Container | undefined;
   readonly context: RegistrarContext;
-  readonly settings: Settings;
+  readonly settings: ContainerSettings;
   readonly refusals: Refusals;
   readonly waits: string[];
   /** Keys given to this container's ports so far. */
@@ -48,7 +48,7 @@ export function describeServices(
   const refusals = new Refusals();
   const settings = readServiceSettings(container, refusals);
   const ports = offeredPorts(container, context.mode, parent);
-  const work: Work = {
+  const work: ServiceWork = {
     ...{ container, parent, context, settings, refusals },
     ...{ waits: [], taken: new Set<string>() },
   };
@@ -62,7 +62,7 @@ export function describeServices(
       `has ${ports.length} ports, and at most ${MAX_NAMES} are allowed`,
     );
   const meant = ports.length > MAX_NAMES ? [] : ports.filter((port) => isMeant(port, work));
-  const placed = meant.flatMap((port) => placeService(port, ports.length > 1, work));
+  const placed = meant.flatMap((port) => recordsOfService(port, ports.length > 1, work));
   if (meant.length === 0 && refusals.list().length === 0)
     return { kind: 'ignored', reason: whyNone(settings) };
   const draining = drainingOf(container, context, undefined);
@@ -70,10 +70,10 @@ export function describeServices(
   const own = readMetadata(container, context.metadata, new Refusals());
   const project = projectOf(container, own);
   const outcome = { ...work, hints: new Hints(), stop: context.stop, draining, project };
-  return conclude(placed, outcome, container, context);
+  return buildDescription(placed, outcome, container, context);
 }
 
-function whyNone(settings: Settings): string {
+function whyNone(settings: ContainerSettings): string {
   const ignore = findSetting(settings, 'ignore');
   return ignore === undefined
     ? 'has no SERVICE_NAME'
@@ -81,7 +81,7 @@ function whyNone(settings: Settings): string {
 }
 
 /** Neither ignored nor, where names have to be explicit, without one. */
-function isMeant(port: Port, { settings, context, refusals }: Work): boolean {
+function isMeant(port: Port, { settings, context, refusals }: ServiceWork): boolean {
   const ignore = findSetting(settings, 'ignore', port);
   const isIgnored = ignore !== undefined && parseBoolean(ignore.value);
   if (isIgnored === undefined) {
@@ -92,7 +92,7 @@ function isMeant(port: Port, { settings, context, refusals }: Work): boolean {
   return context.exposedByDefault || findSetting(settings, 'name', port) !== undefined;
 }
 
-function placeService(port: Port, isGroup: boolean, work: Work): PlacedName[] {
+function recordsOfService(port: Port, isGroup: boolean, work: ServiceWork): NameRecords[] {
   const { container, parent, context, refusals, waits } = work;
   const extras = readExtras(work.settings, port, context.registrator ?? {}, refusals);
   if (extras === undefined) return [];
@@ -109,26 +109,26 @@ function placeService(port: Port, isGroup: boolean, work: Work): PlacedName[] {
       return choice.endpoints
         .flatMap(
           (endpoint, i) =>
-            placeEndpoint(port, endpoint, i === 0 ? '' : '-v6', isGroup, extras, work) ?? [],
+            recordsAtEndpoint(port, endpoint, i === 0 ? '' : '-v6', isGroup, extras, work) ?? [],
         )
         .map((one) => ({ ...one, isInternal: choice.isInternal }));
   }
 }
 
-function placeEndpoint(
+function recordsAtEndpoint(
   port: Port,
   { address, port: openPort }: ReachableAt,
   suffix: string,
   isGroup: boolean,
   extras: ServiceExtras,
-  work: Work,
-): Omit<PlacedName, 'isInternal'> | undefined {
+  work: ServiceWork,
+): Omit<NameRecords, 'isInternal'> | undefined {
   const { context, container } = work;
-  const place = keyOf(port, suffix, isGroup, work);
+  const place = serviceKeyOf(port, suffix, isGroup, work);
   if (place === undefined) return undefined;
   const { key, host } = place;
   work.taken.add(key);
-  const ifTaken = keyOf(port, `-${shortId(container.id)}${suffix}`, isGroup, work);
+  const ifTaken = serviceKeyOf(port, `-${shortId(container.id)}${suffix}`, isGroup, work);
   const record = {
     key,
     instance: 'named',
@@ -144,11 +144,11 @@ function placeEndpoint(
 }
 
 /** The key for a port's service; where another port of the container has it, the port is added to the id. */
-function keyOf(
+function serviceKeyOf(
   port: Port,
   idSuffix: string,
   isGroup: boolean,
-  { settings, container, context, refusals, taken }: Work,
+  { settings, container, context, refusals, taken }: ServiceWork,
 ): ServiceKey | undefined {
   const name = serviceName(port, isGroup, settings, container);
   const tail = `${port.number}${port.protocol === 'udp' ? '-udp' : ''}`;
@@ -167,7 +167,7 @@ function keyOf(
 function serviceName(
   port: Port,
   isGroup: boolean,
-  settings: Settings,
+  settings: ContainerSettings,
   container: Container,
 ): string {
   const name =

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
-  type AddressWishes,
+  type AddressSettings,
   chooseAddress,
 } from '../../../src/registrar/describe/chooseAddress.ts';
 import { readContainer } from '../../../src/registrar/describe/container.ts';
@@ -15,7 +15,7 @@ import {
 
 interface Case {
   readonly spec: ContainerSpec;
-  readonly wishes?: Partial<AddressWishes>;
+  readonly wishes?: Partial<AddressSettings>;
   readonly context?: Partial<RegistrarContext>;
   readonly parent?: ContainerSpec;
   readonly port?: number | 'none';

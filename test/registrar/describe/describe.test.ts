@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { isSubdomainOf } from '../../../src/dns/name.ts';
 import { parentIdOf } from '../../../src/registrar/describe/container.ts';
 import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
-import { describe } from '../../../src/registrar/describe.ts';
+import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import type { Inspection } from '../../../src/registrar/engine/engine.ts';
 import { nameOfKey } from '../../../src/service/key.ts';
 import { NO_SRV } from '../../../src/service/service.ts';
@@ -226,7 +226,7 @@ suite('what a container should have', () => {
       defaultZone: ['x'],
     });
     const env = { DNS_NAME: 'w.example.org,w' };
-    const description = describe(inspection({ ...web, env }), context);
+    const description = describeContainer(inspection({ ...web, env }), context);
     assert.ok(description.kind === 'described');
     assert.deepEqual(
       description.records.map(({ key }) => key),
@@ -299,7 +299,7 @@ suite('a container that is ignored or waited for', () => {
     string,
   ][]) {
     it(why, () => {
-      const description = describe(inspection(spec), registrarContext(changes));
+      const description = describeContainer(inspection(spec), registrarContext(changes));
       assert.deepEqual(description, { kind, reason });
     });
   }
@@ -369,7 +369,7 @@ suite('when it is withdrawn', () => {
   ] as const) {
     it(`${JSON.stringify({ ...env, ...changes })}: ${stop}`, () => {
       const spec = { ...web, env: { DNS_NAME: 'a', ...env } };
-      const description = describe(inspection(spec), registrarContext(changes));
+      const description = describeContainer(inspection(spec), registrarContext(changes));
       assert.ok(description.kind === 'described');
       assert.equal(description.stop, stop);
     });
@@ -633,7 +633,7 @@ suite('whatever an engine sends', () => {
     let described = 0;
     fc.assert(
       fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
-        const description = describe(made, context, parent);
+        const description = describeContainer(made, context, parent);
         if (description.kind !== 'described') {
           assert.match(description.reason, /^[^\p{Cc}\u2028\u2029]{1,400}$/u);
           assert.match(description.reason, VERB);
@@ -685,7 +685,7 @@ suite('whatever an engine sends', () => {
         anyContext,
         (made, parent, context) => {
           const [child, other] = [made, parent] as unknown as [Inspection, Inspection];
-          assert.equal(describe(child, context, other).kind, 'ignored');
+          assert.equal(describeContainer(child, context, other).kind, 'ignored');
         },
       ),
     );
@@ -695,7 +695,10 @@ suite('whatever an engine sends', () => {
     fc.assert(
       fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
         const other = reversed(made) as Inspection;
-        assert.deepEqual(describe(other, context, parent), describe(made, context, parent));
+        assert.deepEqual(
+          describeContainer(other, context, parent),
+          describeContainer(made, context, parent),
+        );
       }),
       { numRuns: 2000 },
     );

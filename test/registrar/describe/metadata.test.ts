@@ -4,10 +4,10 @@ import { readContainer } from '../../../src/registrar/describe/container.ts';
 import { Refusals } from '../../../src/registrar/describe/description.ts';
 import {
   findSetting,
-  type Key,
   mentionedPorts,
   parseBoolean,
   readMetadata,
+  type SettingKey,
 } from '../../../src/registrar/describe/metadata.ts';
 import { type ContainerSpec, inspection } from '../../support/inspection.ts';
 
@@ -16,7 +16,7 @@ const PREFIX = { env: 'DNS_', label: 'dns.' };
 function read(spec: ContainerSpec, prefix = PREFIX) {
   const refusals = new Refusals();
   const settings = readMetadata(readContainer(inspection(spec)), prefix, refusals);
-  const value = (key: Key, number?: number, protocol: 'tcp' | 'udp' = 'tcp') =>
+  const value = (key: SettingKey, number?: number, protocol: 'tcp' | 'udp' = 'tcp') =>
     findSetting(settings, key, number === undefined ? undefined : { number, protocol })?.value;
   return { settings, value, refusals: refusals.list() };
 }

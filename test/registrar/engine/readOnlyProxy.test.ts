@@ -9,9 +9,9 @@ import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectEngine } from '../../../src/registrar/engine/dockerode.ts';
 import type { Engine } from '../../../src/registrar/engine/engine.ts';
-import { type Peer, ProxyPlaces } from '../../../src/registrar/engine/proxyPermits.ts';
+import { type ProxyPeer, ProxyPermits } from '../../../src/registrar/engine/proxyPermits.ts';
 import {
-  questionOf,
+  allowedRequest,
   type ReadOnlyProxyOptions,
   startReadOnlyProxy,
 } from '../../../src/registrar/engine/readOnlyProxy.ts';
@@ -28,10 +28,10 @@ interface Fixture {
   readonly engine: Engine;
   readonly path: string;
   /** Whose the next connections are. */
-  peer: Peer;
+  peer: ProxyPeer;
 }
 
-const OWN: Peer = { uid: 1000, pid: 1 };
+const OWN: ProxyPeer = { uid: 1000, pid: 1 };
 const METADATA = readableMetadata(['DNS_', 'dns.'], ['org.example.ip']);
 
 async function withProxy(
@@ -42,8 +42,8 @@ async function withProxy(
   const path = join(folder, 'docker.sock');
   const engine = connectEngine({ kind: 'unix', path });
   const fixture = { fake, engine, path, peer: OWN };
-  const peers = new WeakMap<Socket, Peer>();
-  const peerOf = (socket: Socket): Peer => {
+  const peers = new WeakMap<Socket, ProxyPeer>();
+  const peerOf = (socket: Socket): ProxyPeer => {
     const peer = peers.get(socket) ?? fixture.peer;
     peers.set(socket, peer);
     return peer;
@@ -216,9 +216,9 @@ test('labels and proxy settings of the engine, and the containers of its network
 
 test('a path with the version of the API is reduced like one without', () => {
   for (const path of ['/info', '/networks/bridge', '/containers/json', '/containers/c0ffee/json']) {
-    const kind = questionOf('GET', path)?.kind;
+    const kind = allowedRequest('GET', path)?.kind;
     assert.ok(kind !== undefined && kind !== 'plain', path);
-    assert.equal(questionOf('GET', `/v1.44${path}`)?.kind, kind, path);
+    assert.equal(allowedRequest('GET', `/v1.44${path}`)?.kind, kind, path);
   }
 });
 
@@ -324,9 +324,9 @@ test('a client that takes every place leaves some to another', () =>
 
 test('places are shared between users first, then between their processes', () => {
   const evicted: string[] = [];
-  const places = new ProxyPlaces(4);
+  const places = new ProxyPermits(4);
   const take = (uid: number, pid: number): boolean =>
-    places.take({ uid, pid }, () => evicted.push(`${uid}/${pid}`)) !== undefined;
+    places.acquire({ uid, pid }, () => evicted.push(`${uid}/${pid}`)) !== undefined;
   for (const pid of [1, 2, 3, 4]) assert.ok(take(1000, pid));
   assert.ok(!take(1000, 5), 'as many as every other process of its user');
   assert.ok(take(0, 9));
@@ -368,9 +368,9 @@ test('the socket is for everybody who may enter its folder, or for a group', asy
 });
 
 test('an empty request is not taken for an allowed one', () => {
-  assert.equal(questionOf(undefined, undefined), undefined);
-  assert.equal(questionOf('GET', ''), undefined);
-  assert.equal(questionOf('get', '/info'), undefined);
+  assert.equal(allowedRequest(undefined, undefined), undefined);
+  assert.equal(allowedRequest('GET', ''), undefined);
+  assert.equal(allowedRequest('get', '/info'), undefined);
 });
 
 test('an engine that is not there is told from one that refuses', () =>

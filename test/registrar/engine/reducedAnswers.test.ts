@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { describe } from '../../../src/registrar/describe.ts';
+import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
 import { ACTIONS, parseEvent } from '../../../src/registrar/engine/events.ts';
 import {
@@ -69,9 +69,13 @@ test('a container is described alike from what passes and from the whole inspect
   const kinds = new Set<string>();
   for (const spec of SPECS) {
     for (const context of contexts) {
-      const whole = describe(inspection(spec), context);
+      const whole = describeContainer(inspection(spec), context);
       kinds.add(whole.kind);
-      assert.deepEqual(describe(through(inspection(spec)), context), whole, JSON.stringify(spec));
+      assert.deepEqual(
+        describeContainer(through(inspection(spec)), context),
+        whole,
+        JSON.stringify(spec),
+      );
     }
   }
   assert.deepEqual([...kinds].sort(), ['described', 'ignored']);

@@ -39,8 +39,8 @@ class Site {
     this.#bootId = `boot of ${name}`;
     this.#bootedAtMs = fixture.clock.monotonicMs() - 3_600_000;
     const v4 = address ?? `192.0.2.${name.charCodeAt(0)}`;
-    const surroundings = async () => ({ hostAddresses: { v4 }, ownNetworks: [] });
-    this.#setup = { place: undefined, host: name, surroundings, ...setup };
+    const readHostFacts = async () => ({ hostAddresses: { v4 }, ownNetworks: [] });
+    this.#setup = { place: undefined, host: name, readHostFacts, ...setup };
     this.container = this.engine.run(named(name));
     this.key = keyOf(name);
   }
@@ -223,8 +223,8 @@ describe('two machines whose engines have one id', () => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       b.engine.engineInfo = { ...b.engine.engineInfo, rootDir: '/mnt/docker' };
       const machine = { bootId: 'one', kernel: KERNEL, uptimeMs: () => 3_600_000 };
-      const surroundings = async () => ({ hostAddresses: {}, ownNetworks: [] });
-      const running = [a, b].map((site) => site.start({ machine, surroundings }));
+      const readHostFacts = async () => ({ hostAddresses: {}, ownNetworks: [] });
+      const running = [a, b].map((site) => site.start({ machine, readHostFacts }));
       await fixture.advance(5_000);
       assert.deepEqual(await fixture.keys(), both);
       assert.deepEqual(running.map(kindsOf), [['duplicate'], ['duplicate']]);
@@ -426,8 +426,8 @@ describe('a machine that boots within the lease', () => {
 
   it('and whose address is not known has old records for the lease at most, and then its own', () =>
     withRegistrarFixture(async (fixture) => {
-      const surroundings = async () => ({ hostAddresses: {}, ownNetworks: [] });
-      const site = new Site(fixture, 'a', { surroundings });
+      const readHostFacts = async () => ({ hostAddresses: {}, ownNetworks: [] });
+      const site = new Site(fixture, 'a', { readHostFacts });
       const gone = site.engine.run(named('gone'));
       const running = site.start();
       await fixture.advance(10_000);
@@ -511,7 +511,7 @@ describe('registrars of one engine', () => {
       const site = new Site(fixture, 'a');
       site.engine.bridgeId = 'b1';
       const at = (v4: string) => ({
-        surroundings: async () => ({ hostAddresses: { v4 }, ownNetworks: [] }),
+        readHostFacts: async () => ({ hostAddresses: { v4 }, ownNetworks: [] }),
       });
       const running = [site.start(at('192.0.2.1')), site.start(at('192.0.2.2'))];
       const deletes = watchDeletes(fixture);

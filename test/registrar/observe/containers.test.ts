@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { describe as describeContainer } from '../../../src/registrar/describe.ts';
+import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import type { EngineEvent } from '../../../src/registrar/engine/engine.ts';
 import { Containers } from '../../../src/registrar/observe/containers.ts';
 import { FakeClock } from '../../support/fakeClock.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { describe, it } from 'node:test';
 import type { Inspection } from '../../../src/registrar/engine/engine.ts';
-import { lookAround, type Place } from '../../../src/registrar/observe/hostFacts.ts';
+import { type HostSources, readHostFacts } from '../../../src/registrar/observe/hostFacts.ts';
 import { inspection } from '../../support/inspection.ts';
 
 const ROUTES = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
@@ -21,8 +21,8 @@ const MOUNTS = `512 490 254:1 /var/lib/docker/containers/${ID}/hostname /etc/hos
 const at = (address: string, internal = false) => ({ address, internal }) as NetworkInterfaceInfo;
 
 function place(
-  changes: Partial<Place> & { proc?: Record<string, string>; own?: Inspection },
-): Place {
+  changes: Partial<HostSources> & { proc?: Record<string, string>; own?: Inspection },
+): HostSources {
   const proc = { '/proc/net/route': ROUTES, '/proc/net/ipv6_route': ROUTES_6, ...changes.proc };
   return {
     engine: { inspect: async (id) => (id === ID ? changes.own : undefined) },
@@ -80,14 +80,14 @@ describe('where the registrar finds itself', () => {
     ],
   ] as const) {
     it(where, async () => {
-      const { hostAddresses } = await lookAround(place(changes), info);
+      const { hostAddresses } = await readHostFacts(place(changes), info);
       assert.deepEqual([hostAddresses.v4, hostAddresses.v6], expected);
     });
   }
 
   it('on the networks of its own container', async () => {
     const own = inspection({ id: ID, networkMode: 'shop', networks: { shop: ['172.20.0.2'] } });
-    const { ownNetworks } = await lookAround(
+    const { ownNetworks } = await readHostFacts(
       place({ proc: { '/proc/self/mountinfo': MOUNTS }, own }),
       INFO,
     );

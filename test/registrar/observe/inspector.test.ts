@@ -53,7 +53,7 @@ describe('answers to inspections that were overtaken by events', () => {
   it('are never passed on when they must not be believed', async () => {
     inspector.request(CONTAINER_ID);
     await overtake(20, () => {
-      inspector.doubt(CONTAINER_ID);
+      inspector.invalidate(CONTAINER_ID);
       inspector.request(CONTAINER_ID);
     });
     assert.deepEqual([asked, passed], [21, 0]);

@@ -13,7 +13,7 @@ import {
   ownerOf,
   storedKey,
 } from '../../../src/registrar/describe/record.ts';
-import { describe as describeContainer } from '../../../src/registrar/describe.ts';
+import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
 import { shortId } from '../../../src/registrar/engine/responses.ts';
 import type { Entry } from '../../../src/service/change.ts';
@@ -138,7 +138,7 @@ class Site {
     const hostAddresses = { v4: `192.0.2.${number}` };
     const running = this.#fixture.start({
       engine: this.engine,
-      surroundings: async () => ({ hostAddresses, ownNetworks: [] }),
+      readHostFacts: async () => ({ hostAddresses, ownNetworks: [] }),
       place: machine.bootId,
       machine,
       context: { stopSeconds: STOP_SECONDS },

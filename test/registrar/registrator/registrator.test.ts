@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it, describe as suite } from 'node:test';
 import { parseDurationMs } from '../../../src/registrar/describe/check.ts';
 import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
-import { describe } from '../../../src/registrar/describe.ts';
+import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { parseTags } from '../../../src/registrar/registrator/metadata.ts';
 import { told } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
@@ -215,7 +215,7 @@ suite('registrator’s services', () => {
     ['health asked for', { ...web, health: 'unhealthy' }, { health: 'auto' }, 'is unhealthy'],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
     it(`ignored: ${why}`, () =>
-      assert.deepEqual(describe(inspection(spec), registratorContext(changes)), {
+      assert.deepEqual(describeContainer(inspection(spec), registratorContext(changes)), {
         kind: 'ignored',
         reason,
       }));
@@ -283,7 +283,7 @@ suite('registrator’s services', () => {
 
 /** The first record in full. */
 function first(spec: ContainerSpec, changes: Partial<RegistrarContext> = {}) {
-  const description = describe(inspection(spec), registratorContext(changes));
+  const description = describeContainer(inspection(spec), registratorContext(changes));
   assert.ok(description.kind === 'described');
   return { record: description.records[0], refusals: description.refusals };
 }
@@ -512,7 +512,10 @@ suite('registrator’s issues', () => {
 
   it('#710: without an address nothing is registered', () => {
     const spec = { ...onCompose, networks: { shop_default: [''] } } as const;
-    const description = describe(inspection(spec), registratorContext({ mode: 'internal' }));
+    const description = describeContainer(
+      inspection(spec),
+      registratorContext({ mode: 'internal' }),
+    );
     assert.equal(description.kind, 'waiting');
   });
 });

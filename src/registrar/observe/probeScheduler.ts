@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 
-export interface ProbeTurnsOptions {
+export interface ProbeSchedulerOptions {
   readonly clock: Clock;
   readonly maxOpen?: number;
   readonly maxOpenOfContainer?: number;
@@ -17,21 +17,21 @@ const MAX_PER_SECOND = 200;
 /** How much of a second's share may be used at once after a pause. */
 const BURST_MS = 100;
 
-type Start = () => void;
+type StartProbe = () => void;
 
 /** The probes of one container. */
-interface Share {
-  readonly waiting: Set<Start>;
+interface ContainerShare {
+  readonly waiting: Set<StartProbe>;
   open: number;
 }
 
-export class ProbeTurns {
+export class ProbeScheduler {
   readonly #clock: Clock;
   readonly #maxOpen: number;
   readonly #maxOpenOfContainer: number;
   /** Between two starts, on average. */
   readonly #spacingMs: number;
-  readonly #shares = new Map<string, Share>();
+  readonly #shares = new Map<string, ContainerShare>();
   /** Those that have something waiting and may start it, the next one first. */
   readonly #queue = new Set<string>();
   #open = 0;
@@ -39,7 +39,7 @@ export class ProbeTurns {
   #nextStartMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
 
-  constructor(options: ProbeTurnsOptions) {
+  constructor(options: ProbeSchedulerOptions) {
     this.#clock = options.clock;
     this.#maxOpen = options.maxOpen ?? MAX_OPEN;
     this.#maxOpenOfContainer = options.maxOpenOfContainer ?? MAX_OPEN_OF_CONTAINER;
@@ -52,7 +52,7 @@ export class ProbeTurns {
     signal: AbortSignal,
     probe: () => Promise<boolean>,
   ): Promise<boolean> {
-    if (!(await this.#turn(containerId, signal))) return false;
+    if (!(await this.#waitForStart(containerId, signal))) return false;
     try {
       return await probe();
     } finally {
@@ -61,9 +61,9 @@ export class ProbeTurns {
   }
 
   /** Gives false if the wait was aborted. */
-  #turn(containerId: string, signal: AbortSignal): Promise<boolean> {
+  #waitForStart(containerId: string, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);
-    const share = this.#shares.get(containerId) ?? { waiting: new Set<Start>(), open: 0 };
+    const share = this.#shares.get(containerId) ?? { waiting: new Set<StartProbe>(), open: 0 };
     this.#shares.set(containerId, share);
     return new Promise((resolve) => {
       const start = (): void => {
@@ -72,12 +72,12 @@ export class ProbeTurns {
       };
       const onAbort = (): void => {
         share.waiting.delete(start);
-        this.#settle(containerId, share);
+        this.#updateQueue(containerId, share);
         resolve(false);
       };
       signal.addEventListener('abort', onAbort, { once: true });
       share.waiting.add(start);
-      this.#settle(containerId, share);
+      this.#updateQueue(containerId, share);
       this.#pump();
     });
   }
@@ -87,13 +87,13 @@ export class ProbeTurns {
     const share = this.#shares.get(containerId);
     if (share !== undefined) {
       share.open--;
-      this.#settle(containerId, share);
+      this.#updateQueue(containerId, share);
     }
     this.#pump();
   }
 
   /** Puts the container where its share says: into the queue, keeping its place, out of it, or away. */
-  #settle(containerId: string, { waiting, open }: Share): void {
+  #updateQueue(containerId: string, { waiting, open }: ContainerShare): void {
     if (waiting.size > 0 && open < this.#maxOpenOfContainer) this.#queue.add(containerId);
     else this.#queue.delete(containerId);
     if (waiting.size === 0 && open === 0) this.#shares.delete(containerId);
@@ -124,7 +124,7 @@ export class ProbeTurns {
     share.waiting.delete(start);
     share.open++;
     this.#open++;
-    this.#settle(containerId, share);
+    this.#updateQueue(containerId, share);
     start();
   }
 }

@@ -5,10 +5,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe } from '../../../src/registrar/describe.ts';
+import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { Checks } from '../../../src/registrar/observe/checks.ts';
 import { probe } from '../../../src/registrar/observe/probe.ts';
-import { ProbeTurns } from '../../../src/registrar/observe/probeTurns.ts';
+import { ProbeScheduler } from '../../../src/registrar/observe/probeScheduler.ts';
 import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
 import { systemClock } from '../../../src/timing/clock.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
@@ -21,9 +21,9 @@ const never = new AbortController().signal;
 class Probes {
   readonly started: string[] = [];
   readonly #ends: (() => void)[] = [];
-  readonly #turns: ProbeTurns;
+  readonly #turns: ProbeScheduler;
 
-  constructor(turns: ProbeTurns) {
+  constructor(turns: ProbeScheduler) {
     this.#turns = turns;
   }
 
@@ -51,7 +51,7 @@ class Probes {
 
 test('a container has 8 probes open at most, and all of them together 50', async () => {
   const clock = new FakeClock();
-  const probes = new Probes(new ProbeTurns({ clock }));
+  const probes = new Probes(new ProbeScheduler({ clock }));
   for (let i = 0; i < 64; i++) void probes.ask('first');
   await clock.advance(10_000);
   assert.equal(probes.open, 8);
@@ -66,7 +66,7 @@ test('a container has 8 probes open at most, and all of them together 50', async
 
 test('200 probes a second start, however many are asked for, also after a pause', async () => {
   const clock = new FakeClock();
-  const probes = new Probes(new ProbeTurns({ clock }));
+  const probes = new Probes(new ProbeScheduler({ clock }));
   await clock.advance(60_000);
   for (let id = 0; id < 100; id++) for (let i = 0; i < 64; i++) void probes.ask(`${id}`);
   for (let second = 1; second <= 5; second++) {
@@ -81,7 +81,7 @@ test('200 probes a second start, however many are asked for, also after a pause'
 
 test('containers take turns: one check waits for one of each other container at most', async () => {
   const clock = new FakeClock();
-  const probes = new Probes(new ProbeTurns({ clock }));
+  const probes = new Probes(new ProbeScheduler({ clock }));
   for (let id = 0; id < 10; id++) for (let i = 0; i < 64; i++) void probes.ask(`${id}`);
   await clock.advance(10_000);
   assert.equal(probes.open, 50);
@@ -96,7 +96,7 @@ test('containers take turns: one check waits for one of each other container at 
 
 test('an aborted probe leaves the queue, or gives its place away', async () => {
   const clock = new FakeClock();
-  const turns = new ProbeTurns({ clock, maxOpen: 1 });
+  const turns = new ProbeScheduler({ clock, maxOpen: 1 });
   const probes = new Probes(turns);
   const first = probes.ask('a');
   const abort = new AbortController();
@@ -126,7 +126,7 @@ function hostileWishes(containerId: string, port: number, path: string): Wish[] 
   const publish = Object.fromEntries(ports.map((one, at) => [one, [`0.0.0.0:${at + 1}`]]));
   const env = { SERVICE_NAME: 'x', SERVICE_CHECK_HTTP: path, SERVICE_CHECK_INTERVAL: '100ms' };
   const context = registrarContext({ compat: 'registrator', exposedByDefault: true });
-  const described = describe(inspection({ id: containerId, publish, env }), context);
+  const described = describeContainer(inspection({ id: containerId, publish, env }), context);
   if (described.kind !== 'described') return assert.fail(described.reason);
   const owner = {
     id: 'ENGINE',

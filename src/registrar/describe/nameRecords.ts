@@ -17,14 +17,14 @@ import type {
   RecordFields,
   Refusals,
 } from './description.ts';
-import type { Attributes } from './fields.ts';
-import { checkPlace } from './names.ts';
+import type { RecordAttributes } from './fields.ts';
+import { checkFullName } from './names.ts';
 import type { Hints } from './naming.ts';
 import { judgeNames, nameVouchedFor } from './policy.ts';
 import { familyLabel } from './record.ts';
 
 /** A name that a record is wanted at. */
-export interface Place {
+export interface RequestedName {
   readonly name: Name;
   /** `auto`: a label for the instance is still to come in front of the name. */
   readonly instance: 'named' | 'auto';
@@ -34,7 +34,7 @@ export interface Place {
 }
 
 /** The records of one name: one, or one for each family. */
-export interface PlacedName {
+export interface NameRecords {
   readonly records: readonly DesiredRecord[];
   /** The name, for messages and as what PTR points to. */
   readonly host: string;
@@ -43,7 +43,7 @@ export interface PlacedName {
 }
 
 /** What else a description says. */
-export interface Outcome {
+export interface DescriptionParts {
   readonly refusals: Refusals;
   /** What is not known yet. */
   readonly waits: readonly string[];
@@ -55,13 +55,13 @@ export interface Outcome {
 }
 
 /** The description of a container with these records. */
-export function conclude(
-  placed: readonly PlacedName[],
-  { refusals, waits, hints, stop, draining, project }: Outcome,
+export function buildDescription(
+  placed: readonly NameRecords[],
+  { refusals, waits, hints, stop, draining, project }: DescriptionParts,
   container: Container,
   context: RegistrarContext,
 ): Description {
-  const settled = settle(permitted(placed, project, context, refusals), refusals);
+  const settled = withoutCollisions(permitted(placed, project, context, refusals), refusals);
   const refused = refusals.list();
   const [waiting] = waits;
   if (settled.length === 0 && refused.length === 0) {
@@ -87,13 +87,13 @@ export function conclude(
 }
 
 /** The records of one name: at its own key, or with both families below it. */
-export function placeRecords(
-  place: Place,
+export function recordsOfName(
+  place: RequestedName,
   { endpoints, isInternal }: Extract<AddressChoice, { kind: 'endpoints' }>,
-  attributes: Attributes,
+  attributes: RecordAttributes,
   context: RegistrarContext,
   refusals: Refusals,
-): PlacedName[] {
+): NameRecords[] {
   const { name, instance, preferredNumber, hintIfTaken } = place;
   const host = name.join('.');
   const [first, second] = endpoints;
@@ -106,25 +106,30 @@ export function placeRecords(
     ...(hintIfTaken === undefined ? {} : { hintIfTaken }),
   };
   const numbered = instance === 'auto' ? ['1', ...name] : name;
-  const checked = checkPlace(numbered, context);
+  const checked = checkFullName(numbered, context);
   if (checked.kind === 'refused') {
     refusals.add(host, checked.reason);
     return [];
   }
-  const hasRoom = checkPlace([familyLabel(6), ...numbered], context).kind === 'name';
+  const hasRoom = checkFullName([familyLabel(6), ...numbered], context).kind === 'name';
   if (second !== undefined && !hasRoom)
     refusals.add(host, `is too long for a record of each family: only ${first.address} has one`);
   if (second === undefined || !hasRoom)
-    return [{ records: [{ ...common, fields: fieldsOf(first, attributes) }], host, isInternal }];
+    return [
+      { records: [{ ...common, fields: recordFieldsOf(first, attributes) }], host, isInternal },
+    ];
   const records = [first, second].map((endpoint): DesiredRecord => {
-    const fields = fieldsOf(endpoint, belowItsName(attributes));
+    const fields = recordFieldsOf(endpoint, belowItsName(attributes));
     return { ...common, family: familyLabel(endpoint.family), fields };
   });
   return [{ records, host, isInternal }];
 }
 
 /** A port of its own, or none: an address alone is in no SRV answer. */
-function fieldsOf({ address, port }: ReachableAt, attributes: Attributes): RecordFields {
+function recordFieldsOf(
+  { address, port }: ReachableAt,
+  attributes: RecordAttributes,
+): RecordFields {
   return { host: address, port: port ?? NO_SRV, ...attributes };
 }
 
@@ -132,13 +137,13 @@ function fieldsOf({ address, port }: ReachableAt, attributes: Attributes): Recor
 const MAX_TARGETSTRIP = 127;
 
 /** The SRV target of a record below a name is that name, less what the container wants stripped. */
-function belowItsName(attributes: Attributes): Attributes {
+function belowItsName(attributes: RecordAttributes): RecordAttributes {
   const targetstrip = Math.min((attributes.targetstrip ?? 0) + 1, MAX_TARGETSTRIP);
   return { ...attributes, targetstrip };
 }
 
 /** PTR at the exact reverse name: CoreDNS finds none below it. Each address points to the first of its names. */
-function ptrRecords(placed: readonly PlacedName[], prefix: string): DesiredRecord[] {
+function ptrRecords(placed: readonly NameRecords[], prefix: string): DesiredRecord[] {
   const byKey = new Map<string, DesiredRecord>();
   for (const { records, host } of placed.filter(({ isInternal }) => isInternal)) {
     for (const { key: name, instance, fields } of records) {
@@ -154,12 +159,12 @@ function ptrRecords(placed: readonly PlacedName[], prefix: string): DesiredRecor
 
 /** The names that the container may have. A key that it would use while another container has the name is judged alike. */
 function permitted(
-  placed: readonly PlacedName[],
+  placed: readonly NameRecords[],
   project: string | undefined,
   context: RegistrarContext,
   refusals: Refusals,
-): PlacedName[] {
-  const named = placed.map((one) => ({ one, name: nameOf(one.records[0], context.prefix) }));
+): NameRecords[] {
+  const named = placed.map((one) => ({ one, name: nameOfRecord(one.records[0], context.prefix) }));
   const reasons = judgeNames(
     named.map(({ name }) => name),
     project,
@@ -188,12 +193,15 @@ function withPermittedKeys(
 ): DesiredRecord {
   const { keyIfTaken, ...rest } = record;
   if (keyIfTaken === undefined) return record;
-  const other = nameOf({ key: keyIfTaken, instance: 'named' }, context.prefix);
+  const other = nameOfRecord({ key: keyIfTaken, instance: 'named' }, context.prefix);
   return judgeNames([other], project, context).size === 0 ? record : rest;
 }
 
 /** What a record is found at. */
-function nameOf(record: Pick<DesiredRecord, 'key' | 'instance'> | undefined, prefix: string): Name {
+function nameOfRecord(
+  record: Pick<DesiredRecord, 'key' | 'instance'> | undefined,
+  prefix: string,
+): Name {
   const read = nameOfKey(record?.key ?? '', prefix);
   const owner = read.kind === 'name' ? read.owner : [];
   return record?.instance === 'auto' ? [UNKNOWN_LABEL, ...owner] : owner;
@@ -203,8 +211,8 @@ function nameOf(record: Pick<DesiredRecord, 'key' | 'instance'> | undefined, pre
  * Those that can stand beside each other, in their order. A name that has another below it is refused: it would hide.
  * Its ACME challenge may be there: it answers with the same addresses.
  */
-function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[] {
-  const byName = new Map<string, PlacedName>();
+function withoutCollisions(placed: readonly NameRecords[], refusals: Refusals): NameRecords[] {
+  const byName = new Map<string, NameRecords>();
   for (const one of placed) {
     const name = nameId(one);
     if (byName.has(name)) refusals.add(one.host, 'is the name of two of its ports');
@@ -223,7 +231,7 @@ function settle(placed: readonly PlacedName[], refusals: Refusals): PlacedName[]
 }
 
 /** The key of the name, with a stand-in for the number that is not claimed yet. */
-function nameId({ records: [first] }: PlacedName): string {
+function nameId({ records: [first] }: NameRecords): string {
   if (first === undefined) return '';
   return first.instance === 'auto' ? `${first.key}/*` : first.key;
 }

@@ -15,21 +15,31 @@ import {
 import type { HealthPolicy, RegistrarContext, StopPolicy } from './describe/context.ts';
 import { type Description, Refusals, shown } from './describe/description.ts';
 import {
-  type Find,
+  type FindSetting,
   REFUSED,
-  readAttributes,
   readEnable,
-  readHealth,
+  readHealthPolicy,
   readMode,
-  readStop,
+  readRecordAttributes,
+  readStopPolicy,
   readStopSeconds,
 } from './describe/fields.ts';
-import { findSetting, readMetadata, type Settings } from './describe/metadata.ts';
+import { type ContainerSettings, findSetting, readMetadata } from './describe/metadata.ts';
+import {
+  buildDescription,
+  type NameRecords,
+  type RequestedName,
+  recordsOfName,
+} from './describe/nameRecords.ts';
 import { isOneOff, isSwarmTask, MAX_NAMES, projectOf } from './describe/names.ts';
-import { Hints, placesOf } from './describe/naming.ts';
-import { conclude, type Place, type PlacedName, placeRecords } from './describe/placement.ts';
+import { Hints, requestedNames } from './describe/naming.ts';
 import { hintAtOthers, hintAtUnasked, whyNoPort } from './describe/portHints.ts';
-import { candidatePorts, type PlanOptions, type PortPlan, planPorts } from './describe/ports.ts';
+import {
+  candidatePorts,
+  type PortPlan,
+  type PortPlanOptions,
+  planPorts,
+} from './describe/ports.ts';
 import { drainingOf } from './describe/stopSignal.ts';
 import type { Inspection } from './engine/engine.ts';
 import { describeServices } from './registrator/registrator.ts';
@@ -38,7 +48,7 @@ import { describeServices } from './registrator/registrator.ts';
  * Never throws, whatever the inspections hold; equal for equal arguments, however their members are ordered. `parent` is
  * the container whose network this one joined, if it did and that exists.
  */
-export function describe(
+export function describeContainer(
   inspection: Inspection,
   context: RegistrarContext,
   parent?: Inspection,
@@ -59,13 +69,13 @@ function whyNotEligible(container: Container): string | undefined {
 }
 
 /** All that the steps below have in common. */
-interface Work {
+interface DescriptionWork {
   readonly container: Container;
   readonly parent: Container | undefined;
   readonly context: RegistrarContext;
-  readonly settings: Settings;
+  readonly settings: ContainerSettings;
   /** The settings of the container whose network this one joined. */
-  readonly parentSettings: Settings;
+  readonly parentSettings: ContainerSettings;
   readonly refusals: Refusals;
   readonly hints: Hints;
   readonly waits: string[];
@@ -78,10 +88,10 @@ function describeNames(
 ): Description {
   const refusals = new Refusals();
   const settings = readMetadata(container, context.metadata, refusals);
-  const parentSettings: Settings =
+  const parentSettings: ContainerSettings =
     parent === undefined ? new Map() : readMetadata(parent, context.metadata, new Refusals());
   const shared = { container, parent, context, settings, parentSettings, refusals };
-  const work: Work = { ...shared, hints: new Hints(), waits: [] };
+  const work: DescriptionWork = { ...shared, hints: new Hints(), waits: [] };
   const policies = readPolicies(work);
   const reason =
     policies && (whyNotEnabled(work, policies.enable) ?? whyNotHealthy(container, policies.health));
@@ -95,7 +105,7 @@ function describeNames(
   const stop = policies?.stop ?? context.stop;
   const draining = drainingOf(container, context, policies?.stopSeconds);
   const project = projectOf(container, settings);
-  return conclude(placed, { ...work, stop, draining, project }, container, context);
+  return buildDescription(placed, { ...work, stop, draining, project }, container, context);
 }
 
 interface Policies {
@@ -106,11 +116,11 @@ interface Policies {
 }
 
 /** What holds for the whole container; `undefined` when one of them is refused. */
-function readPolicies({ settings, context, refusals }: Work): Policies | undefined {
-  const find: Find = (key) => findSetting(settings, key);
+function readPolicies({ settings, context, refusals }: DescriptionWork): Policies | undefined {
+  const find: FindSetting = (key) => findSetting(settings, key);
   const enable = readEnable(find, refusals);
-  const health = readHealth(find, refusals);
-  const stop = readStop(find, refusals);
+  const health = readHealthPolicy(find, refusals);
+  const stop = readStopPolicy(find, refusals);
   const stopSeconds = readStopSeconds(find, refusals);
   if (enable === REFUSED || health === REFUSED) return undefined;
   if (stop === REFUSED || stopSeconds === REFUSED) return undefined;
@@ -119,7 +129,10 @@ function readPolicies({ settings, context, refusals }: Work): Policies | undefin
 
 const NO_METADATA = 'has no metadata';
 
-function whyNotEnabled({ container, settings, context }: Work, enable: boolean | undefined) {
+function whyNotEnabled(
+  { container, settings, context }: DescriptionWork,
+  enable: boolean | undefined,
+) {
   if (enable === false) {
     return `is switched off by ${shown(findSetting(settings, 'ENABLE')?.source ?? '')}`;
   }
@@ -129,7 +142,7 @@ function whyNotEnabled({ container, settings, context }: Work, enable: boolean |
   return NO_METADATA;
 }
 
-function hintAtMetadata({ container, context, hints }: Work): void {
+function hintAtMetadata({ container, context, hints }: DescriptionWork): void {
   const { env, label } = context.metadata;
   hints.add(`set ${env}NAME, label it ${label}name=..., or use --exposed-by-default`);
   if (isSwarmTask(container))
@@ -143,11 +156,11 @@ function isRegistrators({ env, labels }: Container): boolean {
 }
 
 /** What the container says of networks, or else the one whose network it joined. */
-function networkFind({ settings, parentSettings }: Work, port?: Port): Find {
+function networkFind({ settings, parentSettings }: DescriptionWork, port?: Port): FindSetting {
   return (key) => findSetting(settings, key, port) ?? findSetting(parentSettings, key, port);
 }
 
-function describePorts(work: Work): PlacedName[] {
+function describePorts(work: DescriptionWork): NameRecords[] {
   const { container, parent, context, settings, refusals } = work;
   const wish = readMode(networkFind(work), refusals);
   if (wish === REFUSED) return [];
@@ -155,7 +168,7 @@ function describePorts(work: Work): PlacedName[] {
   const candidates = candidatePorts(container, mode, parent);
   hintAtUnasked(container, work.hints);
   const plans = planPorts(candidates, settings, planOptions(mode, work), refusals);
-  const places = plans.map((plan) => placesOf(plan, work));
+  const places = plans.map((plan) => requestedNames(plan, work));
   const count = places.reduce((sum, { length }) => sum + length, 0);
   if (count > MAX_NAMES) {
     const listed = `lists ${count} names, and at most ${MAX_NAMES} are allowed`;
@@ -165,7 +178,7 @@ function describePorts(work: Work): PlacedName[] {
   return plans.flatMap((plan, i) => describePort(plan, places[i] ?? [], work));
 }
 
-function planOptions(mode: PlanOptions['mode'], work: Work): PlanOptions {
+function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): PortPlanOptions {
   const { context, hints } = work;
   return {
     exposedByDefault: context.exposedByDefault,
@@ -174,7 +187,7 @@ function planOptions(mode: PlanOptions['mode'], work: Work): PlanOptions {
     whyUnreachable: (port) => whyUnreachable(port, work),
     whyNoPort: () => whyNoPort(portOwner(work)),
     about: () => {
-      const [first] = placesOf({ port: undefined, suffix: '' }, work);
+      const [first] = requestedNames({ port: undefined, suffix: '' }, work);
       return first === undefined ? 'the container' : printPlace(first);
     },
     hints,
@@ -182,9 +195,9 @@ function planOptions(mode: PlanOptions['mode'], work: Work): PlanOptions {
 }
 
 /** Why a port is no candidate beside others; `undefined`: it is one. */
-function whyUnreachable(port: Port, work: Work): string | undefined {
+function whyUnreachable(port: Port, work: DescriptionWork): string | undefined {
   // A mode that is refused is told where the port is described.
-  const choice = addressOf(port, { ...work, refusals: new Refusals() });
+  const choice = addressForPort(port, { ...work, refusals: new Refusals() });
   switch (choice?.kind) {
     case undefined:
     case 'endpoints':
@@ -196,16 +209,16 @@ function whyUnreachable(port: Port, work: Work): string | undefined {
   }
 }
 
-function portOwner({ container, parent, context }: Work) {
+function portOwner({ container, parent, context }: DescriptionWork) {
   return { container, parent, prefix: context.metadata.env };
 }
 
-function printPlace({ name }: Place): string {
+function printPlace({ name }: RequestedName): string {
   return name.join('.');
 }
 
 /** `undefined`: its mode is refused. */
-function addressOf(port: Port | undefined, work: Work): AddressChoice | undefined {
+function addressForPort(port: Port | undefined, work: DescriptionWork): AddressChoice | undefined {
   const { container, parent, context, refusals } = work;
   const find = networkFind(work, port);
   const mode = readMode(find, refusals);
@@ -220,18 +233,22 @@ function addressOf(port: Port | undefined, work: Work): AddressChoice | undefine
   );
 }
 
-function describePort({ port }: PortPlan, places: readonly Place[], work: Work): PlacedName[] {
+function describePort(
+  { port }: PortPlan,
+  places: readonly RequestedName[],
+  work: DescriptionWork,
+): NameRecords[] {
   const { context, settings, refusals, hints, waits } = work;
   const [first] = places;
   if (first === undefined) return [];
-  const find: Find = (key) => findSetting(settings, key, port);
-  const attributes = readAttributes(find, context.ttlSeconds, refusals);
-  const choice = addressOf(port, work);
+  const find: FindSetting = (key) => findSetting(settings, key, port);
+  const attributes = readRecordAttributes(find, context.ttlSeconds, refusals);
+  const choice = addressForPort(port, work);
   if (attributes === undefined || choice === undefined) return [];
   switch (choice.kind) {
     case 'endpoints':
       if (port !== undefined) hintAtOthers(port, choice, portOwner(work), settings, hints);
-      return places.flatMap((place) => placeRecords(place, choice, attributes, context, refusals));
+      return places.flatMap((place) => recordsOfName(place, choice, attributes, context, refusals));
     case 'waiting':
       waits.push(choice.reason);
       return [];
