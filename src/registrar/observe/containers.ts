@@ -36,6 +36,7 @@ import {
   isStart,
   isWaiting,
   mayWithdraw,
+  mustInspectListed,
   newTrackedContainer,
   noteLife,
   noteStopSignal,
@@ -147,7 +148,7 @@ export class Containers {
       const { id, fingerprint } = listed;
       const container = this.#track(id);
       const mustInspect =
-        all || container.fingerprint !== fingerprint || this.#isUncertain(container, listed);
+        all || container.fingerprint !== fingerprint || mustInspectListed(container, listed);
       container.fingerprint = fingerprint;
       if (mustInspect) this.#inspector.request(id);
     }
@@ -186,17 +187,6 @@ export class Containers {
       else if (areDeathsForgotten(container.deaths, this.#options.clock.monotonicMs()))
         this.#forget(container);
     }
-  }
-
-  /** Of one that is listed. Lists do not tell the restart of one without an address, nor what is being waited for. */
-  #isUncertain(container: TrackedContainer, { state, health }: ListedContainer): boolean {
-    const { inspection, description, ending } = container;
-    if (inspection === undefined || !hasProcess(inspection) || ending !== undefined) return true;
-    const { Status = state } = inspection.State ?? {};
-    // Seen between two lists that are alike, and the event that ended it was lost. Podman's lists tell no health.
-    if (Status !== state || (health ?? '') !== healthStatusOf(container)) return true;
-    if (description === undefined || isWaiting(description)) return true;
-    return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
   }
 
   #track(id: string): TrackedContainer {

@@ -1,7 +1,7 @@
 /** What is remembered of one container between events, lists and inspections. */
 import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
-import type { EngineEvent, Inspection } from '../engine/engine.ts';
+import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.ts';
 import type { Wish } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife } from './ending.ts';
 
@@ -103,6 +103,23 @@ export function isWaiting(description: Description): boolean {
     description.kind === 'waiting' ||
     (description.kind === 'described' && description.waiting !== undefined)
   );
+}
+
+/**
+ * Whether a listed container must be inspected although its fingerprint is the same. A list does not show that a
+ * container without an address restarted, nor what a description waits for.
+ */
+export function mustInspectListed(
+  container: TrackedContainer,
+  { state, health }: ListedContainer,
+): boolean {
+  const { inspection, description, ending } = container;
+  if (inspection === undefined || !hasProcess(inspection) || ending !== undefined) return true;
+  const { Status = state } = inspection.State ?? {};
+  // The inspected state began and ended between two equal lists, and its last event was lost. Podman lists no health.
+  if (Status !== state || (health ?? '') !== healthStatusOf(container)) return true;
+  if (description === undefined || isWaiting(description)) return true;
+  return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
 }
 
 /** What a container has timers for, each at most once. */
