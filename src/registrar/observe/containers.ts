@@ -21,27 +21,24 @@ import type {
 } from '../engine/engine.ts';
 import { precedesLife, shortId } from '../engine/responses.ts';
 import { wishesOf } from '../reconcile/claims.ts';
-import { hasSurvived, nextInspectionInMs, whyEnding } from './ending.ts';
+import { hasSurvived, nextInspectionInMs } from './ending.ts';
+import { applyEvent, isAboutHealth, isDeath, isStart, mayWithdraw } from './eventEffects.ts';
 import { Inspector } from './inspector.ts';
 import {
   addDeath,
-  applyEvent,
-  areDeathsForgotten,
   type ContainerState,
   hasIdOrName,
   hasProcess,
+  hasRecentDeaths,
   healthStatusOf,
-  isAboutHealth,
-  isDeath,
-  isStart,
   isWaiting,
-  mayWithdraw,
   mustInspectListed,
   newTrackedContainer,
   noteLife,
   noteStopSignal,
   type SentSignal,
   type TrackedContainer,
+  whyWithheld,
 } from './trackedContainer.ts';
 
 export interface ContainersOptions {
@@ -101,20 +98,20 @@ export class Containers {
 
   onEvent(event: EngineEvent): void {
     if (event.type === 'network' && !this.#mayRun(event.containerId)) return;
-    if (event.action === 'exec_died' && healthStatusOf(this.#tracked.get(event.containerId)) === '')
-      return;
+    const hasNoHealth = healthStatusOf(this.#tracked.get(event.containerId)) === '';
+    if (event.action === 'exec_died' && hasNoHealth) return;
     const container = this.#track(event.containerId);
     const isStale = container.inspection !== undefined && precedesLife(event, container.inspection);
     if (isStart(event)) container.isDown = false;
     if (isDeath(event)) {
-      container.deaths = addDeath(container.deaths, this.#options.clock.monotonicMs());
+      container.deaths = addDeath(container.deaths, this.#nowMs());
       if (!isStale) {
         container.isDeathCounted = true;
         container.isDown = true;
       }
     }
     if (event.action === 'kill') {
-      this.#onSignal(container, { event, atMs: this.#options.clock.monotonicMs() });
+      this.#onSignal(container, { event, atMs: this.#nowMs() });
       return;
     }
     if (container.inspection !== undefined && !isStale)
@@ -184,8 +181,7 @@ export class Containers {
       if (running.has(container.id)) continue;
       if (container.inspection === undefined || hasProcess(container.inspection))
         this.#inspector.request(container.id);
-      else if (areDeathsForgotten(container.deaths, this.#options.clock.monotonicMs()))
-        this.#forget(container);
+      else if (!hasRecentDeaths(container.deaths, this.#nowMs())) this.#forget(container);
     }
   }
 
@@ -226,11 +222,8 @@ export class Containers {
 
   #onInspected(id: string, inspection: Inspection | undefined): void {
     const container = this.#track(id);
-    const hasRecentDeaths = !areDeathsForgotten(
-      container.deaths,
-      this.#options.clock.monotonicMs(),
-    );
-    if (inspection === undefined || (!hasProcess(inspection) && !hasRecentDeaths)) {
+    const isOver = inspection !== undefined && !hasProcess(inspection);
+    if (inspection === undefined || (isOver && !hasRecentDeaths(container.deaths, this.#nowMs()))) {
       this.#forget(container);
       this.#evaluateJoined(container);
     } else {
@@ -276,7 +269,7 @@ export class Containers {
 
   /** A new life that follows many short ones is not published at once. */
   #noteLife(container: TrackedContainer, inspection: Inspection): void {
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#nowMs();
     if (!noteLife(container, inspection, nowMs) || container.heldUntilMs <= nowMs) return;
     container.timers.set('held', container.heldUntilMs - nowMs, () => {
       this.#evaluate(container);
@@ -303,10 +296,10 @@ export class Containers {
   #evaluate(container: TrackedContainer): void {
     const { inspection, parentId } = container;
     const parent = parentId === undefined ? undefined : this.#find(parentId);
-    const isUnknown = inspection === undefined || (parent !== undefined && !parent.inspection);
-    container.description = isUnknown
-      ? undefined
-      : this.#describe(container, inspection, parent?.inspection);
+    const isKnown = inspection !== undefined && (parent === undefined || parent.inspection);
+    container.description = isKnown
+      ? this.#describe(container, inspection, parent?.inspection)
+      : undefined;
     container.wishes =
       inspection === undefined ? [] : wishesOf(container, inspection, this.#options.ownerId());
   }
@@ -318,26 +311,24 @@ export class Containers {
   ): Description {
     const description = this.#options.describe(inspection, parent);
     if (description.kind !== 'described') return description;
-    if (description.stop === 'drain' && this.#isEnding(container, inspection, description.draining))
-      return { kind: 'ignored', reason: whyEnding(description.draining, inspection) };
-    const isHeld = container.heldUntilMs > this.#options.clock.monotonicMs();
-    if (!isHeld || inspection.State?.Health?.Status === 'healthy') return description;
-    return { kind: 'ignored', reason: 'keeps dying: published once it has lasted 5 s' };
+    if (description.stop === 'drain')
+      this.#watchEnding(container, inspection, description.draining);
+    const reason = whyWithheld(container, inspection, description, this.#nowMs());
+    return reason === undefined ? description : { kind: 'ignored', reason };
   }
 
-  /** Has it looked at again when it may have survived. */
-  #isEnding(container: TrackedContainer, inspection: Inspection, draining: Draining): boolean {
-    const { ending } = container;
-    const nowMs = this.#options.clock.monotonicMs();
-    if (ending === undefined) return false;
+  /** Ends the draining of a container that survived its stop signal; schedules an inspection of one that may yet. */
+  #watchEnding(container: TrackedContainer, inspection: Inspection, draining: Draining): void {
+    const { ending, timers } = container;
+    if (ending === undefined) return;
+    const nowMs = this.#nowMs();
     if (hasSurvived(ending, draining, inspection, nowMs)) {
       container.ending = undefined;
-      return false;
+      return;
     }
-    const lookInMs = nextInspectionInMs(ending, draining, inspection, nowMs);
-    if (lookInMs !== undefined && !container.timers.has('ending'))
-      container.timers.set('ending', lookInMs, () => this.#inspector.request(container.id));
-    return true;
+    const delayMs = nextInspectionInMs(ending, draining, inspection, nowMs);
+    if (delayMs !== undefined && !timers.has('ending'))
+      timers.set('ending', delayMs, () => this.#inspector.request(container.id));
   }
 
   #find(idOrName: string): TrackedContainer | undefined {
@@ -345,6 +336,10 @@ export class Containers {
     if (container !== undefined) return container;
     for (const each of this.#tracked.values()) if (hasIdOrName(each, idOrName)) return each;
     return undefined;
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
   }
 
   #checkComplete(): void {

@@ -3,7 +3,7 @@ import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
 import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.ts';
 import type { Wish } from '../reconcile/claims.ts';
-import { type Ending, endingBy, precedesInspectedLife } from './ending.ts';
+import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
 /** A container as it stands; `description` is undefined while nothing is known of it. */
 export interface ContainerState {
@@ -122,6 +122,18 @@ export function mustInspectListed(
   return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
 }
 
+/** Why a container with a complete description has no records at present: it is stopping, or it keeps dying. */
+export function whyWithheld(
+  { ending, heldUntilMs }: TrackedContainer,
+  inspection: Inspection,
+  { stop, draining }: Extract<Description, { kind: 'described' }>,
+  nowMs: number,
+): string | undefined {
+  if (stop === 'drain' && ending !== undefined) return whyEnding(draining, inspection);
+  const isHeld = heldUntilMs > nowMs && inspection.State?.Health?.Status !== 'healthy';
+  return isHeld ? 'keeps dying: published once it has lasted 5 s' : undefined;
+}
+
 /** What a container has timers for, each at most once. */
 export type ContainerTimer = 'retry' | 'ending' | 'held' | 'health';
 
@@ -181,65 +193,13 @@ export function publishableAtMs(deaths: Deaths, nowMs: number): number {
   return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
 }
 
-/** Whether the deaths no longer matter. */
-export function areDeathsForgotten(deaths: Deaths, nowMs: number): boolean {
-  return recent(deaths, nowMs).length === 0;
+/** Whether deaths still count. */
+export function hasRecentDeaths(deaths: Deaths, nowMs: number): boolean {
+  return recent(deaths, nowMs).length > 0;
 }
 
 function recent({ atMs }: Deaths, nowMs: number): readonly number[] {
   return atMs.filter((each) => nowMs - each < WITHIN_MS);
-}
-
-/**
- * What an event says about a container before it has been inspected again: only what takes it out of DNS, as that must
- * not wait. What could bring it in is for the inspection to say. PURE.
- */
-
-/** The inspection as it must look by now; the same object when the event does not say. */
-export function applyEvent(inspection: Inspection, event: EngineEvent): Inspection {
-  if (event.type !== 'container') return inspection;
-  const { State } = inspection;
-  switch (event.action) {
-    case 'die':
-    case 'died':
-    case 'destroy':
-      return {
-        ...inspection,
-        State: { ...State, Status: 'exited', Running: false, Paused: false, Restarting: false },
-      };
-    case 'pause':
-      return { ...inspection, State: { ...State, Status: 'paused', Paused: true } };
-    case 'health_status: unhealthy':
-      return {
-        ...inspection,
-        State: { ...State, Health: { ...State?.Health, Status: 'unhealthy' } },
-      };
-    default:
-      return inspection;
-  }
-}
-
-/** Whether the event may take the container out of DNS, so that what was seen before it must not be believed. */
-export function mayWithdraw(event: EngineEvent): boolean {
-  const seen: Inspection = { Id: event.containerId };
-  return applyEvent(seen, event) !== seen;
-}
-
-/** Whether the event ended a life of the container. */
-export function isDeath({ type, action }: EngineEvent): boolean {
-  return type === 'container' && (action === 'die' || action === 'died');
-}
-
-export function isStart({ type, action }: EngineEvent): boolean {
-  return type === 'container' && action === 'start';
-}
-
-/**
- * Whether the health may be another one in a moment: Podman's events have no verdict, and the end of a command may be
- * that of a check. Docker's say which it is, and come after it has changed.
- */
-export function isAboutHealth({ type, action }: EngineEvent): boolean {
-  return type === 'container' && (action === 'health_status' || action === 'exec_died');
 }
 
 /** Notes a life that is seen for the first time, and gives whether this is one. */
