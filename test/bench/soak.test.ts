@@ -1,4 +1,4 @@
-/** The soak itself: its judge knows right from wrong, and a short one passes. */
+/** The soak test: its checker tells right answers from wrong ones, and a short soak passes. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
@@ -20,18 +20,18 @@ function named(habit: Habit) {
 
 interface Case {
   readonly habit: Habit;
-  /** Begun, and settled, when the question is asked. */
+  /** The newest state begun and the oldest state still valid when the query is sent. */
   readonly newest: number;
   readonly oldest: number;
-  /** Begun while it is on its way. */
+  /** A state that begins and completes while the query is pending. */
   readonly later?: number;
-  /** The state that is answered; undefined: that there is no such name. */
+  /** The state in the answer; undefined: NXDOMAIN. */
   readonly answered: number | undefined;
   readonly change?: (reply: Uint8Array) => void;
 }
 
-/** How many answers the judge finds wrong: 0 or 1. */
-function judge({ habit, newest, oldest, later, answered, change }: Case): number {
+/** The number of answers that the checker finds wrong: 0 or 1. */
+function wrongAnswers({ habit, newest, oldest, later, answered, change }: Case): number {
   const { index, name } = named(habit);
   const ledger = new Ledger();
   const checker = new Checker(ledger);
@@ -48,51 +48,88 @@ function judge({ habit, newest, oldest, later, answered, change }: Case): number
       ? responseWith({ rcode: 3 })
       : responseWith({ answer: [addressRr(name, addressOf(index, answered))] });
   const reply = encodeResponse({ ...queryFor(name, 1), id: 0 }, response, 512);
-  // The judge wants what servers send: the owner as a pointer to the question.
+  // The checker expects the owner name as a pointer to the question, as servers send it.
   change?.(reply);
   checker.hear(reply, 0, reply.length);
   assert.equal(checker.verdicts().answered, 1);
   return checker.verdicts().wrong;
 }
 
-describe('the judge', () => {
+describe('Checker', () => {
   const right: Record<string, Case> = {
-    'what was settled': { habit: 'moves', oldest: 3, newest: 3, answered: 3 },
-    'what is yet to settle': { habit: 'moves', oldest: 3, newest: 7, answered: 5 },
-    'what began meanwhile': { habit: 'moves', oldest: 3, newest: 3, later: 5, answered: 5 },
-    'what settled meanwhile': { habit: 'moves', oldest: 3, newest: 3, later: 5, answered: 3 },
-    'a name that is going': { habit: 'comes', oldest: 1, newest: 2, answered: undefined },
-    'a name that is not gone': { habit: 'comes', oldest: 1, newest: 2, answered: 1 },
-    'a name that nobody has': { habit: 'never', oldest: 0, newest: 0, answered: undefined },
+    'the current state': { habit: 'moves', oldest: 3, newest: 3, answered: 3 },
+    'a state between the oldest and the newest': {
+      habit: 'moves',
+      oldest: 3,
+      newest: 7,
+      answered: 5,
+    },
+    'a state that began while the query was pending': {
+      habit: 'moves',
+      oldest: 3,
+      newest: 3,
+      later: 5,
+      answered: 5,
+    },
+    'the state that was replaced while the query was pending': {
+      habit: 'moves',
+      oldest: 3,
+      newest: 3,
+      later: 5,
+      answered: 3,
+    },
+    'NXDOMAIN for a name that is being deleted': {
+      habit: 'comes',
+      oldest: 1,
+      newest: 2,
+      answered: undefined,
+    },
+    'an address for a name that is being deleted': {
+      habit: 'comes',
+      oldest: 1,
+      newest: 2,
+      answered: 1,
+    },
+    'NXDOMAIN for a name that never exists': {
+      habit: 'never',
+      oldest: 0,
+      newest: 0,
+      answered: undefined,
+    },
   };
   for (const [what, one] of Object.entries(right)) {
-    it(`takes ${what}`, () => assert.equal(judge(one), 0));
+    it(`The soak's checker accepts ${what}`, () => assert.equal(wrongAnswers(one), 0));
   }
 
   const wrong: Record<string, Case> = {
     'an old address': { habit: 'moves', oldest: 3, newest: 5, answered: 1 },
-    'an address of the future': { habit: 'moves', oldest: 3, newest: 5, answered: 7 },
-    'that a name is absent that moves': {
+    'an address that is not written yet': { habit: 'moves', oldest: 3, newest: 5, answered: 7 },
+    'NXDOMAIN for a name that only changes its address': {
       habit: 'moves',
       oldest: 1,
       newest: 5,
       answered: undefined,
     },
-    'a name that is long gone': { habit: 'comes', oldest: 2, newest: 2, answered: 1 },
-    'that a name is absent that came': {
+    'an address for a deleted name': { habit: 'comes', oldest: 2, newest: 2, answered: 1 },
+    'NXDOMAIN for a name that was created': {
       habit: 'comes',
       oldest: 3,
       newest: 3,
       answered: undefined,
     },
-    'a name that nobody has': { habit: 'never', oldest: 0, newest: 0, answered: 1 },
-    'no authority': {
+    'an address for a name that never exists': {
+      habit: 'never',
+      oldest: 0,
+      newest: 0,
+      answered: 1,
+    },
+    'an answer without AA': {
       ...{ habit: 'stays', oldest: 1, newest: 1, answered: 1 },
       change: (reply) => {
         reply[2] = (reply[2] ?? 0) & ~0x04;
       },
     },
-    'another name’s question': {
+    'an answer with another question': {
       ...{ habit: 'stays', oldest: 1, newest: 1, answered: 1 },
       change: (reply) => {
         reply[13] = (reply[13] ?? 0) + 1;
@@ -106,10 +143,10 @@ describe('the judge', () => {
     },
   };
   for (const [what, one] of Object.entries(wrong)) {
-    it(`takes no ${what}`, () => assert.equal(judge(one), 1));
+    it(`The soak's checker rejects ${what}`, () => assert.equal(wrongAnswers(one), 1));
   }
 
-  it('counts what has no answer, and answers to nothing', () => {
+  it('The soak’s checker counts queries without an answer and answers without a query', () => {
     const checker = new Checker(new Ledger());
     const octets = new Uint8Array(512);
     for (let i = 0; i < 3; i++) checker.ask(named('never').index, octets, 0);
@@ -118,7 +155,7 @@ describe('the judge', () => {
     assert.equal(checker.verdicts().wrong, 1);
   });
 
-  it('sees what grows', () => {
+  it('The soak reports open files or heap that grow, and a run that is too short', () => {
     const at = (atMs: number, more: Partial<Vitals> = {}): Vitals => {
       return { atMs, rssBytes: 100e6, heapBytes: 30e6, fds: 30, dropped: 0, ...more };
     };
@@ -130,7 +167,7 @@ describe('the judge', () => {
   });
 });
 
-it('a short soak ends well', { timeout: 120_000 }, async () => {
+it('A soak of 12 seconds passes', { timeout: 120_000 }, async () => {
   const args = ['--import', 'tsx', PROGRAM, '--seconds', '12', '--rate', '500', '--away', '1'];
   const { code, output } = await new Promise<{ code: number; output: string }>((resolve) => {
     const child = execFile(process.execPath, args, (_error, stdout, stderr) => {

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { benchNames, questionText, zoneText } from '../../bench/names.ts';
 import { figure, markdown, median, percentile } from '../../bench/table.ts';
 
-test('median and percentiles', () => {
+test('median and percentile are exact', () => {
   assert.equal(median([3, 1, 2]), 2);
   assert.equal(median([4, 1, 2, 3]), 2.5);
   assert.ok(Number.isNaN(median([])));
@@ -13,7 +13,7 @@ test('median and percentiles', () => {
   assert.equal(percentile([7], 0.5), 7);
 });
 
-test('a table is markdown', () => {
+test('markdown prints rows as a Markdown table', () => {
   const rows = [
     ['server', 'answers/s'],
     ['a', figure(1234.5, 1)],
@@ -25,7 +25,7 @@ test('a table is markdown', () => {
   );
 });
 
-test('every server gets the same names, each with an address of its own', () => {
+test('benchNames gives each name a unique key and address, and zoneText has an A and an SRV record for each', () => {
   const names = benchNames(1000);
   assert.equal(new Set(names.map(({ name }) => name)).size, 1000);
   assert.equal(new Set(names.map(({ key }) => key)).size, 1000);
@@ -36,7 +36,7 @@ test('every server gets the same names, each with an address of its own', () => 
   }
 });
 
-test('each name is asked for once, in a shuffled order that repeats', () => {
+test('questionText has each name once, in the same shuffled order each time', () => {
   const names = benchNames(1000);
   const lines = questionText(names, ['A', 'SRV']).trim().split('\n');
   assert.deepEqual(

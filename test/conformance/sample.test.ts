@@ -1,6 +1,6 @@
 /**
- * Published request/response facts of SkyDNS and of CoreDNS's etcd plugin (`sample.json`), run against a real etcd
- * through real UDP and TCP. Each group has its services and its settings; what a case leaves out it does not assert.
+ * Published requests and responses of SkyDNS and of CoreDNS's etcd plugin (`sample.json`), run with a real etcd over real
+ * UDP and TCP. Each group has its own services and settings. A case asserts only the fields that it has.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -18,11 +18,11 @@ import { inGroups } from '../support/storeCalls.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 import { name } from '../support/zone.ts';
 
-/** Cases whose published answer we do not give, and why. */
+/** Cases in which soradns deviates from the published answer, with the reason. */
 const DEVIATIONS: Readonly<Record<string, { readonly rcode: string; readonly why: string }>> = {
   'skydns/forward-norec/00': {
     rcode: 'REFUSED',
-    why: "Docker's resolver takes REFUSED as 'ask the next server'; so does it SERVFAIL, but only REFUSED is true",
+    why: "Docker's resolver tries its next server after REFUSED and after SERVFAIL; only REFUSED describes the case",
   },
 };
 
@@ -66,7 +66,7 @@ const sample = JSON.parse(readFileSync(new URL('./sample.json', import.meta.url)
   readonly groups: readonly Group[];
 };
 
-describe('on each etcd', { concurrency: 1 }, () => {
+describe('etcd versions', { concurrency: 1 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => published(command));
 });
@@ -98,7 +98,8 @@ function published(command: string): void {
           await upstream?.close();
         });
         for (const published of group.cases) {
-          it(published.id, () => run(server, group, published));
+          it(`The server gives the published answer to ${published.id}`, () =>
+            run(server, group, published));
         }
       });
     }
@@ -129,7 +130,7 @@ function flagsOf(group: Group, etcd: Etcd, upstream: TestUpstream | undefined) {
     settings[setting] === undefined ? {} : { [option]: String(settings[setting]) };
   return {
     store: `etcd://${etcd.endpoint}`,
-    // Linux lets no process fork that has reserved more memory than the machine has, and this one starts many servers.
+    // Linux refuses fork to a process that has reserved more memory than the machine has; this one starts many servers.
     'table-memory': '16',
     domain: group.zones,
     'round-robin': false,
@@ -192,7 +193,7 @@ function matches(rr: Rr, expected: Record_, asserted: readonly string[]): boolea
   return !asserted.includes('data') || isData(printRdata(rr), expected);
 }
 
-/** With a lease the first second may be gone already. */
+/** The TTL of a leased record may already be some seconds lower. */
 function isTtl(actual: number, expected: number): boolean {
   return actual <= expected && actual >= expected - (expected === 360 ? 5 : 0);
 }

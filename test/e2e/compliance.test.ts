@@ -9,7 +9,7 @@ const SOA = /^skydns\.local\. \d+ IN SOA ns\.dns\.skydns\.local\./;
 interface Expected {
   readonly status: string;
   readonly soa?: boolean;
-  /** What the OPT line must match; null: there must be none. */
+  /** Pattern of the OPT line; null: the reply must have no OPT record. */
   readonly edns: RegExp | null;
   readonly not?: RegExp;
   readonly flags?: readonly string[];
@@ -62,7 +62,7 @@ const CASES: readonly (readonly [args: string, expected: Expected])[] = [
   ['+noedns nothing.skydns.local a', { status: 'NXDOMAIN', edns: null, flags: ['qr', 'aa'] }],
 ];
 
-describe('compliance (ISC, RFC 8906)', () => {
+describe('EDNS compliance', () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer({});
@@ -70,37 +70,37 @@ describe('compliance (ISC, RFC 8906)', () => {
   after(() => server.close());
 
   for (const [args, expected] of CASES) {
-    it(`dig +norec ${args}`, async () => {
+    it(`The server gives dig +norec ${args} the reply that ISC and RFC 8906 require`, async () => {
       const defaults = ['+norec', '+noad', ...(args.includes('cookie') ? [] : ['+nocookie'])];
       assertReply(await dig(server.dns, ...defaults, ...args.split(' ')), expected);
     });
   }
 
-  it("never above the client's size, and OPT stays", async () => {
+  it("The server keeps a truncated reply within the client's size and keeps its OPT record", async () => {
     const args = '+norec +dnssec +bufsize=512 +ignore skydns.local dnskey'.split(' ');
     const reply = await dig(server.dns, ...args);
     assert.ok(reply.messageOctets <= 512);
     assert.match(reply.edns ?? '', /flags: do/);
   });
 
-  it('a transfer is refused', async () => {
+  it('The server refuses a zone transfer', async () => {
     const { text } = await dig(server.dns, '+tcp', 'axfr', 'skydns.local');
     assert.match(text, /Transfer failed/);
   });
 
-  it('ANY is the one HINFO of RFC 8482', async () => {
+  it('The server answers ANY with the single HINFO record of RFC 8482', async () => {
     const { answer } = await dig(server.dns, '+norec', 'skydns.local', 'any');
     assert.deepEqual(answer, ['skydns.local. 3600 IN HINFO "RFC8482" ""']);
   });
 
-  it('a question signed with a key that the server does not have is NOTAUTH with BADKEY', async () => {
+  it('The server answers a query signed with an unknown key with NOTAUTH and BADKEY', async () => {
     const key = 'hmac-sha256:key.example:c2VjcmV0';
     const reply = await dig(server.dns, '-y', key, 'skydns.local', 'soa');
     assert.equal(reply.status, 'NOTAUTH');
     assert.match(reply.text, /BADKEY/);
   });
 
-  it('outside our zones: REFUSED with EDE 20, no RA', async () => {
+  it('The server refuses a name outside its zones with EDE 20 and without RA', async () => {
     const reply = await dig(server.dns, '+rec', 'www.example.com', 'a');
     assert.equal(reply.status, 'REFUSED');
     assert.deepEqual(reply.flags, ['qr', 'rd']);

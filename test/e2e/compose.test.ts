@@ -1,4 +1,4 @@
-/** compose.yaml under Debian's docker-compose: one host with etcd, and one without, whose containers find each other. */
+/** compose.yaml under Debian's docker-compose: with etcd and without it, containers resolve and reach each other. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,8 +17,8 @@ after(() => removeDir(folder));
 const NAME = '1.rails.production.east.skydns.local';
 const FOUND_MS = 60_000;
 
-/** Starts a container that has a name, and waits until one on each kind of network gets a page from it by that name. */
-async function finds(dockerd: Dockerd): Promise<void> {
+/** Starts a container with a name and waits until a client on each kind of network fetches a page from it by that name. */
+async function assertReachable(dockerd: Dockerd): Promise<void> {
   await dockerd.run({
     env: { DNS_NAME: NAME },
     publish: ['8080:80'],
@@ -33,7 +33,7 @@ async function finds(dockerd: Dockerd): Promise<void> {
         (page) => page === 'hello',
         () => false,
       );
-    await until(`a container on ${network} finds the other`, isThere, FOUND_MS);
+    await until(`a client on ${network} fetches the page`, isThere, FOUND_MS);
   }
 }
 
@@ -75,13 +75,14 @@ async function assertHardened(dockerd: Dockerd, stack: Composed, service: string
 }
 
 test(
-  'the images are built and named as compose.yaml says',
+  'docker-compose builds the image, and the README names the same etcd image as compose.yaml',
   docker.options,
   docker.on(async (dockerd) => {
     const text = readFileSync(join(PROJECT, 'compose.yaml'), 'utf8');
-    const etcd = /image: (\S+\/etcd:\S+)/.exec(text)?.[1] ?? assert.fail('there is no etcd');
+    const etcd =
+      /image: (\S+\/etcd:\S+)/.exec(text)?.[1] ?? assert.fail('compose.yaml names no etcd image');
     const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
-    assert.ok(readme.includes(` ${etcd} `), `the README has another etcd than ${etcd}`);
+    assert.ok(readme.includes(` ${etcd} `), `the README does not name ${etcd}`);
     await standInForEtcd(dockerd.cli, etcd);
     await standInForBases(dockerd.host);
     await composed(dockerd, { folder }).compose('build', 'server');
@@ -89,7 +90,7 @@ test(
 );
 
 test(
-  'up gives etcd, a server without rights and a registrar, each when the one before is healthy',
+  'compose up starts etcd, an unprivileged server and a registrar, each after the previous one is healthy',
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composed(dockerd, { folder });
@@ -104,10 +105,14 @@ test(
     const [, server, registrar] = inspected;
     for (const one of [server, registrar]) assert.equal(one?.Config.User, '65532:65532');
     const mounts = registrar?.Mounts.map(({ Destination }) => Destination).sort();
-    assert.deepEqual(mounts, ['/run/soradns', '/var/lib/soradns'], 'Docker’s socket is not there');
+    assert.deepEqual(
+      mounts,
+      ['/run/soradns', '/var/lib/soradns'],
+      'Docker’s socket is not mounted',
+    );
     const bindings = Object.values(server?.HostConfig.PortBindings ?? {}).flat();
     assert.deepEqual([...new Set(bindings.map(({ HostIp }) => HostIp))], ['172.17.0.1']);
-    await finds(dockerd);
+    await assertReachable(dockerd);
     await until(
       'the registrar is healthy',
       async () => {
@@ -129,7 +134,7 @@ test(
 );
 
 test(
-  'a dockerd that is restarted with live-restore is found again, through the folder of its socket',
+  'The container reconnects to a restarted dockerd because the folder of the socket is mounted',
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composed(dockerd, { folder });
@@ -137,7 +142,7 @@ test(
     const before = await inspect(dockerd, stack, 'embedded');
     await dockerd.terminate();
     await dockerd.start();
-    await finds(dockerd);
+    await assertReachable(dockerd);
     const { State } = await inspect(dockerd, stack, 'embedded');
     assert.equal(State.StartedAt, before.State.StartedAt);
     await stack.compose('down');
@@ -145,14 +150,14 @@ test(
 );
 
 test(
-  'up embedded gives one container without etcd, which keeps its names',
+  'compose up embedded starts one container without etcd, and its names survive down and up',
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composed(dockerd, { folder });
     await stack.compose('up', '-d', 'embedded');
     assert.equal((await dockerd.docker('ps', '--quiet')).split('\n').length, 1);
     await assertHardened(dockerd, stack, 'embedded');
-    await finds(dockerd);
+    await assertReachable(dockerd);
     const soradns = async (...args: readonly string[]): Promise<string> =>
       dockerd.docker('exec', await stack.container('embedded'), 'soradns', ...args);
     await soradns('set', 'kept.skydns.local', '--host', '192.0.2.9');
@@ -163,7 +168,7 @@ test(
         (value) => value.includes('192.0.2.9'),
         () => false,
       );
-    await until('the name is there again', isKept, FOUND_MS);
+    await until('the server has the name again', isKept, FOUND_MS);
     await stack.compose('down');
   }),
 );

@@ -1,4 +1,4 @@
-/** The same compose project on two real Docker hosts of one store. */
+/** The same Compose project on two real Docker hosts that share a store. */
 import test from 'node:test';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { type Dockerd, startDockerd } from '../support/dockerd.ts';
@@ -8,7 +8,7 @@ import { answers, explains } from '../support/servedDocker.ts';
 const docker = useDockerd();
 const API = 'api.my-app.skydns.local';
 
-/** As `docker compose up` labels the first container of the service. */
+/** Runs the first container of the service with the labels that `docker compose up` sets. */
 function up(dockerd: Dockerd, port: string): Promise<string> {
   const compose = 'com.docker.compose';
   const labels = {
@@ -21,7 +21,7 @@ function up(dockerd: Dockerd, port: string): Promise<string> {
 }
 
 test(
-  'docker compose up of one project on two hosts: both are served, and keep their numbers',
+  'Replicas of one Compose project on two hosts are both served and keep their instance numbers',
   docker.options,
   docker.on(async (a) => {
     const b = await startDockerd();

@@ -1,4 +1,4 @@
-/** Containers of real Docker engines that name themselves below or above a name that another one holds. */
+/** Containers on real Docker engines that claim a name below or above a name with another holder. */
 import test from 'node:test';
 import { callCli } from '../support/cli.ts';
 import { startCli } from '../support/cliProcess.ts';
@@ -11,7 +11,7 @@ const DB = 'db.skydns.local';
 const BELOW = 'x.db.skydns.local';
 const INTERNAL = { DNS_MODE: 'internal', DNS_PORT: '5432' };
 
-/** A container that says which name it has; gives its address. */
+/** Runs a container that claims the DNS name; returns its address. */
 async function runAs({ dockerd }: Pick<Served, 'dockerd'>, name: string, dnsName: string) {
   await dockerd.run({ name, env: { DNS_NAME: dnsName, ...INTERNAL } });
   const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
@@ -19,7 +19,7 @@ async function runAs({ dockerd }: Pick<Served, 'dockerd'>, name: string, dnsName
 }
 
 test(
-  'a container below the name of another one takes none of its clients, and waits until it has gone',
+  'A container that claims a name below another container’s name gets no clients until that container is gone',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -40,7 +40,7 @@ test(
 );
 
 test(
-  'a container above the name of another one waits, as its own would be hidden',
+  'A container that claims a name above another container’s name waits until that container is gone',
   docker.options,
   docker.on(async (served) => {
     const below = await runAs(served, 'below', BELOW);
@@ -58,7 +58,7 @@ test(
 );
 
 test(
-  'a container takes no clients of a name that was set by hand, neither from below nor from above',
+  'A container gets no clients of a name that was set by hand, whether it claims a name below or above it',
   docker.options,
   docker.on(async (served) => {
     const { http } = served;
@@ -79,7 +79,7 @@ test(
 );
 
 test(
-  'a container of another host takes no clients either, and takes over when the holder has gone',
+  'A container on another host waits for the holder of the name and takes over when the holder is gone',
   docker.options,
   docker.on(async (served) => {
     const other = await startDockerd();

@@ -1,4 +1,4 @@
-/** A server on a damaged store: it ends with a line that names the file and the repair, and the repair repairs. */
+/** A server with a damaged store exits with one line that names the file and the repair option, and the repair works. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 const PAGE = 4096;
 
 it(
-  'serve on a damaged store says which file, what is wrong and what to do; --store-repair does it',
+  'serve with a damaged store names the file, the damage and --store-repair, which recovers the keys',
   {
     timeout: 120_000,
   },
@@ -50,12 +50,15 @@ it(
       }
 
       const repaired = startCli([...options, '--store-repair']);
-      const { http: there } = await repaired.says('serving');
-      await until('it is ready', async () => (await readyz(`http://${there}`)) === '200 ok');
-      const told = repaired
+      const { http: repairedHttp } = await repaired.says('serving');
+      await until(
+        'the repaired server is ready',
+        async () => (await readyz(`http://${repairedHttp}`)) === '200 ok',
+      );
+      const logged = repaired
         .lines()
         .find(({ msg }) => String(msg).startsWith('data.mdb was damaged'));
-      assert.match(String(told?.msg), /: moved to \S+; \d+ keys recovered$/);
+      assert.match(String(logged?.msg), /: moved to \S+; \d+ keys recovered$/);
       assert.ok(readdirSync(dir).some((name) => name.startsWith('data.mdb.damaged-')));
       assert.equal(await repaired.end('SIGTERM'), 0);
     }),

@@ -1,4 +1,4 @@
-/** A server whose data volume takes no writes: it answers on from memory, and says that it is degraded. */
+/** A server whose data volume accepts no writes keeps answering from memory and reports that it is degraded. */
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => typeof volume !== 'string' && volume.unmount());
 
-/** lmdb sees the second where a part of its page went in. */
+/** lmdb reports the second one after a partial write of a page. */
 const REASON = /No space left on device|Input\/output error/;
 
 async function serveOn(dir: string) {
@@ -35,7 +35,7 @@ async function serveOn(dir: string) {
   return { child, put, ask, ready: () => readyz(base) };
 }
 
-/** Takes all the room that there is. */
+/** Fills the volume: writes to the file until even the smallest block fails. */
 async function fill(path: string): Promise<void> {
   for (const octets of [1 << 20, 1 << 16, 1 << 12]) {
     while (await append(path, octets));
@@ -49,7 +49,7 @@ function append(path: string, octets: number): Promise<boolean> {
   );
 }
 
-it('a full volume costs writes and readiness, no answer, and no end', {
+it('A server on a full volume refuses writes, is not ready, keeps answering, and recovers when space is free', {
   timeout: 120_000,
 }, async (t) => {
   if (typeof volume === 'string') return t.skip(volume);
@@ -63,7 +63,7 @@ it('a full volume costs writes and readiness, no answer, and no end', {
   assert.match(ready, /^503 store: degraded, writing to .*; answers go on from memory$/);
   assert.match(ready, REASON);
   assert.equal(await first.ask('a'), 1);
-  // lmdb prints a stack for each commit that fails, where others may read JSON.
+  // lmdb prints a stack trace for each failed commit; the log must stay JSON.
   const printed = first.child.lines().filter(({ msg }) => msg === 'printed by a library');
   assert.ok(printed.length >= 1 && printed.length <= 3, JSON.stringify(printed));
   assert.match(String(printed[0]?.text), REASON);
@@ -71,12 +71,15 @@ it('a full volume costs writes and readiness, no answer, and no end', {
   assert.doesNotMatch(first.child.stderr(), /\n/);
 
   const second = await serveOn(volume.dir);
-  await until('what was written is answered', async () => (await second.ask('a')) === 1);
-  await until('it meets the full volume too', async () => !(await second.put('d')).startsWith('2'));
+  await until('the server answers the stored name', async () => (await second.ask('a')) === 1);
+  await until(
+    'the second server refuses writes',
+    async () => !(await second.put('d')).startsWith('2'),
+  );
   assert.match(await second.ready(), /^503 store: degraded/);
   await rm(filler);
   await until(
-    'it is ready again by itself',
+    'the server is ready again without a restart',
     async () => (await second.ready()) === '200 ok',
     40_000,
   );
@@ -84,7 +87,9 @@ it('a full volume costs writes and readiness, no answer, and no end', {
   assert.equal(await second.child.end('SIGTERM'), 0, second.child.stderr());
 });
 
-it('a read-only volume is served as it is', { timeout: 60_000 }, async (t) => {
+it('A server on a read-only volume answers the stored names, refuses writes and is not ready', {
+  timeout: 60_000,
+}, async (t) => {
   const volume = await mountSmall(8);
   if (typeof volume === 'string') return t.skip(volume);
   try {
@@ -93,7 +98,7 @@ it('a read-only volume is served as it is', { timeout: 60_000 }, async (t) => {
     assert.equal(await before.child.end('SIGTERM'), 0, before.child.stderr());
     volume.makeReadOnly();
     const server = await serveOn(volume.dir);
-    await until('what was written is answered', async () => (await server.ask('a')) === 1);
+    await until('the server answers the stored name', async () => (await server.ask('a')) === 1);
     assert.match(await server.put('b'), /^5.*its volume is read-only/);
     assert.match(
       await server.ready(),

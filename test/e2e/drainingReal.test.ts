@@ -1,4 +1,4 @@
-/** A container that got its stop signal, on a real Docker: out of DNS until it is seen to have survived. */
+/** A real Docker container that receives its stop signal is out of DNS until the registrar sees that it survived. */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import test from 'node:test';
@@ -9,19 +9,19 @@ import {
   explains,
   isEverAnswered,
   run,
-  SLOW_TO_END,
+  SLOW_TO_STOP,
   useServedDocker,
 } from '../support/servedDocker.ts';
 
 const docker = useServedDocker();
 
 test(
-  'docker stop -t 8 of a container that says 1 s: out of DNS until it has ended, and back when it starts',
+  'A container with a stop timeout of 1 s stays out of DNS during docker stop -t 8 and returns when it starts',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
     const args = ['--stop-timeout', '1'];
-    await run(served, 'slow', { publish: ['18201:8080'], args, command: SLOW_TO_END });
+    await run(served, 'slow', { publish: ['18201:8080'], args, command: SLOW_TO_STOP });
     await answers(served, 'A', 'slow.skydns.local', [dockerd.address]);
     const stopping = dockerd.docker('stop', '--time', '8', 'slow');
     await answers(served, 'A', 'slow.skydns.local', []);
@@ -37,12 +37,12 @@ test(
 );
 
 test(
-  'a registrar that starts while a container is being stopped leaves the name out of DNS, also behind dockerproxy',
+  'A registrar that starts during docker stop keeps the container out of DNS, also behind dockerproxy',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
-    await run(served, 'going', { publish: ['18205:8080'], command: SLOW_TO_END });
-    await run(served, 'staying', { publish: ['18206:8080'], command: SLOW_TO_END });
+    await run(served, 'going', { publish: ['18205:8080'], command: SLOW_TO_STOP });
+    await run(served, 'staying', { publish: ['18206:8080'], command: SLOW_TO_STOP });
     await answers(served, 'A', 'going.skydns.local', [dockerd.address]);
     const path = join(dirname(dockerd.socket), 'proxy.sock');
     const proxy = startCli(['dockerproxy', '--docker-host', dockerd.host, '--listen', path]);
@@ -52,11 +52,11 @@ test(
     const engines = [dockerd, { host: `unix://${path}`, address: dockerd.address }];
     const others = await Promise.all(engines.map((engine) => startFollowing(engine)));
     try {
-      const looks = others.map(async (other) => {
+      const checks = others.map(async (other) => {
         await answers(other, 'A', 'staying.skydns.local', [dockerd.address]);
         assert.equal(await isEverAnswered(other, 'going.skydns.local', stopping), false);
       });
-      await Promise.all(looks);
+      await Promise.all(checks);
     } finally {
       await Promise.all([proxy, ...others.map(({ server }) => server)].map((each) => each.end()));
     }
@@ -64,18 +64,18 @@ test(
 );
 
 test(
-  'SIGTERM used to reload: back at the next HEALTHCHECK that passes, and without one when it says',
+  'A container that survives SIGTERM returns to DNS after a passing HEALTHCHECK or after its DNS_STOP_TIMEOUT',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
     const check = ['--health-cmd', 'true', '--health-interval', '1s', '--stop-timeout', '1'];
-    await run(served, 'checked', { publish: ['18202:80'], args: check, command: SLOW_TO_END });
+    await run(served, 'checked', { publish: ['18202:80'], args: check, command: SLOW_TO_STOP });
     await run(served, 'timed', {
       publish: ['18203:80'],
       env: { DNS_STOP_TIMEOUT: '3' },
-      command: SLOW_TO_END,
+      command: SLOW_TO_STOP,
     });
-    await run(served, 'silent', { publish: ['18204:80'], command: SLOW_TO_END });
+    await run(served, 'silent', { publish: ['18204:80'], command: SLOW_TO_STOP });
     const names = ['checked', 'timed', 'silent'];
     for (const name of names) await answers(served, 'A', `${name}.skydns.local`, [dockerd.address]);
     await dockerd.docker('kill', '--signal', 'HUP', ...names);
@@ -85,7 +85,7 @@ test(
       await answers(served, 'A', `${name}.skydns.local`, []);
       if (name !== 'silent') await answers(served, 'A', `${name}.skydns.local`, [dockerd.address]);
     }
-    // Longer than Docker lets a stop take that says nothing.
+    // Longer than Docker's default stop timeout.
     const later = new Promise((resolve) => setTimeout(resolve, 13_000));
     assert.equal(await isEverAnswered(served, 'silent.skydns.local', later), false);
     await dockerd.docker('restart', '--time', '0', 'silent');

@@ -1,4 +1,4 @@
-/** Real engines with one id, as cloned machines have them, and one real engine that gets another id. */
+/** Real engines that share an id, as on cloned machines, and a real engine whose id changes. */
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,13 +18,13 @@ const skip = dockerSkipReason();
 const options = skip === undefined ? {} : { skip };
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-/** What a registrar that is started again at once has to do it in. */
+/** Long enough for a registrar to restart and adopt its lease. */
 const LEASE_SECONDS = 30;
 const SHORT_LEASE_SECONDS = 10;
-const PATIENCE_MS = 30_000;
-const LOOK_EVERY_MS = 50;
+const TIMEOUT_MS = 30_000;
+const POLL_MS = 50;
 
-/** A host whose Docker has the id of all others. */
+/** A host whose Docker engine has the same id as the other hosts' engines. */
 interface Site {
   readonly dockerd: Dockerd;
   readonly name: string;
@@ -36,14 +36,14 @@ let sites: readonly [Site, Site];
 let server: TestServer;
 let store: string;
 const dockerds: Dockerd[] = [];
-/** What a test that fails leaves. */
+/** Processes that a failed test leaves running. */
 const running = new Set<CliProcess>();
 const watches = new Set<AbortController>();
 
 before(async () => {
   if (skip !== undefined) return;
   folder = await newTempDir();
-  // The first one makes the key, as the image of a machine does, and the second one finds it.
+  // The first engine creates the key file and the second one reuses it, as on cloned machines.
   sites = [await startSite('web-a'), await startSite('web-b')];
   server = await startTestServer({});
   store = `http://${server.http?.address}:${server.http?.port}`;
@@ -52,7 +52,7 @@ before(async () => {
 afterEach(async () => {
   for (const watching of watches) watching.abort();
   await Promise.all([...running].map((child) => end(child, 'SIGKILL')));
-  // Not all of /skydns, as the configuration is there.
+  // Not all of /skydns, because the configuration is stored there.
   for (const tree of ['skydns/local', 'skydns/example', 'registrar']) {
     const url = `${store}/v2/keys/${tree}?recursive=true`;
     const { status } = await fetch(url, { method: 'DELETE' });
@@ -99,10 +99,10 @@ async function httpOf(registrar: CliProcess): Promise<string> {
 
 function isServed({ dockerd, key }: Site): Promise<void> {
   const isThere = async () => (await hostAt(store, key)) === dockerd.address;
-  return until(`${key} is there`, isThere, PATIENCE_MS);
+  return until(`the store has ${key}`, isThere, TIMEOUT_MS);
 }
 
-/** Looks at a name all the time; gives how often it was not there. */
+/** Polls a name; `end` returns how often it was missing. */
 function watch({ dockerd, key }: Site): { end(): Promise<number> } {
   const abort = new AbortController();
   watches.add(abort);
@@ -110,7 +110,7 @@ function watch({ dockerd, key }: Site): { end(): Promise<number> } {
     let missing = 0;
     while (!abort.signal.aborted) {
       if ((await hostAt(store, key)) !== dockerd.address) missing++;
-      await sleep(LOOK_EVERY_MS);
+      await sleep(POLL_MS);
     }
     return missing;
   })();
@@ -124,40 +124,44 @@ function watch({ dockerd, key }: Site): { end(): Promise<number> } {
 
 const idOf = ({ dockerd }: Site): Promise<string> => dockerd.docker('info', '--format', '{{.ID}}');
 
-test('two hosts with one engine id are both served, and both are told of it', options, async () => {
-  const id = await idOf(sites[0]);
-  assert.equal(await idOf(sites[1]), id);
-  const registrars = [];
-  for (const site of sites) {
-    registrars.push(register(site, LEASE_SECONDS));
-    await isServed(site);
-  }
-  for (const registrar of registrars) {
-    const isTold = () => registrar.lines().some(({ msg }) => String(msg).includes(id));
-    await until('it is told', isTold, PATIENCE_MS);
-    const line = registrar.lines().find(({ msg }) => String(msg).includes(id));
-    assert.equal(line?.level, 'warn');
-    const http = await httpOf(registrar);
-    const ready = await readyz(http);
-    assert.match(ready, /^200 ok\nwarning: two Docker engines have the same id/);
-    const env = { SORADNS_REGISTRAR: http };
-    const status = (await callCli(['registrar', 'status'], { env })).stdout;
-    const explained = (await callCli(['registrar', 'explain', 'web-a'], { env })).stdout;
-    for (const { dockerd } of sites)
-      for (const text of [ready, status]) assert.ok(text.includes(dockerd.address), text);
-    const doctor = await callCli(['doctor', '--http', http.replace('http://', '')]);
-    assert.match(doctor.stdout, /^warning +registrar +two Docker engines have the same id/m);
-    assert.match(status, /^role {4}writing$/m);
-    assert.match(
-      status,
-      /warning: two Docker engines .* sudo rm -f \S+\/engine-id \/etc\/docker\/key\.json/,
-    );
-    assert.doesNotMatch(`${status}${explained}`, /waits to be written|standby/);
-  }
-});
+test(
+  'Both of two hosts with the same engine id are served, and both registrars report the duplicate id',
+  options,
+  async () => {
+    const id = await idOf(sites[0]);
+    assert.equal(await idOf(sites[1]), id);
+    const registrars = [];
+    for (const site of sites) {
+      registrars.push(register(site, LEASE_SECONDS));
+      await isServed(site);
+    }
+    for (const registrar of registrars) {
+      const isReported = () => registrar.lines().some(({ msg }) => String(msg).includes(id));
+      await until('the registrar reports the duplicate id', isReported, TIMEOUT_MS);
+      const line = registrar.lines().find(({ msg }) => String(msg).includes(id));
+      assert.equal(line?.level, 'warn');
+      const http = await httpOf(registrar);
+      const ready = await readyz(http);
+      assert.match(ready, /^200 ok\nwarning: two Docker engines have the same id/);
+      const env = { SORADNS_REGISTRAR: http };
+      const status = (await callCli(['registrar', 'status'], { env })).stdout;
+      const explained = (await callCli(['registrar', 'explain', 'web-a'], { env })).stdout;
+      for (const { dockerd } of sites)
+        for (const text of [ready, status]) assert.ok(text.includes(dockerd.address), text);
+      const doctor = await callCli(['doctor', '--http', http.replace('http://', '')]);
+      assert.match(doctor.stdout, /^warning +registrar +two Docker engines have the same id/m);
+      assert.match(status, /^role {4}writing$/m);
+      assert.match(
+        status,
+        /warning: two Docker engines .* sudo rm -f \S+\/engine-id \/etc\/docker\/key\.json/,
+      );
+      assert.doesNotMatch(`${status}${explained}`, /waits to be written|standby/);
+    }
+  },
+);
 
 test(
-  'a registrar that is killed for longer than its lease takes no other host’s names along',
+  'A registrar that is killed for longer than its lease loses its own names and no other host’s names',
   options,
   async () => {
     const [a, b] = sites;
@@ -167,7 +171,7 @@ test(
     const watched = watch(b);
     await end(first, 'SIGKILL');
     const isGone = async () => (await hostAt(store, a.key)) === undefined;
-    await until('its lease has ended', isGone, PATIENCE_MS);
+    await until('the killed registrar’s lease has expired', isGone, TIMEOUT_MS);
     const again = register(a, SHORT_LEASE_SECONDS);
     await isServed(a);
     assert.equal((await again.says('the lease is held')).isAdopted, false);
@@ -178,7 +182,7 @@ test(
 
 for (const signal of ['SIGKILL', 'SIGINT'] as const)
   test(
-    `registrars that start together and are restarted in turn by ${signal} keep every name`,
+    `Registrars of engines with the same id keep every name when ${signal} restarts them in turn`,
     options,
     async () => {
       const registrars = sites.map((site) => register(site, LEASE_SECONDS));
@@ -194,12 +198,12 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const)
       }
       assert.deepEqual(await Promise.all(watched.map((one) => one.end())), [0, 0]);
       const kept = await Promise.all(sites.map(({ key }) => recordAt(store, key)));
-      assert.deepEqual(kept, written, 'they were written again');
+      assert.deepEqual(kept, written, 'the records were written again');
     },
   );
 
 test(
-  'a second registrar of one engine with another zone writes too, and outlives the first',
+  'A second registrar of an engine with another zone also writes, and its names outlive the first registrar',
   options,
   async () => {
     const [a] = sites;
@@ -211,20 +215,21 @@ test(
     const [first, second] = [inZone('a.example'), inZone('b.example')];
     const isThere = (zone: string) => async () =>
       (await hostAt(store, `/skydns/example/${zone}/web`)) !== undefined;
-    for (const zone of ['a', 'b']) await until(`${zone} is there`, isThere(zone), PATIENCE_MS);
+    for (const zone of ['a', 'b'])
+      await until(`the store has the name in zone ${zone}`, isThere(zone), TIMEOUT_MS);
     assert.equal(await readyz(await httpOf(second)), '200 ok');
     await end(first, 'SIGINT');
     const written = await recordAt(store, '/skydns/example/a/web');
     await sleep(1_000);
     assert.deepEqual(await recordAt(store, '/skydns/example/a/web'), written);
     const isGone = async () => !(await isThere('a')());
-    await until('the first one’s lease has ended', isGone, PATIENCE_MS);
+    await until('the first registrar’s lease has expired', isGone, TIMEOUT_MS);
     assert.ok(await isThere('b')());
   },
 );
 
 test(
-  'an engine that gets an id of its own keeps its containers’ names without a gap',
+  'The registrar keeps the names of an engine whose id changes without a gap',
   options,
   async () => {
     const [, b] = sites;
@@ -237,13 +242,13 @@ test(
     await b.dockerd.start();
     const changed = await registrar.says("Docker's engine id, host name or data folder changed");
     assert.deepEqual([changed.from, changed.to], [before, await idOf(b)]);
-    const isHandedOver = async () => {
+    const isRewritten = async () => {
       const { node } = (await (await fetch(`${store}/v2/keys${b.key}`)).json()) as {
         node: { value: string };
       };
       return String(JSON.parse(node.value).owner.r).startsWith(String(changed.to));
     };
-    await until('the record has the new id', isHandedOver, PATIENCE_MS);
+    await until('the record has the new id', isRewritten, TIMEOUT_MS);
     await sleep(SHORT_LEASE_SECONDS * 1000);
     assert.equal(await watched.end(), 0);
     await end(registrar, 'SIGKILL');

@@ -1,4 +1,4 @@
-/** An etcd that refuses us, really: one clear line, readiness with the reason, tried again, and no end. */
+/** A real etcd that refuses soradns: one log line and readiness give the reason, and soradns keeps retrying. */
 import assert from 'node:assert/strict';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -72,22 +72,37 @@ const login = (user: string, password: string) => () => {
   return ['--username', user, '--password-file', file];
 };
 const REFUSALS: readonly Refusal[] = [
-  { what: 'another CA', etcd: 'signed', options: ca('stranger'), reason: /no CA that we trust$/ },
-  { what: 'no CA', etcd: 'signed', options: () => [], reason: /no CA that we trust$/ },
+  {
+    what: 'an unknown CA',
+    etcd: 'signed',
+    options: ca('stranger'),
+    reason: /no CA that we trust$/,
+  },
+  {
+    what: 'a missing CA option',
+    etcd: 'signed',
+    options: () => [],
+    reason: /no CA that we trust$/,
+  },
   { what: 'an expired certificate', etcd: 'expired', options: ca('ca'), reason: /has expired$/ },
   {
-    what: 'another name',
+    what: 'a certificate for another host',
     etcd: 'elsewhere',
     options: ca('ca'),
     reason: /is not for 127\.0\.0\.1: its subjectAltName does not list IP:127\.0\.0\.1$/,
   },
   {
-    what: 'no certificate of ours',
+    what: 'a missing client certificate',
     etcd: 'strict',
     options: ca('ca'),
     reason: /wants a client certificate/,
   },
-  { what: 'no user', etcd: 'guarded', options: () => [], reason: /wants a user and a password$/ },
+  {
+    what: 'a missing user',
+    etcd: 'guarded',
+    options: () => [],
+    reason: /wants a user and a password$/,
+  },
   {
     what: 'a wrong password',
     etcd: 'guarded',
@@ -95,7 +110,7 @@ const REFUSALS: readonly Refusal[] = [
     reason: /refuses the user or/,
   },
   {
-    what: 'no right',
+    what: 'a missing permission',
     etcd: 'guarded',
     options: login('nobody', 'secret'),
     reason: /^etcd \S+: permission denied/,
@@ -110,45 +125,47 @@ const storeOf = ({ etcd, options }: Refusal): readonly string[] => {
 const losses = (child: CliProcess) =>
   child.lines().filter(({ msg }) => msg === 'the store is out of reach');
 
-/** Long enough for several tries. */
-const LOOK_MS = 2_000;
+/** Long enough for several connection attempts. */
+const RETRIES_MS = 2_000;
 
 describe('serve', { concurrency: 4 }, () => {
   for (const refusal of REFUSALS) {
-    it(`with ${refusal.what}: says so once, in readiness too, and stays`, {
+    it(`serve that etcd refuses for ${refusal.what} logs the reason once, reports it in readiness and keeps running`, {
       timeout: 60_000,
     }, async () => {
       const child = start(['serve', ...storeOf(refusal), ...ON_FREE_PORTS]);
       const { dns, http } = await child.says('serving');
       await child.says('the store is out of reach');
-      await sleep(LOOK_MS);
-      const said = losses(child);
-      assert.equal(said.length, 1, JSON.stringify(said));
-      assert.match(String(said[0]?.reason), refusal.reason);
-      assert.match(String(said[0]?.reason), /^etcd 127\.0\.0\.1:\d+: [^\n]*$/);
-      assert.equal(said[0]?.level, 'warn');
+      await sleep(RETRIES_MS);
+      const logged = losses(child);
+      assert.equal(logged.length, 1, JSON.stringify(logged));
+      assert.match(String(logged[0]?.reason), refusal.reason);
+      assert.match(String(logged[0]?.reason), /^etcd 127\.0\.0\.1:\d+: [^\n]*$/);
+      assert.equal(logged[0]?.level, 'warn');
       const ready = await readyz(`http://${http}`);
       assert.ok(ready.startsWith('503 store: etcd'), ready);
-      assert.ok(ready.includes(`was not read yet (${said[0]?.reason})`), ready);
+      assert.ok(ready.includes(`was not read yet (${logged[0]?.reason})`), ready);
       const [address = ''] = dns as string[];
-      const asked = await dig(parseSocketAddress(address) ?? assert.fail(), 'a.skydns.local');
-      assert.equal(asked.status, 'SERVFAIL');
+      const reply = await dig(parseSocketAddress(address) ?? assert.fail(), 'a.skydns.local');
+      assert.equal(reply.status, 'SERVFAIL');
       assert.ok(child.isRunning);
       assert.equal(child.stderr(), '');
       assert.equal(await child.end('SIGTERM'), 0);
     });
   }
 
-  it('takes up what is put right meanwhile, by itself', { timeout: 120_000 }, async () => {
+  it('serve connects by itself after the certificate or the password in etcd is corrected', {
+    timeout: 120_000,
+  }, async () => {
     const [password, expired] = [6, 2].map((i) => REFUSALS[i] as Refusal);
     const renewed = start(['serve', ...storeOf(expired as Refusal), ...ON_FREE_PORTS]);
     const allowed = start(['serve', ...storeOf(password as Refusal), ...ON_FREE_PORTS]);
-    const places = [];
+    const urls = [];
     for (const child of [renewed, allowed]) {
-      places.push(`http://${(await child.says('serving')).http}`);
+      urls.push(`http://${(await child.says('serving')).http}`);
       await child.says('the store is out of reach');
     }
-    // etcd reads its certificate anew for each connection.
+    // etcd reads its certificate again for each connection.
     const { path } = certificates;
     copyFileSync(path('server-key.pem'), path('expired-key.pem'));
     copyFileSync(path('server.pem'), path('expired.pem'));
@@ -156,14 +173,14 @@ describe('serve', { concurrency: 4 }, () => {
       ['--user', 'root:secret', 'user', 'passwd', 'writer', '--interactive=false'],
       'x\n',
     );
-    for (const place of places)
-      await until(`${place} is ready`, async () => (await readyz(place)) === '200 ok', 30_000);
+    for (const url of urls)
+      await until(`${url} is ready`, async () => (await readyz(url)) === '200 ok', 30_000);
     for (const child of [renewed, allowed]) assert.equal(await child.end('SIGTERM'), 0);
   });
 });
 
-describe('other commands', () => {
-  it('say the same in one line, and with the exit code for it', async () => {
+describe('ls', () => {
+  it('ls prints the reason why etcd refuses it in one line and exits with code 6', async () => {
     for (const refusal of [REFUSALS[0], REFUSALS[5]] as Refusal[]) {
       const { code, stderr } = await spawnCli(['ls', ...storeOf(refusal)]);
       assert.equal(code, 6, stderr);
@@ -175,11 +192,13 @@ describe('other commands', () => {
 describe('register', () => {
   const fixture = useFakeDocker();
 
-  it('waits for it, as serve does', { timeout: 60_000 }, async () => {
+  it('register that etcd refuses reports the reason in readiness and keeps running', {
+    timeout: 60_000,
+  }, async () => {
     const args = ['register', ...storeOf(REFUSALS[0] as Refusal), '--http', '127.0.0.1:0'];
     const child = fixture.start(args);
     const { http } = await child.says('registering');
-    await sleep(LOOK_MS);
+    await sleep(RETRIES_MS);
     assert.match(await readyz(`http://${http}`), /^503 store: .*no CA that we trust/);
     assert.equal(await child.end('SIGINT'), 0, child.stderr());
     assert.equal(child.stderr(), '');

@@ -1,4 +1,4 @@
-/** Containers of a real Docker that are not registered as meant: the reason, and the fix that works. */
+/** Real Docker containers that are not registered as intended: explain gives the reason and a fix that works. */
 import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 import { answers, explains, run, useServedDocker } from '../support/servedDocker.ts';
@@ -6,7 +6,7 @@ import { answers, explains, run, useServedDocker } from '../support/servedDocker
 const docker = useServedDocker();
 
 test(
-  'a port on 127.0.0.1 beside a public one: the name is the public one’s, and explain says which was left out',
+  'A container with a public port and a port on 127.0.0.1 gets the public one, and explain names the other',
   docker.options,
   docker.on(async (served) => {
     const publish = ['18100:80', '127.0.0.1:18101:9000'];
@@ -21,7 +21,7 @@ test(
 );
 
 test(
-  'one port published twice, and udp beside tcp: what is not registered is said',
+  'explain names the port that is not registered when a port is published twice or for both TCP and UDP',
   docker.options,
   docker.on(async (served) => {
     await run(served, 'twice', { publish: ['18084:80', '18085:80'] });
@@ -32,7 +32,7 @@ test(
 );
 
 test(
-  '-p on an internal network, on macvlan and on none: said, with the fix that works',
+  'explain gives a working fix for a container that publishes a port on an internal, macvlan or none network',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -48,11 +48,11 @@ test(
     try {
       const publish = ['18301:8080'];
       for (const network of ['int1', 'mac1']) {
-        const why = `it waits for port 8080/tcp to be published: internal, macvlan and ipvlan networks publish none; if ${network} is one of these, use DNS_MODE=internal`;
+        const reason = `it waits for port 8080/tcp to be published: internal, macvlan and ipvlan networks publish none; if ${network} is one of these, use DNS_MODE=internal`;
         await run(served, `${network}-a`, { network, publish });
-        await explains(served, `${network}-a`, new RegExp(why));
+        await explains(served, `${network}-a`, new RegExp(reason));
         await run(served, `${network}-b`, { network, publish, env: { DNS_PORT: '8080' } });
-        await explains(served, `${network}-b`, new RegExp(why));
+        await explains(served, `${network}-b`, new RegExp(reason));
         await run(served, `${network}-c`, { network, publish, env: { DNS_MODE: 'internal' } });
         const subnet = network === 'int1' ? '10.78.0' : '10.77.0';
         await answers(served, 'SRV', `${network}-c.skydns.local`, [
@@ -74,7 +74,7 @@ test(
 );
 
 test(
-  'the host’s network: DNS_PORT=3000 is what works, and -p says which port is meant',
+  'explain asks for DNS_PORT on the host network, and DNS_PORT or -p selects the port',
   docker.options,
   docker.on(async (served) => {
     const network = 'host';
@@ -84,16 +84,16 @@ test(
       'portless',
       /exposes no port on the host's network: set DNS_PORT to the one that it listens on, as in DNS_PORT=3000/,
     );
-    await run(served, 'said', { network, env: { DNS_PORT: '3000' } });
-    await answers(served, 'SRV', 'said.skydns.local', ['10 100 3000 said.skydns.local.']);
-    await run(served, 'asked', { network, publish: ['3001:3001'], args: ['--expose', '8080'] });
-    await answers(served, 'SRV', 'asked.skydns.local', ['10 100 3001 asked.skydns.local.']);
-    await explains(served, 'asked', /hint: on the host's network only the ports of -p/);
+    await run(served, 'explicit', { network, env: { DNS_PORT: '3000' } });
+    await answers(served, 'SRV', 'explicit.skydns.local', ['10 100 3000 explicit.skydns.local.']);
+    await run(served, 'published', { network, publish: ['3001:3001'], args: ['--expose', '8080'] });
+    await answers(served, 'SRV', 'published.skydns.local', ['10 100 3001 published.skydns.local.']);
+    await explains(served, 'published', /hint: on the host's network only the ports of -p/);
   }),
 );
 
 test(
-  'replicas with one DNS_NAME: the first has it, and the others are told how all of them could',
+  'The first replica with a DNS_NAME holds it, and explain tells the others how to share it',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  'labels and variables that are named like the other are refused, with the right word',
+  'The registrar refuses a label spelled as a variable, and the reverse, and explain gives the right spelling',
   docker.options,
   docker.on(async (served) => {
     await served.dockerd.run({ name: 'labelled', labels: { DNS_NAME: 'x' } });

@@ -1,4 +1,4 @@
-/** Addresses of containers on networks of a real Docker: both families at one name, and addresses without a port. */
+/** Addresses of real Docker containers: IPv4 and IPv6 under one name, and addresses without a port. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { dig } from '../support/dig.ts';
@@ -7,7 +7,7 @@ import { answers, explains, run, useServedDocker } from '../support/servedDocker
 const docker = useServedDocker();
 
 test(
-  'a dual-stack container answers A and AAAA at its one name, and is one SRV target',
+  'A dual-stack container has A and AAAA records under one name and is a single SRV target',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -25,7 +25,7 @@ test(
     for (const network of ['dual', 'single']) await dockerd.run({ network, env: auto });
     await answers(served, 'A', 'many.skydns.local', ['10.79.0.3', '10.80.0.2']);
     await answers(served, 'AAAA', '1.many.skydns.local', ['fd93::3']);
-    // From both families to one and back again, as it changes networks.
+    // From two address families to one and back, by changing networks.
     await dockerd.docker('network', 'connect', 'single', 'both');
     await dockerd.docker('network', 'disconnect', 'dual', 'both');
     await answers(served, 'A', name, ['10.80.0.3']);
@@ -38,7 +38,7 @@ test(
 );
 
 test(
-  'a container without any port in internal mode is an address alone: A and AAAA, and no SRV',
+  'A container without a port in internal mode has A and AAAA records and no SRV record',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;

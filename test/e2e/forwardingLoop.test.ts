@@ -1,4 +1,4 @@
-/** Two servers that forward to each other, as after a mistake in either's --nameservers. */
+/** Two servers that forward to each other because of a mistake in --nameservers. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { questionOf } from '../support/messages.ts';
 import { query } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
-test('a loop through another server is refused at once, and stays a few packets', async (t) => {
+test('Servers that forward to each other refuse the query at once, after a few packets', async (t) => {
   const ports = [await freePort(), await freePort()] as const;
   const https = [await freePort(), await freePort()] as const;
   const servers = [0, 1].map((i) =>
@@ -21,23 +21,25 @@ test('a loop through another server is refused at once, and stays a few packets'
   );
   t.after(() => Promise.all(servers.map((server) => server.end('SIGKILL'))));
   for (const server of servers) await server.says('serving');
-  const asked = async (): Promise<number> => {
+  const forwarded = async (): Promise<number> => {
     const pages = await Promise.all(
       https.map(async (port) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()),
     );
     const counts = pages.map((page) => /^soradns_forward_requests_total (\d+)/m.exec(page)?.[1]);
     return counts.reduce((sum, count) => sum + Number(count ?? 0), 0);
   };
-  await until('both count what they forward', async () => Number.isInteger(await asked()));
-  const before = await asked();
+  await until('both servers count forwarded queries', async () =>
+    Number.isInteger(await forwarded()),
+  );
+  const before = await forwarded();
   const startedMs = performance.now();
-  // Names with few letters, whose random case could come back by chance.
+  // Names with few letters: the upstream query's random case can match by chance.
   for (const name of ['a.b', 'x1.example', 'www.example.com']) {
     const reply = await query({ address: '127.0.0.1', port: ports[0] }, questionOf(name));
     assert.ok(reply.rcode === 5 || reply.rcode === 2, `${name}: rcode ${reply.rcode}`);
   }
-  assert.ok(performance.now() - startedMs < 1_500, 'no question waits for a deadline');
+  assert.ok(performance.now() - startedMs < 1_500, 'a query waited for a deadline');
   await sleep(300);
-  const packets = (await asked()) - before;
-  assert.ok(packets <= 12, `${packets} questions were forwarded for 3`);
+  const packets = (await forwarded()) - before;
+  assert.ok(packets <= 12, `${packets} queries were forwarded for 3`);
 });

@@ -1,4 +1,4 @@
-/** What is seen of the names when members of etcd fail, and for how long: one, the leader, all for a minute. */
+/** How long names are missing or wrong when a follower, the leader, or every member of etcd fails. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +21,7 @@ async function isLeader({ etcd }: Host): Promise<boolean> {
   return Status.leader === Status.header.member_id;
 }
 
-/** B's names as A sees them while a member of etcd is killed: that of the leader, or one that is not. */
+/** Watches B's names from A while the leader or a follower of etcd is killed. */
 function withoutMember(which: 'the leader' | 'a follower') {
   return hosts.on(async ({ a, b, c }) => {
     const fromA = await startProber(a.dns, NAME);
@@ -33,7 +33,7 @@ function withoutMember(which: 'the leader' | 'a follower') {
       for (const host of [a, b, c]) {
         if ((await isLeader(host)) === (which === 'the leader')) victim = host;
       }
-      assert.ok(victim !== undefined, 'there is no such member');
+      assert.ok(victim !== undefined, `etcd has no such member: ${which}`);
       const killedMs = nowMs();
       await victim.etcd.kill();
       const started = await b.serve({ name: NEW, port: 8081 });
@@ -53,12 +53,20 @@ function withoutMember(which: 'the leader' | 'a follower') {
   });
 }
 
-test('a follower of etcd killed: nothing is lost', hosts.options, withoutMember('a follower'));
-
-test('the leader of etcd killed: nothing is lost', hosts.options, withoutMember('the leader'));
+test(
+  'No name is lost when a follower of etcd is killed',
+  hosts.options,
+  withoutMember('a follower'),
+);
 
 test(
-  'all of etcd gone for a minute: names stay, and what happened meanwhile shows soon after',
+  'No name is lost when the leader of etcd is killed',
+  hosts.options,
+  withoutMember('the leader'),
+);
+
+test(
+  'Names stay while all of etcd is down for a minute, and later changes appear soon after it returns',
   hosts.options,
   hosts.on(async ({ a, b, c }) => {
     const fromC = await startProber(c.dns, NAME);
@@ -77,15 +85,15 @@ test(
       await b.dockerd.docker('rm', '--force', ending);
       await b.serve({ name: NEW, port: 8082 });
       await sleep(OUTAGE_MS / 3);
-      const said = await a.inContainer({}, 'peer-glibc', 'srv', NAME, 'hello');
-      assert.equal(said, `${b.address} 8080 b got hello`);
+      const output = await a.inContainer({}, 'peer-glibc', 'srv', NAME, 'hello');
+      assert.equal(output, `${b.address} 8080 b got hello`);
       await c.soradns.end('SIGKILL');
       await c.startSoradns('serving');
       await fromC.sees(UNKNOWN, killedMs);
       const dns = [c.bridge, a.address];
       for (const client of ['peer-glibc', 'peer-musl']) {
-        const found = await c.inContainer({ dns }, client, 'srv', NAME, 'hello');
-        assert.equal(found, `${b.address} 8080 b got hello`, client);
+        const reply = await c.inContainer({ dns }, client, 'srv', NAME, 'hello');
+        assert.equal(reply, `${b.address} 8080 b got hello`, client);
       }
       await sleep(killedMs + OUTAGE_MS - nowMs());
       const backMs = nowMs();

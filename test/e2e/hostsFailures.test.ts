@@ -1,4 +1,4 @@
-/** What others see of a host's names when something on it fails, and for how long. */
+/** How long other hosts see missing or wrong names when part of a host fails. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,17 +13,17 @@ const PORT = 8080;
 const GONE = 'NXDOMAIN';
 const LEASE_MS = LEASE_TTL_SECONDS * 1000;
 
-/** For etcd to see that a lease has ended, for a new leader, who gives all leases their full time again, and for a slow machine. */
+/** Covers etcd's detection of an expired lease, a new leader that restarts all leases, and a slow machine. */
 const MARGIN_MS = LEASE_MS + 10_000;
 
 interface Scene extends Hosts {
-  /** Of the host, known as NAME; Docker starts it again when it can. */
+  /** Id of the host's container with the name NAME; Docker restarts it when possible. */
   readonly container: string;
-  /** Asks A for NAME. */
+  /** Queries host A for NAME. */
   readonly fromA: Prober;
 }
 
-/** Runs the body once A knows a container of the host. */
+/** Runs the body after host A answers for a container on the owner host. */
 function watching(owner: 'b' | 'c', body: (scene: Scene) => Promise<void>) {
   return hosts.on(async (all) => {
     const fromA = await startProber(all.a.dns, NAME);
@@ -39,14 +39,14 @@ function watching(owner: 'b' | 'c', body: (scene: Scene) => Promise<void>) {
   });
 }
 
-/** The records of a host that is gone outlive it, but not for longer than their lease. */
-function endedWithLease(goneAfterMs: number): void {
-  assert.ok(goneAfterMs > LEASE_MS / 2, `gone after ${goneAfterMs} ms already`);
-  assert.ok(goneAfterMs < LEASE_MS + MARGIN_MS, `gone after ${goneAfterMs} ms only`);
+/** The records of a failed host stay for their lease and then expire. */
+function assertEndedWithLease(goneAfterMs: number): void {
+  assert.ok(goneAfterMs > LEASE_MS / 2, `gone after only ${goneAfterMs} ms`);
+  assert.ok(goneAfterMs < LEASE_MS + MARGIN_MS, `still there after ${goneAfterMs} ms`);
 }
 
 test(
-  'a container: there once it runs, gone once it has ended',
+  'A container’s name appears after it starts and disappears after it is killed',
   hosts.options,
   watching('b', async ({ b, container, fromA }) => {
     const startedMs = await b.timeOf('StartedAt', container);
@@ -60,14 +60,14 @@ test(
 );
 
 test(
-  'soradns of a host killed: its names stay for the lease, and are back once it is',
+  'The names of a host whose soradns is killed stay for the lease and return when soradns restarts',
   hosts.options,
   watching('b', async ({ b, fromA }) => {
     const killedMs = nowMs();
     await b.soradns.end('SIGKILL');
     const goneAfterMs = await fromA.sees(GONE, killedMs);
     report('registrar killed for good: its names stay', goneAfterMs);
-    endedWithLease(goneAfterMs);
+    assertEndedWithLease(goneAfterMs);
     const startMs = nowMs();
     await b.startSoradns();
     report('registrar started again: missing', await fromA.sees(b.address, startMs));
@@ -75,7 +75,7 @@ test(
 );
 
 test(
-  'soradns of a host killed and started again: no name is missed',
+  'No name is missing when a host’s soradns is killed and restarted at once',
   hosts.options,
   watching('b', async ({ b, fromA }) => {
     const killedMs = nowMs();
@@ -87,7 +87,7 @@ test(
 );
 
 test(
-  'a host cut off: its names go with the lease, its own containers find each other; then all are back',
+  'The names of a disconnected host expire with the lease, its containers reach each other, and the names return later',
   hosts.options,
   watching('b', async ({ a, b, fromA }) => {
     const cutMs = nowMs();
@@ -95,9 +95,9 @@ test(
     await a.serve({ name: 'new.skydns.local', port: PORT });
     const goneAfterMs = await fromA.sees(GONE, cutMs);
     report('host cut off: its names stay', goneAfterMs);
-    endedWithLease(goneAfterMs);
-    const said = await b.inContainer({}, 'peer-glibc', 'a', NAME, String(PORT), 'hello');
-    assert.equal(said, `${b.address} ${PORT} b got hello`);
+    assertEndedWithLease(goneAfterMs);
+    const output = await b.inContainer({}, 'peer-glibc', 'a', NAME, String(PORT), 'hello');
+    assert.equal(output, `${b.address} ${PORT} b got hello`);
     const mendedMs = nowMs();
     b.mend();
     const fromB = await startProber(b.dns, 'new.skydns.local');
@@ -111,7 +111,7 @@ test(
 );
 
 test(
-  'dockerd restarted: names go with the containers and come with them',
+  'Names disappear and return with the containers when dockerd restarts',
   hosts.options,
   watching('b', async ({ b, container, fromA }) => {
     const stopMs = nowMs();
@@ -128,7 +128,7 @@ test(
 );
 
 test(
-  'dockerd restarted with live-restore: no name is missed',
+  'No name is missing when dockerd restarts with live-restore',
   hosts.options,
   watching('c', async ({ c, fromA }) => {
     const stopMs = nowMs();
@@ -141,14 +141,14 @@ test(
 );
 
 test(
-  'a host without power: its names go with the lease, and are back after the start',
+  'The names of a host that loses power expire with the lease and return after it starts',
   hosts.options,
   watching('b', async ({ b, fromA }) => {
     const crashMs = nowMs();
     await b.crash();
     const goneAfterMs = await fromA.sees(GONE, crashMs);
     report('host without power: its names stay', goneAfterMs);
-    endedWithLease(goneAfterMs);
+    assertEndedWithLease(goneAfterMs);
     await b.dockerd.start();
     await b.etcd.restart();
     const startMs = nowMs();
@@ -158,7 +158,7 @@ test(
 );
 
 test(
-  'the host whose etcd all others talk to loses its power: they lose no name, and new ones come',
+  'The other hosts lose no name and get new ones when the host of the etcd member in use loses power',
   hosts.options,
   hosts.on(async ({ a, b, c }) => {
     const [fromC, newFromC] = await Promise.all([

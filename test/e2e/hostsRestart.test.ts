@@ -1,4 +1,4 @@
-/** A host's soradns restarted while its containers ask: those with another server as a second `--dns` notice nothing. */
+/** A host's soradns restarts under load: no lookup fails in containers that have a second `--dns` server. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,12 +15,12 @@ const BEFORE_MS = 3_000;
 interface Client {
   readonly libc: 'glibc' | 'musl';
   readonly network?: string;
-  /** Besides its own host's. */
+  /** Whether it also has another host's server. */
   readonly second: boolean;
   readonly args?: readonly string[];
 }
 
-/** Each looks the name up a hundred times a second or so. */
+/** Each client looks the name up about a hundred times a second. */
 const CLIENTS: readonly Client[] = [
   { libc: 'glibc', second: true },
   { libc: 'glibc', second: true, args: ['--dns-opt', 'timeout:1'] },
@@ -30,22 +30,22 @@ const CLIENTS: readonly Client[] = [
   { libc: 'musl', second: false },
 ];
 
-/** Looks the name up until the time is over; gives what came of it. */
+/** Looks the name up for LOAD_SECONDS; returns the number of lookups and of failures. */
 async function lookUp(host: Host, other: Host, what: string, client: Client) {
   const { libc, second, network, args } = client;
   const dns = second ? [host.bridge, other.address] : [host.bridge];
   const command = [`peer-${libc}`, 'lookups', NAME, String(LOAD_SECONDS)];
-  const said = await host.inContainer({ dns, network, args }, ...command);
-  const [count = 0, failed = 0, slowestMs = 0] = said.split(' ').map(Number);
+  const output = await host.inContainer({ dns, network, args }, ...command);
+  const [count = 0, failed = 0, slowestMs = 0] = output.split(' ').map(Number);
   const servers = second ? '2 servers' : '1 server';
-  const who = [libc, network ?? 'bridge', servers, ...(args ?? [])].join(' ');
-  report(`${what}: ${who}: ${failed} of ${count} lookups failed, slowest`, slowestMs);
+  const label = [libc, network ?? 'bridge', servers, ...(args ?? [])].join(' ');
+  report(`${what}: ${label}: ${failed} of ${count} lookups failed, slowest`, slowestMs);
   return { client, count, failed };
 }
 
 /**
- * Who has a second server has an answer to each lookup, whatever the body does to the host's soradns. Gives how many
- * lookups failed of those who have none.
+ * Asserts that no lookup fails in clients with a second server while the body runs. Returns the number of failed lookups
+ * in clients without one.
  */
 async function underLoad(host: Host, other: Host, what: string, body: () => Promise<void>) {
   await host.dockerd.docker('network', 'create', 'backend');
@@ -56,7 +56,7 @@ async function underLoad(host: Host, other: Host, what: string, body: () => Prom
   for (const { client, count, failed } of await lookups) {
     if (!client.second) failedAlone += failed;
     else assert.equal(failed, 0, JSON.stringify(client));
-    assert.ok(count > LOAD_SECONDS, `${JSON.stringify(client)} asked ${count} times only`);
+    assert.ok(count > LOAD_SECONDS, `${JSON.stringify(client)} asked only ${count} times`);
   }
   return failedAlone;
 }
@@ -65,9 +65,9 @@ for (const { signal, awayMs } of [
   { signal: 'SIGTERM', awayMs: 0 },
   { signal: 'SIGKILL', awayMs: 7_000 },
 ] as const) {
-  const what = `soradns ended by ${signal}, started again after ${awayMs / 1000} s`;
+  const what = `soradns is ended by ${signal} and restarted after ${awayMs / 1000} s`;
   test(
-    `${what}: no lookup fails with a second server`,
+    `No lookup of a client with a second server fails when a host's ${what}`,
     hosts.options,
     hosts.on(async ({ a, b }) => {
       await b.serve({ name: NAME, port: 8080 });
@@ -82,7 +82,8 @@ for (const { signal, awayMs } of [
         });
         report(`${what}: does not answer`, fromA.wrongMs(b.address, signalMs));
         await fromA.sees(b.address, nowMs());
-        if (awayMs > 5_000) assert.ok(failedAlone > 0, 'the others would not have failed either');
+        if (awayMs > 5_000)
+          assert.ok(failedAlone > 0, 'no lookup failed in the clients with one server');
       } finally {
         fromA.stop();
       }

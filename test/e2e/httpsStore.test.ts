@@ -1,4 +1,4 @@
-/** A soradns server as the store, behind a proxy that ends TLS: which certificates are good for which URL. */
+/** A soradns server as the store, behind a proxy that terminates TLS: which certificates match which URL. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request } from 'node:http';
@@ -21,7 +21,7 @@ after(async () => {
   certificates?.remove();
 });
 
-/** A proxy on both loopback addresses that shows the certificate. */
+/** Starts a proxy with the certificate on both loopback addresses. */
 async function startTlsProxy(certificate: string): Promise<Server> {
   const pem = (name: string): Buffer => certificates.pem(`${name}.pem`);
   const tls = { cert: pem(certificate), key: pem(`${certificate}-key`) };
@@ -40,7 +40,7 @@ async function startTlsProxy(certificate: string): Promise<Server> {
   return proxy;
 }
 
-it('an https:// store is used if its certificate is for the host of the URL, and refused if not', async () => {
+it('soradns accepts an https:// store only if its certificate matches the host of the URL', async () => {
   const table = [
     ['server', '127.0.0.1', undefined],
     ['server', '[::1]', undefined],
@@ -59,7 +59,7 @@ it('an https:// store is used if its certificate is for the host of the URL, and
       if (refusal === undefined) {
         assert.equal(ran.code, 0, what);
         assert.match(ran.stdout, /^a\.skydns\.local\. +192\.0\.2\.1/m, what);
-        // Older Nodes warn about server names that they refuse later.
+        // Older Node versions warn about a server name here and refuse it later.
         assert.equal(ran.stderr, '', what);
       } else {
         assert.notEqual(ran.code, 0, what);

@@ -1,6 +1,6 @@
 /**
- * The Dockerfile, built on stand-ins for the images that it names, and what is promised of the image: no root, nothing
- * written but to its volume, healthy when it answers, gone in time. Then the README's blocks for two hosts, as they are.
+ * Builds the Dockerfile on stand-ins for its base images and checks the image: it runs without root, writes only to its
+ * volume, is healthy when it answers, and stops in time. Then runs the README's blocks for two hosts unchanged.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -31,9 +31,9 @@ const HARDENED = [
   ...['--read-only', '--cap-drop', 'ALL', '--cap-add', 'NET_BIND_SERVICE'],
   ...['--security-opt', 'no-new-privileges'],
 ];
-/** Health is looked at often, and the first look counts. */
+/** Frequent health checks, of which the first counts. */
 const WATCHED = ['--health-interval=1s', '--health-start-period=1ms', '--health-retries=1'];
-/** What belongs to development, to npm, and to other systems. */
+/** Files for development, for npm, and for other systems. */
 const TOOLS =
   /\.(ts|map|tgz)$|\/(typescript|tsx|@biomejs|_cacache)\/|(musl|darwin|win32)[^/]*\/?[^/]*\.node$/;
 const PUBLISHED = ['53:53/udp', '53:53/tcp'];
@@ -41,7 +41,7 @@ const NAME = '1.rails.production.east.skydns.local';
 const HEALTHY = /^127\.0\.0\.1:53 REFUSED$/m;
 const STARTED_MS = 60_000;
 
-/** Waits for the status and, in what the checks have printed so far, for the line. */
+/** Waits until the container has the health status and a check has printed the line. */
 async function becomes(
   dockerd: Dockerd,
   container: string,
@@ -59,7 +59,7 @@ async function becomes(
   });
 }
 
-/** In order and before Docker would kill it, which is after 10 s. */
+/** Asserts that the container exits with 0 before Docker would kill it, which is after 10 s. */
 async function assertStops(dockerd: Dockerd, container: string): Promise<void> {
   const startedMs = performance.now();
   await dockerd.docker('stop', container);
@@ -73,7 +73,7 @@ function logs(dockerd: Dockerd, container: string): Promise<string> {
 }
 
 test(
-  'the Dockerfile builds a small image that says what it is',
+  'The Dockerfile builds a small image with the right user, health check, volume, ports and labels',
   docker.options,
   docker.on(async (dockerd) => {
     await buildImage(dockerd.host);
@@ -100,7 +100,7 @@ test(
 );
 
 test(
-  'no tools, sources or parts for other systems are in it',
+  'The image contains no tools, sources or binaries for other systems',
   docker.options,
   docker.on(async (dockerd) => {
     const find = "find / -xdev ! -path '/proc/*' -path '*/soradns/*' -type f";
@@ -118,7 +118,7 @@ test(
 );
 
 test(
-  'without root, capabilities or a disk to write to it answers, keeps names in its volume and ends in time',
+  'The container answers without root, capabilities or a writable disk, keeps its names in its volume and stops in time',
   docker.options,
   docker.on(async (dockerd) => {
     const args = [...HARDENED, ...WATCHED, '--volume', 'kept:/var/lib/soradns'];
@@ -154,7 +154,7 @@ test(
 );
 
 test(
-  'it is not healthy before it has read its store, and goes on',
+  'A container that has not read its store is unhealthy and keeps running',
   docker.options,
   docker.on(async (dockerd) => {
     const id = await dockerd.run({
@@ -168,7 +168,7 @@ test(
 );
 
 test(
-  'its health check finds the server wherever it listens',
+  'The health check queries every address that the server listens on',
   docker.options,
   docker.on(async (dockerd) => {
     const addresses = ['--addr', '127.0.0.2:5353', '--addr', '0.0.0.0:5354'];
@@ -187,7 +187,7 @@ test(
 );
 
 test(
-  "the README's blocks for two hosts connect a container on one to one on the other",
+  "A container on one host reaches a container on the other after the README's blocks for two hosts",
   docker.options,
   docker.on(async (first) => {
     const second = await startDockerd({ connection: connection(12) });
@@ -232,11 +232,11 @@ test(
   }),
 );
 
-/** What the README says to run where there is only the image. The server hears of a name a moment after it is set. */
+/** Runs the README's commands for a host that has only the image. The server answers for a new name after a moment. */
 async function assertCommandsRun(host: Dockerd): Promise<void> {
   const [block = ''] = shellBlocks('Commands').filter((text) => text.includes('docker exec'));
   const commands = block.replaceAll('10.0.0.1:', `${host.address}:`);
-  const wanted = [
+  const expected = [
     /^1\.rails\.production\.east\.skydns\.local\. +/m, // ls
     /^docker +unix:.* \(connected\)$/m, // registrar status
     /^db\.skydns\.local\.\t\d+\tIN\tA\t10\.0\.0\.9$/m, // query
@@ -245,9 +245,9 @@ async function assertCommandsRun(host: Dockerd): Promise<void> {
   let printed = '';
   const areDone = async (): Promise<boolean> => {
     printed = await shell(host, commands, {}).catch(({ stdout, stderr }) => `${stdout}${stderr}`);
-    return wanted.every((line) => line.test(printed));
+    return expected.every((line) => line.test(printed));
   };
-  await until('the commands print what they are for', areDone, STARTED_MS).catch((error) => {
+  await until('the commands print the expected lines', areDone, STARTED_MS).catch((error) => {
     throw new Error(`${error}\n${printed}`);
   });
 }
@@ -256,22 +256,22 @@ function containerOf(host: Dockerd): Promise<string> {
   return host.docker('inspect', '--format', '{{.Id}}', 'soradns');
 }
 
-/** The README's lines for a newer image; a lookup that neither of the two servers answered would print something else. */
+/** Runs the README's block that replaces the image; every lookup meanwhile must print the address. */
 async function assertIsReplaced(host: Dockerd): Promise<void> {
   const [block = ''] = shellBlocks('Operations').filter((text) => text.includes('docker build'));
   const old = await containerOf(host);
   const answers = await withTempDir(async (folder) => {
     const end = join(folder, 'end');
-    const look = `dig +short +tries=1 +time=5 @172.17.0.1 ${NAME} A`;
-    const [command, ...args] = host.onHost('sh', '-c', `until [ -e ${end} ]; do ${look}; done`);
-    const looking = promisify(execFile)(command, args, { maxBuffer: 1 << 26 });
+    const lookUp = `dig +short +tries=1 +time=5 @172.17.0.1 ${NAME} A`;
+    const [command, ...args] = host.onHost('sh', '-c', `until [ -e ${end} ]; do ${lookUp}; done`);
+    const lookingUp = promisify(execFile)(command, args, { maxBuffer: 1 << 26 });
     try {
       await shell(host, block, { ETCD: host.address });
     } finally {
       writeFileSync(end, '');
-      await looking;
+      await lookingUp;
     }
-    return (await looking).stdout.trim().split('\n');
+    return (await lookingUp).stdout.trim().split('\n');
   });
   assert.notEqual(await containerOf(host), old);
   assert.deepEqual([...new Set(answers)], [host.address]);
@@ -289,7 +289,7 @@ function etcdImage(): string {
   return image ?? assert.fail('the README names no image of etcd');
 }
 
-/** Runs a block on the host, with other values for its variables, as somebody would write who copied it. */
+/** Runs a block on the host with these values for its variables. */
 async function shell(
   { host, socket }: Dockerd,
   block: string,

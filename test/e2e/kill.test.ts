@@ -1,6 +1,6 @@
 /**
- * The server on a `file:` store is killed (SIGKILL) while clients write over HTTP, again and again over the same
- * directories. Whatever was acknowledged is there after the next start. SORADNS_SERVER_KILLS says how often.
+ * Kills a server with a `file:` store (SIGKILL) while clients write over HTTP, repeatedly on the same directories. Every
+ * acknowledged write must be there after the next start. SORADNS_SERVER_KILLS sets the number of kills.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -16,15 +16,15 @@ import { until } from '../support/until.ts';
 const KILLS = Number(process.env.SORADNS_SERVER_KILLS ?? 200);
 const SIDES = 2;
 const WRITERS = 4;
-const MOST_WAITED_FOR = 10;
-const LONGEST_WRITING_MS = 40;
+const MAX_AWAITED_WRITES = 10;
+const MAX_WRITING_MS = 40;
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const KEYS = '/v2/keys/skydns/local/skydns/kill';
 
-it(`nothing acknowledged is lost in ${KILLS} kills of the server`, { timeout: 900_000 }, () =>
+it(`The server loses no acknowledged write in ${KILLS} kills`, { timeout: 900_000 }, () =>
   withTempDir(async (parent) => {
     const sides = Array.from({ length: SIDES }, (_, side) =>
-      killAgainAndAgain(join(parent, `${side}`), Math.ceil(KILLS / SIDES)),
+      killRepeatedly(join(parent, `${side}`), Math.ceil(KILLS / SIDES)),
     );
     for (const side of await Promise.allSettled(sides)) {
       if (side.status === 'rejected') throw side.reason;
@@ -33,8 +33,8 @@ it(`nothing acknowledged is lost in ${KILLS} kills of the server`, { timeout: 90
   }),
 );
 
-/** Gives back how many writes were acknowledged. */
-async function killAgainAndAgain(directory: string, kills: number): Promise<number> {
+/** Returns the number of acknowledged writes. */
+async function killRepeatedly(directory: string, kills: number): Promise<number> {
   const acknowledged = new Map<string, number>();
   let count = 0;
   for (let run = 0; run <= kills; run++) {
@@ -71,7 +71,7 @@ async function verify(http: string, acknowledged: ReadonlyMap<string, number>): 
   const body = (await reply.json()) as { node?: { nodes?: { key: string; value: string }[] } };
   const found = new Map(body.node?.nodes?.map(({ key, value }) => [key, JSON.parse(value).port]));
   for (const [key, port] of acknowledged) {
-    // A later write may have been kept although its acknowledgement did not come through.
+    // A later write may be stored although its acknowledgement was lost.
     assert.ok(found.get(key) >= port, `${key}: ${found.get(key)} after ${port} was acknowledged`);
   }
 }
@@ -95,10 +95,10 @@ async function writeUntilKilled(
     }
   };
   const writers = Array.from({ length: WRITERS }, (_, writer) => write(writer).catch(() => {}));
-  // However slow the machine: some writes are through, and others under way.
-  const enough = randomInt(0, MOST_WAITED_FOR);
-  await until('some writes are acknowledged', () => count >= enough, 10_000);
-  await sleep(randomInt(1, LONGEST_WRITING_MS));
+  // Also on a slow machine some writes are acknowledged and others in progress.
+  const least = randomInt(0, MAX_AWAITED_WRITES);
+  await until('some writes are acknowledged', () => count >= least, 10_000);
+  await sleep(randomInt(1, MAX_WRITING_MS));
   server.kill('SIGKILL');
   await Promise.all(writers);
   return count;

@@ -1,4 +1,4 @@
-/** `/metrics` of a whole server: it adds up, and no client decides how long it is. */
+/** `/metrics` of a whole server: the counts are right, and no client can make it longer. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import dgram from 'node:dgram';
@@ -28,7 +28,7 @@ before(async () => {
   });
   await put('/v2/keys/skydns/local/skydns/web', '{"host":"10.0.0.1"}');
   await put('/v2/keys/skydns/local/skydns/bad', '{"host":["x"]}');
-  await until('both are there', async () => {
+  await until('the server has both values', async () => {
     const { answer } = await query(server.dns, question('web.skydns.local.', 'A'));
     return answer.length === 1 && server.lines.some((l) => l.message === 'value skipped');
   });
@@ -55,7 +55,7 @@ async function scrape(): Promise<{ read: Exposition; text: string }> {
   return { read: new Exposition(text), text };
 }
 
-/** By how much a number grew. */
+/** Runs the work; returns a function that gives the growth of a metric. */
 async function growth(work: () => Promise<unknown>) {
   const before = (await scrape()).read;
   await work();
@@ -68,7 +68,7 @@ const REQUESTS = 'soradns_dns_requests_total';
 const RESPONSES = 'soradns_dns_responses_total';
 
 describe('/metrics', () => {
-  it('counts every question once, by transport, family, type and rcode', async () => {
+  it('/metrics counts every query once, by transport, family, type and rcode', async () => {
     const [v4, v6] = server.endpoints;
     assert.ok(v4 !== undefined && v6 !== undefined);
     const edns = { udpSize: 1232, dnssecOk: true };
@@ -76,7 +76,7 @@ describe('/metrics', () => {
       for (let i = 0; i < 5; i++) await query(v4, question('web.skydns.local.', 'A'));
       for (let i = 0; i < 3; i++) await query(v6, question('nobody.skydns.local.', 'A'));
       await query(v4, question('web.skydns.local.', 'AAAA'), { transport: 'tcp', edns });
-      await query(v4, question('web.skydns.local.', 'A'), { edns }); // answered out of the table by now
+      await query(v4, question('web.skydns.local.', 'A'), { edns }); // answered from the table by now
       await query(v6, question('web.skydns.local.', 'SRV'), { transport: 'tcp' });
       await query(v4, { ...question('web.skydns.local.', 'A'), qtype: 64 });
       await query(v4, question('www.example.com.', 'A'), { recursionDesired: false });
@@ -100,7 +100,7 @@ describe('/metrics', () => {
     assert.equal(grew('soradns_tcp_connections_accepted_total'), 2);
   });
 
-  it('counts what is refused and what is dropped', async () => {
+  it('/metrics counts refused and dropped packets', async () => {
     const socket = dgram.createSocket('udp4');
     const send = (packet: Uint8Array) => socket.send(packet, server.dns.port, server.dns.address);
     try {
@@ -110,7 +110,7 @@ describe('/metrics', () => {
         send(rawPacket({ flags: 0x8000 }));
         send(rawPacket({ flags: 0x2800 })); // UPDATE
         send(rawPacket({ counts: [2, 0, 0, 0] }));
-        await until('all are counted', async () => {
+        await until('the replies are counted', async () => {
           return (await scrape()).read.value(RESPONSES) === before + 2;
         });
       });
@@ -124,7 +124,7 @@ describe('/metrics', () => {
     }
   });
 
-  it('counts what others were asked', async () => {
+  it('/metrics counts forwarded queries, cache hits and failures', async () => {
     const grew = await growth(async () => {
       for (let i = 0; i < 3; i++) await query(server.dns, question('www.example.com.', 'A'));
       await query(server.dns, question('short.', 'A'));
@@ -140,7 +140,7 @@ describe('/metrics', () => {
     assert.equal((await scrape()).read.value('soradns_forward_in_flight'), 0);
   });
 
-  it('knows the store and the process', async () => {
+  it('/metrics reports the state of the store and of the process', async () => {
     const { read } = await scrape();
     assert.equal(read.value('soradns_store_synced'), 1);
     assert.equal(read.value('soradns_store_keys'), 1);
@@ -159,7 +159,7 @@ describe('/metrics', () => {
     assert.equal(read.value('soradns_build_info'), 1);
   });
 
-  it('is neither longer nor slower after a flood of odd questions', async () => {
+  it('/metrics has the same series after a flood of random queries', async () => {
     const before = await scrape();
     const socket = dgram.createSocket('udp4');
     let replies = 0;
@@ -169,16 +169,16 @@ describe('/metrics', () => {
         const qname = nameOf(
           `${randomBytes(8).toString('hex')}.${i % 2 ? 'skydns.local' : 'nowhere'}.`,
         );
-        const asked = { qname, qtype: randomBytes(2).readUInt16BE(), qclass: 1 };
+        const flooded = { qname, qtype: randomBytes(2).readUInt16BE(), qclass: 1 };
         const packet = encodeQuery({
           id: i,
-          question: asked,
+          question: flooded,
           recursionDesired: false,
           checkingDisabled: false,
           edns: undefined,
         });
         socket.send(packet, server.dns.port, server.dns.address);
-        if (i % 50 === 49) await until('some are answered', () => replies >= i - 200);
+        if (i % 50 === 49) await until('most queries are answered', () => replies >= i - 200);
       }
     } finally {
       socket.close();
@@ -189,7 +189,7 @@ describe('/metrics', () => {
   });
 });
 
-it('100,000 clients, types and rcodes leave the size of the text alone', () => {
+it('/metrics has the same series after 100,000 clients, types and rcodes, and renders within 20 ms', () => {
   const answers = new AnswerCounters();
   const { dns, ...others } = allMetricsSources();
   assert.ok(dns !== undefined);

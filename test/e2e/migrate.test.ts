@@ -1,4 +1,4 @@
-/** The README's way from SkyDNS: etcd's v2 data copied by the block as it stands, and the same answers after it. */
+/** Migration from SkyDNS: the README's block copies etcd's v2 data, and soradns gives the same answers. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -15,14 +15,14 @@ import { question } from '../support/zone.ts';
 
 const run = promisify(execFile);
 
-/** Writes to etcd's v2 data, as SkyDNS's users did. */
+/** Writes to etcd's v2 store, as users of SkyDNS did. */
 async function put(endpoint: string, key: string, value: string): Promise<void> {
   await run('etcdctl', ['--endpoints', endpoint, 'set', key, value], {
     env: { ...process.env, ETCDCTL_API: '2' },
   });
 }
 
-/** Runs the README's block; gives what it prints. */
+/** Runs the README's block; returns its output. */
 async function copy(etcd: string, soradns: string, token = ''): Promise<string> {
   const [block = ''] = shellBlocks('Migrating');
   const here = block
@@ -37,7 +37,7 @@ async function copy(etcd: string, soradns: string, token = ''): Promise<string> 
   return stdout + stderr;
 }
 
-test('what SkyDNS kept in v2 of etcd is answered after the copy', async (t) => {
+test('soradns answers for SkyDNS’s names in etcd v2 after the README’s block has copied them', async (t) => {
   const etcd = await startEtcd({ enableV2: true });
   t.after(() => etcd.stop());
   const server = await startTestServer({ store: `etcd://${etcd.endpoint}` });
@@ -57,7 +57,7 @@ test('what SkyDNS kept in v2 of etcd is answered after the copy', async (t) => {
   assert.deepEqual(text.answer[0]?.rdata, { kind: 'txt', strings: ['a "b" & c'] });
 });
 
-test('where writing needs the token the copy says what it could not write, and works with the token', async (t) => {
+test('The README’s copy block lists the keys that it cannot write without the token and works with the token', async (t) => {
   const etcd = await startEtcd({ enableV2: true });
   t.after(() => etcd.stop());
   const endpoint = `http://${etcd.endpoint}`;

@@ -1,4 +1,4 @@
-/** dockerd 28 or newer with Compose v2, refusing every API that Docker 29 refuses: what the registrar makes of its containers. */
+/** The registrar with dockerd 28 or newer and Compose v2, refusing every API version that Docker 29 refuses. */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -20,7 +20,7 @@ const docker =
     ? useDockerd({ root: debian.root, env, liveRestore: true })
     : useDockerd({}, debian.reason);
 
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 let following: Promise<Followed> | undefined;
 after(async () => (await following?.catch(() => undefined))?.stop());
@@ -36,7 +36,7 @@ function newerTest(title: string, body: (dockerd: Dockerd, dns: Followed) => Pro
   );
 }
 
-/** Runs compose v2 on this file, in a project folder of its own. */
+/** Runs the body with Compose v2 on these services, in a new project folder. */
 async function withProject(
   dockerd: Dockerd,
   name: string,
@@ -56,27 +56,24 @@ async function withProject(
 
 function statusOf(socketPath: string, path: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, agent: false }, (answer) => {
+    const sent = request({ socketPath, path, agent: false }, (answer) => {
       answer.resume();
       answer.on('end', () => resolve(answer.statusCode));
     });
-    asked.on('error', reject);
-    asked.end();
+    sent.on('error', reject);
+    sent.end();
   });
 }
 
-newerTest(
-  'an engine that refuses old APIs is followed, as no version is asked for',
-  async (dockerd, dns) => {
-    assert.equal(await statusOf(dockerd.socket, '/v1.43/info'), 400);
-    const version = await dockerd.docker('version', '--format', '{{.Server.Version}}');
-    assert.ok(Number.parseInt(version, 10) >= 28, version);
-    await dockerd.run({ env: { DNS_NAME: 'web.skydns.local' }, publish: ['18080:80'] });
-    await dns.services('web', `${dockerd.address}:18080`);
-  },
-);
+newerTest('The registrar follows an engine that refuses old API versions', async (dockerd, dns) => {
+  assert.equal(await statusOf(dockerd.socket, '/v1.43/info'), 400);
+  const version = await dockerd.docker('version', '--format', '{{.Server.Version}}');
+  assert.ok(Number.parseInt(version, 10) >= 28, version);
+  await dockerd.run({ env: { DNS_NAME: 'web.skydns.local' }, publish: ['18080:80'] });
+  await dns.services('web', `${dockerd.address}:18080`);
+});
 
-newerTest('run, stop, start, restart, pause and rm are followed', async (dockerd, dns) => {
+newerTest('The registrar follows run, stop, start, restart, pause and rm', async (dockerd, dns) => {
   const id = await dockerd.run({ env: { DNS_NAME: 'web.skydns.local' }, publish: ['18080:80'] });
   const steps = [
     ['stop', false],
@@ -94,7 +91,7 @@ newerTest('run, stop, start, restart, pause and rm are followed', async (dockerd
 });
 
 newerTest(
-  'a port that -P chose is followed to the one chosen after a restart',
+  'The registrar follows a port that -P chooses again at each restart',
   async (dockerd, dns) => {
     const args = ['--expose', '8080', '-P'];
     const id = await dockerd.run({ env: { DNS_NAME: 'web.skydns.local' }, args });
@@ -106,42 +103,51 @@ newerTest(
   },
 );
 
-newerTest('joining and leaving networks is followed', async (dockerd, dns) => {
-  await dockerd.docker('network', 'create', '--subnet', '10.99.0.0/24', 'backend');
-  const wishes = { DNS_MODE: 'internal', DNS_NETWORK: 'backend', DNS_PORT: '80' };
-  const id = await dockerd.run({ env: { DNS_NAME: 'web.skydns.local', ...wishes } });
-  await dockerd.docker('network', 'connect', 'backend', id);
-  await dns.services('web', '10.99.0.2:80');
-  await dockerd.docker('network', 'disconnect', 'backend', id);
-  await dns.addresses('web');
-  await dockerd.docker('network', 'connect', '--ip', '10.99.0.99', 'backend', id);
-  await dns.services('web', '10.99.0.99:80');
-});
+newerTest(
+  'The registrar follows a container that joins and leaves a network',
+  async (dockerd, dns) => {
+    await dockerd.docker('network', 'create', '--subnet', '10.99.0.0/24', 'backend');
+    const settings = { DNS_MODE: 'internal', DNS_NETWORK: 'backend', DNS_PORT: '80' };
+    const id = await dockerd.run({ env: { DNS_NAME: 'web.skydns.local', ...settings } });
+    await dockerd.docker('network', 'connect', 'backend', id);
+    await dns.services('web', '10.99.0.2:80');
+    await dockerd.docker('network', 'disconnect', 'backend', id);
+    await dns.addresses('web');
+    await dockerd.docker('network', 'connect', '--ip', '10.99.0.99', 'backend', id);
+    await dns.services('web', '10.99.0.99:80');
+  },
+);
 
-newerTest('an IPv6-only network has AAAA and SRV of its address', async (dockerd, dns) => {
-  const subnet = ['--ipv4=false', '--ipv6', '--subnet', 'fd93::/64'];
-  await dockerd.docker('network', 'create', ...subnet, 'six');
-  const wishes = { DNS_MODE: 'internal', DNS_PORT: '80' };
-  await dockerd.run({ env: { DNS_NAME: 'web.skydns.local', ...wishes }, network: 'six' });
-  await dns.services('web', 'fd93::2:80');
-  await dns.addresses('web');
-});
+newerTest(
+  'A container on an IPv6-only network has an AAAA and an SRV record and no A record',
+  async (dockerd, dns) => {
+    const subnet = ['--ipv4=false', '--ipv6', '--subnet', 'fd93::/64'];
+    await dockerd.docker('network', 'create', ...subnet, 'six');
+    const settings = { DNS_MODE: 'internal', DNS_PORT: '80' };
+    await dockerd.run({ env: { DNS_NAME: 'web.skydns.local', ...settings }, network: 'six' });
+    await dns.services('web', 'fd93::2:80');
+    await dns.addresses('web');
+  },
+);
 
-newerTest('health puts a container in and takes it out', async (dockerd, dns) => {
-  const check = ['--health-cmd', 'test -e /sane', '--health-interval', '100ms'];
-  const id = await dockerd.run({
-    env: { DNS_NAME: 'web.skydns.local' },
-    publish: ['18080:80'],
-    args: [...check, '--health-retries', '1'],
-  });
-  for (const change of ['touch', 'rm', 'touch']) {
-    await dockerd.docker('exec', id, change, ...(change === 'rm' ? ['-f'] : []), '/sane');
-    await dns.addresses('web', ...(change === 'rm' ? [] : [dockerd.address]));
-  }
-});
+newerTest(
+  'The registrar adds a container that becomes healthy and removes one that becomes unhealthy',
+  async (dockerd, dns) => {
+    const check = ['--health-cmd', 'test -e /sane', '--health-interval', '100ms'];
+    const id = await dockerd.run({
+      env: { DNS_NAME: 'web.skydns.local' },
+      publish: ['18080:80'],
+      args: [...check, '--health-retries', '1'],
+    });
+    for (const change of ['touch', 'rm', 'touch']) {
+      await dockerd.docker('exec', id, change, ...(change === 'rm' ? ['-f'] : []), '/sane');
+      await dns.addresses('web', ...(change === 'rm' ? [] : [dockerd.address]));
+    }
+  },
+);
 
 test(
-  'the list that is asked for without a filter has paused and restarting containers, and no others',
+  'The engine’s list has running, paused and restarting containers and no others',
   docker.options,
   docker.on(async (dockerd) => {
     const engine = connectEngine({ kind: 'unix', path: dockerd.socket });
@@ -158,12 +164,12 @@ test(
       const expected = { [running]: 'running', [paused]: 'paused', [loop]: 'restarting' };
       let seen: Record<string, string> = {};
       await until(
-        'the loop is between two lives',
+        'the crash loop is restarting',
         async () => {
           seen = await states();
           return seen[loop] === 'restarting';
         },
-        PATIENCE_MS,
+        TIMEOUT_MS,
       );
       assert.deepEqual(seen, expected);
     } finally {
@@ -172,19 +178,22 @@ test(
   }),
 );
 
-newerTest('names stay while dockerd restarts and containers live on', async (dockerd, dns) => {
-  await dockerd.run({ env: { DNS_NAME: 'web.skydns.local' }, publish: ['18080:80'] });
-  await dns.addresses('web', dockerd.address);
-  await dockerd.terminate();
-  await dns.addresses('web', dockerd.address);
-  await dockerd.start();
-  await dockerd.run({ env: { DNS_NAME: 'late.skydns.local' }, publish: ['18081:80'] });
-  await dns.addresses('late', dockerd.address);
-  await dns.services('web', `${dockerd.address}:18080`);
-});
+newerTest(
+  'Names stay while dockerd restarts and the containers keep running',
+  async (dockerd, dns) => {
+    await dockerd.run({ env: { DNS_NAME: 'web.skydns.local' }, publish: ['18080:80'] });
+    await dns.addresses('web', dockerd.address);
+    await dockerd.terminate();
+    await dns.addresses('web', dockerd.address);
+    await dockerd.start();
+    await dockerd.run({ env: { DNS_NAME: 'late.skydns.local' }, publish: ['18081:80'] });
+    await dns.addresses('late', dockerd.address);
+    await dns.services('web', `${dockerd.address}:18080`);
+  },
+);
 
 newerTest(
-  'compose up, scale and down give each replica a number below its service',
+  'The registrar gives each Compose replica a number below its service through up, scale and rm',
   async (dockerd, dns) => {
     const web = { image: 'bb', command: 'sleep 1000', environment: { DNS_ENABLE: 'true' } };
     const services = { web: { ...web, ports: ['80'], stop_grace_period: '1s' } };
@@ -202,7 +211,7 @@ newerTest(
       await dns.services('web.my-shop', ...ports.map((each) => `${dockerd.address}:${each}`));
       await compose('run', '--detach', '--name', 'once', '--publish', '18099:80', 'web');
       await until(
-        'the one-off is known',
+        'explain reports the one-off container',
         async () => (await dns.reasons('once')).join() === 'is a one-off of compose',
       );
       await compose('up', '--detach', '--scale', 'web=1');
@@ -215,7 +224,7 @@ newerTest(
 );
 
 newerTest(
-  'a service that shares the network of another has its ports under Compose v2',
+  'A Compose service with network_mode service has the ports of the service whose network it shares',
   async (dockerd, dns) => {
     const base = { image: 'bb', command: 'sleep 1000', stop_grace_period: '1s' };
     const services = {
@@ -234,7 +243,7 @@ newerTest(
 );
 
 test(
-  'compose.yaml comes up under Compose v2, and its registrar gives names to containers',
+  'compose.yaml starts under Compose v2, and its registrar names containers',
   docker.options,
   docker.on(async (dockerd) => {
     const folder = dirname(dockerd.socket);
@@ -256,10 +265,10 @@ test(
       const client = ['run', '--rm', '--dns', '172.17.0.1', 'bb', 'nslookup', '-type=a', name];
       const isFound = () =>
         dockerd.docker(...client).then(
-          (said) => said.includes(dockerd.address),
+          (output) => output.includes(dockerd.address),
           () => false,
         );
-      await until('a container finds the other', isFound, PATIENCE_MS);
+      await until('a container resolves the other one', isFound, TIMEOUT_MS);
       const status = await compose('exec', '-T', 'registrar', 'soradns', 'registrar', 'status');
       assert.match(status, / web\.skydns\.local\. .* yes$/m);
     } finally {

@@ -1,4 +1,4 @@
-/** A swarm of one node on dockerd 28 or newer: tasks have names by their service and slot. */
+/** A swarm of one node on dockerd 28 or newer: tasks are named by their service and slot. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import type { Dockerd } from '../support/dockerd.ts';
@@ -12,7 +12,7 @@ const debian = provideNewerDebian();
 const docker =
   debian.kind === 'there' ? useDockerd({ root: debian.root }) : useDockerd({}, debian.reason);
 
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 let following: Promise<Followed> | undefined;
 after(async () => (await following?.catch(() => undefined))?.stop());
@@ -22,7 +22,7 @@ async function followSwarm(dockerd: Dockerd): Promise<Followed> {
   return follow(dockerd);
 }
 
-/** Starts the service, and removes it in the end. */
+/** Starts the service, runs the body, and removes the service. */
 async function withService(
   dockerd: Dockerd,
   name: string,
@@ -39,11 +39,11 @@ async function withService(
   } finally {
     await dockerd.docker('service', 'rm', name);
     const areGone = async () => (await dockerd.docker('ps', '--all', '--quiet')) === '';
-    await until(`the tasks of ${name} are gone`, areGone, PATIENCE_MS);
+    await until(`the tasks of ${name} are gone`, areGone, TIMEOUT_MS);
   }
 }
 
-/** Waits until so many tasks of the service run, none of which are `before`; gives the ids of their containers. */
+/** Waits until `count` tasks of the service run, without those in `before`; returns the ids of their containers. */
 async function tasks(
   dockerd: Dockerd,
   service: string,
@@ -56,11 +56,11 @@ async function tasks(
     ids = (await dockerd.docker('ps', '--quiet', ...filter)).split('\n').filter((id) => id !== '');
     return ids.length === count && !ids.some((id) => before.includes(id));
   };
-  await until(`${count} tasks of ${service} run`, areThere, PATIENCE_MS);
+  await until(`${count} tasks of ${service} run`, areThere, TIMEOUT_MS);
   return ids;
 }
 
-/** `ADDRESS:PORT` of the host for each. */
+/** Returns `ADDRESS:PORT` on the host for each container. */
 async function published(dockerd: Dockerd, ids: readonly string[]): Promise<string[]> {
   const texts = await Promise.all(ids.map((id) => dockerd.docker('port', id)));
   return texts.map(
@@ -69,7 +69,7 @@ async function published(dockerd: Dockerd, ids: readonly string[]): Promise<stri
 }
 
 test(
-  'tasks that publish in host mode have the ports of their host, by slot, also after an update',
+  'Swarm tasks that publish in host mode have the ports of their host under their slot, also after an update',
   docker.options,
   docker.on((dockerd) =>
     withService(
@@ -90,7 +90,7 @@ test(
 );
 
 test(
-  'a task of a global service has the name of its node',
+  'A task of a global swarm service is named by its node',
   docker.options,
   docker.on((dockerd) =>
     withService(
@@ -99,15 +99,15 @@ test(
       ['--mode', 'global', '--publish', 'mode=host,target=80'],
       async (dns) => {
         const node = await dockerd.docker('node', 'ls', '--quiet');
-        const [at = ''] = await published(dockerd, await tasks(dockerd, 'everywhere', 1));
-        await dns.services(`${node}.everywhere`, at);
+        const [endpoint = ''] = await published(dockerd, await tasks(dockerd, 'everywhere', 1));
+        await dns.services(`${node}.everywhere`, endpoint);
       },
     ),
   ),
 );
 
 test(
-  'tasks on an overlay network have their own addresses there, until the service is scaled down',
+  'Swarm tasks on an overlay network have their own addresses there until the service is scaled down',
   docker.options,
   docker.on(async (dockerd) => {
     following ??= followSwarm(dockerd);

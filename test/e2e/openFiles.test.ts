@@ -1,4 +1,4 @@
-/** A process that may have few files open: it says so when it cannot start, and HTTP leaves DNS its own when it can. */
+/** A low limit of open files: a command that cannot start says so, and HTTP clients leave enough files for DNS. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -11,20 +11,20 @@ import { dig } from '../support/dig.ts';
 import { send } from '../support/httpRequest.ts';
 import { startUpstream } from '../support/upstream.ts';
 
-/** Not from source, as what runs that has files of its own open. */
+/** The built program: a TypeScript loader would have files of its own open. */
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-function within(files: number): readonly [string, ...string[]] {
+function withLimit(files: number): readonly [string, ...string[]] {
   return ['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh', process.execPath, MAIN];
 }
 
-const skip = process.platform === 'linux' ? false : 'optional: only Linux tells the limit';
+const skip = process.platform === 'linux' ? false : 'optional: only Linux reports the limit';
 
-describe('with few files', { skip }, () => {
+describe('open-file limit', { skip }, () => {
   for (const files of [64, 96]) {
     for (const command of ['serve', 'ls', 'version']) {
-      it(`of which there may be ${files}, ${command} says what is wrong in one line`, async () => {
-        const { code, stdout, stderr } = await spawnCli([command], {}, within(files));
+      it(`${command} with a limit of ${files} open files prints one line that names the limit it needs`, async () => {
+        const { code, stdout, stderr } = await spawnCli([command], {}, withLimit(files));
         assert.equal(code, 1);
         assert.equal(stdout, '');
         assert.match(
@@ -35,14 +35,14 @@ describe('with few files', { skip }, () => {
     }
   }
 
-  it('of which HTTP clients want them all, names outside are answered, and /livez', {
+  it('The server forwards queries and serves /livez while HTTP clients try to use all open files', {
     timeout: 60_000,
   }, async () => {
     const records = Array.from({ length: 60 }, (_, n) => `w${n}.example.org. 60 A 192.0.2.80`);
     const upstream = await startUpstream({ records });
     const ports = ON_FREE_PORTS.filter((option) => option !== '--no-rec');
     const options = ['--store', 'memory:', '--nameservers', `127.0.0.1:${upstream.port}`];
-    const child = startCli(['serve', ...ports, ...options], {}, within(160));
+    const child = startCli(['serve', ...ports, ...options], {}, withLimit(160));
     const sockets: Socket[] = [];
     try {
       const { dns, http } = await child.says('serving');

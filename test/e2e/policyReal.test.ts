@@ -1,4 +1,4 @@
-/** Containers of a real Docker that ask for names and addresses which the operator, or nobody, may give them. */
+/** Real Docker containers that claim names and addresses which the operator or soradns does not allow. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { spawnCli } from '../support/cli.ts';
@@ -9,7 +9,7 @@ import { answers, explains, run, type Served } from '../support/servedDocker.ts'
 const docker = useDockerd();
 const PROJECT = 'com.docker.compose.project';
 
-/** Runs the body on the file's Docker and a server with these options. */
+/** Runs the body with this file's dockerd and a server with these options. */
 function served(options: readonly string[], body: (served: Served) => Promise<void>) {
   return docker.on(async (dockerd) => {
     const { server, dns, http } = await startFollowing(dockerd, ...options);
@@ -22,7 +22,7 @@ function served(options: readonly string[], body: (served: Served) => Promise<vo
 }
 
 test(
-  '--register-allow with {project}: a project has its own names, and explain tells the others why not',
+  '--register-allow with {project} allows a project its own names, and explain gives the reason for the others',
   docker.options,
   served(['--register-allow', '**.{project}.skydns.local'], async (one) => {
     const { dockerd } = one;
@@ -46,7 +46,7 @@ test(
 );
 
 test(
-  '--register-project-scope: automatic names as ever, and none outside of the project',
+  '--register-project-scope keeps automatic names and refuses names outside the project',
   docker.options,
   served(['--register-project-scope'], async (one) => {
     const labels = {
@@ -69,7 +69,7 @@ test(
 );
 
 test(
-  '--register-dns-ip-allow: DNS_IP names addresses of these networks alone',
+  '--register-dns-ip-allow accepts a DNS_IP in its networks and refuses other addresses',
   docker.options,
   served(['--register-dns-ip-allow', '10.0.0.0/8'], async (one) => {
     const publish = ['18521:80'];
@@ -86,7 +86,7 @@ test(
 );
 
 test(
-  'wpad, isatap, localhost and foreign ACME challenges are no container’s, also by a name below them',
+  'No container gets wpad, isatap, localhost, a foreign ACME challenge name, or a name below one',
   docker.options,
   served([], async (one) => {
     await run(one, 'web', { publish: ['18531:80'] });
@@ -112,8 +112,8 @@ test(
     });
     await answers(one, 'TXT', '_acme-challenge.web.skydns.local', ['"proof"']);
     await answers(one, 'A', 'web.skydns.local', [one.dockerd.address]);
-    const words = ['set', 'wpad.skydns.local', '--host', '192.0.2.9', '--store', one.http];
-    const { code, stderr } = await spawnCli(words, {});
+    const args = ['set', 'wpad.skydns.local', '--host', '192.0.2.9', '--store', one.http];
+    const { code, stderr } = await spawnCli(args, {});
     assert.equal(code, 0, stderr);
     await answers(one, 'A', 'wpad.skydns.local', ['192.0.2.9']);
   }),

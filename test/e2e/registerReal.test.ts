@@ -1,4 +1,4 @@
-/** The mission, with nothing played: containers of a real Docker find each other by the names that they have said. */
+/** Containers of a real Docker engine resolve each other by the names that their metadata gives them. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import type { SocketAddress } from '../../src/dns/address.ts';
@@ -12,10 +12,10 @@ import { startTestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
 const docker = useDockerd();
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 const NAME = '1.rails.production.east.skydns.local';
 
-/** `soradns serve --register` where containers can reach it, at the port that Docker's `--dns` means. */
+/** `soradns serve --register` on the bridge's address at port 53, where `docker run --dns` reaches it. */
 interface Running {
   readonly dockerd: Dockerd;
   readonly dns: SocketAddress;
@@ -45,7 +45,7 @@ async function serve(dockerd: Dockerd): Promise<Running> {
   return { dockerd, dns: { address: dockerd.gateway, port: 53 }, http: `http://${http}` };
 }
 
-/** Asks until the answer, without TTLs and in order, is this. */
+/** Queries until the answer, sorted and without TTLs, is as expected. */
 async function answers(dns: SocketAddress, question: string[], expected: string[]): Promise<void> {
   let got: string[] = [];
   const isSo = async () => {
@@ -53,19 +53,19 @@ async function answers(dns: SocketAddress, question: string[], expected: string[
     got = answer.map((line) => line.replace(/ \d+ IN /, ' ')).sort();
     return JSON.stringify(got) === JSON.stringify(expected);
   };
-  await until(`${question.join(' ')} is answered`, isSo, PATIENCE_MS).catch(() => {});
+  await until(`${question.join(' ')} is answered`, isSo, TIMEOUT_MS).catch(() => {});
   assert.deepEqual(got, expected);
 }
 
 test(
-  'docker run -e DNS_NAME=... -p 8080:8080: dig SRV and A answer, until it is stopped',
+  'A container started with -e DNS_NAME and -p 8080:8080 has SRV and A records until it is stopped',
   docker.options,
   onServer(async ({ dockerd, dns }) => {
     const id = await dockerd.run({ env: { DNS_NAME: NAME }, publish: ['8080:8080'] });
     await answers(dns, ['SRV', NAME], [`${NAME}. SRV 10 100 8080 ${NAME}.`]);
     await answers(dns, ['A', NAME], [`${NAME}. A ${dockerd.address}`]);
     const { answer } = await dig(dns, 'A', NAME);
-    assert.match(answer[0] ?? '', / (?:[12]?\d|30) IN A /); // what is left of the lease counts as well
+    assert.match(answer[0] ?? '', / (?:[12]?\d|30) IN A /); // at most the rest of the lease
     await dockerd.docker('stop', id);
     await answers(dns, ['A', NAME], []);
     assert.equal((await dig(dns, 'A', NAME)).status, 'NXDOMAIN');
@@ -73,7 +73,7 @@ test(
 );
 
 test(
-  'labels, parts and numbers by themselves name containers as well',
+  'Labels, name parts and automatic instance numbers also name containers',
   docker.options,
   onServer(async ({ dockerd, dns }) => {
     const labels = { 'dns.name': 'cache.skydns.local', 'dns.weight': '7' };
@@ -96,26 +96,26 @@ test(
 );
 
 test(
-  'a container finds another one by name through docker run --dns, and reaches it',
+  'A container resolves another one by name through docker run --dns and reaches it',
   docker.options,
   onServer(async ({ dockerd, dns }) => {
-    const page = 'echo hello from rails > /tmp/index.html && exec httpd -f -p 8080 -h /tmp';
+    const script = 'echo hello from rails > /tmp/index.html && exec httpd -f -p 8080 -h /tmp';
     const env = { DNS_NAME: NAME };
-    await dockerd.run({ env, publish: ['8080:8080'], command: ['sh', '-c', page] });
+    await dockerd.run({ env, publish: ['8080:8080'], command: ['sh', '-c', script] });
     await answers(dns, ['A', NAME], [`${NAME}. A ${dockerd.address}`]);
     await dockerd.docker('network', 'create', 'backend');
     for (const network of ['bridge', 'backend']) {
       const inside = ['run', '--rm', '--dns', dns.address, '--network', network, 'bb'];
-      const found = await dockerd.docker(...inside, 'nslookup', NAME);
-      assert.match(found, new RegExp(`Address:? .*${dockerd.address}`), network);
-      const said = await dockerd.docker(...inside, 'wget', '-qO-', `http://${NAME}:8080/`);
-      assert.equal(said, 'hello from rails', network);
+      const lookup = await dockerd.docker(...inside, 'nslookup', NAME);
+      assert.match(lookup, new RegExp(`Address:? .*${dockerd.address}`), network);
+      const page = await dockerd.docker(...inside, 'wget', '-qO-', `http://${NAME}:8080/`);
+      assert.equal(page, 'hello from rails', network);
     }
   }),
 );
 
 test(
-  'registrar status and explain say which container is where, and why one is nowhere',
+  'registrar status and explain list each container’s record or the reason why it has none',
   docker.options,
   onServer(async ({ dockerd, dns, http }) => {
     await dockerd.run({ name: 'rails', env: { DNS_NAME: NAME }, publish: ['8080:8080'] });
@@ -132,7 +132,7 @@ test(
 );
 
 test(
-  "registrator's command line registers its metadata into etcd, and revokes it when told to",
+  "register with registrator's command line writes registrator's metadata to etcd and revokes it on exit",
   docker.options,
   docker.on(async (dockerd) => {
     const etcd = await startEtcd();

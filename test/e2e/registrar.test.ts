@@ -1,6 +1,6 @@
 /**
- * Containers of a real Docker in the answers of a real server over a real etcd, and what real daemons make of the
- * registrar's failure cases.
+ * Containers of a real Docker engine in the answers of a real server with a real etcd, and the registrar's failure cases
+ * with real daemons.
  */
 import assert from 'node:assert/strict';
 import test, { after, before, type TestContext } from 'node:test';
@@ -23,7 +23,7 @@ import { until } from '../support/until.ts';
 import { question, text } from '../support/zone.ts';
 
 const docker = useDockerd({ liveRestore: true });
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 const INTERNAL = { mode: 'internal' } as const;
 const COMPAT = {
   compat: 'registrator',
@@ -59,7 +59,7 @@ interface Fixture {
 
 let instances = 0;
 
-/** Registers a test; what it starts ends with it, and leaves nothing in etcd. */
+/** Defines a test that closes its registrars and empties etcd afterwards. */
 function registrarTest(name: string, body: (fixture: Fixture) => Promise<void>): void {
   const run = async (dockerd: Dockerd, _context: TestContext): Promise<void> => {
     const started: RealRegistrar[] = [];
@@ -73,7 +73,7 @@ function registrarTest(name: string, body: (fixture: Fixture) => Promise<void>):
     const start = async (changes: Partial<RealSetup> = {}): Promise<RealRegistrar> => {
       const one = startRealRegistrar({ ...setup(), ...changes });
       started.push(one);
-      await until('it is ready', () => one.registrar.readiness().isReady, PATIENCE_MS);
+      await until('the registrar is ready', () => one.registrar.readiness().isReady, TIMEOUT_MS);
       return one;
     };
     try {
@@ -96,11 +96,11 @@ async function addresses(name: string): Promise<string[]> {
 }
 
 function appears(name: string): Promise<void> {
-  return until(`${name} appears`, async () => (await addresses(name)).length > 0, PATIENCE_MS);
+  return until(`${name} appears`, async () => (await addresses(name)).length > 0, TIMEOUT_MS);
 }
 
-function goes(name: string): Promise<void> {
-  return until(`${name} goes`, async () => (await addresses(name)).length === 0, PATIENCE_MS);
+function disappears(name: string): Promise<void> {
+  return until(`${name} disappears`, async () => (await addresses(name)).length === 0, TIMEOUT_MS);
 }
 
 async function ipOf(dockerd: Dockerd, id: string, network = 'bridge'): Promise<string> {
@@ -112,27 +112,30 @@ function web(name: string) {
   return { env: { DNS_NAME: `${name}.skydns.local`, DNS_PORT: '0' } };
 }
 
-registrarTest('the article: run, and it is found; stop, and it is gone', async (fixture) => {
-  const { dockerd } = fixture;
-  await fixture.start({ context: { mode: 'published' } });
-  const name = '1.rails.production.east';
-  const env = { DNS_NAME: `${name}.skydns.local` };
-  const id = await dockerd.run({ env, publish: ['8080:8080'] });
-  await appears(name);
-  // The TTL is at most what is left of the lease.
-  const [srv = '', ...others] = await answers(name, 'SRV');
-  assert.match(
-    srv,
-    / (?:[1-9]|[12][0-9]|30) IN SRV 10 100 8080 1\.rails\.production\.east\.skydns\.local\.$/,
-  );
-  assert.deepEqual(others, []);
-  assert.deepEqual(await addresses(name), [dockerd.address]);
-  await dockerd.docker('stop', '-t', '1', id);
-  await goes(name);
-});
+registrarTest(
+  'A container with the name of the SkyDNS article has SRV and A records until it stops',
+  async (fixture) => {
+    const { dockerd } = fixture;
+    await fixture.start({ context: { mode: 'published' } });
+    const name = '1.rails.production.east';
+    const env = { DNS_NAME: `${name}.skydns.local` };
+    const id = await dockerd.run({ env, publish: ['8080:8080'] });
+    await appears(name);
+    // The TTL is at most what is left of the lease.
+    const [srv = '', ...others] = await answers(name, 'SRV');
+    assert.match(
+      srv,
+      / (?:[1-9]|[12][0-9]|30) IN SRV 10 100 8080 1\.rails\.production\.east\.skydns\.local\.$/,
+    );
+    assert.deepEqual(others, []);
+    assert.deepEqual(await addresses(name), [dockerd.address]);
+    await dockerd.docker('stop', '-t', '1', id);
+    await disappears(name);
+  },
+);
 
 registrarTest(
-  'killed and started again, no lookup fails; what died meanwhile goes',
+  'No lookup fails while a registrar is killed and restarted, and a container that died meanwhile disappears',
   async (fixture) => {
     const { dockerd, setup } = fixture;
     await dockerd.run(web('stays'));
@@ -146,7 +149,7 @@ registrarTest(
     await sleep(1_000);
     const second = await spawnRegistrar({ ...setup, instance: 'the second' });
     try {
-      await goes('gone');
+      await disappears('gone');
       await sleep(1_000);
       await client.stop();
       assert.deepEqual(client.failures, []);
@@ -158,7 +161,7 @@ registrarTest(
 );
 
 registrarTest(
-  'dockerd killed: one that ends meanwhile is gone after the reconnect',
+  'A container that ends while dockerd is down disappears after the registrar reconnects',
   async (fixture) => {
     const { dockerd } = fixture;
     await dockerd.run(web('stays'));
@@ -171,10 +174,10 @@ registrarTest(
     await dockerd.kill();
     process.kill(pid, 'SIGKILL');
     await sleep(1_000);
-    assert.equal((await addresses('gone')).length, 1, 'kept while nothing is known');
+    assert.equal((await addresses('gone')).length, 1, 'the record stays while dockerd is down');
     await dockerd.start();
     const isBack = () => events.filter(({ kind }) => kind === 'engineConnected').length > before;
-    await until('it is connected again', isBack, PATIENCE_MS);
+    await until('the registrar is connected again', isBack, TIMEOUT_MS);
     await sleep(1_000);
     assert.deepEqual(await addresses('gone'), []);
     await client.stop();
@@ -183,7 +186,7 @@ registrarTest(
 );
 
 registrarTest(
-  'etcd stopped for a minute under churn: afterwards the truth, and no more',
+  'The registrar writes only the remaining difference after etcd was down for a minute of container churn',
   async (fixture) => {
     const { dockerd } = fixture;
     await dockerd.run(web('stays'));
@@ -202,94 +205,115 @@ registrarTest(
     assert.equal((await addresses('stays')).length, 1);
     const putsBefore = registrar.status().counters.puts;
     await etcd.restart();
-    await Promise.all([appears('new'), goes('gone')]);
+    await Promise.all([appears('new'), disappears('gone')]);
     assert.deepEqual(await addresses('passing'), []);
-    await until('it is ready again', () => registrar.readiness().isReady, PATIENCE_MS);
+    await until('the registrar is ready again', () => registrar.readiness().isReady, TIMEOUT_MS);
     assert.equal(registrar.status().counters.puts - putsBefore, 1);
   },
 );
 
-registrarTest('a lease revoked behind its back is replaced, with all records', async (fixture) => {
-  for (const name of ['a', 'b', 'c']) await fixture.dockerd.run(web(name));
-  const { registrar } = await fixture.start();
-  await Promise.all(['a', 'b', 'c'].map(appears));
-  const { lease } = registrar.status();
-  await store.revokeLease(lease?.id ?? '');
-  await until('there is another lease', () => {
-    const now = registrar.status().lease;
-    return now !== undefined && now.id !== lease?.id;
-  });
-  await Promise.all(['a', 'b', 'c'].map(appears));
-  const { revision } = await store.get('/x');
-  await sleep(2_000);
-  assert.equal((await store.get('/x')).revision, revision, 'then nothing is written');
-});
+registrarTest(
+  'The registrar replaces a lease that was revoked from outside, together with all its records',
+  async (fixture) => {
+    for (const name of ['a', 'b', 'c']) await fixture.dockerd.run(web(name));
+    const { registrar } = await fixture.start();
+    await Promise.all(['a', 'b', 'c'].map(appears));
+    const { lease } = registrar.status();
+    await store.revokeLease(lease?.id ?? '');
+    await until('the registrar has another lease', () => {
+      const now = registrar.status().lease;
+      return now !== undefined && now.id !== lease?.id;
+    });
+    await Promise.all(['a', 'b', 'c'].map(appears));
+    const { revision } = await store.get('/x');
+    await sleep(2_000);
+    assert.equal((await store.get('/x')).revision, revision, 'something was written afterwards');
+  },
+);
 
-registrarTest('an address used again at once is not answered for the dead one', async (fixture) => {
-  const { dockerd } = fixture;
-  await fixture.start();
-  const first = await dockerd.run(web('first'));
-  await appears('first');
-  const ip = await ipOf(dockerd, first);
-  await dockerd.docker('kill', first);
-  const second = await dockerd.run(web('second'));
-  assert.equal(await ipOf(dockerd, second), ip);
-  await appears('second');
-  assert.deepEqual(await addresses('first'), []);
-});
+registrarTest(
+  'A dead container has no address although a new container reuses it at once',
+  async (fixture) => {
+    const { dockerd } = fixture;
+    await fixture.start();
+    const first = await dockerd.run(web('first'));
+    await appears('first');
+    const ip = await ipOf(dockerd, first);
+    await dockerd.docker('kill', first);
+    const second = await dockerd.run(web('second'));
+    assert.equal(await ipOf(dockerd, second), ip);
+    await appears('second');
+    assert.deepEqual(await addresses('first'), []);
+  },
+);
 
-registrarTest('of two registrars one stands by and takes over without a gap', async (fixture) => {
-  const { dockerd, setup } = fixture;
-  await dockerd.run(web('stays'));
-  const quick = { leaseTtlSeconds: 12 };
-  const first = await spawnRegistrar({ ...setup, ...quick });
-  await appears('stays');
-  const { registrar } = await fixture.start(quick);
-  assert.equal(registrar.status().role, 'standby');
-  const client = startSteadyClient(server.dns, 'stays.skydns.local.', 100);
-  await killRegistrar(first);
-  await until('it has taken over', () => registrar.status().role === 'writing', PATIENCE_MS);
-  await dockerd.run(web('new'));
-  await appears('new');
-  await sleep(5_000);
-  await client.stop();
-  assert.deepEqual(client.failures, []);
-});
+registrarTest(
+  'The standby registrar takes over from a killed one without a failed lookup',
+  async (fixture) => {
+    const { dockerd, setup } = fixture;
+    await dockerd.run(web('stays'));
+    const quick = { leaseTtlSeconds: 12 };
+    const first = await spawnRegistrar({ ...setup, ...quick });
+    await appears('stays');
+    const { registrar } = await fixture.start(quick);
+    assert.equal(registrar.status().role, 'standby');
+    const client = startSteadyClient(server.dns, 'stays.skydns.local.', 100);
+    await killRegistrar(first);
+    await until(
+      'the standby registrar is writing',
+      () => registrar.status().role === 'writing',
+      TIMEOUT_MS,
+    );
+    await dockerd.run(web('new'));
+    await appears('new');
+    await sleep(5_000);
+    await client.stop();
+    assert.deepEqual(client.failures, []);
+  },
+);
 
-registrarTest('a crash loop is held back until the container lasts', async (fixture) => {
-  const { dockerd } = fixture;
-  const { registrar } = await fixture.start();
-  const command = [
-    'sh',
-    '-c',
-    'n=$(cat /n 2>/dev/null || echo 0); echo $((n+1)) >/n; [ $n -gt 4 ] && exec sleep 1000; exit 1',
-  ];
-  await dockerd.run({ ...web('loop'), args: ['--restart', 'always'], command });
-  const isHeld = () =>
-    registrar.status().containers.some(({ reason }) => reason?.startsWith('keeps dying') === true);
-  await until('it is held back', isHeld, PATIENCE_MS);
-  const heldAtMs = performance.now();
-  assert.deepEqual(await addresses('loop'), []);
-  await appears('loop');
-  assert.ok(performance.now() - heldAtMs > 3_000);
-});
+registrarTest(
+  'The registrar keeps a crash-looping container out of DNS until it stays up',
+  async (fixture) => {
+    const { dockerd } = fixture;
+    const { registrar } = await fixture.start();
+    const command = [
+      'sh',
+      '-c',
+      'n=$(cat /n 2>/dev/null || echo 0); echo $((n+1)) >/n; [ $n -gt 4 ] && exec sleep 1000; exit 1',
+    ];
+    await dockerd.run({ ...web('loop'), args: ['--restart', 'always'], command });
+    const isHeld = () =>
+      registrar
+        .status()
+        .containers.some(({ reason }) => reason?.startsWith('keeps dying') === true);
+    await until('the registrar holds the container back', isHeld, TIMEOUT_MS);
+    const heldAtMs = performance.now();
+    assert.deepEqual(await addresses('loop'), []);
+    await appears('loop');
+    assert.ok(performance.now() - heldAtMs > 3_000);
+  },
+);
 
-registrarTest('pause, networks, health and rename are followed', async (fixture) => {
+registrarTest('The registrar follows pause, network changes and health', async (fixture) => {
   const { dockerd } = fixture;
   await fixture.start({ context: { ...INTERNAL, networks: ['blue'] } });
   await dockerd.docker('network', 'create', 'blue');
   const id = await dockerd.run(web('web'));
   await appears('web');
   await dockerd.docker('pause', id);
-  await goes('web');
+  await disappears('web');
   await dockerd.docker('unpause', id);
   await appears('web');
   await dockerd.docker('network', 'connect', 'blue', id);
   const blue = await ipOf(dockerd, id, 'blue');
-  await until('it is found on blue', async () => (await addresses('web'))[0] === blue);
+  await until('the name has the address on blue', async () => (await addresses('web'))[0] === blue);
   await dockerd.docker('network', 'disconnect', 'blue', id);
   const bridge = await ipOf(dockerd, id);
-  await until('it is found on the bridge', async () => (await addresses('web'))[0] === bridge);
+  await until(
+    'the name has the address on the bridge',
+    async () => (await addresses('web'))[0] === bridge,
+  );
   const health = [
     '--health-cmd',
     'test -e /ok',
@@ -304,10 +328,10 @@ registrarTest('pause, networks, health and rename are followed', async (fixture)
   await dockerd.docker('exec', checked, 'touch', '/ok');
   await appears('checked');
   await dockerd.docker('exec', checked, 'rm', '/ok');
-  await goes('checked');
+  await disappears('checked');
 });
 
-registrarTest('a renamed container has its new name and not its old one', async (fixture) => {
+registrarTest('A renamed container loses its old name and gets its new one', async (fixture) => {
   const { dockerd } = fixture;
   await fixture.start({ context: { ...INTERNAL, ...COMPAT } });
   const args = ['--expose', '80'];
@@ -315,11 +339,11 @@ registrarTest('a renamed container has its new name and not its old one', async 
   await appears('node1-old-80.web');
   await dockerd.docker('rename', id, 'new');
   await appears('node1-new-80.web');
-  await goes('node1-old-80.web');
+  await disappears('node1-old-80.web');
 });
 
 registrarTest(
-  'a container in the network of another goes with it, and comes with a restart',
+  'A container in another container’s network disappears when that restarts and returns after its own restart',
   async (fixture) => {
     const { dockerd } = fixture;
     await fixture.start();
@@ -328,7 +352,7 @@ registrarTest(
     await appears('child');
     assert.deepEqual(await addresses('child'), [await ipOf(dockerd, parent)]);
     await dockerd.docker('restart', '-t', '1', parent);
-    await goes('child');
+    await disappears('child');
     await sleep(500);
     assert.deepEqual(await addresses('child'), []);
     await dockerd.docker('restart', '-t', '1', child);
@@ -336,21 +360,28 @@ registrarTest(
   },
 );
 
-registrarTest('the stop signal withdraws before the end; HUP does not', async (fixture) => {
-  const { dockerd } = fixture;
-  await fixture.start();
-  const stubborn = ['sh', '-c', 'trap "" TERM HUP; while :; do sleep 1; done'];
-  const id = await dockerd.run({ ...web('web'), args: ['--stop-timeout', '1'], command: stubborn });
-  await appears('web');
-  await dockerd.docker('kill', '--signal', 'HUP', id);
-  await sleep(300);
-  assert.equal((await addresses('web')).length, 1);
-  await dockerd.docker('kill', '--signal', 'TERM', id);
-  await goes('web');
-  assert.equal(await dockerd.docker('inspect', '--format', '{{.State.Running}}', id), 'true');
-  // Longer than its own timeout, which a stop may exceed.
-  await sleep(4_000);
-  assert.deepEqual(await addresses('web'), []);
-  await dockerd.docker('restart', '-t', '0', id);
-  await appears('web');
-});
+registrarTest(
+  'The registrar removes a container’s record at its stop signal and keeps it at SIGHUP',
+  async (fixture) => {
+    const { dockerd } = fixture;
+    await fixture.start();
+    const stubborn = ['sh', '-c', 'trap "" TERM HUP; while :; do sleep 1; done'];
+    const id = await dockerd.run({
+      ...web('web'),
+      args: ['--stop-timeout', '1'],
+      command: stubborn,
+    });
+    await appears('web');
+    await dockerd.docker('kill', '--signal', 'HUP', id);
+    await sleep(300);
+    assert.equal((await addresses('web')).length, 1);
+    await dockerd.docker('kill', '--signal', 'TERM', id);
+    await disappears('web');
+    assert.equal(await dockerd.docker('inspect', '--format', '{{.State.Running}}', id), 'true');
+    // Longer than the container's stop timeout, which docker stop can exceed.
+    await sleep(4_000);
+    assert.deepEqual(await addresses('web'), []);
+    await dockerd.docker('restart', '-t', '0', id);
+    await appears('web');
+  },
+);

@@ -1,4 +1,4 @@
-/** A configuration that changes while questions are answered: by SIGHUP, and in the store. */
+/** The configuration changes while the server answers queries: by SIGHUP and in the store. */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,11 +18,11 @@ interface Running {
   readonly process: CliProcess;
   readonly dns: { readonly address: string; readonly port: number };
   readonly http: string;
-  /** Writes the file, signals, and waits for the line that says what came of it. */
+  /** Writes the file, sends SIGHUP, and waits for the log line with the outcome. */
   reload(config: object | string): Promise<void>;
 }
 
-/** A server in a process of its own that reads a config file. */
+/** Runs the body with a server process that reads a config file. */
 async function withServer(
   config: object,
   body: (running: Running) => Promise<void>,
@@ -45,7 +45,10 @@ async function withServer(
           const before = outcomes(process).length;
           await writeFile(file, typeof next === 'string' ? next : JSON.stringify(next));
           globalThis.process.kill(process.pid, 'SIGHUP');
-          await until('it was read again', () => outcomes(process).length > before);
+          await until(
+            'the server has read the file again',
+            () => outcomes(process).length > before,
+          );
         },
       });
     } finally {
@@ -54,18 +57,18 @@ async function withServer(
   });
 }
 
-const TAKEN = 'the configuration was read again';
+const APPLIED = 'the configuration was read again';
 const REFUSED = 'the configuration has mistakes: the old one stays in force';
 
 function outcomes(process: CliProcess) {
-  return process.lines().filter(({ msg }) => msg === TAKEN || msg === REFUSED);
+  return process.lines().filter(({ msg }) => msg === APPLIED || msg === REFUSED);
 }
 
 async function metric(http: string, name: string): Promise<number> {
   return new Exposition(await (await fetch(`${http}/metrics`)).text()).value(name);
 }
 
-/** The parts of a negative answer that come from the configuration, which have to be of one and the same. */
+/** The parts of a negative answer that come from the configuration; both must come from the same one. */
 function soaOf(reply: Message): string {
   const [soa] = reply.authority;
   return soa?.rdata.kind === 'soa'
@@ -74,7 +77,7 @@ function soaOf(reply: Message): string {
 }
 
 describe('SIGHUP', () => {
-  it('50 times under a steady load: no question lost, no answer of two configurations', async () => {
+  it('The server loses no query and mixes no two configurations in 50 reloads under load', async () => {
     const one = { hostmaster: 'one.example', 'min-ttl': 11 };
     const two = { hostmaster: 'two.example', 'min-ttl': 22 };
     await withServer(one, async ({ dns, http, reload }) => {
@@ -92,7 +95,7 @@ describe('SIGHUP', () => {
       for (let i = 0; i < 50; i++) {
         const before = flow.answered;
         await reload(i % 2 === 0 ? two : one);
-        await until('more are answered', () => flow.answered >= before + 20);
+        await until('more queries are answered', () => flow.answered >= before + 20);
       }
       assert.equal(await flow.stop(), 0);
       assert.deepEqual(flow.problems, []);
@@ -104,7 +107,7 @@ describe('SIGHUP', () => {
     });
   });
 
-  it('with mistakes keeps the old configuration whole, and names each of them', async () => {
+  it('The server keeps the whole old configuration when the new one has mistakes, and logs each mistake', async () => {
     await withServer({ ttl: 60, 'min-ttl': 7 }, async ({ process, dns, http, reload }) => {
       await reload({ ttl: 'long', 'min-ttl': 9, domain: 'a..b' });
       const errors = process.lines().filter(({ level }) => level === 'error');
@@ -120,7 +123,7 @@ describe('SIGHUP', () => {
     });
   });
 
-  it('says in one line what waits for the next start, and takes the rest', async () => {
+  it('The server lists the options that need a restart in one log line and applies the others', async () => {
     await withServer({ 'path-prefix': 'skydns' }, async ({ process, dns, reload }) => {
       await reload({ 'path-prefix': 'other', 'min-ttl': 8 });
       await reload({ 'path-prefix': 'other', 'http-host': 'x', domain: 'other.example' });
@@ -135,18 +138,18 @@ describe('SIGHUP', () => {
     });
   });
 
-  it('turns the query log and the log level', async () => {
+  it('The server changes the query log and the log level at SIGHUP', async () => {
     await withServer({}, async ({ process, dns, http, reload }) => {
       const logged = () => process.lines().filter(({ msg }) => msg === 'query').length;
-      // A name of others, which no table of finished answers holds.
+      // A name outside the zones, which the answer table does not hold.
       const ask = () => query(dns, question('www.example.com.', 'A'));
       await ask();
       await reload({ 'log-queries': 10 });
       await ask();
-      await until('it is logged', () => logged() === 1);
+      await until('the query is logged', () => logged() === 1);
       await reload({ 'log-queries': 10, 'log-level': 'debug' });
       const isDebug = () => process.lines().some(({ level }) => level === 'debug');
-      await until('more is logged', async () => {
+      await until('a debug line is logged', async () => {
         await fetch(`${http}/readyz`);
         return isDebug();
       });
@@ -168,26 +171,28 @@ async function answer(server: TestServer, qname: string): Promise<string> {
   return text((await query(server.dns, question(qname, 'A'))).answer).join();
 }
 
-describe('the configuration in the store', () => {
-  it('counts when it is written, not when it has mistakes, and no more when it is removed', async () => {
+describe('/skydns/config', () => {
+  it('The server applies the stored configuration, ignores one with mistakes, and reverts when it is removed', async () => {
     const server = await startTestServer({ 'min-ttl': '3' });
     try {
       await put(server, 'local/skydns/web', '{"host":"10.0.0.1"}');
       await put(server, 'example/store/web', '{"host":"10.0.0.2"}');
       await put(server, 'config', '{"domain":"store.example.","ttl":61,"min_ttl":9}');
-      await until('it counts', async () => {
+      await until('the stored configuration is applied', async () => {
         return (
           (await answer(server, 'web.store.example.')) === 'web.store.example. 61 IN A 10.0.0.2'
         );
       });
-      assert.equal(server.config().minTtlSeconds, 3, 'a flag counts for more');
+      assert.equal(server.config().minTtlSeconds, 3, 'a flag overrides the stored configuration');
       await put(server, 'config', '{"domain":"store.example.","ttl":"x","round_robin":false}');
-      await until('it is refused', () => server.lines.some(({ message }) => message === REFUSED));
+      await until('the configuration is refused', () =>
+        server.lines.some(({ message }) => message === REFUSED),
+      );
       assert.equal(server.config().roundRobin, true);
       assert.match(await answer(server, 'web.store.example.'), / 61 IN A 10\.0\.0\.2$/);
       const url = `http://127.0.0.1:${server.http?.port}/v2/keys/skydns/config`;
       assert.ok((await fetch(url, { method: 'DELETE', headers: WITH_TOKEN })).ok);
-      await until('it is gone', async () => {
+      await until('the default configuration is back', async () => {
         return (
           (await answer(server, 'web.skydns.local.')) === 'web.skydns.local. 3600 IN A 10.0.0.1'
         );
@@ -197,22 +202,25 @@ describe('the configuration in the store', () => {
     }
   });
 
-  it('changes whom we ask, and whoever was asked before still gives the answer', async () => {
+  it('The server uses new upstreams from the store while the old upstream still answers its pending query', async () => {
     const before = await startUpstream({ records: ['a.example.com. 300 A 192.0.2.1'] });
     const after = await startUpstream({ records: ['b.example.com. 300 A 192.0.2.2'] });
     const server = await startTestServer({ 'no-rec': false });
     const nameservers = (port: number) => JSON.stringify({ nameservers: [`127.0.0.1:${port}`] });
     try {
       await put(server, 'config', nameservers(before.port));
-      await until('it counts', () => server.config().nameservers !== 'resolv.conf');
+      await until(
+        'the stored configuration is applied',
+        () => server.config().nameservers !== 'resolv.conf',
+      );
       before.behave({ delayMs: 500 });
-      const asked = query(server.dns, question('a.example.com.', 'A'));
-      await until('the one is asked', () => before.queries.length > 0);
+      const pending = query(server.dns, question('a.example.com.', 'A'));
+      await until('the old upstream has the query', () => before.queries.length > 0);
       await put(server, 'config', nameservers(after.port));
-      await until('the other is asked', async () => {
+      await until('the new upstream answers', async () => {
         return (await answer(server, 'b.example.com.')) === 'b.example.com. 300 IN A 192.0.2.2';
       });
-      assert.match(text((await asked).answer).join(), /192\.0\.2\.1$/);
+      assert.match(text((await pending).answer).join(), /192\.0\.2\.1$/);
     } finally {
       await server.close();
       await before.close();

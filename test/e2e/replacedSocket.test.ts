@@ -1,6 +1,6 @@
 /**
- * Docker's socket mounted as a file, as containers had it, while a real dockerd with live-restore is restarted: the names
- * of what runs on stay, and each program ends in the way that makes a restart policy mount the socket anew.
+ * Docker's socket is mounted as a file, as many containers have it, while a real dockerd with live-restore restarts. The
+ * names of running containers stay, and each program exits with the code that makes a restart policy mount the socket again.
  */
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
@@ -22,11 +22,11 @@ const folder = await newTempDir();
 after(() => removeDir(folder));
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-const PATIENCE_MS = 40_000;
-const LOOK_EVERY_MS = 100;
+const TIMEOUT_MS = 40_000;
+const POLL_MS = 100;
 const MOUNT = 'mount --bind "$0" "$1" && shift && exec "$@"';
 
-/** In the host's network: with the socket itself mounted at another path, which a new start mounts anew. */
+/** The command line for the host's network namespace with the socket mounted at `at`; each start mounts it again. */
 function mounted(dockerd: Dockerd, at: string): readonly [string, ...string[]] {
   closeSync(openSync(at, 'a'));
   const unshared = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', MOUNT];
@@ -42,7 +42,7 @@ function start(dockerd: Dockerd, args: readonly string[], at?: string): CliProce
   return child;
 }
 
-/** Runs the body with a server in the host's network, and looks at a name all the while. */
+/** Runs the body with a server in the host's network; the name must stay in DNS throughout. */
 function withServer(
   name: string,
   body: (dockerd: Dockerd, at: string) => Promise<void>,
@@ -50,38 +50,38 @@ function withServer(
   return async (dockerd) => {
     const dns = { address: dockerd.address, port: 5353 };
     const addr = ['--addr', `${dns.address}:${dns.port}`, '--no-rec'];
-    const looking = new AbortController();
+    const polling = new AbortController();
     try {
       await start(dockerd, ['serve', '--store', 'memory:', ...addr]).says('serving');
       await dockerd.run({ env: { DNS_NAME: name }, publish: ['8080:80'] });
       const isThere = async () => (await dig(dns, name, 'A')).answer.length === 1;
-      const missing = lookedFor(isThere, looking.signal);
+      const missing = countMissing(isThere, polling.signal);
       await body(dockerd, join(folder, `${name}.sock`));
-      looking.abort();
-      assert.equal(await missing, 0, 'the name was gone');
+      polling.abort();
+      assert.equal(await missing, 0, 'the name was missing');
     } finally {
-      looking.abort();
+      polling.abort();
       await Promise.all([...running].map((child) => child.end('SIGKILL')));
       running.clear();
     }
   };
 }
 
-/** How often it was not there, after it was there for the first time. */
-async function lookedFor(isThere: () => Promise<boolean>, signal: AbortSignal): Promise<number> {
-  await until('the name is there', isThere, PATIENCE_MS);
+/** Waits until the name is there, then polls; returns how often it was missing. */
+async function countMissing(isThere: () => Promise<boolean>, signal: AbortSignal): Promise<number> {
+  await until('the name is in DNS', isThere, TIMEOUT_MS);
   let missing = 0;
   while (!signal.aborted) {
     if (!(await isThere().catch(() => true))) missing++;
-    await sleep(LOOK_EVERY_MS);
+    await sleep(POLL_MS);
   }
   return missing;
 }
 
-/** Waits for it to end in the way that a restart policy is for. */
+/** Waits until the process exits with the code for a replaced socket. */
 async function assertReplaced(child: CliProcess): Promise<void> {
   assert.equal((await child.says(SOCKET_REPLACED)).level, 'error');
-  await until('it has ended', () => !child.isRunning, PATIENCE_MS);
+  await until('the process has exited', () => !child.isRunning, TIMEOUT_MS);
   running.delete(child);
   assert.equal(await child.end(), EXIT_CODES.socket_replaced);
 }
@@ -90,7 +90,7 @@ const REGISTER = ['register', '--http', 'off', '--lease-ttl', '20', '--on-exit',
 
 for (const how of ['terminate', 'kill'] as const)
   test(
-    `register ends when dockerd is back after ${how}, with 75, and leaves the names to the next start`,
+    `register exits with 75 when dockerd is back after ${how}, and its next start adopts the names`,
     docker.options,
     docker.on(
       withServer(`${how}.skydns.local`, async (dockerd, at) => {
@@ -100,7 +100,7 @@ for (const how of ['terminate', 'kill'] as const)
         await first.says('registered');
         await dockerd[how]();
         await first.says('docker is out of reach');
-        // Nobody would start it again before dockerd is there, and so it keeps the names for longer than the lease.
+        // A restart before dockerd is back would not help, so register keeps running and renews the lease.
         await sleep(25_000);
         assert.ok(first.isRunning, first.stdout());
         await dockerd.start();
@@ -113,7 +113,7 @@ for (const how of ['terminate', 'kill'] as const)
   );
 
 test(
-  'register outlives dockerd when the folder of the socket is there',
+  'register reconnects to a restarted dockerd when the folder of the socket is mounted',
   docker.options,
   docker.on(
     withServer('folder.skydns.local', async (dockerd) => {
@@ -125,14 +125,14 @@ test(
       await dockerd.start();
       const isBack = () =>
         registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
-      await until('it is connected again', isBack, PATIENCE_MS);
+      await until('register is connected again', isBack, TIMEOUT_MS);
       assert.ok(registrar.isRunning);
     }),
   ),
 );
 
 test(
-  'dockerproxy ends with 75 too, and the registrar behind it keeps the names',
+  'dockerproxy exits with 75 when dockerd is back, and the registrar behind it keeps the names',
   docker.options,
   docker.on(
     withServer('proxy.skydns.local', async (dockerd, at) => {
@@ -148,13 +148,13 @@ test(
       await start(dockerd, ['dockerproxy', '--listen', listen], at).says('proxy started');
       const isBack = () =>
         registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
-      await until('it is connected again', isBack, PATIENCE_MS);
+      await until('register is connected again', isBack, TIMEOUT_MS);
     }),
   ),
 );
 
 test(
-  'serve --register ends with 75 as well, and answers for the names again after its start',
+  'serve --register exits with 75 when dockerd is back and answers for the names again after its restart',
   docker.options,
   docker.on(async (dockerd) => {
     const [at, name] = [join(folder, 'serve.sock'), 'serve.skydns.local'];
@@ -176,7 +176,7 @@ test(
     try {
       const first = serve();
       await dockerd.run({ env: { DNS_NAME: name }, publish: ['8081:80'] });
-      await until('the name is there', isThere, PATIENCE_MS);
+      await until('the name is in DNS', isThere, TIMEOUT_MS);
       await dockerd.kill();
       await dockerd.start();
       await assertReplaced(first);

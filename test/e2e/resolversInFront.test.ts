@@ -1,6 +1,6 @@
 /**
- * Resolvers and clients that public reports came from, each the real one: what reaches their users through musl's
- * getaddrinfo, HAProxy's server-template, and through dnsmasq and unbound in front of the server.
+ * Real resolvers and clients from public bug reports: musl's getaddrinfo, HAProxy's server-template, and dnsmasq and
+ * unbound as forwarders in front of the server.
  */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ const MIN_TTL_SECONDS = 2;
 const SERVER = '127.0.0.1';
 const DNSMASQ = '127.0.0.2';
 const UNBOUND = '127.0.0.3';
-/** Asks without RD, as a resolver does that was delegated the zone. */
+/** An unbound to which the zone is delegated; it sends queries without RD. */
 const STUB = '127.0.0.4';
 const UPSTREAM = '127.0.0.9';
 
@@ -56,7 +56,7 @@ const RECORDS = [
 
 const needsRoot = process.getuid?.() === 0 ? {} : { skip: 'optional: needs root' };
 
-describe('resolvers and clients in front of the server', needsRoot, () => {
+describe('resolvers and clients', needsRoot, () => {
   let network: ClientNetwork;
   let server: CliProcess;
   let serve: (records: readonly string[]) => void;
@@ -92,7 +92,7 @@ describe('resolvers and clients in front of the server', needsRoot, () => {
     await network?.stop();
   });
 
-  it("musl's getaddrinfo, which never asks over TCP, gets as many of 60 addresses as fit 512 octets", async () => {
+  it("musl's getaddrinfo, which does not use TCP, gets as many of 60 addresses as fit into 512 octets", async () => {
     const source = fileURLToPath(new URL('../support/gai.c', import.meta.url));
     const program = join(network.folder, 'gai');
     await network.call('musl-gcc', '-static', '-o', program, source);
@@ -104,9 +104,9 @@ describe('resolvers and clients in front of the server', needsRoot, () => {
     [512, 8],
     [8192, 60],
   ] as const) {
-    it(`HAProxy that accepts ${payload} octets fills ${least} servers from 60 SRV records`, async () => {
+    it(`HAProxy with a payload size of ${payload} octets fills ${least} servers from 60 SRV records`, async () => {
       const socket = await startHaproxy(network, payload);
-      const filled = async (): Promise<number> => filledServers(await command(socket));
+      const filled = async (): Promise<number> => filledServers(await serversState(socket));
       await until(`${least} servers have addresses`, async () => (await filled()) >= least);
     });
   }
@@ -115,13 +115,13 @@ describe('resolvers and clients in front of the server', needsRoot, () => {
     ['dnsmasq', DNSMASQ],
     ['unbound', UNBOUND],
   ] as const) {
-    it(`a name with an address and an outside host keeps both through ${resolver}, AAAA first`, async () => {
+    it(`A name with an address and an outside host keeps both through ${resolver} after an AAAA query`, async () => {
       assert.deepEqual(await network.dig(address, 'AAAA', 'dual.skydns.local'), ['2001:db8::7']);
       const addresses = await network.dig(address, 'A', 'dual.skydns.local');
       assert.deepEqual(addresses.sort(), ['10.0.3.4', '198.51.100.7']);
     });
 
-    it(`an outside host with a port keeps its SRV through ${resolver} after a question for A`, async () => {
+    it(`An outside host with a port keeps its SRV record through ${resolver} after an A query`, async () => {
       assert.deepEqual(await network.dig(address, 'A', '1.rails.skydns.local'), ['198.51.100.7']);
       const srv = await network.dig(address, 'SRV', '1.rails.skydns.local');
       assert.deepEqual(srv, ['10 100 8080 lb.outside.example.']);
@@ -130,7 +130,7 @@ describe('resolvers and clients in front of the server', needsRoot, () => {
       assert.deepEqual(txt, ['"heritage=external-dns"']);
     });
 
-    it(`an alias without data is asked for again through ${resolver} when the denial ends`, async () => {
+    it(`An alias whose target gets an address resolves through ${resolver} after the negative TTL`, async () => {
       const name = 'flip.skydns.local';
       const first = await network.dig(address, 'A', name);
       assert.ok(!first.includes('198.51.104.1'));
@@ -138,11 +138,11 @@ describe('resolvers and clients in front of the server', needsRoot, () => {
       await sleep((2 * MIN_TTL_SECONDS + 1) * 1_000);
       assert.ok((await network.dig(address, 'A', name)).includes('198.51.104.1'));
       serve(RECORDS);
-      // Until nobody remembers the address any more, for the next resolver.
+      // So that the address is in no cache when the next resolver is tested.
       await sleep(100);
     });
 
-    it(`a family that an alias's target lacks does not hide the other one through ${resolver}`, async () => {
+    it(`An alias whose target has only an IPv4 address resolves through ${resolver} after an AAAA query`, async () => {
       assert.deepEqual(await network.dig(address, 'AAAA', 'int.skydns.local'), [
         'four.skydns.local.',
       ]);
@@ -152,16 +152,16 @@ describe('resolvers and clients in front of the server', needsRoot, () => {
       ]);
     });
 
-    it(`an answer without a slow host is soon made whole through ${resolver}`, async () => {
-      const asked = (): Promise<string[]> => network.dig(address, 'A', 'part.skydns.local');
-      const first = await asked();
+    it(`An answer that left out a slow host is complete through ${resolver} after the minimum TTL`, async () => {
+      const lookUp = (): Promise<string[]> => network.dig(address, 'A', 'part.skydns.local');
+      const first = await lookUp();
       assert.ok(first.includes('10.0.4.1'));
       await sleep((MIN_TTL_SECONDS + 1) * 1_000);
-      assert.deepEqual((await asked()).sort(), ['10.0.4.1', '198.51.100.9']);
+      assert.deepEqual((await lookUp()).sort(), ['10.0.4.1', '198.51.100.9']);
     });
   }
 
-  it('a resolver to which the zone is delegated follows aliases to the outside by itself', async () => {
+  it('A resolver to which the zone is delegated follows aliases to outside names', async () => {
     assert.deepEqual(await network.dig(STUB, 'A', 'alias.skydns.local'), [
       'www.outside.example.',
       '198.51.100.8',
@@ -188,7 +188,7 @@ async function startResolvers(network: ClientNetwork): Promise<void> {
     [STUB, delegated],
   ] as const) {
     const file = join(network.folder, `unbound-${address}.conf`);
-    // With minimised names (RFC 9156) it asks for A before it asks for SRV, each time.
+    // With minimised names (RFC 9156) unbound sends an A query before each SRV query.
     const minimisation = `  qname-minimisation: ${address === STUB ? 'no' : 'yes'}\n`;
     await writeFile(file, unboundConfig(address) + minimisation + REMOTE_CONTROL + zones);
     network.start('unbound', '-d', '-c', file);
@@ -237,8 +237,8 @@ backend many
   return socket;
 }
 
-/** What HAProxy says of its servers. */
-function command(socket: string): Promise<string> {
+/** HAProxy's state of the servers of backend `many`. */
+function serversState(socket: string): Promise<string> {
   return new Promise((resolve) => {
     let text = '';
     const connection = createConnection(socket);

@@ -1,4 +1,4 @@
-/** The whole server: stores that are late or lost, forwarding, sizes, and the article's own two lines. */
+/** The whole server: late and lost stores, forwarding, message sizes, and the two lines of the SkyDNS article. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
@@ -27,14 +27,14 @@ async function answers(server: TestServer, qname: string, type: string): Promise
   return text((await query(server.dns, question(qname, type))).answer);
 }
 
-describe('serve on a memory store', () => {
+describe('memory store', () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer({});
   });
   after(() => server.close());
 
-  it('the article: a curl line, then dig SRV', async () => {
+  it('The server answers dig SRV after the curl line of the SkyDNS article', async () => {
     await put(server, 'east/production/rails/1', { host: 'service1.example.com', port: 8080 });
     const { answer, flags } = await dig(server.dns, 'SRV', '1.rails.production.east.skydns.local');
     assert.deepEqual(answer, [
@@ -43,10 +43,10 @@ describe('serve on a memory store', () => {
     assert.deepEqual(flags, ['qr', 'aa', 'rd']);
   });
 
-  it('a value that is none costs itself only, and is told of', async () => {
+  it('The server skips and logs an invalid value and answers with the valid ones', async () => {
     await put(server, 'mixed/good', { host: '10.0.0.1' });
     await put(server, 'mixed/bad', { host: ['10.0.0.2'] });
-    await until('the value is told of', () =>
+    await until('the skipped value is logged', () =>
       server.lines.some((l) => l.message === 'value skipped'),
     );
     assert.deepEqual(await answers(server, 'mixed.skydns.local.', 'A'), [
@@ -58,15 +58,15 @@ describe('serve on a memory store', () => {
     const { services, invalid, revision, udp, tcp, mirror } = (await ready.json()) as ServerStats;
     assert.deepEqual([services, invalid], [2, 1]);
     assert.ok(Number(revision) >= 3 && udp.queries > 0 && tcp.open === 0 && mirror.events >= 3);
-    const told = server.lines.find((line) => line.message === 'value skipped');
-    assert.equal(told?.fields.key, '/skydns/local/skydns/mixed/bad');
+    const skipped = server.lines.find((line) => line.message === 'value skipped');
+    assert.equal(skipped?.fields.key, '/skydns/local/skydns/mixed/bad');
   });
 
-  it('an answer too big for UDP keeps the records that fit, and is whole over TCP', async () => {
+  it('The server truncates a large answer over UDP to the records that fit and sends all of them over TCP', async () => {
     for (let i = 0; i < 120; i++) await put(server, `many/${i}`, { host: `10.1.0.${i}` });
     const edns = { udpSize: 4096, dnssecOk: false };
     const asked = question('many.skydns.local.', 'A');
-    await until('all are there', async () => {
+    await until('the server has all names', async () => {
       const whole = await query(server.dns, asked, { transport: 'tcp', edns });
       return whole.answer.length === 120;
     });
@@ -76,20 +76,20 @@ describe('serve on a memory store', () => {
     assert.ok(cut.edns !== undefined);
   });
 
-  it('a name is answered in the case of the question', async () => {
+  it('The server answers with the letter case of the query', async () => {
     const reply = await query(server.dns, question('gOOd.MiXeD.skydns.LOCAL.', 'A'));
     assert.deepEqual(text(reply.answer), ['gOOd.MiXeD.skydns.LOCAL. 3600 IN A 10.0.0.1']);
   });
 });
 
-describe('serve on etcd', () => {
+describe('etcd', () => {
   let etcd: Etcd;
   before(async () => {
     etcd = await startEtcd();
   });
   after(() => etcd?.stop());
 
-  it('before the store: SERVFAIL, not NXDOMAIN; after it: stale answers, said to be stale', async () => {
+  it('The server answers SERVFAIL before it has read the store and marks answers as stale after it lost the store', async () => {
     await etcd.etcdctl(['put', '/skydns/local/skydns/web', '{"host":"10.0.0.1"}']);
     await etcd.kill();
     const server = await startTestServer(
@@ -112,7 +112,7 @@ describe('serve on etcd', () => {
       assert.doesNotMatch(fresh.text, /EDE/);
 
       await etcd.kill();
-      await until('the loss is seen', () => server.readiness().length > 0, 20_000);
+      await until('the server has lost the store', () => server.readiness().length > 0, 20_000);
       const stale = await dig(server.dns, 'web.skydns.local');
       assert.deepEqual(stale.answer, fresh.answer);
       assert.match(stale.text, /EDE: 3/);
@@ -122,7 +122,7 @@ describe('serve on etcd', () => {
   });
 });
 
-describe('names outside our zones', () => {
+describe('names outside the zones', () => {
   let upstream: TestUpstream;
   let server: TestServer;
   before(async () => {
@@ -136,7 +136,7 @@ describe('names outside our zones', () => {
     await put(server, 'alias', { host: 'www.example.com' });
     await put(server, 'gone', { host: 'gone.example.com' });
     await put(server, 'srv/1', { host: 'mx.example.com', port: 25 });
-    await until('all are there', async () => {
+    await until('the server has all names', async () => {
       return (await query(server.dns, question('1.srv.skydns.local.', 'SRV'))).answer.length === 1;
     });
   });
@@ -145,7 +145,7 @@ describe('names outside our zones', () => {
     await upstream?.close();
   });
 
-  it('are forwarded, with RA and without AA', async () => {
+  it('The server forwards an outside name and answers with RA and without AA', async () => {
     const { answer, flags } = await dig(server.dns, 'www.example.com');
     assert.deepEqual(
       answer.map((line) => line.replace(/ \d+ /, ' ')),
@@ -155,12 +155,12 @@ describe('names outside our zones', () => {
     assert.equal((await dig(server.dns, 'nobody.example.com')).status, 'NXDOMAIN');
   });
 
-  it('are not forwarded without RD, nor with too few labels', async () => {
+  it('The server does not forward a query without RD or a name with too few labels', async () => {
     assert.equal((await dig(server.dns, '+norec', 'www.example.com')).status, 'REFUSED');
     assert.equal((await dig(server.dns, 'localhostish')).status, 'REFUSED');
   });
 
-  it('complete our own answers: CNAME, SRV glue, NXDOMAIN elsewhere', async () => {
+  it('The server completes its own answers with outside records: CNAME chains, SRV glue and missing targets', async () => {
     const alias = await dig(server.dns, 'alias.skydns.local');
     assert.equal(alias.answer.length, 3);
     assert.match(
@@ -175,7 +175,7 @@ describe('names outside our zones', () => {
   });
 
   for (const transport of ['udp', 'tcp'] as const) {
-    it(`are answered over ${transport} although the server stops meanwhile`, async () => {
+    it(`A stopping server still answers a forwarded query over ${transport}`, async () => {
       const leaving = await startTestServer({
         'no-rec': false,
         nameservers: `127.0.0.1:${upstream.port}`,
@@ -184,10 +184,10 @@ describe('names outside our zones', () => {
       try {
         const before = upstream.queries.length;
         const asked = question(`${transport}.example.com.`, 'A');
-        const replied = query(leaving.dns, asked, { transport });
-        await until('the upstream is asked', () => upstream.queries.length > before);
+        const pending = query(leaving.dns, asked, { transport });
+        await until('the upstream has the query', () => upstream.queries.length > before);
         await leaving.close();
-        assert.equal((await replied).rcode, Rcode.NXDOMAIN);
+        assert.equal((await pending).rcode, Rcode.NXDOMAIN);
       } finally {
         upstream.behave({});
         await leaving.close();
@@ -195,7 +195,7 @@ describe('names outside our zones', () => {
     });
   }
 
-  it('are refused to clients outside --recursion-allow, while ours are answered', async () => {
+  it('The server forwards nothing for clients outside --recursion-allow and still answers for its zones', async () => {
     const closed = await startTestServer({
       'no-rec': false,
       nameservers: `127.0.0.1:${upstream.port}`,

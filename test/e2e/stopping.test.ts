@@ -1,4 +1,4 @@
-/** How a server ends: not ready at once, answering for a while, every question that it was sent answered. */
+/** How a server stops: it is not ready at once, keeps answering for a while, and answers every query that it received. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
@@ -32,22 +32,22 @@ async function readiness(http: string): Promise<{ status: number; body: string }
 }
 
 describe('SIGTERM', () => {
-  it('fails readiness at once and goes on answering; who leaves then loses nothing', async () => {
+  it('The server fails readiness at SIGTERM at once and answers every query until it exits', async () => {
     const { process, dns, http } = await start('--lame-duck', '5');
     const check = (reply: { rcode: number }) =>
       reply.rcode === Rcode.NXDOMAIN ? undefined : `rcode ${reply.rcode}`;
     const flow = startQueryFlow(dns, { question: ASKED, queriesPerSecond: 1_000, check });
     const overTcp: Promise<unknown>[] = [];
     const tcp = setInterval(() => overTcp.push(query(dns, ASKED, { transport: 'tcp' })), 20);
-    await until('questions are answered', () => flow.answered > 200);
-    await until('it is ready', async () => (await readiness(http)).status === 200);
+    await until('queries are answered', () => flow.answered > 200);
+    await until('the server is ready', async () => (await readiness(http)).status === 200);
 
     const signalledMs = performance.now();
     const ended = process.end('SIGTERM');
     await until('readiness fails', async () => (await readiness(http)).status === 503, 2_000);
     assert.match((await readiness(http)).body, /^server: stopping$/m);
     const before = flow.answered;
-    await until('it still answers', () => flow.answered > before + 500);
+    await until('the server still answers', () => flow.answered > before + 500);
     clearInterval(tcp);
     assert.equal(await flow.stop(), 0);
     assert.deepEqual(flow.problems, []);
@@ -59,7 +59,7 @@ describe('SIGTERM', () => {
     await assert.rejects(readiness(http));
   });
 
-  it('a second one ends it at once', async () => {
+  it('The server exits at once at a second SIGTERM', async () => {
     const { process, dns } = await start('--lame-duck', '60');
     const ended = process.end('SIGTERM');
     await process.says('stopping');
@@ -70,7 +70,7 @@ describe('SIGTERM', () => {
 });
 
 describe('SIGINT', () => {
-  it('is from somebody who waits at a terminal: nothing is waited for', async () => {
+  it('The server exits at SIGINT without a lame-duck period', async () => {
     const { process } = await start('--lame-duck', '60');
     const startedMs = performance.now();
     assert.equal(await process.end('SIGINT'), 0);

@@ -1,4 +1,4 @@
-/** SkyDNS's key `/skydns/config`, and a server that does not wait for the store that holds it. */
+/** SkyDNS's key `/skydns/config`, and a server that starts without waiting for the store with that key. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
@@ -16,14 +16,14 @@ async function put(server: TestServer, key: string, value: unknown): Promise<voi
   assert.ok(reply.ok, await reply.text());
 }
 
-interface Behind {
+interface ProxiedStore {
   readonly store: TestServer;
   readonly proxy: FaultyProxy;
 }
 
-/** A soradns that others may have as their store, behind a network that fails on request. */
+/** A soradns that serves as a store, behind a proxy that fails on request. */
 async function storeBehindProxy(
-  use: (behind: Behind) => Promise<void>,
+  use: (proxied: ProxiedStore) => Promise<void>,
   config: object,
 ): Promise<void> {
   const store = await startTestServer({});
@@ -38,7 +38,7 @@ async function storeBehindProxy(
   }
 }
 
-test('what the store configures counts once it was read, however late, and is no service', async () => {
+test('The server applies the stored configuration when it reads the store late, and counts it as no service', async () => {
   const upstream = await startUpstream({ records: ['www.example.com. 300 A 192.0.2.80'] });
   const config = {
     domain: 'store.example.',
@@ -54,14 +54,21 @@ test('what the store configures counts once it was read, however late, and is no
     try {
       const early = await query(server.dns, question('web.skydns.local.', 'A'));
       assert.equal(early.rcode, Rcode.SERVFAIL);
-      await until('the store was missed', () => told(server, /out of reach/).length > 0);
+      await until(
+        'the server has missed the store',
+        () => logLines(server, /out of reach/).length > 0,
+      );
 
       await proxy.refuse(false);
       await until('the store is read', () => server.readiness().length === 0, 20_000);
       const { answer } = await query(server.dns, question('web.store.example.', 'A'));
       assert.deepEqual(text(answer), ['web.store.example. 60 IN A 10.0.0.1']);
       const soa = await query(server.dns, question('store.example.', 'SOA'));
-      assert.match(text(soa.answer)[0] ?? '', / me\.here\. /, 'a flag counts for more');
+      assert.match(
+        text(soa.answer)[0] ?? '',
+        / me\.here\. /,
+        'a flag overrides the stored configuration',
+      );
       const www = await dig(server.dns, 'www.example.com');
       assert.match(www.answer[0] ?? '', /192\.0\.2\.80$/);
       assert.equal(upstream.queries.length, 1);
@@ -70,11 +77,11 @@ test('what the store configures counts once it was read, however late, and is no
       assert.deepEqual([services, domains], [1, [['store', 'example']]]);
       await put(store, 'config', { ...config, ttl: 61 });
       const ttl61 = ['web.store.example. 61 IN A 10.0.0.1'];
-      await until('the change counts', async () => {
+      await until('the change is applied', async () => {
         const reply = await query(server.dns, question('web.store.example.', 'A'));
         return text(reply.answer).join() === ttl61.join();
       });
-      assert.equal(told(server, /value skipped/).length, 0);
+      assert.equal(logLines(server, /value skipped/).length, 0);
     } finally {
       await server.close();
       await upstream.close();
@@ -82,7 +89,7 @@ test('what the store configures counts once it was read, however late, and is no
   }, config);
 });
 
-test('a store that says nothing holds up neither the start nor the names of others', async () => {
+test('The server starts and forwards outside names while the store does not respond', async () => {
   const upstream = await startUpstream({ records: ['www.example.com. 300 A 192.0.2.80'] });
   await storeBehindProxy(async ({ proxy }) => {
     proxy.blackhole(true);
@@ -112,6 +119,6 @@ test('a store that says nothing holds up neither the start nor the names of othe
   }, {});
 });
 
-function told(server: TestServer, message: RegExp) {
+function logLines(server: TestServer, message: RegExp) {
   return server.lines.filter((line) => message.test(line.message));
 }

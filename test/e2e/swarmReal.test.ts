@@ -1,4 +1,4 @@
-/** Tasks of a real swarm: what is explained of them, and how long they drain. */
+/** Tasks of a real swarm: their explanations and their draining. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
@@ -6,8 +6,8 @@ import {
   data,
   explains,
   isEverAnswered,
-  PATIENCE_MS,
-  SLOW_TO_END,
+  SLOW_TO_STOP,
+  TIMEOUT_MS,
   useServedDocker,
 } from '../support/servedDocker.ts';
 import { until } from '../support/until.ts';
@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
 const docker = useServedDocker();
 
 test(
-  'swarm: its mesh and its service’s labels are said with the fix, and its grace period holds',
+  'explain gives the fix for a swarm’s routing mesh and service labels, and a task drains for its grace period',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -24,7 +24,7 @@ test(
       dockerd.docker(
         ...['service', 'create', '--detach', '--no-resolve-image', '--name', name],
         ...args,
-        ...['bb', ...SLOW_TO_END],
+        ...['bb', ...SLOW_TO_STOP],
       );
     const task = async (name: string): Promise<string> => {
       let id = '';
@@ -32,8 +32,8 @@ test(
         id = await dockerd.docker('ps', '--quiet', '--filter', `name=^${name}\\.1\\.`);
         return id !== '';
       };
-      // Swarm first looks for the image in a registry, which is not there.
-      await until(`${name} runs`, runs, 2 * PATIENCE_MS);
+      // Swarm first tries to resolve the image in a registry, which fails.
+      await until(`${name} runs`, runs, 2 * TIMEOUT_MS);
       return id;
     };
     try {
@@ -57,14 +57,14 @@ test(
       );
       const name = '1.sint.skydns.local';
       const id = await task('sint');
-      await until('the task is there', async () => (await data(served, 'A', name)).length === 1);
+      await until('the task is in DNS', async () => (await data(served, 'A', name)).length === 1);
       await dockerd.docker('service', 'scale', '--detach', 'sint=0');
       await answers(served, 'A', name, []);
       const ended = until(
         'the task has ended',
         async () =>
           (await dockerd.docker('inspect', '--format', '{{.State.Running}}', id)) !== 'true',
-        PATIENCE_MS,
+        TIMEOUT_MS,
       );
       assert.equal(await isEverAnswered(served, name, ended), false);
     } finally {

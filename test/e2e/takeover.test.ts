@@ -1,4 +1,4 @@
-/** A server replaced by its successor while it is asked 20,000 times a second: no id without its answer. */
+/** A server is replaced by its successor under 20,000 queries a second: every query gets its answer. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,7 +38,7 @@ async function serve(addr: string, http: string, ...args: string[]): Promise<Run
   return { process, address, port: Number(port) };
 }
 
-/** What it says at its end to have dropped unread. */
+/** The number of packets that the process dropped unread, from its last log line. */
 function shedBy(process: CliProcess): number {
   const { udp } = process.lines().find(({ msg }) => msg === 'stopped') ?? {};
   return (udp as { shed: number }).shed;
@@ -50,7 +50,7 @@ async function isReady(http: string): Promise<boolean> {
 }
 
 describe('--takeover', () => {
-  it('loses no question over UDP and none over TCP, from one server to the next and the next', async (t) => {
+  it('Three takeovers in a row lose no query over UDP or TCP', async (t) => {
     const ledger = new Ledger();
     const changes = new Changes(ledger, etcd, new FakeDocker('/nonexistent'));
     await changes.fill();
@@ -58,8 +58,8 @@ describe('--takeover', () => {
     const all = [running];
     const addr = `127.0.0.1:${running.port}`;
     const http = String((await running.process.says('serving')).http);
-    await until('it is ready', () => isReady(http), 20_000);
-    // A successor comes with its answers ready; the first of all works them out as they are asked for.
+    await until('the server is ready', () => isReady(http), 20_000);
+    // A successor starts with its answers computed; the first server computes each one at its first query.
     for (const { name } of SOAK_NAMES) await query(running, question(`${name}.`, 'A'));
     const drops = new DropWatch(running.port);
     const asker = startAsker(running.port, QUERIES_PER_SECOND, ledger);
@@ -100,7 +100,7 @@ describe('--takeover', () => {
     await Promise.all(overTcp);
   });
 
-  it('waits for the store, and leaves an address that is taken to who has it without it', async () => {
+  it('A server with --takeover waits for the store, and one without it fails on an address in use', async () => {
     const first = await serve('127.0.0.1:0', 'off');
     const addr = `127.0.0.1:${first.port}`;
     try {
@@ -122,7 +122,7 @@ describe('--takeover', () => {
   });
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    it(`ends at ${signal} while it waits for the store`, async () => {
+    it(`A server with --takeover that waits for the store exits with 0 at ${signal}`, async () => {
       const waiting = startCli([
         ...['serve', '--takeover', '--addr', '127.0.0.1:0', '--http', 'off', '--no-rec'],
         ...['--store', 'etcd://127.0.0.1:1'],
@@ -130,7 +130,7 @@ describe('--takeover', () => {
       await waiting.says('the store is out of reach');
       const ended = waiting.end(signal);
       try {
-        await until('it has ended', () => !waiting.isRunning, 20_000);
+        await until('the process has exited', () => !waiting.isRunning, 20_000);
       } finally {
         await waiting.end('SIGKILL');
       }
@@ -139,7 +139,7 @@ describe('--takeover', () => {
     });
   }
 
-  it('is refused with a store that only one server can have', async () => {
+  it('serve refuses --takeover with a store that only one server can use', async () => {
     const { code, stderr } = await callCli(['serve', '--takeover', '--store', 'memory:']);
     assert.equal(code, 2);
     assert.match(stderr, /--takeover: the store is of one server only; give --store etcd/);

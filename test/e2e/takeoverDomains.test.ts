@@ -1,4 +1,4 @@
-/** Domains that change while a successor is still warming up: its registrar must begin with the new ones. */
+/** The domains change while a successor is still computing answers: its registrar must start with the new domains. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
@@ -7,21 +7,21 @@ import { freePort } from '../support/freePort.ts';
 import { useFakeDocker } from '../support/registrarProcesses.ts';
 import { until } from '../support/until.ts';
 
-/** So many that working their answers out takes a while. */
+/** Enough names that computing their answers takes a while. */
 const NAMES = 8_000;
-const AT_ONCE = 100;
+const CONCURRENT_PUTS = 100;
 
 const fixture = useFakeDocker();
 
-it('a registrar begins with the domains of now, not with those that were loaded', async () => {
+it('The registrar of a successor starts with domains that changed after the store was loaded', async () => {
   const etcd = await startEtcd();
   const store = openEtcdStore({ endpoints: [etcd.endpoint] });
   try {
     const put = (key: string, value: object) =>
       store.put(`/skydns/${key}`, Buffer.from(JSON.stringify(value)));
-    for (let i = 0; i < NAMES; i += AT_ONCE)
+    for (let i = 0; i < NAMES; i += CONCURRENT_PUTS)
       await Promise.all(
-        Array.from({ length: AT_ONCE }, (_, k) =>
+        Array.from({ length: CONCURRENT_PUTS }, (_, k) =>
           put(`local/skydns/n${i + k}`, { host: '192.0.2.7' }),
         ),
       );
@@ -31,11 +31,11 @@ it('a registrar begins with the domains of now, not with those that were loaded'
       ...['--addr', `127.0.0.1:${await freePort()}`, '--http', '127.0.0.1:0'],
       ...['--store', `etcd://${etcd.endpoint}`],
     ]);
-    await until('the names are read', () => server.lines().length > 0);
+    await until('the server has loaded the names', () => server.lines().length > 0);
     await put('config', { domain: 'a.example' });
     await server.says('serving');
     const isThere = async () => (await store.get('/skydns/example/a/web')).entry !== undefined;
-    await until('the container has its name', isThere, 20_000);
+    await until('the container has its record', isThere, 20_000);
     assert.equal(await server.end('SIGTERM'), 0, server.stderr());
   } finally {
     await store.close();

@@ -1,4 +1,4 @@
-/** The server's threads as a person meets them: answers out of the table, an orderly end, and life without koffi. */
+/** The server's worker threads: answers from the table, a clean exit, and one thread where koffi is missing. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { parseSocketAddress, type SocketAddress } from '../../src/dns/address.ts';
@@ -23,8 +23,8 @@ async function serve(
   const process = startCli(['serve', ...fixed, ...args], env);
   t.after(() => process.end('SIGKILL'));
   const { dns, http } = await process.says('serving');
-  const places = (dns as string[]).map((place) => parseSocketAddress(place));
-  return { process, dns: places.filter((place) => place !== undefined), http: String(http) };
+  const addresses = (dns as string[]).map((address) => parseSocketAddress(address));
+  return { process, dns: addresses.filter((address) => address !== undefined), http: String(http) };
 }
 
 async function put({ http }: Serving, name: string, host: string): Promise<void> {
@@ -34,20 +34,20 @@ async function put({ http }: Serving, name: string, host: string): Promise<void>
 }
 
 async function isAnswered({ dns }: Serving, name: string, host: string): Promise<void> {
-  for (const place of dns) {
-    const { answer } = await query(place, question(`${name}.skydns.local.`, 'A'));
+  for (const address of dns) {
+    const { answer } = await query(address, question(`${name}.skydns.local.`, 'A'));
     assert.deepEqual(text(answer), [`${name}.skydns.local. 3600 IN A ${host}`]);
   }
 }
 
-/** Packets that the threads have left to the main one so far. */
+/** The number of packets that the workers have handed to the main thread. */
 async function handedOver({ http }: Serving): Promise<number> {
   const metrics = await (await fetch(`http://${http}/metrics`)).text();
   return Number(/^soradns_dns_handed_over_total (\d+)$/m.exec(metrics)?.[1]);
 }
 
 describe('--workers', { skip: NO_WORKERS }, () => {
-  it('answers from threads on every address, follows changes, and ends in order', async (t) => {
+  it('The workers answer on every address and follow changes, and the server exits cleanly', async (t) => {
     const addresses = ['--addr', '127.0.0.1:0', '--addr', '127.0.0.2:0'];
     const server = await serve(t, ['--workers', '2', ...addresses]);
     await put(server, 'a', '192.0.2.1');
@@ -62,9 +62,9 @@ describe('--workers', { skip: NO_WORKERS }, () => {
         () => false,
       );
     });
-    const askedMs = performance.now();
+    const signalledMs = performance.now();
     assert.equal(await server.process.end('SIGTERM'), 0);
-    assert.ok(performance.now() - askedMs < 10_000);
+    assert.ok(performance.now() - signalledMs < 10_000);
   });
 
   const WITHOUT_KOFFI = `import Module from 'node:module';
@@ -73,13 +73,13 @@ describe('--workers', { skip: NO_WORKERS }, () => {
       if (request === 'koffi') throw new Error("Cannot find module 'koffi'");
       return find(request, ...rest);
     };`;
-  const ELSEWHERE = `Object.defineProperty(process, 'arch', { value: 's390x' });`;
+  const OTHER_PROCESSOR = `Object.defineProperty(process, 'arch', { value: 's390x' });`;
 
   for (const [what, script, reason] of [
     ['koffi', WITHOUT_KOFFI, /^koffi cannot be loaded: Cannot find module 'koffi'$/],
-    ['a processor that it knows', ELSEWHERE, /^batched sockets do not know .*s390x/],
+    ['a supported processor', OTHER_PROCESSOR, /^batched sockets do not know .*s390x/],
   ] as const) {
-    it(`without ${what} one thread answers, and the log says why`, async (t) => {
+    it(`A server without ${what} answers from one thread and logs the reason`, async (t) => {
       const preload = `--import "data:text/javascript,${encodeURIComponent(script)}"`;
       const args = ['--workers', '2', '--addr', '127.0.0.1:0'];
       const server = await serve(t, args, { NODE_OPTIONS: preload });

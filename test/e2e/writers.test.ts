@@ -1,4 +1,4 @@
-/** Who may write over HTTP: real servers, clients of several users, and one on another host. */
+/** Which clients may write over HTTP: real servers with clients of several users and one on another host. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -46,18 +46,18 @@ async function whileServing(
 
 const put = (url: string, key = NAME) => ['-XPUT', `${url}/v2/keys/${key}`, '-d', VALUE];
 
-describe('on a loopback address, without a token', { skip }, () => {
+describe('loopback without a token', { skip }, () => {
   let server: Running;
   before(async () => {
     server = await start(['--store', 'memory:']);
   });
   after(() => server?.child.end('SIGTERM'));
 
-  it("the article's line works for root and for the server's user", async () => {
+  it("The server accepts the SkyDNS article's curl line from root and from its own user", async () => {
     assert.match(await curlAs(0, ...put(server.url)), /"action":"set".*\n201$/s);
   });
 
-  it('a process of another user is refused, over both APIs, and told what to do', async () => {
+  it('The server refuses writes of another user’s process over both APIs and names the remedy', async () => {
     const refused = await curlAs(NOBODY, ...put(server.url, `${NAME}/2`));
     assert.match(refused, /\n401$/);
     assert.match(refused, /"errorCode":110/);
@@ -76,7 +76,7 @@ describe('on a loopback address, without a token', { skip }, () => {
     assert.match(await curlAs(NOBODY, `${server.url}/v2/keys/${NAME}`), /192\.0\.2\.1.*\n200$/s);
   });
 
-  it('a command of another user says the same, with exit code 6', async (t) => {
+  it('A soradns command of another user prints the same refusal and exits with code 6', async (t) => {
     const store = ['--store', server.url];
     const [main = ''] = NODE_ARGUMENTS.slice(-1);
     if ((await runAs(NOBODY, 'test', '-r', main)).code !== 0) {
@@ -92,7 +92,7 @@ describe('on a loopback address, without a token', { skip }, () => {
     assert.equal(asRoot.code, 0, asRoot.stderr);
   });
 
-  it('a client that is gone before it was looked at writes nothing', async () => {
+  it('A client that disconnects before the server has checked its user writes nothing', async () => {
     const { port } = new URL(server.url);
     const script = `
 import socket, struct, sys
@@ -106,7 +106,7 @@ for n in range(200):
     const child = startAs(NOBODY, ['python3', '-c', script]);
     const [code] = await once(child, 'exit');
     assert.equal(code, 0);
-    await until('all are served', async () => {
+    await until('the server still answers', async () => {
       const metrics = await curlAs(0, `${server.url}/livez`);
       return metrics.startsWith('ok');
     });
@@ -114,9 +114,9 @@ for n in range(200):
     assert.match(found, /\n404$/);
   });
 
-  it('the configuration is not for root either, whatever the way', async () => {
+  it('The server refuses root’s writes to the configuration without a token by every request', async () => {
     const { url } = server;
-    const ways = [
+    const requests = [
       put(url, 'skydns/config'),
       put(url, 'skydns//./config'),
       put(url, 'skydns/config/x'),
@@ -129,24 +129,24 @@ for n in range(200):
       [`${url}/v1/store/deleteTree`, '-d', '{"prefix":"/skydns/"}'],
       [`${url}/v1/store/deleteTree`, '-d', '{"prefix":"/"}'],
     ];
-    for (const way of ways) {
-      const said = await curlAs(0, ...way);
-      assert.match(said, /\n401$/, way.join(' '));
-      assert.match(said, /always needs the token: this server has none yet/, way.join(' '));
+    for (const request of requests) {
+      const said = await curlAs(0, ...request);
+      assert.match(said, /\n401$/, request.join(' '));
+      assert.match(said, /always needs the token: this server has none yet/, request.join(' '));
     }
     const label = await curlAs(0, ...put(url, 'skydns/local/skydns/config'));
-    assert.match(label, /\n201$/, 'below the domains it is a label like others');
+    assert.match(label, /\n201$/, 'below a domain, config is an ordinary label');
   });
 });
 
-describe('with a token', { skip }, () => {
-  it('who shows it writes all, the configuration too, and it counts', async () => {
+describe('token', { skip }, () => {
+  it('A client with the token can write every key, and the server applies its configuration', async () => {
     const env = { SORADNS_HTTP_TOKEN: 's3cr3t' };
     await whileServing(['--store', 'memory:'], env, async ({ child, url }) => {
       const shown = ['-H', 'Authorization: Bearer s3cr3t'];
       assert.match(await curlAs(NOBODY, ...put(url)), /\n401$/);
       assert.match(await curlAs(NOBODY, ...put(url), ...shown), /\n201$/);
-      assert.match(await curlAs(0, ...put(url)), /\n200$/, 'root needs none for names');
+      assert.match(await curlAs(0, ...put(url)), /\n200$/, 'root needs no token for names');
       const config = `${url}/v2/keys/skydns/config`;
       const line = ['-XPUT', config, '-d', 'value={"ttl":77}'];
       assert.match(await curlAs(0, ...line), /always needs the token: send.*\n401$/s);
@@ -158,7 +158,7 @@ describe('with a token', { skip }, () => {
     });
   });
 
-  it('--http-writers token lets nobody write without it', async () => {
+  it('--http-writers token refuses every write without the token, also from root', async () => {
     const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: 'token' };
     await whileServing(['--store', 'memory:'], env, async ({ url }) => {
       assert.match(await curlAs(0, ...put(url)), /writing needs the token.*\n401$/s);
@@ -170,7 +170,7 @@ describe('with a token', { skip }, () => {
     ['local', 201],
     ['token', 401],
   ] as const)
-    it(`root of this host gets ${status} beyond loopback with --http-writers ${writers}`, async () => {
+    it(`root on the server's host gets ${status} from a non-loopback address with --http-writers ${writers}`, async () => {
       const other = await connectOtherHost();
       try {
         const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: writers };
@@ -185,8 +185,8 @@ describe('with a token', { skip }, () => {
     });
 });
 
-describe('the token file', { skip }, () => {
-  it('is made beyond loopback, for its user alone; the log says where, and commands find it', () =>
+describe('token file', { skip }, () => {
+  it('A server on a non-loopback address creates a private token file, logs its path, and commands find it', () =>
     withTempDir(async (dir) => {
       const state = { STATE_DIRECTORY: join(dir, 'state') };
       const path = join(state.STATE_DIRECTORY, 'http-token');
@@ -222,7 +222,7 @@ describe('the token file', { skip }, () => {
       }
     }));
 
-  it('of a store in a folder is beside the names', () =>
+  it('A server with a file: store puts the token file into the folder of the store', () =>
     withTempDir(async (dir) => {
       const state = { STATE_DIRECTORY: dir };
       await whileServing([], state, async ({ url }) => {
@@ -232,7 +232,7 @@ describe('the token file', { skip }, () => {
       });
     }));
 
-  it('that others may read is not used', () =>
+  it('The server does not use a token file that other users may read', () =>
     withTempDir(async (dir) => {
       const path = join(dir, 'http-token');
       writeFileSync(path, 'known\n');
@@ -248,7 +248,7 @@ describe('the token file', { skip }, () => {
       });
     }));
 
-  it('is not shown to a server of another user that has the address', () =>
+  it('A command does not send the token to a server of another user', () =>
     withTempDir(async (dir) => {
       writeFileSync(join(dir, 'http-token'), 'precious\n', { mode: 0o600 });
       const port = await freePort();
@@ -270,10 +270,10 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
         seen += text;
       });
       try {
-        // With --force nothing is read first, which this server does not answer.
+        // With --force the command reads nothing first; this server answers no reads.
         const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--force'];
         const store = ['--store', `http://127.0.0.1:${port}`];
-        await until('it listens', async () => {
+        await until('the other user’s server listens', async () => {
           return (await curlAs(0, `http://127.0.0.1:${port}/`).catch(() => '')) !== '';
         });
         const ran = await spawnCli([...set, ...store], { STATE_DIRECTORY: dir });
@@ -285,7 +285,7 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
       }
     }));
 
-  it('is made where /proc does not show whose a connection is', () =>
+  it('The server creates a token file where /proc does not show the user of a connection', () =>
     withTempDir(async (dir) => {
       const hidden = 'mount -t tmpfs none /proc && exec "$@"';
       const inside = ['unshare', '--mount', 'sh', '-c', hidden, 'sh', process.execPath] as const;

@@ -1,4 +1,4 @@
-/** What the fuzzer starts from: packets of all kinds made here, and those in corpus/, where crash inputs stay. */
+/** The fuzzer's initial packets: packets of all kinds that this file builds, and those in corpus/, which keeps crash inputs. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
 import { nameOf } from '../support/messages.ts';
@@ -19,7 +19,7 @@ export function corpus(): Buffer[] {
   return [...queries(), ...replies(), ...kept()];
 }
 
-/** The packets of a size that only TCP carries; they take a hundred times as long, so they get fewer turns. */
+/** Packets of a size that only TCP carries. They take a hundred times as long, so the fuzzer uses them less often. */
 export function largeCorpus(): Buffer[] {
   const answer = Array.from({ length: 1200 }, (_, i) =>
     srvRr('x.skydns.local', `h${i}.skydns.local`),
@@ -31,7 +31,7 @@ export function largeCorpus(): Buffer[] {
   return [Buffer.from(encodeResponse(query, response, 65535)), zeros, chains()];
 }
 
-/** A thousand names that all lead into one chain of pointers. */
+/** A thousand names that point into one chain of compression pointers. */
 function chains(): Buffer {
   const chain = u16(
     ...Array.from({ length: 6000 }, (_, i) => 0xc000 | (i === 0 ? 12 : 44 + 2 * (i - 1))),
@@ -105,7 +105,7 @@ function replies(): Buffer[] {
   return [...encoded, ...OLD_TYPES.map(oldReply)];
 }
 
-/** Types with names inside that only others send: TYPE and rdata, `c00c` a name. */
+/** Types with names in their rdata that soradns does not send: type and rdata; `c00c` is a name. */
 const OLD_TYPES: readonly (readonly [number, string])[] = [
   [7, 'c00c'],
   [14, 'c00cc00e'],

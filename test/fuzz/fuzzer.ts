@@ -1,6 +1,6 @@
 /**
- * Feeds mutated packets to everything that reads octets from outside, and what decodes back to the encoder. Fails on an
- * exception, on a packet that takes more than 5 ms, on a message that does not survive encoding, and on a heap that grows.
+ * Feeds mutated packets to every parser of outside octets, and encodes each decoded message again. Fails on an exception,
+ * on a packet that takes more than 5 ms, on a message that changes when encoded again, and on a growing heap.
  */
 import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';
@@ -14,22 +14,22 @@ import { drawFrom, mutated } from './mutate.ts';
 
 const MAX_PACKET_MS = 5;
 const MAX_HEAP_GROWTH_OCTETS = 16 * 2 ** 20;
-/** On a shared machine a packet is slow only if it is so every time. */
+/** On a shared machine a packet counts as slow only if it is slow in every repetition. */
 const REPEATS = 10;
-/** Code that was not compiled yet takes twenty times as long. */
+/** Code that is not compiled yet takes twenty times as long. */
 const WARM_UP_ROUNDS = 20;
 const LARGE_ONE_IN = 1000;
-/** Comparing every message would take most of the time. */
+/** Comparing every message would dominate the run time. */
 const COMPARE_ONE_IN = 64;
 
 export interface FuzzReport {
-  /** How often each outcome came about. */
+  /** Number of packets by outcome. */
   readonly outcomes: ReadonlyMap<string, number>;
   readonly slowestMs: number;
   readonly heapGrowthOctets: number;
 }
 
-/** A packet that broke a promise. */
+/** A packet that made the fuzzer fail. */
 export class FuzzFailure extends Error {
   readonly packet: Buffer;
 
@@ -52,7 +52,7 @@ export function fuzz(count: number, seed: number): FuzzReport {
   const heap = heapAfter(() => {
     for (let i = 0; i < count; i++) {
       const packet = mutated(i % LARGE_ONE_IN === 0 ? large : small, draw);
-      const { outcome, ms } = tried(packet, i % COMPARE_ONE_IN === 0);
+      const { outcome, ms } = run(packet, i % COMPARE_ONE_IN === 0);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
       slowestMs = Math.max(slowestMs, ms);
     }
@@ -62,8 +62,8 @@ export function fuzz(count: number, seed: number): FuzzReport {
   return { outcomes, slowestMs, heapGrowthOctets };
 }
 
-/** What became of a packet, and the least time it took, in several runs if the first was slow. */
-function tried(packet: Buffer, compares: boolean): { outcome: string; ms: number } {
+/** Outcome of a packet and its shortest time; repeats it if the first run was slow. */
+function run(packet: Buffer, compares: boolean): { outcome: string; ms: number } {
   try {
     let best = timed(packet);
     for (let again = 0; again < REPEATS && best.ms > MAX_PACKET_MS; again++) {
@@ -95,14 +95,14 @@ function timed(packet: Buffer): Timed {
 
 const NO_QUESTION: Question = { qname: [], qtype: 0, qclass: 0 };
 
-/** Encodes the message as a reply of ours and reads it back: all of it, or less with TC set. */
+/** Encodes the message as a response and decodes it: it must be equal, or truncated with TC set. */
 function assertSurvives(message: Message, compares: boolean): void {
   const { id, recursionDesired, checkingDisabled, questions, edns } = message;
   const question = questions[0] ?? NO_QUESTION;
   const query: Query = { id, recursionDesired, checkingDisabled, question, edns };
   const octets = encodeResponse(query, message, 65535);
   const back = decodeMessage(octets);
-  assert.ok(back, 'our encoding does not decode');
+  assert.ok(back, 'the encoded message does not decode');
   if (back.truncated || !compares) return;
   assert.deepEqual(back.questions, [question]);
   assert.deepEqual([back.answer, back.authority], [message.answer, message.authority]);

@@ -1,6 +1,6 @@
-/** Random changes to packets, the same ones for the same seed. */
+/** Random mutations of packets; the same seed gives the same mutations. */
 
-/** A source of numbers below a bound; `xorshift32` of a seed. */
+/** Draws a number from 0 to `below` - 1 (xorshift32). */
 export type Draw = (below: number) => number;
 
 export function drawFrom(seed: number): Draw {
@@ -13,8 +13,8 @@ export function drawFrom(seed: number): Draw {
   };
 }
 
-/** Octets at which parsers change their minds: bounds of labels, label types, pointers, lengths. */
-const TURNING_POINTS = [0x00, 0x01, 0x0c, 0x29, 0x3f, 0x40, 0x7f, 0x80, 0xc0, 0xc1, 0xfe, 0xff];
+/** Octets at which parsers branch: bounds of labels, label types, pointers, lengths. */
+const BOUNDARY_OCTETS = [0x00, 0x01, 0x0c, 0x29, 0x3f, 0x40, 0x7f, 0x80, 0xc0, 0xc1, 0xfe, 0xff];
 
 type Mutation = (packet: Buffer, draw: Draw, other: Buffer) => Buffer;
 
@@ -25,8 +25,8 @@ const flipBit: Mutation = (packet, draw) => {
 };
 
 const setOctet: Mutation = (packet, draw) => {
-  const choice = draw(TURNING_POINTS.length + 4);
-  packet[draw(packet.length)] = TURNING_POINTS[choice] ?? draw(256);
+  const choice = draw(BOUNDARY_OCTETS.length + 4);
+  packet[draw(packet.length)] = BOUNDARY_OCTETS[choice] ?? draw(256);
   return packet;
 };
 
@@ -57,7 +57,7 @@ const remove: Mutation = (packet, draw) => {
 
 const insert: Mutation = (packet, draw) => {
   const at = draw(packet.length + 1);
-  const octets = Buffer.alloc(1 + draw(16), TURNING_POINTS[draw(TURNING_POINTS.length)]);
+  const octets = Buffer.alloc(1 + draw(16), BOUNDARY_OCTETS[draw(BOUNDARY_OCTETS.length)]);
   return Buffer.concat([packet.subarray(0, at), octets, packet.subarray(at)]);
 };
 
@@ -75,7 +75,7 @@ const MUTATIONS: readonly Mutation[] = [
   ...[cut, remove, insert, repeat, splice],
 ];
 
-/** A packet made from one of the corpus by one to four mutations. */
+/** Returns a packet of the corpus after one to four mutations. */
 export function mutated(corpus: readonly Buffer[], draw: Draw): Buffer {
   const pick = () => corpus[draw(corpus.length)] as Buffer;
   let packet: Buffer = Buffer.from(pick());

@@ -9,20 +9,20 @@ import {
 } from '../../../bench/dataplane/compare.ts';
 import { leastDisturbed } from '../../../bench/quiet.ts';
 
-test('a ratio is that of each round, and the median of these', () => {
-  // The third round was disturbed, both sides of it alike.
+test('ratioOf gives the median of the ratios of the rounds', () => {
+  // Another process slowed both sides of the third round.
   const ratio = ratioOf([4, 4, 40], [5, 8, 50]);
   assert.deepEqual(ratio, { perRound: 0.8, ofMedians: 0.5, least: 0.5, most: 0.8 });
 });
 
-test('a ratio to what was not measured is none', () => {
+test('ratioOf gives NaN when one side was not measured', () => {
   assert.ok(Number.isNaN(ratioOf([1, 2], []).perRound));
   const never = Number.POSITIVE_INFINITY;
   assert.equal(ratioOf([1, 2, 3], [never, 4, never]).perRound, 0.5);
   assert.equal(ratioOf([never], [4]).perRound, never);
 });
 
-test('the table says what was met, by both medians and with the range', () => {
+test('targetTable shows which targets are met, with both medians and the range', () => {
   const table = targetTable([
     finding('fast', 0.85, ratioOf([4, 4, 40], [5, 8, 50])),
     finding('slow', 1.1, ratioOf([1.2], [1])),
@@ -37,13 +37,13 @@ test('the table says what was met, by both medians and with the range', () => {
   ]);
 });
 
-test('a spread is shown where there is one', () => {
+test('withRange and range show a spread only where one exists', () => {
   assert.equal(withRange([3, 1, 2], 1), '2.0 (1.0–3.0)');
   assert.equal(range([1, Number.POSITIVE_INFINITY], 0), '–');
   assert.equal(range([], 0), '–');
 });
 
-test('what others disturb is measured again, and the least disturbed counts', async () => {
+test('leastDisturbed repeats a measurement that other processes disturb and keeps the least disturbed', async () => {
   const measured = async (...othersBusy: number[]) => {
     const left = othersBusy.map((busy, at) => ({ at, othersBusy: busy })).values();
     const next = async () => left.next().value ?? assert.fail('measured too often');

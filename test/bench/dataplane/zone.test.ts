@@ -9,21 +9,21 @@ const names = benchNames(100);
 const linesOf = (kind: (typeof QUESTION_KINDS)[number]): string[] =>
   questionsOf(kind, names).trim().split('\n');
 
-test('every kind of questions is one that the generator can ask', () => {
+test('The generator can parse every kind of questions', () => {
   for (const kind of QUESTION_KINDS) {
     const { count } = parseQuestions(Buffer.from(questionsOf(kind, names)), false);
     assert.equal(count, linesOf(kind).length);
   }
 });
 
-test('hits ask each name once, half by SRV; every asks each by both', () => {
+test('The kind hits has each name once, half by SRV, and every has each name by A and by SRV', () => {
   assert.equal(linesOf('hits').length, 100);
   assert.equal(linesOf('hits').filter((line) => line.endsWith(' SRV')).length, 50);
   assert.equal(new Set(linesOf('every')).size, 200);
   assert.ok(names.every(({ name }) => linesOf('every').includes(`${name} SRV`)));
 });
 
-test('made-up names are where they should be', () => {
+test('The kinds below, outside and wildcard have names at the right place in the tree', () => {
   assert.ok(
     linesOf('below').every((line) => /^\?{12}\.service\d+\.\S+\.skydns\.local /.test(line)),
   );
@@ -31,13 +31,13 @@ test('made-up names are where they should be', () => {
   assert.ok(linesOf('wildcard').every((line) => /^\*\.\S+\.skydns\.local /.test(line)));
 });
 
-test('changes keep every name that is asked for, and no more than some others', () => {
+test('Changes keep every queried name and at most 110 others', () => {
   const keys = new Set(names.map(({ key }) => key));
   const kinds = { value: 0, added: 0, deleted: 0 };
   for (let index = 0; index < 20_000; index++) {
     const change = changeOf(index, names.length);
     if (change.kind === 'delete') {
-      assert.ok(keys.delete(change.key), 'deletes what is there');
+      assert.ok(keys.delete(change.key), 'a change deletes a missing key');
       kinds.deleted += 1;
     } else {
       kinds[keys.has(change.key) ? 'value' : 'added'] += 1;

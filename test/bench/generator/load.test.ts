@@ -1,4 +1,4 @@
-/** The generator against a server that it can see through: a thread that gives every question back as its answer. */
+/** The generator against a thread that echoes every query as its answer. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { newTempDir, removeDir } from '../../support/tempDir.ts';
 const missing = loadLibc();
 const skip = missing.kind === 'missing' ? `optional: ${missing.reason}` : false;
 
-/** Answers NXDOMAIN; nothing at all to every `silentEvery`th question. */
+/** Answers NXDOMAIN, except for every `silentEvery`th query, which gets no answer. */
 const ECHO = `
   const { parentPort, workerData } = require('node:worker_threads');
   const socket = require('node:dgram').createSocket('udp4');
@@ -39,7 +39,9 @@ async function startEcho(t: test.TestContext, silentEvery = Number.MAX_SAFE_INTE
   return { port, questions };
 }
 
-test('a window asks as many questions as it may and hears every answer', { skip }, async (t) => {
+test('A window stream sends queries up to its limit and receives every answer', {
+  skip,
+}, async (t) => {
   const { port, questions } = await startEcho(t);
   const pace = { kind: 'window', window: 16 } as const;
   const { streams } = putLoad({
@@ -55,21 +57,23 @@ test('a window asks as many questions as it may and hears every answer', { skip 
   assert.equal(all?.latency, undefined);
 });
 
-test('a window gives up on answers that do not come', { skip }, async (t) => {
+test('A window stream counts a query without an answer as lost', { skip }, async (t) => {
   const { port, questions } = await startEcho(t, 100);
   const pace = { kind: 'window', window: 16 } as const;
   const { streams } = putLoad({ port, seconds: 60, streams: [{ questions, pace, limit: 1000 }] });
   assert.deepEqual([streams[0]?.sent, streams[0]?.answered, streams[0]?.lost], [1000, 990, 10]);
 });
 
-test('a timetable is kept to, and what is lost is longer than all else', { skip }, async (t) => {
+test('A paced stream keeps its rate and counts a lost query as slower than all others', {
+  skip,
+}, async (t) => {
   const { port, questions } = await startEcho(t, 10);
-  const began = performance.now();
+  const startedMs = performance.now();
   const { streams } = putLoad({
     ...{ port, seconds: 1 },
     streams: [{ questions, sockets: 2, pace: { kind: 'rate', perSecond: 500 } }],
   });
-  assert.ok(performance.now() - began >= 990);
+  assert.ok(performance.now() - startedMs >= 990);
   const [result] = streams;
   assert.deepEqual([result?.sent, result?.answered, result?.lost], [500, 450, 50]);
   const { p50, p90, p99, max } = result?.latency ?? {};
@@ -78,7 +82,7 @@ test('a timetable is kept to, and what is lost is longer than all else', { skip 
   assert.deepEqual([p99, max], [null, null]);
 });
 
-test('a load without an end is refused', { skip }, () => {
+test('putLoad refuses a load without a finite duration', { skip }, () => {
   for (const seconds of [0, Number.POSITIVE_INFINITY, Number.NaN]) {
     assert.throws(() => putLoad({ port: 9, seconds, streams: [] }), /seconds/);
   }

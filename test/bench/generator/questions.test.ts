@@ -6,7 +6,7 @@ import { parseQuestions } from '../../../bench/generator/questions.ts';
 
 const text = (lines: string): Buffer => Buffer.from(lines);
 
-/** The messages that a cursor writes, decoded by somebody else's library. */
+/** The messages that a cursor writes, decoded by another library. */
 function asked(lines: string, count: number, options: { edns?: boolean; first?: number } = {}) {
   const cursor = new QuestionCursor(
     parseQuestions(text(lines), options.edns ?? false),
@@ -21,7 +21,7 @@ function asked(lines: string, count: number, options: { edns?: boolean; first?: 
   });
 }
 
-test('a line becomes a query', () => {
+test('QuestionCursor writes a line of questions as a query', () => {
   const [srv, a] = asked('1.rails.skydns.local SRV\nwww.skydns.local. A\n', 2);
   assert.equal(srv?.id, 1000);
   assert.deepEqual(srv?.questions, [{ name: '1.rails.skydns.local', type: 'SRV', class: 'IN' }]);
@@ -30,21 +30,21 @@ test('a line becomes a query', () => {
   assert.deepEqual(srv?.additionals, []);
 });
 
-test('with EDNS it has an OPT record', () => {
+test('QuestionCursor adds an OPT record with EDNS', () => {
   const [query] = asked('a.local A\n', 1, { edns: true });
   const [opt] = query?.additionals ?? [];
   assert.equal(opt?.type, 'OPT');
   assert.equal(opt?.type === 'OPT' && opt.udpPayloadSize, 1232);
 });
 
-test('questions are asked round and round, from any of them on', () => {
+test('QuestionCursor repeats the questions from the given first one', () => {
   const names = asked('a A\nb A\nc A\n', 5, { first: 7 }).map(
     ({ questions }) => questions?.[0]?.name,
   );
   assert.deepEqual(names, ['b', 'c', 'a', 'b', 'c']);
 });
 
-test('each ? is another character each time, and the same ones for the same beginning', () => {
+test('QuestionCursor replaces each ? by a new character, and the same start gives the same names', () => {
   const lines = '????????????.x.local A\n*.???.local A\n';
   const names = (first: number): string[] =>
     asked(lines, 200, { first }).map(({ questions }) => questions?.[0]?.name ?? '');
@@ -57,7 +57,7 @@ test('each ? is another character each time, and the same ones for the same begi
   assert.notDeepEqual(names(2), all);
 });
 
-test('what is no list of questions is refused', () => {
+test('parseQuestions refuses text that is not a list of questions', () => {
   const long = `${'a'.repeat(64)}.local A\n`;
   const huge = `${Array.from({ length: 130 }, () => 'a').join('.')} A\n`;
   for (const lines of ['', 'a A', 'a\n', ' A\n', 'a..b A\n', '. A\n', 'a NONSENSE\n', long, huge]) {
