@@ -1,10 +1,10 @@
 /** The time in which a registrar that is started registers all that runs already. */
 import { startFakeDocker } from '../test/support/fakeDocker.ts';
-import { openAsker, untilAnswers } from './ask.ts';
 import { DOMAIN } from './names.ts';
+import { openQueryClient, untilAnswers } from './queryClient.ts';
 
 /** Each asks for its share of the names. They add little to what is measured, and take little from it. */
-const ASKERS = 4;
+const CONCURRENT_QUERIES = 4;
 
 export interface Started {
   /** Of the server that is to answer. */
@@ -44,11 +44,11 @@ async function untilAllAnswered(
   names: readonly string[],
   address: string,
 ): Promise<void> {
-  const asker = await openAsker(port);
+  const client = await openQueryClient(port);
   const left = names.values();
   const work = async (): Promise<void> => {
-    for (const name of left) await untilAnswers(asker, name, address);
+    for (const name of left) await untilAnswers(client, name, address);
   };
-  await Promise.all(Array.from({ length: ASKERS }, work));
-  asker.close();
+  await Promise.all(Array.from({ length: CONCURRENT_QUERIES }, work));
+  client.close();
 }

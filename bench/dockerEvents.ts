@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 /** Times as `performance.now()` has them. The engine is on this machine, and so has our clock. */
 export interface DockerEvent {
   readonly happenedMs: number;
-  readonly heardMs: number;
+  readonly readMs: number;
 }
 
 export interface DockerEvents {
@@ -21,28 +21,32 @@ export async function openDockerEvents(socketPath: string): Promise<DockerEvents
   const path = `/events?filters=${encodeURIComponent(filters)}`;
   const request = get({ socketPath, path, agent: false });
   const [response] = (await once(request, 'response')) as [IncomingMessage];
-  const awaited = new Map<string, Listener>();
+  const awaited = new Map<string, Waiter>();
   const lines = createInterface({ input: response });
   lines.on('line', (line) => {
     const heardMs = performance.now();
     const { Action, Actor, timeNano } = JSON.parse(line) as RawEvent;
     const what = `${Action} ${Actor.Attributes.name}`;
-    awaited.get(what)?.hear({ happenedMs: timeNano / 1e6 - performance.timeOrigin, heardMs });
+    awaited
+      .get(what)
+      ?.resolve({ happenedMs: timeNano / 1e6 - performance.timeOrigin, readMs: heardMs });
     awaited.delete(what);
   });
   lines.on('error', (error) => {
-    for (const { fail } of awaited.values()) fail(error);
+    for (const { reject: fail } of awaited.values()) fail(error);
   });
   return {
     next: (action, name) =>
-      new Promise((hear, fail) => awaited.set(`${action} ${name}`, { hear, fail })),
+      new Promise((hear, fail) =>
+        awaited.set(`${action} ${name}`, { resolve: hear, reject: fail }),
+      ),
     close: () => request.destroy(),
   };
 }
 
-interface Listener {
-  readonly hear: (event: DockerEvent) => void;
-  readonly fail: (error: unknown) => void;
+interface Waiter {
+  readonly resolve: (event: DockerEvent) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 interface RawEvent {

@@ -5,14 +5,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { benchForwarding } from './hostile/forwarding.ts';
-import { benchWildcards } from './hostile/questions.ts';
 import { benchSlowReader } from './hostile/slowReader.ts';
 import { benchSnapshots } from './hostile/snapshots.ts';
 import { benchStreams } from './hostile/streams.ts';
+import { benchWildcards } from './hostile/wildcards.ts';
 import { figure, markdown } from './table.ts';
 
 /** One figure of an attack. */
-export interface Measured {
+export interface AttackResult {
   /** The attack, and what was measured. */
   readonly what: string;
   readonly unit: 'ms' | 'MB' | '%' | 'times';
@@ -22,7 +22,7 @@ export interface Measured {
 }
 
 export interface Attack {
-  run(options: AttackOptions): Promise<readonly Measured[]>;
+  run(options: AttackOptions): Promise<readonly AttackResult[]>;
 }
 
 export interface AttackOptions {
@@ -58,7 +58,7 @@ export async function benchHostile(options: AttackOptions): Promise<string> {
   return markdown([['attack', 'measured', 'at most', 'holds'], ...rows]);
 }
 
-function rowOf({ what, unit, value, target }: Measured, holds: boolean): string[] {
+function rowOf({ what, unit, value, target }: AttackResult, holds: boolean): string[] {
   const decimals = unit === 'times' ? 2 : 0;
   return [
     what,

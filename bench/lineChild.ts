@@ -7,7 +7,7 @@ import { type Cores, pinned } from './process.ts';
 
 export interface LineChild<Request, Answer> {
   /** One after the other. Rejects with what the child says went wrong. */
-  ask(request: Request): Promise<Answer>;
+  request(request: Request): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -30,7 +30,7 @@ export function startLineChild<Request, Answer>(
   };
   let last: Promise<unknown> = Promise.resolve();
   return {
-    ask: (request) => {
+    request: (request) => {
       const result = last.then(() => ask(request));
       last = result.catch(() => undefined);
       return result;

@@ -1,10 +1,10 @@
 /** How long the server takes to serve what an etcd holds, and how much memory it then has. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { untilAnswersLast } from './ask.ts';
 import { startEtcd } from './etcd.ts';
 import { type BenchName, benchNames } from './names.ts';
 import type { Running } from './process.ts';
+import { untilLastAnswered } from './queryClient.ts';
 import { startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown } from './table.ts';
 
@@ -45,7 +45,7 @@ async function load(store: string, cwd: string, names: readonly BenchName[]): Pr
   const server = await startSoradns({ store, cwd });
   try {
     await untilReady(server);
-    await untilAnswersLast(server.port, names);
+    await untilLastAnswered(server.port, names);
     const seconds = (performance.now() - began) / 1000;
     await untilQuiet(server);
     return { keys: names.length, seconds, rssBytes: server.rssBytes() };

@@ -1,9 +1,9 @@
 /** The time from a put into etcd to the new answer over UDP. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAsker, POLL_MS, untilAnswers } from './ask.ts';
 import { startEtcd } from './etcd.ts';
 import { addressOf, benchNames, serviceValue } from './names.ts';
+import { openQueryClient, POLL_MS, untilAnswers } from './queryClient.ts';
 import { startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown, percentile } from './table.ts';
 
@@ -39,10 +39,10 @@ async function measure(
   port: number,
   puts: number,
 ): Promise<Sample[]> {
-  const asker = await openAsker(port);
+  const client = await openQueryClient(port);
   const [changing] = benchNames(1);
   if (changing === undefined) throw new Error('no name');
-  await untilAnswers(asker, changing.name, changing.address);
+  await untilAnswers(client, changing.name, changing.address);
   const samples: Sample[] = [];
   for (let index = 1; index <= puts; index++) {
     const address = addressOf(NAMES + index);
@@ -50,12 +50,12 @@ async function measure(
     const acknowledged = put(changing.key, serviceValue(address)).then(
       () => performance.now() - began,
     );
-    await untilAnswers(asker, changing.name, address, 30_000);
+    await untilAnswers(client, changing.name, address, 30_000);
     const visible = performance.now() - began;
     samples.push({ acknowledged: await acknowledged, visible });
     await sleep(Math.random() * PAUSE_MS);
   }
-  asker.close();
+  client.close();
   return samples;
 }
 

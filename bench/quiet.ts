@@ -2,7 +2,7 @@
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const LOOK_MS = 150;
+const SAMPLE_MS = 150;
 const QUIET_CORES = 0.3;
 
 /** Waits for a moment in which the machine has little to do, for so long at most. */
@@ -10,8 +10,8 @@ export async function untilQuietMachine(timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const before = machineSeconds();
-    await sleep(LOOK_MS);
-    const busyCores = (machineSeconds() - before) / (LOOK_MS / 1000);
+    await sleep(SAMPLE_MS);
+    const busyCores = (machineSeconds() - before) / (SAMPLE_MS / 1000);
     if (busyCores <= QUIET_CORES || performance.now() >= deadline) return;
   }
 }

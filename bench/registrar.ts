@@ -6,10 +6,10 @@
 import { join } from 'node:path';
 import { type Dockerd, startDockerd } from '../test/support/dockerd.ts';
 import { dockerSkipReason } from '../test/support/dockerTest.ts';
-import { POLL_MS } from './ask.ts';
 import { measureColdStart, type Started } from './coldStart.ts';
-import { type Life, type Lives, measureLives } from './containers.ts';
+import { type ContainerRuns, type ContainerTimes, measureContainers } from './containerTimes.ts';
 import { startEtcd } from './etcd.ts';
+import { POLL_MS } from './queryClient.ts';
 import { startRegistrar, startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown, median, percentile } from './table.ts';
 
@@ -25,9 +25,9 @@ export interface RegistrarBenchOptions {
   readonly rounds: number;
 }
 
-interface Figures {
+interface DeploymentResult {
   readonly title: string;
-  readonly lives: Lives | undefined;
+  readonly lives: ContainerRuns | undefined;
   readonly coldSeconds: readonly number[];
 }
 
@@ -35,7 +35,7 @@ export async function benchRegistrar(options: RegistrarBenchOptions): Promise<st
   const skipReason = dockerSkipReason();
   const dockerd = skipReason === undefined ? await startDockerd() : undefined;
   try {
-    const figures: Figures[] = [];
+    const figures: DeploymentResult[] = [];
     for (const openPlace of [embedded, clustered]) {
       const place = await openPlace(options.folder);
       try {
@@ -51,13 +51,13 @@ export async function benchRegistrar(options: RegistrarBenchOptions): Promise<st
 }
 
 /** Where a registrar can be started. */
-interface Place {
+interface Deployment {
   readonly title: string;
   register(dockerHost: string): Promise<Started & { ready(): Promise<void> }>;
   close(): Promise<void>;
 }
 
-async function embedded(folder: string): Promise<Place> {
+async function embedded(folder: string): Promise<Deployment> {
   let stores = 0;
   return {
     title: '`serve --register`, file',
@@ -73,7 +73,7 @@ async function embedded(folder: string): Promise<Place> {
   };
 }
 
-async function clustered(folder: string): Promise<Place> {
+async function clustered(folder: string): Promise<Deployment> {
   const etcd = await startEtcd(join(folder, 'registrar-etcd'));
   const server = await startSoradns({ store: etcd.store, cwd: folder });
   const close = async (): Promise<void> => {
@@ -108,10 +108,10 @@ function registrarArgs(dockerHost: string, prefix: string): readonly string[] {
 }
 
 async function measure(
-  place: Place,
+  place: Deployment,
   dockerd: Dockerd | undefined,
   { starts, rounds }: RegistrarBenchOptions,
-): Promise<Figures> {
+): Promise<DeploymentResult> {
   const coldSeconds: number[] = [];
   for (let round = 0; round < rounds; round++) {
     coldSeconds.push(await measureColdStart(CONTAINERS, ADDRESS, place.register));
@@ -125,32 +125,35 @@ async function measure(
 
 async function measureOn(
   dockerd: Dockerd,
-  place: Place,
+  place: Deployment,
   alone: number,
   rounds: number,
-): Promise<Lives> {
+): Promise<ContainerRuns> {
   const registrar = await place.register(dockerd.host);
   try {
     await registrar.ready();
     const options = { alone, together: TOGETHER, rounds, address: ADDRESS };
-    return await measureLives(dockerd, registrar.port, options);
+    return await measureContainers(dockerd, registrar.port, options);
   } finally {
     await registrar.stop();
   }
 }
 
-const ROWS: readonly (readonly [title: string, of: keyof Lives, times: readonly (keyof Life)[]])[] =
-  [
-    ['`start` → answered, alone', 'alone', ['answeredMs']],
-    ['`die` → gone, alone', 'alone', ['goneMs']],
-    [`\`start\` → answered, ${TOGETHER} at once`, 'together', ['answeredMs']],
-    [`\`die\` → gone, ${TOGETHER} at once`, 'together', ['goneMs']],
-    ['event → read from Docker, alone', 'alone', ['startHeardMs', 'dieHeardMs']],
-    [`event → read from Docker, ${TOGETHER} at once`, 'together', ['startHeardMs', 'dieHeardMs']],
-  ];
+const ROWS: readonly (readonly [
+  title: string,
+  of: keyof ContainerRuns,
+  times: readonly (keyof ContainerTimes)[],
+])[] = [
+  ['`start` → answered, alone', 'alone', ['answeredMs']],
+  ['`die` → gone, alone', 'alone', ['goneMs']],
+  [`\`start\` → answered, ${TOGETHER} at once`, 'together', ['answeredMs']],
+  [`\`die\` → gone, ${TOGETHER} at once`, 'together', ['goneMs']],
+  ['event → read from Docker, alone', 'alone', ['startReadMs', 'dieReadMs']],
+  [`event → read from Docker, ${TOGETHER} at once`, 'together', ['startReadMs', 'dieReadMs']],
+];
 
 function livesReport(
-  figures: readonly Figures[],
+  figures: readonly DeploymentResult[],
   skipReason: string | undefined,
   { starts, rounds }: RegistrarBenchOptions,
 ): string {
@@ -170,7 +173,10 @@ the event on; ${figure(starts)} containers alone, ${figure(rounds * TOGETHER)} i
 The last rows are Docker's own part in it.`;
 }
 
-function coldReport(figures: readonly Figures[], { rounds }: RegistrarBenchOptions): string {
+function coldReport(
+  figures: readonly DeploymentResult[],
+  { rounds }: RegistrarBenchOptions,
+): string {
   const rows = figures.map(({ title, coldSeconds }) => [title, figure(median(coldSeconds), 2)]);
   return `${markdown([['a registrar finds', `${figure(CONTAINERS)} containers, s`], ...rows])}
 

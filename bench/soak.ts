@@ -13,12 +13,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startEtcd } from '../test/support/etcd.ts';
 import { startFakeDocker } from '../test/support/fakeDocker.ts';
-import type { AskerResult } from './soak/asker.ts';
 import { Changes } from './soak/changes.ts';
 import { dropsOfPort } from './soak/kernelDrops.ts';
 import { Ledger, SOAK_NAMES } from './soak/ledger.ts';
-import { startAsker } from './soak/startAsker.ts';
-import { growth, mib, readVitals, type Vitals } from './soak/vitals.ts';
+import type { QueryThreadResult } from './soak/queryThread.ts';
+import { growth, mib, readServerStats, type ServerStats } from './soak/serverStats.ts';
+import { startQueryThread } from './soak/startQueryThread.ts';
 import { startSoradns, untilReady } from './soradns.ts';
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
@@ -74,13 +74,13 @@ async function soak(): Promise<string[]> {
   await untilReady(server);
   await sleep(1_000);
   // A server that has only just begun works out each answer once: not the steady load that is looked at here.
-  await startAsker(server.port, 500, ledger).stop(WARM_MS);
-  const droppedBefore = (await readVitals(server.httpPort)).dropped;
-  const asker = startAsker(server.port, perSecond, ledger);
+  await startQueryThread(server.port, 500, ledger).stop(WARM_MS);
+  const droppedBefore = (await readServerStats(server.httpPort)).dropped;
+  const queries = startQueryThread(server.port, perSecond, ledger);
   changes.start();
-  const vitals: Vitals[] = [];
+  const stats: ServerStats[] = [];
   const pulse = every(Math.max(500, (seconds * 1000) / 120), async () => {
-    vitals.push(await readVitals(server.httpPort));
+    stats.push(await readServerStats(server.httpPort));
   });
   const reload = every(RELOAD_EVERY_MS, async () => {
     process.kill(server.pid, 'SIGHUP');
@@ -89,14 +89,14 @@ async function soak(): Promise<string[]> {
   if (awaySeconds > 0) await changes.interrupt(awaySeconds * 1000);
   await sleep(Math.max(0, seconds * 1000 * (1 - AWAY_AT) - awaySeconds * 1000));
   await Promise.all([pulse.stop(), reload.stop(), changes.stop()]);
-  const result = await asker.stop();
-  vitals.push(await readVitals(server.httpPort));
+  const result = await queries.stop();
+  stats.push(await readServerStats(server.httpPort));
   const dropped = {
     kernel: result.drops + dropsOfPort(server.port),
-    server: (vitals.at(-1)?.dropped ?? 0) - droppedBefore,
+    server: (stats.at(-1)?.dropped ?? 0) - droppedBefore,
   };
-  report(result, dropped, vitals);
-  return faultsOf(result, dropped, vitals);
+  report(result, dropped, stats);
+  return faultsOf(result, dropped, stats);
 }
 
 /** Questions, by who dropped them. */
@@ -105,23 +105,27 @@ interface Dropped {
   readonly server: number;
 }
 
-function faultsOf(result: AskerResult, dropped: Dropped, vitals: readonly Vitals[]): string[] {
-  const faults = [...growth(vitals)];
+function faultsOf(
+  result: QueryThreadResult,
+  dropped: Dropped,
+  stats: readonly ServerStats[],
+): string[] {
+  const faults = [...growth(stats)];
   if (server.hasEnded()) faults.push(`the server ended: ${server.output()}`);
   if (result.wrong > 0) faults.push(`${result.wrong} wrong answers`, ...result.examples);
   const { kernel, server: shed } = dropped;
   if (result.lost > kernel + shed)
     faults.push(`${result.lost} lost, of which the kernel dropped ${kernel}, the server ${shed}`);
   if (shed > 0 && kernel === 0) faults.push(`the server dropped ${shed}, the kernel none`);
-  const rate = result.asked / result.seconds;
+  const rate = result.sent / result.seconds;
   if (rate < 0.95 * perSecond) faults.push(`only ${Math.round(rate)} questions a second`);
   return faults;
 }
 
-function report(result: AskerResult, dropped: Dropped, vitals: readonly Vitals[]): void {
-  const [first, last] = [vitals[Math.floor(vitals.length / 3)], vitals.at(-1)];
+function report(result: QueryThreadResult, dropped: Dropped, stats: readonly ServerStats[]): void {
+  const [first, last] = [stats[Math.floor(stats.length / 3)], stats.at(-1)];
   const rows: [string, string][] = [
-    ['questions', `${result.asked}, ${Math.round(result.asked / result.seconds)} a second`],
+    ['questions', `${result.sent}, ${Math.round(result.sent / result.seconds)} a second`],
     [
       'names',
       `${SOAK_NAMES.length}, changed ${changes.count} times; etcd away for ${awaySeconds} s`,

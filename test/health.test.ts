@@ -9,7 +9,7 @@ const SERVE = ['serve', '--http', 'off', '--addr', '127.0.0.1:0', '--addr', '127
 async function serving(store: string, body: (server: CliProcess) => void): Promise<void> {
   const server = startCli([...SERVE, '--store', store]);
   try {
-    await server.says('serving');
+    await server.logged('serving');
     body(server);
   } finally {
     await server.end('SIGKILL');

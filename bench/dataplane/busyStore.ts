@@ -104,7 +104,7 @@ export async function whileChanging<R>(
   measure: () => Promise<R>,
   where: ChurnRequest['where'] = 'zone',
 ): Promise<{ result: R; churn: ChurnResult }> {
-  const changing = writer.ask({
+  const changing = writer.request({
     ...{ endpoint, where, dnsPort: server.port, names: NAMES, perSecond: CHANGES_PER_SECOND },
     seconds: lab.options.seconds + 2 * AROUND_SECONDS,
   });

@@ -3,9 +3,9 @@
  * keeps to its timetable: a store that is slow to acknowledge gets the next changes all the same, up to a bound.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAsker, untilAnswers } from '../ask.ts';
 import { dueAfter } from '../generator/pacing.ts';
 import { addressOf, BENCH_FOLDER, BENCH_PARENT, serviceValue } from '../names.ts';
+import { openQueryClient, untilAnswers } from '../queryClient.ts';
 import { changeOf } from './changes.ts';
 import { type Endpoint, type KeyWriter, openKeyWriter } from './keyWriter.ts';
 
@@ -79,7 +79,7 @@ async function changeAll(
 }
 
 async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Promise<Probed> {
-  const asker = await openAsker(dnsPort);
+  const asker = await openQueryClient(dnsPort);
   const endMs = performance.now() + seconds * 1000;
   const visibleMs: number[] = [];
   const acknowledgedMs: number[] = [];

@@ -6,12 +6,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { freePort } from '../../test/support/freePort.ts';
-import { untilAnswersLast } from '../ask.ts';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { type LineChild, startLineChild } from '../lineChild.ts';
 import { type BenchName, benchNames, serviceValue } from '../names.ts';
-import { findPeers } from '../peers.ts';
 import { type Cores, GENERATOR_CORE, type Running, SERVER_CORE } from '../process.ts';
+import { untilLastAnswered } from '../queryClient.ts';
+import { findRivalServers } from '../rivalServers.ts';
 import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
 import { figure } from '../table.ts';
 import { type QuestionKind, questionsOf } from './zone.ts';
@@ -129,7 +129,7 @@ export class Lab {
     const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
     this.atEnd(() => running.stop());
     await untilReady(running);
-    await untilAnswersLast(running.port, zone);
+    await untilLastAnswered(running.port, zone);
     return { title: 'soradns', port: running.port, running };
   }
 
@@ -138,12 +138,12 @@ export class Lab {
     return this.once('peers', async () => {
       const names = benchNames(NAMES);
       const servers: Server[] = [];
-      for (const { title, start } of findPeers()) {
+      for (const { title, start } of findRivalServers()) {
         const port = await freePort();
         const running = await start(names, port, this.newFolder(title));
         this.atEnd(() => running.stop());
         try {
-          await untilAnswersLast(port, names);
+          await untilLastAnswered(port, names);
           servers.push({ title, port, running });
         } catch (error) {
           console.error(`${title} is left out: ${error}\n${running.output()}`);

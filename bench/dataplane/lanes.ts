@@ -71,7 +71,7 @@ export async function warmUp(lab: Lab, lanes: readonly Lane[]): Promise<void> {
     const { port } = lane.server;
     await askEach(lab, lane);
     const streams = [streamOf(lane.load, 0)];
-    await lab.generator.ask({ port, seconds: WARM_UP_SECONDS, streams });
+    await lab.generator.request({ port, seconds: WARM_UP_SECONDS, streams });
   }
 }
 
@@ -80,7 +80,7 @@ export async function askEach(lab: Lab, { title, server, load }: Lane): Promise<
   const streams = [{ ...streamOf(gently, 0), limit: load.questions.count }];
   for (let time = 1; ; time++) {
     const spec = { port: server.port, seconds: ASKING_SECONDS, streams };
-    const result = await lab.generator.ask(spec);
+    const result = await lab.generator.request(spec);
     const failed = failedShare(result.streams[0] as StreamResult, load);
     if (failed <= FAILED_SHARE) return;
     console.error(`${title}: ${figure(failed * 100, 2)} % failed while warming up`);
@@ -98,7 +98,7 @@ export async function saturate(
   const streams = [streamOf(lane.load, round)];
   const { seconds } = lab.options;
   const sample = await sampleOf(lane, () =>
-    generator.ask({ port: lane.server.port, seconds, streams }),
+    generator.request({ port: lane.server.port, seconds, streams }),
   );
   logSample(lane.title, round, sample);
   return sample;

@@ -76,7 +76,8 @@ export async function timed(
   streams: readonly StreamSpec[],
 ): Promise<{ latency: Latency; result: LoadResult }> {
   const { seconds } = lab.options;
-  const put = (): Promise<LoadResult> => lab.generator.ask({ port: server.port, seconds, streams });
+  const put = (): Promise<LoadResult> =>
+    lab.generator.request({ port: server.port, seconds, streams });
   const { result, ...busy } = await weigh(server, put);
   const latency = latencyOf(result.streams[0] as StreamResult, busy.othersBusy);
   console.error(

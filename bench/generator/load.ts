@@ -1,8 +1,8 @@
 /** One load: its streams take turns on one thread until their time is over and what is still under way has come. */
 import { readFileSync } from 'node:fs';
 import { QuestionCursor } from './cursor.ts';
-import { openLinks, waiter } from './link.ts';
 import { PacedStream } from './pacedStream.ts';
+import { openQuerySockets, waiter } from './querySocket.ts';
 import { parseQuestions, type Questions } from './questions.ts';
 
 import type { Stream, StreamResult, StreamSpec } from './stream.ts';
@@ -31,30 +31,30 @@ const SLEEP_MS = 1;
 /** Puts the load on the server. Runs on this thread without a pause. */
 export function putLoad(spec: LoadSpec): LoadResult {
   if (!(spec.seconds > 0 && spec.seconds <= MAX_SECONDS)) throw new Error('seconds out of range');
-  let beganMs = 0;
-  const elapsedMs = (): number => performance.now() - beganMs;
+  let startedMs = 0;
+  const elapsedMs = (): number => performance.now() - startedMs;
   const streams = spec.streams.map((stream) => openStream(spec, stream, elapsedMs));
   try {
     const cpuBefore = process.cpuUsage();
-    beganMs = performance.now();
+    startedMs = performance.now();
     run(streams, spec.seconds * 1000, elapsedMs);
     const seconds = elapsedMs() / 1000;
     const { user, system } = process.cpuUsage(cpuBefore);
     const cpuSeconds = (user + system) / 1e6;
     return { seconds, cpuSeconds, streams: streams.map((stream) => stream.result()) };
   } finally {
-    for (const { links } of streams) for (const link of links) link.close();
+    for (const { sockets } of streams) for (const socket of sockets) socket.close();
   }
 }
 
 function run(streams: readonly Stream[], durationMs: number, elapsedMs: () => number): void {
-  const wait = waiter(streams.flatMap(({ links }) => links));
-  const patient = streams.every((stream) => stream.patient);
+  const wait = waiter(streams.flatMap(({ sockets }) => sockets));
+  const maySleep = streams.every((stream) => stream.maySleep);
   for (let busy = true; busy; ) {
     const nowMs = elapsedMs();
     busy = false;
     for (const stream of streams) if (stream.step(nowMs, nowMs < durationMs)) busy = true;
-    if (busy && patient) wait(SLEEP_MS);
+    if (busy && maySleep) wait(SLEEP_MS);
   }
 }
 
@@ -64,22 +64,22 @@ function openStream(
   elapsedMs: () => number,
 ): Stream {
   const cursor = new QuestionCursor(readQuestions(questions, edns), first);
-  const links = openLinks(port, sockets);
+  const opened = openQuerySockets(port, sockets);
   if (pace.kind === 'window') {
-    return new WindowStream(links, cursor, pace.window, limit ?? Number.POSITIVE_INFINITY);
+    return new WindowStream(opened, cursor, pace.window, limit ?? Number.POSITIVE_INFINITY);
   }
   const most = Math.min(limit ?? MAX_PACED_QUESTIONS, Math.ceil(seconds * pace.perSecond));
-  return new PacedStream(links, cursor, pace.perSecond, most, elapsedMs);
+  return new PacedStream(opened, cursor, pace.perSecond, most, elapsedMs);
 }
 
 /** Files are not read again: they are asked round after round. */
-const read = new Map<string, Questions>();
+const parsed = new Map<string, Questions>();
 
 function readQuestions(path: string, edns: boolean): Questions {
   const key = `${path} ${edns}`;
-  const known = read.get(key);
-  if (known !== undefined) return known;
+  const before = parsed.get(key);
+  if (before !== undefined) return before;
   const questions = parseQuestions(readFileSync(path), edns);
-  read.set(key, questions);
+  parsed.set(key, questions);
   return questions;
 }

@@ -1,8 +1,8 @@
 /** An open loop: questions by a timetable, and the time that each answer took. */
 import type { QuestionCursor } from './cursor.ts';
 import { Latencies } from './latency.ts';
-import { BATCH, type Link } from './link.ts';
 import { dueAfter, intendedMs, latestOfId } from './pacing.ts';
+import { BATCH, type QuerySocket } from './querySocket.ts';
 import type { Stream, StreamResult } from './stream.ts';
 import { Tally } from './tally.ts';
 
@@ -11,29 +11,29 @@ const DRAIN_MS = 300;
 const MAX_BATCHES = 4;
 
 export class PacedStream implements Stream {
-  readonly patient = false;
-  readonly links: readonly Link[];
+  readonly maySleep = false;
+  readonly sockets: readonly QuerySocket[];
   readonly #cursor: QuestionCursor;
   readonly #perSecond: number;
   readonly #limit: number;
   readonly #elapsedMs: () => number;
   /** By id: it waits for an answer. */
-  readonly #waiting = new Uint8Array(0x10000);
+  readonly #pending = new Uint8Array(0x10000);
   readonly #latencies: Latencies;
   readonly #tally = new Tally();
-  #nextLink = 0;
-  #lastAskedMs = 0;
+  #nextSocket = 0;
+  #lastSentMs = 0;
 
   /** Asks `limit` questions. `elapsedMs` is the clock that `step` is told the time of. */
   constructor(
-    links: readonly Link[],
+    sockets: readonly QuerySocket[],
     cursor: QuestionCursor,
     perSecond: number,
     limit: number,
     elapsedMs: () => number,
   ) {
     this.#elapsedMs = elapsedMs;
-    this.links = links;
+    this.sockets = sockets;
     this.#cursor = cursor;
     this.#perSecond = perSecond;
     this.#limit = limit;
@@ -42,41 +42,41 @@ export class PacedStream implements Stream {
 
   step(elapsedMs: number): boolean {
     const asks = this.#tally.sent < this.#limit; // To the last, however late it is.
-    if (asks) this.#ask(elapsedMs);
-    for (const link of this.links) this.#hear(link);
+    if (asks) this.#send(elapsedMs);
+    for (const socket of this.sockets) this.#receive(socket);
     const waits = this.#tally.answered + this.#tally.lost < this.#tally.sent;
-    return asks || (waits && elapsedMs - this.#lastAskedMs < DRAIN_MS);
+    return asks || (waits && elapsedMs - this.#lastSentMs < DRAIN_MS);
   }
 
-  #ask(elapsedMs: number): void {
+  #send(elapsedMs: number): void {
     const due = Math.min(dueAfter(elapsedMs, this.#perSecond), this.#limit);
     for (let batch = 0; batch < MAX_BATCHES && this.#tally.sent < due; batch++) {
       const count = Math.min(due - this.#tally.sent, BATCH);
-      const link = this.links[this.#nextLink] as Link;
-      this.#nextLink = (this.#nextLink + 1) % this.links.length;
+      const socket = this.sockets[this.#nextSocket] as QuerySocket;
+      this.#nextSocket = (this.#nextSocket + 1) % this.sockets.length;
       for (let slot = 0; slot < count; slot++) {
         const id = (this.#tally.sent + slot) & 0xffff;
         // The id comes round: who still waits for its last answer waits in vain.
-        this.#tally.lost += this.#waiting[id] as number;
-        this.#waiting[id] = 1;
-        link.put(slot, this.#cursor.write(link.octets, link.at(slot), id));
+        this.#tally.lost += this.#pending[id] as number;
+        this.#pending[id] = 1;
+        socket.put(slot, this.#cursor.write(socket.octets, socket.at(slot), id));
       }
-      link.send();
+      socket.send();
       this.#tally.sent += count; // One that the kernel refuses is lost.
-      this.#lastAskedMs = elapsedMs;
+      this.#lastSentMs = elapsedMs;
     }
   }
 
-  #hear(link: Link): void {
-    const count = link.receive();
+  #receive(socket: QuerySocket): void {
+    const count = socket.receive();
     if (count <= 0) return;
     const heardMs = this.#elapsedMs();
-    const { octets } = link;
+    const { octets } = socket;
     for (let slot = 0; slot < count; slot++) {
-      const at = link.at(slot);
+      const at = socket.at(slot);
       const id = ((octets[at] as number) << 8) | (octets[at + 1] as number);
-      if (this.#waiting[id] === 0 || !this.#tally.count(octets, at, link.length(slot))) continue;
-      this.#waiting[id] = 0;
+      if (this.#pending[id] === 0 || !this.#tally.count(octets, at, socket.length(slot))) continue;
+      this.#pending[id] = 0;
       const index = latestOfId(id, this.#tally.sent);
       this.#latencies.record((heardMs - intendedMs(index, this.#perSecond)) * 1000);
     }

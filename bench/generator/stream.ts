@@ -1,6 +1,6 @@
 /** Questions of one kind, asked in one way, over sockets of their own. */
 import type { LatencySummary } from './latency.ts';
-import type { Link } from './link.ts';
+import type { QuerySocket } from './querySocket.ts';
 import type { TallyResult } from './tally.ts';
 
 /** How many are asked: a window of outstanding ones on each socket, or a timetable. */
@@ -26,9 +26,9 @@ export interface StreamResult extends TallyResult {
 }
 
 export interface Stream {
-  readonly links: readonly Link[];
+  readonly sockets: readonly QuerySocket[];
   /** It may sleep until a reply comes; otherwise it watches the clock all the time. */
-  readonly patient: boolean;
+  readonly maySleep: boolean;
   /** Sends what is due, reads what came; false once nothing is left to do. */
   step(elapsedMs: number, mayAsk: boolean): boolean;
   result(): StreamResult;

@@ -1,14 +1,14 @@
 /** A closed loop: so many questions outstanding on each socket, which is what keeps a server busy and no more. */
 import type { QuestionCursor } from './cursor.ts';
-import { BATCH, type Link } from './link.ts';
+import { BATCH, type QuerySocket } from './querySocket.ts';
 import type { Stream, StreamResult } from './stream.ts';
 import { Tally } from './tally.ts';
 
 const LOST_AFTER_MS = 200;
 
 export class WindowStream implements Stream {
-  readonly patient = true;
-  readonly links: readonly Link[];
+  readonly maySleep = true;
+  readonly sockets: readonly QuerySocket[];
   readonly #cursor: QuestionCursor;
   readonly #window: number;
   readonly #limit: number;
@@ -18,46 +18,51 @@ export class WindowStream implements Stream {
   #nextId = 0;
 
   /** Asks at most `limit` questions. */
-  constructor(links: readonly Link[], cursor: QuestionCursor, window: number, limit: number) {
-    this.links = links;
+  constructor(
+    sockets: readonly QuerySocket[],
+    cursor: QuestionCursor,
+    window: number,
+    limit: number,
+  ) {
+    this.sockets = sockets;
     this.#cursor = cursor;
     this.#window = window;
     this.#limit = limit;
-    this.#outstanding = new Int32Array(links.length);
-    this.#lastAnswerMs = new Float64Array(links.length);
+    this.#outstanding = new Int32Array(sockets.length);
+    this.#lastAnswerMs = new Float64Array(sockets.length);
   }
 
   step(elapsedMs: number, mayAsk: boolean): boolean {
     const asks = mayAsk && this.#tally.sent < this.#limit;
     let waiting = 0;
-    for (let index = 0; index < this.links.length; index++) {
+    for (let index = 0; index < this.sockets.length; index++) {
       // In bulk, as a busy resolver does: a system call for each reply would be the generator's limit.
       const room = this.#window - (this.#outstanding[index] as number);
-      if (asks && room * 4 >= this.#window) this.#ask(index, room);
-      this.#hear(index, elapsedMs);
+      if (asks && room * 4 >= this.#window) this.#send(index, room);
+      this.#receive(index, elapsedMs);
       waiting += this.#outstanding[index] as number;
     }
     return asks || waiting > 0;
   }
 
-  #ask(index: number, room: number): void {
-    const link = this.links[index] as Link;
+  #send(index: number, room: number): void {
+    const socket = this.sockets[index] as QuerySocket;
     const count = Math.min(room, BATCH, this.#limit - this.#tally.sent);
     for (let slot = 0; slot < count; slot++) {
       const id = this.#nextId++ & 0xffff;
-      link.put(slot, this.#cursor.write(link.octets, link.at(slot), id));
+      socket.put(slot, this.#cursor.write(socket.octets, socket.at(slot), id));
     }
-    const sent = link.send();
+    const sent = socket.send();
     this.#outstanding[index] = (this.#outstanding[index] as number) + sent;
     this.#tally.sent += sent;
   }
 
-  #hear(index: number, elapsedMs: number): void {
-    const link = this.links[index] as Link;
+  #receive(index: number, elapsedMs: number): void {
+    const socket = this.sockets[index] as QuerySocket;
     for (;;) {
-      const count = link.receive();
+      const count = socket.receive();
       for (let slot = 0; slot < count; slot++)
-        this.#tally.count(link.octets, link.at(slot), link.length(slot));
+        this.#tally.count(socket.octets, socket.at(slot), socket.length(slot));
       if (count <= 0) break;
       this.#lastAnswerMs[index] = elapsedMs;
       this.#outstanding[index] = Math.max(0, (this.#outstanding[index] as number) - count);

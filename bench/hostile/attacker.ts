@@ -2,8 +2,8 @@
  * A process of its own that asks a server and reads nothing, until it is killed, so that what it costs itself does not
  * show in what is measured: argv has the port, how many connections, and the path.
  */
-import { askUnread } from './clients.ts';
+import { requestUnread } from './clients.ts';
 
 const [, , port, count, path = '/'] = process.argv;
-askUnread(Number(port), Number(count), path);
+requestUnread(Number(port), Number(count), path);
 setInterval(() => undefined, 60_000);

@@ -9,7 +9,7 @@ const MB = 1e6;
 export const TOKEN = 'of-the-bench';
 
 /** Connects so many times and sends a request each, of which nothing is read. */
-export function askUnread(port: number, count: number, path: string): Socket[] {
+export function requestUnread(port: number, count: number, path: string): Socket[] {
   return Array.from({ length: count }, () => {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => undefined);
@@ -19,18 +19,18 @@ export function askUnread(port: number, count: number, path: string): Socket[] {
   });
 }
 
-export interface Watched {
+export interface ServerLoad {
   /** How much more memory it had at most than before. */
   readonly grownMb: number;
   readonly slowestLivezMs: number;
 }
 
 /** Looks at memory and /livez until the time is over, and the work is done. */
-export async function watch(
+export async function watchServer(
   server: Soradns,
   ms: number,
   work: () => Promise<void> = async () => undefined,
-): Promise<Watched> {
+): Promise<ServerLoad> {
   const before = server.rssBytes();
   let most = before;
   let slowestLivezMs = 0;

@@ -7,11 +7,11 @@ export interface Flood {
   /** Questions sent. */
   sent(): number;
   /** Stops asking; then gives the time of each reply in ms, and the replies by RCODE. */
-  stop(): Promise<FloodResult>;
+  stop(): Promise<FloodReplies>;
 }
 
-export interface FloodResult {
-  readonly asked: number;
+export interface FloodReplies {
+  readonly sent: number;
   readonly latenciesMs: readonly number[];
   readonly rcodes: Readonly<Record<string, number>>;
 }
@@ -24,14 +24,14 @@ export interface FloodOptions {
   readonly name: (i: number) => string;
   readonly type?: 'A' | 'SRV';
   /** How long the last replies are waited for. */
-  readonly patienceMs?: number;
+  readonly drainMs?: number;
 }
 
 const TICK_MS = 2;
 const IDS = 1 << 16;
 
 export async function startFlood(options: FloodOptions): Promise<Flood> {
-  const { port, from, perSecond, name, type = 'A', patienceMs = 5_000 } = options;
+  const { port, from, perSecond, name, type = 'A', drainMs: patienceMs = 5_000 } = options;
   const socket = createSocket('udp4');
   socket.bind(0, from);
   await once(socket, 'listening');
@@ -63,7 +63,7 @@ export async function startFlood(options: FloodOptions): Promise<Flood> {
       while (askedAtMs.some((ms) => ms > 0) && performance.now() < untilMs)
         await new Promise((done) => setTimeout(done, 20));
       socket.close();
-      return { asked: sent, latenciesMs, rcodes };
+      return { sent: sent, latenciesMs, rcodes };
     },
   };
 }

@@ -1,7 +1,7 @@
 /** What a client's questions to silent servers cost the others that ask for names outside. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startUpstream } from '../../test/support/upstream.ts';
-import type { AttackOptions, Measured } from '../hostile.ts';
+import type { AttackOptions, AttackResult } from '../hostile.ts';
 import { startSoradns, untilReady } from '../soradns.ts';
 import { figure } from '../table.ts';
 import { startFlood } from './flood.ts';
@@ -10,7 +10,7 @@ const RATES = [60, 200, 1_500];
 const OTHERS_PER_SECOND = 50;
 const SECONDS = 6;
 
-export async function benchForwarding({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
+export async function benchForwarding({ folder, isQuick }: AttackOptions): Promise<AttackResult[]> {
   const upstream = await startUpstream({
     behaviour: ({ name }) => (/silent/i.test(name) ? { drop: true } : { delayMs: 20 }),
   });
@@ -21,7 +21,7 @@ export async function benchForwarding({ folder, isQuick }: AttackOptions): Promi
   });
   try {
     await untilReady(server);
-    const rows: Measured[] = [];
+    const rows: AttackResult[] = [];
     for (const rate of isQuick ? RATES.slice(-1) : RATES)
       rows.push(await othersAt(server.port, rate));
     return rows;
@@ -31,9 +31,9 @@ export async function benchForwarding({ folder, isQuick }: AttackOptions): Promi
   }
 }
 
-async function othersAt(port: number, perSecond: number): Promise<Measured> {
+async function othersAt(port: number, perSecond: number): Promise<AttackResult> {
   const flood = await startFlood({
-    ...{ port, from: '127.0.0.66', perSecond, patienceMs: 200 },
+    ...{ port, from: '127.0.0.66', perSecond, drainMs: 200 },
     name: (i) => `n${i}.r${perSecond}.silent.example`,
   });
   // Until the flood has taken what it can get.
@@ -43,7 +43,7 @@ async function othersAt(port: number, perSecond: number): Promise<Measured> {
     name: (i) => `n${i}.r${perSecond}.other.example`,
   });
   await sleep(SECONDS * 1_000);
-  const { asked, rcodes } = await others.stop();
+  const { sent: asked, rcodes } = await others.stop();
   await flood.stop();
   const answered = rcodes.NXDOMAIN ?? 0;
   const failed = asked - answered;

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AttackOptions, Measured } from '../hostile.ts';
+import type { AttackOptions, AttackResult } from '../hostile.ts';
 import { startSoradns, untilReady } from '../soradns.ts';
 import { put } from './clients.ts';
 
@@ -13,7 +13,7 @@ const SECONDS = 20;
 const PAGE_OCTETS = 256 * 1024;
 const PAGE_MS = 10_000;
 
-export async function benchSlowReader({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
+export async function benchSlowReader({ folder, isQuick }: AttackOptions): Promise<AttackResult[]> {
   const seconds = isQuick ? 3 : SECONDS;
   const without = await overwrite(join(folder, 'without'), false, seconds);
   const held = await overwrite(join(folder, 'held'), true, seconds);

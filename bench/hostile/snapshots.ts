@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AttackOptions, Measured } from '../hostile.ts';
+import type { AttackOptions, AttackResult } from '../hostile.ts';
 import { start } from '../process.ts';
 import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
-import { fill, TOKEN, type Watched, watch } from './clients.ts';
+import { fill, type ServerLoad, TOKEN, watchServer } from './clients.ts';
 
 const REQUESTS = 1_000;
 const SERVICES = 5_000;
@@ -15,8 +15,8 @@ const ATTACKS = 3;
 const PATH = '/v1/store/snapshot?prefix=/';
 const ATTACKER = fileURLToPath(new URL('attacker.ts', import.meta.url));
 
-export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
-  const rows: Measured[] = [];
+export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promise<AttackResult[]> {
+  const rows: AttackResult[] = [];
   const tokenFile = join(folder, 'token');
   writeFileSync(tokenFile, TOKEN);
   for (const who of ['a stranger', 'root'] as const) {
@@ -27,8 +27,8 @@ export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promis
     try {
       await untilReady(server);
       await fill(server.httpPort, SERVICES);
-      await watch(server, 3_000);
-      const results: Watched[] = [];
+      await watchServer(server, 3_000);
+      const results: ServerLoad[] = [];
       for (let n = 0; n < (isQuick ? 1 : ATTACKS); n++) results.push(await attack(server));
       const what = `${REQUESTS} unread snapshots of ${SERVICES} services by ${who}`;
       const grownMb = Math.max(...results.map((result) => result.grownMb));
@@ -44,16 +44,16 @@ export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promis
   return rows;
 }
 
-async function attack(server: Soradns): Promise<Watched> {
+async function attack(server: Soradns): Promise<ServerLoad> {
   const line = [process.execPath, '--import', 'tsx', ATTACKER] as const;
   const cwd = process.cwd();
   const attacker = start([...line, String(server.httpPort), String(REQUESTS), PATH], { cwd });
   try {
-    const result = await watch(server, ATTACK_MS);
+    const result = await watchServer(server, ATTACK_MS);
     if (attacker.hasEnded()) throw new Error(`the attacker has ended: ${attacker.output()}`);
     return result;
   } finally {
     await attacker.stop();
-    await watch(server, 1_000);
+    await watchServer(server, 1_000);
   }
 }

@@ -1,9 +1,9 @@
 /** One large value that a thousand streams are told of, none of which reads. */
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AttackOptions, Measured } from '../hostile.ts';
+import type { AttackOptions, AttackResult } from '../hostile.ts';
 import { startSoradns, untilReady } from '../soradns.ts';
-import { askUnread, put, watch } from './clients.ts';
+import { put, requestUnread, watchServer } from './clients.ts';
 
 const STREAMS = 1_000;
 /** With what its form costs it must stay below the limit of a body. */
@@ -16,8 +16,8 @@ const PATHS = {
   '/v1/store/watch': (revision: number) => `/v1/store/watch?prefix=/&from=${revision + 1}`,
 };
 
-export async function benchStreams({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
-  const rows: Measured[] = [];
+export async function benchStreams({ folder, isQuick }: AttackOptions): Promise<AttackResult[]> {
+  const rows: AttackResult[] = [];
   const streams = isQuick ? 100 : STREAMS;
   for (const [name, pathAt] of Object.entries(PATHS)) {
     const server = await startSoradns({ store: 'memory:', cwd: folder, args: ['--no-rec'] });
@@ -25,10 +25,10 @@ export async function benchStreams({ folder, isQuick }: AttackOptions): Promise<
       await untilReady(server);
       await put(server.httpPort, 'text/t', VALUE);
       const path = pathAt(await revisionOf(server.httpPort));
-      const sockets = askUnread(server.httpPort, streams, path);
+      const sockets = requestUnread(server.httpPort, streams, path);
       await sleep(SETTLE_MS);
       let tookMs = 0;
-      const { grownMb } = await watch(server, SETTLE_MS, async () => {
+      const { grownMb } = await watchServer(server, SETTLE_MS, async () => {
         const began = performance.now();
         await put(server.httpPort, 'text/t', VALUE);
         tookMs = performance.now() - began;

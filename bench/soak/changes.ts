@@ -10,8 +10,8 @@ import { serviceValue } from '../names.ts';
 import { addressOf, isPresent, type Ledger, SOAK_NAMES, type SoakName } from './ledger.ts';
 
 /** A change is answered at the latest so long after it was acknowledged, or after Docker told of it. */
-const GRACE_MS = 2_000;
-const CONTAINER_GRACE_MS = 6_000;
+const CONFIRM_MS = 2_000;
+const CONTAINER_CONFIRM_MS = 6_000;
 /** Until servers and registrars have found a store that was away: their pauses grow to 5 s. */
 const RECOVERY_MS = 15_000;
 
@@ -21,7 +21,7 @@ const PERIOD_MS: Readonly<Record<'moves' | 'comes' | 'container', number>> = {
   container: 250,
 };
 
-interface Settling {
+interface PendingChange {
   readonly dueMs: number;
   readonly index: number;
   readonly state: number;
@@ -37,9 +37,9 @@ export class Changes {
   readonly #containers = new Map<number, string>();
   readonly #busy = new Set<number>();
   readonly #timers: NodeJS.Timeout[] = [];
-  #settling: Settling[] = [];
+  #pending: PendingChange[] = [];
   /** Nothing settles before; while the store is away: never. */
-  #settlesFromMs = 0;
+  #confirmFromMs = 0;
   #stopped = false;
 
   constructor(ledger: Ledger, etcd: Etcd, docker: FakeDocker) {
@@ -51,14 +51,16 @@ export class Changes {
 
   /** Writes what is there from the beginning. */
   async fill(): Promise<void> {
-    const first = SOAK_NAMES.filter(({ habit }) => habit === 'stays' || habit === 'moves');
-    for (const name of first) await this.#enter(name, 1);
-    for (const { index } of first) this.#ledger.settle(index, 1);
+    const first = SOAK_NAMES.filter(
+      ({ behaviour }) => behaviour === 'stays' || behaviour === 'moves',
+    );
+    for (const name of first) await this.#apply(name, 1);
+    for (const { index } of first) this.#ledger.confirm(index, 1);
   }
 
   start(): void {
-    for (const habit of ['moves', 'comes', 'container'] as const) this.#repeat(habit);
-    this.#timers.push(setInterval(() => this.#settle(), 20));
+    for (const behaviour of ['moves', 'comes', 'container'] as const) this.#repeat(behaviour);
+    this.#timers.push(setInterval(() => this.#confirmDue(), 20));
   }
 
   /** No more changes; resolves when those under way are done. */
@@ -71,36 +73,36 @@ export class Changes {
 
   /** The store dies, and is back after so long with all that it had. */
   async interrupt(awayMs: number): Promise<void> {
-    this.#settlesFromMs = Number.POSITIVE_INFINITY;
+    this.#confirmFromMs = Number.POSITIVE_INFINITY;
     await this.#etcd.kill();
     await sleep(awayMs);
     await this.#etcd.restart();
-    this.#settlesFromMs = performance.now() + RECOVERY_MS;
+    this.#confirmFromMs = performance.now() + RECOVERY_MS;
   }
 
-  #repeat(habit: keyof typeof PERIOD_MS): void {
-    const names = SOAK_NAMES.filter((name) => name.habit === habit);
+  #repeat(behaviour: keyof typeof PERIOD_MS): void {
+    const names = SOAK_NAMES.filter((name) => name.behaviour === behaviour);
     let turn = 0;
     const tick = (): void => {
       const name = names[turn++ % names.length];
       if (name !== undefined && !this.#busy.has(name.index)) void this.#change(name);
     };
-    this.#timers.push(setInterval(tick, PERIOD_MS[habit]));
+    this.#timers.push(setInterval(tick, PERIOD_MS[behaviour]));
   }
 
   async #change(name: SoakName): Promise<void> {
     this.#busy.add(name.index);
-    const state = this.#ledger.newest(name.index) + (name.habit === 'moves' ? 2 : 1);
-    await this.#enter(name, state);
-    const graceMs = name.habit === 'container' ? CONTAINER_GRACE_MS : GRACE_MS;
-    this.#settling.push({ dueMs: performance.now() + graceMs, index: name.index, state });
+    const state = this.#ledger.newest(name.index) + (name.behaviour === 'moves' ? 2 : 1);
+    await this.#apply(name, state);
+    const graceMs = name.behaviour === 'container' ? CONTAINER_CONFIRM_MS : CONFIRM_MS;
+    this.#pending.push({ dueMs: performance.now() + graceMs, index: name.index, state });
     this.count++;
     this.#busy.delete(name.index);
   }
 
-  async #enter(name: SoakName, state: number): Promise<void> {
+  async #apply(name: SoakName, state: number): Promise<void> {
     this.#ledger.begin(name.index, state);
-    if (name.habit === 'container') this.#turnContainer(name, state);
+    if (name.behaviour === 'container') this.#toggleContainer(name, state);
     else await this.#write(name, state);
   }
 
@@ -118,7 +120,7 @@ export class Changes {
     }
   }
 
-  #turnContainer({ index, name }: SoakName, state: number): void {
+  #toggleContainer({ index, name }: SoakName, state: number): void {
     if (isPresent(state)) {
       const env = { DNS_NAME: name, DNS_IP: addressOf(index, state), DNS_PORT: '80' };
       this.#containers.set(index, this.#docker.run({ env, publish: ['8080:80'] }));
@@ -129,12 +131,12 @@ export class Changes {
     this.#docker.remove(id);
   }
 
-  #settle(): void {
+  #confirmDue(): void {
     const nowMs = performance.now();
-    if (nowMs < this.#settlesFromMs) return;
-    this.#settling = this.#settling.filter(({ dueMs, index, state }) => {
+    if (nowMs < this.#confirmFromMs) return;
+    this.#pending = this.#pending.filter(({ dueMs, index, state }) => {
       if (nowMs < dueMs) return true;
-      this.#ledger.settle(index, state);
+      this.#ledger.confirm(index, state);
       return false;
     });
   }

@@ -7,8 +7,8 @@ import { parseName } from '../../src/dns/name.ts';
 import { Rcode, Type } from '../../src/dns/rr.ts';
 import { isAddressOf, type Ledger, mayBeAbsent, SOAK_NAMES, type SoakName } from './ledger.ts';
 
-export interface Verdicts {
-  readonly asked: number;
+export interface CheckResult {
+  readonly sent: number;
   readonly answered: number;
   /** Asked longer ago than anybody waits. */
   readonly lost: number;
@@ -21,16 +21,16 @@ const HEADER_OCTETS = 12;
 const ADDRESS_RECORD_OCTETS = 16;
 const MAX_EXAMPLES = 10;
 const IDS = 0x10000;
-const NOBODY = -1;
+const NO_NAME = -1;
 
 export class Checker {
   readonly #ledger: Ledger;
   readonly #queries: readonly Uint8Array[] = SOAK_NAMES.map(queryFor);
   /** By id: which name was asked for, and the oldest of its states that counted then. */
-  readonly #nameOf = new Int32Array(IDS).fill(NOBODY);
+  readonly #nameOf = new Int32Array(IDS).fill(NO_NAME);
   readonly #oldestOf = new Int32Array(IDS);
   readonly #examples: string[] = [];
-  #asked = 0;
+  #sent = 0;
   #answered = 0;
   #overdue = 0;
   #wrong = 0;
@@ -40,9 +40,9 @@ export class Checker {
   }
 
   /** Writes the next question, about the name; gives its length. */
-  ask(index: number, octets: Uint8Array, at: number): number {
-    const id = this.#asked++ & (IDS - 1);
-    if (this.#nameOf[id] !== NOBODY) this.#overdue++;
+  writeQuery(index: number, octets: Uint8Array, at: number): number {
+    const id = this.#sent++ & (IDS - 1);
+    if (this.#nameOf[id] !== NO_NAME) this.#overdue++;
     this.#nameOf[id] = index;
     this.#oldestOf[id] = this.#ledger.oldest(index);
     const query = this.#queries[index] as Uint8Array;
@@ -52,24 +52,24 @@ export class Checker {
     return query.length;
   }
 
-  hear(octets: Uint8Array, at: number, length: number): void {
+  check(octets: Uint8Array, at: number, length: number): void {
     const id = ((octets[at] as number) << 8) | (octets[at + 1] as number);
     const index = this.#nameOf[id] as number;
-    if (index === NOBODY) {
-      this.#blame('answered twice, or never asked', undefined);
+    if (index === NO_NAME) {
+      this.#addFault('answered twice, or never asked', undefined);
       return;
     }
-    this.#nameOf[id] = NOBODY;
+    this.#nameOf[id] = NO_NAME;
     this.#answered++;
     const fault = this.#faultOf(octets.subarray(at, at + length), index, id);
-    if (fault !== undefined) this.#blame(fault, SOAK_NAMES[index]);
+    if (fault !== undefined) this.#addFault(fault, SOAK_NAMES[index]);
   }
 
   /** What still waits for an answer counts as lost. */
-  verdicts(): Verdicts {
-    const waiting = this.#nameOf.reduce((sum, index) => sum + (index === NOBODY ? 0 : 1), 0);
+  result(): CheckResult {
+    const waiting = this.#nameOf.reduce((sum, index) => sum + (index === NO_NAME ? 0 : 1), 0);
     return {
-      asked: this.#asked,
+      sent: this.#sent,
       answered: this.#answered,
       lost: this.#overdue + waiting,
       wrong: this.#wrong,
@@ -79,7 +79,7 @@ export class Checker {
 
   #faultOf(reply: Uint8Array, index: number, id: number): string | undefined {
     const query = this.#queries[index] as Uint8Array;
-    const { habit } = SOAK_NAMES[index] as SoakName;
+    const { behaviour } = SOAK_NAMES[index] as SoakName;
     const [from, to] = [this.#oldestOf[id] as number, this.#ledger.newest(index)];
     const states = `in state ${from}${to === from ? '' : ` to ${to}`}`;
     for (let i = HEADER_OCTETS; i < query.length; i++)
@@ -87,7 +87,7 @@ export class Checker {
     const [flags = 0, rcode = 0, answers = 0] = [reply[2], (reply[3] ?? 0) & 15, reply[7]];
     if ((flags & 0x86) !== 0x84) return `flags ${flags.toString(16)}`;
     if (rcode === Rcode.NXDOMAIN && answers === 0)
-      return mayBeAbsent(habit, from, to) ? undefined : `absent, ${states}`;
+      return mayBeAbsent(behaviour, from, to) ? undefined : `absent, ${states}`;
     if (rcode !== Rcode.NOERROR || answers !== 1)
       return `rcode ${rcode}, ${answers} answers, ${states}`;
     const host = hostOf(reply, query.length);
@@ -97,7 +97,7 @@ export class Checker {
       : `address ${host.toString(16)}, ${states}`;
   }
 
-  #blame(fault: string, name: SoakName | undefined): void {
+  #addFault(fault: string, name: SoakName | undefined): void {
     this.#wrong++;
     if (this.#examples.length < MAX_EXAMPLES) this.#examples.push(`${name?.name ?? '?'}: ${fault}`);
   }

@@ -38,17 +38,17 @@ export class DropWatch {
 
   constructor(port: number) {
     this.#port = port;
-    this.#timer = setInterval(() => this.#look(), 50);
+    this.#timer = setInterval(() => this.#read(), 50);
   }
 
   /** Ends the watch; gives how many there were. */
   stop(): number {
     clearInterval(this.#timer);
-    this.#look();
+    this.#read();
     return [...this.#most.values()].reduce((sum, drops) => sum + drops, 0);
   }
 
-  #look(): void {
+  #read(): void {
     for (const { port, inode, drops } of rows())
       if (port === this.#port) this.#most.set(inode, drops);
   }

@@ -5,7 +5,7 @@
  */
 
 /** What a name does. */
-export type Habit =
+export type Behaviour =
   /** It is always there. */
   | 'stays'
   /** Its address changes. */
@@ -19,13 +19,13 @@ export type Habit =
 export interface SoakName {
   /** Its number in the ledger. */
   readonly index: number;
-  readonly habit: Habit;
+  readonly behaviour: Behaviour;
   /** Without the last dot. */
   readonly name: string;
   readonly key: string;
 }
 
-const HOW_MANY: Readonly<Record<Habit, number>> = {
+const COUNTS: Readonly<Record<Behaviour, number>> = {
   stays: 300,
   moves: 100,
   comes: 60,
@@ -34,13 +34,13 @@ const HOW_MANY: Readonly<Record<Habit, number>> = {
 };
 
 /** All names of a soak. */
-export const SOAK_NAMES: readonly SoakName[] = (Object.keys(HOW_MANY) as Habit[])
-  .flatMap((habit) => Array.from({ length: HOW_MANY[habit] }, (_, i) => ({ habit, i })))
-  .map(({ habit, i }, index) => ({
+export const SOAK_NAMES: readonly SoakName[] = (Object.keys(COUNTS) as Behaviour[])
+  .flatMap((behaviour) => Array.from({ length: COUNTS[behaviour] }, (_, i) => ({ behaviour, i })))
+  .map(({ behaviour, i }, index) => ({
     index,
-    habit,
-    name: `n${i}.${habit}.soak.skydns.local`,
-    key: `/skydns/local/skydns/soak/${habit}/n${i}`,
+    behaviour,
+    name: `n${i}.${behaviour}.soak.skydns.local`,
+    key: `/skydns/local/skydns/soak/${behaviour}/n${i}`,
   }));
 
 /** In states of an odd number a name is there, in others not. Names that never go skip the even ones. */
@@ -83,14 +83,14 @@ export class Ledger {
   }
 
   /** No state before this one may be answered to questions that are asked from now on. */
-  settle(index: number, state: number): void {
+  confirm(index: number, state: number): void {
     if (state > this.oldest(index)) Atomics.store(this.#oldest, index, state);
   }
 }
 
 /** Whether a name that was in the states from `from` to `to` may be absent. */
-export function mayBeAbsent(habit: Habit, from: number, to: number): boolean {
-  if (habit === 'stays' || habit === 'moves') return false;
+export function mayBeAbsent(behaviour: Behaviour, from: number, to: number): boolean {
+  if (behaviour === 'stays' || behaviour === 'moves') return false;
   return from !== to || !isPresent(from);
 }
 

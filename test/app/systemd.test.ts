@@ -9,7 +9,7 @@ import { childEnv, NODE_ARGUMENTS } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 import { query } from '../support/server.ts';
-import { activated, type SocketSpec, startEar } from '../support/serviceManager.ts';
+import { activated, type SocketSpec, startNotifyReceiver } from '../support/serviceManager.ts';
 import { until } from '../support/until.ts';
 
 const running = new Set<CliProcess>();
@@ -43,7 +43,7 @@ describe('socket activation', { concurrency: 3 }, () => {
       { kind: 'tcp', ...v6 },
       { kind: 'udp', ...v6 },
     ]);
-    const { dns } = await child.says('serving');
+    const { dns } = await child.logged('serving');
     assert.deepEqual(dns, [`127.0.0.1:${port}`, `[::1]:${port}`]);
     for (const place of dns as string[])
       for (const transport of ['udp', 'tcp'] as const) assert.ok(await answers(place, transport));
@@ -67,14 +67,14 @@ describe('socket activation', { concurrency: 3 }, () => {
       [['--systemd=false'], 0],
     ] as const) {
       const child = serveWith([socket], [...args], {}, pidOff);
-      await assert.rejects(child.says('serving'), /cannot listen on 192\.0\.2\.1:53/);
+      await assert.rejects(child.logged('serving'), /cannot listen on 192\.0\.2\.1:53/);
     }
   });
 
   it('that is asked for and does not happen is refused with the fix', async () => {
     const child = startCli([...OPTIONS, '--systemd'], { SORADNS_STORE: 'memory:' });
     await assert.rejects(
-      child.says('serving'),
+      child.logged('serving'),
       /--systemd: no sockets were handed over \(start it by/,
     );
     assert.equal(await child.end(), 2);
@@ -84,7 +84,7 @@ describe('socket activation', { concurrency: 3 }, () => {
     for (const kind of ['file', 'idle'] as const) {
       const child = serveWith([{ kind, address: '127.0.0.1' }]);
       await assert.rejects(
-        child.says('serving'),
+        child.logged('serving'),
         new RegExp(`descriptor 3 \\(${kind}\\) is no UDP and no listening TCP socket`),
       );
     }
@@ -94,24 +94,24 @@ describe('socket activation', { concurrency: 3 }, () => {
 describe('notification', { concurrency: 3 }, () => {
   for (const isAbstract of [false, true]) {
     it(`of start, reload, end and life, on ${isAbstract ? 'an abstract name' : 'a path'}`, async () => {
-      const ear = await startEar(isAbstract);
+      const ear = await startNotifyReceiver(isAbstract);
       const env = { NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '400000' };
       const child = serveWith([{ kind: 'udp', address: '127.0.0.1' }], [], env);
       try {
-        const { pid, lines } = await ear.hears('READY=1');
+        const { pid, lines } = await ear.received('READY=1');
         assert.equal(pid, child.pid, 'the main process says it itself');
         assert.match(lines[1] ?? '', /^STATUS=/);
-        await ear.hears(/^STATUS=serving 127\.0\.0\.1:\d+ from memory:$/);
-        await ear.hears('WATCHDOG=1');
+        await ear.received(/^STATUS=serving 127\.0\.0\.1:\d+ from memory:$/);
+        await ear.received('WATCHDOG=1');
         process.kill(child.pid, 'SIGHUP');
-        const reloading = await ear.hears('RELOADING=1');
+        const reloading = await ear.received('RELOADING=1');
         assert.match(reloading.lines[1] ?? '', /^MONOTONIC_USEC=\d+$/);
-        const since = ear.told.indexOf(reloading);
+        const since = ear.notifications.indexOf(reloading);
         await until('it is ready again', () =>
-          ear.told.slice(since).some(({ lines }) => lines.includes('READY=1')),
+          ear.notifications.slice(since).some(({ lines }) => lines.includes('READY=1')),
         );
         assert.equal(await child.end('SIGTERM'), 0, child.stderr());
-        await ear.hears('STOPPING=1');
+        await ear.received('STOPPING=1');
       } finally {
         await child.end('SIGKILL');
         await ear.close();
@@ -120,13 +120,13 @@ describe('notification', { concurrency: 3 }, () => {
   }
 
   it('says why it is not ready', async () => {
-    const ear = await startEar();
+    const ear = await startNotifyReceiver();
     const store = ['--store', 'etcd://127.0.0.1:1'];
     const child = serveWith([{ kind: 'udp', address: '127.0.0.1' }], store, {
       NOTIFY_SOCKET: ear.address,
     });
     try {
-      await ear.hears(/^STATUS=not ready: store: etcd:\/\/127\.0\.0\.1:1 was not read yet/);
+      await ear.received(/^STATUS=not ready: store: etcd:\/\/127\.0\.0\.1:1 was not read yet/);
     } finally {
       await child.end('SIGKILL');
       await ear.close();
@@ -137,12 +137,12 @@ describe('notification', { concurrency: 3 }, () => {
   const skip = hasProgram ? false : 'optional: systemd-notify is not installed';
 
   it('goes through systemd-notify where koffi cannot be loaded', { skip }, async () => {
-    const ear = await startEar();
+    const ear = await startNotifyReceiver();
     const env = { SORADNS_STORE: 'memory:', NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '1000000' };
     const program = [process.execPath, '--no-addons', ...NODE_ARGUMENTS] as const;
     const child = startCli([...OPTIONS, '--addr', '127.0.0.1:0'], env, [...program]);
     try {
-      for (const line of ['READY=1', 'WATCHDOG=1']) await ear.hears(line);
+      for (const line of ['READY=1', 'WATCHDOG=1']) await ear.received(line);
       assert.ok(
         child.lines().some(({ msg }) => /koffi.*NotifyAccess=all/.test(String(msg))),
         child.stdout(),
@@ -158,14 +158,14 @@ describe('notification', { concurrency: 3 }, () => {
       NOTIFY_SOCKET: '/nonexistent/notify',
       WATCHDOG_USEC: '20000',
     });
-    await child.says('serving');
+    await child.logged('serving');
     assert.equal(await child.end(), 0, child.stderr());
   });
 });
 
 describe('the watchdog', () => {
   it('is not fed while the event loop hangs', async () => {
-    const ear = await startEar();
+    const ear = await startNotifyReceiver();
     const source = fileURLToPath(new URL('../../src/app/process/systemd.ts', import.meta.url));
     const hang = `
       const { superviseBy } = await import(${JSON.stringify(source)});
@@ -181,11 +181,11 @@ describe('the watchdog', () => {
     const env = childEnv({ NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '200000' });
     const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
     try {
-      await ear.hears('STATUS=over');
-      const beats = ear.told.filter(({ lines }) => lines.includes('WATCHDOG=1'));
+      await ear.received('STATUS=over');
+      const beats = ear.notifications.filter(({ lines }) => lines.includes('WATCHDOG=1'));
       const gapsMs = beats.slice(1).map(({ atMs }, i) => atMs - (beats[i]?.atMs ?? 0));
       assert.ok(beats.length > 2, `${beats.length} beats`);
-      const endMs = (await ear.hears('STATUS=over')).atMs;
+      const endMs = (await ear.received('STATUS=over')).atMs;
       const silenceMs = endMs - Math.max(...beats.filter((b) => b.atMs < endMs).map((b) => b.atMs));
       assert.ok(Math.max(silenceMs, ...gapsMs) > 1_500, 'silent while it hung');
     } finally {

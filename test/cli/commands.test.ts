@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { EXIT_CODES } from '../../src/app/process/failure.ts';
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
-import { callCli, type Ran } from '../support/cli.ts';
+import { type CliResult, callCli } from '../support/cli.ts';
 import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => server?.close());
 
-function soradns(...args: string[]): Promise<Ran> {
+function soradns(...args: string[]): Promise<CliResult> {
   return callCli(args, { env });
 }
 

@@ -9,10 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readText } from '../../src/cli/output.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
-import { NOBODY, nodeForAll, noOtherUsers } from '../support/asNobody.ts';
 import { callCli } from '../support/cli.ts';
 import { startCli } from '../support/cliProcess.ts';
 import { startFakeDocker } from '../support/fakeDocker.ts';
+import { NOBODY, nodeForAll, noOtherUsers } from '../support/otherUser.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
@@ -58,7 +58,7 @@ for (const [who, uid] of [
         let crowd: ChildProcess | undefined;
         const engine = connectEngine({ kind: 'unix', path: listen });
         try {
-          await proxy.says('proxy started');
+          await proxy.logged('proxy started');
           crowd = await startCrowd(listen, uid);
           if (crowd.stdout !== null) await once(crowd.stdout, 'data');
           const abort = new AbortController();
@@ -100,7 +100,7 @@ test('the registrar behind it is told the metadata that both were told of', () =
     const proxy = startCli(['dockerproxy', ...place, ...names]);
     const engine = connectEngine({ kind: 'unix', path: listen });
     try {
-      await proxy.says('proxy started');
+      await proxy.logged('proxy started');
       assert.equal(statSync(listen).mode & 0o777, 0o660);
       const env = { SORA_NAME: 'a', DNS_NAME: 'b', SERVICE_NAME: 'c', TOKEN: 'd' };
       const labels = { 'sora.port': '80', 'dns.port': '81', ip: '192.0.2.1', other: 'x' };

@@ -41,7 +41,7 @@ async function withUp(
 test("it says which address it chose and why; the engine's bridge decides", () => {
   const bridge = { IPAM: { Config: [{ Subnet: '192.0.2.0/24', Gateway: '192.0.2.1' }] } };
   const refused = async (up: Up): Promise<void> => {
-    await up.says('answering on 192.0.2.1:53, the gateway of Docker\'s network "bridge"');
+    await up.logged('answering on 192.0.2.1:53, the gateway of Docker\'s network "bridge"');
     // Which this host does not have.
     assert.equal(await up.ended(), 4);
     assert.match(up.stderr(), /cannot listen on 192\.0\.2\.1:53.* \(in a container .*--addr\)/);
@@ -73,9 +73,9 @@ test('it registers containers, and an address that was told counts', async () =>
     [[], { SORADNS_ADDR: '127.0.0.1:0' }],
   ] as const) {
     await withUp(args, env, async (up) => {
-      const { dns } = await up.says('serving');
+      const { dns } = await up.logged('serving');
       assert.match(String(dns), /^127\.0\.0\.1:/);
-      await up.says('following docker');
+      await up.logged('following docker');
       assert.ok(!up.stdout().includes('answering on'));
       assert.equal(await up.end(), 0);
     });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
-import { type Composed, composed } from '../support/composed.ts';
+import { type ComposeStack, composeStack } from '../support/composeStack.ts';
 import type { Dockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';
 import { PROJECT, standInForBases, standInForEtcd } from '../support/standIns.ts';
@@ -56,13 +56,17 @@ interface Inspected {
 
 async function inspect(
   dockerd: Dockerd,
-  { container }: Composed,
+  { container }: ComposeStack,
   service: string,
 ): Promise<Inspected> {
   return JSON.parse(await dockerd.docker('inspect', await container(service)))[0];
 }
 
-async function assertHardened(dockerd: Dockerd, stack: Composed, service: string): Promise<void> {
+async function assertHardened(
+  dockerd: Dockerd,
+  stack: ComposeStack,
+  service: string,
+): Promise<void> {
   const { HostConfig } = await inspect(dockerd, stack, service);
   assert.equal(HostConfig.ReadonlyRootfs, true, service);
   assert.deepEqual(HostConfig.CapDrop, ['ALL'], service);
@@ -85,7 +89,7 @@ test(
     assert.ok(readme.includes(` ${etcd} `), `the README does not name ${etcd}`);
     await standInForEtcd(dockerd.cli, etcd);
     await standInForBases(dockerd.host);
-    await composed(dockerd, { folder }).compose('build', 'server');
+    await composeStack(dockerd, { folder }).compose('build', 'server');
   }),
 );
 
@@ -93,7 +97,7 @@ test(
   'compose up starts etcd, an unprivileged server and a registrar, each after the previous one is healthy',
   docker.options,
   docker.on(async (dockerd) => {
-    const stack = composed(dockerd, { folder });
+    const stack = composeStack(dockerd, { folder });
     await stack.compose('up', '-d');
     const services = ['etcd', 'server', 'registrar'];
     const inspected = await Promise.all(services.map((name) => inspect(dockerd, stack, name)));
@@ -137,7 +141,7 @@ test(
   'The container reconnects to a restarted dockerd because the folder of the socket is mounted',
   docker.options,
   docker.on(async (dockerd) => {
-    const stack = composed(dockerd, { folder });
+    const stack = composeStack(dockerd, { folder });
     await stack.compose('up', '-d', 'embedded');
     const before = await inspect(dockerd, stack, 'embedded');
     await dockerd.terminate();
@@ -153,7 +157,7 @@ test(
   'compose up embedded starts one container without etcd, and its names survive down and up',
   docker.options,
   docker.on(async (dockerd) => {
-    const stack = composed(dockerd, { folder });
+    const stack = composeStack(dockerd, { folder });
     await stack.compose('up', '-d', 'embedded');
     assert.equal((await dockerd.docker('ps', '--quiet')).split('\n').length, 1);
     await assertHardened(dockerd, stack, 'embedded');

@@ -36,14 +36,14 @@ test(
         ...['serve', '--store', 'memory:', '--addr', `${a.gateway}:53`, '--http', '127.0.0.1:0'],
         ...['--no-rec', '--register', '--register-docker-host', a.host, '--register-ip', a.address],
       );
-      const { http } = await server.says('serving');
+      const { http } = await server.logged('serving');
       const served = { dns: { address: a.gateway, port: 53 }, http: `http://${http}` };
       const other = start(
         ...['register', '--store', `http://${http}`, '--http', '127.0.0.1:0'],
         ...['--docker-host', b.host, '--ip', b.address],
       );
-      const pages = { http: `http://${(await other.says('registering')).http}` };
-      for (const child of processes) await child.says('following docker');
+      const pages = { http: `http://${(await other.logged('registering')).http}` };
+      for (const child of processes) await child.logged('following docker');
 
       await up(a, '18001:80');
       await answers(served, 'A', API, [a.address]);

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { callCli } from '../support/cli.ts';
 import { startCli } from '../support/cliProcess.ts';
 import { startDockerd } from '../support/dockerd.ts';
-import { answers, explains, type Served, useServedDocker } from '../support/servedDocker.ts';
+import { answers, explains, type ServedDocker, useServedDocker } from '../support/servedDocker.ts';
 
 const docker = useServedDocker();
 
@@ -12,7 +12,7 @@ const BELOW = 'x.db.skydns.local';
 const INTERNAL = { DNS_MODE: 'internal', DNS_PORT: '5432' };
 
 /** Runs a container that claims the DNS name; returns its address. */
-async function runAs({ dockerd }: Pick<Served, 'dockerd'>, name: string, dnsName: string) {
+async function runAs({ dockerd }: Pick<ServedDocker, 'dockerd'>, name: string, dnsName: string) {
   await dockerd.run({ name, env: { DNS_NAME: dnsName, ...INTERNAL } });
   const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
   return dockerd.docker('inspect', '--format', format, name);
@@ -86,7 +86,7 @@ test(
     const args = ['--docker-host', other.host, '--store', served.http, '--ip', other.address];
     const registrar = startCli(['register', ...args, '--http', '127.0.0.1:0']);
     try {
-      const { http } = await registrar.says('registering');
+      const { http } = await registrar.logged('registering');
       const victim = await runAs(served, 'victim', DB);
       await answers(served, 'A', DB, [victim]);
       const attacker = await runAs({ dockerd: other }, 'attacker', BELOW);

@@ -20,7 +20,7 @@ it(
     withTempDir(async (dir) => {
       const options = ['serve', '--store', `file:${dir}`, ...ON_FREE_PORTS];
       const first = startCli(options);
-      const { http } = await first.says('serving');
+      const { http } = await first.logged('serving');
       const put = (n: number) =>
         fetch(`http://${http}/v2/keys/skydns/local/skydns/n${n}`, {
           method: 'PUT',
@@ -50,7 +50,7 @@ it(
       }
 
       const repaired = startCli([...options, '--store-repair']);
-      const { http: repairedHttp } = await repaired.says('serving');
+      const { http: repairedHttp } = await repaired.logged('serving');
       await until(
         'the repaired server is ready',
         async () => (await readyz(`http://${repairedHttp}`)) === '200 ok',

@@ -21,7 +21,7 @@ const REASON = /No space left on device|Input\/output error/;
 
 async function serveOn(dir: string) {
   const child = startCli(['serve', '--store', `file:${join(dir, 'db')}`, ...ON_FREE_PORTS]);
-  const { dns, http } = await child.says('serving');
+  const { dns, http } = await child.logged('serving');
   const [address = ''] = dns as string[];
   const base = `http://${http}`;
   const put = async (name: string) => {
@@ -108,7 +108,7 @@ it('A server on a read-only volume answers the stored names, refuses writes and 
     assert.equal(await server.child.end('SIGTERM'), 0, server.child.stderr());
     const nothing = startCli(['serve', '--store', `file:${volume.dir}/none`, ...ON_FREE_PORTS]);
     await assert.rejects(
-      nothing.says('serving'),
+      nothing.logged('serving'),
       /cannot be opened: its volume is read-only .*--store memory:/,
     );
     assert.equal(await nothing.end(), 4);

@@ -46,7 +46,7 @@ test(
     await answers(served, 'A', 'going.skydns.local', [dockerd.address]);
     const path = join(dirname(dockerd.socket), 'proxy.sock');
     const proxy = startCli(['dockerproxy', '--docker-host', dockerd.host, '--listen', path]);
-    await proxy.says('proxy started');
+    await proxy.logged('proxy started');
     const stopping = dockerd.docker('stop', '--time', '12', 'going');
     await answers(served, 'A', 'going.skydns.local', []);
     const engines = [dockerd, { host: `unix://${path}`, address: dockerd.address }];

@@ -94,7 +94,7 @@ async function end(registrar: CliProcess, signal: NodeJS.Signals): Promise<void>
 }
 
 async function httpOf(registrar: CliProcess): Promise<string> {
-  return `http://${(await registrar.says('registering')).http}`;
+  return `http://${(await registrar.logged('registering')).http}`;
 }
 
 function isServed({ dockerd, key }: Site): Promise<void> {
@@ -174,7 +174,7 @@ test(
     await until('the killed registrar’s lease has expired', isGone, TIMEOUT_MS);
     const again = register(a, SHORT_LEASE_SECONDS);
     await isServed(a);
-    assert.equal((await again.says('the lease is held')).isAdopted, false);
+    assert.equal((await again.logged('the lease is held')).isAdopted, false);
     await sleep(SHORT_LEASE_SECONDS * 1000);
     assert.equal(await watched.end(), 0);
   },
@@ -193,7 +193,7 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const)
         const site = sites[at] ?? assert.fail();
         await end(registrars[at] ?? assert.fail(), signal);
         const next = register(site, LEASE_SECONDS);
-        assert.equal((await next.says('the lease is held')).isAdopted, true);
+        assert.equal((await next.logged('the lease is held')).isAdopted, true);
         registrars[at] = next;
       }
       assert.deepEqual(await Promise.all(watched.map((one) => one.end())), [0, 0]);
@@ -240,7 +240,7 @@ test(
     await b.dockerd.terminate();
     rmSync(keyFile());
     await b.dockerd.start();
-    const changed = await registrar.says("Docker's engine id, host name or data folder changed");
+    const changed = await registrar.logged("Docker's engine id, host name or data folder changed");
     assert.deepEqual([changed.from, changed.to], [before, await idOf(b)]);
     const isRewritten = async () => {
       const { node } = (await (await fetch(`${store}/v2/keys${b.key}`)).json()) as {

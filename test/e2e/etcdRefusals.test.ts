@@ -134,8 +134,8 @@ describe('serve', { concurrency: 4 }, () => {
       timeout: 60_000,
     }, async () => {
       const child = start(['serve', ...storeOf(refusal), ...ON_FREE_PORTS]);
-      const { dns, http } = await child.says('serving');
-      await child.says('the store is out of reach');
+      const { dns, http } = await child.logged('serving');
+      await child.logged('the store is out of reach');
       await sleep(RETRIES_MS);
       const logged = losses(child);
       assert.equal(logged.length, 1, JSON.stringify(logged));
@@ -162,8 +162,8 @@ describe('serve', { concurrency: 4 }, () => {
     const allowed = start(['serve', ...storeOf(password as Refusal), ...ON_FREE_PORTS]);
     const urls = [];
     for (const child of [renewed, allowed]) {
-      urls.push(`http://${(await child.says('serving')).http}`);
-      await child.says('the store is out of reach');
+      urls.push(`http://${(await child.logged('serving')).http}`);
+      await child.logged('the store is out of reach');
     }
     // etcd reads its certificate again for each connection.
     const { path } = certificates;
@@ -197,7 +197,7 @@ describe('register', () => {
   }, async () => {
     const args = ['register', ...storeOf(REFUSALS[0] as Refusal), '--http', '127.0.0.1:0'];
     const child = fixture.start(args);
-    const { http } = await child.says('registering');
+    const { http } = await child.logged('registering');
     await sleep(RETRIES_MS);
     assert.match(await readyz(`http://${http}`), /^503 store: .*no CA that we trust/);
     assert.equal(await child.end('SIGINT'), 0, child.stderr());

@@ -20,7 +20,7 @@ test('Servers that forward to each other refuse the query at once, after a few p
     ]),
   );
   t.after(() => Promise.all(servers.map((server) => server.end('SIGKILL'))));
-  for (const server of servers) await server.says('serving');
+  for (const server of servers) await server.logged('serving');
   const forwarded = async (): Promise<number> => {
     const pages = await Promise.all(
       https.map(async (port) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()),

@@ -38,7 +38,7 @@ function connects(host: Host, name: string): Promise<boolean> {
 /** Waits until the host's soradns gives this answer for the name. */
 async function waitForAnswer(host: Host, name: string, answer: string): Promise<void> {
   const prober = await startProber(host.dns, name);
-  await prober.sees(answer, nowMs()).finally(prober.stop);
+  await prober.waitFor(answer, nowMs()).finally(prober.stop);
 }
 
 for (const network of NETWORKS) {

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { report } from '../support/figure.ts';
 import type { Host } from '../support/host.ts';
 import { useHosts } from '../support/hosts.ts';
-import { neverWrong, nowMs, startProber } from '../support/prober.ts';
+import { reportMs } from '../support/measurement.ts';
+import { assertNeverWrong, nowMs, startProber } from '../support/prober.ts';
 
 const hosts = useHosts();
 const NAME = 'web.skydns.local';
@@ -28,7 +28,7 @@ function withoutMember(which: 'the leader' | 'a follower') {
     const newFromA = await startProber(a.dns, NEW);
     try {
       await b.serve({ name: NAME, port: 8080 });
-      await fromA.sees(b.address, 0);
+      await fromA.waitFor(b.address, 0);
       let victim: Host | undefined;
       for (const host of [a, b, c]) {
         if ((await isLeader(host)) === (which === 'the leader')) victim = host;
@@ -38,14 +38,14 @@ function withoutMember(which: 'the leader' | 'a follower') {
       await victim.etcd.kill();
       const started = await b.serve({ name: NEW, port: 8081 });
       const startedMs = await b.timeOf('StartedAt', started);
-      const missingMs = await newFromA.sees(b.address, startedMs);
-      report(`${which} of etcd killed: a container started then is missing`, missingMs);
+      const missingMs = await newFromA.waitFor(b.address, startedMs);
+      reportMs(`${which} of etcd killed: a container started then is missing`, missingMs);
       await sleep(3_000);
       const backMs = nowMs();
       await victim.etcd.restart();
       await sleep(1_000);
-      report(`${which} of etcd started again after`, backMs - killedMs);
-      neverWrong(fromA, b.address, killedMs, `${which} of etcd killed and started again`);
+      reportMs(`${which} of etcd started again after`, backMs - killedMs);
+      assertNeverWrong(fromA, b.address, killedMs, `${which} of etcd killed and started again`);
     } finally {
       fromA.stop();
       newFromA.stop();
@@ -78,7 +78,7 @@ test(
     try {
       await b.serve({ name: NAME, port: 8080 });
       const ending = await b.serve({ name: OLD, port: 8081 });
-      for (const prober of [web, old]) await prober.sees(b.address, 0);
+      for (const prober of [web, old]) await prober.waitFor(b.address, 0);
       const killedMs = nowMs();
       const members = [a, b, c].map(({ etcd }) => etcd);
       await Promise.all(members.map((etcd) => etcd.kill()));
@@ -89,7 +89,7 @@ test(
       assert.equal(output, `${b.address} 8080 b got hello`);
       await c.soradns.end('SIGKILL');
       await c.startSoradns('serving');
-      await fromC.sees(UNKNOWN, killedMs);
+      await fromC.waitFor(UNKNOWN, killedMs);
       const dns = [c.bridge, a.address];
       for (const client of ['peer-glibc', 'peer-musl']) {
         const reply = await c.inContainer({ dns }, client, 'srv', NAME, 'hello');
@@ -99,13 +99,16 @@ test(
       const backMs = nowMs();
       await Promise.all(members.map((etcd) => etcd.restart()));
       const upMs = nowMs();
-      report('all of etcd gone for a minute: needs for its own start', upMs - backMs);
-      report('etcd back: what started meanwhile is missing', await fresh.sees(b.address, upMs));
-      const startedMs = await fromC.sees(b.address, upMs);
-      report('etcd back: a soradns started meanwhile knows nothing', startedMs);
-      report('etcd back: what ended meanwhile is wrong', await old.sees(GONE, upMs));
+      reportMs('all of etcd gone for a minute: needs for its own start', upMs - backMs);
+      reportMs(
+        'etcd back: what started meanwhile is missing',
+        await fresh.waitFor(b.address, upMs),
+      );
+      const startedMs = await fromC.waitFor(b.address, upMs);
+      reportMs('etcd back: a soradns started meanwhile knows nothing', startedMs);
+      reportMs('etcd back: what ended meanwhile is wrong', await old.waitFor(GONE, upMs));
       await sleep(7_000); // longer than the lease
-      neverWrong(web, b.address, killedMs, 'all of etcd gone for a minute');
+      assertNeverWrong(web, b.address, killedMs, 'all of etcd gone for a minute');
     } finally {
       for (const prober of [fromC, web, old, fresh]) prober.stop();
     }

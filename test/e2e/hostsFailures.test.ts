@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { report } from '../support/figure.ts';
 import { LEASE_TTL_SECONDS } from '../support/host.ts';
 import { type Hosts, useHosts } from '../support/hosts.ts';
-import { neverWrong, nowMs, type Prober, startProber } from '../support/prober.ts';
+import { reportMs } from '../support/measurement.ts';
+import { assertNeverWrong, nowMs, type Prober, startProber } from '../support/prober.ts';
 
 const hosts = useHosts();
 const NAME = 'web.skydns.local';
@@ -31,7 +31,7 @@ function watching(owner: 'b' | 'c', body: (scene: Scene) => Promise<void>) {
       const host = all[owner];
       const startMs = nowMs();
       const container = await host.serve({ name: NAME, port: PORT, args: ['--restart=always'] });
-      await fromA.sees(host.address, startMs);
+      await fromA.waitFor(host.address, startMs);
       await body({ ...all, container, fromA });
     } finally {
       fromA.stop();
@@ -50,12 +50,12 @@ test(
   hosts.options,
   watching('b', async ({ b, container, fromA }) => {
     const startedMs = await b.timeOf('StartedAt', container);
-    report('container started: missing', await fromA.sees(b.address, startedMs));
+    reportMs('container started: missing', await fromA.waitFor(b.address, startedMs));
     const beforeMs = nowMs();
     await b.dockerd.docker('kill', container);
-    await fromA.sees(GONE, beforeMs);
+    await fromA.waitFor(GONE, beforeMs);
     const endedMs = await b.timeOf('FinishedAt', container);
-    report('container killed: wrong', await fromA.sees(GONE, endedMs));
+    reportMs('container killed: wrong', await fromA.waitFor(GONE, endedMs));
   }),
 );
 
@@ -65,12 +65,12 @@ test(
   watching('b', async ({ b, fromA }) => {
     const killedMs = nowMs();
     await b.soradns.end('SIGKILL');
-    const goneAfterMs = await fromA.sees(GONE, killedMs);
-    report('registrar killed for good: its names stay', goneAfterMs);
+    const goneAfterMs = await fromA.waitFor(GONE, killedMs);
+    reportMs('registrar killed for good: its names stay', goneAfterMs);
     assertEndedWithLease(goneAfterMs);
     const startMs = nowMs();
     await b.startSoradns();
-    report('registrar started again: missing', await fromA.sees(b.address, startMs));
+    reportMs('registrar started again: missing', await fromA.waitFor(b.address, startMs));
   }),
 );
 
@@ -82,7 +82,7 @@ test(
     await b.soradns.end('SIGKILL');
     await b.startSoradns();
     await sleep(LEASE_MS + 1_000);
-    neverWrong(fromA, b.address, killedMs, 'registrar killed and started again');
+    assertNeverWrong(fromA, b.address, killedMs, 'registrar killed and started again');
   }),
 );
 
@@ -91,19 +91,22 @@ test(
   hosts.options,
   watching('b', async ({ a, b, fromA }) => {
     const cutMs = nowMs();
-    b.cut();
+    b.disconnect();
     await a.serve({ name: 'new.skydns.local', port: PORT });
-    const goneAfterMs = await fromA.sees(GONE, cutMs);
-    report('host cut off: its names stay', goneAfterMs);
+    const goneAfterMs = await fromA.waitFor(GONE, cutMs);
+    reportMs('host cut off: its names stay', goneAfterMs);
     assertEndedWithLease(goneAfterMs);
     const output = await b.inContainer({}, 'peer-glibc', 'a', NAME, String(PORT), 'hello');
     assert.equal(output, `${b.address} ${PORT} b got hello`);
     const mendedMs = nowMs();
-    b.mend();
+    b.reconnect();
     const fromB = await startProber(b.dns, 'new.skydns.local');
     try {
-      report('host back on the network: its names missing', await fromA.sees(b.address, mendedMs));
-      report('host back on the network: knows less', await fromB.sees(a.address, mendedMs));
+      reportMs(
+        'host back on the network: its names missing',
+        await fromA.waitFor(b.address, mendedMs),
+      );
+      reportMs('host back on the network: knows less', await fromB.waitFor(a.address, mendedMs));
     } finally {
       fromB.stop();
     }
@@ -116,13 +119,13 @@ test(
   watching('b', async ({ b, container, fromA }) => {
     const stopMs = nowMs();
     await b.dockerd.terminate();
-    await fromA.sees(GONE, stopMs);
+    await fromA.waitFor(GONE, stopMs);
     await b.dockerd.start();
-    await fromA.sees(b.address, nowMs());
+    await fromA.waitFor(b.address, nowMs());
     const startedMs = await b.timeOf('StartedAt', container);
-    report(
+    reportMs(
       'dockerd restarted: missing once the container runs',
-      await fromA.sees(b.address, startedMs),
+      await fromA.waitFor(b.address, startedMs),
     );
   }),
 );
@@ -136,7 +139,7 @@ test(
     await sleep(1_000);
     await c.dockerd.start();
     await sleep(1_000);
-    neverWrong(fromA, c.address, stopMs, 'dockerd restarted with live-restore');
+    assertNeverWrong(fromA, c.address, stopMs, 'dockerd restarted with live-restore');
   }),
 );
 
@@ -146,14 +149,17 @@ test(
   watching('b', async ({ b, fromA }) => {
     const crashMs = nowMs();
     await b.crash();
-    const goneAfterMs = await fromA.sees(GONE, crashMs);
-    report('host without power: its names stay', goneAfterMs);
+    const goneAfterMs = await fromA.waitFor(GONE, crashMs);
+    reportMs('host without power: its names stay', goneAfterMs);
     assertEndedWithLease(goneAfterMs);
     await b.dockerd.start();
     await b.etcd.restart();
     const startMs = nowMs();
     await b.startSoradns();
-    report('host started again: missing since soradns was', await fromA.sees(b.address, startMs));
+    reportMs(
+      'host started again: missing since soradns was',
+      await fromA.waitFor(b.address, startMs),
+    );
   }),
 );
 
@@ -167,18 +173,18 @@ test(
     ]);
     try {
       await b.serve({ name: NAME, port: PORT });
-      await fromC.sees(b.address, 0);
+      await fromC.waitFor(b.address, 0);
       const crashMs = nowMs();
       await a.crash();
       const started = await b.serve({ name: 'new.skydns.local', port: PORT + 1 });
       const startedMs = await b.timeOf('StartedAt', started);
-      const missingMs = await newFromC.sees(b.address, startedMs);
-      report(
+      const missingMs = await newFromC.waitFor(b.address, startedMs);
+      reportMs(
         'host of the etcd in use without power: a container started then is missing',
         missingMs,
       );
       await sleep(LEASE_MS + 1_000);
-      neverWrong(fromC, b.address, crashMs, 'host of the etcd in use without power');
+      assertNeverWrong(fromC, b.address, crashMs, 'host of the etcd in use without power');
     } finally {
       fromC.stop();
       newFromC.stop();

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { report } from '../support/figure.ts';
 import type { Host } from '../support/host.ts';
 import { useHosts } from '../support/hosts.ts';
+import { reportMs } from '../support/measurement.ts';
 import { nowMs, startProber } from '../support/prober.ts';
 
 const hosts = useHosts();
@@ -39,7 +39,7 @@ async function lookUp(host: Host, other: Host, what: string, client: Client) {
   const [count = 0, failed = 0, slowestMs = 0] = output.split(' ').map(Number);
   const servers = second ? '2 servers' : '1 server';
   const label = [libc, network ?? 'bridge', servers, ...(args ?? [])].join(' ');
-  report(`${what}: ${label}: ${failed} of ${count} lookups failed, slowest`, slowestMs);
+  reportMs(`${what}: ${label}: ${failed} of ${count} lookups failed, slowest`, slowestMs);
   return { client, count, failed };
 }
 
@@ -73,15 +73,15 @@ for (const { signal, awayMs } of [
       await b.serve({ name: NAME, port: 8080 });
       const fromA = await startProber(a.dns, NAME);
       try {
-        await fromA.sees(b.address, 0);
+        await fromA.waitFor(b.address, 0);
         const signalMs = nowMs();
         const failedAlone = await underLoad(a, b, what, async () => {
           await a.soradns.end(signal);
           await sleep(awayMs);
           await a.startSoradns();
         });
-        report(`${what}: does not answer`, fromA.wrongMs(b.address, signalMs));
-        await fromA.sees(b.address, nowMs());
+        reportMs(`${what}: does not answer`, fromA.wrongMs(b.address, signalMs));
+        await fromA.waitFor(b.address, nowMs());
         if (awayMs > 5_000)
           assert.ok(failedAlone > 0, 'no lookup failed in the clients with one server');
       } finally {

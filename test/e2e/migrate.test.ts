@@ -69,7 +69,7 @@ test('The README’s copy block lists the keys that it cannot write without the 
     const rules = ['--http-writers', 'token', '--http-token-file', file];
     const child = startCli(['serve', ...ON_FREE_PORTS, '--store', 'memory:', ...rules]);
     try {
-      const { http } = await child.says('serving');
+      const { http } = await child.logged('serving');
       const refused = await copy(endpoint, `http://${http}`);
       for (const key of ['/skydns/config', '/skydns/local/skydns/east/rails/1'])
         assert.ok(refused.includes(`not copied: ${key}: {"errorCode":110,`), refused);

@@ -5,7 +5,7 @@ import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import test, { after } from 'node:test';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
-import { composed } from '../support/composed.ts';
+import { composeStack } from '../support/composeStack.ts';
 import type { Dockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';
 import { type Followed, follow } from '../support/followed.ts';
@@ -254,7 +254,7 @@ test(
     await standInForEtcd(dockerd.cli, etcd?.[1] ?? assert.fail('compose.yaml names no etcd'));
     await standInForSoradns(dockerd.cli);
     const program = dockerd.onHost('docker', '--host', dockerd.host, 'compose');
-    const { compose } = composed(dockerd, { folder, project, program });
+    const { compose } = composeStack(dockerd, { folder, project, program });
     await compose('config', '--quiet');
     const services = (await compose('config', '--services')).split('\n').sort();
     assert.deepEqual(services, ['dockerproxy', 'etcd', 'registrar', 'server']);

@@ -45,7 +45,7 @@ describe('open-file limit', { skip }, () => {
     const child = startCli(['serve', ...ports, ...options], {}, withLimit(160));
     const sockets: Socket[] = [];
     try {
-      const { dns, http } = await child.says('serving');
+      const { dns, http } = await child.logged('serving');
       const [address = ''] = dns as string[];
       const server = parseSocketAddress(address) ?? assert.fail();
       const port = Number(String(http).split(':')[1]);

@@ -4,13 +4,13 @@ import test from 'node:test';
 import { spawnCli } from '../support/cli.ts';
 import { useDockerd } from '../support/dockerTest.ts';
 import { startFollowing } from '../support/followed.ts';
-import { answers, explains, run, type Served } from '../support/servedDocker.ts';
+import { answers, explains, run, type ServedDocker } from '../support/servedDocker.ts';
 
 const docker = useDockerd();
 const PROJECT = 'com.docker.compose.project';
 
 /** Runs the body with this file's dockerd and a server with these options. */
-function served(options: readonly string[], body: (served: Served) => Promise<void>) {
+function served(options: readonly string[], body: (served: ServedDocker) => Promise<void>) {
   return docker.on(async (dockerd) => {
     const { server, dns, http } = await startFollowing(dockerd, ...options);
     try {

@@ -40,8 +40,8 @@ async function serve(dockerd: Dockerd): Promise<Running> {
   const defaults = ['--register-environment', 'production', '--register-region', 'east'];
   const address = ['--register-ip', dockerd.address];
   server = startCli(['serve', '--store', 'memory:', ...own, ...registrar, ...address, ...defaults]);
-  const { http } = await server.says('serving');
-  await server.says('following docker');
+  const { http } = await server.logged('serving');
+  await server.logged('following docker');
   return { dockerd, dns: { address: dockerd.gateway, port: 53 }, http: `http://${http}` };
 }
 
@@ -143,12 +143,12 @@ test(
       ...['--on-exit', 'revoke', ...line, `skydns2://${etcd.endpoint}/skydns.local`],
     ]);
     try {
-      await registrar.says('following docker');
+      await registrar.logged('following docker');
       const env = { SERVICE_NAME: 'rails', SERVICE_REGION: 'east' };
       await dockerd.run({ name: 'web.1', env, publish: ['8080:8080'] });
       const { dns } = reader;
       await answers(dns, ['A', 'rails.skydns.local'], [`rails.skydns.local. A ${dockerd.address}`]);
-      const { key, value } = await registrar.says('registered');
+      const { key, value } = await registrar.logged('registered');
       assert.match(String(key), /^\/skydns\/local\/skydns\/rails\/[a-z0-9-]+-web-1-8080$/);
       assert.deepEqual(JSON.parse(String(value)).owner.meta, { attributes: { region: 'east' } });
       assert.equal(await registrar.end('SIGINT'), 0, registrar.stderr());

@@ -35,7 +35,7 @@ async function withServer(
       ...['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--lame-duck', '0'],
     ]);
     try {
-      const { dns, http } = await process.says('serving');
+      const { dns, http } = await process.logged('serving');
       const [address = '', port = ''] = String((dns as string[])[0]).split(':');
       await body({
         process,

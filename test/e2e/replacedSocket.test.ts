@@ -52,7 +52,7 @@ function withServer(
     const addr = ['--addr', `${dns.address}:${dns.port}`, '--no-rec'];
     const polling = new AbortController();
     try {
-      await start(dockerd, ['serve', '--store', 'memory:', ...addr]).says('serving');
+      await start(dockerd, ['serve', '--store', 'memory:', ...addr]).logged('serving');
       await dockerd.run({ env: { DNS_NAME: name }, publish: ['8080:80'] });
       const isThere = async () => (await dig(dns, name, 'A')).answer.length === 1;
       const missing = countMissing(isThere, polling.signal);
@@ -80,7 +80,7 @@ async function countMissing(isThere: () => Promise<boolean>, signal: AbortSignal
 
 /** Waits until the process exits with the code for a replaced socket. */
 async function assertReplaced(child: CliProcess): Promise<void> {
-  assert.equal((await child.says(SOCKET_REPLACED)).level, 'error');
+  assert.equal((await child.logged(SOCKET_REPLACED)).level, 'error');
   await until('the process has exited', () => !child.isRunning, TIMEOUT_MS);
   running.delete(child);
   assert.equal(await child.end(), EXIT_CODES.socket_replaced);
@@ -96,18 +96,18 @@ for (const how of ['terminate', 'kill'] as const)
       withServer(`${how}.skydns.local`, async (dockerd, at) => {
         const args = [...REGISTER, '--ip', dockerd.address];
         const first = start(dockerd, args, at);
-        await first.says(SOCKET_MOUNTED);
-        await first.says('registered');
+        await first.logged(SOCKET_MOUNTED);
+        await first.logged('registered');
         await dockerd[how]();
-        await first.says('docker is out of reach');
+        await first.logged('docker is out of reach');
         // A restart before dockerd is back would not help, so register keeps running and renews the lease.
         await sleep(25_000);
         assert.ok(first.isRunning, first.stdout());
         await dockerd.start();
         await assertReplaced(first);
         const second = start(dockerd, args, at);
-        await second.says('following docker');
-        assert.equal((await second.says('the lease is held')).isAdopted, true);
+        await second.logged('following docker');
+        assert.equal((await second.logged('the lease is held')).isAdopted, true);
       }),
     ),
   );
@@ -119,9 +119,9 @@ test(
     withServer('folder.skydns.local', async (dockerd) => {
       const args = [...REGISTER, '--ip', dockerd.address, '--docker-host', dockerd.host];
       const registrar = start(dockerd, args);
-      await registrar.says('registered');
+      await registrar.logged('registered');
       await dockerd.terminate();
-      await registrar.says('docker is out of reach');
+      await registrar.logged('docker is out of reach');
       await dockerd.start();
       const isBack = () =>
         registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
@@ -138,14 +138,14 @@ test(
     withServer('proxy.skydns.local', async (dockerd, at) => {
       const listen = join(folder, 'proxied.sock');
       const first = start(dockerd, ['dockerproxy', '--listen', listen], at);
-      await first.says('proxy started');
+      await first.logged('proxy started');
       const args = [...REGISTER, '--ip', dockerd.address, '--docker-host', `unix://${listen}`];
       const registrar = start(dockerd, args);
-      await registrar.says('registered');
+      await registrar.logged('registered');
       await dockerd.kill();
       await dockerd.start();
       await assertReplaced(first);
-      await start(dockerd, ['dockerproxy', '--listen', listen], at).says('proxy started');
+      await start(dockerd, ['dockerproxy', '--listen', listen], at).logged('proxy started');
       const isBack = () =>
         registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;
       await until('register is connected again', isBack, TIMEOUT_MS);
@@ -181,9 +181,9 @@ test(
       await dockerd.start();
       await assertReplaced(first);
       const second = serve();
-      await second.says('following docker');
+      await second.logged('following docker');
       assert.ok(await isThere());
-      assert.equal((await second.says('the lease is held')).isAdopted, true);
+      assert.equal((await second.logged('the lease is held')).isAdopted, true);
     } finally {
       await Promise.all([...running].map((child) => child.end('SIGKILL')));
       running.clear();

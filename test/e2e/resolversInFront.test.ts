@@ -83,7 +83,7 @@ describe('resolvers and clients', needsRoot, () => {
     );
     await startResolvers(network);
     await network.answers({ address: UPSTREAM, port: 53 }, 'lb.outside.example');
-    await server.says('serving');
+    await server.logged('serving');
     for (const address of [SERVER, DNSMASQ, UNBOUND, STUB])
       await network.answers({ address, port: 53 }, 'four.skydns.local');
   });

@@ -19,7 +19,7 @@ async function start(...args: readonly string[]): Promise<Running> {
     ...['serve', '--store', 'memory:', '--no-rec'],
     ...['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', ...args],
   ]);
-  const { dns, http } = await process.says('serving');
+  const { dns, http } = await process.logged('serving');
   const [address = '', port = ''] = String((dns as string[])[0]).split(':');
   return { process, dns: { address, port: Number(port) }, http: `http://${http}` };
 }
@@ -62,7 +62,7 @@ describe('SIGTERM', () => {
   it('The server exits at once at a second SIGTERM', async () => {
     const { process, dns } = await start('--lame-duck', '60');
     const ended = process.end('SIGTERM');
-    await process.says('stopping');
+    await process.logged('stopping');
     assert.equal((await query(dns, ASKED)).rcode, Rcode.NXDOMAIN);
     await process.end('SIGTERM');
     assert.equal(await ended, 143);

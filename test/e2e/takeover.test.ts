@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Changes } from '../../bench/soak/changes.ts';
 import { DropWatch } from '../../bench/soak/kernelDrops.ts';
 import { Ledger, SOAK_NAMES } from '../../bench/soak/ledger.ts';
-import { startAsker } from '../../bench/soak/startAsker.ts';
+import { startQueryThread } from '../../bench/soak/startQueryThread.ts';
 import { callCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
@@ -33,7 +33,7 @@ async function serve(addr: string, http: string, ...args: string[]): Promise<Run
     ...['serve', '--store', `etcd://${etcd.endpoint}`, '--no-rec'],
     ...['--addr', addr, '--http', http, '--workers', '2', ...args],
   ]);
-  const { dns } = await process.says('serving');
+  const { dns } = await process.logged('serving');
   const [address = '', port = ''] = String((dns as string[])[0]).split(':');
   return { process, address, port: Number(port) };
 }
@@ -57,12 +57,12 @@ describe('--takeover', () => {
     let running = await serve('127.0.0.1:0', '127.0.0.1:0');
     const all = [running];
     const addr = `127.0.0.1:${running.port}`;
-    const http = String((await running.process.says('serving')).http);
+    const http = String((await running.process.logged('serving')).http);
     await until('the server is ready', () => isReady(http), 20_000);
     // A successor starts with its answers computed; the first server computes each one at its first query.
     for (const { name } of SOAK_NAMES) await query(running, question(`${name}.`, 'A'));
     const drops = new DropWatch(running.port);
-    const asker = startAsker(running.port, QUERIES_PER_SECOND, ledger);
+    const queries = startQueryThread(running.port, QUERIES_PER_SECOND, ledger);
     const overTcp: Promise<unknown>[] = [];
     const asked = question(`${SOAK_NAMES[0]?.name}.`, 'A');
     const tcp = setInterval(() => {
@@ -78,13 +78,13 @@ describe('--takeover', () => {
         assert.ok(running.process.lines().some(({ msg }) => /successor answers/.test(String(msg))));
         running = successor;
         all.push(successor);
-        await running.process.says('HTTP is served');
+        await running.process.logged('HTTP is served');
         assert.ok(await isReady(http));
       }
       await sleep(500);
     } finally {
       clearInterval(tcp);
-      const result = await asker.stop();
+      const result = await queries.stop();
       const dropped = drops.stop() + result.drops;
       await running.process.end('SIGTERM');
       await changes.stop();
@@ -112,7 +112,7 @@ describe('--takeover', () => {
         ...['serve', '--takeover', '--addr', addr, '--http', 'off', '--no-rec'],
         ...['--store', 'etcd://127.0.0.1:1'],
       ]);
-      await late.says('the store is out of reach');
+      await late.logged('the store is out of reach');
       await sleep(300);
       assert.ok(!late.lines().some(({ msg }) => msg === 'serving'));
       await late.end('SIGKILL');
@@ -127,7 +127,7 @@ describe('--takeover', () => {
         ...['serve', '--takeover', '--addr', '127.0.0.1:0', '--http', 'off', '--no-rec'],
         ...['--store', 'etcd://127.0.0.1:1'],
       ]);
-      await waiting.says('the store is out of reach');
+      await waiting.logged('the store is out of reach');
       const ended = waiting.end(signal);
       try {
         await until('the process has exited', () => !waiting.isRunning, 20_000);

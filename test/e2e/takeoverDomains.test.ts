@@ -33,7 +33,7 @@ it('The registrar of a successor starts with domains that changed after the stor
     ]);
     await until('the server has loaded the names', () => server.lines().length > 0);
     await put('config', { domain: 'a.example' });
-    await server.says('serving');
+    await server.logged('serving');
     const isThere = async () => (await store.get('/skydns/example/a/web')).entry !== undefined;
     await until('the container has its record', isThere, 20_000);
     assert.equal(await server.end('SIGTERM'), 0, server.stderr());

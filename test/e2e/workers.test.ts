@@ -22,7 +22,7 @@ async function serve(
   const fixed = ['--store', 'memory:', '--no-rec', '--http', '127.0.0.1:0'];
   const process = startCli(['serve', ...fixed, ...args], env);
   t.after(() => process.end('SIGKILL'));
-  const { dns, http } = await process.says('serving');
+  const { dns, http } = await process.logged('serving');
   const addresses = (dns as string[]).map((address) => parseSocketAddress(address));
   return { process, dns: addresses.filter((address) => address !== undefined), http: String(http) };
 }
@@ -83,7 +83,7 @@ describe('--workers', { skip: NO_WORKERS }, () => {
       const preload = `--import "data:text/javascript,${encodeURIComponent(script)}"`;
       const args = ['--workers', '2', '--addr', '127.0.0.1:0'];
       const server = await serve(t, args, { NODE_OPTIONS: preload });
-      const line = await server.process.says(
+      const line = await server.process.logged(
         'UDP is answered by one thread, one packet a system call',
       );
       assert.match(String(line.reason), reason);

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { curlAs, NOBODY, nodeForAll, noOtherUsers, runAs, startAs } from '../support/asNobody.ts';
 import { NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 import { connectOtherHost } from '../support/otherHost.ts';
+import { curlAs, NOBODY, nodeForAll, noOtherUsers, runAs, startAs } from '../support/otherUser.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
@@ -27,7 +27,7 @@ async function start(
 ): Promise<Running> {
   const ports = args.includes('--http') ? ['--addr', '127.0.0.1:0'] : ON_FREE_PORTS;
   const child = startCli(['serve', ...ports, ...args], env);
-  const { http } = await child.says('serving');
+  const { http } = await child.logged('serving');
   return { child, url: `http://${String(http).replace('0.0.0.0', '127.0.0.1')}` };
 }
 
@@ -152,7 +152,7 @@ describe('token', { skip }, () => {
       assert.match(await curlAs(0, ...line), /always needs the token: send.*\n401$/s);
       assert.match(await curlAs(0, ...line, '-H', 'Authorization: Bearer x'), /\n401$/);
       assert.match(await curlAs(NOBODY, ...line, ...shown), /\n201$/);
-      await child.says('the configuration was read again');
+      await child.logged('the configuration was read again');
       assert.match(await curlAs(0, '-XDELETE', config), /always needs the token.*\n401$/s);
       assert.match(await curlAs(0, '-XDELETE', config, ...shown), /\n200$/);
     });
@@ -176,7 +176,7 @@ describe('token', { skip }, () => {
         const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: writers };
         const http = ['--http', `0.0.0.0:${await freePort()}`, '--store', 'memory:'];
         await whileServing(http, env, async ({ url }) => {
-          const here = `http://${other.ours}:${new URL(url).port}`;
+          const here = `http://${other.localAddress}:${new URL(url).port}`;
           assert.match(await curlAs(0, ...put(here)), new RegExp(`\\n${status}$`));
         });
       } finally {
@@ -195,13 +195,13 @@ describe('token file', { skip }, () => {
         const http = ['--http', `0.0.0.0:${await freePort()}`, '--store', 'memory:'];
         await whileServing(http, state, async ({ child, url }) => {
           const { port } = new URL(url);
-          const said = await child.says('the token for writing over HTTP is in this file');
+          const said = await child.logged('the token for writing over HTTP is in this file');
           assert.equal(said.path, path);
           assert.equal(statSync(path).mode & 0o777, 0o600);
           assert.equal(statSync(state.STATE_DIRECTORY).mode & 0o777, 0o700);
           const token = readFileSync(path, 'utf8').trim();
           assert.ok(token.length >= 32);
-          const there = `http://${other.ours}:${port}`;
+          const there = `http://${other.localAddress}:${port}`;
           const curl = ['curl', '-sS', '-m', '10', '-w', '\n%{http_code}', ...put(there)];
           assert.match(other.run(...curl), /writing from another host needs the token.*\n401$/s);
           const shown = ['-H', `Authorization: Bearer ${token}`];
@@ -214,7 +214,7 @@ describe('token file', { skip }, () => {
           assert.equal((await spawnCli(config, state)).code, 0);
         });
         await whileServing(http, state, async ({ child }) => {
-          await child.says('the token for writing over HTTP is in this file');
+          await child.logged('the token for writing over HTTP is in this file');
         });
         assert.equal(readFileSync(path, 'utf8').trim().length, 43, 'the next start keeps it');
       } finally {
@@ -293,7 +293,7 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
       const state = { STATE_DIRECTORY: dir };
       const child = startCli(args, state, [...inside, ...NODE_ARGUMENTS]);
       try {
-        const { http } = await child.says('serving');
+        const { http } = await child.logged('serving');
         const url = `http://${http}`;
         assert.match(
           await curlAs(0, ...put(url)),

@@ -9,7 +9,7 @@ import test from 'node:test';
 import { BUILT_ETCDS } from '../support/etcdBuilds.mjs';
 import { testFiles } from '../support/files.mjs';
 import { imageNode, oldestNode, packageName, provideNode } from '../support/nodes.mjs';
-import { dependsOnNode, NOT_OF_NODE, OF_NODE } from '../support/runtime.mjs';
+import { DEPENDENT_ON_NODE, dependsOnNode, INDEPENDENT_OF_NODE } from '../support/runtime.mjs';
 import { projectRoot, sourceFiles } from './sources.ts';
 
 const textOf = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
@@ -97,7 +97,7 @@ test('a Node that cannot be had is an error that names the package and the reaso
 });
 
 test('the files that are said to show nothing, or something, of Node are there', () => {
-  for (const path of [...NOT_OF_NODE, ...OF_NODE])
+  for (const path of [...INDEPENDENT_OF_NODE, ...DEPENDENT_ON_NODE])
     assert.ok(existsSync(join(projectRoot, path)), path);
 });
 
@@ -121,7 +121,9 @@ test('no test that imports a socket, a thread, a file or a native package is tak
       ({ specifier, typeOnly }) => !typeOnly && (own.test(specifier) || NATIVE.has(specifier)),
     );
     return (
-      isUser && path.endsWith('.test.ts') && !NOT_OF_NODE.some((left) => path.startsWith(left))
+      isUser &&
+      path.endsWith('.test.ts') &&
+      !INDEPENDENT_OF_NODE.some((left) => path.startsWith(left))
     );
   });
   assert.ok(users.length > 50);

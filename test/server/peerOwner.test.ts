@@ -11,7 +11,7 @@ import {
   seesOwners,
   trustedUsers,
 } from '../../src/server/peerOwner.ts';
-import { NOBODY, noOtherUsers, startAs } from '../support/asNobody.ts';
+import { NOBODY, noOtherUsers, startAs } from '../support/otherUser.ts';
 import { until } from '../support/until.ts';
 
 const skip = process.platform === 'linux' ? false : 'optional: only Linux has the tables';

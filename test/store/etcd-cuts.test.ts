@@ -8,7 +8,6 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { delegateStore } from '../../src/store/delegate.ts';
 import type { LeaseStore, Store } from '../../src/store/store.ts';
-import { seededRandom, startChurn } from '../support/churn.ts';
 import {
   assertTrue,
   every,
@@ -20,6 +19,7 @@ import {
 } from '../support/etcdScene.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import type { Direction } from '../support/proxy.ts';
+import { seededRandom, startRandomWriter } from '../support/randomWriter.ts';
 import { until } from '../support/until.ts';
 
 async function churnThroughCuts(
@@ -29,7 +29,7 @@ async function churnThroughCuts(
 ): Promise<void> {
   const { proxy, direct } = scene;
   for (let from = 0; from < counts.length; from += 25) {
-    const churn = startChurn(direct, PREFIX, seededRandom(SEED + from));
+    const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED + from));
     for (const octets of counts.slice(from, from + 25)) {
       const before = proxy.cuts();
       proxy.cutAfter(direction, octets);
@@ -69,7 +69,7 @@ function cuts(command: string): void {
         const random = seededRandom(SEED);
         proxy.delay(() => random() * 30);
         for (let round = 0; round < 5; round++) {
-          const churn = startChurn(direct, PREFIX, random);
+          const churn = startRandomWriter(direct, PREFIX, random);
           for (let i = 0; i < 10; i++) {
             await sleep(random() * 60);
             proxy.reset();
@@ -84,12 +84,12 @@ function cuts(command: string): void {
       onScene({ command }, async (scene) => {
         const { etcd, direct } = scene;
         for (let round = 0; round < 3; round++) {
-          const churn = startChurn(direct, PREFIX, seededRandom(SEED + round));
+          const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED + round));
           await until('some writes', () => churn.writes() > 50);
           await churn.stop();
           await etcd.restart();
           await until('etcd is back', () => isUp(direct));
-          const again = startChurn(direct, PREFIX, seededRandom(SEED + 10 + round));
+          const again = startRandomWriter(direct, PREFIX, seededRandom(SEED + 10 + round));
           await until('more writes', () => again.writes() > 50);
           await assertTrue(scene, await again.stop());
         }

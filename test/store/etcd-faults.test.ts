@@ -9,7 +9,6 @@ import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { createMirror } from '../../src/store/mirror.ts';
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/timing/clock.ts';
-import { seededRandom, startChurn } from '../support/churn.ts';
 import {
   assertTrue,
   every,
@@ -21,6 +20,7 @@ import {
   SEED,
 } from '../support/etcdScene.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
+import { seededRandom, startRandomWriter } from '../support/randomWriter.ts';
 import { CheckedReplica } from '../support/replica.ts';
 import { until } from '../support/until.ts';
 
@@ -41,7 +41,7 @@ function faults(command: string): void {
         const { proxy, mirror, direct } = scene;
         const startMs = performance.now();
         proxy.blackhole(true);
-        const churn = startChurn(direct, PREFIX, seededRandom(SEED));
+        const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED));
         await until('it is noticed', () => mirror.state().kind === 'stale', 20_000);
         console.log(`# blackhole noticed after ${Math.round(performance.now() - startMs)} ms`);
         const revision = await churn.stop();
@@ -63,7 +63,7 @@ function faults(command: string): void {
         console.log(`# SIGSTOP noticed after ${Math.round(performance.now() - startMs)} ms`);
         etcd.resume();
         await until('etcd is back', () => isUp(direct), 20_000);
-        const churn = startChurn(direct, PREFIX, seededRandom(SEED));
+        const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED));
         await until('it is back', () => mirror.state().kind === 'synced', 20_000);
         await assertTrue(scene, await churn.stop());
         assert.deepEqual(scene.replica.gaps, []);

@@ -6,7 +6,7 @@ import { runCli } from '../../src/cli/cli.ts';
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import type { ReadTextFile } from '../../src/config/settings.ts';
 
-export interface Ran {
+export interface CliResult {
   /** The exit code; `undefined` when a signal ended the process. */
   readonly code: number | undefined;
   readonly stdout: string;
@@ -34,7 +34,7 @@ export function spawnCli(
   args: readonly string[],
   env: Env = {},
   program: readonly [string, ...string[]] = [process.execPath, ...NODE_ARGUMENTS],
-): Promise<Ran> {
+): Promise<CliResult> {
   const [command, ...fixed] = program;
   return new Promise((resolve, reject) => {
     const child = spawn(command, [...fixed, ...args], {
@@ -54,7 +54,7 @@ export function spawnCli(
   });
 }
 
-export interface Surroundings {
+export interface CallOptions {
   readonly env?: Env;
   readonly isTty?: boolean;
   readonly readFile?: ReadTextFile;
@@ -62,7 +62,10 @@ export interface Surroundings {
 }
 
 /** Runs a command in this process. */
-export async function callCli(args: readonly string[], around: Surroundings = {}): Promise<Ran> {
+export async function callCli(
+  args: readonly string[],
+  around: CallOptions = {},
+): Promise<CliResult> {
   const texts = { stdout: '', stderr: '' };
   const output = (name: keyof typeof texts): Output => ({
     isTty: around.isTty ?? false,

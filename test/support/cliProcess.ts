@@ -12,7 +12,7 @@ export interface CliProcess {
   /** The lines of its log so far. */
   lines(): readonly Readonly<Record<string, unknown>>[];
   /** Waits for a line of the log with this message and gives it. */
-  says(message: string): Promise<Readonly<Record<string, unknown>>>;
+  logged(message: string): Promise<Readonly<Record<string, unknown>>>;
   /** Ends it; gives its exit code, `undefined` when the signal itself ended it. */
   end(signal?: NodeJS.Signals): Promise<number | undefined>;
 }
@@ -64,7 +64,7 @@ export function startCli(
     stdout: () => texts.stdout,
     stderr: () => texts.stderr,
     lines,
-    async says(message) {
+    async logged(message) {
       const isSaid = () => find(message) !== undefined || !isRunning();
       await until(`soradns ${args[0]} says "${message}"`, isSaid, START_TIMEOUT_MS);
       const line = find(message);

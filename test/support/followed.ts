@@ -43,8 +43,8 @@ export async function startFollowing(
   const line = ['serve', '--store', 'memory:', ...ON_FREE_PORTS, ...followed, ...address];
   const server = startCli([...line, ...options]);
   try {
-    const { dns, http } = await server.says('serving');
-    await server.says('following docker');
+    const { dns, http } = await server.logged('serving');
+    await server.logged('following docker');
     const at = parseSocketAddress(String(dns), 53);
     if (at === undefined) throw new Error(`no address: ${dns}`);
     return { server, dns: at, http: String(http) };

@@ -20,7 +20,7 @@ export interface HostSetup {
   readonly liveRestore?: boolean;
 }
 
-export interface ClientPlace {
+export interface ClientSetup {
   /** The host's bridge if not given. */
   readonly dns?: readonly string[];
   /** Docker's default bridge if not given. */
@@ -136,7 +136,7 @@ export class Host {
     const program = this.dockerd.onHost(process.execPath, MAIN);
     const args = ['up', ...store, ...options, ...lease, '--no-rec'];
     this.#soradns = startCli(args, { DOCKER_HOST: this.dockerd.host }, program);
-    await this.#soradns.says(until);
+    await this.#soradns.logged(until);
   }
 
   /** Starts a container that says its name and answers each line with `HOST got LINE`; gives its id. */
@@ -152,7 +152,7 @@ export class Host {
 
   /** Runs a command in a container that finds others through `--dns`; gives what it prints. */
   inContainer(
-    { dns = [this.bridge], network = 'bridge', args = [] }: ClientPlace,
+    { dns = [this.bridge], network = 'bridge', args = [] }: ClientSetup,
     ...command: readonly string[]
   ): Promise<string> {
     const servers = dns.flatMap((server) => ['--dns', server]);
@@ -166,31 +166,31 @@ export class Host {
   }
 
   /** Pulls its network cable. */
-  cut(): void {
-    this.#lan.cut(this.#setup.number);
+  disconnect(): void {
+    this.#lan.disconnect(this.#setup.number);
   }
 
   /** Puts the cable back. */
-  mend(): void {
-    this.#lan.mend(this.#setup.number);
+  reconnect(): void {
+    this.#lan.reconnect(this.#setup.number);
   }
 
   /** As if the mains had failed: all of it ends at once, and nobody hears of it. */
   crash(): Promise<void> {
-    this.cut();
+    this.disconnect();
     return this.dockerd.crashHost();
   }
 
   /** Puts the cable back, and starts what was started before and does not run. */
   async repair(): Promise<void> {
     if (this.dockerd.pid === undefined) await this.dockerd.start();
-    this.mend();
+    this.reconnect();
     if (this.#etcd?.isRunning === false) await this.#etcd.restart();
     if (this.#soradns?.isRunning === false) await this.startSoradns();
   }
 
   /** The end of soradns' log. */
-  lastWords(): string {
+  logTail(): string {
     return this.#soradns?.stdout().slice(-4000) ?? '';
   }
 

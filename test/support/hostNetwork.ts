@@ -29,8 +29,8 @@ export interface Lan {
   /** Plugs a host in. */
   connection(number: number): Connection;
   /** Pulls the host's cable, and puts it back. */
-  cut(number: number): void;
-  mend(number: number): void;
+  disconnect(number: number): void;
+  reconnect(number: number): void;
   /** Removes the switch, and so all cables. */
   stop(): Promise<void>;
 }
@@ -101,11 +101,11 @@ class SwitchedLan implements Lan {
     };
   }
 
-  cut(number: number): void {
+  disconnect(number: number): void {
     ip('-netns', this.#name, 'link', 'set', `port${number}`, 'down');
   }
 
-  mend(number: number): void {
+  reconnect(number: number): void {
     ip('-netns', this.#name, 'link', 'set', `port${number}`, 'up');
   }
 

@@ -45,7 +45,7 @@ export function useHosts({ later = [] }: HostsSetup = {}): HostTests {
       try {
         await body({ a, b, c });
       } catch (error) {
-        for (const host of network.hosts) console.log(`${host.name}: ${host.lastWords()}`);
+        for (const host of network.hosts) console.log(`${host.name}: ${host.logTail()}`);
         throw error;
       } finally {
         await Promise.all(network.hosts.map((host) => host.repair()));

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 
 export interface OtherHost {
   /** The test's address on the cable. */
-  readonly ours: string;
+  readonly localAddress: string;
   /** What a command there prints; rejects when it fails. */
   run(...command: readonly string[]): string;
   end(): Promise<void>;
@@ -31,7 +31,7 @@ export async function connectOtherHost(): Promise<OtherHost> {
   run('ip', 'addr', 'add', `${address(2)}/30`, 'dev', 'eth0');
   run('ip', 'link', 'set', 'eth0', 'up');
   return {
-    ours: address(1),
+    localAddress: address(1),
     run,
     async end() {
       process.off('exit', kill);

@@ -10,7 +10,7 @@ import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { rcodeName } from '../../src/dns/mnemonic.ts';
-import { report } from './figure.ts';
+import { reportMs } from './measurement.ts';
 import { until } from './until.ts';
 import { question } from './zone.ts';
 
@@ -19,7 +19,7 @@ export interface Prober {
    * Waits for this answer to a question asked at `sinceMs` or later; gives how many milliseconds later the first such
    * was asked. Fails, with all answers, after `timeoutMs`.
    */
-  sees(answer: string, sinceMs: number, timeoutMs?: number): Promise<number>;
+  waitFor(answer: string, sinceMs: number, timeoutMs?: number): Promise<number>;
   /** Of all questions asked since then, how many milliseconds they had another answer. */
   wrongMs(answer: string, sinceMs: number): number;
   /** The answers as they changed, for people: `+120 ms 192.0.2.1`. */
@@ -28,7 +28,7 @@ export interface Prober {
 }
 
 interface Sample {
-  readonly askedMs: number;
+  readonly sentMs: number;
   /** Addresses in order with spaces in between, else the response code; `nothing` if no reply came in time. */
   answer: string | undefined;
 }
@@ -57,7 +57,7 @@ export async function startProber(server: SocketAddress, qname: string): Promise
   const timer = setInterval(() => {
     const id = samples.length;
     if (id === MAX_QUESTIONS) throw new Error('a prober lasts for twenty minutes');
-    samples.push({ askedMs: nowMs(), answer: undefined });
+    samples.push({ sentMs: nowMs(), answer: undefined });
     const flags = { recursionDesired: true, checkingDisabled: false, edns: undefined };
     // What cannot be sent has no answer.
     socket.send(
@@ -75,9 +75,14 @@ export async function startProber(server: SocketAddress, qname: string): Promise
 }
 
 /** Reports and asserts that the name had this answer whenever it was asked for since then. */
-export function neverWrong(prober: Prober, answer: string, sinceMs: number, what: string): void {
+export function assertNeverWrong(
+  prober: Prober,
+  answer: string,
+  sinceMs: number,
+  what: string,
+): void {
   const wrongMs = prober.wrongMs(answer, sinceMs);
-  report(`${what}: wrong or missing`, wrongMs);
+  reportMs(`${what}: wrong or missing`, wrongMs);
   assert.equal(wrongMs, 0, prober.history(sinceMs));
 }
 
@@ -86,8 +91,8 @@ function reading(samples: readonly Sample[]): Omit<Prober, 'stop'> {
   const settled = (sinceMs: number): { askedMs: number; answer: string }[] => {
     const lateMs = nowMs() - REPLY_TIMEOUT_MS;
     return samples
-      .filter(({ askedMs, answer }) => askedMs >= sinceMs && (answer ?? askedMs < lateMs))
-      .map(({ askedMs, answer = 'nothing' }) => ({ askedMs, answer }));
+      .filter(({ sentMs: askedMs, answer }) => askedMs >= sinceMs && (answer ?? askedMs < lateMs))
+      .map(({ sentMs: askedMs, answer = 'nothing' }) => ({ askedMs, answer }));
   };
   const changes = (sinceMs: number) =>
     settled(sinceMs).filter(({ answer }, index, all) => all[index - 1]?.answer !== answer);
@@ -97,7 +102,7 @@ function reading(samples: readonly Sample[]): Omit<Prober, 'stop'> {
       .join(', ');
   return {
     history,
-    async sees(answer, sinceMs, timeoutMs = PATIENCE_MS) {
+    async waitFor(answer, sinceMs, timeoutMs = PATIENCE_MS) {
       const find = () => settled(sinceMs).find((sample) => sample.answer === answer);
       await until(answer, () => find() !== undefined, timeoutMs).catch(() => {});
       const found = find();

@@ -7,7 +7,7 @@ import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
 
 export interface QueryFlow {
-  readonly asked: number;
+  readonly sent: number;
   readonly answered: number;
   /** What was wrong with replies, printable; at most a few are kept. */
   readonly problems: readonly string[];
@@ -29,7 +29,7 @@ const TICK_MS = 5;
 const LAST_REPLY_MS = 3_000;
 const MAX_PROBLEMS = 20;
 /** Fewer than there are ids. */
-const MAX_OWED = 60_000;
+const MAX_PENDING = 60_000;
 
 export function startQueryFlow(server: SocketAddress, options: FlowOptions): QueryFlow {
   return new Flow(server, options);
@@ -37,7 +37,7 @@ export function startQueryFlow(server: SocketAddress, options: FlowOptions): Que
 
 class Flow implements QueryFlow {
   readonly problems: string[] = [];
-  asked = 0;
+  sent = 0;
   answered = 0;
   readonly #server: SocketAddress;
   readonly #options: FlowOptions;
@@ -46,57 +46,57 @@ class Flow implements QueryFlow {
   readonly #startMs = performance.now();
   readonly #drops: DropWatch;
   /** Ids that wait for a reply. */
-  readonly #owed = new Set<number>();
+  readonly #pending = new Set<number>();
 
   constructor(server: SocketAddress, options: FlowOptions) {
     this.#server = server;
     this.#options = options;
     this.#socket = dgram.createSocket(server.address.includes(':') ? 'udp6' : 'udp4');
-    this.#socket.on('error', (error) => this.#tell(String(error)));
-    this.#socket.on('message', (octets) => this.#hear(octets));
-    this.#timer = setInterval(() => this.#askDue(), TICK_MS);
+    this.#socket.on('error', (error) => this.#addProblem(String(error)));
+    this.#socket.on('message', (octets) => this.#onReply(octets));
+    this.#timer = setInterval(() => this.#sendDue(), TICK_MS);
     this.#drops = new DropWatch(server.port);
   }
 
   async stop(): Promise<number> {
     clearInterval(this.#timer);
     const untilMs = performance.now() + LAST_REPLY_MS;
-    while (this.#owed.size > 0 && performance.now() < untilMs) {
+    while (this.#pending.size > 0 && performance.now() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     }
     const dropped = this.#drops.stop() + dropsOfPort(this.#socket.address().port);
     this.#socket.close();
-    return Math.max(0, this.#owed.size - dropped);
+    return Math.max(0, this.#pending.size - dropped);
   }
 
-  #askDue(): void {
+  #sendDue(): void {
     const elapsedSeconds = (performance.now() - this.#startMs) / 1000;
     const dueBy = elapsedSeconds * this.#options.queriesPerSecond;
-    for (; this.asked < dueBy && this.#owed.size < MAX_OWED; this.asked++) {
-      this.#ask(this.asked & 0xffff);
+    for (; this.sent < dueBy && this.#pending.size < MAX_PENDING; this.sent++) {
+      this.#send(this.sent & 0xffff);
     }
   }
 
-  #ask(id: number): void {
-    if (this.#owed.has(id)) this.#tell(`id ${id} had no reply for a whole round`);
-    this.#owed.add(id);
+  #send(id: number): void {
+    if (this.#pending.has(id)) this.#addProblem(`id ${id} had no reply for a whole round`);
+    this.#pending.add(id);
     const { question } = this.#options;
     const flags = { recursionDesired: true, checkingDisabled: false };
     const query = encodeQuery({ id, question, ...flags, edns: undefined });
     this.#socket.send(query, this.#server.port, this.#server.address);
   }
 
-  #hear(octets: Buffer): void {
+  #onReply(octets: Buffer): void {
     const reply = decodeMessage(octets);
-    if (reply === undefined || !this.#owed.delete(reply.id)) {
-      this.#tell('a reply to no question');
+    if (reply === undefined || !this.#pending.delete(reply.id)) {
+      this.#addProblem('a reply to no question');
       return;
     }
     this.answered++;
-    this.#tell(this.#options.check(reply));
+    this.#addProblem(this.#options.check(reply));
   }
 
-  #tell(problem: string | undefined): void {
+  #addProblem(problem: string | undefined): void {
     if (problem !== undefined && this.problems.length < MAX_PROBLEMS) this.problems.push(problem);
   }
 }

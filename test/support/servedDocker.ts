@@ -11,34 +11,34 @@ import type { ContainerSetup } from './engineCommands.ts';
 import { startFollowing } from './followed.ts';
 import { until } from './until.ts';
 
-export const PATIENCE_MS = 30_000;
+export const TIMEOUT_MS = 30_000;
 
 /** Goes on after SIGTERM, as a server does that finishes what it was asked. */
-export const SLOW_TO_END: readonly string[] = [
+export const SLOW_TO_STOP: readonly string[] = [
   ...['sh', '-c'],
   'trap "" TERM; while :; do sleep 0.2; done',
 ];
 
 /** A server with a registrar of that Docker. */
-export interface Served {
+export interface ServedDocker {
   readonly dockerd: Dockerd;
   readonly dns: SocketAddress;
   readonly http: string;
 }
 
-export interface ServedTests {
+export interface ServedDockerTests {
   readonly options: DockerTests['options'];
   /** For `test`: runs the body on the file's Docker and server. */
-  on(body: (served: Served) => Promise<void>): ReturnType<DockerTests['on']>;
+  on(body: (served: ServedDocker) => Promise<void>): ReturnType<DockerTests['on']>;
 }
 
 /** Starts both with the file's first test and ends them after the last. */
-export function useServedDocker(): ServedTests {
+export function useServedDocker(): ServedDockerTests {
   const docker = useDockerd();
   let server: CliProcess | undefined;
-  let serving: Promise<Served> | undefined;
+  let serving: Promise<ServedDocker> | undefined;
   after(() => server?.end());
-  const serve = async (dockerd: Dockerd): Promise<Served> => {
+  const serve = async (dockerd: Dockerd): Promise<ServedDocker> => {
     const started = await startFollowing(dockerd);
     server = started.server;
     return { dockerd, dns: started.dns, http: `http://${started.http}` };
@@ -55,7 +55,7 @@ export function useServedDocker(): ServedTests {
 
 /** Runs a container whose name in DNS is its own. */
 export function run(
-  { dockerd }: Served,
+  { dockerd }: ServedDocker,
   name: string,
   setup: ContainerSetup = {},
 ): Promise<string> {
@@ -65,7 +65,7 @@ export function run(
 
 /** Data of the records that are answered, in order. */
 export async function data(
-  { dns }: Pick<Served, 'dns'>,
+  { dns }: Pick<ServedDocker, 'dns'>,
   type: string,
   name: string,
 ): Promise<string[]> {
@@ -75,7 +75,7 @@ export async function data(
 
 /** Asks until the answer is this. */
 export async function answers(
-  served: Pick<Served, 'dns'>,
+  served: Pick<ServedDocker, 'dns'>,
   type: string,
   name: string,
   expected: readonly string[],
@@ -85,13 +85,13 @@ export async function answers(
     got = await data(served, type, name);
     return JSON.stringify(got) === JSON.stringify(expected);
   };
-  await until(`${type} ${name} is answered`, isSo, PATIENCE_MS).catch(() => {});
+  await until(`${type} ${name} is answered`, isSo, TIMEOUT_MS).catch(() => {});
   assert.deepEqual(got, expected);
 }
 
 /** Waits until `registrar explain` says so. */
 export async function explains(
-  { http }: Pick<Served, 'http'>,
+  { http }: Pick<ServedDocker, 'http'>,
   container: string,
   expected: RegExp,
 ): Promise<void> {
@@ -103,13 +103,13 @@ export async function explains(
     text = explained.stdout + explained.stderr;
     return expected.test(text);
   };
-  await until('it is explained', isSo, PATIENCE_MS).catch(() => {});
+  await until('it is explained', isSo, TIMEOUT_MS).catch(() => {});
   assert.match(text, expected);
 }
 
 /** Whether the name is answered at any time until the end of something. */
 export async function isEverAnswered(
-  served: Pick<Served, 'dns'>,
+  served: Pick<ServedDocker, 'dns'>,
   name: string,
   end: Promise<unknown>,
 ): Promise<boolean> {

@@ -63,29 +63,29 @@ while True:
     print(json.dumps({"pid": pid, "text": text.decode()}), flush=True)
 `;
 
-export interface Told {
+export interface Notification {
   readonly pid: number;
   readonly lines: readonly string[];
   readonly atMs: number;
 }
 
-export interface NotifyEar {
+export interface NotifyReceiver {
   /** For NOTIFY_SOCKET. */
   readonly address: string;
-  readonly told: readonly Told[];
+  readonly notifications: readonly Notification[];
   /** Waits for a message with this line. */
-  hears(line: string | RegExp): Promise<Told>;
+  received(line: string | RegExp): Promise<Notification>;
   close(): Promise<void>;
 }
 
 /** Listens on a socket in a folder, or on an abstract name. */
-export async function startEar(isAbstract = false): Promise<NotifyEar> {
+export async function startNotifyReceiver(isAbstract = false): Promise<NotifyReceiver> {
   const folder = await newTempDir();
   const address = isAbstract ? `@${folder}` : join(folder, 'notify');
   const child = spawn('python3', ['-c', LISTEN, address], { stdio: ['ignore', 'pipe', 'inherit'] });
   const kill = () => void child.kill('SIGKILL');
   process.on('exit', kill);
-  const told: Told[] = [];
+  const told: Notification[] = [];
   let isListening = false;
   createInterface({ input: child.stdout }).on('line', (line) => {
     const { pid, text } = JSON.parse(line) as { pid?: number; text?: string };
@@ -100,10 +100,10 @@ export async function startEar(isAbstract = false): Promise<NotifyEar> {
     );
   return {
     address,
-    told,
-    async hears(line) {
+    notifications: told,
+    async received(line) {
       await until(`it says ${line}`, () => find(line) !== undefined, 30_000);
-      return find(line) as Told;
+      return find(line) as Notification;
     },
     async close() {
       process.off('exit', kill);

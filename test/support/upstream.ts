@@ -53,7 +53,7 @@ interface Servers {
 }
 
 /** A query as it came, and the ways to answer it. */
-interface Arrived {
+interface ReceivedQuery {
   readonly packet: Buffer;
   readonly transport: 'udp' | 'tcp';
   readonly clientPort: number;
@@ -79,9 +79,9 @@ class Upstream implements TestUpstream {
     this.serve(options.records ?? []);
     servers.udp.on('message', (packet, { port: clientPort, address: client }) => {
       const send = (reply: Uint8Array) => servers.udp.send(reply, clientPort, client, () => {});
-      this.#hear({ packet, transport: 'udp', clientPort, send, hangUp: () => {} });
+      this.#onQuery({ packet, transport: 'udp', clientPort, send, hangUp: () => {} });
     });
-    servers.tcp.on('connection', (socket) => this.#admit(socket));
+    servers.tcp.on('connection', (socket) => this.#onConnection(socket));
   }
 
   behave(behaviour: Behaviour | ((query: SeenQuery) => Behaviour)): void {
@@ -98,20 +98,22 @@ class Upstream implements TestUpstream {
     await Promise.all([closed(this.#servers.udp), closed(this.#servers.tcp)]);
   }
 
-  #admit(socket: Socket): void {
+  #onConnection(socket: Socket): void {
     this.#connections.add(socket);
     socket.on('close', () => this.#connections.delete(socket)).on('error', () => {});
     const clientPort = socket.remotePort ?? 0;
     const send = (reply: Uint8Array) => void writeFrame(socket, reply, this.#dribbles());
     const hangUp = () => void socket.destroy();
-    onFrame(socket, (packet) => this.#hear({ packet, transport: 'tcp', clientPort, send, hangUp }));
+    onFrame(socket, (packet) =>
+      this.#onQuery({ packet, transport: 'tcp', clientPort, send, hangUp }),
+    );
   }
 
   #dribbles(): boolean {
     return typeof this.#behaviour !== 'function' && this.#behaviour.dribble === true;
   }
 
-  #hear({ packet, transport, clientPort, send, hangUp }: Arrived): void {
+  #onQuery({ packet, transport, clientPort, send, hangUp }: ReceivedQuery): void {
     const query = dnsPacket.decode(packet);
     const seen = describe(query, transport, clientPort);
     this.queries.push(seen);

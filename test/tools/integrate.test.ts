@@ -7,7 +7,7 @@ import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { printSocketAddress } from '../../src/dns/address.ts';
-import { callCli, childEnv, NODE_ARGUMENTS, type Ran, spawnCli } from '../support/cli.ts';
+import { type CliResult, callCli, childEnv, NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
 import { dig } from '../support/dig.ts';
 import { finding, writeFiles } from '../support/examination.ts';
 import { startTestServer } from '../support/server.ts';
@@ -21,7 +21,7 @@ beforeEach(async () => {
 afterEach(() => removeDir(root));
 
 const ADDR = ['--addr', '127.0.0.1:5300'];
-const integrate = (target: string, ...args: string[]): Promise<Ran> =>
+const integrate = (target: string, ...args: string[]): Promise<CliResult> =>
   callCli(['integrate', target, '--root', root, ...args]);
 
 /** All files below the root, path -> text. */
@@ -32,7 +32,7 @@ async function files(): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(texts));
 }
 
-async function succeeds(ran: Promise<Ran>): Promise<string> {
+async function succeeds(ran: Promise<CliResult>): Promise<string> {
   const { code, stdout, stderr } = await ran;
   assert.equal(code, 0, stderr);
   return stdout;

@@ -35,7 +35,7 @@ describe('register', () => {
     fixture.docker.run({ name: 'plain' });
     const id = fixture.docker.run(WEB);
     const first = register();
-    const { key, id: logged, value } = await first.says('registered');
+    const { key, id: logged, value } = await first.logged('registered');
     assert.deepEqual([key, logged], [KEY, id.slice(0, 12)]);
     assert.equal(JSON.parse(String(value)).host, '192.0.2.1');
     const written = await recordAt(store);
@@ -51,9 +51,9 @@ describe('register', () => {
     assert.deepEqual(await recordAt(store), written);
 
     const second = register('--on-exit', 'revoke');
-    assert.equal((await second.says('the lease is held')).isAdopted, true);
+    assert.equal((await second.logged('the lease is held')).isAdopted, true);
     fixture.docker.stop(id);
-    await second.says('withdrawn');
+    await second.logged('withdrawn');
     assert.equal(await hostAt(store), undefined);
     assert.equal(await hostAt(store, '/skydns/local/skydns/late'), '192.0.2.1');
     assert.equal(await second.end('SIGTERM'), 0, second.stderr());
@@ -62,7 +62,7 @@ describe('register', () => {
 
   it('ends at once at SIGINT', async () => {
     const registrar = register();
-    await registrar.says('following docker');
+    await registrar.logged('following docker');
     const startedMs = performance.now();
     assert.equal(await registrar.end('SIGINT'), 0, registrar.stderr());
     assert.ok(performance.now() - startedMs < 4_500);
@@ -71,13 +71,13 @@ describe('register', () => {
   it('stays up without docker, says so, and goes on when it is back', async () => {
     await fixture.docker.kill();
     const registrar = register();
-    const { http } = await registrar.says('registering');
-    const { cause } = await registrar.says('docker is out of reach');
+    const { http } = await registrar.logged('registering');
+    const { cause } = await registrar.logged('docker is out of reach');
     assert.match(String(cause), /docker\.sock/);
     assert.match(await readyz(`http://${http}`), /^503 docker: .*docker\.sock/);
     fixture.docker.run(WEB);
     await fixture.docker.listen();
-    await registrar.says('registered');
+    await registrar.logged('registered');
     await until('it is ready', async () => (await readyz(`http://${http}`)) === '200 ok');
     assert.equal(await hostAt(store), '192.0.2.1');
     await registrar.end();
@@ -87,8 +87,8 @@ describe('register', () => {
     fixture.docker.run(WEB);
     const nowhere = ['register', '--store', 'http://127.0.0.1:1', '--http', '127.0.0.1:0'];
     const registrar = fixture.start(nowhere);
-    const { http } = await registrar.says('registering');
-    await registrar.says('the store is out of reach');
+    const { http } = await registrar.logged('registering');
+    await registrar.logged('the store is out of reach');
     await until('it tells the reason', async () => {
       return /^503 store: .*127\.0\.0\.1:1/m.test(await readyz(`http://${http}`));
     });
@@ -100,8 +100,8 @@ describe('register', () => {
     fixture.docker.run({ name: 'plain' });
     fixture.docker.run({ name: 'evil', env: { DNS_NAME: 'x.example.com' }, publish: ['81:81'] });
     const registrar = register();
-    const { http } = await registrar.says('registering');
-    await registrar.says('registered');
+    const { http } = await registrar.logged('registering');
+    await registrar.logged('registered');
     const env = { SORADNS_REGISTRAR: `http://${http}` };
 
     const { code, stdout, stderr } = await callCli(['registrar', 'status', '-q'], { env });
@@ -140,10 +140,10 @@ describe('register', () => {
   it('stands by for the one that writes, and says for whom', async () => {
     fixture.docker.run(WEB);
     const first = register();
-    await first.says('registered');
+    await first.logged('registered');
     const second = register('--record-ttl', '77');
-    const { http } = await second.says('registering');
-    const { holder } = await second.says('another registrar of this engine is at work');
+    const { http } = await second.logged('registering');
+    const { holder } = await second.logged('another registrar of this engine is at work');
     assert.equal(holder, hostname());
     const env = { SORADNS_REGISTRAR: `http://${http}` };
     const status = await callCli(['registrar', 'status'], { env });
@@ -161,7 +161,7 @@ describe('register', () => {
 
   it('has pages that can be read only, and nothing of a store', async () => {
     const registrar = register();
-    const url = `http://${(await registrar.says('registering')).http}`;
+    const url = `http://${(await registrar.logged('registering')).http}`;
     const status = async (path: string, init = {}) => (await fetch(url + path, init)).status;
     assert.equal(await status('/livez'), 200);
     assert.equal(await status('/v1/registrar/status'), 200);
@@ -194,7 +194,7 @@ describe('register', () => {
       holder.once('listening', resolve).once('error', resolve).listen(4002, '127.0.0.1');
     });
     const registrar = fixture.start(['register', '--store', store]);
-    const { http } = await registrar.says('registering');
+    const { http } = await registrar.logged('registering');
     assert.equal(http, undefined);
     const [warning] = registrar.lines().filter(({ level }) => level === 'warn');
     assert.match(String(warning?.msg), /127\.0\.0\.1:4002 \(EADDRINUSE\); there is no status page/);

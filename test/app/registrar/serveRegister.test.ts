@@ -57,7 +57,7 @@ describe('serve --register', () => {
     const names = { DNS_NAME: 'web.a.example,web' };
     fixture.docker.run({ ...WEB, env: names });
     const server = serve('--store', 'memory:', '--domain', 'b.example,a.example');
-    const { dns, http } = await server.says('serving');
+    const { dns, http } = await server.logged('serving');
     await until('it is ready', async () => (await readyz(`http://${http}`)) === '200 ok');
     const [address = ''] = dns as string[];
     for (const name of ['web.a.example', 'web.b.example']) {
@@ -76,7 +76,7 @@ describe('serve --register', () => {
     const file = join(folder, 'soradns.json');
     await writeFile(file, '{"domain": ["a.example", "b.example"]}');
     const first = serve('--store', 'memory:', '--config', file);
-    const http = `http://${(await first.says('serving')).http}`;
+    const http = `http://${(await first.logged('serving')).http}`;
     const web = '/skydns/example/a/web';
     const isThere = (key: string) => async () => (await hostAt(http, key)) === '192.0.2.1';
     await until('it is registered', isThere(web), PATIENCE_MS);
@@ -93,8 +93,8 @@ describe('serve --register', () => {
     await first.end();
 
     const second = serve('--store', 'memory:');
-    const other = `http://${(await second.says('serving')).http}`;
-    await second.says('refused');
+    const other = `http://${(await second.logged('serving')).http}`;
+    await second.logged('refused');
     const body = new URLSearchParams({ value: '{"domain": "a.example"}' });
     const headers = { Authorization: 'Bearer s3cr3t' };
     const put = await fetch(`${other}/v2/keys/skydns/config`, { method: 'PUT', body, headers });
@@ -115,15 +115,15 @@ describe('serve --register', () => {
     fixture.docker.run(WEB);
     const options = ['--store', `file:${folder}`];
     const first = serve(...options);
-    const firstHttp = `http://${(await first.says('serving')).http}`;
-    await first.says('registered');
+    const firstHttp = `http://${(await first.logged('serving')).http}`;
+    await first.logged('registered');
     const written = await recordAt(firstHttp);
     const place = await placeAt(firstHttp);
     assert.match(String(place), /^[0-9a-f-]{36} .+ unix:\/\/.+/);
     await first.end('SIGKILL');
     const second = serve(...options);
-    const secondHttp = `http://${(await second.says('serving')).http}`;
-    await second.says('following docker');
+    const secondHttp = `http://${(await second.logged('serving')).http}`;
+    await second.logged('following docker');
     await until('it is ready', async () => (await readyz(secondHttp)) === '200 ok');
     assert.deepEqual(await recordAt(secondHttp), written);
     assert.equal(await placeAt(secondHttp), place);
@@ -133,13 +133,13 @@ describe('serve --register', () => {
   it('says in /readyz what keeps the registrar, and shows its status', async () => {
     await fixture.docker.kill();
     const server = serve('--store', 'memory:', '--register-dry-run');
-    const http = `http://${(await server.says('serving')).http}`;
+    const http = `http://${(await server.logged('serving')).http}`;
     await until('docker is missed', async () => {
       return /^503 registrar: docker: /.test(await readyz(http));
     });
     fixture.docker.run(WEB);
     await fixture.docker.listen();
-    await server.says('would register');
+    await server.logged('would register');
     await until('it is ready', async () => (await readyz(http)) === '200 ok');
     assert.equal(await hostAt(http), undefined);
     const { stdout } = await callCli(['registrar', 'status', '--json', '--registrar', http]);
@@ -151,7 +151,7 @@ describe('serve --register', () => {
     const labels = { SERVICE_NAME: 'shop' };
     fixture.docker.run({ name: 'a', labels, publish: ['80:80'] });
     const server = serve('--store', 'memory:', '--register-compat', 'registrator');
-    const { key } = await server.says('registered');
+    const { key } = await server.logged('registered');
     assert.equal(key, '/skydns/local/skydns/shop/fakehost-a-80');
     await server.end();
   });
@@ -159,7 +159,7 @@ describe('serve --register', () => {
   it('is not there without --register', async () => {
     const options = ['--store', 'memory:', '--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const server = fixture.start(['serve', ...options]);
-    const http = `http://${(await server.says('serving')).http}`;
+    const http = `http://${(await server.logged('serving')).http}`;
     const { code, stderr } = await callCli(['registrar', 'status', '--registrar', http]);
     assert.equal(code, 4);
     assert.match(stderr, /serves without --register/);

@@ -205,15 +205,15 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
       try {
         const env = { DNS_NAME: 'kept.skydns.local' };
         const id = await podman.run({ env, publish: ['18080:80'] });
-        await first.says('registered');
+        await first.logged('registered');
         await first.end('SIGKILL');
         second = startCli(line);
-        assert.equal((await second.says('the lease is held')).isAdopted, true);
-        await second.says('following docker');
+        assert.equal((await second.logged('the lease is held')).isAdopted, true);
+        await second.logged('following docker');
         third = startCli(line);
-        await third.says('another registrar of this engine is at work');
+        await third.logged('another registrar of this engine is at work');
         await podman.podman('rm', '--force', '--time', '0', id);
-        const withdrawn = await second.says('withdrawn');
+        const withdrawn = await second.logged('withdrawn');
         assert.equal(withdrawn.id, id.slice(0, 12));
         const messages = second.lines().map(({ msg }) => msg);
         assert.ok(!messages.includes('registered'), 'what was there was written again');

@@ -291,7 +291,7 @@ describe('the registrar', () => {
     fixture.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const child = fixture.start(['serve', '--register', '--store', 'memory:', ...addresses]);
-    const http = String((await child.says('serving')).http);
+    const http = String((await child.logged('serving')).http);
     const look = () => examined({ flags: { http } }, 'registrar');
     await until('it is ready', async () => (await look())[0]?.level === 'ok', 20_000);
     await until('the refusal shows', async () => (await look())[1]?.level === 'warning');

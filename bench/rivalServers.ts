@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type BenchName, DOMAIN, SRV_PORT, TTL_SECONDS, zoneText } from './names.ts';
 import { isInstalled, type Running, SERVER_CORE, start } from './process.ts';
 
-export interface Peer {
+export interface RivalServer {
   /** As in the table, with its version. */
   readonly title: string;
   /** Starts it for the names on a port of 127.0.0.1, with a folder of its own. It need not answer yet. */
@@ -13,7 +13,7 @@ export interface Peer {
 }
 
 /** Every other server that is installed here. */
-export function findPeers(): Peer[] {
+export function findRivalServers(): RivalServer[] {
   return [
     ...peer('knotd', ['--version'], /version ([\d.]+)/, 'Knot', startKnot),
     ...peer('nsd', ['-v'], /version ([\d.]+)/, 'NSD', startNsd),
@@ -26,8 +26,8 @@ function peer(
   args: string[],
   version: RegExp,
   title: string,
-  startPeer: Peer['start'],
-): Peer[] {
+  startPeer: RivalServer['start'],
+): RivalServer[] {
   if (!isInstalled(command)) return [];
   const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   const found = version.exec(`${stdout}${stderr}`)?.[1] ?? '';

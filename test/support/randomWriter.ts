@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Store } from '../../src/store/store.ts';
 
-export interface Churn {
+export interface RandomWriter {
   writes(): number;
   /** Ends the writer, and gives the revision of its very last write. */
   stop(): Promise<number>;
@@ -11,7 +11,11 @@ export interface Churn {
 const KEYS = 40;
 
 /** Starts writing below the prefix. `random` gives 0 to below 1. */
-export function startChurn(store: Store, prefix: string, random: () => number): Churn {
+export function startRandomWriter(
+  store: Store,
+  prefix: string,
+  random: () => number,
+): RandomWriter {
   let stopped = false;
   let writes = 0;
   const pick = (): string => `${prefix}${Math.floor(random() * 4)}/${Math.floor(random() * KEYS)}`;

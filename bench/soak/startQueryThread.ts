@@ -2,20 +2,25 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startThread } from '../../src/dataplane/listeners/threads.ts';
-import type { AskerOrders, AskerResult } from './asker.ts';
 import type { Ledger } from './ledger.ts';
+import type { QueryThreadOptions, QueryThreadResult } from './queryThread.ts';
 
-export interface Asker {
+export interface QueryThread {
   /** Goes on for so long, and waits for what is owed. */
-  stop(afterMs?: number): Promise<AskerResult>;
+  stop(afterMs?: number): Promise<QueryThreadResult>;
 }
 
 /** Asks a port of 127.0.0.1 about the ledger's names, evenly. */
-export function startAsker(port: number, perSecond: number, ledger: Ledger): Asker {
+export function startQueryThread(port: number, perSecond: number, ledger: Ledger): QueryThread {
   const stopMemory = new SharedArrayBuffer(4);
-  const workerData: AskerOrders = { port, perSecond, ledgerMemory: ledger.memory, stopMemory };
-  const worker = startThread(new URL('./asker.ts', import.meta.url), { workerData });
-  const result = once(worker, 'message').then(([message]) => message as AskerResult);
+  const workerData: QueryThreadOptions = {
+    port,
+    perSecond,
+    ledgerMemory: ledger.memory,
+    stopMemory,
+  };
+  const worker = startThread(new URL('./queryThread.ts', import.meta.url), { workerData });
+  const result = once(worker, 'message').then(([message]) => message as QueryThreadResult);
   return {
     async stop(afterMs = 0) {
       await sleep(afterMs);

@@ -10,14 +10,14 @@ const TIMEOUT_MS = 240_000;
 const SERVICES_ON_DOCKER = ['dockerproxy', 'embedded'];
 const NAME = 'soradns';
 
-export interface Composed {
+export interface ComposeStack {
   /** Runs compose and gives its output. */
   compose(...args: readonly string[]): Promise<string>;
   /** The id of a service's container, running or not. */
   container(service: string): Promise<string>;
 }
 
-export interface ComposedSetup {
+export interface ComposeStackSetup {
   /** For a file of its own. */
   readonly folder: string;
   /** Where compose.yaml is; that of the repository if not given. */
@@ -26,7 +26,7 @@ export interface ComposedSetup {
   readonly program?: readonly [string, ...string[]];
 }
 
-export function composed(dockerd: Dockerd, setup: ComposedSetup): Composed {
+export function composeStack(dockerd: Dockerd, setup: ComposeStackSetup): ComposeStack {
   const { folder, project = PROJECT, program = ['docker-compose'] as const } = setup;
   const volumes = [`${dirname(dockerd.socket)}:/host/run:ro`];
   const services = Object.fromEntries(SERVICES_ON_DOCKER.map((name) => [name, { volumes }]));

@@ -1,26 +1,26 @@
 /** The time from Docker's `start` event to the container's name being answered, and from `die` to its being gone. */
 import type { Dockerd } from '../test/support/dockerd.ts';
-import { type Asker, openAsker, untilAnswers, untilGone } from './ask.ts';
 import { type DockerEvent, type DockerEvents, openDockerEvents } from './dockerEvents.ts';
 import { DOMAIN } from './names.ts';
+import { openQueryClient, type QueryClient, untilAnswers, untilGone } from './queryClient.ts';
 
 /** What is measured of one container, each from the event's own time. */
-export interface Life {
+export interface ContainerTimes {
   readonly answeredMs: number;
   readonly goneMs: number;
   /** Until the bench itself read the events: no registrar can know sooner. */
-  readonly startHeardMs: number;
-  readonly dieHeardMs: number;
+  readonly startReadMs: number;
+  readonly dieReadMs: number;
 }
 
-export interface Lives {
+export interface ContainerRuns {
   /** One container after the other. */
-  readonly alone: readonly Life[];
+  readonly alone: readonly ContainerTimes[];
   /** Of containers that are started, and removed, all at once. */
-  readonly together: readonly Life[];
+  readonly together: readonly ContainerTimes[];
 }
 
-export interface LivesOptions {
+export interface ContainerRunsOptions {
   readonly alone: number;
   readonly together: number;
   readonly rounds: number;
@@ -29,39 +29,40 @@ export interface LivesOptions {
 }
 
 /** Measures on a registrar that follows the engine and is ready; the port is its server's. */
-export async function measureLives(
+export async function measureContainers(
   dockerd: Dockerd,
   port: number,
-  options: LivesOptions,
-): Promise<Lives> {
-  const asker = await openAsker(port);
+  options: ContainerRunsOptions,
+): Promise<ContainerRuns> {
+  const client = await openQueryClient(port);
   const events = await openDockerEvents(dockerd.socket);
-  const bench = { dockerd, asker, events, address: options.address };
+  const bench = { dockerd, client, events, address: options.address };
   try {
-    await live(bench, ['warm-up']);
-    const alone: Life[] = [];
-    for (let i = 0; i < options.alone; i++) alone.push(...(await live(bench, [`alone-${i}`])));
-    const together: Life[] = [];
+    await runAndRemove(bench, ['warm-up']);
+    const alone: ContainerTimes[] = [];
+    for (let i = 0; i < options.alone; i++)
+      alone.push(...(await runAndRemove(bench, [`alone-${i}`])));
+    const together: ContainerTimes[] = [];
     for (let round = 0; round < options.rounds; round++) {
       const names = Array.from({ length: options.together }, (_, i) => `round-${round}-${i}`);
-      together.push(...(await live(bench, names)));
+      together.push(...(await runAndRemove(bench, names)));
     }
     return { alone, together };
   } finally {
     events.close();
-    asker.close();
+    client.close();
   }
 }
 
-interface Bench {
+interface Setup {
   readonly dockerd: Dockerd;
-  readonly asker: Asker;
+  readonly client: QueryClient;
   readonly events: DockerEvents;
   readonly address: string;
 }
 
 /** Starts containers of these names at once, and when all are answered removes them at once. */
-async function live(bench: Bench, names: readonly string[]): Promise<Life[]> {
+async function runAndRemove(bench: Setup, names: readonly string[]): Promise<ContainerTimes[]> {
   const starts = await Promise.all(names.map((name) => start(bench, name)));
   const gone = names.map((name) => timeGone(bench, name));
   // Killed at once and not asked to stop first: `die` is the first that is heard of it.
@@ -72,7 +73,7 @@ async function live(bench: Bench, names: readonly string[]): Promise<Life[]> {
   return starts.map((each, i) => ({ ...each, ...(ends[i] as (typeof ends)[number]) }));
 }
 
-async function start(bench: Bench, name: string) {
+async function start(bench: Setup, name: string) {
   const env = { DNS_NAME: dnsName(name), DNS_STOP: 'die' };
   const [times] = await Promise.all([
     timeAnswered(bench, name),
@@ -81,26 +82,26 @@ async function start(bench: Bench, name: string) {
   return times;
 }
 
-async function timeAnswered({ events, asker, address }: Bench, name: string) {
+async function timeAnswered({ events, client, address }: Setup, name: string) {
   const event = await events.next('start', name);
-  await untilAnswers(asker, dnsName(name), address);
-  return { answeredMs: since(event), startHeardMs: heard(event) };
+  await untilAnswers(client, dnsName(name), address);
+  return { answeredMs: elapsedSince(event), startReadMs: readAfterMs(event) };
 }
 
-async function timeGone({ events, asker }: Bench, name: string) {
+async function timeGone({ events, client }: Setup, name: string) {
   const event = await events.next('die', name);
-  await untilGone(asker, dnsName(name));
-  return { goneMs: since(event), dieHeardMs: heard(event) };
+  await untilGone(client, dnsName(name));
+  return { goneMs: elapsedSince(event), dieReadMs: readAfterMs(event) };
 }
 
 function dnsName(name: string): string {
   return `${name}.bench.${DOMAIN}`;
 }
 
-function since({ happenedMs }: DockerEvent): number {
+function elapsedSince({ happenedMs }: DockerEvent): number {
   return performance.now() - happenedMs;
 }
 
-function heard({ happenedMs, heardMs }: DockerEvent): number {
+function readAfterMs({ happenedMs, readMs: heardMs }: DockerEvent): number {
   return heardMs - happenedMs;
 }

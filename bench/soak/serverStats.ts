@@ -1,6 +1,6 @@
 /** How the server fares, as its own metrics have it: what it holds must not grow while the load stays the same. */
 
-export interface Vitals {
+export interface ServerStats {
   readonly atMs: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
@@ -10,7 +10,7 @@ export interface Vitals {
 }
 
 /** Scrapes once. */
-export async function readVitals(httpPort: number): Promise<Vitals> {
+export async function readServerStats(httpPort: number): Promise<ServerStats> {
   const reply = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
   const text = await reply.text();
   const sum = (name: string): number =>
@@ -32,12 +32,12 @@ const MIB = 2 ** 20;
 const FEW_FDS = 8;
 
 /** What grew between the middle third of the time and the last one; empty when nothing did. */
-export function growth(series: readonly Vitals[]): string[] {
+export function growth(series: readonly ServerStats[]): string[] {
   const third = Math.floor(series.length / 3);
   const [middle, last] = [series.slice(third, 2 * third), series.slice(2 * third)];
   if (third < 2) return ['too few samples to say whether anything grows'];
   // The least of many samples is near to what survives a collection.
-  const least = (field: keyof Vitals, of: readonly Vitals[]): number =>
+  const least = (field: keyof ServerStats, of: readonly ServerStats[]): number =>
     Math.min(...of.map((each) => each[field]));
   const faults: string[] = [];
   for (const [field, slack] of [

@@ -8,14 +8,14 @@ const RETRY_MS = 200;
 /** Asking without a pause would take both cores from those that are measured. It adds up to this to each figure. */
 export const POLL_MS = 1;
 
-export interface Asker {
+export interface QueryClient {
   /** The addresses in the answer to `name A`, or undefined if none came in time. */
   addresses(name: string): Promise<readonly string[] | undefined>;
   close(): void;
 }
 
 /** A socket connected to a server on 127.0.0.1. */
-export async function openAsker(port: number): Promise<Asker> {
+export async function openQueryClient(port: number): Promise<QueryClient> {
   const socket = createSocket('udp4');
   const asked = new Map<number, (answer: Packet | undefined) => void>();
   let id = 0;
@@ -53,41 +53,41 @@ function dataOf(answer: Answer): readonly string[] {
 
 /** Asks until the first address is the right one. */
 export function untilAnswers(
-  asker: Asker,
+  client: QueryClient,
   name: string,
   address: string,
   timeoutMs?: number,
 ): Promise<void> {
   const isRight = ([first]: readonly string[]): boolean => first === address;
-  return untilAddresses(asker, name, isRight, timeoutMs);
+  return untilAddresses(client, name, isRight, timeoutMs);
 }
 
 /** Asks a server on 127.0.0.1 for the last of the names until its address is the right one. */
-export async function untilAnswersLast(port: number, names: readonly BenchName[]): Promise<void> {
+export async function untilLastAnswered(port: number, names: readonly BenchName[]): Promise<void> {
   const last = names.at(-1);
   if (last === undefined) return;
-  const asker = await openAsker(port);
+  const client = await openQueryClient(port);
   try {
-    await untilAnswers(asker, last.name, last.address);
+    await untilAnswers(client, last.name, last.address);
   } finally {
-    asker.close();
+    client.close();
   }
 }
 
 /** Asks until the answer has no address. */
-export function untilGone(asker: Asker, name: string): Promise<void> {
-  return untilAddresses(asker, name, (addresses) => addresses.length === 0);
+export function untilGone(client: QueryClient, name: string): Promise<void> {
+  return untilAddresses(client, name, (addresses) => addresses.length === 0);
 }
 
 async function untilAddresses(
-  asker: Asker,
+  client: QueryClient,
   name: string,
   areRight: (addresses: readonly string[]) => boolean,
   timeoutMs = 120_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const addresses = await asker.addresses(name);
+    const addresses = await client.addresses(name);
     if (addresses !== undefined && areRight(addresses)) return;
     if (performance.now() > deadline) throw new Error(`${name} is still at ${addresses}`);
     await new Promise((done) => setTimeout(done, POLL_MS));

@@ -14,7 +14,7 @@ export const noOtherUsers: string | undefined =
     ? undefined
     : 'optional: only root on Linux can run programs as another user';
 
-export interface Said {
+export interface CommandResult {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -26,7 +26,7 @@ export function startAs(uid: number, command: readonly string[]): ChildProcessWi
   return spawn(program, args, { uid, gid: uid, cwd: '/', env });
 }
 
-export async function runAs(uid: number, ...command: readonly string[]): Promise<Said> {
+export async function runAs(uid: number, ...command: readonly string[]): Promise<CommandResult> {
   const child = startAs(uid, command);
   const texts = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {

@@ -1,12 +1,12 @@
 /** The thread that asks: questions by a timetable over batched sockets, until it is told to stop. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { BATCH, openLinks, waiter } from '../generator/link.ts';
 import { dueAfter } from '../generator/pacing.ts';
-import { Checker, type Verdicts } from './checker.ts';
+import { BATCH, openQuerySockets, waiter } from '../generator/querySocket.ts';
+import { Checker, type CheckResult } from './checker.ts';
 import { dropsOfSockets } from './kernelDrops.ts';
 import { Ledger, SOAK_NAMES } from './ledger.ts';
 
-export interface AskerOrders {
+export interface QueryThreadOptions {
   readonly port: number;
   readonly perSecond: number;
   readonly ledgerMemory: SharedArrayBuffer;
@@ -14,7 +14,7 @@ export interface AskerOrders {
   readonly stopMemory: SharedArrayBuffer;
 }
 
-export interface AskerResult extends Verdicts {
+export interface QueryThreadResult extends CheckResult {
   /** Replies that the kernel dropped before we read them. */
   readonly drops: number;
   readonly seconds: number;
@@ -26,27 +26,27 @@ const LAST_REPLY_MS = 2_000;
 /** Behind its timetable it asks only so many batches before it reads again. */
 const MAX_BATCHES = 4;
 
-if (parentPort !== null) parentPort.postMessage(run(workerData as AskerOrders));
+if (parentPort !== null) parentPort.postMessage(run(workerData as QueryThreadOptions));
 
-function run({ port, perSecond, ledgerMemory, stopMemory }: AskerOrders): AskerResult {
+function run({ port, perSecond, ledgerMemory, stopMemory }: QueryThreadOptions): QueryThreadResult {
   const stop = new Int32Array(stopMemory);
-  const links = openLinks(port, SOCKETS);
-  const wait = waiter(links);
+  const sockets = openQuerySockets(port, SOCKETS);
+  const wait = waiter(sockets);
   const checker = new Checker(new Ledger(ledgerMemory));
   let sent = 0;
   let next = 0;
   const hear = (): void => {
-    for (const link of links) {
-      const count = link.receive();
-      for (let i = 0; i < count; i++) checker.hear(link.octets, link.at(i), link.length(i));
+    for (const socket of sockets) {
+      const count = socket.receive();
+      for (let i = 0; i < count; i++) checker.check(socket.octets, socket.at(i), socket.length(i));
     }
   };
   const ask = (due: number): void => {
-    const link = links[next++ % links.length] as (typeof links)[number];
+    const socket = sockets[next++ % sockets.length] as (typeof sockets)[number];
     const count = Math.min(due - sent, BATCH);
     for (let i = 0; i < count; i++, sent++)
-      link.put(i, checker.ask(nameOf(sent), link.octets, link.at(i)));
-    link.send();
+      socket.put(i, checker.writeQuery(nameOf(sent), socket.octets, socket.at(i)));
+    socket.send();
   };
 
   const beganMs = performance.now();
@@ -62,11 +62,11 @@ function run({ port, perSecond, ledgerMemory, stopMemory }: AskerOrders): AskerR
     hear();
   }
   const result = {
-    ...checker.verdicts(),
-    drops: dropsOfSockets(links.map(({ fd }) => fd)),
+    ...checker.result(),
+    drops: dropsOfSockets(sockets.map(({ fd }) => fd)),
     seconds,
   };
-  for (const link of links) link.close();
+  for (const socket of sockets) socket.close();
   return result;
 }
 

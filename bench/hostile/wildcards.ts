@@ -1,10 +1,10 @@
 /** What questions by wildcard cost the main thread, and the clients that ask for other names meanwhile. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AttackOptions, Measured } from '../hostile.ts';
+import type { AttackOptions, AttackResult } from '../hostile.ts';
 import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
 import { figure, median, percentile } from '../table.ts';
 import { put } from './clients.ts';
-import { type FloodResult, startFlood } from './flood.ts';
+import { type FloodReplies, startFlood } from './flood.ts';
 
 const SERVICES = 20_000;
 const QUESTIONS = 300;
@@ -13,7 +13,7 @@ const OTHERS_PER_SECOND = 200;
 const SECONDS = 5;
 const WARM_UP = 30;
 
-export async function benchWildcards({ folder, isQuick }: AttackOptions): Promise<Measured[]> {
+export async function benchWildcards({ folder, isQuick }: AttackOptions): Promise<AttackResult[]> {
   const services = isQuick ? 1_000 : SERVICES;
   const server = await startSoradns({ store: 'memory:', cwd: folder, args: ['--no-rec'] });
   try {
@@ -55,7 +55,7 @@ async function costOf(
   services: number,
   question: string,
   name: (i: number) => string,
-): Promise<Measured> {
+): Promise<AttackResult> {
   await askAll(server, name, WARM_UP);
   const before = server.cpuSeconds();
   await askAll(server, name, QUESTIONS);
@@ -70,7 +70,7 @@ async function askAll(server: Soradns, name: (i: number) => string, count: numbe
   await flood.stop();
 }
 
-async function othersMeanwhile(server: Soradns): Promise<Measured> {
+async function othersMeanwhile(server: Soradns): Promise<AttackResult> {
   const others = {
     port: server.port,
     from: '127.0.0.7',
@@ -86,7 +86,7 @@ async function othersMeanwhile(server: Soradns): Promise<Measured> {
     from: '127.0.0.66',
     perSecond: FLOOD_PER_SECOND,
     name: noMatch,
-    patienceMs: 200,
+    drainMs: 200,
   });
   const busy = await startFlood(others);
   await sleep(SECONDS * 1_000);
@@ -94,7 +94,7 @@ async function othersMeanwhile(server: Soradns): Promise<Measured> {
   await flood.stop();
   const [quietMs, busyMs] = [p99(before), p99(during)];
   const lost = lostOf(during);
-  const detail = `${figure(busyMs, 1)} ms ÷ ${figure(quietMs, 1)} ms; median ${figure(median(during.latenciesMs), 1)} ms; ${lost} of ${during.asked} lost`;
+  const detail = `${figure(busyMs, 1)} ms ÷ ${figure(quietMs, 1)} ms; median ${figure(median(during.latenciesMs), 1)} ms; ${lost} of ${during.sent} lost`;
   return {
     what: `p99 of other questions under ${figure(FLOOD_PER_SECOND)} wildcards a second ÷ quiet (${detail})`,
     unit: 'times',
@@ -104,11 +104,11 @@ async function othersMeanwhile(server: Soradns): Promise<Measured> {
 }
 
 /** What was lost took for ever. */
-function p99(result: FloodResult): number {
+function p99(result: FloodReplies): number {
   const lost = Array.from({ length: lostOf(result) }, () => Number.POSITIVE_INFINITY);
   return percentile([...result.latenciesMs, ...lost], 0.99);
 }
 
-function lostOf({ asked, latenciesMs }: FloodResult): number {
+function lostOf({ sent: asked, latenciesMs }: FloodReplies): number {
   return asked - latenciesMs.length;
 }

@@ -20,7 +20,7 @@ export const BATCH = BATCH_PACKETS;
 const LOOPBACK = '127.0.0.1';
 
 /** One UDP socket with a port of its own, towards one server. */
-export interface Link {
+export interface QuerySocket {
   readonly fd: number;
   readonly octets: Uint8Array;
   /** Where in `octets` the message of a slot stands, to be sent as received. */
@@ -37,7 +37,7 @@ export interface Link {
 }
 
 /** Throws where batched sockets are missing, or the system's error. */
-export function openLinks(port: number, count: number): Link[] {
+export function openQuerySockets(port: number, count: number): QuerySocket[] {
   const libc = needLibc();
   const maker = new SocketMaker(libc);
   const counters = counterBlock(newCounterMemory(1), 0);
@@ -50,11 +50,11 @@ export function openLinks(port: number, count: number): Link[] {
       const room = new DataView(batch.octets.buffer, batch.nameAt(slot));
       writeSockaddr(room, { address: LOOPBACK, port }, () => 0);
     }
-    return link(libc, batch, counters);
+    return querySocket(libc, batch, counters);
   });
 }
 
-function link(libc: Libc, batch: Batch, counters: CounterBlock): Link {
+function querySocket(libc: Libc, batch: Batch, counters: CounterBlock): QuerySocket {
   const { fd } = batch.socket;
   return {
     fd,
@@ -75,10 +75,10 @@ function link(libc: Libc, batch: Batch, counters: CounterBlock): Link {
 }
 
 /** Makes a function that waits until one of the links can be read, or for so long. */
-export function waiter(links: readonly Link[]): (timeoutMs: number) => void {
+export function waiter(sockets: readonly QuerySocket[]): (timeoutMs: number) => void {
   const poll = new Poll(
     needLibc(),
-    links.map(({ fd }) => fd),
+    sockets.map(({ fd }) => fd),
   );
   return (timeoutMs) => {
     poll.wait(timeoutMs);
