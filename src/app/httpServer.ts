@@ -5,9 +5,9 @@ import type { Log } from '../observability/log.ts';
 import { LOCKS } from '../registrar/leadership/lock.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/admission.ts';
 import { shareWatches } from '../server/http/api/sharedWatches.ts';
-import type { Exchange, Reply } from '../server/http/exchange/exchange.ts';
+import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
-import { createHttpListener } from '../server/http/listener.ts';
+import { HttpListener } from '../server/http/listener.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { openFilesLimit } from './process/process.ts';
@@ -39,7 +39,7 @@ export interface HttpSources {
   readonly warnings: () => readonly string[];
   readonly stats: () => ServerStats;
   /** As the listener's. */
-  readonly page: (exchange: Exchange) => Reply | undefined;
+  readonly page: (exchange: Exchange) => HttpReply | undefined;
 }
 
 /** Never rejects. */
@@ -54,7 +54,7 @@ export async function startHttp(
   const prefix = keyPrefix(config.pathPrefix);
   const isElsewhere = config.store.kind === 'etcd' || config.store.kind === 'http';
   const store = isElsewhere ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
-  const listener = createHttpListener({
+  const listener = new HttpListener({
     ...parts,
     store,
     ...(await writersOf(config, http, stateDirectory, log)),

@@ -13,7 +13,7 @@ import {
 } from '../observability/metrics.ts';
 import type { RegistrarStatus } from '../registrar/status.ts';
 import type { AnswerCounters } from '../server/answerCounters.ts';
-import type { Exchange, Reply } from '../server/http/exchange/exchange.ts';
+import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { TcpListener } from '../server/tcp.ts';
 import type { Mirror, MirrorCounters, MirrorState } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
@@ -50,7 +50,10 @@ export function allFamilies(sources: MetricsSources): Family[] {
 export const METRICS_PATH = '/metrics';
 
 /** The reply at its path; undefined for another one. */
-export function metricsPage({ path }: Exchange, sources: () => MetricsSources): Reply | undefined {
+export function metricsPage(
+  { path }: Exchange,
+  sources: () => MetricsSources,
+): HttpReply | undefined {
   if (path !== METRICS_PATH) return undefined;
   const body = exposition(allFamilies(sources()));
   return { status: 200, headers: { 'Content-Type': EXPOSITION_TYPE }, body };

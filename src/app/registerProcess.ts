@@ -4,7 +4,7 @@ import { printName } from '../dns/name.ts';
 import { type Log, openLog } from '../observability/log.ts';
 import type { RegistrarEvent } from '../registrar/events.ts';
 import { printReason, type RegistrarStatus } from '../registrar/status.ts';
-import { createHttpListener } from '../server/http/listener.ts';
+import { HttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { httpLimits } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
@@ -71,7 +71,7 @@ async function startPages(
     process: probe.stats({ done: 0, failed: 0 }),
     registrar: registrar.status(),
   });
-  const listener = createHttpListener({
+  const listener = new HttpListener({
     readiness: () => registrar.readiness().map(printReason),
     warnings: () => registrar.warnings(),
     page: (exchange) => registrar.page(exchange) ?? metricsPage(exchange, metrics),

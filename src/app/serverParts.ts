@@ -20,7 +20,7 @@ import type { ServerStats } from '../server/http/health.ts';
 import { createResponder, OutstandingAnswers } from '../server/responder.ts';
 import { createTcpListener, type TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
-import { createMirror, type Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
+import { Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
 import type { LeaseStore, Store } from '../store/store.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
@@ -108,7 +108,7 @@ function mirrorOf(
   onEvent: (event: MirrorEvent) => void,
 ): Mirror {
   const say = createMirrorLog(log);
-  return createMirror({
+  return new Mirror({
     store,
     prefix: keyPrefix(config.pathPrefix),
     replica: {

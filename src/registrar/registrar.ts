@@ -9,7 +9,7 @@
  * until it is back.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type LeaseStore, storeFailure } from '../store/store.ts';
+import { asStoreError, type LeaseStore } from '../store/store.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import type { RegistrarContext } from './describe/context.ts';
 import type { Description } from './describe/description.ts';
@@ -310,7 +310,7 @@ class EngineRegistrar implements Registrar {
     try {
       await session.close(end);
     } catch (error) {
-      this.#emit({ kind: 'closeFailed', error: storeFailure(error) });
+      this.#emit({ kind: 'closeFailed', error: asStoreError(error) });
     }
   }
 

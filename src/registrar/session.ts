@@ -2,7 +2,7 @@
  * A registrar's work for one engine, from the moment that the engine's id is known: the containers, what is wished for
  * them, whose turn it is to write, and under one identity after the other the records in the store.
  */
-import { createMirror, type Mirror, type MirrorEvent } from '../store/mirror.ts';
+import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import type { Clock } from '../timing/clock.ts';
 import type { Description } from './describe/description.ts';
@@ -191,7 +191,7 @@ export class EngineSession {
     const { containers, checks, tenure } = this;
     const actual = new ActualRecords(ownerId(tenure.identity), () => this.kick());
     const onMirror = (event: MirrorEvent): void => this.#onMirror(event, actual);
-    const mirror = createMirror({
+    const mirror = new Mirror({
       store,
       prefix,
       replica: actual,

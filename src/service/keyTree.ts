@@ -9,7 +9,7 @@ export function prefixOf(key: string): string {
 }
 
 /** `/a/b/c` → [`/a`, `/a/b`, `/a/b/c`]. */
-export function wayTo(key: string): readonly string[] {
+export function pathTo(key: string): readonly string[] {
   if (key === '/') return ['/'];
   const components = key.split('/').slice(1);
   return components.map((_, index) => `/${components.slice(0, index + 1).join('/')}`);
@@ -19,7 +19,7 @@ export function wayTo(key: string): readonly string[] {
  * Looks for the first of the numbers from 0 below `count` that does not hold, where those that do come before those that
  * do not: yields up to `atOnce` numbers, takes whether each of them holds, and returns the number found, else `count`.
  */
-export function* firstFailing(
+export function* searchFirstFalse(
   count: number,
   atOnce: number,
 ): Generator<readonly number[], number, readonly boolean[]> {

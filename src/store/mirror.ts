@@ -11,8 +11,8 @@ import type { Change } from '../service/change.ts';
 import { backoffMs } from '../timing/backoff.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { WakeableSleep } from '../timing/sleep.ts';
-import { Difference, LastSeen } from './difference.ts';
-import { type Past, type Store, StoreError } from './store.ts';
+import { NewestEntry, SnapshotDiff } from './snapshotDiff.ts';
+import { type FollowedHistory, type Store, StoreError } from './store.ts';
 
 /** What the mirror keeps true. */
 export interface Replica {
@@ -78,17 +78,7 @@ export interface MirrorOptions {
   readonly random?: () => number;
 }
 
-export interface Mirror {
-  start(): void;
-  state(): MirrorState;
-  counters(): MirrorCounters;
-  /** Resolves when the replica has the changes of all revisions up to that one below the prefix. */
-  waitFor(revision: number): Promise<void>;
-  /** From here on the replica stays as it is. Calls to the store that are under way end with the store. */
-  close(): void;
-}
-
-const BACKOFF = { minMs: 50, maxMs: 5_000 };
+const RETRY = { minMs: 50, maxMs: 5_000 };
 /**
  * A watch that says nothing, but has not failed for so long either, counts as a good one. Longer than any store waits for
  * a peer that is gone without a word: a watch that is still being asked for is none.
@@ -97,16 +87,12 @@ const SETTLED_MS = 6_000;
 /** After so much work in a row the rest of the process gets its turn. */
 const SLICE_MS = 8;
 
-/** A mirror that does nothing until `start`. Neither it nor a fault of the store ever rejects or throws. */
-export function createMirror(options: MirrorOptions): Mirror {
-  return new StoreMirror(options);
-}
-
-class StoreMirror implements Mirror {
+/** Does nothing until `start`. No method rejects or throws, whatever the store does. */
+export class Mirror {
   readonly #options: MirrorOptions;
   readonly #clock: Clock;
-  readonly #sleep: WakeableSleep;
   readonly #abort = new AbortController();
+  readonly #backoff: WakeableSleep;
   readonly #waiting: Array<{ revision: number; resolve: () => void }> = [];
   readonly #counters = { events: 0, failures: 0, resyncs: 0 };
   #state: MirrorState;
@@ -116,7 +102,7 @@ class StoreMirror implements Mirror {
   #cursor = 0;
   /** Names the history that the cursor and the replica's revisions belong to; undefined: that is in doubt. */
   #history: string | undefined;
-  #lastSeen = new LastSeen();
+  #lastSeen = new NewestEntry();
   #failuresInARow = 0;
   #sliceFromMs = 0;
   readonly #loadingSinceMs: number;
@@ -124,7 +110,7 @@ class StoreMirror implements Mirror {
   constructor(options: MirrorOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#sleep = new WakeableSleep(this.#clock);
+    this.#backoff = new WakeableSleep(this.#clock);
     this.#loadingSinceMs = this.#clock.monotonicMs();
     this.#state = { kind: 'loading', sinceMs: this.#loadingSinceMs, reason: undefined };
   }
@@ -141,14 +127,16 @@ class StoreMirror implements Mirror {
     return { ...this.#counters };
   }
 
+  /** Resolves when the replica has the changes of all revisions up to that one below the prefix. */
   waitFor(revision: number): Promise<void> {
     if (this.#loaded && this.#cursor >= revision) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push({ revision, resolve }));
   }
 
+  /** Stops changing the replica. Calls to the store that are under way end with the store. */
   close(): void {
     this.#abort.abort();
-    this.#sleep.wake();
+    this.#backoff.wake();
   }
 
   async #run(): Promise<void> {
@@ -158,7 +146,7 @@ class StoreMirror implements Mirror {
         await this.#follow();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
-        await this.#sleep.sleep(this.#onFailure(error));
+        await this.#backoff.sleep(this.#onFailure(error));
       }
     }
   }
@@ -167,8 +155,8 @@ class StoreMirror implements Mirror {
   async #list(): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     const { store, prefix, replica } = this.#options;
-    const difference = new Difference(replica.revisions(), this.#history);
-    this.#lastSeen = new LastSeen();
+    const difference = new SnapshotDiff(replica.revisions(), this.#history);
+    this.#lastSeen = new NewestEntry();
     let history: string | undefined;
     const changes: Change[] = [];
     let revision = 0;
@@ -217,7 +205,7 @@ class StoreMirror implements Mirror {
     const settled = this.#clock.startTimer(SETTLED_MS, () => this.#onAlive());
     try {
       const { signal } = this.#abort;
-      for await (const batch of store.watch(prefix, this.#cursor + 1, signal, this.#past())) {
+      for await (const batch of store.watch(prefix, this.#cursor + 1, signal, this.#followed())) {
         if (signal.aborted) return;
         if (batch.changes.length > 0) replica.apply(batch.changes);
         this.#lastSeen.readBatch(batch);
@@ -232,9 +220,11 @@ class StoreMirror implements Mirror {
     throw new StoreError('unavailable', 'the watch ended');
   }
 
-  #past(): Past | undefined {
+  #followed(): FollowedHistory | undefined {
     const history = this.#history;
-    return history === undefined ? undefined : { history, witness: this.#lastSeen.witness() };
+    return history === undefined
+      ? undefined
+      : { history, fingerprint: this.#lastSeen.fingerprint() };
   }
 
   #onAlive(): void {
@@ -266,7 +256,7 @@ class StoreMirror implements Mirror {
     this.#state = this.#failedState(error instanceof Error ? error.message : String(error));
     const { random = Math.random } = this.#options;
     const failuresInARow = ++this.#failuresInARow;
-    const retryInMs = backoffMs(failuresInARow, BACKOFF, random);
+    const retryInMs = backoffMs(failuresInARow, RETRY, random);
     this.#options.onEvent?.({ kind: 'lost', error, retryInMs, failuresInARow });
     return retryInMs;
   }

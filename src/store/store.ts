@@ -31,14 +31,14 @@ export interface WatchBatch {
 }
 
 /** What a watcher knows of the history whose revisions it follows. */
-export interface Past {
+export interface FollowedHistory {
   readonly history: string;
   /** Undefined: there was nothing below the prefix. */
-  readonly witness: Witness | undefined;
+  readonly fingerprint: EntryFingerprint | undefined;
 }
 
 /** An entry below the prefix as it was in that history, for a store to find it there again. */
-export interface Witness {
+export interface EntryFingerprint {
   readonly key: string;
   readonly createRevision: number;
   readonly modRevision: number;
@@ -56,7 +56,7 @@ export type Condition =
   | { readonly kind: 'value'; readonly value: Uint8Array };
 
 /** A key in the tree that the slashes of all keys make, where a key with keys below it is a directory. */
-export interface Place {
+export interface KeyLocation {
   readonly revision: number;
   readonly entry: Entry | undefined;
   /**
@@ -99,7 +99,7 @@ export interface Store {
   get(key: string): Promise<{ entry: Entry | undefined; revision: number }>;
 
   /** The key's entry, and how far down the tree the key's directories go. Costs the same however many keys there are. */
-  locate(key: string): Promise<Place>;
+  locate(key: string): Promise<KeyLocation>;
 
   /** All keys below a prefix as they were at one revision. At least one page, also when there are no keys. */
   snapshot(prefix: string, options?: SnapshotOptions): AsyncIterable<SnapshotPage>;
@@ -115,14 +115,14 @@ export interface Store {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
-    past?: Past,
+    followed?: FollowedHistory,
   ): AsyncIterable<WatchBatch>;
 
   /**
    * Throws `replaced` where a watch with this past, from the revision after the one that was seen last, would. Absent
    * where only a watch can tell.
    */
-  checkPast?(prefix: string, seenRevision: number, past: Past): Promise<void>;
+  checkHistory?(prefix: string, seenRevision: number, followed: FollowedHistory): Promise<void>;
 
   put(key: string, value: Uint8Array, options?: PutOptions): Promise<PutResult>;
 
@@ -173,7 +173,7 @@ export class StoreError extends Error {
 }
 
 /** The error if it is the store's; anything else is a fault of ours, and thrown on. */
-export function storeFailure(error: unknown): StoreError {
+export function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   throw error;
 }

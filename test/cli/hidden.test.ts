@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { printSocketAddress } from '../../src/dns/address.ts';
-import { openHttpStore } from '../../src/store/http/httpStore.ts';
+import { HttpStore } from '../../src/store/http/httpStore.ts';
 import { judgeHidden } from '../../src/tools/doctor/judge/hidden.ts';
 import { callCli } from '../support/cli.ts';
 import { startEtcd } from '../support/etcd.ts';
@@ -29,7 +29,7 @@ const set = (name: string, ...more: string[]) => cli('set', name, '--host', '192
 
 /** Written by a registrar, or where `set` would not. */
 async function write(path: string, owner?: object): Promise<void> {
-  const client = openHttpStore({ url: store, token: undefined });
+  const client = new HttpStore({ url: store, token: undefined });
   try {
     const value = JSON.stringify({ host: '192.0.2.7', ...(owner && { owner }) });
     await client.put(`${ZONE}/${path}`, Buffer.from(value));
@@ -95,7 +95,7 @@ describe('soradns set', () => {
       body: new URLSearchParams('dir=1'),
     });
     await cli('set', `${ZONE}/note`, '--value', '{"host":"192.0.2.1"}');
-    const client = openHttpStore({ url: store, token: undefined });
+    const client = new HttpStore({ url: store, token: undefined });
     await client.put(`${ZONE}/note`, Buffer.from('no service'));
     await client.close();
     for (const name of ['x.dir', 'x.note'])

@@ -9,7 +9,7 @@ import { typeCode, typeName } from '../../src/dns/mnemonic.ts';
 import { printName } from '../../src/dns/name.ts';
 import { printRdata } from '../../src/dns/rdata.ts';
 import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
@@ -77,7 +77,7 @@ function published(command: string): void {
     let store: Store;
     before(async () => {
       etcd = await startEtcd({ command });
-      store = openEtcdStore({ endpoints: [`http://${etcd.endpoint}`] });
+      store = new EtcdStore({ endpoints: [`http://${etcd.endpoint}`] });
     });
     after(async () => {
       await store?.close();

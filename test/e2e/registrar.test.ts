@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import test, { after, before, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 import type { Dockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';
@@ -41,7 +41,7 @@ before(async () => {
   if (isSkipped) return;
   etcd = await startEtcd();
   server = await startTestServer({ store: `etcd://${etcd.endpoint}`, 'no-rec': true });
-  store = openEtcdStore({ endpoints: [etcd.endpoint] });
+  store = new EtcdStore({ endpoints: [etcd.endpoint] });
 });
 
 after(async () => {

@@ -1,7 +1,7 @@
 /** The domains change while a successor is still computing answers: its registrar must start with the new domains. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { freePort } from '../support/freePort.ts';
 import { useFakeDocker } from '../support/registrarProcesses.ts';
@@ -15,7 +15,7 @@ const fixture = useFakeDocker();
 
 it('The registrar of a successor starts with domains that changed after the store was loaded', async () => {
   const etcd = await startEtcd();
-  const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+  const store = new EtcdStore({ endpoints: [etcd.endpoint] });
   try {
     const put = (key: string, value: object) =>
       store.put(`/skydns/${key}`, Buffer.from(JSON.stringify(value)));

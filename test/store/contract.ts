@@ -8,8 +8,8 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
-import { LastSeen } from '../../src/store/difference.ts';
-import type { LeaseStore, Past, Store } from '../../src/store/store.ts';
+import { NewestEntry } from '../../src/store/snapshotDiff.ts';
+import type { FollowedHistory, LeaseStore, Store } from '../../src/store/store.ts';
 import {
   assertAscending,
   assertCode,
@@ -607,13 +607,18 @@ function histories(test: Register): void {
     const pages = await pagesOf(store, prefix);
     const { revision, history } = mustHave(pages[0]);
     for (const page of pages) assert.equal(page.history, history);
-    const seen = new LastSeen();
+    const seen = new NewestEntry();
     for (const page of pages) seen.readPage(page);
-    return { revision, past: { history, witness: seen.witness() } };
+    return { revision, followed: { history, fingerprint: seen.fingerprint() } };
   }
 
-  async function firstRevision(store: Store, prefix: string, from: number, past: Past) {
-    const watch = store.watch(prefix, from, new AbortController().signal, past);
+  async function firstRevision(
+    store: Store,
+    prefix: string,
+    from: number,
+    followed: FollowedHistory,
+  ) {
+    const watch = store.watch(prefix, from, new AbortController().signal, followed);
     for await (const { revision, changes } of watch) if (changes.length > 0) return revision;
     return undefined;
   }
@@ -622,22 +627,22 @@ function histories(test: Register): void {
     const empty = await readAll(store, prefix);
     const first = await mustPut(store, `${prefix}a`, '1');
     const { modRevision } = first.entry;
-    const next = firstRevision(store, prefix, empty.revision + 1, empty.past);
+    const next = firstRevision(store, prefix, empty.revision + 1, empty.followed);
     assert.equal(await soon(next), modRevision);
     const full = await readAll(store, prefix);
-    assert.equal(full.past.witness?.key, `${prefix}a`);
+    assert.equal(full.followed.fingerprint?.key, `${prefix}a`);
     const second = await mustPut(store, `${prefix}a`, '2');
-    const after = firstRevision(store, prefix, modRevision + 1, full.past);
+    const after = firstRevision(store, prefix, modRevision + 1, full.followed);
     assert.equal(await soon(after), second.entry.modRevision);
   });
 
   test('a watch does not go on in another one', async (store, prefix) => {
     await mustPut(store, `${prefix}a`, '1');
-    const { revision, past } = await readAll(store, prefix);
-    const replaced = (from: number, other: Past) =>
+    const { revision, followed } = await readAll(store, prefix);
+    const replaced = (from: number, other: FollowedHistory) =>
       rejectsWith('replaced', soon(firstRevision(store, prefix, from, other)));
-    await replaced(revision + 1, { ...past, history: '17' });
-    await replaced(revision + 1_000_000, past);
+    await replaced(revision + 1, { ...followed, history: '17' });
+    await replaced(revision + 1_000_000, followed);
   });
 }
 

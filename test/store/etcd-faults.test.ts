@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
-import { createMirror } from '../../src/store/mirror.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { Mirror } from '../../src/store/mirror.ts';
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/timing/clock.ts';
 import {
@@ -183,8 +183,8 @@ function faults(command: string): void {
       onScene({ command }, async (scene) => {
         await scene.direct.delete(`${PREFIX}first`);
         const replica = new CheckedReplica();
-        const store = openEtcdStore({ endpoints: [scene.proxy.endpoint] });
-        const mirror = createMirror({ store, prefix: PREFIX, replica, clock: hasty });
+        const store = new EtcdStore({ endpoints: [scene.proxy.endpoint] });
+        const mirror = new Mirror({ store, prefix: PREFIX, replica, clock: hasty });
         try {
           mirror.start();
           await until('it is loaded', () => mirror.state().kind === 'synced');

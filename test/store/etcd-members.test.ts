@@ -4,8 +4,8 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
 import { Endpoint } from '../../src/store/etcd/endpoint.ts';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
-import { createMirror } from '../../src/store/mirror.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { Mirror } from '../../src/store/mirror.ts';
 import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
 import { type Etcd, startEtcd, startEtcdCluster } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
@@ -66,7 +66,7 @@ function membersAndLeases(command: string): void {
     it('opens without any member, rejects, and recovers by itself', { timeout: 60_000 }, () =>
       withEtcd(async (etcd, keep) => {
         await etcd.kill();
-        const store = keep(openEtcdStore({ endpoints: [etcd.endpoint] }));
+        const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
         await assert.rejects(store.get(KEY), isUnavailable);
         await assert.rejects(store.put(KEY, Buffer.of(), { ttlSeconds: 9 }), isUnavailable);
         await etcd.restart();
@@ -76,7 +76,7 @@ function membersAndLeases(command: string): void {
 
     it('goes to the next member when one refuses, for reads and writes', () =>
       withEtcd(async (etcd, keep) => {
-        const store = keep(openEtcdStore({ endpoints: [NOBODY, '127.0.0.1:2', etcd.endpoint] }));
+        const store = keep(new EtcdStore({ endpoints: [NOBODY, '127.0.0.1:2', etcd.endpoint] }));
         assert.ok((await store.put(KEY, Buffer.from('1'))).done);
         assert.equal((await store.get(KEY)).entry?.value.toString(), '1');
       }));
@@ -85,7 +85,7 @@ function membersAndLeases(command: string): void {
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const endpoints = [proxy.endpoint, etcd.endpoint];
-        const store = keep(openEtcdStore({ endpoints, callTimeoutMs: 1_000 }));
+        const store = keep(new EtcdStore({ endpoints, callTimeoutMs: 1_000 }));
         await store.get(KEY);
         proxy.blackhole(true);
         const startMs = performance.now();
@@ -99,7 +99,7 @@ function membersAndLeases(command: string): void {
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const endpoints = [proxy.endpoint, etcd.endpoint];
-        const store = keep(openEtcdStore({ endpoints, callTimeoutMs: 30_000 }));
+        const store = keep(new EtcdStore({ endpoints, callTimeoutMs: 30_000 }));
         await store.get(KEY);
         proxy.blackhole(true);
         let isWaiting = true;
@@ -113,7 +113,7 @@ function membersAndLeases(command: string): void {
         assert.ok(isWaiting, 'it was given up, or sent again');
         await store.close();
         await first;
-        const direct = keep(openEtcdStore({ endpoints: [etcd.endpoint] }));
+        const direct = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
         assert.equal((await direct.get(KEY)).entry?.value.toString(), '2');
       }),
     );
@@ -123,7 +123,7 @@ function membersAndLeases(command: string): void {
         const proxy = keep(await startProxy(etcd.endpoint));
         const endpoints = [proxy.endpoint, etcd.endpoint];
         const [forRead, forLease, forGrant] = [1, 2, 3].map(() =>
-          keep(openEtcdStore({ endpoints, callTimeoutMs: 3_000 })),
+          keep<LeaseStore>(new EtcdStore({ endpoints, callTimeoutMs: 3_000 })),
         ) as [LeaseStore, LeaseStore, LeaseStore];
         await forRead.put(KEY, Buffer.from('1'));
         const { id } = await forLease.grantLease(60);
@@ -142,7 +142,7 @@ function membersAndLeases(command: string): void {
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         proxy.blackhole(true);
-        const store = keep(openEtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 500 }));
+        const store = keep(new EtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 500 }));
         for (let i = 0; i < 3; i++) await assert.rejects(store.get(KEY), isUnavailable);
         await until('its connections are ended', () => proxy.connections() < 3);
         proxy.blackhole(false);
@@ -154,7 +154,7 @@ function membersAndLeases(command: string): void {
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const patience = { callTimeoutMs: 500, watchSilenceMs: 300, keepaliveTimeMs: 600_000 };
-        const store = keep(openEtcdStore({ endpoints: [proxy.endpoint], ...patience }));
+        const store = keep(new EtcdStore({ endpoints: [proxy.endpoint], ...patience }));
         const { revision } = await store.get(KEY);
         const follow = () =>
           store.watch(PREFIX, revision + 1, new AbortController().signal)[Symbol.asyncIterator]();
@@ -170,7 +170,7 @@ function membersAndLeases(command: string): void {
         proxy.blackhole(false);
         const again = follow();
         assert.equal((await again.next()).done, false);
-        await again.return?.();
+        await again.return?.(undefined);
       }),
     );
 
@@ -198,7 +198,7 @@ function membersAndLeases(command: string): void {
     it('without progress answers the keepalive finds a dead peer', { timeout: 60_000 }, () =>
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
-        const store = keep(openEtcdStore({ endpoints: [proxy.endpoint], watchSilenceMs: 600_000 }));
+        const store = keep(new EtcdStore({ endpoints: [proxy.endpoint], watchSilenceMs: 600_000 }));
         const { revision } = await store.get(KEY);
         const batches = store.watch(PREFIX, revision + 1, new AbortController().signal);
         const watch = batches[Symbol.asyncIterator]();
@@ -216,10 +216,10 @@ function membersAndLeases(command: string): void {
     }, async () => {
       const cluster = await startEtcdCluster(3, command);
       const [one, two, three] = cluster as [Etcd, Etcd, Etcd];
-      const store = openEtcdStore({ endpoints: cluster.map((etcd) => etcd.endpoint) });
-      const direct = openEtcdStore({ endpoints: [three.endpoint] });
+      const store = new EtcdStore({ endpoints: cluster.map((etcd) => etcd.endpoint) });
+      const direct = new EtcdStore({ endpoints: [three.endpoint] });
       const replica = new CheckedReplica();
-      const mirror = createMirror({ store, prefix: PREFIX, replica });
+      const mirror = new Mirror({ store, prefix: PREFIX, replica });
       try {
         await until('there is a leader', () => isUp(direct), 30_000);
         mirror.start();
@@ -254,7 +254,7 @@ function membersAndLeases(command: string): void {
           )?.[1];
           assert.ok(granted !== undefined);
           await etcd.etcdctl(['put', `--lease=${granted}`, KEY, 'x']);
-          const store = keep(openEtcdStore({ endpoints: [etcd.endpoint] }));
+          const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
           const entry = (await store.get(KEY)).entry as Entry;
           assert.equal(BigInt(entry.lease?.id ?? 0), BigInt(`0x${granted}`));
           assert.equal(entry.lease?.ttlSeconds, 6);
@@ -274,7 +274,7 @@ function membersAndLeases(command: string): void {
         )?.[1];
         for (const k of ['1', '2'])
           await etcd.etcdctl(['put', `--lease=${granted}`, PREFIX + k, 'x']);
-        const store = keep(openEtcdStore({ endpoints: [etcd.endpoint] }));
+        const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
         const leases = new Set();
         for await (const { entries } of store.snapshot(PREFIX)) {
           for (const { lease } of entries) leases.add(lease);
@@ -289,7 +289,7 @@ function membersAndLeases(command: string): void {
 
     it('a put that does not happen leaves no lease behind', () =>
       withEtcd(async (etcd, keep) => {
-        const store = keep(openEtcdStore({ endpoints: [etcd.endpoint] }));
+        const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
         await store.put(KEY, Buffer.from('1'));
         const options = { ttlSeconds: 600, if: { kind: 'absent' } } as const;
         assert.ok(!(await store.put(KEY, Buffer.from('2'), options)).done);

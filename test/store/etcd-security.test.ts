@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { EtcdOptions } from '../../src/store/etcd/options.ts';
-import { createMirror } from '../../src/store/mirror.ts';
+import { Mirror } from '../../src/store/mirror.ts';
 import type { StoreErrorCode } from '../../src/store/store.ts';
 import { makeJwtKeys } from '../support/certificates.ts';
 import { type Etcd, startEtcd, withEtcdStore } from '../support/etcd.ts';
@@ -92,7 +92,7 @@ function users(command: string, args: readonly string[]): void {
   it('a reader mirrors, and writes nothing', () =>
     withEtcdStore(as('reader'), async (store) => {
       const replica = new CheckedReplica();
-      const mirror = createMirror({ store, prefix: PREFIX, replica });
+      const mirror = new Mirror({ store, prefix: PREFIX, replica });
       mirror.start();
       await until('it is loaded', () => mirror.state().kind === 'synced');
       await assert.rejects(store.put(KEY, Buffer.from('1')), isCode('denied'));
@@ -152,7 +152,7 @@ function users(command: string, args: readonly string[]): void {
 
   it('user and password are not sent in plain text unasked, and not shown', () => {
     const { allowPlaintextAuth: _, ...options } = as('writer');
-    assert.throws(() => openEtcdStore(options), isCode('invalid'));
+    assert.throws(() => new EtcdStore(options), isCode('invalid'));
     return withEtcdStore(as('writer'), async ({ label }) => assert.doesNotMatch(label, /secret/));
   });
 }
@@ -170,7 +170,7 @@ describe('options', () => {
   ];
   for (const [what, options] of refused) {
     it(`${what}: refused`, () => {
-      assert.throws(() => openEtcdStore(options), isCode('invalid'));
+      assert.throws(() => new EtcdStore(options), isCode('invalid'));
     });
   }
 

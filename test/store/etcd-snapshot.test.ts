@@ -1,7 +1,7 @@
 /** What a snapshot asks of etcd. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { LeaseStore, SnapshotOptions } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
@@ -39,7 +39,7 @@ function snapshots(command: string): void {
 
   before(async () => {
     etcd = await startEtcd({ command });
-    store = openEtcdStore({ endpoints: [etcd.endpoint] });
+    store = new EtcdStore({ endpoints: [etcd.endpoint] });
     const value = Buffer.alloc(300, 'x');
     for (let i = 0; i < KEYS; i += 100) {
       await Promise.all(

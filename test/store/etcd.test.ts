@@ -1,5 +1,5 @@
 import { after, before, describe } from 'node:test';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { storeContract } from './contract.ts';
@@ -19,7 +19,7 @@ function contract(command: string): void {
   storeContract(
     'etcd:',
     async () => {
-      const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+      const store = new EtcdStore({ endpoints: [etcd.endpoint] });
       return { store, close: () => store.close() };
     },
     {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { openFileStore } from '../../src/store/file/fileStore.ts';
-import { type Past, type Store, StoreError } from '../../src/store/store.ts';
+import { type FollowedHistory, type Store, StoreError } from '../../src/store/store.ts';
 import { spawnCli } from '../support/cli.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { pagesOf } from '../support/storeCalls.ts';
@@ -81,24 +81,27 @@ describe('file: across restarts', () => {
   it('is the same store again, but not when an older copy was put in its place', () =>
     withTempDir(async (dir) => {
       const [data, copy] = [join(dir, 'data'), join(dir, 'copy')];
-      const watchOn = async (past: Past, fromRevision: number) => {
+      const watchOn = async (followed: FollowedHistory, fromRevision: number) => {
         const store = await openFileStore(data);
         const { signal } = new AbortController();
-        const next = store.watch('/', fromRevision, signal, past)[Symbol.asyncIterator]().next();
+        const next = store
+          .watch('/', fromRevision, signal, followed)
+          [Symbol.asyncIterator]()
+          .next();
         const put = store.put('/c', value);
         return Promise.allSettled([next, put]).finally(() => store.close());
       };
       const store = await openFileStore(data);
       await store.put('/a', value);
       const [page] = await pagesOf(store, '/');
-      const past = { history: page?.history ?? '', witness: undefined };
+      const followed = { history: page?.history ?? '', fingerprint: undefined };
       await store.close();
       await cp(data, copy, { recursive: true });
-      const [same] = await watchOn(past, 2);
+      const [same] = await watchOn(followed, 2);
       assert.ok(same.status === 'fulfilled' && same.value.value?.revision === 2);
       await rename(data, join(dir, 'lost'));
       await rename(copy, data);
-      const [other] = await watchOn(past, 3);
+      const [other] = await watchOn(followed, 3);
       assert.ok(other.status === 'rejected' && other.reason.code === 'replaced');
     }));
 

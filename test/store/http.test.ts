@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lease } from '../../src/service/change.ts';
 import { delegateStore } from '../../src/store/delegate.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
-import { openHttpStore } from '../../src/store/http/httpStore.ts';
-import { createMirror } from '../../src/store/mirror.ts';
+import { HttpStore } from '../../src/store/http/httpStore.ts';
+import { Mirror } from '../../src/store/mirror.ts';
 import { type LeaseStore, type Store, StoreError } from '../../src/store/store.ts';
 import { startHttp } from '../support/http.ts';
 import { CheckedReplica, contentOf } from '../support/replica.ts';
@@ -22,7 +22,7 @@ storeContract(
   async () => {
     behind = createMemoryStore({ history });
     const server = await startHttp({ store: behind, token: 'secret' });
-    const store = openHttpStore({ url: server.url, token: 'secret' });
+    const store = new HttpStore({ url: server.url, token: 'secret' });
     return {
       store,
       close: async () => {
@@ -51,7 +51,7 @@ describe('a peer that is no use', () => {
   const limits = { callTimeoutMs: 300, silenceTimeoutMs: 300 };
 
   async function allFail(url: string, code: StoreError['code'], token?: string): Promise<void> {
-    const store = openHttpStore({ url, token, ...limits });
+    const store = new HttpStore({ url, token, ...limits });
     try {
       for (const [name, call] of Object.entries(calls)) {
         await assert.rejects(call(store), isStoreError(code), `${name} at ${url}`);
@@ -97,7 +97,7 @@ describe('a peer that is no use', () => {
 
   it('it wants another token: writing is denied, reading is not', async () => {
     const server = await startHttp({ token: 'right' });
-    const store = openHttpStore({ url: server.url, token: 'wrong' });
+    const store = new HttpStore({ url: server.url, token: 'wrong' });
     try {
       await assert.rejects(store.put('/a', new Uint8Array(0)), isStoreError('denied'));
       await assert.rejects(store.deleteTree('/'), isStoreError('denied'));
@@ -113,7 +113,7 @@ it('the error of a call that took too long says so', () =>
   withTcp(
     () => undefined,
     async (url) => {
-      const store = openHttpStore({ url, callTimeoutMs: 100 });
+      const store = new HttpStore({ url, callTimeoutMs: 100 });
       await assert.rejects(store.get('/a'), /127.0.0.1:\d+: no answer within 100 ms/);
       await store.close();
     },
@@ -121,7 +121,7 @@ it('the error of a call that took too long says so', () =>
 
 it('a watch lives on signs of life alone, and ends when the server stops', async () => {
   const server = await startHttp({ limits: { heartbeatMs: 50 } });
-  const store = openHttpStore({ url: server.url, silenceTimeoutMs: 400 });
+  const store = new HttpStore({ url: server.url, silenceTimeoutMs: 400 });
   try {
     const { signal } = new AbortController();
     const watch = drain(store.watch('/', 1, signal));
@@ -146,7 +146,7 @@ it('a lease that is renewed behind the server is seen to live on', async () => {
     },
   });
   const server = await startHttp({ store: leased });
-  const store = openHttpStore({ url: server.url });
+  const store = new HttpStore({ url: server.url });
   try {
     await store.put('/a', new Uint8Array(0));
     const { entry } = await store.get('/a');
@@ -189,7 +189,7 @@ it('the server itself refuses what is no key or no prefix, whatever its store ta
 });
 
 it('a key that no URL can name is refused', async () => {
-  const store = openHttpStore({ url: 'http://127.0.0.1:1' });
+  const store = new HttpStore({ url: 'http://127.0.0.1:1' });
   await assert.rejects(store.get('/\ud800'), isStoreError('invalid'));
   await assert.rejects(drain(store.snapshot('/\ud800/')), isStoreError('invalid'));
   await store.close();
@@ -205,7 +205,7 @@ it('a lease that the server does not know yet is not known here either, until it
     },
   });
   const server = await startHttp({ store: leased });
-  const store = openHttpStore({ url: server.url });
+  const store = new HttpStore({ url: server.url });
   try {
     await store.put('/a', new Uint8Array(0));
     const seen = (await store.get('/a')).entry?.lease;
@@ -224,9 +224,9 @@ it('a lease that the server does not know yet is not known here either, until it
 
 it('a server in the place of another one is noticed', async () => {
   const first = await startHttp({ store: createMemoryStore() });
-  const store = openHttpStore({ url: first.url });
+  const store = new HttpStore({ url: first.url });
   const replica = new CheckedReplica();
-  const mirror = createMirror({ store, prefix: '/', replica });
+  const mirror = new Mirror({ store, prefix: '/', replica });
   let second: Awaited<ReturnType<typeof startHttp>> | undefined;
   try {
     for (const key of ['/a', '/b']) await store.put(key, Buffer.from('old'));

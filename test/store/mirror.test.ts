@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change } from '../../src/service/change.ts';
-import { createMirror, type MirrorEvent, type MirrorOptions } from '../../src/store/mirror.ts';
+import { Mirror, type MirrorEvent, type MirrorOptions } from '../../src/store/mirror.ts';
 import { type Store, StoreError } from '../../src/store/store.ts';
 import { type Clock, systemClock } from '../../src/timing/clock.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
@@ -17,7 +17,7 @@ interface Scene {
   readonly store: FaultyStore;
   readonly replica: CheckedReplica;
   readonly events: MirrorEvent[];
-  readonly mirror: ReturnType<typeof createMirror>;
+  readonly mirror: Mirror;
   /** Gives the revision. */
   put(key: string, value?: string): Promise<number>;
 }
@@ -38,7 +38,7 @@ async function onScene(
   await prepare(store);
   const onEvent = (event: MirrorEvent): void => void events.push(event);
   const common = { store, prefix: PREFIX, replica, onEvent, clock: hasty };
-  const mirror = createMirror({ ...common, ...options });
+  const mirror = new Mirror({ ...common, ...options });
   const put = async (key: string, value = 'x'): Promise<number> => {
     const result = await store.put(PREFIX + key, Buffer.from(value));
     assert.ok(result.done);

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { shareWatches } from '../../src/server/http/api/sharedWatches.ts';
-import { LastSeen } from '../../src/store/difference.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { NewestEntry } from '../../src/store/snapshotDiff.ts';
 import type { LeaseStore, WatchBatch } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { bytes, drain, mustPut, nextChanges, rejectsWith } from '../support/storeCalls.ts';
@@ -26,7 +26,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
   let store: LeaseStore;
   before(async () => {
     etcd = await startEtcd();
-    store = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), [
+    store = shareWatches(new EtcdStore({ endpoints: [etcd.endpoint] }), [
       '/skydns/',
       '/registrar/',
     ]);
@@ -83,9 +83,9 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     const from = entry.modRevision + 1;
     const other = watch('/skydns/past/', from, ending.signal);
     const next = nextChanges(other);
-    const seen = new LastSeen();
+    const seen = new NewestEntry();
     for await (const page of store.snapshot('/skydns/past/')) seen.readPage(page);
-    const strange = { history: '17', witness: seen.witness() };
+    const strange = { history: '17', fingerprint: seen.fingerprint() };
     const watching = store.watch('/skydns/past/', from, ending.signal, strange);
     await rejectsWith('replaced', drain(watching));
     await mustPut(store, '/skydns/past/2', '2');
@@ -94,7 +94,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
   });
 
   it('from a revision that etcd has forgotten are told so, and those who joined try again', async () => {
-    const fresh = shareWatches(openEtcdStore({ endpoints: [etcd.endpoint] }), [
+    const fresh = shareWatches(new EtcdStore({ endpoints: [etcd.endpoint] }), [
       '/skydns/',
       '/registrar/',
     ]);

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import type { EtcdOptions } from '../../src/store/etcd/options.ts';
 import type { Store } from '../../src/store/store.ts';
 import { freePort } from './freePort.ts';
@@ -88,7 +88,7 @@ export async function withEtcdStore<T>(
   options: EtcdOptions,
   use: (store: Store) => Promise<T>,
 ): Promise<T> {
-  const store = openEtcdStore(options);
+  const store = new EtcdStore(options);
   try {
     return await use(store);
   } finally {

@@ -1,8 +1,8 @@
 /** A mirror that reads a real etcd through a proxy with faults, and what to compare it with. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
-import { createMirror, type Mirror } from '../../src/store/mirror.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { Mirror } from '../../src/store/mirror.ts';
 import type { LeaseStore, Store } from '../../src/store/store.ts';
 import { type Clock, systemClock } from '../../src/timing/clock.ts';
 import { type Etcd, startEtcd } from './etcd.ts';
@@ -42,11 +42,11 @@ export async function onScene(
 ): Promise<void> {
   const etcd = await startEtcd({ command: options.command });
   const proxy = await startProxy(etcd.endpoint);
-  const direct = openEtcdStore({ endpoints: [etcd.endpoint] });
-  const store = openEtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 3_000 });
+  const direct = new EtcdStore({ endpoints: [etcd.endpoint] });
+  const store = new EtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 3_000 });
   const replica = new CheckedReplica();
   const { clock = hasty, wrap = (same: LeaseStore) => same } = options;
-  const mirror = createMirror({ store: wrap(store), prefix: PREFIX, replica, clock });
+  const mirror = new Mirror({ store: wrap(store), prefix: PREFIX, replica, clock });
   try {
     mirror.start();
     await until('the mirror is loaded', () => mirror.state().kind === 'synced');

@@ -1,5 +1,5 @@
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
-import type { Past, SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
+import type { FollowedHistory, SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
 import { untilCut } from './cutWatch.ts';
 
 /** A memory store in small pages, of which single operations can be made to fail. */
@@ -35,13 +35,13 @@ export class FaultyStore implements Store {
     prefix: string,
     from: number,
     signal: AbortSignal,
-    past?: Past,
+    followed?: FollowedHistory,
   ): AsyncGenerator<WatchBatch> {
     if (this.watchFaults.length > 0) throw this.watchFaults.shift();
     const cut = new Promise<never>((_, reject) => {
       this.#cut = reject;
     });
-    yield* untilCut((ends) => this.#inner.watch(prefix, from, ends, past), signal, cut);
+    yield* untilCut((ends) => this.#inner.watch(prefix, from, ends, followed), signal, cut);
   }
 
   /** Ends the watch that is on. */

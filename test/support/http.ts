@@ -1,5 +1,5 @@
 /** An HTTP listener over a store for one test, on a loopback port, a free one unless it is named. */
-import { createHttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
+import { HttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 
@@ -22,7 +22,7 @@ export async function startHttp({
   const errors: unknown[] = [];
   const onError = (error: unknown) => errors.push(error);
   const defaults = { store, readiness: () => [], version: '0.0.0-test', onError };
-  const listener = createHttpListener({ ...defaults, ...options });
+  const listener = new HttpListener({ ...defaults, ...options });
   const { port } = await listener.listen('127.0.0.1', wanted);
   return {
     url: `http://127.0.0.1:${port}`,

@@ -8,7 +8,7 @@ import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import type { RegistrarEvent } from '../../src/registrar/events.ts';
 import { probe } from '../../src/registrar/observe/probe.ts';
 import { createRegistrar, type Registrar } from '../../src/registrar/registrar.ts';
-import { openEtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { registrarContext } from './inspection.ts';
 
 export interface RealSetup {
@@ -30,7 +30,7 @@ export interface RealRegistrar {
 export function startRealRegistrar(setup: RealSetup): RealRegistrar {
   const { socket, etcd, instance, hostAddress, context, ...rest } = setup;
   const engine = connectEngine({ kind: 'unix', path: socket });
-  const store = openEtcdStore({ endpoints: [etcd] });
+  const store = new EtcdStore({ endpoints: [etcd] });
   const events: RegistrarEvent[] = [];
   const registrar = createRegistrar({
     engine,

@@ -1,7 +1,7 @@
 /** One client's connection to a store that others use too: it can be down, refuse, or be cut for ever. */
 import {
+  type FollowedHistory,
   type LeaseStore,
-  type Past,
   type SnapshotPage,
   type Store,
   StoreError,
@@ -75,11 +75,11 @@ export class StoreLink implements LeaseStore {
     prefix: string,
     from: number,
     signal: AbortSignal,
-    past?: Past,
+    followed?: FollowedHistory,
   ): AsyncGenerator<WatchBatch> {
     await this.#call('watch', prefix, async () => undefined);
     const cut = new Promise<never>((_, reject) => this.#cuts.add(reject));
-    yield* untilCut((ends) => this.#store.watch(prefix, from, ends, past), signal, cut);
+    yield* untilCut((ends) => this.#store.watch(prefix, from, ends, followed), signal, cut);
   }
 
   /** The store itself is for whoever made it to close. */

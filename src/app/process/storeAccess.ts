@@ -37,13 +37,13 @@ export async function openStore(
       process.env.GRPC_VERBOSITY ??= 'NONE';
       // Node's complaint that grpc-js names an IP address to TLS helps nobody who runs this.
       process.noDeprecation = true;
-      return (await import('../../store/etcd/etcdStore.ts')).openEtcdStore(etcdOptions(location));
+      return new (await import('../../store/etcd/etcdStore.ts')).EtcdStore(etcdOptions(location));
     case 'http': {
-      const { openHttpStore } = await import('../../store/http/httpStore.ts');
+      const { HttpStore } = await import('../../store/http/httpStore.ts');
       const { url, token } = location;
       const findToken = async () =>
         stateDirectory === undefined ? undefined : tokenForServer(location, stateDirectory);
-      return openHttpStore({ url, token: token?.reveal(), findToken });
+      return new HttpStore({ url, token: token?.reveal(), findToken });
     }
   }
 }

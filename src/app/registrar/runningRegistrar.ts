@@ -21,7 +21,7 @@ import { probe } from '../../registrar/observe/probe.ts';
 import type { Machine } from '../../registrar/observe/self.ts';
 import { createRegistrar, type Registrar } from '../../registrar/registrar.ts';
 import { printReason, type UnreadyReason } from '../../registrar/status.ts';
-import { type Exchange, jsonReply, type Reply } from '../../server/http/exchange/exchange.ts';
+import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { readIfThere } from '../process/network.ts';
@@ -47,7 +47,7 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled'
   /** What is wrong although it is ready. */
   warnings(): readonly string[];
   /** The report at its path; undefined for another one. */
-  page(exchange: Exchange): Reply | undefined;
+  page(exchange: Exchange): HttpReply | undefined;
   /** Ends it in the way that the settings say, still serving deaths for that long. Never rejects. */
   close(lingerMs: number): Promise<void>;
 }

@@ -5,7 +5,7 @@ import type { Name } from '../../dns/name.ts';
 import type { Log } from '../../observability/log.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
-import { type Exchange, jsonReply, type Reply } from '../../server/http/exchange/exchange.ts';
+import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import { type FixedContext, registrarContextOf, registratorSettings } from './registrarConfig.ts';
@@ -82,7 +82,7 @@ export class ServerRegistrar {
     return this.#running?.status();
   }
 
-  page(exchange: Exchange): Reply | undefined {
+  page(exchange: Exchange): HttpReply | undefined {
     if (this.#running !== undefined) return this.#running.page(exchange);
     return exchange.path === REPORT_PATH
       ? jsonReply(503, { reason: 'the registrar waits for the store' })

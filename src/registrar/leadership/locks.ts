@@ -1,6 +1,6 @@
 /** All locks of an engine's id, as a mirror and the store itself have them, and whether their holders are alive. */
 import type { Change, Entry } from '../../service/change.ts';
-import { createMirror, type Mirror, type Replica } from '../../store/mirror.ts';
+import { Mirror, type Replica } from '../../store/mirror.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
@@ -39,7 +39,7 @@ export class Locks {
     this.#board = new LockBoard(() => this.#tell());
     const { store, engineId, clock, random } = options;
     const prefix = locksOf(engineId);
-    this.#mirror = createMirror({ store, prefix, replica: this.#board, clock, random });
+    this.#mirror = new Mirror({ store, prefix, replica: this.#board, clock, random });
   }
 
   start(): void {

@@ -3,7 +3,7 @@
  * other names. Finds out which of them are alive. Records that a dead one left of our own containers are ours to write.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { storeFailure } from '../../store/store.ts';
+import { asStoreError } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
@@ -124,7 +124,7 @@ export class Neighbours {
         this.#failures = 0;
         await this.#nap.sleep(pauseMs);
       } catch (error) {
-        storeFailure(error);
+        asStoreError(error);
         // What the watch says does not cut this short: it may be what the failed call has done.
         await this.#rest.sleep(backoffMs(++this.#failures, BACKOFF, this.#options.random));
       }
@@ -139,7 +139,7 @@ export class Neighbours {
       this.#formerOwners = new Set((await locks.readElsewhere(place)).map(ownerId));
     } catch (error) {
       // Some stores let a registrar read no other engine's locks.
-      if (storeFailure(error).code !== 'denied') throw error;
+      if (asStoreError(error).code !== 'denied') throw error;
     }
     if (this.#formerOwners.size > 0) onChange();
   }

@@ -6,7 +6,7 @@
  * it does so is told to it for each run: the store does not say since when the engine is away.
  */
 import type { Lease } from '../../service/change.ts';
-import { type LeaseStore, storeFailure } from '../../store/store.ts';
+import { asStoreError, type LeaseStore } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
@@ -63,7 +63,7 @@ export class Caretaker {
       this.#failures = 0;
       return pauseMs;
     } catch (error) {
-      storeFailure(error);
+      asStoreError(error);
       return backoffMs(++this.#failures, BACKOFF, this.#options.random);
     }
   }

@@ -7,7 +7,7 @@
  * round at a time, so that whatever happens meanwhile is in the next one. When the store fails it is tried again for
  * ever, from what is wished then; what was wished in between is never replayed.
  */
-import { type Store, type StoreError, storeFailure } from '../../store/store.ts';
+import { asStoreError, type Store, type StoreError } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { AdaptiveTimeout } from '../../timing/deadline.ts';
@@ -149,7 +149,7 @@ export class Converger {
       try {
         pauseMs = await this.#round();
       } catch (error) {
-        pauseMs = this.#fail(storeFailure(error));
+        pauseMs = this.#fail(asStoreError(error));
       }
       this.#isComparing = false;
     }

@@ -6,7 +6,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import type { PeerOwner } from '../peerOwner.ts';
-import type { Client } from './exchange/client.ts';
+import type { ConnectedClient } from './exchange/client.ts';
 
 /** The host of a Host header without its port and brackets, in lower case; undefined when it is not one host. */
 export function hostOf(header: string): string | undefined {
@@ -35,7 +35,7 @@ export function isForeignOrigin({ origin, host }: IncomingHttpHeaders): boolean 
 }
 
 /** Whether the Authorization header carries the token: as Bearer, or as the password of Basic, under any user name. */
-export function carriesToken(authorization: string | undefined, token: string): boolean {
+export function hasToken(authorization: string | undefined, token: string): boolean {
   const offered = authorization === undefined ? undefined : credential(authorization);
   return offered !== undefined && offered !== '' && equalInConstantTime(offered, token);
 }
@@ -67,27 +67,27 @@ function sha256(text: string): Buffer {
 export interface WriterRules {
   readonly token: string | undefined;
   /** Where this host's users find the token, if the server made it; undefined where an operator chose it. */
-  readonly tokenPlace: string | undefined;
+  readonly tokenLocation: string | undefined;
   /** The users whose processes on this host may write without it. */
   readonly trusted: ReadonlySet<number>;
 }
 
-export type Verdict =
+export type WritePermission =
   | { readonly kind: 'token' }
   /** A process of a trusted user. */
   | { readonly kind: 'owner' }
   | { readonly kind: 'refused'; readonly cause: string };
 
-export async function judgeWriter(
+export async function checkWriter(
   rules: WriterRules,
   { authorization }: IncomingHttpHeaders,
-  client: Client,
-): Promise<Verdict> {
+  client: ConnectedClient,
+): Promise<WritePermission> {
   const { token, trusted } = rules;
   if (token !== undefined && authorization !== undefined) {
-    if (carriesToken(authorization, token)) return { kind: 'token' };
+    if (hasToken(authorization, token)) return { kind: 'token' };
     // Who does not know that there is one may send what he sends to others.
-    const isChosen = rules.tokenPlace === undefined;
+    const isChosen = rules.tokenLocation === undefined;
     if (isChosen) return { kind: 'refused', cause: "what was sent is not this server's token" };
   }
   const owner = trusted.size === 0 ? 'unknown' : await client.owner();
@@ -109,8 +109,8 @@ function problemOf({ trusted }: WriterRules, owner: PeerOwner): string {
   return `a process of uid ${owner} may not write: run it as ${users}, or use the token`;
 }
 
-function tokenHint({ token, tokenPlace }: WriterRules): string {
+function tokenHint({ token, tokenLocation }: WriterRules): string {
   if (token === undefined) return 'this server has none yet, start it with --http-token-file FILE';
-  const place = tokenPlace === undefined ? '' : `, which is in ${tokenPlace}`;
-  return `send "Authorization: Bearer TOKEN"${place}`;
+  const hint = tokenLocation === undefined ? '' : `, which is in ${tokenLocation}`;
+  return `send "Authorization: Bearer TOKEN"${hint}`;
 }

@@ -5,13 +5,13 @@
  * requests of guests get 503. When too many guests have sent no request, the oldest of them are closed first.
  */
 import type { Socket } from 'node:net';
-import { clientOf } from './exchange/client.ts';
-import type { ExchangeLimits } from './exchange/nodeExchange.ts';
+import { connectedClientOf } from './exchange/client.ts';
+import type { RequestLimits } from './exchange/nodeExchange.ts';
 
 export interface AdmissionLimits {
   readonly maxConnections: number;
   readonly maxConnectionsPerClient: number;
-  readonly maxGuests: number;
+  readonly maxSurplus: number;
   /** Requests of one connection at once, as pipelining makes them. */
   readonly maxPipelined: number;
 }
@@ -22,33 +22,33 @@ const GRACE_MS = 300;
 const MAX_BURST = 512;
 
 /** How many guests there may be for a moment that have asked nothing. */
-export function mostGuests(maxGuests: number): number {
-  return maxGuests + 2 * burst(maxGuests);
+export function mostSurplus(maxSurplus: number): number {
+  return maxSurplus + 2 * burst(maxSurplus);
 }
 
-function burst(maxGuests: number): number {
-  return Math.min(MAX_BURST, 4 * maxGuests);
+function burst(maxSurplus: number): number {
+  return Math.min(MAX_BURST, 4 * maxSurplus);
 }
 
-interface Connection {
+interface TrackedConnection {
   readonly socket: Socket;
   readonly share: string;
   readonly openedMs: number;
-  isGuest: boolean;
+  isSurplus: boolean;
   /** Requests that have begun and not ended. */
   busy: number;
   served: number;
 }
 
-export class Admission {
+export class ConnectionAdmission {
   readonly #limits: AdmissionLimits;
-  readonly #connections = new Map<Socket, Connection>();
+  readonly #connections = new Map<Socket, TrackedConnection>();
   /** Members only; in the order in which they came. */
-  readonly #byShare = new Map<string, Set<Connection>>();
+  readonly #byShare = new Map<string, Set<TrackedConnection>>();
   /** Those that have asked nothing yet; in the order in which they came. */
-  readonly #silentGuests = new Set<Connection>();
+  readonly #silentSurplus = new Set<TrackedConnection>();
   readonly #news = { opened: false };
-  #members = 0;
+  #admitted = 0;
   #isTrimming = false;
 
   constructor(limits: AdmissionLimits) {
@@ -64,13 +64,13 @@ export class Admission {
 
   opened(socket: Socket): void {
     this.#news.opened = true;
-    const { share } = clientOf(socket);
+    const { share } = connectedClientOf(socket);
     const openedMs = performance.now();
-    const connection = { socket, share, openedMs, isGuest: false, busy: 0, served: 0 };
+    const connection = { socket, share, openedMs, isSurplus: false, busy: 0, served: 0 };
     this.#connections.set(socket, connection);
     socket.once('close', () => this.#closed(connection));
-    if (this.#hasRoom(share)) this.#addMember(connection);
-    else this.#addGuest(connection);
+    if (this.#hasRoom(share)) this.#addAdmitted(connection);
+    else this.#addSurplus(connection);
   }
 
   /** Whether the connection may make another request; one that has too many is closed. */
@@ -87,7 +87,7 @@ export class Admission {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
     connection.busy++;
-    this.#silentGuests.delete(connection);
+    this.#silentSurplus.delete(connection);
     if (connection.busy <= this.#limits.maxPipelined) return true;
     socket.destroy();
     return false;
@@ -100,29 +100,29 @@ export class Admission {
     connection.served++;
   }
 
-  isGuest(socket: Socket): boolean {
-    return this.#connections.get(socket)?.isGuest ?? true;
+  isSurplus(socket: Socket): boolean {
+    return this.#connections.get(socket)?.isSurplus ?? true;
   }
 
   /** Whether a guest that is trusted has a place now. Its share does not count. */
-  promote(socket: Socket): boolean {
+  admit(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
-    if (!connection.isGuest) return true;
-    if (this.#members >= this.#limits.maxConnections) return false;
-    this.#addMember(connection);
+    if (!connection.isSurplus) return true;
+    if (this.#admitted >= this.#limits.maxConnections) return false;
+    this.#addAdmitted(connection);
     return true;
   }
 
   #hasRoom(share: string): boolean {
     const own = this.#byShare.get(share);
     const { maxConnections, maxConnectionsPerClient } = this.#limits;
-    const isFull = this.#members >= maxConnections || (own?.size ?? 0) >= maxConnectionsPerClient;
+    const isFull = this.#admitted >= maxConnections || (own?.size ?? 0) >= maxConnectionsPerClient;
     return !isFull || this.#closeIdle(own);
   }
 
   /** Between two requests, so that its client has to reckon with it. */
-  #closeIdle(connections: Iterable<Connection> = []): boolean {
+  #closeIdle(connections: Iterable<TrackedConnection> = []): boolean {
     for (const connection of connections) {
       if (connection.busy > 0 || connection.served === 0) continue;
       this.#close(connection);
@@ -131,24 +131,25 @@ export class Admission {
     return false;
   }
 
-  #addMember(connection: Connection): void {
-    connection.isGuest = false;
-    this.#members++;
+  #addAdmitted(connection: TrackedConnection): void {
+    connection.isSurplus = false;
+    this.#admitted++;
     const own = this.#byShare.get(connection.share);
     if (own === undefined) this.#byShare.set(connection.share, new Set([connection]));
     else own.add(connection);
   }
 
-  #addGuest(connection: Connection): void {
-    connection.isGuest = true;
-    this.#silentGuests.add(connection);
-    const { maxGuests } = this.#limits;
-    const [first] = this.#silentGuests;
-    if (first !== undefined && this.#silentGuests.size > mostGuests(maxGuests)) this.#close(first);
-    if (this.#silentGuests.size > maxGuests) this.#trimSoon();
+  #addSurplus(connection: TrackedConnection): void {
+    connection.isSurplus = true;
+    this.#silentSurplus.add(connection);
+    const { maxSurplus } = this.#limits;
+    const [first] = this.#silentSurplus;
+    if (first !== undefined && this.#silentSurplus.size > mostSurplus(maxSurplus))
+      this.#close(first);
+    if (this.#silentSurplus.size > maxSurplus) this.#trimSoon();
   }
 
-  #close(connection: Connection): void {
+  #close(connection: TrackedConnection): void {
     connection.socket.destroy();
     this.#closed(connection);
   }
@@ -168,12 +169,12 @@ export class Admission {
 
   /** Closes silent guests, the oldest first, until there are few enough or what is left is young and no crowd. */
   #trim(): void {
-    const { maxGuests } = this.#limits;
+    const { maxSurplus } = this.#limits;
     const nowMs = performance.now();
-    for (const guest of this.#silentGuests) {
-      if (this.#silentGuests.size <= maxGuests) return;
+    for (const guest of this.#silentSurplus) {
+      if (this.#silentSurplus.size <= maxSurplus) return;
       const leftMs = guest.openedMs + GRACE_MS - nowMs;
-      if (leftMs > 0 && this.#silentGuests.size <= maxGuests + burst(maxGuests)) {
+      if (leftMs > 0 && this.#silentSurplus.size <= maxSurplus + burst(maxSurplus)) {
         this.#trimSoon(Math.ceil(leftMs));
         return;
       }
@@ -182,11 +183,11 @@ export class Admission {
   }
 
   /** Also called twice for one connection: when it gives way, and when its socket has closed. */
-  #closed(connection: Connection): void {
+  #closed(connection: TrackedConnection): void {
     if (!this.#connections.delete(connection.socket)) return;
-    this.#silentGuests.delete(connection);
-    if (connection.isGuest) return;
-    this.#members--;
+    this.#silentSurplus.delete(connection);
+    if (connection.isSurplus) return;
+    this.#admitted--;
     const own = this.#byShare.get(connection.share);
     own?.delete(connection);
     if (own?.size === 0) this.#byShare.delete(connection.share);
@@ -195,7 +196,7 @@ export class Admission {
 
 /** How much the HTTP listener takes, in all and of one client, and how long it waits. */
 
-export interface HttpLimits extends AdmissionLimits, ExchangeLimits {
+export interface HttpLimits extends AdmissionLimits, RequestLimits {
   readonly maxHeaderOctets: number;
   /** A request, head and body, must have arrived within this time. */
   readonly requestTimeoutMs: number;
@@ -225,7 +226,7 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
   // A request that waits holds its connection, so there are more connections than places to wait.
   maxConnections: 1024 + 256,
   maxConnectionsPerClient: 64,
-  maxGuests: 128,
+  maxSurplus: 128,
   maxPipelined: 16,
   maxWaiting: 1024,
   maxWaitingPerClient: 32,
@@ -242,13 +243,13 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
  * others are for DNS, for questions that are forwarded, and for the store.
  */
 export function limitsWithin(files: number): Partial<HttpLimits> {
-  const { maxConnections, maxConnectionsPerClient, maxGuests, maxWaiting } = DEFAULT_HTTP_LIMITS;
+  const { maxConnections, maxConnectionsPerClient, maxSurplus, maxWaiting } = DEFAULT_HTTP_LIMITS;
   const share = Math.floor(files / 2);
   const connections = Math.min(maxConnections, Math.floor(share * 0.6));
   return {
     maxConnections: connections,
     maxConnectionsPerClient: Math.min(maxConnectionsPerClient, Math.ceil(connections / 4)),
-    maxGuests: Math.min(maxGuests, Math.floor((share - connections) / (2 * mostGuests(1)))),
+    maxSurplus: Math.min(maxSurplus, Math.floor((share - connections) / (2 * mostSurplus(1)))),
     maxWaiting: Math.min(maxWaiting, Math.floor((connections * 4) / 5)),
   };
 }

@@ -7,9 +7,9 @@ import type { MirrorCounters } from '../../store/mirror.ts';
 import type { TcpCounters } from '../connectionTable.ts';
 import {
   type Exchange,
+  type HttpReply,
   jsonReply,
   methodNotAllowed,
-  type Reply,
   textReply,
 } from './exchange/exchange.ts';
 
@@ -41,9 +41,9 @@ export interface Health {
 const ETCD_LIKE = { etcdserver: '2.3.8', etcdcluster: '2.3.0' };
 const METHODS = ['GET', 'HEAD'];
 
-type Page = (health: Health, exchange: Exchange) => Reply;
+type HealthPage = (health: Health, exchange: Exchange) => HttpReply;
 
-const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
+const PAGES: ReadonlyMap<string, HealthPage> = new Map<string, HealthPage>([
   ['/version', versionPage],
   ['/livez', () => textReply(200, 'ok')],
   ['/readyz', readyz],
@@ -51,7 +51,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   ['/health', etcdHealth],
 ]);
 
-const ETCD_PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
+const ETCD_PAGES: ReadonlyMap<string, HealthPage> = new Map<string, HealthPage>([
   ['/v2/machines', (_, exchange) => textReply(200, clientUrl(exchange))],
   ['/v2/members', (health, exchange) => members(health, { members: [member(health, exchange)] })],
   ['/v2/members/leader', (health, exchange) => members(health, member(health, exchange))],
@@ -63,18 +63,18 @@ export function isHealthPath(path: string): boolean {
 }
 
 /** The reply to a request for one of these pages; undefined for another path. */
-export function healthReply(health: Health, exchange: Exchange): Reply | undefined {
+export function healthReply(health: Health, exchange: Exchange): HttpReply | undefined {
   const etcdPage = health.clusterId === undefined ? undefined : ETCD_PAGES.get(exchange.path);
   const page = PAGES.get(exchange.path) ?? etcdPage;
   if (page === undefined) return undefined;
   return METHODS.includes(exchange.method) ? page(health, exchange) : methodNotAllowed(METHODS);
 }
 
-function versionPage({ version, clusterId }: Health): Reply {
+function versionPage({ version, clusterId }: Health): HttpReply {
   return jsonReply(200, { ...(clusterId === undefined ? {} : ETCD_LIKE), soradns: version });
 }
 
-function readyz({ readiness, warnings, stats }: Health, { headers }: Exchange): Reply {
+function readyz({ readiness, warnings, stats }: Health, { headers }: Exchange): HttpReply {
   const reasons = readiness();
   const warned = warnings?.() ?? [];
   const ready = reasons.length === 0;
@@ -87,12 +87,12 @@ function readyz({ readiness, warnings, stats }: Health, { headers }: Exchange): 
   return textReply(status, lines.join('\n'));
 }
 
-function etcdHealth({ readiness }: Health): Reply {
+function etcdHealth({ readiness }: Health): HttpReply {
   const healthy = readiness().length === 0;
   return jsonReply(healthy ? 200 : 503, { health: String(healthy) });
 }
 
-function members({ clusterId = '' }: Health, body: unknown): Reply {
+function members({ clusterId = '' }: Health, body: unknown): HttpReply {
   return jsonReply(200, body, { 'X-Etcd-Cluster-Id': clusterId });
 }
 

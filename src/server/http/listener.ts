@@ -9,18 +9,23 @@
  * closed connection, never in an exception.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { LeaseStore } from '../../store/store.ts';
-import { Admission, DEFAULT_HTTP_LIMITS, type HttpLimits, mostGuests } from './admission.ts';
-import { ChangeTexts, RecentTexts } from './api/changeTexts.ts';
-import type { Shared } from './api/keys.ts';
+import {
+  ConnectionAdmission,
+  DEFAULT_HTTP_LIMITS,
+  type HttpLimits,
+  mostSurplus,
+} from './admission.ts';
+import { ChangeTexts, TextCache } from './api/changeTexts.ts';
+import type { SharedResources } from './api/keys.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
-import { clientOf } from './exchange/client.ts';
-import type { Exchange, Reply } from './exchange/exchange.ts';
-import { createGiveWay, createPace, type Pace } from './exchange/giveWay.ts';
+import { type ConnectedClient, connectedClientOf } from './exchange/client.ts';
+import type { Exchange, HttpReply } from './exchange/exchange.ts';
 import { boundedRequests, nodeExchange } from './exchange/nodeExchange.ts';
 import { createOutbox, lingering, type Outbox } from './exchange/outbox.ts';
-import { shares } from './exchange/shares.ts';
+import { shares } from './exchange/permits.ts';
+import { createPace, createYieldLoop } from './exchange/yieldLoop.ts';
 import { isHealthPath, type ServerStats } from './health.ts';
 import { createRoutes, type Routes } from './routes.ts';
 
@@ -28,7 +33,7 @@ export interface HttpListenerOptions {
   /** Without one there are only the pages. */
   readonly store?: LeaseStore | undefined;
   /** Pages besides those of every listener: the reply to a GET or HEAD, undefined for a path that is none of them. */
-  readonly page?: ((exchange: Exchange) => Reply | undefined) | undefined;
+  readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
   /** Reasons why the server is not ready; none: it is. */
   readonly readiness: () => readonly string[];
   /** What is wrong although the server is ready. */
@@ -39,7 +44,7 @@ export interface HttpListenerOptions {
   /** Who shows it may write everything. */
   readonly token?: string | undefined;
   /** Where this host's users find the token, for those who are refused. */
-  readonly tokenPlace?: string | undefined;
+  readonly tokenLocation?: string | undefined;
   /** Users whose processes on this host may write without it; by default root and this process's user. */
   readonly trustedUsers?: ReadonlySet<number> | undefined;
   /** The key of the configuration, which is written with the token only; undefined: it is a key like any other. */
@@ -64,70 +69,111 @@ export interface HttpLogLine {
   readonly client: string;
 }
 
-export interface HttpListener {
-  /** Rejects with node's error (`code` EADDRINUSE, EACCES …) when the address cannot be had. Port 0: any free one. */
-  listen(address: string, port: number): Promise<{ address: string; port: number }>;
-  /** Ends waiting requests, lets others finish for a second, and closes every connection. */
-  close(): Promise<void>;
-}
-
-interface Service {
-  readonly options: HttpListenerOptions;
-  readonly limits: HttpLimits;
-  readonly admission: Admission;
-  readonly outbox: Outbox;
-  readonly routes: Routes;
-  readonly pace: Pace;
-  /** One for each request in flight; ends it. */
-  readonly live: Set<() => void>;
-  closing: boolean;
-}
-
 const CLOSE_GRACE_MS = 1_000;
-const REQUESTS_A_TURN = 16;
+const REQUESTS_PER_TURN = 16;
 /** When it is full the kernel drops new connections, whose clients try again a second later. */
 const BACKLOG = 4096;
 
-export function createHttpListener(options: HttpListenerOptions): HttpListener {
-  const limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
-  const admission = new Admission(limits);
-  const service: Service = {
-    options,
-    limits,
-    admission,
-    outbox: createOutbox(limits.maxUnreadOctets),
-    routes: createRoutes(options, sharedBy(limits, admission), limits.heartbeatMs),
-    pace: createPace(REQUESTS_A_TURN),
-    live: new Set(),
-    closing: false,
-  };
-  const server = createServer({
-    ...serverOptions(limits),
-    IncomingMessage: boundedRequests((socket) => admission.mayAsk(socket)),
-  });
-  // Guests that are being told why not come on top of silent ones.
-  server.maxConnections = limits.maxConnections + 2 * mostGuests(limits.maxGuests);
-  server.maxRequestsPerSocket = 100_000;
-  server.on('connection', (socket) => {
-    admission.opened(socket);
-  });
-  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    void serve(service, request, response);
-  };
-  server.on('request', onRequest);
-  // The body's reader sends "100 Continue", so that a body which is refused is never sent.
-  server.on('checkContinue', onRequest);
-  return {
-    listen: (address, port) => listen(server, address, port, options.onListenerError),
-    close: () => {
-      service.closing = true;
-      for (const end of service.live) end();
-      return close(server);
-    },
-  };
+export class HttpListener {
+  readonly #options: HttpListenerOptions;
+  readonly #limits: HttpLimits;
+  readonly #admission: ConnectionAdmission;
+  readonly #outbox: Outbox;
+  readonly #routes: Routes;
+  readonly #pace = createPace(REQUESTS_PER_TURN);
+  readonly #server: Server;
+  /** For each request in progress the function that ends it. */
+  readonly #endRequest = new Set<() => void>();
+  #isClosing = false;
+
+  constructor(options: HttpListenerOptions) {
+    const limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
+    const admission = new ConnectionAdmission(limits);
+    this.#options = options;
+    this.#limits = limits;
+    this.#admission = admission;
+    this.#outbox = createOutbox(limits.maxUnreadOctets);
+    this.#routes = createRoutes(options, sharedBy(limits, admission), limits.heartbeatMs);
+    this.#server = createServer({
+      ...serverOptions(limits),
+      IncomingMessage: boundedRequests((socket) => admission.mayAsk(socket)),
+    });
+    // Surplus connections that are being refused come on top of silent ones.
+    this.#server.maxConnections = limits.maxConnections + 2 * mostSurplus(limits.maxSurplus);
+    this.#server.maxRequestsPerSocket = 100_000;
+    this.#server.on('connection', (socket) => admission.opened(socket));
+    const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+      void this.#serve(request, response);
+    };
+    this.#server.on('request', onRequest);
+    // The body's reader sends "100 Continue", so that a client never sends a body that the server refuses.
+    this.#server.on('checkContinue', onRequest);
+  }
+
+  /** Rejects with Node's error (`code` EADDRINUSE, EACCES …) when it cannot have the address. Port 0: any free one. */
+  listen(address: string, port: number): Promise<{ address: string; port: number }> {
+    return listen(this.#server, address, port, this.#options.onListenerError);
+  }
+
+  /** Ends waiting requests, lets others finish for a second, and closes every connection. */
+  close(): Promise<void> {
+    this.#isClosing = true;
+    for (const end of this.#endRequest) end();
+    return closeServer(this.#server);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    const admission = this.#admission;
+    if (!admission.began(socket)) return;
+    const client = connectedClientOf(socket);
+    const visit = this.#routes.visit(client, request.headers);
+    const caller = { share: client.share, isTrusted: visit.isTrusted };
+    const context = { limits: this.#limits, outbox: this.#outbox, caller, connection: client };
+    const { exchange, end } = nodeExchange(request, response, context);
+    const { method, path } = exchange;
+    this.#followToEnd(client, socket, response, exchange, end);
+    const admit = admission.isSurplus(socket) ? () => admission.admit(socket) : undefined;
+    if (this.#isClosing || admit !== undefined) response.shouldKeepAlive = false;
+    try {
+      const wait = isHealthPath(path) ? undefined : this.#pace();
+      if (wait !== undefined) await wait;
+      await visit.serve(exchange, admit);
+    } catch (error) {
+      this.#options.onError?.(error, { method, path });
+      if (response.headersSent) response.destroy();
+      else exchange.send(failureReply(failure(300, 'internal error')));
+    }
+  }
+
+  /** Counts and logs the request when its response has closed, for whatever reason. */
+  #followToEnd(
+    client: ConnectedClient,
+    socket: Socket,
+    response: ServerResponse,
+    { method, path }: Exchange,
+    end: () => void,
+  ): void {
+    const startedMs = performance.now();
+    this.#endRequest.add(end);
+    // When a connection closes, Node reports it to the response that is being sent, not to those queued behind it.
+    const removeCallback = client.onClose(() => response.emit('close'));
+    response.once('close', () => {
+      removeCallback();
+      this.#endRequest.delete(end);
+      this.#admission.ended(socket);
+      this.#options.onRequest?.({
+        method,
+        path,
+        status: response.statusCode,
+        durationMs: performance.now() - startedMs,
+        client: client.address,
+      });
+    });
+  }
 }
 
-function sharedBy(limits: HttpLimits, admission: Admission): Shared {
+function sharedBy(limits: HttpLimits, admission: ConnectionAdmission): SharedResources {
   return {
     waits: shares(limits.maxWaiting, limits.maxWaitingPerClient),
     listings: lingering(
@@ -138,8 +184,8 @@ function sharedBy(limits: HttpLimits, admission: Admission): Shared {
       shares(limits.maxLongReplies, limits.maxLongRepliesPerClient),
       limits.keepAliveMs,
     ),
-    giveWay: createGiveWay(() => admission.hasNews()),
-    eventLines: new RecentTexts((line) => line.length),
+    yieldLoop: createYieldLoop(() => admission.hasNews()),
+    eventLines: new TextCache((line) => line.length),
     changeTexts: new ChangeTexts(),
   };
 }
@@ -175,7 +221,7 @@ function listen(
   });
 }
 
-function close(server: Server): Promise<void> {
+function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
     server.close(() => {
@@ -184,43 +230,4 @@ function close(server: Server): Promise<void> {
     });
     server.closeIdleConnections();
   });
-}
-
-async function serve(
-  service: Service,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const { options, limits, outbox, admission, routes } = service;
-  const { socket } = request;
-  if (!admission.began(socket)) return;
-  const startedMs = performance.now();
-  const client = clientOf(socket);
-  const visit = routes.visit(client, request.headers);
-  const asker = { share: client.share, isTrusted: visit.isTrusted };
-  const surroundings = { limits, outbox, asker, connection: client };
-  const { exchange, end } = nodeExchange(request, response, surroundings);
-  const { method, path } = exchange;
-  service.live.add(end);
-  // Node tells the response that is being sent alone, not those that queue behind it on the connection.
-  const forget = client.onClose(() => response.emit('close'));
-  response.once('close', () => {
-    forget();
-    service.live.delete(end);
-    admission.ended(socket);
-    const durationMs = performance.now() - startedMs;
-    const { address } = client;
-    options.onRequest?.({ method, path, status: response.statusCode, durationMs, client: address });
-  });
-  const guest = admission.isGuest(socket) ? () => admission.promote(socket) : undefined;
-  if (service.closing || guest !== undefined) response.shouldKeepAlive = false;
-  try {
-    const wait = isHealthPath(path) ? undefined : service.pace();
-    if (wait !== undefined) await wait;
-    await visit.serve(exchange, guest);
-  } catch (error) {
-    options.onError?.(error, { method, path });
-    if (response.headersSent) response.destroy();
-    else exchange.send(failureReply(failure(300, 'internal error')));
-  }
 }

@@ -3,34 +3,34 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
 import { trustedUsers } from '../peerOwner.ts';
 import {
+  checkWriter,
   configCause,
   isAllowedHost,
   isForeignOrigin,
-  judgeWriter,
-  type Verdict,
+  type WritePermission,
   type WriterRules,
 } from './access.ts';
 import { withoutConfig } from './api/keyPath.ts';
-import { clusterId, type Shared, serveKeys } from './api/keys.ts';
+import { clusterId, type SharedResources, serveKeys } from './api/keys.ts';
 import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
-import type { Client } from './exchange/client.ts';
-import { type Exchange, type Reply, textReply } from './exchange/exchange.ts';
-import { politeStore } from './exchange/giveWay.ts';
+import type { ConnectedClient } from './exchange/client.ts';
+import { type Exchange, type HttpReply, textReply } from './exchange/exchange.ts';
+import { yieldingStore } from './exchange/yieldLoop.ts';
 import { type Health, healthReply, isHealthPath } from './health.ts';
 
 export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   readonly store?: LeaseStore | undefined;
-  readonly page?: ((exchange: Exchange) => Reply | undefined) | undefined;
+  readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
   readonly token?: string | undefined;
-  readonly tokenPlace?: string | undefined;
+  readonly tokenLocation?: string | undefined;
   readonly trustedUsers?: ReadonlySet<number> | undefined;
   readonly configKey?: string | undefined;
   readonly allowedHosts?: readonly string[] | undefined;
 }
 
 export interface Routes {
-  visit(client: Client, headers: IncomingHttpHeaders): Visit;
+  visit(client: ConnectedClient, headers: IncomingHttpHeaders): Visit;
 }
 
 /** One request. */
@@ -43,18 +43,22 @@ export interface Visit {
 /** What routes are made of. */
 interface Parts {
   readonly options: RoutesOptions;
-  readonly shared: Shared;
+  readonly shared: SharedResources;
   readonly heartbeatMs: number;
   readonly health: Health;
   /** For whom may write everything, and for whom may not write the configuration. */
   readonly stores: { readonly whole: LeaseStore; readonly guarded: LeaseStore } | undefined;
 }
 
-export function createRoutes(options: RoutesOptions, shared: Shared, heartbeatMs: number): Routes {
-  const { token, tokenPlace, store, configKey } = options;
+export function createRoutes(
+  options: RoutesOptions,
+  shared: SharedResources,
+  heartbeatMs: number,
+): Routes {
+  const { token, tokenLocation, store, configKey } = options;
   const trusted = options.trustedUsers ?? trustedUsers();
-  const rules: WriterRules = { token, tokenPlace, trusted };
-  const whole = store && politeStore(store, shared.giveWay);
+  const rules: WriterRules = { token, tokenLocation, trusted };
+  const whole = store && yieldingStore(store, shared.yieldLoop);
   const guarded =
     whole && configKey !== undefined ? withoutConfig(whole, configKey, configCause(rules)) : whole;
   const parts: Parts = {
@@ -66,10 +70,10 @@ export function createRoutes(options: RoutesOptions, shared: Shared, heartbeatMs
   };
   return {
     visit(client, headers) {
-      let verdict: Promise<Verdict> | undefined;
+      let permission: Promise<WritePermission> | undefined;
       const judge = () => {
-        verdict ??= judgeWriter(rules, headers, client);
-        return verdict;
+        permission ??= checkWriter(rules, headers, client);
+        return permission;
       };
       const isTrusted = async () => (await judge()).kind !== 'refused';
       return {
@@ -87,22 +91,22 @@ export function createRoutes(options: RoutesOptions, shared: Shared, heartbeatMs
 async function route(
   { options, shared, heartbeatMs, health, stores }: Parts,
   exchange: Exchange,
-  judge: () => Promise<Verdict>,
+  judge: () => Promise<WritePermission>,
 ): Promise<void> {
   const writes = isWrite(exchange);
-  const verdict = writes ? await judge() : undefined;
-  if (verdict?.kind === 'refused') return exchange.send(deniedReply(exchange, verdict.cause));
+  const permission = writes ? await judge() : undefined;
+  if (permission?.kind === 'refused') return exchange.send(deniedReply(exchange, permission.cause));
   const page = healthReply(health, exchange) ?? (writes ? undefined : options.page?.(exchange));
   if (page !== undefined) return exchange.send(page);
   if (stores !== undefined) {
-    const store = verdict?.kind === 'owner' ? stores.guarded : stores.whole;
+    const store = permission?.kind === 'owner' ? stores.guarded : stores.whole;
     if (await serveKeys(store, exchange, shared)) return;
     if (await serveStoreApi(store, exchange, shared, heartbeatMs)) return;
   }
   exchange.send(textReply(404, '404 page not found'));
 }
 
-function refuse({ options }: Parts, exchange: Exchange): Reply | undefined {
+function refuse({ options }: Parts, exchange: Exchange): HttpReply | undefined {
   const { headers } = exchange;
   if (!isAllowedHost(headers.host, options.allowedHosts ?? [])) {
     return textReply(
@@ -117,14 +121,14 @@ function refuse({ options }: Parts, exchange: Exchange): Reply | undefined {
 async function refuseGuest(
   exchange: Exchange,
   promote: (() => boolean) | undefined,
-): Promise<Reply | undefined> {
+): Promise<HttpReply | undefined> {
   if (promote === undefined || isHealthPath(exchange.path)) return undefined;
-  if ((await exchange.asker.isTrusted()) && promote()) return undefined;
+  if ((await exchange.caller.isTrusted()) && promote()) return undefined;
   const message = 'too many open connections in total, or from this address';
   return failureReply(failure(300, message, 0, 503), storeError(exchange, 'unavailable', message));
 }
 
-function deniedReply(exchange: Exchange, cause: string): Reply {
+function deniedReply(exchange: Exchange, cause: string): HttpReply {
   return failureReply(failure(110, cause), storeError(exchange, 'denied', cause));
 }
 

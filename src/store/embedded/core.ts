@@ -27,18 +27,18 @@ import {
 import {
   type Condition,
   type DeleteResult,
+  type FollowedHistory,
+  type KeyLocation,
   type LeaseStore,
-  type Past,
-  type Place,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
   StoreError,
   type WatchBatch,
 } from '../store.ts';
-import { type Bounds, History, type Timeline } from './history.ts';
-import { Leases } from './leases.ts';
-import { Reads } from './reads.ts';
+import { type ChangeBounds, History, type Timeline } from './history.ts';
+import { EmbeddedLeases } from './leases.ts';
+import { EmbeddedReader } from './reads.ts';
 import type { Table } from './table.ts';
 import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
@@ -48,16 +48,16 @@ const EXPIRIES_PER_TRANSACTION = 1000;
 const RETRY = { minMs: 1_000, maxMs: 16_000 };
 /** Ids of leases: random, so that no store gives one again, and above every revision. */
 const LEASE_IDS = { min: 2 ** 47, max: 2 ** 48 - 1 };
-const HISTORY: Bounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
+const HISTORY: ChangeBounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
 
-export interface EmbeddedParts {
+export interface EmbeddedStoreOptions {
   readonly label: string;
   readonly table: Table;
   readonly clock: Clock;
   /** What the rows' deadlines are measured on. */
   readonly timeline: Timeline;
   /** What a watch can begin with; default 10,000 changes or 32 MiB. A watcher may fall behind by twice that. */
-  readonly history?: Bounds | undefined;
+  readonly history?: ChangeBounds | undefined;
   /** Runs when the table is closed, also when closing it failed. */
   readonly afterClose?: (() => Promise<void>) | undefined;
 }
@@ -74,9 +74,9 @@ export class EmbeddedStore implements LeaseStore {
   readonly #table: Table;
   readonly #timeline: Timeline;
   readonly #clock: Clock;
-  readonly #leases: Leases;
+  readonly #leases: EmbeddedLeases;
   readonly #watchers: Watchers;
-  readonly #reads: Reads;
+  readonly #reads: EmbeddedReader;
   readonly #alarm: Alarm;
   readonly #afterClose: () => Promise<void>;
   #queue: PendingWrite[] = [];
@@ -85,12 +85,12 @@ export class EmbeddedStore implements LeaseStore {
   #failuresInARow = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: EmbeddedParts) {
+  constructor(parts: EmbeddedStoreOptions) {
     this.label = parts.label;
     this.#table = parts.table;
     this.#clock = parts.clock;
     this.#timeline = parts.timeline;
-    this.#leases = new Leases(parts.table, parts.timeline);
+    this.#leases = new EmbeddedLeases(parts.table, parts.timeline);
     this.#afterClose = parts.afterClose ?? (async () => undefined);
     const bounds = parts.history ?? HISTORY;
     const history = new History(revisionOf(parts.table), bounds);
@@ -98,7 +98,7 @@ export class EmbeddedStore implements LeaseStore {
       changes: bounds.changes * 2,
       octets: bounds.octets * 2,
     });
-    this.#reads = new Reads({
+    this.#reads = new EmbeddedReader({
       ...parts,
       leases: this.#leases,
       watchers: this.#watchers,
@@ -127,7 +127,7 @@ export class EmbeddedStore implements LeaseStore {
     return this.#reads.get(key);
   }
 
-  async locate(key: string): Promise<Place> {
+  async locate(key: string): Promise<KeyLocation> {
     this.#assertOpen();
     checkKey(key);
     return this.#reads.locate(key);
@@ -144,11 +144,11 @@ export class EmbeddedStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
-    past?: Past,
+    followed?: FollowedHistory,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     this.#assertOpen();
     checkPrefix(prefix);
-    if (past !== undefined) this.#checkPast(past, fromRevision - 1);
+    if (followed !== undefined) this.#checkHistory(followed, fromRevision - 1);
     yield* this.#watchers.watch(prefix, fromRevision, signal);
   }
 
@@ -249,7 +249,7 @@ export class EmbeddedStore implements LeaseStore {
         for (const write of writes) write.run(transaction);
         return transaction;
       });
-      this.#leases.keep();
+      this.#leases.commit();
       this.#writeTrouble = undefined;
       this.#failuresInARow = 0;
       for (const batch of done.batches) this.#watchers.publish(batch);
@@ -257,7 +257,7 @@ export class EmbeddedStore implements LeaseStore {
       const deadlineMs = this.#table.earliestDeadlineMs();
       return deadlineMs === undefined ? undefined : this.#timeline.toMonotonicMs(deadlineMs);
     } catch (cause) {
-      this.#leases.undo();
+      this.#leases.rollBack();
       const error = this.#failure(cause);
       this.#writeTrouble = error.message;
       for (const write of writes.length > 0 ? writes : this.#queue.splice(0)) write.reject(error);
@@ -269,7 +269,7 @@ export class EmbeddedStore implements LeaseStore {
     return wakeAtMs !== undefined && wakeAtMs <= this.#clock.monotonicMs();
   }
 
-  #checkPast({ history }: Past, seenRevision: number): void {
+  #checkHistory({ history }: FollowedHistory, seenRevision: number): void {
     // A store that was restored from a copy is the same one as it was before.
     if (history === this.#table.identity && seenRevision <= revisionOf(this.#table)) return;
     throw new StoreError('replaced', `${this.label} is not the store that was watched before`);

@@ -7,7 +7,7 @@ import type { Clock } from '../../timing/clock.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 
 /** How much may wait or be remembered: changes, and octets of their keys and values. */
-export interface Bounds {
+export interface ChangeBounds {
   readonly changes: number;
   readonly octets: number;
 }
@@ -25,7 +25,7 @@ function changeOctets(change: Change): number {
 }
 
 export class History {
-  readonly #bounds: Bounds;
+  readonly #bounds: ChangeBounds;
   /** Ascending by revision; those before `#head` are forgotten and wait to be cut off. */
   #batches: WatchBatch[] = [];
   #head = 0;
@@ -36,7 +36,7 @@ export class History {
   #revision: number;
 
   /** `revision` is the last one that happened before the history begins. */
-  constructor(revision: number, bounds: Bounds) {
+  constructor(revision: number, bounds: ChangeBounds) {
     this.#bounds = bounds;
     this.#firstRevision = revision + 1;
     this.#revision = revision;

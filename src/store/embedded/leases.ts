@@ -11,16 +11,16 @@
  */
 import type { Lease } from '../../service/change.ts';
 import type { Timeline } from './history.ts';
-import type { KeyedRow, Lifetime, Row, Table } from './table.ts';
+import type { KeyedRow, Lifetime, Table, TableRow } from './table.ts';
 
 const LEASES = 'lease/';
 const NOTHING = new Uint8Array(0);
 
 /** The row that says of a key that a lease has it. */
-export const MEMBER: Row = leaseRow(undefined);
+export const MEMBER_ROW: TableRow = leaseRow(undefined);
 
 /** The row of a lease itself. */
-export function leaseRow(lifetime: Lifetime | undefined): Row {
+export function leaseRow(lifetime: Lifetime | undefined): TableRow {
   return { value: NOTHING, createRevision: 0, modRevision: 0, lifetime, lease: undefined };
 }
 
@@ -67,11 +67,11 @@ export class SharedLease implements Lease {
  * Every lease that a row of the table can name, by id, and what the transaction at work changes about them. Whatever
  * begins must be followed by `keep` or `undo` before the next transaction.
  */
-export class Leases {
+export class EmbeddedLeases {
   readonly #timeline: Timeline;
-  readonly #known = new Map<number, SharedLease>();
+  readonly #byId = new Map<number, SharedLease>();
   /** Deadlines before the transaction; `undefined`: the lease is new. */
-  readonly #before = new Map<number, number | undefined>();
+  readonly #formerDeadlines = new Map<number, number | undefined>();
   readonly #ended = new Set<number>();
 
   /** Those that the table holds. */
@@ -84,13 +84,13 @@ export class Leases {
   }
 
   get all(): ReadonlyMap<number, SharedLease> {
-    return this.#known;
+    return this.#byId;
   }
 
   /** The transaction grants or renews it. */
   set(id: number, lifetime: Lifetime): SharedLease {
-    const known = this.#known.get(id);
-    if (!this.#before.has(id)) this.#before.set(id, known?.deadlineMs);
+    const known = this.#byId.get(id);
+    if (!this.#formerDeadlines.has(id)) this.#formerDeadlines.set(id, known?.deadlineMs);
     if (known === undefined) return this.#add(id, lifetime);
     known.deadlineMs = lifetime.deadlineMs;
     return known;
@@ -102,29 +102,29 @@ export class Leases {
   }
 
   /** The transaction is durable. */
-  keep(): void {
-    for (const id of this.#ended) this.#known.delete(id);
-    this.#settle();
+  commit(): void {
+    for (const id of this.#ended) this.#byId.delete(id);
+    this.#clearPending();
   }
 
   /** Nothing of the transaction was kept. */
-  undo(): void {
-    for (const [id, deadlineMs] of this.#before) {
-      const known = this.#known.get(id);
+  rollBack(): void {
+    for (const [id, deadlineMs] of this.#formerDeadlines) {
+      const known = this.#byId.get(id);
       if (known !== undefined && deadlineMs !== undefined) known.deadlineMs = deadlineMs;
-      else this.#known.delete(id);
+      else this.#byId.delete(id);
     }
-    this.#settle();
+    this.#clearPending();
   }
 
-  #settle(): void {
-    this.#before.clear();
+  #clearPending(): void {
+    this.#formerDeadlines.clear();
     this.#ended.clear();
   }
 
   #add(id: number, lifetime: Lifetime): SharedLease {
     const lease = new SharedLease(id, lifetime, this.#timeline);
-    this.#known.set(id, lease);
+    this.#byId.set(id, lease);
     return lease;
   }
 }

@@ -7,15 +7,15 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../../timing/clock.ts';
 import type { LeaseStore } from '../store.ts';
 import { EmbeddedStore } from './core.ts';
-import { type Bounds, Timeline } from './history.ts';
+import { type ChangeBounds, Timeline } from './history.ts';
 import type {
   KeyedRow,
   Lifetime,
-  Page,
   PageBounds,
-  Row,
+  RowPage,
   RowWriter,
   Table,
+  TableRow,
   TableView,
   Written,
 } from './table.ts';
@@ -24,7 +24,7 @@ import { find, OctetTree, page, type TreeNode } from './tree.ts';
 export interface MemoryStoreOptions {
   readonly clock?: Clock | undefined;
   /** What a watch can begin with; see `EmbeddedParts.history`. */
-  readonly history?: Bounds | undefined;
+  readonly history?: ChangeBounds | undefined;
   /**
    * Where revisions begin; default 0. A server says something that is above all that its predecessor can have given out,
    * such as the time in ms: a client that watches on from those then hears `compacted`, and does not wait for a future
@@ -50,7 +50,7 @@ function boundedPage(
   prefix: string,
   after: string | undefined,
   bounds: PageBounds,
-): Page {
+): RowPage {
   let octets = 0;
   let isCut = false;
   const rows = page(root, prefix, after, bounds.rows, (key, row) => {
@@ -86,7 +86,7 @@ class MemoryTable implements Table {
     this.#revision = revision;
   }
 
-  get(key: string): { row: Row | undefined; revision: number } {
+  get(key: string): { row: TableRow | undefined; revision: number } {
     return { row: unpack(this.#tree.get(key)), revision: this.#revision };
   }
 
@@ -116,27 +116,27 @@ class MemoryTable implements Table {
 
   async close(): Promise<void> {}
 
-  #set(key: string, row: Row, previous: Row | undefined): void {
+  #set(key: string, row: TableRow, previous: TableRow | undefined): void {
     this.#tree.set(key, pack(row));
     if (row.lifetime !== undefined) this.#deadlines.set(key, row.lifetime.deadlineMs);
     else if (previous?.lifetime !== undefined) this.#deadlines.delete(key);
   }
 
-  #delete(key: string, previous: Row): void {
+  #delete(key: string, previous: TableRow): void {
     this.#tree.delete(key);
     if (previous.lifetime !== undefined) this.#deadlines.delete(key);
   }
 }
 
-function pack(row: Row): PackedRow {
+function pack(row: TableRow): PackedRow {
   const { value, createRevision, modRevision, lifetime, lease } = row;
   const octets = Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1');
   return { octets, createRevision, modRevision, lifetime, lease };
 }
 
-function unpack(packed: PackedRow): Row;
-function unpack(packed: PackedRow | undefined): Row | undefined;
-function unpack(packed: PackedRow | undefined): Row | undefined {
+function unpack(packed: PackedRow): TableRow;
+function unpack(packed: PackedRow | undefined): TableRow | undefined;
+function unpack(packed: PackedRow | undefined): TableRow | undefined {
   if (packed === undefined) return undefined;
   const { octets, createRevision, modRevision, lifetime, lease } = packed;
   return { value: Buffer.from(octets, 'latin1'), createRevision, modRevision, lifetime, lease };
@@ -153,7 +153,7 @@ function keyedRow([key, packed]: [string, PackedRow]): KeyedRow {
 export class Deadlines {
   readonly #keys: string[] = [];
   readonly #times: number[] = [];
-  readonly #places = new Map<string, number>();
+  readonly #positions = new Map<string, number>();
 
   earliestMs(): number | undefined {
     return this.#times[0];
@@ -161,65 +161,69 @@ export class Deadlines {
 
   /** Up to `limit` keys whose deadline is at or before the instant, the earliest of them first. */
   due(nowMs: number, limit: number): string[] {
-    const places: number[] = [];
+    const positions: number[] = [];
     const open = [0];
-    for (let place = open.pop(); place !== undefined && places.length < limit; place = open.pop()) {
-      if (place >= this.#keys.length || this.#time(place) > nowMs) continue;
-      places.push(place);
-      open.push(2 * place + 1, 2 * place + 2);
+    for (
+      let position = open.pop();
+      position !== undefined && positions.length < limit;
+      position = open.pop()
+    ) {
+      if (position >= this.#keys.length || this.#time(position) > nowMs) continue;
+      positions.push(position);
+      open.push(2 * position + 1, 2 * position + 2);
     }
-    places.sort((a, b) => this.#time(a) - this.#time(b));
-    return places.map((place) => this.#keys[place] as string);
+    positions.sort((a, b) => this.#time(a) - this.#time(b));
+    return positions.map((position) => this.#keys[position] as string);
   }
 
   set(key: string, deadlineMs: number): void {
-    const place = this.#places.get(key) ?? this.#keys.length;
-    this.#put(place, key, deadlineMs);
-    this.#settle(place);
+    const position = this.#positions.get(key) ?? this.#keys.length;
+    this.#put(position, key, deadlineMs);
+    this.#restoreOrder(position);
   }
 
   delete(key: string): void {
-    const place = this.#places.get(key);
-    if (place === undefined) return;
-    this.#places.delete(key);
+    const position = this.#positions.get(key);
+    if (position === undefined) return;
+    this.#positions.delete(key);
     const lastKey = this.#keys.pop() as string;
     const lastTime = this.#times.pop() as number;
-    if (place === this.#keys.length) return;
-    this.#put(place, lastKey, lastTime);
-    this.#settle(place);
+    if (position === this.#keys.length) return;
+    this.#put(position, lastKey, lastTime);
+    this.#restoreOrder(position);
   }
 
-  #settle(place: number): void {
-    if (this.#rise(place) === place) this.#sink(place);
+  #restoreOrder(position: number): void {
+    if (this.#rise(position) === position) this.#sink(position);
   }
 
   #rise(from: number): number {
-    let place = from;
-    while (place > 0) {
-      const parent = (place - 1) >> 1;
-      if (this.#time(parent) <= this.#time(place)) break;
-      this.#swap(parent, place);
-      place = parent;
+    let position = from;
+    while (position > 0) {
+      const parent = (position - 1) >> 1;
+      if (this.#time(parent) <= this.#time(position)) break;
+      this.#swap(parent, position);
+      position = parent;
     }
-    return place;
+    return position;
   }
 
   #sink(from: number): void {
-    let place = from;
+    let position = from;
     for (;;) {
-      const left = 2 * place + 1;
+      const left = 2 * position + 1;
       if (left >= this.#keys.length) return;
       const right = left + 1;
       const least =
         right < this.#keys.length && this.#time(right) < this.#time(left) ? right : left;
-      if (this.#time(place) <= this.#time(least)) return;
-      this.#swap(place, least);
-      place = least;
+      if (this.#time(position) <= this.#time(least)) return;
+      this.#swap(position, least);
+      position = least;
     }
   }
 
-  #time(place: number): number {
-    return this.#times[place] as number;
+  #time(position: number): number {
+    return this.#times[position] as number;
   }
 
   #swap(a: number, b: number): void {
@@ -229,9 +233,9 @@ export class Deadlines {
     this.#put(b, key, time);
   }
 
-  #put(place: number, key: string, deadlineMs: number): void {
-    this.#keys[place] = key;
-    this.#times[place] = deadlineMs;
-    this.#places.set(key, place);
+  #put(position: number, key: string, deadlineMs: number): void {
+    this.#keys[position] = key;
+    this.#times[position] = deadlineMs;
+    this.#positions.set(key, position);
   }
 }

@@ -3,13 +3,13 @@
  * look has a view of its own, which it gives up before anything else runs.
  */
 import { type Entry, keyOfChange } from '../../service/change.ts';
-import { firstFailing, prefixOf, wayTo } from '../../service/keyTree.ts';
+import { pathTo, prefixOf, searchFirstFalse } from '../../service/keyTree.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { type Place, StoreError, type WatchBatch } from '../store.ts';
+import { type KeyLocation, StoreError, type WatchBatch } from '../store.ts';
 import type { Timeline } from './history.ts';
-import type { Leases } from './leases.ts';
+import type { EmbeddedLeases } from './leases.ts';
 import type { KeyedRow, PageBounds, Table, TableView } from './table.ts';
-import { entryOf, isExpired } from './transaction.ts';
+import { entryOfRow, isExpired } from './transaction.ts';
 import { compareOctets } from './tree.ts';
 import type { Watchers } from './watchers.ts';
 
@@ -19,20 +19,20 @@ import type { Watchers } from './watchers.ts';
  */
 const MAX_LOOKS = 1_000;
 
-export interface ReadsParts {
+export interface ReaderOptions {
   readonly table: Table;
   readonly clock: Clock;
   readonly timeline: Timeline;
-  readonly leases: Leases;
+  readonly leases: EmbeddedLeases;
   readonly watchers: Watchers;
   /** Throws once the store is closed. */
   readonly assertOpen: () => void;
 }
 
-export class Reads {
-  readonly #parts: ReadsParts;
+export class EmbeddedReader {
+  readonly #parts: ReaderOptions;
 
-  constructor(parts: ReadsParts) {
+  constructor(parts: ReaderOptions) {
     this.#parts = parts;
   }
 
@@ -42,7 +42,7 @@ export class Reads {
     return { entry: row && this.#entry({ key, row }, timeline.nowMs()), revision };
   }
 
-  locate(key: string): Place {
+  locate(key: string): KeyLocation {
     const view = this.#view();
     try {
       return this.#locate(view, key);
@@ -62,7 +62,7 @@ export class Reads {
       entryOf: (row) => this.#entry(row, startMs),
       isAlive: ({ lease }) => (lease?.expiresAtMs ?? Infinity) > startMonotonicMs,
     };
-    return snapshotPages(source, prefix);
+    return stableSnapshot(source, prefix);
   }
 
   #view(): TableView {
@@ -70,18 +70,18 @@ export class Reads {
     return this.#parts.table.view();
   }
 
-  #locate(view: TableView, key: string): Place {
+  #locate(view: TableView, key: string): KeyLocation {
     const nowMs = this.#parts.timeline.nowMs();
-    const way = wayTo(key);
-    const hasBelow = (n: number) => this.#hasBelow(view, prefixOf(way[n] ?? key), nowMs);
+    const path = pathTo(key);
+    const hasBelow = (n: number) => this.#hasBelow(view, prefixOf(path[n] ?? key), nowMs);
     const entryAt = (one: string) => {
       const row = view.get(one);
       return row && this.#entry({ key: one, row }, nowMs);
     };
-    const search = firstFailing(way.length, 1);
+    const search = searchFirstFalse(path.length, 1);
     let step = search.next();
     while (!step.done) step = search.next(step.value.map(hasBelow));
-    const end = way[step.value];
+    const end = path[step.value];
     const entry = entryAt(key);
     const atEnd = end === key ? entry : end && entryAt(end);
     return { revision: view.revision, entry, end, endHasEntry: atEnd !== undefined };
@@ -112,7 +112,7 @@ export class Reads {
   #entry({ key, row }: KeyedRow, nowMs: number): Entry | undefined {
     const { leases, timeline } = this.#parts;
     if (isExpired(row, nowMs, leases.all)) return undefined;
-    return entryOf(key, row, timeline, leases.all);
+    return entryOfRow(key, row, timeline, leases.all);
   }
 }
 
@@ -144,7 +144,7 @@ export interface EntryPage {
 }
 
 /** All entries below a prefix as they were at the revision of the first page; at least one page. */
-export async function* snapshotPages(
+export async function* stableSnapshot(
   source: SnapshotSource,
   prefix: string,
 ): AsyncGenerator<EntryPage, void, undefined> {
@@ -163,14 +163,14 @@ export async function* snapshotPages(
   }
 }
 
-interface Read {
+interface PageRead {
   readonly revision: number;
   readonly rows: readonly KeyedRow[];
   readonly isLast: boolean;
   readonly lastKey: string | undefined;
 }
 
-function readPage(source: SnapshotSource, prefix: string, after: string | undefined): Read {
+function readPage(source: SnapshotSource, prefix: string, after: string | undefined): PageRead {
   const view = source.view();
   try {
     const { rows, isLast } = view.page(prefix, after, BOUNDS);
@@ -181,14 +181,14 @@ function readPage(source: SnapshotSource, prefix: string, after: string | undefi
 }
 
 /** Keys below the prefix, behind `after`, up to and with `upTo`. */
-interface Range {
+interface PageRange {
   readonly prefix: string;
   readonly after: string | undefined;
   readonly upTo: string | undefined;
 }
 
 /** The page's entries as they were at an earlier revision, keys ascending. */
-function asOf(source: SnapshotSource, revision: number, read: Read, range: Range): Entry[] {
+function asOf(source: SnapshotSource, revision: number, read: PageRead, range: PageRange): Entry[] {
   const before = changedSince(source, revision, read.revision, range);
   const entries: Entry[] = [];
   for (const row of read.rows) {
@@ -211,7 +211,7 @@ function changedSince(
   source: SnapshotSource,
   revision: number,
   upTo: number,
-  range: Range,
+  range: PageRange,
 ): ReadonlyMap<string, Entry | undefined> {
   const before = new Map<string, Entry | undefined>();
   if (upTo === revision) return before;
@@ -225,7 +225,7 @@ function changedSince(
   return before;
 }
 
-function isIn({ prefix, after, upTo }: Range, key: string): boolean {
+function isIn({ prefix, after, upTo }: PageRange, key: string): boolean {
   return (
     key.startsWith(prefix) &&
     (after === undefined || compareOctets(key, after) > 0) &&

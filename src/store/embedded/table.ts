@@ -10,7 +10,7 @@ export interface Lifetime {
   readonly deadlineMs: number;
 }
 
-export interface Row {
+export interface TableRow {
   readonly value: Uint8Array;
   readonly createRevision: number;
   readonly modRevision: number;
@@ -22,7 +22,7 @@ export interface Row {
 
 export interface KeyedRow {
   readonly key: string;
-  readonly row: Row;
+  readonly row: TableRow;
 }
 
 /** What one page may hold: so many rows, and so many octets of keys and values. One row is always allowed. */
@@ -31,7 +31,7 @@ export interface PageBounds {
   readonly octets: number;
 }
 
-export interface Page {
+export interface RowPage {
   readonly rows: readonly KeyedRow[];
   /** Nothing of the range is behind it. */
   readonly isLast: boolean;
@@ -43,19 +43,19 @@ export interface Page {
  */
 export interface TableView {
   readonly revision: number;
-  get(key: string): Row | undefined;
+  get(key: string): TableRow | undefined;
   /** The rows below the prefix, keys ascending by octets, those behind the key `after` only. */
-  page(prefix: string, after: string | undefined, bounds: PageBounds): Page;
+  page(prefix: string, after: string | undefined, bounds: PageBounds): RowPage;
   release(): void;
 }
 
 /** Reads here see the writes of the same transaction. `previous` is what `get` or `below` gave for the key. */
 export interface RowWriter {
-  get(key: string): Row | undefined;
+  get(key: string): TableRow | undefined;
   /** All rows below the prefix, keys ascending by octets. */
   below(prefix: string): readonly KeyedRow[];
-  set(key: string, row: Row, previous: Row | undefined): void;
-  delete(key: string, previous: Row): void;
+  set(key: string, row: TableRow, previous: TableRow | undefined): void;
+  delete(key: string, previous: TableRow): void;
 }
 
 /** What a transaction did: the table's revision after it. */
@@ -67,7 +67,7 @@ export interface Table {
   /** No two tables have the same, and a table keeps its own. */
   readonly identity: string;
   /** A key's row, and the revision at which that was so. */
-  get(key: string): { readonly row: Row | undefined; readonly revision: number };
+  get(key: string): { readonly row: TableRow | undefined; readonly revision: number };
   view(): TableView;
   /** Up to `limit` keys whose deadline is at or before the instant, the earliest first. */
   due(nowMs: number, limit: number): string[];

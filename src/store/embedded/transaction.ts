@@ -9,27 +9,32 @@ import type { Change, Entry, Lease } from '../../service/change.ts';
 import type { Condition, DeleteResult, PutOptions, PutResult, WatchBatch } from '../store.ts';
 import type { Timeline } from './history.ts';
 import {
-  type Leases,
+  type EmbeddedLeases,
   leaseIdOf,
   leaseKey,
   leaseRow,
-  MEMBER,
+  MEMBER_ROW,
   membersPrefix,
   parseLeaseId,
   type SharedLease,
 } from './leases.ts';
-import type { Lifetime, Row, RowWriter, Written } from './table.ts';
+import type { Lifetime, RowWriter, TableRow, Written } from './table.ts';
 
 type SharedLeases = ReadonlyMap<number, SharedLease>;
 
 /** The row as the rest of the program sees it. */
-export function entryOf(key: string, row: Row, timeline: Timeline, leases: SharedLeases): Entry {
+export function entryOfRow(
+  key: string,
+  row: TableRow,
+  timeline: Timeline,
+  leases: SharedLeases,
+): Entry {
   const { value, createRevision, modRevision } = row;
   const lease = row.lease === undefined ? ownLease(row, timeline) : leases.get(row.lease);
   return { key, value, createRevision, modRevision, lease };
 }
 
-function ownLease({ lifetime, modRevision }: Row, timeline: Timeline): Lease | undefined {
+function ownLease({ lifetime, modRevision }: TableRow, timeline: Timeline): Lease | undefined {
   return (
     lifetime && {
       id: String(modRevision),
@@ -40,7 +45,7 @@ function ownLease({ lifetime, modRevision }: Row, timeline: Timeline): Lease | u
 }
 
 /** Whether the row's time is over at an instant of the timeline. */
-export function isExpired(row: Row, nowMs: number, leases: SharedLeases): boolean {
+export function isExpired(row: TableRow, nowMs: number, leases: SharedLeases): boolean {
   const life = row.lease === undefined ? row.lifetime : leases.get(row.lease);
   return life !== undefined && life.deadlineMs <= nowMs;
 }
@@ -48,13 +53,13 @@ export function isExpired(row: Row, nowMs: number, leases: SharedLeases): boolea
 export class Transaction implements Written {
   readonly batches: WatchBatch[] = [];
   readonly #rows: RowWriter;
-  readonly #leases: Leases;
+  readonly #leases: EmbeddedLeases;
   readonly #timeline: Timeline;
   readonly #nowMs: number;
   #revision: number;
 
   /** `revision` is the table's before this transaction. */
-  constructor(rows: RowWriter, revision: number, leases: Leases, timeline: Timeline) {
+  constructor(rows: RowWriter, revision: number, leases: EmbeddedLeases, timeline: Timeline) {
     this.#rows = rows;
     this.#revision = revision;
     this.#leases = leases;
@@ -87,7 +92,7 @@ export class Transaction implements Written {
     const createRevision = old?.createRevision ?? modRevision;
     const { ttlSeconds } = options;
     const lifetime = ttlSeconds === undefined ? undefined : this.#lifetime(ttlSeconds);
-    const row: Row = { value, createRevision, modRevision, lifetime, lease: lease?.id };
+    const row: TableRow = { value, createRevision, modRevision, lifetime, lease: lease?.id };
     this.#rows.set(key, row, old);
     this.#moveMember(key, old?.lease, row.lease);
     const entry = this.#entry(key, row);
@@ -135,21 +140,21 @@ export class Transaction implements Written {
     if (lease !== undefined) this.#endLease(lease.id, lease.row);
   }
 
-  #leaseNamed(name: string): { readonly id: number; readonly row: Row } | undefined {
+  #leaseNamed(name: string): { readonly id: number; readonly row: TableRow } | undefined {
     const id = parseLeaseId(name);
     const row = id === undefined ? undefined : this.#lease(id);
     return id === undefined || row === undefined ? undefined : { id, row };
   }
 
   /** The lease's own row; it ends here when its time is over. */
-  #lease(id: number): Row | undefined {
+  #lease(id: number): TableRow | undefined {
     const row = this.#rows.get(leaseKey(id));
     if (row === undefined || !this.#isExpired(row)) return row;
     this.#endLease(id, row);
     return undefined;
   }
 
-  #endLease(id: number, row: Row): void {
+  #endLease(id: number, row: TableRow): void {
     const prefix = membersPrefix(id);
     const keys = this.#rows.below(prefix).map((member) => member.key.slice(prefix.length));
     const changes: Change[] = [];
@@ -162,7 +167,7 @@ export class Transaction implements Written {
     if (changes.length > 0) this.#commit(changes);
   }
 
-  #current(key: string): Row | undefined {
+  #current(key: string): TableRow | undefined {
     const row = this.#rows.get(key);
     if (row === undefined || !this.#isExpired(row)) return row;
     if (row.lease === undefined) this.#commit([this.#take(key, row)]);
@@ -171,7 +176,7 @@ export class Transaction implements Written {
   }
 
   /** Deletes a row, for a change of the revision to come. */
-  #take(key: string, row: Row): Change {
+  #take(key: string, row: TableRow): Change {
     const previous = this.#entry(key, row);
     this.#rows.delete(key, row);
     this.#moveMember(key, row.lease, undefined);
@@ -180,8 +185,8 @@ export class Transaction implements Written {
 
   #moveMember(key: string, from: number | undefined, to: number | undefined): void {
     if (from === to) return;
-    if (from !== undefined) this.#rows.delete(membersPrefix(from) + key, MEMBER);
-    if (to !== undefined) this.#rows.set(membersPrefix(to) + key, MEMBER, undefined);
+    if (from !== undefined) this.#rows.delete(membersPrefix(from) + key, MEMBER_ROW);
+    if (to !== undefined) this.#rows.set(membersPrefix(to) + key, MEMBER_ROW, undefined);
   }
 
   #commit(changes: readonly Change[]): void {
@@ -193,11 +198,11 @@ export class Transaction implements Written {
     return { ttlSeconds, deadlineMs: this.#nowMs + ttlSeconds * 1000 };
   }
 
-  #entry(key: string, row: Row): Entry {
-    return entryOf(key, row, this.#timeline, this.#leases.all);
+  #entry(key: string, row: TableRow): Entry {
+    return entryOfRow(key, row, this.#timeline, this.#leases.all);
   }
 
-  #isExpired(row: Row): boolean {
+  #isExpired(row: TableRow): boolean {
     return isExpired(row, this.#nowMs, this.#leases.all);
   }
 }

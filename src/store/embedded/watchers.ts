@@ -8,23 +8,23 @@
  */
 import { type Change, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
-import { type Bounds, batchOctets, type History } from './history.ts';
+import { batchOctets, type ChangeBounds, type History } from './history.ts';
 
-const NOTHING: Bounds = { changes: 0, octets: 0 };
+const NOTHING: ChangeBounds = { changes: 0, octets: 0 };
 
 /** One watch's queue: pushed by the store, drained by `next`. */
 class Watcher {
   readonly fromRevision: number;
-  readonly #bounds: Bounds;
+  readonly #bounds: ChangeBounds;
   readonly #onEnd: (watcher: Watcher) => void;
   #batches: WatchBatch[] = [];
-  #waiting: Bounds = NOTHING;
+  #waiting: ChangeBounds = NOTHING;
   /** The most changes, and the most octets, that one of the batches has. */
-  #largest: Bounds = NOTHING;
+  #largest: ChangeBounds = NOTHING;
   #end: { readonly error: StoreError | undefined } | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(fromRevision: number, bounds: Bounds, onEnd: (watcher: Watcher) => void) {
+  constructor(fromRevision: number, bounds: ChangeBounds, onEnd: (watcher: Watcher) => void) {
     this.fromRevision = fromRevision;
     this.#bounds = bounds;
     this.#onEnd = onEnd;
@@ -74,11 +74,11 @@ class Watcher {
 
 export class Watchers {
   readonly #history: History;
-  readonly #bounds: Bounds;
+  readonly #bounds: ChangeBounds;
   readonly #byPrefix = new Map<string, Set<Watcher>>();
 
   /** `bounds` should be well above the history's, whose replay waits in the same queue. */
-  constructor(history: History, bounds: Bounds) {
+  constructor(history: History, bounds: ChangeBounds) {
     this.#history = history;
     this.#bounds = bounds;
   }
@@ -100,12 +100,12 @@ export class Watchers {
     signal: AbortSignal,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     if (signal.aborted) return;
-    const past = this.#history.since(fromRevision);
+    const earlier = this.#history.since(fromRevision);
     const watcher = this.#add(prefix, fromRevision);
     const abort = () => watcher.end(undefined);
     signal.addEventListener('abort', abort, { once: true });
     try {
-      for (const batch of past) offer(watcher, below(prefix, batch));
+      for (const batch of earlier) offer(watcher, below(prefix, batch));
       for (;;) {
         const batches = await watcher.next();
         if (batches === undefined) return;
@@ -165,7 +165,11 @@ export class Watchers {
   }
 }
 
-function combined(a: Bounds, b: Bounds, combine: (a: number, b: number) => number): Bounds {
+function combined(
+  a: ChangeBounds,
+  b: ChangeBounds,
+  combine: (a: number, b: number) => number,
+): ChangeBounds {
   return { changes: combine(a.changes, b.changes), octets: combine(a.octets, b.octets) };
 }
 

@@ -37,7 +37,7 @@ interface CallTraits {
 const METHODS: Readonly<Record<keyof Calls, CallTraits>> = {
   range: { service: 'KV', repeatable: true },
   txn: { service: 'KV', repeatable: false },
-  look: { service: 'KV', repeatable: true, rpc: 'txn' },
+  readTxn: { service: 'KV', repeatable: true, rpc: 'txn' },
   deleteRange: { service: 'KV', repeatable: false },
   leaseGrant: { service: 'Lease', repeatable: true },
   leaseKeepAlive: { service: 'Lease', repeatable: true, stream: true },
@@ -49,7 +49,7 @@ interface Calls {
   range: [IRangeRequest, IRangeResponse];
   txn: [ITxnRequest, ITxnResponse];
   /** A transaction that only reads. */
-  look: [ITxnRequest, ITxnResponse];
+  readTxn: [ITxnRequest, ITxnResponse];
   deleteRange: [IDeleteRangeRequest, IDeleteRangeResponse];
   leaseGrant: [ILeaseGrantRequest, ILeaseGrantResponse];
   leaseKeepAlive: [ILeaseKeepAliveRequest, ILeaseKeepAliveResponse];
@@ -105,14 +105,14 @@ export class Cluster {
       const hasOthers = tried < this.#endpoints.length;
       // A member that is gone without a word must leave the others time.
       const shareMs = repeatable && hasOthers ? leftMs / 2 : leftMs;
-      const leaveIfSilent = (): void => this.leave(endpoint);
+      const leaveIfSilent = (): void => this.failOver(endpoint);
       const silence = repeatable ? undefined : setTimeout(leaveIfSilent, shareMs * SILENT_AFTER);
       try {
         return await this.#callOn(endpoint, method, request, shareMs);
       } catch (error) {
         const failure = storeErrorOf(error, `etcd ${endpoint.address}`);
         if (failure.code !== 'unavailable' && failure.code !== 'denied') throw failure;
-        this.leave(endpoint);
+        this.failOver(endpoint);
         const safe = repeatable || isNeverSent(error);
         const more = hasOthers && performance.now() < until;
         if (!safe || !more) throw failure;
@@ -136,13 +136,13 @@ export class Cluster {
       return { stream, endpoint, revision };
     } catch (error) {
       const failure = storeErrorOf(error, `etcd ${endpoint.address}`);
-      if (failure.code !== 'replaced') this.leave(endpoint);
+      if (failure.code !== 'replaced') this.failOver(endpoint);
       throw failure;
     }
   }
 
   /** This member failed: the next call goes to the next one. */
-  leave(endpoint: Endpoint): void {
+  failOver(endpoint: Endpoint): void {
     if (this.#endpoint() === endpoint) this.#current = (this.#current + 1) % this.#endpoints.length;
   }
 

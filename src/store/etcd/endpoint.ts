@@ -13,7 +13,7 @@ import type { WireEvent } from './translate.ts';
 
 type Lent = Parameters<Parameters<ConnectionPool['withConnection']>[1]>[0];
 type Metadata = Lent['metadata'];
-type Service = 'KV' | 'Lease' | 'Auth' | 'Watch';
+type GrpcService = 'KV' | 'Lease' | 'Auth' | 'Watch';
 
 interface Cancellable {
   cancel(): void;
@@ -45,7 +45,7 @@ type Unary = (
 ) => Cancellable;
 
 /** A two-way stream that is asked one question. */
-interface Questioning extends Cancellable {
+interface OneRequestStream extends Cancellable {
   on(event: 'data', listener: (answer: unknown) => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
   on(event: 'end' | 'close', listener: () => void): unknown;
@@ -53,9 +53,9 @@ interface Questioning extends Cancellable {
   end(request: unknown): unknown;
 }
 
-type Stream = (metadata: Metadata, options: { deadline: number }) => Questioning;
+type Stream = (metadata: Metadata, options: { deadline: number }) => OneRequestStream;
 
-export interface CallOptions {
+export interface GrpcCallOptions {
   readonly timeoutMs: number;
   readonly token: string | undefined;
   /** The method is a two-way stream: the request is all that is said, the first answer all that is heard. */
@@ -109,10 +109,10 @@ export class Endpoint {
 
   /** One call. Rejects with grpc-js's own error, at the latest after `timeoutMs`. */
   async call(
-    service: Service,
+    service: GrpcService,
     method: string,
     request: object,
-    options: CallOptions,
+    options: GrpcCallOptions,
   ): Promise<unknown> {
     try {
       return await this.#attempt(service, method, request, options);
@@ -124,10 +124,10 @@ export class Endpoint {
   }
 
   async #attempt(
-    service: Service,
+    service: GrpcService,
     method: string,
     request: object,
-    { timeoutMs, token, stream }: CallOptions,
+    { timeoutMs, token, stream }: GrpcCallOptions,
   ): Promise<unknown> {
     const { client, metadata, resource } = await this.#borrow(service, token);
     const methods = client as unknown as Record<string, unknown>;
@@ -171,7 +171,7 @@ export class Endpoint {
     this.#pool.close();
   }
 
-  async #borrow(service: Service, token: string | undefined): Promise<Lent> {
+  async #borrow(service: GrpcService, token: string | undefined): Promise<Lent> {
     if (this.#closed) throw storeErrorOf(new Error('the store is closed'), this.address);
     const lent = await this.#pool.withConnection(service, (lending) => lending);
     if (token !== undefined) lent.metadata.set('token', token);

@@ -23,9 +23,9 @@ import {
 import {
   type Condition,
   type DeleteResult,
+  type FollowedHistory,
+  type KeyLocation,
   type LeaseStore,
-  type Past,
-  type Place,
   type PutOptions,
   type PutResult,
   type SnapshotOptions,
@@ -46,9 +46,9 @@ import {
   revokeLease,
 } from './leases.ts';
 import { locateKey } from './locate.ts';
-import { type EtcdOptions, placesOf } from './options.ts';
-import { checkPast, snapshotPages } from './snapshot.ts';
-import { comparisonsOf, entryOf, keyBytes, keyText, prefixEnd } from './translate.ts';
+import { type EtcdOptions, etcdTargetOf } from './options.ts';
+import { checkEtcdHistory, etcdSnapshot } from './snapshot.ts';
+import { comparisonsOf, entryOfKv, keyBytes, keyText, prefixEnd } from './translate.ts';
 import { watchStream } from './watch.ts';
 
 const CALL_TIMEOUT_MS = 5_000;
@@ -59,19 +59,15 @@ const WATCH_SILENCE_MS = 3_000;
 /** A listing with no more leases than this waits until their lives are known; a zone's load does not. */
 const AWAITED_LEASES = 64;
 
-/** Opens the store. Throws StoreError `invalid` for options that contradict each other; never for the cluster's state. */
-export function openEtcdStore(options: EtcdOptions): LeaseStore {
-  return new EtcdStore(options);
-}
-
-class EtcdStore implements LeaseStore {
+/** Connects with the first call. The constructor throws StoreError `invalid` for options that contradict each other. */
+export class EtcdStore implements LeaseStore {
   readonly label: string;
   readonly #cluster: Cluster;
   readonly #leases: LeaseTable;
   readonly #options: EtcdOptions;
 
   constructor(options: EtcdOptions) {
-    const { addresses, tls, login } = placesOf(options);
+    const { addresses, tls, login } = etcdTargetOf(options);
     const callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
     const endpoints = addresses.map(
       (address) =>
@@ -99,20 +95,20 @@ class EtcdStore implements LeaseStore {
     return { entry, revision: Number(header.revision) };
   }
 
-  async locate(key: string): Promise<Place> {
+  async locate(key: string): Promise<KeyLocation> {
     checkPath(key);
-    const { kv, ...place } = await locateKey(this.#cluster, key);
+    const { kv, ...location } = await locateKey(this.#cluster, key);
     const entry = this.#entry(kv);
     if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
-    return { ...place, entry };
+    return { ...location, entry };
   }
 
   async *snapshot(prefix: string, options: SnapshotOptions = {}): AsyncGenerator<SnapshotPage> {
     checkPrefixPath(prefix);
     const timeoutMs = this.#options.pageTimeoutMs ?? PAGE_TIMEOUT_MS;
-    for await (const page of snapshotPages(this.#cluster, prefix, { ...options, timeoutMs })) {
+    for await (const page of etcdSnapshot(this.#cluster, prefix, { ...options, timeoutMs })) {
       const { revision, history, kvs } = page;
-      const entries = kvs.map((kv) => entryOf(ownKv(kv), this.#leaseOf));
+      const entries = kvs.map((kv) => entryOfKv(ownKv(kv), this.#leaseOf));
       const leases = new Set<string>();
       for (const { lease } of entries) if (lease !== undefined) leases.add(lease.id);
       if (leases.size <= AWAITED_LEASES) await this.#leases.settled(leases);
@@ -124,10 +120,10 @@ class EtcdStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
-    past?: Past,
+    followed?: FollowedHistory,
   ): AsyncGenerator<WatchBatch> {
     checkPrefixPath(prefix);
-    const opened = await this.#openWatch(prefix, fromRevision, signal, past);
+    const opened = await this.#openWatch(prefix, fromRevision, signal, followed);
     if (opened === undefined) return;
     const { stream, endpoint, revision } = opened;
     try {
@@ -142,15 +138,24 @@ class EtcdStore implements LeaseStore {
       });
     } catch (error) {
       if (error instanceof StoreError && error.code !== 'compacted') {
-        this.#cluster.leave(endpoint);
+        this.#cluster.failOver(endpoint);
         await endpoint.reconnect();
       }
       throw error;
     }
   }
 
-  async checkPast(prefix: string, seenRevision: number, past: Past): Promise<void> {
-    await checkPast((request) => this.#cluster.call('range', request), prefix, seenRevision, past);
+  async checkHistory(
+    prefix: string,
+    seenRevision: number,
+    followed: FollowedHistory,
+  ): Promise<void> {
+    await checkEtcdHistory(
+      (request) => this.#cluster.call('range', request),
+      prefix,
+      seenRevision,
+      followed,
+    );
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
@@ -218,14 +223,14 @@ class EtcdStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
-    past: Past | undefined,
+    followed: FollowedHistory | undefined,
   ): Promise<OpenedWatch | undefined> {
     return new Promise((resolve, reject) => {
       const abort = (): void => resolve(undefined);
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
       this.#cluster
-        .openWatch((read) => checkPast(read, prefix, fromRevision - 1, past))
+        .openWatch((read) => checkEtcdHistory(read, prefix, fromRevision - 1, followed))
         .then((opened) => {
           if (signal.aborted) opened.stream.cancel();
           resolve(opened);
@@ -237,7 +242,7 @@ class EtcdStore implements LeaseStore {
   readonly #leaseOf = (id: string): Lease => this.#leases.of(id);
 
   #entry(kv: IKeyValue | null | undefined): Entry | undefined {
-    return kv === null || kv === undefined ? undefined : entryOf(kv, this.#leaseOf);
+    return kv === null || kv === undefined ? undefined : entryOfKv(kv, this.#leaseOf);
   }
 
   async #putWithTtl(

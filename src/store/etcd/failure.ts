@@ -61,7 +61,7 @@ function storeCodeOf(code: number | undefined, text: string): StoreErrorCode {
 export function storeErrorOf(error: unknown, what: string): StoreError {
   if (error instanceof StoreError) return error;
   const text = textOf(error);
-  const message = `${what}: ${plainWords(text)}`;
+  const message = `${what}: ${plainGrpcReason(text)}`;
   return new StoreError(storeCodeOf(codeOf(error), text), message, { cause: error });
 }
 
@@ -141,7 +141,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** One line. A text that is not known is given as it is, without what grpc-js adds to all. */
-export function plainWords(text: string): string {
+export function plainGrpcReason(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim();
   for (const [pattern, words] of PHRASES) {
     const match = pattern.exec(line);

@@ -3,7 +3,7 @@
  * many keys there are; and one range more where the way down ends above the key.
  */
 import type { IKeyValue, IRangeRequest } from 'etcd3';
-import { firstFailing, prefixOf, wayTo } from '../../service/keyTree.ts';
+import { pathTo, prefixOf, searchFirstFalse } from '../../service/keyTree.ts';
 import { StoreError } from '../store.ts';
 import type { Cluster } from './cluster.ts';
 import { keyBytes, prefixEnd } from './translate.ts';
@@ -18,57 +18,57 @@ export interface LocatedKey {
 }
 
 /** What is at a key, and below which of others there is something. */
-interface Looked {
+interface KeyProbe {
   readonly revision: number;
   readonly kv: IKeyValue | undefined;
   readonly hasBelow: readonly boolean[];
 }
 
 export async function locateKey(cluster: Cluster, key: string): Promise<LocatedKey> {
-  const way = wayTo(key);
-  let first: Looked | undefined;
-  const search = firstFailing(way.length, AT_ONCE);
+  const path = pathTo(key);
+  let first: KeyProbe | undefined;
+  const search = searchFirstFalse(path.length, AT_ONCE);
   let step = search.next();
   while (!step.done) {
-    const keys = step.value.map((n) => way[n] ?? key);
-    const looked = await look(cluster, key, keys);
-    first ??= looked;
-    step = search.next(looked.hasBelow);
+    const keys = step.value.map((n) => path[n] ?? key);
+    const probed = await probe(cluster, key, keys);
+    first ??= probed;
+    step = search.next(probed.hasBelow);
   }
-  const end = way[step.value];
+  const end = path[step.value];
   const { revision = 0, kv } = first ?? {};
   const endHasEntry = end === key ? kv !== undefined : await hasEntry(cluster, end);
   return { revision, kv, end, endHasEntry };
 }
 
-async function look(cluster: Cluster, key: string, below: readonly string[]): Promise<Looked> {
+async function probe(cluster: Cluster, key: string, below: readonly string[]): Promise<KeyProbe> {
   try {
-    return await lookAtOnce(cluster, key, below);
+    return await probeAtOnce(cluster, key, below);
   } catch (error) {
     if (!isDenied(error)) throw error;
-    return lookOneByOne(cluster, key, below);
+    return probeOneByOne(cluster, key, below);
   }
 }
 
-async function lookAtOnce(
+async function probeAtOnce(
   cluster: Cluster,
   key: string,
   below: readonly string[],
-): Promise<Looked> {
+): Promise<KeyProbe> {
   const ranges: readonly IRangeRequest[] = [{ key: keyBytes(key) }, ...below.map(anyBelow)];
   const success = ranges.map((request_range) => ({ request_range }));
-  const { header, responses } = await cluster.call('look', { success });
+  const { header, responses } = await cluster.call('readTxn', { success });
   const [own, ...found] = responses.map(({ response_range }) => response_range?.kvs ?? []);
   const hasBelow = found.map((kvs) => kvs.length > 0);
   return { revision: Number(header.revision), kv: own?.[0], hasBelow };
 }
 
 /** For a user who may not see all of them: directories above what it sees are taken to be there. */
-async function lookOneByOne(
+async function probeOneByOne(
   cluster: Cluster,
   key: string,
   below: readonly string[],
-): Promise<Looked> {
+): Promise<KeyProbe> {
   const { header, kvs } = await cluster.call('range', { key: keyBytes(key) });
   const hasBelow = await Promise.all(
     below.map((one) =>

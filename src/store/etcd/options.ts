@@ -26,7 +26,7 @@ export interface EtcdOptions {
 }
 
 /** Options checked, and brought into one form. */
-export interface Places {
+export interface EtcdTarget {
   /** `host:port` each, at least one. */
   readonly addresses: readonly string[];
   /** Absent: plain text. */
@@ -35,7 +35,7 @@ export interface Places {
 }
 
 /** Throws StoreError `invalid` when the options contradict each other. */
-export function placesOf(options: EtcdOptions): Places {
+export function etcdTargetOf(options: EtcdOptions): EtcdTarget {
   const secure = options.endpoints.filter((endpoint) => isSecure(endpoint, options)).length;
   if (options.endpoints.length === 0) throw new StoreError('invalid', 'no etcd endpoint given');
   if (secure > 0 && secure < options.endpoints.length) {

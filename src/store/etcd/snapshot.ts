@@ -8,11 +8,16 @@
  * read. Who may have enough with a look gets a small page first, and then pages whose decoding holds nobody up.
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
-import { isWitnessed } from '../difference.ts';
-import { type Past, type SnapshotOptions, StoreError, type Witness } from '../store.ts';
+import { hasFingerprint } from '../snapshotDiff.ts';
+import {
+  type EntryFingerprint,
+  type FollowedHistory,
+  type SnapshotOptions,
+  StoreError,
+} from '../store.ts';
 import type { Cluster, ReadRange } from './cluster.ts';
 import { isTooLarge, malformed } from './failure.ts';
-import { entryOf, keyAfter, keyBytes, prefixEnd } from './translate.ts';
+import { entryOfKv, keyAfter, keyBytes, prefixEnd } from './translate.ts';
 
 interface Paging {
   readonly firstKeys: number;
@@ -27,13 +32,13 @@ const MAX_PAGE_KEYS = 100_000;
 /** What a key costs on the wire besides key and value. */
 const KEY_OVERHEAD_BYTES = 30;
 
-export interface Page {
+export interface KvPage {
   readonly revision: number;
   readonly history: string;
   readonly kvs: readonly IKeyValue[];
 }
 
-interface Request {
+interface PageRequest {
   readonly from: Buffer;
   readonly limit: number;
   /** 0: whatever the newest is. */
@@ -41,15 +46,15 @@ interface Request {
 }
 
 /** The pages; at least one. Rejects with a StoreError. */
-export async function* snapshotPages(
+export async function* etcdSnapshot(
   cluster: Cluster,
   prefix: string,
   { timeoutMs, bulk = false }: SnapshotOptions & { readonly timeoutMs: number },
-): AsyncGenerator<Page> {
+): AsyncGenerator<KvPage> {
   const paging = bulk ? BULK : BY_AND_BY;
   const end = prefixEnd(prefix);
-  const read = (request: Request) => readPage(cluster, request, end, timeoutMs);
-  let next: Request | undefined = {
+  const read = (request: PageRequest) => readPage(cluster, request, end, timeoutMs);
+  let next: PageRequest | undefined = {
     from: keyBytes(prefix),
     limit: paging.firstKeys,
     revision: '0',
@@ -71,7 +76,7 @@ function nextRequest(
   page: IRangeResponse,
   revision: string,
   pageBytes: number,
-): Request | undefined {
+): PageRequest | undefined {
   if (!page.more) return undefined;
   const last = page.kvs.at(-1);
   if (last === undefined) throw malformed('the keys of a page');
@@ -88,7 +93,7 @@ function nextLimit(kvs: readonly IKeyValue[], pageBytes: number): number {
 /** One page, with half the limit whenever it was too large for a gRPC message. */
 async function readPage(
   cluster: Cluster,
-  request: Request,
+  request: PageRequest,
   range_end: Buffer,
   timeoutMs: number,
 ): Promise<IRangeResponse> {
@@ -120,22 +125,22 @@ export function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
  * another one any more. Without a past it is only asked what there is now. `seenRevision` is the last one that the
  * watcher saw.
  */
-export async function checkPast(
+export async function checkEtcdHistory(
   read: ReadRange,
   prefix: string,
   seenRevision: number,
-  past: Past | undefined,
+  followed: FollowedHistory | undefined,
 ): Promise<number> {
   const now = await read({ key: keyBytes(prefix) });
   const history = historyOf(now);
   const revision = Number(now.header.revision);
-  if (past === undefined) return revision;
+  if (followed === undefined) return revision;
   const isSame =
-    history === past.history &&
+    history === followed.history &&
     revision >= seenRevision &&
-    (past.witness === undefined
+    (followed.fingerprint === undefined
       ? await wasEmpty(read, prefix, seenRevision)
-      : await isThere(read, past.witness));
+      : await isThere(read, followed.fingerprint));
   if (!isSame) throw new StoreError('replaced', 'etcd is not the one that was watched before');
   return revision;
 }
@@ -146,13 +151,13 @@ async function wasEmpty(read: ReadRange, prefix: string, revision: number): Prom
   return found?.kvs.length === 0;
 }
 
-async function isThere(read: ReadRange, witness: Witness): Promise<boolean> {
-  const key = keyBytes(witness.key);
-  const then = await unlessForgotten(read({ key, revision: String(witness.revision) }));
+async function isThere(read: ReadRange, fingerprint: EntryFingerprint): Promise<boolean> {
+  const key = keyBytes(fingerprint.key);
+  const then = await unlessForgotten(read({ key, revision: String(fingerprint.revision) }));
   // What was compacted away may still be what there is.
   const { kvs } = then ?? (await read({ key }));
   const [kv] = kvs;
-  return kv !== undefined && isWitnessed(witness, entryOf(kv, namedLease));
+  return kv !== undefined && hasFingerprint(fingerprint, entryOfKv(kv, namedLease));
 }
 
 async function unlessForgotten(

@@ -44,7 +44,7 @@ export function keyAfter(octets: Buffer): Buffer {
 }
 
 /** An entry; the lease comes from the table that knows the ids. */
-export function entryOf(kv: IKeyValue, leaseOf: (id: string) => Lease): Entry {
+export function entryOfKv(kv: IKeyValue, leaseOf: (id: string) => Lease): Entry {
   return {
     key: keyText(kv.key),
     value: kv.value,
@@ -64,8 +64,8 @@ export interface WireEvent {
 function changeOf(event: WireEvent, leaseOf: (id: string) => Lease): Change | undefined {
   const { kv, prev_kv: before } = event;
   if (kv === null) return undefined;
-  const previous = before === null ? undefined : entryOf(before, leaseOf);
-  if (event.type === 'Put') return { kind: 'put', entry: entryOf(kv, leaseOf), previous };
+  const previous = before === null ? undefined : entryOfKv(before, leaseOf);
+  if (event.type === 'Put') return { kind: 'put', entry: entryOfKv(kv, leaseOf), previous };
   if (event.type !== 'Delete') return undefined;
   return { kind: 'delete', key: keyText(kv.key), modRevision: Number(kv.mod_revision), previous };
 }

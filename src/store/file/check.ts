@@ -19,7 +19,7 @@ import {
   unknownMeta,
 } from './format.ts';
 import { RowCheck } from './rows.ts';
-import { type Entry, PageSet, type Source, walk } from './walk.ts';
+import { type DataFile, PageSet, type TreeEntry, walk } from './walk.ts';
 
 /** The largest pages that lmdb has, two of them. */
 const START_OCTETS = 2 * 65_536;
@@ -51,7 +51,7 @@ export async function damageOf(path: string): Promise<string | undefined> {
 export function openSource(
   path: string,
   how: 'strict' | 'tolerant' = 'strict',
-): Source | string | undefined {
+): DataFile | string | undefined {
   let fd: number;
   try {
     fd = openSync(path, 'r');
@@ -123,7 +123,7 @@ function emptied(path: string): string | undefined {
   return transaction > 0 ? 'it is empty, and lock.mdb shows that it was not' : undefined;
 }
 
-async function checkAll(source: Source): Promise<void> {
+async function checkAll(source: DataFile): Promise<void> {
   const { meta } = source;
   const used = new PageSet(meta.lastPage);
   const options = { compare: Buffer.compare };
@@ -141,7 +141,7 @@ async function checkAll(source: Source): Promise<void> {
 
 /** The trees that the main one names. */
 export function treesOf(
-  source: Source,
+  source: DataFile,
   used: PageSet,
   onDamage?: (damage: Damage) => void,
 ): ReadonlyMap<string, Tree> {
@@ -161,7 +161,7 @@ function thrown(damage: Damage): never {
 }
 
 /** A list of free pages is a count, and so many numbers: 0, a page, or minus how many follow from the page after it. */
-function checkFree(source: Source, used: PageSet): void {
+function checkFree(source: DataFile, used: PageSet): void {
   const { free, lastPage } = source.meta;
   const inLists = new PageSet(lastPage);
   const compare = (a: Buffer, b: Buffer) => readNumber(a, 0) - readNumber(b, 0);
@@ -175,7 +175,7 @@ function checkFree(source: Source, used: PageSet): void {
 }
 
 /** Throws `Damage`. */
-export function* freePagesOf(entry: Entry): Generator<number> {
+export function* freePagesOf(entry: TreeEntry): Generator<number> {
   const list = entry.value();
   const count = list.length >= 8 ? readNumber(list, 0) : -1;
   if (count < 0 || (count + 1) * 8 > list.length) {

@@ -15,10 +15,17 @@ import { access, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../timing/clock.ts';
 import { EmbeddedStore } from '../embedded/core.ts';
-import { type Bounds, Timeline } from '../embedded/history.ts';
+import { type ChangeBounds, Timeline } from '../embedded/history.ts';
 import { type LeaseStore, StoreError } from '../store.ts';
 import { damageOf } from './check.ts';
-import { closeFiles, exposureOf, isReadOnly, makeFolder, Owner, plainReason } from './folder.ts';
+import {
+  DirectoryLock,
+  exposureOf,
+  isReadOnly,
+  makeFolder,
+  plainReason,
+  restrictFiles,
+} from './folder.ts';
 import { assertLmdbFiles, type TableState } from './lmdbFiles.ts';
 import { LmdbEnvironment } from './lmdbTable.ts';
 import { salvage } from './salvage.ts';
@@ -28,7 +35,7 @@ const DATA_FILE = 'data.mdb';
 export interface FileStoreOptions {
   readonly clock?: Clock | undefined;
   /** What a watch can begin with; see `EmbeddedParts.history`. */
-  readonly history?: Bounds | undefined;
+  readonly history?: ChangeBounds | undefined;
   /** A damaged store is set aside, and another begins with what can still be read of it. */
   readonly repair?: boolean | undefined;
   /** Told what is not as it should be, and no reason not to serve. */
@@ -48,10 +55,10 @@ export async function openFileStore(
     const path = await realpath(dir);
     if (await isReadOnly(path))
       return await openReadOnly(path, { ...options, label: `file:${dir}` });
-    if (await Owner.isOwned(path)) throw inUse(`file:${dir}`);
+    if (await DirectoryLock.isHeld(path)) throw inUse(`file:${dir}`);
     const exposure = await exposureOf(path);
     if (exposure !== undefined) options.onWarning?.(exposure);
-    await closeFiles(path);
+    await restrictFiles(path);
     return await openHere(path, { ...options, label: `file:${dir}` });
   } catch (cause) {
     throw cause instanceof StoreError ? cause : unusable(dir, cause);
@@ -96,7 +103,7 @@ async function assertWhole(
   const damage = await damageOf(join(dir, DATA_FILE));
   if (damage === undefined) return;
   // What another process is writing looks damaged as well.
-  if (await Owner.isOwned(dir)) throw inUse(label);
+  if (await DirectoryLock.isHeld(dir)) throw inUse(label);
   if (repair !== true) throw damaged(label, damage);
   const salvaged = await salvage(dir, clock.wallMs());
   switch (salvaged.kind) {
@@ -118,7 +125,7 @@ async function openOwned(
   environment: LmdbEnvironment,
   options: LabelledOptions,
 ): Promise<LeaseStore> {
-  const owner = await environment.exclusively(() => Owner.claim(dir));
+  const owner = await environment.exclusively(() => DirectoryLock.acquire(dir));
   if (owner === undefined) throw inUse(options.label);
   try {
     const afterClose = async () => {

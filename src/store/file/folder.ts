@@ -59,7 +59,7 @@ const BY_GROUP = 0o020;
 const BY_OTHERS = 0o002;
 
 /** Takes away what others may do with files that an older version, or another umask, has left open to them. */
-export async function closeFiles(dir: string): Promise<void> {
+export async function restrictFiles(dir: string): Promise<void> {
   for (const file of FILES) {
     const path = join(dir, file);
     const { mode } = (await stat(path).catch(() => undefined)) ?? { mode: 0 };
@@ -153,7 +153,7 @@ const SOCKET = 'owner.sock';
 /** sockaddr_un holds 108 octets on Linux, 104 elsewhere; longer paths would be cut without a word. */
 const MAX_PATH_OCTETS = 100;
 
-export class Owner {
+export class DirectoryLock {
   readonly #directory: OpenDirectory;
   readonly #server: Server;
 
@@ -163,7 +163,7 @@ export class Owner {
   }
 
   /** Whether a living process owns the directory. */
-  static async isOwned(dir: string): Promise<boolean> {
+  static async isHeld(dir: string): Promise<boolean> {
     const directory = openDirectory(dir);
     try {
       return await answers(directory.socketPath);
@@ -173,7 +173,7 @@ export class Owner {
   }
 
   /** Makes this process the owner; `undefined` when another one is. Two calls must not run at once. */
-  static async claim(dir: string): Promise<Owner | undefined> {
+  static async acquire(dir: string): Promise<DirectoryLock | undefined> {
     const directory = openDirectory(dir);
     try {
       if (await answers(directory.socketPath)) {
@@ -183,7 +183,7 @@ export class Owner {
       await unlink(directory.socketPath).catch(ignoreMissing);
       const server = await listen(directory.socketPath);
       await chmod(directory.socketPath, PRIVATE_FILE);
-      return new Owner(directory, server);
+      return new DirectoryLock(directory, server);
     } catch (error) {
       directory.close();
       throw error;

@@ -5,7 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database, Transaction } from 'lmdb';
-import type { KeyedRow, Page, PageBounds, Row } from '../embedded/table.ts';
+import type { KeyedRow, PageBounds, RowPage, TableRow } from '../embedded/table.ts';
 
 /** Both of the first two pages begin with a header of 24 octets and these four (in the machine's order). */
 const MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe]);
@@ -97,7 +97,7 @@ export function readRows(
   rows: Octets,
   prefix: string,
   { after, bounds = UNBOUNDED, ...options }: RowRange,
-): Page {
+): RowPage {
   // "0" follows "/", in which the prefix ends.
   const end = Buffer.from(`${prefix.slice(0, -1)}0`);
   const start = Buffer.from(after ?? prefix);
@@ -128,7 +128,7 @@ export function deadlineOf(octets: Buffer): { readonly deadlineMs: number; reado
 const ROW_HEADER_OCTETS = 32;
 
 /** The fourth number is the deadline or, where there is no TTL before it, the lease. */
-export function packRow({ value, createRevision, modRevision, lifetime, lease }: Row): Buffer {
+export function packRow({ value, createRevision, modRevision, lifetime, lease }: TableRow): Buffer {
   const packed = Buffer.allocUnsafe(ROW_HEADER_OCTETS + value.length);
   packed.writeDoubleBE(createRevision, 0);
   packed.writeDoubleBE(modRevision, 8);
@@ -138,9 +138,9 @@ export function packRow({ value, createRevision, modRevision, lifetime, lease }:
   return packed;
 }
 
-export function unpackRow(packed: Buffer): Row;
-export function unpackRow(packed: Buffer | undefined): Row | undefined;
-export function unpackRow(packed: Buffer | undefined): Row | undefined {
+export function unpackRow(packed: Buffer): TableRow;
+export function unpackRow(packed: Buffer | undefined): TableRow | undefined;
+export function unpackRow(packed: Buffer | undefined): TableRow | undefined {
   if (packed === undefined) return undefined;
   const ttlSeconds = packed.readDoubleBE(16);
   const deadlineOrLease = packed.readDoubleBE(24);

@@ -6,7 +6,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
-import type { KeyedRow, Row, RowWriter, Table, TableView, Written } from '../embedded/table.ts';
+import type {
+  KeyedRow,
+  RowWriter,
+  Table,
+  TableRow,
+  TableView,
+  Written,
+} from '../embedded/table.ts';
 import { StoreError } from '../store.ts';
 import { assertRoomToOpen, PRIVATE_FILE } from './folder.ts';
 import {
@@ -110,7 +117,7 @@ class LmdbTable implements Table {
   readonly identity: string;
   readonly #db: Databases;
   readonly #now: Now;
-  readonly #writer: Writer;
+  readonly #writer: LmdbRowWriter;
   readonly #access: Access;
   #revision: number;
   /** lmdb uses what a commit has freed from the second one after it on, so a full disk wants one that needs little. */
@@ -120,12 +127,12 @@ class LmdbTable implements Table {
     this.identity = identity;
     this.#access = access;
     this.#db = db;
-    this.#writer = new Writer(db);
+    this.#writer = new LmdbRowWriter(db);
     this.#now = now;
     this.#revision = revision;
   }
 
-  get(key: string): { row: Row | undefined; revision: number } {
+  get(key: string): { row: TableRow | undefined; revision: number } {
     const view = this.view();
     try {
       return { row: view.get(key), revision: view.revision };
@@ -203,7 +210,7 @@ class LmdbTable implements Table {
 }
 
 /** Works inside a transaction only. */
-class Writer implements RowWriter {
+class LmdbRowWriter implements RowWriter {
   readonly #rows: Octets;
   readonly #deadlines: Octets;
   /** How many rows were set or deleted since the beginning. */
@@ -214,7 +221,7 @@ class Writer implements RowWriter {
     this.#deadlines = deadlines;
   }
 
-  get(key: string): Row | undefined {
+  get(key: string): TableRow | undefined {
     return unpackRow(this.#rows.get(Buffer.from(key)));
   }
 
@@ -222,20 +229,20 @@ class Writer implements RowWriter {
     return readRows(this.#rows, prefix, {}).rows;
   }
 
-  set(key: string, row: Row, previous: Row | undefined): void {
+  set(key: string, row: TableRow, previous: TableRow | undefined): void {
     this.writes++;
     this.#endDeadline(key, previous);
     this.#rows.put(Buffer.from(key), packRow(row));
     if (row.lifetime) this.#deadlines.put(deadlineKey(key, row.lifetime.deadlineMs), NOTHING);
   }
 
-  delete(key: string, previous: Row): void {
+  delete(key: string, previous: TableRow): void {
     this.writes++;
     this.#endDeadline(key, previous);
     this.#rows.remove(Buffer.from(key));
   }
 
-  #endDeadline(key: string, previous: Row | undefined): void {
+  #endDeadline(key: string, previous: TableRow | undefined): void {
     const lifetime = previous?.lifetime;
     if (lifetime !== undefined) this.#deadlines.remove(deadlineKey(key, lifetime.deadlineMs));
   }

@@ -17,7 +17,7 @@ import {
   type Tree,
 } from './format.ts';
 import { rowFault } from './rows.ts';
-import { Entry, PageSet, type Source, walk } from './walk.ts';
+import { type DataFile, PageSet, TreeEntry, walk } from './walk.ts';
 
 const TOLERANT = { compare: Buffer.compare, onDamage: () => undefined };
 const LEAF: Tree = {
@@ -32,7 +32,7 @@ const LEAF: Tree = {
 const STATE_KEY = 'state';
 const SLASH = 0x2f;
 
-interface Leaf {
+interface LeafPage {
   readonly page: number;
   readonly transaction: number;
   /** The walk of the trees has read this page, so the caller has its rows. */
@@ -43,15 +43,15 @@ interface Leaf {
 
 export interface Orphans {
   /** No key is there twice. */
-  readonly rows: Iterable<Entry>;
+  readonly rows: Iterable<TreeEntry>;
   /** Where the store stood, the latest first. The pages may be outdated. */
-  readonly states: readonly Entry[];
+  readonly states: readonly TreeEntry[];
 }
 
 /** What is on pages outside `named`, the pages that the walk of the trees has read; they are added to it. */
-export function orphansOf(source: Source, named: PageSet): Orphans {
-  const rows: Leaf[] = [];
-  const states: Leaf[] = [];
+export function orphansOf(source: DataFile, named: PageSet): Orphans {
+  const rows: LeafPage[] = [];
+  const states: LeafPage[] = [];
   const isOutdated = outdatedPages(source);
   const { lastPage, pageOctets } = source.meta;
   const octets = Buffer.alloc(pageOctets);
@@ -77,19 +77,19 @@ export function orphansOf(source: Source, named: PageSet): Orphans {
   return { rows: latestRows(source, rows, named), states: latestStates.filter(isState) };
 }
 
-function latestFirst(a: Leaf, b: Leaf): number {
+function latestFirst(a: LeafPage, b: LeafPage): number {
   return b.transaction - a.transaction;
 }
 
 /** Whether a page was free at a transaction later than its own. */
-function outdatedPages({ fd, meta, olderMeta }: Source) {
+function outdatedPages({ fd, meta, olderMeta }: DataFile) {
   const metas = [meta, ...(olderMeta === undefined ? [] : [olderMeta])];
   const lists = metas.map((of) => ({ free: freePages({ fd, meta: of }), of }));
   return (page: number, transaction: number): boolean =>
     lists.some(({ free, of }) => free.has(page) && transaction <= of.transaction);
 }
 
-function freePages(source: Source): PageSet {
+function freePages(source: DataFile): PageSet {
   const free = new PageSet(source.meta.lastPage);
   for (const entry of walk(source, source.meta.free, new PageSet(source.meta.lastPage), TOLERANT)) {
     // A damaged number may stand for pages without end, so the first fault ends the list.
@@ -101,7 +101,7 @@ function freePages(source: Source): PageSet {
 }
 
 /** How many pages the value takes that begins on this one; 0 where none begins. */
-function pagesOfValue(octets: Buffer, page: number, { meta }: Source, named: PageSet): number {
+function pagesOfValue(octets: Buffer, page: number, { meta }: DataFile, named: PageSet): number {
   const kind = tolerant(() => checkHeader(octets, page, meta.transaction));
   if (kind !== OVERFLOW_PAGE) return 0;
   if (named.has(page)) return Math.max(1, octets.readUInt32LE(20));
@@ -112,27 +112,31 @@ function pagesOfValue(octets: Buffer, page: number, { meta }: Source, named: Pag
 }
 
 /** None where the page is no leaf of a tree. */
-function leafEntries(octets: Buffer, number: number, source: Source): readonly Entry[] {
+function leafEntries(octets: Buffer, number: number, source: DataFile): readonly TreeEntry[] {
   const page = tolerant(() => readTreePage(octets, number, source.meta.transaction));
-  return page?.kind === 'leaf' ? page.nodes.map((node) => new Entry(node, source)) : [];
+  return page?.kind === 'leaf' ? page.nodes.map((node) => new TreeEntry(node, source)) : [];
 }
 
-function isRow(entry: Entry): boolean {
+function isRow(entry: TreeEntry): boolean {
   const fault = tolerant(() => ({ of: rowFault(entry) }));
   // The pages of a value may be lost, and the other rows still be good.
   if (fault === undefined) return entry.flags === BIG_VALUE && entry.key[0] === SLASH;
   return fault.of === undefined;
 }
 
-function isState({ key }: Entry): boolean {
+function isState({ key }: TreeEntry): boolean {
   return key.toString('latin1') === STATE_KEY;
 }
 
-function entriesOn(source: Source, { page }: Leaf, used: PageSet): readonly Entry[] {
+function entriesOn(source: DataFile, { page }: LeafPage, used: PageSet): readonly TreeEntry[] {
   return [...walk(source, { ...LEAF, root: page }, used, TOLERANT)];
 }
 
-function* latestRows(source: Source, leaves: readonly Leaf[], named: PageSet): Generator<Entry> {
+function* latestRows(
+  source: DataFile,
+  leaves: readonly LeafPage[],
+  named: PageSet,
+): Generator<TreeEntry> {
   const decided = new KeyRanges();
   for (const leaf of leaves) {
     if (!leaf.isNamed) {

@@ -7,7 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import { leaseIdOf } from '../embedded/leases.ts';
 import { Damage } from './format.ts';
 import { unpackState } from './lmdbFiles.ts';
-import type { Entry } from './walk.ts';
+import type { TreeEntry } from './walk.ts';
 
 const ROW_HEADER_OCTETS = 32;
 const MEMBER = /^leased\/(\d+)\/(\/.*)$/s;
@@ -45,7 +45,7 @@ export class RowCheck {
   #revision: number | undefined;
 
   /** Throws `Damage`. */
-  add(tree: string, entry: Entry): void {
+  add(tree: string, entry: TreeEntry): void {
     if (tree === 'rows') this.#addRow(entry);
     else if (tree === 'state') this.#addState(entry);
     else if (tree === 'deadlines') this.#addDeadline(entry);
@@ -65,7 +65,7 @@ export class RowCheck {
     if (this.#newest > (this.#revision ?? 0)) throw new Damage('a key is newer than the store');
   }
 
-  #addRow(entry: Entry): void {
+  #addRow(entry: TreeEntry): void {
     const fault = rowFault(entry);
     if (fault !== undefined) throw new Damage(fault);
     const octets = entry.key;
@@ -90,12 +90,12 @@ export class RowCheck {
     if (lease !== undefined) this.#members.inLists.add(Buffer.from(`${lease}${of}`));
   }
 
-  #addDeadline({ key }: Entry): void {
+  #addDeadline({ key }: TreeEntry): void {
     if (key.length < 9) throw new Damage('a deadline is of no key');
     this.#deadlines.inIndex.add(key);
   }
 
-  #addState(entry: Entry): void {
+  #addState(entry: TreeEntry): void {
     if (entry.key.toString() !== 'state') return;
     try {
       this.#revision = unpackState(entry.value())?.revision;
@@ -106,7 +106,7 @@ export class RowCheck {
 }
 
 /** Why an entry is no row of a store; undefined: it is one. */
-export function rowFault(entry: Entry): string | undefined {
+export function rowFault(entry: TreeEntry): string | undefined {
   const key = entry.key.toString('utf8');
   const isKey = isUtf8(entry.key) && (key.startsWith('/') || leaseIdOf(key) || MEMBER.test(key));
   if (isKey && entry.octets >= ROW_HEADER_OCTETS && isHeader(entry.value(ROW_HEADER_OCTETS))) {

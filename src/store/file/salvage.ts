@@ -7,17 +7,17 @@
 import { closeSync } from 'node:fs';
 import { link, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { leaseIdOf, MEMBER, membersPrefix } from '../embedded/leases.ts';
+import { leaseIdOf, MEMBER_ROW, membersPrefix } from '../embedded/leases.ts';
 import type { KeyedRow, RowWriter } from '../embedded/table.ts';
 import { damageOf, openSource, treesOf } from './check.ts';
-import { assertRoom, Owner } from './folder.ts';
+import { assertRoom, DirectoryLock } from './folder.ts';
 import { type TableState, unpackRow, unpackState } from './lmdbFiles.ts';
 import { LmdbEnvironment } from './lmdbTable.ts';
 import { orphansOf } from './orphans.ts';
 import { rowFault } from './rows.ts';
-import { type Entry, PageSet, walk } from './walk.ts';
+import { PageSet, type TreeEntry, walk } from './walk.ts';
 
-export type Salvage =
+export type SalvageResult =
   | {
       readonly kind: 'done';
       readonly damage: string;
@@ -35,7 +35,7 @@ const ROWS_A_TRANSACTION = 10_000;
 const ROW_OVERHEAD_OCTETS = 64;
 const FIRST_OCTETS = 64 * 1024;
 
-export async function salvage(dir: string, wallMs: number): Promise<Salvage> {
+export async function salvage(dir: string, wallMs: number): Promise<SalvageResult> {
   const workshop = join(dir, 'repair');
   const owner = await claim(dir, workshop);
   if (owner === undefined) return { kind: 'inUse' };
@@ -47,17 +47,17 @@ export async function salvage(dir: string, wallMs: number): Promise<Salvage> {
 }
 
 /** lmdb must not see the damaged file, so the lock under which an owner is made is that of the new one. */
-async function claim(dir: string, workshop: string): Promise<Owner | undefined> {
+async function claim(dir: string, workshop: string): Promise<DirectoryLock | undefined> {
   await mkdir(workshop, { recursive: true, mode: 0o700 });
   const environment = await LmdbEnvironment.open(workshop, 'r+');
   try {
-    return await environment.exclusively(() => Owner.claim(dir));
+    return await environment.exclusively(() => DirectoryLock.acquire(dir));
   } finally {
     await environment.close();
   }
 }
 
-async function salvageAlone(dir: string, workshop: string, wallMs: number): Promise<Salvage> {
+async function salvageAlone(dir: string, workshop: string, wallMs: number): Promise<SalvageResult> {
   const path = join(dir, 'data.mdb');
   const damage = await damageOf(path);
   if (damage === undefined) return { kind: 'whole' };
@@ -76,12 +76,12 @@ async function salvageAlone(dir: string, workshop: string, wallMs: number): Prom
   return { kind: 'done', damage, path: aside, keys };
 }
 
-interface Found {
+interface RecoveredData {
   readonly rows: readonly KeyedRow[];
   readonly state: TableState | undefined;
 }
 
-function readWhatIsLeft(path: string): Found {
+function readWhatIsLeft(path: string): RecoveredData {
   const source = openSource(path, 'tolerant');
   if (source === undefined || typeof source === 'string') return { rows: [], state: undefined };
   try {
@@ -91,7 +91,7 @@ function readWhatIsLeft(path: string): Found {
       isWhole = false;
     };
     const trees = treesOf(source, used, onDamage);
-    const entriesOf = (name: string): readonly Entry[] => {
+    const entriesOf = (name: string): readonly TreeEntry[] => {
       const tree = trees.get(name);
       if (tree !== undefined) {
         return [...walk(source, tree, used, { compare: Buffer.compare, onDamage })];
@@ -109,12 +109,12 @@ function readWhatIsLeft(path: string): Found {
   }
 }
 
-function foundIn(rows: readonly Entry[], states: readonly Entry[]): Found {
+function foundIn(rows: readonly TreeEntry[], states: readonly TreeEntry[]): RecoveredData {
   const state = stateIn(states);
   return { rows: soundRows(rows, state), state };
 }
 
-function stateIn(entries: Iterable<Entry>): TableState | undefined {
+function stateIn(entries: Iterable<TreeEntry>): TableState | undefined {
   for (const entry of entries) {
     if (entry.key.toString() !== 'state') continue;
     try {
@@ -126,7 +126,7 @@ function stateIn(entries: Iterable<Entry>): TableState | undefined {
   return undefined;
 }
 
-function soundRows(entries: Iterable<Entry>, state: TableState | undefined): KeyedRow[] {
+function soundRows(entries: Iterable<TreeEntry>, state: TableState | undefined): KeyedRow[] {
   const rows: KeyedRow[] = [];
   const leases = new Set<number>();
   for (const entry of entries) {
@@ -142,7 +142,7 @@ function soundRows(entries: Iterable<Entry>, state: TableState | undefined): Key
   return rows.filter(({ row }) => row.lease === undefined || leases.has(row.lease));
 }
 
-async function begin(dir: string, { rows, state }: Found, wallMs: number): Promise<void> {
+async function begin(dir: string, { rows, state }: RecoveredData, wallMs: number): Promise<void> {
   await assertRoom(dir, octetsFor(rows));
   const environment = await LmdbEnvironment.open(dir, 'r+');
   // As the damaged file had it, so that what was down meanwhile is counted when the store is opened.
@@ -167,5 +167,5 @@ function octetsFor(rows: readonly KeyedRow[]): number {
 
 function writeRow(writer: RowWriter, { key, row }: KeyedRow): void {
   writer.set(key, row, undefined);
-  if (row.lease !== undefined) writer.set(membersPrefix(row.lease) + key, MEMBER, undefined);
+  if (row.lease !== undefined) writer.set(membersPrefix(row.lease) + key, MEMBER_ROW, undefined);
 }

@@ -19,7 +19,7 @@ import {
 } from './format.ts';
 
 /** An open file, at one transaction. */
-export interface Source {
+export interface DataFile {
   readonly fd: number;
   readonly meta: Meta;
   readonly olderMeta?: Meta | undefined;
@@ -31,15 +31,15 @@ export interface WalkOptions {
   readonly onDamage?: ((damage: Damage) => void) | undefined;
 }
 
-export class Entry {
+export class TreeEntry {
   readonly key: Buffer;
   readonly flags: number;
   /** Of the value. */
   readonly octets: number;
   readonly #data: Buffer;
-  readonly #source: Source;
+  readonly #source: DataFile;
 
-  constructor({ key, flags, octets, data }: LeafNode, source: Source) {
+  constructor({ key, flags, octets, data }: LeafNode, source: DataFile) {
     this.key = key;
     this.flags = flags;
     this.octets = octets;
@@ -82,7 +82,7 @@ export class PageSet {
 }
 
 /** What was met of one tree, to be compared with its record. */
-interface Counts {
+interface PageCounts {
   branchPages: number;
   leafPages: number;
   overflowPages: number;
@@ -90,23 +90,25 @@ interface Counts {
 }
 
 /** Keys of a subtree are from the one on, and before the other. */
-interface Bounds {
+interface KeyBounds {
   readonly from: Buffer | undefined;
   readonly before: Buffer | undefined;
 }
 
 export function* walk(
-  source: Source,
+  source: DataFile,
   tree: Tree,
   used: PageSet,
   options: WalkOptions,
-): Generator<Entry, void, undefined> {
-  const counts: Counts = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
+): Generator<TreeEntry, void, undefined> {
+  const counts: PageCounts = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
   if (tree.root !== undefined) {
-    const whole: Bounds = { from: undefined, before: undefined };
+    const whole: KeyBounds = { from: undefined, before: undefined };
     yield* new Walker(source, used, options, counts).below(tree.root, tree.depth, whole);
   }
-  const isWhole = (Object.keys(counts) as (keyof Counts)[]).every((of) => counts[of] === tree[of]);
+  const isWhole = (Object.keys(counts) as (keyof PageCounts)[]).every(
+    (of) => counts[of] === tree[of],
+  );
   const damage = new Damage('a tree is not of the size that it says');
   if (isWhole) return;
   if (options.onDamage === undefined) throw damage;
@@ -114,19 +116,19 @@ export function* walk(
 }
 
 class Walker {
-  readonly #source: Source;
+  readonly #source: DataFile;
   readonly #used: PageSet;
   readonly #options: WalkOptions;
-  readonly #counts: Counts;
+  readonly #counts: PageCounts;
 
-  constructor(source: Source, used: PageSet, options: WalkOptions, counts: Counts) {
+  constructor(source: DataFile, used: PageSet, options: WalkOptions, counts: PageCounts) {
     this.#source = source;
     this.#used = used;
     this.#options = options;
     this.#counts = counts;
   }
 
-  *below(number: number, depth: number, bounds: Bounds): Generator<Entry, void, undefined> {
+  *below(number: number, depth: number, bounds: KeyBounds): Generator<TreeEntry, void, undefined> {
     const page = this.#tolerant(() => this.#read(number, depth, bounds));
     if (page === undefined) return;
     if (page.kind === 'leaf') {
@@ -134,7 +136,7 @@ class Walker {
       for (const node of page.nodes) {
         if (node.flags !== BIG_VALUE || this.#isWhole(node, number)) {
           this.#counts.entries++;
-          yield new Entry(node, this.#source);
+          yield new TreeEntry(node, this.#source);
         }
       }
       return;
@@ -157,7 +159,7 @@ class Walker {
     }
   }
 
-  #read(number: number, depth: number, bounds: Bounds): TreePage {
+  #read(number: number, depth: number, bounds: KeyBounds): TreePage {
     this.#used.take(number);
     try {
       return this.#readTaken(number, depth, bounds);
@@ -167,7 +169,7 @@ class Walker {
     }
   }
 
-  #readTaken(number: number, depth: number, bounds: Bounds): TreePage {
+  #readTaken(number: number, depth: number, bounds: KeyBounds): TreePage {
     const { meta } = this.#source;
     const octets = readOctets(this.#source, number, 0, meta.pageOctets);
     const page = readTreePage(octets, number, meta.transaction);
@@ -184,7 +186,7 @@ class Walker {
     number: number,
     nodes: readonly { readonly key: Buffer }[],
     isLeaf: boolean,
-    { from, before }: Bounds,
+    { from, before }: KeyBounds,
   ): void {
     const { compare } = this.#options;
     const ordered = isLeaf ? nodes : nodes.slice(1);
@@ -224,7 +226,7 @@ class Walker {
   }
 }
 
-function readOctets({ fd, meta }: Source, page: number, at: number, length: number): Buffer {
+function readOctets({ fd, meta }: DataFile, page: number, at: number, length: number): Buffer {
   if (page > meta.lastPage) throw new Damage(`there is no page ${page}`);
   const octets = Buffer.allocUnsafe(length);
   const read = readSync(fd, octets, 0, length, page * meta.pageOctets + at);

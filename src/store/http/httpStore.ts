@@ -14,9 +14,9 @@ import { checkPath, checkPrefixPath, checkUnicode } from '../limits.ts';
 import {
   type Condition,
   type DeleteResult,
+  type FollowedHistory,
+  type KeyLocation,
   type LeaseStore,
-  type Past,
-  type Place,
   type PutOptions,
   type PutResult,
   type SnapshotPage,
@@ -24,21 +24,22 @@ import {
   type WatchBatch,
 } from '../store.ts';
 import { Renewals } from './renewals.ts';
-import { type Call, callPeer } from './request.ts';
-import { type Peer, readJson, readLines, unavailable } from './response.ts';
+import { callPeer, type PeerCall } from './request.ts';
+import { readJson, readLines, type StorePeer, unavailable } from './response.ts';
 import {
   changeFromJson,
   conditionToJson,
   deleteResultFromJson,
   entryFromJson,
+  followedHistoryToJson,
+  jsonArray,
+  jsonNumber,
+  jsonObject,
+  jsonString,
   type LeaseOf,
   leaseFromJson,
-  list,
-  number,
   optional,
   putResultFromJson,
-  record,
-  text,
 } from './wire.ts';
 
 export interface HttpStoreOptions {
@@ -52,16 +53,12 @@ export interface HttpStoreOptions {
   readonly silenceTimeoutMs?: number | undefined;
 }
 
-/** Connects with the first call. Throws when `url` is no URL. */
-export function openHttpStore(options: HttpStoreOptions): LeaseStore {
-  return new HttpStore(options);
-}
+type PlainCall = Pick<PeerCall, 'method' | 'path' | 'body'>;
 
-type PlainCall = Pick<Call, 'method' | 'path' | 'body'>;
-
-class HttpStore implements LeaseStore {
+/** Connects with the first call. The constructor throws when `url` is no URL. */
+export class HttpStore implements LeaseStore {
   readonly label: string;
-  #peer: Peer;
+  #peer: StorePeer;
   readonly #findToken: () => Promise<string | undefined>;
   /** A token that was found may be another one by the next refusal. */
   readonly #hasGivenToken: boolean;
@@ -96,17 +93,17 @@ class HttpStore implements LeaseStore {
     return this.#read(key, this.#leaseOf);
   }
 
-  async locate(key: string): Promise<Place> {
+  async locate(key: string): Promise<KeyLocation> {
     checkPath(key);
     checkUnicode(key);
     const path = `locate?key=${encodeURIComponent(key)}`;
     return this.#ask({ method: 'GET', path }, (json) => {
       const nowMs = performance.now();
-      const { revision, entry, end, endHasEntry } = record(json);
+      const { revision, entry, end, endHasEntry } = jsonObject(json);
       return {
-        revision: number(revision),
+        revision: jsonNumber(revision),
         entry: optional(entry, (one) => entryFromJson(one, nowMs, this.#leaseOf)),
-        end: optional(end, text),
+        end: optional(end, jsonString),
         endHasEntry: endHasEntry === true,
       };
     });
@@ -127,13 +124,13 @@ class HttpStore implements LeaseStore {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
-    past?: Past,
+    followed?: FollowedHistory,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     checkPrefixPath(prefix);
     checkUnicode(prefix);
     if (signal.aborted) return;
     const query = new URLSearchParams({ prefix, from: String(fromRevision) });
-    if (past !== undefined) query.set('past', JSON.stringify(past));
+    if (followed !== undefined) query.set('past', JSON.stringify(followedHistoryToJson(followed)));
     const path = `watch?${query}`;
     let changes: Change[] = [];
     let seenRevision = fromRevision - 1;
@@ -187,27 +184,27 @@ class HttpStore implements LeaseStore {
   async deleteTree(prefix: string): Promise<{ deleted: number; revision: number }> {
     checkPrefixPath(prefix);
     return this.#write('deleteTree', { prefix }, (json) => {
-      const { deleted, revision } = record(json);
-      return { deleted: number(deleted), revision: number(revision) };
+      const { deleted, revision } = jsonObject(json);
+      return { deleted: jsonNumber(deleted), revision: jsonNumber(revision) };
     });
   }
 
   async grantLease(ttlSeconds: number): Promise<Lease> {
     const sentAtMs = performance.now();
     return this.#write('lease/grant', { ttlSeconds }, (json) =>
-      this.#renewals.lease(leaseFromJson(record(json).lease, sentAtMs)),
+      this.#renewals.lease(leaseFromJson(jsonObject(json).lease, sentAtMs)),
     );
   }
 
   async renewLease(id: string): Promise<boolean> {
     const sentAtMs = performance.now();
-    const renewed = await this.#write('lease/renew', { id }, (json) => record(json).renewed);
+    const renewed = await this.#write('lease/renew', { id }, (json) => jsonObject(json).renewed);
     if (renewed === true) this.#renewals.renewed(id, sentAtMs);
     return renewed === true;
   }
 
   async revokeLease(id: string): Promise<void> {
-    await this.#write('lease/revoke', { id }, record);
+    await this.#write('lease/revoke', { id }, jsonObject);
   }
 
   async close(): Promise<void> {
@@ -224,34 +221,34 @@ class HttpStore implements LeaseStore {
     const path = `entry?key=${encodeURIComponent(key)}`;
     return this.#ask({ method: 'GET', path }, (json) => {
       const nowMs = performance.now();
-      const { entry, revision } = record(json);
+      const { entry, revision } = jsonObject(json);
       return {
         entry: optional(entry, (one) => entryFromJson(one, nowMs, leaseOf)),
-        revision: number(revision),
+        revision: jsonNumber(revision),
       };
     });
   }
 
   readonly #toPage = (json: unknown): SnapshotPage | 'end' => {
-    const { end, revision, history, entries } = record(json);
+    const { end, revision, history, entries } = jsonObject(json);
     if (end === true) return 'end';
     const nowMs = performance.now();
     const toEntry = (one: unknown) => entryFromJson(one, nowMs, this.#leaseOf);
     return {
-      revision: number(revision),
-      history: text(history),
-      entries: list(entries).map(toEntry),
+      revision: jsonNumber(revision),
+      history: jsonString(history),
+      entries: jsonArray(entries).map(toEntry),
     };
   };
 
   readonly #toPart = (json: unknown): (WatchBatch & { more: boolean }) | 'alive' => {
-    const { revision, changes, more } = record(json);
+    const { revision, changes, more } = jsonObject(json);
     if (revision === undefined) return 'alive';
     const nowMs = performance.now();
     const toChange = (one: unknown) => changeFromJson(one, nowMs, this.#leaseOf);
     return {
-      revision: number(revision),
-      changes: list(changes).map(toChange),
+      revision: jsonNumber(revision),
+      changes: jsonArray(changes).map(toChange),
       more: more === true,
     };
   };
@@ -306,7 +303,7 @@ class HttpStore implements LeaseStore {
     }
   }
 
-  #toCall(call: PlainCall, signal: AbortSignal): Call {
+  #toCall(call: PlainCall, signal: AbortSignal): PeerCall {
     const path = `/v1/store/${call.path}`;
     return { ...call, path, headTimeoutMs: this.#callTimeoutMs, signal };
   }

@@ -4,10 +4,10 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { StoreError } from '../store.ts';
-import { type Peer, readJson, unavailable } from './response.ts';
+import { readJson, type StorePeer, unavailable } from './response.ts';
 import { errorFromJson } from './wire.ts';
 
-export interface Call {
+export interface PeerCall {
   readonly method: 'GET' | 'POST';
   /** Path and query. */
   readonly path: string;
@@ -18,7 +18,7 @@ export interface Call {
 }
 
 /** The reply to a call that succeeded; else the error that its status and body stand for. */
-export async function callPeer(peer: Peer, call: Call): Promise<IncomingMessage> {
+export async function callPeer(peer: StorePeer, call: PeerCall): Promise<IncomingMessage> {
   const response = await sendRequest(peer, call);
   if (response.statusCode === 200) return response;
   const timer = setTimeout(() => response.destroy(), call.headTimeoutMs);
@@ -29,7 +29,7 @@ export async function callPeer(peer: Peer, call: Call): Promise<IncomingMessage>
   }
 }
 
-function sendRequest(peer: Peer, call: Call): Promise<IncomingMessage> {
+function sendRequest(peer: StorePeer, call: PeerCall): Promise<IncomingMessage> {
   const { url, agent, token } = peer;
   const send = url.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
@@ -59,7 +59,7 @@ function bodyHeaders(body: string) {
   return { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
 }
 
-function errorOf(peer: Peer, status: number, json: unknown): StoreError {
+function errorOf(peer: StorePeer, status: number, json: unknown): StoreError {
   const named = errorFromJson(json);
   if (named !== undefined) return new StoreError(named.code, named.message);
   if (status === 401) return new StoreError('denied', `${peer.label}: the token is refused`);

@@ -4,7 +4,7 @@ import { StoreError } from '../store.ts';
 import { errorFromJson } from './wire.ts';
 
 /** The whole reply as JSON; undefined when it is none. */
-export async function readJson(peer: Peer, response: IncomingMessage): Promise<unknown> {
+export async function readJson(peer: StorePeer, response: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let octets = 0;
   try {
@@ -28,7 +28,7 @@ export async function readJson(peer: Peer, response: IncomingMessage): Promise<u
  * that is an error is thrown. Leaving the loop closes the connection.
  */
 export async function* readLines<T>(
-  peer: Peer,
+  peer: StorePeer,
   response: IncomingMessage,
   idleTimeoutMs: number,
   read: (json: unknown) => T,
@@ -71,7 +71,7 @@ async function* splitLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string
   }
 }
 
-export interface Peer {
+export interface StorePeer {
   /** `http://host:port`, for messages. */
   readonly label: string;
   readonly url: URL;
@@ -82,7 +82,7 @@ export interface Peer {
 /** A single value and all that JSON puts around it; a line holds about 256 KiB more. */
 const MAX_TEXT_OCTETS = 16 * 1024 * 1024;
 
-export function unavailable(peer: Peer, cause: unknown): StoreError {
+export function unavailable(peer: StorePeer, cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new StoreError('unavailable', `${peer.label}: ${reason}`, { cause });

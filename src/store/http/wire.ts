@@ -6,10 +6,10 @@ import type { Change, Entry, Lease } from '../../service/change.ts';
 import type {
   Condition,
   DeleteResult,
-  Past,
+  EntryFingerprint,
+  FollowedHistory,
   PutResult,
   StoreErrorCode,
-  Witness,
 } from '../store.ts';
 
 /** What came is not what the other side of these calls sends. */
@@ -53,23 +53,23 @@ export function leaseToJson({ id, ttlSeconds, expiresAtMs }: Lease, monotonicMs:
 }
 
 export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Entry {
-  const fields = record(json);
-  const key = text(fields.key);
+  const fields = jsonObject(json);
+  const key = jsonString(fields.key);
   return {
     key,
     value: fromBase64(fields.value),
-    createRevision: number(fields.createRevision),
-    modRevision: number(fields.modRevision),
+    createRevision: jsonNumber(fields.createRevision),
+    modRevision: jsonNumber(fields.modRevision),
     lease: optional(fields.lease, (lease) => leaseOf(leaseFromJson(lease, monotonicMs), key)),
   };
 }
 
 export function leaseFromJson(json: unknown, monotonicMs: number): Lease {
-  const fields = record(json);
+  const fields = jsonObject(json);
   return {
-    id: text(fields.id),
-    ttlSeconds: optional(fields.ttlSeconds, number),
-    expiresAtMs: optional(fields.leftMs, (leftMs) => monotonicMs + number(leftMs)),
+    id: jsonString(fields.id),
+    ttlSeconds: optional(fields.ttlSeconds, jsonNumber),
+    expiresAtMs: optional(fields.leftMs, (leftMs) => monotonicMs + jsonNumber(leftMs)),
   };
 }
 
@@ -81,7 +81,7 @@ export function changeToJson(change: Change, monotonicMs: number) {
 }
 
 export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Change {
-  const fields = record(json);
+  const fields = jsonObject(json);
   const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
   // Nobody renews what is over.
   const previous = optional(fields.previous, (one) => entryFromJson(one, monotonicMs, (l) => l));
@@ -89,8 +89,8 @@ export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: Leas
     case 'put':
       return { kind: 'put', entry: entry(fields.entry), previous };
     case 'delete': {
-      const modRevision = number(fields.modRevision);
-      return { kind: 'delete', key: text(fields.key), modRevision, previous };
+      const modRevision = jsonNumber(fields.modRevision);
+      return { kind: 'delete', key: jsonString(fields.key), modRevision, previous };
     }
     default:
       throw new Malformed('a change is a put or a delete');
@@ -104,13 +104,13 @@ export function conditionToJson(condition: Condition | undefined) {
 }
 
 function conditionFromJson(json: unknown): Condition {
-  const fields = record(json);
+  const fields = jsonObject(json);
   switch (fields.kind) {
     case 'absent':
     case 'present':
       return { kind: fields.kind };
     case 'modRevision':
-      return { kind: 'modRevision', modRevision: number(fields.modRevision) };
+      return { kind: 'modRevision', modRevision: jsonNumber(fields.modRevision) };
     case 'value':
       return { kind: 'value', value: fromBase64(fields.value) };
     default:
@@ -119,19 +119,19 @@ function conditionFromJson(json: unknown): Condition {
 }
 
 export function putCallFromJson(json: unknown): PutCall {
-  const fields = record(json);
+  const fields = jsonObject(json);
   return {
-    key: text(fields.key),
+    key: jsonString(fields.key),
     value: fromBase64(fields.value),
-    ttlSeconds: optional(fields.ttlSeconds, number),
-    lease: optional(fields.lease, text),
+    ttlSeconds: optional(fields.ttlSeconds, jsonNumber),
+    lease: optional(fields.lease, jsonString),
     condition: optional(fields.if, conditionFromJson),
   };
 }
 
 export function deleteCallFromJson(json: unknown): DeleteCall {
-  const fields = record(json);
-  return { key: text(fields.key), condition: optional(fields.if, conditionFromJson) };
+  const fields = jsonObject(json);
+  return { key: jsonString(fields.key), condition: optional(fields.if, conditionFromJson) };
 }
 
 export function putResultToJson(result: PutResult, monotonicMs: number) {
@@ -142,14 +142,14 @@ export function putResultToJson(result: PutResult, monotonicMs: number) {
 }
 
 export function putResultFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): PutResult {
-  const fields = record(json);
+  const fields = jsonObject(json);
   const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
   return fields.done === true
     ? { done: true, entry: entry(fields.entry), previous: optional(fields.previous, entry) }
     : {
         done: false,
         current: optional(fields.current, entry),
-        revision: number(fields.revision),
+        revision: jsonNumber(fields.revision),
       };
 }
 
@@ -165,27 +165,31 @@ export function deleteResultFromJson(
   monotonicMs: number,
   leaseOf: LeaseOf,
 ): DeleteResult {
-  const fields = record(json);
+  const fields = jsonObject(json);
   const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
-  const revision = number(fields.revision);
+  const revision = jsonNumber(fields.revision);
   return fields.done === true
     ? { done: true, deleted: entry(fields.deleted), revision }
     : { done: false, current: optional(fields.current, entry), revision };
 }
 
-export function pastFromJson(json: unknown): Past {
-  const { history, witness } = record(json);
-  return { history: text(history), witness: optional(witness, witnessFromJson) };
+export function followedHistoryToJson({ history, fingerprint }: FollowedHistory) {
+  return { history, witness: fingerprint };
 }
 
-function witnessFromJson(json: unknown): Witness {
-  const fields = record(json);
+export function followedHistoryFromJson(json: unknown): FollowedHistory {
+  const { history, witness } = jsonObject(json);
+  return { history: jsonString(history), fingerprint: optional(witness, fingerprintFromJson) };
+}
+
+function fingerprintFromJson(json: unknown): EntryFingerprint {
+  const fields = jsonObject(json);
   return {
-    key: text(fields.key),
-    createRevision: number(fields.createRevision),
-    modRevision: number(fields.modRevision),
-    digest: text(fields.digest),
-    revision: number(fields.revision),
+    key: jsonString(fields.key),
+    createRevision: jsonNumber(fields.createRevision),
+    modRevision: jsonNumber(fields.modRevision),
+    digest: jsonString(fields.digest),
+    revision: jsonNumber(fields.revision),
   };
 }
 
@@ -202,29 +206,29 @@ export function errorFromJson(
   json: unknown,
 ): { code: StoreErrorCode; message: string } | undefined {
   if (typeof json !== 'object' || json === null || !('error' in json)) return undefined;
-  const fields = record(json.error);
+  const fields = jsonObject(json.error);
   const code = ERROR_CODES.find((one) => one === fields.code);
-  return code && { code, message: text(fields.message) };
+  return code && { code, message: jsonString(fields.message) };
 }
 
-export function record(json: unknown): Readonly<Record<string, unknown>> {
+export function jsonObject(json: unknown): Readonly<Record<string, unknown>> {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new Malformed('an object was expected');
   }
   return json as Record<string, unknown>;
 }
 
-export function list(json: unknown): readonly unknown[] {
+export function jsonArray(json: unknown): readonly unknown[] {
   if (!Array.isArray(json)) throw new Malformed('an array was expected');
   return json;
 }
 
-export function text(json: unknown): string {
+export function jsonString(json: unknown): string {
   if (typeof json !== 'string') throw new Malformed('a string was expected');
   return json;
 }
 
-export function number(json: unknown): number {
+export function jsonNumber(json: unknown): number {
   if (typeof json !== 'number') throw new Malformed('a number was expected');
   return json;
 }
@@ -238,5 +242,5 @@ function toBase64(value: Uint8Array): string {
 }
 
 function fromBase64(json: unknown): Uint8Array {
-  return Buffer.from(text(json), 'base64');
+  return Buffer.from(jsonString(json), 'base64');
 }

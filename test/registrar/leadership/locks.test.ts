@@ -11,8 +11,8 @@ import {
 import { holderValue, lockKeys } from '../../../src/registrar/leadership/lock.ts';
 import { Locks } from '../../../src/registrar/leadership/locks.ts';
 import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
-import { openEtcdStore } from '../../../src/store/etcd/etcdStore.ts';
-import { openHttpStore } from '../../../src/store/http/httpStore.ts';
+import { EtcdStore } from '../../../src/store/etcd/etcdStore.ts';
+import { HttpStore } from '../../../src/store/http/httpStore.ts';
 import type { LeaseStore } from '../../../src/store/store.ts';
 import { systemClock } from '../../../src/timing/clock.ts';
 import { startEtcd } from '../../support/etcd.ts';
@@ -45,7 +45,7 @@ const STORES: Readonly<Record<string, () => Promise<Opened>>> = {
   },
   async etcd() {
     const etcd = await startEtcd();
-    const store = openEtcdStore({ endpoints: [etcd.endpoint] });
+    const store = new EtcdStore({ endpoints: [etcd.endpoint] });
     return {
       store,
       async close() {
@@ -57,7 +57,7 @@ const STORES: Readonly<Record<string, () => Promise<Opened>>> = {
   async http() {
     const server = await startTestServer({});
     const url = `http://${server.http?.address}:${server.http?.port}`;
-    const store = openHttpStore({ url });
+    const store = new HttpStore({ url });
     return {
       store,
       async close() {

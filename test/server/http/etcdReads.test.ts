@@ -1,7 +1,7 @@
 /** What requests for keys cost the etcd behind the listener, as etcd counts it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openEtcdStore } from '../../../src/store/etcd/etcdStore.ts';
+import { EtcdStore } from '../../../src/store/etcd/etcdStore.ts';
 import { type Etcd, startEtcd } from '../../support/etcd.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
@@ -11,7 +11,7 @@ let server: RunningHttp;
 
 before(async () => {
   etcd = await startEtcd();
-  server = await startHttp({ store: openEtcdStore({ endpoints: [etcd.endpoint] }) });
+  server = await startHttp({ store: new EtcdStore({ endpoints: [etcd.endpoint] }) });
   for (const key of ['/k/leaf', '/k/dir/1', '/k/dir/2']) {
     await server.store.put(key, Buffer.from('x'));
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  carriesToken,
+  hasToken,
   hostOf,
   isAllowedHost,
   isForeignOrigin,
@@ -43,7 +43,7 @@ test('an origin is foreign unless it is the host itself', () => {
 test('the token comes as Bearer or as the password of Basic', () => {
   const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
   for (const header of ['Bearer s3:t', 'bearer  s3:t', basic('user:s3:t'), basic(':s3:t')]) {
-    assert.ok(carriesToken(header, 's3:t'), header);
+    assert.ok(hasToken(header, 's3:t'), header);
   }
   const wrong = [
     '',
@@ -56,9 +56,9 @@ test('the token comes as Bearer or as the password of Basic', () => {
     'Digest s3:t',
   ];
   for (const header of [undefined, ...wrong]) {
-    assert.equal(carriesToken(header, 's3:t'), false, header);
+    assert.equal(hasToken(header, 's3:t'), false, header);
   }
-  assert.equal(carriesToken(basic('user:'), ''), false, 'an empty token is none');
+  assert.equal(hasToken(basic('user:'), ''), false, 'an empty token is none');
 });
 
 test('reading is open, writing needs the token where no user is trusted, on every path and method', async () => {

@@ -5,7 +5,7 @@ import { get, request } from 'node:http';
 import { connect, Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createHttpListener } from '../../../src/server/http/listener.ts';
+import { HttpListener } from '../../../src/server/http/listener.ts';
 import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import { startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
@@ -290,7 +290,7 @@ test('a failure to accept connections is told of, and survived', async (t) => {
 test('a taken port is a rejection with its code', async () => {
   const server = await startHttp();
   const store = createMemoryStore();
-  const second = createHttpListener({ store, readiness: () => [], version: '0' });
+  const second = new HttpListener({ store, readiness: () => [], version: '0' });
   try {
     await assert.rejects(second.listen('127.0.0.1', server.port), { code: 'EADDRINUSE' });
     await second.close();

@@ -5,7 +5,7 @@ import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { shareOf } from '../../../src/server/http/exchange/client.ts';
-import { shares } from '../../../src/server/http/exchange/shares.ts';
+import { shares } from '../../../src/server/http/exchange/permits.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 import { until } from '../../support/until.ts';
@@ -38,32 +38,32 @@ const friend = (share: string) => ({ share, isTrusted: async () => true });
 
 test('a client has its share of places, strangers have three quarters, and who is trusted all', async () => {
   const places = shares(8, 2);
-  const left = [await places.take(stranger('a')), await places.take(stranger('a'))];
-  assert.equal(await places.take(stranger('a')), undefined, 'a has its share');
-  for (const share of ['b', 'b', 'c', 'c']) assert.ok(await places.take(stranger(share)));
-  assert.equal(await places.take(stranger('d')), undefined, 'strangers have six');
-  assert.ok(await places.take(friend('a')));
-  assert.ok(await places.take(friend('a')));
-  assert.equal(await places.take(friend('a')), undefined, 'all are taken');
+  const left = [await places.acquire(stranger('a')), await places.acquire(stranger('a'))];
+  assert.equal(await places.acquire(stranger('a')), undefined, 'a has its share');
+  for (const share of ['b', 'b', 'c', 'c']) assert.ok(await places.acquire(stranger(share)));
+  assert.equal(await places.acquire(stranger('d')), undefined, 'strangers have six');
+  assert.ok(await places.acquire(friend('a')));
+  assert.ok(await places.acquire(friend('a')));
+  assert.equal(await places.acquire(friend('a')), undefined, 'all are taken');
   for (const leave of left) leave?.();
   for (const leave of left) leave?.();
-  assert.ok(await places.take(stranger('a')));
-  assert.ok(await places.take(stranger('d')));
-  assert.equal(await places.take(stranger('d')), undefined, 'to leave twice frees one place');
+  assert.ok(await places.acquire(stranger('a')));
+  assert.ok(await places.acquire(stranger('d')));
+  assert.equal(await places.acquire(stranger('d')), undefined, 'to leave twice frees one place');
 });
 
 test('who waits for a place has the next that comes free for it, in order, or none in time', async () => {
   const places = shares(8, 1);
-  const leave = await places.take(stranger('a'));
-  const [second, third] = [places.take(stranger('a'), 5_000), places.take(stranger('a'), 50)];
-  assert.ok(await places.take(stranger('b'), 5_000), 'another share does not wait');
+  const leave = await places.acquire(stranger('a'));
+  const [second, third] = [places.acquire(stranger('a'), 5_000), places.acquire(stranger('a'), 50)];
+  assert.ok(await places.acquire(stranger('b'), 5_000), 'another share does not wait');
   assert.equal(await third, undefined);
   leave?.();
   const leaveSecond = await second;
   assert.ok(leaveSecond);
-  assert.equal(await places.take(stranger('a')), undefined);
+  assert.equal(await places.acquire(stranger('a')), undefined);
   leaveSecond();
-  assert.ok(await places.take(stranger('a')));
+  assert.ok(await places.acquire(stranger('a')));
 });
 
 test('addresses of which a host has many as it likes are one client', () => {

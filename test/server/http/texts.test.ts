@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ChangeTexts, RecentTexts } from '../../../src/server/http/api/changeTexts.ts';
+import { ChangeTexts, TextCache } from '../../../src/server/http/api/changeTexts.ts';
 import { createOutbox } from '../../../src/server/http/exchange/outbox.ts';
 import type { Change, Entry } from '../../../src/service/change.ts';
 import { startHttp } from '../../support/http.ts';
@@ -26,7 +26,7 @@ function put(key: string, octets: number): Change {
 
 test('a text is made once for all who want it at the time, and is not kept for long', async () => {
   let made = 0;
-  const texts = new RecentTexts<Buffer>((text) => text.length);
+  const texts = new TextCache<Buffer>((text) => text.length);
   const change = put('/a', 10);
   const of = () => texts.of(change, () => Buffer.from(`${++made}`));
   assert.equal(of(), of());
@@ -36,7 +36,7 @@ test('a text is made once for all who want it at the time, and is not kept for l
 });
 
 test('texts are kept up to a bound', () => {
-  const texts = new RecentTexts<Buffer>((text) => text.length);
+  const texts = new TextCache<Buffer>((text) => text.length);
   const changes = Array.from({ length: 20 }, (_, n) => put(`/${n}`, 1));
   let made = 0;
   const make = () => {

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Timeline } from '../../../src/store/embedded/history.ts';
-import { Leases, leaseKey, leaseRow, parseLeaseId } from '../../../src/store/embedded/leases.ts';
-import type { KeyedRow, Page, Table } from '../../../src/store/embedded/table.ts';
+import {
+  EmbeddedLeases,
+  leaseKey,
+  leaseRow,
+  parseLeaseId,
+} from '../../../src/store/embedded/leases.ts';
+import type { KeyedRow, RowPage, Table } from '../../../src/store/embedded/table.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 
 const life = (deadlineMs: number) => ({ ttlSeconds: 9, deadlineMs });
@@ -16,10 +21,10 @@ describe('leases that a transaction changes', () => {
     leases.set(9, life(2000));
     leases.end(8);
     assert.equal(seven?.deadlineMs, 3000, 'readers see a renewal at once');
-    leases.undo();
+    leases.rollBack();
     assert.deepEqual([...leases.all.keys()], [7, 8]);
     assert.equal(seven?.deadlineMs, 1000);
-    leases.keep();
+    leases.commit();
     assert.deepEqual([...leases.all.keys()], [7, 8]);
   });
 
@@ -29,9 +34,9 @@ describe('leases that a transaction changes', () => {
     leases.set(9, life(2000));
     leases.end(8);
     assert.ok(leases.all.has(8), 'older rows still name it');
-    leases.keep();
+    leases.commit();
     assert.deepEqual([...leases.all.keys()], [7, 9]);
-    leases.undo();
+    leases.rollBack();
     assert.equal(leases.all.get(7)?.deadlineMs, 2000);
   });
 });
@@ -61,14 +66,14 @@ it('only ids that could be given name a lease', () => {
 });
 
 /** Leases over a table that holds these, all with a deadline at 1000. */
-function open(ids: readonly number[]): Leases {
+function open(ids: readonly number[]): EmbeddedLeases {
   const rows: KeyedRow[] = ids.map((id) => ({ key: leaseKey(id), row: leaseRow(life(1000)) }));
-  const page = (prefix: string, after: string | undefined): Page => ({
+  const page = (prefix: string, after: string | undefined): RowPage => ({
     rows: rows.filter(({ key }) => key.startsWith(prefix) && key > (after ?? '')),
     isLast: true,
   });
   const table: Pick<Table, 'view'> = {
     view: () => ({ revision: 1, get: () => undefined, page, release: () => undefined }),
   };
-  return new Leases(table, new Timeline(new FakeClock(), 0));
+  return new EmbeddedLeases(table, new Timeline(new FakeClock(), 0));
 }

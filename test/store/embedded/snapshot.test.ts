@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Entry } from '../../../src/service/change.ts';
-import type { Bounds } from '../../../src/store/embedded/history.ts';
+import type { ChangeBounds } from '../../../src/store/embedded/history.ts';
 import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import { openFileStore } from '../../../src/store/file/fileStore.ts';
 import { type LeaseStore, type SnapshotPage, StoreError } from '../../../src/store/store.ts';
@@ -18,7 +18,7 @@ const KEYS = 12;
 
 type Stores = (
   use: (store: LeaseStore) => Promise<void>,
-  options?: { readonly history: Bounds },
+  options?: { readonly history: ChangeBounds },
 ) => Promise<void>;
 
 const STORES: Readonly<Record<string, Stores>> = {

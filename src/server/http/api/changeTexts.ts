@@ -12,14 +12,14 @@ export const LINE_OCTETS = 256 * 1024;
 const LARGE_OCTETS = 64 * 1024;
 
 /** The parts of one line. */
-export type Line = readonly Buffer[];
+export type LineParts = readonly Buffer[];
 
 export class ChangeTexts {
-  readonly #large = new RecentTexts<Buffer>((text) => text.length);
-  readonly #lines = new RecentTexts<Line[]>((lines) => lines.flat().reduce(sumOctets, 0));
+  readonly #large = new TextCache<Buffer>((text) => text.length);
+  readonly #lines = new TextCache<LineParts[]>((lines) => lines.flat().reduce(sumOctets, 0));
 
   /** The lines of a batch, in order; at least one. */
-  linesOf(batch: WatchBatch): Iterable<Line> {
+  linesOf(batch: WatchBatch): Iterable<LineParts> {
     const { changes } = batch;
     const isSmall = changes.every((change) => octetsOf(change) < LARGE_OCTETS);
     const makeAll = () => [...this.#makeLines(batch)];
@@ -29,7 +29,7 @@ export class ChangeTexts {
       : this.#makeLines(batch);
   }
 
-  *#makeLines({ revision, changes }: WatchBatch): Generator<Line> {
+  *#makeLines({ revision, changes }: WatchBatch): Generator<LineParts> {
     let group: Buffer[] = [];
     let octets = 0;
     for (const [index, change] of changes.entries()) {
@@ -54,7 +54,7 @@ const MAX_KEPT_CHANGES = 10_000;
 const COMMA = Buffer.from(',');
 
 /** In one part, but for the large texts, which stay what others write as well. */
-function lineOf(revision: number, texts: readonly Buffer[], more: boolean): Line {
+function lineOf(revision: number, texts: readonly Buffer[], more: boolean): LineParts {
   const parts: Buffer[] = [Buffer.from(`{"revision":${revision},"changes":[`)];
   for (const [index, text] of texts.entries()) {
     if (index > 0) parts.push(COMMA);
@@ -64,7 +64,7 @@ function lineOf(revision: number, texts: readonly Buffer[], more: boolean): Line
   return joined(parts);
 }
 
-function joined(parts: readonly Buffer[]): Line {
+function joined(parts: readonly Buffer[]): LineParts {
   const line: Buffer[] = [];
   let small: Buffer[] = [];
   for (const part of parts) {
@@ -93,17 +93,17 @@ function sumOctets(sum: number, { length }: Buffer): number {
 const MAX_OCTETS = 8 * 1024 * 1024;
 const FRESH_MS = 1_000;
 
-interface Made<T> {
+interface CachedText<T> {
   readonly text: T;
   readonly octets: number;
   readonly atMs: number;
 }
 
 /** `T` is a text, or several; `octetsOf` weighs it. */
-export class RecentTexts<T> {
+export class TextCache<T> {
   readonly #octetsOf: (text: T) => number;
   /** The oldest first. */
-  readonly #made = new Map<object, Made<T>>();
+  readonly #made = new Map<object, CachedText<T>>();
   #octets = 0;
 
   constructor(octetsOf: (text: T) => number) {

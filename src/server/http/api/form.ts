@@ -24,7 +24,7 @@ export interface KeyParameters {
   readonly prevExist: boolean | undefined;
 }
 
-type Fields = ReadonlyMap<string, string>;
+type FormFields = ReadonlyMap<string, string>;
 
 const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const FALSE = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
@@ -53,7 +53,7 @@ export function parseKeyParameters(
   }
 }
 
-function readParameters(method: string, fields: Fields): KeyParameters {
+function readParameters(method: string, fields: FormFields): KeyParameters {
   const prevIndex = indexField(fields, 'prevIndex');
   const waitIndex = indexField(fields, 'waitIndex') ?? 0;
   const recursive = flag(fields, 'recursive');
@@ -84,11 +84,11 @@ function readParameters(method: string, fields: Fields): KeyParameters {
   };
 }
 
-function flag(fields: Fields, name: string): boolean {
+function flag(fields: FormFields, name: string): boolean {
   return optionalFlag(fields, name, `invalid value for "${name}"`) ?? false;
 }
 
-function optionalFlag(fields: Fields, name: string, cause: string): boolean | undefined {
+function optionalFlag(fields: FormFields, name: string, cause: string): boolean | undefined {
   const text = fields.get(name);
   if (text === undefined) return undefined;
   if (TRUE.includes(text)) return true;
@@ -96,12 +96,12 @@ function optionalFlag(fields: Fields, name: string, cause: string): boolean | un
   throw new Mistake(209, cause);
 }
 
-function indexField(fields: Fields, name: string): number | undefined {
+function indexField(fields: FormFields, name: string): number | undefined {
   const text = fields.get(name);
   return text === undefined ? undefined : uint64(text, 203, name);
 }
 
-function ttlField(fields: Fields): number | undefined {
+function ttlField(fields: FormFields): number | undefined {
   const text = fields.get('ttl');
   return text === undefined || text === '' ? undefined : uint64(text, 202, 'ttl');
 }
@@ -114,7 +114,7 @@ function uint64(text: string, code: V2ErrorCode, name: string): number {
 }
 
 /** Fields of `application/x-www-form-urlencoded` texts; of a name that comes again, the first counts. */
-function decodeForm(...texts: readonly string[]): Fields {
+function decodeForm(...texts: readonly string[]): FormFields {
   const fields = new Map<string, string>();
   for (const pair of texts.flatMap((text) => text.split('&'))) {
     if (pair === '') continue;

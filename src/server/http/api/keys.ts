@@ -13,32 +13,38 @@ import { type Store, StoreError } from '../../../store/store.ts';
 import { withDeadline } from '../../../timing/deadline.ts';
 import {
   type Exchange,
+  type HttpReply,
   jsonReply,
   methodNotAllowed,
-  type Reply,
   type ReplyStream,
   textReply,
 } from '../exchange/exchange.ts';
-import type { GiveWay } from '../exchange/giveWay.ts';
-import type { LingeringPlaces } from '../exchange/outbox.ts';
-import type { Places } from '../exchange/shares.ts';
+import type { LingeringPermitSource } from '../exchange/outbox.ts';
+import type { PermitSource } from '../exchange/permits.ts';
+import type { YieldLoop } from '../exchange/yieldLoop.ts';
 import type { ChangeTexts } from './changeTexts.ts';
 import { type KeyParameters, parseKeyParameters } from './form.ts';
 import { keyOfPath } from './keyPath.ts';
 import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
 import { failure, failureOfStore, failureReply, type V2Failure } from './v2Responses.ts';
-import { type Awaited, type EventLines, nextEvent, streamEvents, type Waited } from './wait.ts';
+import {
+  type EventLines,
+  nextEvent,
+  streamEvents,
+  type WaitOutcome,
+  type WaitRequest,
+} from './wait.ts';
 
 /** What all requests of a listener share. */
-export interface Shared {
+export interface SharedResources {
   /** For requests that wait. */
-  readonly waits: Places;
+  readonly waits: PermitSource;
   /** For long listings, of which all is held until it was sent. */
-  readonly listings: LingeringPlaces;
+  readonly listings: LingeringPermitSource;
   /** For long replies that are read of the store piece by piece. */
-  readonly longReplies: LingeringPlaces;
-  readonly giveWay: GiveWay;
+  readonly longReplies: LingeringPermitSource;
+  readonly yieldLoop: YieldLoop;
   readonly eventLines: EventLines;
   readonly changeTexts: ChangeTexts;
 }
@@ -50,7 +56,7 @@ const METHODS = ['HEAD', 'GET', 'PUT', 'POST', 'DELETE'];
 export async function serveKeys(
   store: Store,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
 ): Promise<boolean> {
   const path = keyOfPath(exchange.path);
   if (path.kind === 'elsewhere') return false;
@@ -61,7 +67,7 @@ export async function serveKeys(
   return true;
 }
 
-async function serveKey(store: Store, key: string, exchange: Exchange, shared: Shared) {
+async function serveKey(store: Store, key: string, exchange: Exchange, shared: SharedResources) {
   const p = await parametersOf(exchange);
   if (p === 'broken') return;
   if (p.kind === 'failure') return sendFailure(store, exchange, p);
@@ -69,7 +75,7 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   const outcome = await guarded(() => act(store, key, p, exchange, shared));
   if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
   if (outcome.kind === 'listing') {
-    return sendListing(store, outcome, exchange, shared.giveWay).finally(outcome.leave);
+    return sendListing(store, outcome, exchange, shared.yieldLoop).finally(outcome.release);
   }
   const { status, index, event } = outcome;
   exchange.send(withIdentity(store, jsonReply(status, event, { 'X-Etcd-Index': String(index) })));
@@ -80,7 +86,7 @@ async function sendListing(
   store: Store,
   { index, text }: KeysListing,
   exchange: Exchange,
-  giveWay: GiveWay,
+  yieldLoop: YieldLoop,
 ): Promise<void> {
   const headers = okHeaders(store, index);
   let stream: ReplyStream | undefined;
@@ -90,7 +96,7 @@ async function sendListing(
     if (pending.length < PIECE_CHARACTERS) continue;
     stream ??= exchange.stream(headers);
     if (!(await stream.write(pending))) return;
-    await giveWay();
+    await yieldLoop();
     pending = '';
   }
   if (stream === undefined) return exchange.send({ status: 200, headers, body: pending });
@@ -103,7 +109,7 @@ async function act(
   key: string,
   p: KeyParameters,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
 ): Promise<KeysOutcome | KeysListing> {
   switch (exchange.method) {
     case 'PUT':
@@ -114,7 +120,7 @@ async function act(
       return deleteKey(store, key, p);
     default:
       return getKey(store, key, p, (what) =>
-        (what === 'leaf' ? shared.longReplies : shared.listings).take(exchange),
+        (what === 'leaf' ? shared.longReplies : shared.listings).acquire(exchange),
       );
   }
 }
@@ -165,10 +171,10 @@ async function serveWait(
   key: string,
   p: KeyParameters,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
 ): Promise<void> {
-  const leave = await shared.waits.take(exchange.asker);
-  if (leave === undefined) {
+  const release = await shared.waits.acquire(exchange.caller);
+  if (release === undefined) {
     return sendFailure(store, exchange, failure(300, 'too many requests are waiting', 0, 503));
   }
   try {
@@ -177,19 +183,19 @@ async function serveWait(
     const { revision } = current;
     const fromRevision = p.waitIndex > 0 ? p.waitIndex : revision + 1;
     const follows = p.waitIndex > 0;
-    const what: Awaited = { key, recursive: p.recursive, fromRevision, follows };
+    const what: WaitRequest = { key, recursive: p.recursive, fromRevision, follows };
     await (p.stream ? reportAll : reportNext)(store, what, revision, exchange, shared);
   } finally {
-    leave();
+    release();
   }
 }
 
 async function reportNext(
   store: Store,
-  what: Awaited,
+  what: WaitRequest,
   revision: number,
   exchange: Exchange,
-  { eventLines }: Shared,
+  { eventLines }: SharedResources,
 ): Promise<void> {
   const headers = okHeaders(store, revision);
   const waiting = nextEvent(store, what, exchange.signal, eventLines);
@@ -204,14 +210,14 @@ async function reportNext(
 
 async function reportAll(
   store: Store,
-  what: Awaited,
+  what: WaitRequest,
   revision: number,
   exchange: Exchange,
-  { eventLines, giveWay }: Shared,
+  { eventLines, yieldLoop }: SharedResources,
 ): Promise<void> {
   const stream = exchange.stream(okHeaders(store, revision));
   await streamEvents(store, what, exchange.signal, eventLines, async (line) => {
-    if (line.length > PIECE_CHARACTERS) await giveWay();
+    if (line.length > PIECE_CHARACTERS) await yieldLoop();
     return stream.write(line);
   });
   stream.end();
@@ -223,7 +229,7 @@ const HEAD_DELAY_MS = 500;
 function sendWaited(
   store: Store,
   exchange: Exchange,
-  waited: Waited,
+  waited: WaitOutcome,
   headers: Readonly<Record<string, string>>,
   revision: number,
 ): void {
@@ -246,7 +252,7 @@ function sendFailure(store: Store, exchange: Exchange, what: V2Failure): void {
   exchange.send(withIdentity(store, failureReply(what)));
 }
 
-function withIdentity(store: Store, reply: Reply): Reply {
+function withIdentity(store: Store, reply: HttpReply): HttpReply {
   return { ...reply, headers: { ...reply.headers, 'X-Etcd-Cluster-Id': clusterId(store) } };
 }
 

@@ -1,8 +1,14 @@
 /** GET of the keys API without `wait`. */
-import type { Place, Store } from '../../../store/store.ts';
-import type { Leave } from '../exchange/shares.ts';
+import type { KeyLocation, Store } from '../../../store/store.ts';
+import type { Release } from '../exchange/permits.ts';
 import type { KeyParameters } from './form.ts';
-import { type Child, type Keep, leafAbove, listingText, look } from './listing.ts';
+import {
+  leafAbove,
+  listingText,
+  type NodeContent,
+  type ReserveMemory,
+  readNode,
+} from './listing.ts';
 import { type EventJson, failure, now, type V2Failure } from './v2Responses.ts';
 
 /** What a request to the keys API led to. `status` is 201 where a key came into being. */
@@ -20,7 +26,7 @@ export interface KeysListing {
   readonly index: number;
   readonly text: Iterable<string>;
   /** To be called when it was sent, or will not be. */
-  readonly leave: () => void;
+  readonly release: () => void;
 }
 
 export type KeysOutcome = KeysDone | V2Failure;
@@ -30,23 +36,23 @@ export function done(index: number, event: EventJson, status: 200 | 201 = 200): 
 }
 
 /** Takes a place for a long leaf, or a long listing; undefined: there is none. */
-export type TakePlace = (what: 'leaf' | 'listing') => Promise<Leave | undefined>;
+export type AcquirePermit = (what: 'leaf' | 'listing') => Promise<Release | undefined>;
 
 /** Reads a leaf, or lists a directory; what is long takes a place. */
 export async function getKey(
   store: Store,
   key: string,
   p: KeyParameters,
-  takePlace: TakePlace,
+  acquire: AcquirePermit,
 ): Promise<KeysListing | V2Failure> {
-  const { keep, leave } = roomFor(takePlace);
+  const { reserve, release } = roomFor(acquire);
   try {
-    const outcome = await list(store, key, p, keep);
-    if (outcome.kind !== 'failure') return { ...outcome, leave };
-    leave();
+    const outcome = await list(store, key, p, reserve);
+    if (outcome.kind !== 'failure') return { ...outcome, release };
+    release();
     return outcome;
   } catch (error) {
-    leave();
+    release();
     throw error;
   }
 }
@@ -55,21 +61,24 @@ export async function getKey(
 const SHORT_OCTETS = 64 * 1024;
 
 /** What one reply may keep: a little at will, more when it gets a place. */
-function roomFor(takePlace: TakePlace): { readonly keep: Keep; readonly leave: Leave } {
+function roomFor(acquire: AcquirePermit): {
+  readonly reserve: ReserveMemory;
+  readonly release: Release;
+} {
   let octets = 0;
-  const held = new Map<'leaf' | 'listing', Leave>();
+  const held = new Map<'leaf' | 'listing', Release>();
   const take = async (what: 'leaf' | 'listing'): Promise<boolean> => {
-    const leave = await takePlace(what);
-    if (leave !== undefined) held.set(what, leave);
-    return leave !== undefined;
+    const release = await acquire(what);
+    if (release !== undefined) held.set(what, release);
+    return release !== undefined;
   };
   return {
-    keep(more, what) {
+    reserve(more, what) {
       octets += more;
       return octets <= SHORT_OCTETS || held.has(what) || take(what);
     },
-    leave: () => {
-      for (const leave of held.values()) leave();
+    release: () => {
+      for (const release of held.values()) release();
     },
   };
 }
@@ -78,23 +87,23 @@ async function list(
   store: Store,
   key: string,
   p: KeyParameters,
-  keep: Keep,
-): Promise<Omit<KeysListing, 'leave'> | V2Failure> {
-  const sight = await look(store, key, p.recursive ? 'all' : 'children', keep);
-  if (sight === undefined) return failure(300, 'too many long replies at once', 0, 503);
-  if (sight.leaf === undefined && sight.directory === undefined) return absent(key, sight.place);
-  return { kind: 'listing', index: sight.revision, text: getText(key, sight) };
+  reserve: ReserveMemory,
+): Promise<Omit<KeysListing, 'release'> | V2Failure> {
+  const node = await readNode(store, key, p.recursive ? 'all' : 'children', reserve);
+  if (node === undefined) return failure(300, 'too many long replies at once', 0, 503);
+  if (node.leaf === undefined && node.directory === undefined) return absent(key, node.location);
+  return { kind: 'listing', index: node.revision, text: getText(key, node) };
 }
 
-function* getText(key: string, sight: Child): Generator<string, void, undefined> {
+function* getText(key: string, node: NodeContent): Generator<string, void, undefined> {
   yield '{"action":"get","node":';
-  yield* listingText(key, sight, now());
+  yield* listingText(key, node, now());
   yield '}\n';
 }
 
 /** Why a key is not there: a leaf stands in its way (104), or it just is not, from some component on (100). */
-export function absent(key: string, place: Place): V2Failure {
-  const inTheWay = leafAbove(key, place);
-  if (inTheWay !== undefined) return failure(104, inTheWay, place.revision);
-  return failure(100, place.end ?? key, place.revision);
+export function absent(key: string, location: KeyLocation): V2Failure {
+  const inTheWay = leafAbove(key, location);
+  if (inTheWay !== undefined) return failure(104, inTheWay, location.revision);
+  return failure(100, location.end ?? key, location.revision);
 }

@@ -8,15 +8,15 @@ import { prefixOf } from '../../../service/keyTree.ts';
 import type { Condition, PutResult, Store } from '../../../store/store.ts';
 import type { KeyParameters } from './form.ts';
 import { absent, done, type KeysOutcome } from './keysRead.ts';
-import { isDirectory, leafAbove, look } from './listing.ts';
+import { isDirectory, leafAbove, readNode } from './listing.ts';
 import {
   deletedNode,
   directoryNode,
   entryNode,
   failure,
   now,
-  textOf,
   type V2Failure,
+  valueText,
 } from './v2Responses.ts';
 
 const ATTEMPTS = 16;
@@ -25,7 +25,7 @@ const NAMING_ATTEMPTS = 256;
 const NOTHING = new Uint8Array(0);
 const DIRECTORY_TTL = '"ttl" of a directory is not supported: set it on the keys below';
 
-interface Target {
+interface KeyWrite {
   readonly store: Store;
   readonly key: string;
   readonly p: KeyParameters;
@@ -33,29 +33,29 @@ interface Target {
 
 /** PUT: set, create, update, refresh, compareAndSwap, and directories. */
 export async function putKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
-  const place = await store.locate(key);
-  const { entry: leaf, revision } = place;
+  const location = await store.locate(key);
+  const { entry: leaf, revision } = location;
   if (key === '/') return failure(107, '/', revision);
-  const inTheWay = leaf === undefined ? leafAbove(key, place) : undefined;
+  const inTheWay = leaf === undefined ? leafAbove(key, location) : undefined;
   if (inTheWay !== undefined) return failure(104, inTheWay, revision);
-  const target: Target = { store, key, p };
+  const write: KeyWrite = { store, key, p };
   // A key with a value is a leaf to writers, also when a v3 store holds keys below it.
-  if (leaf === undefined && isDirectory(key, place)) return putOnDirectory(target, revision);
-  if (p.prevExist === false) return create(target);
+  if (leaf === undefined && isDirectory(key, location)) return putOnDirectory(write, revision);
+  if (p.prevExist === false) return create(write);
   const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
-  if (compares || p.prevExist === true || p.refresh) return swap(target, compares);
-  if (p.dir) return setDirectory(target, leaf);
-  return set(target);
+  if (compares || p.prevExist === true || p.refresh) return swap(write, compares);
+  if (p.dir) return setDirectory(write, leaf);
+  return set(write);
 }
 
-async function putOnDirectory({ store, key, p }: Target, revision: number): Promise<KeysOutcome> {
+async function putOnDirectory({ store, key, p }: KeyWrite, revision: number): Promise<KeysOutcome> {
   if (p.prevExist === false) return failure(105, key, revision);
   const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
   if (compares || p.prevExist !== true || (p.value ?? '') !== '') {
     return failure(102, key, revision);
   }
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL, revision);
-  const { directory } = await look(store, key, 'nothing');
+  const { directory } = await readNode(store, key, 'nothing');
   const result = await store.put(prefixOf(key), NOTHING);
   if (!result.done) throw new Error('an unconditional put was refused');
   const { entry } = result;
@@ -67,11 +67,11 @@ async function putOnDirectory({ store, key, p }: Target, revision: number): Prom
   });
 }
 
-async function set({ store, key, p }: Target): Promise<KeysOutcome> {
+async function set({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
   return putOutcome('set', await store.put(key, newValue(p), ttlOf(p)), key, p);
 }
 
-async function create({ store, key, p }: Target): Promise<KeysOutcome> {
+async function create({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
   if (p.dir && p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   if (p.dir) {
     const { entry, revision } = await store.get(key);
@@ -84,7 +84,7 @@ async function create({ store, key, p }: Target): Promise<KeysOutcome> {
 }
 
 /** A directory in place of a leaf, or of nothing. */
-async function setDirectory({ store, key, p }: Target, leaf?: Entry): Promise<KeysOutcome> {
+async function setDirectory({ store, key, p }: KeyWrite, leaf?: Entry): Promise<KeysOutcome> {
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   // The marker first: whoever looks in between sees the leaf, never nothing.
   const result = await store.put(prefixOf(key), NOTHING, { if: { kind: 'absent' } });
@@ -95,7 +95,7 @@ async function setDirectory({ store, key, p }: Target, leaf?: Entry): Promise<Ke
 }
 
 /** update, refresh and compareAndSwap: writes over the entry that was compared and over no other. */
-async function swap({ store, key, p }: Target, compares: boolean): Promise<KeysOutcome> {
+async function swap({ store, key, p }: KeyWrite, compares: boolean): Promise<KeysOutcome> {
   const action = compares ? 'compareAndSwap' : p.prevExist === true ? 'update' : 'set';
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const { entry, revision } = await store.get(key);
@@ -110,7 +110,7 @@ async function swap({ store, key, p }: Target, compares: boolean): Promise<KeysO
 }
 
 function compare(entry: Entry, p: KeyParameters, revision: number): V2Failure | undefined {
-  const current = textOf(entry.value);
+  const current = valueText(entry.value);
   const causes: string[] = [];
   if (p.prevValue !== undefined && p.prevValue !== current) {
     causes.push(`[${p.prevValue} != ${current}]`);
@@ -139,10 +139,10 @@ function putOutcome(action: string, result: PutResult, key: string, p: KeyParame
  * the store has not reached yet.
  */
 export async function postKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
-  const place = await store.locate(key);
-  const { entry: leaf, revision } = place;
-  if (leaf !== undefined && !isDirectory(key, place)) return failure(104, key, revision);
-  const inTheWay = leaf === undefined ? leafAbove(key, place) : undefined;
+  const location = await store.locate(key);
+  const { entry: leaf, revision } = location;
+  if (leaf !== undefined && !isDirectory(key, location)) return failure(104, key, revision);
+  const inTheWay = leaf === undefined ? leafAbove(key, location) : undefined;
   if (inTheWay !== undefined) return failure(104, inTheWay, revision);
   if (p.dir && p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   const value = p.dir ? NOTHING : newValue(p);
@@ -161,11 +161,11 @@ export async function postKey(store: Store, key: string, p: KeyParameters): Prom
 export async function deleteKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
   if (key === '/') return failure(107, '/', (await store.get(key)).revision);
   const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
-  const { leaf, directory, revision, place } = await look(store, key, 'nothing');
+  const { leaf, directory, revision, location } = await readNode(store, key, 'nothing');
   if (leaf !== undefined && !(directory !== undefined && p.recursive)) {
     return deleteLeaf({ store, key, p }, compares);
   }
-  if (directory === undefined) return absent(key, place);
+  if (directory === undefined) return absent(key, location);
   if (compares || !(p.dir || p.recursive)) return failure(102, key, revision);
   if (directory.size > 0 && !p.recursive) return failure(108, key, revision);
   const created = directory.createRevision;
@@ -180,7 +180,7 @@ export async function deleteKey(store: Store, key: string, p: KeyParameters): Pr
   });
 }
 
-async function deleteLeaf({ store, key, p }: Target, compares: boolean): Promise<KeysOutcome> {
+async function deleteLeaf({ store, key, p }: KeyWrite, compares: boolean): Promise<KeysOutcome> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const { entry, revision } = await store.get(key);
     if (entry === undefined) return absent(key, await store.locate(key));

@@ -5,8 +5,8 @@
  */
 import type { Entry } from '../../../service/change.ts';
 import { prefixOf } from '../../../service/keyTree.ts';
-import type { Place, Store } from '../../../store/store.ts';
-import { entryNode, type Instant, indices, leaseFields, textOf } from './v2Responses.ts';
+import type { KeyLocation, Store } from '../../../store/store.ts';
+import { entryNode, type Instant, indices, leaseFields, valueText } from './v2Responses.ts';
 
 /** How deep below a directory a listing looks. Deeper keys only make the directories above them. */
 export type Depth = 'nothing' | 'children' | 'all';
@@ -16,56 +16,59 @@ export interface Directory {
   createRevision: number;
   /** Keys below, without the directory's own marker; hidden ones count. */
   size: number;
-  readonly children: Map<string, Child>;
+  readonly children: Map<string, NodeContent>;
 }
 
 /** What is at one key: at least one of the two. */
-export interface Child {
+export interface NodeContent {
   leaf: Entry | undefined;
   directory: Directory | undefined;
 }
 
-export interface Sight {
+export interface FoundNode {
   /** The store as seen here is not older than this. */
   readonly revision: number;
   readonly leaf: Entry | undefined;
   readonly directory: Directory | undefined;
-  readonly place: Place;
+  readonly location: KeyLocation;
 }
 
 /** Told of so many octets more that a look keeps in memory; false: that is too much. */
-export type Keep = (octets: number, what: 'leaf' | 'listing') => boolean | Promise<boolean>;
+export type ReserveMemory = (
+  octets: number,
+  what: 'leaf' | 'listing',
+) => boolean | Promise<boolean>;
 
 const ATTEMPTS = 5;
 
 /** What is at a key and, to the given depth, below it; undefined only when `keep` has said no. */
-export async function look(store: Store, key: string, depth: Depth): Promise<Sight>;
-export async function look(
+export async function readNode(store: Store, key: string, depth: Depth): Promise<FoundNode>;
+export async function readNode(
   store: Store,
   key: string,
   depth: Depth,
-  keep: Keep,
-): Promise<Sight | undefined>;
-export async function look(
+  reserve: ReserveMemory,
+): Promise<FoundNode | undefined>;
+export async function readNode(
   store: Store,
   key: string,
   depth: Depth,
-  keep: Keep = () => true,
-): Promise<Sight | undefined> {
+  reserve: ReserveMemory = () => true,
+): Promise<FoundNode | undefined> {
   for (let attempt = 1; ; attempt++) {
-    const [found, place] = await Promise.all([getLeaf(store, key), store.locate(key)]);
+    const [found, location] = await Promise.all([getLeaf(store, key), store.locate(key)]);
     const { entry: leaf } = found;
     const octets = leaf === undefined ? 0 : leaf.key.length + leaf.value.length;
-    if (!(await keep(octets, 'leaf'))) return undefined;
-    const below = isDirectory(key, place)
-      ? await readDirectory(store, key, depth, keep)
-      : { revision: place.revision, directory: undefined };
+    if (!(await reserve(octets, 'leaf'))) return undefined;
+    const below = isDirectory(key, location)
+      ? await readDirectory(store, key, depth, reserve)
+      : { revision: location.revision, directory: undefined };
     if (below === undefined) return undefined;
     const { directory } = below;
     const nothing = leaf === undefined && directory === undefined;
     // Several reads are no snapshot: a key that was being turned into a directory would show as neither.
     if (nothing && below.revision !== found.revision && attempt < ATTEMPTS) continue;
-    return { revision: Math.min(found.revision, below.revision), leaf, directory, place };
+    return { revision: Math.min(found.revision, below.revision), leaf, directory, location };
   }
 }
 
@@ -74,16 +77,16 @@ async function getLeaf(store: Store, key: string) {
 }
 
 /** Whether any key is below this one, its marker included. */
-export function isDirectory(key: string, { end }: Place): boolean {
+export function isDirectory(key: string, { end }: KeyLocation): boolean {
   return key === '/' || end === undefined;
 }
 
 /** The key above this one that holds a value and no keys: nothing can be below it in a v2 tree. */
-export function leafAbove(key: string, { end, endHasEntry }: Place): string | undefined {
+export function leafAbove(key: string, { end, endHasEntry }: KeyLocation): string | undefined {
   return endHasEntry && end !== key ? end : undefined;
 }
 
-async function readDirectory(store: Store, key: string, depth: Depth, keep: Keep) {
+async function readDirectory(store: Store, key: string, depth: Depth, reserve: ReserveMemory) {
   const prefix = prefixOf(key);
   const directory = newDirectory();
   let found = key === '/';
@@ -94,7 +97,7 @@ async function readDirectory(store: Store, key: string, depth: Depth, keep: Keep
       found = true;
       const kept = insert(directory, entry.key.slice(prefix.length), entry, depth);
       if (kept === 0) continue;
-      const mayKeep = keep(kept, 'listing');
+      const mayKeep = reserve(kept, 'listing');
       if (mayKeep !== true && !(await mayKeep)) return undefined;
     }
   }
@@ -137,8 +140,8 @@ function touch(directory: Directory, entry: Entry, counts: boolean): void {
   if (counts) directory.size++;
 }
 
-function newChild(directory: Directory, component: string): Child {
-  const child: Child = { leaf: undefined, directory: undefined };
+function newChild(directory: Directory, component: string): NodeContent {
+  const child: NodeContent = { leaf: undefined, directory: undefined };
   directory.children.set(component, child);
   return child;
 }
@@ -146,7 +149,7 @@ function newChild(directory: Directory, component: string): Child {
 /** The JSON of a node with the nodes below it that were looked at, in the order of their keys, piece by piece. */
 export function* listingText(
   key: string,
-  { leaf, directory }: Child,
+  { leaf, directory }: NodeContent,
   clock: Instant,
 ): Generator<string, void, undefined> {
   if (directory === undefined) {
@@ -155,7 +158,9 @@ export function* listingText(
   }
   const own = {
     ...(key === '/' ? {} : { key }),
-    ...(leaf === undefined ? {} : { value: textOf(leaf.value), ...leaseFields(leaf.lease, clock) }),
+    ...(leaf === undefined
+      ? {}
+      : { value: valueText(leaf.value), ...leaseFields(leaf.lease, clock) }),
     dir: true,
   };
   yield JSON.stringify(own).slice(0, -1);

@@ -7,7 +7,12 @@ import { delegateStore } from '../../../store/delegate.ts';
 import { History } from '../../../store/embedded/history.ts';
 import { Watchers } from '../../../store/embedded/watchers.ts';
 import { checkPrefix } from '../../../store/limits.ts';
-import { type LeaseStore, type Past, StoreError, type WatchBatch } from '../../../store/store.ts';
+import {
+  type FollowedHistory,
+  type LeaseStore,
+  StoreError,
+  type WatchBatch,
+} from '../../../store/store.ts';
 
 /** How far back a client's watch may begin, and by how much it may fall behind. */
 const HISTORY = { changes: 10_000, octets: 32 * 1024 * 1024 };
@@ -21,15 +26,16 @@ const MAX_WATCHES = 32;
 export function shareWatches(store: LeaseStore, roots: readonly string[]): LeaseStore {
   const shared = new SharedWatches(store, roots);
   return delegateStore(store, {
-    watch: (prefix, fromRevision, signal, past) => shared.watch(prefix, fromRevision, signal, past),
+    watch: (prefix, fromRevision, signal, followed) =>
+      shared.watch(prefix, fromRevision, signal, followed),
   });
 }
 
 /** Where a watch of the store begins. */
-interface Start {
+interface WatchStart {
   readonly prefix: string;
   readonly fromRevision: number;
-  readonly past: Past | undefined;
+  readonly followed: FollowedHistory | undefined;
 }
 
 class SharedWatches {
@@ -49,34 +55,34 @@ class SharedWatches {
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
-    past: Past | undefined,
+    followed: FollowedHistory | undefined,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     checkPrefix(prefix);
-    const start = { prefix, fromRevision, past };
+    const start = { prefix, fromRevision, followed };
     const shared = this.#sharedFor(start);
     if (shared === undefined) {
       yield* this.#watchUnshared(start, signal);
       return;
     }
     // A new one tells by itself whether the store has this past.
-    const isChecked = past === undefined || shared.start.past === past;
-    if (!isChecked) await this.#store.checkPast?.(prefix, fromRevision - 1, past);
+    const isChecked = followed === undefined || shared.start.followed === followed;
+    if (!isChecked) await this.#store.checkHistory?.(prefix, fromRevision - 1, followed);
     yield* shared.watch(start, signal);
   }
 
   /** Undefined where the watch that is there cannot be checked against the client's past. */
-  #sharedFor({ prefix, fromRevision, past }: Start): SharedWatch | undefined {
+  #sharedFor({ prefix, fromRevision, followed }: WatchStart): SharedWatch | undefined {
     const root = this.#roots.find((one) => prefix.startsWith(one));
     const place = root ?? prefix;
     const present = [...this.#all].filter(({ start }) => start.prefix === place);
     // The first of them is the one most likely to have proved itself.
     const known = present.find((one) => one.knows(fromRevision));
     if (known !== undefined) {
-      const canCheck = past === undefined || this.#store.checkPast !== undefined;
+      const canCheck = followed === undefined || this.#store.checkHistory !== undefined;
       return canCheck ? known : undefined;
     }
     if (root === undefined || present.length > 0) this.#makeRoom();
-    const shared = new SharedWatch(this.#store, { prefix: place, fromRevision, past }, () =>
+    const shared = new SharedWatch(this.#store, { prefix: place, fromRevision, followed }, () =>
       this.#all.delete(shared),
     );
     this.#all.add(shared);
@@ -84,13 +90,13 @@ class SharedWatches {
   }
 
   async *#watchUnshared(
-    { prefix, fromRevision, past }: Start,
+    { prefix, fromRevision, followed }: WatchStart,
     signal: AbortSignal,
   ): AsyncGenerator<WatchBatch, void, undefined> {
     this.#makeRoom();
     this.#unshared++;
     try {
-      yield* this.#store.watch(prefix, fromRevision, signal, past);
+      yield* this.#store.watch(prefix, fromRevision, signal, followed);
     } finally {
       this.#unshared--;
     }
@@ -108,7 +114,7 @@ class SharedWatches {
 
 /** One watch of the store, and the clients' watches that it feeds. */
 class SharedWatch {
-  readonly start: Start;
+  readonly start: WatchStart;
   readonly #watchers: Watchers;
   readonly #history: History;
   readonly #ending = new AbortController();
@@ -117,7 +123,7 @@ class SharedWatch {
   #clients = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
-  constructor(store: LeaseStore, start: Start, onEnd: () => void) {
+  constructor(store: LeaseStore, start: WatchStart, onEnd: () => void) {
     this.start = start;
     this.#history = new History(start.fromRevision - 1, HISTORY);
     this.#watchers = new Watchers(this.#history, BEHIND);
@@ -133,7 +139,10 @@ class SharedWatch {
     return this.#end === undefined && fromRevision >= this.#history.firstRevision;
   }
 
-  async *watch(start: Start, signal: AbortSignal): AsyncGenerator<WatchBatch, void, undefined> {
+  async *watch(
+    start: WatchStart,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchBatch, void, undefined> {
     if (this.#end !== undefined) throw this.#endFor(start, this.#end);
     this.#clients++;
     clearTimeout(this.#idleTimer);
@@ -154,9 +163,9 @@ class SharedWatch {
   }
 
   async #follow(store: LeaseStore): Promise<void> {
-    const { prefix, fromRevision, past } = this.start;
+    const { prefix, fromRevision, followed } = this.start;
     try {
-      for await (const batch of store.watch(prefix, fromRevision, this.#ending.signal, past)) {
+      for await (const batch of store.watch(prefix, fromRevision, this.#ending.signal, followed)) {
         if (batch.changes.length > 0) this.#watchers.publish(batch);
       }
       this.#endAll(new StoreError('unavailable', 'the watch ended'));
@@ -177,9 +186,9 @@ class SharedWatch {
   }
 
   /** What is wrong with where this watch began need not be wrong with where the client's did: it tries again. */
-  #endFor({ fromRevision, past }: Start, error: StoreError): StoreError {
+  #endFor({ fromRevision, followed }: WatchStart, error: StoreError): StoreError {
     const isAboutStart = error.code === 'compacted' || error.code === 'replaced';
-    const isSameStart = fromRevision <= this.start.fromRevision && past === this.start.past;
+    const isSameStart = fromRevision <= this.start.fromRevision && followed === this.start.followed;
     if (!isAboutStart || isSameStart) return error;
     return new StoreError('unavailable', 'the watch ended', { cause: error });
   }

@@ -16,21 +16,26 @@ import {
   deleteCallFromJson,
   deleteResultToJson,
   entryToJson,
+  jsonNumber,
+  jsonObject,
+  jsonString,
   leaseToJson,
-  number,
   putCallFromJson,
   putResultToJson,
-  record,
-  text,
 } from '../../../store/http/wire.ts';
-import type { LeaseStore, Place } from '../../../store/store.ts';
-import { type Exchange, jsonReply, methodNotAllowed, type Reply } from '../exchange/exchange.ts';
-import type { Shared } from './keys.ts';
+import type { KeyLocation, LeaseStore } from '../../../store/store.ts';
 import {
+  type Exchange,
+  type HttpReply,
+  jsonReply,
+  methodNotAllowed,
+} from '../exchange/exchange.ts';
+import type { SharedResources } from './keys.ts';
+import {
+  checkedKey,
+  checkedPrefix,
   errorReply,
-  keyOf,
-  parseJson,
-  prefixOf,
+  parseJsonText,
   sendSnapshot,
   sendWatch,
   tooManyLong,
@@ -46,7 +51,7 @@ const SHORT_OCTETS = 64 * 1024;
 export async function serveStoreApi(
   store: LeaseStore,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
   heartbeatMs: number,
 ): Promise<boolean> {
   if (!exchange.path.startsWith(STORE_API_PREFIX)) return false;
@@ -82,16 +87,16 @@ async function serveCall(
   store: LeaseStore,
   call: string,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
   heartbeatMs: number,
 ): Promise<void> {
   const query = new URLSearchParams(exchange.query);
   switch (call) {
     case 'entry':
     case 'locate':
-      return sendEntry(store, call, keyOf(query.get('key') ?? ''), exchange, shared);
+      return sendEntry(store, call, checkedKey(query.get('key') ?? ''), exchange, shared);
     case 'snapshot':
-      return sendSnapshot(store, prefixOf(query.get('prefix') ?? ''), exchange, shared);
+      return sendSnapshot(store, checkedPrefix(query.get('prefix') ?? ''), exchange, shared);
     case 'watch':
       return sendWatch(store, query, exchange, shared, heartbeatMs);
     default:
@@ -106,7 +111,7 @@ async function write(store: LeaseStore, call: string, exchange: Exchange): Promi
     const message = `the body is larger than ${body.limitOctets} octets`;
     return exchange.send(jsonReply(413, { error: { code: 'invalid', message } }));
   }
-  const json = parseJson(body.octets.toString('utf8'));
+  const json = parseJsonText(body.octets.toString('utf8'));
   exchange.send(jsonReply(200, await perform(store, call, json)));
 }
 
@@ -114,25 +119,25 @@ async function perform(store: LeaseStore, call: string, json: unknown): Promise<
   switch (call) {
     case 'put': {
       const { key, value, ttlSeconds, lease, condition } = putCallFromJson(json);
-      const result = await store.put(keyOf(key), value, { ttlSeconds, lease, if: condition });
+      const result = await store.put(checkedKey(key), value, { ttlSeconds, lease, if: condition });
       return putResultToJson(result, performance.now());
     }
     case 'delete': {
       const { key, condition } = deleteCallFromJson(json);
-      const result = await store.delete(keyOf(key), { if: condition });
+      const result = await store.delete(checkedKey(key), { if: condition });
       return deleteResultToJson(result, performance.now());
     }
     case 'lease/grant': {
-      const lease = await store.grantLease(number(record(json).ttlSeconds));
+      const lease = await store.grantLease(jsonNumber(jsonObject(json).ttlSeconds));
       return { lease: leaseToJson(lease, performance.now()) };
     }
     case 'lease/renew':
-      return { renewed: await store.renewLease(text(record(json).id)) };
+      return { renewed: await store.renewLease(jsonString(jsonObject(json).id)) };
     case 'lease/revoke':
-      await store.revokeLease(text(record(json).id));
+      await store.revokeLease(jsonString(jsonObject(json).id));
       return {};
     default:
-      return store.deleteTree(prefixOf(text(record(json).prefix)));
+      return store.deleteTree(checkedPrefix(jsonString(jsonObject(json).prefix)));
   }
 }
 
@@ -142,17 +147,17 @@ async function sendEntry(
   call: 'entry' | 'locate',
   key: string,
   exchange: Exchange,
-  { longReplies }: Shared,
+  { longReplies }: SharedResources,
 ): Promise<void> {
   const found = call === 'entry' ? await store.get(key) : await store.locate(key);
   if ((found.entry?.value.length ?? 0) <= SHORT_OCTETS) return exchange.send(entryReply(found));
-  const leave = await longReplies.take(exchange);
-  if (leave === undefined) throw tooManyLong();
-  if (exchange.signal.aborted) return leave();
-  exchange.signal.addEventListener('abort', () => leave(), { once: true });
+  const release = await longReplies.acquire(exchange);
+  if (release === undefined) throw tooManyLong();
+  if (exchange.signal.aborted) return release();
+  exchange.signal.addEventListener('abort', () => release(), { once: true });
   exchange.send(entryReply(found));
 }
 
-function entryReply({ entry, ...rest }: Pick<Place, 'entry' | 'revision'>): Reply {
+function entryReply({ entry, ...rest }: Pick<KeyLocation, 'entry' | 'revision'>): HttpReply {
   return jsonReply(200, { ...rest, entry: entry && entryToJson(entry, performance.now()) });
 }

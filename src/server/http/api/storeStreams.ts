@@ -1,5 +1,5 @@
 /** The two calls of /v1/store that answer with lines of JSON: a snapshot, and the changes of a watch. */
-import { entryToJson, Malformed, pastFromJson } from '../../../store/http/wire.ts';
+import { entryToJson, followedHistoryFromJson, Malformed } from '../../../store/http/wire.ts';
 import { checkPath, checkPrefixPath } from '../../../store/limits.ts';
 import {
   type LeaseStore,
@@ -8,10 +8,15 @@ import {
   type StoreErrorCode,
   type WatchBatch,
 } from '../../../store/store.ts';
-import { type Exchange, jsonReply, type Reply, type ReplyStream } from '../exchange/exchange.ts';
+import {
+  type Exchange,
+  type HttpReply,
+  jsonReply,
+  type ReplyStream,
+} from '../exchange/exchange.ts';
 import { LINE_OCTETS } from './changeTexts.ts';
 import { NeedsToken } from './keyPath.ts';
-import type { Shared } from './keys.ts';
+import type { SharedResources } from './keys.ts';
 
 const LINES = { 'Content-Type': 'application/x-ndjson' };
 /** Several short snapshots of one client at once take turns, unnoticed. */
@@ -24,12 +29,12 @@ export async function sendSnapshot(
   store: LeaseStore,
   prefix: string,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
 ): Promise<void> {
-  const leave = await shared.longReplies.take(exchange, PLACE_WAIT_MS);
-  if (leave === undefined) {
+  const release = await shared.longReplies.acquire(exchange, PLACE_WAIT_MS);
+  if (release === undefined) {
     // Those that have waited in vain hear of it at the same time.
-    await shared.giveWay();
+    await shared.yieldLoop();
     throw tooManyLong();
   }
   let octets = 0;
@@ -49,7 +54,7 @@ export async function sendSnapshot(
     await stream.write(errorLine(error));
   } finally {
     stream?.end();
-    leave(octets <= SHORT_OCTETS);
+    release(octets <= SHORT_OCTETS);
   }
 }
 
@@ -72,16 +77,16 @@ export async function sendWatch(
   store: LeaseStore,
   query: URLSearchParams,
   exchange: Exchange,
-  shared: Shared,
+  shared: SharedResources,
   heartbeatMs: number,
 ): Promise<void> {
-  const prefix = prefixOf(query.get('prefix') ?? '');
+  const prefix = checkedPrefix(query.get('prefix') ?? '');
   const fromRevision = Number(query.get('from'));
   if (!Number.isSafeInteger(fromRevision)) throw new Malformed('"from" must be a revision');
   const pastText = query.get('past');
-  const past = pastText === null ? undefined : pastFromJson(parseJson(pastText));
-  const leave = await shared.waits.take(exchange.asker);
-  if (leave === undefined) {
+  const followed = pastText === null ? undefined : followedHistoryFromJson(parseJsonText(pastText));
+  const release = await shared.waits.acquire(exchange.caller);
+  if (release === undefined) {
     throw new StoreError(
       'unavailable',
       'too many requests are waiting, or too many of this address',
@@ -91,7 +96,7 @@ export async function sendWatch(
   const heart = setInterval(() => void stream.write('{}\n'), heartbeatMs);
   try {
     await stream.write('{}\n');
-    const batches = store.watch(prefix, fromRevision, exchange.signal, past);
+    const batches = store.watch(prefix, fromRevision, exchange.signal, followed);
     for await (const batch of batches) {
       if (!(await writeBatch(stream, batch, shared))) return;
     }
@@ -101,7 +106,7 @@ export async function sendWatch(
     await stream.write(errorLine(error));
   } finally {
     clearInterval(heart);
-    leave();
+    release();
     stream.end();
   }
 }
@@ -109,11 +114,11 @@ export async function sendWatch(
 async function writeBatch(
   stream: ReplyStream,
   batch: WatchBatch,
-  { changeTexts, giveWay }: Shared,
+  { changeTexts, yieldLoop }: SharedResources,
 ): Promise<boolean> {
   for (const line of changeTexts.linesOf(batch)) {
     // All who watch are told, one in a turn, so that others have theirs in between.
-    if (line.length > 1) await giveWay();
+    if (line.length > 1) await yieldLoop();
     if (!(await stream.write(line))) return false;
   }
   return true;
@@ -130,17 +135,17 @@ const STATUS: Readonly<Record<StoreErrorCode, number>> = {
 };
 
 /** Refused here, whatever the store would make of it: a prefix that is none may be a range of all keys. */
-export function prefixOf(text: string): string {
+export function checkedPrefix(text: string): string {
   checkPrefixPath(text);
   return text;
 }
 
-export function keyOf(text: string): string {
+export function checkedKey(text: string): string {
   checkPath(text);
   return text;
 }
 
-export function parseJson(text: string): unknown {
+export function parseJsonText(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -152,7 +157,7 @@ export function errorLine(error: unknown): string {
   return `${JSON.stringify({ error: describe(error) })}\n`;
 }
 
-export function errorReply(error: unknown): Reply {
+export function errorReply(error: unknown): HttpReply {
   const { code, message } = describe(error);
   const status = error instanceof NeedsToken ? 401 : STATUS[code];
   return jsonReply(status, { error: { code, message } });

@@ -4,7 +4,7 @@
  */
 import type { Entry, Lease } from '../../../service/change.ts';
 import type { StoreError } from '../../../store/store.ts';
-import { jsonReply, type Reply } from '../exchange/exchange.ts';
+import { type HttpReply, jsonReply } from '../exchange/exchange.ts';
 import { NeedsToken } from './keyPath.ts';
 
 export interface Instant {
@@ -36,7 +36,7 @@ export interface EventJson {
 
 export const now = (): Instant => ({ monotonicMs: performance.now(), wallMs: Date.now() });
 
-export function textOf(value: Uint8Array): string {
+export function valueText(value: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(value);
 }
 
@@ -45,7 +45,7 @@ export function entryNode(entry: Entry, clock: Instant): NodeJson {
   return {
     ...(isMarker(entry.key)
       ? { key: entry.key.slice(0, -1), dir: true }
-      : { key: entry.key, value: textOf(entry.value) }),
+      : { key: entry.key, value: valueText(entry.value) }),
     ...leaseFields(entry.lease, clock),
     ...indices(entry.modRevision, entry.createRevision),
   };
@@ -144,7 +144,7 @@ export function failureOfStore(error: StoreError): V2Failure {
 const CHALLENGE = { 'WWW-Authenticate': 'Basic realm="soradns"' };
 
 /** The error as etcd writes it: `{"errorCode","message","cause","index"}`, and `more` beside that. */
-export function failureReply({ code, cause, index, status }: V2Failure, more = {}): Reply {
+export function failureReply({ code, cause, index, status }: V2Failure, more = {}): HttpReply {
   const [usualStatus, message] = STATUS_AND_MESSAGE[code];
   return jsonReply(
     status ?? usualStatus,

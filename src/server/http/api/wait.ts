@@ -9,7 +9,7 @@
 import { type Change, keyOfChange } from '../../../service/change.ts';
 import { prefixOf } from '../../../service/keyTree.ts';
 import { type Store, StoreError, type WatchBatch } from '../../../store/store.ts';
-import type { RecentTexts } from './changeTexts.ts';
+import type { TextCache } from './changeTexts.ts';
 import { isDirectory } from './listing.ts';
 import {
   deletedNode,
@@ -24,7 +24,7 @@ import {
   type V2Failure,
 } from './v2Responses.ts';
 
-export interface Awaited {
+export interface WaitRequest {
   readonly key: string;
   readonly recursive: boolean;
   /** The first revision that counts. */
@@ -34,9 +34,9 @@ export interface Awaited {
 }
 
 /** The events as lines, each made once for all who wait for it. */
-export type EventLines = RecentTexts<Buffer>;
+export type EventLines = TextCache<Buffer>;
 
-export type Waited =
+export type WaitOutcome =
   | { readonly kind: 'event'; readonly line: Buffer }
   | { readonly kind: 'aborted' }
   | V2Failure;
@@ -44,10 +44,10 @@ export type Waited =
 /** The first event that matches; `aborted` when the signal came first. */
 export async function nextEvent(
   store: Store,
-  what: Awaited,
+  what: WaitRequest,
   signal: AbortSignal,
   lines: EventLines,
-): Promise<Waited> {
+): Promise<WaitOutcome> {
   return guarded(async () => {
     for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
       const waited = await eventOf(store, batch, what, lines);
@@ -60,11 +60,11 @@ export async function nextEvent(
 /** Hands over every event that matches until the signal aborts, `take` gives false, or the store fails. */
 export async function streamEvents(
   store: Store,
-  what: Awaited,
+  what: WaitRequest,
   signal: AbortSignal,
   lines: EventLines,
   take: (line: Buffer) => Promise<boolean>,
-): Promise<Waited> {
+): Promise<WaitOutcome> {
   return guarded(async () => {
     for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
       for (const change of batch.changes.filter((one) => matches(keyOf(one), what))) {
@@ -75,7 +75,7 @@ export async function streamEvents(
   });
 }
 
-async function guarded(run: () => Promise<Waited>): Promise<Waited> {
+async function guarded(run: () => Promise<WaitOutcome>): Promise<WaitOutcome> {
   try {
     return await run();
   } catch (error) {
@@ -94,9 +94,9 @@ function watchedPrefix(key: string): string {
 async function eventOf(
   store: Store,
   batch: WatchBatch,
-  what: Awaited,
+  what: WaitRequest,
   lines: EventLines,
-): Promise<Waited | undefined> {
+): Promise<WaitOutcome | undefined> {
   const directory = await goneDirectory(store, batch);
   if (directory !== undefined && (isAbove(directory, what.key) || matches(directory, what))) {
     return { kind: 'event', line: lineOf(directoryGone(directory, batch)) };
@@ -146,7 +146,7 @@ function directoryGone(directory: string, { revision, changes }: WatchBatch): Ev
   };
 }
 
-function matches(key: string, { key: wanted, recursive }: Awaited): boolean {
+function matches(key: string, { key: wanted, recursive }: WaitRequest): boolean {
   if (key === wanted) return true;
   if (!recursive || !isAbove(wanted, key)) return false;
   return !key

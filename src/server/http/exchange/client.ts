@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 import { addressFamily, clientAddress, ipv6Octets } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { inodeOf, type PeerOwner, peerOwner } from '../../peerOwner.ts';
-import type { Connection } from './exchange.ts';
+import type { ClientConnection } from './exchange.ts';
 
-export interface Client extends Connection {
+export interface ConnectedClient extends ClientConnection {
   readonly address: string;
   /** Clients for whom this is the same have one share between them. */
   readonly share: string;
@@ -13,10 +13,10 @@ export interface Client extends Connection {
   owner(): Promise<PeerOwner>;
 }
 
-const clients = new WeakMap<Socket, Client>();
+const clients = new WeakMap<Socket, ConnectedClient>();
 
 /** The same for the same socket. */
-export function clientOf(socket: Socket): Client {
+export function connectedClientOf(socket: Socket): ConnectedClient {
   const known = clients.get(socket);
   if (known !== undefined) return known;
   const client = newClient(socket);
@@ -24,7 +24,7 @@ export function clientOf(socket: Socket): Client {
   return client;
 }
 
-function newClient(socket: Socket): Client {
+function newClient(socket: Socket): ConnectedClient {
   const address = clientAddress(socket.remoteAddress ?? '');
   let owner: Promise<PeerOwner> | undefined;
   const onClose = new Set<() => void>();

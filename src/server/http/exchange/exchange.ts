@@ -7,9 +7,9 @@
  * one for each request; a handler ends it with exactly one `send` or one `stream`.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Asker } from './shares.ts';
+import type { Caller } from './permits.ts';
 
-export interface Reply {
+export interface HttpReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Buffer;
@@ -31,7 +31,7 @@ export interface ReplyStream {
   end(): void;
 }
 
-export interface Connection {
+export interface ClientConnection {
   isOpen(): boolean;
   /** Calls it once the connection is closed, by either side; gives back what takes the callback away again. */
   onClose(callback: () => void): () => void;
@@ -45,9 +45,9 @@ export interface Exchange {
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
   /** For places that clients share; trusted is who may write. */
-  readonly asker: Asker;
+  readonly caller: Caller;
   /** The same for all requests of a connection. */
-  readonly connection: Connection;
+  readonly connection: ClientConnection;
   /**
    * Has the connection stay open after the reply, so that its end shows that the client has it all; false: the client is
    * too old for that.
@@ -57,7 +57,7 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Without a limit: the listener's. */
   readBody(limitOctets?: number): Promise<Body>;
-  send(reply: Reply): void;
+  send(reply: HttpReply): void;
   stream(headers: Readonly<Record<string, string>>): ReplyStream;
 }
 
@@ -66,7 +66,7 @@ export function textReply(
   status: number,
   line: string,
   headers: Readonly<Record<string, string>> = {},
-): Reply {
+): HttpReply {
   return {
     status,
     headers: { 'Content-Type': 'text/plain; charset=utf-8', ...headers },
@@ -78,7 +78,7 @@ export function jsonReply(
   status: number,
   value: unknown,
   headers: Readonly<Record<string, string>> = {},
-): Reply {
+): HttpReply {
   return {
     status,
     headers: { 'Content-Type': 'application/json', ...headers },
@@ -87,6 +87,6 @@ export function jsonReply(
 }
 
 /** 405 with the methods that the path knows. */
-export function methodNotAllowed(allow: readonly string[]): Reply {
+export function methodNotAllowed(allow: readonly string[]): HttpReply {
   return textReply(405, 'Method Not Allowed', { Allow: allow.join(', ') });
 }

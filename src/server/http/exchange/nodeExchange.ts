@@ -4,13 +4,13 @@
  */
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Body, Connection, Exchange, Reply, ReplyStream, Text } from './exchange.ts';
+import type { Body, ClientConnection, Exchange, HttpReply, ReplyStream, Text } from './exchange.ts';
 import type { Outbox } from './outbox.ts';
-import type { Asker } from './shares.ts';
+import type { Caller } from './permits.ts';
 
 const SLICE_OCTETS = 256 * 1024;
 
-export interface ExchangeLimits {
+export interface RequestLimits {
   readonly maxBodyOctets: number;
   /** How long a reply may make no progress before the connection is cut. */
   readonly slowReaderMs: number;
@@ -19,11 +19,11 @@ export interface ExchangeLimits {
 }
 
 /** What a request has besides itself. */
-export interface Surroundings {
-  readonly limits: ExchangeLimits;
+export interface ExchangeContext {
+  readonly limits: RequestLimits;
   readonly outbox: Outbox;
-  readonly asker: Asker;
-  readonly connection: Connection;
+  readonly caller: Caller;
+  readonly connection: ClientConnection;
 }
 
 /** Made once, as one with a stack for each request is dear. */
@@ -38,9 +38,9 @@ export interface NodeExchange {
 export function nodeExchange(
   request: IncomingMessage,
   response: ServerResponse,
-  { limits, outbox, asker, connection }: Surroundings,
+  { limits, outbox, caller, connection }: ExchangeContext,
 ): NodeExchange {
-  const out: Out = { response, outbox, patienceMs: limits.slowReaderMs };
+  const out: ReplyOutput = { response, outbox, patienceMs: limits.slowReaderMs };
   const [path = '/', query = ''] = splitTarget(request.url ?? '/');
   const ending = createEnding();
   // Without these a connection that breaks is an uncaught exception.
@@ -52,7 +52,7 @@ export function nodeExchange(
     path,
     query,
     headers: request.headers,
-    asker,
+    caller,
     connection,
     keepOpen() {
       if (request.httpVersion !== '1.1') return false;
@@ -92,7 +92,7 @@ function createEnding(): { end(): void; signal(): AbortSignal } {
 }
 
 /** Where a reply goes, and how long it may make no progress. */
-interface Out {
+interface ReplyOutput {
   readonly response: ServerResponse;
   readonly outbox: Outbox;
   readonly patienceMs: number;
@@ -128,7 +128,12 @@ async function readBody(
   });
 }
 
-function send(request: IncomingMessage, out: Out, reply: Reply, lingerMs: number): void {
+function send(
+  request: IncomingMessage,
+  out: ReplyOutput,
+  reply: HttpReply,
+  lingerMs: number,
+): void {
   const { response } = out;
   if (response.headersSent || response.destroyed) return;
   const unread = !request.complete && hasBody(request);
@@ -143,7 +148,7 @@ function send(request: IncomingMessage, out: Out, reply: Reply, lingerMs: number
 }
 
 /** The body slice by slice: each that is taken shows that the client still reads. Never rejects. */
-async function writeSlices(out: Out, body: Buffer): Promise<void> {
+async function writeSlices(out: ReplyOutput, body: Buffer): Promise<void> {
   let start = 0;
   for (; body.length - start > SLICE_OCTETS; start += SLICE_OCTETS) {
     if (!(await writeWithin(out, [body.subarray(start, start + SLICE_OCTETS)]))) return;
@@ -164,7 +169,7 @@ function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
   request.socket.once('close', () => clearTimeout(timer));
 }
 
-function endWithin({ response, outbox, patienceMs }: Out, last: Buffer): void {
+function endWithin({ response, outbox, patienceMs }: ReplyOutput, last: Buffer): void {
   response.end(last);
   // Nearly all that is short has gone by then.
   setImmediate(() => {
@@ -178,7 +183,7 @@ function endWithin({ response, outbox, patienceMs }: Out, last: Buffer): void {
   });
 }
 
-function startStream(out: Out, headers: Readonly<Record<string, string>>): ReplyStream {
+function startStream(out: ReplyOutput, headers: Readonly<Record<string, string>>): ReplyStream {
   const { response } = out;
   if (!response.headersSent && !response.destroyed) {
     response.writeHead(200, headers);
@@ -197,7 +202,7 @@ function buffersOf(text: Text): readonly Buffer[] {
   return Buffer.isBuffer(text) ? [text] : text;
 }
 
-async function writeWithin(out: Out, buffers: readonly Buffer[]): Promise<boolean> {
+async function writeWithin(out: ReplyOutput, buffers: readonly Buffer[]): Promise<boolean> {
   const { response, outbox, patienceMs } = out;
   if (response.destroyed || response.writableEnded) return false;
   let isTaken = true;

@@ -1,5 +1,5 @@
-import type { Connection, Exchange } from './exchange.ts';
-import type { Leave, Places } from './shares.ts';
+import type { ClientConnection, Exchange } from './exchange.ts';
+import type { PermitSource, Release } from './permits.ts';
 
 /**
  * All that waits for clients to read it, by the memory that it keeps: what several clients wait for counts once. When
@@ -15,14 +15,14 @@ export interface Outbox {
   readonly size: number;
 }
 
-interface Waiting {
+interface UnreadOutput {
   readonly buffers: readonly Buffer[];
   readonly cut: () => void;
 }
 
 export function createOutbox(maxOctets: number): Outbox {
   /** In the order in which they began to wait. */
-  const waiting = new Set<Waiting>();
+  const waiting = new Set<UnreadOutput>();
   const holders = new Map<ArrayBufferLike, number>();
   let size = 0;
 
@@ -41,7 +41,7 @@ export function createOutbox(maxOctets: number): Outbox {
     }
   }
 
-  function remove(one: Waiting): void {
+  function remove(one: UnreadOutput): void {
     if (waiting.delete(one)) one.buffers.forEach(release);
   }
 
@@ -69,54 +69,54 @@ export function createOutbox(maxOctets: number): Outbox {
  * while. A connection that asks again in between goes on with the place that it has.
  */
 
-export interface LingeringPlaces {
+export interface LingeringPermitSource {
   /** As `Places.take`. To be left with `wasShort` where nothing was written that the client has still to read. */
-  take(exchange: Exchange, waitMs?: number): Promise<LeaveLingering | undefined>;
+  acquire(exchange: Exchange, waitMs?: number): Promise<ReleaseLingering | undefined>;
 }
 
-export type LeaveLingering = (wasShort?: boolean) => void;
+export type ReleaseLingering = (wasShort?: boolean) => void;
 
 interface Kept {
-  readonly leave: Leave;
+  readonly release: Release;
   readonly timer: NodeJS.Timeout;
 }
 
-export function lingering(places: Places, lingerMs: number): LingeringPlaces {
-  const keptBy = new WeakMap<Connection, Kept>();
-  const heard = new WeakSet<Connection>();
+export function lingering(permits: PermitSource, lingerMs: number): LingeringPermitSource {
+  const keptBy = new WeakMap<ClientConnection, Kept>();
+  const watched = new WeakSet<ClientConnection>();
 
   /** Takes the place that a connection keeps. */
-  function reclaim(connection: Connection): Leave | undefined {
+  function reclaim(connection: ClientConnection): Release | undefined {
     const kept = keptBy.get(connection);
     clearTimeout(kept?.timer);
     keptBy.delete(connection);
-    return kept?.leave;
+    return kept?.release;
   }
 
-  function keep({ connection }: Exchange, leave: Leave, tellsEnd: boolean): void {
+  function keep({ connection }: Exchange, release: Release, tellsEnd: boolean): void {
     if (tellsEnd && !connection.isOpen()) {
-      leave();
+      release();
       return;
     }
     const end = () => reclaim(connection)?.();
-    keptBy.set(connection, { leave, timer: setTimeout(end, lingerMs).unref() });
-    if (!tellsEnd || heard.has(connection)) return;
-    heard.add(connection);
+    keptBy.set(connection, { release, timer: setTimeout(end, lingerMs).unref() });
+    if (!tellsEnd || watched.has(connection)) return;
+    watched.add(connection);
     connection.onClose(end);
   }
 
   return {
-    async take(exchange, waitMs) {
+    async acquire(exchange, waitMs) {
       const kept = reclaim(exchange.connection);
-      const leave = kept ?? (await places.take(exchange.asker, waitMs));
-      if (leave === undefined) return undefined;
+      const release = kept ?? (await permits.acquire(exchange.caller, waitMs));
+      if (release === undefined) return undefined;
       const tellsEnd = exchange.keepOpen();
       let isLeft = false;
       return (wasShort = false) => {
         if (isLeft) return;
         isLeft = true;
-        if (wasShort) leave();
-        else keep(exchange, leave, tellsEnd);
+        if (wasShort) release();
+        else keep(exchange, release, tellsEnd);
       };
     },
   };

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import type { Change, Entry } from '../service/change.ts';
-import type { SnapshotPage, WatchBatch, Witness } from './store.ts';
+import type { EntryFingerprint, SnapshotPage, WatchBatch } from './store.ts';
 
-export class Difference {
+export class SnapshotDiff {
   /** What the replica holds and no page has named so far. */
   readonly #left: Map<string, number>;
   readonly #history: string | undefined;
@@ -61,18 +61,18 @@ function digestOf({ value, lease }: Pick<Entry, 'value' | 'lease'>): string {
 }
 
 /** Whether this is the entry that the witness tells of. */
-export function isWitnessed(witness: Witness, entry: Entry | undefined): boolean {
+export function hasFingerprint(fingerprint: EntryFingerprint, entry: Entry | undefined): boolean {
   return (
     entry !== undefined &&
-    entry.key === witness.key &&
-    entry.createRevision === witness.createRevision &&
-    entry.modRevision === witness.modRevision &&
-    digestOf(entry) === witness.digest
+    entry.key === fingerprint.key &&
+    entry.createRevision === fingerprint.createRevision &&
+    entry.modRevision === fingerprint.modRevision &&
+    digestOf(entry) === fingerprint.digest
   );
 }
 
 /** Follows what one reader reads, in its order. */
-export class LastSeen {
+export class NewestEntry {
   #entry: Entry | undefined;
   /** Up to here the entry was so. */
   #revision = 0;
@@ -80,7 +80,7 @@ export class LastSeen {
   #isOver = false;
 
   /** What there is to say to the store; undefined while no entry was read. */
-  witness(): Witness | undefined {
+  fingerprint(): EntryFingerprint | undefined {
     if (this.#entry === undefined) return undefined;
     const { key, createRevision, modRevision } = this.#entry;
     const digest = digestOf(this.#entry);

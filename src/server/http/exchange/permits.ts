@@ -5,40 +5,40 @@
  */
 
 /** Leaves the place; twice does no harm. */
-export type Leave = () => void;
+export type Release = () => void;
 
 /** Who wants a place. */
-export interface Asker {
+export interface Caller {
   readonly share: string;
   /** Asked only when its share is used up. */
   isTrusted(): Promise<boolean>;
 }
 
-export interface Places {
+export interface PermitSource {
   /** Takes a place; undefined when there is none for this one, nor comes free within `waitMs`. */
-  take(asker: Asker, waitMs?: number): Promise<Leave | undefined>;
+  acquire(caller: Caller, waitMs?: number): Promise<Release | undefined>;
 }
 
 /** At once. A place comes free for some of them only. */
 const MAX_WAITING = 64;
 
-interface Waiting {
+interface PermitWaiter {
   readonly share: string;
   readonly isTrusted: boolean;
-  readonly settle: (leave: Leave | undefined) => void;
+  readonly finish: (release: Release | undefined) => void;
 }
 
-export function shares(total: number, perClient: number): Places {
-  return new Shares(total, perClient);
+export function shares(total: number, perClient: number): PermitSource {
+  return new Permits(total, perClient);
 }
 
-class Shares implements Places {
+class Permits implements PermitSource {
   readonly #total: number;
   readonly #perClient: number;
   readonly #forStrangers: number;
   readonly #taken = new Map<string, number>();
   /** In the order of their coming. */
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<PermitWaiter>();
   #all = 0;
   #byStrangers = 0;
 
@@ -48,15 +48,15 @@ class Shares implements Places {
     this.#forStrangers = Math.ceil((total * 3) / 4);
   }
 
-  async take(asker: Asker, waitMs = 0): Promise<Leave | undefined> {
-    const { share } = asker;
-    const leave = this.#tryEnter(share, false);
-    if (leave !== undefined) return leave;
-    const isTrusted = await asker.isTrusted();
+  async acquire(caller: Caller, waitMs = 0): Promise<Release | undefined> {
+    const { share } = caller;
+    const release = this.#tryEnter(share, false);
+    if (release !== undefined) return release;
+    const isTrusted = await caller.isTrusted();
     return this.#tryEnter(share, isTrusted) ?? this.#wait(share, isTrusted, waitMs);
   }
 
-  #tryEnter(share: string, isTrusted: boolean): Leave | undefined {
+  #tryEnter(share: string, isTrusted: boolean): Release | undefined {
     if (this.#all >= this.#total) return undefined;
     const hasShare =
       (this.#taken.get(share) ?? 0) < this.#perClient && this.#byStrangers < this.#forStrangers;
@@ -65,7 +65,7 @@ class Shares implements Places {
   }
 
   /** Of a share, or beside all shares. */
-  #enter(share: string | undefined): Leave {
+  #enter(share: string | undefined): Release {
     this.#count(share, 1);
     let isIn = true;
     return () => {
@@ -85,25 +85,29 @@ class Shares implements Places {
     else this.#taken.set(share, taken);
   }
 
-  #wait(share: string, isTrusted: boolean, waitMs: number): Promise<Leave | undefined> | undefined {
+  #wait(
+    share: string,
+    isTrusted: boolean,
+    waitMs: number,
+  ): Promise<Release | undefined> | undefined {
     if (waitMs === 0 || this.#waiting.size >= MAX_WAITING) return undefined;
     return new Promise((resolve) => {
-      const settle = (leave: Leave | undefined) => {
+      const finish = (release: Release | undefined) => {
         clearTimeout(timer);
         this.#waiting.delete(waiting);
-        resolve(leave);
+        resolve(release);
       };
-      const waiting: Waiting = { share, isTrusted, settle };
-      const timer = setTimeout(settle, waitMs, undefined);
+      const waiting: PermitWaiter = { share, isTrusted, finish };
+      const timer = setTimeout(finish, waitMs, undefined);
       this.#waiting.add(waiting);
     });
   }
 
   #admit(): void {
-    for (const { share, isTrusted, settle } of this.#waiting) {
+    for (const { share, isTrusted, finish } of this.#waiting) {
       if (this.#all >= this.#total) return;
-      const leave = this.#tryEnter(share, isTrusted);
-      if (leave !== undefined) settle(leave);
+      const release = this.#tryEnter(share, isTrusted);
+      if (release !== undefined) finish(release);
     }
   }
 }

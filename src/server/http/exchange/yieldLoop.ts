@@ -6,7 +6,7 @@ import { delegateStore } from '../../../store/delegate.ts';
 import type { LeaseStore, SnapshotPage } from '../../../store/store.ts';
 
 /** Resolves when the caller may do its next piece of work. */
-export type GiveWay = () => Promise<void>;
+export type YieldLoop = () => Promise<void>;
 
 /** A piece waits so many turns for others at most. */
 const MAX_TURNS = 100;
@@ -16,7 +16,7 @@ const MAX_TURNS = 100;
  * turn in which something `came`. Node accepts one connection in a turn, so that a crowd of them would otherwise have
  * to wait for a piece of work each.
  */
-export function createGiveWay(came: () => boolean = () => false): GiveWay {
+export function createYieldLoop(came: () => boolean = () => false): YieldLoop {
   let last = Promise.resolve();
   const nextTurn = (): Promise<void> =>
     new Promise((resolve) => {
@@ -61,19 +61,19 @@ export function createPace(perTurn: number): Pace {
 }
 
 /** The store, with snapshots that give way between their pages. */
-export function politeStore(store: LeaseStore, giveWay: GiveWay): LeaseStore {
+export function yieldingStore(store: LeaseStore, yieldLoop: YieldLoop): LeaseStore {
   return delegateStore(store, {
-    snapshot: (prefix, options) => politePages(store.snapshot(prefix, options), giveWay),
+    snapshot: (prefix, options) => yieldingPages(store.snapshot(prefix, options), yieldLoop),
   });
 }
 
-async function* politePages(
+async function* yieldingPages(
   pages: AsyncIterable<SnapshotPage>,
-  giveWay: GiveWay,
+  yieldLoop: YieldLoop,
 ): AsyncGenerator<SnapshotPage, void, undefined> {
   for await (const page of pages) {
     yield page;
     // Most snapshots here are one small page and end before this.
-    if (page.entries.length > 0) await giveWay();
+    if (page.entries.length > 0) await yieldLoop();
   }
 }
