@@ -228,7 +228,7 @@ test('a connection between two requests gives way to a new one of the same clien
 test('/livez answers under any number of silent connections, and none of them stays for long', {
   timeout: 60_000,
 }, async () => {
-  const limits = { maxConnections: 20, maxGuests: 10 };
+  const limits = { maxConnections: 20, maxSurplus: 10 };
   const server = await startHttp({ ...STRICT, limits });
   const silent: Socket[] = [];
   try {
