@@ -10,7 +10,7 @@ import {
 } from '../dataplane/listeners/udpListener.ts';
 import type { Respond } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import { mayLeadInside } from '../forward/privateNames.ts';
+import { mayRebind } from '../forward/privateNames.ts';
 import { createFaultLog, type FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
 import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observability/queryLog.ts';
@@ -153,9 +153,9 @@ function slowPathOf(
     freshness: () => mirror.state().kind,
     forwarder: () => undefined,
     mayRecurse: () => false,
-    mayLeadInside(qname: Name) {
+    mayRebind(qname: Name) {
       const { rebindProtection, rebindAllow } = liveConfig.config;
-      return !rebindProtection || mayLeadInside(qname, rebindAllow);
+      return !rebindProtection || mayRebind(qname, rebindAllow);
     },
     maxUdpOctets,
     monotonicMs,

@@ -6,7 +6,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SocketAddress } from '../dns/address.ts';
 import { encodeQuery } from '../dns/encode.ts';
-import type { Client, Respond } from '../dns/message.ts';
+import type { DnsClient, Respond } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import type { Log } from '../observability/log.ts';
@@ -135,7 +135,7 @@ const MAX_MS = 2_000;
 /** After so much work in a row the rest of the process gets its turn. */
 const SLICE_MS = 8;
 
-const OURSELVES: Client = { transport: 'udp', address: '127.0.0.1', port: 1 };
+const OURSELVES: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 1 };
 
 /** Asks for the names below `root`, as many as there is time for. */
 export async function warmUp(root: Node, respond: Respond): Promise<void> {

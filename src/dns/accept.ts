@@ -9,14 +9,14 @@
  */
 import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
-import { areOptions, ednsOf, pathOf } from './edns.ts';
+import { areWellFormedOptions, ednsOf, readPathOption } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
 import { type Edns, Flag, HEADER_OCTETS, opcodeOf, type Query, type Question } from './message.ts';
 import type { Name } from './name.ts';
 import { Class, Rcode, type Rr, Type } from './rr.ts';
 import { replyLimit } from './truncate.ts';
 
-export type Accepted =
+export type AcceptOutcome =
   /** No reply: one would reach nobody (`source-port`), be guessed (`short`), or start a loop (`response`). */
   | { readonly kind: 'drop'; readonly reason: 'source-port' | 'short' | 'response' }
   /** The reply is complete; `reason` is for people. */
@@ -33,7 +33,7 @@ const OPCODE_QUERY = 0;
 const MAX_ADDITIONAL = 2;
 
 /** What to do with a packet from a client's `sourcePort`. Never throws. */
-export function accept(packet: Uint8Array, sourcePort: number): Accepted {
+export function accept(packet: Uint8Array, sourcePort: number): AcceptOutcome {
   if (sourcePort === 0) return { kind: 'drop', reason: 'source-port' };
   if (packet.length < HEADER_OCTETS) return { kind: 'drop', reason: 'short' };
   const cursor = new Cursor(packet);
@@ -46,7 +46,7 @@ export function accept(packet: Uint8Array, sourcePort: number): Accepted {
   return acceptQuery(cursor, id, flags);
 }
 
-function acceptQuery(cursor: Cursor, id: number, flags: number): Accepted {
+function acceptQuery(cursor: Cursor, id: number, flags: number): AcceptOutcome {
   const unwanted = cursor.u16() | cursor.u16();
   const additionalCount = cursor.u16();
   const question = readQuestion(cursor);
@@ -105,19 +105,19 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     // RFC 6891 §6.1.1 and §6.1.2
     if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
     if (owner.length > 0) return { ...NOTHING, fault: 'OPT not at the root' };
-    const hasSoundOptions = areOptions(cursor.octets, start, cursor.at);
-    const path = pathOf(cursor.octets, start, cursor.at);
+    const hasSoundOptions = areWellFormedOptions(cursor.octets, start, cursor.at);
+    const path = readPathOption(cursor.octets, start, cursor.at);
     const edns = ednsOf(classField, ttlField);
     found = { ...found, edns: path === undefined ? edns : { ...edns, path }, hasSoundOptions };
   }
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }
 
-function rejectHeader(id: number, flags: number, rcode: number, reason: string): Accepted {
+function rejectHeader(id: number, flags: number, rcode: number, reason: string): AcceptOutcome {
   return { kind: 'reject', rcode, reply: encodeHeaderOnly(id, flags, rcode), reason };
 }
 
-function reject(query: Query, rcode: number, reason: string, tsig?: Rr): Accepted {
+function reject(query: Query, rcode: number, reason: string, tsig?: Rr): AcceptOutcome {
   const response = {
     tsig,
     rcode,
@@ -153,7 +153,7 @@ export function badKey(
 ): Rr | undefined {
   const cursor = new Cursor(packet, start);
   cursor.end = end;
-  const algorithm = cursor.fullName();
+  const algorithm = cursor.uncompressedName();
   const time = cursor.copy(TIME_OCTETS);
   cursor.skip(cursor.u16());
   const originalId = cursor.copy(2);

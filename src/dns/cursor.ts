@@ -80,7 +80,7 @@ export class Cursor {
   }
 
   /** A name as the octet string that it is without compression: a pointer may stand for 127 times as many octets. */
-  fullName(): string {
+  uncompressedName(): string {
     const name = this.name();
     this.#spend(READ_WORK * name.length);
     if (this.failed) return '';

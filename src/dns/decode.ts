@@ -6,7 +6,7 @@
  * may end in the middle of a record, since some servers cut at the limit and all they want to say is "use TCP".
  */
 import { Cursor } from './cursor.ts';
-import { areOptions, ednsOf, extendedRcodeBits } from './edns.ts';
+import { areWellFormedOptions, ednsOf, extendedRcodeBits } from './edns.ts';
 import { Flag, type Message, opcodeOf, type Question } from './message.ts';
 import { readRdata } from './rdata.ts';
 import { type Rr, Type } from './rr.ts';
@@ -81,5 +81,9 @@ function isOpt(rr: Rr): boolean {
 
 function isWellFormed({ owner, rdata }: Rr): boolean {
   const isAtRoot = owner.length === 0;
-  return isAtRoot && rdata.kind === 'unknown' && areOptions(rdata.octets, 0, rdata.octets.length);
+  return (
+    isAtRoot &&
+    rdata.kind === 'unknown' &&
+    areWellFormedOptions(rdata.octets, 0, rdata.octets.length)
+  );
 }

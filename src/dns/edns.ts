@@ -1,7 +1,7 @@
 /** The OPT pseudo-record (RFC 6891 §6.1): its fields, its options, and the one we send (with RFC 8914's error). */
 import type { Edns, ExtendedError } from './message.ts';
 import { Type } from './rr.ts';
-import type { Writer } from './writer.ts';
+import type { MessageWriter } from './writer.ts';
 
 /** What we say that we can receive, and by default the most that we send over UDP: never fragmented (RFC 9715 §3). */
 export const UDP_SIZE = 1232;
@@ -30,7 +30,7 @@ export function ednsOf(classField: number, ttlField: number): Edns {
 }
 
 /** The way that a question's options tell; `undefined` when they tell none. */
-export function pathOf(
+export function readPathOption(
   octets: Uint8Array,
   start: number,
   end: number,
@@ -38,7 +38,7 @@ export function pathOf(
   for (let at = start; at + 4 <= end; ) {
     const dataEnd = at + 4 + u16(octets, at + 2);
     if (u16(octets, at) === PATH_OPTION && dataEnd <= end)
-      return readPath(octets.subarray(at + 4, dataEnd));
+      return decodePath(octets.subarray(at + 4, dataEnd));
     at = dataEnd;
   }
   return undefined;
@@ -54,7 +54,7 @@ export function extendedRcodeBits(ttlField: number): number {
 }
 
 /** Whether the octets from `start` to `end` are a list of options, each as long as it says (RFC 6891 §6.1.2). */
-export function areOptions(octets: Uint8Array, start: number, end: number): boolean {
+export function areWellFormedOptions(octets: Uint8Array, start: number, end: number): boolean {
   let at = start;
   while (at + 4 <= end) at += 4 + u16(octets, at + 2);
   return at === end;
@@ -78,7 +78,7 @@ export function encodedError(error: ExtendedError): { code: number; text: Buffer
   return { code: error.code, text: text.subarray(0, length) };
 }
 
-export function optOctets(opt: Opt): number {
+export function encodedOptOctets(opt: Opt): number {
   return OPT_OCTETS + optionOctets(opt);
 }
 
@@ -89,7 +89,7 @@ function optionOctets({ extendedError, path }: Opt): number {
   );
 }
 
-export function writeOpt(writer: Writer, opt: Opt): void {
+export function writeOpt(writer: MessageWriter, opt: Opt): void {
   const { udpSize, rcode, dnssecOk, extendedError, path } = opt;
   writer.u8(0);
   writer.u16(Type.OPT);
@@ -131,7 +131,7 @@ const ID_OCTETS = 8;
 const MAX_IDS = 16;
 
 /** The ids that the option's data names; none for data of another kind. */
-export function readPath(data: Uint8Array): readonly ServerId[] {
+export function decodePath(data: Uint8Array): readonly ServerId[] {
   const octets = Buffer.from(data.buffer, data.byteOffset, data.length);
   if (!octets.subarray(0, MARK.length).equals(MARK)) return [];
   const ids: ServerId[] = [];

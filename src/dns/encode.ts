@@ -2,22 +2,22 @@
  * Decided answers and questions as octets. Everything an encoder has to know about a client is in its query: what to
  * echo (id, question octet by octet, RD, CD, DO), whether to send OPT (only to those who sent one, RFC 6891 §7).
  */
-import { encodedError, type Opt, optOctets, UDP_SIZE, writeOpt } from './edns.ts';
+import { encodedError, encodedOptOctets, type Opt, UDP_SIZE, writeOpt } from './edns.ts';
 import {
-  type Counts,
   Flag,
   HEADER_OCTETS,
   type Query,
   type Question,
   type Response,
+  type SectionCounts,
   writeHeader,
 } from './message.ts';
 import { Rcode } from './rr.ts';
 import { writeRr, writeSections } from './truncate.ts';
-import { Writer } from './writer.ts';
+import { MessageWriter } from './writer.ts';
 
 /** Encoding is synchronous, so one buffer serves all messages; each is copied out when it is complete. */
-const writer = new Writer();
+const writer = new MessageWriter();
 
 /**
  * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`); `truncate.ts` says what is left out,
@@ -32,7 +32,7 @@ export function encodeResponse(
   const opt = query.edns && replyOpt(query.edns.dnssecOk, response);
   writer.restart(HEADER_OCTETS);
   writeQuestion(query.question);
-  const room = opt === undefined ? limitOctets : limitOctets - optOctets(opt);
+  const room = opt === undefined ? limitOctets : limitOctets - encodedOptOctets(opt);
   const fitted = writeSections(writer, response, room, turn);
   if (opt !== undefined) writeOpt(writer, opt);
   if (response.tsig !== undefined) writeRr(writer, response.tsig);
@@ -65,7 +65,7 @@ function headerRcode(rcode: number, opt: Opt | undefined): number {
   return rcode > 0xf && opt === undefined ? Rcode.SERVFAIL : rcode;
 }
 
-const HEADER_ONLY: Counts = { question: 0, answer: 0, authority: 0, additional: 0 };
+const HEADER_ONLY: SectionCounts = { question: 0, answer: 0, authority: 0, additional: 0 };
 
 /** A reply of twelve octets, to a packet whose question cannot be echoed; `queryFlags` is its second 16-bit field. */
 export function encodeHeaderOnly(id: number, queryFlags: number, rcode: number): Uint8Array {

@@ -12,7 +12,7 @@
 import type { ServerId } from './edns.ts';
 import type { Name } from './name.ts';
 import { Rcode, type Rr } from './rr.ts';
-import type { Writer } from './writer.ts';
+import type { MessageWriter } from './writer.ts';
 
 export interface Question {
   /** In the case the client sent, which the reply echoes octet by octet (0x20). */
@@ -119,7 +119,7 @@ export function opcodeOf(flags: number): number {
   return (flags >> 11) & 0xf;
 }
 
-export interface Counts {
+export interface SectionCounts {
   readonly question: number;
   readonly answer: number;
   readonly authority: number;
@@ -127,7 +127,12 @@ export interface Counts {
 }
 
 /** Writes the header in place, wherever the writer stands: counts and TC are known when the rest has been written. */
-export function writeHeader(writer: Writer, id: number, flags: number, counts: Counts): void {
+export function writeHeader(
+  writer: MessageWriter,
+  id: number,
+  flags: number,
+  counts: SectionCounts,
+): void {
   writer.put16(0, id);
   writer.put16(2, flags);
   writer.put16(4, counts.question);
@@ -176,7 +181,7 @@ export function servfail(ede: number, text: string): Response {
  * The seam between transports and meaning: one function from a packet to the octets of its answer, called by every
  * transport (UDP, TCP, later DoT and DoH) and served by `server/responder.ts`.
  */
-export interface Client {
+export interface DnsClient {
   readonly transport: 'udp' | 'tcp';
   /** Without a zone index; IPv4-mapped IPv6 addresses as plain IPv4. */
   readonly address: string;
@@ -190,6 +195,6 @@ export interface Client {
  */
 export type Respond = (
   packet: Uint8Array,
-  client: Client,
+  client: DnsClient,
   send: (reply: Uint8Array) => void,
 ) => void;

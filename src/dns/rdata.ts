@@ -9,7 +9,7 @@ import type { Cursor } from './cursor.ts';
 import { className, typeName } from './mnemonic.ts';
 import { printName } from './name.ts';
 import { Class, type Rdata, type Rr, Type } from './rr.ts';
-import type { Writer } from './writer.ts';
+import type { MessageWriter } from './writer.ts';
 
 const DNAME = 39;
 
@@ -87,10 +87,13 @@ function readSoa(cursor: Cursor): Rdata {
 }
 
 /** A part of an old type's rdata: a number of plain octets, a name, or a <character-string>. */
-type Field = number | 'name' | 'string';
+type RdataPart = number | 'name' | 'string';
 
 /** RFC 3597 §4's types, up to their last name; what follows it is plain. */
-const OLD_LAYOUTS: ReadonlyMap<number, readonly Field[]> = new Map<number, readonly Field[]>([
+const OLD_LAYOUTS: ReadonlyMap<number, readonly RdataPart[]> = new Map<
+  number,
+  readonly RdataPart[]
+>([
   [3, ['name']], // MD
   [4, ['name']], // MF
   [7, ['name']], // MB
@@ -117,8 +120,8 @@ function readUnknown(cursor: Cursor, type: number): Rdata {
 }
 
 /** The field without compression, as an octet string. */
-function readField(cursor: Cursor, field: Field): string {
-  if (field === 'name') return cursor.fullName();
+function readField(cursor: Cursor, field: RdataPart): string {
+  if (field === 'name') return cursor.uncompressedName();
   if (field !== 'string') return cursor.string(field);
   const string = cursor.characterString();
   return String.fromCharCode(string.length) + string;
@@ -129,7 +132,7 @@ function readOctets(cursor: Cursor): Rdata {
 }
 
 /** Writes RDLENGTH and rdata. Throws RangeError on values that no octets can stand for. */
-export function writeRdata(writer: Writer, rr: Rr): void {
+export function writeRdata(writer: MessageWriter, rr: Rr): void {
   const lengthAt = writer.at;
   writer.u16(0);
   writeFields(writer, rr);
@@ -138,7 +141,7 @@ export function writeRdata(writer: Writer, rr: Rr): void {
   writer.put16(lengthAt, length & 0xffff);
 }
 
-function writeFields(writer: Writer, { type, rdata }: Rr): void {
+function writeFields(writer: MessageWriter, { type, rdata }: Rr): void {
   switch (rdata.kind) {
     case 'address':
       if (type === Type.A) writer.u32(ipv4Bits(rdata.address));
@@ -146,14 +149,14 @@ function writeFields(writer: Writer, { type, rdata }: Rr): void {
       break;
     case 'name':
       // RFC 6672 §2.5: DNAME's target is not compressed.
-      if (type === DNAME) writer.plainName(rdata.target);
+      if (type === DNAME) writer.uncompressedName(rdata.target);
       else writer.name(rdata.target);
       break;
     case 'srv':
       writer.u16(rdata.priority);
       writer.u16(rdata.weight);
       writer.u16(rdata.port);
-      writer.plainName(rdata.target); // RFC 2782, "Target": not compressed
+      writer.uncompressedName(rdata.target); // RFC 2782, "Target": not compressed
       break;
     case 'mx':
       writer.u16(rdata.preference);
@@ -174,7 +177,7 @@ function writeFields(writer: Writer, { type, rdata }: Rr): void {
   }
 }
 
-function writeSoa(writer: Writer, soa: Extract<Rdata, { kind: 'soa' }>): void {
+function writeSoa(writer: MessageWriter, soa: Extract<Rdata, { kind: 'soa' }>): void {
   writer.name(soa.mname);
   writer.name(soa.rname);
   writer.u32(soa.serial);

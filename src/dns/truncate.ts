@@ -10,7 +10,7 @@ import type { Query, Response } from './message.ts';
 import { nameKey } from './name.ts';
 import { writeRdata } from './rdata.ts';
 import type { Rr } from './rr.ts';
-import { MAX_MESSAGE_OCTETS, type Writer } from './writer.ts';
+import { MAX_MESSAGE_OCTETS, type MessageWriter } from './writer.ts';
 
 /** What a client without EDNS can receive over UDP (RFC 1035 §4.2.1), and the least that any size counts as. */
 const MIN_UDP_SIZE = 512;
@@ -26,7 +26,7 @@ export function replyLimit(
 }
 
 /** How many records of each section were written. */
-export interface Fitted {
+export interface WrittenCounts {
   readonly answer: number;
   readonly authority: number;
   readonly additional: number;
@@ -38,11 +38,11 @@ export interface Fitted {
  * record that comes first of an RRset that is cut.
  */
 export function writeSections(
-  writer: Writer,
+  writer: MessageWriter,
   response: Response,
   limitOctets: number,
   turn: number,
-): Fitted {
+): WrittenCounts {
   const { answer, authority, additional } = response;
   const answers = writeFitting(writer, answer, limitOctets);
   if (answers < answer.length) {
@@ -61,7 +61,7 @@ export function writeSections(
 const startOf = new Uint16Array(Math.ceil(MAX_MESSAGE_OCTETS / 11));
 
 /** Writes records until one does not fit; gives how many did. `startOf` then says where each of them begins. */
-function writeFitting(writer: Writer, rrs: readonly Rr[], limitOctets: number): number {
+function writeFitting(writer: MessageWriter, rrs: readonly Rr[], limitOctets: number): number {
   for (let i = 0; i < rrs.length; i++) {
     startOf[i] = writer.at;
     writeRr(writer, rrs[i] as Rr);
@@ -74,7 +74,7 @@ function writeFitting(writer: Writer, rrs: readonly Rr[], limitOctets: number): 
 }
 
 /** The same, but parts no RRset. */
-function writeWhole(writer: Writer, rrs: readonly Rr[], limitOctets: number): number {
+function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: number): number {
   const fitting = writeFitting(writer, rrs, limitOctets);
   if (fitting === rrs.length) return fitting;
   const kept = wholeCounts(rrs).findLast((count) => count <= fitting) ?? 0;
@@ -90,13 +90,13 @@ const MAX_MISFITS = 16;
  * those that are too long before any did are passed over. Gives how many records the section then has.
  */
 function writeCut(
-  writer: Writer,
+  writer: MessageWriter,
   rrs: readonly Rr[],
   first: number,
   limitOctets: number,
   turn: number,
 ): number {
-  const [start, end] = runAround(rrs, first);
+  const [start, end] = rrsetAround(rrs, first);
   const length = end - start;
   writer.rollBack(startOf[start] as number);
   const offset = Math.floor(turn * length);
@@ -117,7 +117,7 @@ function writeCut(
 }
 
 /** Where the row of records of one RRset that record `at` is part of begins and ends. */
-export function runAround(rrs: readonly Rr[], at: number): readonly [start: number, end: number] {
+export function rrsetAround(rrs: readonly Rr[], at: number): readonly [start: number, end: number] {
   const keys = rrsetKeys(rrs);
   let start = at;
   while (start > 0 && keys[start - 1] === keys[at]) start--;
@@ -126,7 +126,7 @@ export function runAround(rrs: readonly Rr[], at: number): readonly [start: numb
   return [start, end];
 }
 
-export function writeRr(writer: Writer, rr: Rr): void {
+export function writeRr(writer: MessageWriter, rr: Rr): void {
   writer.name(rr.owner);
   writer.u16(rr.type);
   writer.u16(rr.class);

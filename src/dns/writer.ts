@@ -16,7 +16,7 @@ import {
 /** The most that a DNS message can be, by TCP's length field (RFC 1035 §4.2.2). */
 export const MAX_MESSAGE_OCTETS = 65535;
 
-export class Writer {
+export class MessageWriter {
   readonly #octets = new Uint8Array(MAX_MESSAGE_OCTETS);
   readonly #names = new CompressionTable(this.#octets);
   /** Octets written so far. */
@@ -88,7 +88,7 @@ export class Writer {
   }
 
   /** A name in full, which later names may still point at. */
-  plainName(name: Name): void {
+  uncompressedName(name: Name): void {
     this.#name(name, false);
   }
 

@@ -81,13 +81,13 @@ export const DEFAULT_RECURSION_RANGES: readonly Cidr[] = cidrs(
 
 /** The rule that says whether a client, known by its address, may make us ask others. */
 export function recursionRule(allowed: readonly Cidr[] = DEFAULT_RECURSION_RANGES): AddressSet {
-  return remembering(addressSet(allowed));
+  return memoized(addressSet(allowed));
 }
 
 /** Every query asks, and a look at the ranges costs more than the rest of an answer; clients are mostly the same few. */
 const MAX_REMEMBERED = 4_096;
 
-function remembering(isIn: AddressSet): AddressSet {
+function memoized(isIn: AddressSet): AddressSet {
   const known = new Map<string, boolean>();
   return (address) => {
     const before = known.get(address);

@@ -22,7 +22,7 @@ const MAX_NEGATIVE_SECONDS = 300;
  * The message with its useful records only, their TTLs at most a day, and AD clear: we do not validate and the way to
  * the upstream is not protected, so the bit proves nothing.
  */
-export function keepUseful(message: Message, question: Question, dnssecOk: boolean): Message {
+export function scrub(message: Message, question: Question, dnssecOk: boolean): Message {
   const inClass = (rr: Rr) => rr.class === question.qclass;
   const chain = followChain(message.answer.filter(inClass), question);
   const keptAnswer = message.answer.filter(
@@ -119,7 +119,7 @@ function capNegativeTtl(rr: Rr): Rr {
 }
 
 /** Whether the reply is of any use: no failure, and no referral, which a server that does not recurse gives (lame). */
-export function isUsable(message: Message): boolean {
+export function isUsableReply(message: Message): boolean {
   if (message.rcode === Rcode.NOERROR) return !isReferral(message);
   const { SERVFAIL, REFUSED, NOTIMP, FORMERR } = Rcode;
   return ![SERVFAIL, REFUSED, NOTIMP, FORMERR].some((rcode) => rcode === message.rcode);

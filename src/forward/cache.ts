@@ -23,7 +23,7 @@ export interface Cache {
   readonly octets: number;
 }
 
-interface Entry {
+interface CachedReply {
   readonly outcome: Forwarded;
   readonly storedMs: number;
   readonly expiresMs: number;
@@ -72,7 +72,7 @@ export function createCache(limits: CacheLimits): Cache {
 class LruCache implements Cache {
   readonly #limits: CacheLimits;
   /** The least recently used first. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, CachedReply>();
   #octets = 0;
 
   constructor(limits: CacheLimits) {
@@ -119,7 +119,7 @@ class LruCache implements Cache {
     }
   }
 
-  #remove(key: string, entry: Entry): void {
+  #remove(key: string, entry: CachedReply): void {
     this.#entries.delete(key);
     this.#octets -= entry.octets;
   }

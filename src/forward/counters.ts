@@ -35,7 +35,7 @@ export function newForwardCounters(): ForwardCounters {
 }
 
 /** Counts the wait and its outcome; `clock` is in milliseconds. Rejects if `asking` does. */
-export async function counted(
+export async function countQuery(
   counters: ForwardCounters,
   clock: () => number,
   asking: Promise<Forwarded>,

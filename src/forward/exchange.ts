@@ -11,10 +11,10 @@ import { encodeQuery } from '../dns/encode.ts';
 import type { Question } from '../dns/message.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { isPublicAddress } from './privateNames.ts';
-import { type Exchanged, type RandomInt, readReply } from './reply.ts';
+import { type ExchangeResult, type RandomInt, readReply } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface Ask {
+export interface UpstreamQuery {
   /** With the qname in the case to send. */
   readonly question: Question;
   readonly checkingDisabled: boolean;
@@ -25,7 +25,7 @@ export interface Ask {
   readonly path: readonly ServerId[];
 }
 
-export interface ExchangeLimits {
+export interface ExchangeOptions {
   readonly timeoutMs: number;
   /** Ends the exchange at once, as a network failure. */
   readonly signal: AbortSignal;
@@ -41,7 +41,11 @@ const BIND_ATTEMPTS = 8;
  * The question on the wire, with RD set. Only servers on private addresses get to see its way: another soradns is one of
  * those, and old public servers may not know what to do with an option.
  */
-export function encodeAsk(ask: Ask, id: number, { address }: Upstream): Uint8Array {
+export function encodeUpstreamQuery(
+  ask: UpstreamQuery,
+  id: number,
+  { address }: Upstream,
+): Uint8Array {
   const { question, checkingDisabled, dnssecOk } = ask;
   const path = isPublicAddress(address) ? undefined : ask.path;
   const edns = ask.edns ? { udpSize: UDP_SIZE, dnssecOk, path } : undefined;
@@ -49,14 +53,14 @@ export function encodeAsk(ask: Ask, id: number, { address }: Upstream): Uint8Arr
 }
 
 /** What the conversation is settled with first, unless its time is over or it is ended before. */
-export function withinLimits(
-  { timeoutMs, signal }: ExchangeLimits,
-  converse: (settle: (exchanged: Exchanged) => void) => void,
-): Promise<Exchanged> {
+export function exchangeWithin(
+  { timeoutMs, signal }: ExchangeOptions,
+  converse: (settle: (exchanged: ExchangeResult) => void) => void,
+): Promise<ExchangeResult> {
   return withDeadline(
     new Promise(converse),
     timeoutMs,
-    (end): Exchanged =>
+    (end): ExchangeResult =>
       end === 'timeout' ? { kind: 'timeout' } : { kind: 'network', text: 'shutting down' },
     { signal },
   );
@@ -65,9 +69,9 @@ export function withinLimits(
 /** Settles within `timeoutMs` and never rejects. */
 export async function exchangeUdp(
   upstream: Upstream,
-  ask: Ask,
-  limits: ExchangeLimits,
-): Promise<Exchanged> {
+  ask: UpstreamQuery,
+  limits: ExchangeOptions,
+): Promise<ExchangeResult> {
   let socket: Socket | undefined;
   try {
     socket = await bindFreshPort(isIP(upstream.address) === 6 ? 'udp6' : 'udp4', limits.randomInt);
@@ -101,18 +105,18 @@ async function bindFreshPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promi
 function converse(
   socket: Socket,
   upstream: Upstream,
-  ask: Ask,
-  limits: ExchangeLimits,
-): Promise<Exchanged> {
+  ask: UpstreamQuery,
+  limits: ExchangeOptions,
+): Promise<ExchangeResult> {
   const id = limits.randomInt(65536);
-  return withinLimits(limits, (settle) => {
+  return exchangeWithin(limits, (settle) => {
     const fail = (error: Error) => settle({ kind: 'network', text: error.message });
     socket.on('error', fail);
     socket.on('message', (packet) => {
       const exchanged = readReply(packet, { id, question: ask.question, transport: 'udp' });
       if (exchanged !== undefined) settle(exchanged);
     });
-    socket.send(encodeAsk(ask, id, upstream), (error) => {
+    socket.send(encodeUpstreamQuery(ask, id, upstream), (error) => {
       if (error) fail(error);
     });
   });

@@ -4,16 +4,21 @@
  */
 import { connect, type Socket } from 'node:net';
 import { frame, Reassembly } from '../dns/framing.ts';
-import { type Ask, type ExchangeLimits, encodeAsk, withinLimits } from './exchange.ts';
-import { type Exchanged, readReply, type Sent } from './reply.ts';
+import {
+  type ExchangeOptions,
+  encodeUpstreamQuery,
+  exchangeWithin,
+  type UpstreamQuery,
+} from './exchange.ts';
+import { type ExchangeResult, readReply, type SentQuery } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Settles within `timeoutMs` and never rejects. */
 export async function exchangeTcp(
   upstream: Upstream,
-  ask: Ask,
-  limits: ExchangeLimits,
-): Promise<Exchanged> {
+  ask: UpstreamQuery,
+  limits: ExchangeOptions,
+): Promise<ExchangeResult> {
   const socket = connect({ host: upstream.address, port: upstream.port, noDelay: true });
   try {
     return await converse(socket, upstream, ask, limits);
@@ -25,21 +30,25 @@ export async function exchangeTcp(
 function converse(
   socket: Socket,
   upstream: Upstream,
-  ask: Ask,
-  limits: ExchangeLimits,
-): Promise<Exchanged> {
+  ask: UpstreamQuery,
+  limits: ExchangeOptions,
+): Promise<ExchangeResult> {
   const id = limits.randomInt(65536);
-  return withinLimits(limits, (settle) => {
+  return exchangeWithin(limits, (settle) => {
     const fail = (text: string) => settle({ kind: 'network', text });
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('the upstream closed the connection before it replied'));
     onReply(socket, { id, question: ask.question, transport: 'tcp' }, settle);
-    socket.write(frame(encodeAsk(ask, id, upstream)));
+    socket.write(frame(encodeUpstreamQuery(ask, id, upstream)));
   });
 }
 
 /** Calls `settle` with the first message on the connection that is the reply; others are noise. */
-function onReply(socket: Socket, sent: Sent, settle: (exchanged: Exchanged) => void): void {
+function onReply(
+  socket: Socket,
+  sent: SentQuery,
+  settle: (exchanged: ExchangeResult) => void,
+): void {
   const input = new Reassembly();
   socket.on('data', (chunk: Buffer) => {
     input.push(chunk);
@@ -50,7 +59,7 @@ function onReply(socket: Socket, sent: Sent, settle: (exchanged: Exchanged) => v
   });
 }
 
-function firstReply(input: Reassembly, sent: Sent): Exchanged | undefined {
+function firstReply(input: Reassembly, sent: SentQuery): ExchangeResult | undefined {
   for (;;) {
     const next = input.next();
     switch (next.kind) {

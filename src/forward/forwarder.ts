@@ -14,15 +14,15 @@ import { newServerId, type ServerId } from '../dns/edns.ts';
 import type { Message, Question } from '../dns/message.ts';
 import { equalNames, foldName } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
-import { type AskContext, askUpstreams } from './ask.ts';
-import { keepUseful } from './bailiwick.ts';
+import { scrub } from './bailiwick.ts';
 import { type Cache, cacheKey, createCache } from './cache.ts';
-import { counted, type ForwardCounters, newForwardCounters } from './counters.ts';
-import type { Ask } from './exchange.ts';
+import { countQuery, type ForwardCounters, newForwardCounters } from './counters.ts';
+import type { UpstreamQuery } from './exchange.ts';
 import { createHealth, Probes } from './health.ts';
 import { isPrivateName, isPublicAddress } from './privateNames.ts';
-import { type RandomInt, randomizeCase, withoutPattern } from './reply.ts';
-import { COME_BACK, type Flight, Flights } from './singleFlight.ts';
+import { type QueryContext, queryUpstreams } from './queryUpstreams.ts';
+import { type RandomInt, randomizeCase, withoutRandomCase } from './reply.ts';
+import { LOOPED, type OutgoingQuestion, SingleFlight } from './singleFlight.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface ForwarderOptions {
@@ -62,9 +62,9 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
 class SocketForwarder implements Forwarder {
   readonly #ndots: number;
   readonly #closing = new AbortController();
-  readonly #context: AskContext;
+  readonly #context: QueryContext;
   readonly #cache: Cache;
-  readonly #flights: Flights;
+  readonly #singleFlight: SingleFlight;
   readonly #probes: Probes;
   readonly #counters: ForwardCounters;
 
@@ -75,7 +75,7 @@ class SocketForwarder implements Forwarder {
     this.#ndots = ndots;
     this.#context = contextOf(options, this.#closing.signal);
     this.#cache = createCache({ maxEntries: cacheEntries, maxOctets: cacheOctets });
-    this.#flights = new Flights({ maxInFlight, maxWaiting });
+    this.#singleFlight = new SingleFlight({ maxInFlight, maxWaiting });
     this.#probes = new Probes(this.#context);
     this.#counters = options.counters ?? newForwardCounters();
   }
@@ -103,21 +103,21 @@ class SocketForwarder implements Forwarder {
     this.#counters.requests++;
     if (asked.path?.includes(OWN_ID)) {
       this.#counters.refused++;
-      return COME_BACK;
+      return LOOPED;
     }
     const { clock, totalTimeoutMs } = this.#context;
-    const passenger = { key: cacheKey(question, asked), question, client: asked.client };
-    // Also for a flight that begins after another one was waited for.
+    const caller = { key: cacheKey(question, asked), question, client: asked.client };
+    // Also for a question that is sent only after the caller has waited for another one.
     const deadlineMs = clock() + totalTimeoutMs;
-    const asking = this.#flights.join(passenger, () =>
-      this.#depart(passenger.key, question, asked, deadlineMs),
+    const outcome = this.#singleFlight.join(caller, () =>
+      this.#send(caller.key, question, asked, deadlineMs),
     );
-    return inCaseOf(question, await counted(this.#counters, clock, asking));
+    return inCaseOf(question, await countQuery(this.#counters, clock, outcome));
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([this.#flights.close(), this.#probes.ended()]);
+    await Promise.all([this.#singleFlight.close(), this.#probes.ended()]);
   }
 
   #eligible(question: Question): Upstream[] {
@@ -126,7 +126,12 @@ class SocketForwarder implements Forwarder {
     return order.filter((upstream) => !isPublicAddress(upstream.address));
   }
 
-  #depart(key: string, question: Question, asked: ForwardOptions, deadlineMs: number): Flight {
+  #send(
+    key: string,
+    question: Question,
+    asked: ForwardOptions,
+    deadlineMs: number,
+  ): OutgoingQuestion {
     const { checkingDisabled, dnssecOk, path = [] } = asked;
     const sent = { ...question, qname: randomizeCase(question.qname, this.#context.randomInt) };
     const ask = { question: sent, checkingDisabled, dnssecOk, edns: true, path: [...path, OWN_ID] };
@@ -137,16 +142,16 @@ class SocketForwarder implements Forwarder {
     return { question: sent, outcome, abort: () => aborting.abort() };
   }
 
-  async #fetch(key: string, ask: Ask, context: AskContext): Promise<Forwarded> {
+  async #fetch(key: string, ask: UpstreamQuery, context: QueryContext): Promise<Forwarded> {
     const able = this.#eligible(ask.question);
     this.#probes.send(ask, able);
-    const outcome = useful(await askUpstreams(ask, able, context), ask);
+    const outcome = useful(await queryUpstreams(ask, able, context), ask);
     if (!context.signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
     return outcome;
   }
 }
 
-function contextOf(options: ForwarderOptions, signal: AbortSignal): AskContext {
+function contextOf(options: ForwarderOptions, signal: AbortSignal): QueryContext {
   return {
     health: createHealth(options.upstreams),
     randomInt: options.randomInt ?? ((below) => cryptoRandomInt(below)),
@@ -173,10 +178,10 @@ function refusalOfUpstreams({ qname }: Question, able: readonly Upstream[]): str
 }
 
 /** The outcome as it may be kept and given to anyone: useful records only, names without our random case. */
-function useful(outcome: Forwarded, { question, dnssecOk }: Ask): Forwarded {
+function useful(outcome: Forwarded, { question, dnssecOk }: UpstreamQuery): Forwarded {
   if (outcome.kind !== 'answered') return outcome;
-  const message = keepUseful(outcome.message, question, dnssecOk);
-  const plain = (rr: Rr) => withoutPattern(rr, question.qname);
+  const message = scrub(outcome.message, question, dnssecOk);
+  const plain = (rr: Rr) => withoutRandomCase(rr, question.qname);
   return {
     kind: 'answered',
     message: {

@@ -4,8 +4,8 @@
  * too, and probed with a copy of a real question, which nobody waits for, until it answers one.
  */
 import { backoffMs } from '../timing/backoff.ts';
-import { type AskContext, askUpstream } from './ask.ts';
-import type { Ask } from './exchange.ts';
+import type { UpstreamQuery } from './exchange.ts';
+import { type QueryContext, queryUpstream } from './queryUpstreams.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface UpstreamHealth {
@@ -68,20 +68,20 @@ function probeIntervalMs({ probes }: State): number {
 /** Copies of real questions to upstreams that are down and due for a sign of life. Nobody waits for the replies. */
 
 export class Probes {
-  readonly #context: AskContext;
+  readonly #context: QueryContext;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(context: AskContext) {
+  constructor(context: QueryContext) {
     this.#context = context;
   }
 
   /** Sends the question to those of the upstreams that are due. */
-  send(ask: Ask, upstreams: readonly Upstream[]): void {
+  send(ask: UpstreamQuery, upstreams: readonly Upstream[]): void {
     const { health, clock, totalTimeoutMs } = this.#context;
     const nowMs = clock();
     for (const upstream of upstreams) {
       if (!health.takeProbe(upstream, nowMs)) continue;
-      const probing: Promise<unknown> = askUpstream(
+      const probing: Promise<unknown> = queryUpstream(
         ask,
         upstream,
         nowMs + totalTimeoutMs,

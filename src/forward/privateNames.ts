@@ -65,12 +65,12 @@ function range(first: number, last: number): number[] {
  */
 
 /** Whether a name may have addresses inside: those of private use, and those of the domains that the operator allows. */
-export function mayLeadInside(qname: Name, allowed: readonly Name[]): boolean {
+export function mayRebind(qname: Name, allowed: readonly Name[]): boolean {
   return isPrivateName(qname) || allowed.some((domain) => isSubdomainOf(qname, domain));
 }
 
 /** Whether one of the records is an address that others outside cannot mean. */
-export function leadsInside(rrs: readonly Rr[]): boolean {
+export function hasPrivateAddress(rrs: readonly Rr[]): boolean {
   return rrs.some(({ type, rdata }) => {
     const isAddress = type === Type.A || type === Type.AAAA;
     return isAddress && rdata.kind === 'address' && !isPublicAddress(rdata.address);

@@ -9,7 +9,7 @@ import { equalNames, foldName, type Label, type Name } from '../dns/name.ts';
 import { Rcode, type Rdata, type Rr } from '../dns/rr.ts';
 
 /** What one packet to one upstream came to. */
-export type Exchanged =
+export type ExchangeResult =
   | { readonly kind: 'reply'; readonly message: Message }
   /** The reply did not fit: TCP will tell. */
   | { readonly kind: 'truncated' }
@@ -20,7 +20,7 @@ export type Exchanged =
   | { readonly kind: 'network'; readonly text: string };
 
 /** What was asked, as it went out. Nobody off-path can write into a TCP connection, so case proves nothing there. */
-export interface Sent {
+export interface SentQuery {
   readonly id: number;
   /** In the random case of this question. */
   readonly question: Question;
@@ -30,7 +30,7 @@ export interface Sent {
 /**
  * What the packet is to us; `undefined` when it is noise, which must not end the wait for the real reply. Never throws.
  */
-export function readReply(packet: Uint8Array, sent: Sent): Exchanged | undefined {
+export function readReply(packet: Uint8Array, sent: SentQuery): ExchangeResult | undefined {
   // Before decoding: noise should cost next to nothing.
   if (packet.length < HEADER_OCTETS || idOf(packet) !== sent.id) return undefined;
   const message = decodeMessage(packet);
@@ -105,7 +105,7 @@ export function identicalNames(a: Name, b: Name): boolean {
 }
 
 /** The record with our pattern taken out of its names: the labels at their ends that equal `sent`'s, in lower case. */
-export function withoutPattern(rr: Rr, sent: Name): Rr {
+export function withoutRandomCase(rr: Rr, sent: Name): Rr {
   const folded = foldName(sent);
   const clean = (name: Name) => replaceSuffix(name, sent, folded);
   return { ...rr, owner: clean(rr.owner), rdata: mapNames(rr.rdata, clean) };

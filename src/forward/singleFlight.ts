@@ -1,107 +1,107 @@
 /**
- * The questions that upstreams are asked right now. Who asks the same joins the flight that is under way; how many
- * flights there are, and how many callers wait for them, is bounded.
+ * The questions that upstreams have not answered yet. A caller with the same question waits for the one that was sent
+ * already; both the questions and the callers that wait are bounded.
  *
- * Shares. Where all flights are taken, a client that has few of them gets one from the client that has most: its oldest
- * is given up, as the likeliest to be one whose servers keep silent. So a client that asks for thousands of names without
- * an answer takes places from itself, and others' questions go out.
+ * Shares. When the questions reach their bound, a client that has few gets one from the client that has most: that
+ * client's oldest question is cancelled, since its upstreams are the likeliest to be silent. So a client that asks for
+ * thousands of names that nobody answers takes from its own share, and the questions of others go out.
  *
- * Loops. `withoutOwnAddresses` drops upstreams that are ourselves, and soradns servers mark the way of a question
- * (`dns/path.ts`). A loop through others comes back as a question in the very random case that is in flight: that one is
- * refused at once. Where the case is lost on the way, the question joins the one in flight, so a loop never adds packets;
- * it ends with the deadline.
+ * Loops. `withoutOwnAddresses` drops upstreams that are this server, and soradns servers add their id to the questions
+ * that they forward (`dns/edns.ts`). A loop through other servers comes back as a question in the very random case that
+ * is pending: it is refused at once. Where a server on the loop changes the case, the question waits for the pending one,
+ * so a loop never adds packets; it ends at the deadline.
  */
 import type { Question } from '../dns/message.ts';
 import type { Forwarded } from './forwarder.ts';
 import { identicalNames, letterCount } from './reply.ts';
 
-export interface Flight {
-  /** In the random case that is on its way. */
+export interface OutgoingQuestion {
+  /** In the random case in which it was sent. */
   readonly question: Question;
   readonly outcome: Promise<Forwarded>;
-  /** Ends the asking; what `outcome` then comes to does not matter. */
+  /** Ends the exchange with the upstreams; from then on `outcome` does not matter. */
   readonly abort: () => void;
 }
 
-export interface FlightLimits {
-  /** Flights at once. */
+export interface SingleFlightLimits {
+  /** Questions sent and not answered. */
   readonly maxInFlight: number;
   /** Callers that wait for them. */
   readonly maxWaiting: number;
 }
 
-/** A question of a client. */
-export interface Passenger {
+export interface Caller {
   /** Equal for questions that one reply answers. */
   readonly key: string;
   readonly question: Question;
+  /** The client's address. */
   readonly client: string;
 }
 
-/** Fewer letters than this can agree with somebody else's random case by chance. */
+/** With fewer letters the case of a client's question can match a random case by chance. */
 const LOOP_LETTERS = 12;
 
-/** From three quarters of `maxWaiting` on, one client may have so small a part of it. */
+/** From three quarters of `maxWaiting` on, one client may have at most this part of it. */
 const WAITING_SHARE = 1 / 16;
 
-export const COME_BACK: Forwarded = {
+export const LOOPED: Forwarded = {
   kind: 'refused',
   text: 'our own question came back: an upstream forwards to us',
 };
-const CROWDED: Forwarded = {
+const TOO_MANY: Forwarded = {
   kind: 'failed',
   reason: 'servfail',
   text: 'too many questions in flight',
 };
 
-/** A flight with its owner: the client whose question started it. */
-interface Airborne {
+interface PendingQuestion {
   readonly question: Question;
+  /** The client whose question was the first. */
   readonly client: string;
-  readonly landed: Promise<Forwarded>;
-  readonly giveUp: () => void;
+  readonly settled: Promise<Forwarded>;
+  readonly cancel: () => void;
 }
 
-export class Flights {
-  readonly #limits: FlightLimits;
-  readonly #flights = new Map<string, Airborne>();
-  /** Keys of each client's flights, the oldest first. */
+export class SingleFlight {
+  readonly #limits: SingleFlightLimits;
+  readonly #pending = new Map<string, PendingQuestion>();
+  /** Keys of each client's pending questions, the oldest first. */
   readonly #keysOf = new Map<string, Set<string>>();
   /** Callers by client. */
   readonly #waitingOf = new Map<string, number>();
   #waiting = 0;
 
-  constructor(limits: FlightLimits) {
+  constructor(limits: SingleFlightLimits) {
     this.#limits = limits;
   }
 
-  /** The outcome of the flight of this key; `depart` starts it when there is none. */
-  async join(passenger: Passenger, depart: () => Flight): Promise<Forwarded> {
-    const { key, question, client } = passenger;
-    const known = this.#flights.get(key);
-    if (known !== undefined && isOurOwn(question, known.question)) return COME_BACK;
-    if (!this.#mayWait(client)) return CROWDED;
-    if (known === undefined && !this.#makeRoom(client)) return CROWDED;
-    const outcome = await this.#wait(client, known ?? this.#launch(passenger, depart()));
-    // The flight of another client was given up for that client's sake, not for this one's.
-    const isOthers = known !== undefined && known.client !== client;
-    return outcome === CROWDED && isOthers ? this.join(passenger, depart) : outcome;
+  /** The outcome of the pending question of this key; `send` is called when there is none. */
+  async join(caller: Caller, send: () => OutgoingQuestion): Promise<Forwarded> {
+    const { key, question, client } = caller;
+    const pending = this.#pending.get(key);
+    if (pending !== undefined && isOurOwn(question, pending.question)) return LOOPED;
+    if (!this.#mayWait(client)) return TOO_MANY;
+    if (pending === undefined && !this.#makeRoom(client)) return TOO_MANY;
+    const outcome = await this.#wait(client, pending ?? this.#start(caller, send()));
+    // Another client's question was cancelled for that client's excess; this caller must not pay for it.
+    const isOthers = pending !== undefined && pending.client !== client;
+    return outcome === TOO_MANY && isOthers ? this.join(caller, send) : outcome;
   }
 
-  async #wait(client: string, { landed }: Airborne): Promise<Forwarded> {
+  async #wait(client: string, { settled }: PendingQuestion): Promise<Forwarded> {
     this.#countWaiting(client, 1);
     try {
-      return await landed;
+      return await settled;
     } finally {
       this.#countWaiting(client, -1);
     }
   }
 
-  /** Gives up all of them, and settles when none is left. */
+  /** Cancels all questions; resolves when none is pending. */
   async close(): Promise<void> {
-    const all = [...this.#flights.values()];
-    for (const { giveUp } of all) giveUp();
-    await Promise.all(all.map(({ landed }) => landed));
+    const all = [...this.#pending.values()];
+    for (const { cancel } of all) cancel();
+    await Promise.all(all.map(({ settled }) => settled));
   }
 
   #mayWait(client: string): boolean {
@@ -118,38 +118,38 @@ export class Flights {
     else this.#waitingOf.set(client, own);
   }
 
-  /** Whether the client may have one more flight. */
+  /** Whether the client may have one more pending question; cancels another client's if that is needed. */
   #makeRoom(client: string): boolean {
-    if (this.#flights.size < this.#limits.maxInFlight) return true;
+    if (this.#pending.size < this.#limits.maxInFlight) return true;
     const own = this.#keysOf.get(client)?.size ?? 0;
     let most = new Set<string>();
     for (const keys of this.#keysOf.values()) if (keys.size > most.size) most = keys;
-    // Where nobody has more than one above us, taking turns would only end what is about to be answered.
+    // Between clients with equal shares a cancellation would only lose a question that is about to be answered.
     if (most.size <= own + 1) return false;
     const [oldest = ''] = most;
-    this.#flights.get(oldest)?.giveUp();
+    this.#pending.get(oldest)?.cancel();
     return true;
   }
 
-  #launch({ key, client }: Passenger, { question, outcome, abort }: Flight): Airborne {
-    const { promise: givenUp, resolve } = withResolver<Forwarded>();
-    const giveUp = (): void => {
-      this.#end(key, client);
-      resolve(CROWDED);
+  #start({ key, client }: Caller, { question, outcome, abort }: OutgoingQuestion): PendingQuestion {
+    const { promise: cancelled, resolve } = withResolver<Forwarded>();
+    const cancel = (): void => {
+      this.#remove(key, client);
+      resolve(TOO_MANY);
       abort();
     };
-    const landed = Promise.race([outcome, givenUp]).finally(() => {
-      if (this.#flights.get(key) === airborne) this.#end(key, client);
+    const settled = Promise.race([outcome, cancelled]).finally(() => {
+      if (this.#pending.get(key) === pending) this.#remove(key, client);
     });
-    const airborne = { question, client, landed, giveUp };
-    this.#flights.set(key, airborne);
+    const pending = { question, client, settled, cancel };
+    this.#pending.set(key, pending);
     const keys = this.#keysOf.get(client) ?? new Set();
     this.#keysOf.set(client, keys.add(key));
-    return airborne;
+    return pending;
   }
 
-  #end(key: string, client: string): void {
-    this.#flights.delete(key);
+  #remove(key: string, client: string): void {
+    this.#pending.delete(key);
     const keys = this.#keysOf.get(client);
     keys?.delete(key);
     if (keys?.size === 0) this.#keysOf.delete(client);

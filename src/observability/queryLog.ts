@@ -2,7 +2,7 @@
  * The query log: at most so many lines a second, and how many more there would have been. What is not logged costs one
  * comparison; nothing is built for it.
  */
-import type { Client, Question } from '../dns/message.ts';
+import type { DnsClient, Question } from '../dns/message.ts';
 import { className, rcodeName, typeName } from '../dns/mnemonic.ts';
 import { printName } from '../dns/name.ts';
 import { Class } from '../dns/rr.ts';
@@ -10,7 +10,7 @@ import type { WriteLog } from './log.ts';
 
 export interface QueryLog {
   /** One answered query; `durationMs` from packet to reply. */
-  record(client: Client, question: Question, rcode: number, durationMs: number): void;
+  record(client: DnsClient, question: Question, rcode: number, durationMs: number): void;
   /** Says how many were left out since the last line said so, and stops. */
   close(): void;
 }
@@ -82,7 +82,7 @@ export function createQueryLog(options: QueryLogOptions): QueryLog {
   };
 }
 
-function fieldsOf(client: Client, question: Question, rcode: number, durationMs: number) {
+function fieldsOf(client: DnsClient, question: Question, rcode: number, durationMs: number) {
   const { qname, qtype, qclass } = question;
   return {
     client: client.address,

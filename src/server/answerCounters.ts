@@ -18,7 +18,7 @@ import {
   Single,
   Slot,
 } from '../dataplane/table/counters.ts';
-import type { Client, Edns } from '../dns/message.ts';
+import type { DnsClient, Edns } from '../dns/message.ts';
 
 export interface AnsweredPacket {
   readonly packetOctets: number;
@@ -32,7 +32,7 @@ export interface AnsweredPacket {
 
 /** One block, and the label values of what is counted in it. */
 export interface CountedAnswers {
-  readonly transport: Client['transport'];
+  readonly transport: DnsClient['transport'];
   readonly family: IpFamily;
   readonly block: CounterBlock;
 }
@@ -41,7 +41,9 @@ export type IpFamily = 4 | 6;
 
 export class AnswerCounters {
   readonly blocks: readonly CountedAnswers[];
-  readonly #byKind: Readonly<Record<Client['transport'], Readonly<Record<IpFamily, CounterBlock>>>>;
+  readonly #byKind: Readonly<
+    Record<DnsClient['transport'], Readonly<Record<IpFamily, CounterBlock>>>
+  >;
 
   constructor() {
     const memory = newCounterMemory(4);
@@ -60,11 +62,11 @@ export class AnswerCounters {
     ];
   }
 
-  dropped(client: Client, reason: DropReason): void {
+  dropped(client: DnsClient, reason: DropReason): void {
     countDrop(this.#blockOf(client), reason);
   }
 
-  answered(client: Client, packet: AnsweredPacket): void {
+  answered(client: DnsClient, packet: AnsweredPacket): void {
     const { packetOctets, qtype, edns, rcode, reply, durationMs } = packet;
     const block = this.#blockOf(client);
     const micros = durationMs * 1000;
@@ -81,7 +83,7 @@ export class AnswerCounters {
     if (((reply[2] ?? 0) & TC) !== 0) count(block, Single.truncated);
   }
 
-  #blockOf({ transport, address }: Client): CounterBlock {
+  #blockOf({ transport, address }: DnsClient): CounterBlock {
     return this.#byKind[transport][address.includes(':') ? 6 : 4];
   }
 }

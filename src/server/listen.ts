@@ -4,8 +4,8 @@
  */
 import type { Bound, Listen } from '../dataplane/listeners/udpListener.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
-import type { Client } from '../dns/message.ts';
-import { findPortHolder, type PortHolder } from './socketTable.ts';
+import type { DnsClient } from '../dns/message.ts';
+import { findPortHolder, type ListeningProcess } from './socketTable.ts';
 
 export interface DnsListeners {
   readonly udp: DnsListener;
@@ -18,7 +18,7 @@ interface DnsListener {
 
 /** A socket that somebody bound for us before we were started. */
 export interface InheritedSocket extends SocketAddress {
-  readonly transport: Client['transport'];
+  readonly transport: DnsClient['transport'];
   readonly fd: number;
 }
 
@@ -26,8 +26,8 @@ export type ListenOutcome =
   /** In the order asked for, with the ports that they got. */
   { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] } | ListenFailure;
 
-export type ListenFailure = SocketAddress & { readonly transport: Client['transport'] } & (
-    | { readonly kind: 'taken'; readonly holder: PortHolder | undefined }
+export type ListenFailure = SocketAddress & { readonly transport: DnsClient['transport'] } & (
+    | { readonly kind: 'taken'; readonly holder: ListeningProcess | undefined }
     /** The port needs a privilege that this process lacks. */
     | { readonly kind: 'forbidden' }
     /** No interface of this machine has the address. */
@@ -40,7 +40,7 @@ export async function listenAll(
   endpoints: readonly SocketAddress[],
   listeners: DnsListeners,
 ): Promise<ListenOutcome> {
-  const pairs: Pair[] = [];
+  const pairs: BoundPair[] = [];
   for (const endpoint of endpoints) {
     const attempt = await listenBoth(endpoint, listeners);
     if (attempt.kind === 'bound') {
@@ -91,12 +91,12 @@ export function describeListenFailure(failure: ListenFailure): string {
   }
 }
 
-interface Pair {
+interface BoundPair {
   readonly udp: Bound;
   readonly tcp: Bound;
 }
 
-type Attempt<B> = { readonly kind: 'bound'; readonly bound: B } | ListenFailure;
+type BindOutcome<B> = { readonly kind: 'bound'; readonly bound: B } | ListenFailure;
 
 /** A port that the system chose for UDP may be somebody's in TCP. */
 const PORT_CHOICES = 20;
@@ -104,7 +104,7 @@ const PORT_CHOICES = 20;
 async function listenBoth(
   endpoint: SocketAddress,
   listeners: DnsListeners,
-): Promise<Attempt<Pair>> {
+): Promise<BindOutcome<BoundPair>> {
   for (let choice = 1; ; choice += 1) {
     const udp = await attempt('udp', listeners.udp, endpoint);
     if (udp.kind !== 'bound') return udp;
@@ -117,11 +117,11 @@ async function listenBoth(
 }
 
 async function attempt(
-  transport: Client['transport'],
+  transport: DnsClient['transport'],
   listener: DnsListener,
   { address, port }: SocketAddress,
   fd?: number,
-): Promise<Attempt<Bound>> {
+): Promise<BindOutcome<Bound>> {
   try {
     return { kind: 'bound', bound: await listener.listen(address, port, fd) };
   } catch (error) {

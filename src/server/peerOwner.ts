@@ -15,7 +15,7 @@ import { isLoopback } from '../forward/addresses.ts';
 import { columnsOf, readTable, type TableName } from './socketTable.ts';
 
 /** A connection that this process has accepted. */
-export interface Accepted {
+export interface AcceptedConnection {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   /** Of our end. */
@@ -31,7 +31,7 @@ const LISTENING = '0A';
 /** Linux may leave out a row when the table changes while it is read. */
 const ATTEMPTS = 3;
 
-export async function peerOwner(connection: Accepted): Promise<PeerOwner> {
+export async function peerOwner(connection: AcceptedConnection): Promise<PeerOwner> {
   const { local, remote, inode } = connection;
   if (!isOfThisHost(remote.address, local.address)) return 'elsewhere';
   const uid = await rowOwner(remote, local);
@@ -115,7 +115,7 @@ function isOfThisHost(address: string, ours: string): boolean {
     .some((own) => own.address === plain);
 }
 
-interface Row {
+interface SocketRow {
   readonly state: string;
   readonly uid: number;
   readonly inode: number;
@@ -125,7 +125,7 @@ interface Row {
 const FEW_LOOKS = 4;
 
 /** One reading of a table. */
-class Reading {
+class TableReading {
   readonly #text: string;
   #looks = 0;
   #rows: ReadonlyMap<string, string> | undefined;
@@ -135,7 +135,7 @@ class Reading {
   }
 
   /** The row of a socket that some process has open. */
-  find(from: SocketAddress, to: SocketAddress): Row | undefined {
+  find(from: SocketAddress, to: SocketAddress): SocketRow | undefined {
     const tos = columnsOf(to);
     for (const [form, column] of columnsOf(from).entries()) {
       const columns = `${column} ${tos[form]} `;
@@ -176,20 +176,20 @@ function isOpenRow(rest: string): boolean {
 }
 
 interface Readings {
-  running: Promise<Reading>;
-  next: Promise<Reading> | undefined;
+  running: Promise<TableReading>;
+  next: Promise<TableReading> | undefined;
 }
 
 const readings = new Map<TableName, Readings>();
 
 /** The table as a reading shows it that begins after this call. One reading of it runs at a time, whoever asks. */
-function freshTable(name: TableName): Promise<Reading> {
+function freshTable(name: TableName): Promise<TableReading> {
   const known = readings.get(name);
-  const state = known ?? { running: Promise.resolve(new Reading('')), next: undefined };
+  const state = known ?? { running: Promise.resolve(new TableReading('')), next: undefined };
   if (known === undefined) readings.set(name, state);
   state.next ??= state.running.then(() => {
     state.next = undefined;
-    state.running = readTable(name).then((text) => new Reading(text));
+    state.running = readTable(name).then((text) => new TableReading(text));
     return state.running;
   });
   return state.next;

@@ -4,7 +4,7 @@
  */
 import {
   authoritative,
-  type Client,
+  type DnsClient,
   Ede,
   type Query,
   type Question,
@@ -17,7 +17,7 @@ import type { Name } from '../dns/name.ts';
 import { Class, Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
-import { leadsInside } from '../forward/privateNames.ts';
+import { hasPrivateAddress } from '../forward/privateNames.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { answer, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
@@ -45,7 +45,7 @@ export interface ResolveOptions {
   /** Whether names outside our zones are looked up for this client address. */
   readonly mayRecurse: (address: string) => boolean;
   /** Whether a name outside our zones may lead to private addresses and into our zones. */
-  readonly mayLeadInside: (qname: Name) => boolean;
+  readonly mayRebind: (qname: Name) => boolean;
   /** The most that a reply over UDP may have, for clients that can receive it. */
   readonly maxUdpOctets: number;
   readonly monotonicMs: () => number;
@@ -66,7 +66,7 @@ export interface Ours {
   readonly leadsOutside: boolean;
 }
 
-export type Resolve = (query: Query, client: Client) => Response | Promise<Response>;
+export type Resolve = (query: Query, client: DnsClient) => Response | Promise<Response>;
 
 /** How long an answer that is worth giving waits for what others might add. */
 const OPTIONAL_WAIT_MS = 300;
@@ -80,7 +80,7 @@ const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 /** What stays the same through the rounds of one question. */
 interface QueryContext {
   readonly query: Query;
-  readonly client: Client;
+  readonly client: DnsClient;
   readonly sampleStart: number;
   readonly mayRecurse: boolean;
 }
@@ -99,7 +99,7 @@ class Resolver {
     this.#options = options;
   }
 
-  resolve(query: Query, client: Client): Response | Promise<Response> {
+  resolve(query: Query, client: DnsClient): Response | Promise<Response> {
     this.#sampleStart = (this.#sampleStart + GOLDEN_RATIO) % 1;
     const { forwarder, mayRecurse } = this.#options;
     const isOffered = forwarder() !== undefined && mayRecurse(client.address);
@@ -208,9 +208,9 @@ class Resolver {
   #externalOf(question: Question, forwarded: Forwarded): External {
     const external = externalOf(forwarded);
     const hasRrs = external.kind === 'found' || external.kind === 'nxdomain';
-    if (!hasRrs || this.#options.mayLeadInside(question.qname)) return external;
+    if (!hasRrs || this.#options.mayRebind(question.qname)) return external;
     const { rrs, back } = foreignPart(this.#options.settings(), external.rrs);
-    return back !== undefined || leadsInside(rrs) ? { ...external, rrs: [] } : external;
+    return back !== undefined || hasPrivateAddress(rrs) ? { ...external, rrs: [] } : external;
   }
 
   async #forward(context: QueryContext, round: number): Promise<Response> {
@@ -224,8 +224,8 @@ class Resolver {
       await forwarder.resolve(query.question, optionsOf(context)),
     );
     const { rrs, back } = foreignPart(this.#options.settings(), response.answer);
-    const isInside = back !== undefined || leadsInside(rrs);
-    if (isInside && !this.#options.mayLeadInside(query.question.qname)) return rebinding();
+    const isInside = back !== undefined || hasPrivateAddress(rrs);
+    if (isInside && !this.#options.mayRebind(query.question.qname)) return rebinding();
     if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
     // The rest of the chain is ours to say, whatever the upstream believes.
     const onward = {

@@ -11,7 +11,7 @@
 import { accept } from '../dns/accept.ts';
 import { encodeResponse } from '../dns/encode.ts';
 import {
-  type Client,
+  type DnsClient,
   Ede,
   type Query,
   type Respond,
@@ -24,7 +24,7 @@ import type { AnswerCounters } from './answerCounters.ts';
 import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
 
 export interface Answered {
-  readonly client: Client;
+  readonly client: DnsClient;
   readonly query: Query;
   readonly response: Response;
   readonly durationMs: number;
@@ -42,7 +42,7 @@ export interface ResponderOptions extends ResolveOptions {
 
 /** A packet that is being answered, and the way back. */
 interface ReceivedPacket {
-  readonly client: Client;
+  readonly client: DnsClient;
   readonly send: (reply: Uint8Array) => void;
   readonly octets: number;
   readonly atMs: number;
@@ -69,7 +69,7 @@ class Responder {
     this.#resolve = createResolve(options);
   }
 
-  respond(packet: Uint8Array, client: Client, send: (reply: Uint8Array) => void): void {
+  respond(packet: Uint8Array, client: DnsClient, send: (reply: Uint8Array) => void): void {
     const { monotonicMs, onError } = this.#options;
     try {
       this.#take(packet, { client, send, octets: packet.length, atMs: monotonicMs() });
@@ -125,7 +125,7 @@ class Responder {
   }
 
   /** The reply's octets; a response that cannot be encoded is a fault of ours. */
-  #encode(query: Query, response: Response, { transport }: Client): Uint8Array {
+  #encode(query: Query, response: Response, { transport }: DnsClient): Uint8Array {
     const { maxUdpOctets, random } = this.#options;
     const limitOctets = replyLimit(query, transport, maxUdpOctets);
     try {
@@ -157,7 +157,7 @@ class Responder {
   }
 
   /** Whoever logs must not cost an answer. */
-  #report(client: Client, query: Query, response: Response, durationMs: number): void {
+  #report(client: DnsClient, query: Query, response: Response, durationMs: number): void {
     const { onAnswered, onError } = this.#options;
     try {
       onAnswered?.({ client, query, response, durationMs });

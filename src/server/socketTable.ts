@@ -1,10 +1,10 @@
 /** Linux's tables of sockets, /proc/net/udp, udp6, tcp and tcp6, and whose they are. Elsewhere there are none. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { addressOctets, printAddress, type SocketAddress } from '../dns/address.ts';
-import type { Client } from '../dns/message.ts';
+import type { DnsClient } from '../dns/message.ts';
 
 export interface KernelSocket extends SocketAddress {
-  readonly transport: Client['transport'];
+  readonly transport: DnsClient['transport'];
   /** It takes connections or, UDP, packets from anybody. */
   readonly isListening: boolean;
   /** As in the `socket:[INODE]` that a descriptor in /proc points at. */
@@ -14,12 +14,12 @@ export interface KernelSocket extends SocketAddress {
 }
 
 /** All sockets of a transport in this network namespace, but those that nobody has open any more. */
-export async function readSockets(transport: Client['transport']): Promise<KernelSocket[]> {
+export async function readSockets(transport: DnsClient['transport']): Promise<KernelSocket[]> {
   const tables = await Promise.all([readTable(transport), readTable(`${transport}6`)]);
   return tables.flatMap((table) => parseSockets(table, transport));
 }
 
-export type TableName = Client['transport'] | `${Client['transport']}6`;
+export type TableName = DnsClient['transport'] | `${DnsClient['transport']}6`;
 
 /** One of the kernel's tables as text; empty where it cannot be read. */
 export function readTable(name: TableName): Promise<string> {
@@ -44,7 +44,7 @@ export function asInTable(address: string): string {
 const TCP_LISTEN = '0A';
 
 /** A line is: slot, local address:port, remote address:port, state, queues, timer, retransmits, uid, timeout, inode. */
-export function parseSockets(table: string, transport: Client['transport']): KernelSocket[] {
+export function parseSockets(table: string, transport: DnsClient['transport']): KernelSocket[] {
   return table.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , uid, , inode = '0'] = line.trim().split(/\s+/);
     const [, address = '', port = ''] =
@@ -86,7 +86,7 @@ function addressOf(hex: string): string {
  * Best effort, for an error message: elsewhere, and for other users' processes when we are not root, nobody is found.
  */
 
-export interface PortHolder {
+export interface ListeningProcess {
   readonly pid: number;
   /** The process's name, as `ps -o comm` prints it. */
   readonly command: string;
@@ -94,21 +94,21 @@ export interface PortHolder {
 
 /** Somebody has the port; who, only where that can be seen. */
 export interface HeldPort {
-  readonly holder: PortHolder | undefined;
+  readonly holder: ListeningProcess | undefined;
 }
 
 /** The process that listens on the address, or on a wildcard address that covers it. */
 export async function findPortHolder(
-  transport: Client['transport'],
+  transport: DnsClient['transport'],
   address: string,
   port: number,
-): Promise<PortHolder | undefined> {
+): Promise<ListeningProcess | undefined> {
   return (await findHeldPort(transport, address, port))?.holder;
 }
 
 /** Whether somebody listens there; undefined: nobody does, as far as Linux's tables tell. */
 export async function findHeldPort(
-  transport: Client['transport'],
+  transport: DnsClient['transport'],
   address: string,
   port: number,
 ): Promise<HeldPort | undefined> {
@@ -119,7 +119,7 @@ export async function findHeldPort(
 
 /** The sockets that listen on the address, or on a wildcard address that covers it. */
 export async function listenersAt(
-  transport: Client['transport'],
+  transport: DnsClient['transport'],
   address: string,
   port: number,
 ): Promise<readonly KernelSocket[]> {
@@ -134,7 +134,7 @@ function overlaps(held: string, wanted: string): boolean {
   return isWildcard || held === wanted;
 }
 
-async function findOwner(inodes: ReadonlySet<string>): Promise<PortHolder | undefined> {
+async function findOwner(inodes: ReadonlySet<string>): Promise<ListeningProcess | undefined> {
   const pids = (await list('/proc')).filter((entry) => /^\d+$/.test(entry));
   for (const pid of pids) {
     const open = await openSockets(pid);

@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { frame, MAX_FRAMED_OCTETS, Reassembly } from '../dns/framing.ts';
-import type { Client, Respond } from '../dns/message.ts';
+import type { DnsClient, Respond } from '../dns/message.ts';
 import type { FairScheduler } from '../timing/fairScheduler.ts';
 
 export interface ConnectionLimits {
@@ -48,7 +48,7 @@ export interface ConnectionContext {
 const HANG_UP_FACTOR = 4;
 
 export class TcpConnection {
-  readonly client: Client;
+  readonly client: DnsClient;
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
   readonly #input = new Reassembly();
@@ -62,7 +62,7 @@ export class TcpConnection {
   #inputOver = false;
   #corked = false;
 
-  constructor(socket: Socket, client: Client, context: ConnectionContext) {
+  constructor(socket: Socket, client: DnsClient, context: ConnectionContext) {
     this.#socket = socket;
     this.client = client;
     this.#context = context;

@@ -4,7 +4,7 @@
  */
 
 /** `/a/b` → `/a/b/`: what begins with it is below the key; the key itself, with this ending, is its marker. */
-export function prefixOf(key: string): string {
+export function directoryPrefix(key: string): string {
   return key === '/' ? '/' : `${key}/`;
 }
 

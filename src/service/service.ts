@@ -17,11 +17,11 @@ export interface Service {
   readonly family: 0 | 4 | 6;
   readonly address: string;
   readonly target: Name | undefined;
-  readonly attributes: Attributes;
+  readonly attributes: ServiceAttributes;
 }
 
 /** What a service has besides its host. Services are many and these are often the same, so equal ones may be shared. */
-export interface Attributes {
+export interface ServiceAttributes {
   /** 0..65535; `NO_SRV` keeps the service out of SRV answers (CoreDNS). */
   readonly port: number;
   /** 0: not set; the server's default applies. */
@@ -80,7 +80,7 @@ type Draft = Mutable<Omit<Service, 'attributes'>>;
 
 function readFields(json: Record<string, unknown>): ParsedService {
   const host: Draft = { family: 0, address: '', target: undefined };
-  const attributes: Mutable<Attributes> = {
+  const attributes: Mutable<ServiceAttributes> = {
     port: 0,
     priority: 0,
     weight: 0,
@@ -102,7 +102,7 @@ function readFields(json: Record<string, unknown>): ParsedService {
 /** Sets the field (Go's decoder matches names in any case); gives back what is wrong with it. */
 function readField(
   host: Draft,
-  draft: Mutable<Attributes>,
+  draft: Mutable<ServiceAttributes>,
   field: string,
   value: unknown,
 ): string | undefined {

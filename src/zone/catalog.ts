@@ -6,7 +6,7 @@
 import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
 import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
-import { type Attributes, parseService } from '../service/service.ts';
+import { parseService, type ServiceAttributes } from '../service/service.ts';
 import { insert, Node, remove } from './tree.ts';
 
 export interface InvalidValue {
@@ -145,10 +145,10 @@ export class Catalog {
 const MAX_KINDS = 4_096;
 
 export class AttributePool {
-  readonly #kinds = new Map<string, Attributes>();
+  readonly #kinds = new Map<string, ServiceAttributes>();
 
   /** The same attributes, shared if equal ones were seen lately. Texts are mostly unique and are not shared. */
-  share(attributes: Attributes): Attributes {
+  share(attributes: ServiceAttributes): ServiceAttributes {
     const { port, priority, weight, text, mail, ttlSeconds, targetStrip, group } = attributes;
     if (text !== '') return attributes;
     const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group}`;

@@ -1,7 +1,7 @@
 /** RRs that name a target and bring its addresses along: SRV, MX and NS. */
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
-import { type Attributes, NO_SRV, type Service } from '../service/service.ts';
+import { NO_SRV, type Service, type ServiceAttributes } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
@@ -93,7 +93,7 @@ function targetedBy(
  * strip nothing (SkyDNS). A host name keeps its labels: external-dns writes `targetstrip` for its own prefix beside
  * hosts as well.
  */
-function ownTarget(owner: Name, { targetStrip }: Attributes): Name {
+function ownTarget(owner: Name, { targetStrip }: ServiceAttributes): Name {
   return targetStrip > 0 && targetStrip < owner.length ? owner.slice(targetStrip) : owner;
 }
 

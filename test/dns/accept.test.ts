@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type Accepted, accept } from '../../src/dns/accept.ts';
+import { type AcceptOutcome, accept } from '../../src/dns/accept.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { Rcode } from '../../src/dns/rr.ts';
@@ -22,14 +22,14 @@ const PORT = 40_000;
 function query(packet: RawPacket) {
   const accepted = accept(rawPacket(packet), PORT);
   assert.equal(accepted.kind, 'query', JSON.stringify(accepted));
-  return (accepted as Extract<Accepted, { kind: 'query' }>).query;
+  return (accepted as Extract<AcceptOutcome, { kind: 'query' }>).query;
 }
 
 /** The reply of a rejection, decoded. */
 function rejection(packet: Uint8Array): Message {
   const accepted = accept(packet, PORT);
   assert.equal(accepted.kind, 'reject', JSON.stringify(accepted));
-  const { reply, rcode } = accepted as Extract<Accepted, { kind: 'reject' }>;
+  const { reply, rcode } = accepted as Extract<AcceptOutcome, { kind: 'reject' }>;
   const message = decodeMessage(reply);
   assert.ok(message);
   assert.equal(message.rcode, rcode);

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { MAX_MESSAGE_OCTETS, Writer } from '../../src/dns/writer.ts';
+import { MAX_MESSAGE_OCTETS, MessageWriter } from '../../src/dns/writer.ts';
 
-function hex(writer: Writer): string {
+function hex(writer: MessageWriter): string {
   return Buffer.from(writer.finish()).toString('hex');
 }
 
 test('a name that was rolled back is not pointed at, one before it still is', () => {
-  const writer = new Writer();
+  const writer = new MessageWriter();
   writer.restart(0);
   writer.u16(0xffff);
   writer.name(['a']);
@@ -19,7 +19,7 @@ test('a name that was rolled back is not pointed at, one before it still is', ()
 });
 
 test('a message knows nothing of the one before', () => {
-  const writer = new Writer();
+  const writer = new MessageWriter();
   for (let i = 0; i < 2; i++) {
     writer.restart(0);
     writer.u16(0xffff);
@@ -29,7 +29,7 @@ test('a message knows nothing of the one before', () => {
 });
 
 test('octets beyond the largest message are counted and dropped', () => {
-  const writer = new Writer();
+  const writer = new MessageWriter();
   writer.restart(0);
   writer.raw(new Uint8Array(MAX_MESSAGE_OCTETS - 1));
   writer.u32(0x01020304);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Rr } from '../../src/dns/rr.ts';
-import { isReferral, isUsable, keepUseful } from '../../src/forward/bailiwick.ts';
+import { isReferral, isUsableReply, scrub } from '../../src/forward/bailiwick.ts';
 import { type MessageText, messageOf, nameOf, printed, questionOf } from '../support/messages.ts';
 
 interface Case extends MessageText {
@@ -111,7 +111,7 @@ const cases: Record<string, Case> = {
 for (const [what, { qname, qtype, kept, ...text }] of Object.entries(cases))
   test(`kept: ${what}`, () => {
     const question = questionOf(qname, qtype);
-    const message = keepUseful(messageOf(question, text), question, false);
+    const message = scrub(messageOf(question, text), question, false);
     const lines = printed([...message.answer, ...message.authority]);
     assert.deepEqual(
       lines.map((line) => line.replace(' IN ', ' ').replaceAll('"', '')),
@@ -126,14 +126,14 @@ test('a chain is followed for sixteen links and no further', () => {
     { length: 40 },
     (_, i) => `n${i}.example.com. 9 CNAME n${i + 1}.example.com.`,
   );
-  assert.equal(keepUseful(messageOf(question, { answer }), question, false).answer.length, 16);
+  assert.equal(scrub(messageOf(question, { answer }), question, false).answer.length, 16);
 });
 
 test('AD is cleared: nothing here proves it', () => {
   const question = questionOf('a.example.com');
   const message = messageOf(question, { flags: 0x01a0 });
   assert.ok(message.authenticData);
-  assert.ok(!keepUseful(message, question, true).authenticData);
+  assert.ok(!scrub(message, question, true).authenticData);
 });
 
 test('signatures and denials are for those who can check them', () => {
@@ -159,7 +159,7 @@ test('signatures and denials are for those who can check them', () => {
   const answer = [record(RRSIG, 'no.example.com', [0, 1]), record(RRSIG, 'x.example.com', [0, 1])];
   const message = { ...messageOf(question), answer, authority };
   const types = (dnssecOk: boolean) => {
-    const kept = keepUseful(message, question, dnssecOk);
+    const kept = scrub(message, question, dnssecOk);
     return [kept.answer.map(({ type }) => type), kept.authority.map(({ type }) => type)];
   };
   assert.deepEqual(types(true), [[RRSIG], [6, RRSIG, 47, RRSIG]]);
@@ -180,14 +180,14 @@ test('a DNAME is kept above the chain that it made', () => {
   });
   const answer = [dname('old.example'), dname('other.example'), ...message.answer];
   assert.deepEqual(
-    keepUseful({ ...message, answer }, question, false).answer.map(({ owner }) => owner.join('.')),
+    scrub({ ...message, answer }, question, false).answer.map(({ owner }) => owner.join('.')),
     ['old.example', 'a.old.example', 'a.new.example'],
   );
 });
 
 test('a failure or a referral is of no use', () => {
   const question = questionOf('a.example.com');
-  const usable = (text: MessageText) => isUsable(messageOf(question, text));
+  const usable = (text: MessageText) => isUsableReply(messageOf(question, text));
   for (const rcode of [1, 2, 4, 5]) assert.ok(!usable({ rcode }), `rcode ${rcode}`);
   assert.ok(usable({ rcode: 3 }));
   assert.ok(usable({ rcode: 0 }), 'a resolver may leave the SOA out');

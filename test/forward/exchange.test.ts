@@ -6,9 +6,13 @@ import { once, setMaxListeners } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import dnsPacket, { type RecordType } from 'dns-packet';
 import type { Message } from '../../src/dns/message.ts';
-import { type Ask, type ExchangeLimits, exchangeUdp } from '../../src/forward/exchange.ts';
+import {
+  type ExchangeOptions,
+  exchangeUdp,
+  type UpstreamQuery,
+} from '../../src/forward/exchange.ts';
 import { exchangeTcp } from '../../src/forward/exchangeTcp.ts';
-import type { Exchanged } from '../../src/forward/reply.ts';
+import type { ExchangeResult } from '../../src/forward/reply.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstreamOptions } from '../support/upstream.ts';
@@ -16,7 +20,7 @@ import type { Behaviour } from '../support/upstreamReply.ts';
 
 const RECORDS = ['www.example.com. 60 A 192.0.2.1'];
 
-const ASK: Ask = {
+const ASK: UpstreamQuery = {
   question: { ...questionOf('wWw.exAmple.com'), qname: nameOf('wWw.exAmple.com') },
   checkingDisabled: false,
   dnssecOk: false,
@@ -27,8 +31,8 @@ const ASK: Ask = {
 /** Long enough for any reply, and short enough to wait for in vain. */
 const { signal } = new AbortController();
 setMaxListeners(0, signal);
-const PATIENT: ExchangeLimits = { timeoutMs: 10_000, signal, randomInt };
-const BRIEF: ExchangeLimits = { ...PATIENT, timeoutMs: 250 };
+const PATIENT: ExchangeOptions = { timeoutMs: 10_000, signal, randomInt };
+const BRIEF: ExchangeOptions = { ...PATIENT, timeoutMs: 250 };
 
 async function upstreamFor(t: TestContext, options: TestUpstreamOptions = {}) {
   const upstream = await startUpstream({ records: RECORDS, ...options });
@@ -36,9 +40,9 @@ async function upstreamFor(t: TestContext, options: TestUpstreamOptions = {}) {
   return upstream;
 }
 
-function replyOf(exchanged: Exchanged): Message {
+function replyOf(exchanged: ExchangeResult): Message {
   assert.equal(exchanged.kind, 'reply');
-  return (exchanged as Extract<Exchanged, { kind: 'reply' }>).message;
+  return (exchanged as Extract<ExchangeResult, { kind: 'reply' }>).message;
 }
 
 for (const [transport, exchange] of [

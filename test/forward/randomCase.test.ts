@@ -7,7 +7,7 @@ import {
   identicalNames,
   letterCount,
   randomizeCase,
-  withoutPattern,
+  withoutRandomCase,
 } from '../../src/forward/reply.ts';
 import { messageOf, nameOf, printed, questionOf } from '../support/messages.ts';
 
@@ -63,7 +63,7 @@ test('records lose the pattern that compression against the question gave them, 
       'Elsewhere.COM. 60 A 192.0.2.1',
     ],
   });
-  assert.deepEqual(printed(answer.map((rr) => withoutPattern(rr, sent))), [
+  assert.deepEqual(printed(answer.map((rr) => withoutRandomCase(rr, sent))), [
     'www.example.org. 60 IN CNAME Web.example.org.',
     'Web.example.org. 60 IN MX 10 MAIL.example.org.',
     '_x._tcp.example.org. 60 IN SRV 1 2 3 Other.Example.ORG.',
@@ -80,7 +80,7 @@ test('the pattern goes, the name stays', () => {
       if (!isValidName(owner)) return;
       const rdata = { kind: 'name', target: sent } as const;
       const rr = { owner, type: 2, class: 1, ttlSeconds: 1, rdata };
-      const plain = withoutPattern(rr, sent);
+      const plain = withoutRandomCase(rr, sent);
       assert.ok(equalNames(plain.owner, owner));
       assert.deepEqual(plain.rdata, { kind: 'name', target: foldName(name) });
     }),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Message } from '../../src/dns/message.ts';
-import { leadsInside, mayLeadInside } from '../../src/forward/privateNames.ts';
+import { hasPrivateAddress, mayRebind } from '../../src/forward/privateNames.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { addressRr } from '../support/replies.ts';
 import { query, startTestServer, type TestServer } from '../support/server.ts';
@@ -109,10 +109,10 @@ it('without --rebind-protection all of them are answered', async () => {
 });
 
 it('addresses inside are told from others, and names of private use from others', () => {
-  assert.equal(leadsInside([addressRr('x', '198.51.100.1')]), false);
+  assert.equal(hasPrivateAddress([addressRr('x', '198.51.100.1')]), false);
   for (const address of ['10.0.0.1', '169.254.169.254', '100.64.0.1', '::1', 'fe80::1', '0.0.0.0'])
-    assert.equal(leadsInside([addressRr('x', address)]), true, address);
-  assert.equal(mayLeadInside(nameOf('printer.local'), []), true);
-  assert.equal(mayLeadInside(nameOf('a.b.example'), [nameOf('b.example')]), true);
-  assert.equal(mayLeadInside(nameOf('ab.example'), [nameOf('b.example')]), false);
+    assert.equal(hasPrivateAddress([addressRr('x', address)]), true, address);
+  assert.equal(mayRebind(nameOf('printer.local'), []), true);
+  assert.equal(mayRebind(nameOf('a.b.example'), [nameOf('b.example')]), true);
+  assert.equal(mayRebind(nameOf('ab.example'), [nameOf('b.example')]), false);
 });

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import {
-  type Accepted,
+  type AcceptedConnection,
   inodeOf,
   peerOwner,
   seesOwners,
@@ -39,7 +39,7 @@ async function whileListening(
   }
 }
 
-async function accepted(server: Server): Promise<Accepted> {
+async function accepted(server: Server): Promise<AcceptedConnection> {
   const [socket] = (await once(server, 'connection')) as [Socket];
   const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket;
   return {
@@ -124,7 +124,7 @@ describe('the owner of a connection', { skip }, () => {
 
   it('is told of many at once, who share the readings of the table', async () => {
     await whileListening('127.0.0.1', async (server, port) => {
-      const all: Promise<Accepted>[] = [];
+      const all: Promise<AcceptedConnection>[] = [];
       const clients: Socket[] = [];
       for (let n = 0; n < 50; n++) {
         const next = accepted(server);

@@ -3,14 +3,14 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
-import type { Client, Message, Question } from '../../src/dns/message.ts';
+import type { DnsClient, Message, Question } from '../../src/dns/message.ts';
 import type { Name } from '../../src/dns/name.ts';
 import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
 import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
 import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
 
-const CLIENT: Client = { transport: 'udp', address: '127.0.0.1', port: 40_000 };
+const CLIENT: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 40_000 };
 
 function responder(overrides: Partial<ResponderOptions> = {}) {
   const errors: unknown[] = [];
@@ -21,7 +21,7 @@ function responder(overrides: Partial<ResponderOptions> = {}) {
     freshness: () => 'synced',
     forwarder: () => undefined,
     mayRecurse: () => true,
-    mayLeadInside: () => true,
+    mayRebind: () => true,
     maxUdpOctets: 1232,
     monotonicMs: () => 0,
     unixSeconds: () => 7_300,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, Respond } from '../../src/dns/message.ts';
+import type { DnsClient, Respond } from '../../src/dns/message.ts';
 import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';
 import { serveTcp } from '../support/tcpServer.ts';
 import { until } from '../support/until.ts';
@@ -88,7 +88,7 @@ test('messages of 65,535 octets pass both ways', async (t) => {
 });
 
 test('respond learns who asks', async (t) => {
-  const seen: Client[] = [];
+  const seen: DnsClient[] = [];
   const { connect } = await serveTcp(t, (packet, client, send) => {
     seen.push(client);
     send(packet);

@@ -105,7 +105,7 @@ describe("a wildcard's answer", () => {
     freshness: () => 'synced',
     forwarder: () => undefined,
     mayRecurse: () => false,
-    mayLeadInside: () => true,
+    mayRebind: () => true,
     maxUdpOctets: 1232,
     monotonicMs: () => nowMs,
     unixSeconds: () => 7_300,

@@ -61,7 +61,7 @@ export class FastZone {
       freshness: () => this.freshness,
       forwarder: () => forwarder,
       mayRecurse: () => false,
-      mayLeadInside: () => true,
+      mayRebind: () => true,
       maxUdpOctets,
       onOurs: (question, { externals }) => {
         if (this.#isPublishing) this.publisher.publish(question, externals);

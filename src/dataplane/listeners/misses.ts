@@ -9,7 +9,7 @@
  * as it took: a flood of them keeps no other question from being answered.
  */
 import { clientAddress } from '../../dns/address.ts';
-import type { Client, Respond } from '../../dns/message.ts';
+import type { DnsClient, Respond } from '../../dns/message.ts';
 import { Envelope, sockaddrPort, sockaddrText } from '../sockets/layout.ts';
 import { sendDropReason } from '../sockets/libc.ts';
 import type { ReplySender } from '../sockets/sender.ts';
@@ -225,7 +225,7 @@ export class MissResponder {
   }
 }
 
-function clientOf(envelope: Int32Array): Client {
+function clientOf(envelope: Int32Array): DnsClient {
   const at = envelope.byteOffset + Envelope.NAME * WORD;
   const name = new Uint8Array(envelope.buffer, at, Envelope.NAME_WORDS * WORD);
   const address = clientAddress(sockaddrText(name));

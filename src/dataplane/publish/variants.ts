@@ -7,7 +7,7 @@ import { encodeResponse } from '../../dns/encode.ts';
 import { HEADER_OCTETS, type Question, type Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
-import { runAround, wholeCounts } from '../../dns/truncate.ts';
+import { rrsetAround, wholeCounts } from '../../dns/truncate.ts';
 import { MAX_MESSAGE_OCTETS } from '../../dns/writer.ts';
 import type { View } from '../../zone/view.ts';
 import {
@@ -131,7 +131,7 @@ function partialCounts(rrs: readonly Rr[]): number[] {
 function partingCounts(rrs: readonly Rr[]): number[] {
   const counts: number[] = [];
   for (let at = 0; at < rrs.length; ) {
-    const [start, end] = runAround(rrs, at);
+    const [start, end] = rrsetAround(rrs, at);
     for (let count = start + 1; count < end; count++) counts.push(count);
     at = end;
   }

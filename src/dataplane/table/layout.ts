@@ -20,7 +20,7 @@
  */
 import { encodedError, UDP_SIZE, writeOpt } from '../../dns/edns.ts';
 import { STALE } from '../../dns/message.ts';
-import { Writer } from '../../dns/writer.ts';
+import { MessageWriter } from '../../dns/writer.ts';
 import { OTHER_TYPE } from './counters.ts';
 
 /** What a thread needs in order to read a table; can be posted to it. */
@@ -174,7 +174,7 @@ export function finishHash(hash: number): number {
 
 /** Its octets, DO not set; with the extended error of data that may be stale, or without one. */
 export function replyOpt(stale: boolean): Uint8Array {
-  const writer = new Writer();
+  const writer = new MessageWriter();
   const opt = { udpSize: UDP_SIZE, dnssecOk: false, rcode: 0 };
   writeOpt(writer, stale ? { ...opt, extendedError: encodedError(STALE) } : opt);
   return writer.finish();

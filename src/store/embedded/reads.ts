@@ -3,7 +3,7 @@
  * look has a view of its own, which it gives up before anything else runs.
  */
 import { type Entry, keyOfChange } from '../../service/change.ts';
-import { pathTo, prefixOf, searchFirstFalse } from '../../service/keyTree.ts';
+import { directoryPrefix, pathTo, searchFirstFalse } from '../../service/keyTree.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { type KeyLocation, StoreError, type WatchBatch } from '../store.ts';
 import type { Timeline } from './history.ts';
@@ -73,7 +73,7 @@ export class EmbeddedReader {
   #locate(view: TableView, key: string): KeyLocation {
     const nowMs = this.#parts.timeline.nowMs();
     const path = pathTo(key);
-    const hasBelow = (n: number) => this.#hasBelow(view, prefixOf(path[n] ?? key), nowMs);
+    const hasBelow = (n: number) => this.#hasBelow(view, directoryPrefix(path[n] ?? key), nowMs);
     const entryAt = (one: string) => {
       const row = view.get(one);
       return row && this.#entry({ key: one, row }, nowMs);

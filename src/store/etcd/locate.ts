@@ -3,7 +3,7 @@
  * many keys there are; and one range more where the way down ends above the key.
  */
 import type { IKeyValue, IRangeRequest } from 'etcd3';
-import { pathTo, prefixOf, searchFirstFalse } from '../../service/keyTree.ts';
+import { directoryPrefix, pathTo, searchFirstFalse } from '../../service/keyTree.ts';
 import { StoreError } from '../store.ts';
 import type { Cluster } from './cluster.ts';
 import { keyBytes, prefixEnd } from './translate.ts';
@@ -86,7 +86,7 @@ async function probeOneByOne(
 
 /** Keys only, as a value may be large. */
 function anyBelow(key: string): IRangeRequest {
-  const prefix = prefixOf(key);
+  const prefix = directoryPrefix(key);
   return { key: keyBytes(prefix), range_end: prefixEnd(prefix), limit: 1, keys_only: true };
 }
 

@@ -9,7 +9,7 @@ import type {
   UdpListenerOptions,
 } from '../../../src/dataplane/listeners/udpListener.ts';
 import { SocketMaker } from '../../../src/dataplane/sockets/socket.ts';
-import type { Client, Respond } from '../../../src/dns/message.ts';
+import type { DnsClient, Respond } from '../../../src/dns/message.ts';
 import { cannotForge, forgePacket } from '../../support/forgedPacket.ts';
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
 import { openUdpClient } from '../../support/udpClient.ts';
@@ -67,7 +67,7 @@ function contract(create: Create): void {
   }
 
   test('a packet is answered to where it came from', async (t) => {
-    const seen: Client[] = [];
+    const seen: DnsClient[] = [];
     const { listener, port } = await serve(t, (packet, client, send) => {
       seen.push(client);
       echo(packet, client, send);

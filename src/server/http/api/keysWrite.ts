@@ -4,7 +4,7 @@
  * looked at, and looked at again when another writer came first.
  */
 import type { Entry } from '../../../service/change.ts';
-import { prefixOf } from '../../../service/keyTree.ts';
+import { directoryPrefix } from '../../../service/keyTree.ts';
 import type { Condition, PutResult, Store } from '../../../store/store.ts';
 import type { KeyParameters } from './form.ts';
 import { absent, done, type KeysOutcome } from './keysRead.ts';
@@ -56,7 +56,7 @@ async function putOnDirectory({ store, key, p }: KeyWrite, revision: number): Pr
   }
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL, revision);
   const { directory } = await readNode(store, key, 'nothing');
-  const result = await store.put(prefixOf(key), NOTHING);
+  const result = await store.put(directoryPrefix(key), NOTHING);
   if (!result.done) throw new Error('an unconditional put was refused');
   const { entry } = result;
   const created = Math.min(directory?.createRevision ?? entry.createRevision, entry.createRevision);
@@ -77,7 +77,7 @@ async function create({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
     const { entry, revision } = await store.get(key);
     if (entry !== undefined) return failure(105, key, revision);
   }
-  const where = p.dir ? prefixOf(key) : key;
+  const where = p.dir ? directoryPrefix(key) : key;
   const value = p.dir ? NOTHING : newValue(p);
   const result = await store.put(where, value, { ...ttlOf(p), if: { kind: 'absent' } });
   return putOutcome('create', result, key, p);
@@ -87,7 +87,7 @@ async function create({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
 async function setDirectory({ store, key, p }: KeyWrite, leaf?: Entry): Promise<KeysOutcome> {
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   // The marker first: whoever looks in between sees the leaf, never nothing.
-  const result = await store.put(prefixOf(key), NOTHING, { if: { kind: 'absent' } });
+  const result = await store.put(directoryPrefix(key), NOTHING, { if: { kind: 'absent' } });
   if (!result.done) return failure(102, key, result.revision);
   if (leaf === undefined) return putOutcome('set', result, key, p);
   await store.delete(key, { if: { kind: 'modRevision', modRevision: leaf.modRevision } });
@@ -148,8 +148,8 @@ export async function postKey(store: Store, key: string, p: KeyParameters): Prom
   const value = p.dir ? NOTHING : newValue(p);
   let next = revision + 1;
   for (let attempt = 0; attempt < NAMING_ATTEMPTS; attempt++) {
-    const name = prefixOf(key) + String(next).padStart(20, '0');
-    const where = p.dir ? prefixOf(name) : name;
+    const name = directoryPrefix(key) + String(next).padStart(20, '0');
+    const where = p.dir ? directoryPrefix(name) : name;
     const result = await store.put(where, value, { ...ttlOf(p), if: { kind: 'absent' } });
     if (result.done) return putOutcome('create', result, key, p);
     next = Math.max(next, result.revision) + 1;
@@ -171,8 +171,8 @@ export async function deleteKey(store: Store, key: string, p: KeyParameters): Pr
   const created = directory.createRevision;
   if (leaf !== undefined) await store.delete(key);
   const { revision: deletedAt } = p.recursive
-    ? await store.deleteTree(prefixOf(key))
-    : await store.delete(prefixOf(key));
+    ? await store.deleteTree(directoryPrefix(key))
+    : await store.delete(directoryPrefix(key));
   return done(deletedAt, {
     action: 'delete',
     node: directoryNode(key, deletedAt, created),

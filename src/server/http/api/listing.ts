@@ -4,7 +4,7 @@
  * node is shown as a directory that has a `value` too. Components that begin with `_` are hidden from listings.
  */
 import type { Entry } from '../../../service/change.ts';
-import { prefixOf } from '../../../service/keyTree.ts';
+import { directoryPrefix } from '../../../service/keyTree.ts';
 import type { KeyLocation, Store } from '../../../store/store.ts';
 import { entryNode, type Instant, indices, leaseFields, valueText } from './v2Responses.ts';
 
@@ -87,7 +87,7 @@ export function leafAbove(key: string, { end, endHasEntry }: KeyLocation): strin
 }
 
 async function readDirectory(store: Store, key: string, depth: Depth, reserve: ReserveMemory) {
-  const prefix = prefixOf(key);
+  const prefix = directoryPrefix(key);
   const directory = newDirectory();
   let found = key === '/';
   let revision = 0;
@@ -167,7 +167,7 @@ export function* listingText(
   let separator = ',"nodes":[';
   for (const [name, child] of [...directory.children].sort(([a], [b]) => (a < b ? -1 : 1))) {
     yield separator;
-    yield* listingText(prefixOf(key) + name, child, clock);
+    yield* listingText(directoryPrefix(key) + name, child, clock);
     separator = ',';
   }
   if (directory.children.size > 0) yield ']';

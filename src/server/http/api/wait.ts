@@ -7,7 +7,7 @@
  * and so follows nothing, gets the first. A stream carries them all.
  */
 import { type Change, keyOfChange } from '../../../service/change.ts';
-import { prefixOf } from '../../../service/keyTree.ts';
+import { directoryPrefix } from '../../../service/keyTree.ts';
 import { type Store, StoreError, type WatchBatch } from '../../../store/store.ts';
 import type { TextCache } from './changeTexts.ts';
 import { isDirectory } from './listing.ts';
@@ -120,7 +120,7 @@ async function goneDirectory(store: Store, { changes }: WatchBatch): Promise<str
 }
 
 function commonDirectory(keys: readonly string[]): string {
-  const common = keys.map((key) => prefixOf(key)).reduce((a, b) => commonStart(a, b));
+  const common = keys.map((key) => directoryPrefix(key)).reduce((a, b) => commonStart(a, b));
   return common.slice(0, common.lastIndexOf('/')) || '/';
 }
 
@@ -131,7 +131,7 @@ function commonStart(a: string, b: string): string {
 }
 
 function isAbove(directory: string, key: string): boolean {
-  return key.startsWith(prefixOf(directory));
+  return key.startsWith(directoryPrefix(directory));
 }
 
 function directoryGone(directory: string, { revision, changes }: WatchBatch): EventJson {
@@ -150,7 +150,7 @@ function matches(key: string, { key: wanted, recursive }: WaitRequest): boolean 
   if (key === wanted) return true;
   if (!recursive || !isAbove(wanted, key)) return false;
   return !key
-    .slice(prefixOf(wanted).length)
+    .slice(directoryPrefix(wanted).length)
     .split('/')
     .some((part) => part.startsWith('_'));
 }

@@ -5,15 +5,15 @@
  */
 import { printSocketAddress } from '../dns/address.ts';
 import { Rcode } from '../dns/rr.ts';
-import { isReferral, isUsable } from './bailiwick.ts';
-import { type Ask, type ExchangeLimits, exchangeUdp } from './exchange.ts';
+import { isReferral, isUsableReply } from './bailiwick.ts';
+import { type ExchangeOptions, exchangeUdp, type UpstreamQuery } from './exchange.ts';
 import { exchangeTcp } from './exchangeTcp.ts';
 import type { Forwarded } from './forwarder.ts';
 import type { UpstreamHealth } from './health.ts';
-import type { Exchanged, RandomInt } from './reply.ts';
+import type { ExchangeResult, RandomInt } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface AskContext {
+export interface QueryContext {
   readonly health: UpstreamHealth;
   readonly randomInt: RandomInt;
   /** Milliseconds of a clock that never steps back. */
@@ -28,46 +28,46 @@ export interface AskContext {
 const SHORTEST_TRY_MS = 50;
 
 /** Settles within `totalTimeoutMs` and never rejects; the message is as it came, whatever its rcode. */
-export async function askUpstreams(
-  ask: Ask,
+export async function queryUpstreams(
+  ask: UpstreamQuery,
   upstreams: readonly Upstream[],
-  context: AskContext,
+  context: QueryContext,
 ): Promise<Forwarded> {
   const deadlineMs = context.clock() + context.totalTimeoutMs;
-  const first = await askInTurn(ask, upstreams, deadlineMs, context);
+  const first = await queryOneByOne(ask, upstreams, deadlineMs, context);
   if (first.outcome.kind === 'answered' || first.silent.length === 0) return first.outcome;
   // What time is left is shared by those that may just have lost a packet.
   const leftMs = deadlineMs - context.clock();
   const tryTimeoutMs = leftMs / first.silent.length;
   if (tryTimeoutMs < SHORTEST_TRY_MS) return first.outcome;
-  const second = await askInTurn(ask, first.silent, deadlineMs, { ...context, tryTimeoutMs });
+  const second = await queryOneByOne(ask, first.silent, deadlineMs, { ...context, tryTimeoutMs });
   return second.outcome;
 }
 
-interface Round {
+interface PassResult {
   readonly outcome: Forwarded;
   /** Those that gave no sign of life in their time. */
   readonly silent: readonly Upstream[];
 }
 
 /** Asks one after the other until a reply is usable; else the outcome is the last reply, or how the last one failed. */
-async function askInTurn(
-  ask: Ask,
+async function queryOneByOne(
+  ask: UpstreamQuery,
   upstreams: readonly Upstream[],
   deadlineMs: number,
-  context: AskContext,
-): Promise<Round> {
+  context: QueryContext,
+): Promise<PassResult> {
   const silent: Upstream[] = [];
   let outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
   for (const upstream of upstreams) {
     // Somebody did reply, if without use: those that likely would not reply at all are not worth the wait.
     if (outcome.kind === 'answered' && context.health.isDown(upstream)) continue;
     if (deadlineMs - context.clock() < SHORTEST_TRY_MS || context.signal.aborted) break;
-    const exchanged = await askUpstream(ask, upstream, deadlineMs, context);
+    const exchanged = await queryUpstream(ask, upstream, deadlineMs, context);
     if (exchanged.kind === 'timeout') silent.push(upstream);
     const next = outcomeOf(exchanged, upstream);
     if (next.kind === 'answered' || outcome.kind !== 'answered') outcome = next;
-    if (exchanged.kind === 'reply' && isUsable(exchanged.message)) break;
+    if (exchanged.kind === 'reply' && isUsableReply(exchanged.message)) break;
   }
   return { outcome, silent };
 }
@@ -76,14 +76,14 @@ async function askInTurn(
  * One upstream's last word: over TCP where UDP could not carry or prove the reply, without EDNS where it cannot read
  * that. A server that keeps neither case nor a TCP port cannot be used: that is what forging would look like.
  */
-export async function askUpstream(
-  ask: Ask,
+export async function queryUpstream(
+  ask: UpstreamQuery,
   upstream: Upstream,
   deadlineMs: number,
-  context: AskContext,
-): Promise<Exchanged> {
+  context: QueryContext,
+): Promise<ExchangeResult> {
   const { health, clock, signal, randomInt } = context;
-  const limits = (): ExchangeLimits => {
+  const limits = (): ExchangeOptions => {
     const timeoutMs = Math.max(1, Math.min(context.tryTimeoutMs, deadlineMs - clock()));
     return { timeoutMs, signal, randomInt };
   };
@@ -101,13 +101,13 @@ export async function askUpstream(
 }
 
 /** RFC 6891 §7: servers from before EDNS say FORMERR, some NOTIMP, without an OPT record of their own. */
-function isEdnsRefusal(exchanged: Exchanged): boolean {
+function isEdnsRefusal(exchanged: ExchangeResult): boolean {
   if (exchanged.kind !== 'reply' || exchanged.message.edns !== undefined) return false;
   const { rcode } = exchanged.message;
   return rcode === Rcode.FORMERR || rcode === Rcode.NOTIMP;
 }
 
-function outcomeOf(exchanged: Exchanged, upstream: Upstream): Forwarded {
+function outcomeOf(exchanged: ExchangeResult, upstream: Upstream): Forwarded {
   const who = printSocketAddress(upstream);
   switch (exchanged.kind) {
     case 'reply':
