@@ -1,20 +1,20 @@
-/** The time in which a registrar that is started registers all that runs already. */
+/** The time in which a started registrar registers all running containers. */
 import { startFakeDocker } from '../test/support/fakeDocker.ts';
 import { DOMAIN } from './names.ts';
 import { openQueryClient, untilAnswers } from './queryClient.ts';
 
-/** Each asks for its share of the names. They add little to what is measured, and take little from it. */
+/** Names that are queried at the same time: few, so that the queries hardly change the result. */
 const CONCURRENT_QUERIES = 4;
 
 export interface Started {
-  /** Of the server that is to answer. */
+  /** Port of the DNS server that must answer. */
   readonly port: number;
   stop(): Promise<void>;
 }
 
 let measured = 0;
 
-/** Seconds from the call of `startRegistrar`, which gets an engine's address, to all names being answered. */
+/** Returns the seconds from the call of `startRegistrar(dockerHost)` until the server answers all names. */
 export async function measureColdStart(
   containers: number,
   address: string,
@@ -22,15 +22,15 @@ export async function measureColdStart(
 ): Promise<number> {
   const engine = await startFakeDocker();
   try {
-    // Other names each time, so that none is answered from what an earlier one left.
+    // New names for each measurement, because records of an earlier one may be left.
     const domain = `cold-${measured++}.${DOMAIN}`;
     const names = Array.from({ length: containers }, (_, i) => `${i}.${domain}`);
     for (const name of names) engine.run({ env: { DNS_NAME: name }, publish: ['8080:8080'] });
-    const began = performance.now();
+    const startedMs = performance.now();
     const started = await startRegistrar(engine.host);
     try {
       await untilAllAnswered(started.port, names, address);
-      return (performance.now() - began) / 1000;
+      return (performance.now() - startedMs) / 1000;
     } finally {
       await started.stop();
     }

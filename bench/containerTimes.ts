@@ -1,22 +1,22 @@
-/** The time from Docker's `start` event to the container's name being answered, and from `die` to its being gone. */
+/** The time from Docker's `start` event until DNS has the container's name, and from `die` until the name is gone. */
 import type { Dockerd } from '../test/support/dockerd.ts';
 import { type DockerEvent, type DockerEvents, openDockerEvents } from './dockerEvents.ts';
 import { DOMAIN } from './names.ts';
 import { openQueryClient, type QueryClient, untilAnswers, untilGone } from './queryClient.ts';
 
-/** What is measured of one container, each from the event's own time. */
+/** Times of one container, each from the event's own timestamp. */
 export interface ContainerTimes {
   readonly answeredMs: number;
   readonly goneMs: number;
-  /** Until the bench itself read the events: no registrar can know sooner. */
+  /** Until the benchmark itself read the event: a registrar cannot react earlier. */
   readonly startReadMs: number;
   readonly dieReadMs: number;
 }
 
 export interface ContainerRuns {
-  /** One container after the other. */
+  /** Containers started one after the other. */
   readonly alone: readonly ContainerTimes[];
-  /** Of containers that are started, and removed, all at once. */
+  /** Containers started, and removed, at the same time. */
   readonly together: readonly ContainerTimes[];
 }
 
@@ -24,11 +24,11 @@ export interface ContainerRunsOptions {
   readonly alone: number;
   readonly together: number;
   readonly rounds: number;
-  /** What published ports are answered with. */
+  /** The address that DNS gives for published ports. */
   readonly address: string;
 }
 
-/** Measures on a registrar that follows the engine and is ready; the port is its server's. */
+/** Measures with a ready registrar that follows the engine. `port`: the DNS server's. */
 export async function measureContainers(
   dockerd: Dockerd,
   port: number,
@@ -36,16 +36,16 @@ export async function measureContainers(
 ): Promise<ContainerRuns> {
   const client = await openQueryClient(port);
   const events = await openDockerEvents(dockerd.socket);
-  const bench = { dockerd, client, events, address: options.address };
+  const setup = { dockerd, client, events, address: options.address };
   try {
-    await runAndRemove(bench, ['warm-up']);
+    await runAndRemove(setup, ['warm-up']);
     const alone: ContainerTimes[] = [];
     for (let i = 0; i < options.alone; i++)
-      alone.push(...(await runAndRemove(bench, [`alone-${i}`])));
+      alone.push(...(await runAndRemove(setup, [`alone-${i}`])));
     const together: ContainerTimes[] = [];
     for (let round = 0; round < options.rounds; round++) {
       const names = Array.from({ length: options.together }, (_, i) => `round-${round}-${i}`);
-      together.push(...(await runAndRemove(bench, names)));
+      together.push(...(await runAndRemove(setup, names)));
     }
     return { alone, together };
   } finally {
@@ -61,23 +61,23 @@ interface Setup {
   readonly address: string;
 }
 
-/** Starts containers of these names at once, and when all are answered removes them at once. */
-async function runAndRemove(bench: Setup, names: readonly string[]): Promise<ContainerTimes[]> {
-  const starts = await Promise.all(names.map((name) => start(bench, name)));
-  const gone = names.map((name) => timeGone(bench, name));
-  // Killed at once and not asked to stop first: `die` is the first that is heard of it.
+/** Starts containers with these names together and removes them together once DNS has all names. */
+async function runAndRemove(setup: Setup, names: readonly string[]): Promise<ContainerTimes[]> {
+  const starts = await Promise.all(names.map((name) => start(setup, name)));
+  const gone = names.map((name) => timeGone(setup, name));
+  // Killed without a stop signal: `die` is the first event of the removal.
   const [ends] = await Promise.all([
     Promise.all(gone),
-    bench.dockerd.docker('rm', '--force', ...names),
+    setup.dockerd.docker('rm', '--force', ...names),
   ]);
   return starts.map((each, i) => ({ ...each, ...(ends[i] as (typeof ends)[number]) }));
 }
 
-async function start(bench: Setup, name: string) {
+async function start(setup: Setup, name: string) {
   const env = { DNS_NAME: dnsName(name), DNS_STOP: 'die' };
   const [times] = await Promise.all([
-    timeAnswered(bench, name),
-    bench.dockerd.run({ name, env, publish: ['8080'] }),
+    timeAnswered(setup, name),
+    setup.dockerd.run({ name, env, publish: ['8080'] }),
   ]);
   return times;
 }

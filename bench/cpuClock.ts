@@ -1,10 +1,10 @@
-/** The CPU time of any process of this machine, to the nanosecond where the kernel tells it. */
+/** CPU time of any process on this machine, in nanosecond resolution where the kernel provides it. */
 import { createRequire } from 'node:module';
 
-/** Seconds that all threads of the process ran, user and kernel, those that ended too; undefined: ask /proc. */
+/** User and kernel seconds of all threads of the process, ended ones included; undefined: read /proc instead. */
 export const processSeconds: (pid: number) => number | undefined = bind() ?? (() => undefined);
 
-/** clock_getcpuclockid(3) of a process on Linux: the pid's complement, three bits of kind behind it. */
+/** Clock id of a process on Linux (clock_getcpuclockid(3)): the complement of the pid, then three bits for the kind of clock. */
 const CPUCLOCK_SCHED = 2;
 
 function bind(): typeof processSeconds | undefined {

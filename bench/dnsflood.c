@@ -1,11 +1,11 @@
-/* dnsflood: a UDP DNS load generator for loopback, cheap enough to saturate a server of one core.
- * It keeps a window of questions outstanding on each of several sockets, with sendmmsg and recvmmsg.
+/* dnsflood: a UDP DNS load generator for loopback, cheap enough to saturate a server on one core.
+ * It keeps a window of pending queries on each of several sockets, with sendmmsg and recvmmsg.
  *
  *   gcc -O2 -o dnsflood dnsflood.c
  *   dnsflood PORT QUERYFILE SECONDS [SOCKETS=4] [WINDOW=64]
  *
- * QUERYFILE has a line "name TYPE" for each question; they are asked round and round. Prints one line of key=value:
- * qps, answered, lost, noerror, nxdomain, refused, servfail, tc, avgbytes, and cpu, the microseconds that it used. */
+ * QUERYFILE has a line "name TYPE" for each question; dnsflood repeats them in order. Prints one line of key=value pairs:
+ * qps, answered, lost, noerror, nxdomain, refused, servfail, tc, avgbytes, and cpu, its own CPU time in microseconds. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -91,7 +91,7 @@ static int open_socket(int port) {
   return fd;
 }
 
-static void ask(int s, int count) {
+static void send_queries(int s, int count) {
   for (int i = 0; i < count; i++) {
     unsigned char *message = questions[next_question].bytes;
     message[0] = next_id >> 8;
@@ -103,7 +103,7 @@ static void ask(int s, int count) {
   if (sent > 0) sockets[s].outstanding += sent;
 }
 
-static void hear(int s, double time) {
+static void receive_replies(int s, double time) {
   int count = recvmmsg(sockets[s].fd, in, MAX_WINDOW, MSG_DONTWAIT, NULL);
   if (count > 0) {
     sockets[s].last_answer = time;
@@ -128,10 +128,10 @@ int main(int argc, char **argv) {
   if (!read_questions(argv[2])) return 2;
 
   struct pollfd polled[MAX_SOCKETS];
-  double began = now();
+  double start = now();
   for (int s = 0; s < socket_count; s++) {
     sockets[s].fd = open_socket(atoi(argv[1]));
-    sockets[s].last_answer = began;
+    sockets[s].last_answer = start;
     polled[s] = (struct pollfd){.fd = sockets[s].fd, .events = POLLIN};
   }
   for (int i = 0; i < MAX_WINDOW; i++) {
@@ -140,17 +140,17 @@ int main(int argc, char **argv) {
     out[i].msg_hdr = (struct msghdr){.msg_iov = &out_parts[i], .msg_iovlen = 1};
   }
 
-  double end = began + atof(argv[3]);
-  for (double time = began; time < end; time = now()) {
+  double end = start + atof(argv[3]);
+  for (double time = start; time < end; time = now()) {
     for (int s = 0; s < socket_count; s++) {
       int room = window - sockets[s].outstanding;
-      if (room >= (window + 3) / 4) ask(s, room);
-      hear(s, time);
+      if (room >= (window + 3) / 4) send_queries(s, room);
+      receive_replies(s, time);
     }
     poll(polled, socket_count, 1);
   }
   printf("qps=%.0f answered=%ld lost=%ld noerror=%ld nxdomain=%ld refused=%ld servfail=%ld tc=%ld avgbytes=%.0f cpu=%.0f\n",
-         answered / (now() - began), answered, lost, rcodes[0], rcodes[3], rcodes[5], rcodes[2], truncated,
+         answered / (now() - start), answered, lost, rcodes[0], rcodes[3], rcodes[5], rcodes[2], truncated,
          answered ? (double)octets / answered : 0.0, clock() * 1e6 / CLOCKS_PER_SEC);
   return answered ? 0 : 1;
 }

@@ -1,4 +1,4 @@
-/** dnsflood.c, a generator of a few lines that does nothing else: what our own is compared with. Needs a C compiler. */
+/** dnsflood.c, a minimal load generator for comparison with the one in generator/. Needs a C compiler. */
 import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ export interface FloodRequest {
   /** A file with a line `name TYPE` for each question. */
   readonly questions: string;
   readonly seconds: number;
-  /** Questions outstanding on each of four sockets. */
+  /** Pending queries on each of four sockets. */
   readonly window: number;
 }
 
@@ -19,7 +19,7 @@ export interface FloodResult {
   readonly answered: number;
   readonly lost: number;
   readonly noerror: number;
-  /** Its own. */
+  /** CPU time of dnsflood itself. */
   readonly cpuSeconds: number;
 }
 
@@ -27,7 +27,7 @@ export type Dnsflood = (request: FloodRequest) => Promise<FloodResult>;
 
 const SOCKETS = '4';
 
-/** Builds it into a folder; undefined where nothing can build it. */
+/** Builds it into a folder; undefined without a C compiler. */
 export function buildDnsflood(folder: string): Dnsflood | undefined {
   const source = fileURLToPath(new URL('dnsflood.c', import.meta.url));
   const compiler = ['cc', 'gcc', 'clang'].find(isInstalled);
@@ -42,7 +42,7 @@ export function buildDnsflood(folder: string): Dnsflood | undefined {
   };
 }
 
-/** Its line of key=value. */
+/** Parses dnsflood's line of key=value pairs. */
 function parse(line: string): FloodResult {
   const value = (key: string): number => Number(new RegExp(`\\b${key}=(\\d+)`).exec(line)?.[1]);
   const [answered, lost, noerror] = [value('answered'), value('lost'), value('noerror')];

@@ -1,21 +1,21 @@
-/** What a Docker engine says happens to its containers, with the time of it and the time at which we heard. */
+/** A Docker engine's container events, with their own times and the times at which the benchmark read them. */
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 
-/** Times as `performance.now()` has them. The engine is on this machine, and so has our clock. */
+/** Times on the clock of `performance.now()`. The engine is on this machine and uses the same clock. */
 export interface DockerEvent {
   readonly happenedMs: number;
   readonly readMs: number;
 }
 
 export interface DockerEvents {
-  /** The next such event of the container of that name. Rejects when the stream ends before it. */
+  /** Resolves with the next such event of the container; rejects when the stream ends first. */
   next(action: 'start' | 'die', name: string): Promise<DockerEvent>;
   close(): void;
 }
 
-/** Listens to the engine behind a socket. */
+/** Subscribes to the events of the engine at the socket. */
 export async function openDockerEvents(socketPath: string): Promise<DockerEvents> {
   const filters = JSON.stringify({ type: ['container'], event: ['start', 'die'] });
   const path = `/events?filters=${encodeURIComponent(filters)}`;
@@ -52,6 +52,6 @@ interface Waiter {
 interface RawEvent {
   readonly Action: string;
   readonly Actor: { readonly Attributes: { readonly name: string } };
-  /** Nanoseconds since 1970. JSON.parse rounds it to a quarter of a microsecond, which is near enough. */
+  /** Nanoseconds since 1970; JSON.parse rounds it to a quarter of a microsecond. */
   readonly timeNano: number;
 }

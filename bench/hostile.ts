@@ -1,6 +1,6 @@
 /**
- * What hostile clients can cost: each row is an attack with a target that must hold. `npm run bench -- --only hostile`
- * fails when one does not.
+ * The cost of hostile clients: each row of the table is an attack with a target. `npm run bench -- --only hostile` fails
+ * when a target is missed.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,13 +11,13 @@ import { benchStreams } from './hostile/streams.ts';
 import { benchWildcards } from './hostile/wildcards.ts';
 import { figure, markdown } from './table.ts';
 
-/** One figure of an attack. */
+/** One measurement of an attack. */
 export interface AttackResult {
-  /** The attack, and what was measured. */
+  /** The attack and the measured quantity. */
   readonly what: string;
   readonly unit: 'ms' | 'MB' | '%' | 'times';
   readonly value: number;
-  /** At most. */
+  /** The largest accepted value. */
   readonly target: number;
 }
 
@@ -26,9 +26,9 @@ export interface Attack {
 }
 
 export interface AttackOptions {
-  /** For files; each attack has its own. */
+  /** A folder for the attack's files. */
   readonly folder: string;
-  /** Only shows that it works. */
+  /** A short run that only shows that the attack works. */
   readonly isQuick: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** A program of the bench's own as a child process: a line of JSON in, a line of JSON out, until its input ends. */
+/** A program of the benchmark as a child process: one line of JSON in, one line of JSON out, until its input ends. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url';
 import { type Cores, pinned } from './process.ts';
 
 export interface LineChild<Request, Answer> {
-  /** One after the other. Rejects with what the child says went wrong. */
+  /** Requests are handled in order. Rejects with the child's error. */
   request(request: Request): Promise<Answer>;
   close(): Promise<void>;
 }
 
-/** Starts a program of this folder. It ends with the bench at the latest. */
+/** Starts a program of this folder. It ends with the benchmark at the latest. */
 export function startLineChild<Request, Answer>(
   program: string,
   cores: Cores,
@@ -23,7 +23,7 @@ export function startLineChild<Request, Answer>(
   const ask = async (request: Request): Promise<Answer> => {
     child.stdin.write(`${JSON.stringify(request)}\n`);
     const { value, done } = await lines.next();
-    if (done === true) throw new Error(`${program} has ended`);
+    if (done === true) throw new Error(`${program} exited`);
     const { answer, error } = JSON.parse(value) as { answer: Answer; error?: string };
     if (error !== undefined) throw new Error(`${program}: ${error}`);
     return answer;
@@ -46,7 +46,7 @@ async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** The child's side: answers each line of its input. */
+/** The child's side: answers each line of standard input. */
 export async function serveLines<Request, Answer>(
   answer: (request: Request) => Answer | Promise<Answer>,
 ): Promise<void> {

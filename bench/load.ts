@@ -1,4 +1,4 @@
-/** How long the server takes to serve what an etcd holds, and how much memory it then has. */
+/** The time until the server serves all keys of an etcd, and its memory then. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from './etcd.ts';
@@ -13,7 +13,7 @@ const QUIET_TIMEOUT_MS = 60_000;
 
 interface Load {
   readonly keys: number;
-  /** From the start of the process to /readyz saying 200 and the last key's name being answered. */
+  /** From the start of the process until /readyz returns 200 and the last key's name is answered. */
   readonly seconds: number;
   readonly rssBytes: number;
 }
@@ -41,12 +41,12 @@ export async function benchLoad(options: {
 }
 
 async function load(store: string, cwd: string, names: readonly BenchName[]): Promise<Load> {
-  const began = performance.now();
+  const startedMs = performance.now();
   const server = await startSoradns({ store, cwd });
   try {
     await untilReady(server);
     await untilLastAnswered(server.port, names);
-    const seconds = (performance.now() - began) / 1000;
+    const seconds = (performance.now() - startedMs) / 1000;
     await untilQuiet(server);
     return { keys: names.length, seconds, rssBytes: server.rssBytes() };
   } catch (error) {
@@ -56,7 +56,7 @@ async function load(store: string, cwd: string, names: readonly BenchName[]): Pr
   }
 }
 
-/** Waits for a second in which the server did nothing. */
+/** Waits until the server is idle for a second. */
 async function untilQuiet(server: Running): Promise<void> {
   const deadline = performance.now() + QUIET_TIMEOUT_MS;
   let before = server.cpuSeconds();
@@ -78,6 +78,6 @@ function report(loads: readonly Load[]): string {
   ]);
   return `${markdown([['keys in etcd', 'start → served, s', 'memory, MiB', 'bytes/key above empty'], ...rows])}
 
-From the start of the process to /readyz and a right answer; memory is what the process has resident once it is quiet,
-no collection forced.`;
+From the start of the process until /readyz returns 200 and the answer is right. Memory is resident memory of the idle
+process, without a forced garbage collection.`;
 }

@@ -1,4 +1,4 @@
-/** The names of the throughput bench: the same services for every server, as values, as a zone and as questions. */
+/** The names of the benchmarks: the same services for every server, as values, as a zone and as questions. */
 
 export const DOMAIN = 'skydns.local';
 export const TTL_SECONDS = 3600;
@@ -6,16 +6,16 @@ export const SRV_PORT = 8080;
 
 export interface BenchName {
   readonly name: string;
-  /** The store's key of the same name. */
+  /** The store's key of the name. */
   readonly key: string;
   readonly address: string;
 }
 
-/** The key that all the names' keys are below, and its name. */
+/** The parent key of all names, and its DNS name. */
 export const BENCH_FOLDER = '/skydns/local/skydns/east/production';
 export const BENCH_PARENT: string = `production.east.${DOMAIN}`;
 
-/** `count` names with an address each. */
+/** Returns `count` names with an address each. */
 export function benchNames(count: number): BenchName[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `${index % 10}.service${Math.floor(index / 10)}.${BENCH_PARENT}`,
@@ -28,7 +28,7 @@ export function benchKey(index: number): string {
   return `${BENCH_FOLDER}/service${Math.floor(index / 10)}/${index % 10}`;
 }
 
-/** 10.0.0.0/8 counted through. */
+/** Address number `index` of 10.0.0.0/8. */
 export function addressOf(index: number): string {
   return `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`;
 }
@@ -37,7 +37,7 @@ export function serviceValue(address: string): string {
   return JSON.stringify({ host: address, port: SRV_PORT });
 }
 
-/** The zone that answers as the services do: an address and an SRV record that points at it. */
+/** A zone with the services' records: an address and an SRV record for each name. */
 export function zoneText(names: readonly BenchName[]): string {
   const records = names.flatMap(({ name, address }) => [
     `${name}. A ${address}`,
@@ -53,7 +53,7 @@ export function zoneText(names: readonly BenchName[]): string {
   ].join('\n');
 }
 
-/** One question a line, in an order that no server can foresee but every run repeats. */
+/** One question a line, in a shuffled order that is the same in every run. */
 export function questionText(names: readonly BenchName[], types: readonly string[]): string {
   const lines = names.map(({ name }, index) => `${name} ${types[index % types.length]}`);
   let state = 1;

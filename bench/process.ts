@@ -1,6 +1,6 @@
 /**
- * The programs that are measured: started in the foreground, each in a process group of its own, optionally pinned to
- * one core; their CPU time and memory from /proc; none outlives the bench.
+ * Starts the measured programs in the foreground, each in its own process group and optionally pinned to cores, and reads
+ * their CPU time and memory from /proc. No program outlives the benchmark.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { processSeconds } from './cpuClock.ts';
 export const SERVER_CORE = 0;
 export const GENERATOR_CORE = 1;
 
-/** Whether processes can be pinned: two cores and taskset are there. */
+/** Whether processes can be pinned: the machine has two cores and taskset. */
 export const pinning: boolean = availableParallelism() > 1 && isInstalled('taskset');
 
 const STOP_TIMEOUT_MS = 5000;
@@ -20,11 +20,11 @@ const OUTPUT_KEPT = 8192;
 
 export interface Running {
   readonly pid: number;
-  /** CPU time of it and of all below it, threads included, user and kernel. */
+  /** User and kernel CPU time of the process and its descendants, in seconds. */
   cpuSeconds(): number;
-  /** Resident memory of it and of all below it. */
+  /** Resident memory of the process and its descendants. */
   rssBytes(): number;
-  /** The end of what it printed. */
+  /** The end of its output. */
   output(): string;
   hasEnded(): boolean;
   stop(): Promise<void>;
@@ -40,10 +40,10 @@ export function isInstalled(command: string): boolean {
   return spawnSync('which', [command], { stdio: 'ignore' }).status === 0;
 }
 
-/** A core, or several, `0,1`; undefined: any. */
+/** A core, or several as `0,1`; undefined: any. */
 export type Cores = number | string | undefined;
 
-/** The program and its arguments that run a command on these cores only, where that can be done. */
+/** The command line that runs the command on these cores only, where pinning is possible. */
 export function pinned(
   [program, ...args]: readonly [program: string, ...args: string[]],
   cores: Cores,
@@ -52,7 +52,7 @@ export function pinned(
   return ['taskset', ['-c', String(cores), program, ...args]];
 }
 
-/** Starts a program. It is killed with the bench if nobody stops it before. */
+/** Starts a program. It is killed at the end of the benchmark at the latest. */
 export function start(
   command: readonly [program: string, ...args: string[]],
   options: { cwd: string; core?: Cores },
@@ -84,7 +84,7 @@ export function start(
 async function stop(child: ChildProcess, pid: number): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     const exited = once(child, 'exit');
-    child.kill('SIGTERM'); // Alone: it ends its own children in its own way.
+    child.kill('SIGTERM'); // Not its group: the program ends its own children.
     await Promise.race([exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })]);
   }
   killGroup(pid, 'SIGKILL');
@@ -95,7 +95,7 @@ function killGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // The group is gone.
+    // The group has already ended.
   }
 }
 
@@ -109,7 +109,7 @@ interface Usage {
   readonly rssBytes: number;
 }
 
-/** A process and all below it. */
+/** A process and its descendants. */
 function treeOf(root: number): Usage[] {
   const all = readdirSync('/proc').map(Number).filter(Number.isInteger).flatMap(usageOf);
   const tree = all.filter(({ pid }) => pid === root);
@@ -118,8 +118,8 @@ function treeOf(root: number): Usage[] {
 }
 
 /**
- * proc(5): the fields of /proc/PID/stat behind the command name, which may hold anything. CPU time by the clock tick is
- * too coarse for short runs; the process's CPU clock is taken where it can be read.
+ * Reads /proc/PID/stat (proc(5)) from behind the command name, which may contain any character. CPU time in clock ticks is
+ * too coarse for short runs, so the process's CPU clock is used where it can be read.
  */
 function usageOf(pid: number): Usage[] {
   let stat: string;

@@ -1,4 +1,4 @@
-/** The time from a put into etcd to the new answer over UDP. */
+/** The time from a put into etcd until the new answer over UDP. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from './etcd.ts';
@@ -7,12 +7,12 @@ import { openQueryClient, POLL_MS, untilAnswers } from './queryClient.ts';
 import { startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown, percentile } from './table.ts';
 
-/** The service changes among so many others. */
+/** Number of services, of which one changes. */
 const NAMES = 10_000;
 const PAUSE_MS = 20;
 
 interface Sample {
-  /** From the call of put, in milliseconds. */
+  /** Milliseconds from the call of put. */
   readonly acknowledged: number;
   readonly visible: number;
 }
@@ -46,12 +46,12 @@ async function measure(
   const samples: Sample[] = [];
   for (let index = 1; index <= puts; index++) {
     const address = addressOf(NAMES + index);
-    const began = performance.now();
+    const startedMs = performance.now();
     const acknowledged = put(changing.key, serviceValue(address)).then(
-      () => performance.now() - began,
+      () => performance.now() - startedMs,
     );
     await untilAnswers(client, changing.name, address, 30_000);
-    const visible = performance.now() - began;
+    const visible = performance.now() - startedMs;
     samples.push({ acknowledged: await acknowledged, visible });
     await sleep(Math.random() * PAUSE_MS);
   }
@@ -81,5 +81,5 @@ function report(samples: readonly Sample[]): string {
   ]);
   return `${table}
 
-${figure(samples.length)} puts to one of ${figure(NAMES)} keys, the name asked for every ${POLL_MS} ms all the while.`;
+${figure(samples.length)} puts to one of ${figure(NAMES)} keys; the name is queried every ${POLL_MS} ms.`;
 }

@@ -1,46 +1,46 @@
-/** Questions over UDP, from one socket. */
+/** Queries over UDP from one socket. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Answer, decode, encode, type Packet } from 'dns-packet';
 import type { BenchName } from './names.ts';
 
 const RETRY_MS = 200;
-/** Asking without a pause would take both cores from those that are measured. It adds up to this to each figure. */
+/** Pause between queries: without one the client would take CPU time from the measured processes. Adds at most this to each result. */
 export const POLL_MS = 1;
 
 export interface QueryClient {
-  /** The addresses in the answer to `name A`, or undefined if none came in time. */
+  /** The addresses in the answer to `name A`; undefined without a reply in time. */
   addresses(name: string): Promise<readonly string[] | undefined>;
   close(): void;
 }
 
-/** A socket connected to a server on 127.0.0.1. */
+/** Opens a socket connected to a server on 127.0.0.1. */
 export async function openQueryClient(port: number): Promise<QueryClient> {
   const socket = createSocket('udp4');
-  const asked = new Map<number, (answer: Packet | undefined) => void>();
+  const pending = new Map<number, (answer: Packet | undefined) => void>();
   let id = 0;
-  socket.on('error', () => {}); // Nobody listens yet: the question times out.
+  socket.on('error', () => {}); // The server does not listen yet: the query times out.
   socket.on('message', (bytes) => {
     const packet = decode(bytes);
-    asked.get(packet.id ?? -1)?.(packet);
+    pending.get(packet.id ?? -1)?.(packet);
   });
   socket.connect(port, '127.0.0.1');
   await once(socket, 'connect');
-  const ask = (query: Packet & { id: number }): Promise<Packet | undefined> =>
+  const send = (query: Packet & { id: number }): Promise<Packet | undefined> =>
     new Promise((done) => {
       const finish = (answer: Packet | undefined): void => {
         clearTimeout(timer);
-        asked.delete(query.id);
+        pending.delete(query.id);
         done(answer);
       };
       const timer = setTimeout(finish, RETRY_MS, undefined);
-      asked.set(query.id, finish);
+      pending.set(query.id, finish);
       socket.send(encode(query));
     });
   return {
     addresses: async (name) => {
       id = (id + 1) & 0xffff;
-      const reply = await ask({ type: 'query', id, questions: [{ type: 'A', name }] });
+      const reply = await send({ type: 'query', id, questions: [{ type: 'A', name }] });
       return reply && (reply.answers ?? []).flatMap(dataOf);
     },
     close: () => socket.close(),
@@ -51,7 +51,7 @@ function dataOf(answer: Answer): readonly string[] {
   return answer.type === 'A' ? [answer.data] : [];
 }
 
-/** Asks until the first address is the right one. */
+/** Queries until the first address in the answer is `address`. */
 export function untilAnswers(
   client: QueryClient,
   name: string,
@@ -62,7 +62,7 @@ export function untilAnswers(
   return untilAddresses(client, name, isRight, timeoutMs);
 }
 
-/** Asks a server on 127.0.0.1 for the last of the names until its address is the right one. */
+/** Queries a server on 127.0.0.1 until it answers the last of the names with its address. */
 export async function untilLastAnswered(port: number, names: readonly BenchName[]): Promise<void> {
   const last = names.at(-1);
   if (last === undefined) return;
@@ -74,7 +74,7 @@ export async function untilLastAnswered(port: number, names: readonly BenchName[
   }
 }
 
-/** Asks until the answer has no address. */
+/** Queries until the answer has no address. */
 export function untilGone(client: QueryClient, name: string): Promise<void> {
   return untilAddresses(client, name, (addresses) => addresses.length === 0);
 }

@@ -1,11 +1,11 @@
-/** The rest of this machine: waiting for it to be done, and how much it did meanwhile, for that is in every figure. */
+/** Other load on this machine, which changes every result: waits until it is low, and measures it. */
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const SAMPLE_MS = 150;
 const QUIET_CORES = 0.3;
 
-/** Waits for a moment in which the machine has little to do, for so long at most. */
+/** Waits until the machine is almost idle, at most `timeoutMs`. */
 export async function untilQuietMachine(timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -16,15 +16,15 @@ export async function untilQuietMachine(timeoutMs: number): Promise<void> {
   }
 }
 
-/** CPU time that all cores together were busy. */
+/** Busy CPU seconds of all cores together. */
 export function machineSeconds(): number {
   const times = cpus().map((cpu) => cpu.times);
   return times.reduce((sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq, 0) / 1000;
 }
 
 /**
- * Measures again while others disturb, so many times at most, and keeps what they disturbed least. It goes by what the
- * others did, not by what came out.
+ * Repeats a measurement that other processes disturb, at most `attempts` times in all, and returns the least disturbed
+ * one. It compares the load of the others, not the results.
  */
 export async function leastDisturbed<S extends { readonly othersBusy: number }>(
   attempts: number,

@@ -1,7 +1,7 @@
 /**
- * What the registrar adds between Docker and DNS, in its two usual places: within a server on an embedded store, and as
- * a process of its own beside a server on etcd. A real dockerd starts and ends the containers; a thousand that run
- * already are a fake one's.
+ * The delay that the registrar adds between Docker and DNS, in its two usual deployments: inside a server with an embedded
+ * store, and as its own process beside a server with etcd. A real dockerd starts and ends the containers; the thousand
+ * running containers of a cold start are a fake engine's.
  */
 import { join } from 'node:path';
 import { type Dockerd, startDockerd } from '../test/support/dockerd.ts';
@@ -14,14 +14,14 @@ import { startRegistrar, startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown, median, percentile } from './table.ts';
 
 const CONTAINERS = 1000;
-const TOGETHER = 30;
+const CONCURRENT_STARTS = 30;
 const ADDRESS = '192.0.2.1';
 
 export interface RegistrarBenchOptions {
   readonly folder: string;
-  /** Containers that are started one after the other. */
+  /** Number of containers started one after the other. */
   readonly starts: number;
-  /** How often many are started at once, and how often all is found running. */
+  /** Rounds of concurrent starts, and of cold starts. */
   readonly rounds: number;
 }
 
@@ -36,12 +36,12 @@ export async function benchRegistrar(options: RegistrarBenchOptions): Promise<st
   const dockerd = skipReason === undefined ? await startDockerd() : undefined;
   try {
     const figures: DeploymentResult[] = [];
-    for (const openPlace of [embedded, clustered]) {
-      const place = await openPlace(options.folder);
+    for (const open of [embedded, clustered]) {
+      const deployment = await open(options.folder);
       try {
-        figures.push(await measure(place, dockerd, options));
+        figures.push(await measure(deployment, dockerd, options));
       } finally {
-        await place.close();
+        await deployment.close();
       }
     }
     return [livesReport(figures, skipReason, options), coldReport(figures, options)].join('\n\n');
@@ -50,7 +50,7 @@ export async function benchRegistrar(options: RegistrarBenchOptions): Promise<st
   }
 }
 
-/** Where a registrar can be started. */
+/** A deployment in which a registrar can be started. */
 interface Deployment {
   readonly title: string;
   register(dockerHost: string): Promise<Started & { ready(): Promise<void> }>;
@@ -108,31 +108,31 @@ function registrarArgs(dockerHost: string, prefix: string): readonly string[] {
 }
 
 async function measure(
-  place: Deployment,
+  deployment: Deployment,
   dockerd: Dockerd | undefined,
   { starts, rounds }: RegistrarBenchOptions,
 ): Promise<DeploymentResult> {
   const coldSeconds: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    coldSeconds.push(await measureColdStart(CONTAINERS, ADDRESS, place.register));
+    coldSeconds.push(await measureColdStart(CONTAINERS, ADDRESS, deployment.register));
     console.error(
-      `${place.title}: cold start ${round + 1}: ${figure(coldSeconds.at(-1) ?? 0, 2)} s`,
+      `${deployment.title}: cold start ${round + 1}: ${figure(coldSeconds.at(-1) ?? 0, 2)} s`,
     );
   }
-  const lives = dockerd && (await measureOn(dockerd, place, starts, rounds));
-  return { title: place.title, lives, coldSeconds };
+  const lives = dockerd && (await measureOn(dockerd, deployment, starts, rounds));
+  return { title: deployment.title, lives, coldSeconds };
 }
 
 async function measureOn(
   dockerd: Dockerd,
-  place: Deployment,
+  deployment: Deployment,
   alone: number,
   rounds: number,
 ): Promise<ContainerRuns> {
-  const registrar = await place.register(dockerd.host);
+  const registrar = await deployment.register(dockerd.host);
   try {
     await registrar.ready();
-    const options = { alone, together: TOGETHER, rounds, address: ADDRESS };
+    const options = { alone, together: CONCURRENT_STARTS, rounds, address: ADDRESS };
     return await measureContainers(dockerd, registrar.port, options);
   } finally {
     await registrar.stop();
@@ -146,10 +146,14 @@ const ROWS: readonly (readonly [
 ])[] = [
   ['`start` → answered, alone', 'alone', ['answeredMs']],
   ['`die` → gone, alone', 'alone', ['goneMs']],
-  [`\`start\` → answered, ${TOGETHER} at once`, 'together', ['answeredMs']],
-  [`\`die\` → gone, ${TOGETHER} at once`, 'together', ['goneMs']],
+  [`\`start\` → answered, ${CONCURRENT_STARTS} at once`, 'together', ['answeredMs']],
+  [`\`die\` → gone, ${CONCURRENT_STARTS} at once`, 'together', ['goneMs']],
   ['event → read from Docker, alone', 'alone', ['startReadMs', 'dieReadMs']],
-  [`event → read from Docker, ${TOGETHER} at once`, 'together', ['startReadMs', 'dieReadMs']],
+  [
+    `event → read from Docker, ${CONCURRENT_STARTS} at once`,
+    'together',
+    ['startReadMs', 'dieReadMs'],
+  ],
 ];
 
 function livesReport(
@@ -157,7 +161,7 @@ function livesReport(
   skipReason: string | undefined,
   { starts, rounds }: RegistrarBenchOptions,
 ): string {
-  if (skipReason !== undefined) return `No Docker can run here to be followed: ${skipReason}.`;
+  if (skipReason !== undefined) return `Docker cannot run here: ${skipReason}.`;
   const head = figures.flatMap(({ title }) => [`${title}: p50 ms`, 'p95 ms']);
   const rows = ROWS.map(([title, of, times]) => [
     title,
@@ -168,9 +172,9 @@ function livesReport(
   ]);
   return `${markdown([["from Docker's event", ...head], ...rows])}
 
-From the time that Docker gives its event to the first right reply over UDP, the name asked for every ${POLL_MS} ms from
-the event on; ${figure(starts)} containers alone, ${figure(rounds * TOGETHER)} in groups of ${TOGETHER}, their starting included in the load.
-The last rows are Docker's own part in it.`;
+From the timestamp of Docker's event until the first right reply over UDP; the name is queried every ${POLL_MS} ms from the
+event on; ${figure(starts)} containers alone, ${figure(rounds * CONCURRENT_STARTS)} in groups of ${CONCURRENT_STARTS}, whose starts are part of the load.
+The last rows are Docker's own share.`;
 }
 
 function coldReport(
@@ -178,7 +182,7 @@ function coldReport(
   { rounds }: RegistrarBenchOptions,
 ): string {
   const rows = figures.map(({ title, coldSeconds }) => [title, figure(median(coldSeconds), 2)]);
-  return `${markdown([['a registrar finds', `${figure(CONTAINERS)} containers, s`], ...rows])}
+  return `${markdown([['a registrar registers', `${figure(CONTAINERS)} containers, s`], ...rows])}
 
-From the start of its process to all their names being answered; medians of ${rounds}. With \`--register\` the server starts too.`;
+From the start of the registrar's process until all names are answered; medians of ${rounds}. With \`--register\` the server starts too.`;
 }

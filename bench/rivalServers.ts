@@ -1,4 +1,4 @@
-/** The DNS servers that the bench can compare: how each is configured for the same names, and started on one core. */
+/** Other DNS servers for comparison: each is configured with the same names and started on one core. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,32 +6,32 @@ import { type BenchName, DOMAIN, SRV_PORT, TTL_SECONDS, zoneText } from './names
 import { isInstalled, type Running, SERVER_CORE, start } from './process.ts';
 
 export interface RivalServer {
-  /** As in the table, with its version. */
+  /** Title in the table, with the version. */
   readonly title: string;
-  /** Starts it for the names on a port of 127.0.0.1, with a folder of its own. It need not answer yet. */
+  /** Starts the server for the names on a port of 127.0.0.1, with its own folder. May resolve before the server answers. */
   start(names: readonly BenchName[], port: number, folder: string): Promise<Running>;
 }
 
-/** Every other server that is installed here. */
+/** Returns the servers that are installed on this machine. */
 export function findRivalServers(): RivalServer[] {
   return [
-    ...peer('knotd', ['--version'], /version ([\d.]+)/, 'Knot', startKnot),
-    ...peer('nsd', ['-v'], /version ([\d.]+)/, 'NSD', startNsd),
-    ...peer('dnsmasq', ['--version'], /version ([\d.]+)/, 'dnsmasq', startDnsmasq),
+    ...rival('knotd', ['--version'], /version ([\d.]+)/, 'Knot', startKnot),
+    ...rival('nsd', ['-v'], /version ([\d.]+)/, 'NSD', startNsd),
+    ...rival('dnsmasq', ['--version'], /version ([\d.]+)/, 'dnsmasq', startDnsmasq),
   ];
 }
 
-function peer(
+function rival(
   command: string,
   args: string[],
   version: RegExp,
   title: string,
-  startPeer: RivalServer['start'],
+  startServer: RivalServer['start'],
 ): RivalServer[] {
   if (!isInstalled(command)) return [];
   const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   const found = version.exec(`${stdout}${stderr}`)?.[1] ?? '';
-  return [{ title: `${title} ${found}`.trim(), start: startPeer }];
+  return [{ title: `${title} ${found}`.trim(), start: startServer }];
 }
 
 async function startKnot(

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: measures the built server, side by side with the DNS servers that are installed, and prints
- * markdown for the README. What it starts runs on loopback, on free ports and in a temporary folder.
+ * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for the README. All
+ * programs run on loopback, on free ports and in a temporary folder.
  *
  *   npm run bench -- [--only dataplane|put|load|registrar|hostile]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
@@ -51,13 +51,13 @@ const starts = amount(values.starts, 100, 20);
 const measures = chosenMeasures(values.measure);
 
 if (!existsSync(program)) {
-  console.error('there is no built server to measure: npm run build');
+  console.error('dist/ is missing: run npm run build first');
   process.exit(2);
 }
 const folder = mkdtempSync(join(tmpdir(), 'soradns-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-/** Each part prints its section, or why it could not be measured. */
+/** Each part prints its section, or the reason why it could not be measured. */
 const parts: Record<string, () => Promise<string>> = {
   dataplane: () =>
     benchDataplane({

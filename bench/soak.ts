@@ -1,8 +1,9 @@
 /**
- * `npm run soak`: a server and its registrar under a steady load for a long time, while names move, containers come and
- * go, the configuration is read again and etcd is restarted. Every reply is checked against what was true when it was
- * asked for. Exits 1 if one was wrong, one was lost that nobody dropped, or memory or descriptors grew. Nothing may be
- * dropped unless the kernel had to: where processes get no time, its queues and ours are overrun alike, and count it.
+ * `npm run soak`: a server and its registrar under a steady load for a long time, while addresses change, containers start
+ * and stop, the configuration is reloaded and etcd restarts. Checks every reply against the state of the name between
+ * query and reply. Exits with 1 if a reply is wrong, a query is lost that neither the kernel nor the server dropped, or
+ * memory or open descriptors grow. The server may drop packets only if the kernel does too: on an overloaded machine both
+ * queues overflow, and both count the drops.
  *
  *   npm run soak -- [--seconds 600] [--rate 20000] [--away 5]
  */
@@ -36,7 +37,7 @@ const [seconds, perSecond, awaySeconds] = [values.seconds, values.rate, values.a
 
 const RELOAD_EVERY_MS = 10_000;
 const WARM_MS = 3_000;
-/** When the store goes away, as a share of the whole time. */
+/** When etcd is stopped, as a share of the whole time. */
 const AWAY_AT = 0.1;
 
 const folder = mkdtempSync(join(tmpdir(), 'soradns-soak-'));
@@ -68,18 +69,18 @@ try {
   await etcd.stop();
 }
 
-/** What was not as it should be. */
+/** Returns the faults. */
 async function soak(): Promise<string[]> {
   await changes.fill();
   await untilReady(server);
   await sleep(1_000);
-  // A server that has only just begun works out each answer once: not the steady load that is looked at here.
+  // A new server computes each answer once; the soak measures the steady load after that.
   await startQueryThread(server.port, 500, ledger).stop(WARM_MS);
   const droppedBefore = (await readServerStats(server.httpPort)).dropped;
   const queries = startQueryThread(server.port, perSecond, ledger);
   changes.start();
   const stats: ServerStats[] = [];
-  const pulse = every(Math.max(500, (seconds * 1000) / 120), async () => {
+  const sampling = every(Math.max(500, (seconds * 1000) / 120), async () => {
     stats.push(await readServerStats(server.httpPort));
   });
   const reload = every(RELOAD_EVERY_MS, async () => {
@@ -88,7 +89,7 @@ async function soak(): Promise<string[]> {
   await sleep(seconds * 1000 * AWAY_AT);
   if (awaySeconds > 0) await changes.interrupt(awaySeconds * 1000);
   await sleep(Math.max(0, seconds * 1000 * (1 - AWAY_AT) - awaySeconds * 1000));
-  await Promise.all([pulse.stop(), reload.stop(), changes.stop()]);
+  await Promise.all([sampling.stop(), reload.stop(), changes.stop()]);
   const result = await queries.stop();
   stats.push(await readServerStats(server.httpPort));
   const dropped = {
@@ -99,7 +100,7 @@ async function soak(): Promise<string[]> {
   return faultsOf(result, dropped, stats);
 }
 
-/** Questions, by who dropped them. */
+/** Dropped queries, by where. */
 interface Dropped {
   readonly kernel: number;
   readonly server: number;
@@ -111,21 +112,21 @@ function faultsOf(
   stats: readonly ServerStats[],
 ): string[] {
   const faults = [...growth(stats)];
-  if (server.hasEnded()) faults.push(`the server ended: ${server.output()}`);
+  if (server.hasEnded()) faults.push(`the server exited: ${server.output()}`);
   if (result.wrong > 0) faults.push(`${result.wrong} wrong answers`, ...result.examples);
   const { kernel, server: shed } = dropped;
   if (result.lost > kernel + shed)
     faults.push(`${result.lost} lost, of which the kernel dropped ${kernel}, the server ${shed}`);
   if (shed > 0 && kernel === 0) faults.push(`the server dropped ${shed}, the kernel none`);
   const rate = result.sent / result.seconds;
-  if (rate < 0.95 * perSecond) faults.push(`only ${Math.round(rate)} questions a second`);
+  if (rate < 0.95 * perSecond) faults.push(`only ${Math.round(rate)} queries a second`);
   return faults;
 }
 
 function report(result: QueryThreadResult, dropped: Dropped, stats: readonly ServerStats[]): void {
   const [first, last] = [stats[Math.floor(stats.length / 3)], stats.at(-1)];
   const rows: [string, string][] = [
-    ['questions', `${result.sent}, ${Math.round(result.sent / result.seconds)} a second`],
+    ['queries', `${result.sent}, ${Math.round(result.sent / result.seconds)} a second`],
     [
       'names',
       `${SOAK_NAMES.length}, changed ${changes.count} times; etcd away for ${awaySeconds} s`,
@@ -140,7 +141,7 @@ function report(result: QueryThreadResult, dropped: Dropped, stats: readonly Ser
   for (const [what, figure] of rows) console.log(`| ${what} | ${figure} |`);
 }
 
-/** Does it again and again, never twice at once. */
+/** Repeats the work every `periodMs`, unless the previous run is still going. */
 function every(periodMs: number, work: () => Promise<void>): { stop(): Promise<void> } {
   let running: Promise<void> = Promise.resolve();
   let isBusy = false;

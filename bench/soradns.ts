@@ -1,12 +1,12 @@
-/** Our server, and our registrar, as the bench's children. */
+/** soradns servers and registrars as child processes of the benchmarks. */
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../test/support/freePort.ts';
 import { type Cores, type Running, start } from './process.ts';
 
-/** What `npm run build` makes. */
+/** The built program. */
 export const program: string = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
-/** One with a page of readiness. */
+/** A process with /readyz on `httpPort`. */
 export interface Registrar extends Running {
   readonly httpPort: number;
 }
@@ -15,7 +15,7 @@ export interface Soradns extends Registrar {
   readonly port: number;
 }
 
-/** Starts it; it need not be ready yet. */
+/** Starts a server; may resolve before it is ready. */
 export async function startSoradns(options: {
   port?: number;
   store: string;
@@ -37,7 +37,7 @@ export async function startSoradns(options: {
   return { ...start([process.execPath, ...args], options), port, httpPort };
 }
 
-/** Starts a registrar that is no server. */
+/** Starts `soradns register`; may resolve before it is ready. */
 export async function startRegistrar(options: {
   store: string;
   cwd: string;
@@ -52,7 +52,7 @@ export async function startRegistrar(options: {
   return { ...start([process.execPath, ...args], options), httpPort };
 }
 
-/** Waits for /readyz to say 200. */
+/** Waits until /readyz returns 200. */
 export async function untilReady(server: Registrar, timeoutMs = 120_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline && !server.hasEnded()) {
@@ -63,5 +63,6 @@ export async function untilReady(server: Registrar, timeoutMs = 120_000): Promis
     if (response?.status === 200) return;
     await new Promise((done) => setTimeout(done, 5));
   }
-  throw new Error(`not ready within ${timeoutMs} ms: ${server.output()}`);
+  const problem = server.hasEnded() ? 'exited' : `is not ready within ${timeoutMs} ms`;
+  throw new Error(`soradns ${problem}: ${server.output()}`);
 }

@@ -1,4 +1,4 @@
-/** Goes round and round through the questions and writes the next one where it is to be sent from. */
+/** Repeats a list of questions and writes each next query into a send buffer. */
 import { Draw, type Questions } from './questions.ts';
 
 export class QuestionCursor {
@@ -6,21 +6,21 @@ export class QuestionCursor {
   readonly #draw: Draw;
   #next: number;
 
-  /** Begins with the question `first`, counted round; it also seeds what `?` becomes. */
+  /** Starts with question number `first` (modulo the count), which also seeds the characters for `?`. */
   constructor(questions: Questions, first: number) {
     this.#questions = questions;
     this.#next = first % questions.count;
     this.#draw = new Draw(first);
   }
 
-  /** Gives back the length of the message. Allocates nothing. */
+  /** Writes the next query; returns its length. Allocates nothing. */
   write(into: Uint8Array, at: number, id: number): number {
     const { octets, offsets, randomAt, randomLength, count } = this.#questions;
     const index = this.#next;
     this.#next = index + 1 === count ? 0 : index + 1;
-    const begin = offsets[index] as number;
-    const length = (offsets[index + 1] as number) - begin;
-    for (let i = 2; i < length; i++) into[at + i] = octets[begin + i] as number;
+    const start = offsets[index] as number;
+    const length = (offsets[index + 1] as number) - start;
+    for (let i = 2; i < length; i++) into[at + i] = octets[start + i] as number;
     into[at] = id >> 8;
     into[at + 1] = id;
     const random = randomLength[index] as number;

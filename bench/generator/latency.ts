@@ -1,4 +1,4 @@
-/** The latencies of a run: every one of them, so that percentiles are exact. */
+/** All latencies of a run, so that the percentiles are exact. */
 
 export interface LatencySummary {
   readonly p50: number;
@@ -7,7 +7,7 @@ export interface LatencySummary {
   readonly max: number;
 }
 
-/** Room for so many values; more are not recorded. Recording allocates nothing. */
+/** Records at most `capacity` values and ignores the rest. Recording allocates nothing. */
 export class Latencies {
   readonly #micros: Float64Array;
   #count = 0;
@@ -20,7 +20,7 @@ export class Latencies {
     if (this.#count < this.#micros.length) this.#micros[this.#count++] = micros;
   }
 
-  /** In microseconds. Each of the `lost` counts as longer than all others: null is "never". */
+  /** Percentiles in microseconds. Each of the `lost` queries counts as slower than all others; null: lost. */
   summary(lost: number): Record<keyof LatencySummary, number | null> {
     const sorted = this.#micros.subarray(0, this.#count).sort();
     const total = sorted.length + lost;

@@ -1,10 +1,9 @@
-/** One load: its streams take turns on one thread until their time is over and what is still under way has come. */
+/** One load: its streams alternate on one thread until their time is over and the last replies are received. */
 import { readFileSync } from 'node:fs';
 import { QuestionCursor } from './cursor.ts';
 import { PacedStream } from './pacedStream.ts';
 import { openQuerySockets, waiter } from './querySocket.ts';
 import { parseQuestions, type Questions } from './questions.ts';
-
 import type { Stream, StreamResult, StreamSpec } from './stream.ts';
 import { WindowStream } from './windowStream.ts';
 
@@ -16,9 +15,9 @@ export interface LoadSpec {
 }
 
 export interface LoadResult {
-  /** Until the last answer. */
+  /** Time until the last reply. */
   readonly seconds: number;
-  /** The generator's own. */
+  /** CPU time of the generator. */
   readonly cpuSeconds: number;
   readonly streams: readonly StreamResult[];
 }
@@ -28,7 +27,7 @@ const MAX_PACED_QUESTIONS = 20_000_000;
 const DEFAULT_SOCKETS = 4;
 const SLEEP_MS = 1;
 
-/** Puts the load on the server. Runs on this thread without a pause. */
+/** Puts the load on the server. Blocks this thread until the load is over. */
 export function putLoad(spec: LoadSpec): LoadResult {
   if (!(spec.seconds > 0 && spec.seconds <= MAX_SECONDS)) throw new Error('seconds out of range');
   let startedMs = 0;
@@ -72,7 +71,7 @@ function openStream(
   return new PacedStream(opened, cursor, pace.perSecond, most, elapsedMs);
 }
 
-/** Files are not read again: they are asked round after round. */
+/** Parsed files, because every round uses the same ones. */
 const parsed = new Map<string, Questions>();
 
 function readQuestions(path: string, edns: boolean): Questions {

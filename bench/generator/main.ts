@@ -1,6 +1,4 @@
-/**
- * The load generator's process. It stays for all loads of a bench so that its code is compiled when it matters.
- */
+/** The load generator's process. One process runs all loads of a benchmark, so that its code is already compiled. */
 import { serveLines } from '../lineChild.ts';
 import { putLoad } from './load.ts';
 

@@ -1,4 +1,4 @@
-/** An open loop: questions by a timetable, and the time that each answer took. */
+/** An open loop: sends queries at a fixed rate and records the latency of each answer. */
 import type { QuestionCursor } from './cursor.ts';
 import { Latencies } from './latency.ts';
 import { dueAfter, intendedMs, latestOfId } from './pacing.ts';
@@ -7,7 +7,7 @@ import type { Stream, StreamResult } from './stream.ts';
 import { Tally } from './tally.ts';
 
 const DRAIN_MS = 300;
-/** Behind its timetable it asks only so many before it reads again. */
+/** The most batches that a late stream sends before it receives again. */
 const MAX_BATCHES = 4;
 
 export class PacedStream implements Stream {
@@ -17,14 +17,14 @@ export class PacedStream implements Stream {
   readonly #perSecond: number;
   readonly #limit: number;
   readonly #elapsedMs: () => number;
-  /** By id: it waits for an answer. */
+  /** By id: 1 while the query waits for an answer. */
   readonly #pending = new Uint8Array(0x10000);
   readonly #latencies: Latencies;
   readonly #tally = new Tally();
   #nextSocket = 0;
   #lastSentMs = 0;
 
-  /** Asks `limit` questions. `elapsedMs` is the clock that `step` is told the time of. */
+  /** Sends `limit` queries. `elapsedMs` is the clock of the times given to `step`. */
   constructor(
     sockets: readonly QuerySocket[],
     cursor: QuestionCursor,
@@ -41,11 +41,11 @@ export class PacedStream implements Stream {
   }
 
   step(elapsedMs: number): boolean {
-    const asks = this.#tally.sent < this.#limit; // To the last, however late it is.
-    if (asks) this.#send(elapsedMs);
+    const isSending = this.#tally.sent < this.#limit; // It sends all queries, even late.
+    if (isSending) this.#send(elapsedMs);
     for (const socket of this.sockets) this.#receive(socket);
-    const waits = this.#tally.answered + this.#tally.lost < this.#tally.sent;
-    return asks || (waits && elapsedMs - this.#lastSentMs < DRAIN_MS);
+    const isWaiting = this.#tally.answered + this.#tally.lost < this.#tally.sent;
+    return isSending || (isWaiting && elapsedMs - this.#lastSentMs < DRAIN_MS);
   }
 
   #send(elapsedMs: number): void {
@@ -56,13 +56,13 @@ export class PacedStream implements Stream {
       this.#nextSocket = (this.#nextSocket + 1) % this.sockets.length;
       for (let slot = 0; slot < count; slot++) {
         const id = (this.#tally.sent + slot) & 0xffff;
-        // The id comes round: who still waits for its last answer waits in vain.
+        // The id is reused: a query that still waits with it is lost.
         this.#tally.lost += this.#pending[id] as number;
         this.#pending[id] = 1;
         socket.put(slot, this.#cursor.write(socket.octets, socket.at(slot), id));
       }
       socket.send();
-      this.#tally.sent += count; // One that the kernel refuses is lost.
+      this.#tally.sent += count; // A query that the kernel refuses counts as lost.
       this.#lastSentMs = elapsedMs;
     }
   }
@@ -70,7 +70,7 @@ export class PacedStream implements Stream {
   #receive(socket: QuerySocket): void {
     const count = socket.receive();
     if (count <= 0) return;
-    const heardMs = this.#elapsedMs();
+    const receivedMs = this.#elapsedMs();
     const { octets } = socket;
     for (let slot = 0; slot < count; slot++) {
       const at = socket.at(slot);
@@ -78,7 +78,7 @@ export class PacedStream implements Stream {
       if (this.#pending[id] === 0 || !this.#tally.count(octets, at, socket.length(slot))) continue;
       this.#pending[id] = 0;
       const index = latestOfId(id, this.#tally.sent);
-      this.#latencies.record((heardMs - intendedMs(index, this.#perSecond)) * 1000);
+      this.#latencies.record((receivedMs - intendedMs(index, this.#perSecond)) * 1000);
     }
   }
 

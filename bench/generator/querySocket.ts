@@ -1,8 +1,7 @@
 /**
- * The generator's sockets: those of the data plane turned round. A batch sends its packets along the addresses that its
- * headers hold; here that is the server's from the start, and every packet that is read comes from it.
+ * The generator's sockets: the data plane's batched sockets in the role of a client. A batch sends each packet to the
+ * address in its message header; here that is the server's address from the start, and every received packet has it too.
  */
-
 import { BATCH_PACKETS, Batch } from '../../src/dataplane/sockets/batch.ts';
 import { MSG_DONTWAIT, writeSockaddr } from '../../src/dataplane/sockets/layout.ts';
 import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
@@ -14,29 +13,29 @@ import {
   Single,
 } from '../../src/dataplane/table/counters.ts';
 
-/** At most so many messages leave or come with one system call. */
+/** The most messages that one system call sends or receives. */
 export const BATCH = BATCH_PACKETS;
 
 const LOOPBACK = '127.0.0.1';
 
-/** One UDP socket with a port of its own, towards one server. */
+/** One UDP socket with its own port for queries to one server. */
 export interface QuerySocket {
   readonly fd: number;
   readonly octets: Uint8Array;
-  /** Where in `octets` the message of a slot stands, to be sent as received. */
+  /** Offset in `octets` of a slot's message, for sent and for received messages. */
   at(slot: number): number;
-  /** The message in the slot is to be sent; slots are filled in their order. */
+  /** Queues the slot's message for `send`. Slots are filled in order. */
   put(slot: number, length: number): void;
-  /** Sends what was put; how much of it the kernel took. */
+  /** Sends the queued messages; returns how many the kernel accepted. */
   send(): number;
-  /** Reads what is there; the number of messages. Those that were put and not sent are gone. */
+  /** Receives the waiting messages; returns their number. Drops queued messages that were not sent. */
   receive(): number;
-  /** Octets of the message received in a slot. */
+  /** Length of the message received in a slot, in octets. */
   length(slot: number): number;
   close(): void;
 }
 
-/** Throws where batched sockets are missing, or the system's error. */
+/** Throws where batched sockets are not available, and on system errors. */
 export function openQuerySockets(port: number, count: number): QuerySocket[] {
   const libc = needLibc();
   const maker = new SocketMaker(libc);
@@ -74,7 +73,7 @@ function querySocket(libc: Libc, batch: Batch, counters: CounterBlock): QuerySoc
   };
 }
 
-/** Makes a function that waits until one of the links can be read, or for so long. */
+/** Returns a function that waits until one of the sockets is readable, or for `timeoutMs`. */
 export function waiter(sockets: readonly QuerySocket[]): (timeoutMs: number) => void {
   const poll = new Poll(
     needLibc(),

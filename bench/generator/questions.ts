@@ -1,7 +1,6 @@
 /**
- * The questions of a load: a text with a line `name TYPE` for each, turned into finished query messages that lie one
- * behind the other. A `?` in a name stands for a character that is drawn anew each time the question is asked, so that
- * one line asks for any number of names that nobody has heard of.
+ * The questions of a load: a text with a line `name TYPE` for each, encoded as query messages one after the other. Each
+ * `?` in a name stands for a random character that changes with every query, so that one line gives any number of names.
  */
 import { Type } from '../../src/dns/rr.ts';
 
@@ -9,9 +8,9 @@ export interface Questions {
   readonly count: number;
   /** The messages, with an id of 0. */
   readonly octets: Uint8Array;
-  /** Where each begins, and where the last ends. */
+  /** Start of each message, and the end of the last one. */
   readonly offsets: Uint32Array;
-  /** Where in each message the `?`s are, and how many stand side by side. 0: there are none. */
+  /** Offset in each message of the first `?`, and the number of adjacent ones; 0: none. */
   readonly randomAt: Uint8Array;
   readonly randomLength: Uint8Array;
 }
@@ -30,7 +29,7 @@ const DOT = 46;
 const RANDOM = 63;
 const LINE = /^\S{1,255} \S+$/;
 
-/** Throws on a text that is not such lines. With `edns` each query has an OPT record (RFC 6891). */
+/** Throws on a malformed line. With `edns` each query has an OPT record (RFC 6891). */
 export function parseQuestions(text: Uint8Array, edns: boolean): Questions {
   const count = countLines(text);
   const perLine = HEADER_OCTETS + 2 + QUESTION_TAIL_OCTETS + (edns ? OPT_OCTETS : 0);
@@ -42,23 +41,23 @@ export function parseQuestions(text: Uint8Array, edns: boolean): Questions {
     randomLength: new Uint8Array(count),
   };
   let at = 0;
-  for (let index = 0, begin = 0; index < count; index++) {
-    const end = text.indexOf(LF, begin);
-    at = addQuestion(questions, index, text.subarray(begin, end), at, edns);
+  for (let index = 0, start = 0; index < count; index++) {
+    const end = text.indexOf(LF, start);
+    at = addQuestion(questions, index, text.subarray(start, end), at, edns);
     questions.offsets[index + 1] = at;
-    begin = end + 1;
+    start = end + 1;
   }
   return questions;
 }
 
 function countLines(text: Uint8Array): number {
-  if (text.at(-1) !== LF) throw new Error('questions: no line, or no end of the last one');
+  if (text.at(-1) !== LF) throw new Error('questions: no line, or no newline at the end');
   let count = 0;
   for (let at = text.indexOf(LF); at >= 0; at = text.indexOf(LF, at + 1)) count += 1;
   return count;
 }
 
-/** Writes one message at `at`; gives back its end. */
+/** Writes one message at `at`; returns its end. */
 function addQuestion(
   questions: Questions,
   index: number,
@@ -128,10 +127,10 @@ function malformed(line: Uint8Array): Error {
   return new Error(`questions: ${LINE.test(text) ? 'no domain name' : 'no "name TYPE"'}: ${text}`);
 }
 
-/** What a `?` may become: letters and digits that mean the same in either case. */
+/** The characters that replace `?`: lower-case letters and digits. */
 const RANDOM_CHARACTERS = Buffer.from('abcdefghijklmnopqrstuvwxyz234567');
 
-/** Draws the characters that `?` stands for: the same ones for the same seed. Allocates nothing. */
+/** Draws the characters for `?`; the same seed gives the same characters. Allocates nothing. */
 export class Draw {
   #state: number;
 

@@ -1,9 +1,9 @@
-/** Questions of one kind, asked in one way, over sockets of their own. */
+/** A stream of queries of one kind at one pace, over its own sockets. */
 import type { LatencySummary } from './latency.ts';
 import type { QuerySocket } from './querySocket.ts';
 import type { TallyResult } from './tally.ts';
 
-/** How many are asked: a window of outstanding ones on each socket, or a timetable. */
+/** The pace of a stream: a window of pending queries on each socket, or a fixed rate. */
 export type Pace =
   | { readonly kind: 'window'; readonly window: number }
   | { readonly kind: 'rate'; readonly perSecond: number };
@@ -14,22 +14,22 @@ export interface StreamSpec {
   readonly pace: Pace;
   readonly edns?: boolean;
   readonly sockets?: number;
-  /** The question to begin with, counted round. */
+  /** Number of the first question, modulo the count. */
   readonly first?: number;
-  /** At most so many questions. */
+  /** The most queries to send. */
   readonly limit?: number;
 }
 
 export interface StreamResult extends TallyResult {
-  /** Of a timetable, in microseconds. */
+  /** In microseconds, for a fixed rate. */
   readonly latency?: Record<keyof LatencySummary, number | null>;
 }
 
 export interface Stream {
   readonly sockets: readonly QuerySocket[];
-  /** It may sleep until a reply comes; otherwise it watches the clock all the time. */
+  /** Whether the thread may sleep until a reply arrives; otherwise it polls the clock. */
   readonly maySleep: boolean;
-  /** Sends what is due, reads what came; false once nothing is left to do. */
-  step(elapsedMs: number, mayAsk: boolean): boolean;
+  /** Sends the due queries and receives replies; false when the stream is done. */
+  step(elapsedMs: number, maySend: boolean): boolean;
   result(): StreamResult;
 }

@@ -1,9 +1,9 @@
-/** What came back: counted as it is read, from the header alone. */
+/** Counts replies from their headers as they are received. */
 
 export interface TallyResult {
   readonly sent: number;
   readonly answered: number;
-  /** Sent, and not answered before it was given up. */
+  /** Sent and not answered in time. */
   readonly lost: number;
   readonly noerror: number;
   readonly nxdomain: number;
@@ -21,7 +21,7 @@ export class Tally {
   #octets = 0;
   readonly #rcodes = new Uint32Array(16);
 
-  /** Counts the reply at `octets[at]`; false if it is none. */
+  /** Counts the reply at `octets[at]`; false if the message is no reply. */
   count(octets: Uint8Array, at: number, length: number): boolean {
     const flags = octets[at + 2] as number;
     if (length < 12 || (flags & 0x80) === 0) return false;

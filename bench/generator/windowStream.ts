@@ -1,4 +1,4 @@
-/** A closed loop: so many questions outstanding on each socket, which is what keeps a server busy and no more. */
+/** A closed loop: a fixed number of pending queries on each socket, which keeps a server busy without overload. */
 import type { QuestionCursor } from './cursor.ts';
 import { BATCH, type QuerySocket } from './querySocket.ts';
 import type { Stream, StreamResult } from './stream.ts';
@@ -17,7 +17,7 @@ export class WindowStream implements Stream {
   readonly #tally = new Tally();
   #nextId = 0;
 
-  /** Asks at most `limit` questions. */
+  /** Sends at most `limit` queries. */
   constructor(
     sockets: readonly QuerySocket[],
     cursor: QuestionCursor,
@@ -32,17 +32,17 @@ export class WindowStream implements Stream {
     this.#lastAnswerMs = new Float64Array(sockets.length);
   }
 
-  step(elapsedMs: number, mayAsk: boolean): boolean {
-    const asks = mayAsk && this.#tally.sent < this.#limit;
+  step(elapsedMs: number, maySend: boolean): boolean {
+    const isSending = maySend && this.#tally.sent < this.#limit;
     let waiting = 0;
     for (let index = 0; index < this.sockets.length; index++) {
-      // In bulk, as a busy resolver does: a system call for each reply would be the generator's limit.
+      // In batches, like a busy resolver: one system call for each reply would limit the generator.
       const room = this.#window - (this.#outstanding[index] as number);
-      if (asks && room * 4 >= this.#window) this.#send(index, room);
+      if (isSending && room * 4 >= this.#window) this.#send(index, room);
       this.#receive(index, elapsedMs);
       waiting += this.#outstanding[index] as number;
     }
-    return asks || waiting > 0;
+    return isSending || waiting > 0;
   }
 
   #send(index: number, room: number): void {

@@ -1,6 +1,6 @@
 /**
- * A process of its own that asks a server and reads nothing, until it is killed, so that what it costs itself does not
- * show in what is measured: argv has the port, how many connections, and the path.
+ * Sends requests to a server and reads no response, until it is killed. A separate process, so that its own cost is not
+ * measured. Arguments: port, number of connections, path.
  */
 import { requestUnread } from './clients.ts';
 

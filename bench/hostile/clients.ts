@@ -1,14 +1,14 @@
-/** Clients that ask and do not read, and what a server that has them costs meanwhile. */
+/** Clients that send requests and read no response, and the server's memory and response time meanwhile. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Soradns } from '../soradns.ts';
 
 const MB = 1e6;
 
-/** Servers that want one are given this. */
+/** The token of servers that need one for writing. */
 export const TOKEN = 'of-the-bench';
 
-/** Connects so many times and sends a request each, of which nothing is read. */
+/** Opens `count` connections, sends a request on each, and reads nothing. */
 export function requestUnread(port: number, count: number, path: string): Socket[] {
   return Array.from({ length: count }, () => {
     const socket = connect(port, '127.0.0.1');
@@ -20,12 +20,12 @@ export function requestUnread(port: number, count: number, path: string): Socket
 }
 
 export interface ServerLoad {
-  /** How much more memory it had at most than before. */
+  /** The largest growth of resident memory. */
   readonly grownMb: number;
   readonly slowestLivezMs: number;
 }
 
-/** Looks at memory and /livez until the time is over, and the work is done. */
+/** Samples memory and /livez for `ms` and until the work is done. */
 export async function watchServer(
   server: Soradns,
   ms: number,
@@ -49,20 +49,20 @@ export async function watchServer(
 }
 
 async function livezMs(port: number): Promise<number> {
-  const began = performance.now();
+  const startedMs = performance.now();
   const response = await fetch(`http://127.0.0.1:${port}/livez`, {
     headers: { connection: 'close' },
     signal: AbortSignal.timeout(60_000),
   }).catch(() => undefined);
   await response?.arrayBuffer();
-  return response?.ok === true ? performance.now() - began : Number.POSITIVE_INFINITY;
+  return response?.ok === true ? performance.now() - startedMs : Number.POSITIVE_INFINITY;
 }
 
-/** So many ordinary services, a few below each name. */
+/** Puts ordinary services, a few below each name. */
 export async function fill(port: number, services: number): Promise<void> {
-  const AT_ONCE = 25;
-  for (let n = 0; n < services; n += AT_ONCE) {
-    const group = Array.from({ length: AT_ONCE }, (_, k) => n + k);
+  const CONCURRENT_PUTS = 25;
+  for (let n = 0; n < services; n += CONCURRENT_PUTS) {
+    const group = Array.from({ length: CONCURRENT_PUTS }, (_, k) => n + k);
     await Promise.all(group.map((k) => putService(port, k)));
   }
 }

@@ -1,12 +1,12 @@
-/** Questions from one client's address at a rate, and what becomes of them. */
+/** Queries from one client address at a fixed rate, and their replies. */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { decode, encode } from 'dns-packet';
 
 export interface Flood {
-  /** Questions sent. */
+  /** Number of queries sent so far. */
   sent(): number;
-  /** Stops asking; then gives the time of each reply in ms, and the replies by RCODE. */
+  /** Stops sending and waits for the last replies; returns each reply's latency in ms and the replies by RCODE. */
   stop(): Promise<FloodReplies>;
 }
 
@@ -23,7 +23,7 @@ export interface FloodOptions {
   readonly perSecond: number;
   readonly name: (i: number) => string;
   readonly type?: 'A' | 'SRV';
-  /** How long the last replies are waited for. */
+  /** How long to wait for the last replies. */
   readonly drainMs?: number;
 }
 
@@ -35,24 +35,24 @@ export async function startFlood(options: FloodOptions): Promise<Flood> {
   const socket = createSocket('udp4');
   socket.bind(0, from);
   await once(socket, 'listening');
-  const askedAtMs = new Float64Array(IDS);
+  const sentAtMs = new Float64Array(IDS);
   const latenciesMs: number[] = [];
   const rcodes: Record<string, number> = {};
   let sent = 0;
   socket.on('message', (octets) => {
     const { id = 0, rcode = '' } = decode(octets) as { id?: number; rcode?: string };
-    if (askedAtMs[id] === 0) return;
-    latenciesMs.push(performance.now() - (askedAtMs[id] as number));
-    askedAtMs[id] = 0;
+    if (sentAtMs[id] === 0) return;
+    latenciesMs.push(performance.now() - (sentAtMs[id] as number));
+    sentAtMs[id] = 0;
     rcodes[rcode] = (rcodes[rcode] ?? 0) + 1;
   });
-  const beganMs = performance.now();
+  const startedMs = performance.now();
   const timer = setInterval(() => {
-    const due = ((performance.now() - beganMs) * perSecond) / 1_000;
+    const due = ((performance.now() - startedMs) * perSecond) / 1_000;
     for (; sent < due; sent++) {
       const id = sent % IDS;
-      askedAtMs[id] = performance.now();
-      ask(socket, port, id, name(sent), type);
+      sentAtMs[id] = performance.now();
+      send(socket, port, id, name(sent), type);
     }
   }, TICK_MS);
   return {
@@ -60,7 +60,7 @@ export async function startFlood(options: FloodOptions): Promise<Flood> {
     async stop() {
       clearInterval(timer);
       const untilMs = performance.now() + patienceMs;
-      while (askedAtMs.some((ms) => ms > 0) && performance.now() < untilMs)
+      while (sentAtMs.some((ms) => ms > 0) && performance.now() < untilMs)
         await new Promise((done) => setTimeout(done, 20));
       socket.close();
       return { sent: sent, latenciesMs, rcodes };
@@ -68,7 +68,7 @@ export async function startFlood(options: FloodOptions): Promise<Flood> {
   };
 }
 
-function ask(socket: Socket, port: number, id: number, name: string, type: 'A' | 'SRV'): void {
+function send(socket: Socket, port: number, id: number, name: string, type: 'A' | 'SRV'): void {
   const flags = 0x0100;
   socket.send(encode({ type: 'query', id, flags, questions: [{ type, name }] }), port, '127.0.0.1');
 }

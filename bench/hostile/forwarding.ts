@@ -1,4 +1,4 @@
-/** What a client's questions to silent servers cost the others that ask for names outside. */
+/** The cost for other clients' outside names when one client queries for names of silent servers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startUpstream } from '../../test/support/upstream.ts';
 import type { AttackOptions, AttackResult } from '../hostile.ts';
@@ -36,21 +36,21 @@ async function othersAt(port: number, perSecond: number): Promise<AttackResult> 
     ...{ port, from: '127.0.0.66', perSecond, drainMs: 200 },
     name: (i) => `n${i}.r${perSecond}.silent.example`,
   });
-  // Until the flood has taken what it can get.
+  // Until the flood has used up its share of the forwarder.
   await sleep(2_000);
   const others = await startFlood({
     ...{ port, from: '127.0.0.7', perSecond: OTHERS_PER_SECOND },
     name: (i) => `n${i}.r${perSecond}.other.example`,
   });
   await sleep(SECONDS * 1_000);
-  const { sent: asked, rcodes } = await others.stop();
+  const { sent, rcodes } = await others.stop();
   await flood.stop();
   const answered = rcodes.NXDOMAIN ?? 0;
-  const failed = asked - answered;
+  const failed = sent - answered;
   return {
-    what: `others' uncached names that fail at ${figure(perSecond)} silent questions a second (${failed} of ${asked})`,
+    what: `other clients' uncached names that fail at ${figure(perSecond)} silent queries a second (${failed} of ${sent})`,
     unit: '%',
-    value: (100 * failed) / asked,
+    value: (100 * failed) / sent,
     target: 0,
   };
 }

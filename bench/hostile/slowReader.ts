@@ -1,4 +1,4 @@
-/** A reader that takes ten seconds for each page of a snapshot, while values are overwritten. */
+/** A client that takes ten seconds to read each page of a snapshot while values are overwritten. */
 import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ export async function benchSlowReader({ folder, isQuick }: AttackOptions): Promi
   const held = await overwrite(join(folder, 'held'), true, seconds);
   return [
     {
-      what: `${seconds} s of overwriting 40 kB with a reader of 10 s a page: size of the file, against without`,
+      what: `${seconds} s of overwriting 40 kB with a reader of 10 s a page: file size, relative to a run without the reader`,
       unit: 'times',
       value: held / without,
       target: 1.25,
@@ -27,7 +27,7 @@ export async function benchSlowReader({ folder, isQuick }: AttackOptions): Promi
   ];
 }
 
-/** How large the file is afterwards. */
+/** Returns the size of the store's file afterwards, in octets. */
 async function overwrite(folder: string, isRead: boolean, seconds: number): Promise<number> {
   const server = await startSoradns({ store: `file:${folder}`, cwd: '/', args: ['--no-rec'] });
   try {
@@ -49,7 +49,7 @@ function textOf(n: number): string {
   return JSON.stringify({ text: `${n} ${VALUE}` });
 }
 
-/** As patiently as it can: a new one begins when one is cut. */
+/** Reads snapshots as slowly as the server allows; starts a new one when the server closes the connection. */
 function readSlowly(port: number): () => void {
   let isOn = true;
   const read = async (): Promise<void> => {

@@ -1,4 +1,4 @@
-/** A thousand snapshots that nobody reads: of strangers, and of a client that may write. */
+/** A thousand snapshots without a reader: requested by clients that may not write, and by one that may. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { fill, type ServerLoad, TOKEN, watchServer } from './clients.ts';
 const REQUESTS = 1_000;
 const SERVICES = 5_000;
 const ATTACK_MS = 6_000;
-/** Other load on the machine only adds to a time, so the best counts. */
+/** Other load on the machine only makes a run slower, so the best run counts. */
 const ATTACKS = 3;
 const PATH = '/v1/store/snapshot?prefix=/';
 const ATTACKER = fileURLToPath(new URL('attacker.ts', import.meta.url));
@@ -20,7 +20,7 @@ export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promis
   const tokenFile = join(folder, 'token');
   writeFileSync(tokenFile, TOKEN);
   for (const who of ['a stranger', 'root'] as const) {
-    // Where the token is needed, nobody on this host is anything but a stranger.
+    // With --http-writers token a client without the token is a stranger, also on this host.
     const writers = who === 'root' ? [] : ['--http-writers', 'token'];
     const args = ['--no-rec', '--http-token-file', tokenFile, ...writers];
     const server = await startSoradns({ store: 'memory:', cwd: folder, args });
@@ -50,7 +50,7 @@ async function attack(server: Soradns): Promise<ServerLoad> {
   const attacker = start([...line, String(server.httpPort), String(REQUESTS), PATH], { cwd });
   try {
     const result = await watchServer(server, ATTACK_MS);
-    if (attacker.hasEnded()) throw new Error(`the attacker has ended: ${attacker.output()}`);
+    if (attacker.hasEnded()) throw new Error(`the attacker exited: ${attacker.output()}`);
     return result;
   } finally {
     await attacker.stop();

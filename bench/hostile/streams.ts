@@ -1,4 +1,4 @@
-/** One large value that a thousand streams are told of, none of which reads. */
+/** One large value sent to a thousand streams, none of which reads. */
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttackOptions, AttackResult } from '../hostile.ts';
@@ -6,10 +6,10 @@ import { startSoradns, untilReady } from '../soradns.ts';
 import { put, requestUnread, watchServer } from './clients.ts';
 
 const STREAMS = 1_000;
-/** With what its form costs it must stay below the limit of a body. */
+/** With the form's overhead it must stay below the limit of a request body. */
 const VALUE = 'x'.repeat(1_000_000);
 const SETTLE_MS = 3_000;
-const PATIENCE_MS = 30_000;
+const READ_TIMEOUT_MS = 30_000;
 
 const PATHS = {
   '/v2/keys?wait=true&stream=true': () => '/v2/keys/skydns?wait=true&recursive=true&stream=true',
@@ -29,12 +29,13 @@ export async function benchStreams({ folder, isQuick }: AttackOptions): Promise<
       await sleep(SETTLE_MS);
       let tookMs = 0;
       const { grownMb } = await watchServer(server, SETTLE_MS, async () => {
-        const began = performance.now();
+        const startedMs = performance.now();
         await put(server.httpPort, 'text/t', VALUE);
-        tookMs = performance.now() - began;
+        tookMs = performance.now() - startedMs;
       });
-      const told = await countTold(sockets);
-      if (told < streams) throw new Error(`only ${told} of ${streams} streams were told`);
+      const received = await countReceived(sockets);
+      if (received < streams)
+        throw new Error(`only ${received} of ${streams} streams received the value`);
       const what = `a PUT of 1 MB with ${streams} streams of ${name}`;
       rows.push(
         { what: `${what}: time`, unit: 'ms', value: tookMs, target: 1_000 },
@@ -47,23 +48,23 @@ export async function benchStreams({ folder, isQuick }: AttackOptions): Promise<
   return rows;
 }
 
-/** Those that were told of the value, when at last they read. */
-async function countTold(sockets: readonly Socket[]): Promise<number> {
-  let told = 0;
+/** Reads all streams; returns how many have the value. */
+async function countReceived(sockets: readonly Socket[]): Promise<number> {
+  let received = 0;
   for (const socket of sockets) {
     let octets = 0;
     socket.on('data', (chunk: Buffer) => {
       octets += chunk.length;
       if (octets < VALUE.length) return;
-      told++;
+      received++;
       socket.destroy();
     });
     socket.resume();
   }
-  const until = performance.now() + PATIENCE_MS;
-  while (told < sockets.length && performance.now() < until) await sleep(20);
+  const until = performance.now() + READ_TIMEOUT_MS;
+  while (received < sockets.length && performance.now() < until) await sleep(20);
   for (const socket of sockets) socket.destroy();
-  return told;
+  return received;
 }
 
 async function revisionOf(port: number): Promise<number> {

@@ -1,4 +1,4 @@
-/** What questions by wildcard cost the main thread, and the clients that ask for other names meanwhile. */
+/** The cost of wildcard queries for the main thread and for other clients' queries. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttackOptions, AttackResult } from '../hostile.ts';
 import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
@@ -20,7 +20,7 @@ export async function benchWildcards({ folder, isQuick }: AttackOptions): Promis
     await untilReady(server);
     await fill(server, services);
     const costs = [
-      await costOf(server, services, 'any.any.any.any, asked again', () => WHOLE),
+      await costOf(server, services, 'any.any.any.any, repeated', () => WHOLE),
       await costOf(
         server,
         services,
@@ -49,7 +49,7 @@ async function fill({ httpPort }: Soradns, services: number): Promise<void> {
     await Promise.all(Array.from({ length: 50 }, (_, k) => putOne(i + k)));
 }
 
-/** CPU time of the whole server for each question, which the main thread answers alone. */
+/** CPU time of the whole server for each query; only the main thread answers these. */
 async function costOf(
   server: Soradns,
   services: number,
@@ -60,7 +60,7 @@ async function costOf(
   const before = server.cpuSeconds();
   await askAll(server, name, QUESTIONS);
   const ms = ((server.cpuSeconds() - before) * 1_000) / QUESTIONS;
-  const what = `${question} over UDP, ${figure(services)} services: CPU time of a question`;
+  const what = `${question} over UDP, ${figure(services)} services: CPU time of a query`;
   return { what, unit: 'ms', value: ms, target: 2 };
 }
 
@@ -75,7 +75,7 @@ async function othersMeanwhile(server: Soradns): Promise<AttackResult> {
     port: server.port,
     from: '127.0.0.7',
     perSecond: OTHERS_PER_SECOND,
-    // A name that workers know, and one that the main thread refuses.
+    // A name that the workers answer, and one that the main thread refuses.
     name: (i: number) => (i % 2 === 0 ? 'i7.s7.r0.e0.skydns.local' : `n${i}.outside.example`),
   };
   const quiet = await startFlood(others);
@@ -96,14 +96,14 @@ async function othersMeanwhile(server: Soradns): Promise<AttackResult> {
   const lost = lostOf(during);
   const detail = `${figure(busyMs, 1)} ms ÷ ${figure(quietMs, 1)} ms; median ${figure(median(during.latenciesMs), 1)} ms; ${lost} of ${during.sent} lost`;
   return {
-    what: `p99 of other questions under ${figure(FLOOD_PER_SECOND)} wildcards a second ÷ quiet (${detail})`,
+    what: `p99 of other queries under ${figure(FLOOD_PER_SECOND)} wildcards a second ÷ quiet (${detail})`,
     unit: 'times',
     value: busyMs / quietMs,
     target: 3,
   };
 }
 
-/** What was lost took for ever. */
+/** A lost query counts as infinitely slow. */
 function p99(result: FloodReplies): number {
   const lost = Array.from({ length: lostOf(result) }, () => Number.POSITIVE_INFINITY);
   return percentile([...result.latenciesMs, ...lost], 0.99);

@@ -1,6 +1,6 @@
 /**
- * What happens to the names during a soak: addresses move, keys come and go, containers start and die, and the store is
- * away for a while. Each change is in the ledger before it begins and, once it must be known, settled.
+ * Changes the names during a soak: addresses change, keys are put and deleted, containers start and die, and etcd is down
+ * for a while. Each change enters the ledger before it begins, and is confirmed when the server must have applied it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -9,10 +9,10 @@ import type { FakeDocker } from '../../test/support/fakeDocker.ts';
 import { serviceValue } from '../names.ts';
 import { addressOf, isPresent, type Ledger, SOAK_NAMES, type SoakName } from './ledger.ts';
 
-/** A change is answered at the latest so long after it was acknowledged, or after Docker told of it. */
+/** The longest time from the acknowledgement, or from Docker's event, until the server answers with the change. */
 const CONFIRM_MS = 2_000;
 const CONTAINER_CONFIRM_MS = 6_000;
-/** Until servers and registrars have found a store that was away: their pauses grow to 5 s. */
+/** The longest time until server and registrar have reconnected to etcd: their backoff grows to 5 s. */
 const RECOVERY_MS = 15_000;
 
 const PERIOD_MS: Readonly<Record<'moves' | 'comes' | 'container', number>> = {
@@ -28,7 +28,7 @@ interface PendingChange {
 }
 
 export class Changes {
-  /** Made so far. */
+  /** Number of changes so far. */
   count = 0;
   readonly #ledger: Ledger;
   readonly #etcd: Etcd;
@@ -38,7 +38,7 @@ export class Changes {
   readonly #busy = new Set<number>();
   readonly #timers: NodeJS.Timeout[] = [];
   #pending: PendingChange[] = [];
-  /** Nothing settles before; while the store is away: never. */
+  /** No change is confirmed before this time; infinite while etcd is down. */
   #confirmFromMs = 0;
   #stopped = false;
 
@@ -49,7 +49,7 @@ export class Changes {
     this.#docker = docker;
   }
 
-  /** Writes what is there from the beginning. */
+  /** Writes the names that exist from the start. */
   async fill(): Promise<void> {
     const first = SOAK_NAMES.filter(
       ({ behaviour }) => behaviour === 'stays' || behaviour === 'moves',
@@ -63,7 +63,7 @@ export class Changes {
     this.#timers.push(setInterval(() => this.#confirmDue(), 20));
   }
 
-  /** No more changes; resolves when those under way are done. */
+  /** Stops changing names; resolves when pending changes are done. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
@@ -71,7 +71,7 @@ export class Changes {
     this.#client.close();
   }
 
-  /** The store dies, and is back after so long with all that it had. */
+  /** Kills etcd and restarts it with its data after `awayMs`. */
   async interrupt(awayMs: number): Promise<void> {
     this.#confirmFromMs = Number.POSITIVE_INFINITY;
     await this.#etcd.kill();
@@ -82,9 +82,9 @@ export class Changes {
 
   #repeat(behaviour: keyof typeof PERIOD_MS): void {
     const names = SOAK_NAMES.filter((name) => name.behaviour === behaviour);
-    let turn = 0;
+    let next = 0;
     const tick = (): void => {
-      const name = names[turn++ % names.length];
+      const name = names[next++ % names.length];
       if (name !== undefined && !this.#busy.has(name.index)) void this.#change(name);
     };
     this.#timers.push(setInterval(tick, PERIOD_MS[behaviour]));
@@ -106,7 +106,7 @@ export class Changes {
     else await this.#write(name, state);
   }
 
-  /** Tries until the store has it: after a failure nobody knows whether it does. */
+  /** Retries until etcd acknowledges: after a failure the write may or may not be stored. */
   async #write({ key, index }: SoakName, state: number): Promise<void> {
     while (!this.#stopped) {
       try {

@@ -1,6 +1,6 @@
 /**
- * Asks for addresses and judges each reply, octet by octet, by what was true between the question and the reply. An id
- * that comes round without an answer is lost.
+ * Writes queries for addresses and checks each reply, octet by octet, against the states of the name between query and
+ * reply. A query whose id is reused without a reply is lost.
  */
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { parseName } from '../../src/dns/name.ts';
@@ -10,10 +10,10 @@ import { isAddressOf, type Ledger, mayBeAbsent, SOAK_NAMES, type SoakName } from
 export interface CheckResult {
   readonly sent: number;
   readonly answered: number;
-  /** Asked longer ago than anybody waits. */
+  /** Queries without a reply. */
   readonly lost: number;
   readonly wrong: number;
-  /** The first few, for people. */
+  /** The first few faults, printable. */
   readonly examples: readonly string[];
 }
 
@@ -26,7 +26,7 @@ const NO_NAME = -1;
 export class Checker {
   readonly #ledger: Ledger;
   readonly #queries: readonly Uint8Array[] = SOAK_NAMES.map(queryFor);
-  /** By id: which name was asked for, and the oldest of its states that counted then. */
+  /** By id: the name in the query, and its oldest valid state at that time. */
   readonly #nameOf = new Int32Array(IDS).fill(NO_NAME);
   readonly #oldestOf = new Int32Array(IDS);
   readonly #examples: string[] = [];
@@ -39,7 +39,7 @@ export class Checker {
     this.#ledger = ledger;
   }
 
-  /** Writes the next question, about the name; gives its length. */
+  /** Writes the next query, for the name; returns its length. */
   writeQuery(index: number, octets: Uint8Array, at: number): number {
     const id = this.#sent++ & (IDS - 1);
     if (this.#nameOf[id] !== NO_NAME) this.#overdue++;
@@ -56,7 +56,7 @@ export class Checker {
     const id = ((octets[at] as number) << 8) | (octets[at + 1] as number);
     const index = this.#nameOf[id] as number;
     if (index === NO_NAME) {
-      this.#addFault('answered twice, or never asked', undefined);
+      this.#addFault('answered twice, or without a query', undefined);
       return;
     }
     this.#nameOf[id] = NO_NAME;
@@ -65,7 +65,7 @@ export class Checker {
     if (fault !== undefined) this.#addFault(fault, SOAK_NAMES[index]);
   }
 
-  /** What still waits for an answer counts as lost. */
+  /** Queries that still wait for a reply count as lost. */
   result(): CheckResult {
     const waiting = this.#nameOf.reduce((sum, index) => sum + (index === NO_NAME ? 0 : 1), 0);
     return {
@@ -115,7 +115,7 @@ function queryFor({ name }: SoakName): Uint8Array {
   });
 }
 
-/** The lower 24 bits of the address in 10.0.0.0/8 of the record at `at`, which is owned by the question's name. */
+/** The lower 24 bits of the address (10.0.0.0/8) in the record at `at`, whose owner must be the question's name. */
 function hostOf(reply: Uint8Array, at: number): number | undefined {
   const [a = 0, b = 0, , type, , klass] = reply.subarray(at, at + 6);
   const [lengthHigh, length, ten, x = 0, y = 0, z = 0] = reply.subarray(

@@ -1,4 +1,4 @@
-/** Datagrams that the kernel dropped as a socket's buffer was full: the last column of /proc/net/udp. */
+/** Datagrams that the kernel dropped because a socket's buffer was full: the last column of /proc/net/udp. */
 import { readFileSync, readlinkSync } from 'node:fs';
 
 interface Row {
@@ -19,18 +19,18 @@ function rows(): Row[] {
     });
 }
 
-/** Of all IPv4 sockets that are bound to the port. */
+/** Drops of all IPv4 sockets bound to the port. */
 export function dropsOfPort(port: number): number {
   return rows().reduce((sum, row) => sum + (row.port === port ? row.drops : 0), 0);
 }
 
-/** Of this process's IPv4 sockets. */
+/** Drops of these IPv4 sockets of this process. */
 export function dropsOfSockets(fds: readonly number[]): number {
   const inodes = new Set(fds.map((fd) => /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0]));
   return rows().reduce((sum, row) => sum + (inodes.has(row.inode) ? row.drops : 0), 0);
 }
 
-/** Of all sockets that were ever seen bound to the port, also of those that are closed by now. */
+/** Counts the drops of all sockets bound to the port since the start, also of closed ones. */
 export class DropWatch {
   readonly #port: number;
   readonly #most = new Map<string, number>();
@@ -41,7 +41,7 @@ export class DropWatch {
     this.#timer = setInterval(() => this.#read(), 50);
   }
 
-  /** Ends the watch; gives how many there were. */
+  /** Stops and returns the number of drops. */
   stop(): number {
     clearInterval(this.#timer);
     this.#read();

@@ -1,19 +1,19 @@
 /**
- * What the store holds at each moment, in memory that the writer and the asker share. Every name goes through numbered
- * states; at any time those from the oldest to the newest may be answered: the newest is the last that was begun, the
- * oldest the last that everybody must have heard of by now.
+ * The states of the names at each moment, in memory shared by the writer and the query thread. Every name goes through
+ * numbered states. Answers from the oldest to the newest state are right: the newest is the last one begun, the oldest is
+ * the last one that the server must have applied.
  */
 
-/** What a name does. */
+/** How a name changes during the soak. */
 export type Behaviour =
-  /** It is always there. */
+  /** It always exists. */
   | 'stays'
   /** Its address changes. */
   | 'moves'
-  /** It comes and goes, by the store's API or with a container. */
+  /** It is created and deleted, in the store or by a container. */
   | 'comes'
   | 'container'
-  /** Nobody ever has it. */
+  /** It never exists. */
   | 'never';
 
 export interface SoakName {
@@ -43,7 +43,7 @@ export const SOAK_NAMES: readonly SoakName[] = (Object.keys(COUNTS) as Behaviour
     key: `/skydns/local/skydns/soak/${behaviour}/n${i}`,
   }));
 
-/** In states of an odd number a name is there, in others not. Names that never go skip the even ones. */
+/** A name exists in odd states and not in even ones. Names that always exist skip the even states. */
 export function isPresent(state: number): boolean {
   return state % 2 === 1;
 }
@@ -51,7 +51,7 @@ export function isPresent(state: number): boolean {
 const STATE_BITS = 14;
 const STATE_MASK = (1 << STATE_BITS) - 1;
 
-/** The address that only this name has, and only in this state (or one 16,384 later). */
+/** An address unique to this name and state (it repeats after 16,384 states). */
 export function addressOf(index: number, state: number): string {
   const host = (index << STATE_BITS) | (state & STATE_MASK);
   return `10.${host >> 16}.${(host >> 8) & 255}.${host & 255}`;
@@ -77,24 +77,24 @@ export class Ledger {
     return Atomics.load(this.#newest, index);
   }
 
-  /** To be called before the first thing is done that leads to the state. */
+  /** Call this before the change to the state starts. */
   begin(index: number, state: number): void {
     Atomics.store(this.#newest, index, state);
   }
 
-  /** No state before this one may be answered to questions that are asked from now on. */
+  /** From now on an answer with a state before this one is wrong. */
   confirm(index: number, state: number): void {
     if (state > this.oldest(index)) Atomics.store(this.#oldest, index, state);
   }
 }
 
-/** Whether a name that was in the states from `from` to `to` may be absent. */
+/** Whether NXDOMAIN is right for a name in the states `from` to `to`. */
 export function mayBeAbsent(behaviour: Behaviour, from: number, to: number): boolean {
   if (behaviour === 'stays' || behaviour === 'moves') return false;
   return from !== to || !isPresent(from);
 }
 
-/** Whether `host`, the lower 24 bits of an address, is that of the name in one of these states. */
+/** Whether `host`, the lower 24 bits of an address, belongs to the name in one of these states. */
 export function isAddressOf(index: number, host: number, from: number, to: number): boolean {
   if (host >> STATE_BITS !== index) return false;
   const state = from + (((host & STATE_MASK) - from) & STATE_MASK);

@@ -1,4 +1,4 @@
-/** The thread that asks: questions by a timetable over batched sockets, until it is told to stop. */
+/** The thread that sends queries at a fixed rate over batched sockets until it is stopped. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { dueAfter } from '../generator/pacing.ts';
 import { BATCH, openQuerySockets, waiter } from '../generator/querySocket.ts';
@@ -10,20 +10,20 @@ export interface QueryThreadOptions {
   readonly port: number;
   readonly perSecond: number;
   readonly ledgerMemory: SharedArrayBuffer;
-  /** One word; not 0: stop. */
+  /** One word; the thread stops when it is not 0. */
   readonly stopMemory: SharedArrayBuffer;
 }
 
 export interface QueryThreadResult extends CheckResult {
-  /** Replies that the kernel dropped before we read them. */
+  /** Replies that the kernel dropped before the thread received them. */
   readonly drops: number;
   readonly seconds: number;
 }
 
 const SOCKETS = 4;
-/** As long as the slowest reply takes; far below the time in which ids come round. */
+/** Longer than the slowest reply, and far below the time until an id is reused. */
 const LAST_REPLY_MS = 2_000;
-/** Behind its timetable it asks only so many batches before it reads again. */
+/** The most batches that a late thread sends before it receives again. */
 const MAX_BATCHES = 4;
 
 if (parentPort !== null) parentPort.postMessage(run(workerData as QueryThreadOptions));
@@ -35,13 +35,13 @@ function run({ port, perSecond, ledgerMemory, stopMemory }: QueryThreadOptions):
   const checker = new Checker(new Ledger(ledgerMemory));
   let sent = 0;
   let next = 0;
-  const hear = (): void => {
+  const receive = (): void => {
     for (const socket of sockets) {
       const count = socket.receive();
       for (let i = 0; i < count; i++) checker.check(socket.octets, socket.at(i), socket.length(i));
     }
   };
-  const ask = (due: number): void => {
+  const sendBatch = (due: number): void => {
     const socket = sockets[next++ % sockets.length] as (typeof sockets)[number];
     const count = Math.min(due - sent, BATCH);
     for (let i = 0; i < count; i++, sent++)
@@ -49,17 +49,17 @@ function run({ port, perSecond, ledgerMemory, stopMemory }: QueryThreadOptions):
     socket.send();
   };
 
-  const beganMs = performance.now();
+  const startedMs = performance.now();
   while (Atomics.load(stop, 0) === 0) {
-    const due = dueAfter(performance.now() - beganMs, perSecond);
-    for (let batch = 0; batch < MAX_BATCHES && sent < due; batch++) ask(due);
-    hear();
+    const due = dueAfter(performance.now() - startedMs, perSecond);
+    for (let batch = 0; batch < MAX_BATCHES && sent < due; batch++) sendBatch(due);
+    receive();
     wait(1);
   }
-  const seconds = (performance.now() - beganMs) / 1000;
+  const seconds = (performance.now() - startedMs) / 1000;
   for (const endMs = performance.now() + LAST_REPLY_MS; performance.now() < endMs; ) {
     wait(10);
-    hear();
+    receive();
   }
   const result = {
     ...checker.result(),
@@ -70,7 +70,7 @@ function run({ port, perSecond, ledgerMemory, stopMemory }: QueryThreadOptions):
   return result;
 }
 
-/** In an order that no cache likes, and in which every name has its turn equally often. */
-function nameOf(question: number): number {
-  return (Math.imul(question, 40_503) >>> 4) % SOAK_NAMES.length;
+/** Spreads the names evenly, in an order that is bad for caches. */
+function nameOf(query: number): number {
+  return (Math.imul(query, 40_503) >>> 4) % SOAK_NAMES.length;
 }

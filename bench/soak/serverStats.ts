@@ -1,15 +1,15 @@
-/** How the server fares, as its own metrics have it: what it holds must not grow while the load stays the same. */
+/** The server's memory, descriptors and drops from its own metrics; they must not grow under a steady load. */
 
 export interface ServerStats {
   readonly atMs: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
   readonly fds: number;
-  /** Of both: on purpose, and as packets came faster than they were answered. */
+  /** Dropped packets: malformed ones and those of full queues. */
   readonly dropped: number;
 }
 
-/** Scrapes once. */
+/** Scrapes /metrics once. */
 export async function readServerStats(httpPort: number): Promise<ServerStats> {
   const reply = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
   const text = await reply.text();
@@ -28,15 +28,15 @@ export async function readServerStats(httpPort: number): Promise<ServerStats> {
 }
 
 const MIB = 2 ** 20;
-/** Connections that come and go. */
+/** Allowance for connections that open and close. */
 const FEW_FDS = 8;
 
-/** What grew between the middle third of the time and the last one; empty when nothing did. */
+/** Returns what grew between the middle third and the last third of the samples. */
 export function growth(series: readonly ServerStats[]): string[] {
   const third = Math.floor(series.length / 3);
   const [middle, last] = [series.slice(third, 2 * third), series.slice(2 * third)];
   if (third < 2) return ['too few samples to say whether anything grows'];
-  // The least of many samples is near to what survives a collection.
+  // The smallest of many samples is close to the size after a garbage collection.
   const least = (field: keyof ServerStats, of: readonly ServerStats[]): number =>
     Math.min(...of.map((each) => each[field]));
   const faults: string[] = [];

@@ -1,4 +1,4 @@
-/** Starting and stopping the thread that asks. */
+/** Starts and stops the thread that sends the queries. */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startThread } from '../../src/dataplane/listeners/threads.ts';
@@ -6,11 +6,11 @@ import type { Ledger } from './ledger.ts';
 import type { QueryThreadOptions, QueryThreadResult } from './queryThread.ts';
 
 export interface QueryThread {
-  /** Goes on for so long, and waits for what is owed. */
+  /** Stops sending after `afterMs` and waits for the last replies. */
   stop(afterMs?: number): Promise<QueryThreadResult>;
 }
 
-/** Asks a port of 127.0.0.1 about the ledger's names, evenly. */
+/** Queries a port of 127.0.0.1 for the ledger's names at a fixed rate. */
 export function startQueryThread(port: number, perSecond: number, ledger: Ledger): QueryThread {
   const stopMemory = new SharedArrayBuffer(4);
   const workerData: QueryThreadOptions = {
