@@ -132,7 +132,7 @@ export async function dryRun(config: RegisterConfig, { stop }: Pick<Io, 'stop'>)
   const events: RegistrarEvent[] = [];
   const registrar = startRegistrar({ ...config, store, onEvent: (event) => events.push(event) });
   try {
-    while (!registrar.isSettled() && !stop.aborted) {
+    while (!registrar.isUpToDate() && !stop.aborted) {
       throwIfLost(events);
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }

@@ -4,13 +4,13 @@ import type { StoreError } from '../store/store.ts';
 import type { Refusal } from './describe/description.ts';
 import type { EngineError, EngineInfo } from './engine/engine.ts';
 import type { RegistrarFinding } from './finding.ts';
-import type { TenureEvent } from './leadership/leadership.ts';
+import type { LeadershipEvent } from './leadership/leadership.ts';
 import type { HostFacts } from './observe/hostFacts.ts';
-import type { ConvergeEvent } from './reconcile/reconciler.ts';
+import type { ReconcileEvent } from './reconcile/reconciler.ts';
 
 export type RegistrarEvent =
-  | ConvergeEvent
-  | TenureEvent
+  | ReconcileEvent
+  | LeadershipEvent
   | { readonly kind: 'engineConnected'; readonly label: string }
   | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
   /** Another engine is at the address, or the engine has got another id. */
@@ -32,16 +32,16 @@ export type RegistrarEvent =
 
 const MAX_REMEMBERED = 10_000;
 
-export class ToldRefusals {
-  readonly #told = new Set<string>();
+export class ReportedRefusals {
+  readonly #reported = new Set<string>();
 
   /** Those of a container that were not told before; from now on they were. */
-  news(containerId: string, refusals: readonly Refusal[]): readonly Refusal[] {
+  addNew(containerId: string, refusals: readonly Refusal[]): readonly Refusal[] {
     return refusals.filter(({ about, reason }) => {
       const id = `${containerId} ${about} ${reason}`;
-      if (this.#told.has(id)) return false;
-      if (this.#told.size >= MAX_REMEMBERED) this.#told.clear();
-      this.#told.add(id);
+      if (this.#reported.has(id)) return false;
+      if (this.#reported.size >= MAX_REMEMBERED) this.#reported.clear();
+      this.#reported.add(id);
       return true;
     });
   }

@@ -2,7 +2,7 @@
 import { shown } from './describe/description.ts';
 import type { EngineInfo } from './engine/engine.ts';
 import type { Profile } from './leadership/identity.ts';
-import type { Neighbour } from './leadership/neighbours.ts';
+import type { PeerRegistrar } from './leadership/peers.ts';
 
 export interface RegistrarFinding {
   /** `duplicate`: another engine has this engine's id. `overlapping`: another registrar of this engine has our zones too. */
@@ -22,7 +22,7 @@ export function printFinding({ message, fix }: RegistrarFinding): string {
 
 /** `undefined`: nothing is wrong with it. */
 export function findingOf(
-  { kind, lock }: Neighbour,
+  { kind, lock }: PeerRegistrar,
   info: EngineInfo,
   own: { readonly host: string; readonly profile: Profile },
 ): RegistrarFinding | undefined {

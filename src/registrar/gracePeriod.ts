@@ -1,30 +1,30 @@
 /** How long what was known of an engine still counts while it is away: for ever, unless a time is given. */
 import type { Clock, Timer } from '../timing/clock.ts';
 
-export interface GraceOptions {
+export interface GracePeriodOptions {
   readonly clock: Clock;
   readonly graceMs: number | undefined;
   /** Whether the time does not count, as the engine is away for us alone. */
-  readonly isExcused: () => boolean;
-  readonly onOver: (afterMs: number) => void;
+  readonly isOurFault: () => boolean;
+  readonly onExpired: (afterMs: number) => void;
 }
 
 /** Between two looks at whether the time counts by now. */
 const MIN_PAUSE_MS = 1_000;
 
-export class Grace {
-  readonly #options: GraceOptions;
+export class GracePeriod {
+  readonly #options: GracePeriodOptions;
   #timer: Timer | undefined;
   #isAway = false;
-  #isOver = false;
+  #isExpired = false;
 
-  constructor(options: GraceOptions) {
+  constructor(options: GracePeriodOptions) {
     this.#options = options;
   }
 
   /** The engine has been away for so long that nothing counts any more. */
-  get isOver(): boolean {
-    return this.#isOver;
+  get isExpired(): boolean {
+    return this.#isExpired;
   }
 
   /** The engine is away. Gives whether that is news. */
@@ -41,17 +41,17 @@ export class Grace {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#isAway = false;
-    this.#isOver = false;
+    this.#isExpired = false;
   }
 
   #wait(delayMs: number, graceMs: number): void {
-    const { clock, isExcused, onOver } = this.#options;
+    const { clock, isOurFault: isExcused, onExpired: onOver } = this.#options;
     this.#timer = clock.startTimer(delayMs, () => {
       if (isExcused()) {
         this.#wait(Math.max(graceMs, MIN_PAUSE_MS), graceMs);
         return;
       }
-      this.#isOver = true;
+      this.#isExpired = true;
       onOver(graceMs);
     });
   }

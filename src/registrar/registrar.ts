@@ -18,17 +18,17 @@ import { describeContainer } from './describeContainer.ts';
 import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine/engine.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
 import { shortId } from './engine/responses.ts';
-import { type RegistrarEvent, ToldRefusals } from './events.ts';
+import { type RegistrarEvent, ReportedRefusals } from './events.ts';
 import type { RegistrarFinding } from './finding.ts';
-import { Grace } from './gracePeriod.ts';
+import { GracePeriod } from './gracePeriod.ts';
 import { ownerId } from './leadership/identity.ts';
-import { Caretaker } from './leadership/orphanLease.ts';
+import { OrphanLeases } from './leadership/orphanLease.ts';
 import type { Probe } from './observe/checks.ts';
 import { EngineFollower } from './observe/follow.ts';
 import { type HostFacts, HostWatcher } from './observe/hostFacts.ts';
 import { type RegistrarRun, selfOf } from './observe/self.ts';
 import { Namespace } from './reconcile/namespace.ts';
-import { EngineSession, type Tally } from './session.ts';
+import { EngineSession, type SessionCounters } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
 export interface RegistrarOptions extends RegistrarRun {
@@ -72,7 +72,7 @@ export interface Registrar {
   /** What is wrong although it works; a part of the status. */
   findings(): readonly RegistrarFinding[];
   /** Whether it is ready, and has written (in a dry run: told) all that was to be written. */
-  isSettled(): boolean;
+  isUpToDate(): boolean;
   /** Describes all containers anew, if these are other zones than before. */
   setZones(zones: Zones): void;
   /** Never rejects. */
@@ -95,11 +95,11 @@ class EngineRegistrar implements Registrar {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #follower: EngineFollower;
-  readonly #grace: Grace;
+  readonly #gracePeriod: GracePeriod;
   readonly #hostWatcher: HostWatcher;
-  readonly #caretaker: Caretaker | undefined = undefined;
-  readonly #toldRefusals = new ToldRefusals();
-  readonly #tally: Tally = { puts: 0, deletes: 0, failures: 0, storeFailures: 0 };
+  readonly #orphanLeases: OrphanLeases | undefined = undefined;
+  readonly #reportedRefusals = new ReportedRefusals();
+  readonly #counters: SessionCounters = { puts: 0, deletes: 0, failures: 0, storeFailures: 0 };
   readonly #formerOwners = new Set<string>();
   #session: EngineSession | undefined;
   /** Sessions of other engines that may still be writing. */
@@ -117,20 +117,25 @@ class EngineRegistrar implements Registrar {
     this.#random = options.random ?? Math.random;
     this.#context = { ...options.context, hostAddresses: {}, ownNetworks: [] };
     this.#namespace = new Namespace(this.#context.prefix, this.#context.zones);
-    this.#grace = new Grace({
+    this.#gracePeriod = new GracePeriod({
       clock: this.#clock,
       graceMs: options.dockerGraceMs,
-      isExcused: () => options.socket?.isUnlinked() === true,
-      onOver: (afterMs) => this.#withdraw(afterMs),
+      isOurFault: () => options.socket?.isUnlinked() === true,
+      onExpired: (afterMs) => this.#withdraw(afterMs),
     });
     this.#hostWatcher = new HostWatcher({
       readHostFacts: options.readHostFacts,
       clock: this.#clock,
       onChange: (hostFacts) => this.#onHostFacts(hostFacts),
     });
-    const { store, place, dryRun } = options;
+    const { store, bootKey: place, dryRun } = options;
     if (place !== undefined && dryRun !== true)
-      this.#caretaker = new Caretaker({ store, place, clock: this.#clock, random: this.#random });
+      this.#orphanLeases = new OrphanLeases({
+        store,
+        bootKey: place,
+        clock: this.#clock,
+        random: this.#random,
+      });
     this.#follower = new EngineFollower({
       engine: options.engine,
       clock: this.#clock,
@@ -163,8 +168,8 @@ class EngineRegistrar implements Registrar {
     return this.#session?.findings() ?? [];
   }
 
-  isSettled(): boolean {
-    return this.#session?.converger.isDone === true && this.readiness().isReady;
+  isUpToDate(): boolean {
+    return this.#session?.reconciler.isUpToDate === true && this.readiness().isReady;
   }
 
   setZones({ zones, defaultZone }: Zones): void {
@@ -187,9 +192,9 @@ class EngineRegistrar implements Registrar {
       reconnects: this.#follower.reconnects,
       store: this.#options.store.label,
       isDryRun: this.#options.dryRun === true,
-      isWithdrawn: this.#grace.isOver,
+      isWithdrawn: this.#gracePeriod.isExpired,
       nowMs: this.#clock.monotonicMs(),
-      tally: this.#tally,
+      counters: this.#counters,
       session: this.#session,
     };
   }
@@ -206,9 +211,9 @@ class EngineRegistrar implements Registrar {
       session.refresh(info);
       return;
     }
-    this.#caretaker?.stop();
+    this.#orphanLeases?.stop();
     // What an earlier run left is not to be withdrawn, now that a list is about to say what of it still runs.
-    this.#grace.end();
+    this.#gracePeriod.end();
     if (session !== undefined) this.#leave(session, info);
     const { registrator } = this.#options.context;
     if (registrator?.hostName === '')
@@ -246,9 +251,9 @@ class EngineRegistrar implements Registrar {
       describe: (inspection, parent) => this.#describe(inspection, parent),
       self: (known) => selfOf(this.#options, known, this.#bridgeId, this.#context),
       isDryRun: dryRun === true,
-      isWithdrawn: () => this.#grace.isOver,
+      isWithdrawn: () => this.#gracePeriod.isExpired,
       formerOwners: this.#formerOwners,
-      tally: this.#tally,
+      counters: this.#counters,
       clock: this.#clock,
       random: this.#random,
       onEvent: (event) => this.#emit(event),
@@ -259,33 +264,33 @@ class EngineRegistrar implements Registrar {
     const description = describeContainer(inspection, this.#context, parent);
     if (description.kind !== 'described') return description;
     const containerId = shortId(inspection.Id);
-    for (const refusal of this.#toldRefusals.news(containerId, description.refusals))
+    for (const refusal of this.#reportedRefusals.addNew(containerId, description.refusals))
       this.#emit({ kind: 'refused', containerId, refusal });
     return description;
   }
 
   #onConnected(): void {
-    this.#grace.end();
+    this.#gracePeriod.end();
     this.#options.socket?.noteReached();
     this.#emit({ kind: 'engineConnected', label: this.#options.engine.label });
-    this.#session?.kick();
+    this.#session?.wake();
   }
 
   #onLost(error: EngineError, retryInMs: number): void {
     this.#emit({ kind: 'engineLost', error, retryInMs });
     if (this.#isClosed) return;
-    const isFirst = this.#grace.begin();
-    if (isFirst && this.#session === undefined) this.#caretaker?.start();
+    const isFirst = this.#gracePeriod.begin();
+    if (isFirst && this.#session === undefined) this.#orphanLeases?.start();
     if (this.#isSocketReplaced || this.#options.socket?.isReplaced() !== true) return;
     this.#isSocketReplaced = true;
     this.#emit({ kind: 'socketReplaced', label: this.#options.engine.label });
   }
 
   #withdraw(afterMs: number): void {
-    this.#caretaker?.stop();
+    this.#orphanLeases?.stop();
     this.#emit({ kind: 'withdrawn', afterMs });
     this.#session?.containers.invalidateAll();
-    this.#session?.kick();
+    this.#session?.wake();
   }
 
   #onHostFacts(hostFacts: HostFacts): void {
@@ -299,9 +304,9 @@ class EngineRegistrar implements Registrar {
     if (end === 'keep') await this.#linger(lingerMs);
     this.#isClosed = true;
     this.#follower.close();
-    this.#grace.end();
+    this.#gracePeriod.end();
     this.#hostWatcher.close();
-    this.#caretaker?.stop();
+    this.#orphanLeases?.stop();
     if (this.#session !== undefined) await this.#end(this.#session, end);
     await this.#ending;
   }
@@ -320,7 +325,7 @@ class EngineRegistrar implements Registrar {
     for (;;) {
       const passedMs = this.#clock.monotonicMs() - startMs;
       const isConnected = this.#follower.state().kind === 'connected';
-      const isSettled = this.#session?.converger.isDone !== false || passedMs >= SETTLE_MS;
+      const isSettled = this.#session?.reconciler.isUpToDate !== false || passedMs >= SETTLE_MS;
       if (isSettled && (passedMs >= lingerMs || !isConnected)) return;
       await new Promise<void>((resolve) => this.#clock.startTimer(LOOK_EVERY_MS, resolve));
     }

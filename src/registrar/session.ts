@@ -10,16 +10,16 @@ import type { Engine, EngineInfo, Inspection } from './engine/engine.ts';
 import type { RegistrarEvent } from './events.ts';
 import { findingOf, type RegistrarFinding } from './finding.ts';
 import { type Identity, ownerId, type Self } from './leadership/identity.ts';
-import { answerWithinMs, Tenure } from './leadership/leadership.ts';
+import { answerWithinMs, Leadership } from './leadership/leadership.ts';
 import { Locks } from './leadership/locks.ts';
-import { type Neighbour, Neighbours } from './leadership/neighbours.ts';
+import { type PeerRegistrar, PeerRegistrars } from './leadership/peers.ts';
 import { permissionOf } from './leadership/permission.ts';
 import { Checks, type Probe } from './observe/checks.ts';
 import { Containers } from './observe/containers.ts';
-import type { Wish } from './reconcile/claims.ts';
+import type { StampedRecord } from './reconcile/claims.ts';
 import type { Namespace } from './reconcile/namespace.ts';
-import { type ConvergeCounters, Converger } from './reconcile/reconciler.ts';
-import { ActualRecords, mayStand } from './reconcile/storedRecords.ts';
+import { type ReconcileCounters, Reconciler } from './reconcile/reconciler.ts';
+import { mayStand, StoredRecords } from './reconcile/storedRecords.ts';
 
 export interface SessionOptions {
   readonly info: EngineInfo;
@@ -38,34 +38,34 @@ export interface SessionOptions {
   /** Owners of earlier sessions of this run. */
   readonly formerOwners: ReadonlySet<string>;
   readonly leaseTtlSeconds: number;
-  readonly tally: Tally;
+  readonly counters: SessionCounters;
   readonly clock: Clock;
   readonly random: () => number;
   readonly onEvent: (event: RegistrarEvent) => void;
 }
 
 /** Counts that outlast a session. */
-export interface Tally extends ConvergeCounters {
+export interface SessionCounters extends ReconcileCounters {
   /** Of mirrors that are closed. */
   storeFailures: number;
 }
 
 /** What there is for one identity. */
-interface Publication {
-  readonly actual: ActualRecords;
+interface StoreSync {
+  readonly stored: StoredRecords;
   readonly mirror: Mirror;
-  readonly converger: Converger;
+  readonly reconciler: Reconciler;
 }
 
 export class EngineSession {
   readonly containers: Containers;
   readonly checks: Checks;
-  readonly tenure: Tenure;
+  readonly leadership: Leadership;
   readonly #options: SessionOptions;
   readonly #locks: Locks;
-  readonly #neighbours: Neighbours;
+  readonly #peers: PeerRegistrars;
   #info: EngineInfo;
-  #publication: Publication;
+  #sync: StoreSync;
   /** Convergers of earlier identities that may still be writing. */
   #ending: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -75,51 +75,51 @@ export class EngineSession {
     const self = (): Self => options.self(this.#info);
     this.#info = info;
     this.#options = options;
-    const kick = (): void => this.kick();
+    const wake = (): void => this.wake();
     this.containers = new Containers({
       engine,
-      ownerId: () => ownerId(this.tenure.identity),
+      ownerId: () => ownerId(this.leadership.identity),
       describe: options.describe,
       clock,
-      onChange: kick,
+      onChange: wake,
       onFailure: (containerId, error) => onEvent({ kind: 'inspectFailed', containerId, error }),
     });
-    this.checks = new Checks({ probe: options.probe, clock, onChange: kick });
+    this.checks = new Checks({ probe: options.probe, clock, onChange: wake });
     const { instance } = self();
     const within = answerWithinMs(leaseTtlSeconds);
     const common = { store, engineId: info.id, clock, random };
     this.#locks = new Locks({ ...common, instance, answerWithinMs: within });
-    this.tenure = new Tenure({
+    this.leadership = new Leadership({
       ...common,
       locks: this.#locks,
       self,
       isDryRun: options.isDryRun,
       ttlSeconds: leaseTtlSeconds,
       onIdentity: () => this.#onIdentity(),
-      onChange: kick,
+      onChange: wake,
       onEvent,
     });
-    this.#neighbours = new Neighbours({
+    this.#peers = new PeerRegistrars({
       locks: this.#locks,
       self,
       ownIdentity: () => this.identity,
       ttlSeconds: leaseTtlSeconds,
       clock,
       random,
-      onChange: kick,
-      onFound: (neighbour) => this.#onFound(neighbour),
+      onChange: wake,
+      onFound: (peer) => this.#onFound(peer),
     });
-    this.#publication = this.#publish();
+    this.#sync = this.#openSync();
   }
 
   start(): void {
-    this.#publication.mirror.start();
-    this.#publication.converger.start();
-    this.tenure.start();
+    this.#sync.mirror.start();
+    this.#sync.reconciler.start();
+    this.leadership.start();
     // In a dry run nobody is asked anything, as that would be a write.
     if (this.#options.isDryRun) return;
     this.#locks.start();
-    this.#neighbours.start();
+    this.#peers.start();
   }
 
   get info(): EngineInfo {
@@ -127,40 +127,40 @@ export class EngineSession {
   }
 
   get identity(): Identity {
-    return this.tenure.identity;
+    return this.leadership.identity;
   }
 
   get namespace(): Namespace {
     return this.#options.namespace();
   }
 
-  get actual(): ActualRecords {
-    return this.#publication.actual;
+  get stored(): StoredRecords {
+    return this.#sync.stored;
   }
 
   get mirror(): Mirror {
-    return this.#publication.mirror;
+    return this.#sync.mirror;
   }
 
-  get converger(): Converger {
-    return this.#publication.converger;
+  get reconciler(): Reconciler {
+    return this.#sync.reconciler;
   }
 
   /** Something has changed. */
-  kick(): void {
-    this.#publication.converger.kick();
+  wake(): void {
+    this.#sync.reconciler.wake();
   }
 
   /** What is known of ourselves has changed, or of the engine. */
   refresh(info: EngineInfo = this.#info): void {
     this.#info = info;
-    this.tenure.refresh();
-    this.#neighbours.refresh();
+    this.leadership.refresh();
+    this.#peers.refresh();
   }
 
   /** What is wrong although it works, as far as is known. */
   findings(): readonly RegistrarFinding[] {
-    return this.#neighbours.living().flatMap((neighbour) => this.#findingOf(neighbour) ?? []);
+    return this.#peers.alive().flatMap((peer) => this.#findingOf(peer) ?? []);
   }
 
   /** Rejects with a `StoreError` when the lease could not be given back. */
@@ -168,92 +168,92 @@ export class EngineSession {
     this.#isClosed = true;
     this.containers.close();
     this.checks.close();
-    this.#neighbours.close();
+    this.#peers.close();
     await this.#ending;
-    await this.#unpublish();
+    await this.#closeSync();
     this.#locks.close();
-    await this.tenure.close(end);
+    await this.leadership.close(end);
   }
 
   /** Everything under another identity: what we own is another set of records. */
   #onIdentity(): void {
     if (this.#isClosed) return;
-    const before = this.#unpublish();
+    const before = this.#closeSync();
     this.#ending = Promise.all([this.#ending, before]);
-    this.#publication = this.#publish();
+    this.#sync = this.#openSync();
     this.containers.reevaluate();
-    this.#publication.mirror.start();
-    this.#publication.converger.start();
+    this.#sync.mirror.start();
+    this.#sync.reconciler.start();
   }
 
-  #publish(): Publication {
-    const { store, prefix, isWithdrawn, tally, clock, random, onEvent } = this.#options;
-    const { containers, checks, tenure } = this;
-    const actual = new ActualRecords(ownerId(tenure.identity), () => this.kick());
-    const onMirror = (event: MirrorEvent): void => this.#onMirror(event, actual);
+  #openSync(): StoreSync {
+    const { store, prefix, isWithdrawn, counters, clock, random, onEvent } = this.#options;
+    const { containers, checks, leadership } = this;
+    const stored = new StoredRecords(ownerId(leadership.identity), () => this.wake());
+    const onMirror = (event: MirrorEvent): void => this.#onMirror(event, stored);
     const mirror = new Mirror({
       store,
       prefix,
-      replica: actual,
+      replica: stored,
       onEvent: onMirror,
       clock,
       random,
     });
-    const converger = new Converger({
+    const reconciler = new Reconciler({
       store,
-      actual,
-      permission: () => permissionOf(mirror, tenure),
-      wishes: () =>
+      stored,
+      permission: () => permissionOf(mirror, leadership),
+      desired: () =>
         checks
-          .passing(this.#wishes(), (wish) => actual.has(wish))
-          .filter((wish) => mayStand(wish, actual)),
-      isKnown: (id) => isWithdrawn() || containers.isKnown(id),
+          .passing(this.#desired(), (stamped) => stored.has(stamped))
+          .filter((stamped) => mayStand(stamped, stored)),
+      isDesiredKnown: (id) => isWithdrawn() || containers.isDesiredKnown(id),
       owners: {
-        isAbandoned: (owner) => this.#isAbandoned(owner),
-        isGone: (owner) => this.#neighbours.isGone(owner),
-        isClone: (owner) => this.#neighbours.isClone(owner),
+        isOrphaned: (owner) => this.#isOrphaned(owner),
+        isUnlocked: (owner) => this.#peers.isUnlocked(owner),
+        isClone: (owner) => this.#peers.isClone(owner),
       },
       namespace: this.#options.namespace,
       mirroredRevision: () => revisionOf(mirror),
-      onLeaseDoubt: () => tenure.verify(),
+      onLeaseDoubt: () => leadership.verifyLease(),
       onEvent,
-      counters: tally,
+      counters,
       clock,
       random,
     });
-    return { actual, mirror, converger };
+    return { stored, mirror, reconciler };
   }
 
   /** Resolves when nothing of it is being written any more. */
-  async #unpublish(): Promise<void> {
-    const { mirror, converger } = this.#publication;
-    await converger.close();
+  async #closeSync(): Promise<void> {
+    const { mirror, reconciler } = this.#sync;
+    await reconciler.close();
     mirror.close();
-    this.#options.tally.storeFailures += mirror.counters().failures;
+    this.#options.counters.storeFailures += mirror.counters().failures;
   }
 
-  #wishes(): Wish[] {
+  #desired(): StampedRecord[] {
     if (this.#options.isWithdrawn()) return [];
-    return [...this.containers.all()].flatMap(({ wishes }) => wishes);
+    return [...this.containers.all()].flatMap(({ desired }) => desired);
   }
 
-  #isAbandoned(owner: string): boolean {
-    return this.#options.formerOwners.has(owner) || this.#neighbours.isAbandoned(owner);
+  #isOrphaned(owner: string): boolean {
+    return this.#options.formerOwners.has(owner) || this.#peers.isOrphaned(owner);
   }
 
-  #onMirror(event: MirrorEvent, actual: ActualRecords): void {
-    if (event.kind === 'relisted') actual.forgetAhead(event.revision);
+  #onMirror(event: MirrorEvent, stored: StoredRecords): void {
+    if (event.kind === 'relisted') stored.onRelisted(event.revision);
     this.#options.onEvent({ kind: 'store', event });
-    this.kick();
+    this.wake();
   }
 
-  #onFound(neighbour: Neighbour): void {
-    const finding = this.#findingOf(neighbour);
+  #onFound(peer: PeerRegistrar): void {
+    const finding = this.#findingOf(peer);
     if (finding !== undefined) this.#options.onEvent({ kind: 'found', finding });
   }
 
-  #findingOf(neighbour: Neighbour): RegistrarFinding | undefined {
-    return findingOf(neighbour, this.#info, this.#options.self(this.#info));
+  #findingOf(peer: PeerRegistrar): RegistrarFinding | undefined {
+    return findingOf(peer, this.#info, this.#options.self(this.#info));
   }
 }
 

@@ -4,14 +4,14 @@ import type { Refusal } from './describe/description.ts';
 import { nameKeyOf, storedKey } from './describe/record.ts';
 import { shortId } from './engine/responses.ts';
 import type { RegistrarFinding } from './finding.ts';
-import type { TenureState } from './leadership/leadership.ts';
+import type { LeadershipState } from './leadership/leadership.ts';
 import type { EngineState } from './observe/follow.ts';
 import type { ContainerState } from './observe/trackedContainer.ts';
 import type { Assignment } from './reconcile/assign.ts';
-import type { Wish } from './reconcile/claims.ts';
+import type { StampedRecord } from './reconcile/claims.ts';
 import { conflictOf } from './reconcile/occupancy.ts';
 import { mayStand } from './reconcile/storedRecords.ts';
-import type { EngineSession, Tally } from './session.ts';
+import type { EngineSession, SessionCounters } from './session.ts';
 
 export interface RegistrarStatus {
   readonly engine: {
@@ -99,21 +99,21 @@ export interface RegistrarView {
   /** The engine was gone for so long that all records were withdrawn. */
   readonly isWithdrawn: boolean;
   readonly nowMs: number;
-  readonly tally: Tally;
+  readonly counters: SessionCounters;
   /** `undefined` as long as the engine's id is not known. */
   readonly session: EngineSession | undefined;
 }
 
 export function statusOf(view: RegistrarView): RegistrarStatus {
   const { session, isDryRun } = view;
-  const tenure = session?.tenure.state();
+  const leadership = session?.leadership.state();
   const containers = session === undefined ? [] : containersOf(session, view.isWithdrawn);
   return {
     engine: engineOf(view),
     store: storeOf(view),
-    role: roleOf(tenure, isDryRun),
-    ...(tenure?.kind === 'held' ? { lease: leaseOf(tenure, view.nowMs) } : {}),
-    ...(tenure?.kind === 'standby' ? { holder: tenure.holder.host } : {}),
+    role: roleOf(leadership, isDryRun),
+    ...(leadership?.kind === 'held' ? { lease: leaseOf(leadership, view.nowMs) } : {}),
+    ...(leadership?.kind === 'standby' ? { holder: leadership.holder.host } : {}),
     findings: session?.findings() ?? [],
     containers,
     counters: countersOf(view, containers),
@@ -131,10 +131,10 @@ export function readinessOf(view: RegistrarView): Readiness {
   if (session !== undefined) {
     const store = session.mirror.state();
     if (store.kind !== 'synced') add('store', store.reason ?? 'not read yet');
-    const tenure = session.tenure.state();
-    if (tenure.kind === 'seeking') add('lease', tenure.reason ?? 'not held yet');
+    const leadership = session.leadership.state();
+    if (leadership.kind === 'seeking') add('lease', leadership.reason ?? 'not held yet');
     if (!session.containers.isComplete) add('containers', 'not all seen yet');
-    const failure = session.converger.lastFailure;
+    const failure = session.reconciler.lastFailure;
     if (failure !== undefined) add('writing', failure.message);
   }
   return { isReady: reasons.length === 0, reasons };
@@ -159,21 +159,24 @@ function storeOf({ store: label, session }: RegistrarView): RegistrarStatus['sto
   return { label, state: state.kind, ...(reason === undefined ? {} : { reason }) };
 }
 
-function roleOf(tenure: TenureState | undefined, isDryRun: boolean): RegistrarStatus['role'] {
+function roleOf(
+  leadership: LeadershipState | undefined,
+  isDryRun: boolean,
+): RegistrarStatus['role'] {
   if (isDryRun) return 'dry-run';
-  if (tenure?.kind === 'held') return 'writing';
-  return tenure?.kind === 'standby' ? 'standby' : 'starting';
+  if (leadership?.kind === 'held') return 'writing';
+  return leadership?.kind === 'standby' ? 'standby' : 'starting';
 }
 
-function leaseOf(tenure: Extract<TenureState, { kind: 'held' }>, nowMs: number) {
-  const renewedSecondsAgo = Math.round((nowMs - tenure.renewedAtMs) / 1000);
-  return { id: tenure.leaseId, renewedSecondsAgo };
+function leaseOf(leadership: Extract<LeadershipState, { kind: 'held' }>, nowMs: number) {
+  const renewedSecondsAgo = Math.round((nowMs - leadership.renewedAtMs) / 1000);
+  return { id: leadership.leaseId, renewedSecondsAgo };
 }
 
 function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerStatus[] {
   const byContainer = new Map<string, Assignment[]>();
-  for (const assignment of session.converger.assignments()) {
-    const { containerId } = assignment.wish;
+  for (const assignment of session.reconciler.assignments()) {
+    const { containerId } = assignment.stamped;
     const some = byContainer.get(containerId);
     if (some === undefined) byContainer.set(containerId, [assignment]);
     else some.push(assignment);
@@ -202,38 +205,42 @@ function reasonOf({ description }: ContainerState): string | undefined {
 
 /** A wish that was not assigned yet is either new or kept back by its check. */
 function recordsOf(
-  { wishes }: ContainerState,
+  { desired }: ContainerState,
   assignments: readonly Assignment[],
   session: EngineSession,
 ): RecordStatus[] {
-  const tenure = session.tenure.state();
-  return wishes.map((wish) => {
-    const assignment = assignments.find(({ wish: assigned }) => assigned === wish);
-    const shown = placeOf(wish, assignment);
+  const leadership = session.leadership.state();
+  return desired.map((stamped) => {
+    const assignment = assignments.find(({ stamped: assigned }) => assigned === stamped);
+    const shown = placeOf(stamped, assignment);
     const { key } = shown;
     if (assignment?.kind === 'taken')
       return { ...shown, state: 'conflict', reason: whyTaken(assignment, session) };
-    if (session.checks.isFailing(wish))
+    if (session.checks.isFailing(stamped))
       return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
-    if (tenure.kind === 'held' && assignment === undefined && !mayStand(wish, session.actual))
+    if (
+      leadership.kind === 'held' &&
+      assignment === undefined &&
+      !mayStand(stamped, session.stored)
+    )
       return {
         ...shown,
         state: 'pending',
         reason: 'waits until this container has the name above',
       };
-    const stored = session.actual.get(key);
-    const value = assignment?.value ?? wish.value;
+    const stored = session.stored.get(key);
+    const value = assignment?.value ?? stamped.value;
     if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
       return { ...shown, state: 'published' };
-    const reason = session.converger.refusalOf(key);
+    const reason = session.reconciler.refusalOf(key);
     if (reason !== undefined) return { ...shown, state: 'refused', reason };
-    return tenure.kind === 'standby'
-      ? { ...shown, state: 'pending', reason: `standby for ${tenure.holder.host}` }
+    return leadership.kind === 'standby'
+      ? { ...shown, state: 'pending', reason: `standby for ${leadership.holder.host}` }
       : { ...shown, state: 'pending' };
   });
 }
 
-function placeOf({ record }: Wish, assignment: Assignment | undefined) {
+function placeOf({ record }: StampedRecord, assignment: Assignment | undefined) {
   const { family } = record;
   const { host, port = NO_SRV } = record.fields;
   const key = assignment?.key ?? storedKey(record.key, family);
@@ -253,7 +260,7 @@ function countersOf(view: RegistrarView, containers: readonly ContainerStatus[])
   const records = containers.flatMap((container) => container.records);
   const count = (state: RecordStatus['state']): number =>
     records.filter((record) => record.state === state).length;
-  const { puts, deletes, failures, storeFailures } = view.tally;
+  const { puts, deletes, failures, storeFailures } = view.counters;
   return {
     containers: containers.length,
     published: count('published'),

@@ -593,9 +593,9 @@ describe('the 20 failure cases', () => {
       }));
 
     for (const [what, before, now] of [
-      ['the machine was started anew', { place: 'earlier' }, {}],
-      ['its place is not known', { place: undefined }, {}],
-      ['no place is known', { place: undefined }, { place: undefined }],
+      ['the machine was started anew', { bootKey: 'earlier' }, {}],
+      ['its place is not known', { bootKey: undefined }, {}],
+      ['no place is known', { bootKey: undefined }, { bootKey: undefined }],
     ] as const) {
       it(`goes with its lease when ${what}`, () =>
         withRegistrarFixture(async (fixture) => {

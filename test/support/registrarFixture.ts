@@ -47,7 +47,7 @@ export class RegistrarFixture {
       probe: async () => true,
       instance: `instance-${number}`,
       host: `host-${number}`,
-      place: 'this machine and its engine',
+      bootKey: 'this machine and its engine',
       clock: this.clock,
       random: () => 0.5,
       onEvent: (event) => events.push(event),

@@ -39,7 +39,7 @@ export interface RegistrarSetup {
   readonly onSocketReplaced?: (() => void) | undefined;
 }
 
-export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isSettled' | 'setZones'> {
+export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate' | 'setZones'> {
   /** The engine's address, for logs. */
   readonly docker: string;
   /** Why it is not ready; empty when it is. */
@@ -82,7 +82,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     probe,
     instance: randomUUID(),
     host: hostname(),
-    place: bootId && `${bootId} ${hostname()} ${engine.label}`,
+    bootKey: bootId && `${bootId} ${hostname()} ${engine.label}`,
     machine: isHere ? machineOf(bootId) : undefined,
     endpoint: isHere ? undefined : engine.label,
     socket: endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
@@ -101,7 +101,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   return {
     docker: engine.label,
     status: () => registrar.status(),
-    isSettled: () => registrar.isSettled(),
+    isUpToDate: () => registrar.isUpToDate(),
     setZones: (zones) => registrar.setZones(zones),
     readiness: () => registrar.readiness().reasons,
     warnings: () => registrar.findings().map(printFinding),

@@ -28,11 +28,11 @@ export interface Profile {
   readonly addresses: readonly string[];
   /** As in `DefaultBridge`; `undefined` also where it is not unique. */
   readonly bridgeId: string | undefined;
-  readonly work: Work;
+  readonly work: RegistrarWork;
 }
 
 /** Which names a registrar keeps. Other settings change values only, so they are not part of it. */
-export interface Work {
+export interface RegistrarWork {
   /** Of the store's keys. */
   readonly prefix: string;
   /** Sorted. */
@@ -45,7 +45,7 @@ export interface Work {
 export interface Self {
   readonly instance: string;
   readonly host: string;
-  readonly place: string | undefined;
+  readonly bootKey: string | undefined;
   readonly profile: Profile;
   /** How long its machine has run. `undefined`: not known, or the engine is on another machine. */
   readonly uptimeMs: number | undefined;
@@ -58,7 +58,7 @@ export interface Holder {
   /** For people: where it runs. */
   readonly host: string;
   /** The same for every run on one machine that follows the same engine, until the machine starts anew. */
-  readonly place?: string | undefined;
+  readonly bootKey?: string | undefined;
   readonly lease: string;
   /** It has ended and left its records to the next registrar. */
   readonly isReleased: boolean;
@@ -81,9 +81,9 @@ export interface Relation {
    * While its holder answers. `same`: it keeps our records, so we stand by. `duplicate`: another engine has the id of
    * ours. `overlapping`, `neighbour`: a registrar of our engine with other names, some or none of which are ours too.
    */
-  readonly living: 'same' | 'duplicate' | 'overlapping' | 'neighbour';
+  readonly whileAlive: 'same' | 'duplicate' | 'overlapping' | 'neighbour';
   /** Whether its identity, with all records, is ours to take over when its holder does not answer. */
-  readonly isOurs: boolean;
+  readonly mayTakeOver: boolean;
 }
 
 /** The mark of an owner in a record. */
@@ -118,47 +118,49 @@ export function relationOf(self: Self, lock: Lock): Relation {
   const work = workRelation(self.profile.work, profile.work);
   switch (engineRelation(self.profile, profile)) {
     case 'other':
-      return { living: 'duplicate', isOurs: false };
+      return { whileAlive: 'duplicate', mayTakeOver: false };
     case 'rebooted': {
       const isOurs = (work === 'equal' || work === 'covered') && endedBeforeBoot(self, lock);
-      return { living: 'duplicate', isOurs };
+      return { whileAlive: 'duplicate', mayTakeOver: isOurs };
     }
     case 'same':
-      if (work === 'equal') return { living: 'same', isOurs: true };
-      if (work === 'disjoint') return { living: 'neighbour', isOurs: false };
-      return { living: 'overlapping', isOurs: work === 'covered' };
+      if (work === 'equal') return { whileAlive: 'same', mayTakeOver: true };
+      if (work === 'disjoint') return { whileAlive: 'neighbour', mayTakeOver: false };
+      return { whileAlive: 'overlapping', mayTakeOver: work === 'covered' };
   }
 }
 
-export interface Candidates {
+export interface LockCandidates {
   /** The lock whose identity is ours, whether its holder answers or not. */
-  readonly kept: Lock | undefined;
+  readonly matching: Lock | undefined;
   /** Locks whose identities are ours if their holders do not answer, the eldest first. */
-  readonly left: readonly Lock[];
+  readonly inheritable: readonly Lock[];
 }
 
 /** Which of the locks offer us an identity. Of several that keep our records the eldest one counts that has a holder. */
-export function candidates(self: Self, locks: readonly Lock[]): Candidates {
+export function lockCandidates(self: Self, locks: readonly Lock[]): LockCandidates {
   const related = locks
     .map((lock) => ({ lock, relation: relationOf(self, lock) }))
     .sort((a, b) => a.lock.createRevision - b.lock.createRevision);
-  const same = related.flatMap(({ lock, relation }) => (relation.living === 'same' ? [lock] : []));
+  const same = related.flatMap(({ lock, relation }) =>
+    relation.whileAlive === 'same' ? [lock] : [],
+  );
   const kept = same.find(({ holder }) => !holder.isReleased) ?? same[0];
-  const left = related.flatMap(({ lock, relation }) => (relation.isOurs ? [lock] : []));
-  return { kept, left };
+  const left = related.flatMap(({ lock, relation }) => (relation.mayTakeOver ? [lock] : []));
+  return { matching: kept, inheritable: left };
 }
 
 /** The lock of a version that told the place only: the boot id, the host and the engine's address, spaces between. */
-function oldRelation(self: Self, { host, place }: Holder): Relation {
+function oldRelation(self: Self, { host, bootKey: place }: Holder): Relation {
   const isSame =
-    self.place === undefined || place === undefined
+    self.bootKey === undefined || place === undefined
       ? host === self.host
-      : isSamePlace(self.place, place);
-  return { living: isSame ? 'same' : 'duplicate', isOurs: isSame };
+      : isSameBootKey(self.bootKey, place);
+  return { whileAlive: isSame ? 'same' : 'duplicate', mayTakeOver: isSame };
 }
 
 /** A container's host name may be another one after an upgrade. */
-function isSamePlace(a: string, b: string): boolean {
+function isSameBootKey(a: string, b: string): boolean {
   const [[bootId, , ...engine], [otherBootId, , ...otherEngine]] = [a.split(' '), b.split(' ')];
   return bootId === otherBootId && engine.join(' ') === otherEngine.join(' ');
 }
@@ -197,7 +199,10 @@ function endedBeforeBoot({ uptimeMs }: Self, { renewedAgoMs }: Lock): boolean {
 }
 
 /** `covered`: all of their names are ours too. */
-function workRelation(ours: Work, theirs: Work): 'equal' | 'covered' | 'overlapping' | 'disjoint' {
+function workRelation(
+  ours: RegistrarWork,
+  theirs: RegistrarWork,
+): 'equal' | 'covered' | 'overlapping' | 'disjoint' {
   if (ours.prefix !== theirs.prefix || ours.metadata !== theirs.metadata) return 'disjoint';
   const isCovered = theirs.zones.every((zone) => isInOneOf(zone, ours.zones));
   if (isCovered && ours.zones.every((zone) => isInOneOf(zone, theirs.zones))) return 'equal';

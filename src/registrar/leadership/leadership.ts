@@ -28,20 +28,20 @@ import {
 import { holderValue, type LockKeys, lockKeys, parseHolder } from './lock.ts';
 import type { Locks } from './locks.ts';
 
-export type TenureState =
+export type LeadershipState =
   | { readonly kind: 'seeking'; readonly reason: string | undefined }
   | { readonly kind: 'standby'; readonly holder: Holder }
   | { readonly kind: 'held'; readonly leaseId: string; readonly renewedAtMs: number }
   /** In a dry run: the identity is known, and nothing is taken. */
   | { readonly kind: 'looking' };
 
-export type TenureEvent =
+export type LeadershipEvent =
   | { readonly kind: 'leaseHeld'; readonly leaseId: string; readonly isAdopted: boolean }
   | { readonly kind: 'leaseLost'; readonly leaseId: string; readonly reason: string }
   | { readonly kind: 'standby'; readonly holder: Holder }
   | { readonly kind: 'leaseFailed'; readonly error: StoreError; readonly retryInMs: number };
 
-export interface TenureOptions {
+export interface LeadershipOptions {
   readonly store: LeaseStore;
   readonly locks: Locks;
   readonly engineId: string;
@@ -55,7 +55,7 @@ export interface TenureOptions {
   /** Called before anything is done under another identity than before. */
   readonly onIdentity: (identity: Identity) => void;
   readonly onChange: () => void;
-  readonly onEvent: (event: TenureEvent) => void;
+  readonly onEvent: (event: LeadershipEvent) => void;
 }
 
 /**
@@ -76,7 +76,7 @@ export function answerWithinMs(ttlSeconds: number): number {
 }
 
 /** What is known of our own entry in the lock. */
-interface Tenancy {
+interface HeldLock {
   readonly leaseId: string;
   readonly createRevision: number;
   readonly modRevision: number;
@@ -85,25 +85,25 @@ interface Tenancy {
   renewedAtMs: number;
 }
 
-export class Tenure {
-  readonly #options: TenureOptions;
+export class Leadership {
+  readonly #options: LeadershipOptions;
   readonly #nap: WakeableSleep;
   /** After a failure. */
-  readonly #rest: WakeableSleep;
+  readonly #backoff: WakeableSleep;
   #identity: Identity;
-  #tenancy: Tenancy | undefined;
-  #state: TenureState = { kind: 'seeking', reason: undefined };
+  #heldLock: HeldLock | undefined;
+  #state: LeadershipState = { kind: 'seeking', reason: undefined };
   /** The holder that was last seen to be alive. */
-  #living: string | undefined;
+  #lastAliveHolder: string | undefined;
   #mustRenew = false;
   #failures = 0;
   #running: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(options: TenureOptions) {
+  constructor(options: LeadershipOptions) {
     this.#options = options;
     this.#nap = new WakeableSleep(options.clock);
-    this.#rest = new WakeableSleep(options.clock);
+    this.#backoff = new WakeableSleep(options.clock);
     this.#identity = newIdentity(options.engineId, options.self().profile);
     options.locks.onChange(() => this.#nap.wake());
   }
@@ -112,7 +112,7 @@ export class Tenure {
     this.#running = this.#run();
   }
 
-  state(): TenureState {
+  state(): LeadershipState {
     return this.#state;
   }
 
@@ -122,7 +122,7 @@ export class Tenure {
   }
 
   /** The lease may be gone: asks the store now. */
-  verify(): void {
+  verifyLease(): void {
     this.#mustRenew = true;
     this.#nap.wake();
   }
@@ -136,17 +136,17 @@ export class Tenure {
   async close(end: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
     this.#nap.wake();
-    this.#rest.wake();
+    this.#backoff.wake();
     // It may be about to get the lock.
-    if (this.#tenancy === undefined) await this.#running;
-    const tenancy = this.#tenancy;
-    if (tenancy === undefined) return;
-    if (end === 'revoke') await this.#options.store.revokeLease(tenancy.leaseId);
-    else await this.#release(tenancy);
+    if (this.#heldLock === undefined) await this.#running;
+    const heldLock = this.#heldLock;
+    if (heldLock === undefined) return;
+    if (end === 'revoke') await this.#options.store.revokeLease(heldLock.leaseId);
+    else await this.#release(heldLock);
   }
 
-  async #release({ leaseId, modRevision }: Tenancy): Promise<void> {
-    await this.#options.store.put(this.#keys.holder, this.#value(leaseId, true), {
+  async #release({ leaseId, modRevision }: HeldLock): Promise<void> {
+    await this.#options.store.put(this.#keys.holder, this.#holderValue(leaseId, true), {
       lease: leaseId,
       if: { kind: 'modRevision', modRevision },
     });
@@ -156,57 +156,57 @@ export class Tenure {
     while (!this.#isClosed) {
       try {
         const pauseMs =
-          this.#tenancy === undefined ? await this.#seek() : await this.#keep(this.#tenancy);
+          this.#heldLock === undefined ? await this.#seek() : await this.#keep(this.#heldLock);
         this.#failures = 0;
         if (!this.#isClosed) await this.#nap.sleep(pauseMs);
       } catch (error) {
         const retryInMs = this.#onFailure(error);
         // What the watch says does not cut this short: it may be what the failed call has done.
-        if (!this.#isClosed) await this.#rest.sleep(retryInMs);
+        if (!this.#isClosed) await this.#backoff.sleep(retryInMs);
       }
     }
   }
 
   #onFailure(error: unknown): number {
     if (!(error instanceof StoreError)) throw error;
-    this.#mustRenew = this.#tenancy !== undefined;
+    this.#mustRenew = this.#heldLock !== undefined;
     const retryInMs = backoffMs(++this.#failures, BACKOFF, this.#options.random);
     if (this.#isClosed) return retryInMs;
     this.#options.onEvent({ kind: 'leaseFailed', error, retryInMs });
-    if (this.#state.kind === 'seeking') this.#become({ kind: 'seeking', reason: error.message });
+    if (this.#state.kind === 'seeking') this.#setState({ kind: 'seeking', reason: error.message });
     return retryInMs;
   }
 
   // Each of these does what is due now, and gives the time until something may be due again.
 
-  async #keep(tenancy: Tenancy): Promise<number> {
-    await this.#answer();
-    const standing = this.#standing(tenancy);
-    if (standing === 'taken') return this.#lose(tenancy, 'another registrar has taken over');
-    const elder = this.#elderThan(tenancy);
+  async #keep(heldLock: HeldLock): Promise<number> {
+    await this.#answerChallenge();
+    const standing = this.#lockState(heldLock);
+    if (standing === 'taken') return this.#lose(heldLock, 'another registrar has taken over');
+    const elder = this.#olderLockOfOurs(heldLock);
     if (elder !== undefined) {
-      await this.#release(tenancy);
-      return this.#lose(tenancy, `the registrar on ${elder.holder.host} keeps these records`);
+      await this.#release(heldLock);
+      return this.#lose(heldLock, `the registrar on ${elder.holder.host} keeps these records`);
     }
     const { clock, store } = this.#options;
-    const { leaseId, modRevision, value } = tenancy;
-    const isOutdated = standing === 'ours' && !isEqual(value, this.#value(leaseId, false));
+    const { leaseId, modRevision, value } = heldLock;
+    const isOutdated = standing === 'ours' && !isEqual(value, this.#holderValue(leaseId, false));
     const renewEveryMs = this.#ttlMs * RENEW_EVERY;
-    const dueInMs = tenancy.renewedAtMs + renewEveryMs - clock.monotonicMs();
+    const dueInMs = heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
     if (dueInMs <= 0 || this.#mustRenew || standing === 'gone') {
       this.#mustRenew = false;
       const askedAtMs = clock.monotonicMs();
-      if (!(await store.renewLease(leaseId))) return this.#lose(tenancy, 'the store has ended it');
-      if (standing === 'gone') return this.#lock(leaseId, { kind: 'absent' }, false);
-      tenancy.renewedAtMs = askedAtMs;
+      if (!(await store.renewLease(leaseId))) return this.#lose(heldLock, 'the store has ended it');
+      if (standing === 'gone') return this.#writeLock(leaseId, { kind: 'absent' }, false);
+      heldLock.renewedAtMs = askedAtMs;
       this.#state = { kind: 'held', leaseId, renewedAtMs: askedAtMs };
     }
-    if (isOutdated) return this.#lock(leaseId, { kind: 'modRevision', modRevision }, false);
-    return tenancy.renewedAtMs + renewEveryMs - clock.monotonicMs();
+    if (isOutdated) return this.#writeLock(leaseId, { kind: 'modRevision', modRevision }, false);
+    return heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
   }
 
   /** Tells whoever asks that we are alive. */
-  async #answer(): Promise<void> {
+  async #answerChallenge(): Promise<void> {
     const challenge = this.#options.locks.get(this.#keys.challenge);
     if (challenge === undefined) return;
     const { modRevision } = challenge;
@@ -216,7 +216,7 @@ export class Tenure {
   }
 
   /** What the lock says, as far as the watch has come. */
-  #standing({ modRevision }: Tenancy): 'ours' | 'taken' | 'gone' {
+  #lockState({ modRevision }: HeldLock): 'ours' | 'taken' | 'gone' {
     const { locks, self } = this.#options;
     if (!locks.hasSeen(modRevision)) return 'ours';
     const entry = locks.get(this.#keys.holder);
@@ -226,84 +226,84 @@ export class Tenure {
   }
 
   /** Two that started at the same moment and knew different things may have taken a lock each: the elder one stays. */
-  #elderThan({ createRevision }: Tenancy): Lock | undefined {
+  #olderLockOfOurs({ createRevision }: HeldLock): Lock | undefined {
     const { locks, self } = this.#options;
     const ourselves = self();
     return locks
       .all()
       .filter(({ identity }) => !isSameIdentity(identity, this.#identity))
       .filter((lock) => lock.createRevision < createRevision && !lock.holder.isReleased)
-      .find((lock) => relationOf(ourselves, lock).living === 'same');
+      .find((lock) => relationOf(ourselves, lock).whileAlive === 'same');
   }
 
-  #lose({ leaseId }: Tenancy, reason: string): number {
-    this.#tenancy = undefined;
-    this.#living = undefined;
+  #lose({ leaseId }: HeldLock, reason: string): number {
+    this.#heldLock = undefined;
+    this.#lastAliveHolder = undefined;
     this.#options.onEvent({ kind: 'leaseLost', leaseId, reason });
-    this.#become({ kind: 'seeking', reason });
+    this.#setState({ kind: 'seeking', reason });
     return 0;
   }
 
   async #seek(): Promise<number> {
     const { store, locks, self, isDryRun } = this.#options;
-    const { identity, leftAt } = await locks.choose(self(), { mayAsk: !isDryRun });
+    const { identity, leftAt } = await locks.chooseIdentity(self(), { mayAsk: !isDryRun });
     if (this.#isClosed) return 0;
     if (!isSameIdentity(identity, this.#identity)) {
       this.#identity = identity;
       this.#options.onIdentity(identity);
     }
     if (isDryRun) {
-      this.#become({ kind: 'looking' });
+      this.#setState({ kind: 'looking' });
       return this.#ttlMs;
     }
     const { entry } = await store.get(this.#keys.holder);
-    if (entry === undefined) return this.#found();
+    if (entry === undefined) return this.#takeFree();
     const holder = parseHolder(entry.value);
     const isOurs = holder === undefined || holder.isReleased || holder.instance === self().instance;
-    if (isOurs || entry.modRevision === leftAt) return this.#adopt(entry, holder);
-    if (!this.#isFresh(entry, holder) && !(await locks.isAnswered(identity)))
-      return this.#adopt(entry, holder);
-    this.#living = holder.instance;
+    if (isOurs || entry.modRevision === leftAt) return this.#takeOver(entry, holder);
+    if (!this.#hasRenewedInTime(entry, holder) && !(await locks.isHolderAlive(identity)))
+      return this.#takeOver(entry, holder);
+    this.#lastAliveHolder = holder.instance;
     if (this.#state.kind !== 'standby') this.#options.onEvent({ kind: 'standby', holder });
-    this.#become({ kind: 'standby', holder });
+    this.#setState({ kind: 'standby', holder });
     return this.#ttlMs * LOOK_EVERY;
   }
 
   /** Whether a holder that was alive has renewed its lease in time since. */
-  #isFresh({ lease }: Entry, { instance }: Holder): boolean {
+  #hasRenewedInTime({ lease }: Entry, { instance }: Holder): boolean {
     const { ttlSeconds, expiresAtMs } = lease ?? {};
     if (ttlSeconds === undefined || expiresAtMs === undefined) return false;
-    if (instance !== this.#living) return false;
+    if (instance !== this.#lastAliveHolder) return false;
     const leftMs = expiresAtMs - this.#options.clock.monotonicMs();
     return leftMs > ttlSeconds * 1000 * DOUBT_BELOW;
   }
 
   /** Nobody holds it. */
-  async #found(): Promise<number> {
+  async #takeFree(): Promise<number> {
     const { id } = await this.#options.store.grantLease(this.#options.ttlSeconds);
-    return this.#lock(id, { kind: 'absent' }, true);
+    return this.#writeLock(id, { kind: 'absent' }, true);
   }
 
   /** Takes over from one that has ended, with its lease as long as that is the one that the lock lives with. */
-  async #adopt({ lease, modRevision }: Entry, holder: Holder | undefined): Promise<number> {
+  async #takeOver({ lease, modRevision }: Entry, holder: Holder | undefined): Promise<number> {
     const { store } = this.#options;
     if (this.#isClosed) return 0;
     const condition = { kind: 'modRevision', modRevision } as const;
     if (lease !== undefined && lease.id === holder?.lease && (await store.renewLease(lease.id))) {
-      return this.#lock(lease.id, condition, false);
+      return this.#writeLock(lease.id, condition, false);
     }
     const { id } = await store.grantLease(this.#options.ttlSeconds);
-    return this.#lock(id, condition, true);
+    return this.#writeLock(id, condition, true);
   }
 
-  async #lock(
+  async #writeLock(
     leaseId: string,
     condition: { kind: 'absent' } | { kind: 'modRevision'; modRevision: number },
     isNew: boolean,
   ): Promise<number> {
     const { store, clock } = this.#options;
     const askedAtMs = clock.monotonicMs();
-    const value = this.#value(leaseId, false);
+    const value = this.#holderValue(leaseId, false);
     let result: PutResult | undefined;
     try {
       result = await store.put(this.#keys.holder, value, { lease: leaseId, if: condition });
@@ -311,15 +311,15 @@ export class Tenure {
       if (isNew && result?.done !== true) void store.revokeLease(leaseId).catch(() => undefined);
     }
     if (!result.done) {
-      if (this.#tenancy !== undefined) this.#lose(this.#tenancy, 'another registrar was faster');
+      if (this.#heldLock !== undefined) this.#lose(this.#heldLock, 'another registrar was faster');
       return BACKOFF.minMs;
     }
     const { createRevision, modRevision } = result.entry;
-    const isAdopted = !isNew && this.#tenancy === undefined;
-    if (this.#tenancy === undefined)
+    const isAdopted = !isNew && this.#heldLock === undefined;
+    if (this.#heldLock === undefined)
       this.#options.onEvent({ kind: 'leaseHeld', leaseId, isAdopted });
-    this.#tenancy = { leaseId, createRevision, modRevision, value, renewedAtMs: askedAtMs };
-    this.#become({ kind: 'held', leaseId, renewedAtMs: askedAtMs });
+    this.#heldLock = { leaseId, createRevision, modRevision, value, renewedAtMs: askedAtMs };
+    this.#setState({ kind: 'held', leaseId, renewedAtMs: askedAtMs });
     return 0;
   }
 
@@ -331,12 +331,12 @@ export class Tenure {
     return lockKeys(this.#identity);
   }
 
-  #value(lease: string, isReleased: boolean): Uint8Array {
-    const { instance, host, place, profile } = this.#options.self();
-    return holderValue({ instance, host, place, lease, isReleased, profile });
+  #holderValue(lease: string, isReleased: boolean): Uint8Array {
+    const { instance, host, bootKey: place, profile } = this.#options.self();
+    return holderValue({ instance, host, bootKey: place, lease, isReleased, profile });
   }
 
-  #become(state: TenureState): void {
+  #setState(state: LeadershipState): void {
     this.#state = state;
     this.#options.onChange();
   }

@@ -6,7 +6,7 @@
  */
 import type { Entry } from '../../service/change.ts';
 import { asList, asObject, asText, parseJson } from '../engine/responses.ts';
-import type { Holder, Identity, Lock, Profile, Work } from './identity.ts';
+import type { Holder, Identity, Lock, Profile, RegistrarWork } from './identity.ts';
 
 /** Where all engines' are. */
 export const LOCKS = '/registrar/';
@@ -35,7 +35,7 @@ export function challengeBeside(holderKey: string): string {
 }
 
 export function holderValue(holder: Holder): Uint8Array {
-  const { instance, host, place, lease, isReleased, profile } = holder;
+  const { instance, host, bootKey: place, lease, isReleased, profile } = holder;
   const released = isReleased ? true : undefined;
   return new TextEncoder().encode(
     JSON.stringify({ instance, host, place, lease, released, profile }),
@@ -51,7 +51,7 @@ export function parseHolder(value: Uint8Array): Holder | undefined {
     return undefined;
   const isReleased = json.released === true;
   const place = asText(json.place) || undefined;
-  return { instance, host, place, lease, isReleased, profile: parseProfile(json.profile) };
+  return { instance, host, bootKey: place, lease, isReleased, profile: parseProfile(json.profile) };
 }
 
 function parseProfile(value: unknown): Profile | undefined {
@@ -68,7 +68,7 @@ function parseProfile(value: unknown): Profile | undefined {
   };
 }
 
-function parseWork(value: unknown): Work {
+function parseWork(value: unknown): RegistrarWork {
   const { prefix, zones, metadata } = asObject(value);
   return { prefix: asText(prefix), zones: textsIn(zones), metadata: asText(metadata) };
 }

@@ -5,10 +5,10 @@ import type { LeaseStore } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
 import {
-  candidates,
   type Identity,
   isSameIdentity,
   type Lock,
+  lockCandidates,
   newIdentity,
   type Self,
 } from './identity.ts';
@@ -29,17 +29,17 @@ const CHALLENGE_TTL_SECONDS = 10;
 
 export class Locks {
   readonly #options: LocksOptions;
-  readonly #board: LockBoard;
+  readonly #replica: LockReplica;
   readonly #mirror: Mirror;
   readonly #listeners = new Set<() => void>();
   #isClosed = false;
 
   constructor(options: LocksOptions) {
     this.#options = options;
-    this.#board = new LockBoard(() => this.#tell());
+    this.#replica = new LockReplica(() => this.#notify());
     const { store, engineId, clock, random } = options;
     const prefix = locksOf(engineId);
-    this.#mirror = new Mirror({ store, prefix, replica: this.#board, clock, random });
+    this.#mirror = new Mirror({ store, prefix, replica: this.#replica, clock, random });
   }
 
   start(): void {
@@ -49,7 +49,7 @@ export class Locks {
   close(): void {
     this.#isClosed = true;
     this.#mirror.close();
-    this.#tell();
+    this.#notify();
   }
 
   /** Calls the listener after every change, and at the end. */
@@ -59,12 +59,12 @@ export class Locks {
 
   /** What the mirror has under a key. */
   get(key: string): Entry | undefined {
-    return this.#board.get(key);
+    return this.#replica.get(key);
   }
 
   /** What the mirror has. */
   all(): readonly Lock[] {
-    return locksIn(this.#board.entries(), this.#options.clock.monotonicMs());
+    return locksIn(this.#replica.entries(), this.#options.clock.monotonicMs());
   }
 
   /** Whether it is known that an identity of this engine's id has no lock. */
@@ -83,16 +83,16 @@ export class Locks {
    * The identity of a lock which is ours to wait for, or whose holder has left it to us: at revision `leftAt`, as far as
    * is known; else a new one. Rejects with a `StoreError`.
    */
-  async choose(
+  async chooseIdentity(
     self: Self,
     { mayAsk }: { readonly mayAsk: boolean },
   ): Promise<{ readonly identity: Identity; readonly leftAt?: number }> {
     const locks = await this.#read();
-    const { kept, left } = candidates(self, locks);
+    const { matching: kept, inheritable: left } = lockCandidates(self, locks);
     if (kept !== undefined) return { identity: kept.identity };
     for (const { identity, holder, modRevision: leftAt } of left) {
       if (holder.isReleased) return { identity, leftAt };
-      if (mayAsk && !(await this.isAnswered(identity))) return { identity, leftAt };
+      if (mayAsk && !(await this.isHolderAlive(identity))) return { identity, leftAt };
     }
     const { profile, instance } = self;
     const own = newIdentity(this.#options.engineId, profile);
@@ -101,19 +101,19 @@ export class Locks {
     return { identity };
   }
 
-  /** Identities of holders at a place whose engines have other ids. Rejects with a `StoreError`. */
-  async readElsewhere(place: string): Promise<readonly Identity[]> {
+  /** Identities of holders at a bootKey whose engines have other ids. Rejects with a `StoreError`. */
+  async readOtherEngines(bootKey: string): Promise<readonly Identity[]> {
     const { store, engineId, clock } = this.#options;
     const found: Identity[] = [];
     for await (const { entries } of store.snapshot(LOCKS)) {
       for (const { identity, holder } of locksIn(entries, clock.monotonicMs()))
-        if (holder.place === place && identity.engineId !== engineId) found.push(identity);
+        if (holder.bootKey === bootKey && identity.engineId !== engineId) found.push(identity);
     }
     return found;
   }
 
   /** Asks a lock's holder whether it is alive. Rejects with a `StoreError`. */
-  async isAnswered(identity: Identity): Promise<boolean> {
+  async isHolderAlive(identity: Identity): Promise<boolean> {
     const { store, instance, answerWithinMs, clock } = this.#options;
     const { challenge } = lockKeys(identity);
     const value = Buffer.from(JSON.stringify({ instance }));
@@ -148,7 +148,7 @@ export class Locks {
     return locksIn(entries, clock.monotonicMs());
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of this.#listeners) listener();
   }
 }
@@ -157,7 +157,7 @@ function locksIn(entries: Iterable<Entry>, nowMs: number): readonly Lock[] {
   return [...entries].flatMap((entry) => parseLock(entry, nowMs) ?? []);
 }
 
-class LockBoard implements Replica {
+class LockReplica implements Replica {
   readonly #entries = new Map<string, Entry>();
   readonly #onChange: () => void;
 

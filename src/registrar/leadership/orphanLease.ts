@@ -12,10 +12,10 @@ import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
 import { challengeBeside, LOCKS, parseHolder } from './lock.ts';
 
-export interface CaretakerOptions {
+export interface OrphanLeasesOptions {
   readonly store: LeaseStore;
   /** As holders name theirs. */
-  readonly place: string;
+  readonly bootKey: string;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -31,13 +31,13 @@ const LOOK_EVERY_MS = 10_000;
 const UNKNOWN_PAUSE_MS = 5_000 / 3;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
-export class Caretaker {
-  readonly #options: CaretakerOptions;
+export class OrphanLeases {
+  readonly #options: OrphanLeasesOptions;
   readonly #nap: WakeableSleep;
   #failures = 0;
   #isStopped = false;
 
-  constructor(options: CaretakerOptions) {
+  constructor(options: OrphanLeasesOptions) {
     this.#options = options;
     this.#nap = new WakeableSleep(options.clock);
   }
@@ -73,7 +73,7 @@ export class Caretaker {
     for await (const { entries } of this.#options.store.snapshot(LOCKS)) {
       for (const { key, value } of entries) {
         if (this.#isStopped) return pauseMs;
-        if (parseHolder(value)?.place !== this.#options.place) continue;
+        if (parseHolder(value)?.bootKey !== this.#options.bootKey) continue;
         pauseMs = Math.min(pauseMs, await this.#renew(key));
       }
     }
@@ -82,13 +82,13 @@ export class Caretaker {
 
   /** Of one lock, if it is due. Gives the time until it may be. */
   async #renew(key: string): Promise<number> {
-    const { store, place, clock } = this.#options;
+    const { store, bootKey: place, clock } = this.#options;
     // Of so few keys the leases' lives are known, which those of a whole listing need not be.
     const { entry } = await store.get(key);
     if (entry?.lease === undefined) return LOOK_EVERY_MS;
     const { value, lease } = entry;
     const holder = parseHolder(value);
-    if (holder?.place !== place || lease.id !== holder.lease) return LOOK_EVERY_MS;
+    if (holder?.bootKey !== place || lease.id !== holder.lease) return LOOK_EVERY_MS;
     const ttlMs = ttlMsOf(lease);
     const dueInMs = (lease.expiresAtMs ?? 0) - clock.monotonicMs() - ttlMs * RENEW_BELOW;
     if (ttlMs > 0 && dueInMs > 0) return Math.ceil(dueInMs);

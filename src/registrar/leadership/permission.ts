@@ -1,8 +1,8 @@
 /** What may be written now, by what is known of the store and of the lock. */
 import type { Mirror } from '../../store/mirror.ts';
-import type { Tenure } from './leadership.ts';
+import type { Leadership } from './leadership.ts';
 
-export type Permission =
+export type WritePermission =
   /** `leaseId`: that all records must live with. */
   | { readonly kind: 'write'; readonly leaseId: string }
   /** Only compare: it is another one's turn, or a dry run. */
@@ -10,9 +10,9 @@ export type Permission =
   /** The store's state is not known yet. */
   | { readonly kind: 'wait' };
 
-export function permissionOf(mirror: Mirror, tenure: Tenure): Permission {
+export function permissionOf(mirror: Mirror, leadership: Leadership): WritePermission {
   if (mirror.state().kind === 'loading') return { kind: 'wait' };
-  const state = tenure.state();
+  const state = leadership.state();
   switch (state.kind) {
     case 'held':
       return { kind: 'write', leaseId: state.leaseId };

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
-import type { Wish } from '../reconcile/claims.ts';
+import type { StampedRecord } from '../reconcile/claims.ts';
 import { ProbeScheduler } from './probeScheduler.ts';
 
 export interface ProbeTarget {
@@ -45,23 +45,28 @@ export class Checks {
    * Checks what these ask for and nothing else; gives those that ask for nothing or pass. What is published already (by
    * a registrar before this one) stays so until its first result.
    */
-  passing(wishes: readonly Wish[], isPublished: (wish: Wish) => boolean): readonly Wish[] {
+  passing(
+    desired: readonly StampedRecord[],
+    isPublished: (stamped: StampedRecord) => boolean,
+  ): readonly StampedRecord[] {
     const wanted = new Set<string>();
-    const passing = wishes.filter((wish) => {
-      const target = probeTargetOf(wish);
+    const passing = desired.filter((stamped) => {
+      const target = probeTargetOf(stamped);
       if (target === undefined) return true;
-      const id = checkIdOf(wish, target);
+      const id = checkIdOf(stamped, target);
       wanted.add(id);
-      return this.#get(id, wish.containerId, target).isPassing ?? isPublished(wish);
+      return this.#get(id, stamped.containerId, target).isPassing ?? isPublished(stamped);
     });
     for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
     return passing;
   }
 
   /** Whether the wish asks for a check that does not pass at the moment. */
-  isFailing(wish: Wish): boolean {
-    const target = probeTargetOf(wish);
-    return target !== undefined && this.#running.get(checkIdOf(wish, target))?.isPassing !== true;
+  isFailing(stamped: StampedRecord): boolean {
+    const target = probeTargetOf(stamped);
+    return (
+      target !== undefined && this.#running.get(checkIdOf(stamped, target))?.isPassing !== true
+    );
   }
 
   close(): void {
@@ -105,12 +110,12 @@ export class Checks {
   }
 }
 
-function probeTargetOf({ record: { check, fields } }: Wish): ProbeTarget | undefined {
+function probeTargetOf({ record: { check, fields } }: StampedRecord): ProbeTarget | undefined {
   return check === undefined || fields.port === undefined
     ? undefined
     : { check, host: fields.host, port: fields.port };
 }
 
-function checkIdOf({ containerId, owner }: Wish, target: ProbeTarget): string {
+function checkIdOf({ containerId, owner }: StampedRecord, target: ProbeTarget): string {
   return `${containerId} ${owner.startedAt} ${JSON.stringify(target)}`;
 }

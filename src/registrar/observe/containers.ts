@@ -20,7 +20,7 @@ import type {
   ListedContainer,
 } from '../engine/engine.ts';
 import { precedesLife, shortId } from '../engine/responses.ts';
-import { wishesOf } from '../reconcile/claims.ts';
+import { stampedRecordsOf } from '../reconcile/claims.ts';
 import { hasSurvived, nextInspectionInMs } from './ending.ts';
 import { applyEvent, isAboutHealth, isDeath, isStart, mayWithdraw } from './eventEffects.ts';
 import { Inspector } from './inspector.ts';
@@ -91,7 +91,7 @@ export class Containers {
   }
 
   /** Whether it is known what that container (first 12 digits of its id) should have; nothing, if there is none. */
-  isKnown(containerId: string): boolean {
+  isDesiredKnown(containerId: string): boolean {
     const container = this.#byShortId.get(containerId);
     return container === undefined ? this.#isComplete : container.description !== undefined;
   }
@@ -159,7 +159,7 @@ export class Containers {
       this.#inspector.invalidate(container.id);
       container.inspection = undefined;
       container.description = undefined;
-      container.wishes = [];
+      container.desired = [];
     }
     this.#options.onChange();
   }
@@ -300,8 +300,8 @@ export class Containers {
     container.description = isKnown
       ? this.#describe(container, inspection, parent?.inspection)
       : undefined;
-    container.wishes =
-      inspection === undefined ? [] : wishesOf(container, inspection, this.#options.ownerId());
+    const owner = this.#options.ownerId();
+    container.desired = inspection ? stampedRecordsOf(container, inspection, owner) : [];
   }
 
   #describe(

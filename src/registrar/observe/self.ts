@@ -2,7 +2,7 @@
 import { printName } from '../../dns/name.ts';
 import type { RegistrarContext } from '../describe/context.ts';
 import type { EngineInfo } from '../engine/engine.ts';
-import type { Profile, Self, Work } from '../leadership/identity.ts';
+import type { Profile, RegistrarWork, Self } from '../leadership/identity.ts';
 
 /** The machine that the registrar runs on. */
 export interface Machine {
@@ -20,7 +20,7 @@ export interface RegistrarRun {
   /** Where it runs, for people. */
   readonly host: string;
   /** The same for every run that follows this engine from this machine, until that starts anew; undefined: not known. */
-  readonly place?: string | undefined;
+  readonly bootKey?: string | undefined;
   /** Where the engine is as well; undefined: it may be on another machine. */
   readonly machine?: Machine | undefined;
   /** The engine's address, if it is reached over a network. */
@@ -29,7 +29,7 @@ export interface RegistrarRun {
 
 /** `bridgeId`: as in a `Profile`. */
 export function selfOf(
-  { instance, host, place, machine, endpoint }: RegistrarRun,
+  { instance, host, bootKey: place, machine, endpoint }: RegistrarRun,
   info: EngineInfo,
   bridgeId: string | undefined,
   context: RegistrarContext,
@@ -47,7 +47,7 @@ export function selfOf(
     bridgeId: info.isOwnId ? bridgeId : undefined,
     work: workOf(context),
   };
-  return { instance, host, place, profile, uptimeMs: local?.uptimeMs() };
+  return { instance, host, bootKey: place, profile, uptimeMs: local?.uptimeMs() };
 }
 
 function addressesOf({ ip, hostAddresses: { v4, v6 } }: RegistrarContext): readonly string[] {
@@ -55,7 +55,7 @@ function addressesOf({ ip, hostAddresses: { v4, v6 } }: RegistrarContext): reado
   return [v4, v6].filter((address) => address !== undefined);
 }
 
-function workOf({ prefix, zones, metadata, compat }: RegistrarContext): Work {
+function workOf({ prefix, zones, metadata, compat }: RegistrarContext): RegistrarWork {
   const kind = compat === 'registrator' ? [compat] : [compat, metadata.env, metadata.label];
   return { prefix, zones: zones.map(printName).sort(), metadata: kind.join(' ') };
 }

@@ -2,7 +2,7 @@
 import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
 import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.ts';
-import type { Wish } from '../reconcile/claims.ts';
+import type { StampedRecord } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
 /** A container as it stands; `description` is undefined while nothing is known of it. */
@@ -10,7 +10,7 @@ export interface ContainerState {
   readonly id: string;
   readonly inspection: Inspection | undefined;
   readonly description: Description | undefined;
-  readonly wishes: readonly Wish[];
+  readonly desired: readonly StampedRecord[];
 }
 
 export interface SentSignal {
@@ -23,7 +23,7 @@ export interface SentSignal {
 export interface TrackedContainer extends ContainerState {
   inspection: Inspection | undefined;
   description: Description | undefined;
-  wishes: readonly Wish[];
+  desired: readonly StampedRecord[];
   parentId: string | undefined;
   fingerprint: string | undefined;
   deaths: Deaths;
@@ -49,7 +49,7 @@ export function newTrackedContainer(id: string, clock: Clock): TrackedContainer 
     id,
     inspection: undefined,
     description: undefined,
-    wishes: [],
+    desired: [],
     parentId: undefined,
     fingerprint: undefined,
     deaths: NO_DEATHS,

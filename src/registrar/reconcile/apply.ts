@@ -9,7 +9,7 @@ import type { Clock } from '../../timing/clock.ts';
 import { type AdaptiveTimeout, withDeadline } from '../../timing/deadline.ts';
 import type { Operation, Plan } from './plan.ts';
 
-export type Outcome =
+export type WriteOutcome =
   /** `entry`: what stands there now. `revision`: of the store, at which that was seen. */
   | {
       readonly kind: 'done' | 'changed';
@@ -27,7 +27,7 @@ export interface ApplyOptions {
   /** A write without an answer for so long has failed, as far as the plan goes. It learns how long answers take. */
   readonly timeout: AdaptiveTimeout;
   /** Called as each is known, once for each. */
-  readonly onOutcome: (outcome: Outcome) => void;
+  readonly onOutcome: (outcome: WriteOutcome) => void;
   /** Called for a write that had failed for want of an answer, and was done all the same. */
   readonly onLate: (operation: Operation) => void;
 }
@@ -64,10 +64,10 @@ async function applyPhase(
 
 /** The outcome, or the failure that none has come. */
 function inTime(
-  outcome: Promise<Outcome>,
+  outcome: Promise<WriteOutcome>,
   operation: Operation,
   { clock, timeout, onLate }: ApplyOptions,
-): Promise<Outcome> {
+): Promise<WriteOutcome> {
   const startMs = clock.monotonicMs();
   let isLate = false;
   const known = outcome.then((reached) => {
@@ -75,7 +75,7 @@ function inTime(
     if (isLate && reached.kind === 'done') onLate(operation);
     return reached;
   });
-  const giveUp = (): Outcome => {
+  const giveUp = (): WriteOutcome => {
     isLate = true;
     const seconds = Math.round((clock.monotonicMs() - startMs) / 1000);
     const error = new StoreError('unavailable', `no answer to a write within ${seconds} s`);
@@ -84,11 +84,11 @@ function inTime(
   return withDeadline(known, timeout.timeoutMs, giveUp, { clock });
 }
 
-function isAnswer(outcome: Outcome): boolean {
+function isAnswer(outcome: WriteOutcome): boolean {
   return outcome.kind !== 'failed' || outcome.error.code !== 'unavailable';
 }
 
-async function perform(store: Store, operation: Operation, leaseId: string): Promise<Outcome> {
+async function perform(store: Store, operation: Operation, leaseId: string): Promise<WriteOutcome> {
   try {
     return operation.kind === 'put'
       ? await put(store, operation, leaseId)
@@ -103,7 +103,7 @@ async function put(
   store: Store,
   operation: Extract<Operation, { kind: 'put' }>,
   lease: string,
-): Promise<Outcome> {
+): Promise<WriteOutcome> {
   const { key, value, modRevision } = operation;
   const condition =
     modRevision === undefined
@@ -118,7 +118,7 @@ async function put(
 async function remove(
   store: Store,
   operation: Extract<Operation, { kind: 'delete' }>,
-): Promise<Outcome> {
+): Promise<WriteOutcome> {
   const { key, modRevision } = operation;
   const result = await store.delete(key, { if: { kind: 'modRevision', modRevision } });
   const entry = result.done ? undefined : result.current;
@@ -131,16 +131,16 @@ async function remove(
  * containers and believes that it holds the lock: until one of them learns better, neither may be as fast as it can.
  */
 
-interface Write {
+interface LastWrite {
   readonly operation: Operation;
   readonly leaseId: string;
 }
 
 const MAX_REMEMBERED = 10_000;
 
-export class Rewrites {
+export class UndoDetector {
   /** By key, the latest last. */
-  readonly #writes = new Map<string, Write>();
+  readonly #writes = new Map<string, LastWrite>();
 
   /** A write was done. Gives whether it is the same as the last one under that key. */
   note(operation: Operation, leaseId: string): boolean {

@@ -8,31 +8,36 @@ import { recordValue } from '../describe/record.ts';
 import {
   type Claim,
   claimsOf,
-  keyForWish,
+  keyForRecord,
   keyIfCloned,
   numberId,
+  type StampedRecord,
   StoredNumbers,
-  type Wish,
 } from './claims.ts';
 import { type Obstacle, Occupancy, type OccupancyInput } from './occupancy.ts';
-import type { ActualRecord } from './storedRecords.ts';
+import type { StoredRecord } from './storedRecords.ts';
 
 export type Assignment =
   /** `value`: the wish's, with what only the assignment tells: a number that PTR points to, how long the name is held. */
-  | { readonly kind: 'key'; readonly wish: Wish; readonly key: string; readonly value: Uint8Array }
+  | {
+      readonly kind: 'key';
+      readonly stamped: StampedRecord;
+      readonly key: string;
+      readonly value: Uint8Array;
+    }
   /** `key`: of the name. */
   | {
       readonly kind: 'taken';
-      readonly wish: Wish;
+      readonly stamped: StampedRecord;
       readonly key: string;
       readonly obstacle: Obstacle;
     };
 
 export interface AssignInput extends OccupancyInput {
-  readonly wishes: readonly Wish[];
-  readonly actual: OccupancyInput['actual'] & {
+  readonly desired: readonly StampedRecord[];
+  readonly stored: OccupancyInput['stored'] & {
     /** Our own ones, those that dangle, and others' where something is wished for. */
-    records(): Iterable<ActualRecord>;
+    records(): Iterable<StoredRecord>;
   };
   /** The number that a container (first 12 digits) had below a base in an earlier life. */
   formerNumber(containerId: string, base: string): number | undefined;
@@ -40,8 +45,8 @@ export interface AssignInput extends OccupancyInput {
 
 /** One for each wish; no two with the same key. */
 export function assignKeys(input: AssignInput): Assignment[] {
-  const round = new Round(input);
-  const claims = claimsOf(input.wishes);
+  const round = new KeyAssigner(input);
+  const claims = claimsOf(input.desired);
   const kept = round.keepHeld(claims);
   const fresh = claims.filter((claim) => !kept.has(claim));
   for (const claim of fresh) if (claim.instance === 'named') round.take(claim);
@@ -54,14 +59,14 @@ export function assignKeys(input: AssignInput): Assignment[] {
 }
 
 /** A name that a container has had since a revision. */
-interface Holding {
+interface HeldName {
   readonly claim: Claim;
   readonly name: string;
   readonly number: number | undefined;
   readonly since: number;
 }
 
-class Round {
+class KeyAssigner {
   readonly #assignments: Assignment[] = [];
   readonly #input: AssignInput;
   readonly #occupancy: Occupancy;
@@ -71,8 +76,8 @@ class Round {
   constructor(input: AssignInput) {
     this.#input = input;
     this.#occupancy = new Occupancy(input);
-    const hasAuto = input.wishes.some(({ record }) => record.instance === 'auto');
-    this.#storedNumbers = new StoredNumbers(hasAuto ? input.actual.records() : []);
+    const hasAuto = input.desired.some(({ record }) => record.instance === 'auto');
+    this.#storedNumbers = new StoredNumbers(hasAuto ? input.stored.records() : []);
   }
 
   /** Leaves names and numbers with the containers that have them already; gives the claims that are served so. */
@@ -88,12 +93,12 @@ class Round {
   }
 
   take(claim: Claim): void {
-    const { key, wishes } = claim;
+    const { key, records: desired } = claim;
     const obstacle = this.#tryName(claim, key);
     if (obstacle === undefined) return;
-    const keyIfTaken = wishes[0]?.record.keyIfTaken;
+    const keyIfTaken = desired[0]?.record.keyIfTaken;
     if (keyIfTaken !== undefined && this.#takeName(claim, keyIfTaken)) return;
-    const other = this.#occupancy.isClones(key, claim) ? keyIfCloned(claim) : undefined;
+    const other = this.#occupancy.isHeldByClone(key, claim) ? keyIfCloned(claim) : undefined;
     if (other !== undefined && this.#takeName(claim, other)) return;
     this.#refuse(claim, key, obstacle);
   }
@@ -101,7 +106,7 @@ class Round {
   /** A container that another registrar of this engine has given a number needs no second one. */
   waitForNumber(claim: Claim): boolean {
     const names = this.#storedNumbers.of(claim).map((number) => `${claim.key}/${number}`);
-    const name = names.find((each) => this.#occupancy.isKept(each, claim));
+    const name = names.find((each) => this.#occupancy.isKeptByPeer(each, claim));
     const obstacle = name === undefined ? undefined : this.#occupancy.obstacle(claim, name);
     if (name === undefined || obstacle === undefined) return false;
     this.#refuse(claim, name, obstacle);
@@ -135,7 +140,7 @@ class Round {
   /** All that was given. PTR records come to know the number of the name that they point to. */
   finish(): Assignment[] {
     return this.#assignments.map((assignment) => {
-      const { record, owner } = assignment.wish;
+      const { record, owner } = assignment.stamped;
       const numberedBy = record.pointer?.numberedBy;
       if (assignment.kind === 'taken' || numberedBy === undefined) return assignment;
       const number = this.#numbers.get(numberId(owner.containerId, numberedBy));
@@ -146,7 +151,7 @@ class Round {
   }
 
   /** What a claim has of what it wants. Where several containers may go instead is a way out, not theirs to keep. */
-  #holdingsOf(claim: Claim): Holding[] {
+  #holdingsOf(claim: Claim): HeldName[] {
     const { key, instance } = claim;
     const names: (readonly [name: string, number: number | undefined])[] =
       instance === 'auto'
@@ -177,26 +182,31 @@ class Round {
     const obstacle = this.#occupancy.obstacle(claim, name);
     if (obstacle !== undefined) return obstacle;
     const since = this.#occupancy.heldSince(claim, name);
-    const keys = claim.wishes.map((wish) => keyForWish(name, wish));
-    const isKnown = keys.some((key) => this.#input.actual.get(key)?.since === since);
-    claim.wishes.forEach((wish, i) => {
+    const keys = claim.records.map((stamped) => keyForRecord(name, stamped));
+    const isKnown = keys.some((key) => this.#input.stored.get(key)?.since === since);
+    claim.records.forEach((stamped, i) => {
       const key = keys[i] ?? name;
-      const value = this.#valueAt(key, wish, isKnown ? undefined : since);
-      this.#assignments.push({ kind: 'key', wish, key, value });
+      const value = this.#valueAt(key, stamped, isKnown ? undefined : since);
+      this.#assignments.push({ kind: 'key', stamped, key, value });
     });
-    this.#occupancy.give(claim, name);
+    this.#occupancy.assign(claim, name);
     return undefined;
   }
 
   /** `since`: which the records at the name's other keys, soon gone, are alone in telling. A new one tells it then. */
-  #valueAt(key: string, { record, owner, value }: Wish, since: number | undefined): Uint8Array {
-    const stored = this.#input.actual.get(key)?.owner;
+  #valueAt(
+    key: string,
+    { record, owner, value }: StampedRecord,
+    since: number | undefined,
+  ): Uint8Array {
+    const stored = this.#input.stored.get(key)?.owner;
     const isSame = stored?.containerId === owner.containerId;
     const toTell = isSame ? stored.since : stored === undefined ? since : undefined;
     return toTell === undefined ? value : recordValue(record, { ...owner, since: toTell });
   }
 
-  #refuse({ wishes }: Claim, name: string, obstacle: Obstacle): void {
-    for (const wish of wishes) this.#assignments.push({ kind: 'taken', wish, key: name, obstacle });
+  #refuse({ records: desired }: Claim, name: string, obstacle: Obstacle): void {
+    for (const stamped of desired)
+      this.#assignments.push({ kind: 'taken', stamped, key: name, obstacle });
   }
 }

@@ -5,10 +5,10 @@ import { keysOfName, nameKeyOf, type OwnerStamp, recordValue } from '../describe
 import type { Inspection } from '../engine/engine.ts';
 import { shortId } from '../engine/responses.ts';
 import { identityOf } from '../leadership/identity.ts';
-import type { ActualRecord } from './storedRecords.ts';
+import type { StoredRecord } from './storedRecords.ts';
 
 /** A record that a container should have, with the stamp that it gets. */
-export interface Wish {
+export interface StampedRecord {
   readonly containerId: string;
   readonly owner: OwnerStamp;
   readonly record: DesiredRecord;
@@ -17,11 +17,11 @@ export interface Wish {
 }
 
 /** What a container wishes for that is described so, as records of the owner. */
-export function wishesOf(
+export function stampedRecordsOf(
   { id, description }: { readonly id: string; readonly description: Description | undefined },
   inspection: Inspection,
   ownerId: string,
-): Wish[] {
+): StampedRecord[] {
   if (description?.kind !== 'described') return [];
   const startedAt = inspection.State?.StartedAt || 'unknown';
   const owner = { id: ownerId, containerId: shortId(id), startedAt };
@@ -41,31 +41,31 @@ export interface Claim {
   /** Of a PTR record, which neither hides names above it nor is hidden by those below it. */
   readonly isPointer: boolean;
   readonly preferredNumber: number | undefined;
-  readonly wishes: readonly Wish[];
+  readonly records: readonly StampedRecord[];
 }
 
 /** Those of the container that started first come first. A description has each name once. */
-export function claimsOf(wishes: readonly Wish[]): Claim[] {
-  const claims = new Map<string, Claim & { wishes: Wish[] }>();
-  for (const wish of [...wishes].sort(byAge)) {
-    const { key, instance, preferredNumber, pointer } = wish.record;
-    const { owner } = wish;
+export function claimsOf(desired: readonly StampedRecord[]): Claim[] {
+  const claims = new Map<string, Claim & { records: StampedRecord[] }>();
+  for (const stamped of [...desired].sort(byAge)) {
+    const { key, instance, preferredNumber, pointer } = stamped.record;
+    const { owner } = stamped;
     const { containerId } = owner;
     const id = `${instance} ${containerId} ${key}`;
     const claim = claims.get(id);
     if (claim !== undefined) {
-      claim.wishes.push(wish);
+      claim.records.push(stamped);
       continue;
     }
     const isPointer = pointer !== undefined;
     const common = { containerId, owner, instance, key, isPointer, preferredNumber };
-    claims.set(id, { ...common, wishes: [wish] });
+    claims.set(id, { ...common, records: [stamped] });
   }
   return [...claims.values()];
 }
 
 /** The key of a claim's record under the name that it is given: the name's own, or the one for the wish's family. */
-export function keyForWish(name: string, { record: { family } }: Wish): string {
+export function keyForRecord(name: string, { record: { family } }: StampedRecord): string {
   const [own, v4, v6] = keysOfName(name);
   if (family === undefined) return own;
   return family === 'ipv4' ? v4 : v6;
@@ -91,7 +91,7 @@ export function parseNumberedKey(key: string): { base: string; number: number } 
 export class StoredNumbers {
   readonly #numbers = new Map<string, number[]>();
 
-  constructor(records: Iterable<ActualRecord>) {
+  constructor(records: Iterable<StoredRecord>) {
     for (const { entry, owner } of records) {
       const parsed = parseNumberedKey(entry.key);
       if (parsed === undefined || owner === undefined) continue;
@@ -113,7 +113,7 @@ export function numberId(containerId: string, base: string): string {
   return `${containerId} ${base}`;
 }
 
-function byAge(a: Wish, b: Wish): number {
+function byAge(a: StampedRecord, b: StampedRecord): number {
   return (
     compareTexts(a.owner.startedAt, b.owner.startedAt) ||
     compareTexts(a.containerId, b.containerId) ||

@@ -5,16 +5,16 @@
  */
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
 import type { Assignment } from './assign.ts';
-import { type Claim, keyForWish } from './claims.ts';
+import { type Claim, keyForRecord } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
-import type { ActualRecord } from './storedRecords.ts';
+import type { StoredRecord } from './storedRecords.ts';
 
 /** What is known of the owners of others' records. */
-export interface Owners {
+export interface OwnerStates {
   /** Whether no registrar keeps that owner's records any more. Those of our own containers are ours to write. */
-  isAbandoned(ownerId: string): boolean;
+  isOrphaned(ownerId: string): boolean;
   /** Whether it is one of our engine's id that has no lock, so that its records should have ended with their lease. */
-  isGone(ownerId: string): boolean;
+  isUnlocked(ownerId: string): boolean;
   /** Whether it is the registrar of another engine with our engine's id. Containers that were cloned have one id, too. */
   isClone(ownerId: string): boolean;
 }
@@ -32,21 +32,21 @@ export interface Obstacle {
 }
 
 export interface OccupancyInput {
-  readonly actual: {
-    get(key: string): ActualRecord | undefined;
-    at(path: string): Iterable<ActualRecord>;
-    below(path: string): Iterable<ActualRecord>;
+  readonly stored: {
+    get(key: string): StoredRecord | undefined;
+    at(path: string): Iterable<StoredRecord>;
+    below(path: string): Iterable<StoredRecord>;
   };
   readonly namespace: Namespace;
   /** The store's revision up to which the records of others are known. Our own may be known up to a later one. */
   readonly mirroredRevision: number;
   /** Whether it is known what that container (first 12 digits) should have. Records of others stay as they are. */
-  isKnown(containerId: string): boolean;
-  readonly owners: Owners;
+  isDesiredKnown(containerId: string): boolean;
+  readonly owners: OwnerStates;
 }
 
 /** A name that was given away in this round. */
-interface Given {
+interface AssignedName {
   readonly claim: Claim;
   readonly name: string;
 }
@@ -54,7 +54,7 @@ interface Given {
 /** The names above a name, and the records at them. */
 interface Ancestry {
   readonly paths: readonly string[];
-  readonly records: readonly ActualRecord[];
+  readonly records: readonly StoredRecord[];
 }
 
 export class Occupancy {
@@ -62,26 +62,26 @@ export class Occupancy {
   /** By the path one label above the names: many names share it. */
   readonly #ancestries = new Map<string, Ancestry>();
   /** By the paths of all keys that a name may have records at. */
-  readonly #given = new Map<string, Given>();
+  readonly #assigned = new Map<string, AssignedName>();
   /** By paths above names: one below it, and one of another container if there is any. */
-  readonly #givenBelow = new Map<string, [Given, Given?]>();
+  readonly #assignedBelow = new Map<string, [AssignedName, AssignedName?]>();
 
   constructor(input: OccupancyInput) {
     this.#input = input;
   }
 
   /** The name is the claim's, with all its keys. */
-  give(claim: Claim, name: string): void {
+  assign(claim: Claim, name: string): void {
     const given = { claim, name };
     const path = pathOf(name);
-    for (const key of keysOfName(path)) this.#given.set(key, given);
+    for (const key of keysOfName(path)) this.#assigned.set(key, given);
     if (claim.isPointer) return;
     for (const above of this.#ancestryOf(path).paths) this.#noteBelow(above, given);
   }
 
   /** Since which revision the container has that name; `undefined`: it has no record of it. */
   heldSince(claim: Claim, name: string): number | undefined {
-    const records = keysOfName(name).flatMap((key) => this.#input.actual.get(key) ?? []);
+    const records = keysOfName(name).flatMap((key) => this.#input.stored.get(key) ?? []);
     const held = records.filter(
       (record) =>
         isSameContainer(record, claim) && (record.isOwn || this.#isInherited(record, claim)),
@@ -92,36 +92,36 @@ export class Occupancy {
   /** What keeps a name from the claim; `undefined`: it may have it. */
   obstacle(claim: Claim, name: string): Obstacle | undefined {
     const path = pathOf(name);
-    return this.#amongGiven(claim, path) ?? this.#amongStored(claim, name, path);
+    return this.#amongAssigned(claim, path) ?? this.#amongStored(claim, name, path);
   }
 
   /** Whether another registrar of this engine keeps a record of the same container under that name. */
-  isKept(name: string, claim: Claim): boolean {
+  isKeptByPeer(name: string, claim: Claim): boolean {
     return keysOfName(name).some((key) => {
       const { owner, isOwn } = this.#sameContainerAt(key, claim) ?? {};
       if (owner === undefined || isOwn === true) return false;
-      return !this.#input.owners.isAbandoned(owner.id) && !this.#input.owners.isClone(owner.id);
+      return !this.#input.owners.isOrphaned(owner.id) && !this.#input.owners.isClone(owner.id);
     });
   }
 
   /** Whether a container with the same id, on another engine, has the name. */
-  isClones(name: string, claim: Claim): boolean {
+  isHeldByClone(name: string, claim: Claim): boolean {
     return keysOfName(name).some((key) => {
       const { owner, isOwn } = this.#sameContainerAt(key, claim) ?? {};
       return owner !== undefined && isOwn !== true && this.#input.owners.isClone(owner.id);
     });
   }
 
-  #amongGiven(claim: Claim, path: string): Obstacle | undefined {
+  #amongAssigned(claim: Claim, path: string): Obstacle | undefined {
     const [, v4, v6] = keysOfName(path);
-    const same = this.#given.get(path) ?? this.#given.get(v4) ?? this.#given.get(v6);
+    const same = this.#assigned.get(path) ?? this.#assigned.get(v4) ?? this.#assigned.get(v6);
     if (same !== undefined) return obstacleOf('at', same);
     if (claim.isPointer) return undefined;
     for (const above of this.#ancestryOf(path).paths) {
-      const given = this.#given.get(above);
+      const given = this.#assigned.get(above);
       if (given !== undefined && isOther(given, claim)) return obstacleOf('below', given);
     }
-    const below = this.#givenBelow.get(path)?.find((each) => each && isOther(each, claim));
+    const below = this.#assignedBelow.get(path)?.find((each) => each && isOther(each, claim));
     return below && obstacleOf('above', below);
   }
 
@@ -129,7 +129,7 @@ export class Occupancy {
     for (const [stands, record] of this.#around(claim, path)) {
       if (this.#isFree(record, claim, stands)) continue;
       const { key } = record.entry;
-      const isNeeded = claim.wishes.some((wish) => keyForWish(name, wish) === key);
+      const isNeeded = claim.records.some((stamped) => keyForRecord(name, stamped) === key);
       if (isNeeded || !this.#wasFirst(this.heldSince(claim, name), record))
         return { stands, key, holder: holderOf(record) };
     }
@@ -140,7 +140,7 @@ export class Occupancy {
    * Whether a name that is held since then was there before a record of another. Two that race may both have written;
    * then the later one withdraws. What is known from before our own write may have gone by then, so it has to be seen.
    */
-  #wasFirst(since: number | undefined, other: ActualRecord): boolean {
+  #wasFirst(since: number | undefined, other: StoredRecord): boolean {
     if (since === undefined) return false;
     return since < other.since || since > this.#input.mirroredRevision;
   }
@@ -149,31 +149,32 @@ export class Occupancy {
   *#around(
     { isPointer }: Claim,
     path: string,
-  ): Generator<readonly [Position, ActualRecord], void, undefined> {
-    const { actual } = this.#input;
-    for (const key of keysOfName(path)) for (const record of actual.at(key)) yield ['at', record];
+  ): Generator<readonly [Position, StoredRecord], void, undefined> {
+    const { stored } = this.#input;
+    for (const key of keysOfName(path)) for (const record of stored.at(key)) yield ['at', record];
     if (isPointer) return;
     for (const record of this.#ancestryOf(path).records) yield ['below', record];
-    for (const record of actual.below(path)) yield ['above', record];
+    for (const record of stored.below(path)) yield ['above', record];
   }
 
   #ancestryOf(path: string): Ancestry {
     const parent = parentPath(path);
     const known = this.#ancestries.get(parent);
     if (known !== undefined) return known;
-    const { actual, namespace } = this.#input;
+    const { stored, namespace } = this.#input;
     const paths = [...namespace.above(path)];
-    const records = paths.flatMap(keysOfName).flatMap((key) => [...actual.at(key)]);
+    const records = paths.flatMap(keysOfName).flatMap((key) => [...stored.at(key)]);
     const ancestry = { paths, records };
     this.#ancestries.set(parent, ancestry);
     return ancestry;
   }
 
-  #isFree(record: ActualRecord, claim: Claim, stands: Position): boolean {
+  #isFree(record: StoredRecord, claim: Claim, stands: Position): boolean {
     const { owner, isOwn } = record;
     if (owner === undefined) return false;
     // What another container of ours left is ours to reuse, if we know that it no longer wants it.
-    if (isOwn) return isSameContainer(record, claim) || this.#input.isKnown(owner.containerId);
+    if (isOwn)
+      return isSameContainer(record, claim) || this.#input.isDesiredKnown(owner.containerId);
     if (this.#isInherited(record, claim)) return true;
     // Two names of one container are in each other's way only where they are the same.
     return (
@@ -182,38 +183,38 @@ export class Occupancy {
   }
 
   /** Whether an abandoned owner wrote it for the same life of the container, so that it cannot be a cloned one's. */
-  #isInherited({ owner, isOwn }: ActualRecord, claim: Claim): boolean {
+  #isInherited({ owner, isOwn }: StoredRecord, claim: Claim): boolean {
     if (owner === undefined || isOwn) return false;
     const isSameLife =
       owner.containerId === claim.containerId && owner.startedAt === claim.owner.startedAt;
-    return isSameLife && this.#input.owners.isAbandoned(owner.id);
+    return isSameLife && this.#input.owners.isOrphaned(owner.id);
   }
 
-  #sameContainerAt(key: string, claim: Claim): ActualRecord | undefined {
-    const actual = this.#input.actual.get(key);
-    return actual !== undefined && isSameContainer(actual, claim) ? actual : undefined;
+  #sameContainerAt(key: string, claim: Claim): StoredRecord | undefined {
+    const stored = this.#input.stored.get(key);
+    return stored !== undefined && isSameContainer(stored, claim) ? stored : undefined;
   }
 
-  #noteBelow(above: string, given: Given): void {
-    const noted = this.#givenBelow.get(above);
-    if (noted === undefined) this.#givenBelow.set(above, [given]);
+  #noteBelow(above: string, given: AssignedName): void {
+    const noted = this.#assignedBelow.get(above);
+    if (noted === undefined) this.#assignedBelow.set(above, [given]);
     else if (noted[1] === undefined && isOther(noted[0], given.claim)) noted[1] = given;
   }
 }
 
-function isSameContainer({ owner }: ActualRecord, { containerId }: Claim): boolean {
+function isSameContainer({ owner }: StoredRecord, { containerId }: Claim): boolean {
   return owner?.containerId === containerId;
 }
 
-function isOther(given: Given, { containerId }: Claim): boolean {
+function isOther(given: AssignedName, { containerId }: Claim): boolean {
   return given.claim.containerId !== containerId;
 }
 
-function obstacleOf(stands: Position, { claim, name }: Given): Obstacle {
+function obstacleOf(stands: Position, { claim, name }: AssignedName): Obstacle {
   return { stands, key: name, holder: `container ${claim.containerId} of this engine` };
 }
 
-function holderOf({ owner, isOwn }: ActualRecord): string {
+function holderOf({ owner, isOwn }: StoredRecord): string {
   if (owner === undefined) return 'a record that no registrar wrote';
   const engine = isOwn ? 'this engine' : `engine ${owner.id}`;
   return `container ${owner.containerId} of ${engine}`;
@@ -229,13 +230,13 @@ export interface Conflict {
 }
 
 export function conflictOf(
-  { wish, key, obstacle }: Extract<Assignment, { kind: 'taken' }>,
+  { stamped, key, obstacle }: Extract<Assignment, { kind: 'taken' }>,
   namespace: Namespace,
 ): Conflict {
   const { holder } = obstacle;
   switch (obstacle.stands) {
     case 'at': {
-      const { hintIfTaken: hint } = wish.record;
+      const { hintIfTaken: hint } = stamped.record;
       return { reason: `held by ${holder}`, ...(hint === undefined ? {} : { hint }) };
     }
     case 'below': {

@@ -11,7 +11,7 @@
 import { addressFamily } from '../../dns/address.ts';
 import { type FamilyLabel, familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
 import { type AssignInput, type Assignment, assignKeys } from './assign.ts';
-import type { ActualRecord } from './storedRecords.ts';
+import type { StoredRecord } from './storedRecords.ts';
 
 export interface DeleteOperation {
   readonly kind: 'delete';
@@ -44,7 +44,7 @@ export interface Plan {
   ];
   readonly assignments: readonly Assignment[];
   /** Nothing to do. */
-  readonly isDone: boolean;
+  readonly isEmpty: boolean;
 }
 
 export interface DiffInput extends AssignInput {
@@ -52,7 +52,7 @@ export interface DiffInput extends AssignInput {
   readonly leaseId: string | undefined;
 }
 
-type Given = Extract<Assignment, { kind: 'key' }>;
+type KeyAssignment = Extract<Assignment, { kind: 'key' }>;
 
 export function diff(input: DiffInput): Plan {
   const assignments = assignKeys(input);
@@ -65,18 +65,18 @@ export function diff(input: DiffInput): Plan {
   }
   const { withdraw, retire } = deletes(given, input);
   const phases = [withdraw, put, widen, retire] as const;
-  return { phases, assignments, isDone: phases.every(({ length }) => length === 0) };
+  return { phases, assignments, isEmpty: phases.every(({ length }) => length === 0) };
 }
 
 /** Of all our records that nobody was given, and of those that no registrar keeps and no lease ends. */
-function deletes(given: readonly Given[], { actual, isKnown, owners }: DiffInput) {
+function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owners }: DiffInput) {
   const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
-  const placed = new Set(given.map(({ wish }) => wish.owner.containerId));
+  const placed = new Set(given.map(({ stamped }) => stamped.owner.containerId));
   const withdraw: DeleteOperation[] = [];
   const retire: DeleteOperation[] = [];
-  for (const { entry, owner, isOwn, isDangling } of actual.records()) {
-    if (owner === undefined || byKey.has(entry.key) || !isKnown(owner.containerId)) continue;
-    if (!isOwn && !(isDangling && owners.isGone(owner.id))) continue;
+  for (const { entry, owner, isOwn, isDangling } of stored.records()) {
+    if (owner === undefined || byKey.has(entry.key) || !isDesiredKnown(owner.containerId)) continue;
+    if (!isOwn && !(isDangling && owners.isUnlocked(owner.id))) continue;
     const { key, modRevision } = entry;
     const { containerId } = owner;
     const name = byKey.get(nameKeyOf(key));
@@ -87,26 +87,29 @@ function deletes(given: readonly Given[], { actual, isKnown, owners }: DiffInput
 }
 
 /** Whether the key, below a name that has one family again, is the other family's. */
-function hasLostFamily(key: string, { wish }: Given): boolean {
-  const family = addressFamily(wish.record.fields.host);
+function hasLostFamily(key: string, { stamped }: KeyAssignment): boolean {
+  const family = addressFamily(stamped.record.fields.host);
   return family !== 0 && !key.endsWith(`/${familyLabel(family)}`);
 }
 
 /** Whether the key would hide the name's own while the family of that one is not below it yet. */
-function isSecondFamily({ wish: { record }, key }: Given, { actual }: DiffInput): boolean {
+function isSecondFamily(
+  { stamped: { record }, key }: KeyAssignment,
+  { stored }: DiffInput,
+): boolean {
   const { family } = record;
   const name = nameKeyOf(key);
-  const hidden = family === undefined ? undefined : actual.get(name);
-  if (hidden?.isOwn !== true || actual.get(key) !== undefined) return false;
+  const hidden = family === undefined ? undefined : stored.get(name);
+  if (hidden?.isOwn !== true || stored.get(key) !== undefined) return false;
   const first: FamilyLabel = familyOf(hidden.entry.value) === 6 ? 'ipv6' : 'ipv4';
-  return family !== first && actual.get(`${name}/${first}`) === undefined;
+  return family !== first && stored.get(`${name}/${first}`) === undefined;
 }
 
-function putOf({ key, wish, value }: Given, input: DiffInput): PutOperation | undefined {
-  const { containerId } = wish.owner;
-  const actual: ActualRecord | undefined = input.actual.get(key);
-  if (actual === undefined) return { kind: 'put', key, value, modRevision: undefined, containerId };
-  const { entry } = actual;
+function putOf({ key, stamped, value }: KeyAssignment, input: DiffInput): PutOperation | undefined {
+  const { containerId } = stamped.owner;
+  const stored: StoredRecord | undefined = input.stored.get(key);
+  if (stored === undefined) return { kind: 'put', key, value, modRevision: undefined, containerId };
+  const { entry } = stored;
   const isLeased = input.leaseId === undefined || entry.lease?.id === input.leaseId;
   if (isLeased && Buffer.compare(entry.value, value) === 0) return undefined;
   return { kind: 'put', key, value, modRevision: entry.modRevision, containerId };

@@ -12,17 +12,17 @@ import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { AdaptiveTimeout } from '../../timing/deadline.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
-import type { Permission } from '../leadership/permission.ts';
-import { applyPlan, type Outcome, Rewrites } from './apply.ts';
+import type { WritePermission } from '../leadership/permission.ts';
+import { applyPlan, UndoDetector, type WriteOutcome } from './apply.ts';
 import type { Assignment } from './assign.ts';
-import { parseNumberedKey, type Wish } from './claims.ts';
-import { Holders } from './holders.ts';
+import { parseNumberedKey, type StampedRecord } from './claims.ts';
+import { HolderLookup } from './holderLookup.ts';
 import type { Namespace } from './namespace.ts';
-import { type Conflict, conflictOf, type Owners } from './occupancy.ts';
+import { type Conflict, conflictOf, type OwnerStates } from './occupancy.ts';
 import { diff, type Operation, type Plan } from './plan.ts';
-import type { ActualRecords } from './storedRecords.ts';
+import type { StoredRecords } from './storedRecords.ts';
 
-export type ConvergeEvent =
+export type ReconcileEvent =
   | { readonly kind: 'wrote'; readonly operation: Operation }
   | { readonly kind: 'would'; readonly operation: Operation }
   | ({
@@ -32,28 +32,28 @@ export type ConvergeEvent =
     } & Conflict)
   | { readonly kind: 'writeFailed'; readonly error: StoreError; readonly retryInMs: number };
 
-export interface ConvergerOptions {
+export interface ReconcilerOptions {
   readonly store: Store;
-  readonly actual: ActualRecords;
-  readonly permission: () => Permission;
-  readonly wishes: () => readonly Wish[];
-  readonly isKnown: (containerId: string) => boolean;
-  readonly owners: Owners;
+  readonly stored: StoredRecords;
+  readonly permission: () => WritePermission;
+  readonly desired: () => readonly StampedRecord[];
+  readonly isDesiredKnown: (containerId: string) => boolean;
+  readonly owners: OwnerStates;
   /** Of the zones that are served now. */
   readonly namespace: () => Namespace;
   /** The store's revision up to which `actual` was brought. */
   readonly mirroredRevision: () => number;
   /** The store takes no such lease, or somebody undoes what is written. */
   readonly onLeaseDoubt: () => void;
-  readonly onEvent: (event: ConvergeEvent) => void;
+  readonly onEvent: (event: ReconcileEvent) => void;
   /** Counted on. */
-  readonly counters: ConvergeCounters;
+  readonly counters: ReconcileCounters;
   readonly clock: Clock;
   readonly random: () => number;
 }
 
 /** Since the start of the registrar. */
-export interface ConvergeCounters {
+export interface ReconcileCounters {
   puts: number;
   deletes: number;
   failures: number;
@@ -71,12 +71,12 @@ const UNDONE_WITHIN_MS = 1_000;
 const UNDONE_REST_MS = 100;
 const MAX_FORMER_NUMBERS = 10_000;
 
-export class Converger {
-  readonly #options: ConvergerOptions;
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
   readonly #nap: WakeableSleep;
   readonly #rest: WakeableSleep;
   readonly #formerNumbers = new Map<string, number>();
-  readonly #holders: Holders;
+  readonly #holderLookup: HolderLookup;
   #assignments: readonly Assignment[] = [];
   #announcedConflicts = new Set<string>();
   #announcedWrites = new Set<string>();
@@ -85,19 +85,19 @@ export class Converger {
   #lastFailure: StoreError | undefined;
   #failures = 0;
   readonly #writeTimeout = new AdaptiveTimeout();
-  readonly #rewrites = new Rewrites();
+  readonly #rewrites = new UndoDetector();
   #undoneAtMs = Number.NEGATIVE_INFINITY;
   #restUntilMs = 0;
-  #isDone = false;
+  #isUpToDate = false;
   #isComparing = false;
   #isClosed = false;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(options: ConvergerOptions) {
+  constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#nap = new WakeableSleep(options.clock);
     this.#rest = new WakeableSleep(options.clock);
-    this.#holders = new Holders(options.store, options.actual);
+    this.#holderLookup = new HolderLookup(options.store, options.stored);
   }
 
   start(): void {
@@ -105,14 +105,14 @@ export class Converger {
   }
 
   /** Something has changed. */
-  kick(): void {
-    this.#isDone = false;
+  wake(): void {
+    this.#isUpToDate = false;
     this.#nap.wake();
   }
 
   /** Whether there was nothing left that may be written when last compared, and nothing has changed since. */
-  get isDone(): boolean {
-    return this.#isDone && !this.#isComparing;
+  get isUpToDate(): boolean {
+    return this.#isUpToDate && !this.#isComparing;
   }
 
   /** Why the last writes failed, until some succeed. */
@@ -147,7 +147,7 @@ export class Converger {
       if (this.#isClosed) return;
       this.#isComparing = true;
       try {
-        pauseMs = await this.#round();
+        pauseMs = await this.#compare();
       } catch (error) {
         pauseMs = this.#fail(asStoreError(error));
       }
@@ -156,23 +156,23 @@ export class Converger {
   }
 
   /** Gives when the next one is due: 0 at once, `undefined` when something changes. */
-  async #round(): Promise<number | undefined> {
+  async #compare(): Promise<number | undefined> {
     const permission = this.#options.permission();
     if (permission.kind === 'wait') return undefined;
-    this.#isDone = true; // unless somebody kicks meanwhile
-    const { actual, wishes, owners } = this.#options;
-    actual.settle(this.#options.mirroredRevision());
-    const wished = wishes();
-    const isKnown = this.#knownOwners();
+    this.#isUpToDate = true; // unless `wake` is called meanwhile
+    const { stored, owners } = this.#options;
+    stored.onMirrored(this.#options.mirroredRevision());
+    const desired = this.#options.desired();
+    const isDesiredKnown = this.#knownOwners();
     const namespace = this.#options.namespace();
-    await this.#holders.lookUp(wished, namespace);
+    await this.#holderLookup.lookUp(desired, namespace);
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const formerNumber = (containerId: string, base: string): number | undefined =>
       this.#formerNumbers.get(`${containerId} ${base}`);
     const startMs = this.#options.clock.monotonicMs();
     const mirroredRevision = this.#options.mirroredRevision();
-    const known = { actual, namespace, mirroredRevision, isKnown, owners, formerNumber };
-    const plan = diff({ wishes: wished, leaseId, ...known });
+    const known = { stored, namespace, mirroredRevision, isDesiredKnown, owners, formerNumber };
+    const plan = diff({ desired, leaseId, ...known });
     const endMs = this.#options.clock.monotonicMs();
     this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);
     this.#assignments = plan.assignments;
@@ -182,7 +182,7 @@ export class Converger {
       this.#announceWrites(plan);
       return undefined;
     }
-    if (plan.isDone) {
+    if (plan.isEmpty) {
       this.#succeed();
       this.#refused.clear();
       return undefined;
@@ -196,14 +196,14 @@ export class Converger {
    */
   #knownOwners(): (containerId: string) => boolean {
     const known = new Set<string>();
-    for (const { owner } of this.#options.actual.records())
-      if (owner !== undefined && this.#options.isKnown(owner.containerId))
+    for (const { owner } of this.#options.stored.records())
+      if (owner !== undefined && this.#options.isDesiredKnown(owner.containerId))
         known.add(owner.containerId);
     return (containerId) => known.has(containerId);
   }
 
   async #apply(plan: Plan, leaseId: string): Promise<number | undefined> {
-    this.#isDone = false;
+    this.#isUpToDate = false;
     const phases = firstSteps(plan.phases);
     let failure: StoreError | undefined;
     let done = 0;
@@ -231,7 +231,7 @@ export class Converger {
     return 0;
   }
 
-  #learn(outcome: Outcome, leaseId: string): void {
+  #learn(outcome: WriteOutcome, leaseId: string): void {
     const { operation } = outcome;
     if (outcome.kind === 'failed') {
       this.#options.counters.failures++;
@@ -240,7 +240,7 @@ export class Converger {
       this.#options.onLeaseDoubt();
       return;
     }
-    this.#options.actual.learn(operation.key, outcome.entry, outcome.revision);
+    this.#options.stored.learn(operation.key, outcome.entry, outcome.revision);
     if (outcome.kind === 'changed') return;
     this.#refused.delete(operation.key);
     if (this.#rewrites.note(operation, leaseId)) this.#onUndone();
@@ -262,7 +262,7 @@ export class Converger {
   }
 
   /** Also of a record that an earlier run wrote and this one only keeps. */
-  #rememberNumber({ kind, wish: { owner, record }, key }: Assignment): void {
+  #rememberNumber({ kind, stamped: { owner, record }, key }: Assignment): void {
     if (kind !== 'key' || record.instance !== 'auto') return;
     const parsed = parseNumberedKey(key);
     if (parsed === undefined) return;
@@ -279,8 +279,8 @@ export class Converger {
     const announced = new Set<string>();
     for (const assignment of assignments) {
       if (assignment.kind !== 'taken') continue;
-      const { key, wish } = assignment;
-      const { containerId } = wish;
+      const { key, stamped } = assignment;
+      const { containerId } = stamped;
       const conflict = conflictOf(assignment, namespace);
       const id = `${containerId} ${key} ${conflict.reason}`;
       announced.add(id);
@@ -308,7 +308,7 @@ export class Converger {
 
   #fail(error: StoreError): number {
     this.#lastFailure = error;
-    this.#isDone = false;
+    this.#isUpToDate = false;
     const retryInMs = this.#pauseMs();
     this.#options.onEvent({ kind: 'writeFailed', error, retryInMs });
     return retryInMs;

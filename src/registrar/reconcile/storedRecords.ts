@@ -17,10 +17,10 @@ import {
   storedKey,
 } from '../describe/record.ts';
 import { identityOf } from '../leadership/identity.ts';
-import { type Concern, Crowds, Interest, type Wanted } from './interest.ts';
 import { Namespace, parentPath, pathOf } from './namespace.ts';
+import { OldestBelow, type Relevance, RelevantNames, type WantedNames } from './relevance.ts';
 
-export interface ActualRecord {
+export interface StoredRecord {
   readonly entry: Entry;
   /** `undefined`: not written by any registrar. */
   readonly owner: StoredOwner | undefined;
@@ -33,18 +33,18 @@ export interface ActualRecord {
 }
 
 /** What a record is looked up by: its key, for the container that wishes it. */
-interface WishedKey {
+interface DesiredKey {
   readonly record: Pick<DesiredRecord, 'key' | 'family'>;
   readonly owner: OwnerStamp;
 }
 
-export class ActualRecords implements Replica {
+export class StoredRecords implements Replica {
   readonly #ownerId: string;
   readonly #engineId: string;
   readonly #idOctets: Buffer;
   readonly #onChange: () => void;
-  readonly #held = new HeldRecords<ActualRecord>();
-  readonly #crowds = new Crowds();
+  readonly #held = new RecordTree<StoredRecord>();
+  readonly #oldestBelow = new OldestBelow();
   /** Revisions that were learned from our own calls and that the mirror has not reached, deleted keys among them. */
   readonly #ahead = new Map<string, number>();
   /** Under way; what they bring may be older than what the mirror brings meanwhile. */
@@ -53,7 +53,7 @@ export class ActualRecords implements Replica {
   readonly #deleted = new Map<string, number>();
   #listedAt = 0;
   #namespace = new Namespace('/', []);
-  #interest = new Interest(
+  #relevant = new RelevantNames(
     { names: new Set(), pointers: new Set(), bases: new Set() },
     this.#namespace,
   );
@@ -66,49 +66,49 @@ export class ActualRecords implements Replica {
     this.#onChange = onChange;
   }
 
-  get(key: string): ActualRecord | undefined {
+  get(key: string): StoredRecord | undefined {
     return this.#held.get(key);
   }
 
   /** Whether a container has that key already, in the same life. */
-  has({ record, owner }: WishedKey): boolean {
+  has({ record, owner }: DesiredKey): boolean {
     const stored = this.#held.get(storedKey(record.key, record.family))?.owner;
     return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
   }
 
   /** All records with our stamp, all that dangle, and others' that concern what is wanted. */
-  records(): Iterable<ActualRecord> {
+  records(): Iterable<StoredRecord> {
     return this.#held.all();
   }
 
   /** Those at the name of a path, whichever of its keys they have. */
-  at(path: string): Iterable<ActualRecord> {
+  at(path: string): Iterable<StoredRecord> {
     return this.#held.at(path);
   }
 
   /** Those below it; of others' the oldest few. */
-  below(path: string): Iterable<ActualRecord> {
+  below(path: string): Iterable<StoredRecord> {
     return this.#held.below(path);
   }
 
   /** From now on others' records are kept that are at, above or below these names, and no others. */
-  want(wanted: Wanted, namespace: Namespace): Interest {
-    if (this.#interest.isOf(wanted, namespace)) return this.#interest;
-    this.#interest = new Interest(wanted, namespace);
+  want(wanted: WantedNames, namespace: Namespace): RelevantNames {
+    if (this.#relevant.isFor(wanted, namespace)) return this.#relevant;
+    this.#relevant = new RelevantNames(wanted, namespace);
     this.#namespace = namespace;
-    const partial = this.#crowds.clear();
-    for (const record of [...this.#held.all()]) if (!isKept(record)) this.#judgeAnew(record);
+    const partial = this.#oldestBelow.clear();
+    for (const record of [...this.#held.all()]) if (!isKept(record)) this.#reconsider(record);
     for (const name of partial) {
-      const concern = this.#interest.concernOf(name);
-      if (concern.kind === 'below') this.#crowds.doubt(concern.name);
-      else if (concern.kind === 'direct') this.#crowds.doubt(name);
+      const concern = this.#relevant.relevanceOf(name);
+      if (concern.kind === 'below') this.#oldestBelow.markIncomplete(concern.name);
+      else if (concern.kind === 'direct') this.#oldestBelow.markIncomplete(name);
     }
-    return this.#interest;
+    return this.#relevant;
   }
 
   /** Names of whose crowd none is left that was kept, although there were more: to be read again. */
-  takeUnsure(): readonly string[] {
-    return this.#crowds.takeUnsure();
+  takeIncomplete(): readonly string[] {
+    return this.#oldestBelow.takeIncomplete();
   }
 
   apply(changes: readonly Change[]): void {
@@ -153,22 +153,22 @@ export class ActualRecords implements Replica {
   }
 
   /** The mirror has brought everything up to that revision. */
-  settle(revision: number): void {
+  onMirrored(revision: number): void {
     for (const [key, ahead] of this.#ahead) if (ahead <= revision) this.#ahead.delete(key);
   }
 
   /** After the mirror has listed all at a revision: what it does not have, we do not know. */
-  forgetAhead(revision: number): void {
+  onRelisted(revision: number): void {
     this.#listedAt = revision;
     for (const key of this.#ahead.keys()) this.#remove(key);
     this.#ahead.clear();
   }
 
   /** Another's, after something else is wanted. */
-  #judgeAnew(record: ActualRecord): void {
+  #reconsider(record: StoredRecord): void {
     const { entry, owner } = record;
     const path = pathOf(entry.key);
-    const concern = this.#interest.concernOf(path);
+    const concern = this.#relevant.relevanceOf(path);
     if (!this.#admit(record, path, concern)) this.#held.delete(entry.key);
     else if (owner === undefined) this.#held.set(entry.key, this.#recordOf(entry, concern));
   }
@@ -177,7 +177,7 @@ export class ActualRecords implements Replica {
   #set(key: string, entry: Entry | undefined): boolean {
     if (entry === undefined) return this.#remove(key);
     const path = pathOf(key);
-    const concern = this.#interest.concernOf(path);
+    const concern = this.#relevant.relevanceOf(path);
     const record = this.#recordOf(entry, concern);
     if (!isKept(record) && !this.#admit(record, path, concern)) return this.#remove(key);
     this.#held.set(key, record);
@@ -196,24 +196,24 @@ export class ActualRecords implements Replica {
   }
 
   #remove(key: string): boolean {
-    const concern = this.#interest.concernOf(pathOf(key));
-    if (concern.kind === 'below') this.#crowds.leave(concern.name, key);
+    const concern = this.#relevant.relevanceOf(pathOf(key));
+    if (concern.kind === 'below') this.#oldestBelow.remove(concern.name, key);
     return this.#held.delete(key);
   }
 
   /** Whether to keep what another has written. */
-  #admit({ entry, since }: ActualRecord, path: string, concern: Concern): boolean {
+  #admit({ entry, since }: StoredRecord, path: string, concern: Relevance): boolean {
     const { key } = entry;
     if (key !== path) return this.#namespace.isNamed(entry);
     if (concern.kind !== 'below') return concern.kind === 'direct';
     if (!this.#namespace.isNamed(entry)) return false;
-    const admission = this.#crowds.admit(concern.name, key, since);
+    const admission = this.#oldestBelow.offer(concern.name, key, since);
     if (admission.kind === 'out') return false;
     if (admission.evicted !== undefined) this.#held.delete(admission.evicted);
     return true;
   }
 
-  #recordOf(entry: Entry, concern: Concern): ActualRecord {
+  #recordOf(entry: Entry, concern: Relevance): StoredRecord {
     // A zone may hold a million values of others: most are told by their octets.
     const octets = Buffer.from(entry.value.buffer, entry.value.byteOffset, entry.value.length);
     const mayBeOwn = octets.includes(this.#idOctets);
@@ -227,7 +227,7 @@ export class ActualRecords implements Replica {
 }
 
 /** Whether it concerns us wherever it is. */
-function isKept({ isOwn, isDangling }: ActualRecord): boolean {
+function isKept({ isOwn, isDangling }: StoredRecord): boolean {
   return isOwn || isDangling;
 }
 
@@ -237,12 +237,12 @@ function isKept({ isOwn, isDangling }: ActualRecord): boolean {
  */
 export function mayStand(
   { record, owner }: { readonly record: DesiredRecord; readonly owner: OwnerStamp },
-  actual: { get(key: string): ActualRecord | undefined },
+  records: { get(key: string): StoredRecord | undefined },
 ): boolean {
   const { onlyBeside } = record;
   if (onlyBeside === undefined) return true;
   return keysOfName(onlyBeside).some((key) => {
-    const stored = actual.get(key);
+    const stored = records.get(key);
     return stored?.isOwn === true && stored.owner?.containerId === owner.containerId;
   });
 }
@@ -250,16 +250,16 @@ export function mayStand(
 /** Records by key, and by the tree of the names that their keys stand for. A look or a change costs the name's depth. */
 
 /** There is one for each name that has a record at it or below it. */
-interface Place {
+interface TreeNode {
   /** Several keys may stand for one name. */
   readonly keys: Set<string>;
   /** Paths one label longer. */
   readonly children: Set<string>;
 }
 
-export class HeldRecords<T> {
+export class RecordTree<T> {
   readonly #records = new Map<string, T>();
-  readonly #places = new Map<string, Place>();
+  readonly #nodes = new Map<string, TreeNode>();
 
   get(key: string): T | undefined {
     return this.#records.get(key);
@@ -274,7 +274,7 @@ export class HeldRecords<T> {
   }
 
   set(key: string, record: T): void {
-    if (!this.#records.has(key)) this.#placeAt(pathOf(key)).keys.add(key);
+    if (!this.#records.has(key)) this.#nodeAt(pathOf(key)).keys.add(key);
     this.#records.set(key, record);
   }
 
@@ -282,20 +282,20 @@ export class HeldRecords<T> {
   delete(key: string): boolean {
     if (!this.#records.delete(key)) return false;
     let path = pathOf(key);
-    this.#places.get(path)?.keys.delete(key);
+    this.#nodes.get(path)?.keys.delete(key);
     for (;;) {
-      const place = this.#places.get(path);
+      const place = this.#nodes.get(path);
       if (place === undefined || place.keys.size > 0 || place.children.size > 0) return true;
-      this.#places.delete(path);
+      this.#nodes.delete(path);
       const parent = parentPath(path);
-      this.#places.get(parent)?.children.delete(path);
+      this.#nodes.get(parent)?.children.delete(path);
       path = parent;
     }
   }
 
   /** Those whose keys stand for the name of that path. */
   *at(path: string): Generator<T, void, undefined> {
-    for (const key of this.#places.get(path)?.keys ?? []) {
+    for (const key of this.#nodes.get(path)?.keys ?? []) {
       const record = this.#records.get(key);
       if (record !== undefined) yield record;
     }
@@ -303,18 +303,18 @@ export class HeldRecords<T> {
 
   /** Those at all names below that of the path. */
   *below(path: string): Generator<T, void, undefined> {
-    for (const child of this.#places.get(path)?.children ?? []) {
+    for (const child of this.#nodes.get(path)?.children ?? []) {
       yield* this.at(child);
       yield* this.below(child);
     }
   }
 
-  #placeAt(path: string): Place {
-    const known = this.#places.get(path);
+  #nodeAt(path: string): TreeNode {
+    const known = this.#nodes.get(path);
     if (known !== undefined) return known;
-    const place: Place = { keys: new Set(), children: new Set() };
-    this.#places.set(path, place);
-    if (path !== '') this.#placeAt(parentPath(path)).children.add(path);
+    const place: TreeNode = { keys: new Set(), children: new Set() };
+    this.#nodes.set(path, place);
+    if (path !== '') this.#nodeAt(parentPath(path)).children.add(path);
     return place;
   }
 }

@@ -40,7 +40,7 @@ class Site {
     this.#bootedAtMs = fixture.clock.monotonicMs() - 3_600_000;
     const v4 = address ?? `192.0.2.${name.charCodeAt(0)}`;
     const readHostFacts = async () => ({ hostAddresses: { v4 }, ownNetworks: [] });
-    this.#setup = { place: undefined, host: name, readHostFacts, ...setup };
+    this.#setup = { bootKey: undefined, host: name, readHostFacts, ...setup };
     this.container = this.engine.run(named(name));
     this.key = keyOf(name);
   }
@@ -303,7 +303,7 @@ describe('two machines whose engines have one id', () => {
       const old = new OldRegistrar(fixture, `boot of a vm ${a.engine.label}`);
       await old.start(a);
       const deletes = watchDeletes(fixture);
-      b.start({ place: `boot of b vm ${b.engine.label}` });
+      b.start({ bootKey: `boot of b vm ${b.engine.label}` });
       await old.live(3 * LEASE_MS);
       deletes.stop();
       assert.deepEqual(deletes.keys, []);
@@ -314,12 +314,12 @@ describe('two machines whose engines have one id', () => {
 /** What a version without host parts had in the store: its lock, its records, and its answers to challenges. */
 class OldRegistrar {
   readonly #fixture: RegistrarFixture;
-  readonly #place: string;
+  readonly #bootKey: string;
   #lease = '';
 
-  constructor(fixture: RegistrarFixture, place: string) {
+  constructor(fixture: RegistrarFixture, bootKey: string) {
     this.#fixture = fixture;
-    this.#place = place;
+    this.#bootKey = bootKey;
   }
 
   async start({ engine, container, key }: Site): Promise<void> {
@@ -347,7 +347,7 @@ class OldRegistrar {
   }
 
   async #lock(more: object): Promise<void> {
-    const json = { instance: 'old', host: 'vm', place: this.#place, lease: this.#lease, ...more };
+    const json = { instance: 'old', host: 'vm', place: this.#bootKey, lease: this.#lease, ...more };
     const value = Buffer.from(JSON.stringify(json));
     await this.#fixture.store.put(`${locksOf('ENGINE:1')}holder`, value, { lease: this.#lease });
   }
@@ -359,15 +359,15 @@ describe('an upgrade from a version without host parts', () => {
       withRegistrarFixture(async (fixture) => {
         const site = new Site(fixture, 'a');
         const gone = new Site(fixture, 'gone');
-        const place = `boot of a vm ${site.engine.label}`;
-        const old = new OldRegistrar(fixture, place);
+        const bootKey = `boot of a vm ${site.engine.label}`;
+        const old = new OldRegistrar(fixture, bootKey);
         await old.start(site);
-        await new OldRegistrar(fixture, place).start(gone);
+        await new OldRegistrar(fixture, bootKey).start(gone);
         await old.start(site);
         if (how === 'released') await old.release();
         await fixture.advance(5_000);
         const deletes = watchDeletes(fixture);
-        const { registrar } = site.start({ place });
+        const { registrar } = site.start({ bootKey });
         await fixture.advance(3 * LEASE_MS);
         deletes.stop();
         assert.deepEqual(deletes.keys, [`/skydns/${gone.key}`]);
@@ -379,10 +379,10 @@ describe('an upgrade from a version without host parts', () => {
   it('waits for the old one as long as it lives', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
-      const place = `boot of a vm ${site.engine.label}`;
-      const old = new OldRegistrar(fixture, place);
+      const bootKey = `boot of a vm ${site.engine.label}`;
+      const old = new OldRegistrar(fixture, bootKey);
       await old.start(site);
-      const { registrar } = site.start({ place });
+      const { registrar } = site.start({ bootKey });
       await old.live(2 * LEASE_MS);
       assert.deepEqual([registrar.status().role, registrar.status().holder], ['standby', 'vm']);
     }));
@@ -394,7 +394,7 @@ describe('an upgrade from a version without host parts', () => {
       await old.start(site);
       await old.release();
       const deletes = watchDeletes(fixture);
-      site.start({ place: 'boot of a vm unix:///host/run/docker.sock' });
+      site.start({ bootKey: 'boot of a vm unix:///host/run/docker.sock' });
       await fixture.advance(3 * LEASE_MS);
       deletes.stop();
       assert.deepEqual(deletes.keys, []);
@@ -684,12 +684,12 @@ describe('an engine that is another one after it was away', () => {
   it('while its registrar was away as well has its names handed over, when it is at the same place', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
-      const running = site.start({ place: 'boot vm unix:///x' });
+      const running = site.start({ bootKey: 'boot vm unix:///x' });
       await fixture.advance(5_000);
       fixture.kill(running);
       const deletes = watchDeletes(fixture);
       site.engine.engineInfo = { ...site.engine.engineInfo, id: 'ENGINE:2' };
-      site.start({ place: 'boot vm unix:///x' });
+      site.start({ bootKey: 'boot vm unix:///x' });
       await fixture.advance(3 * LEASE_MS);
       deletes.stop();
       assert.deepEqual(deletes.keys, []);

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
-  candidates,
   type Holder,
   type Lock,
+  lockCandidates,
   newIdentity,
   ownerId,
   type Profile,
@@ -31,14 +31,14 @@ const PROFILE: Profile = {
 const SELF: Self = {
   instance: 'me',
   host: 'vm',
-  place: 'boot-1 vm unix:///run/docker.sock',
+  bootKey: 'boot-1 vm unix:///run/docker.sock',
   profile: PROFILE,
   uptimeMs: 3_600_000,
 };
 const HOLDER: Holder = {
   instance: 'other',
   host: 'vm',
-  place: SELF.place,
+  bootKey: SELF.bootKey,
   lease: '7',
   isReleased: false,
   profile: PROFILE,
@@ -60,9 +60,9 @@ const old = (changes: Partial<Holder>): Lock => {
   return { ...LOCK, holder: { ...HOLDER, profile: undefined, ...changes } };
 };
 
-const SAME: Relation = { living: 'same', isOurs: true };
-const CLONE: Relation = { living: 'duplicate', isOurs: false };
-const REBOOTED: Relation = { living: 'duplicate', isOurs: true };
+const SAME: Relation = { whileAlive: 'same', mayTakeOver: true };
+const CLONE: Relation = { whileAlive: 'duplicate', mayTakeOver: false };
+const REBOOTED: Relation = { whileAlive: 'duplicate', mayTakeOver: true };
 const BEFORE_BOOT = { ...SELF, uptimeMs: 4_000 };
 const elsewhere = { bootId: 'boot-2', bridgeId: 'bridge-2' };
 
@@ -157,31 +157,31 @@ describe('another lock of the same engine id', () => {
       'with other zones is another registrar',
       SELF,
       claiming(zones('a.example.')),
-      { living: 'neighbour', isOurs: false },
+      { whileAlive: 'neighbour', mayTakeOver: false },
     ],
     [
       'with other metadata is another registrar',
       SELF,
       claiming({ work: { ...PROFILE.work, metadata: 'dns INTERNAL_ internal.' } }),
-      { living: 'neighbour', isOurs: false },
+      { whileAlive: 'neighbour', mayTakeOver: false },
     ],
     [
       'with another path prefix is another registrar',
       SELF,
       claiming({ work: { ...PROFILE.work, prefix: '/other/' } }),
-      { living: 'neighbour', isOurs: false },
+      { whileAlive: 'neighbour', mayTakeOver: false },
     ],
     [
       'with our zones and one more overlaps, and is not ours',
       SELF,
       claiming(zones('skydns.local.', 'a.example.')),
-      { living: 'overlapping', isOurs: false },
+      { whileAlive: 'overlapping', mayTakeOver: false },
     ],
     [
       'with a zone below ours overlaps, and is ours when it has ended',
       SELF,
       claiming(zones('east.skydns.local.')),
-      { living: 'overlapping', isOurs: true },
+      { whileAlive: 'overlapping', mayTakeOver: true },
     ],
   ];
   for (const [title, self, lock, expected] of table)
@@ -192,35 +192,35 @@ describe('another lock of the same engine id', () => {
       const { profile } = lock.holder;
       if (profile === undefined) continue;
       const back: Lock = { ...lock, holder: { ...HOLDER, profile: self.profile } };
-      const living = relationOf({ ...self, profile }, back).living;
-      assert.equal(living, relationOf(self, lock).living, title);
+      const living = relationOf({ ...self, profile }, back).whileAlive;
+      assert.equal(living, relationOf(self, lock).whileAlive, title);
     }
   });
 });
 
 describe('a lock of a version that knew no host part', () => {
-  const place = (bootId: string, host: string, engine: string) => `${bootId} ${host} ${engine}`;
+  const bootKey = (bootId: string, host: string, engine: string) => `${bootId} ${host} ${engine}`;
   for (const [title, lock, expected] of [
     ['keeps our records when it was taken at this place', old({}), SAME],
     [
       '... also in a container with another host name',
-      old({ place: place('boot-1', 'c0ffee', 'unix:///run/docker.sock') }),
+      old({ bootKey: bootKey('boot-1', 'c0ffee', 'unix:///run/docker.sock') }),
       SAME,
     ],
     [
       'is a clone’s when it was taken on another machine',
-      old({ place: place('boot-2', 'vm', 'unix:///run/docker.sock') }),
+      old({ bootKey: bootKey('boot-2', 'vm', 'unix:///run/docker.sock') }),
       CLONE,
     ],
     [
       'is a clone’s when it was taken at another socket',
-      old({ place: place('boot-1', 'vm', 'unix:///other.sock') }),
+      old({ bootKey: bootKey('boot-1', 'vm', 'unix:///other.sock') }),
       CLONE,
     ],
-    ['without a place goes by the host', old({ place: undefined }), SAME],
+    ['without a place goes by the host', old({ bootKey: undefined }), SAME],
     [
       'without a place, on another host, is a clone’s',
-      old({ place: undefined, host: 'vm2' }),
+      old({ bootKey: undefined, host: 'vm2' }),
       CLONE,
     ],
   ] as const)
@@ -264,9 +264,9 @@ describe('an identity', () => {
       made('released', { createRevision: 1, holder: released }),
       { ...claiming({ name: 'vm2', bridgeId: undefined }), createRevision: 0 },
     ];
-    assert.equal(candidates(SELF, locks).kept?.identity.hostPart, 'elder');
-    assert.equal(candidates(SELF, locks.slice(2)).kept?.identity.hostPart, 'released');
-    assert.equal(candidates(SELF, locks.slice(3)).kept, undefined);
+    assert.equal(lockCandidates(SELF, locks).matching?.identity.hostPart, 'elder');
+    assert.equal(lockCandidates(SELF, locks.slice(2)).matching?.identity.hostPart, 'released');
+    assert.equal(lockCandidates(SELF, locks.slice(3)).matching, undefined);
   });
 });
 
@@ -277,7 +277,7 @@ describe('the value of a lock', () => {
 
   it('of the version before is read without a profile', () => {
     const text = '{"instance":"i","host":"h","place":"p","lease":"7","released":true}';
-    const expected = { ...HOLDER, instance: 'i', host: 'h', place: 'p', isReleased: true };
+    const expected = { ...HOLDER, instance: 'i', host: 'h', bootKey: 'p', isReleased: true };
     assert.deepEqual(parseHolder(Buffer.from(text)), { ...expected, profile: undefined });
   });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newIdentity, type Self } from '../../../src/registrar/leadership/identity.ts';
-import { Tenure } from '../../../src/registrar/leadership/leadership.ts';
+import { Leadership } from '../../../src/registrar/leadership/leadership.ts';
 import { lockKeys, parseHolder } from '../../../src/registrar/leadership/lock.ts';
 import { Locks } from '../../../src/registrar/leadership/locks.ts';
 import { delegateStore } from '../../../src/store/delegate.ts';
@@ -14,7 +14,7 @@ import { until } from '../../support/until.ts';
 const SELF: Self = {
   instance: 'me',
   host: 'vm',
-  place: undefined,
+  bootKey: undefined,
   profile: {
     ...{ name: 'vm', rootDir: '/var/lib/docker', endpoint: undefined, bridgeId: undefined },
     ...{ bootId: 'boot', addresses: ['192.0.2.1'] },
@@ -41,7 +41,7 @@ for (const [end, expected] of [
     const common = { store, engineId: 'ENGINE', clock: systemClock, random: Math.random };
     const locks = new Locks({ ...common, instance: 'me', answerWithinMs: 100 });
     const ignore = () => undefined;
-    const tenure = new Tenure({
+    const tenure = new Leadership({
       ...common,
       ...{ locks, self: () => SELF, isDryRun: false, ttlSeconds: 30 },
       ...{ onIdentity: ignore, onChange: ignore, onEvent: ignore },

@@ -27,7 +27,7 @@ const BEFORE: Profile = {
 const SELF: Self = {
   instance: 'me',
   host: 'vm',
-  place: undefined,
+  bootKey: undefined,
   profile: { ...BEFORE, bootId: 'after' },
   uptimeMs: 0,
 };
@@ -93,7 +93,7 @@ for (const [name, open] of Object.entries(STORES))
       const identity = newIdentity('ENGINE', profile);
       const holder = { instance: 'other', host: 'vm', lease: id, isReleased: true, profile };
       await store.put(lockKeys(identity).holder, holderValue(holder), { lease: id });
-      return { ...holder, place: undefined };
+      return { ...holder, bootKey: undefined };
     }
 
     it('tell whether one was renewed since we booted', () =>
@@ -101,9 +101,9 @@ for (const [name, open] of Object.entries(STORES))
         await lock(store, BEFORE);
         await sleep(3_500);
         const ours = newIdentity('ENGINE', BEFORE);
-        const chosen = await locks.choose({ ...SELF, uptimeMs: 1_000 }, { mayAsk: true });
+        const chosen = await locks.chooseIdentity({ ...SELF, uptimeMs: 1_000 }, { mayAsk: true });
         assert.deepEqual(chosen.identity, ours);
-        const long = await locks.choose({ ...SELF, uptimeMs: 3_600_000 }, { mayAsk: true });
+        const long = await locks.chooseIdentity({ ...SELF, uptimeMs: 3_600_000 }, { mayAsk: true });
         assert.deepEqual(long.identity, newIdentity('ENGINE', SELF.profile));
       }));
 
@@ -112,9 +112,9 @@ for (const [name, open] of Object.entries(STORES))
         await lock(store, BEFORE);
         const identity = newIdentity('ENGINE', BEFORE);
         const { challenge } = lockKeys(identity);
-        assert.equal(await locks.isAnswered(identity), false);
+        assert.equal(await locks.isHolderAlive(identity), false);
         await store.delete(challenge);
-        const asking = locks.isAnswered(identity);
+        const asking = locks.isHolderAlive(identity);
         await until('it is asked', async () => {
           const { entry } = await store.get(challenge);
           if (entry !== undefined) await store.delete(challenge);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { holderValue, lockKeys } from '../../../src/registrar/leadership/lock.ts';
-import { Caretaker } from '../../../src/registrar/leadership/orphanLease.ts';
+import { OrphanLeases } from '../../../src/registrar/leadership/orphanLease.ts';
 import type { Entry } from '../../../src/service/change.ts';
 import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../../src/store/store.ts';
@@ -12,27 +12,27 @@ import { type RegistrarFixture, withRegistrarFixture } from '../../support/regis
 
 const WEB = { env: { DNS_NAME: 'web.skydns.local' }, exposed: ['80/tcp'] };
 const LEASE_MS = 30_000;
-const PLACE = 'here';
+const BOOT_KEY = 'here';
 const IDENTITY = { engineId: 'ENGINE', hostPart: '0123456789ab' };
 
-function startBlind(fixture: RegistrarFixture, place: string) {
+function startBlind(fixture: RegistrarFixture, bootKey: string) {
   const engine = new FakeEngine(fixture.clock);
   engine.lose();
-  return fixture.start({ place, engine, dockerGraceMs: 300_000 });
+  return fixture.start({ bootKey, engine, dockerGraceMs: 300_000 });
 }
 
 describe('a run that does not reach its engine', () => {
   for (const afterMs of [0, 1_000, 2_000, 3_000, 4_000, 5_000, 9_000])
     it(`leaves a dead holder to a standby that does (${afterMs} ms later)`, () =>
       withRegistrarFixture(async (fixture) => {
-        const holder = fixture.start({ place: PLACE });
+        const holder = fixture.start({ bootKey: BOOT_KEY });
         await fixture.settle();
-        const standby = fixture.start({ place: 'elsewhere' });
+        const standby = fixture.start({ bootKey: 'elsewhere' });
         const web = fixture.engine.run(WEB);
         await fixture.advance(20_000);
         fixture.kill(holder);
         await fixture.advance(afterMs);
-        const blind = startBlind(fixture, PLACE);
+        const blind = startBlind(fixture, BOOT_KEY);
         fixture.engine.die(web);
         await fixture.advance(LEASE_MS * 2);
         assert.deepEqual(await fixture.keys(), []);
@@ -42,9 +42,9 @@ describe('a run that does not reach its engine', () => {
 
   it('does not disturb a holder that lives at the same place', () =>
     withRegistrarFixture(async (fixture) => {
-      fixture.start({ place: PLACE });
+      fixture.start({ bootKey: BOOT_KEY });
       await fixture.settle();
-      const { link } = startBlind(fixture, PLACE);
+      const { link } = startBlind(fixture, BOOT_KEY);
       await fixture.advance(LEASE_MS * 5);
       assert.equal(link.counts.lease, 0);
     }));
@@ -80,19 +80,25 @@ describe('a lease that is shorter than the time between two looks', () => {
       const clock = new FakeClock();
       const store = createMemoryStore({ clock });
       const { id } = await store.grantLease(6);
-      const holder = { instance: 'earlier', host: 'h', place: PLACE, lease: id, isReleased: false };
+      const holder = {
+        instance: 'earlier',
+        host: 'h',
+        bootKey: BOOT_KEY,
+        lease: id,
+        isReleased: false,
+      };
       await store.put(lockKeys(IDENTITY).holder, holderValue(holder), { lease: id });
-      const caretaker = new Caretaker({
+      const orphanLeases = new OrphanLeases({
         store: forgetful(store, kinds),
-        place: PLACE,
+        bootKey: BOOT_KEY,
         clock,
         random: () => 0.5,
       });
-      caretaker.start();
+      orphanLeases.start();
       await clock.advance(0);
       await clock.advance(60_000);
       assert.notEqual((await store.get(lockKeys(IDENTITY).holder)).entry, undefined);
-      caretaker.stop();
+      orphanLeases.stop();
       await clock.advance(7_000);
       assert.equal((await store.get(lockKeys(IDENTITY).holder)).entry, undefined);
       await store.close();

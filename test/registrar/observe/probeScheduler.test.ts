@@ -9,7 +9,7 @@ import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { Checks } from '../../../src/registrar/observe/checks.ts';
 import { probe } from '../../../src/registrar/observe/probe.ts';
 import { ProbeScheduler } from '../../../src/registrar/observe/probeScheduler.ts';
-import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
+import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
 import { systemClock } from '../../../src/timing/clock.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 import { inspection, registrarContext } from '../../support/inspection.ts';
@@ -121,7 +121,7 @@ test('an aborted probe leaves the queue, or gives its place away', async () => {
 });
 
 /** What 64 ports of a container ask for, all at one address. */
-function hostileWishes(containerId: string, port: number, path: string): Wish[] {
+function hostileWishes(containerId: string, port: number, path: string): StampedRecord[] {
   const ports = Array.from({ length: 64 }, (_, at) => `${at + 1}/tcp`);
   const publish = Object.fromEntries(ports.map((one, at) => [one, [`0.0.0.0:${at + 1}`]]));
   const env = { SERVICE_NAME: 'x', SERVICE_CHECK_HTTP: path, SERVICE_CHECK_INTERVAL: '100ms' };
@@ -170,13 +170,13 @@ test('10 containers with 64 ports and an interval of 100 ms get 200 requests a s
     const [one] = hostile;
     const check = { kind: 'http', path: '/modest', method: 'GET' } as const;
     const times = { intervalMs: 1_000, timeoutMs: 10_000 };
-    const wish = one && {
+    const stamped = one && {
       ...one,
       containerId: 'f'.repeat(64),
       record: { ...one.record, check: { ...check, ...times } },
     };
     const checks = new Checks({ probe, clock: systemClock, onChange: () => {} });
-    checks.passing([...hostile, ...(wish ? [wish] : [])], () => false);
+    checks.passing([...hostile, ...(stamped ? [stamped] : [])], () => false);
     await sleep(seconds * 1000);
     checks.close();
   };

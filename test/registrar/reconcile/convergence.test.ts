@@ -139,7 +139,7 @@ class Site {
     const running = this.#fixture.start({
       engine: this.engine,
       readHostFacts: async () => ({ hostAddresses, ownNetworks: [] }),
-      place: machine.bootId,
+      bootKey: machine.bootId,
       machine,
       context: { stopSeconds: STOP_SECONDS },
     });

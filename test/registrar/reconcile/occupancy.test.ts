@@ -1,25 +1,26 @@
 /** Who gets a name while others hold that name, one above it or one below it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
-import { input, reasons, type Stored, steps, wish } from '../../support/wishes.ts';
+import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
+import { input, reasons, type Stored, stamped, steps } from '../../support/desiredRecords.ts';
 
 type Row = readonly [
   title: string,
-  wishes: readonly Wish[],
+  desired: readonly StampedRecord[],
   /** The first came first. */
   stored: readonly Stored[],
   steps: readonly string[],
   reasons: readonly string[],
 ];
 
-const above = wish('a', '/s/db');
-const below = wish('b', '/s/db/x');
-const deep = wish('c', '/s/db/x/y');
+const above = stamped('a', '/s/db');
+const below = stamped('b', '/s/db/x');
+const deep = stamped('c', '/s/db/x/y');
 const [four, six] = ['ipv4', 'ipv6'].map((family) =>
-  wish('d', '/s/db', { family: family as 'ipv4' }),
-) as [Wish, Wish];
-const auto = (container: string, key: string): Wish => wish(container, key, { instance: 'auto' });
+  stamped('d', '/s/db', { family: family as 'ipv4' }),
+) as [StampedRecord, StampedRecord];
+const auto = (container: string, key: string): StampedRecord =>
+  stamped(container, key, { instance: 'auto' });
 const A = 'container a00000000000 of this engine';
 const B = 'container b00000000000 of this engine';
 const D = 'container d00000000000 of this engine';
@@ -148,21 +149,21 @@ const ROWS: readonly Row[] = [
   ],
   [
     'the names of one container are not in each other’s way',
-    [above, wish('a', '/s/db/x')],
+    [above, stamped('a', '/s/db/x')],
     [],
     ['+/s/db', '+/s/db/x'],
     [],
   ],
   [
     'names beside each other are not in each other’s way',
-    [wish('a', '/s/db/x'), wish('b', '/s/db/y'), wish('c', '/s/dbx')],
+    [stamped('a', '/s/db/x'), stamped('b', '/s/db/y'), stamped('c', '/s/dbx')],
     [{ key: '/s/db/z', of: 'other engine' }],
     ['+/s/db/x', '+/s/db/y', '+/s/dbx'],
     [],
   ],
   [
     'the mark of an empty directory holds no name',
-    [above, wish('b', '/s/w/x')],
+    [above, stamped('b', '/s/w/x')],
     [
       { key: '/s/db/', of: 'mark' },
       { key: '/s/db/y/', of: 'mark' },
@@ -180,7 +181,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'a key in capitals holds the name that it stands for, and is above others as that',
-    [above, wish('b', '/s/web/x'), wish('c', '/s/www')],
+    [above, stamped('b', '/s/web/x'), stamped('c', '/s/www')],
     [
       { key: '/s/DB/X', of: 'nobody' },
       { key: '/s/Web', of: 'nobody' },
@@ -215,21 +216,21 @@ const ROWS: readonly Row[] = [
   ],
   [
     'numbers keep their base from another container, also from one that starts with them',
-    [auto('b', '/s/n'), wish('a', '/s/n')],
+    [auto('b', '/s/n'), stamped('a', '/s/n')],
     [{ key: '/s/n/1', of: auto('b', '/s/n') }],
     [],
     [hiddenBy('1.n', B)],
   ],
   [
     'a number stays with its container although another one says it',
-    [auto('b', '/s/n'), wish('a', '/s/n/1')],
+    [auto('b', '/s/n'), stamped('a', '/s/n/1')],
     [{ key: '/s/n/1', of: auto('b', '/s/n') }],
     [],
     [`held by ${B}`],
   ],
   [
     'a PTR record is not hidden by what is below its name, as PTR is looked for there, too',
-    [wish('a', '/s/arpa/1', { pointer: {} })],
+    [stamped('a', '/s/arpa/1', { pointer: {} })],
     [{ key: '/s/arpa/1/x', of: 'nobody' }],
     ['+/s/arpa/1'],
     [],
@@ -237,9 +238,9 @@ const ROWS: readonly Row[] = [
 ];
 
 describe('a name with others above it and below it', () => {
-  for (const [title, wishes, stored, expected, because] of ROWS)
+  for (const [title, desired, stored, expected, because] of ROWS)
     it(title, () => {
-      const from = input(wishes, stored);
+      const from = input(desired, stored);
       assert.deepEqual(steps(from), expected);
       assert.deepEqual(reasons(from), because);
     });
@@ -247,7 +248,7 @@ describe('a name with others above it and below it', () => {
   it('stays taken while it is not known whether the container below it still wants its name', () => {
     const from = {
       ...input([above], [{ key: '/s/db/x', of: below }]),
-      isKnown: (id: string) => id[0] !== 'b',
+      isDesiredKnown: (id: string) => id[0] !== 'b',
     };
     assert.deepEqual(steps(from), []);
     assert.deepEqual(reasons(from), [hiddenBy('x.db', B)]);

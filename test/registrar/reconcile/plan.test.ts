@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Wish } from '../../../src/registrar/reconcile/claims.ts';
+import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
 import { diff } from '../../../src/registrar/reconcile/plan.ts';
-import { input, LEASE, type Stored, steps, wish } from '../../support/wishes.ts';
+import { input, LEASE, type Stored, stamped, steps } from '../../support/desiredRecords.ts';
 
-const a = wish('a', '/s/x');
-const b = wish('b', '/s/x');
+const a = stamped('a', '/s/x');
+const b = stamped('b', '/s/x');
 
 describe('the difference between what is wished and what there is', () => {
-  for (const [why, wishes, stored, expected] of [
+  for (const [why, desired, stored, expected] of [
     ['nothing when it is so', [a], [{ key: '/s/x', of: a }], []],
     ['a put of what is missing', [a], [], ['+/s/x']],
     ['a delete of what is not wished', [], [{ key: '/s/x', of: a }], ['-/s/x']],
@@ -21,16 +21,16 @@ describe('the difference between what is wished and what there is', () => {
     ['one put for two that wish the same', [b, a], [], ['+/s/x']],
     [
       'the dead first, then the new, then what was left for it',
-      [wish('a', '/s/new')],
+      [stamped('a', '/s/new')],
       [
-        { key: '/s/dead', of: wish('d', '/s/dead') },
-        { key: '/s/old', of: wish('a', '/s/old') },
+        { key: '/s/dead', of: stamped('d', '/s/dead') },
+        { key: '/s/old', of: stamped('a', '/s/old') },
       ],
       ['-/s/dead', '+/s/new', '~/s/old'],
     ],
     [
       'another key where the first is taken',
-      [a, wish('b', '/s/x', { keyIfTaken: '/s/x-b' })],
+      [a, stamped('b', '/s/x', { keyIfTaken: '/s/x-b' })],
       [{ key: '/s/x', of: a }],
       ['+/s/x-b'],
     ],
@@ -40,14 +40,14 @@ describe('the difference between what is wished and what there is', () => {
       [{ key: '/s/x', of: a, lease: { ...LEASE, id: '8' } }],
       ['+/s/x'],
     ],
-  ] as readonly [string, readonly Wish[], readonly Stored[], readonly string[]][]) {
-    it(`is ${why}`, () => assert.deepEqual(steps(input(wishes, stored)), expected));
+  ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
+    it(`is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
   it('leaves what belongs to a container that is not known yet, and its key', () => {
     const from = {
       ...input([b], [{ key: '/s/x', of: a }]),
-      isKnown: (id: string) => id[0] !== 'a',
+      isDesiredKnown: (id: string) => id[0] !== 'a',
     };
     assert.deepEqual(steps(from), []);
     assert.equal(diff(from).assignments[0]?.kind, 'taken');
@@ -56,7 +56,7 @@ describe('the difference between what is wished and what there is', () => {
   it('guards each write with what it saw', () => {
     const plan = diff(
       input(
-        [a, wish('c', '/s/y')],
+        [a, stamped('c', '/s/y')],
         [
           { key: '/s/x', of: b },
           { key: '/s/z', of: b },
@@ -80,13 +80,17 @@ describe('the difference between what is wished and what there is', () => {
   const v4 = { host: '192.0.2.1', ttl: 30 };
   const v6 = { host: '2001:db8::1', ttl: 30 };
   /** A name with both addresses. */
-  const dual = (container: string, key: string, more: Partial<Wish['record']> = {}): Wish[] => [
-    wish(container, key, { ...more, family: 'ipv4', fields: v4 }),
-    wish(container, key, { ...more, family: 'ipv6', fields: v6 }),
+  const dual = (
+    container: string,
+    key: string,
+    more: Partial<StampedRecord['record']> = {},
+  ): StampedRecord[] => [
+    stamped(container, key, { ...more, family: 'ipv4', fields: v4 }),
+    stamped(container, key, { ...more, family: 'ipv6', fields: v6 }),
   ];
-  const [a4, a6] = dual('a', '/s/x') as [Wish, Wish];
-  const six = wish('a', '/s/x', { fields: v6 });
-  for (const [why, wishes, stored, expected] of [
+  const [a4, a6] = dual('a', '/s/x') as [StampedRecord, StampedRecord];
+  const six = stamped('a', '/s/x', { fields: v6 });
+  for (const [why, desired, stored, expected] of [
     ['both families are put below the name', [a4, a6], [], ['+/s/x/ipv4', '+/s/x/ipv6']],
     [
       'a second family: first the one that it has, then the other, and last its own key goes',
@@ -139,7 +143,7 @@ describe('the difference between what is wished and what there is', () => {
     ],
     [
       'nothing below a name of ours by another container of ours',
-      [a4, a6, wish('b', '/s/x/ipv4')],
+      [a4, a6, stamped('b', '/s/x/ipv4')],
       [
         { key: '/s/x/ipv4', of: a4 },
         { key: '/s/x/ipv6', of: a6 },
@@ -166,7 +170,7 @@ describe('the difference between what is wished and what there is', () => {
     ],
     [
       'a number that is the same for both families, past what others have of either',
-      [...dual('a', '/s/n', { instance: 'auto' }), wish('b', '/s/n', { instance: 'auto' })],
+      [...dual('a', '/s/n', { instance: 'auto' }), stamped('b', '/s/n', { instance: 'auto' })],
       [
         { key: '/s/n/1/ipv6', of: 'nobody' },
         { key: '/s/n/3', of: 'other engine' },
@@ -179,13 +183,13 @@ describe('the difference between what is wished and what there is', () => {
       [{ key: '/s/n/3', of: a }],
       ['+/s/n/3/ipv4', '*/s/n/3/ipv6', '~/s/n/3'],
     ],
-  ] as readonly [string, readonly Wish[], readonly Stored[], readonly string[]][]) {
-    it(`is ${why}`, () => assert.deepEqual(steps(input(wishes, stored)), expected));
+  ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
+    it(`is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
-  const numbered = (container: string, preferredNumber: number): Wish =>
-    wish(container, '/s/n', { instance: 'auto', preferredNumber });
-  for (const [why, wishes, stored, expected] of [
+  const numbered = (container: string, preferredNumber: number): StampedRecord =>
+    stamped(container, '/s/n', { instance: 'auto', preferredNumber });
+  for (const [why, desired, stored, expected] of [
     ['that it wishes', [numbered('a', 2), numbered('b', 1)], [], ['+/s/n/2', '+/s/n/1']],
     [
       'that is free, where another engine has the one that it wishes',
@@ -201,23 +205,23 @@ describe('the difference between what is wished and what there is', () => {
     ],
     [
       'that it wishes rather than the smallest',
-      [numbered('a', 3), wish('b', '/s/n', { instance: 'auto' })],
+      [numbered('a', 3), stamped('b', '/s/n', { instance: 'auto' })],
       [],
       ['+/s/n/3', '+/s/n/1'],
     ],
-  ] as readonly [string, readonly Wish[], readonly Stored[], readonly string[]][]) {
+  ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
     it(`gives a container the number ${why}`, () =>
-      assert.deepEqual(steps(input(wishes, stored)), expected));
+      assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
   it('points to the number that a name was given, and again once that is another', () => {
-    const pointer = wish('a', '/s/arpa/1', {
+    const pointer = stamped('a', '/s/arpa/1', {
       fields: { host: 'n.skydns.local', ttl: 30 },
       pointer: { numberedBy: '/s/n' },
     });
-    const wishes = [numbered('a', 1), pointer];
+    const desired = [numbered('a', 1), pointer];
     const pointsTo = (stored: readonly Stored[]): unknown => {
-      const [withdraw, put] = diff(input(wishes, stored)).phases;
+      const [withdraw, put] = diff(input(desired, stored)).phases;
       assert.deepEqual(withdraw, []);
       const value = put.find(({ key }) => key === '/s/arpa/1')?.value;
       return value && JSON.parse(Buffer.from(value).toString()).host;
@@ -227,12 +231,12 @@ describe('the difference between what is wished and what there is', () => {
   });
 
   it('lets none take the number that another had in an earlier life', () => {
-    const wishes = ['a', 'b'].map((container) => wish(container, '/s/n', { instance: 'auto' }));
+    const desired = ['a', 'b'].map((container) => stamped(container, '/s/n', { instance: 'auto' }));
     const from = {
-      ...input(wishes, []),
+      ...input(desired, []),
       formerNumber: (id: string) => (id[0] === 'b' ? 1 : undefined),
     };
-    const keys = diff(from).assignments.map(({ key, wish }) => [wish.containerId[0], key]);
+    const keys = diff(from).assignments.map(({ key, stamped }) => [stamped.containerId[0], key]);
     assert.deepEqual(keys, [
       ['b', '/s/n/1'],
       ['a', '/s/n/2'],
@@ -245,14 +249,14 @@ describe('the difference between what is wished and what there is', () => {
       .tuple(fc.constantFrom('a', 'b', 'c'), key, fc.boolean(), fc.boolean())
       .map(([id, at, isAuto, isDual]) => {
         const more = isAuto ? ({ instance: 'auto' } as const) : {};
-        return isDual ? dual(id, at, more) : [wish(id, at, more)];
+        return isDual ? dual(id, at, more) : [stamped(id, at, more)];
       });
     const names = fc.uniqueArray(one, {
       maxLength: 8,
       selector: ([first]) => `${first?.containerId} ${first?.record.key} ${first?.record.instance}`,
     });
     const of = fc.oneof(
-      one.map(([first]) => first as Wish),
+      one.map(([first]) => first as StampedRecord),
       fc.constant('other engine' as const),
       fc.constant('nobody' as const),
     );
@@ -263,8 +267,8 @@ describe('the difference between what is wished and what there is', () => {
     const stored = fc.uniqueArray(fc.record({ key: at, of }), { selector: ({ key }) => key });
     fc.assert(
       fc.property(names, stored, (each, before) => {
-        const wishes = each.flat();
-        const plan = diff(input(wishes, before));
+        const desired = each.flat();
+        const plan = diff(input(desired, before));
         const foreign: string[] = before.flatMap(({ key, of }) =>
           typeof of === 'string' ? key : [],
         );
@@ -279,10 +283,10 @@ describe('the difference between what is wished and what there is', () => {
           if (each.kind === 'key')
             after.set(each.key, {
               key: each.key,
-              of: { ...each.wish, value: each.value },
+              of: { ...each.stamped, value: each.value },
               revision: after.get(each.key)?.revision ?? before.length + after.size + 1,
             });
-        assert.deepEqual(steps(input(wishes, [...after.values()])), []);
+        assert.deepEqual(steps(input(desired, [...after.values()])), []);
       }),
     );
   });

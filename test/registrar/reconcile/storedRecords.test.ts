@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { MAX_CROWD } from '../../../src/registrar/reconcile/interest.ts';
 import { Namespace } from '../../../src/registrar/reconcile/namespace.ts';
-import { ActualRecords } from '../../../src/registrar/reconcile/storedRecords.ts';
+import { MAX_KEPT_BELOW } from '../../../src/registrar/reconcile/relevance.ts';
+import { StoredRecords } from '../../../src/registrar/reconcile/storedRecords.ts';
 import type { Change, Entry } from '../../../src/service/change.ts';
 
 const OURS = { r: 'E1', c: '0123456789ab', s: '2026-01-01T00:00:00Z' };
@@ -21,28 +21,28 @@ const gone = (key: string, modRevision: number): Change => {
 
 describe('what the store holds as far as it concerns us', () => {
   let changes = 0;
-  let actual: ActualRecords;
-  const revision = (key: string): number | undefined => actual.get(key)?.entry.modRevision;
+  let stored: StoredRecords;
+  const revision = (key: string): number | undefined => stored.get(key)?.entry.modRevision;
   const want = (names: readonly string[], bases: readonly string[] = []) =>
-    actual.want(
+    stored.want(
       { names: new Set(names), pointers: new Set<string>(), bases: new Set(bases) },
       NAMESPACE,
     );
   beforeEach(() => {
     changes = 0;
-    actual = new ActualRecords('E1', () => changes++);
+    stored = new StoredRecords('E1', () => changes++);
   });
 
   it('is also what dangles of our engine’s id: records of other owners that no lease ends', () => {
-    actual = new ActualRecords('E1/0a', () => changes++);
+    stored = new StoredRecords('E1/0a', () => changes++);
     const lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
     const stamps = ['E1', 'E1/0b', 'E2/0a', 'E1/0a'].map((r) => ({ ...OURS, r }));
     const entries = stamps.map((owner, i) => entry(`/s/${i}`, i + 1, owner));
-    actual.apply(
+    stored.apply(
       [...entries, { ...entry('/s/leased', 9, { ...OURS, r: 'E1/0b' }), lease }].map(put),
     );
     assert.deepEqual(
-      [...actual.records()].map(({ entry, isOwn, isDangling }) => [entry.key, isOwn, isDangling]),
+      [...stored.records()].map(({ entry, isOwn, isDangling }) => [entry.key, isOwn, isDangling]),
       [
         ['/s/0', false, true],
         ['/s/1', false, true],
@@ -55,65 +55,65 @@ describe('what the store holds as far as it concerns us', () => {
     want(['/s/a'], ['/s/n']);
     const theirs = { ...OURS, r: 'E2' };
     const keys = ['/s/a', '/s/b', '/s/n/1', '/s/n/x/1', '/s/c'];
-    actual.apply(keys.map((key, i) => put(entry(key, i + 1, key === '/s/c' ? OURS : theirs))));
+    stored.apply(keys.map((key, i) => put(entry(key, i + 1, key === '/s/c' ? OURS : theirs))));
     assert.deepEqual(
-      [...actual.revisions()].map(([key]) => key),
+      [...stored.revisions()].map(([key]) => key),
       ['/s/a', '/s/n/1', '/s/c'],
     );
     assert.deepEqual(
-      [...actual.records()].filter(({ isOwn }) => isOwn).map((one) => one.entry.key),
+      [...stored.records()].filter(({ isOwn }) => isOwn).map((one) => one.entry.key),
       ['/s/c'],
     );
     want([], []);
     assert.deepEqual(
-      [...actual.revisions()].map(([key]) => key),
+      [...stored.revisions()].map(([key]) => key),
       ['/s/c'],
     );
   });
 
   it('tells of changes that matter, not of our own and not of others’', () => {
-    actual.apply([put(entry('/s/x', 1, { ...OURS, r: 'E2' }))]);
+    stored.apply([put(entry('/s/x', 1, { ...OURS, r: 'E2' }))]);
     assert.equal(changes, 0);
-    actual.learn('/s/a', entry('/s/a', 2, OURS), 2);
-    actual.apply([put(entry('/s/a', 2, OURS))]);
+    stored.learn('/s/a', entry('/s/a', 2, OURS), 2);
+    stored.apply([put(entry('/s/a', 2, OURS))]);
     assert.equal(changes, 0);
-    actual.apply([put(entry('/s/a', 3, OURS)), gone('/s/nothing', 4)]);
+    stored.apply([put(entry('/s/a', 3, OURS)), gone('/s/nothing', 4)]);
     assert.equal(changes, 1);
-    actual.apply([gone('/s/a', 5)]);
+    stored.apply([gone('/s/a', 5)]);
     assert.equal(changes, 2);
   });
 
   it('is not set back by a watch that is behind', () => {
-    actual.learn('/s/a', entry('/s/a', 5, OURS), 5);
-    actual.apply([put(entry('/s/a', 3, OURS)), gone('/s/a', 4)]);
+    stored.learn('/s/a', entry('/s/a', 5, OURS), 5);
+    stored.apply([put(entry('/s/a', 3, OURS)), gone('/s/a', 4)]);
     assert.equal(revision('/s/a'), 5);
-    actual.learn('/s/a', undefined, 6);
-    actual.apply([put(entry('/s/a', 5, OURS))]);
+    stored.learn('/s/a', undefined, 6);
+    stored.apply([put(entry('/s/a', 5, OURS))]);
     assert.equal(revision('/s/a'), undefined);
-    actual.apply([put(entry('/s/a', 7, OURS))]);
+    stored.apply([put(entry('/s/a', 7, OURS))]);
     assert.equal(revision('/s/a'), 7);
   });
 
   it('is not set back by an answer that is late', () => {
-    actual.apply([put(entry('/s/a', 5, OURS))]);
-    actual.learn('/s/a', entry('/s/a', 3, OURS), 4);
+    stored.apply([put(entry('/s/a', 5, OURS))]);
+    stored.learn('/s/a', entry('/s/a', 3, OURS), 4);
     assert.equal(revision('/s/a'), 5);
-    actual.learn('/s/a', undefined, 4);
+    stored.learn('/s/a', undefined, 4);
     assert.equal(revision('/s/a'), 5);
   });
 
   it('is the store’s word alone after it has listed all: it may be another store', () => {
-    actual.learn('/s/a', entry('/s/a', 500, OURS), 500);
-    actual.forgetAhead(2);
+    stored.learn('/s/a', entry('/s/a', 500, OURS), 500);
+    stored.onRelisted(2);
     assert.equal(revision('/s/a'), undefined);
-    actual.apply([put(entry('/s/a', 3, OURS))]);
+    stored.apply([put(entry('/s/a', 3, OURS))]);
     assert.equal(revision('/s/a'), 3);
   });
 
   it('keeps nothing of what the mirror has passed', () => {
-    actual.learn('/s/a', undefined, 5);
-    actual.settle(5);
-    actual.apply([put(entry('/s/a', 4, OURS))]);
+    stored.learn('/s/a', undefined, 5);
+    stored.onMirrored(5);
+    stored.apply([put(entry('/s/a', 4, OURS))]);
     assert.equal(revision('/s/a'), 4);
   });
 
@@ -129,18 +129,18 @@ describe('what the store holds as far as it concerns us', () => {
       '/s/n/2/y',
       '/s/B',
     ];
-    actual.apply(keys.map((key, i) => put(entry(key, i + 1, { ...OURS, r: 'E2' }))));
+    stored.apply(keys.map((key, i) => put(entry(key, i + 1, { ...OURS, r: 'E2' }))));
     const kept = ['/s/a', '/s/a/ipv4', '/s/a/b/c/d', '/s/n', '/s/n/2/y', '/s/B'];
     assert.deepEqual(
-      [...actual.revisions()].map(([key]) => key),
+      [...stored.revisions()].map(([key]) => key),
       kept,
     );
     assert.deepEqual(
-      [...actual.below('/s/a/b')].map((one) => one.entry.key),
+      [...stored.below('/s/a/b')].map((one) => one.entry.key),
       ['/s/a/b/c/d'],
     );
     assert.deepEqual(
-      [...actual.at('/s/b')].map((one) => one.entry.key),
+      [...stored.at('/s/b')].map((one) => one.entry.key),
       ['/s/B'],
     );
   });
@@ -153,36 +153,38 @@ describe('what the store holds as far as it concerns us', () => {
         const number = ((at + i) * 7_919) % count; // in no order
         return put({ ...entry(`/s/a/${number}/x`, number + 1), createRevision: number + 1 });
       });
-      actual.apply(page);
+      stored.apply(page);
     }
-    const kept = [...actual.below('/s/a')].map((one) => one.since).sort((a, b) => a - b);
+    const kept = [...stored.below('/s/a')].map((one) => one.since).sort((a, b) => a - b);
     assert.deepEqual(
       kept,
-      Array.from({ length: MAX_CROWD }, (_, i) => i + 1),
+      Array.from({ length: MAX_KEPT_BELOW }, (_, i) => i + 1),
     );
-    assert.deepEqual(actual.takeUnsure(), []);
-    for (let number = 0; number < MAX_CROWD; number++)
-      actual.apply([gone(`/s/a/${number}/x`, count + number + 1)]);
-    assert.deepEqual(actual.takeUnsure(), ['/s/a']);
-    assert.deepEqual(actual.takeUnsure(), []);
+    assert.deepEqual(stored.takeIncomplete(), []);
+    for (let number = 0; number < MAX_KEPT_BELOW; number++)
+      stored.apply([gone(`/s/a/${number}/x`, count + number + 1)]);
+    assert.deepEqual(stored.takeIncomplete(), ['/s/a']);
+    assert.deepEqual(stored.takeIncomplete(), []);
   });
 
   it('doubts what is below a wider name when a narrower one, whose crowd was cut, is wanted no more', () => {
     want(['/s/a', '/s/a/b']);
-    actual.apply(Array.from({ length: MAX_CROWD + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))));
+    stored.apply(
+      Array.from({ length: MAX_KEPT_BELOW + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))),
+    );
     want(['/s/a']);
-    assert.deepEqual(actual.takeUnsure(), []);
-    for (let i = 0; i < MAX_CROWD; i++) actual.apply([gone(`/s/a/b/${i}`, 100 + i)]);
-    assert.deepEqual(actual.takeUnsure(), ['/s/a']);
+    assert.deepEqual(stored.takeIncomplete(), []);
+    for (let i = 0; i < MAX_KEPT_BELOW; i++) stored.apply([gone(`/s/a/b/${i}`, 100 + i)]);
+    assert.deepEqual(stored.takeIncomplete(), ['/s/a']);
   });
 
   it('does not get back from a slow read what was deleted meanwhile', () => {
     want(['/s/a']);
-    const end = actual.beginReading();
-    actual.apply([gone('/s/a', 6)]);
-    actual.learn('/s/a', entry('/s/a', 4, { ...OURS, r: 'E2' }), 5);
+    const end = stored.beginReading();
+    stored.apply([gone('/s/a', 6)]);
+    stored.learn('/s/a', entry('/s/a', 4, { ...OURS, r: 'E2' }), 5);
     assert.equal(revision('/s/a'), undefined);
-    actual.learn('/s/a', entry('/s/a', 7, { ...OURS, r: 'E2' }), 7);
+    stored.learn('/s/a', entry('/s/a', 7, { ...OURS, r: 'E2' }), 7);
     end();
     assert.equal(revision('/s/a'), 7);
   });
@@ -190,11 +192,11 @@ describe('what the store holds as far as it concerns us', () => {
   it('tells of our own new record once the watch has it, where others are above it or below', () => {
     want(['/s/a']);
     const theirs = { ...OURS, r: 'E2' };
-    actual.apply([put(entry('/s/a/x', 1, theirs))]);
+    stored.apply([put(entry('/s/a/x', 1, theirs))]);
     changes = 0;
     const own = { ...entry('/s/a', 2, OURS), createRevision: 2 };
-    actual.learn('/s/a', own, 2);
-    actual.apply([put(own)]);
+    stored.learn('/s/a', own, 2);
+    stored.apply([put(own)]);
     assert.equal(changes, 1);
   });
 });

@@ -1,17 +1,21 @@
 /** What is wished and what is stored, in a form that a table can hold, and what is to be written then. */
 import { recordValue } from '../../src/registrar/describe/record.ts';
-import type { Wish } from '../../src/registrar/reconcile/claims.ts';
+import type { StampedRecord } from '../../src/registrar/reconcile/claims.ts';
 import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
 import { conflictOf } from '../../src/registrar/reconcile/occupancy.ts';
 import { type DiffInput, diff } from '../../src/registrar/reconcile/plan.ts';
-import { ActualRecords } from '../../src/registrar/reconcile/storedRecords.ts';
+import { StoredRecords } from '../../src/registrar/reconcile/storedRecords.ts';
 import type { Lease } from '../../src/service/change.ts';
 
 export const LEASE: Lease = { id: '7', ttlSeconds: 30, expiresAtMs: 0 };
 const ENGINE = 'E1';
 const NAMESPACE = new Namespace('/s/', []);
 
-export function wish(container: string, key: string, more: Partial<Wish['record']> = {}): Wish {
+export function stamped(
+  container: string,
+  key: string,
+  more: Partial<StampedRecord['record']> = {},
+): StampedRecord {
   const containerId = container.padEnd(64, '0');
   const shortId = containerId.slice(0, 12);
   const owner = { id: ENGINE, containerId: shortId, startedAt: '2026-01-01T00:00:00Z' };
@@ -26,39 +30,46 @@ export function wish(container: string, key: string, more: Partial<Wish['record'
 
 export interface Stored {
   readonly key: string;
-  readonly of: Wish | 'other engine' | 'nobody' | 'mark';
+  readonly of: StampedRecord | 'other engine' | 'nobody' | 'mark';
   readonly lease?: Lease;
   /** Its place in the list if not given. */
   readonly revision?: number;
 }
 
-export function input(wishes: readonly Wish[], stored: readonly Stored[]): DiffInput {
-  const actual = new ActualRecords(ENGINE, () => undefined);
-  const keys = wishes.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
+export function input(desired: readonly StampedRecord[], stored: readonly Stored[]): DiffInput {
+  const records = new StoredRecords(ENGINE, () => undefined);
+  const keys = desired.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
   const paths = new Set(keys.map(pathOf));
   const bases = new Set(
-    wishes.flatMap(({ record }) => (record.instance === 'auto' ? pathOf(record.key) : [])),
+    desired.flatMap(({ record }) => (record.instance === 'auto' ? pathOf(record.key) : [])),
   );
-  actual.want({ names: paths, pointers: new Set(), bases }, NAMESPACE);
+  records.want({ names: paths, pointers: new Set(), bases }, NAMESPACE);
   stored.forEach(({ key, of, lease = LEASE, revision }, i) => {
-    const theirs = { ...wish('e', key).owner, id: 'E2' };
+    const theirs = { ...stamped('e', key).owner, id: 'E2' };
     const value =
       of === 'mark'
         ? Buffer.alloc(0)
         : of === 'nobody'
           ? Buffer.from('{"host":"192.0.2.9"}')
           : of === 'other engine'
-            ? recordValue(wish('e', key).record, theirs)
+            ? recordValue(stamped('e', key).record, theirs)
             : of.value;
     const at = revision ?? i + 1;
-    actual.learn(key, { key, value, createRevision: at, modRevision: at, lease }, at);
+    records.learn(key, { key, value, createRevision: at, modRevision: at, lease }, at);
   });
   const unknown = {
-    owners: { isAbandoned: () => false, isGone: () => false, isClone: () => false },
+    owners: { isOrphaned: () => false, isUnlocked: () => false, isClone: () => false },
     formerNumber: () => undefined,
     mirroredRevision: Number.POSITIVE_INFINITY,
   };
-  return { wishes, actual, namespace: NAMESPACE, leaseId: '7', isKnown: () => true, ...unknown };
+  return {
+    desired,
+    stored: records,
+    namespace: NAMESPACE,
+    leaseId: '7',
+    isDesiredKnown: () => true,
+    ...unknown,
+  };
 }
 
 /** `-key` withdrawn, `+key` put, `*key` put of a second family, `~key` left for another. */

@@ -20,12 +20,12 @@ import {
 import type { Locks } from './locks.ts';
 
 /** Another registrar that is alive and whose lock may concern people. */
-export interface Neighbour {
-  readonly kind: Exclude<Relation['living'], 'same'>;
+export interface PeerRegistrar {
+  readonly kind: Exclude<Relation['whileAlive'], 'same'>;
   readonly lock: Lock;
 }
 
-export interface NeighboursOptions {
+export interface PeerRegistrarsOptions {
   readonly locks: Locks;
   readonly self: () => Self;
   /** Under which we write, or would. */
@@ -35,16 +35,16 @@ export interface NeighboursOptions {
   readonly random: () => number;
   readonly onChange: () => void;
   /** One is alive; told once for each run of it. */
-  readonly onFound: (neighbour: Neighbour) => void;
+  readonly onFound: (peer: PeerRegistrar) => void;
 }
 
 /** What was found out about a lock. */
-interface Known {
+interface ProbedLock {
   readonly modRevision: number;
   /** `unasked`: it keeps our own records, which `Tenure` sees to. */
   readonly state: 'alive' | 'dead' | 'unasked';
   /** When this is looked into again: a dead holder may only have been late, and what we know of ourselves may change. */
-  readonly againAtMs: number;
+  readonly probeAgainAtMs: number;
 }
 
 /** In parts of the lease's time. */
@@ -54,24 +54,24 @@ const MAX_TOLD = 1_000;
 /** Locks that are looked at. */
 const MAX_OTHERS = 100;
 
-export class Neighbours {
-  readonly #options: NeighboursOptions;
+export class PeerRegistrars {
+  readonly #options: PeerRegistrarsOptions;
   readonly #nap: WakeableSleep;
   /** After a failure. */
-  readonly #rest: WakeableSleep;
-  readonly #known = new Map<string, Known>();
-  readonly #told = new Set<string>();
-  #abandoned: ReadonlySet<string> = new Set();
+  readonly #backoff: WakeableSleep;
+  readonly #probed = new Map<string, ProbedLock>();
+  readonly #reported = new Set<string>();
+  #orphaned: ReadonlySet<string> = new Set();
   #clones: ReadonlySet<string> = new Set();
   /** Of an earlier run of ours, when the engine had another id. */
   #formerOwners: ReadonlySet<string> = new Set();
   #failures = 0;
   #isClosed = false;
 
-  constructor(options: NeighboursOptions) {
+  constructor(options: PeerRegistrarsOptions) {
     this.#options = options;
     this.#nap = new WakeableSleep(options.clock);
-    this.#rest = new WakeableSleep(options.clock);
+    this.#backoff = new WakeableSleep(options.clock);
     options.locks.onChange(() => this.#nap.wake());
   }
 
@@ -82,7 +82,7 @@ export class Neighbours {
   close(): void {
     this.#isClosed = true;
     this.#nap.wake();
-    this.#rest.wake();
+    this.#backoff.wake();
   }
 
   /** What is known of ourselves has changed. */
@@ -91,12 +91,12 @@ export class Neighbours {
   }
 
   /** Whether nobody keeps the records of an owner any more. */
-  isAbandoned(owner: string): boolean {
-    return this.#abandoned.has(owner) || this.#formerOwners.has(owner) || this.isGone(owner);
+  isOrphaned(owner: string): boolean {
+    return this.#orphaned.has(owner) || this.#formerOwners.has(owner) || this.isUnlocked(owner);
   }
 
   /** Whether it is known that an owner of our engine's id has no lock. */
-  isGone(owner: string): boolean {
+  isUnlocked(owner: string): boolean {
     return this.#options.locks.isUnlocked(identityOf(owner));
   }
 
@@ -106,10 +106,10 @@ export class Neighbours {
   }
 
   /** Those that are alive. */
-  living(): readonly Neighbour[] {
+  alive(): readonly PeerRegistrar[] {
     const self = this.#options.self();
     return this.#others().flatMap((lock) => {
-      const kind = relationOf(self, lock).living;
+      const kind = relationOf(self, lock).whileAlive;
       return kind === 'same' || !this.#isAlive(lock) ? [] : [{ kind, lock }];
     });
   }
@@ -120,23 +120,23 @@ export class Neighbours {
       try {
         if (isFirst) await this.#readFormerOwners();
         isFirst = false;
-        const pauseMs = await this.#look();
+        const pauseMs = await this.#probeAll();
         this.#failures = 0;
         await this.#nap.sleep(pauseMs);
       } catch (error) {
         asStoreError(error);
         // What the watch says does not cut this short: it may be what the failed call has done.
-        await this.#rest.sleep(backoffMs(++this.#failures, BACKOFF, this.#options.random));
+        await this.#backoff.sleep(backoffMs(++this.#failures, BACKOFF, this.#options.random));
       }
     }
   }
 
   async #readFormerOwners(): Promise<void> {
     const { locks, self, onChange } = this.#options;
-    const { place } = self();
+    const { bootKey: place } = self();
     if (place === undefined) return;
     try {
-      this.#formerOwners = new Set((await locks.readElsewhere(place)).map(ownerId));
+      this.#formerOwners = new Set((await locks.readOtherEngines(place)).map(ownerId));
     } catch (error) {
       // Some stores let a registrar read no other engine's locks.
       if (asStoreError(error).code !== 'denied') throw error;
@@ -145,71 +145,72 @@ export class Neighbours {
   }
 
   /** Asks the holders of whom nothing is known. Gives the time until one must be asked again, if there is any. */
-  async #look(): Promise<number | undefined> {
+  async #probeAll(): Promise<number | undefined> {
     let pauseMs: number | undefined;
     for (const lock of this.#others()) {
-      const { againAtMs } = await this.#find(lock);
+      const { probeAgainAtMs: againAtMs } = await this.#probe(lock);
       if (this.#isClosed) return undefined;
       const leftMs = Math.max(againAtMs - this.#options.clock.monotonicMs(), BACKOFF.minMs);
       if (againAtMs < Number.POSITIVE_INFINITY) pauseMs = Math.min(pauseMs ?? leftMs, leftMs);
     }
-    this.#conclude();
+    this.#update();
     return pauseMs;
   }
 
-  async #find(lock: Lock): Promise<Known> {
+  async #probe(lock: Lock): Promise<ProbedLock> {
     const { clock, ttlSeconds } = this.#options;
     const id = ownerId(lock.identity);
-    const before = this.#known.get(id);
+    const before = this.#probed.get(id);
     const { modRevision } = lock;
-    const isCurrent = before?.modRevision === modRevision && clock.monotonicMs() < before.againAtMs;
+    const isCurrent =
+      before?.modRevision === modRevision && clock.monotonicMs() < before.probeAgainAtMs;
     if (before !== undefined && isCurrent) return before;
     const state = await this.#stateOf(lock, before);
-    const againAtMs = clock.monotonicMs() + ttlSeconds * 1000 * ASK_AGAIN;
+    const probeAgainAtMs = clock.monotonicMs() + ttlSeconds * 1000 * ASK_AGAIN;
     const known = {
       modRevision,
       state,
-      againAtMs: state === 'alive' ? Number.POSITIVE_INFINITY : againAtMs,
+      probeAgainAtMs: state === 'alive' ? Number.POSITIVE_INFINITY : probeAgainAtMs,
     };
-    this.#known.set(id, known);
+    this.#probed.set(id, known);
     return known;
   }
 
-  async #stateOf(lock: Lock, before: Known | undefined): Promise<Known['state']> {
+  async #stateOf(lock: Lock, before: ProbedLock | undefined): Promise<ProbedLock['state']> {
     const { locks, self } = this.#options;
     if (lock.holder.isReleased) return 'dead';
-    if (relationOf(self(), lock).living === 'same') return 'unasked';
+    if (relationOf(self(), lock).whileAlive === 'same') return 'unasked';
     // One that writes is alive.
     if (before !== undefined && before.modRevision !== lock.modRevision) return 'alive';
-    return (await locks.isAnswered(lock.identity)) ? 'alive' : 'dead';
+    return (await locks.isHolderAlive(lock.identity)) ? 'alive' : 'dead';
   }
 
   /** From what is known of the locks that there are. */
-  #conclude(): void {
+  #update(): void {
     const ids = new Set(this.#others().map(({ identity }) => ownerId(identity)));
-    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
-    const abandoned = new Set([...ids].filter((id) => this.#known.get(id)?.state === 'dead'));
-    const living = this.living();
+    for (const id of this.#probed.keys()) if (!ids.has(id)) this.#probed.delete(id);
+    const abandoned = new Set([...ids].filter((id) => this.#probed.get(id)?.state === 'dead'));
+    const living = this.alive();
     const clones = new Set(
       living.flatMap(({ kind, lock }) => (kind === 'duplicate' ? [ownerId(lock.identity)] : [])),
     );
-    const isNews = !isDeepStrictEqual([abandoned, clones], [this.#abandoned, this.#clones]);
-    this.#abandoned = abandoned;
+    const isNews = !isDeepStrictEqual([abandoned, clones], [this.#orphaned, this.#clones]);
+    this.#orphaned = abandoned;
     this.#clones = clones;
-    for (const neighbour of living) this.#tell(neighbour);
+    for (const peer of living) this.#report(peer);
     if (isNews) this.#options.onChange();
   }
 
-  #tell(neighbour: Neighbour): void {
-    const { instance } = neighbour.lock.holder;
-    if (this.#told.has(instance)) return;
-    if (this.#told.size >= MAX_TOLD) this.#told.clear();
-    this.#told.add(instance);
-    this.#options.onFound(neighbour);
+  #report(peer: PeerRegistrar): void {
+    const { instance } = peer.lock.holder;
+    if (this.#reported.has(instance)) return;
+    if (this.#reported.size >= MAX_TOLD) this.#reported.clear();
+    this.#reported.add(instance);
+    this.#options.onFound(peer);
   }
 
   #isAlive({ identity }: Lock): boolean {
-    return this.#known.get(ownerId(identity))?.state === 'alive';
+    return this.#probed.get(ownerId(identity))?.state === 'alive';
   }
 
   #others(): readonly Lock[] {

@@ -4,18 +4,18 @@
  */
 import type { Store } from '../../store/store.ts';
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
-import { keyIfCloned, type Wish } from './claims.ts';
-import type { Interest, Wanted } from './interest.ts';
+import { keyIfCloned, type StampedRecord } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
-import type { ActualRecords } from './storedRecords.ts';
+import type { RelevantNames, WantedNames } from './relevance.ts';
+import type { StoredRecords } from './storedRecords.ts';
 
 const GETS_AT_ONCE = 32;
 /** A server has few places for long answers. */
 const SCANS_AT_ONCE = 4;
 
-export class Holders {
+export class HolderLookup {
   readonly #store: Store;
-  readonly #actual: ActualRecords;
+  readonly #stored: StoredRecords;
   /** Of wanted names their own, and all of the names above them. */
   readonly #knownKeys = new Set<string>();
   /** Names below which enough is known. */
@@ -23,17 +23,17 @@ export class Holders {
   /** Names below which all numbers are known. */
   readonly #knownBases = new Set<string>();
 
-  constructor(store: Store, actual: ActualRecords) {
+  constructor(store: Store, stored: StoredRecords) {
     this.#store = store;
-    this.#actual = actual;
+    this.#stored = stored;
   }
 
   /** Rejects with a `StoreError` when the store cannot be read. */
-  async lookUp(wishes: readonly Wish[], namespace: Namespace): Promise<void> {
-    const wanted = wantedOf(wishes);
-    const interest = this.#actual.want(wanted, namespace);
+  async lookUp(desired: readonly StampedRecord[], namespace: Namespace): Promise<void> {
+    const wanted = wantedOf(desired);
+    const interest = this.#stored.want(wanted, namespace);
     this.#forget(wanted, interest);
-    const end = this.#actual.beginReading();
+    const end = this.#stored.beginReading();
     try {
       await this.#read(wanted, interest);
     } finally {
@@ -41,7 +41,7 @@ export class Holders {
     }
   }
 
-  async #read({ names, bases }: Wanted, interest: Interest): Promise<void> {
+  async #read({ names, bases }: WantedNames, interest: RelevantNames): Promise<void> {
     const keys = new Set([...names, ...[...interest.above()].flatMap(keysOfName)]);
     await inParallel(GETS_AT_ONCE, unknown(keys, this.#knownKeys), (key) => this.#readKey(key));
     await inParallel(SCANS_AT_ONCE, unknown(names, this.#knownBelow), (name) =>
@@ -50,22 +50,22 @@ export class Holders {
     for (const base of unknown(bases, this.#knownBases)) await this.#readBase(base);
   }
 
-  #forget({ names, bases }: Wanted, interest: Interest): void {
+  #forget({ names, bases }: WantedNames, interest: RelevantNames): void {
     const above = interest.above();
     for (const key of this.#knownKeys)
       if (!names.has(key) && !above.has(nameKeyOf(key))) this.#knownKeys.delete(key);
     for (const name of this.#knownBelow) if (!names.has(name)) this.#knownBelow.delete(name);
     for (const base of this.#knownBases) if (!bases.has(base)) this.#knownBases.delete(base);
-    for (const name of this.#actual.takeUnsure()) {
+    for (const name of this.#stored.takeIncomplete()) {
       this.#knownBelow.delete(name);
       this.#knownBases.delete(parentPath(name));
     }
   }
 
   async #readKey(key: string): Promise<void> {
-    if (this.#actual.get(key) === undefined) {
+    if (this.#stored.get(key) === undefined) {
       const { entry, revision } = await this.#store.get(key);
-      if (entry !== undefined) this.#actual.learn(key, entry, revision);
+      if (entry !== undefined) this.#stored.learn(key, entry, revision);
     }
     this.#knownKeys.add(key);
   }
@@ -73,32 +73,32 @@ export class Holders {
   /** A million names may be below. One that was there before our own record of the name is enough. */
   async #readBelow(name: string): Promise<void> {
     for await (const { entries, revision } of this.#store.snapshot(`${name}/`)) {
-      for (const entry of entries) this.#actual.learn(entry.key, entry, revision);
+      for (const entry of entries) this.#stored.learn(entry.key, entry, revision);
       if (this.#isHidden(name)) break;
     }
     this.#knownBelow.add(name);
   }
 
   #isHidden(name: string): boolean {
-    const own = keysOfName(name).flatMap((key) => this.#actual.get(key) ?? []);
+    const own = keysOfName(name).flatMap((key) => this.#stored.get(key) ?? []);
     const ownSince = Math.min(...own.flatMap(({ isOwn, since }) => (isOwn ? since : [])));
-    for (const { since, isOwn } of this.#actual.below(name))
+    for (const { since, isOwn } of this.#stored.below(name))
       if (!isOwn && since < ownSince) return true;
     return false;
   }
 
   async #readBase(base: string): Promise<void> {
     for await (const { entries, revision } of this.#store.snapshot(`${base}/`))
-      for (const entry of entries) this.#actual.learn(entry.key, entry, revision);
+      for (const entry of entries) this.#stored.learn(entry.key, entry, revision);
     this.#knownBases.add(base);
   }
 }
 
-function wantedOf(wishes: readonly Wish[]): Wanted {
+function wantedOf(desired: readonly StampedRecord[]): WantedNames {
   const names = new Set<string>();
   const pointers = new Set<string>();
   const bases = new Set<string>();
-  for (const { record, owner } of wishes) {
+  for (const { record, owner } of desired) {
     const { key, keyIfTaken, pointer, instance } = record;
     if (instance === 'auto') {
       bases.add(pathOf(key));

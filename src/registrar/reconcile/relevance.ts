@@ -3,7 +3,7 @@ import { nameKeyOf } from '../describe/record.ts';
 import { type Namespace, parentPath } from './namespace.ts';
 
 /** Names by their paths. */
-export interface Wanted {
+export interface WantedNames {
   readonly names: ReadonlySet<string>;
   /** Names that are not in the way of what is above or below them: those of PTR records. */
   readonly pointers: ReadonlySet<string>;
@@ -11,22 +11,22 @@ export interface Wanted {
   readonly bases: ReadonlySet<string>;
 }
 
-export type Concern =
+export type Relevance =
   | { readonly kind: 'none' }
   /** At a wanted name, at a number, or above one of them. */
   | { readonly kind: 'direct' }
   /** The nearest wanted name that it is below. */
   | { readonly kind: 'below'; readonly name: string };
 
-const NONE: Concern = { kind: 'none' };
-const DIRECT: Concern = { kind: 'direct' };
+const NONE: Relevance = { kind: 'none' };
+const DIRECT: Relevance = { kind: 'direct' };
 
-export class Interest {
-  readonly wanted: Wanted;
+export class RelevantNames {
+  readonly wanted: WantedNames;
   readonly #namespace: Namespace;
   readonly #above = new Set<string>();
 
-  constructor(wanted: Wanted, namespace: Namespace) {
+  constructor(wanted: WantedNames, namespace: Namespace) {
     this.wanted = wanted;
     this.#namespace = namespace;
     for (const name of wanted.names) this.#addAbove(name);
@@ -41,7 +41,7 @@ export class Interest {
     return this.#above;
   }
 
-  concernOf(path: string): Concern {
+  relevanceOf(path: string): Relevance {
     const { names, pointers, bases } = this.wanted;
     if (names.has(path) || pointers.has(path) || this.#above.has(nameKeyOf(path))) return DIRECT;
     if (names.size === 0 && bases.size === 0) return NONE;
@@ -55,7 +55,7 @@ export class Interest {
     return NONE;
   }
 
-  isOf(wanted: Wanted, namespace: Namespace): boolean {
+  isFor(wanted: WantedNames, namespace: Namespace): boolean {
     const { names, pointers, bases } = this.wanted;
     return (
       namespace === this.#namespace &&
@@ -90,30 +90,33 @@ function isSame(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
  */
 
 /** Kept for each name. */
-export const MAX_CROWD = 16;
+export const MAX_KEPT_BELOW = 16;
 
-interface Crowd {
+interface Subtree {
   /** By key, the revisions since which their owners have the names. */
   readonly members: Map<string, number>;
   /** There were others, which were not kept. */
   hasMore: boolean;
 }
 
-export type Admission =
+export type OfferResult =
   /** `evicted`: the key that makes room. */
   { readonly kind: 'in'; readonly evicted: string | undefined } | { readonly kind: 'out' };
 
-export class Crowds {
-  readonly #crowds = new Map<string, Crowd>();
+export class OldestBelow {
+  readonly #subtrees = new Map<string, Subtree>();
   /** Names that had more than were kept, of which none is left. */
-  readonly #unsure = new Set<string>();
+  readonly #incomplete = new Set<string>();
 
   /** Whether to keep a record below that name. */
-  admit(name: string, key: string, since: number): Admission {
-    const crowd = this.#crowds.get(name) ?? { members: new Map<string, number>(), hasMore: false };
-    this.#crowds.set(name, crowd);
+  offer(name: string, key: string, since: number): OfferResult {
+    const crowd = this.#subtrees.get(name) ?? {
+      members: new Map<string, number>(),
+      hasMore: false,
+    };
+    this.#subtrees.set(name, crowd);
     const { members } = crowd;
-    if (members.has(key) || members.size < MAX_CROWD) {
+    if (members.has(key) || members.size < MAX_KEPT_BELOW) {
       members.set(key, since);
       return { kind: 'in', evicted: undefined };
     }
@@ -125,31 +128,31 @@ export class Crowds {
     return { kind: 'in', evicted: youngest };
   }
 
-  leave(name: string, key: string): void {
-    const crowd = this.#crowds.get(name);
+  remove(name: string, key: string): void {
+    const crowd = this.#subtrees.get(name);
     if (crowd?.members.delete(key) !== true || crowd.members.size > 0) return;
-    this.#crowds.delete(name);
-    if (crowd.hasMore) this.#unsure.add(name);
+    this.#subtrees.delete(name);
+    if (crowd.hasMore) this.#incomplete.add(name);
   }
 
   /** There may be records below that name which were never offered. */
-  doubt(name: string): void {
-    const crowd = this.#crowds.get(name);
-    if (crowd === undefined) this.#unsure.add(name);
+  markIncomplete(name: string): void {
+    const crowd = this.#subtrees.get(name);
+    if (crowd === undefined) this.#incomplete.add(name);
     else crowd.hasMore = true;
   }
 
   /** Forgets everything; gives the names of which not all records are known. */
   clear(): readonly string[] {
-    const partial = [...this.#crowds].flatMap(([name, { hasMore }]) => (hasMore ? [name] : []));
-    this.#crowds.clear();
-    return [...partial, ...this.takeUnsure()];
+    const partial = [...this.#subtrees].flatMap(([name, { hasMore }]) => (hasMore ? [name] : []));
+    this.#subtrees.clear();
+    return [...partial, ...this.takeIncomplete()];
   }
 
   /** The names below which the store is to be read again, each given once. */
-  takeUnsure(): readonly string[] {
-    const names = [...this.#unsure];
-    this.#unsure.clear();
+  takeIncomplete(): readonly string[] {
+    const names = [...this.#incomplete];
+    this.#incomplete.clear();
     return names;
   }
 }
