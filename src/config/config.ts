@@ -1,7 +1,8 @@
 /**
  * config/: Options: one row each, from which help, completion, docs and the typed configuration are made.
  * Imports: dns, forward, observability, service.
- * Used by: app, app/process, app/registrar, cli, cli/commands, registrar/registrator, tools/doctor.
+ * Used by: app, app/process, app/registrar, cli, cli/commands, registrar, registrar/describe,
+ *   registrar/registrator, tools/doctor.
  *
  * Flags, environment, config file and `/skydns/config` into one frozen `Config`. The only place that knows what the
  * sources look like; everybody else gets typed values with their units. Pure: arguments in, a value out.
@@ -11,7 +12,7 @@ import { nearestWord } from '../observability/suggest.ts';
 import { isEmpty, LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
 import { isSameValue, type Option, type OptionValues } from './option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './registerOptions.ts';
-import { type RegistrarWishes, readRegistrarWishes } from './registrarSettings.ts';
+import { type RegistrarSettingsAndOrigins, readRegistrarSettings } from './registrarSettings.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
 import {
   type ConfigFile,
@@ -35,7 +36,7 @@ export interface Config
   extends Omit<OptionValues<typeof CONFIG_OPTIONS>, 'storeText' | 'register'> {
   readonly store: StoreLocation;
   /** Of the registrar in the server; undefined where there is none. */
-  readonly registrar: RegistrarWishes | undefined;
+  readonly registrar: RegistrarSettingsAndOrigins | undefined;
   /** Where each field's value came from, for `withStoreConfig` and for those who wonder. */
   readonly origins: Origins<typeof CONFIG_OPTIONS>;
 }
@@ -62,7 +63,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   if (file.kind === 'mistake') return { kind: 'mistakes', mistakes: [file.problem] };
   const sources: Sources = { ...input, file: file.file };
   const { settings, origins, mistakes } = readSettings(CONFIG_OPTIONS, sources);
-  const registrar = readRegistrarWishes(SERVE_REGISTRAR_OPTIONS, sources, settings.domains);
+  const registrar = readRegistrarSettings(SERVE_REGISTRAR_OPTIONS, sources, settings.domains);
   const legacy = readLegacy(sources);
   const chosen = chooseStore(settings, origins, `file:${input.stateDirectory}`);
   const all = [
@@ -258,7 +259,7 @@ function parseJsonObject(text: string): Record<string, unknown> | undefined {
 }
 
 /** What was said of a registrar that there is not to be. */
-function idleRegistrarFlags({ origins }: RegistrarWishes): readonly string[] {
+function idleRegistrarFlags({ origins }: RegistrarSettingsAndOrigins): readonly string[] {
   return Object.entries(SERVE_REGISTRAR_OPTIONS)
     .filter(([field]) => origins[field as keyof typeof origins] === 'flag')
     .map(([, { name }]) => `--${name}: is for a registrar in the server; add --register`);

@@ -1,4 +1,4 @@
-/** The registrar's options, read and checked together. */
+/** Reads the registrar's options and checks them against each other. */
 import { type Name, printName } from '../dns/name.ts';
 import type { OptionValues } from './option.ts';
 import type { REGISTRAR_OPTIONS } from './registerOptions.ts';
@@ -8,14 +8,14 @@ type RegistrarRows = typeof REGISTRAR_OPTIONS;
 
 export type RegistrarSettings = OptionValues<RegistrarRows>;
 
-/** What was said, and what of it is a default that something else may replace. */
-export interface RegistrarWishes {
+/** The values with their origins: registrator's defaults replace only a value whose origin is `default`. */
+export interface RegistrarSettingsAndOrigins {
   readonly settings: RegistrarSettings;
   readonly origins: Origins<RegistrarRows>;
 }
 
-/** `rows` under the command's own names; `domains` stand for zones that are not given. */
-export function readRegistrarWishes<R extends RegistrarRows>(
+/** Reads `rows` under the names that the command gives them; `domains` are the zones where none are set. */
+export function readRegistrarSettings<R extends RegistrarRows>(
   rows: R,
   sources: Sources,
   domains: readonly Name[],

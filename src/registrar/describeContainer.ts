@@ -22,7 +22,7 @@ import {
   readMode,
   readRecordAttributes,
   readStopPolicy,
-  readStopSeconds,
+  readStopTimeout,
 } from './describe/fields.ts';
 import { type ContainerSettings, findSetting, readMetadata } from './describe/metadata.ts';
 import {
@@ -87,9 +87,9 @@ function describeNames(
   parent: Container | undefined,
 ): Description {
   const refusals = new Refusals();
-  const settings = readMetadata(container, context.metadata, refusals);
+  const settings = readMetadata(container, context, refusals);
   const parentSettings: ContainerSettings =
-    parent === undefined ? new Map() : readMetadata(parent, context.metadata, new Refusals());
+    parent === undefined ? new Map() : readMetadata(parent, context, new Refusals());
   const shared = { container, parent, context, settings, parentSettings, refusals };
   const work: DescriptionWork = { ...shared, hints: new Hints(), waits: [] };
   const policies = readPolicies(work);
@@ -103,7 +103,7 @@ function describeNames(
   }
   const placed = policies === undefined || reason !== undefined ? [] : describePorts(work);
   const stop = policies?.stop ?? context.stop;
-  const draining = drainingOf(container, context, policies?.stopSeconds);
+  const draining = drainingOf(container, context, policies?.stopTimeoutSeconds);
   const project = projectOf(container, settings);
   return buildDescription(placed, { ...work, stop, draining, project }, container, context);
 }
@@ -112,7 +112,7 @@ interface Policies {
   readonly enable: boolean | undefined;
   readonly health: HealthPolicy;
   readonly stop: StopPolicy;
-  readonly stopSeconds: number | undefined;
+  readonly stopTimeoutSeconds: number | undefined;
 }
 
 /** What holds for the whole container; `undefined` when one of them is refused. */
@@ -121,10 +121,15 @@ function readPolicies({ settings, context, refusals }: DescriptionWork): Policie
   const enable = readEnable(find, refusals);
   const health = readHealthPolicy(find, refusals);
   const stop = readStopPolicy(find, refusals);
-  const stopSeconds = readStopSeconds(find, refusals);
+  const stopTimeoutSeconds = readStopTimeout(find, refusals);
   if (enable === REFUSED || health === REFUSED) return undefined;
-  if (stop === REFUSED || stopSeconds === REFUSED) return undefined;
-  return { enable, health: health ?? context.health, stop: stop ?? context.stop, stopSeconds };
+  if (stop === REFUSED || stopTimeoutSeconds === REFUSED) return undefined;
+  return {
+    enable,
+    health: health ?? context.health,
+    stop: stop ?? context.stop,
+    stopTimeoutSeconds,
+  };
 }
 
 const NO_METADATA = 'has no metadata';
@@ -143,7 +148,7 @@ function whyNotEnabled(
 }
 
 function hintAtMetadata({ container, context, hints }: DescriptionWork): void {
-  const { env, label } = context.metadata;
+  const { envPrefix: env, labelPrefix: label } = context;
   hints.add(`set ${env}NAME, label it ${label}name=..., or use --exposed-by-default`);
   if (isSwarmTask(container))
     hints.add(
@@ -172,7 +177,7 @@ function describePorts(work: DescriptionWork): NameRecords[] {
   const count = places.reduce((sum, { length }) => sum + length, 0);
   if (count > MAX_NAMES) {
     const listed = `lists ${count} names, and at most ${MAX_NAMES} are allowed`;
-    refusals.add(`${context.metadata.env}NAME`, listed);
+    refusals.add(`${context.envPrefix}NAME`, listed);
     return [];
   }
   return plans.flatMap((plan, i) => describePort(plan, places[i] ?? [], work));
@@ -183,7 +188,7 @@ function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): Port
   return {
     exposedByDefault: context.exposedByDefault,
     mode,
-    portKey: `${context.metadata.env}PORT`,
+    portKey: `${context.envPrefix}PORT`,
     whyUnreachable: (port) => whyUnreachable(port, work),
     whyNoPort: () => whyNoPort(portOwner(work)),
     about: () => {
@@ -210,7 +215,7 @@ function whyUnreachable(port: Port, work: DescriptionWork): string | undefined {
 }
 
 function portOwner({ container, parent, context }: DescriptionWork) {
-  return { container, parent, prefix: context.metadata.env };
+  return { container, parent, prefix: context.envPrefix };
 }
 
 function printPlace({ name }: RequestedName): string {
@@ -242,7 +247,7 @@ function describePort(
   const [first] = places;
   if (first === undefined) return [];
   const find: FindSetting = (key) => findSetting(settings, key, port);
-  const attributes = readRecordAttributes(find, context.ttlSeconds, refusals);
+  const attributes = readRecordAttributes(find, context.recordTtlSeconds, refusals);
   const choice = addressForPort(port, work);
   if (attributes === undefined || choice === undefined) return [];
   switch (choice.kind) {

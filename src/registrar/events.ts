@@ -1,11 +1,11 @@
 /** What a registrar tells of itself, for logs and for those who watch it. */
 import type { MirrorEvent } from '../store/mirror.ts';
 import type { StoreError } from '../store/store.ts';
+import type { HostFacts } from './describe/context.ts';
 import type { Refusal } from './describe/description.ts';
 import type { EngineError, EngineInfo } from './engine/engine.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { LeadershipEvent } from './leadership/leadership.ts';
-import type { HostFacts } from './observe/hostFacts.ts';
 import type { ReconcileEvent } from './reconcile/reconciler.ts';
 
 export type RegistrarEvent =

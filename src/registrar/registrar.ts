@@ -1,7 +1,7 @@
 /**
  * registrar/: The registrar: keeps the records in the store equal to what an engine's containers ask for.
- * Imports: registrar/describe, registrar/engine, registrar/leadership, registrar/observe, registrar/reconcile,
- *   registrar/registrator, service, store, timing.
+ * Imports: config, registrar/describe, registrar/engine, registrar/leadership, registrar/observe,
+ *   registrar/reconcile, registrar/registrator, service, store, timing.
  * Used by: app, app/registrar, cli, cli/commands.
  *
  * The registrar: keeps the store true to what an engine runs. Follows the engine and works in a session for the one that
@@ -9,9 +9,10 @@
  * until it is back.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { asStoreError, type LeaseStore } from '../store/store.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
-import type { RegistrarContext } from './describe/context.ts';
+import type { ConfiguredContext, HostFacts, RegistrarContext } from './describe/context.ts';
 import type { Description } from './describe/description.ts';
 import type { Zones } from './describe/names.ts';
 import { describeContainer } from './describeContainer.ts';
@@ -25,32 +26,32 @@ import { ownerId } from './leadership/identity.ts';
 import { OrphanLeases } from './leadership/orphanLease.ts';
 import type { Probe } from './observe/checks.ts';
 import { EngineFollower } from './observe/follow.ts';
-import { type HostFacts, HostWatcher } from './observe/hostFacts.ts';
+import { HostWatcher } from './observe/hostFacts.ts';
 import { type RegistrarRun, selfOf } from './observe/self.ts';
 import { Namespace } from './reconcile/namespace.ts';
 import { EngineSession, type SessionCounters } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
-export interface RegistrarOptions extends RegistrarRun {
+/**
+ * Option values that the registrar uses itself. `dockerGraceSeconds` counts from the start where the engine was never
+ * reached; without it records stay as long as the registrar runs, because containers usually outlive their engine.
+ */
+type RunSettings = Pick<
+  RegistrarSettings,
+  'dryRun' | 'dockerGraceSeconds' | 'reconcileSeconds' | 'leaseTtlSeconds'
+>;
+
+export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
   readonly engine: Engine;
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
   /** An empty `registrator.hostName` stands for the engine's name. */
-  readonly context: Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
+  readonly context: ConfiguredContext;
   /** Asked at the start, and again and again; may reject with an `EngineError`. */
   readonly readHostFacts: (info: EngineInfo) => Promise<HostFacts>;
   readonly probe: Probe;
   /** The engine's socket, where a mount may hold on to it after it was replaced. */
   readonly socket?: Pick<ReplacedSocket, keyof ReplacedSocket> | undefined;
-  /** Writes nothing, and says what it would write. */
-  readonly dryRun?: boolean;
-  /**
-   * How long records stay while the engine is gone; of a run that never reached it, from its start. `undefined`: as long
-   * as the registrar runs, as containers outlive their engine most often.
-   */
-  readonly dockerGraceMs?: number | undefined;
-  readonly relistEveryMs?: number;
-  readonly leaseTtlSeconds?: number;
   readonly clock?: Clock;
   /** 0 to below 1, for the jitter of pauses. */
   readonly random?: () => number;
@@ -79,7 +80,7 @@ export interface Registrar {
   close(options: CloseOptions): Promise<void>;
 }
 
-const RELIST_EVERY_MS = 30_000;
+const RECONCILE_SECONDS = 30;
 const LEASE_TTL_SECONDS = 30;
 const MAX_FORMER_OWNERS = 100;
 const SETTLE_MS = 1_000;
@@ -119,7 +120,7 @@ class EngineRegistrar implements Registrar {
     this.#namespace = new Namespace(this.#context.prefix, this.#context.zones);
     this.#gracePeriod = new GracePeriod({
       clock: this.#clock,
-      graceMs: options.dockerGraceMs,
+      graceMs: options.dockerGraceSeconds && options.dockerGraceSeconds * 1000,
       isOurFault: () => options.socket?.isUnlinked() === true,
       onExpired: (afterMs) => this.#withdraw(afterMs),
     });
@@ -140,7 +141,7 @@ class EngineRegistrar implements Registrar {
       engine: options.engine,
       clock: this.#clock,
       random: this.#random,
-      relistEveryMs: options.relistEveryMs ?? RELIST_EVERY_MS,
+      relistEveryMs: (options.reconcileSeconds ?? RECONCILE_SECONDS) * 1000,
       onInfo: (info) => this.#onInfo(info),
       onEvent: (event) => this.#session?.containers.onEvent(event),
       onSignal: (signal) => this.#session?.containers.onSignal(signal),

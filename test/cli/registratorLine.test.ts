@@ -5,7 +5,10 @@ import {
   registratorSettings,
 } from '../../src/app/registrar/registrarConfig.ts';
 import { REGISTRAR_OPTIONS } from '../../src/config/registerOptions.ts';
-import { type RegistrarWishes, readRegistrarWishes } from '../../src/config/registrarSettings.ts';
+import {
+  type RegistrarSettingsAndOrigins,
+  readRegistrarSettings,
+} from '../../src/config/registrarSettings.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import { splitRegistratorLine } from '../../src/registrar/registrator/commandLine.ts';
 
@@ -50,9 +53,9 @@ describe('a line of registrator’s is parted from our options', () => {
   });
 });
 
-function wishesOf(flags: Record<string, FlagValue>): RegistrarWishes {
+function wishesOf(flags: Record<string, FlagValue>): RegistrarSettingsAndOrigins {
   const none = { env: {}, file: undefined, readFile: () => ({ problem: 'none' }) };
-  const { mistakes, ...wishes } = readRegistrarWishes(
+  const { mistakes, ...wishes } = readRegistrarSettings(
     REGISTRAR_OPTIONS,
     { flags: { compat: 'registrator', ...flags }, ...none },
     [['skydns', 'local']],

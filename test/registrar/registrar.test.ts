@@ -407,7 +407,7 @@ describe('the 20 failure cases', () => {
   it('5: without Docker the records stay, for a while', () =>
     withRegistrarFixture(async (fixture) => {
       const [web, gone] = [fixture.engine.run(WEB), fixture.engine.run(named('gone'))];
-      const running = fixture.start({ dockerGraceMs: 300_000 });
+      const running = fixture.start({ dockerGraceSeconds: 300 });
       await fixture.settle();
       fixture.engine.lose();
       gone.state = 'exited';
@@ -448,7 +448,7 @@ describe('the 20 failure cases', () => {
         isUnlinked: () => isUnlinked,
         isReplaced: () => isReplaced,
       };
-      const running = fixture.start({ dockerGraceMs: 5_000, socket });
+      const running = fixture.start({ dockerGraceSeconds: 5, socket });
       await fixture.settle();
       fixture.engine.lose();
       await fixture.advance(60_000);
@@ -465,7 +465,7 @@ describe('the 20 failure cases', () => {
   it('5: what was withdrawn comes back only once it was inspected', () =>
     withRegistrarFixture(async (fixture) => {
       const [, gone] = [fixture.engine.run(WEB), fixture.engine.run(named('gone'))];
-      fixture.start({ dockerGraceMs: 60_000 });
+      fixture.start({ dockerGraceSeconds: 60 });
       await fixture.settle();
       fixture.engine.lose();
       gone.state = 'exited';
@@ -527,7 +527,7 @@ describe('the 20 failure cases', () => {
         const web = await leave(fixture);
         const deletes = watchDeletes(fixture);
         await fixture.advance(LEASE_MS / 2);
-        const { registrar } = fixture.start({ dockerGraceMs: 300_000 });
+        const { registrar } = fixture.start({ dockerGraceSeconds: 300 });
         await fixture.advance(290_000);
         assert.deepEqual(await fixture.keys(), [KEY]);
         fixture.engine.restore();
@@ -554,7 +554,7 @@ describe('the 20 failure cases', () => {
     it('... and with a time no longer than that', () =>
       withRegistrarFixture(async (fixture) => {
         await leave(fixture);
-        fixture.start({ dockerGraceMs: 300_000 });
+        fixture.start({ dockerGraceSeconds: 300 });
         await fixture.advance(299_000);
         assert.deepEqual(await fixture.keys(), [KEY]);
         await fixture.advance(1_000 + LEASE_MS);
@@ -565,7 +565,7 @@ describe('the 20 failure cases', () => {
       withRegistrarFixture(async (fixture) => {
         await leave(fixture);
         await fixture.advance(LEASE_MS / 2);
-        fixture.start({ dockerGraceMs: 300_000 });
+        fixture.start({ dockerGraceSeconds: 300 });
         await fixture.advance(302_000);
         assert.deepEqual(await fixture.keys(), [KEY]);
         const deletes = watchDeletes(fixture);

@@ -17,19 +17,19 @@ export const PUBLISH = { '80/tcp': ['0.0.0.0:8080'] };
 
 export interface Rules {
   readonly allow?: readonly string[];
-  readonly isScopedToProject?: boolean;
+  readonly projectScope?: boolean;
   readonly networks?: readonly string[];
   readonly optionPrefix?: RegistrationPolicy['optionPrefix'];
 }
 
-export function policyOf({ allow, isScopedToProject = false, networks, optionPrefix = '' }: Rules) {
+export function policyOf({ allow, projectScope = false, networks, optionPrefix = '' }: Rules) {
   const patterns = allow?.flatMap((text) => parseNamePattern(text) ?? []);
   assert.equal(patterns?.length, allow?.length);
-  const statedAddresses = networks && {
+  const dnsIpAllow = networks && {
     has: addressSet(cidrs(...networks)),
     networks: networks.join(', '),
   };
-  return { optionPrefix, allow: patterns, isScopedToProject, statedAddresses };
+  return { optionPrefix, allow: patterns, projectScope, dnsIpAllow };
 }
 
 export interface Case {

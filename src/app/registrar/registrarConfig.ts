@@ -1,11 +1,14 @@
-/** From what a registrar was told, in our options or in registrator's words, to the registrar's own terms. Pure. */
-import type { RegistrarSettings, RegistrarWishes } from '../../config/registrarSettings.ts';
+/** The registrar's configuration: option values, with registrator's flags where they count, as the registrar uses them. Pure. */
+import type {
+  RegistrarSettings,
+  RegistrarSettingsAndOrigins,
+} from '../../config/registrarSettings.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
 import { addressSet } from '../../forward/addresses.ts';
 import type { LogLevel } from '../../observability/log.ts';
-import type { RegistrarContext } from '../../registrar/describe/context.ts';
+import type { ConfiguredContext } from '../../registrar/describe/context.ts';
 import type { RegistrationPolicy } from '../../registrar/describe/policy.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import {
@@ -13,54 +16,50 @@ import {
   type RegistratorOptions,
 } from '../../registrar/registrator/flags.ts';
 
-/** The context of every container, as far as it does not depend on where the registrar runs. */
-export type FixedContext = Omit<RegistrarContext, 'hostAddresses' | 'ownNetworks'>;
+/** The configuration of `soradns register`. */
+export interface RegisterConfig {
+  readonly endpoint: EngineEndpoint;
+  readonly store: StoreLocation;
+  readonly settings: RegistrarSettings;
+  readonly context: ConfiguredContext;
+  readonly http: SocketAddress | undefined;
+  /** Whether the operator set this address, so that a failure to listen on it ends the process. */
+  readonly mustHaveHttp: boolean;
+  readonly httpHosts: readonly string[];
+  readonly logLevel: LogLevel;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  /** For the log. */
+  readonly notes: readonly string[];
+}
 
-/** What is known besides the settings. */
+/** The part of a context that no option of the registrar sets. */
 export interface ContextSources {
   /** As `keyPrefix` gives it. */
   readonly prefix: string;
-  /** Stand for zones that were not given. Never empty. */
+  /** The zones where the options set none. Never empty. */
   readonly domains: readonly Name[];
-  /** In front of the options' names; none for `register`. */
-  readonly optionPrefix?: 'register-';
+  /** In front of the options' names; empty for `register`, the default. */
+  readonly optionPrefix?: RegistrationPolicy['optionPrefix'];
   /** registrator's `-tags`. */
   readonly tags?: readonly string[];
 }
 
+/** The context of every container. All values that are derived from options are derived here. */
 export function registrarContextOf(
   settings: RegistrarSettings,
-  sources: ContextSources,
-): FixedContext {
-  const { zones = sources.domains, envPrefix, labelPrefix } = settings;
+  { prefix, domains, optionPrefix = '', tags = [] }: ContextSources,
+): ConfiguredContext {
+  const { zones = domains, rawIds, checkMethods } = settings;
   const { defaultZone = zones[0] as Name } = settings;
   return {
-    prefix: sources.prefix,
-    metadata: { env: envPrefix, label: labelPrefix },
+    ...settings,
+    prefix,
     zones: zones.map(printName).includes(printName(defaultZone)) ? zones : [...zones, defaultZone],
     defaultZone,
-    environment: settings.environment,
-    region: settings.region,
-    domain: settings.serviceDomain,
-    exposedByDefault: settings.exposedByDefault,
-    policy: policyOf(settings, sources.optionPrefix ?? ''),
-    mode: settings.mode,
-    ip: settings.ip,
-    ipFromLabel: settings.ipLabel,
-    networks: settings.networks,
-    ttlSeconds: settings.recordTtlSeconds,
-    health: settings.health,
-    stop: settings.stop,
-    stopSeconds: settings.stopTimeoutSeconds,
-    ptr: settings.ptr,
-    compat: settings.compat,
-    // The engine's name takes the place of an empty one.
-    registrator: {
-      hostName: '',
-      rawIds: settings.rawIds,
-      tags: sources.tags ?? [],
-      checkMethods: settings.checkMethods,
-    },
+    policy: policyOf(settings, optionPrefix),
+    // The registrar replaces an empty host name by the engine's name.
+    registrator: { hostName: '', rawIds, tags, checkMethods },
   };
 }
 
@@ -72,8 +71,8 @@ function policyOf(
   return {
     optionPrefix,
     allow,
-    isScopedToProject: projectScope,
-    statedAddresses:
+    projectScope,
+    dnsIpAllow:
       dnsIpAllow === undefined || networks === undefined
         ? undefined
         : { has: addressSet(dnsIpAllow), networks: networks.join(', ') },
@@ -84,7 +83,7 @@ export type RegistratorLine =
   | {
       readonly kind: 'line';
       readonly settings: RegistrarSettings;
-      /** The URI's, as `--store` takes it. */
+      /** The store in the URI, in the form of `--store`. */
       readonly store: string | undefined;
       readonly tags: readonly string[];
       readonly notes: readonly string[];
@@ -92,15 +91,15 @@ export type RegistratorLine =
   | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
 
 /**
- * Settings as registrator would have them: what its line says, and its defaults where nothing else was said. Without
- * any words the defaults alone.
+ * Applies registrator's command line: a setting that no option sets gets the value of registrator's flag or default.
+ * Without words only the defaults count.
  */
 export function registratorSettings(
-  wishes: RegistrarWishes,
+  options: RegistrarSettingsAndOrigins,
   words: readonly string[],
 ): RegistratorLine {
   if (words.length === 0) {
-    const settings = withDefaults(wishes, REGISTRATOR_DEFAULTS);
+    const settings = withDefaults(options, REGISTRATOR_DEFAULTS);
     return { kind: 'line', settings, store: undefined, tags: [], notes: [] };
   }
   const command = parseRegistratorFlags(words);
@@ -109,59 +108,42 @@ export function registratorSettings(
     const mistakes = [`-${command.kind}: write soradns ${command.kind}`];
     return { kind: 'mistakes', mistakes };
   }
-  const { options } = command;
-  const { zones = [] } = wishes.settings;
+  const { domain, store, tags, keepaliveSeconds } = command.options;
+  const { zones = [] } = options.settings;
   const settings = {
-    ...withDefaults(wishes, settingsOfFlags(options)),
-    zones: [...zones, options.domain],
-    defaultZone: options.domain,
+    ...withDefaults(options, settingsOfFlags(command.options)),
+    zones: [...zones, domain],
+    defaultZone: domain,
   };
   const notes = [...command.notes];
-  if (options.keepaliveSeconds !== undefined)
+  if (keepaliveSeconds !== undefined)
     notes.push('-ttl-refresh has no effect: the lease is renewed three times in its TTL');
-  return { kind: 'line', settings, store: options.store, tags: options.tags, notes };
+  return { kind: 'line', settings, store, tags, notes };
 }
 
-/** It never asked for health, and took whatever has a port. */
+/** registrator registers every container with a port and ignores HEALTHCHECKs. */
 const REGISTRATOR_DEFAULTS: Partial<RegistrarSettings> = {
   exposedByDefault: true,
   health: 'ignore',
 };
 
 function settingsOfFlags(options: RegistratorOptions): Partial<RegistrarSettings> {
-  const { ip, mode, exposedByDefault, ipFromLabel, health } = options;
+  const { ip, mode, exposedByDefault, ipLabel, health } = options;
   const { leaseTtlSeconds, reconcileSeconds } = options;
   return {
-    ...{ ip, mode, exposedByDefault, health, ipLabel: ipFromLabel },
+    ...{ ip, mode, exposedByDefault, ipLabel, health },
     ...(leaseTtlSeconds === undefined ? {} : { leaseTtlSeconds }),
     ...(reconcileSeconds === undefined ? {} : { reconcileSeconds }),
   };
 }
 
-/** The settings with these in place of what nobody set. */
+/** Replaces the values that no source sets. */
 function withDefaults(
-  { settings, origins }: RegistrarWishes,
+  { settings, origins }: RegistrarSettingsAndOrigins,
   defaults: Partial<RegistrarSettings>,
 ): RegistrarSettings {
-  const free = Object.entries(defaults).filter(
+  const unset = Object.entries(defaults).filter(
     ([field]) => origins[field as keyof RegistrarSettings] === 'default',
   );
-  return { ...settings, ...(Object.fromEntries(free) as Partial<RegistrarSettings>) };
-}
-
-/** All that `register` was told. */
-export interface RegisterConfig {
-  readonly endpoint: EngineEndpoint;
-  readonly store: StoreLocation;
-  readonly settings: RegistrarSettings;
-  readonly context: FixedContext;
-  readonly http: SocketAddress | undefined;
-  /** Somebody asked for exactly this address. */
-  readonly mustHaveHttp: boolean;
-  readonly httpHosts: readonly string[];
-  readonly logLevel: LogLevel;
-  readonly json: boolean;
-  readonly quiet: boolean;
-  /** For the log. */
-  readonly notes: readonly string[];
+  return { ...settings, ...(Object.fromEntries(unset) as Partial<RegistrarSettings>) };
 }

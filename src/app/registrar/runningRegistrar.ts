@@ -11,6 +11,7 @@ import { readFileSync } from 'node:fs';
 import { hostname, networkInterfaces, release, uptime } from 'node:os';
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import { isLoopback } from '../../forward/addresses.ts';
+import type { ConfiguredContext } from '../../registrar/describe/context.ts';
 import { connectEngine } from '../../registrar/engine/dockerode.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
@@ -25,13 +26,12 @@ import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exch
 import type { LeaseStore } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { readIfThere } from '../process/network.ts';
-import type { FixedContext } from './registrarConfig.ts';
 import { REPORT_PATH, type RegistrarReport } from './registrarReport.ts';
 
 export interface RegistrarSetup {
   readonly endpoint: EngineEndpoint;
   readonly settings: RegistrarSettings;
-  readonly context: FixedContext;
+  readonly context: ConfiguredContext;
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
   readonly onEvent: (event: RegistrarEvent) => void;
@@ -55,6 +55,7 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate
 /** Starts one, which goes on whether there is an engine and a store or not. */
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   const { endpoint, settings, context, store } = setup;
+  const { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds } = settings;
   const engine = connectEngine(endpoint);
   const isHere = isOnThisMachine(endpoint);
   const bootId = readBootId();
@@ -86,10 +87,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     machine: isHere ? machineOf(bootId) : undefined,
     endpoint: isHere ? undefined : engine.label,
     socket: endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
-    dryRun: settings.dryRun,
-    dockerGraceMs: settings.dockerGraceSeconds && settings.dockerGraceSeconds * 1000,
-    relistEveryMs: settings.reconcileSeconds * 1000,
-    leaseTtlSeconds: settings.leaseTtlSeconds,
+    ...{ dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds },
     onEvent,
   });
   registrar.start();

@@ -3,12 +3,13 @@ import type { Config } from '../../config/config.ts';
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import type { Name } from '../../dns/name.ts';
 import type { Log } from '../../observability/log.ts';
+import type { ConfiguredContext } from '../../registrar/describe/context.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { LeaseStore } from '../../store/store.ts';
-import { type FixedContext, registrarContextOf, registratorSettings } from './registrarConfig.ts';
+import { registrarContextOf, registratorSettings } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
 import { REPORT_PATH } from './registrarReport.ts';
 import type { RunningRegistrar } from './runningRegistrar.ts';
@@ -94,7 +95,7 @@ export class ServerRegistrar {
     await this.#running?.close(lingerMs);
   }
 
-  #context(settings: RegistrarSettings): FixedContext {
+  #context(settings: RegistrarSettings): ConfiguredContext {
     const prefix = keyPrefix(this.#config.pathPrefix);
     return registrarContextOf(settings, {
       prefix,

@@ -10,7 +10,10 @@ import {
 import { readClientConfig } from '../../config/config.ts';
 import { wordsOf } from '../../config/option.ts';
 import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
-import { type RegistrarWishes, readRegistrarWishes } from '../../config/registrarSettings.ts';
+import {
+  type RegistrarSettingsAndOrigins,
+  readRegistrarSettings,
+} from '../../config/registrarSettings.ts';
 import type { Arguments } from '../../config/settings.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { Name } from '../../dns/name.ts';
@@ -65,7 +68,7 @@ Every option can also be set by a variable, --mode by SORADNS_MODE.`,
 function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
   const { env, readFile } = io;
   const sources = { flags, env, readFile, file: undefined };
-  const own = readRegistrarWishes(REGISTER_OPTIONS, sources, DEFAULT_ZONES);
+  const own = readRegistrarSettings(REGISTER_OPTIONS, sources, DEFAULT_ZONES);
   const line = own.mistakes.length > 0 ? undefined : lineOf(own, words);
   // A store that was chosen counts for more than the etcd of registrator's URI.
   const isChosen = flags.store !== undefined || Boolean(env.SORADNS_STORE);
@@ -98,7 +101,10 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
 type RegistratorSettings = Extract<RegistratorLine, { kind: 'line' }>;
 
 /** What the words come to; without --compat there may be none. */
-function lineOf(wishes: RegistrarWishes, words: readonly string[]): RegistratorSettings {
+function lineOf(
+  wishes: RegistrarSettingsAndOrigins,
+  words: readonly string[],
+): RegistratorSettings {
   const { settings } = wishes;
   if (settings.compat === 'registrator') {
     const line = registratorSettings(wishes, words);

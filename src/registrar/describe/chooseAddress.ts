@@ -54,11 +54,11 @@ export type AddressContext = Pick<
   RegistrarContext,
   | 'hostAddresses'
   | 'ip'
-  | 'ipFromLabel'
+  | 'ipLabel'
   | 'networks'
   | 'ownNetworks'
   | 'compat'
-  | 'metadata'
+  | 'envPrefix'
   | 'policy'
 >;
 
@@ -71,7 +71,7 @@ export function chooseAddress(
   parent?: Container,
 ): AddressChoice {
   const joined = parentOf(container);
-  const override = wishes.ip ?? labelAddress(container, parent, context.ipFromLabel);
+  const override = wishes.ip ?? labelAddress(container, parent, context.ipLabel);
   if (override !== undefined)
     return overridden(override, parent ?? container, port, wishes.mode, context);
   if (joined === undefined) return ownAddress(container, port, wishes, context);
@@ -234,8 +234,7 @@ function whyNotBound(owner: Container, port: Port, context: AddressContext): Add
   const asked = `waits for port ${printPort(port)} to be published`;
   const names = owner.networks.map(({ name }) => name);
   if (names.length === 0 || names.includes('bridge')) return binding(asked);
-  const mode =
-    context.compat === 'dns' ? `${context.metadata.env}MODE=internal` : '--mode internal';
+  const mode = context.compat === 'dns' ? `${context.envPrefix}MODE=internal` : '--mode internal';
   const fix = `if ${shown(names.join(', '), 60)} is one of these, use ${mode}`;
   return binding(`${asked}: internal, macvlan and ipvlan networks publish none; ${fix}`);
 }

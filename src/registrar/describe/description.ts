@@ -1,6 +1,6 @@
 /**
  * registrar/describe/: The records that one container should have, from its inspection alone. Pure.
- * Imports: dns, observability, registrar/engine, service.
+ * Imports: config, dns, observability, registrar/engine, service.
  * Used by: app/registrar, cli/commands, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
  *
  * What `describe` makes of a container: the records that it should have, and what was refused, with the reasons.

@@ -62,7 +62,7 @@ export function readStopPolicy(
   return readForm(find, 'STOP', oneOf<StopPolicy>('drain', 'die'), refusals);
 }
 
-export function readStopSeconds(
+export function readStopTimeout(
   find: FindSetting,
   refusals: Refusals,
 ): number | undefined | typeof REFUSED {

@@ -65,8 +65,8 @@ const MAX_SLIPS = 64;
 
 /** What comes before the keys, in the environment and in labels. */
 export interface MetadataPrefixes {
-  readonly env: string;
-  readonly label: string;
+  readonly envPrefix: string;
+  readonly labelPrefix: string;
 }
 
 /** The container's settings under both prefixes; keys that nobody knows are refused, with the one that was likely meant. */
@@ -86,17 +86,17 @@ export function readMetadata(
   const settings = collectSettings([
     {
       texts: container.env,
-      prefix: prefix.env,
-      keyOf: read(parseVariable, (key) => variableName({ scope: '', key }, prefix.env)),
+      prefix: prefix.envPrefix,
+      keyOf: read(parseVariable, (key) => variableName({ scope: '', key }, prefix.envPrefix)),
     },
     {
       texts: container.labels,
-      prefix: prefix.label,
-      keyOf: read(parseLabel, (key) => labelName({ scope: '', key }, prefix.label)),
+      prefix: prefix.labelPrefix,
+      keyOf: read(parseLabel, (key) => labelName({ scope: '', key }, prefix.labelPrefix)),
     },
   ]);
   if (settings === undefined) {
-    refusals.add(`${prefix.env}*`, `has more than ${MAX_SETTINGS} settings`);
+    refusals.add(`${prefix.envPrefix}*`, `has more than ${MAX_SETTINGS} settings`);
     return new Map();
   }
   const isOurs = settings.size > 0;
@@ -112,7 +112,7 @@ function refuseMisplaced(
   prefix: MetadataPrefixes,
   refusals: Refusals,
 ): void {
-  const { env: variables, label } = prefix;
+  const { envPrefix: variables, labelPrefix: label } = prefix;
   for (const source of labels.keys()) {
     const key = source.startsWith(label) ? undefined : keyBehind(source, variables, parseVariable);
     if (key !== undefined)

@@ -94,7 +94,7 @@ function nameFromParts(
     const wish = isWish ? { preferredNumber: derived.instance.number } : {};
     return [{ name, instance: 'auto', ...wish }];
   }
-  const hintIfTaken = `to have the containers numbered, set ${context.metadata.env}INSTANCE=auto`;
+  const hintIfTaken = `to have the containers numbered, set ${context.envPrefix}INSTANCE=auto`;
   return [{ name, instance: 'named', hintIfTaken }];
 }
 
@@ -107,7 +107,7 @@ function nameOfParts(service: string, sources: NameSources, port: Port | undefin
     part('ENVIRONMENT') ?? projectOf(container, settings) ?? context.environment ?? '',
     part('REGION') ?? context.region ?? '',
     // With the final dot, as it is no part's business to look like a top-level domain.
-    part('DOMAIN') ?? context.domain ?? `${context.defaultZone.join('.')}.`,
+    part('DOMAIN') ?? context.serviceDomain ?? `${context.defaultZone.join('.')}.`,
   ];
   return labels.filter((label) => label !== '').join('.');
 }
@@ -118,7 +118,7 @@ function isAutomatic(instance: ContainerSetting | undefined): boolean {
 
 /** A name has one holder. What puts several containers under one name is an instance in front of it. */
 function hintForShared(checked: CheckedName, sources: NameSources, port: Port | undefined): string {
-  const { env } = sources.context.metadata;
+  const { envPrefix: env } = sources.context;
   const [first = '', second] = checked.kind === 'name' ? checked.name : [];
   const isNumbered = /^[0-9]+$/.test(first) && second !== undefined;
   const service = isNumbered ? second : first;

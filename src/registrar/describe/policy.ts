@@ -20,9 +20,9 @@ export interface RegistrationPolicy {
   /** `undefined`: any name. */
   readonly allow: readonly NamePattern[] | undefined;
   /** Whether names lie in their project's part of the zones. */
-  readonly isScopedToProject: boolean;
+  readonly projectScope: boolean;
   /** What DNS_IP may say; `undefined`: any address. */
-  readonly statedAddresses: AllowedAddresses | undefined;
+  readonly dnsIpAllow: AllowedAddresses | undefined;
 }
 
 export interface AllowedAddresses {
@@ -34,7 +34,7 @@ export interface AllowedAddresses {
 /** What is read of the context. */
 export type PolicyContext = Pick<
   RegistrarContext,
-  'policy' | 'zones' | 'defaultZone' | 'region' | 'domain' | 'metadata' | 'compat'
+  'policy' | 'zones' | 'defaultZone' | 'region' | 'serviceDomain' | 'labelPrefix' | 'compat'
 >;
 
 const MAX_LISTED = 90;
@@ -68,7 +68,7 @@ function whyOutOfScope(
   project: string | undefined,
   context: PolicyContext,
 ): string | undefined {
-  if (context.policy?.isScopedToProject !== true) return undefined;
+  if (context.policy?.projectScope !== true) return undefined;
   const option = `--${context.policy.optionPrefix}project-scope`;
   if (project === undefined)
     return `belongs to no project, and ${option} asks for one: ${projectFix(context)}`;
@@ -89,7 +89,13 @@ function projectPartsOf(project: string, context: PolicyContext): Name[] {
 }
 
 /** What comes behind the project: the region, and `--service-domain` or the zones. registrator's names have neither. */
-function rootsOf({ compat, region, domain, zones, defaultZone }: PolicyContext): readonly Name[] {
+function rootsOf({
+  compat,
+  region,
+  serviceDomain: domain,
+  zones,
+  defaultZone,
+}: PolicyContext): readonly Name[] {
   if (compat === 'registrator') return zones;
   const regions = foldName(region?.split('.') ?? []);
   if (domain === undefined) return zones.map((zone) => [...regions, ...zone]);
@@ -102,7 +108,7 @@ function rootsOf({ compat, region, domain, zones, defaultZone }: PolicyContext):
 function whyNotAllowed(
   name: Name,
   project: string | undefined,
-  { policy, metadata }: PolicyContext,
+  { policy, labelPrefix }: PolicyContext,
 ): string | undefined {
   if (policy?.allow === undefined) return undefined;
   const { allow, optionPrefix } = policy;
@@ -111,18 +117,18 @@ function whyNotAllowed(
   const listed = shown(allow.map((one) => printPattern(one, project)).join(', '), MAX_LISTED);
   const isProjectMissing = project === undefined && allow.some(needsProject);
   const fix = isProjectMissing
-    ? projectFix({ metadata })
+    ? projectFix({ labelPrefix })
     : `choose one of these, or add it with ${option}`;
   return `is none of the names that containers may have (${option}: ${listed}): ${fix}`;
 }
 
-function projectFix({ metadata }: Pick<PolicyContext, 'metadata'>): string {
-  return `start it with Compose, or label it ${metadata.label}project=NAME`;
+function projectFix({ labelPrefix }: Pick<PolicyContext, 'labelPrefix'>): string {
+  return `start it with Compose, or label it ${labelPrefix}project=NAME`;
 }
 
 /** Why an address that a container states is refused; continues "it" to a sentence. */
 export function whyNotStated(address: string, { policy }: Pick<PolicyContext, 'policy'>) {
-  const allowed = policy?.statedAddresses;
+  const allowed = policy?.dnsIpAllow;
   if (policy === undefined || allowed === undefined || allowed.has(address)) return undefined;
   const option = `--${policy.optionPrefix}dns-ip-allow`;
   const networks = shown(allowed.networks, MAX_LISTED);

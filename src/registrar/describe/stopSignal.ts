@@ -58,14 +58,14 @@ const STOP_GRACE_SECONDS = 2;
  */
 export function drainingOf(
   container: Container,
-  { stopSeconds }: RegistrarContext,
+  { stopTimeoutSeconds }: RegistrarContext,
   said: number | undefined,
 ): Draining {
   const own = container.stopTimeoutSeconds ?? DEFAULT_STOP_SECONDS;
   const never = Number.POSITIVE_INFINITY;
   if (said !== undefined) return { maxSeconds: said, healthySeconds: never };
   if (own < 0) return { maxSeconds: never, healthySeconds: never };
-  const maxSeconds = Math.max(stopSeconds, own + STOP_GRACE_SECONDS);
+  const maxSeconds = Math.max(stopTimeoutSeconds, own + STOP_GRACE_SECONDS);
   // Swarm signals a task only to end it, and its grace period is not the container's timeout.
   return { maxSeconds, healthySeconds: isSwarmTask(container) ? never : own };
 }

@@ -7,14 +7,8 @@ import type { NetworkInterfaceInfo } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { addressFamily } from '../../dns/address.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
-import type { HostAddresses } from '../describe/context.ts';
+import type { HostAddresses, HostFacts } from '../describe/context.ts';
 import { type Engine, EngineError, type EngineInfo } from '../engine/engine.ts';
-
-export interface HostFacts {
-  readonly hostAddresses: HostAddresses;
-  /** Names of the networks of the registrar's own container. */
-  readonly ownNetworks: readonly string[];
-}
 
 export interface HostSources {
   readonly engine: Pick<Engine, 'inspect'>;

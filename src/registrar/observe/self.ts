@@ -55,7 +55,13 @@ function addressesOf({ ip, hostAddresses: { v4, v6 } }: RegistrarContext): reado
   return [v4, v6].filter((address) => address !== undefined);
 }
 
-function workOf({ prefix, zones, metadata, compat }: RegistrarContext): RegistrarWork {
-  const kind = compat === 'registrator' ? [compat] : [compat, metadata.env, metadata.label];
+function workOf({
+  prefix,
+  zones,
+  envPrefix,
+  labelPrefix,
+  compat,
+}: RegistrarContext): RegistrarWork {
+  const kind = compat === 'registrator' ? [compat] : [compat, envPrefix, labelPrefix];
   return { prefix, zones: zones.map(printName).sort(), metadata: kind.join(' ') };
 }

@@ -15,7 +15,7 @@ export interface RegistratorOptions {
   readonly ip: string | undefined;
   readonly mode: Mode;
   readonly exposedByDefault: boolean;
-  readonly ipFromLabel: string | undefined;
+  readonly ipLabel: string | undefined;
   readonly tags: readonly string[];
   /** `-ttl`, of the lease; absent for 0, which means the default here. */
   readonly leaseTtlSeconds: number | undefined;
@@ -78,7 +78,7 @@ export function parseRegistratorFlags(args: readonly string[]): RegistratorComma
     ip: values.get('ip') || undefined,
     mode: isOn(values.get('internal')) ? 'internal' : 'published',
     exposedByDefault: !isOn(values.get('explicit')),
-    ipFromLabel: values.get('useIpFromLabel') || undefined,
+    ipLabel: values.get('useIpFromLabel') || undefined,
     tags: parseTags(values.get('tags') ?? ''),
     leaseTtlSeconds: seconds('ttl'),
     keepaliveSeconds: seconds('ttl-refresh'),

@@ -67,7 +67,7 @@ export function describeServices(
     return { kind: 'ignored', reason: whyNone(settings) };
   const draining = drainingOf(container, context, undefined);
   // The only one of our own settings that counts beside registrator's.
-  const own = readMetadata(container, context.metadata, new Refusals());
+  const own = readMetadata(container, context, new Refusals());
   const project = projectOf(container, own);
   const outcome = { ...work, hints: new Hints(), stop: context.stop, draining, project };
   return buildDescription(placed, outcome, container, context);
@@ -136,7 +136,7 @@ function recordsAtEndpoint(
     fields: {
       host: address,
       ...(openPort === undefined ? {} : { port: openPort }),
-      ttl: context.ttlSeconds,
+      ttl: context.recordTtlSeconds,
     },
     ...extras,
   } as const;

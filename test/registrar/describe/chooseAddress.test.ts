@@ -317,7 +317,7 @@ describe('an address that is said', () => {
     labels: { 'net.ip': value },
     ...at('0.0.0.0:8080'),
   });
-  const ipFromLabel = { ipFromLabel: 'net.ip' };
+  const ipLabel = { ipLabel: 'net.ip' };
   for (const [why, expected, one] of [
     [
       'DNS_IP with the open port',
@@ -352,35 +352,27 @@ describe('an address that is said', () => {
     [
       'DNS_IP before the label',
       '198.51.100.1 8080',
-      { spec: labelled('10.0.0.5/24'), wishes: { ip: '198.51.100.1' }, context: ipFromLabel },
+      { spec: labelled('10.0.0.5/24'), wishes: { ip: '198.51.100.1' }, context: ipLabel },
     ],
     [
       'the label up to the last slash',
       '10.0.0.5 8080',
-      { spec: labelled('10.0.0.5/24'), context: ipFromLabel },
+      { spec: labelled('10.0.0.5/24'), context: ipLabel },
     ],
-    [
-      'the label without slash',
-      '10.0.0.5 8080',
-      { spec: labelled('10.0.0.5'), context: ipFromLabel },
-    ],
-    [
-      'the label is not there',
-      '192.0.2.1 8080',
-      { spec: at('0.0.0.0:8080'), context: ipFromLabel },
-    ],
+    ['the label without slash', '10.0.0.5 8080', { spec: labelled('10.0.0.5'), context: ipLabel }],
+    ['the label is not there', '192.0.2.1 8080', { spec: at('0.0.0.0:8080'), context: ipLabel }],
     [
       'the label before -ip',
       '10.0.0.5 8080',
       {
         spec: labelled('10.0.0.5/24'),
-        context: { ...ipFromLabel, ip: '203.0.113.9', compat: 'registrator' },
+        context: { ...ipLabel, ip: '203.0.113.9', compat: 'registrator' },
       },
     ],
     [
       'the label is nonsense',
       'refused: is said to be at "x", which is no IP address to be reached at',
-      { spec: labelled('x/24'), context: ipFromLabel },
+      { spec: labelled('x/24'), context: ipLabel },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
     it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
@@ -450,7 +442,7 @@ describe('a container that joined another’s network', () => {
       {
         spec: child,
         parent: { ...parent, labels: { l: '10.0.0.5/8' } },
-        context: { ipFromLabel: 'l' },
+        context: { ipLabel: 'l' },
       },
     ],
     [

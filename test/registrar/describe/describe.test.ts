@@ -68,7 +68,7 @@ suite('what a container should have', () => {
         expose: ['1/tcp', '2/tcp'],
         env: { DNS_NAME: 'a', DNS_PORT: '1,2', DNS_2_WEIGHT: '7', DNS_WEIGHT: '5' },
       },
-      { mode: 'internal', ttlSeconds: 5 },
+      { mode: 'internal', recordTtlSeconds: 5 },
       {
         'local/skydns/a': { host: '172.17.0.2', port: 1, weight: 5, ttl: 5 },
         'local/skydns/a-2': { host: '172.17.0.2', port: 2, weight: 7, ttl: 5 },

@@ -317,7 +317,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     'no metadata, under other prefixes',
     {
       spec: {},
-      context: { metadata: { env: 'SORA_', label: 'org.sora.' } },
+      context: { envPrefix: 'SORA_', labelPrefix: 'org.sora.' },
       says: [
         'no records: it has no metadata',
         'hint: set SORA_NAME, label it org.sora.name=..., or use --exposed-by-default',
@@ -359,7 +359,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     'labels under the prefix of variables, which the operator chose for both',
     {
       spec: { labels: { DNS_NAME: 'web' }, publish: { '80/tcp': ['0.0.0.0:81'] } },
-      context: { metadata: { env: 'DNS_', label: 'DNS_' } },
+      context: { envPrefix: 'DNS_', labelPrefix: 'DNS_' },
       records: ['web 192.0.2.1:81'],
       says: [],
     },

@@ -11,7 +11,7 @@ import {
 } from '../../../src/registrar/describe/metadata.ts';
 import { type ContainerSpec, inspection } from '../../support/inspection.ts';
 
-const PREFIX = { env: 'DNS_', label: 'dns.' };
+const PREFIX = { envPrefix: 'DNS_', labelPrefix: 'dns.' };
 
 function read(spec: ContainerSpec, prefix = PREFIX) {
   const refusals = new Refusals();
@@ -107,7 +107,7 @@ describe('metadata of a container', () => {
   }
 
   it('has prefixes of the operator’s choice', () => {
-    const prefix = { env: 'SORA_', label: 'org.example/' };
+    const prefix = { envPrefix: 'SORA_', labelPrefix: 'org.example/' };
     const { value, refusals } = read(
       { env: { SORA_NAME: 'a', DNS_FOO: 'x' }, labels: { 'org.example/80.ttl': '7' } },
       prefix,

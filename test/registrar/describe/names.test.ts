@@ -260,7 +260,7 @@ describe('the parts of a name', () => {
       'the registrar’s domain',
       { DNS_INSTANCE: '1' },
       {},
-      { domain: 'b.skydns.local' },
+      { serviceDomain: 'b.skydns.local' },
       'local/skydns/b/rails/1',
     ],
   ] as const) {

@@ -103,7 +103,7 @@ describe('--allow', () => {
       {
         rules: perProject,
         spec: { env: { SORA_NAME: 'a.shop' }, labels: { 'org.sora.project': 'Shop' } },
-        context: { metadata: { env: 'SORA_', label: 'org.sora.' } },
+        context: { envPrefix: 'SORA_', labelPrefix: 'org.sora.' },
         names: ['a.shop.skydns.local'],
       },
     ],
@@ -201,7 +201,7 @@ describe('--dns-ip-allow', () => {
       {
         rules,
         spec: named('web', { 'net.ip': '8.8.8.8/24' }),
-        context: { ipFromLabel: 'net.ip' },
+        context: { ipLabel: 'net.ip' },
         names: [],
         refused: [refused('8.8.8.8')],
       },
@@ -229,7 +229,7 @@ describe('--dns-ip-allow', () => {
       {
         rules: { ...rules, optionPrefix: 'register-' },
         spec: { env: { SERVICE_NAME: 'web' }, labels: { ip: '8.8.8.8' } },
-        context: { ...SERVICE, ipFromLabel: 'ip' },
+        context: { ...SERVICE, ipLabel: 'ip' },
         names: [],
         refused: [/^port 80\/tcp is said to be at 8\.8\.8\.8, .* of --register-dns-ip-allow /],
       },

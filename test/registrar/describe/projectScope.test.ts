@@ -6,7 +6,7 @@ import { inspection, registrarContext } from '../../support/inspection.ts';
 import { named, ofProject, PUBLISH, run, SERVICE } from '../../support/policyCases.ts';
 
 describe('--project-scope', () => {
-  const rules = { isScopedToProject: true };
+  const rules = { projectScope: true };
   run([
     [
       'lets automatic names through as they are',
@@ -132,7 +132,7 @@ describe('--project-scope', () => {
       {
         rules,
         spec: ofProject('shop'),
-        context: { domain: 'services' },
+        context: { serviceDomain: 'services' },
         names: ['1?.web.shop.services.skydns.local'],
       },
     ],

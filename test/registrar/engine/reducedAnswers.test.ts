@@ -62,7 +62,7 @@ const SPECS: readonly ContainerSpec[] = [
 
 test('a container is described alike from what passes and from the whole inspection', () => {
   const contexts = [
-    registrarContext({ ipFromLabel: 'org.example.ip' }),
+    registrarContext({ ipLabel: 'org.example.ip' }),
     registrarContext({ mode: 'internal', exposedByDefault: true }),
     registrarContext({ compat: 'registrator', exposedByDefault: true }),
   ];

@@ -480,7 +480,7 @@ describe('registrars of one engine', () => {
       const site = new Site(fixture, 'a');
       site.engine.run({ env: { INT_NAME: 'internal.skydns.local' }, exposed: ['80/tcp'] });
       site.start();
-      site.start({ context: { metadata: { env: 'INT_', label: 'int.' } } });
+      site.start({ context: { envPrefix: 'INT_', labelPrefix: 'int.' } });
       await fixture.advance(5_000);
       assert.deepEqual(await fixture.keys(), ['a', 'internal'].map(keyOf));
     }));
@@ -573,7 +573,7 @@ describe('registrars of one engine', () => {
       const site = new Site(fixture, 'a');
       site.start({ host: 'first' });
       await fixture.advance(1_000);
-      const { registrar } = site.start({ host: 'second', context: { ttlSeconds: 77 } });
+      const { registrar } = site.start({ host: 'second', context: { recordTtlSeconds: 77 } });
       await fixture.advance(1_000);
       const { role, holder, containers } = registrar.status();
       assert.deepEqual([role, holder], ['standby', 'first']);

@@ -18,7 +18,7 @@ const IDENTITY = { engineId: 'ENGINE', hostPart: '0123456789ab' };
 function startBlind(fixture: RegistrarFixture, bootKey: string) {
   const engine = new FakeEngine(fixture.clock);
   engine.lose();
-  return fixture.start({ bootKey, engine, dockerGraceMs: 300_000 });
+  return fixture.start({ bootKey, engine, dockerGraceSeconds: 300 });
 }
 
 describe('a run that does not reach its engine', () => {

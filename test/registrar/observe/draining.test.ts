@@ -68,7 +68,7 @@ describe('a container that got its stop signal', () => {
       900,
     ],
     ['its label says', { labels: { 'dns.stop-timeout': '7' } }, {}, 7],
-    ['the registrar says', {}, { stopSeconds: 20 }, 20],
+    ['the registrar says', {}, { stopTimeoutSeconds: 20 }, 20],
     ['its own timeout says, and a little more', { stopTimeout: 400 }, {}, 402],
   ] as const) {
     it(`stays out as long as ${why}`, () =>

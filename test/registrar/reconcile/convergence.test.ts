@@ -141,7 +141,7 @@ class Site {
       readHostFacts: async () => ({ hostAddresses, ownNetworks: [] }),
       bootKey: machine.bootId,
       machine,
-      context: { stopSeconds: STOP_SECONDS },
+      context: { stopTimeoutSeconds: STOP_SECONDS },
     });
     this.#guard(running.link);
     this.running.push(running);

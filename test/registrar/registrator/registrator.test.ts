@@ -146,7 +146,7 @@ suite('registrator’s services', () => {
     [
       '-useIpFromLabel',
       { ...web, labels: { ip: '10.32.0.7/12' } },
-      { ipFromLabel: 'ip', ip: '203.0.113.9' },
+      { ipLabel: 'ip', ip: '203.0.113.9' },
       'nginx/node1-web-80=10.32.0.7:8080',
     ],
     [
@@ -395,7 +395,12 @@ suite('what registrator dropped or overwrote', () => {
 
   it('the operator may allow methods that are not safe', () => {
     const env = { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' };
-    const registrator = { hostName: 'node1', rawIds: false, tags: [], checkMethods: ['POST'] };
+    const registrator = {
+      hostName: 'node1',
+      rawIds: false,
+      tags: [],
+      checkMethods: ['POST'],
+    } as const;
     const { record, refusals } = first({ ...web, env }, { registrator });
     assert.equal(record?.check?.kind === 'http' && record.check.method, 'POST');
     assert.deepEqual(refusals, []);
