@@ -1,7 +1,6 @@
 /**
- * The forwarder's memory of upstream replies: bounded in entries and in octets, the least recently used going first, in
- * the order that a Map keeps by itself, so that nothing ever scans. Times are arguments, in milliseconds of any clock
- * that never steps back.
+ * The forwarder's cache of upstream replies, bounded in entries and in octets. The least recently used entry goes first;
+ * a Map keeps that order by itself, so nothing ever scans. Times are monotonic milliseconds.
  */
 import type { Message, Question } from '../dns/message.ts';
 import { nameKey } from '../dns/name.ts';
@@ -10,17 +9,8 @@ import type { Forwarded, ForwardOptions } from './forwarder.ts';
 
 export interface CacheLimits {
   readonly maxEntries: number;
-  /** Of memory, as `costOctets` estimates it. */
+  /** Memory, as `memoryOctets` estimates it. */
   readonly maxOctets: number;
-}
-
-export interface Cache {
-  /** The outcome with its TTLs aged by the whole seconds since it came; `undefined` when there is none or it expired. */
-  get(key: string, nowMs: number): Forwarded | undefined;
-  /** Keeps the outcome for as long as `lifetimeSeconds` says. */
-  put(key: string, outcome: Forwarded, nowMs: number): void;
-  readonly size: number;
-  readonly octets: number;
 }
 
 interface CachedReply {
@@ -32,7 +22,7 @@ interface CachedReply {
 
 const MAX_SECONDS = 86_400;
 
-/** RFC 9520 §3.2: failures are kept for a second at least, so that a broken name is not a storm of questions. */
+/** RFC 9520 §3.2: failures are cached for at least a second, so that a broken name does not cause a storm of queries. */
 const FAILURE_SECONDS = 1;
 
 /** One key for all questions that one reply answers. */
@@ -41,7 +31,7 @@ export function cacheKey(question: Question, options: ForwardOptions): string {
   return `${nameKey(question.qname)}\0${question.qtype} ${question.qclass} ${flags}`;
 }
 
-/** How long an outcome may be given again, in seconds; 0 is not at all. */
+/** How long the cache may keep an outcome; 0: not at all. */
 export function lifetimeSeconds(outcome: Forwarded): number {
   switch (outcome.kind) {
     case 'answered':
@@ -57,7 +47,7 @@ function messageLifetime({ rcode, answer, authority, questions }: Message): numb
   if (rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN) return FAILURE_SECONDS;
   const qtype = questions[0]?.qtype;
   const isPositive = answer.some((rr) => rr.type === qtype || qtype === Type.ANY);
-  // RFC 2308 §5: a negative answer without SOA is not kept.
+  // RFC 2308 §5: a negative answer without SOA is not cached.
   if (!isPositive && !authority.some((rr) => rr.type === Type.SOA)) return 0;
   return [...answer, ...authority].reduce(
     (least, rr) => Math.min(least, rr.ttlSeconds),
@@ -65,11 +55,7 @@ function messageLifetime({ rcode, answer, authority, questions }: Message): numb
   );
 }
 
-export function createCache(limits: CacheLimits): Cache {
-  return new LruCache(limits);
-}
-
-class LruCache implements Cache {
+export class ReplyCache {
   readonly #limits: CacheLimits;
   /** The least recently used first. */
   readonly #entries = new Map<string, CachedReply>();
@@ -87,6 +73,7 @@ class LruCache implements Cache {
     return this.#octets;
   }
 
+  /** The outcome, its TTLs lowered by the whole seconds since it was put; `undefined` when there is none or it expired. */
   get(key: string, nowMs: number): Forwarded | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
@@ -99,11 +86,12 @@ class LruCache implements Cache {
     return aged(entry.outcome, Math.floor((nowMs - entry.storedMs) / 1000));
   }
 
+  /** Keeps the outcome for `lifetimeSeconds`. */
   put(key: string, outcome: Forwarded, nowMs: number): void {
     const seconds = lifetimeSeconds(outcome);
     const old = this.#entries.get(key);
     if (old !== undefined) this.#remove(key, old);
-    const octets = costOctets(key, outcome);
+    const octets = memoryOctets(key, outcome);
     if (seconds <= 0 || octets > this.#limits.maxOctets) return;
     const expiresMs = nowMs + seconds * 1000;
     this.#entries.set(key, { outcome, storedMs: nowMs, expiresMs, octets });
@@ -135,8 +123,8 @@ function aged(outcome: Forwarded, seconds: number): Forwarded {
   };
 }
 
-/** What an entry takes in memory, roughly: the records' objects weigh more than their rdata, except for big ones. */
-function costOctets(key: string, outcome: Forwarded): number {
+/** An estimate of an entry's memory: a record's objects take more than its rdata, unless that is large. */
+function memoryOctets(key: string, outcome: Forwarded): number {
   let octets = 600 + 2 * key.length;
   if (outcome.kind !== 'answered') return octets;
   for (const rr of [...outcome.message.answer, ...outcome.message.authority])

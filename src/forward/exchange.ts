@@ -1,7 +1,7 @@
 /**
- * One question to one upstream over UDP, on a socket of its own: a fresh random port and a fresh random id for each
- * (F1, RFC 5452 §9.2), connected, so that the kernel drops what others send and reports a closed port. Every failure is
- * a value, and the socket is closed whatever happens.
+ * One question to one upstream over UDP, on a socket of its own with a random port and a random id (RFC 5452 §9.2). The
+ * socket is connected, so that the kernel drops packets from other addresses and reports a closed port. Every failure is
+ * a value, and the socket is closed in the end.
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -11,7 +11,8 @@ import { encodeQuery } from '../dns/encode.ts';
 import type { Question } from '../dns/message.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { isPublicAddress } from './privateNames.ts';
-import { type ExchangeResult, type RandomInt, readReply } from './reply.ts';
+import type { RandomInt } from './randomCase.ts';
+import { type ExchangeResult, readReply } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface UpstreamQuery {
@@ -19,9 +20,9 @@ export interface UpstreamQuery {
   readonly question: Question;
   readonly checkingDisabled: boolean;
   readonly dnssecOk: boolean;
-  /** Whether to send an OPT record at all. */
+  /** Whether to send an OPT record. */
   readonly edns: boolean;
-  /** The soradns servers on the question's way, this one the last. */
+  /** The soradns servers that the question has passed, this one the last. */
   readonly path: readonly ServerId[];
 }
 
@@ -32,33 +33,33 @@ export interface ExchangeOptions {
   readonly randomInt: RandomInt;
 }
 
-/** The ports to choose from: above those that services of a host usually bind, 15.7 bits of them. */
+/** The ports to choose from, 15.7 bits of them: above those that the services of a host usually bind. */
 const FIRST_PORT = 10240;
 const PORT_COUNT = 65536 - FIRST_PORT;
 const BIND_ATTEMPTS = 8;
 
 /**
- * The question on the wire, with RD set. Only servers on private addresses get to see its way: another soradns is one of
- * those, and old public servers may not know what to do with an option.
+ * The question as octets, with RD set. Only upstreams on private addresses get the path: another soradns server has such
+ * an address, and old public servers may not know what to do with the option.
  */
 export function encodeUpstreamQuery(
-  ask: UpstreamQuery,
+  query: UpstreamQuery,
   id: number,
   { address }: Upstream,
 ): Uint8Array {
-  const { question, checkingDisabled, dnssecOk } = ask;
-  const path = isPublicAddress(address) ? undefined : ask.path;
-  const edns = ask.edns ? { udpSize: UDP_SIZE, dnssecOk, path } : undefined;
+  const { question, checkingDisabled, dnssecOk } = query;
+  const path = isPublicAddress(address) ? undefined : query.path;
+  const edns = query.edns ? { udpSize: UDP_SIZE, dnssecOk, path } : undefined;
   return encodeQuery({ id, question, recursionDesired: true, checkingDisabled, edns });
 }
 
-/** What the conversation is settled with first, unless its time is over or it is ended before. */
+/** Settles with the first result that `start` reports, or with a failure at the timeout or when the signal is aborted. */
 export function exchangeWithin(
   { timeoutMs, signal }: ExchangeOptions,
-  converse: (settle: (exchanged: ExchangeResult) => void) => void,
+  start: (settle: (result: ExchangeResult) => void) => void,
 ): Promise<ExchangeResult> {
   return withDeadline(
-    new Promise(converse),
+    new Promise(start),
     timeoutMs,
     (end): ExchangeResult =>
       end === 'timeout' ? { kind: 'timeout' } : { kind: 'network', text: 'shutting down' },
@@ -69,15 +70,18 @@ export function exchangeWithin(
 /** Settles within `timeoutMs` and never rejects. */
 export async function exchangeUdp(
   upstream: Upstream,
-  ask: UpstreamQuery,
-  limits: ExchangeOptions,
+  query: UpstreamQuery,
+  options: ExchangeOptions,
 ): Promise<ExchangeResult> {
   let socket: Socket | undefined;
   try {
-    socket = await bindFreshPort(isIP(upstream.address) === 6 ? 'udp6' : 'udp4', limits.randomInt);
+    socket = await bindRandomPort(
+      isIP(upstream.address) === 6 ? 'udp6' : 'udp4',
+      options.randomInt,
+    );
     socket.connect(upstream.port, upstream.address);
     await once(socket, 'connect');
-    return await converse(socket, upstream, ask, limits);
+    return await sendAndReceive(socket, upstream, query, options);
   } catch (error) {
     return { kind: 'network', text: (error as Error).message };
   } finally {
@@ -85,8 +89,8 @@ export async function exchangeUdp(
   }
 }
 
-/** A socket on a random port; one that the kernel chose when ours were taken again and again. */
-async function bindFreshPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promise<Socket> {
+/** A socket on a random port; on one that the kernel chooses when each of the random ones was in use. */
+async function bindRandomPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promise<Socket> {
   for (let attempt = 1; ; attempt++) {
     const socket = createSocket({ type, ipv6Only: type === 'udp6' });
     const port = attempt <= BIND_ATTEMPTS ? FIRST_PORT + randomInt(PORT_COUNT) : 0;
@@ -102,21 +106,21 @@ async function bindFreshPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promi
   }
 }
 
-function converse(
+function sendAndReceive(
   socket: Socket,
   upstream: Upstream,
-  ask: UpstreamQuery,
-  limits: ExchangeOptions,
+  query: UpstreamQuery,
+  options: ExchangeOptions,
 ): Promise<ExchangeResult> {
-  const id = limits.randomInt(65536);
-  return exchangeWithin(limits, (settle) => {
+  const id = options.randomInt(65536);
+  return exchangeWithin(options, (settle) => {
     const fail = (error: Error) => settle({ kind: 'network', text: error.message });
     socket.on('error', fail);
     socket.on('message', (packet) => {
-      const exchanged = readReply(packet, { id, question: ask.question, transport: 'udp' });
-      if (exchanged !== undefined) settle(exchanged);
+      const result = readReply(packet, { id, question: query.question, transport: 'udp' });
+      if (result !== undefined) settle(result);
     });
-    socket.send(encodeUpstreamQuery(ask, id, upstream), (error) => {
+    socket.send(encodeUpstreamQuery(query, id, upstream), (error) => {
       if (error) fail(error);
     });
   });

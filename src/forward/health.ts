@@ -1,98 +1,72 @@
 /**
- * Which upstreams are worth a client's time. Like glibc we prefer the first one listed; unlike glibc a dead one does not
- * cost every question its timeout. After two failures in a row an upstream is down: asked only when all others failed
- * too, and probed with a copy of a real question, which nobody waits for, until it answers one.
+ * Which upstreams are worth a client's time. Like glibc the forwarder prefers the first one listed; unlike glibc it does
+ * not let a dead one cost every question its timeout. After two failures in a row an upstream is down: it gets a question
+ * only when all others failed too, and copies of real questions as probes until it replies to one.
  */
 import { backoffMs } from '../timing/backoff.ts';
-import type { UpstreamQuery } from './exchange.ts';
-import { type QueryContext, queryUpstream } from './queryUpstreams.ts';
 import type { Upstream } from './upstream.ts';
-
-export interface UpstreamHealth {
-  /** All upstreams: those that are up as listed, then those that are down as listed. */
-  order(): Upstream[];
-  isDown(upstream: Upstream): boolean;
-  /** Whether a probe is due; saying yes starts the wait for the next one, twice as long up to half a minute. */
-  takeProbe(upstream: Upstream, nowMs: number): boolean;
-  /** It replied, whatever it said. */
-  succeeded(upstream: Upstream): void;
-  failed(upstream: Upstream, nowMs: number): void;
-}
 
 const FAILURES_TO_BE_DOWN = 2;
 const PROBE_INTERVAL = { minMs: 2_000, maxMs: 30_000 };
 
-interface State {
-  failures: number;
+interface UpstreamState {
+  failuresInARow: number;
+  /** Sent since it is down. */
   probes: number;
   probeAtMs: number;
 }
 
-export function createHealth(upstreams: readonly Upstream[]): UpstreamHealth {
-  const states = new Map<Upstream, State>(upstreams.map((upstream) => [upstream, freshState()]));
-  const stateOf = (upstream: Upstream) => states.get(upstream) ?? freshState();
-  const isDown = (upstream: Upstream) => stateOf(upstream).failures >= FAILURES_TO_BE_DOWN;
+/** Times are monotonic milliseconds. */
+export class UpstreamHealth {
+  readonly #states: ReadonlyMap<Upstream, UpstreamState>;
 
-  return {
-    isDown,
-    order: () => [
-      ...upstreams.filter((upstream) => !isDown(upstream)),
-      ...upstreams.filter((upstream) => isDown(upstream)),
-    ],
-    takeProbe(upstream, nowMs) {
-      const state = stateOf(upstream);
-      if (!isDown(upstream) || nowMs < state.probeAtMs) return false;
-      state.probes++;
+  constructor(upstreams: readonly Upstream[]) {
+    this.#states = new Map(upstreams.map((upstream) => [upstream, newState()]));
+  }
+
+  /** All upstreams: those that are up in the order listed, then those that are down in the order listed. */
+  order(): Upstream[] {
+    const upstreams = [...this.#states.keys()];
+    return [
+      ...upstreams.filter((upstream) => !this.isDown(upstream)),
+      ...upstreams.filter((upstream) => this.isDown(upstream)),
+    ];
+  }
+
+  isDown(upstream: Upstream): boolean {
+    return this.#stateOf(upstream).failuresInARow >= FAILURES_TO_BE_DOWN;
+  }
+
+  /** Whether a probe is due. If so, the wait for the next one begins, which is twice as long up to half a minute. */
+  takeProbe(upstream: Upstream, nowMs: number): boolean {
+    const state = this.#stateOf(upstream);
+    if (!this.isDown(upstream) || nowMs < state.probeAtMs) return false;
+    state.probes++;
+    state.probeAtMs = nowMs + probeIntervalMs(state);
+    return true;
+  }
+
+  /** The upstream replied, with whatever rcode. */
+  succeeded(upstream: Upstream): void {
+    Object.assign(this.#stateOf(upstream), newState());
+  }
+
+  failed(upstream: Upstream, nowMs: number): void {
+    const state = this.#stateOf(upstream);
+    state.failuresInARow++;
+    if (state.failuresInARow === FAILURES_TO_BE_DOWN)
       state.probeAtMs = nowMs + probeIntervalMs(state);
-      return true;
-    },
-    succeeded(upstream) {
-      states.set(upstream, freshState());
-    },
-    failed(upstream, nowMs) {
-      const state = stateOf(upstream);
-      state.failures++;
-      if (state.failures === FAILURES_TO_BE_DOWN) state.probeAtMs = nowMs + probeIntervalMs(state);
-    },
-  };
+  }
+
+  #stateOf(upstream: Upstream): UpstreamState {
+    return this.#states.get(upstream) ?? newState();
+  }
 }
 
-function freshState(): State {
-  return { failures: 0, probes: 0, probeAtMs: 0 };
+function newState(): UpstreamState {
+  return { failuresInARow: 0, probes: 0, probeAtMs: 0 };
 }
 
-function probeIntervalMs({ probes }: State): number {
+function probeIntervalMs({ probes }: UpstreamState): number {
   return backoffMs(probes + 1, PROBE_INTERVAL);
-}
-
-/** Copies of real questions to upstreams that are down and due for a sign of life. Nobody waits for the replies. */
-
-export class Probes {
-  readonly #context: QueryContext;
-  readonly #underWay = new Set<Promise<unknown>>();
-
-  constructor(context: QueryContext) {
-    this.#context = context;
-  }
-
-  /** Sends the question to those of the upstreams that are due. */
-  send(ask: UpstreamQuery, upstreams: readonly Upstream[]): void {
-    const { health, clock, totalTimeoutMs } = this.#context;
-    const nowMs = clock();
-    for (const upstream of upstreams) {
-      if (!health.takeProbe(upstream, nowMs)) continue;
-      const probing: Promise<unknown> = queryUpstream(
-        ask,
-        upstream,
-        nowMs + totalTimeoutMs,
-        this.#context,
-      ).finally(() => this.#underWay.delete(probing));
-      this.#underWay.add(probing);
-    }
-  }
-
-  /** Settles when none of now is under way. */
-  async ended(): Promise<void> {
-    await Promise.allSettled(this.#underWay);
-  }
 }

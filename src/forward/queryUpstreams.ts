@@ -1,7 +1,7 @@
 /**
- * One question through the upstreams: in the order of their health, one after the other, until one gives a usable reply
- * or the time is up. Each is asked once, and once more at the end if it kept silent (a lost packet); never more, so that
- * a dead network does not turn questions into storms.
+ * One question to the upstreams, in the order of their health and one after the other, until one gives a usable reply or
+ * the time is over. Each gets the question once, and those that kept silent (perhaps for a lost packet) once more at the
+ * end; never more often, so that a dead network does not turn questions into storms.
  */
 import { printSocketAddress } from '../dns/address.ts';
 import { Rcode } from '../dns/rr.ts';
@@ -10,49 +10,50 @@ import { type ExchangeOptions, exchangeUdp, type UpstreamQuery } from './exchang
 import { exchangeTcp } from './exchangeTcp.ts';
 import type { Forwarded } from './forwarder.ts';
 import type { UpstreamHealth } from './health.ts';
-import type { ExchangeResult, RandomInt } from './reply.ts';
+import type { RandomInt } from './randomCase.ts';
+import type { ExchangeResult } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface QueryContext {
   readonly health: UpstreamHealth;
   readonly randomInt: RandomInt;
-  /** Milliseconds of a clock that never steps back. */
+  /** Monotonic milliseconds. */
   readonly clock: () => number;
   readonly signal: AbortSignal;
-  /** How long one upstream may take before the next one is asked. */
+  /** The time of one upstream, after which the next one gets the question. */
   readonly tryTimeoutMs: number;
   readonly totalTimeoutMs: number;
 }
 
-/** A try shorter than this is not worth its packets. */
-const SHORTEST_TRY_MS = 50;
+/** A shorter try is not worth its packets. */
+const MIN_TRY_MS = 50;
 
 /** Settles within `totalTimeoutMs` and never rejects; the message is as it came, whatever its rcode. */
 export async function queryUpstreams(
-  ask: UpstreamQuery,
+  query: UpstreamQuery,
   upstreams: readonly Upstream[],
   context: QueryContext,
 ): Promise<Forwarded> {
   const deadlineMs = context.clock() + context.totalTimeoutMs;
-  const first = await queryOneByOne(ask, upstreams, deadlineMs, context);
+  const first = await queryOneByOne(query, upstreams, deadlineMs, context);
   if (first.outcome.kind === 'answered' || first.silent.length === 0) return first.outcome;
-  // What time is left is shared by those that may just have lost a packet.
+  // The upstreams that may only have lost a packet share the time that is left.
   const leftMs = deadlineMs - context.clock();
   const tryTimeoutMs = leftMs / first.silent.length;
-  if (tryTimeoutMs < SHORTEST_TRY_MS) return first.outcome;
-  const second = await queryOneByOne(ask, first.silent, deadlineMs, { ...context, tryTimeoutMs });
+  if (tryTimeoutMs < MIN_TRY_MS) return first.outcome;
+  const second = await queryOneByOne(query, first.silent, deadlineMs, { ...context, tryTimeoutMs });
   return second.outcome;
 }
 
 interface PassResult {
   readonly outcome: Forwarded;
-  /** Those that gave no sign of life in their time. */
+  /** The upstreams that sent nothing in their time. */
   readonly silent: readonly Upstream[];
 }
 
-/** Asks one after the other until a reply is usable; else the outcome is the last reply, or how the last one failed. */
+/** Ends at the first usable reply; else the outcome is the last reply, or how the last upstream failed. */
 async function queryOneByOne(
-  ask: UpstreamQuery,
+  query: UpstreamQuery,
   upstreams: readonly Upstream[],
   deadlineMs: number,
   context: QueryContext,
@@ -60,66 +61,97 @@ async function queryOneByOne(
   const silent: Upstream[] = [];
   let outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
   for (const upstream of upstreams) {
-    // Somebody did reply, if without use: those that likely would not reply at all are not worth the wait.
+    // After a reply, even a useless one, an upstream that is down and would likely stay silent is not worth the wait.
     if (outcome.kind === 'answered' && context.health.isDown(upstream)) continue;
-    if (deadlineMs - context.clock() < SHORTEST_TRY_MS || context.signal.aborted) break;
-    const exchanged = await queryUpstream(ask, upstream, deadlineMs, context);
-    if (exchanged.kind === 'timeout') silent.push(upstream);
-    const next = outcomeOf(exchanged, upstream);
+    if (deadlineMs - context.clock() < MIN_TRY_MS || context.signal.aborted) break;
+    const result = await queryUpstream(query, upstream, deadlineMs, context);
+    if (result.kind === 'timeout') silent.push(upstream);
+    const next = outcomeOf(result, upstream);
     if (next.kind === 'answered' || outcome.kind !== 'answered') outcome = next;
-    if (exchanged.kind === 'reply' && isUsableReply(exchanged.message)) break;
+    if (result.kind === 'reply' && isUsableReply(result.message)) break;
   }
   return { outcome, silent };
 }
 
 /**
- * One upstream's last word: over TCP where UDP could not carry or prove the reply, without EDNS where it cannot read
- * that. A server that keeps neither case nor a TCP port cannot be used: that is what forging would look like.
+ * The final result of one upstream: over TCP where UDP could not carry or prove the reply, without EDNS where the
+ * upstream does not understand it. An upstream that changes the case and has no TCP port cannot be used, since a forged
+ * reply looks the same.
  */
-export async function queryUpstream(
-  ask: UpstreamQuery,
+async function queryUpstream(
+  query: UpstreamQuery,
   upstream: Upstream,
   deadlineMs: number,
   context: QueryContext,
 ): Promise<ExchangeResult> {
   const { health, clock, signal, randomInt } = context;
-  const limits = (): ExchangeOptions => {
+  const options = (): ExchangeOptions => {
     const timeoutMs = Math.max(1, Math.min(context.tryTimeoutMs, deadlineMs - clock()));
     return { timeoutMs, signal, randomInt };
   };
-  let asked = ask;
-  let exchanged = await exchangeUdp(upstream, asked, limits());
-  if (asked.edns && isEdnsRefusal(exchanged)) {
-    asked = { ...ask, edns: false };
-    exchanged = await exchangeUdp(upstream, asked, limits());
+  let sent = query;
+  let result = await exchangeUdp(upstream, sent, options());
+  if (sent.edns && isEdnsRefusal(result)) {
+    sent = { ...query, edns: false };
+    result = await exchangeUdp(upstream, sent, options());
   }
-  if (exchanged.kind === 'timeout' || exchanged.kind === 'network')
-    health.failed(upstream, clock());
+  if (result.kind === 'timeout' || result.kind === 'network') health.failed(upstream, clock());
   else health.succeeded(upstream);
-  if (exchanged.kind !== 'truncated' && exchanged.kind !== 'caseChanged') return exchanged;
-  return exchangeTcp(upstream, asked, limits());
+  if (result.kind !== 'truncated' && result.kind !== 'caseChanged') return result;
+  return exchangeTcp(upstream, sent, options());
 }
 
-/** RFC 6891 §7: servers from before EDNS say FORMERR, some NOTIMP, without an OPT record of their own. */
-function isEdnsRefusal(exchanged: ExchangeResult): boolean {
-  if (exchanged.kind !== 'reply' || exchanged.message.edns !== undefined) return false;
-  const { rcode } = exchanged.message;
+/** RFC 6891 §7: servers from before EDNS reply FORMERR, some NOTIMP, without an OPT record of their own. */
+function isEdnsRefusal(result: ExchangeResult): boolean {
+  if (result.kind !== 'reply' || result.message.edns !== undefined) return false;
+  const { rcode } = result.message;
   return rcode === Rcode.FORMERR || rcode === Rcode.NOTIMP;
 }
 
-function outcomeOf(exchanged: ExchangeResult, upstream: Upstream): Forwarded {
-  const who = printSocketAddress(upstream);
-  switch (exchanged.kind) {
+function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
+  const server = printSocketAddress(upstream);
+  switch (result.kind) {
     case 'reply':
-      if (isReferral(exchanged.message))
-        return { kind: 'failed', reason: 'servfail', text: `${who} does not recurse` };
-      return { kind: 'answered', message: exchanged.message };
+      if (isReferral(result.message))
+        return { kind: 'failed', reason: 'servfail', text: `${server} does not recurse` };
+      return { kind: 'answered', message: result.message };
     case 'timeout':
-      return { kind: 'failed', reason: 'timeout', text: `${who} did not reply` };
+      return { kind: 'failed', reason: 'timeout', text: `${server} did not reply` };
     case 'network':
-      return { kind: 'failed', reason: 'network', text: `${who}: ${exchanged.text}` };
+      return { kind: 'failed', reason: 'network', text: `${server}: ${result.text}` };
     case 'truncated':
     case 'caseChanged':
-      throw new Error(`${exchanged.kind} is never the last word`);
+      throw new Error(`${result.kind} is never the final result`);
+  }
+}
+
+/** Sends copies of real questions to upstreams that are down, to see when they reply again. No caller waits for them. */
+export class Probes {
+  readonly #context: QueryContext;
+  readonly #pending = new Set<Promise<unknown>>();
+
+  constructor(context: QueryContext) {
+    this.#context = context;
+  }
+
+  /** Sends the question to those of the upstreams whose probe is due. */
+  send(query: UpstreamQuery, upstreams: readonly Upstream[]): void {
+    const { health, clock, totalTimeoutMs } = this.#context;
+    const nowMs = clock();
+    for (const upstream of upstreams) {
+      if (!health.takeProbe(upstream, nowMs)) continue;
+      const probe: Promise<unknown> = queryUpstream(
+        query,
+        upstream,
+        nowMs + totalTimeoutMs,
+        this.#context,
+      ).finally(() => this.#pending.delete(probe));
+      this.#pending.add(probe);
+    }
+  }
+
+  /** Resolves when all probes that were sent before the call have ended. */
+  async ended(): Promise<void> {
+    await Promise.allSettled(this.#pending);
   }
 }

@@ -13,7 +13,7 @@
  */
 import type { Question } from '../dns/message.ts';
 import type { Forwarded } from './forwarder.ts';
-import { identicalNames, letterCount } from './reply.ts';
+import { identicalNames, letterCount } from './randomCase.ts';
 
 export interface OutgoingQuestion {
   /** In the random case in which it was sent. */

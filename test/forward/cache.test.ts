@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { cacheKey, createCache, lifetimeSeconds } from '../../src/forward/cache.ts';
+import { cacheKey, lifetimeSeconds, ReplyCache } from '../../src/forward/cache.ts';
 import type { Forwarded } from '../../src/forward/forwarder.ts';
 import { type MessageText, messageOf, printed, questionOf } from '../support/messages.ts';
 
@@ -18,7 +18,7 @@ function lines(outcome: Forwarded | undefined): string[] | undefined {
 }
 
 test('TTLs age by whole seconds, and the shortest one ends the entry', () => {
-  const cache = createCache(LIMITS);
+  const cache = new ReplyCache(LIMITS);
   const text = {
     answer: ['www.example.com. 10 CNAME a.example.com.', 'a.example.com. 100 A 192.0.2.1'],
   };
@@ -62,7 +62,7 @@ for (const [what, outcome, seconds] of lifetimes)
   test(`${what} is kept ${seconds} s`, () => assert.equal(lifetimeSeconds(outcome), seconds));
 
 test('the least recently used entry goes first', () => {
-  const cache = createCache({ ...LIMITS, maxEntries: 3 });
+  const cache = new ReplyCache({ ...LIMITS, maxEntries: 3 });
   const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
   for (const key of ['a', 'b', 'c']) cache.put(key, outcome, 0);
   cache.get('a', 1);
@@ -77,7 +77,7 @@ test('entries and octets stay within their limits whatever is put', () => {
   const texts = fc.array(fc.integer({ min: 1, max: 200 }), { maxLength: 60 });
   fc.assert(
     fc.property(texts, (sizes) => {
-      const cache = createCache({ maxEntries: 20, maxOctets: 30_000 });
+      const cache = new ReplyCache({ maxEntries: 20, maxOctets: 30_000 });
       for (const [i, size] of sizes.entries()) {
         const answer = Array.from({ length: size }, () => 'www.example.com. 10 TXT x');
         cache.put(`k${i % 30}`, answered({ answer }, questionOf('www.example.com', 'TXT')), i);
@@ -91,7 +91,7 @@ test('entries and octets stay within their limits whatever is put', () => {
 });
 
 test('a new outcome takes the place of the old one, also when it may not be kept', () => {
-  const cache = createCache(LIMITS);
+  const cache = new ReplyCache(LIMITS);
   const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
   cache.put('k', outcome, 0);
   const { octets } = cache;

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createHealth } from '../../src/forward/health.ts';
+import { UpstreamHealth } from '../../src/forward/health.ts';
 
 const a = { address: '192.0.2.1', port: 53 };
 const b = { address: '192.0.2.2', port: 53 };
 const c = { address: '192.0.2.3', port: 53 };
 
 test('upstreams are asked as listed, the ones that are down last', () => {
-  const health = createHealth([a, b, c]);
+  const health = new UpstreamHealth([a, b, c]);
   health.failed(a, 0);
   assert.deepEqual(health.order(), [a, b, c], 'one lost packet is no outage');
   health.failed(a, 0);
@@ -18,7 +18,7 @@ test('upstreams are asked as listed, the ones that are down last', () => {
 });
 
 test('a reply between two failures keeps an upstream up', () => {
-  const health = createHealth([a, b]);
+  const health = new UpstreamHealth([a, b]);
   health.failed(a, 0);
   health.succeeded(a);
   health.failed(a, 0);
@@ -26,7 +26,7 @@ test('a reply between two failures keeps an upstream up', () => {
 });
 
 test('one that is down is probed after 2, 4, 8, 16 and then every 30 seconds', () => {
-  const health = createHealth([a]);
+  const health = new UpstreamHealth([a]);
   assert.ok(!health.takeProbe(a, 0), 'it is up');
   health.failed(a, 500);
   health.failed(a, 500);

@@ -8,7 +8,7 @@ import {
   letterCount,
   randomizeCase,
   withoutRandomCase,
-} from '../../src/forward/reply.ts';
+} from '../../src/forward/randomCase.ts';
 import { messageOf, nameOf, printed, questionOf } from '../support/messages.ts';
 
 const octetLabel = fc
