@@ -6,6 +6,7 @@ import test, { after } from 'node:test';
 import { type ComposeStack, composeStack } from '../support/composeStack.ts';
 import type { Dockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';
+import { shellBlocks } from '../support/pages.ts';
 import { PROJECT, standInForBases, standInForEtcd } from '../support/standIns.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
@@ -78,6 +79,11 @@ async function assertHardened(
   assert.deepEqual(HostConfig.SecurityOpt, ['no-new-privileges:true'], service);
 }
 
+/** The arguments of compose in the page's blocks: the whole stack, and all in one container. */
+const ofPage = shellBlocks('docs/docker.md', 'A registrar without privileges').map((block) =>
+  block.trim().split(' ').slice(2),
+);
+
 test(
   'docker-compose builds the image, and the README names the same etcd image as compose.yaml',
   docker.options,
@@ -98,7 +104,7 @@ test(
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composeStack(dockerd, { folder });
-    await stack.compose('up', '-d');
+    await stack.compose(...(ofPage[0] ?? []));
     const services = ['etcd', 'server', 'registrar'];
     const inspected = await Promise.all(services.map((name) => inspect(dockerd, stack, name)));
     const starts = inspected.map(({ State }) => State.StartedAt);

@@ -1,6 +1,6 @@
 /**
  * Builds the Dockerfile on stand-ins for its base images and checks the image: it runs without root, writes only to its
- * volume, is healthy when it answers, and stops in time. Then runs the README's blocks for two hosts unchanged.
+ * volume, is healthy when it answers, and stops in time. Then runs the pages' blocks for one host and for two unchanged.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -12,8 +12,9 @@ import { dig } from '../support/dig.ts';
 import { type Dockerd, startDockerd } from '../support/dockerd.ts';
 import { useDockerd } from '../support/dockerTest.ts';
 import { type Lan, startLan } from '../support/hostNetwork.ts';
-import { shellBlocks } from '../support/readmeBlocks.ts';
-import { buildImage, PROJECT, standInForEtcd } from '../support/standIns.ts';
+import { shellBlocks } from '../support/pages.ts';
+import { NGINX_PAGE, standInForPublicImages } from '../support/publicImages.ts';
+import { buildImage, PROJECT, standInForBases, standInForEtcd } from '../support/standIns.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
@@ -37,7 +38,7 @@ const WATCHED = ['--health-interval=1s', '--health-start-period=1ms', '--health-
 const TOOLS =
   /\.(ts|map|tgz)$|\/(typescript|tsx|@biomejs|_cacache)\/|(musl|darwin|win32)[^/]*\/?[^/]*\.node$/;
 const PUBLISHED = ['53:53/udp', '53:53/tcp'];
-const NAME = '1.rails.production.east.skydns.local';
+const NAME = 'web.skydns.local';
 const HEALTHY = /^127\.0\.0\.1:53 REFUSED$/m;
 const STARTED_MS = 60_000;
 
@@ -187,36 +188,57 @@ test(
 );
 
 test(
+  "The README's block for one host builds the image and finds a container",
+  docker.options,
+  docker.on(async (dockerd) => {
+    await standInForBases(dockerd.host);
+    await standInForPublicImages(dockerd);
+    const [block = ''] = shellBlocks('README.md', 'Try it in a minute').filter((text) =>
+      text.includes('docker build'),
+    );
+    const { start, lookUp } = parted(block);
+    await shell(dockerd, start, {});
+    let printed = '';
+    const isFound = async () => {
+      printed = await shell(dockerd, lookUp, {}).catch(({ stdout }) => stdout);
+      return printed.includes(dockerd.address);
+    };
+    await until('the container is found', isFound, STARTED_MS).catch(async (error) => {
+      throw new Error(`${error}\n${printed}\n${await logs(dockerd, 'soradns')}`);
+    });
+    await assertStops(dockerd, 'soradns');
+  }),
+);
+
+/** A block's lines that start something, and those that look something up, which may be repeated. */
+function parted(block: string): { readonly start: string; readonly lookUp: string } {
+  const lines = block.split('\n');
+  return {
+    start: lines.filter((line) => !line.includes('--rm')).join('\n'),
+    lookUp: lines.filter((line) => line.includes('--rm')).join('\n'),
+  };
+}
+
+test(
   "A container on one host reaches a container on the other after the README's blocks for two hosts",
   docker.options,
   docker.on(async (first) => {
     const second = await startDockerd({ connection: connection(12) });
     try {
       await standInForEtcd(first.cli, etcdImage());
-      await shell(first, RAILS, {});
       await shell(first, `docker save soradns | docker --host ${second.host} load`, {});
-      await second.docker('tag', 'bb', 'alpine');
-      const [onFirst = '', onFurther = ''] = shellBlocks('Two hosts').filter((block) =>
+      for (const host of [first, second]) await standInForPublicImages(host);
+      const [onFirst = '', onFurther = ''] = shellBlocks('README.md', 'Two hosts').filter((block) =>
         block.includes('soradns up'),
       );
       await shell(first, onFirst, { HOST: first.address });
-      await shell(
-        second,
-        onFurther
-          .split('\n')
-          .filter((line) => !line.includes('--rm'))
-          .join('\n'),
-        { ETCD: first.address },
-      );
+      const { start, lookUp } = parted(onFurther);
+      await shell(second, start, { ETCD: first.address });
       for (const host of [first, second])
         await becomes(host, 'soradns', 'healthy', /^172\.17\.0\.1:53 REFUSED$/m);
-      const lookUp = onFurther
-        .split('\n')
-        .filter((line) => line.includes('--rm'))
-        .join('\n');
       const answers = async () => {
         const printed = await shell(second, lookUp, {}).catch(() => '');
-        return printed.includes('rails on the first host');
+        return printed.includes(NGINX_PAGE);
       };
       await until(
         'the container on the second host reaches the one on the first',
@@ -232,12 +254,14 @@ test(
   }),
 );
 
-/** Runs the README's commands for a host that has only the image. The server answers for a new name after a moment. */
+/** Runs the commands of docs/commands.md for a host that has only the image. The server answers for a new name after a moment. */
 async function assertCommandsRun(host: Dockerd): Promise<void> {
-  const [block = ''] = shellBlocks('Commands').filter((text) => text.includes('docker exec'));
+  const [block = ''] = shellBlocks('docs/commands.md', 'In a container').filter((text) =>
+    text.includes('docker exec'),
+  );
   const commands = block.replaceAll('10.0.0.1:', `${host.address}:`);
   const expected = [
-    /^1\.rails\.production\.east\.skydns\.local\. +/m, // ls
+    /^web\.skydns\.local\. +/m, // ls
     /^docker +unix:.* \(connected\)$/m, // registrar status
     /^db\.skydns\.local\.\t\d+\tIN\tA\t10\.0\.0\.9$/m, // query
     /^ok +server +172\.17\.0\.1:53 answers for skydns\.local\./m, // doctor
@@ -256,9 +280,11 @@ function containerOf(host: Dockerd): Promise<string> {
   return host.docker('inspect', '--format', '{{.Id}}', 'soradns');
 }
 
-/** Runs the README's block that replaces the image; every lookup meanwhile must print the address. */
+/** Runs the block of docs/operations.md that replaces the image; every lookup meanwhile must print the address. */
 async function assertIsReplaced(host: Dockerd): Promise<void> {
-  const [block = ''] = shellBlocks('Operations').filter((text) => text.includes('docker build'));
+  const [block = ''] = shellBlocks('docs/operations.md', 'Replace a running server').filter(
+    (text) => text.includes('docker build'),
+  );
   const old = await containerOf(host);
   const answers = await withTempDir(async (folder) => {
     const end = join(folder, 'end');
@@ -277,12 +303,6 @@ async function assertIsReplaced(host: Dockerd): Promise<void> {
   assert.deepEqual([...new Set(answers)], [host.address]);
   assert.ok(answers.length > 20, `${answers.length} lookups`);
 }
-
-const RAILS = `docker build --tag rails - <<'END'
-FROM bb
-RUN mkdir /srv && echo rails on the first host > /srv/index.html
-CMD ["httpd", "-f", "-p", "8080", "-h", "/srv"]
-END`;
 
 function etcdImage(): string {
   const [, image] = /(\S+\/etcd:\S+)/.exec(readFileSync(join(PROJECT, 'README.md'), 'utf8')) ?? [];

@@ -1,4 +1,4 @@
-/** Migration from SkyDNS: the README's block copies etcd's v2 data, and soradns gives the same answers. */
+/** Migration from SkyDNS: the block of docs/migrating.md copies etcd's v2 data, and soradns gives the same answers. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { printSocketAddress } from '../../src/dns/address.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { startEtcd } from '../support/etcd.ts';
-import { shellBlocks } from '../support/readmeBlocks.ts';
+import { shellBlocks } from '../support/pages.ts';
 import { query, startTestServer } from '../support/server.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { question } from '../support/zone.ts';
@@ -22,9 +22,9 @@ async function put(endpoint: string, key: string, value: string): Promise<void> 
   });
 }
 
-/** Runs the README's block; returns its output. */
+/** Runs the page's block; returns its output. */
 async function copy(etcd: string, soradns: string, token = ''): Promise<string> {
-  const [block = ''] = shellBlocks('Migrating');
+  const [block = ''] = shellBlocks('docs/migrating.md', 'From SkyDNS 2');
   const here = block
     .replace('http://127.0.0.1:2379', etcd)
     .replace('http://127.0.0.1:4001', soradns)

@@ -6,6 +6,7 @@ import test from 'node:test';
 import { allFamilies } from '../../src/app/metricsPage.ts';
 import { exposition } from '../../src/observability/metrics.ts';
 import { allMetricsSources } from '../support/metricsSources.ts';
+import { allPages } from '../support/pages.ts';
 import { Exposition } from '../support/prometheus.ts';
 import { projectRoot } from './sources.ts';
 
@@ -114,8 +115,11 @@ test('the panels do not overlap', () => {
   }
 });
 
-test('the README speaks of metrics that exist', () => {
-  const named = textOf('README.md').match(/\b(?:soradns|process|nodejs)_[a-z_]+\b/g) ?? [];
+test('The pages of documentation name only metrics that exist', () => {
+  const named = allPages().flatMap(
+    ({ text }) => text.match(/\b(?:soradns|process|nodejs)_[a-z_]+\b/g) ?? [],
+  );
+  assert.ok(named.length > 5);
   const known = new Set([...samples.map(({ name }) => name), ...read.families.map((f) => f.name)]);
   assert.deepEqual(
     named.filter((name) => !known.has(name) && !name.endsWith('_')),

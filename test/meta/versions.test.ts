@@ -55,16 +55,20 @@ test('CI runs all tests on the oldest Node that package.json allows', () => {
   assert.doesNotMatch(ci, /--node oldest.*--runtime/);
 });
 
-test('the README names the versions that are tested', () => {
+test('The README and CONTRIBUTING.md name the versions of Node and etcd that are tested', () => {
   const readme = textOf('README.md').replace(/\s+/g, ' ');
+  const contributing = textOf('CONTRIBUTING.md').replace(/\s+/g, ' ');
   const oldest = oldestNode().replace(/\.0$/, '');
   assert.ok(readme.includes(`Node ${oldest} or newer`));
-  assert.ok(readme.includes(`Node ${oldestNode()} and ${imageNode()}`), 'not those of CI');
-  assert.ok(readme.includes(`etcd ${BUILT_ETCDS.join(' and ')}`), 'not the etcds that are built');
+  assert.ok(contributing.includes(`Node ${oldestNode()} and ${imageNode()}`), 'not those of CI');
+  assert.ok(
+    contributing.includes(`etcd ${BUILT_ETCDS.join(' and ')}`),
+    'not the etcds that are built',
+  );
 });
 
 test('every image of etcd that is recommended has a version that is tested', () => {
-  for (const path of ['README.md', 'compose.yaml']) {
+  for (const path of ['README.md', 'docs/two-hosts.md', 'compose.yaml']) {
     const images = [...textOf(path).matchAll(/\/etcd:v([\d.]+)/g)].map(([, version]) => version);
     assert.ok(images.length > 0, path);
     assert.deepEqual(

@@ -28,6 +28,7 @@ const COMPONENTS = {
   dnsmasq: 'dnsmasq-base',
   ip: 'iproute2',
   curl: 'curl',
+  groff: 'groff-base',
   openssl: 'openssl',
   python3: 'python3',
   zsh: 'zsh',

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cached, fillCached } from './cache.mjs';
 
-/** The last of each minor version that is maintained. README names them as tested. */
+/** The last of each minor version that is maintained. CONTRIBUTING.md names them as tested. */
 export const BUILT_ETCDS = ['3.6.16', '3.7.3'];
 
 /** What etcd 3.7 needs. */

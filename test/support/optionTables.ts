@@ -1,4 +1,4 @@
-/** The README's tables of options, made from the rows that the program itself reads them by. */
+/** The tables of docs/options.md, made from the rows that the program itself reads them by. */
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
 import { type Option, type OptionWords, wordsOf } from '../../src/config/option.ts';
@@ -13,7 +13,7 @@ import { STORE_OPTIONS } from '../../src/config/storeOptions.ts';
 
 type Rows = Readonly<Record<string, Option<unknown>>>;
 
-/** What stands between the README's marks. */
+/** The text between the marks of docs/options.md. */
 export function optionTables(): string {
   const ofRegister = Object.entries(REGISTER_OPTIONS);
   const own = Object.fromEntries(ofRegister.filter(([field]) => !(field in REGISTRAR_OPTIONS)));

@@ -9,7 +9,7 @@ import { posix } from 'node:path';
 /**
  * Files and folders (with `/`) that use more, but show nothing of Node: tests of the project's texts, of the image, which
  * brings its own Node, and plays in which another program has the part that matters (an engine, a resolver, a shell).
- * Others show what those need of Node, with one dockerd. CI has a step of its own for the README's examples.
+ * Others show what those need of Node, with one dockerd. CI has a step of its own for the examples of the pages.
  */
 export const NOT_OF_NODE = [
   'test/bench/',
@@ -22,6 +22,7 @@ export const NOT_OF_NODE = [
   'test/e2e/compose.test.ts',
   'test/e2e/composeHosts.test.ts',
   'test/e2e/conflictsReal.test.ts',
+  'test/e2e/docs.test.ts',
   'test/e2e/drainingReal.test.ts',
   'test/e2e/engineIds.test.ts',
   'test/e2e/explainedReal.test.ts',
@@ -41,7 +42,7 @@ export const NOT_OF_NODE = [
   'test/meta/hygiene.test.ts',
   'test/meta/imports.test.ts',
   'test/meta/options.test.ts',
-  'test/meta/readme.test.ts',
+  'test/meta/docs.test.ts',
   'test/support/hosts.test.ts',
 ];
 

@@ -1,0 +1,228 @@
+/**
+ * The pages of documentation: every block says how it is tested, every session prints what the page shows, options and
+ * links exist. The sessions run against one server, which is started as `npm start` does; each page finds it empty.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, posix } from 'node:path';
+import test, { after, before } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../support/freePort.ts';
+import {
+  allPages,
+  anchorsOf,
+  type Block,
+  blocksOf,
+  examplesOf,
+  linksOf,
+  optionsOf,
+} from '../support/pages.ts';
+import { AFTER_A_WRITE, playSession, type Shell, shellIn } from '../support/session.ts';
+import { projectRoot } from './sources.ts';
+
+const READY_TIMEOUT_MS = 30_000;
+const COMMAND_TIMEOUT_MS = 30_000;
+const MAX_README_BYTES = 9 * 1024;
+/** Blocks that no test runs. */
+const MAX_UNRUN = 6;
+
+const pages = allPages().map((page) => ({ ...page, blocks: blocksOf(page.text) }));
+const readme = pages.find(({ path }) => path === 'README.md')?.text ?? '';
+const program = join(projectRoot, 'dist/main.js');
+
+/** Port in the pages -> port in this run. */
+const ports = new Map<string, string>();
+const folder = mkdtempSync(join(tmpdir(), 'soradns-docs-'));
+let server: ChildProcess | undefined;
+let serverOutput = '';
+let run: Shell;
+
+before(async () => {
+  for (const port of ['5300', '4001']) ports.set(port, String(await freePort()));
+  writeFileSync(
+    join(folder, 'soradns'),
+    `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`,
+  );
+  chmodSync(join(folder, 'soradns'), 0o755);
+  const env = {
+    ...process.env,
+    HOME: folder,
+    PATH: `${folder}:${process.env.PATH}`,
+    SORADNS_STORE: withPorts('http://127.0.0.1:4001'), // The default, which is not on its usual port here.
+    NO_COLOR: '1',
+  };
+  run = shellIn({ folder, env, timeoutMs: COMMAND_TIMEOUT_MS });
+  server = startServer();
+  await ready();
+});
+
+after(async () => {
+  if (server !== undefined && server.exitCode === null && server.signalCode === null) {
+    const exited = once(server, 'exit');
+    server.kill('SIGTERM');
+    const stuck = setTimeout(() => server?.kill('SIGKILL'), 10_000);
+    await exited;
+    clearTimeout(stuck);
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('The README sets soradns up with two commands, shows its main use, and fits into 9 KB', () => {
+  assert.match(readme, /^npm ci && npm start$/m);
+  assert.match(readme, /^npm ci && npm test$/m);
+  const sessions = blocksOf(readme).filter(({ language }) => language === 'console');
+  const commands = sessions.flatMap(examplesOf).map(({ command }) => command);
+  for (const wanted of [/^curl .*-XPUT/, /^dig .*SRV/, /^soradns /])
+    assert.ok(
+      commands.some((command) => wanted.test(command)),
+      String(wanted),
+    );
+  assert.ok(Buffer.byteLength(readme) <= MAX_README_BYTES, `${Buffer.byteLength(readme)} bytes`);
+});
+
+test('Every block of every page says how it is tested', () => {
+  const faults = pages.flatMap(({ path, blocks }) =>
+    blocks.flatMap((block) => {
+      const fault = faultOf(block);
+      return fault === undefined ? [] : [`${path}:${block.line}: ${fault}`];
+    }),
+  );
+  assert.deepEqual(faults, []);
+});
+
+/** What is wrong with the words behind a block's language. */
+function faultOf({ language, attributes, text }: Block): string | undefined {
+  if (language === 'text') return undefined;
+  if (language === 'console') {
+    const on = attributes.get('on');
+    return on === undefined || on === 'docker' ? undefined : `there is no host ${on}`;
+  }
+  if (attributes.has('file') || (attributes.has('background') && attributes.get('on') === 'docker'))
+    return undefined;
+  const by = attributes.get('test');
+  if (by !== undefined) {
+    const isSetUp =
+      by === 'test/meta/docs.test.ts' && /^npm ci && npm (?:start|test)\n$/.test(text);
+    return isSetUp || isRunBy(by, text) ? undefined : `${by} names no page with this block`;
+  }
+  return attributes.has('unrun') ? undefined : `no test runs this ${language || 'plain'} block`;
+}
+
+/** Whether the test names a page that has the block; another page may repeat it word for word. */
+function isRunBy(test: string, text: string): boolean {
+  const file = join(projectRoot, test);
+  const code = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  return pages.some(
+    ({ path, blocks }) => code.includes(`'${path}'`) && blocks.some((block) => block.text === text),
+  );
+}
+
+test('Only a few blocks are not run, each for a reason', () => {
+  const reasons = pages.flatMap(({ path, blocks }) =>
+    blocks.flatMap(({ attributes, line }) => {
+      const reason = attributes.get('unrun');
+      return reason === undefined ? [] : [`${path}:${line}: ${reason}`];
+    }),
+  );
+  assert.ok(reasons.every((reason) => /: \S+ \S+/.test(reason)));
+  assert.ok(reasons.length <= MAX_UNRUN, reasons.join('\n'));
+});
+
+for (const { path, blocks } of pages) {
+  const here = blocks.filter(({ attributes }) => attributes.get('on') !== 'docker');
+  if (!here.some(({ language }) => language === 'console')) continue;
+  test(`Every session of ${path} prints what the page shows`, async () => {
+    await run('soradns rm -rq / || soradns rm -rq local');
+    for (const block of here) {
+      const file = block.attributes.get('file');
+      if (file !== undefined) writeFileSync(join(folder, file), block.text);
+      if (block.language === 'console')
+        await playSession(path, block, shell, AFTER_A_WRITE, recentOutput);
+    }
+  });
+}
+
+test('Every option that a page gives to a command is in the help of that command', async () => {
+  const uses = optionsOf(pages.map(({ text }) => text).join('\n'));
+  assert.ok(uses.size > 5);
+  for (const [command, options] of uses) {
+    const { code, printed } = await shell(`soradns ${command} --help`);
+    assert.equal(code, 0, `soradns ${command} --help: ${printed}`);
+    for (const option of options) {
+      const isKnown = printed.includes(option) || printed.includes(option.replace('--no-', '--'));
+      assert.ok(isKnown, `soradns ${command} has no ${option}`);
+    }
+  }
+});
+
+test('Every link between the pages leads to a file and a heading that exist', () => {
+  const broken = pages.flatMap(({ path, text }) =>
+    linksOf(text).flatMap((link) => {
+      const [file = '', anchor] = link.split('#');
+      const target = file === '' ? path : posix.join(dirname(path), file);
+      if (!existsSync(join(projectRoot, target))) return [`${path}: ${link}: no such file`];
+      const there = anchor === undefined ? '' : readFileSync(join(projectRoot, target), 'utf8');
+      const isThere = anchor === undefined || anchorsOf(there).has(anchor);
+      return isThere ? [] : [`${path}: ${link}: no such heading`];
+    }),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test('Every page of docs/ is linked from the README', () => {
+  const linked = linksOf(readme).map((link) => link.split('#')[0]);
+  const missing = pages.filter(({ path }) => path.startsWith('docs/') && !linked.includes(path));
+  assert.deepEqual(
+    missing.map(({ path }) => path),
+    [],
+  );
+});
+
+/** Runs a command line with the pages' ports mapped; what it printed has them mapped back. */
+const shell: Shell = async (command) => {
+  const { code, printed } = await run(withPorts(command));
+  const original = new Map([...ports].map(([inPages, mapped]) => [mapped, inPages]));
+  return { code, printed: printed.replace(/\b\d{4,5}\b/g, (port) => original.get(port) ?? port) };
+};
+
+function withPorts(text: string): string {
+  return text.replace(/\b(5300|4001)\b/g, (port) => ports.get(port) ?? port);
+}
+
+function recentOutput(): string {
+  return `The server's output:\n${serverOutput.slice(-4000)}`;
+}
+
+/** `npm start` without the build, in an empty folder of its own. */
+function startServer(): ChildProcess {
+  assert.ok(existsSync(program), 'dist/ is not built: npm run build');
+  const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8'));
+  const start: string = manifest.scripts.start;
+  const args = withPorts(start.slice(start.indexOf('dist/main.js') + 'dist/main.js'.length));
+  const http = args.includes('--http') ? '' : withPorts(' --http 127.0.0.1:4001');
+  const words = `${args}${http}`.trim().split(/\s+/);
+  const child = spawn(process.execPath, [program, ...words], {
+    cwd: folder,
+    env: { ...process.env, HOME: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      serverOutput += chunk;
+    });
+  }
+  return child;
+}
+
+async function ready(): Promise<void> {
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+  while (performance.now() < deadlineMs && server?.exitCode === null) {
+    const response = await fetch(withPorts('http://127.0.0.1:4001/readyz')).catch(() => undefined);
+    if (response?.status === 200) return;
+    await sleep(50);
+  }
+  assert.fail(`the server of the pages did not become ready:\n${serverOutput}`);
+}
