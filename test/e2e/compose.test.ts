@@ -164,7 +164,7 @@ test(
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composeStack(dockerd, { folder });
-    await stack.compose('up', '-d', 'embedded');
+    await stack.compose(...(ofPage[1] ?? []));
     assert.equal((await dockerd.docker('ps', '--quiet')).split('\n').length, 1);
     await assertHardened(dockerd, stack, 'embedded');
     await assertReachable(dockerd);
