@@ -1,6 +1,6 @@
 /** Every metric that there is, from whatever of its sources there are. */
 import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
-import type { TableStats } from '../dataplane/table/table.ts';
+import type { AnswerTable, TableStats } from '../dataplane/table/table.ts';
 import { FORWARD_BOUNDS_SECONDS, type ForwardCounters } from '../forward/counters.ts';
 import {
   counter,
@@ -21,7 +21,6 @@ import type { Catalog } from '../zone/catalog.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import type { LiveConfig } from './liveConfig.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './processStats.ts';
-import type { PublishedAnswers } from './publishedAnswers.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 
 export interface MetricsSources {
@@ -64,7 +63,7 @@ export function metricsPage(
 export interface MeasuredParts {
   readonly catalog: Catalog;
   readonly liveConfig: LiveConfig;
-  readonly answers: PublishedAnswers;
+  readonly table: AnswerTable;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
@@ -88,7 +87,7 @@ export function metricsOf(
   return {
     process: measured.process.stats(liveConfig.reloads),
     dns: { answers, tcp: tcp.counters() },
-    table: parts.answers.stats,
+    table: parts.table.stats,
     store: {
       state: mirror.state(),
       counters: mirror.counters(),

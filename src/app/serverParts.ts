@@ -8,6 +8,8 @@ import {
   tableReplies,
   type UdpListener,
 } from '../dataplane/listeners/udpListener.ts';
+import { Publisher } from '../dataplane/publish/publisher.ts';
+import type { AnswerTable } from '../dataplane/table/table.ts';
 import type { Respond } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import { mayRebind } from '../forward/privateNames.ts';
@@ -24,11 +26,11 @@ import { Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
 import type { LeaseStore, Store } from '../store/store.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
+import { reserveTable, startRefreshing } from './answerTable.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
 import { compactHeap } from './process/process.ts';
 import { createProcessProbe } from './processStats.ts';
-import { PublishedAnswers } from './publishedAnswers.ts';
 import { openUdp, streamSockets } from './udp.ts';
 
 /** All that a server is made of, but HTTP. */
@@ -36,7 +38,10 @@ export interface ServerParts {
   readonly store: LeaseStore;
   readonly catalog: Catalog;
   readonly liveConfig: LiveConfig;
-  readonly answers: PublishedAnswers;
+  readonly table: AnswerTable;
+  readonly publisher: Publisher;
+  /** See `startRefreshing`. */
+  readonly stopRefreshing: () => void;
   readonly mirror: Mirror;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
@@ -59,44 +64,48 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
       measured.invalidValues++;
       log.warn({ key, reason }, 'value skipped');
     },
-    onApplied: (nodes) => answers.applied(nodes),
+    onApplied: (nodes) => publisher.applied(nodes),
   });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
-  const answers = answersOf(config, catalog, liveConfig, faults);
+  const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
+  const publisher = publisherOf(table, catalog, liveConfig, faults);
+  const stopRefreshing = startRefreshing(publisher, table);
   const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) =>
-    answers.follow(event, mirror.state()),
+    // The mirror reports a success just before its state is `synced`.
+    publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced'),
   );
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
-  const queryLog = createQueryLogOf(liveConfig, answers, log, { nowMs: monotonicMs, unrecorded });
-  const core = { catalog, liveConfig, mirror, answers, measured, queryLog, faults };
+  const queryLog = createQueryLogOf(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
+  const answering = { table, publisher, stopRefreshing };
+  const core = { ...answering, catalog, liveConfig, mirror, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
   const onError = (err: Error): void => log.warn({ err }, 'listener');
   const { respond } = slowPath;
-  const udp = openUdp(config, { liveConfig, answers, respond, onError, log });
+  const udp = openUdp(config, { liveConfig, table, respond, onError, log });
   tableBlocks.push(...udp.blocks);
   const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
   return { ...core, store, slowPath, udp, tcp };
 }
 
-function answersOf(
-  config: Config,
+function publisherOf(
+  table: AnswerTable,
   catalog: Catalog,
   liveConfig: LiveConfig,
   faults: FaultLog,
-): PublishedAnswers {
-  const answers = new PublishedAnswers({
-    capacityOctets: config.tableMib * 2 ** 20,
-    maxUdpOctets: config.maxUdpOctets,
+): Publisher {
+  const publisher = new Publisher({
+    table,
     root: catalog.root,
     settings: () => liveConfig.settings,
     monotonicMs,
     unixSeconds,
+    random: Math.random,
     onError: (error) => faults.report(error, 'an answer could not be published'),
   });
-  liveConfig.onChanged(() => answers.refresh());
-  return answers;
+  liveConfig.onChanged(() => publisher.refresh());
+  return publisher;
 }
 
 function mirrorOf(
@@ -144,7 +153,7 @@ function slowPathOf(
   { maxUdpOctets }: Config,
   parts: Omit<ServerParts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
 ): SlowPath {
-  const { catalog, liveConfig, mirror, answers, measured, queryLog, faults } = parts;
+  const { catalog, liveConfig, mirror, publisher, measured, queryLog, faults } = parts;
   const pending = new OutstandingAnswers();
   const quiet = {
     root: catalog.root,
@@ -165,16 +174,16 @@ function slowPathOf(
   };
   const respondQuietly = createResponder({
     ...quiet,
-    // What rests on others' answers needs them.
-    onOurs(question, { externals, leadsOutside }) {
-      if (!leadsOutside) answers.publish(question, externals);
+    // It forwards nothing, so its answers about names outside our zones are not what clients would get.
+    onDecided(decided) {
+      if (!decided.basis.leadsOutside) publisher.publishSoon(decided);
     },
   });
   const respond = createResponder({
     ...quiet,
     forwarder: () => liveConfig.forwarder,
     mayRecurse: (address) => liveConfig.mayRecurse(address),
-    onOurs: (question, { externals }) => answers.publish(question, externals),
+    onDecided: (decided) => publisher.publishSoon(decided),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
     onOutstanding: (answer) => pending.add(answer),
@@ -185,8 +194,7 @@ function slowPathOf(
 
 /** Answers what has arrived, then frees everything. */
 export async function closeParts(parts: ServerParts): Promise<void> {
-  const { store, liveConfig, answers, mirror, queryLog, slowPath, udp, tcp, measured, faults } =
-    parts;
+  const { store, liveConfig, mirror, queryLog, slowPath, udp, tcp, measured, faults } = parts;
   await afterNextPoll(); // what has arrived is answered too
   await udp.stop();
   await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
@@ -195,7 +203,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   faults.close();
   measured.process.close();
   mirror.close();
-  answers.close();
+  parts.stopRefreshing();
   await liveConfig.close();
   await store.close();
 }
@@ -272,17 +280,17 @@ export function storeReasons(state: MirrorState, store: Store): string[] {
 
 /**
  * A query log of as many lines a second as the configuration in force allows. What the table answers comes by here only
- * as far as its readers are told to leave it (`answers`); `unrecorded` counts the rest.
+ * as far as its readers are told to leave it (`table`); `unrecorded` counts the rest.
  */
 export function createQueryLogOf(
   liveConfig: LiveConfig,
-  answers: Pick<PublishedAnswers, 'loggedPerSecond'>,
+  table: Pick<AnswerTable, 'loggedPerSecond'>,
   log: Log,
   clocks: Pick<QueryLogOptions, 'nowMs' | 'unrecorded'>,
 ): QueryLog {
   const limit = (): number => liveConfig.config.logQueriesPerSecond;
   const open = (): QueryLog => {
-    answers.loggedPerSecond = limit();
+    table.loggedPerSecond = limit();
     return createQueryLog({ write: log.info, perSecond: limit(), ...clocks });
   };
   let perSecond = limit();

@@ -5,11 +5,11 @@ import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
 import { createWorkerListener } from '../dataplane/listeners/workerListener.ts';
 import { loadLibc } from '../dataplane/sockets/libc.ts';
 import { SocketMaker } from '../dataplane/sockets/socket.ts';
+import type { AnswerTable } from '../dataplane/table/table.ts';
 import type { Respond } from '../dns/message.ts';
 import type { Log } from '../observability/log.ts';
 import type { StreamSockets } from '../server/tcp.ts';
 import type { LiveConfig } from './liveConfig.ts';
-import type { PublishedAnswers } from './publishedAnswers.ts';
 
 /** What `--workers` says: `undefined` leaves it to the machine, 0 wants none; and whether addresses are shared. */
 export interface UdpWishes {
@@ -19,7 +19,7 @@ export interface UdpWishes {
 
 export interface UdpParts {
   readonly liveConfig: LiveConfig;
-  readonly answers: PublishedAnswers;
+  readonly table: AnswerTable;
   readonly respond: Respond;
   readonly onError: (error: Error) => void;
   readonly log: Log;
@@ -46,8 +46,8 @@ function listenerFor(
   { workers = defaultWorkers(), takeover }: UdpWishes,
   parts: UdpParts,
 ): UdpListener {
-  const { respond, onError, answers, log } = parts;
-  const options = { respond, onError, table: answers.handle };
+  const { respond, onError, table, log } = parts;
+  const options = { respond, onError, table: table.handle };
   if (workers === 0) return createUdpListener(options);
   const found = loadLibc();
   if (found.kind === 'missing') {
@@ -55,7 +55,7 @@ function listenerFor(
     return createUdpListener(options);
   }
   const { libc } = found;
-  const onWorkerGone = (thread: number): void => answers.forgetReader(thread);
+  const onWorkerGone = (thread: number): void => table.forgetReader(thread);
   return createWorkerListener({ ...options, libc, workers, joins: takeover, onWorkerGone });
 }
 

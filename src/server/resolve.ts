@@ -19,9 +19,10 @@ import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
 import { withDeadline } from '../timing/deadline.ts';
-import { answer, type Decision, mayBeOurs } from '../zone/answer.ts';
+import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
 import type { Basis, MissingQuestion } from '../zone/lookupState.ts';
+import { inRandomOrder } from '../zone/order.ts';
 import type { Node } from '../zone/tree.ts';
 import {
   type External,
@@ -54,16 +55,8 @@ export interface ResolveOptions {
   readonly random: () => number;
   /** A fault of ours. Must not throw. */
   readonly onError: (error: unknown) => void;
-  /**
-   * Told of each question that was answered out of our names for anybody, and of what others said to it. `leadsOutside`:
-   * the answer depends on whether others could be context.
-   */
-  readonly onOurs?: ((question: Question, ours: Ours) => void) | undefined;
-}
-
-export interface Ours {
-  readonly externals: Externals;
-  readonly leadsOutside: boolean;
+  /** Receives each decision out of our names that holds for every client, at the moment it is made. */
+  readonly onDecided?: ((decided: Decided) => void) | undefined;
 }
 
 export type Resolve = (query: Query, client: DnsClient) => Response | Promise<Response>;
@@ -128,18 +121,17 @@ class Resolver {
     if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
       return servfail(Ede.NOT_READY, 'the store was not read yet');
     }
-    const view = this.#view(context, learned);
-    const decided = isWildcardName(question.qname)
-      ? this.#answerWildcard(view, question)
-      : answer(view, question);
+    const isWildcard = isWildcardName(question.qname);
+    const view = this.#view(context, learned, isWildcard);
+    const decided = isWildcard ? this.#answerWildcard(view, question) : answer(view, question);
     switch (decided.kind) {
       case 'response': {
         const { response, basis } = decided;
         if (basis !== undefined && isForAll(context.query, basis)) {
-          const { leadsOutside } = basis;
-          this.#options.onOurs?.(question, { externals: learned, leadsOutside });
+          this.#options.onDecided?.({ question, view, response, basis });
         }
-        return freshness === 'stale' ? markStale(response) : response;
+        const ordered = inRandomOrder(question, response, view.settings, this.#options.random);
+        return freshness === 'stale' ? markStale(ordered) : ordered;
       }
       case 'elsewhere':
         return context.mayRecurse
@@ -164,19 +156,26 @@ class Resolver {
     return decided;
   }
 
-  #view({ query, client, sampleStart }: QueryContext, externals: Externals): View {
-    const { root, settings, maxUdpOctets, monotonicMs, unixSeconds, random, onError } =
-      this.#options;
+  /**
+   * Over UDP a decision is made for the largest reply, and encoding cuts it for clients that receive less: the answer table
+   * holds it for all of them. A wildcard's answer is not published, so its look-up stops at what this client receives.
+   */
+  #view(
+    { query, client, sampleStart }: QueryContext,
+    externals: Externals,
+    isWildcard: boolean,
+  ): View {
+    const { root, settings, maxUdpOctets, monotonicMs, unixSeconds, onError } = this.#options;
+    const mostOctets = isWildcard ? replyLimit(query, 'udp', maxUdpOctets) : maxUdpOctets;
     return {
       root,
       settings: settings(),
       nowMs: monotonicMs(),
       unixSeconds: unixSeconds(),
-      sampleStart: sampleStart,
-      random,
+      sampleStart,
       externals,
       recursionDesired: query.recursionDesired,
-      roomOctets: client.transport === 'udp' ? replyLimit(query, 'udp', maxUdpOctets) : undefined,
+      roomOctets: client.transport === 'udp' ? mostOctets : undefined,
       onFault: onError,
     };
   }

@@ -8,7 +8,6 @@
 import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
-import { shuffle } from '../zone/rrset.ts';
 import { isWildcard } from '../zone/select.ts';
 import type { View } from '../zone/view.ts';
 
@@ -37,10 +36,7 @@ export class WildcardAnswers {
     if (entry === undefined) return undefined;
     if (entry.second !== secondOf(view) || entry.settings !== view.settings) return undefined;
     const { response, qname } = entry;
-    return {
-      ...response,
-      answer: inNewOrder(spelledAs(question.qname, qname, response.answer), question, view),
-    };
+    return { ...response, answer: spelledAs(question.qname, qname, response.answer) };
   }
 
   /** Keeps an answer that depends on nothing but the zones' data. */
@@ -74,10 +70,4 @@ function secondOf({ nowMs }: View): number {
 /** The records with the question's name in the spelling of this question. */
 function spelledAs(qname: Name, before: Name, rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) => (rr.owner === before ? { ...rr, owner: qname } : rr));
-}
-
-/** Round robin over one RRset; a chain of CNAMEs keeps its order. */
-function inNewOrder(rrs: Rr[], { qtype }: Question, { settings, random }: View): readonly Rr[] {
-  const isOneSet = rrs.every(({ type }) => type === qtype);
-  return settings.roundRobin && isOneSet ? shuffle(rrs, random) : rrs;
 }

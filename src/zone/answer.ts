@@ -35,6 +35,15 @@ export type Decision =
   /** None of our names. */
   | { readonly kind: 'elsewhere' };
 
+/** A response out of our names, and what it was made from: all that publishing it takes. */
+export interface Decided {
+  readonly question: Question;
+  readonly view: View;
+  readonly response: Response;
+  readonly basis: Basis;
+}
+
+/** Decides a question. Records come in one canonical order; see `order.ts`. */
 export function answer(view: View, question: Question): Decision {
   if (question.qclass === Class.CH) return { kind: 'response', response: chaos(question) };
   if (question.qclass !== Class.IN && question.qclass !== Class.ANY) {

@@ -1,9 +1,9 @@
 /** What following a name's aliases comes to, and the rules that end every way. */
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
-import { Class, type Rr, Type } from '../dns/rr.ts';
+import { type Rr, Type } from '../dns/rr.ts';
 import type { LookupState, Need } from './lookupState.ts';
-import { ttlOf } from './rrset.ts';
+import { leastTtl, rrOf, type Ttl, ttlOf } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { NameServices } from './services.ts';
 
@@ -59,9 +59,8 @@ export function ownNodata(apex: Name): Followed {
   return { kind: 'nodata', cnames: [], denial: { kind: 'own', apex } };
 }
 
-export function cnameOf(owner: Name, { target, ttlSeconds }: Link): Rr {
-  const rdata = { kind: 'name', target } as const;
-  return { owner, type: Type.CNAME, class: Class.IN, ttlSeconds, rdata };
+export function cnameOf(owner: Name, { target, ttl }: Link): Rr {
+  return rrOf(owner, Type.CNAME, { kind: 'name', target }, ttl);
 }
 
 /**
@@ -83,7 +82,7 @@ export function leadsOn(target: Name, names: readonly Name[]): boolean {
 /** A host name that a service leads to. */
 export interface Link {
   readonly target: Name;
-  readonly ttlSeconds: number;
+  readonly ttl: Ttl;
 }
 
 /**
@@ -103,11 +102,9 @@ export function aliasOf(
     if (family !== 0 || attributes.port > 0 || attributes.text !== '') return undefined;
     if (target === undefined) continue;
     if (link !== undefined && !equalNames(link.target, target)) return undefined;
-    const ttlSeconds = ttlOf(state, registration);
+    const ttl = ttlOf(state, registration);
     link =
-      link === undefined
-        ? { target, ttlSeconds }
-        : { target: link.target, ttlSeconds: Math.min(link.ttlSeconds, ttlSeconds) };
+      link === undefined ? { target, ttl } : { target: link.target, ttl: leastTtl(link.ttl, ttl) };
   }
   return link;
 }

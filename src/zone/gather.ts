@@ -14,7 +14,15 @@ import {
   type Trail,
 } from './chain.ts';
 import type { LookupState, Need } from './lookupState.ts';
-import { rrset, shuffle, type TimedRdata, ttlOf, withinMessage } from './rrset.ts';
+import {
+  leaseLeftOf,
+  leastTtl,
+  rrset,
+  type TimedRdata,
+  type Ttl,
+  ttlOf,
+  withinMessage,
+} from './rrset.ts';
 import type { Selected } from './select.ts';
 import { withoutDuplicates } from './services.ts';
 
@@ -41,11 +49,16 @@ export function gather(
   // The host of a reverse name is its PTR and nothing else.
   if (isReverseOfAddress(owner)) return combineEnds(state, gathering, { own, hasAddress }, []);
   const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
-  const ends = rotatedTo(links, state.view.sampleStart).map((link) => {
+  const ends: End[] = [];
+  // Each sample start begins with another link, because there may be more links than may be followed.
+  const start = Math.floor(state.view.sampleStart * links.length);
+  for (let i = 0; i < links.length; i++) {
+    const at = (start + i) % links.length;
+    const link = links[at] as Link;
     const canEnd = leadsOn(link.target, trail.names);
     const followed = canEnd ? followTarget(state, link.target, qtype, onward) : DEAD;
-    return endOf(link, followed, qtype);
-  });
+    ends[at] = endOf(link, followed, qtype);
+  }
   return combineEnds(state, gathering, { own, hasAddress }, ends);
 }
 
@@ -73,10 +86,10 @@ function partsOf(state: LookupState, qtype: number, services: readonly Selected[
   let hasAddress = false;
   for (const { registration } of withoutDuplicates(services)) {
     hasAddress ||= registration.family !== 0;
-    const ttlSeconds = ttlOf(state, registration);
+    const ttl = ttlOf(state, registration);
     const rdata = rdataOf(registration, qtype);
-    if (rdata !== undefined) own.push({ rdata, ttlSeconds });
-    else if (registration.target !== undefined) addLink(links, registration.target, ttlSeconds);
+    if (rdata !== undefined) own.push({ rdata, ttl });
+    else if (registration.target !== undefined) addLink(links, registration.target, ttl);
   }
   return { own, links: [...links.values()], hasAddress };
 }
@@ -97,17 +110,12 @@ function rdataOf(service: Service, qtype: number): Rdata | undefined {
   }
 }
 
-function addLink(links: Map<string, Link>, target: Name, ttlSeconds: number): void {
+function addLink(links: Map<string, Link>, target: Name, ttl: Ttl): void {
   const key = nameKey(target);
   const known = links.get(key);
-  const least = Math.min(ttlSeconds, known?.ttlSeconds ?? ttlSeconds);
-  links.set(key, { target: known?.target ?? target, ttlSeconds: least });
-}
-
-/** Of more links than may be followed, others come first each turn. */
-function rotatedTo(links: readonly Link[], turn: number): readonly Link[] {
-  const start = Math.floor(turn * links.length);
-  return [...links.slice(start), ...links.slice(0, start)];
+  const link =
+    known === undefined ? { target, ttl } : { target: known.target, ttl: leastTtl(known.ttl, ttl) };
+  links.set(key, link);
 }
 
 /** Where a link leads. */
@@ -122,10 +130,14 @@ const DEAD: Followed = { kind: 'dead' };
 
 function endOf(link: Link, followed: Followed, qtype: number): End {
   if (followed.kind !== 'found') return { link, followed, members: [] };
-  let { ttlSeconds } = link;
-  for (const rr of followed.rrs) ttlSeconds = Math.min(ttlSeconds, rr.ttlSeconds);
+  let { ttlSeconds, leaseLeftSeconds } = link.ttl;
+  for (const rr of followed.rrs) {
+    ttlSeconds = Math.min(ttlSeconds, rr.ttlSeconds);
+    leaseLeftSeconds = Math.min(leaseLeftSeconds, leaseLeftOf(rr));
+  }
+  const ttl = { ttlSeconds, leaseLeftSeconds };
   const members = followed.rrs.flatMap(({ type, rdata }) =>
-    type === qtype ? [{ rdata, ttlSeconds }] : [],
+    type === qtype ? [{ rdata, ttl }] : [],
   );
   return members.length > 0
     ? { link, followed, members }
@@ -148,8 +160,7 @@ function combineEnds(
       state.namesLeft <= 0 ||
       ends.some(({ followed }) => followed.kind === 'found' && followed.isPartial);
     const rrs = rrset(owner, qtype, members);
-    const isShuffled = state.view.settings.roundRobin && qtype !== Type.TXT;
-    return { kind: 'found', rrs: isShuffled ? shuffle(rrs, state.view.random) : rrs, isPartial };
+    return { kind: 'found', rrs, isPartial };
   }
   // An error for one type has musl give up the addresses of the other one.
   if (ends.length === 0 || hasAddress || has('nodata')) return ownNodata(apex);

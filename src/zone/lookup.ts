@@ -139,7 +139,7 @@ export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
     const { target } = registration;
     if (target === undefined) return [];
     const rdata = { kind: 'name', target } as const;
-    return [{ rdata, ttlSeconds: ttlOf(state, registration) }];
+    return [{ rdata, ttl: ttlOf(state, registration) }];
   });
   if (members.length === 0) return nodata(apex);
   const kept = fitting(members, namesOctets, state.view.sampleStart);

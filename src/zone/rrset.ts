@@ -1,19 +1,56 @@
-/** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), order by round robin or none. */
+/** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), in the canonical order. */
 import { type Name, nameKey } from '../dns/name.ts';
 import { Class, type Rdata, type Rr } from '../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
 import type { Registration } from './tree.ts';
 
+/** A TTL, and the lease that limits it or will limit it first. */
+export interface Ttl {
+  readonly ttlSeconds: number;
+  /** Seconds until the first of the leases behind it ends; infinite without a lease. */
+  readonly leaseLeftSeconds: number;
+}
+
 /** Rdata with the TTL of the service that it comes from. */
 export interface TimedRdata {
   readonly rdata: Rdata;
-  readonly ttlSeconds: number;
+  readonly ttl: Ttl;
+}
+
+/** A record whose TTL leases limit; see `Ttl`. The zone makes such records, and encoding ignores the difference. */
+interface LeasedRr extends Rr {
+  readonly leaseLeftSeconds?: number;
+}
+
+/** See `Ttl.leaseLeftSeconds`. */
+export function leaseLeftOf({ leaseLeftSeconds }: LeasedRr): number {
+  return leaseLeftSeconds ?? Number.POSITIVE_INFINITY;
+}
+
+export function rrOf(owner: Name, type: number, rdata: Rdata, ttl: Ttl): Rr {
+  const { ttlSeconds, leaseLeftSeconds } = ttl;
+  const rr: Rr = { owner, type, class: Class.IN, ttlSeconds, rdata };
+  if (leaseLeftSeconds === Number.POSITIVE_INFINITY) return rr;
+  const leased: LeasedRr = { ...rr, leaseLeftSeconds };
+  return leased;
+}
+
+export function leastTtl(a: Ttl, b: Ttl): Ttl {
+  return {
+    ttlSeconds: Math.min(a.ttlSeconds, b.ttlSeconds),
+    leaseLeftSeconds: Math.min(a.leaseLeftSeconds, b.leaseLeftSeconds),
+  };
 }
 
 /** One RRset; equal rdata counts once. */
 export function rrset(owner: Name, type: number, members: readonly TimedRdata[]): Rr[] {
   let ttlSeconds = Number.POSITIVE_INFINITY;
-  for (const member of members) ttlSeconds = Math.min(ttlSeconds, member.ttlSeconds);
+  let leaseLeftSeconds = Number.POSITIVE_INFINITY;
+  for (const { ttl } of members) {
+    ttlSeconds = Math.min(ttlSeconds, ttl.ttlSeconds);
+    leaseLeftSeconds = Math.min(leaseLeftSeconds, ttl.leaseLeftSeconds);
+  }
+  const ttl = { ttlSeconds, leaseLeftSeconds };
   const seen = new Set<string>();
   const records: Rr[] = [];
   for (const { rdata } of members) {
@@ -22,7 +59,7 @@ export function rrset(owner: Name, type: number, members: readonly TimedRdata[])
       if (seen.has(identity)) continue;
       seen.add(identity);
     }
-    records.push({ owner, type, class: Class.IN, ttlSeconds, rdata });
+    records.push(rrOf(owner, type, rdata, ttl));
   }
   return records;
 }
@@ -68,17 +105,6 @@ function textOctets(rdata: Rdata): number {
   return octets;
 }
 
-/** Fisher–Yates, in place. */
-export function shuffle<T>(items: T[], random: () => number): T[] {
-  for (let i = items.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    const item = items[i] as T;
-    items[i] = items[j] as T;
-    items[j] = item;
-  }
-  return items;
-}
-
 /** Appends the records that are not in the section yet; `seen` is the section's memory. */
 export function appendNew(section: Rr[], seen: Set<string>, records: readonly Rr[]): void {
   for (const rr of records) {
@@ -117,13 +143,21 @@ const UNKNOWN_LEFT_SECONDS = 5;
  * are cut to whole seconds of the clock, so that all TTLs of an answer fall at the same moment, and a lease of 360 s is
  * worth 360 s right after the write.
  */
-export function ttlOf(state: LookupState, { attributes, lease }: Registration): number {
+export function ttlOf(state: LookupState, { attributes, lease }: Registration): Ttl {
   const { settings, nowMs } = state.view;
   const own = attributes.ttlSeconds || settings.ttlSeconds;
-  if (lease === undefined) return own;
+  if (lease === undefined) {
+    return { ttlSeconds: own, leaseLeftSeconds: Number.POSITIVE_INFINITY };
+  }
   state.isLeased = true;
-  if (lease.expiresAtMs === undefined) return Math.min(own, UNKNOWN_LEFT_SECONDS);
-  const leftSeconds = Math.floor(lease.expiresAtMs / 1000) - Math.floor(nowMs / 1000);
-  const left = Math.min(Math.max(leftSeconds, settings.minLeaseTtlSeconds), MAX_TTL_SECONDS);
-  return attributes.ttlSeconds === 0 ? left : Math.min(own, left);
+  if (lease.expiresAtMs === undefined) {
+    return {
+      ttlSeconds: Math.min(own, UNKNOWN_LEFT_SECONDS),
+      leaseLeftSeconds: UNKNOWN_LEFT_SECONDS,
+    };
+  }
+  const leaseLeftSeconds = Math.floor(lease.expiresAtMs / 1000) - Math.floor(nowMs / 1000);
+  const left = Math.min(Math.max(leaseLeftSeconds, settings.minLeaseTtlSeconds), MAX_TTL_SECONDS);
+  const ttlSeconds = attributes.ttlSeconds === 0 ? left : Math.min(own, left);
+  return { ttlSeconds, leaseLeftSeconds };
 }

@@ -5,7 +5,7 @@ import { NO_SRV, type Service, type ServiceAttributes } from '../service/service
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
-import { appendNew, fitting, rrset, shuffle, type TimedRdata, ttlOf } from './rrset.ts';
+import { appendNew, fitting, rrset, type TimedRdata, type Ttl, ttlOf } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { Registration } from './tree.ts';
 
@@ -17,7 +17,7 @@ export interface WithGlue {
 const DEFAULT_WEIGHT = 100;
 
 /**
- * SRV of all services with a host, in changing order. Weights are shares of their priority in percent, see `srvWeight`:
+ * SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`:
  * of the records that are listed, since services with one target and port make one record.
  */
 export function srv(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
@@ -27,12 +27,11 @@ export function srv(state: LookupState, owner: Name, services: readonly Selected
     const priority = priorityOf(state, service);
     totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
-  const built = rrsFor(state, owner, Type.SRV, usable, (service, target) => {
+  return rrsFor(state, owner, Type.SRV, usable, (service, target) => {
     const priority = priorityOf(state, service);
     const weight = srvWeight(weightOf(service), totals.get(priority) ?? DEFAULT_WEIGHT);
     return { kind: 'srv', priority, weight, port: service.attributes.port, target };
   });
-  return inChangingOrder(state, built);
 }
 
 function listedOnce(state: LookupState, targeted: readonly Targeted[]): readonly Targeted[] {
@@ -49,17 +48,11 @@ function listedOnce(state: LookupState, targeted: readonly Targeted[]): readonly
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
 export function mx(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = targetedBy(state, services, ({ attributes }) => attributes.mail);
-  const built = rrsFor(state, owner, Type.MX, usable, (service, exchange) => ({
+  return rrsFor(state, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
     preference: priorityOf(state, service),
     exchange,
   }));
-  return inChangingOrder(state, built);
-}
-
-function inChangingOrder(state: LookupState, { answer, additional }: WithGlue): WithGlue {
-  const { settings, random } = state.view;
-  return { answer: settings.roundRobin ? shuffle(answer, random) : answer, additional };
 }
 
 /** NS of the services at `ns.dns.<apex>`. */
@@ -127,9 +120,9 @@ function rrsFor(
   const members: TimedRdata[] = [];
   const glue = new Glue(state);
   for (const { service, target } of targeted) {
-    const ttlSeconds = ttlOf(state, service);
-    members.push({ rdata: build(service, target), ttlSeconds });
-    if (service.target === undefined) glue.addAddress(target, service, ttlSeconds);
+    const ttl = ttlOf(state, service);
+    members.push({ rdata: build(service, target), ttl });
+    if (service.target === undefined) glue.addAddress(target, service, ttl);
     else glue.addName(target);
   }
   return { answer: rrset(owner, type, members), additional: glue.rrs() };
@@ -150,11 +143,11 @@ export class Glue {
     this.#state = state;
   }
 
-  addAddress(owner: Name, service: Service, ttlSeconds: number): void {
+  addAddress(owner: Name, service: Service, ttl: Ttl): void {
     const type = service.family === 4 ? Type.A : Type.AAAA;
     const key = `${nameKey(owner)} ${type}`;
     const set = this.#addresses.get(key) ?? { owner, type, members: [] };
-    set.members.push({ rdata: { kind: 'address', address: service.address }, ttlSeconds });
+    set.members.push({ rdata: { kind: 'address', address: service.address }, ttl });
     this.#addresses.set(key, set);
   }
 

@@ -41,8 +41,6 @@ export interface View {
   readonly unixSeconds: number;
   /** In [0, 1), spread evenly over any run of questions; where a walk that cannot take everything begins. */
   readonly sampleStart: number;
-  /** In [0, 1); shuffles. */
-  readonly random: () => number;
   /** What is not known yet is asked for in `LookupState.missing`. */
   readonly externals: Externals;
   /** RD. Without it no other server is asked for the sake of the question (RFC 1034 §4.3.1). */

@@ -1,7 +1,7 @@
 /** What is published, for how long, and what takes it away: exactly what a change can affect. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Dependents } from '../../src/dataplane/publish/owners.ts';
+import { Dependents } from '../../src/dataplane/publish/dependents.ts';
 import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';

@@ -51,7 +51,7 @@ export class FastZone {
     const onFault = (error: unknown): never => {
       throw error;
     };
-    this.publisher = new Publisher({ table: this.table, onFault, ...zone, ...clock });
+    this.publisher = new Publisher({ table: this.table, onError: onFault, ...zone, ...clock });
     this.#fast = openFastPath(this.table.handle, 0, this.counters, () => this.nowMs);
     const forwarder = forwarderIn(this.world);
     this.#slow = createResponder({
@@ -63,8 +63,8 @@ export class FastZone {
       mayRecurse: () => false,
       mayRebind: () => true,
       maxUdpOctets,
-      onOurs: (question, { externals }) => {
-        if (this.#isPublishing) this.publisher.publish(question, externals);
+      onDecided: (decided) => {
+        if (this.#isPublishing) this.publisher.publish(decided);
       },
       onError: onFault,
     });

@@ -83,7 +83,6 @@ export interface Asked {
   readonly onFault?: (error: unknown) => void;
   readonly nowMs?: number;
   readonly sampleStart?: number;
-  readonly random?: () => number;
 }
 
 /** The hour that makes the SOA serial 7200. */
@@ -96,7 +95,6 @@ export function viewOf(catalog: Catalog, asked: Asked = {}): View {
     nowMs: asked.nowMs ?? 0,
     unixSeconds: UNIX_SECONDS,
     sampleStart: asked.sampleStart ?? 0,
-    random: asked.random ?? (() => 0),
     externals: externalsOf(asked.externals ?? new Map(), asked.sent),
     recursionDesired: asked.recursionDesired ?? true,
     roomOctets: asked.roomOctets,

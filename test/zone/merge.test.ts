@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { printRdata } from '../../src/dns/rdata.ts';
-import { shuffle } from '../../src/zone/rrset.ts';
+import { inRandomOrder, shuffle } from '../../src/zone/order.ts';
 import { srvWeight } from '../../src/zone/targets.ts';
-import { catalogOf, respond } from '../support/zone.ts';
+import { catalogOf, question, respond, settingsOf } from '../support/zone.ts';
 
 describe('srvWeight', () => {
   for (const [weights, expected] of [
@@ -150,10 +150,11 @@ describe('round robin', () => {
     const catalog = catalogOf(services);
     const firsts = new Set<string>();
     for (let i = 0; i < 100; i++) {
-      const settings = { roundRobin: true };
-      const asked = { settings, random: Math.random };
-      const { answer } = respond(catalog, 'www.skydns.local.', 'A', asked);
-      const [cname, first] = answer.map(printRdata);
+      const settings = settingsOf({ roundRobin: true });
+      const response = respond(catalog, 'www.skydns.local.', 'A', { settings });
+      const asked = question('www.skydns.local.', 'A');
+      const ordered = inRandomOrder(asked, response, settings, Math.random);
+      const [cname, first] = ordered.answer.map(printRdata);
       assert.equal(cname, 'web.skydns.local.');
       firsts.add(first as string);
     }

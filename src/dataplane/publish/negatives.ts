@@ -5,7 +5,7 @@ import { foldLabel, isSubdomainOf, type Name, nameOctets, printName } from '../.
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { answer } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree.ts';
-import type { View } from '../../zone/view.ts';
+import { NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
 import type { Negative } from '../table/negatives.ts';
 import { encodeBehindQuestion, endOfName } from './variants.ts';
 
@@ -13,7 +13,8 @@ import { encodeBehindQuestion, endOfName } from './variants.ts';
 const ABSENT_TYPE = 65_280;
 
 /** A body for each suffix that the SOA's names can be compressed against. */
-export function negativesOf(view: View): Negative[] {
+export function negativesOf(settings: ZoneSettings, unixSeconds: number): Negative[] {
+  const view = emptyZone(settings, unixSeconds);
   const suffixes = new Map<string, Name>();
   for (const apex of view.settings.apexes) {
     suffixes.set(printName(apex), apex);
@@ -27,9 +28,25 @@ export function negativesOf(view: View): Negative[] {
   return [...suffixes.values()].map((suffix) => negativeFor(view, suffix));
 }
 
+function emptyZone(settings: ZoneSettings, unixSeconds: number): View {
+  return {
+    root: new Node('', undefined),
+    settings,
+    nowMs: 0,
+    unixSeconds,
+    sampleStart: 0,
+    externals: NO_EXTERNALS,
+    recursionDesired: true,
+    roomOctets: undefined,
+    onFault(error) {
+      throw error;
+    },
+  };
+}
+
 function soaFor(view: View, qname: Name): readonly Rr[] {
   const question = { qname, qtype: ABSENT_TYPE, qclass: Class.IN };
-  const decided = answer({ ...view, root: new Node('', undefined) }, question);
+  const decided = answer(view, question);
   if (decided.kind !== 'response') throw new Error('our own names are answered elsewhere');
   return decided.response.authority;
 }

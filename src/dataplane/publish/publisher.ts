@@ -3,34 +3,27 @@
  * Imports: dataplane/table, dns, zone.
  * Used by: app.
  *
- * Fills the answer table from the zone, and keeps it true.
- *
- * Names go into the table as they come into the tree, answers when somebody asked for them: `zone/answer` works one out
- * and it is published with how long it holds. A change takes away the answers of its owner, of the names above it, and of
- * all whose answers were made from one of these, before the turn ends in which it was applied. So what the table holds is
+ * Fills the answer table from the zone, and keeps it true. Names come into the table when they come into the tree; answers,
+ * when the slow path has decided them for a client. A change withdraws the answers of its owner name, of the names above
+ * it, and of all names whose answers rest on one of these, in the same call that applies the change. So the table holds
  * what the zone would answer, or nothing.
  */
-import type { Question, Response } from '../../dns/message.ts';
+import type { Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
-import { Class, Rcode, Type } from '../../dns/rr.ts';
-import { answer, serialLifeSeconds, serialOf } from '../../zone/answer.ts';
+import { Class, Rcode } from '../../dns/rr.ts';
+import { type Decided, serialOf } from '../../zone/answer.ts';
 import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
-import {
-  type Externals,
-  type Freshness,
-  NO_EXTERNALS,
-  type View,
-  type ZoneSettings,
-} from '../../zone/view.ts';
+import type { Freshness, ZoneSettings } from '../../zone/view.ts';
 import { COUNTED_TYPES, OTHER_TYPE } from '../table/counters.ts';
 import { FOREVER } from '../table/layout.ts';
 import { packNegatives } from '../table/negatives.ts';
 import type { AnswerTable } from '../table/table.ts';
-import { type Aging, agedTogether } from './aging.ts';
+import { type Dependency, Dependents } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
-import { type Dependency, Dependents, OwnerNames } from './owners.ts';
+import { OwnerNames } from './ownerNames.ts';
+import { falls, isLasting, lifeSeconds } from './validity.ts';
 import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
 
 export interface PublisherOptions {
@@ -42,26 +35,22 @@ export interface PublisherOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  /** A fault in a part that an answer can do without. Must not throw. */
-  readonly onFault: (error: unknown) => void;
+  /** An answer could not be published, which is a fault of ours; the slow path still answers. Must not throw. */
+  readonly onError: (error: unknown) => void;
 }
-
-/** Others' answers, and samples, are asked for anew so often. */
-const SHORT_LIFE_SECONDS = 1;
-/** Where not every record can come first, the ones that do change so often. */
-const ORDER_LIFE_SECONDS = 15;
-/** An SOA's serial follows a clock that may be set. */
-const SOA_LIFE_SECONDS = 15;
 
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #table: AnswerTable;
   readonly #names: OwnerNames;
   readonly #dependents = new Dependents();
+  /** Changes with every call of `applied`. */
+  #version = 0;
+  /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;
   /** Of the published SOAs; -1 for none. */
   #serial = -1;
-  /** Addresses of names that settings gave up, and that no batch may miss in the old zones. */
+  /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
   #namesToRemove: readonly number[] = [];
 
   constructor(options: PublisherOptions) {
@@ -70,14 +59,17 @@ export class Publisher {
     this.#names = new OwnerNames(options.root, options.table);
   }
 
-  /** To be called when the store's freshness changed; at first it is `loading`. */
+  /** To be called when the freshness of the zones' data changes; at first it is `loading`. */
   setFreshness(freshness: Freshness): void {
     this.refresh();
     this.#table.stale = freshness === 'stale';
     this.#table.active = freshness !== 'loading';
   }
 
-  /** To be called when settings changed, and twice a second: notices a new serial, finds room, and gives it back. */
+  /**
+   * To be called when the settings change, and twice a second: publishes a new serial, adds names that had no room, and
+   * gives memory back.
+   */
   refresh(): void {
     const { settings, unixSeconds, monotonicMs } = this.#options;
     for (const address of this.#namesToRemove) this.#removeName(address);
@@ -89,21 +81,22 @@ export class Publisher {
       this.#table.newEra();
       this.#namesToRemove = this.#names.setFixedNames(settings());
     }
-    const serial = serialOf(unixSeconds());
-    if (serial !== this.#serial) {
-      // An SOA that is published ends with its hour, but by a clock that nobody sets.
-      for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
-      const hasRoom = this.#table.setNegatives(
-        packNegatives(negativesOf(this.#view(NO_EXTERNALS))),
-      );
-      if (hasRoom) this.#serial = serial;
-    }
+    if (serialOf(unixSeconds()) !== this.#serial) this.#publishSerial();
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
   }
 
+  #publishSerial(): void {
+    const { settings, unixSeconds } = this.#options;
+    // A published SOA expires with its hour by the monotonic clock, but the clock of the serial may have been set.
+    for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
+    const negatives = negativesOf(settings(), unixSeconds());
+    if (this.#table.setNegatives(packNegatives(negatives))) this.#serial = serialOf(unixSeconds());
+  }
+
   /** To be called at the end of each application of changes, with the owners' nodes; see `CatalogOptions`. */
   applied(nodes: readonly Node[]): void {
+    this.#version++;
     const { live, gone } = touchedBy(nodes);
     for (const node of gone) this.#names.transfer(node);
     for (const node of live) if (node.tableAddress === 0) this.#addName(node);
@@ -112,44 +105,62 @@ export class Publisher {
     this.#table.collect();
   }
 
-  /** Publishes the answer to a question that was asked, if it is one that may be kept and is not there yet. */
-  publish(question: Question, externals: Externals): void {
+  /** As `publish`, in a microtask: the client's reply is sent first. A change in between cancels it. */
+  publishSoon(decided: Decided): void {
+    const version = this.#version;
+    queueMicrotask(() => {
+      if (this.#version !== version) return;
+      try {
+        this.publish(decided);
+      } catch (error) {
+        this.#options.onError(error);
+      }
+    });
+  }
+
+  /** Publishes an answer that was decided from the tree as it is now, unless it must not be kept or is there already. */
+  publish(decided: Decided): void {
+    const { question, view, response, basis } = decided;
+    if (view.settings !== this.#settings || question.qclass !== Class.IN) return;
     const qname = foldName(question.qname);
+    if (qname.some(isWildcard)) return;
     const kind = kindOf(question.qtype);
-    if (question.qclass !== Class.IN || qname.some(isWildcard)) return;
     const address = this.#names.addressOf(qname);
-    const view = this.#view(externals);
-    const second = secondOf(view.nowMs);
-    if (address === 0 || this.#table.has(address, kind, second)) return;
-    const asked = { ...question, qname };
-    const decided = answer(view, asked);
-    if (decided.kind !== 'response' || decided.basis === undefined) return;
-    const { response, basis } = decided;
-    if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return;
-    // The word for other types is one for all of them, to each of which another server may say something else.
-    if (kind === OTHER_TYPE && basis.leadsOutside) return;
-    const published = isNodata(response)
+    if (address === 0 || this.#table.has(address, kind, secondOf(view.nowMs))) return;
+    if (!this.#mayBeKept(decided, kind)) return;
+    const isPublished = isNodata(response)
       ? isLasting(basis) && this.#table.publishNodata(address, kind)
-      : this.#publishAnswer(address, kind, { asked, response, basis, view, second });
-    if (published) this.#dependents.add(address, this.#dependenciesOf(qname, basis));
+      : this.#publishAnswer(address, kind, { ...decided, question: { ...question, qname } });
+    if (isPublished) this.#dependents.add(address, this.#dependenciesOf(qname, basis));
+  }
+
+  #mayBeKept({ view, response, basis }: Decided, kind: number): boolean {
+    if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return false;
+    // One word of the table stands for all other types, and another server may answer each of them differently.
+    if (kind === OTHER_TYPE && basis.leadsOutside) return false;
+    // A sample for a reply of another size is not what a client of the table would get.
+    return !basis.isSample || view.roomOctets === this.#table.maxUdpOctets;
   }
 
   #publishAnswer(address: number, kind: number, decided: Decided): boolean {
-    const { asked, response, basis, view, second } = decided;
-    const aging = agedTogether(asked, response, view, basis);
+    const { question, view, response, basis } = decided;
+    const { settings } = view;
+    const { random, unixSeconds } = this.#options;
     const encode = (order: Response) =>
-      encodeBehindQuestion(asked, order, this.#table.maxUdpOctets);
+      encodeBehindQuestion(question, order, this.#table.maxUdpOctets);
     const encoded = encode(response);
     if (encoded.cuts.length === 0) return false;
     const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
-    const { rotations, isComplete, isFixed } = rotationsOf(asked, response, view, mayBeCut);
+    const { rotations, isComplete, isFixed } = rotationsOf(decided, mayBeCut, random());
     const orders = rotations.map((order) => ({
       response: order,
       encoded: order === response ? encoded : encode(order),
     }));
-    const variants = variantsOf(orders, (rr) => aging.falling.has(rr));
+    const variants = variantsOf(orders, (rr) => falls(rr, settings));
+    const second = secondOf(view.nowMs);
+    const life = lifeSeconds(response, basis, settings, isComplete, unixSeconds());
     return this.#table.publish(address, kind, {
-      untilSecond: this.#untilSecond(decided, aging, isComplete),
+      untilSecond: Math.min(second + life, FOREVER),
       ttlsAtSecond: second,
       rcode: response.rcode,
       authoritative: response.authoritative,
@@ -158,16 +169,6 @@ export class Publisher {
       variants: variants.count,
       words: variants.words,
     });
-  }
-
-  #untilSecond({ response, basis, second }: Decided, aging: Aging, isComplete: boolean): number {
-    let life = aging.lifeSeconds;
-    if (!isLasting(basis)) life = Math.min(life, SHORT_LIFE_SECONDS);
-    if (!isComplete) life = Math.min(life, ORDER_LIFE_SECONDS);
-    if ([...response.answer, ...response.authority].some(({ type }) => type === Type.SOA)) {
-      life = Math.min(life, serialLifeSeconds(this.#options.unixSeconds()), SOA_LIFE_SECONDS);
-    }
-    return Math.min(second + life, FOREVER);
   }
 
   /** What the answer rests on outside its own name's part of the tree. */
@@ -194,7 +195,6 @@ export class Publisher {
     if (address !== 0) this.#removeName(address);
   }
 
-  /** The name at the address is gone, and with it all that is known of the address. */
   #removeName(address: number): void {
     this.#withdraw(address);
     this.#table.remove(address);
@@ -210,34 +210,9 @@ export class Publisher {
     this.#table.clear(address);
     this.#dependents.forget(address);
   }
-
-  /** Without chance: which record comes first is `rotationsOf`'s to say. */
-  #view(externals: Externals): View {
-    const { root, settings, monotonicMs, unixSeconds, random } = this.#options;
-    return {
-      root,
-      settings: settings(),
-      nowMs: monotonicMs(),
-      unixSeconds: unixSeconds(),
-      sampleStart: random(),
-      random: () => 0,
-      externals,
-      recursionDesired: true,
-      roomOctets: this.#table.maxUdpOctets,
-      onFault: this.#options.onFault,
-    };
-  }
 }
 
-interface Decided {
-  readonly asked: Question;
-  readonly response: Response;
-  readonly basis: Basis;
-  readonly view: View;
-  readonly second: number;
-}
-
-/** The changed nodes and all above them: those that are in the tree, and those that are no longer. */
+/** The changed nodes and all nodes above them: those that are in the tree, and those that have left it. */
 function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> } {
   const live = new Set<Node>();
   const gone = new Set<Node>();
@@ -261,12 +236,7 @@ function secondOf(ms: number): number {
   return Math.floor(ms / 1000);
 }
 
-/** Whether the same question has the same answer for as long as no name changes that it rests on. */
-function isLasting({ isSample, isForeign }: Basis): boolean {
-  return !isSample && !isForeign;
-}
-
 /** Nothing but the zone's SOA. */
-function isNodata({ answer: rrs, authority }: Response): boolean {
-  return rrs.length === 0 && authority.length > 0;
+function isNodata({ answer, authority }: Response): boolean {
+  return answer.length === 0 && authority.length > 0;
 }

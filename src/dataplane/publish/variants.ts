@@ -6,10 +6,11 @@
 import { encodeResponse } from '../../dns/encode.ts';
 import { HEADER_OCTETS, type Question, type Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
-import { type Rr, Type } from '../../dns/rr.ts';
+import type { Rr } from '../../dns/rr.ts';
 import { rrsetAround, wholeCounts } from '../../dns/truncate.ts';
 import { MAX_MESSAGE_OCTETS } from '../../dns/writer.ts';
-import type { View } from '../../zone/view.ts';
+import type { Decided } from '../../zone/answer.ts';
+import { isRoundRobinType, startOfSet } from '../../zone/order.ts';
 import {
   AnswerField,
   CUT_WORDS,
@@ -191,8 +192,7 @@ export function endOfName(
   }
 }
 
-/** The orders in which the records of an answer take turns. */
-
+/** The orders that the table holds of an answer's records. */
 export interface Rotations {
   readonly rotations: readonly Response[];
   /** Every record is first in one of them. */
@@ -201,30 +201,23 @@ export interface Rotations {
   readonly isFixed: boolean;
 }
 
-const ROUND_ROBIN_TYPES: readonly number[] = [Type.A, Type.AAAA, Type.SRV, Type.MX];
-
 /**
- * Rotations of the RRset that was asked for. With round robin the first of them begins at a place that the view's turn
- * chooses; without it the order as it is comes first, and the others are there only if some client gets a part of the
- * answer (`mayBeCut`), so that all records are received by somebody.
+ * Rotations of the RRset that was asked for. With round robin the first one begins at `start`, a fraction of the set, in
+ * [0, 1). Without it the canonical order comes first, and there are others only if some client gets a part of the answer
+ * (`mayBeCut`): then clients together receive all records.
  */
 export function rotationsOf(
-  { qtype }: Question,
-  response: Response,
-  view: View,
+  { question, view, response }: Decided,
   mayBeCut: boolean,
+  start: number,
 ): Rotations {
-  const rrs = response.answer;
-  const start = rrs.findIndex(({ type }) => type === qtype);
-  const set = start < 0 ? [] : rrs.slice(start);
-  const isRoundRobin = view.settings.roundRobin && ROUND_ROBIN_TYPES.includes(qtype);
-  const isRotated = (isRoundRobin || mayBeCut) && set.length > 1;
-  if (!isRotated || set.some(({ type }) => type !== qtype)) {
-    return { rotations: [response], isComplete: true, isFixed: false };
-  }
-  const before = rrs.slice(0, start);
+  const isRoundRobin = view.settings.roundRobin && isRoundRobinType(question.qtype);
+  const setAt = isRoundRobin || mayBeCut ? startOfSet(question, response) : undefined;
+  if (setAt === undefined) return { rotations: [response], isComplete: true, isFixed: false };
+  const before = response.answer.slice(0, setAt);
+  const set = response.answer.slice(setAt);
   const count = Math.min(set.length, MAX_VARIANTS);
-  const first = isRoundRobin ? Math.floor(view.sampleStart * set.length) : 0;
+  const first = isRoundRobin ? Math.floor(start * set.length) : 0;
   const rotations = Array.from({ length: count }, (_, i) => {
     const from = first + Math.floor((i * set.length) / count);
     return { ...response, answer: [...before, ...rotated(set, from % set.length)] };

@@ -1,8 +1,9 @@
 /**
  * The owner names of the answer table, kept as the zone tree has them: a name is in the table exactly while it is in the
- * tree, or is one that exists whatever the tree holds (an apex, the special name `local.dns`).
+ * tree, or is a fixed one, which exists whatever the tree holds (an apex, the special name `local.dns`).
  *
- * Invariant: the table counts each name once that it had no room for, whoever has it, a node or a pin or both.
+ * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both refer
+ * to it.
  */
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
@@ -10,12 +11,12 @@ import type { ZoneSettings } from '../../zone/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
 import { wireName } from './negatives.ts';
 
+/** Names that one call of `retry` tries to add. */
 const RETRIES = 1_000;
 
 export class OwnerNames {
   readonly #root: Node;
   readonly #table: AnswerTable;
-  /** Addresses of the names that exist in any case. */
   readonly #fixed = new Map<string, FixedName>();
   /** Nodes for whose names there was no room. */
   readonly #withoutRoom = new Set<Node>();
@@ -25,20 +26,20 @@ export class OwnerNames {
     this.#table = table;
   }
 
-  /** The address of a folded name; 0 when it does not exist. */
+  /** The address of a folded name in the table; 0 if the name does not exist, `NO_ROOM` if it found no room. */
   addressOf(name: Name): number {
     const address = findNode(this.#root, name)?.tableAddress ?? 0;
     return address !== 0 ? address : (this.#fixed.get(printName(name))?.address ?? 0);
   }
 
-  /** Holds a node that came to be. */
+  /** Adds the name of a node that has come into the tree. */
   add(node: Node): void {
     const name = node.owner();
     node.tableAddress = this.#fixedAddress(name) ?? this.#table.add(wireName(name));
     if (node.tableAddress === NO_ROOM) this.#withoutRoom.add(node);
   }
 
-  /** Looks for room for names that found none, some of them at each call. */
+  /** Tries again to add names that found no room, a bounded number of them at each call. */
   retry(): void {
     for (const fixed of this.#fixed.values()) {
       if (fixed.address !== NO_ROOM) continue;
@@ -62,32 +63,29 @@ export class OwnerNames {
   }
 
   /**
-   * Lets go of a node that is no longer in the tree. Gives the address whose name is gone now, 0 when the name lives on:
-   * fixed, or in another node.
+   * Forgets a node that has left the tree. Gives the address whose name the table has to remove; 0 if the name still exists,
+   * as a fixed name or in another node.
    */
   remove(node: Node): number {
-    const { tableAddress: address } = node;
-    if (address === 0) return 0;
+    const { tableAddress } = node;
+    if (tableAddress === 0) return 0;
     node.tableAddress = 0;
     this.#withoutRoom.delete(node);
     if (this.#fixed.size > 0 && this.#fixedAddress(node.owner()) !== undefined) return 0;
-    return address;
+    return tableAddress;
   }
 
-  /** Gives the address of a node that is gone to one of the same name that came since, so that no reader misses it. */
+  /** Transfers the address of a node that has left the tree to a newer node of the same name: no reader misses the name. */
   transfer(gone: Node): void {
     if (gone.tableAddress === 0) return;
-    const heir = findNode(this.#root, gone.owner());
-    if (heir === undefined || heir.tableAddress !== 0) return;
-    heir.tableAddress = gone.tableAddress;
+    const successor = findNode(this.#root, gone.owner());
+    if (successor === undefined || successor.tableAddress !== 0) return;
+    successor.tableAddress = gone.tableAddress;
     gone.tableAddress = 0;
-    if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(heir);
+    if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(successor);
   }
 
-  /**
-   * Makes exactly the names fixed that these settings give a meaning of their own. Gives the addresses whose names are gone
-   * now.
-   */
+  /** Replaces the fixed names by those of these settings. Gives the addresses whose names the table has to remove. */
   setFixedNames(settings: ZoneSettings): number[] {
     const wanted = new Map(fixedNames(settings).map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {
@@ -121,56 +119,4 @@ interface FixedName {
 function fixedNames({ apexes, local }: ZoneSettings): Name[] {
   const special = local === undefined ? [] : apexes.map((apex) => ['local', 'dns', ...apex]);
   return [...apexes, ...special];
-}
-
-/**
- * Which published answers rest on names other than their own and those below: an alias on its target, an SRV on the
- * addresses of another name. A name that exists is known by its node, one that does not by its text, so that its coming
- * into being is noticed too.
- */
-
-export type Dependency = Node | string;
-
-export class Dependents {
-  /** Addresses of owners by what their answers rest on. */
-  readonly #addresses = new Map<Dependency, Set<number>>();
-  /** The other way round. */
-  readonly #dependencies = new Map<number, Dependency[]>();
-
-  /** Grounds that something rests on. */
-  get size(): number {
-    return this.#addresses.size;
-  }
-
-  /** An answer of the owner at `address` rests on these too. */
-  add(address: number, dependencies: readonly Dependency[]): void {
-    if (dependencies.length === 0) return;
-    const known = this.#dependencies.get(address) ?? [];
-    this.#dependencies.set(address, known);
-    for (const dependency of dependencies) {
-      const addresses = this.#addresses.get(dependency) ?? new Set();
-      this.#addresses.set(dependency, addresses);
-      if (addresses.has(address)) continue;
-      addresses.add(address);
-      known.push(dependency);
-    }
-  }
-
-  /** Addresses whose answers rest on this. */
-  of(dependency: Dependency): readonly number[] {
-    const addresses = this.#addresses.get(dependency);
-    return addresses === undefined ? [] : [...addresses];
-  }
-
-  /** The answers at the address are gone. */
-  forget(address: number): void {
-    const dependencies = this.#dependencies.get(address);
-    if (dependencies === undefined) return;
-    this.#dependencies.delete(address);
-    for (const dependency of dependencies) {
-      const addresses = this.#addresses.get(dependency);
-      addresses?.delete(address);
-      if (addresses?.size === 0) this.#addresses.delete(dependency);
-    }
-  }
 }

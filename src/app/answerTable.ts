@@ -1,0 +1,45 @@
+/** The answer table of a running server: its memory, and the timer that keeps it up with the clock. */
+import { randomInt } from 'node:crypto';
+import type { Publisher } from '../dataplane/publish/publisher.ts';
+import { AnswerTable } from '../dataplane/table/table.ts';
+import { compactHeap } from './process/process.ts';
+
+/** A smaller table is of no use. */
+const LEAST_OCTETS = 1 << 22;
+
+/** A table of at most so much memory, which it takes as it needs it. Where address space is scarce the table is smaller. */
+export function reserveTable(capacityOctets: number, maxUdpOctets: number): AnswerTable {
+  const seed = randomInt(2 ** 31);
+  for (let octets = capacityOctets; octets > LEAST_OCTETS; octets /= 2) {
+    try {
+      return new AnswerTable(octets, seed, maxUdpOctets);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  return new AnswerTable(LEAST_OCTETS, seed, maxUdpOctets);
+}
+
+const REFRESH_MS = 500;
+/** So many new answers leave garbage that is worth a collection. */
+const BURST_ANSWERS = 50_000;
+/** A burst is over when fewer answers than this came between two refreshes. */
+const CALM_ANSWERS = 1_000;
+
+/** Refreshes the table regularly, and compacts the heap after a burst of new answers. Gives a function that stops it. */
+export function startRefreshing(publisher: Publisher, table: AnswerTable): () => void {
+  let answersBefore = 0;
+  let compactedAtAnswers = 0;
+  const timer = setInterval(() => {
+    publisher.refresh();
+    const { answers } = table.stats;
+    const isCalm = answers - answersBefore < CALM_ANSWERS;
+    answersBefore = answers;
+    // Counted from the fewest since: answers that are only decided again would make a pause each time.
+    compactedAtAnswers = Math.min(compactedAtAnswers, answers);
+    if (answers - compactedAtAnswers < BURST_ANSWERS || !isCalm) return;
+    compactedAtAnswers = answers;
+    compactHeap();
+  }, REFRESH_MS).unref();
+  return () => clearInterval(timer);
+}
