@@ -9,7 +9,7 @@ import {
   printAddress,
   printSocketAddress,
 } from '../../dns/address.ts';
-import { parseInstant } from '../engine/responses.ts';
+import { parseInstant } from '../engine/instants.ts';
 import {
   type Container,
   type ContainerNetwork,

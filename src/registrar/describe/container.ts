@@ -5,7 +5,7 @@
  */
 import { addressFamily } from '../../dns/address.ts';
 import type { Inspection } from '../engine/engine.ts';
-import { asList, asObject, asText, type JsonObject } from '../engine/responses.ts';
+import { asList, asObject, asText, type JsonObject } from '../engine/json.ts';
 import type { HealthPolicy } from './context.ts';
 
 export interface Container {

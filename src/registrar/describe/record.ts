@@ -4,7 +4,7 @@
  * that already stands there.
  */
 import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
-import { asObject } from '../engine/responses.ts';
+import { asObject } from '../engine/json.ts';
 import type { DesiredRecord } from './description.ts';
 
 /** Who wrote a value: a registrar under its identity, for one life of one container. */

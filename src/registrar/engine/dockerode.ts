@@ -20,8 +20,10 @@ import {
   type Inspection,
   type ListedContainer,
 } from './engine.ts';
-import { ACTIONS, LineSplitter, parseEvent, subscribe } from './events.ts';
-import { asObject, parseBridge, parseInfo, parseListing } from './responses.ts';
+import { ACTIONS, LineSplitter, parseEvent } from './eventLines.ts';
+import { subscribe } from './events.ts';
+import { asObject } from './json.ts';
+import { parseBridge, parseInfo, parseListing } from './responses.ts';
 
 export interface EngineTimes {
   /** For each call, connecting and reading included. */

@@ -4,7 +4,7 @@
  * function. Settings that cannot work are values that name the setting and what to do.
  */
 import { createHash } from 'node:crypto';
-import { asObject, parseJson } from './responses.ts';
+import { asObject, parseJson } from './json.ts';
 
 export interface EngineTls {
   /** PEM; without it the system's authorities count. */

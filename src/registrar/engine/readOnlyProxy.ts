@@ -15,7 +15,8 @@ import {
 import { request as requestTls } from 'node:https';
 import { isIP, type Socket } from 'node:net';
 import type { EngineEndpoint } from './endpoint.ts';
-import { LineSplitter, parseEvent } from './events.ts';
+import { LineSplitter, parseEvent } from './eventLines.ts';
+import { parseJson } from './json.ts';
 import { type ProxyPeer, ProxyPermits } from './proxyPermits.ts';
 import {
   printEvent,
@@ -23,7 +24,6 @@ import {
   type ReducedKind,
   reduceAnswer,
 } from './reducedAnswers.ts';
-import { parseJson } from './responses.ts';
 
 export interface ReadOnlyProxyOptions {
   readonly endpoint: EngineEndpoint;

@@ -4,7 +4,7 @@
  * of health checks. PURE.
  */
 import type { EndpointSettings, EngineEvent, Inspection } from './engine.ts';
-import { asList, asObject, asText, type JsonObject } from './responses.ts';
+import { asList, asObject, asText, type JsonObject } from './json.ts';
 
 /** The answers that are JSON and are reduced as a whole. */
 export type ReducedKind = 'info' | 'bridge' | 'list' | 'inspection';

@@ -1,43 +1,11 @@
-/** JSON of strangers: what is missing or of another type is as empty, and nothing throws. */
+/** Parses the engine's answers about itself, its default bridge and its containers. Pure. */
 import { createHash } from 'node:crypto';
 import { addressFamily } from '../../dns/address.ts';
-import type {
-  DefaultBridge,
-  EngineEvent,
-  EngineInfo,
-  Inspection,
-  ListedContainer,
-} from './engine.ts';
+import type { DefaultBridge, EngineInfo, ListedContainer } from './engine.ts';
+import { parseInstant } from './instants.ts';
+import { asList, asObject, asText, type JsonObject } from './json.ts';
 
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** `undefined` if the text is no JSON. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Without members if it is no object, or a list. */
-export function asObject(value: unknown): JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as JsonObject)
-    : {};
-}
-
-export function asList(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-export function asText(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-/** What an engine's answers say of the engine itself, and a stand-in for the id of an engine that has none. PURE. */
-
-/** Reads `/info`. `undefined`: not the answer of an engine. */
+/** Parses `/info`; `undefined` if an engine did not send it. */
 export function parseInfo(answer: unknown): EngineInfo | undefined {
   const info = asObject(answer);
   const id = asText(info.ID);
@@ -55,20 +23,20 @@ export function parseInfo(answer: unknown): EngineInfo | undefined {
   };
 }
 
-/** Every version of Podman's Docker API adds this field, and Docker has none of that name. */
+/** Every version of Podman's Docker API adds this field. Docker has no field of that name. */
 function isPodman(info: JsonObject): boolean {
   return typeof info.BuildahVersion === 'string';
 }
 
-const DIGITS = 12;
+const STAND_IN_DIGITS = 12;
 
-/** Podman gives another id with each answer. Where its containers are stored is as stable as the engine itself. */
+/** Podman's id differs in each answer. The name of its host and the folder of its containers last as long as the engine. */
 function standInId(name: string, rootDir: string): string {
   const hash = createHash('sha256').update(JSON.stringify([name, rootDir]));
-  return `podman:${name}:${hash.digest('hex').slice(0, DIGITS)}`;
+  return `podman:${name}:${hash.digest('hex').slice(0, STAND_IN_DIGITS)}`;
 }
 
-/** Reads `/networks/bridge`. Older engines leave out a gateway that they have chosen themselves. */
+/** Parses `/networks/bridge`. Older engines omit a gateway that they chose themselves. */
 export function parseBridge(answer: unknown): DefaultBridge {
   const network = asObject(answer);
   const gateways = asList(asObject(network.IPAM).Config).map((each) =>
@@ -81,9 +49,7 @@ export function parseBridge(answer: unknown): DefaultBridge {
   };
 }
 
-/** Entries of `GET /containers/json`: which run, and a fingerprint that tells when one must be inspected again. */
-
-/** The states of a container that has a process. The list is asked for without a filter: Podman refuses `restarting`. */
+/** The states of a container that has a process. The request has no filter, because Podman refuses `restarting`. */
 const RUNNING_STATES = ['running', 'paused', 'restarting'];
 
 interface ListEntry {
@@ -95,7 +61,7 @@ interface ListEntry {
   readonly NetworkSettings?: { readonly Networks?: unknown } | null;
 }
 
-/** Gives the running ones; `undefined` if the answer is not a list. */
+/** Parses `GET /containers/json` and keeps the running containers; `undefined` if the answer is not a list. */
 export function parseListing(answer: unknown): readonly ListedContainer[] | undefined {
   if (!Array.isArray(answer)) return undefined;
   return answer.flatMap((entry: ListEntry | null) => {
@@ -108,13 +74,13 @@ export function parseListing(answer: unknown): readonly ListedContainer[] | unde
   });
 }
 
-/** Only the text for people tells it; what else that says changes as time goes by. */
+/** Only the text for people contains the health. The rest of that text changes with time. */
 function listedHealth({ Status }: ListEntry): string | undefined {
   if (typeof Status !== 'string') return undefined;
   return /\((?:health: )?((?:un)?healthy|starting)\)/.exec(Status)?.[1];
 }
 
-/** Networks carry the id of their endpoint, which is another after every start and connect. */
+/** A network contains the id of its endpoint, which changes at every start and connect. */
 function fingerprintOf(entry: ListEntry): string {
   const { Names, State, Ports, NetworkSettings } = entry;
   const ports = Array.isArray(Ports) ? Ports.map((port) => canonical(port)).sort() : [];
@@ -130,36 +96,9 @@ function canonical(value: unknown): string {
   );
 }
 
-/** A container's lives: one id, another StartedAt each time. */
-
 const SHORT_ID_DIGITS = 12;
 
-/** As people and stamps have it. */
+/** The form of an id in stamps, logs and messages. */
 export function shortId(id: string): string {
   return id.slice(0, SHORT_ID_DIGITS);
-}
-
-/** Whether the event happened before the life that was inspected began: both times are the daemon's. */
-export function precedesLife({ timeNano }: EngineEvent, { State }: Inspection): boolean {
-  const startedNano = parseInstant(State?.StartedAt ?? '');
-  const eventNano = parseNano(timeNano);
-  return startedNano !== undefined && eventNano !== undefined && eventNano < startedNano;
-}
-
-/**
- * RFC 3339 as engines write it, with up to nine digits of a second and in any zone (Docker's health log and Podman have
- * the host's), in nanoseconds since 1970.
- */
-export function parseInstant(text: string): bigint | undefined {
-  const [, seconds, fraction = '', zone] =
-    /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})$/.exec(
-      text,
-    ) ?? [];
-  const ms = Date.parse(`${seconds}${zone}`);
-  return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, '0'));
-}
-
-/** The same of an event's time, which is such a number as text. */
-export function parseNano(text: string): bigint | undefined {
-  return /^[0-9]{1,30}$/.test(text) ? BigInt(text) : undefined;
 }

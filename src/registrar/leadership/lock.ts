@@ -5,7 +5,7 @@
  * directly below the engine's id.
  */
 import type { Entry } from '../../service/change.ts';
-import { asList, asObject, asText, parseJson } from '../engine/responses.ts';
+import { asList, asObject, asText, parseJson } from '../engine/json.ts';
 import type { Holder, Identity, Lock, Profile, RegistrarWork } from './identity.ts';
 
 /** Where all engines' are. */

@@ -19,7 +19,8 @@ import type {
   Inspection,
   ListedContainer,
 } from '../engine/engine.ts';
-import { precedesLife, shortId } from '../engine/responses.ts';
+import { precedesLife } from '../engine/instants.ts';
+import { shortId } from '../engine/responses.ts';
 import { stampedRecordsOf } from '../reconcile/claims.ts';
 import { hasSurvived, nextInspectionInMs } from './ending.ts';
 import { applyEvent, isAboutHealth, isDeath, isStart, mayWithdraw } from './eventEffects.ts';

@@ -7,14 +7,8 @@
 import type { Draining } from '../describe/description.ts';
 import { endsContainer } from '../describe/stopSignal.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
-import {
-  asList,
-  asObject,
-  asText,
-  parseInstant,
-  parseNano,
-  precedesLife,
-} from '../engine/responses.ts';
+import { parseInstant, parseNano, precedesLife } from '../engine/instants.ts';
+import { asList, asObject, asText } from '../engine/json.ts';
 
 export interface Ending {
   /** The signal's time by the engine's clock, which its health log goes by; nanoseconds. */

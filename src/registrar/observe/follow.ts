@@ -13,7 +13,7 @@ import {
   type EngineInfo,
   type ListedContainer,
 } from '../engine/engine.ts';
-import { parseNano } from '../engine/responses.ts';
+import { parseNano } from '../engine/instants.ts';
 import type { SentSignal } from './trackedContainer.ts';
 
 /** Times are monotonic. */

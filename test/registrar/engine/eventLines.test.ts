@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import type { EngineEvent } from '../../../src/registrar/engine/engine.ts';
-import { EventQueue, LineSplitter, parseEvent } from '../../../src/registrar/engine/events.ts';
+import { LineSplitter, parseEvent } from '../../../src/registrar/engine/eventLines.ts';
+import { EventQueue } from '../../../src/registrar/engine/events.ts';
 
 const ID = 'c'.repeat(64);
 const NANO = '1795370708543808495';

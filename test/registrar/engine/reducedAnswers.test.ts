@@ -4,7 +4,7 @@ import test from 'node:test';
 import fc from 'fast-check';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
-import { ACTIONS, parseEvent } from '../../../src/registrar/engine/events.ts';
+import { ACTIONS, parseEvent } from '../../../src/registrar/engine/eventLines.ts';
 import {
   printEvent,
   readableMetadata,
