@@ -1,13 +1,11 @@
 /**
- * registrar/observe/: What is known of the containers and of this host, from events, inspections and checks.
+ * registrar/observe/: Follows the engine: which containers run, what each should have in DNS, and which checks pass.
  * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, registrar/reconcile, timing.
  * Used by: app/registrar, registrar.
  *
- * Every container that runs, and what it should have in DNS by now.
- *
- * An event that takes a container out of DNS counts at once; everything else waits for an inspection, which also
- * corrects what an event said too much. Of a container that could not be inspected yet nothing is known, and what is
- * stored for it stays.
+ * `Containers` holds every running container with its description. An event that withdraws a container counts at once.
+ * Every other change waits for an inspection, which also corrects an event that withdrew too much. A container without
+ * an inspection has no description, and its stored records stay.
  */
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';
@@ -44,21 +42,21 @@ import {
 
 export interface ContainersOptions {
   readonly engine: Pick<Engine, 'inspect'>;
-  /** The mark of the records' owner now; call `reevaluate` when it is another one. */
+  /** The current owner in the stamps of records. Call `reevaluate` after it changed. */
   readonly ownerId: () => string;
   readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
   readonly clock: Clock;
-  /** What should be in DNS may have changed. */
+  /** The desired records may have changed. */
   readonly onChange: () => void;
   readonly onFailure: (containerId: string, error: EngineError) => void;
 }
 
 const INSPECTS_AT_ONCE = 8;
-/** Between looks at a container that has no address yet, or that could not be inspected. */
+/** Delays of further inspections, for a container without an address and after a failed inspection. */
 const RETRY_MS = [200, 1_000, 5_000];
-/** After an event that may have come before the health that it is about. */
+/** Delays of inspections after an event that may precede the health that it reports. */
 const HEALTH_DELAYS_MS = [200, 1_000];
-/** Of a container that is not inspected yet. */
+/** Signals that are kept for a container without an inspection. */
 const MAX_SIGNALS = 4;
 
 export class Containers {
@@ -66,7 +64,7 @@ export class Containers {
   readonly #inspector: Inspector;
   readonly #tracked = new Map<string, TrackedContainer>();
   readonly #byShortId = new Map<string, TrackedContainer>();
-  /** Those that have joined another's network. */
+  /** Containers that joined the network of another one. */
   readonly #joined = new Set<TrackedContainer>();
   #isListed = false;
   #isComplete = false;
@@ -82,7 +80,7 @@ export class Containers {
     });
   }
 
-  /** Whether all that ran at the start has been looked at. */
+  /** Whether every container of the first list has been inspected. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
@@ -112,34 +110,42 @@ export class Containers {
       }
     }
     if (event.action === 'kill') {
-      this.#onSignal(container, { event, atMs: this.#nowMs() });
+      this.onSignal({ event, atMs: this.#nowMs() });
       return;
     }
     if (container.inspection !== undefined && !isStale)
       this.#applyEvent(container, container.inspection, event);
     container.retries = 0;
-    // A death says all, and Docker answers no inspection before it has cleaned up: with many at once starts would wait.
-    const isSettled = isDeath(event) && container.inspection !== undefined && !isStale;
+    // No inspection after a death: the event is enough, and Docker answers an inspection only after its clean-up.
+    // Inspections of many dead containers would delay those of starting ones.
+    const isEventEnough = isDeath(event) && container.inspection !== undefined && !isStale;
     if (mayWithdraw(event)) this.#inspector.invalidate(container.id);
-    if (!isSettled) this.#inspector.request(container.id);
+    if (!isEventEnough) this.#inspector.request(container.id);
     if (isAboutHealth(event)) this.#scheduleHealthInspections(container);
   }
 
-  /** A signal from before we listened. */
+  /** Also called for a signal from before the registrar listened. A signal changes nothing that an inspection shows. */
   onSignal(signal: SentSignal): void {
-    this.#onSignal(this.#track(signal.event.containerId), signal);
+    const container = this.#track(signal.event.containerId);
+    const { inspection } = container;
+    if (inspection === undefined)
+      container.signals = [...container.signals, signal].slice(-MAX_SIGNALS);
+    else if (noteStopSignal(container, inspection, signal)) {
+      this.#evaluateWithJoined(container);
+      this.#options.onChange();
+    }
   }
 
   /**
-   * Whether its networks matter. Those of one that is about to start do not yet, and Docker answers no inspection of it
-   * until it has started: with many at once all inspections would wait for these.
+   * Whether network events of the container count. Before its start they do not: Docker answers an inspection only after
+   * the start, and with many starts at once all inspections would wait.
    */
   #mayRun(id: string): boolean {
     const container = this.#tracked.get(id);
     return container !== undefined && !container.isDown;
   }
 
-  /** A list of what runs, asked for after the event stream was opened. `all`: trust nothing that was seen before. */
+  /** A list that was requested after the event stream had opened. `all`: inspects every container. */
   onList(list: readonly ListedContainer[], { all }: { readonly all: boolean }): void {
     this.#checkAbsent(new Set(list.map(({ id }) => id)));
     for (const listed of list) {
@@ -154,7 +160,7 @@ export class Containers {
     this.#checkComplete();
   }
 
-  /** Nothing that was seen is believed any more: each is unknown until it is inspected again. */
+  /** Discards every inspection: each container is unknown until its next one. */
   invalidateAll(): void {
     for (const container of this.#tracked.values()) {
       this.#inspector.invalidate(container.id);
@@ -165,7 +171,7 @@ export class Containers {
     this.#options.onChange();
   }
 
-  /** What `describe` depends on besides the container has changed. */
+  /** The context of `describe` or the owner has changed. */
   reevaluate(): void {
     for (const container of this.#tracked.values()) this.#evaluate(container);
     this.#options.onChange();
@@ -176,7 +182,7 @@ export class Containers {
     for (const { timers } of this.#tracked.values()) timers.cancelAll();
   }
 
-  /** Before all that runs, however much that is: what is gone must not be answered for. */
+  /** Inspects containers that are absent from the list first, because their records may be wrong. */
   #checkAbsent(running: ReadonlySet<string>): void {
     for (const container of this.#tracked.values()) {
       if (running.has(container.id)) continue;
@@ -203,22 +209,11 @@ export class Containers {
   }
 
   #applyEvent(container: TrackedContainer, inspection: Inspection, event: EngineEvent): void {
-    const foreseen = applyEvent(inspection, event);
-    if (foreseen === inspection) return;
-    container.inspection = foreseen;
+    const changed = applyEvent(inspection, event);
+    if (changed === inspection) return;
+    container.inspection = changed;
     this.#evaluateWithJoined(container);
     this.#options.onChange();
-  }
-
-  /** Needs no inspection: a signal by itself changes nothing that could be seen. */
-  #onSignal(container: TrackedContainer, signal: SentSignal): void {
-    const { inspection } = container;
-    if (inspection === undefined)
-      container.signals = [...container.signals, signal].slice(-MAX_SIGNALS);
-    else if (noteStopSignal(container, inspection, signal)) {
-      this.#evaluateWithJoined(container);
-      this.#options.onChange();
-    }
   }
 
   #onInspected(id: string, inspection: Inspection | undefined): void {
@@ -242,7 +237,7 @@ export class Containers {
     this.#options.onChange();
   }
 
-  /** Podman tells of a check before it has stored the result. */
+  /** Podman reports a check before it stores the result. */
   #scheduleHealthInspections(
     container: TrackedContainer,
     [delayMs, ...later]: readonly number[] = HEALTH_DELAYS_MS,
@@ -262,13 +257,13 @@ export class Containers {
 
   #retry(container: TrackedContainer): void {
     const delayMs = RETRY_MS[container.retries++];
-    // After the last one the next list looks at it again.
+    // After the last delay the next list causes an inspection.
     if (delayMs !== undefined) {
       container.timers.set('retry', delayMs, () => this.#inspector.request(container.id));
     }
   }
 
-  /** A new life that follows many short ones is not published at once. */
+  /** A new life after many short ones gets its records late. */
   #noteLife(container: TrackedContainer, inspection: Inspection): void {
     const nowMs = this.#nowMs();
     if (!noteLife(container, inspection, nowMs) || container.heldUntilMs <= nowMs) return;
