@@ -1,75 +1,56 @@
-/** A real etcd of the bench's own, in a temporary folder. */
+/** A real etcd for the benchmarks, with its data on disk, and a client that writes to it. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
+import { startEtcd } from '../test/support/etcd.ts';
 import { freePort } from '../test/support/freePort.ts';
 import { type BenchName, serviceValue } from './names.ts';
-import { type Cores, type Running, start } from './process.ts';
+import { type Cores, pinned } from './process.ts';
 
 const QUOTA_BYTES = 8 * 1024 ** 3;
 const PUTS_PER_TXN = 128;
-const TXNS_AT_ONCE = 16;
-const READY_TIMEOUT_MS = 30_000;
+const CONCURRENT_TXNS = 16;
 
-export interface Etcd {
-  /** As `--store` takes it. */
+export interface BenchEtcd {
+  /** Value of `--store`. */
   readonly store: string;
-  /** As its clients take it. */
+  /** URL for etcd's clients. */
   readonly url: string;
-  readonly running: Running;
   put(key: string, value: string): Promise<void>;
   /** Puts the services of all the names, many at once. */
   fill(names: Iterable<BenchName>): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts an etcd and waits until it takes calls. */
-export async function startEtcd(folder: string, core?: Cores): Promise<Etcd> {
+/** Starts an etcd with its data in the folder and waits until it serves clients. */
+export async function startBenchEtcd(folder: string, cores?: Cores): Promise<BenchEtcd> {
   mkdirSync(folder, { recursive: true });
-  const [clients, peers] = [await freePort(), await freePort()];
-  const url = `http://127.0.0.1:${clients}`;
-  const running = start(
-    [
-      'etcd',
-      ...['--name', 'bench', '--data-dir', join(folder, 'data'), '--logger', 'zap'],
-      ...['--listen-client-urls', url, '--advertise-client-urls', url],
-      ...['--listen-peer-urls', `http://127.0.0.1:${peers}`],
-      ...['--initial-advertise-peer-urls', `http://127.0.0.1:${peers}`],
-      ...['--initial-cluster', `bench=http://127.0.0.1:${peers}`],
-      ...['--quota-backend-bytes', String(QUOTA_BYTES), '--log-level', 'error'],
-    ],
-    { cwd: folder, core },
-  );
+  const onHost = ([program = '', ...args]: readonly string[]) => {
+    const [command, all] = pinned([program, ...args], cores);
+    return [command, ...all];
+  };
+  const etcd = await startEtcd({
+    host: {
+      address: '127.0.0.1',
+      port: await freePort(),
+      folder,
+      onHost: (...line) => onHost(line),
+    },
+    args: ['--quota-backend-bytes', String(QUOTA_BYTES)],
+  });
+  const url = `http://${etcd.endpoint}`;
   const client = new Etcd3({ hosts: url });
-  await untilUp(client, running);
   return {
-    store: `etcd://127.0.0.1:${clients}`,
+    store: `etcd://${etcd.endpoint}`,
     url,
-    running,
     put: async (key, value) => {
       await client.kv.put({ key: Buffer.from(key), value: Buffer.from(value) });
     },
     fill: (names) => fill(client, names),
     stop: async () => {
       client.close();
-      await running.stop();
+      await etcd.stop();
     },
   };
-}
-
-async function untilUp(client: Etcd3, running: Running): Promise<void> {
-  const deadline = performance.now() + READY_TIMEOUT_MS;
-  for (;;) {
-    try {
-      await client.get('ready').string();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline || running.hasEnded()) {
-        throw new Error(`etcd does not start: ${running.output()}`, { cause: error });
-      }
-      await new Promise((done) => setTimeout(done, 50));
-    }
-  }
 }
 
 async function fill(client: Etcd3, names: Iterable<BenchName>): Promise<void> {
@@ -77,7 +58,7 @@ async function fill(client: Etcd3, names: Iterable<BenchName>): Promise<void> {
   const worker = async (): Promise<void> => {
     for (const batch of left) await client.kv.txn({ success: batch });
   };
-  await Promise.all(Array.from({ length: TXNS_AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: CONCURRENT_TXNS }, worker));
 }
 
 interface PutOp {

@@ -1,7 +1,7 @@
 /** The time until the server serves all keys of an etcd, and its memory then. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEtcd } from './etcd.ts';
+import { startBenchEtcd } from './etcd.ts';
 import { type BenchName, benchNames } from './names.ts';
 import type { Running } from './process.ts';
 import { untilLastAnswered } from './queryClient.ts';
@@ -23,7 +23,7 @@ export async function benchLoad(options: {
   folder: string;
   keyCounts: readonly number[];
 }): Promise<string> {
-  const etcd = await startEtcd(join(options.folder, 'load-etcd'));
+  const etcd = await startBenchEtcd(join(options.folder, 'load-etcd'));
   try {
     const loads: Load[] = [await load(etcd.store, options.folder, [])];
     let filled = 0;

@@ -1,7 +1,7 @@
 /** The time from a put into etcd until the new answer over UDP. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEtcd } from './etcd.ts';
+import { startBenchEtcd } from './etcd.ts';
 import { addressOf, benchNames, serviceValue } from './names.ts';
 import { openQueryClient, POLL_MS, untilAnswers } from './queryClient.ts';
 import { startSoradns, untilReady } from './soradns.ts';
@@ -18,7 +18,7 @@ interface Sample {
 }
 
 export async function benchPut(options: { folder: string; puts: number }): Promise<string> {
-  const etcd = await startEtcd(join(options.folder, 'put-etcd'));
+  const etcd = await startBenchEtcd(join(options.folder, 'put-etcd'));
   try {
     await etcd.fill(benchNames(NAMES));
     const server = await startSoradns({ store: etcd.store, cwd: options.folder });

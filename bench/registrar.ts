@@ -8,7 +8,7 @@ import { type Dockerd, startDockerd } from '../test/support/dockerd.ts';
 import { dockerSkipReason } from '../test/support/dockerTest.ts';
 import { measureColdStart, type Started } from './coldStart.ts';
 import { type ContainerRuns, type ContainerTimes, measureContainers } from './containerTimes.ts';
-import { startEtcd } from './etcd.ts';
+import { startBenchEtcd } from './etcd.ts';
 import { POLL_MS } from './queryClient.ts';
 import { startRegistrar, startSoradns, untilReady } from './soradns.ts';
 import { figure, markdown, median, percentile } from './table.ts';
@@ -74,7 +74,7 @@ async function embedded(folder: string): Promise<Deployment> {
 }
 
 async function clustered(folder: string): Promise<Deployment> {
-  const etcd = await startEtcd(join(folder, 'registrar-etcd'));
+  const etcd = await startBenchEtcd(join(folder, 'registrar-etcd'));
   const server = await startSoradns({ store: etcd.store, cwd: folder });
   const close = async (): Promise<void> => {
     await server.stop();

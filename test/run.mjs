@@ -1,16 +1,16 @@
 /**
- * `npm test`: sees that the real components are there, builds dist/, runs test/ in parallel, leaves nothing running.
+ * `npm test`: provides the real programs that the tests need, builds dist/, runs test/ in parallel, and leaves nothing running.
  *
  *   npm test                            everything
  *   npm test -- test/dns test/store     only these folders or files
  *   npm test -- --only 'round robin'    only tests whose name matches
- *   npm test -- --timeout 900           seconds that one file may take (600)
- *   npm test -- --node image            on the Node that the Dockerfile names, or on the `oldest` that package.json
- *                                       allows; installed if need be
- *   npm test -- --runtime               only what depends on the version of Node
+ *   npm test -- --timeout 900           time limit of one file in seconds (600)
+ *   npm test -- --node image            on the Dockerfile's Node version, or on the `oldest` that package.json allows;
+ *                                       installs it if it is missing
+ *   npm test -- --runtime               only tests that depend on the version of Node
  *
- * Exit 0 only if every test ran and passed. With CI set, a skipped test counts as a failure, unless its reason begins
- * with "optional:" (what it needs cannot be had on every machine).
+ * Exits with 0 only if every test ran and passed. With CI set, a skipped test counts as a failure unless its reason begins
+ * with "optional:", which marks tests that not every machine can run.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,7 +35,7 @@ const { values: options, positionals: paths } = parseArgs({
   },
 });
 
-process.on('SIGINT', () => {}); // the terminal interrupts the children too; stay to clean up behind them
+process.on('SIGINT', () => {}); // the terminal interrupts the children too; this process stays to clean up
 if (options.node !== undefined) process.exit(await runOn(options.node));
 
 const files = testFiles(paths, { onlyRuntime: options.runtime });
@@ -44,17 +44,17 @@ if (!provideComponents()) process.exit(1);
 if (!options.runtime && needBuiltEtcds(files)) buildEtcds();
 console.error(`on Node ${process.versions.node}`);
 
-/** Runs node with the arguments; gives its exit code. */
+/** Runs node with the arguments; returns its exit code. */
 async function node(args, env = {}, command = process.execPath) {
   const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
   const [code] = await once(child, 'exit');
   return code ?? 1;
 }
 
-/** Does the same on another Node, which is also the one that `node` means there; gives the exit code. */
+/** Runs this script with another Node, which is also `node` in its PATH; returns the exit code. */
 async function runOn(which) {
   const versions = { image: imageNode, oldest: oldestNode };
-  if (!Object.hasOwn(versions, which)) fail(`--node is image or oldest, not ${which}`);
+  if (!Object.hasOwn(versions, which)) fail(`--node must be image or oldest, not ${which}`);
   try {
     const command = provideNode(versions[which]());
     const args = process.argv.slice(1).flatMap((arg, at, all) => {
@@ -82,6 +82,6 @@ const tested = await node(['--import', 'tsx', 'test/support/runFiles.mjs', ...fi
   SORADNS_TEST_FILE_TIMEOUT_MS: String(Number(options.timeout) * 1000),
 });
 const leftovers = await endLeftovers(mark);
-if (built !== 0) console.error('the build failed: see the top');
+if (built !== 0) console.error('the build failed; see its errors above the tests');
 for (const process of leftovers) console.error(`a test left this running: ${process}`);
 process.exitCode = built === 0 && tested === 0 && leftovers.length === 0 ? 0 : 1;

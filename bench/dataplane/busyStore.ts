@@ -7,7 +7,7 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MEMORY, removeDir } from '../../test/support/tempDir.ts';
-import { startEtcd } from '../etcd.ts';
+import { startBenchEtcd } from '../etcd.ts';
 import type { LineChild } from '../lineChild.ts';
 import { benchNames } from '../names.ts';
 import { GENERATOR_CORE, isInstalled } from '../process.ts';
@@ -82,7 +82,7 @@ export async function openBusyStore(
   // In memory, as it is not the disk that is looked at.
   const folder = mkdtempSync(join(MEMORY, 'soradns-bench-'));
   lab.atEnd(() => removeDir(folder));
-  const etcd = await startEtcd(join(folder, 'etcd'), GENERATOR_CORE);
+  const etcd = await startBenchEtcd(join(folder, 'etcd'), GENERATOR_CORE);
   lab.atEnd(() => etcd.stop());
   await etcd.fill(benchNames(NAMES));
   const server = await lab.startOurs({ ...options, store: etcd.store });

@@ -5,7 +5,7 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseSocketAddress } from '../../src/dns/address.ts';
 import { Class, Type } from '../../src/dns/rr.ts';
-import { childEnv, NODE_ARGUMENTS } from '../support/cli.ts';
+import { childEnv, MAIN } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 import { query } from '../support/server.ts';
@@ -139,7 +139,7 @@ describe('notification', { concurrency: 3 }, () => {
   it('goes through systemd-notify where koffi cannot be loaded', { skip }, async () => {
     const ear = await startNotifyReceiver();
     const env = { SORADNS_STORE: 'memory:', NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '1000000' };
-    const program = [process.execPath, '--no-addons', ...NODE_ARGUMENTS] as const;
+    const program = [process.execPath, '--no-addons', MAIN] as const;
     const child = startCli([...OPTIONS, '--addr', '127.0.0.1:0'], env, [...program]);
     try {
       for (const line of ['READY=1', 'WATCHDOG=1']) await ear.received(line);

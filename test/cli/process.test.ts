@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { callCli, childEnv, NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
+import { callCli, childEnv, MAIN, spawnCli } from '../support/cli.ts';
 import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
@@ -33,7 +33,7 @@ after(() => {
 /** A command that goes on until it is told to stop. */
 function start(args: readonly string[], more: Readonly<Record<string, string>> = {}) {
   const options = { env: childEnv({ ...env, ...more }) };
-  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...args], options);
+  const child = spawn(process.execPath, [MAIN, ...args], options);
   children.add(child);
   const texts = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text) => {

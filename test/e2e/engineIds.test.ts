@@ -4,7 +4,6 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, afterEach, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { callCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { type Dockerd, startDockerd } from '../support/dockerd.ts';
@@ -17,7 +16,6 @@ import { until } from '../support/until.ts';
 const skip = dockerSkipReason();
 const options = skip === undefined ? {} : { skip };
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** Long enough for a registrar to restart and adopt its lease. */
 const LEASE_SECONDS = 30;
 const SHORT_LEASE_SECONDS = 10;
@@ -83,7 +81,7 @@ function register({ dockerd }: Site, leaseSeconds: number, ...more: readonly str
     ...['register', '--docker-host', dockerd.host, '--store', store, '--ip', dockerd.address],
     ...['--http', '127.0.0.1:0', '--lease-ttl', String(leaseSeconds), ...more],
   ];
-  const registrar = startCli(args, {}, [process.execPath, MAIN]);
+  const registrar = startCli(args);
   running.add(registrar);
   return registrar;
 }

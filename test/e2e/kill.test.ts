@@ -3,13 +3,11 @@
  * acknowledged write must be there after the next start. SORADNS_SERVER_KILLS sets the number of kills.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
@@ -18,7 +16,6 @@ const SIDES = 2;
 const WRITERS = 4;
 const MAX_AWAITED_WRITES = 10;
 const MAX_WRITING_MS = 40;
-const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const KEYS = '/v2/keys/skydns/local/skydns/kill';
 
 it(`The server loses no acknowledged write in ${KILLS} kills`, { timeout: 900_000 }, () =>
@@ -38,32 +35,22 @@ async function killRepeatedly(directory: string, kills: number): Promise<number>
   const acknowledged = new Map<string, number>();
   let count = 0;
   for (let run = 0; run <= kills; run++) {
-    const { server, http } = await start(directory);
+    const server = start(directory);
     try {
+      const http = `http://${(await server.logged('serving')).http}`;
       await verify(http, acknowledged);
       if (run < kills) count += await writeUntilKilled(server, http, run, acknowledged);
     } finally {
-      server.kill('SIGKILL');
+      await server.end('SIGKILL');
     }
-    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
   }
   return count;
 }
 
-async function start(directory: string): Promise<{ server: ChildProcess; http: string }> {
-  const args = ['serve', '--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--no-rec'];
-  const server = spawn(process.execPath, [MAIN, ...args, '--store', `file:${directory}`], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  if (server.stdout === null) throw new Error('no stdout');
-  for await (const line of createInterface({ input: server.stdout })) {
-    const { msg, http } = JSON.parse(line) as { msg: string; http?: string };
-    if (msg === 'serving' && http !== undefined) {
-      server.stdout.resume();
-      return { server, http: `http://${http}` };
-    }
-  }
-  throw new Error('the server ended before it served');
+/** With workers, as a server has them by default. */
+function start(directory: string): CliProcess {
+  const args = ['serve', '--store', `file:${directory}`, ...ON_FREE_PORTS];
+  return startCli(args, { SORADNS_WORKERS: 'auto' });
 }
 
 async function verify(http: string, acknowledged: ReadonlyMap<string, number>): Promise<void> {
@@ -77,7 +64,7 @@ async function verify(http: string, acknowledged: ReadonlyMap<string, number>): 
 }
 
 async function writeUntilKilled(
-  server: ChildProcess,
+  server: CliProcess,
   http: string,
   run: number,
   acknowledged: Map<string, number>,
@@ -99,7 +86,8 @@ async function writeUntilKilled(
   const least = randomInt(0, MAX_AWAITED_WRITES);
   await until('some writes are acknowledged', () => count >= least, 10_000);
   await sleep(randomInt(1, MAX_WRITING_MS));
-  server.kill('SIGKILL');
+  const ended = server.end('SIGKILL');
   await Promise.all(writers);
+  await ended;
   return count;
 }

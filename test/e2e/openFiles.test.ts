@@ -3,16 +3,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { parseSocketAddress } from '../../src/dns/address.ts';
-import { spawnCli } from '../support/cli.ts';
+import { MAIN, spawnCli } from '../support/cli.ts';
 import { ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
 import { send } from '../support/httpRequest.ts';
 import { startUpstream } from '../support/upstream.ts';
-
-/** The built program: a TypeScript loader would have files of its own open. */
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 function withLimit(files: number): readonly [string, ...string[]] {
   return ['sh', '-c', `ulimit -n ${files}; exec "$@"`, 'sh', process.execPath, MAIN];

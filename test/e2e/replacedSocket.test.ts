@@ -7,9 +7,9 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { EXIT_CODES } from '../../src/app/process/failure.ts';
 import { SOCKET_MOUNTED, SOCKET_REPLACED } from '../../src/app/registrar/registrarLog.ts';
+import { MAIN } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { dig } from '../support/dig.ts';
 import type { Dockerd } from '../support/dockerd.ts';
@@ -21,7 +21,6 @@ const docker = useDockerd({ liveRestore: true });
 const folder = await newTempDir();
 after(() => removeDir(folder));
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const TIMEOUT_MS = 40_000;
 const POLL_MS = 100;
 const MOUNT = 'mount --bind "$0" "$1" && shift && exec "$@"';

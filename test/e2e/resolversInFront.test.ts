@@ -10,7 +10,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openFileStore } from '../../src/store/file/fileStore.ts';
-import { NODE_ARGUMENTS } from '../support/cli.ts';
+import { MAIN } from '../support/cli.ts';
 import { type ClientNetwork, startClientNetwork } from '../support/clientNetwork.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { until } from '../support/until.ts';
@@ -79,7 +79,7 @@ describe('resolvers and clients', needsRoot, () => {
         ...['--max-udp-size', '4096', '--lame-duck', '0'],
       ],
       { SORADNS_WORKERS: '1' },
-      network.inside(process.execPath, ...NODE_ARGUMENTS),
+      network.inside(process.execPath, MAIN),
     );
     await startResolvers(network);
     await network.answers({ address: UPSTREAM, port: 53 }, 'lb.outside.example');

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
+import { MAIN, spawnCli } from '../support/cli.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 import { connectOtherHost } from '../support/otherHost.ts';
@@ -78,12 +78,11 @@ describe('loopback without a token', { skip }, () => {
 
   it('A soradns command of another user prints the same refusal and exits with code 6', async (t) => {
     const store = ['--store', server.url];
-    const [main = ''] = NODE_ARGUMENTS.slice(-1);
-    if ((await runAs(NOBODY, 'test', '-r', main)).code !== 0) {
+    if ((await runAs(NOBODY, 'test', '-r', MAIN)).code !== 0) {
       return t.skip('optional: other users may not read this checkout');
     }
     const setpriv = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'] as const;
-    const asNobody = ['setpriv', ...setpriv, await nodeForAll(), ...NODE_ARGUMENTS] as const;
+    const asNobody = ['setpriv', ...setpriv, await nodeForAll(), MAIN] as const;
     const set = ['set', 'b.skydns.local', '--host', '192.0.2.2', ...store];
     const ran = await spawnCli(set, {}, asNobody);
     assert.equal(ran.code, 6, ran.stderr);
@@ -291,7 +290,7 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
       const inside = ['unshare', '--mount', 'sh', '-c', hidden, 'sh', process.execPath] as const;
       const args = ['serve', ...ON_FREE_PORTS, '--store', 'memory:'];
       const state = { STATE_DIRECTORY: dir };
-      const child = startCli(args, state, [...inside, ...NODE_ARGUMENTS]);
+      const child = startCli(args, state, [...inside, MAIN]);
       try {
         const { http } = await child.logged('serving');
         const url = `http://${http}`;

@@ -1,35 +1,35 @@
-/** Where the tests keep what costs minutes to get: shared by all checkouts on a machine, and safe to delete. */
+/** A cache of programs that take minutes to get. All checkouts on a machine share it, and it is safe to delete. */
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 const FOLDER = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'soradns-tests');
 
-/** The path of a cached folder; the name says what is in it, and which version of it. */
+/** The path of a cached folder, whose name gives its content and version. */
 export function cached(name) {
   return join(FOLDER, name);
 }
 
 /**
- * Fills a cached folder. `fill` gets an empty folder, which takes its place only when `fill` has ended: others never
- * see a part of it. Throws what `fill` throws.
+ * Fills a cached folder. `fill` writes into an empty temporary folder, which is renamed when `fill` is done, so that other
+ * processes never see a part of it. Throws what `fill` throws.
  */
 export function fillCached(name, fill) {
   mkdirSync(FOLDER, { recursive: true });
   const folder = mkdtempSync(`${cached(name)}.`);
   try {
     fill(folder);
-    putInPlace(folder, cached(name));
+    moveTo(folder, cached(name));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function putInPlace(folder, place) {
+function moveTo(folder, path) {
   try {
-    renameSync(folder, place);
+    renameSync(folder, path);
   } catch (error) {
-    // Another run was faster.
+    // Another run has filled it meanwhile.
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** Throw-away certificates and keys, each in a folder that the caller removes. */
+/** Temporary certificates and keys, in folders that the caller removes. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ export interface Certificates {
   remove(): void;
 }
 
-/** Name -> subject, `subjectAltName`, days. All are signed by `ca`. */
+/** Name -> subject, `subjectAltName`, days of validity. `ca` signs all of them. */
 const SIGNED = {
   server: ['/CN=server', 'IP:127.0.0.1,IP:::1,DNS:localhost', 2],
   client: ['/CN=client', 'DNS:client', 2],
@@ -27,7 +27,7 @@ const SIGNED = {
 } as const;
 
 /**
- * Makes `ca.pem`, `stranger.pem`, a CA that signed nothing, and a certificate for each entry of `SIGNED`, all with their
+ * Makes `ca.pem`, `stranger.pem` (a CA that signs nothing), and a certificate for each entry of `SIGNED`, each with its
  * `-key.pem`.
  */
 export function makeCertificates(): Certificates {
@@ -62,7 +62,7 @@ export function makeCertificates(): Certificates {
   };
 }
 
-/** A key pair for etcd's JWT tokens; `options` names its files in etcd's words. */
+/** A key pair for etcd's JWT tokens; `options` is the part of etcd's `--auth-token` that names the files. */
 export function makeJwtKeys(): { options: string; remove(): void } {
   const folder = mkdtempSync(join(tmpdir(), 'soradns-jwt-'));
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {

@@ -1,4 +1,4 @@
-/** `soradns` as a person runs it: in a process of its own, or in this one when only its words and its exit code matter. */
+/** Runs the `soradns` command line: as a process, or in this process where only output and exit code matter. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Output } from '../../src/app/process/process.ts';
@@ -13,27 +13,24 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/**
- * Makes node run `soradns` as it is shipped: what test/run.mjs has built. From its source each start would take three
- * times as long.
- */
-export const NODE_ARGUMENTS = [fileURLToPath(new URL('../../dist/main.js', import.meta.url))];
+/** The built program, as test/run.mjs leaves it. From source each start would take three times as long. */
+export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 type Env = Readonly<Record<string, string>>;
 
 /**
- * Variables that every run gets: none of the caller's may leak in. A server gets no threads unless it is asked for: each
+ * The environment of every run, without the caller's variables. A server gets no worker threads by default, because each
  * takes a while to start.
  */
 export function childEnv(env: Env = {}): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH, HOME: '/nonexistent', SORADNS_WORKERS: '0', ...env };
 }
 
-/** Runs a command in a process of its own, at most 30 s. */
+/** Runs a command as a process, at most for 30 s. */
 export function spawnCli(
   args: readonly string[],
   env: Env = {},
-  program: readonly [string, ...string[]] = [process.execPath, ...NODE_ARGUMENTS],
+  program: readonly [string, ...string[]] = [process.execPath, MAIN],
 ): Promise<CliResult> {
   const [command, ...fixed] = program;
   return new Promise((resolve, reject) => {
@@ -64,11 +61,11 @@ export interface CallOptions {
 /** Runs a command in this process. */
 export async function callCli(
   args: readonly string[],
-  around: CallOptions = {},
+  options: CallOptions = {},
 ): Promise<CliResult> {
   const texts = { stdout: '', stderr: '' };
   const output = (name: keyof typeof texts): Output => ({
-    isTty: around.isTty ?? false,
+    isTty: options.isTty ?? false,
     colour: false,
     write: (text) => {
       texts[name] += text;
@@ -77,10 +74,10 @@ export async function callCli(
   const code = await runCli(COMMANDS, args, {
     stdout: output('stdout'),
     stderr: output('stderr'),
-    env: around.env ?? {},
-    readFile: around.readFile ?? (() => ({ problem: 'ENOENT' })),
+    env: options.env ?? {},
+    readFile: options.readFile ?? (() => ({ problem: 'ENOENT' })),
     stateDirectory: '/nonexistent',
-    stop: around.stop ?? new AbortController().signal,
+    stop: options.stop ?? new AbortController().signal,
     handleSignals: () => {},
     onReload: () => {},
     outliveReaders: () => {},

@@ -1,7 +1,7 @@
-/** `soradns` as a process that goes on until it is told to stop. */
+/** `soradns` as a process that runs until a signal ends it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { childEnv, NODE_ARGUMENTS } from './cli.ts';
+import { childEnv, MAIN } from './cli.ts';
 import { until } from './until.ts';
 
 export interface CliProcess {
@@ -9,15 +9,15 @@ export interface CliProcess {
   readonly isRunning: boolean;
   stdout(): string;
   stderr(): string;
-  /** The lines of its log so far. */
+  /** The log lines so far. */
   lines(): readonly Readonly<Record<string, unknown>>[];
-  /** Waits for a line of the log with this message and gives it. */
+  /** Waits for a log line with this message; returns it. */
   logged(message: string): Promise<Readonly<Record<string, unknown>>>;
-  /** Ends it; gives its exit code, `undefined` when the signal itself ended it. */
+  /** Sends the signal and waits; returns the exit code, `undefined` when the signal itself ended the process. */
   end(signal?: NodeJS.Signals): Promise<number | undefined>;
 }
 
-/** Options of a server that takes free ports of this host, asks nobody, and ends as soon as it is told. */
+/** Options of a server that uses free loopback ports, forwards nothing, and stops at once. */
 export const ON_FREE_PORTS: readonly string[] = [
   ...['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'],
   ...['--no-rec', '--lame-duck', '0'],
@@ -33,7 +33,7 @@ process.on('exit', () => {
 export function startCli(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  program: readonly [string, ...string[]] = [process.execPath, ...NODE_ARGUMENTS],
+  program: readonly [string, ...string[]] = [process.execPath, MAIN],
 ): CliProcess {
   const [command, ...fixed] = program;
   const child = spawn(command, [...fixed, ...args], { env: childEnv(env) });
@@ -65,10 +65,10 @@ export function startCli(
     stderr: () => texts.stderr,
     lines,
     async logged(message) {
-      const isSaid = () => find(message) !== undefined || !isRunning();
-      await until(`soradns ${args[0]} says "${message}"`, isSaid, START_TIMEOUT_MS);
+      const isLogged = () => find(message) !== undefined || !isRunning();
+      await until(`soradns ${args[0]} logs "${message}"`, isLogged, START_TIMEOUT_MS);
       const line = find(message);
-      if (line === undefined) throw new Error(`it ended: ${texts.stderr}${texts.stdout}`);
+      if (line === undefined) throw new Error(`soradns exited: ${texts.stderr}${texts.stdout}`);
       return line;
     },
     end(signal = 'SIGINT') {

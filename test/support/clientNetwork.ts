@@ -1,6 +1,6 @@
 /**
- * A network and a view of the files of its own, in which a server, resolvers in front of it and clients have port 53 and
- * an /etc/resolv.conf, as on a host. Needs root.
+ * A network namespace and a mount namespace in which a server, resolvers in front of it and clients can use port 53 and an
+ * own /etc/resolv.conf, as on a host. Needs root.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -16,28 +16,28 @@ import { until } from './until.ts';
 const run = promisify(execFile);
 
 export interface ClientNetwork {
-  /** For files of the programs in it; the same path inside. */
+  /** A folder for files of the programs; the same path inside. */
   readonly folder: string;
-  /** The command line that runs another one inside. */
+  /** The command line that runs the command inside. */
   inside(...command: readonly string[]): [string, ...string[]];
-  /** Runs a command inside to its end; gives what it prints. */
+  /** Runs a command inside; returns its output. */
   call(...command: readonly string[]): Promise<string>;
-  /** Starts a program inside, which ends with the network. Its output is there for people. */
+  /** Starts a program inside, which ends with the network. */
   start(...command: readonly string[]): ChildProcess;
-  /** Waits until a DNS server answers there. */
+  /** Waits until the DNS server answers for the name. */
   answers(at: SocketAddress, name: string): Promise<void>;
-  /** `dig +short @address TYPE NAME`, line by line. */
+  /** The output lines of `dig +short @address TYPE NAME`. */
   dig(address: string, ...question: readonly string[]): Promise<string[]>;
   stop(): Promise<void>;
 }
 
-/** Its resolv.conf names 127.0.0.1. */
+/** Starts a network whose resolv.conf names 127.0.0.1. */
 export async function startClientNetwork(): Promise<ClientNetwork> {
   const folder = await newTempDir();
   const resolvConf = join(folder, 'resolv.conf');
   await writeFile(resolvConf, 'nameserver 127.0.0.1\n');
   const script = `ip link set lo up && mount --bind ${resolvConf} /etc/resolv.conf && echo ready && cat`;
-  // It ends with its standard input, and the network with its last process.
+  // The process ends with its standard input, and the network with its last process.
   const holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: environment(),
@@ -76,10 +76,10 @@ class HeldNetwork implements ClientNetwork {
   }
 
   async answers({ address, port }: SocketAddress, name: string): Promise<void> {
-    const asked = ['+tries=1', '+time=1', `@${address}`, '-p', String(port), name];
+    const args = ['+tries=1', '+time=1', `@${address}`, '-p', String(port), name];
     await until(`${address} answers`, async () => {
       try {
-        return /status: (NOERROR|NXDOMAIN)/.test(await this.call('dig', ...asked));
+        return /status: (NOERROR|NXDOMAIN)/.test(await this.call('dig', ...args));
       } catch {
         return false;
       }

@@ -1,5 +1,6 @@
 /**
- * A program of ours compiled to plain JavaScript, for tests that start it hundreds of times: tsx costs each start 300 ms.
+ * Compiles a program of the project to plain JavaScript, for tests that start it hundreds of times: tsx adds 300 ms to each
+ * start.
  */
 import { execFile } from 'node:child_process';
 import { symlink, writeFile } from 'node:fs/promises';
@@ -9,7 +10,7 @@ import { promisify } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Compiles a file of the project, with what it imports, into a directory; gives back the path to run. */
+/** Compiles a file of the project and its imports into a directory; returns the path to run. */
 export async function compileInto(dir: string, source: URL): Promise<string> {
   const path = relative(ROOT, fileURLToPath(source));
   const config = join(dir, 'tsconfig.json');

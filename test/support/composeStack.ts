@@ -1,4 +1,4 @@
-/** compose.yaml as it is, run on a Docker of the tests, whose socket is not in Docker's usual place. */
+/** Runs the unchanged compose.yaml on a test's dockerd, whose socket has another path than usual. */
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,18 +11,18 @@ const SERVICES_ON_DOCKER = ['dockerproxy', 'embedded'];
 const NAME = 'soradns';
 
 export interface ComposeStack {
-  /** Runs compose and gives its output. */
+  /** Runs compose; returns its output. */
   compose(...args: readonly string[]): Promise<string>;
-  /** The id of a service's container, running or not. */
+  /** Id of the service's container, running or not. */
   container(service: string): Promise<string>;
 }
 
 export interface ComposeStackSetup {
-  /** For a file of its own. */
+  /** A folder for the override file. */
   readonly folder: string;
-  /** Where compose.yaml is; that of the repository if not given. */
+  /** The folder of compose.yaml; default: the repository. */
   readonly project?: string;
-  /** What runs compose; this machine's docker-compose if not given. */
+  /** The compose command; default: this machine's docker-compose. */
   readonly program?: readonly [string, ...string[]];
 }
 
@@ -30,9 +30,9 @@ export function composeStack(dockerd: Dockerd, setup: ComposeStackSetup): Compos
   const { folder, project = PROJECT, program = ['docker-compose'] as const } = setup;
   const volumes = [`${dirname(dockerd.socket)}:/host/run:ro`];
   const services = Object.fromEntries(SERVICES_ON_DOCKER.map((name) => [name, { volumes }]));
-  const place = join(folder, 'socket.yaml');
-  writeFileSync(place, JSON.stringify({ services }));
-  const files = ['--file', join(project, 'compose.yaml'), '--file', place];
+  const override = join(folder, 'socket.yaml');
+  writeFileSync(override, JSON.stringify({ services }));
+  const files = ['--file', join(project, 'compose.yaml'), '--file', override];
   const settings = { DOCKER_HOST: dockerd.host, DOCKER_BUILDKIT: '0', COMPOSE_PROJECT_NAME: NAME };
   const options = { env: { ...process.env, ...settings }, timeout: TIMEOUT_MS };
   const compose = async (...args: readonly string[]): Promise<string> => {

@@ -1,4 +1,4 @@
-/** Runs the real dig and reads what it prints. */
+/** Runs dig and parses its output. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { SocketAddress } from '../../src/dns/address.ts';
@@ -9,7 +9,7 @@ export interface DigReply {
   readonly opcode: string | undefined;
   /** Header flags, as `qr aa rd`. */
   readonly flags: readonly string[];
-  /** What follows `; EDNS:`, e.g. `version: 0, flags: do; udp: 1232`; undefined without OPT. */
+  /** The text after `; EDNS:`, e.g. `version: 0, flags: do; udp: 1232`; undefined without an OPT record. */
   readonly edns: string | undefined;
   readonly answer: readonly string[];
   readonly authority: readonly string[];

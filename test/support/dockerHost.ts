@@ -1,7 +1,6 @@
 /**
- * What makes an engine of the tests a host of its own: a network namespace, joined to the others', and a mount namespace
- * in which the engine's fixed places are its own, or in which another system is the root. Both last as long as one
- * process in them that does nothing.
+ * Gives a test's engine its own host: a network namespace, connected to the others, and a mount namespace in which the
+ * engine's fixed folders are empty, or in which another system is the root. An idle process keeps both alive.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,26 +8,27 @@ import { environment } from './hostCleaner.ts';
 import type { Connection, HostNetwork } from './hostNetwork.ts';
 
 export interface DockerHost extends HostNetwork {
-  /** The process in it. */
+  /** The idle process in it. */
   readonly pid: number;
 }
 
 export type HostFiles =
-  /** This machine's, with empty folders at these places. */
-  | { readonly places: readonly string[] }
-  /** Those of the system below `root`, which stays as it is, and the folder of this machine at its own path. */
+  /** This machine's files, with these folders empty. */
+  | { readonly emptyFolders: readonly string[] }
+  /** The files of the system below `root`, which stays unchanged, and this machine's `folder` at its own path. */
   | { readonly root: string; readonly folder: string };
 
-/** Makes it: the network namespace gets the name. What does not come up is left to the cleaner. */
+/** Creates the host; its network namespace gets the name. On failure the cleaner removes the rest. */
 export async function createHost(
   name: string,
   connect: Connection,
   files: HostFiles,
 ): Promise<DockerHost> {
   const network = connect(name);
-  const script = 'root' in files ? otherRoot(files.root, files.folder) : ownPlaces(files.places);
-  const place = `--net=/run/netns/${name}`;
-  const args = [place, 'unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script];
+  const script =
+    'root' in files ? otherRoot(files.root, files.folder) : withEmptyFolders(files.emptyFolders);
+  const net = `--net=/run/netns/${name}`;
+  const args = [net, 'unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script];
   const holder = spawn('nsenter', args, { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
   await readiness(holder);
   holder.unref();
@@ -36,19 +36,19 @@ export async function createHost(
   return { ...network, pid: holder.pid };
 }
 
-/** The command line that runs another one there; `ip netns exec` would hide the cgroups. */
+/** The command line that runs the command on the host; `ip netns exec` would hide the cgroups. */
 export function onHost(host: DockerHost, command: readonly string[]): [string, ...string[]] {
   return ['nsenter', `--target=${host.pid}`, '--net', '--mount', '--', ...command];
 }
 
-function ownPlaces(places: readonly string[]): string {
-  const mounts = places.map((place) => `mkdir -p ${place}; mount -t tmpfs tmpfs ${place}`);
+function withEmptyFolders(folders: readonly string[]): string {
+  const mounts = folders.map((path) => `mkdir -p ${path}; mount -t tmpfs tmpfs ${path}`);
   return [...mounts, 'echo ready', 'exec sleep infinity'].join('\n');
 }
 
 /**
- * What the engine writes into its system is kept in memory; its data is in the folder. A chroot would not do: commands
- * that runc executes in a container begin at the root of the mount namespace.
+ * The engine's writes into its system stay in memory; its data is in the folder. A chroot does not work: runc starts the
+ * commands of a container at the root of the mount namespace.
  */
 function otherRoot(root: string, folder: string): string {
   return `
@@ -61,7 +61,7 @@ function otherRoot(root: string, folder: string): string {
     mount -t proc proc proc
     mount --rbind /sys sys
     mount --rbind /dev dev
-    for place in run tmp var/tmp root etc/docker; do mount -t tmpfs tmpfs $place; done
+    for path in run tmp var/tmp root etc/docker; do mount -t tmpfs tmpfs $path; done
     mkdir -p .${folder}
     mount --bind ${folder} .${folder}
     pivot_root . .

@@ -1,4 +1,4 @@
-/** Images without a registry: programs of this machine with the libraries they need, as `docker import` takes them. */
+/** Images without a registry: programs of this machine with their libraries, packed for `docker import`. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -15,7 +15,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineCli } from './engineCommands.ts';
 
-/** `bb`: busybox; the others have that too. `node`: the node that runs the tests. `peer`: peer.c with each C library. */
+/** `bb`: busybox, which the others contain too. `node`: the Node that runs the tests. `peer`: peer.c with each C library. */
 export type Image = 'bb' | 'node' | 'peer';
 
 const CHANGES = ['ENV PATH=/bin:/usr/bin', 'CMD ["sh"]'];
@@ -33,7 +33,7 @@ export async function provideImage(cli: EngineCli, image: Image): Promise<void> 
   }
 }
 
-/** With all its applets in /bin. */
+/** Adds busybox with all its applets in /bin. */
 export function addBusybox(root: string): void {
   addProgram(root, commandPath('busybox'), 'bin/busybox');
   mkdirSync(join(root, 'tmp'), { mode: 0o1777 });
@@ -43,7 +43,7 @@ export function addBusybox(root: string): void {
   }
 }
 
-/** `peer-glibc`, linked as most programs are, and `peer-musl`, as in an image of Alpine. */
+/** Adds `peer-glibc`, linked like most programs, and `peer-musl`, linked like programs of Alpine. */
 function addPeers(root: string): void {
   const built = mkdtempSync(join(tmpdir(), 'soradns-peer-'));
   try {
@@ -60,9 +60,9 @@ function addPeers(root: string): void {
   }
 }
 
-/** Copies it to that place below the root, and what it is linked with to where its loader looks. */
-export function addProgram(root: string, path: string, place: string): void {
-  copy(realpathSync(path), join(root, place));
+/** Copies the program to `target` below the root, and its shared libraries to their own paths. */
+export function addProgram(root: string, path: string, target: string): void {
+  copy(realpathSync(path), join(root, target));
   for (const library of librariesOf(path)) copy(realpathSync(library), join(root, library));
 }
 
@@ -80,15 +80,15 @@ function librariesOf(path: string): string[] {
   }
 }
 
-/** Where the command is on this machine. */
+/** Path of the command on this machine. */
 export function commandPath(command: string): string {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/bin', '/usr/bin'];
   const folder = folders.find((candidate) => existsSync(join(candidate, command)));
-  if (folder === undefined) throw new Error(`there is no ${command}`);
+  if (folder === undefined) throw new Error(`${command} is not installed`);
   return join(folder, command);
 }
 
-/** Imports the folder as an image of that name, with changes as lines of a Dockerfile. */
+/** Imports the folder as an image. `changes`: instructions of a Dockerfile. */
 export async function importFolder(
   cli: EngineCli,
   root: string,
@@ -107,7 +107,7 @@ export async function importFolder(
   if (code !== 0) throw new Error(`import of ${image}: ${problem}`);
 }
 
-/** Docker's command line of this machine, on the daemon at that address. */
+/** This machine's `docker` command for the daemon at `host`. */
 export function dockerCli(host: string): EngineCli {
   return (...args) => ['docker', '--host', host, ...args];
 }

@@ -1,4 +1,4 @@
-/** Tests that need a real Docker or Podman: one for the file, and a skip with its reason where none can run. */
+/** Tests that need a real Docker or Podman: one engine for each file, and a skip with the reason where none can run. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
@@ -8,9 +8,9 @@ import { type Dockerd, type DockerdSetup, startDockerd } from './dockerd.ts';
 import { type Podman, type PodmanSetup, startPodman } from './podman.ts';
 
 export interface EngineTests<E> {
-  /** For `test`: a skip with its reason where no engine can run. The runner fails over it with CI set. */
+  /** Options for `test`: a skip with its reason where no engine can run. With CI set the runner counts it as a failure. */
   readonly options: { readonly skip?: string };
-  /** For `test`: runs the body on the file's engine; it finds neither containers nor networks of the test before. */
+  /** Body for `test`: runs `body` with the file's engine, without containers and networks of earlier tests. */
   on(
     body: (engine: E, context: TestContext) => Promise<void>,
   ): (context: TestContext) => Promise<void>;
@@ -18,7 +18,7 @@ export interface EngineTests<E> {
 
 export type DockerTests = EngineTests<Dockerd>;
 
-/** Starts a daemon before the file's tests and ends it after them. `reason`: why it cannot run here. */
+/** Starts a daemon before the file's tests and stops it after them. `reason`: why it cannot run here. */
 export function useDockerd(setup: DockerdSetup = {}, reason = dockerSkipReason()): DockerTests {
   return useEngine(
     () => startDockerd(setup),
@@ -30,7 +30,7 @@ export function useDockerd(setup: DockerdSetup = {}, reason = dockerSkipReason()
   );
 }
 
-/** The same with Podman and its service. */
+/** As `useDockerd`, with Podman and its service. */
 export function usePodman(
   setup: PodmanSetup = {},
   reason = podmanSkipReason(),
@@ -49,7 +49,7 @@ interface Clearable {
   stop(): Promise<void>;
 }
 
-/** `recover`: has it run as at the start. */
+/** `recover` restores the state after the start. */
 function useEngine<E extends Clearable>(
   start: () => Promise<E>,
   recover: (engine: E) => Promise<void>,
@@ -65,7 +65,7 @@ function useEngine<E extends Clearable>(
   return {
     options: reason === undefined ? {} : { skip: reason },
     on: (body) => async (context) => {
-      if (engine === undefined) throw new Error('there is no engine');
+      if (engine === undefined) throw new Error('the engine is not started');
       try {
         await body(engine, context);
       } finally {
@@ -87,12 +87,12 @@ const COMMANDS = [
   'busybox',
 ];
 
-let known: { readonly reason: string | undefined } | undefined;
+let result: { readonly reason: string | undefined } | undefined;
 
-/** Why no daemon of our own can run here; `undefined` if it can. */
+/** Why dockerd cannot run here; `undefined` if it can. */
 export function dockerSkipReason(): string | undefined {
-  known ??= { reason: findReason() };
-  return known.reason;
+  result ??= { reason: findReason() };
+  return result.reason;
 }
 
 function findReason(): string | undefined {
@@ -100,8 +100,8 @@ function findReason(): string | undefined {
   if (process.getuid?.() !== 0) return 'dockerd needs root';
   const missing = COMMANDS.filter((command) => !isInstalled(command));
   if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
-  if (!hasCgroups()) return 'no cgroup hierarchy can be written to';
-  return canMakeNetworks() ? undefined : 'network namespaces cannot be made';
+  if (!hasCgroups()) return 'no cgroup hierarchy is writable';
+  return canCreateNetworks() ? undefined : 'network namespaces cannot be created';
 }
 
 function isInstalled(command: string): boolean {
@@ -109,13 +109,13 @@ function isInstalled(command: string): boolean {
   return path.split(delimiter).some((folder) => existsSync(join(folder, command)));
 }
 
-/** The same for Podman. */
+/** As `dockerSkipReason`, for Podman. */
 export function podmanSkipReason(): string | undefined {
   const reason = dockerSkipReason();
   return reason ?? (isInstalled('podman') ? undefined : 'not installed: podman');
 }
 
-/** One tree (v2), or one for each controller (v1). */
+/** Whether a cgroup tree is writable: the only one (v2), or one of a controller (v1). */
 function hasCgroups(): boolean {
   const top = '/sys/fs/cgroup';
   if (!existsSync(top)) return false;
@@ -130,7 +130,7 @@ function hasCgroups(): boolean {
   });
 }
 
-function canMakeNetworks(): boolean {
+function canCreateNetworks(): boolean {
   const name = `soraprobe${randomBytes(2).toString('hex')}`;
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
   const ip = (...args: string[]): void => void execFileSync('ip', args, { env, stdio: 'ignore' });

@@ -109,10 +109,14 @@ interface PlacedSetup extends Pick<DockerdSetup, 'root' | 'env'> {
 }
 
 /** Before 23, Docker's identity is a key in /etc/docker. */
-const PLACES = ['/etc/docker', '/run/docker', '/run/containerd'];
+const EMPTY_FOLDERS = ['/etc/docker', '/run/docker', '/run/containerd'];
 
 function hostFor({ name, folder, connection, root }: PlacedSetup): Promise<DockerHost> {
-  return createHost(name, connection, root === undefined ? { places: PLACES } : { root, folder });
+  return createHost(
+    name,
+    connection,
+    root === undefined ? { emptyFolders: EMPTY_FOLDERS } : { root, folder },
+  );
 }
 
 class DockerdProcess implements Dockerd {

@@ -1,4 +1,4 @@
-/** What the tests' Docker and Podman have in common: the options of `run`, their command lines, and a socket that answers. */
+/** Shared by the tests' Docker and Podman: the options of `run`, their commands, and waiting for the socket. */
 import { execFile } from 'node:child_process';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,24 +8,24 @@ export interface ContainerSetup {
   readonly name?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
-  /** As `-p` takes them. */
+  /** Values of `-p`. */
   readonly publish?: readonly string[];
   readonly network?: string;
   /** More options of `docker run`. */
   readonly args?: readonly string[];
-  /** Sleeps, and ends at SIGTERM, if not given. */
+  /** Default: sleeps, and exits at SIGTERM. */
   readonly command?: readonly string[];
 }
 
-/** Gives the whole command line that runs the engine's command line with these arguments. */
+/** Returns the command line that runs the engine's command with these arguments. */
 export type EngineCli = (...args: readonly string[]) => readonly [string, ...string[]];
 
 const COMMAND_TIMEOUT_MS = 90_000;
 
-/** A process 1 that ignores nothing. */
+/** A process 1 that handles SIGTERM and SIGINT. */
 export const SLEEP = ['sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 1000 & wait $!; done'];
 
-/** The arguments that start the container in the background. */
+/** The arguments of `run` that start the container in the background. */
 export function runArguments(container: ContainerSetup): string[] {
   const { image = 'bb', name, env, labels, publish, network, args, command } = container;
   return [
@@ -40,7 +40,7 @@ export function runArguments(container: ContainerSetup): string[] {
   ];
 }
 
-/** Runs the command line and gives its output, trimmed; rejects when it fails. */
+/** Runs the command line; returns its trimmed output, and rejects when it fails. */
 export function output(
   [command, ...args]: readonly [string, ...string[]],
   env: NodeJS.ProcessEnv,
@@ -55,7 +55,7 @@ export function output(
   });
 }
 
-/** Waits until the engine answers at its socket; rejects when it ends before, or takes too long. */
+/** Waits until the engine answers at its socket; rejects when it exits first or does not answer in time. */
 export async function answering(
   socketPath: string,
   hasEnded: () => boolean,
@@ -63,8 +63,8 @@ export async function answering(
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await answers(socketPath))) {
-    if (hasEnded()) throw new Error('it ended');
-    if (performance.now() > deadlineMs) throw new Error('it does not answer');
+    if (hasEnded()) throw new Error('the engine exited');
+    if (performance.now() > deadlineMs) throw new Error('the engine does not answer');
     await sleep(20);
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Ends the process of a test file that takes too long. The time limit of node's runner does not do that on every
- * version: on newer ones it counts for each test, and a process that something keeps alive after its tests never ends.
+ * Kills the process of a test file that takes too long. The time limit of node's runner does not do that on every version:
+ * on newer ones it applies to each test, so that a process which stays alive after its tests never ends.
  */
 import { processIds, procFile } from './leftovers.mjs';
 
-/** Watches the files of a run, whose events come from `stream`. Each file may take `limitMs`. */
+/** Limits each file of a run to `limitMs`. `stream`: the run's events. */
 export function limitFiles(stream, limitMs) {
   const timers = new Map();
   stream.on('test:dequeue', ({ name, file }) => {
@@ -25,12 +25,12 @@ function end(file, limitMs) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It ended by itself.
+      // It has ended by itself.
     }
   }
 }
 
-/** Our children that run the file, which is the last word of their command line. None where there is no /proc. */
+/** Child processes whose command line ends with the file; none without /proc. */
 function ownProcesses(file) {
   return processIds().filter((pid) => {
     const [, parent] = /^PPid:\t(\d+)$/m.exec(procFile(pid, 'status')) ?? [];

@@ -1,4 +1,4 @@
-/** Which test files run, and in which order: the folders that wait most come first, so that they end with the rest. */
+/** Selects and orders the test files: the folders with the longest waits come first, so that all end together. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { dependsOnNode } from './runtime.mjs';
@@ -6,8 +6,8 @@ import { dependsOnNode } from './runtime.mjs';
 const SLOW_FIRST = ['test/store/', 'test/e2e/', 'test/conformance/', 'test/cli/', 'test/fuzz/'];
 
 /**
- * All *.test.ts below the given paths (default: test/), slow ones first. A path that is not there gives none.
- * `onlyRuntime` leaves out what does not depend on the version of Node.
+ * Returns all *.test.ts below the given paths (default: test/), slow ones first; none for a missing path. `onlyRuntime`
+ * leaves out tests that do not depend on the version of Node.
  */
 export function testFiles(paths, { onlyRuntime = false } = {}) {
   const found = new Set((paths.length > 0 ? paths : ['test']).flatMap(filesBelow));

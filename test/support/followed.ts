@@ -1,4 +1,4 @@
-/** A server with a registrar that follows a real engine, and what DNS and the registrar's report say of its containers. */
+/** A server with a registrar that follows a real engine, with checks of DNS and of the registrar's report. */
 import assert from 'node:assert/strict';
 import { REPORT_PATH, type RegistrarReport } from '../../src/app/registrar/registrarReport.ts';
 import { parseSocketAddress, type SocketAddress } from '../../src/dns/address.ts';
@@ -6,34 +6,34 @@ import { type CliProcess, ON_FREE_PORTS, startCli } from './cliProcess.ts';
 import { dig } from './dig.ts';
 import { until } from './until.ts';
 
-/** An engine as the registrar reaches it, and the address where others reach its host. */
+/** An engine: its DOCKER_HOST, and the address of its host for others. */
 export interface FollowableEngine {
   readonly host: string;
   readonly address: string;
 }
 
 export interface Followed {
-  /** Waits until A of the name below `skydns.local` has these addresses. */
+  /** Waits until the name below `skydns.local` has these A records. */
   addresses(name: string, ...expected: readonly string[]): Promise<void>;
-  /** Waits until SRV of the name has these ports, with targets that have these addresses: `10.0.0.1:80`. */
+  /** Waits until the name's SRV records have these addresses and ports, as `10.0.0.1:80`. */
   services(name: string, ...expected: readonly string[]): Promise<void>;
-  /** What keeps the container of that name out of DNS, by the registrar's report: empty when nothing does. */
+  /** The reasons in the registrar's report that keep the container out of DNS. */
   reasons(container: string): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 const ZONE = 'skydns.local';
 
-/** A server with a registrar, as a process. */
+/** A process with a server and a registrar. */
 export interface FollowingServer {
   readonly server: CliProcess;
   readonly dns: SocketAddress;
-  /** Without the scheme. */
+  /** `host:port` */
   readonly http: string;
 }
 
-/** Starts both in one process, on an empty store; waits until the engine is followed. */
+/** Starts a server with a registrar on an empty store; waits until it follows the engine. */
 export async function startFollowing(
   engine: FollowableEngine,
   ...options: readonly string[]
@@ -46,7 +46,7 @@ export async function startFollowing(
     const { dns, http } = await server.logged('serving');
     await server.logged('following docker');
     const at = parseSocketAddress(String(dns), 53);
-    if (at === undefined) throw new Error(`no address: ${dns}`);
+    if (at === undefined) throw new Error(`not an address: ${dns}`);
     return { server, dns: at, http: String(http) };
   } catch (error) {
     await server.end('SIGKILL');
@@ -54,7 +54,7 @@ export async function startFollowing(
   }
 }
 
-/** As `startFollowing`, with questions to ask of it. */
+/** As `startFollowing`, with checks of its names. */
 export async function follow(
   engine: FollowableEngine,
   ...options: readonly string[]
@@ -89,19 +89,19 @@ export async function follow(
   };
 }
 
-/** What is asked for becomes this, in any order. */
+/** Polls until the result is as expected, in any order. */
 async function eventually(
   what: string,
   expected: readonly string[],
-  ask: () => Promise<readonly string[]>,
+  read: () => Promise<readonly string[]>,
 ): Promise<void> {
   const wanted = [...expected].sort();
   let got: readonly string[] = [];
   const isSo = async (): Promise<boolean> => {
-    got = [...(await ask())].sort();
+    got = [...(await read())].sort();
     return JSON.stringify(got) === JSON.stringify(wanted);
   };
-  await until(what, isSo, PATIENCE_MS).catch(() => {});
+  await until(what, isSo, TIMEOUT_MS).catch(() => {});
   assert.deepEqual(got, wanted, what);
 }
 

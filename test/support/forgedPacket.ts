@@ -1,4 +1,4 @@
-/** UDP packets with a source that is not their sender's, which takes a raw socket: root's, through python3. */
+/** UDP packets with a forged source address, sent through a raw socket by python3. Needs root. */
 import { spawnSync } from 'node:child_process';
 import type { SocketAddress } from '../../src/dns/address.ts';
 
@@ -10,7 +10,7 @@ udp = struct.pack("!HHHH", int(sys.argv[2]), int(sys.argv[4]), 8 + len(text), 0)
 ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0)
 s.sendto(ip + socket.inet_aton(source) + socket.inet_aton(to) + udp, (to, 0))`;
 
-/** Why no packet can be forged here; false where it can. */
+/** The reason why packets cannot be forged here; false where they can. */
 export function cannotForge(): string | false {
   if (process.getuid?.() !== 0) return 'optional: needs root';
   return python('import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 255)') === ''
@@ -18,11 +18,11 @@ export function cannotForge(): string | false {
     : 'optional: needs python3 and raw sockets';
 }
 
-/** IPv4 only. */
+/** Sends an IPv4 packet. */
 export function forgePacket(source: SocketAddress, to: SocketAddress, text: string): void {
   const args = [source.address, String(source.port), to.address, String(to.port), text];
-  const trouble = python(SCRIPT, ...args);
-  if (trouble !== '') throw new Error(trouble);
+  const problem = python(SCRIPT, ...args);
+  if (problem !== '') throw new Error(problem);
 }
 
 function python(script: string, ...args: readonly string[]): string {

@@ -1,7 +1,6 @@
 /**
- * Ports that a test can tell others before anybody listens on them. The kernel gives none of them to sockets that ask
- * for any, as they are below its range, and no other test takes one while this process lives: each is claimed by a name
- * in the abstract socket namespace, which goes with its process.
+ * Ports that a test can pass to programs before they listen. The ports are below the kernel's range for automatic ports.
+ * While this process lives, no other test takes one: a socket in the abstract namespace reserves each port.
  */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
@@ -9,10 +8,10 @@ import { createServer } from 'node:net';
 const FIRST = 12_000;
 const PORTS = 20_000;
 
-/** Where this process looks next; others begin elsewhere. */
+/** The next candidate; other processes start at other ones. */
 let next = (process.pid * 101) % PORTS;
 
-/** A port that is free for UDP and TCP on all addresses, and claimed for as long as this process lives. */
+/** Returns a port that is free for UDP and TCP on all addresses, and reserves it while this process lives. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < PORTS; tries++) {
     const port = FIRST + next;

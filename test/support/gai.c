@@ -1,4 +1,4 @@
-/* gai NAME: prints how many addresses the C library's getaddrinfo gives for a name; exits 1 if none. */
+/* gai NAME: prints the number of addresses that the C library's getaddrinfo returns for a name; exits with 1 if none. */
 #include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>

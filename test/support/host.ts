@@ -1,10 +1,9 @@
 /**
- * One of several hosts on a network: its Docker, its member of their etcd and its `soradns up` from
- * dist/, which listens at the address of the Docker bridge, where the host's containers are told to ask, and at the
- * host's own. All with the ports that they have in earnest.
+ * One of several hosts on a network: its Docker, its etcd member and its `soradns up` from dist/, which listens on the
+ * Docker bridge's address for the host's containers and on the host's own address. All use their standard ports.
  */
-import { fileURLToPath } from 'node:url';
 import type { SocketAddress } from '../../src/dns/address.ts';
+import { MAIN } from './cli.ts';
 import { type CliProcess, startCli } from './cliProcess.ts';
 import { type Dockerd, startDockerd } from './dockerd.ts';
 import { type Etcd, startEtcd } from './etcd.ts';
@@ -12,41 +11,40 @@ import type { Lan } from './hostNetwork.ts';
 
 export interface HostSetup {
   readonly name: string;
-  /** Its place on the network. */
+  /** Number of its address on the network. */
   readonly number: number;
-  /** Docker's `bip`: what the host's containers know it by, as `172.17.0.1/16`. */
+  /** Docker's `bip`, the host's address for its containers, as `172.17.0.1/16`. */
   readonly bridge: string;
-  /** Containers go on while dockerd does not run. */
+  /** Containers keep running while dockerd is down. */
   readonly liveRestore?: boolean;
 }
 
 export interface ClientSetup {
-  /** The host's bridge if not given. */
+  /** Default: the host's bridge. */
   readonly dns?: readonly string[];
-  /** Docker's default bridge if not given. */
+  /** Default: Docker's default bridge. */
   readonly network?: string | undefined;
   /** More options of `docker run`. */
   readonly args?: readonly string[] | undefined;
 }
 
 export interface ServiceSetup {
-  /** As in DNS. */
+  /** Name in DNS. */
   readonly name: string;
-  /** On the host. */
+  /** Port on the host. */
   readonly port: number;
   /** More options of `docker run`. */
   readonly args?: readonly string[];
 }
 
-/** How long records outlive the host that they are of. */
+/** The lease of the records, which stay that long after their host has failed. */
 export const LEASE_TTL_SECONDS = 5;
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const DNS_PORT = 53;
 const CLIENT_PORT = 2379;
 const PEER_PORT = 2380;
 
-/** Starts its Docker, and nothing else yet. */
+/** Starts the host with its Docker, but without etcd and soradns. */
 export async function createHost(setup: HostSetup, all: readonly HostSetup[], lan: Lan) {
   const dockerd = await startDockerd({
     images: ['peer'],
@@ -65,11 +63,11 @@ interface Member {
 
 export class Host {
   readonly name: string;
-  /** On the network of the hosts, for the test and for the others. */
+  /** Address on the hosts' network. */
   readonly address: string;
-  /** What its containers are given as `--dns`. */
+  /** The `--dns` of its containers. */
   readonly bridge: string;
-  /** Its soradns, as the test and other hosts reach it. */
+  /** The address of its soradns for the test and other hosts. */
   readonly dns: SocketAddress;
   readonly dockerd: Dockerd;
   readonly #setup: HostSetup;
@@ -94,13 +92,13 @@ export class Host {
     return this.#etcd;
   }
 
-  /** The one started last. */
+  /** The soradns process started last. */
   get soradns(): CliProcess {
     if (this.#soradns === undefined) throw new Error(`${this.name} has no soradns`);
     return this.#soradns;
   }
 
-  /** Waits until it serves, for which most members must be there. */
+  /** Starts the etcd member and waits until it serves, which needs a majority of members. */
   async startEtcd(): Promise<void> {
     const { name, address, dockerd } = this;
     const { folder } = this.#lan;
@@ -112,7 +110,7 @@ export class Host {
     });
   }
 
-  /** Starts one, or another; waits until it has said that it serves, or that it follows Docker as well. */
+  /** Starts soradns, or restarts it; waits until it logs that it serves, or also that it follows Docker. */
   startSoradns(until?: 'serving' | 'following docker'): Promise<void> {
     const addresses = [this.bridge, this.address].map((address) => `${address}:${DNS_PORT}`);
     return this.#up(
@@ -121,7 +119,7 @@ export class Host {
     );
   }
 
-  /** Starts one as a newcomer does, who says no more than where etcd is: it finds the bridge's address, and has no other. */
+  /** Starts soradns with only the address of etcd: it finds the bridge's address and listens only there. */
   startPlainSoradns(): Promise<void> {
     return this.#up([]);
   }
@@ -139,7 +137,7 @@ export class Host {
     await this.#soradns.logged(until);
   }
 
-  /** Starts a container that says its name and answers each line with `HOST got LINE`; gives its id. */
+  /** Starts a container with the name that answers each line with `HOST got LINE`; returns its id. */
   serve({ name, port, args }: ServiceSetup): Promise<string> {
     return this.dockerd.run({
       image: 'peer',
@@ -150,7 +148,7 @@ export class Host {
     });
   }
 
-  /** Runs a command in a container that finds others through `--dns`; gives what it prints. */
+  /** Runs a command in a container with `--dns`; returns its output. */
   inContainer(
     { dns = [this.bridge], network = 'bridge', args = [] }: ClientSetup,
     ...command: readonly string[]
@@ -160,28 +158,28 @@ export class Host {
     return this.dockerd.docker('run', ...options, 'peer', ...command);
   }
 
-  /** When a container started, or when it last ended, as `Date.now()` has it. */
+  /** The time when a container started or last ended, in ms as `Date.now()`. */
   async timeOf(what: 'StartedAt' | 'FinishedAt', id: string): Promise<number> {
     return Date.parse(await this.dockerd.docker('inspect', '--format', `{{.State.${what}}}`, id));
   }
 
-  /** Pulls its network cable. */
+  /** Disconnects it from the network. */
   disconnect(): void {
     this.#lan.disconnect(this.#setup.number);
   }
 
-  /** Puts the cable back. */
+  /** Connects it again. */
   reconnect(): void {
     this.#lan.reconnect(this.#setup.number);
   }
 
-  /** As if the mains had failed: all of it ends at once, and nobody hears of it. */
+  /** A power failure: kills everything on the host at once and disconnects it first. */
   crash(): Promise<void> {
     this.disconnect();
     return this.dockerd.crashHost();
   }
 
-  /** Puts the cable back, and starts what was started before and does not run. */
+  /** Connects it again and restarts the programs that have ended. */
   async repair(): Promise<void> {
     if (this.dockerd.pid === undefined) await this.dockerd.start();
     this.reconnect();

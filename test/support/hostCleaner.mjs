@@ -1,8 +1,8 @@
 /**
- * Removes one host of the tests with everything that was started on it, when its standard input ends: also when the
- * test that held the other end was killed.
+ * Removes a test's host and everything started on it when standard input ends, which also happens when the test is
+ * killed.
  *
- *   node hostCleaner.mjs NAME FOLDER      NAME: of the namespace, the link and the cgroup
+ *   node hostCleaner.mjs NAME FOLDER      NAME of the namespace, the link and the cgroup
  */
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,10 +1,10 @@
-/** The process apart that removes a host of the tests, whatever becomes of the test that made it. */
+/** A separate process that removes a test's host, also when the test is killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { MARK } from './leftovers.mjs';
 
-/** To be started before there is anything to remove. Not marked as part of the test run, which would end it too early. */
+/** Start it before creating anything. It has no mark of the test run, whose clean-up would kill it too early. */
 export function startCleaner(name: string, folder: string): ChildProcess {
   const script = fileURLToPath(new URL('hostCleaner.mjs', import.meta.url));
   const env = environment();
@@ -19,7 +19,7 @@ export function startCleaner(name: string, folder: string): ChildProcess {
   return child;
 }
 
-/** Has everything removed; gives 0 if it went well. */
+/** Removes everything; returns 0 on success. */
 export async function endCleaner(cleaner: ChildProcess): Promise<number | null> {
   if (cleaner.exitCode !== null) return cleaner.exitCode;
   cleaner.ref();
@@ -28,7 +28,7 @@ export async function endCleaner(cleaner: ChildProcess): Promise<number | null> 
   return cleaner.exitCode;
 }
 
-/** The settings of the machine's Docker stay out. */
+/** The environment without the machine's DOCKER_ variables. */
 export function environment(): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('DOCKER_'));
   return { ...Object.fromEntries(own), PATH: `${process.env.PATH}:/usr/sbin:/sbin` };

@@ -1,6 +1,6 @@
 /**
- * How the hosts of the tests are joined to the machine that runs them and to each other: one alone by a cable of its
- * own, several by a switch (a bridge in a namespace of its own) into which the test is plugged as well.
+ * Connects the tests' hosts to the machine that runs them and to each other: a single host by its own cable (a veth pair),
+ * several hosts and the test by a switch (a bridge in its own namespace).
  */
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
@@ -18,20 +18,20 @@ export interface HostNetwork {
   readonly gateway: string;
 }
 
-/** Makes the namespace of this name, with `lo` and `eth0`. */
+/** Creates the namespace with `lo` and `eth0`. */
 export type Connection = (name: string) => HostNetwork;
 
 export interface Lan {
-  /** For what the hosts store: in memory if possible, and removed with the switch. */
+  /** Folder for the hosts' data: in memory if possible, and removed with the switch. */
   readonly folder: string;
-  /** Where the host of this number (2 to 30) is, always the same. */
+  /** The fixed address of host `number` (2 to 30). */
   addressOf(number: number): string;
-  /** Plugs a host in. */
+  /** Connects a host. */
   connection(number: number): Connection;
-  /** Pulls the host's cable, and puts it back. */
+  /** Takes the host's link down, and up again. */
   disconnect(number: number): void;
   reconnect(number: number): void;
-  /** Removes the switch, and so all cables. */
+  /** Removes the switch and all links. */
   stop(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ const LANS6 = 'fd53:6f73';
 const HOSTS_OF_LAN = 32;
 const LAN_PREFIX = 27;
 
-/** One host, by a cable to the test; the link here gets the host's name. */
+/** Connects one host to the test; the link on this side gets the host's name. */
 export const byCable: Connection = (name) => {
   const block = freeBlock(CABLES, HOSTS_OF_CABLE);
   const [address, gateway] = [addressIn(CABLES, block, 2), addressIn(CABLES, block, 1)];
@@ -57,7 +57,7 @@ export const byCable: Connection = (name) => {
   return { address, address6: `${prefix6}2`, gateway };
 };
 
-/** An empty switch, and the test at its first port. */
+/** Starts a switch with the test at its first port. */
 export function startLan(): Lan {
   return new SwitchedLan();
 }
@@ -87,7 +87,7 @@ class SwitchedLan implements Lan {
   connection(number: number): Connection {
     return (host) => {
       const gateway = this.addressOf(1);
-      // As a machine's, its hardware address is the same after a restart.
+      // Like a machine's, its hardware address is the same after a restart.
       const end = ['eth0', 'address', `02:00:5e:00:53:${hex(number).padStart(2, '0')}`];
       const port = ['name', `port${number}`, 'netns', this.#name];
       this.#unplug(number);
@@ -115,12 +115,12 @@ class SwitchedLan implements Lan {
     }
   }
 
-  /** The kernel takes its time to remove the links of a host that is gone. */
+  /** Removes the port's old link, because the kernel removes links of a deleted namespace with a delay. */
   #unplug(number: number): void {
     try {
       ip('-netns', this.#name, 'link', 'del', `port${number}`);
     } catch {
-      // There was none.
+      // The port had no link.
     }
   }
 
@@ -137,7 +137,7 @@ class SwitchedLan implements Lan {
   }
 }
 
-/** IPv6 where the kernel has it: tests that need it look for themselves. */
+/** Adds the addresses and sets the link up. IPv6 may be missing; tests that need it check for it. */
 function setUp(where: readonly string[], link: string, addresses: readonly string[]): void {
   for (const address of addresses) {
     const isIpv6 = address.includes(':');
@@ -150,7 +150,7 @@ function setUp(where: readonly string[], link: string, addresses: readonly strin
   ip(...where, 'link', 'set', link, 'up');
 }
 
-/** So many addresses of the /16, as the last 16 bits of the first: none of them this machine's. */
+/** Returns a block of `size` free addresses in the /16, as the last 16 bits of the first one. */
 function freeBlock(network: string, size: number): number {
   const taken = Object.values(networkInterfaces()).flatMap((addresses) =>
     (addresses ?? []).map(({ address }) => address),

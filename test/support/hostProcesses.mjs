@@ -1,6 +1,6 @@
 /**
- * What belongs to a host of the tests, as the kernel knows it: its network namespace and its cgroup. Its mounts are in
- * a namespace that goes with its last process.
+ * Ends everything of a test's host: its network namespace and its cgroup. Its mount namespace ends with its last
+ * process.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const CGROUPS = '/sys/fs/cgroup';
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
-/** Kills all that runs on it and takes it off the network; what it stored stays. Gives up after `timeoutMs`. */
+/** Kills the host's processes and removes it from the network; its files stay. Gives up after `timeoutMs`. */
 export async function endHost(name, timeoutMs) {
   const deadline = Date.now() + timeoutMs;
   while (Date.now() < deadline && endProcesses(name)) await sleep(50);
@@ -19,7 +19,7 @@ export async function endHost(name, timeoutMs) {
   for (const path of cgroupFolders(name)) removeCgroup(path);
 }
 
-/** Kills what still runs; gives whether there was anything. The daemons first: they would restart containers. */
+/** Kills the remaining processes; returns whether there were any. Daemons first, because they would restart containers. */
 function endProcesses(name) {
   const daemons = lines(run('ip', 'netns', 'pids', name));
   const contained = cgroupFolders(name).flatMap((path) => lines(read(join(path, 'cgroup.procs'))));
@@ -28,13 +28,13 @@ function endProcesses(name) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It ended by itself.
+      // It has ended by itself.
     }
   }
   return pids.size > 0;
 }
 
-/** Its cgroup and those below it, deepest first: in each controller's tree, or in the only one. */
+/** The host's cgroups, deepest first, in every controller's tree or in the only one. */
 function cgroupFolders(name) {
   return [CGROUPS, ...folders(CGROUPS)].flatMap((tree) => withInner(join(tree, name)));
 }
@@ -65,7 +65,7 @@ function removeCgroup(path) {
   try {
     rmdirSync(path);
   } catch {
-    // Empty ones only; a process in it that is still ending keeps it.
+    // Only an empty cgroup can be removed; a process that is still ending keeps it.
   }
 }
 

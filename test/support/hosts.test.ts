@@ -1,4 +1,4 @@
-/** Hosts of the tests leave nothing behind, also when the test that made them is killed. */
+/** The tests' hosts leave nothing behind, even when the test is killed. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { until } from './until.ts';
 const skip = dockerSkipReason();
 const options = skip === undefined ? {} : { skip };
 
-/** Also of those that have ended and nobody has asked how: these have no command line any more. */
+/** Whether the process runs; a zombie has an empty command line. */
 function runs(pid: number): boolean {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
@@ -28,9 +28,12 @@ function hasAddress(wanted: string): boolean {
   return all.some((each) => each?.address === wanted);
 }
 
-test('a killed test takes its hosts along, with all that they run and store', options, async () => {
-  const support = (name: string) => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
-  const script = `
+test(
+  'The cleaner removes a killed test’s hosts with their processes, addresses and files',
+  options,
+  async () => {
+    const support = (name: string) => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
+    const script = `
     const { startLan } = await import(${support('hostNetwork.ts')});
     const { createHost } = await import(${support('host.ts')});
     const lan = startLan();
@@ -43,14 +46,15 @@ test('a killed test takes its hosts along, with all that they run and store', op
     const { socket, gateway } = host.dockerd;
     console.log(JSON.stringify({ pids, socket, gateway, folder: lan.folder }));
     setInterval(() => {}, 1000);`;
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(createInterface({ input: child.stdout }), 'line');
-  const { pids, socket, gateway, folder } = JSON.parse(line);
-  const before = readdirSync(folder);
-  assert.deepEqual([before.length, hasAddress(gateway), pids.every(runs)], [1, true, true]);
-  child.kill('SIGKILL');
-  const places = [folder, dirname(socket)];
-  await until('the folders are gone', () => !places.some(existsSync), 30_000);
-  assert.deepEqual([hasAddress(gateway), pids.some(runs)], [false, false]);
-});
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = await once(createInterface({ input: child.stdout }), 'line');
+    const { pids, socket, gateway, folder } = JSON.parse(line);
+    const before = readdirSync(folder);
+    assert.deepEqual([before.length, hasAddress(gateway), pids.every(runs)], [1, true, true]);
+    child.kill('SIGKILL');
+    const folders = [folder, dirname(socket)];
+    await until('the folders are removed', () => !folders.some(existsSync), 30_000);
+    assert.deepEqual([hasAddress(gateway), pids.some(runs)], [false, false]);
+  },
+);

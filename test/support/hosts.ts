@@ -1,4 +1,4 @@
-/** Tests that need several hosts: three for the file, with one etcd, and a skip with its reason where none can be. */
+/** Tests that need several hosts: three hosts with one etcd cluster for each file, and a skip where they cannot run. */
 import { after, before, type TestContext } from 'node:test';
 import { dockerSkipReason } from './dockerTest.ts';
 import { createHost, type Host, type HostSetup } from './host.ts';
@@ -11,25 +11,25 @@ export interface Hosts {
 }
 
 export interface HostTests {
-  /** For `test`: a skip with its reason where no Docker can run. */
+  /** Options for `test`: a skip with its reason where Docker cannot run. */
   readonly options: { readonly skip?: string };
-  /** For `test`: runs the body on the file's hosts, on which no containers run and where nothing is broken. */
+  /** Body for `test`: runs `body` with the file's hosts, without containers and with everything working. */
   on(body: (hosts: Hosts) => Promise<void>): (context: TestContext) => Promise<void>;
 }
 
 export interface HostsSetup {
-  /** Those whose soradns a test will start; all others' run from the beginning. */
+  /** Hosts whose soradns a test starts; the others' start with the file. */
   readonly later?: readonly string[];
 }
 
-/** The bridges are Docker's own choice twice, as on most hosts, and another one in between. */
+/** Two hosts have Docker's default bridge, as most hosts do, and one has another. */
 const SETUPS: readonly HostSetup[] = [
   { name: 'a', number: 11, bridge: '172.17.0.1/16' },
   { name: 'b', number: 12, bridge: '172.30.1.1/24' },
   { name: 'c', number: 13, bridge: '172.17.0.1/16', liveRestore: true },
 ];
 
-/** Starts the hosts before the file's tests and ends them after. */
+/** Starts the hosts before the file's tests and stops them afterwards. */
 export function useHosts({ later = [] }: HostsSetup = {}): HostTests {
   const reason = dockerSkipReason();
   const network = new HostNetwork();
@@ -41,7 +41,7 @@ export function useHosts({ later = [] }: HostsSetup = {}): HostTests {
     options: reason === undefined ? {} : { skip: reason },
     on: (body) => async () => {
       const [a, b, c] = network.hosts;
-      if (!a || !b || !c) throw new Error('there are no hosts');
+      if (!a || !b || !c) throw new Error('the hosts are not started');
       try {
         await body({ a, b, c });
       } catch (error) {
@@ -59,7 +59,7 @@ class HostNetwork {
   hosts: readonly Host[] = [];
   #lan: Lan | undefined;
 
-  /** What has come up before something does not is left for `stop`. */
+  /** On failure `stop` removes the hosts that have started. */
   async start(later: readonly string[]): Promise<void> {
     const lan = startLan();
     this.#lan = lan;

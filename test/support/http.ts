@@ -1,4 +1,4 @@
-/** An HTTP listener over a store for one test, on a loopback port, a free one unless it is named. */
+/** An HTTP listener with a store for one test, on a loopback port. */
 import { HttpListener, type HttpListenerOptions } from '../../src/server/http/listener.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
@@ -8,12 +8,12 @@ export interface RunningHttp {
   readonly url: string;
   readonly port: number;
   readonly store: LeaseStore;
-  /** What the listener reported as bugs; a test may look, `stop` throws when there are any. */
+  /** Errors that the listener reported as bugs; `stop` throws if there are any. */
   readonly errors: readonly unknown[];
   stop(): Promise<void>;
 }
 
-/** Starts one over an empty memory store, unless the options name another. */
+/** Starts a listener; defaults: an empty memory store and a free port. */
 export async function startHttp({
   port: wanted = 0,
   ...options

@@ -1,9 +1,9 @@
-/** One HTTP request for a test, byte for byte as it is told: no cleaning of paths, no headers of its own. */
+/** One HTTP request, sent exactly as given: the path is not normalized and no headers are added. */
 import { type IncomingHttpHeaders, request } from 'node:http';
 
 export interface Sent {
   readonly method?: string;
-  /** Path and query, sent as they are. */
+  /** Path and query, sent unchanged. */
   readonly path: string;
   readonly body?: string | Buffer;
   readonly headers?: Record<string, string>;
@@ -24,7 +24,7 @@ function formHeaders(body: string | Buffer) {
   };
 }
 
-/** Sends to `http://host:port` on a connection of its own; a body without a type is a form, as with curl. */
+/** Sends to `http://host:port` on a new connection; a body without a content type is a form, as with curl. */
 export function send(url: string, sent: Sent, timeoutMs = 10_000): Promise<Received> {
   const { hostname, port } = new URL(url);
   const { method = 'GET', path, body } = sent;

@@ -1,6 +1,6 @@
 /**
- * Finds and ends what a test run left running. Every process below the run inherits one environment variable; on Linux
- * /proc shows it, so nothing that others started can be mistaken for ours.
+ * Finds and kills processes that a test run left running. All processes of a run inherit one environment variable, which
+ * /proc shows on Linux, so that no other process is killed.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ export const MARK = 'SORADNS_TEST_RUN';
 
 const GRACE_MS = 3000;
 
-/** Gives those that are to end by themselves a moment, kills the rest, and names them ("pid command line"). */
+/** Waits a moment for processes that are ending, kills the others, and returns these as "pid command line". */
 export async function endLeftovers(mark) {
   const deadline = Date.now() + GRACE_MS;
   while (marked(mark).length > 0 && Date.now() < deadline) await sleep(100);
@@ -19,7 +19,7 @@ export async function endLeftovers(mark) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It ended by itself.
+      // It has ended by itself.
     }
   }
   return left.map(({ pid, command }) => `${pid} ${command}`);
@@ -34,7 +34,7 @@ function marked(mark) {
   });
 }
 
-/** Of all processes; none where there is no /proc. */
+/** Ids of all processes; none without /proc. */
 export function processIds() {
   try {
     return readdirSync('/proc').map(Number).filter(Number.isInteger);
@@ -43,7 +43,7 @@ export function processIds() {
   }
 }
 
-/** What /proc says of a process; empty if it ended. */
+/** A file of /proc/PID; empty if the process has ended. */
 export function procFile(pid, name) {
   try {
     return readFileSync(`/proc/${pid}/${name}`, 'latin1');

@@ -1,4 +1,4 @@
-/** A figure that a test has measured, for whoever reads its output (and for the README): `hosts: WHAT: N ms`. */
+/** Prints a measured time as `hosts: WHAT: N ms`. The reporter shows these lines; the documentation quotes them. */
 export function reportMs(what: string, ms: number): void {
   console.log(`hosts: ${what}: ${Math.round(ms)} ms`);
 }

@@ -1,4 +1,4 @@
-/** Messages and questions for tests, from zone-file text, by way of dns-packet's encoder. */
+/** Messages and questions for tests, made from zone-file text by dns-packet's encoder. */
 import assert from 'node:assert/strict';
 import dnsPacket from 'dns-packet';
 import { decodeMessage } from '../../src/dns/decode.ts';
@@ -9,16 +9,16 @@ import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import { parseRecord } from './upstreamReply.ts';
 
-/** The name of a text that is one. */
+/** Parses a name; fails the test on a malformed one. */
 export function nameOf(text: string): Name {
   const name = parseName(text);
-  assert.ok(name, `no name: ${text}`);
+  assert.ok(name, `not a name: ${text}`);
   return name;
 }
 
 export function questionOf(qname: string, qtype = 'A'): Question {
   const code = typeCode(qtype);
-  assert.ok(code !== undefined, `no type: ${qtype}`);
+  assert.ok(code !== undefined, `not a type: ${qtype}`);
   return { qname: nameOf(qname), qtype: code, qclass: 1 };
 }
 
@@ -32,7 +32,7 @@ export interface MessageText {
   readonly flags?: number;
 }
 
-/** A reply to the question with these records. */
+/** A response to the question with these records. */
 export function messageOf(question: Question, text: MessageText = {}): Message {
   const packet = dnsPacket.encode({
     type: 'response',
@@ -47,7 +47,7 @@ export function messageOf(question: Question, text: MessageText = {}): Message {
   return { ...message, questions: [question] };
 }
 
-/** The records as one line each, `name ttl IN type rdata` with single spaces. */
+/** One line for each record, `name ttl IN type rdata` with single spaces. */
 export function printed(rrs: readonly Rr[]): string[] {
   return rrs.map((rr) => printRr(rr).replace(/\s+/g, ' '));
 }

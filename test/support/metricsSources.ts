@@ -1,4 +1,4 @@
-/** Every source of metrics at once, with numbers of no meaning. */
+/** All sources of metrics, with arbitrary numbers. */
 import type { MetricsSources } from '../../src/app/metricsPage.ts';
 import { newForwardCounters } from '../../src/forward/counters.ts';
 import { AnswerCounters } from '../../src/server/answerCounters.ts';

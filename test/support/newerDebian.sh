@@ -1,8 +1,8 @@
-# Unpacks the container engines of a Debian suite, with all that they need, into a folder.
+# Unpacks the container engines of a Debian suite with their dependencies into a folder.
 #
 #   bash newerDebian.sh SUITE ROOT
 #
-# apt uses this machine's mirror, proxy and keys, and state of its own below ROOT.new, which becomes ROOT when complete.
+# apt uses this machine's mirror, proxy and keys, with its state below ROOT.new, which is renamed to ROOT when complete.
 set -euo pipefail
 suite=$1 root=$2 new=$2.new
 [ ! -d "$root" ] || exit 0
@@ -15,11 +15,11 @@ find_mirror() {
 }
 mirror=$(find_mirror)
 [ -n "$mirror" ] || { apt-get -q update; mirror=$(find_mirror); }
-[ -n "$mirror" ] || { echo 'apt knows no mirror of Debian' >&2; exit 1; }
+[ -n "$mirror" ] || { echo 'apt has no mirror of Debian' >&2; exit 1; }
 keys=$(ls /usr/share/keyrings/debian-archive-keyring.* | sed -n 1p)
 echo "deb [signed-by=$keys] $mirror $suite main" >"$new/apt/etc/sources.list"
 : >"$new/apt/status"
-# The age of the mirror is the mirror's affair; what it has is verified all the same.
+# An old mirror is accepted; its packages are verified all the same.
 cat >"$new/apt/apt.conf" <<CONF
 Dir::Etc::sourcelist "$new/apt/etc/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -42,7 +42,7 @@ apt-get -q install -y --download-only docker.io docker-cli docker-compose runc i
   podman netavark aardvark-dns nftables conmon catatonit busybox-static
 
 mkdir -p "$new"/usr/{bin,sbin,lib,lib64} "$new"/{proc,sys,dev,run,tmp,root} "$new"/{etc/docker,var/tmp}
-for place in bin sbin lib lib64; do ln -s "usr/$place" "$new/$place"; done
+for name in bin sbin lib lib64; do ln -s "usr/$name" "$new/$name"; done
 unpack() {
   dpkg-deb --fsys-tarfile "$2" | tar -x -C "$1" --keep-directory-symlink \
     --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*'
@@ -50,7 +50,7 @@ unpack() {
 export -f unpack
 find "$new/apt/cache/archives" -name '*.deb' -print0 | xargs -0 -n 1 -P 2 bash -euo pipefail -c 'unpack "$@"' - "$new"
 
-# What the packages' own scripts would have done.
+# The steps of the packages' own scripts.
 for tool in iptables ip6tables; do
   for part in '' -save -restore; do ln -s "$tool-nft$part" "$new/usr/sbin/$tool$part"; done
 done
@@ -60,7 +60,7 @@ done
 echo root:x:0:0:root:/root:/bin/sh >"$new/etc/passwd"
 echo root:x:0: >"$new/etc/group"
 echo 127.0.0.1 localhost >"$new/etc/hosts"
-# Nobody answers there, and the engines notice at once.
+# No server listens there, so that lookups of the engines fail at once.
 echo nameserver 127.0.0.1 >"$new/etc/resolv.conf"
 rm -rf "$new/apt"
 mv "$new" "$root"

@@ -1,7 +1,7 @@
 /**
- * A newer Debian's container engines in a folder, for engines that this machine's Debian does not have: dockerd 28,
- * Compose v2 and Podman 5. apt fetches the packages from the mirror that it is set up for, and they are only unpacked,
- * which takes a quarter of a minute. Later runs find the folder in the system's folder for temporary files.
+ * The container engines of a newer Debian, unpacked into a folder: dockerd 28, Compose v2 and Podman 5. apt downloads the
+ * packages from its configured mirror; nothing is installed, which takes about 15 s. Later runs find the folder in the
+ * system's temporary folder.
  */
 import { spawnSync } from 'node:child_process';
 import { lstatSync } from 'node:fs';
@@ -12,15 +12,15 @@ import { dockerSkipReason } from './dockerTest.ts';
 
 export type NewerDebian =
   | { readonly kind: 'there'; readonly root: string }
-  /** Begins with `optional:`, as not every machine can have it. */
+  /** Begins with `optional:`, because not every machine can have it. */
   | { readonly kind: 'missing'; readonly reason: string };
 
-/** To be raised with every change of the script. */
+/** Increase this with every change of the script. */
 const VERSION = 2;
 const SUITE = 'forky';
 const TIMEOUT_MS = 180_000;
 
-/** Makes it if it is not there; one process at a time does. */
+/** Unpacks the engines if they are missing; one process at a time does this. */
 export function provideNewerDebian(): NewerDebian {
   const unfit = dockerSkipReason();
   if (unfit !== undefined) return missing(unfit);
@@ -29,7 +29,7 @@ export function provideNewerDebian(): NewerDebian {
   return problem === undefined ? { kind: 'there', root } : missing(problem);
 }
 
-/** Whether it is there and nobody but root can have made it. It gets its name when it is complete. */
+/** Whether the folder exists and only root can have made it. The script renames it when it is complete. */
 function isOurs(root: string): boolean {
   const found = lstatSync(root, { throwIfNoEntry: false });
   return found?.isDirectory() === true && found.uid === 0 && (found.mode & 0o022) === 0;

@@ -1,6 +1,6 @@
 /**
- * The Node versions that the tests must pass on: the oldest that package.json allows, and the one in the image. Both
- * are read where they are decided. Any of them comes as a package of npm's registry, once on a machine.
+ * The Node versions that the tests must pass on: the oldest that package.json allows, and the image's. They are read from
+ * package.json and the Dockerfile, and installed from npm's registry once on a machine.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -19,11 +19,12 @@ export function oldestNode() {
   return `${version}.0`;
 }
 
-/** The version of the image that the Dockerfile's stages are built on. */
+/** The Node version of the Dockerfile's base images. */
 export function imageNode() {
   const bases = [...read('Dockerfile').matchAll(/^FROM +(\S+)/gm)].map(([, image]) => image);
   const versions = new Set(bases.map(versionOf));
-  if (versions.size !== 1) throw new Error(`Dockerfile: not one Node: ${[...versions].join(', ')}`);
+  if (versions.size !== 1)
+    throw new Error(`Dockerfile: stages have different Node versions: ${[...versions].join(', ')}`);
   return [...versions][0];
 }
 
@@ -33,7 +34,7 @@ function versionOf(image) {
   return version;
 }
 
-/** The command of that Node, installed if it is not here yet. Throws an error that says why it cannot be had. */
+/** Returns the path of that Node and installs it if it is missing. Throws with the reason if that fails. */
 export function provideNode(version) {
   if (process.versions.node === version) return process.execPath;
   const name = `node-${version}`;
@@ -43,7 +44,7 @@ export function provideNode(version) {
   return command;
 }
 
-/** The package in npm's registry that has Node for this machine. */
+/** The package in npm's registry with Node for this machine. */
 export function packageName() {
   return `node-${process.platform}-${process.arch}`;
 }
@@ -56,7 +57,7 @@ function install(folder, version) {
   const options = { cwd: folder, encoding: 'utf8', timeout: TIMEOUT_MS };
   const { status, stderr, error } = spawnSync('npm', args, options);
   if (status === 0) return;
-  throw new Error(`Node ${version} cannot be had: npm install ${wanted}: ${stderr || error}`);
+  throw new Error(`Node ${version} cannot be installed: npm install ${wanted}: ${stderr || error}`);
 }
 
 function runs(command, version) {

@@ -1,12 +1,12 @@
-/** A network namespace with a cable to the test, as another host; both ends are gone as soon as its process is. */
+/** A network namespace connected to the test, as another host; it and its link end with its process. */
 import { execFileSync, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 
 export interface OtherHost {
-  /** The test's address on the cable. */
+  /** The test's address on the link. */
   readonly localAddress: string;
-  /** What a command there prints; rejects when it fails. */
+  /** Runs a command there; returns its output, and throws when it fails. */
   run(...command: readonly string[]): string;
   end(): Promise<void>;
 }

@@ -1,14 +1,14 @@
-/** Programs that run as another user than root, as only root can have them do. */
+/** Runs programs as another user; only root can do this. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** `nobody` on every Linux. */
+/** Uid of `nobody` on every Linux. */
 export const NOBODY = 65534;
 
-/** Why tests with other users cannot run here; undefined: they can. */
+/** The reason to skip tests with other users; undefined where they can run. */
 export const noOtherUsers: string | undefined =
   process.platform === 'linux' && process.getuid?.() === 0
     ? undefined
@@ -39,17 +39,17 @@ export async function runAs(uid: number, ...command: readonly string[]): Promise
   return { code, ...texts };
 }
 
-let known: Promise<string> | undefined;
+let nodePath: Promise<string> | undefined;
 
-/** This Node for every user: a copy until this process ends, where its own place is closed to them, as in root's home. */
+/** Path of a Node that every user can run: a temporary copy where this one is in a closed folder such as root's home. */
 export function nodeForAll(): Promise<string> {
-  known ??= findNodeForAll();
-  return known;
+  nodePath ??= findNodeForAll();
+  return nodePath;
 }
 
 async function findNodeForAll(): Promise<string> {
-  const said = await runAs(NOBODY, process.execPath, '--version').catch(() => undefined);
-  if (said?.code === 0) return process.execPath;
+  const result = await runAs(NOBODY, process.execPath, '--version').catch(() => undefined);
+  if (result?.code === 0) return process.execPath;
   const folder = mkdtempSync(join(tmpdir(), 'soradns-node-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   chmodSync(folder, 0o755);
@@ -59,7 +59,7 @@ async function findNodeForAll(): Promise<string> {
   return copy;
 }
 
-/** What curl prints, then the status in a line of its own. */
+/** Returns curl's output, followed by a line with the status. */
 export async function curlAs(uid: number, ...args: readonly string[]): Promise<string> {
   const { stdout, stderr, code } = await runAs(
     uid,

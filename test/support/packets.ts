@@ -1,7 +1,7 @@
-/** Packets by hand, octet by octet, for what no encoder would write. */
+/** Packets built octet by octet, also ones that no encoder would write. */
 import { nameOf } from './messages.ts';
 
-/** Octets from hex text; blanks and `; comments` up to the line's end don't count. */
+/** Octets from hex text; ignores white space and `; comments`. */
 export function unhex(text: string): Buffer {
   return Buffer.from(text.replace(/;[^\n]*/g, '').replace(/\s+/g, ''), 'hex');
 }
@@ -10,7 +10,7 @@ export function u16(...values: readonly number[]): Buffer {
   return Buffer.concat(values.map((value) => Buffer.of(value >> 8, value)));
 }
 
-/** A name in full, from presentation form. */
+/** A name in wire format without compression, from presentation format. */
 export function wireName(text: string): Buffer {
   const labels = nameOf(text).map((label) => Buffer.from(label, 'latin1'));
   return Buffer.concat([...labels.flatMap((label) => [Buffer.of(label.length), label]), ZERO]);
@@ -22,13 +22,13 @@ export interface RawPacket {
   readonly id?: number;
   /** The header's second field. */
   readonly flags?: number;
-  /** What the header says: QDCOUNT, ANCOUNT, NSCOUNT, ARCOUNT. */
+  /** The header's QDCOUNT, ANCOUNT, NSCOUNT, ARCOUNT. */
   readonly counts?: readonly [number, number, number, number];
-  /** What follows the header. */
+  /** The octets after the header. */
   readonly body?: readonly Uint8Array[];
 }
 
-/** A packet that asks one thing unless told otherwise. */
+/** A packet; by default a query with one question. */
 export function rawPacket(packet: RawPacket = {}): Buffer {
   const { id = 0x1234, flags = 0, counts = [1, 0, 0, 0], body = [rawQuestion()] } = packet;
   return Buffer.concat([u16(id, flags, ...counts), ...body]);
@@ -44,7 +44,7 @@ export interface RawOpt {
   readonly version?: number;
   readonly flags?: number;
   readonly rdata?: Uint8Array;
-  /** RDLENGTH, where it lies. */
+  /** A wrong RDLENGTH. */
   readonly rdlength?: number;
 }
 
@@ -54,7 +54,7 @@ export function rawOpt(opt: RawOpt = {}): Buffer {
   return Buffer.concat([owner, u16(41, udpSize, version, flags, rdlength), rdata]);
 }
 
-/** A record with its owner and rdata as given. */
+/** A record with this owner name and rdata. */
 export function rawRr(owner: Uint8Array, type: number, rdata: Uint8Array, ttl = 60): Buffer {
   return Buffer.concat([owner, u16(type, 1, ttl >>> 16, ttl & 0xffff, rdata.length), rdata]);
 }
@@ -64,7 +64,7 @@ export function rawOption(code: number, data: Uint8Array): Buffer {
   return Buffer.concat([u16(code, data.length), data]);
 }
 
-/** The least time that a call took, in ms: on a busy machine only the best of several runs says what code costs. */
+/** The shortest time of several calls in ms: on a busy machine only the best run shows the cost of the code. */
 export function bestMs(runs: number, call: () => void): number {
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < runs; i++) {

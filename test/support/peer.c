@@ -1,12 +1,12 @@
-/* peer: a service and its clients, as a container has them that knows the other one by name only.
+/* peer: a line service and its clients, for containers that know each other only by name.
  *
  *   peer serve PORT TEXT        answers the line of each TCP connection with "TEXT LINE"
- *   peer srv NAME LINE          asks for SRV, then for the address of a target; connects, exchanges a line
- *   peer a NAME PORT LINE       asks for the address alone
- *   peer lookups NAME SECONDS   looks the name up again and again
+ *   peer srv NAME LINE          resolves SRV and the address of a target; connects, exchanges a line
+ *   peer a NAME PORT LINE       resolves only the address; connects, exchanges a line
+ *   peer lookups NAME SECONDS   looks the name up repeatedly
  *
- * Clients print "ADDRESS PORT REPLY", lookups "COUNT FAILED SLOWEST_MS". Names are resolved by the C library that it is
- * built with. Exits 1, saying why, if anything does not work. */
+ * Clients print "ADDRESS PORT REPLY", lookups "COUNT FAILED SLOWEST_MS". The C library resolves the names. Exits with 1
+ * and a message on any failure. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 1024, PATIENCE_SECONDS = 10, PAUSE_MS = 5 };
+enum { MAX_LINE = 1024, TIMEOUT_SECONDS = 10, PAUSE_MS = 5 };
 
 static void fail(const char *format, ...) {
   va_list args;
@@ -49,15 +49,15 @@ static void exchange(const char *name, const char *port, const char *line) {
   int problem = look_up(name, port, AF_INET, &found);
   if (problem != 0) fail("%s: %s", name, gai_strerror(problem));
   int fd = socket(found->ai_family, SOCK_STREAM, 0);
-  struct timeval patience = { .tv_sec = PATIENCE_SECONDS };
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   char address[INET6_ADDRSTRLEN], reply[MAX_LINE];
   getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST);
   if (connect(fd, found->ai_addr, found->ai_addrlen) != 0) fail("%s:%s: %m", address, port);
   dprintf(fd, "%s\n", line);
   read_line(fd, reply);
-  if (*reply == 0) fail("%s:%s says nothing", address, port);
+  if (*reply == 0) fail("%s:%s sends nothing", address, port);
   printf("%s %s %s\n", address, port, reply);
 }
 
@@ -100,7 +100,7 @@ static double now_ms(void) {
   return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-/* As most programs ask: for IPv4 and IPv6 at once. */
+/* Like most programs: for IPv4 and IPv6 at once. */
 static void look_up_for(const char *name, double seconds) {
   long count = 0, failed = 0;
   double slowest_ms = 0, end_ms = now_ms() + seconds * 1e3;
@@ -123,7 +123,7 @@ int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   signal(SIGPIPE, SIG_IGN);
   if (argc == 4 && strcmp(command, "serve") == 0) {
-    signal(SIGTERM, _exit); /* as process 1 it would ignore it */
+    signal(SIGTERM, _exit); /* process 1 ignores it by default */
     serve(atoi(argv[2]), argv[3]);
   } else if (argc == 4 && strcmp(command, "srv") == 0) follow_srv(argv[2], argv[3]);
   else if (argc == 5 && strcmp(command, "a") == 0) exchange(argv[2], argv[3], argv[4]);

@@ -1,7 +1,7 @@
 /**
- * A real Podman with its service, which speaks Docker's API, for one test file: its own folder, socket, cgroup and
- * network namespace, as `dockerd.ts` has it. To the test it is a neighbouring host. A process apart removes all of it at
- * the end, also when the test was killed.
+ * A real Podman for one test file, with its service for Docker's API: its own folder, socket, cgroup and network namespace,
+ * as in `dockerd.ts`. To the test it is another host. A separate process removes all of it at the end, also when the test
+ * is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -22,44 +22,44 @@ import { endCleaner, environment, startCleaner } from './hostCleaner.ts';
 import { byCable } from './hostNetwork.ts';
 
 export interface PodmanSetup {
-  /** The folder with the system whose Podman runs instead of this machine's. */
+  /** Folder of another system, whose Podman runs instead of this machine's. */
   readonly root?: string;
 }
 
 export interface Podman {
-  /** The path of the service's socket; the same after a restart. */
+  /** Path of the service's socket; the same after a restart. */
   readonly socket: string;
-  /** The same as DOCKER_HOST has it. */
+  /** The socket as DOCKER_HOST. */
   readonly host: string;
-  /** Where the ports that it publishes are reached. */
+  /** Address of the published ports. */
   readonly address: string;
-  /** Of the service; `undefined` while it does not run. Containers need no service. */
+  /** Pid of the service; `undefined` while it does not run. Containers run without the service. */
   readonly pid: number | undefined;
-  /** Runs Podman's command line and gives its output, trimmed; rejects when it fails. */
+  /** Runs `podman`; returns its trimmed output, and rejects when it fails. */
   podman(...args: readonly string[]): Promise<string>;
-  /** Starts a container in the background; gives its full id. */
+  /** Starts a container in the background; returns its full id. */
   run(container?: ContainerSetup): Promise<string>;
-  /** Makes a pod that publishes these ports; `run` puts containers into it by `--pod`. */
+  /** Creates a pod that publishes these ports; `run` with `--pod` adds containers to it. */
   createPod(name: string, publish: readonly string[]): Promise<void>;
   /** Removes all pods and containers, and all networks that are not Podman's own. */
   clear(): Promise<void>;
-  /** SIGTERM to the service, and waits. */
+  /** Sends SIGTERM to the service and waits. */
   terminate(): Promise<void>;
   /** Starts the service again; waits until it answers. */
   start(): Promise<void>;
-  /** Ends it with all it started, and removes its data. */
+  /** Stops it with everything it started and removes its data. */
   stop(): Promise<void>;
 }
 
 const START_TIMEOUT_MS = 60_000;
 
-/** Starts one with the image `bb`. */
+/** Starts Podman with the image `bb`. */
 export async function startPodman({ root }: PodmanSetup = {}): Promise<Podman> {
   const name = `sora${randomBytes(4).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'soradns-podman-'));
   const cleaner = startCleaner(name, folder);
   const files =
-    root === undefined ? { places: ['/run/netns', '/run/containers'] } : { root, folder };
+    root === undefined ? { emptyFolders: ['/run/netns', '/run/containers'] } : { root, folder };
   try {
     writeFileSync(join(folder, 'containers.conf'), containersConf(folder));
     writeFileSync(join(folder, 'storage.conf'), storageConf(folder));
@@ -127,8 +127,8 @@ class PodmanService implements Podman {
   async clear(): Promise<void> {
     await this.podman('pod', 'rm', '--all', '--force');
     const containers = await this.podman('ps', '--all', '--quiet');
-    const how = ['--force', '--depend', '--ignore', '--time', '0'];
-    if (containers !== '') await this.podman('rm', ...how, ...containers.split('\n'));
+    const options = ['--force', '--depend', '--ignore', '--time', '0'];
+    if (containers !== '') await this.podman('rm', ...options, ...containers.split('\n'));
     await this.podman('network', 'prune', '--force');
   }
 
@@ -158,13 +158,13 @@ class PodmanService implements Podman {
       throw new Error(`${this.#folder} could not be removed`);
   }
 
-  /** Where the cleaner looks for processes. */
+  /** The cgroup in which the cleaner finds the processes. */
   #cgroup(): readonly string[] {
     return ['--cgroup-parent', `/${this.#name}`];
   }
 }
 
-/** The limits are below what a container of ours may be given where we may not raise ours. */
+/** The ulimits are low enough for machines where the test process may not raise its own. */
 function containersConf(folder: string): string {
   return `
 [containers]

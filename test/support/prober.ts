@@ -1,6 +1,6 @@
 /**
- * A client that asks one question every few milliseconds and remembers each answer with the time of asking, so that a
- * test can say for how long a name was wrong or missing, and bound it.
+ * A client that sends the same query every few milliseconds and records each answer with its time, so that a test can
+ * measure and limit how long a name was wrong or missing.
  */
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
@@ -16,39 +16,39 @@ import { question } from './zone.ts';
 
 export interface Prober {
   /**
-   * Waits for this answer to a question asked at `sinceMs` or later; gives how many milliseconds later the first such
-   * was asked. Fails, with all answers, after `timeoutMs`.
+   * Waits for this answer to a query sent at `sinceMs` or later; returns how many milliseconds after `sinceMs` the first
+   * such query was sent. Fails after `timeoutMs` with all answers.
    */
   waitFor(answer: string, sinceMs: number, timeoutMs?: number): Promise<number>;
-  /** Of all questions asked since then, how many milliseconds they had another answer. */
+  /** For how many milliseconds queries sent since then had another answer. */
   wrongMs(answer: string, sinceMs: number): number;
-  /** The answers as they changed, for people: `+120 ms 192.0.2.1`. */
+  /** The changes of the answer, printable: `+120 ms 192.0.2.1`. */
   history(sinceMs: number): string;
   stop(): void;
 }
 
 interface Sample {
   readonly sentMs: number;
-  /** Addresses in order with spaces in between, else the response code; `nothing` if no reply came in time. */
+  /** Sorted addresses separated by spaces, or the response code; undefined without a reply. */
   answer: string | undefined;
 }
 
 const EVERY_MS = 20;
-const MAX_QUESTIONS = 1 << 16;
+const MAX_QUERIES = 1 << 16;
 const REPLY_TIMEOUT_MS = 1_000;
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
-/** Now, on the clock that the times here are of; as Docker's are. */
+/** The time on the clock of this file's times, which is also Docker's. */
 export function nowMs(): number {
   return Date.now();
 }
 
-/** Asks for A records from now on. */
+/** Starts sending queries for A records. */
 export async function startProber(server: SocketAddress, qname: string): Promise<Prober> {
   const socket = dgram.createSocket('udp4').bind(0);
   await once(socket, 'listening');
   const samples: Sample[] = [];
-  const asked = question(qname, 'A');
+  const probed = question(qname, 'A');
   socket.on('message', (packet) => {
     const message = decodeMessage(packet);
     const sample = message && samples[message.id];
@@ -56,12 +56,12 @@ export async function startProber(server: SocketAddress, qname: string): Promise
   });
   const timer = setInterval(() => {
     const id = samples.length;
-    if (id === MAX_QUESTIONS) throw new Error('a prober lasts for twenty minutes');
+    if (id === MAX_QUERIES) throw new Error('a prober has query ids for only twenty minutes');
     samples.push({ sentMs: nowMs(), answer: undefined });
     const flags = { recursionDesired: true, checkingDisabled: false, edns: undefined };
-    // What cannot be sent has no answer.
+    // A query that cannot be sent has no answer.
     socket.send(
-      encodeQuery({ id, question: asked, ...flags }),
+      encodeQuery({ id, question: probed, ...flags }),
       server.port,
       server.address,
       () => {},
@@ -74,7 +74,7 @@ export async function startProber(server: SocketAddress, qname: string): Promise
   return { ...reading(samples), stop };
 }
 
-/** Reports and asserts that the name had this answer whenever it was asked for since then. */
+/** Asserts that every query since then had this answer, and prints for how long that was not so. */
 export function assertNeverWrong(
   prober: Prober,
   answer: string,
@@ -87,30 +87,30 @@ export function assertNeverWrong(
 }
 
 function reading(samples: readonly Sample[]): Omit<Prober, 'stop'> {
-  /** Those that have their answer, or will never have one. */
-  const settled = (sinceMs: number): { askedMs: number; answer: string }[] => {
+  /** Samples with an answer, and those whose time for an answer is over. */
+  const completed = (sinceMs: number): { askedMs: number; answer: string }[] => {
     const lateMs = nowMs() - REPLY_TIMEOUT_MS;
     return samples
       .filter(({ sentMs: askedMs, answer }) => askedMs >= sinceMs && (answer ?? askedMs < lateMs))
-      .map(({ sentMs: askedMs, answer = 'nothing' }) => ({ askedMs, answer }));
+      .map(({ sentMs: askedMs, answer = 'no reply' }) => ({ askedMs, answer }));
   };
   const changes = (sinceMs: number) =>
-    settled(sinceMs).filter(({ answer }, index, all) => all[index - 1]?.answer !== answer);
+    completed(sinceMs).filter(({ answer }, index, all) => all[index - 1]?.answer !== answer);
   const history = (sinceMs: number): string =>
     changes(sinceMs)
       .map(({ askedMs, answer }) => `+${Math.round(askedMs - sinceMs)} ms ${answer}`)
       .join(', ');
   return {
     history,
-    async waitFor(answer, sinceMs, timeoutMs = PATIENCE_MS) {
-      const find = () => settled(sinceMs).find((sample) => sample.answer === answer);
+    async waitFor(answer, sinceMs, timeoutMs = TIMEOUT_MS) {
+      const find = () => completed(sinceMs).find((sample) => sample.answer === answer);
       await until(answer, () => find() !== undefined, timeoutMs).catch(() => {});
       const found = find();
-      if (found === undefined) assert.fail(`never ${answer}: ${history(sinceMs)}`);
+      if (found === undefined) assert.fail(`the answer was never ${answer}: ${history(sinceMs)}`);
       return found.askedMs - sinceMs;
     },
     wrongMs(answer, sinceMs) {
-      const all = settled(sinceMs);
+      const all = completed(sinceMs);
       const durations = all.map(({ askedMs, answer: got }, index) =>
         got === answer ? 0 : (all[index + 1]?.askedMs ?? askedMs + EVERY_MS) - askedMs,
       );

@@ -1,4 +1,4 @@
-/** Reads Prometheus' text format 0.0.4, and throws on whatever its description does not allow. */
+/** Parses Prometheus's text format 0.0.4 and throws on everything that its specification does not allow. */
 import assert from 'node:assert/strict';
 
 export interface ReadFamily {
@@ -18,12 +18,12 @@ export class Exposition {
   readonly families: readonly ReadFamily[];
 
   constructor(text: string) {
-    assert.ok(text.endsWith('\n'), 'the last line has no end');
+    assert.ok(text.endsWith('\n'), 'the last line has no newline');
     this.families = readFamilies(text.slice(0, -1).split('\n'));
     for (const family of this.families) if (family.kind === 'histogram') checkHistogram(family);
   }
 
-  /** The sum of the samples of that name which have these labels, among others. */
+  /** The sum of the samples with that name and at least these labels. */
   value(name: string, labels: Readonly<Record<string, string>> = {}): number {
     const wanted = Object.entries(labels);
     const found = this.families
@@ -33,7 +33,7 @@ export class Exposition {
     return found.reduce((sum, { value }) => sum + value, 0);
   }
 
-  /** Each sample as a line without its value: what would be a time series. */
+  /** Each sample as a line without its value: the time series. */
   series(): string[] {
     const samples = this.families.flatMap((family) => family.samples);
     return samples.map(({ name, labels }) => `${name}${JSON.stringify(labels)}`);
@@ -52,7 +52,7 @@ function readFamilies(lines: readonly string[]): ReadFamily[] {
     assert.match(name, NAME);
     const [, typed, kind] = /^# TYPE (\S+) (\S+)$/.exec(lines[at++] ?? '') ?? [];
     assert.ok(typed === name && kind !== undefined && KINDS.includes(kind), `TYPE at line ${at}`);
-    assert.ok(!families.some((family) => family.name === name), `${name} is there twice`);
+    assert.ok(!families.some((family) => family.name === name), `${name} occurs twice`);
     if (kind === 'counter') assert.match(name, /_total$/);
     const samples: ReadSample[] = [];
     for (; at < lines.length && !(lines[at] ?? '').startsWith('#'); at++) {
@@ -61,7 +61,7 @@ function readFamilies(lines: readonly string[]): ReadFamily[] {
       const allowed = kind === 'histogram' ? ['_bucket', '_sum', '_count'] : [''];
       assert.ok(sample.name.startsWith(name) && allowed.includes(suffix), lines[at]);
       const series = `${sample.name}${JSON.stringify(sample.labels)}`;
-      assert.ok(!seen.has(series), `${series} is there twice`);
+      assert.ok(!seen.has(series), `${series} occurs twice`);
       seen.add(series);
       samples.push(sample);
     }
@@ -88,7 +88,7 @@ function readSample(line: string): ReadSample {
   return { name, labels, value };
 }
 
-/** Buckets grow, end at +Inf, and that one is the count. */
+/** Asserts that bounds and counts of the buckets grow, that the last is +Inf, and that it equals the count. */
 function checkHistogram({ name, samples }: ReadFamily): void {
   const buckets = samples.filter((sample) => sample.name === `${name}_bucket`);
   const bounds = buckets.map(({ labels }) => Number((labels.le ?? '').replace('+Inf', 'Infinity')));

@@ -1,4 +1,4 @@
-/** A TCP proxy that does to connections what bad networks do. Each fault is set for the connections there are and to come. */
+/** A TCP proxy that simulates network faults. Each fault applies to existing and to new connections. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { freePort } from './freePort.ts';
@@ -8,17 +8,17 @@ export type Direction = 'toServer' | 'toClient';
 export interface FaultyProxy {
   /** `host:port` for clients. */
   readonly endpoint: string;
-  /** How many clients are connected. */
+  /** Number of connected clients. */
   connections(): number;
-  /** How many cuts have happened. */
+  /** Number of cuts so far. */
   cuts(): number;
-  /** Ends all connections, once, when so many more octets went that way in all; the last piece is cut to fit. */
+  /** Closes all connections once, after that many more octets in that direction; the last chunk is shortened to fit. */
   cutAfter(direction: Direction, octets: number): void;
-  /** Holds every piece back for `delayMs()`; order is kept. */
+  /** Delays every chunk by `delayMs()`; the order is kept. */
   delay(delayMs: (() => number) | undefined): void;
   /**
-   * Accepts, reads, and passes nothing on in either direction. A connection of which something was swallowed stays dead
-   * for good, and nobody is told: TCP would never go on behind a gap.
+   * Accepts and reads, but passes nothing on in either direction. A connection that has lost data stays silent for good,
+   * because TCP never delivers data behind a gap.
    */
   blackhole(on: boolean): void;
   /** Closes the listener, so that new connections are refused. */
@@ -38,7 +38,7 @@ export async function startProxy(target: string): Promise<FaultyProxy> {
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
-  /** A part of what was said on it is missing. */
+  /** Whether it has lost data. */
   hasGap: boolean;
 }
 
@@ -49,7 +49,7 @@ class TcpProxy implements FaultyProxy {
   readonly #passed = { toServer: 0, toClient: 0 };
   #cut: { direction: Direction; octets: number } | undefined;
   #delayMs: (() => number) | undefined;
-  #swallow = false;
+  #isBlackhole = false;
   #cuts = 0;
   #listenPort = 0;
   #listener: Server | undefined;
@@ -90,7 +90,7 @@ class TcpProxy implements FaultyProxy {
   }
 
   blackhole(on: boolean): void {
-    this.#swallow = on;
+    this.#isBlackhole = on;
   }
 
   async refuse(on: boolean): Promise<void> {
@@ -132,14 +132,14 @@ class TcpProxy implements FaultyProxy {
   }
 
   #pipe(pair: Pair, from: Socket, to: Socket, direction: Direction): void {
-    // A timer lets go of the oldest piece, whichever it was started for: none may overtake another.
+    // Each timer passes on the oldest chunk, not its own, so that no chunk overtakes another.
     const late: Array<() => void> = [];
-    from.on('data', (piece) => {
-      pair.hasGap ||= this.#swallow;
+    from.on('data', (chunk) => {
+      pair.hasGap ||= this.#isBlackhole;
       if (pair.hasGap) return;
-      const { part, isLast } = this.#shorten(piece, direction);
+      const { part, isLast } = this.#shorten(chunk, direction);
       const pass = (): void => {
-        pair.hasGap ||= this.#swallow;
+        pair.hasGap ||= this.#isBlackhole;
         if (pair.hasGap || to.destroyed) return;
         to.write(part);
         if (isLast) this.#onCut();
@@ -151,19 +151,19 @@ class TcpProxy implements FaultyProxy {
     });
   }
 
-  #shorten(piece: Buffer, direction: Direction): { part: Buffer; isLast: boolean } {
+  #shorten(chunk: Buffer, direction: Direction): { part: Buffer; isLast: boolean } {
     const cut = this.#cut?.direction === direction ? this.#cut : undefined;
     const room = cut === undefined ? Infinity : cut.octets - this.#passed[direction];
-    const part = room < piece.length ? piece.subarray(0, room) : piece;
+    const part = room < chunk.length ? chunk.subarray(0, room) : chunk;
     this.#passed[direction] += part.length;
-    const isLast = room <= piece.length;
+    const isLast = room <= chunk.length;
     if (isLast) this.#cut = undefined;
     return { part, isLast };
   }
 
   #onCut(): void {
     this.#cuts++;
-    // Ended, not reset, so that the last octets arrive.
+    // Closed, not reset, so that the last octets arrive.
     for (const { client, server } of this.#pairs) {
       client.destroySoon();
       reset(server);
@@ -171,7 +171,7 @@ class TcpProxy implements FaultyProxy {
   }
 }
 
-/** Node never closes a socket that is reset while its own end is being sent. */
+/** Resets the socket; destroys it after `end`, because Node never closes a socket that is reset while it sends its FIN. */
 function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();

@@ -1,4 +1,4 @@
-/** Questions at a steady rate from one UDP socket, every id of them followed to its one reply. Nothing is asked twice. */
+/** Sends queries at a steady rate from one UDP socket and matches each id with its one reply. No query is repeated. */
 import dgram from 'node:dgram';
 import { DropWatch, dropsOfPort } from '../../bench/soak/kernelDrops.ts';
 import type { SocketAddress } from '../../src/dns/address.ts';
@@ -9,11 +9,11 @@ import type { Message, Question } from '../../src/dns/message.ts';
 export interface QueryFlow {
   readonly sent: number;
   readonly answered: number;
-  /** What was wrong with replies, printable; at most a few are kept. */
+  /** Faults of replies, printable; only the first few are kept. */
   readonly problems: readonly string[];
   /**
-   * Stops asking, waits for what is owed, and gives the number of questions that got no reply. What the kernel had no room
-   * for, on the way there or back, is not counted: on a busy machine neither end reads in time.
+   * Stops sending, waits for the last replies, and returns the number of queries without a reply. Packets that the kernel
+   * dropped at either socket are not counted: on a busy machine neither end reads in time.
    */
   stop(): Promise<number>;
 }
@@ -21,14 +21,14 @@ export interface QueryFlow {
 export interface FlowOptions {
   readonly question: Question;
   readonly queriesPerSecond: number;
-  /** What is wrong with a reply; undefined: nothing. */
+  /** The fault of a reply; undefined if it is right. */
   readonly check: (reply: Message) => string | undefined;
 }
 
 const TICK_MS = 5;
 const LAST_REPLY_MS = 3_000;
 const MAX_PROBLEMS = 20;
-/** Fewer than there are ids. */
+/** Less than the number of ids. */
 const MAX_PENDING = 60_000;
 
 export function startQueryFlow(server: SocketAddress, options: FlowOptions): QueryFlow {
@@ -45,7 +45,7 @@ class Flow implements QueryFlow {
   readonly #timer: NodeJS.Timeout;
   readonly #startMs = performance.now();
   readonly #drops: DropWatch;
-  /** Ids that wait for a reply. */
+  /** Ids of queries without a reply yet. */
   readonly #pending = new Set<number>();
 
   constructor(server: SocketAddress, options: FlowOptions) {
@@ -78,7 +78,7 @@ class Flow implements QueryFlow {
   }
 
   #send(id: number): void {
-    if (this.#pending.has(id)) this.#addProblem(`id ${id} had no reply for a whole round`);
+    if (this.#pending.has(id)) this.#addProblem(`id ${id} has no reply and is reused`);
     this.#pending.add(id);
     const { question } = this.#options;
     const flags = { recursionDesired: true, checkingDisabled: false };
@@ -89,7 +89,7 @@ class Flow implements QueryFlow {
   #onReply(octets: Buffer): void {
     const reply = decodeMessage(octets);
     if (reply === undefined || !this.#pending.delete(reply.id)) {
-      this.#addProblem('a reply to no question');
+      this.#addProblem('a reply without a query');
       return;
     }
     this.answered++;

@@ -1,16 +1,16 @@
-/** A writer that never rests: puts, deletes, leases, conditions and whole trees on a small set of keys. */
+/** A writer of random operations on a small set of keys: puts, deletes, leases, conditions and whole trees. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Store } from '../../src/store/store.ts';
 
 export interface RandomWriter {
   writes(): number;
-  /** Ends the writer, and gives the revision of its very last write. */
+  /** Stops the writer; returns the revision of its last write. */
   stop(): Promise<number>;
 }
 
 const KEYS = 40;
 
-/** Starts writing below the prefix. `random` gives 0 to below 1. */
+/** Starts writing below the prefix. `random` returns numbers from 0 to below 1. */
 export function startRandomWriter(
   store: Store,
   prefix: string,
@@ -53,7 +53,7 @@ async function writeOnce(
   else await store.deleteTree(`${prefix}${value.length % 4}/`);
 }
 
-/** A small generator of reproducible numbers, 0 to below 1 (mulberry32). */
+/** A generator of reproducible numbers from 0 to below 1 (mulberry32). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

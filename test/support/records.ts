@@ -1,15 +1,15 @@
-/** Arbitrary names and records, for properties: every octet in every label, every kind of rdata. */
+/** Arbitrary names and records for property tests: any octet in any label, every kind of rdata. */
 import fc from 'fast-check';
 import { printAddress } from '../../src/dns/address.ts';
 import { type Name, nameOctets } from '../../src/dns/name.ts';
 import type { Rdata, Rr } from '../../src/dns/rr.ts';
 
-/** Objects as our code makes them: fast-check's own may lack a prototype, and then nothing is deeply equal to them. */
+/** Objects with a prototype: fast-check's own may lack one, and then no object is deeply equal to them. */
 export function plainRecord<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
   return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
 }
 
-/** Octets as likely to matter as any other: NUL, dot, backslash, 0x80, 0xff, and two letters to make names meet. */
+/** Any octet, and more often the critical ones: NUL, dot, backslash, 0x80, 0xc0, 0xff, and two letters that make equal names. */
 const octet = fc.oneof(
   fc.integer({ min: 0, max: 255 }),
   fc.constantFrom(0x00, 0x2e, 0x5c, 0x80, 0xc0, 0xff, 0x41, 0x61),
@@ -25,7 +25,7 @@ const label = fc.oneof(
   { weight: 1, arbitrary: octetStrings(1, 63) },
 );
 
-/** Valid names, short ones that share suffixes more often than not. */
+/** Valid names, mostly short ones with common suffixes. */
 export const anyName: fc.Arbitrary<Name> = fc
   .oneof(
     { weight: 9, arbitrary: fc.array(label, { maxLength: 6 }) },
@@ -85,7 +85,7 @@ const unknown = plainRecord({
   octets: fc.uint8Array({ maxLength: 300 }),
 });
 
-/** TYPE and the rdata that goes with it. */
+/** A type and matching rdata. */
 const typed: fc.Arbitrary<readonly [number, Rdata]> = fc.oneof(
   fc.tuple(fc.constant(1), address(4)),
   fc.tuple(fc.constant(28), address(16)),

@@ -1,9 +1,9 @@
-/** For tests that start registrars as processes: a fake Docker for each test, and a look at what they write. */
+/** For tests that start registrars as processes: a fake Docker for each test, and readers of what registrars write. */
 import { afterEach, beforeEach } from 'node:test';
 import { type CliProcess, startCli } from './cliProcess.ts';
 import { type FakeDocker, startFakeDocker } from './fakeDocker.ts';
 
-/** A container to run, and the key that its name has. */
+/** A container to run, and the key of its name. */
 export const WEB = {
   name: 'web',
   env: { DNS_NAME: 'web.skydns.local' },
@@ -12,18 +12,18 @@ export const WEB = {
 export const KEY = '/skydns/local/skydns/web';
 
 export interface RegistrarProcesses {
-  /** Of the test that runs. */
+  /** The current test's fake Docker. */
   readonly docker: FakeDocker;
-  /** Starts `soradns` on that Docker; it ends with the test. */
+  /** Starts `soradns` with that Docker; it ends with the test. */
   start(args: readonly string[], env?: Readonly<Record<string, string>>): CliProcess;
 }
 
-/** Gives each test of the file a Docker and an end. */
+/** Gives each test of the file a fake Docker, and ends its processes. */
 export function useFakeDocker(): RegistrarProcesses {
   const processes = new Set<CliProcess>();
   let docker: FakeDocker | undefined;
   const current = (): FakeDocker => {
-    if (docker === undefined) throw new Error('no test runs');
+    if (docker === undefined) throw new Error('no test is running');
     return docker;
   };
   beforeEach(async () => {
@@ -46,7 +46,7 @@ export function useFakeDocker(): RegistrarProcesses {
   };
 }
 
-/** What a server's keys API has under the key, and since which write. */
+/** The host and revision of the record at the key, from a server's keys API. */
 export async function recordAt(http: string, key: string = KEY) {
   const response = await fetch(`${http}/v2/keys${key}`);
   const { node } = (await response.json()) as { node?: { value: string; modifiedIndex: number } };
@@ -57,7 +57,7 @@ export async function hostAt(http: string, key: string = KEY): Promise<string | 
   return (await recordAt(http, key))?.host;
 }
 
-/** Status and text of /readyz, as `200 ok`. */
+/** Status and text of /readyz, e.g. `200 ok`. */
 export async function readyz(http: string): Promise<string> {
   const response = await fetch(`${http}/readyz`);
   return `${response.status} ${(await response.text()).trim()}`;

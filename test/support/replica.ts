@@ -1,6 +1,6 @@
 /**
- * A replica that notices when it is not told everything: each change says what it replaced, and that must be what is
- * held. It also keeps the number of its keys after each step, to show that no step was a half one.
+ * A replica that detects missing changes: the entry that a change replaces must be the one that the replica has. It also
+ * records its number of keys after each `apply`, to show that no step was applied in part.
  */
 import type { Change, Entry } from '../../src/service/change.ts';
 import type { Replica } from '../../src/store/mirror.ts';
@@ -8,9 +8,9 @@ import type { Store } from '../../src/store/store.ts';
 
 export class CheckedReplica implements Replica {
   readonly entries = new Map<string, Entry>();
-  /** Changes that do not fit what is held. A relist tells of none that happened in between, so it may leave some. */
+  /** Changes that do not match the replica's entry. After a relist there may be some, because it skips changes in between. */
   readonly gaps: string[] = [];
-  /** How many keys were held after each `apply`. */
+  /** Number of keys after each `apply`. */
   readonly sizes: number[] = [];
 
   apply(changes: readonly Change[]): void {
@@ -22,7 +22,7 @@ export class CheckedReplica implements Replica {
     for (const [key, { modRevision }] of this.entries) yield [key, modRevision];
   }
 
-  /** One line per key, in order: to compare with `contentOf`. */
+  /** One line for each key, in order, to compare with `contentOf`. */
   content(): string[] {
     return [...this.entries.values()].map(lineOf).sort();
   }
@@ -48,7 +48,7 @@ function fits(change: Change, held: Entry | undefined): boolean {
 const lineOf = (entry: Entry): string =>
   `${entry.key} ${entry.createRevision} ${entry.modRevision} ${Buffer.from(entry.value).toString('base64')} ${entry.lease?.id ?? '-'}`;
 
-/** What a store holds below a prefix, as `CheckedReplica.content` says it. */
+/** A store's entries below a prefix, in the form of `CheckedReplica.content`. */
 export async function contentOf(store: Store, prefix: string): Promise<string[]> {
   const lines: string[] = [];
   for await (const { entries } of store.snapshot(prefix)) lines.push(...entries.map(lineOf));

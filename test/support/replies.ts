@@ -1,4 +1,4 @@
-/** Queries and responses to encode, as short as a test wants them. */
+/** Builders of queries and responses for the encoder. */
 import type { Edns, Query, Response } from '../../src/dns/message.ts';
 import type { Rdata, Rr } from '../../src/dns/rr.ts';
 import { nameOf } from './messages.ts';

@@ -1,7 +1,6 @@
 /**
- * A reporter for logs: one line for each file when it is done, with the time that its process took and the figures that
- * it measured (`WHERE: WHAT: N ms` in its output), every failure in full, then node's own closing lines (`# tests N`,
- * `# pass N`, ...).
+ * A reporter for logs: one line for each finished file with its time and the times that it measured (`WHERE: WHAT: N ms` in
+ * its output), every failure in full, then node's closing lines (`# tests N`, `# pass N`, ...).
  */
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
@@ -10,9 +9,9 @@ import { inspect } from 'node:util';
 export async function* compact(events) {
   const files = new Map();
   const of = (file) => {
-    const known = files.get(file);
-    if (known !== undefined) return known;
-    const fresh = {
+    const existing = files.get(file);
+    if (existing !== undefined) return existing;
+    const added = {
       passed: 0,
       skipped: [],
       failures: [],
@@ -20,8 +19,8 @@ export async function* compact(events) {
       output: '',
       ms: undefined,
     };
-    files.set(file, fresh);
-    return fresh;
+    files.set(file, added);
+    return added;
   };
   let current;
   for await (const { type, data } of events) {
@@ -34,7 +33,7 @@ export async function* compact(events) {
     if (file === undefined) continue;
     note(file, type, data);
     if (type !== 'test:pass' && type !== 'test:fail') continue;
-    // Node reports one file's results after the other's: a result of another file ends the last one.
+    // Node reports the files one after the other: a result of another file means that the last one is done.
     if (current !== undefined && current !== data.file) yield fileLine(current, files.get(current));
     current = data.file;
     if (type === 'test:fail' && !isTodo(data) && !isOnlyParent(data)) yield failure(data, file);
@@ -56,7 +55,7 @@ const isFile = (data) => data.name === data.file;
 const isTodo = (data) => data.todo !== undefined && data.todo !== false;
 const isOnlyParent = (data) => data.details.error?.failureType === 'subtestsFailed';
 
-const FIGURE = /^[a-z]+: .*: \d+ ms$/gm;
+const MEASUREMENT = /^[a-z]+: .*: \d+ ms$/gm;
 
 function fileLine(name, { passed, skipped, failures, output, ms }) {
   const counts = [
@@ -65,11 +64,11 @@ function fileLine(name, { passed, skipped, failures, output, ms }) {
     ...(failures.length > 0 ? [`${failures.length} failed`] : []),
   ];
   const reasons = skipped.map((test) => `       skipped: ${test.name} (${test.skip})\n`).join('');
-  const figures = (output.match(FIGURE) ?? []).map((line) => `       ${line}\n`).join('');
-  // Tests that a file has from another one are reported as that one's, which has no process.
+  const measurements = (output.match(MEASUREMENT) ?? []).map((line) => `       ${line}\n`).join('');
+  // A test defined in another file is reported with that file's name, which has no process of its own.
   const time = ms === undefined ? '' : ` ${Math.round(ms / 1000)} s`;
   const verdict = failures.length > 0 ? 'FAIL' : 'ok  ';
-  return `${verdict} ${relative('.', name)} (${counts.join(', ')})${time}\n${reasons}${figures}`;
+  return `${verdict} ${relative('.', name)} (${counts.join(', ')})${time}\n${reasons}${measurements}`;
 }
 
 function failure(data, file) {

@@ -1,7 +1,6 @@
 /**
- * Runs the files named on the command line with node's test runner, a few at a time and each in a process of its own, in
- * the given order. Started by test/run.mjs with `--import tsx`, which the runner hands on to the files, and testProcess.mjs
- * with it.
+ * Runs the given test files in order with node's test runner, a few at a time and each as its own process. test/run.mjs
+ * starts it with `--import tsx`; the runner passes that on to the files, together with testProcess.mjs.
  */
 import { resolve } from 'node:path';
 import { run } from 'node:test';
@@ -11,14 +10,14 @@ import { compact } from './reporter.mjs';
 
 process.execArgv.push('--import', new URL('testProcess.mjs', import.meta.url).href);
 
-/** One more than the cores of a small machine: most files that take long wait most of the time. */
-const AT_ONCE = 3;
+/** One more than the cores of a small machine, because the slow files wait most of the time. */
+const CONCURRENT_FILES = 3;
 
 const files = process.argv.slice(2).map((file) => resolve(file));
 const only = process.env.SORADNS_TEST_ONLY;
 const stream = run({
   files,
-  concurrency: AT_ONCE,
+  concurrency: CONCURRENT_FILES,
   ...(only && { testNamePatterns: [new RegExp(only)] }),
 });
 

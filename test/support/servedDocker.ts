@@ -1,4 +1,4 @@
-/** A real Docker with `soradns serve --register` beside it: what is answered for its containers, and what is explained. */
+/** A real Docker with `soradns serve --register` beside it, and checks of its answers and explanations. */
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import type { SocketAddress } from '../../src/dns/address.ts';
@@ -13,13 +13,13 @@ import { until } from './until.ts';
 
 export const TIMEOUT_MS = 30_000;
 
-/** Goes on after SIGTERM, as a server does that finishes what it was asked. */
+/** A command that keeps running after SIGTERM, like a server that finishes its requests. */
 export const SLOW_TO_STOP: readonly string[] = [
   ...['sh', '-c'],
   'trap "" TERM; while :; do sleep 0.2; done',
 ];
 
-/** A server with a registrar of that Docker. */
+/** A Docker and the server whose registrar follows it. */
 export interface ServedDocker {
   readonly dockerd: Dockerd;
   readonly dns: SocketAddress;
@@ -28,11 +28,11 @@ export interface ServedDocker {
 
 export interface ServedDockerTests {
   readonly options: DockerTests['options'];
-  /** For `test`: runs the body on the file's Docker and server. */
+  /** Body for `test`: runs `body` with the file's Docker and server. */
   on(body: (served: ServedDocker) => Promise<void>): ReturnType<DockerTests['on']>;
 }
 
-/** Starts both with the file's first test and ends them after the last. */
+/** Starts both with the file's first test and stops them after the last. */
 export function useServedDocker(): ServedDockerTests {
   const docker = useDockerd();
   let server: CliProcess | undefined;
@@ -53,7 +53,7 @@ export function useServedDocker(): ServedDockerTests {
   };
 }
 
-/** Runs a container whose name in DNS is its own. */
+/** Runs a container whose DNS name is its own name below skydns.local. */
 export function run(
   { dockerd }: ServedDocker,
   name: string,
@@ -63,7 +63,7 @@ export function run(
   return dockerd.run({ ...setup, name, env });
 }
 
-/** Data of the records that are answered, in order. */
+/** The sorted rdata of the answer. */
 export async function data(
   { dns }: Pick<ServedDocker, 'dns'>,
   type: string,
@@ -73,7 +73,7 @@ export async function data(
   return answer.map((line) => line.replace(/^\S+ \d+ IN \S+ /, '')).sort();
 }
 
-/** Asks until the answer is this. */
+/** Queries until the answer is as expected. */
 export async function answers(
   served: Pick<ServedDocker, 'dns'>,
   type: string,
@@ -89,7 +89,7 @@ export async function answers(
   assert.deepEqual(got, expected);
 }
 
-/** Waits until `registrar explain` says so. */
+/** Waits until `registrar explain` prints the expected text. */
 export async function explains(
   { http }: Pick<ServedDocker, 'http'>,
   container: string,
@@ -103,11 +103,11 @@ export async function explains(
     text = explained.stdout + explained.stderr;
     return expected.test(text);
   };
-  await until('it is explained', isSo, TIMEOUT_MS).catch(() => {});
+  await until(`${container} is explained`, isSo, TIMEOUT_MS).catch(() => {});
   assert.match(text, expected);
 }
 
-/** Whether the name is answered at any time until the end of something. */
+/** Whether DNS has the name at any time until `end` resolves. */
 export async function isEverAnswered(
   served: Pick<ServedDocker, 'dns'>,
   name: string,

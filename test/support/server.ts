@@ -1,4 +1,4 @@
-/** A whole server in this process, started from command-line options like the real one, and a UDP/TCP client for it. */
+/** A whole server in this process, started from command-line options like the real one, and a DNS client for it. */
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ export interface TestServer extends Server {
   readonly lines: readonly LogLine[];
 }
 
-/** Every such server takes it, for what needs the token. */
+/** The token of every test server. */
 const TOKEN = 'of-the-tests';
 
 export const WITH_TOKEN = { Authorization: `Bearer ${TOKEN}` } as const;
@@ -34,7 +34,7 @@ export async function startTestServer(
   flags: Readonly<Record<string, FlagValue>>,
   options: { readonly awaitReady?: boolean } = {},
 ): Promise<TestServer> {
-  // Without threads, which take a second to start from source; tests of them say how many they want.
+  // Without worker threads, which take a second to start from source; tests of workers set the option.
   const listening = { addr: '127.0.0.1:0', http: '127.0.0.1:0', workers: '0' };
   const defaults = { ...listening, store: 'memory:', 'no-rec': true };
   const read = readConfig({
@@ -54,7 +54,7 @@ export async function startTestServer(
   return { ...server, dns: server.endpoints[0] as SocketAddress, lines };
 }
 
-/** The environment in which a client command means this server. */
+/** The environment with which a client command uses this server. */
 export function clientEnv({ http, dns }: TestServer): Record<string, string> {
   return {
     SORADNS_STORE: `http://${http?.address}:${http?.port}`,
@@ -83,7 +83,7 @@ export interface QueryOptions {
   readonly recursionDesired?: boolean;
 }
 
-/** Sends one question and gives back the decoded reply; rejects after 5 s. */
+/** Sends one question; returns the decoded reply and rejects after 5 s. */
 export async function query(
   to: SocketAddress,
   question: Question,

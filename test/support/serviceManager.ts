@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { NODE_ARGUMENTS } from './cli.ts';
+import { MAIN } from './cli.ts';
 import { newTempDir, removeDir } from './tempDir.ts';
 import { until } from './until.ts';
 
@@ -46,7 +46,7 @@ export function activated(
   pidOff = 0,
 ): readonly [string, ...string[]] {
   const spec = JSON.stringify({ sockets, pidOff });
-  return ['python3', '-c', ACTIVATE, spec, process.execPath, ...NODE_ARGUMENTS];
+  return ['python3', '-c', ACTIVATE, spec, process.execPath, MAIN];
 }
 
 /** Prints each message that comes with who sent it. */

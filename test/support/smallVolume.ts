@@ -1,15 +1,15 @@
-/** A small file system in memory, to run full or to be made read-only. */
+/** A small file system in memory that a test can fill or make read-only. */
 import { execFileSync } from 'node:child_process';
 import { newTempDir, removeDir } from './tempDir.ts';
 
 export interface SmallVolume {
   readonly dir: string;
-  /** Possible while nobody has a file there open for writing. */
+  /** Works only while no file there is open for writing. */
   makeReadOnly(): void;
   unmount(): Promise<void>;
 }
 
-/** One of so many MiB or, where this user cannot mount, the reason to skip a test. */
+/** Mounts a volume; returns the reason for a skip where this user cannot mount. */
 export async function mountSmall(mebibytes: number): Promise<SmallVolume | string> {
   const dir = await newTempDir();
   const options = ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', dir];

@@ -1,22 +1,22 @@
-/** A read-only proxy before a Docker socket, as people put between the engine and what must not command it. */
+/** A read-only proxy in front of a Docker socket, like the socket proxies that operators use. */
 import { once } from 'node:events';
-import { request as ask, createServer, type RequestListener } from 'node:http';
+import { createServer, type RequestListener, request as sendRequest } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 
 export interface SocketProxy {
-  /** Of its listener on 127.0.0.1. */
+  /** Port on 127.0.0.1. */
   readonly port: number;
-  /** `GET /events`: without query. */
+  /** Requests as `GET /events`, without the query string. */
   readonly requests: readonly string[];
-  /** How many it did not let through. */
+  /** Number of refused requests. */
   readonly refused: number;
   close(): Promise<void>;
 }
 
-/** What Tecnativa's lets through with CONTAINERS=1 and INFO=1. */
+/** The requests that Tecnativa's proxy allows with CONTAINERS=1 and INFO=1. */
 const ALLOWED = /^\/(?:_ping|version|info|events|containers\/json|containers\/[^/]+\/json)$/;
 
-/** Starts one before the socket; with `tls` clients must show a certificate that `ca` signed. */
+/** Starts a proxy for the socket; with `tls` clients need a certificate signed by `ca`. */
 export async function startSocketProxy(
   socketPath: string,
   tls?: { readonly ca: Buffer; readonly cert: Buffer; readonly key: Buffer },
@@ -31,7 +31,7 @@ export async function startSocketProxy(
       response.writeHead(403).end('Request forbidden by administrative rules.');
       return;
     }
-    const upstream = ask({ socketPath, path: request.url, agent: false }, (answer) => {
+    const upstream = sendRequest({ socketPath, path: request.url, agent: false }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       response.flushHeaders();
       answer.pipe(response);

@@ -1,7 +1,7 @@
 /**
- * Stand-ins for the images that Dockerfile and compose.yaml name, under those names, where no registry can be reached:
- * Node from npm's registry and this machine's npm on busybox, and this machine's etcd. npm in them works offline, out of
- * a cache that this machine's npm has filled, so a build needs no network.
+ * Stand-ins for the images in Dockerfile and compose.yaml, under the same names, for machines without a container registry:
+ * busybox with Node from npm's registry and this machine's npm, and this machine's etcd. npm in them works offline from a
+ * cache that this machine's npm fills, so that a build needs no network.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import {
@@ -24,34 +24,34 @@ import type { EngineCli } from './engineCommands.ts';
 import { provideNode } from './nodes.mjs';
 import { MEMORY } from './tempDir.ts';
 
-/** Where Dockerfile and compose.yaml are. */
+/** The folder of Dockerfile and compose.yaml. */
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 
 const BUILD_TIMEOUT_MS = 240_000;
 
-/** What npm ci reads. */
+/** The files that npm ci reads. */
 const MANIFESTS = ['package.json', 'package-lock.json', '.npmrc'];
 
-/** Builds the Dockerfile on stand-ins for what it names, as `soradns`. */
+/** Builds the Dockerfile on stand-ins for its base images, as `soradns`. */
 export async function buildImage(host: string): Promise<void> {
   await standInForBases(host);
   const args = ['--host', host, 'build', '--tag', 'soradns', PROJECT];
-  // Without BuildKit, which Debian's Docker does not have.
+  // Debian's Docker has no BuildKit.
   const env = { ...process.env, DOCKER_BUILDKIT: '0' };
   await promisify(execFile)('docker', args, { env, timeout: BUILD_TIMEOUT_MS, maxBuffer: 1 << 26 });
 }
 
-/** Imports an image for each that the Dockerfile is built on. */
+/** Imports a stand-in for each base image of the Dockerfile. */
 export async function standInForBases(host: string): Promise<void> {
   const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
   const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image as string);
   for (const image of new Set(bases)) await standInForNode(host, image);
 }
 
-/** Imports an image with npm and the Node that the image's name gives, as `node:26.12.1-trixie-slim` has them. */
+/** Imports an image with npm and the Node version in the image's name, such as `node:26.12.1-trixie-slim`. */
 async function standInForNode(host: string, image: string): Promise<void> {
   const version = /^node:([0-9.]+)-/.exec(image)?.[1];
-  if (version === undefined) throw new Error(`${image} does not say which Node it has`);
+  if (version === undefined) throw new Error(`the name ${image} has no Node version`);
   const changes = ['ENV PATH=/usr/local/bin:/usr/bin:/bin'];
   await imported(dockerCli(host), image, changes, (root, folder) => {
     addProgram(root, provideNode(version), 'usr/local/bin/node');
@@ -60,7 +60,7 @@ async function standInForNode(host: string, image: string): Promise<void> {
   });
 }
 
-/** Imports an image with this machine's etcd, which is where the image of etcd's project has it. */
+/** Imports an image with this machine's etcd, at the path of etcd's official image. */
 export async function standInForEtcd(cli: EngineCli, image: string): Promise<void> {
   await imported(cli, image, ['ENV PATH=/usr/local/bin:/bin'], (root) => {
     for (const name of ['etcd', 'etcdctl']) {
@@ -69,10 +69,10 @@ export async function standInForEtcd(cli: EngineCli, image: string): Promise<voi
   });
 }
 
-/** Instructions that `docker import --change` takes, each on a line of its own in the Dockerfile. */
+/** Instructions of the Dockerfile that `docker import --change` accepts, each on its own line. */
 const CHANGES = /^(?:ENV|USER|VOLUME|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT|CMD) .*[^\\]$/gm;
 
-/** Imports, as `soradns`, what the Dockerfile's image has, without a build: this machine's node, and dist/ as it stands. */
+/** Imports an image `soradns` like the Dockerfile's, without a build: this machine's Node and the present dist/. */
 export async function standInForSoradns(cli: EngineCli): Promise<void> {
   const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
   const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));
@@ -80,33 +80,33 @@ export async function standInForSoradns(cli: EngineCli): Promise<void> {
   await imported(cli, 'soradns', changes, (root) => {
     addProgram(root, process.execPath, 'usr/local/bin/node');
     addEnv(root);
-    for (const place of ['dist', 'package.json', ...productionPackages()])
-      cpSync(join(PROJECT, place), join(root, 'soradns', place), {
+    for (const path of ['dist', 'package.json', ...productionPackages()])
+      cpSync(join(PROJECT, path), join(root, 'soradns', path), {
         recursive: true,
-        filter: isRun,
+        filter: isNeeded,
       });
     chmodSync(join(root, 'soradns/dist/main.js'), 0o755);
     symlinkSync('/soradns/dist/main.js', join(root, 'usr/local/bin/soradns'));
-    for (const place of ['var/lib/soradns', 'run/soradns']) {
-      mkdirSync(join(root, place), { recursive: true });
-      chownSync(join(root, place), USER, USER);
-      chmodSync(join(root, place), 0o770);
+    for (const path of ['var/lib/soradns', 'run/soradns']) {
+      mkdirSync(join(root, path), { recursive: true });
+      chownSync(join(root, path), USER, USER);
+      chmodSync(join(root, path), 0o770);
     }
   });
 }
 
-/** No sources, types or documents, which are most of the files. */
-function isRun(path: string): boolean {
+/** Leaves out sources, types and documents, which are most of the files. */
+function isNeeded(path: string): boolean {
   return !/\.(?:[cm]?ts|map|md)$/.test(path);
 }
 
-/** The Dockerfile's. */
+/** The Dockerfile's user. */
 const USER = 65_532;
 
 function productionPackages(): string[] {
   const args = ['ls', '--omit=dev', '--all', '--parseable'];
   const folders = execFileSync('npm', args, npmIn(PROJECT)).trim().split('\n');
-  return folders.map((folder) => relative(PROJECT, folder)).filter((place) => place !== '');
+  return folders.map((folder) => relative(PROJECT, folder)).filter((path) => path !== '');
 }
 
 async function imported(
@@ -134,7 +134,7 @@ function addNpm(root: string): void {
   addEnv(root);
 }
 
-/** Where the first line of a script looks for it. */
+/** Adds /usr/bin/env for the first line of scripts. */
 function addEnv(root: string): void {
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
   symlinkSync('/bin/env', join(root, 'usr/bin/env'));

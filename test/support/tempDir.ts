@@ -1,10 +1,10 @@
-/** Directories for one test each. */
+/** Temporary directories for tests. */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Where folders are in memory, if there is such a place: for stores that sync each write. */
+/** A parent for directories in memory where one exists: for stores that sync each write. */
 export const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 /** Runs the body with a new directory and removes it afterwards, also on failure. */

@@ -1,11 +1,11 @@
-/** A UDP socket of a test, that sends any octets and waits for what comes back. */
+/** A UDP socket that sends any octets and waits for the reply. */
 import dgram, { type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 
 export interface Answer {
   readonly reply: Buffer;
-  /** Where it came from. */
+  /** Source address of the reply. */
   readonly from: string;
 }
 
@@ -16,7 +16,7 @@ export interface UdpClient {
   ask(port: number, server?: string, packet?: string | Uint8Array): Promise<Answer>;
 }
 
-/** Bound to an address, to any port unless one is given; closed after the test. */
+/** Opens a socket on the address, by default on any port; closes it after the test. */
 export async function openUdpClient(
   t: TestContext,
   address = '127.0.0.1',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Waits for a condition to hold, looking every few milliseconds; fails with `what` after `timeoutMs`. */
+/** Polls every few milliseconds until the condition holds; fails with `what` after `timeoutMs`. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
@@ -9,7 +9,7 @@ export async function until(
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > deadlineMs) assert.fail(`waited ${timeoutMs} ms in vain until ${what}`);
+    if (performance.now() > deadlineMs) assert.fail(`not within ${timeoutMs} ms: ${what}`);
     await sleep(5);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A resolver to forward to, on loopback, UDP and TCP on one port, that answers from a few records and misbehaves on
- * request. It speaks through dns-packet, not through the codec under test.
+ * An upstream resolver on loopback, with UDP and TCP on one port, that answers from a few records and misbehaves on request.
+ * It uses dns-packet, not the codec under test.
  */
 import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
@@ -15,7 +15,7 @@ export interface SeenQuery {
   readonly id: number;
   readonly transport: 'udp' | 'tcp';
   readonly clientPort: number;
-  /** The OPT record's size and DO; `undefined` without OPT. */
+  /** The OPT record's UDP size and DO bit; `undefined` without OPT. */
   readonly edns: { readonly udpSize: number; readonly dnssecOk: boolean } | undefined;
   readonly checkingDisabled: boolean;
 }
@@ -32,16 +32,16 @@ export interface TestUpstream {
 }
 
 export interface TestUpstreamOptions {
-  /** Zone-file lines, `name ttl type rdata`; without any, every name is NXDOMAIN. */
+  /** Zone-file lines, `name ttl type rdata`; without records every name is NXDOMAIN. */
   readonly records?: readonly string[];
   readonly behaviour?: Behaviour | ((query: SeenQuery) => Behaviour);
   /** Default 127.0.0.1. */
   readonly address?: string;
-  /** Default any free one. */
+  /** Default: any free port. */
   readonly port?: number;
 }
 
-/** Starts an upstream; whoever starts it closes it. */
+/** Starts an upstream; the caller closes it. */
 export async function startUpstream(options: TestUpstreamOptions = {}): Promise<TestUpstream> {
   const { address = '127.0.0.1', port = 0 } = options;
   return new Upstream(address, await listen(address, port), options);
@@ -52,7 +52,7 @@ interface Servers {
   readonly tcp: Server;
 }
 
-/** A query as it came, and the ways to answer it. */
+/** A received query, with the functions that answer it. */
 interface ReceivedQuery {
   readonly packet: Buffer;
   readonly transport: 'udp' | 'tcp';
@@ -117,17 +117,18 @@ class Upstream implements TestUpstream {
     const query = dnsPacket.decode(packet);
     const seen = describe(query, transport, clientPort);
     this.queries.push(seen);
-    const how = typeof this.#behaviour === 'function' ? this.#behaviour(seen) : this.#behaviour;
-    if (how.drop === true || how.drop === transport) return;
-    if (how.closeTcp === true && transport === 'tcp') {
+    const behaviour =
+      typeof this.#behaviour === 'function' ? this.#behaviour(seen) : this.#behaviour;
+    if (behaviour.drop === true || behaviour.drop === transport) return;
+    if (behaviour.closeTcp === true && transport === 'tcp') {
       hangUp();
       return;
     }
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      for (const noise of how.noise?.(packet) ?? []) send(noise);
-      send(dnsPacket.encode(makeReply(query, transport, this.#records, how)));
-    }, how.delayMs ?? 0);
+      for (const noise of behaviour.noise?.(packet) ?? []) send(noise);
+      send(dnsPacket.encode(makeReply(query, transport, this.#records, behaviour)));
+    }, behaviour.delayMs ?? 0);
     this.#timers.add(timer);
   }
 }
@@ -174,13 +175,13 @@ function describe(query: Packet, transport: 'udp' | 'tcp', clientPort: number): 
   };
 }
 
-function onFrame(socket: Socket, take: (packet: Buffer) => void): void {
+function onFrame(socket: Socket, onPacket: (packet: Buffer) => void): void {
   let unread = Buffer.alloc(0);
   socket.on('data', (chunk: Buffer) => {
     unread = Buffer.concat([unread, chunk]);
     while (unread.length >= 2 && unread.length >= 2 + unread.readUInt16BE(0)) {
       const end = 2 + unread.readUInt16BE(0);
-      take(unread.subarray(2, end));
+      onPacket(unread.subarray(2, end));
       unread = unread.subarray(end);
     }
   });

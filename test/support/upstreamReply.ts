@@ -1,8 +1,8 @@
-/** What a test upstream says to a query: the records it serves, looked up as a resolver would, and its misbehaviour. */
+/** A test upstream's reply to a query: a resolver's lookup in its records, and its misbehaviour. */
 import assert from 'node:assert/strict';
 import type { Answer, Packet } from 'dns-packet';
 
-/** How the upstream treats a query; whatever is left out is done properly. */
+/** How the upstream misbehaves; without a field it behaves properly. */
 export interface Behaviour {
   /** No reply, on this transport or on both. */
   readonly drop?: boolean | 'udp' | 'tcp';
@@ -10,7 +10,7 @@ export interface Behaviour {
   /** TC and no records over UDP. */
   readonly truncate?: boolean;
   readonly wrongId?: boolean;
-  /** The reply's question is about this name. */
+  /** The reply's question has this name. */
   readonly wrongQuestion?: string;
   /** The reply is a query. */
   readonly isQuery?: boolean;
@@ -27,7 +27,7 @@ export interface Behaviour {
   readonly dribble?: boolean;
   /** Header bits RA and AD; default RA only. */
   readonly flags?: number;
-  /** Records, in zone-file text, put into sections on top of the answer. */
+  /** Additional records of the sections, in zone-file text. */
   readonly extraAnswer?: readonly string[];
   readonly authority?: readonly string[];
   readonly additional?: readonly string[];
@@ -36,31 +36,39 @@ export interface Behaviour {
 const RECURSION_AVAILABLE = 0x80;
 const RCODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
 
-/** The reply to a query, proper or as the behaviour wants it. */
+/** Builds the reply to a query, with the given misbehaviour. */
 export function makeReply(
   query: Packet,
   transport: 'udp' | 'tcp',
   records: readonly Answer[],
-  how: Behaviour,
+  behaviour: Behaviour,
 ): Packet {
   const [asked] = query.questions ?? [];
   assert.ok(asked);
   const opt = query.additionals?.find((record) => record.type === 'OPT');
-  const refused = how.refuseEdns === true && opt !== undefined;
-  const truncated = how.truncate === true && transport === 'udp';
+  const refused = behaviour.refuseEdns === true && opt !== undefined;
+  const truncated = behaviour.truncate === true && transport === 'udp';
   const found = lookUp(records, asked.name, asked.type);
-  const rcode = refused ? 'FORMERR' : (how.rcode ?? found.rcode);
-  const isEmpty = truncated || refused || how.rcode !== undefined;
+  const rcode = refused ? 'FORMERR' : (behaviour.rcode ?? found.rcode);
+  const isEmpty = truncated || refused || behaviour.rcode !== undefined;
   const name =
-    how.wrongQuestion ?? (how.lowerCase && transport === 'udp' ? fold(asked.name) : asked.name);
+    behaviour.wrongQuestion ??
+    (behaviour.lowerCase && transport === 'udp' ? fold(asked.name) : asked.name);
   const reply: Packet = {
-    type: how.isQuery === true ? 'query' : 'response',
-    id: ((query.id ?? 0) + (how.wrongId === true ? 1 : 0)) & 0xffff,
-    flags: RCODES[rcode] | 0x0100 | (how.flags ?? RECURSION_AVAILABLE) | (truncated ? 0x0200 : 0),
+    type: behaviour.isQuery === true ? 'query' : 'response',
+    id: ((query.id ?? 0) + (behaviour.wrongId === true ? 1 : 0)) & 0xffff,
+    flags:
+      RCODES[rcode] | 0x0100 | (behaviour.flags ?? RECURSION_AVAILABLE) | (truncated ? 0x0200 : 0),
     questions: [{ ...asked, name }],
-    answers: isEmpty ? [] : [...found.answer, ...(how.extraAnswer ?? []).map(parseRecord)],
-    authorities: [...(isEmpty ? [] : found.authority), ...(how.authority ?? []).map(parseRecord)],
-    additionals: [...(how.additional ?? []).map(parseRecord), ...(opt && !refused ? [opt] : [])],
+    answers: isEmpty ? [] : [...found.answer, ...(behaviour.extraAnswer ?? []).map(parseRecord)],
+    authorities: [
+      ...(isEmpty ? [] : found.authority),
+      ...(behaviour.authority ?? []).map(parseRecord),
+    ],
+    additionals: [
+      ...(behaviour.additional ?? []).map(parseRecord),
+      ...(opt && !refused ? [opt] : []),
+    ],
   };
   return reply;
 }
@@ -71,7 +79,7 @@ interface Found {
   readonly authority: readonly Answer[];
 }
 
-/** What a resolver that knows only these records would say, CNAMEs followed. */
+/** Looks the question up in the records as a resolver does, following CNAMEs. */
 function lookUp(records: readonly Answer[], qname: string, qtype: string): Found {
   const answer: Answer[] = [];
   let name = fold(qname);
@@ -145,6 +153,6 @@ export function parseRecord(line: string): Answer {
       };
     }
     default:
-      return assert.fail(`the test upstream knows no ${type} records`);
+      return assert.fail(`the test upstream does not support ${type} records`);
   }
 }

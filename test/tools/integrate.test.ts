@@ -7,7 +7,7 @@ import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { printSocketAddress } from '../../src/dns/address.ts';
-import { type CliResult, callCli, childEnv, NODE_ARGUMENTS, spawnCli } from '../support/cli.ts';
+import { type CliResult, callCli, childEnv, MAIN, spawnCli } from '../support/cli.ts';
 import { dig } from '../support/dig.ts';
 import { finding, writeFiles } from '../support/examination.ts';
 import { startTestServer } from '../support/server.ts';
@@ -293,7 +293,7 @@ describe('output and mistakes', () => {
 
 /** Runs a shell line, whose `"$0" "$@"` is soradns, where mounts are its own; gives what it prints. */
 async function inOwnMounts(line: string, env: Record<string, string>): Promise<string> {
-  const soradns = [process.execPath, ...NODE_ARGUMENTS];
+  const soradns = [process.execPath, MAIN];
   const child = spawn('unshare', ['--mount', 'sh', '-c', line, ...soradns], {
     env: childEnv(env),
     stdio: ['ignore', 'pipe', 'inherit'],

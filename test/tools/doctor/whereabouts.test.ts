@@ -8,7 +8,7 @@ import type { HostNetwork } from '../../../src/app/process/network.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import type { SocketAddress } from '../../../src/dns/address.ts';
 import { locateServer } from '../../../src/tools/doctor/host.ts';
-import { childEnv, NODE_ARGUMENTS } from '../../support/cli.ts';
+import { childEnv, MAIN } from '../../support/cli.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 import { withTempDir } from '../../support/tempDir.ts';
 
@@ -91,7 +91,7 @@ describe('a host with a bridge that no container is on', () => {
         ip address add 172.29.0.1/16 dev docker0
         ip link set docker0 up
         ${lines}`;
-      const line = ['--net', 'sh', '-c', script, process.execPath, ...NODE_ARGUMENTS];
+      const line = ['--net', 'sh', '-c', script, process.execPath, MAIN];
       const env = childEnv({ DOCKER_HOST: `unix://${root}/none.sock` });
       const ran = spawnSync('unshare', line, { cwd: root, env, encoding: 'utf8', timeout: 60_000 });
       assert.equal(ran.status, 0, ran.stdout + ran.stderr);
