@@ -1,4 +1,4 @@
-/** The files in deploy/: whatever metric and label they name, the server has. */
+/** The files in deploy/: the server has every metric and label that they name. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ function textOf(path: string): string {
   return readFileSync(join(projectRoot, path), 'utf8');
 }
 
-/** What is wrong with an expression: metrics, labels or label values that there are none of. */
+/** What is wrong with an expression: metrics, labels or label values that do not exist. */
 function faultsOf(expr: string): string[] {
   const plain = expr.replaceAll('$__rate_interval', '5m').replace(/\$\w+/g, '.*');
   const selectors = [...plain.matchAll(/\b((?:soradns|process|nodejs)_\w+)(?:\{([^}]*)\})?/g)];
@@ -70,7 +70,7 @@ function labelFault(matcher: string, sets: readonly Readonly<Record<string, stri
   return values.some((value) => wanted.test(value)) ? [] : [`no ${label} fits ${matcher}`];
 }
 
-test('every metric of the dashboard exists', () => {
+test('Every metric of the dashboard exists', () => {
   const targets = dashboard.panels.flatMap(({ title, targets = [] }) =>
     targets.map(({ expr }) => ({ title, expr })),
   );
@@ -79,7 +79,7 @@ test('every metric of the dashboard exists', () => {
   assert.deepEqual(faults, []);
 });
 
-test('every metric of the alerts exists, and every alert says what to do', () => {
+test('Every metric of the alerts exists, and every alert says what to do', () => {
   assert.ok(alertExpressions.length >= 10);
   assert.deepEqual(alertExpressions.flatMap(faultsOf), []);
   const names = [...alerts.matchAll(/^ +- alert: (\w+)$/gm)].map(([, name]) => name);
@@ -91,7 +91,7 @@ test('every metric of the alerts exists, and every alert says what to do', () =>
   }
 });
 
-test('what the files may not say is found', () => {
+test('The check finds a metric, a label and a value that do not exist', () => {
   assert.deepEqual(faultsOf('rate(soradns_nothing_total[5m])'), [
     'there is no soradns_nothing_total',
   ]);
@@ -102,7 +102,7 @@ test('what the files may not say is found', () => {
   assert.deepEqual(faultsOf('up'), ['names no metric']);
 });
 
-test('the panels do not overlap', () => {
+test('The panels of the dashboard do not overlap', () => {
   const taken = new Set<string>();
   for (const { title, gridPos } of dashboard.panels) {
     assert.ok(gridPos.x + gridPos.w <= 24, title);

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, posix } from 'node:path';
 import test, { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { freePort } from '../support/freePort.ts';
 import {
   allPages,
@@ -145,15 +146,19 @@ for (const { path, blocks } of pages) {
   });
 }
 
-test('Every option that a page gives to a command is in the help of that command', async () => {
+test('Every option that a page gives to a command is one of that command', () => {
   const uses = optionsOf(pages.map(({ text }) => text).join('\n'));
   assert.ok(uses.size > 5);
-  for (const [command, options] of uses) {
-    const { code, printed } = await shell(`soradns ${command} --help`);
-    assert.equal(code, 0, `soradns ${command} --help: ${printed}`);
+  for (const [name, options] of uses) {
+    if (options.size === 0) continue; // perhaps a sentence: "soradns is a server"
+    const command = COMMANDS.find((each) => each.name === name);
+    assert.ok(command, `there is no command ${name}`);
+    const shown = command.options.filter(({ hidden }) => hidden !== true).map((each) => each.name);
     for (const option of options) {
-      const isKnown = printed.includes(option) || printed.includes(option.replace('--no-', '--'));
-      assert.ok(isKnown, `soradns ${command} has no ${option}`);
+      const isKnown = [option.slice(2), option.replace('--no-', '')].some((each) =>
+        shown.includes(each),
+      );
+      assert.ok(isKnown, `soradns ${name} has no ${option}`);
     }
   }
 });

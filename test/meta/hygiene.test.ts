@@ -1,4 +1,4 @@
-/** What may not be in the tree: paths and hosts of one machine, loose versions, tests that keep others from running. */
+/** The tree has no paths and hosts of one machine, no loose versions, and no test that keeps others from running. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ function treeFiles(folder: string): string[] {
 }
 
 /** The files (`path:line`) whose text matches. */
-function places(pattern: RegExp, among: (path: string) => boolean = () => true): string[] {
+function linesMatching(pattern: RegExp, among: (path: string) => boolean = () => true): string[] {
   return files
     .filter(({ path }) => among(path))
     .flatMap(({ path, text }) =>
@@ -35,17 +35,17 @@ function places(pattern: RegExp, among: (path: string) => boolean = () => true):
     );
 }
 
-test('no file names a path of one machine', () => {
-  assert.deepEqual(places(MACHINE_PATH), []);
+test('No file names a path of one machine', () => {
+  assert.deepEqual(linesMatching(MACHINE_PATH), []);
   assert.match(['', 'work', 'main'].join('/'), MACHINE_PATH);
 });
 
-test('no file names a package registry', () => {
-  assert.deepEqual(places(REGISTRY), []);
+test('No file names a package registry', () => {
+  assert.deepEqual(linesMatching(REGISTRY), []);
   assert.match(['registry', 'npmjs', 'org'].join('.'), REGISTRY);
 });
 
-test('the lockfile says where nothing comes from', () => {
+test('The lockfile names no registry, and has a checksum for every package', () => {
   const lock = JSON.parse(readFileSync(join(projectRoot, 'package-lock.json'), 'utf8'));
   const packages = Object.entries<{ resolved?: string; integrity?: string }>(lock.packages);
   const from = packages.filter(([, entry]) => /^[a-z+]+:/.test(entry.resolved ?? ''));
@@ -71,10 +71,10 @@ test('package.json pins every version', () => {
   assert.ok(versions.length > 5);
 });
 
-test('no test is left alone with .only', () => {
+test('No test uses .only', () => {
   const alone = /\b(?:test|it|describe|suite)\.only\(|\bonly: true\b/;
   assert.deepEqual(
-    places(alone, (path) => path.endsWith('.test.ts')),
+    linesMatching(alone, (path) => path.endsWith('.test.ts')),
     [],
   );
 });

@@ -34,17 +34,17 @@ const IMPURE = [
 ];
 
 const MAX_LINES = 350;
-/** A shorter file that one other file imports belongs into that file, except for a command: each has its own. */
+/** A shorter file with one importer belongs into that importer, except for commands, which have a file each. */
 const MIN_LINES = 40;
 const ONE_IDEA_EACH = 'cli/commands/';
 const FILES_OF_A_FOLDER = { min: 5, max: 15 };
 
-/** What the first comment of a folder's entry file says. */
+/** The contents of the first comment in a folder's entry file. */
 interface Folder {
   readonly path: string;
   readonly entry: string;
   readonly isPure: boolean;
-  /** `undefined`: every folder. */
+  /** `undefined` means every folder. */
   readonly imports: readonly string[] | undefined;
   readonly usedBy: readonly string[];
 }
@@ -89,7 +89,7 @@ function importedFolders(): ReadonlyMap<string, readonly string[]> {
   return new Map([...found].map(([folder, targets]) => [folder, [...targets].sort()]));
 }
 
-/** Runs a rule on every file; the rule gives what is wrong with it. */
+/** Runs a rule on every file. The rule returns what is wrong with the file. */
 function rule(name: string, check: (file: SourceFile, path: string) => readonly string[]): void {
   test(name, () => {
     const broken = files.flatMap((file) =>
@@ -103,13 +103,13 @@ function isPure(path: string): boolean {
   return folders.get(folderOf(`src/${path}`))?.isPure === true;
 }
 
-test('the source has files and imports for the rules to check', () => {
+test('The rules have files, imports and pure folders to check', () => {
   assert.ok(files.length > 10);
   assert.ok(files.some((file) => file.imports.length > 2));
   assert.ok([...folders.values()].some((folder) => folder.isPure));
 });
 
-test('every folder has one entry file, whose first comment describes the folder that it lies in', () => {
+test('Every folder of src has one entry file, whose first comment describes that folder', () => {
   const entries = files.flatMap((file) => readFolder(file) ?? []);
   const misplaced = entries.filter(({ path, entry }) => folderOf(entry) !== path);
   assert.deepEqual(misplaced, []);
@@ -117,13 +117,13 @@ test('every folder has one entry file, whose first comment describes the folder 
   assert.deepEqual(entries.map(({ path }) => path).sort(), used.sort());
 });
 
-test('every folder imports the folders that its entry file lists', () => {
+test('Every folder imports exactly the folders that its entry file lists', () => {
   const imported = importedFolders();
   for (const { path, imports } of folders.values())
     if (imports !== undefined) assert.deepEqual(imported.get(path), imports, path);
 });
 
-test('every folder is used by the folders that its entry file lists', () => {
+test('Exactly the folders that an entry file lists use its folder', () => {
   const imported = importedFolders();
   for (const { path, usedBy } of folders.values()) {
     const users = [...imported].filter(([, targets]) => targets.includes(path));
@@ -131,11 +131,11 @@ test('every folder is used by the folders that its entry file lists', () => {
   }
 });
 
-test('no two folders import each other, not even through others', () => {
+test('Folders import each other in one direction, also through other folders', () => {
   assert.deepEqual(cycle(importedFolders()), []);
 });
 
-test('every folder holds 5 to 15 files', () => {
+test('Every folder holds 5 to 15 files', () => {
   const counts = new Map<string, number>();
   for (const { path } of files) counts.set(folderOf(path), (counts.get(folderOf(path)) ?? 0) + 1);
   counts.delete('main');
@@ -146,58 +146,69 @@ test('every folder holds 5 to 15 files', () => {
   );
 });
 
-rule('imports stay inside src', ({ imports }) =>
+rule('Files of src import only files of src and package.json', ({ imports }) =>
   imports
     .filter(({ path: target }) => target !== undefined && !target.startsWith('src/'))
     .filter(({ path: target }) => target !== 'package.json')
-    .map(({ specifier }) => `imports ${specifier}`),
+    .map(({ specifier }) => `imports ${specifier}, which is outside src`),
 );
 
-rule('relative imports name the .ts file', ({ imports }) =>
+rule('Relative imports name the .ts file', ({ imports }) =>
   imports
     .filter(({ path: target }) => target !== undefined && !/\.(ts|json)$/.test(target))
-    .map(({ specifier }) => `imports ${specifier}`),
+    .map(({ specifier }) => `imports ${specifier} without its extension`),
 );
 
-rule('each package is imported in its home folder only', ({ imports }, path) =>
+rule('One folder alone imports each package', ({ imports }, path) =>
   imports.flatMap(({ package: name }) => {
     if (name === undefined || path.startsWith(HOME[name] ?? ' ')) return [];
-    return [`imports ${name}, whose home is ${HOME[name] ?? 'not listed'}`];
+    const home = HOME[name];
+    return [
+      home === undefined
+        ? `imports ${name}, which has no folder in HOME (test/meta/imports.test.ts)`
+        : `imports ${name}, which only src/${home} may import`,
+    ];
   }),
 );
 
-rule('pure folders import neither packages nor I/O', ({ imports }, path) => {
+rule('Pure folders import no package and no I/O', ({ imports }, path) => {
   if (!isPure(path)) return [];
   return imports
     .filter(({ path: target, specifier }) => target === undefined && specifier !== 'node:buffer')
-    .map(({ specifier }) => `imports ${specifier}`);
+    .map(({ specifier }) => `imports ${specifier}, although its folder is pure`);
 });
 
-rule('pure folders use no clock, chance or process', ({ code }, path) =>
-  isPure(path) ? IMPURE.filter((pattern) => pattern.test(code)).map(String) : [],
-);
-
-rule('ids, ports and answers do not depend on Math.random', ({ code }, path) =>
-  (isPure(path) || path.startsWith('forward/')) && /\bMath\.random\b/.test(code)
-    ? ['use node:crypto, or take randomness as an argument']
+rule('Pure folders use no clock, no randomness and no process', ({ code }, path) =>
+  isPure(path)
+    ? IMPURE.filter((pattern) => pattern.test(code)).map(
+        (pattern) => `uses ${pattern}: take it as an argument, its folder is pure`,
+      )
     : [],
 );
 
-rule('files are named in camelCase', (_file, path) =>
-  path.split('/').every((part) => /^[a-z][A-Za-z0-9]*(\.ts)?$/.test(part)) ? [] : ['rename it'],
+rule('Ids, ports and answers do not depend on Math.random', ({ code }, path) =>
+  (isPure(path) || path.startsWith('forward/')) && /\bMath\.random\b/.test(code)
+    ? ['uses Math.random: use node:crypto, or take randomness as an argument']
+    : [],
+);
+
+rule('Files and folders are named in camelCase', (_file, path) =>
+  path.split('/').every((part) => /^[a-z][A-Za-z0-9]*(\.ts)?$/.test(part))
+    ? []
+    : ['its name is not camelCase'],
 );
 
 rule(
-  'a file is one idea, neither a fragment nor a page without end',
+  'A file has at most 350 lines, and a file with one importer at least 40',
   ({ text, path: own }, path) => {
     const lines = linesOf(text);
     return [
-      ...(lines > MAX_LINES ? [`${lines} lines, at most ${MAX_LINES}`] : []),
+      ...(lines > MAX_LINES ? [`has ${lines} lines, more than ${MAX_LINES}: split it`] : []),
       ...(lines < MIN_LINES && importersOf(own) === 1 && !path.startsWith(ONE_IDEA_EACH)
-        ? [`${lines} lines and one importer`]
+        ? [`has ${lines} lines and one importer: move it into that file`]
         : []),
       ...(/(^|\/)(utils?|helpers?|types|common|misc|index)(\.ts|\/)/.test(path)
-        ? ['says nothing']
+        ? ['has a name that does not say what it is about']
         : []),
     ];
   },
@@ -211,25 +222,27 @@ function importersOf(path: string): number {
   return files.filter(({ imports }) => imports.some(({ path: target }) => target === path)).length;
 }
 
-rule('no file only re-exports', ({ code }) => {
+rule('No file only re-exports', ({ code }) => {
   const rest = code.replace(
     /export\s+(type\s+)?(\*|\{[^}]*\})\s*(as\s+\w+\s+)?from\s*['"][^'"]+['"];?/g,
     '',
   );
-  return rest.trim() === '' ? ['a barrel'] : [];
+  return rest.trim() === '' ? ['only re-exports: import from the files themselves'] : [];
 });
 
-rule('no class is a Manager, Helper or Handler', ({ code }) =>
-  [...code.matchAll(/\bclass\s+(\w*(?:Manager|Helper|Handler))\b/g)].map((match) => `${match[1]}`),
+rule('No class is called Manager, Helper or Handler', ({ code }) =>
+  [...code.matchAll(/\bclass\s+(\w*(?:Manager|Helper|Handler))\b/g)].map(
+    (match) => `the name of class ${match[1]} does not say what it does`,
+  ),
 );
 
-rule('no any and no enum', ({ code }) =>
+rule('No file uses any or enum', ({ code }) =>
   [/(:|\bas|<)\s*any\b/, /^\s*(export\s+)?(const\s+)?enum\s/m]
-    .filter((p) => p.test(code))
-    .map(String),
+    .filter((pattern) => pattern.test(code))
+    .map((pattern) => `matches ${pattern}`),
 );
 
-test('no two files import each other at run time, not even through others', () => {
+test('Files import each other in one direction at run time, also through other files', () => {
   const targets = new Map(
     files.map(({ path, imports }) => [
       path,
@@ -239,7 +252,7 @@ test('no two files import each other at run time, not even through others', () =
   assert.deepEqual(cycle(targets), []);
 });
 
-test('every dependency has a home folder', () => {
+test('Every dependency has one folder that imports it', () => {
   const dependencies = Object.keys({
     ...packageJson.dependencies,
     ...packageJson.optionalDependencies,
@@ -250,7 +263,7 @@ test('every dependency has a home folder', () => {
   );
 });
 
-test('the parser finds every form of import, and ignores comments', () => {
+test('The parser of the rules finds every form of import, and ignores comments', () => {
   const { imports, code } = parseSource(
     'src/zone/x.ts',
     [
@@ -284,7 +297,7 @@ test('the parser finds every form of import, and ignores comments', () => {
   assert.deepEqual(cycle(loop), ['b', 'c', 'b']);
 });
 
-/** The first path that returns to a node that it has passed, else nothing. */
+/** The first path that returns to one of its nodes; empty if no path does. */
 function cycle(targets: ReadonlyMap<string, readonly string[]>): readonly string[] {
   const done = new Set<string>();
   const visit = (node: string, path: readonly string[]): readonly string[] => {

@@ -1,4 +1,4 @@
-/** The test runner itself: what fails a run, what a log shows of it, and that nothing stays behind. */
+/** The test runner: when a run fails, what its log shows, and that it leaves no process behind. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,7 +35,7 @@ async function runFile(body: string, env: Record<string, string> = {}) {
   return { mark, code, stdout, stderr };
 }
 
-test('a run that passes ends with the counts', async () => {
+test('A run that passes ends with the counts', async () => {
   const { code, stdout } = await runFile("test('a', () => {}); test('b', () => {});");
   assert.equal(code, 0);
   assert.match(
@@ -44,13 +44,13 @@ test('a run that passes ends with the counts', async () => {
   );
 });
 
-test('a file is shown with the seconds that it took', async () => {
+test('The log shows each file with the seconds that it took', async () => {
   const { stdout } = await runFile("test('a', () => new Promise((end) => setTimeout(end, 1600)));");
   const [, seconds] = /^ok .*\.test\.ts \(1 passed\) (\d+) s$/m.exec(stdout) ?? [];
   assert.ok(Number(seconds) >= 2, stdout);
 });
 
-test('figures that a test measured are shown, other output of a test that passes is not', async () => {
+test('The log shows the figures that a passing test measured, and none of its other output', async () => {
   const body =
     "test('a', () => { console.log('hosts: cut off: 4123 ms'); console.log('noise'); });";
   const { stdout } = await runFile(body);
@@ -60,7 +60,7 @@ test('figures that a test measured are shown, other output of a test that passes
   );
 });
 
-test('a failure fails the run and is shown in full', async () => {
+test('A failed test fails the run, and the log shows its error in full', async () => {
   const { code, stdout } = await runFile(
     "test('good', () => {}); test('outer', (t) => t.test('inner', () => { throw new Error('x', { cause: new Error('why') }); }));",
   );
@@ -69,7 +69,7 @@ test('a failure fails the run and is shown in full', async () => {
   assert.match(stdout, /^FAIL .* \(1 passed, 1 failed\) \d+ s$/m);
 });
 
-test('a bare assert.ok that fails in a long file is told at once', async () => {
+test('A bare assert.ok that fails in a long file is reported at once', async () => {
   const lines = Array.from({ length: 800 }, (_, i) => `const text${i} = '${')]}'.repeat(9)}';`);
   lines[600] = "test('fails', () => { assert.ok(text1.length < 0); });";
   const body = `import assert from 'node:assert/strict';\n${lines.join('\n')}`;
@@ -78,13 +78,13 @@ test('a bare assert.ok that fails in a long file is told at once', async () => {
   assert.match(stdout, /^FAIL .*\n {2}fails\n +AssertionError .*[\s\S]*\.test\.ts:603:/m);
 });
 
-test('a file that cannot be loaded fails the run and shows why', async () => {
+test('A file that cannot be loaded fails the run, and the log says why', async () => {
   const { code, stdout } = await runFile("throw new Error('at load');");
   assert.equal(code, 1);
   assert.match(stdout, /its output:[\s\S]*Error: at load/);
 });
 
-test('a file that hangs is ended, and the test that hung is named', async () => {
+test('The runner ends a file that hangs, and names the test that hung', async () => {
   for (const hang of [
     'await new Promise(() => setInterval(() => {}, 1e6))',
     'await new Promise((resolve) => setTimeout(resolve, 500)); for (;;);',
@@ -99,7 +99,7 @@ test('a file that hangs is ended, and the test that hung is named', async () => 
   }
 });
 
-test('a file whose tests have passed, but which something keeps alive, is ended and fails', async () => {
+test('The runner ends and fails a file that stays alive after its tests have passed', async () => {
   const { code, stderr } = await runFile("test('a', () => void setInterval(() => {}, 1e6));", {
     SORADNS_TEST_FILE_TIMEOUT_MS: '4000',
   });
@@ -107,7 +107,7 @@ test('a file whose tests have passed, but which something keeps alive, is ended 
   assert.match(stderr, /\.test\.ts timed out after 4000 ms$/m);
 });
 
-test('a file ends with its tests, though node could not close its sockets', async () => {
+test('A file ends with its tests although Node cannot close its sockets', async () => {
   // Reset while its FIN is being sent, a socket is never closed, and node's own end waits for it without end.
   const body = `import net from 'node:net';
     test('resets', async () => {
@@ -126,19 +126,19 @@ test('a file ends with its tests, though node could not close its sockets', asyn
   assert.match(stdout, /^ok .*\.test\.ts \(1 passed\) \d+ s\n {7}at: its end: 1 ms\n# tests 1$/m);
 });
 
-test('a skipped test fails a run in CI only, and not if what it needs is optional', async () => {
-  const skipped = "test('a', { skip: 'needs a wish' }, () => {});";
+test('A skipped test fails a run only in CI, and not when its reason is optional', async () => {
+  const skipped = "test('a', { skip: 'needs a unicorn' }, () => {});";
   assert.equal((await runFile(skipped)).code, 0);
   const inCi = await runFile(skipped, { CI: 'true' });
   assert.equal(inCi.code, 1);
-  assert.match(inCi.stderr, /a skipped test is a failure: a \(needs a wish\)/);
+  assert.match(inCi.stderr, /a skipped test is a failure: a \(needs a unicorn\)/);
   assert.equal(
     (await runFile(skipped.replace('needs', 'optional: needs'), { CI: 'true' })).code,
     0,
   );
 });
 
-test('what a test leaves running is found by its mark and ended', async () => {
+test('The runner finds a process that a test left running by its mark, and ends it', async () => {
   const { mark, code, stdout } = await runFile(
     "import { spawn } from 'node:child_process'; import { writeSync } from 'node:fs'; test('leaks', () => { spawn('sleep', ['600'], { detached: true, stdio: 'ignore' }).unref(); });",
   );

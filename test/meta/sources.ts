@@ -1,4 +1,4 @@
-/** What the tests on the source text share: the files of a folder, and the imports of a file. */
+/** The source text for the tests that check rules on it: the files of a folder, and the imports of a file. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -67,8 +67,8 @@ test('The README and CONTRIBUTING.md name the versions of Node and etcd that are
   );
 });
 
-test('every image of etcd that is recommended has a version that is tested', () => {
-  for (const path of ['README.md', 'docs/two-hosts.md', 'compose.yaml']) {
+test('Every image of etcd that the pages recommend has a version that is tested', () => {
+  for (const path of ['README.md', 'docs/two-hosts.md', 'docs/migrating.md', 'compose.yaml']) {
     const images = [...textOf(path).matchAll(/\/etcd:v([\d.]+)/g)].map(([, version]) => version);
     assert.ok(images.length > 0, path);
     assert.deepEqual(
@@ -78,7 +78,7 @@ test('every image of etcd that is recommended has a version that is tested', () 
   }
 });
 
-test('this run is on the Node that it was asked for', () => {
+test('The tests run on the Node that the command line asks for', () => {
   const asked = { image: imageNode, oldest: oldestNode }[process.env.SORADNS_TEST_NODE ?? ''];
   if (asked !== undefined) assert.equal(process.versions.node, asked());
   const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
@@ -86,7 +86,7 @@ test('this run is on the Node that it was asked for', () => {
   assert.ok(major > oldestMajor || (major === oldestMajor && minor >= oldestMinor));
 });
 
-test('a Node that cannot be had is an error that names the package and the reason', () => {
+test('A Node that npm cannot install causes an error that names the package and the reason', () => {
   const wanted = `${packageName()}@99.0.0`.replaceAll('.', '\\.');
   const cause = '(?:ETARGET|ENOTCACHED)';
   const message = new RegExp(`^Node 99\\.0\\.0 cannot be had: npm install ${wanted}: [^]*${cause}`);
@@ -100,12 +100,12 @@ test('a Node that cannot be had is an error that names the package and the reaso
   }
 });
 
-test('the files that are said to show nothing, or something, of Node are there', () => {
+test('Every file in the lists of what depends on Node exists', () => {
   for (const path of [...INDEPENDENT_OF_NODE, ...DEPENDENT_ON_NODE])
     assert.ok(existsSync(join(projectRoot, path)), path);
 });
 
-test('on a second Node run the tests of what that Node brings, and not those that only compute', () => {
+test('A second Node runs the tests that depend on Node, and not those that only compute', () => {
   const [all, second] = [testFiles([]), testFiles([], { onlyRuntime: true })];
   assert.deepEqual(second, all.filter(dependsOnNode));
   for (const path of OF_EACH_PART) assert.ok(second.includes(`test/${path}.test.ts`), path);
@@ -118,7 +118,7 @@ test('on a second Node run the tests of what that Node brings, and not those tha
     assert.ok(!second.includes(`test/${path}.test.ts`), path);
 });
 
-test('no test that imports a socket, a thread, a file or a native package is taken for one that only computes', () => {
+test('A test that imports sockets, threads, files or a native package counts as dependent on Node', () => {
   const own = /^node:(?:child_process|dgram|fs|http|https|net|stream|tls|worker_threads|zlib)\b/;
   const users = sourceFiles('test').filter(({ path, imports }) => {
     const isUser = imports.some(

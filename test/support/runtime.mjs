@@ -11,7 +11,7 @@ import { posix } from 'node:path';
  * brings its own Node, and plays in which another program has the part that matters (an engine, a resolver, a shell).
  * Others show what those need of Node, with one dockerd. CI has a step of its own for the examples of the pages.
  */
-export const NOT_OF_NODE = [
+export const INDEPENDENT_OF_NODE = [
   'test/bench/',
   'test/cli/completion.test.ts',
   'test/tools/integrate.test.ts',
@@ -47,7 +47,7 @@ export const NOT_OF_NODE = [
 ];
 
 /** Tests of what Node gives without an import, such as its timers. */
-export const OF_NODE = ['test/timing/clock.test.ts'];
+export const DEPENDENT_ON_NODE = ['test/timing/clock.test.ts'];
 
 /** What gives the same results on every Node. */
 const COMPUTING = new Set([
@@ -63,8 +63,8 @@ const known = new Map();
 
 /** Whether a test file shows something that may differ from one version of Node to another. */
 export function dependsOnNode(file) {
-  if (NOT_OF_NODE.some((path) => file.startsWith(path))) return false;
-  return OF_NODE.includes(file) || !onlyComputes(file);
+  if (INDEPENDENT_OF_NODE.some((path) => file.startsWith(path))) return false;
+  return DEPENDENT_ON_NODE.includes(file) || !onlyComputes(file);
 }
 
 function onlyComputes(file) {
