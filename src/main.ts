@@ -1,19 +1,19 @@
 #!/usr/bin/env node
-/** The process: gives the command line its surroundings, and ends with the exit code that it gives back. */
+/** The process entry: gives the command line its `Io`, and exits with the command's code. */
 import { closeSync, openSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
-import { fileLimitProblem, type Output } from './app/process/process.ts';
+import { fileLimitProblem } from './app/process/openFiles.ts';
+import type { Output } from './app/process/process.ts';
 
 const problem = fileLimitProblem();
 if (problem !== undefined) {
   process.stderr.write(`soradns: ${problem}\n`);
   process.exit(1);
 }
-const [{ runCli }, { COMMANDS }, { wantsColour }, { readText }] = await Promise.all([
+const [{ runCli }, { COMMANDS }, { wantsColour, readText }] = await Promise.all([
   import('./cli/cli.ts'),
   import('./cli/commands/commands.ts'),
-  import('./cli/output.ts'),
   import('./cli/output.ts'),
 ]);
 
@@ -30,13 +30,13 @@ function outputOf(stream: NodeJS.WriteStream): Output {
   };
 }
 
-/** The first signal asks a command that handles them to end; any other ends the process. */
+/** The first signal stops a command that handles signals; any other signal ends the process. */
 function onSignal(signal: 'SIGINT' | 'SIGTERM'): void {
   if (handlesSignals && !stopping.signal.aborted) stopping.abort(signal);
   else process.exit(128 + constants.signals[signal]);
 }
 
-/** SIGHUP has two meanings: from an operator, and from a terminal that was closed with what ran in it. */
+/** An operator sends SIGHUP to reload; the kernel sends it when the terminal was closed. */
 function hasLostTerminal(): boolean {
   if (!process.stdout.isTTY) return false;
   try {
@@ -47,7 +47,7 @@ function hasLostTerminal(): boolean {
   }
 }
 
-/** What systemd made for us; else /var/lib for root, and for anybody else the place that the XDG base directories give. */
+/** The directory from systemd, else /var/lib for root, else the state directory of the XDG base directories. */
 function stateDirectory(): string {
   const [given] = (process.env.STATE_DIRECTORY ?? '').split(':');
   if (given) return given;
@@ -59,9 +59,9 @@ process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    // A server goes on when nobody can read what it prints.
+    // A server continues when the reader of its output is gone.
     if (outlivesReaders) return;
-    // A reader that has seen enough (`| head`) is no error.
+    // A reader that closes the pipe early (`| head`) is not an error.
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
 }

@@ -1,4 +1,4 @@
-/** What was asked over DNS and what became of it, named as CoreDNS names it. */
+/** The metrics of DNS queries and replies, with CoreDNS's names for labels. */
 import {
   COUNTED_TYPES,
   COUNTER_SLOTS,
@@ -22,7 +22,7 @@ import type { CountedAnswers } from '../server/answerCounters.ts';
 import type { TcpCounters } from '../server/connectionTable.ts';
 
 export interface DnsSources {
-  /** Blocks may share a transport and a family: they are added up. */
+  /** Blocks with the same transport and family are added up. */
   readonly answers: readonly CountedAnswers[];
   readonly tcp: Readonly<TcpCounters>;
 }
@@ -48,7 +48,7 @@ interface LabelledCounters {
   readonly sum: CounterBlock;
 }
 
-/** The label `family` is 1 for IPv4 and 2 for IPv6, as in CoreDNS. */
+/** CoreDNS's label `family` is 1 for IPv4 and 2 for IPv6. */
 const TRANSPORT_FAMILIES = (['udp', 'tcp'] as const).flatMap((transport) =>
   ([4, 6] as const).map((family) => ({
     transport,
@@ -59,7 +59,7 @@ const TRANSPORT_FAMILIES = (['udp', 'tcp'] as const).flatMap((transport) =>
 
 const TYPES = [...COUNTED_TYPES.map(([name]) => name), 'other'];
 
-/** Those of RFC 1035 and 2136; whatever is above them is `other`. */
+/** The rcodes of RFC 1035 and RFC 2136; higher ones count as `other`. */
 const RCODES = Array.from({ length: 11 }, (_, rcode) => rcode);
 const OTHER_RCODE = 4095;
 
@@ -100,7 +100,7 @@ function durations(all: CounterBlock): Family {
   return {
     kind: 'histogram',
     name: 'soradns_dns_request_duration_seconds',
-    help: 'Time from a packet to its reply.',
+    help: 'Time from a query packet to its reply.',
     histograms: [histogram],
   };
 }
@@ -110,20 +110,16 @@ function totals(all: CounterBlock): Family[] {
   return [
     counter(
       'soradns_dns_request_bytes_total',
-      'Octets of the packets read.',
+      'Octets of received packets.',
       of(Single.receivedOctets),
     ),
-    counter(
-      'soradns_dns_response_bytes_total',
-      'Octets of the replies sent.',
-      of(Single.sentOctets),
-    ),
+    counter('soradns_dns_response_bytes_total', 'Octets of sent replies.', of(Single.sentOctets)),
     counter('soradns_dns_do_requests_total', 'Queries with the DO bit.', of(Single.dnssecOk)),
-    counter('soradns_dns_edns_requests_total', 'Queries with OPT.', of(Single.edns)),
-    counter('soradns_dns_truncated_total', 'Replies with TC.', of(Single.truncated)),
+    counter('soradns_dns_edns_requests_total', 'Queries with an OPT record.', of(Single.edns)),
+    counter('soradns_dns_truncated_total', 'Replies with the TC bit.', of(Single.truncated)),
     counter(
       'soradns_dns_handed_over_total',
-      'Packets that the fast path left to the main thread.',
+      'Packets that the workers handed over to the main thread.',
       of(Single.handedOver),
     ),
   ];
@@ -134,7 +130,7 @@ function dropped(all: CounterBlock): Family {
     reason.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
     all[Slot.drop + index] ?? 0,
   ]);
-  const help = 'Packets without a reply, and replies that did not leave.';
+  const help = 'Packets without a reply, and replies that could not be sent.';
   return counters('soradns_dropped_total', help, 'reason', values);
 }
 
@@ -144,7 +140,7 @@ function connections(tcp: Readonly<TcpCounters>): Family[] {
   const refused = Object.entries({ busy: tcp.refused, per_client: tcp.refusedPerClient });
   return [
     gauge('soradns_tcp_connections', 'Open TCP connections.', tcp.open),
-    counter('soradns_tcp_connections_accepted_total', 'TCP connections let in.', tcp.accepted),
+    counter('soradns_tcp_connections_accepted_total', 'Accepted TCP connections.', tcp.accepted),
     counters(
       'soradns_tcp_connections_refused_total',
       'TCP connections closed on accept.',
@@ -153,10 +149,10 @@ function connections(tcp: Readonly<TcpCounters>): Family[] {
     ),
     counters(
       'soradns_tcp_connections_closed_total',
-      'TCP connections that we ended.',
+      'TCP connections closed by the server.',
       'reason',
       closed,
     ),
-    counter('soradns_tcp_unanswered_total', 'Queries over TCP that were given up.', unanswered),
+    counter('soradns_tcp_unanswered_total', 'Queries over TCP that were abandoned.', unanswered),
   ];
 }

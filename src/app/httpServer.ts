@@ -1,4 +1,4 @@
-/** From the configuration to an HTTP listener that listens, or the reason why it does not. */
+/** From the configuration to a listening HTTP server, or to the reason why it cannot listen. */
 import type { Config } from '../config/config.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
 import type { Log } from '../observability/log.ts';
@@ -8,13 +8,14 @@ import { shareWatches } from '../server/http/api/sharedWatches.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { HttpListener } from '../server/http/listener.ts';
+import { findPortHolder } from '../server/socketTable.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
-import { openFilesLimit } from './process/process.ts';
+import { openFilesLimit } from './process/openFiles.ts';
+import { version } from './process/process.ts';
 import { writersOf } from './process/writerToken.ts';
-import { version } from './processStats.ts';
 
-/** Why a server cannot be: one line, and one of what to do if that one does not say it. */
+/** Why a server cannot start: one line, and a second one with the fix if the first does not name it. */
 export interface StartRefusal {
   readonly kind: 'refused';
   readonly code: 'unreachable' | 'not_permitted';
@@ -23,7 +24,7 @@ export interface StartRefusal {
 }
 
 export type HttpOutcome =
-  /** `endpoint` is undefined where none is wanted. */
+  /** `endpoint` is undefined for `--http off`. */
   | {
       readonly kind: 'started';
       readonly endpoint: SocketAddress | undefined;
@@ -33,12 +34,12 @@ export type HttpOutcome =
 
 export interface HttpSources {
   readonly store: LeaseStore;
-  /** Where the token file is, if the store has no folder. */
+  /** The folder of the token file if the store has none. */
   readonly stateDirectory: string | undefined;
   readonly readiness: () => readonly string[];
   readonly warnings: () => readonly string[];
   readonly stats: () => ServerStats;
-  /** As the listener's. */
+  /** As in `HttpListenerOptions`. */
   readonly page: (exchange: Exchange) => HttpReply | undefined;
 }
 
@@ -52,8 +53,8 @@ export async function startHttp(
   if (http === undefined) return { kind: 'started', endpoint: undefined, close: async () => {} };
   const { stateDirectory, ...parts } = sources;
   const prefix = keyPrefix(config.pathPrefix);
-  const isElsewhere = config.store.kind === 'etcd' || config.store.kind === 'http';
-  const store = isElsewhere ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
+  const isRemote = config.store.kind === 'etcd' || config.store.kind === 'http';
+  const store = isRemote ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
   const listener = new HttpListener({
     ...parts,
     store,
@@ -64,17 +65,19 @@ export async function startHttp(
     allowedHosts: config.httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),
     onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
-    onListenerError: (err) => log.warn({ err }, 'listener'),
+    onListenerError: (err) => log.warn({ err }, 'the HTTP listener failed'),
   });
   try {
     const endpoint = await listener.listen(http.address, http.port);
     return { kind: 'started', endpoint, close: () => listener.close() };
   } catch (error) {
-    return refusal(error, http);
+    // A server that takes over tries again until its predecessor frees the port.
+    const problem = await listenProblem(error, http, !config.takeover);
+    return { kind: 'refused', ...problem, hint: 'choose another address, or --http off' };
   }
 }
 
-/** With fewer there are fewer connections at once than there would be else. */
+/** A lower limit reduces the number of simultaneous connections. */
 const ENOUGH_FILES = 6144;
 
 /** The HTTP listener's limits in this process. */
@@ -93,11 +96,20 @@ export function httpLimits(log: Log): Partial<HttpLimits> {
   return limits;
 }
 
-function refusal(error: unknown, where: SocketAddress): HttpOutcome {
+/** Why the listener cannot listen. `namesHolder`: look for the process that uses the port, which reads all of /proc. */
+export async function listenProblem(
+  error: unknown,
+  where: SocketAddress,
+  namesHolder: boolean,
+): Promise<Pick<StartRefusal, 'code' | 'reason'>> {
   const { code = 'failed' } = error as { code?: string };
+  const holder =
+    namesHolder && code === 'EADDRINUSE'
+      ? await findPortHolder('tcp', where.address, where.port)
+      : undefined;
+  const cause = holder === undefined ? code : `in use by ${holder.command}, pid ${holder.pid}`;
   return {
-    kind: 'refused',
     code: code === 'EACCES' ? 'not_permitted' : 'unreachable',
-    reason: `--http: cannot listen on ${printSocketAddress(where)} (${code}); choose another address, or --http off`,
+    reason: `--http: cannot listen on ${printSocketAddress(where)} (${cause})`,
   };
 }

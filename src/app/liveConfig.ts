@@ -1,23 +1,17 @@
 /**
- * What the server goes by: its own options and, once the store was read, SkyDNS's key `/<prefix>/config` in place of
- * defaults. Either may change while it runs. All that depends on them is exchanged in one assignment, between two
- * questions; a configuration with mistakes leaves the old one in force, whole.
+ * The configuration in force: the server's own options and, once the store has been read, SkyDNS's key
+ * `/<prefix>/config` in place of defaults. Both may change at runtime. Everything derived from them changes in one
+ * assignment between two queries. A configuration with mistakes changes nothing.
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import {
   type Config,
   type ConfigResult,
-  readConfig,
   withLiveOptions,
   withStoreConfig,
 } from '../config/config.ts';
-import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
-import { isSameValue, type OptionWords, wordsOf } from '../config/option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
-import { SERVE_OPTIONS } from '../config/serveOptions.ts';
-import type { Arguments } from '../config/settings.ts';
-import { STORE_OPTIONS } from '../config/storeOptions.ts';
+import { isSameValue } from '../config/valueForms.ts';
 import { printName } from '../dns/name.ts';
 import { recursionRule } from '../forward/addresses.ts';
 import { type ForwardCounters, newForwardCounters } from '../forward/counters.ts';
@@ -26,10 +20,8 @@ import { parseResolvConf, type Upstream, withoutOwnAddresses } from '../forward/
 import type { Log } from '../observability/log.ts';
 import type { Change } from '../service/change.ts';
 import type { ZoneSettings } from '../zone/view.ts';
-import { Failure } from './process/failure.ts';
-import type { Io } from './process/process.ts';
 
-/** Exchanged as a whole. */
+/** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
   readonly config: Config;
   readonly settings: ZoneSettings;
@@ -37,28 +29,28 @@ interface ActiveConfig {
   readonly mayRecurse: (address: string) => boolean;
 }
 
-/** A forwarder that was replaced has answered everything by then: none of its questions takes longer than 4 s. */
+/** By then a replaced forwarder has answered everything: it gives up on a query after 4 s. */
 const RETIREMENT_MS = 5_000;
 
 export class LiveConfig {
-  /** Of all forwarders that there have been. */
+  /** Counted over all forwarders since the start. */
   readonly forwardCounters = newForwardCounters();
-  /** Configurations read again, and taken or not. */
+  /** Configurations read again: applied, and rejected. */
   readonly reloads = { done: 0, failed: 0 };
   readonly #key: string;
   readonly #log: Log;
   readonly #listeners: (() => void)[] = [];
   readonly #retired = new Map<Forwarder, NodeJS.Timeout>();
-  /** What this process was told, without the store. */
+  /** The configuration without the store's. */
   #ownConfig: Config;
   #active: ActiveConfig;
-  /** What the key holds, and what it held when that last counted. */
+  /** The key's value, and its value when it was last applied. */
   #storeText: string | undefined;
   #appliedText: string | undefined;
   #isStoreTextNew = false;
   #isStoreLoaded = false;
 
-  /** `key` is the one that holds SkyDNS's configuration. */
+  /** `key` holds the configuration in the store. */
   constructor(given: Config, key: string, log: Log) {
     this.#key = key;
     this.#log = log;
@@ -74,7 +66,7 @@ export class LiveConfig {
     return this.#active.settings;
   }
 
-  /** `undefined`: nobody is asked. */
+  /** Undefined: nothing is forwarded. */
   get forwarder(): Forwarder | undefined {
     return this.#active.forwarding?.forwarder;
   }
@@ -83,12 +75,12 @@ export class LiveConfig {
     return this.#active.mayRecurse(address);
   }
 
-  /** Has `listener` called after each exchange. It must not throw. */
+  /** Calls `listener` after each change. It must not throw. */
   onChanged(listener: () => void): void {
     this.#listeners.push(listener);
   }
 
-  /** Remembers what the key holds, should it be among the changes. */
+  /** Remembers the key's value if the changes contain it. `applyNewStoreConfig` applies it. */
   readChanges(changes: readonly Change[]): void {
     for (const change of changes) {
       if ((change.kind === 'put' ? change.entry.key : change.key) !== this.#key) continue;
@@ -99,7 +91,7 @@ export class LiveConfig {
     }
   }
 
-  /** To be called when the store was read to its end, before anything is answered out of it. */
+  /** Call it when the store has been read completely, before the first answer from it. */
   applyStoreConfig(): void {
     this.#isStoreLoaded = true;
     this.#isStoreTextNew = false;
@@ -108,7 +100,7 @@ export class LiveConfig {
       this.#activate(this.#withStoreConfig(this.#storeText).config);
   }
 
-  /** To be called when the changes that were noted can be seen: those of the key count from then on. */
+  /** Call it when answers reflect the changes given to `readChanges`. */
   applyNewStoreConfig(): void {
     if (!this.#isStoreLoaded || !this.#isStoreTextNew) return;
     this.#isStoreTextNew = false;
@@ -121,7 +113,7 @@ export class LiveConfig {
     this.#activateReloaded(config);
   }
 
-  /** What was read again from this process's own sources. */
+  /** Applies the options of this process that were read again. */
   reload(read: ConfigResult<Config>): void {
     if (read.kind === 'mistakes') {
       for (const mistake of read.mistakes) this.#log.error({}, mistake);
@@ -131,7 +123,7 @@ export class LiveConfig {
     for (const note of read.notes) this.#log.warn({}, note);
     const { config, waiting } = withLiveOptions(this.#ownConfig, read.config);
     if (waiting.length > 0)
-      this.#log.warn({ options: waiting }, 'changed; counts from the next start');
+      this.#log.warn({ options: waiting }, 'changed options take effect after a restart');
     this.#ownConfig = config;
     this.#activateReloaded(this.#withStoreConfig(this.#appliedText).config);
   }
@@ -142,7 +134,7 @@ export class LiveConfig {
     await Promise.all(forwarders.map((forwarder) => forwarder?.close()));
   }
 
-  /** The given configuration with what the key says. */
+  /** This process's configuration with the store's. */
   #withStoreConfig(text: string | undefined): {
     readonly config: Config;
     readonly isSound: boolean;
@@ -150,7 +142,7 @@ export class LiveConfig {
     if (text === undefined) return { config: this.#ownConfig, isSound: true };
     const { config, warnings, isSound } = withStoreConfig(this.#ownConfig, text);
     for (const warning of warnings) this.#log.warn({ key: this.#key }, warning);
-    if (isSound) this.#log.info({ key: this.#key }, 'the configuration in the store counts');
+    if (isSound) this.#log.info({ key: this.#key }, 'applied the configuration from the store');
     return { config, isSound };
   }
 
@@ -158,12 +150,12 @@ export class LiveConfig {
     this.#activate(config);
     this.reloads.done++;
     const domains = config.domains.map(printName);
-    this.#log.info({ domains }, 'the configuration was read again');
+    this.#log.info({ domains }, 'applied the configuration that was read again');
   }
 
   #reject(): void {
     this.reloads.failed++;
-    this.#log.error({}, 'the configuration has mistakes: the old one stays in force');
+    this.#log.error({}, 'the configuration has mistakes; keeping the previous one');
   }
 
   #activate(config: Config): void {
@@ -180,7 +172,7 @@ export class LiveConfig {
     const isSame = before !== undefined && isSameValue(before.settings, settings);
     return {
       config,
-      // Other settings cost every finished answer, so the same ones stay the very same.
+      // New settings invalidate every answer, so equal settings keep their identity.
       settings: isSame ? before.settings : settings,
       forwarding: forwardingOf(config, before?.forwarding, this.forwardCounters, this.#log),
       mayRecurse: recursionRule(config.recursionAllow),
@@ -212,18 +204,16 @@ function zoneSettings(config: Config): ZoneSettings {
   };
 }
 
-/** From the configuration to a forwarder that never asks ourselves. */
-
-/** A forwarder, and what it was made from. */
-export interface Forwarding {
+/** A forwarder and the options that it was made from. */
+interface Forwarding {
   readonly upstreams: readonly Upstream[];
   readonly ndots: number;
-  /** `undefined` when there is nobody to ask. */
+  /** Undefined without upstreams. */
   readonly forwarder: Forwarder | undefined;
 }
 
-/** The one before when nothing differs, with all that it remembers. `undefined` when nothing is to be forwarded. */
-export function forwardingOf(
+/** Keeps the previous forwarder, with its cache, if nothing differs. Undefined if nothing is forwarded. The upstreams never include this server. */
+function forwardingOf(
   config: Config,
   before: Forwarding | undefined,
   counters: ForwardCounters,
@@ -238,51 +228,15 @@ export function forwardingOf(
     return { upstreams, ndots, forwarder: createForwarder({ upstreams, ndots, counters }) };
   }
   const apexes = config.domains.map(printName).join(' ');
-  log.warn({}, `no nameservers to ask: only names in ${apexes} are answered`);
+  log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
   return { upstreams, ndots, forwarder: undefined };
 }
 
-/** A host without a resolv.conf has nobody to ask, which is no mistake. */
+/** A host may have no resolv.conf. */
 function hostUpstreams(): readonly Upstream[] {
   try {
     return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'));
   } catch {
     return [];
   }
-}
-
-/** The server's options for the commands that take them beside `serve`: they judge what it would do. */
-
-/** As `serve` shows them. */
-export const SERVER_OPTIONS: readonly OptionWords[] = [
-  {
-    name: 'config',
-    form: 'text',
-    placeholder: 'FILE',
-    describe: 'JSON file with options by name (SORADNS_CONFIG)',
-  },
-  ...wordsOf(SERVE_OPTIONS),
-  ...wordsOf(STORE_OPTIONS).map((words) =>
-    words.name === 'store' ? { ...words, defaultText: 'file: in the state directory' } : words,
-  ),
-  ...wordsOf(SERVE_REGISTRAR_OPTIONS),
-  ...LEGACY_OPTIONS,
-];
-
-/** All of them, help showing only those of these names. */
-export function shownOnly(
-  names: readonly string[],
-  options: readonly OptionWords[],
-): readonly OptionWords[] {
-  return options.map((words) => (names.includes(words.name) ? words : { ...words, hidden: true }));
-}
-
-/** The configuration that `serve` would have; throws a `Failure` that lists every mistake. */
-export function configOf(
-  flags: Arguments['flags'],
-  { env, readFile, stateDirectory }: Io,
-): { readonly config: Config; readonly notes: readonly string[] } {
-  const read = readConfig({ flags, env, readFile, stateDirectory });
-  if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
-  return read;
 }

@@ -1,7 +1,32 @@
-/** What this process knows of itself, for its metrics. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** The process's metrics, under the names that Prometheus' own clients use. */
+import { readdirSync } from 'node:fs';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { counter, type Family, gauge, gauges } from '../observability/metrics.ts';
+import { openFilesLimit } from './process/openFiles.ts';
+import { version } from './process/process.ts';
+
+export interface ProcessStats {
+  readonly version: string;
+  readonly nodeVersion: string;
+  readonly cpuSeconds: number;
+  readonly residentOctets: number;
+  /** Undefined outside Linux. */
+  readonly openFds: number | undefined;
+  readonly maxFds: number | undefined;
+  readonly startUnixSeconds: number;
+  readonly heapUsedOctets: number;
+  readonly heapTotalOctets: number;
+  readonly externalOctets: number;
+  /** Delay of timers in the last one to two minutes. */
+  readonly eventLoopDelay: EventLoopDelay;
+  readonly configReloads: { readonly done: number; readonly failed: number };
+}
+
+export interface EventLoopDelay {
+  readonly p50Seconds: number;
+  readonly p99Seconds: number;
+  readonly maxSeconds: number;
+}
 
 export interface ProcessProbe {
   stats(configReloads: ProcessStats['configReloads']): ProcessStats;
@@ -21,7 +46,7 @@ export function createProcessProbe(): ProcessProbe {
         cpuSeconds: (user + system) / 1e6,
         residentOctets: memory.rss,
         openFds: openFds(),
-        maxFds: maxFds(),
+        maxFds: openFilesLimit(),
         startUnixSeconds,
         heapUsedOctets: memory.heapUsed,
         heapTotalOctets: memory.heapTotal,
@@ -34,11 +59,11 @@ export function createProcessProbe(): ProcessProbe {
   };
 }
 
-/** Timers fire so far apart; what is above it is delay. */
+/** The interval of the timer that measures; a longer interval is delay. */
 const RESOLUTION_MS = 20;
 const WINDOW_MS = 60_000;
 
-/** The worst of the window that runs and the whole one before it: readers don't disturb one another. */
+/** The worst of the current window and the one before. A read resets nothing, so several readers see the same. */
 class RecentDelays {
   readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #timer: NodeJS.Timeout;
@@ -83,51 +108,10 @@ function delaySeconds(nanoseconds: number): number {
 
 function openFds(): number | undefined {
   try {
-    return readdirSync('/proc/self/fd').length - 1; // less the one that reads
+    return readdirSync('/proc/self/fd').length - 1; // without the one that reads the folder
   } catch {
     return undefined;
   }
-}
-
-function maxFds(): number | undefined {
-  try {
-    const [, soft] =
-      /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
-    return soft === undefined ? undefined : Number(soft);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The version in package.json, which lies above both `src/` and `dist/`. */
-export function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return String((JSON.parse(text) as { version: unknown }).version);
-}
-
-/** The process, under the names that Prometheus' own clients use. */
-
-export interface ProcessStats {
-  readonly version: string;
-  readonly nodeVersion: string;
-  readonly cpuSeconds: number;
-  readonly residentOctets: number;
-  /** Undefined where the system does not tell. */
-  readonly openFds: number | undefined;
-  readonly maxFds: number | undefined;
-  readonly startUnixSeconds: number;
-  readonly heapUsedOctets: number;
-  readonly heapTotalOctets: number;
-  readonly externalOctets: number;
-  /** How late timers were in the last minutes. */
-  readonly eventLoopDelay: EventLoopDelay;
-  readonly configReloads: { readonly done: number; readonly failed: number };
-}
-
-export interface EventLoopDelay {
-  readonly p50Seconds: number;
-  readonly p99Seconds: number;
-  readonly maxSeconds: number;
 }
 
 export function processFamilies(stats: ProcessStats): Family[] {
@@ -136,21 +120,29 @@ export function processFamilies(stats: ProcessStats): Family[] {
     {
       kind: 'gauge',
       name: 'soradns_build_info',
-      help: 'Always 1; the labels say what runs.',
+      help: 'Always 1; the labels name the versions.',
       samples: [{ labels: { version, nodeversion: nodeVersion }, value: 1 }],
     },
-    counter('process_cpu_seconds_total', 'CPU time, of user and system.', stats.cpuSeconds),
+    counter('process_cpu_seconds_total', 'User and system CPU time.', stats.cpuSeconds),
     gauge('process_resident_memory_bytes', 'Resident memory.', stats.residentOctets),
     ...fds(stats),
-    gauge('process_start_time_seconds', 'Start, since 1970.', stats.startUnixSeconds),
+    gauge(
+      'process_start_time_seconds',
+      'Start of the process in seconds since 1970.',
+      stats.startUnixSeconds,
+    ),
     gauge('nodejs_heap_size_used_bytes', 'Heap in use.', stats.heapUsedOctets),
     gauge('nodejs_heap_size_total_bytes', 'Heap taken from the system.', stats.heapTotalOctets),
     gauge('nodejs_external_memory_bytes', 'Memory outside the heap.', stats.externalOctets),
     delays(stats.eventLoopDelay),
-    counter('soradns_config_reload_total', 'Configurations that were taken.', configReloads.done),
+    counter(
+      'soradns_config_reload_total',
+      'Configurations read again and applied.',
+      configReloads.done,
+    ),
     counter(
       'soradns_config_reload_failed_total',
-      'Configurations with mistakes, which left the old one in force.',
+      'Configurations read again and rejected because of mistakes.',
       configReloads.failed,
     ),
   ];
@@ -158,15 +150,19 @@ export function processFamilies(stats: ProcessStats): Family[] {
 
 function fds({ openFds, maxFds }: ProcessStats): Family[] {
   return [
-    ...(openFds === undefined ? [] : [gauge('process_open_fds', 'Open descriptors.', openFds)]),
-    ...(maxFds === undefined ? [] : [gauge('process_max_fds', 'The limit of them.', maxFds)]),
+    ...(openFds === undefined
+      ? []
+      : [gauge('process_open_fds', 'Open file descriptors.', openFds)]),
+    ...(maxFds === undefined
+      ? []
+      : [gauge('process_max_fds', 'Limit on open file descriptors.', maxFds)]),
   ];
 }
 
 function delays({ p50Seconds, p99Seconds, maxSeconds }: EventLoopDelay): Family {
   return gauges(
     'nodejs_eventloop_delay_seconds',
-    'How late the event loop was in the last minutes.',
+    'Delay of the event loop in the last minutes.',
     'stat',
     Object.entries({ p50: p50Seconds, p99: p99Seconds, max: maxSeconds }),
   );

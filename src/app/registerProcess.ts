@@ -1,4 +1,4 @@
-/** `soradns register` as a process: log, start, say where, wait for a signal, stop. */
+/** `soradns register` as a process: opens the log and the store, starts the registrar, waits for a signal, stops. */
 import { printSocketAddress } from '../dns/address.ts';
 import { printName } from '../dns/name.ts';
 import { type Log, openLog } from '../observability/log.ts';
@@ -6,23 +6,24 @@ import type { RegistrarEvent } from '../registrar/events.ts';
 import { printReason, type RegistrarStatus } from '../registrar/status.ts';
 import { HttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';
-import { httpLimits } from './httpServer.ts';
+import { httpLimits, listenProblem } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
 import { EXIT_CODES, Failure, failureOf } from './process/failure.ts';
+import { openStore } from './process/openStore.ts';
 import {
   exitOnFault,
   type Io,
   lingerMsAfter,
   logLibraryOutput,
   untilAborted,
+  version,
 } from './process/process.ts';
-import { openStore } from './process/storeAccess.ts';
-import { createProcessProbe, version } from './processStats.ts';
+import { createProcessProbe } from './processStats.ts';
 import type { RegisterConfig } from './registrar/registrarConfig.ts';
 import { registrarLog } from './registrar/registrarLog.ts';
 import { type RunningRegistrar, startRegistrar } from './registrar/runningRegistrar.ts';
 
-/** Registers until SIGINT or SIGTERM. Throws a `Failure` when it cannot begin. */
+/** Registers until SIGINT or SIGTERM. Throws a `Failure` if it cannot start. */
 export async function register(config: RegisterConfig, io: Io): Promise<number> {
   io.outliveReaders();
   const log = await openLog({ level: config.logLevel, pretty: io.stdout.isTty });
@@ -59,7 +60,7 @@ interface Pages {
   close(): Promise<void>;
 }
 
-/** The listener of status and health. Where nobody asked for this address, doing without it is no reason not to begin. */
+/** The listener for status and health. A default address that cannot be used does not keep the registrar from starting. */
 async function startPages(
   { http, httpHosts, mustHaveHttp }: RegisterConfig,
   registrar: RunningRegistrar,
@@ -80,23 +81,20 @@ async function startPages(
     allowedHosts: httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),
     onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
-    onListenerError: (err) => log.warn({ err }, 'listener'),
+    onListenerError: (err) => log.warn({ err }, 'the HTTP listener failed'),
   });
   try {
     const where = printSocketAddress(await listener.listen(http.address, http.port));
     return { where, close: () => listener.close() };
   } catch (error) {
-    const { code } = failureOf(error);
-    const reason = (error as { code?: string }).code ?? 'failed';
-    const problem = `--http: cannot listen on ${printSocketAddress(http)} (${reason})`;
-    if (mustHaveHttp)
-      throw new Failure(code, problem, 'choose another address, or write --http off');
-    log.warn({}, `${problem}; there is no status page`);
+    const { code, reason } = await listenProblem(error, http, true);
+    if (mustHaveHttp) throw new Failure(code, reason, 'choose another address, or --http off');
+    log.warn({}, `${reason}; continuing without a status page`);
     return undefined;
   }
 }
 
-interface Begun {
+interface Started {
   readonly registrar: RunningRegistrar;
   readonly store: LeaseStore;
   readonly http: string | undefined;
@@ -104,7 +102,7 @@ interface Begun {
 
 function announce(
   { context, settings }: RegisterConfig,
-  { registrar, store, http }: Begun,
+  { registrar, store, http }: Started,
   log: Log,
 ): void {
   log.info(
@@ -119,22 +117,22 @@ function announce(
   );
 }
 
-const LOOK_EVERY_MS = 20;
+const POLL_MS = 20;
 
 export interface DryRun {
   readonly status: RegistrarStatus;
   readonly events: readonly RegistrarEvent[];
 }
 
-/** Finds once what the registrar would write. Throws a `Failure` when the engine or the store cannot be reached. */
+/** Finds out once what the registrar would write. Throws a `Failure` if the engine or the store is unreachable. */
 export async function dryRun(config: RegisterConfig, { stop }: Pick<Io, 'stop'>): Promise<DryRun> {
   const store = await openStore(config.store);
   const events: RegistrarEvent[] = [];
   const registrar = startRegistrar({ ...config, store, onEvent: (event) => events.push(event) });
   try {
     while (!registrar.isUpToDate() && !stop.aborted) {
-      throwIfLost(events);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      throwIfLost(events, config.store.kind);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     return { status: registrar.status(), events };
   } finally {
@@ -143,13 +141,20 @@ export async function dryRun(config: RegisterConfig, { stop }: Pick<Io, 'stop'>)
   }
 }
 
-function throwIfLost(events: readonly RegistrarEvent[]): void {
+function throwIfLost(
+  events: readonly RegistrarEvent[],
+  store: RegisterConfig['store']['kind'],
+): void {
   for (const event of events) {
     if (event.kind === 'engineLost') {
-      const hint = 'is docker running? another engine is chosen with --docker-host';
+      const hint = 'is Docker running? --docker-host chooses another engine';
       throw new Failure('unreachable', event.error.message, hint);
     }
-    if (event.kind === 'store' && event.event.kind === 'lost') throw failureOf(event.event.error);
-    if (event.kind === 'writeFailed' || event.kind === 'leaseFailed') throw failureOf(event.error);
+    if (event.kind === 'store' && event.event.kind === 'lost') {
+      throw failureOf(event.event.error, store);
+    }
+    if (event.kind === 'writeFailed' || event.kind === 'leaseFailed') {
+      throw failureOf(event.error, store);
+    }
   }
 }

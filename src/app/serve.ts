@@ -1,4 +1,4 @@
-/** `soradns serve` as a process: log, start, say where, wait for a signal, stop. */
+/** `soradns serve` as a process: opens the log, starts the server, waits for a signal, stops. */
 import type { Config, ConfigResult } from '../config/config.ts';
 import { printSocketAddress } from '../dns/address.ts';
 import { printName } from '../dns/name.ts';
@@ -6,6 +6,7 @@ import { type Log, openLog } from '../observability/log.ts';
 import { printable } from '../observability/printable.ts';
 import { type EngineEndpoint, endpointLabel } from '../registrar/engine/endpoint.ts';
 import { EXIT_CODES, Failure } from './process/failure.ts';
+import { inheritedSockets } from './process/inheritedSockets.ts';
 import {
   exitOnFault,
   type Io,
@@ -14,38 +15,45 @@ import {
   logLibraryOutput,
   untilAborted,
 } from './process/process.ts';
-import { inheritedSockets, superviseBy } from './process/systemd.ts';
+import { superviseBy } from './process/supervisor.ts';
 import { type Server, startServer } from './server.ts';
 
-export interface ServeOrders {
+export interface ServeOptions {
   readonly config: Config;
-  /** The engine whose containers are registered, if any are. */
+  /** The engine whose containers are registered, if any. */
   readonly docker: EngineEndpoint | undefined;
-  /** For the log: what was told and has no effect, or not the one that it seems to have. */
+  /** Warnings for the log about options without the expected effect. */
   readonly notes: readonly string[];
-  /** For the log: what was decided for lack of being told. */
+  /** Lines for the log about values that `up` has chosen. */
   readonly decisions: readonly string[];
-  /** The configuration as its sources have it by then. */
+  /** Reads the configuration from its sources again. */
   readonly readAgain: () => ConfigResult<Config>;
 }
 
-/** Serves until `io.stop`, which the caller has taken the signals for. Throws a `Failure` when it cannot begin. */
-export async function serve(orders: ServeOrders, io: Io): Promise<number> {
+/** Serves until `io.stop` is aborted. Throws a `Failure` if the server cannot start. */
+export async function serve(options: ServeOptions, io: Io): Promise<number> {
   io.outliveReaders();
-  const { logLevel } = orders.config;
-  const log = await openLog({ level: logLevel, pretty: io.stdout.isTty });
+  const log = await openLog({ level: options.config.logLevel, pretty: io.stdout.isTty });
   const endLibraryOutput = logLibraryOutput(log);
   exitOnFault(log);
-  return serveWith(log, orders, io).finally(endLibraryOutput);
+  try {
+    return await serveUntilStopped(options, io, log);
+  } finally {
+    log.close();
+    endLibraryOutput();
+  }
 }
 
-async function serveWith(log: Log, orders: ServeOrders, io: Io): Promise<number> {
-  const { config, docker, notes, decisions, readAgain } = orders;
+async function serveUntilStopped(options: ServeOptions, io: Io, log: Log): Promise<number> {
+  const { config, docker, notes, decisions, readAgain } = options;
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
   const replaced = new AbortController();
-  const server = await started(orders, io, log, () => replaced.abort());
-  if (server === undefined) return ended(io, log);
+  const server = await start(options, io, log, () => replaced.abort());
+  if (server === undefined) {
+    log.info({ signal: io.stop.reason }, 'stopped before serving');
+    return 0;
+  }
   const supervisor = superviseBy(
     io.env,
     () => statusOf(server),
@@ -59,51 +67,43 @@ async function serveWith(log: Log, orders: ServeOrders, io: Io): Promise<number>
   });
   announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
-  // Without a new mount nothing is registered any more, and the names that there are stay for the lease.
+  // A replaced Docker socket ends registering, so the process exits for a restart; the lease keeps the names meanwhile.
   await untilAborted(AbortSignal.any([io.stop, replaced.signal]));
   log.info({ signal: io.stop.reason }, 'stopping');
   supervisor?.stopping();
   await server.close({
     lameDuckMs: lameDuckMsAfter(io.stop.reason, server.config().lameDuckSeconds),
-    // What a memory store holds is gone anyway.
+    // A memory store ends with this process, so its records need no removal.
     lingerMs: config.store.kind === 'memory' ? 0 : lingerMsAfter(io.stop.reason),
   });
   supervisor?.close();
   const { queries, replies, shed, sendErrors } = server.stats().udp;
   log.info({ udp: { queries, replies, shed, sendErrors } }, 'stopped');
-  log.close();
   return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
 }
 
-/** Undefined where it was told to stop first. */
-async function started(
-  { config, docker }: ServeOrders,
+/** Undefined if `io.stop` was aborted first. */
+async function start(
+  { config, docker }: ServeOptions,
   io: Io,
   log: Log,
   onSocketReplaced: () => void,
 ): Promise<Server | undefined> {
   const inherited = await inheritedSockets(config.systemd, io.env);
   const { stop, stateDirectory } = io;
-  const options = { docker, inherited, stop, stateDirectory, onSocketReplaced };
-  const outcome = await startServer(config, log, options);
+  const startOptions = { docker, inherited, stop, stateDirectory, onSocketReplaced };
+  const outcome = await startServer(config, log, startOptions);
   switch (outcome.kind) {
     case 'started':
       return outcome.server;
     case 'stopped':
       return undefined;
     case 'refused':
-      log.close();
       throw new Failure(outcome.code, outcome.reason, outcome.hint);
   }
 }
 
-function ended(io: Io, log: Log): number {
-  log.info({ signal: io.stop.reason }, 'stopped before anything was served');
-  log.close();
-  return 0;
-}
-
-/** One line, for a service manager. */
+/** One line for the service manager. */
 function statusOf(server: Server): string {
   const [reason] = server.readiness();
   if (reason !== undefined) return printable(`not ready: ${reason}`);
@@ -128,11 +128,11 @@ function announce(
   );
 }
 
-/** On a store without a single service, and a terminal: what a newcomer can try. Logs are for machines. */
+/** Shows a newcomer what to try, on a terminal and with an empty store. The log is for machines, so this is not in it. */
 async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
   if (!io.stderr.isTty) return;
   const [dns] = server.endpoints;
-  // Where the token is needed the line would not work as it stands, and the token is not for showing.
+  // With --http-writers token the line would need the token, which must not be shown.
   if (dns === undefined || server.http === undefined || config.httpWriters === 'token') return;
   const { services, domains } = await server.loaded;
   const [apex] = domains;

@@ -3,10 +3,10 @@
  * Imports: every folder.
  * Used by: cli/commands.
  *
- * The composition root: from a configuration to a running server. Everything else takes its parts as arguments; they are
- * made by `serverParts`, and here started in the order in which they need each other, and stopped in the reverse one.
- * Nothing waits for the store: the listeners are there at once, and answer for themselves until it was read. But a
- * server that takes over waits until it has read the store, 60 s at most, before it shares another's addresses.
+ * The composition root: `assemble` (serverParts.ts) makes the parts of a server, and `startServer` starts them in the
+ * order of their dependencies; `close` stops them in reverse. Listening does not wait for the store: until the store is
+ * read, the server answers SERVFAIL. A server that takes over reads the store first, for 60 s at most, and then shares
+ * its predecessor's addresses.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config, ConfigResult } from '../config/config.ts';
@@ -25,65 +25,66 @@ import {
 } from '../server/listen.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
-import { openStore } from './process/storeAccess.ts';
+import { storeReasons } from './mirrorReports.ts';
+import { openStore } from './process/openStore.ts';
 import { ServerRegistrar } from './registrar/serverRegistrar.ts';
-import { assemble, closeParts, type ServerParts, statsOf, storeReasons } from './serverParts.ts';
+import { assemble, closeParts, type ServerParts, statsOf } from './serverParts.ts';
 import { giveWay, httpLater, prepareTakeover, warmUp } from './takeover.ts';
 
 export interface Server {
-  /** Where DNS is answered, with the ports that were really got. */
+  /** The addresses that answer DNS, with the actual ports. */
   readonly endpoints: readonly SocketAddress[];
   readonly http: SocketAddress | undefined;
   /** The store's label, without credentials. */
   readonly store: string;
-  /** Resolves once the store was read to its end. */
+  /** Resolves once the store has been read completely. */
   readonly loaded: Promise<Loaded>;
-  /** Why the server is not ready; empty when it is. */
+  /** Why the server is not ready; empty if it is. */
   readiness(): readonly string[];
   stats(): ServerStats;
   /** The configuration in force. */
   config(): Config;
-  /** Puts the configuration that was read again in force, or says why not. */
+  /** Applies a configuration that was read again, or logs why not. */
   reload(read: ConfigResult<Config>): void;
-  /** Is not ready from here on. Stops taking questions, answers those that are there, and frees everything. */
+  /** Makes the server unready, stops accepting queries, answers those received, and frees everything. */
   close(waits?: Partial<Waits>): Promise<void>;
 }
 
-/** What comes before the end, side by side. */
+/** How long `close` waits before it stops; the waits run in parallel. */
 export interface Waits {
-  /** Questions are answered for so long yet, so that whoever looks at the readiness can go elsewhere. */
+  /** Queries are still answered, so that a load balancer can notice `/readyz` and choose another server. */
   readonly lameDuckMs: number;
-  /** The registrar serves deaths for so long. */
+  /** The registrar still removes the records of containers that stop. */
   readonly lingerMs: number;
 }
 
 export interface Loaded {
   readonly services: number;
-  /** Those of the store's configuration, where it counts. */
+  /** Includes the domains of the configuration in the store. */
   readonly domains: readonly Name[];
 }
 
 export type StartOutcome =
   | { readonly kind: 'started'; readonly server: Server }
-  /** It was told to stop while it waited for its turn to take over. All is freed. */
+  /** `stop` was aborted before the takeover. Everything is freed. */
   | { readonly kind: 'stopped' }
-  /** An address could not be had. */
+  /** An address could not be used. Everything is freed. */
   | StartRefusal;
 
 export interface StartOptions {
-  /** The engine to register from, if any. */
+  /** The engine whose containers are registered. */
   readonly docker?: EngineEndpoint | undefined;
-  /** Served instead of `config.addr`, if there are any. */
+  /** Sockets to serve instead of `config.addr`; empty: serve `config.addr`. */
   readonly inherited?: readonly InheritedSocket[];
-  /** For what a server keeps besides its store; without one it keeps nothing. */
+  /** The folder for the token file if the store has none; without it the server keeps no token. */
   readonly stateDirectory?: string;
-  /** Ends the waiting of one that is to take over; `close` ends a server that has started. */
+  /** Ends the wait before a takeover; `close` stops a server that has started. */
   readonly stop?: AbortSignal;
-  /** The engine has a new socket that only a new start of this process leads to. */
+  /** Docker has replaced its socket, and only a restart of this container reaches the new one. */
   readonly onSocketReplaced?: () => void;
 }
 
-/** Rejects with a `StoreError` when an embedded store cannot be opened. */
+/** Throws a `Failure` if an embedded store cannot be opened. */
 export async function startServer(
   config: Config,
   log: Log,
@@ -97,24 +98,31 @@ export async function startServer(
     log,
   );
   const whenLoaded = loaded(parts);
-  const taken = await takeAddresses(config, parts, whenLoaded, options);
-  if (taken.kind !== 'taken') return taken;
+  const listening = await listen(config, parts, whenLoaded, options);
+  if (listening.kind !== 'listening') return listening;
   const registrar =
     docker && new ServerRegistrar(config, docker, parts.store, log, onSocketReplaced);
-  const running = { config, log, parts, registrar, endpoints: taken.endpoints, stateDirectory };
-  const standing = { stopping: false };
-  const readiness = readinessOf(running, standing);
-  const http = await startPages(running, readiness);
+  const starting = {
+    config,
+    log,
+    parts,
+    registrar,
+    endpoints: listening.endpoints,
+    stateDirectory,
+  };
+  const closing = { hasBegun: false };
+  const readiness = readinessOf(starting, closing);
+  const http = await startPages(starting, readiness);
   if (http.kind === 'refused') {
     await closeParts(parts);
     return http;
   }
   if (!config.takeover) parts.mirror.start();
-  // By then they may be others than those that were loaded.
+  // The domains may change between loading and this moment, so they are read here.
   void whenLoaded.then(() => registrar?.start(parts.liveConfig.config.domains));
   parts.liveConfig.onChanged(() => registrar?.setDomains(parts.liveConfig.config.domains));
   const server: Server = {
-    endpoints: running.endpoints,
+    endpoints: starting.endpoints,
     http: http.endpoint,
     store: parts.store.label,
     loaded: whenLoaded,
@@ -123,9 +131,9 @@ export async function startServer(
     config: () => parts.liveConfig.config,
     reload: (read) => parts.liveConfig.reload(read),
     async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {
-      standing.stopping = true;
-      const settleMs = await giveWay(running.endpoints, [parts.udp, parts.tcp], log);
-      await Promise.all([pause(Math.max(lameDuckMs, settleMs)), registrar?.close(lingerMs)]);
+      closing.hasBegun = true;
+      const giveWayMs = await giveWay(starting.endpoints, [parts.udp, parts.tcp], log);
+      await Promise.all([pause(Math.max(lameDuckMs, giveWayMs)), registrar?.close(lingerMs)]);
       await http.close();
       await closeParts(parts);
     },
@@ -133,7 +141,7 @@ export async function startServer(
   return { kind: 'started', server };
 }
 
-/** What the rest of the start works with. */
+/** What the later steps of the start need. */
 interface Starting {
   readonly config: Config;
   readonly log: Log;
@@ -144,11 +152,11 @@ interface Starting {
 }
 
 type Listening =
-  | { readonly kind: 'taken'; readonly endpoints: readonly SocketAddress[] }
+  | { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] }
   | Exclude<StartOutcome, { kind: 'started' }>;
 
-/** Listens, in the place of a predecessor only when all is ready. Where it does not, everything is freed. */
-async function takeAddresses(
+/** Listens on the addresses; beside a predecessor only once the answers are ready. Frees everything if it fails. */
+async function listen(
   config: Config,
   parts: ServerParts,
   whenLoaded: Promise<Loaded>,
@@ -167,17 +175,17 @@ async function takeAddresses(
   const listening = await (inherited.length > 0
     ? adoptAll(inherited, parts)
     : listenAll(config.addr, parts));
-  if (listening.kind === 'listening') return { kind: 'taken', endpoints: listening.endpoints };
+  if (listening.kind === 'listening') return { kind: 'listening', endpoints: listening.endpoints };
   await closeParts(parts);
   return refusal(listening);
 }
 
 function readinessOf(
   { parts, registrar }: Starting,
-  standing: { readonly stopping: boolean },
+  closing: { readonly hasBegun: boolean },
 ): () => readonly string[] {
   return () => [
-    ...(standing.stopping ? ['server: stopping'] : []),
+    ...(closing.hasBegun ? ['server: stopping'] : []),
     ...storeReasons(parts.mirror.state(), parts.store),
     ...(registrar?.readiness() ?? []),
   ];
@@ -201,8 +209,9 @@ async function loaded({ mirror, catalog, liveConfig }: ServerParts): Promise<Loa
   return { services: catalog.size, domains: liveConfig.config.domains };
 }
 
-/** For an address that the host has, but not the container that looks for it. */
-const FOREIGN_HINT = "in a container give it the host's network (--network host), or choose --addr";
+/** A container without the host's network does not have the host's addresses. */
+const FOREIGN_HINT =
+  "in a container, share the host's network (--network host); otherwise choose another --addr";
 
 function refusal(failure: ListenFailure): StartRefusal {
   return {

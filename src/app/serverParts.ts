@@ -1,6 +1,6 @@
 /**
- * What a server is made of: its parts, made in the order in which they need each other, tied together, and freed in the
- * reverse one. Nothing is started here.
+ * Makes the parts of a server in the order of their dependencies, connects them, and frees them in reverse. `startServer`
+ * starts them.
  */
 import type { Config } from '../config/config.ts';
 import {
@@ -22,18 +22,19 @@ import type { ServerStats } from '../server/http/health.ts';
 import { createResponder, OutstandingAnswers } from '../server/responder.ts';
 import { createTcpListener, type TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
-import { Mirror, type MirrorEvent, type MirrorState } from '../store/mirror.ts';
-import type { LeaseStore, Store } from '../store/store.ts';
+import { Mirror, type MirrorEvent } from '../store/mirror.ts';
+import type { LeaseStore } from '../store/store.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
 import { reserveTable, startRefreshing } from './answerTable.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
+import { createMirrorLog } from './mirrorReports.ts';
 import { compactHeap } from './process/process.ts';
 import { createProcessProbe } from './processStats.ts';
 import { openUdp, streamSockets } from './udp.ts';
 
-/** All that a server is made of, but HTTP. */
+/** All parts but HTTP and the registrar. */
 export interface ServerParts {
   readonly store: LeaseStore;
   readonly catalog: Catalog;
@@ -51,7 +52,6 @@ export interface ServerParts {
   readonly faults: FaultLog;
 }
 
-/** The parts of a server that is to be started. */
 export function assemble(config: Config, store: LeaseStore, log: Log): ServerParts {
   const measured = {
     answers: new AnswerCounters(),
@@ -81,7 +81,7 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   const answering = { table, publisher, stopRefreshing };
   const core = { ...answering, catalog, liveConfig, mirror, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
-  const onError = (err: Error): void => log.warn({ err }, 'listener');
+  const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
   const udp = openUdp(config, { liveConfig, table, respond, onError, log });
   tableBlocks.push(...udp.blocks);
@@ -116,7 +116,7 @@ function mirrorOf(
   log: Log,
   onEvent: (event: MirrorEvent) => void,
 ): Mirror {
-  const say = createMirrorLog(log);
+  const logEvent = createMirrorLog(log);
   return new Mirror({
     store,
     prefix: keyPrefix(config.pathPrefix),
@@ -129,18 +129,18 @@ function mirrorOf(
       revisions: () => catalog.revisions(),
     },
     onEvent(event) {
-      say(event, { services: catalog.size, invalid: catalog.invalid.size });
-      if (event.kind === 'loaded') liveConfig.applyStoreConfig(); // the mirror is not synced before this returns
+      logEvent(event, { services: catalog.size, invalid: catalog.invalid.size });
+      if (event.kind === 'loaded') liveConfig.applyStoreConfig(); // before the mirror counts as synced and queries are answered
       onEvent(event);
       if (isBigLoad(event)) compactHeap();
     },
   });
 }
 
-/** Answers for what the table of finished ones does not have. */
+/** Answers queries that the answer table cannot answer. */
 interface SlowPath {
   readonly respond: Respond;
-  /** Asks nobody, counts and logs nothing. */
+  /** Never forwards, counts or logs. */
   readonly respondQuietly: Respond;
   /** Answers that wait for other servers. */
   readonly pending: OutstandingAnswers;
@@ -192,10 +192,10 @@ function slowPathOf(
   return { respond, respondQuietly, pending };
 }
 
-/** Answers what has arrived, then frees everything. */
+/** Answers the queries received so far, then frees everything. */
 export async function closeParts(parts: ServerParts): Promise<void> {
   const { store, liveConfig, mirror, queryLog, slowPath, udp, tcp, measured, faults } = parts;
-  await afterNextPoll(); // what has arrived is answered too
+  await afterNextPoll(); // reads and answers packets that the kernel already holds
   await udp.stop();
   await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
   await udp.close();
@@ -221,66 +221,16 @@ export function statsOf({ catalog, mirror, udp, tcp }: ServerParts): ServerStats
   };
 }
 
-/** Below this the garbage of a load is not worth a pause. */
+/** A smaller load leaves too little garbage for a pause. */
 const BIG_LOAD_KEYS = 20_000;
 
 function isBigLoad(event: MirrorEvent): boolean {
   return event.kind === 'loaded' && event.keys >= BIG_LOAD_KEYS;
 }
 
-/** What is said of the mirror: in the log, of its events; to those who ask whether the server is ready, of its state. */
-
-const MESSAGES = {
-  loaded: 'the store is loaded',
-  resumed: 'the store is back',
-  relisted: 'the store was read anew',
-};
-
-/** What the catalog has of the store: services, and values that are none. */
-export interface CatalogCounts {
-  readonly services: number;
-  readonly invalid: number;
-}
-
-/** More reasons than this for one loss are not told apart. */
-const MAX_REASONS = 16;
-
-/** A log of a mirror's events. Of a loss it says each reason once, however often it is met, until the store is back. */
-export function createMirrorLog(log: Log): (event: MirrorEvent, held: CatalogCounts) => void {
-  const said = new Set<string>();
-  return (event, held) => {
-    if (event.kind === 'lost') {
-      const { error } = event;
-      const reason = error instanceof Error ? error.message : String(error);
-      if (event.failuresInARow === 1) said.clear();
-      const isNews = !said.has(reason) && said.size < MAX_REASONS;
-      said.add(reason);
-      (isNews ? log.warn : log.debug)({ reason }, 'the store is out of reach');
-      return;
-    }
-    const { kind, ...fields } = event;
-    log.info(kind === 'resumed' ? fields : { ...fields, ...held }, MESSAGES[kind]);
-  };
-}
-
-/** Why the store keeps the server from being ready; empty when it does not. */
-export function storeReasons(state: MirrorState, store: Store): string[] {
-  const { label } = store;
-  const trouble = state.kind === 'synced' ? store.writeTrouble?.() : undefined;
-  if (trouble !== undefined) return [`store: degraded, ${trouble}; answers go on from memory`];
-  switch (state.kind) {
-    case 'loading':
-      return [`store: ${label} was not read yet${state.reason ? ` (${state.reason})` : ''}`];
-    case 'synced':
-      return [];
-    case 'stale':
-      return [`store: ${label} is out of reach (${state.reason}); answers are the last known`];
-  }
-}
-
 /**
- * A query log of as many lines a second as the configuration in force allows. What the table answers comes by here only
- * as far as its readers are told to leave it (`table`); `unrecorded` counts the rest.
+ * A query log with the current limit of `--log-queries`. Workers hand over as many queries a second as `table` says, so
+ * that this log can record them; `unrecorded` counts the others.
  */
 export function createQueryLogOf(
   liveConfig: LiveConfig,

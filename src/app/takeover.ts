@@ -1,7 +1,7 @@
 /**
- * Replacing a server while it answers (`--takeover`). The new one reads the store first and only then shares the old
- * one's addresses; the old one, told to end, has the kernel give everything new to its successor, answers what it has,
- * and is gone.
+ * Replaces a running server without a gap (`--takeover`). The new server reads the store first and only then shares the
+ * addresses. The old server, once it gets SIGTERM, makes the kernel give new packets to its successor, answers the
+ * packets that it has, and exits.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SocketAddress } from '../dns/address.ts';
@@ -15,30 +15,30 @@ import { withDeadline } from '../timing/deadline.ts';
 import type { Node } from '../zone/tree.ts';
 import type { HttpOutcome, StartRefusal } from './httpServer.ts';
 
-/** Whether the new server may have the addresses, or why not. */
+/** Whether the new server may share the addresses, or why not. */
 export type TakeoverOutcome =
   | { readonly kind: 'ready' }
-  /** It was told to stop meanwhile. */
+  /** `stop` was aborted. */
   | { readonly kind: 'stopped' }
   | StartRefusal;
 
-/** A server that has nothing to say yet must not take questions from one that has. */
+/** A server without answers must not take queries from one that has them. */
 const STORE_TIMEOUT_MS = 60_000;
 
 const LATE: TakeoverOutcome = {
   kind: 'refused',
   code: 'unreachable',
-  reason: `--takeover: the store was not read within ${STORE_TIMEOUT_MS / 1000} s; the other server goes on`,
+  reason: `--takeover: the store could not be read within ${STORE_TIMEOUT_MS / 1000} s; the running server continues`,
 };
 
 export interface TakeoverParts {
   readonly loaded: Promise<unknown>;
-  /** Fills the table. */
+  /** Fills the answer table. */
   readonly warmUp: () => Promise<void>;
   readonly udp: { begin(): Promise<void> };
 }
 
-/** Gets everything ready but the addresses. */
+/** Prepares everything but the addresses. */
 export async function prepareTakeover(
   parts: TakeoverParts,
   stop?: AbortSignal,
@@ -61,7 +61,7 @@ async function readFirst(loaded: Promise<unknown>, stop?: AbortSignal): Promise<
 
 const HTTP_RETRY_MS = 100;
 
-/** HTTP as soon as the predecessor leaves it. */
+/** Starts HTTP once the predecessor frees its port. */
 export function httpLater(start: () => Promise<HttpOutcome>, log: Log): Promise<HttpOutcome> {
   return new RetriedStart(start, log).begin();
 }
@@ -81,7 +81,7 @@ class RetriedStart {
   async begin(): Promise<HttpOutcome> {
     const first = await this.#start();
     if (first.kind === 'started' || first.code !== 'unreachable') return first;
-    this.#log.info({}, 'HTTP is served once the other server has ended');
+    this.#log.info({}, 'HTTP starts once the previous server has stopped');
     this.#trying = this.#tryOn();
     const close = async (): Promise<void> => {
       this.#isClosed = true;
@@ -97,7 +97,7 @@ class RetriedStart {
       const outcome = await this.#start();
       if (outcome.kind === 'refused') continue;
       this.#close = outcome.close;
-      this.#log.info({}, 'HTTP is served');
+      this.#log.info({}, 'HTTP started');
       return;
     }
   }
@@ -107,10 +107,10 @@ interface GivingWay {
   giveWay(): void;
 }
 
-/** Packets that the kernel has given to our sockets meanwhile are there by then. */
-const SETTLE_MS = 300;
+/** By then this server has received the packets that the kernel had already given to its sockets. */
+const GIVE_WAY_MS = 300;
 
-/** Leaves what comes from now on to a successor, if there is one. Gives how long to go on answering at least. */
+/** Leaves new packets to a successor, if one shares the addresses. Returns how long to continue answering at least. */
 export async function giveWay(
   endpoints: readonly SocketAddress[],
   listeners: readonly GivingWay[],
@@ -119,31 +119,32 @@ export async function giveWay(
   if (!(await hasSuccessor(endpoints))) return 0;
   try {
     for (const listener of listeners) listener.giveWay();
-    log.info({}, 'a successor answers from now on');
+    log.info({}, 'the successor answers new queries');
   } catch (err) {
-    log.warn({ err }, 'cannot give way to the successor; it gets everything at the end');
+    log.warn(
+      { err },
+      'cannot leave new queries to the successor; it gets them once this server has stopped',
+    );
   }
-  return SETTLE_MS;
+  return GIVE_WAY_MS;
 }
 
-/** Asking ourselves before anybody else does, so that answers are in the table, and the code that makes them is fast. */
-
 const TYPES = [Type.A, Type.AAAA, Type.SRV];
-/** What was not asked by then is worked out when it is. */
+/** Limits of the warm-up; later answers are computed when a client asks. */
 const MAX_QUESTIONS = 30_000;
 const MAX_MS = 2_000;
-/** After so much work in a row the rest of the process gets its turn. */
+/** The event loop runs at least this often. */
 const SLICE_MS = 8;
 
-const OURSELVES: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 1 };
+const WARM_UP_CLIENT: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 1 };
 
-/** Asks for the names below `root`, as many as there is time for. */
+/** Queries the names below `root`, which puts their answers into the table and makes V8 compile the code. */
 export async function warmUp(root: Node, respond: Respond): Promise<void> {
   const beganMs = performance.now();
   let sliceFromMs = beganMs;
   let asked = 0;
   for (const name of namesBelow(root)) {
-    for (const type of TYPES) respond(queryFor(name, type), OURSELVES, () => {});
+    for (const type of TYPES) respond(queryFor(name, type), WARM_UP_CLIENT, () => {});
     asked += TYPES.length;
     const nowMs = performance.now();
     if (asked >= MAX_QUESTIONS || nowMs - beganMs > MAX_MS) return;
@@ -167,9 +168,7 @@ function queryFor(qname: Name, qtype: number): Uint8Array {
   return encodeQuery({ id: 0, question, edns: undefined, ...flags });
 }
 
-/** Whether another process shares our addresses already: a successor that was started to take them over. */
-
-/** True if each of the addresses has a socket of somebody else's beside ours, for UDP and for TCP. Only on Linux. */
+/** True if another process listens on each of the addresses too, for UDP and TCP. Always false outside Linux. */
 export async function hasSuccessor(endpoints: readonly SocketAddress[]): Promise<boolean> {
   const own = await openSockets('self');
   if (own.size === 0 || endpoints.length === 0) return false;

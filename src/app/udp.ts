@@ -1,5 +1,6 @@
-/** Which sockets a server has: worker threads on batched sockets where they can be had, else Node's own sockets. */
+/** Chooses the sockets of a server: worker threads with batched sockets if the host has them, else Node's sockets. */
 import { availableParallelism } from 'node:os';
+import type { Config } from '../config/config.ts';
 import { createUdpListener } from '../dataplane/listeners/portableListener.ts';
 import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
 import { createWorkerListener } from '../dataplane/listeners/workerListener.ts';
@@ -11,11 +12,7 @@ import type { Log } from '../observability/log.ts';
 import type { StreamSockets } from '../server/tcp.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
-/** What `--workers` says: `undefined` leaves it to the machine, 0 wants none; and whether addresses are shared. */
-export interface UdpWishes {
-  readonly workers: number | undefined;
-  readonly takeover: boolean;
-}
+type UdpConfig = Pick<Config, 'workers' | 'takeover'>;
 
 export interface UdpParts {
   readonly liveConfig: LiveConfig;
@@ -25,25 +22,25 @@ export interface UdpParts {
   readonly log: Log;
 }
 
-export function openUdp(wishes: UdpWishes, parts: UdpParts): UdpListener {
-  const udp = listenerFor(wishes, parts);
+export function openUdp(config: UdpConfig, parts: UdpParts): UdpListener {
+  const udp = listenerFor(config, parts);
   const { liveConfig } = parts;
   const followConfig = (): void => {
-    const { forwarder, config } = liveConfig;
-    udp.recurseFor(forwarder === undefined ? [] : config.recursionAllow);
+    const { forwarder } = liveConfig;
+    udp.recurseFor(forwarder === undefined ? [] : liveConfig.config.recursionAllow);
   };
   liveConfig.onChanged(followConfig);
   followConfig();
   return udp;
 }
 
-/** The main thread has work of its own, so it gets a core where there are several. */
+/** Leaves a core to the main thread if there are several. */
 function defaultWorkers(): number {
   return Math.max(1, availableParallelism() - 1);
 }
 
 function listenerFor(
-  { workers = defaultWorkers(), takeover }: UdpWishes,
+  { workers = defaultWorkers(), takeover }: UdpConfig,
   parts: UdpParts,
 ): UdpListener {
   const { respond, onError, table, log } = parts;
@@ -51,7 +48,10 @@ function listenerFor(
   if (workers === 0) return createUdpListener(options);
   const found = loadLibc();
   if (found.kind === 'missing') {
-    log.info({ reason: found.reason }, 'UDP is answered by one thread, one packet a system call');
+    log.info(
+      { reason: found.reason },
+      'answering UDP on one thread, with one system call per packet',
+    );
     return createUdpListener(options);
   }
   const { libc } = found;
@@ -59,8 +59,8 @@ function listenerFor(
   return createWorkerListener({ ...options, libc, workers, joins: takeover, onWorkerGone });
 }
 
-/** Undefined where Node's own sockets have to do. */
-export function streamSockets({ workers, takeover }: UdpWishes): StreamSockets | undefined {
+/** Undefined: use Node's sockets. */
+export function streamSockets({ workers, takeover }: UdpConfig): StreamSockets | undefined {
   const found = loadLibc();
   if (workers === 0 || found.kind === 'missing') return undefined;
   const maker = new SocketMaker(found.libc);

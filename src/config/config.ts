@@ -10,24 +10,23 @@
 import { excerpt } from '../observability/printable.ts';
 import { nearestWord } from '../observability/suggest.ts';
 import { isEmpty, LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
-import { isSameValue, type Option, type OptionValues } from './option.ts';
+import { fileKeysOf, type Option, type OptionValues } from './option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './registerOptions.ts';
 import { type RegistrarSettingsAndOrigins, readRegistrarSettings } from './registrarSettings.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
 import {
   type ConfigFile,
-  fileKeysOf,
   MAX_SHOWN,
   type Origins,
   parseValue,
   type Rows,
   readSettings,
   type Sources,
-  strangeVariables,
-  unknownKeys,
 } from './settings.ts';
 import { chooseStore, type StoreLocation, storeOf } from './storeLocation.ts';
 import { STORE_OPTIONS } from './storeOptions.ts';
+import { strangeVariables, unknownKeys } from './unknownNames.ts';
+import { isSameValue } from './valueForms.ts';
 
 /** All that `serve` may be told, the store's options included. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };

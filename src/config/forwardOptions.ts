@@ -3,7 +3,8 @@ import type { SocketAddress } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../forward/addresses.ts';
 import { parseNameserver } from '../forward/upstream.ts';
-import { listOf, option, parseDomain, parsedBy, switchValue, wholeNumberValue } from './option.ts';
+import { option } from './option.ts';
+import { listOf, parseDomain, parsedBy, switchValue, wholeNumberValue } from './valueForms.ts';
 
 export const FORWARD_OPTIONS = {
   nameservers: option<'resolv.conf' | readonly SocketAddress[]>({

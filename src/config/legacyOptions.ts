@@ -1,5 +1,5 @@
-import type { OptionForm, OptionWords } from './option.ts';
-import { fileKeysOf, parseSwitch, type Sources, variablesOf } from './settings.ts';
+import { fileKeysOf, type OptionForm, type OptionWords, variablesOf } from './option.ts';
+import { parseSwitch, type Sources } from './settings.ts';
 
 /**
  * SkyDNS's options without a counterpart. `unneeded` ones are accepted with a note, `unavailable` ones are refused

@@ -1,7 +1,8 @@
 /** The rows of the registrar's options about names: which ones containers may have, and what is added to those they have. */
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
 import { type NamePattern, parseNamePattern } from '../service/namePattern.ts';
-import { listOf, option, parseDomain, parsedBy, switchValue } from './option.ts';
+import { option } from './option.ts';
+import { listOf, parseDomain, parsedBy, switchValue } from './valueForms.ts';
 
 export const NAME_OPTIONS = {
   allow: option<readonly NamePattern[] | undefined>({

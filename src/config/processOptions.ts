@@ -1,12 +1,12 @@
 /** The rows of the server's options that are about the process: how it begins and ends, and what it logs. */
+import { option } from './option.ts';
 import {
   oneOfValue,
-  option,
   parsedBy,
   parseLinesPerSecond,
   switchValue,
   wholeNumberValue,
-} from './option.ts';
+} from './valueForms.ts';
 
 export const PROCESS_OPTIONS = {
   takeover: option<boolean>({

@@ -5,19 +5,18 @@
 import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { NAME_OPTIONS } from './nameOptions.ts';
+import { type Option, option } from './option.ts';
+import { SERVE_OPTIONS } from './serveOptions.ts';
+import type { Rows } from './settings.ts';
 import {
   listOf,
-  type Option,
   oneOfValue,
-  option,
   parseDomain,
   parsedBy,
   plainText,
   switchValue,
   wholeNumberValue,
-} from './option.ts';
-import { SERVE_OPTIONS } from './serveOptions.ts';
-import type { Rows } from './settings.ts';
+} from './valueForms.ts';
 
 const seconds = { form: 'text', placeholder: 'SECONDS' } as const;
 

@@ -3,10 +3,11 @@ import { parseSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
 import type { Name } from '../dns/name.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
+import { option } from './option.ts';
+import { PROCESS_OPTIONS } from './processOptions.ts';
 import {
   listOf,
   oneOfValue,
-  option,
   parseDomain,
   parsedBy,
   parseMailbox,
@@ -15,8 +16,7 @@ import {
   secretText,
   switchValue,
   wholeNumberValue,
-} from './option.ts';
-import { PROCESS_OPTIONS } from './processOptions.ts';
+} from './valueForms.ts';
 
 const MAX_SECONDS = 2 ** 31 - 1;
 const seconds = {

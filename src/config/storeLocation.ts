@@ -3,10 +3,11 @@
  * etcd location.
  */
 import { isLoopback } from '../forward/addresses.ts';
-import { type OptionValues, Secret } from './option.ts';
+import type { OptionValues } from './option.ts';
 import type { SERVE_OPTIONS } from './serveOptions.ts';
 import { EXPOSED, type Origin, type Origins } from './settings.ts';
 import type { STORE_OPTIONS } from './storeOptions.ts';
+import { Secret } from './valueForms.ts';
 
 export interface EtcdLocation {
   readonly kind: 'etcd';

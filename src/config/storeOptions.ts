@@ -1,13 +1,13 @@
 /** The rows of the options that say where the data are: for `serve` and every command that reads or writes a store. */
+import { option } from './option.ts';
 import {
-  option,
   parsedBy,
   parsePathPrefix,
   plainText,
   type Secret,
   secretText,
   switchValue,
-} from './option.ts';
+} from './valueForms.ts';
 
 const path = {
   form: 'text',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { findBridgeAddress } from '../../src/app/process/network.ts';
+import { findBridgeAddress } from '../../src/app/process/bridgeAddress.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';
 

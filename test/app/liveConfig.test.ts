@@ -64,7 +64,7 @@ describe('what the server goes by', () => {
     assert.ok(liveConfig.forwarder !== undefined);
     assert.deepEqual(levels, ['warn']);
     assert.deepEqual(liveConfig.config.addr, [{ address: '127.0.0.1', port: 5398 }]);
-    assert.ok(lines.includes('changed; counts from the next start'));
+    assert.ok(lines.includes('changed options take effect after a restart'));
     assert.ok(liveConfig.mayRecurse('10.1.1.1') && !liveConfig.mayRecurse('127.0.0.1'));
     liveConfig.reload(read({ ...next, 'no-rec': true }));
     assert.equal(liveConfig.forwarder, undefined);

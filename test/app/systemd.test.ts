@@ -75,7 +75,7 @@ describe('socket activation', { concurrency: 3 }, () => {
     const child = startCli([...OPTIONS, '--systemd'], { SORADNS_STORE: 'memory:' });
     await assert.rejects(
       child.logged('serving'),
-      /--systemd: no sockets were handed over \(start it by/,
+      /--systemd: systemd passed no sockets \(start soradns through/,
     );
     assert.equal(await child.end(), 2);
   });
@@ -85,7 +85,7 @@ describe('socket activation', { concurrency: 3 }, () => {
       const child = serveWith([{ kind, address: '127.0.0.1' }]);
       await assert.rejects(
         child.logged('serving'),
-        new RegExp(`descriptor 3 \\(${kind}\\) is no UDP and no listening TCP socket`),
+        new RegExp(`descriptor 3 \\(${kind}\\) is neither a UDP socket nor a listening TCP socket`),
       );
     }
   });
@@ -166,7 +166,7 @@ describe('notification', { concurrency: 3 }, () => {
 describe('the watchdog', () => {
   it('is not fed while the event loop hangs', async () => {
     const ear = await startNotifyReceiver();
-    const source = fileURLToPath(new URL('../../src/app/process/systemd.ts', import.meta.url));
+    const source = fileURLToPath(new URL('../../src/app/process/supervisor.ts', import.meta.url));
     const hang = `
       const { superviseBy } = await import(${JSON.stringify(source)});
       superviseBy(process.env, () => 'fine', console.error)?.ready();

@@ -174,9 +174,9 @@ describe('set and get', () => {
       'h',
     );
     await fails('bad_data', /--value: not JSON/, 'set', 'x.skydns.local', '--value', '{host');
-    await fails('usage', /a\.\.b: is no domain name/, 'set', 'a..b', '--host', 'h');
+    await fails('usage', /a\.\.b: is not a domain name/, 'set', 'a..b', '--host', 'h');
     await fails('usage', /cannot be stored/, 'set', 'a\\.b.skydns.local', '--host', 'h');
-    await fails('usage', /\/: is no key/, 'set', '/', '--host', 'h');
+    await fails('usage', /\/: is not a key/, 'set', '/', '--host', 'h');
     await fails('usage', /is not below \/skydns\//, 'set', '/other/a', '--host', 'h');
     await fails('not_found', /is not there/, 'get', 'x.skydns.local');
   });
@@ -437,7 +437,7 @@ describe('a store that cannot be', () => {
 
   it('is one in the memory of the command', async () => {
     for (const args of [...lines, ['set', 'a', '--host', 'h']]) {
-      await fails('usage', /memory: is gone when this command ends/, ...args, '--store', 'memory:');
+      await fails('usage', /a memory: store ends with this command/, ...args, '--store', 'memory:');
     }
   });
 
@@ -448,7 +448,7 @@ describe('a store that cannot be', () => {
       for (const args of lines) {
         await fails(
           'unreachable',
-          /typo: there is no such folder/,
+          /typo: the folder does not exist/,
           ...args,
           '--store',
           `file:${path}`,
@@ -471,7 +471,7 @@ describe('a store that cannot be', () => {
     await once(gone, 'listening');
     const { port } = gone.address() as AddressInfo;
     try {
-      const line = /etcd is gone \(that server’s own store fails; /;
+      const line = /etcd is gone \(the server there cannot use its own store; /;
       await fails('unreachable', line, 'ls', '--store', `http://127.0.0.1:${port}`);
     } finally {
       gone.close();

@@ -215,7 +215,7 @@ describe('an embedded store', () => {
     assert.equal(code, 4);
     assert.match(
       stderr,
-      /^soradns: .*\(is a server running on it\? .* at its --http address: .*\)\n$/,
+      /^soradns: .*\(a server probably has it open: use its --http address, .*\)\n$/,
     );
     child.kill('SIGTERM');
     assert.equal(await exit, 0, texts.stderr);

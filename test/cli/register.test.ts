@@ -257,7 +257,7 @@ describe('a dry run', () => {
   it('fails when there is no docker or no store', async () => {
     const none = await callCli(['register', '--dry-run', '--store', 'memory:'], { env: HOST });
     assert.equal(none.code, 4);
-    assert.match(none.stderr, /^soradns: unix:\/\/\/nonexistent.*\(is docker running\? .*\)\n$/);
+    assert.match(none.stderr, /^soradns: unix:\/\/\/nonexistent.*\(is Docker running\? .*\)\n$/);
     const lost = await callCli(['register', '--dry-run', '--store', 'http://127.0.0.1:1'], { env });
     assert.equal(lost.code, 4);
     assert.match(lost.stderr, /^soradns: http:\/\/127\.0\.0\.1:1: .*\(is it running\? .*\)\n$/);

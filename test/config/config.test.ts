@@ -9,13 +9,9 @@ import {
   withStoreConfig,
 } from '../../src/config/config.ts';
 import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
-import type { Secret } from '../../src/config/option.ts';
-import {
-  type FlagValue,
-  type ReadTextFile,
-  type Rows,
-  variablesOf,
-} from '../../src/config/settings.ts';
+import { variablesOf } from '../../src/config/option.ts';
+import type { FlagValue, ReadTextFile, Rows } from '../../src/config/settings.ts';
+import type { Secret } from '../../src/config/valueForms.ts';
 import { printName } from '../../src/dns/name.ts';
 
 interface Given {

@@ -25,7 +25,7 @@ describe('open-file limit', { skip }, () => {
         assert.equal(stdout, '');
         assert.match(
           stderr,
-          /^soradns: only \d+ files may be open at once, soradns needs 128 to start: ulimit -n 1024\n$/,
+          /^soradns: the open-file limit is \d+, but soradns needs 128 to start; raise it: ulimit -n 1024\n$/,
         );
       });
     }

@@ -57,8 +57,8 @@ async function withServer(
   });
 }
 
-const APPLIED = 'the configuration was read again';
-const REFUSED = 'the configuration has mistakes: the old one stays in force';
+const APPLIED = 'applied the configuration that was read again';
+const REFUSED = 'the configuration has mistakes; keeping the previous one';
 
 function outcomes(process: CliProcess) {
   return process.lines().filter(({ msg }) => msg === APPLIED || msg === REFUSED);

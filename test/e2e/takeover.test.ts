@@ -78,7 +78,7 @@ describe('--takeover', () => {
         assert.ok(running.process.lines().some(({ msg }) => /successor answers/.test(String(msg))));
         running = successor;
         all.push(successor);
-        await running.process.logged('HTTP is served');
+        await running.process.logged('HTTP started');
         assert.ok(await isReady(http));
       }
       await sleep(500);

@@ -84,7 +84,7 @@ describe('--workers', { skip: NO_WORKERS }, () => {
       const args = ['--workers', '2', '--addr', '127.0.0.1:0'];
       const server = await serve(t, args, { NODE_OPTIONS: preload });
       const line = await server.process.logged(
-        'UDP is answered by one thread, one packet a system call',
+        'answering UDP on one thread, with one system call per packet',
       );
       assert.match(String(line.reason), reason);
       await put(server, 'a', '192.0.2.1');

@@ -151,7 +151,7 @@ describe('token', { skip }, () => {
       assert.match(await curlAs(0, ...line), /always needs the token: send.*\n401$/s);
       assert.match(await curlAs(0, ...line, '-H', 'Authorization: Bearer x'), /\n401$/);
       assert.match(await curlAs(NOBODY, ...line, ...shown), /\n201$/);
-      await child.logged('the configuration was read again');
+      await child.logged('applied the configuration that was read again');
       assert.match(await curlAs(0, '-XDELETE', config), /always needs the token.*\n401$/s);
       assert.match(await curlAs(0, '-XDELETE', config, ...shown), /\n200$/);
     });

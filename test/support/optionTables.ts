@@ -1,14 +1,13 @@
 /** The tables of docs/options.md, made from the rows that the program itself reads them by. */
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
-import { type Option, type OptionWords, wordsOf } from '../../src/config/option.ts';
+import { type Option, type OptionWords, variablesOf, wordsOf } from '../../src/config/option.ts';
 import {
   REGISTER_OPTIONS,
   REGISTRAR_OPTIONS,
   SERVE_REGISTRAR_OPTIONS,
 } from '../../src/config/registerOptions.ts';
 import { SERVE_OPTIONS } from '../../src/config/serveOptions.ts';
-import { variablesOf } from '../../src/config/settings.ts';
 import { STORE_OPTIONS } from '../../src/config/storeOptions.ts';
 
 type Rows = Readonly<Record<string, Option<unknown>>>;

@@ -1,11 +1,11 @@
 /**
- * How a command ends badly: what the person sees, and the exit code by which a script tells the cases apart. Whatever
- * escapes a command is brought into this form once, by `failureOf`.
+ * How a command fails: a message for the operator, and an exit code for scripts. `failureOf` turns every error that
+ * escapes a command into this form.
  */
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { StoreError, type StoreErrorCode } from '../../store/store.ts';
 
-/** Exit codes; 0 is success, 128 + n a signal. They are documented, so they never change. */
+/** 0 is success, 128 + n a signal. The codes are documented, so they never change. */
 export const EXIT_CODES = {
   failure: 1,
   usage: 2,
@@ -15,15 +15,15 @@ export const EXIT_CODES = {
   not_permitted: 6,
   bad_data: 7,
   no_reply: 9,
-  /** Docker's socket was replaced under a mount: only a new start gets the new one (sysexits' EX_TEMPFAIL). */
+  /** Docker replaced its socket, and this container's mount still leads to the old one: restart it (EX_TEMPFAIL). */
   socket_replaced: 75,
-  /** An exception that nobody caught, which leaves nothing to rely on (sysexits' EX_SOFTWARE). */
+  /** An uncaught exception (EX_SOFTWARE). */
   broken: 70,
 } as const;
 
 export type FailureCode = keyof typeof EXIT_CODES;
 
-/** One line of what went wrong and, if there is something to do about it, one of what to do. */
+/** One line that says what went wrong and, if there is a fix, one line that says how. */
 export class Failure extends Error {
   readonly code: FailureCode;
   readonly hint: string | undefined;
@@ -44,8 +44,8 @@ const STORE_FAILURES: Record<StoreErrorCode, FailureCode> = {
 };
 
 const SYSTEM_FAILURES: Record<string, [FailureCode, string | undefined]> = {
-  EADDRINUSE: ['unreachable', 'stop the program that has the address, or choose another'],
-  EADDRNOTAVAIL: ['unreachable', 'choose an address that this host has'],
+  EADDRINUSE: ['unreachable', 'stop the program that uses the address, or choose another'],
+  EADDRNOTAVAIL: ['unreachable', 'choose an address of this host'],
   ECONNREFUSED: ['unreachable', 'is the server running? start it with: soradns serve'],
   ECONNRESET: ['unreachable', undefined],
   EHOSTUNREACH: ['unreachable', undefined],
@@ -56,32 +56,39 @@ const SYSTEM_FAILURES: Record<string, [FailureCode, string | undefined]> = {
   EPERM: ['not_permitted', undefined],
 };
 
-/** Any thrown thing as a `Failure`. An error that nobody expected keeps its text and is code 1. */
-export function failureOf(error: unknown): Failure {
+/** Any thrown value as a `Failure`; an unexpected error keeps its text and gets code 1. `store` fits the hint to the store. */
+export function failureOf(error: unknown, store?: StoreLocation['kind']): Failure {
   if (error instanceof Failure) return error;
-  if (error instanceof StoreError) return storeFailure(error);
+  if (error instanceof StoreError) {
+    return new Failure(STORE_FAILURES[error.code], error.message, storeHint(error, store));
+  }
   if (!(error instanceof Error)) return new Failure('failure', String(error));
-  const known = 'code' in error ? SYSTEM_FAILURES[String(error.code)] : undefined;
-  return known === undefined
-    ? new Failure('failure', error.message)
-    : new Failure(known[0], error.message, known[1]);
+  const [code, hint] = ('code' in error && SYSTEM_FAILURES[String(error.code)]) || ['failure'];
+  return new Failure(code as FailureCode, error.message, hint);
 }
 
-/** What a store says went wrong, with a hint that fits its kind where that is known. */
-export function storeFailure(error: StoreError, store?: StoreLocation['kind']): Failure {
-  const hint =
-    error.code === 'unavailable'
-      ? unreachableHint(error, store)
-      : error.code === 'denied'
-        ? 'check --token-file (http) or --username and --password-file (etcd)'
-        : undefined;
-  return new Failure(STORE_FAILURES[error.code], error.message, hint);
+function storeHint({ code, cause }: StoreError, store?: StoreLocation['kind']): string | undefined {
+  if (code === 'denied') return DENIED_HINTS[store ?? 'memory'];
+  if (code !== 'unavailable') return undefined;
+  switch (store) {
+    case 'etcd':
+      return `is etcd running there? ${ANOTHER_STORE}`;
+    case 'http':
+      // A failure of the server's own store has no cause in this process.
+      return cause === undefined
+        ? `the server there cannot use its own store; ${ANOTHER_STORE}`
+        : `is a server running there? start one here with: soradns serve; ${ANOTHER_STORE}`;
+    default:
+      return `is the store running? start a server here with: soradns serve; ${ANOTHER_STORE}`;
+  }
 }
 
-function unreachableHint({ cause }: StoreError, store: StoreLocation['kind'] | undefined) {
-  const another = 'another store is chosen with --store';
-  if (store === 'etcd') return `is etcd running there? ${another}`;
-  // What a server says of its own store has no cause in this process.
-  if (store === 'http' && cause === undefined) return `that server’s own store fails; ${another}`;
-  return `is it running? a local server is started with: soradns serve; ${another}`;
-}
+const ANOTHER_STORE = '--store chooses another store';
+const BOTH_DENIED = 'check --token-file (http) or --username and --password-file (etcd)';
+
+const DENIED_HINTS: Record<StoreLocation['kind'], string> = {
+  memory: BOTH_DENIED,
+  file: BOTH_DENIED,
+  etcd: 'check --username and --password-file',
+  http: 'check --token-file',
+};

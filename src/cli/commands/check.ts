@@ -1,9 +1,8 @@
 /** `soradns check`: whether `serve` would start with these options, as `knotc conf-check` does for Knot. */
-import { SERVER_OPTIONS } from '../../app/liveConfig.ts';
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
+import { etcdOptions } from '../../app/process/openStore.ts';
 import type { Io } from '../../app/process/process.ts';
-import { etcdOptions } from '../../app/process/storeAccess.ts';
 import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../../config/config.ts';
 import type { Option } from '../../config/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
@@ -18,6 +17,7 @@ import { withoutPassword } from '../../config/storeLocation.ts';
 import { printable } from '../../observability/printable.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, printFailure, table } from '../output.ts';
+import { SERVER_OPTIONS } from '../serverConfig.ts';
 
 export const checkCommand: Command = {
   name: 'check',

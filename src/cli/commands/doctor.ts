@@ -1,6 +1,5 @@
 /** `soradns doctor`: what keeps names from being found, on this host, each with the line that mends it. Changes nothing. */
 import { statSync } from 'node:fs';
-import { configOf, SERVER_OPTIONS, shownOnly } from '../../app/liveConfig.ts';
 import { Failure } from '../../app/process/failure.ts';
 import { networkOf } from '../../app/process/network.ts';
 import type { Io, Output } from '../../app/process/process.ts';
@@ -8,6 +7,7 @@ import { printable } from '../../observability/printable.ts';
 import { countFindings, type Finding, type Severity } from '../../tools/doctor/judge/finding.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, paint } from '../output.ts';
+import { configOf, SERVER_OPTIONS, shownOnly } from '../serverConfig.ts';
 
 export const doctorCommand: Command = {
   name: 'doctor',

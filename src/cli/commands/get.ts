@@ -1,12 +1,12 @@
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../../app/process/storeAccess.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { printable } from '../../observability/printable.ts';
 import type { Entry } from '../../service/change.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { viewEntry } from '../entryView.ts';
 import { jsonLine } from '../output.ts';
+import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 export const getCommand: Command = {
   name: 'get',

@@ -1,7 +1,6 @@
 /** `soradns integrate`: has the resolver of this host, or its Docker, ask the server; and takes that back. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { configOf, SERVER_OPTIONS, shownOnly } from '../../app/liveConfig.ts';
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import { type HostNetwork, networkOf } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
@@ -21,6 +20,7 @@ import {
 } from '../../tools/integrate/target.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine } from '../output.ts';
+import { configOf, SERVER_OPTIONS, shownOnly } from '../serverConfig.ts';
 
 export const integrateCommand: Command = {
   name: 'integrate',

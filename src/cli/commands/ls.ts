@@ -1,6 +1,5 @@
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../../app/process/storeAccess.ts';
 import type { OptionWords } from '../../config/option.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { type Label, parseName, printLabel } from '../../dns/name.ts';
@@ -17,6 +16,7 @@ import {
   viewHidden,
 } from '../entryView.ts';
 import { jsonLine, paint, table } from '../output.ts';
+import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const OWN_OPTIONS: readonly OptionWords[] = [
   { name: 'tree', form: 'switch', describe: 'as a tree, the default on a terminal' },

@@ -1,8 +1,8 @@
 import { Failure } from '../../app/process/failure.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../../app/process/storeAccess.ts';
 import { printable } from '../../observability/printable.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { jsonLine } from '../output.ts';
+import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 import { absence } from './get.ts';
 
 export const rmCommand: Command = {

@@ -1,12 +1,13 @@
-import { configOf, SERVER_OPTIONS } from '../../app/liveConfig.ts';
+import { findBridgeAddress } from '../../app/process/bridgeAddress.ts';
 import { Failure } from '../../app/process/failure.ts';
-import { engineEndpoint, findBridgeAddress, readIfThere } from '../../app/process/network.ts';
+import { engineEndpoint, readIfThere } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
 import { type Config, readConfig } from '../../config/config.ts';
 import type { FlagValue } from '../../config/settings.ts';
 import { DNS_PORT, printSocketAddress } from '../../dns/address.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import type { Command } from '../command.ts';
+import { configOf, SERVER_OPTIONS } from '../serverConfig.ts';
 
 export const serveCommand: Command = {
   name: 'serve',

@@ -1,21 +1,17 @@
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../../app/process/storeAccess.ts';
-import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../../config/config.ts';
 import type { OptionWords } from '../../config/option.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { isReverseName } from '../../dns/address.ts';
-import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { type Name, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
-import { keysOfName, nameKeyOf } from '../../registrar/describe/record.ts';
-import { Namespace, pathOf, printHolder } from '../../registrar/reconcile/namespace.ts';
-import type { Entry } from '../../service/change.ts';
 import { configKey, nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
-import { type PutOptions, type Store, StoreError } from '../../store/store.ts';
+import type { PutOptions } from '../../store/store.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { viewEntry } from '../entryView.ts';
+import { isServed, refuseToHide, servedDomains } from '../nameChecks.ts';
 import { jsonLine } from '../output.ts';
+import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const text = { form: 'text' } as const;
 
@@ -140,107 +136,4 @@ function putOptions(flags: Arguments['flags']): PutOptions {
     );
   }
   return { ttlSeconds, if: flags['if-absent'] ? { kind: 'absent' } : undefined };
-}
-
-/**
- * What a new value would hide, or be hidden by. A value with names below its own is not answered, so whoever sets a name
- * above or below another one by mistake takes the clients of that name, or gets none for his own.
- */
-
-/** Throws a `Failure` where a value at that key, which has none yet, would hide another one or be hidden. */
-export async function refuseToHide(key: string, access: StoreAccess, io: Io): Promise<void> {
-  const { store, prefix } = access;
-  const named = nameOfKey(key, prefix);
-  if (named.kind !== 'name' || isReverseName(named.owner) || key === configKey(prefix)) return;
-  if ((await entryAt(key, store)) !== undefined) return;
-  const domains = (await servedDomains(access, io).catch(() => undefined)) ?? [];
-  const namespace = new Namespace(prefix, [...domains, ...CONFIG_OPTIONS.domains.fallback]);
-  const above = await valueAbove(pathOf(key), namespace, access);
-  const name = namespace.print(key);
-  if (above !== undefined) {
-    const hidden = namespace.print(nameKeyOf(above.key));
-    throw refusal(`${name}: would hide ${hidden}`, above);
-  }
-  const below = await valueBelow(key, namespace, access);
-  if (below !== undefined)
-    throw refusal(`${name}: would be hidden by ${namespace.print(below.key)}`, below);
-}
-
-async function valueAbove(
-  path: string,
-  namespace: Namespace,
-  { store }: StoreAccess,
-): Promise<Entry | undefined> {
-  // A name with both address families has a value below it for each, as a registrar writes it.
-  const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
-  const found = await Promise.all(keys.map((above) => entryAt(above, store)));
-  return found.flatMap((entry) => entry ?? []).find((entry) => isService(entry, namespace));
-}
-
-async function valueBelow(
-  key: string,
-  namespace: Namespace,
-  { store }: StoreAccess,
-): Promise<Entry | undefined> {
-  try {
-    for await (const { entries } of store.snapshot(`${key}/`)) {
-      const found = entries.find((entry) => isService(entry, namespace));
-      if (found !== undefined) return found;
-    }
-  } catch (error) {
-    if (!isDenied(error)) throw error;
-  }
-  return undefined;
-}
-
-/** A user of etcd may write keys around which he may read nothing. */
-async function entryAt(key: string, store: Store): Promise<Entry | undefined> {
-  try {
-    return (await store.get(key)).entry;
-  } catch (error) {
-    if (isDenied(error)) return undefined;
-    throw error;
-  }
-}
-
-function isDenied(error: unknown): boolean {
-  return error instanceof StoreError && error.code === 'denied';
-}
-
-function isService(entry: Entry, namespace: Namespace): boolean {
-  return namespace.isNamed(entry) && parseService(entry.value).kind === 'service';
-}
-
-function refusal(problem: string, { value }: Entry): Failure {
-  const holder = printHolder(value) ?? 'a record that no registrar wrote';
-  return new Failure(
-    'conflict',
-    `${problem}, which ${holder} holds`,
-    'choose a name beside it, or set it all the same with --force',
-  );
-}
-
-/** Which domains are served, as far as a command on a store can know: by the variables of `serve`, and the store's key. */
-
-const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
-
-/** The domains that somebody chose; undefined where nobody did, as the server may have been told by a flag. */
-export async function servedDomains(
-  { store, prefix }: StoreAccess,
-  { env, readFile, stateDirectory }: Io,
-): Promise<readonly Name[] | undefined> {
-  const own = Object.fromEntries(VARIABLES.map((name) => [name, env[name]]));
-  const read = readConfig({ flags: { store: 'memory:' }, env: own, readFile, stateDirectory });
-  if (read.kind === 'mistakes') return undefined;
-  if (read.config.origins.domains !== 'default') return read.config.domains;
-  const { entry } = await store.get(configKey(prefix));
-  if (entry === undefined) return undefined;
-  const { config } = withStoreConfig(read.config, Buffer.from(entry.value).toString('utf8'));
-  // Nothing but the domains of the key is taken for a choice.
-  return config.domains === read.config.domains ? undefined : config.domains;
-}
-
-/** Whether a question for the name is answered from the store. */
-export function isServed(name: Name, domains: readonly Name[]): boolean {
-  return isReverseName(name) || domains.some((domain) => isSubdomainOf(name, domain));
 }

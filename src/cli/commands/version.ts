@@ -1,4 +1,4 @@
-import { version } from '../../app/processStats.ts';
+import { version } from '../../app/process/process.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine } from '../output.ts';
 

@@ -6,12 +6,6 @@ import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
-import {
-  keyOfArgument,
-  ownerOfKey,
-  type StoreAccess,
-  withStore,
-} from '../../app/process/storeAccess.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
@@ -20,6 +14,7 @@ import { StoreError } from '../../store/store.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { describeService, type EntryView, viewEntry } from '../entryView.ts';
 import { jsonLine, paint } from '../output.ts';
+import { keyOfArgument, ownerOfKey, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const RETRY_MS = 1000;
 

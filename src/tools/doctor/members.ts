@@ -1,7 +1,7 @@
 /** Asking each member of an etcd cluster by itself: reads as the server makes them, its version, and its clock. */
 import { request as requestPlain } from 'node:http';
 import { request as requestTls } from 'node:https';
-import { etcdOptions, openStore } from '../../app/process/storeAccess.ts';
+import { etcdOptions, openStore } from '../../app/process/openStore.ts';
 import type { EtcdLocation } from '../../config/storeLocation.ts';
 import { StoreError } from '../../store/store.ts';
 import type { ClockFacts } from './judge/clock.ts';

@@ -1,5 +1,5 @@
 /** Reads the store's values for `doctor`, where they can be read: from etcd, or from the server on this host. */
-import { openStore } from '../../app/process/storeAccess.ts';
+import { openStore } from '../../app/process/openStore.ts';
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { printSocketAddress } from '../../dns/address.ts';

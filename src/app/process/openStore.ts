@@ -1,0 +1,140 @@
+/** From a store's location to an open store. Each kind's code is loaded when needed, which keeps other commands fast. */
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
+import { type LeaseStore, StoreError } from '../../store/store.ts';
+import { Failure } from './failure.ts';
+import { tokenForServer } from './writerToken.ts';
+
+export interface OpenStoreOptions {
+  /** May hold the token of a server on this host. */
+  readonly stateDirectory?: string | undefined;
+  /** Moves a damaged embedded store aside and starts a new one with the readable entries. */
+  readonly repair?: boolean | undefined;
+  /** Gets a line about a problem that does not keep the store from opening. */
+  readonly onWarning?: ((line: string) => void) | undefined;
+}
+
+/** Opens the store at a location. An unreachable etcd or server shows at the first call. */
+export async function openStore(
+  location: StoreLocation,
+  { stateDirectory, ...options }: OpenStoreOptions = {},
+): Promise<LeaseStore> {
+  switch (location.kind) {
+    case 'memory':
+      return (await import('../../store/embedded/memoryStore.ts')).createMemoryStore({
+        revision: Date.now(),
+      });
+    case 'file':
+      return openEmbedded(location.directory, options);
+    case 'etcd':
+      // grpc-js would print its own lines to stderr about what the store reports as errors.
+      process.env.GRPC_VERBOSITY ??= 'NONE';
+      // Node warns that grpc-js gives an IP address to TLS, which an operator cannot change.
+      process.noDeprecation = true;
+      return new (await import('../../store/etcd/etcdStore.ts')).EtcdStore(etcdOptions(location));
+    case 'http': {
+      const { HttpStore } = await import('../../store/http/httpStore.ts');
+      const { url, token } = location;
+      const findToken = async () =>
+        stateDirectory === undefined ? undefined : tokenForServer(location, stateDirectory);
+      return new HttpStore({ url, token: token?.reveal(), findToken });
+    }
+  }
+}
+
+async function openEmbedded(
+  directory: string,
+  options: Pick<OpenStoreOptions, 'repair' | 'onWarning'>,
+): Promise<LeaseStore> {
+  const { openFileStore } = await import('../../store/file/fileStore.ts');
+  // Only this user may read the files that this process makes from now on.
+  process.umask(0o077);
+  try {
+    return await openFileStore(directory, options);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new Failure('unreachable', error.message, embeddedHint(error));
+  }
+}
+
+function embeddedHint({ message }: StoreError): string {
+  if (/ is in use/.test(message)) {
+    return 'a server probably has it open: use its --http address, --store http://HOST:PORT';
+  }
+  if (/ is damaged: /.test(message)) {
+    return 'restore a copy of the folder, or start the server once with --store-repair: it keeps the damaged file and every readable name';
+  }
+  if (/ is no database$/.test(message)) {
+    return 'restore a copy of the folder, or move data.mdb out of it to start an empty store';
+  }
+  if (/: the disk (is full|quota is used up)/.test(message)) {
+    return 'free some space, or choose a folder on another disk';
+  }
+  return 'choose a folder that this user may write to, or --store memory:';
+}
+
+/** The options of an etcd client. Throws a `Failure` for unusable certificate files. */
+export function etcdOptions({ endpoints, user, password, tls }: EtcdLocation) {
+  return {
+    endpoints,
+    user,
+    password: password?.reveal(),
+    tls: tls && readTls(tls),
+    // config/storeLocation.ts refuses a password that would cross a network unencrypted.
+    allowPlaintextAuth: tls === undefined,
+  };
+}
+
+type TlsFiles = NonNullable<EtcdLocation['tls']>;
+
+/** PEM; a member is present if the options name its file. */
+export interface TlsCredentials {
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+/** Reads the files and tries them before any connection needs them. Throws a `Failure` that names the option at fault. */
+export function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
+  const tls = {
+    ...readPem('ca', '--ca-cert', caFile, 'CERTIFICATE'),
+    ...readPem('cert', '--tls-pem', certFile, 'CERTIFICATE'),
+    ...readPem('key', '--tls-key', keyFile, '(?:[A-Z]+ )?PRIVATE KEY'),
+  };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    const { message } = error as Error;
+    const problem = /values mismatch/i.test(message)
+      ? `--tls-key: ${keyFile} is not the key of ${certFile}`
+      : `--ca-cert, --tls-pem, --tls-key: OpenSSL cannot use them (${message})`;
+    throw new Failure('usage', problem, 'give a certificate and its own key, unencrypted, in PEM');
+  }
+  return tls;
+}
+
+function readPem(
+  field: keyof TlsCredentials,
+  option: string,
+  path: string | undefined,
+  kind: string,
+): { readonly [F in keyof TlsCredentials]?: Buffer } {
+  if (path === undefined) return {};
+  const pem = readOctets(option, path);
+  if (!new RegExp(`^-----BEGIN ${kind}-----`, 'm').test(pem.toString('latin1'))) {
+    const what = kind === 'CERTIFICATE' ? 'certificate' : 'private key';
+    throw new Failure('usage', `${option}: ${path} contains no ${what} in PEM`, 'see openssl x509');
+  }
+  return { [field]: pem };
+}
+
+function readOctets(option: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    const problem = `${option}: cannot read ${path} (${reason})`;
+    throw new Failure('usage', problem, 'name a readable file');
+  }
+}

@@ -1,0 +1,45 @@
+/** The server's options for the commands that take them beside `serve`: they judge what it would do. */
+
+import { Failure } from '../app/process/failure.ts';
+import type { Io } from '../app/process/process.ts';
+import { type Config, readConfig } from '../config/config.ts';
+import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
+import { type OptionWords, wordsOf } from '../config/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
+import { SERVE_OPTIONS } from '../config/serveOptions.ts';
+import type { Arguments } from '../config/settings.ts';
+import { STORE_OPTIONS } from '../config/storeOptions.ts';
+
+/** As `serve` shows them. */
+export const SERVER_OPTIONS: readonly OptionWords[] = [
+  {
+    name: 'config',
+    form: 'text',
+    placeholder: 'FILE',
+    describe: 'JSON file with options by name (SORADNS_CONFIG)',
+  },
+  ...wordsOf(SERVE_OPTIONS),
+  ...wordsOf(STORE_OPTIONS).map((words) =>
+    words.name === 'store' ? { ...words, defaultText: 'file: in the state directory' } : words,
+  ),
+  ...wordsOf(SERVE_REGISTRAR_OPTIONS),
+  ...LEGACY_OPTIONS,
+];
+
+/** All of them, help showing only those of these names. */
+export function shownOnly(
+  names: readonly string[],
+  options: readonly OptionWords[],
+): readonly OptionWords[] {
+  return options.map((words) => (names.includes(words.name) ? words : { ...words, hidden: true }));
+}
+
+/** The configuration that `serve` would have; throws a `Failure` that lists every mistake. */
+export function configOf(
+  flags: Arguments['flags'],
+  { env, readFile, stateDirectory }: Io,
+): { readonly config: Config; readonly notes: readonly string[] } {
+  const read = readConfig({ flags, env, readFile, stateDirectory });
+  if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
+  return read;
+}
