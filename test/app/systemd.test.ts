@@ -126,7 +126,7 @@ describe('notification', { concurrency: 3 }, () => {
       NOTIFY_SOCKET: ear.address,
     });
     try {
-      await ear.received(/^STATUS=not ready: store: etcd:\/\/127\.0\.0\.1:1 was not read yet/);
+      await ear.received(/^STATUS=not ready: store: etcd:\/\/127\.0\.0\.1:1 has not been read yet/);
     } finally {
       await child.end('SIGKILL');
       await ear.close();

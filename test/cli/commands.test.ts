@@ -423,7 +423,7 @@ describe('a store', () => {
   it('may be another one by flag', async () => {
     await fails(
       'unreachable',
-      /127\.0\.0\.1:1.*is it running/,
+      /127\.0\.0\.1:1.*is a server running there/,
       'ls',
       '--store',
       'http://127.0.0.1:1',

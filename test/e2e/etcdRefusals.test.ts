@@ -144,7 +144,7 @@ describe('serve', { concurrency: 4 }, () => {
       assert.equal(logged[0]?.level, 'warn');
       const ready = await readyz(`http://${http}`);
       assert.ok(ready.startsWith('503 store: etcd'), ready);
-      assert.ok(ready.includes(`was not read yet (${logged[0]?.reason})`), ready);
+      assert.ok(ready.includes(`has not been read yet (${logged[0]?.reason})`), ready);
       const [address = ''] = dns as string[];
       const reply = await dig(parseSocketAddress(address) ?? assert.fail(), 'a.skydns.local');
       assert.equal(reply.status, 'SERVFAIL');

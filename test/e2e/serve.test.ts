@@ -103,7 +103,7 @@ describe('etcd', () => {
       assert.equal((await dig(server.dns, 'www.example.com')).status, 'REFUSED');
       const ready = await fetch(`${httpOf(server)}/readyz`);
       assert.equal(ready.status, 503);
-      assert.match(await ready.text(), /^store: etcd:\/\/.* was not read yet/);
+      assert.match(await ready.text(), /^store: etcd:\/\/.* has not been read yet/);
 
       await etcd.restart();
       await until('the store is read', () => server.readiness().length === 0, 20_000);
