@@ -1,6 +1,7 @@
 /**
  * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
- * Imports: app/process, config, dns, observability, registrar, registrar/reconcile, registrar/registrator, service.
+ * Imports: app/process, config, dns, observability, registrar, registrar/describe, registrar/reconcile,
+ *   registrar/registrator, service, store.
  * Used by: cli/commands, main.
  *
  * The command line: finds the command and its arguments, runs it, and turns what goes wrong into a message and an exit

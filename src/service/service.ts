@@ -1,9 +1,9 @@
 /**
  * service/: The value that a store holds under a key, and the key of a name. Pure.
  * Imports: dns.
- * Used by: app, app/process, app/registrar, cli, cli/commands, config, registrar, registrar/describe,
- *   registrar/leadership, registrar/reconcile, registrar/registrator, server/http/api, store, store/embedded,
- *   store/etcd, store/http, tools/doctor, zone.
+ * Used by: app, app/registrar, cli, cli/commands, config, registrar, registrar/describe, registrar/leadership,
+ *   registrar/reconcile, registrar/registrator, server/http/api, store, store/embedded, store/etcd, store/http,
+ *   tools/doctor, zone.
  *
  * A service: what SkyDNS keeps as JSON under a key. `parseService` is the only door for values from outside: it never
  * throws, caps what it reads, and names what it refuses. Unlike Go's decoder it takes numbers written as strings and

@@ -1,9 +1,9 @@
 /**
  * store/: The contract that every store keeps, and the mirror that follows one.
  * Imports: service, timing.
- * Used by: app, app/process, app/registrar, cli/commands, registrar, registrar/leadership, registrar/reconcile,
- *   server/http, server/http/api, server/http/exchange, store/embedded, store/etcd, store/file, store/http,
- *   tools/doctor.
+ * Used by: app, app/process, app/registrar, cli, cli/commands, registrar, registrar/leadership,
+ *   registrar/reconcile, server/http, server/http/api, server/http/exchange, store/embedded, store/etcd,
+ *   store/file, store/http, tools/doctor.
  *
  * The store: keys and values with revisions, watched from a revision on. Four implementations (memory, file, etcd,
  * http) keep the contract in `test/store/contract.ts`.

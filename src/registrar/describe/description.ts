@@ -1,7 +1,7 @@
 /**
  * registrar/describe/: The records that one container should have, from its inspection alone. Pure.
  * Imports: config, dns, observability, registrar/engine, service.
- * Used by: app/registrar, cli/commands, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
+ * Used by: app/registrar, cli, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
  *
  * What `describe` makes of a container: the records that it should have, and what was refused, with the reasons.
  */
