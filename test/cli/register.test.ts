@@ -260,7 +260,10 @@ describe('a dry run', () => {
     assert.match(none.stderr, /^soradns: unix:\/\/\/nonexistent.*\(is Docker running\? .*\)\n$/);
     const lost = await callCli(['register', '--dry-run', '--store', 'http://127.0.0.1:1'], { env });
     assert.equal(lost.code, 4);
-    assert.match(lost.stderr, /^soradns: http:\/\/127\.0\.0\.1:1: .*\(is a server running there\? .*\)\n$/);
+    assert.match(
+      lost.stderr,
+      /^soradns: http:\/\/127\.0\.0\.1:1: .*\(is a server running there\? .*\)\n$/,
+    );
   });
 });
 
