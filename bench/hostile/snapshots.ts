@@ -19,9 +19,9 @@ export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promis
   const rows: AttackResult[] = [];
   const tokenFile = join(folder, 'token');
   writeFileSync(tokenFile, TOKEN);
-  for (const who of ['a stranger', 'root'] as const) {
+  for (const client of ['a stranger', 'root'] as const) {
     // With --http-writers token a client without the token is a stranger, also on this host.
-    const writers = who === 'root' ? [] : ['--http-writers', 'token'];
+    const writers = client === 'root' ? [] : ['--http-writers', 'token'];
     const args = ['--no-rec', '--http-token-file', tokenFile, ...writers];
     const server = await startSoradns({ store: 'memory:', cwd: folder, args });
     try {
@@ -30,7 +30,7 @@ export async function benchSnapshots({ folder, isQuick }: AttackOptions): Promis
       await watchServer(server, 3_000);
       const results: ServerLoad[] = [];
       for (let n = 0; n < (isQuick ? 1 : ATTACKS); n++) results.push(await attack(server));
-      const what = `${REQUESTS} unread snapshots of ${SERVICES} services by ${who}`;
+      const what = `${REQUESTS} unread snapshots of ${SERVICES} services by ${client}`;
       const grownMb = Math.max(...results.map((result) => result.grownMb));
       const slowestMs = Math.min(...results.map((result) => result.slowestLivezMs));
       rows.push(

@@ -109,6 +109,6 @@ function p99(result: FloodReplies): number {
   return percentile([...result.latenciesMs, ...lost], 0.99);
 }
 
-function lostOf({ sent: asked, latenciesMs }: FloodReplies): number {
-  return asked - latenciesMs.length;
+function lostOf({ sent, latenciesMs }: FloodReplies): number {
+  return sent - latenciesMs.length;
 }

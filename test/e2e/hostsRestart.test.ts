@@ -56,7 +56,7 @@ async function underLoad(host: Host, other: Host, what: string, body: () => Prom
   for (const { client, count, failed } of await lookups) {
     if (!client.second) failedAlone += failed;
     else assert.equal(failed, 0, JSON.stringify(client));
-    assert.ok(count > LOAD_SECONDS, `${JSON.stringify(client)} asked only ${count} times`);
+    assert.ok(count > LOAD_SECONDS, `${JSON.stringify(client)} made only ${count} lookups`);
   }
   return failedAlone;
 }

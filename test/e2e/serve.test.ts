@@ -65,12 +65,12 @@ describe('memory store', () => {
   it('The server truncates a large answer over UDP to the records that fit and sends all of them over TCP', async () => {
     for (let i = 0; i < 120; i++) await put(server, `many/${i}`, { host: `10.1.0.${i}` });
     const edns = { udpSize: 4096, dnssecOk: false };
-    const asked = question('many.skydns.local.', 'A');
+    const many = question('many.skydns.local.', 'A');
     await until('the server has all names', async () => {
-      const whole = await query(server.dns, asked, { transport: 'tcp', edns });
+      const whole = await query(server.dns, many, { transport: 'tcp', edns });
       return whole.answer.length === 120;
     });
-    const cut = await query(server.dns, asked, { edns });
+    const cut = await query(server.dns, many, { edns });
     assert.equal(cut.truncated, true);
     assert.ok(cut.answer.length >= 70 && cut.answer.length < 120, `${cut.answer.length} records`);
     assert.ok(cut.edns !== undefined);
@@ -183,8 +183,8 @@ describe('names outside the zones', () => {
       upstream.behave({ delayMs: 700 });
       try {
         const before = upstream.queries.length;
-        const asked = question(`${transport}.example.com.`, 'A');
-        const pending = query(leaving.dns, asked, { transport });
+        const outside = question(`${transport}.example.com.`, 'A');
+        const pending = query(leaving.dns, outside, { transport });
         await until('the upstream has the query', () => upstream.queries.length > before);
         await leaving.close();
         assert.equal((await pending).rcode, Rcode.NXDOMAIN);

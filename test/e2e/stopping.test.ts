@@ -24,7 +24,7 @@ async function start(...args: readonly string[]): Promise<Running> {
   return { process, dns: { address, port: Number(port) }, http: `http://${http}` };
 }
 
-const ASKED = question('nobody.skydns.local.', 'A');
+const QUESTION = question('nobody.skydns.local.', 'A');
 
 async function readiness(http: string): Promise<{ status: number; body: string }> {
   const reply = await fetch(`${http}/readyz`);
@@ -36,9 +36,9 @@ describe('SIGTERM', () => {
     const { process, dns, http } = await start('--lame-duck', '5');
     const check = (reply: { rcode: number }) =>
       reply.rcode === Rcode.NXDOMAIN ? undefined : `rcode ${reply.rcode}`;
-    const flow = startQueryFlow(dns, { question: ASKED, queriesPerSecond: 1_000, check });
+    const flow = startQueryFlow(dns, { question: QUESTION, queriesPerSecond: 1_000, check });
     const overTcp: Promise<unknown>[] = [];
-    const tcp = setInterval(() => overTcp.push(query(dns, ASKED, { transport: 'tcp' })), 20);
+    const tcp = setInterval(() => overTcp.push(query(dns, QUESTION, { transport: 'tcp' })), 20);
     await until('queries are answered', () => flow.answered > 200);
     await until('the server is ready', async () => (await readiness(http)).status === 200);
 
@@ -63,7 +63,7 @@ describe('SIGTERM', () => {
     const { process, dns } = await start('--lame-duck', '60');
     const ended = process.end('SIGTERM');
     await process.logged('stopping');
-    assert.equal((await query(dns, ASKED)).rcode, Rcode.NXDOMAIN);
+    assert.equal((await query(dns, QUESTION)).rcode, Rcode.NXDOMAIN);
     await process.end('SIGTERM');
     assert.equal(await ended, 143);
   });

@@ -64,9 +64,9 @@ describe('--takeover', () => {
     const drops = new DropWatch(running.port);
     const queries = startQueryThread(running.port, QUERIES_PER_SECOND, ledger);
     const overTcp: Promise<unknown>[] = [];
-    const asked = question(`${SOAK_NAMES[0]?.name}.`, 'A');
+    const firstName = question(`${SOAK_NAMES[0]?.name}.`, 'A');
     const tcp = setInterval(() => {
-      const one = query(running, asked, { transport: 'tcp' });
+      const one = query(running, firstName, { transport: 'tcp' });
       overTcp.push(one.then(({ answer }) => assert.equal(answer.length, 1)));
     }, 10);
     try {

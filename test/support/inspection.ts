@@ -1,4 +1,4 @@
-/** Inspections as an engine of API 1.41 sends them, and the context of a registrar, with what a test cares about. */
+/** Builders of inspections as an engine with API 1.41 sends them, and of a registrar's context. */
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import type { Inspection, PortBinding } from '../../src/registrar/engine/engine.ts';
 
@@ -11,18 +11,18 @@ export interface ContainerSpec {
   readonly image?: string;
   readonly state?: string;
   readonly startedAt?: string;
-  /** Present: the image or the run has a HEALTHCHECK. */
+  /** Status of the HEALTHCHECK; without it the container has none. */
   readonly health?: 'starting' | 'healthy' | 'unhealthy';
   readonly env?: Readonly<Record<string, string>> | readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   /** `8080/tcp` */
   readonly expose?: readonly string[];
-  /** As `docker ps` shows them: `8080/tcp` to `0.0.0.0:18080` or `[::]:18080`. */
+  /** Bindings as in `docker ps`: `8080/tcp` to `0.0.0.0:18080` or `[::]:18080`. */
   readonly publish?: Readonly<Record<string, readonly string[]>>;
-  /** Asked for with `-p`, and not bound. */
+  /** Ports of `-p` that are not bound. */
   readonly request?: readonly string[];
   readonly networkMode?: string;
-  /** Addresses by network: IPv4, and IPv6 if there is one. */
+  /** IPv4 and optional IPv6 address by network. */
   readonly networks?: Readonly<Record<string, readonly [v4: string, v6?: string]>>;
 }
 
@@ -83,7 +83,7 @@ function networkSettings(
   };
 }
 
-/** The id that `inspection` gives a network. */
+/** The network's id in inspections. */
 export function networkId(name: string): string {
   return Buffer.from(name).toString('hex').padEnd(64, '0');
 }
@@ -121,7 +121,7 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
   };
 }
 
-/** As above, in registrator's stead on the host `node1`. */
+/** As `registrarContext`, with `--compat registrator` on the host `node1`. */
 export function registratorContext(changes: Partial<RegistrarContext> = {}): RegistrarContext {
   return registrarContext({
     compat: 'registrator',

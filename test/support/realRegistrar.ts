@@ -1,4 +1,4 @@
-/** A registrar of a real engine on a real etcd: in this process, or in one of its own that can be killed. */
+/** A registrar with a real engine and a real etcd: in this process, or as a process that a test can kill. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -52,7 +52,7 @@ export function startRealRegistrar(setup: RealSetup): RealRegistrar {
   return { registrar, events, close };
 }
 
-/** As above in a process of its own; resolves when it is ready or stands by. */
+/** Starts a registrar as a process; resolves when it is ready or standby. */
 export async function spawnRegistrar(setup: RealSetup): Promise<ChildProcess> {
   const script = fileURLToPath(import.meta.url);
   const child = spawn(process.execPath, ['--import', 'tsx', script, JSON.stringify(setup)], {
@@ -60,7 +60,7 @@ export async function spawnRegistrar(setup: RealSetup): Promise<ChildProcess> {
   });
   for await (const line of createInterface({ input: child.stdout }))
     if (line === 'ready') return child;
-  throw new Error('the registrar ended');
+  throw new Error('the registrar exited');
 }
 
 export async function killRegistrar(child: ChildProcess): Promise<void> {
@@ -72,7 +72,7 @@ export async function killRegistrar(child: ChildProcess): Promise<void> {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { registrar } = startRealRegistrar(JSON.parse(process.argv[2] ?? ''));
-  process.stdin.resume().on('end', () => process.exit()); // whoever started us is gone
+  process.stdin.resume().on('end', () => process.exit()); // the parent process has ended
   const timer = setInterval(() => {
     if (!registrar.readiness().isReady) return;
     clearInterval(timer);

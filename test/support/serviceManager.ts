@@ -1,4 +1,4 @@
-/** What systemd is to a service: sockets that are bound before it starts, and an ear for what it says of itself. */
+/** Plays systemd for a service: binds sockets before it starts, and receives its notifications (sd_notify). */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { MAIN } from './cli.ts';
 import { newTempDir, removeDir } from './tempDir.ts';
 import { until } from './until.ts';
 
-/** Binds the sockets of a specification, puts them at 3, 4, ... and becomes the program. */
+/** Binds the sockets of a specification as descriptors 3, 4, ... and executes the program. */
 const ACTIVATE = `
 import json, os, socket, sys
 spec, program = json.loads(sys.argv[1]), sys.argv[2:]
@@ -33,14 +33,14 @@ os.execve(program[0], program, env)
 `;
 
 export interface SocketSpec {
-  /** `idle`: TCP that does not listen. `file`: no socket at all. */
+  /** `idle`: a TCP socket that does not listen. `file`: not a socket. */
   readonly kind: 'udp' | 'tcp' | 'idle' | 'file';
   readonly address: string;
-  /** A free one by default. */
+  /** Default: a free port. */
   readonly port?: number;
 }
 
-/** For `startCli`: soradns with these sockets handed over, or to another process if `pidOff` says so. */
+/** Program for `startCli`: soradns with these sockets. `pidOff`: added to LISTEN_PID, which then names another process. */
 export function activated(
   sockets: readonly SocketSpec[],
   pidOff = 0,
@@ -49,16 +49,16 @@ export function activated(
   return ['python3', '-c', ACTIVATE, spec, process.execPath, MAIN];
 }
 
-/** Prints each message that comes with who sent it. */
+/** Prints each received message with the sender's pid. */
 const LISTEN = `
 import json, socket, struct, sys
 address = sys.argv[1]
-ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-ear.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-ear.bind("\\0" + address[1:] if address.startswith("@") else address)
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+receiver.bind("\\0" + address[1:] if address.startswith("@") else address)
 print("{}", flush=True)
 while True:
-    text, ancillary, _, _ = ear.recvmsg(65536, socket.CMSG_SPACE(12))
+    text, ancillary, _, _ = receiver.recvmsg(65536, socket.CMSG_SPACE(12))
     pid = next((struct.unpack("3i", data)[0] for _, kind, data in ancillary if kind == 2), 0)
     print(json.dumps({"pid": pid, "text": text.decode()}), flush=True)
 `;
@@ -70,39 +70,39 @@ export interface Notification {
 }
 
 export interface NotifyReceiver {
-  /** For NOTIFY_SOCKET. */
+  /** Value of NOTIFY_SOCKET. */
   readonly address: string;
   readonly notifications: readonly Notification[];
-  /** Waits for a message with this line. */
+  /** Waits for a notification with this line; returns it. */
   received(line: string | RegExp): Promise<Notification>;
   close(): Promise<void>;
 }
 
-/** Listens on a socket in a folder, or on an abstract name. */
+/** Starts a receiver on a socket in a folder, or on an abstract name. */
 export async function startNotifyReceiver(isAbstract = false): Promise<NotifyReceiver> {
   const folder = await newTempDir();
   const address = isAbstract ? `@${folder}` : join(folder, 'notify');
   const child = spawn('python3', ['-c', LISTEN, address], { stdio: ['ignore', 'pipe', 'inherit'] });
   const kill = () => void child.kill('SIGKILL');
   process.on('exit', kill);
-  const told: Notification[] = [];
+  const notifications: Notification[] = [];
   let isListening = false;
   createInterface({ input: child.stdout }).on('line', (line) => {
     const { pid, text } = JSON.parse(line) as { pid?: number; text?: string };
     isListening = true;
     if (pid !== undefined && text !== undefined)
-      told.push({ pid, lines: text.split('\n'), atMs: performance.now() });
+      notifications.push({ pid, lines: text.split('\n'), atMs: performance.now() });
   });
-  await until('the ear listens', () => isListening, 20_000);
+  await until('the receiver listens', () => isListening, 20_000);
   const find = (wanted: string | RegExp) =>
-    told.find(({ lines }) =>
+    notifications.find(({ lines }) =>
       lines.some((line) => (typeof wanted === 'string' ? line === wanted : wanted.test(line))),
     );
   return {
     address,
-    notifications: told,
+    notifications,
     async received(line) {
-      await until(`it says ${line}`, () => find(line) !== undefined, 30_000);
+      await until(`the service sends ${line}`, () => find(line) !== undefined, 30_000);
       return find(line) as Notification;
     },
     async close() {

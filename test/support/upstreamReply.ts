@@ -43,23 +43,23 @@ export function makeReply(
   records: readonly Answer[],
   behaviour: Behaviour,
 ): Packet {
-  const [asked] = query.questions ?? [];
-  assert.ok(asked);
+  const [question] = query.questions ?? [];
+  assert.ok(question);
   const opt = query.additionals?.find((record) => record.type === 'OPT');
   const refused = behaviour.refuseEdns === true && opt !== undefined;
   const truncated = behaviour.truncate === true && transport === 'udp';
-  const found = lookUp(records, asked.name, asked.type);
+  const found = lookUp(records, question.name, question.type);
   const rcode = refused ? 'FORMERR' : (behaviour.rcode ?? found.rcode);
   const isEmpty = truncated || refused || behaviour.rcode !== undefined;
   const name =
     behaviour.wrongQuestion ??
-    (behaviour.lowerCase && transport === 'udp' ? fold(asked.name) : asked.name);
+    (behaviour.lowerCase && transport === 'udp' ? fold(question.name) : question.name);
   const reply: Packet = {
     type: behaviour.isQuery === true ? 'query' : 'response',
     id: ((query.id ?? 0) + (behaviour.wrongId === true ? 1 : 0)) & 0xffff,
     flags:
       RCODES[rcode] | 0x0100 | (behaviour.flags ?? RECURSION_AVAILABLE) | (truncated ? 0x0200 : 0),
-    questions: [{ ...asked, name }],
+    questions: [{ ...question, name }],
     answers: isEmpty ? [] : [...found.answer, ...(behaviour.extraAnswer ?? []).map(parseRecord)],
     authorities: [
       ...(isEmpty ? [] : found.authority),

@@ -16,9 +16,9 @@ const skip = missing.kind === 'missing' ? `optional: ${missing.reason}` : false;
 const ECHO = `
   const { parentPort, workerData } = require('node:worker_threads');
   const socket = require('node:dgram').createSocket('udp4');
-  let asked = 0;
+  let received = 0;
   socket.on('message', (message, peer) => {
-    if (++asked % workerData.silentEvery === 0) return;
+    if (++received % workerData.silentEvery === 0) return;
     message[2] |= 0x80;
     message[3] = 3;
     socket.send(message, peer.port, peer.address);

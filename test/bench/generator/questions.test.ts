@@ -7,7 +7,7 @@ import { parseQuestions } from '../../../bench/generator/questions.ts';
 const text = (lines: string): Buffer => Buffer.from(lines);
 
 /** The messages that a cursor writes, decoded by another library. */
-function asked(lines: string, count: number, options: { edns?: boolean; first?: number } = {}) {
+function written(lines: string, count: number, options: { edns?: boolean; first?: number } = {}) {
   const cursor = new QuestionCursor(
     parseQuestions(text(lines), options.edns ?? false),
     options.first ?? 0,
@@ -22,7 +22,7 @@ function asked(lines: string, count: number, options: { edns?: boolean; first?: 
 }
 
 test('QuestionCursor writes a line of questions as a query', () => {
-  const [srv, a] = asked('1.rails.skydns.local SRV\nwww.skydns.local. A\n', 2);
+  const [srv, a] = written('1.rails.skydns.local SRV\nwww.skydns.local. A\n', 2);
   assert.equal(srv?.id, 1000);
   assert.deepEqual(srv?.questions, [{ name: '1.rails.skydns.local', type: 'SRV', class: 'IN' }]);
   assert.deepEqual(a?.questions, [{ name: 'www.skydns.local', type: 'A', class: 'IN' }]);
@@ -31,14 +31,14 @@ test('QuestionCursor writes a line of questions as a query', () => {
 });
 
 test('QuestionCursor adds an OPT record with EDNS', () => {
-  const [query] = asked('a.local A\n', 1, { edns: true });
+  const [query] = written('a.local A\n', 1, { edns: true });
   const [opt] = query?.additionals ?? [];
   assert.equal(opt?.type, 'OPT');
   assert.equal(opt?.type === 'OPT' && opt.udpPayloadSize, 1232);
 });
 
 test('QuestionCursor repeats the questions from the given first one', () => {
-  const names = asked('a A\nb A\nc A\n', 5, { first: 7 }).map(
+  const names = written('a A\nb A\nc A\n', 5, { first: 7 }).map(
     ({ questions }) => questions?.[0]?.name,
   );
   assert.deepEqual(names, ['b', 'c', 'a', 'b', 'c']);
@@ -47,7 +47,7 @@ test('QuestionCursor repeats the questions from the given first one', () => {
 test('QuestionCursor replaces each ? by a new character, and the same start gives the same names', () => {
   const lines = '????????????.x.local A\n*.???.local A\n';
   const names = (first: number): string[] =>
-    asked(lines, 200, { first }).map(({ questions }) => questions?.[0]?.name ?? '');
+    written(lines, 200, { first }).map(({ questions }) => questions?.[0]?.name ?? '');
   const all = names(0);
   for (const [index, name] of all.entries()) {
     assert.match(name, index % 2 === 0 ? /^[a-z2-7]{12}\.x\.local$/ : /^\*\.[a-z2-7]{3}\.local$/);
