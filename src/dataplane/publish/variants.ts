@@ -83,10 +83,25 @@ export function encodeBehindQuestion(
   const head = HEADER_OCTETS + nameOctets(question.qname) + QUESTION_FIELDS_OCTETS;
   const part = fittingPart(response, maxOctets);
   const octets = encodeResponse({ ...query, question }, part, MAX_MESSAGE_OCTETS).subarray(head);
+  // Most answers fit every client whole.
+  if (head + octets.length <= LEAST_LIMIT) return { octets, cuts: [wholeOf(part, octets.length)] };
   const fitting = cutsOf(part, recordEnds(octets)).filter((cut) => head + cut.octets <= maxOctets);
   const least = fitting.findIndex((cut) => head + cut.octets <= LEAST_LIMIT);
   const cuts = least < 0 ? fitting : fitting.slice(0, least + 1);
   return { octets: octets.subarray(0, cuts[0]?.octets ?? 0), cuts };
+}
+
+function wholeOf(
+  { answer, authority, additional, truncated = false }: Response,
+  octets: number,
+): Cut {
+  return {
+    octets,
+    truncated,
+    answer: answer.length,
+    authority: authority.length,
+    additional: additional.length,
+  };
 }
 
 /** The response without records that cannot be part of any message of that size. */
@@ -144,8 +159,7 @@ function variantWords(
   response: Response,
   falls: (rr: Rr) => boolean,
 ): Int32Array {
-  const rrs = [...response.answer, ...response.authority, ...response.additional];
-  const falling = recordTtls(octets).filter((_, i) => falls(rrs[i] as Rr));
+  const falling = fallingTtls(octets, response, falls);
   const bodyAt = 1 + cuts.length * CUT_WORDS + falling.length;
   const words = new Int32Array(bodyAt + wordsFor(octets.length));
   words[0] = cuts.length | (falling.length << 16);
@@ -159,10 +173,17 @@ function variantWords(
   return words;
 }
 
-/** Where the TTL of each record in a row of records stands. */
-function recordTtls(records: Uint8Array): number[] {
+/** Offsets of the TTLs that fall. `records` may be fewer than the response has. */
+function fallingTtls(
+  records: Uint8Array,
+  { answer, authority, additional }: Response,
+  falls: (rr: Rr) => boolean,
+): number[] {
+  const rrs = [...answer, ...authority, ...additional];
+  if (!rrs.some(falls)) return [];
   return recordEnds(records)
     .slice(0, -1)
+    .filter((_, i) => falls(rrs[i] as Rr))
     .map((start) => endOfName(records, start).end + 4);
 }
 
@@ -202,8 +223,8 @@ export interface Rotations {
 }
 
 /**
- * Rotations of the RRset that was asked for. With round robin the first one begins at `start`, a fraction of the set, in
- * [0, 1). Without it the canonical order comes first, and there are others only if some client gets a part of the answer
+ * Rotations of the RRset that was asked for: all of them or, of a large set, some, beginning at `start`, a fraction of the
+ * set, in [0, 1). Without round robin the canonical order comes first, and there are others only if some client gets a part of the answer
  * (`mayBeCut`): then clients together receive all records.
  */
 export function rotationsOf(
@@ -217,12 +238,14 @@ export function rotationsOf(
   const before = response.answer.slice(0, setAt);
   const set = response.answer.slice(setAt);
   const count = Math.min(set.length, MAX_VARIANTS);
-  const first = isRoundRobin ? Math.floor(start * set.length) : 0;
+  const isComplete = count === set.length;
+  const first = isRoundRobin && !isComplete ? Math.floor(start * set.length) : 0;
   const rotations = Array.from({ length: count }, (_, i) => {
-    const from = first + Math.floor((i * set.length) / count);
-    return { ...response, answer: [...before, ...rotated(set, from % set.length)] };
+    const from = (first + Math.floor((i * set.length) / count)) % set.length;
+    if (from === 0) return response;
+    return { ...response, answer: [...before, ...rotated(set, from)] };
   });
-  return { rotations, isComplete: count === set.length, isFixed: !isRoundRobin };
+  return { rotations, isComplete, isFixed: !isRoundRobin };
 }
 
 function rotated(rrs: readonly Rr[], from: number): Rr[] {
