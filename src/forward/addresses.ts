@@ -1,6 +1,6 @@
 /**
- * Sets of IP addresses written as CIDR ranges: who may recurse, which upstreams are public. Matching is Node's
- * BlockList, which also finds an IPv4-mapped IPv6 address in an IPv4 range.
+ * Sets of IP addresses, written as CIDR ranges: the clients that may recurse, the upstreams that are public. Node's
+ * BlockList does the matching; it also finds an IPv4-mapped IPv6 address in an IPv4 range.
  */
 import { BlockList, isIP } from 'node:net';
 
@@ -10,7 +10,7 @@ export interface Cidr {
   readonly prefixLength: number;
 }
 
-/** A range from `10.0.0.0/8`, `fc00::/7`, or one address; `undefined` when it is neither. */
+/** The range that `10.0.0.0/8`, `fc00::/7` or a single address stands for; `undefined` for any other text. */
 export function parseCidr(text: string): Cidr | undefined {
   const parts = /^([0-9A-Fa-f:.]+)(?:\/([0-9]{1,3}))?$/.exec(text.trim());
   if (parts === null) return undefined;
@@ -22,7 +22,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return prefixLength <= longest ? { address, prefixLength } : undefined;
 }
 
-/** Whether an address, given as text, is in the set; text that is no address is in no set. A `%zone` is ignored. */
+/** Whether an address in text form is in the set. Any other text is not; a `%zone` is ignored. */
 export type AddressSet = (address: string) => boolean;
 
 /** The union of the ranges. */
@@ -44,7 +44,7 @@ function withoutZone(address: string): string {
   return at < 0 ? address : address.slice(0, at);
 }
 
-/** The ranges of a list of CIDR texts that are known to be right. */
+/** The ranges of texts that the program itself contains; throws on one that is no range. */
 export function cidrs(...texts: readonly string[]): Cidr[] {
   return texts.map((text) => {
     const range = parseCidr(text);
@@ -55,19 +55,14 @@ export function cidrs(...texts: readonly string[]): Cidr[] {
 
 const loopback = addressSet(cidrs('127.0.0.0/8', '::1/128'));
 
-/** Whether a host, an address or a name, is this machine and nobody else can reach it; `localhost` is. */
+/** Whether a host (an address or `localhost`) is reachable from this machine alone. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || loopback(host);
 }
 
 /**
- * For whom we ask others (R3). A server that recurses for everybody is an open resolver: a reflector for attacks and a
- * cache that strangers can fill. So recursion is for listed client ranges only.
- */
-
-/**
- * Loopback, RFC 1918, IPv6 unique local (RFC 4193) and link-local addresses. Not 100.64.0.0/10 (RFC 6598), which
- * strangers of the same carrier share, nor 169.254.0.0/16.
+ * Loopback, RFC 1918, IPv6 unique local (RFC 4193) and link-local addresses. Not 100.64.0.0/10 (RFC 6598), which the
+ * customers of one carrier share, nor 169.254.0.0/16.
  */
 export const DEFAULT_RECURSION_RANGES: readonly Cidr[] = cidrs(
   '127.0.0.0/8',
@@ -79,12 +74,15 @@ export const DEFAULT_RECURSION_RANGES: readonly Cidr[] = cidrs(
   'fe80::/10',
 );
 
-/** The rule that says whether a client, known by its address, may make us ask others. */
+/**
+ * Which client addresses may recurse. A server that recurses for every client is an open resolver: attackers use it as a
+ * reflector and can fill its cache.
+ */
 export function recursionRule(allowed: readonly Cidr[] = DEFAULT_RECURSION_RANGES): AddressSet {
   return memoized(addressSet(allowed));
 }
 
-/** Every query asks, and a look at the ranges costs more than the rest of an answer; clients are mostly the same few. */
+/** Each query needs the rule, and matching the ranges costs more than the rest of an answer; most clients come again. */
 const MAX_REMEMBERED = 4_096;
 
 function memoized(isIn: AddressSet): AddressSet {
@@ -92,7 +90,7 @@ function memoized(isIn: AddressSet): AddressSet {
   return (address) => {
     const before = known.get(address);
     if (before !== undefined) return before;
-    // A flood from forged addresses empties it now and then, and never makes it grow.
+    // A flood from forged addresses empties the map now and then, and never makes it grow.
     if (known.size >= MAX_REMEMBERED) known.clear();
     const answer = isIn(address);
     known.set(address, answer);

@@ -1,7 +1,7 @@
 /**
- * What of an upstream's reply is of use to whoever asked (F3). Records that answer no part of the question are how caches
- * get poisoned, so only the question's CNAME chain and what stands at its end are kept, for a negative answer its SOA,
- * and for DNSSEC clients the signatures and denials, which only a validator believes. Nothing of the additional section.
+ * The records of an upstream's reply that belong to the question. Records that answer no part of a question are how caches
+ * get poisoned. So the forwarder keeps only the question's CNAME chain and the RRs at its end, the SOA of a negative
+ * answer, and for DNSSEC clients signatures and denials, which only a validator believes. It keeps no additional section.
  */
 import type { Message, Question } from '../dns/message.ts';
 import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
@@ -12,15 +12,15 @@ const NSEC = 47;
 const NSEC3 = 50;
 const DNAME = 39;
 
-/** A longer chain is a loop or an attack; what lies beyond is dropped. */
+/** A longer chain is a loop or an attack; the records beyond are dropped. */
 const MAX_CHAIN = 16;
 
 const MAX_TTL_SECONDS = 86_400;
 const MAX_NEGATIVE_SECONDS = 300;
 
 /**
- * The message with its useful records only, their TTLs at most a day, and AD clear: we do not validate and the way to
- * the upstream is not protected, so the bit proves nothing.
+ * The message with only the records that belong to the question, with TTLs of at most a day and with AD clear: the server
+ * does not validate, and the path to the upstream is not protected, so the bit proves nothing.
  */
 export function scrub(message: Message, question: Question, dnssecOk: boolean): Message {
   const inClass = (rr: Rr) => rr.class === question.qclass;
@@ -45,7 +45,7 @@ function isAsked({ type }: Rr, { qtype }: Question): boolean {
   return type === qtype || qtype === Type.ANY;
 }
 
-/** The names that the question stands for: the qname, then each CNAME's target, up to the one that has no CNAME. */
+/** The names that the question leads to: the qname, then each CNAME's target, up to the one without a CNAME. */
 interface Chain {
   readonly names: ReadonlyMap<string, Name>;
   readonly end: Name;
@@ -88,7 +88,7 @@ function isAbove(owner: Name, { names }: Chain): boolean {
   return false;
 }
 
-/** Whether the record belongs to what the authority section says about the end of the chain. */
+/** Whether a record of the authority section is about the end of the chain. */
 function provesChain(rr: Rr, chain: Chain, isNegative: boolean, dnssecOk: boolean): boolean {
   if (rr.type === Type.SOA) return isNegative && isSubdomainOf(chain.end, rr.owner);
   if (!dnssecOk) return false;
@@ -109,8 +109,8 @@ function capTtl(rr: Rr): Rr {
 }
 
 /**
- * RFC 2308 §5: a negative answer lives for the lesser of the SOA's TTL and its minimum field, which the RFC lets be hours.
- * Here names come up by the minute, so for minutes.
+ * RFC 2308 §5: a negative answer is valid for the lesser of the SOA's TTL and its minimum field. The RFC allows hours;
+ * this cap is minutes, since containers come up every minute.
  */
 function capNegativeTtl(rr: Rr): Rr {
   if (rr.rdata.kind !== 'soa') return capTtl(rr);
@@ -118,14 +118,14 @@ function capNegativeTtl(rr: Rr): Rr {
   return { ...rr, ttlSeconds: Math.min(capTtl(rr).ttlSeconds, most) };
 }
 
-/** Whether the reply is of any use: no failure, and no referral, which a server that does not recurse gives (lame). */
+/** Whether the reply answers the question: it is no failure, and no referral, which a lame server sends. */
 export function isUsableReply(message: Message): boolean {
   if (message.rcode === Rcode.NOERROR) return !isReferral(message);
   const { SERVFAIL, REFUSED, NOTIMP, FORMERR } = Rcode;
   return ![SERVFAIL, REFUSED, NOTIMP, FORMERR].some((rcode) => rcode === message.rcode);
 }
 
-/** RFC 2308 §2.2.1: without answer and SOA, NS records mean "ask there". */
+/** RFC 2308 §2.2.1: without answer and SOA, NS records refer to other servers. */
 export function isReferral(message: Message): boolean {
   const { answer, authority, rcode, authoritative, recursionAvailable } = message;
   if (rcode !== Rcode.NOERROR || answer.length > 0 || authoritative || recursionAvailable)

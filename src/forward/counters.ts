@@ -1,23 +1,23 @@
-/** What forwarding counts. The object outlives a forwarder that is replaced, so that its counts only grow. */
+/** The counters of forwarding. They outlive a forwarder that is replaced, so that they only grow. */
 import { Rcode } from '../dns/rr.ts';
 import type { Forwarded } from './forwarder.ts';
 
-/** Upper bounds of the buckets in seconds: from an upstream on this host to the longest that a question waits. */
+/** Upper bounds of the buckets in seconds: from an upstream on this host to the longest time that a question waits. */
 export const FORWARD_BOUNDS_SECONDS = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4] as const;
 
 export type ForwardFailure = Extract<Forwarded, { kind: 'failed' }>['reason'];
 
 export interface ForwardCounters {
-  /** Questions that were to be forwarded. */
+  /** Questions outside our zones that reached the forwarder. */
   requests: number;
-  /** Answered from memory. */
+  /** Answered from the cache. */
   cacheHits: number;
-  /** Asked of nobody: too few labels, private names, no upstream. */
+  /** Sent to no upstream: too few labels, private names, no upstream. */
   refused: number;
   readonly failures: Record<ForwardFailure, number>;
-  /** Questions that wait for an upstream now. */
+  /** Questions that wait for an upstream. */
   inFlight: number;
-  /** How long those waited that were not in memory: the buckets of `FORWARD_BOUNDS_SECONDS`, and one for all above. */
+  /** How long questions waited for an upstream: the buckets of `FORWARD_BOUNDS_SECONDS`, and one for all above. */
   readonly waits: number[];
   waitSeconds: number;
 }
@@ -34,16 +34,16 @@ export function newForwardCounters(): ForwardCounters {
   };
 }
 
-/** Counts the wait and its outcome; `clock` is in milliseconds. Rejects if `asking` does. */
+/** Counts the wait for an outcome and the outcome; `clock` is in milliseconds. Rejects if `pending` does. */
 export async function countQuery(
   counters: ForwardCounters,
   clock: () => number,
-  asking: Promise<Forwarded>,
+  pending: Promise<Forwarded>,
 ): Promise<Forwarded> {
   const startedMs = clock();
   counters.inFlight++;
   try {
-    const outcome = await asking;
+    const outcome = await pending;
     const failure = failureOf(outcome);
     if (failure !== undefined) counters.failures[failure]++;
     if (outcome.kind === 'refused') counters.refused++;
@@ -54,7 +54,7 @@ export async function countQuery(
   }
 }
 
-/** Upstreams that only say SERVFAIL have not answered either. */
+/** SERVFAIL from every upstream is a failure too. */
 function failureOf(outcome: Forwarded): ForwardFailure | undefined {
   if (outcome.kind === 'failed') return outcome.reason;
   const isServfail = outcome.kind === 'answered' && outcome.message.rcode === Rcode.SERVFAIL;

@@ -1,6 +1,6 @@
 /**
- * Names that mean something only inside a network (F6): asking a public server about them gives no answer and tells
- * strangers what runs here. An upstream on a private address may know them, so those are still asked.
+ * Names and addresses that have a meaning only inside a network. A public server cannot answer such a name, and the query
+ * would reveal to it what runs here. An upstream on a private address may know the name, so it still gets the query.
  */
 import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
@@ -34,8 +34,8 @@ export function isPrivateName(qname: Name): boolean {
   return (privateZones.get(top) ?? []).some((zone) => isSubdomainOf(qname, zone));
 }
 
-/** Loopback, private, shared and link-local: addresses of servers that are the operator's own or their provider's. */
-const nearby = addressSet(
+/** Loopback, private, shared and link-local: the addresses of servers of the operator or of the provider. */
+const notPublic = addressSet(
   cidrs(
     '0.0.0.0/8',
     '127.0.0.0/8',
@@ -52,7 +52,7 @@ const nearby = addressSet(
 );
 
 export function isPublicAddress(address: string): boolean {
-  return !nearby(address);
+  return !notPublic(address);
 }
 
 function range(first: number, last: number): number[] {
@@ -60,16 +60,15 @@ function range(first: number, last: number): number[] {
 }
 
 /**
- * DNS rebinding: an outside name resolves to an internal address, so that a browser or a fetching service connects to that
- * address under the outside name.
+ * Whether a name outside our zones may have private addresses: a private name, or one in a domain that the operator
+ * allows. In DNS rebinding an outside name resolves to an internal address, so that a browser or a fetching service
+ * connects to that address under the outside name.
  */
-
-/** Whether a name may have addresses inside: those of private use, and those of the domains that the operator allows. */
 export function mayRebind(qname: Name, allowed: readonly Name[]): boolean {
   return isPrivateName(qname) || allowed.some((domain) => isSubdomainOf(qname, domain));
 }
 
-/** Whether one of the records is an address that others outside cannot mean. */
+/** Whether one of the RRs is an address that has no meaning outside this network. */
 export function hasPrivateAddress(rrs: readonly Rr[]): boolean {
   return rrs.some(({ type, rdata }) => {
     const isAddress = type === Type.A || type === Type.AAAA;

@@ -1,6 +1,6 @@
 /**
- * Upstreams: the servers that questions are forwarded to, as an operator writes them, and never ourselves. An upstream
- * that is one of our own listening addresses would ask itself; the composition root drops it before it is ever asked.
+ * Upstreams, the servers that questions are forwarded to: from options, from resolv.conf, and without this server itself,
+ * which would forward a question to itself for ever.
  */
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
@@ -11,15 +11,15 @@ import { addressSet, type Cidr } from './addresses.ts';
 export type Upstream = SocketAddress;
 
 /**
- * An upstream from `1.1.1.1`, `1.1.1.1:5353`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:53`; `undefined` when
- * the text is none of these. Host names are not accepted: who would resolve them?
+ * The upstream that `1.1.1.1`, `1.1.1.1:5353`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:53` stands for;
+ * `undefined` for any other text. A host name is not accepted, since resolving it would need an upstream.
  */
 export function parseNameserver(text: string): Upstream | undefined {
   const upstream = parseSocketAddress(text.trim(), DNS_PORT);
   return upstream?.port === 0 ? undefined : upstream;
 }
 
-/** What `os.networkInterfaces()` returns. */
+/** The result of `os.networkInterfaces()`. */
 export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
 /**
@@ -41,7 +41,7 @@ export function withoutOwnAddresses(
   }
 }
 
-/** The address that packets to `address` really go to: connecting to the wildcard address means the loopback one. */
+/** The address that packets to `address` go to: a connection to the wildcard address reaches loopback. */
 function destination(address: string): string {
   if (!isWildcard(address)) return address;
   return isIP(address) === 4 ? '127.0.0.1' : '::1';
@@ -60,7 +60,7 @@ function hostRange(address: string): Cidr {
   return { address, prefixLength: isIP(address) === 4 ? 32 : 128 };
 }
 
-/** Every address of this host; on Linux all of 127.0.0.0/8 is one of them whatever the interface lists. */
+/** All addresses of this host; on Linux 127.0.0.0/8 belongs to them as a whole, whatever the interfaces list. */
 function hostRanges(interfaces: Interfaces): Cidr[] {
   const ranges: Cidr[] = [{ address: '127.0.0.0', prefixLength: 8 }, hostRange('::1')];
   for (const infos of Object.values(interfaces))
@@ -69,11 +69,9 @@ function hostRanges(interfaces: Interfaces): Cidr[] {
 }
 
 /**
- * The host's own resolvers, from the text of resolv.conf(5): our default upstreams. Unlike glibc, which uses the first
- * three, we take every `nameserver` line.
+ * The default upstreams: the host's resolvers from the text of resolv.conf(5), in the file's order, each once. Lines
+ * without an IP address are skipped. Unlike glibc, which uses the first three `nameserver` lines, it takes them all.
  */
-
-/** Upstreams in the file's order, each once; lines that name no IP address are skipped. */
 export function parseResolvConf(text: string): Upstream[] {
   const addresses = new Set<string>();
   for (const line of text.split(/\r?\n/)) {
