@@ -11,10 +11,11 @@ import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
 import { areWellFormedOptions, ednsOf, readPathOption } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
-import { type Edns, Flag, HEADER_OCTETS, opcodeOf, type Query, type Question } from './message.ts';
+import type { Edns, Query, Question } from './message.ts';
 import type { Name } from './name.ts';
 import { Class, Rcode, type Rr, Type } from './rr.ts';
 import { replyLimit } from './truncate.ts';
+import { Flag, HEADER_OCTETS, opcodeOf } from './wire.ts';
 
 export type AcceptOutcome =
   /** No reply: one would reach nobody (`source-port`), be guessed (`short`), or start a loop (`response`). */

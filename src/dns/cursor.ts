@@ -6,6 +6,7 @@
  * (RFC 9267 §2: pointers that loop, climb or are shared a thousand times are how DNS parsers are stalled).
  */
 import { type Label, MAX_LABEL_OCTETS, MAX_NAME_OCTETS, type Name, ROOT } from './name.ts';
+import { HEADER_OCTETS } from './wire.ts';
 
 /** A name is made of at most 127 labels, so more pointers than that never served to compress it. */
 const MAX_POINTERS = 127;
@@ -17,7 +18,6 @@ const MAX_POINTERS = 127;
 const WORK_BUDGET = 200_000;
 const READ_WORK = 4;
 
-const HEADER_OCTETS = 12;
 const POINTER = 0xc0;
 
 export class Cursor {

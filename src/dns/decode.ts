@@ -7,9 +7,10 @@
  */
 import { Cursor } from './cursor.ts';
 import { areWellFormedOptions, ednsOf, extendedRcodeBits } from './edns.ts';
-import { Flag, type Message, opcodeOf, type Question } from './message.ts';
+import type { Message, Question } from './message.ts';
 import { readRdata } from './rdata.ts';
 import { type Rr, Type } from './rr.ts';
+import { Flag, opcodeOf } from './wire.ts';
 
 /** The message in the packet, or `undefined` if it is malformed. */
 export function decodeMessage(packet: Uint8Array): Message | undefined {

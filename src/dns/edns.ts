@@ -1,6 +1,7 @@
 /** The OPT pseudo-record (RFC 6891 §6.1): its fields, its options, and the one we send (with RFC 8914's error). */
 import type { Edns, ExtendedError } from './message.ts';
 import { Type } from './rr.ts';
+import { MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
 /** What we say that we can receive, and by default the most that we send over UDP: never fragmented (RFC 9715 §3). */
@@ -15,7 +16,6 @@ export const DO_IN_OCTET = 0x80;
 
 const EXTENDED_ERROR = 15;
 const DO = 0x8000;
-const OPT_OCTETS = 11;
 
 /** RFC 8914 §3 wants EXTRA-TEXT short; with this bound question, OPT and text always fit 512 octets. */
 const MAX_EXTRA_TEXT_OCTETS = 160;
@@ -79,7 +79,7 @@ export function encodedError(error: ExtendedError): { code: number; text: Buffer
 }
 
 export function encodedOptOctets(opt: Opt): number {
-  return OPT_OCTETS + optionOctets(opt);
+  return MIN_RR_OCTETS + optionOctets(opt);
 }
 
 function optionOctets({ extendedError, path }: Opt): number {

@@ -3,17 +3,10 @@
  * echo (id, question octet by octet, RD, CD, DO), whether to send OPT (only to those who sent one, RFC 6891 §7).
  */
 import { encodedError, encodedOptOctets, type Opt, UDP_SIZE, writeOpt } from './edns.ts';
-import {
-  Flag,
-  HEADER_OCTETS,
-  type Query,
-  type Question,
-  type Response,
-  type SectionCounts,
-  writeHeader,
-} from './message.ts';
+import type { Query, Question, Response } from './message.ts';
 import { Rcode } from './rr.ts';
 import { writeRr, writeSections } from './truncate.ts';
+import { Flag, HEADER_OCTETS } from './wire.ts';
 import { MessageWriter } from './writer.ts';
 
 /** Encoding is synchronous, so one buffer serves all messages; each is copied out when it is complete. */
@@ -103,4 +96,26 @@ function writeQuestion({ qname, qtype, qclass }: Question): void {
   writer.u16(qtype);
   writer.u16(qclass);
   writer.endQuestion();
+}
+
+export interface SectionCounts {
+  readonly question: number;
+  readonly answer: number;
+  readonly authority: number;
+  readonly additional: number;
+}
+
+/** Writes the header in place, wherever the writer stands: counts and TC are known when the rest has been written. */
+export function writeHeader(
+  writer: MessageWriter,
+  id: number,
+  flags: number,
+  counts: SectionCounts,
+): void {
+  writer.put16(0, id);
+  writer.put16(2, flags);
+  writer.put16(4, counts.question);
+  writer.put16(6, counts.answer);
+  writer.put16(8, counts.authority);
+  writer.put16(10, counts.additional);
 }

@@ -5,6 +5,8 @@
  * Memory follows what has arrived, never what was announced: a message inside one chunk is a view of it, and one that
  * spans chunks is gathered in a buffer that doubles as octets come in.
  */
+import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from './wire.ts';
+
 export type Frame =
   /** A whole message, without its length. A view that holds until the next call of `push` or `next`. */
   | { readonly kind: 'message'; readonly message: Uint8Array }
@@ -14,12 +16,8 @@ export type Frame =
   | { readonly kind: 'malformed'; readonly length: number };
 
 const LENGTH_OCTETS = 2;
-const HEADER_OCTETS = 12;
 const FIRST_GATHER_OCTETS = 512;
 const EMPTY = new Uint8Array(0);
-
-/** The longest message that a two-octet length can announce. */
-export const MAX_FRAMED_OCTETS = 65_535;
 
 /** One direction of one connection. Call `next` until it says `incomplete` before the next `push`. */
 export class Reassembly {
@@ -91,13 +89,13 @@ export class Reassembly {
   #reserve(octets: number): void {
     if (octets <= this.#gathered.length) return;
     const doubled = Math.max(FIRST_GATHER_OCTETS, this.#gathered.length * 2, octets);
-    const roomier = new Uint8Array(Math.min(doubled, LENGTH_OCTETS + MAX_FRAMED_OCTETS));
+    const roomier = new Uint8Array(Math.min(doubled, LENGTH_OCTETS + MAX_MESSAGE_OCTETS));
     roomier.set(this.#gathered.subarray(0, this.#gatheredOctets));
     this.#gathered = roomier;
   }
 }
 
-/** A copy of the message with its length in front, in one piece (RFC 7766 §8). At most `MAX_FRAMED_OCTETS`. */
+/** A copy of the message with its length in front, in one piece (RFC 7766 §8). At most `MAX_MESSAGE_OCTETS`. */
 export function frame(message: Uint8Array): Uint8Array {
   const framed = Buffer.allocUnsafe(LENGTH_OCTETS + message.length);
   framed.writeUInt16BE(message.length, 0);

@@ -11,8 +11,6 @@ import { printName } from './name.ts';
 import { Class, type Rdata, type Rr, Type } from './rr.ts';
 import type { MessageWriter } from './writer.ts';
 
-const DNAME = 39;
-
 /** Reads RDLENGTH and as many octets of rdata; fails the cursor unless the rdata takes exactly those. */
 export function readRdata(cursor: Cursor, type: number, rrClass: number): Rdata {
   const length = cursor.u16();
@@ -36,7 +34,7 @@ function readFields(cursor: Cursor, type: number, rrClass: number): Rdata {
     case Type.NS:
     case Type.CNAME:
     case Type.PTR:
-    case DNAME:
+    case Type.DNAME:
       return { kind: 'name', target: cursor.name() };
     case Type.MX:
       return { kind: 'mx', preference: cursor.u16(), exchange: cursor.name() };
@@ -149,7 +147,7 @@ function writeFields(writer: MessageWriter, { type, rdata }: Rr): void {
       break;
     case 'name':
       // RFC 6672 §2.5: DNAME's target is not compressed.
-      if (type === DNAME) writer.uncompressedName(rdata.target);
+      if (type === Type.DNAME) writer.uncompressedName(rdata.target);
       else writer.name(rdata.target);
       break;
     case 'srv':

@@ -10,7 +10,8 @@ import type { Query, Response } from './message.ts';
 import { nameKey } from './name.ts';
 import { writeRdata } from './rdata.ts';
 import type { Rr } from './rr.ts';
-import { MAX_MESSAGE_OCTETS, type MessageWriter } from './writer.ts';
+import { MAX_MESSAGE_OCTETS, MIN_RR_OCTETS } from './wire.ts';
+import type { MessageWriter } from './writer.ts';
 
 /** What a client without EDNS can receive over UDP (RFC 1035 §4.2.1), and the least that any size counts as. */
 const MIN_UDP_SIZE = 512;
@@ -57,8 +58,7 @@ export function writeSections(
   return { answer: answers, authority: authorities, additional: additionals, truncated };
 }
 
-/** A record takes 11 octets at least. */
-const startOf = new Uint16Array(Math.ceil(MAX_MESSAGE_OCTETS / 11));
+const startOf = new Uint16Array(Math.ceil(MAX_MESSAGE_OCTETS / MIN_RR_OCTETS));
 
 /** Writes records until one does not fit; gives how many did. `startOf` then says where each of them begins. */
 function writeFitting(writer: MessageWriter, rrs: readonly Rr[], limitOctets: number): number {

@@ -12,9 +12,7 @@ import {
   type Name,
   nameOctets,
 } from './name.ts';
-
-/** The most that a DNS message can be, by TCP's length field (RFC 1035 §4.2.2). */
-export const MAX_MESSAGE_OCTETS = 65535;
+import { MAX_MESSAGE_OCTETS } from './wire.ts';
 
 export class MessageWriter {
   readonly #octets = new Uint8Array(MAX_MESSAGE_OCTETS);

@@ -7,11 +7,6 @@ import type { Message, Question } from '../dns/message.ts';
 import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
 import { Rcode, type Rr, Type } from '../dns/rr.ts';
 
-const RRSIG = 46;
-const NSEC = 47;
-const NSEC3 = 50;
-const DNAME = 39;
-
 /** A longer chain is a loop or an attack; the records beyond are dropped. */
 const MAX_CHAIN = 16;
 
@@ -73,10 +68,10 @@ function followChain(answer: readonly Rr[], { qname, qtype }: Question): Chain {
 function answersChain(rr: Rr, chain: Chain, question: Question, dnssecOk: boolean): boolean {
   const owner = nameKey(rr.owner);
   const isOnChain = chain.names.has(owner);
-  if (rr.type === RRSIG && !isAsked(rr, question))
+  if (rr.type === Type.RRSIG && !isAsked(rr, question))
     return dnssecOk && (isOnChain || isAbove(rr.owner, chain));
   // RFC 6672 §3.1: a DNAME above a name of the chain explains the CNAME that was made from it.
-  if (rr.type === DNAME && !isOnChain) return isAbove(rr.owner, chain);
+  if (rr.type === Type.DNAME && !isOnChain) return isAbove(rr.owner, chain);
   if (!isOnChain) return false;
   if (owner === nameKey(chain.end)) return isAsked(rr, question);
   return rr === chain.cnames.get(owner);
@@ -92,14 +87,16 @@ function isAbove(owner: Name, { names }: Chain): boolean {
 function provesChain(rr: Rr, chain: Chain, isNegative: boolean, dnssecOk: boolean): boolean {
   if (rr.type === Type.SOA) return isNegative && isSubdomainOf(chain.end, rr.owner);
   if (!dnssecOk) return false;
-  return rr.type === NSEC || rr.type === NSEC3 || (rr.type === RRSIG && coversProof(rr));
+  return (
+    rr.type === Type.NSEC || rr.type === Type.NSEC3 || (rr.type === Type.RRSIG && coversProof(rr))
+  );
 }
 
 function coversProof(rrsig: Rr): boolean {
   if (rrsig.rdata.kind !== 'unknown') return false;
   const [high = 0, low = 0] = rrsig.rdata.octets;
   const covered = (high << 8) | low;
-  return covered === Type.SOA || covered === NSEC || covered === NSEC3;
+  return covered === Type.SOA || covered === Type.NSEC || covered === Type.NSEC3;
 }
 
 /** RFC 2181 §8: a TTL with its top bit set is 0. */

@@ -4,9 +4,10 @@
  * gets wrong: QR, opcode, id and the question.
  */
 import { decodeMessage } from '../dns/decode.ts';
-import { HEADER_OCTETS, type Message, type Question } from '../dns/message.ts';
+import type { Message, Question } from '../dns/message.ts';
 import { equalNames } from '../dns/name.ts';
 import { Rcode } from '../dns/rr.ts';
+import { HEADER_OCTETS } from '../dns/wire.ts';
 import { identicalNames } from './randomCase.ts';
 
 /** The result of one query to one upstream. */

@@ -7,8 +7,9 @@
  * connection ends: destroyed, since a peer is free to ignore a FIN.
  */
 import type { Socket } from 'node:net';
-import { frame, MAX_FRAMED_OCTETS, Reassembly } from '../dns/framing.ts';
+import { frame, Reassembly } from '../dns/framing.ts';
 import type { DnsClient, Respond } from '../dns/message.ts';
+import { MAX_MESSAGE_OCTETS } from '../dns/wire.ts';
 import type { FairScheduler } from '../timing/fairScheduler.ts';
 
 export interface ConnectionLimits {
@@ -146,7 +147,7 @@ export class TcpConnection {
     if (!this.#outstanding.delete(query)) return; // given up, or the client has gone
     const { counters, limits } = this.#context;
     const unread = this.#socket.writableLength + reply.length;
-    if (reply.length > MAX_FRAMED_OCTETS || unread > limits.unreadOctets * HANG_UP_FACTOR) {
+    if (reply.length > MAX_MESSAGE_OCTETS || unread > limits.unreadOctets * HANG_UP_FACTOR) {
       this.#cut('overrun');
     } else {
       this.#cork();

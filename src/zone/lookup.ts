@@ -6,6 +6,7 @@ import { isReverseOfAddress } from '../dns/address.ts';
 import type { Question } from '../dns/message.ts';
 import { foldName, type Name, nameOctets } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
+import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
@@ -147,7 +148,7 @@ export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
 }
 
 function namesOctets({ rdata }: TimedRdata): number {
-  return 12 + (rdata.kind === 'name' ? nameOctets(rdata.target) : 0);
+  return COMPRESSED_RR_OCTETS + (rdata.kind === 'name' ? nameOctets(rdata.target) : 0);
 }
 
 function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {

@@ -1,6 +1,7 @@
 /** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), in the canonical order. */
 import { type Name, nameKey } from '../dns/name.ts';
 import { Class, type Rdata, type Rr } from '../dns/rr.ts';
+import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import type { LookupState } from './lookupState.ts';
 import type { Registration } from './tree.ts';
 
@@ -93,10 +94,8 @@ export function fitting<T>(
 
 /** `fitting` for texts, whose rdata is their octets and a length for each string. */
 export function withinMessage(members: readonly TimedRdata[], turn: number): readonly TimedRdata[] {
-  return fitting(members, ({ rdata }) => TXT_OCTETS + textOctets(rdata), turn);
+  return fitting(members, ({ rdata }) => COMPRESSED_RR_OCTETS + textOctets(rdata), turn);
 }
-
-const TXT_OCTETS = 12;
 
 function textOctets(rdata: Rdata): number {
   if (rdata.kind !== 'txt') return 0;

@@ -1,6 +1,7 @@
 /** The services that answer for a name in our zones: the special names resolved, then selected and grouped. */
 import { equalNames, foldName, type Name, nameKey, nameOctets, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
+import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import type { Lease } from '../service/change.ts';
 import { NO_SRV, type Service } from '../service/service.ts';
 import type { LookupState } from './lookupState.ts';
@@ -41,9 +42,6 @@ export function nameToLookUp(state: LookupState, name: Name, apex: Name, qtype: 
   return name;
 }
 
-/** Octets of a record besides its rdata, its owner compressed to a pointer (RFC 1035 §4.1.4). */
-const RR_OCTETS = 12;
-
 const OTHER: Purpose = {
   isUseful: ({ family, target }) => family !== 0 || target !== undefined,
   octetsOf: () => 0,
@@ -58,7 +56,8 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
     {
       ...OTHER,
       isUseful: ({ attributes, target }) => attributes.text !== '' || target !== undefined,
-      octetsOf: (_, { attributes: { text } }) => (text === '' ? 0 : RR_OCTETS + 1 + text.length),
+      octetsOf: (_, { attributes: { text } }) =>
+        text === '' ? 0 : COMPRESSED_RR_OCTETS + 1 + text.length,
     },
   ],
   [
@@ -68,7 +67,7 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
       octetsOf: (node, { family, target, attributes: { port } }) => {
         if (port === NO_SRV || (family === 0 && target === undefined)) return 0;
         // SRV targets are not compressed (RFC 2782).
-        return RR_OCTETS + 6 + nameOctets(target ?? node.owner());
+        return COMPRESSED_RR_OCTETS + 6 + nameOctets(target ?? node.owner());
       },
     },
   ],
@@ -77,7 +76,7 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
     {
       ...OTHER,
       isUseful: ({ attributes }) => attributes.mail,
-      octetsOf: (_, { attributes: { mail } }) => (mail ? RR_OCTETS + 4 : 0),
+      octetsOf: (_, { attributes: { mail } }) => (mail ? COMPRESSED_RR_OCTETS + 4 : 0),
     },
   ],
 ]);
@@ -85,7 +84,7 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
 function addressPurpose(family: 4 | 6, octets: number): Purpose {
   return {
     isUseful: (service) => service.family === family || service.target !== undefined,
-    octetsOf: (_, service) => (service.family === family ? RR_OCTETS + octets : 0),
+    octetsOf: (_, service) => (service.family === family ? COMPRESSED_RR_OCTETS + octets : 0),
     mergesAddresses: true,
   };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { MAX_MESSAGE_OCTETS, MessageWriter } from '../../src/dns/writer.ts';
+import { MAX_MESSAGE_OCTETS } from '../../src/dns/wire.ts';
+import { MessageWriter } from '../../src/dns/writer.ts';
 
 function hex(writer: MessageWriter): string {
   return Buffer.from(writer.finish()).toString('hex');

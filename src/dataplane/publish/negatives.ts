@@ -3,6 +3,7 @@ import { UDP_SIZE } from '../../dns/edns.ts';
 import { authoritative } from '../../dns/message.ts';
 import { foldLabel, isSubdomainOf, type Name, nameOctets, printName } from '../../dns/name.ts';
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
+import { RR_FIELDS_OCTETS } from '../../dns/wire.ts';
 import { answer } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree.ts';
 import { NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
@@ -66,13 +67,10 @@ function negativeFor(view: View, suffix: Name): Negative {
   return { suffix: wireName(suffix), octets, pointers: soaPointers(octets) };
 }
 
-/** TYPE, CLASS, TTL and RDLENGTH. */
-const FIXED_OCTETS = 10;
-
 /** Offsets of the pointers in which the SOA's three names end, as far as they do. */
 function soaPointers(octets: Uint8Array): number[] {
   const owner = endOfName(octets, 0);
-  const mname = endOfName(octets, owner.end + FIXED_OCTETS);
+  const mname = endOfName(octets, owner.end + RR_FIELDS_OCTETS);
   const rname = endOfName(octets, mname.end);
   return [owner, mname, rname].flatMap(({ pointerAt }) =>
     pointerAt === undefined ? [] : [pointerAt],

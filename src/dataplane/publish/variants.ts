@@ -4,11 +4,16 @@
  * and all cuts as it would make them, so that a reply out of the table is what the slow path would have sent.
  */
 import { encodeResponse } from '../../dns/encode.ts';
-import { HEADER_OCTETS, type Question, type Response } from '../../dns/message.ts';
+import type { Question, Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
 import type { Rr } from '../../dns/rr.ts';
 import { rrsetAround, wholeCounts } from '../../dns/truncate.ts';
-import { MAX_MESSAGE_OCTETS } from '../../dns/writer.ts';
+import {
+  COMPRESSED_RR_OCTETS,
+  HEADER_OCTETS,
+  MAX_MESSAGE_OCTETS,
+  QUESTION_FIELDS_OCTETS,
+} from '../../dns/wire.ts';
 import type { Decided } from '../../zone/answer.ts';
 import { isRoundRobinType, startOfSet } from '../../zone/order.ts';
 import {
@@ -23,10 +28,8 @@ import {
 /** The least that a reply may have to fit: RFC 1035's 512 octets, less the longest OPT. */
 const LEAST_LIMIT = 512 - replyOpt(true).length;
 
-const QUESTION_FIELDS_OCTETS = 4;
-
-/** A record with a compressed owner and one octet of rdata. */
-const LEAST_RR_OCTETS = 13;
+/** An RR with a compressed owner name and one octet of rdata. */
+const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;
 
 /** One order of an answer's records, encoded. */
 export interface Encoded {

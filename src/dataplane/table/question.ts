@@ -3,13 +3,11 @@
  * `dns/accept` on the main thread, which decides what becomes of it; whatever is taken here would be taken there too,
  * and mean the same.
  */
-import { HEADER_OCTETS } from '../../dns/message.ts';
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
+import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
 import { COUNTED_TYPES, OTHER_TYPE } from './counters.ts';
 import { finishHash, hashStep } from './layout.ts';
-
-const OPT_OCTETS = 11;
 
 const NOT_ASKED = 255;
 
@@ -97,12 +95,12 @@ export class QuestionReader {
 
   /** A single OPT of version 0 with sound options (RFC 6891 §6.1.2), and nothing behind it. */
   #readOpt(octets: Uint8Array, at: number, end: number): boolean {
-    if (at + OPT_OCTETS > end) return false;
+    if (at + MIN_RR_OCTETS > end) return false;
     const isOpt = octets[at] === 0 && octets[at + 1] === 0 && octets[at + 2] === Type.OPT;
     if (!isOpt || octets[at + 6] !== 0) return false;
     this.udpSize = ((octets[at + 3] as number) << 8) | (octets[at + 4] as number);
     this.dnssecOk = ((octets[at + 7] as number) & 0x80) !== 0;
-    let option = at + OPT_OCTETS;
+    let option = at + MIN_RR_OCTETS;
     if (option + (((octets[at + 9] as number) << 8) | (octets[at + 10] as number)) !== end) {
       return false;
     }

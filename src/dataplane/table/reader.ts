@@ -6,8 +6,8 @@
  * behind it, and the header is made to fit. All numbers that hold for the table as a whole are read once a batch.
  */
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
-import { HEADER_OCTETS } from '../../dns/message.ts';
 import { Rcode } from '../../dns/rr.ts';
+import { HEADER_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from './counters.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import {

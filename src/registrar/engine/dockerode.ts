@@ -2,7 +2,6 @@
  * The real engine: Docker's HTTP API through dockerode. GET only, no API version in the paths (daemons refuse versions
  * that are too old or too new for them), a deadline on every call, none on the event stream.
  */
-
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';

@@ -6,7 +6,6 @@
  * /v2/keys: etcd's v2 keys API over any store. This file takes the request apart and writes the reply; what it means
  * is in keysRead, keysWrite and wait.
  */
-
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { type Store, StoreError } from '../../../store/store.ts';
