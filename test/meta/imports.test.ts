@@ -16,6 +16,7 @@ const HOME: Record<string, string> = {
   '@grpc/grpc-js': 'store/etcd/',
   koffi: 'dataplane/sockets/',
   lmdb: 'store/file/',
+  'sorted-btree': 'store/embedded/',
   pino: 'observability/',
   'pino-pretty': 'observability/',
   yargs: 'cli/',

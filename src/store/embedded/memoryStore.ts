@@ -1,34 +1,36 @@
 /**
- * `memory:`, the store that lives as long as its process: rows in a copy-on-write tree, deadlines in a heap.
+ * `memory:`, the store that lives as long as its process: rows in a copy-on-write B+ tree, deadlines in a heap.
  *
- * Values are kept as strings of one octet a character: an octet string costs a fifth of what a small Uint8Array does.
+ * A value is stored as a string with one octet a character, which takes a fifth of the memory of a small Uint8Array.
  */
 import { randomUUID } from 'node:crypto';
+import sortedBtree from 'sorted-btree';
 import { type Clock, systemClock } from '../../timing/clock.ts';
 import type { LeaseStore } from '../store.ts';
 import { EmbeddedStore } from './core.ts';
+import { Deadlines } from './deadlines.ts';
 import { type ChangeBounds, Timeline } from './history.ts';
-import type {
-  KeyedRow,
-  Lifetime,
-  PageBounds,
-  RowPage,
-  RowWriter,
-  Table,
-  TableRow,
-  TableView,
-  Written,
+import {
+  compareOctets,
+  type KeyedRow,
+  type Lifetime,
+  type PageBounds,
+  type RowPage,
+  type RowWriter,
+  type Table,
+  type TableRow,
+  type TableView,
+  type Written,
 } from './table.ts';
-import { find, OctetTree, page, type TreeNode } from './tree.ts';
 
 export interface MemoryStoreOptions {
   readonly clock?: Clock | undefined;
-  /** What a watch can begin with; see `EmbeddedParts.history`. */
+  /** See `EmbeddedStoreOptions.history`. */
   readonly history?: ChangeBounds | undefined;
   /**
-   * Where revisions begin; default 0. A server says something that is above all that its predecessor can have given out,
-   * such as the time in ms: a client that watches on from those then hears `compacted`, and does not wait for a future
-   * that was.
+   * The revision before the first write; default 0. A server passes a number above every revision that its predecessor
+   * can have assigned, such as the time in ms. A client that resumes a watch from such a revision then gets `compacted`;
+   * otherwise it would wait for a revision that is still to come.
    */
   readonly revision?: number | undefined;
 }
@@ -45,24 +47,12 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): LeaseStore 
   });
 }
 
-function boundedPage(
-  root: TreeNode<PackedRow>,
-  prefix: string,
-  after: string | undefined,
-  bounds: PageBounds,
-): RowPage {
-  let octets = 0;
-  let isCut = false;
-  const rows = page(root, prefix, after, bounds.rows, (key, row) => {
-    isCut = octets > 0 && octets + key.length + row.octets.length > bounds.octets;
-    octets += key.length + row.octets.length;
-    return !isCut;
-  });
-  return { rows: rows.map(keyedRow), isLast: !isCut && rows.length < bounds.rows };
-}
+/** The package is CommonJS, so its class is a member of the default import. */
+const BTree = sortedBtree.default;
+type RowTree = InstanceType<typeof BTree<string, PackedRow>>;
 
 interface PackedRow {
-  /** Octets as characters. */
+  /** The value, one octet a character. */
   readonly octets: string;
   readonly createRevision: number;
   readonly modRevision: number;
@@ -70,13 +60,13 @@ interface PackedRow {
   readonly lease: number | undefined;
 }
 
-class MemoryTable implements Table {
+export class MemoryTable implements Table {
   readonly identity = randomUUID();
-  readonly #tree = new OctetTree<PackedRow>();
+  readonly #tree: RowTree = new BTree(undefined, compareOctets);
   readonly #deadlines = new Deadlines();
   readonly #writer: RowWriter = {
     get: (key) => unpack(this.#tree.get(key)),
-    below: (prefix) => this.#tree.page(prefix, undefined, Number.MAX_SAFE_INTEGER).map(keyedRow),
+    below: (prefix) => readPage(this.#tree, prefix, undefined, UNBOUNDED).rows,
     set: (key, row, previous) => this.#set(key, row, previous),
     delete: (key, previous) => this.#delete(key, previous),
   };
@@ -91,11 +81,12 @@ class MemoryTable implements Table {
   }
 
   view(): TableView {
-    const root: TreeNode<PackedRow> = this.#tree.snapshot();
+    // Copies nothing: a later write copies the nodes that it changes.
+    const tree = this.#tree.clone();
     return {
       revision: this.#revision,
-      get: (key) => unpack(find(root, key)),
-      page: (prefix, after, bounds) => boundedPage(root, prefix, after, bounds),
+      get: (key) => unpack(tree.get(key)),
+      page: (prefix, after, bounds) => readPage(tree, prefix, after, bounds),
       release: () => undefined,
     };
   }
@@ -142,100 +133,24 @@ function unpack(packed: PackedRow | undefined): TableRow | undefined {
   return { value: Buffer.from(octets, 'latin1'), createRevision, modRevision, lifetime, lease };
 }
 
-function keyedRow([key, packed]: [string, PackedRow]): KeyedRow {
-  return { key, row: unpack(packed) };
-}
+const UNBOUNDED: PageBounds = { rows: Infinity, octets: Infinity };
 
-/**
- * Keys by deadline: a binary heap that knows where each key is, so that a key is in it at most once however often it
- * is renewed. Invariant: no deadline is below its parent's (at `(i - 1) >> 1`), and `#places` holds every key's index.
- */
-export class Deadlines {
-  readonly #keys: string[] = [];
-  readonly #times: number[] = [];
-  readonly #positions = new Map<string, number>();
-
-  earliestMs(): number | undefined {
-    return this.#times[0];
+/** As `TableView.page`. */
+function readPage(
+  tree: RowTree,
+  prefix: string,
+  after: string | undefined,
+  bounds: PageBounds,
+): RowPage {
+  const rows: KeyedRow[] = [];
+  let octets = 0;
+  for (const [key, packed] of tree.entries(after ?? prefix)) {
+    if (key === after) continue;
+    if (!key.startsWith(prefix)) break;
+    octets += key.length + packed.octets.length;
+    const isFull = rows.length === bounds.rows || (rows.length > 0 && octets > bounds.octets);
+    if (isFull) return { rows, isLast: false };
+    rows.push({ key, row: unpack(packed) });
   }
-
-  /** Up to `limit` keys whose deadline is at or before the instant, the earliest of them first. */
-  due(nowMs: number, limit: number): string[] {
-    const positions: number[] = [];
-    const open = [0];
-    for (
-      let position = open.pop();
-      position !== undefined && positions.length < limit;
-      position = open.pop()
-    ) {
-      if (position >= this.#keys.length || this.#time(position) > nowMs) continue;
-      positions.push(position);
-      open.push(2 * position + 1, 2 * position + 2);
-    }
-    positions.sort((a, b) => this.#time(a) - this.#time(b));
-    return positions.map((position) => this.#keys[position] as string);
-  }
-
-  set(key: string, deadlineMs: number): void {
-    const position = this.#positions.get(key) ?? this.#keys.length;
-    this.#put(position, key, deadlineMs);
-    this.#restoreOrder(position);
-  }
-
-  delete(key: string): void {
-    const position = this.#positions.get(key);
-    if (position === undefined) return;
-    this.#positions.delete(key);
-    const lastKey = this.#keys.pop() as string;
-    const lastTime = this.#times.pop() as number;
-    if (position === this.#keys.length) return;
-    this.#put(position, lastKey, lastTime);
-    this.#restoreOrder(position);
-  }
-
-  #restoreOrder(position: number): void {
-    if (this.#rise(position) === position) this.#sink(position);
-  }
-
-  #rise(from: number): number {
-    let position = from;
-    while (position > 0) {
-      const parent = (position - 1) >> 1;
-      if (this.#time(parent) <= this.#time(position)) break;
-      this.#swap(parent, position);
-      position = parent;
-    }
-    return position;
-  }
-
-  #sink(from: number): void {
-    let position = from;
-    for (;;) {
-      const left = 2 * position + 1;
-      if (left >= this.#keys.length) return;
-      const right = left + 1;
-      const least =
-        right < this.#keys.length && this.#time(right) < this.#time(left) ? right : left;
-      if (this.#time(position) <= this.#time(least)) return;
-      this.#swap(position, least);
-      position = least;
-    }
-  }
-
-  #time(position: number): number {
-    return this.#times[position] as number;
-  }
-
-  #swap(a: number, b: number): void {
-    const key = this.#keys[a] as string;
-    const time = this.#time(a);
-    this.#put(a, this.#keys[b] as string, this.#time(b));
-    this.#put(b, key, time);
-  }
-
-  #put(position: number, key: string, deadlineMs: number): void {
-    this.#keys[position] = key;
-    this.#times[position] = deadlineMs;
-    this.#positions.set(key, position);
-  }
+  return { rows, isLast: true };
 }

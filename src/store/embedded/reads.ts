@@ -8,9 +8,14 @@ import type { Clock } from '../../timing/clock.ts';
 import { type KeyLocation, StoreError, type WatchBatch } from '../store.ts';
 import type { Timeline } from './history.ts';
 import type { EmbeddedLeases } from './leases.ts';
-import type { KeyedRow, PageBounds, Table, TableView } from './table.ts';
+import {
+  compareOctets,
+  type KeyedRow,
+  type PageBounds,
+  type Table,
+  type TableView,
+} from './table.ts';
 import { entryOfRow, isExpired } from './transaction.ts';
-import { compareOctets } from './tree.ts';
 import type { Watchers } from './watchers.ts';
 
 /**

@@ -1,10 +1,10 @@
 /**
- * What the embedded core asks of its storage: rows in the order of their keys' UTF-8 octets, views that later writes do
- * not change, and transactions. `memory:` keeps rows in a tree, `file:` in lmdb; neither knows what a condition, a
- * watch, a lease or an expiry is.
+ * The contract between the embedded store and its storage: rows in the order of their keys' UTF-8 octets, views that
+ * later writes do not change, and transactions. `memory:` keeps rows in a tree, `file:` keeps them in lmdb. A table does
+ * not know conditions, watches, leases or expiry.
  */
 
-/** How long a row lives: `deadlineMs` is on the store's timeline (clock.ts). */
+/** `deadlineMs` is on the store's timeline (history.ts). */
 export interface Lifetime {
   readonly ttlSeconds: number;
   readonly deadlineMs: number;
@@ -14,9 +14,9 @@ export interface TableRow {
   readonly value: Uint8Array;
   readonly createRevision: number;
   readonly modRevision: number;
-  /** A life of its own; not together with a lease. */
+  /** The row's own TTL. A row has a lifetime or a lease or neither, never both. */
   readonly lifetime: Lifetime | undefined;
-  /** Id of the lease that it shares with others (leases.ts). */
+  /** Id of the lease that the row shares with other rows (leases.ts). */
   readonly lease: number | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface KeyedRow {
   readonly row: TableRow;
 }
 
-/** What one page may hold: so many rows, and so many octets of keys and values. One row is always allowed. */
+/** The most rows, and the most octets of keys and values, in one page. A page may always have one row. */
 export interface PageBounds {
   readonly rows: number;
   readonly octets: number;
@@ -33,23 +33,23 @@ export interface PageBounds {
 
 export interface RowPage {
   readonly rows: readonly KeyedRow[];
-  /** Nothing of the range is behind it. */
+  /** The range has no rows behind this page. */
   readonly isLast: boolean;
 }
 
 /**
- * The table as it was at one revision. Whoever has a view releases it in the same turn of the event loop: as long as one
- * is held, the space of what is overwritten meanwhile cannot be used again.
+ * The table as it was at one revision. The caller releases a view in the same turn of the event loop: while a view
+ * exists, lmdb cannot reuse the space of overwritten rows.
  */
 export interface TableView {
   readonly revision: number;
   get(key: string): TableRow | undefined;
-  /** The rows below the prefix, keys ascending by octets, those behind the key `after` only. */
+  /** The rows below the prefix whose keys are greater than `after`, keys ascending by octets. */
   page(prefix: string, after: string | undefined, bounds: PageBounds): RowPage;
   release(): void;
 }
 
-/** Reads here see the writes of the same transaction. `previous` is what `get` or `below` gave for the key. */
+/** Reads see the writes of the same transaction. `previous` is the row that `get` or `below` returned for the key. */
 export interface RowWriter {
   get(key: string): TableRow | undefined;
   /** All rows below the prefix, keys ascending by octets. */
@@ -58,24 +58,44 @@ export interface RowWriter {
   delete(key: string, previous: TableRow): void;
 }
 
-/** What a transaction did: the table's revision after it. */
 export interface Written {
+  /** The table's revision after the transaction. */
   readonly revision: number;
 }
 
 export interface Table {
-  /** No two tables have the same, and a table keeps its own. */
+  /** Unique to this table, and never changes. */
   readonly identity: string;
-  /** A key's row, and the revision at which that was so. */
+  /** A key's row, and the table's revision at that moment. */
   get(key: string): { readonly row: TableRow | undefined; readonly revision: number };
   view(): TableView;
   /** Up to `limit` keys whose deadline is at or before the instant, the earliest first. */
   due(nowMs: number, limit: number): string[];
   earliestDeadlineMs(): number | undefined;
   /**
-   * Runs `work` in one transaction, with the revision that the one before left, and settles when all that it wrote is
-   * durable, also when that took no revision. Rejects when nothing of it was kept. The core never has two at work.
+   * Runs `work` in one transaction and passes it the revision that the previous transaction left. Resolves when every
+   * write is durable, also when the transaction took no revision. Rejects when the table kept none of the writes. The
+   * caller runs one transaction at a time.
    */
   write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T>;
   close(): Promise<void>;
+}
+
+/**
+ * Compares two strings as their UTF-8 octets compare (negative, 0, positive), without encoding them. That is the order
+ * of UTF-16 code units except for surrogates, which stand for characters above U+FFFF.
+ */
+export function compareOctets(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const unitA = a.charCodeAt(i);
+    const unitB = b.charCodeAt(i);
+    if (unitA !== unitB) return octetRank(unitA) - octetRank(unitB);
+  }
+  return a.length - b.length;
+}
+
+function octetRank(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit >= 0xe000 ? unit - 0x800 : unit + 0x2000;
 }

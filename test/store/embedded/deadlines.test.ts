@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { Deadlines } from '../../../src/store/embedded/memoryStore.ts';
+import { Deadlines } from '../../../src/store/embedded/deadlines.ts';
 
 it('gives the due keys by deadline, whatever was set, renewed and deleted before', () => {
   const step = fc.record({
