@@ -50,7 +50,7 @@ function stepsOf(
   const names = new Map(status.containers.map(({ id, name }) => [id, name]));
   const deletes = operations
     .filter(({ kind }) => kind === 'delete')
-    .map(({ key, containerId: id }): Step => {
+    .map(({ key, shortId: id }): Step => {
       const container = { id, name: names.get(id) ?? '' };
       return { action: 'delete', container, ...keyAndName(key, prefix) };
     });

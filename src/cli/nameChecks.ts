@@ -2,7 +2,6 @@
  * What a new value would hide, or be hidden by. A value with names below its own is not answered, so whoever sets a name
  * above or below another one by mistake takes the clients of that name, or gets none for his own.
  */
-
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
 import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../config/config.ts';

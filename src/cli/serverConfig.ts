@@ -1,5 +1,4 @@
 /** The server's options for the commands that take them beside `serve`: they judge what it would do. */
-
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
 import { type Config, readConfig } from '../config/config.ts';

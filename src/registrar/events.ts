@@ -3,6 +3,7 @@ import type { MirrorEvent } from '../store/mirror.ts';
 import type { StoreError } from '../store/store.ts';
 import type { HostFacts } from './describe/context.ts';
 import type { Refusal } from './describe/description.ts';
+import type { ShortId } from './engine/containerId.ts';
 import type { EngineError, EngineInfo } from './engine/engine.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { LeadershipEvent } from './leadership/leadership.ts';
@@ -22,8 +23,8 @@ export type RegistrarEvent =
   | { readonly kind: 'found'; readonly finding: RegistrarFinding }
   /** The engine was gone for too long. */
   | { readonly kind: 'withdrawn'; readonly afterMs: number }
-  | { readonly kind: 'inspectFailed'; readonly containerId: string; readonly error: EngineError }
-  | { readonly kind: 'refused'; readonly containerId: string; readonly refusal: Refusal }
+  | { readonly kind: 'inspectFailed'; readonly shortId: ShortId; readonly error: EngineError }
+  | { readonly kind: 'refused'; readonly shortId: ShortId; readonly refusal: Refusal }
   | { readonly kind: 'hostFacts'; readonly hostFacts: HostFacts }
   | { readonly kind: 'store'; readonly event: MirrorEvent }
   | { readonly kind: 'closeFailed'; readonly error: StoreError };
@@ -36,9 +37,9 @@ export class ReportedRefusals {
   readonly #reported = new Set<string>();
 
   /** Those of a container that were not told before; from now on they were. */
-  addNew(containerId: string, refusals: readonly Refusal[]): readonly Refusal[] {
+  addNew(shortId: ShortId, refusals: readonly Refusal[]): readonly Refusal[] {
     return refusals.filter(({ about, reason }) => {
-      const id = `${containerId} ${about} ${reason}`;
+      const id = `${shortId} ${about} ${reason}`;
       if (this.#reported.has(id)) return false;
       if (this.#reported.size >= MAX_REMEMBERED) this.#reported.clear();
       this.#reported.add(id);

@@ -16,9 +16,9 @@ import type { ConfiguredContext, HostFacts, RegistrarContext } from './describe/
 import type { Description } from './describe/description.ts';
 import type { Zones } from './describe/names.ts';
 import { describeContainer } from './describeContainer.ts';
+import { asContainerId, shortIdOf } from './engine/containerId.ts';
 import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine/engine.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
-import { shortId } from './engine/responses.ts';
 import { type RegistrarEvent, ReportedRefusals } from './events.ts';
 import type { RegistrarFinding } from './finding.ts';
 import { GracePeriod } from './gracePeriod.ts';
@@ -264,9 +264,9 @@ class EngineRegistrar implements Registrar {
   #describe(inspection: Inspection, parent: Inspection | undefined): Description {
     const description = describeContainer(inspection, this.#context, parent);
     if (description.kind !== 'described') return description;
-    const containerId = shortId(inspection.Id);
-    for (const refusal of this.#reportedRefusals.addNew(containerId, description.refusals))
-      this.#emit({ kind: 'refused', containerId, refusal });
+    const shortId = shortIdOf(asContainerId(inspection.Id));
+    for (const refusal of this.#reportedRefusals.addNew(shortId, description.refusals))
+      this.#emit({ kind: 'refused', shortId, refusal });
     return description;
   }
 

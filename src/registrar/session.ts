@@ -82,7 +82,7 @@ export class EngineSession {
       describe: options.describe,
       clock,
       onChange: wake,
-      onFailure: (containerId, error) => onEvent({ kind: 'inspectFailed', containerId, error }),
+      onFailure: (shortId, error) => onEvent({ kind: 'inspectFailed', shortId, error }),
     });
     this.checks = new Checks({ probe: options.probe, clock, onChange: wake });
     const { instance } = self();

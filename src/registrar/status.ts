@@ -2,7 +2,7 @@
 import { NO_SRV } from '../service/service.ts';
 import type { Refusal } from './describe/description.ts';
 import { nameKeyOf, storedKey } from './describe/record.ts';
-import { shortId } from './engine/responses.ts';
+import { shortIdOf } from './engine/containerId.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { LeadershipState } from './leadership/leadership.ts';
 import type { EngineState } from './observe/follow.ts';
@@ -187,7 +187,7 @@ function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerSt
       ? 'was on an engine that has been gone for too long'
       : reasonOf(tracked);
     return {
-      id: shortId(tracked.id),
+      id: shortIdOf(tracked.id),
       name: (tracked.inspection?.Name ?? '').replace(/^\//, ''),
       state: tracked.inspection?.State?.Status ?? 'unknown',
       records: recordsOf(tracked, assignments, session),

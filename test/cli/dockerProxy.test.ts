@@ -8,6 +8,7 @@ import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readText } from '../../src/cli/output.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { asContainerId } from '../../src/registrar/engine/containerId.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import { callCli } from '../support/cli.ts';
 import { startCli } from '../support/cliProcess.ts';
@@ -67,7 +68,7 @@ for (const [who, uid] of [
           const id = fake.run();
           for (let i = 0; i < 20; i++) {
             assert.equal((await engine.list()).length, 1);
-            assert.equal((await engine.inspect(id))?.Id, id);
+            assert.equal((await engine.inspect(asContainerId(id)))?.Id, id);
             await sleep(25);
           }
           assert.ok(fake.openStreams <= 4, `${fake.openStreams} streams`);
@@ -105,7 +106,7 @@ test('the registrar behind it is told the metadata that both were told of', () =
       const env = { SORA_NAME: 'a', DNS_NAME: 'b', SERVICE_NAME: 'c', TOKEN: 'd' };
       const labels = { 'sora.port': '80', 'dns.port': '81', ip: '192.0.2.1', other: 'x' };
       const id = fake.run({ env, labels });
-      const { Config } = (await engine.inspect(id)) ?? {};
+      const { Config } = (await engine.inspect(asContainerId(id))) ?? {};
       assert.deepEqual(Config?.Env, ['SORA_NAME=a', 'SERVICE_NAME=c']);
       assert.deepEqual(Config?.Labels, { 'sora.port': '80', ip: '192.0.2.1' });
       await until('it ends', async () => (await proxy.end('SIGTERM')) === 0);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import test from 'node:test';
+import { asContainerId } from '../../src/registrar/engine/containerId.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import { type Engine, EngineError, type EngineEvent } from '../../src/registrar/engine/engine.ts';
 import type { Dockerd } from '../support/dockerd.ts';
@@ -106,7 +107,7 @@ test(
       const probe = ['--health-cmd', 'test ! -e /sick', '--health-interval', '100ms'];
       const id = await dockerd.run({ args: [...probe, '--health-retries', '1'] });
       const health = async (): Promise<string | undefined> =>
-        (await engine.inspect(id))?.State?.Health?.Status;
+        (await engine.inspect(asContainerId(id)))?.State?.Health?.Status;
       await sees(id, ['connect', 'start', 'health_status: healthy']);
       assert.equal(await health(), 'healthy');
       await dockerd.docker('exec', id, 'touch', '/sick');
@@ -130,7 +131,7 @@ test(
       };
       const id = await dockerd.run({ labels });
       await sees(id, ['connect', 'start']);
-      assert.deepEqual((await engine.inspect(id))?.Config?.Labels, labels);
+      assert.deepEqual((await engine.inspect(asContainerId(id)))?.Config?.Labels, labels);
     }),
   ),
 );
@@ -152,8 +153,8 @@ test(
         (await engine.list()).map((listed) => [listed.id, listed.state]),
         [[id, 'running']],
       );
-      assert.equal(await engine.inspect(gone), undefined);
-      const web = await engine.inspect(id);
+      assert.equal(await engine.inspect(asContainerId(gone)), undefined);
+      const web = await engine.inspect(asContainerId(id));
       assert.equal(web?.Name, '/web');
       assert.equal(web.State?.Running, true);
       assert.ok(web.Config?.Env?.includes('DNS_NAME=1.rails.skydns.local'));
@@ -235,7 +236,7 @@ test(
       await engine.ping();
       assert.notEqual((await engine.info()).id, '');
       assert.equal((await engine.list())[0]?.id, id);
-      assert.equal((await engine.inspect(id))?.Id, id);
+      assert.equal((await engine.inspect(asContainerId(id)))?.Id, id);
       for await (const event of stream) if (event.action === 'start') break;
       const asked = ['/events', '/_ping', '/info', '/containers/json', `/containers/${id}/json`];
       assert.deepEqual(

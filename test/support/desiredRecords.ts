@@ -1,5 +1,6 @@
 /** What is wished and what is stored, in a form that a table can hold, and what is to be written then. */
 import { recordValue } from '../../src/registrar/describe/record.ts';
+import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
 import type { StampedRecord } from '../../src/registrar/reconcile/claims.ts';
 import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
 import { conflictOf } from '../../src/registrar/reconcile/occupancy.ts';
@@ -16,9 +17,9 @@ export function stamped(
   key: string,
   more: Partial<StampedRecord['record']> = {},
 ): StampedRecord {
-  const containerId = container.padEnd(64, '0');
-  const shortId = containerId.slice(0, 12);
-  const owner = { id: ENGINE, containerId: shortId, startedAt: '2026-01-01T00:00:00Z' };
+  const containerId = asContainerId(container.padEnd(64, '0'));
+  const shortId = shortIdOf(containerId);
+  const owner = { id: ENGINE, shortId, startedAt: '2026-01-01T00:00:00Z' };
   const record = {
     key,
     instance: 'named',

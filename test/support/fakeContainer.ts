@@ -1,5 +1,6 @@
 /** A container as the fake Docker daemon knows it, and the JSON that a real one (20.10) gives for it. */
 import { createHash } from 'node:crypto';
+import { asContainerId, type ContainerId } from '../../src/registrar/engine/containerId.ts';
 
 export interface FakeContainerSetup {
   /** That of no other container if not given. */
@@ -33,12 +34,12 @@ interface FakeNetwork {
 let made = 0;
 
 /** 64 hexadecimal digits, other ones at every call. */
-export function fakeId(): string {
-  return createHash('sha256').update(`${process.pid}:${made++}`).digest('hex');
+export function fakeId(): ContainerId {
+  return asContainerId(createHash('sha256').update(`${process.pid}:${made++}`).digest('hex'));
 }
 
 export class FakeContainer {
-  readonly id: string;
+  readonly id: ContainerId;
   readonly setup: FakeContainerSetup;
   name: string;
   state: FakeState = 'created';
@@ -50,7 +51,7 @@ export class FakeContainer {
 
   constructor(setup: FakeContainerSetup) {
     this.setup = setup;
-    this.id = setup.id ?? fakeId();
+    this.id = setup.id === undefined ? fakeId() : asContainerId(setup.id);
     this.name = setup.name ?? `fake-${this.id.slice(0, 12)}`;
     this.health = setup.health;
   }

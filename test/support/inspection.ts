@@ -1,8 +1,9 @@
 /** Builders of inspections as an engine with API 1.41 sends them, and of a registrar's context. */
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
+import { asContainerId } from '../../src/registrar/engine/containerId.ts';
 import type { Inspection, PortBinding } from '../../src/registrar/engine/engine.ts';
 
-export const CONTAINER_ID = 'c0ffee123456'.padEnd(64, '7');
+export const CONTAINER_ID = asContainerId('c0ffee123456'.padEnd(64, '7'));
 export const STARTED_AT = '2026-01-02T03:04:05.678901234Z';
 
 export interface ContainerSpec {

@@ -59,7 +59,7 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
     case 'withdrawn':
       return ['warn', 'docker is gone for too long: all is withdrawn', { afterMs: event.afterMs }];
     case 'inspectFailed':
-      return ['warn', 'inspecting failed', { id: short(event), cause: event.error.message }];
+      return ['warn', 'inspecting failed', { id: event.shortId, cause: event.error.message }];
     case 'hostFacts':
       return ['info', 'this host', { ...event.hostFacts }];
     case 'store':
@@ -85,7 +85,7 @@ function operationLine({
   kind,
   operation,
 }: Of<'wrote' | 'would'>): readonly [LineLevel, string, LogFields] {
-  const { containerId: id, key } = operation;
+  const { shortId: id, key } = operation;
   if (operation.kind === 'delete')
     return ['info', kind === 'wrote' ? 'withdrawn' : 'would withdraw', { id, key }];
   const value = Buffer.from(operation.value).toString('utf8');
@@ -102,19 +102,15 @@ function changeFields({ from, to }: Of<'engineChanged'>): LogFields {
   return { from: from.id, to: to.id, name: to.name };
 }
 
-function refusalFields({ containerId, refusal }: Of<'refused'>): LogFields {
-  return { id: containerId, about: refusal.about, cause: refusal.reason };
+function refusalFields({ shortId, refusal }: Of<'refused'>): LogFields {
+  return { id: shortId, about: refusal.about, cause: refusal.reason };
 }
 
-function conflictFields({ containerId, key, reason, hint }: Of<'conflict'>): LogFields {
-  const fields = { id: containerId.slice(0, 12), key, cause: reason };
+function conflictFields({ shortId, key, reason, hint }: Of<'conflict'>): LogFields {
+  const fields = { id: shortId, key, cause: reason };
   return hint === undefined ? fields : { ...fields, hint };
 }
 
 function retryFields({ error, retryInMs }: { error: unknown; retryInMs: number }): LogFields {
   return { cause: error instanceof Error ? error.message : String(error), retryInMs };
-}
-
-function short({ containerId }: { containerId: string }): string {
-  return containerId.slice(0, 12);
 }

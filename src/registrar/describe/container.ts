@@ -4,13 +4,14 @@
  * decides alike however the JSON's members were ordered.
  */
 import { addressFamily } from '../../dns/address.ts';
+import { asContainerId, type ContainerId } from '../engine/containerId.ts';
 import type { Inspection } from '../engine/engine.ts';
 import { asList, asObject, asText, type JsonObject } from '../engine/json.ts';
 import type { HealthPolicy } from './context.ts';
 
 export interface Container {
   /** 64 hexadecimal digits as Docker has it; `` when there is none. */
-  readonly id: string;
+  readonly id: ContainerId;
   /** Without the leading slash. */
   readonly name: string;
   /** `running`, `paused`, `restarting`, `exited`, ...; `unknown` if it is no such word. */
@@ -66,7 +67,7 @@ export function readContainer(inspection: Inspection): Container {
   const state = asObject(root.State);
   const published = asObject(settings.Ports);
   return {
-    id: /^[0-9a-f]{12,64}$/.test(asText(root.Id)) ? asText(root.Id) : '',
+    id: asContainerId(/^[0-9a-f]{12,64}$/.test(asText(root.Id)) ? asText(root.Id) : ''),
     name: asText(root.Name).replace(/^\//, ''),
     state: readState(state),
     startedAt: asText(state.StartedAt),

@@ -3,7 +3,7 @@
  * it: what comes out lies strictly below one of the zones, and outside of what the server keeps for itself there.
  */
 import { isSubdomainOf, MAX_LABEL_OCTETS, type Name, nameOctets } from '../../dns/name.ts';
-import { shortId } from '../engine/responses.ts';
+import { shortIdOf } from '../engine/containerId.ts';
 import type { Container } from './container.ts';
 import { shown } from './description.ts';
 import { type ContainerSettings, findSetting } from './metadata.ts';
@@ -156,7 +156,7 @@ export function derivedParts(container: Container): DerivedParts {
       (slug(serviceName ?? '') ||
         slug(imageBase(container.image)) ||
         slug(container.name) ||
-        shortId(container.id)),
+        shortIdOf(container.id)),
     environment: label(`${COMPOSE}project`) ?? label(STACK),
     instance: derivedInstance(container),
   };
@@ -174,7 +174,7 @@ export function projectOf(container: Container, settings: ContainerSettings): st
 function derivedInstance({ labels, id }: Container): Instance {
   const number = labels.get(`${COMPOSE}container-number`) ?? '';
   if (/^[1-9][0-9]{0,8}$/.test(number)) return { kind: 'wish', number: Number(number) };
-  return { kind: 'unique', label: slug(number) || slug(swarmSlot(labels)) || shortId(id) };
+  return { kind: 'unique', label: slug(number) || slug(swarmSlot(labels)) || shortIdOf(id) };
 }
 
 /** Whether swarm runs it: then its signals mean its end, and its ports may be published elsewhere. */

@@ -4,6 +4,7 @@
  * that already stands there.
  */
 import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
+import { asShortId, type ShortId } from '../engine/containerId.ts';
 import { asObject } from '../engine/json.ts';
 import type { DesiredRecord } from './description.ts';
 
@@ -11,8 +12,7 @@ import type { DesiredRecord } from './description.ts';
 export interface OwnerStamp {
   /** As `ownerId` gives it. */
   readonly id: string;
-  /** The first 12 digits of its id. */
-  readonly containerId: string;
+  readonly shortId: ShortId;
   /** As Docker writes it. */
   readonly startedAt: string;
 }
@@ -29,7 +29,7 @@ const MAX_STAMP_CHARACTERS = 256;
 /** The value to store. */
 export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner): Uint8Array {
   const { host, port, priority, weight, text, mail, ttl, targetstrip, group } = fields;
-  const { id: r, containerId: c, startedAt: s, since } = owner;
+  const { id: r, shortId: c, startedAt: s, since } = owner;
   const stamp = { r, c, s, since, meta };
   // JSON leaves out what is undefined.
   return new TextEncoder().encode(
@@ -59,7 +59,7 @@ export function ownerOf(value: Uint8Array): StoredOwner | undefined {
   }
   const { r, c, s, since } = asObject(asObject(json).owner);
   if (!isStampText(r) || !isStampText(c) || !isStampText(s)) return undefined;
-  const owner = { id: r, containerId: c, startedAt: s };
+  const owner = { id: r, shortId: asShortId(c), startedAt: s };
   return typeof since === 'number' && since > 0 ? { ...owner, since } : owner;
 }
 

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { withDeadline } from '../../timing/deadline.ts';
+import type { ContainerId } from './containerId.ts';
 import { type EngineEndpoint, endpointLabel } from './endpoint.ts';
 import {
   type DefaultBridge,
@@ -119,7 +120,7 @@ class DockerodeEngine implements Engine {
     return list;
   }
 
-  async inspect(id: string): Promise<Inspection | undefined> {
+  async inspect(id: ContainerId): Promise<Inspection | undefined> {
     const container = this.#docker.getContainer(encodeURIComponent(id));
     try {
       const answer = await this.#call('inspect', (options) => container.inspect(options));

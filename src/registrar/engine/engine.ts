@@ -7,6 +7,7 @@
  * A Docker engine as the registrar sees it. Read only: every call is a GET, so that a filtering socket proxy can stand
  * in front. `connectEngine` (dockerode.ts) is the real one.
  */
+import type { ContainerId } from './containerId.ts';
 
 /** The parts of `GET /containers/{id}/json` that matter here; as Docker sends them, any of them may be absent. */
 export interface Inspection {
@@ -68,8 +69,8 @@ export interface EngineEvent {
   readonly type: 'container' | 'network';
   /** `start`, `die`, `kill`, `pause`, `health_status: healthy`, `connect`, ... */
   readonly action: string;
-  /** Full id of the container; of a network event the container that joined or left. */
-  readonly containerId: string;
+  /** Of a network event: the container that joined or left. */
+  readonly containerId: ContainerId;
   /** Of `kill`: the number as text. */
   readonly signal: string | undefined;
   /** The daemon's clock; nanoseconds as text, being above 2^53. */
@@ -105,7 +106,7 @@ export interface DefaultBridge {
 
 /** A running container in the list; enough to see whether it must be inspected again. */
 export interface ListedContainer {
-  readonly id: string;
+  readonly id: ContainerId;
   readonly state: string;
   /** `healthy`, `unhealthy` or `starting`; undefined where the list does not say. */
   readonly health?: string | undefined;
@@ -128,7 +129,7 @@ export interface Engine {
   /** Running containers (also paused and restarting ones, by their `state`). */
   list(): Promise<readonly ListedContainer[]>;
   /** `undefined`: there is no such container any more. */
-  inspect(id: string): Promise<Inspection | undefined>;
+  inspect(id: ContainerId): Promise<Inspection | undefined>;
   /**
    * Container and network events as they happen, from `sinceNano` on if given. Subscribes at once. Never stalls the
    * daemon: whatever comes is read at once and queued here. Ends only by throwing an `EngineError` or, silently, when

@@ -2,6 +2,7 @@
  * Reads events from the octets of `GET /events`. A chunk is not a line and may end within a character. Events that the
  * registrar does not use are skipped here too, because a proxy may ignore the filters of the request.
  */
+import { asContainerId } from './containerId.ts';
 import type { EngineEvent } from './engine.ts';
 import { asObject, type JsonObject, parseJson } from './json.ts';
 
@@ -68,7 +69,13 @@ export function parseEvent(line: string): EngineEvent | undefined {
   if (typeof containerId !== 'string' || containerId === '' || timeNano === undefined) {
     return undefined;
   }
-  return { type, action, containerId, signal: signalOf(action, attributes), timeNano };
+  return {
+    type,
+    action,
+    containerId: asContainerId(containerId),
+    signal: signalOf(action, attributes),
+    timeNano,
+  };
 }
 
 /** Docker's actor is the network, and attributes name the container and the network's type. Podman's is the container. */

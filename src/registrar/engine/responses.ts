@@ -1,6 +1,7 @@
 /** Parses the engine's answers about itself, its default bridge and its containers. Pure. */
 import { createHash } from 'node:crypto';
 import { addressFamily } from '../../dns/address.ts';
+import { asContainerId } from './containerId.ts';
 import type { DefaultBridge, EngineInfo, ListedContainer } from './engine.ts';
 import { parseInstant } from './instants.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
@@ -69,7 +70,12 @@ export function parseListing(answer: unknown): readonly ListedContainer[] | unde
     const state = entry.State.toLowerCase();
     if (!RUNNING_STATES.includes(state)) return [];
     return [
-      { id: entry.Id, state, health: listedHealth(entry), fingerprint: fingerprintOf(entry) },
+      {
+        id: asContainerId(entry.Id),
+        state,
+        health: listedHealth(entry),
+        fingerprint: fingerprintOf(entry),
+      },
     ];
   });
 }
@@ -94,11 +100,4 @@ function canonical(value: unknown): string {
       ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
       : inner,
   );
-}
-
-const SHORT_ID_DIGITS = 12;
-
-/** The form of an id in stamps, logs and messages. */
-export function shortId(id: string): string {
-  return id.slice(0, SHORT_ID_DIGITS);
 }

@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
+import type { ContainerId } from '../engine/containerId.ts';
 import type { StampedRecord } from '../reconcile/claims.ts';
 import { ProbeScheduler } from './probeScheduler.ts';
 
@@ -18,7 +19,7 @@ export interface ProbeTarget {
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
 interface RunningCheck {
-  readonly containerId: string;
+  readonly containerId: ContainerId;
   /** `undefined`: not known yet. */
   isPassing: boolean | undefined;
   readonly abort: AbortController;
@@ -73,7 +74,7 @@ export class Checks {
     for (const [id, running] of this.#running) this.#end(id, running);
   }
 
-  #get(id: string, containerId: string, target: ProbeTarget): RunningCheck {
+  #get(id: string, containerId: ContainerId, target: ProbeTarget): RunningCheck {
     const known = this.#running.get(id);
     if (known !== undefined) return known;
     const running: RunningCheck = {

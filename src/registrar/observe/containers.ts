@@ -10,6 +10,7 @@
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';
 import type { Description, Draining } from '../describe/description.ts';
+import { asContainerId, type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
 import type {
   Engine,
   EngineError,
@@ -18,7 +19,6 @@ import type {
   ListedContainer,
 } from '../engine/engine.ts';
 import { precedesLife } from '../engine/instants.ts';
-import { shortId } from '../engine/responses.ts';
 import { stampedRecordsOf } from '../reconcile/claims.ts';
 import { hasSurvived, nextInspectionInMs } from './ending.ts';
 import { applyEvent, isAboutHealth, isDeath, isStart, mayWithdraw } from './eventEffects.ts';
@@ -48,7 +48,7 @@ export interface ContainersOptions {
   readonly clock: Clock;
   /** The desired records may have changed. */
   readonly onChange: () => void;
-  readonly onFailure: (containerId: string, error: EngineError) => void;
+  readonly onFailure: (shortId: ShortId, error: EngineError) => void;
 }
 
 const INSPECTS_AT_ONCE = 8;
@@ -62,8 +62,8 @@ const MAX_SIGNALS = 4;
 export class Containers {
   readonly #options: ContainersOptions;
   readonly #inspector: Inspector;
-  readonly #tracked = new Map<string, TrackedContainer>();
-  readonly #byShortId = new Map<string, TrackedContainer>();
+  readonly #tracked = new Map<ContainerId, TrackedContainer>();
+  readonly #byShortId = new Map<ShortId, TrackedContainer>();
   /** Containers that joined the network of another one. */
   readonly #joined = new Set<TrackedContainer>();
   #isListed = false;
@@ -89,9 +89,9 @@ export class Containers {
     return this.#tracked.values();
   }
 
-  /** Whether it is known what that container (first 12 digits of its id) should have; nothing, if there is none. */
-  isDesiredKnown(containerId: string): boolean {
-    const container = this.#byShortId.get(containerId);
+  /** Whether it is known what that container should have; nothing, if there is none. */
+  isDesiredKnown(shortId: ShortId): boolean {
+    const container = this.#byShortId.get(shortId);
     return container === undefined ? this.#isComplete : container.description !== undefined;
   }
 
@@ -140,7 +140,7 @@ export class Containers {
    * Whether network events of the container count. Before its start they do not: Docker answers an inspection only after
    * the start, and with many starts at once all inspections would wait.
    */
-  #mayRun(id: string): boolean {
+  #mayRun(id: ContainerId): boolean {
     const container = this.#tracked.get(id);
     return container !== undefined && !container.isDown;
   }
@@ -183,7 +183,7 @@ export class Containers {
   }
 
   /** Inspects containers that are absent from the list first, because their records may be wrong. */
-  #checkAbsent(running: ReadonlySet<string>): void {
+  #checkAbsent(running: ReadonlySet<ContainerId>): void {
     for (const container of this.#tracked.values()) {
       if (running.has(container.id)) continue;
       if (container.inspection === undefined || hasProcess(container.inspection))
@@ -192,19 +192,19 @@ export class Containers {
     }
   }
 
-  #track(id: string): TrackedContainer {
+  #track(id: ContainerId): TrackedContainer {
     const known = this.#tracked.get(id);
     if (known !== undefined) return known;
     const container = newTrackedContainer(id, this.#options.clock);
     this.#tracked.set(id, container);
-    this.#byShortId.set(shortId(id), container);
+    this.#byShortId.set(shortIdOf(id), container);
     return container;
   }
 
   #forget(container: TrackedContainer): void {
     container.timers.cancelAll();
     this.#tracked.delete(container.id);
-    this.#byShortId.delete(shortId(container.id));
+    this.#byShortId.delete(shortIdOf(container.id));
     this.#joined.delete(container);
   }
 
@@ -216,7 +216,7 @@ export class Containers {
     this.#options.onChange();
   }
 
-  #onInspected(id: string, inspection: Inspection | undefined): void {
+  #onInspected(id: ContainerId, inspection: Inspection | undefined): void {
     const container = this.#track(id);
     const isOver = inspection !== undefined && !hasProcess(inspection);
     if (inspection === undefined || (isOver && !hasRecentDeaths(container.deaths, this.#nowMs()))) {
@@ -249,8 +249,8 @@ export class Containers {
     });
   }
 
-  #onFailed(id: string, error: EngineError): void {
-    this.#options.onFailure(id, error);
+  #onFailed(id: ContainerId, error: EngineError): void {
+    this.#options.onFailure(shortIdOf(id), error);
     this.#retry(this.#track(id));
     this.#checkComplete();
   }
@@ -328,10 +328,8 @@ export class Containers {
   }
 
   #find(idOrName: string): TrackedContainer | undefined {
-    const container = this.#tracked.get(idOrName);
-    if (container !== undefined) return container;
-    for (const each of this.#tracked.values()) if (hasIdOrName(each, idOrName)) return each;
-    return undefined;
+    const container = this.#tracked.get(asContainerId(idOrName));
+    return container ?? [...this.#tracked.values()].find((each) => hasIdOrName(each, idOrName));
   }
 
   #nowMs(): number {

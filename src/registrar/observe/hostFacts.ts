@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { addressFamily } from '../../dns/address.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { HostAddresses, HostFacts } from '../describe/context.ts';
+import { asContainerId, type ContainerId } from '../engine/containerId.ts';
 import { type Engine, EngineError, type EngineInfo } from '../engine/engine.ts';
 
 export interface HostSources {
@@ -37,9 +38,10 @@ export async function readHostFacts(place: HostSources, info: EngineInfo): Promi
 }
 
 /** The id of the container that this process is in: Docker mounts some of its files from a folder of that name. */
-function parseOwnId(mountinfo: string): string | undefined {
+function parseOwnId(mountinfo: string): ContainerId | undefined {
   const file = /^\S+ \S+ \S+ \S*\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf) \/etc\//m;
-  return file.exec(mountinfo)?.[1];
+  const id = file.exec(mountinfo)?.[1];
+  return id === undefined ? undefined : asContainerId(id);
 }
 
 async function defaultAddresses({ interfaces, readProc }: HostSources): Promise<HostAddresses> {

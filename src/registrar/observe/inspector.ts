@@ -4,6 +4,7 @@
  * and never when it would undo an event. What happens first is looked at at once, what happens on and on only so often.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
+import type { ContainerId } from '../engine/containerId.ts';
 import { type Engine, EngineError, type Inspection } from '../engine/engine.ts';
 
 export interface InspectorOptions {
@@ -11,8 +12,8 @@ export interface InspectorOptions {
   readonly clock: Clock;
   readonly concurrency: number;
   /** `undefined`: there is no such container. */
-  readonly onResult: (id: string, inspection: Inspection | undefined) => void;
-  readonly onFailure: (id: string, error: EngineError) => void;
+  readonly onResult: (id: ContainerId, inspection: Inspection | undefined) => void;
+  readonly onFailure: (id: ContainerId, error: EngineError) => void;
 }
 
 /** Late answers in a row that are not passed on. */
@@ -32,13 +33,13 @@ type Validity = 'current' | 'late' | 'wrong';
 export class Inspector {
   readonly #options: InspectorOptions;
   /** First come, first served. */
-  readonly #queue = new Set<string>();
-  readonly #underWay = new Map<string, { validity: Validity }>();
+  readonly #queue = new Set<ContainerId>();
+  readonly #underWay = new Map<ContainerId, { validity: Validity }>();
   /** Late answers in a row. */
-  readonly #heldBack = new Map<string, number>();
-  readonly #windows = new Map<string, Window>();
+  readonly #heldBack = new Map<ContainerId, number>();
+  readonly #windows = new Map<ContainerId, Window>();
   /** To be asked for when their window ends. */
-  readonly #later = new Set<string>();
+  readonly #later = new Set<ContainerId>();
   #isClosed = false;
 
   constructor(options: InspectorOptions) {
@@ -46,7 +47,7 @@ export class Inspector {
   }
 
   /** The container is to be looked at; what is under way about it may be out of date. */
-  request(id: string): void {
+  request(id: ContainerId): void {
     const asking = this.#underWay.get(id);
     if (asking === undefined) this.#enqueue(id);
     else if (asking.validity === 'current') asking.validity = 'late';
@@ -54,7 +55,7 @@ export class Inspector {
   }
 
   /** If something is under way about the container, it must not be believed. */
-  invalidate(id: string): void {
+  invalidate(id: ContainerId): void {
     const asking = this.#underWay.get(id);
     if (asking !== undefined) asking.validity = 'wrong';
   }
@@ -70,13 +71,13 @@ export class Inspector {
     for (const { end } of this.#windows.values()) end.cancel();
   }
 
-  #enqueue(id: string): void {
+  #enqueue(id: ContainerId): void {
     const window = this.#windows.get(id);
     if (window !== undefined && window.count >= AT_ONCE_IN_A_WINDOW) this.#later.add(id);
     else this.#queue.add(id);
   }
 
-  #count(id: string): void {
+  #count(id: ContainerId): void {
     const window = this.#windows.get(id);
     if (window !== undefined) {
       window.count++;
@@ -97,7 +98,7 @@ export class Inspector {
     }
   }
 
-  async #inspect(id: string): Promise<void> {
+  async #inspect(id: ContainerId): Promise<void> {
     this.#count(id);
     const asking: { validity: Validity } = { validity: 'current' };
     this.#underWay.set(id, asking);
@@ -118,7 +119,7 @@ export class Inspector {
     this.#pump();
   }
 
-  #mayPass(id: string, validity: Validity): boolean {
+  #mayPass(id: ContainerId, validity: Validity): boolean {
     if (validity === 'wrong') return false;
     const heldBack = this.#heldBack.get(id) ?? 0;
     const mayPass = validity === 'current' || heldBack >= MAX_HELD_BACK;

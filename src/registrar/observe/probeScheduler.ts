@@ -3,6 +3,7 @@
  * take turns and each has at most 8 open probes, so many or unanswered checks of one container mainly delay its own.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
+import type { ContainerId } from '../engine/containerId.ts';
 
 export interface ProbeSchedulerOptions {
   readonly clock: Clock;
@@ -31,9 +32,9 @@ export class ProbeScheduler {
   readonly #maxOpenOfContainer: number;
   /** Between two starts, on average. */
   readonly #spacingMs: number;
-  readonly #shares = new Map<string, ContainerShare>();
+  readonly #shares = new Map<ContainerId, ContainerShare>();
   /** Those that have something waiting and may start it, the next one first. */
-  readonly #queue = new Set<string>();
+  readonly #queue = new Set<ContainerId>();
   #open = 0;
   /** When the next probe may start: it falls behind the clock by a burst at most. */
   #nextStartMs = Number.NEGATIVE_INFINITY;
@@ -48,7 +49,7 @@ export class ProbeScheduler {
 
   /** Starts it when it is the container's turn, and gives its result; false if it was aborted before. Never rejects. */
   async run(
-    containerId: string,
+    containerId: ContainerId,
     signal: AbortSignal,
     probe: () => Promise<boolean>,
   ): Promise<boolean> {
@@ -61,7 +62,7 @@ export class ProbeScheduler {
   }
 
   /** Gives false if the wait was aborted. */
-  #waitForStart(containerId: string, signal: AbortSignal): Promise<boolean> {
+  #waitForStart(containerId: ContainerId, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);
     const share = this.#shares.get(containerId) ?? { waiting: new Set<StartProbe>(), open: 0 };
     this.#shares.set(containerId, share);
@@ -82,7 +83,7 @@ export class ProbeScheduler {
     });
   }
 
-  #end(containerId: string): void {
+  #end(containerId: ContainerId): void {
     this.#open--;
     const share = this.#shares.get(containerId);
     if (share !== undefined) {
@@ -93,7 +94,7 @@ export class ProbeScheduler {
   }
 
   /** Puts the container where its share says: into the queue, keeping its place, out of it, or away. */
-  #updateQueue(containerId: string, { waiting, open }: ContainerShare): void {
+  #updateQueue(containerId: ContainerId, { waiting, open }: ContainerShare): void {
     if (waiting.size > 0 && open < this.#maxOpenOfContainer) this.#queue.add(containerId);
     else this.#queue.delete(containerId);
     if (waiting.size === 0 && open === 0) this.#shares.delete(containerId);
@@ -116,7 +117,7 @@ export class ProbeScheduler {
     }
   }
 
-  #start(containerId: string): void {
+  #start(containerId: ContainerId): void {
     const share = this.#shares.get(containerId);
     const [start] = share?.waiting ?? [];
     this.#queue.delete(containerId);

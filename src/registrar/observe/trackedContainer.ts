@@ -1,13 +1,14 @@
 /** What is remembered of one container between events, lists and inspections. */
 import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
+import type { ContainerId } from '../engine/containerId.ts';
 import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.ts';
 import type { StampedRecord } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
 /** A container as it stands; `description` is undefined while nothing is known of it. */
 export interface ContainerState {
-  readonly id: string;
+  readonly id: ContainerId;
   readonly inspection: Inspection | undefined;
   readonly description: Description | undefined;
   readonly desired: readonly StampedRecord[];
@@ -44,7 +45,7 @@ export interface TrackedContainer extends ContainerState {
 }
 
 /** Of a container that nothing is known of yet. */
-export function newTrackedContainer(id: string, clock: Clock): TrackedContainer {
+export function newTrackedContainer(id: ContainerId, clock: Clock): TrackedContainer {
   return {
     id,
     inspection: undefined,

@@ -5,6 +5,7 @@
  * first, the eldest before the others; among those that have none yet the container that started first goes first.
  */
 import { recordValue } from '../describe/record.ts';
+import type { ShortId } from '../engine/containerId.ts';
 import {
   type Claim,
   claimsOf,
@@ -39,8 +40,8 @@ export interface AssignInput extends OccupancyInput {
     /** Our own ones, those that dangle, and others' where something is wished for. */
     records(): Iterable<StoredRecord>;
   };
-  /** The number that a container (first 12 digits) had below a base in an earlier life. */
-  formerNumber(containerId: string, base: string): number | undefined;
+  /** The number that a container had below a base in an earlier life. */
+  formerNumber(shortId: ShortId, base: string): number | undefined;
 }
 
 /** One for each wish; no two with the same key. */
@@ -115,7 +116,7 @@ class KeyAssigner {
 
   /** Gives the number of an earlier life, before anybody else takes it. */
   resumeNumber(claim: Claim): boolean {
-    return this.#takeNumberIfFree(claim, this.#input.formerNumber(claim.containerId, claim.key));
+    return this.#takeNumberIfFree(claim, this.#input.formerNumber(claim.shortId, claim.key));
   }
 
   takePreferredNumber(claim: Claim): boolean {
@@ -143,7 +144,7 @@ class KeyAssigner {
       const { record, owner } = assignment.stamped;
       const numberedBy = record.pointer?.numberedBy;
       if (assignment.kind === 'taken' || numberedBy === undefined) return assignment;
-      const number = this.#numbers.get(numberId(owner.containerId, numberedBy));
+      const number = this.#numbers.get(numberId(owner.shortId, numberedBy));
       if (number === undefined) return assignment;
       const fields = { ...record.fields, host: `${number}.${record.fields.host}` };
       return { ...assignment, value: recordValue({ ...record, fields }, owner) };
@@ -169,8 +170,8 @@ class KeyAssigner {
     return true;
   }
 
-  #noteNumber({ containerId, key }: Claim, number: number): void {
-    this.#numbers.set(numberId(containerId, key), number);
+  #noteNumber({ shortId, key }: Claim, number: number): void {
+    this.#numbers.set(numberId(shortId, key), number);
   }
 
   #takeName(claim: Claim, name: string): boolean {
@@ -200,7 +201,7 @@ class KeyAssigner {
     since: number | undefined,
   ): Uint8Array {
     const stored = this.#input.stored.get(key)?.owner;
-    const isSame = stored?.containerId === owner.containerId;
+    const isSame = stored?.shortId === owner.shortId;
     const toTell = isSame ? stored.since : stored === undefined ? since : undefined;
     return toTell === undefined ? value : recordValue(record, { ...owner, since: toTell });
   }

@@ -2,14 +2,14 @@
 import { compareTexts } from '../describe/container.ts';
 import type { Description, DesiredRecord } from '../describe/description.ts';
 import { keysOfName, nameKeyOf, type OwnerStamp, recordValue } from '../describe/record.ts';
+import { type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
 import type { Inspection } from '../engine/engine.ts';
-import { shortId } from '../engine/responses.ts';
 import { identityOf } from '../leadership/identity.ts';
 import type { StoredRecord } from './storedRecords.ts';
 
 /** A record that a container should have, with the stamp that it gets. */
 export interface StampedRecord {
-  readonly containerId: string;
+  readonly containerId: ContainerId;
   readonly owner: OwnerStamp;
   readonly record: DesiredRecord;
   /** `recordValue` of the two. */
@@ -18,13 +18,13 @@ export interface StampedRecord {
 
 /** What a container wishes for that is described so, as records of the owner. */
 export function stampedRecordsOf(
-  { id, description }: { readonly id: string; readonly description: Description | undefined },
+  { id, description }: { readonly id: ContainerId; readonly description: Description | undefined },
   inspection: Inspection,
   ownerId: string,
 ): StampedRecord[] {
   if (description?.kind !== 'described') return [];
   const startedAt = inspection.State?.StartedAt || 'unknown';
-  const owner = { id: ownerId, containerId: shortId(id), startedAt };
+  const owner = { id: ownerId, shortId: shortIdOf(id), startedAt };
   return description.records.map((record) => {
     return { containerId: id, owner, record, value: recordValue(record, owner) };
   });
@@ -32,8 +32,7 @@ export function stampedRecordsOf(
 
 /** The records of one container under one name: one, or one for each family. */
 export interface Claim {
-  /** First 12 digits. */
-  readonly containerId: string;
+  readonly shortId: ShortId;
   readonly owner: OwnerStamp;
   readonly instance: DesiredRecord['instance'];
   /** The name's key, or the one under which its number is claimed. */
@@ -50,15 +49,15 @@ export function claimsOf(desired: readonly StampedRecord[]): Claim[] {
   for (const stamped of [...desired].sort(byAge)) {
     const { key, instance, preferredNumber, pointer } = stamped.record;
     const { owner } = stamped;
-    const { containerId } = owner;
-    const id = `${instance} ${containerId} ${key}`;
+    const { shortId } = owner;
+    const id = `${instance} ${shortId} ${key}`;
     const claim = claims.get(id);
     if (claim !== undefined) {
       claim.records.push(stamped);
       continue;
     }
     const isPointer = pointer !== undefined;
-    const common = { containerId, owner, instance, key, isPointer, preferredNumber };
+    const common = { shortId, owner, instance, key, isPointer, preferredNumber };
     claims.set(id, { ...common, records: [stamped] });
   }
   return [...claims.values()];
@@ -77,7 +76,7 @@ export function keyForRecord(name: string, { record: { family } }: StampedRecord
  */
 export function keyIfCloned({ key, owner }: Pick<Claim, 'key' | 'owner'>): string | undefined {
   const { hostPart } = identityOf(owner.id);
-  const endsInId = key.endsWith(`/${owner.containerId}`);
+  const endsInId = key.endsWith(`/${owner.shortId}`);
   return endsInId && hostPart !== '' ? `${key}-${hostPart}` : undefined;
 }
 
@@ -95,7 +94,7 @@ export class StoredNumbers {
     for (const { entry, owner } of records) {
       const parsed = parseNumberedKey(entry.key);
       if (parsed === undefined || owner === undefined) continue;
-      const id = numberId(owner.containerId, parsed.base);
+      const id = numberId(owner.shortId, parsed.base);
       const some = this.#numbers.get(id);
       if (some === undefined) this.#numbers.set(id, [parsed.number]);
       else if (!some.includes(parsed.number)) some.push(parsed.number);
@@ -104,13 +103,13 @@ export class StoredNumbers {
   }
 
   /** Ascending. */
-  of({ containerId, key }: Pick<Claim, 'containerId' | 'key'>): readonly number[] {
-    return this.#numbers.get(numberId(containerId, key)) ?? [];
+  of({ shortId, key }: Pick<Claim, 'shortId' | 'key'>): readonly number[] {
+    return this.#numbers.get(numberId(shortId, key)) ?? [];
   }
 }
 
-export function numberId(containerId: string, base: string): string {
-  return `${containerId} ${base}`;
+export function numberId(shortId: ShortId, base: string): string {
+  return `${shortId} ${base}`;
 }
 
 function byAge(a: StampedRecord, b: StampedRecord): number {

@@ -150,5 +150,5 @@ function hiddenValue(value: HeldValue, by: readonly HeldValue[]): HiddenValue {
 /** Whose a value is, in words. */
 export function printHolder(value: Uint8Array): string | undefined {
   const owner = ownerOf(value);
-  return owner && `container ${owner.containerId} of engine ${owner.id}`;
+  return owner && `container ${owner.shortId} of engine ${owner.id}`;
 }

@@ -4,6 +4,7 @@
  * whoever has names below its own has no clients. The one that was there first holds the name.
  */
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
+import type { ShortId } from '../engine/containerId.ts';
 import type { Assignment } from './assign.ts';
 import { type Claim, keyForRecord } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
@@ -40,8 +41,8 @@ export interface OccupancyInput {
   readonly namespace: Namespace;
   /** The store's revision up to which the records of others are known. Our own may be known up to a later one. */
   readonly mirroredRevision: number;
-  /** Whether it is known what that container (first 12 digits) should have. Records of others stay as they are. */
-  isDesiredKnown(containerId: string): boolean;
+  /** Whether it is known what that container should have. Records of others stay as they are. */
+  isDesiredKnown(shortId: ShortId): boolean;
   readonly owners: OwnerStates;
 }
 
@@ -173,8 +174,7 @@ export class Occupancy {
     const { owner, isOwn } = record;
     if (owner === undefined) return false;
     // What another container of ours left is ours to reuse, if we know that it no longer wants it.
-    if (isOwn)
-      return isSameContainer(record, claim) || this.#input.isDesiredKnown(owner.containerId);
+    if (isOwn) return isSameContainer(record, claim) || this.#input.isDesiredKnown(owner.shortId);
     if (this.#isInherited(record, claim)) return true;
     // Two names of one container are in each other's way only where they are the same.
     return (
@@ -185,8 +185,7 @@ export class Occupancy {
   /** Whether an abandoned owner wrote it for the same life of the container, so that it cannot be a cloned one's. */
   #isInherited({ owner, isOwn }: StoredRecord, claim: Claim): boolean {
     if (owner === undefined || isOwn) return false;
-    const isSameLife =
-      owner.containerId === claim.containerId && owner.startedAt === claim.owner.startedAt;
+    const isSameLife = owner.shortId === claim.shortId && owner.startedAt === claim.owner.startedAt;
     return isSameLife && this.#input.owners.isOrphaned(owner.id);
   }
 
@@ -202,22 +201,22 @@ export class Occupancy {
   }
 }
 
-function isSameContainer({ owner }: StoredRecord, { containerId }: Claim): boolean {
-  return owner?.containerId === containerId;
+function isSameContainer({ owner }: StoredRecord, { shortId }: Claim): boolean {
+  return owner?.shortId === shortId;
 }
 
-function isOther(given: AssignedName, { containerId }: Claim): boolean {
-  return given.claim.containerId !== containerId;
+function isOther(given: AssignedName, { shortId }: Claim): boolean {
+  return given.claim.shortId !== shortId;
 }
 
 function obstacleOf(stands: Position, { claim, name }: AssignedName): Obstacle {
-  return { stands, key: name, holder: `container ${claim.containerId} of this engine` };
+  return { stands, key: name, holder: `container ${claim.shortId} of this engine` };
 }
 
 function holderOf({ owner, isOwn }: StoredRecord): string {
   if (owner === undefined) return 'a record that no registrar wrote';
   const engine = isOwn ? 'this engine' : `engine ${owner.id}`;
-  return `container ${owner.containerId} of ${engine}`;
+  return `container ${owner.shortId} of ${engine}`;
 }
 
 /** Why a container does not get a name, and what the operator can do about it, in words. PURE. */

@@ -10,6 +10,7 @@
  */
 import { addressFamily } from '../../dns/address.ts';
 import { type FamilyLabel, familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
+import type { ShortId } from '../engine/containerId.ts';
 import { type AssignInput, type Assignment, assignKeys } from './assign.ts';
 import type { StoredRecord } from './storedRecords.ts';
 
@@ -18,8 +19,7 @@ export interface DeleteOperation {
   readonly key: string;
   /** Must still be the key's. */
   readonly modRevision: number;
-  /** First 12 digits. */
-  readonly containerId: string;
+  readonly shortId: ShortId;
 }
 
 export interface PutOperation {
@@ -28,8 +28,7 @@ export interface PutOperation {
   readonly value: Uint8Array;
   /** Must still be the key's; `undefined`: there must be no such key. */
   readonly modRevision: number | undefined;
-  /** First 12 digits. */
-  readonly containerId: string;
+  readonly shortId: ShortId;
 }
 
 export type Operation = DeleteOperation | PutOperation;
@@ -71,17 +70,17 @@ export function diff(input: DiffInput): Plan {
 /** Of all our records that nobody was given, and of those that no registrar keeps and no lease ends. */
 function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owners }: DiffInput) {
   const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
-  const placed = new Set(given.map(({ stamped }) => stamped.owner.containerId));
+  const placed = new Set(given.map(({ stamped }) => stamped.owner.shortId));
   const withdraw: DeleteOperation[] = [];
   const retire: DeleteOperation[] = [];
   for (const { entry, owner, isOwn, isDangling } of stored.records()) {
-    if (owner === undefined || byKey.has(entry.key) || !isDesiredKnown(owner.containerId)) continue;
+    if (owner === undefined || byKey.has(entry.key) || !isDesiredKnown(owner.shortId)) continue;
     if (!isOwn && !(isDangling && owners.isUnlocked(owner.id))) continue;
     const { key, modRevision } = entry;
-    const { containerId } = owner;
+    const { shortId } = owner;
     const name = byKey.get(nameKeyOf(key));
-    const isLeft = placed.has(containerId) && (name === undefined || !hasLostFamily(key, name));
-    (isLeft ? retire : withdraw).push({ kind: 'delete', key, modRevision, containerId });
+    const isLeft = placed.has(shortId) && (name === undefined || !hasLostFamily(key, name));
+    (isLeft ? retire : withdraw).push({ kind: 'delete', key, modRevision, shortId });
   }
   return { withdraw, retire };
 }
@@ -106,11 +105,11 @@ function isSecondFamily(
 }
 
 function putOf({ key, stamped, value }: KeyAssignment, input: DiffInput): PutOperation | undefined {
-  const { containerId } = stamped.owner;
+  const { shortId } = stamped.owner;
   const stored: StoredRecord | undefined = input.stored.get(key);
-  if (stored === undefined) return { kind: 'put', key, value, modRevision: undefined, containerId };
+  if (stored === undefined) return { kind: 'put', key, value, modRevision: undefined, shortId };
   const { entry } = stored;
   const isLeased = input.leaseId === undefined || entry.lease?.id === input.leaseId;
   if (isLeased && Buffer.compare(entry.value, value) === 0) return undefined;
-  return { kind: 'put', key, value, modRevision: entry.modRevision, containerId };
+  return { kind: 'put', key, value, modRevision: entry.modRevision, shortId };
 }

@@ -12,6 +12,7 @@ import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { AdaptiveTimeout } from '../../timing/deadline.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
+import type { ShortId } from '../engine/containerId.ts';
 import type { WritePermission } from '../leadership/permission.ts';
 import { applyPlan, UndoDetector, type WriteOutcome } from './apply.ts';
 import type { Assignment } from './assign.ts';
@@ -27,7 +28,7 @@ export type ReconcileEvent =
   | { readonly kind: 'would'; readonly operation: Operation }
   | ({
       readonly kind: 'conflict';
-      readonly containerId: string;
+      readonly shortId: ShortId;
       readonly key: string;
     } & Conflict)
   | { readonly kind: 'writeFailed'; readonly error: StoreError; readonly retryInMs: number };
@@ -37,7 +38,7 @@ export interface ReconcilerOptions {
   readonly stored: StoredRecords;
   readonly permission: () => WritePermission;
   readonly desired: () => readonly StampedRecord[];
-  readonly isDesiredKnown: (containerId: string) => boolean;
+  readonly isDesiredKnown: (shortId: ShortId) => boolean;
   readonly owners: OwnerStates;
   /** Of the zones that are served now. */
   readonly namespace: () => Namespace;
@@ -167,8 +168,8 @@ export class Reconciler {
     const namespace = this.#options.namespace();
     await this.#holderLookup.lookUp(desired, namespace);
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
-    const formerNumber = (containerId: string, base: string): number | undefined =>
-      this.#formerNumbers.get(`${containerId} ${base}`);
+    const formerNumber = (shortId: ShortId, base: string): number | undefined =>
+      this.#formerNumbers.get(`${shortId} ${base}`);
     const startMs = this.#options.clock.monotonicMs();
     const mirroredRevision = this.#options.mirroredRevision();
     const known = { stored, namespace, mirroredRevision, isDesiredKnown, owners, formerNumber };
@@ -194,12 +195,12 @@ export class Reconciler {
    * Of which containers that own records it is known what they should have, as of this moment. A container that is
    * inspected while the store is read is not among the wishes yet, and must not lose its records for that.
    */
-  #knownOwners(): (containerId: string) => boolean {
-    const known = new Set<string>();
+  #knownOwners(): (shortId: ShortId) => boolean {
+    const known = new Set<ShortId>();
     for (const { owner } of this.#options.stored.records())
-      if (owner !== undefined && this.#options.isDesiredKnown(owner.containerId))
-        known.add(owner.containerId);
-    return (containerId) => known.has(containerId);
+      if (owner !== undefined && this.#options.isDesiredKnown(owner.shortId))
+        known.add(owner.shortId);
+    return (shortId) => known.has(shortId);
   }
 
   async #apply(plan: Plan, leaseId: string): Promise<number | undefined> {
@@ -266,7 +267,7 @@ export class Reconciler {
     if (kind !== 'key' || record.instance !== 'auto') return;
     const parsed = parseNumberedKey(key);
     if (parsed === undefined) return;
-    const id = `${owner.containerId} ${parsed.base}`;
+    const id = `${owner.shortId} ${parsed.base}`;
     this.#formerNumbers.delete(id);
     this.#formerNumbers.set(id, parsed.number);
     if (this.#formerNumbers.size <= MAX_FORMER_NUMBERS) return;
@@ -280,12 +281,12 @@ export class Reconciler {
     for (const assignment of assignments) {
       if (assignment.kind !== 'taken') continue;
       const { key, stamped } = assignment;
-      const { containerId } = stamped;
+      const { shortId } = stamped.owner;
       const conflict = conflictOf(assignment, namespace);
-      const id = `${containerId} ${key} ${conflict.reason}`;
+      const id = `${shortId} ${key} ${conflict.reason}`;
       announced.add(id);
       if (!this.#announcedConflicts.has(id))
-        this.#options.onEvent({ kind: 'conflict', containerId, key, ...conflict });
+        this.#options.onEvent({ kind: 'conflict', shortId, key, ...conflict });
     }
     this.#announcedConflicts = announced;
   }

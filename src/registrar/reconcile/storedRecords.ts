@@ -73,7 +73,7 @@ export class StoredRecords implements Replica {
   /** Whether a container has that key already, in the same life. */
   has({ record, owner }: DesiredKey): boolean {
     const stored = this.#held.get(storedKey(record.key, record.family))?.owner;
-    return stored?.containerId === owner.containerId && stored.startedAt === owner.startedAt;
+    return stored?.shortId === owner.shortId && stored.startedAt === owner.startedAt;
   }
 
   /** All records with our stamp, all that dangle, and others' that concern what is wanted. */
@@ -243,7 +243,7 @@ export function mayStand(
   if (onlyBeside === undefined) return true;
   return keysOfName(onlyBeside).some((key) => {
     const stored = records.get(key);
-    return stored?.isOwn === true && stored.owner?.containerId === owner.containerId;
+    return stored?.isOwn === true && stored.owner?.shortId === owner.shortId;
   });
 }
 

@@ -4,7 +4,7 @@ import { keyOfName, nameOfKey } from '../../service/key.ts';
 import type { Container, Port } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
 import { checkFullName, checkName, slug } from '../describe/names.ts';
-import { shortId } from '../engine/responses.ts';
+import { shortIdOf } from '../engine/containerId.ts';
 
 export interface ServiceKey {
   readonly kind: 'key';
@@ -56,7 +56,7 @@ function safeId(
   const tail = `${id === undefined ? portTail(port, '-') : ''}${idSuffix}`;
   const label = `${readable.replace(/^-/, '')}${tail}`.replace(/^-/, '');
   if (label.length <= MAX_LABEL) return label;
-  const own = idSuffix.includes(shortId(container.id)) ? '' : `-${shortId(container.id)}`;
+  const own = idSuffix.includes(shortIdOf(container.id)) ? '' : `-${shortIdOf(container.id)}`;
   return `${slug(readable, MAX_LABEL - own.length - tail.length)}${own}${tail}`;
 }
 

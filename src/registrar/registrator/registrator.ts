@@ -24,7 +24,7 @@ import { imageBase, MAX_NAMES, projectOf, slug } from '../describe/names.ts';
 import { Hints } from '../describe/naming.ts';
 import { offeredPorts } from '../describe/ports.ts';
 import { drainingOf } from '../describe/stopSignal.ts';
-import { shortId } from '../engine/responses.ts';
+import { shortIdOf } from '../engine/containerId.ts';
 import { type ServiceKey, serviceKey } from './key.ts';
 import { readExtras, readServiceSettings, type ServiceExtras } from './metadata.ts';
 
@@ -128,7 +128,7 @@ function recordsAtEndpoint(
   if (place === undefined) return undefined;
   const { key, host } = place;
   work.taken.add(key);
-  const ifTaken = serviceKeyOf(port, `-${shortId(container.id)}${suffix}`, isGroup, work);
+  const ifTaken = serviceKeyOf(port, `-${shortIdOf(container.id)}${suffix}`, isGroup, work);
   const record = {
     key,
     instance: 'named',

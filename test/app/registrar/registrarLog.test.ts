@@ -6,6 +6,7 @@ import {
   SOCKET_REPLACED,
 } from '../../../src/app/registrar/registrarLog.ts';
 import type { Log } from '../../../src/observability/log.ts';
+import { asShortId } from '../../../src/registrar/engine/containerId.ts';
 import { EngineError } from '../../../src/registrar/engine/engine.ts';
 import type { RegistrarEvent } from '../../../src/registrar/events.ts';
 import { StoreError } from '../../../src/store/store.ts';
@@ -26,14 +27,14 @@ function listen() {
   return { lines, clock, tell: registrarLog(log, () => clock.nowMs) };
 }
 
-const LONG_ID = '0123456789ab'.padEnd(64, 'c');
+const SHORT_ID = asShortId('0123456789ab');
 const gone = new EngineError('unreachable', 'unix:///x: gone');
 const away = new StoreError('unavailable', 'http://x: away');
 
 describe('a registrar’s events in the log', () => {
   const value = Buffer.from('{"host":"10.0.0.1"}');
-  const put = { kind: 'put', key: '/k', value, modRevision: undefined, containerId: 'c1' } as const;
-  const gone1 = { kind: 'delete', key: '/k', modRevision: 3, containerId: 'c1' } as const;
+  const put = { kind: 'put', key: '/k', value, modRevision: undefined, shortId: SHORT_ID } as const;
+  const gone1 = { kind: 'delete', key: '/k', modRevision: 3, shortId: SHORT_ID } as const;
   const refusal = { about: 'a.example', reason: 'is bad' };
   const [from, to] = ['OLD', 'NEW'].map((id) => {
     const unknown = { nodeAddress: undefined, rootDir: undefined, kernel: undefined };
@@ -60,21 +61,21 @@ describe('a registrar’s events in the log', () => {
     ],
     [
       { kind: 'wrote', operation: put },
-      ['info', 'registered', { id: 'c1', key: '/k', value: '{"host":"10.0.0.1"}' }],
+      ['info', 'registered', { id: SHORT_ID, key: '/k', value: '{"host":"10.0.0.1"}' }],
     ],
-    [{ kind: 'wrote', operation: gone1 }, ['info', 'withdrawn', { id: 'c1', key: '/k' }]],
-    [{ kind: 'would', operation: gone1 }, ['info', 'would withdraw', { id: 'c1', key: '/k' }]],
+    [{ kind: 'wrote', operation: gone1 }, ['info', 'withdrawn', { id: SHORT_ID, key: '/k' }]],
+    [{ kind: 'would', operation: gone1 }, ['info', 'would withdraw', { id: SHORT_ID, key: '/k' }]],
     [
-      { kind: 'refused', containerId: 'c1', refusal },
-      ['warn', 'refused', { id: 'c1', about: 'a.example', cause: 'is bad' }],
-    ],
-    [
-      { kind: 'conflict', containerId: LONG_ID, key: '/k', reason: 'held by another' },
-      ['warn', 'the name is not free', { id: '0123456789ab', key: '/k', cause: 'held by another' }],
+      { kind: 'refused', shortId: SHORT_ID, refusal },
+      ['warn', 'refused', { id: SHORT_ID, about: 'a.example', cause: 'is bad' }],
     ],
     [
-      { kind: 'inspectFailed', containerId: LONG_ID, error: gone },
-      ['warn', 'inspecting failed', { id: '0123456789ab', cause: 'unix:///x: gone' }],
+      { kind: 'conflict', shortId: SHORT_ID, key: '/k', reason: 'held by another' },
+      ['warn', 'the name is not free', { id: SHORT_ID, key: '/k', cause: 'held by another' }],
+    ],
+    [
+      { kind: 'inspectFailed', shortId: SHORT_ID, error: gone },
+      ['warn', 'inspecting failed', { id: SHORT_ID, cause: 'unix:///x: gone' }],
     ],
     [
       { kind: 'store', event: { kind: 'lost', error: away, retryInMs: 50, failuresInARow: 1 } },

@@ -3,11 +3,12 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { DesiredRecord } from '../../../src/registrar/describe/description.ts';
 import { ownerOf, recordValue } from '../../../src/registrar/describe/record.ts';
+import { asShortId } from '../../../src/registrar/engine/containerId.ts';
 import { parseService } from '../../../src/service/service.ts';
 
 const OWNER = {
   id: 'ABCD:EFGH',
-  containerId: 'c0ffee123456',
+  shortId: asShortId('c0ffee123456'),
   startedAt: '2026-01-02T03:04:05.6Z',
 };
 const STAMP = '"owner":{"r":"ABCD:EFGH","c":"c0ffee123456","s":"2026-01-02T03:04:05.6Z"';
@@ -88,7 +89,7 @@ describe('the owner of a value', () => {
 
   it('is read from what others added to it', () => {
     const value = octets('{"owner":{"s":"c","c":"b","r":"a","more":[1]},"host":"x"}');
-    assert.deepEqual(ownerOf(value), { id: 'a', containerId: 'b', startedAt: 'c' });
+    assert.deepEqual(ownerOf(value), { id: 'a', shortId: 'b', startedAt: 'c' });
   });
 
   it('is nobody in octets that are no UTF-8, and never an exception', () => {

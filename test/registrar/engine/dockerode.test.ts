@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import test from 'node:test';
+import { asContainerId } from '../../../src/registrar/engine/containerId.ts';
 import { connectEngine, type EngineTimes } from '../../../src/registrar/engine/dockerode.ts';
 import {
   type Engine,
@@ -75,7 +76,7 @@ test('all calls are GETs of unversioned paths', () =>
       (await engine.list()).map((listed) => listed.id),
       [id],
     );
-    assert.equal((await engine.inspect(id))?.Name, '/web');
+    assert.equal((await engine.inspect(asContainerId(id)))?.Name, '/web');
     stop();
     const paths = ['/events', '/_ping', '/info', '/containers/json', `/containers/${id}/json`];
     assert.deepEqual(
@@ -233,7 +234,7 @@ test('every call has its deadline, also in the middle of an answer', () =>
         () => engine.ping(),
         () => engine.info(),
         () => engine.list(),
-        () => engine.inspect(id),
+        () => engine.inspect(asContainerId(id)),
         () => engine.events(undefined, new AbortController().signal).opened,
       ];
       fake.faults.hang = () => true;
@@ -266,13 +267,18 @@ test('refusals are told from failures and from absence', () =>
     for (const [status, code, message] of rows) {
       fake.faults.status = () => status;
       const opened = engine.events(undefined, new AbortController().signal).opened;
-      for (const call of [engine.list(), engine.inspect(id), engine.ping(), opened]) {
+      for (const call of [
+        engine.list(),
+        engine.inspect(asContainerId(id)),
+        engine.ping(),
+        opened,
+      ]) {
         await assert.rejects(call, failsWith(code, message));
       }
     }
     fake.faults.status = undefined;
-    assert.equal(await engine.inspect('0'.repeat(64)), undefined);
-    assert.equal(await engine.inspect('../../info'), undefined);
+    assert.equal(await engine.inspect(asContainerId('0'.repeat(64))), undefined);
+    assert.equal(await engine.inspect(asContainerId('../../info')), undefined);
     assert.equal(fake.requests.at(-1)?.path, '/containers/..%2F..%2Finfo/json');
   }));
 
@@ -290,7 +296,7 @@ test('an answer that is not Docker’s is refused', async () => {
   const { port } = server.address() as { port: number };
   const engine = connectEngine({ kind: 'tcp', host: '127.0.0.1', port, tls: undefined });
   try {
-    for (const call of [engine.info(), engine.list(), engine.inspect('a')]) {
+    for (const call of [engine.info(), engine.list(), engine.inspect(asContainerId('a'))]) {
       await assert.rejects(call, failsWith('failed', /not a Docker engine's answer/));
     }
   } finally {
@@ -421,7 +427,7 @@ test('only the events are filtered: no other query has a parameter that an engin
     const id = fake.run();
     await engine.list();
     await engine.info();
-    await engine.inspect(id);
+    await engine.inspect(asContainerId(id));
     await engine.defaultBridge();
     await engine.ping();
     for (const { path, query } of fake.requests) assert.equal(query.toString(), '', path);
@@ -434,7 +440,7 @@ test('a thousand containers are listed and inspected, eight at a time', () =>
     const names = new Set<string | undefined>();
     const work = async (): Promise<void> => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        names.add((await engine.inspect(id))?.Name);
+        names.add((await engine.inspect(asContainerId(id)))?.Name);
       }
     };
     await Promise.all(Array.from({ length: 8 }, work));

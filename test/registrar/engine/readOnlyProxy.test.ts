@@ -7,6 +7,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asContainerId } from '../../../src/registrar/engine/containerId.ts';
 import { connectEngine } from '../../../src/registrar/engine/dockerode.ts';
 import type { Engine } from '../../../src/registrar/engine/engine.ts';
 import { type ProxyPeer, ProxyPermits } from '../../../src/registrar/engine/proxyPermits.ts';
@@ -124,8 +125,8 @@ test('all that the registrar asks passes', () =>
     assert.equal((await engine.info()).id, fake.engineId);
     assert.equal((await engine.defaultBridge())?.gateway, '172.17.0.1');
     assert.equal((await engine.list())[0]?.id, id);
-    assert.equal((await engine.inspect(id))?.Name, '/web');
-    assert.equal(await engine.inspect('0123'), undefined);
+    assert.equal((await engine.inspect(asContainerId(id)))?.Name, '/web');
+    assert.equal(await engine.inspect(asContainerId('0123')), undefined);
   }));
 
 test('only the parameters that the registrar sends arrive at the engine', () =>

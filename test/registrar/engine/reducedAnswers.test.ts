@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
+import { asContainerId } from '../../../src/registrar/engine/containerId.ts';
 import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
 import { ACTIONS, parseEvent } from '../../../src/registrar/engine/eventLines.ts';
 import {
@@ -136,7 +137,9 @@ test('the default bridge is read alike from what passes', () => {
 });
 
 test('an event is read alike from what passes', () => {
-  const id = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 1 });
+  const id = fc
+    .string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 1 })
+    .map(asContainerId);
   const timeNano = fc.bigInt(1n, 10n ** 20n).map(String);
   const ofContainer = fc.record({
     type: fc.constant('container' as const),

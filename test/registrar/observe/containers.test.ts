@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
+import type { ContainerId } from '../../../src/registrar/engine/containerId.ts';
 import type { EngineEvent } from '../../../src/registrar/engine/engine.ts';
 import { Containers } from '../../../src/registrar/observe/containers.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
@@ -9,7 +10,7 @@ import { inspection, registrarContext } from '../../support/inspection.ts';
 
 type Happening = readonly [type: 'container' | 'network', action: string];
 
-function eventOf([type, action]: Happening, containerId: string): EngineEvent {
+function eventOf([type, action]: Happening, containerId: ContainerId): EngineEvent {
   return { type, action, containerId, signal: undefined, timeNano: '1767225610000000000' };
 }
 
@@ -47,7 +48,7 @@ describe('which containers are inspected, and when', () => {
   });
 
   /** How many inspections are asked for over it. */
-  const happens = async (happening: Happening, id: string): Promise<number> => {
+  const happens = async (happening: Happening, id: ContainerId): Promise<number> => {
     const before = asked.length;
     containers.onEvent(eventOf(happening, id));
     await clock.advance(100);

@@ -6,6 +6,11 @@ import type { AddressInfo } from 'node:net';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
+import {
+  asContainerId,
+  type ContainerId,
+  shortIdOf,
+} from '../../../src/registrar/engine/containerId.ts';
 import { Checks } from '../../../src/registrar/observe/checks.ts';
 import { probe } from '../../../src/registrar/observe/probe.ts';
 import { ProbeScheduler } from '../../../src/registrar/observe/probeScheduler.ts';
@@ -27,9 +32,9 @@ class Probes {
     this.#turns = turns;
   }
 
-  ask(containerId: string, signal: AbortSignal = never): Promise<boolean> {
-    return this.#turns.run(containerId, signal, () => {
-      this.started.push(containerId);
+  ask(id: string, signal: AbortSignal = never): Promise<boolean> {
+    return this.#turns.run(asContainerId(id), signal, () => {
+      this.started.push(id);
       return new Promise((resolve) => this.#ends.push(() => resolve(true)));
     });
   }
@@ -44,8 +49,8 @@ class Probes {
     return this.#ends.length;
   }
 
-  startedOf(containerId: string): number {
-    return this.started.filter((one) => one === containerId).length;
+  startedOf(id: string): number {
+    return this.started.filter((one) => one === id).length;
   }
 }
 
@@ -112,16 +117,16 @@ test('an aborted probe leaves the queue, or gives its place away', async () => {
   assert.deepEqual(probes.started, ['a', 'c']);
   await probes.end(1);
   assert.equal(await third, true);
-  assert.equal(await turns.run('d', AbortSignal.abort(), async () => true), false);
+  assert.equal(await turns.run(asContainerId('d'), AbortSignal.abort(), async () => true), false);
   await assert.rejects(
-    turns.run('e', never, () => Promise.reject(new Error('broken'))),
+    turns.run(asContainerId('e'), never, () => Promise.reject(new Error('broken'))),
     /broken/,
   );
-  assert.equal(await turns.run('f', never, async () => true), true);
+  assert.equal(await turns.run(asContainerId('f'), never, async () => true), true);
 });
 
 /** What 64 ports of a container ask for, all at one address. */
-function hostileWishes(containerId: string, port: number, path: string): StampedRecord[] {
+function hostileRecords(containerId: ContainerId, port: number, path: string): StampedRecord[] {
   const ports = Array.from({ length: 64 }, (_, at) => `${at + 1}/tcp`);
   const publish = Object.fromEntries(ports.map((one, at) => [one, [`0.0.0.0:${at + 1}`]]));
   const env = { SERVICE_NAME: 'x', SERVICE_CHECK_HTTP: path, SERVICE_CHECK_INTERVAL: '100ms' };
@@ -130,8 +135,7 @@ function hostileWishes(containerId: string, port: number, path: string): Stamped
   if (described.kind !== 'described') return assert.fail(described.reason);
   const owner = {
     id: 'ENGINE',
-    engineId: 'ENGINE',
-    containerId: containerId.slice(0, 12),
+    shortId: shortIdOf(containerId),
     startedAt: 'now',
   };
   return described.records.map((record) => ({
@@ -164,15 +168,15 @@ test('10 containers with 64 ports and an interval of 100 ms get 200 requests a s
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const run = async (path: string, seconds: number): Promise<void> => {
-    const ids = Array.from({ length: 10 }, (_, at) => `${at}`.repeat(64));
-    const hostile = ids.flatMap((id) => hostileWishes(id, port, path));
+    const ids = Array.from({ length: 10 }, (_, at) => asContainerId(`${at}`.repeat(64)));
+    const hostile = ids.flatMap((id) => hostileRecords(id, port, path));
     assert.equal(hostile.length, 640);
     const [one] = hostile;
     const check = { kind: 'http', path: '/modest', method: 'GET' } as const;
     const times = { intervalMs: 1_000, timeoutMs: 10_000 };
     const stamped = one && {
       ...one,
-      containerId: 'f'.repeat(64),
+      containerId: asContainerId('f'.repeat(64)),
       record: { ...one.record, check: { ...check, ...times } },
     };
     const checks = new Checks({ probe, clock: systemClock, onChange: () => {} });

@@ -148,7 +148,7 @@ class Ledger {
       return;
     }
     const before = this.entries.get(change.key);
-    const containerId = before && ownerOf(before.value)?.containerId;
+    const containerId = before && ownerOf(before.value)?.shortId;
     this.entries.delete(change.key);
     const wasFirst = this.#firsts.delete(change.key);
     if (!wasFirst || containerId === undefined || !this.#runs(containerId)) return;
@@ -165,7 +165,7 @@ function nameOf({ key }: Entry): string {
 
 /** The container, or the key of what was written by hand. */
 function holderOf({ key, value }: Entry): string {
-  return ownerOf(value)?.containerId ?? key;
+  return ownerOf(value)?.shortId ?? key;
 }
 
 async function act(
@@ -220,7 +220,7 @@ function assertSettled(ledger: Ledger, sites: readonly Site[]): void {
 
 function assertServedOrTaken(name: string, { id }: FakeContainer, ledger: Ledger): void {
   const entries = [...ledger.entries.values()];
-  if (entries.some(({ value }) => id.startsWith(ownerOf(value)?.containerId ?? '-'))) return;
+  if (entries.some(({ value }) => id.startsWith(ownerOf(value)?.shortId ?? '-'))) return;
   // Numbers are never used up, so only what is at their base or above it counts.
   const path = `${ZONE}${name.replace(/\/#$/, '')}`;
   const isBelowCounted = !name.endsWith('/#');

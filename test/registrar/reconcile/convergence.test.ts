@@ -14,8 +14,8 @@ import {
   storedKey,
 } from '../../../src/registrar/describe/record.ts';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
+import { shortIdOf } from '../../../src/registrar/engine/containerId.ts';
 import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
-import { shortId } from '../../../src/registrar/engine/responses.ts';
 import type { Entry } from '../../../src/service/change.ts';
 import type { FakeContainer } from '../../support/fakeContainer.ts';
 import { FakeEngine } from '../../support/fakeEngine.ts';
@@ -149,7 +149,7 @@ class Site {
 
   run(at: number): void {
     const container = this.engine.run(SETUPS[at] ?? {});
-    this.#made.add(shortId(container.id));
+    this.#made.add(shortIdOf(container.id));
     this.slots[at] = container;
   }
 
@@ -192,8 +192,8 @@ class Site {
 
   #look(before: Entry | undefined, what: string): void {
     const owner = before && ownerOf(before.value);
-    if (owner === undefined || this.#made.has(owner.containerId)) return;
-    this.trespasses.push(`${what} ${before?.key} of ${owner.containerId}`);
+    if (owner === undefined || this.#made.has(owner.shortId)) return;
+    this.trespasses.push(`${what} ${before?.key} of ${owner.shortId}`);
   }
 }
 
