@@ -25,7 +25,7 @@ function check(pid: number): { code: number | null; printed: string } {
 
 const places = (line: Readonly<Record<string, unknown>>): string[] => line.dns as string[];
 
-test('a server that has read its store is healthy at each of its addresses', () =>
+test('The health check passes for a server that has read its store, at each of its addresses', () =>
   serving('memory:', (server) => {
     const [line = {}] = server.lines().filter(({ msg }) => msg === 'serving');
     const { code, printed } = check(server.pid);
@@ -34,14 +34,14 @@ test('a server that has read its store is healthy at each of its addresses', () 
     assert.deepEqual(printed.split(', ').sort(), expected.sort());
   }));
 
-test('one that never read its store is not', () =>
+test('The health check fails for a server that has not read its store', () =>
   serving('etcd://127.0.0.1:1', (server) => {
     const { code, printed } = check(server.pid);
     assert.equal(code, 1);
     assert.match(printed, /^\S+ SERVFAIL, \S+ SERVFAIL$/);
   }));
 
-test('one that does not answer is not', () =>
+test('The health check fails for a server that does not answer', () =>
   serving('memory:', (server) => {
     process.kill(server.pid, 'SIGSTOP');
     const { code, printed } = check(server.pid);
@@ -49,6 +49,6 @@ test('one that does not answer is not', () =>
     assert.match(printed, /^\S+ no reply, \S+ no reply$/);
   }));
 
-test('where nobody listens, nobody is healthy', () => {
+test('The health check fails where no server listens', () => {
   assert.deepEqual(check(process.pid), { code: 1, printed: 'no server is listening' });
 });

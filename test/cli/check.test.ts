@@ -33,7 +33,7 @@ const readFile = (path: string) => {
 const check = (args: readonly string[], env = {}) => callCli(['check', ...args], { env, readFile });
 
 describe('check', () => {
-  it('of a good configuration exits with 0', async () => {
+  it('check of a valid configuration exits with 0', async () => {
     const { code, stdout, stderr } = await check(['--ttl', '60']);
     assert.deepEqual(
       { code, stdout, stderr },
@@ -46,7 +46,7 @@ describe('check', () => {
     assert.equal((await check(['-q'])).stdout, '');
   });
 
-  it('says of an option of SkyDNS that is not supported what to do, once', async () => {
+  it('check prints once what to do about an unsupported option of SkyDNS', async () => {
     const line =
       'soradns: --dnssec: is not available in this version, though SkyDNS has it; leave it out: answers are not signed\n';
     const env = { SKYDNS_DNSSEC: 'K' };
@@ -56,7 +56,7 @@ describe('check', () => {
     }
   });
 
-  it('lists every mistake on a line of its own and exits with 2', async () => {
+  it('check lists every mistake on its own line and exits with 2', async () => {
     const config = file('bad.json', '{"tll": 1, "addr": "here"}');
     const ran = await check(['--config', config, '--min-ttl', '-1'], { SORADNS_ANY: 'perhaps' });
     assert.equal(ran.code, 2);
@@ -71,7 +71,7 @@ describe('check', () => {
     assert.deepEqual([json.ok, json.mistakes.length], [false, 2]);
   });
 
-  it('tries the certificates and the Docker address out', async () => {
+  it('check verifies the certificates and the Docker address', async () => {
     const { path } = certificates;
     const store = ['--store', 'etcds://127.0.0.1:2379'];
     const table: readonly [string[], RegExp][] = [
@@ -98,7 +98,7 @@ describe('check', () => {
     }
   });
 
-  it('passes on what has no effect', async () => {
+  it('check prints a note about an option without effect', async () => {
     const { code, stderr } = await check(['--rcache', '10']);
     assert.equal(code, 0);
     assert.match(stderr, /^note: --rcache has no effect/);
@@ -106,7 +106,7 @@ describe('check', () => {
 });
 
 describe('check --show', () => {
-  it('prints every option with its value and where that comes from', async () => {
+  it('check --show prints every option with its value and origin', async () => {
     const config = file('good.json', '{"min_ttl": 7}');
     const args = ['--show', '--config', config, '--addr', '127.0.0.1:1', '--addr', '127.0.0.1:2'];
     const { code, stdout } = await check(args, { SKYDNS_DOMAIN: 'a.example' });
@@ -121,7 +121,7 @@ describe('check --show', () => {
     assert.match(line('register-ip') ?? '', /default/);
   });
 
-  it('hides secrets, however they are given', async () => {
+  it('check --show hides secrets from every origin', async () => {
     const args = ['--show', '--json', '--token', 's3cr3t'];
     const { stdout, stderr } = await check(args, {
       SORADNS_HTTP_TOKEN: 's3cr3t',

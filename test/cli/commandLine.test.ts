@@ -41,7 +41,7 @@ describe('command lines', () => {
     ['', ''],
   ];
   for (const [line, expected] of table) {
-    it(`${line || '(nothing)'} is ${expected || '(nothing)'}`, () => {
+    it(`The command line ${line || '(empty)'} is normalised to ${expected || '(empty)'}`, () => {
       const result = normalise(line.split(' ').filter(Boolean), OPTIONS);
       assert.deepEqual(result, { kind: 'arguments', argv: expected.split(' ').filter(Boolean) });
     });
@@ -53,7 +53,7 @@ describe('command lines', () => {
     ['--addr --no-rec', /^--addr: needs a value/],
   ];
   for (const [line, expected] of mistakes) {
-    it(`${line} is a mistake`, () => {
+    it(`The command line ${line} is reported as a mistake`, () => {
       const result = normalise(line.split(' '), OPTIONS);
       assert.ok(result.kind === 'mistake');
       assert.match(result.problem, expected);
@@ -61,8 +61,8 @@ describe('command lines', () => {
   }
 });
 
-describe('the commands', () => {
-  it('agree on the form of an option that several have', () => {
+describe('options', () => {
+  it('Commands with the same option agree on its form', () => {
     const forms = new Map<string, string>();
     for (const command of COMMANDS) {
       for (const { name, form } of command.options) {
@@ -72,7 +72,7 @@ describe('the commands', () => {
     }
   });
 
-  it('have no option twice', () => {
+  it('No command has an option twice', () => {
     for (const { name, options } of COMMANDS) {
       const names = options.map((option) => option.name);
       assert.equal(new Set(names).size, names.length, name);

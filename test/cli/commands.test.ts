@@ -61,7 +61,7 @@ async function putRaw(key: string, value: string): Promise<void> {
 }
 
 describe('set and get', () => {
-  it('write SkyDNS’s fields and read them back', async () => {
+  it('get prints the SkyDNS fields that set has written', async () => {
     const fields = ['--host', '10.0.1.5', '--port', '8080', '--priority', '20', '--weight', '5'];
     const more = [
       '--text',
@@ -100,14 +100,14 @@ describe('set and get', () => {
     assert.equal(await ok('get', '/skydns/local/skydns/web/1'), `${value}\n`);
   });
 
-  it('take names and ids that look like numbers as they are', async () => {
+  it('set and get keep names and ids that look like numbers unchanged', async () => {
     await ok('set', '5e12345678.num.skydns.local', '--host', 'h.example', '--group', '007');
     const { name, service } = await json('get', '5e12345678.num.skydns.local');
     assert.equal(name, '5e12345678.num.skydns.local.');
     assert.deepEqual(service, { host: 'h.example.', group: '007' });
   });
 
-  it('give a key a life', async () => {
+  it('set --ttl gives a key a lifetime', async () => {
     const { expiresSeconds } = await json(
       'set',
       'brief.skydns.local',
@@ -120,7 +120,7 @@ describe('set and get', () => {
     assert.match(await ok('ls', 'brief.skydns.local'), /10\.0\.0\.1 .* [0-9]+s/);
   });
 
-  it('publish what DNS then answers', async () => {
+  it('DNS answers with the values that set has written', async () => {
     await ok('set', 'a.seen.skydns.local', '--host', '10.0.7.7', '--port', '-1');
     await until('it is answered', async () => {
       const { stdout } = await soradns('query', 'seen.skydns.local', '-q');
@@ -128,11 +128,11 @@ describe('set and get', () => {
     });
   });
 
-  it('print nothing about a success when quiet', async () => {
+  it('set and rm with --quiet print nothing on success', async () => {
     assert.equal(await ok('set', 'quiet.skydns.local', '--host', '10.0.0.1', '-q'), '');
   });
 
-  it('refuse what is no service', async () => {
+  it('set refuses a value that is not a service', async () => {
     await fails(
       'usage',
       /--port: must be a whole number/,
@@ -181,7 +181,7 @@ describe('set and get', () => {
     await fails('not_found', /is not there/, 'get', 'x.skydns.local');
   });
 
-  it('tell a conflict', async () => {
+  it('set --if-absent on an existing name exits with the code for a conflict', async () => {
     await ok('set', 'once.skydns.local', '--host', '10.0.0.1', '--if-absent');
     await fails(
       'conflict',
@@ -195,14 +195,14 @@ describe('set and get', () => {
     assert.match(await ok('get', 'once.skydns.local'), /10\.0\.0\.1/);
   });
 
-  it('tell a name with names below it from one that is not there', async () => {
+  it('get reports a name with only names below it differently from a missing name', async () => {
     await fails('not_found', /has no value of its own \(.*soradns ls/, 'get', 'num.skydns.local');
     await fails('not_found', /is not there/, 'get', 'nothing.skydns.local');
   });
 });
 
 describe('rm', () => {
-  it('deletes one name, or all below one when told so', async () => {
+  it('rm deletes one name, and the names below it only with the option for it', async () => {
     for (const id of ['1', '2']) await ok('set', `${id}.gone.skydns.local`, '--host', '10.0.0.1');
     await fails('conflict', /no value of its own \(rm -r/, 'rm', 'gone.skydns.local');
     assert.equal(await ok('rm', '1.gone.skydns.local'), 'deleted 1: /skydns/local/skydns/gone/1\n');
@@ -233,7 +233,7 @@ describe('ls', () => {
   });
   const LONG = `/skydns/local/skydns/list/${'x'.repeat(64)}`;
 
-  it('prints a table', async () => {
+  it('ls prints a table', async () => {
     const lines = (await ok('ls', 'list.skydns.local')).trimEnd().split('\n');
     const rows = lines.map((line) => line.split(/ {2,}/));
     assert.deepEqual(rows[0], ['NAME', 'HOST', 'PORT', 'PRIO', 'WEIGHT', 'TTL', 'EXPIRES', 'MORE']);
@@ -243,7 +243,7 @@ describe('ls', () => {
     assert.ok(lines.some((line) => line.startsWith(LONG)));
   });
 
-  it('prints a tree, by itself on a terminal', async () => {
+  it('ls prints a tree with --tree, and by default on a terminal', async () => {
     const { stdout } = await callCli(['ls', 'list.skydns.local'], { env, isTty: true });
     assert.equal(await ok('ls', 'list.skydns.local', '--tree'), stdout);
     const lines = stdout.split('\n');
@@ -254,7 +254,7 @@ describe('ls', () => {
     assert.match(lines[4] ?? '', /^\/skydns.*x {2}invalid: key has a label above 63 octets/);
   });
 
-  it('prints JSON with the same fields for every key', async () => {
+  it('ls --json prints the same fields for every key', async () => {
     const views = JSON.parse(await ok('ls', 'list.skydns.local', '--json'));
     assert.deepEqual(views[0], {
       key: '/skydns/local/skydns/list/1',
@@ -270,12 +270,12 @@ describe('ls', () => {
     assert.deepEqual(JSON.parse(await ok('ls', '/skydns/none', '--invalid', '--json')), []);
   });
 
-  it('prints names alone when quiet', async () => {
+  it('ls --quiet prints only names', async () => {
     const names = (await ok('ls', 'list.skydns.local', '-q')).trimEnd().split('\n');
     assert.deepEqual(names, ['1', '2', 'bad'].map((id) => `${id}.list.skydns.local.`).concat(LONG));
   });
 
-  it('lists what counts for nothing, and why', async () => {
+  it('ls --invalid lists each invalid value with the reason', async () => {
     const lines = (await ok('ls', '--invalid')).trimEnd().split('\n');
     assert.deepEqual(
       lines.map((line) => line.split(/ {2,}/)),
@@ -289,10 +289,11 @@ describe('ls', () => {
     assert.equal(await ok('ls', '1.list.skydns.local', '--invalid'), '');
   });
 
-  it('fails when there is nothing', () =>
+  it('ls fails when no key is at or below the name', () =>
     fails('not_found', /nothing at or below it/, 'ls', 'nothing.skydns.local'));
 
-  it('takes one form only', () => fails('usage', /--tree: cannot/, 'ls', '--tree', '--table'));
+  it('ls refuses two output forms at once', () =>
+    fails('usage', /--tree: cannot/, 'ls', '--tree', '--table'));
 });
 
 describe('query', () => {
@@ -304,14 +305,14 @@ describe('query', () => {
     );
   });
 
-  it('prints records as a zone file has them', async () => {
+  it('query prints records in zone-file format', async () => {
     const lines = (await ok('query', '1.q.skydns.local', 'srv')).trimEnd().split('\n');
     assert.match(lines[0] ?? '', /^;; NOERROR aa from 127\.0\.0\.1:\d+ over UDP, [0-9.]+ ms$/);
     assert.equal(lines[1], '1.q.skydns.local.\t3600\tIN\tSRV\t10 100 80 1.q.skydns.local.');
     assert.equal(lines[2], '1.q.skydns.local.\t3600\tIN\tA\t10.0.3.1');
   });
 
-  it('takes type, server and transport in any order', async () => {
+  it('query accepts type, server and transport in any order', async () => {
     const at = `@${env.SORADNS_SERVER}`;
     assert.equal(
       await ok('query', at, '+tcp', '1.q.skydns.local', 'TXT', '-q'),
@@ -321,7 +322,7 @@ describe('query', () => {
     assert.match(await ok('query', '1.q.skydns.local', '--tcp', '+notcp'), /over UDP/);
   });
 
-  it('prints JSON in the form of DNS over HTTPS', async () => {
+  it('query --json prints the JSON of DNS over HTTPS', async () => {
     const { milliseconds, ...answer } = await json('query', '1.q.skydns.local');
     assert.ok(Number(milliseconds) > 0);
     assert.deepEqual(answer, {
@@ -339,7 +340,7 @@ describe('query', () => {
     });
   });
 
-  it('asks again over TCP when the answer does not fit', async () => {
+  it('query repeats a truncated query over TCP', async () => {
     const ids = Array.from({ length: 60 }, (_, i) => i + 1);
     await Promise.all(
       ids.map((id) => ok('set', `${id}.many.skydns.local`, '--host', `10.0.4.${id}`)),
@@ -351,7 +352,7 @@ describe('query', () => {
     assert.match(await ok('query', 'many.skydns.local'), /^;; NOERROR aa from .* over TCP/);
   });
 
-  it('asks for types that have no name too', () =>
+  it('query accepts numeric types', () =>
     fails(
       'not_found',
       /HTTPS: the name has no such record/,
@@ -360,7 +361,7 @@ describe('query', () => {
       'TYPE65',
     ));
 
-  it('tells by its exit code why there is no answer', async () => {
+  it('query exits with a code for the reason of a missing answer', async () => {
     await fails(
       'not_found',
       /no\.skydns\.local\. A: there is no such name/,
@@ -394,7 +395,7 @@ describe('query', () => {
     );
   });
 
-  it('refuses what it does not understand', async () => {
+  it('query refuses arguments that it does not support', async () => {
     await fails('usage', /FOO: is no record type/, 'query', 'a', 'FOO');
     await fails('usage', /b: is one word too many/, 'query', 'a', 'A', 'b');
     await fails('usage', /@::2: is one server too many/, 'query', 'a', '@::1', '@::2');
@@ -407,8 +408,8 @@ describe('query', () => {
   });
 });
 
-describe('a store', () => {
-  it('that is not there is told from an empty one', async () => {
+describe('--store', () => {
+  it('Commands report an unreachable store differently from an empty one', async () => {
     for (const args of [
       ['ls'],
       ['get', 'a'],
@@ -420,7 +421,7 @@ describe('a store', () => {
     }
   });
 
-  it('may be another one by flag', async () => {
+  it('--store selects another store and refuses an unknown scheme', async () => {
     await fails(
       'unreachable',
       /127\.0\.0\.1:1.*is a server running there/,
@@ -432,16 +433,16 @@ describe('a store', () => {
   });
 });
 
-describe('a store that cannot be', () => {
+describe('unusable stores', () => {
   const lines = [['ls'], ['get', 'a'], ['rm', 'a'], ['watch']];
 
-  it('is one in the memory of the command', async () => {
+  it('Client commands refuse a memory: store', async () => {
     for (const args of [...lines, ['set', 'a', '--host', 'h']]) {
       await fails('usage', /a memory: store ends with this command/, ...args, '--store', 'memory:');
     }
   });
 
-  it('is a folder that is not there, except for set', async () => {
+  it('Client commands except set refuse a file: store whose folder does not exist', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'soradns-commands-'));
     const path = join(parent, 'typo');
     try {
@@ -462,7 +463,7 @@ describe('a store that cannot be', () => {
     }
   });
 
-  it('is hinted at by its kind', async () => {
+  it('A failure of the store has a hint for the kind of store', async () => {
     await fails('unreachable', /\(is etcd running there\? /, 'ls', '--store', 'etcd://127.0.0.1:1');
     const gone = createServer((_, response) => {
       const body = { error: { code: 'unavailable', message: 'etcd is gone' } };
@@ -499,10 +500,11 @@ describe('mistakes', () => {
     [['set', 'a\u001b[31m\u009b..b', '--host', 'h'], /a\\027\[31m\\194\\155/],
   ];
   for (const [args, expected] of table) {
-    it(`of ${JSON.stringify(args)} are one line`, () => fails('usage', expected, ...args));
+    it(`The mistake in ${JSON.stringify(args)} is reported in one line`, () =>
+      fails('usage', expected, ...args));
   }
 
-  it('are one JSON object with --json', async () => {
+  it('Errors are one JSON object with --json', async () => {
     const { code, stdout, stderr } = await soradns('get', 'no.skydns.local', '--json');
     assert.equal(code, 3);
     assert.equal(stdout, '');
@@ -516,7 +518,7 @@ describe('mistakes', () => {
 });
 
 describe('help', () => {
-  it('names every command', async () => {
+  it('help names every command', async () => {
     // A long summary goes on on the next line.
     const text = (await ok('--help')).replace(/\s+/g, ' ');
     for (const { name, summary } of COMMANDS) {
@@ -526,7 +528,7 @@ describe('help', () => {
   });
 
   for (const command of COMMANDS) {
-    it(`of ${command.name} has its options and its examples`, async () => {
+    it(`The help of ${command.name} has its options and examples`, async () => {
       const text = await ok(command.name, '--help');
       assert.equal(await ok('help', command.name), text);
       assert.ok(text.includes(command.summary));
@@ -541,14 +543,14 @@ describe('help', () => {
 
   /** In an order in which each finds what it needs; one of query asks a port that nobody serves here. */
   for (const name of ['set', 'get', 'ls', 'rm', 'version']) {
-    it(`of ${name} has examples that work`, async () => {
+    it(`The examples in the help of ${name} work`, async () => {
       const command = COMMANDS.find((candidate) => candidate.name === name);
       if (name === 'rm') await ok('set', '3.rails.skydns.local', '--host', '10.0.1.7');
       for (const [line] of command?.examples ?? []) await ok(...shellWords(line).slice(1));
     });
   }
 
-  it('of the others has examples that are understood', async () => {
+  it('The examples in the help of query are valid command lines', async () => {
     const { examples } = COMMANDS.find(({ name }) => name === 'query') ?? { examples: [] };
     for (const [line] of examples) {
       const { code, stderr } = await soradns(...shellWords(line).slice(1), '--timeout', '0.2');
@@ -556,12 +558,12 @@ describe('help', () => {
     }
   });
 
-  it('says where to set the rest', async () => {
+  it('The help of serve names the variables', async () => {
     assert.match(await ok('serve', '--help'), /SORADNS_MIN_TTL/);
   });
 });
 
-it('version is that of the package', async () => {
+it('version prints the version of the package', async () => {
   const { version } = await json('version');
   assert.match(String(version), /^\d+\.\d+\.\d+/);
   assert.equal(await ok('version', '-q'), `${version}\n`);

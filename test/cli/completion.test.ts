@@ -23,10 +23,10 @@ function offers(source: string, words: readonly string[]): string[] {
   return text.split('\n').filter(Boolean);
 }
 
-describe('bash completes', async () => {
+describe('bash', async () => {
   const source = await script('bash');
 
-  it('commands', () => {
+  it('bash completes commands', () => {
     assert.deepEqual(
       offers(source, ['soradns', '']),
       COMMANDS.map(({ name }) => name),
@@ -34,7 +34,7 @@ describe('bash completes', async () => {
     assert.deepEqual(offers(source, ['soradns', 'se']), ['serve', 'set']);
   });
 
-  it('options of the command at hand, without SkyDNS’s idle ones', () => {
+  it('bash completes options of the current command without SkyDNS’s options that have no effect', () => {
     assert.deepEqual(offers(source, ['soradns', 'serve', '--log']), [
       '--log-level',
       '--log-queries',
@@ -43,12 +43,12 @@ describe('bash completes', async () => {
     assert.deepEqual(offers(source, ['soradns', 'serve', '--rcache']), []);
   });
 
-  it('values that an option or a word can have', () => {
+  it('bash completes the values of an option and of an argument', () => {
     assert.deepEqual(offers(source, ['soradns', 'serve', '--any', '']), ['hinfo', 'refuse']);
     assert.deepEqual(offers(source, ['soradns', 'completion', 'b']), ['bash']);
   });
 
-  it('for the program by its name', () => {
+  it('bash completes the program by its name', () => {
     const text = execFileSync('bash', ['--norc', '-c', `${source}\ncomplete -p soradns`], {
       encoding: 'utf8',
     });
@@ -56,7 +56,7 @@ describe('bash completes', async () => {
   });
 });
 
-describe('fish completes', { skip: !isInstalled('fish') && 'fish is not installed' }, async () => {
+describe('fish', { skip: !isInstalled('fish') && 'fish is not installed' }, async () => {
   const source = await script('fish');
   const offered = (line: string) => {
     const ask = `${source}\ncomplete -C '${line}'`;
@@ -65,7 +65,7 @@ describe('fish completes', { skip: !isInstalled('fish') && 'fish is not installe
     return words.filter(Boolean);
   };
 
-  it('commands, options and values', () => {
+  it('fish completes commands, options and values', () => {
     assert.deepEqual(offered('soradns se'), ['serve', 'set']);
     assert.deepEqual(offered('soradns serve --log'), ['--log-level', '--log-queries']);
     assert.deepEqual(offered('soradns serve --any '), ['hinfo', 'refuse']);
@@ -73,8 +73,8 @@ describe('fish completes', { skip: !isInstalled('fish') && 'fish is not installe
   });
 });
 
-describe('the scripts', () => {
-  it('hold every command and every option that help shows', async () => {
+describe('completion scripts', () => {
+  it('The zsh and fish scripts have every command and every option of the help', async () => {
     for (const [shell, form] of [
       ['zsh', (name: string) => `--${name}`],
       ['fish', (name: string) => `-l ${name} `],
@@ -89,7 +89,7 @@ describe('the scripts', () => {
   });
 
   for (const shell of ['zsh', 'fish']) {
-    it(`load in ${shell}`, {
+    it(`The ${shell} completion script loads in ${shell}`, {
       skip: !isInstalled(shell) && `${shell} is not installed`,
     }, async () => {
       const source = await script(shell);

@@ -48,7 +48,7 @@ for (const [who, uid] of [
   ['of another user', noOtherUsers === undefined ? NOBODY : undefined],
 ] as const) {
   test(
-    `a process ${who} that asks for all it can get does not keep a registrar out`,
+    `dockerproxy serves a registrar while a process ${who} uses up every connection that it can get`,
     kernelTells,
     () =>
       withTempDir(async (folder) => {
@@ -91,7 +91,7 @@ for (const [who, uid] of [
   );
 }
 
-test('the registrar behind it is told the metadata that both were told of', () =>
+test('dockerproxy passes on the metadata that its options name', () =>
   withTempDir(async (folder) => {
     const listen = join(folder, 'docker.sock');
     const fake = await startFakeDocker();
@@ -117,7 +117,7 @@ test('the registrar behind it is told the metadata that both were told of', () =
     }
   }));
 
-test('a group that nobody has is a mistake, and root is one by name', async () => {
+test('dockerproxy reports an unknown --socket-group and accepts root by name', async () => {
   const unknown = await callCli(['dockerproxy', '--socket-group', 'no-such-group']);
   assert.equal(unknown.code, 2);
   assert.match(unknown.stderr, /--socket-group: there is no group "no-such-group"/);
@@ -128,7 +128,7 @@ test('a group that nobody has is a mistake, and root is one by name', async () =
   assert.match(known.stderr, /--listen: there is no folder \/nonexistent/);
 });
 
-test('a folder that is not there is named, with the line that makes it', async () => {
+test('dockerproxy reports a missing folder with the command that creates it', async () => {
   const line = ['dockerproxy', '--listen', '/nowhere/sora/docker.sock'];
   const { code, stderr } = await callCli([...line, '--docker-host', 'unix:///none.sock']);
   assert.notEqual(code, 0);

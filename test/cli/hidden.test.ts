@@ -39,7 +39,7 @@ async function write(path: string, owner?: object): Promise<void> {
 }
 
 describe('soradns set', () => {
-  it('refuses a name below one that has a value, with its holder, and does it with --force', async () => {
+  it('set refuses a name below one with a value and names its holder, unless --force is given', async () => {
     await write('db', CONTAINER);
     const refused = await set('x.db.skydns.local');
     assert.equal(refused.code, 5);
@@ -52,7 +52,7 @@ describe('soradns set', () => {
     assert.equal((await cli('get', 'x.db.skydns.local')).code, 0);
   });
 
-  it('refuses a name that would be hidden by one below it', async () => {
+  it('set refuses a name that one below it would hide', async () => {
     await write('db/y/x');
     const { code, stderr } = await set('db.skydns.local');
     assert.equal(code, 5);
@@ -63,20 +63,20 @@ describe('soradns set', () => {
     assert.equal((await set('db.skydns.local', '--force')).code, 0);
   });
 
-  it('refuses a name below one that a container has for both address families', async () => {
+  it('set refuses a name below a container’s dual-stack name', async () => {
     for (const family of ['ipv4', 'ipv6']) await write(`db/${family}`, CONTAINER);
     const { code, stderr } = await set('x.db.skydns.local');
     assert.equal(code, 5, stderr);
     assert.match(stderr, /would hide db\.skydns\.local/);
   });
 
-  it('changes a value that is there already, whatever stands above or below it', async () => {
+  it('set changes an existing value whatever names are above or below it', async () => {
     await write('db', CONTAINER);
     await write('db/x');
     for (const name of ['db', 'x.db']) assert.equal((await set(`${name}.skydns.local`)).code, 0);
   });
 
-  it('sets names beside each other, in a domain with a value of its own, and reverse names', async () => {
+  it('set accepts sibling names, names in a domain with its own value, and reverse names', async () => {
     const hidden = ['skydns.local', '4.3.2.1.in-addr.arpa', 'a.4.3.2.1.in-addr.arpa'];
     for (const name of [...hidden, '1.web.skydns.local', '2.web.skydns.local', 'we.skydns.local']) {
       const { code, stderr } = await set(name);
@@ -89,7 +89,7 @@ describe('soradns set', () => {
     }
   });
 
-  it('takes no notice of what counts for nothing itself', async () => {
+  it('set ignores invalid values above and below the name', async () => {
     await fetch(`${store}/v2/keys${ZONE}/dir`, {
       method: 'PUT',
       body: new URLSearchParams('dir=1'),
@@ -103,7 +103,7 @@ describe('soradns set', () => {
   });
 });
 
-it('soradns set does not need the right to read what is above the name', async () => {
+it('set needs no permission to read the keys above the name', async () => {
   const etcd = await startEtcd();
   try {
     for (const user of ['root', 'team']) {
@@ -126,7 +126,7 @@ it('soradns set does not need the right to read what is above the name', async (
 });
 
 describe('soradns ls', () => {
-  it('shows of a hidden value what hides it, and whose that is', async () => {
+  it('ls shows which name hides a value and who holds that name', async () => {
     await write('db', CONTAINER);
     await write('db/x');
     await write('db/y');
@@ -152,7 +152,7 @@ describe('soradns ls', () => {
     ]);
   });
 
-  it('names the container that hides a value', async () => {
+  it('ls names the container that hides a value', async () => {
     await write('db');
     await write('db/x', CONTAINER);
     const { stdout } = await cli('ls', '--hidden', '--table');
@@ -160,14 +160,14 @@ describe('soradns ls', () => {
     assert.equal(stdout.trim().split('\n').length, 2);
   });
 
-  it('has nothing hidden where names stand beside each other, or are both address families', async () => {
+  it('ls shows no hidden value among sibling names or among the records of a dual-stack name', async () => {
     for (const path of ['web/1', 'web/2']) await write(path);
     for (const family of ['ipv4', 'ipv6']) await write(`db/${family}`, CONTAINER);
     assert.equal((await cli('ls', '--hidden', '--json')).stdout, '[]\n');
     assert.equal((await cli('ls', '--hidden', '--invalid')).code, 2);
   });
 
-  it('knows keys that stand for a name without being its own', async () => {
+  it('ls recognizes keys that stand for a name without being its own key', async () => {
     await write('DB');
     await write('x.db', CONTAINER);
     assert.match(
@@ -180,7 +180,7 @@ describe('soradns ls', () => {
 describe('soradns doctor', () => {
   const found = () => examined({ flags: { http } }, 'names');
 
-  it('warns of a value that somebody else hides, and says how to take that back', async () => {
+  it('doctor warns about a value that another holder hides, with the command that reveals it', async () => {
     await write('db', CONTAINER);
     await set('x.db.skydns.local', '--force');
     const fix = 'soradns rm x.db.skydns.local';
@@ -199,14 +199,14 @@ describe('soradns doctor', () => {
     );
   });
 
-  it('does not warn of values that one holder hides from himself', async () => {
+  it('doctor does not warn about values that their own holder hides', async () => {
     for (const path of ['db', 'db/x']) await write(path);
     const [one, ...more] = await found();
     assert.deepEqual([one?.level, more.length], ['ok', 0]);
     assert.match(one?.message ?? '', /^1 value hidden by names below, of the same holders/);
   });
 
-  it('warns of a few, and says how many more there are', () => {
+  it('doctor lists a few hidden values and the number of others', () => {
     const by = { name: 'x.db', holder: undefined };
     const hidden = Array.from({ length: 8 }, (_, n) => ({
       ...{ name: `db${n}`, holder: HOLDER, by, more: 1, isByOthers: true },

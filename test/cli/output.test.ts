@@ -31,26 +31,26 @@ describe('colour', () => {
   ];
   for (const [env, isTty, expected] of cases) {
     const where = isTty ? 'a terminal' : 'a pipe';
-    it(`with ${JSON.stringify(env)} on ${where} is ${expected ? 'on' : 'off'}`, () => {
+    it(`Colour with ${JSON.stringify(env)} on ${where} is ${expected ? 'on' : 'off'}`, () => {
       assert.equal(wantsColour(env, isTty), expected);
     });
   }
 });
 
-describe('a failure', () => {
-  it('is one line, with what to do about it', () => {
+describe('failures', () => {
+  it('A failure is printed in one line with its hint', () => {
     const stderr = output();
     printFailure(new Failure('usage', '--x: is\nwrong', 'write --y'), false, stderr);
     assert.equal(stderr.text, 'soradns: --x: is\\010wrong (write --y)\n');
   });
 
-  it('is one object with --json', () => {
+  it('A failure is printed as one JSON object with --json', () => {
     const stderr = output();
     printFailure(new Failure('conflict', 'a', 'b'), true, stderr);
     assert.equal(stderr.text, '{"error":{"code":"conflict","message":"a","hint":"b"}}\n');
   });
 
-  it('is made of whatever was thrown', () => {
+  it('Every thrown value becomes a failure with the right exit code', () => {
     const coded = (code: string) => Object.assign(new Error('no'), { code });
     const store = (code: StoreErrorCode) => new StoreError(code, 'no');
     const cases: [unknown, number][] = [
@@ -72,7 +72,7 @@ describe('a failure', () => {
   });
 });
 
-it('a table has columns as wide as their widest cell, and no blanks at the ends', () => {
+it('A table has columns as wide as their widest cell and no trailing spaces', () => {
   const text = table(
     [
       ['A', 'B'],

@@ -50,7 +50,7 @@ describe('exit codes', () => {
   const config = join(directory, 'config.json');
   before(() => writeFileSync(config, '{"tll": 60}'));
 
-  it('are as documented', async () => {
+  it('The exit codes are as documented', async () => {
     const taken = `${server.dns.address}:${server.dns.port}`;
     const serve = ['serve', '--store', 'memory:', '--http', 'off'];
     const table: [number, string[], RegExp][] = [
@@ -74,7 +74,7 @@ describe('exit codes', () => {
     await Promise.all(table.map(check));
   });
 
-  it('are 130 and 143 after SIGINT and SIGTERM', async () => {
+  it('The exit codes after SIGINT and SIGTERM are 130 and 143', async () => {
     const watches = (['SIGINT', 'SIGTERM'] as const).map(async (signal) => {
       const { child, texts, exit } = start(['watch']);
       await until('it watches', () => texts.stderr.includes('watching /skydns'), 20_000);
@@ -86,7 +86,7 @@ describe('exit codes', () => {
 });
 
 describe('watch', () => {
-  it('prints each change below a name once, as a line of JSON', async () => {
+  it('watch prints each change below a name once, as a line of JSON', async () => {
     const { child, texts, exit } = start(['watch', 'w.skydns.local', '--json', '-q']);
     const run = (...args: string[]) => callCli(args, { env });
     // What was there before the watch began is not printed, so the first change is repeated until one is.
@@ -137,7 +137,7 @@ describe('watch', () => {
 });
 
 describe('secrets', () => {
-  it('get into no log, at any level (L4)', async () => {
+  it('The server writes no secret to its log at any level', async () => {
     const secrets = {
       SORADNS_STORE: 'etcd://user:s3cr3t@127.0.0.1:1',
       SORADNS_HTTP_TOKEN: 's3cr3t',
@@ -161,7 +161,7 @@ describe('secrets on the command line', () => {
     [['ls', '--store', 'etcd://u:s3cr3t@127.0.0.1:1'], /--password-file FILE/],
   ];
   for (const [args, fix] of table) {
-    it(`are refused with the fix, and not repeated: ${args[0]} ${args[1]}`, async () => {
+    it(`${args[0]} refuses the secret in ${args[1]} with the fix and does not print it`, async () => {
       const { texts, exit } = start(args);
       assert.equal(await exit, 2, texts.stdout);
       assert.match(texts.stderr.trimEnd(), fix);
@@ -170,7 +170,7 @@ describe('secrets on the command line', () => {
     });
   }
 
-  it('are not offered by help', async () => {
+  it('The help of serve does not list options with secrets', async () => {
     const { texts, exit } = start(['serve', '--help']);
     assert.equal(await exit, 0);
     assert.match(texts.stdout, /--http-token-file/);
@@ -179,7 +179,7 @@ describe('secrets on the command line', () => {
 });
 
 describe('pipes', () => {
-  it('get no words for people among the log', async () => {
+  it('The server writes only JSON to a pipe and nothing to stderr', async () => {
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0', '--no-rec'];
     const { child, texts, exit } = start(['serve', '--store', 'memory:', ...addresses]);
     await until('it serves', () => texts.stdout.includes('"serving"'), 20_000);
@@ -190,15 +190,15 @@ describe('pipes', () => {
     assert.equal(texts.stderr, '');
   });
 
-  it('that close early are no error', async () => {
+  it('A command whose output pipe closes early exits with 0', async () => {
     const { child, exit } = start(['serve', '--help']);
     child.stdout?.destroy();
     assert.equal(await exit, 0);
   });
 });
 
-describe('an embedded store', () => {
-  it('is shared by commands, one after the other', async () => {
+describe('embedded store', () => {
+  it('Commands use an embedded store one after the other', async () => {
     const store = ['--store', `file:${join(directory, 'store')}`];
     const set = await spawnCli(['set', 'f.skydns.local', '--host', '10.0.0.9', ...store]);
     assert.equal(set.code, 0, set.stderr);
@@ -206,7 +206,7 @@ describe('an embedded store', () => {
     assert.equal(get.stdout, '{"host":"10.0.0.9"}\n', get.stderr);
   });
 
-  it('that a server has open is told from one that is broken', async () => {
+  it('A command reports that a server has the embedded store open', async () => {
     const store = ['--store', `file:${join(directory, 'open')}`];
     const addresses = ['--addr', '127.0.0.1:0', '--http', 'off'];
     const { child, texts, exit } = start(['serve', ...store, ...addresses]);

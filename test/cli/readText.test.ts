@@ -11,7 +11,7 @@ const directory = mkdtempSync(join(tmpdir(), 'soradns-files-'));
 after(() => rmSync(directory, { recursive: true }));
 const MIB = 1024 * 1024;
 
-it('an ordinary file of up to 1 MiB is read, also through a link', () => {
+it('readText reads an ordinary file of up to 1 MiB, also through a link', () => {
   const path = join(directory, 'config.json');
   writeFileSync(path, 'ü'.repeat(MIB / 2));
   symlinkSync(path, join(directory, 'link'));
@@ -21,12 +21,12 @@ it('an ordinary file of up to 1 MiB is read, also through a link', () => {
   assert.deepEqual(readText(join(directory, 'gone')), { problem: 'ENOENT' });
 });
 
-it('what says nothing of its size is read to its end', () => {
+it('readText reads a file without a size to its end', () => {
   const read = readText('/proc/self/status');
   assert.ok('text' in read && read.text.startsWith('Name:'));
 });
 
-it('a device without end, a pipe that nobody fills and a folder are refused at once', () => {
+it('readText refuses an endless device, an empty pipe and a folder at once', () => {
   const pipe = join(directory, 'pipe');
   execFileSync('mkfifo', [pipe]);
   for (const path of ['/dev/zero', pipe, directory]) {

@@ -21,7 +21,7 @@ async function isMistake(line: string, expected: RegExp, env = {}): Promise<void
   assert.equal(stdout, '');
 }
 
-describe('register refuses', () => {
+describe('register', () => {
   const table: [string, RegExp][] = [
     ['--docker-host ssh://host', /^soradns: --docker-host: ssh:\/\/ is not spoken; /],
     ['--docker-host /var/run/docker.sock', /--docker-host: .* write unix:\/\/\//],
@@ -71,7 +71,7 @@ describe('register refuses', () => {
   ];
   for (const [args, expected] of table) it(args, () => isMistake(`register ${args}`, expected));
 
-  it('mistakes in variables by their names', async () => {
+  it('register reports a mistake in a variable by its name', async () => {
     await isMistake('register', /SORADNS_MODE: "x" is not published/, { SORADNS_MODE: 'x' });
     await isMistake('register', /DOCKER_HOST: /, { DOCKER_HOST: 'npipe:////./pipe/docker' });
     const env = { DOCKER_HOST: '', DOCKER_CONTEXT: 'far', HOME: '/nonexistent' };
@@ -80,7 +80,7 @@ describe('register refuses', () => {
     await isMistake('register -cleanup', /no URI/, compat);
   });
 
-  it('options that the other way to register has by another name', async () => {
+  it('register, serve and up suggest the other command’s name of an option', async () => {
     for (const name of ['ip', 'mode', 'docker-host', 'zone']) {
       const meant = new RegExp(`--${name}: .*\\(did you mean --register-${name}\\?\\)`);
       await isMistake(`up --${name} x`, meant);
@@ -89,11 +89,11 @@ describe('register refuses', () => {
     }
   });
 
-  it('several mistakes at once', () =>
+  it('register reports several mistakes at once', () =>
     isMistake('register --mode x --health y', /--mode: .*; .*--health: /));
 });
 
-describe('serve refuses', () => {
+describe('serve', () => {
   const table: [string, RegExp][] = [
     ['--register-ip 10.0.0.1', /--register-ip: is for a registrar in the server; add --register/],
     ['--register --register-ip x', /--register-ip: "x" is not an IP address; for .*--register-ip /],
@@ -107,7 +107,7 @@ describe('serve refuses', () => {
 });
 
 describe('help', () => {
-  it('tells the defaults as they are', () => {
+  it('The help of register shows the real defaults', () => {
     const none = { flags: {}, env: {}, file: undefined, readFile: () => ({ problem: 'none' }) };
     const { settings } = readSettings(REGISTRAR_OPTIONS, none);
     const values: Record<string, unknown> = settings;
@@ -121,12 +121,12 @@ describe('help', () => {
     assert.ok(checked > 10);
   });
 
-  it('has examples of values that are ones', () => {
+  it('Every option’s example in the help of register is a valid value', () => {
     for (const row of Object.values(REGISTRAR_OPTIONS as Rows))
       assert.equal(parseValue(row, row.example).kind, 'value', `--${row.name} ${row.example}`);
   });
 
-  it('has command lines that are understood', async () => {
+  it('The examples in the help of register and registrar are valid command lines', async () => {
     const env = { ...HOST, SORADNS_REGISTRAR: 'http://127.0.0.1:1' };
     for (const { name, examples } of [registerCommand, registrarCommand]) {
       assert.ok(examples.length > 2);
@@ -139,7 +139,7 @@ describe('help', () => {
     }
   });
 
-  it('of serve has the registrar’s options by themselves', async () => {
+  it('The help of serve lists the registrar’s options in their own group', async () => {
     const { stdout } = await callCli(['serve', '--help']);
     const [, group = ''] = stdout.split('With --register:');
     for (const { name } of Object.values(REGISTRAR_OPTIONS as Rows))
@@ -147,7 +147,7 @@ describe('help', () => {
   });
 });
 
-describe('a dry run', () => {
+describe('dry run', () => {
   let docker: FakeDocker;
   let env: Record<string, string>;
   before(async () => {
@@ -163,7 +163,7 @@ describe('a dry run', () => {
   const run = (...args: string[]) =>
     callCli(['register', '--dry-run', '--ip', '192.0.2.1', '--store', 'memory:', ...args], { env });
 
-  it('prints what would be written, and why the rest would not', async () => {
+  it('register --dry-run prints the records it would write and the reason for each other container', async () => {
     const { code, stdout, stderr } = await run();
     assert.equal(code, 0, stderr);
     const rows = stdout.trimEnd().split('\n');
@@ -178,7 +178,7 @@ describe('a dry run', () => {
     );
   });
 
-  it('prints it as JSON, a line each; with -q what would be written alone', async () => {
+  it('register --dry-run --json prints one line for each container, and -q only the records', async () => {
     const { stdout } = await run('--json', '-q');
     const [line, ...rest] = stdout.trimEnd().split('\n');
     assert.deepEqual(rest, []);
@@ -192,7 +192,7 @@ describe('a dry run', () => {
     );
   });
 
-  it('prints what --allow, --project-scope and --dns-ip-allow refuse', async () => {
+  it('register --dry-run prints the refusals of --allow, --project-scope and --dns-ip-allow', async () => {
     const reasons = async (...args: string[]): Promise<string> =>
       (await run(...args)).stdout.split('\n').find((row) => / web | web$/.test(row)) ?? '';
     const allow = ['--allow', '*.x.local', '--allow', 'rails.skydns.local'];
@@ -221,7 +221,7 @@ describe('a dry run', () => {
     }
   });
 
-  it('prints both addresses of a dual-stack container at its one name', async () => {
+  it('register --dry-run prints both addresses of a dual-stack container under one name', async () => {
     const networks = { ip: '10.1.0.2', ip6: 'fd00::2' };
     const id = docker.run({ name: 'dual', labels: { 'dns.name': 'dual' }, ...networks });
     try {
@@ -239,7 +239,7 @@ describe('a dry run', () => {
     }
   });
 
-  it('reads registrator’s words like registrator', async () => {
+  it('register --dry-run reads registrator’s metadata like registrator', async () => {
     const line = [
       '--compat=registrator',
       '-ip',
@@ -254,7 +254,7 @@ describe('a dry run', () => {
     assert.match(stdout, /^put +web +fakehost-web-80\.shop\.my\.example\. +192\.0\.2\.7:8080 +-$/m);
   });
 
-  it('fails when there is no docker or no store', async () => {
+  it('register --dry-run fails without Docker or without a store', async () => {
     const none = await callCli(['register', '--dry-run', '--store', 'memory:'], { env: HOST });
     assert.equal(none.code, 4);
     assert.match(none.stderr, /^soradns: unix:\/\/\/nonexistent.*\(is Docker running\? .*\)\n$/);
@@ -268,7 +268,7 @@ describe('a dry run', () => {
 });
 
 describe('registrar', () => {
-  it('says when there is none, and what to start', async () => {
+  it('registrar reports that no registrar runs and what to start', async () => {
     for (const action of [['status'], ['explain', 'web']]) {
       const args = ['registrar', ...action, '--registrar', 'http://127.0.0.1:1'];
       const { code, stderr } = await callCli(args);
@@ -278,7 +278,7 @@ describe('registrar', () => {
     }
   });
 
-  it('does not take another server for one', async () => {
+  it('registrar does not mistake another server for a registrar', async () => {
     const answers = ['{}', '[]', 'null', '"x"', '<html>', '{"containers":[],"readiness":{}}'];
     const server = createServer((_, response) => void response.end(answers.pop()));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -293,7 +293,7 @@ describe('registrar', () => {
     server.close();
   });
 
-  it('refuses what it does not understand', async () => {
+  it('registrar refuses unknown arguments', async () => {
     await isMistake('registrar', /registrar: needs <action>/);
     await isMistake('registrar restart', /Invalid values|restart/);
     await isMistake('registrar explain', /explain: needs a container/);

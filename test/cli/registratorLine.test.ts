@@ -16,7 +16,7 @@ function parted(line: string, env = {}): string {
   return splitRegistratorLine(line.split(' '), env).join(' ');
 }
 
-describe('a line of registrator’s is parted from our options', () => {
+describe('splitRegistratorLine', () => {
   const uri = 'skydns2://h:2379/skydns.local';
   const table: [string, string][] = [
     [`-internal ${uri}`, `-- -internal ${uri}`],
@@ -39,7 +39,7 @@ describe('a line of registrator’s is parted from our options', () => {
     );
   }
 
-  it('however compat was said, and only then', () => {
+  it('register separates registrator’s flags from its own only in compat mode, wherever that is set', () => {
     const words = '-internal skydns2://h:1/d';
     assert.equal(
       parted(`register --compat registrator ${words}`),
@@ -70,8 +70,8 @@ function lineOf(words: string, flags: Record<string, FlagValue> = {}) {
   return line;
 }
 
-describe('registrator’s flags as settings', () => {
-  it('are all taken', () => {
+describe('registratorSettings', () => {
+  it('Every flag of registrator becomes a setting', () => {
     const flags = '-internal -explicit -ttl 60 -ttl-refresh 20 -resync 90 -useIpFromLabel a.b/c';
     const { settings, store, tags, notes } = lineOf(`${flags} -tags x,y skydns2://e:1/my.example`);
     const { mode, exposedByDefault, leaseTtlSeconds, reconcileSeconds, ipLabel, health } = settings;
@@ -87,7 +87,7 @@ describe('registrator’s flags as settings', () => {
     assert.match(notes.join(), /-ttl-refresh has no effect/);
   });
 
-  it('count for less than our options, and for more than our defaults', () => {
+  it('Registrator’s flags override defaults, and the registrar’s options override them', () => {
     const plain = lineOf('').settings;
     assert.equal(plain.exposedByDefault, true);
     assert.equal(plain.health, 'ignore');
@@ -103,7 +103,7 @@ describe('registrator’s flags as settings', () => {
     );
   });
 
-  it('name the zone', () => {
+  it('The URI of registrator’s command line sets the zone', () => {
     const sources = { prefix: '/skydns/', domains: [['skydns', 'local']] };
     const only = registrarContextOf(lineOf('skydns2://e:1/d.example').settings, sources);
     assert.deepEqual([only.zones, only.defaultZone], [[['d', 'example']], ['d', 'example']]);

@@ -23,11 +23,11 @@ async function said(name: string, env: Record<string, string> = {}, ...more: str
   return stderr;
 }
 
-describe('a name in no domain that is served', () => {
+describe('names outside the domains', () => {
   const NOTE =
     'soradns: note: b.example. is in no domain that is served (a.example., x.example.); soradns serve --domain adds one\n';
 
-  it('is told by the variables of serve', async () => {
+  it('set notes a name outside the domains in serve’s variables', async () => {
     for (const variable of ['SORADNS_DOMAIN', 'SKYDNS_DOMAIN']) {
       const env = { [variable]: 'a.example,x.example' };
       assert.equal(await said('b.example', env), NOTE);
@@ -38,7 +38,7 @@ describe('a name in no domain that is served', () => {
     }
   });
 
-  it('is told by the key in the store, which a variable overrules', async () => {
+  it('set notes a name outside the domains of the stored configuration, which a variable overrides', async () => {
     const config = JSON.stringify({ domain: 'c.example.' });
     const own = { SORADNS_DOMAIN: 'a.example,x.example' };
     const env = { ...clientEnv(server), ...own };
@@ -53,7 +53,7 @@ describe('a name in no domain that is served', () => {
     assert.equal(await said('b.example', own), NOTE);
   });
 
-  it('is not guessed at: the server may have been told otherwise', async () => {
+  it('set prints no note when it cannot know the server’s domains', async () => {
     assert.equal(await said('b.example'), '');
     assert.equal(await said('b.example', { SORADNS_DOMAIN: '..' }), '');
     const config = JSON.stringify({ ttl: 5 });

@@ -38,7 +38,7 @@ async function withUp(
   }
 }
 
-test("it says which address it chose and why; the engine's bridge decides", () => {
+test('up listens on the address of the engine’s bridge and logs the reason', () => {
   const bridge = { IPAM: { Config: [{ Subnet: '192.0.2.0/24', Gateway: '192.0.2.1' }] } };
   const refused = async (up: Up): Promise<void> => {
     await up.logged('answering on 192.0.2.1:53, the gateway of Docker\'s network "bridge"');
@@ -49,7 +49,7 @@ test("it says which address it chose and why; the engine's bridge decides", () =
   return withUp([], {}, refused, bridge);
 });
 
-test('the network is not blamed for what else goes wrong', async () => {
+test('up hints at the container network only for failures of the network', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   const { port } = taken.address() as AddressInfo;
@@ -67,7 +67,7 @@ test('the network is not blamed for what else goes wrong', async () => {
   }
 });
 
-test('it registers containers, and an address that was told counts', async () => {
+test('up registers containers and listens on the configured address', async () => {
   for (const [args, env] of [
     [['--addr', '127.0.0.1:0'], {}],
     [[], { SORADNS_ADDR: '127.0.0.1:0' }],
@@ -82,13 +82,13 @@ test('it registers containers, and an address that was told counts', async () =>
   }
 });
 
-test('what cannot be is refused as by serve', () =>
+test('up refuses mistakes as serve does', () =>
   withUp(['--min-ttl', 'x'], {}, async (up) => {
     assert.equal(await up.ended(), 2);
     assert.match(up.stderr(), /--min-ttl/);
   }));
 
-test('it always registers', () =>
+test('up refuses --register=false', () =>
   withUp(['--register=false'], {}, async (up) => {
     assert.equal(await up.ended(), 2);
     assert.match(up.stderr(), /--register: up always registers \(write: soradns serve\)/);

@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 const directory = mkdtempSync(join(tmpdir(), 'soradns-watch-'));
 after(() => rmSync(directory, { recursive: true }));
 
-it('waits for a store that was lost, and goes on from where it was', async () => {
+it('watch waits for a lost store and continues where it stopped', async () => {
   const store = `file:${directory}`;
   let server = await startTestServer({ store });
   after(() => server.close());

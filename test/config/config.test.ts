@@ -50,7 +50,7 @@ function mistakesOf(given: Given): readonly string[] {
 }
 
 describe('defaults', () => {
-  it('serve skydns.local. on 127.0.0.1:53 from an embedded store', () => {
+  it('The defaults serve skydns.local. on 127.0.0.1:53 from an embedded store', () => {
     const config = configOf({});
     assert.deepEqual(config.addr, [{ address: '127.0.0.1', port: 53 }]);
     assert.deepEqual(config.domains.map(printName), ['skydns.local.']);
@@ -65,7 +65,7 @@ describe('defaults', () => {
     assert.ok(Object.isFrozen(config));
   });
 
-  it('are what help says they are', () => {
+  it('The defaults are those in the help', () => {
     const config = configOf({}) as unknown as Record<string, unknown>;
     for (const [field, row] of Object.entries(CONFIG_OPTIONS as Rows)) {
       if (row.form !== 'text' || row.defaultText === undefined || field === 'hostmaster') continue;
@@ -78,7 +78,7 @@ describe('defaults', () => {
 describe('precedence', () => {
   const files = { 'c.json': '{"ttl": 3, "domain": ["file.example"], "no_rec": true}' };
 
-  it('is flag, variable, config file, default', () => {
+  it('The precedence is flag, variable, config file, default', () => {
     const all = { flags: { ttl: '1', config: 'c.json' }, env: { SORADNS_TTL: '2' }, files };
     assert.equal(configOf(all).ttlSeconds, 1);
     assert.equal(configOf({ ...all, flags: { config: 'c.json' } }).ttlSeconds, 2);
@@ -86,7 +86,7 @@ describe('precedence', () => {
     assert.equal(configOf({}).ttlSeconds, 3600);
   });
 
-  it('gives where each value came from', () => {
+  it('readConfig returns the origin of each value', () => {
     const { origins } = configOf({
       flags: { ttl: '1', config: 'c.json' },
       env: { SKYDNS_NDOTS: '1' },
@@ -99,20 +99,20 @@ describe('precedence', () => {
     );
   });
 
-  it('puts our variable before SkyDNS’s, and takes an empty one for unset', () => {
+  it('A SORADNS variable overrides SkyDNS’s variable, and an empty variable counts as unset', () => {
     const env = { SORADNS_DOMAIN: 'ours.example', SKYDNS_DOMAIN: 'theirs.example' };
     assert.deepEqual(configOf({ env }).domains, [['ours', 'example']]);
     const unset = { ...env, SORADNS_DOMAIN: '' };
     assert.deepEqual(configOf({ env: unset }).domains, [['theirs', 'example']]);
   });
 
-  it('lets a flag switch off what a variable switched on', () => {
+  it('A flag turns off an option that a variable turned on', () => {
     const env = { SORADNS_NO_REC: 'true' };
     assert.equal(configOf({ env }).recursion, false);
     assert.equal(configOf({ env, flags: { 'no-rec': false } }).recursion, true);
   });
 
-  it('lets --store win over ETCD_MACHINES, and --machines over SORADNS_STORE', () => {
+  it('--store overrides ETCD_MACHINES, and --machines overrides SORADNS_STORE', () => {
     const env = { ETCD_MACHINES: 'http://10.0.0.1:2379' };
     assert.equal(configOf({ env }).store.kind, 'etcd');
     assert.equal(configOf({ env, flags: { store: 'memory:' } }).store.kind, 'memory');
@@ -122,7 +122,7 @@ describe('precedence', () => {
 });
 
 describe('forms', () => {
-  it('takes lists repeated, with commas, and as JSON arrays', () => {
+  it('A list is read from repeated flags, commas and JSON arrays', () => {
     const expected = ['a.example.', 'b.example.'];
     const files = { 'c.json': '{"domain": ["a.example", "b.example"]}' };
     const ways: Given[] = [
@@ -134,7 +134,7 @@ describe('forms', () => {
     for (const way of ways) assert.deepEqual(configOf(way).domains.map(printName), expected);
   });
 
-  it('reads every one of SkyDNS’s variables', () => {
+  it('Every variable of SkyDNS is read', () => {
     const env = {
       SKYDNS_ADDR: '0.0.0.0:5353',
       SKYDNS_DOMAIN: 'cluster.example',
@@ -163,7 +163,7 @@ describe('forms', () => {
     assert.equal((config.store.password as Secret).reveal(), 'p');
   });
 
-  it('reads secrets from files, trimmed', () => {
+  it('Secrets are read from files and trimmed', () => {
     const files = { '/run/token': ' t0ken\n', '/run/pw': 'pw\n' };
     const env = { ETCD_PASSWORD_FILE: '/run/pw', ETCD_USERNAME: 'u' };
     const flags = { 'http-token-file': '/run/token', store: 'etcd://127.0.0.1:2379' };
@@ -172,7 +172,7 @@ describe('forms', () => {
     assert.equal(config.password?.reveal(), 'pw');
   });
 
-  it('keeps secrets out of whatever prints a config', () => {
+  it('A printed configuration contains no secret', () => {
     const env = {
       SORADNS_STORE: 'etcd://u:s3cr3t@127.0.0.1:2379',
       SORADNS_HTTP_TOKEN: 's3cr3t',
@@ -185,18 +185,18 @@ describe('forms', () => {
     assert.equal(`${config.token}`, '[secret]');
   });
 
-  it('understands the mail address of a hostmaster', () => {
+  it('--hostmaster accepts a mail address', () => {
     const hostmaster = (text: string) => configOf({ flags: { hostmaster: text } }).hostmaster;
     assert.deepEqual(hostmaster('first.last@example.org'), ['first.last', 'example', 'org']);
     assert.deepEqual(hostmaster('hostmaster.example.org.'), ['hostmaster', 'example', 'org']);
   });
 
-  it('takes a number of workers, none, and auto', () => {
+  it('--workers accepts a number, 0 and auto', () => {
     const workers = (value: string) => configOf({ flags: { workers: value } }).workers;
     assert.deepEqual(['3', '0', 'auto'].map(workers), [3, 0, undefined]);
   });
 
-  it('takes --log-queries alone, with a rate, and off', () => {
+  it('--log-queries is accepted alone, with a rate, and as off', () => {
     const rate = (value: string) =>
       configOf({ flags: { 'log-queries': value } }).logQueriesPerSecond;
     assert.deepEqual(['true', '20', 'false', '0'].map(rate), [100, 20, 0, 0]);
@@ -207,7 +207,7 @@ describe('stores', () => {
   const store = (text: string, flags = {}, env = {}) =>
     configOf({ flags, env: { SORADNS_STORE: text, ...env } }).store;
 
-  it('are memory, a directory, etcd with and without TLS, and a soradns', () => {
+  it('--store accepts memory, a directory, etcd with and without TLS, and a soradns server', () => {
     assert.deepEqual(store('memory:'), { kind: 'memory' });
     assert.deepEqual(store('file:/var/x'), { kind: 'file', directory: '/var/x' });
     assert.deepEqual(store('file:///var/x'), { kind: 'file', directory: '/var/x' });
@@ -227,7 +227,7 @@ describe('stores', () => {
     assert.equal(http.token?.reveal(), 't');
   });
 
-  it('get a password over the network only encrypted, unless told otherwise', () => {
+  it('A password is sent over the network only with TLS, unless an option allows plain text', () => {
     const text = 'etcd://u:p@10.0.0.1:2379';
     assert.match(mistakesOf({ env: { SORADNS_STORE: text } })[0] ?? '', /--plain-password/);
     assert.equal(store(text, { 'plain-password': true }).kind, 'etcd');
@@ -237,7 +237,7 @@ describe('stores', () => {
       assert.equal(mistakesOf({ env: { SORADNS_STORE: `etcd://u:p@${host}:1` } }).length, 1, host);
   });
 
-  it('of client commands are the local server by default', () => {
+  it('The default store of client commands is the local server', () => {
     const client = (flags: Record<string, FlagValue>, env: Record<string, string>) => {
       const result = readClientConfig({ flags, env, readFile: reader() });
       assert.ok(result.kind === 'config', inspect(result));
@@ -326,7 +326,7 @@ describe('mistakes', () => {
     [{ stubzones: true }, /^--stubzones: is not available .* SkyDNS has it; .*--nameservers/],
   ];
   for (const [flags, expected] of table) {
-    it(`say what to write instead of ${JSON.stringify(flags)}`, () => {
+    it(`The mistake in ${JSON.stringify(flags)} is reported with a correct form`, () => {
       const mistakes = mistakesOf({ flags: flags ?? {} });
       assert.equal(mistakes.length, 1, inspect(mistakes));
       assert.match(mistakes[0] ?? '', expected);
@@ -334,7 +334,7 @@ describe('mistakes', () => {
     });
   }
 
-  it('are named by the variable that made them', () => {
+  it('A mistake in a variable is reported with the variable’s name', () => {
     const env = { SKYDNS_NDOTS: 'x', ETCD_PASSWORD_FILE: '/gone', SKYDNS_SYSTEMD: 'x' };
     const mistakes = mistakesOf({ env });
     assert.match(mistakes.join('\n'), /^SKYDNS_NDOTS: "x" .*; for example SKYDNS_NDOTS=\d+$/m);
@@ -342,7 +342,7 @@ describe('mistakes', () => {
     assert.match(mistakes.join('\n'), /^SKYDNS_SYSTEMD: "x" is not true or false/m);
   });
 
-  it('in the config file are named by file and key, with what was meant', () => {
+  it('A mistake in the config file is reported with file, key and suggestion', () => {
     const config = (text: string) =>
       mistakesOf({ flags: { config: 'c.json' }, files: { 'c.json': text } });
     assert.match(config('{"tll": 60}')[0] ?? '', /"tll" in c.json: .*did you mean ttl\?/);
@@ -361,7 +361,7 @@ describe('mistakes', () => {
     assert.match(config('{"stubzones": true}')[0] ?? '', /^stubzones in c.json: is not available/);
   });
 
-  it('never show a secret', () => {
+  it('No message about a mistake contains a secret', () => {
     const texts = [
       { store: 'etcd://u:s3cr3t@', config: '/gone' },
       { store: 'redis://u:s3cr3t@a' },
@@ -378,7 +378,7 @@ describe('mistakes', () => {
 });
 
 describe('SkyDNS’s options', () => {
-  it('without a counterpart are accepted with a note', () => {
+  it('SkyDNS’s options without a counterpart are accepted with a note', () => {
     for (const option of LEGACY_OPTIONS.filter(({ fate }) => fate === 'unneeded')) {
       const value = option.form === 'switch' ? true : '1';
       const [note] = notesOf({ flags: { [option.name]: value } });
@@ -386,14 +386,14 @@ describe('SkyDNS’s options', () => {
     }
   });
 
-  it('that are missing may be switched off', () => {
+  it('SkyDNS’s unsupported options are accepted when they are turned off', () => {
     assert.deepEqual(notesOf({ flags: { systemd: false, stubzones: false } }), []);
     assert.deepEqual(notesOf({ env: { SKYDNS_SYSTEMD: 'false' } }), []);
   });
 });
 
 describe('variables', () => {
-  it('exist for every option', () => {
+  it('Every option has a variable', () => {
     for (const row of Object.values(CONFIG_OPTIONS as Rows)) {
       const [name] = variablesOf(row);
       const result = read({ env: { [name ?? '']: '\u0001' } });
@@ -404,14 +404,14 @@ describe('variables', () => {
     }
   });
 
-  it('of other commands are no slips', () => {
+  it('Variables of other commands get no note', () => {
     const env = { SORADNS_REGISTRAR: 'x', SORADNS_SERVER: 'x', SORADNS_MODE: 'x' };
     assert.deepEqual(notesOf({ env }), []);
     const notes = notesOf({ env: { SORADNS_REGISTRER: 'x' } });
     assert.deepEqual(notes, ['SORADNS_REGISTRER has no effect; did you mean SORADNS_REGISTER?']);
   });
 
-  it('that look like a slip get a note, a container runtime’s do not', () => {
+  it('A misspelled variable gets a note, and a container runtime’s variable does not', () => {
     const env = { SORADNS_DOMIAN: 'x', SORADNS_PORT_53_UDP: 'x', SORADNS_SERVICE_HOST: 'x' };
     assert.deepEqual(notesOf({ env }), [
       'SORADNS_DOMIAN has no effect; did you mean SORADNS_DOMAIN?',
@@ -419,7 +419,7 @@ describe('variables', () => {
   });
 });
 
-describe('the config key of the store', () => {
+describe('/skydns/config', () => {
   const json = JSON.stringify({
     dns_addr: '0.0.0.0:53',
     domain: 'Store.Example',
@@ -433,7 +433,7 @@ describe('the config key of the store', () => {
     Version: 'x',
   });
 
-  it('counts for more than a default', () => {
+  it('The stored configuration overrides defaults', () => {
     const { config, warnings } = withStoreConfig(configOf({}), json);
     assert.deepEqual(
       config.addr,
@@ -453,7 +453,7 @@ describe('the config key of the store', () => {
     assert.ok(Object.isFrozen(config));
   });
 
-  it('counts for less than a flag, a variable and the config file', () => {
+  it('Flags, variables and the config file override the stored configuration', () => {
     const given = configOf({
       flags: { ttl: '1', addr: '127.0.0.1:53', config: 'c.json' },
       env: { SKYDNS_NDOTS: '4' },
@@ -467,7 +467,7 @@ describe('the config key of the store', () => {
     assert.equal(config.roundRobin, false);
   });
 
-  it('is shown in part only, and its mistakes are counted, where it is long', () => {
+  it('A long stored configuration is shown only in part, and its mistakes are counted', () => {
     const long = 'x'.repeat(100_000);
     const values = [
       { nameservers: [long] },
@@ -486,7 +486,7 @@ describe('the config key of the store', () => {
     }
   });
 
-  it('has its mistakes told where something else counts for more', () => {
+  it('A mistake in the stored configuration is reported also when another origin overrides it', () => {
     const given = configOf({ flags: { ttl: '1' }, env: { SKYDNS_ADDR: '127.0.0.1:53' } });
     const bad = '{"ttl": "soon", "dns_addr": "nowhere"}';
     const { config, warnings, isSound } = withStoreConfig(given, bad);
@@ -496,7 +496,7 @@ describe('the config key of the store', () => {
     assert.deepEqual({ config, isSound }, { config: given, isSound: true });
   });
 
-  it('is never fatal: what is wrong with it becomes a warning', () => {
+  it('A mistake in the stored configuration is a warning and never fatal', () => {
     const before = configOf({});
     const bad =
       '{"ttl": -1, "nameservers": ["x"], "no-rec": true, "dnssec": "K", "rcache": 9, "ndots": 1}';

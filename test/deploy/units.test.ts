@@ -27,8 +27,8 @@ const skip = release >= 250 ? false : 'optional: systemd-analyze 250 or newer is
 /** Of ten; what a network service with a state directory of its own can come down to. */
 const MAX_EXPOSURE = 2.5;
 
-describe('the units', () => {
-  it('are without fault, and give away little', { skip }, () =>
+describe('systemd units', () => {
+  it('systemd-analyze finds no fault in the units and rates their exposure as low', { skip }, () =>
     withTempDir(async (dir) => {
       const at = (name: string) => join(dir, name);
       // The program is not installed where the unit expects it.
@@ -45,7 +45,7 @@ describe('the units', () => {
     }),
   );
 
-  it('run commands that there are, on every address over both transports', async () => {
+  it('The units run existing commands and listen on every address over UDP and TCP', async () => {
     const lines = [...settings(service, 'ExecStart'), ...settings(service, 'ExecStartPre')];
     assert.equal(lines.length, 2);
     for (const line of lines) {
@@ -60,7 +60,7 @@ describe('the units', () => {
     assert.deepEqual(settings(service, 'RestartPreventExitStatus'), [String(EXIT_CODES.usage)]);
   });
 
-  it('set variables that the program knows', async () => {
+  it('The units set only variables that soradns reads', async () => {
     const env = Object.fromEntries(
       settings(service, 'Environment').map((line) => line.split('=') as [string, string]),
     );

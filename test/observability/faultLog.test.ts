@@ -25,7 +25,7 @@ function faultLog() {
 /** Errors of one place in the code, with the name in the message that a client chose. */
 const faultOf = (name: string) => new TypeError(`cannot read ${name}`);
 
-test('the same fault is logged once, and a minute later with a count', (t) => {
+test('The fault log logs a repeated fault once, and again a minute later with a count', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { faults, lines } = faultLog();
   for (let i = 0; i < 1_000; i++) faults.report(faultOf(`n${i}`), 'a query failed');
@@ -45,7 +45,7 @@ test('the same fault is logged once, and a minute later with a count', (t) => {
   faults.close();
 });
 
-test('faults of different places, and of different cost, are logged each', () => {
+test('The fault log logs faults with different origins or effects separately', () => {
   const { faults, lines } = faultLog();
   faults.report(new Error('one'), 'a query failed');
   faults.report(new Error('another line'), 'a query failed');
@@ -56,7 +56,7 @@ test('faults of different places, and of different cost, are logged each', () =>
   assert.equal(lines.length, 4);
 });
 
-test('a flood of different faults is a bounded number of lines', () => {
+test('The fault log limits the number of lines for a flood of different faults', () => {
   const { faults, lines } = faultLog();
   for (let i = 0; i < 1_000; i++) {
     const error = new Error('x');
@@ -72,7 +72,7 @@ test('a flood of different faults is a bounded number of lines', () => {
   );
 });
 
-test('a kind of fault that came before a flood of others keeps its own count', () => {
+test('The fault log keeps the count of a fault that came before a flood of others', () => {
   const { faults, lines } = faultLog();
   faults.report(faultOf('first'), 'a query failed');
   for (let i = 0; i < 200; i++) faults.report(new Error('flood'), `fault ${i}`);

@@ -33,7 +33,7 @@ const HOSTILE = '\u001b[2J\u009b31m\r\n{"level":"fake"}\u2028\u2029\u0000\u0085'
 const ACTIVE = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/;
 
 describe('lines', () => {
-  it('are JSON with level, time, fields and message', async () => {
+  it('Log lines are JSON with level, time, fields and message', async () => {
     const [line] = parsed(await written((log) => log.warn({ key: '/a' }, 'value skipped')));
     assert.ok(line !== undefined);
     const { time, ...rest } = line;
@@ -41,7 +41,7 @@ describe('lines', () => {
     assert.deepEqual(rest, { level: 'warn', key: '/a', msg: 'value skipped' });
   });
 
-  it('below the level are left out', async () => {
+  it('The log leaves out lines below its level', async () => {
     const text = await written((log) => {
       log.debug({}, 'no');
       log.error({}, 'yes');
@@ -52,7 +52,7 @@ describe('lines', () => {
     );
   });
 
-  it('hold hostile text escaped, wherever it stands (L1)', async () => {
+  it('The log escapes hostile text in every field', async () => {
     const text = await written((log) => {
       const err = new Error(HOSTILE, { cause: new Error(HOSTILE) });
       log.info({ [HOSTILE]: HOSTILE, list: [HOSTILE], deep: { er: HOSTILE }, err }, HOSTILE);
@@ -65,7 +65,7 @@ describe('lines', () => {
     assert.match(JSON.stringify(line.err), /\\\\027\[2J/);
   });
 
-  it('for people hold it escaped too', async () => {
+  it('The log escapes hostile text also in its format for terminals', async () => {
     const text = await written((log) => log.info({ key: HOSTILE }, HOSTILE), true);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: pino-pretty's own colours
     const plain = text.replace(/\u001b\[[0-9]+m/g, '');
@@ -73,20 +73,20 @@ describe('lines', () => {
     assert.match(plain, /INFO.*\\027\[2J/);
   });
 
-  it('hold no secret (L4)', async () => {
+  it('The log contains no secret', async () => {
     const secret = new Secret('s3cr3t');
     const text = await written((log) => log.info({ secret, in: { list: [secret] } }, `${secret}`));
     assert.doesNotMatch(text, /s3cr3t/);
     assert.match(text, /\[secret\]/);
   });
 
-  it('have one decimal', async () => {
+  it('The log prints durations with one decimal', async () => {
     const text = await written((log) => log.info({ tookMs: 4.934601999999927, n: [12] }, 'read'));
     const [{ tookMs, n } = {}] = parsed(text);
     assert.deepEqual({ tookMs, n }, { tookMs: 4.9, n: [12] });
   });
 
-  it('survive odd values', async () => {
+  it('The log prints unusual values without failing', async () => {
     const loop: Record<string, unknown> = { n: 1n };
     loop.self = loop;
     const text = await written((log) => log.info({ loop, __proto__: null, u: undefined }, 'odd'));
@@ -127,8 +127,8 @@ async function finish(child: ChildProcess): Promise<{ code: number | null; worst
   return { code, ...JSON.parse(report) };
 }
 
-describe('a reader', () => {
-  it('that reads gets every line up to the last', async () => {
+describe('readers', () => {
+  it('A reader of the log gets every line up to the last', async () => {
     // All of it fits the buffer, so that a slow machine loses nothing either.
     const child = startFlood(2_000);
     let text = '';
@@ -145,7 +145,7 @@ describe('a reader', () => {
     );
   });
 
-  it('that never reads holds up neither the work nor the end', async () => {
+  it('A reader of the log that never reads delays neither the work nor the exit', async () => {
     const child = startFlood(20_000);
     const { code, worstMs } = await finish(child);
     child.stdout?.destroy();
@@ -153,7 +153,7 @@ describe('a reader', () => {
     assert.ok(worstMs < 5000, `a batch took ${worstMs} ms`);
   });
 
-  it('that is gone does no harm', async () => {
+  it('A reader of the log that closes its pipe does no harm', async () => {
     const child = startFlood(20_000);
     child.stdout?.destroy();
     assert.equal((await finish(child)).code, 0);

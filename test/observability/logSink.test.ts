@@ -26,7 +26,7 @@ function openPipe(name: string) {
   return { fd, read };
 }
 
-it('keeps what fits the buffer and counts what does not, line by line', async () => {
+it('The log sink keeps the lines that fit its buffer and counts the others', async () => {
   const { fd, read } = openPipe('full');
   const sink = openLogSink(fd);
   const lines = Array.from({ length: 3_000 }, (_, n) => `${n} ${'x'.repeat(490)}\n`);
@@ -45,7 +45,7 @@ it('keeps what fits the buffer and counts what does not, line by line', async ()
   closeSync(fd);
 });
 
-it('gives up on a pipe that stays full after about a second', () => {
+it('The log sink gives up on a pipe that stays full for about a second', () => {
   const { fd } = openPipe('stuck');
   const sink = openLogSink(fd);
   sink.write(`${'x'.repeat(200_000)}\n`);
@@ -56,7 +56,7 @@ it('gives up on a pipe that stays full after about a second', () => {
   closeSync(fd);
 });
 
-it('drops and counts when the descriptor fails', () => {
+it('The log sink drops and counts lines when the descriptor fails', () => {
   const fd = openSync(join(directory, 'read-only'), 'a+');
   closeSync(fd);
   const sink = openLogSink(fd);

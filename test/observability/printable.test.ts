@@ -17,14 +17,14 @@ const HOSTILE: [string, string][] = [
 ];
 
 for (const [text, expected] of HOSTILE) {
-  it(`escapes ${JSON.stringify(text)}`, () => assert.equal(printable(text), expected));
+  it(`printable escapes ${JSON.stringify(text)}`, () => assert.equal(printable(text), expected));
 }
 
 /** What a terminal may act on. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
 const ACTIVE = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
 
-it('leaves nothing of any text that a terminal acts on', () => {
+it('printable leaves no character that a terminal interprets in any text', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       assert.doesNotMatch(printable(text), ACTIVE);
@@ -33,7 +33,7 @@ it('leaves nothing of any text that a terminal acts on', () => {
   );
 });
 
-it('keeps the meaning of JSON', () => {
+it('printable keeps the value of JSON text', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       assert.equal(JSON.parse(jsonLine(text)), text);

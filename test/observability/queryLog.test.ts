@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createQueryLog, Sampler } from '../../src/observability/queryLog.ts';
 
 describe('the sampler', () => {
-  it('passes so many a second and counts the others', () => {
+  it('The sampler passes a limited number of queries a second and counts the others', () => {
     const sampler = new Sampler(3);
     const at = (ms: number) => sampler.pass(ms);
     assert.deepEqual([0, 1, 500, 999, 999].map(at), [true, true, true, false, false]);
@@ -33,7 +33,7 @@ describe('the query log', () => {
     return { lines, log, tick: () => nowMs++, answerElsewhere };
   }
 
-  it('writes a query in words, its name in presentation form', () => {
+  it('The query log prints a query’s fields, with the name in presentation format', () => {
     const { lines, log } = collect(10);
     log.record(client, question, 3, 0.12345);
     log.record(client, { ...question, qtype: 4711, qclass: 3 }, 0, 1);
@@ -53,7 +53,7 @@ describe('the query log', () => {
     assert.equal(lines[1]?.fields.qclass, 'CH');
   });
 
-  it('says how many were answered where nobody records them', () => {
+  it('The query log reports how many queries the answer table answered without a log line', () => {
     const { lines, log, answerElsewhere } = collect(5);
     log.record(client, question, 0, 1);
     answerElsewhere(41);
@@ -61,7 +61,7 @@ describe('the query log', () => {
     assert.deepEqual(lines.at(-1)?.fields, { queries: 41 });
   });
 
-  it('says how many queries it left out', () => {
+  it('The query log reports how many queries it left out', () => {
     const { lines, log, tick } = collect(5);
     for (let i = 0; i < 50; i++, tick()) log.record(client, question, 0, 1);
     log.close();
@@ -69,7 +69,7 @@ describe('the query log', () => {
     assert.deepEqual(lines[5]?.fields, { queries: 45 });
   });
 
-  it('of 0 lines a second writes nothing', () => {
+  it('A query log of 0 lines a second prints nothing', () => {
     const { lines, log } = collect(0);
     log.record(client, question, 0, 1);
     log.close();

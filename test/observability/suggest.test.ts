@@ -17,7 +17,7 @@ describe('the nearest word', () => {
     ['', undefined],
   ];
   for (const [typed, meant] of cases) {
-    it(`to ${JSON.stringify(typed)} is ${meant}`, () =>
+    it(`The nearest word to ${JSON.stringify(typed)} is ${meant}`, () =>
       assert.equal(nearestWord(typed, words), meant));
   }
 });
@@ -25,7 +25,7 @@ describe('the nearest word', () => {
 describe('the distance', () => {
   const text = fc.string({ maxLength: 12 });
 
-  it('is 0 for equal words only, and the same both ways', () => {
+  it('The edit distance is symmetric and 0 only for equal words', () => {
     fc.assert(
       fc.property(text, text, (a, b) => {
         assert.equal(editDistance(a, a), 0);
@@ -35,7 +35,7 @@ describe('the distance', () => {
     );
   });
 
-  it('of one insertion, deletion, replacement or swap is 1', () => {
+  it('The edit distance of one insertion, deletion, replacement or swap is 1', () => {
     assert.deepEqual(
       ['abcd', 'ac', 'axc', 'acb', 'bac'].map((b) => editDistance('abc', b)),
       [1, 1, 1, 1, 1],
