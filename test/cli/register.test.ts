@@ -23,7 +23,7 @@ async function isMistake(line: string, expected: RegExp, env = {}): Promise<void
 
 describe('register', () => {
   const table: [string, RegExp][] = [
-    ['--docker-host ssh://host', /^soradns: --docker-host: ssh:\/\/ is not spoken; /],
+    ['--docker-host ssh://host', /^soradns: --docker-host: ssh:\/\/ is not supported; /],
     ['--docker-host /var/run/docker.sock', /--docker-host: .* write unix:\/\/\//],
     ['--zone a..b', /--zone: .* is not a domain name; for example --zone /],
     ['--default-zone x.example', /--default-zone: x\.example\. is none of the zones; add --zone /],

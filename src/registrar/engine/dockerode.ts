@@ -1,6 +1,6 @@
 /**
- * The real engine: Docker's HTTP API through dockerode. GET only, no API version in the paths (daemons refuse versions
- * that are too old or too new for them), a deadline on every call, none on the event stream.
+ * The real engine: Docker's HTTP API through dockerode. Paths contain no API version, because engines refuse versions
+ * that are too old or too new for them. Every call has a deadline; an open event stream has none.
  */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
@@ -26,11 +26,11 @@ import { asObject } from './json.ts';
 import { parseBridge, parseInfo, parseListing } from './responses.ts';
 
 export interface EngineTimes {
-  /** For each call, connecting and reading included. */
+  /** The limit of each call, including connecting and reading. */
   readonly callTimeoutMs?: number;
-  /** How often the daemon must give a sign of life while its events are read. */
+  /** The interval of pings while the event stream is open. */
   readonly pingEveryMs?: number;
-  /** Events that may wait to be consumed. */
+  /** Events that may wait for the consumer. */
   readonly maxQueuedEvents?: number;
 }
 
@@ -39,12 +39,12 @@ const PING_EVERY_MS = 10_000;
 const MAX_QUEUED_EVENTS = 100_000;
 const TCP_KEEPALIVE_MS = 10_000;
 
-/** Connects lazily: the first call shows whether there is an engine. Every rejection is an `EngineError`. */
+/** Connects with the first call. Every rejection is an `EngineError`. */
 export function connectEngine(endpoint: EngineEndpoint, times: EngineTimes = {}): Engine {
   return new DockerodeEngine(endpoint, times);
 }
 
-/** What is used of dockerode; that it passes an abort signal on is missing in its types. */
+/** The part of dockerode that this file uses. dockerode's own types lack the abort signal, which it passes on. */
 interface ReadOnlyDocker {
   ping(options: DockerCallOptions): Promise<unknown>;
   info(options: DockerCallOptions): Promise<unknown>;
@@ -62,11 +62,11 @@ interface EventParameters {
   readonly filters?: object;
   /** Seconds since 1970, with a fraction. */
   readonly since?: string;
-  /** The same. */
+  /** In the same form. */
   readonly until?: string;
 }
 
-/** Spares the engine and us the events that `parseEvent` passes over. */
+/** Keeps events away that `parseEvent` would skip. */
 const EVENT_FILTERS = {
   type: Object.keys(ACTIONS),
   event: [...ACTIONS.container, ...ACTIONS.network],
@@ -105,7 +105,7 @@ class DockerodeEngine implements Engine {
   async defaultBridge(): Promise<DefaultBridge | undefined> {
     const network = this.#docker.getNetwork('bridge');
     try {
-      // dockerode would put a signal to abort by into the query.
+      // Without a signal: dockerode would put it into the query.
       return parseBridge(await this.#call('network', () => network.inspect()));
     } catch (error) {
       if (isNotFound(error)) return undefined;
@@ -167,7 +167,7 @@ class DockerodeEngine implements Engine {
     this.#agent.destroy();
   }
 
-  /** The filters are optional: an engine that refuses one of them is asked again without any. */
+  /** Filters are optional: after a refusal the request is repeated without them. */
   async #openEvents(abortSignal: AbortSignal, since: EventParameters): Promise<Readable> {
     const open = (query: EventParameters): Promise<Readable> =>
       this.#within('events', this.#times.callTimeoutMs, () =>
@@ -181,7 +181,7 @@ class DockerodeEngine implements Engine {
     }
   }
 
-  /** A call that is cut off when its time is over. */
+  /** Makes a call and aborts it at its deadline. */
   async #call<T>(name: string, start: (options: DockerCallOptions) => Promise<T>): Promise<T> {
     const abort = new AbortController();
     this.#calls.add(abort);
@@ -194,7 +194,7 @@ class DockerodeEngine implements Engine {
     }
   }
 
-  /** dockerode forgets a call whose answer is cut off in the middle: its promise alone may never settle. */
+  /** The race is necessary: dockerode's promise never settles when the answer breaks off in the middle. */
   async #within<T>(name: string, timeoutMs: number, start: () => Promise<T>): Promise<T> {
     try {
       return await withDeadline(start(), timeoutMs, () => {
@@ -206,24 +206,21 @@ class DockerodeEngine implements Engine {
   }
 
   #notUnderstood(call: string): EngineError {
-    return new EngineError(
-      'failed',
-      `${this.label}: ${call}: this is not a Docker engine's answer`,
-    );
+    return new EngineError('failed', `${this.label}: ${call}: the answer is not a Docker engine's`);
   }
 }
 
 /**
- * docker-modem formats its options in full for a debug line, wanted or not, on every call: milliseconds, and more with
- * every open connection, were it to see the whole of these.
+ * Hides a value from `inspect`. docker-modem formats its options for a debug line on every call, even without
+ * debugging. With whole agents and signals that takes milliseconds, and more with every open connection.
  */
 function opaque<T extends object>(value: T): T {
   return Object.defineProperty(value, inspect.custom, { value: () => '' });
 }
 
 /**
- * dockerode reads DOCKER_* for itself, prefers them to what it is given and throws over what it finds there: they are
- * hidden while it is built, as `endpoint` has taken them into account.
+ * Hides DOCKER_* from dockerode's constructor, which would prefer them to its options and throw over wrong ones.
+ * `endpoint` already takes these variables into account.
  */
 function createDocker(endpoint: EngineEndpoint, agent: HttpAgent): ReadOnlyDocker {
   const hidden = Object.entries(process.env).filter(([name]) => name.startsWith('DOCKER_'));
@@ -243,7 +240,7 @@ function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
   const { host, port, tls } = endpoint;
   const protocol = tls === undefined ? 'http' : 'https';
   return {
-    // With its scheme, as an IPv6 address may look like one.
+    // With a scheme: docker-modem could take the start of an IPv6 address for one.
     host: `${protocol}://${host.includes(':') ? `[${host}]` : host}`,
     port,
     protocol,
@@ -253,7 +250,7 @@ function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
   };
 }
 
-/** An engine that ends the answer late is cut off by the time of the call. */
+/** Reads to the end of the answer; the deadline of the call limits the time. */
 async function readSignals(stream: Readable, max: number): Promise<readonly EngineEvent[]> {
   const lines = new LineSplitter();
   const events: EngineEvent[] = [];
@@ -267,7 +264,7 @@ async function readSignals(stream: Readable, max: number): Promise<readonly Engi
   return events;
 }
 
-/** Docker takes seconds with a fraction. */
+/** Docker's form of a time: seconds with a fraction. */
 function secondsOf(nano: string): string {
   const digits = nano.padStart(10, '0');
   return `${digits.slice(0, -9)}.${digits.slice(-9)}`;
@@ -281,19 +278,17 @@ function isNotFound(error: unknown): boolean {
   return error instanceof EngineError && httpStatusOf(error.cause) === 404;
 }
 
-/** Whether the engine answered, and may answer otherwise when it is asked for less. */
+/** Whether the engine refused the query, so that it may accept one without filters. */
 function isRefusedQuery(error: unknown): boolean {
   return (
     error instanceof EngineError && error.code === 'failed' && httpStatusOf(error.cause) !== 404
   );
 }
 
-/** What went wrong with a call, in the three words that the registrar acts on. */
-
-/** A proxy without its daemon, or a daemon that is starting. */
+/** From a proxy that does not reach its engine, or from a starting engine. */
 const GATEWAY_STATUSES = [502, 503, 504];
 
-/** Names the call and the engine in the message; keeps the cause. */
+/** The failure of a call, with the engine and the call in its message, and the cause. */
 export function engineFailure(engine: string, call: string, cause: unknown): EngineError {
   if (cause instanceof EngineError) return cause;
   const code = failureCodeOf(cause);
@@ -301,7 +296,7 @@ export function engineFailure(engine: string, call: string, cause: unknown): Eng
   return new EngineError(code, `${engine}: ${call}: ${because}${adviceOn(code, cause)}`, { cause });
 }
 
-/** The HTTP status that the daemon, or a proxy before it, answered with. */
+/** The HTTP status of the engine's or the proxy's answer. */
 export function httpStatusOf(cause: unknown): number | undefined {
   const status = asObject(cause).statusCode;
   return typeof status === 'number' ? status : undefined;
@@ -318,6 +313,6 @@ function failureCodeOf(cause: unknown): EngineError['code'] {
 function adviceOn(code: EngineError['code'], cause: unknown): string {
   if (code !== 'denied') return '';
   return httpStatusOf(cause) === undefined
-    ? ' (run as root or in the group that owns the socket)'
-    : ' (the proxy before the engine must let it through)';
+    ? ' (run soradns as root or in the group that owns the socket)'
+    : ' (allow this request in the proxy in front of the engine)';
 }

@@ -1,13 +1,13 @@
 /**
- * Where the engine is: `--docker-host`, else what Docker's own command line would take: DOCKER_HOST, DOCKER_CONTEXT,
- * the current context of its config.json, the local socket. Decided from the arguments alone; files come through a
- * function. Settings that cannot work are values that name the setting and what to do.
+ * Finds the engine's address: `--docker-host`, else what Docker's own command line uses, that is DOCKER_HOST,
+ * DOCKER_CONTEXT, the current context of its config.json, or the local socket. A mistake is a value that names the
+ * setting and the fix. Pure: the caller reads files.
  */
 import { createHash } from 'node:crypto';
 import { asObject, parseJson } from './json.ts';
 
 export interface EngineTls {
-  /** PEM; without it the system's authorities count. */
+  /** PEM; undefined for the system's authorities. */
   readonly ca: string | undefined;
   /** The client's certificate and its key, PEM. */
   readonly client: { readonly cert: string; readonly key: string } | undefined;
@@ -24,9 +24,9 @@ export type EngineEndpoint =
     };
 
 export interface EndpointMistake {
-  /** The option, environment variable or file that is wrong. */
+  /** The option, variable or file with the mistake. */
   readonly setting: string;
-  /** What is wrong with it and how to put it right, as one line. */
+  /** The mistake and its fix in one line. */
   readonly reason: string;
 }
 
@@ -35,14 +35,14 @@ export type EndpointResult =
   | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
 
 type Env = Readonly<Record<string, string | undefined>>;
-/** Gives a file's text, `undefined` if it cannot be read. */
+/** Returns a file's text; `undefined` if the file cannot be read. */
 type ReadTextFile = (path: string) => string | undefined;
 
 const DEFAULT_SOCKET = '/var/run/docker.sock';
 const PLAIN_PORT = 2375;
 const TLS_PORT = 2376;
 
-/** Resolves the engine; an empty text is as none. */
+/** Resolves the engine's address. An empty text counts as unset. */
 export function resolveEndpoint(
   dockerHost: string | undefined,
   env: Env,
@@ -79,7 +79,7 @@ type TlsResult =
   | { readonly kind: 'tls'; readonly tls: EngineTls | undefined }
   | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
 
-/** `tlsFor` is asked only where TLS can be, with whether the address itself wants it. */
+/** `tlsFor` is called for TCP addresses only; `wanted` is true if the address itself requires TLS. */
 function fromHost(
   text: string,
   setting: string,
@@ -99,17 +99,17 @@ function fromHost(
     case 'ssh':
       return endpointMistake(
         setting,
-        'ssh:// is not spoken; forward the socket with "ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock HOST" and write unix:///tmp/docker.sock',
+        'ssh:// is not supported; forward the socket with "ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock HOST" and write unix:///tmp/docker.sock',
       );
     case 'npipe':
       return endpointMistake(
         setting,
-        "Windows' pipes are not spoken; let the engine listen on TCP with TLS and write tcp://HOST:2376",
+        'Windows pipes are not supported; let the engine listen on TCP with TLS and write tcp://HOST:2376',
       );
     default:
       return endpointMistake(
         setting,
-        `${scheme}:// is not known; write unix:///PATH or tcp://HOST:PORT`,
+        `${scheme}:// is not supported; write unix:///PATH or tcp://HOST:PORT`,
       );
   }
 }
@@ -143,7 +143,7 @@ function fromAddress(
   return endpointResult({ kind: 'tcp', host, port: port ?? usual, tls });
 }
 
-/** As Docker's command line: any text in DOCKER_TLS_VERIFY wants TLS. We always verify. */
+/** As for Docker's command line, any text in DOCKER_TLS_VERIFY requires TLS. soradns always verifies. */
 function tlsOfEnv(env: Env, readFile: ReadTextFile): (wanted: boolean) => TlsResult {
   return (wanted) => {
     if (!wanted && !env.DOCKER_TLS_VERIFY) return { kind: 'tls', tls: undefined };
@@ -156,7 +156,7 @@ function tlsOfEnv(env: Env, readFile: ReadTextFile): (wanted: boolean) => TlsRes
   };
 }
 
-/** A client may do without a certificate of its own, but not with half of one. */
+/** A client may have no certificate, but a certificate needs its key. */
 function tlsFrom(folder: string, setting: string, readFile: ReadTextFile): TlsResult {
   const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => readFile(`${folder}/${name}.pem`));
   if (cert !== undefined && key !== undefined) {
@@ -168,11 +168,11 @@ function tlsFrom(folder: string, setting: string, readFile: ReadTextFile): TlsRe
   const missing = cert === undefined ? 'cert.pem' : 'key.pem';
   return endpointMistake(
     setting,
-    `${folder}/${missing} cannot be read, and the other half is there`,
+    `${folder}/${missing} cannot be read; a client certificate needs both cert.pem and key.pem`,
   );
 }
 
-/** Contexts lie in folders named by the hash of their name. */
+/** Docker stores a context in a folder that is named by the hash of the context's name. */
 function fromContext(
   name: string,
   setting: string,

@@ -1,15 +1,15 @@
 /**
- * registrar/engine/: The engine: its API, events and sockets, and the read-only proxy. The only folder that imports dockerode.
+ * registrar/engine/: Talks to the container engine and proxies it read-only. The only folder that imports dockerode.
  * Imports: dns, timing.
  * Used by: app, app/process, app/registrar, cli/commands, registrar, registrar/describe, registrar/leadership,
  *   registrar/observe, registrar/reconcile, registrar/registrator.
  *
- * A Docker engine as the registrar sees it. Read only: every call is a GET, so that a filtering socket proxy can stand
- * in front. `connectEngine` (dockerode.ts) is the real one.
+ * `Engine` is what the registrar uses of Docker or Podman. Every call is a GET, so that a filtering proxy may stand in
+ * front of the socket. `connectEngine` (dockerode.ts) makes the real one.
  */
 import type { ContainerId } from './containerId.ts';
 
-/** The parts of `GET /containers/{id}/json` that matter here; as Docker sends them, any of them may be absent. */
+/** The members of `GET /containers/{id}/json` that the registrar reads, as the engine sends them. */
 export interface Inspection {
   readonly Id: string;
   /** With a leading slash. */
@@ -48,7 +48,7 @@ export interface Inspection {
   };
 }
 
-/** One of the last few runs of a HEALTHCHECK. */
+/** One run of a HEALTHCHECK; the engine keeps the last few. */
 export interface HealthResult {
   readonly Start?: string;
   readonly ExitCode?: number;
@@ -69,54 +69,54 @@ export interface EngineEvent {
   readonly type: 'container' | 'network';
   /** `start`, `die`, `kill`, `pause`, `health_status: healthy`, `connect`, ... */
   readonly action: string;
-  /** Of a network event: the container that joined or left. */
+  /** For a network event the container that joined or left. */
   readonly containerId: ContainerId;
-  /** Of `kill`: the number as text. */
+  /** For `kill`: the signal's number as text, or Podman's name of it. */
   readonly signal: string | undefined;
-  /** The daemon's clock; nanoseconds as text, being above 2^53. */
+  /** By the engine's clock, in nanoseconds since 1970; text, because the number exceeds 2^53. */
   readonly timeNano: string;
 }
 
 export interface EngineInfo {
-  /** The same for the engine's whole life; cloned machines have it in common. */
+  /** Never changes. Clones of a machine share it. */
   readonly id: string;
-  /** False: the engine has no id, and `id` is made of its name and folder. */
+  /** False for an engine without an id: `id` is then made of its name and folder. */
   readonly isOwnId: boolean;
-  /** The name of its host. */
+  /** The engine's host name. */
   readonly name: string;
-  /** Swarm's address of this node, if it is one. */
+  /** The address of a Swarm node. */
   readonly nodeAddress: string | undefined;
-  /** The folder in which it stores everything. */
+  /** The engine's data folder. */
   readonly rootDir: string | undefined;
-  /** The release of the kernel that it runs on. */
+  /** The release of the engine's kernel. */
   readonly kernel: string | undefined;
-  /** Its clock at the answer; `undefined`: it does not tell. Events and lives have times of this clock. */
+  /** The engine's clock at the answer, in nanoseconds since 1970. Events and lives have times of this clock. */
   readonly timeNano: bigint | undefined;
 }
 
-/** The network that containers join unless they are told otherwise. */
+/** The network that containers join by default. */
 export interface DefaultBridge {
-  /** Docker's is another one after each start of dockerd, unless containers outlived dockerd. */
+  /** Docker changes it at each start of dockerd, unless containers outlived dockerd. */
   readonly id: string | undefined;
-  /** The host's IPv4 address on it, which the containers' default route leads to. */
+  /** The host's IPv4 address on it, which is the containers' default gateway. */
   readonly gateway: string | undefined;
   /** The name of the host's interface on it. */
   readonly device: string | undefined;
 }
 
-/** A running container in the list; enough to see whether it must be inspected again. */
+/** A running container in a list: enough to decide whether to inspect it again. */
 export interface ListedContainer {
   readonly id: ContainerId;
   readonly state: string;
-  /** `healthy`, `unhealthy` or `starting`; undefined where the list does not say. */
+  /** `healthy`, `unhealthy` or `starting`; undefined where the list contains no health. */
   readonly health?: string | undefined;
-  /** Changes whenever the container's networks or published ports do. */
+  /** Changes with the container's state, health, names, networks and published ports. */
   readonly fingerprint: string;
 }
 
-/** For one reader. */
+/** For one consumer. */
 export interface EventStream extends AsyncIterable<EngineEvent> {
-  /** Fulfilled once the daemon has subscribed us: what a list shows after that, the events follow up. */
+  /** Fulfilled when the engine has subscribed the registrar: no change can fall between a later list and the events. */
   readonly opened: Promise<void>;
 }
 
@@ -124,27 +124,27 @@ export interface Engine {
   /** For logs. */
   readonly label: string;
   info(): Promise<EngineInfo>;
-  /** `undefined`: the engine was told to have none. */
+  /** `undefined` if the engine is configured without one. */
   defaultBridge(): Promise<DefaultBridge | undefined>;
-  /** Running containers (also paused and restarting ones, by their `state`). */
+  /** The running containers, including paused and restarting ones. */
   list(): Promise<readonly ListedContainer[]>;
-  /** `undefined`: there is no such container any more. */
+  /** `undefined` if the container does not exist. */
   inspect(id: ContainerId): Promise<Inspection | undefined>;
   /**
-   * Container and network events as they happen, from `sinceNano` on if given. Subscribes at once. Never stalls the
-   * daemon: whatever comes is read at once and queued here. Ends only by throwing an `EngineError` or, silently, when
-   * `signal` is aborted.
+   * Subscribes at once to container and network events, from `sinceNano` on if it is given. The socket is read without
+   * waiting for the consumer, so that the engine never waits. The stream ends by throwing an `EngineError`, or without an
+   * error when `signal` is aborted.
    */
   events(sinceNano: string | undefined, signal: AbortSignal): EventStream;
-  /** The signals in a span of time that the daemon remembers: Docker keeps its last 256 events of any kind. */
+  /** The signals sent in a span of time, as far as the engine remembers them: Docker keeps its last 256 events. */
   signals(sinceNano: bigint, untilNano: bigint): Promise<readonly EngineEvent[]>;
-  /** Rejects when the daemon does not answer in time. */
+  /** Rejects when the engine does not answer in time. */
   ping(): Promise<void>;
   close(): void;
 }
 
 export class EngineError extends Error {
-  /** `unreachable`: try again; `denied`: a proxy or the socket's permissions refuse. */
+  /** `unreachable`: no answer, worth a retry; `denied`: refused by a proxy or by the socket's permissions. */
   readonly code: 'unreachable' | 'denied' | 'failed';
   constructor(code: EngineError['code'], message: string, options?: { cause?: unknown }) {
     super(message, options);

@@ -1,18 +1,19 @@
 /**
- * A bounded number of places for clients, shared so that none can take them all from the others: when there is none
- * left, a client takes one from a client that still has as many as it has after that. Users count before processes.
+ * A limited number of permits for clients. When no permit is free, a client takes one from the user, or from the process
+ * of its own user, with the most permits, provided that the loser keeps at least as many as the taker then has. So no
+ * client can take all permits.
  */
 
-/** Who is at the other end of a connection; alike for all where the system does not tell. */
+/** The process at the other end of a connection. Equal for all processes where the system does not report it. */
 export interface ProxyPeer {
   readonly uid: number | undefined;
-  /** 0 for a process that is not seen from here, as in another container. */
+  /** 0 for a process that is not visible, for example in another container. */
   readonly pid: number | undefined;
 }
 
 interface PermitHolder {
   readonly peer: ProxyPeer;
-  /** Takes the place away. */
+  /** Called when another client takes the permit. */
   readonly evict: () => void;
 }
 
@@ -25,7 +26,7 @@ export class ProxyPermits {
     this.#max = max;
   }
 
-  /** Gives what gives the place back, `undefined` if there is none. `evict` is called when it is taken away. */
+  /** Returns the function that releases the permit; `undefined` if no permit is available. */
   acquire(peer: ProxyPeer, evict: () => void): (() => void) | undefined {
     if (this.#holders.size >= this.#max) {
       const victim = this.#victimFor(peer);
@@ -38,7 +39,7 @@ export class ProxyPermits {
     return () => void this.#holders.delete(holder);
   }
 
-  /** The newest place of the user, or of the user's own process, that has the most. */
+  /** The newest permit of the user, or of the process of the same user, with the most permits. */
   #victimFor({ uid, pid }: ProxyPeer): PermitHolder | undefined {
     const holders = [...this.#holders].reverse();
     const own = holders.filter(({ peer }) => peer.uid === uid);
@@ -50,15 +51,15 @@ export class ProxyPermits {
   }
 }
 
-/** The largest group of those that are alike. */
+/** The largest group of holders with equal keys. */
 function largest(
   holders: readonly PermitHolder[],
-  of: (holder: PermitHolder) => number | undefined,
+  keyOf: (holder: PermitHolder) => number | undefined,
 ): readonly PermitHolder[] {
   const groups = new Map<number | undefined, PermitHolder[]>();
   for (const holder of holders) {
-    const group = groups.get(of(holder));
-    if (group === undefined) groups.set(of(holder), [holder]);
+    const group = groups.get(keyOf(holder));
+    if (group === undefined) groups.set(keyOf(holder), [holder]);
     else group.push(holder);
   }
   return [...groups.values()].reduce((a, b) => (b.length > a.length ? b : a), []);

@@ -1,7 +1,7 @@
 /**
- * Read-only proxy for an engine. Write access to Docker's socket is root access to its host, so processes with network
- * access should not have it. Requests are rebuilt from method, path and known parameters; answers are reduced to the
- * members that the registrar reads. Only the engine's versions and its refusals pass whole.
+ * A read-only proxy for an engine. Write access to Docker's socket is root access to its host, so a process with network
+ * access should not have it. The proxy builds each request anew from the method, path and known parameters, and reduces
+ * each answer to the members that a registrar reads. Only the engine's versions and refusals pass whole.
  */
 import { once } from 'node:events';
 import { chmodSync, chownSync, lstatSync, rmSync } from 'node:fs';
@@ -27,21 +27,20 @@ import {
 
 export interface ReadOnlyProxyOptions {
   readonly endpoint: EngineEndpoint;
-  /** Of the socket to make. */
+  /** The path of the socket to create. */
   readonly path: string;
-  /** The group that may connect; everybody who may enter the folder if not given. */
+  /** The group that may connect; without it, everyone who may enter the folder. */
   readonly groupId?: number | undefined;
   readonly metadata: ReadableMetadata;
-  /** Who is at the other end. */
   readonly peerOf: (socket: Socket) => ProxyPeer;
   /** Called when the engine cannot be reached. */
   readonly onUnreachable?: () => void;
-  /** How long an event stream may have nothing to tell. */
+  /** How long an event stream may stay without an event. */
   readonly idleMs?: number;
 }
 
 export interface ReadOnlyProxy {
-  /** Breaks what is open and removes the socket. */
+  /** Closes all connections and removes the socket. */
   close(): Promise<void>;
 }
 
@@ -49,14 +48,14 @@ const MAX_CONNECTIONS = 64;
 const MAX_EVENT_STREAMS = 4;
 const CONNECT_TIMEOUT_MS = 10_000;
 const HEAD_TIMEOUT_MS = 10_000;
-/** Long, as the registrar takes the end for a loss of the engine until it has connected again. */
+/** Long, because for the registrar the end of the stream is a loss of the engine until it has reconnected. */
 const IDLE_MS = 6 * 3_600_000;
-/** Events that a client has not read. */
+/** Events that a client may leave unread. */
 const MAX_UNREAD_OCTETS = 4 * 1024 * 1024;
-/** A container with all ports published is described in 2 MB. */
+/** The inspection of a container with all ports published takes 2 MB. */
 const MAX_ANSWER_OCTETS = 64 * 1024 * 1024;
 
-/** Listens. Rejects when it cannot. */
+/** Fulfilled when the proxy listens; rejects if it cannot. */
 export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise<ReadOnlyProxy> {
   const { path, groupId, peerOf } = options;
   const connections = new ProxyPermits(MAX_CONNECTIONS);
@@ -64,16 +63,16 @@ export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise
   const times = { headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: HEAD_TIMEOUT_MS };
   const server = createServer(times, (request, response) => {
     request.resume();
-    const question = allowedRequest(request.method, request.url);
-    if (question === undefined)
-      replyWithMessage(response, 403, 'only what the registrar reads passes here');
-    else if (question.kind !== 'events') forwardAnswer(question, response, options);
-    else forwardEvents(question, request, response, options, streams);
+    const allowed = allowedRequest(request.method, request.url);
+    if (allowed === undefined)
+      replyWithMessage(response, 403, 'this proxy passes only what the registrar reads');
+    else if (allowed.kind !== 'events') forwardAnswer(allowed, response, options);
+    else forwardEvents(allowed, request, response, options, streams);
   });
   server.on('connection', (socket: Socket) => {
-    const giveBack = connections.acquire(peerOf(socket), () => socket.destroy());
-    if (giveBack === undefined) socket.destroy();
-    else socket.once('close', giveBack);
+    const release = connections.acquire(peerOf(socket), () => socket.destroy());
+    if (release === undefined) socket.destroy();
+    else socket.once('close', release);
   });
   removeStale(path);
   server.listen({ path });
@@ -89,7 +88,7 @@ export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise
   };
 }
 
-/** Asks the engine, and gives a client that waits an error instead of no answer. */
+/** Sends the request to the engine; without an answer the client gets an error. */
 function sendToEngine(
   { endpoint, onUnreachable }: ReadOnlyProxyOptions,
   { method, path }: AllowedRequest,
@@ -99,7 +98,9 @@ function sendToEngine(
   const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
   const options = { ...requestTarget(endpoint), method, path, headers: { host: 'docker' } };
   const upstream = (isTls ? requestTls : requestPlain)({ ...options, agent: false }, onAnswer);
-  upstream.setTimeout(CONNECT_TIMEOUT_MS, () => upstream.destroy(new Error('no answer in time')));
+  upstream.setTimeout(CONNECT_TIMEOUT_MS, () =>
+    upstream.destroy(new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`)),
+  );
   upstream.on('error', (error) => {
     onUnreachable?.();
     if (response.headersSent) response.destroy();
@@ -110,20 +111,20 @@ function sendToEngine(
 }
 
 function forwardAnswer(
-  question: AllowedRequest,
+  allowed: AllowedRequest,
   response: ServerResponse,
   options: ReadOnlyProxyOptions,
 ): void {
-  sendToEngine(options, question, response, (answer) => {
+  sendToEngine(options, allowed, response, (answer) => {
     const status = answer.statusCode ?? 502;
-    const isWhole = status !== 200 || question.method !== 'GET' || question.kind === 'events';
-    const kind = isWhole ? 'plain' : question.kind;
+    const isWhole = status !== 200 || allowed.method !== 'GET' || allowed.kind === 'events';
+    const kind = isWhole ? 'plain' : allowed.kind;
     const pieces: Buffer[] = [];
     let octets = 0;
     answer.on('data', (piece: Buffer) => {
       pieces.push(piece);
       octets += piece.length;
-      if (octets > MAX_ANSWER_OCTETS) answer.destroy(new Error('the answer has no end'));
+      if (octets > MAX_ANSWER_OCTETS) answer.destroy(new Error('the answer is too long'));
     });
     answer.on('error', () => response.destroy());
     answer.on('end', () => {
@@ -145,20 +146,20 @@ function forwardAnswer(
 }
 
 function forwardEvents(
-  question: AllowedRequest,
+  allowed: AllowedRequest,
   { socket }: IncomingMessage,
   response: ServerResponse,
   options: ReadOnlyProxyOptions,
   streams: ProxyPermits,
 ): void {
   const { peerOf, idleMs = IDLE_MS } = options;
-  const giveBack = streams.acquire(peerOf(socket), () => response.destroy());
-  if (giveBack === undefined) {
-    replyWithMessage(response, 429, `at most ${MAX_EVENT_STREAMS} clients may follow the events`);
+  const release = streams.acquire(peerOf(socket), () => response.destroy());
+  if (release === undefined) {
+    replyWithMessage(response, 429, `at most ${MAX_EVENT_STREAMS} clients may follow events`);
     return;
   }
-  response.once('close', giveBack);
-  sendToEngine(options, question, response, (answer) => {
+  response.once('close', release);
+  sendToEngine(options, allowed, response, (answer) => {
     answer.socket.setTimeout(0);
     const type = answer.headers['content-type'] ?? 'application/json';
     response.writeHead(answer.statusCode ?? 502, { 'content-type': type });
@@ -166,7 +167,7 @@ function forwardEvents(
       answer.pipe(response);
       return;
     }
-    // Events may be long in coming; that they will is told at once.
+    // The client must see the status before the first event.
     response.flushHeaders();
     const idle = setTimeout(() => response.end(), idleMs);
     response.once('close', () => clearTimeout(idle));
@@ -179,7 +180,7 @@ function forwardEvents(
         response.write(printEvent(event));
         idle.refresh();
       }
-      // The engine would wait for a client that does not read.
+      // With backpressure the engine would wait for a client that does not read.
       if (complete === undefined || response.writableLength > MAX_UNREAD_OCTETS) response.destroy();
     });
     answer.on('close', () => (answer.complete ? response.end() : response.destroy()));
@@ -192,34 +193,33 @@ function requestTarget(
 ): RequestOptions & { servername?: string; ca?: string; cert?: string; key?: string } {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
   const { host, port, tls } = endpoint;
-  // Without a server name of its own, Node would compare the certificate with the Host header of the request.
+  // Without a server name Node would compare the certificate with the request's Host header.
   const servername = isIP(host) === 0 ? host : '';
   return { host, port, servername, ...(tls?.ca && { ca: tls.ca }), ...tls?.client };
 }
 
-/** In the form of the engine's own refusals. */
+/** Replies in the form of the engine's own refusals. */
 function replyWithMessage(response: ServerResponse, status: number, message: string): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ message }));
 }
 
-/** What a process that was killed left; nothing but a socket is ever removed. */
+/** Removes the socket that a killed process left. Never removes any other kind of file. */
 function removeStale(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path);
 }
 
-/** Which requests may pass to an engine, and in which words: only reading, and only what the registrar asks. PURE. */
-
+/** A request that may pass to the engine: one that only reads, and that a registrar sends. */
 export interface AllowedRequest {
   readonly method: 'GET' | 'HEAD';
-  /** With the parameters that may pass. */
+  /** With the allowed parameters. */
   readonly path: string;
-  /** How its answer is reduced. `plain`: not at all, as it holds nothing but the engine's versions. */
+  /** How to reduce the answer; `plain` passes whole, because it contains only the engine's versions. */
   readonly kind: 'plain' | 'events' | ReducedKind;
 }
 
 const VERSION = String.raw`(?:\/v1\.[0-9]{1,3})?`;
-const KINDS: readonly (readonly [AllowedRequest['kind'], RegExp])[] = [
+const ALLOWED: readonly (readonly [AllowedRequest['kind'], RegExp])[] = [
   ['plain', new RegExp(`^${VERSION}/(?:_ping|version)$`)],
   ['info', new RegExp(`^${VERSION}/info$`)],
   ['bridge', new RegExp(`^${VERSION}/networks/bridge$`)],
@@ -229,17 +229,17 @@ const KINDS: readonly (readonly [AllowedRequest['kind'], RegExp])[] = [
 ];
 
 const MAX_FILTERS_LENGTH = 2048;
-/** Seconds since 1970, with nanoseconds. */
+/** Seconds since 1970, with up to nanoseconds. */
 const INSTANT = /^[0-9]{1,12}(?:\.[0-9]{1,9})?$/;
 
-/** `undefined`: it may not pass. Parameters that a registrar does not send are left out. */
+/** Returns the request to send; `undefined` if it may not pass. Leaves out parameters that a registrar never sends. */
 export function allowedRequest(
   method: string | undefined,
   url: string | undefined,
 ): AllowedRequest | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   const [path = '', query = ''] = (url ?? '').split('?', 2);
-  const kind = KINDS.find(([, pattern]) => pattern.test(path))?.[0];
+  const kind = ALLOWED.find(([, pattern]) => pattern.test(path))?.[0];
   if (kind === undefined) return undefined;
   const parameters = kind === 'events' ? eventParameters(new URLSearchParams(query)) : '';
   return { method, path: `${path}${parameters}`, kind };

@@ -1,26 +1,25 @@
 /**
- * What is left of an engine's answers before they pass to a registrar: the members that it reads. The others may hold
- * secrets: passwords are in the environment, in command lines, in labels, in the engine's proxy settings and in the output
- * of health checks. PURE.
+ * Reduces an engine's answers to the members that a registrar reads. The other members may contain secrets: passwords
+ * are in the environment, command lines, labels, the engine's proxy settings and the output of health checks. PURE.
  */
 import type { EndpointSettings, EngineEvent, Inspection } from './engine.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
 
-/** The answers that are JSON and are reduced as a whole. */
+/** The kinds of answers that are one JSON document. */
 export type ReducedKind = 'info' | 'bridge' | 'list' | 'inspection';
 
-/** Which variables and labels a registrar reads. */
+/** The variables and labels that a registrar reads. */
 export interface ReadableMetadata {
-  /** Begin the name of a variable or of a label. */
+  /** Prefixes of names of variables and labels. */
   readonly prefixes: readonly string[];
   /** Whole names of labels. */
   readonly labels: readonly string[];
 }
 
-/** What is read without being configured: registrator's settings, and where Compose and swarm say what belongs together. */
+/** Read in any configuration: registrator's settings, and the labels by which Compose and swarm group containers. */
 const PREFIXES = ['SERVICE_', 'com.docker.compose.', 'com.docker.swarm.', 'com.docker.stack.'];
 
-/** `prefixes`: the metadata's, for variables and labels alike, as a registrar explains which of the two is meant. */
+/** Every prefix counts for variables and labels, because a registrar explains which of the two is meant. */
 export function readableMetadata(
   prefixes: readonly string[],
   labels: readonly string[],
@@ -28,15 +27,15 @@ export function readableMetadata(
   return { prefixes: [...prefixes, ...PREFIXES], labels };
 }
 
-/** A member's new value, from what the engine sent; `undefined` leaves it out. */
+/** Returns a member's reduced value; `undefined` leaves the member out. */
 type Reduce = (value: unknown) => unknown;
 
-/** One for each member that is declared, so that none is forgotten. */
+/** One entry for each declared member, so that the compiler reports a forgotten one. */
 type Members<T> = { readonly [K in keyof Required<T>]: Reduce };
 
 const keep: Reduce = (value) => value;
 
-/** What passes of an answer: of another type than expected, as much as if it had no members. */
+/** The part of an answer that passes. A value of an unexpected type counts as an object without members. */
 export function reduceAnswer(
   kind: ReducedKind,
   answer: unknown,
@@ -54,7 +53,7 @@ export function reduceAnswer(
   }
 }
 
-/** Of `GET /info`, what `parseInfo` reads: not the engine's labels, proxies, registries, plugins and warnings. */
+/** The members of `GET /info` that `parseInfo` reads; not the labels, proxies, registries, plugins and warnings. */
 const INFO: Readonly<Record<string, Reduce>> = {
   ID: keep,
   Name: keep,
@@ -65,7 +64,7 @@ const INFO: Readonly<Record<string, Reduce>> = {
   Swarm: (value) => reduced(value, { NodeAddr: keep }),
 };
 
-/** Of `GET /networks/bridge`, what `parseBridge` reads: not the network's containers, labels and other options. */
+/** The members of `GET /networks/bridge` that `parseBridge` reads; not the containers, labels and other options. */
 const BRIDGE: Readonly<Record<string, Reduce>> = {
   Id: keep,
   IPAM: (value) =>
@@ -75,7 +74,7 @@ const BRIDGE: Readonly<Record<string, Reduce>> = {
   Options: (value) => reduced(value, { 'com.docker.network.bridge.name': keep }),
 };
 
-/** Of `GET /containers/{id}/json`. */
+/** Reduces `GET /containers/{id}/json`. */
 export function reduceInspection(answer: unknown, metadata: ReadableMetadata): JsonObject {
   const config: Members<NonNullable<Inspection['Config']>> = {
     Hostname: keep,
@@ -91,7 +90,7 @@ export function reduceInspection(answer: unknown, metadata: ReadableMetadata): J
   return reduced(answer, members);
 }
 
-/** When a check ran and how it ended, without what it printed. */
+/** Start and exit code of each check, without its output. */
 const HEALTH: Readonly<Record<string, Reduce>> = {
   Status: keep,
   Log: (value) => asList(value).map((result) => reduced(result, { Start: keep, ExitCode: keep })),
@@ -133,7 +132,7 @@ const INSPECTION: Omit<Members<Inspection>, 'Config'> = {
   NetworkSettings: (value) => reduced(value, NETWORK_SETTINGS),
 };
 
-/** Of an entry of `GET /containers/json`: its networks are compared whole. */
+/** The members of an entry of `GET /containers/json`. Its networks pass whole, because the fingerprint contains them. */
 const LISTED: Readonly<Record<string, Reduce>> = {
   Id: keep,
   Names: keep,
@@ -143,12 +142,12 @@ const LISTED: Readonly<Record<string, Reduce>> = {
   NetworkSettings: (value) => ({ Networks: asObject(value).Networks }),
 };
 
-/** Of `GET /containers/json`. */
+/** Reduces `GET /containers/json`. */
 export function reduceList(answer: unknown): readonly JsonObject[] {
   return asList(answer).map((entry) => reduced(entry, LISTED));
 }
 
-/** An event as a line of JSON in Docker's form, without the container's labels. */
+/** Prints an event as a line of JSON in Docker's form, without the container's labels. */
 export function printEvent(event: EngineEvent): string {
   const { type, action, containerId, signal, timeNano } = event;
   const isOfContainer = type === 'container';
@@ -159,7 +158,7 @@ export function printEvent(event: EngineEvent): string {
     Actor: { ID: isOfContainer ? containerId : '', Attributes: attributes },
     scope: 'local',
   });
-  // A number of this size would be rounded.
+  // JSON.stringify would round a number of this size.
   return `${text.slice(0, -1)},"timeNano":${timeNano}}\n`;
 }
 
@@ -178,7 +177,7 @@ function eachMember(value: unknown, reduce: Reduce): JsonObject {
   );
 }
 
-/** Engines say null for what a container does not have. */
+/** Keeps null, which engines send for an absent part. */
 function orNull(reduce: Reduce): Reduce {
   return (value) => (value === null ? null : reduce(value));
 }

@@ -1,33 +1,33 @@
 /**
- * Notices that Docker has made a new socket while a mount holds on to the old file, as in a container that was given the
- * file and not its folder. The old one has no name any more, so its link count is 0, and nobody listens on it. Only a
- * new mount leads to the new socket.
+ * Detects that Docker created a new socket while a mount still holds the old file, which happens in a container that
+ * mounts the file instead of its folder. The old file has no name, so its link count is 0, and no process listens on it.
+ * Only a new mount leads to the new socket.
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Clock } from '../../timing/clock.ts';
 
 export interface SocketFiles {
-  /** How many names the file has; `undefined`: there is no file, or it cannot be seen. */
+  /** The link count of the file; `undefined` if the file does not exist or is not visible. */
   links(path: string): number | undefined;
   /** The path without symbolic links. */
   realPath(path: string): string;
-  /** The text of a file below /proc; empty where there is none. */
+  /** The text of a file below /proc; empty if the file does not exist. */
   readProc(path: string): string;
 }
 
-/** Docker may still be starting: for so long, where its socket cannot be seen. */
-const WAIT_MS = 10_000;
-/** `__SO_ACCEPTCON`: the socket listens. */
+/** Where Docker's listening socket is not visible: the time that a starting Docker may take. */
+const START_MS = 10_000;
+/** `__SO_ACCEPTCON`: the flag of a listening socket. */
 const LISTENS = 0x10000;
 
 export class ReplacedSocket {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #files: SocketFiles;
-  /** Where Docker listens, as it names it itself. Seen only in its own network namespace. */
+  /** Docker's own path of its listening socket. Visible only in Docker's network namespace. */
   #listeningAt: string | undefined;
-  #sinceMs: number | undefined;
+  #unlinkedSinceMs: number | undefined;
 
   constructor(path: string, clock: Clock, files: SocketFiles = realFiles) {
     this.#path = path;
@@ -35,48 +35,50 @@ export class ReplacedSocket {
     this.#files = files;
   }
 
-  /** Whether the file itself is mounted, so that it can be replaced unseen. */
+  /** Whether the file itself is mounted, so that a replacement is not visible. */
   isMounted(): boolean {
     return this.#mountedFile() !== undefined;
   }
 
-  /** The engine was reached. */
+  /** Call when the engine answered. */
   noteReached(): void {
-    this.#sinceMs = undefined;
-    // Its name may be another one where it is mounted.
+    this.#unlinkedSinceMs = undefined;
+    // The mount may give the file another name.
     const name = basename(this.#mountedFile() ?? this.#path);
     const [path, ...others] = this.#listening().filter((each) => basename(each) === name);
     this.#listeningAt = others.length === 0 ? path : undefined;
   }
 
-  /** Whether no engine can ever be reached at the path again. */
+  /** Whether no engine can become reachable at the path. */
   isUnlinked(): boolean {
     return this.#files.links(this.#path) === 0;
   }
 
   /**
-   * The engine was not reached. Whether the socket was replaced, and Docker listens on the new one: a restart policy
-   * starts us again no sooner than that.
+   * Call when the engine did not answer. True if the socket was replaced and Docker listens on the new one. A restart of
+   * this process before that would not find Docker either.
    */
   isReplaced(): boolean {
     if (!this.isUnlinked()) {
-      this.#sinceMs = undefined;
+      this.#unlinkedSinceMs = undefined;
       return false;
     }
     if (this.#listeningAt !== undefined) return this.#listening().includes(this.#listeningAt);
     const nowMs = this.#clock.monotonicMs();
-    this.#sinceMs ??= nowMs;
-    return nowMs - this.#sinceMs >= WAIT_MS;
+    this.#unlinkedSinceMs ??= nowMs;
+    return nowMs - this.#unlinkedSinceMs >= START_MS;
   }
 
-  /** The file that is mounted at the path: id, parent, device, file, place, ... */
+  /** The file that is mounted at the path. Fields of a line: id, parent, device, file, mount point, ... */
   #mountedFile(): string | undefined {
-    const place = this.#files.realPath(this.#path);
+    const mountPoint = this.#files.realPath(this.#path);
     const mounts = this.#files.readProc('/proc/self/mountinfo').split('\n');
-    return mounts.map((line) => line.split(' ')).findLast((fields) => fields[4] === place)?.[3];
+    return mounts
+      .map((line) => line.split(' '))
+      .findLast((fields) => fields[4] === mountPoint)?.[3];
   }
 
-  /** Paths of the sockets that listen: address, references, protocol, flags, type, state, inode, path. */
+  /** Paths of listening sockets. Fields of a line: address, references, protocol, flags, type, state, inode, path. */
   #listening(): readonly string[] {
     const lines = this.#files.readProc('/proc/net/unix').split('\n');
     return lines.flatMap((line) => {

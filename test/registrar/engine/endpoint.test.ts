@@ -121,10 +121,10 @@ test('what cannot work names the setting and the way out', () => {
   const context = (docker: object): Files => contextFiles('c', docker);
   const c = { DOCKER_CONTEXT: 'c' };
   const rows: readonly (readonly [string | undefined, Env, Files, string, RegExp])[] = [
-    ['ssh://root@h', {}, {}, '--docker-host', /ssh:\/\/ is not spoken; forward the socket/],
-    [undefined, { DOCKER_HOST: 'ssh://h' }, {}, 'DOCKER_HOST', /not spoken/],
-    ['npipe:////./pipe/docker_engine', {}, {}, '--docker-host', /pipes are not spoken/],
-    ['fd://', {}, {}, '--docker-host', /fd:\/\/ is not known; write unix:/],
+    ['ssh://root@h', {}, {}, '--docker-host', /ssh:\/\/ is not supported; forward the socket/],
+    [undefined, { DOCKER_HOST: 'ssh://h' }, {}, 'DOCKER_HOST', /not supported/],
+    ['npipe:////./pipe/docker_engine', {}, {}, '--docker-host', /pipes are not supported/],
+    ['fd://', {}, {}, '--docker-host', /fd:\/\/ is not supported; write unix:/],
     ['/var/run/docker.sock', {}, {}, '--docker-host', /write unix:\/\/\/var\/run\/docker\.sock/],
     ['unix://var/run/docker.sock', {}, {}, '--docker-host', /relative; write unix:\/\/\/PATH/],
     ['tcp://', {}, {}, '--docker-host', /is not HOST:PORT/],
@@ -139,7 +139,7 @@ test('what cannot work names the setting and the way out', () => {
     ['tcp://h', VERIFY, { '/c/ca.pem': 'CA', '/c/key.pem': 'K' }, 'DOCKER_CERT_PATH', /cert\.pem/],
     [undefined, c, {}, 'DOCKER_CONTEXT', /no context "c" .*docker context ls/],
     [undefined, c, context({}), 'DOCKER_CONTEXT', /names no Docker host/],
-    [undefined, c, context({ Host: 'ssh://h' }), 'DOCKER_CONTEXT: context "c"', /not spoken/],
+    [undefined, c, context({ Host: 'ssh://h' }), 'DOCKER_CONTEXT: context "c"', /not supported/],
     [undefined, c, context({ Host: 'tcp://h', SkipTLSVerify: true }), 'DOCKER_CONTEXT', /verif/],
     [undefined, {}, { [`${CONFIG}/config.json`]: '{' }, `${CONFIG}/config.json`, /is not JSON/],
   ];
