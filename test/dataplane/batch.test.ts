@@ -77,7 +77,7 @@ function setUp(family: 4 | 6 = 4, packetInfo = false) {
   return { kernel, counters, batch: new Batch(kernel, socket(family, packetInfo), 1232) };
 }
 
-test('each reply goes to where its packet came from, again and again', () => {
+test('Each reply of a batch goes to the source of its packet, also in later batches', () => {
   const { kernel, counters, batch } = setUp();
   for (const size of [1, BATCH_PACKETS, 3]) {
     const packets = numbered(size);
@@ -97,7 +97,7 @@ test('each reply goes to where its packet came from, again and again', () => {
   assert.equal(counters[Single.sent], 1 + BATCH_PACKETS + 3);
 });
 
-test('after a short reply a long packet is read whole', () => {
+test('A batch receives a long packet whole after a short reply', () => {
   const { kernel, counters, batch } = setUp();
   for (const text of ['a b', `${'long '.repeat(300)}packet`, 'c d']) {
     kernel.sent.length = 0;
@@ -107,7 +107,7 @@ test('after a short reply a long packet is read whole', () => {
   }
 });
 
-test('more packets than a batch holds wait for the next', () => {
+test('Packets beyond the size of a batch wait for the next batch', () => {
   const { kernel, counters, batch } = setUp();
   kernel.arriving.push(...numbered(BATCH_PACKETS + 5));
   turnRound(batch, counters);
@@ -117,7 +117,7 @@ test('more packets than a batch holds wait for the next', () => {
   assert.equal(kernel.errno(), errno.EAGAIN);
 });
 
-test('packets without a reply are left out', () => {
+test('A batch sends nothing for packets without a reply', () => {
   const { kernel, counters, batch } = setUp();
   for (const skip of [(i: number) => i % 3 === 0, (i: number) => i > 20, () => true]) {
     kernel.sent.length = 0;
@@ -136,7 +136,7 @@ test('packets without a reply are left out', () => {
   }
 });
 
-test('what the kernel does not take at once it is given again', () => {
+test('A batch sends the replies again that the kernel did not accept at once', () => {
   const { kernel, counters, batch } = setUp();
   kernel.arriving.push(...numbered(20));
   kernel.sendSteps.push({ takes: 7 }, { errno: errno.EINTR }, { takes: 1 });
@@ -165,7 +165,7 @@ const REFUSALS: readonly [string, number, DropReason][] = [
 ];
 
 for (const [name, number, reason] of REFUSALS) {
-  test(`${name} costs one reply, counted as ${reason}`, () => {
+  test(`A batch loses one reply to ${name} and counts it as ${reason}`, () => {
     const { kernel, counters, batch } = setUp();
     kernel.arriving.push(...numbered(5));
     kernel.sendSteps.push({ takes: 2 }, { errno: number });
@@ -179,7 +179,7 @@ for (const [name, number, reason] of REFUSALS) {
   });
 }
 
-test('a packet too long for its place is cut, and harms nobody', () => {
+test('A batch truncates a packet that is too long and keeps the other packets intact', () => {
   const { kernel, counters, batch } = setUp();
   kernel.arriving.push(
     datagram('first one', '192.0.2.1', 1),
@@ -190,7 +190,7 @@ test('a packet too long for its place is cut, and harms nobody', () => {
   assert.deepEqual(textsOf(kernel.sent), ['one first', 'x'.repeat(PACKET_OCTETS), 'one last']);
 });
 
-test('a reply leaves from the IPv4 address that was asked, by any interface', () => {
+test('A reply leaves from the IPv4 address to which its query was sent, by any interface', () => {
   const { kernel, counters, batch } = setUp(4, true);
   const info = control(
     SOL_IP,
@@ -210,7 +210,7 @@ test('a reply leaves from the IPv4 address that was asked, by any interface', ()
   );
 });
 
-test('of IPv6 only a link-local address keeps its interface', () => {
+test('A reply keeps the interface of its query only for link-local IPv6 addresses', () => {
   const { kernel, counters, batch } = setUp(6, true);
   const infoOf = (...start: readonly number[]): Uint8Array => {
     const address = [...start, ...new Array<number>(16 - start.length).fill(1)];
@@ -227,7 +227,7 @@ test('of IPv6 only a link-local address keeps its interface', () => {
   );
 });
 
-test('a control message of another kind is not sent back', () => {
+test('A batch does not send back control messages of other kinds', () => {
   const { kernel, counters, batch } = setUp(4, true);
   kernel.arriving.push(
     datagram('a b', '192.0.2.1', 1, control(1, 29, 32, [1])),

@@ -132,7 +132,7 @@ const step = fc.oneof(
 
 const maxUdpOctets = fc.constantFrom(512, 1232, 1400, 4096);
 
-test('the table answers as the zone does, whatever changes in between', () => {
+test('The answer table and the zone give the same answers through all changes', () => {
   let compared = 0;
   fc.assert(
     fc.property(maxUdpOctets, fc.array(step, { minLength: 20, maxLength: 60 }), (most, steps) => {
@@ -267,7 +267,7 @@ function inOrder(rrs: readonly Rr[]): string[] {
   return rrs.map(printRr).sort();
 }
 
-test('as many questions a second as are to be logged are left to the main thread', () => {
+test('The workers leave as many queries a second to the main thread as the query log records', () => {
   const zone = zoneWithSets();
   const packet = encodeQuery({
     id: 1,

@@ -66,8 +66,8 @@ async function connectTo(port: number): Promise<void> {
   await Promise.all(Array.from({ length: CLIENTS }, one));
 }
 
-describe('an address', { skip }, () => {
-  it('is not shared with who does not join, over either transport', () => {
+describe('takeover of an address', { skip }, () => {
+  it('An address is not shared with a server without --takeover, over UDP or TCP', () => {
     const [udp] = maker().open(ANY, 1);
     assert.ok(udp !== undefined);
     const address = { address: udp.address, port: udp.port };
@@ -83,7 +83,7 @@ describe('an address', { skip }, () => {
     libc.close(maker().openStream(address, true));
   });
 
-  it('over UDP goes to the successor, all of it and at once', async () => {
+  it('All UDP packets to an address go to the successor at once', async () => {
     const old = maker().open(ANY, 2);
     const { port } = old[0] ?? assert.fail();
     const next = maker().open({ ...ANY, port }, 2, true);
@@ -101,7 +101,7 @@ describe('an address', { skip }, () => {
     assert.equal(sum(before), had);
   });
 
-  it('over TCP goes to the successor, and stays where there is none', async () => {
+  it('New TCP connections to an address go to the successor, and stay without one', async () => {
     const first = maker().openStream(ANY);
     const before = await accepting(first);
     const { port } = before.server.address() as net.AddressInfo;
@@ -118,7 +118,7 @@ describe('an address', { skip }, () => {
     assert.equal(after.count, 2 * CLIENTS);
   });
 
-  it('has a successor only when another process has both transports of it', async () => {
+  it('An address on which only this process listens has no successor', async () => {
     const own = await accepting(maker().openStream(ANY));
     const { port } = own.server.address() as net.AddressInfo;
     assert.equal(await hasSuccessor([{ ...ANY, port }]), false);

@@ -37,7 +37,7 @@ function zoneOf(services: Readonly<Record<string, unknown>>) {
   };
 }
 
-describe('a change takes away', () => {
+describe('changes', () => {
   const services = {
     'web/a': { host: '192.0.2.1' },
     'web/b': { host: '192.0.2.2' },
@@ -59,21 +59,21 @@ describe('a change takes away', () => {
   const left = (zone: ReturnType<typeof published>): string[] =>
     all.filter((name) => zone.held(name) !== undefined);
 
-  it('the answers of its owner, of the names above, and of aliases to them', () => {
+  it('A change invalidates the answers of its owner name, of the names above, and of aliases to these', () => {
     const zone = published();
     zone.put('web/a', { host: '192.0.2.9' });
     assert.deepEqual(left(zone), ['b.web', 'a.db', 'db', 'mail']);
     assert.ok(zone.held('mail', 'SRV'), 'its target is elsewhere');
   });
 
-  it('an SRV with the address of another name', () => {
+  it('A change invalidates an SRV answer with the changed name’s address', () => {
     const zone = published();
     zone.put('db/a', { host: '192.0.2.9' });
     assert.deepEqual(left(zone), ['a.web', 'b.web', 'web', 'www']);
     assert.equal(zone.held('mail', 'SRV'), undefined);
   });
 
-  it('what rests on a name that was not there', () => {
+  it('A change invalidates answers that depend on a missing name', () => {
     const zone = published();
     assert.ok(zone.held('lost', 'SRV'));
     zone.put('nowhere', { host: '192.0.2.9' });
@@ -81,7 +81,7 @@ describe('a change takes away', () => {
     assert.deepEqual(left(zone), all);
   });
 
-  it('names that are gone, with those above that nothing is below any more', () => {
+  it('A delete removes its name and the names above that have no names below any more', () => {
     const zone = published();
     zone.delete('db/a');
     assert.deepEqual(zone.held('a.db'), []);
@@ -90,7 +90,7 @@ describe('a change takes away', () => {
     assert.equal(zone.held('mail', 'SRV'), undefined);
   });
 
-  it('nothing when it is below another name', () => {
+  it('A change invalidates no answer of a name that it is not below', () => {
     const zone = published();
     zone.put('other/name/far/below', { host: '192.0.2.4' });
     assert.deepEqual(left(zone), all);
@@ -100,7 +100,7 @@ describe('a change takes away', () => {
 });
 
 describe('the table', () => {
-  it('never misses a name that goes and comes back in one step', () => {
+  it('The table never denies a name that is deleted and put in one batch of changes', () => {
     const zone = zoneOf({ 'web/a': { host: '192.0.2.1' } });
     zone.zone.apply([
       zone.zone.change('local/skydns/web/a', undefined),
@@ -113,7 +113,7 @@ describe('the table', () => {
     assert.equal(zone.zone.table.stats.names, 5, 'the root, local, the apex, web and b.web');
   });
 
-  it('grows by no question but those that names can have', () => {
+  it('The table grows only by questions that existing names can answer', () => {
     const zone = zoneOf({ 'web/a': { host: '192.0.2.1' } });
     const types = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'SOA', 'ANY'];
     const ask = (name: string, type: string): void => {
@@ -129,7 +129,7 @@ describe('the table', () => {
     assert.deepEqual(zone.held('a.web', 'TYPE999'), [], 'NODATA of any type is one');
   });
 
-  it('shows the hour in SOAs without being asked to', () => {
+  it('The table updates the hour in SOA records by itself', () => {
     const { zone, ...asked } = zoneOf({});
     const serial = () => {
       const reply = zone.fast(queryOf('missing.skydns.local.', 'A'));
@@ -144,7 +144,7 @@ describe('the table', () => {
     assert.ok(asked);
   });
 
-  it('shows the hour in the SOA of an apex when somebody sets the clock', () => {
+  it('The table updates the hour in an apex’s SOA when the system clock is set', () => {
     const { zone } = zoneOf({});
     const asked = queryOf('skydns.local.', 'SOA');
     zone.publish(asked);
@@ -156,7 +156,7 @@ describe('the table', () => {
     assert.deepEqual(zone.fast(asked), zone.slow(asked));
   });
 
-  it('keeps nothing of what goes', () => {
+  it('The table keeps nothing of deleted names', () => {
     const zone = zoneOf({ target: { host: '192.0.2.1' } });
     const level = zone.zone.table.stats.usedOctets;
     for (let i = 0; i < 2_000; i++) {
@@ -196,7 +196,7 @@ describe('the TTL of a lease', () => {
     return { zone, lease, publish };
   }
 
-  it('falls with every second, without another look at the zone', () => {
+  it('The TTL of a leased record falls every second without a new answer', () => {
     const { zone } = leased(100);
     const ttls = [0, 400, 500, 1000, 8000].map((ms) => {
       zone.nowMs += ms;
@@ -205,7 +205,7 @@ describe('the TTL of a lease', () => {
     assert.deepEqual(ttls, [100, 100, 99, 98, 90]);
   });
 
-  it('is worked out anew before a renewal could matter', () => {
+  it('The answer of a leased record is computed again before a renewal can matter', () => {
     const { zone, lease, publish } = leased(40);
     let longest = 0;
     for (let second = 0; second < 200; second++) {
@@ -222,7 +222,7 @@ describe('the TTL of a lease', () => {
     assert.ok(longest > 35);
   });
 
-  it('never falls below the least, and never rests on a life that is not known', () => {
+  it('The TTL of a leased record never falls below the minimum and needs a known lease', () => {
     const { zone, publish } = leased(2);
     zone.nowMs += 60_000;
     assert.equal(ttl(zone), undefined);
@@ -238,7 +238,7 @@ describe('the TTL of a lease', () => {
 });
 
 describe('dependents', () => {
-  it('are kept for as long as there is an answer that rests on something', () => {
+  it('Dependents are kept as long as an answer depends on them', () => {
     const dependents = new Dependents();
     const node = new Node('a', undefined);
     dependents.add(7, [node, 'missing.']);
@@ -255,10 +255,10 @@ describe('dependents', () => {
   });
 });
 
-describe('what is not ours to promise', () => {
+describe('answers from other servers', () => {
   const www = 'www.skydns.local.';
 
-  it('others saying that a name does not exist is believed for a second', () => {
+  it('The table does not keep another server’s NXDOMAIN, and keeps its records for at most a second', () => {
     const zone = new FastZone();
     zone.put('local/skydns/www', { host: 'x.example.com' });
     zone.setFreshness('synced');
@@ -279,7 +279,7 @@ describe('what is not ours to promise', () => {
     assert.equal(typeof zone.fast(queryOf(www, 'A')), 'number');
   });
 
-  it('what other servers said is not for questions with CD, with DO or without RD', () => {
+  it('The table does not use other servers’ answers for queries with CD, with DO or without RD', () => {
     const zone = new FastZone();
     zone.put('local/skydns/www', { host: 'x.example.com' });
     zone.put('local/skydns/own', { host: '192.0.2.1' });
@@ -300,7 +300,7 @@ describe('what is not ours to promise', () => {
     assert.deepEqual(outcomes('own.skydns.local.'), ['held', 'held', 'held', 'held']);
   });
 
-  it('a sample that has nothing does not stand for all', () => {
+  it('The table does not publish an empty sample of an aggregate', () => {
     const zone = new FastZone();
     for (let i = 0; i < 3_000; i++) {
       zone.put(`local/skydns/wide/${i}`, { host: i === 2_999 ? '2001:db8::1' : '192.0.2.1' });
@@ -314,10 +314,10 @@ describe('what is not ours to promise', () => {
   });
 });
 
-describe('names that settings give a meaning', () => {
+describe('names with a meaning in the settings', () => {
   const local = ['local.dns.skydns.local.', 'A'] as const;
 
-  it('take nothing with them when they lose it', () => {
+  it('A name that loses its meaning in the settings takes no other answer out of the table', () => {
     const zone = new FastZone({ local: name('host.skydns.local.') });
     zone.put('local/skydns/host', { host: '192.0.2.1' });
     zone.setFreshness('synced');
@@ -336,7 +336,7 @@ describe('names that settings give a meaning', () => {
     assert.deepEqual(zone.fast(queryOf(...local)), zone.slow(queryOf(...local)), 'NXDOMAIN');
   });
 
-  it('are missed by no batch that began in the zones of before', () => {
+  it('A batch that began with the old zones does not deny a name of the new zones', () => {
     const zone = new FastZone({ apexes: [name('skydns.local.'), name('sub.skydns.local.')] });
     zone.setFreshness('synced');
     const apex = queryOf('sub.skydns.local.', 'A');
@@ -347,7 +347,7 @@ describe('names that settings give a meaning', () => {
     assert.deepEqual(zone.fast(apex), zone.slow(apex));
   });
 
-  it('may be the root', () => {
+  it('The root can be a zone of the table', () => {
     const zone = new FastZone({ apexes: [[]] });
     zone.put('web', { host: '192.0.2.1' });
     zone.setFreshness('synced');
@@ -361,8 +361,8 @@ describe('names that settings give a meaning', () => {
   });
 });
 
-describe('a table without room', () => {
-  it('takes names in when there is some again', () => {
+describe('a full table', () => {
+  it('A full table adds names when it has room again', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
     while (zone.table.stats.withoutRoom === 0) zone.put(`local/skydns/n${names++}`, {});
@@ -376,7 +376,7 @@ describe('a table without room', () => {
     assert.equal(zone.fast(queryOf(`n${names - 1}.skydns.local.`, 'A')), Outcome.PENDING);
   });
 
-  it('denies no name that it has no room for, an apex among them', () => {
+  it('A full table denies no name that it has no room for, not even an apex', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
     while (zone.table.stats.withoutRoom === 0) zone.put(`local/skydns/n${names++}`, {});

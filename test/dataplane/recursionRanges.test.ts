@@ -33,7 +33,7 @@ const range = address.chain((text) =>
     .map((prefixLength): Cidr => ({ address: text, prefixLength })),
 );
 
-test('the octets of an address are judged as its text is', () => {
+test('The recursion ranges treat the octets of an address like its text', () => {
   fc.assert(
     fc.property(fc.array(range, { maxLength: 4 }), fc.array(address), (ranges, addresses) => {
       const expected = recursionRule(ranges);
@@ -48,7 +48,7 @@ test('the octets of an address are judged as its text is', () => {
   );
 });
 
-test('the default is loopback and private addresses', () => {
+test('The default recursion ranges are loopback and private addresses', () => {
   const ranges = new RecursionRanges(DEFAULT_RECURSION_RANGES);
   for (const inside of ['127.0.0.1', '10.255.0.1', '172.31.0.1', '192.168.1.1', '::1', 'fd00::1'])
     assert.ok(has(ranges, inside), inside);
@@ -59,7 +59,7 @@ test('the default is loopback and private addresses', () => {
     assert.ok(!has(ranges, outside), outside);
 });
 
-test('everybody and nobody are ranges too', () => {
+test('The recursion ranges can allow every client or none', () => {
   const everybody = new RecursionRanges(cidrs('0.0.0.0/0', '::/0'));
   const nobody = new RecursionRanges([]);
   for (const text of ['0.0.0.0', '255.255.255.255', '::', 'ffff::ffff', '::ffff:1.2.3.4']) {

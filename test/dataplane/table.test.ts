@@ -58,7 +58,7 @@ const LASTING = 1_000;
 const READERS = 2;
 const READS = 10_000_000;
 
-test('ten million reads beside a writer that changes everything see no torn answer', async (t) => {
+test('Ten million reads beside a writer that changes everything see no torn answer', async (t) => {
   const table = tableOf(64 * MIB);
   const tally = new SharedArrayBuffer(Tally.WORDS * 4);
   const counts = new Int32Array(tally);
@@ -122,7 +122,7 @@ function startReader(t: TestContext, reading: TableReading): Promise<unknown> {
   return once(thread, 'exit');
 }
 
-test('memory is back at its level after a million changes', () => {
+test('The table’s memory is back at its level after a million changes', () => {
   const table = tableOf(16 * MIB);
   const records = Array.from({ length: 100 }, (_, id) => table.add(checkedName(id)));
   const answers = Array.from({ length: 500 }, (_, filling) => checkedAnswer(1, filling, 1));
@@ -148,7 +148,7 @@ test('memory is back at its level after a million changes', () => {
   assert.equal(table.stats.withoutRoom, 0);
 });
 
-test('every name is found while the index grows and shrinks', () => {
+test('Readers find every name while the index grows and shrinks', () => {
   const table = tableOf(64 * MIB);
   const find = openTable(table);
   const records: number[] = [];
@@ -169,7 +169,7 @@ test('every name is found while the index grows and shrinks', () => {
   assert.equal(table.stats.names, 30_000);
 });
 
-test('an index that shrinks has room for all that comes meanwhile', () => {
+test('A shrinking index has room for all names that are added meanwhile', () => {
   const table = tableOf(64 * MIB);
   const find = openTable(table);
   const many = Array.from({ length: 40_000 }, (_, id) => table.add(checkedName(id)));
@@ -185,7 +185,7 @@ test('an index that shrinks has room for all that comes meanwhile', () => {
   assert.equal(table.stats.names, 1);
 });
 
-test('answers that no longer hold make room for others', () => {
+test('Expired answers make room for others', () => {
   const table = tableOf(1);
   const records = Array.from({ length: 100 }, (_, id) => table.add(checkedName(id)));
   const fill = (): number => {
@@ -208,7 +208,7 @@ test('answers that no longer hold make room for others', () => {
   assert.ok(fill() >= most * 0.9);
 });
 
-test('a full table refuses, says so, and calls no name missing that it had no room for', () => {
+test('A full table refuses names, reports it, and denies none of them', () => {
   const table = tableOf(1); // the least there is
   const find = openTable(table);
   const records: number[] = [];
@@ -229,7 +229,7 @@ test('a full table refuses, says so, and calls no name missing that it had no ro
   assert.equal(find(1), 'whole');
 });
 
-test('an answer that does not fit is refused and counted, and the one before is kept', () => {
+test('The table refuses and counts an answer that does not fit and keeps the previous one', () => {
   const table = tableOf(1);
   const find = openTable(table);
   const record = table.add(checkedName(1));
@@ -240,7 +240,7 @@ test('an answer that does not fit is refused and counted, and the one before is 
   assert.equal(find(1), 'whole');
 });
 
-test('an answer of an era before, or past its time, is none', () => {
+test('The table does not give an answer of an earlier era or an expired one', () => {
   const table = tableOf(MIB);
   const find = openTable(table);
   const record = table.add(checkedName(1));
@@ -256,7 +256,7 @@ test('an answer of an era before, or past its time, is none', () => {
   assert.equal(table.has(record, 0, 0), false);
 });
 
-test('a table that is not active answers nothing', () => {
+test('A table that is not active answers nothing', () => {
   const table = tableOf(MIB);
   const find = openTable(table);
   table.publish(table.add(checkedName(1)), 0, checkedAnswer(1, 0, 1));
@@ -265,7 +265,7 @@ test('a table that is not active answers nothing', () => {
   assert.equal(find(2), Outcome.SLOW);
 });
 
-test('a block is not used again while a batch is under way that may see it', () => {
+test('The heap does not reuse a block while a batch may still read it', () => {
   const words = new Int32Array(new SharedArrayBuffer(4096));
   const released: number[] = [];
   const reclaim = new Reclaim(words, (block) => released.push(block));
@@ -288,7 +288,7 @@ test('a block is not used again while a batch is under way that may see it', () 
   assert.equal(reclaim.waitingWords, 0);
 });
 
-test('blocks never overlap, are as large as asked for, and all come back', () => {
+test('The heap’s blocks never overlap, are large enough, and are all freed', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -20, max: 3000 }), { maxLength: 200 }), (sizes) => {
       const heap = new Heap(new Int32Array(1 << 16));
@@ -313,7 +313,7 @@ test('blocks never overlap, are as large as asked for, and all come back', () =>
   );
 });
 
-test('a flood of one question whose answer is not kept leaves room for first questions', () => {
+test('A flood of one uncacheable question leaves room for new questions', () => {
   const table = tableOf(MIB);
   let nowMs = 1_000;
   const fastPath = openFastPath(table.handle, 0, counterBlock(newCounterMemory(1), 0), () => nowMs);

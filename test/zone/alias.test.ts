@@ -48,15 +48,15 @@ function cnamesOf(qname: string, type: string): string[] {
   return text(answer).filter((rr) => rr.startsWith(qname) && rr.includes(' CNAME '));
 }
 
-describe('a name with several hosts, an address, a port or a text has no CNAME', () => {
+describe('names that are no alias', () => {
   for (const qname of ['dual', 'dual6', 'two', 'rails', '1.rails', 'cn', 'note']) {
-    it(`${qname}: none for any type`, () => {
+    it(`${qname}, which has more than one host, has no CNAME for any type`, () => {
       for (const type of TYPES)
         assert.deepEqual(cnamesOf(`${qname}.skydns.local.`, type), [], type);
     });
   }
 
-  it('but the addresses of all its hosts, of either family', () => {
+  it('A name with several hosts is answered with the addresses of all its hosts, IPv4 and IPv6', () => {
     for (const [qname, type, addresses] of [
       ['dual', 'A', ['10.0.3.4', '198.51.100.7']],
       ['dual', 'AAAA', ['2001:db8::7']],
@@ -73,7 +73,7 @@ describe('a name with several hosts, an address, a port or a text has no CNAME',
     }
   });
 
-  it('and its own SRV and TXT', () => {
+  it('A name with a host and a port or a text is answered with its own SRV and TXT records', () => {
     assertResponse(respond(catalog, '1.rails.skydns.local.', 'SRV', { externals }), {
       answer: '1.rails.skydns.local. 3600 IN SRV 10 100 8080 lb.outside.example.',
       additional:
@@ -85,7 +85,7 @@ describe('a name with several hosts, an address, a port or a text has no CNAME',
   });
 });
 
-describe('a name with one host and nothing else is an alias', () => {
+describe('aliases', () => {
   for (const [qname, target, ttl] of [
     ['pure', 'web.skydns.local.', 3600],
     ['hash', 'web.skydns.local.', 3600],
@@ -93,7 +93,7 @@ describe('a name with one host and nothing else is an alias', () => {
     ['same', 'web.skydns.local.', 30],
     ['quiet', 'web.skydns.local.', 3600],
   ] as const) {
-    it(`${qname}: its CNAME answers every type`, () => {
+    it(`${qname}, which has one host and nothing else, is answered with its CNAME for every type`, () => {
       const owner = `${qname}.skydns.local.`;
       for (const type of TYPES) {
         const expected = `${owner} ${ttl} IN CNAME ${target}`;
@@ -102,7 +102,7 @@ describe('a name with one host and nothing else is an alias', () => {
     });
   }
 
-  it('gives the mail exchanges of its target', () => {
+  it('An MX query for an alias is answered with the mail exchanges of its target', () => {
     assertResponse(respond(catalog, 'mx.skydns.local.', 'MX'), {
       answer: `
         mx.skydns.local. 3600 IN CNAME post.skydns.local.
@@ -110,7 +110,7 @@ describe('a name with one host and nothing else is an alias', () => {
     });
   });
 
-  it('has an SRV to its target all the same, as in SkyDNS', () => {
+  it('An SRV query for an alias is answered with an SRV record to its target, as in SkyDNS', () => {
     assertResponse(respond(catalog, 'pure.skydns.local.', 'SRV'), {
       answer: 'pure.skydns.local. 3600 IN SRV 10 100 0 web.skydns.local.',
       additional: 'web.skydns.local. 3600 IN A 10.0.0.1',

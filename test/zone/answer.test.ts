@@ -25,7 +25,7 @@ function table(title: string, services: Services, cases: readonly Case[]): void 
   describe(title, () => {
     const catalog = catalogOf(services);
     for (const { what, q, ...expected } of cases) {
-      it(`${q}: ${what}`, () => {
+      it(`The answer to ${q}: ${what}`, () => {
         const [qname = '', type = ''] = q.split(' ');
         assertResponse(respond(catalog, qname, type), expected);
       });
@@ -364,14 +364,14 @@ table(
   ],
 );
 
-describe('reverse names that exist in the store', () => {
+describe('reverse names', () => {
   const catalog = catalogOf({
     'arpa/in-addr/172/26/0/2/41d1e77d': { host: 'web.example.org' },
     'arpa/in-addr/172/26/0/10/a/deep': { host: 'deep.example.org' },
     'arpa/in-addr/172/26/0/11/a': { host: '192.0.2.1' },
   });
 
-  it('are ours for every type, as NXDOMAIN from others would deny the PTR as well (RFC 8020)', () => {
+  it('A reverse name in the store is answered for every type, because an outside NXDOMAIN would deny its PTR too (RFC 8020)', () => {
     for (const [qname, type] of [
       ['10.0.26.172.in-addr.arpa.', 'PTR'],
       ['11.0.26.172.in-addr.arpa.', 'PTR'],
@@ -387,7 +387,7 @@ describe('reverse names that exist in the store', () => {
     assert.deepEqual(ask(catalog, '3.0.26.172.in-addr.arpa.', 'PTR'), { kind: 'elsewhere' });
   });
 
-  it('are PTR in a zone of ours too, and nothing else', () => {
+  it('A reverse name in one of the zones has a PTR record and no other', () => {
     const settings = { apexes: [name('26.172.in-addr.arpa.')] };
     const apex = '26.172.in-addr.arpa.';
     const qname = '2.0.26.172.in-addr.arpa.';
@@ -450,7 +450,7 @@ table(
 );
 
 describe('MX', () => {
-  it('takes services marked as mail, strips targets and glue, asks for outside targets', () => {
+  it('An MX answer has the services marked as mail, with target stripping, glue, and outside targets to resolve', () => {
     const catalog = catalogOf({
       'local/skydns/mail/a': { host: '10.0.0.25', priority: 50, mail: true, targetstrip: 1 },
       'local/skydns/mail/b': { host: 'mx.example.com', mail: true },
@@ -476,11 +476,11 @@ describe('MX', () => {
   });
 });
 
-describe('names outside', () => {
+describe('outside names', () => {
   const catalog = catalogOf({ 'local/skydns/www': { host: 'www.example.com', ttl: 30 } });
   const cname = 'www.skydns.local. 30 IN CNAME www.example.com.';
 
-  it('an alias brings what others answered, CNAME first', () => {
+  it('An alias to an outside name is answered with its CNAME first and then the outside records', () => {
     const externals = new Map([
       outside('www.example.com.', Type.A, [address('www.example.com.', Type.A, '192.0.2.80')]),
     ]);
@@ -489,12 +489,12 @@ describe('names outside', () => {
     assertResponse(response, { answer: `${cname}\nwww.example.com. 300 IN A 192.0.2.80` });
   });
 
-  it('NXDOMAIN elsewhere is NODATA without the CNAME, as in SkyDNS', () => {
+  it('An alias whose outside target is NXDOMAIN is NODATA without the CNAME, as in SkyDNS', () => {
     const nxdomain = new Map([outside('www.example.com.', Type.A, [], Rcode.NXDOMAIN)]);
     assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nxdomain }), {});
   });
 
-  it('no reply is SERVFAIL, never NODATA', () => {
+  it('An alias whose outside target gets no reply is SERVFAIL and never NODATA', () => {
     const key = externalKey(name('www.example.com.'), Type.A);
     const failed = new Map<string, External>([[key, { kind: 'failed' }]]);
     const response = respond(catalog, 'www.skydns.local.', 'A', { externals: failed });
@@ -502,7 +502,7 @@ describe('names outside', () => {
     assert.equal(response.extendedError?.code, 22);
   });
 
-  it("a name in none of our zones is somebody else's", () => {
+  it('A name outside the zones is not decided by the zone', () => {
     assert.deepEqual(ask(catalog, 'www.example.com.', 'A'), { kind: 'elsewhere' });
     assert.deepEqual(ask(catalog, 'notskydns.local.', 'A'), { kind: 'elsewhere' });
     assert.deepEqual(ask(catalog, '2.0.0.10.in-addr.arpa.', 'PTR'), { kind: 'elsewhere' });
@@ -510,7 +510,7 @@ describe('names outside', () => {
 });
 
 describe('apex, zones and local', () => {
-  it("addresses of the apex are those at apex.dns, else the whole zone's", () => {
+  it('The apex has the addresses below apex.dns, or else those of the whole zone', () => {
     const services = { 'local/skydns/x': { host: '10.0.0.1' } };
     assertResponse(respond(catalogOf(services), 'skydns.local.', 'A'), {
       answer: 'skydns.local. 3600 IN A 10.0.0.1',
@@ -522,7 +522,7 @@ describe('apex, zones and local', () => {
     assertResponse(respond(withApex, 'skydns.local.', 'AAAA'), {});
   });
 
-  it('the longest apex wins, and its SOA is the one in negative answers', () => {
+  it('The longest matching apex answers, and its SOA is in negative answers', () => {
     const settings = { apexes: [name('local.'), name('skydns.local.')] };
     const catalog = catalogOf({
       'local/skydns/x': { host: '10.0.0.1' },
@@ -532,7 +532,7 @@ describe('apex, zones and local', () => {
     assertResponse(respond(catalog, 'y.local.', 'AAAA', { settings }), {}, 'local.');
   });
 
-  it('local.dns.<apex> is the configured name under its own owner', () => {
+  it('local.dns.<apex> has the records of the configured local name under its own owner name', () => {
     const catalog = catalogOf({ 'local/skydns/host1': { host: '10.0.0.1' } });
     const settings = { local: name('host1.skydns.local.') };
     assertResponse(respond(catalog, 'local.dns.skydns.local.', 'A', { settings }), {
@@ -541,7 +541,7 @@ describe('apex, zones and local', () => {
     assertResponse(respond(catalog, 'local.dns.skydns.local.', 'A'), { rcode: 'NXDOMAIN' });
   });
 
-  it('a value above others can win or join', () => {
+  it('A value above others is hidden by them, hides them or joins them as parentValue says', () => {
     const catalog = catalogOf({
       'local/skydns/web': { host: '10.0.0.1' },
       'local/skydns/web/a': { host: '10.0.0.2' },
@@ -559,15 +559,15 @@ describe('apex, zones and local', () => {
 describe('TTL', () => {
   const leases = { 'local/skydns/a': { id: '1', ttlSeconds: 60, expiresAtMs: 60_000 } };
   const services = (ttl: number) => ({ 'local/skydns/a': { host: '10.0.0.1', ttl } });
-  for (const [what, ttl, nowMs, expected] of [
-    ['a fresh lease counts in full', 0, 0, 60],
-    ['what is left of the lease', 0, 30_500, 30],
-    ['the record when it is less', 10, 0, 10],
-    ['the lease when it is less', 100, 0, 60],
-    ['a lease at its end is worth a second, not the default', 0, 61_000, 1],
-    ['the same with a TTL of its own', 100, 61_000, 1],
+  for (const [title, ttl, nowMs, expected] of [
+    ['The TTL of a record with a fresh lease is the whole lease', 0, 0, 60],
+    ['The TTL of a leased record is the rest of the lease', 0, 30_500, 30],
+    ['The TTL of a leased record is its own TTL when that is less', 10, 0, 10],
+    ['The TTL of a leased record is the lease when its own TTL is more', 100, 0, 60],
+    ['The TTL of a record whose lease has ended is one second and not the default', 0, 61_000, 1],
+    ['The TTL of a record with its own TTL whose lease has ended is one second', 100, 61_000, 1],
   ] as const) {
-    it(what, () => {
+    it(title, () => {
       const catalog = catalogOf(services(ttl), leases);
       assertResponse(respond(catalog, 'a.skydns.local.', 'A', { nowMs }), {
         answer: `a.skydns.local. ${expected} IN A 10.0.0.1`,
@@ -575,12 +575,12 @@ describe('TTL', () => {
     });
   }
 
-  for (const [what, ttl, expected] of [
-    ['a lease that is not known yet is worth some seconds', 0, 5],
-    ['the record when it is less than those', 2, 2],
-    ['those when the record has more', 100, 5],
+  for (const [title, ttl, expected] of [
+    ['The TTL of a record with an unknown lease is a few seconds', 0, 5],
+    ['The TTL of a record with an unknown lease is its own TTL when that is less', 2, 2],
+    ['The TTL of a record with an unknown lease is a few seconds when its own TTL is more', 100, 5],
   ] as const) {
-    it(what, () => {
+    it(title, () => {
       const unknown = { id: '1', ttlSeconds: undefined, expiresAtMs: undefined };
       const catalog = catalogOf(services(ttl), { 'local/skydns/a': unknown });
       assertResponse(respond(catalog, 'a.skydns.local.', 'A', { nowMs: 0 }), {
@@ -589,7 +589,7 @@ describe('TTL', () => {
     });
   }
 
-  it('is one for the whole RRset (RFC 2181)', () => {
+  it('All records of an RRset have the same TTL (RFC 2181)', () => {
     const catalog = catalogOf({
       'local/skydns/w/a': { host: '10.0.0.1', ttl: 30 },
       'local/skydns/w/b': { host: '10.0.0.2', ttl: 7200 },
@@ -606,14 +606,14 @@ describe('TTL', () => {
 
 describe('classes', () => {
   const view = viewOf(catalogOf({}));
-  it('CH tells who answers but not the version; the rest is SERVFAIL', () => {
+  it('A CH query for the version is answered without a version number, and other CH queries are SERVFAIL', () => {
     const version = answer(view, question('VERSION.bind.', 'TXT', Class.CH));
     assert.ok(version.kind === 'response');
     assert.deepEqual(text(version.response.answer), ['VERSION.bind. 0 CH TXT "soradns"']);
     const other = answer(view, question('local.dns.skydns.local.', 'A', Class.CH));
     assert.ok(other.kind === 'response' && other.response.rcode === Rcode.SERVFAIL);
   });
-  it('HS is refused', () => {
+  it('HS queries are refused', () => {
     const hesiod = answer(view, question('skydns.local.', 'A', Class.HS));
     assert.ok(hesiod.kind === 'response' && hesiod.response.rcode === Rcode.REFUSED);
   });

@@ -17,8 +17,8 @@ function many(count: number, of: (i: number) => readonly [string, unknown]): Ser
   return Object.fromEntries(Array.from({ length: count }, (_, i) => of(i)));
 }
 
-describe('more services than a question looks at', () => {
-  it('a thousand names that lead to one address give that address', () => {
+describe('large aggregates', () => {
+  it('A thousand aliases to one address are answered with that address', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: 'one.skydns.local', port: i }]),
       'local/skydns/one': { host: '10.0.0.1' },
@@ -28,7 +28,7 @@ describe('more services than a question looks at', () => {
     });
   });
 
-  it('an alias with a thousand targets is answered from some of them, and every sample start follows others', () => {
+  it('A name with a thousand aliases is answered from a sample of them, which differs with each sample start', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
       ...many(1_000, (i) => [`local/skydns/h${i}`, { host: `10.0.${i >> 8}.${i & 255}` }]),
@@ -39,7 +39,7 @@ describe('more services than a question looks at', () => {
     assert.notDeepEqual(first.answer.map(printRdata), second.answer.map(printRdata));
   });
 
-  it('one address among many texts is found', () => {
+  it('An A query finds the one address among many texts', () => {
     const catalog = catalogOf({
       ...many(1_500, (i) => [`local/skydns/notes/${i}`, { text: `${i}` }]),
       'local/skydns/notes/web': { host: '10.0.0.1' },
@@ -51,7 +51,7 @@ describe('more services than a question looks at', () => {
     }
   });
 
-  it('the group of the shallowest holds for a sample too', () => {
+  it('A sample also keeps to the group of its shallowest service', () => {
     const catalog = catalogOf({
       'local/skydns/dom/a': { host: '10.9.9.9', group: 'g' },
       ...many(2_000, (i) => [
@@ -65,7 +65,7 @@ describe('more services than a question looks at', () => {
     }
   });
 
-  it('SRV to a thousand names inside is answered, with the addresses of some', () => {
+  it('SRV records to a thousand names of the zone are answered with the addresses of some of them', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
       ...many(1_000, (i) => [`local/skydns/h${i}`, { host: '10.0.0.1' }]),
@@ -77,7 +77,7 @@ describe('more services than a question looks at', () => {
 });
 
 describe('duplicates', () => {
-  it('are no reason to exchange mail at another name than the one marked for mail', () => {
+  it('A duplicate without the mail mark does not replace the mail exchange with the mark', () => {
     const catalog = catalogOf({
       'local/skydns/m/a': { host: '10.0.0.25' },
       'local/skydns/m/b': { host: '10.0.0.25', mail: true, ttl: 30 },
@@ -88,7 +88,7 @@ describe('duplicates', () => {
     });
   });
 
-  it('are seen through spelling', () => {
+  it('Duplicate hosts are recognized in different spellings', () => {
     const catalog = catalogOf({
       'local/skydns/v6/a': { host: '2001:db8::1' },
       'local/skydns/v6/b': { host: '2001:DB8:0::1' },
@@ -102,7 +102,7 @@ describe('duplicates', () => {
     assert.deepEqual(answer.map(printRdata), ['10 100 0 Web.example.com.']);
   });
 
-  it('live as long as the longest-lived', () => {
+  it('Duplicates have the TTL of the longest-lived one', () => {
     const services = {
       'local/skydns/l/a': { host: '10.0.0.1' },
       'local/skydns/l/b': { host: '10.0.0.1' },
@@ -119,7 +119,7 @@ describe('duplicates', () => {
 });
 
 describe('apexes', () => {
-  it('have addresses, never a CNAME beside their SOA', () => {
+  it('An apex has addresses and never a CNAME beside its SOA', () => {
     const catalog = catalogOf({
       'local/skydns/only': { host: 'web.example.org' },
       'org/example/web': { host: '10.0.0.1' },
@@ -131,7 +131,7 @@ describe('apexes', () => {
     assertResponse(respond(catalog, 'skydns.local.', 'CNAME', { settings }), {});
   });
 
-  it('keep what is below dns to themselves, also from a domain above', () => {
+  it('The names below dns of an apex are not in its aggregate, nor in that of a domain above', () => {
     const settings = { apexes: [name('local.'), name('skydns.local.')] };
     const catalog = catalogOf({
       'local/skydns/dns/ns/a': { host: '10.9.9.1' },
@@ -145,7 +145,7 @@ describe('apexes', () => {
 });
 
 describe('TTL', () => {
-  it('of a lease for centuries fits the wire', () => {
+  it('The TTL of a lease of centuries fits into a record', () => {
     const lease = { id: '1', ttlSeconds: 9e9, expiresAtMs: 9e12 };
     const catalog = catalogOf(
       { 'local/skydns/a': { host: '10.0.0.1' } },
@@ -157,13 +157,13 @@ describe('TTL', () => {
   });
 });
 
-describe('an RRset that would not fit any message', () => {
+describe('oversized RRsets', () => {
   const long = 'registrator-host-0000-rails-8080-and-more-of-the-same';
   const catalog = catalogOf(
     many(1_000, (i) => [`local/skydns/srv/${long}-${i}/prod`, { host: '10.0.0.1', port: i + 1 }]),
   );
 
-  it('an SRV set too large for a message is answered in part, each sample start another part, with weights over that part', () => {
+  it('An oversized SRV RRset is answered in part, which differs with each sample start and has weights of its own', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 6; i++) {
       const { answer } = respond(catalog, 'srv.skydns.local.', 'SRV', {
@@ -175,7 +175,7 @@ describe('an RRset that would not fit any message', () => {
     assert.equal(seen.size, 1_000);
   });
 
-  it('is whole over TCP as far as it goes', () => {
+  it('An oversized RRset is answered over TCP as far as it fits', () => {
     const { answer, additional } = respond(catalog, 'srv.skydns.local.', 'SRV');
     const asked = question('srv.skydns.local.', 'SRV');
     const query = { id: 1, recursionDesired: true, checkingDisabled: false, question: asked };
@@ -185,7 +185,7 @@ describe('an RRset that would not fit any message', () => {
     assert.equal(decodeMessage(reply)?.answer.length, answer.length);
   });
 
-  it('of texts is a part of them', () => {
+  it('An oversized TXT RRset is answered in part', () => {
     const texts = catalogOf(
       many(300, (i) => [`local/skydns/t/${i}`, { text: `${i} ${'x'.repeat(5_000)}` }]),
     );

@@ -55,7 +55,7 @@ function sections(services: Services, qname: string, type: string, asked: Asked 
   return { rcode, answer: text(answer), authority: text(authority) };
 }
 
-describe('a chain that ends without data keeps its CNAMEs and says whose denial it is', () => {
+describe('chains that end without data', () => {
   const services = {
     'local/skydns/int': { host: 'web.skydns.local' },
     'local/skydns/far': { host: 'int.skydns.local' },
@@ -67,7 +67,7 @@ describe('a chain that ends without data keeps its CNAMEs and says whose denial 
   };
   const int = 'int.skydns.local. 3600 IN CNAME web.skydns.local.';
 
-  it('inside our zones with the SOA of the zone', () => {
+  it('A chain that ends without data in the zone keeps its CNAMEs and has the SOA of the zone', () => {
     assert.deepEqual(sections(services, 'int.skydns.local.', 'AAAA'), {
       rcode: Rcode.NOERROR,
       answer: [int],
@@ -80,14 +80,14 @@ describe('a chain that ends without data keeps its CNAMEs and says whose denial 
     });
   });
 
-  it('in another of our zones with the SOA of that one', () => {
+  it('A chain that ends without data in another of the zones has the SOA of that zone', () => {
     const settings = { apexes: [name('skydns.local.'), name('example.org.')] };
     const { answer, authority } = sections(services, 'zones.skydns.local.', 'AAAA', { settings });
     assert.deepEqual(answer, ['zones.skydns.local. 3600 IN CNAME web.example.org.']);
     assert.match(String(authority), /^example\.org\. 5 IN SOA /);
   });
 
-  it('outside with the SOA that came with the denial', () => {
+  it('A chain that ends without data outside has the SOA of the outside denial', () => {
     const externals = saying({ 'flip.up.example. A': { kind: 'found', rrs: [], soa: soa(7) } });
     assert.deepEqual(sections(services, 'flip.skydns.local.', 'A', { externals }), {
       rcode: Rcode.NOERROR,
@@ -96,7 +96,7 @@ describe('a chain that ends without data keeps its CNAMEs and says whose denial 
     });
   });
 
-  it('outside behind CNAMEs of others, which it keeps', () => {
+  it('A chain that ends without data outside keeps the outside CNAMEs', () => {
     const rrs = [cname('flip.up.example.', 'end.up.example.')];
     const externals = saying({ 'flip.up.example. A': { kind: 'found', rrs, soa: soa(7) } });
     assert.deepEqual(sections(services, 'flip.skydns.local.', 'A', { externals }), {
@@ -109,7 +109,7 @@ describe('a chain that ends without data keeps its CNAMEs and says whose denial 
     });
   });
 
-  it('outside without an SOA for no longer than a negative answer lives', () => {
+  it('A chain that ends without data outside and without an SOA has at most the negative TTL', () => {
     const answer = ['flip.skydns.local. 5 IN CNAME flip.up.example.'];
     for (const said of [
       { kind: 'found', rrs: [] },
@@ -126,7 +126,7 @@ describe('a chain that ends without data keeps its CNAMEs and says whose denial 
     }
   });
 
-  it('at a host of one label, which no server may be asked for, likewise', () => {
+  it('A chain that ends at a host of one label, which is never forwarded, keeps its CNAMEs', () => {
     assert.deepEqual(sections(services, 'one.skydns.local.', 'A'), {
       rcode: Rcode.NOERROR,
       answer: ['one.skydns.local. 5 IN CNAME server3.'],
@@ -135,7 +135,7 @@ describe('a chain that ends without data keeps its CNAMEs and says whose denial 
   });
 });
 
-describe('a target outside whose own CNAME leads back into our zones', () => {
+describe('outside targets with a CNAME into the zones', () => {
   const services = {
     'local/skydns/web': { host: '192.0.2.10' },
     'local/skydns/f1/a': { host: '10.7.7.7', port: 1 },
@@ -163,7 +163,7 @@ describe('a target outside whose own CNAME leads back into our zones', () => {
     web.skydns.local. 3600 IN A 192.0.2.10`;
   const catalog = catalogOf(services);
 
-  it('is an SRV target with its addresses as glue', () => {
+  it('An outside SRV target with a CNAME into the zone has its addresses as glue', () => {
     assertResponse(respond(catalog, 'f1.skydns.local.', 'SRV', { externals }), {
       answer: `
         f1.skydns.local. 3600 IN SRV 10 50 1 a.f1.skydns.local.
@@ -172,7 +172,7 @@ describe('a target outside whose own CNAME leads back into our zones', () => {
     });
   });
 
-  it('is a mail exchange and a name server with its addresses as glue', () => {
+  it('An outside mail exchange or name server with a CNAME into the zone has its addresses as glue', () => {
     assertResponse(respond(catalog, 'mail.skydns.local.', 'MX', { externals }), {
       answer: 'mail.skydns.local. 3600 IN MX 10 back.up.example.',
       additional: glue,
@@ -183,7 +183,7 @@ describe('a target outside whose own CNAME leads back into our zones', () => {
     });
   });
 
-  it('does not loop where it leads to the very name that was asked for', () => {
+  it('An outside CNAME back to the queried name does not loop', () => {
     assertResponse(respond(catalog, 'loop.skydns.local.', 'SRV', { externals }), {
       answer: 'loop.skydns.local. 3600 IN SRV 10 100 3 loop.up.example.',
       additional: '',
@@ -192,7 +192,7 @@ describe('a target outside whose own CNAME leads back into our zones', () => {
     assertResponse(respond(catalog, 'loop.skydns.local.', 'A', { externals }), {});
   });
 
-  it('does not cost the names above it', () => {
+  it('An outside CNAME that loops does not affect the names above', () => {
     for (const type of ['SRV', 'MX', 'A', 'AAAA', 'TXT']) {
       const { rcode } = respond(catalog, 'skydns.local.', type, { externals });
       assert.equal(rcode, Rcode.NOERROR, type);
@@ -200,8 +200,8 @@ describe('a target outside whose own CNAME leads back into our zones', () => {
   });
 });
 
-describe('a fault while glue is looked for', () => {
-  it('is told, and costs the glue but not the answer', () => {
+describe('faults in glue', () => {
+  it('A fault while glue is collected is reported and leaves out only the glue', () => {
     const faults: unknown[] = [];
     const fault = new Error('a fault of ours');
     const response = respond(
@@ -222,7 +222,7 @@ describe('a fault while glue is looked for', () => {
   });
 });
 
-describe('an answer that lacks what a host would have added', () => {
+describe('answers without an unavailable host', () => {
   const services = {
     'local/skydns/part/a': { host: '10.0.4.1' },
     'local/skydns/part/b': { host: 'slow.up.example' },
@@ -238,7 +238,7 @@ describe('an answer that lacks what a host would have added', () => {
   });
   const settings = { minTtlSeconds: 4 };
 
-  it('lives for no longer than a negative answer', () => {
+  it('An answer without an unavailable host has at most the negative TTL', () => {
     for (const [qname, answer] of [
       ['part', ['part.skydns.local. 4 IN A 10.0.4.1']],
       ['many', ['many.skydns.local. 4 IN A 192.0.2.5']],
@@ -260,7 +260,7 @@ describe('an answer that lacks what a host would have added', () => {
     'good.up.example. TXT': { kind: 'failed' },
   });
 
-  it('is NODATA for a type that no part of it has, if part of the name is known', () => {
+  it('A name of which only one host is unavailable is NODATA for a type that no known part has', () => {
     for (const [qname, qtype] of [
       ['part', 'AAAA'],
       ['part', 'TXT'],
@@ -277,19 +277,19 @@ describe('an answer that lacks what a host would have added', () => {
     }
   });
 
-  it('is an error if nothing of the name is known', () => {
+  it('A name whose only host is unavailable is an error', () => {
     const asked = { externals: HALF, settings };
     const response = respond(catalogOf(services), 'many.skydns.local.', 'TXT', asked);
     assert.equal(response.rcode, Rcode.SERVFAIL);
   });
 
-  it('is complete without glue', () => {
+  it('An answer without glue for an unavailable host is complete', () => {
     const { answer } = sections(services, 'srv.skydns.local.', 'SRV', { externals, settings });
     for (const rr of answer) assert.match(rr, /^srv\.skydns\.local\. 3600 /);
   });
 });
 
-describe('a question without RD', () => {
+describe('queries without RD', () => {
   const services = {
     'local/skydns/alias': { host: 'refused.up.example' },
     'local/skydns/via': { host: 'alias.skydns.local' },
@@ -309,7 +309,7 @@ describe('a question without RD', () => {
   };
   const alias = 'alias.skydns.local. 3600 IN CNAME refused.up.example.';
 
-  it('gets the CNAMEs alone, and no other server is asked', () => {
+  it('A query without RD is answered with only the CNAMEs, without forwarding', () => {
     for (const type of ['A', 'AAAA', 'TXT', 'HTTPS']) {
       assert.deepEqual(sections(services, 'alias.skydns.local.', type, asked), {
         rcode: Rcode.NOERROR,
@@ -323,13 +323,13 @@ describe('a question without RD', () => {
     ]);
   });
 
-  it('gets SRV without glue from outside', () => {
+  it('A query without RD is answered with SRV records without outside glue', () => {
     assertResponse(respond(catalogOf(services), '1.rails.skydns.local.', 'SRV', asked), {
       answer: '1.rails.skydns.local. 3600 IN SRV 10 100 8080 lb.up.example.',
     });
   });
 
-  it('gets, of a name that is no alias, what we know, for a short time', () => {
+  it('A query without RD for a name that is no alias is answered with the known part and a short TTL', () => {
     assert.deepEqual(sections(services, 'dual.skydns.local.', 'A', asked).answer, [
       'dual.skydns.local. 5 IN A 10.0.0.1',
     ]);

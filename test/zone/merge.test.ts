@@ -25,7 +25,7 @@ describe('srvWeight', () => {
       [1, 99],
     ],
   ] as const) {
-    it(`${weights} is ${expected}`, () => {
+    it(`The SRV weights of the service weights ${weights} are ${expected}`, () => {
       const total = weights.reduce((sum: number, weight) => sum + weight, 0);
       assert.deepEqual(
         weights.map((weight) => srvWeight(weight, total)),
@@ -34,14 +34,14 @@ describe('srvWeight', () => {
     });
   }
 
-  it('a single service has 99 exactly where IEEE rounding says so (SkyDNS)', () => {
+  it('A single service has the weight 99 exactly where IEEE rounding gives it, as in SkyDNS', () => {
     const odd = [];
     for (let weight = 1; weight <= 300; weight++)
       if (srvWeight(weight, weight) !== 100) odd.push(weight);
     assert.deepEqual(odd, [97, 161, 167, 193, 194, 195, 199, 289]);
   });
 
-  it('is from 1 to 100, never above its share, and keeps the order of weights', () => {
+  it('An SRV weight is from 1 to 100, at most its share, and keeps the order of the service weights', () => {
     const weights = fc.array(fc.integer({ min: 1, max: 65_535 }), { minLength: 1, maxLength: 300 });
     fc.assert(
       fc.property(weights, (all) => {
@@ -74,7 +74,7 @@ const member: fc.Arbitrary<Member> = fc.record({
 });
 
 describe('groups', () => {
-  it('do not depend on the order in which keys came', () => {
+  it('Groups do not depend on the order in which keys were added', () => {
     const members = fc.uniqueArray(member, { maxLength: 8, selector: ({ path }) => path });
     fc.assert(
       fc.property(members, fc.integer(), (all, seed) => {
@@ -84,7 +84,7 @@ describe('groups', () => {
     );
   });
 
-  it('the shallowest chooses; if they disagree all stay', () => {
+  it('The group of the shallowest services is chosen, and all services stay if these disagree', () => {
     const of = (members: Record<string, string>) =>
       addresses(Object.entries(members).map(([path, group]) => ({ path, group }))).length;
     assert.equal(of({ a: 'g1', 'sub/b': 'g1' }), 2);
@@ -101,12 +101,12 @@ describe('equal services', () => {
   const webWith = (order: readonly string[], service: object) =>
     catalogOf(Object.fromEntries(order.map((path) => [`local/skydns/web/${path}`, service])));
 
-  it('have one address', () => {
+  it('Equal services have one address record', () => {
     const { answer } = respond(webWith(paths, same), 'web.skydns.local.', 'A');
     assert.deepEqual(answer.map(printRdata), ['10.0.0.1']);
   });
 
-  it('have one SRV each, with the weights of those listed', () => {
+  it('Equal services have one SRV record each, with weights over the listed ones', () => {
     for (const order of [paths, [...paths].reverse()]) {
       const { answer } = respond(webWith(order, same), 'web.skydns.local.', 'SRV');
       assert.deepEqual(answer.map(printRdata).sort(), [
@@ -117,7 +117,7 @@ describe('equal services', () => {
     }
   });
 
-  it('have one SRV where their target is one name, with the weight of one and all addresses', () => {
+  it('Services with the same target name have one SRV record with one weight and all addresses', () => {
     const catalog = catalogOf({
       'local/skydns/web/ipv4': { host: '10.0.0.1', port: 80, targetstrip: 1 },
       'local/skydns/web/ipv6': { host: '2001:db8::1', port: 80, targetstrip: 1 },
@@ -127,7 +127,7 @@ describe('equal services', () => {
     assert.deepEqual(additional.map(printRdata), ['10.0.0.1', '2001:db8::1']);
   });
 
-  it('of two priorities have weights of their own', () => {
+  it('Equal services of two priorities have separate weights', () => {
     const catalog = catalogOf({
       'local/skydns/web/a': { host: 'x.example.com', port: 80, priority: 1 },
       'local/skydns/web/b': { host: 'x.example.com', port: 80, priority: 1 },
@@ -144,7 +144,7 @@ describe('equal services', () => {
 });
 
 describe('round robin', () => {
-  it('brings every address to the front, and never a CNAME behind its address', () => {
+  it('Round robin brings every address to the front and never puts a CNAME behind its address', () => {
     const services: Record<string, unknown> = { 'local/skydns/www': { host: 'web.skydns.local' } };
     for (let i = 1; i <= 3; i++) services[`local/skydns/web/${i}`] = { host: `10.0.0.${i}` };
     const catalog = catalogOf(services);
@@ -161,7 +161,7 @@ describe('round robin', () => {
     assert.equal(firsts.size, 3);
   });
 
-  it('shuffles evenly', () => {
+  it('Round robin shuffles evenly', () => {
     const counts = new Map<string, number>();
     let seed = 1;
     const random = () => {

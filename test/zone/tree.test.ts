@@ -31,7 +31,7 @@ function change(
 }
 
 describe('Catalog', () => {
-  it('holds what the changes leave, and knows how many', () => {
+  it('The catalog has the services that the changes leave, and their number', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const catalog = new Catalog({ prefix: '/skydns/' });
@@ -50,7 +50,7 @@ describe('Catalog', () => {
     );
   });
 
-  it('tells of an invalid value once, with its key, and forgets it when it is mended', () => {
+  it('The catalog reports an invalid value once with its key and forgets it when it is corrected', () => {
     const told: string[] = [];
     const catalog = new Catalog({
       prefix: '/skydns/',
@@ -70,7 +70,7 @@ describe('Catalog', () => {
     assert.equal(catalog.invalid.size, 0);
   });
 
-  it('takes a directory mark of the keys API for what it is', () => {
+  it('The catalog does not count a directory mark of the keys API as a service', () => {
     const catalog = new Catalog({
       prefix: '/skydns/',
       onInvalid: () => assert.fail('not invalid'),
@@ -100,7 +100,7 @@ const EVERY: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresse
 describe('select', () => {
   // A client that asks for A and AAAA alternately sees only every second sample start.
   for (const stride of [1, 2, 3]) {
-    it(`selects a thousand of many services, and every ${stride}th sample start together reach all of them`, () => {
+    it(`select takes a thousand of many services, and sample starts in steps of ${stride} reach all of them`, () => {
       const catalog = flat(2_500);
       const seen = new Set<string>();
       for (let i = 0; i < 30; i++) {
@@ -113,7 +113,7 @@ describe('select', () => {
     });
   }
 
-  it('turns come round in unequal, nested directories as well', () => {
+  it('Sample starts reach all services also in unequal, nested directories', () => {
     const catalog = new Catalog({ prefix: '/skydns/' });
     let n = 0;
     for (const [parent, count] of [
@@ -133,14 +133,14 @@ describe('select', () => {
     assert.equal(seen.size, n);
   });
 
-  it('of a sample takes useful services only, so that one among many is found', () => {
+  it('select samples only useful services, so that it finds one among many', () => {
     const catalog = flat(3_000);
     const isRare: Purpose = { ...EVERY, isUseful: ({ address }) => address === '10.0.11.183' };
     const selection = select(workOn(catalog, 0.3), ['skydns', 'local'], isRare);
     assert.deepEqual(labelsOf(selection), ['2999']);
   });
 
-  it('a wildcard that matches nothing looks at a bounded number of names', () => {
+  it('A wildcard without a match visits a bounded number of names', () => {
     const catalog = flat(50_000);
     const state = workOn(catalog);
     const selection = select(state, ['nothing', '*', 'skydns', 'local'], EVERY);
@@ -148,7 +148,7 @@ describe('select', () => {
     assert.ok(state.nodesLeft <= 0 && state.nodesLeft >= -2);
   });
 
-  it('finds what a filter over all keys finds', () => {
+  it('select finds the same services as a filter over all keys', () => {
     const label = fc.constantFrom('a', 'b', 'c', 'any', '*');
     const path = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 4 });
     fc.assert(

@@ -41,7 +41,7 @@ function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
 
-test('packets come out as they went in', () => {
+test('A ring gives packets back unchanged', () => {
   const { put, reader } = ring();
   assert.ok(reader.isEmpty());
   for (const number of [7, 8, 9]) assert.ok(put(number));
@@ -56,7 +56,7 @@ test('packets come out as they went in', () => {
 });
 
 for (const kind of ['pending', 'slow'] as const) {
-  test(`a full ring of ${kind} packets loses its oldest, and says so`, () => {
+  test(`A full ring of ${kind} packets drops its oldest one and reports it`, () => {
     const memory = newRingMemory(3);
     const { put, reader } = ring(memory, kind);
     const count = RING_PACKETS[kind] + 100;
@@ -75,7 +75,7 @@ for (const kind of ['pending', 'slow'] as const) {
   });
 }
 
-test('two kinds and two threads are four rings', () => {
+test('Two kinds of misses and two threads have four rings', () => {
   const memory = newRingMemory(2);
   const { put } = ring(memory);
   put(1);
@@ -87,7 +87,7 @@ test('two kinds and two threads are four rings', () => {
   assert.ok(others.every((reader) => reader.isEmpty()));
 });
 
-test('a writer goes on where one has died, even while it was writing', () => {
+test('A new writer continues a ring whose writer died, even in the middle of a write', () => {
   const { memory, put, reader } = ring();
   put(1);
   put(2);
@@ -111,7 +111,7 @@ test('a writer goes on where one has died, even while it was writing', () => {
 /** Packets taken of a flood, after which as many have given way. */
 const ENOUGH = 30_000;
 
-test('under a flood no packet is torn, and every one is taken or counted', async (t) => {
+test('A ring under a flood tears no packet, and every packet is taken or counted', async (t) => {
   const dir = await newTempDir();
   t.after(() => removeDir(dir));
   const entry = await compiledEntry(dir, './ringWriterThread.ts');

@@ -37,7 +37,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     return { listener, bound, port: bound.port };
   }
 
-  test('the table’s answers need nobody else', async (t) => {
+  test('A worker answers from the table without the main thread', async (t) => {
     const { listener, port } = await serve(t);
     const { reply } = await (await openUdpClient(t)).ask(port, '127.0.0.1', 'word');
     assert.equal(reply.toString(), '\0ord');
@@ -47,7 +47,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     assert.equal(sum(listener, Single.handedOver), 0);
   });
 
-  test('what has no answer there is answered here, and what deserves none gets none', async (t) => {
+  test('The main thread answers misses, and packets that deserve no reply get none', async (t) => {
     const asked: string[] = [];
     const { listener, port } = await serve(t, {
       respond: (packet, _client, send) => {
@@ -65,7 +65,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     await until('both are counted', () => listener.counters().replies === 2);
   });
 
-  test('clients are shared among the workers', async (t) => {
+  test('Clients are distributed among the workers', async (t) => {
     const { listener, port } = await serve(t, { workers: 3 });
     const clients = await openClients(t, 40);
     await Promise.all(clients.map(({ ask }) => ask(port)));
@@ -73,7 +73,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     await until('each has answered some', () => busy().length === 3);
   });
 
-  test('who may recurse is told so, from the moment that it is true', async (t) => {
+  test('Replies have RA for clients that may recurse, as soon as the configuration allows it', async (t) => {
     const { listener, port } = await serve(t);
     const client = await openUdpClient(t, '127.0.0.5');
     const isTold = async () => (await client.ask(port, '127.0.0.1')).reply[0] === 1;
@@ -86,7 +86,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     await until('it is not told any more', async () => !(await isTold()));
   });
 
-  test('on a wildcard address a reply leaves from the address that was asked', async (t) => {
+  test('A reply on a wildcard address leaves from the address to which its query was sent', async (t) => {
     const { port } = await serve(t, { respond: echo }, '0.0.0.0');
     const { ask } = await openUdpClient(t);
     for (const server of ['127.0.0.1', '127.0.0.2', '127.8.9.10']) {
@@ -96,7 +96,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
   });
 
   for (const word of ['die', 'exit']) {
-    test(`a worker that dies (${word}) under load costs one batch`, async (t) => {
+    test(`A worker that dies (${word}) under load loses one batch`, async (t) => {
       const errors: Error[] = [];
       const gone: number[] = [];
       const { listener, port } = await serve(t, {
@@ -126,7 +126,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     });
   }
 
-  test('a worker that never lives is started less and less often', async (t) => {
+  test('A worker that always fails to start is restarted less and less often', async (t) => {
     let deaths = 0;
     const dying = pathToFileURL(`${dir}/none.js`);
     const { listener } = await serve(t, { workers: 1, entry: dying, onError: () => deaths++ });
@@ -138,7 +138,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     assert.ok(performance.now() - startedMs < 5_000);
   });
 
-  test('what has arrived before the end is answered', async (t) => {
+  test('A closing listener answers the packets that have arrived', async (t) => {
     const { listener, port } = await serve(t, { respond: echo });
     const clients = await openClients(t, 4);
     await Promise.all(clients.map(({ ask }) => ask(port)));
@@ -157,7 +157,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     assert.equal(listener.counters().queries, queries);
   });
 
-  test('what has arrived before an address is given up is answered', async (t) => {
+  test('A listener that gives up an address answers the packets that have arrived there', async (t) => {
     const { bound, port } = await serve(t, { respond: echo });
     const client = await openUdpClient(t);
     await client.ask(port);
@@ -170,11 +170,11 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     await until('all are answered', () => replies() === burst);
   });
 
-  test('a listener that never listened can be closed', async () => {
+  test('A listener that never listened can be closed', async () => {
     await workerListener({ respond: unasked, entry }).close();
   });
 
-  test('closing waits for no timeout', async (t) => {
+  test('Closing a listener waits for no timeout', async (t) => {
     const { listener, port } = await serve(t);
     await (await openUdpClient(t)).ask(port);
     const startedMs = performance.now();

@@ -93,7 +93,7 @@ function reportsTo(main: MessagePort): WorkerReport[] {
   }
 }
 
-test('an interrupted read, and one that found nothing, are no news', (t) => {
+test('A worker does not report an interrupted or empty read', (t) => {
   const { kernel, run, reports, counters } = setUp(t);
   kernel.receiveSteps.push(
     () => ({ errno: errno.EINTR }),
@@ -106,7 +106,7 @@ test('an interrupted read, and one that found nothing, are no news', (t) => {
   assert.equal(counters[Single.received], 1);
 });
 
-test('a read that fails is told, and reading goes on', (t) => {
+test('A worker reports a failed read and continues to read', (t) => {
   const { kernel, run, reports } = setUp(t);
   kernel.receiveSteps.push(() => ({ errno: errno.ENOMEM }));
   kernel.arriving.push(packet('word', 4000));
@@ -115,13 +115,13 @@ test('a read that fails is told, and reading goes on', (t) => {
   assert.equal(kernel.sent.length, 1);
 });
 
-test('without its socket a worker has nothing to live for', (t) => {
+test('A worker ends when its socket is closed', (t) => {
   const { kernel, run } = setUp(t);
   kernel.receiveSteps.push(() => ({ errno: errno.EBADF }));
   assert.throws(run, { code: 'EBADF' });
 });
 
-test('the table is held for a batch, and no read waits meanwhile', (t) => {
+test('A worker holds the table for one batch and never waits for a packet meanwhile', (t) => {
   const { kernel, run, batches, counters } = setUp(t);
   kernel.receiveSteps.push(() => undefined);
   kernel.arriving.push(...[1, 2, 3].map((i) => packet('word', 4000 + i)));
@@ -135,7 +135,7 @@ test('the table is held for a batch, and no read waits meanwhile', (t) => {
   );
 });
 
-test('packets that may be our own, and those that the table does not know, are handed over', (t) => {
+test('A worker hands over packets from the server’s own addresses and packets that the table cannot answer', (t) => {
   const { kernel, run, counters, reports, ringMemory } = setUp(t);
   kernel.arriving.push(
     packet('word', SOCKET.port),

@@ -39,7 +39,7 @@ function setUp(answer: (fd: number) => void) {
   return { channel, put, misses };
 }
 
-test('names that are known come first, but not for ever; no worker before the other', () => {
+test('Pending names are handled first but not only, and no worker is preferred', () => {
   const order: number[] = [];
   const { put, misses } = setUp((fd) => order.push(fd));
   put(1, 'slow', 100);
@@ -55,7 +55,7 @@ test('names that are known come first, but not for ever; no worker before the ot
   assert.ok(Math.abs(share(1) - share(2)) <= 20, `${share(1)} and ${share(2)}`);
 });
 
-test('a flood leaves the main thread time for other things', async () => {
+test('A flood of misses leaves the main thread time for other work', async () => {
   let answered = 0;
   const { put, misses } = setUp(() => {
     const untilMs = performance.now() + 0.5;
@@ -72,7 +72,7 @@ test('a flood leaves the main thread time for other things', async () => {
   misses.close();
 });
 
-test('workers call only a thread that sleeps, and it never sleeps over a packet', async () => {
+test('Workers wake only a sleeping main thread, and it never sleeps while a packet waits', async () => {
   let answered = 0;
   const { channel, put, misses } = setUp(() => answered++);
   put(1, 'pending', 3);
@@ -88,7 +88,7 @@ test('workers call only a thread that sleeps, and it never sleeps over a packet'
   misses.close();
 });
 
-test('a question by wildcard comes when nothing else waits', () => {
+test('A wildcard query is handled when no other miss waits', () => {
   const order: number[] = [];
   const { put, misses } = setUp((fd) => order.push(fd));
   put(1, 'wildcard', 10);
@@ -99,7 +99,7 @@ test('a question by wildcard comes when nothing else waits', () => {
   assert.deepEqual(new Set(order.slice(40)), new Set([21]));
 });
 
-test('a flood of wildcards leaves half of the thread to others, and none of them waits for it', async () => {
+test('A flood of wildcard queries leaves half of the main thread to other misses, which do not wait for it', async () => {
   let wildcards = 0;
   const waits: number[] = [];
   let askedAtMs = 0;
@@ -129,7 +129,7 @@ test('a flood of wildcards leaves half of the thread to others, and none of them
   assert.ok(wildcards * 2 < elapsedMs * 0.7, `${wildcards} wildcards of 2 ms in ${elapsedMs} ms`);
 });
 
-test('where others always wait a wildcard still comes now and then', () => {
+test('A wildcard query is handled now and then while other misses always wait', () => {
   let wildcards = 0;
   let others = 0;
   const { put, misses } = setUp((fd) => {

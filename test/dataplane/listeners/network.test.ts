@@ -55,7 +55,7 @@ suite('worker threads on a network', { skip }, () => {
     return (await told).byReason[reason] ?? 0;
   }
 
-  test('a reply leaves from the address that was asked, of several', async (t) => {
+  test('A reply leaves from the address to which its query was sent, of several IPv4 addresses', async (t) => {
     const { ask } = await openUdpClient(t, network.gateway);
     for (const address of [network.address, SECOND_ADDRESS, network.address]) {
       assert.equal((await ask(ports[0] ?? 0, address, 'word')).from, address);
@@ -63,7 +63,7 @@ suite('worker threads on a network', { skip }, () => {
     }
   });
 
-  test('so it does with IPv6, link-local addresses too', async (t) => {
+  test('A reply leaves from the address to which its query was sent over IPv6, also from link-local addresses', async (t) => {
     const { ask } = await openUdpClient(t, '::');
     const linkLocal = `${linkLocalOf(host)}%${host}`;
     for (const address of [network.address6, linkLocal]) {
@@ -73,7 +73,7 @@ suite('worker threads on a network', { skip }, () => {
   });
 
   for (const target of ['DROP', 'REJECT']) {
-    test(`replies that a firewall refuses (${target}) are counted, and cost no others`, async (t) => {
+    test(`Replies that a firewall refuses (${target}) are counted, and other replies are sent`, async (t) => {
       const before = await dropped('forbidden');
       const rule = ['OUTPUT', '-p', 'udp', '-d', network.gateway, '--dport', '5353', '-j', target];
       inHost('iptables', '-A', ...rule);
@@ -92,7 +92,7 @@ suite('worker threads on a network', { skip }, () => {
     });
   }
 
-  test('a client that no route leads to is counted, and costs no others', {
+  test('A reply to a client without a route is counted, and other replies are sent', {
     skip: cannotForge(),
   }, async (t) => {
     inHost('ip', 'route', 'del', 'default');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createOwnAddresses } from '../../../src/dataplane/listeners/ownAddresses.ts';
 
-test('a bound address is ours at its port only', () => {
+test('A bound address is an own address only with its port', () => {
   const own = createOwnAddresses(() => ['192.0.2.1', '192.0.2.2']);
   own.add('192.0.2.1', 53);
   own.add('fe80::1%eth0', 53);
@@ -14,7 +14,7 @@ test('a bound address is ours at its port only', () => {
   assert.equal(own.has('192.0.2.1', 53), false);
 });
 
-test('behind a wildcard every address of the machine is ours', () => {
+test('Every address of the machine is an own address behind a wildcard', () => {
   const own = createOwnAddresses(() => ['192.0.2.1', 'fe80::1%eth0']);
   own.add('0.0.0.0', 53);
   assert.equal(own.has('192.0.2.1', 53), true);
@@ -24,7 +24,7 @@ test('behind a wildcard every address of the machine is ours', () => {
   assert.equal(own.has('192.0.2.1', 54), false);
 });
 
-test('the addresses of the machine are listed seldom, but new ones are found', () => {
+test('The machine’s addresses are listed rarely, and new ones are found', () => {
   let nowMs = 0;
   let listed = 0;
   let addresses = ['192.0.2.1'];

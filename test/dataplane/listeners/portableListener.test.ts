@@ -34,7 +34,7 @@ function inject(socket: Socket | undefined, address: string, port: number): void
   socket?.emit('message', Buffer.from('forged'), { address, port, family, size: 6 });
 }
 
-test('an IPv4-mapped client is an IPv4 client, and is answered where it is', async (t) => {
+test('The portable listener treats an IPv4-mapped client as an IPv4 client and answers it', async (t) => {
   const seen: string[] = [];
   const { sockets } = await serve(t, (packet, client, send) => {
     seen.push(client.address);
@@ -46,7 +46,7 @@ test('an IPv4-mapped client is an IPv4 client, and is answered where it is', asy
   assert.deepEqual(sent.mock.calls[0]?.arguments.slice(1, 3), [1234, '::ffff:192.0.2.7']);
 });
 
-test('source port 0 is dropped before anybody looks at it', async (t) => {
+test('The portable listener drops packets from source port 0 unread', async (t) => {
   const { listener, port, sockets } = await serve(t, echo);
   inject(sockets[0], '127.0.0.1', 0);
   assert.equal(listener.counters().sourcePortZero, 1);
@@ -54,7 +54,7 @@ test('source port 0 is dropped before anybody looks at it', async (t) => {
   await (await openUdpClient(t)).ask(port);
 });
 
-test('packets that pretend to be from our own listeners are dropped', async (t) => {
+test('The portable listener drops packets whose source is one of its own addresses', async (t) => {
   const { listener, port, sockets } = await serve(t, echo, ['127.0.0.1', '127.0.0.2']);
   inject(sockets[0], '127.0.0.1', port);
   inject(sockets[0], '127.0.0.2', port);
@@ -64,7 +64,7 @@ test('packets that pretend to be from our own listeners are dropped', async (t) 
 });
 
 for (const code of ['EPERM', 'ENOBUFS', 'ENETUNREACH']) {
-  test(`${code} on sending is counted`, async (t) => {
+  test(`The portable listener counts ${code} on sending`, async (t) => {
     const { listener, port, sockets } = await serve(t, echo);
     const refusal = Object.assign(new Error(code), { code });
     const stub = t.mock.method(sockets[0] as Socket, 'send', (...args: unknown[]) => {
@@ -78,13 +78,13 @@ for (const code of ['EPERM', 'ENOBUFS', 'ENETUNREACH']) {
   });
 }
 
-test('a send that throws is counted', async (t) => {
+test('The portable listener counts a send that throws', async (t) => {
   const { listener, sockets } = await serve(t, echo);
   inject(sockets[0], '127.0.0.1', 70_000); // dgram itself throws ERR_SOCKET_BAD_PORT
   assert.equal(listener.counters().sendErrors, 1);
 });
 
-test('while too many replies wait for the kernel, packets are shed', async (t) => {
+test('The portable listener drops packets while too many replies wait for the kernel', async (t) => {
   const { listener, port, sockets } = await serve(t, echo);
   const waiting: ((error: Error | null) => void)[] = [];
   const stub = t.mock.method(sockets[0] as Socket, 'send', (...args: unknown[]) => {
@@ -99,7 +99,7 @@ test('while too many replies wait for the kernel, packets are shed', async (t) =
   await (await openUdpClient(t)).ask(port);
 });
 
-test('an error of the socket is told and survived', async (t) => {
+test('The portable listener reports a socket error and continues', async (t) => {
   const errors: Error[] = [];
   const { listener, port, sockets } = await serve(t, echo, ['127.0.0.1'], (error) =>
     errors.push(error),

@@ -66,7 +66,7 @@ function contract(create: Create): void {
     return { sends, respond };
   }
 
-  test('a packet is answered to where it came from', async (t) => {
+  test('A UDP listener replies to the source of a packet', async (t) => {
     const seen: DnsClient[] = [];
     const { listener, port } = await serve(t, (packet, client, send) => {
       seen.push(client);
@@ -79,14 +79,16 @@ function contract(create: Create): void {
     assert.equal(listener.counters().queries, 1);
   });
 
-  test('each bound address answers for itself', async (t) => {
+  test('A UDP listener replies from the address to which the query was sent', async (t) => {
     const { port } = await serve(t, echo, ['127.0.0.1', '127.0.0.2']);
     const { ask } = await openUdpClient(t);
     assert.equal((await ask(port, '127.0.0.1')).from, '127.0.0.1');
     assert.equal((await ask(port, '127.0.0.2')).from, '127.0.0.2');
   });
 
-  test('IPv6 has sockets of its own', { skip: !hasIpv6 && 'optional: no IPv6 here' }, async (t) => {
+  test('A UDP listener has separate sockets for IPv6', {
+    skip: !hasIpv6 && 'optional: no IPv6 here',
+  }, async (t) => {
     const seen: string[] = [];
     const { port } = await serve(
       t,
@@ -101,7 +103,7 @@ function contract(create: Create): void {
     assert.deepEqual(seen, ['::1', '127.0.0.1']);
   });
 
-  test('source port 0 on the wire is survived', {
+  test('A UDP listener survives a packet from source port 0', {
     skip: cannotForge(),
   }, async (t) => {
     const { listener, port } = await serve(t, echo);
@@ -111,7 +113,7 @@ function contract(create: Create): void {
     assert.equal(listener.counters().queries, 1);
   });
 
-  test('a packet from one of our own addresses begins no loop', {
+  test('A packet from one of the listener’s own addresses starts no loop', {
     skip: cannotForge(),
   }, async (t) => {
     const { listener, port } = await serve(t, echo, ['127.0.0.1', '127.0.0.2']);
@@ -121,13 +123,13 @@ function contract(create: Create): void {
     assert.equal(listener.counters().queries, 0);
   });
 
-  test('a client on our port number is still a client', async (t) => {
+  test('A UDP listener answers a client with the same port number as its own', async (t) => {
     const { port } = await serve(t, echo);
     const client = await openUdpClient(t, '127.0.0.9', port);
     assert.equal((await client.ask(port, '127.0.0.1')).from, '127.0.0.1');
   });
 
-  test('a reply that the kernel refuses is counted', async (t) => {
+  test('A UDP listener counts a reply that the kernel refuses', async (t) => {
     const tooLong = Buffer.alloc(65_530);
     const { listener, port } = await serve(t, (packet, client, send) =>
       packet.length === 1 ? send(tooLong) : echo(packet, client, send),
@@ -138,7 +140,7 @@ function contract(create: Create): void {
     await ask(port);
   });
 
-  test('replies that come late find their clients', async (t) => {
+  test('A UDP listener sends late replies to their clients', async (t) => {
     const { sends, respond } = owing();
     const { port } = await serve(t, respond);
     const clients = await Promise.all([1, 2, 3].map(() => openUdpClient(t)));
@@ -152,7 +154,7 @@ function contract(create: Create): void {
     assert.deepEqual(replies, ['question 0', 'question 1', 'question 2']);
   });
 
-  test('packets of any length are taken', async (t) => {
+  test('A UDP listener accepts packets of any length', async (t) => {
     const lengths: number[] = [];
     const { port } = await serve(t, (packet, _client, send) => {
       lengths.push(packet.length);
@@ -168,7 +170,7 @@ function contract(create: Create): void {
     assert.ok((lengths.at(-1) ?? 0) >= 2048);
   });
 
-  test('a listener that has stopped sends what it owes and takes nothing more', async (t) => {
+  test('A stopped UDP listener sends its pending replies and accepts no more packets', async (t) => {
     const { sends, respond } = owing();
     const { listener, port } = await serve(t, respond);
     const { socket, ask } = await openUdpClient(t);
@@ -182,7 +184,7 @@ function contract(create: Create): void {
     assert.equal(sends.length, 1);
   });
 
-  test('a reply after close is dropped', async (t) => {
+  test('A UDP listener drops a reply after close', async (t) => {
     const { sends, respond } = owing();
     const { listener, port } = await serve(t, respond);
     const { socket } = await openUdpClient(t);
@@ -193,7 +195,7 @@ function contract(create: Create): void {
     assert.equal(listener.counters().replies, 0);
   });
 
-  test('a taken port rejects with its code', async (t) => {
+  test('A UDP listener rejects with the system’s code when the port is in use', async (t) => {
     const { port } = await serve(t, echo);
     const second = create({ respond: echo });
     t.after(() => second.close());
@@ -202,7 +204,7 @@ function contract(create: Create): void {
     await assert.rejects(second.listen('192.0.2.77', 0), { code: 'EADDRNOTAVAIL' });
   });
 
-  test('a port is free again after close', async (t) => {
+  test('A UDP listener frees its port when it closes', async (t) => {
     const { listener, port } = await serve(t, echo);
     await listener.close();
     const second = create({ respond: echo });
@@ -211,7 +213,7 @@ function contract(create: Create): void {
     await (await openUdpClient(t)).ask(port);
   });
 
-  test('one address can be given up alone', async (t) => {
+  test('A UDP listener can give up one of its addresses', async (t) => {
     const { listener, bound, port } = await serve(t, echo, ['127.0.0.1', '127.0.0.2']);
     const { ask } = await openUdpClient(t);
     await ask(port, '127.0.0.1');
@@ -225,7 +227,7 @@ function contract(create: Create): void {
     await bound[0]?.close();
   });
 
-  test('an inherited socket is served', { skip: NO_WORKERS }, async (t) => {
+  test('A UDP listener serves an inherited socket', { skip: NO_WORKERS }, async (t) => {
     const [made] = new SocketMaker(libcHere()).open({ address: '127.0.0.1', port: 0 }, 1);
     assert.ok(made !== undefined);
     const listener = create({ respond: echo });
