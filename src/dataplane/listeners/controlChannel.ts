@@ -1,26 +1,27 @@
 /**
- * What passes between the main thread and a worker beside packets. A worker waits in system calls, where no message
- * reaches it, so a number in shared memory tells it that there is one; it looks at that number once a batch.
+ * The control channel between the main thread and a worker: assignments one way, reports the other way. A worker waits
+ * in system calls, where no message reaches it; so a number in shared memory says that there is a message, and the
+ * worker compares it once a batch.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
 import type { TableHandle } from '../table/layout.ts';
 
-/** Words of the shared memory; then, for each worker, the last generation that it has gone by. */
+/** Words of the shared memory; from `ACKNOWLEDGED` on, for each thread, the last generation that it acknowledged. */
 const GENERATION = 0;
-/** Not 0 while the main thread takes what is handed to it, or was told to. */
+/** 1 while the main thread answers misses, or has been woken to do so. */
 const AWAKE = 1;
 const ACKNOWLEDGED = 16;
 
-/** From the main thread: what to do from now on. */
+/** What a worker does from now on; it replaces the assignment before. */
 export interface Assignment {
-  /** They count up; each says everything anew. */
+  /** Grows by one with each assignment. */
   readonly generation: number;
   readonly sockets: readonly UdpSocket[];
-  /** Clients that are told that recursion is available. */
+  /** Clients whose replies have RA set. */
   readonly recursionRanges: readonly AddressRange[];
-  /** To answer what has arrived, and end. */
+  /** The worker answers what has arrived, and ends. */
   readonly stop: boolean;
 }
 
@@ -28,9 +29,9 @@ export interface Assignment {
 export type WorkerReport =
   /** Packets wait in its rings. */
   | { readonly kind: 'handedOver' }
-  /** It goes by new the assignment: whatever is not in them it does not touch any more. */
+  /** It has acknowledged an assignment: it no longer uses sockets that are not listed there. */
   | { readonly kind: 'seen' }
-  /** Reading failed; it tries again. */
+  /** Reading failed; the worker tries again. */
   | { readonly kind: 'readError'; readonly errno: number };
 
 /** Threads are numbered from 1: 0 is the main one. */
@@ -46,7 +47,7 @@ export class MainChannel {
     this.#words = new Int32Array(memory);
   }
 
-  /** To be called after the assignment were posted. */
+  /** To be called after the assignment was posted to every worker. */
   announce(generation: number): void {
     Atomics.store(this.#words, GENERATION, generation);
     Atomics.notify(this.#words, GENERATION);
@@ -56,12 +57,12 @@ export class MainChannel {
     return Atomics.load(this.#words, ACKNOWLEDGED + thread);
   }
 
-  /** From now on a worker that hands something over says so. */
+  /** From now on a worker that hands over packets reports it. */
   markAsleep(): void {
     Atomics.store(this.#words, AWAKE, 0);
   }
 
-  /** False if it was awake, or a worker has just called it. */
+  /** False if the main thread was awake, or a worker has just woken it. */
   markAwake(): boolean {
     return Atomics.compareExchange(this.#words, AWAKE, 0, 1) === 0;
   }
@@ -84,7 +85,7 @@ export class WorkerChannel {
     return Atomics.load(this.#words, GENERATION) !== this.#acknowledged;
   }
 
-  /** The newest the assignment; `undefined` if they are still on their way. */
+  /** The newest assignment; `undefined` if its message has not arrived yet. */
   receiveAssignment(): Assignment | undefined {
     let newest: Assignment | undefined;
     for (;;) {
@@ -94,19 +95,19 @@ export class WorkerChannel {
     }
   }
 
-  /** Says that from here on it goes by these the assignment. */
+  /** Acknowledges an assignment; the worker no longer uses sockets that are not listed in it. */
   acknowledge({ generation }: Assignment): void {
     this.#acknowledged = generation;
     Atomics.store(this.#words, ACKNOWLEDGED + this.#thread, generation);
     this.report({ kind: 'seen' });
   }
 
-  /** Waits for the assignment where there is nothing else to wait for. */
+  /** Waits for an assignment; for a worker without sockets. */
   waitForAssignment(timeoutMs: number): void {
     Atomics.wait(this.#words, GENERATION, this.#acknowledged, timeoutMs);
   }
 
-  /** Calls the main thread if it sleeps. */
+  /** Wakes the main thread if it sleeps. */
   wakeMain(): void {
     if (Atomics.compareExchange(this.#words, AWAKE, 0, 1) === 0)
       this.report({ kind: 'handedOver' });
@@ -123,9 +124,9 @@ export interface WorkerStart {
   readonly channelMemory: SharedArrayBuffer;
   readonly ringMemory: SharedArrayBuffer;
   readonly counterMemory: SharedArrayBuffer;
-  /** Without one every question is handed over. */
+  /** Without a table every question is handed over. */
   readonly table: TableHandle | undefined;
-  /** Where the main thread's `performance.now()` began, on the clock that all threads share (`clockOriginMs`). */
+  /** See `clockOriginMs`; of the main thread. */
   readonly mainClockOriginMs: number;
 }
 

@@ -1,4 +1,4 @@
-/** The entry of a worker thread: its parts, tied together. What goes wrong ends the thread; its maker starts another. */
+/** The entry file of a worker thread. An error ends the thread, and `WorkerThreads` starts another one. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openFastPath } from '../table/reader.ts';
 import type { WorkerStart } from './controlChannel.ts';

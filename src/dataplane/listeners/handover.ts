@@ -1,21 +1,21 @@
 /**
- * How a worker hands packets to the main thread: a ring of places in shared memory, one writer, one reader. The writer
- * never waits: where the ring is full the oldest packet is overwritten and counted.
+ * How a worker hands over a miss to the main thread: a ring of slots in shared memory, with one writer and one reader.
+ * The writer never waits: in a full ring it overwrites the oldest packet, and the worker counts that.
  *
- * Invariant: a place's words are touched only by who has taken it, by changing its state to BUSY with a compare and
- * exchange; so no packet is ever read half. Who finds a place BUSY leaves it: the writer drops its packet, the reader
- * knows that this place's packet is just being overwritten.
+ * Invariant: a thread reads or writes a slot's words only after it has changed the slot's state to BUSY by a compare
+ * and exchange, so the reader never takes half a packet. A thread that finds a slot BUSY leaves it: the writer drops
+ * its packet; for the reader it means that the writer is overwriting that slot's packet.
  */
 import { type Batch, PACKET_OCTETS } from '../sockets/batch.ts';
 import { copyWords, Envelope } from '../sockets/layout.ts';
 
-/** A thread's rings: questions whose answers will soon be in the table, those by wildcard, and all others. */
+/** A thread's rings: questions about names that exist, whose answers are pending; wildcards; and all other misses. */
 export type RingKind = 'pending' | 'slow' | 'wildcard';
 
 /**
- * Packets that wait for the main thread; powers of two. At 20 µs an answer a full ring of others is 10 ms of work. After
- * a change every question about a known name comes until the first of them was answered: that is to last while the main
- * thread waits for a busy core. A wildcard may cost a millisecond.
+ * Packets that a ring holds; powers of two. At 20 µs an answer a full slow ring is 10 ms of work. After a change every
+ * question about the name is a miss until the first of them has been answered, so the pending ring must hold them while
+ * the main thread waits for a busy core. A wildcard may cost a millisecond.
  */
 export const RING_PACKETS: Readonly<Record<RingKind, number>> = {
   pending: 2048,
@@ -28,10 +28,10 @@ const EMPTY = 0;
 const FULL = 1;
 const BUSY = 2;
 
-/** Words of a ring: how many packets were ever put, padded to a cache line; then the places. */
+/** Words of a ring: how many packets were ever put into it, padded to a cache line; then the slots. */
 const HEAD = 0;
 const SLOTS_AT = 16;
-/** Words of a place. */
+/** Words of a slot. */
 const STATE = 0;
 const ENVELOPE = 1;
 const PACKET = ENVELOPE + Envelope.WORDS;
@@ -41,7 +41,7 @@ function ringWords(packets: number): number {
   return SLOTS_AT + packets * SLOT_WORDS;
 }
 
-/** Where each ring of a thread begins, in words from the thread's first. */
+/** Where each ring of a thread begins, in words from the first of the thread's rings. */
 const RING_AT: Readonly<Record<RingKind, number>> = {
   pending: 0,
   slow: ringWords(RING_PACKETS.pending),
@@ -49,7 +49,7 @@ const RING_AT: Readonly<Record<RingKind, number>> = {
 };
 const THREAD_WORDS = RING_AT.wildcard + ringWords(RING_PACKETS.wildcard);
 
-/** Memory for the rings of workers, whose threads are numbered from 1. */
+/** Memory for the rings of this many workers; their threads are numbered from 1. */
 export function newRingMemory(workers: number): SharedArrayBuffer {
   return new SharedArrayBuffer(workers * THREAD_WORDS * WORD);
 }
@@ -77,10 +77,10 @@ export class RingWriter {
 
   constructor(memory: SharedArrayBuffer, thread: number, kind: RingKind) {
     this.#ring = new Ring(memory, thread, kind);
-    this.#head = Atomics.load(this.#ring.words, HEAD); // a predecessor may have died
+    this.#head = Atomics.load(this.#ring.words, HEAD); // an earlier worker on this thread number may have died
   }
 
-  /** Puts packet `i` of the batch; false if one had to give way: the oldest or, rarely, this one. */
+  /** Puts packet `i` of the batch; false if a packet was dropped for it: the oldest or, rarely, this one. */
   put(batch: Batch, i: number): boolean {
     const { words } = this.#ring;
     const slot = this.#ring.slotAt(this.#head);
@@ -111,7 +111,7 @@ function fill(words: Int32Array, slot: number, batch: Batch, i: number): void {
   copyWords(from, batch.packetAt(i) / WORD, words, slot + PACKET, (length + WORD - 1) >> 2);
 }
 
-/** A packet out of a ring; the same memory for each. */
+/** A packet out of a ring. All packets share its memory, one after the other. */
 export class Miss {
   readonly #memory = new ArrayBuffer(Envelope.WORDS * WORD + PACKET_OCTETS);
   readonly envelope: Int32Array = new Int32Array(this.#memory, 0, Envelope.WORDS);
@@ -125,7 +125,7 @@ export class Miss {
 
 /** The main thread's end. */
 export class RingReader {
-  /** Packets gave way to later ones since this was last set to false. */
+  /** Set when later packets have overwritten some that were not taken. The caller sets it back. */
   overran = false;
   readonly #ring: Ring;
   #tail = 0;
@@ -142,7 +142,7 @@ export class RingReader {
   take(into: Miss): boolean {
     const { words, packets } = this.#ring;
     const head = Atomics.load(words, HEAD);
-    // What was put more than a ring ago was overwritten.
+    // The writer has overwritten all that it put more than a ring's length ago.
     if (((head - this.#tail) | 0) > packets) {
       this.#tail = (head - packets) | 0;
       this.overran = true;
@@ -150,7 +150,8 @@ export class RingReader {
     while (this.#tail !== head) {
       const slot = this.#ring.slotAt(this.#tail);
       this.#tail = (this.#tail + 1) | 0;
-      // Otherwise its packet gave way to a later one, which comes in its turn or was taken in this one's.
+      // Otherwise the writer overwrote this packet; the later one is taken at its own position, or was taken at this
+      // one.
       if (Atomics.compareExchange(words, slot + STATE, FULL, BUSY) !== FULL) continue;
       copyWords(words, slot + ENVELOPE, into.words, 0, Envelope.WORDS);
       const length = into.envelope[Envelope.LENGTH] as number;
@@ -162,7 +163,7 @@ export class RingReader {
     return false;
   }
 
-  /** Gives back the place that a writer died in. To be called while there is no writer. */
+  /** Frees the slot that a worker was writing when it died. To be called before the ring has another writer. */
   releaseBusySlots(): void {
     const { words, packets } = this.#ring;
     for (let position = 0; position < packets; position++)

@@ -1,9 +1,9 @@
 /**
- * What a worker does: read a batch, answer what the table holds, hand over the rest, send, again. It waits only in the
- * kernel, and between batches only; nothing here is allocated per packet.
+ * The loop of a worker: read a batch, answer the questions that the table holds, hand over the misses, send the
+ * replies. It waits in the kernel, between batches, and allocates nothing per packet.
  *
- * With one socket of its own the read itself waits, one system call in all; with several, poll does, and then each that
- * has packets is read.
+ * A worker with one socket of its own waits in the read, which saves a system call; a worker with several waits in
+ * poll, and then reads each socket that has packets.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { Batch } from '../sockets/batch.ts';
@@ -27,6 +27,7 @@ import { clockOriginMs, WorkerChannel, type WorkerStart } from './controlChannel
 import { type RingKind, RingWriter } from './handover.ts';
 import { familyBlock } from './udpListener.ts';
 
+/** The table and the counters for packets of one address family. */
 export interface FamilyPath {
   readonly fastPath: FastPath;
   readonly counters: CounterBlock;
@@ -35,14 +36,14 @@ export interface FamilyPath {
 export interface WorkerParts {
   readonly libc: Libc;
   readonly channel: WorkerChannel;
-  /** For sockets of either family, each with counters of its own. */
+  /** By family of the socket, each with counters of its own. */
   readonly paths: Readonly<Record<4 | 6, FamilyPath>>;
   readonly rings: Readonly<Record<RingKind, RingWriter>>;
 }
 
-/** How long a worker that is to end goes on with what has arrived. */
+/** How long a stopped worker answers what has arrived. */
 const DRAIN_MS = 200;
-/** After a read that failed for a reason that may pass. */
+/** After a failed read; the cause may pass. */
 const PAUSE_MS = 10;
 
 export class WorkerLoop {
@@ -50,7 +51,7 @@ export class WorkerLoop {
   #batches: readonly Batch[] = [];
   #poll: Poll;
   #recursionRanges = new RecursionRanges([]);
-  /** Of all our sockets: a packet from one of these may be one of ours. */
+  /** Ports of all our sockets: a packet from one of these may have been sent by us. */
   #ownPorts: readonly number[] = [];
   #stop = false;
   #handedOver = false;
@@ -61,7 +62,7 @@ export class WorkerLoop {
     this.#poll = new Poll(parts.libc, []);
   }
 
-  /** Returns when it is told to stop. Throws if a socket is gone, which is a fault of ours. */
+  /** Returns after an assignment that stops it. Throws if a socket was closed, which is a fault of ours. */
   run(): void {
     const { channel } = this.#parts;
     for (;;) {
@@ -95,13 +96,13 @@ export class WorkerLoop {
     channel.acknowledge(assignment);
   }
 
-  /** Answers what waits in the kernel, for as long as there is time. */
+  /** Answers the packets that wait in the kernel, within the time limit. */
   #drain(): void {
     const untilMs = performance.now() + DRAIN_MS;
     while (performance.now() < untilMs && this.#serveReady(0));
   }
 
-  /** False if no socket had anything before the time was over. */
+  /** False if no socket had packets within the time. */
   #serveReady(timeoutMs: number): boolean {
     if (this.#batches.length === 0 || this.#poll.wait(timeoutMs) <= 0) return false;
     for (let i = 0; i < this.#batches.length; i++)
@@ -141,7 +142,7 @@ export class WorkerLoop {
       const port = sockaddrPort(octets, nameAt);
       if (port === 0) countDrop(counters, 'sourcePortZero');
       else if (ownPorts.includes(port))
-        this.#handOver(batch, i, Outcome.SLOW, counters); // our own address?
+        this.#handOver(batch, i, Outcome.SLOW, counters); // The main thread compares the address with ours.
       else {
         const recursionAvailable = ranges.has(words, nameAt);
         const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
@@ -163,7 +164,7 @@ export class WorkerLoop {
     this.#handedOver = true;
   }
 
-  /** Nothing within the time, an interruption, or a reason that may pass. */
+  /** A timeout, an interruption, or an error that may pass. */
   #onReadFailed(received: number): void {
     const errno = received < 0 ? this.#parts.libc.errno() : EAGAIN;
     if (errno === EAGAIN || errno === EINTR) return;
@@ -191,9 +192,7 @@ function countBatch(
   count(counters, Single.latencyMicros, micros * replies);
 }
 
-/** A worker thread's parts, tied together and run until it is told to stop. */
-
-/** Returns when the main thread says so; throws where the thread cannot go on. `open` is for tests to replace. */
+/** Runs a worker's loop until an assignment stops it. Throws if the thread cannot go on. Tests replace `open`. */
 export function runWorker(port: MessagePort, start: WorkerStart, open: typeof openFastPath): void {
   const found = loadLibc();
   if (found.kind === 'missing') throw new Error(found.reason);
@@ -208,7 +207,7 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
   new WorkerLoop({
     libc: found.libc,
     channel: new WorkerChannel(start.channelMemory, thread, port),
-    // They take turns, so they may read the table as one thread.
+    // The loop uses one of them at a time, so that both may read the table under one thread number.
     paths: { 4: path(4), 6: path(6) },
     rings: {
       pending: new RingWriter(ringMemory, thread, 'pending'),

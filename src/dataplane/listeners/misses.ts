@@ -1,12 +1,12 @@
 /**
- * The main thread's side of what workers hand over: packets out of their rings, to `answer`, a few milliseconds at a
- * turn. Questions whose answers will soon be in the table come first, since each of them spares many; but one of eight
- * turns is the others', so that nobody waits for ever. A flood of misses costs other work here its share of time, no more;
- * and where more come than can be answered, most of the time is left to whoever else is on this core, such as workers:
- * half of the questions would meet a busy core otherwise, and wait for the end of its turn.
+ * The main thread's side of the rings: it takes misses out of them and answers them, a time slice of a few milliseconds
+ * after the other, with the rest of the event loop in between. Pending questions come first, because each of their
+ * answers goes into the table and prevents many misses; but the slow rings come first in one of eight answers, so that
+ * they never starve. When more misses come than it can answer, slices are short and pauses long: a worker may share
+ * this core, and half of the questions would then arrive while the core is busy, and wait for the end of the slice.
  *
- * Questions by wildcard come when nothing else waits, one at a time, and after each the thread is left alone for as long
- * as it took: a flood of them keeps no other question from being answered.
+ * A wildcard is answered when nothing else waits, one at a time, and after each the thread rests for as long as the
+ * answer took: a flood of wildcards cannot delay other questions.
  */
 import { clientAddress } from '../../dns/address.ts';
 import type { DnsClient, Respond } from '../../dns/message.ts';
@@ -18,13 +18,13 @@ import type { MainChannel } from './controlChannel.ts';
 import { Miss, RingReader } from './handover.ts';
 import type { SlowCounts } from './udpListener.ts';
 
-/** How long the main thread answers misses before it looks at what else there is to do. */
+/** How long the main thread answers misses before the event loop goes on. */
 const SLICE_MS = 3;
 const SLOW_SHARE = 8;
-/** In a flood: so long, and so long a pause. */
+/** The same in a flood, and the pause after it. */
 const FLOODED_SLICE_MS = 0.3;
 const FLOODED_PAUSE_MS = 1;
-/** Where the others' rings are never empty, one of so many answers is a wildcard's. */
+/** When the other rings are never empty, one of so many answers is a wildcard's. */
 const WILDCARD_SHARE = 64;
 
 export interface MissSchedulerOptions {
@@ -43,7 +43,7 @@ export class MissScheduler {
   readonly #wildcardRings: readonly RingReader[];
   readonly #miss = new Miss();
   #count = 0;
-  /** No wildcard is answered before. */
+  /** The earliest moment for the next wildcard. */
   #wildcardAtMs = 0;
   #nextRun: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
@@ -57,14 +57,14 @@ export class MissScheduler {
     this.#wildcardRings = threads.map((thread) => new RingReader(ringMemory, thread, 'wildcard'));
   }
 
-  /** To be called when a worker says that it has handed something over. */
+  /** To be called when a worker reports that it has handed over packets. */
   run(): void {
     this.#cancel();
     const isFlooded = this.#wasOverrun();
     const untilMs = performance.now() + (isFlooded ? FLOODED_SLICE_MS : SLICE_MS);
     if (this.#answerUntil(untilMs)) {
       this.#channel.markAsleep();
-      // What came after the last look, and before a worker could know that it has to call.
+      // A worker may have put a packet after the last look at its ring, while this thread still counted as awake.
       const isEmpty = this.#areEmpty(this.#pendingRings, this.#slowRings);
       if (isEmpty && this.#areEmpty(this.#wildcardRings)) return;
       if (isEmpty) {
@@ -77,7 +77,7 @@ export class MissScheduler {
     else this.#nextRun = setImmediate(() => this.run());
   }
 
-  /** Sleeps until it is time for the next wildcard, unless a worker calls before. */
+  /** Sleeps until the next wildcard may be answered, unless a worker reports before. */
   #sleepUntilWildcard(): void {
     const restMs = Math.max(0, Math.ceil(this.#wildcardAtMs - performance.now()));
     this.#pause = setTimeout(() => {
@@ -86,7 +86,7 @@ export class MissScheduler {
     }, restMs);
   }
 
-  /** Whether more came than could be answered since the last turn. */
+  /** Whether packets were overwritten since the last slice. */
   #wasOverrun(): boolean {
     let overrun = false;
     for (const ring of this.#slowRings) {
@@ -96,7 +96,7 @@ export class MissScheduler {
     return overrun;
   }
 
-  /** Answers all that waits now, within that time. */
+  /** Answers all packets that wait, for at most that long. */
   drain(timeoutMs: number): void {
     const untilMs = performance.now() + timeoutMs;
     let isDone = false;
@@ -107,7 +107,7 @@ export class MissScheduler {
     }
   }
 
-  /** To be called when a worker is gone, before there is another in its place. */
+  /** To be called when a worker has died, before another one starts on its thread number. */
   releaseBusySlots(thread: number): void {
     for (const rings of [this.#pendingRings, this.#slowRings, this.#wildcardRings])
       rings[thread - 1]?.releaseBusySlots();
@@ -117,23 +117,23 @@ export class MissScheduler {
     this.#cancel();
   }
 
-  /** True if nothing is left, or nothing but wildcards whose time has not come. */
+  /** True if the rings are empty, but for wildcards that have to wait. */
   #answerUntil(untilMs: number): boolean {
     while (this.#answerNext()) if (performance.now() >= untilMs) return false;
     return true;
   }
 
   #answerNext(): boolean {
-    const wildcardsFirst = ++this.#count % WILDCARD_SHARE === 0;
-    if (wildcardsFirst && this.#answerWildcard()) return true;
+    const isWildcardFirst = ++this.#count % WILDCARD_SHARE === 0;
+    if (isWildcardFirst && this.#answerWildcard()) return true;
     if (!this.#take()) return this.#answerWildcard();
     this.#answer(this.#miss);
     return true;
   }
 
   #take(): boolean {
-    const othersFirst = this.#count % SLOW_SHARE === 0;
-    const [first, second] = othersFirst
+    const isSlowFirst = this.#count % SLOW_SHARE === 0;
+    const [first, second] = isSlowFirst
       ? [this.#slowRings, this.#pendingRings]
       : [this.#pendingRings, this.#slowRings];
     return this.#takeFrom(first) || this.#takeFrom(second);
@@ -149,7 +149,7 @@ export class MissScheduler {
   }
 
   #takeFrom(rings: readonly RingReader[]): boolean {
-    // Another ring is the first each time, or a flood in one would keep the others waiting.
+    // Each time another ring comes first, or a flood in one ring would starve the others.
     for (let i = 0; i < rings.length; i++)
       if (rings[(this.#count + i) % rings.length]?.take(this.#miss)) return true;
     return false;
@@ -168,18 +168,18 @@ export class MissScheduler {
 }
 
 /**
- * From a packet that a worker handed over to its reply: `respond` in between, at once or later, and out through the
- * socket that the packet came by.
+ * Answers a miss: gives it to `respond`, and sends the reply, at once or later, through the socket that received the
+ * packet.
  */
 
 export interface MissResponderOptions {
   readonly respond: Respond;
   readonly sender: ReplySender;
-  /** Of the main thread, for what is dropped. */
+  /** Blocks of the main thread, for packets that it drops. */
   readonly counters: Readonly<Record<4 | 6, CounterBlock>>;
   readonly slow: SlowCounts;
   readonly isOwn: (address: string, port: number) => boolean;
-  /** The listener's socket with that descriptor, and whether it is still there; `undefined` when it is not. */
+  /** The listener's socket with that descriptor; `undefined` after it was closed. */
   readonly socketOf: (fd: number) => ReplySocket | undefined;
 }
 
@@ -213,7 +213,7 @@ export class MissResponder {
       isAnswered = true;
       if (socket.isOpen) this.#send(socket, envelope, reply);
     });
-    // The next packet will be where this one was.
+    // The next miss overwrites this envelope.
     if (!isAnswered) envelope = envelope.slice();
   }
 

@@ -1,6 +1,6 @@
 /**
- * Which packets come from ourselves. Two servers, or one, that answer each other's packets never stop (CVE-2024-2169);
- * a packet with a forged source of our own is how such a loop is started.
+ * Recognizes packets that one of our own listeners sent. A server that answers its own packets never stops
+ * (CVE-2024-2169), and one packet with a forged source address starts such a loop.
  */
 import { networkInterfaces } from 'node:os';
 import { clientAddress } from '../../dns/address.ts';
@@ -12,7 +12,7 @@ export interface OwnAddresses {
   has(address: string, port: number): boolean;
 }
 
-/** `listLocal` lists this machine's addresses; it is asked only for a listener on a wildcard address. */
+/** `listLocal` lists this machine's addresses; it is called only for a listener on a wildcard address. */
 export function createOwnAddresses(
   listLocal: () => readonly string[] = listInterfaceAddresses,
   nowMs: () => number = () => performance.now(),
@@ -49,7 +49,10 @@ export function createOwnAddresses(
   };
 }
 
-/** Listing interfaces costs a system call per interface, and anybody may send from our port number. */
+/**
+ * How long a list of this machine's addresses is used: it costs a system call an interface, and any client may send
+ * from our port number.
+ */
 const LOCAL_LIST_MS = 5_000;
 
 function listInterfaceAddresses(): string[] {

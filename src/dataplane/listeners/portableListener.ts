@@ -1,9 +1,10 @@
 /**
- * DNS over UDP on Node's own sockets: works everywhere, one datagram per system call. The receive buffer of the kernel
- * is the only queue in front of the table and `respond`; a packet is answered when it is read or not at all.
+ * DNS over UDP on Node's own sockets: works everywhere, with one system call a datagram. The kernel's receive buffer is
+ * the only queue in front of the table and `respond`.
  *
- * A reply leaves from the address that the query came to only if that address was bound: Node cannot choose a source
- * address, so on a wildcard address of a machine with several the kernel's route decides. Bind each one.
+ * Node cannot choose the source address of a reply. A reply leaves from the address that received the query only if
+ * that address was bound; on a wildcard address the kernel's route decides. On a machine with several addresses bind
+ * each one.
  */
 import type { RemoteInfo, Socket } from 'node:dgram';
 import dgram from 'node:dgram';
@@ -40,18 +41,18 @@ import {
 
 const MAIN_THREAD = 0;
 
-/** A listener on this thread alone. */
+/** A listener that uses this thread alone. */
 export function createUdpListener(options: UdpListenerOptions): UdpListener {
   return new PortableListener(options);
 }
 
-/** Reads each socket from `listen` until it is closed; once stopped it takes nothing more from any of them. */
+/** Reads each socket from `listen` until it is closed or the listener is stopped. */
 class PortableListener implements UdpListener {
   readonly blocks: readonly FamilyBlock[];
   readonly #onError: UdpListenerOptions['onError'];
   readonly #slow = { queries: 0, replies: 0, socketErrors: 0 };
   readonly #receivers: Readonly<Record<4 | 6, PortableReceiver>>;
-  /** Exactly the addresses of `#open`. */
+  /** The addresses of `#open`. */
   readonly #own = createOwnAddresses();
   readonly #open = new Set<Bound>();
   #isStopped = false;
@@ -145,11 +146,11 @@ function enlargeBuffers(socket: Socket): void {
     socket.setRecvBufferSize(KERNEL_BUFFER_OCTETS);
     socket.setSendBufferSize(KERNEL_BUFFER_OCTETS);
   } catch {
-    // The kernel's own size has to do.
+    // The kernel's default size remains.
   }
 }
 
-/** Every address here is an IP address already: Node's resolver would only put off each send by a tick. */
+/** Every address here is an IP address, and Node's resolver would delay each send by a tick. */
 function takeLiterally(
   address: string,
   _options: unknown,
@@ -159,11 +160,11 @@ function takeLiterally(
 }
 
 /**
- * What becomes of a packet from one of Node's own sockets: dropped, answered out of the table, or given to `respond`;
- * and of its reply, of which no more wait for the kernel than there is room for.
+ * Takes packets from Node's sockets of one address family: drops them, answers them out of the table, or passes them to
+ * `respond`. Bounds the replies that wait for the kernel.
  */
 
-/** Replies that may wait for the kernel, of all sockets of a family: at 1,232 octets each, 1.3 MB. */
+/** Replies of one family that may wait for the kernel: at 1,232 octets each, 1.3 MB. */
 const MAX_UNSENT = 1024;
 
 export class PortableReceiver {
@@ -173,7 +174,7 @@ export class PortableReceiver {
   readonly #slow: SlowCounts;
   readonly #isOwn: (address: string, port: number) => boolean;
   readonly #fastPath: FastPath | undefined;
-  /** Where the table answers: with room for a reply, which a packet's own memory has not. */
+  /** The table answers here: the packet's own memory has no room for a reply. */
   readonly #room = new Uint8Array(1 << 16);
   #unsent = 0;
 
@@ -207,7 +208,7 @@ export class PortableReceiver {
     }
   }
 
-  /** False if the table leaves it to others. */
+  /** False if the table cannot answer it. */
   #answer(socket: Socket, packet: Uint8Array, peer: RemoteInfo, address: string): boolean {
     if (this.#fastPath === undefined) return false;
     const startedMs = performance.now();
@@ -243,7 +244,7 @@ export class PortableReceiver {
         else countDrop(this.#block, sendDropReason(-(error.errno ?? 0)));
       });
     } catch {
-      // A closed socket, or an argument that dgram itself refuses.
+      // The socket is closed, or dgram rejected an argument.
       this.#unsent -= 1;
       countDrop(this.#block, 'otherSendError');
     }

@@ -1,6 +1,7 @@
 /**
- * The worker threads: started with the first sockets, told of every change, replaced when they die. Sockets belong to the
- * process, so a successor goes on with what waits in the kernel; only the batch that its predecessor died in is lost.
+ * The worker threads: starts them with the first sockets, gives them their assignments, and replaces those that die.
+ * Sockets belong to the process, so the next worker goes on with the packets that wait in the kernel; only the batch
+ * that the worker was answering when it died is lost.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { backoffMs } from '../../timing/backoff.ts';
@@ -16,11 +17,11 @@ export interface WorkerThreadsOptions {
   /** Threads are numbered from 1. */
   readonly start: (thread: number) => WorkerStart;
   readonly onReport: (report: WorkerReport) => void;
-  /** A thread ended that was not told to; its place is empty when this is called. */
+  /** A thread ended that was not told to stop. Called before another one starts in its slot. */
   readonly onGone: (thread: number, error: Error) => void;
 }
 
-/** The life of one thread number, through all who have it. */
+/** One thread number, and the worker that has it. */
 interface ThreadSlot {
   readonly thread: number;
   worker: Worker | undefined;
@@ -30,10 +31,10 @@ interface ThreadSlot {
   restart: NodeJS.Timeout | undefined;
 }
 
-/** Who lives that long did not die of what it was started with. */
+/** A worker that ran for so long was not killed by its start data. */
 const EARLY_MS = 1_000;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
-/** Longer than a worker waits in the kernel, answers what it finds there, and ends. */
+/** Longer than a worker takes to wake in the kernel, answer what has arrived, and end. */
 const STOP_MS = 1_500;
 
 export class WorkerThreads {
@@ -57,7 +58,7 @@ export class WorkerThreads {
     }));
   }
 
-  /** The sockets of each thread from now on. Resolves once nobody touches any other. */
+  /** Sets the sockets of each thread. Resolves when no thread uses any other socket. */
   async assign(sockets: readonly (readonly UdpSocket[])[]): Promise<void> {
     this.#sockets = sockets;
     this.#announce();
@@ -73,7 +74,7 @@ export class WorkerThreads {
     this.#announce();
   }
 
-  /** Lets every thread answer what has arrived, and end. Resolves when all have, or were made to. */
+  /** Has every thread answer what has arrived, and end. Resolves when all have ended, or were terminated. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const { restart } of this.#slots) clearTimeout(restart);
@@ -131,7 +132,7 @@ export class WorkerThreads {
     slot.restart = setTimeout(() => this.#start(slot), delayMs);
   }
 
-  /** Whether all go by the last orders; a thread that is yet to start will. */
+  /** A thread that has not started yet will begin with the last assignment. */
   #haveAllAcknowledged(): boolean {
     const { channel } = this.#options;
     return this.#slots.every(
@@ -151,11 +152,10 @@ export class WorkerThreads {
   }
 }
 
-/** Starting a file as a worker thread, whether it was compiled or is run from source. */
-
-/** What runs TypeScript in development; Node 20 does not hand a process's loader on to its threads. */
+/** Runs TypeScript in development: in Node 20 threads do not inherit the loader of their process. */
 const SOURCE_LOADER = 'tsx/esm/api';
 
+/** Starts a file as a worker thread, compiled or from source. */
 export function startThread(entry: URL, options: WorkerOptions): Worker {
   if (!entry.pathname.endsWith('.ts')) return new Worker(entry, options);
   const [loader, file] = [SOURCE_LOADER, entry.href].map((text) => JSON.stringify(text));

@@ -3,7 +3,8 @@
  * Imports: dataplane/sockets, dataplane/table, dns, timing.
  * Used by: app, server, server/http.
  *
- * What a UDP listener is to the code that starts and watches it, whatever sockets and threads it has.
+ * The contract of a UDP listener, for the code that starts it and reads its counters. There are two:
+ * `workerListener.ts` and `portableListener.ts`.
  */
 import type { SocketAddress } from '../../dns/address.ts';
 import type { Respond } from '../../dns/message.ts';
@@ -20,46 +21,46 @@ import type { TableHandle } from '../table/layout.ts';
 
 export interface UdpListenerOptions {
   /**
-   * For what the table does not answer. A reply belongs to the listener once it is given to `send`: the kernel may copy
-   * it later.
+   * Answers what the table does not hold. A reply belongs to the listener once it is passed to `send`: the kernel may
+   * copy it later.
    */
   readonly respond: Respond;
-  /** Told of a socket's error other than a failed send, and of a thread's; the listener goes on. */
+  /** Receives the errors of sockets, other than failed sends, and of threads. The listener goes on. */
   readonly onError?: ((error: Error) => void) | undefined;
-  /** Where answers are looked up; without it `respond` gives them all. */
+  /** The answer table; without it `respond` answers everything. */
   readonly table?: TableHandle | undefined;
 }
 
 export interface UdpListener {
-  /** Starts its threads before there is anything to read; `listen` does so otherwise. Resolves when they run. */
+  /** Starts the threads before the first `listen`, which otherwise does so. Resolves when they run. */
   begin(): Promise<void>;
-  /** May be called for several addresses. With `fd`, an inherited socket; `address` then tells its family. */
+  /** May be called for several addresses. `fd` is an inherited socket; `address` then only gives its family. */
   readonly listen: Listen;
-  /** Has new packets go to the sockets of a successor, which must be there; what has arrived is answered here. */
+  /** Directs new packets to the sockets of a successor, which must be open; answers what has arrived. */
   giveWay(): void;
-  /** Takes no more packets; replies to those that were taken still go out. Resolves when `respond` has all those. */
+  /** Reads no more packets. Resolves when `respond` has received all that were read; their replies are still sent. */
   stop(): Promise<void>;
-  /** Closes every socket. Replies that come later are dropped. */
+  /** Closes every socket, and drops later replies. */
   close(): Promise<void>;
-  /** Which clients replies out of the table tell that recursion is available; none at first. */
+  /** Sets the clients whose replies out of the table have RA set; none at first. */
   recurseFor(ranges: readonly AddressRange[]): void;
   counters(): Readonly<UdpCounters>;
-  /** What was answered out of the table, and what was dropped; what `respond` was given is not in them. */
+  /** Count what the table answered and what was dropped. What `respond` received is not in them. */
   readonly blocks: readonly FamilyBlock[];
 }
 
 export interface UdpCounters {
-  /** Packets looked up in the table or given to `respond`. */
+  /** Packets looked up in the table or passed to `respond`. */
   queries: number;
   /** Replies that the kernel took. */
   replies: number;
-  /** Dropped unread: source port 0, to which nothing can be sent. */
+  /** Dropped: source port 0, to which nothing can be sent. */
   sourcePortZero: number;
-  /** Dropped unread: sent, or forged to look sent, by one of our own listeners. */
+  /** Dropped: the source is one of our own listeners, or is forged to be. */
   ownAddress: number;
-  /** Packets dropped unread because too much waits before them. */
+  /** Dropped: too many packets or replies wait. */
   shed: number;
-  /** Replies that did not leave: refused by the kernel (EPERM, ENOBUFS, EMSGSIZE, ENETUNREACH …), or no room. */
+  /** Replies that were not sent: the kernel refused them (EPERM, ENOBUFS, EMSGSIZE, ENETUNREACH …), or had no room. */
   sendErrors: number;
   socketErrors: number;
 }
@@ -69,10 +70,10 @@ export interface FamilyBlock {
   readonly block: CounterBlock;
 }
 
-/** Blocks for `threads` threads, the main one included: one for each family of sockets. */
+/** One block for each family of sockets. */
 export const BLOCKS_PER_THREAD = 2;
 
-/** The block of the sockets of that family that a thread has; `memory` is for as many threads as there are. */
+/** The block that a thread counts in for its sockets of that family. */
 export function familyBlock(
   memory: SharedArrayBuffer,
   thread: number,
@@ -81,14 +82,14 @@ export function familyBlock(
   return counterBlock(memory, thread * BLOCKS_PER_THREAD + (family === 4 ? 0 : 1));
 }
 
-/** All of them. */
+/** The blocks of all threads, the main thread included. */
 export function familyBlocks(memory: SharedArrayBuffer, threads: number): FamilyBlock[] {
   return Array.from({ length: threads }, (_, thread) => thread).flatMap((thread) =>
     ([4, 6] as const).map((family) => ({ family, block: familyBlock(memory, thread, family) })),
   );
 }
 
-/** Replies out of the table. */
+/** How many replies the table gave. */
 export function tableReplies(blocks: readonly FamilyBlock[]): number {
   let replies = 0;
   for (const { block } of blocks) {
@@ -97,15 +98,15 @@ export function tableReplies(blocks: readonly FamilyBlock[]): number {
   return replies;
 }
 
-/** What is not counted in blocks. */
+/** What the blocks do not count. */
 export interface SlowCounts {
-  /** Packets given to `respond`, and its replies that the kernel took. */
+  /** Packets passed to `respond`, and its replies that the kernel took. */
   queries: number;
   replies: number;
   socketErrors: number;
 }
 
-/** What all threads counted, the table's part and the other one together. */
+/** The sum of the blocks and of what `respond` answered. */
 export function udpCounters(blocks: readonly FamilyBlock[], slow: SlowCounts): UdpCounters {
   const sum = (slot: number): number =>
     blocks.reduce((total, { block }) => total + (block[slot] as number), 0);
@@ -122,9 +123,7 @@ export function udpCounters(blocks: readonly FamilyBlock[], slow: SlowCounts): U
   };
 }
 
-/** What a listener of any transport is to the code that starts the server. */
-
-/** An address that is listened on, with the port that it really got. */
+/** An address that a listener of any transport listens on, with its actual port. */
 export interface Bound extends SocketAddress {
   close(): Promise<void>;
 }

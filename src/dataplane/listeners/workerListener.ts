@@ -1,6 +1,6 @@
 /**
- * DNS over UDP by worker threads on batched sockets: the listener as the main thread has it. It makes the sockets, one of
- * each address for each worker, and answers what the workers hand over.
+ * DNS over UDP by worker threads on batched sockets: the main thread's part. It makes the sockets, one for each address
+ * and worker, and answers the misses that the workers hand over.
  */
 import { type Libc, systemError } from '../sockets/libc.ts';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
@@ -33,15 +33,15 @@ import {
 export interface WorkerListenerOptions extends UdpListenerOptions {
   readonly libc: Libc;
   readonly workers: number;
-  /** Addresses are shared with a server of the same user that has them already. */
+  /** Share the addresses with a running server of the same user. */
   readonly joins?: boolean | undefined;
-  /** A worker died, maybe in the middle of a batch. Called before it has a successor. */
+  /** A worker died, maybe in the middle of a batch. Called before another one starts on its thread number. */
   readonly onWorkerGone?: ((thread: number) => void) | undefined;
-  /** What a worker thread runs, for tests. */
+  /** What a worker thread runs; tests set it. */
   readonly entry?: URL | undefined;
 }
 
-/** A listener with that many worker threads, which start with its first address. */
+/** The worker threads start with the first address. */
 export function createWorkerListener(options: WorkerListenerOptions): UdpListener {
   return new WorkerListener(options);
 }
@@ -52,18 +52,18 @@ const ENTRY = new URL(
 );
 
 const MAIN_THREAD = 0;
-/** How long the end of a socket may be put off by answering what was handed over. */
+/** For how long misses are answered before a socket is closed. */
 const DRAIN_MS = 500;
-/** Errors of reading come by the hundred. */
+/** Read errors come by the hundred. */
 const REPORT_EVERY_MS = 1_000;
 
 /** The sockets of one address, one for each worker. */
 interface SocketGroup {
   readonly sockets: readonly UdpSocket[];
   readonly family: 4 | 6;
-  /** By workers. */
+  /** Workers read these sockets. */
   isRead: boolean;
-  /** Replies can be sent. */
+  /** The sockets are not closed: replies can be sent. */
   isOpen: boolean;
 }
 
@@ -133,7 +133,7 @@ class WorkerListener implements UdpListener {
     const group: SocketGroup = { sockets, family: first.family, isRead: true, isOpen: true };
     for (const socket of sockets) this.#groups.set(socket.fd, group);
     this.#own.add(first.address, first.port);
-    void this.#assign(); // the kernel keeps what comes before they are there
+    void this.#assign(); // The kernel keeps the packets that come before the workers run.
     return {
       address: first.address,
       port: first.port,
@@ -141,7 +141,7 @@ class WorkerListener implements UdpListener {
     };
   }
 
-  /** Resolves when all that arrived before was given to `respond`. */
+  /** Resolves when `respond` has received all that arrived before. */
   stop(): Promise<void> {
     this.#stopping ??= this.#threads.stop().then(() => {
       this.#misses.drain(DRAIN_MS);
@@ -155,7 +155,7 @@ class WorkerListener implements UdpListener {
     for (const group of new Set(this.#groups.values())) this.#closeSockets(group);
   }
 
-  /** Not of sockets that others made: a successor has the very same. */
+  /** Leaves out inherited sockets: a successor has the same ones. */
   giveWay(): void {
     for (const { sockets } of new Set(this.#groups.values()))
       for (const socket of sockets) if (socket.blocking) this.#maker.giveWay(socket);
@@ -180,7 +180,7 @@ class WorkerListener implements UdpListener {
     return (thread) => ({ ...shared, thread });
   }
 
-  /** Gives each worker its socket of each group that is to be read. */
+  /** Assigns to each worker its socket of each group that is read. */
   #assign(): Promise<void> {
     const groups = [...new Set(this.#groups.values())].filter(({ isRead }) => isRead);
     return this.#threads.assign(
@@ -198,7 +198,7 @@ class WorkerListener implements UdpListener {
     this.#closeSockets(group);
   }
 
-  /** To be called when no thread touches the sockets any more: their numbers will be others' soon. */
+  /** To be called when no thread uses the sockets: the kernel reuses their numbers. */
   #closeSockets(group: SocketGroup): void {
     group.isOpen = false;
     for (const { fd, address, port } of new Set(group.sockets)) {

@@ -4,7 +4,9 @@
  */
 import type { Node } from '../../zone/tree.ts';
 
-/** A name that exists, by its node; or one that does not, by its text, so that its first record withdraws answers too. */
+/**
+ * A name that exists, by its node; or one that does not, by its text, so that its first record withdraws answers too.
+ */
 export type Dependency = Node | string;
 
 export class Dependents {

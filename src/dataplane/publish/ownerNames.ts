@@ -1,9 +1,9 @@
 /**
- * The owner names of the answer table, kept as the zone tree has them: a name is in the table exactly while it is in the
- * tree, or is a fixed one, which exists whatever the tree holds (an apex, the special name `local.dns`).
+ * The owner names of the answer table, kept as the zone tree has them: a name is in the table exactly while it is in
+ * the tree, or is a fixed one, which exists whatever the tree holds (an apex, the special name `local.dns`).
  *
- * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both refer
- * to it.
+ * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
+ * refer to it.
  */
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
@@ -63,8 +63,8 @@ export class OwnerNames {
   }
 
   /**
-   * Forgets a node that has left the tree. Gives the address whose name the table has to remove; 0 if the name still exists,
-   * as a fixed name or in another node.
+   * Forgets a node that has left the tree. Gives the address whose name the table has to remove; 0 if the name still
+   * exists, as a fixed name or in another node.
    */
   remove(node: Node): number {
     const { tableAddress } = node;
@@ -75,7 +75,9 @@ export class OwnerNames {
     return tableAddress;
   }
 
-  /** Transfers the address of a node that has left the tree to a newer node of the same name: no reader misses the name. */
+  /**
+   * Transfers the address of a node that has left the tree to a newer node of the same name: no reader misses the name.
+   */
   transfer(gone: Node): void {
     if (gone.tableAddress === 0) return;
     const successor = findNode(this.#root, gone.owner());

@@ -3,10 +3,10 @@
  * Imports: dataplane/table, dns, zone.
  * Used by: app.
  *
- * Fills the answer table from the zone, and keeps it true. Names come into the table when they come into the tree; answers,
- * when the slow path has decided them for a client. A change withdraws the answers of its owner name, of the names above
- * it, and of all names whose answers rest on one of these, in the same call that applies the change. So the table holds
- * what the zone would answer, or nothing.
+ * Fills the answer table from the zone, and keeps it true. Names come into the table when they come into the tree;
+ * answers, when the slow path has decided them for a client. A change withdraws the answers of its owner name, of the
+ * names above it, and of all names whose answers rest on one of these, in the same call that applies the change. So the
+ * table holds what the zone would answer, or nothing.
  */
 import type { Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
@@ -118,7 +118,9 @@ export class Publisher {
     });
   }
 
-  /** Publishes an answer that was decided from the tree as it is now, unless it must not be kept or is there already. */
+  /**
+   * Publishes an answer that was decided from the tree as it is now, unless it must not be kept or is there already.
+   */
   publish(decided: Decided): void {
     const { question, view, response, basis } = decided;
     if (view.settings !== this.#settings || question.qclass !== Class.IN) return;

@@ -1,8 +1,8 @@
 /**
  * For how long an answer in the table holds, if no change withdraws it before. Leases end at whole seconds of the clock
- * (`ttlOf`), so a TTL that a lease limits falls by one each second until it reaches the least TTL, and another one stays
- * until what is left of the lease is less. The table lets TTLs fall by itself, and holds an answer until one of them
- * begins or ceases to fall.
+ * (`ttlOf`), so a TTL that a lease limits falls by one each second until it reaches the least TTL, and another one
+ * stays until what is left of the lease is less. The table lets TTLs fall by itself, and holds an answer until one of
+ * them begins or ceases to fall.
  */
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';

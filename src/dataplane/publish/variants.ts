@@ -1,7 +1,8 @@
 /**
- * From a response to the words that the answer table holds of it: its octets behind the question for each order that its
- * records may come in, and for each the lengths that a smaller message may cut them to. All octets are the one encoder's,
- * and all cuts as it would make them, so that a reply out of the table is what the slow path would have sent.
+ * From a response to the words that the answer table holds of it: its octets behind the question for each order that
+ * its records may come in, and for each the lengths that a smaller message may cut them to. All octets are the one
+ * encoder's, and all cuts as it would make them, so that a reply out of the table is what the slow path would have
+ * sent.
  */
 import { encodeResponse } from '../../dns/encode.ts';
 import type { Question, Response } from '../../dns/message.ts';
@@ -53,7 +54,9 @@ export interface Variants {
   readonly words: Int32Array;
 }
 
-/** The variants for these orders of a response's records. `falls` says which records have a TTL that falls each second. */
+/**
+ * The variants for these orders of a response's records. `falls` says which records have a TTL that falls each second.
+ */
 export function variantsOf(
   orders: readonly { readonly response: Response; readonly encoded: Encoded }[],
   falls: (rr: Rr) => boolean,
@@ -76,7 +79,9 @@ function inARow(variants: readonly Int32Array[]): Int32Array {
   return words;
 }
 
-/** The reply's octets behind the question, of at most `maxOctets` with it, and what smaller messages may cut them to. */
+/**
+ * The reply's octets behind the question, of at most `maxOctets` with it, and what smaller messages may cut them to.
+ */
 export function encodeBehindQuestion(
   question: Question,
   response: Response,
@@ -226,9 +231,9 @@ export interface Rotations {
 }
 
 /**
- * Rotations of the RRset that was asked for: all of them or, of a large set, some, beginning at `start`, a fraction of the
- * set, in [0, 1). Without round robin the canonical order comes first, and there are others only if some client gets a part of the answer
- * (`mayBeCut`): then clients together receive all records.
+ * Rotations of the RRset that was asked for: all of them or, of a large set, some, beginning at `start`, a fraction of
+ * the set, in [0, 1). Without round robin the canonical order comes first, and there are others only if some client
+ * gets a part of the answer (`mayBeCut`): then clients together receive all records.
  */
 export function rotationsOf(
   { question, view, response }: Decided,

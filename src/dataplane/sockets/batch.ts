@@ -1,11 +1,10 @@
 /**
- * Up to 64 packets read with one system call, answered where they stand, and sent with another. All that the kernel reads
- * and writes lies in one piece of memory that is laid out once: message headers, addresses, control messages, packets.
- * A reply stands in its packet's place and goes back along the header that brought the packet, so nothing is copied and
- * nothing allocated, per packet or per batch.
+ * Up to 64 packets that one system call reads and another one answers. All that the kernel reads and writes lies in one
+ * memory with a fixed layout: message headers, addresses, control messages, packet buffers. A reply overwrites its
+ * packet, and is sent with the header that received it, so nothing is copied or allocated per packet or per batch.
  *
- * Invariant: between `send` and the next `receive` every header says what it said at first. A packet longer than its
- * place is cut to it.
+ * Invariant: between `send` and the next `receive` every header has its initial values. A packet longer than its buffer
+ * is cut.
  */
 import { type CounterBlock, count, countDrop, Single } from '../table/counters.ts';
 import {
@@ -27,10 +26,10 @@ import type { UdpSocket } from './socket.ts';
 
 export const BATCH_PACKETS = 64;
 
-/** The longest packet that is read whole. */
+/** Longer packets are cut. */
 export const PACKET_OCTETS = 2048;
 
-/** Between two packets' places, which powers of two apart would fight for the same few lines of the L1 cache. */
+/** Between packet buffers: buffers a power of two apart would compete for the same few lines of the L1 cache. */
 const GAP_OCTETS = 64;
 
 const HEADERS_AT = 0;
@@ -40,7 +39,7 @@ const NAMES_AT = PARTS_AT + BATCH_PACKETS * Iovec.SIZE;
 const CONTROLS_AT = NAMES_AT + BATCH_PACKETS * Sockaddr.ROOM;
 const PACKETS_AT = CONTROLS_AT + BATCH_PACKETS * Cmsg.SIZE;
 
-/** The same as words, for what is read and written with each packet. */
+/** The same offsets in words, for the fields that are used with each packet. */
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const HEADER_WORDS = MsgHdr.SIZE / WORD;
 const LENGTH_WORD = (HEADERS_AT + MsgHdr.LENGTH) / WORD;
@@ -50,23 +49,23 @@ const PART_OCTETS_WORD = (PARTS_AT + Iovec.OCTETS) / WORD;
 
 export class Batch {
   readonly socket: UdpSocket;
-  /** The whole memory; `packetAt` and `nameAt` say where in it things are. */
+  /** The whole memory; `packetAt` and `nameAt` give offsets in it. */
   readonly octets: Uint8Array;
   /** The same memory; the index of a word is a quarter of its octet's. */
   readonly words: Int32Array;
   readonly #libc: Libc;
   readonly #base: number;
-  /** From one packet's place to the next. */
+  /** Octets from one packet buffer to the next. */
   readonly #stride: number;
-  /** Which packets have a reply, in their order. */
+  /** Indexes of the packets that have a reply, ascending. */
   readonly #replied = new Int32Array(BATCH_PACKETS);
   #repliedCount = 0;
   #received = 0;
 
-  /** `replyOctets`: the longest reply that is put in a packet's place. */
+  /** `replyOctets`: the longest reply that overwrites a packet. */
   constructor(libc: Libc, socket: UdpSocket, replyOctets: number) {
-    const placeOctets = Math.max(PACKET_OCTETS, (replyOctets + WORD - 1) & -WORD);
-    this.#stride = placeOctets + GAP_OCTETS;
+    const bufferOctets = Math.max(PACKET_OCTETS, (replyOctets + WORD - 1) & -WORD);
+    this.#stride = bufferOctets + GAP_OCTETS;
     const memory = new ArrayBuffer(PACKETS_AT + BATCH_PACKETS * this.#stride);
     this.socket = socket;
     this.octets = new Uint8Array(memory);
@@ -76,7 +75,7 @@ export class Batch {
     for (let i = 0; i < BATCH_PACKETS; i++) this.#layOut(new DataView(memory), i);
   }
 
-  /** Reads packets; their number, or -1 and libc's errno. To be called only after `send`. */
+  /** Reads packets. Gives their number, or -1 and libc's errno. To be called only after `send`. */
   receive(flags: number): number {
     const { fd } = this.socket;
     const received = this.#libc.recvmmsg(fd, this.#base + HEADERS_AT, BATCH_PACKETS, flags);
@@ -93,7 +92,7 @@ export class Batch {
     return PACKETS_AT + i * this.#stride;
   }
 
-  /** Where the sender's struct sockaddr is. */
+  /** Offset of the sender's struct sockaddr. */
   nameAt(i: number): number {
     return NAMES_AT + i * Sockaddr.ROOM;
   }
@@ -107,21 +106,23 @@ export class Batch {
     return this.words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] as number;
   }
 
-  /** The reply to packet `i` stands in its place. To be called in the order of packets. */
+  /** The reply to packet `i` has overwritten it, and has so many octets. To be called in the order of packets. */
   reply(i: number, octets: number): void {
     this.words[PART_OCTETS_WORD + i * PART_WORDS] = octets;
     this.#replied[this.#repliedCount++] = i;
   }
 
-  /** Sends the replies and counts them; what the kernel refuses is counted and left out. Gives how many there were. */
+  /**
+   * Sends the replies, and counts those that the kernel took and those that it refused. Gives the number of replies.
+   */
   send(counters: CounterBlock): number {
     const replies = this.#repliedCount;
     if (replies > 0) {
       if (this.socket.packetInfo) this.#addressControls();
-      // Where all packets up to the last reply have one, the headers stand in a row already.
-      const inARow = this.#replied[replies - 1] === replies - 1;
-      if (!inARow) this.#gather();
-      this.#sendFrom(inARow ? HEADERS_AT : SEND_HEADERS_AT, counters);
+      // If all packets up to the last reply have one, their headers are contiguous already.
+      const isContiguous = this.#replied[replies - 1] === replies - 1;
+      if (!isContiguous) this.#gather();
+      this.#sendFrom(isContiguous ? HEADERS_AT : SEND_HEADERS_AT, counters);
     }
     this.#restore();
     return replies;
@@ -146,7 +147,7 @@ export class Batch {
     count(counters, Single.sentOctets, octets);
   }
 
-  /** False if the call was only interrupted. */
+  /** False if the call was interrupted. */
   #countRefusal(counters: CounterBlock): boolean {
     const errno = this.#libc.errno();
     if (errno === EINTR) return false;
@@ -158,7 +159,7 @@ export class Batch {
     return this.words[PART_OCTETS_WORD + (this.#replied[k] as number) * PART_WORDS] as number;
   }
 
-  /** Copies the headers of the replies to where they stand in a row. */
+  /** Copies the headers of the replies to where they are contiguous. */
   #gather(): void {
     const { words } = this;
     for (let k = 0; k < this.#repliedCount; k++) {
@@ -169,7 +170,7 @@ export class Batch {
     }
   }
 
-  /** Makes of the control messages that came with the packets those that go with the replies. */
+  /** Turns the packets' control messages into those of the replies. */
   #addressControls(): void {
     for (let k = 0; k < this.#repliedCount; k++) {
       const i = this.#replied[k] as number;
@@ -178,7 +179,7 @@ export class Batch {
     }
   }
 
-  /** Only what `reply` and the kernel have changed, and only in the headers that were used. */
+  /** Restores what `reply` and the kernel have changed in the headers that were used. */
   #restore(): void {
     const { words } = this;
     for (let k = 0; k < this.#repliedCount; k++)
@@ -199,7 +200,7 @@ export class Batch {
     pointer(part + Iovec.BASE, this.packetAt(i));
     view.setUint32(part + Iovec.OCTETS, PACKET_OCTETS, true);
     pointer(header + MsgHdr.NAME, this.nameAt(i));
-    // The kernel writes the length of its own addresses here, which is this one each time.
+    // The kernel writes the length of the address here, which is the same each time.
     view.setUint32(
       header + MsgHdr.NAME_OCTETS,
       family === 4 ? Sockaddr.SIZE4 : Sockaddr.SIZE6,
@@ -214,8 +215,8 @@ export class Batch {
 }
 
 /**
- * Makes of a received control message at `at` (of `octets` octets) the one that lets the reply leave from the address
- * that the packet came to, by whatever interface leads to the client. Gives its length; 0 if there is no such message.
+ * Turns a received control message (`octets` octets at `at`) into one that has the reply leave from the address that
+ * received the packet, through any interface. Gives its length; 0 if it has no address.
  */
 export function addressControl(words: Int32Array, at: number, octets: number): number {
   const level = words[(at + Cmsg.LEVEL) / WORD];
@@ -225,7 +226,7 @@ export function addressControl(words: Int32Array, at: number, octets: number): n
     return PKTINFO4_SPACE;
   }
   if (octets >= PKTINFO6_SPACE && level === SOL_IPV6 && type === IPV6_PKTINFO) {
-    // A link-local address (fe80::/10) means nothing without its interface.
+    // A link-local address (fe80::/10) is valid on its interface only.
     const isLinkLocal = ((words[(at + Cmsg.DATA) / WORD] as number) & 0xc0ff) === 0x80fe;
     if (!isLinkLocal) words[(at + PKTINFO6_INDEX) / WORD] = 0;
     return PKTINFO6_SPACE;

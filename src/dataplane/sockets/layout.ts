@@ -1,10 +1,10 @@
 /**
- * The kernel's structures as offsets into memory (64-bit little-endian Linux), and the numbers that go with the calls.
- * They are the same for every processor in `libc.ts`, glibc or musl.
+ * The kernel's structures as offsets into memory, and the constants of its calls, for 64-bit little-endian Linux. They
+ * are the same for every processor in `libc.ts`, with glibc and musl.
  */
 import { addressOctets, printAddress, type SocketAddress } from '../../dns/address.ts';
 
-/** struct mmsghdr: struct msghdr, and what recvmmsg and sendmmsg report. */
+/** struct mmsghdr: struct msghdr, and the length that recvmmsg and sendmmsg write. */
 export const MsgHdr = {
   NAME: 0,
   NAME_OCTETS: 8,
@@ -25,7 +25,7 @@ export const Cmsg = {
   LEVEL: 8,
   TYPE: 12,
   DATA: 16,
-  /** Room for either. */
+  /** Room for either address family. */
   SIZE: 40,
 } as const;
 
@@ -78,7 +78,7 @@ export const IPV6_MTU_DISCOVER = 23;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
 export const IPV6_PKTINFO = 50;
-/** Of both families: never set "don't fragment", never believe a path MTU (which can be forged). */
+/** Of both families: do not set "don't fragment", and ignore path MTUs, which can be forged. */
 export const PMTUDISC_OMIT = 5;
 
 export const MSG_DONTWAIT = 0x40;
@@ -86,9 +86,10 @@ export const MSG_WAITFORONE = 0x10000;
 
 export const POLLIN = 1;
 
-/** Addresses as the kernel has them: struct sockaddr_in and sockaddr_in6 to and from text. */
-
-/** Writes the address at the start of `room` (`Sockaddr.ROOM` octets) and gives its length. Throws RangeError on text that is no address. */
+/**
+ * Writes a struct sockaddr at the start of `room` (`Sockaddr.ROOM` octets), and gives its length. Throws RangeError if
+ * the text is not an address.
+ */
 export function writeSockaddr(
   room: DataView,
   { address, port }: SocketAddress,
@@ -122,8 +123,8 @@ export function sockaddrPort(octets: Uint8Array, at = 0): number {
 }
 
 /**
- * What has to be kept of a packet to answer it later, from another thread: the socket, the sender, the address it was
- * sent to. As words, so that it travels in shared memory; the offsets are in words.
+ * What answering a packet later, from another thread, takes: the socket, the sender, and the address that received it.
+ * Offsets are in words of shared memory.
  */
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
@@ -133,7 +134,7 @@ export const Envelope = {
   FD: 0,
   /** Octets of the packet. */
   LENGTH: 1,
-  /** Octets of control messages; 0 where the socket's own address is the one that was asked. */
+  /** Octets of control messages; 0 if the socket is bound to the address that received the packet. */
   CONTROL_OCTETS: 2,
   /** struct sockaddr of the sender. */
   NAME: 3,
@@ -143,7 +144,7 @@ export const Envelope = {
   WORDS: 3 + Sockaddr.ROOM / WORD + Cmsg.SIZE / WORD,
 } as const;
 
-/** Copies words from one array to another: for a few dozen cheaper than `set`, which would need a view as garbage. */
+/** Copies words. For a few dozen this is cheaper than `set`, which needs a view of the source. */
 export function copyWords(
   from: Int32Array,
   fromAt: number,

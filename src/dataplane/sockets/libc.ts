@@ -1,15 +1,15 @@
 /**
- * The system calls behind the batched sockets, bound once through koffi: the only place that knows it. koffi is an
- * optional dependency and the calls are Linux's, so whoever asks is told why they are missing and does without.
+ * The system calls behind the batched sockets, bound once through koffi; no other file uses koffi. It is an optional
+ * dependency, and the calls are Linux's, so callers must be able to work without: they receive the reason instead.
  *
  * Addresses are plain numbers: user space ends below 2^53 on every processor listed here, and a number is the cheapest
- * argument there is (a typed array or a BigInt costs some 40 ns more a call, and a BigInt is garbage besides).
+ * argument (a typed array or a BigInt costs some 40 ns more a call, and a BigInt is garbage).
  */
 import { createRequire } from 'node:module';
 import os, { endianness } from 'node:os';
 import type { DropReason } from '../table/counters.ts';
 
-/** Each call gives what libc's does: -1 and `errno()` where it failed. Nothing here throws or allocates. */
+/** Each call returns what libc's does: -1 if it failed, with `errno()`. Nothing here throws or allocates. */
 export interface Libc {
   socket(family: number, type: number, protocol: number): number;
   setsockopt(fd: number, level: number, name: number, value: number, octets: number): number;
@@ -22,15 +22,15 @@ export interface Libc {
   poll(fds: number, count: number, timeoutMs: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number): number;
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
-  /** Of the last call of this thread that failed; to be asked for before the next call. */
+  /** Of this thread's last failed call; to be read before the next call. */
   errno(): number;
-  /** Where the buffer's memory is. It stays there for as long as the buffer is reachable. */
+  /** Address of the buffer's memory, valid for as long as the buffer is reachable. */
   addressOf(memory: ArrayBuffer): number;
 }
 
 export type LibcResult =
   | { readonly kind: 'libc'; readonly libc: Libc }
-  /** `reason` is for a person, without a full stop. */
+  /** `reason` is a text for the operator, without a full stop. */
   | { readonly kind: 'missing'; readonly reason: string };
 
 /** The layouts and numbers used with these calls are those of 64-bit little-endian Linux. */
@@ -38,7 +38,7 @@ const PROCESSORS: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64'];
 
 let loaded: LibcResult | undefined;
 
-/** The same result for every caller of a thread. */
+/** Gives the same result to every caller in a thread. */
 export function loadLibc(): LibcResult {
   loaded ??= load();
   return loaded;
@@ -66,7 +66,7 @@ function firstLine(error: unknown): string {
 }
 
 function bindAll(koffi: typeof import('koffi')): Libc {
-  const symbols = koffi.load(null); // what Node itself is linked with, glibc or musl
+  const symbols = koffi.load(null); // The libc that Node is linked with, glibc or musl.
   const call = (name: string, ...parameters: readonly string[]) =>
     symbols.func(name, 'int', [...parameters]) as (...args: readonly number[]) => number;
   const recvmmsg = call('recvmmsg', 'int', 'uint64', 'uint', 'int', 'uint64');
@@ -87,10 +87,8 @@ function bindAll(koffi: typeof import('koffi')): Libc {
   };
 }
 
-/** recvmmsg's own timeout is looked at only after a packet (its man page, BUGS); SO_RCVTIMEO does what is wanted. */
+/** recvmmsg checks its own timeout only after a packet (its man page, BUGS), so the sockets have SO_RCVTIMEO. */
 const NO_TIMEOUT = 0;
-
-/** What an errno means to us: a name for those who start listeners, a reason to count for those who send. */
 
 const { errno } = os.constants;
 
@@ -98,7 +96,7 @@ export const EINTR: number = errno.EINTR;
 export const EAGAIN: number = errno.EAGAIN;
 export const EBADF: number = errno.EBADF;
 
-/** As Node's own sockets report it: `code` says EADDRINUSE, EACCES … */
+/** An error as Node's own sockets report it: `code` is EADDRINUSE, EACCES … */
 export function systemError(number: number, call: string): NodeJS.ErrnoException {
   const code = codeOf(number);
   return Object.assign(new Error(`${call} ${code}`), { code, errno: -number, syscall: call });
@@ -120,7 +118,7 @@ function as(reason: DropReason) {
   return (number: number): [number, DropReason] => [number, reason];
 }
 
-/** Under which reason a reply is counted that did not leave because of this errno. */
+/** The reason under which a reply is counted that the kernel refused with this errno. */
 export function sendDropReason(number: number): DropReason {
   return REASONS.get(number) ?? 'otherSendError';
 }

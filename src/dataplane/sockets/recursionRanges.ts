@@ -1,6 +1,6 @@
 /**
- * Which clients may have us ask others, as a worker asks it: of an address as the kernel has it, for each packet. The
- * ranges are the same as the responder's; here they are words to mask and compare, IPv4-mapped IPv6 being IPv4.
+ * Whether a client may use recursion, decided for each packet by the address as the kernel has it. The ranges are those
+ * of the responder, as words to mask and compare; IPv4-mapped IPv6 addresses count as IPv4.
  */
 import { addressOctets } from '../../dns/address.ts';
 import { AF_INET, Sockaddr } from './layout.ts';
@@ -13,7 +13,7 @@ export interface AddressRange {
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const IPV6_WORDS = 4;
-/** The third word of ::ffff:0:0/96, as it lies in memory. */
+/** The third word of ::ffff:0:0/96, in the byte order of memory. */
 const MAPPED_WORD = new Int32Array(Uint8Array.of(0, 0, 0xff, 0xff).buffer)[0] as number;
 
 export class RecursionRanges {
@@ -33,7 +33,7 @@ export class RecursionRanges {
     this.#lastAllowed = this.#hasIpv4(this.#lastIpv4);
   }
 
-  /** Of the struct sockaddr at the octet `at` (a multiple of four) of the words' memory. */
+  /** For the struct sockaddr at octet `at` (a multiple of four) of the words' memory. */
   has(words: Int32Array, at: number): boolean {
     const start = at / WORD;
     const family = (words[start] as number) & 0xffff;
@@ -47,13 +47,13 @@ export class RecursionRanges {
       : this.#hasIpv6(words, address);
   }
 
-  /** Of an address in `Client`'s form. */
+  /** For an address in `DnsClient`'s form. */
   hasAddress(address: string): boolean {
     const words = wordsOf(addressOctets(address));
     return words.length === 1 ? this.#remembered(words[0] as number) : this.#hasIpv6(words, 0);
   }
 
-  /** Clients are mostly the same few, and a batch is often one's. */
+  /** Remembers the last client: a batch often comes from one. */
   #remembered(ipv4: number): boolean {
     if (ipv4 === this.#lastIpv4) return this.#lastAllowed;
     this.#lastIpv4 = ipv4;
@@ -83,7 +83,7 @@ export class RecursionRanges {
   }
 }
 
-/** The words of the network, then those of its mask, in the order of memory. */
+/** The words of the network, then those of its mask, in the byte order of memory. */
 function networkAndMask({ address, prefixLength }: AddressRange): number[] {
   const octets = addressOctets(address.split('%')[0] ?? '');
   const mask = octets.map((_, i) => 0xff00 >> Math.max(0, Math.min(8, prefixLength - 8 * i)));
@@ -91,7 +91,7 @@ function networkAndMask({ address, prefixLength }: AddressRange): number[] {
   return [...wordsOf(network), ...wordsOf(mask)];
 }
 
-/** What an IPv6 range has of ::ffff:0:0/96, as the words of an IPv4 range; none where it has nothing of it. */
+/** The part of an IPv6 range that is in ::ffff:0:0/96, as the words of an IPv4 range; empty if there is none. */
 function mappedPart(words: readonly number[]): number[][] {
   const [first, second, third, network, ...mask] = words;
   const isPart = first === 0 && second === 0 && third === (MAPPED_WORD & (mask[2] as number));

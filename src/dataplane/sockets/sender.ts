@@ -1,6 +1,6 @@
 /**
- * Sends one reply to a packet that another thread has read: the main thread's way through a worker's socket. One memory
- * serves all, as the call is over when it returns.
+ * Sends a reply to a packet that a worker has read: from the main thread, through the worker's socket. All replies
+ * share one memory, because the kernel has copied it when the call returns.
  */
 import { addressControl } from './batch.ts';
 import { AF_INET, copyWords, Envelope, Iovec, MSG_DONTWAIT, MsgHdr, Sockaddr } from './layout.ts';
@@ -11,7 +11,7 @@ const HEADER_AT = 0;
 const PART_AT = HEADER_AT + MsgHdr.SIZE;
 const ENVELOPE_AT = PART_AT + Iovec.SIZE;
 const REPLY_AT = ENVELOPE_AT + Envelope.WORDS * WORD + WORD;
-/** More than UDP can carry, so that the kernel is who refuses it. */
+/** More than UDP can carry: the kernel refuses longer replies. */
 const MAX_REPLY_OCTETS = 1 << 16;
 
 export class ReplySender {

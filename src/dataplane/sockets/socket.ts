@@ -3,12 +3,12 @@
  * Imports: dataplane/table, dns.
  * Used by: app, app/process, cli/commands, dataplane/listeners.
  *
- * Making the sockets that Node cannot: UDP for workers, and TCP that a successor may share. The descriptors are the
- * process's, not a thread's: a worker that dies leaves them, and what waits in them, to its successor.
+ * Makes UDP sockets for workers, and TCP sockets that a successor may share. The descriptors belong to the process:
+ * when a worker dies, the next one reads the packets that wait in them.
  *
  * Several sockets on one address share it by SO_REUSEPORT, and the kernel keeps each client with one of them. The first
- * is bound before it gets that option: with it, a second server of the same user would join the group and take half of
- * our questions, where it should be told that the address is taken. Only who `joins` is let in.
+ * one is bound before it gets that option: otherwise a second server of the same user would join the group and take
+ * half of our questions, instead of failing with EADDRINUSE. A server joins only with `joins`.
  */
 import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../dns/address.ts';
@@ -28,17 +28,19 @@ import {
 } from './layout.ts';
 import { type Libc, systemError } from './libc.ts';
 
-/** What a worker has to know of a socket; can be sent to another thread. */
+/** A socket as workers use it; can be posted to another thread. */
 export interface UdpSocket extends SocketAddress {
   readonly fd: number;
   readonly family: 4 | 6;
-  /** Packets bring the address that they were sent to, and replies leave from it. Only where any address may be it. */
+  /**
+   * Control messages give the address that received a packet, and replies leave from it. For wildcard addresses only.
+   */
   readonly packetInfo: boolean;
-  /** Reading blocks, for `RECEIVE_TIMEOUT_MS` at most. Not so with a descriptor that others made. */
+  /** Reading blocks, for `RECEIVE_TIMEOUT_MS` at most. False for inherited descriptors. */
   readonly blocking: boolean;
 }
 
-/** How long a worker may wait in a read before it looks whether it should stop. */
+/** How long a worker may wait in a read before it checks for an assignment. */
 export const RECEIVE_TIMEOUT_MS = 50;
 
 export class SocketMaker {
@@ -54,8 +56,8 @@ export class SocketMaker {
   }
 
   /**
-   * `count` sockets on one address; port 0 lets the system choose one for all. Who `joins` shares the address with a
-   * server of the same user that has it already. Throws the system's error.
+   * Opens `count` sockets on one address; with port 0 the system chooses one port for all. With `joins` they share the
+   * address with a running server of the same user. Throws the system's error.
    */
   open(endpoint: SocketAddress, count: number, joins = false): UdpSocket[] {
     const sockets: UdpSocket[] = [];
@@ -72,16 +74,16 @@ export class SocketMaker {
     }
   }
 
-  /** A bound socket that somebody else made, such as a supervisor. Throws the system's error. */
+  /** Takes over a bound socket that another program made, such as a supervisor. Throws the system's error. */
   adopt(fd: number): UdpSocket {
     return { ...this.#configured(fd), blocking: false };
   }
 
-  /** A TCP socket that listens; the rest as with `open`. */
+  /** Opens a listening TCP socket; see `open`. */
   openStream(endpoint: SocketAddress, joins = false): number {
     const fd = this.#socket(endpoint, layout.SOCK_STREAM | layout.SOCK_NONBLOCK);
     try {
-      this.#set(fd, SOL_SOCKET, layout.SO_REUSEADDR, 1); // as Node does: old connections may linger
+      this.#set(fd, SOL_SOCKET, layout.SO_REUSEADDR, 1); // As Node does: old connections may linger.
       this.#bind(fd, endpoint, joins);
       this.#set(fd, SOL_SOCKET, layout.SO_REUSEPORT, 1);
       this.#check(this.#libc.listen(fd, BACKLOG), 'listen');
@@ -93,30 +95,35 @@ export class SocketMaker {
   }
 
   /**
-   * Has new packets go to other sockets that share the address; there must be some. What waits can be read and answered
-   * still. A socket that is connected gets only what its peer sends (Linux 5.4), and nobody is at the discard port.
+   * Directs new packets to the other sockets that share the address; there must be some. Packets that wait can still be
+   * read and answered. It connects the socket to the discard port, from which no packet comes: a connected socket
+   * receives only what its peer sends (Linux 5.4).
    */
   giveWay({ fd, address }: UdpSocket): void {
     const isWildcard = address === '0.0.0.0' || address === '::';
     const local = address === '::' ? '::1' : '127.0.0.1';
-    const nobody = { address: isWildcard ? local : address, port: DISCARD_PORT };
-    const length = writeSockaddr(this.#view, nobody, interfaceIndex);
+    const discard = { address: isWildcard ? local : address, port: DISCARD_PORT };
+    const length = writeSockaddr(this.#view, discard, interfaceIndex);
     this.#check(this.#libc.connect(fd, this.#at, length), 'connect');
   }
 
   /**
-   * Has new connections go to the second of the sockets that share the address, the oldest of those that joined; without
-   * one nothing changes. Those that wait can be accepted still.
+   * Directs new connections to the second of the sockets that share the address, the oldest one that joined; without
+   * one nothing changes. Connections that wait can still be accepted.
    */
   giveStreamWay(fd: number): void {
-    const { SockFilter: Filter, SockFprog: Program } = layout;
-    const filterAt = OPTION_AT + Program.SIZE;
-    const returnSecond = (BigInt(1) << 32n) | BigInt(Filter.RETURN);
+    const { SockFilter, SockFprog } = layout;
+    const filterAt = OPTION_AT + SockFprog.SIZE;
+    const returnSecond = (BigInt(1) << 32n) | BigInt(SockFilter.RETURN);
     this.#view.setBigUint64(filterAt, returnSecond, true);
-    this.#view.setBigUint64(OPTION_AT + Program.COUNT, 1n, true);
-    this.#view.setBigUint64(OPTION_AT + Program.FILTERS, BigInt(this.#at + filterAt), true);
+    this.#view.setBigUint64(OPTION_AT + SockFprog.COUNT, 1n, true);
+    this.#view.setBigUint64(OPTION_AT + SockFprog.FILTERS, BigInt(this.#at + filterAt), true);
     const { setsockopt } = this.#libc;
-    const program = [layout.SO_ATTACH_REUSEPORT_CBPF, this.#at + OPTION_AT, Program.SIZE] as const;
+    const program = [
+      layout.SO_ATTACH_REUSEPORT_CBPF,
+      this.#at + OPTION_AT,
+      SockFprog.SIZE,
+    ] as const;
     this.#check(setsockopt(fd, SOL_SOCKET, ...program), 'setsockopt');
   }
 
@@ -152,7 +159,7 @@ export class SocketMaker {
         ? ([SOL_IP, layout.IP_MTU_DISCOVER, layout.IP_PKTINFO] as const)
         : ([SOL_IPV6, layout.IPV6_MTU_DISCOVER, layout.IPV6_RECVPKTINFO] as const);
     if (packetInfo) this.#set(fd, level, wantInfo, 1);
-    // Without these the kernel's own ways have to do.
+    // Optional: if these fail, the kernel's defaults remain.
     this.#try(fd, level, mtuDiscover, layout.PMTUDISC_OMIT);
     this.#try(fd, SOL_SOCKET, layout.SO_RCVBUF, KERNEL_BUFFER_OCTETS);
     this.#try(fd, SOL_SOCKET, layout.SO_SNDBUF, KERNEL_BUFFER_OCTETS);
@@ -192,10 +199,10 @@ export class SocketMaker {
 
 /** RFC 863. */
 const DISCARD_PORT = 9;
-/** Connections that wait to be accepted, as Node has it. */
+/** Connections that may wait to be accepted; Node's default. */
 const BACKLOG = 511;
 
-/** Where option values are in the room; the address is at its start. */
+/** Offset of option values in `#room`; an address is at its start. */
 const OPTION_AT = 128;
 
 function interfaceIndex(zone: string): number {
@@ -203,8 +210,7 @@ function interfaceIndex(zone: string): number {
   return scopes.find((scope) => scope !== 0) ?? (Number(zone) || 0);
 }
 
-/** Waiting for whichever of several sockets has something to read. */
-
+/** Waits until one of several sockets can be read. */
 export class Poll {
   readonly #libc: Libc;
   readonly #count: number;
@@ -224,20 +230,20 @@ export class Poll {
     this.#at = libc.addressOf(memory);
   }
 
-  /** How many are ready within that time; -1 and libc's errno if the call failed. */
+  /** Gives how many sockets are ready within that time; -1 and libc's errno if the call failed. */
   wait(timeoutMs: number): number {
     return this.#libc.poll(this.#at, this.#count, timeoutMs);
   }
 
-  /** Of the last call that found any: whether reading socket `i` gives packets, or its error. */
+  /** Whether the last call that found any found socket `i`: reading it gives packets or an error. */
   isReady(i: number): boolean {
     return this.#results[(i * Pollfd.SIZE + Pollfd.REVENTS) / Int16Array.BYTES_PER_ELEMENT] !== 0;
   }
 }
 
 /**
- * Room in the kernel for bursts, asked for on every UDP socket. Not more: in overload the buffer is full, and a packet
- * waits for all before it. The kernel doubles the figure and takes 768 octets and more of it for each small packet:
- * 2,700 at most.
+ * Size of the kernel's buffers for bursts, on every UDP socket. Not larger: in overload the buffer is full, and a
+ * packet waits for all before it. The kernel doubles this number, and a small packet takes 768 octets or more: 2,700
+ * packets at most.
  */
 export const KERNEL_BUFFER_OCTETS: number = 1 << 20;

@@ -1,31 +1,31 @@
 /**
- * Datagrams to a Unix socket, which Node cannot send: how a service manager is spoken to. Here because it takes the
- * system calls that `libc.ts` has.
+ * Datagrams to a Unix socket, which Node cannot send: the protocol of service managers. Also the credentials of the
+ * peer of a Unix connection.
  */
 import { Iovec, MsgHdr, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts';
 import { type Libc, loadLibc } from './libc.ts';
 
 export interface NotifySocket {
-  /** Gives away one message at once, or nothing; false: the kernel did not take it. */
+  /** Sends one message without waiting; false if the kernel did not take it. */
   send(text: string): boolean;
   close(): void;
 }
 
 export type NotifyResult =
   | { readonly kind: 'socket'; readonly socket: NotifySocket }
-  /** Without a full stop. */
+  /** `reason` has no full stop. */
   | { readonly kind: 'missing'; readonly reason: string };
 
 const AF_UNIX = 1;
 const SOCK_NONBLOCK = 0x800;
-/** struct sockaddr_un: the family, and so much of a path. */
+/** struct sockaddr_un: the family, then the path. */
 const PATH_AT = 2;
 const MAX_PATH_OCTETS = 108;
 
-/** `address` as in NOTIFY_SOCKET: a path or, beginning with `@`, an abstract name. */
+/** `address` as in NOTIFY_SOCKET: a path, or an abstract name that begins with `@`. */
 export function openNotifySocket(address: string): NotifyResult {
   const name = sockaddrOf(address);
-  if (name === undefined) return { kind: 'missing', reason: `${address} is no Unix socket` };
+  if (name === undefined) return { kind: 'missing', reason: `${address} is not a Unix socket` };
   const loaded = loadLibc();
   if (loaded.kind === 'missing') return loaded;
   const { libc } = loaded;
@@ -35,7 +35,7 @@ export function openNotifySocket(address: string): NotifyResult {
   return { kind: 'socket', socket: { send, close: () => void libc.close(fd) } };
 }
 
-/** A path ends in NUL; an abstract name begins with it and has the length that it is given (unix(7)). */
+/** A path ends in NUL; an abstract name begins with NUL, and the length of the address ends it (unix(7)). */
 function sockaddrOf(address: string): Uint8Array | undefined {
   if (!/^[@/]./.test(address)) return undefined;
   const isAbstract = address.startsWith('@');
@@ -47,7 +47,7 @@ function sockaddrOf(address: string): Uint8Array | undefined {
   return octets;
 }
 
-/** One sendmmsg of one message; gives what it gives. */
+/** One sendmmsg of one message; gives its result. */
 function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): number {
   const nameAt = MsgHdr.SIZE + Iovec.SIZE;
   const textAt = nameAt + name.length;
@@ -67,10 +67,10 @@ function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): num
   return libc.sendmmsg(fd, base, 1, 0);
 }
 
-/** Who is at the other end of a connection on a unix socket, by the kernel's word (SO_PEERCRED, unix(7)). */
+/** The process at the other end of a Unix connection, as the kernel reports it (SO_PEERCRED, unix(7)). */
 
 export interface PeerCredentials {
-  /** As seen from here: 0 for a process in another PID namespace. */
+  /** 0 for a process in another PID namespace. */
   readonly pid: number;
   readonly uid: number;
 }
@@ -79,7 +79,7 @@ const SO_PEERCRED = 17;
 /** struct ucred: pid, uid and gid, of 32 bits each. */
 const UCRED_OCTETS = 12;
 
-/** `undefined` where the kernel cannot be asked, or `fd` is no such connection. */
+/** `undefined` if libc is missing, or `fd` is not a Unix connection. */
 export function peerCredentials(fd: number): PeerCredentials | undefined {
   const loaded = loadLibc();
   return loaded.kind === 'libc' ? credentialsOf(loaded.libc, fd) : undefined;

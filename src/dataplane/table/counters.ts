@@ -1,11 +1,13 @@
 /**
- * Counters in shared memory: one block for each thread that answers, written by that thread alone with plain adds, and
- * read by the main thread whenever somebody asks. A reader may see one of two numbers of a moment, never half of one:
- * each is one aligned 64-bit store.
+ * Counters in shared memory: one block for each thread that answers. That thread alone writes it, with plain adds, and
+ * the main thread reads it for metrics. Each counter is one aligned 64-bit word, so the reader never sees half a
+ * number.
  */
 import { Type } from '../../dns/rr.ts';
 
-/** QTYPEs that are counted by name, and the slots of a name's answers; any other is `other`. */
+/**
+ * QTYPEs with a counter, and with an answer word in a name record, of their own; all other types share `OTHER_TYPE`.
+ */
 export const COUNTED_TYPES = [
   ['A', Type.A],
   ['AAAA', Type.AAAA],
@@ -31,11 +33,11 @@ export const BATCH_BOUNDS = [1, 2, 4, 8, 16, 32, 64] as const;
 export const DROP_REASONS = [
   /** Fewer octets than a header. */
   'short',
-  /** Itself a reply. */
+  /** A reply. */
   'response',
   'sourcePortZero',
   'ownAddress',
-  /** Handed to the main thread, and overwritten by a later one before it came to it. */
+  /** Handed to the main thread, and overwritten by a later packet before it was answered. */
   'overload',
   /** The kernel had no room for the reply: EAGAIN, ENOBUFS, ENOMEM. */
   'noRoom',
@@ -72,9 +74,9 @@ export const Slot = {
 
 /** Counters that stand alone. */
 export const Single = {
-  /** Packets that were dealt with here; those handed over are counted by who answers them. */
+  /** Packets answered or dropped here; the main thread counts those that were handed over. */
   received: Slot.single,
-  /** Replies that were made; what the kernel did not take of them is dropped, by reason. */
+  /** Replies that the kernel took; the others are counted by drop reason. */
   sent: Slot.single + 1,
   /** Replies with TC. */
   truncated: Slot.single + 2,
@@ -85,7 +87,7 @@ export const Single = {
   /** Of the packets received, and of the replies sent. */
   receivedOctets: Slot.single + 5,
   sentOctets: Slot.single + 6,
-  /** Sum of what the latency buckets hold, in microseconds. */
+  /** Sum of the latencies that the buckets count, in microseconds. */
   latencyMicros: Slot.single + 7,
   /** Questions with the DO bit. */
   dnssecOk: Slot.single + 8,
@@ -93,12 +95,12 @@ export const Single = {
 
 export const COUNTER_SLOTS: number = Slot.single + 9;
 
-/** Where an rcode is counted; those above 10, BADVERS too, share the last slot. */
+/** The slot of an rcode; those above 10, such as BADVERS, share the last one. */
 export function rcodeSlot(rcode: number): number {
   return Slot.rcode + (rcode <= LAST_RCODE ? rcode : RCODES - 1);
 }
 
-/** NOTZONE; the extended rcodes that need OPT come after it. */
+/** NOTZONE; the rcodes above it need OPT. */
 const LAST_RCODE = 10;
 
 export function dropSlot(reason: DropReason): number {
@@ -107,7 +109,7 @@ export function dropSlot(reason: DropReason): number {
 
 export type CounterBlock = Float64Array;
 
-/** One block of zeros for each of `threads`, in one piece of shared memory. */
+/** One block of zeros for each of `threads`, in one shared memory. */
 export function newCounterMemory(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer(threads * COUNTER_SLOTS * Float64Array.BYTES_PER_ELEMENT);
 }
@@ -125,7 +127,7 @@ export function countDrop(block: CounterBlock, reason: DropReason): void {
   count(block, dropSlot(reason));
 }
 
-/** The first bucket whose bound is at or above the value; one more than there are bounds for what exceeds all. */
+/** Index of the first bucket whose bound is at or above the value; `bounds.length` if the value exceeds all bounds. */
 export function bucketOf(bounds: readonly number[], value: number): number {
   let bucket = 0;
   while (bucket < bounds.length && (bounds[bucket] as number) < value) bucket++;

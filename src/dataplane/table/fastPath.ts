@@ -1,30 +1,33 @@
 /**
- * The seam between sockets and the answer table: what a transport does with a packet before anything else, on a worker
- * thread as on the main thread. It answers in place what the table holds, and says what becomes of the rest.
+ * The interface between sockets and the answer table: a transport calls it first for every packet, on a worker and on
+ * the main thread. It overwrites a packet with its reply, or says why the table cannot answer.
  */
-/** Results of `FastPath.answer` that are no length. */
+
+/** Results of `FastPath.answer` that are not a length: a drop, or what kind of miss it is. */
 export const Outcome = {
   /** No reply is due: too short, or itself a reply. */
   DROP: 0,
-  /** A question about a name that exists, whose answer has to be worked out once: the main thread's first concern. */
+  /** The name exists, its answer is not computed yet. The main thread answers these misses first. */
   PENDING: -1,
-  /** Everything else that the table cannot answer: names outside our zones, unusual packets. */
+  /** Every other miss: names outside our zones, unusual packets, questions whose answers are never published. */
   SLOW: -2,
-  /** A question by wildcard, which may cost the main thread a hundred times as much as another: its last concern. */
+  /** A question by wildcard, which may cost a hundred times as much as another. The main thread answers these last. */
   WILDCARD: -3,
 } as const;
 
 export interface FastPath {
-  /** Room that a packet's place must have, whatever its length: a reply is never longer. */
+  /** Octets of the longest reply: the buffer of every packet must have as many. */
   readonly replyOctets: number;
-  /** From here to `endBatch` what the table holds stays as it is; to be called before each batch of packets. */
+  /**
+   * To be called before each batch of packets. Until `endBatch` the table reuses no memory that this thread may read.
+   */
   beginBatch(): void;
-  /** The answers were copied out; whoever waits for packets must have called this before. */
+  /** To be called before the thread waits for packets. */
   endBatch(): void;
   /**
-   * Answers the packet of `length` octets at `octets[at]`. A positive result is the length of the reply, which stands in
-   * the packet's place; otherwise the packet is unchanged and the result one of `Outcome`. Allocates nothing, never
-   * throws.
+   * Answers the packet of `length` octets at `octets[at]`. A positive result is the length of the reply, which has
+   * overwritten the packet; otherwise the packet is unchanged, and the result one of `Outcome`. Allocates nothing,
+   * never throws.
    */
   answer(octets: Uint8Array, at: number, length: number, recursionAvailable: boolean): number;
 }

@@ -1,39 +1,39 @@
 /**
- * Blocks of the shared memory, given out and taken back by the one thread that writes.
+ * The allocator of the table's memory, used by its one writer.
  *
- * Every block belongs to a size class, and a free block waits in its class's list, whose links are the blocks' own first
- * words: no bookkeeping outside, whatever the number. Sizes are close together, so little is wasted; memory that was
- * never needed is never touched, and costs nothing. When there is no more of it, neighbouring free blocks are joined, so
- * that what was given to blocks of one size can serve for others.
+ * Every block belongs to a size class. Free blocks of a class form a list, whose links are the blocks' own first words,
+ * so the list takes no memory of its own. Size classes are close together, so little is wasted. Memory that was never
+ * needed is never touched, and costs nothing. When all memory has been allocated once, neighbouring free blocks are
+ * joined, so that blocks of other sizes can use it.
  */
 import { HEAP_START } from './layout.ts';
 
-/** Up to here a class for every second word; above, eight classes for each doubling. */
+/** Up to here there is a class for every second word; above, eight classes for each doubling. */
 const FINE_WORDS = 64;
 const STEPS = 8;
-/** Joining looks at all free blocks: it has to be worth it. */
+/** Joining visits all free blocks, so it waits until this part of the heap was freed. */
 const JOINED_SHARE = 16;
 
 export class Heap {
   readonly #words: Int32Array;
   /** First free block of each class. The second word of a free block is its class. */
   readonly #free = new Int32Array(classOf(2 ** 29) + 1);
-  /** Where new blocks are cut off: from here to its end, then from the next span. */
+  /** New blocks are cut off from here up to `#end`, then from the next span. */
   #top = HEAP_START;
   #end: number;
   #spans: readonly Span[] = [];
-  /** Beyond here nothing was ever given out: all zeros. */
+  /** Beyond here no block was ever allocated: all zeros. */
   #fresh = HEAP_START;
   #usedWords = 0;
-  /** Words given back since free blocks were joined. */
-  #backWords = 0;
+  /** Words freed since free blocks were last joined. */
+  #freedWords = 0;
 
   constructor(words: Int32Array) {
     this.#words = words;
     this.#end = words.length;
   }
 
-  /** Words in blocks that are given out. */
+  /** Words in allocated blocks. */
   get usedWords(): number {
     return this.#usedWords;
   }
@@ -42,11 +42,11 @@ export class Heap {
     return this.#words.length - HEAP_START;
   }
 
-  /** The address of a block of at least so many words, of any content; 0 when there is no room. */
+  /** Allocates at least so many words, of any content. Gives the block's address; 0 if there is no room. */
   take(words: number): number {
     const sizeClass = classOf(words);
     let block = this.#tryTake(sizeClass);
-    if (block === 0 && this.#backWords > this.capacityWords / JOINED_SHARE) {
+    if (block === 0 && this.#freedWords > this.capacityWords / JOINED_SHARE) {
       this.#join();
       block = this.#tryTake(sizeClass);
     }
@@ -54,7 +54,7 @@ export class Heap {
     return block;
   }
 
-  /** As `take`, all zeros. */
+  /** As `take`, with zeros. */
   takeZeroed(words: number): number {
     const fresh = this.#fresh;
     const block = this.take(words);
@@ -62,12 +62,12 @@ export class Heap {
     return block;
   }
 
-  /** Takes a block back that was given out for so many words. */
+  /** Frees a block that was allocated for so many words. */
   giveBack(block: number, words: number): void {
     const sizeClass = classOf(words);
     this.#link(block, sizeClass);
     this.#usedWords -= sizeOf(sizeClass);
-    this.#backWords += sizeOf(sizeClass);
+    this.#freedWords += sizeOf(sizeClass);
   }
 
   #link(block: number, sizeClass: number): void {
@@ -90,7 +90,7 @@ export class Heap {
     return cut;
   }
 
-  /** Goes on to the next span of so many words at least; false, and stays, when there is none. */
+  /** Switches to the next span of at least so many words; false if there is none. */
   #nextSpan(words: number): boolean {
     const at = this.#spans.findIndex(({ start, end }) => end - start >= words);
     const next = this.#spans[at];
@@ -102,7 +102,7 @@ export class Heap {
     return true;
   }
 
-  /** Makes free blocks of words that are left over. */
+  /** Turns remaining words into free blocks. */
   #linkRest(start: number, end: number): void {
     let at = start;
     while (end - at >= 2) {
@@ -114,7 +114,7 @@ export class Heap {
     this.#fresh = Math.max(this.#fresh, end);
   }
 
-  /** Makes spans of all free blocks that lie side by side, the largest of which come first. */
+  /** Joins neighbouring free blocks into spans, the largest first. */
   #join(): void {
     this.#linkRest(this.#top, this.#end);
     for (const { start, end } of this.#spans) this.#linkRest(start, end);
@@ -130,10 +130,10 @@ export class Heap {
     this.#end = HEAP_START;
     this.#spans = spans.slice(0, MAX_SPANS);
     for (const { start, end } of spans.slice(MAX_SPANS)) this.#linkRest(start, end);
-    this.#backWords = 0;
+    this.#freedWords = 0;
   }
 
-  /** Empties all lists; the blocks in the order of their addresses. */
+  /** Empties all lists, and gives their blocks in the order of addresses. */
   #takeAllFree(): Int32Array {
     let count = 0;
     for (const first of this.#free) {
@@ -156,7 +156,7 @@ interface Span {
   end: number;
 }
 
-/** Spans beyond these are small, and become free blocks again. */
+/** The smaller spans beyond these become free blocks again. */
 const MAX_SPANS = 1_000;
 
 function classOf(words: number): number {

@@ -1,18 +1,17 @@
 /**
- * The index of the table as its writer sees it: from an owner name's hash to its record, open addressing with linear
- * probing, as the readers do it.
+ * The writer's side of the index: from an owner name's hash to its record, by open addressing with linear probing.
  *
- * A pair is never used twice (`layout.ts`, invariant 2), so records that go leave their pairs behind. When half of the
- * pairs are used up, a new index is made beside the old one, a few pairs at each change, and takes its place when it has
- * them all: no change waits for a million. The new one has room for the names there are and for as many as can come
- * while it is being made, and to spare: a quarter of an index is free at any time.
+ * A pair is never used twice (`layout.ts`, invariant 2), so a removed record leaves its pair behind. When half of the
+ * pairs are used, a new index is filled beside the old one, a few pairs at each change, and replaces it when it has all
+ * pairs: no change waits until a million pairs are moved. The new index has room for all names and for those that can
+ * be added while it is being filled. A quarter of an index is free at any time.
  */
 import type { Heap } from './heap.ts';
 import { Control, GONE, INDEX_HEAD_WORDS } from './layout.ts';
 import type { Reclaim } from './reclaim.ts';
 
 const FIRST_PAIRS = 1 << 12;
-/** Pairs moved at each change: enough to be done long before the old index is full. */
+/** Pairs moved at each change: the move ends long before the old index is full. */
 const MOVED_PER_CHANGE = 16;
 
 export class NameIndex {
@@ -21,12 +20,12 @@ export class NameIndex {
   readonly #reclaim: Reclaim;
   #current: Region;
   #next: Region | undefined;
-  /** Pairs of the current region that the next one has. */
+  /** Pairs of the current region that were moved to the next one. */
   #moved = 0;
   #live = 0;
   #visited = 0;
 
-  /** Throws RangeError when the heap has not even room for the first index. */
+  /** Throws RangeError if the heap has no room for the first index. */
   constructor(words: Int32Array, heap: Heap, reclaim: Reclaim) {
     this.#words = words;
     this.#heap = heap;
@@ -42,7 +41,7 @@ export class NameIndex {
     return this.#live;
   }
 
-  /** Lets readers find a record; false when there is no room. */
+  /** Adds a record, which readers find from now on; false if there is no room. */
   add(hash: number, record: number): boolean {
     if (isFull(this.#current) || (this.#next !== undefined && isFull(this.#next))) return false;
     this.#insert(this.#current, hash, record);
@@ -52,7 +51,7 @@ export class NameIndex {
     return true;
   }
 
-  /** Looks at up to `pairs` pairs from where it looked last, round and round, and shows their records. */
+  /** Passes the records of up to `pairs` pairs to `show`; each call begins where the last one ended. */
   visit(pairs: number, show: (record: number) => void): void {
     const region = this.#current;
     for (let i = 0; i < Math.min(pairs, region.pairs); i++) {
@@ -62,7 +61,7 @@ export class NameIndex {
     }
   }
 
-  /** Readers that begin from here on do not find the record. */
+  /** Removes a record; batches that begin from now on do not find it. */
   remove(hash: number, record: number): void {
     this.#erase(this.#current, hash, record);
     if (this.#next !== undefined) this.#erase(this.#next, hash, record);
@@ -90,7 +89,7 @@ export class NameIndex {
         Atomics.store(this.#words, at, GONE);
         return;
       }
-      // Not moved to this region yet: then it will not be.
+      // The record was not moved to this region yet, and will not be.
       if (found === 0) return;
       pair = (pair + 1) & (region.pairs - 1);
     }
@@ -110,7 +109,7 @@ export class NameIndex {
     if (this.#moved === current.pairs) this.#switchTo(this.#next);
   }
 
-  /** Records that came while the next region was being filled are in both already. */
+  /** Records that were added while the next region was being filled are in both regions already. */
   #move(next: Region, pair: number): void {
     const at = recordAt(this.#current, pair);
     const record = this.#words[at] as number;
@@ -150,7 +149,7 @@ interface Region {
   readonly address: number;
   /** A power of two. */
   readonly pairs: number;
-  /** Pairs with a record, gone ones included. */
+  /** Pairs with a record or `GONE`. */
   used: number;
 }
 
@@ -162,7 +161,7 @@ function wordsOfRegion(pairs: number): number {
   return INDEX_HEAD_WORDS + pairs * 2;
 }
 
-/** A quarter is left free, or probing would take long, and for ever in a full one. */
+/** A quarter stays free: probing takes long in a fuller index, and does not end in a full one. */
 function isFull({ used, pairs }: Region): boolean {
   return used >= pairs - pairs / 4;
 }

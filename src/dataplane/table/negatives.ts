@@ -1,12 +1,13 @@
 /**
- * What a name gets that does not exist, or has nothing of a type: the zone's SOA. There is one such body for each name in
- * whose direction the SOA's names can be compressed (the apex and what stands between it and them), and the longest that
- * the question's name ends with counts. All of them are one immutable block:
+ * The replies for names that do not exist, or have no records of a type: the zone's SOA. How it compresses depends on
+ * the question's name, so there is one body for each suffix that SOA names may share with it: the apex, and the names
+ * between the apex and the SOA's names. The body of the longest suffix of the question's name is used. All bodies are
+ * one immutable block:
  *
  *     words of the block, number of bodies, address of each body relative to the block (longest suffix first)
  *     body: suffix octets, body octets, number of pointers, offset of each, suffix (padded), octets
  *
- * Pointers in a body are relative to where the suffix begins in the question, and are set as it is written.
+ * Compression pointers in a body are relative to the suffix in the question; `write` adjusts them.
  */
 import { wordsFor } from './layout.ts';
 import type { QuestionReader } from './question.ts';
@@ -17,11 +18,11 @@ export interface Negative {
   /** Folded, in wire form. */
   readonly suffix: Uint8Array;
   readonly octets: Uint8Array;
-  /** Offsets in `octets` of the pointers, each made for a suffix that begins right behind the header. */
+  /** Offsets of the pointers in `octets`, which assume that the suffix begins right behind the header. */
   readonly pointers: readonly number[];
 }
 
-/** The block of these bodies. */
+/** Packs the bodies into one block. */
 export function packNegatives(negatives: readonly Negative[]): Int32Array {
   const longestFirst = [...negatives].sort((a, b) => b.suffix.length - a.suffix.length);
   const head = 2 + longestFirst.length;
@@ -44,11 +45,11 @@ export function packNegatives(negatives: readonly Negative[]): Int32Array {
   return words;
 }
 
-/** The reader's side: finds the body for a question and writes it. */
+/** Finds the body for a question, and writes it: the reader's side. */
 export class Negatives {
-  /** The block that counts; 0 for none. */
+  /** Address of the current block; 0 for none. */
   block = 0;
-  /** Octets of the body found last. */
+  /** Octets of the body that `find` found last. */
   length = 0;
   #body = 0;
   readonly #words: Int32Array;
@@ -61,7 +62,7 @@ export class Negatives {
     this.#question = question;
   }
 
-  /** Looks for the body for the question's name; false when it is in none of our zones. */
+  /** Finds the body for the question's name; false if the name is in none of our zones. */
   find(): boolean {
     const { block } = this;
     if (block === 0) return false;
@@ -77,7 +78,7 @@ export class Negatives {
     return false;
   }
 
-  /** Writes the body found last to `octets[to]`. */
+  /** Writes the body that `find` found last to `octets[to]`. */
   write(octets: Uint8Array, to: number): void {
     const words = this.#words;
     const body = this.#body;
@@ -104,7 +105,7 @@ export class Negatives {
     for (let i = 0; i < suffixOctets; i++) {
       if (this.#octets[from + i] !== name[start + i]) return false;
     }
-    // The octets of a label may look like the end of a name.
+    // The suffix must begin at a label: octets within a label may equal it.
     let label = 0;
     while (label < start) label += 1 + (name[label] as number);
     return label === start;

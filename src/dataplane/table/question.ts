@@ -1,7 +1,6 @@
 /**
- * The question of a packet, as far as the answer table can be asked about it. Strict: whatever is unusual is left to
- * `dns/accept` on the main thread, which decides what becomes of it; whatever is taken here would be taken there too,
- * and mean the same.
+ * Reads the question of a packet for the answer table. It rejects every unusual packet, which `dns/accept` then judges
+ * on the main thread; whatever it reads, `accept` would read with the same meaning.
  */
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
@@ -14,7 +13,7 @@ const NOT_ASKED = 255;
 /** Answer kind of each QTYPE below 256. */
 const KIND_OF = kinds();
 
-/** The question read last. One object for all packets. */
+/** The question that was read last; one object for all packets. */
 export class QuestionReader {
   /** The folded name in wire form, padded with zeros to whole words. */
   readonly name = new Uint8Array(MAX_NAME_OCTETS + 5);
@@ -22,12 +21,12 @@ export class QuestionReader {
   nameOctets = 0;
   hash = 0;
   kind = 0;
-  /** Behind the question. */
+  /** Offset behind the question. */
   end = 0;
-  /** What OPT says that the client can receive; -1 without OPT. */
+  /** Octets that the client can receive, from OPT; -1 without OPT. */
   udpSize = -1;
   dnssecOk = false;
-  /** The name has a wildcard label, so it is not for the table. */
+  /** The name has a wildcard label, so the table has no answer. */
   isWildcard = false;
   readonly #seed: number;
 
@@ -35,7 +34,7 @@ export class QuestionReader {
     this.#seed = seed;
   }
 
-  /** Reads the query of `length` octets (a header at least) at `octets[at]`; false when it is not for the table. */
+  /** Reads the query of `length` octets (at least a header) at `octets[at]`; false if it is not for the table. */
   read(octets: Uint8Array, at: number, length: number): boolean {
     const end = at + length;
     const additional = octets[at + 11] as number;
@@ -61,7 +60,7 @@ export class QuestionReader {
     let p = at;
     while (p < end) {
       const length = octets[p++] as number;
-      // The root's octet comes after this label, unless this is it.
+      // The root label's octet follows this label, unless this is the root label.
       const total = length === 0 ? n + 1 : n + length + 2;
       if (length > MAX_LABEL_OCTETS || total > MAX_NAME_OCTETS) return -1;
       name[n++] = length;
@@ -93,7 +92,7 @@ export class QuestionReader {
     return end;
   }
 
-  /** A single OPT of version 0 with sound options (RFC 6891 §6.1.2), and nothing behind it. */
+  /** Accepts one OPT of version 0 with valid options (RFC 6891 §6.1.2), and nothing behind it. */
   #readOpt(octets: Uint8Array, at: number, end: number): boolean {
     if (at + MIN_RR_OCTETS > end) return false;
     const isOpt = octets[at] === 0 && octets[at + 1] === 0 && octets[at + 2] === Type.OPT;
@@ -111,7 +110,7 @@ export class QuestionReader {
   }
 }
 
-/** QUERY, one question, neither answer nor authority, and fewer than 256 additional records. */
+/** Opcode QUERY, one question, no answer or authority records, fewer than 256 additional records. */
 function isPlain(octets: Uint8Array, at: number): boolean {
   const opcode = (octets[at + 2] as number) & 0x78;
   const unwanted =
@@ -125,7 +124,7 @@ function isPlain(octets: Uint8Array, at: number): boolean {
   return unwanted === 0 && octets[at + 5] === 1;
 }
 
-/** Whether the label of 1 or 3 octets that ends at `n` is `*` or `any`, which stand for other names. */
+/** Whether the label of 1 or 3 octets that ends at `n` is `*` or `any`. */
 function isWildcard(name: Uint8Array, n: number, length: number): boolean {
   if (length === 1) return name[n - 1] === 0x2a;
   return name[n - 3] === 0x61 && name[n - 2] === 0x6e && name[n - 1] === 0x79;

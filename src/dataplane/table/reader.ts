@@ -1,9 +1,9 @@
 /**
- * The answer table as a thread that answers sees it: question in, reply in its place. It knows no semantics and takes no
- * lock; `layout.ts` says what it may rely on.
+ * The readers' side of the answer table: overwrites a question with its reply. It knows no semantics and takes no lock;
+ * it relies on the invariants of `layout.ts`.
  *
- * A reply is the packet itself: its question stays where it is, in the client's case, the octets of the answer are put
- * behind it, and the header is made to fit. All numbers that hold for the table as a whole are read once a batch.
+ * A reply keeps the packet's question, in the client's case, appends the octets of the answer, and changes the header.
+ * The words of the control block are read once a batch.
  */
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
@@ -33,7 +33,7 @@ import { QuestionReader } from './question.ts';
 const PLAIN_UDP_SIZE = 512;
 const AA = 0x04;
 
-/** How many questions are remembered, and for how long at most. */
+/** Pending questions that a reader remembers, and for how long. */
 const RECENT_QUESTIONS = 256;
 const RECENT_MS = 20;
 
@@ -51,7 +51,7 @@ export class TableReader implements FastPath {
   readonly #negatives: Negatives;
   readonly #opt = replyOpt(false);
   readonly #staleOpt = replyOpt(true);
-  // What holds for the batch.
+  // Read once a batch.
   #isActive = false;
   #hasAllNames = false;
   #era = 0;
@@ -59,15 +59,15 @@ export class TableReader implements FastPath {
   #firstPair = 0;
   #mask = 0;
   #optOfBatch = this.#opt;
-  /** Questions that are still to be passed on in this second, see `Control.LOGGED`. */
+  /** Questions still to be handed over in this second; see `Control.LOGGED`. */
   #toLog = 0;
-  /** Questions that were handed over as known since `#recentSinceMs`, by their hash. */
+  /** Hashes of the questions that were handed over as pending since `#recentSinceMs`. */
   readonly #recent = new Int32Array(RECENT_QUESTIONS);
   #recentSinceMs = 0;
-  /** Chooses among the orders of an answer. */
+  /** Chooses the variant of the next reply. */
   #rotation = 0;
 
-  /** `nowMs` is the clock by which the writer dates answers. */
+  /** `nowMs` is the writer's clock. */
   constructor(
     { memory, maxUdpOctets }: TableHandle,
     thread: number,
@@ -137,15 +137,15 @@ export class TableReader implements FastPath {
   }
 
   /**
-   * Of the same question so soon again, the first counts: its answer may be one that is never kept, and a flood of it
-   * must not take the place of names that are asked for the first time.
+   * A question is pending once in `RECENT_MS`. Its answer may be one that is never published, and a flood of that
+   * question must not displace the first questions about other names.
    */
   #missOfName(): number {
     const { hash, kind } = this.#question;
-    const asked = (hash + kind * 0x9e3779b1) | 0;
-    const slot = asked & (RECENT_QUESTIONS - 1);
-    if (this.#recent[slot] === asked) return Outcome.SLOW;
-    this.#recent[slot] = asked;
+    const identity = (hash + kind * 0x9e3779b1) | 0;
+    const slot = identity & (RECENT_QUESTIONS - 1);
+    if (this.#recent[slot] === identity) return Outcome.SLOW;
+    this.#recent[slot] = identity;
     return Outcome.PENDING;
   }
 
@@ -154,7 +154,7 @@ export class TableReader implements FastPath {
     return Outcome.DROP;
   }
 
-  /** The record of the question's name, 0 when there is none. */
+  /** Address of the name record of the question's name; 0 if there is none. */
   #find(): number {
     const words = this.#words;
     const { hash } = this.#question;
@@ -215,7 +215,7 @@ export class TableReader implements FastPath {
     return this.#finish(octets, at, length, high, low, words[cut + 1] as number);
   }
 
-  /** Which of the answer's orders this reply has. */
+  /** The variant for this reply. */
   #variant(answer: number, head: number, room: number): number {
     const words = this.#words;
     const variants = variantCountOf(head);
@@ -223,7 +223,7 @@ export class TableReader implements FastPath {
     if (variants === 1) return table;
     if (isFixedOrder(head)) {
       const first = answer + (words[table] as number);
-      // Its first cut is the whole answer, and has no TC bit, if the answer fits any client.
+      // The first cut is the longest.
       if ((words[first + 1] as number) <= room) return first;
     }
     this.#rotation = (this.#rotation + 1) | 0;
@@ -239,14 +239,14 @@ export class TableReader implements FastPath {
     return this.#finish(octets, at, length, AA, low, 1 << 10);
   }
 
-  /** Puts octets of the table behind the question. */
+  /** Copies octets of the table behind the question. */
   #copy(octets: Uint8Array, from: number, length: number): void {
     const source = this.#octets;
     const to = this.#question.end;
     for (let i = 0; i < length; i++) octets[to + i] = source[from + i] as number;
   }
 
-  /** Takes the answer's age off the TTLs that are limited by leases. */
+  /** Subtracts the answer's age from the TTLs that fall. */
   #reduceTtls(
     octets: Uint8Array,
     falling: number,
@@ -261,7 +261,7 @@ export class TableReader implements FastPath {
     }
   }
 
-  /** Completes the reply: header and OPT. `low` is what the header's fourth octet gets, besides CD. */
+  /** Completes the reply: header and OPT. `low` is the header's fourth octet, but for CD. */
   #finish(
     octets: Uint8Array,
     at: number,
@@ -303,7 +303,7 @@ export class TableReader implements FastPath {
   }
 }
 
-/** RD, and no CD: other servers may be asked (RFC 1034 §4.3.1), and may check what they say (RFC 4035 §3.2.2). */
+/** RD is set and CD is not: we may ask other servers (RFC 1034 §4.3.1), which may validate (RFC 4035 §3.2.2). */
 function isPlain(octets: Uint8Array, at: number): boolean {
   return ((octets[at + 2] as number) & 0x01) === 1 && ((octets[at + 3] as number) & 0x10) === 0;
 }
@@ -321,11 +321,9 @@ function subtract32(octets: Uint8Array, at: number, amount: number): void {
   octets[at + 3] = less;
 }
 
-/** The one way by which a thread gets at a table. */
-
 /**
- * Opens a table for a thread. `thread` is below `MAX_THREADS`, and no two threads share a number: 0 is the main one's.
- * `nowMs` is the time on the main thread's `performance.now()` scale.
+ * Opens a table for a thread. `thread` is below `MAX_THREADS` and unique; the main thread is 0. `nowMs` is the time on
+ * the main thread's `performance.now()` scale.
  */
 export function openFastPath(
   handle: TableHandle,

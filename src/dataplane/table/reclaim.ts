@@ -1,9 +1,10 @@
 /**
- * When a block that readers could find may be used again (quiescent-state reclamation, the idea behind RCU).
+ * Decides when a block that readers could find is free again (quiescent-state reclamation, the idea behind RCU).
  *
- * Each reading thread notes the epoch when its batch begins and 0 when it ends. A block is taken away in the epoch of the
- * moment; it is free as soon as no thread is in a batch that began in that epoch or before. All of it is sequentially
- * consistent: a thread whose note the writer has not seen yet began its batch after the block was out of its reach.
+ * Each thread writes the current epoch to its word when a batch begins, and 0 when it ends. A block is retired in the
+ * current epoch, and is free when no thread is in a batch that began in that epoch or before. All accesses are
+ * sequentially consistent: if the writer does not see a thread's word yet, that thread's batch began after the block
+ * was unreachable.
  */
 import { Control, MAX_THREADS } from './layout.ts';
 
@@ -14,19 +15,19 @@ export class Reclaim {
   readonly #waiting: Retired[] = [];
   #waitingWords = 0;
 
-  /** `release` is told of each block that nobody can see any more. */
+  /** `release` receives each block that no reader can see. */
   constructor(words: Int32Array, release: (block: number, words: number) => void) {
     this.#words = words;
     this.#release = release;
     Atomics.store(words, Control.EPOCH, 1);
   }
 
-  /** Words that were taken away and are not free yet. */
+  /** Words that are retired and not free yet. */
   get waitingWords(): number {
     return this.#waitingWords;
   }
 
-  /** Takes a block away, which readers that begin from here on cannot find. */
+  /** Retires a block. Batches that begin from now on must not be able to find it. */
   retire(block: number, words: number): void {
     const epoch = Atomics.load(this.#words, Control.EPOCH);
     let last = this.#waiting.at(-1);
@@ -38,7 +39,7 @@ export class Reclaim {
     this.#waitingWords += words;
   }
 
-  /** Releases what no thread can see any more. */
+  /** Releases the blocks that no thread can see. */
   collect(): void {
     const { length } = this.#waiting;
     if (length === 0) return;
@@ -57,12 +58,12 @@ export class Reclaim {
     this.#waiting.splice(0, released);
   }
 
-  /** A thread that ended in the middle of a batch sees nothing any more. */
+  /** To be called when a thread has ended, maybe in the middle of a batch. */
   forget(thread: number): void {
     Atomics.store(this.#words, Control.READERS + thread, 0);
   }
 
-  /** The age of the epoch in which the oldest batch under way began; -1 when there is none. */
+  /** Age of the epoch in which the oldest running batch began; -1 if no batch is running. */
   #oldestReader(now: number): number {
     let oldest = -1;
     for (let thread = 0; thread < MAX_THREADS; thread++) {
@@ -87,7 +88,7 @@ interface Retired {
   readonly blocks: number[];
 }
 
-/** Epochs are 32 bits and come round after weeks; only their distance means anything. 0 is no epoch. */
+/** Epochs are 32 bits and wrap after weeks, so only their distance is used. 0 is not an epoch. */
 function after(epoch: number): number {
   return (epoch + 1) | 0 || 1;
 }

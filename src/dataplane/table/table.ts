@@ -3,10 +3,9 @@
  * Imports: dns.
  * Used by: app, dataplane/listeners, dataplane/publish, dataplane/sockets, server.
  *
- * The answer table as its one writer sees it: owner names, and for each the answers that were worked out so far.
- *
- * It knows no semantics: whoever writes says which names exist, what is answered, and what no longer holds. What it holds
- * is bounded by the memory that it was given; beyond that names and answers are refused and counted, never garbled.
+ * The writer's side of the answer table: owner names, and the answers published for each. It knows no semantics: the
+ * publisher decides which names exist, what is answered, and what no longer holds. The table never exceeds its memory:
+ * a name or an answer without room is left out and counted.
  */
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { Heap } from './heap.ts';
@@ -32,14 +31,14 @@ export interface TableStats {
   /** Owner names held. */
   readonly names: number;
   readonly answers: number;
-  /** Octets in use, those included that wait until no reader can see them any more. */
+  /** Octets in use, with those of retired blocks. */
   readonly usedOctets: number;
   readonly capacityOctets: number;
-  /** How often there was no room for a name or an answer. */
+  /** How often a name or an answer found no room. */
   readonly withoutRoom: number;
 }
 
-/** An answer's words, but for what the table itself fills in (`Answer.ERA`, the size in its head). */
+/** An answer, without what the table fills in: the era, and the size in its head. */
 export interface NewAnswer {
   readonly untilSecond: number;
   readonly ttlsAtSecond: number;
@@ -52,16 +51,16 @@ export interface NewAnswer {
   readonly words: Int32Array;
 }
 
-/** A place whose name found no room. */
+/** The address of a name that found no room. */
 export const NO_ROOM = -1;
 
-/** From here on answers that no longer hold are looked for. */
+/** When so much memory is used, `sweep` looks for answers that no longer hold. */
 const SCARCE_SHARE = 0.75;
-/** Names looked at in a call: about a millisecond's. */
+/** Names that a call of `sweep` visits: about a millisecond's work. */
 const SWEPT_PAIRS = 50_000;
 
 const MIN_OCTETS = 1 << 18;
-/** Addresses of octets stay below 2³¹, where V8 counts fastest. */
+/** Offsets of octets stay below 2³¹: V8's small integers. */
 const MAX_OCTETS = 2 ** 31 - 2 ** 16;
 
 export class AnswerTable {
@@ -72,13 +71,16 @@ export class AnswerTable {
   readonly #reclaim: Reclaim;
   readonly #index: NameIndex;
   readonly #seed: number;
-  /** One answer for all names and types that have none: the zone's SOA, NOERROR. */
+  /** The one answer that all NODATA share: the zone's SOA, NOERROR. */
   #nodata = 0;
   #answers = 0;
   #missingNames = 0;
   #withoutRoom = 0;
 
-  /** Memory is only taken as it is used. `seed` should be hard to guess. Throws RangeError without address space. */
+  /**
+   * Memory is committed as it is used. `seed` should be hard to guess. Throws RangeError if there is too little address
+   * space.
+   */
   constructor(capacityOctets: number, seed: number, maxUdpOctets: number = UDP_SIZE) {
     const octets = Math.min(Math.max(capacityOctets, MIN_OCTETS), MAX_OCTETS) & ~3;
     const memory = new SharedArrayBuffer(octets);
@@ -93,7 +95,7 @@ export class AnswerTable {
     this.newEra();
   }
 
-  /** Whether readers may use the table at all; they may not until every name is in it. */
+  /** Whether readers use the table; to be set when every name is in it. */
   set active(active: boolean) {
     Atomics.store(this.#words, Control.ACTIVE, active ? 1 : 0);
   }
@@ -102,12 +104,12 @@ export class AnswerTable {
     Atomics.store(this.#words, Control.STALE, stale ? 1 : 0);
   }
 
-  /** How many questions a second each reader passes on, so that somebody can log them. */
+  /** See `Control.LOGGED`. */
   set loggedPerSecond(questions: number) {
     Atomics.store(this.#words, Control.LOGGED, questions);
   }
 
-  /** The most octets that a reply out of the table may have. */
+  /** Octets of the longest reply out of the table. */
   get maxUdpOctets(): number {
     return this.handle.maxUdpOctets;
   }
@@ -122,9 +124,9 @@ export class AnswerTable {
     };
   }
 
-  /** Holds a folded name in wire form. Gives its place, or `NO_ROOM`; both go back to `remove` one day. */
+  /** Adds a folded name in wire form. Gives the address of its record, or `NO_ROOM`; `remove` takes either. */
   add(name: Uint8Array): number {
-    const record = this.#hold(name);
+    const record = this.#insert(name);
     if (record === NO_ROOM) {
       this.#withoutRoom++;
       this.#countMissingNames(1);
@@ -132,14 +134,14 @@ export class AnswerTable {
     return record;
   }
 
-  /** Holds a name for which there was no room before. Gives what `add` gives, in place of what that gave. */
+  /** Tries again to add a name that found no room. The result replaces that of `add`. */
   retryAdd(name: Uint8Array): number {
-    const record = this.#hold(name);
+    const record = this.#insert(name);
     if (record !== NO_ROOM) this.#countMissingNames(-1);
     return record;
   }
 
-  #hold(name: Uint8Array): number {
+  #insert(name: Uint8Array): number {
     const record = this.#heap.take(recordWords(name.length));
     if (record === 0) return NO_ROOM;
     this.#writeRecord(record, name);
@@ -148,7 +150,7 @@ export class AnswerTable {
     return NO_ROOM;
   }
 
-  /** The name is no more. */
+  /** Removes a name. */
   remove(record: number): void {
     if (record === NO_ROOM) {
       this.#countMissingNames(-1);
@@ -159,7 +161,7 @@ export class AnswerTable {
     this.#reclaim.retire(record, recordWords(this.#words[record] as number));
   }
 
-  /** The name's answers no longer hold. */
+  /** Withdraws the name's answers. */
   clear(record: number): void {
     if (record === NO_ROOM) return;
     for (let kind = 0; kind < KINDS; kind++) {
@@ -167,7 +169,7 @@ export class AnswerTable {
     }
   }
 
-  /** Whether the name has an answer of the kind that still holds at `second`. */
+  /** Whether the name has an answer of the kind that holds at `second`. */
   has(record: number, kind: number, second: number): boolean {
     if (record === NO_ROOM) return false;
     const answer = this.#words[record + 1 + kind] as number;
@@ -176,7 +178,7 @@ export class AnswerTable {
     return isOfEra && (this.#words[answer + AnswerField.UNTIL] as number) > second;
   }
 
-  /** Publishes the name's answer of a kind; false when there is no room. */
+  /** Publishes the name's answer of a kind; false if there is no room. */
   publish(record: number, kind: number, answer: NewAnswer): boolean {
     const block = record === NO_ROOM ? 0 : this.#newAnswer(answer, false);
     if (block === 0) {
@@ -188,7 +190,7 @@ export class AnswerTable {
     return true;
   }
 
-  /** Publishes that the name has nothing of a kind. */
+  /** Publishes that the name has no records of a kind. */
   publishNodata(record: number, kind: number): boolean {
     if (this.#nodata === 0) this.#nodata = this.#newNodata();
     if (record === NO_ROOM || this.#nodata === 0) return false;
@@ -196,7 +198,7 @@ export class AnswerTable {
     return true;
   }
 
-  /** Replaces what names that do not exist get, and NODATA; false when there is no room. */
+  /** Replaces the replies of NXDOMAIN and NODATA; false if there is no room. */
   setNegatives(words: Int32Array): boolean {
     const block = this.#heap.take(words.length);
     if (block !== 0) this.#words.set(words, block);
@@ -205,21 +207,21 @@ export class AnswerTable {
     return block !== 0;
   }
 
-  /** Nothing that was published so far holds any longer. */
+  /** Invalidates every published answer. */
   newEra(): void {
     Atomics.add(this.#words, Control.ERA, 1);
-    // Answers of the era before may still lead to the old one, but no reader follows them; it is never given back.
+    // The old block is never freed: name records may still refer to it, although no reader follows that.
     this.#nodata = this.#newNodata();
   }
 
-  /** Makes room out of what nobody reads any more; to be called now and then, after changes. */
+  /** Frees retired blocks that no reader can see; to be called regularly, and after changes. */
   collect(): void {
     this.#reclaim.collect();
   }
 
   /**
-   * Where room is getting scarce, takes away answers that no longer hold at `second`, of some of the names at each call:
-   * a name that nobody asks for any more would keep its own for ever.
+   * When memory is scarce, withdraws answers that no longer hold at `second`, of some names at each call. Otherwise
+   * names that no client asks for again would keep their expired answers.
    */
   sweep(second: number): void {
     if (this.#heap.usedWords < this.#heap.capacityWords * SCARCE_SHARE) return;
@@ -231,7 +233,7 @@ export class AnswerTable {
     });
   }
 
-  /** The thread ended, and with it the batch that it was in. */
+  /** To be called when a thread has ended, maybe in the middle of a batch. */
   forgetReader(thread: number): void {
     this.#reclaim.forget(thread);
   }
