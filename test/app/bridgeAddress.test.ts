@@ -62,18 +62,18 @@ const answering =
     faults.status = () => status;
   };
 
-test("the engine's word on its bridge counts", async () => {
+test('The bridge’s address is the one that the engine reports', async () => {
   const bip = { IPAM: { Config: [{ Subnet: '172.30.0.0/24', Gateway: '172.30.0.1' }] } };
   const said = await found(withBridge(bip));
   assert.equal(said, '172.30.0.1: the gateway of Docker\'s network "bridge"');
 });
 
-test('with IPv6 on the bridge it is the IPv4 address', async () => {
+test('The bridge’s address is the IPv4 address of a dual-stack bridge', async () => {
   const both = { IPAM: { Config: [{ Gateway: 'fd00::1' }, { Gateway: '172.20.0.1' }] } };
   assert.match(await found(withBridge(both)), /^172\.20\.0\.1: /);
 });
 
-test('an engine that keeps its gateway to itself names the interface', async () => {
+test('The bridge’s address is that of the interface that the engine names when it reports no gateway', async () => {
   const Options = { 'com.docker.network.bridge.name': 'br9' };
   for (const ipam of [{ Config: [{ Subnet: '10.9.0.0/24' }] }, { Config: null }, null]) {
     const said = await found(withBridge({ IPAM: ipam, Options }));
@@ -81,13 +81,13 @@ test('an engine that keeps its gateway to itself names the interface', async () 
   }
 });
 
-test('without the engine docker0 tells, up or not', async () => {
+test('Without an engine the bridge’s address is that of docker0, up or down', async () => {
   for (const status of [403, 404, 500]) {
     assert.equal(await found(answering(status)), "172.18.0.1: this host's address on docker0");
   }
 });
 
-test('without either it is where Docker has its bridge by default', async () => {
+test('Without an engine and docker0 the bridge’s address is Docker’s default', async () => {
   assert.match(await found(answering(403), {}), /^172\.17\.0\.1: Docker's default/);
   const garbage = { '/proc/net/route': 'docker0\tx\t00000000', '/proc/net/fib_trie': '|-- 1.2' };
   assert.match(await found(answering(403), garbage), /^172\.17\.0\.1: Docker's default/);

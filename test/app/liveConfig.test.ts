@@ -40,7 +40,7 @@ function put(text: string): Change[] {
 }
 
 describe('what the server goes by', () => {
-  it('stays the very same when the same is read again', async () => {
+  it('The live configuration is the same object when an equal one is read again', async () => {
     const { liveConfig, changes } = liveConfigOf({ ttl: '60' });
     const { settings, forwarder } = liveConfig;
     liveConfig.reload(read({ ttl: '60', 'min-ttl': '5' }));
@@ -55,7 +55,7 @@ describe('what the server goes by', () => {
     await liveConfig.close();
   });
 
-  it('takes other nameservers and another level of the log, and leaves the rest for the next start', async () => {
+  it('A reload applies nameservers and the log level and lists the options that need a restart', async () => {
     const { liveConfig, lines, levels } = liveConfigOf();
     const { forwarder } = liveConfig;
     const next = { nameservers: '127.0.0.1:5397', 'log-level': 'warn', addr: '127.0.0.1:5396' };
@@ -71,7 +71,7 @@ describe('what the server goes by', () => {
     await liveConfig.close();
   });
 
-  it('asks the key in the store only once it was read, and keeps what it said over mistakes', async () => {
+  it('The live configuration uses the stored key once it is read and keeps its last valid value', async () => {
     const { liveConfig, changes } = liveConfigOf();
     liveConfig.readChanges(put('{"ttl":7}'));
     liveConfig.applyNewStoreConfig();

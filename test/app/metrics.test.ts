@@ -9,7 +9,7 @@ import {
 } from '../../src/observability/metrics.ts';
 import { Exposition } from '../support/prometheus.ts';
 
-test('what is written is what a strict reader reads', () => {
+test('A strict parser accepts the metrics page', () => {
   const odd = 'a "b" \\ c\nd,e={}';
   const families: Family[] = [
     counter('a_total', 'with\\ a\nbreak', 3),
@@ -54,7 +54,7 @@ e_seconds_count{x="y"} 0
   );
 });
 
-test('the strict reader refuses what is none', () => {
+test('The strict parser refuses malformed metrics', () => {
   const head = '# HELP a_total x\n# TYPE a_total counter\n';
   for (const text of [
     `${head}a_total 1`,

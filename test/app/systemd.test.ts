@@ -33,7 +33,7 @@ async function answers(place: string, transport: 'udp' | 'tcp'): Promise<boolean
 }
 
 describe('socket activation', { concurrency: 3 }, () => {
-  it('serves UDP and TCP of IPv4 and IPv6 as they are handed over, instead of --addr', async () => {
+  it('The server uses the UDP and TCP sockets of IPv4 and IPv6 from systemd instead of --addr', async () => {
     const port = await freePort();
     const v4 = { address: '127.0.0.1', port };
     const v6 = { address: '::1', port };
@@ -50,7 +50,7 @@ describe('socket activation', { concurrency: 3 }, () => {
     assert.equal(await child.end(), 0, child.stderr());
   });
 
-  it('keeps what came before it was there', async () => {
+  it('The server answers queries that arrived at systemd’s sockets before it started', async () => {
     const port = await freePort();
     const child = serveWith([{ kind: 'udp', address: '127.0.0.1', port }], ['--systemd']);
     // Asked again while Node is still loading: the first that is bound holds it for the server.
@@ -60,7 +60,7 @@ describe('socket activation', { concurrency: 3 }, () => {
     await child.end();
   });
 
-  it('of somebody else, or switched off, is not for us', async () => {
+  it('The server ignores systemd’s sockets for another process or with --no-systemd', async () => {
     const socket: SocketSpec = { kind: 'udp', address: '127.0.0.1' };
     for (const [args, pidOff] of [
       [[], 1],
@@ -71,7 +71,7 @@ describe('socket activation', { concurrency: 3 }, () => {
     }
   });
 
-  it('that is asked for and does not happen is refused with the fix', async () => {
+  it('--systemd without sockets from systemd fails with the fix', async () => {
     const child = startCli([...OPTIONS, '--systemd'], { SORADNS_STORE: 'memory:' });
     await assert.rejects(
       child.logged('serving'),
@@ -80,7 +80,7 @@ describe('socket activation', { concurrency: 3 }, () => {
     assert.equal(await child.end(), 2);
   });
 
-  it('with something that cannot be served names it', async () => {
+  it('A socket from systemd that the server cannot use is named in the error', async () => {
     for (const kind of ['file', 'idle'] as const) {
       const child = serveWith([{ kind, address: '127.0.0.1' }]);
       await assert.rejects(
@@ -93,7 +93,7 @@ describe('socket activation', { concurrency: 3 }, () => {
 
 describe('notification', { concurrency: 3 }, () => {
   for (const isAbstract of [false, true]) {
-    it(`of start, reload, end and life, on ${isAbstract ? 'an abstract name' : 'a path'}`, async () => {
+    it(`The server notifies systemd of start, reload, stop and watchdog on ${isAbstract ? 'an abstract name' : 'a path'}`, async () => {
       const ear = await startNotifyReceiver(isAbstract);
       const env = { NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '400000' };
       const child = serveWith([{ kind: 'udp', address: '127.0.0.1' }], [], env);
@@ -119,7 +119,7 @@ describe('notification', { concurrency: 3 }, () => {
     });
   }
 
-  it('says why it is not ready', async () => {
+  it('The server tells systemd why it is not ready', async () => {
     const ear = await startNotifyReceiver();
     const store = ['--store', 'etcd://127.0.0.1:1'];
     const child = serveWith([{ kind: 'udp', address: '127.0.0.1' }], store, {
@@ -136,7 +136,9 @@ describe('notification', { concurrency: 3 }, () => {
   const hasProgram = spawnSync('systemd-notify', ['--version']).status === 0;
   const skip = hasProgram ? false : 'optional: systemd-notify is not installed';
 
-  it('goes through systemd-notify where koffi cannot be loaded', { skip }, async () => {
+  it('The server notifies systemd through systemd-notify where koffi cannot be loaded', {
+    skip,
+  }, async () => {
     const ear = await startNotifyReceiver();
     const env = { SORADNS_STORE: 'memory:', NOTIFY_SOCKET: ear.address, WATCHDOG_USEC: '1000000' };
     const program = [process.execPath, '--no-addons', MAIN] as const;
@@ -153,7 +155,7 @@ describe('notification', { concurrency: 3 }, () => {
     }
   });
 
-  it('to nobody keeps nobody from serving', async () => {
+  it('A missing notification socket does not stop the server from serving', async () => {
     const child = serveWith([{ kind: 'udp', address: '127.0.0.1' }], [], {
       NOTIFY_SOCKET: '/nonexistent/notify',
       WATCHDOG_USEC: '20000',
@@ -164,7 +166,7 @@ describe('notification', { concurrency: 3 }, () => {
 });
 
 describe('the watchdog', () => {
-  it('is not fed while the event loop hangs', async () => {
+  it('The server sends no watchdog notification while its event loop hangs', async () => {
     const ear = await startNotifyReceiver();
     const source = fileURLToPath(new URL('../../src/app/process/supervisor.ts', import.meta.url));
     const hang = `

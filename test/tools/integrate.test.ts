@@ -73,7 +73,7 @@ for (const [target, path, lines, reload] of DROP_INS) {
   describe(target, () => {
     const both = [...ADDR, '--domain', 'skydns.local,b.example'];
 
-    it('gets a file of its own, once, and says what makes it count', async () => {
+    it(`integrate ${target} writes its file once and prints the command that activates it`, async () => {
       const first = await succeeds(integrate(target, ...both));
       assert.match(first, new RegExp(`^wrote ${root}${path}\n`));
       assert.ok(first.endsWith(`now: sudo ${reload}\n`), first);
@@ -84,14 +84,14 @@ for (const [target, path, lines, reload] of DROP_INS) {
       assert.match(await succeeds(integrate(target, ...both)), /^all is as it should be\n/);
     });
 
-    it('has it taken back, once', async () => {
+    it(`integrate ${target} --undo removes its file once`, async () => {
       await succeeds(integrate(target, ...both));
       assert.equal(await succeeds(integrate(target, '--undo', '-q')), `removed ${root}${path}\n`);
       assert.deepEqual(await files(), {});
       assert.match(await succeeds(integrate(target, '--undo')), /^there is nothing to undo\n/);
     });
 
-    it('is only shown what would change by --dry-run', async () => {
+    it(`integrate ${target} --dry-run only prints the change`, async () => {
       const shown = await succeeds(integrate(target, ...both, '--dry-run'));
       assert.match(
         shown,
@@ -104,7 +104,7 @@ for (const [target, path, lines, reload] of DROP_INS) {
       assert.match(changed, /\n-.*5300\n(-.*\n)*\+.*5399\n/);
     });
 
-    it('keeps what somebody else wrote there', async () => {
+    it(`integrate ${target} keeps a file that it has not written`, async () => {
       await writeFiles(root, { [path]: 'mine\n' });
       for (const args of [ADDR, ['--undo']]) {
         const { code, stderr } = await integrate(target, ...args);
@@ -119,18 +119,18 @@ for (const [target, path, lines, reload] of DROP_INS) {
   });
 }
 
-describe('the server’s address', () => {
+describe('server address', () => {
   const server = async (addr: string) => {
     await succeeds(integrate('dnsmasq', '--addr', addr));
     return /^server=\S+/m.exec((await files())['/etc/dnsmasq.d/soradns.conf'] ?? '')?.[0];
   };
 
-  it('is reached on loopback where it is a wildcard, also in IPv6', async () => {
+  it('integrate uses a loopback address for a server on a wildcard address, also for IPv6', async () => {
     assert.equal(await server('0.0.0.0:53'), 'server=/skydns.local/127.0.0.1#53');
     assert.equal(await server('[::]:5300'), 'server=/skydns.local/::1#5300');
   });
 
-  it('is what doctor asks for', async () => {
+  it('integrate writes what doctor asks for', async () => {
     const resolv = { '/etc/resolv.conf': 'nameserver 127.0.0.53\n' };
     const flags = { addr: '[::1]:5300' };
     assert.equal((await finding({ flags, files: resolv }, 'resolved')).level, 'warning');
@@ -149,7 +149,7 @@ describe('docker', () => {
   };
   const bridged = ['--addr', '172.17.0.1:53'];
 
-  it('gets the address in front of the others, all else in its place', async () => {
+  it('integrate docker puts the address before the others and changes nothing else', async () => {
     await write(
       '{\n    "log-driver": "json-file",\n    "dns": ["192.0.2.1"],\n    "debug": true\n}\n',
     );
@@ -163,7 +163,7 @@ describe('docker', () => {
   });
 
   for (const before of ['{"debug":true,  "dns":["192.0.2.1"]}', '\n', '{}\n', undefined]) {
-    it(`undo gives back ${JSON.stringify(before ?? null)} to the last octet`, async () => {
+    it(`integrate docker --undo restores ${JSON.stringify(before ?? null)} exactly`, async () => {
       if (before !== undefined) await write(before);
       const original = await files();
       await succeeds(integrate('docker', ...bridged));
@@ -179,7 +179,7 @@ describe('docker', () => {
     });
   }
 
-  it('undo keeps what others changed since', async () => {
+  it('integrate docker --undo keeps later changes of others', async () => {
     await write('{"dns":["192.0.2.1"]}');
     await succeeds(integrate('docker', ...bridged));
     await write('{"dns":["172.17.0.1","192.0.2.1","192.0.2.2"],"debug":true}');
@@ -194,7 +194,7 @@ describe('docker', () => {
     });
   });
 
-  it('undo after an end halfway leaves the file alone', async () => {
+  it('integrate docker --undo does not touch the file after an interrupted run', async () => {
     const before = '{"debug":true }';
     await write(before);
     await succeeds(integrate('docker', ...bridged));
@@ -203,7 +203,7 @@ describe('docker', () => {
     assert.deepEqual(await files(), { [PATH]: before });
   });
 
-  it('undo takes out only our own address, also after changes in between', async () => {
+  it('integrate docker --undo removes only the address that it added, also after other changes', async () => {
     await succeeds(integrate('docker', ...bridged));
     await write('{"dns":["172.17.0.1"],"debug":true}');
     await succeeds(integrate('docker', '--addr', '172.18.0.1:53'));
@@ -211,7 +211,7 @@ describe('docker', () => {
     assert.deepEqual(JSON.parse((await files())[PATH] ?? ''), { debug: true });
   });
 
-  it('refuses what containers could not ask, and a file that it cannot read', async () => {
+  it('integrate docker refuses an address that containers cannot reach and a file that it cannot read', async () => {
     for (const [addr, reason] of [
       ['127.0.0.1:53', /each container itself \(give --addr 172\.17\.0\.1:53\)/],
       ['172.17.0.1:5300', /no port but 53/],
@@ -229,7 +229,7 @@ describe('docker', () => {
     }
   });
 
-  it('keeps a link a link, and a mode a mode', async () => {
+  it('integrate docker keeps links and file modes', async () => {
     await write('{}');
     await mkdir(join(root, 'srv'));
     await writeFile(join(root, 'srv/daemon.json'), '{}', { mode: 0o600 });
@@ -243,8 +243,8 @@ describe('docker', () => {
   });
 });
 
-describe('output and mistakes', () => {
-  it('--json says the same to scripts', async () => {
+describe('output', () => {
+  it('integrate --json prints the same information as JSON', async () => {
     const stdout = await succeeds(integrate('dnsmasq', ...ADDR, '--json'));
     assert.deepEqual(JSON.parse(stdout).changes, [
       { path: join(root, '/etc/dnsmasq.d/soradns.conf'), action: 'write' },
@@ -252,7 +252,7 @@ describe('output and mistakes', () => {
     assert.equal(JSON.parse(stdout).reload, 'sudo systemctl restart dnsmasq');
   });
 
-  it('notes tell what the host lacks', async () => {
+  it('integrate prints notes about programs that the host lacks', async () => {
     assert.match(await succeeds(integrate('dnsmasq', ...ADDR)), /note: dnsmasq has to read/);
     await writeFiles(root, { '/etc/dnsmasq.conf': 'conf-dir=/etc/dnsmasq.d/,*.conf\n' });
     assert.doesNotMatch(await succeeds(integrate('dnsmasq', ...ADDR)), /note:/);
@@ -265,7 +265,7 @@ describe('output and mistakes', () => {
     assert.doesNotMatch(await resolved(), /note:/);
   });
 
-  it('--reload runs the line that it would print, if something changed', async (t) => {
+  it('integrate --reload runs the printed command if something changed', async (t) => {
     const bin = join(root, 'bin');
     await mkdir(bin);
     await writeFile(join(bin, 'systemctl'), `#!/bin/sh\necho "$@" >> ${root}/ran\n`, {
@@ -283,7 +283,7 @@ describe('output and mistakes', () => {
     assert.equal(await readFile(join(root, 'ran'), 'utf8'), 'restart dnsmasq\n');
   });
 
-  it('no right to write is said with what to do', async (t) => {
+  it('integrate reports a missing permission with a remedy', async (t) => {
     if (process.getuid?.() === 0) return t.skip('optional: root may write everything');
     const { code, stderr } = await spawnCli(['integrate', 'dnsmasq']);
     assert.equal(code, 6);
@@ -308,7 +308,7 @@ async function inOwnMounts(line: string, env: Record<string, string>): Promise<s
 }
 
 describe('a real dnsmasq', () => {
-  it('with the file asks the server for our names', async () => {
+  it('A real dnsmasq with integrate’s file forwards the domain’s names to the server', async () => {
     const server = await startTestServer({});
     const { address = '', port = 0 } = server.http ?? {};
     const put = `http://${address}:${port}/v2/keys/skydns/local/skydns/web`;

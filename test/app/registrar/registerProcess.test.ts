@@ -31,7 +31,7 @@ describe('register', () => {
     return fixture.start(['register', ...options, ...args]);
   };
 
-  it('follows containers, tells of it, and leaves the names to the next one at SIGTERM', async () => {
+  it('register follows containers, logs it, and keeps the names for its successor at SIGTERM', async () => {
     fixture.docker.run({ name: 'plain' });
     const id = fixture.docker.run(WEB);
     const first = register();
@@ -60,7 +60,7 @@ describe('register', () => {
     assert.equal(await hostAt(store, '/skydns/local/skydns/late'), undefined);
   });
 
-  it('ends at once at SIGINT', async () => {
+  it('register exits at once at SIGINT', async () => {
     const registrar = register();
     await registrar.logged('following docker');
     const startedMs = performance.now();
@@ -68,7 +68,7 @@ describe('register', () => {
     assert.ok(performance.now() - startedMs < 4_500);
   });
 
-  it('stays up without docker, says so, and goes on when it is back', async () => {
+  it('register keeps running without Docker, reports it, and continues when Docker is back', async () => {
     await fixture.docker.kill();
     const registrar = register();
     const { http } = await registrar.logged('registering');
@@ -83,7 +83,7 @@ describe('register', () => {
     await registrar.end();
   });
 
-  it('stays up without a store, and says so', async () => {
+  it('register keeps running without a store and reports it', async () => {
     fixture.docker.run(WEB);
     const nowhere = ['register', '--store', 'http://127.0.0.1:1', '--http', '127.0.0.1:0'];
     const registrar = fixture.start(nowhere);
@@ -95,7 +95,7 @@ describe('register', () => {
     assert.equal(await registrar.end(), 0, registrar.stderr());
   });
 
-  it('shows each container with its records or the reason for none', async () => {
+  it('register’s status page has each container’s records or the reason for none', async () => {
     const id = fixture.docker.run(WEB);
     fixture.docker.run({ name: 'plain' });
     fixture.docker.run({ name: 'evil', env: { DNS_NAME: 'x.example.com' }, publish: ['81:81'] });
@@ -137,7 +137,7 @@ describe('register', () => {
     await registrar.end();
   });
 
-  it('stands by for the one that writes, and says for whom', async () => {
+  it('A second register stands by and names the registrar that writes', async () => {
     fixture.docker.run(WEB);
     const first = register();
     await first.logged('registered');
@@ -159,7 +159,7 @@ describe('register', () => {
     for (const registrar of [second, first]) await registrar.end();
   });
 
-  it('has pages that can be read only, and nothing of a store', async () => {
+  it('register’s pages are read-only and show nothing of the store', async () => {
     const registrar = register();
     const url = `http://${(await registrar.logged('registering')).http}`;
     const status = async (path: string, init = {}) => (await fetch(url + path, init)).status;
@@ -174,7 +174,7 @@ describe('register', () => {
     await registrar.end();
   });
 
-  it('does not begin where the address of its pages is taken', async () => {
+  it('register exits when the address of --http is in use', async () => {
     const { address, port } = server.http ?? { address: '', port: 0 };
     const taken = `${address}:${port}`;
     const asked = await spawnCli(['register', '--store', store, '--http', taken], {
@@ -187,7 +187,7 @@ describe('register', () => {
     );
   });
 
-  it('begins without pages where their usual address is taken', async () => {
+  it('register starts without pages when the default address is in use', async () => {
     // Ours, or somebody else's: taken it is.
     const holder = createServer().on('error', () => {});
     await new Promise((resolve) => {
@@ -205,7 +205,7 @@ describe('register', () => {
     holder.close();
   });
 
-  it('writes nothing in a dry run', async () => {
+  it('register --dry-run writes nothing', async () => {
     fixture.docker.run(WEB);
     const before = (await fetch(`${store}/v2/keys/`)).headers.get('x-etcd-index');
     const args = ['register', '--dry-run', '--store', store, '--ip', '192.0.2.1'];

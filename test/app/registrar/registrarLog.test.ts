@@ -31,7 +31,7 @@ const SHORT_ID = asShortId('0123456789ab');
 const gone = new EngineError('unreachable', 'unix:///x: gone');
 const away = new StoreError('unavailable', 'http://x: away');
 
-describe('a registrar’s events in the log', () => {
+describe('registrar events', () => {
   const value = Buffer.from('{"host":"10.0.0.1"}');
   const put = { kind: 'put', key: '/k', value, modRevision: undefined, shortId: SHORT_ID } as const;
   const gone1 = { kind: 'delete', key: '/k', modRevision: 3, shortId: SHORT_ID } as const;
@@ -87,14 +87,14 @@ describe('a registrar’s events in the log', () => {
     ],
   ];
   for (const [event, line] of table) {
-    it(`${event.kind}: ${line[1]}`, () => {
+    it(`The registrar logs the event ${event.kind} as ${line[1]}`, () => {
       const { lines, tell } = listen();
       tell(event);
       assert.deepEqual(lines, [line]);
     });
   }
 
-  it('that repeat are told once a minute, and at once when the cause is another', () => {
+  it('The registrar logs a repeated event once a minute, and at once with another cause', () => {
     const { lines, clock, tell } = listen();
     const levels = () => lines.map(([level]) => level);
     const lost = (error: EngineError) => tell({ kind: 'engineLost', error, retryInMs: 100 });
@@ -113,7 +113,7 @@ describe('a registrar’s events in the log', () => {
     assert.deepEqual(levels().slice(5), ['debug', 'warn', 'debug']);
   });
 
-  it('that are news are told each time', () => {
+  it('The registrar logs each event that is not a repetition', () => {
     const { lines, tell } = listen();
     for (let i = 0; i < 3; i++) tell({ kind: 'wrote', operation: put });
     assert.deepEqual(

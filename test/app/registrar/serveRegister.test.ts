@@ -53,7 +53,7 @@ describe('serve --register', () => {
     return fixture.start(['serve', ...register, ...addresses, ...args], env);
   };
 
-  it('answers for containers out of a memory store, in its own domains', async () => {
+  it('serve --register answers for containers from a memory store, in its own domains', async () => {
     const names = { DNS_NAME: 'web.a.example,web' };
     fixture.docker.run({ ...WEB, env: names });
     const server = serve('--store', 'memory:', '--domain', 'b.example,a.example');
@@ -71,7 +71,7 @@ describe('serve --register', () => {
     assert.equal(await server.end('SIGTERM'), 0, server.stderr());
   });
 
-  it('follows its domains, from the store and by SIGHUP, with what stays where it is', async () => {
+  it('serve --register follows changes of its domains in the store and by SIGHUP and keeps unaffected names', async () => {
     fixture.docker.run({ ...WEB, env: { DNS_NAME: 'web.a.example,web' } });
     const file = join(folder, 'soradns.json');
     await writeFile(file, '{"domain": ["a.example", "b.example"]}');
@@ -111,7 +111,7 @@ describe('serve --register', () => {
     await second.end();
   });
 
-  it('takes up its names in a file store again, without a write', async () => {
+  it('serve --register adopts its names in a file store after a restart without a write', async () => {
     fixture.docker.run(WEB);
     const options = ['--store', `file:${folder}`];
     const first = serve(...options);
@@ -130,7 +130,7 @@ describe('serve --register', () => {
     assert.equal(await second.end('SIGINT'), 0, second.stderr());
   });
 
-  it('says in /readyz what keeps the registrar, and shows its status', async () => {
+  it('serve --register reports in /readyz why its registrar is not ready and has its status page', async () => {
     await fixture.docker.kill();
     const server = serve('--store', 'memory:', '--register-dry-run');
     const http = `http://${(await server.logged('serving')).http}`;
@@ -147,7 +147,7 @@ describe('serve --register', () => {
     await server.end();
   });
 
-  it('speaks registrator’s metadata when told to', async () => {
+  it('serve --register reads registrator’s metadata in compat mode', async () => {
     const labels = { SERVICE_NAME: 'shop' };
     fixture.docker.run({ name: 'a', labels, publish: ['80:80'] });
     const server = serve('--store', 'memory:', '--register-compat', 'registrator');
@@ -156,7 +156,7 @@ describe('serve --register', () => {
     await server.end();
   });
 
-  it('is not there without --register', async () => {
+  it('serve without --register runs no registrar', async () => {
     const options = ['--store', 'memory:', '--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const server = fixture.start(['serve', ...options]);
     const http = `http://${(await server.logged('serving')).http}`;

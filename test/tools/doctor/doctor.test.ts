@@ -24,7 +24,7 @@ after(async () => {
 });
 
 describe('doctor', () => {
-  it('exits with 0 when there are only warnings, and prints fixes that can be copied', async () => {
+  it('doctor exits with 0 when it finds only warnings, and prints fixes that can be copied', async () => {
     const { code, stdout, stderr } = await callCli(well);
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /^ok {7}server {5,}\S+ answers for skydns\.local\./m);
@@ -35,14 +35,14 @@ describe('doctor', () => {
     assert.match(stdout, /\n\n0 problems, \d+ warnings?\n$/);
   });
 
-  it('exits with 1 when there is a problem', async () => {
+  it('doctor exits with 1 when it finds a problem', async () => {
     const { code, stdout } = await callCli([...well, '--domain', 'other.example', '-q']);
     assert.equal(code, 1);
     assert.match(stdout, /^problem {2}server .* does not serve other\.example\.\n/m);
     assert.doesNotMatch(stdout, /^ok/m);
   });
 
-  it('gives JSON for scripts', async () => {
+  it('doctor --json prints its findings as JSON', async () => {
     const { code, stdout } = await callCli([...well, '--json']);
     assert.equal(code, 0);
     const report = JSON.parse(stdout);
@@ -62,7 +62,7 @@ describe('doctor', () => {
       assert.equal(level === 'ok', fix === undefined, JSON.stringify(report.findings));
   });
 
-  it('says what is wrong with its own options as serve does', async () => {
+  it('doctor reports mistakes in its options as serve does', async () => {
     const { code, stderr } = await callCli(['doctor', '--addr', 'x']);
     assert.equal(code, 2);
     assert.match(stderr, /^soradns: --addr: /);

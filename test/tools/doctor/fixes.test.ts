@@ -23,8 +23,8 @@ function commands(found: readonly Finding[], pattern: RegExp): readonly string[]
 const START = /soradns (up|serve)/;
 const bridge = '127.53.19.1';
 
-describe('where nothing runs', () => {
-  it('one line starts all of it: server, bridge, registrar', async () => {
+describe('nothing runs', () => {
+  it('doctor’s fix for a host where nothing runs starts server, bridge and registrar with one command', async () => {
     const flags = { domain: 'a.example,b.example' };
     const found = await examined({ bridge, isDefault: true, flags });
     assert.deepEqual(commands(found, START), [
@@ -33,7 +33,7 @@ describe('where nothing runs', () => {
     assert.ok(found.filter(({ fix }) => fix !== undefined).length >= 4);
   });
 
-  it('a store that was named is the same in all, its password not told', async () => {
+  it('doctor’s fixes name the same configured store without its password', async () => {
     const store = 'etcds://127.0.0.1:1,127.0.0.1:2';
     const flags = { store, username: 'u' };
     const env = { SORADNS_PASSWORD: 'secret' };
@@ -45,8 +45,8 @@ describe('where nothing runs', () => {
   });
 });
 
-describe('where somebody has the port', () => {
-  it('no line starts the server there, and all resolvers are sent where it can be', async () => {
+describe('the port is in use', () => {
+  it('doctor’s fixes use another address where the port is in use, also for the resolvers', async () => {
     const other = createSocket('udp4').bind(0, '127.0.0.1');
     await once(other, 'listening');
     try {
@@ -63,7 +63,7 @@ describe('where somebody has the port', () => {
     }
   });
 
-  it('and it is a soradns whose store is not there yet, nothing ends it', async () => {
+  it('doctor’s fixes do not end a soradns that waits for its store', async () => {
     const waiting = await startTestServer({ store: 'etcd://127.0.0.1:1' }, { awaitReady: false });
     try {
       const flags = { addr: printSocketAddress(waiting.dns), http: '127.0.0.1:9' };
@@ -79,7 +79,7 @@ describe('where somebody has the port', () => {
   });
 });
 
-describe('a file that two fixes are about', () => {
+describe('one file with two fixes', () => {
   /** Does what the fixes of a check say, one after the other, and looks again. */
   const afterAll = (patient: Patient, check: string) =>
     withTempDir(async (root) => {
@@ -98,7 +98,7 @@ describe('a file that two fixes are about', () => {
       return examined({ ...patient, files: after }, check);
     });
 
-  it('has all domains after both', async () => {
+  it('A file has all domains after two of doctor’s fixes', async () => {
     const files = { '/etc/resolv.conf': 'nameserver 127.0.0.53\n' };
     const flags = { addr: '127.0.0.1:5300', domain: 'a.example,b.example' };
     const found = await afterAll({ files, flags }, 'resolved');
@@ -108,7 +108,7 @@ describe('a file that two fixes are about', () => {
     );
   });
 
-  it('resolv.conf is left alone where nsswitch.conf has programs ask systemd-resolved', async () => {
+  it('doctor does not change resolv.conf where nsswitch.conf sends programs to systemd-resolved', async () => {
     const files = {
       '/etc/resolv.conf': 'nameserver 192.0.2.1\n',
       '/etc/nsswitch.conf': 'hosts: files resolve [!UNAVAIL=return] dns\n',
@@ -117,7 +117,7 @@ describe('a file that two fixes are about', () => {
     assert.equal(resolvConf?.level, 'ok', resolvConf?.fix);
   });
 
-  it('daemon.json is well once the server stands in front of the container itself', () => {
+  it('doctor accepts daemon.json after its fix puts the server first', () => {
     const levels = (dns: readonly string[]) => {
       const answersAt = new Map([
         ['172.17.0.1', true],

@@ -29,12 +29,12 @@ describe('resolv.conf', () => {
   const judge = (text: string) =>
     finding({ flags, bridge: '172.17.0.1', files: { '/etc/resolv.conf': text } }, 'resolv.conf');
 
-  it('that names the server, or systemd-resolved, is fine', async () => {
+  it('doctor accepts a resolv.conf that names the server or systemd-resolved', async () => {
     for (const text of ['nameserver 127.0.0.1\n', 'nameserver 172.17.0.1\n', STUB])
       assert.equal((await judge(text)).level, 'ok', text);
   });
 
-  it('that names others is a warning, and the fix puts the server first', async () => {
+  it('doctor warns about a resolv.conf that names other servers, and its fix puts the server first', async () => {
     const files = { '/etc/resolv.conf': 'nameserver 192.0.2.1\n' };
     const { level, message, fix = '' } = await finding({ flags, files }, 'resolv.conf');
     assert.equal(level, 'warning');
@@ -44,7 +44,7 @@ describe('resolv.conf', () => {
     assert.equal((await finding({ flags, files: after }, 'resolv.conf')).level, 'ok');
   });
 
-  it('cannot name a server on another port, so another resolver has to', async () => {
+  it('doctor suggests another resolver for a server on another port, which resolv.conf cannot name', async () => {
     const patient = {
       flags: { addr: '127.0.0.1:5300' },
       files: { '/etc/resolv.conf': 'nameserver 192.0.2.1\n' },
@@ -52,7 +52,7 @@ describe('resolv.conf', () => {
     assert.match((await finding(patient, 'resolv.conf')).fix ?? '', /integrate dnsmasq/);
   });
 
-  it('that names another resolver on this host, or nobody, is a warning', async () => {
+  it('doctor warns about a resolv.conf that names another local resolver or none', async () => {
     assert.match(
       (await judge('nameserver 127.0.0.9\n')).message,
       /another resolver, at 127\.0\.0\.9/,
@@ -60,7 +60,7 @@ describe('resolv.conf', () => {
     assert.match((await judge('')).message, /ask nobody/);
   });
 
-  it('with a high ndots and search domains is a warning that its fix ends', async () => {
+  it('doctor warns about a resolv.conf with a high ndots and search domains until its fix is applied', async () => {
     const files = {
       '/etc/resolv.conf': 'nameserver 127.0.0.1\nsearch a.example b.example\noptions ndots:5\n',
     };
@@ -81,11 +81,11 @@ describe('systemd-resolved', () => {
   const judge = (files: Record<string, string>, more: Patient = {}) =>
     finding({ flags, files, ...more }, 'resolved');
 
-  it('is not looked at where nobody asks it', async () => {
+  it('doctor does not check systemd-resolved where no program uses it', async () => {
     assert.equal((await judge({ '/etc/resolv.conf': 'nameserver 192.0.2.1\n' })).level, 'ok');
   });
 
-  it('keeps .local from DNS, and another domain from the server', async () => {
+  it('doctor warns that systemd-resolved does not send .local or another domain to the server', async () => {
     const local = await judge(RESOLVED);
     assert.equal(local.level, 'warning');
     assert.match(local.message, /skydns\.local to no DNS server, as it is under \.local/);
@@ -94,7 +94,7 @@ describe('systemd-resolved', () => {
     assert.match(other.message, /does not send dns\.example to the server/);
   });
 
-  it('is asked by glibc itself where nsswitch.conf says resolve', async () => {
+  it('doctor checks systemd-resolved where nsswitch.conf makes glibc use it', async () => {
     const files = {
       '/etc/resolv.conf': 'nameserver 192.0.2.1\n',
       '/etc/nsswitch.conf': 'hosts: files resolve [!UNAVAIL=return] dns\n',
@@ -111,12 +111,12 @@ describe('systemd-resolved', () => {
     ['#DNS=127.0.0.1:5300\nDomains=~skydns.local\n', 'warning'],
     ['DNS=127.0.0.1:5300\nDomains=~skydns.local\nDomains=\n', 'warning'],
   ] as const) {
-    it(`with ${JSON.stringify(text)}: ${level}`, async () => {
+    it(`doctor’s level for systemd-resolved with ${JSON.stringify(text)} is ${level}`, async () => {
       assert.equal((await judge(dropIn(text))).level, level);
     });
   }
 
-  it('reads drop-ins in the order of their names, and one in /etc instead of one in /run', async () => {
+  it('doctor reads systemd-resolved’s drop-ins in the order of their names and prefers /etc to /run', async () => {
     const right = 'DNS=127.0.0.1:5300\nDomains=~skydns.local\n';
     const conf = (at: string, name: string) => `/${at}/systemd/resolved.conf.d/${name}.conf`;
     const reset = 'Domains=\n';
@@ -126,7 +126,7 @@ describe('systemd-resolved', () => {
     assert.equal((await judge(hidden)).level, 'ok');
   });
 
-  it('may not have read its files yet, which resolvectl knows', async () => {
+  it('doctor uses resolvectl where systemd-resolved has not read its files yet', async () => {
     const files = dropIn('DNS=127.0.0.1:5300\nDomains=~skydns.local\n');
     const known = { 'resolvectl domain': 'Global: ~skydns.local\nLink 2 (eth0): example.org\n' };
     assert.equal((await judge(files, { programs: known })).level, 'ok');
@@ -145,7 +145,7 @@ describe('nsswitch.conf', () => {
     'hosts:\tfiles mdns4 [NOTFOUND=return] resolve dns # mdns',
     'hosts: files mdns_minimal [SUCCESS=return NOTFOUND=return] dns',
   ]) {
-    it(`${line}: a warning that its fix ends`, async () => {
+    it(`doctor warns about nsswitch.conf with "${line}" until its fix is applied`, async () => {
       const { level, fix = '' } = await judge(line);
       assert.equal(level, 'warning');
       const files = { '/etc/nsswitch.conf': `${line}\n` };
@@ -156,10 +156,11 @@ describe('nsswitch.conf', () => {
   }
 
   for (const line of ['hosts: files dns', 'hosts: files dns mdns4 [NOTFOUND=return]', '']) {
-    it(`${line || 'no line'}: fine`, async () => assert.equal((await judge(line)).level, 'ok'));
+    it(`doctor accepts nsswitch.conf with "${line || 'no line'}"`, async () =>
+      assert.equal((await judge(line)).level, 'ok'));
   }
 
-  it('does not matter to a domain elsewhere', async () => {
+  it('doctor does not check nsswitch.conf for a domain that it does not affect', async () => {
     const line = 'hosts: files mdns4_minimal [NOTFOUND=return] dns';
     assert.equal((await judge(line, { domain: 'dns.example' })).level, 'ok');
   });

@@ -45,8 +45,8 @@ after(() => server.close());
 const levels = (found: readonly Finding[]) => found.map(({ level }) => level);
 const at = (address: { address: string; port: number }) => ({ addr: printSocketAddress(address) });
 
-describe('a server that is well', () => {
-  it('holds its port, answers over both transports, and says that it is ready', async () => {
+describe('a working server', () => {
+  it('doctor finds that a working server has its port, answers over UDP and TCP, and is ready', async () => {
     const http = printSocketAddress(server.http ?? assert.fail());
     const flags = { ...at(server.dns), http };
     const [port] = await examined({ flags }, 'port');
@@ -61,8 +61,8 @@ describe('a server that is well', () => {
   });
 });
 
-describe('a server that is not', () => {
-  it('there: nothing answers, and the fix starts it', async () => {
+describe('a failing server', () => {
+  it('doctor reports that no server answers, and its fix starts one', async () => {
     const flags = { addr: '127.0.0.1:1', domain: 'a.example' };
     const { level, message, fix } = await finding({ flags }, 'server');
     assert.equal(level, 'problem');
@@ -71,14 +71,14 @@ describe('a server that is not', () => {
     assert.match((await finding({ flags }, 'port')).message, /is free/);
   });
 
-  it('serving the domain', async () => {
+  it('doctor reports a server that does not serve the domain', async () => {
     const flags = { ...at(server.dns), domain: 'other.example' };
     const { level, message } = await finding({ flags }, 'server');
     assert.equal(level, 'problem');
     assert.match(message, /does not serve other\.example\./);
   });
 
-  it('with its store yet: it cannot answer, and readiness says why', async () => {
+  it('doctor reports a server without its store with the reason from its readiness', async () => {
     const waiting = await startTestServer({ store: 'etcd://127.0.0.1:1' }, { awaitReady: false });
     try {
       await until('it has tried', () => /ECONNREFUSED/.test(waiting.readiness().join()));
@@ -92,7 +92,7 @@ describe('a server that is not', () => {
     }
   });
 
-  it('alone: somebody else has the port', async () => {
+  it('doctor reports another program on the server’s port', async () => {
     const other = createSocket('udp4');
     other.bind(0, '127.0.0.1');
     await once(other, 'listening');
@@ -109,13 +109,13 @@ describe('a server that is not', () => {
     }
   });
 
-  it('at home: no interface has the address', async () => {
+  it('doctor reports a server address that no interface has', async () => {
     const { level, message } = await finding({ flags: { addr: '192.0.2.53:53' } }, 'port');
     assert.equal(level, 'problem');
     assert.match(message, /192\.0\.2\.53 is no address of this host/);
   });
 
-  it('what speaks HTTP there', async () => {
+  it('doctor reports that another program answers on the HTTP address', async () => {
     const other = createServer((_, response) => response.end('hello'));
     other.listen(0, '127.0.0.1');
     await once(other, 'listening');
@@ -128,7 +128,7 @@ describe('a server that is not', () => {
     }
   });
 
-  it('one: HTTP is of another process than DNS', () => {
+  it('doctor reports that HTTP and DNS belong to different processes', () => {
     const endpoint = { address: '172.17.0.1', port: 53 };
     const held = (pid: number, command = 'node') => ({ holder: { pid, command } });
     const judge = (dns: PortHolder, http: PortHolder) => {
@@ -145,7 +145,7 @@ describe('a server that is not', () => {
     assert.deepEqual(judge(held(7), { holder: undefined }), []);
   });
 
-  it('the holder has advice of its own where it is well known', () => {
+  it('doctor gives specific advice for a well-known program on the port', () => {
     const endpoint = { address: '127.0.0.1', port: 53 };
     const fixFor = (command: string) => portFix(endpoint, { holder: { pid: 7, command } });
     assert.match(fixFor('dnsmasq'), /integrate dnsmasq --addr 127\.0\.0\.1:5300/);
@@ -168,12 +168,12 @@ describe('Docker', () => {
   after(() => there?.close());
   const skip = isRoot ? false : 'optional: needs port 53';
 
-  it('is not there', async () => {
+  it('doctor reports that Docker is not installed', async () => {
     assert.equal((await finding({}, 'docker')).message, 'there is no Docker on this host');
     assert.equal((await finding({}, 'registrar')).level, 'ok');
   });
 
-  it('is installed and does not run', async () => {
+  it('doctor reports that Docker is installed and does not run', async () => {
     const found = await finding({ files: { '/usr/bin/dockerd': '' } }, 'docker');
     assert.equal(found.level, 'warning');
     assert.match(
@@ -182,20 +182,20 @@ describe('Docker', () => {
     );
   });
 
-  it('is not sent to the server', { skip }, async () => {
+  it('doctor warns that Docker’s containers do not use the server', { skip }, async () => {
     const found = await examined({ bridge }, 'docker');
     assert.deepEqual(levels(found), ['ok', 'warning']);
     assert.match(found[1]?.message ?? '', /daemon\.json names none/);
     assert.equal(found[1]?.fix, `sudo soradns integrate docker --addr ${bridge}:53`);
   });
 
-  it('has a server on its bridge, where up puts it, and nobody said so', { skip }, async () => {
+  it('doctor finds the server on Docker’s bridge without an option', { skip }, async () => {
     const found = await examined({ bridge, isDefault: true }, 'server');
     assert.deepEqual(levels(found), ['ok']);
     assert.match(found[0]?.message ?? '', /^127\.53\.17\.1:53 answers/);
   });
 
-  it('does not reach the server: a problem where it is meant to, else a warning', async () => {
+  it('doctor reports a server that containers cannot reach, as a problem only where Docker is configured to use it', async () => {
     const alone = { bridge: '127.53.17.2' };
     const elsewhere = await examined(alone, 'docker');
     assert.equal(elsewhere[0]?.level, 'warning');
@@ -207,7 +207,7 @@ describe('Docker', () => {
     assert.equal(meant[0]?.level, 'problem');
   });
 
-  it('is sent to each container itself', async () => {
+  it('doctor reports that Docker’s dns setting names the container’s own loopback address', async () => {
     const found = await examined({ files: daemon({ dns: ['127.0.0.1'] }) }, 'docker');
     assert.match(
       found.find(({ level }) => level === 'problem')?.message ?? '',
@@ -215,7 +215,7 @@ describe('Docker', () => {
     );
   });
 
-  it('is sent to the server, or elsewhere', () => {
+  it('doctor reports whether Docker’s dns setting names the server', () => {
     const judge = (dns: readonly string[]) =>
       judgeDocker(
         {
@@ -236,7 +236,7 @@ describe('Docker', () => {
     );
   });
 
-  it('has a daemon.json that is none', async () => {
+  it('doctor reports an invalid daemon.json', async () => {
     for (const text of ['{', '[]', 'null']) {
       const { level, message } = await finding(
         { files: { '/etc/docker/daemon.json': text } },
@@ -247,7 +247,7 @@ describe('Docker', () => {
     }
   });
 
-  it('searches domains in vain on Alpine, unless ndots says otherwise', async () => {
+  it('doctor warns that search domains do not work on Alpine without the right ndots', async () => {
     const search = { 'dns-search': ['skydns.local'] };
     const warned = await examined({ files: daemon(search) }, 'docker');
     assert.match(warned.at(-1)?.message ?? '', /musl/);
@@ -262,14 +262,14 @@ describe('Docker', () => {
 describe('the registrar', () => {
   const fixture = useFakeDocker();
 
-  it('is missing where there is Docker', async () => {
+  it('doctor warns about a missing registrar where Docker runs', async () => {
     const patient = { files: { '/etc/docker/daemon.json': '{}' } };
     const { level, fix } = await finding(patient, 'registrar');
     assert.equal(level, 'warning');
     assert.match(fix ?? '', /^sudo soradns up --addr 127\.0\.0\.1:1 /);
   });
 
-  it('tells for whom it stands by, and what is wrong although it works, with the line against it', () => {
+  it('doctor reports for which registrar one stands by, and its warnings with their fixes', () => {
     const [ready, clone, ...others] = judgeRegistrar(
       {
         ...{ kind: 'running', role: 'standby', holder: 'vm1', reasons: [] },
@@ -287,7 +287,7 @@ describe('the registrar', () => {
     assert.deepEqual([clone?.level, clone?.fix], ['warning', 'sudo rm -f X']);
   });
 
-  it('is ready, or says why it is not, and what it could not register', async () => {
+  it('doctor reports whether the registrar is ready, the reason if not, and refused containers', async () => {
     fixture.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const child = fixture.start(['serve', '--register', '--store', 'memory:', ...addresses]);

@@ -44,7 +44,7 @@ describe('etcd', () => {
     finding({ flags: { store, ...flags } }, 'etcd');
   const ca = () => ({ 'ca-cert': certificates.path('ca.pem') });
 
-  it('that is well tells its version and how fast it is, with TLS too', async () => {
+  it('doctor prints the version and latency of a working etcd, also over TLS', async () => {
     for (const found of [
       await judge(`etcd://${plain.endpoint}`),
       await judge(`etcds://${secure.endpoint}`, ca()),
@@ -57,7 +57,7 @@ describe('etcd', () => {
     }
   });
 
-  it('is judged member by member', async () => {
+  it('doctor checks each member of etcd', async () => {
     const store = `etcd://${plain.endpoint},127.0.0.1:1`;
     const found = await examined({ flags: { store } }, 'etcd');
     assert.deepEqual(
@@ -68,7 +68,7 @@ describe('etcd', () => {
     assert.match(found[1]?.fix ?? '', /^curl -sS http:\/\/127\.0\.0\.1:1\/health/);
   });
 
-  it('that is slow is a warning', async () => {
+  it('doctor warns about a slow etcd', async () => {
     const proxy = await startProxy(plain.endpoint);
     proxy.delay(() => 150);
     try {
@@ -80,7 +80,7 @@ describe('etcd', () => {
     }
   });
 
-  it('whose certificate is no good is a problem, each with its own fix', async () => {
+  it('doctor reports each fault of etcd’s certificate with its own fix', async () => {
     const table: readonly [Etcd, Record<string, string>, RegExp, RegExp][] = [
       [
         secure,
@@ -101,7 +101,7 @@ describe('etcd', () => {
     }
   });
 
-  it('that wants a user, another password, or gives no right, is a problem', async () => {
+  it('doctor reports a missing user, a wrong password and a missing permission in etcd', async () => {
     await plain.etcdctl(['user', 'add', 'root:root']);
     await plain.etcdctl(['user', 'grant-role', 'root', 'root']);
     await plain.etcdctl(['user', 'add', 'nobody:secret']);
@@ -123,7 +123,7 @@ describe('etcd', () => {
     }
   });
 
-  it('that is too old is a problem', () => {
+  it('doctor reports an etcd that is too old', () => {
     const facts = {
       address: 'h:1',
       usesTls: false,
@@ -139,7 +139,7 @@ describe('etcd', () => {
 });
 
 describe('the clock', () => {
-  it('agrees with that of an etcd on this machine', async () => {
+  it('doctor finds that the clock agrees with an etcd on the same machine', async () => {
     const { level, message } = await finding(
       { flags: { store: `etcd://${plain.endpoint}` } },
       'clock',
@@ -164,7 +164,7 @@ describe('the clock', () => {
     }
   }
 
-  it('is off: a warning, and when it is far off a problem', async () => {
+  it('doctor warns about a clock that differs from etcd’s and reports a large difference as a problem', async () => {
     const behind = await withClock(20_000);
     assert.equal(behind.level, 'warning');
     assert.match(behind.message, /^this clock is (19|20) s behind that of etcd/);
@@ -174,7 +174,7 @@ describe('the clock', () => {
     assert.equal(ahead.fix, 'sudo timedatectl set-ntp true');
   });
 
-  it('is not said to be off by what a slow answer or the whole second hide', () => {
+  it('doctor allows for slow answers and whole seconds when it compares the clocks', () => {
     const source = 'x';
     assert.equal(leastOffsetMs({ source, theirsMs: 5_000, sentMs: 5_900, receivedMs: 5_950 }), 0);
     assert.equal(leastOffsetMs({ source, theirsMs: 5_000, sentMs: 0, receivedMs: 9_000 }), 0);

@@ -52,20 +52,20 @@ const listening = (...listeners: SocketAddress[]) => ({ dnsListeners: async () =
 describe('the server', () => {
   const bridgeAddress = async () => '192.0.2.1';
 
-  it('is that which says that it is a soradns', async () => {
+  it('doctor finds the server that identifies itself as soradns', async () => {
     const network = { ...listening(other.address(), server.dns), bridgeAddress };
     const { by, config } = await where({}, network);
     assert.equal(by, 'found');
     assert.deepEqual(config.addr, [server.dns]);
   });
 
-  it('is where somebody says, whoever is elsewhere', async () => {
+  it('doctor uses the given address whatever other servers run', async () => {
     const { by, config } = await where({ addr: '127.0.0.1:9' }, listening(server.dns));
     assert.equal(by, 'said');
     assert.deepEqual(config.addr, [{ address: '127.0.0.1', port: 9 }]);
   });
 
-  it('that is not there is where up would put it, or serve without Docker', async () => {
+  it('doctor expects a missing server where up would start it, or serve without Docker', async () => {
     const network = listening(other.address());
     assert.deepEqual((await where({}, { ...network, bridgeAddress })).config.addr, [
       { address: '192.0.2.1', port: 53 },
@@ -76,7 +76,7 @@ describe('the server', () => {
   });
 });
 
-describe('a host with a bridge that no container is on', () => {
+describe('an unused bridge', () => {
   const canHave = spawnSync('unshare', ['--net', 'ip', 'link', 'show']).status === 0;
   const skip = canHave ? false : 'optional: this user may not have networks of its own';
 
@@ -99,13 +99,17 @@ describe('a host with a bridge that no container is on', () => {
     });
   }
 
-  it('has it where containers will look for it', { skip }, async () => {
+  it('doctor expects the server on an unused bridge, where containers will look for it', {
+    skip,
+  }, async () => {
     const stdout = await onBridge('soradns integrate docker --root . --dry-run');
     assert.match(stdout, /\+ *"172\.29\.0\.1"/);
     assert.match(stdout, /note: no server was found on this host; 172\.29\.0\.1:53 is taken/);
   });
 
-  it('shows doctor and integrate the server that up started', { skip }, async () => {
+  it('doctor and integrate find the server that up started on an unused bridge', {
+    skip,
+  }, async () => {
     const stdout = await onBridge(`
       $node up --store memory: --http off > log 2>&1 &
       trap "kill $!; wait $!" EXIT
