@@ -90,7 +90,7 @@ export type Register = (
 ) => void;
 
 function readingAndWriting(test: Register): void {
-  test('get gives what put wrote, and nothing for an absent key', async (store, prefix) => {
+  test('get returns what put wrote, and nothing for an absent key', async (store, prefix) => {
     const absent = await store.get(`${prefix}a`);
     assert.equal(absent.entry, undefined);
     const { entry } = await mustPut(store, `${prefix}a`, 'one');
@@ -103,7 +103,7 @@ function readingAndWriting(test: Register): void {
     assert.ok(absent.revision < entry.modRevision);
   });
 
-  test('every write makes a revision of its own', async (store, prefix) => {
+  test('Every write has its own revision', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}a`, '1');
     const second = await mustPut(store, `${prefix}b`, '2');
     const again = await mustPut(store, `${prefix}a`, '1');
@@ -122,7 +122,7 @@ function readingAndWriting(test: Register): void {
     );
   });
 
-  test('an overwrite keeps createRevision and gives the previous entry', async (store, prefix) => {
+  test('An overwrite keeps createRevision and returns the previous entry', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}a`, 'one');
     const second = await mustPut(store, `${prefix}a`, 'two');
     assert.equal(first.previous, undefined);
@@ -132,7 +132,7 @@ function readingAndWriting(test: Register): void {
     assert.deepEqual(comparable(second.previous), comparable(first.entry));
   });
 
-  test('a key deleted and put again is created anew', async (store, prefix) => {
+  test('A key that is deleted and put again has a new createRevision', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}a`, 'one');
     const removed = await mustDelete(store, `${prefix}a`);
     const second = await mustPut(store, `${prefix}a`, 'two');
@@ -141,7 +141,7 @@ function readingAndWriting(test: Register): void {
     assert.equal(second.previous, undefined);
   });
 
-  test('values are any octets, also none', async (store, prefix) => {
+  test('A value can be any octets, also none', async (store, prefix) => {
     const all = Uint8Array.from({ length: 256 }, (_, octet) => octet);
     for (const [key, value] of [
       ['all', all],
@@ -154,7 +154,7 @@ function readingAndWriting(test: Register): void {
     }
   });
 
-  test('the store keeps its own copy of a value', async (store, prefix) => {
+  test('The store keeps its own copy of a value', async (store, prefix) => {
     const value = bytes('before');
     const pending = store.put(`${prefix}a`, value);
     value.fill(0);
@@ -162,7 +162,7 @@ function readingAndWriting(test: Register): void {
     assert.equal(text(mustHave((await store.get(`${prefix}a`)).entry).value), 'before');
   });
 
-  test('keys are any Unicode, also names of Object.prototype', async (store, prefix) => {
+  test('A key can be any Unicode text, also a name of Object.prototype', async (store, prefix) => {
     const keys = [
       '__proto__',
       'constructor',
@@ -187,7 +187,7 @@ function readingAndWriting(test: Register): void {
     assert.equal((await store.get(`${prefix}toString`)).entry, undefined);
   });
 
-  test('what the store cannot hold is refused as invalid', async (store, prefix) => {
+  test('The store refuses an entry that it cannot hold as invalid', async (store, prefix) => {
     await rejectsWith('invalid', store.put(`${prefix}a`, new Uint8Array(2 * 1024 * 1024)));
     await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: 0 }));
     await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { ttlSeconds: -1 }));
@@ -197,7 +197,7 @@ function readingAndWriting(test: Register): void {
 }
 
 function refusals(test: Register): void {
-  test('what is no key or no prefix is refused as invalid by every call', async (store, prefix) => {
+  test('Every call refuses an invalid key or prefix as invalid', async (store, prefix) => {
     await mustPut(store, `${prefix}a`, 'x');
     const { signal } = new AbortController();
     for (const key of ['', '!', 'a/', '!/']) {
@@ -215,7 +215,7 @@ function refusals(test: Register): void {
 }
 
 function conditions(test: Register): void {
-  test('absent: puts only what is not there', async (store, prefix) => {
+  test('A put with the condition absent writes only a missing key', async (store, prefix) => {
     const first = await store.put(`${prefix}a`, bytes('1'), { if: { kind: 'absent' } });
     assert.ok(first.done);
     const second = await store.put(`${prefix}a`, bytes('2'), { if: { kind: 'absent' } });
@@ -224,14 +224,14 @@ function conditions(test: Register): void {
     assert.ok(second.revision >= first.entry.modRevision);
   });
 
-  test('present: puts only over what is there', async (store, prefix) => {
+  test('A put with the condition present writes only an existing key', async (store, prefix) => {
     const refused = await store.put(`${prefix}a`, bytes('1'), { if: { kind: 'present' } });
     assert.ok(!refused.done && refused.current === undefined);
     await mustPut(store, `${prefix}a`, '1');
     assert.ok((await store.put(`${prefix}a`, bytes('2'), { if: { kind: 'present' } })).done);
   });
 
-  test('modRevision: puts only over that very write', async (store, prefix) => {
+  test('A put with the condition modRevision overwrites only that write', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}a`, '1');
     const { modRevision } = first.entry;
     const condition = { kind: 'modRevision', modRevision } as const;
@@ -243,7 +243,7 @@ function conditions(test: Register): void {
     assert.ok(!absent.done && absent.current === undefined);
   });
 
-  test('value: puts only over those octets', async (store, prefix) => {
+  test('A put with the condition value overwrites only those octets', async (store, prefix) => {
     await mustPut(store, `${prefix}a`, '1');
     const wrong = await store.put(`${prefix}a`, bytes('2'), {
       if: { kind: 'value', value: bytes('0') },
@@ -255,7 +255,7 @@ function conditions(test: Register): void {
     assert.ok(right.done && text(mustHave(right.previous).value) === '1');
   });
 
-  test('a write whose condition fails changes nothing', async (store, prefix) => {
+  test('A write whose condition fails changes nothing', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1');
     await store.put(`${prefix}a`, bytes('2'), { ttlSeconds: 5, if: { kind: 'absent' } });
     await store.delete(`${prefix}a`, { if: { kind: 'value', value: bytes('9') } });
@@ -265,7 +265,7 @@ function conditions(test: Register): void {
     assert.deepEqual(seen.map(shown), [`put ${prefix}a 1`, `put ${prefix}b end`]);
   });
 
-  test('of 20 creators at once exactly one wins', async (store, prefix) => {
+  test('Exactly one of 20 concurrent creators succeeds', async (store, prefix) => {
     const results = await Promise.all(
       Array.from({ length: 20 }, (_, i) =>
         store.put(`${prefix}a`, bytes(`${i}`), { if: { kind: 'absent' } }),
@@ -283,7 +283,7 @@ function conditions(test: Register): void {
     }
   });
 
-  test('counting by compare-and-swap from 10 sides loses no step', async (store, prefix) => {
+  test('Ten concurrent counters that use compare-and-swap lose no step', async (store, prefix) => {
     const key = `${prefix}count`;
     await mustPut(store, key, '0');
     async function increment(): Promise<void> {
@@ -301,7 +301,7 @@ function conditions(test: Register): void {
 }
 
 function deleting(test: Register): void {
-  test('delete gives what it deleted; the second finds nothing', async (store, prefix) => {
+  test('delete returns the deleted entry, and a second delete finds nothing', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1');
     const removed = await store.delete(`${prefix}a`);
     assert.ok(removed.done);
@@ -312,7 +312,7 @@ function deleting(test: Register): void {
     assert.equal((await store.get(`${prefix}a`)).entry, undefined);
   });
 
-  test('compare-and-delete', async (store, prefix) => {
+  test('A delete with a condition deletes only a matching entry', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1');
     const wrong = await store.delete(`${prefix}a`, {
       if: { kind: 'modRevision', modRevision: entry.modRevision + 1 },
@@ -329,7 +329,7 @@ function deleting(test: Register): void {
     assert.ok(right.done);
   });
 
-  test('deleteTree deletes what is below the prefix, and only that', async (store, prefix) => {
+  test('deleteTree deletes only the keys below the prefix', async (store, prefix) => {
     for (const key of ['a/1', 'a/2/3', 'ab', 'a', 'b/1']) await mustPut(store, prefix + key, key);
     const { deleted, revision } = await store.deleteTree(`${prefix}a/`);
     assert.equal(deleted, 2);
@@ -343,7 +343,7 @@ function deleting(test: Register): void {
     assert.ok(none.revision >= revision);
   });
 
-  test('deleteTree makes one revision, seen as one batch', async (store, prefix) => {
+  test('deleteTree has one revision, which a watch delivers as one batch', async (store, prefix) => {
     const { revision: before } = await store.get(prefix);
     const keys = Array.from({ length: 120 }, (_, i) => `${prefix}t/${i}`);
     await Promise.all(keys.map((key) => mustPut(store, key, 'x')));
@@ -359,7 +359,7 @@ function deleting(test: Register): void {
 }
 
 function places(test: Register): void {
-  test('locate finds where the way down to a key ends, and what is there', async (store, prefix) => {
+  test('locate returns where the existing path to a key ends and whether an entry is there', async (store, prefix) => {
     const deep = `deep${'/d'.repeat(120)}`;
     for (const key of ['a/b/c', 'a/b-x', 'a/b.y', 'a0', 'leaf', 'leaf-2', 'leaf.x/y', 'm/', deep]) {
       await mustPut(store, prefix + key, key);
@@ -393,7 +393,7 @@ function places(test: Register): void {
     }
   });
 
-  test('locate sees no key whose time is over', async (store, prefix) => {
+  test('locate finds no expired key', async (store, prefix) => {
     await store.put(`${prefix}t/x`, bytes('1'), { ttlSeconds: 1 });
     assert.equal((await store.locate(`${prefix}t/x`)).end, `${prefix}t/x`);
     const ended = async () => (await store.locate(`${prefix}t/y`)).end !== `${prefix}t/y`;
@@ -405,7 +405,7 @@ function places(test: Register): void {
 }
 
 function snapshots(test: Register): void {
-  test('a snapshot without keys has a page and a revision', async (store, prefix) => {
+  test('A snapshot without keys has one page and a revision', async (store, prefix) => {
     const pages = await pagesOf(store, prefix);
     assert.ok(pages.length >= 1);
     assert.deepEqual(
@@ -416,7 +416,7 @@ function snapshots(test: Register): void {
     assert.ok((pages[0]?.revision ?? Number.NaN) < entry.modRevision);
   });
 
-  test('2,500 keys come ascending, each once, all pages at one revision', async (store, prefix) => {
+  test('A snapshot of 2,500 keys is sorted and has each key once at one revision', async (store, prefix) => {
     const keys = Array.from({ length: 2500 }, (_, i) => `${prefix}${(i * 7919) % 2500}`);
     await inGroups(keys, 100, (key) => mustPut(store, key, key));
     const pages = await pagesOf(store, prefix);
@@ -429,7 +429,7 @@ function snapshots(test: Register): void {
     assert.ok(entries.every((entry) => text(entry.value) === entry.key));
   });
 
-  test('a prefix is no mere beginning of a name', async (store, prefix) => {
+  test('A prefix matches whole path components only', async (store, prefix) => {
     for (const key of ['a', 'a/', 'a/x', 'a/x/y', 'a.', 'a0', 'ab', 'ab/c', 'A/x']) {
       await mustPut(store, prefix + key, key);
     }
@@ -440,7 +440,7 @@ function snapshots(test: Register): void {
     );
   });
 
-  test('keys ascend by their UTF-8 octets', async (store, prefix) => {
+  test('A snapshot sorts keys by their UTF-8 octets', async (store, prefix) => {
     const keys = ['z', 'é', '~', '\u{ffee}', '\u{1f600}', '\u{e000}', 'a', 'Z', '\u{10ffff}'];
     for (const key of keys) await mustPut(store, prefix + key, key);
     const found = (await entriesOf(store, prefix)).map((entry) => entry.key);
@@ -449,7 +449,7 @@ function snapshots(test: Register): void {
     assert.deepEqual(found, byOctets);
   });
 
-  test('writes between two pages do not show', async (store, prefix) => {
+  test('A snapshot shows no writes between two of its pages', async (store, prefix) => {
     const keys = Array.from({ length: 2200 }, (_, i) => prefix + String(i).padStart(4, '0'));
     await inGroups(keys, 100, (key) => mustPut(store, key, 'old'));
     const seen: Entry[] = [];
@@ -469,7 +469,7 @@ function snapshots(test: Register): void {
     assert.equal((await entriesOf(store, prefix)).length, keys.length);
   });
 
-  test('snapshot and watch from the next revision leave no gap', async (store, prefix) => {
+  test('A snapshot and a watch from the next revision leave no gap', async (store, prefix) => {
     let writing = true;
     const writer = (async () => {
       for (let i = 0; writing; i++) {
@@ -504,7 +504,7 @@ async function disturb(store: Store, prefix: string, keys: readonly string[]): P
 }
 
 function watching(test: Register, canCompact: ContractOptions['canCompact']): void {
-  test('a watch from an old revision gets every change once, in order', async (store, prefix) => {
+  test('A watch from an old revision gets every change once and in order', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}a`, '1');
     await mustPut(store, `${prefix}b/c`, '2');
     await mustPut(store, `${prefix}a`, '3', 100);
@@ -528,7 +528,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     assert.equal(changes[0]?.previous, undefined);
   });
 
-  test('changes come as they happen, from inside the prefix only', async (store, prefix) => {
+  test('A watch delivers changes as they happen, only below its prefix', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const abort = new AbortController();
     const watch = store.watch(`${prefix}a/`, revision + 1, abort.signal)[Symbol.asyncIterator]();
@@ -545,7 +545,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     await soon(pending.catch(() => undefined));
   });
 
-  test('a watch from a future revision waits for it', async (store, prefix) => {
+  test('A watch from a future revision waits for it', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const abort = new AbortController();
     const watch = store.watch(prefix, revision + 3, abort.signal)[Symbol.asyncIterator]();
@@ -558,7 +558,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     await soon(Promise.resolve(watch.return?.()));
   });
 
-  test('every watcher of a prefix gets everything', async (store, prefix) => {
+  test('Every watcher of a prefix gets every change', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const watches = Array.from({ length: 5 }, () =>
       changesUntil(store, prefix, revision + 1, `${prefix}end`),
@@ -571,7 +571,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     }
   });
 
-  test('abort ends a watch silently, also before it began', async (store, prefix) => {
+  test('An abort ends a watch without an error, also before it started', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const abort = new AbortController();
     const ended = drain(store.watch(prefix, revision + 1, abort.signal));
@@ -581,7 +581,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     await soon(drain(store.watch(prefix, revision + 1, AbortSignal.abort())));
   });
 
-  test('leaving the loop ends a watch', async (store, prefix) => {
+  test('Leaving the loop ends a watch', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1');
     const { signal } = new AbortController();
     for await (const batch of store.watch(prefix, entry.modRevision, signal)) {
@@ -591,7 +591,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
   });
 
   if (canCompact === undefined) return;
-  test('a watch from a forgotten revision throws compacted', async (store, prefix) => {
+  test('A watch from a compacted revision throws compacted', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1');
     const last = await mustPut(store, `${prefix}a`, '2');
     await canCompact(last.entry.modRevision);
@@ -623,7 +623,7 @@ function histories(test: Register): void {
     return undefined;
   }
 
-  test('a watch goes on in the history that was seen', async (store, prefix) => {
+  test('A watch continues in the same history', async (store, prefix) => {
     const empty = await readAll(store, prefix);
     const first = await mustPut(store, `${prefix}a`, '1');
     const { modRevision } = first.entry;
@@ -636,7 +636,7 @@ function histories(test: Register): void {
     assert.equal(await soon(after), second.entry.modRevision);
   });
 
-  test('a watch does not go on in another one', async (store, prefix) => {
+  test('A watch does not continue in another history', async (store, prefix) => {
     await mustPut(store, `${prefix}a`, '1');
     const { revision, followed } = await readAll(store, prefix);
     const replaced = (from: number, other: FollowedHistory) =>
@@ -647,7 +647,7 @@ function histories(test: Register): void {
 }
 
 function expiry(test: Register, slackMs: number): void {
-  test('a key goes away after its TTL, with a delete at its own revision', async (store, prefix) => {
+  test('A key expires after its TTL, with a delete at its own revision', async (store, prefix) => {
     const startMs = performance.now();
     const short = await mustPut(store, `${prefix}short`, 'x', 2);
     await mustPut(store, `${prefix}long`, 'x', 3600);
@@ -672,7 +672,7 @@ function expiry(test: Register, slackMs: number): void {
     );
   });
 
-  test('a put renews the TTL, and one without removes it', async (store, prefix) => {
+  test('A put with a TTL renews it, and a put without removes it', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}renewed`, 'x', 1);
     await mustPut(store, `${prefix}kept`, 'x', 1);
     await mustPut(store, `${prefix}gone`, 'x', 1);
@@ -693,7 +693,7 @@ function expiry(test: Register, slackMs: number): void {
     );
   });
 
-  test('a delete takes the TTL along', async (store, prefix) => {
+  test('A delete also removes the TTL', async (store, prefix) => {
     await mustPut(store, `${prefix}a`, '1', 1);
     await mustDelete(store, `${prefix}a`);
     const second = await mustPut(store, `${prefix}a`, '2');
@@ -701,14 +701,14 @@ function expiry(test: Register, slackMs: number): void {
     assert.deepEqual(comparable((await store.get(`${prefix}a`)).entry), comparable(second.entry));
   });
 
-  test('an expired key can be created again', async (store, prefix) => {
+  test('An expired key can be created again', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}a`, '1', 1);
     await changesUntil(store, prefix, first.entry.modRevision, `${prefix}a`, { kind: 'delete' });
     const again = await store.put(`${prefix}a`, bytes('2'), { if: { kind: 'absent' } });
     assert.ok(again.done && again.previous === undefined);
   });
 
-  test('a TTL of 50 days does not end at once', async (store, prefix) => {
+  test('A key with a TTL of 50 days does not expire at once', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1', 50 * 86_400);
     await sleep(300);
     assert.equal((await store.get(`${prefix}a`)).entry?.modRevision, entry.modRevision);
@@ -717,7 +717,7 @@ function expiry(test: Register, slackMs: number): void {
 }
 
 function closing(test: Register): void {
-  test('close ends watches, and calls after it reject', async (store, prefix) => {
+  test('close ends watches, and later calls reject', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const { signal } = new AbortController();
     const watch = drain(store.watch(prefix, revision + 1, signal));
@@ -737,7 +737,7 @@ function closing(test: Register): void {
     await soon(store.close());
   });
 
-  test('close leaves no call hanging', async (store, prefix) => {
+  test('close leaves no call pending', async (store, prefix) => {
     const calls: Promise<unknown>[] = [];
     for (let i = 0; i < 20; i++) calls.push(store.put(`${prefix}${i}`, bytes('x')));
     calls.push(store.get(prefix), drain(store.snapshot(prefix)));

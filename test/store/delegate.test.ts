@@ -4,14 +4,14 @@ import { delegateStore } from '../../src/store/delegate.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 
-test('a store in front of another tells why that one takes no writes', async (t) => {
+test('A store in front of another reports why that one accepts no writes', async (t) => {
   const store: LeaseStore = createMemoryStore();
   t.after(() => store.close());
   store.writeTrouble = () => 'the disk is full';
   assert.equal(delegateStore(store, {}).writeTrouble?.(), 'the disk is full');
 });
 
-test('a store without trouble of its own has none behind another either', async (t) => {
+test('A store that is writable is also writable behind another', async (t) => {
   const store = createMemoryStore();
   t.after(() => store.close());
   assert.equal(delegateStore(store, {}).writeTrouble?.(), undefined);

@@ -365,7 +365,9 @@ async function play(open: Open, commands: Command[]): Promise<void> {
   }
 }
 
-it('memory: is a Map with revisions and deadlines', { timeout: 120_000 }, async () => {
+it('A memory: store behaves like a map with revisions and deadlines', {
+  timeout: 120_000,
+}, async () => {
   const commands = fc.array(fc.oneof(...common), { minLength: 10, maxLength: 80 });
   const open = async (clock: FakeClock) => createMemoryStore({ clock });
   await fc.assert(
@@ -374,7 +376,7 @@ it('memory: is a Map with revisions and deadlines', { timeout: 120_000 }, async 
   );
 });
 
-it('file: is a Map with revisions and deadlines, restarts or not', {
+it('A file: store behaves like a map with revisions and deadlines, also through restarts', {
   timeout: 120_000,
 }, async () => {
   const commands = fc.array(fc.oneof(...common, restart), { minLength: 5, maxLength: 40 });

@@ -40,47 +40,56 @@ async function churnThroughCuts(
   }
 }
 
-describe('on each etcd', { concurrency: 1 }, () => {
+describe('etcd versions', { concurrency: 1 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => cuts(command));
 });
 
 function cuts(command: string): void {
-  describe('no event is lost', { concurrency: 2 }, () => {
-    it('when the connection is cut at any octet towards the client', { timeout: 120_000 }, () =>
-      onScene({ command }, async (scene) => {
-        // By threes through connecting, asking and creating the watch; then far into the stream of events.
-        await churnThroughCuts(scene, 'toClient', [...every(3, 300), ...every(97, 100)]);
-        assert.equal(scene.mirror.counters().resyncs, 0);
-        assert.ok(scene.mirror.counters().failures > 100);
-      }),
+  describe('lost connections', { concurrency: 2 }, () => {
+    it(
+      'A watch loses no event when the connection is cut at any octet to the client',
+      { timeout: 120_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          // By threes through connecting, asking and creating the watch; then far into the stream of events.
+          await churnThroughCuts(scene, 'toClient', [...every(3, 300), ...every(97, 100)]);
+          assert.equal(scene.mirror.counters().resyncs, 0);
+          assert.ok(scene.mirror.counters().failures > 100);
+        }),
     );
 
-    it('when the connection is cut at any octet towards the server', { timeout: 120_000 }, () =>
-      onScene({ command }, async (scene) => {
-        await churnThroughCuts(scene, 'toServer', every(3, 250));
-        assert.equal(scene.mirror.counters().resyncs, 0);
-      }),
+    it(
+      'A watch loses no event when the connection is cut at any octet to the server',
+      { timeout: 120_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          await churnThroughCuts(scene, 'toServer', every(3, 250));
+          assert.equal(scene.mirror.counters().resyncs, 0);
+        }),
     );
 
-    it('when pieces are late and connections are reset', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        const { proxy, direct } = scene;
-        const random = seededRandom(SEED);
-        proxy.delay(() => random() * 30);
-        for (let round = 0; round < 5; round++) {
-          const churn = startRandomWriter(direct, PREFIX, random);
-          for (let i = 0; i < 10; i++) {
-            await sleep(random() * 60);
-            proxy.reset();
+    it(
+      'A watch loses no event when data is late and connections are reset',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          const { proxy, direct } = scene;
+          const random = seededRandom(SEED);
+          proxy.delay(() => random() * 30);
+          for (let round = 0; round < 5; round++) {
+            const churn = startRandomWriter(direct, PREFIX, random);
+            for (let i = 0; i < 10; i++) {
+              await sleep(random() * 60);
+              proxy.reset();
+            }
+            await assertTrue(scene, await churn.stop());
           }
-          await assertTrue(scene, await churn.stop());
-        }
-        assert.deepEqual(scene.replica.gaps, []);
-      }),
+          assert.deepEqual(scene.replica.gaps, []);
+        }),
     );
 
-    it('when etcd is killed and comes back', { timeout: 60_000 }, () =>
+    it('A watch loses no event when etcd is killed and restarted', { timeout: 60_000 }, () =>
       onScene({ command }, async (scene) => {
         const { etcd, direct } = scene;
         for (let round = 0; round < 3; round++) {
@@ -99,13 +108,16 @@ function cuts(command: string): void {
   });
 
   describe('the test itself', () => {
-    it('sees the loss when a watch goes on from the newest revision', { timeout: 60_000 }, () =>
-      onScene({ command, wrap: forgetful }, async (scene) => {
-        await assert.rejects(
-          churnThroughCuts(scene, 'toClient', every(97, 50)),
-          assert.AssertionError,
-        );
-      }),
+    it(
+      'The test detects lost events when a watch continues from the newest revision',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command, wrap: forgetful }, async (scene) => {
+          await assert.rejects(
+            churnThroughCuts(scene, 'toClient', every(97, 50)),
+            assert.AssertionError,
+          );
+        }),
     );
   });
 }

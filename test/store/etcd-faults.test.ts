@@ -29,14 +29,14 @@ const modRevisionOf = async (put: ReturnType<Store['put']>): Promise<number | un
   return result.done ? result.entry.modRevision : undefined;
 };
 
-describe('on each etcd', { concurrency: 1 }, () => {
+describe('etcd versions', { concurrency: 1 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => faults(command));
 });
 
 function faults(command: string): void {
-  describe('a dead peer is found within 20 s, and left behind', { concurrency: 2 }, () => {
-    it('blackhole', { timeout: 60_000 }, () =>
+  describe('dead members', { concurrency: 2 }, () => {
+    it('The store leaves a member behind a blackhole within 20 s', { timeout: 60_000 }, () =>
       onScene({ command, clock: systemClock }, async (scene) => {
         const { proxy, mirror, direct } = scene;
         const startMs = performance.now();
@@ -54,7 +54,7 @@ function faults(command: string): void {
       }),
     );
 
-    it('SIGSTOP', { timeout: 60_000 }, () =>
+    it('The store leaves a stopped member within 20 s', { timeout: 60_000 }, () =>
       onScene({ command, clock: systemClock }, async (scene) => {
         const { etcd, mirror, direct } = scene;
         const startMs = performance.now();
@@ -71,56 +71,64 @@ function faults(command: string): void {
     );
   });
 
-  describe('a store that forgot', { concurrency: 2 }, () => {
-    it('what was compacted away is listed again, in one step', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        const { etcd, proxy, direct, replica, mirror } = scene;
-        for (let i = 0; i < 3_000; i += 100) {
-          await Promise.all(
-            every(1, 100).map((k) => direct.put(`${PREFIX}many/${i + k}`, Buffer.from('1'))),
-          );
-        }
-        for (let round = 1; round <= 3; round++) {
-          await mirror.waitFor((await modRevisionOf(direct.put(`${PREFIX}go`, Buffer.of()))) ?? 0);
-          const steps = replica.sizes.length;
-          await proxy.refuse(true);
-          proxy.reset();
-          for (const k of every(1, 100)) await direct.put(`${PREFIX}many/${k}`, Buffer.from('2'));
-          for (const k of every(1, 50)) await direct.delete(`${PREFIX}many/${2_000 + k}`);
-          for (const k of every(1, 50))
-            await direct.put(`${PREFIX}new/${round}/${k}`, Buffer.from('3'));
-          const { revision } = await direct.get(PREFIX);
-          await etcd.etcdctl(['compaction', `${revision}`]);
-          await proxy.refuse(false);
-          await until('it was listed again', () => mirror.counters().resyncs === round);
-          await assertTrue(scene, revision);
-          assert.deepEqual(replica.sizes.slice(steps), [replica.entries.size], 'one step');
-          for (const k of every(1, 50))
-            await direct.put(`${PREFIX}many/${2_000 + k}`, Buffer.from('4'));
-        }
-      }),
+  describe('compaction', { concurrency: 2 }, () => {
+    it(
+      'The mirror lists a compacted store again and applies it in one step',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          const { etcd, proxy, direct, replica, mirror } = scene;
+          for (let i = 0; i < 3_000; i += 100) {
+            await Promise.all(
+              every(1, 100).map((k) => direct.put(`${PREFIX}many/${i + k}`, Buffer.from('1'))),
+            );
+          }
+          for (let round = 1; round <= 3; round++) {
+            await mirror.waitFor(
+              (await modRevisionOf(direct.put(`${PREFIX}go`, Buffer.of()))) ?? 0,
+            );
+            const steps = replica.sizes.length;
+            await proxy.refuse(true);
+            proxy.reset();
+            for (const k of every(1, 100)) await direct.put(`${PREFIX}many/${k}`, Buffer.from('2'));
+            for (const k of every(1, 50)) await direct.delete(`${PREFIX}many/${2_000 + k}`);
+            for (const k of every(1, 50))
+              await direct.put(`${PREFIX}new/${round}/${k}`, Buffer.from('3'));
+            const { revision } = await direct.get(PREFIX);
+            await etcd.etcdctl(['compaction', `${revision}`]);
+            await proxy.refuse(false);
+            await until('it was listed again', () => mirror.counters().resyncs === round);
+            await assertTrue(scene, revision);
+            assert.deepEqual(replica.sizes.slice(steps), [replica.entries.size], 'one step');
+            for (const k of every(1, 50))
+              await direct.put(`${PREFIX}many/${2_000 + k}`, Buffer.from('4'));
+          }
+        }),
     );
 
-    it('a wiped store is listed again, though its revisions are smaller', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        const { etcd, direct, mirror } = scene;
-        const put = (k: number, value: string) => direct.put(`${PREFIX}${k}`, Buffer.from(value));
-        for (const k of every(1, 20)) await put(k, 'old');
-        await until('all is there', () => scene.replica.entries.size === 21);
-        await etcd.restart({ wipe: true });
-        await until('etcd is back', () => isUp(direct));
-        // The same keys at the same revisions, with other values.
-        for (const k of every(1, 10)) await put(k, 'new');
-        const { revision } = await direct.get(PREFIX);
-        await until('it was listed again', () => mirror.counters().resyncs > 0);
-        await assertTrue(scene, revision);
-        await mirror.waitFor((await modRevisionOf(put(30, 'more'))) ?? Number.NaN);
-        await assertTrue(scene, revision + 1);
-      }),
+    it(
+      'The mirror lists a wiped store again although its revisions are smaller',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          const { etcd, direct, mirror } = scene;
+          const put = (k: number, value: string) => direct.put(`${PREFIX}${k}`, Buffer.from(value));
+          for (const k of every(1, 20)) await put(k, 'old');
+          await until('all is there', () => scene.replica.entries.size === 21);
+          await etcd.restart({ wipe: true });
+          await until('etcd is back', () => isUp(direct));
+          // The same keys at the same revisions, with other values.
+          for (const k of every(1, 10)) await put(k, 'new');
+          const { revision } = await direct.get(PREFIX);
+          await until('it was listed again', () => mirror.counters().resyncs > 0);
+          await assertTrue(scene, revision);
+          await mirror.waitFor((await modRevisionOf(put(30, 'more'))) ?? Number.NaN);
+          await assertTrue(scene, revision + 1);
+        }),
     );
   });
 
-  describe('a store that was wiped, and has as many writes as before again', {
+  describe('wiped stores with as many writes as before', {
     concurrency: 2,
   }, () => {
     /** Wipes etcd while the mirror cannot reach it, writes, and lets the mirror come back. */
@@ -139,63 +147,75 @@ function faults(command: string): void {
       for (const key of keys) await store.put(`${PREFIX}${key}`, Buffer.from(value));
     }
 
-    it('under other keys', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        await putAll(scene.direct, every(1, 20), 'old');
-        await until('all is there', () => scene.replica.entries.size === 21);
-        const steps = scene.replica.sizes.length;
-        await wipe(scene, (store) => putAll(store, every(2, 40), 'new'));
-        await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
-        assert.deepEqual(scene.replica.sizes.slice(steps), [40], 'one step');
-        await assertTrue(scene, (await scene.direct.get(PREFIX)).revision);
-      }),
+    it(
+      'The mirror notices a wiped store that has other keys at the same revision',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          await putAll(scene.direct, every(1, 20), 'old');
+          await until('all is there', () => scene.replica.entries.size === 21);
+          const steps = scene.replica.sizes.length;
+          await wipe(scene, (store) => putAll(store, every(2, 40), 'new'));
+          await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
+          assert.deepEqual(scene.replica.sizes.slice(steps), [40], 'one step');
+          await assertTrue(scene, (await scene.direct.get(PREFIX)).revision);
+        }),
     );
 
-    it('under the same keys at the same revisions', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        await putAll(scene.direct, every(1, 20), 'old');
-        await until('all is there', () => scene.replica.entries.size === 21);
-        await wipe(scene, async (store) => {
-          await store.put(`${PREFIX}first`, Buffer.of());
-          await putAll(store, every(1, 20), 'new');
-        });
-        await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
-        await assertTrue(scene, (await scene.direct.get(PREFIX)).revision);
-      }),
+    it(
+      'The mirror notices a wiped store that has the same keys at the same revisions',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          await putAll(scene.direct, every(1, 20), 'old');
+          await until('all is there', () => scene.replica.entries.size === 21);
+          await wipe(scene, async (store) => {
+            await store.put(`${PREFIX}first`, Buffer.of());
+            await putAll(store, every(1, 20), 'new');
+          });
+          await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
+          await assertTrue(scene, (await scene.direct.get(PREFIX)).revision);
+        }),
     );
 
-    it('and forgot them', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        const { etcd, direct } = scene;
-        await putAll(direct, every(1, 20), 'old');
-        await until('all is there', () => scene.replica.entries.size === 21);
-        await wipe(scene, async (store) => {
-          await store.put(`${PREFIX}first`, Buffer.of());
-          await putAll(store, every(1, 40), 'new');
-          await etcd.etcdctl(['compaction', `${(await store.get(PREFIX)).revision}`]);
-        });
-        await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
-        await assertTrue(scene, (await direct.get(PREFIX)).revision);
-      }),
+    it(
+      'The mirror notices a wiped store that has compacted its revisions',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          const { etcd, direct } = scene;
+          await putAll(direct, every(1, 20), 'old');
+          await until('all is there', () => scene.replica.entries.size === 21);
+          await wipe(scene, async (store) => {
+            await store.put(`${PREFIX}first`, Buffer.of());
+            await putAll(store, every(1, 40), 'new');
+            await etcd.etcdctl(['compaction', `${(await store.get(PREFIX)).revision}`]);
+          });
+          await until('it was listed again', () => scene.mirror.counters().resyncs > 0);
+          await assertTrue(scene, (await direct.get(PREFIX)).revision);
+        }),
     );
 
-    it('where there was nothing below the prefix', { timeout: 60_000 }, () =>
-      onScene({ command }, async (scene) => {
-        await scene.direct.delete(`${PREFIX}first`);
-        const replica = new CheckedReplica();
-        const store = new EtcdStore({ endpoints: [scene.proxy.endpoint] });
-        const mirror = new Mirror({ store, prefix: PREFIX, replica, clock: hasty });
-        try {
-          mirror.start();
-          await until('it is loaded', () => mirror.state().kind === 'synced');
-          await wipe(scene, (direct) => putAll(direct, every(1, 10), 'new'));
-          await until('all is there', () => replica.entries.size === 10);
-          assert.equal(mirror.counters().resyncs, 1);
-        } finally {
-          mirror.close();
-          await store.close();
-        }
-      }),
+    it(
+      'The mirror notices a wiped store that had nothing below the prefix',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command }, async (scene) => {
+          await scene.direct.delete(`${PREFIX}first`);
+          const replica = new CheckedReplica();
+          const store = new EtcdStore({ endpoints: [scene.proxy.endpoint] });
+          const mirror = new Mirror({ store, prefix: PREFIX, replica, clock: hasty });
+          try {
+            mirror.start();
+            await until('it is loaded', () => mirror.state().kind === 'synced');
+            await wipe(scene, (direct) => putAll(direct, every(1, 10), 'new'));
+            await until('all is there', () => replica.entries.size === 10);
+            assert.equal(mirror.counters().resyncs, 1);
+          } finally {
+            mirror.close();
+            await store.close();
+          }
+        }),
     );
   });
 }

@@ -10,7 +10,7 @@ const alive = (ttlSeconds: number, remainingSeconds: number): LeaseLife => ({
 });
 
 describe('the lease table', () => {
-  it('asks about few leases at once, and about each of them', async () => {
+  it('The lease table queries every lease, a few at a time', async () => {
     let asking = 0;
     let most = 0;
     const asked = new Set<string>();
@@ -38,7 +38,7 @@ describe('the lease table', () => {
     table.close();
   });
 
-  it('keeps the exact expiry of its own grant while the answers fit it', async () => {
+  it('The lease table keeps the exact expiry of its own grant while etcd’s answers agree', async () => {
     let nowMs = 0;
     let life = alive(2, 1);
     const table = new LeaseTable({ nowMs: () => nowMs, lookUp: async () => life });
@@ -54,7 +54,7 @@ describe('the lease table', () => {
     table.close();
   });
 
-  it('a lease that is gone has ended, one that is unknown for now has not', async () => {
+  it('The lease table ends a lease that etcd does not have and keeps one whose state is unknown', async () => {
     let life: LeaseLife | undefined;
     const table = new LeaseTable({
       nowMs: () => 1_000,
@@ -69,7 +69,9 @@ describe('the lease table', () => {
     table.close();
   });
 
-  it('is asked again when half of the life has passed', { timeout: 20_000 }, async () => {
+  it('The lease table queries a lease again after half of its lifetime', {
+    timeout: 20_000,
+  }, async () => {
     const remaining = [4, 9];
     const table = new LeaseTable({
       nowMs: () => performance.now(),

@@ -54,7 +54,7 @@ async function putRevision(store: Store, key: string, value: string): Promise<nu
   return result.entry.modRevision;
 }
 
-describe('on each etcd', { concurrency: 3 }, () => {
+describe('etcd versions', { concurrency: 3 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => membersAndLeases(command));
 });
@@ -63,25 +63,28 @@ function membersAndLeases(command: string): void {
   const withEtcd = (use: Play) => playWithEtcd(command, use);
 
   describe('members', { concurrency: 2 }, () => {
-    it('opens without any member, rejects, and recovers by itself', { timeout: 60_000 }, () =>
-      withEtcd(async (etcd, keep) => {
-        await etcd.kill();
-        const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
-        await assert.rejects(store.get(KEY), isUnavailable);
-        await assert.rejects(store.put(KEY, Buffer.of(), { ttlSeconds: 9 }), isUnavailable);
-        await etcd.restart();
-        await until('it answers', () => isUp(store));
-      }),
+    it(
+      'The store opens without a member, rejects calls, and recovers by itself',
+      { timeout: 60_000 },
+      () =>
+        withEtcd(async (etcd, keep) => {
+          await etcd.kill();
+          const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
+          await assert.rejects(store.get(KEY), isUnavailable);
+          await assert.rejects(store.put(KEY, Buffer.of(), { ttlSeconds: 9 }), isUnavailable);
+          await etcd.restart();
+          await until('it answers', () => isUp(store));
+        }),
     );
 
-    it('goes to the next member when one refuses, for reads and writes', () =>
+    it('The store uses the next member for reads and writes when one refuses', () =>
       withEtcd(async (etcd, keep) => {
         const store = keep(new EtcdStore({ endpoints: [NOBODY, '127.0.0.1:2', etcd.endpoint] }));
         assert.ok((await store.put(KEY, Buffer.from('1'))).done);
         assert.equal((await store.get(KEY)).entry?.value.toString(), '1');
       }));
 
-    it('a call on a dead connection ends at its deadline, the next goes elsewhere', () =>
+    it('A call on a dead connection ends at its deadline, and the next uses another member', () =>
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const endpoints = [proxy.endpoint, etcd.endpoint];
@@ -95,7 +98,7 @@ function membersAndLeases(command: string): void {
         assert.ok((await store.put(KEY, Buffer.from('2'))).done);
       }));
 
-    it('a write that waits on a dead connection keeps no other one', { timeout: 60_000 }, () =>
+    it('A write that waits on a dead connection delays no other write', { timeout: 60_000 }, () =>
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const endpoints = [proxy.endpoint, etcd.endpoint];
@@ -118,7 +121,7 @@ function membersAndLeases(command: string): void {
       }),
     );
 
-    it('what can be asked twice reaches another member within its time', () =>
+    it('A call that is safe to repeat reaches another member within its deadline', () =>
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const endpoints = [proxy.endpoint, etcd.endpoint];
@@ -138,19 +141,22 @@ function membersAndLeases(command: string): void {
         assert.ok(await forRead.renewLease(granted.id));
       }));
 
-    it('a peer that accepts and never speaks is not held on to', { timeout: 60_000 }, () =>
-      withEtcd(async (etcd, keep) => {
-        const proxy = keep(await startProxy(etcd.endpoint));
-        proxy.blackhole(true);
-        const store = keep(new EtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 500 }));
-        for (let i = 0; i < 3; i++) await assert.rejects(store.get(KEY), isUnavailable);
-        await until('its connections are ended', () => proxy.connections() < 3);
-        proxy.blackhole(false);
-        await until('a new connection works', () => isUp(store));
-      }),
+    it(
+      'The store leaves a member that accepts connections and never answers',
+      { timeout: 60_000 },
+      () =>
+        withEtcd(async (etcd, keep) => {
+          const proxy = keep(await startProxy(etcd.endpoint));
+          proxy.blackhole(true);
+          const store = keep(new EtcdStore({ endpoints: [proxy.endpoint], callTimeoutMs: 500 }));
+          for (let i = 0; i < 3; i++) await assert.rejects(store.get(KEY), isUnavailable);
+          await until('its connections are ended', () => proxy.connections() < 3);
+          proxy.blackhole(false);
+          await until('a new connection works', () => isUp(store));
+        }),
     );
 
-    it('what went silent is asked again over a new connection', { timeout: 60_000 }, () =>
+    it('The store retries a silent member over a new connection', { timeout: 60_000 }, () =>
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const patience = { callTimeoutMs: 500, watchSilenceMs: 300, keepaliveTimeMs: 600_000 };
@@ -174,7 +180,7 @@ function membersAndLeases(command: string): void {
       }),
     );
 
-    it('a call that begins as connections are made anew is made all the same', () =>
+    it('A call that starts while the store reconnects succeeds', () =>
       withEtcd(async (etcd) => {
         const endpoint = new Endpoint({
           address: etcd.endpoint,
@@ -195,23 +201,28 @@ function membersAndLeases(command: string): void {
         endpoint.close();
       }));
 
-    it('without progress answers the keepalive finds a dead peer', { timeout: 60_000 }, () =>
-      withEtcd(async (etcd, keep) => {
-        const proxy = keep(await startProxy(etcd.endpoint));
-        const store = keep(new EtcdStore({ endpoints: [proxy.endpoint], watchSilenceMs: 600_000 }));
-        const { revision } = await store.get(KEY);
-        const batches = store.watch(PREFIX, revision + 1, new AbortController().signal);
-        const watch = batches[Symbol.asyncIterator]();
-        await watch.next();
-        const startMs = performance.now();
-        proxy.blackhole(true);
-        await assert.rejects(Promise.resolve(watch.next()), isUnavailable);
-        const tookMs = performance.now() - startMs;
-        assert.ok(tookMs < 20_000, `${tookMs} ms`);
-      }),
+    it(
+      'The keepalive detects a dead member that sends no progress notifications',
+      { timeout: 60_000 },
+      () =>
+        withEtcd(async (etcd, keep) => {
+          const proxy = keep(await startProxy(etcd.endpoint));
+          const store = keep(
+            new EtcdStore({ endpoints: [proxy.endpoint], watchSilenceMs: 600_000 }),
+          );
+          const { revision } = await store.get(KEY);
+          const batches = store.watch(PREFIX, revision + 1, new AbortController().signal);
+          const watch = batches[Symbol.asyncIterator]();
+          await watch.next();
+          const startMs = performance.now();
+          proxy.blackhole(true);
+          await assert.rejects(Promise.resolve(watch.next()), isUnavailable);
+          const tookMs = performance.now() - startMs;
+          assert.ok(tookMs < 20_000, `${tookMs} ms`);
+        }),
     );
 
-    it('a watch survives its member, and one that is cut off from the others', {
+    it('A watch survives the failure and the isolation of its member', {
       timeout: 90_000,
     }, async () => {
       const cluster = await startEtcdCluster(3, command);
@@ -245,7 +256,7 @@ function membersAndLeases(command: string): void {
 
   describe('leases', { concurrency: 2 }, () => {
     it(
-      'a renewal by somebody else is followed, and a lease id is no TTL',
+      'The store follows another client’s renewal and does not take a lease id for a TTL',
       { timeout: 60_000 },
       () =>
         withEtcd(async (etcd, keep) => {
@@ -267,7 +278,7 @@ function membersAndLeases(command: string): void {
         }),
     );
 
-    it('keys of one lease share it, in snapshots and watches', () =>
+    it('The keys of a lease share it in snapshots and watches', () =>
       withEtcd(async (etcd, keep) => {
         const granted = /lease (\w+) granted/.exec(
           await etcd.etcdctl(['lease', 'grant', '60']),
@@ -287,7 +298,7 @@ function membersAndLeases(command: string): void {
         assert.equal(leases.size, 1);
       }));
 
-    it('a put that does not happen leaves no lease behind', () =>
+    it('A put whose condition fails leaves no lease behind', () =>
       withEtcd(async (etcd, keep) => {
         const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
         await store.put(KEY, Buffer.from('1'));

@@ -22,7 +22,7 @@ const isCode = (code: StoreErrorCode) => (error: unknown) => assertCode(error, c
 const jwtKeys = makeJwtKeys();
 after(() => jwtKeys.remove());
 
-describe('on each etcd', { concurrency: 3 }, () => {
+describe('etcd versions', { concurrency: 3 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => tokens(command));
 });
@@ -64,7 +64,7 @@ function users(command: string, args: readonly string[]): void {
     allowPlaintextAuth: true,
   });
 
-  it('a user with a role on a prefix of several components finds its way there', () =>
+  it('A user with a role on a prefix of several components can use the store there', () =>
     withEtcdStore(as('deep'), async (store) => {
       const key = `${DEEP}local/skydns/a`;
       const nowhere = await store.locate(`${key}/b/c`);
@@ -76,7 +76,7 @@ function users(command: string, args: readonly string[]): void {
       assert.equal((await store.deleteTree(DEEP)).deleted, 1);
     }));
 
-  it('a user with the role on the prefix does everything there', () =>
+  it('A user with a role on the prefix can make every call there', () =>
     withEtcdStore(as('writer'), async (store) => {
       const nowhere = await store.locate(`${PREFIX}a/b`);
       assert.deepEqual([nowhere.end, nowhere.endHasEntry], [PREFIX.slice(0, -1), false]);
@@ -89,7 +89,7 @@ function users(command: string, args: readonly string[]): void {
       assert.equal((await store.deleteTree(PREFIX)).deleted, 0);
     }));
 
-  it('a reader mirrors, and writes nothing', () =>
+  it('A user who may only read can mirror and cannot write', () =>
     withEtcdStore(as('reader'), async (store) => {
       const replica = new CheckedReplica();
       const mirror = new Mirror({ store, prefix: PREFIX, replica });
@@ -104,14 +104,14 @@ function users(command: string, args: readonly string[]): void {
       mirror.close();
     }));
 
-  it('outside the prefix all is denied, the watch too', () =>
+  it('Every call outside the prefix is denied, also a watch', () =>
     withEtcdStore(as('writer'), async (store) => {
       await assert.rejects(store.get('/other/a'), isCode('denied'));
       await assert.rejects(store.put('/other/a', Buffer.of()), isCode('denied'));
       await assert.rejects(firstBatch(store, '/other/'), isCode('denied'));
     }));
 
-  it('a wrong password and no user at all are denied', async () => {
+  it('A wrong password and a missing user are denied', async () => {
     await withEtcdStore(as('writer', 'wrong'), async (store) => {
       await assert.rejects(store.get(KEY), isCode('denied'));
       await assert.rejects(firstBatch(store, PREFIX), isCode('denied'));
@@ -121,7 +121,7 @@ function users(command: string, args: readonly string[]): void {
     );
   });
 
-  it('an expired token is renewed, for calls and for a watch', { timeout: 60_000 }, () =>
+  it('The store renews an expired token for calls and for a watch', { timeout: 60_000 }, () =>
     withEtcdStore(as('writer'), async (store) => {
       const abort = new AbortController();
       const seen: string[] = [];
@@ -141,7 +141,7 @@ function users(command: string, args: readonly string[]): void {
     }),
   );
 
-  it('a role that changes under a live token changes nothing for the store', () =>
+  it('A role that changes during a token’s lifetime does not disturb the store', () =>
     withEtcdStore(as('writer'), async (store) => {
       await store.get(KEY);
       const root = ['--user', 'root:root'];
@@ -150,7 +150,7 @@ function users(command: string, args: readonly string[]): void {
       assert.ok((await store.put(KEY, Buffer.of())).done);
     }));
 
-  it('user and password are not sent in plain text unasked, and not shown', () => {
+  it('The store sends no password in plain text without an option and does not print it', () => {
     const { allowPlaintextAuth: _, ...options } = as('writer');
     assert.throws(() => new EtcdStore(options), isCode('invalid'));
     return withEtcdStore(as('writer'), async ({ label }) => assert.doesNotMatch(label, /secret/));
@@ -169,12 +169,12 @@ describe('options', () => {
     ['a user without password', { endpoints: ['https://127.0.0.1:1'], user: 'u' }],
   ];
   for (const [what, options] of refused) {
-    it(`${what}: refused`, () => {
+    it(`The etcd options refuse ${what}`, () => {
       assert.throws(() => new EtcdStore(options), isCode('invalid'));
     });
   }
 
-  it('the port may be left out, and an IPv6 address is in brackets', () =>
+  it('An etcd endpoint can omit its port, and an IPv6 address is in brackets', () =>
     withEtcdStore({ endpoints: ['[::1]', 'http://etcd.example:4001'] }, async ({ label }) =>
       assert.equal(label, 'etcd://[::1]:2379,etcd.example:4001'),
     ));

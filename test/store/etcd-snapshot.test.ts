@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 const KEYS = 3_000;
 const PREFIX = '/skydns/';
 
-describe('on each etcd', { concurrency: 1 }, () => {
+describe('etcd versions', { concurrency: 1 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => snapshots(command));
 });
@@ -52,8 +52,8 @@ function snapshots(command: string): void {
     await etcd.stop();
   });
 
-  describe('etcd: a snapshot', () => {
-    it('asks for one small page when no more is read', async () => {
+  describe('snapshots', () => {
+    it('An etcd snapshot requests one small page when no more is read', async () => {
       const asked = await ranges();
       assert.equal(await firstPage(), 256);
       // What comes after whatever the snapshot has asked for.
@@ -62,7 +62,7 @@ function snapshots(command: string): void {
       assert.equal((await ranges()) - asked, 1 + 2);
     });
 
-    it('comes in pages of half a megabyte, in bulk in larger ones', async () => {
+    it('An etcd snapshot has pages of half a megabyte, and larger ones in bulk', async () => {
       const [first = 0, ...others] = await sizes();
       assert.equal(first, 256);
       assert.ok(
@@ -72,7 +72,7 @@ function snapshots(command: string): void {
       assert.deepEqual(await sizes({ bulk: true }), [500, KEYS - 500]);
     });
 
-    it('is a page ahead in bulk', async () => {
+    it('An etcd snapshot in bulk reads one page ahead', async () => {
       const asked = await ranges();
       for await (const _ of store.snapshot(PREFIX, { bulk: true })) {
         await until('the next page was sent', async () => (await ranges()) - asked === 2);

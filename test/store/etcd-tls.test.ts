@@ -26,7 +26,7 @@ before(() => {
 });
 after(() => certificates.remove());
 
-describe('on each etcd', { concurrency: 3 }, () => {
+describe('etcd versions', { concurrency: 3 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => overTls(command));
 });
@@ -42,7 +42,7 @@ function overTls(command: string): void {
   });
   after(() => Promise.all([etcd.stop(), strict.stop()]));
 
-  it('a store reads, writes and watches over TLS', async () => {
+  it('The etcd store reads, writes and watches over TLS', async () => {
     const options = { endpoints: [etcd.endpoint], tls: { ca: certificates.pem('ca.pem') } };
     await withEtcdStore(options, async (store) => {
       assert.ok((await store.put(KEY, Buffer.from('1'))).done);
@@ -51,7 +51,7 @@ function overTls(command: string): void {
     });
   });
 
-  it('a member is refused if its CA is another one, or unknown to the system', async () => {
+  it('The etcd store refuses a member whose CA is another or unknown to the system', async () => {
     const stranger = { endpoints: [etcd.endpoint], tls: { ca: certificates.pem('stranger.pem') } };
     const system = { endpoints: [`https://${etcd.endpoint}`] };
     for (const options of [stranger, system]) {
@@ -62,7 +62,7 @@ function overTls(command: string): void {
     }
   });
 
-  it('a member that asks for a client certificate gets it, and refuses us without one', async () => {
+  it('A member that requires a client certificate gets it and refuses a store without one', async () => {
     const ca = certificates.pem('ca.pem');
     const client = {
       cert: certificates.pem('client.pem'),
@@ -82,13 +82,13 @@ function overTls(command: string): void {
     );
   });
 
-  it('plain text to a TLS port is unavailable, not a crash', () =>
+  it('The etcd store reports a TLS port that it reaches in plain text as unavailable', () =>
     withEtcdStore({ endpoints: [`http://${etcd.endpoint}`], callTimeoutMs: 2_000 }, (store) =>
       assert.rejects(store.get(KEY), isCode('unavailable')),
     ));
 }
 
-describe('the certificate of a member is compared with the host of its endpoint', () => {
+describe('certificates of members', () => {
   /** Certificate -> host -> the refusal; undefined: it is good for that host. */
   const TABLE: Readonly<Record<string, Readonly<Record<string, RegExp | undefined>>>> = {
     server: { '127.0.0.1': undefined, '[::1]': undefined, localhost: undefined },
@@ -133,7 +133,7 @@ describe('the certificate of a member is compared with the host of its endpoint'
   for (const [name, hosts] of Object.entries(TABLE)) {
     for (const [host, refusal] of Object.entries(hosts)) {
       const verdict = refusal === undefined ? 'taken' : 'refused';
-      it(`the member at ${host} is ${verdict} when it shows the certificate ${name}`, async () => {
+      it(`The member at ${host} with the certificate ${name} is ${verdict}`, async () => {
         show(name);
         const endpoint = etcd.endpoint.replace('127.0.0.1', host);
         const options = { endpoints: [endpoint], tls: { ca: certificates.pem('ca.pem') } };
@@ -189,7 +189,7 @@ class SilentServer {
   }
 }
 
-describe('the TLS server name of the store', () => {
+describe('TLS server name', () => {
   async function told(host: string): Promise<string | false | undefined> {
     const server = new SilentServer();
     const endpoints = [await server.listen(host)];
@@ -204,13 +204,13 @@ describe('the TLS server name of the store', () => {
     }
   }
 
-  it('the TLS server name is the host name of the endpoint, and left out for an IP address', async () => {
+  it('The TLS server name is the host name of the endpoint and is omitted for an IP address', async () => {
     assert.equal(await told('localhost'), 'localhost');
     assert.equal(await told('127.0.0.1'), false);
     assert.equal(await told('[::1]'), false);
   });
 
-  it('the TLS server name lacks the dot that ends a full name, which etcd does not accept', () => {
+  it('The TLS server name has no trailing dot, which etcd does not accept', () => {
     assert.equal(serverNameOf('etcd.example.'), 'etcd.example');
     assert.equal(serverNameOf('etcd.example'), 'etcd.example');
     for (const address of ['10.0.0.1', '10.0.0.1.', '2001:db8::1', '::ffff:10.0.0.1'])
@@ -219,7 +219,9 @@ describe('the TLS server name of the store', () => {
 });
 
 describe('a connection over TLS', () => {
-  it('a peer that speaks TLS and nothing else is not held on to', { timeout: 60_000 }, async () => {
+  it('The etcd store leaves a member that completes TLS and then sends nothing', {
+    timeout: 60_000,
+  }, async () => {
     const server = new SilentServer();
     const endpoints = [await server.listen('127.0.0.1')];
     const options = { endpoints, tls: { ca: certificates.pem('ca.pem') }, callTimeoutMs: 500 };
@@ -234,7 +236,7 @@ describe('a connection over TLS', () => {
     }
   });
 
-  it('a watch over TLS outlives the time for connecting', { timeout: 60_000 }, async () => {
+  it('A watch over TLS continues beyond the connection timeout', { timeout: 60_000 }, async () => {
     const { path } = certificates;
     const files = { ca: path('ca.pem'), cert: path('server.pem'), key: path('server-key.pem') };
     const etcd = await startEtcd({ tls: files });

@@ -16,7 +16,7 @@ const kv = (key: string, modRevision: number, lease = '0') => ({
 const leaseOf = (id: string): Lease => ({ id, ttlSeconds: 1, expiresAtMs: 1 });
 
 describe('keys', () => {
-  it('any octets come back as they were', () => {
+  it('Any octets survive the translation to text and back', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (octets) => {
         assert.deepEqual([...keyBytes(keyText(Buffer.from(octets)))], [...octets]);
@@ -24,7 +24,7 @@ describe('keys', () => {
     );
   });
 
-  it('any text comes back as it was', () => {
+  it('Any text survives the translation to octets and back', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         assert.equal(keyText(keyBytes(text)), text);
@@ -32,7 +32,7 @@ describe('keys', () => {
     );
   });
 
-  it('text that stands for no octets is refused', () => {
+  it('Text that represents no octets is refused', () => {
     for (const key of ['/\ud800', '/\udc00', '/\udfff', '/é\udcff']) {
       assert.throws(
         () => keyBytes(key),
@@ -41,7 +41,7 @@ describe('keys', () => {
     }
   });
 
-  it('a prefix ends where its siblings begin', () => {
+  it('The range of a prefix ends before its siblings', () => {
     assert.equal(prefixEnd('/skydns/').toString(), '/skydns0');
   });
 });
@@ -53,7 +53,7 @@ describe('batchesOf', () => {
     prev_kv: null,
   });
 
-  it('keeps one revision together and several apart', () => {
+  it('batchesOf gives one batch for each revision', () => {
     const events = [put('/a', 5), put('/b', 5), put('/a', 7), { ...put('/b', 7), type: 'Delete' }];
     const batches = [...batchesOf(events, leaseOf)];
     assert.deepEqual(
@@ -65,7 +65,7 @@ describe('batchesOf', () => {
     );
   });
 
-  it('passes over what it does not know', () => {
+  it('batchesOf ignores unknown events', () => {
     const events = [
       { type: 7, kv: kv('/a', 5), prev_kv: null },
       { type: 'Put', kv: null, prev_kv: null },
@@ -73,7 +73,7 @@ describe('batchesOf', () => {
     assert.deepEqual([...batchesOf(events, leaseOf)], []);
   });
 
-  it('a lease id beyond 2^53 keeps every digit', () => {
+  it('A lease id beyond 2^53 keeps every digit', () => {
     const id = String(2n ** 62n + 1n);
     const [batch] = batchesOf([{ type: 'Put', kv: kv('/a', 5, id), prev_kv: null }], leaseOf);
     const change = batch?.changes[0];

@@ -4,7 +4,7 @@ import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { ETCD_VERSIONS } from '../support/etcdVersions.ts';
 import { storeContract } from './contract.ts';
 
-describe('on each etcd', { concurrency: 3 }, () => {
+describe('etcd versions', { concurrency: 3 }, () => {
   for (const { title, options, command } of ETCD_VERSIONS)
     describe(title, options, () => contract(command));
 });

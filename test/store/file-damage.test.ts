@@ -123,40 +123,43 @@ async function use(folder: string, ...args: readonly string[]) {
 
 const EACH = 6;
 
-describe('a damaged store', { skip, concurrency: 2 }, () => {
+describe('damaged stores', { skip, concurrency: 2 }, () => {
   for (const [what, damaging] of Object.entries(DAMAGES)) {
-    it(`with ${what} is refused in one line, or serves`, { timeout: 240_000 }, () =>
-      withTempDir(async (temp) => {
-        let refused = 0;
-        for (let seed = 0; seed < EACH; seed++) {
-          const folder = join(temp, String(seed));
-          mkdirSync(folder, { mode: 0o700 });
-          const file = damaging(Buffer.from(whole), randomBy(seed));
-          writeFileSync(join(folder, 'data.mdb'), file);
-          const { status, signal, stdout, stderr } = await use(folder);
-          const said = `${seed}: ${signal} ${stdout} ${stderr}`;
-          assert.ok(status === 0 || status === 4, said);
-          if (status === 0) continue;
-          refused++;
-          assert.match(
-            stdout,
-            /^file:\S+ cannot be opened: data\.mdb is (damaged: .+|no database)\n$/,
-            said,
-          );
-          const isOurs = !/no database/.test(stdout);
-          const repaired = await use(folder, 'repair');
-          assert.equal(repaired.status, isOurs ? 0 : 4, `${seed}: ${repaired.stdout}`);
-          const kept = readdirSync(folder).find((name) => name.startsWith('data.mdb.damaged-'));
-          if (isOurs) assert.deepEqual(readFileSync(join(folder, kept ?? '')), file);
-        }
-        assert.ok(refused > 0, 'some of it was seen');
-      }),
+    it(
+      `A store with ${what} is refused in one line, or opens and works`,
+      { timeout: 240_000 },
+      () =>
+        withTempDir(async (temp) => {
+          let refused = 0;
+          for (let seed = 0; seed < EACH; seed++) {
+            const folder = join(temp, String(seed));
+            mkdirSync(folder, { mode: 0o700 });
+            const file = damaging(Buffer.from(whole), randomBy(seed));
+            writeFileSync(join(folder, 'data.mdb'), file);
+            const { status, signal, stdout, stderr } = await use(folder);
+            const said = `${seed}: ${signal} ${stdout} ${stderr}`;
+            assert.ok(status === 0 || status === 4, said);
+            if (status === 0) continue;
+            refused++;
+            assert.match(
+              stdout,
+              /^file:\S+ cannot be opened: data\.mdb is (damaged: .+|no database)\n$/,
+              said,
+            );
+            const isOurs = !/no database/.test(stdout);
+            const repaired = await use(folder, 'repair');
+            assert.equal(repaired.status, isOurs ? 0 : 4, `${seed}: ${repaired.stdout}`);
+            const kept = readdirSync(folder).find((name) => name.startsWith('data.mdb.damaged-'));
+            if (isOurs) assert.deepEqual(readFileSync(join(folder, kept ?? '')), file);
+          }
+          assert.ok(refused > 0, 'some of it was seen');
+        }),
     );
   }
 });
 
-describe('a store that is whole', { skip }, () => {
-  it('is seen to be so, also after an end by force', () =>
+describe('undamaged stores', { skip }, () => {
+  it('A store that was closed or killed opens as undamaged', () =>
     withTempDir(async (temp) => {
       assert.equal(await damageOf(join(dir, 'whole', 'data.mdb')), undefined);
       for (let n = 0; n < 5; n++) {
@@ -166,7 +169,7 @@ describe('a store that is whole', { skip }, () => {
       }
     }));
 
-  it('is not there yet: no file, or an empty one', () =>
+  it('A missing or empty file opens as a new store', () =>
     withTempDir(async (temp) => {
       const path = join(temp, 'data.mdb');
       assert.equal(await damageOf(path), undefined);
@@ -175,8 +178,8 @@ describe('a store that is whole', { skip }, () => {
     }));
 });
 
-describe('what is read of a damaged store', { skip }, () => {
-  it('is all but what was on the page, with its TTLs and leases, in a history of its own', () =>
+describe('repaired stores', { skip }, () => {
+  it('A repair keeps every entry outside the damaged page with its TTL and lease, in a new history', () =>
     withTempDir(async (temp) => {
       const path = join(temp, 'data.mdb');
       copyFileSync(join(dir, 'whole', 'data.mdb'), path);
@@ -203,7 +206,7 @@ describe('what is read of a damaged store', { skip }, () => {
       assert.equal(await damageOf(path), undefined);
     }));
 
-  it('has no life beyond what it had', () =>
+  it('A repair does not prolong TTLs and leases', () =>
     withTempDir(async (temp) => {
       const clock = new FakeClock();
       const store = await openFileStore(temp, { clock });
@@ -227,7 +230,7 @@ describe('what is read of a damaged store', { skip }, () => {
     }));
 });
 
-describe('a repair', { skip }, () => {
+describe('repair', { skip }, () => {
   /** A copy of the whole store without one page. */
   function damagedIn(folder: string): Buffer {
     mkdirSync(folder, { mode: 0o700 });
@@ -243,7 +246,7 @@ describe('a repair', { skip }, () => {
     return entries.size;
   }
 
-  it('that is killed leaves the damaged file or the repaired one, never a part', () =>
+  it('A killed repair leaves the damaged file or the repaired one', () =>
     withTempDir(async (temp) => {
       damagedIn(join(temp, 'done'));
       assert.equal((await use(join(temp, 'done'), 'repair-only')).status, 0);
@@ -266,7 +269,7 @@ describe('a repair', { skip }, () => {
       assert.ok(killed > 3, `${killed} were killed`);
     }));
 
-  it('by two at once is done by one, and the other says that the store is in use or serves it', () =>
+  it('One of two concurrent repairs is done, and the other opens the store or reports that it is in use', () =>
     withTempDir(async (temp) => {
       for (let n = 0; n < 5; n++) {
         const folder = join(temp, String(n));

@@ -22,7 +22,7 @@ import { mustDelete } from '../support/storeCalls.ts';
 
 const value = Buffer.alloc(30_000, 'x');
 
-it('a full disk refuses writes and nothing else, until there is room', async (t) => {
+it('A file: store on a full disk refuses only writes until there is space', async (t) => {
   const small = await mountSmall(3);
   if (typeof small === 'string') return t.skip(small);
   // lmdb prints each failed commit by itself.
@@ -77,7 +77,7 @@ async function assertRefused(args: readonly string[], what: string): Promise<voi
   assert.equal(stdout, '', what);
 }
 
-it('a server on a disk without room for a new store ends with one line that says so', async (t) => {
+it('A server without disk space for a new store exits with one line that says so', async (t) => {
   const small = await mountSmall(1);
   if (typeof small === 'string') return t.skip(small);
   try {
@@ -97,7 +97,7 @@ it('a server on a disk without room for a new store ends with one line that says
   }
 });
 
-it('a store that is there opens on a full disk, unless lmdb has to make its lock.mdb', async (t) => {
+it('An existing store opens on a full disk unless lmdb must create lock.mdb', async (t) => {
   const small = await mountSmall(1);
   if (typeof small === 'string') return t.skip(small);
   try {
@@ -129,7 +129,7 @@ it('a store that is there opens on a full disk, unless lmdb has to make its lock
   }
 });
 
-it('a repair on a full disk is refused in one line, and leaves the damaged store', async (t) => {
+it('A repair on a full disk is refused in one line and leaves the damaged store unchanged', async (t) => {
   const small = await mountSmall(1);
   if (typeof small === 'string') return t.skip(small);
   try {

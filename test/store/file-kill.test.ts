@@ -22,7 +22,7 @@ const WRITER = new URL('../support/storeWriter.ts', import.meta.url);
 /** The last acknowledged write of each key. */
 type Acknowledged = Map<string, { readonly modRevision: number; readonly write: string }>;
 
-it(`nothing acknowledged is lost in ${KILLS} kills`, { timeout: 600_000 }, () =>
+it(`A file: store loses no acknowledged write in ${KILLS} kills`, { timeout: 600_000 }, () =>
   withTempDir(async (parent) => {
     const program = join(parent, 'program');
     await mkdir(program);

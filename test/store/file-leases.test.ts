@@ -12,7 +12,7 @@ import { withTempDir } from '../support/tempDir.ts';
 const WRITER = fileURLToPath(new URL('../support/leaseWriter.ts', import.meta.url));
 
 describe('file: leases across restarts', () => {
-  it('keeps leases, their keys and what was renewed', () =>
+  it('A file: store keeps leases, their keys and their renewals across restarts', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });
@@ -42,7 +42,7 @@ describe('file: leases across restarts', () => {
       await store.close();
     }));
 
-  it('deletes, at one revision, what a lease had that ran out while it was down', () =>
+  it('A file: store deletes the keys of a lease that expired while it was closed at one revision', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });
@@ -64,7 +64,7 @@ describe('file: leases across restarts', () => {
       await store.close();
     }));
 
-  it('begins with a lease that has no keys yet', () =>
+  it('A file: store keeps a lease without keys across a restart', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });
@@ -82,7 +82,7 @@ describe('file: leases across restarts', () => {
       await store.close();
     }));
 
-  it('a process that is killed leaves its lease as it renewed it', { timeout: 60_000 }, () =>
+  it('A killed process leaves its lease with the last renewal', { timeout: 60_000 }, () =>
     withTempDir(async (dir) => {
       const [id, renewedAtMs] = await holdUntilKilled(dir);
       const store = await openFileStore(dir);

@@ -120,9 +120,9 @@ function assertNothingElse(found: ReadonlyMap<string, string>): void {
   for (const [key, value] of found) assert.equal(value, names.get(key), key);
 }
 
-describe('a repair', { skip }, () => {
+describe('repair', { skip }, () => {
   for (const share of [0.999, 0.99, 0.985, 0.95, 0.9, 0.7, 0.5, 0.3, 0.1]) {
-    it(`keeps every name whose page is in the first ${share * 100} % of the file`, async () => {
+    it(`A repair keeps every name whose page is in the first ${share * 100} % of the file`, async () => {
       const file = whole.subarray(0, Math.floor(whole.length * share));
       const found = await repaired(file);
       const wholePages = Math.floor(file.length / PAGE);
@@ -140,20 +140,20 @@ describe('a repair', { skip }, () => {
     });
   }
 
-  it('keeps every name when all branches of the trees are lost, and no deleted one', async () => {
+  it('A repair keeps every name and no deleted one when all branch pages are lost', async () => {
     assert.deepEqual(await repaired(without(isBranch)), names);
   });
 
-  it('keeps every name when no page says where the trees begin', async () => {
+  it('A repair keeps every name when no page has the roots of the trees', async () => {
     assert.deepEqual(await repaired(without(isMain)), names);
   });
 
-  it('keeps every name when both are lost', async () => {
+  it('A repair keeps every name when branch pages and roots are lost', async () => {
     const isLost = (file: Buffer, page: number) => isBranch(file, page) || isMain(file, page);
     assert.deepEqual(await repaired(without(isLost)), names);
   });
 
-  it('keeps every name when neither meta page can be read, each in its latest form', async () => {
+  it('A repair keeps the latest value of every name when both meta pages are unreadable', async () => {
     const file = Buffer.from(whole);
     for (const page of [0, 1]) pageAt(file, page).fill(0xff, META.sizeAt, META.sizeAt + 8);
     const found = await repaired(file);
@@ -162,7 +162,7 @@ describe('a repair', { skip }, () => {
     assert.ok(deleted.length < names.size / 20, `${deleted.length} deleted names are back`);
   });
 
-  it('makes no names of a value that looks like a page', async () => {
+  it('A repair makes no names from a value that looks like a page', async () => {
     const file = without((page, number) => isBranch(page, number) || isMain(page, number));
     const head = Array.from({ length: file.length / PAGE }, (_, page) => page).findLast(
       (page) => page > 1 && pageAt(file, page).readUInt16LE(KIND_AT) === OVERFLOW,
@@ -196,7 +196,7 @@ describe('an empty data.mdb', { skip }, () => {
     return folder;
   };
 
-  it('is refused where lock.mdb counts transactions, and set aside by a repair', () =>
+  it('An empty data.mdb is refused where lock.mdb counts transactions, and a repair moves it away', () =>
     withTempDir(async (temp) => {
       const lock = readFileSync(join(dir, 'whole', 'lock.mdb'));
       const folder = folderWith(temp, 'used', lock);
@@ -213,7 +213,7 @@ describe('an empty data.mdb', { skip }, () => {
       await (await openFileStore(folder)).close();
     }));
 
-  it('is a new store where no transaction has been written', () =>
+  it('An empty data.mdb is a new store where no transaction has been written', () =>
     withTempDir(async (temp) => {
       const lock = Buffer.from(readFileSync(join(dir, 'whole', 'lock.mdb')));
       lock.fill(0, 8, 16);

@@ -41,7 +41,7 @@ storeContract(
 );
 
 describe('file: across restarts', () => {
-  it('keeps entries, revisions and leases', () =>
+  it('A file: store keeps entries, revisions and leases across restarts', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });
@@ -63,7 +63,7 @@ describe('file: across restarts', () => {
       await store.close();
     }));
 
-  it('forgets its history: an older watch is compacted, the next revision is not', () =>
+  it('A file: store loses its history at a restart: an older watch is compacted and the next revision is not', () =>
     withTempDir(async (dir) => {
       let store = await openFileStore(dir);
       await store.put('/a', value);
@@ -78,7 +78,7 @@ describe('file: across restarts', () => {
       await store.close();
     }));
 
-  it('is the same store again, but not when an older copy was put in its place', () =>
+  it('A reopened file: store has the same identity, and an older copy of it has another', () =>
     withTempDir(async (dir) => {
       const [data, copy] = [join(dir, 'data'), join(dir, 'copy')];
       const watchOn = async (followed: FollowedHistory, fromRevision: number) => {
@@ -105,7 +105,7 @@ describe('file: across restarts', () => {
       assert.ok(other.status === 'rejected' && other.reason.code === 'replaced');
     }));
 
-  it('deletes what expired while it was down, each at a revision of its own', () =>
+  it('A file: store deletes each key that expired while it was closed at its own revision', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });
@@ -127,7 +127,7 @@ describe('file: across restarts', () => {
       await store.close();
     }));
 
-  it('a wall clock that jumps while it is open expires nothing, then or later', () =>
+  it('A jump of the wall clock expires no key of an open file: store', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock(0);
       let store = await openFileStore(dir, { clock });
@@ -151,7 +151,7 @@ describe('file: across restarts', () => {
 });
 
 describe('file: one owner', () => {
-  it('refuses a second opening, and lets one in after the close', () =>
+  it('A file: store refuses a second process until it is closed', () =>
     withTempDir(async (dir) => {
       const store = await openFileStore(dir);
       await refused(dir, /in use/);
@@ -160,7 +160,7 @@ describe('file: one owner', () => {
       await (await openFileStore(dir)).close();
     }));
 
-  it('of several openings at once exactly one succeeds', () =>
+  it('Exactly one of several concurrent openings of a file: store succeeds', () =>
     withTempDir(async (dir) => {
       const results = await Promise.allSettled([1, 2, 3, 4].map(() => openFileStore(dir)));
       const stores = results.filter((result) => result.status === 'fulfilled');
@@ -170,7 +170,7 @@ describe('file: one owner', () => {
       await store?.close();
     }));
 
-  it('refuses while another process has it, and not after that was killed', () =>
+  it('A file: store is refused while another process has it open, and opens after that was killed', () =>
     withTempDir(async (parent) => {
       // Longer than a socket's path may be.
       const dir = join(parent, 'd'.repeat(120));
@@ -188,7 +188,7 @@ describe('file: one owner', () => {
 });
 
 describe('file: a full disk', () => {
-  it('fails the writes that do not fit, keeps the others and goes on when there is room', () =>
+  it('A file: store rejects the writes that do not fit on the disk and continues when there is space', () =>
     withTempDir(async (dir) => {
       const filler = new URL('../support/storeFiller.ts', import.meta.url).pathname;
       // In units of 512 octets; without the trap the limit would end the process.
@@ -210,7 +210,7 @@ describe('file: a full disk', () => {
 });
 
 describe('file: what cannot be opened', () => {
-  it('is refused with one line that names the directory', () =>
+  it('A file: store at a path that is no folder is refused with one line that names it', () =>
     withTempDir(async (parent) => {
       const file = join(parent, 'file');
       await writeFile(file, 'x');
@@ -218,7 +218,7 @@ describe('file: what cannot be opened', () => {
       await refused(join(file, 'below'), /ENOTDIR/);
     }));
 
-  it('a folder that takes no others, without trying for ever', async (t) => {
+  it('A file: store below a folder that accepts no folders is refused at once', async (t) => {
     if (process.platform !== 'linux') return t.skip('optional: needs /proc');
     // In a process of its own, which ends in any case.
     for (const dir of ['/proc/soradns', '/proc/soradns/below/']) {
@@ -237,7 +237,7 @@ describe('file: what cannot be opened', () => {
     }
   });
 
-  it('but folders that are not there are made, for nobody else', () =>
+  it('A file: store creates its missing folders with access only for its user', () =>
     withTempDir(async (parent) => {
       const dir = join(parent, 'a', 'b', 'c');
       await (await openFileStore(`${dir}/`)).close();
@@ -245,7 +245,7 @@ describe('file: what cannot be opened', () => {
         assert.equal((await stat(join(parent, made))).mode & 0o777, 0o700);
     }));
 
-  it('a file that is no database, a directory in its place', () =>
+  it('A file: store refuses a file that is no database and a directory in its place', () =>
     withTempDir(async (parent) => {
       const contents = ['garbage', '\0'].map((text) => Buffer.alloc(100_000, text));
       for (const [i, content] of [...contents, Buffer.from('short')].entries()) {
@@ -261,7 +261,7 @@ describe('file: what cannot be opened', () => {
       }
     }));
 
-  it('a file that was cut short', () =>
+  it('A file: store refuses a truncated file', () =>
     withTempDir(async (dir) => {
       const store = await openFileStore(dir);
       const puts = Array.from({ length: 500 }, (_, i) => store.put(`/${i}`, new Uint8Array(500)));
@@ -276,7 +276,7 @@ describe('file: what cannot be opened', () => {
     }));
 
   it(
-    'a directory without permission',
+    'A file: store refuses a directory without permission',
     { skip: process.getuid?.() === 0 && 'optional: root may read every directory' },
     () =>
       withTempDir(async (dir) => {
@@ -286,7 +286,7 @@ describe('file: what cannot be opened', () => {
       }),
   );
 
-  it('leaves no socket behind', () =>
+  it('A closed file: store leaves only its two files', () =>
     withTempDir(async (dir) => {
       await (await openFileStore(dir)).close();
       assert.deepEqual((await readdir(dir)).sort(), ['data.mdb', 'lock.mdb']);

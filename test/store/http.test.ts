@@ -39,7 +39,7 @@ storeContract(
   },
 );
 
-describe('a peer that is no use', () => {
+describe('unusable servers', () => {
   const calls: Record<string, (store: Store) => Promise<unknown>> = {
     get: (store) => store.get('/a'),
     put: (store) => store.put('/a', new Uint8Array(0)),
@@ -61,9 +61,10 @@ describe('a peer that is no use', () => {
     }
   }
 
-  it('nobody listens', () => allFail('http://127.0.0.1:1', 'unavailable'));
+  it('The http store reports an address without a server as unavailable', () =>
+    allFail('http://127.0.0.1:1', 'unavailable'));
 
-  it('it takes the connection and says nothing', () =>
+  it('The http store reports a server that never answers as unavailable', () =>
     withTcp(
       () => undefined,
       (url) => allFail(url, 'unavailable'),
@@ -80,14 +81,14 @@ describe('a peer that is no use', () => {
     'breaks off': 'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"revision":1,',
   };
   for (const [what, reply] of Object.entries(replies)) {
-    it(`it ${what}`, () =>
+    it(`The http store reports a server that ${what} as unavailable`, () =>
       withTcp(
         (socket) => socket.once('data', () => socket.end(reply)),
         (url) => allFail(url, 'unavailable'),
       ));
   }
 
-  it('it stops in the middle of a watch, and is found out', async () => {
+  it('The http store detects a server that stops in the middle of a watch', async () => {
     const head = 'HTTP/1.1 200 OK\r\n\r\n{}\n{"revision":3,"changes":[]}\n';
     await withTcp(
       (socket) => socket.once('data', () => socket.write(head)),
@@ -95,7 +96,7 @@ describe('a peer that is no use', () => {
     );
   });
 
-  it('it wants another token: writing is denied, reading is not', async () => {
+  it('The http store with a wrong token can read and is denied writing', async () => {
     const server = await startHttp({ token: 'right' });
     const store = new HttpStore({ url: server.url, token: 'wrong' });
     try {
@@ -109,7 +110,7 @@ describe('a peer that is no use', () => {
   });
 });
 
-it('the error of a call that took too long says so', () =>
+it('The http store’s error for a call without a reply in time says so', () =>
   withTcp(
     () => undefined,
     async (url) => {
@@ -119,7 +120,7 @@ it('the error of a call that took too long says so', () =>
     },
   ));
 
-it('a watch lives on signs of life alone, and ends when the server stops', async () => {
+it('An http watch continues with only keepalives and ends when the server stops', async () => {
   const server = await startHttp({ limits: { heartbeatMs: 50 } });
   const store = new HttpStore({ url: server.url, silenceTimeoutMs: 400 });
   try {
@@ -135,7 +136,7 @@ it('a watch lives on signs of life alone, and ends when the server stops', async
   }
 });
 
-it('a lease that is renewed behind the server is seen to live on', async () => {
+it('The http store sees that a lease is renewed directly in the server’s store', async () => {
   const memory = createMemoryStore();
   const lease = { id: 'host', ttlSeconds: 2, expiresAtMs: performance.now() + 2000 };
   // An etcd store moves the end of a lease in place when it is kept alive.
@@ -159,7 +160,7 @@ it('a lease that is renewed behind the server is seen to live on', async () => {
   }
 });
 
-it('the server itself refuses what is no key or no prefix, whatever its store takes', async () => {
+it('The server refuses an invalid key or prefix even if its store accepts it', async () => {
   const calls: string[] = [];
   const lenient = delegateStore(createMemoryStore(), {
     deleteTree: async (prefix) => {
@@ -188,14 +189,14 @@ it('the server itself refuses what is no key or no prefix, whatever its store ta
   }
 });
 
-it('a key that no URL can name is refused', async () => {
+it('The http store refuses a key that no URL can name', async () => {
   const store = new HttpStore({ url: 'http://127.0.0.1:1' });
   await assert.rejects(store.get('/\ud800'), isStoreError('invalid'));
   await assert.rejects(drain(store.snapshot('/\ud800/')), isStoreError('invalid'));
   await store.close();
 });
 
-it('a lease that the server does not know yet is not known here either, until it does', async () => {
+it('The http store reports a lease as unknown until the server knows it', async () => {
   const memory = createMemoryStore();
   let lease: Lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
   const leased = delegateStore(memory, {
@@ -222,7 +223,7 @@ it('a lease that the server does not know yet is not known here either, until it
   }
 });
 
-it('a server in the place of another one is noticed', async () => {
+it('The http store notices another server at the same address', async () => {
   const first = await startHttp({ store: createMemoryStore() });
   const store = new HttpStore({ url: first.url });
   const replica = new CheckedReplica();

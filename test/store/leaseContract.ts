@@ -27,7 +27,7 @@ export function leases(test: Register, slackMs: number): void {
 }
 
 function sharing(test: Register): void {
-  test('the keys of a lease carry it, wherever they are seen', async (store, prefix) => {
+  test('The keys of a lease have it in every result', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const startMs = performance.now();
     const lease = await store.grantLease(600);
@@ -55,7 +55,7 @@ function sharing(test: Register): void {
     }
   });
 
-  test('a renewal keeps all keys beyond the TTL, and is no write', async (store, prefix) => {
+  test('A renewal keeps all keys of a lease beyond the TTL and writes nothing', async (store, prefix) => {
     const lease = await store.grantLease(3);
     const firstEndMs = mustHave(lease.expiresAtMs);
     const ttlMs = mustHave(lease.ttlSeconds) * 1000;
@@ -81,7 +81,7 @@ function sharing(test: Register): void {
     );
   });
 
-  test('a put on a lease that does not exist is invalid and writes nothing', async (store, prefix) => {
+  test('A put with a missing lease is invalid and writes nothing', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, 'old');
     const ended = await store.grantLease(60);
     await store.revokeLease(ended.id);
@@ -102,7 +102,7 @@ function sharing(test: Register): void {
     );
   });
 
-  test('a TTL beside a lease, or for one, can be wrong', async (store, prefix) => {
+  test('An invalid TTL beside or for a lease is refused', async (store, prefix) => {
     const { id } = await store.grantLease(60);
     await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { lease: id, ttlSeconds: 5 }));
     for (const ttlSeconds of [0, -1, 1e11, 1.5]) {
@@ -114,7 +114,7 @@ function sharing(test: Register): void {
 }
 
 function ending(test: Register, slackMs: number): void {
-  test('a lease of 1 s that nobody renews takes its keys along at once', async (store, prefix) => {
+  test('A lease of 1 s without a renewal deletes all its keys at once', async (store, prefix) => {
     const other = await store.grantLease(600);
     await putAll(store, other.id, [`${prefix}other`]);
     const startMs = performance.now();
@@ -141,7 +141,7 @@ function ending(test: Register, slackMs: number): void {
     assert.equal(await store.renewLease(other.id), true);
   });
 
-  test('revoking deletes all keys at one revision, once', async (store, prefix) => {
+  test('A revocation deletes all keys of the lease once at one revision', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const lease = await store.grantLease(600);
     const other = await store.grantLease(600);
@@ -161,7 +161,7 @@ function ending(test: Register, slackMs: number): void {
     assert.equal(await store.renewLease(other.id), true);
   });
 
-  test('a lease without keys ends without a trace', async (store, prefix) => {
+  test('A lease without keys ends without a change', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const lease = await store.grantLease(600);
     await store.revokeLease(lease.id);
@@ -169,7 +169,7 @@ function ending(test: Register, slackMs: number): void {
     assert.equal((await store.get(prefix)).revision, revision);
   });
 
-  test('a snapshot shows the leases that end while it is read', async (store, prefix) => {
+  test('A snapshot shows leases that end while it is read', async (store, prefix) => {
     const lease = await store.grantLease(600);
     const keys = Array.from({ length: 1500 }, (_, i) => prefix + String(i).padStart(4, '0'));
     await inGroups(keys, 100, (key) => putAll(store, lease.id, [key]));
@@ -185,7 +185,7 @@ function ending(test: Register, slackMs: number): void {
 }
 
 function leaving(test: Register): void {
-  test('a key put again without the lease has left it', async (store, prefix) => {
+  test('A key that is put again without the lease leaves it', async (store, prefix) => {
     const lease = await store.grantLease(600);
     const other = await store.grantLease(600);
     const names = ['again', 'bare', 'moved', 'own', 'reborn', 'tree/a'];
@@ -219,7 +219,7 @@ function leaving(test: Register): void {
     assert.equal((await store.get(`${prefix}moved`)).entry, undefined);
   });
 
-  test('a key that had a TTL of its own lives as its lease does', async (store, prefix) => {
+  test('A key that had its own TTL lives as long as its new lease', async (store, prefix) => {
     const lease = await store.grantLease(600);
     await mustPut(store, `${prefix}a`, 'old', 1);
     await putAll(store, lease.id, [`${prefix}a`]);
@@ -232,7 +232,7 @@ function leaving(test: Register): void {
     assert.equal((await store.get(`${prefix}a`)).entry, undefined);
   });
 
-  test('a put whose condition fails does not join the lease', async (store, prefix) => {
+  test('A put whose condition fails does not add the key to the lease', async (store, prefix) => {
     const lease = await store.grantLease(600);
     await mustPut(store, `${prefix}a`, 'old');
     const options = { lease: lease.id, if: { kind: 'absent' } } as const;

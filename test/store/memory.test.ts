@@ -27,7 +27,7 @@ storeContract(
 );
 
 describe('memory: expiry on a fake clock', () => {
-  it('happens at the deadline, not a millisecond before', async () => {
+  it('A key of a memory: store expires at its deadline and not a millisecond earlier', async () => {
     const { store, clock } = withFakeClock();
     await store.put('/a', value, { ttlSeconds: 2 });
     await clock.advance(1999);
@@ -38,7 +38,7 @@ describe('memory: expiry on a fake clock', () => {
     await store.close();
   });
 
-  it('a TTL of 50 days takes 50 days, without polling', async () => {
+  it('A key of a memory: store with a TTL of 50 days expires after 50 days without polling', async () => {
     const { store, clock } = withFakeClock();
     const ttlSeconds = 50 * 86_400;
     await store.put('/a', value, { ttlSeconds });
@@ -50,7 +50,7 @@ describe('memory: expiry on a fake clock', () => {
     await store.close();
   });
 
-  it('a late timer shows nothing expired, and writes see it as gone', async () => {
+  it('A memory: store with a late timer shows no expired key, also to writes', async () => {
     const { store, clock } = withFakeClock();
     await store.put('/a', value, { ttlSeconds: 1 });
     await store.put('/b', value, { ttlSeconds: 1 });
@@ -63,7 +63,7 @@ describe('memory: expiry on a fake clock', () => {
     await store.close();
   });
 
-  it('a wall clock that jumps changes nothing', async () => {
+  it('A jump of the wall clock expires no key of a memory: store', async () => {
     const { store, clock } = withFakeClock();
     await store.put('/a', value, { ttlSeconds: 10 });
     clock.jumpWall(86_400_000);
@@ -75,7 +75,7 @@ describe('memory: expiry on a fake clock', () => {
     await store.close();
   });
 
-  it('thousands at once each get their own revision, in the order of their deadlines', async () => {
+  it('Thousands of keys that expire together get their own revisions in the order of their deadlines', async () => {
     const { store, clock } = withFakeClock();
     const keys = Array.from({ length: 3000 }, (_, i) => `/${(i * 7919) % 3000}`);
     for (const key of keys) await store.put(key, value, { ttlSeconds: 1 + Number(key.slice(1)) });
@@ -91,7 +91,7 @@ describe('memory: expiry on a fake clock', () => {
   });
 });
 
-describe('memory: a lease that is over while more is due than one transaction expires', () => {
+describe('memory: an ended lease among many due keys', () => {
   const meetings: Record<string, (store: LeaseStore, lease: string) => Promise<unknown>> = {
     'a put': async (store) => {
       const created = await store.put('/l/b', value, { if: { kind: 'absent' } });
@@ -105,7 +105,7 @@ describe('memory: a lease that is over while more is due than one transaction ex
     'a revocation': (store, lease) => store.revokeLease(lease),
   };
   for (const [what, meet] of Object.entries(meetings)) {
-    it(`${what} that meets it finds all of it gone, at one revision`, async () => {
+    it(`After a lease has ended, ${what} finds all its keys deleted at one revision`, async () => {
       const { store, clock } = withFakeClock();
       const { id } = await store.grantLease(2);
       for (const key of ['/l/a', '/l/b', '/l/c']) await store.put(key, value, { lease: id });
@@ -125,7 +125,7 @@ describe('memory: a lease that is over while more is due than one transaction ex
 });
 
 describe('memory: bounds', () => {
-  it('a lease lives for a day at most, a key by itself for longer', async () => {
+  it('A lease of a memory: store lasts at most a day, and a key can live longer', async () => {
     const store = createMemoryStore();
     assert.equal((await store.grantLease(86_400)).ttlSeconds, 86_400);
     const refused = {
@@ -138,7 +138,7 @@ describe('memory: bounds', () => {
     await store.close();
   });
 
-  it('a flood of leases ends at 10,000, at once or one by one, until some end', async () => {
+  it('A memory: store accepts at most 10,000 leases until some end', async () => {
     const store = createMemoryStore();
     const flood = Array.from({ length: 10_100 }, () => store.grantLease(86_400));
     const outcomes = await Promise.allSettled(flood);
@@ -156,7 +156,7 @@ describe('memory: bounds', () => {
     await store.close();
   });
 
-  it('snapshots come in pages of 1,000', async () => {
+  it('A snapshot of a memory: store has pages of 1,000 keys', async () => {
     const store = createMemoryStore();
     for (let i = 0; i < 2000; i++) await store.put(`/${i}`, value);
     const sizes: number[] = [];
@@ -165,7 +165,7 @@ describe('memory: bounds', () => {
     await store.close();
   });
 
-  it('a watcher that does not drain is cut, the others are not', async () => {
+  it('A memory: store cuts off only the watcher that does not read', async () => {
     const store = createMemoryStore({ history: { changes: 100, octets: 1e6 } });
     const { signal } = new AbortController();
     const slow = store.watch('/', 1, signal)[Symbol.asyncIterator]();
@@ -179,7 +179,7 @@ describe('memory: bounds', () => {
     await store.close();
   });
 
-  it('the history is bounded by octets too', async () => {
+  it('The history of a memory: store is also limited in octets', async () => {
     const store = createMemoryStore({ history: { changes: 1000, octets: 100_000 } });
     for (let i = 0; i < 10; i++) await store.put(`/${i}`, new Uint8Array(30_000));
     const { signal } = new AbortController();
@@ -190,7 +190,7 @@ describe('memory: bounds', () => {
     await store.close();
   });
 
-  it('refuses keys and prefixes that are none', async () => {
+  it('A memory: store refuses invalid keys and prefixes', async () => {
     const store = createMemoryStore();
     const invalid = { name: 'StoreError', code: 'invalid' };
     await store.put(`/${'k'.repeat(1899)}`, value);
@@ -220,7 +220,7 @@ async function keysOf(store: Store): Promise<string[]> {
   return keys;
 }
 
-it('a successor that begins above the old revisions tells old watchers so', async () => {
+it('A store that starts above the old revisions reports it to old watchers', async () => {
   const before = createMemoryStore({ revision: 1_000 });
   const put = await before.put('/a', Buffer.from('x'));
   assert.ok(put.done && put.entry.modRevision === 1_001);

@@ -59,7 +59,7 @@ const fill = async (store: Store, count: number): Promise<void> => {
 const kinds = (events: readonly MirrorEvent[]): string[] => events.map((event) => event.kind);
 
 describe('a mirror', () => {
-  it('loads page by page, then follows', () =>
+  it('The mirror loads page by page and then follows the watch', () =>
     onScene(
       (store) => fill(store, 25),
       async ({ store, replica, mirror, events, put }) => {
@@ -79,7 +79,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('takes an empty store for a loaded one', () =>
+  it('The mirror counts an empty store as loaded', () =>
     onScene(
       () => undefined,
       async ({ mirror, replica }) => {
@@ -88,7 +88,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('goes on from what came of a load that broke off', () =>
+  it('The mirror continues from the pages of an interrupted load', () =>
     onScene(
       async (store) => {
         await fill(store, 25);
@@ -109,7 +109,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('watches again from the revision after the last one seen', () =>
+  it('The mirror watches again from the revision after the last one seen', () =>
     onScene(
       (store) => fill(store, 3),
       async ({ store, replica, mirror, put }) => {
@@ -125,7 +125,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('lists anew what was forgotten, and applies it in one step', () =>
+  it('The mirror lists a compacted store again and applies it in one step', () =>
     onScene(
       (store) => fill(store, 35),
       async ({ store, replica, mirror, events, put }) => {
@@ -146,7 +146,7 @@ describe('a mirror', () => {
       { clock: systemClock, random: () => 0.99 },
     ));
 
-  it('is stale from the loss until a watch stands, and says why', () =>
+  it('The mirror is stale with the reason from the loss until a watch is established', () =>
     onScene(
       (store) => fill(store, 3),
       async ({ store, mirror, events, put }) => {
@@ -166,7 +166,7 @@ describe('a mirror', () => {
       { clock: systemClock, random: () => 0 },
     ));
 
-  it('waits twice as long each time, up to 5 s, with jitter', () =>
+  it('The mirror doubles its backoff up to 5 s, with jitter', () =>
     onScene(
       (store) => {
         for (let i = 0; i < 10; i++) store.snapshotFaults.push({ afterPages: 0, error: lost() });
@@ -183,7 +183,7 @@ describe('a mirror', () => {
       { random: () => 0.5 },
     ));
 
-  it('takes nothing as known from a store that went back', () =>
+  it('The mirror lists a store again whose revision went back', () =>
     onScene(
       (store) => fill(store, 5),
       async ({ store, replica, mirror, events, put }) => {
@@ -200,7 +200,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('takes nothing as known from another store, though it stands behind the revision seen', () =>
+  it('The mirror lists another store again even if its revision is behind the last one seen', () =>
     onScene(
       (store) => fill(store, 5),
       async ({ store, replica, mirror, events, put }) => {
@@ -220,7 +220,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('takes nothing as known from another store that forgot the revision seen', () =>
+  it('The mirror lists another store again that has compacted the revision seen', () =>
     onScene(
       (store) => fill(store, 5),
       async ({ store, replica, mirror, put }) => {
@@ -234,7 +234,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('lists anew after its replica threw', async () => {
+  it('The mirror lists the store again after its replica threw', async () => {
     let bugs = 1;
     const replica = new CheckedReplica();
     const apply = (changes: readonly Change[]): void => {
@@ -253,7 +253,7 @@ describe('a mirror', () => {
     );
   });
 
-  it('changes nothing after close', () =>
+  it('The mirror changes nothing after close', () =>
     onScene(
       (store) => fill(store, 3),
       async ({ replica, mirror, store, put }) => {

@@ -48,7 +48,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
 
   const CLIENTS = 300;
   for (const prefix of ['/skydns/a/', '/', '/other/']) {
-    it(`are told of every change below ${prefix} by one watch of etcd`, async () => {
+    it(`Shared watches below ${prefix} get every change through one watch of etcd`, async () => {
       const ending = new AbortController();
       const key = `${prefix === '/' ? '/x/' : prefix}key`;
       const { entry } = await mustPut(store, key, 'before');
@@ -65,7 +65,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     });
   }
 
-  it('that begin earlier than the others get what came before', async () => {
+  it('A shared watch that starts at an earlier revision gets the earlier changes', async () => {
     const ending = new AbortController();
     const { entry: first } = await mustPut(store, '/skydns/early/1', '1');
     const { entry: second } = await mustPut(store, '/skydns/early/2', '2');
@@ -77,7 +77,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     ending.abort();
   });
 
-  it('with a past that etcd does not have are told so, and the others go on', async () => {
+  it('A shared watch with another history ends with an error, and the others continue', async () => {
     const ending = new AbortController();
     const { entry } = await mustPut(store, '/skydns/past/1', '1');
     const from = entry.modRevision + 1;
@@ -93,7 +93,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     ending.abort();
   });
 
-  it('from a revision that etcd has forgotten are told so, and those who joined try again', async () => {
+  it('A shared watch from a compacted revision ends with an error, and those who joined retry', async () => {
     const fresh = shareWatches(new EtcdStore({ endpoints: [etcd.endpoint] }), [
       '/skydns/',
       '/registrar/',
@@ -116,7 +116,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     await fresh.close();
   });
 
-  it('are bounded in how many different prefixes they watch, and names can be followed all the same', async () => {
+  it('Shared watches are limited in their number of prefixes, and names can still be watched', async () => {
     const ending = new AbortController();
     const { entry } = await mustPut(store, '/skydns/bound/1', '1');
     const from = entry.modRevision + 1;

@@ -8,7 +8,7 @@ import type { HttpLogLine } from '../../../src/server/http/listener.ts';
 import { startHttp } from '../../support/http.ts';
 import { until } from '../../support/until.ts';
 
-test('requests that queue behind another are over when their connection is', async () => {
+test('Requests queued behind another end with their connection', async () => {
   const over: HttpLogLine[] = [];
   const server = await startHttp({ onRequest: (line) => over.push(line) });
   try {
@@ -27,7 +27,7 @@ test('requests that queue behind another are over when their connection is', asy
 });
 
 for (const path of ['/v2/keys/long', '/v2/keys/dir', '/v1/store/snapshot?prefix=/']) {
-  test(`${path} with "Connection: close" ends with its reply, however long that is`, async () => {
+  test(`${path} with "Connection: close" ends after its whole reply`, async () => {
     const server = await startHttp();
     try {
       await server.store.put('/long', Buffer.alloc(400_000, 'x'));
@@ -50,7 +50,7 @@ for (const path of ['/v2/keys/long', '/v2/keys/dir', '/v1/store/snapshot?prefix=
   });
 }
 
-test('of a thousand requests that are sent at once few are made into requests', async () => {
+test('The server parses only a few of a thousand pipelined requests at a time', async () => {
   const server = await startHttp();
   let made = 0;
   const count = () => void made++;
@@ -67,7 +67,7 @@ test('of a thousand requests that are sent at once few are made into requests', 
   }
 });
 
-test('a body arrives whole, in whichever pieces it comes', async () => {
+test('The server receives a body whole, in any chunks', async () => {
   const server = await startHttp();
   try {
     const value = 'a\r\n\r\nb'.repeat(20_000);

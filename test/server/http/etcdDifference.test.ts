@@ -341,10 +341,12 @@ const SEQUENCES: Record<string, readonly Line[]> = {
   ],
 };
 
-test('as etcd: the root', { timeout: 60_000 }, () => compare('', AT_THE_ROOT));
+test('The keys API answers for the root as etcd does', { timeout: 60_000 }, () =>
+  compare('', AT_THE_ROOT),
+);
 
 for (const [name, lines] of Object.entries(SEQUENCES)) {
-  test(`as etcd: ${name}`, { timeout: 60_000 }, () =>
+  test(`The keys API answers as etcd does: ${name}`, { timeout: 60_000 }, () =>
     compare(`/${name.replaceAll(/\W+/g, '-')}`, lines),
   );
 }

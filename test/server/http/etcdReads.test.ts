@@ -43,7 +43,7 @@ const REQUESTS: readonly [what: string, method: string, path: string, status: nu
 ];
 
 for (const [what, method, path, status] of REQUESTS) {
-  test(`${method} of ${what} costs etcd a handful of calls`, async () => {
+  test(`${method} of ${what} makes only a few calls to etcd`, async () => {
     const before = await calls();
     const reply = await send(server.url, { method, path: `/v2/keys${path}` });
     assert.equal(reply.status, status, reply.body);

@@ -44,7 +44,9 @@ function follow(...args: string[]): { text: () => string; end: () => void } {
   return { text: () => text, end: () => child.kill() };
 }
 
-test('etcdctl sets, gets, lists, updates and removes', { timeout: 60_000 }, async () => {
+test('etcdctl sets, gets, lists, updates and removes keys through the keys API', {
+  timeout: 60_000,
+}, async () => {
   const steps: [args: string, code: number, out: string | RegExp][] = [
     ['set /e/a 1', 0, '1'],
     ['get /e/a', 0, '1'],
@@ -82,7 +84,7 @@ test('etcdctl sets, gets, lists, updates and removes', { timeout: 60_000 }, asyn
   }
 });
 
-test('etcdctl watch and exec-watch see sets, deletes and expiries', {
+test('etcdctl watch and exec-watch see sets, deletes and expiries through the keys API', {
   timeout: 60_000,
 }, async () => {
   const watch = follow('watch', '--forever', '--recursive', '/w');
@@ -109,7 +111,7 @@ test('etcdctl watch and exec-watch see sets, deletes and expiries', {
   exec.end();
 });
 
-test('etcdctl writes with a token as its password, and not without', {
+test('etcdctl writes with the token as its password and not without it', {
   timeout: 60_000,
 }, async () => {
   const guarded = await startHttp({ token: 'secret', trustedUsers: new Set() });

@@ -9,7 +9,7 @@ import {
 import { startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 
-test('hosts are addresses, localhost and configured names', () => {
+test('The server accepts addresses, localhost and configured names as Host', () => {
   assert.equal(hostOf('[::1]:4001'), '::1');
   assert.equal(hostOf('Example.ORG:80'), 'example.org');
   for (const host of ['127.0.0.1', '10.1.2.3:4001', '[fe80::1]:1', 'localhost', 'LOCALHOST:4001']) {
@@ -31,7 +31,7 @@ test('hosts are addresses, localhost and configured names', () => {
   assert.ok(isAllowedHost(undefined, []));
 });
 
-test('an origin is foreign unless it is the host itself', () => {
+test('An Origin is foreign unless it is the request’s host', () => {
   const host = '127.0.0.1:4001';
   assert.equal(isForeignOrigin({ host }), false);
   assert.equal(isForeignOrigin({ host, origin: 'http://127.0.0.1:4001' }), false);
@@ -40,7 +40,7 @@ test('an origin is foreign unless it is the host itself', () => {
   }
 });
 
-test('the token comes as Bearer or as the password of Basic', () => {
+test('The server accepts the token as Bearer and as the password of Basic', () => {
   const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
   for (const header of ['Bearer s3:t', 'bearer  s3:t', basic('user:s3:t'), basic(':s3:t')]) {
     assert.ok(hasToken(header, 's3:t'), header);
@@ -61,7 +61,7 @@ test('the token comes as Bearer or as the password of Basic', () => {
   assert.equal(hasToken(basic('user:'), ''), false, 'an empty token is none');
 });
 
-test('reading is open, writing needs the token where no user is trusted, on every path and method', async () => {
+test('Every write needs the token where no user is trusted, and reads do not', async () => {
   const server = await startHttp({ token: 'secret', trustedUsers: new Set() });
   const writes = [
     { method: 'PUT', path: '/v2/keys/a', body: 'value=1' },
@@ -100,7 +100,7 @@ test('reading is open, writing needs the token where no user is trusted, on ever
   }
 });
 
-test('a page of another site neither reads by a name of its own nor writes', async () => {
+test('A page of another site can neither read through its own host name nor write', async () => {
   const server = await startHttp({ allowedHosts: ['dns.internal'] });
   const status = async (headers: Record<string, string>, method = 'GET') => {
     const body = method === 'PUT' ? { body: 'value=1' } : {};
@@ -123,7 +123,7 @@ test('a page of another site neither reads by a name of its own nor writes', asy
   }
 });
 
-test('the configuration of another server on the store is not removed with what is around it', async () => {
+test('A recursive delete does not remove the configuration of another server in the store', async () => {
   const server = await startHttp({ configKey: '/skydns/config' });
   try {
     for (const key of ['/elsewhere/config', '/elsewhere/a', '/skydns/local/config', '/plain/a']) {

@@ -19,7 +19,7 @@ after(() => server.stop());
 const get = (path: string, headers: Record<string, string> = {}) =>
   send(server.url, { path, headers });
 
-test('a server that is ready says so', async () => {
+test('/readyz of a ready server returns 200', async () => {
   reasons = [];
   for (const path of ['/livez', '/readyz', '/healthz']) {
     const { status, body } = await get(path);
@@ -32,7 +32,7 @@ test('a server that is ready says so', async () => {
   assert.deepEqual((await get('/health')).json, { health: 'true' });
 });
 
-test('one that is not ready gives its reasons, and still lives', async () => {
+test('/readyz of a server that is not ready has the reasons, and /livez returns 200', async () => {
   reasons = ['no snapshot of the store yet', 'UDP is not bound'];
   assert.equal((await get('/livez')).status, 200);
   for (const path of ['/readyz', '/healthz']) {
@@ -44,7 +44,7 @@ test('one that is not ready gives its reasons, and still lives', async () => {
   assert.equal((await get('/health')).status, 503);
 });
 
-test('warnings are told, and leave the server in service', async () => {
+test('/readyz lists warnings and still returns 200', async () => {
   [reasons, warnings] = [[], ['two engines have one id', 'and another thing']];
   const { status, body } = await get('/readyz');
   const lines = ['ok', 'warning: two engines have one id', 'warning: and another thing', ''];
@@ -57,19 +57,19 @@ test('warnings are told, and leave the server in service', async () => {
   [reasons, warnings] = [[], []];
 });
 
-test('the version is ours, beside that of the etcd whose API this is', async () => {
+test('/version has soradns’s version and that of the etcd whose API it serves', async () => {
   const { json, headers } = await get('/version');
   assert.deepEqual(json, { etcdserver: '2.3.8', etcdcluster: '2.3.0', soradns: '1.2.3' });
   assert.equal(headers['content-type'], 'application/json');
 });
 
-test('the only member is at the address that the client used', async () => {
+test('The members list has one member at the address that the client used', async () => {
   const { json } = await get('/v2/members', { host: '10.0.0.9:4001' });
   const [member] = (json as { members: { clientURLs: string[] }[] }).members;
   assert.deepEqual(member?.clientURLs, ['http://10.0.0.9:4001']);
 });
 
-test('unknown paths are 404, other methods on known ones 405 with Allow', async () => {
+test('An unknown path is 404, and another method on a known path is 405 with Allow', async () => {
   for (const path of [
     '/',
     '/nope',

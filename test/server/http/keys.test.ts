@@ -38,7 +38,7 @@ async function ask(method: string, path: string, body?: string, headers?: Record
   return { ...received, reply: (received.json ?? {}) as Reply };
 }
 
-test("the article's curl line puts the service that its record names", async () => {
+test('The curl line of the SkyDNS article puts its service at the right key', async () => {
   const value = '{"host":"service1.example.com","port":8080}';
   const key = '/skydns/local/skydns/east/production/rails/1';
   const { status, reply } = await ask('PUT', key, `value=${value}`);
@@ -49,7 +49,7 @@ test("the article's curl line puts the service that its record names", async () 
   assert.equal(entry?.lease, undefined);
 });
 
-test('a registrator-style client gets a key with a TTL, and its indices are revisions', async () => {
+test('A client like registrator gets a key with a TTL, and its indices are revisions', async () => {
   const { reply } = await ask(
     'PUT',
     '/skydns/local/web/1',
@@ -62,12 +62,12 @@ test('a registrator-style client gets a key with a TTL, and its indices are revi
   assert.equal((await ask('GET', '/skydns/local/web/1')).headers['x-etcd-index'], String(revision));
 });
 
-test('a TTL of 0 is the shortest that there is', async () => {
+test('A TTL of 0 is the shortest TTL', async () => {
   await ask('PUT', '/brief', 'value=x&ttl=0');
   assert.equal((await server.store.get('/brief')).entry?.lease?.ttlSeconds, 1);
 });
 
-test('a key with a value and keys below it is a directory with a value', async () => {
+test('A key with a value and child keys is listed as a directory with a value', async () => {
   await server.store.put('/both', Buffer.from('own'));
   await server.store.put('/both/below', Buffer.from('deeper'));
   const { reply } = await ask('GET', '/both');
@@ -92,7 +92,7 @@ test('a key with a value and keys below it is a directory with a value', async (
   assert.equal((await ask('GET', '/both')).status, 404);
 });
 
-test('siblings whose names sort around the slash keep their places', async () => {
+test('Sibling keys that sort before and after the slash are listed in the right order', async () => {
   for (const key of ['/s/a', '/s/a-b', '/s/a.b/c', '/s/b/c', '/s/B']) {
     await server.store.put(key, Buffer.from('x'));
   }
@@ -101,19 +101,19 @@ test('siblings whose names sort around the slash keep their places', async () =>
   assert.deepEqual(keys, ['/s/B', '/s/a', '/s/a-b', '/s/a.b', '/s/b']);
 });
 
-test('an empty directory is a marker, and goes with its last trace', async () => {
+test('An empty directory is a marker that is removed with the directory', async () => {
   await ask('PUT', '/made', 'dir=true');
   assert.deepEqual((await server.store.get('/made/')).entry?.value.length, 0);
   assert.equal((await ask('DELETE', '/made?dir=true')).status, 200);
   assert.equal((await server.store.get('/made/')).entry, undefined);
 });
 
-test('a value that is no UTF-8 is shown with replacement characters', async () => {
+test('A value that is not UTF-8 is shown with replacement characters', async () => {
   await server.store.put('/octets', Buffer.from([0x61, 0xff, 0xef, 0xbb, 0xbf, 0x62]));
   assert.equal((await ask('GET', '/octets')).reply.node?.value, 'a\ufffd\ufeffb');
 });
 
-test('__proto__ and constructor are names like others', async () => {
+test('__proto__ and constructor are ordinary key names', async () => {
   for (const name of ['__proto__', 'constructor', 'toString']) {
     const { status } = await ask('PUT', `/own/${name}`, 'value=1');
     assert.equal(status, 201);
@@ -127,7 +127,7 @@ test('__proto__ and constructor are names like others', async () => {
   assert.equal((await ask('GET', '/own?__proto__=1&constructor=2')).status, 200);
 });
 
-test('in-order names ascend under many writers at once', async () => {
+test('In-order keys ascend with many concurrent writers', async () => {
   const writers = Array.from({ length: 20 }, () => ask('POST', '/inorder', 'value=x'));
   const keys = (await Promise.all(writers)).map(({ reply }) => reply.node?.key ?? '');
   assert.equal(new Set(keys).size, 20);
@@ -135,7 +135,7 @@ test('in-order names ascend under many writers at once', async () => {
   assert.ok(keys.every((key) => key < next));
 });
 
-test('of many that compare at once, one wins', async () => {
+test('Exactly one of many concurrent compare-and-swaps succeeds', async () => {
   const store = createMemoryStore();
   // Slow reads: all have seen the same entry before the first of them writes.
   const slow = delegateStore(store, {
@@ -164,7 +164,7 @@ test('of many that compare at once, one wins', async () => {
   }
 });
 
-test('what was compared is what is deleted, though another writer comes in between', async () => {
+test('A compare-and-delete deletes only the compared value although another client writes meanwhile', async () => {
   const store = createMemoryStore();
   await store.put('/lock', Buffer.from('mine'));
   let reads = 0;
@@ -187,7 +187,7 @@ test('what was compared is what is deleted, though another writer comes in betwe
   }
 });
 
-test('what no key of ours can be gets an etcd error', async () => {
+test('An impossible key gets an etcd error', async () => {
   const cases: [path: string, cause: RegExp][] = [
     [`/${'k'.repeat(1100)}`, /longer than 1024 octets/],
     [`/${'%e3%81%82'.repeat(400)}`, /longer than 1024 octets/],
@@ -202,13 +202,13 @@ test('what no key of ours can be gets an etcd error', async () => {
   }
 });
 
-test('a path that climbs out of the keys is no key', async () => {
+test('A path with .. beyond the keys is not a key', async () => {
   assert.equal((await ask('PUT', '/../../../etc/passwd', 'value=1')).status, 404);
   assert.equal((await ask('PUT', '/%2e%2e/%2e%2e/x', 'value=1')).status, 404);
   assert.equal((await ask('PUT', '/a/./b//../c/', 'value=1')).reply.node?.key, '/a/c');
 });
 
-test('a body that is no form is refused, not taken for an empty value', async () => {
+test('A body that is not a form is refused and not taken for an empty value', async () => {
   for (const type of ['application/json', 'multipart/form-data; boundary=x', 'text/plain']) {
     const { status, reply } = await ask('PUT', '/form', '{"value":1}', { 'content-type': type });
     assert.deepEqual([status, reply.errorCode], [400, 210], type);
@@ -217,7 +217,7 @@ test('a body that is no form is refused, not taken for an empty value', async ()
   assert.equal((await ask('PUT', '/form', 'value=1', { 'content-type': charset })).status, 201);
 });
 
-test('a store that fails gives an etcd error, not an exception', async () => {
+test('A failing store results in an etcd error', async () => {
   const codes = { unavailable: [503, 300], denied: [500, 300], invalid: [400, 209] } as const;
   for (const [code, [status, errorCode]] of Object.entries(codes)) {
     const fail = async (): Promise<never> => {

@@ -13,7 +13,7 @@ import { until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 
-test('a body of 2 MB is 413 with an etcd error, with and without a length', async () => {
+test('A body of 2 MB gets 413 with an etcd error, with and without Content-Length', async () => {
   const server = await startHttp();
   try {
     const body = `value=${'x'.repeat(2 * MIB)}`;
@@ -33,7 +33,7 @@ test('a body of 2 MB is 413 with an etcd error, with and without a length', asyn
   }
 });
 
-test('a body of 200 MB is cut off early and never collected', { timeout: 60_000 }, async () => {
+test('A body of 200 MB is cut off early and never buffered', { timeout: 60_000 }, async () => {
   const server = await startHttp();
   try {
     const before = process.memoryUsage().rss;
@@ -69,7 +69,7 @@ async function sendChunks(port: number, mib: number): Promise<{ reply: string; s
   return { reply, sentMib };
 }
 
-test('"Expect: 100-continue" with a body too large gets 413 before the body', async () => {
+test('"Expect: 100-continue" with a too large body gets 413 before the body', async () => {
   const server = await startHttp();
   try {
     const reply = await raw(
@@ -100,7 +100,7 @@ async function raw(port: number, octets: string): Promise<string> {
   return reply;
 }
 
-test('headers over 16 KB are 431, garbage is 400, and the server goes on', async () => {
+test('Headers over 16 KB get 431, garbage gets 400, and the server continues', async () => {
   const server = await startHttp();
   try {
     const large = `GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`;
@@ -118,7 +118,7 @@ test('headers over 16 KB are 431, garbage is 400, and the server goes on', async
   }
 });
 
-test('who sends slowly is cut: nothing, half a head, half a body', {
+test('The server closes the connection of a client that sends nothing, half a head or half a body', {
   timeout: 30_000,
 }, async () => {
   const server = await startHttp({ limits: { requestTimeoutMs: 500 } });
@@ -144,7 +144,9 @@ function drip(port: number, start: string): Socket {
   return socket;
 }
 
-test('who does not read the reply is cut', { timeout: 30_000 }, async () => {
+test('The server closes the connection of a client that does not read the reply', {
+  timeout: 30_000,
+}, async () => {
   const server = await startHttp({ limits: { slowReaderMs: 300 } });
   const socket = connect(server.port, '127.0.0.1');
   try {
@@ -168,7 +170,7 @@ test('who does not read the reply is cut', { timeout: 30_000 }, async () => {
   }
 });
 
-test('more waiting requests than there are places get 503, and places come free', async () => {
+test('Waiting requests beyond the permits get 503, and permits become free again', async () => {
   const server = await startHttp({ limits: { maxWaiting: 50 } });
   try {
     const path = `${server.url}/v2/keys/w?wait=true`;
@@ -188,7 +190,7 @@ test('more waiting requests than there are places get 503, and places come free'
   }
 });
 
-test('long listings beyond their places get 503, short ones do not, and places come free', async () => {
+test('Long listings beyond their permits get 503, short ones do not, and permits become free again', async () => {
   const server = await startHttp({ limits: { maxLongListings: 2 } });
   const [url, list] = [server.url, '/v2/keys/large?recursive=true'];
   try {
@@ -215,7 +217,7 @@ test('long listings beyond their places get 503, short ones do not, and places c
   }
 });
 
-test('300 requests that wait all hear of the change', { timeout: 30_000 }, async () => {
+test('All of 300 waiting requests get the change', { timeout: 30_000 }, async () => {
   const server = await startHttp();
   try {
     const path = '/v2/keys/w?wait=true&waitIndex=1';
@@ -231,7 +233,9 @@ test('300 requests that wait all hear of the change', { timeout: 30_000 }, async
   }
 });
 
-test('who reads slowly but steadily gets all of a large listing', { timeout: 30_000 }, async () => {
+test('A client that reads slowly but steadily gets a whole large listing', {
+  timeout: 30_000,
+}, async () => {
   const server = await startHttp({ limits: { slowReaderMs: 400 } });
   try {
     const value = Buffer.alloc(MIB, 'x');
@@ -272,7 +276,7 @@ test('close ends waiting requests, streams and idle connections soon', async () 
   await assert.rejects(send(server.url, { path: '/livez' }));
 });
 
-test('a failure to accept connections is told of, and survived', async (t) => {
+test('The server reports a failure to accept connections and continues', async (t) => {
   const listening = t.mock.method(Server.prototype, 'listen');
   const told: Error[] = [];
   const server = await startHttp({ onListenerError: (error) => told.push(error) });
@@ -287,7 +291,7 @@ test('a failure to accept connections is told of, and survived', async (t) => {
   }
 });
 
-test('a taken port is a rejection with its code', async () => {
+test('listen rejects with the system’s code when the port is in use', async () => {
   const server = await startHttp();
   const store = createMemoryStore();
   const second = new HttpListener({ store, readiness: () => [], version: '0' });
@@ -300,7 +304,7 @@ test('a taken port is a rejection with its code', async () => {
   }
 });
 
-test('every request is told to the log hook, once', async () => {
+test('The log hook gets every request once', async () => {
   const lines: string[] = [];
   const server = await startHttp({
     onRequest: ({ method, path, status, client }) =>

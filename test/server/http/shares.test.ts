@@ -36,7 +36,7 @@ async function whileOpen(sockets: readonly Socket[], body: () => Promise<void>):
 const stranger = (share: string) => ({ share, isTrusted: async () => false });
 const friend = (share: string) => ({ share, isTrusted: async () => true });
 
-test('a client has its share of places, strangers have three quarters, and who is trusted all', async () => {
+test('A client can hold its share of the permits, strangers three quarters, and a trusted client all', async () => {
   const places = shares(8, 2);
   const left = [await places.acquire(stranger('a')), await places.acquire(stranger('a'))];
   assert.equal(await places.acquire(stranger('a')), undefined, 'a has its share');
@@ -52,7 +52,7 @@ test('a client has its share of places, strangers have three quarters, and who i
   assert.equal(await places.acquire(stranger('d')), undefined, 'to leave twice frees one place');
 });
 
-test('who waits for a place has the next that comes free for it, in order, or none in time', async () => {
+test('A request that waits for a permit gets the next free one in order, or fails in time', async () => {
   const places = shares(8, 1);
   const leave = await places.acquire(stranger('a'));
   const [second, third] = [places.acquire(stranger('a'), 5_000), places.acquire(stranger('a'), 50)];
@@ -66,7 +66,7 @@ test('who waits for a place has the next that comes free for it, in order, or no
   assert.ok(await places.acquire(stranger('a')));
 });
 
-test('addresses of which a host has many as it likes are one client', () => {
+test('Addresses of one IPv6 network count as one client', () => {
   assert.equal(shareOf('127.0.0.1'), shareOf('127.1.2.3'));
   assert.equal(shareOf('127.0.0.1'), shareOf('::1'));
   assert.equal(shareOf('2001:db8::1'), shareOf('2001:db8::ffff:1'));
@@ -74,7 +74,7 @@ test('addresses of which a host has many as it likes are one client', () => {
   assert.notEqual(shareOf('10.0.0.1'), shareOf('10.0.0.2'));
 });
 
-test('a client that waits in every place of its share leaves the others theirs', async () => {
+test('A client that uses up its share leaves the other clients theirs', async () => {
   const server = await startHttp({ ...STRICT, limits: { maxWaitingPerClient: 3 } });
   const wait = '/v2/keys/w?wait=true';
   const open = async (path: string) => {
@@ -108,7 +108,7 @@ test('a client that waits in every place of its share leaves the others theirs',
   }
 });
 
-test('snapshots that are not read take places, also when the kernel has taken all of them', async () => {
+test('Snapshots that a client does not read hold permits, also when the kernel has buffered them', async () => {
   const limits = { maxLongRepliesPerClient: 2, slowReaderMs: 60_000 };
   const server = await startHttp({ ...STRICT, limits });
   const all = '/v1/store/snapshot?prefix=/';
@@ -145,7 +145,7 @@ test('snapshots that are not read take places, also when the kernel has taken al
   }
 });
 
-test('short snapshots of one client at once wait for each other, unnoticed', async () => {
+test('Concurrent short snapshots of one client wait for each other and all succeed', async () => {
   const server = await startHttp({ ...STRICT, limits: { maxLongRepliesPerClient: 1 } });
   try {
     await server.store.put('/small/1', Buffer.from('x'));
@@ -157,7 +157,7 @@ test('short snapshots of one client at once wait for each other, unnoticed', asy
   }
 });
 
-test('a connection that asks for long replies one after the other has one place', async () => {
+test('A connection with several requests for long replies holds one permit', async () => {
   const server = await startHttp({ ...STRICT, limits: { maxLongRepliesPerClient: 1 } });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   try {
@@ -181,7 +181,7 @@ test('a connection that asks for long replies one after the other has one place'
   }
 });
 
-test('connections beyond the share of an address are told so, unless they ask for health or have the token', async () => {
+test('Connections beyond an address’s share get an error, except for health checks and with the token', async () => {
   const limits = { maxConnectionsPerClient: 5 };
   const server = await startHttp({ ...STRICT, limits });
   const ask = (path: string, headers = {}) => send(server.url, { path, headers });
@@ -205,7 +205,7 @@ test('connections beyond the share of an address are told so, unless they ask fo
   }
 });
 
-test('a connection between two requests gives way to a new one of the same client', async () => {
+test('An idle connection is closed for a new one of the same client', async () => {
   const server = await startHttp({ ...STRICT, limits: { maxConnectionsPerClient: 2 } });
   try {
     const [idle, silent] = await openSockets(server, 2);
@@ -225,7 +225,7 @@ test('a connection between two requests gives way to a new one of the same clien
   }
 });
 
-test('/livez answers under any number of silent connections, and none of them stays for long', {
+test('/livez answers during any number of silent connections, which are closed soon', {
   timeout: 60_000,
 }, async () => {
   const limits = { maxConnections: 20, maxSurplus: 10 };
@@ -247,7 +247,7 @@ test('/livez answers under any number of silent connections, and none of them st
   }
 });
 
-test('a connection with too many requests at once is closed', async () => {
+test('A connection with too many requests at once is closed', async () => {
   const server = await startHttp({ ...STRICT, limits: { maxPipelined: 8 } });
   const sockets = await openSockets(server, 2);
   const [many, few] = sockets;

@@ -24,7 +24,7 @@ function put(key: string, octets: number): Change {
   return { kind: 'put', entry, previous: undefined };
 }
 
-test('a text is made once for all who want it at the time, and is not kept for long', async () => {
+test('A text is encoded once for all concurrent readers and not kept for long', async () => {
   let made = 0;
   const texts = new TextCache<Buffer>((text) => text.length);
   const change = put('/a', 10);
@@ -35,7 +35,7 @@ test('a text is made once for all who want it at the time, and is not kept for l
   assert.equal(of().toString(), '2', 'what a lease has left is part of it');
 });
 
-test('texts are kept up to a bound', () => {
+test('Cached texts are limited in size', () => {
   const texts = new TextCache<Buffer>((text) => text.length);
   const changes = Array.from({ length: 20 }, (_, n) => put(`/${n}`, 1));
   let made = 0;
@@ -50,7 +50,7 @@ test('texts are kept up to a bound', () => {
   assert.equal(made, 21);
 });
 
-test('the lines of a batch are the same Buffers for all, and a large change for all prefixes', () => {
+test('All streams share the Buffers of a batch, and all prefixes share those of a large change', () => {
   const texts = new ChangeTexts();
   const small = { revision: 1, changes: [put('/a/1', 10), put('/a/2', 10)] };
   assert.equal([...texts.linesOf(small)][0]?.[0], [...texts.linesOf(small)][0]?.[0]);
@@ -75,7 +75,7 @@ test('the lines of a batch are the same Buffers for all, and a large change for 
   );
 });
 
-test('what many wait for counts once, and the one that waits longest is cut', () => {
+test('A Buffer that many streams wait for counts once, and the stream that waits longest is cut off', () => {
   const cut: string[] = [];
   const outbox = createOutbox(100);
   const add = (name: string, ...buffers: Buffer[]) => outbox.add(buffers, () => cut.push(name));
@@ -113,7 +113,7 @@ const WATCHES = [
   '/v1/store/watch?prefix=/&from=1',
 ];
 
-test('one PUT of 1 MB is soon done with 300 streams that do not read, and all are told', {
+test('A PUT of 1 MB is fast with 300 streams that do not read, and all of them get it', {
   timeout: 120_000,
 }, async () => {
   const server = await startHttp();
@@ -142,7 +142,7 @@ test('one PUT of 1 MB is soon done with 300 streams that do not read, and all ar
   }
 });
 
-test('when much waits for streams that do not read they are cut, and others go on', {
+test('Streams that do not read are cut off when too much waits for them, and others continue', {
   timeout: 60_000,
 }, async () => {
   const server = await startHttp({ limits: { maxUnreadOctets: 4 * MIB, slowReaderMs: 60_000 } });

@@ -40,7 +40,7 @@ async function revision(): Promise<number> {
   return (await server.store.get('/')).revision;
 }
 
-test('a wait ends with the next change at the key, and with no other', async () => {
+test('A wait ends with the next change of its key and with no other', async () => {
   const response = await head(`${server.url}/v2/keys/n/a?wait=true`);
   assert.equal(response.headers['x-etcd-index'], String(await revision()));
   await server.store.put('/n/other', value);
@@ -58,7 +58,7 @@ test('a wait ends with the next change at the key, and with no other', async () 
   });
 });
 
-test('a recursive wait hears everything below, except what is hidden', async () => {
+test('A recursive wait gets every change below its key except hidden ones', async () => {
   const from = (await revision()) + 1;
   await server.store.put('/r/_hidden/x', value);
   await server.store.put('/r2/x', value);
@@ -67,7 +67,7 @@ test('a recursive wait hears everything below, except what is hidden', async () 
   assert.equal(event.node?.key, '/r/deep/er');
 });
 
-test('an index in the future is waited for', async () => {
+test('A wait for a future index waits for it', async () => {
   const now = await revision();
   const waiting = wait(`/future?wait=true&waitIndex=${now + 2}`);
   await server.store.put('/future', value);
@@ -75,7 +75,7 @@ test('an index in the future is waited for', async () => {
   assert.equal((await waiting).event.node?.value, 'second');
 });
 
-test('following from index to index misses nothing', async () => {
+test('Waits from index to index miss no change', async () => {
   const from = (await revision()) + 1;
   const writes = (async () => {
     for (let n = 0; n < 50; n++) await server.store.put(`/follow/${n % 7}`, Buffer.from(String(n)));
@@ -93,7 +93,7 @@ test('following from index to index misses nothing', async () => {
   );
 });
 
-test('a forgotten index is 401, as etcd says it', async () => {
+test('A wait for a compacted index gets etcd’s error 401', async () => {
   await server.store.put('/old', value);
   const old = await revision();
   for (let n = 0; n < 2100; n++) await server.store.put('/filler', value);
@@ -101,7 +101,7 @@ test('a forgotten index is 401, as etcd says it', async () => {
   assert.deepEqual([status, event.errorCode], [400, 401]);
 });
 
-test('a directory deleted at once is one event, also to who waits inside it', async () => {
+test('A deleted directory is one event, also for a wait inside it', async () => {
   for (const key of ['/dir/a', '/dir/b/c', '/dir/b/d']) await server.store.put(key, value);
   await server.store.deleteTree('/dir/');
   const at = await revision();
@@ -116,7 +116,7 @@ test('a directory deleted at once is one event, also to who waits inside it', as
   }
 });
 
-test('who follows is told to list again when one index changed more than one event can say', async () => {
+test('A follower gets an error that makes it list again when one index has more changes than one event can hold', async () => {
   const store = createMemoryStore();
   const first = '/many/a/1';
   const second = '/many/b/1';
@@ -143,7 +143,7 @@ test('who follows is told to list again when one index changed more than one eve
   await other.stop();
 });
 
-test('a stream carries every change in its own line', async () => {
+test('A stream has every change on its own line', async () => {
   const response = await head(`${server.url}/v2/keys/st?wait=true&recursive=true&stream=true`);
   const seen: string[] = [];
   const reading = (async () => {

@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import fc from 'fast-check';
 import { Deadlines } from '../../../src/store/embedded/deadlines.ts';
 
-it('gives the due keys by deadline, whatever was set, renewed and deleted before', () => {
+it('Due keys come in the order of their deadlines after any sets, renewals and deletes', () => {
   const step = fc.record({
     key: fc.integer({ min: 0, max: 30 }).map((i) => `/${i}`),
     deadlineMs: fc.option(fc.integer({ min: 0, max: 100 }), { nil: undefined, freq: 4 }),

@@ -12,8 +12,8 @@ import { FakeClock } from '../../support/fakeClock.ts';
 
 const life = (deadlineMs: number) => ({ ttlSeconds: 9, deadlineMs });
 
-describe('leases that a transaction changes', () => {
-  it('stay as they were when nothing of it was kept', () => {
+describe('leases in a transaction', () => {
+  it('A transaction that is rolled back leaves the leases unchanged', () => {
     const leases = open([7, 8]);
     const seven = leases.all.get(7);
     leases.set(7, life(2000));
@@ -28,7 +28,7 @@ describe('leases that a transaction changes', () => {
     assert.deepEqual([...leases.all.keys()], [7, 8]);
   });
 
-  it('are changed when it was', () => {
+  it('A transaction that commits changes the leases', () => {
     const leases = open([7, 8]);
     leases.set(7, life(2000));
     leases.set(9, life(2000));
@@ -41,12 +41,12 @@ describe('leases that a transaction changes', () => {
   });
 });
 
-it('thousands of leases are read from the table', () => {
+it('The lease table loads thousands of leases', () => {
   const ids = Array.from({ length: 2500 }, (_, i) => 10_000 + i);
   assert.deepEqual([...open(ids).all.keys()], ids);
 });
 
-it('only ids that could be given name a lease', () => {
+it('Only possible ids name a lease', () => {
   assert.equal(parseLeaseId('281474976710655'), 281_474_976_710_655);
   for (const text of [
     '',

@@ -105,8 +105,8 @@ async function readAmong(store: LeaseStore, among: readonly Step[]): Promise<voi
 }
 
 for (const [name, withStore] of Object.entries(STORES)) {
-  describe(`a snapshot of the ${name} store`, () => {
-    it('shows one revision in pages of 256 KiB, whatever is written between two of them', async () => {
+  describe(`${name} snapshots`, () => {
+    it(`A snapshot of a ${name} store shows one revision in pages of 256 KiB, whatever is written meanwhile`, async () => {
       await withStore((store) =>
         fc.assert(
           fc
@@ -117,7 +117,7 @@ for (const [name, withStore] of Object.entries(STORES)) {
       );
     });
 
-    it('shows a key whose time runs out while it is read, and its deletion comes by the watch', async () => {
+    it(`A snapshot of a ${name} store shows a key that expires meanwhile, and the watch delivers its deletion`, async () => {
       await withStore(async (store) => {
         for (let n = 0; n < 6; n++) await store.put(keyOf(n), Buffer.alloc(LARGE));
         await store.put(keyOf(7), Buffer.from('brief'), { ttlSeconds: 1 });
@@ -137,7 +137,7 @@ for (const [name, withStore] of Object.entries(STORES)) {
       });
     });
 
-    it('ends with "compacted" when more was changed than the history holds', async () => {
+    it(`A snapshot of a ${name} store ends with compacted when more changes than the history holds`, async () => {
       const history = { changes: 20, octets: 32 * 1024 * KIB };
       await withStore(
         async (store) => {
@@ -158,7 +158,7 @@ for (const [name, withStore] of Object.entries(STORES)) {
   });
 }
 
-it('a reader that stays away does not make the file grow', { timeout: 120_000 }, async () => {
+it('A stalled reader of a snapshot does not make the file grow', { timeout: 120_000 }, async () => {
   await withTempDir(async (dir) => {
     const sizes: number[] = [];
     for (const [n, isRead] of [false, true].entries()) {

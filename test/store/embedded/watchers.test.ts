@@ -30,12 +30,12 @@ async function taken(batches: readonly WatchBatch[]): Promise<number[]> {
   return revisions;
 }
 
-it('a watcher takes one revision of any size, with others before and behind it', async () => {
+it('A watcher accepts one revision of any size between others', async () => {
   assert.deepEqual(await taken([batch(1, 100_000)]), [1]);
   assert.deepEqual(await taken([batch(1, 4), batch(2, 5_000), batch(3, 6)]), [1, 2, 3]);
 });
 
-it('a watcher is cut when more than its bounds waits besides the largest', async () => {
+it('A watcher is cut off when more than its limits waits besides the largest batch', async () => {
   await assert.rejects(taken([batch(1, 4), batch(2, 5_000), batch(3, 7)]), { code: 'compacted' });
   await assert.rejects(taken([batch(1, 300), batch(2, 300)]), { code: 'compacted' });
 });
