@@ -1,6 +1,6 @@
 /**
- * The real programs that the tests run against, and the Debian packages they come from. As root they are installed;
- * otherwise the exact command is printed.
+ * The real programs that the tests run against, and the Debian packages that have them. As root they are installed, after
+ * a line that says which; SORADNS_TEST_NO_INSTALL=1, or not being root, prints the command instead.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,33 +36,43 @@ const COMPONENTS = {
   ...(process.getuid?.() === 0 && AS_ROOT),
 };
 
-/** Makes every component available; prints why and gives false if it cannot. */
-export function provideComponents() {
-  const missing = missingCommands();
+/**
+ * Makes every component available; returns whether all are. `env` has the PATH in which they are looked for.
+ * `policyFile` is the file by which Debian asks whether to start a service that it installs.
+ */
+export function provideComponents({
+  env = process.env,
+  isRoot = process.getuid?.() === 0,
+  policyFile = '/usr/sbin/policy-rc.d',
+  print = console.error,
+} = {}) {
+  const missing = missingCommands(env);
   if (missing.length === 0) return true;
   const packages = [...new Set(missing.flatMap((command) => COMPONENTS[command].split(' ')))];
   const install = ['install', '-y', '--no-install-recommends', ...packages];
-  console.error(`missing: ${missing.join(', ')}`);
-  if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
-    console.error(
-      `run this, then again:\n  sudo apt-get update && sudo apt-get ${install.join(' ')}`,
-    );
+  const command = `apt-get update && apt-get ${install.join(' ')}`;
+  print(`The tests need commands that this machine lacks: ${missing.join(', ')}`);
+  if (!isRoot || env.SORADNS_TEST_NO_INSTALL === '1' || !isInstalled('apt-get', env)) {
+    print(`Install them, then run the tests again:\n  sudo sh -c '${command}'`);
     return false;
   }
-  if (!withoutServices(() => aptGet(['update']) && aptGet(install))) return false;
-  // Newer Debians have Docker's command line apart.
-  if (missingCommands().includes('docker')) aptGet(['install', '-y', 'docker-cli']);
-  const still = missingCommands();
-  if (still.length > 0) console.error(`still missing: ${still.join(', ')}`);
+  print(`Installing these Debian packages: ${packages.join(' ')}`);
+  print('(SORADNS_TEST_NO_INSTALL=1 prints the command instead.)');
+  const aptGet = (args) => runAptGet(args, env, print);
+  if (!withoutServices(policyFile, () => aptGet(['update']) && aptGet(install))) return false;
+  // Newer Debians have Docker's command line in a package of its own.
+  if (missingCommands(env).includes('docker')) aptGet(['install', '-y', 'docker-cli']);
+  const still = missingCommands(env);
+  if (still.length > 0) print(`still missing: ${still.join(', ')}`);
   return still.length === 0;
 }
 
-function missingCommands() {
-  return Object.keys(COMPONENTS).filter((command) => !isInstalled(command));
+function missingCommands(env) {
+  return Object.keys(COMPONENTS).filter((command) => !isInstalled(command, env));
 }
 
-function isInstalled(command) {
-  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+function isInstalled(command, { PATH = '' }) {
+  return PATH.split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, command), constants.X_OK);
       return true;
@@ -72,25 +82,24 @@ function isInstalled(command) {
   });
 }
 
-/** Debian starts the services it installs unless policy-rc.d says no; the tests start their own on free ports. */
-function withoutServices(install) {
-  const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+/** Debian starts the services that it installs unless policy-rc.d forbids it; the tests start their own on free ports. */
+function withoutServices(policyFile, install) {
+  const isOurs = !existsSync(policyFile);
+  if (isOurs) writeFileSync(policyFile, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {
     return install();
   } finally {
-    if (ours) rmSync(policy, { force: true });
+    if (isOurs) rmSync(policyFile, { force: true });
   }
 }
 
-function aptGet(args) {
-  console.error(`apt-get ${args.join(' ')}`);
+function runAptGet(args, env, print) {
+  print(`apt-get ${args.join(' ')}`);
   const { status, stdout, stderr } = spawnSync('apt-get', ['-q', ...args], {
     encoding: 'utf8',
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  if (status !== 0) console.error(`${stdout}${stderr}\napt-get ${args[0]} failed (${status})`);
+  if (status !== 0) print(`${stdout}${stderr}\napt-get ${args[0]} failed (${status})`);
   return status === 0;
 }
