@@ -1,11 +1,11 @@
 /**
- * Header policy: what becomes of a packet before anybody knows what its name means. Pure, and the only place that
- * decides it, so every transport treats packets alike (RFC 8906 lists the treatments that break the DNS).
+ * Header policy: whether a packet is dropped, rejected or a query to answer, before its name means anything. All
+ * transports use it, so they treat packets alike (RFC 8906 lists the treatments that break the DNS).
  *
- * The checks run from the outside in: is it worth a reply, do we speak its opcode, are its counts a query's, is its
- * question one, is its OPT one. We are strict about what follows the question, octets after the last record included:
- * no resolver sends such queries. Records in the additional section other than OPT and TSIG are stepped over, and so are
- * EDNS options and flags we do not know, as RFC 6891 §6.1.2 and §6.1.4 demand.
+ * The checks run from the outside in: does the packet deserve a reply, is the opcode QUERY, are the counts those of a
+ * query, are the question and OPT well-formed. They are strict about what follows the question, even about octets after
+ * the last RR, since no resolver sends such queries. RRs other than OPT and TSIG in the additional section are skipped,
+ * and so are unknown EDNS options and flags, as RFC 6891 §6.1.2 and §6.1.4 demand.
  */
 import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
@@ -18,9 +18,9 @@ import { replyLimit } from './truncate.ts';
 import { Flag, HEADER_OCTETS, opcodeOf } from './wire.ts';
 
 export type AcceptOutcome =
-  /** No reply: one would reach nobody (`source-port`), be guessed (`short`), or start a loop (`response`). */
+  /** No reply: it would reach no client (`source-port`), echo a guess (`short`), or start a loop (`response`). */
   | { readonly kind: 'drop'; readonly reason: 'source-port' | 'short' | 'response' }
-  /** The reply is complete; `reason` is for people. */
+  /** `reply` is a complete message; `reason` is for logs. */
   | {
       readonly kind: 'reject';
       readonly rcode: number;
@@ -33,7 +33,7 @@ const OPCODE_QUERY = 0;
 /** OPT and a signature. */
 const MAX_ADDITIONAL = 2;
 
-/** What to do with a packet from a client's `sourcePort`. Never throws. */
+/** Never throws. `sourcePort` is the client's. */
 export function accept(packet: Uint8Array, sourcePort: number): AcceptOutcome {
   if (sourcePort === 0) return { kind: 'drop', reason: 'source-port' };
   if (packet.length < HEADER_OCTETS) return { kind: 'drop', reason: 'short' };
@@ -58,7 +58,7 @@ function acceptQuery(cursor: Cursor, id: number, flags: number): AcceptOutcome {
   if (additional.fault !== undefined) return reject(query, Rcode.FORMERR, additional.fault);
   if (additional.edns !== undefined && additional.edns.version > 0)
     return reject(query, Rcode.BADVERS, 'EDNS version');
-  if (!additional.hasSoundOptions) return reject(query, Rcode.FORMERR, 'malformed options');
+  if (!additional.hasValidOptions) return reject(query, Rcode.FORMERR, 'malformed options');
   if (additional.tsig !== undefined)
     return reject(query, Rcode.NOTAUTH, 'unknown key', additional.tsig);
   if (question.qtype === Type.OPT) return reject(query, Rcode.FORMERR, 'qtype');
@@ -75,17 +75,17 @@ function queryOf(id: number, flags: number, question: Question, edns: Edns | und
   };
 }
 
-/** What the additional section holds. After a fault `edns` is still there if a reply may carry OPT. */
+/** What the additional section contains. After a fault `edns` is still set if the reply may carry OPT. */
 interface Additional {
   readonly edns: Edns | undefined;
-  readonly hasSoundOptions: boolean;
-  /** What a reply to a signed query has. */
+  readonly hasValidOptions: boolean;
+  /** The TSIG record of the reply to a signed query. */
   readonly tsig?: Rr;
   readonly fault?: string;
 }
 
-const WRONG_COUNTS: Additional = { edns: undefined, hasSoundOptions: true, fault: 'record counts' };
-const NOTHING: Additional = { edns: undefined, hasSoundOptions: true };
+const WRONG_COUNTS: Additional = { edns: undefined, hasValidOptions: true, fault: 'record counts' };
+const NOTHING: Additional = { edns: undefined, hasValidOptions: true };
 
 function readAdditional(cursor: Cursor, count: number): Additional {
   let found = NOTHING;
@@ -106,10 +106,10 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     // RFC 6891 §6.1.1 and §6.1.2
     if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
     if (owner.length > 0) return { ...NOTHING, fault: 'OPT not at the root' };
-    const hasSoundOptions = areWellFormedOptions(cursor.octets, start, cursor.at);
+    const hasValidOptions = areWellFormedOptions(cursor.octets, start, cursor.at);
     const path = readPathOption(cursor.octets, start, cursor.at);
     const edns = ednsOf(classField, ttlField);
-    found = { ...found, edns: path === undefined ? edns : { ...edns, path }, hasSoundOptions };
+    found = { ...found, edns: path === undefined ? edns : { ...edns, path }, hasValidOptions };
   }
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }
@@ -132,26 +132,17 @@ function reject(query: Query, rcode: number, reason: string, tsig?: Rr): AcceptO
   return { kind: 'reject', rcode, reply, reason };
 }
 
-/**
- * Transaction signatures (RFC 8945) as far as a server without keys needs them: a signed query is refused with BADKEY, since
- * an unsigned answer would look like one to its client.
- */
-
 const BADKEY = 17;
 
 /** Time signed and fudge. */
 const TIME_OCTETS = 8;
 
 /**
- * The record that answers a query's TSIG by an unknown key (RFC 8945 §5.2.1, §5.3.2): that query's own, unsigned, with the
- * error. `start` to `end` is the query's rdata. `undefined` where that is malformed.
+ * The TSIG record of the reply to a signed query (RFC 8945 §5.2.1, §5.3.2): the query's own, unsigned, with BADKEY, since
+ * this server has no keys and an unsigned answer would look forged to the client. `start` to `end` is the rdata in the
+ * query; `undefined` if it is malformed.
  */
-export function badKey(
-  owner: Name,
-  packet: Uint8Array,
-  start: number,
-  end: number,
-): Rr | undefined {
+function badKey(owner: Name, packet: Uint8Array, start: number, end: number): Rr | undefined {
   const cursor = new Cursor(packet, start);
   cursor.end = end;
   const algorithm = cursor.uncompressedName();

@@ -1,6 +1,6 @@
 /**
- * IPv4 and IPv6 addresses between text, octets and reverse names. Whoever takes addresses from outside has checked them
- * before (`addressFamily`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
+ * IPv4 and IPv6 addresses as text, octets and reverse names, and addresses with ports. Callers check text from outside
+ * (`addressFamily`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
  */
 import { isSubdomainOf, type Name } from './name.ts';
 
@@ -51,7 +51,7 @@ function putGroup(octets: Uint8Array, index: number, group: number): void {
   octets[2 * index + 1] = group & 0xff;
 }
 
-/** The 16-bit groups of one side of `::`; only what ends the address may end in a dotted quad. */
+/** The 16-bit groups of one side of `::`; the last group of the address may be a dotted quad. */
 function groups(side: string, whole: string, isLast: boolean): number[] {
   if (side === '') return [];
   const parts = side.split(':');
@@ -65,7 +65,7 @@ function groups(side: string, whole: string, isLast: boolean): number[] {
   });
 }
 
-/** 4 or 6 for the text of an address, 0 for any other text. A host name is told apart without a throw. */
+/** 4 or 6 for the text of an address, 0 for any other text; never throws. */
 export function addressFamily(text: string): 0 | 4 | 6 {
   const family = text.includes(':') ? 6 : /^[0-9.]+$/.test(text) ? 4 : 0;
   if (family === 0) return 0;
@@ -77,7 +77,7 @@ export function addressFamily(text: string): 0 | 4 | 6 {
   }
 }
 
-/** An address in the one spelling that equal addresses share. */
+/** Equal addresses have the same text. */
 export interface CanonicalAddress {
   readonly family: 4 | 6;
   /** Dotted quad or RFC 5952's form. */
@@ -85,8 +85,8 @@ export interface CanonicalAddress {
 }
 
 /**
- * The address that a text stands for, `undefined` for any other text. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is
- * the IPv4 address in it, as in Go's `net.IP`: dual-stack sockets print IPv4 peers that way.
+ * The address in canonical form; `undefined` for text that is no address. An IPv4-mapped IPv6 address (RFC 4291
+ * §2.5.5.2), as dual-stack sockets print IPv4 peers, becomes the IPv4 address in it, as in Go's `net.IP`.
  */
 export function canonicalAddress(text: string): CanonicalAddress | undefined {
   const family = addressFamily(text);
@@ -139,8 +139,8 @@ function printGroups(parts: readonly number[]): string {
 }
 
 /**
- * The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5), an IPv4-mapped address counting as IPv4.
- * Throws RangeError on a bad address.
+ * The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5); that of the IPv4 address for an IPv4-mapped
+ * one. Throws RangeError on text that is no address.
  */
 export function reverseName(address: string): Name {
   const canonical = canonicalAddress(address);
@@ -151,12 +151,12 @@ export function reverseName(address: string): Name {
   return [...nibbles.map((nibble) => nibble.toString(16)), ...REVERSE_IPV6];
 }
 
-/** Whether a name is that of an address or of a network. */
+/** Whether the name is in the reverse zones of addresses and networks. */
 export function isReverseName(name: Name): boolean {
   return isSubdomainOf(name, REVERSE_IPV4) || isSubdomainOf(name, REVERSE_IPV6);
 }
 
-/** Whether a name is one that `reverseName` gives: of a whole address, not of a network. */
+/** Whether the name is the reverse name of an address, not of a network. */
 export function isReverseOfAddress(name: Name): boolean {
   return (
     (name.length === 6 && isSubdomainOf(name, REVERSE_IPV4)) ||
@@ -168,7 +168,7 @@ function notAnAddress(text: string): RangeError {
   return new RangeError(`not an IP address: ${JSON.stringify(text)}`);
 }
 
-/** Writes a socket's peer address the way `Client.address` wants it: no zone index, IPv4-mapped IPv6 as plain IPv4. */
+/** A socket's peer address in the form of `DnsClient.address`: without a zone index, IPv4-mapped IPv6 as IPv4. */
 export function clientAddress(socketAddress: string): string {
   const zone = socketAddress.indexOf('%');
   const address = zone === -1 ? socketAddress : socketAddress.slice(0, zone);
@@ -181,15 +181,11 @@ function isMapped(address: string): boolean {
   return address.startsWith(MAPPED_PREFIX) && address.includes('.');
 }
 
-/**
- * Where a socket is, between text and value: the one form in which options, commands, listeners and upstreams give an
- * address with a port.
- */
-
+/** An address with a port, as options, commands, listeners and upstreams give it. */
 export interface SocketAddress {
-  /** An IP address without brackets, never a host name; a link-local IPv6 address may have its `%zone`. */
+  /** An IP address without brackets, never a host name; a link-local IPv6 address may have a `%zone`. */
   readonly address: string;
-  /** 0..65535; what 0 means is the reader's business. */
+  /** 0..65535; the user of the value decides what 0 means. */
   readonly port: number;
 }
 
@@ -197,8 +193,8 @@ export interface SocketAddress {
 export const DNS_PORT = 53;
 
 /**
- * From `192.0.2.1:53` or `[2001:db8::1]:53`; with a default port also from an address alone, in brackets or not.
- * `undefined` for anything else: host names are not looked up here.
+ * The address and port in `192.0.2.1:53` or `[2001:db8::1]:53`; with a default port also in an address alone, with or
+ * without brackets. `undefined` for any other text, host names included.
  */
 export function parseSocketAddress(text: string, defaultPort?: number): SocketAddress | undefined {
   const [, v6, v4, digits] = /^(?:\[([^\]]+)\]|([0-9.]+))(?::([0-9]{1,5}))?$/.exec(text) ?? [];
@@ -214,7 +210,7 @@ function isIpv6(text: string): boolean {
   return addressFamily(address) === 6;
 }
 
-/** `host:port` as a URL or a message writes it, an IPv6 address in brackets. */
+/** `address:port`, an IPv6 address in brackets. */
 export function printSocketAddress({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

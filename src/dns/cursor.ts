@@ -1,19 +1,19 @@
 /**
- * Reading a packet's octets from left to right, by `accept` and `decode`.
+ * Reads a packet's octets from left to right, for `accept` and `decode`.
  *
- * Failure is sticky: a read beyond `end` or a name that breaks a rule sets `failed` and gives zeros from then on, so a
- * parser reads straight through and looks once. The work that names may cost is bounded for the packet as a whole
- * (RFC 9267 §2: pointers that loop, climb or are shared a thousand times are how DNS parsers are stalled).
+ * Failure is sticky: a read beyond `end` or a name that breaks a rule sets `failed`, and all later reads give zeros. So a
+ * parser reads straight through and checks once. The work for names is bounded per packet, since pointers that loop, point
+ * forward or are shared a thousand times can stall a DNS parser (RFC 9267 §2).
  */
 import { type Label, MAX_LABEL_OCTETS, MAX_NAME_OCTETS, type Name, ROOT } from './name.ts';
 import { HEADER_OCTETS } from './wire.ts';
 
-/** A name is made of at most 127 labels, so more pointers than that never served to compress it. */
+/** A name has at most 127 labels, so more pointers cannot have come from compression. */
 const MAX_POINTERS = 127;
 
 /**
- * What all the names of one packet may cost, in copies of a label already read: a millisecond or two. Reading a label or
- * following a pointer counts as several. 64 KB full of records whose names all end in the same 30 labels stay below.
+ * The work for all names of one packet, in copies of a label that was read before: a millisecond or two. Reading a label
+ * or following a pointer counts as several. 64 KB full of RRs whose names all end in the same 30 labels stay below.
  */
 const WORK_BUDGET = 200_000;
 const READ_WORK = 4;
@@ -29,7 +29,7 @@ export class Cursor {
   #work = WORK_BUDGET;
   /** Octets of the name being read, without its final zero. */
   #nameOctets = 0;
-  /** What names that were pointed at before turned out to be, by offset. */
+  /** The names that earlier pointers led to, by offset. */
   #pointedAt: Map<number, Name> | undefined;
 
   constructor(octets: Uint8Array, at = 0) {
@@ -79,7 +79,7 @@ export class Cursor {
     return this.string(this.u8());
   }
 
-  /** A name as the octet string that it is without compression: a pointer may stand for 127 times as many octets. */
+  /** A name as its uncompressed octets; a pointer may stand for 127 times as many octets as it takes. */
   uncompressedName(): string {
     const name = this.name();
     this.#spend(READ_WORK * name.length);
@@ -106,7 +106,7 @@ export class Cursor {
     return this.failed ? ROOT : labels;
   }
 
-  /** The name that begins with `labels`, read from `start`, and goes on where the pointer at `pointer` leads. */
+  /** The name that begins with `labels`, read from `start`, and continues where the pointer at `pointer` leads. */
   #followed(labels: Label[], start: number, pointer: number): Name {
     const ownLabels = labels.length;
     const target = this.#target(pointer, start);
@@ -133,7 +133,7 @@ export class Cursor {
     return this.failed ? ROOT : labels;
   }
 
-  /** Reads labels from `at`, over as many pointers as it takes, to the root. */
+  /** Reads labels from `at` to the root, through any pointers. */
   #readSegments(at: number, labels: Label[]): void {
     let segment = at;
     for (let pointers = 1; !this.failed; pointers++) {
@@ -144,7 +144,7 @@ export class Cursor {
     }
   }
 
-  /** Where the pointer at `at` leads: always below the start of the segment that it ends, so every walk ends. */
+  /** Where the pointer at `at` leads: always before the start of the segment that it ends, so following it ends. */
   #target(at: number, segment: number): number {
     this.#spend(READ_WORK);
     const { octets } = this;
@@ -161,7 +161,7 @@ export class Cursor {
       const length = octets[at] as number;
       if (length === 0 || length >= POINTER) return at;
       this.#nameOctets += 1 + length;
-      // Longer than 63 are also the reserved label types 01 and 10 (RFC 6891 §5 retired the only one in use).
+      // Lengths above 63 include the reserved label types 01 and 10 (RFC 6891 §5 retired the only one in use).
       if (length > MAX_LABEL_OCTETS || this.#nameOctets >= MAX_NAME_OCTETS) break;
       const next = at + 1 + length;
       if (next > end) break;
@@ -188,7 +188,7 @@ export class Cursor {
   }
 }
 
-/** Octets as a string of the same char codes. Four at a time is the fastest for labels: half the time of one by one. */
+/** Octets as a string of the same char codes. Four at a time take half the time of one by one for labels. */
 function octetString(octets: Uint8Array, start: number, end: number): string {
   let text = '';
   let at = start;

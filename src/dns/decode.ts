@@ -1,9 +1,9 @@
 /**
- * Packets that others sent in reply, as values: the forwarder's and the CLI's way in. (Queries come in by `accept`.)
+ * Replies of other servers as values, for the forwarder and the commands. (`accept` reads queries.)
  *
- * Never throws, whatever the octets are: a packet that breaks a rule is `undefined` as a whole, so nobody acts on half a
- * message. Two kindnesses to real servers: octets after the last counted record are ignored, and a message with TC set
- * may end in the middle of a record, since some servers cut at the limit and all they want to say is "use TCP".
+ * Never throws, whatever the octets: a packet that breaks a rule is `undefined` as a whole, so no caller acts on half a
+ * message. Two exceptions for real servers: octets after the last counted RR are ignored, and a message with TC set may
+ * end in the middle of an RR, since some servers cut at the limit, and their message only means "use TCP".
  */
 import { Cursor } from './cursor.ts';
 import { areWellFormedOptions, ednsOf, extendedRcodeBits } from './edns.ts';
@@ -49,15 +49,15 @@ export function decodeMessage(packet: Uint8Array): Message | undefined {
   };
 }
 
-/** Reads `count` things, or as many as there are: what a lying count may cost is bounded by the packet's octets. */
-function readUpTo<T>(count: number, cursor: Cursor, read: (cursor: Cursor) => T): T[] {
-  const things: T[] = [];
+/** Reads `count` items, or as many as the packet has: its octets bound the cost of a false count. */
+function readUpTo<T>(count: number, cursor: Cursor, readOne: (cursor: Cursor) => T): T[] {
+  const read: T[] = [];
   for (let i = 0; i < count; i++) {
-    const thing = read(cursor);
+    const item = readOne(cursor);
     if (cursor.failed) break;
-    things.push(thing);
+    read.push(item);
   }
-  return things;
+  return read;
 }
 
 /** An entry of the question section (RFC 1035 §4.1.2). */

@@ -1,26 +1,29 @@
-/** The OPT pseudo-record (RFC 6891 §6.1): its fields, its options, and the one we send (with RFC 8914's error). */
+/**
+ * The OPT pseudo-record (RFC 6891 §6.1): its fields and options, and the one that this server sends, with RFC 8914's
+ * extended error and with the path of a question through soradns servers.
+ */
 import type { Edns, ExtendedError } from './message.ts';
 import { Type } from './rr.ts';
 import { MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
-/** What we say that we can receive, and by default the most that we send over UDP: never fragmented (RFC 9715 §3). */
+/** The size that this server announces, and by default the most that it sends over UDP: never fragmented (RFC 9715 §3). */
 export const UDP_SIZE = 1232;
 
-/** The most that an operator may have us send over UDP: what resolvers used before RFC 9715, in several fragments. */
+/** The largest UDP size that an option may set: the one that resolvers used before RFC 9715, in several fragments. */
 export const MAX_UDP_SIZE = 4096;
 
-/** Offset of the octet of an OPT record that has DO as its upper bit. */
+/** Offset in an OPT record of the octet whose highest bit is DO. */
 export const DO_OFFSET = 7;
 export const DO_IN_OCTET = 0x80;
 
 const EXTENDED_ERROR = 15;
 const DO = 0x8000;
 
-/** RFC 8914 §3 wants EXTRA-TEXT short; with this bound question, OPT and text always fit 512 octets. */
+/** RFC 8914 §3 wants EXTRA-TEXT short. With this bound the question, OPT and text always fit 512 octets. */
 const MAX_EXTRA_TEXT_OCTETS = 160;
 
-/** What an OPT record says in its CLASS and TTL fields. */
+/** The content of an OPT record's CLASS and TTL fields. */
 export function ednsOf(classField: number, ttlField: number): Edns {
   return {
     udpSize: classField,
@@ -29,7 +32,7 @@ export function ednsOf(classField: number, ttlField: number): Edns {
   };
 }
 
-/** The way that a question's options tell; `undefined` when they tell none. */
+/** The path in an OPT record's options; `undefined` without the path option. */
 export function readPathOption(
   octets: Uint8Array,
   start: number,
@@ -48,29 +51,29 @@ function u16(octets: Uint8Array, at: number): number {
   return ((octets[at] as number) << 8) | (octets[at + 1] as number);
 }
 
-/** The upper eight bits of a 12-bit RCODE, in their place, from an OPT record's TTL field. */
+/** The upper eight bits of a 12-bit RCODE, shifted into position, from an OPT record's TTL field. */
 export function extendedRcodeBits(ttlField: number): number {
   return (ttlField >>> 24) << 4;
 }
 
-/** Whether the octets from `start` to `end` are a list of options, each as long as it says (RFC 6891 §6.1.2). */
+/** Whether the options from `start` to `end` have lengths that add up (RFC 6891 §6.1.2). */
 export function areWellFormedOptions(octets: Uint8Array, start: number, end: number): boolean {
   let at = start;
   while (at + 4 <= end) at += 4 + u16(octets, at + 2);
   return at === end;
 }
 
-/** An OPT record to send: version 0, and of the flags only DO. */
+/** An OPT record to send, of version 0 and without flags other than DO. */
 export interface Opt {
   readonly udpSize: number;
   readonly dnssecOk: boolean;
   readonly rcode: number;
   readonly extendedError?: { readonly code: number; readonly text: Buffer } | undefined;
-  /** Of a question: the servers that it has passed; see `path.ts`. */
+  /** Of a query: the servers that the question has passed. */
   readonly path?: readonly ServerId[] | undefined;
 }
 
-/** The error with its text as UTF-8, cut between characters where it is too long. */
+/** The error with its text as UTF-8; text that is too long is cut between characters. */
 export function encodedError(error: ExtendedError): { code: number; text: Buffer } {
   const text = Buffer.from(error.text, 'utf8');
   let length = Math.min(text.length, MAX_EXTRA_TEXT_OCTETS);
@@ -113,25 +116,24 @@ export function writeOpt(writer: MessageWriter, opt: Opt): void {
 }
 
 /**
- * The way of a question through soradns servers that forward to each other, as an EDNS option of our own: each server adds
- * its id, and one that finds its own id knows that the question has come round.
- *
- * The option's code is from the range for local use (RFC 6891 §9); four octets at its start tell it from others' use of
- * that code. Servers that do not know it step over it (RFC 6891 §6.1.2).
+ * Identifies a soradns server in the path of a question: 8 octets as lower-case hexadecimal digits. Each server that
+ * forwards a question adds its id to the path, and one that finds its own id there has detected a loop.
  */
-
-/** Octets of an id as lower-case hexadecimal digits. */
 export type ServerId = string;
 
-export const PATH_OPTION = 65_083;
+/**
+ * The EDNS option that carries a path. Its code is from the range for local use (RFC 6891 §9), so its data begins with a
+ * mark that other uses of the code do not have. Servers that do not know the option skip it (§6.1.2).
+ */
+const PATH_OPTION = 65_083;
 
 const MARK = Buffer.from('sora');
 const ID_OCTETS = 8;
-/** A longer way is a loop through servers that do not look at the option, or forged. */
+/** A longer path is forged, or is from a loop through servers that ignore the option. */
 const MAX_IDS = 16;
 
-/** The ids that the option's data names; none for data of another kind. */
-export function decodePath(data: Uint8Array): readonly ServerId[] {
+/** The ids in the option's data; none if the data begins with another mark. */
+function decodePath(data: Uint8Array): readonly ServerId[] {
   const octets = Buffer.from(data.buffer, data.byteOffset, data.length);
   if (!octets.subarray(0, MARK.length).equals(MARK)) return [];
   const ids: ServerId[] = [];
@@ -142,11 +144,11 @@ export function decodePath(data: Uint8Array): readonly ServerId[] {
   return ids;
 }
 
-export function encodePath(path: readonly ServerId[]): Buffer {
+function encodePath(path: readonly ServerId[]): Buffer {
   return Buffer.concat([MARK, ...path.slice(-MAX_IDS).map((id) => Buffer.from(id, 'hex'))]);
 }
 
-/** An id that no other server has; `randomOctets` gives so many octets from a cryptographic source. */
+/** A random id, unique in practice; `randomOctets` gives `count` octets from a cryptographic source. */
 export function newServerId(randomOctets: (count: number) => Buffer): ServerId {
   return randomOctets(ID_OCTETS).toString('hex');
 }

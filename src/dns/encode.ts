@@ -1,6 +1,6 @@
 /**
- * Decided answers and questions as octets. Everything an encoder has to know about a client is in its query: what to
- * echo (id, question octet by octet, RD, CD, DO), whether to send OPT (only to those who sent one, RFC 6891 §7).
+ * Responses and queries as octets. All that the encoder knows of a client is its query: what to echo (id, question octet
+ * by octet, RD, CD, DO), and whether to send OPT (only in reply to OPT, RFC 6891 §7).
  */
 import { encodedError, encodedOptOctets, type Opt, UDP_SIZE, writeOpt } from './edns.ts';
 import type { Query, Question, Response } from './message.ts';
@@ -9,24 +9,24 @@ import { writeRr, writeSections } from './truncate.ts';
 import { Flag, HEADER_OCTETS } from './wire.ts';
 import { MessageWriter } from './writer.ts';
 
-/** Encoding is synchronous, so one buffer serves all messages; each is copied out when it is complete. */
+/** Encoding is synchronous, so all messages share one buffer; each is copied out when it is complete. */
 const writer = new MessageWriter();
 
 /**
- * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`); `truncate.ts` says what is left out,
- * and what `turn`, in [0, 1), is for. Throws RangeError on a response that no octets can stand for.
+ * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`). `truncate.ts` says what it leaves out,
+ * and what `rotation`, in [0, 1), does. Throws RangeError on a response that cannot be encoded.
  */
 export function encodeResponse(
   query: Query,
   response: Response,
   limitOctets: number,
-  turn = 0,
+  rotation = 0,
 ): Uint8Array {
   const opt = query.edns && replyOpt(query.edns.dnssecOk, response);
   writer.restart(HEADER_OCTETS);
   writeQuestion(query.question);
   const room = opt === undefined ? limitOctets : limitOctets - encodedOptOctets(opt);
-  const fitted = writeSections(writer, response, room, turn);
+  const fitted = writeSections(writer, response, room, rotation);
   if (opt !== undefined) writeOpt(writer, opt);
   if (response.tsig !== undefined) writeRr(writer, response.tsig);
   const flags =
@@ -53,14 +53,14 @@ function replyOpt(dnssecOk: boolean, { rcode, extendedError }: Response): Opt {
   };
 }
 
-/** Without OPT an rcode above 15 cannot be told, and its lower bits alone would say something else. */
+/** An rcode above 15 needs OPT for its upper bits; its lower bits alone mean another rcode. */
 function headerRcode(rcode: number, opt: Opt | undefined): number {
   return rcode > 0xf && opt === undefined ? Rcode.SERVFAIL : rcode;
 }
 
 const HEADER_ONLY: SectionCounts = { question: 0, answer: 0, authority: 0, additional: 0 };
 
-/** A reply of twelve octets, to a packet whose question cannot be echoed; `queryFlags` is its second 16-bit field. */
+/** A reply of a header alone, to a packet whose question cannot be echoed; `queryFlags` is its second 16-bit field. */
 export function encodeHeaderOnly(id: number, queryFlags: number, rcode: number): Uint8Array {
   const echoed = queryFlags & (OPCODE | Flag.RD | Flag.CD);
   writer.restart(HEADER_OCTETS);
@@ -70,7 +70,7 @@ export function encodeHeaderOnly(id: number, queryFlags: number, rcode: number):
 
 const OPCODE = 0x7800;
 
-/** A question to send to another server. */
+/** A query to another server. */
 export interface OutgoingQuery {
   readonly id: number;
   readonly question: Question;
@@ -79,7 +79,7 @@ export interface OutgoingQuery {
   readonly edns?: Pick<Opt, 'udpSize' | 'dnssecOk' | 'path'> | undefined;
 }
 
-/** The packet that asks the question. Throws RangeError on a name that is no valid one. */
+/** Throws RangeError on an invalid name. */
 export function encodeQuery(query: OutgoingQuery): Uint8Array {
   const { id, edns } = query;
   writer.restart(HEADER_OCTETS);
@@ -98,7 +98,7 @@ function writeQuestion({ qname, qtype, qclass }: Question): void {
   writer.endQuestion();
 }
 
-export interface SectionCounts {
+interface SectionCounts {
   readonly question: number;
   readonly answer: number;
   readonly authority: number;
@@ -106,7 +106,7 @@ export interface SectionCounts {
 }
 
 /** Writes the header in place, wherever the writer stands: counts and TC are known when the rest has been written. */
-export function writeHeader(
+function writeHeader(
   writer: MessageWriter,
   id: number,
   flags: number,

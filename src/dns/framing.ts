@@ -1,35 +1,35 @@
 /**
- * TCP's framing of DNS messages (RFC 1035 §4.2.2: two octets of length, then the message), taken apart. Pure: chunks
- * go in as the network cut them, messages come out one by one, so the caller decides how many it takes and when.
+ * The framing of DNS messages over TCP (RFC 1035 §4.2.2): two octets of length, then the message. `Reassembly` takes
+ * chunks as the network cut them and gives messages one by one, so the caller decides how many it takes and when.
  *
- * Memory follows what has arrived, never what was announced: a message inside one chunk is a view of it, and one that
- * spans chunks is gathered in a buffer that doubles as octets come in.
+ * Memory grows with the octets that arrived, never with an announced length: a message inside one chunk is a view of it,
+ * and one that spans chunks is gathered in a buffer that doubles as octets arrive.
  */
 import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from './wire.ts';
 
 export type Frame =
-  /** A whole message, without its length. A view that holds until the next call of `push` or `next`. */
+  /** A whole message without its length; a view that is valid until the next call of `push` or `next`. */
   | { readonly kind: 'message'; readonly message: Uint8Array }
-  /** Nothing whole is left; `pendingOctets` of the next message (its length's octets included) are there. */
+  /** No whole message is left; `pendingOctets` of the next one (its length included) have arrived. */
   | { readonly kind: 'incomplete'; readonly pendingOctets: number }
-  /** The announced length cannot be that of a DNS message; what follows has no meaning. */
+  /** The announced length is too short for a DNS message; the octets after it have no meaning. */
   | { readonly kind: 'malformed'; readonly length: number };
 
 const LENGTH_OCTETS = 2;
 const FIRST_GATHER_OCTETS = 512;
 const EMPTY = new Uint8Array(0);
 
-/** One direction of one connection. Call `next` until it says `incomplete` before the next `push`. */
+/** One direction of one connection. Call `next` until it gives `incomplete`, then `push` the next chunk. */
 export class Reassembly {
   #chunk: Uint8Array = EMPTY;
   #offset = 0;
-  /** The start of a message whose end is in a later chunk, its length's octets included. */
+  /** The start of a message that ends in a later chunk, its length included. */
   #gathered: Uint8Array = EMPTY;
   #gatheredOctets = 0;
 
   push(chunk: Uint8Array): void {
     if (this.#offset < this.#chunk.length)
-      throw new Error('pushed before the last chunk was used up');
+      throw new Error('push was called before next gave incomplete');
     this.#chunk = chunk;
     this.#offset = 0;
   }
@@ -67,7 +67,7 @@ export class Reassembly {
   }
 
   #incomplete(): Frame {
-    this.#chunk = EMPTY; // all of it is gathered: let the socket's buffer go
+    this.#chunk = EMPTY; // its octets are gathered: release the socket's buffer
     this.#offset = 0;
     return { kind: 'incomplete', pendingOctets: this.#gatheredOctets };
   }
@@ -89,13 +89,13 @@ export class Reassembly {
   #reserve(octets: number): void {
     if (octets <= this.#gathered.length) return;
     const doubled = Math.max(FIRST_GATHER_OCTETS, this.#gathered.length * 2, octets);
-    const roomier = new Uint8Array(Math.min(doubled, LENGTH_OCTETS + MAX_MESSAGE_OCTETS));
-    roomier.set(this.#gathered.subarray(0, this.#gatheredOctets));
-    this.#gathered = roomier;
+    const larger = new Uint8Array(Math.min(doubled, LENGTH_OCTETS + MAX_MESSAGE_OCTETS));
+    larger.set(this.#gathered.subarray(0, this.#gatheredOctets));
+    this.#gathered = larger;
   }
 }
 
-/** A copy of the message with its length in front, in one piece (RFC 7766 §8). At most `MAX_MESSAGE_OCTETS`. */
+/** A copy of the message behind its length, to be written at once (RFC 7766 §8). At most `MAX_MESSAGE_OCTETS`. */
 export function frame(message: Uint8Array): Uint8Array {
   const framed = Buffer.allocUnsafe(LENGTH_OCTETS + message.length);
   framed.writeUInt16BE(message.length, 0);

@@ -1,13 +1,13 @@
 /**
- * dns/: The values and octets of DNS: names, records, messages, EDNS, truncation. Pure.
+ * dns/: Names, RRs, messages and EDNS as values and as octets. Pure.
  * Imports: nothing.
  * Used by: app, app/process, app/registrar, cli, cli/commands, config, dataplane/listeners, dataplane/publish,
  *   dataplane/sockets, dataplane/table, forward, main, observability, registrar/describe, registrar/engine,
  *   registrar/leadership, registrar/observe, registrar/reconcile, registrar/registrator, server,
  *   server/http/exchange, service, tools/doctor, tools/doctor/judge, tools/integrate, zone.
  *
- * Messages (RFC 1035 §4) as values: what `accept` makes of a packet, what the zone or a forwarder answers, and what
- * `decodeMessage` makes of an upstream's reply.
+ * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the message
+ * that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a packet.
  */
 import type { ServerId } from './edns.ts';
 import type { Name } from './name.ts';
@@ -20,17 +20,17 @@ export interface Question {
   readonly qclass: number;
 }
 
-/** What a client's OPT record says (RFC 6891 §6.1). */
+/** The content of a client's OPT record (RFC 6891 §6.1). */
 export interface Edns {
   /** As sent; `replyLimit` applies the floor of 512 and our cap. */
   readonly udpSize: number;
   readonly version: number;
   readonly dnssecOk: boolean;
-  /** The soradns servers that have forwarded the question; see `path.ts`. */
+  /** The soradns servers that have forwarded the question. */
   readonly path?: readonly ServerId[] | undefined;
 }
 
-/** An acceptable query: opcode QUERY, one question, at most one OPT of version 0. */
+/** A query that deserves an answer: opcode QUERY, one question, at most one OPT of version 0. */
 export interface Query {
   readonly id: number;
   readonly recursionDesired: boolean;
@@ -39,13 +39,13 @@ export interface Query {
   readonly edns: Edns | undefined;
 }
 
-/** RFC 8914. The text is for people and ends in no full stop. */
+/** RFC 8914. The text is for logs and tools, and has no full stop. */
 export interface ExtendedError {
   readonly code: number;
   readonly text: string;
 }
 
-/** INFO-CODEs of RFC 8914 §4 that a client of ours can make use of. */
+/** The INFO-CODEs of RFC 8914 §4 that this server sends. */
 export const Ede = {
   OTHER: 0,
   STALE_ANSWER: 3,
@@ -57,13 +57,13 @@ export const Ede = {
   NETWORK_ERROR: 23,
 } as const;
 
-/** The data may be out of date: the store that it comes from is out of reach (RFC 8914 §4.4). */
+/** The answer may be out of date, since the store is unreachable (RFC 8914 §4.4). */
 export const STALE: ExtendedError = {
   code: Ede.STALE_ANSWER,
   text: 'the store is out of reach',
 };
 
-/** The decided answer to a query, before any octet of it exists. */
+/** The decided answer to a query, before it is encoded. */
 export interface Response {
   readonly rcode: number;
   readonly authoritative: boolean;
@@ -72,13 +72,13 @@ export interface Response {
   readonly authority: readonly Rr[];
   readonly additional: readonly Rr[];
   readonly extendedError?: ExtendedError | undefined;
-  /** Records are missing that only a reply over TCP can carry: TC, whatever fits. */
+  /** RRs are missing that only a reply over TCP can carry: TC is set even if the rest fits. */
   readonly truncated?: boolean;
-  /** The message's last record (RFC 8945 §5.1). */
+  /** The last RR of the message (RFC 8945 §5.1). */
   readonly tsig?: Rr | undefined;
 }
 
-/** A decoded message of any kind, for those who ask questions (forwarder, tests). OPT is not among `additional`. */
+/** A decoded message of any kind, for the forwarder, commands and tests. OPT is not in `additional`. */
 export interface Message {
   readonly id: number;
   readonly isResponse: boolean;
@@ -89,7 +89,7 @@ export interface Message {
   readonly recursionAvailable: boolean;
   readonly authenticData: boolean;
   readonly checkingDisabled: boolean;
-  /** With the upper bits from OPT, if there is one. */
+  /** With its upper bits from OPT. */
   readonly rcode: number;
   readonly questions: readonly Question[];
   readonly answer: readonly Rr[];
@@ -97,8 +97,6 @@ export interface Message {
   readonly additional: readonly Rr[];
   readonly edns: Edns | undefined;
 }
-
-/** Responses by what they mean. */
 
 /** An answer out of our own data (AA). */
 export function authoritative(
@@ -117,7 +115,7 @@ export function authoritative(
   };
 }
 
-/** A response without rrs, and why, for those who can read it (RFC 8914). */
+/** A response without RRs, with the reason as an extended error (RFC 8914). */
 function withoutRrs(rcode: number, ede: number, text: string): Response {
   return {
     ...authoritative(rcode, []),
@@ -134,21 +132,18 @@ export function servfail(ede: number, text: string): Response {
   return withoutRrs(Rcode.SERVFAIL, ede, text);
 }
 
-/**
- * The seam between transports and meaning: one function from a packet to the octets of its answer, called by every
- * transport (UDP, TCP, later DoT and DoH) and served by `server/responder.ts`.
- */
+/** The sender of a packet. */
 export interface DnsClient {
   readonly transport: 'udp' | 'tcp';
-  /** Without a zone index; IPv4-mapped IPv6 addresses as plain IPv4. */
+  /** Without a zone index; an IPv4-mapped IPv6 address as IPv4. */
   readonly address: string;
   readonly port: number;
 }
 
 /**
- * Answers a packet. Calls `send` at most once, at once or later, with a complete message (no TCP length prefix); not at
- * all when the packet deserves no reply. Never throws. The packet's buffer may be reused after the call returns; the
- * reply belongs to the transport, which may read it later.
+ * Answers a packet, for every transport (UDP, TCP); `server/responder.ts` implements it. Calls `send` at most once, during
+ * the call or later, with a complete message (without TCP's length); never for a packet that deserves no reply. Never
+ * throws. The caller may reuse the packet's buffer once the call has returned; the reply's buffer belongs to the caller.
  */
 export type Respond = (
   packet: Uint8Array,

@@ -1,4 +1,4 @@
-/** Registry names (IANA "Domain Name System (DNS) Parameters") of types, classes and response codes. */
+/** Names of types, classes and response codes (IANA, "Domain Name System (DNS) Parameters"). */
 
 const TYPES: Record<string, number> = {
   A: 1,
@@ -112,7 +112,7 @@ const RCODES: Record<string, number> = {
 
 interface Registry {
   readonly names: ReadonlyMap<number, string>;
-  /** What an unassigned code is written after: `TYPE` in `TYPE1000` (RFC 3597 §5). */
+  /** Stands before a code without a name: `TYPE` in `TYPE1000` (RFC 3597 §5). */
   readonly prefix: string;
 }
 
@@ -135,7 +135,7 @@ export function typeName(code: number): string {
   return nameIn(types, code);
 }
 
-/** 33 for `SRV`, `srv` or `TYPE33`; `undefined` for a word that is no type. */
+/** 33 for `SRV`, `srv` or `TYPE33`; `undefined` for any other text. */
 export function typeCode(text: string): number | undefined {
   const upper = text.toUpperCase();
   const known = typeCodes.get(upper);

@@ -1,14 +1,14 @@
 /**
  * Domain names (RFC 1035 §3.1) as lists of labels.
  *
- * A label is an octet string: a JavaScript string whose char codes are the octets 0..255. That keeps every octet that
- * the wire can carry (dots, NUL, 0x80..0xff), costs one byte an octet in V8, and works as a Map key. Names keep the
- * case they came with, for echoing; whoever compares folds first (RFC 4343 §3: ASCII letters only). Escapes (`\.`,
- * `\DDD`) exist only in `parseName` and `printName`.
+ * A label is an octet string: a JavaScript string whose char codes are the octets 0..255. It can hold every octet of the
+ * wire (dots, NUL, 0x80..0xff), takes one byte an octet in V8, and works as a Map key. Names keep their case, for echoing;
+ * comparisons fold it (RFC 4343 §3: ASCII letters only). Escapes (`\.`, `\DDD`) exist only in `parseName` and
+ * `printName`.
  */
 export type Label = string;
 
-/** Labels from the left-most to the one below the root; the root itself is `[]`. */
+/** The labels from left to right, without the root's empty one; the root itself is `[]`. */
 export type Name = readonly Label[];
 
 export const ROOT: Name = [];
@@ -17,14 +17,14 @@ export const ROOT: Name = [];
 export const MAX_LABEL_OCTETS = 63;
 export const MAX_NAME_OCTETS = 255;
 
-/** Octets that the name takes on the wire without compression, the root's zero octet included. */
+/** The octets of the uncompressed name on the wire, the root's zero octet included. */
 export function nameOctets(name: Name): number {
   let octets = 1;
   for (const label of name) octets += 1 + label.length;
   return octets;
 }
 
-/** Whether the name fits RFC 1035 §2.3.4: labels of 1..63 octets, 255 in all. */
+/** RFC 1035 §2.3.4: labels of 1..63 octets, 255 octets in all. */
 export function isValidName(name: Name): boolean {
   for (const label of name) if (label.length === 0 || label.length > MAX_LABEL_OCTETS) return false;
   return nameOctets(name) <= MAX_NAME_OCTETS;
@@ -56,7 +56,7 @@ export function foldName(name: Name): Name {
   return name.map(foldLabel);
 }
 
-/** A text that is the same for equal names (RFC 4343), and different for all others: labels folded, behind their lengths. */
+/** A text that is the same for equal names (RFC 4343) and for no others: each folded label behind its length. */
 export function nameKey(name: Name): string {
   let key = '';
   for (const label of name) key += String.fromCharCode(label.length) + foldLabel(label);
@@ -82,7 +82,7 @@ export function isSubdomainOf(name: Name, ancestor: Name): boolean {
 
 /**
  * A name from presentation form (RFC 1035 §5.1: `\X`, `\DDD`), with or without the final dot; `.` and `` are the root.
- * Characters above 0x7f count as their UTF-8 octets. `undefined` when it is no valid name.
+ * Characters above 0x7f stand for their UTF-8 octets. `undefined` for any other text.
  */
 export function parseName(text: string): Name | undefined {
   if (text === '.' || text === '') return ROOT;
@@ -114,7 +114,7 @@ export function utf8Octets(text: string): string {
   return text;
 }
 
-/** The octet that the escape after a backslash at `text[at - 1]` stands for, and how many characters it took. */
+/** The octet of the escape that follows a backslash at `text[at - 1]`, and the escape's length in characters. */
 export function readEscape(
   text: string,
   at: number,

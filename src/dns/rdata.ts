@@ -1,8 +1,8 @@
 /**
- * RDATA on the wire (RFC 1035 §3.3, RFC 3596, RFC 2782, RFC 3597), reading and writing.
+ * Rdata (RFC 1035 §3.3, RFC 3596, RFC 2782, RFC 3597): reading it from the wire, writing it, and printing it.
  *
- * Types in which old senders compress names are decompressed even where we give them no meaning, because the octets
- * would mean something else in another message (RFC 3597 §4); all other unknown types are carried as they are.
+ * Names in rdata of old types are decompressed even though this program gives the types no meaning, since a pointer means
+ * something else in another message (RFC 3597 §4). Rdata of all other unknown types is carried unchanged.
  */
 import { ipv4Bits, ipv6Octets, printAddress } from './address.ts';
 import type { Cursor } from './cursor.ts';
@@ -11,19 +11,19 @@ import { printName } from './name.ts';
 import { Class, type Rdata, type Rr, Type } from './rr.ts';
 import type { MessageWriter } from './writer.ts';
 
-/** Reads RDLENGTH and as many octets of rdata; fails the cursor unless the rdata takes exactly those. */
+/** Reads RDLENGTH and the rdata; fails the cursor unless the rdata has exactly that length. */
 export function readRdata(cursor: Cursor, type: number, rrClass: number): Rdata {
   const length = cursor.u16();
   const packetEnd = cursor.end;
   if (cursor.at + length > packetEnd) cursor.fail();
   cursor.end = Math.min(cursor.at + length, packetEnd);
-  const rdata = readFields(cursor, type, rrClass);
+  const rdata = readByType(cursor, type, rrClass);
   if (cursor.at !== cursor.end) cursor.fail();
   cursor.end = packetEnd;
   return rdata;
 }
 
-function readFields(cursor: Cursor, type: number, rrClass: number): Rdata {
+function readByType(cursor: Cursor, type: number, rrClass: number): Rdata {
   switch (type) {
     case Type.A:
       return rrClass === Class.IN ? readIpv4(cursor) : readOctets(cursor);
@@ -84,10 +84,10 @@ function readSoa(cursor: Cursor): Rdata {
   };
 }
 
-/** A part of an old type's rdata: a number of plain octets, a name, or a <character-string>. */
+/** A part of an old type's rdata: a number of octets, a name, or a <character-string>. */
 type RdataPart = number | 'name' | 'string';
 
-/** RFC 3597 §4's types, up to their last name; what follows it is plain. */
+/** The types of RFC 3597 §4, up to their last name; only plain octets follow it. */
 const OLD_LAYOUTS: ReadonlyMap<number, readonly RdataPart[]> = new Map<
   number,
   readonly RdataPart[]
@@ -112,15 +112,15 @@ function readUnknown(cursor: Cursor, type: number): Rdata {
   const layout = OLD_LAYOUTS.get(type);
   if (layout === undefined) return readOctets(cursor);
   let octets = '';
-  for (const field of layout) octets += readField(cursor, field);
+  for (const part of layout) octets += readPart(cursor, part);
   octets += cursor.string(cursor.end - cursor.at);
   return { kind: 'unknown', octets: new Uint8Array(Buffer.from(octets, 'latin1')) };
 }
 
-/** The field without compression, as an octet string. */
-function readField(cursor: Cursor, field: RdataPart): string {
-  if (field === 'name') return cursor.uncompressedName();
-  if (field !== 'string') return cursor.string(field);
+/** The part without compression, as an octet string. */
+function readPart(cursor: Cursor, part: RdataPart): string {
+  if (part === 'name') return cursor.uncompressedName();
+  if (part !== 'string') return cursor.string(part);
   const string = cursor.characterString();
   return String.fromCharCode(string.length) + string;
 }
@@ -129,17 +129,17 @@ function readOctets(cursor: Cursor): Rdata {
   return { kind: 'unknown', octets: cursor.copy(cursor.end - cursor.at) };
 }
 
-/** Writes RDLENGTH and rdata. Throws RangeError on values that no octets can stand for. */
+/** Writes RDLENGTH and rdata. Throws RangeError on values that cannot be encoded. */
 export function writeRdata(writer: MessageWriter, rr: Rr): void {
   const lengthAt = writer.at;
   writer.u16(0);
-  writeFields(writer, rr);
+  writeByKind(writer, rr);
   const length = writer.at - lengthAt - 2;
-  // Rdata beyond 65535 octets is beyond every limit too: the record is about to be rolled back.
+  // Rdata of more than 65535 octets exceeds every limit, so the caller rolls the RR back.
   writer.put16(lengthAt, length & 0xffff);
 }
 
-function writeFields(writer: MessageWriter, { type, rdata }: Rr): void {
+function writeByKind(writer: MessageWriter, { type, rdata }: Rr): void {
   switch (rdata.kind) {
     case 'address':
       if (type === Type.A) writer.u32(ipv4Bits(rdata.address));
@@ -185,7 +185,7 @@ function writeSoa(writer: MessageWriter, soa: Extract<Rdata, { kind: 'soa' }>): 
   writer.u32(soa.minimumSeconds);
 }
 
-/** Text as TXT strings: as many of 255 octets as it takes, the last one shorter; no text is one empty string. */
+/** Text as TXT strings of 255 octets, the last one shorter; an empty text is one empty string. */
 export function splitText(octets: string): string[] {
   const strings = [octets.slice(0, 255)];
   for (let at = 255; at < octets.length; at += 255) strings.push(octets.slice(at, at + 255));
@@ -193,17 +193,15 @@ export function splitText(octets: string): string[] {
 }
 
 /**
- * Records in zone-file text (RFC 1035 §5.1, RFC 3597 §5), as dig prints them but with one tab between fields. Safe to
- * show on a terminal and to log: octets outside printable ASCII are `\DDD`.
+ * The RR in zone-file text (RFC 1035 §5.1, RFC 3597 §5): `owner. TTL CLASS TYPE rdata`, separated by tabs. Safe for
+ * terminals and logs: octets outside printable ASCII are `\DDD`.
  */
-
-/** `owner. TTL CLASS TYPE rdata`, separated by tabs. */
 export function printRr(rr: Rr): string {
   const fields = [printName(rr.owner), rr.ttlSeconds, className(rr.class), typeName(rr.type)];
   return `${fields.join('\t')}\t${printRdata(rr)}`;
 }
 
-/** The rdata alone, fields separated by blanks. */
+/** The rdata in zone-file text, its fields separated by blanks. */
 export function printRdata({ rdata }: Pick<Rr, 'rdata'>): string {
   switch (rdata.kind) {
     case 'address':

@@ -1,10 +1,7 @@
-/**
- * Resource records (RFC 1035 §3.2): owner, type, class, TTL and rdata as values. Nothing here knows the wire; `encode`
- * and `decode` do.
- */
+/** Resource records (RFC 1035 §3.2) as values: owner name, type, class, TTL and rdata. */
 import type { Name } from './name.ts';
 
-/** TYPE and QTYPE numbers that this program gives a meaning; any other number is carried as it is (RFC 3597). */
+/** The TYPE and QTYPE numbers that have a meaning in this program; RRs of any other are carried unchanged (RFC 3597). */
 export const Type = {
   A: 1,
   NS: 2,
@@ -29,7 +26,7 @@ export const Type = {
 
 export const Class = { IN: 1, CH: 3, HS: 4, ANY: 255 } as const;
 
-/** RCODE (RFC 1035 §4.1.1, RFC 6895); 16 and above need an OPT record to carry their upper bits. */
+/** RCODE (RFC 1035 §4.1.1, RFC 6895); 16 and above need an OPT record for their upper bits. */
 export const Rcode = {
   NOERROR: 0,
   FORMERR: 1,
@@ -67,7 +64,7 @@ export type Rdata =
       readonly minimumSeconds: number;
     }
   | { readonly kind: 'hinfo'; readonly cpu: string; readonly os: string }
-  /** RFC 3597: the rdata of a type without a form of its own. Embedded names are already decompressed. */
+  /** Any other type (RFC 3597). Names in the rdata are decompressed. */
   | { readonly kind: 'unknown'; readonly octets: Uint8Array };
 
 export interface Rr {

@@ -1,9 +1,10 @@
 /**
- * How a response is made to fit (RFC 2181 §9). Records of the additional section are a courtesy and go first, silently
- * and by whole RRsets. When the answer or the authority section does not fit, TC says so and nothing comes after the cut.
+ * How a response is made to fit (RFC 2181 §9). RRs of the additional section are optional: they are left out first,
+ * silently and by whole RRsets. When the answer or the authority section does not fit, TC is set and nothing follows the
+ * cut.
  *
- * Of the RRset that is cut the reply keeps the records that fit: clients that cannot ask over TCP (musl before 1.2.4,
- * HAProxy) use what they get. Where it begins changes from reply to reply, so that all records come to be used.
+ * The RRset that is cut keeps the RRs that fit, since clients without TCP (musl before 1.2.4, HAProxy) use what they get.
+ * Its first RR changes from reply to reply, so that clients come to use all RRs.
  */
 import { UDP_SIZE } from './edns.ts';
 import type { Query, Response } from './message.ts';
@@ -13,10 +14,10 @@ import type { Rr } from './rr.ts';
 import { MAX_MESSAGE_OCTETS, MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
-/** What a client without EDNS can receive over UDP (RFC 1035 §4.2.1), and the least that any size counts as. */
+/** What a client without EDNS can receive over UDP (RFC 1035 §4.2.1). A smaller size in OPT counts as this. */
 const MIN_UDP_SIZE = 512;
 
-/** Octets that the reply to this query may have on this transport, and over UDP at most `maxUdpOctets`. */
+/** The most octets of a reply to this query on this transport; over UDP never more than `maxUdpOctets`. */
 export function replyLimit(
   query: Pick<Query, 'edns'>,
   transport: 'udp' | 'tcp',
@@ -26,7 +27,7 @@ export function replyLimit(
   return Math.min(Math.max(query.edns?.udpSize ?? 0, MIN_UDP_SIZE), maxUdpOctets);
 }
 
-/** How many records of each section were written. */
+/** How many RRs of each section were written. */
 export interface WrittenCounts {
   readonly answer: number;
   readonly authority: number;
@@ -35,19 +36,19 @@ export interface WrittenCounts {
 }
 
 /**
- * Writes the three sections, as much of them as leaves `writer.at` at or below the limit. `turn`, in [0, 1), chooses the
- * record that comes first of an RRset that is cut.
+ * Writes as much of the three sections as leaves `writer.at` at or below the limit. `rotation`, in [0, 1), chooses the
+ * first RR of an RRset that is cut.
  */
 export function writeSections(
   writer: MessageWriter,
   response: Response,
   limitOctets: number,
-  turn: number,
+  rotation: number,
 ): WrittenCounts {
   const { answer, authority, additional } = response;
   const answers = writeFitting(writer, answer, limitOctets);
   if (answers < answer.length) {
-    const kept = writeCut(writer, answer, answers, limitOctets, turn);
+    const kept = writeCut(writer, answer, answers, limitOctets, rotation);
     return { answer: kept, authority: 0, additional: 0, truncated: true };
   }
   const authorities = writeWhole(writer, authority, limitOctets);
@@ -58,9 +59,10 @@ export function writeSections(
   return { answer: answers, authority: authorities, additional: additionals, truncated };
 }
 
+/** Where each RR of the section being written begins. */
 const startOf = new Uint16Array(Math.ceil(MAX_MESSAGE_OCTETS / MIN_RR_OCTETS));
 
-/** Writes records until one does not fit; gives how many did. `startOf` then says where each of them begins. */
+/** Writes RRs until one does not fit, and fills `startOf`; returns how many fitted. */
 function writeFitting(writer: MessageWriter, rrs: readonly Rr[], limitOctets: number): number {
   for (let i = 0; i < rrs.length; i++) {
     startOf[i] = writer.at;
@@ -73,7 +75,7 @@ function writeFitting(writer: MessageWriter, rrs: readonly Rr[], limitOctets: nu
   return rrs.length;
 }
 
-/** The same, but parts no RRset. */
+/** The same, but by whole RRsets. */
 function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: number): number {
   const fitting = writeFitting(writer, rrs, limitOctets);
   if (fitting === rrs.length) return fitting;
@@ -82,24 +84,24 @@ function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: numb
   return kept;
 }
 
-/** Records that may be too long for the message before the rest of the RRset is not tried any more. */
+/** After so many RRs that are too long for the message, the rest of the RRset is not tried. */
 const MAX_MISFITS = 16;
 
 /**
- * Writes the RRset in which record `first` did not fit anew, from another of its records on, until one does not fit;
- * those that are too long before any did are passed over. Gives how many records the section then has.
+ * Writes the RRset of RR `first`, which did not fit, again: it begins at the RR that `rotation` chooses, skips RRs that
+ * are too long until one fits, and ends at the next one that does not. Returns how many RRs the section then has.
  */
 function writeCut(
   writer: MessageWriter,
   rrs: readonly Rr[],
   first: number,
   limitOctets: number,
-  turn: number,
+  rotation: number,
 ): number {
   const [start, end] = rrsetAround(rrs, first);
   const length = end - start;
   writer.rollBack(startOf[start] as number);
-  const offset = Math.floor(turn * length);
+  const offset = Math.floor(rotation * length);
   let kept = start;
   let misfits = 0;
   for (let i = 0; i < length && misfits < MAX_MISFITS; i++) {
@@ -116,7 +118,7 @@ function writeCut(
   return kept;
 }
 
-/** Where the row of records of one RRset that record `at` is part of begins and ends. */
+/** Where the consecutive RRs of one RRset that RR `at` belongs to begin and end. */
 export function rrsetAround(rrs: readonly Rr[], at: number): readonly [start: number, end: number] {
   const keys = rrsetKeys(rrs);
   let start = at;
@@ -134,7 +136,7 @@ export function writeRr(writer: MessageWriter, rr: Rr): void {
   writeRdata(writer, rr);
 }
 
-/** How many of the records may be kept, from none to all: no RRset is parted from its other records, wherever they stand. */
+/** The numbers of RRs, from none to all, that can be kept without splitting an RRset, even one whose RRs are scattered. */
 export function wholeCounts(rrs: readonly Rr[]): number[] {
   const keys = rrsetKeys(rrs);
   const lastOf = new Map<string, number>();
@@ -150,7 +152,7 @@ export function wholeCounts(rrs: readonly Rr[]): number[] {
   return counts;
 }
 
-/** One string for each record, equal for those of one RRset (RFC 2181 §5: same owner, class and type). */
+/** One string for each RR, equal within an RRset (RFC 2181 §5: same owner, class and type). */
 function rrsetKeys(rrs: readonly Rr[]): string[] {
   let key = '';
   let previous: Rr | undefined;
@@ -161,7 +163,7 @@ function rrsetKeys(rrs: readonly Rr[]): string[] {
   });
 }
 
-/** Whether both are plainly of one RRset; records made together share their owner. */
+/** A quick test for one RRset: RRs that were made together share the owner object. */
 function isLike(a: Rr, b: Rr): boolean {
   return a.owner === b.owner && a.type === b.type && a.class === b.class;
 }

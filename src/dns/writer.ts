@@ -1,8 +1,9 @@
 /**
- * Writing a message's octets from left to right into one buffer that all messages share, since encoding never waits.
+ * Writes a message's octets from left to right into one buffer that all messages share, since encoding never waits, and
+ * compresses its names.
  *
- * Octets beyond the buffer's end are dropped but counted, so whoever writes compares `at` with its limit afterwards and
- * rolls back. Values that have no octets (a label of 64, a port of 70000) throw RangeError: the caller's own mistake.
+ * Octets beyond the buffer's end are dropped but counted: the caller compares `at` with its limit afterwards and rolls
+ * back. A value that cannot be encoded (a label of 64 octets, a port of 70000) throws RangeError: it is the caller's fault.
  */
 import {
   foldOctet,
@@ -27,18 +28,18 @@ export class MessageWriter {
     this.at = at;
   }
 
-  /** What was written so far is the question: later names point at it whatever its case (RFC 4343 §4.1). */
+  /** Ends the question: later names may point into it even if their case differs (RFC 4343 §4.1). */
   endQuestion(): void {
     this.#names.foldBelow(this.at);
   }
 
-  /** Takes back everything from offset `at` on, names that could have been pointed at included. */
+  /** Removes everything from offset `at` on, also from the names that later ones may point at. */
   rollBack(at: number): void {
     this.#names.forgetFrom(at);
     this.at = at;
   }
 
-  /** A copy of the message so far; from Buffer's pool, which costs a fifth of an array of its own. */
+  /** A copy of the message; from Buffer's pool, which costs a fifth of a new array. */
   finish(): Uint8Array {
     const message = Buffer.allocUnsafe(this.at);
     message.set(this.#octets.subarray(0, this.at));
@@ -80,12 +81,12 @@ export class MessageWriter {
     this.#string(text);
   }
 
-  /** A name, as short as a pointer to what the message holds already can make it. */
+  /** A name, compressed as far as earlier names of the message allow. */
   name(name: Name): void {
     this.#name(name, true);
   }
 
-  /** A name in full, which later names may still point at. */
+  /** A name without compression; later names may point at it. */
   uncompressedName(name: Name): void {
     this.#name(name, false);
   }
@@ -128,7 +129,7 @@ export class MessageWriter {
     this.at = at;
   }
 
-  /** Makes the first `fresh` labels of a name written at `start` known, from the right-most on: each needs its suffix. */
+  /** Adds the first `fresh` labels of a name written at `start` to the table, from right to left: each needs its suffix. */
   #remember(name: Name, fresh: number, start: number, suffix: number): void {
     let offset = start;
     for (let i = 0; i < fresh; i++) offset += 1 + (name[i] as Label).length;
@@ -146,33 +147,32 @@ function outOfRange(value: number, bits: number): RangeError {
   return new RangeError(`${value} does not fit ${bits} bits`);
 }
 
-/**
- * Which names a message being written holds already, and where (RFC 1035 §4.1.4).
- *
- * A trie over labels from the root down, kept as one hash table of (label, offset of the name to its right) → offset,
- * so a name costs its own octets only, however many names there are. The octets themselves are compared, case and all,
- * so that a pointer never changes a name's case; except against the question, which clients write in random case (0x20)
- * and which must not change what the reply looks like behind it. Entries are taken back in the reverse of the order they
- * came in, which is what keeps linear probing sound without tombstones, and what truncation needs.
- */
-
 /** A pointer has 14 bits. */
 const MAX_OFFSET = 0x4000;
 const SLOTS = 16384;
 
-/** Beyond so many collisions a name just stays uncompressed: chosen names cannot make the table slow. */
+/** After so many collisions a name stays uncompressed, so that chosen names cannot make the table slow. */
 const MAX_PROBES = 8;
 
+/**
+ * The names of the message being written and their offsets (RFC 1035 §4.1.4).
+ *
+ * A trie over labels from the root down, kept as one hash table of (label, offset of the name to its right) → offset, so
+ * the cost of a name does not depend on the number of names. Labels must match octet for octet, so that a pointer never
+ * changes a name's case. Labels of the question match in any case: clients send it in random case (0x20), which must not
+ * change how the rest of the reply is compressed. Entries are removed in the reverse of the order in which they were
+ * added; truncation needs that, and it keeps linear probing correct without tombstones.
+ */
 export class CompressionTable {
   readonly #octets: Uint8Array;
-  /** Offset of the label, 0 for a free slot; no name stands at 0. */
+  /** Offset of the label; 0 for a free slot, since no name begins at 0. */
   readonly #offsets = new Uint16Array(SLOTS);
   /** Offset of the name that follows the label, 0 for the root. */
   readonly #parents = new Uint16Array(SLOTS);
-  /** Slots in use, oldest first. A label takes two octets at least, so half as many slots as offsets. */
+  /** Slots in use, the oldest first. A label takes at least two octets, so there are half as many slots as offsets. */
   readonly #used = new Uint16Array(MAX_OFFSET / 2);
   #count = 0;
-  /** Names that stand below are of the question. */
+  /** Names at lower offsets are of the question. */
   #questionEnd = 0;
 
   /** The table reads labels back from the octets of the message. */
@@ -180,7 +180,7 @@ export class CompressionTable {
     this.#octets = octets;
   }
 
-  /** Where the name `label`.`parent` stands, 0 if nowhere; `parent` is the offset of a name found before, 0 the root. */
+  /** The offset of the name `label`.`parent`, 0 if there is none; `parent` is the offset of a name found before, 0 the root. */
   find(label: Label, parent: number): number {
     let slot = slotOf(label, parent);
     for (let probes = 0; probes < MAX_PROBES; probes++) {
@@ -192,7 +192,7 @@ export class CompressionTable {
     return 0;
   }
 
-  /** Notes that `label`.`parent`, not found before, stands at `offset`; false if it cannot be pointed at. */
+  /** Adds the name `label`.`parent`, which `find` did not find; false if no pointer can reach `offset`. */
   add(label: Label, parent: number, offset: number): boolean {
     if (offset >= MAX_OFFSET) return false;
     let slot = slotOf(label, parent);
@@ -208,12 +208,12 @@ export class CompressionTable {
     return false;
   }
 
-  /** Names before `offset` are found in any case of their letters. */
+  /** From now on names below `offset` match in any case. */
   foldBelow(offset: number): void {
     this.#questionEnd = offset;
   }
 
-  /** Forgets every name at `offset` and behind it. */
+  /** Removes the names from `offset` on. */
   forgetFrom(offset: number): void {
     while (this.#count > 0) {
       const slot = this.#used[this.#count - 1] as number;

@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';
 import type { Respond } from '../dns/message.ts';
-import { createFairScheduler } from '../timing/fairScheduler.ts';
+import { FairScheduler } from '../timing/fairScheduler.ts';
 import {
   type ConnectionContext,
   type ConnectionCounters,
@@ -81,7 +81,7 @@ export class ConnectionTable {
   constructor(respond: Respond, limits: TcpLimits) {
     this.#limits = limits;
     const { messagesPerSlice: steps, sliceMs } = limits;
-    const scheduler = createFairScheduler({ steps, sliceMs, nowMs: monotonicMs });
+    const scheduler = new FairScheduler({ steps, sliceMs, nowMs: monotonicMs });
     this.#context = { respond, limits, counters: this.counters, scheduler, nowMs: monotonicMs };
   }
 

@@ -93,7 +93,7 @@ export interface ListeningProcess {
 }
 
 /** Somebody has the port; who, only where that can be seen. */
-export interface HeldPort {
+interface HeldPort {
   readonly holder: ListeningProcess | undefined;
 }
 

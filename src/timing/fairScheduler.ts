@@ -13,12 +13,6 @@ export interface Task {
   step(): boolean;
 }
 
-export interface FairScheduler {
-  /** Calls `step` soon, in this turn of the event loop or a later one, again and again while it returns true. */
-  add(task: Task): void;
-  remove(task: Task): void;
-}
-
 export interface SliceLimits {
   /** Steps of all tasks together in one time slice. */
   readonly steps: number;
@@ -31,41 +25,47 @@ export interface SliceLimits {
 /** The longest pause after a slice: a single step may have been slow because the machine was. */
 const MAX_PAUSE_MS = 50;
 
-export function createFairScheduler({ steps, sliceMs, nowMs }: SliceLimits): FairScheduler {
-  const waiting = new Set<Task>(); // a Set keeps the order of insertion: its first task has waited longest
-  let isScheduled = false;
+export class FairScheduler {
+  readonly #limits: SliceLimits;
+  readonly #waiting = new Set<Task>(); // a Set keeps the order of insertion: its first task has waited longest
+  #isScheduled = false;
 
-  const schedule = (pauseMs: number) => {
-    if (isScheduled || waiting.size === 0) return;
-    isScheduled = true;
+  constructor(limits: SliceLimits) {
+    this.#limits = limits;
+  }
+
+  /** Calls `step` soon, in this turn of the event loop or a later one, again and again while it returns true. */
+  add(task: Task): void {
+    this.#waiting.add(task);
+    this.#schedule(0);
+  }
+
+  remove(task: Task): void {
+    this.#waiting.delete(task);
+  }
+
+  #schedule(pauseMs: number): void {
+    if (this.#isScheduled || this.#waiting.size === 0) return;
+    this.#isScheduled = true;
     // The check phase follows the poll phase that delivered the octets, so waiting for it delays nothing.
-    if (pauseMs === 0) setImmediate(runSlice);
-    else setTimeout(runSlice, pauseMs);
-  };
+    if (pauseMs === 0) setImmediate(this.#runSlice);
+    else setTimeout(this.#runSlice, pauseMs);
+  }
 
-  const runSlice = () => {
-    isScheduled = false;
+  readonly #runSlice = (): void => {
+    const { steps, sliceMs, nowMs } = this.#limits;
+    this.#isScheduled = false;
     const beganMs = nowMs();
     let stepsLeft = steps;
     let tookMs = 0;
-    for (const task of waiting) {
-      waiting.delete(task);
-      if (task.step()) waiting.add(task); // a Set's iteration also visits what is added during it
+    for (const task of this.#waiting) {
+      this.#waiting.delete(task);
+      if (task.step()) this.#waiting.add(task); // a Set's iteration also visits what is added during it
       stepsLeft -= 1;
       tookMs = nowMs() - beganMs;
       if (stepsLeft === 0 || tookMs >= sliceMs) break;
     }
-    schedule(tookMs > sliceMs ? Math.min(tookMs, MAX_PAUSE_MS) : 0);
-  };
-
-  return {
-    add(task) {
-      waiting.add(task);
-      schedule(0);
-    },
-    remove(task) {
-      waiting.delete(task);
-    },
+    this.#schedule(tookMs > sliceMs ? Math.min(tookMs, MAX_PAUSE_MS) : 0);
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createFairScheduler } from '../../src/timing/fairScheduler.ts';
+import { FairScheduler } from '../../src/timing/fairScheduler.ts';
 
 /** A task of so many steps, which logs its name at each. */
 function task(name: string, steps: number, log: string[]) {
@@ -14,8 +14,7 @@ function task(name: string, steps: number, log: string[]) {
   };
 }
 
-const schedulerOf = (steps: number) =>
-  createFairScheduler({ steps, sliceMs: 1_000, nowMs: () => 0 });
+const schedulerOf = (steps: number) => new FairScheduler({ steps, sliceMs: 1_000, nowMs: () => 0 });
 
 const loopTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -77,7 +76,7 @@ test('A slice ends when its time is over, and the scheduler then pauses for as l
     },
   };
   const startedMs = performance.now();
-  const scheduler = createFairScheduler({ steps: 100, sliceMs: 5, nowMs: () => nowMs });
+  const scheduler = new FairScheduler({ steps: 100, sliceMs: 5, nowMs: () => nowMs });
   scheduler.add(slow);
   await loopTurn();
   assert.deepEqual(taken, [0, 4], 'the second step ends the slice');
@@ -91,7 +90,7 @@ test('A slice ends when its time is over, and the scheduler then pauses for as l
 test('A slice that kept its time is followed by the next one without a pause', async () => {
   const log: string[] = [];
   let nowMs = 0;
-  const scheduler = createFairScheduler({ steps: 2, sliceMs: 5, nowMs: () => (nowMs += 0.1) });
+  const scheduler = new FairScheduler({ steps: 2, sliceMs: 5, nowMs: () => (nowMs += 0.1) });
   scheduler.add(task('a', 6, log));
   for (let i = 0; i < 3; i++) await loopTurn();
   assert.equal(log.length, 6);
