@@ -8,7 +8,7 @@ import { shareWatches } from '../server/http/api/sharedWatches.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { HttpListener } from '../server/http/listener.ts';
-import { findPortHolder } from '../server/socketTable.ts';
+import { findPortHolder } from '../server/portHolder.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { openFilesLimit } from './process/openFiles.ts';

@@ -116,7 +116,7 @@ export function printAddress(octets: Uint8Array): string {
 }
 
 /** RFC 5952 §5: ::ffff:0:0/96 is written with a dotted quad. */
-function isIpv4Mapped(octets: Uint8Array): boolean {
+export function isIpv4Mapped(octets: Uint8Array): boolean {
   for (let i = 0; i < 10; i++) if (octets[i] !== 0) return false;
   return octets[10] === 0xff && octets[11] === 0xff;
 }
@@ -164,23 +164,6 @@ export function isReverseOfAddress(name: Name): boolean {
   );
 }
 
-function notAnAddress(text: string): RangeError {
-  return new RangeError(`not an IP address: ${JSON.stringify(text)}`);
-}
-
-/** A socket's peer address in the form of `DnsClient.address`: without a zone index, IPv4-mapped IPv6 as IPv4. */
-export function clientAddress(socketAddress: string): string {
-  const zone = socketAddress.indexOf('%');
-  const address = zone === -1 ? socketAddress : socketAddress.slice(0, zone);
-  return isMapped(address) ? address.slice(MAPPED_PREFIX.length) : address;
-}
-
-const MAPPED_PREFIX = '::ffff:';
-
-function isMapped(address: string): boolean {
-  return address.startsWith(MAPPED_PREFIX) && address.includes('.');
-}
-
 /** An address with a port, as options, commands, listeners and upstreams give it. */
 export interface SocketAddress {
   /** An IP address without brackets, never a host name; a link-local IPv6 address may have a `%zone`. */
@@ -213,4 +196,26 @@ function isIpv6(text: string): boolean {
 /** `address:port`, an IPv6 address in brackets. */
 export function printSocketAddress({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** What the judgements share: where the server is meant to be, and for which names. Pure. */
+
+/** The address at which a client on this host reaches a listening socket: loopback for a wildcard address. */
+export function reachableAddress({ address, port }: SocketAddress): SocketAddress {
+  if (address === '0.0.0.0') return { address: '127.0.0.1', port };
+  return { address: address === '::' ? '::1' : address, port };
+}
+
+const MAPPED_PREFIX = '::ffff:';
+
+/** A socket's peer address in the form of `DnsClient.address`: without a zone index, IPv4-mapped IPv6 as IPv4. */
+export function clientAddress(socketAddress: string): string {
+  const zone = socketAddress.indexOf('%');
+  const address = zone === -1 ? socketAddress : socketAddress.slice(0, zone);
+  const isMapped = address.startsWith(MAPPED_PREFIX) && address.includes('.');
+  return isMapped ? address.slice(MAPPED_PREFIX.length) : address;
+}
+
+function notAnAddress(text: string): RangeError {
+  return new RangeError(`not an IP address: ${JSON.stringify(text)}`);
 }

@@ -20,7 +20,7 @@ import { countQuery, type ForwardCounters, newForwardCounters } from './counters
 import type { UpstreamQuery } from './exchange.ts';
 import { UpstreamHealth } from './health.ts';
 import { isPrivateName, isPublicAddress } from './privateNames.ts';
-import { Probes, type QueryContext, queryUpstreams } from './queryUpstreams.ts';
+import { Probes, queryUpstreams, type UpstreamContext } from './queryUpstreams.ts';
 import { type RandomInt, randomizeCase, withoutRandomCase } from './randomCase.ts';
 import { LOOPED, type OutgoingQuestion, SingleFlight } from './singleFlight.ts';
 import type { Upstream } from './upstream.ts';
@@ -90,7 +90,7 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
 class SocketForwarder implements Forwarder {
   readonly #ndots: number;
   readonly #closing = new AbortController();
-  readonly #context: QueryContext;
+  readonly #context: UpstreamContext;
   readonly #cache: ReplyCache;
   readonly #singleFlight: SingleFlight;
   readonly #probes: Probes;
@@ -176,7 +176,7 @@ class SocketForwarder implements Forwarder {
     return { question: sent, outcome, abort: () => aborting.abort() };
   }
 
-  async #fetch(key: string, query: UpstreamQuery, context: QueryContext): Promise<Forwarded> {
+  async #fetch(key: string, query: UpstreamQuery, context: UpstreamContext): Promise<Forwarded> {
     const eligible = this.#eligible(query.question);
     this.#probes.send(query, eligible);
     const outcome = cacheable(await queryUpstreams(query, eligible, context), query);
@@ -185,7 +185,7 @@ class SocketForwarder implements Forwarder {
   }
 }
 
-function contextOf(options: ForwarderOptions, signal: AbortSignal): QueryContext {
+function contextOf(options: ForwarderOptions, signal: AbortSignal): UpstreamContext {
   return {
     health: new UpstreamHealth(options.upstreams),
     randomInt: options.randomInt ?? ((below) => cryptoRandomInt(below)),

@@ -14,7 +14,7 @@ import type { RandomInt } from './randomCase.ts';
 import type { ExchangeResult } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface QueryContext {
+export interface UpstreamContext {
   readonly health: UpstreamHealth;
   readonly randomInt: RandomInt;
   /** Monotonic milliseconds. */
@@ -32,7 +32,7 @@ const MIN_TRY_MS = 50;
 export async function queryUpstreams(
   query: UpstreamQuery,
   upstreams: readonly Upstream[],
-  context: QueryContext,
+  context: UpstreamContext,
 ): Promise<Forwarded> {
   const deadlineMs = context.clock() + context.totalTimeoutMs;
   const first = await queryOneByOne(query, upstreams, deadlineMs, context);
@@ -56,7 +56,7 @@ async function queryOneByOne(
   query: UpstreamQuery,
   upstreams: readonly Upstream[],
   deadlineMs: number,
-  context: QueryContext,
+  context: UpstreamContext,
 ): Promise<PassResult> {
   const silent: Upstream[] = [];
   let outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
@@ -82,7 +82,7 @@ async function queryUpstream(
   query: UpstreamQuery,
   upstream: Upstream,
   deadlineMs: number,
-  context: QueryContext,
+  context: UpstreamContext,
 ): Promise<ExchangeResult> {
   const { health, clock, signal, randomInt } = context;
   const options = (): ExchangeOptions => {
@@ -127,10 +127,10 @@ function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
 
 /** Sends copies of real questions to upstreams that are down, to see when they reply again. No caller waits for them. */
 export class Probes {
-  readonly #context: QueryContext;
+  readonly #context: UpstreamContext;
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(context: QueryContext) {
+  constructor(context: UpstreamContext) {
     this.#context = context;
   }
 

@@ -30,7 +30,7 @@ export interface SingleFlightLimits {
   readonly maxWaiting: number;
 }
 
-export interface Caller {
+export interface WaitingCaller {
   /** Equal for questions that one reply answers. */
   readonly key: string;
   readonly question: Question;
@@ -76,7 +76,7 @@ export class SingleFlight {
   }
 
   /** The outcome of the pending question of this key; `send` is called when there is none. */
-  async join(caller: Caller, send: () => OutgoingQuestion): Promise<Forwarded> {
+  async join(caller: WaitingCaller, send: () => OutgoingQuestion): Promise<Forwarded> {
     const { key, question, client } = caller;
     const pending = this.#pending.get(key);
     if (pending !== undefined && isOurOwn(question, pending.question)) return LOOPED;
@@ -131,7 +131,10 @@ export class SingleFlight {
     return true;
   }
 
-  #start({ key, client }: Caller, { question, outcome, abort }: OutgoingQuestion): PendingQuestion {
+  #start(
+    { key, client }: WaitingCaller,
+    { question, outcome, abort }: OutgoingQuestion,
+  ): PendingQuestion {
     const { promise: cancelled, resolve } = withResolver<Forwarded>();
     const cancel = (): void => {
       this.#remove(key, client);

@@ -1,11 +1,11 @@
 /**
- * Taking the addresses that the server was told to serve, UDP and TCP on the same port of each: all of them, or none
- * and the reason as a value, since a port that somebody else has is an everyday outcome.
+ * Listens on the configured addresses, UDP and TCP on the same port of each: on all of them, or on none. The reason is a
+ * value, since a port that another process holds is an everyday outcome.
  */
 import type { Bound, Listen } from '../dataplane/listeners/udpListener.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
 import type { DnsClient } from '../dns/message.ts';
-import { findPortHolder, type ListeningProcess } from './socketTable.ts';
+import { findPortHolder, type ListeningProcess } from './portHolder.ts';
 
 export interface DnsListeners {
   readonly udp: DnsListener;
@@ -16,14 +16,14 @@ interface DnsListener {
   readonly listen: Listen;
 }
 
-/** A socket that somebody bound for us before we were started. */
+/** A socket that the process got bound already when it started, as systemd does it. */
 export interface InheritedSocket extends SocketAddress {
   readonly transport: DnsClient['transport'];
   readonly fd: number;
 }
 
 export type ListenOutcome =
-  /** In the order asked for, with the ports that they got. */
+  /** In the order of the configuration, with their actual ports. */
   { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] } | ListenFailure;
 
 export type ListenFailure = SocketAddress & { readonly transport: DnsClient['transport'] } & (
@@ -35,7 +35,7 @@ export type ListenFailure = SocketAddress & { readonly transport: DnsClient['tra
     | { readonly kind: 'failed'; readonly reason: string }
   );
 
-/** Listens on every endpoint, or on none. Port 0 gets a port that is free for both transports. */
+/** Listens on every endpoint or on none. For port 0 it chooses a port that is free for both transports. */
 export async function listenAll(
   endpoints: readonly SocketAddress[],
   listeners: DnsListeners,
@@ -56,7 +56,7 @@ export async function listenAll(
   };
 }
 
-/** Takes over sockets that are bound already: each as it is, UDP alone or TCP alone included. */
+/** Listens on sockets that are bound already, also on an address that has only one of UDP and TCP. */
 export async function adoptAll(
   sockets: readonly InheritedSocket[],
   listeners: DnsListeners,
@@ -72,7 +72,7 @@ export async function adoptAll(
   return { kind: 'listening', endpoints: [...endpoints.values()] };
 }
 
-/** One line for a person, without a full stop. */
+/** One line, without a full stop. */
 export function describeListenFailure(failure: ListenFailure): string {
   const { transport } = failure;
   const where = `${printSocketAddress(failure)}/${transport}`;
@@ -98,7 +98,7 @@ interface BoundPair {
 
 type BindOutcome<B> = { readonly kind: 'bound'; readonly bound: B } | ListenFailure;
 
-/** A port that the system chose for UDP may be somebody's in TCP. */
+/** A port that the system chose for UDP may be in use for TCP. */
 const PORT_CHOICES = 20;
 
 async function listenBoth(

@@ -1,39 +1,39 @@
 /**
- * Whose process is at the other end of a TCP connection on this host: the kernel's table of sockets names the user who
- * made each one.
+ * Which user's process is the peer of a TCP connection on this host, by the kernel's table of sockets.
  *
- * A table row alone proves little. A client may close its socket, or reset the connection, between its request and our
- * look, and a process of another user may then connect from the same port. Rows of sockets that no process has open name
- * root, so they do not count. A second reading must show our own socket, known by its inode, still connected: as long as
- * it is, the kernel gives the same pair of addresses to no other socket, so the row of the first reading was its peer's.
+ * One row of the table proves little. A client may close its socket or reset the connection after its request, and another
+ * user's process may then connect from the same port before the table is read. Rows of sockets that no process has open
+ * name root, so they do not count. Therefore a second reading must show our own socket, known by its inode, still
+ * connected: while it is, the kernel gives its pair of addresses to no other socket, so the first reading's row was the
+ * peer's.
  */
 import { fstatSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { clientAddress, type SocketAddress } from '../dns/address.ts';
 import { isLoopback } from '../forward/addresses.ts';
-import { columnsOf, readTable, type TableName } from './socketTable.ts';
+import { columnsOf, readTable, type TableName, TCP_LISTEN } from './socketTable.ts';
 
 /** A connection that this process has accepted. */
 export interface AcceptedConnection {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
-  /** Of our end. */
+  /** Of our socket. */
   readonly inode: number;
 }
 
-/** The user at the other end; `elsewhere`: not a process of this host, `unknown`: the kernel did not tell. */
+/** The peer's user id; `elsewhere`: the peer is not on this host, `unknown`: the kernel does not show its user. */
 export type PeerOwner = number | 'elsewhere' | 'unknown';
 
-/** proc(5), /proc/net/tcp: ESTABLISHED, and the states after one side has said that it sends no more. */
+/** proc(5), /proc/net/tcp: ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE_WAIT. */
 const CONNECTED = ['01', '04', '05', '08'];
-const LISTENING = '0A';
-/** Linux may leave out a row when the table changes while it is read. */
+/** Linux may omit a row when the table changes during the reading. */
 const ATTEMPTS = 3;
 
 export async function peerOwner(connection: AcceptedConnection): Promise<PeerOwner> {
   const { local, remote, inode } = connection;
-  if (!isOfThisHost(remote.address, local.address)) return 'elsewhere';
+  const peer = clientAddress(remote.address);
+  if (peer !== clientAddress(local.address) && !isHostAddress(peer)) return 'elsewhere';
   const uid = await rowOwner(remote, local);
   if (uid === undefined) return 'unknown';
   const ours = (await freshTable(tableOf(local))).find(local, remote);
@@ -41,7 +41,7 @@ export async function peerOwner(connection: AcceptedConnection): Promise<PeerOwn
 }
 
 async function rowOwner(from: SocketAddress, to: SocketAddress): Promise<number | undefined> {
-  // The client of an IPv4-mapped address has an IPv4 socket as a rule, and an IPv6 one if it asked for that.
+  // The client of an IPv4-mapped address usually has an IPv4 socket, but may have an IPv6 one.
   const isIpv4 = !clientAddress(to.address).includes(':');
   const tables: readonly TableName[] = isIpv4 ? ['tcp', 'tcp6'] : ['tcp6'];
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -57,7 +57,7 @@ function tableOf({ address }: SocketAddress): TableName {
   return address.includes(':') ? 'tcp6' : 'tcp';
 }
 
-/** Whether the kernel tells whose sockets are on this host: a socket that is made to find out must show as our own. */
+/** Whether the kernel shows the users of this host's sockets; finds out with a socket of its own. */
 export async function seesOwners(): Promise<boolean> {
   const server = createServer();
   try {
@@ -68,7 +68,7 @@ export async function seesOwners(): Promise<boolean> {
     const { address, port } = server.address() as AddressInfo;
     const row = (await freshTable('tcp')).find({ address, port }, { address: '0.0.0.0', port: 0 });
     const isOurs = row?.inode === inodeOf(server) && row?.uid === process.geteuid?.();
-    return row?.state === LISTENING && isOurs;
+    return row?.state === TCP_LISTEN && isOurs;
   } catch {
     return false;
   } finally {
@@ -76,30 +76,36 @@ export async function seesOwners(): Promise<boolean> {
   }
 }
 
-/** Of the socket of a connection or of a server. Node has no public name for the descriptor. */
-export function inodeOf(holder: object): number | undefined {
-  const { _handle: handle } = holder as { _handle?: { fd?: number } | null };
-  if (handle?.fd === undefined || handle.fd < 0) return undefined;
+/** The inode of the socket of a connection or of a server. */
+export function inodeOf(socket: object): number | undefined {
+  const descriptor = descriptorOf(socket);
+  if (descriptor === undefined) return undefined;
   try {
-    return fstatSync(handle.fd).ino;
+    return fstatSync(descriptor).ino;
   } catch {
     return undefined;
   }
 }
 
-/** The users whose processes may do what this server may: root, and the server's own. */
+/** The descriptor of an open `Socket` or `Server`, for which Node has no public name. */
+export function descriptorOf(socket: object): number | undefined {
+  const { _handle: handle } = socket as { _handle?: { readonly fd?: unknown } | null };
+  return typeof handle?.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
+}
+
+/** The users whose processes can do anyway what this server can: root, and the server's own user. */
 export function trustedUsers(): ReadonlySet<number> {
   const own = process.geteuid?.();
-  return new Set(own === undefined || standsForOthers(own) ? [0] : [0, own]);
+  return new Set(own === undefined || isOverflowUser(own) ? [0] : [0, own]);
 }
 
-/** A user namespace shows all users that it does not know as one, mostly `nobody`. */
-function standsForOthers(uid: number): boolean {
-  const isComplete = /^\s*0\s+0\s+4294967295\s*$/.test(read('/proc/self/uid_map'));
-  return !isComplete && uid === Number(read('/proc/sys/kernel/overflowuid') || 65534);
+/** A user namespace shows all users that are not mapped into it as one, usually `nobody`. */
+function isOverflowUser(uid: number): boolean {
+  const isComplete = /^\s*0\s+0\s+4294967295\s*$/.test(readText('/proc/self/uid_map'));
+  return !isComplete && uid === Number(readText('/proc/sys/kernel/overflowuid') || 65534);
 }
 
-function read(path: string): string {
+function readText(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch {
@@ -107,12 +113,12 @@ function read(path: string): string {
   }
 }
 
-function isOfThisHost(address: string, ours: string): boolean {
-  const plain = clientAddress(address);
-  if (isLoopback(plain) || plain === clientAddress(ours)) return true;
+/** Whether an address without zone index belongs to this host. */
+export function isHostAddress(address: string): boolean {
+  if (isLoopback(address)) return true;
   return Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
-    .some((own) => own.address === plain);
+    .some((own) => own.address === address);
 }
 
 interface SocketRow {
@@ -121,24 +127,24 @@ interface SocketRow {
   readonly inode: number;
 }
 
-/** For more looks than these it pays to go through all rows once. */
-const FEW_LOOKS = 4;
+/** For more searches than these it pays to index all rows once. */
+const MAX_SCANS = 4;
 
-/** One reading of a table. */
+/** A table as it was at one time. */
 class TableReading {
   readonly #text: string;
-  #looks = 0;
+  #searches = 0;
   #rows: ReadonlyMap<string, string> | undefined;
 
   constructor(text: string) {
     this.#text = text;
   }
 
-  /** The row of a socket that some process has open. */
+  /** The row of the socket between the two addresses that some process has open. */
   find(from: SocketAddress, to: SocketAddress): SocketRow | undefined {
-    const tos = columnsOf(to);
+    const toColumns = columnsOf(to);
     for (const [form, column] of columnsOf(from).entries()) {
-      const columns = `${column} ${tos[form]} `;
+      const columns = `${column} ${toColumns[form]} `;
       const rest = this.#restOf(columns);
       if (rest === undefined) continue;
       const [state = '', , , , uid, , inode] = rest.trim().split(/\s+/);
@@ -147,9 +153,9 @@ class TableReading {
     return undefined;
   }
 
-  /** What follows the addresses; of several rows, as of a connection that is over and the one after it, the open one. */
+  /** The columns after the addresses. A closed connection and its successor may both have a row; this is the open one's. */
   #restOf(columns: string): string | undefined {
-    if (++this.#looks > FEW_LOOKS) {
+    if (++this.#searches > MAX_SCANS) {
       this.#rows ??= new Map(openRows(this.#text));
       return this.#rows.get(columns);
     }
@@ -169,20 +175,21 @@ function* openRows(text: string): Generator<[columns: string, rest: string]> {
   }
 }
 
-/** Rows of sockets that nobody has open, or that are on their way to a connection or from it, do not count. */
+/** False for sockets that no process has open, and for connections that are being made or have ended. */
 function isOpenRow(rest: string): boolean {
   const [state = '', , , , , , inode = '0'] = rest.trim().split(/\s+/);
-  return inode !== '0' && (CONNECTED.includes(state) || state === LISTENING);
+  return inode !== '0' && (CONNECTED.includes(state) || state === TCP_LISTEN);
 }
 
-interface Readings {
+interface SharedReadings {
   running: Promise<TableReading>;
+  /** Begins when `running` has ended. */
   next: Promise<TableReading> | undefined;
 }
 
-const readings = new Map<TableName, Readings>();
+const readings = new Map<TableName, SharedReadings>();
 
-/** The table as a reading shows it that begins after this call. One reading of it runs at a time, whoever asks. */
+/** The table, read after this call. Callers share readings; one reading of a table runs at a time. */
 function freshTable(name: TableName): Promise<TableReading> {
   const known = readings.get(name);
   const state = known ?? { running: Promise.resolve(new TableReading('')), next: undefined };

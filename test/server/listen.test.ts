@@ -13,7 +13,7 @@ import {
   type ListenOutcome,
   listenAll,
 } from '../../src/server/listen.ts';
-import { findPortHolder } from '../../src/server/socketTable.ts';
+import { findPortHolder } from '../../src/server/portHolder.ts';
 import { createTcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, messageWithId } from '../support/framedClient.ts';
 

@@ -5,15 +5,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { link, readFile, stat, unlink, writeFile } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
-import { seesOwners, trustedUsers } from '../../server/peerOwner.ts';
-import { listenersAt } from '../../server/socketTable.ts';
+import { isHostAddress, seesOwners, trustedUsers } from '../../server/peerOwner.ts';
+import { listenersAt } from '../../server/portHolder.ts';
 import { makeFolder, PRIVATE_FILE } from '../../store/file/folder.ts';
 
 /** Who may write over HTTP, as the listener takes it. */
@@ -67,20 +66,13 @@ export async function tokenForServer(
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   const address = host === 'localhost' ? '127.0.0.1' : host;
-  if (!isOfThisHost(address)) return undefined;
+  if (!isHostAddress(address)) return undefined;
   const file = await readTokenFile(stateDirectory);
   if (file === undefined) return undefined;
   const ours = new Set([...trustedUsers(), file.uid]);
   // Where the kernel does not show whose the listener is, there is nothing to see.
   const listeners = await listenersAt('tcp', address, Number(port || 80));
   return listeners.every(({ uid }) => ours.has(uid)) ? file.token : undefined;
-}
-
-function isOfThisHost(address: string): boolean {
-  if (isLoopback(address)) return true;
-  return Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .some((own) => own.address === address);
 }
 
 /**

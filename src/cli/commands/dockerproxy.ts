@@ -15,6 +15,7 @@ import type { ProxyPeer } from '../../registrar/engine/proxyPermits.ts';
 import { startReadOnlyProxy } from '../../registrar/engine/readOnlyProxy.ts';
 import { readableMetadata } from '../../registrar/engine/reducedAnswers.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
+import { descriptorOf } from '../../server/peerOwner.ts';
 import { systemClock } from '../../timing/clock.ts';
 import type { Command } from '../command.ts';
 
@@ -101,11 +102,10 @@ function listenFailure(path: string, error: unknown): Failure {
     : new Failure(code, `--listen: there is no folder ${folder}`, `mkdir -p -m 0750 ${folder}`);
 }
 
-/** The kernel's word; Node shows the descriptor to nobody else. */
+/** As the kernel reports it. */
 function peerOf(socket: Socket): ProxyPeer {
-  const { _handle: handle } = socket as { _handle?: { readonly fd?: unknown } | null };
-  const credentials =
-    typeof handle?.fd === 'number' && handle.fd >= 0 ? peerCredentials(handle.fd) : undefined;
+  const descriptor = descriptorOf(socket);
+  const credentials = descriptor === undefined ? undefined : peerCredentials(descriptor);
   return { uid: credentials?.uid, pid: credentials?.pid };
 }
 

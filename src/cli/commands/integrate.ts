@@ -5,11 +5,15 @@ import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import { type HostNetwork, networkOf } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import {
+  DNS_PORT,
+  printSocketAddress,
+  reachableAddress,
+  type SocketAddress,
+} from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import { printable } from '../../observability/printable.ts';
 import { type LocatedServer, locateServer } from '../../tools/doctor/host.ts';
-import { clientAddress } from '../../tools/doctor/judge/finding.ts';
 import { makeChange, readHostFile } from '../../tools/integrate/hostFiles.ts';
 import { type FileChange, type IntegrationPlan, printChange } from '../../tools/integrate/plan.ts';
 import {
@@ -112,7 +116,7 @@ async function serverFor(
   network: HostNetwork,
 ): Promise<SocketAddress> {
   const [first] = addr as readonly [SocketAddress, ...SocketAddress[]];
-  if (target !== 'docker') return clientAddress(first);
+  if (target !== 'docker') return reachableAddress(first);
   const usable = addr.filter(({ port }) => port === DNS_PORT);
   const server = usable.find(({ address }) => !isLoopback(address)) ?? usable[0] ?? first;
   const isWildcard = server.address === '0.0.0.0' || server.address === '::';

@@ -7,8 +7,13 @@
  * The examination: looks at everything that can keep a name from its answer, and has each looked-at thing judged.
  */
 import type { Config } from '../../config/config.ts';
-import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
-import { findHeldPort } from '../../server/socketTable.ts';
+import {
+  DNS_PORT,
+  printSocketAddress,
+  reachableAddress,
+  type SocketAddress,
+} from '../../dns/address.ts';
+import { findHeldPort } from '../../server/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
 import { askReadiness, askRegistrar, askSoa } from './asking.ts';
 import { desiredServer } from './desiredServer.ts';
@@ -16,7 +21,7 @@ import { type Host, isSoradns, locateServer } from './host.ts';
 import { judgeClock } from './judge/clock.ts';
 import { judgeDocker, readDaemonJson } from './judge/docker.ts';
 import { judgeMember } from './judge/etcd.ts';
-import { clientAddress, type Finding } from './judge/finding.ts';
+import type { Finding } from './judge/finding.ts';
 import { judgeHidden } from './judge/hidden.ts';
 import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
 import { judgePort, type PortFacts } from './judge/port.ts';
@@ -73,8 +78,8 @@ async function lookAtEndpoint(
   { domains, http }: Config,
   own: ReadonlySet<string>,
 ) {
-  const at = clientAddress(endpoint);
-  const readyUrl = http && `http://${printSocketAddress(clientAddress(http))}/readyz`;
+  const at = reachableAddress(endpoint);
+  const readyUrl = http && `http://${printSocketAddress(reachableAddress(http))}/readyz`;
   const asking = domains.map(async (domain): Promise<ServerFacts> => {
     const [udp, tcp] = await Promise.all([askSoa(at, domain, 'udp'), askSoa(at, domain, 'tcp')]);
     return { endpoint: at, domain, udp, tcp, readyUrl };
@@ -94,7 +99,7 @@ async function lookAtEndpoint(
 
 async function lookAtHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
   if (http === undefined) return () => () => [];
-  const facts = await askReadiness(clientAddress(http));
+  const facts = await askReadiness(reachableAddress(http));
   const held = await findHeldPort('tcp', http.address, http.port);
   return (ports) => (desired) => [
     ...judgeReadiness(facts, desired),
@@ -137,7 +142,7 @@ async function lookAtDocker(config: Config, host: Host) {
   const [answersAt, held, registrar] = await Promise.all([
     Promise.all([...addresses].map((at) => answers({ address: at, port: DNS_PORT }, config))),
     bridgeAddress && findHeldPort('udp', bridgeAddress, DNS_PORT),
-    askRegistrar(config.http && clientAddress(config.http), hasDocker),
+    askRegistrar(config.http && reachableAddress(config.http), hasDocker),
   ]);
   const program = await enginePath(host);
   const isThere = hasDocker;

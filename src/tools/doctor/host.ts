@@ -4,11 +4,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type HostNetwork, readIfThere } from '../../app/process/network.ts';
 import type { Config } from '../../config/config.ts';
-import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
+import { DNS_PORT, reachableAddress, type SocketAddress } from '../../dns/address.ts';
 import { Class, Rcode, Type } from '../../dns/rr.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import { queryDns } from './dnsClient.ts';
-import { clientAddress } from './judge/finding.ts';
 
 export interface Host extends HostNetwork {
   /** A file's text. */
@@ -73,7 +72,7 @@ const TIMEOUT_MS = 2_000;
 /** Whether what answers there says that it is a soradns. */
 export async function isSoradns(at: SocketAddress): Promise<boolean> {
   const asked = await queryDns({
-    ...clientAddress(at),
+    ...reachableAddress(at),
     name: ['version', 'bind'],
     type: Type.TXT,
     class: Class.CH,

@@ -2,12 +2,11 @@
 import { openStore } from '../../app/process/openStore.ts';
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
-import { printSocketAddress } from '../../dns/address.ts';
+import { printSocketAddress, reachableAddress } from '../../dns/address.ts';
 import { HiddenValues, Namespace } from '../../registrar/reconcile/namespace.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
 import { withDeadline } from '../../timing/deadline.ts';
-import { clientAddress } from './judge/finding.ts';
 import type { HiddenFacts } from './judge/hidden.ts';
 
 /** A store may hold millions, and nobody waits for them. */
@@ -35,7 +34,7 @@ function locationOf({ store, http }: Config): StoreLocation | undefined {
   if (http === undefined) return undefined;
   return {
     kind: 'http',
-    url: `http://${printSocketAddress(clientAddress(http))}`,
+    url: `http://${printSocketAddress(reachableAddress(http))}`,
     token: undefined,
   };
 }

@@ -37,14 +37,6 @@ export function countFindings(level: Severity, found: readonly Finding[]): numbe
   return found.filter((finding) => finding.level === level).length;
 }
 
-/** What the judgements share: where the server is meant to be, and for which names. Pure. */
-
-/** Where a client on this host reaches an endpoint: a wildcard address is reached on loopback. */
-export function clientAddress({ address, port }: SocketAddress): SocketAddress {
-  if (address === '0.0.0.0') return { address: '127.0.0.1', port };
-  return address === '::' ? { address: '::1', port } : { address, port };
-}
-
 /** Whether a container that asks this address finds the endpoint there. */
 export function isReachedAt(endpoint: SocketAddress, address: string): boolean {
   const isWildcard = endpoint.address === '0.0.0.0' || endpoint.address === '::';

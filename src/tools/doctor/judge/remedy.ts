@@ -2,10 +2,15 @@
  * The lines that start the server, and that send others to it. All are made from one `DesiredServer`, so that the fixes of an
  * examination agree: whichever is copied first, it names the same addresses, domains and store as the next. Pure.
  */
-import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
+import {
+  DNS_PORT,
+  printSocketAddress,
+  reachableAddress,
+  type SocketAddress,
+} from '../../../dns/address.ts';
 import type { Name } from '../../../dns/name.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
-import { clientAddress, isReachedAt, plainName } from './finding.ts';
+import { isReachedAt, plainName } from './finding.ts';
 
 /** The server as it is to be once everything is mended. */
 export interface DesiredServer {
@@ -54,7 +59,7 @@ export function integrateLine(
   { endpoints, domains }: Pick<DesiredServer, 'endpoints' | 'domains'>,
 ): string {
   const [first] = endpoints as readonly [SocketAddress, ...SocketAddress[]];
-  const words = [`--addr ${printSocketAddress(clientAddress(first))}`, ...domainWords(domains)];
+  const words = [`--addr ${printSocketAddress(reachableAddress(first))}`, ...domainWords(domains)];
   return `sudo soradns integrate ${[target, ...words].join(' ')}`;
 }
 

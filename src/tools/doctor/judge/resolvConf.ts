@@ -1,8 +1,8 @@
 /** resolv.conf(5): whom this host's own programs ask, and how often. Pure. */
-import { DNS_PORT, type SocketAddress } from '../../../dns/address.ts';
+import { DNS_PORT, reachableAddress, type SocketAddress } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { parseResolvConf } from '../../../forward/upstream.ts';
-import { clientAddress, type Finding, findings, isReachedAt } from './finding.ts';
+import { type Finding, findings, isReachedAt } from './finding.ts';
 import { type DesiredServer, integrateLine } from './remedy.ts';
 
 export interface Resolving {
@@ -72,7 +72,7 @@ function judgeNameservers(
   }
   const whom = nameservers.length === 0 ? 'nobody' : nameservers.join(', ');
   const message = `this host's own programs ask ${whom}, not the server; containers are not concerned`;
-  const usable = endpoints.map(clientAddress).find(({ port }) => port === DNS_PORT);
+  const usable = endpoints.map(reachableAddress).find(({ port }) => port === DNS_PORT);
   const fix =
     usable === undefined
       ? `${integrateLine('dnsmasq', desired)}   # resolv.conf knows no ports: let another resolver ask`

@@ -3,16 +3,14 @@
  * (systemd-resolved.service(8)). Its configuration files say what it is to do; `resolvectl`, where there is one, what
  * it does. Pure.
  */
-import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
-import type { Name } from '../../../dns/name.ts';
 import {
-  clientAddress,
-  type Finding,
-  findings,
-  isReachedAt,
-  isUnderLocal,
-  plainName,
-} from './finding.ts';
+  DNS_PORT,
+  printSocketAddress,
+  reachableAddress,
+  type SocketAddress,
+} from '../../../dns/address.ts';
+import type { Name } from '../../../dns/name.ts';
+import { type Finding, findings, isReachedAt, isUnderLocal, plainName } from './finding.ts';
 import { type DesiredServer, integrateLine } from './remedy.ts';
 
 export interface ResolvedFacts {
@@ -80,7 +78,7 @@ function routes(word: string, domain: Name): boolean {
 function isOneOf(server: string, endpoints: readonly SocketAddress[]): boolean {
   const plain = server.replace(/[#%].*$/, '');
   return endpoints.some((endpoint) => {
-    const at = clientAddress(endpoint);
+    const at = reachableAddress(endpoint);
     if (plain === printSocketAddress(at)) return true;
     return endpoint.port === DNS_PORT && (plain === at.address || isReachedAt(endpoint, plain));
   });

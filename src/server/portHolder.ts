@@ -1,0 +1,67 @@
+/**
+ * Which process listens on a port: Linux's tables name the socket, and /proc the process that has it open. Best effort,
+ * for messages: on other systems, and for other users' processes without root, no process is found.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import type { DnsClient } from '../dns/message.ts';
+import { asInTable, type KernelSocket, openSockets, readSockets } from './socketTable.ts';
+
+export interface ListeningProcess {
+  readonly pid: number;
+  /** The process's name, as `ps -o comm` prints it. */
+  readonly command: string;
+}
+
+/** A process listens; `holder` is undefined where this process may not see which one. */
+interface HeldPort {
+  readonly holder: ListeningProcess | undefined;
+}
+
+/** The process that listens on the address, or on a wildcard address that covers it. */
+export async function findPortHolder(
+  transport: DnsClient['transport'],
+  address: string,
+  port: number,
+): Promise<ListeningProcess | undefined> {
+  return (await findHeldPort(transport, address, port))?.holder;
+}
+
+/** The same, but tells a hidden holder from none: `undefined` means that Linux's tables have no such listener. */
+export async function findHeldPort(
+  transport: DnsClient['transport'],
+  address: string,
+  port: number,
+): Promise<HeldPort | undefined> {
+  const sockets = await listenersAt(transport, address, port);
+  if (sockets.length === 0) return undefined;
+  return { holder: await findProcess(new Set(sockets.map(({ inode }) => inode))) };
+}
+
+/** The sockets that listen on the address, or on a wildcard address that covers it. */
+export async function listenersAt(
+  transport: DnsClient['transport'],
+  address: string,
+  port: number,
+): Promise<readonly KernelSocket[]> {
+  const wanted = asInTable(address);
+  return (await readSockets(transport)).filter(
+    (socket) => socket.isListening && socket.port === port && overlaps(socket.address, wanted),
+  );
+}
+
+function overlaps(held: string, wanted: string): boolean {
+  const isWildcard = [held, wanted].some((address) => address === '0.0.0.0' || address === '::');
+  return isWildcard || held === wanted;
+}
+
+async function findProcess(inodes: ReadonlySet<string>): Promise<ListeningProcess | undefined> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  for (const pid of pids) {
+    const open = await openSockets(pid);
+    if (![...inodes].some((inode) => open.has(inode))) continue;
+    const name = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
+    // The kernel names a process after its first thread, which newer Node versions give a name of its own.
+    return { pid: Number(pid), command: /^(?:node-)?MainThread$/.test(name) ? 'node' : name };
+  }
+  return undefined;
+}
