@@ -1,7 +1,7 @@
 /**
  * server/: From a packet to its answer on the main thread, and TCP.
  * Imports: dataplane/listeners, dataplane/table, dns, forward, timing, zone.
- * Used by: app, app/process, main, server/http, server/http/exchange, tools/doctor.
+ * Used by: app, app/process, cli/commands, main, server/http, server/http/exchange, tools/doctor.
  *
  * The slow path, which is every path until a faster one holds the answer: packet -> accept -> resolve -> encode -> send.
  * This is the one function from a question to the octets of its answer, and the last place that an exception on the way
