@@ -1,4 +1,4 @@
-/** What a registrar tells of itself, for logs and for those who watch it. */
+/** The events that a registrar reports, for its log and for a dry run. */
 import type { MirrorEvent } from '../store/mirror.ts';
 import type { StoreError } from '../store/store.ts';
 import type { HostFacts } from './describe/context.ts';
@@ -14,14 +14,14 @@ export type RegistrarEvent =
   | LeadershipEvent
   | { readonly kind: 'engineConnected'; readonly label: string }
   | { readonly kind: 'engineLost'; readonly error: EngineError; readonly retryInMs: number }
-  /** Another engine is at the address, or the engine has got another id. */
+  /** Another engine answers at the address, or the engine has another id than before. */
   | { readonly kind: 'engineChanged'; readonly from: EngineInfo; readonly to: EngineInfo }
-  /** The engine's socket is mounted as a file, so that a new one would not be seen. */
+  /** The engine's socket is mounted as a file: if Docker recreates it, this container keeps the old one. */
   | { readonly kind: 'socketMounted'; readonly label: string }
-  /** Docker has made a new socket, and a mount in this container holds on to the old one. */
+  /** Docker recreated its socket, and a mount in this container still holds the old one. */
   | { readonly kind: 'socketReplaced'; readonly label: string }
   | { readonly kind: 'found'; readonly finding: RegistrarFinding }
-  /** The engine was gone for too long. */
+  /** The grace period for an absent engine expired. */
   | { readonly kind: 'withdrawn'; readonly afterMs: number }
   | { readonly kind: 'inspectFailed'; readonly shortId: ShortId; readonly error: EngineError }
   | { readonly kind: 'refused'; readonly shortId: ShortId; readonly refusal: Refusal }
@@ -29,14 +29,13 @@ export type RegistrarEvent =
   | { readonly kind: 'store'; readonly event: MirrorEvent }
   | { readonly kind: 'closeFailed'; readonly error: StoreError };
 
-/** Which refusals were told already, so that each is told once; in bounded memory, as strangers write what is refused. */
-
 const MAX_REMEMBERED = 10_000;
 
+/** The refusals that were reported already. Memory is bounded, because containers choose the texts that are refused. */
 export class ReportedRefusals {
   readonly #reported = new Set<string>();
 
-  /** Those of a container that were not told before; from now on they were. */
+  /** Adds the container's refusals and returns those that are new. */
   addNew(shortId: ShortId, refusals: readonly Refusal[]): readonly Refusal[] {
     return refusals.filter(({ about, reason }) => {
       const id = `${shortId} ${about} ${reason}`;

@@ -1,58 +1,59 @@
-/** How long what was known of an engine still counts while it is away: for ever, unless a time is given. */
+/** How long records outlive a connection to the engine: without a configured time, as long as the registrar runs. */
 import type { Clock, Timer } from '../timing/clock.ts';
+import type { ReplacedSocket } from './engine/replacedSocket.ts';
 
 export interface GracePeriodOptions {
   readonly clock: Clock;
   readonly graceMs: number | undefined;
-  /** Whether the time does not count, as the engine is away for us alone. */
-  readonly isOurFault: () => boolean;
+  /** While the socket is unlinked, the engine is absent for this registrar alone, and the period starts again. */
+  readonly socket: Pick<ReplacedSocket, 'isUnlinked'> | undefined;
   readonly onExpired: (afterMs: number) => void;
 }
 
-/** Between two looks at whether the time counts by now. */
+/** Where the configured time is shorter, between two checks of an unlinked socket. */
 const MIN_PAUSE_MS = 1_000;
 
 export class GracePeriod {
   readonly #options: GracePeriodOptions;
   #timer: Timer | undefined;
-  #isAway = false;
+  #isRunning = false;
   #isExpired = false;
 
   constructor(options: GracePeriodOptions) {
     this.#options = options;
   }
 
-  /** The engine has been away for so long that nothing counts any more. */
+  /** Whether the engine was absent for the whole period, so that all records go. */
   get isExpired(): boolean {
     return this.#isExpired;
   }
 
-  /** The engine is away. Gives whether that is news. */
+  /** Call it whenever the engine cannot be reached. Returns whether this began the period. */
   begin(): boolean {
-    if (this.#isAway) return false;
-    this.#isAway = true;
+    if (this.#isRunning) return false;
+    this.#isRunning = true;
     const { graceMs } = this.#options;
     if (graceMs !== undefined) this.#wait(graceMs, graceMs);
     return true;
   }
 
-  /** The engine is there, or nobody waits for it any more. */
+  /** Call it when the engine answers, and at the end of the registrar. */
   end(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#isAway = false;
+    this.#isRunning = false;
     this.#isExpired = false;
   }
 
   #wait(delayMs: number, graceMs: number): void {
-    const { clock, isOurFault: isExcused, onExpired: onOver } = this.#options;
+    const { clock, socket, onExpired } = this.#options;
     this.#timer = clock.startTimer(delayMs, () => {
-      if (isExcused()) {
+      if (socket?.isUnlinked() === true) {
         this.#wait(Math.max(graceMs, MIN_PAUSE_MS), graceMs);
         return;
       }
       this.#isExpired = true;
-      onOver(graceMs);
+      onExpired(graceMs);
     });
   }
 }

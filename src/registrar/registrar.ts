@@ -4,20 +4,18 @@
  *   registrar/reconcile, registrar/registrator, service, store, timing.
  * Used by: app, app/registrar, cli, cli/commands.
  *
- * The registrar: keeps the store true to what an engine runs. Follows the engine and works in a session for the one that
- * it finds; when another one is in its place, in another session. It never gives up: whatever is gone is tried again
- * until it is back.
+ * `EngineFollower` (observe/follow.ts) connects to the engine, lists, watches and retries. The registrar gives each
+ * engine that answers a session (session.ts), which does everything that needs the engine's id. Events and lists go from
+ * the follower to the session's `Containers`. When another engine answers, the former session ends and another begins.
+ * Neither a lost engine nor a lost store ends the registrar.
  */
-import { isDeepStrictEqual } from 'node:util';
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { asStoreError, type LeaseStore } from '../store/store.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
-import type { ConfiguredContext, HostFacts, RegistrarContext } from './describe/context.ts';
-import type { Description } from './describe/description.ts';
+import { CurrentContext } from './currentContext.ts';
+import type { ConfiguredContext, HostFacts } from './describe/context.ts';
 import type { Zones } from './describe/names.ts';
-import { describeContainer } from './describeContainer.ts';
-import { asContainerId, shortIdOf } from './engine/containerId.ts';
-import { type Engine, EngineError, type EngineInfo, type Inspection } from './engine/engine.ts';
+import { type Engine, EngineError, type EngineInfo } from './engine/engine.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
 import { type RegistrarEvent, ReportedRefusals } from './events.ts';
 import type { RegistrarFinding } from './finding.ts';
@@ -25,11 +23,11 @@ import { GracePeriod } from './gracePeriod.ts';
 import { ownerId } from './leadership/identity.ts';
 import { OrphanLeases } from './leadership/orphanLease.ts';
 import type { Probe } from './observe/checks.ts';
+import type { Containers } from './observe/containers.ts';
 import { EngineFollower } from './observe/follow.ts';
 import { HostWatcher } from './observe/hostFacts.ts';
-import { type RegistrarRun, selfOf } from './observe/self.ts';
-import { Namespace } from './reconcile/namespace.ts';
-import { EngineSession, type SessionCounters } from './session.ts';
+import type { RegistrarRun } from './observe/self.ts';
+import { EngineSession, type RegistrarHistory } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
 /**
@@ -47,10 +45,10 @@ export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
   readonly store: LeaseStore;
   /** An empty `registrator.hostName` stands for the engine's name. */
   readonly context: ConfiguredContext;
-  /** Asked at the start, and again and again; may reject with an `EngineError`. */
+  /** Called at each connection and periodically; may reject with an `EngineError`. */
   readonly readHostFacts: (info: EngineInfo) => Promise<HostFacts>;
   readonly probe: Probe;
-  /** The engine's socket, where a mount may hold on to it after it was replaced. */
+  /** The engine's socket, if it is a file: a mount may still hold it after Docker recreated it. */
   readonly socket?: Pick<ReplacedSocket, keyof ReplacedSocket> | undefined;
   readonly clock?: Clock;
   /** 0 to below 1, for the jitter of pauses. */
@@ -60,92 +58,73 @@ export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
 }
 
 export interface CloseOptions {
-  /** `keep`: records live until the lease expires or the next registrar takes it. `revoke`: they end now. */
+  /** `keep`: records live until their lease expires or the next registrar takes it over. `revoke`: they end at once. */
   readonly end: 'keep' | 'revoke';
-  /** With `keep`: how long deaths are still served, as a daemon that stops ends us and all others together. */
+  /** With `keep`: how long deaths of containers still count. A stopping daemon ends its containers and this process together. */
   readonly lingerMs: number;
-}
-
-export interface Registrar {
-  start(): void;
-  status(): RegistrarStatus;
-  readiness(): Readiness;
-  /** What is wrong although it works; a part of the status. */
-  findings(): readonly RegistrarFinding[];
-  /** Whether it is ready, and has written (in a dry run: told) all that was to be written. */
-  isUpToDate(): boolean;
-  /** Describes all containers anew, if these are other zones than before. */
-  setZones(zones: Zones): void;
-  /** Never rejects. */
-  close(options: CloseOptions): Promise<void>;
 }
 
 const RECONCILE_SECONDS = 30;
 const LEASE_TTL_SECONDS = 30;
 const MAX_FORMER_OWNERS = 100;
-const SETTLE_MS = 1_000;
-const LOOK_EVERY_MS = 50;
+/** How long `close` waits for writes that are still due. */
+const MAX_WRITE_WAIT_MS = 1_000;
+const LINGER_POLL_MS = 50;
 
-/** Does nothing until `start`. */
-export function createRegistrar(options: RegistrarOptions): Registrar {
-  return new EngineRegistrar(options);
-}
-
-class EngineRegistrar implements Registrar {
+export class Registrar {
   readonly #options: RegistrarOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #context: CurrentContext;
   readonly #follower: EngineFollower;
   readonly #gracePeriod: GracePeriod;
   readonly #hostWatcher: HostWatcher;
-  readonly #orphanLeases: OrphanLeases | undefined = undefined;
-  readonly #reportedRefusals = new ReportedRefusals();
-  readonly #counters: SessionCounters = { puts: 0, deletes: 0, failures: 0, storeFailures: 0 };
-  readonly #formerOwners = new Set<string>();
+  /** `undefined` in a dry run, and where the machine's boot id is unknown. */
+  readonly #orphanLeases: OrphanLeases | undefined;
+  readonly #history: RegistrarHistory = {
+    counters: { puts: 0, deletes: 0, failures: 0, storeFailures: 0 },
+    formerOwners: new Set(),
+    reportedRefusals: new ReportedRefusals(),
+  };
+  /** `undefined` until the engine has told its id. */
   #session: EngineSession | undefined;
-  /** Sessions of other engines that may still be writing. */
+  /** Pending while sessions of former engines may still write. */
   #ending: Promise<unknown> = Promise.resolve();
-  #bridgeId: string | undefined;
-  #context: RegistrarContext;
-  #namespace: Namespace;
   #isSocketReplaced = false;
   #isClosed = false;
   #closing: Promise<void> | undefined;
 
+  /** Does nothing until `start`. */
   constructor(options: RegistrarOptions) {
+    const { engine, store, bootKey, dryRun, socket } = options;
+    const { dockerGraceSeconds, reconcileSeconds = RECONCILE_SECONDS } = options;
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#random = options.random ?? Math.random;
-    this.#context = { ...options.context, hostAddresses: {}, ownNetworks: [] };
-    this.#namespace = new Namespace(this.#context.prefix, this.#context.zones);
+    const clock = options.clock ?? systemClock;
+    const random = options.random ?? Math.random;
+    this.#clock = clock;
+    this.#random = random;
+    this.#context = new CurrentContext(options, options.context);
     this.#gracePeriod = new GracePeriod({
-      clock: this.#clock,
-      graceMs: options.dockerGraceSeconds && options.dockerGraceSeconds * 1000,
-      isOurFault: () => options.socket?.isUnlinked() === true,
-      onExpired: (afterMs) => this.#withdraw(afterMs),
+      clock,
+      graceMs: dockerGraceSeconds && dockerGraceSeconds * 1000,
+      socket,
+      onExpired: (afterMs) => this.#onGraceExpired(afterMs),
     });
     this.#hostWatcher = new HostWatcher({
       readHostFacts: options.readHostFacts,
-      clock: this.#clock,
+      clock,
       onChange: (hostFacts) => this.#onHostFacts(hostFacts),
     });
-    const { store, bootKey: place, dryRun } = options;
-    if (place !== undefined && dryRun !== true)
-      this.#orphanLeases = new OrphanLeases({
-        store,
-        bootKey: place,
-        clock: this.#clock,
-        random: this.#random,
-      });
+    this.#orphanLeases =
+      bootKey === undefined || dryRun === true
+        ? undefined
+        : new OrphanLeases({ store, bootKey, clock, random });
     this.#follower = new EngineFollower({
-      engine: options.engine,
-      clock: this.#clock,
-      random: this.#random,
-      relistEveryMs: (options.reconcileSeconds ?? RECONCILE_SECONDS) * 1000,
-      onInfo: (info) => this.#onInfo(info),
-      onEvent: (event) => this.#session?.containers.onEvent(event),
-      onSignal: (signal) => this.#session?.containers.onSignal(signal),
-      onList: (list, about) => this.#session?.containers.onList(list, about),
+      engine,
+      clock,
+      random,
+      relistEveryMs: reconcileSeconds * 1000,
+      onInfo: (info) => this.#containersOf(info),
       onConnected: () => this.#onConnected(),
       onLost: (error, retryInMs) => this.#onLost(error, retryInMs),
     });
@@ -165,23 +144,22 @@ class EngineRegistrar implements Registrar {
     return readinessOf(this.#view());
   }
 
+  /** Faults that do not keep it from working; the status contains them too. */
   findings(): readonly RegistrarFinding[] {
     return this.#session?.findings() ?? [];
   }
 
+  /** Whether it is ready and has written every missing record (in a dry run: reported every write). */
   isUpToDate(): boolean {
     return this.#session?.reconciler.isUpToDate === true && this.readiness().isReady;
   }
 
-  setZones({ zones, defaultZone }: Zones): void {
-    const before = this.#context;
-    if (isDeepStrictEqual([before.zones, before.defaultZone], [zones, defaultZone])) return;
-    this.#context = { ...before, zones, defaultZone };
-    this.#namespace = new Namespace(before.prefix, zones);
-    this.#session?.containers.reevaluate();
-    this.#session?.refresh();
+  /** Describes all containers again if the zones differ from the former ones. */
+  setZones(zones: Zones): void {
+    if (this.#context.setZones(zones)) this.#session?.onContext();
   }
 
+  /** Never rejects. */
   close(options: CloseOptions): Promise<void> {
     this.#closing ??= this.#close(options);
     return this.#closing;
@@ -195,79 +173,68 @@ class EngineRegistrar implements Registrar {
       isDryRun: this.#options.dryRun === true,
       isWithdrawn: this.#gracePeriod.isExpired,
       nowMs: this.#clock.monotonicMs(),
-      counters: this.#counters,
+      counters: this.#history.counters,
       session: this.#session,
     };
   }
 
-  /** All that follows needs the engine's id, and no description is right before the host's address is known. */
-  async #onInfo(info: EngineInfo): Promise<void> {
+  /** Gives the containers of the engine that answered. Descriptions need the host's facts, so it reads those first. */
+  async #containersOf(info: EngineInfo): Promise<Containers | undefined> {
     const [bridgeId] = await Promise.all([this.#readBridgeId(), this.#hostWatcher.read(info)]);
-    if (this.#isClosed) return;
+    if (this.#isClosed) return undefined;
     const session = this.#session;
-    const isSameRun = bridgeId !== undefined && bridgeId === this.#bridgeId;
-    this.#bridgeId = bridgeId;
+    const isSameBridge = this.#context.setBridgeId(bridgeId);
     this.#hostWatcher.watch(info);
-    if (session !== undefined && isSameEngine(session.info, info, isSameRun)) {
+    if (session !== undefined && isSameEngine(session.info, info, isSameBridge)) {
       session.refresh(info);
-      return;
+      return session.containers;
     }
     this.#orphanLeases?.stop();
-    // What an earlier run left is not to be withdrawn, now that a list is about to say what of it still runs.
+    // The next list tells which containers of an earlier run still run, so its records are not withdrawn before that.
     this.#gracePeriod.end();
     if (session !== undefined) this.#leave(session, info);
-    const { registrator } = this.#options.context;
-    if (registrator?.hostName === '')
-      this.#context = { ...this.#context, registrator: { ...registrator, hostName: info.name } };
+    this.#context.setEngineHostName(info.name);
     this.#session = this.#createSession(info);
     this.#session.start();
+    return this.#session.containers;
   }
 
   async #readBridgeId(): Promise<string | undefined> {
     try {
       return (await this.#options.engine.defaultBridge())?.id;
     } catch (error) {
-      // A proxy may refuse it, and no more than a proof is missing then.
+      // A proxy may refuse the call. The bridge is only one of several proofs.
       if (error instanceof EngineError) return undefined;
       throw error;
     }
   }
 
-  /** Another engine is in the place of the session's. Its records go with their lease, unless it is the same after all. */
+  /** The records of the former engine end with their lease, unless it turns out to be the same engine. */
   #leave(session: EngineSession, to: EngineInfo): void {
+    const { formerOwners } = this.#history;
     this.#emit({ kind: 'engineChanged', from: session.info, to });
-    this.#formerOwners.add(ownerId(session.identity));
-    const [eldest] = this.#formerOwners;
-    if (this.#formerOwners.size > MAX_FORMER_OWNERS && eldest !== undefined)
-      this.#formerOwners.delete(eldest);
+    formerOwners.add(ownerId(session.identity));
+    const [oldest] = formerOwners;
+    if (formerOwners.size > MAX_FORMER_OWNERS && oldest !== undefined) formerOwners.delete(oldest);
     this.#ending = Promise.all([this.#ending, this.#end(session, 'keep')]);
   }
 
   #createSession(info: EngineInfo): EngineSession {
     const { store, engine, probe, dryRun, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
     return new EngineSession({
-      ...{ info, engine, store, probe, leaseTtlSeconds },
-      prefix: this.#context.prefix,
-      namespace: () => this.#namespace,
-      describe: (inspection, parent) => this.#describe(inspection, parent),
-      self: (known) => selfOf(this.#options, known, this.#bridgeId, this.#context),
+      info,
+      engine,
+      store,
+      probe,
+      leaseTtlSeconds,
+      context: this.#context,
+      gracePeriod: this.#gracePeriod,
+      history: this.#history,
       isDryRun: dryRun === true,
-      isWithdrawn: () => this.#gracePeriod.isExpired,
-      formerOwners: this.#formerOwners,
-      counters: this.#counters,
       clock: this.#clock,
       random: this.#random,
       onEvent: (event) => this.#emit(event),
     });
-  }
-
-  #describe(inspection: Inspection, parent: Inspection | undefined): Description {
-    const description = describeContainer(inspection, this.#context, parent);
-    if (description.kind !== 'described') return description;
-    const shortId = shortIdOf(asContainerId(inspection.Id));
-    for (const refusal of this.#reportedRefusals.addNew(shortId, description.refusals))
-      this.#emit({ kind: 'refused', shortId, refusal });
-    return description;
   }
 
   #onConnected(): void {
@@ -287,7 +254,7 @@ class EngineRegistrar implements Registrar {
     this.#emit({ kind: 'socketReplaced', label: this.#options.engine.label });
   }
 
-  #withdraw(afterMs: number): void {
+  #onGraceExpired(afterMs: number): void {
     this.#orphanLeases?.stop();
     this.#emit({ kind: 'withdrawn', afterMs });
     this.#session?.containers.invalidateAll();
@@ -295,10 +262,9 @@ class EngineRegistrar implements Registrar {
   }
 
   #onHostFacts(hostFacts: HostFacts): void {
-    this.#context = { ...this.#context, ...hostFacts };
+    this.#context.setHostFacts(hostFacts);
     this.#emit({ kind: 'hostFacts', hostFacts });
-    this.#session?.containers.reevaluate();
-    this.#session?.refresh();
+    this.#session?.onContext();
   }
 
   async #close({ end, lingerMs }: CloseOptions): Promise<void> {
@@ -320,15 +286,16 @@ class EngineRegistrar implements Registrar {
     }
   }
 
-  /** What has happened is still written, and for a while what happens. */
+  /** Waits until past events are written, and while connected for `lingerMs` in which further deaths are written. */
   async #linger(lingerMs: number): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     for (;;) {
       const passedMs = this.#clock.monotonicMs() - startMs;
       const isConnected = this.#follower.state().kind === 'connected';
-      const isSettled = this.#session?.reconciler.isUpToDate !== false || passedMs >= SETTLE_MS;
-      if (isSettled && (passedMs >= lingerMs || !isConnected)) return;
-      await new Promise<void>((resolve) => this.#clock.startTimer(LOOK_EVERY_MS, resolve));
+      const mustWait = this.#session?.reconciler.isUpToDate === false;
+      const hasWritten = !mustWait || passedMs >= MAX_WRITE_WAIT_MS;
+      if (hasWritten && (passedMs >= lingerMs || !isConnected)) return;
+      await new Promise<void>((resolve) => this.#clock.startTimer(LINGER_POLL_MS, resolve));
     }
   }
 
@@ -338,9 +305,9 @@ class EngineRegistrar implements Registrar {
 }
 
 /**
- * `isSameRun`: dockerd has not been started in between, so that a host that was only renamed is known. Otherwise that is
- * another engine: what its containers had is handed over to them all the same.
+ * `isSameBridge` proves that dockerd did not restart, so that another name means a renamed host. Without that proof
+ * another name means another engine; its containers take over the names of the former one all the same.
  */
-function isSameEngine(a: EngineInfo, b: EngineInfo, isSameRun: boolean): boolean {
-  return a.id === b.id && a.rootDir === b.rootDir && (a.name === b.name || isSameRun);
+function isSameEngine(a: EngineInfo, b: EngineInfo, isSameBridge: boolean): boolean {
+  return a.id === b.id && a.rootDir === b.rootDir && (a.name === b.name || isSameBridge);
 }

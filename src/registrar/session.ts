@@ -1,114 +1,118 @@
 /**
- * A registrar's work for one engine, from the moment that the engine's id is known: the containers, what is wished for
- * them, whose turn it is to write, and under one identity after the other the records in the store.
+ * A registrar's work for one engine, from the moment that the engine's id is known. A session has one set of containers
+ * and one leadership; for each identity under which it writes in turn, it opens another mirror and reconciler.
+ *
+ *   follower -> containers -> reconciler -> store -> mirror -> reconciler
+ *
+ * Everything that may change what the store should hold calls `wake`, which starts the reconciler's next comparison.
  */
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import type { Clock } from '../timing/clock.ts';
+import type { CurrentContext } from './currentContext.ts';
 import type { Description } from './describe/description.ts';
+import { describeContainer } from './describeContainer.ts';
+import { DesiredRecords } from './desiredRecords.ts';
+import { asContainerId, shortIdOf } from './engine/containerId.ts';
 import type { Engine, EngineInfo, Inspection } from './engine/engine.ts';
-import type { RegistrarEvent } from './events.ts';
+import type { RegistrarEvent, ReportedRefusals } from './events.ts';
 import { findingOf, type RegistrarFinding } from './finding.ts';
-import { type Identity, ownerId, type Self } from './leadership/identity.ts';
-import { answerWithinMs, Leadership } from './leadership/leadership.ts';
-import { Locks } from './leadership/locks.ts';
+import type { GracePeriod } from './gracePeriod.ts';
+import { type Identity, ownerId, type Self, type SelfSource } from './leadership/identity.ts';
+import { Leadership } from './leadership/leadership.ts';
+import { answerWithinMs, Locks } from './leadership/locks.ts';
 import { type PeerRegistrar, PeerRegistrars } from './leadership/peers.ts';
-import { permissionOf } from './leadership/permission.ts';
 import { Checks, type Probe } from './observe/checks.ts';
 import { Containers } from './observe/containers.ts';
-import type { StampedRecord } from './reconcile/claims.ts';
 import type { Namespace } from './reconcile/namespace.ts';
 import { type ReconcileCounters, Reconciler } from './reconcile/reconciler.ts';
-import { mayStand, StoredRecords } from './reconcile/storedRecords.ts';
+import { StoredRecords } from './reconcile/storedRecords.ts';
 
 export interface SessionOptions {
   readonly info: EngineInfo;
   readonly engine: Engine;
   readonly store: LeaseStore;
-  readonly prefix: string;
-  /** Of the zones that are served now. */
-  readonly namespace: () => Namespace;
+  readonly context: CurrentContext;
   readonly probe: Probe;
-  readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
-  /** What is known of ourselves now. */
-  readonly self: (info: EngineInfo) => Self;
+  readonly gracePeriod: Pick<GracePeriod, 'isExpired'>;
+  readonly history: RegistrarHistory;
   readonly isDryRun: boolean;
-  /** The engine has been away for so long that nothing known of it counts. */
-  readonly isWithdrawn: () => boolean;
-  /** Owners of earlier sessions of this run. */
-  readonly formerOwners: ReadonlySet<string>;
   readonly leaseTtlSeconds: number;
-  readonly counters: SessionCounters;
   readonly clock: Clock;
   readonly random: () => number;
   readonly onEvent: (event: RegistrarEvent) => void;
 }
 
-/** Counts that outlast a session. */
+/** State of the registrar that outlasts a session. */
+export interface RegistrarHistory {
+  readonly counters: SessionCounters;
+  /** Owner ids of this run's former sessions. */
+  readonly formerOwners: Set<string>;
+  readonly reportedRefusals: ReportedRefusals;
+}
+
 export interface SessionCounters extends ReconcileCounters {
-  /** Of mirrors that are closed. */
+  /** Failures of mirrors that are closed. */
   storeFailures: number;
 }
 
-/** What there is for one identity. */
+/** The work under one identity. */
 interface StoreSync {
   readonly stored: StoredRecords;
   readonly mirror: Mirror;
   readonly reconciler: Reconciler;
 }
 
-export class EngineSession {
+export class EngineSession implements SelfSource {
   readonly containers: Containers;
   readonly checks: Checks;
   readonly leadership: Leadership;
   readonly #options: SessionOptions;
+  readonly #desired: DesiredRecords;
   readonly #locks: Locks;
   readonly #peers: PeerRegistrars;
   #info: EngineInfo;
   #sync: StoreSync;
-  /** Convergers of earlier identities that may still be writing. */
+  /** Pending while reconcilers of former identities may still write. */
   #ending: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: SessionOptions) {
-    const { info, engine, store, clock, random, leaseTtlSeconds, onEvent } = options;
-    const self = (): Self => options.self(this.#info);
+    const { info, engine, store, history, clock, random, leaseTtlSeconds, onEvent } = options;
     this.#info = info;
     this.#options = options;
-    const wake = (): void => this.wake();
-    this.containers = new Containers({
-      engine,
-      ownerId: () => ownerId(this.leadership.identity),
-      describe: options.describe,
-      clock,
-      onChange: wake,
-      onFailure: (shortId, error) => onEvent({ kind: 'inspectFailed', shortId, error }),
-    });
-    this.checks = new Checks({ probe: options.probe, clock, onChange: wake });
-    const { instance } = self();
-    const within = answerWithinMs(leaseTtlSeconds);
-    const common = { store, engineId: info.id, clock, random };
-    this.#locks = new Locks({ ...common, instance, answerWithinMs: within });
+    const onChange = (): void => this.wake();
+    const common = { store, engineId: info.id, clock, random, registrar: this };
+    const times = { ttlSeconds: leaseTtlSeconds, answerWithinMs: answerWithinMs(leaseTtlSeconds) };
+    this.#locks = new Locks({ ...common, ...times, instance: this.self().instance });
     this.leadership = new Leadership({
       ...common,
+      ...times,
       locks: this.#locks,
-      self,
       isDryRun: options.isDryRun,
-      ttlSeconds: leaseTtlSeconds,
       onIdentity: () => this.#onIdentity(),
-      onChange: wake,
+      onChange,
       onEvent,
     });
     this.#peers = new PeerRegistrars({
+      ...common,
+      ...times,
       locks: this.#locks,
-      self,
-      ownIdentity: () => this.identity,
-      ttlSeconds: leaseTtlSeconds,
-      clock,
-      random,
-      onChange: wake,
+      leadership: this.leadership,
+      formerOwners: history.formerOwners,
+      onChange,
       onFound: (peer) => this.#onFound(peer),
     });
+    this.containers = new Containers({
+      engine,
+      leadership: this.leadership,
+      describe: (inspection, parent) => this.#describe(inspection, parent),
+      clock,
+      onChange,
+      onFailure: (shortId, error) => onEvent({ kind: 'inspectFailed', shortId, error }),
+    });
+    this.checks = new Checks({ probe: options.probe, clock, onChange });
+    this.#desired = new DesiredRecords(this.containers, this.checks, options.gracePeriod);
     this.#sync = this.#openSync();
   }
 
@@ -116,7 +120,7 @@ export class EngineSession {
     this.#sync.mirror.start();
     this.#sync.reconciler.start();
     this.leadership.start();
-    // In a dry run nobody is asked anything, as that would be a write.
+    // A dry run challenges no holder, because a challenge is a write.
     if (this.#options.isDryRun) return;
     this.#locks.start();
     this.#peers.start();
@@ -131,7 +135,7 @@ export class EngineSession {
   }
 
   get namespace(): Namespace {
-    return this.#options.namespace();
+    return this.#options.context.namespace;
   }
 
   get stored(): StoredRecords {
@@ -146,24 +150,34 @@ export class EngineSession {
     return this.#sync.reconciler;
   }
 
-  /** Something has changed. */
+  self(): Self {
+    return this.#options.context.selfFor(this.#info);
+  }
+
+  /** Compares desired and stored records again. */
   wake(): void {
     this.#sync.reconciler.wake();
   }
 
-  /** What is known of ourselves has changed, or of the engine. */
+  /** The context changed: descriptions may differ, and the lock may state other facts about this registrar. */
+  onContext(): void {
+    this.containers.reevaluate();
+    this.refresh();
+  }
+
+  /** The engine's info or the context changed: compares the lock's entry and the peers with it. */
   refresh(info: EngineInfo = this.#info): void {
     this.#info = info;
     this.leadership.refresh();
     this.#peers.refresh();
   }
 
-  /** What is wrong although it works, as far as is known. */
+  /** Faults that do not keep the session from working. */
   findings(): readonly RegistrarFinding[] {
     return this.#peers.alive().flatMap((peer) => this.#findingOf(peer) ?? []);
   }
 
-  /** Rejects with a `StoreError` when the lease could not be given back. */
+  /** Rejects with a `StoreError` when the lease could not be released or revoked. */
   async close(end: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
     this.containers.close();
@@ -175,7 +189,7 @@ export class EngineSession {
     await this.leadership.close(end);
   }
 
-  /** Everything under another identity: what we own is another set of records. */
+  /** Under another identity other records are ours, so the mirror and the reconciler start again. */
   #onIdentity(): void {
     if (this.#isClosed) return;
     const before = this.#closeSync();
@@ -187,58 +201,39 @@ export class EngineSession {
   }
 
   #openSync(): StoreSync {
-    const { store, prefix, isWithdrawn, counters, clock, random, onEvent } = this.#options;
-    const { containers, checks, leadership } = this;
+    const { store, context, history, clock, random, onEvent } = this.#options;
+    const { leadership } = this;
     const stored = new StoredRecords(ownerId(leadership.identity), () => this.wake());
-    const onMirror = (event: MirrorEvent): void => this.#onMirror(event, stored);
     const mirror = new Mirror({
       store,
-      prefix,
+      prefix: context.forDescriptions.prefix,
       replica: stored,
-      onEvent: onMirror,
+      onEvent: (event) => this.#onMirror(event, stored),
       clock,
       random,
     });
     const reconciler = new Reconciler({
       store,
       stored,
-      permission: () => permissionOf(mirror, leadership),
-      desired: () =>
-        checks
-          .passing(this.#desired(), (stamped) => stored.has(stamped))
-          .filter((stamped) => mayStand(stamped, stored)),
-      isDesiredKnown: (id) => isWithdrawn() || containers.isDesiredKnown(id),
-      owners: {
-        isOrphaned: (owner) => this.#isOrphaned(owner),
-        isUnlocked: (owner) => this.#peers.isUnlocked(owner),
-        isClone: (owner) => this.#peers.isClone(owner),
-      },
-      namespace: this.#options.namespace,
-      mirroredRevision: () => revisionOf(mirror),
-      onLeaseDoubt: () => leadership.verifyLease(),
+      mirror,
+      leadership,
+      desired: this.#desired,
+      owners: this.#peers,
+      zones: context,
+      counters: history.counters,
       onEvent,
-      counters,
       clock,
       random,
     });
     return { stored, mirror, reconciler };
   }
 
-  /** Resolves when nothing of it is being written any more. */
+  /** Resolves when its reconciler writes no more. */
   async #closeSync(): Promise<void> {
     const { mirror, reconciler } = this.#sync;
     await reconciler.close();
     mirror.close();
-    this.#options.counters.storeFailures += mirror.counters().failures;
-  }
-
-  #desired(): StampedRecord[] {
-    if (this.#options.isWithdrawn()) return [];
-    return [...this.containers.all()].flatMap(({ desired }) => desired);
-  }
-
-  #isOrphaned(owner: string): boolean {
-    return this.#options.formerOwners.has(owner) || this.#peers.isOrphaned(owner);
+    this.#options.history.counters.storeFailures += mirror.counters().failures;
   }
 
   #onMirror(event: MirrorEvent, stored: StoredRecords): void {
@@ -247,17 +242,22 @@ export class EngineSession {
     this.wake();
   }
 
+  #describe(inspection: Inspection, parent: Inspection | undefined): Description {
+    const { context, history, onEvent } = this.#options;
+    const description = describeContainer(inspection, context.forDescriptions, parent);
+    if (description.kind !== 'described') return description;
+    const shortId = shortIdOf(asContainerId(inspection.Id));
+    for (const refusal of history.reportedRefusals.addNew(shortId, description.refusals))
+      onEvent({ kind: 'refused', shortId, refusal });
+    return description;
+  }
+
   #onFound(peer: PeerRegistrar): void {
     const finding = this.#findingOf(peer);
     if (finding !== undefined) this.#options.onEvent({ kind: 'found', finding });
   }
 
   #findingOf(peer: PeerRegistrar): RegistrarFinding | undefined {
-    return findingOf(peer, this.#info, this.#options.self(this.#info));
+    return findingOf(peer, this.#info, this.self());
   }
-}
-
-function revisionOf(mirror: Mirror): number {
-  const state = mirror.state();
-  return state.kind === 'loading' ? 0 : state.revision;
 }

@@ -7,7 +7,7 @@ import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import type { RegistrarEvent } from '../../src/registrar/events.ts';
 import { probe } from '../../src/registrar/observe/probe.ts';
-import { createRegistrar, type Registrar } from '../../src/registrar/registrar.ts';
+import { Registrar } from '../../src/registrar/registrar.ts';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { registrarContext } from './inspection.ts';
 
@@ -32,7 +32,7 @@ export function startRealRegistrar(setup: RealSetup): RealRegistrar {
   const engine = connectEngine({ kind: 'unix', path: socket });
   const store = new EtcdStore({ endpoints: [etcd] });
   const events: RegistrarEvent[] = [];
-  const registrar = createRegistrar({
+  const registrar = new Registrar({
     engine,
     store,
     context: registrarContext(context),

@@ -3,11 +3,7 @@ import assert from 'node:assert/strict';
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import type { RegistrarEvent } from '../../src/registrar/events.ts';
 import { isLockKey, LOCKS } from '../../src/registrar/leadership/lock.ts';
-import {
-  createRegistrar,
-  type Registrar,
-  type RegistrarOptions,
-} from '../../src/registrar/registrar.ts';
+import { Registrar, type RegistrarOptions } from '../../src/registrar/registrar.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 import { FakeClock } from './fakeClock.ts';
@@ -36,7 +32,7 @@ export class RegistrarFixture {
     const number = ++made;
     const link = new StoreLink(this.store);
     const events: RegistrarEvent[] = [];
-    const registrar = createRegistrar({
+    const registrar = new Registrar({
       engine: this.engine,
       store: link,
       context: { ...registrarContext({ mode: 'internal', ...context }) },

@@ -20,7 +20,7 @@ import { printFinding } from '../../registrar/finding.ts';
 import { readHostFacts } from '../../registrar/observe/hostFacts.ts';
 import { probe } from '../../registrar/observe/probe.ts';
 import type { Machine } from '../../registrar/observe/self.ts';
-import { createRegistrar, type Registrar } from '../../registrar/registrar.ts';
+import { Registrar } from '../../registrar/registrar.ts';
 import { printReason, type UnreadyReason } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import type { LeaseStore } from '../../store/store.ts';
@@ -66,7 +66,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     isSocketReplaced = true;
     setup.onSocketReplaced?.();
   };
-  const registrar = createRegistrar({
+  const registrar = new Registrar({
     engine,
     store,
     context,

@@ -51,6 +51,11 @@ export interface Self {
   readonly uptimeMs: number | undefined;
 }
 
+/** What tells a registrar's current facts; they change while it runs. */
+export interface SelfSource {
+  self(): Self;
+}
+
 /** What a lock says. */
 export interface Holder {
   /** Another one for every run of a registrar. */

@@ -3,13 +3,20 @@
  * Imports: dns, registrar/engine, service, store, timing.
  * Used by: app, registrar, registrar/observe, registrar/reconcile.
  *
- * Holds the lease that all records of an engine live with, and the lock that says which registrar may write them.
+ * `Leadership` holds the lease of all of an engine's records, and the lock that names the registrar which may write them:
  *
- * A registrar that ends leaves both: the next one takes the lease over before it expires, so that no name is ever
- * gone. One that finds a living holder stands by. Which lock is ours is decided each time one is sought: that of a holder
- * that stands for the same engine, else one of our own. Two that both believe to hold it do no harm, as they write the
- * same values under conditions; the one whose name the lock has lost finds out by its watch. Only the store says that a
- * lease is lost, no clock here does.
+ *   state   | what it means                             | what it does                       | goes to
+ *   --------|-------------------------------------------|------------------------------------|------------------------
+ *   seeking | nobody is known to hold our lock          | chooses an identity, reads its lock | held, standby, looking
+ *   standby | another registrar holds it and is alive   | reads it again, challenges it late  | held
+ *   held    | the lock names us, our lease is valid     | renews the lease, answers challenges | seeking
+ *   looking | a dry run knows its identity              | chooses the identity again          | looking
+ *
+ * identity.ts says whose lock is ours, lock.ts how it is stored, locks.ts reads and challenges locks, peers.ts watches the
+ * locks that are not ours. A registrar that ends releases the lock and leaves the lease: the next one takes it over
+ * before it expires, so that no name disappears. Two registrars that both believe to lead do no harm: they write the same
+ * values under conditions, and the one that the lock does not name learns it from its watch. Only the store decides that
+ * a lease is lost; no clock here does.
  */
 import type { Entry } from '../../service/change.ts';
 import { type LeaseStore, type PutResult, StoreError } from '../../store/store.ts';
@@ -23,7 +30,7 @@ import {
   type Lock,
   newIdentity,
   relationOf,
-  type Self,
+  type SelfSource,
 } from './identity.ts';
 import { holderValue, type LockKeys, lockKeys, parseHolder } from './lock.ts';
 import type { Locks } from './locks.ts';
@@ -32,7 +39,7 @@ export type LeadershipState =
   | { readonly kind: 'seeking'; readonly reason: string | undefined }
   | { readonly kind: 'standby'; readonly holder: Holder }
   | { readonly kind: 'held'; readonly leaseId: string; readonly renewedAtMs: number }
-  /** In a dry run: the identity is known, and nothing is taken. */
+  /** Only in a dry run. */
   | { readonly kind: 'looking' };
 
 export type LeadershipEvent =
@@ -45,55 +52,46 @@ export interface LeadershipOptions {
   readonly store: LeaseStore;
   readonly locks: Locks;
   readonly engineId: string;
-  /** What is known now. */
-  readonly self: () => Self;
-  /** Reads only. */
+  readonly registrar: SelfSource;
+  /** Takes no lock and no lease. */
   readonly isDryRun: boolean;
   readonly ttlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
-  /** Called before anything is done under another identity than before. */
+  /** Called before the first call under another identity. */
   readonly onIdentity: (identity: Identity) => void;
   readonly onChange: () => void;
   readonly onEvent: (event: LeadershipEvent) => void;
 }
 
 /**
- * In parts of the lease's time: a holder renews it every third, is doubted when less than a third is left, which is
- * looked at every sixth, and then has a fifteenth to show that it is alive. So the rest is enough to take over in.
+ * Fractions of the lease's lifetime. The holder renews its lease every third. A standby reads the lock every sixth,
+ * challenges the holder when less than a third is left, and gives it a fifteenth to answer (locks.ts). The rest is
+ * enough to take over.
  */
 const RENEW_EVERY = 1 / 3;
-const DOUBT_BELOW = 1 / 3;
-const LOOK_EVERY = 1 / 6;
-const ANSWER_WITHIN = 1 / 15;
-/** Below the life of a challenge, whose end is not to be taken for an answer. */
-const MAX_ANSWER_MS = 5_000;
+const CHALLENGE_BELOW = 1 / 3;
+const READ_EVERY = 1 / 6;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
-/** How long a holder of such a lease has to show that it is alive. */
-export function answerWithinMs(ttlSeconds: number): number {
-  return Math.min(ttlSeconds * 1000 * ANSWER_WITHIN, MAX_ANSWER_MS);
-}
-
-/** What is known of our own entry in the lock. */
+/** Our own entry in the lock. */
 interface HeldLock {
   readonly leaseId: string;
   readonly createRevision: number;
   readonly modRevision: number;
-  /** What the entry says. */
   readonly value: Uint8Array;
   renewedAtMs: number;
 }
 
 export class Leadership {
   readonly #options: LeadershipOptions;
-  readonly #nap: WakeableSleep;
-  /** After a failure. */
+  readonly #sleep: WakeableSleep;
+  /** After a failure; `wake` of the locks' watch does not end it. */
   readonly #backoff: WakeableSleep;
   #identity: Identity;
   #heldLock: HeldLock | undefined;
   #state: LeadershipState = { kind: 'seeking', reason: undefined };
-  /** The holder that was last seen to be alive. */
+  /** The instance of the holder that last proved to be alive. */
   #lastAliveHolder: string | undefined;
   #mustRenew = false;
   #failures = 0;
@@ -102,10 +100,10 @@ export class Leadership {
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
-    this.#nap = new WakeableSleep(options.clock);
+    this.#sleep = new WakeableSleep(options.clock);
     this.#backoff = new WakeableSleep(options.clock);
-    this.#identity = newIdentity(options.engineId, options.self().profile);
-    options.locks.onChange(() => this.#nap.wake());
+    this.#identity = newIdentity(options.engineId, options.registrar.self().profile);
+    options.locks.onChange(() => this.#sleep.wake());
   }
 
   start(): void {
@@ -116,28 +114,28 @@ export class Leadership {
     return this.#state;
   }
 
-  /** Whose lock is held, waited for or sought. */
+  /** The identity whose lock it holds, waits for or seeks. */
   get identity(): Identity {
     return this.#identity;
   }
 
-  /** The lease may be gone: asks the store now. */
+  /** Renews the lease at once, to find out whether it still exists. */
   verifyLease(): void {
     this.#mustRenew = true;
-    this.#nap.wake();
+    this.#sleep.wake();
   }
 
-  /** What the lock says of us may be out of date. */
+  /** Compares our entry in the lock with our current facts. */
   refresh(): void {
-    this.#nap.wake();
+    this.#sleep.wake();
   }
 
-  /** Stops. The lease lives on until it expires, or the next one takes it; `revoke` ends it with all its keys. */
+  /** `keep`: the lease lives until it expires or the next registrar takes it over. `revoke` ends it with all its keys. */
   async close(end: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
-    this.#nap.wake();
+    this.#sleep.wake();
     this.#backoff.wake();
-    // It may be about to get the lock.
+    // `#run` may be about to get the lock.
     if (this.#heldLock === undefined) await this.#running;
     const heldLock = this.#heldLock;
     if (heldLock === undefined) return;
@@ -156,12 +154,12 @@ export class Leadership {
     while (!this.#isClosed) {
       try {
         const pauseMs =
-          this.#heldLock === undefined ? await this.#seek() : await this.#keep(this.#heldLock);
+          this.#heldLock === undefined ? await this.#seek() : await this.#hold(this.#heldLock);
         this.#failures = 0;
-        if (!this.#isClosed) await this.#nap.sleep(pauseMs);
+        if (!this.#isClosed) await this.#sleep.sleep(pauseMs);
       } catch (error) {
         const retryInMs = this.#onFailure(error);
-        // What the watch says does not cut this short: it may be what the failed call has done.
+        // A change that the watch brings must not end this sleep: the failed call itself may have caused it.
         if (!this.#isClosed) await this.#backoff.sleep(retryInMs);
       }
     }
@@ -177,9 +175,9 @@ export class Leadership {
     return retryInMs;
   }
 
-  // Each of these does what is due now, and gives the time until something may be due again.
+  // Each of the following does what is due now and returns the delay until the next call.
 
-  async #keep(heldLock: HeldLock): Promise<number> {
+  async #hold(heldLock: HeldLock): Promise<number> {
     await this.#answerChallenge();
     const standing = this.#lockState(heldLock);
     if (standing === 'taken') return this.#lose(heldLock, 'another registrar has taken over');
@@ -205,7 +203,7 @@ export class Leadership {
     return heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
   }
 
-  /** Tells whoever asks that we are alive. */
+  /** Deletes a challenge, which shows the challenger that we are alive. */
   async #answerChallenge(): Promise<void> {
     const challenge = this.#options.locks.get(this.#keys.challenge);
     if (challenge === undefined) return;
@@ -215,25 +213,25 @@ export class Leadership {
     });
   }
 
-  /** What the lock says, as far as the watch has come. */
+  /** Whom the lock names, as far as the watch has come. */
   #lockState({ modRevision }: HeldLock): 'ours' | 'taken' | 'gone' {
-    const { locks, self } = this.#options;
+    const { locks, registrar } = this.#options;
     if (!locks.hasSeen(modRevision)) return 'ours';
     const entry = locks.get(this.#keys.holder);
     if (entry === undefined) return 'gone';
-    const isOurs = parseHolder(entry.value)?.instance === self().instance;
+    const isOurs = parseHolder(entry.value)?.instance === registrar.self().instance;
     return isOurs || entry.modRevision < modRevision ? 'ours' : 'taken';
   }
 
-  /** Two that started at the same moment and knew different things may have taken a lock each: the elder one stays. */
+  /** Two registrars that started together with different facts may each hold a lock. The older lock stays. */
   #olderLockOfOurs({ createRevision }: HeldLock): Lock | undefined {
-    const { locks, self } = this.#options;
-    const ourselves = self();
+    const { locks, registrar } = this.#options;
+    const self = registrar.self();
     return locks
       .all()
       .filter(({ identity }) => !isSameIdentity(identity, this.#identity))
       .filter((lock) => lock.createRevision < createRevision && !lock.holder.isReleased)
-      .find((lock) => relationOf(ourselves, lock).whileAlive === 'same');
+      .find((lock) => relationOf(self, lock).whileAlive === 'same');
   }
 
   #lose({ leaseId }: HeldLock, reason: string): number {
@@ -245,8 +243,10 @@ export class Leadership {
   }
 
   async #seek(): Promise<number> {
-    const { store, locks, self, isDryRun } = this.#options;
-    const { identity, leftAt } = await locks.chooseIdentity(self(), { mayAsk: !isDryRun });
+    const { store, locks, registrar, isDryRun } = this.#options;
+    const { identity, takeOverRevision } = await locks.chooseIdentity(registrar.self(), {
+      mayChallenge: !isDryRun,
+    });
     if (this.#isClosed) return 0;
     if (!isSameIdentity(identity, this.#identity)) {
       this.#identity = identity;
@@ -259,32 +259,33 @@ export class Leadership {
     const { entry } = await store.get(this.#keys.holder);
     if (entry === undefined) return this.#takeFree();
     const holder = parseHolder(entry.value);
-    const isOurs = holder === undefined || holder.isReleased || holder.instance === self().instance;
-    if (isOurs || entry.modRevision === leftAt) return this.#takeOver(entry, holder);
+    const isOurs =
+      holder === undefined || holder.isReleased || holder.instance === registrar.self().instance;
+    if (isOurs || entry.modRevision === takeOverRevision) return this.#takeOver(entry, holder);
     if (!this.#hasRenewedInTime(entry, holder) && !(await locks.isHolderAlive(identity)))
       return this.#takeOver(entry, holder);
     this.#lastAliveHolder = holder.instance;
     if (this.#state.kind !== 'standby') this.#options.onEvent({ kind: 'standby', holder });
     this.#setState({ kind: 'standby', holder });
-    return this.#ttlMs * LOOK_EVERY;
+    return this.#ttlMs * READ_EVERY;
   }
 
-  /** Whether a holder that was alive has renewed its lease in time since. */
+  /** Whether the holder that last proved to be alive has renewed its lease in time since then. */
   #hasRenewedInTime({ lease }: Entry, { instance }: Holder): boolean {
     const { ttlSeconds, expiresAtMs } = lease ?? {};
     if (ttlSeconds === undefined || expiresAtMs === undefined) return false;
     if (instance !== this.#lastAliveHolder) return false;
     const leftMs = expiresAtMs - this.#options.clock.monotonicMs();
-    return leftMs > ttlSeconds * 1000 * DOUBT_BELOW;
+    return leftMs > ttlSeconds * 1000 * CHALLENGE_BELOW;
   }
 
-  /** Nobody holds it. */
+  /** The lock has no entry. */
   async #takeFree(): Promise<number> {
     const { id } = await this.#options.store.grantLease(this.#options.ttlSeconds);
     return this.#writeLock(id, { kind: 'absent' }, true);
   }
 
-  /** Takes over from one that has ended, with its lease as long as that is the one that the lock lives with. */
+  /** Takes the lock from a holder that has ended, and its lease if the lock's entry lives with that one. */
   async #takeOver({ lease, modRevision }: Entry, holder: Holder | undefined): Promise<number> {
     const { store } = this.#options;
     if (this.#isClosed) return 0;
@@ -332,8 +333,8 @@ export class Leadership {
   }
 
   #holderValue(lease: string, isReleased: boolean): Uint8Array {
-    const { instance, host, bootKey: place, profile } = this.#options.self();
-    return holderValue({ instance, host, bootKey: place, lease, isReleased, profile });
+    const { instance, host, bootKey, profile } = this.#options.registrar.self();
+    return holderValue({ instance, host, bootKey, lease, isReleased, profile });
   }
 
   #setState(state: LeadershipState): void {

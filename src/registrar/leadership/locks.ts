@@ -1,4 +1,4 @@
-/** All locks of an engine's id, as a mirror and the store itself have them, and whether their holders are alive. */
+/** Reads all locks of an engine's id, from a mirror and from the store, and challenges their holders. */
 import type { Change, Entry } from '../../service/change.ts';
 import { Mirror, type Replica } from '../../store/mirror.ts';
 import type { LeaseStore } from '../../store/store.ts';
@@ -17,15 +17,24 @@ import { isLockKey, LOCKS, lockKeys, locksOf, parseLock } from './lock.ts';
 export interface LocksOptions {
   readonly store: LeaseStore;
   readonly engineId: string;
-  /** Ours, for those who look at a challenge. */
+  /** Ours; written into challenges. */
   readonly instance: string;
-  /** How long a holder has to show that it is alive. */
+  /** How long a challenged holder has to answer. */
   readonly answerWithinMs: number;
   readonly clock: Clock;
   readonly random: () => number;
 }
 
 const CHALLENGE_TTL_SECONDS = 10;
+/** A fraction of the lease's lifetime. */
+const ANSWER_WITHIN = 1 / 15;
+/** Less than the lifetime of a challenge, because its expiry would look like an answer. */
+const MAX_ANSWER_MS = 5_000;
+
+/** How long the holder of such a lease has to answer a challenge. */
+export function answerWithinMs(ttlSeconds: number): number {
+  return Math.min(ttlSeconds * 1000 * ANSWER_WITHIN, MAX_ANSWER_MS);
+}
 
 export class Locks {
   readonly #options: LocksOptions;
@@ -52,47 +61,48 @@ export class Locks {
     this.#notify();
   }
 
-  /** Calls the listener after every change, and at the end. */
+  /** Calls the listener after every change and at the end. */
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
   }
 
-  /** What the mirror has under a key. */
+  /** The mirror's entry under a key. */
   get(key: string): Entry | undefined {
     return this.#replica.get(key);
   }
 
-  /** What the mirror has. */
+  /** The mirror's locks. */
   all(): readonly Lock[] {
     return locksIn(this.#replica.entries(), this.#options.clock.monotonicMs());
   }
 
-  /** Whether it is known that an identity of this engine's id has no lock. */
+  /** Whether the mirror shows that an identity of this engine's id has no lock. */
   isUnlocked(identity: Identity): boolean {
     if (identity.engineId !== this.#options.engineId || !this.hasSeen(0)) return false;
     return this.get(lockKeys(identity).holder) === undefined;
   }
 
-  /** Whether the mirror has all that was written up to a revision of the store. */
+  /** Whether the mirror holds every change up to that revision. */
   hasSeen(revision: number): boolean {
     const state = this.#mirror.state();
     return state.kind === 'synced' && state.revision >= revision;
   }
 
   /**
-   * The identity of a lock which is ours to wait for, or whose holder has left it to us: at revision `leftAt`, as far as
-   * is known; else a new one. Rejects with a `StoreError`.
+   * The identity of a lock that matches this registrar; else that of a lock whose holder has ended and whose records are
+   * ours to take over; else a new one. `takeOverRevision`: the lock's revision at which its holder had ended. Rejects
+   * with a `StoreError`.
    */
   async chooseIdentity(
     self: Self,
-    { mayAsk }: { readonly mayAsk: boolean },
-  ): Promise<{ readonly identity: Identity; readonly leftAt?: number }> {
+    { mayChallenge }: { readonly mayChallenge: boolean },
+  ): Promise<{ readonly identity: Identity; readonly takeOverRevision?: number }> {
     const locks = await this.#read();
-    const { matching: kept, inheritable: left } = lockCandidates(self, locks);
-    if (kept !== undefined) return { identity: kept.identity };
-    for (const { identity, holder, modRevision: leftAt } of left) {
-      if (holder.isReleased) return { identity, leftAt };
-      if (mayAsk && !(await this.isHolderAlive(identity))) return { identity, leftAt };
+    const { matching, inheritable } = lockCandidates(self, locks);
+    if (matching !== undefined) return { identity: matching.identity };
+    for (const { identity, holder, modRevision: takeOverRevision } of inheritable) {
+      const hasEnded = holder.isReleased || (mayChallenge && !(await this.isHolderAlive(identity)));
+      if (hasEnded) return { identity, takeOverRevision };
     }
     const { profile, instance } = self;
     const own = newIdentity(this.#options.engineId, profile);
@@ -101,7 +111,7 @@ export class Locks {
     return { identity };
   }
 
-  /** Identities of holders at a bootKey whose engines have other ids. Rejects with a `StoreError`. */
+  /** Identities of holders with that boot key whose engines have other ids. Rejects with a `StoreError`. */
   async readOtherEngines(bootKey: string): Promise<readonly Identity[]> {
     const { store, engineId, clock } = this.#options;
     const found: Identity[] = [];
@@ -112,23 +122,23 @@ export class Locks {
     return found;
   }
 
-  /** Asks a lock's holder whether it is alive. Rejects with a `StoreError`. */
+  /** Challenges the lock's holder and waits for its answer. Rejects with a `StoreError`. */
   async isHolderAlive(identity: Identity): Promise<boolean> {
     const { store, instance, answerWithinMs, clock } = this.#options;
     const { challenge } = lockKeys(identity);
     const value = Buffer.from(JSON.stringify({ instance }));
-    const asked = await store.put(challenge, value, { ttlSeconds: CHALLENGE_TTL_SECONDS });
-    if (!asked.done) return true;
-    const nap = new WakeableSleep(clock);
-    const wake = (): void => nap.wake();
+    const written = await store.put(challenge, value, { ttlSeconds: CHALLENGE_TTL_SECONDS });
+    if (!written.done) return true;
+    const sleep = new WakeableSleep(clock);
+    const wake = (): void => sleep.wake();
     this.#listeners.add(wake);
     try {
       const deadlineMs = clock.monotonicMs() + answerWithinMs;
       for (;;) {
         const leftMs = deadlineMs - clock.monotonicMs();
         if (leftMs <= 0 || this.#isClosed) break;
-        if (this.hasSeen(asked.entry.modRevision + 1) && this.get(challenge) === undefined) break;
-        await nap.sleep(leftMs);
+        if (this.hasSeen(written.entry.modRevision + 1) && this.get(challenge) === undefined) break;
+        await sleep.sleep(leftMs);
       }
     } finally {
       this.#listeners.delete(wake);
@@ -136,13 +146,13 @@ export class Locks {
     return (await store.get(challenge)).entry === undefined;
   }
 
-  /** What the store has now. */
+  /** The store's locks. */
   async #read(): Promise<readonly Lock[]> {
     const { store, engineId, clock } = this.#options;
     const keys: string[] = [];
     for await (const { entries } of store.snapshot(locksOf(engineId)))
       keys.push(...entries.map(({ key }) => key).filter(isLockKey));
-    // Of single keys the leases' lives are known, which those of a listing need not be.
+    // A store tells the lifetime of a lease for single keys, but not always in a listing.
     const read = await Promise.all(keys.map((key) => store.get(key)));
     const entries = read.flatMap(({ entry }) => entry ?? []);
     return locksIn(entries, clock.monotonicMs());

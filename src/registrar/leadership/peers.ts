@@ -1,6 +1,7 @@
 /**
- * The other registrars whose engines have our engine's id: those of cloned machines, and those of this engine that keep
- * other names. Finds out which of them are alive. Records that a dead one left of our own containers are ours to write.
+ * Watches the peer registrars, whose engines have our engine's id: on cloned machines, or on this machine with other
+ * zones. It challenges their holders to find out which are alive. If a dead peer left records of our own containers, those
+ * are ours to write.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { asStoreError } from '../../store/store.ts';
@@ -8,18 +9,18 @@ import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
 import {
-  type Identity,
   identityOf,
   isSameIdentity,
   type Lock,
   ownerId,
   type Relation,
   relationOf,
-  type Self,
+  type SelfSource,
 } from './identity.ts';
+import type { Leadership } from './leadership.ts';
 import type { Locks } from './locks.ts';
 
-/** Another registrar that is alive and whose lock may concern people. */
+/** A peer that is alive. */
 export interface PeerRegistrar {
   readonly kind: Exclude<Relation['whileAlive'], 'same'>;
   readonly lock: Lock;
@@ -27,52 +28,54 @@ export interface PeerRegistrar {
 
 export interface PeerRegistrarsOptions {
   readonly locks: Locks;
-  readonly self: () => Self;
-  /** Under which we write, or would. */
-  readonly ownIdentity: () => Identity;
+  readonly registrar: SelfSource;
+  /** Its identity is the one under which we write, or would write. */
+  readonly leadership: Pick<Leadership, 'identity'>;
+  /** Owner ids of this run's former sessions. */
+  readonly formerOwners: ReadonlySet<string>;
   readonly ttlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
   readonly onChange: () => void;
-  /** One is alive; told once for each run of it. */
+  /** Called once for each run of a peer that is alive. */
   readonly onFound: (peer: PeerRegistrar) => void;
 }
 
-/** What was found out about a lock. */
+/** The last result for a lock. */
 interface ProbedLock {
   readonly modRevision: number;
-  /** `unasked`: it keeps our own records, which `Tenure` sees to. */
-  readonly state: 'alive' | 'dead' | 'unasked';
-  /** When this is looked into again: a dead holder may only have been late, and what we know of ourselves may change. */
+  /** `skipped`: it keeps our own records, so `Leadership` deals with it. */
+  readonly state: 'alive' | 'dead' | 'skipped';
+  /** A dead holder may only have been late, and our own facts may change. */
   readonly probeAgainAtMs: number;
 }
 
-/** In parts of the lease's time. */
-const ASK_AGAIN = 1 / 3;
+/** A fraction of the lease's lifetime. */
+const PROBE_AGAIN = 1 / 3;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
-const MAX_TOLD = 1_000;
-/** Locks that are looked at. */
-const MAX_OTHERS = 100;
+const MAX_REPORTED = 1_000;
+/** Locks that are watched at most. */
+const MAX_PEERS = 100;
 
 export class PeerRegistrars {
   readonly #options: PeerRegistrarsOptions;
-  readonly #nap: WakeableSleep;
-  /** After a failure. */
+  readonly #sleep: WakeableSleep;
+  /** After a failure; `wake` does not end it. */
   readonly #backoff: WakeableSleep;
   readonly #probed = new Map<string, ProbedLock>();
   readonly #reported = new Set<string>();
   #orphaned: ReadonlySet<string> = new Set();
   #clones: ReadonlySet<string> = new Set();
-  /** Of an earlier run of ours, when the engine had another id. */
-  #formerOwners: ReadonlySet<string> = new Set();
+  /** Owner ids of earlier runs on this machine, when the engine had another id. */
+  #ownersOfEarlierRuns: ReadonlySet<string> = new Set();
   #failures = 0;
   #isClosed = false;
 
   constructor(options: PeerRegistrarsOptions) {
     this.#options = options;
-    this.#nap = new WakeableSleep(options.clock);
+    this.#sleep = new WakeableSleep(options.clock);
     this.#backoff = new WakeableSleep(options.clock);
-    options.locks.onChange(() => this.#nap.wake());
+    options.locks.onChange(() => this.#sleep.wake());
   }
 
   start(): void {
@@ -81,33 +84,38 @@ export class PeerRegistrars {
 
   close(): void {
     this.#isClosed = true;
-    this.#nap.wake();
+    this.#sleep.wake();
     this.#backoff.wake();
   }
 
-  /** What is known of ourselves has changed. */
+  /** Call it when our own facts changed. */
   refresh(): void {
-    this.#nap.wake();
+    this.#sleep.wake();
   }
 
-  /** Whether nobody keeps the records of an owner any more. */
+  /** Whether no registrar keeps that owner's records. */
   isOrphaned(owner: string): boolean {
-    return this.#orphaned.has(owner) || this.#formerOwners.has(owner) || this.isUnlocked(owner);
+    return (
+      this.#options.formerOwners.has(owner) ||
+      this.#ownersOfEarlierRuns.has(owner) ||
+      this.#orphaned.has(owner) ||
+      this.isUnlocked(owner)
+    );
   }
 
-  /** Whether it is known that an owner of our engine's id has no lock. */
+  /** Whether that owner has our engine's id and no lock. */
   isUnlocked(owner: string): boolean {
     return this.#options.locks.isUnlocked(identityOf(owner));
   }
 
-  /** Whether an owner is the living registrar of another engine. */
+  /** Whether that owner is alive and stands for another engine. */
   isClone(owner: string): boolean {
     return this.#clones.has(owner);
   }
 
-  /** Those that are alive. */
+  /** The peers that are alive. */
   alive(): readonly PeerRegistrar[] {
-    const self = this.#options.self();
+    const self = this.#options.registrar.self();
     return this.#others().flatMap((lock) => {
       const kind = relationOf(self, lock).whileAlive;
       return kind === 'same' || !this.#isAlive(lock) ? [] : [{ kind, lock }];
@@ -118,40 +126,40 @@ export class PeerRegistrars {
     let isFirst = true;
     while (!this.#isClosed) {
       try {
-        if (isFirst) await this.#readFormerOwners();
+        if (isFirst) await this.#readEarlierRuns();
         isFirst = false;
         const pauseMs = await this.#probeAll();
         this.#failures = 0;
-        await this.#nap.sleep(pauseMs);
+        await this.#sleep.sleep(pauseMs);
       } catch (error) {
         asStoreError(error);
-        // What the watch says does not cut this short: it may be what the failed call has done.
+        // A change that the watch brings must not end this sleep: the failed call itself may have caused it.
         await this.#backoff.sleep(backoffMs(++this.#failures, BACKOFF, this.#options.random));
       }
     }
   }
 
-  async #readFormerOwners(): Promise<void> {
-    const { locks, self, onChange } = this.#options;
-    const { bootKey: place } = self();
-    if (place === undefined) return;
+  async #readEarlierRuns(): Promise<void> {
+    const { locks, registrar, onChange } = this.#options;
+    const { bootKey } = registrar.self();
+    if (bootKey === undefined) return;
     try {
-      this.#formerOwners = new Set((await locks.readOtherEngines(place)).map(ownerId));
+      this.#ownersOfEarlierRuns = new Set((await locks.readOtherEngines(bootKey)).map(ownerId));
     } catch (error) {
-      // Some stores let a registrar read no other engine's locks.
+      // A store may forbid a registrar to read the locks of other engines.
       if (asStoreError(error).code !== 'denied') throw error;
     }
-    if (this.#formerOwners.size > 0) onChange();
+    if (this.#ownersOfEarlierRuns.size > 0) onChange();
   }
 
-  /** Asks the holders of whom nothing is known. Gives the time until one must be asked again, if there is any. */
+  /** Probes the locks that are due. Returns the delay until the next one is due. */
   async #probeAll(): Promise<number | undefined> {
     let pauseMs: number | undefined;
     for (const lock of this.#others()) {
-      const { probeAgainAtMs: againAtMs } = await this.#probe(lock);
+      const { probeAgainAtMs } = await this.#probe(lock);
       if (this.#isClosed) return undefined;
-      const leftMs = Math.max(againAtMs - this.#options.clock.monotonicMs(), BACKOFF.minMs);
-      if (againAtMs < Number.POSITIVE_INFINITY) pauseMs = Math.min(pauseMs ?? leftMs, leftMs);
+      const leftMs = Math.max(probeAgainAtMs - this.#options.clock.monotonicMs(), BACKOFF.minMs);
+      if (probeAgainAtMs < Number.POSITIVE_INFINITY) pauseMs = Math.min(pauseMs ?? leftMs, leftMs);
     }
     this.#update();
     return pauseMs;
@@ -166,45 +174,44 @@ export class PeerRegistrars {
       before?.modRevision === modRevision && clock.monotonicMs() < before.probeAgainAtMs;
     if (before !== undefined && isCurrent) return before;
     const state = await this.#stateOf(lock, before);
-    const probeAgainAtMs = clock.monotonicMs() + ttlSeconds * 1000 * ASK_AGAIN;
-    const known = {
+    const probeAgainAtMs = clock.monotonicMs() + ttlSeconds * 1000 * PROBE_AGAIN;
+    const probed = {
       modRevision,
       state,
       probeAgainAtMs: state === 'alive' ? Number.POSITIVE_INFINITY : probeAgainAtMs,
     };
-    this.#probed.set(id, known);
-    return known;
+    this.#probed.set(id, probed);
+    return probed;
   }
 
   async #stateOf(lock: Lock, before: ProbedLock | undefined): Promise<ProbedLock['state']> {
-    const { locks, self } = this.#options;
+    const { locks, registrar } = this.#options;
     if (lock.holder.isReleased) return 'dead';
-    if (relationOf(self(), lock).whileAlive === 'same') return 'unasked';
-    // One that writes is alive.
+    if (relationOf(registrar.self(), lock).whileAlive === 'same') return 'skipped';
+    // A holder that writes is alive.
     if (before !== undefined && before.modRevision !== lock.modRevision) return 'alive';
     return (await locks.isHolderAlive(lock.identity)) ? 'alive' : 'dead';
   }
 
-  /** From what is known of the locks that there are. */
   #update(): void {
     const ids = new Set(this.#others().map(({ identity }) => ownerId(identity)));
     for (const id of this.#probed.keys()) if (!ids.has(id)) this.#probed.delete(id);
-    const abandoned = new Set([...ids].filter((id) => this.#probed.get(id)?.state === 'dead'));
-    const living = this.alive();
+    const orphaned = new Set([...ids].filter((id) => this.#probed.get(id)?.state === 'dead'));
+    const alive = this.alive();
     const clones = new Set(
-      living.flatMap(({ kind, lock }) => (kind === 'duplicate' ? [ownerId(lock.identity)] : [])),
+      alive.flatMap(({ kind, lock }) => (kind === 'duplicate' ? [ownerId(lock.identity)] : [])),
     );
-    const isNews = !isDeepStrictEqual([abandoned, clones], [this.#orphaned, this.#clones]);
-    this.#orphaned = abandoned;
+    const isChanged = !isDeepStrictEqual([orphaned, clones], [this.#orphaned, this.#clones]);
+    this.#orphaned = orphaned;
     this.#clones = clones;
-    for (const peer of living) this.#report(peer);
-    if (isNews) this.#options.onChange();
+    for (const peer of alive) this.#report(peer);
+    if (isChanged) this.#options.onChange();
   }
 
   #report(peer: PeerRegistrar): void {
     const { instance } = peer.lock.holder;
     if (this.#reported.has(instance)) return;
-    if (this.#reported.size >= MAX_TOLD) this.#reported.clear();
+    if (this.#reported.size >= MAX_REPORTED) this.#reported.clear();
     this.#reported.add(instance);
     this.#options.onFound(peer);
   }
@@ -214,8 +221,9 @@ export class PeerRegistrars {
   }
 
   #others(): readonly Lock[] {
-    const { locks, ownIdentity } = this.#options;
-    const others = locks.all().filter(({ identity }) => !isSameIdentity(identity, ownIdentity()));
-    return others.slice(0, MAX_OTHERS);
+    const { locks, leadership } = this.#options;
+    const own = leadership.identity;
+    const others = locks.all().filter(({ identity }) => !isSameIdentity(identity, own));
+    return others.slice(0, MAX_PEERS);
   }
 }

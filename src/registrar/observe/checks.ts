@@ -6,6 +6,7 @@ import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
 import type { ContainerId } from '../engine/containerId.ts';
 import type { StampedRecord } from '../reconcile/claims.ts';
+import type { StoredRecords } from '../reconcile/storedRecords.ts';
 import { ProbeScheduler } from './probeScheduler.ts';
 
 export interface ProbeTarget {
@@ -48,7 +49,7 @@ export class Checks {
    */
   passing(
     desired: readonly StampedRecord[],
-    isPublished: (stamped: StampedRecord) => boolean,
+    stored: Pick<StoredRecords, 'has'>,
   ): readonly StampedRecord[] {
     const wanted = new Set<string>();
     const passing = desired.filter((stamped) => {
@@ -56,7 +57,7 @@ export class Checks {
       if (target === undefined) return true;
       const id = checkIdOf(stamped, target);
       wanted.add(id);
-      return this.#get(id, stamped.containerId, target).isPassing ?? isPublished(stamped);
+      return this.#get(id, stamped.containerId, target).isPassing ?? stored.has(stamped);
     });
     for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
     return passing;

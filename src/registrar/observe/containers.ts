@@ -19,6 +19,8 @@ import type {
   ListedContainer,
 } from '../engine/engine.ts';
 import { precedesLife } from '../engine/instants.ts';
+import { ownerId } from '../leadership/identity.ts';
+import type { Leadership } from '../leadership/leadership.ts';
 import { stampedRecordsOf } from '../reconcile/claims.ts';
 import { hasSurvived, nextInspectionInMs } from './ending.ts';
 import { applyEvent, isAboutHealth, isDeath, isStart, mayWithdraw } from './eventEffects.ts';
@@ -42,8 +44,8 @@ import {
 
 export interface ContainersOptions {
   readonly engine: Pick<Engine, 'inspect'>;
-  /** The current owner in the stamps of records. Call `reevaluate` after it changed. */
-  readonly ownerId: () => string;
+  /** Its identity is the owner in the stamps of records. Call `reevaluate` after it changed. */
+  readonly leadership: Pick<Leadership, 'identity'>;
   readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
   readonly clock: Clock;
   /** The desired records may have changed. */
@@ -89,7 +91,7 @@ export class Containers {
     return this.#tracked.values();
   }
 
-  /** Whether it is known what that container should have; nothing, if there is none. */
+  /** Whether the desired records of that container are known; if it does not exist, it is known that there are none. */
   isDesiredKnown(shortId: ShortId): boolean {
     const container = this.#byShortId.get(shortId);
     return container === undefined ? this.#isComplete : container.description !== undefined;
@@ -296,7 +298,7 @@ export class Containers {
     container.description = isKnown
       ? this.#describe(container, inspection, parent?.inspection)
       : undefined;
-    const owner = this.#options.ownerId();
+    const owner = ownerId(this.#options.leadership.identity);
     container.desired = inspection ? stampedRecordsOf(container, inspection, owner) : [];
   }
 

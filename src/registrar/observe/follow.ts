@@ -6,14 +6,9 @@
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
-import {
-  type Engine,
-  EngineError,
-  type EngineEvent,
-  type EngineInfo,
-  type ListedContainer,
-} from '../engine/engine.ts';
+import { type Engine, EngineError, type EngineEvent, type EngineInfo } from '../engine/engine.ts';
 import { parseNano } from '../engine/instants.ts';
+import type { Containers } from './containers.ts';
 import type { SentSignal } from './trackedContainer.ts';
 
 /** Times are monotonic. */
@@ -27,16 +22,16 @@ export interface FollowerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly relistEveryMs: number;
-  /** At each connection, and waited for before any other. May reject with an `EngineError`: then it is tried again. */
-  readonly onInfo: (info: EngineInfo) => Promise<void>;
-  readonly onEvent: (event: EngineEvent) => void;
-  /** A signal from before the connection, which was sent at `atMs`: before the first list. */
-  readonly onSignal: (signal: SentSignal) => void;
-  /** `all`: the first list of a connection. */
-  readonly onList: (list: readonly ListedContainer[], about: { readonly all: boolean }) => void;
+  /**
+   * Called first at each connection. Gives the containers that receive the signals, events and lists of this engine;
+   * `undefined`: the registrar is closed. May reject with an `EngineError`, which ends the connection.
+   */
+  readonly onInfo: (info: EngineInfo) => Promise<EngineReceiver | undefined>;
   readonly onConnected: () => void;
   readonly onLost: (error: EngineError, retryInMs: number) => void;
 }
+
+type EngineReceiver = Pick<Containers, 'onEvent' | 'onSignal' | 'onList'>;
 
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
 /** How far back signals are asked for: longer than stops take. */
@@ -93,28 +88,28 @@ export class EngineFollower {
     const askedAtMs = clock.monotonicMs();
     const info = await engine.info();
     if (this.#abort.signal.aborted) return;
-    await onInfo(info);
-    if (this.#abort.signal.aborted) return;
+    const containers = await onInfo(info);
+    if (containers === undefined || this.#abort.signal.aborted) return;
     const session = new AbortController();
     const { signal } = session;
     const stream = engine.events(undefined, AbortSignal.any([signal, this.#abort.signal]));
-    const reading = this.#read(stream);
+    const reading = this.#read(stream, containers);
     reading.catch(() => {}); // it is awaited below, but something else may fail first
     try {
       await Promise.race([stream.opened, reading]);
-      for (const signal of await this.#pastSignals(info, askedAtMs)) this.#options.onSignal(signal);
-      await this.#list(true);
+      for (const signal of await this.#pastSignals(info, askedAtMs)) containers.onSignal(signal);
+      await this.#list(containers, { all: true });
       this.#onConnected();
-      await Promise.race([reading, this.#relist(signal)]);
+      await Promise.race([reading, this.#relist(containers, signal)]);
     } finally {
       session.abort();
     }
   }
 
-  async #read(events: AsyncIterable<EngineEvent>): Promise<void> {
+  async #read(events: AsyncIterable<EngineEvent>, containers: EngineReceiver): Promise<void> {
     for await (const event of events) {
       if (this.#abort.signal.aborted) return;
-      this.#options.onEvent(event);
+      containers.onEvent(event);
     }
     if (!this.#abort.signal.aborted) throw new EngineError('unreachable', 'the events ended');
   }
@@ -142,19 +137,19 @@ export class EngineFollower {
     }
   }
 
-  async #relist(signal: AbortSignal): Promise<void> {
+  async #relist(containers: EngineReceiver, signal: AbortSignal): Promise<void> {
     const nap = new WakeableSleep(this.#options.clock);
     const ended = AbortSignal.any([signal, this.#abort.signal]);
     ended.addEventListener('abort', () => nap.wake(), { once: true });
     while (!ended.aborted) {
       await nap.sleep(this.#options.relistEveryMs);
-      if (!ended.aborted) await this.#list(false);
+      if (!ended.aborted) await this.#list(containers, { all: false });
     }
   }
 
-  async #list(all: boolean): Promise<void> {
+  async #list(containers: EngineReceiver, about: { readonly all: boolean }): Promise<void> {
     const list = await this.#options.engine.list();
-    if (!this.#abort.signal.aborted) this.#options.onList(list, { all });
+    if (!this.#abort.signal.aborted) containers.onList(list, about);
   }
 
   #onConnected(): void {

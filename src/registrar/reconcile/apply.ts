@@ -1,7 +1,7 @@
 /**
- * Carries a plan out, each write guarded by what was known when it was planned: a key that has changed since is left as
- * it is. Every outcome is a value; nothing here tries again. Being guarded, a write that goes unanswered may be planned
- * anew at any time: of two copies one at most is done, and a look at the key tells what became of them.
+ * Carries out a plan. Each write is conditional on the revision that the plan was made from: a key that changed since
+ * stays as it is. Every outcome is a value, and nothing here retries. Because writes are conditional, one without an
+ * answer may be planned again at any time: at most one of both takes effect, and a read of the key shows which.
  */
 import type { Entry } from '../../service/change.ts';
 import { type Store, StoreError } from '../../store/store.ts';
@@ -10,7 +10,7 @@ import { type AdaptiveTimeout, withDeadline } from '../../timing/deadline.ts';
 import type { Operation, Plan } from './plan.ts';
 
 export type WriteOutcome =
-  /** `entry`: what stands there now. `revision`: of the store, at which that was seen. */
+  /** `entry`: the key's entry after the call. `revision`: the store's revision at that time. */
   | {
       readonly kind: 'done' | 'changed';
       readonly operation: Operation;
@@ -21,24 +21,24 @@ export type WriteOutcome =
 
 export interface ApplyOptions {
   readonly leaseId: string;
-  /** Writes under way at a time. */
+  /** Writes under way at the same time. */
   readonly concurrency: number;
   readonly clock: Clock;
-  /** A write without an answer for so long has failed, as far as the plan goes. It learns how long answers take. */
+  /** A write without an answer in this time counts as failed. The timeout adapts to the answers. */
   readonly timeout: AdaptiveTimeout;
-  /** Called as each is known, once for each. */
+  /** Called once for each operation that was tried. */
   readonly onOutcome: (outcome: WriteOutcome) => void;
-  /** Called for a write that had failed for want of an answer, and was done all the same. */
+  /** Called for a write that counted as failed, and whose answer says later that it was done. */
   readonly onLate: (operation: Operation) => void;
 }
 
-/** Resolves when all were tried. When the store is lost the rest of that phase is not tried, and has no outcome. */
+/** Resolves when all operations were tried. After an `unavailable` the rest of that phase is skipped without an outcome. */
 export async function applyPlan(
   store: Store,
   plan: Pick<Plan, 'phases'>,
   options: ApplyOptions,
 ): Promise<void> {
-  // A store that is full or read-only may take deletes still, so that a phase that failed does not end it.
+  // A failed phase does not end the plan: a store that is full or read-only may still accept deletes.
   for (const phase of plan.phases) await applyPhase(store, phase, options);
 }
 
@@ -62,7 +62,7 @@ async function applyPhase(
   await Promise.all(Array.from({ length: workers }, work));
 }
 
-/** The outcome, or the failure that none has come. */
+/** The outcome, or a failure if there is none in time. */
 function inTime(
   outcome: Promise<WriteOutcome>,
   operation: Operation,
@@ -123,40 +123,4 @@ async function remove(
   const result = await store.delete(key, { if: { kind: 'modRevision', modRevision } });
   const entry = result.done ? undefined : result.current;
   return { kind: result.done ? 'done' : 'changed', operation, entry, revision: result.revision };
-}
-
-/**
- * Notices that somebody undoes what was written: the same is written again where it was the last thing written. Once
- * that is nothing, as anybody may delete a key. Again and again it is another registrar of the engine that knows other
- * containers and believes that it holds the lock: until one of them learns better, neither may be as fast as it can.
- */
-
-interface LastWrite {
-  readonly operation: Operation;
-  readonly leaseId: string;
-}
-
-const MAX_REMEMBERED = 10_000;
-
-export class UndoDetector {
-  /** By key, the latest last. */
-  readonly #writes = new Map<string, LastWrite>();
-
-  /** A write was done. Gives whether it is the same as the last one under that key. */
-  note(operation: Operation, leaseId: string): boolean {
-    const { key } = operation;
-    const last = this.#writes.get(key);
-    this.#writes.delete(key);
-    this.#writes.set(key, { operation, leaseId });
-    if (this.#writes.size > MAX_REMEMBERED) {
-      const [oldest = ''] = this.#writes.keys();
-      this.#writes.delete(oldest);
-    }
-    return last?.leaseId === leaseId && isSame(last.operation, operation);
-  }
-}
-
-function isSame(one: Operation, other: Operation): boolean {
-  if (one.kind === 'delete' || other.kind === 'delete') return one.kind === other.kind;
-  return Buffer.compare(one.value, other.value) === 0;
 }

@@ -108,6 +108,38 @@ export class StoredNumbers {
   }
 }
 
+const MAX_FORMER_NUMBERS = 10_000;
+
+/** The numbers that containers had, so that a restarted container gets the same number again. Bounded. */
+export class FormerNumbers {
+  /** By `numberId`, the latest last. */
+  readonly #numbers = new Map<string, number>();
+
+  /** Records that an earlier run wrote and this one keeps count too. */
+  remember({ kind, stamped: { owner, record }, key }: NumberedAssignment): void {
+    if (kind !== 'key' || record.instance !== 'auto') return;
+    const parsed = parseNumberedKey(key);
+    if (parsed === undefined) return;
+    const id = numberId(owner.shortId, parsed.base);
+    this.#numbers.delete(id);
+    this.#numbers.set(id, parsed.number);
+    if (this.#numbers.size <= MAX_FORMER_NUMBERS) return;
+    const [oldest = ''] = this.#numbers.keys();
+    this.#numbers.delete(oldest);
+  }
+
+  get(shortId: ShortId, base: string): number | undefined {
+    return this.#numbers.get(numberId(shortId, base));
+  }
+}
+
+/** The part of an `Assignment` that tells a number. */
+interface NumberedAssignment {
+  readonly kind: 'key' | 'taken';
+  readonly stamped: StampedRecord;
+  readonly key: string;
+}
+
 export function numberId(shortId: ShortId, base: string): string {
   return `${shortId} ${base}`;
 }

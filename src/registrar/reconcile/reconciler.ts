@@ -3,52 +3,59 @@
  * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, service, store, timing.
  * Used by: cli, cli/commands, registrar, registrar/observe, tools/doctor.
  *
- * Brings the store to what is wished: compares, writes the difference, and compares again until there is none. One
- * round at a time, so that whatever happens meanwhile is in the next one. When the store fails it is tried again for
- * ever, from what is wished then; what was wished in between is never replayed.
+ * `Reconciler` compares desired with stored records, writes the difference, and compares again until there is none. It
+ * runs one comparison at a time, so that a change during one is part of the next. After a failure of the store it starts
+ * from the then desired records and never replays former ones. Its loop:
+ *
+ *   state     | ends when
+ *   ----------|---------------------------------------------------------------------------------------------
+ *   sleeping  | `wake` is called, or the retry after a failure is due
+ *   resting   | the pace (pace.ts) allows another comparison
+ *   comparing | the names around the desired ones are read and the plan is made; at once without permission
+ *   writing   | every write of the plan has an outcome or no answer in time; only as leader
  */
+import type { Mirror, MirrorState } from '../../store/mirror.ts';
 import { asStoreError, type Store, type StoreError } from '../../store/store.ts';
-import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { AdaptiveTimeout } from '../../timing/deadline.ts';
-import { WakeableSleep } from '../../timing/sleep.ts';
 import type { ShortId } from '../engine/containerId.ts';
-import type { WritePermission } from '../leadership/permission.ts';
-import { applyPlan, UndoDetector, type WriteOutcome } from './apply.ts';
+import type { Leadership, LeadershipState } from '../leadership/leadership.ts';
+import { type AnnouncedEvent, Announcements } from './announcements.ts';
+import { applyPlan, type WriteOutcome } from './apply.ts';
 import type { Assignment } from './assign.ts';
-import { parseNumberedKey, type StampedRecord } from './claims.ts';
+import { FormerNumbers, type StampedRecord } from './claims.ts';
 import { HolderLookup } from './holderLookup.ts';
 import type { Namespace } from './namespace.ts';
-import { type Conflict, conflictOf, type OwnerStates } from './occupancy.ts';
+import type { OwnerStates } from './occupancy.ts';
+import { ReconcilePace } from './pace.ts';
 import { diff, type Operation, type Plan } from './plan.ts';
 import type { StoredRecords } from './storedRecords.ts';
 
 export type ReconcileEvent =
+  | AnnouncedEvent
   | { readonly kind: 'wrote'; readonly operation: Operation }
-  | { readonly kind: 'would'; readonly operation: Operation }
-  | ({
-      readonly kind: 'conflict';
-      readonly shortId: ShortId;
-      readonly key: string;
-    } & Conflict)
   | { readonly kind: 'writeFailed'; readonly error: StoreError; readonly retryInMs: number };
+
+/** Where the desired records come from. */
+export interface DesiredSource {
+  /** The records that the store should hold now. `stored` decides about those that need a check or another record. */
+  list(stored: StoredRecords): readonly StampedRecord[];
+  /** Whether the desired records of that container are known; if it does not exist, it is known that there are none. */
+  isKnown(shortId: ShortId): boolean;
+}
 
 export interface ReconcilerOptions {
   readonly store: Store;
   readonly stored: StoredRecords;
-  readonly permission: () => WritePermission;
-  readonly desired: () => readonly StampedRecord[];
-  readonly isDesiredKnown: (shortId: ShortId) => boolean;
+  /** Keeps `stored` equal to the store. */
+  readonly mirror: Pick<Mirror, 'state'>;
+  readonly leadership: Pick<Leadership, 'state' | 'verifyLease'>;
+  readonly desired: DesiredSource;
   readonly owners: OwnerStates;
-  /** Of the zones that are served now. */
-  readonly namespace: () => Namespace;
-  /** The store's revision up to which `actual` was brought. */
-  readonly mirroredRevision: () => number;
-  /** The store takes no such lease, or somebody undoes what is written. */
-  readonly onLeaseDoubt: () => void;
-  readonly onEvent: (event: ReconcileEvent) => void;
-  /** Counted on. */
+  /** `namespace` covers the zones that are served now. */
+  readonly zones: { readonly namespace: Namespace };
   readonly counters: ReconcileCounters;
+  readonly onEvent: (event: ReconcileEvent) => void;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -60,95 +67,79 @@ export interface ReconcileCounters {
   failures: number;
 }
 
-const WRITES_AT_ONCE = 32;
-/** In one round, so that a death need not wait for a thousand starts. */
-const PUTS_IN_A_ROUND = 128;
-const BACKOFF = { minMs: 100, maxMs: 5_000 };
-/** Comparing takes at most about a tenth of the time, though what happened first is served at once. */
-const REST_FOR_WORK = 10;
-const MAX_REST_MS = 50;
-/** What is undone twice within this time is written no more often than that. */
-const UNDONE_WITHIN_MS = 1_000;
-const UNDONE_REST_MS = 100;
-const MAX_FORMER_NUMBERS = 10_000;
+const CONCURRENT_WRITES = 32;
+/** Per comparison, so that a death does not wait for a thousand starts. */
+const MAX_PUTS = 128;
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  readonly #nap: WakeableSleep;
-  readonly #rest: WakeableSleep;
-  readonly #formerNumbers = new Map<string, number>();
   readonly #holderLookup: HolderLookup;
-  #assignments: readonly Assignment[] = [];
-  #announcedConflicts = new Set<string>();
-  #announcedWrites = new Set<string>();
-  /** By key. */
-  readonly #refused = new Map<string, string>();
-  #lastFailure: StoreError | undefined;
-  #failures = 0;
+  readonly #pace: ReconcilePace;
+  readonly #announcements: Announcements;
+  readonly #formerNumbers = new FormerNumbers();
   readonly #writeTimeout = new AdaptiveTimeout();
-  readonly #rewrites = new UndoDetector();
-  #undoneAtMs = Number.NEGATIVE_INFINITY;
-  #restUntilMs = 0;
-  #isUpToDate = false;
+  /** Keys that the store refuses, with its reasons. */
+  readonly #refused = new Map<string, string>();
+  #assignments: readonly Assignment[] = [];
+  #lastFailure: StoreError | undefined;
+  /** The last comparison left nothing to write, and `wake` was not called since. */
+  #isDone = false;
   #isComparing = false;
   #isClosed = false;
   #ended: Promise<void> = Promise.resolve();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#nap = new WakeableSleep(options.clock);
-    this.#rest = new WakeableSleep(options.clock);
     this.#holderLookup = new HolderLookup(options.store, options.stored);
+    this.#pace = new ReconcilePace(options.clock, options.random);
+    this.#announcements = new Announcements(options.onEvent);
   }
 
   start(): void {
     this.#ended = this.#run();
   }
 
-  /** Something has changed. */
+  /** Call it when desired or stored records, the owners or the leadership may have changed. */
   wake(): void {
-    this.#isUpToDate = false;
-    this.#nap.wake();
+    this.#isDone = false;
+    this.#pace.wake();
   }
 
-  /** Whether there was nothing left that may be written when last compared, and nothing has changed since. */
+  /** Whether the last comparison left nothing that this registrar may write, and `wake` was not called since. */
   get isUpToDate(): boolean {
-    return this.#isUpToDate && !this.#isComparing;
+    return this.#isDone && !this.#isComparing;
   }
 
-  /** Why the last writes failed, until some succeed. */
+  /** Why the last writes failed; `undefined` once a write succeeds. */
   get lastFailure(): StoreError | undefined {
     return this.#lastFailure;
   }
 
-  /** Where each wish goes, as of the last round. */
+  /** The key of each desired record, as of the last comparison. */
   assignments(): readonly Assignment[] {
     return this.#assignments;
   }
 
-  /** Why the store does not take a key. */
+  /** Why the store refuses a key. */
   refusalOf(key: string): string | undefined {
     return this.#refused.get(key);
   }
 
-  /** Resolves when nothing is being written any more, but for what went unanswered. */
+  /** Resolves when no write is under way, except those that were given up without an answer. */
   close(): Promise<void> {
     this.#isClosed = true;
-    this.#nap.wake();
-    this.#rest.wake();
+    this.#pace.close();
     return this.#ended;
   }
 
   async #run(): Promise<void> {
     let pauseMs: number | undefined;
     while (!this.#isClosed) {
-      if (pauseMs !== 0) await this.#nap.sleep(pauseMs);
-      const restMs = this.#restUntilMs - this.#options.clock.monotonicMs();
-      if (restMs > 0) await this.#rest.sleep(restMs);
+      await this.#pace.wait(pauseMs);
       if (this.#isClosed) return;
       this.#isComparing = true;
       try {
-        pauseMs = await this.#compare();
+        pauseMs = await this.#reconcile();
       } catch (error) {
         pauseMs = this.#fail(asStoreError(error));
       }
@@ -156,31 +147,20 @@ export class Reconciler {
     }
   }
 
-  /** Gives when the next one is due: 0 at once, `undefined` when something changes. */
-  async #compare(): Promise<number | undefined> {
-    const permission = this.#options.permission();
+  /** Returns when the next comparison is due: 0 at once, `undefined` at the next `wake`. */
+  async #reconcile(): Promise<number | undefined> {
+    const { mirror, leadership, zones } = this.#options;
+    const permission = permissionOf(mirror.state(), leadership.state());
     if (permission.kind === 'wait') return undefined;
-    this.#isUpToDate = true; // unless `wake` is called meanwhile
-    const { stored, owners } = this.#options;
-    stored.onMirrored(this.#options.mirroredRevision());
-    const desired = this.#options.desired();
-    const isDesiredKnown = this.#knownOwners();
-    const namespace = this.#options.namespace();
-    await this.#holderLookup.lookUp(desired, namespace);
+    this.#isDone = true; // `wake` resets it meanwhile
+    const { namespace } = zones;
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
-    const formerNumber = (shortId: ShortId, base: string): number | undefined =>
-      this.#formerNumbers.get(`${shortId} ${base}`);
-    const startMs = this.#options.clock.monotonicMs();
-    const mirroredRevision = this.#options.mirroredRevision();
-    const known = { stored, namespace, mirroredRevision, isDesiredKnown, owners, formerNumber };
-    const plan = diff({ desired, leaseId, ...known });
-    const endMs = this.#options.clock.monotonicMs();
-    this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_FOR_WORK);
+    const plan = await this.#compare(namespace, leaseId);
     this.#assignments = plan.assignments;
-    for (const assignment of plan.assignments) this.#rememberNumber(assignment);
-    this.#announceConflicts(plan, namespace);
+    for (const assignment of plan.assignments) this.#formerNumbers.remember(assignment);
+    this.#announcements.conflictsOf(plan, namespace);
     if (leaseId === undefined) {
-      this.#announceWrites(plan);
+      this.#announcements.writesOf(plan);
       return undefined;
     }
     if (plan.isEmpty) {
@@ -191,143 +171,140 @@ export class Reconciler {
     return this.#apply(plan, leaseId);
   }
 
+  async #compare(namespace: Namespace, leaseId: string | undefined): Promise<Plan> {
+    const { stored, owners, mirror, clock, desired: source } = this.#options;
+    stored.onMirrored(revisionOf(mirror.state()));
+    const desired = source.list(stored);
+    const isDesiredKnown = this.#knownOwners();
+    await this.#holderLookup.lookUp(desired, namespace);
+    const startMs = clock.monotonicMs();
+    const plan = diff({
+      desired,
+      stored,
+      owners,
+      namespace,
+      leaseId,
+      isDesiredKnown,
+      mirroredRevision: revisionOf(mirror.state()),
+      formerNumber: (shortId, base) => this.#formerNumbers.get(shortId, base),
+    });
+    this.#pace.noteComparison(startMs);
+    return plan;
+  }
+
   /**
-   * Of which containers that own records it is known what they should have, as of this moment. A container that is
-   * inspected while the store is read is not among the wishes yet, and must not lose its records for that.
+   * The containers with records whose desired records are known at this moment. A container that gets its inspection
+   * while the store is read is not in `desired` yet, and must not lose its records for that.
    */
   #knownOwners(): (shortId: ShortId) => boolean {
+    const { stored, desired } = this.#options;
     const known = new Set<ShortId>();
-    for (const { owner } of this.#options.stored.records())
-      if (owner !== undefined && this.#options.isDesiredKnown(owner.shortId))
-        known.add(owner.shortId);
+    for (const { owner } of stored.records())
+      if (owner !== undefined && desired.isKnown(owner.shortId)) known.add(owner.shortId);
     return (shortId) => known.has(shortId);
   }
 
   async #apply(plan: Plan, leaseId: string): Promise<number | undefined> {
-    this.#isUpToDate = false;
-    const phases = firstSteps(plan.phases);
+    this.#isDone = false;
     let failure: StoreError | undefined;
     let done = 0;
     await applyPlan(
       this.#options.store,
-      { phases },
+      { phases: firstSteps(plan.phases) },
       {
         leaseId,
-        concurrency: WRITES_AT_ONCE,
+        concurrency: CONCURRENT_WRITES,
         clock: this.#options.clock,
         timeout: this.#writeTimeout,
-        // Only told: by now more may be known of the key than that.
-        onLate: (operation) => this.#tell(operation),
+        // Its entry is not learned: the mirror may have brought a later one.
+        onLate: (operation) => this.#report(operation),
         onOutcome: (outcome) => {
-          this.#learn(outcome, leaseId);
+          this.#onOutcome(outcome, leaseId);
           if (outcome.kind === 'done') done++;
           if (outcome.kind === 'failed') failure = outcome.error;
         },
       },
     );
     if (failure !== undefined) return this.#fail(failure);
-    // A plan that could not be carried out at all was made from something that is not so.
-    if (done === 0) return this.#pauseMs();
+    // Every key had changed, so the plan came from an outdated state.
+    if (done === 0) return this.#pace.retryInMs();
     this.#succeed();
     return 0;
   }
 
-  #learn(outcome: WriteOutcome, leaseId: string): void {
+  #onOutcome(outcome: WriteOutcome, leaseId: string): void {
+    const { stored, leadership, counters } = this.#options;
     const { operation } = outcome;
     if (outcome.kind === 'failed') {
-      this.#options.counters.failures++;
+      counters.failures++;
       if (outcome.error.code !== 'invalid') return;
       this.#refused.set(operation.key, outcome.error.message);
-      this.#options.onLeaseDoubt();
+      // The store may refuse the lease instead of the key.
+      leadership.verifyLease();
       return;
     }
-    this.#options.stored.learn(operation.key, outcome.entry, outcome.revision);
+    stored.learn(operation.key, outcome.entry, outcome.revision);
     if (outcome.kind === 'changed') return;
     this.#refused.delete(operation.key);
-    if (this.#rewrites.note(operation, leaseId)) this.#onUndone();
-    this.#tell(operation);
+    // Whoever undoes our writes may be the leader.
+    if (this.#pace.noteWrite(operation, leaseId)) leadership.verifyLease();
+    this.#report(operation);
   }
 
-  #tell(operation: Operation): void {
-    if (operation.kind === 'put') this.#options.counters.puts++;
-    else this.#options.counters.deletes++;
-    this.#options.onEvent({ kind: 'wrote', operation });
-  }
-
-  /** What was written before was undone by somebody: perhaps by one whose turn it is. */
-  #onUndone(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    if (nowMs - this.#undoneAtMs < UNDONE_WITHIN_MS) this.#restUntilMs = nowMs + UNDONE_REST_MS;
-    this.#undoneAtMs = nowMs;
-    this.#options.onLeaseDoubt();
-  }
-
-  /** Also of a record that an earlier run wrote and this one only keeps. */
-  #rememberNumber({ kind, stamped: { owner, record }, key }: Assignment): void {
-    if (kind !== 'key' || record.instance !== 'auto') return;
-    const parsed = parseNumberedKey(key);
-    if (parsed === undefined) return;
-    const id = `${owner.shortId} ${parsed.base}`;
-    this.#formerNumbers.delete(id);
-    this.#formerNumbers.set(id, parsed.number);
-    if (this.#formerNumbers.size <= MAX_FORMER_NUMBERS) return;
-    const [oldest = ''] = this.#formerNumbers.keys();
-    this.#formerNumbers.delete(oldest);
-  }
-
-  /** Each once, as long as it lasts. */
-  #announceConflicts({ assignments }: Plan, namespace: Namespace): void {
-    const announced = new Set<string>();
-    for (const assignment of assignments) {
-      if (assignment.kind !== 'taken') continue;
-      const { key, stamped } = assignment;
-      const { shortId } = stamped.owner;
-      const conflict = conflictOf(assignment, namespace);
-      const id = `${shortId} ${key} ${conflict.reason}`;
-      announced.add(id);
-      if (!this.#announcedConflicts.has(id))
-        this.#options.onEvent({ kind: 'conflict', shortId, key, ...conflict });
-    }
-    this.#announcedConflicts = announced;
-  }
-
-  #announceWrites({ phases }: Plan): void {
-    const announced = new Set<string>();
-    for (const operation of phases.flat()) {
-      const value = operation.kind === 'put' ? Buffer.from(operation.value).toString() : '';
-      const id = `${operation.kind} ${operation.key} ${value}`;
-      announced.add(id);
-      if (!this.#announcedWrites.has(id)) this.#options.onEvent({ kind: 'would', operation });
-    }
-    this.#announcedWrites = announced;
+  #report(operation: Operation): void {
+    const { counters, onEvent } = this.#options;
+    if (operation.kind === 'put') counters.puts++;
+    else counters.deletes++;
+    onEvent({ kind: 'wrote', operation });
   }
 
   #succeed(): void {
-    this.#failures = 0;
+    this.#pace.noteSuccess();
     this.#lastFailure = undefined;
   }
 
   #fail(error: StoreError): number {
     this.#lastFailure = error;
-    this.#isUpToDate = false;
-    const retryInMs = this.#pauseMs();
+    this.#isDone = false;
+    const retryInMs = this.#pace.retryInMs();
     this.#options.onEvent({ kind: 'writeFailed', error, retryInMs });
     return retryInMs;
   }
+}
 
-  #pauseMs(): number {
-    return backoffMs(++this.#failures, BACKOFF, this.#options.random);
+type Permission =
+  /** `leaseId`: the lease of all records. */
+  | { readonly kind: 'write'; readonly leaseId: string }
+  /** In standby and in a dry run: makes plans and reports them. */
+  | { readonly kind: 'compare' }
+  /** The store's state, or who leads, is not known yet. */
+  | { readonly kind: 'wait' };
+
+function permissionOf(mirror: MirrorState, leadership: LeadershipState): Permission {
+  if (mirror.kind === 'loading') return { kind: 'wait' };
+  switch (leadership.kind) {
+    case 'held':
+      return { kind: 'write', leaseId: leadership.leaseId };
+    case 'standby':
+    case 'looking':
+      return { kind: 'compare' };
+    case 'seeking':
+      return { kind: 'wait' };
   }
 }
 
-/** What of a plan is carried out before all is compared again. */
+function revisionOf(mirror: MirrorState): number {
+  return mirror.kind === 'loading' ? 0 : mirror.revision;
+}
+
+/** The part of a plan that is carried out before the next comparison. */
 function firstSteps([withdraw, put, widen, retire]: Plan['phases']): Plan['phases'] {
-  const isPut = put.length <= PUTS_IN_A_ROUND;
-  const isWidened = isPut && widen.length <= PUTS_IN_A_ROUND;
+  const isPut = put.length <= MAX_PUTS;
+  const isWidened = isPut && widen.length <= MAX_PUTS;
   return [
     withdraw,
-    put.slice(0, PUTS_IN_A_ROUND),
-    isPut ? widen.slice(0, PUTS_IN_A_ROUND) : [],
+    put.slice(0, MAX_PUTS),
+    isPut ? widen.slice(0, MAX_PUTS) : [],
     isWidened ? retire : [],
   ];
 }

@@ -41,16 +41,16 @@ for (const [end, expected] of [
     const common = { store, engineId: 'ENGINE', clock: systemClock, random: Math.random };
     const locks = new Locks({ ...common, instance: 'me', answerWithinMs: 100 });
     const ignore = () => undefined;
-    const tenure = new Leadership({
+    const leadership = new Leadership({
       ...common,
-      ...{ locks, self: () => SELF, isDryRun: false, ttlSeconds: 30 },
+      ...{ locks, registrar: { self: () => SELF }, isDryRun: false, ttlSeconds: 30 },
       ...{ onIdentity: ignore, onChange: ignore, onEvent: ignore },
     });
     locks.start();
-    tenure.start();
+    leadership.start();
     await until('it asks for the lock', async () => isPutting);
     locks.close();
-    await tenure.close(end);
+    await leadership.close(end);
     const { entry } = await memory.get(HOLDER);
     assert.equal(entry && parseHolder(entry.value)?.isReleased, expected);
     await memory.close();

@@ -101,9 +101,15 @@ for (const [name, open] of Object.entries(STORES))
         await lock(store, BEFORE);
         await sleep(3_500);
         const ours = newIdentity('ENGINE', BEFORE);
-        const chosen = await locks.chooseIdentity({ ...SELF, uptimeMs: 1_000 }, { mayAsk: true });
+        const chosen = await locks.chooseIdentity(
+          { ...SELF, uptimeMs: 1_000 },
+          { mayChallenge: true },
+        );
         assert.deepEqual(chosen.identity, ours);
-        const long = await locks.chooseIdentity({ ...SELF, uptimeMs: 3_600_000 }, { mayAsk: true });
+        const long = await locks.chooseIdentity(
+          { ...SELF, uptimeMs: 3_600_000 },
+          { mayChallenge: true },
+        );
         assert.deepEqual(long.identity, newIdentity('ENGINE', SELF.profile));
       }));
 

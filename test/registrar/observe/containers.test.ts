@@ -39,7 +39,7 @@ describe('which containers are inspected, and when', () => {
             );
           }),
       },
-      ownerId: () => 'ENGINE:1/0123456789ab',
+      leadership: { identity: { engineId: 'ENGINE:1', hostPart: '0123456789ab' } },
       describe: (one, parent) => describeContainer(one, registrarContext(), parent),
       clock,
       onChange: () => {},

@@ -180,7 +180,7 @@ test('10 containers with 64 ports and an interval of 100 ms get 200 requests a s
       record: { ...one.record, check: { ...check, ...times } },
     };
     const checks = new Checks({ probe, clock: systemClock, onChange: () => {} });
-    checks.passing([...hostile, ...(stamped ? [stamped] : [])], () => false);
+    checks.passing([...hostile, ...(stamped ? [stamped] : [])], { has: () => false });
     await sleep(seconds * 1000);
     checks.close();
   };
