@@ -133,7 +133,7 @@ class Resolver {
         const ordered = inRandomOrder(question, response, view.settings, this.#options.random);
         return freshness === 'stale' ? markStale(ordered) : ordered;
       }
-      case 'elsewhere':
+      case 'notOurs':
         return context.mayRecurse
           ? this.#forward(context, round)
           : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);

@@ -1,10 +1,11 @@
 /**
- * zone/: The meaning of a question: the services that answer it, and the response made of them. Pure.
+ * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
  * Imports: dns, service.
  * Used by: app, dataplane/publish, server.
  *
- * From a question to a response: which zone it belongs to, what the look-up found, and the header and authority that
- * go with it. Pure: what it needs from other servers it asks for (`incomplete`), and is called again with the answers.
+ * From a question to a response: the zone that the qname is in, the look-up, and the header and authority section for
+ * its outcome. Where a decision needs other servers' answers it is `incomplete` and lists the questions; the caller
+ * sends them and calls again.
  */
 import { isReverseName } from '../dns/address.ts';
 import {
@@ -28,14 +29,16 @@ import {
 import { apexOf, type View, type ZoneSettings } from './view.ts';
 
 export type Decision =
-  /** `basis` is there where the answer is out of our names. */
+  /** `basis` is present if the answer comes out of our names. */
   | { readonly kind: 'response'; readonly response: Response; readonly basis?: Basis }
-  /** These have to be asked elsewhere first; the answers belong into `View.externals`. */
+  /**
+   * The caller has to send these questions to other servers, and to call again with the answers in `View.externals`.
+   */
   | { readonly kind: 'incomplete'; readonly missing: readonly MissingQuestion[] }
-  /** None of our names. */
-  | { readonly kind: 'elsewhere' };
+  /** The qname is outside our zones. */
+  | { readonly kind: 'notOurs' };
 
-/** A response out of our names, and what it was made from: all that publishing it takes. */
+/** A decision out of our names, and what it was made from; the publisher needs nothing else. */
 export interface Decided {
   readonly question: Question;
   readonly view: View;
@@ -43,7 +46,7 @@ export interface Decided {
   readonly basis: Basis;
 }
 
-/** Decides a question. Records come in one canonical order; see `order.ts`. */
+/** Decides a question, with all records in canonical order (see `order.ts`). */
 export function answer(view: View, question: Question): Decision {
   if (question.qclass === Class.CH) return { kind: 'response', response: chaos(question) };
   if (question.qclass !== Class.IN && question.qclass !== Class.ANY) {
@@ -58,27 +61,27 @@ export function answer(view: View, question: Question): Decision {
   return { kind: 'response', response, basis: basisOf(state) };
 }
 
-/** Whether the store may have something to say about a question. */
+/** Whether a question may be answered out of the store. */
 export function mayBeOurs(settings: ZoneSettings, { qname }: Question): boolean {
   return apexOf(settings, qname) !== undefined || isReverseName(qname);
 }
 
 /**
- * Reverse names outside our zones are answered from the store if it has them (SkyDNS), whatever the type: others' NXDOMAIN
- * would deny the PTR as well. There is no SOA of ours for them.
+ * A reverse name outside our zones is answered out of the store if the store has it (SkyDNS), for every type: another
+ * server's NXDOMAIN would deny the PTR as well. The response has no SOA, since the zone is not ours.
  */
 function answerReverse(view: View, question: Question): Decision {
   const { qname, qtype } = question;
-  if (!isReverseName(qname)) return { kind: 'elsewhere' };
+  if (!isReverseName(qname)) return { kind: 'notOurs' };
   const state = newLookupState(view);
   const outcome = ptr(state, qname, []);
-  if (outcome.kind === 'nxdomain') return { kind: 'elsewhere' };
+  if (outcome.kind === 'nxdomain') return { kind: 'notOurs' };
   const rrs = qtype === Type.PTR && outcome.kind === 'found' ? outcome.rrs : [];
   const response = authoritative(Rcode.NOERROR, rrs);
   return { kind: 'response', response, basis: basisOf(state) };
 }
 
-/** Has the client ask over TCP if not everything was looked for, as it would not have fitted. */
+/** Sets TC if the selection stopped because the reply was full: the client repeats the question over TCP. */
 function withTruncation(state: LookupState, response: Response): Response {
   if (!state.isCut) return response;
   const isFound = response.answer.length > 0;
@@ -91,7 +94,7 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
   const { ttlSeconds, minTtlSeconds } = view.settings;
   switch (outcome.kind) {
     case 'found': {
-      // A resolver that keeps a set with members missing must soon ask again.
+      // The set lacks members, so resolvers must not cache it for long.
       const rrs = outcome.isPartial ? atMost(minTtlSeconds, outcome.rrs) : outcome.rrs;
       return authoritative(Rcode.NOERROR, rrs, [], outcome.glue);
     }
@@ -109,8 +112,8 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
 }
 
 /**
- * RFC 2308 §2.2: the CNAMEs, and the SOA of the zone in which they end. Without an SOA a resolver keeps the CNAME alone,
- * and takes it for the whole answer for as long as that lives.
+ * RFC 2308 §2.2: the CNAMEs, and the SOA of the zone in which they end. Without an SOA a resolver caches the CNAME
+ * alone, and takes it for the whole answer during the CNAME's TTL.
  */
 function nodataResponse(
   view: View,
@@ -118,7 +121,7 @@ function nodataResponse(
 ): Response {
   const { minTtlSeconds } = view.settings;
   switch (denial.kind) {
-    // RFC 2308 §3: the SOA's TTL is its minimum, so that resolvers that look at either agree.
+    // RFC 2308 §3: the SOA's TTL equals its minimum, so resolvers that use either agree.
     case 'own': {
       const { apex } = denial;
       return authoritative(Rcode.NOERROR, cnames, [soa(view, apex, apex, minTtlSeconds)]);
@@ -134,7 +137,7 @@ function atMost(ttlSeconds: number, rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) => ({ ...rr, ttlSeconds: Math.min(rr.ttlSeconds, ttlSeconds) }));
 }
 
-/** The apex's SOA, its owner in the case of the question where it is the answer. */
+/** The apex's SOA. As the answer itself its owner has the case of the question. */
 function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
   const { settings } = view;
   return {
@@ -155,8 +158,7 @@ function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
   };
 }
 
-/** Class CH: who answers here (RFC 4892). The version stays untold; everything else is SERVFAIL, as in SkyDNS. */
-
+/** Class CH: the server's identity (RFC 4892), without its version. */
 const TEXTS: ReadonlyMap<string, string> = new Map([
   ['version.bind.', 'soradns'],
   ['version.server.', 'soradns'],
@@ -164,7 +166,8 @@ const TEXTS: ReadonlyMap<string, string> = new Map([
   ['id.server.', 'localhost'],
 ]);
 
-export function chaos({ qname, qtype }: Question): Response {
+/** Everything else in class CH is SERVFAIL, as in SkyDNS. */
+function chaos({ qname, qtype }: Question): Response {
   const text = qtype === Type.TXT ? TEXTS.get(printName(foldName(qname))) : undefined;
   if (text === undefined) return authoritative(Rcode.SERVFAIL, []);
   const rdata = { kind: 'txt', strings: [text] } as const;
@@ -174,12 +177,12 @@ export function chaos({ qname, qtype }: Question): Response {
 
 const HOUR_SECONDS = 3600;
 
-/** SkyDNS's SOA serial: the time, cut to the hour. There are no secondaries to notice. */
+/** SkyDNS's SOA serial: the time, rounded down to the hour. There are no secondaries that would miss a change. */
 export function serialOf(unixSeconds: number): number {
   return Math.floor(unixSeconds / HOUR_SECONDS) * HOUR_SECONDS;
 }
 
-/** For how many seconds more the serial is the same; at least 1. */
+/** Seconds until the serial changes; at least 1. */
 export function serialLifeSeconds(unixSeconds: number): number {
   return HOUR_SECONDS - (unixSeconds % HOUR_SECONDS);
 }

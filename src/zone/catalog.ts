@@ -1,7 +1,7 @@
 /**
- * The zones' data as this server holds it: the tree, fed by a store's changes. All changes of one `apply` become visible
- * together, as nothing else runs in between. One value that is no service costs that value only: it is kept out of the
- * tree and remembered with the reason.
+ * The zones' data in memory: the tree, fed by the store's changes. All changes of one `apply` become visible together,
+ * because it is synchronous. An invalid value is left out of the tree, and noted with the reason; it affects no other
+ * name.
  */
 import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
@@ -9,16 +9,19 @@ import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
 import { parseService, type ServiceAttributes } from '../service/service.ts';
 import { insert, Node, remove } from './tree.ts';
 
+/** Kinds of attributes in the pool. */
+const MAX_KINDS = 4_096;
+
 export interface InvalidValue {
   readonly reason: string;
   readonly modRevision: number;
 }
 
 export interface CatalogOptions {
-  /** As `keyPrefix` gives it; keys elsewhere are none of ours. */
+  /** See `keyPrefix`; keys outside it are ignored. */
   readonly prefix: string;
   readonly onInvalid?: (key: string, reason: string) => void;
-  /** Told of the owners' nodes of all that one `apply` changed, some of them no longer in the tree, at its end. */
+  /** Receives, at the end of each `apply`, the nodes of the owner names it changed; some may have left the tree. */
   readonly onApplied?: (nodes: readonly Node[]) => void;
 }
 
@@ -26,15 +29,15 @@ export class Catalog {
   readonly root = new Node('', undefined);
   /** Grows with every `apply`. */
   version = 0;
-  /** A key of the prefix that is no name. */
+  /** A key below the prefix that is not a name. */
   readonly configKey: string;
   readonly #prefix: string;
   readonly #onInvalid: (key: string, reason: string) => void;
   readonly #onApplied: (nodes: readonly Node[]) => void;
-  /** Nodes that the `apply` under way changed. */
+  /** Nodes that the running `apply` has changed. */
   #changed: Node[] = [];
   readonly #invalid = new Map<string, InvalidValue>();
-  /** Keys that are no services by their nature: the marks of empty directories, and SkyDNS's configuration. */
+  /** Keys that are not meant as services: marks of empty directories, and SkyDNS's configuration. */
   readonly #nonServices = new Map<string, number>();
   readonly #pool = new AttributePool();
 
@@ -45,12 +48,12 @@ export class Catalog {
     this.#onApplied = options.onApplied ?? (() => {});
   }
 
-  /** Keys that are no service, with the reasons. */
+  /** Keys with invalid values, and the reasons. */
   get invalid(): ReadonlyMap<string, InvalidValue> {
     return this.#invalid;
   }
 
-  /** Services held. */
+  /** Number of services. */
   get size(): number {
     return this.root.serviceCount;
   }
@@ -66,7 +69,7 @@ export class Catalog {
     this.#onApplied(changed);
   }
 
-  /** Every key held with the revision it was last written at; what a fresh snapshot is compared with. */
+  /** Every key with its modRevision, for comparison with a snapshot. */
   *revisions(): Iterable<readonly [key: string, modRevision: number]> {
     for (const [key, { modRevision }] of this.#invalid) yield [key, modRevision];
     yield* this.#nonServices;
@@ -75,7 +78,7 @@ export class Catalog {
 
   *#registered(node: Node): Iterable<readonly [key: string, modRevision: number]> {
     for (let at = node.first; at !== undefined; at = at.next) {
-      // A canonical key is made from the owner name, so that no key needs to be kept.
+      // A canonical key follows from the owner name, so it is not stored.
       yield [at.key ?? (keyOfName(node.owner(), this.#prefix) as string), at.modRevision];
     }
     for (const child of node.children ?? []) yield* this.#registered(child);
@@ -119,7 +122,7 @@ export class Catalog {
     this.#nonServices.delete(key);
     const isKnown = this.#invalid.get(key)?.reason === reason;
     this.#invalid.set(key, { reason, modRevision });
-    // Whoever writes the same fault again and again, as registrars do, is told of once.
+    // Registrars write the same value again and again: an invalid one is reported once.
     if (!isKnown) this.#onInvalid(key, reason);
   }
 
@@ -138,16 +141,16 @@ export class Catalog {
 }
 
 /**
- * Equal attributes as one object: a million services with port 8080 need not hold it a million times. Bounded: when more
- * kinds come than are worth remembering, the pool forgets them and begins anew; what was given out stays valid.
+ * Shares equal attributes as one object: a million services with port 8080 need not hold it a million times. When the
+ * pool is full it starts anew; shared objects stay valid.
  */
-
-const MAX_KINDS = 4_096;
-
-export class AttributePool {
+class AttributePool {
   readonly #kinds = new Map<string, ServiceAttributes>();
 
-  /** The same attributes, shared if equal ones were seen lately. Texts are mostly unique and are not shared. */
+  /**
+   * Gives equal attributes from the pool if it has them. Texts are mostly unique, so attributes with a text are not
+   * shared.
+   */
   share(attributes: ServiceAttributes): ServiceAttributes {
     const { port, priority, weight, text, mail, ttlSeconds, targetStrip, group } = attributes;
     if (text !== '') return attributes;

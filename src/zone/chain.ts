@@ -1,4 +1,4 @@
-/** What following a name's aliases comes to, and the rules that end every way. */
+/** Aliases: whether a name is one, the outcomes of following a chain of them, and the rules that end every chain. */
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
@@ -12,38 +12,38 @@ export type Followed =
       readonly kind: 'found';
       /** CNAMEs in order, then the RRset at the end. */
       readonly rrs: readonly Rr[];
-      /** The RRset lacks what a host would have given that could not be resolved. */
+      /** Records are missing, because a host could not be resolved. */
       readonly isPartial: boolean;
     }
   /** The name at the end of the CNAMEs exists without records of the type. */
   | { readonly kind: 'nodata'; readonly cnames: readonly Rr[]; readonly denial: Denial }
-  /** The name at the end of the CNAMEs is outside, and no server may be asked for it. */
+  /** The name at the end of the CNAMEs is outside our zones, and we may not ask another server. */
   | { readonly kind: 'unresolved'; readonly cnames: readonly Rr[] }
   /** The first name does not exist. */
   | { readonly kind: 'nxdomain' }
-  /** A loop, a CNAME to a name that does not exist, or hosts that nobody could resolve. */
+  /** A loop, a CNAME to a name that does not exist, or hosts that could not be resolved. */
   | { readonly kind: 'dead' }
-  /** Another server had to be asked and gave no answer. */
+  /** Another server had to be asked, and gave no answer. */
   | { readonly kind: 'failed' };
 
-/** Whose SOA goes with NODATA (RFC 2308 §2.2): the zone's in which the last name is. */
+/** The SOA for NODATA (RFC 2308 §2.2): that of the zone in which the last name is. */
 export type Denial =
   | { readonly kind: 'own'; readonly apex: Name }
   | { readonly kind: 'foreign'; readonly soa: Rr | undefined };
 
-/** The way to a name. */
+/** The chain that has led to a name. */
 export interface Trail {
-  /** The folded names of ours on the way, the latest last. */
+  /** Our names in the chain, folded, the latest last. */
   readonly names: readonly Name[];
-  /** Of what other servers say about names on it. */
+  /** How much the answer needs what other servers say about names in the chain. */
   readonly need: Need;
-  /** Makes the records of a type that is not gathered, of a name that is no alias. */
+  /** Makes the records at the end of the chain, for a type that `gather` does not handle. */
   readonly build?:
     | ((state: LookupState, owner: Name, services: readonly Selected[]) => readonly Rr[])
     | undefined;
 }
 
-/** Follows any name, ours or not. */
+/** Follows any name, in our zones or outside. */
 export type FollowTarget = (
   state: LookupState,
   target: Name,
@@ -64,8 +64,8 @@ export function cnameOf(owner: Name, { target, ttl }: Link): Rr {
 }
 
 /**
- * Whether following the target can end. A target at or below its owner would come back by aggregation (CoreDNS); one
- * that was on the way here is a loop.
+ * Whether the target can be followed. A target at or below its owner would lead back by aggregation (CoreDNS), and a
+ * target that is in the chain already is a loop.
  */
 export function leadsOn(target: Name, names: readonly Name[]): boolean {
   const owner = names.at(-1);
@@ -75,19 +75,17 @@ export function leadsOn(target: Name, names: readonly Name[]): boolean {
 }
 
 /**
- * Whether a name is an alias. All of its services decide, never the question's type, so that the name has a CNAME for
- * every type or for none (RFC 1034 §3.6.2): resolvers keep a CNAME and use it for all types.
- */
-
-/** A host name that a service leads to. */
+ * A host name that a service leads to. */
 export interface Link {
   readonly target: Name;
   readonly ttl: Ttl;
 }
 
 /**
- * The host name that the owner is an alias of: the one host of all its services. An address, a second host, a port (SRV)
- * or a text (TXT) are records of the name's own, as are the SOA of an apex and the PTR of an address.
+ * The host name that the owner is an alias of: the only host of all its services. A name with records of its own is not
+ * an alias: an address, a second host, a port (SRV), a text (TXT), the SOA of an apex, the PTR of an address. All
+ * services decide, never the question's type, so the name has a CNAME for every type or for none (RFC 1034 §3.6.2):
+ * resolvers cache a CNAME and use it for all types.
  */
 export function aliasOf(
   state: LookupState,

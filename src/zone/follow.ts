@@ -1,8 +1,8 @@
 /**
- * A name's records through CNAMEs: in our zones by the tree, elsewhere by what other servers answered.
+ * The records of a name, through CNAMEs: in our zones from the tree, outside from other servers' answers.
  *
- * An alias has a CNAME. A name that leads to host names without being an alias (`alias.ts`) publishes the addresses at
- * the ends of those ways as its own.
+ * An alias (`aliasOf`) has a CNAME. A name that leads to host names without being an alias has their addresses as its
+ * own records (`gather`).
  */
 import { equalNames, foldName, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
@@ -47,7 +47,7 @@ export function follow(
   return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(apex);
 }
 
-/** The link as a CNAME, and what its target has. */
+/** The CNAME, and the records of its target. */
 function followAlias(
   state: LookupState,
   owner: Name,
@@ -66,14 +66,14 @@ function followAlias(
       return { ...end, cnames: [cname, ...end.cnames] };
     case 'failed':
       return FAILED;
-    // A dead end is no answer (SkyDNS); the name itself exists all the same.
+    // A CNAME that ends nowhere is not answered (SkyDNS), but the name itself exists.
     case 'nxdomain':
     case 'dead':
       return DEAD;
   }
 }
 
-/** The records of any name, ours or not. */
+/** The records of any name, in our zones or outside. */
 export function followTarget(
   state: LookupState,
   target: Name,
@@ -96,7 +96,7 @@ export function followTarget(
   }
 }
 
-/** What others answered and, where that leads back into our zones, what is there. */
+/** Another server's answer and, if its CNAMEs lead back into our zones, the records there. */
 function followForeign(
   state: LookupState,
   answered: Extract<External, { kind: 'found' | 'nxdomain' }>,
@@ -117,7 +117,7 @@ function followForeign(
   };
 }
 
-/** Goes on in our zones, where others' CNAMEs lead. */
+/** Continues in our zones, where another server's CNAMEs lead. */
 function followBack(
   state: LookupState,
   rrs: readonly Rr[],
@@ -138,12 +138,10 @@ function followBack(
   }
 }
 
-/** Where an answer leaves our zones, and where it comes back. */
-
 /** What is known of a name outside our zones. */
 export type ExternalLookup =
   | External
-  /** The question has to be sent to another server first, which `LookupState.missing` notes. */
+  /** The question has to be sent to another server first; it is in `LookupState.missing`. */
   | { readonly kind: 'missing' }
   /** The client did not ask for recursion. */
   | { readonly kind: 'unasked' };
@@ -179,13 +177,13 @@ function noteMissing(state: LookupState, qname: Name, qtype: number, need: Need)
 }
 
 export interface Foreign {
-  /** What others may say: rrs of names outside our zones. */
+  /** RRs of names outside our zones. */
   readonly rrs: readonly Rr[];
-  /** Where a CNAME among them leads into our zones, of which only we know. */
+  /** The target of a CNAME among them that leads into our zones. */
   readonly back: Name | undefined;
 }
 
-/** Takes out of others' rrs what is not theirs to say. */
+/** Removes from another server's RRs those of names in our zones, for which it has no authority. */
 export function foreignPart(settings: ZoneSettings, rrs: readonly Rr[]): Foreign {
   const foreign = rrs.filter(({ owner }) => apexOf(settings, owner) === undefined);
   for (const { type, rdata } of foreign) {

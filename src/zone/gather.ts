@@ -1,4 +1,4 @@
-/** A, AAAA or TXT of a name that is no alias: its own, and those of the hosts that it leads to, as one RRset. */
+/** A, AAAA or TXT of a name that is not an alias: its own records and those of its hosts, as one RRset. */
 import { isReverseOfAddress } from '../dns/address.ts';
 import { type Name, nameKey } from '../dns/name.ts';
 import { splitText } from '../dns/rdata.ts';
@@ -46,7 +46,7 @@ export function gather(
     const rrs = rrset(owner, qtype, withinMessage(own, state.view.sampleStart));
     return { kind: 'found', rrs, isPartial: false };
   }
-  // The host of a reverse name is its PTR and nothing else.
+  // The host of a reverse name is its PTR only.
   if (isReverseOfAddress(owner)) return combineEnds(state, gathering, { own, hasAddress }, []);
   const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
   const ends: End[] = [];
@@ -62,16 +62,16 @@ export function gather(
   return combineEnds(state, gathering, { own, hasAddress }, ends);
 }
 
-/** The need of what each of a name's hosts leads to. */
+/** How much the answer needs each of the name's hosts. */
 function needOf(need: Need, hasOwn: boolean, links: number): Need {
   if (hasOwn) return 'optional';
   return need === 'required' && links > 1 ? 'alternative' : need;
 }
 
-/** What a name has without its hosts. */
+/** A name's records without those of its hosts. */
 interface OwnRecords {
   readonly own: readonly TimedRdata[];
-  /** Of either family. */
+  /** An address of either family. */
   readonly hasAddress: boolean;
 }
 
@@ -118,11 +118,11 @@ function addLink(links: Map<string, Link>, target: Name, ttl: Ttl): void {
   links.set(key, link);
 }
 
-/** Where a link leads. */
+/** The outcome of following a link. */
 interface End {
   readonly link: Link;
   readonly followed: Followed;
-  /** The rdata found there, with the least TTL on the way. */
+  /** The rdata found there, with the least TTL of the chain. */
   readonly members: readonly TimedRdata[];
 }
 
@@ -162,15 +162,16 @@ function combineEnds(
     const rrs = rrset(owner, qtype, members);
     return { kind: 'found', rrs, isPartial };
   }
-  // An error for one type has musl give up the addresses of the other one.
+  // Not an error: after one for A or AAAA musl ignores the addresses of the other family.
   if (ends.length === 0 || hasAddress || has('nodata')) return ownNodata(apex);
   if (has('failed')) return { kind: 'failed' };
   return has('unresolved') ? unresolved(state, owner, ends) : { kind: 'dead' };
 }
 
 /**
- * No address could be had, as no other server may be asked. With a single host a CNAME lets a resolver in front of us go
- * on, though for a short time only: meanwhile it hides the name's other records from that resolver.
+ * The hosts are outside our zones, and we may not ask another server. A single host is given as a CNAME, so that a
+ * resolver in front of us can follow it; with a short TTL, because it hides the name's other records from that
+ * resolver.
  */
 function unresolved(state: LookupState, owner: Name, ends: readonly End[]): Followed {
   const [only, ...others] = ends;
@@ -182,7 +183,7 @@ function unresolved(state: LookupState, owner: Name, ends: readonly End[]): Foll
   return recursionDesired ? { kind: 'dead' } : { kind: 'failed' };
 }
 
-/** A name of one label is no name that other servers could know. */
+/** The target of the last CNAME. Other servers do not know names of one label. */
 function lastTarget(cnames: readonly Rr[]): Name {
   const rdata = cnames.at(-1)?.rdata;
   return rdata?.kind === 'name' ? rdata.target : [];

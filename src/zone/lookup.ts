@@ -1,6 +1,6 @@
 /**
- * The authoritative look-up (RFC 1034 §4.3.2 with SkyDNS's rules): a question about a name in one of our zones becomes
- * one of a few outcomes. No flags, no SOA, no octets: `answer` makes a response of it.
+ * The authoritative look-up (RFC 1034 §4.3.2 with SkyDNS's rules): from a question about a name in one of our zones to
+ * one of a few outcomes, of which `answer` makes a response.
  */
 import { isReverseOfAddress } from '../dns/address.ts';
 import type { Question } from '../dns/message.ts';
@@ -20,7 +20,7 @@ export type Lookup =
       readonly kind: 'found';
       readonly rrs: readonly Rr[];
       readonly glue?: readonly Rr[];
-      /** Hosts that could not be resolved would have added to it. */
+      /** Records are missing, because a host could not be resolved. */
       readonly isPartial?: boolean;
     }
   /** The apex's SOA is the answer. */
@@ -29,7 +29,7 @@ export type Lookup =
   | { readonly kind: 'nodata'; readonly cnames: readonly Rr[]; readonly denial: Denial }
   | { readonly kind: 'nxdomain' }
   | { readonly kind: 'refused'; readonly text: string }
-  /** A server elsewhere, whose answer this one needs, gave none. */
+  /** Another server, whose answer this one needs, gave none. */
   | { readonly kind: 'failed' };
 
 const NXDOMAIN: Lookup = { kind: 'nxdomain' };
@@ -38,7 +38,7 @@ const NXDOMAIN: Lookup = { kind: 'nxdomain' };
 export function lookup(state: LookupState, question: Question, apex: Name): Lookup {
   const outcome = lookUpType(state, question, apex);
   const isApex = question.qname.length === apex.length;
-  // The apex exists even when the zone is empty: it has an SOA.
+  // The apex of an empty zone exists too: it has an SOA.
   return isApex && outcome.kind === 'nxdomain' ? nodata(apex) : outcome;
 }
 
@@ -85,7 +85,7 @@ function lookupOf(state: LookupState, end: Followed, apex: Name): Lookup {
     case 'failed':
       return end;
     case 'unresolved':
-      // A client that does not ask for recursion goes on by itself; the CNAME is the whole answer to it.
+      // A client that does not want recursion follows the CNAME itself.
       return state.view.recursionDesired
         ? { ...end, kind: 'nodata', denial: { kind: 'foreign', soa: undefined } }
         : { kind: 'found', rrs: end.cnames };
@@ -106,7 +106,7 @@ function withTargets(
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
-/** The name's own exchanges or, where it is an alias without any, those at the alias's end. */
+/** The name's own mail exchanges or, if it is an alias without any, those of its target. */
 function mailExchanges(state: LookupState, question: Question, apex: Name): Lookup {
   const own = withTargets(state, question, apex, mx);
   if (own.kind !== 'nodata') return own;
@@ -116,7 +116,7 @@ function mailExchanges(state: LookupState, question: Question, apex: Name): Look
   return lookupOf(state, follow(state, question.qname, apex, Type.MX, trail), apex);
 }
 
-/** The CNAME of an alias. The value at exactly the name counts before those below it, which else stand for it. */
+/** The CNAME of an alias. A value at exactly the name precedes the values below it. */
 function cname(state: LookupState, qname: Name, apex: Name): Lookup {
   const exact = selectExact(state, foldName(qname));
   const hasOwn = exact.kind === 'exists' && exact.services.length > 0;
@@ -127,8 +127,8 @@ function cname(state: LookupState, qname: Name, apex: Name): Lookup {
 }
 
 /**
- * PTR: the host names registered at exactly this name, in a reverse zone or any other; at the name of an address also
- * those one label below, where external-dns puts several, each under a label of its own.
+ * PTR: the host names registered at exactly this name, in a reverse zone or any other. For the name of an address also
+ * those one label below: external-dns registers several there, each under a label of its own.
  */
 export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
   const name = foldName(qname);
@@ -157,7 +157,7 @@ function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
-/** RFC 8482 §4.2: instead of everything there is, one HINFO that says so. */
+/** RFC 8482 §4.2: one HINFO in place of all records. */
 function any(state: LookupState, qname: Name, apex: Name): Lookup {
   const { settings } = state.view;
   const isApex = qname.length === apex.length;

@@ -1,6 +1,6 @@
 /**
- * The account of one question: what it may still use up, whatever lies below its name, and what its answer rests on.
- * When an allowance is spent the answer is made from what was found.
+ * The state of one look-up: its limits, which bound the work for any qname, and what the answer rests on. When a limit
+ * is reached, the answer is made from what was found so far.
  */
 import type { Question } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
@@ -8,13 +8,13 @@ import type { View } from './view.ts';
 
 export interface LookupState {
   readonly view: View;
-  /** Services that it may collect in all. */
+  /** Services that may still be selected. */
   servicesLeft: number;
-  /** Nodes that it may look at. */
+  /** Nodes that may still be visited. */
   nodesLeft: number;
-  /** Names that it may follow. */
+  /** Names that may still be followed. */
   namesLeft: number;
-  /** Questions that it may send to other servers. */
+  /** Questions that may still be sent to other servers. */
   externalsLeft: number;
   /** See `Basis`. */
   readonly namesRead: Name[];
@@ -22,11 +22,11 @@ export interface LookupState {
   isLeased: boolean;
   isForeign: boolean;
   leadsOutside: boolean;
-  /** See `View.roomOctets`; of the question's own name only, which is selected first. */
+  /** See `View.roomOctets`. It limits the first selection only, which is that of the qname. */
   roomOctets: number | undefined;
-  /** The selection stopped because the reply could not hold more: the client has to ask over TCP. */
+  /** The selection stopped because the reply was full: the client has to ask over TCP. */
   isCut: boolean;
-  /** Questions for other servers without whose answers this one is incomplete. */
+  /** Questions for other servers whose answers this one needs. */
   readonly missing: MissingQuestion[];
 }
 
@@ -36,8 +36,8 @@ export interface MissingQuestion {
 }
 
 /**
- * How much an answer needs what another server says, the least first. Without what is optional it is worth giving too:
- * addresses of targets, more of what there is some of already. Of alternatives one is enough.
+ * How much an answer needs another server's answer, the least first. Optional are the addresses of targets, and more
+ * records where there are some already. Of alternatives one is enough.
  */
 const NEEDS = ['optional', 'alternative', 'required'] as const;
 export type Need = (typeof NEEDS)[number];
@@ -46,17 +46,17 @@ export function greaterNeed(a: Need, b: Need): Need {
   return NEEDS.indexOf(a) > NEEDS.indexOf(b) ? a : b;
 }
 
-/** What an answer rests on: with the same view at the same moment it stays true until one of these changes. */
+/** What an answer rests on: the same view gives the same answer until one of these changes. */
 export interface Basis {
-  /** Folded names: whether there is anything at or below them, and what. */
+  /** Folded names at or below which services were looked for. */
   readonly names: readonly Name[];
-  /** Not everything could be taken: the next question may get another part. */
+  /** The answer has a part of the records; the next one may have another part. */
   readonly isSample: boolean;
-  /** The end of a lease limits a TTL, which therefore falls with every second. */
+  /** A service behind the answer has a lease, which may limit its TTL. */
   readonly isLeased: boolean;
-  /** Other servers' answers are in it. */
+  /** The answer uses other servers' answers. */
   readonly isForeign: boolean;
-  /** Names outside our zones matter to it, so that a question with CD, with DO or without RD may get another answer. */
+  /** The answer depends on names outside our zones: a question with CD, with DO or without RD may get another one. */
   readonly leadsOutside: boolean;
 }
 
@@ -71,7 +71,7 @@ export function basisOf(state: LookupState): Basis {
 const MAX_SERVICES = 5_000;
 const MAX_NODES = 20_000;
 const MAX_NAMES = 100;
-/** README tells users this number. What the forwarder has in its cache costs nothing and does not count. */
+/** The documentation states this number. Answers out of the forwarder's cache do not count. */
 const MAX_EXTERNALS = 64;
 
 export function newLookupState(view: View): LookupState {

@@ -1,6 +1,6 @@
 /**
- * The order of an answer's records under round robin. `answer` gives records in one canonical order; every reply gets an
- * order of its own: the slow path shuffles, and the answer table holds rotations.
+ * The order of an answer's records under round robin. `answer` gives records in one canonical order; every reply gets
+ * an order of its own: the slow path shuffles, and the answer table holds rotations.
  */
 import type { Question, Response } from '../dns/message.ts';
 import { Type } from '../dns/rr.ts';
@@ -13,8 +13,8 @@ export function isRoundRobinType(qtype: number): boolean {
 }
 
 /**
- * Index of the RRset that was asked for, which ends the answer section, behind the CNAMEs that lead to it; `undefined` if
- * there are fewer than two records of it, or records of another type behind it.
+ * Index of the RRset that was asked for, which ends the answer section, behind the CNAMEs that lead to it; `undefined`
+ * if there are fewer than two records of it, or records of another type behind it.
  */
 export function startOfSet({ qtype }: Question, { answer }: Response): number | undefined {
   const start = answer.findIndex(({ type }) => type === qtype);

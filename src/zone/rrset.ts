@@ -65,26 +65,26 @@ export function rrset(owner: Name, type: number, members: readonly TimedRdata[])
   return records;
 }
 
-/** What is left of 64 KB for one RRset beside header, question, SOA or OPT. */
+/** Room for one RRset in 64 KB, beside header, question, SOA and OPT. */
 const MAX_RRSET_OCTETS = 60_000;
 
 /**
- * As many items as a message over TCP can carry: an RRset that no transport can carry is no answer. Where that is not
- * all, another part of them each `turn`.
+ * As many items as a message over TCP can carry, since no transport can carry a larger RRset. Each start, a fraction in
+ * [0, 1), gives another part of a larger set.
  */
 export function fitting<T>(
   items: readonly T[],
   octetsOf: (item: T) => number,
-  turn: number,
+  start: number,
 ): readonly T[] {
   let octets = 0;
   for (const item of items) octets += octetsOf(item);
   if (octets <= MAX_RRSET_OCTETS) return items;
-  const start = Math.floor(turn * items.length);
+  const first = Math.floor(start * items.length);
   const kept: T[] = [];
   octets = 0;
   for (let i = 0; i < items.length; i++) {
-    const item = items[(start + i) % items.length] as T;
+    const item = items[(first + i) % items.length] as T;
     octets += octetsOf(item);
     if (octets > MAX_RRSET_OCTETS) break;
     kept.push(item);
@@ -93,8 +93,11 @@ export function fitting<T>(
 }
 
 /** `fitting` for texts, whose rdata is their octets and a length for each string. */
-export function withinMessage(members: readonly TimedRdata[], turn: number): readonly TimedRdata[] {
-  return fitting(members, ({ rdata }) => COMPRESSED_RR_OCTETS + textOctets(rdata), turn);
+export function withinMessage(
+  members: readonly TimedRdata[],
+  start: number,
+): readonly TimedRdata[] {
+  return fitting(members, ({ rdata }) => COMPRESSED_RR_OCTETS + textOctets(rdata), start);
 }
 
 function textOctets(rdata: Rdata): number {
@@ -104,7 +107,7 @@ function textOctets(rdata: Rdata): number {
   return octets;
 }
 
-/** Appends the records that are not in the section yet; `seen` is the section's memory. */
+/** Appends the records that are not in the section yet; `seen` holds the identities of those that are. */
 export function appendNew(section: Rr[], seen: Set<string>, records: readonly Rr[]): void {
   for (const rr of records) {
     const identity = `${nameKey(rr.owner)} ${rr.type} ${rdataIdentity(rr.rdata)}`;
@@ -129,18 +132,16 @@ function rdataIdentity(rdata: Rdata): string {
   }
 }
 
-/** The TTL of what a service publishes. */
-
-/** RFC 2181 §8: receivers take a TTL with the top bit set for 0. */
+/** RFC 2181 §8: receivers treat a TTL with the top bit set as 0. */
 const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
-/** For a lease whose end is not known yet: soon it will be. */
+/** For a lease whose end is not known yet: the store reports it soon. */
 const UNKNOWN_LEFT_SECONDS = 5;
 
 /**
- * min(the service's TTL, what is left of its lease) of those that are set, else the default. Both ends of what is left
- * are cut to whole seconds of the clock, so that all TTLs of an answer fall at the same moment, and a lease of 360 s is
- * worth 360 s right after the write.
+ * The lesser of the service's TTL and what is left of its lease, of those that are set; else the default. Both ends of
+ * what is left are rounded down to whole seconds of the clock, so that all TTLs of an answer fall at the same moment,
+ * and a lease of 360 s gives 360 s right after the write.
  */
 export function ttlOf(state: LookupState, { attributes, lease }: Registration): Ttl {
   const { settings, nowMs } = state.view;

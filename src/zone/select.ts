@@ -1,17 +1,18 @@
 /**
- * Which services a name stands for: its own, or those below it (a directory in SkyDNS's etcd), or those that a query
- * with wildcard labels matches.
+ * Selects the services that answer for a name: its own, or those below it (a directory in SkyDNS's etcd), or those that
+ * a qname with wildcard labels matches.
  *
- * A selection holds a thousand services at most, about what a full message can carry. Below a node with more, only
- * services of use to the question count, and the walk begins at another child each time: `View.turn` is read as a
- * fraction, its leading digit (base: the number of children) chooses the child, the rest of it goes to the next level. As
- * turns are spread evenly over [0, 1), repeated questions come round to every service.
+ * A selection has at most a thousand services, about what a full message can carry. Below a node with more, only
+ * services that are useful to the question are selected, and the walk begins at another child each time: the leading
+ * digit of the fraction `View.sampleStart` (base: the number of children) chooses the child, and the rest of the
+ * fraction goes to the next level. Sample starts are spread evenly over [0, 1), so repeated questions reach every
+ * service.
  */
 import { equalNames, type Label, type Name } from '../dns/name.ts';
 import type { LookupState } from './lookupState.ts';
 import { findNode, type Node, type Registration } from './tree.ts';
 
-/** A service with the node whose name it carries. */
+/** A service, with the node of its owner name. */
 export interface Selected {
   readonly node: Node;
   /** Labels of the owner name; the groups rule looks for the shallowest. */
@@ -24,37 +25,37 @@ export type Selection =
       readonly kind: 'exists';
       /** May be empty: an empty non-terminal, or nothing that matches. */
       readonly services: readonly Selected[];
-      /** They are all services that the name stands for. */
+      /** The selection has all services that answer for the name. */
       readonly isWhole: boolean;
-      /** The services are a sample of those below this node. */
+      /** Set if the services are a sample of those below this node. */
       readonly sampledBelow: Node | undefined;
     }
   | { readonly kind: 'missing' };
 
-/** What a question has of a service. */
+/** What a question needs from services. */
 export interface Purpose {
-  /** Whether the service can be part of the answer; asked only where there are too many to take all. */
+  /** Whether the service can be part of the answer; called only if there are too many to select all. */
   isUseful(registration: Registration): boolean;
-  /** The least octets that its record adds to the reply; asked only where the reply's room is bounded. */
+  /** The least octets that its record adds to the reply; called only if the reply's size limits the selection. */
   octetsOf(node: Node, registration: Registration): number;
   /** Services with one address give one record. */
   readonly mergesAddresses: boolean;
 }
 
 const MAX_SELECTED = 1_000;
-/** Of a question by wildcard over UDP, which does not prove who asks. */
+/** For a wildcard over UDP, where the client's address may be forged. */
 const MAX_NODES_OVER_UDP = 2_000;
-/** Of texts in all; without a bound a few large ones would keep everybody waiting while they are compared. */
+/** Of all texts together: comparing large texts blocks the main thread. */
 const MAX_TEXT_OCTETS = 200_000;
 
-/** Below an apex: name servers and the apex's own addresses. Found by their names, never by aggregation. */
+/** Label below an apex for name servers and the apex's own addresses, which aggregation leaves out. */
 const RESERVED: Label = 'dns';
 
 export function isWildcard(label: Label): boolean {
   return label === '*' || label === 'any';
 }
 
-/** The services that a folded name stands for. */
+/** The services that answer for a folded name. */
 export function select(state: LookupState, name: Name, purpose: Purpose): Selection {
   const firstWildcard = name.findLastIndex(isWildcard);
   const top = find(state, name.slice(firstWildcard + 1));
@@ -68,17 +69,17 @@ export function select(state: LookupState, name: Name, purpose: Purpose): Select
   if (walk.isSample) state.isSample = true;
   if (walk.isCut) state.isCut = true;
   state.roomOctets = undefined;
-  // What a wildcard leaves of a sample says itself which of it is shallowest.
+  // Of a sample by wildcard the group rule takes the shallowest services of the sample itself.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
   return { kind: 'exists', services: walk.services, isWhole: walk.isWhole, sampledBelow };
 }
 
-/** Only what is registered at exactly this folded name (labels `*` and `any` are plain labels here). */
+/** Only the services at exactly this folded name; labels `*` and `any` are not wildcards here. */
 export function selectExact(state: LookupState, name: Name): Selection {
   return selectNear(state, name, false);
 }
 
-/** What is registered at exactly this folded name, and one label below it. */
+/** The services at exactly this folded name, and one label below it. */
 export function selectExactAndBelow(state: LookupState, name: Name): Selection {
   return selectNear(state, name, true);
 }
@@ -95,7 +96,9 @@ function selectNear(state: LookupState, name: Name, withChildren: boolean): Sele
 
 const ANY_SERVICE: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
 
-/** Whether anything is at or below a folded name, or at what stands right of its wildcards. */
+/**
+ * Whether there are services at or below a folded name or, for a wildcard, the part right of its last wildcard label.
+ */
 export function hasName(state: LookupState, name: Name): boolean {
   return find(state, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
 }
@@ -108,13 +111,13 @@ function find(state: LookupState, name: Name): Node | undefined {
 class Walk {
   readonly services: Selected[] = [];
   readonly isSample: boolean;
-  /** It stopped before its end because the reply has no room for more, or for a search that long. */
+  /** The walk stopped because the reply was full, or the search too long. */
   isCut = false;
   readonly #state: LookupState;
   readonly #top: Node;
   readonly #purpose: Purpose;
   #textOctets = 0;
-  /** Octets of the reply, where those count. */
+  /** Octets left in the reply, if they limit the selection. */
   #room = Number.POSITIVE_INFINITY;
   #nodesLeft = Number.POSITIVE_INFINITY;
   readonly #addresses = new Set<string>();
@@ -126,27 +129,27 @@ class Walk {
     this.isSample = isSample;
   }
 
-  /** Nothing that the name stands for is missing. */
+  /** All services that answer for the name were selected. */
   get isWhole(): boolean {
     return !(this.isSample || this.isCut || this.#isFull()) && this.#state.nodesLeft > 0;
   }
 
-  /** There was too much text to take every service. */
+  /** The walk stopped because of too much text. */
   get hasOverflown(): boolean {
     return this.#textOctets > MAX_TEXT_OCTETS;
   }
 
   take(name: Name, firstWildcard: number): void {
     const { roomOctets } = this.#state;
-    const { sampleStart: turn } = this.#state.view;
+    const { sampleStart } = this.#state.view;
     const isWildcardName = firstWildcard >= 0;
     if (roomOctets !== undefined && (isWildcardName || this.isSample)) this.#room = roomOctets;
     if (roomOctets !== undefined && isWildcardName) this.#nodesLeft = MAX_NODES_OVER_UDP;
-    if (isWildcardName) this.#match(this.#top, name, firstWildcard, turn);
+    if (isWildcardName) this.#match(this.#top, name, firstWildcard, sampleStart);
     else this.#takeName(this.#top, name.length);
   }
 
-  /** What is below the name, and what is at it as `parentValue` says. */
+  /** The services below the name and, as `parentValue` says, those at it. */
   #takeName(node: Node, depth: number): void {
     const { parentValue } = this.#state.view.settings;
     const hasBelow = node.children !== undefined;
@@ -172,7 +175,7 @@ class Walk {
     }
   }
 
-  /** Takes the room that a service's record needs at least. */
+  /** Subtracts the room that a service's record needs at least. */
   #fill(node: Node, registration: Registration): void {
     const { address, family } = registration;
     if (this.#purpose.mergesAddresses && family !== 0) {
@@ -183,30 +186,30 @@ class Walk {
     if (this.#room < 0) this.isCut = true;
   }
 
-  #takeBelow(node: Node, depth: number, turn: number): void {
-    this.#eachChild(node, turn, (child, rest) => {
+  #takeBelow(node: Node, depth: number, start: number): void {
+    this.#eachChild(node, start, (child, rest) => {
       this.takeOwn(child, depth + 1);
       this.#takeBelow(child, depth + 1, rest);
     });
   }
 
   /**
-   * Matches `name[at]` and what is left of it below a node that matched what is right of it. A wildcard stands for
-   * exactly one label; keys may be deeper than the query, never shallower.
+   * Matches `name[at]`, and then the labels left of it, below a node that matched the labels right of it. A wildcard
+   * matches exactly one label. Owner names may be deeper than the qname, never shallower.
    */
-  #match(node: Node, name: Name, at: number, turn: number): void {
+  #match(node: Node, name: Name, at: number, start: number): void {
     if (at < 0) {
       this.takeOwn(node, name.length);
-      this.#takeBelow(node, name.length, turn);
+      this.#takeBelow(node, name.length, start);
       return;
     }
     const label = name[at] as Label;
     if (isWildcard(label)) {
-      this.#eachChild(node, turn, (child, rest) => this.#match(child, name, at - 1, rest));
+      this.#eachChild(node, start, (child, rest) => this.#match(child, name, at - 1, rest));
       return;
     }
     const child = node.child(label);
-    if (child !== undefined && this.#mayVisit()) this.#match(child, name, at - 1, turn);
+    if (child !== undefined && this.#mayVisit()) this.#match(child, name, at - 1, start);
   }
 
   #mayVisit(): boolean {
@@ -214,21 +217,24 @@ class Walk {
     return !this.isCut && this.#state.nodesLeft-- > 0;
   }
 
-  /** Visits children until the allowance is spent; in turns where it may be spent before the end, else in their order. */
-  #eachChild(node: Node, turn: number, visit: (child: Node, rest: number) => void): void {
+  /**
+   * Visits children until a limit is reached: from the sample start on if a limit may end the walk, else from the first
+   * one.
+   */
+  #eachChild(node: Node, start: number, visit: (child: Node, rest: number) => void): void {
     const { children } = node;
     if (children === undefined) return;
-    const place = this.#isInTurns ? turn * children.length : 0;
-    const start = Math.floor(place);
+    const position = this.#startsAnywhere ? start * children.length : 0;
+    const first = Math.floor(position);
     for (let i = 0; i < children.length; i++) {
       if (this.#isFull() || !this.#mayVisit()) return;
-      const child = children[(start + i) % children.length] as Node;
-      if (child.label !== RESERVED || !this.#isApex(node)) visit(child, place - start);
+      const child = children[(first + i) % children.length] as Node;
+      if (child.label !== RESERVED || !this.#isApex(node)) visit(child, position - first);
     }
   }
 
-  /** Another part of what the name stands for comes first each time. */
-  get #isInTurns(): boolean {
+  /** Each walk begins with another part of the services, because a limit may end it. */
+  get #startsAnywhere(): boolean {
     const mayBeCut = this.#room !== Number.POSITIVE_INFINITY;
     return this.isSample || (mayBeCut && this.#state.view.settings.roundRobin);
   }

@@ -9,9 +9,9 @@ import { hasName, type Purpose, type Selected, select } from './select.ts';
 import type { Node, Registration } from './tree.ts';
 
 export interface NameServices {
-  /** Empty: the name exists without a service of its own kind. */
+  /** May be empty: the name exists without services. */
   readonly services: readonly Selected[];
-  /** They are all services that the name stands for. */
+  /** These are all services that answer for the name. */
   readonly isWhole: boolean;
 }
 
@@ -29,7 +29,9 @@ export function servicesAt(
   return { services: inGroup(services, sampledBelow), isWhole };
 }
 
-/** `local.dns.<apex>` is the configured name; addresses of the apex are those at `apex.dns.<apex>` if there are any. */
+/**
+ * `local.dns.<apex>` stands for the configured name. The apex has the addresses of `apex.dns.<apex>`, if that exists.
+ */
 export function nameToLookUp(state: LookupState, name: Name, apex: Name, qtype: number): Name {
   const { settings } = state.view;
   if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
@@ -93,12 +95,10 @@ function purposeOf(qtype: number): Purpose {
   return PURPOSES.get(qtype) ?? OTHER;
 }
 
-/** Which of the services selected for a name answer: the group rule, and SkyDNS's removal of duplicates. */
-
 /**
- * Services with equal host, port, priority, weight and text count once (SkyDNS), at the place of the first: their
- * addresses and texts would be equal records. Of the equal ones the shallowest stays, then the first by name, so that
- * every server keeps the same one; it has the least TTL that is set, and lives as long as the longest-lived.
+ * Services with equal host, port, priority, weight and text count once (SkyDNS), at the position of the first: their
+ * addresses and texts would be equal records. The shallowest one stays, or the first by name, so that every server
+ * keeps the same one; with the least TTL of those set, and the lease that ends last.
  */
 export function withoutDuplicates(services: readonly Selected[]): readonly Selected[] {
   if (services.length < 2) return services;
@@ -137,7 +137,7 @@ function leastSet(a: number, b: number): number {
 
 function longest(a: Lease | undefined, b: Lease | undefined): Lease | undefined {
   if (a === undefined || b === undefined) return undefined;
-  // One that is not known yet is taken for the shorter one, so that nothing is promised.
+  // A lease whose end is not known yet counts as the shorter one.
   if (a.expiresAtMs === undefined || b.expiresAtMs === undefined) {
     return a.expiresAtMs === undefined ? b : a;
   }
@@ -150,9 +150,9 @@ function comesBefore(a: Selected, b: Selected): boolean {
 }
 
 /**
- * The group rule, made independent of order: the shallowest services choose. If those of them that name a group name the
- * same, it and the services without a group stay; if they name several or none, all do. Where only a sample was
- * selected, the shallowest are looked for below `sampledBelow`.
+ * SkyDNS's group rule, made independent of order: the groups of the shallowest services decide. If they have one group,
+ * the services of that group and those without a group stay; with several groups or none, all services stay. For a
+ * sample the shallowest services are searched below `sampledBelow`.
  */
 export function inGroup(
   services: readonly Selected[],
@@ -175,10 +175,10 @@ function shallowestOf(services: readonly Selected[]): Registration[] {
   return services.flatMap(({ depth, registration }) => (depth === least ? [registration] : []));
 }
 
-/** Of a level with more nodes than this, the first ones have to do. */
+/** Of a level with more nodes, only the first ones count. */
 const MAX_LEVEL_NODES = 1_000;
 
-/** The services of the shallowest level below a node that has any. */
+/** The services of the shallowest level below a node that has services. */
 function shallowestBelow(node: Node): Registration[] {
   let level = childrenOf([node]);
   while (level.length > 0) {

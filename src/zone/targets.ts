@@ -1,4 +1,4 @@
-/** RRs that name a target and bring its addresses along: SRV, MX and NS. */
+/** RRs with a target, whose addresses go into the additional section: SRV, MX and NS. */
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { NO_SRV, type Service, type ServiceAttributes } from '../service/service.ts';
@@ -17,8 +17,8 @@ export interface WithGlue {
 const DEFAULT_WEIGHT = 100;
 
 /**
- * SRV of all services with a host. Weights are shares of their priority in percent, see `srvWeight`:
- * of the records that are listed, since services with one target and port make one record.
+ * SRV of all services with a host. Weights are shares of their priority in percent (`srvWeight`),
+ * computed over records, since services with one target and port make one record.
  */
 export function srv(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = targetedBy(state, services, ({ attributes }) => attributes.port !== NO_SRV);
@@ -66,7 +66,7 @@ interface Targeted {
   readonly target: Name;
 }
 
-/** The services with their targets: those with a host that `isWanted`, as many as one message can carry. */
+/** The services with a host that `isWanted` accepts, with their targets: as many as one message can carry. */
 function targetedBy(
   state: LookupState,
   services: readonly Selected[],
@@ -82,20 +82,20 @@ function targetedBy(
 }
 
 /**
- * The target of an address: the name of its own key, less `targetstrip` labels, of which as many as there are, or more,
- * strip nothing (SkyDNS). A host name keeps its labels: external-dns writes `targetstrip` for its own prefix beside
- * hosts as well.
+ * The target of a service with an address: its owner name without its first `targetstrip` labels; as many as the name
+ * has, or more, strip nothing (SkyDNS). A host name keeps its labels: external-dns writes `targetstrip` for its own
+ * prefix beside hosts, too.
  */
 function ownTarget(owner: Name, { targetStrip }: ServiceAttributes): Name {
   return targetStrip > 0 && targetStrip < owner.length ? owner.slice(targetStrip) : owner;
 }
 
-/** Of an SRV rr, the largest of the three, without its target: a compressed owner, fixed fields, three numbers. */
+/** Octets of an SRV, the largest of the three, without its target: a compressed owner, fixed fields, three numbers. */
 const RR_OCTETS = 18;
 
 /**
- * The share of `weight` in `total`, in percent. Go's order of operations in IEEE doubles, which JavaScript shares, so
- * that 97 of 97 is 99 here as it is there; but never 0, which clients may take for "only if there is no other".
+ * The share of `weight` in `total`, in percent. It has the order of operations of SkyDNS, so that 97 of 97 is 99 in
+ * IEEE doubles here, too; but it is never 0, which clients may take for "only if there is no other".
  */
 export function srvWeight(weight: number, total: number): number {
   return Math.max(1, Math.floor((100 / total) * weight));
@@ -109,7 +109,7 @@ function priorityOf(state: LookupState, service: Service): number {
   return service.attributes.priority || state.view.settings.priority;
 }
 
-/** One rr a target, with the address as glue under the target's very name; a host name is looked up. */
+/** One RR a target. An address becomes glue under the target's name; a host name is looked up. */
 function rrsFor(
   state: LookupState,
   owner: Name,
@@ -128,12 +128,10 @@ function rrsFor(
   return { answer: rrset(owner, type, members), additional: glue.rrs() };
 }
 
-/** The additional section of answers that name targets: the targets' addresses, as far as they can be had. */
-
-/** An answer without the addresses of its targets is an answer all the same (RFC 2782). */
+/** An answer is valid without the addresses of its targets (RFC 2782). */
 const GLUE_TRAIL: Trail = { names: [], need: 'optional' };
 
-/** Addresses grouped into RRsets, then what the target names lead to, each looked up once. */
+/** The additional section: addresses grouped into RRsets, then the addresses of target names, each looked up once. */
 export class Glue {
   readonly #state: LookupState;
   readonly #addresses = new Map<string, { owner: Name; type: number; members: TimedRdata[] }>();
@@ -155,7 +153,7 @@ export class Glue {
     this.#names.set(nameKey(target), target);
   }
 
-  /** What is not found is left out. */
+  /** Leaves out targets without addresses. */
   rrs(): Rr[] {
     const section: Rr[] = [];
     const seen = new Set<string>();
@@ -171,7 +169,7 @@ export class Glue {
     return section;
   }
 
-  /** A fault costs this target's addresses, never the answer. */
+  /** An error leaves out this target's addresses, not the answer. */
   #follow(target: Name, type: number): Followed | undefined {
     try {
       return followTarget(this.#state, target, type, GLUE_TRAIL);

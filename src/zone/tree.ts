@@ -1,10 +1,10 @@
 /**
  * The tree of owner names (RFC 1034 §3.1) with the services registered at them. A node exists exactly while there is a
- * service at it or below it, so empty non-terminals and NXDOMAIN fall out of the walk. Every node knows how many
- * services it stands for; adding and removing touch only the path to the root.
+ * service at it or below it, so empty non-terminals and NXDOMAIN follow from the walk. Every node counts the services
+ * at it and below it; inserting and removing changes only the path to the root.
  *
- * Built for a million names: children are one exact-sized array while they are few, an array plus a Map when many, and
- * a node keeps its own flat label, never a slice that would hold a longer string alive.
+ * Built for a million names: few children are one exact-sized array, many an array and a Map. A node has a flat copy of
+ * its label, because a slice would keep a longer string alive.
  */
 import type { Label, Name } from '../dns/name.ts';
 import type { Lease } from '../service/change.ts';
@@ -14,28 +14,28 @@ import type { Service } from '../service/service.ts';
 export interface Registration extends Service {
   readonly modRevision: number;
   readonly lease: Lease | undefined;
-  /** The key where it is not the canonical one of the owner; several keys may share an owner that way. */
+  /** The key, if it is not the owner's canonical one: several keys may have one owner name. */
   readonly key: string | undefined;
   /** The next registration at the same owner. */
   next: Registration | undefined;
 }
 
-/** From here on a Map costs less time than a scan. */
+/** From so many children on a Map is faster than a scan. */
 const INDEX_FROM = 16;
 
 export class Node {
   readonly label: Label;
   readonly parent: Node | undefined;
-  /** In no particular order: removal moves the last child into the gap. */
+  /** Removal moves the last child into the gap. */
   children: Node[] | undefined = undefined;
   /** Label -> child, from `INDEX_FROM` children on. */
   index: Map<Label, Node> | undefined = undefined;
-  /** This node's place among its parent's children. */
+  /** Index in the parent's children. */
   position = 0;
   first: Registration | undefined = undefined;
-  /** Services at and below this node. At 0 it is no longer part of the tree. */
+  /** Services at and below this node; at 0 it has left the tree. */
   serviceCount = 0;
-  /** Where whoever publishes answers keeps those of this name; 0: nowhere. */
+  /** Address of this name in the answer table, kept for the publisher; 0 for none. */
   tableAddress = 0;
 
   constructor(label: Label, parent: Node | undefined) {
@@ -50,7 +50,7 @@ export class Node {
     return undefined;
   }
 
-  /** The node's owner name, built by climbing. */
+  /** The node's owner name, built from the path to the root. */
   owner(): Name {
     const labels: Label[] = [];
     for (let node: Node = this; node.parent !== undefined; node = node.parent) {
@@ -60,7 +60,7 @@ export class Node {
   }
 }
 
-/** The node of a folded name, if there is a service at or below it. */
+/** The node of a folded name; `undefined` if there is no service at or below it. */
 export function findNode(root: Node, name: Name): Node | undefined {
   let node: Node | undefined = root;
   for (let i = name.length - 1; i >= 0 && node !== undefined; i--) {
@@ -69,7 +69,7 @@ export function findNode(root: Node, name: Name): Node | undefined {
   return node;
 }
 
-/** Registers at a folded owner name, in place of what the same key registered there before. Gives the owner's node. */
+/** Inserts a registration at a folded owner name; it replaces the one of the same key. Gives the owner's node. */
 export function insert(root: Node, owner: Name, registration: Registration): Node {
   let node = root;
   for (let i = owner.length - 1; i >= 0; i--) {
@@ -84,7 +84,7 @@ export function insert(root: Node, owner: Name, registration: Registration): Nod
   return node;
 }
 
-/** Takes back what a key registered. Gives the node that had it, `undefined` when there was nothing. */
+/** Removes a key's registration. Gives the node that had it; `undefined` if there was none. */
 export function remove(root: Node, owner: Name, key: string | undefined): Node | undefined {
   const node = findNode(root, owner);
   if (node === undefined || !unlink(node, key)) return undefined;
@@ -113,7 +113,7 @@ function addChild(parent: Node, label: Label): Node {
   const children = parent.children ?? [];
   child.position = children.length;
   if (children.length < INDEX_FROM) {
-    // A copy is exactly as long as it must be; push would reserve room for sixteen more.
+    // A copy has the exact size; push would reserve room for sixteen more.
     parent.children = [...children, child];
     return child;
   }
@@ -137,7 +137,7 @@ function removeChild(parent: Node, child: Node): void {
   }
 }
 
-/** V8 keeps substrings of 13 and more as views of the whole string; a label must not hold its key alive. */
+/** V8 keeps substrings of 13 characters and more as views of the whole string, and would keep the key alive. */
 function ownCopy(label: Label): Label {
   return label.length < 13 ? label : Buffer.from(label, 'latin1').toString('latin1');
 }

@@ -384,7 +384,7 @@ describe('reverse names', () => {
       const { rcode, answer, authoritative } = decided.response;
       assert.deepEqual([rcode, answer, authoritative], [Rcode.NOERROR, [], true], qname);
     }
-    assert.deepEqual(ask(catalog, '3.0.26.172.in-addr.arpa.', 'PTR'), { kind: 'elsewhere' });
+    assert.deepEqual(ask(catalog, '3.0.26.172.in-addr.arpa.', 'PTR'), { kind: 'notOurs' });
   });
 
   it('A reverse name in one of the zones has a PTR record and no other', () => {
@@ -503,9 +503,9 @@ describe('outside names', () => {
   });
 
   it('A name outside the zones is not decided by the zone', () => {
-    assert.deepEqual(ask(catalog, 'www.example.com.', 'A'), { kind: 'elsewhere' });
-    assert.deepEqual(ask(catalog, 'notskydns.local.', 'A'), { kind: 'elsewhere' });
-    assert.deepEqual(ask(catalog, '2.0.0.10.in-addr.arpa.', 'PTR'), { kind: 'elsewhere' });
+    assert.deepEqual(ask(catalog, 'www.example.com.', 'A'), { kind: 'notOurs' });
+    assert.deepEqual(ask(catalog, 'notskydns.local.', 'A'), { kind: 'notOurs' });
+    assert.deepEqual(ask(catalog, '2.0.0.10.in-addr.arpa.', 'PTR'), { kind: 'notOurs' });
   });
 });
 
