@@ -7,7 +7,9 @@ import { compactHeap } from './process/process.ts';
 /** A smaller table is of no use. */
 const LEAST_OCTETS = 1 << 22;
 
-/** A table of at most so much memory, which it takes as it needs it. Where address space is scarce the table is smaller. */
+/**
+ * A table of at most so much memory, which it takes as it needs it. Where address space is scarce the table is smaller.
+ */
 export function reserveTable(capacityOctets: number, maxUdpOctets: number): AnswerTable {
   const seed = randomInt(2 ** 31);
   for (let octets = capacityOctets; octets > LEAST_OCTETS; octets /= 2) {
@@ -26,7 +28,9 @@ const BURST_ANSWERS = 50_000;
 /** A burst is over when fewer answers than this came between two refreshes. */
 const CALM_ANSWERS = 1_000;
 
-/** Refreshes the table regularly, and compacts the heap after a burst of new answers. Gives a function that stops it. */
+/**
+ * Refreshes the table regularly, and compacts the heap after a burst of new answers. Gives a function that stops it.
+ */
 export function startRefreshing(publisher: Publisher, table: AnswerTable): () => void {
   let answersBefore = 0;
   let compactedAtAnswers = 0;

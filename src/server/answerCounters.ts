@@ -1,7 +1,7 @@
 /**
- * What the slow path counts: every packet that the responder saw, in blocks of the same layout as the fast workers'. A
- * worker counts the types, rcodes and times of its own hits only, so that a packet that it hands over is counted here,
- * and once.
+ * Counters of the slow path: every packet that the responder received, in blocks with the layout of the workers'
+ * blocks. A worker counts types, rcodes and times of its hits only, so a packet that it hands over is counted once,
+ * here.
  */
 import {
   bucketOf,
@@ -22,7 +22,7 @@ import type { DnsClient, Edns } from '../dns/message.ts';
 
 export interface AnsweredPacket {
   readonly packetOctets: number;
-  /** Undefined for a packet that was refused before its question was believed. */
+  /** Undefined for a packet that was rejected before its question was read. */
   readonly qtype: number | undefined;
   readonly edns: Edns | undefined;
   readonly rcode: number;
@@ -30,7 +30,7 @@ export interface AnsweredPacket {
   readonly durationMs: number;
 }
 
-/** One block, and the label values of what is counted in it. */
+/** One block, and the metric labels of its counters. */
 export interface CountedAnswers {
   readonly transport: DnsClient['transport'];
   readonly family: IpFamily;

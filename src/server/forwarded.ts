@@ -1,4 +1,4 @@
-/** What a forwarder's outcome is to the zone that needs it, and to the client that asked for it. */
+/** Translates a forwarder's outcome for the zone that needs it, and for the client that asked. */
 import { Ede, type Response, refused, servfail } from '../dns/message.ts';
 import { Rcode, Type } from '../dns/rr.ts';
 import type { Forwarded } from '../forward/forwarder.ts';
@@ -15,7 +15,7 @@ export function externalOf(forwarded: Forwarded): External {
   }
 }
 
-/** An upstream that says SERVFAIL or REFUSED has said nothing about the name. */
+/** SERVFAIL and REFUSED say nothing about the name. */
 function externalOfRcode(
   rcode: number,
   { message }: Extract<Forwarded, { kind: 'answered' }>,

@@ -1,6 +1,6 @@
 /**
- * From a question to its response: out of our zones, or from others if the client may have us ask them. At once whenever
- * nobody else has to be context.
+ * From a question to its response: out of our zones, or from other servers if the client may use recursion. Synchronous
+ * unless another server has to be asked.
  */
 import {
   authoritative,
@@ -41,13 +41,13 @@ export interface ResolveOptions {
   readonly version: () => number;
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
-  /** `undefined`: no other server is context, whoever the client. */
+  /** `undefined`: no questions are sent to other servers. */
   readonly forwarder: () => Forwarder | undefined;
   /** Whether names outside our zones are looked up for this client address. */
   readonly mayRecurse: (address: string) => boolean;
   /** Whether a name outside our zones may lead to private addresses and into our zones. */
   readonly mayRebind: (qname: Name) => boolean;
-  /** The most that a reply over UDP may have, for clients that can receive it. */
+  /** Octets of the longest reply over UDP, for clients that can receive it. */
   readonly maxUdpOctets: number;
   readonly monotonicMs: () => number;
   readonly unixSeconds: () => number;
@@ -61,16 +61,16 @@ export interface ResolveOptions {
 
 export type Resolve = (query: Query, client: DnsClient) => Response | Promise<Response>;
 
-/** How long an answer that is worth giving waits for what others might add. */
+/** How long an answer waits for optional answers of other servers. */
 const OPTIONAL_WAIT_MS = 300;
 
-/** Rounds of asking elsewhere for one question: an answer may lead back into our zones and out again. */
+/** Rounds of questions to other servers for one question: an answer may lead back into our zones and out again. */
 const MAX_ROUNDS = 4;
 
-/** Successive multiples of the golden ratio fill [0, 1) evenly, also every second or third of them. */
+/** Successive multiples of the golden ratio fill [0, 1) evenly, and so does every second or third of them. */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
-/** What stays the same through the rounds of one question. */
+/** What the rounds of one question share. */
 interface QueryContext {
   readonly query: Query;
   readonly client: DnsClient;
@@ -157,8 +157,9 @@ class Resolver {
   }
 
   /**
-   * Over UDP a decision is made for the largest reply, and encoding cuts it for clients that receive less: the answer table
-   * holds it for all of them. A wildcard's answer is not published, so its look-up stops at what this client receives.
+   * Over UDP a decision is made for the largest reply, and encoding cuts it for clients that receive less: the answer
+   * table holds it for all of them. A wildcard's answer is not published, so its look-up stops at what this client
+   * receives.
    */
   #view(
     { query, client, sampleStart }: QueryContext,
@@ -180,7 +181,7 @@ class Resolver {
     };
   }
 
-  /** Adds the answers to what `answer` found missing. */
+  /** Sends the missing questions to other servers, and adds their answers. */
   async #learn(
     context: QueryContext,
     missing: readonly MissingQuestion[],
@@ -203,7 +204,7 @@ class Resolver {
     return this.#externalOf(question, await forwarder.resolve(question, optionsOf(context)));
   }
 
-  /** What a name outside is for one of ours that leads to it: nothing where it may not lead inside, but does. */
+  /** What one of our names that leads outside gets: no records if rebind protection withholds them. */
   #externalOf(question: Question, forwarded: Forwarded): External {
     const external = externalOf(forwarded);
     const hasRrs = external.kind === 'found' || external.kind === 'nxdomain';
@@ -226,7 +227,7 @@ class Resolver {
     const isInside = back !== undefined || hasPrivateAddress(rrs);
     if (isInside && !this.#options.mayRebind(query.question.qname)) return rebinding();
     if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
-    // The rest of the chain is ours to say, whatever the upstream believes.
+    // The upstream has no authority over the rest of the chain, which is in our zones.
     const onward = {
       ...context,
       query: { ...query, question: { ...query.question, qname: back } },
@@ -236,12 +237,12 @@ class Resolver {
   }
 }
 
-/** A question that another server was sent. */
+/** A question that was sent to another server. */
 interface ExternalQuery extends MissingQuestion {
   readonly answered: Promise<External>;
 }
 
-/** What is waited for; `isEnough` resolves when one of the alternatives has been found. */
+/** The answer, as long as it is needed; `isEnough` resolves when one of the alternatives was found. */
 function awaited({ need, answered }: ExternalQuery, isEnough: Promise<void>): Promise<External> {
   switch (need) {
     case 'required':
@@ -253,12 +254,12 @@ function awaited({ need, answered }: ExternalQuery, isEnough: Promise<void>): Pr
   }
 }
 
-/** What comes later is in the forwarder's cache. */
+/** A later answer goes into the forwarder's cache. */
 function inTime(answered: Promise<External>): Promise<External> {
   return withDeadline<External, External>(answered, OPTIONAL_WAIT_MS, () => ({ kind: 'failed' }));
 }
 
-/** Resolves when one of the alternatives has records of the type that was asked for; never, if none has. */
+/** Resolves when one of the alternatives has records of its type; never if none has. */
 function firstAlternative(asking: readonly ExternalQuery[]): Promise<void> {
   return new Promise((resolve) => {
     for (const { need, question, answered } of asking) {
@@ -274,13 +275,13 @@ function hasType(external: External, qtype: number): boolean {
   return external.kind === 'found' && external.rrs.some(({ type }) => type === qtype);
 }
 
-/** What became known of names outside our zones while one question is answered. */
+/** What was learned of names outside our zones during one question. */
 class LearnedExternals implements Externals {
   sent = 0;
   readonly #known = new Map<string, External>();
   readonly #peek: (question: Question) => External | undefined;
 
-  /** `peek` says what is known without asking. */
+  /** `peek` gives what the forwarder knows without sending a question. */
   constructor(peek: (question: Question) => External | undefined) {
     this.#peek = peek;
   }
@@ -301,7 +302,7 @@ class LearnedExternals implements Externals {
 
 const NOT_OURS = 'not one of our zones';
 
-/** No data rather than an error, after which clients would ask another server that lets the answer pass. */
+/** NODATA instead of an error: after an error clients would ask another server, which lets the answer pass. */
 function rebinding(): Response {
   const text = 'the name leads to a private address (--rebind-protection)';
   const extendedError = { code: Ede.BLOCKED, text };
@@ -309,8 +310,8 @@ function rebinding(): Response {
 }
 
 /**
- * What others say to CD or DO is for those who ask so: unchecked, or with signatures. Without RD they are not context at
- * all.
+ * Whether the decision holds for every client. With CD or DO other servers may answer differently (unchecked, or with
+ * signatures), and without RD they are not asked.
  */
 function isForAll(query: Query, { leadsOutside }: Basis): boolean {
   const { recursionDesired, checkingDisabled, edns } = query;

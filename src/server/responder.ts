@@ -3,10 +3,9 @@
  * Imports: dataplane/listeners, dataplane/table, dns, forward, timing, zone.
  * Used by: app, app/process, cli/commands, main, server/http, server/http/exchange, tools/doctor.
  *
- * The slow path, which is every path until a faster one holds the answer: packet -> accept -> resolve -> encode -> send.
- * This is the one function from a question to the octets of its answer, and the last place that an exception on the way
- * gets to: the client gets SERVFAIL for one in the answering, and nothing for one in the reading or sending; the others
- * notice neither.
+ * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.
+ * It catches every exception of a query: the client gets SERVFAIL if answering failed, and no reply if reading or
+ * sending failed; other queries are not affected.
  */
 import { accept } from '../dns/accept.ts';
 import { encodeResponse } from '../dns/encode.ts';
@@ -31,16 +30,16 @@ export interface Answered {
 }
 
 export interface ResponderOptions extends ResolveOptions {
-  /** Called after each reply to a query; absent when nobody logs. */
+  /** Called after each reply to a query; absent if queries are not logged. */
   readonly onAnswered?: ((answered: Answered) => void) | undefined;
-  /** Told of each answer that waits for other servers; it settles once it was sent, and never rejects. */
+  /** Receives each answer that waits for other servers. It resolves when the reply was sent, and never rejects. */
   readonly onOutstanding?: ((answer: Promise<void>) => void) | undefined;
   readonly counters?: AnswerCounters | undefined;
   /** A fault of ours. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
 
-/** A packet that is being answered, and the way back. */
+/** A packet that is being answered, and where its reply goes. */
 interface ReceivedPacket {
   readonly client: DnsClient;
   readonly send: (reply: Uint8Array) => void;
@@ -124,7 +123,7 @@ class Responder {
     this.#report(client, query, response, durationMs);
   }
 
-  /** The reply's octets; a response that cannot be encoded is a fault of ours. */
+  /** Encodes the reply; if that fails, a SERVFAIL. */
   #encode(query: Query, response: Response, { transport }: DnsClient): Uint8Array {
     const { maxUdpOctets, random } = this.#options;
     const limitOctets = replyLimit(query, transport, maxUdpOctets);
@@ -135,7 +134,7 @@ class Responder {
     }
   }
 
-  /** Sends the reply and counts it; gives how long it took. */
+  /** Sends the reply, and counts it. Gives the milliseconds since the packet arrived. */
   #send(
     { client, send, octets, atMs }: ReceivedPacket,
     query: Query | undefined,
@@ -156,7 +155,7 @@ class Responder {
     return durationMs;
   }
 
-  /** Whoever logs must not cost an answer. */
+  /** An error of the query log must not fail the query. */
   #report(client: DnsClient, query: Query, response: Response, durationMs: number): void {
     const { onAnswered, onError } = this.#options;
     try {
@@ -166,24 +165,24 @@ class Responder {
     }
   }
 
-  /** What the client gets to see of a fault of ours. */
+  /** Reports an error, and gives the client's response to it. */
   #fault(error: unknown): Response {
     this.#options.onError(error);
     return servfail(Ede.OTHER, 'internal error');
   }
 }
 
-/** Answers that wait for somebody else's, which a server that stops owes to their clients. */
+/** Answers that wait for other servers. A stopping server sends them before it ends. */
 export class OutstandingAnswers {
   readonly #answers = new Set<Promise<unknown>>();
 
-  /** `answer` settles once it was sent, and never rejects. */
+  /** `answer` resolves when its reply was sent, and never rejects. */
   add(answer: Promise<unknown>): void {
     this.#answers.add(answer);
     void answer.then(() => this.#answers.delete(answer));
   }
 
-  /** Settles when all are sent, those too that are added meanwhile, and after `limitMs` at the latest. */
+  /** Resolves when all were sent, with those added meanwhile, and after `limitMs` at the latest. */
   async sent(limitMs: number): Promise<void> {
     let isOver = false;
     const allSent = async (): Promise<void> => {

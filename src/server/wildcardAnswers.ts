@@ -1,9 +1,9 @@
 /**
- * Answers to questions by wildcard, kept for a second. Such a question may stand for every service there is, its answer is
+ * A cache of answers to questions by wildcard, for a second. Such a question may select every service, its answer is
  * never published, and a client can repeat it at no cost.
  *
- * Invariant: an answer is given again only within the second of the clock in which it was made, and only while the zones'
- * data and settings are the same, so that it is what the zone would answer.
+ * Invariant: an answer is reused only within the second of the clock in which it was decided, and only while the zones'
+ * data and settings are the same, so the zone would decide the same.
  */
 import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
@@ -11,13 +11,13 @@ import type { Rr } from '../dns/rr.ts';
 import { isWildcard } from '../zone/select.ts';
 import type { View } from '../zone/view.ts';
 
-/** An answer over TCP may have a thousand records and more. */
+/** Few, because an answer over TCP may have more than a thousand records. */
 const MAX_ENTRIES = 32;
 
 interface KeptAnswer {
   readonly second: number;
   readonly settings: View['settings'];
-  /** As the answer's records have it. */
+  /** In the case of the answer's records. */
   readonly qname: Name;
   readonly response: Response;
 }
@@ -26,7 +26,7 @@ export class WildcardAnswers {
   readonly #entries = new Map<string, KeptAnswer>();
   #version = 0;
 
-  /** `version` is another one after each change of the zones' data. */
+  /** `version` changes with the zones' data. */
   get(question: Question, view: View, version: number): Response | undefined {
     if (version !== this.#version) {
       this.#version = version;
@@ -39,7 +39,7 @@ export class WildcardAnswers {
     return { ...response, answer: spelledAs(question.qname, qname, response.answer) };
   }
 
-  /** Keeps an answer that depends on nothing but the zones' data. */
+  /** Keeps an answer that depends only on the zones' data. */
   put(question: Question, view: View, response: Response): void {
     const key = keyOf(question, view);
     this.#entries.delete(key);
@@ -57,7 +57,7 @@ export function isWildcardName(qname: Name): boolean {
   return qname.some((label) => isWildcard(label.toLowerCase()));
 }
 
-/** The same for `any` and `*`, which mean the same. */
+/** `any` and `*` give the same key, because they match the same labels. */
 function keyOf({ qname, qtype }: Question, { roomOctets, recursionDesired }: View): string {
   const name = qname.map((label) => (isWildcard(label.toLowerCase()) ? '*' : label));
   return `${nameKey(name)} ${qtype} ${roomOctets} ${recursionDesired}`;
@@ -67,7 +67,7 @@ function secondOf({ nowMs }: View): number {
   return Math.floor(nowMs / 1000);
 }
 
-/** The records with the question's name in the spelling of this question. */
+/** The records with the qname in the case of this question. */
 function spelledAs(qname: Name, before: Name, rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) => (rr.owner === before ? { ...rr, owner: qname } : rr));
 }

@@ -1,4 +1,4 @@
-/** What names that do not exist get in each zone, worked out by the one semantic function: asked of an empty zone. */
+/** The replies for names that do not exist, by zone: what `zone/answer` decides for an empty zone. */
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { authoritative } from '../../dns/message.ts';
 import { foldLabel, isSubdomainOf, type Name, nameOctets, printName } from '../../dns/name.ts';
@@ -13,7 +13,7 @@ import { encodeBehindQuestion, endOfName } from './variants.ts';
 /** A type that no zone has (RFC 6895 §3.1: private use). */
 const ABSENT_TYPE = 65_280;
 
-/** A body for each suffix that the SOA's names can be compressed against. */
+/** One body for each suffix against which the SOA's names can be compressed. */
 export function negativesOf(settings: ZoneSettings, unixSeconds: number): Negative[] {
   const view = emptyZone(settings, unixSeconds);
   const suffixes = new Map<string, Name>();
@@ -48,11 +48,11 @@ function emptyZone(settings: ZoneSettings, unixSeconds: number): View {
 function soaFor(view: View, qname: Name): readonly Rr[] {
   const question = { qname, qtype: ABSENT_TYPE, qclass: Class.IN };
   const decided = answer(view, question);
-  if (decided.kind !== 'response') throw new Error('our own names are answered elsewhere');
+  if (decided.kind !== 'response') throw new Error('a name below an apex is not in our zones');
   return decided.response.authority;
 }
 
-/** The name and its suffixes as long as they are below the apex. */
+/** The name, and its suffixes that are below the apex. */
 function below(name: Name, apex: Name): Name[] {
   const suffixes: Name[] = [];
   for (let i = 0; i < name.length - apex.length; i++) suffixes.push(name.slice(i));
@@ -67,7 +67,7 @@ function negativeFor(view: View, suffix: Name): Negative {
   return { suffix: wireName(suffix), octets, pointers: soaPointers(octets) };
 }
 
-/** Offsets of the pointers in which the SOA's three names end, as far as they do. */
+/** Offsets of the compression pointers that end the SOA's three names. */
 function soaPointers(octets: Uint8Array): number[] {
   const owner = endOfName(octets, 0);
   const mname = endOfName(octets, owner.end + RR_FIELDS_OCTETS);
@@ -76,8 +76,6 @@ function soaPointers(octets: Uint8Array): number[] {
     pointerAt === undefined ? [] : [pointerAt],
   );
 }
-
-/** Names as the answer table holds them. */
 
 /** The name in wire form (RFC 1035 §3.1), folded. */
 export function wireName(name: Name): Uint8Array {

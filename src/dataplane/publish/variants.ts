@@ -1,8 +1,7 @@
 /**
- * From a response to the words that the answer table holds of it: its octets behind the question for each order that
- * its records may come in, and for each the lengths that a smaller message may cut them to. All octets are the one
- * encoder's, and all cuts as it would make them, so that a reply out of the table is what the slow path would have
- * sent.
+ * From a response to the words that the answer table holds of it: for each order of its records the octets behind the
+ * question, and the lengths to which a smaller message may cut them. The octets come from the one encoder, and the cuts
+ * are those that it would make, so a reply out of the table is what the slow path would send.
  */
 import { encodeResponse } from '../../dns/encode.ts';
 import type { Question, Response } from '../../dns/message.ts';
@@ -26,7 +25,7 @@ import {
   wordsFor,
 } from '../table/layout.ts';
 
-/** The least that a reply may have to fit: RFC 1035's 512 octets, less the longest OPT. */
+/** Every client can receive so many octets: RFC 1035's 512, less the longest OPT. */
 const LEAST_LIMIT = 512 - replyOpt(true).length;
 
 /** An RR with a compressed owner name and one octet of rdata. */
@@ -34,9 +33,9 @@ const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;
 
 /** One order of an answer's records, encoded. */
 export interface Encoded {
-  /** Behind the question, as many as the largest message may have. */
+  /** Octets behind the question, as many as the largest message may have. */
   readonly octets: Uint8Array;
-  /** Longest first. None where no record of the answer fits. */
+  /** Longest first; empty if no record of the answer fits. */
   readonly cuts: readonly Cut[];
 }
 
@@ -48,14 +47,14 @@ interface Cut {
   readonly additional: number;
 }
 
-/** What follows an answer's head in the table (`layout.ts`). */
+/** The words behind an answer's head in the table (`layout.ts`). */
 export interface Variants {
   readonly count: number;
   readonly words: Int32Array;
 }
 
 /**
- * The variants for these orders of a response's records. `falls` says which records have a TTL that falls each second.
+ * The variants for these orders of a response's records. `falls` tells whether a record's TTL falls with every second.
  */
 export function variantsOf(
   orders: readonly { readonly response: Response; readonly encoded: Encoded }[],
@@ -64,11 +63,11 @@ export function variantsOf(
   const variants = orders.map(({ response, encoded }) => variantWords(encoded, response, falls));
   const [only, ...others] = variants;
   if (only !== undefined && others.length === 0) return { count: 1, words: only };
-  return { count: variants.length, words: inARow(variants) };
+  return { count: variants.length, words: concatenated(variants) };
 }
 
-/** Several variants behind the addresses of each. */
-function inARow(variants: readonly Int32Array[]): Int32Array {
+/** Several variants, behind the address of each. */
+function concatenated(variants: readonly Int32Array[]): Int32Array {
   let at = variants.length;
   const words = new Int32Array(variants.reduce((sum, { length }) => sum + length, at));
   variants.forEach((variant, i) => {
@@ -79,9 +78,7 @@ function inARow(variants: readonly Int32Array[]): Int32Array {
   return words;
 }
 
-/**
- * The reply's octets behind the question, of at most `maxOctets` with it, and what smaller messages may cut them to.
- */
+/** Encodes a reply of at most `maxOctets`, question included, and lists the cuts for smaller messages. */
 export function encodeBehindQuestion(
   question: Question,
   response: Response,
@@ -112,7 +109,7 @@ function wholeOf(
   };
 }
 
-/** The response without records that cannot be part of any message of that size. */
+/** The response without records that no message of that size can hold. */
 function fittingPart(response: Response, maxOctets: number): Response {
   const most = Math.ceil(maxOctets / LEAST_RR_OCTETS);
   const { answer } = response;
@@ -127,9 +124,10 @@ function fittingPart(response: Response, maxOctets: number): Response {
 }
 
 /**
- * Every length that `truncate` may cut a message to, longest first: the additional section loses whole RRsets from its
- * end; then the authority does, and the answer single records, which sets TC and leaves nothing behind them. A cut that
- * would leave no record of the RRset that it parts is the slow path's. `ends[i]` is where the first `i` records end.
+ * Every length to which `dns/truncate` may cut a message, longest first. The additional section loses whole RRsets from
+ * its end. Then the authority section loses RRsets, or the answer section single records, which sets TC and drops the
+ * sections behind. A cut that would leave no record of an RRset is left to the slow path. `ends[i]` is the end of the
+ * first `i` records.
  */
 function cutsOf(response: Response, ends: readonly number[]): Cut[] {
   const { answer, authority, additional, truncated = false } = response;
@@ -146,12 +144,12 @@ function cutsOf(response: Response, ends: readonly number[]): Cut[] {
   return cuts.sort((a, b) => b.octets - a.octets || Number(a.truncated) - Number(b.truncated));
 }
 
-/** Fewer than all. */
+/** Counts of whole RRsets, without the count of all records. */
 function partialCounts(rrs: readonly Rr[]): number[] {
   return wholeCounts(rrs).filter((count) => count < rrs.length);
 }
 
-/** How many records may be left where the last of them is parted from others of its RRset. */
+/** Counts of records whose last one is separated from others of its RRset. */
 function partingCounts(rrs: readonly Rr[]): number[] {
   const counts: number[] = [];
   for (let at = 0; at < rrs.length; ) {
@@ -195,7 +193,7 @@ function fallingTtls(
     .map((start) => endOfName(records, start).end + 4);
 }
 
-/** Where the first none, one, two … records in a row of records end. */
+/** The ends of the first 0, 1, 2 … of consecutive records. */
 function recordEnds(records: Uint8Array): number[] {
   const ends = [0];
   for (let at = 0; at < records.length; ends.push(at)) {
@@ -207,7 +205,7 @@ function recordEnds(records: Uint8Array): number[] {
 
 const POINTER = 0xc0;
 
-/** Where a name that begins at `start` ends, and where the pointer stands that it ends in, if it does. */
+/** The end of the name at `start`, and the offset of the compression pointer that ends it, if there is one. */
 export function endOfName(
   octets: Uint8Array,
   start: number,
