@@ -63,7 +63,7 @@ function forwarderOf(resolve: (asked: Question) => Forwarded): Forwarder & { ask
 const TIMEOUT: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no reply' };
 
 describe('responder', () => {
-  it('says nothing to packets that deserve no reply', () => {
+  it('The responder sends no reply to a short packet, a response or a packet from source port 0', () => {
     const { respond } = responder();
     const reply = () => assert.fail('a reply was sent');
     respond(new Uint8Array(11), CLIENT, reply);
@@ -78,7 +78,7 @@ describe('responder', () => {
     respond(response, { ...CLIENT, port: 0 }, reply);
   });
 
-  it('answers SERVFAIL when something breaks, and the next question as ever', async () => {
+  it('The responder answers SERVFAIL after an internal error, and answers the next query', async () => {
     let broken = true;
     const catalog = catalogOf({ 'local/skydns/web': { host: '10.0.0.1' } });
     const { ask, errors } = responder({
@@ -96,7 +96,7 @@ describe('responder', () => {
     assert.deepEqual(text(second.answer), ['web.skydns.local. 3600 IN A 10.0.0.1']);
   });
 
-  it('offers recursion to those only who may have it', async () => {
+  it('The responder sets RA only for clients that may use recursion', async () => {
     const forwarder = forwarderOf(() => TIMEOUT);
     const { ask } = responder({
       forwarder: () => forwarder,
@@ -117,18 +117,18 @@ describe('responder', () => {
     assert.equal(forwarder.asked.length, 0);
   });
 
-  it('a failed upstream is SERVFAIL', async () => {
+  it('The responder answers SERVFAIL when the upstream fails', async () => {
     const { ask } = responder({ forwarder: () => forwarderOf(() => TIMEOUT) });
     assert.equal((await ask(question('www.example.com.', 'A'))).rcode, Rcode.SERVFAIL);
   });
 
-  it('while the store loads: SERVFAIL for our names, others as ever', async () => {
+  it('While the store loads, the responder answers SERVFAIL for names in the zones, and other names as usual', async () => {
     const { ask } = responder({ freshness: () => 'loading' });
     assert.equal((await ask(question('web.skydns.local.', 'A'))).rcode, Rcode.SERVFAIL);
     assert.equal((await ask(question('www.example.com.', 'A'))).rcode, Rcode.REFUSED);
   });
 
-  it('one question makes at most 64 others', async () => {
+  it('One query leads to at most 64 questions to other servers', async () => {
     const services = Object.fromEntries(
       Array.from({ length: 100 }, (_, i) => [
         `local/skydns/far/${i}`,
@@ -142,15 +142,15 @@ describe('responder', () => {
     assert.equal(forwarder.asked.length, 64);
   });
 
-  it('goes on answering from stale data', async () => {
+  it('The responder answers from stale data', async () => {
     const { ask } = responder({ freshness: () => 'stale' });
     const stale = await ask(question('web.skydns.local.', 'A'));
     assert.equal(stale.answer.length, 1);
   });
 });
 
-describe('faults on the way', () => {
-  it('in the log cost nothing: one reply, no exception', () => {
+describe('errors while a query is answered', () => {
+  it('An error of the query log costs neither the reply nor an exception', () => {
     const replies: unknown[] = [];
     const { respond, errors } = responder({
       onAnswered: () => {
@@ -168,7 +168,7 @@ describe('faults on the way', () => {
     assert.equal(errors.length, 1);
   });
 
-  it('in the sending are told, and thrown at nobody, whenever it happens', async () => {
+  it('An error while sending a reply is reported and not thrown, whether the reply is sent at once or later', async () => {
     const broken = () => {
       throw new Error('the socket is broken');
     };
@@ -191,7 +191,7 @@ describe('faults on the way', () => {
   });
 
   for (const rcode of [Rcode.SERVFAIL, Rcode.REFUSED]) {
-    it(`an upstream's rcode ${rcode} about a target is SERVFAIL, never NODATA`, async () => {
+    it(`An upstream's rcode ${rcode} for a target gives SERVFAIL, never NODATA`, async () => {
       const forwarder = forwarderOf((asked) => ({
         kind: 'answered',
         message: messageOf(asked, rcode),
@@ -202,7 +202,7 @@ describe('faults on the way', () => {
     });
   }
 
-  it('a reverse name is not forwarded while the store may still have it', async () => {
+  it('A reverse name is not forwarded while the store is loading', async () => {
     const forwarder = forwarderOf(() => TIMEOUT);
     const { ask } = responder({ freshness: () => 'loading', forwarder: () => forwarder });
     const reply = await ask(question('1.0.0.10.in-addr.arpa.', 'PTR'));
@@ -234,7 +234,7 @@ describe('names that lead out and back', () => {
     'www.example.com. 60 IN CNAME ours.skydns.local.',
   ];
 
-  it('of ours only we say what they are', async () => {
+  it('An upstream cannot give records for names in our zones', async () => {
     const { ask } = responder({ root: catalogOf(services).root, forwarder: () => lying });
     const alias = await ask(question('out.skydns.local.', 'A'));
     assert.deepEqual(text(alias.answer), [
@@ -247,7 +247,7 @@ describe('names that lead out and back', () => {
     assert.equal(forwarded.authoritative, false);
   });
 
-  it('what is optional does not keep an answer waiting', async () => {
+  it('An answer does not wait for optional records of a slow upstream', async () => {
     const never: Forwarder = {
       peek: () => undefined,
       resolve: () => new Promise(() => {}),
@@ -280,21 +280,21 @@ describe('names that lead out and back', () => {
     close: async () => {},
   });
 
-  it('one host outside that never answers keeps none of the others waiting', async () => {
+  it('One outside host that never resolves does not delay the addresses of the others', async () => {
     const forwarder = after({ quick: 20 });
     const { ask } = responder({ root: catalogOf(alternatives).root, forwarder: () => forwarder });
     const { answer } = await ask(question('either.skydns.local.', 'A'));
     assert.deepEqual(text(answer), ['either.skydns.local. 5 IN A 192.0.2.1']);
   });
 
-  it('several hosts outside that are slow are waited for, until one has given an address', async () => {
+  it('The responder waits for slow outside hosts until one of them has an address', async () => {
     const forwarder = after({ quick: 500, slow: 600 });
     const { ask } = responder({ root: catalogOf(alternatives).root, forwarder: () => forwarder });
     const { rcode, answer } = await ask(question('either.skydns.local.', 'A'));
     assert.deepEqual([rcode, text(answer)], [0, ['either.skydns.local. 60 IN A 192.0.2.1']]);
   });
 
-  it('a host outside without such an address does not end the wait for another one', async () => {
+  it('An outside host without an address of the type does not end the wait for the others', async () => {
     const quick = after({ quick: 10 }, 'A');
     const slow = after({ slow: 600 }, 'AAAA');
     const forwarder: Forwarder = {

@@ -1,4 +1,4 @@
-/** Questions by wildcard, which may stand for every service there is: what one may cost, and for how long it is kept. */
+/** Questions by wildcard, which may select every service: what one may cost, and for how long its answer is kept. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
@@ -22,7 +22,7 @@ describe('a question by wildcard over UDP', () => {
   const catalog = catalogOf(many(3_000, (i) => ({ host: address(i), port: 80 })));
   const room = { roomOctets: 1232 };
 
-  it('looks for no more than the reply can hold, and says that there is more', () => {
+  it('A wildcard over UDP selects no more than the reply can hold, and sets TC', () => {
     for (const [type, least, most] of [
       ['A', 70, 80],
       ['SRV', 20, 40],
@@ -33,7 +33,7 @@ describe('a question by wildcard over UDP', () => {
     }
   });
 
-  it('starts at another service each time, so that repeated questions reach all services', () => {
+  it('Repeated wildcard queries over UDP start at different services, and together reach all of them', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 400; i++) {
       const asked = { ...room, sampleStart: (i * 0.618_034) % 1 };
@@ -43,7 +43,7 @@ describe('a question by wildcard over UDP', () => {
     assert.equal(seen.size, 3_000);
   });
 
-  it('starts at another service each time when only the reply is too small for all services', () => {
+  it('Repeated wildcard queries start at different services even if only the reply is too small for all', () => {
     const few = catalogOf(many(60, (i) => ({ host: address(i), port: 80 })));
     for (const [type, roomOctets] of [
       ['A', 512],
@@ -62,7 +62,7 @@ describe('a question by wildcard over UDP', () => {
     }
   });
 
-  it('gives up a long search without a match, and has the client ask over TCP', () => {
+  it('A wildcard over UDP ends a long search without a match, and sets TC', () => {
     const overUdp = respond(catalog, 'zzz.any.any.skydns.local.', 'A', room);
     assert.equal(overUdp.truncated ?? false, false, 'few names are looked at whole');
     const deep = catalogOf(many(30_000, (i) => ({ host: address(i) })));
@@ -72,21 +72,21 @@ describe('a question by wildcard over UDP', () => {
     assert.deepEqual([overTcp.truncated, overTcp.authority.length], [undefined, 1]);
   });
 
-  it('counts an address that many services have once', () => {
+  it('A wildcard counts an address that many services share once', () => {
     const one = catalogOf(many(900, (i) => ({ host: '10.0.0.1', port: i + 1 })));
     const response = respond(one, 'any.any.any.skydns.local.', 'A', room);
     assert.equal(response.truncated, undefined);
     assert.deepEqual(response.answer.map(printRdata), ['10.0.0.1']);
   });
 
-  it('is answered whole over TCP', () => {
+  it('A wildcard is answered whole over TCP', () => {
     const few = catalogOf(many(900, (i) => ({ host: address(i) })));
     assert.equal(respond(few, 'any.any.any.skydns.local.', 'A').answer.length, 900);
   });
 });
 
-describe('a name that stands for more services than a question looks at', () => {
-  it('gives over UDP no more than the reply can hold', () => {
+describe('an aggregate with more services than a selection', () => {
+  it('A sampled aggregate over UDP has no more records than the reply can hold', () => {
     const catalog = catalogOf(many(5_000, (i) => ({ host: address(i), port: 80 })));
     const { answer, truncated } = respond(catalog, 'skydns.local.', 'SRV', { roomOctets: 1232 });
     assert.ok(answer.length < 40 && truncated === true);
@@ -133,14 +133,14 @@ describe("a wildcard's answer", () => {
 
   const part = (qname: string) => ask(qname).answer.map(printRdata).sort().join(' ');
 
-  it('is kept for the rest of its second, under any spelling', () => {
+  it('The answer to a wildcard is kept for the rest of its second, for every spelling', () => {
     const first = part('any.*.any.skydns.local.');
     assert.equal(part('*.ANY.*.SkyDNS.local.'), first);
     nowMs += 1_000;
     assert.notEqual(part('any.*.any.skydns.local.'), first, 'a sample is another one each time');
   });
 
-  it('has the name as this client spells it', () => {
+  it('The kept answer to a wildcard has the qname in the case of each client', () => {
     ask('any.any.e1.skydns.local.');
     const owners = new Set(
       ask('*.Any.E1.skydns.LOCAL.').answer.map((rr) => printRr(rr).split('\t')[0]),
@@ -148,7 +148,7 @@ describe("a wildcard's answer", () => {
     assert.deepEqual([...owners], ['*.Any.E1.skydns.LOCAL.']);
   });
 
-  it('is not kept over a change of the data or the settings', () => {
+  it('The kept answer to a wildcard does not survive a change of the data or the settings', () => {
     const first = part('any.any.any.skydns.local.');
     version++;
     const second = part('any.any.any.skydns.local.');
@@ -157,7 +157,7 @@ describe("a wildcard's answer", () => {
     assert.notEqual(part('any.any.any.skydns.local.'), second);
   });
 
-  it('over UDP is none over TCP', () => {
+  it('The kept answer to a wildcard over UDP is not used over TCP', () => {
     const overUdp = ask('any.any.any.skydns.local.', 'udp');
     assert.ok(overUdp.truncated && overUdp.answer.length < 100);
     assert.equal(ask('any.any.any.skydns.local.').answer.length, 1_000);
