@@ -4,8 +4,7 @@
  *   registrar/registrator, service, store.
  * Used by: cli/commands, main.
  *
- * The command line: finds the command and its arguments, runs it, and turns what goes wrong into a message and an exit
- * code. The only importer of yargs.
+ * `runCli` finds the command, runs it, and turns errors into a message and an exit code.
  */
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
@@ -19,7 +18,7 @@ import type { Command, Positional } from './command.ts';
 import { normalise } from './commandLine.ts';
 import { printFailure } from './output.ts';
 
-/** Runs one command line and gives its exit code. Never rejects. */
+/** Runs one command line and returns its exit code. Never rejects. */
 export async function runCli(
   commands: readonly Command[],
   argv: readonly string[],
@@ -32,6 +31,8 @@ export async function runCli(
       commands.flatMap(({ options }) => options),
     );
     if (normal.kind === 'mistake') throw new Failure('usage', normal.problem);
+    const failure = misuse(normal.argv, commands);
+    if (failure !== undefined) throw failure;
     return await dispatch(commands, normal.argv, io);
   } catch (error) {
     const failure = failureOf(error);
@@ -40,7 +41,7 @@ export async function runCli(
   }
 }
 
-/** Other ways to say `version` and `X --help`. */
+/** Other forms of `version` and `X --help`. */
 function rephrase(argv: readonly string[]): readonly string[] {
   const [first, ...rest] = argv;
   if (first === '--version' || first === '-version' || first === '-v') return ['version', ...rest];
@@ -69,17 +70,15 @@ async function dispatch(
   return exitCode;
 }
 
-type RunCommand = (command: Command, args: Arguments) => Promise<void>;
-
 function createParser(
   commands: readonly Command[],
   argv: readonly string[],
   io: Io,
-  run: RunCommand,
+  run: (command: Command, args: Arguments) => Promise<void>,
 ): Argv {
   const parser = yargs([...argv])
     .scriptName('soradns')
-    .usage('$0 <command>\n\nDNS for finding containers: names from etcd or an embedded store.')
+    .usage('$0 <command>\n\nDNS server and Docker registrar: containers find each other by name.')
     .locale('en')
     .parserConfiguration({
       'boolean-negation': false,
@@ -93,11 +92,13 @@ function createParser(
     .alias('help', 'h')
     .version(false)
     .strict()
-    .demandCommand(1, 'no command')
     .wrap(io.stdout.isTty ? Math.min(100, process.stdout.columns || 100) : 100)
-    .epilogue('soradns COMMAND --help says more about a command.')
+    .epilogue('Run soradns COMMAND --help for the options of a command.')
     .fail((message, error) => {
-      throw error ?? misuse(message, argv, commands);
+      throw (
+        error ??
+        new Failure('usage', message.replaceAll('\n', ' '), `see soradns ${argv[0]} --help`)
+      );
     });
   for (const command of commands) {
     const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
@@ -114,7 +115,7 @@ function positionalUsage({ name, required, many }: Positional): string {
 }
 
 function declareOptions(parser: Argv, command: Command): Argv {
-  // yargs would head the page with the general usage.
+  // Replaces the general usage, which yargs would print first.
   const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
   parser.usage(`$0 ${usage}\n\n${command.summary}`).epilogue(epilogue(command));
   for (const { name, describe, choices } of command.positionals)
@@ -123,7 +124,7 @@ function declareOptions(parser: Argv, command: Command): Argv {
   return parser;
 }
 
-/** Examples whole on their lines, to be copied; yargs would break them into columns. */
+/** Prints each example on a line of its own, ready to copy; yargs would break them into columns. */
 function epilogue({ examples, note }: Command): string {
   const lines = examples.map(([line, purpose]) => `  # ${purpose}\n  ${line}`);
   return `Examples:\n${lines.join('\n')}${note === undefined ? '' : `\n\n${note}`}`;
@@ -132,12 +133,12 @@ function epilogue({ examples, note }: Command): string {
 function yargsOption(option: OptionWords) {
   const { form, describe, short, hidden, group, choices, placeholder, defaultText } = option;
   return {
-    // Everything is text to the parser, so that no name or id is taken for a number.
+    // The parser takes every value as text, so that it never turns a name or id into a number.
     type: form === 'switch' ? ('boolean' as const) : ('string' as const),
     describe: placeholder === undefined ? describe : `${placeholder}: ${describe}`,
     ...(short && { alias: short }),
     ...(hidden && { hidden }),
-    // yargs prints groups in the order in which it meets them; the plain options come first.
+    // yargs prints groups in the order of their first option; the plain options come first.
     group: group ?? 'Options:',
     ...(choices && form !== 'text' && { choices }),
     ...(defaultText !== undefined && { defaultDescription: defaultText, default: undefined }),
@@ -153,39 +154,68 @@ function argumentsOf(command: Command, parsed: Record<string, unknown>): Argumen
   const words = command.positionals
     .flatMap(({ name }) => parsed[name] as string | string[] | undefined)
     .filter((word) => word !== undefined);
-  // The command's own name, and then what stood behind `--`.
+  // The command's name, then the words after `--`.
   const [, ...behind] = parsed._ as string[];
   return { flags, words: [...words, ...behind] };
 }
 
-/** yargs's complaint in one line that names the argument and the fix. */
-function misuse(message: string, argv: readonly string[], commands: readonly Command[]): Failure {
-  const unknown = /^Unknown (?:arguments?|commands?): ([^,]+)/.exec(message)?.[1]?.trim();
-  const command = commands.find(({ name }) => name === argv[0]);
-  const help = `soradns ${command === undefined ? '' : `${command.name} `}--help`;
-  if (message.startsWith('Not enough non-option arguments') && command !== undefined) {
-    const needed = command.positionals.filter(({ required }) => required).map(positionalUsage);
-    return new Failure('usage', `${command.name}: needs ${needed.join(' ')}`, `see ${help}`);
-  }
-  if (unknown === undefined) {
-    return new Failure('usage', message.replaceAll('\n', ' '), `see ${help}`);
-  }
+/** The first unknown command, unknown option, missing word or surplus word of a normalised line. */
+function misuse(argv: readonly string[], commands: readonly Command[]): Failure | undefined {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  const tokens = argv.slice(0, end);
+  if (tokens.includes('--help') || tokens.includes('-h')) return undefined;
+  const words = [...tokens.filter((token) => !isOption(token)), ...argv.slice(end + 1)];
+  const [name] = words;
+  if (name === undefined) return new Failure('usage', 'no command', 'see soradns --help');
+  const command = commands.find((candidate) => candidate.name === name);
   if (command === undefined) {
     const meant = nearestWord(
-      unknown,
-      commands.map(({ name }) => name),
+      name,
+      commands.map((candidate) => candidate.name),
     );
-    return new Failure('usage', `${unknown}: there is no such command`, suggestion(meant, help));
+    return new Failure('usage', `${name}: unknown command`, suggestion(meant, 'soradns --help'));
   }
-  const given = argv.find((token) => token.replace(/^-+/, '').split('=')[0] === unknown);
-  if (!given?.startsWith('-')) {
-    return new Failure('usage', `${unknown}: is one argument too many`, `see ${help}`);
-  }
-  const names = command.options.filter(({ hidden }) => !hidden).map(({ name }) => name);
+  const unknown = tokens.find((token) => isOption(token) && !isOptionOf(command, token));
+  return unknown === undefined ? misusedWords(command, words) : unknownOption(command, unknown);
+}
+
+/** `-` alone and negative numbers are words. */
+function isOption(token: string): boolean {
+  return /^-[^0-9]/.test(token);
+}
+
+/** Whether each of the token's options, as in `--name=value` or `-rq`, is one of the command. */
+function isOptionOf({ options }: Command, token: string): boolean {
+  const [name = ''] = token.split('=');
+  if (name.startsWith('--')) return options.some((option) => `--${option.name}` === name);
+  return [...name.slice(1)].every((letter) => options.some(({ short }) => short === letter));
+}
+
+function unknownOption({ name, options }: Command, token: string): Failure {
+  const [given = ''] = token.split('=');
+  const unknown = given.replace(/^-+/, '');
+  const names = options.filter(({ hidden }) => !hidden).map((option) => option.name);
   const other = unknown.startsWith('register-') ? unknown.slice(9) : `register-${unknown}`;
   const meant = names.includes(other) ? other : nearestWord(unknown, names);
-  const problem = `${given.split('=')[0]}: there is no such option`;
-  return new Failure('usage', problem, suggestion(meant && `--${meant}`, help));
+  const hint = suggestion(meant && `--${meant}`, `soradns ${name} --help`);
+  return new Failure('usage', `${given}: unknown option`, hint);
+}
+
+function misusedWords(
+  { name, positionals }: Command,
+  words: readonly string[],
+): Failure | undefined {
+  const hint = `see soradns ${name} --help`;
+  const given = words.slice(1);
+  const required = positionals.filter((positional) => positional.required);
+  if (given.length < required.length) {
+    const needed = required.map(positionalUsage).join(' ');
+    return new Failure('usage', `${name}: needs ${needed}`, hint);
+  }
+  const surplus = positionals.some(({ many }) => many) ? undefined : given[positionals.length];
+  return surplus === undefined
+    ? undefined
+    : new Failure('usage', `${surplus}: unexpected argument`, hint);
 }
 
 function suggestion(meant: string | undefined, help: string): string {

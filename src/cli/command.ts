@@ -1,4 +1,4 @@
-/** What a command is: words for the command line, help and completion, and the function that does it. */
+/** A command: its words for the command line, help and completion, and the function that runs it. */
 import type { Io } from '../app/process/process.ts';
 import { DEFAULT_CLIENT_STORE } from '../config/config.ts';
 import { type OptionWords, wordsOf } from '../config/option.ts';
@@ -11,9 +11,9 @@ export interface Command {
   readonly positionals: readonly Positional[];
   readonly options: readonly OptionWords[];
   readonly examples: readonly Example[];
-  /** Stands at the end of its help. */
+  /** The end of its help. */
   readonly note?: string;
-  /** Gives the exit code, or throws a `Failure`. */
+  /** Returns the exit code, or throws a `Failure`. */
   run(args: Arguments, io: Io): Promise<number>;
 }
 
@@ -21,30 +21,30 @@ export interface Positional {
   readonly name: string;
   readonly describe: string;
   readonly required: boolean;
-  /** Takes all the words that are left. */
+  /** Takes all remaining words. */
   readonly many?: boolean;
   readonly choices?: readonly string[];
 }
 
-/** A command line that works as it stands, and what it does. */
+/** A command line that works without changes, and its purpose. */
 export type Example = readonly [line: string, purpose: string];
 
 const JSON_OPTION: OptionWords = {
   name: 'json',
   form: 'switch',
-  describe: 'print JSON, errors too',
+  describe: 'print JSON, including errors',
 };
 
 const QUIET_OPTION: OptionWords = {
   name: 'quiet',
   short: 'q',
   form: 'switch',
-  describe: 'print nothing but what was asked for',
+  describe: 'print only the result',
 };
 
 export const OUTPUT_OPTIONS = [JSON_OPTION, QUIET_OPTION];
 
-/** What every command on a store takes. */
+/** The options of every command on a store. */
 export const CLIENT_OPTIONS: readonly OptionWords[] = [
   ...OUTPUT_OPTIONS,
   ...wordsOf(STORE_OPTIONS).map((words) =>

@@ -1,6 +1,6 @@
 /**
- * Command lines as people write them, in the one form that the parser gets: SkyDNS's single dash (`-addr`), both ways
- * to switch something off (`--no-x`, `--x=false`), and values that begin with a dash. Pure.
+ * Brings a command line into the form that the parser needs: `--name=value` for every known option. Understands SkyDNS's
+ * single dash (`-addr`), both forms of switching off (`--no-x`, `--x=false`), and values that begin with a dash. Pure.
  */
 import type { OptionWords } from '../config/option.ts';
 import { parseSwitch } from '../config/settings.ts';
@@ -9,23 +9,23 @@ export type Normalised =
   | { readonly kind: 'arguments'; readonly argv: readonly string[] }
   | { readonly kind: 'mistake'; readonly problem: string };
 
-/** The arguments with every known option as `--name=value`; words and unknown options stay as they are. */
+/** Words and unknown options keep their form. */
 export function normalise(argv: readonly string[], options: readonly OptionWords[]): Normalised {
   const known = new Map(options.map((option) => [option.name, option]));
   const normal: string[] = [];
   for (let i = 0; i < argv.length; i++) {
     const token = argv[i] as string;
     if (token === '--') return { kind: 'arguments', argv: [...normal, ...argv.slice(i)] };
-    const read = readOption(token, known);
-    if (read === undefined) {
-      // Else the parser would take `-domian=x` for seven options of one letter each.
+    const given = readOption(token, known);
+    if (given === undefined) {
+      // The parser would read `-domian=x` as six options of one letter each.
       normal.push(/^-[A-Za-z][A-Za-z-]{2,}/.test(token) ? `-${token}` : token);
       continue;
     }
-    const taken = normaliseOption(read, argv[i + 1]);
-    if (taken.kind === 'mistake') return taken;
-    normal.push(taken.text);
-    if (taken.usedNext) i++;
+    const option = normaliseOption(given, argv[i + 1]);
+    if (option.kind === 'mistake') return option;
+    normal.push(option.text);
+    if (option.usesNext) i++;
   }
   return { kind: 'arguments', argv: normal };
 }
@@ -36,7 +36,7 @@ interface GivenOption {
   readonly value: string | undefined;
 }
 
-/** The option that a token sets, `undefined` for a word or an unknown option. */
+/** The option that a token sets; undefined for a word or an unknown option. */
 function readOption(
   token: string,
   known: ReadonlyMap<string, OptionWords>,
@@ -53,7 +53,7 @@ function readOption(
 }
 
 type NormalisedOption =
-  | { readonly kind: 'taken'; readonly text: string; readonly usedNext: boolean }
+  | { readonly kind: 'option'; readonly text: string; readonly usesNext: boolean }
   | { readonly kind: 'mistake'; readonly problem: string };
 
 function normaliseOption(
@@ -68,18 +68,18 @@ function normaliseOption(
       const problem = `--${name}: ${shown} is not true or false; for example --${name}=true`;
       return { kind: 'mistake', problem };
     }
-    return { kind: 'taken', text: `--${name}=${on !== negated}`, usedNext: false };
+    return { kind: 'option', text: `--${name}=${on !== negated}`, usesNext: false };
   }
-  if (negated) return { kind: 'taken', text: `--${name}=false`, usedNext: false };
-  if (value !== undefined) return { kind: 'taken', text: `--${name}=${value}`, usedNext: false };
+  if (negated) return { kind: 'option', text: `--${name}=false`, usesNext: false };
+  if (value !== undefined) return { kind: 'option', text: `--${name}=${value}`, usesNext: false };
   if (option.bareValue !== undefined && !/^[0-9]+$/.test(next ?? ''))
-    return { kind: 'taken', text: `--${name}=${option.bareValue}`, usedNext: false };
+    return { kind: 'option', text: `--${name}=${option.bareValue}`, usesNext: false };
   if (next === undefined || /^--[a-z]/.test(next)) {
-    // SkyDNS's options without a counterpart: that they are that is more to the point.
-    if ('fate' in option) return { kind: 'taken', text: `--${name}=true`, usedNext: false };
+    // A SkyDNS option without a counterpart gets the message about that instead.
+    if ('fate' in option) return { kind: 'option', text: `--${name}=true`, usesNext: false };
     return { kind: 'mistake', problem: `--${name}: needs a value; ${exampleOf(option)}` };
   }
-  return { kind: 'taken', text: `--${name}=${next}`, usedNext: true };
+  return { kind: 'option', text: `--${name}=${next}`, usesNext: true };
 }
 
 function exampleOf(option: OptionWords): string {

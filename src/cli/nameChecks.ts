@@ -1,6 +1,6 @@
 /**
- * What a new value would hide, or be hidden by. A value with names below its own is not answered, so whoever sets a name
- * above or below another one by mistake takes the clients of that name, or gets none for his own.
+ * Checks of `soradns set`: whether the new value hides another one or is hidden, and whether its name is served. A value
+ * with names below its own is not answered, so a name set above or below another one by mistake makes one of them vanish.
  */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
@@ -15,7 +15,7 @@ import { parseService } from '../service/service.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { StoreAccess } from './storeAccess.ts';
 
-/** Throws a `Failure` where a value at that key, which has none yet, would hide another one or be hidden. */
+/** Throws a `Failure` if a new value at the key would hide another one or be hidden. A replaced value is not checked. */
 export async function refuseToHide(key: string, access: StoreAccess, io: Io): Promise<void> {
   const { store, prefix } = access;
   const named = nameOfKey(key, prefix);
@@ -39,7 +39,7 @@ async function valueAbove(
   namespace: Namespace,
   { store }: StoreAccess,
 ): Promise<Entry | undefined> {
-  // A name with both address families has a value below it for each, as a registrar writes it.
+  // A registrar stores a name with both address families as two keys below the name.
   const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
   const found = await Promise.all(keys.map((above) => entryAt(above, store)));
   return found.flatMap((entry) => entry ?? []).find((entry) => isService(entry, namespace));
@@ -61,7 +61,7 @@ async function valueBelow(
   return undefined;
 }
 
-/** A user of etcd may write keys around which he may read nothing. */
+/** An etcd user may be allowed to write a key but not to read its neighbours. */
 async function entryAt(key: string, store: Store): Promise<Entry | undefined> {
   try {
     return (await store.get(key)).entry;
@@ -80,11 +80,12 @@ function isService(entry: Entry, namespace: Namespace): boolean {
 }
 
 function refusal(problem: string, { value }: Entry): Failure {
-  const holder = printHolder(value) ?? 'a record that no registrar wrote';
+  const holder = printHolder(value);
+  const origin = holder === undefined ? 'was set by hand' : `${holder} holds`;
   return new Failure(
     'conflict',
-    `${problem}, which ${holder} holds`,
-    'choose a name beside it, or set it all the same with --force',
+    `${problem}, which ${origin}`,
+    'choose a name beside it, or force it with --force',
   );
 }
 
@@ -92,7 +93,7 @@ function refusal(problem: string, { value }: Entry): Failure {
 
 const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
 
-/** The domains that somebody chose; undefined where nobody did, as the server may have been told by a flag. */
+/** The domains set by the variables of `serve` or by the key in the store; undefined if neither sets them, as a flag may. */
 export async function servedDomains(
   { store, prefix }: StoreAccess,
   { env, readFile, stateDirectory }: Io,
@@ -104,11 +105,11 @@ export async function servedDomains(
   const { entry } = await store.get(configKey(prefix));
   if (entry === undefined) return undefined;
   const { config } = withStoreConfig(read.config, Buffer.from(entry.value).toString('utf8'));
-  // Nothing but the domains of the key is taken for a choice.
+  // Equal domains come from the default, not from the key.
   return config.domains === read.config.domains ? undefined : config.domains;
 }
 
-/** Whether a question for the name is answered from the store. */
+/** Whether the server answers the name from the store. */
 export function isServed(name: Name, domains: readonly Name[]): boolean {
   return isReverseName(name) || domains.some((domain) => isSubdomainOf(name, domain));
 }

@@ -1,4 +1,4 @@
-/** The server's options for the commands that take them beside `serve`: they judge what it would do. */
+/** The server's options, for `serve` and for the commands that examine its configuration. */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
 import { type Config, readConfig } from '../config/config.ts';
@@ -9,7 +9,7 @@ import { SERVE_OPTIONS } from '../config/serveOptions.ts';
 import type { Arguments } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';
 
-/** As `serve` shows them. */
+/** In the order of `soradns serve --help`. */
 export const SERVER_OPTIONS: readonly OptionWords[] = [
   {
     name: 'config',
@@ -25,7 +25,7 @@ export const SERVER_OPTIONS: readonly OptionWords[] = [
   ...LEGACY_OPTIONS,
 ];
 
-/** All of them, help showing only those of these names. */
+/** The options, of which help shows only those with these names. */
 export function shownOnly(
   names: readonly string[],
   options: readonly OptionWords[],
@@ -33,7 +33,7 @@ export function shownOnly(
   return options.map((words) => (names.includes(words.name) ? words : { ...words, hidden: true }));
 }
 
-/** The configuration that `serve` would have; throws a `Failure` that lists every mistake. */
+/** The configuration of `serve`. Throws a `Failure` that lists every mistake. */
 export function configOf(
   flags: Arguments['flags'],
   { env, readFile, stateDirectory }: Io,

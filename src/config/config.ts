@@ -4,15 +4,19 @@
  * Used by: app, app/process, app/registrar, cli, cli/commands, registrar, registrar/describe,
  *   registrar/registrator, tools/doctor.
  *
- * Flags, environment, config file and `/skydns/config` into one frozen `Config`. The only place that knows what the
- * sources look like; everybody else gets typed values with their units. Pure: arguments in, a value out.
+ * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
+ * their units. Pure.
  */
 import { excerpt } from '../observability/printable.ts';
 import { nearestWord } from '../observability/suggest.ts';
 import { isEmpty, LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
 import { fileKeysOf, type Option, type OptionValues } from './option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './registerOptions.ts';
-import { type RegistrarSettingsAndOrigins, readRegistrarSettings } from './registrarSettings.ts';
+import {
+  idlePatternNotes,
+  type RegistrarSettingsAndOrigins,
+  readRegistrarSettings,
+} from './registrarSettings.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
 import {
   type ConfigFile,
@@ -25,34 +29,34 @@ import {
 } from './settings.ts';
 import { chooseStore, type StoreLocation, storeOf } from './storeLocation.ts';
 import { STORE_OPTIONS } from './storeOptions.ts';
-import { strangeVariables, unknownKeys } from './unknownNames.ts';
+import { misspeltVariables, unknownKeys, unprefixedVariables } from './unknownNames.ts';
 import { isSameValue } from './valueForms.ts';
 
-/** All that `serve` may be told, the store's options included. */
+/** All options of `serve`, including the store's. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };
 
 export interface Config
   extends Omit<OptionValues<typeof CONFIG_OPTIONS>, 'storeText' | 'register'> {
   readonly store: StoreLocation;
-  /** Of the registrar in the server; undefined where there is none. */
+  /** The settings of the registrar in the server; undefined without --register. */
   readonly registrar: RegistrarSettingsAndOrigins | undefined;
-  /** Where each field's value came from, for `withStoreConfig` and for those who wonder. */
+  /** The origin of each field's value: `withStoreConfig` replaces only defaults. */
   readonly origins: Origins<typeof CONFIG_OPTIONS>;
 }
 
-/** What a command that reads or writes a store needs. */
+/** The configuration of a command that reads or writes a store. */
 export interface ClientConfig extends Omit<OptionValues<typeof STORE_OPTIONS>, 'storeText'> {
   readonly store: StoreLocation;
 }
 
 export type ConfigResult<C> =
-  /** `notes` are for the log: options that have no effect, credentials in the clear. */
+  /** `notes` are for the log, for example about options without effect. */
   | { readonly kind: 'config'; readonly config: C; readonly notes: readonly string[] }
-  /** One line each, naming the option and the fix. Never empty. */
+  /** One line each, with the option and the fix. Never empty. */
   | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
 
 export interface ConfigInput extends Omit<Sources, 'file'> {
-  /** Where the embedded store lies when nothing says otherwise. */
+  /** The default directory of the embedded store. */
   readonly stateDirectory: string;
 }
 
@@ -72,10 +76,10 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...(settings.register ? [] : idleRegistrarFlags(registrar)),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
-    ...(chosen.kind === 'mistake' ? [] : storeOfOne(settings, chosen.store)),
+    ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),
   ];
   if (chosen.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
-  // The text of --store may hold a password; the location keeps it as a `Secret`.
+  // The text of --store may contain a password; the location keeps it as a `Secret`.
   const { storeText: _, register, ...values } = settings;
   const config = Object.freeze({
     ...values,
@@ -86,11 +90,16 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   return {
     kind: 'config',
     config,
-    notes: [...legacy.notes, ...strangeVariables(input.env, KNOWN_ROWS)],
+    notes: [
+      ...legacy.notes,
+      ...misspeltVariables(input.env, KNOWN_ROWS),
+      ...(register ? unprefixedVariables(input.env, KNOWN_ROWS) : []),
+      ...(register ? idlePatternNotes(registrar.settings, settings.domains, 'register-allow') : []),
+    ],
   };
 }
 
-/** The configuration of a client command: `--store`, by default the local server's keys API. */
+/** The configuration of a client command; its default store is the local server. */
 export function readClientConfig(input: Omit<Sources, 'file'>): ConfigResult<ClientConfig> {
   const sources: Sources = { ...input, file: undefined };
   const { settings, origins, mistakes } = readSettings(STORE_OPTIONS, sources);
@@ -109,45 +118,45 @@ export const DEFAULT_CLIENT_STORE = 'http://127.0.0.1:4001';
 export interface StoreConfigResult {
   readonly config: Config;
   readonly warnings: readonly string[];
-  /** False: some of the warnings are about values that are none. */
+  /** False if a value in the key is invalid. */
   readonly isSound: boolean;
 }
 
 /**
- * The configuration with what SkyDNS's key `/<prefix>/config` says laid over defaults: a flag, a variable and the
- * config file count for more. Nothing in it is fatal; each part that is not applied gives a warning.
+ * The configuration with SkyDNS's key `/<prefix>/config` in place of defaults: flags, variables and the config file take
+ * precedence. No mistake in it is fatal; each part that is not applied gives a warning.
  */
 export function withStoreConfig(config: Config, json: string): StoreConfigResult {
   const parsed = parseJsonObject(json);
   if (parsed === undefined) {
-    return { config, warnings: ['the config key holds no JSON object'], isSound: false };
+    return { config, warnings: ['config key: the value is not a JSON object'], isSound: false };
   }
   const warnings: string[] = [];
   const unknown: [key: string, raw: unknown][] = [];
   let isSound = true;
-  const overlay: Record<string, unknown> = {};
+  const applied: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(parsed)) {
     if (raw === null || key === 'Version') continue;
     const field = FIELD_OF_STORE_KEY.get(key);
     if (field === undefined) {
       unknown.push([key, raw]);
     } else if (!isEmpty(raw)) {
-      // SkyDNS writes what is unset too. What the operator said counts for more, but hides no mistake.
-      const counts = config.origins[field] === 'default';
+      // SkyDNS also writes unset values. A value that another source overrides is still checked.
+      const isApplied = config.origins[field] === 'default';
       const { fixedAtStart } = CONFIG_OPTIONS[field];
       const value = parseValue(CONFIG_OPTIONS[field], raw);
-      if (counts && fixedAtStart)
-        warnings.push(`config key: ${key} has no effect, it comes too late; ${fixOf(field)}`);
+      if (isApplied && fixedAtStart)
+        warnings.push(`config key: ${key} has no effect in the store; ${fixOf(field)}`);
       else if (value.kind === 'mistake') warnings.push(`config key: ${key}: ${value.problem}`);
-      else if (counts) overlay[field] = value.value;
-      if (counts && !fixedAtStart && value.kind === 'mistake') isSound = false;
+      else if (isApplied) applied[field] = value.value;
+      if (isApplied && !fixedAtStart && value.kind === 'mistake') isSound = false;
     }
   }
-  const overlaid = Object.freeze({ ...config, ...(overlay as Partial<Config>) });
-  return { config: overlaid, warnings: [...warnings, ...unknownKeysOf(unknown)], isSound };
+  const merged = Object.freeze({ ...config, ...(applied as Partial<Config>) });
+  return { config: merged, warnings: [...warnings, ...unknownKeysOf(unknown)], isSound };
 }
 
-/** A few of them by name: what is one slip in a person's file may be thousands in one that is none. */
+/** Names the first few: a value that is not a configuration may have thousands of keys. */
 function unknownKeysOf(unknown: readonly (readonly [key: string, raw: unknown])[]): string[] {
   const named = unknown.slice(0, MAX_UNKNOWN);
   const more = unknown.length - named.length;
@@ -159,13 +168,13 @@ function unknownKeysOf(unknown: readonly (readonly [key: string, raw: unknown])[
 
 const MAX_UNKNOWN = 10;
 
-/** The configuration after what was read anew, where its options are `live`; the others stay as they are. */
+/** The configuration with the `live` options of one that was read again; the other options keep their values. */
 export function withLiveOptions(
   config: Config,
   read: Config,
 ): {
   readonly config: Config;
-  /** The options that changed and wait for the next start, as flags. */
+  /** The changed options that take effect after a restart, as flags. */
   readonly waiting: readonly string[];
 } {
   const live: Record<string, unknown> = { origins: read.origins };
@@ -221,7 +230,7 @@ function unknownStoreKey(key: string, raw: unknown): string {
   return `${excerpt(key, MAX_SHOWN)} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
 }
 
-/** The file that `flags.config` or SORADNS_CONFIG names, if one does. */
+/** The file that `flags.config` or else SORADNS_CONFIG names. */
 export function readConfigFile({
   flags,
   env,
@@ -231,18 +240,18 @@ export function readConfigFile({
   | { readonly kind: 'mistake'; readonly problem: string } {
   const path = flags.config ?? (env.SORADNS_CONFIG || undefined);
   if (path === undefined) return { kind: 'read', file: undefined };
-  const place = flags.config === undefined ? 'SORADNS_CONFIG' : '--config';
-  if (typeof path !== 'string') return { kind: 'mistake', problem: `${place}: give one file` };
+  const setBy = flags.config === undefined ? 'SORADNS_CONFIG' : '--config';
+  if (typeof path !== 'string') return { kind: 'mistake', problem: `${setBy}: give one file` };
   const content = readFile(path);
   if ('problem' in content) {
-    const problem = `${place}: cannot read ${path} (${content.problem}); give a file that can be read`;
+    const problem = `${setBy}: cannot read ${path} (${content.problem}); name a readable file`;
     return { kind: 'mistake', problem };
   }
   const values = parseJsonObject(content.text);
   return values === undefined
     ? {
         kind: 'mistake',
-        problem: `${place}: ${path} holds no JSON object; write for example {"ttl": 60}`,
+        problem: `${setBy}: ${path} is not a JSON object; write for example {"ttl": 60}`,
       }
     : { kind: 'read', file: { path, values } };
 }
@@ -257,20 +266,20 @@ function parseJsonObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** What was said of a registrar that there is not to be. */
+/** Mistakes for the registrar's flags without --register. */
 function idleRegistrarFlags({ origins }: RegistrarSettingsAndOrigins): readonly string[] {
   return Object.entries(SERVE_REGISTRAR_OPTIONS)
     .filter(([field]) => origins[field as keyof typeof origins] === 'flag')
-    .map(([, { name }]) => `--${name}: is for a registrar in the server; add --register`);
+    .map(([, { name }]) => `--${name}: needs --register`);
 }
 
-/** Two servers are to have the store at once. */
-function storeOfOne(
+/** --takeover needs a store that two servers can use at once. */
+function takeoverMistakes(
   { takeover }: OptionValues<typeof SERVE_OPTIONS>,
   { kind }: StoreLocation,
 ): readonly string[] {
   if (!takeover || kind === 'etcd' || kind === 'http') return [];
   return [
-    '--takeover: the store is of one server only; give --store etcd://…, or end the old one first',
+    '--takeover: only one server at a time can open this store; use --store etcd://…, or stop the running server first',
   ];
 }

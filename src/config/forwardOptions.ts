@@ -1,4 +1,4 @@
-/** The rows of the options for names outside the server's domains. */
+/** The option rows for names outside the server's domains. */
 import type { SocketAddress } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../forward/addresses.ts';
@@ -24,7 +24,7 @@ export const FORWARD_OPTIONS = {
   recursion: option<boolean>({
     name: 'no-rec',
     form: 'switch',
-    describe: 'never forward: names outside our domains are refused',
+    describe: 'do not forward; refuse names outside the domains',
     schema: switchValue.transform((off) => !off),
     fallback: true,
     defaultText: 'false',
@@ -37,7 +37,7 @@ export const FORWARD_OPTIONS = {
     name: 'recursion-allow',
     form: 'list',
     placeholder: 'CIDR',
-    describe: 'clients for whom we forward; repeatable',
+    describe: 'clients whose queries are forwarded; repeatable',
     schema: listOf(parsedBy(parseCidr)),
     fallback: DEFAULT_RECURSION_RANGES,
     defaultText: 'loopback and private ranges',
@@ -49,7 +49,7 @@ export const FORWARD_OPTIONS = {
     name: 'ndots',
     form: 'text',
     placeholder: 'LABELS',
-    describe: 'labels that a name needs to be forwarded',
+    describe: 'forward only names with at least this many labels',
     schema: wholeNumberValue(0, 127),
     fallback: 2,
     defaultText: '2',
@@ -62,8 +62,7 @@ export const FORWARD_OPTIONS = {
   rebindProtection: option<boolean>({
     name: 'rebind-protection',
     form: 'switch',
-    describe:
-      'withhold answers in which a name outside our domains leads to a private address or into our domains',
+    describe: 'withhold forwarded answers with a private address or with an alias into the domains',
     schema: switchValue,
     fallback: false,
     defaultText: 'off',

@@ -2,36 +2,38 @@ import { fileKeysOf, type OptionForm, type OptionWords, variablesOf } from './op
 import { parseSwitch, type Sources } from './settings.ts';
 
 /**
- * SkyDNS's options without a counterpart. `unneeded` ones are accepted with a note, `unavailable` ones are refused
- * unless they are switched off: whoever sets them relies on what they do.
+ * A SkyDNS option without a counterpart. An `unneeded` one is accepted with a note. An `unavailable` one is refused
+ * unless it is switched off, because its user relies on its effect.
  */
 export interface LegacyOption extends OptionWords {
   readonly fate: 'unneeded' | 'unavailable';
   readonly env?: readonly string[];
   readonly jsonKeys?: readonly string[];
-  /** Why, or what to do instead, as the second half of a sentence. */
+  /** The reason, or what to do instead, as the second half of a sentence. */
   readonly reason: string;
 }
 
-const memory = 'answers come from memory anyway';
+const memory = 'every answer comes from memory';
 
 export const LEGACY_OPTIONS: readonly LegacyOption[] = [
-  legacy('dnssec', 'text', 'unavailable', 'leave it out: answers are not signed', ['dnssec']),
+  legacy('dnssec', 'text', 'unavailable', 'remove it: answers are not signed', ['dnssec']),
   legacy(
     'stubzones',
     'switch',
     'unavailable',
-    'leave it out, and give --nameservers a server that knows the zones',
+    'remove it, and give --nameservers a server that knows the zones',
     [],
   ),
   legacy('rcache', 'text', 'unneeded', memory, ['rcache']),
   legacy('rcache-ttl', 'text', 'unneeded', memory, ['rcache_ttl']),
-  legacy('scache', 'text', 'unneeded', 'there are no signatures to keep', ['scache']),
-  legacy('ns-rotate', 'switch', 'unneeded', 'a nameserver that fails is passed over by itself', [
+  legacy('scache', 'text', 'unneeded', 'answers are not signed', ['scache']),
+  legacy('ns-rotate', 'switch', 'unneeded', 'a failing nameserver is skipped automatically', [
     'ns_rotate',
   ]),
-  legacy('rtimeout', 'text', 'unneeded', 'the limits on forwarding are fixed', ['read_timeout']),
-  legacy('etcd3', 'switch', 'unneeded', 'etcd is always spoken to in version 3', ['Etcd3']),
+  legacy('rtimeout', 'text', 'unneeded', 'the time limits on forwarding are fixed', [
+    'read_timeout',
+  ]),
+  legacy('etcd3', 'switch', 'unneeded', 'etcd is always used by its v3 API', ['Etcd3']),
   legacy('verbose', 'switch', 'unneeded', 'use --log-level debug or --log-queries', []),
 ];
 
@@ -45,7 +47,7 @@ function legacy(
   return { name, form, fate, reason, jsonKeys, describe: reason, hidden: true };
 }
 
-/** What the options set here are worth saying. */
+/** Notes and mistakes about the legacy options that are set. */
 export function readLegacy(sources: Sources): { notes: string[]; mistakes: string[] } {
   const notes: string[] = [];
   const mistakes: string[] = [];
@@ -53,29 +55,29 @@ export function readLegacy(sources: Sources): { notes: string[]; mistakes: strin
     const found = findLegacy(option, sources);
     if (found === undefined) continue;
     if (option.fate === 'unneeded') {
-      notes.push(`${found.place} has no effect: ${option.reason}`);
+      notes.push(`${found.setBy} has no effect: ${option.reason}`);
     } else if (!found.off) {
-      const state = 'is not available in this version, though SkyDNS has it';
-      mistakes.push(`${found.place}: ${state}; ${option.reason}`);
+      const state = 'this option of SkyDNS is not available';
+      mistakes.push(`${found.setBy}: ${state}; ${option.reason}`);
     }
   }
   return { notes, mistakes };
 }
 
-/** Where the option was set, and whether to a value that switches it off. */
+/** What set the option, and whether the value switches it off. */
 function findLegacy(
   option: LegacyOption,
   { flags, env, file }: Sources,
-): { place: string; off: boolean } | undefined {
+): { setBy: string; off: boolean } | undefined {
   const flag = flags[option.name];
-  if (flag !== undefined) return { place: `--${option.name}`, off: isOff(flag) };
+  if (flag !== undefined) return { setBy: `--${option.name}`, off: isOff(flag) };
   for (const name of variablesOf(option)) {
-    if (env[name]) return { place: name, off: isOff(env[name]) };
+    if (env[name]) return { setBy: name, off: isOff(env[name]) };
   }
   for (const key of fileKeysOf(option)) {
     const raw = file?.values[key];
     if (raw !== undefined && raw !== null) {
-      return { place: `${key} in ${file?.path}`, off: isOff(raw) || isEmpty(raw) };
+      return { setBy: `${key} in ${file?.path}`, off: isOff(raw) || isEmpty(raw) };
     }
   }
   return undefined;

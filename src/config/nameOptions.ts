@@ -1,4 +1,4 @@
-/** The rows of the registrar's options about names: which ones containers may have, and what is added to those they have. */
+/** The registrar's option rows for names: which names containers may have, and the parts that complete a name. */
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
 import { type NamePattern, parseNamePattern } from '../service/namePattern.ts';
 import { option } from './option.ts';
@@ -10,17 +10,17 @@ export const NAME_OPTIONS = {
     form: 'list',
     placeholder: 'PATTERN',
     describe:
-      'names that containers may use; * is one label, a leading ** any number, {project} the project; repeatable',
+      'names that containers may use: * is one label, a leading ** any number of labels, {project} the Compose project; repeatable',
     schema: listOf(parsedBy(parseNamePattern)),
     fallback: undefined,
-    defaultText: 'any in the zones',
+    defaultText: 'any name in the zones',
     expects: 'a whole name, with * or {project} for a whole label and ** only in front',
     example: '**.{project}.skydns.local',
   }),
   projectScope: option<boolean>({
     name: 'project-scope',
     form: 'switch',
-    describe: 'containers may only have names at or below PROJECT.ZONE',
+    describe: 'restrict each container to names at or below PROJECT.ZONE',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -31,7 +31,7 @@ export const NAME_OPTIONS = {
     name: 'dns-ip-allow',
     form: 'list',
     placeholder: 'CIDR',
-    describe: 'addresses that containers may state by DNS_IP or --ip-label; repeatable',
+    describe: 'addresses that containers may set by DNS_IP or --ip-label; repeatable',
     schema: listOf(parsedBy(parseCidr)),
     fallback: undefined,
     defaultText: 'any',
@@ -42,10 +42,10 @@ export const NAME_OPTIONS = {
     name: 'environment',
     form: 'text',
     placeholder: 'LABEL',
-    describe: 'environment of containers that have none',
+    describe: 'environment of containers that set none',
     schema: parsedBy(parseLabels),
     fallback: undefined,
-    defaultText: 'the compose project or swarm stack',
+    defaultText: 'the Compose project or Swarm stack',
     expects: 'a label of a name',
     example: 'production',
   }),

@@ -1,46 +1,46 @@
 /**
- * What is known of an option. Each is written down once, as a row: the command line, the environment, the config file,
- * `/skydns/config`, help and shell completion are all read off the rows. The key of a row is the field it fills.
+ * An option as one row: the command line, the environment, the config file, `/skydns/config`, help, docs and shell
+ * completion are all made from the rows. The key of a row is the field of the configuration that it fills.
  */
 import type { z } from 'zod';
 
 /** `text` takes one value, `list` repeats and splits at commas, `switch` is on, off (`--no-x`, `--x=false`) or absent. */
 export type OptionForm = 'text' | 'list' | 'switch';
 
-/** What the command line, help and completion need to know of an option. */
+/** What the command line, help and completion need. */
 export interface OptionWords {
-  /** As in `--name`. */
+  /** Without the dashes. */
   readonly name: string;
   readonly form: OptionForm;
   readonly describe: string;
-  /** Stands for the value in help: `IP:PORT`, `SECONDS`. */
+  /** The value in help: `IP:PORT`, `SECONDS`. */
   readonly placeholder?: string;
   readonly short?: string;
   readonly choices?: readonly string[];
-  /** The default as help shows it. */
+  /** The default in help. */
   readonly defaultText?: string;
-  /** The value of the option given alone; such an option takes one only after `=` or as digits. */
+  /** The value of the option without a value; such an option takes a value only after `=`, or as digits. */
   readonly bareValue?: string;
   readonly hidden?: boolean;
-  /** Heads the options that stand together in help; without one they are with all others. */
+  /** The heading in help; `Options:` without one. */
   readonly group?: string;
 }
 
-/** An option that the environment and the config file can set as well. */
+/** An option that the environment and the config file can also set. */
 export interface Option<T> extends OptionWords {
   readonly schema: z.ZodType<T>;
   readonly fallback: T;
-  /** What a value has to be, after "is not": `whole seconds from 1 to 2147483647`. */
+  /** What a value must be, after "is not": `whole seconds from 1 to 2147483647`. */
   readonly expects: string;
-  /** A value that works, for the message about one that does not. */
+  /** A valid value, for the message about an invalid one. */
   readonly example: string;
   /** SkyDNS's variables, besides `SORADNS_<NAME>`. */
   readonly env?: readonly string[];
-  /** SkyDNS's JSON keys; they count in the config file and, if the option is not `fixedAtStart`, in `/skydns/config`. */
+  /** SkyDNS's JSON keys, for the config file and, unless the option is `fixedAtStart`, for `/skydns/config`. */
   readonly jsonKeys?: readonly string[];
-  /** It is needed before the store is read, so nothing in the store can set it. */
+  /** The server needs it before it reads the store, so the store cannot set it. */
   readonly fixedAtStart?: boolean;
-  /** A change of it counts as soon as the configuration is read again; that of any other waits for the next start. */
+  /** A reload applies a change of it. Other options change at a restart. */
   readonly live?: boolean;
   /** The value may also come from a file: `--name-file`, `SORADNS_NAME_FILE`. */
   readonly secret?: boolean;
@@ -51,12 +51,12 @@ export type OptionValues<Rows> = {
   readonly [Field in keyof Rows]: Rows[Field] extends Option<infer T> ? T : never;
 };
 
-/** The row, with its type found from its schema. */
+/** The row; checks its type. */
 export function option<T>(row: Option<T>): Option<T> {
   return row;
 }
 
-/** The words of option rows. A secret has two; the one that would show it on the command line is only known to be refused. */
+/** The words of option rows. A secret becomes `--name-file`, and a hidden `--name` that is refused with a hint. */
 export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readonly OptionWords[] {
   return Object.values(rows).flatMap((row): OptionWords[] =>
     row.secret
@@ -73,14 +73,14 @@ export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readon
   );
 }
 
-/** An option by its names. */
+/** The names of an option. */
 export type NamedOption = Pick<OptionWords, 'name'> & {
   readonly env?: readonly string[];
   readonly jsonKeys?: readonly string[];
   readonly secret?: boolean;
 };
 
-/** The environment variables that set an option, ours first. */
+/** The environment variables that set an option, soradns's own first. */
 export function variablesOf(row: NamedOption): readonly string[] {
   return [`SORADNS_${row.name.toUpperCase().replaceAll('-', '_')}`, ...(row.env ?? [])];
 }

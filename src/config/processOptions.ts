@@ -1,4 +1,4 @@
-/** The rows of the server's options that are about the process: how it begins and ends, and what it logs. */
+/** The option rows for the server's process: start, stop and log. */
 import { option } from './option.ts';
 import {
   oneOfValue,
@@ -12,7 +12,7 @@ export const PROCESS_OPTIONS = {
   takeover: option<boolean>({
     name: 'takeover',
     form: 'switch',
-    describe: 'share the addresses of a server that is to be ended next, once the store was read',
+    describe: 'take over from a running server: load the store, then share its addresses',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -23,7 +23,7 @@ export const PROCESS_OPTIONS = {
     form: 'text',
     placeholder: 'SECONDS',
     name: 'lame-duck',
-    describe: 'how long to go on answering after SIGTERM, with /readyz already failing',
+    describe: 'how long to keep answering after SIGTERM while /readyz fails',
     schema: wholeNumberValue(0, 3600),
     fallback: 1,
     defaultText: '1',
@@ -34,8 +34,7 @@ export const PROCESS_OPTIONS = {
   storeRepair: option<boolean>({
     name: 'store-repair',
     form: 'switch',
-    describe:
-      'if the embedded store is damaged, move it aside and start with the names that can be read',
+    describe: 'if the embedded store is damaged, move it aside and start with the readable names',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -47,7 +46,7 @@ export const PROCESS_OPTIONS = {
     form: 'text',
     placeholder: 'LEVEL',
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
-    describe: 'how much to log',
+    describe: 'lowest level of log messages',
     schema: oneOfValue('trace', 'debug', 'info', 'warn', 'error', 'silent'),
     fallback: 'info',
     defaultText: 'info',
@@ -60,7 +59,7 @@ export const PROCESS_OPTIONS = {
     form: 'text',
     placeholder: 'PER_SECOND',
     bareValue: '100',
-    describe: 'log queries, at most so many a second (100 when given alone)',
+    describe: 'log at most this many queries a second (100 without a value)',
     schema: parsedBy(parseLinesPerSecond),
     fallback: 0,
     defaultText: 'off',
@@ -71,10 +70,10 @@ export const PROCESS_OPTIONS = {
   systemd: option<boolean | undefined>({
     name: 'systemd',
     form: 'switch',
-    describe: 'serve the sockets that systemd hands over, not --addr; false: never',
+    describe: 'serve the sockets from systemd instead of --addr; false: ignore them',
     schema: switchValue,
     fallback: undefined,
-    defaultText: 'if there are any',
+    defaultText: 'if systemd passes sockets',
     expects: 'true or false',
     example: 'true',
     env: ['SKYDNS_SYSTEMD'],

@@ -1,6 +1,6 @@
 /**
- * The rows of the registrar's options. `soradns register` has them by these names, and `soradns serve --register` with
- * `register-` in front (`--register-ip`), so that no option of the two can be taken for one of the other.
+ * The registrar's option rows. `soradns register` has them under these names, `soradns serve --register` with the prefix
+ * `register-` (`--register-ip`), which keeps them apart from the server's options.
  */
 import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
@@ -25,18 +25,18 @@ export const REGISTRAR_OPTIONS = {
     name: 'docker-host',
     form: 'text',
     placeholder: 'URL',
-    describe: 'the engine to follow: unix:///PATH or tcp://HOST:PORT',
+    describe: 'Docker engine: unix:///PATH or tcp://HOST:PORT',
     schema: plainText,
     fallback: undefined,
-    defaultText: 'as for docker: DOCKER_HOST, context, local socket',
-    expects: 'an address of an engine',
+    defaultText: 'like docker: DOCKER_HOST, context, local socket',
+    expects: 'the address of an engine',
     example: 'unix:///var/run/docker.sock',
   }),
   zones: option<readonly Name[] | undefined>({
     name: 'zone',
     form: 'list',
     placeholder: 'NAME',
-    describe: 'domain in which containers may have names; repeatable',
+    describe: 'domain for the names of containers; repeatable',
     schema: listOf(parsedBy(parseDomain)),
     fallback: undefined,
     defaultText: 'skydns.local.',
@@ -48,7 +48,7 @@ export const REGISTRAR_OPTIONS = {
     name: 'default-zone',
     form: 'text',
     placeholder: 'NAME',
-    describe: 'the zone of names that end in none',
+    describe: 'zone appended to names that end in none of the zones',
     schema: parsedBy(parseDomain),
     fallback: undefined,
     defaultText: 'the first zone',
@@ -59,10 +59,10 @@ export const REGISTRAR_OPTIONS = {
     name: 'ip',
     form: 'text',
     placeholder: 'IP',
-    describe: "this host's address for published ports",
+    describe: "this host's address, for published ports",
     schema: parsedBy((text) => (addressFamily(text) === 0 ? undefined : text)),
     fallback: undefined,
-    defaultText: "the default route's",
+    defaultText: "the default route's address",
     expects: 'an IP address',
     example: '192.0.2.10',
   }),
@@ -71,7 +71,7 @@ export const REGISTRAR_OPTIONS = {
     form: 'text',
     placeholder: 'MODE',
     choices: ['published', 'internal'],
-    describe: "the host's address and published ports, or the containers' own",
+    describe: "register the host's address with published ports, or the containers' own addresses",
     schema: oneOfValue('published', 'internal'),
     fallback: 'published',
     defaultText: 'published',
@@ -82,17 +82,17 @@ export const REGISTRAR_OPTIONS = {
     name: 'network',
     form: 'list',
     placeholder: 'NETWORK',
-    describe: 'network whose addresses count in internal mode, in this order; repeatable',
+    describe: 'network whose addresses to use in internal mode, in this order; repeatable',
     schema: listOf(plainText),
     fallback: [],
-    defaultText: "those shared with the registrar, then the container's first",
+    defaultText: "networks shared with the registrar, then the container's first",
     expects: 'a network',
     example: 'backend',
   }),
   exposedByDefault: option<boolean>({
     name: 'exposed-by-default',
     form: 'switch',
-    describe: 'register containers without any metadata too',
+    describe: 'also register containers without metadata',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -103,7 +103,7 @@ export const REGISTRAR_OPTIONS = {
   recordTtlSeconds: option<number>({
     ...seconds,
     name: 'record-ttl',
-    describe: 'TTL of records that set none',
+    describe: 'TTL of records without a TTL of their own',
     schema: wholeNumberValue(1, 2 ** 31 - 1),
     fallback: 30,
     defaultText: '30',
@@ -113,7 +113,7 @@ export const REGISTRAR_OPTIONS = {
   leaseTtlSeconds: option<number>({
     ...seconds,
     name: 'lease-ttl',
-    describe: 'how long records outlive a registrar, or a host, that is gone',
+    describe: 'how long records outlive a registrar or host that has failed',
     schema: wholeNumberValue(5, 86_400),
     fallback: 30,
     defaultText: '30',
@@ -123,7 +123,8 @@ export const REGISTRAR_OPTIONS = {
   reconcileSeconds: option<number>({
     ...seconds,
     name: 'reconcile',
-    describe: 'how often to compare all with what runs, in case an event was lost',
+    describe:
+      'how often to compare all records with the running containers, in case an event was lost',
     schema: wholeNumberValue(1, 86_400),
     fallback: 30,
     defaultText: '30',
@@ -133,7 +134,7 @@ export const REGISTRAR_OPTIONS = {
   ptr: option<boolean>({
     name: 'ptr',
     form: 'switch',
-    describe: "PTR records for containers' own addresses",
+    describe: "register PTR records for the containers' own addresses",
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -145,7 +146,7 @@ export const REGISTRAR_OPTIONS = {
     form: 'text',
     placeholder: 'HOW',
     choices: ['auto', 'ignore', 'require'],
-    describe: 'whether a HEALTHCHECK must pass first: if there is one, never, or always',
+    describe: 'which containers must be healthy first: those with a HEALTHCHECK, none, or all',
     schema: oneOfValue('auto', 'ignore', 'require'),
     fallback: 'auto',
     defaultText: 'auto',
@@ -157,7 +158,7 @@ export const REGISTRAR_OPTIONS = {
     form: 'text',
     placeholder: 'WHEN',
     choices: ['drain', 'die'],
-    describe: 'when a container is withdrawn: at its stop signal, or when it has ended',
+    describe: "when to remove a container's records: at its stop signal, or at its end",
     schema: oneOfValue('drain', 'die'),
     fallback: 'drain',
     defaultText: 'drain',
@@ -167,7 +168,7 @@ export const REGISTRAR_OPTIONS = {
   stopTimeoutSeconds: option<number>({
     ...seconds,
     name: 'stop-timeout',
-    describe: 'how long a container stays out of DNS after a stop signal that it survives',
+    describe: 'how long a container that survives its stop signal stays out of DNS',
     schema: wholeNumberValue(1, 604_800),
     fallback: 300,
     defaultText: '300',
@@ -177,7 +178,7 @@ export const REGISTRAR_OPTIONS = {
   dockerGraceSeconds: option<number | undefined>({
     ...seconds,
     name: 'docker-grace',
-    describe: 'how long records are kept while Docker is unreachable',
+    describe: 'how long to keep records while Docker is unreachable',
     schema: wholeNumberValue(0, 86_400),
     fallback: undefined,
     defaultText: 'as long as the registrar runs',
@@ -189,7 +190,7 @@ export const REGISTRAR_OPTIONS = {
     form: 'text',
     placeholder: 'HOW',
     choices: ['keep', 'revoke'],
-    describe: 'records at the end: left to the next registrar until the lease ends, or removed',
+    describe: 'at exit, keep the records until their lease expires, or remove them',
     schema: oneOfValue('keep', 'revoke'),
     fallback: 'keep',
     defaultText: 'keep',
@@ -200,17 +201,17 @@ export const REGISTRAR_OPTIONS = {
     name: 'ip-label',
     form: 'text',
     placeholder: 'LABEL',
-    describe: "label that holds a container's address",
+    describe: "label with a container's address",
     schema: plainText,
     fallback: undefined,
-    expects: 'a label of containers',
+    expects: 'a container label',
     example: 'org.example.ip',
   }),
   envPrefix: option<string>({
     name: 'env-prefix',
     form: 'text',
     placeholder: 'TEXT',
-    describe: 'begins the names of the metadata in the environment',
+    describe: 'prefix of metadata environment variables',
     schema: parsedBy(parseMetadataPrefix),
     fallback: 'DNS_',
     defaultText: 'DNS_',
@@ -221,7 +222,7 @@ export const REGISTRAR_OPTIONS = {
     name: 'label-prefix',
     form: 'text',
     placeholder: 'TEXT',
-    describe: 'begins the names of the metadata in labels',
+    describe: 'prefix of metadata labels',
     schema: parsedBy(parseMetadataPrefix),
     fallback: 'dns.',
     defaultText: 'dns.',
@@ -233,7 +234,7 @@ export const REGISTRAR_OPTIONS = {
     form: 'text',
     placeholder: 'WHOM',
     choices: ['registrator'],
-    describe: "registrator's metadata (SERVICE_*), keys and command line instead",
+    describe: "use registrator's metadata (SERVICE_*), keys and command line",
     schema: oneOfValue('dns', 'registrator'),
     fallback: 'dns',
     defaultText: 'none',
@@ -243,7 +244,7 @@ export const REGISTRAR_OPTIONS = {
   rawIds: option<boolean>({
     name: 'raw-ids',
     form: 'switch',
-    describe: 'with --compat registrator: its HOST:NAME:PORT as the last part of keys',
+    describe: 'with --compat registrator: end keys in HOST:NAME:PORT',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -256,7 +257,7 @@ export const REGISTRAR_OPTIONS = {
     placeholder: 'METHOD',
     choices: ['OPTIONS', 'POST', 'PUT'],
     describe:
-      'with --compat registrator: HTTP method that checks may use besides GET and HEAD; repeatable',
+      'with --compat registrator: HTTP method that checks may use, besides GET and HEAD; repeatable',
     schema: listOf(oneOfValue('OPTIONS', 'POST', 'PUT')),
     fallback: [],
     defaultText: 'none',
@@ -266,7 +267,7 @@ export const REGISTRAR_OPTIONS = {
   dryRun: option<boolean>({
     name: 'dry-run',
     form: 'switch',
-    describe: 'write nothing, say what would be written',
+    describe: 'write nothing; print what would be written',
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -275,12 +276,12 @@ export const REGISTRAR_OPTIONS = {
   }),
 };
 
-/** What `soradns register` has besides: its own listener and log. */
+/** The rows of `soradns register`: the registrar's, and those of its HTTP listener and log. */
 export const REGISTER_OPTIONS = {
   ...REGISTRAR_OPTIONS,
   http: {
     ...SERVE_OPTIONS.http,
-    describe: 'status and health checks; "off" for none',
+    describe: 'address of the status page and health checks; "off" disables it',
     fallback: { address: '127.0.0.1', port: 4002 },
     defaultText: '127.0.0.1:4002',
     example: '127.0.0.1:4002',
@@ -289,10 +290,10 @@ export const REGISTER_OPTIONS = {
   logLevel: SERVE_OPTIONS.logLevel,
 };
 
-/** The registrar's rows as `serve` has them. */
+/** The registrar's rows in `serve` and `up`. */
 export const SERVE_REGISTRAR_OPTIONS = prefixed(REGISTRAR_OPTIONS, 'register-');
 
-/** Under other names, and without the variables of the first ones. */
+/** Prefixes the names and drops SkyDNS's variables. */
 function prefixed<R extends Rows>(rows: R, prefix: string): R {
   const renamed = Object.entries(rows).map(([field, { env: _, ...row }]) => [
     field,

@@ -1,5 +1,6 @@
 /** Reads the registrar's options and checks them against each other. */
 import { type Name, printName } from '../dns/name.ts';
+import { matchesBelow, printPattern } from '../service/namePattern.ts';
 import type { OptionValues } from './option.ts';
 import type { REGISTRAR_OPTIONS } from './registerOptions.ts';
 import { type Origins, type ReadSettings, readSettings, type Sources } from './settings.ts';
@@ -36,9 +37,24 @@ export function readRegistrarSettings<R extends RegistrarRows>(
   ];
   if (settings.compat !== 'registrator') {
     for (const { name } of registrators)
-      mistakes.push(`--${name}: is about registrator; add --${rows.compat.name} registrator`);
+      mistakes.push(`--${name}: needs --${rows.compat.name} registrator`);
   }
   return { ...read, mistakes };
+}
+
+/** A note for each pattern of --allow that matches no name in the zones, and so allows nothing. */
+export function idlePatternNotes(
+  { allow = [], zones }: RegistrarSettings,
+  domains: readonly Name[],
+  option: string,
+): readonly string[] {
+  const where = zones ?? domains;
+  return allow
+    .filter((pattern) => !where.some((zone) => matchesBelow(pattern, zone)))
+    .map((pattern) => {
+      const names = where.map(printName).join(' ');
+      return `--${option}: ${printPattern(pattern)} has no effect: it matches no name in ${names}`;
+    });
 }
 
 function isSame(a: Name, b: Name): boolean {

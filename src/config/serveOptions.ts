@@ -1,4 +1,4 @@
-/** The rows of the options that only the server has. */
+/** The option rows of the server. */
 import { parseSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
 import type { Name } from '../dns/name.ts';
@@ -28,7 +28,7 @@ export const SERVE_OPTIONS = {
     name: 'addr',
     form: 'list',
     placeholder: 'IP:PORT',
-    describe: 'where to answer, UDP and TCP; repeatable',
+    describe: 'address to answer DNS on, over UDP and TCP; repeatable',
     schema: listOf(parsedBy((text) => parseSocketAddress(text))),
     fallback: [{ address: '127.0.0.1', port: 53 }],
     defaultText: '127.0.0.1:53',
@@ -56,7 +56,7 @@ export const SERVE_OPTIONS = {
     name: 'machines',
     form: 'list',
     placeholder: 'URL',
-    describe: "SkyDNS's way to say --store etcd://…",
+    describe: "SkyDNS's form of --store etcd://…",
     schema: listOf(plainText),
     fallback: undefined,
     expects: 'a list of URLs',
@@ -68,7 +68,7 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'OCTETS',
     describe:
-      'largest UDP reply, for clients that accept that size; above 1232 replies may be fragmented',
+      'largest UDP reply, for clients that accept that size; a reply above 1232 octets may be fragmented',
     schema: wholeNumberValue(512, MAX_UDP_SIZE),
     fallback: UDP_SIZE,
     defaultText: String(UDP_SIZE),
@@ -80,7 +80,7 @@ export const SERVE_OPTIONS = {
     name: 'http',
     form: 'text',
     placeholder: 'IP:PORT',
-    describe: 'keys API and health checks; "off" for none',
+    describe: 'address of the HTTP API and health checks; "off" disables it',
     schema: parsedBy<SocketAddress | 'off'>((text) =>
       text === 'off' || text === 'false' ? 'off' : parseSocketAddress(text),
     ).transform((value) => (value === 'off' ? undefined : value)),
@@ -93,7 +93,7 @@ export const SERVE_OPTIONS = {
     name: 'http-token',
     form: 'text',
     placeholder: 'TEXT',
-    describe: 'token that permits all writes',
+    describe: 'token that allows all writes over HTTP',
     schema: secretText,
     fallback: undefined,
     expects: 'a token',
@@ -106,7 +106,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'WHO',
     choices: ['local', 'token'],
     describe:
-      'who may write names: "local" trusts root’s and the server’s own processes on this host, "token" requires the token from every client',
+      'who may write over HTTP: "local" also trusts processes of root and of the server’s user on this host, "token" requires the token from every client',
     schema: oneOfValue('local', 'token'),
     fallback: 'local',
     defaultText: 'local',
@@ -118,7 +118,7 @@ export const SERVE_OPTIONS = {
     form: 'list',
     placeholder: 'NAME',
     describe:
-      'name under which clients may reach --http, besides localhost and addresses; repeatable',
+      'host name that clients may use for --http, besides localhost and IP addresses; repeatable',
     schema: listOf(parsedBy((text) => (/^[a-z0-9._-]+$/i.test(text) ? text : undefined))),
     fallback: [],
     defaultText: 'none',
@@ -129,7 +129,7 @@ export const SERVE_OPTIONS = {
   ttlSeconds: option<number>({
     ...seconds,
     name: 'ttl',
-    describe: 'TTL of records that set none',
+    describe: 'TTL of records without a TTL of their own',
     schema: wholeNumberValue(1, MAX_SECONDS),
     fallback: 3600,
     defaultText: '3600',
@@ -141,7 +141,7 @@ export const SERVE_OPTIONS = {
   minTtlSeconds: option<number>({
     ...seconds,
     name: 'min-ttl',
-    describe: 'how long a negative answer may be kept',
+    describe: 'how long resolvers may cache a negative answer',
     schema: wholeNumberValue(0, 86400),
     fallback: 5,
     defaultText: '5',
@@ -153,7 +153,7 @@ export const SERVE_OPTIONS = {
   minLeaseTtlSeconds: option<number>({
     ...seconds,
     name: 'min-lease-ttl',
-    describe: 'least TTL while a lease runs out',
+    describe: 'lowest TTL of a record whose lease is about to expire',
     schema: wholeNumberValue(0, 86400),
     fallback: 1,
     defaultText: '1',
@@ -165,7 +165,7 @@ export const SERVE_OPTIONS = {
     name: 'priority',
     form: 'text',
     placeholder: 'NUMBER',
-    describe: 'priority of services that set none',
+    describe: 'priority of services without a priority of their own',
     schema: wholeNumberValue(1, 65535),
     fallback: 10,
     defaultText: '10',
@@ -178,7 +178,7 @@ export const SERVE_OPTIONS = {
     name: 'local',
     form: 'text',
     placeholder: 'NAME',
-    describe: 'name that local.dns.DOMAIN stands for',
+    describe: 'name that local.dns.DOMAIN is an alias for',
     schema: parsedBy(parseDomain),
     fallback: undefined,
     expects: 'a domain name',
@@ -193,7 +193,7 @@ export const SERVE_OPTIONS = {
     describe: 'mail address in SOA records',
     schema: parsedBy(parseMailbox),
     fallback: undefined,
-    defaultText: 'hostmaster@ each domain',
+    defaultText: 'hostmaster@DOMAIN',
     expects: 'a mail address',
     example: 'hostmaster@example.org',
     jsonKeys: ['hostmaster'],
@@ -202,7 +202,7 @@ export const SERVE_OPTIONS = {
   roundRobin: option<boolean>({
     name: 'round-robin',
     form: 'switch',
-    describe: 'answer addresses in changing order',
+    describe: 'rotate the addresses in answers',
     schema: switchValue,
     fallback: true,
     defaultText: 'true',
@@ -216,7 +216,7 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'HOW',
     choices: ['hinfo', 'refuse'],
-    describe: 'answer to ANY queries: RFC 8482, or REFUSED as SkyDNS did',
+    describe: 'answer to ANY queries: HINFO (RFC 8482), or REFUSED like SkyDNS',
     schema: oneOfValue('hinfo', 'refuse'),
     fallback: 'hinfo',
     defaultText: 'hinfo',
@@ -229,7 +229,8 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'HOW',
     choices: ['hidden', 'wins', 'merged'],
-    describe: 'a key that has keys below it: is its own value hidden, alone, or one of them',
+    describe:
+      'how to answer for a key that has both a value and child keys: without its value, with its value alone, or with both',
     schema: oneOfValue('hidden', 'wins', 'merged'),
     fallback: 'hidden',
     defaultText: 'hidden',
@@ -241,7 +242,7 @@ export const SERVE_OPTIONS = {
     name: 'table-memory',
     form: 'text',
     placeholder: 'MIB',
-    describe: 'memory that finished answers may take, used as it is needed',
+    describe: 'most memory for the answer table, allocated on demand',
     schema: wholeNumberValue(4, 2047),
     fallback: 1024,
     defaultText: '1024',
@@ -252,7 +253,7 @@ export const SERVE_OPTIONS = {
   register: option<boolean>({
     name: 'register',
     form: 'switch',
-    describe: "keep the names of this host's containers in the store, as soradns register does",
+    describe: "register the names of this host's containers, like soradns register",
     schema: switchValue,
     fallback: false,
     defaultText: 'false',
@@ -263,7 +264,8 @@ export const SERVE_OPTIONS = {
     name: 'workers',
     form: 'text',
     placeholder: 'COUNT',
-    describe: 'threads that answer UDP, auto: the cores, less one where there are several; 0: none',
+    describe:
+      'threads that answer UDP; auto: one fewer than the cores, at least one; 0: answer on the main thread',
     schema: oneOfValue('auto')
       .transform(() => undefined)
       .or(wholeNumberValue(0, 64)),

@@ -1,7 +1,6 @@
 /**
  * Reads a set of option rows from their sources in order of precedence: flag, environment, config file, default. Pure:
- * files are read through a function that the caller gives. A mistake is a value that names the place and the fix; all
- * of them are collected, none is fatal here.
+ * the caller provides the function that reads files. All mistakes are collected, and each names its source and the fix.
  */
 import { excerpt } from '../observability/printable.ts';
 import {
@@ -23,7 +22,7 @@ export type ReadTextFile = (
 ) => { readonly text: string } | { readonly problem: string };
 
 export interface Sources {
-  /** Values by option name, as the command line gave them; absent ones are absent. */
+  /** Values by option name, from the command line. */
   readonly flags: Readonly<Record<string, FlagValue>>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The parsed config file, and its path for messages. */
@@ -41,16 +40,16 @@ export interface ConfigFile {
 export interface ReadSettings<Rows> {
   readonly settings: OptionValues<Rows>;
   readonly origins: Origins<Rows>;
-  /** One line each: where, what, and what to write instead. */
+  /** One line each: the source, the problem and the fix. */
   readonly mistakes: readonly string[];
 }
 
 /** Rows of any value types. */
 export type Rows = Readonly<Record<string, Option<unknown>>>;
 
-/** A raw value and the place that it came from, in the words of a message: `--ttl`, `SORADNS_TTL`, `ttl in x.json`. */
 export interface GivenValue {
   readonly origin: Origin;
+  /** Its source in a message: `--ttl`, `SORADNS_TTL`, `ttl in x.json`. */
   readonly setBy: string;
   readonly raw: unknown;
 }
@@ -71,7 +70,7 @@ export function readSettings<R extends Rows>(rows: R, sources: Sources): ReadSet
   return { settings: settings as OptionValues<R>, origins: origins as Origins<R>, mistakes };
 }
 
-/** So much of a wrong value, or of a wrong name, is shown. */
+/** Messages show at most this many characters of a wrong value or name. */
 export const MAX_SHOWN = 200;
 
 export type ParsedValue =
@@ -79,8 +78,8 @@ export type ParsedValue =
   | { readonly kind: 'mistake'; readonly problem: string };
 
 /**
- * A value from its raw form (text, list, JSON number or boolean). The problem says what to write instead, as a flag
- * unless `variable` is what it was written as.
+ * A value from its raw form (text, list, JSON number or boolean). The problem contains a valid example, with the
+ * variable that was set, or else with the flag.
  */
 export function parseValue(row: Option<unknown>, raw: unknown, variable?: string): ParsedValue {
   if (raw instanceof Unreadable) return { kind: 'mistake', problem: raw.problem };
@@ -90,7 +89,7 @@ export function parseValue(row: Option<unknown>, raw: unknown, variable?: string
   if (parsed.success) return { kind: 'value', value: parsed.data };
   const flag = `--${row.secret ? `${row.name}-file` : row.name}${row.form === 'switch' ? '=' : ' '}`;
   const example = `${variable === undefined ? flag : `${variable}=`}${row.example}`;
-  // A secret is not shown, not even a wrong one.
+  // Even an invalid secret is not shown.
   const shown = row.secret ? 'the value' : excerpt(JSON.stringify(raw), MAX_SHOWN);
   return {
     kind: 'mistake',
@@ -98,7 +97,7 @@ export function parseValue(row: Option<unknown>, raw: unknown, variable?: string
   };
 }
 
-/** What the row's schema takes: a string, a list of strings, a boolean; anything else is left for it to refuse. */
+/** The value as the row's schema takes it: a string, a list of strings or a boolean. The schema refuses other types. */
 function inForm(form: OptionForm, raw: unknown): unknown {
   switch (form) {
     case 'text':
@@ -112,13 +111,13 @@ function inForm(form: OptionForm, raw: unknown): unknown {
   }
 }
 
-/** `undefined` when the text is neither a yes nor a no. */
+/** Undefined if the text is neither yes nor no. */
 export function parseSwitch(text: string): boolean | undefined {
   if (/^(true|1|yes|on)$/i.test(text)) return true;
   return /^(false|0|no|off)$/i.test(text) ? false : undefined;
 }
 
-/** What an option was told, by the source that counts most; undefined: nobody said anything. */
+/** The value of an option from the source with the highest precedence; undefined if no source sets it. */
 export function findValue(row: Option<unknown>, sources: Sources): GivenValue | undefined {
   return findFlag(row, sources) ?? findVariable(row, sources) ?? findInFile(row, sources);
 }
@@ -157,7 +156,7 @@ function findInFile(row: Option<unknown>, { file, readFile }: Sources): GivenVal
   return undefined;
 }
 
-/** Why a secret is not taken from the command line, and where to put it instead. */
+/** Why a secret is refused on the command line, and where to put it instead. */
 function exposed(row: NamedOption): string {
   const [variable] = variablesOf(row);
   return `${EXPOSED}; give --${row.name}-file FILE or the variable ${variable}`;
@@ -165,7 +164,7 @@ function exposed(row: NamedOption): string {
 
 export const EXPOSED = 'every user of this host can read the command line';
 
-/** Stands in for a value that cannot be had: its file cannot be read, or its place is not safe. */
+/** Stands for a value whose file cannot be read, or whose source is not safe. */
 class Unreadable {
   readonly problem: string;
   constructor(problem: string) {
@@ -177,15 +176,15 @@ function secretFrom(path: unknown, readFile: ReadTextFile): unknown {
   if (typeof path !== 'string') return new Unreadable('needs the path of one file');
   const content = readFile(path);
   if ('problem' in content) {
-    return new Unreadable(`cannot read ${path} (${content.problem}); give a file that can be read`);
+    return new Unreadable(`cannot read ${path} (${content.problem}); name a readable file`);
   }
   const text = content.text.trim();
   return text === '' ? new Unreadable(`${path} is empty; put the text into it`) : text;
 }
 
 export interface Arguments {
-  /** By option name, without those that were not given. */
+  /** The given options by name. */
   readonly flags: Readonly<Record<string, FlagValue>>;
-  /** In the order of the command's `positionals`, those of a `many` one at the end. */
+  /** In the order of the command's `positionals`. */
   readonly words: readonly string[];
 }

@@ -1,6 +1,6 @@
 /**
- * `--store` as a value: which store, where, and with which credentials. SkyDNS's `--machines` is another spelling of an
- * etcd location.
+ * The location of a store, from `--store` or from SkyDNS's `--machines`: the kind of store, its address, and the
+ * credentials from other options.
  */
 import { isLoopback } from '../forward/addresses.ts';
 import type { OptionValues } from './option.ts';
@@ -11,11 +11,11 @@ import { Secret } from './valueForms.ts';
 
 export interface EtcdLocation {
   readonly kind: 'etcd';
-  /** `http://host:port` or, with TLS, `https://host:port`; all of one kind. */
+  /** All `http://host:port` or, with TLS, all `https://host:port`. */
   readonly endpoints: readonly string[];
   readonly user: string | undefined;
   readonly password: Secret | undefined;
-  /** Present for `etcds://`. A path that is absent means the system's CAs, or no client certificate. */
+  /** For `etcds://`. Without a path: the system's CAs, or no client certificate. */
   readonly tls:
     | {
         readonly caFile: string | undefined;
@@ -39,13 +39,13 @@ export interface StoreCredentials {
   readonly caFile: string | undefined;
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
-  /** Whether a password may cross a network unencrypted. */
+  /** Whether a password may be sent unencrypted. */
   readonly plainPassword: boolean;
 }
 
 export type StoreLocationResult =
   | { readonly kind: 'location'; readonly location: StoreLocation }
-  /** `option` is the one to blame when it is not `--store` itself; `problem` names what is wrong and the fix. */
+  /** `option` is the option at fault if it is not `--store`; `problem` includes the fix. */
   | { readonly kind: 'mistake'; readonly option?: string; readonly problem: string };
 
 const FORMS = 'memory:, file:DIR, etcd://HOST:PORT[,HOST:PORT], etcds://… or http://HOST:PORT';
@@ -61,7 +61,7 @@ export function parseStoreLocation(
     case 'memory':
       return rest === ''
         ? { kind: 'location', location: { kind: 'memory' } }
-        : mistake('memory: takes nothing behind the colon; write --store memory:');
+        : mistake('memory: takes nothing after the colon; write --store memory:');
     case 'file': {
       const directory = rest.replace(/^\/\/(?=\/)/, '');
       return directory === ''
@@ -75,7 +75,7 @@ export function parseStoreLocation(
     case 'https':
       return httpLocation(text, credentials);
     default:
-      return mistake(`${JSON.stringify(withoutPassword(text))} is no store; write ${FORMS}`);
+      return mistake(`${JSON.stringify(withoutPassword(text))} is not a store; write ${FORMS}`);
   }
 }
 
@@ -87,8 +87,10 @@ export function parseMachines(
   const urls = machines.map((machine) => /^(https?):\/\/([^/@]+)\/?$/.exec(machine.trim()));
   const schemes = new Set(urls.map((url) => url?.[1]));
   if (schemes.has(undefined))
-    return mistake('not all are URLs; write --machines http://10.0.0.1:2379,http://10.0.0.2:2379');
-  if (schemes.size !== 1) return mistake('http and https are mixed; use one of them for all');
+    return mistake(
+      'every machine must be a URL; write --machines http://10.0.0.1:2379,http://10.0.0.2:2379',
+    );
+  if (schemes.size !== 1) return mistake('mixes http and https; use one of them for all');
   const hosts = urls.map((url) => url?.[2] ?? '');
   return checkedEtcd(schemes.has('https'), hosts, credentials);
 }
@@ -120,7 +122,7 @@ function checkedEtcd(
   for (const host of hosts) {
     const endpoint = parseHostPort(host.trim());
     if (endpoint === undefined)
-      return mistake(`${JSON.stringify(host)} is no HOST:PORT; write for example 10.0.0.1:2379`);
+      return mistake(`${JSON.stringify(host)} is not a HOST:PORT; write for example 10.0.0.1:2379`);
     endpoints.push(`${encrypted ? 'https' : 'http'}://${endpoint}`);
   }
   if ((user === undefined) !== (password === undefined))
@@ -145,16 +147,16 @@ function httpLocation(text: string, { token }: StoreCredentials): StoreLocationR
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.hostname === '')
     return mistake(
-      `${JSON.stringify(withoutPassword(text))} is no URL; write --store http://127.0.0.1:4001`,
+      `${JSON.stringify(withoutPassword(text))} is not a URL; write --store http://127.0.0.1:4001`,
     );
   if (url.username !== '' || url.password !== '')
-    return mistake('takes no user in the URL; give the token with --token-file');
+    return mistake('the URL must not contain a user; give the token with --token-file');
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
-    return mistake(`takes no path; write --store ${url.origin}`);
+    return mistake(`the URL must not contain a path; write --store ${url.origin}`);
   return { kind: 'location', location: { kind: 'http', url: url.origin, token } };
 }
 
-/** `host:port` in the form a URL wants, or nothing. */
+/** `host:port` as in a URL; undefined for anything else. */
 function parseHostPort(text: string): string | undefined {
   const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[2]);
@@ -169,12 +171,12 @@ function hostOf(hostPort: string): string {
     .replace(/^\[|\]$/g, '');
 }
 
-/** Whether a `--store` text has a password in its user part. */
+/** Whether a `--store` text contains a password. */
 export function holdsPassword(text: string): boolean {
   return /\/\/[^@/:]*:[^@/]+@/.test(text);
 }
 
-/** The text as it may be shown. */
+/** The text without credentials, for messages. */
 export function withoutPassword(text: string): string {
   return text.replace(/\/\/[^@/]*@/, '//…@');
 }
@@ -191,34 +193,32 @@ function mistake(problem: string, option?: string): StoreLocationResult {
   return option === undefined ? { kind: 'mistake', problem } : { kind: 'mistake', option, problem };
 }
 
-/** Which store the options mean, and a mistake among them as a line that names the option to mend. */
-
 export type ChosenStore =
   | { readonly kind: 'store'; readonly store: StoreLocation }
   | { readonly kind: 'mistake'; readonly mistake: string };
 
 type ServerRows = typeof STORE_OPTIONS & Pick<typeof SERVE_OPTIONS, 'machines'>;
 
-/** `--store` or `--machines`, whichever was said with more weight; `fallback` when neither was. */
+/** The store of `--store` or `--machines`, whichever source has precedence; `fallback` without both. */
 export function chooseStore(
   settings: OptionValues<ServerRows>,
-  { machines: saidMachines, storeText: saidStore }: Origins<ServerRows>,
+  { machines: machinesOrigin, storeText: storeOrigin }: Origins<ServerRows>,
   fallback: string,
 ): ChosenStore {
   const { machines } = settings;
-  if (machines === undefined || weight(saidMachines) < weight(saidStore)) {
-    return storeOf(settings, saidStore, fallback);
+  if (machines === undefined || precedence(machinesOrigin) < precedence(storeOrigin)) {
+    return storeOf(settings, storeOrigin, fallback);
   }
-  if (weight(saidMachines) > weight(saidStore)) {
+  if (precedence(machinesOrigin) > precedence(storeOrigin)) {
     return chosen(parseMachines(machines, credentialsOf(settings)), '--machines');
   }
   return {
     kind: 'mistake',
-    mistake: '--machines: means the same as --store; give one of the two',
+    mistake: '--machines: means the same as --store; give one of them',
   };
 }
 
-/** `--store`, by default `fallback`. */
+/** The store of `--store`, or of `fallback`. */
 export function storeOf(
   settings: OptionValues<typeof STORE_OPTIONS>,
   origin: Origin,
@@ -233,15 +233,15 @@ export function storeOf(
   return chosen(location, '--store');
 }
 
-function chosen(result: StoreLocationResult, said: string): ChosenStore {
+function chosen(result: StoreLocationResult, option: string): ChosenStore {
   if (result.kind === 'location') return { kind: 'store', store: result.location };
-  return { kind: 'mistake', mistake: `${result.option ?? said}: ${result.problem}` };
+  return { kind: 'mistake', mistake: `${result.option ?? option}: ${result.problem}` };
 }
 
 function credentialsOf(settings: OptionValues<typeof STORE_OPTIONS>) {
   return { ...settings, user: settings.username };
 }
 
-function weight(origin: Origin): number {
+function precedence(origin: Origin): number {
   return ['default', 'file', 'environment', 'flag'].indexOf(origin);
 }

@@ -1,4 +1,4 @@
-/** The rows of the options that say where the data are: for `serve` and every command that reads or writes a store. */
+/** The option rows for the store, of `serve` and of every command that reads or writes a store. */
 import { option } from './option.ts';
 import {
   parsedBy,
@@ -22,7 +22,8 @@ export const STORE_OPTIONS = {
     name: 'store',
     form: 'text',
     placeholder: 'URL',
-    describe: 'memory:, file:DIR, etcd://H:P[,H:P…], etcds://… (TLS) or http://H:P (a soradns)',
+    describe:
+      'memory:, file:DIR, etcd://H:P[,H:P…], etcds://… (TLS) or http://H:P (a soradns server)',
     schema: plainText,
     fallback: undefined,
     expects: 'a store',
@@ -32,7 +33,7 @@ export const STORE_OPTIONS = {
     name: 'path-prefix',
     form: 'text',
     placeholder: 'PATH',
-    describe: 'components in front of every key',
+    describe: 'prefix of every key',
     schema: parsedBy(parsePathPrefix),
     fallback: 'skydns',
     defaultText: 'skydns',
@@ -44,7 +45,7 @@ export const STORE_OPTIONS = {
     name: 'username',
     form: 'text',
     placeholder: 'USER',
-    describe: "etcd's user",
+    describe: 'etcd user',
     schema: plainText,
     fallback: undefined,
     expects: 'a user',
@@ -55,7 +56,7 @@ export const STORE_OPTIONS = {
     name: 'password',
     form: 'text',
     placeholder: 'TEXT',
-    describe: "etcd's password",
+    describe: 'etcd password',
     schema: secretText,
     fallback: undefined,
     expects: 'a password',
@@ -66,7 +67,7 @@ export const STORE_OPTIONS = {
   plainPassword: option<boolean>({
     name: 'plain-password',
     form: 'switch',
-    describe: 'allow the password to cross the network unencrypted',
+    describe: 'allow sending the password unencrypted',
     schema: switchValue,
     fallback: false,
     expects: 'true or false',
@@ -75,7 +76,7 @@ export const STORE_OPTIONS = {
   caFile: option<string | undefined>({
     ...path,
     name: 'ca-cert',
-    describe: "CA that signed etcd's certificate (PEM)",
+    describe: "CA of etcd's certificate (PEM)",
     example: '/etc/soradns/ca.pem',
     env: ['ETCD_CACERT'],
   }),

@@ -1,11 +1,11 @@
 /**
- * The forms that option values take, each from text to a typed value. A schema says only whether the text is one; the
- * sentence that tells a person what was expected stands in the option's row (serveOptions.ts, storeOptions.ts).
+ * The forms of option values, each from text to a typed value. A schema only accepts or refuses a text; the option's row
+ * has the sentence about what is expected.
  */
 import { z } from 'zod';
 import { foldName, type Name, parseName } from '../dns/name.ts';
 
-/** A value that must not get into logs, JSON or error texts; only `reveal` gives it away. */
+/** A value that must not appear in logs, JSON or errors. Only `reveal` returns it. */
 export class Secret {
   readonly #text: string;
   constructor(text: string) {
@@ -25,7 +25,7 @@ export class Secret {
   }
 }
 
-/** A schema from a parser that gives `undefined` for what it does not understand. */
+/** A schema from a parser that returns undefined for an invalid text. */
 export function parsedBy<T>(parse: (text: string) => T | undefined): z.ZodType<T> {
   return z.string().transform((text, context) => {
     const value = parse(text.trim());
@@ -59,7 +59,7 @@ export const secretText: z.ZodType<Secret> = parsedBy((text) =>
 
 export const plainText: z.ZodType<string> = parsedBy((text) => (text === '' ? undefined : text));
 
-/** A domain that keys can be made of: lower case, labels without `/`, blanks, control octets or wildcards. */
+/** A domain that can be part of keys, in lower case: no label has `/`, blanks or control octets, or is a wildcard. */
 export function parseDomain(text: string): Name | undefined {
   const name = parseName(text);
   if (name === undefined || text === '' || (name.length === 0 && text !== '.')) return undefined;
@@ -78,7 +78,7 @@ export function parseMailbox(text: string): Name | undefined {
   return /^[!-~]+$/.test(local) ? [local, ...domain] : undefined;
 }
 
-/** The components in front of every key, without slashes at the ends: `skydns`, `skydns/blue`. */
+/** The prefix of every key, without slashes at the ends: `skydns`, `skydns/blue`. */
 export function parsePathPrefix(text: string): string | undefined {
   const prefix = text.replace(/^\/+|\/+$/g, '');
   const valid = /^[!-.0-~]+(\/[!-.0-~]+)*$/.test(prefix);
@@ -94,7 +94,7 @@ export function parseLinesPerSecond(text: string): number | undefined {
   return /^[0-9]{1,6}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Whether two option values say the same: scalars, secrets, and lists and plain objects of them. */
+/** Whether two option values are equal: scalars, secrets, and lists and plain objects of them. */
 export function isSameValue(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (a instanceof Secret && b instanceof Secret) return a.reveal() === b.reveal();

@@ -51,6 +51,16 @@ export function matchesPattern(
   });
 }
 
+/** Whether the pattern can match a name at or below the zone, which is folded. */
+export function matchesBelow({ isOpen, labels }: NamePattern, zone: Name): boolean {
+  const before = labels.length - zone.length;
+  if (before < 0 && !isOpen) return false;
+  return labels.every((label, i) => {
+    const own = zone[i - before];
+    return own === undefined || label === ANY || label === PROJECT || own === label;
+  });
+}
+
 /** As an option takes it, with the project in its place if there is one. */
 export function printPattern({ isOpen, labels }: NamePattern, project?: string): string {
   const shown = labels.map((label) => (label === PROJECT ? (project ?? label) : label));

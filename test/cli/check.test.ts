@@ -39,7 +39,7 @@ describe('check', () => {
       { code, stdout, stderr },
       {
         code: 0,
-        stdout: 'the configuration is good\n',
+        stdout: 'the configuration is valid\n',
         stderr: '',
       },
     );
@@ -48,7 +48,7 @@ describe('check', () => {
 
   it('check prints once what to do about an unsupported option of SkyDNS', async () => {
     const line =
-      'soradns: --dnssec: is not available in this version, though SkyDNS has it; leave it out: answers are not signed\n';
+      'soradns: --dnssec: this option of SkyDNS is not available; remove it: answers are not signed\n';
     const env = { SKYDNS_DNSSEC: 'K' };
     for (const args of [['--dnssec'], ['-dnssec', 'Kexample'], ['--dnssec', '--no-rec']]) {
       const { code, stdout, stderr } = await check(args, env);
@@ -76,7 +76,7 @@ describe('check', () => {
     const store = ['--store', 'etcds://127.0.0.1:2379'];
     const table: readonly [string[], RegExp][] = [
       [['--ca-cert', '/nonexistent'], /^soradns: --ca-cert: cannot read \/nonexistent \(ENOENT\)/],
-      [['--ca-cert', file('ca', 'x')], /^soradns: --ca-cert: .* holds no certificate in PEM/],
+      [['--ca-cert', file('ca', 'x')], /^soradns: --ca-cert: .* contains no certificate in PEM/],
       [
         ['--tls-pem', path('client.pem'), '--tls-key', file('key', 'x')],
         /^soradns: --tls-key: .* no private key/,
@@ -96,6 +96,14 @@ describe('check', () => {
       assert.match(ran.stderr, stderr);
       assert.equal(ran.code, ran.stderr === '' ? 0 : 2);
     }
+  });
+
+  it('check prints a note about each --register-allow that matches no name in the zones', async () => {
+    const allow = ['--register-allow', '**.corp.example', '--register-allow', '*.skydns.local'];
+    const { code, stderr } = await check(['--register', ...allow]);
+    assert.equal(code, 0);
+    const note = 'has no effect: it matches no name in skydns.local.';
+    assert.equal(stderr, `note: --register-allow: **.corp.example ${note}\n`);
   });
 
   it('check prints a note about an option without effect', async () => {

@@ -149,7 +149,7 @@ describe('set and get', () => {
       '--host',
       'a:80',
     );
-    await fails('usage', /nothing to publish \(give --host/, 'set', 'x.skydns.local');
+    await fails('usage', /nothing to store \(give --host/, 'set', 'x.skydns.local');
     for (const field of ['--host', '--text', '--group']) {
       await fails('usage', new RegExp(`${field}: is empty`), 'set', 'x.skydns.local', field, '');
     }
@@ -178,14 +178,14 @@ describe('set and get', () => {
     await fails('usage', /cannot be stored/, 'set', 'a\\.b.skydns.local', '--host', 'h');
     await fails('usage', /\/: is not a key/, 'set', '/', '--host', 'h');
     await fails('usage', /is not below \/skydns\//, 'set', '/other/a', '--host', 'h');
-    await fails('not_found', /is not there/, 'get', 'x.skydns.local');
+    await fails('not_found', /does not exist/, 'get', 'x.skydns.local');
   });
 
   it('set --if-absent on an existing name exits with the code for a conflict', async () => {
     await ok('set', 'once.skydns.local', '--host', '10.0.0.1', '--if-absent');
     await fails(
       'conflict',
-      /is there already/,
+      /already exists/,
       'set',
       'once.skydns.local',
       '--host',
@@ -197,7 +197,7 @@ describe('set and get', () => {
 
   it('get reports a name with only names below it differently from a missing name', async () => {
     await fails('not_found', /has no value of its own \(.*soradns ls/, 'get', 'num.skydns.local');
-    await fails('not_found', /is not there/, 'get', 'nothing.skydns.local');
+    await fails('not_found', /does not exist/, 'get', 'nothing.skydns.local');
   });
 });
 
@@ -210,8 +210,8 @@ describe('rm', () => {
       key: '/skydns/local/skydns/gone',
       deleted: 1,
     });
-    await fails('not_found', /is not there/, 'rm', '-r', 'gone.skydns.local');
-    await fails('not_found', /is not there/, 'rm', '2.gone.skydns.local');
+    await fails('not_found', /does not exist/, 'rm', '-r', 'gone.skydns.local');
+    await fails('not_found', /does not exist/, 'rm', '2.gone.skydns.local');
   });
 });
 
@@ -285,12 +285,12 @@ describe('ls', () => {
         [LONG, 'key has a label above 63 octets'],
       ],
     );
-    await fails('bad_data', /counts for nothing: port:/, 'get', 'bad.list.skydns.local');
+    await fails('bad_data', /is invalid and not answered: port:/, 'get', 'bad.list.skydns.local');
     assert.equal(await ok('ls', '1.list.skydns.local', '--invalid'), '');
   });
 
   it('ls fails when no key is at or below the name', () =>
-    fails('not_found', /nothing at or below it/, 'ls', 'nothing.skydns.local'));
+    fails('not_found', /nothing exists at or below it/, 'ls', 'nothing.skydns.local'));
 
   it('ls refuses two output forms at once', () =>
     fails('usage', /--tree: cannot/, 'ls', '--tree', '--table'));
@@ -355,7 +355,7 @@ describe('query', () => {
   it('query accepts numeric types', () =>
     fails(
       'not_found',
-      /HTTPS: the name has no such record/,
+      /HTTPS: the name has no record of this type/,
       'query',
       '1.q.skydns.local',
       'TYPE65',
@@ -364,13 +364,13 @@ describe('query', () => {
   it('query exits with a code for the reason of a missing answer', async () => {
     await fails(
       'not_found',
-      /no\.skydns\.local\. A: there is no such name/,
+      /no\.skydns\.local\. A: the name does not exist/,
       'query',
       'no.skydns.local',
     );
     await fails(
       'not_found',
-      /AAAA: the name has no such record/,
+      /AAAA: the name has no record of this type/,
       'query',
       '1.q.skydns.local',
       'AAAA',
@@ -396,14 +396,14 @@ describe('query', () => {
   });
 
   it('query refuses arguments that it does not support', async () => {
-    await fails('usage', /FOO: is no record type/, 'query', 'a', 'FOO');
-    await fails('usage', /b: is one word too many/, 'query', 'a', 'A', 'b');
-    await fails('usage', /@::2: is one server too many/, 'query', 'a', '@::1', '@::2');
-    await fails('usage', /\+short: is not known/, 'query', 'a', '+short');
-    await fails('usage', /@a b: is no server/, 'query', 'a', '@a b');
+    await fails('usage', /FOO: is not a record type/, 'query', 'a', 'FOO');
+    await fails('usage', /b: unexpected argument/, 'query', 'a', 'A', 'b');
+    await fails('usage', /@::2: give only one server/, 'query', 'a', '@::1', '@::2');
+    await fails('usage', /\+short: unknown option of dig/, 'query', 'a', '+short');
+    await fails('usage', /@a b: is not a server/, 'query', 'a', '@a b');
     await fails('usage', /--timeout: must be/, 'query', 'a', '--timeout', 'x');
-    await fails('usage', /a\.\.b: is no domain name/, 'query', 'a..b');
-    await fails('usage', /more than this command can do \(use dig\)/, 'query', 'a\\.b.example');
+    await fails('usage', /a\.\.b: is not a domain name/, 'query', 'a..b');
+    await fails('usage', /this command does not support .* \(use dig\)/, 'query', 'a\\.b.example');
     await fails('usage', /TCP to an IPv6 address/, 'query', 'a', '@::1', '+tcp');
   });
 });
@@ -484,18 +484,18 @@ describe('unusable stores', () => {
 describe('mistakes', () => {
   const table: [string[], RegExp][] = [
     [[], /no command \(see soradns --help\)/],
-    [['sreve'], /sreve: there is no such command \(did you mean serve\?\)/],
-    [['frobnicate'], /frobnicate: there is no such command \(see soradns --help\)/],
+    [['sreve'], /sreve: unknown command \(did you mean serve\?\)/],
+    [['frobnicate'], /frobnicate: unknown command \(see soradns --help\)/],
     [['set'], /set: needs <name> \(see soradns set --help\)/],
-    [['set', 'a', '--hots', 'h'], /--hots: there is no such option \(did you mean --host\?\)/],
-    [['set', 'a', '--hots=h'], /--hots: there is no such option \(did you mean --host\?\)/],
-    [['serve', '--domian', 'x'], /--domian: there is no such option \(did you mean --domain\?\)/],
-    [['serve', '-domian=x'], /--domian: there is no such option \(did you mean --domain\?\)/],
-    [['serve', 'extra'], /extra: is one argument too many/],
+    [['set', 'a', '--hots', 'h'], /--hots: unknown option \(did you mean --host\?\)/],
+    [['set', 'a', '--hots=h'], /--hots: unknown option \(did you mean --host\?\)/],
+    [['serve', '--domian', 'x'], /--domian: unknown option \(did you mean --domain\?\)/],
+    [['serve', '-domian=x'], /--domian: unknown option \(did you mean --domain\?\)/],
+    [['serve', 'extra'], /extra: unexpected argument/],
     [['serve', '--addr'], /--addr: needs a value; for example --addr 127/],
     [['serve', '--addr', 'x'], /--addr: "x" is not an IP:PORT; for example/],
     [['serve', '--round-robin=maybe'], /--round-robin: "maybe" is not true or false/],
-    [['serve', '--dnssec', 'K'], /--dnssec: is not available in this version/],
+    [['serve', '--dnssec', 'K'], /--dnssec: this option of SkyDNS is not available/],
     [['completion', 'tcsh'], /tcsh/],
     [['set', 'a\u001b[31m\u009b..b', '--host', 'h'], /a\\027\[31m\\194\\155/],
   ];
@@ -509,7 +509,7 @@ describe('mistakes', () => {
     assert.equal(code, 3);
     assert.equal(stdout, '');
     assert.deepEqual(JSON.parse(stderr), {
-      error: { code: 'not_found', message: '/skydns/local/skydns/no: is not there' },
+      error: { code: 'not_found', message: '/skydns/local/skydns/no: does not exist' },
     });
     const usage = JSON.parse((await soradns('ls', '--json', '--bogus')).stderr);
     assert.equal(usage.error.code, 'usage');

@@ -120,17 +120,20 @@ test('dockerproxy passes on the metadata that its options name', () =>
 test('dockerproxy reports an unknown --socket-group and accepts root by name', async () => {
   const unknown = await callCli(['dockerproxy', '--socket-group', 'no-such-group']);
   assert.equal(unknown.code, 2);
-  assert.match(unknown.stderr, /--socket-group: there is no group "no-such-group"/);
+  assert.match(unknown.stderr, /--socket-group: this host has no group "no-such-group"/);
   const noFolder = ['--listen', '/nonexistent/docker.sock', '--docker-host', 'unix:///nonexistent'];
   const known = await callCli(['dockerproxy', '--socket-group', 'root', ...noFolder], {
     readFile: readText,
   });
-  assert.match(known.stderr, /--listen: there is no folder \/nonexistent/);
+  assert.match(known.stderr, /--listen: the folder \/nonexistent does not exist/);
 });
 
 test('dockerproxy reports a missing folder with the command that creates it', async () => {
   const line = ['dockerproxy', '--listen', '/nowhere/sora/docker.sock'];
   const { code, stderr } = await callCli([...line, '--docker-host', 'unix:///none.sock']);
   assert.notEqual(code, 0);
-  assert.match(stderr, /there is no folder \/nowhere\/sora .*mkdir -p -m 0750 \/nowhere\/sora/);
+  assert.match(
+    stderr,
+    /the folder \/nowhere\/sora does not exist .*mkdir -p -m 0750 \/nowhere\/sora/,
+  );
 });

@@ -50,23 +50,23 @@ describe('register', () => {
     ['--env-prefix =', /--env-prefix: "=" is not letters/],
     ['--label-prefix a=b', /--label-prefix: "a=b" is not letters/],
     ['--compat consul', /--compat: "consul" is not registrator/],
-    ['--raw-ids', /--raw-ids: is about registrator; add --compat registrator/],
+    ['--raw-ids', /--raw-ids: needs --compat registrator/],
     ['--http nowhere', /--http: "nowhere" is not an IP:PORT or off/],
     ['--log-level loud', /--log-level: "loud" is not trace/],
     ['--ip 10.0.0.1 --ip 10.0.0.2', /--ip: is given more than once/],
     ['--network', /--network: needs a value/],
-    ['--dry-rum', /--dry-rum: there is no such option \(did you mean --dry-run\?\)/],
-    ['--store memory:', /--store: a server could not read memory: .*serve --register --store/],
-    ['--store file:/x', /--store: a server could not read file:DIR .*serve --register --store/],
+    ['--dry-rum', /--dry-rum: unknown option \(did you mean --dry-run\?\)/],
+    ['--store memory:', /--store: no server can read memory: .*serve --register --store/],
+    ['--store file:/x', /--store: no server can read file:DIR .*serve --register --store/],
     ['--store redis://x', /--store: .*redis/],
     ['--username u --store etcd://h:1', /--username: needs both/],
-    ['skydns2://h:1/skydns.local', /skydns2:.*: is one argument too many \(.*--compat=regis/],
+    ['skydns2://h:1/skydns.local', /skydns2:.*: unexpected argument \(.*--compat=regis/],
     ['--compat=registrator -internal', /no URI; write skydns2:\/\/HOST:PORT\/DOMAIN/],
     ['--compat=registrator consul://h:1', /only skydns2 is spoken/],
     ['--compat registrator skydns2://h:1/d -ip 1.2.3.4', /flags go before the URI/],
     ['--compat=registrator -ttl 5 skydns2://h:1/d', /-ttl and -ttl-refresh go together/],
     ['--compat=registrator -ip x skydns2://h:1/d', /-ip: "x" is not an IP address/],
-    ['--compat=registrator -consul skydns2://h:1/d', /-consul: there is no such option/],
+    ['--compat=registrator -consul skydns2://h:1/d', /-consul: unknown option/],
     ['--compat=registrator -version', /-version: write soradns version/],
   ];
   for (const [args, expected] of table) it(args, () => isMistake(`register ${args}`, expected));
@@ -95,13 +95,13 @@ describe('register', () => {
 
 describe('serve', () => {
   const table: [string, RegExp][] = [
-    ['--register-ip 10.0.0.1', /--register-ip: is for a registrar in the server; add --register/],
+    ['--register-ip 10.0.0.1', /--register-ip: needs --register/],
     ['--register --register-ip x', /--register-ip: "x" is not an IP address; for .*--register-ip /],
     ['--register --register-docker-host ssh://h', /--register-docker-host: ssh:/],
     ['--register --register-default-zone x.', /--register-default-zone: .*add --register-zone x/],
-    ['--register --register-raw-ids', /--register-raw-ids: .* add --register-compat registrator/],
+    ['--register --register-raw-ids', /--register-raw-ids: needs --register-compat registrator/],
     ['--register --register-allow a.**', /--register-allow: .* for example --register-allow /],
-    ['--register --ip 10.0.0.1', /--ip: there is no such option/],
+    ['--register --ip 10.0.0.1', /--ip: unknown option/],
   ];
   for (const [args, expected] of table) it(args, () => isMistake(`serve ${args}`, expected));
 });
@@ -297,7 +297,7 @@ describe('registrar', () => {
     await isMistake('registrar', /registrar: needs <action>/);
     await isMistake('registrar restart', /Invalid values|restart/);
     await isMistake('registrar explain', /explain: needs a container/);
-    await isMistake('registrar status web', /web: is one argument too many \(write: explain web\)/);
-    await isMistake('registrar status --registrar x', /--registrar: "x" is no URL/);
+    await isMistake('registrar status web', /web: unexpected argument \(use explain web\)/);
+    await isMistake('registrar status --registrar x', /--registrar: "x" is not a URL/);
   });
 });

@@ -25,7 +25,7 @@ async function said(name: string, env: Record<string, string> = {}, ...more: str
 
 describe('names outside the domains', () => {
   const NOTE =
-    'soradns: note: b.example. is in no domain that is served (a.example., x.example.); soradns serve --domain adds one\n';
+    'soradns: note: b.example. is outside the served domains (a.example., x.example.); add its domain with soradns serve --domain\n';
 
   it('set notes a name outside the domains in serve’s variables', async () => {
     for (const variable of ['SORADNS_DOMAIN', 'SKYDNS_DOMAIN']) {

@@ -91,5 +91,5 @@ test('up refuses mistakes as serve does', () =>
 test('up refuses --register=false', () =>
   withUp(['--register=false'], {}, async (up) => {
     assert.equal(await up.ended(), 2);
-    assert.match(up.stderr(), /--register: up always registers \(write: soradns serve\)/);
+    assert.match(up.stderr(), /--register: up always registers \(use soradns serve\)/);
   }));

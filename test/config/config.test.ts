@@ -291,7 +291,7 @@ describe('mistakes', () => {
     [{ 'http-writers': 'all' }, /^--http-writers: "all" is not local or token; for example/],
     [
       { 'http-token-file': '/gone' },
-      /^--http-token-file: cannot read \/gone \(ENOENT\); give a file/,
+      /^--http-token-file: cannot read \/gone \(ENOENT\); name a readable file/,
     ],
     [{ 'path-prefix': '/' }, /^--path-prefix: .*--path-prefix skydns/],
     [{ 'path-prefix': 'a/../b' }, /^--path-prefix: /],
@@ -299,13 +299,16 @@ describe('mistakes', () => {
     [{ store: 'file:' }, /^--store: no directory; write --store file:/],
     [{ store: 'memory:x' }, /^--store: .*--store memory:/],
     [{ store: 'etcd://' }, /^--store: no addresses; write --store etcd:/],
-    [{ store: 'etcd://a' }, /^--store: "a" is no HOST:PORT; write for example 10/],
+    [{ store: 'etcd://a' }, /^--store: "a" is not a HOST:PORT; write for example 10/],
     [{ store: 'etcd://a:0' }, /^--store: /],
     [{ store: 'etcd://u@127.0.0.1:1' }, /^--username: .*--password-file/],
     [{ store: 'etcds://a:1', 'tls-pem': '/x' }, /^--tls-pem: .*--tls-key/],
     [{ store: 'etcd://127.0.0.1:1', 'ca-cert': '/x' }, /^--store: .*etcds:/],
     [{ store: 'http://' }, /^--store: .*--store http:/],
-    [{ store: 'http://a:1/v2' }, /^--store: takes no path; write --store http:\/\/a:1$/],
+    [
+      { store: 'http://a:1/v2' },
+      /^--store: the URL must not contain a path; write --store http:\/\/a:1$/,
+    ],
     [{ store: 'http://u@a:1' }, /^--store: .*--token-file$/],
     [
       { 'http-token': 's3cr3t' },
@@ -315,15 +318,15 @@ describe('mistakes', () => {
     [{ password: 's3cr3t' }, /^--password: .*; give --password-file FILE or .*_PASSWORD$/],
     [{ store: 'etcd://u:s3cr3t@127.0.0.1:1' }, /^--store: .*command line.*--password-file FILE/],
     [{ store: 'http://u:s3cr3t@a:1' }, /^--store: .*command line/],
-    [{ machines: '10.0.0.1:2379' }, /^--machines: not all are URLs; write --machines http:/],
-    [{ machines: 'http://a:1,https://b:1' }, /^--machines: .*mixed/],
+    [
+      { machines: '10.0.0.1:2379' },
+      /^--machines: every machine must be a URL; write --machines http:/,
+    ],
+    [{ machines: 'http://a:1,https://b:1' }, /^--machines: mixes/],
     [{ machines: 'http://a:1', store: 'memory:' }, /^--machines: .*--store; give one/],
     [{ config: '/gone' }, /^--config: cannot read \/gone/],
-    [
-      { dnssec: 'Kskydns.local' },
-      /^--dnssec: is not available .* though SkyDNS has it; leave it out/,
-    ],
-    [{ stubzones: true }, /^--stubzones: is not available .* SkyDNS has it; .*--nameservers/],
+    [{ dnssec: 'Kskydns.local' }, /^--dnssec: this option of SkyDNS is not available; remove it/],
+    [{ stubzones: true }, /^--stubzones: this option of SkyDNS is not available; .*--nameservers/],
   ];
   for (const [flags, expected] of table) {
     it(`The mistake in ${JSON.stringify(flags)} is reported with a correct form`, () => {
@@ -349,16 +352,16 @@ describe('mistakes', () => {
     assert.match(config('{"ttl": "x"}')[0] ?? '', /^ttl in c.json: "x" is not whole seconds/);
     assert.match(config('{"ttl": [1]}')[0] ?? '', /^ttl in c.json: /);
     assert.match(config('{"domain": 7}')[0] ?? '', /^domain in c.json: 7 is not/);
-    assert.match(
-      config('{"__proto__": 7}')[0] ?? '',
-      /"__proto__" in c.json: there is no such option/,
-    );
+    assert.match(config('{"__proto__": 7}')[0] ?? '', /"__proto__" in c.json: unknown option/);
     assert.match(
       config('[]')[0] ?? '',
-      /^--config: c.json holds no JSON object; write for example/,
+      /^--config: c.json is not a JSON object; write for example/,
     );
-    assert.match(config('{ttl: 1}')[0] ?? '', /^--config: c.json holds no JSON object/);
-    assert.match(config('{"stubzones": true}')[0] ?? '', /^stubzones in c.json: is not available/);
+    assert.match(config('{ttl: 1}')[0] ?? '', /^--config: c.json is not a JSON object/);
+    assert.match(
+      config('{"stubzones": true}')[0] ?? '',
+      /^stubzones in c.json: this option of SkyDNS is not available/,
+    );
   });
 
   it('No message about a mistake contains a secret', () => {
@@ -411,6 +414,14 @@ describe('variables', () => {
     assert.deepEqual(notes, ['SORADNS_REGISTRER has no effect; did you mean SORADNS_REGISTER?']);
   });
 
+  it('A variable of register gets a note with the name that the registrar in a server reads', () => {
+    const env = { SORADNS_ZONE: 'x.local', SORADNS_HTTP: 'off' };
+    assert.deepEqual(notesOf({ env }), []);
+    assert.deepEqual(notesOf({ env, flags: { register: true } }), [
+      'SORADNS_ZONE has no effect on the registrar in a server; use SORADNS_REGISTER_ZONE',
+    ]);
+  });
+
   it('A misspelled variable gets a note, and a container runtime’s variable does not', () => {
     const env = { SORADNS_DOMIAN: 'x', SORADNS_PORT_53_UDP: 'x', SORADNS_SERVICE_HOST: 'x' };
     assert.deepEqual(notesOf({ env }), [
@@ -441,7 +452,10 @@ describe('/skydns/config', () => {
       'addresses are taken before the store is read',
     );
     assert.equal(warnings.length, 1);
-    assert.match(warnings[0] ?? '', /dns_addr .* too late; give --addr or SKYDNS_ADDR/);
+    assert.match(
+      warnings[0] ?? '',
+      /dns_addr has no effect in the store; give --addr or SKYDNS_ADDR/,
+    );
     assert.deepEqual(config.domains, [['store', 'example']]);
     assert.deepEqual(config.nameservers, [{ address: '8.8.8.8', port: 53 }]);
     assert.equal(config.recursion, false);

@@ -142,6 +142,9 @@ describe('--takeover', () => {
   it('serve refuses --takeover with a store that only one server can use', async () => {
     const { code, stderr } = await callCli(['serve', '--takeover', '--store', 'memory:']);
     assert.equal(code, 2);
-    assert.match(stderr, /--takeover: the store is of one server only; give --store etcd/);
+    assert.match(
+      stderr,
+      /--takeover: only one server at a time can open this store; use --store etcd/,
+    );
   });
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  matchesBelow,
   matchesPattern,
   type NamePattern,
   needsProject,
@@ -49,6 +50,14 @@ describe('a pattern of names', () => {
       assert.deepEqual(allowed.filter(matches), allowed);
       assert.deepEqual(others.filter(matches), []);
     });
+
+  it('A pattern matches names below a zone if its last labels and those of the zone agree', () => {
+    const below = ['x.local', '*.x.local', '**', '**.local', 'a.{project}.x.local', '*.*'];
+    const outside = ['y.local', 'x', 'local', '**.y.local', 'a.x.y'];
+    const matches = (text: string) => matchesBelow(patternOf(text), ['x', 'local']);
+    assert.deepEqual(below.filter(matches), below);
+    assert.deepEqual(outside.filter(matches), []);
+  });
 
   it('with {project} allows nothing to a container that has none', () => {
     const pattern = patternOf('*.{project}.x.local');

@@ -81,14 +81,14 @@ for (const [target, path, lines, reload] of DROP_INS) {
       assert.match(head ?? '', new RegExp(`^# Written by soradns.*integrate ${target} --undo`));
       assert.deepEqual(rest, lines);
       assert.equal((await stat(join(root, path))).mode & 0o777, 0o644);
-      assert.match(await succeeds(integrate(target, ...both)), /^all is as it should be\n/);
+      assert.match(await succeeds(integrate(target, ...both)), /^already configured\n/);
     });
 
     it(`integrate ${target} --undo removes its file once`, async () => {
       await succeeds(integrate(target, ...both));
       assert.equal(await succeeds(integrate(target, '--undo', '-q')), `removed ${root}${path}\n`);
       assert.deepEqual(await files(), {});
-      assert.match(await succeeds(integrate(target, '--undo')), /^there is nothing to undo\n/);
+      assert.match(await succeeds(integrate(target, '--undo')), /^nothing to undo\n/);
     });
 
     it(`integrate ${target} --dry-run only prints the change`, async () => {
@@ -159,7 +159,7 @@ describe('docker', () => {
       (await files())[PATH],
       '{\n    "log-driver": "json-file",\n    "dns": [\n        "172.17.0.1",\n        "192.0.2.1"\n    ],\n    "debug": true\n}\n',
     );
-    assert.match(await succeeds(integrate('docker', ...bridged)), /^all is as it should be/);
+    assert.match(await succeeds(integrate('docker', ...bridged)), /^already configured/);
   });
 
   for (const before of ['{"debug":true,  "dns":["192.0.2.1"]}', '\n', '{}\n', undefined]) {
@@ -175,7 +175,7 @@ describe('docker', () => {
       );
       await succeeds(integrate('docker', '--undo'));
       assert.deepEqual(await files(), original);
-      assert.match(await succeeds(integrate('docker', '--undo')), /^there is nothing to undo/);
+      assert.match(await succeeds(integrate('docker', '--undo')), /^nothing to undo/);
     });
   }
 
@@ -273,7 +273,7 @@ describe('output', () => {
     });
     const { code, stderr } = await integrate('dnsmasq', ...ADDR, '--reload');
     assert.equal(code, 2);
-    assert.match(stderr, /--reload: is about this host/);
+    assert.match(stderr, /--reload: works on this host only/);
     // On a host of its own: a mount namespace with an empty /etc.
     if (spawnSync('unshare', ['--mount', 'true']).status !== 0)
       return t.skip('optional: this user may not have mounts of its own');

@@ -1,4 +1,4 @@
-/** `soradns check`: whether `serve` would start with these options, as `knotc conf-check` does for Knot. */
+/** `soradns check`: validates the options of `serve` without starting it, like Knot's `knotc conf-check`. */
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
 import { etcdOptions } from '../../app/process/openStore.ts';
@@ -21,24 +21,24 @@ import { SERVER_OPTIONS } from '../serverConfig.ts';
 
 export const checkCommand: Command = {
   name: 'check',
-  summary: 'Check the configuration that serve would have',
+  summary: 'Validate the configuration of serve',
   positionals: [],
   options: [
     ...SERVER_OPTIONS,
     {
       name: 'show',
       form: 'switch',
-      describe: 'print every option with its value and where that comes from',
+      describe: 'print every option with its value and the origin of the value',
     },
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns check --config /etc/soradns/config.json', 'every mistake in it, one a line'],
-    ['soradns check --show', 'what serve would go by, and who said so'],
+    ['soradns check --config /etc/soradns/config.json', 'print its mistakes, one a line'],
+    ['soradns check --show', 'print the configuration of serve, and where each value comes from'],
     ['soradns check --show --json', 'for scripts'],
   ],
-  note: `It takes all options of serve, its variables and its config file. Exit code 0: serve would start
-with them; 2: it would not. The key /skydns/config in the store is not looked at.`,
+  note: `It takes all options, variables and the config file of serve. Exit code 0: serve accepts them; 2: it
+does not. It does not read the key /skydns/config in the store.`,
   async run(args, io) {
     const { mistakes, notes } = checkConfig(args, io);
     const shown = args.flags.show ? explainAllOptions(args, io) : undefined;
@@ -68,7 +68,7 @@ function checkConfig({ flags }: Arguments, io: Io): CheckResult {
   return { mistakes, notes: read.notes };
 }
 
-/** What `serve` would refuse when it comes to use the options. */
+/** Mistakes that `serve` finds only when it uses the options. */
 function mistakesOf(use: () => unknown): readonly string[] {
   try {
     use();
@@ -91,7 +91,7 @@ function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOpti
   );
 }
 
-/** The registrar's rows beside the server's, some of which fill fields of the same name. */
+/** The registrar's rows under other keys, since some of the server's rows have the same ones. */
 function prefixed<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<string, Row>> {
   return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`register ${field}`, row]));
 }
@@ -116,29 +116,27 @@ function printWords({ mistakes, notes, options }: CheckReport, { flags }: Argume
   if (flags.quiet) return;
   for (const note of notes) io.stderr.write(`note: ${printable(note)}\n`);
   if (mistakes.length === 0 && options === undefined)
-    io.stdout.write('the configuration is good\n');
+    io.stdout.write('the configuration is valid\n');
 }
-
-/** What each option came to, and who said so, as text for a person. Secrets stay hidden. Pure. */
 
 export interface ExplainedOption {
   /** As in `--name`. */
   readonly name: string;
-  /** As it was written, a list with commas; the default's words where nobody wrote anything. */
+  /** As the operator wrote it, a list with commas; the text of the default otherwise. Secrets are hidden. */
   readonly value: string;
   readonly origin: Origin;
   /** `--ttl`, `SORADNS_TTL`, `ttl in x.json`; absent for a default. */
   readonly place?: string;
 }
 
-/** One line for each option, in the rows' order. */
+/** The value of each option and its origin, in the order of the rows. */
 export function explainOptions(rows: Rows, sources: Sources): readonly ExplainedOption[] {
   return Object.values(rows).map((row) => {
     const { name, defaultText = 'none' } = row;
     const found = findValue(row, sources);
     if (found === undefined) return { name, value: defaultText, origin: 'default' };
-    const { origin, setBy: place, raw } = found;
-    return { name, value: shown(row, raw), origin, place };
+    const { origin, setBy, raw } = found;
+    return { name, value: shown(row, raw), origin, place: setBy };
   });
 }
 

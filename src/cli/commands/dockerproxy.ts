@@ -1,3 +1,4 @@
+/** `soradns dockerproxy`: a read-only proxy in front of the Docker socket. */
 import { existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -19,7 +20,7 @@ import { descriptorOf } from '../../server/peerOwner.ts';
 import { systemClock } from '../../timing/clock.ts';
 import type { Command } from '../command.ts';
 
-/** What the registrar is told, as the proxy lets through what a registrar reads with these. */
+/** The registrar's options that decide what a registrar reads, and so what the proxy lets through. */
 const ROWS = {
   dockerHost: REGISTRAR_OPTIONS.dockerHost,
   envPrefix: REGISTRAR_OPTIONS.envPrefix,
@@ -30,8 +31,7 @@ const DEFAULT_PATH = '/run/soradns/docker.sock';
 
 export const dockerProxyCommand: Command = {
   name: 'dockerproxy',
-  summary:
-    'Run a read-only proxy in front of the Docker socket, for a registrar without privileges',
+  summary: 'Run a read-only proxy in front of the Docker socket',
   positionals: [],
   options: [
     {
@@ -45,13 +45,13 @@ export const dockerProxyCommand: Command = {
       name: 'socket-group',
       form: 'text',
       placeholder: 'GROUP',
-      describe: 'only this group may connect (a name or a number): the socket gets mode 0660',
-      defaultText: 'any user who can enter the directory',
+      describe: 'group that may connect, by name or number; the socket gets mode 0660',
+      defaultText: 'any user with access to the directory',
     },
     ...wordsOf(ROWS),
   ],
   examples: [
-    ['soradns dockerproxy', "beside Docker's own socket"],
+    ['soradns dockerproxy', 'with access to the Docker socket'],
     [
       'soradns register --docker-host unix:///run/soradns/docker.sock',
       'for a registrar without privileges',
@@ -72,7 +72,7 @@ export const dockerProxyCommand: Command = {
     const replaced = new AbortController();
     const socket =
       endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined;
-    // It keeps no records, so that there is no harm in ending before Docker is back.
+    // The proxy keeps no records, so it may exit before Docker is back.
     const onUnreachable = (): void => {
       if (socket?.isUnlinked() === true) replaced.abort();
     };
@@ -93,23 +93,31 @@ export const dockerProxyCommand: Command = {
   },
 };
 
-/** Node says EACCES also where there is no folder. */
+/** Node also reports EACCES for a missing folder. */
 function listenFailure(path: string, error: unknown): Failure {
   const { code, message } = failureOf(error);
   const folder = dirname(path);
   return existsSync(folder)
-    ? new Failure(code, `--listen: ${path}: ${message}`, 'choose a folder to write to')
-    : new Failure(code, `--listen: there is no folder ${folder}`, `mkdir -p -m 0750 ${folder}`);
+    ? new Failure(
+        code,
+        `--listen: ${path}: ${message}`,
+        'choose a folder that this user may write to',
+      )
+    : new Failure(
+        code,
+        `--listen: the folder ${folder} does not exist`,
+        `create it: mkdir -p -m 0750 ${folder}`,
+      );
 }
 
-/** As the kernel reports it. */
+/** The client's user and process, from the kernel. */
 function peerOf(socket: Socket): ProxyPeer {
   const descriptor = descriptorOf(socket);
   const credentials = descriptor === undefined ? undefined : peerCredentials(descriptor);
   return { uid: credentials?.uid, pid: credentials?.pid };
 }
 
-/** By number, or by name as /etc/group has it. */
+/** A group by number, or by its name in /etc/group. */
 function groupIdOf(group: unknown, readFile: ReadTextFile): number | undefined {
   if (typeof group !== 'string') return undefined;
   if (/^[0-9]{1,10}$/.test(group)) return Number(group);
@@ -118,5 +126,9 @@ function groupIdOf(group: unknown, readFile: ReadTextFile): number | undefined {
     const [name, , id = ''] = line.split(':');
     if (name === group && /^[0-9]{1,10}$/.test(id)) return Number(id);
   }
-  throw new Failure('usage', `--socket-group: there is no group "${group}"`, 'give its number');
+  throw new Failure(
+    'usage',
+    `--socket-group: this host has no group "${group}"`,
+    'give its number',
+  );
 }

@@ -1,4 +1,4 @@
-/** `soradns doctor`: what keeps names from being found, on this host, each with the line that mends it. Changes nothing. */
+/** `soradns doctor`: finds out why names do not resolve on this host, and prints a command that fixes it. Changes nothing. */
 import { statSync } from 'node:fs';
 import { Failure } from '../../app/process/failure.ts';
 import { networkOf } from '../../app/process/network.ts';
@@ -11,7 +11,7 @@ import { configOf, SERVER_OPTIONS, shownOnly } from '../serverConfig.ts';
 
 export const doctorCommand: Command = {
   name: 'doctor',
-  summary: 'Find what keeps names from being found, and the fix',
+  summary: 'Diagnose why names do not resolve, and suggest fixes',
   positionals: [],
   options: [
     ...shownOnly(['config', 'addr', 'domain', 'http', 'store'], SERVER_OPTIONS),
@@ -19,26 +19,29 @@ export const doctorCommand: Command = {
       name: 'root',
       form: 'text',
       placeholder: 'DIR',
-      describe: "read the host's files below DIR, for a container that has them mounted",
+      describe: "read the host's files below DIR, where a container has them mounted",
       defaultText: '/',
     },
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns doctor', 'the server that answers on port 53 of this host'],
-    ['soradns doctor --addr 172.17.0.1:53 --store etcd://10.0.0.1:2379', 'one with options'],
-    ['soradns doctor -q', 'only what is not well'],
+    ['soradns doctor', 'check the server on port 53 of this host'],
+    [
+      'soradns doctor --addr 172.17.0.1:53 --store etcd://10.0.0.1:2379',
+      'check a server with these options',
+    ],
+    ['soradns doctor -q', 'print only warnings and problems'],
     ['soradns doctor --json', 'for scripts'],
   ],
-  note: `It takes all options of serve, and its variables and config file, to know where the server is meant
-to be; without --addr it looks for it on port 53. Exit code 0: there may be warnings, but no problem; 1: there is a problem.`,
+  note: `It takes all options, variables and the config file of serve, to find the server; without --addr it
+looks on port 53. Exit code 0: no problem, though perhaps warnings; 1: at least one problem.`,
   async run({ flags }, io) {
     const { config } = configOf(flags, io);
-    // etcd's client takes a while to load; only who asks for it waits.
+    // Loading etcd's client is slow, so other commands do not load it.
     const { examine } = await import('../../tools/doctor/examine.ts');
     const { hostAt } = await import('../../tools/doctor/host.ts');
     const root = typeof flags.root === 'string' ? flags.root : '/';
-    if (!isFolder(root)) throw new Failure('usage', `--root: ${root} is no folder`);
+    if (!isFolder(root)) throw new Failure('usage', `--root: ${root} is not a folder`);
     const found = await examine(config, hostAt(root, networkOf(config, io)));
     if (flags.json) printJson(found, io);
     else printFindings(found, flags.quiet === true, io.stdout);

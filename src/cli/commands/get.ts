@@ -16,8 +16,8 @@ export const getCommand: Command = {
   ],
   options: CLIENT_OPTIONS,
   examples: [
-    ['soradns get 1.rails.skydns.local', 'the stored JSON'],
-    ['soradns get 1.rails.skydns.local --json', 'with revisions and what is left of its life'],
+    ['soradns get 1.rails.skydns.local', 'print the stored JSON'],
+    ['soradns get 1.rails.skydns.local --json', 'with revisions and the time until it expires'],
   ],
   run: (args, io) =>
     withStore(args, io, async (access) => {
@@ -26,13 +26,13 @@ export const getCommand: Command = {
       if (entry === undefined) throw await absence(key, access);
       const invalid = print(entry, args, io, access.prefix);
       if (invalid !== undefined) {
-        throw new Failure('bad_data', `${key}: the value counts for nothing: ${invalid}`);
+        throw new Failure('bad_data', `${key}: the value is invalid and not answered: ${invalid}`);
       }
       return 0;
     }),
 };
 
-/** Prints the entry; gives back why it counts for nothing, if so. */
+/** Prints the entry. Returns why it is invalid, if it is. */
 function print(entry: Entry, { flags }: Arguments, { stdout }: Io, prefix: string) {
   const view = viewEntry(entry, prefix, performance.now());
   const value = Buffer.from(entry.value).toString('utf8');
@@ -44,16 +44,16 @@ function print(entry: Entry, { flags }: Arguments, { stdout }: Io, prefix: strin
   return view?.invalid;
 }
 
-/** Why there is nothing under a key. */
+/** The failure for a key without a value. */
 export async function absence(key: string, { store }: StoreAccess): Promise<Failure> {
   for await (const page of store.snapshot(`${key}/`)) {
     if (page.entries.length > 0) {
       return new Failure(
         'not_found',
         `${key}: has no value of its own`,
-        'what is below it: soradns ls',
+        'list the names below it: soradns ls',
       );
     }
   }
-  return new Failure('not_found', `${key}: is not there`);
+  return new Failure('not_found', `${key}: does not exist`);
 }

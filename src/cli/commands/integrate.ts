@@ -1,4 +1,4 @@
-/** `soradns integrate`: has the resolver of this host, or its Docker, ask the server; and takes that back. */
+/** `soradns integrate`: configures this host's resolver or Docker to use the server, and undoes that. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
@@ -28,43 +28,43 @@ import { configOf, SERVER_OPTIONS, shownOnly } from '../serverConfig.ts';
 
 export const integrateCommand: Command = {
   name: 'integrate',
-  summary: 'Have this host’s resolver, or its Docker, ask the server',
+  summary: 'Configure this host’s resolver or Docker to use soradns',
   positionals: [
     {
       name: 'target',
-      describe: 'whose configuration to change',
+      describe: 'program to configure',
       required: true,
       choices: TARGET_NAMES,
     },
   ],
   options: [
-    { name: 'undo', form: 'switch', describe: 'take back what was done' },
-    { name: 'dry-run', form: 'switch', describe: 'only show what would change' },
-    { name: 'reload', form: 'switch', describe: 'make the program read its files again' },
+    { name: 'undo', form: 'switch', describe: 'restore the previous configuration' },
+    { name: 'dry-run', form: 'switch', describe: 'print the changes without making them' },
+    { name: 'reload', form: 'switch', describe: 'make the program read its configuration again' },
     ...shownOnly(['config', 'addr', 'domain'], SERVER_OPTIONS),
     {
       name: 'root',
       form: 'text',
       placeholder: 'DIR',
-      describe: 'change the files below DIR, as of an image',
+      describe: 'change the files below DIR, for example of an image',
       defaultText: '/',
     },
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns integrate systemd-resolved --dry-run', 'what would change'],
-    ['sudo soradns integrate systemd-resolved --reload', 'skydns.local is found on this host'],
-    ['sudo soradns integrate dnsmasq --addr 127.0.0.1:5300', 'beside a dnsmasq that has port 53'],
-    ['sudo soradns integrate docker', 'containers need no --dns any more'],
-    ['sudo soradns integrate docker --undo', 'as it was before'],
+    ['soradns integrate systemd-resolved --dry-run', 'print what would change'],
+    ['sudo soradns integrate systemd-resolved --reload', 'resolve skydns.local on this host'],
+    ['sudo soradns integrate dnsmasq --addr 127.0.0.1:5300', 'use it beside a dnsmasq on port 53'],
+    ['sudo soradns integrate docker', 'make --dns unnecessary for containers'],
+    ['sudo soradns integrate docker --undo', 'restore the previous configuration'],
   ],
-  note: `It takes all options of serve, its variables and config file, to know where the server is;
-without --addr it looks for it on port 53. Files of others are never replaced: exit code 5.`,
+  note: `It takes all options, variables and the config file of serve, to find the server; without --addr it
+looks on port 53. It never replaces a file that it did not write: exit code 5.`,
   async run(args, io) {
     const target = args.words[0] as TargetName;
     const root = typeof args.flags.root === 'string' ? args.flags.root : '/';
     if (args.flags.reload && root !== '/')
-      throw new Failure('usage', '--reload: is about this host', 'leave out --root');
+      throw new Failure('usage', '--reload: works on this host only', 'remove --root');
     const plan = await planFor(target, root, args, io);
     if (!args.flags['dry-run']) carryOut(plan.changes, root);
     const mustReload = args.flags.reload === true && !args.flags['dry-run'];
@@ -91,7 +91,7 @@ async function planFor(
   const { config } = configOf(flags, io);
   const read = (path: string) => guarded(() => readHostFile(root, path));
   const network = networkOf(config, io);
-  // To undo, nobody has to be there.
+  // --undo works without a server.
   const where = flags.undo
     ? ({ config, by: 'said' } as const)
     : await locateServer(config, network);
@@ -104,12 +104,12 @@ async function planFor(
   throw new Failure(CODES[plan.why], rooted(plan.problem), rooted(plan.fix));
 }
 
-/** With the paths that stand as words in it where they really are. */
+/** The text with its paths below the root. */
 function withRoot(text: string, root: string): string {
   return text.replace(/(?<=^|\s)\/etc\//g, () => join(root, '/etc/'));
 }
 
-/** Of the server's addresses that which the target can use, if there is one: Docker's containers know only port 53. */
+/** The server's address that fits the target: Docker's containers can use port 53 only. */
 async function serverFor(
   target: TargetName,
   addr: readonly SocketAddress[],
@@ -128,11 +128,11 @@ function whereNotes({ by }: LocatedServer, server: SocketAddress): readonly stri
   if (by === 'said') return [];
   const where = printSocketAddress(server);
   return by === 'found'
-    ? [`the server was found at ${where}`]
-    : [`no server was found on this host; ${where} is taken, as --addr says no other`];
+    ? [`found the server at ${where}`]
+    : [`found no server on this host; using ${where}, since --addr is not set`];
 }
 
-/** The change as people see it, of the file that is really meant. */
+/** The change with the file's path on this host. */
 function at(root: string): (change: FileChange) => FileChange {
   return (change) => ({ ...change, path: join(root, change.path) });
 }
@@ -162,7 +162,7 @@ function reload(target: TargetName): void {
     throw new Failure(
       'failure',
       `${[program, ...words].join(' ')}: ${reason}`,
-      'the files are written',
+      'the files have been written',
     );
   }
 }
@@ -186,8 +186,7 @@ function print(
   const lines = changes.map((change) =>
     isDry ? printChange(change) : `${PAST[actionOf(change)]} ${change.path}`,
   );
-  if (changes.length === 0)
-    lines.push(flags.undo ? 'there is nothing to undo' : 'all is as it should be');
+  if (changes.length === 0) lines.push(flags.undo ? 'nothing to undo' : 'already configured');
   if (!flags.quiet) {
     lines.push(...notes.map((note) => `note: ${note}`));
     if (mustReload) lines.push(`${isDry ? 'then' : 'now'}: ${command}`);

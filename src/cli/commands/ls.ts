@@ -1,3 +1,4 @@
+/** `soradns ls`: lists the store's services as a tree, a table or JSON. */
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/option.ts';
@@ -19,29 +20,33 @@ import { jsonLine, paint, table } from '../output.ts';
 import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const OWN_OPTIONS: readonly OptionWords[] = [
-  { name: 'tree', form: 'switch', describe: 'as a tree, the default on a terminal' },
-  { name: 'table', form: 'switch', describe: 'as a table, the default elsewhere' },
-  { name: 'invalid', form: 'switch', describe: 'only what counts for nothing, and why' },
-  { name: 'hidden', form: 'switch', describe: 'only values that names below them hide' },
+  { name: 'tree', form: 'switch', describe: 'print a tree; the default on a terminal' },
+  { name: 'table', form: 'switch', describe: 'print a table; the default elsewhere' },
+  {
+    name: 'invalid',
+    form: 'switch',
+    describe: 'list only invalid keys and values, with the reason',
+  },
+  { name: 'hidden', form: 'switch', describe: 'list only values hidden by names below them' },
 ];
 
 export const lsCommand: Command = {
   name: 'ls',
   summary: 'List the services',
   positionals: [
-    { name: 'name', describe: 'list what is at and below this name or key', required: false },
+    { name: 'name', describe: 'name or key to list, with everything below it', required: false },
   ],
   options: [...OWN_OPTIONS, ...CLIENT_OPTIONS],
   examples: [
-    ['soradns ls', 'everything'],
-    ['soradns ls rails.skydns.local --table', 'the instances of rails'],
+    ['soradns ls', 'list everything'],
+    ['soradns ls rails.skydns.local --table', 'list the instances of rails'],
     ['soradns ls --json', 'a JSON array, for scripts'],
-    ['soradns ls --invalid', 'keys and values that are left out of answers'],
-    ['soradns ls --hidden', 'values that are not answered, as there are names below them'],
+    ['soradns ls --invalid', 'list keys and values that are not answered'],
+    ['soradns ls --hidden', 'list values that are not answered because of names below them'],
   ],
   run: (args, io) => {
     if (args.flags.tree && args.flags.table) {
-      throw new Failure('usage', '--tree: cannot be combined with --table', 'give one of the two');
+      throw new Failure('usage', '--tree: cannot be combined with --table', 'give one of them');
     }
     if (args.flags.hidden && args.flags.invalid) {
       throw new Failure('usage', '--hidden: cannot be combined with --invalid', 'give one of them');
@@ -55,7 +60,7 @@ async function list(args: Arguments, { stdout }: Io, access: StoreAccess): Promi
   const { flags } = args;
   const all = await viewsBelow(wanted, access);
   if (wanted !== undefined && all.length === 0 && !flags.invalid && !flags.hidden) {
-    throw new Failure('not_found', `${wanted}: there is nothing at or below it`);
+    throw new Failure('not_found', `${wanted}: nothing exists at or below it`);
   }
   const views = all.filter(
     ({ invalid, hiddenBy }) =>
@@ -132,7 +137,7 @@ interface LabelTree {
   readonly views: EntryView[];
 }
 
-/** The services as a tree of labels from the root down, one label a line; keys that are no names come last. */
+/** The services as a tree of labels from the root down, one label a line; keys that are not names come last. */
 export function tree(views: readonly EntryView[], output: Output): string {
   const root: LabelTree = { children: new Map(), views: [] };
   const nameless: EntryView[] = [];
@@ -161,7 +166,7 @@ function branchOf(root: LabelTree, name: readonly Label[]): LabelTree {
   return branch;
 }
 
-/** A label that only leads to one other is joined with it: `local` and `skydns` are the line `skydns.local`. */
+/** Joins a label with its only child: `local` and `skydns` become the line `skydns.local`. */
 function branchLines(
   label: string,
   branch: LabelTree,

@@ -1,3 +1,4 @@
+/** `soradns query`: sends a query to a DNS server, like dig. */
 import { lookup } from 'node:dns/promises';
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
@@ -21,7 +22,7 @@ const DEFAULT_SERVER = '127.0.0.1:53';
 
 export const queryCommand: Command = {
   name: 'query',
-  summary: 'Ask a DNS server, as dig does',
+  summary: 'Query a DNS server, like dig',
   positionals: [
     {
       name: 'words',
@@ -35,24 +36,24 @@ export const queryCommand: Command = {
       name: 'server',
       form: 'text',
       placeholder: 'IP[:PORT]',
-      describe: 'whom to ask (SORADNS_SERVER)',
+      describe: 'DNS server to query (SORADNS_SERVER)',
       defaultText: DEFAULT_SERVER,
     },
-    { name: 'tcp', form: 'switch', describe: 'over TCP from the start' },
+    { name: 'tcp', form: 'switch', describe: 'use TCP instead of UDP' },
     {
       name: 'timeout',
       form: 'text',
       placeholder: 'SECONDS',
-      describe: 'how long to wait for a reply',
+      describe: 'time to wait for a reply',
       defaultText: String(TIMEOUT_MS / 1000),
     },
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns query 1.rails.skydns.local SRV', 'the local server'],
-    ['soradns query rails.skydns.local @127.0.0.1:5300', 'another port'],
-    ['soradns query rails.skydns.local -q', 'the addresses alone, one a line'],
-    ['soradns query rails.skydns.local TXT +tcp --json', 'the form of DNS over HTTPS in JSON'],
+    ['soradns query 1.rails.skydns.local SRV', 'query the local server'],
+    ['soradns query rails.skydns.local @127.0.0.1:5300', 'query another port'],
+    ['soradns query rails.skydns.local -q', 'print only the addresses, one a line'],
+    ['soradns query rails.skydns.local TXT +tcp --json', 'print the JSON form of DNS over HTTPS'],
   ],
   async run(args, io) {
     const asked = await readQuestion(args, io);
@@ -67,31 +68,35 @@ export const queryCommand: Command = {
 async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<DnsQuery> {
   const plain = words.filter((word) => !/^[@+]/.test(word));
   const [nameText = '', typeText = 'A', extra] = plain;
-  if (extra !== undefined) throw new Failure('usage', `${extra}: is one word too many`);
+  if (extra !== undefined) throw new Failure('usage', `${extra}: unexpected argument`);
   const name = nameText === '' ? undefined : parseName(nameText);
-  if (name === undefined) throw new Failure('usage', `${nameText}: is no domain name`);
+  if (name === undefined) throw new Failure('usage', `${nameText}: is not a domain name`);
   const type = typeCode(typeText);
   if (type === undefined) {
     throw new Failure(
       'usage',
-      `${typeText}: is no record type`,
+      `${typeText}: is not a record type`,
       'for example A, SRV, TXT or TYPE65',
     );
   }
   const [at, other] = words.filter((word) => word.startsWith('@'));
-  if (other !== undefined) throw new Failure('usage', `${other}: is one server too many`);
+  if (other !== undefined) throw new Failure('usage', `${other}: give only one server`);
   const server = at?.slice(1) ?? flags.server;
   const place = await serverAddress(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
   const transport = (wantsTcp(words) ?? flags.tcp === true) ? 'tcp' : 'udp';
   return { name, type, ...place, transport, timeoutMs: timeoutMsOf(flags.timeout) };
 }
 
-/** What dig's `+tcp` and `+notcp` say; other `+` words are refused. */
+/** The effect of dig's `+tcp` and `+notcp`; other `+` words are refused. */
 function wantsTcp(words: readonly string[]): boolean | undefined {
   let tcp: boolean | undefined;
   for (const word of words.filter((word) => word.startsWith('+'))) {
     if (word !== '+tcp' && word !== '+notcp') {
-      throw new Failure('usage', `${word}: is not known`, 'there are +tcp and +notcp');
+      throw new Failure(
+        'usage',
+        `${word}: unknown option of dig`,
+        'only +tcp and +notcp are supported',
+      );
     }
     tcp = word === '+tcp';
   }
@@ -106,7 +111,7 @@ async function serverAddress(text: string): Promise<SocketAddress> {
   const [, host = '', port = DNS_PORT] =
     /^([A-Za-z0-9._-]+)(?:[:#]([0-9]{1,5}))?$/.exec(text) ?? [];
   if (host === '' || Number(port) > 65535) {
-    throw new Failure('usage', `@${text}: is no server`, 'for example @127.0.0.1:5300');
+    throw new Failure('usage', `@${text}: is not a server`, 'for example @127.0.0.1:5300');
   }
   const { address } = await lookup(host);
   return { address, port: Number(port) };
@@ -118,7 +123,7 @@ function timeoutMsOf(raw: unknown): number {
   if (!(seconds > 0 && seconds <= 300)) {
     throw new Failure(
       'usage',
-      '--timeout: must be seconds above 0, at most 300',
+      '--timeout: must be more than 0 and at most 300 seconds',
       'for example --timeout 2',
     );
   }
@@ -127,7 +132,7 @@ function timeoutMsOf(raw: unknown): number {
 
 type Resolved = { readonly reply: DnsReply; readonly transport: DnsQuery['transport'] };
 
-/** Asks, and once more over TCP when the answer did not fit. */
+/** Queries, and repeats a truncated answer over TCP. */
 async function resolve(question: DnsQuery): Promise<Resolved> {
   const asked = await queryDns(question);
   const where = `${printSocketAddress(question)} over ${question.transport.toUpperCase()}`;
@@ -136,10 +141,10 @@ async function resolve(question: DnsQuery): Promise<Resolved> {
       throw new Failure(
         'no_reply',
         `no reply from ${where}: ${asked.reason}`,
-        'is a server there? another is asked with @SERVER',
+        'is a server running there? @SERVER chooses another one',
       );
     case 'unsupported':
-      throw new Failure('usage', `${asked.reason} is more than this command can do`, 'use dig');
+      throw new Failure('usage', `this command does not support ${asked.reason}`, 'use dig');
     case 'reply': {
       const { reply } = asked;
       if (!reply.truncated || question.transport === 'tcp') {
@@ -179,7 +184,7 @@ function print(
   for (const rr of rest) stdout.write(`${paint(printRr(rr), 'dim', stdout)}\n`);
 }
 
-/** The shape of Google's and Cloudflare's DNS over HTTPS in JSON, and how it was come by. */
+/** The JSON of Google's and Cloudflare's DNS over HTTPS, with the server, transport and time added. */
 function dohJson({ name, type, transport, ...server }: DnsQuery, reply: DnsReply, ms: number) {
   return {
     Status: reply.rcode,
@@ -201,20 +206,20 @@ function rrJson(rr: Rr) {
   return { name: printName(rr.owner), type: rr.type, TTL: rr.ttlSeconds, data: printRdata(rr) };
 }
 
-/** 0 when there is an answer; the reason goes to stderr and into the exit code when there is none. */
+/** 0 for an answer with the queried type; otherwise throws a `Failure` with the reason. */
 function verdict({ name, type }: { name: Name; type: number }, reply: DnsReply): number {
   const subject = `${printName(name)} ${typeName(type)}`;
   if (reply.malformed > 0) {
     throw new Failure('bad_data', `${subject}: ${reply.malformed} records could not be read`);
   }
   if (reply.rcode === Rcode.NXDOMAIN) {
-    throw new Failure('not_found', `${subject}: there is no such name`);
+    throw new Failure('not_found', `${subject}: the name does not exist`);
   }
   if (reply.rcode !== Rcode.NOERROR) {
     const code: FailureCode = reply.rcode === Rcode.REFUSED ? 'not_permitted' : 'failure';
     throw new Failure(code, `${subject}: the server answered ${rcodeName(reply.rcode)}`);
   }
   const found = reply.answer.some((rr) => rr.type === type || type === Type.ANY);
-  if (!found) throw new Failure('not_found', `${subject}: the name has no such record`);
+  if (!found) throw new Failure('not_found', `${subject}: the name has no record of this type`);
   return 0;
 }

@@ -1,3 +1,4 @@
+/** `soradns register`: from its options to a running registrar, or to a dry run. */
 import { Failure } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
@@ -11,6 +12,7 @@ import { readClientConfig } from '../../config/config.ts';
 import { wordsOf } from '../../config/option.ts';
 import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
 import {
+  idlePatternNotes,
   type RegistrarSettingsAndOrigins,
   readRegistrarSettings,
 } from '../../config/registrarSettings.ts';
@@ -25,35 +27,38 @@ const DEFAULT_ZONES: readonly Name[] = [['skydns', 'local']];
 
 export const registerCommand: Command = {
   name: 'register',
-  summary: 'Keep the names of this host’s containers in the store',
+  summary: 'Register the containers of this Docker host in the store',
   positionals: [
     {
       name: 'registrator',
-      describe: 'with --compat registrator: its flags and skydns2://HOST:PORT/DOMAIN',
+      describe: 'with --compat registrator: its flags, and skydns2://HOST:PORT/DOMAIN',
       required: false,
       many: true,
     },
   ],
   options: [...wordsOf(REGISTER_OPTIONS), ...CLIENT_OPTIONS],
   examples: [
-    ['soradns register', 'the local Docker, into the server on this host'],
-    ['soradns register --dry-run', 'only say what would be written, and why'],
+    ['soradns register', 'register the local containers in the server on this host'],
+    ['soradns register --dry-run', 'print what would be written, and why'],
     [
       'soradns register --store etcd://10.0.0.1:2379 --ip 10.0.0.7 --region east',
-      'a cluster’s host',
+      'a host of a cluster',
     ],
-    ['soradns register --mode internal --exposed-by-default', 'containers by their own addresses'],
+    [
+      'soradns register --mode internal --exposed-by-default',
+      'register containers by their own addresses',
+    ],
     [
       'soradns register --compat=registrator -internal skydns2://10.0.0.1:2379/skydns.local',
-      'a line of registrator’s',
+      'run with a command line of registrator',
     ],
   ],
-  note: `Containers say their names themselves:
+  note: `Containers set their names themselves:
 
   docker run -e DNS_NAME=1.rails.production.east.skydns.local -p 8080:8080 IMAGE
   docker run --label dns.service=rails --label dns.instance=auto -p 8080 IMAGE
 
-Every option can also be set by a variable, --mode by SORADNS_MODE.`,
+Every option can also be set by an environment variable (--mode by SORADNS_MODE).`,
   async run(args, io) {
     const config = readRegister(args, io);
     io.handleSignals();
@@ -70,7 +75,7 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
   const sources = { flags, env, readFile, file: undefined };
   const own = readRegistrarSettings(REGISTER_OPTIONS, sources, DEFAULT_ZONES);
   const line = own.mistakes.length > 0 ? undefined : lineOf(own, words);
-  // A store that was chosen counts for more than the etcd of registrator's URI.
+  // --store takes precedence over the etcd in registrator's URI.
   const isChosen = flags.store !== undefined || Boolean(env.SORADNS_STORE);
   const store = isChosen ? undefined : line?.store;
   const client = readClientConfig({ ...sources, flags: store ? { ...flags, store } : flags });
@@ -93,14 +98,15 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
     quiet: flags.quiet === true,
     notes: [
       ...line.notes,
-      ...(isUriUnused ? [`${line.store} is not used: a store is given by --store`] : []),
+      ...idlePatternNotes(settings, DEFAULT_ZONES, 'allow'),
+      ...(isUriUnused ? [`${line.store} has no effect: --store is set`] : []),
     ],
   };
 }
 
 type RegistratorSettings = Extract<RegistratorLine, { kind: 'line' }>;
 
-/** What the words come to; without --compat there may be none. */
+/** The settings from registrator's command line; without --compat registrator no words are allowed. */
 function lineOf(
   wishes: RegistrarSettingsAndOrigins,
   words: readonly string[],
@@ -113,21 +119,21 @@ function lineOf(
   }
   const [word] = words;
   if (word === undefined) return { kind: 'line', settings, store: undefined, tags: [], notes: [] };
-  const hint = 'a command line of registrator’s needs --compat=registrator in front';
-  throw new Failure('usage', `${word}: is one argument too many`, hint);
+  const hint = 'for a command line of registrator, put --compat=registrator in front of it';
+  throw new Failure('usage', `${word}: unexpected argument`, hint);
 }
 
 function misuse(mistakes: readonly string[]): Failure {
   return new Failure('usage', mistakes.join('; '), 'see soradns register --help');
 }
 
-/** What only this process can read is of no use to a server. */
+/** Refuses a store that no server could read while this process has it open. */
 function refuseOwnStore({ kind }: StoreLocation): void {
   if (kind === 'etcd' || kind === 'http') return;
   const store = kind === 'file' ? 'file:DIR' : 'memory:';
   throw new Failure(
     'usage',
-    `--store: a server could not read ${store} while the registrar has it`,
-    `give http://HOST:PORT of a server, or write: soradns serve --register --store ${store}`,
+    `--store: no server can read ${store} while the registrar has it open`,
+    `use the http://HOST:PORT of a server, or run: soradns serve --register --store ${store}`,
   );
 }

@@ -1,4 +1,4 @@
-/** What a running registrar makes of the containers, asked of it over HTTP. */
+/** `soradns registrar`: prints how a running registrar treats each container. Reads its report over HTTP. */
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
 import {
@@ -18,37 +18,42 @@ import { jsonLine, paint, table } from '../output.ts';
 
 export const registrarCommand: Command = {
   name: 'registrar',
-  summary: 'Show what a running registrar makes of the containers',
+  summary: 'Show which containers a registrar registers, and why not the others',
   positionals: [
     {
       name: 'action',
-      describe: 'status: all containers; explain: one, with all reasons',
+      describe: 'status: all containers; explain: one container in detail',
       required: true,
       choices: ['status', 'explain'],
     },
-    { name: 'container', describe: 'explain: its name or the start of its id', required: false },
+    {
+      name: 'container',
+      describe: 'for explain: the container’s name or the start of its id',
+      required: false,
+    },
   ],
   options: [
     {
       name: 'registrar',
       form: 'text',
       placeholder: 'URL',
-      describe: 'the --http listener of a serve --register or a register (SORADNS_REGISTRAR)',
+      describe:
+        '--http address of soradns serve --register or soradns register (SORADNS_REGISTRAR)',
       defaultText: DEFAULT_REGISTRARS.join(', then '),
     },
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns registrar status', 'each container with its records or the reason for none'],
-    ['soradns registrar explain web', 'why the container web is, or is not, in DNS'],
-    ['soradns registrar status --json', 'all that is known, for scripts'],
+    ['soradns registrar status', 'list each container with its records, or the reason for none'],
+    ['soradns registrar explain web', 'explain why the container web is in DNS, or is not'],
+    ['soradns registrar status --json', 'print the whole report, for scripts'],
   ],
   async run(args, io) {
     const [action, wanted] = args.words;
     if (action === 'explain' && wanted === undefined)
       throw new Failure('usage', 'explain: needs a container', 'give its name or id');
     if (action === 'status' && wanted !== undefined)
-      throw new Failure('usage', `${wanted}: is one argument too many`, `write: explain ${wanted}`);
+      throw new Failure('usage', `${wanted}: unexpected argument`, `use explain ${wanted}`);
     const report = await fetchReport(registrarUrls(args, io));
     return wanted === undefined
       ? printStatus(report, args, io)
@@ -61,7 +66,7 @@ function registrarUrls({ flags }: Arguments, { env }: Io): readonly string[] {
   if (given === undefined) return DEFAULT_REGISTRARS;
   if (typeof given === 'string' && /^https?:\/\/./.test(given) && URL.canParse(given))
     return [given];
-  const problem = `--registrar: ${JSON.stringify(given)} is no URL`;
+  const problem = `--registrar: ${JSON.stringify(given)} is not a URL`;
   throw new Failure('usage', problem, 'for example --registrar http://127.0.0.1:4002');
 }
 
@@ -96,7 +101,7 @@ function roleOf({ role, holder }: Pick<RegistrarReport, 'role' | 'holder'>): str
 
 const HEAD = ['CONTAINER', 'NAME', 'STATE', 'RECORD', 'TARGET', 'IN DNS'];
 
-/** A line for each record and each thing that was refused; the container's own words stand in the first one only. */
+/** A row for each record, each refusal and the reason; only the first one repeats the container. */
 function rowsOf(container: ContainerStatus, prefix: string): readonly (readonly string[])[] {
   const { id, name, state, reason } = container;
   const lines = [
@@ -145,7 +150,7 @@ function printExplanation(
 function findContainer({ containers }: RegistrarReport, wanted: string): ContainerStatus {
   const name = wanted.replace(/^\//, '');
   const named = containers.filter((container) => container.name === name);
-  // Docker gives 12 digits of an id, or all 64.
+  // Docker prints 12 digits of an id, or all 64.
   const isId = /^[0-9a-f]+$/.test(name);
   const found =
     named.length > 0 || !isId
@@ -154,10 +159,10 @@ function findContainer({ containers }: RegistrarReport, wanted: string): Contain
   const [container, other] = found;
   if (container === undefined) {
     const hint = 'is it running? compare docker ps with soradns registrar status';
-    throw new Failure('not_found', `${wanted}: the registrar knows no such container`, hint);
+    throw new Failure('not_found', `${wanted}: the registrar has no such container`, hint);
   }
   if (other !== undefined)
-    throw new Failure('usage', `${wanted}: several ids begin so`, 'give more of it');
+    throw new Failure('usage', `${wanted}: several containers match`, 'give more digits of the id');
   return container;
 }
 
@@ -184,7 +189,7 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
 
 function stateOf({ state, reason }: RecordStatus): string {
   if (reason === undefined) return WORDS[state];
-  // Nothing waits here: the registrar that this one stands by for decides.
+  // On a standby the reason says which registrar decides.
   return state === 'pending' ? reason : `${WORDS[state]}: ${reason}`;
 }
 

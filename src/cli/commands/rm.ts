@@ -16,13 +16,13 @@ export const rmCommand: Command = {
       name: 'recursive',
       short: 'r',
       form: 'switch',
-      describe: 'delete everything below it as well',
+      describe: 'also delete all names below it',
     },
     ...CLIENT_OPTIONS,
   ],
   examples: [
-    ['soradns rm 1.rails.skydns.local', 'one instance'],
-    ['soradns rm -r rails.skydns.local', 'all of them'],
+    ['soradns rm 1.rails.skydns.local', 'delete one instance'],
+    ['soradns rm -r rails.skydns.local', 'delete all instances'],
   ],
   run: (args, io) =>
     withStore(args, io, async (access) => {
@@ -41,13 +41,13 @@ async function deleteOne(key: string, access: StoreAccess): Promise<number> {
   if (result.done) return 1;
   const failure = await absence(key, access);
   if (failure.hint === undefined) throw failure;
-  throw new Failure('conflict', failure.message, 'rm -r deletes what is below it');
+  throw new Failure('conflict', failure.message, 'rm -r deletes the names below it');
 }
 
 async function deleteTree(key: string, { store }: StoreAccess): Promise<number> {
   const own = await store.delete(key);
   const below = await store.deleteTree(`${key}/`);
   const deleted = below.deleted + (own.done ? 1 : 0);
-  if (deleted === 0) throw new Failure('not_found', `${key}: is not there`);
+  if (deleted === 0) throw new Failure('not_found', `${key}: does not exist`);
   return deleted;
 }

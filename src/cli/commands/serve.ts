@@ -7,30 +7,32 @@ import type { FlagValue } from '../../config/settings.ts';
 import { DNS_PORT, printSocketAddress } from '../../dns/address.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import type { Command } from '../command.ts';
+/** `soradns serve` and `soradns up`: from their options to a running server. */
 import { configOf, SERVER_OPTIONS } from '../serverConfig.ts';
 
 export const serveCommand: Command = {
   name: 'serve',
-  summary: 'Answer DNS queries, and keep names over HTTP',
+  summary: 'Run the DNS server and its HTTP API',
   positionals: [],
   options: SERVER_OPTIONS,
   examples: [
-    ['soradns serve --addr 127.0.0.1:5300', 'try it, without root'],
-    ['soradns serve --store etcd://10.0.0.1:2379,10.0.0.2:2379', 'names shared by many hosts'],
+    ['soradns serve --addr 127.0.0.1:5300', 'try it without root'],
+    ['soradns serve --store etcd://10.0.0.1:2379,10.0.0.2:2379', 'names that many hosts share'],
     ['soradns serve --addr 172.17.0.1:53 --domain skydns.local', 'for docker run --dns 172.17.0.1'],
-    ['soradns serve --addr 172.17.0.1:53 --register', 'and with the names of its containers'],
-    ['soradns serve --store memory: --no-rec --log-queries', 'nothing kept, nothing forwarded'],
+    ['soradns serve --addr 172.17.0.1:53 --register', 'also register the containers of this host'],
+    [
+      'soradns serve --store memory: --no-rec --log-queries',
+      'keep nothing, forward nothing, log queries',
+    ],
   ],
-  note: `Every option can also be set by a variable, --min-ttl by SORADNS_MIN_TTL, and by its name in the
-config file. A flag counts for more than a variable, that for more than the config file, and that
-for more than the key /skydns/config in the store. SkyDNS's variables and its -flags work too.`,
+  note: `Every option can also be set by an environment variable (--min-ttl by SORADNS_MIN_TTL) and by its
+name in the config file. Precedence: flag, environment variable, config file, then the key
+/skydns/config in the store. SkyDNS's variables and -flags work too.`,
   run: ({ flags }, io) => runServer(flags, io),
 };
 
-/** What the commands do that end in a running server: read what it was told, find its engine, serve. */
-
-/** Serves until it is told to stop. `decisions` are for the log; throws a `Failure` when it cannot begin. */
-export async function runServer(
+/** Reads the configuration, finds the engine, and serves until a signal. `decisions` are for the log. Throws a `Failure` if the server cannot start. */
+async function runServer(
   flags: Readonly<Record<string, FlagValue>>,
   io: Io,
   decisions: readonly string[] = [],
@@ -44,12 +46,12 @@ export async function runServer(
   return serve({ config, docker, notes, decisions, readAgain }, io);
 }
 
-/** The engine whose containers the server registers, if it is to; throws a `Failure` over a setting that cannot be. */
-export function registrarEndpoint({ registrar }: Config, io: Io): EngineEndpoint | undefined {
+/** The engine whose containers the server registers, if any. Throws a `Failure` for an unusable setting. */
+function registrarEndpoint({ registrar }: Config, io: Io): EngineEndpoint | undefined {
   return registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io);
 }
 
-/** What `up` has otherwise than `serve`, by option. */
+/** The defaults of `up` that differ from those of `serve`. */
 const DEFAULTS: Readonly<Record<string, string>> = {
   addr: "the host's address on Docker's bridge, port 53",
   register: 'true',
@@ -57,25 +59,25 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 
 export const upCommand: Command = {
   name: 'up',
-  summary: 'All that a Docker host needs: answer its containers, and keep their names',
+  summary: 'Run the DNS server and the registrar for this Docker host',
   positionals: [],
   options: SERVER_OPTIONS.map((words) => {
     const defaultText = DEFAULTS[words.name];
     return defaultText === undefined ? words : { ...words, defaultText };
   }),
   examples: [
-    ['soradns up', 'one host, names kept on its disk'],
-    ['soradns up --store etcd://10.0.0.1:2379', 'each of many hosts'],
-    ['soradns up --addr 172.17.0.1:53 --addr 10.0.0.7:53', 'not only for containers'],
+    ['soradns up', 'one host, with its names on disk'],
+    ['soradns up --store etcd://10.0.0.1:2379', 'on each of many hosts'],
+    ['soradns up --addr 172.17.0.1:53 --addr 10.0.0.7:53', 'also for other hosts'],
   ],
-  note: `It is soradns serve --register, listening where the containers of this host look for it:
+  note: `Same as soradns serve --register, but it listens where the containers of this host reach it:
 
   docker run --dns 172.17.0.1 -e DNS_NAME=1.rails.production.east.skydns.local -p 8080:8080 IMAGE
 
-All of soradns serve --help applies.`,
+See soradns serve --help for more.`,
   async run({ flags }, io) {
     if (flags.register === false) {
-      throw new Failure('usage', '--register: up always registers', 'write: soradns serve');
+      throw new Failure('usage', '--register: up always registers', 'use soradns serve');
     }
     const upFlags: Record<string, FlagValue> = { register: true, ...flags };
     const { config } = configOf(upFlags, io);

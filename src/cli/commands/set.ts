@@ -1,3 +1,4 @@
+/** `soradns set`: stores a service under a name. */
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/option.ts';
@@ -15,43 +16,76 @@ import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const text = { form: 'text' } as const;
 
-/** The fields of a service, by the names that they have in its JSON. */
+/** The fields of a service, with their names in its JSON. */
 const FIELDS: readonly OptionWords[] = [
   { ...text, name: 'host', placeholder: 'HOST', describe: 'IP address or host name' },
-  { ...text, name: 'port', placeholder: 'PORT', describe: 'port for SRV; -1 for no SRV' },
-  { ...text, name: 'priority', placeholder: 'NUMBER', describe: 'SRV priority, MX preference' },
-  { ...text, name: 'weight', placeholder: 'NUMBER', describe: 'share within one priority' },
-  { ...text, name: 'text', placeholder: 'TEXT', describe: 'TXT record' },
+  { ...text, name: 'port', placeholder: 'PORT', describe: 'port in SRV records; -1 for none' },
+  {
+    ...text,
+    name: 'priority',
+    placeholder: 'NUMBER',
+    describe: 'priority of SRV, preference of MX records',
+  },
+  {
+    ...text,
+    name: 'weight',
+    placeholder: 'NUMBER',
+    describe: 'weight among services of one priority',
+  },
+  { ...text, name: 'text', placeholder: 'TEXT', describe: 'text of the TXT record' },
   { ...text, name: 'ttl', placeholder: 'SECONDS', describe: 'TTL of the records' },
-  { ...text, name: 'group', placeholder: 'GROUP', describe: 'group that answers together' },
-  { ...text, name: 'targetstrip', placeholder: 'LABELS', describe: 'labels to strip from targets' },
-  { name: 'mail', form: 'switch', describe: 'publish as MX too' },
+  {
+    ...text,
+    name: 'group',
+    placeholder: 'GROUP',
+    describe: 'group: only services of one group are answered together',
+  },
+  {
+    ...text,
+    name: 'targetstrip',
+    placeholder: 'LABELS',
+    describe: 'number of labels to strip from the SRV target',
+  },
+  { name: 'mail', form: 'switch', describe: 'also answer MX queries' },
 ];
 
 const OWN_OPTIONS: readonly OptionWords[] = [
   { ...text, name: 'key-ttl', placeholder: 'SECONDS', describe: 'delete the key after this time' },
-  { ...text, name: 'value', placeholder: 'JSON', describe: 'the whole service as JSON' },
-  { name: 'if-absent', form: 'switch', describe: 'fail (exit 5) if the key is there' },
-  { name: 'force', form: 'switch', describe: 'also where it hides a name above it, or is hidden' },
+  {
+    ...text,
+    name: 'value',
+    placeholder: 'JSON',
+    describe: 'the whole service as JSON, instead of the fields',
+  },
+  { name: 'if-absent', form: 'switch', describe: 'fail (exit code 5) if the key exists' },
+  {
+    name: 'force',
+    form: 'switch',
+    describe: 'set it even if it hides a name above it or is hidden by one below',
+  },
 ];
 
 export const setCommand: Command = {
   name: 'set',
-  summary: 'Publish a service under a name',
+  summary: 'Store a service under a name',
   positionals: [
     { name: 'name', describe: 'domain name, or a key if it begins with /', required: true },
   ],
   options: [...FIELDS, ...OWN_OPTIONS, ...CLIENT_OPTIONS],
   examples: [
-    ['soradns set 1.rails.skydns.local --host 10.0.1.5 --port 8080', 'an instance of rails'],
-    ['soradns set www.skydns.local --host www.example.com --ttl 60', 'an alias'],
-    ['soradns set 2.rails.skydns.local --host 10.0.1.6 --key-ttl 30', 'gone in 30 s'],
-    [`soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`, 'key and value'],
+    ['soradns set 1.rails.skydns.local --host 10.0.1.5 --port 8080', 'store an instance of rails'],
+    ['soradns set www.skydns.local --host www.example.com --ttl 60', 'store an alias'],
+    ['soradns set 2.rails.skydns.local --host 10.0.1.6 --key-ttl 30', 'delete it after 30 s'],
+    [
+      `soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`,
+      'store a value under a key',
+    ],
   ],
-  run: (args, io) => withStore(args, io, (access) => publish(args, io, access), { creates: true }),
+  run: (args, io) =>
+    withStore(args, io, (access) => storeService(args, io, access), { creates: true }),
 };
 
-async function publish(args: Arguments, io: Io, access: StoreAccess): Promise<number> {
+async function storeService(args: Arguments, io: Io, access: StoreAccess): Promise<number> {
   const { store, prefix } = access;
   const key = keyOfArgument(args.words[0] ?? '', prefix);
   const owner = nameOfKey(key, prefix);
@@ -60,11 +94,7 @@ async function publish(args: Arguments, io: Io, access: StoreAccess): Promise<nu
   if (!args.flags.force) await refuseToHide(key, access, io);
   const result = await store.put(key, value, putOptions(args.flags));
   if (!result.done) {
-    throw new Failure(
-      'conflict',
-      `${key}: is there already`,
-      'leave out --if-absent to replace it',
-    );
+    throw new Failure('conflict', `${key}: already exists`, 'remove --if-absent to replace it');
   }
   report(args, io, viewEntry(result.entry, prefix, performance.now()) ?? { key }, key);
   const isName = owner.kind === 'name' && key !== configKey(prefix);
@@ -72,13 +102,13 @@ async function publish(args: Arguments, io: Io, access: StoreAccess): Promise<nu
   return 0;
 }
 
-/** One line where the name will not be answered. It is set, so nothing about that may fail. */
+/** Warns about a name outside the served domains. The name is stored by then, so this never fails. */
 async function warnUnserved(name: Name, access: StoreAccess, io: Io): Promise<void> {
   const domains = await servedDomains(access, io).catch(() => undefined);
   if (domains === undefined || isServed(name, domains)) return;
   const served = domains.map(printName).join(', ');
   io.stderr.write(
-    `soradns: note: ${printName(name)} is in no domain that is served (${served}); soradns serve --domain adds one\n`,
+    `soradns: note: ${printName(name)} is outside the served domains (${served}); add its domain with soradns serve --domain\n`,
   );
 }
 
@@ -87,20 +117,20 @@ function report({ flags }: Arguments, { stdout }: Io, view: object, key: string)
   else if (!flags.quiet) stdout.write(`set ${printable(key)}\n`);
 }
 
-/** The JSON to store: what `--value` says, or the fields given. */
+/** The JSON to store: `--value`, or the given fields. */
 function jsonToStore(flags: Arguments['flags']): string {
   const given = FIELDS.filter(({ name }) => flags[name] !== undefined);
   if (typeof flags.value === 'string') {
     if (given.length > 0) {
       const both = `--value: cannot be combined with --${given[0]?.name}`;
-      throw new Failure('usage', both, 'put the field into the JSON');
+      throw new Failure('usage', both, 'write the field into the JSON');
     }
     const parsed = parseService(Buffer.from(flags.value, 'utf8'));
     if (parsed.kind === 'invalid') throw new Failure('bad_data', `--value: ${parsed.reason}`);
     return flags.value;
   }
   if (given.length === 0) {
-    throw new Failure('usage', 'nothing to publish', 'give --host, --text or another field');
+    throw new Failure('usage', 'nothing to store', 'give --host, --text or another field');
   }
   return serviceJson(flags);
 }
@@ -111,9 +141,8 @@ function serviceJson(flags: Arguments['flags']): string {
     const raw = flags[name];
     if (raw === undefined) continue;
     if (Array.isArray(raw)) throw new Failure('usage', `--${name}: is given more than once`);
-    // As from --host "$IP" where nobody set IP.
-    if (raw === '')
-      throw new Failure('usage', `--${name}: is empty`, 'give a value or leave it out');
+    // From --host "$IP" with IP unset, for example.
+    if (raw === '') throw new Failure('usage', `--${name}: is empty`, 'give a value, or remove it');
     const isText = name === 'host' || name === 'text' || name === 'group';
     const isNumber = typeof raw === 'string' && !isText && /^-?[0-9]{1,15}$/.test(raw);
     fields[name] = isNumber ? Number(raw) : raw;

@@ -1,3 +1,4 @@
+/** `soradns version`. */
 import { version } from '../../app/process/process.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine } from '../output.ts';

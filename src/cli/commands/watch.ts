@@ -1,6 +1,6 @@
 /**
- * Prints changes as they happen. A lost store is waited for: the cursor is the last revision seen, so no change is
- * missed or printed twice.
+ * `soradns watch`: prints changes as they happen. It waits for a lost store and continues after the last revision seen,
+ * so it neither misses nor repeats a change.
  */
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,12 +22,12 @@ export const watchCommand: Command = {
   name: 'watch',
   summary: 'Print changes as they happen, until interrupted',
   positionals: [
-    { name: 'name', describe: 'watch what is at and below this name or key', required: false },
+    { name: 'name', describe: 'name or key to watch, with everything below it', required: false },
   ],
   options: CLIENT_OPTIONS,
   examples: [
-    ['soradns watch', 'everything'],
-    ['soradns watch rails.skydns.local --json', 'one JSON object a line'],
+    ['soradns watch', 'print every change'],
+    ['soradns watch rails.skydns.local --json', 'print one JSON object a line'],
   ],
   run: (args, io) => {
     io.handleSignals();
@@ -39,7 +39,7 @@ async function watch(args: Arguments, io: Io, access: StoreAccess): Promise<numb
   const { store, prefix } = access;
   const wanted = args.words[0];
   const key = wanted === undefined ? prefix.slice(0, -1) : keyOfArgument(wanted, prefix);
-  // The first call fails if there is no store; later losses are waited for.
+  // This call fails without a store; the loop below waits when the store is lost later.
   let { revision } = await store.get(key);
   const parent = key.slice(0, key.lastIndexOf('/') + 1);
   if (!args.flags.quiet) io.stderr.write(`watching ${printable(key)} from revision ${revision}\n`);
@@ -60,12 +60,14 @@ async function waitAfter(error: unknown, { stop, stderr }: Io): Promise<void> {
   if (stop.aborted) return;
   if (!(error instanceof StoreError)) throw error;
   if (error.code === 'compacted') {
-    throw new Failure('failure', 'changes were forgotten before they could be read', 'watch again');
+    throw new Failure(
+      'failure',
+      'the store has dropped changes before they could be read',
+      'start the watch again',
+    );
   }
   if (error.code !== 'unavailable') throw error;
-  stderr.write(
-    `${paint('soradns:', 'yellow', stderr)} ${printable(error.message)}; trying again\n`,
-  );
+  stderr.write(`${paint('soradns:', 'yellow', stderr)} ${printable(error.message)}; retrying\n`);
   await sleep(RETRY_MS, undefined, { signal: stop }).catch(() => {});
 }
 

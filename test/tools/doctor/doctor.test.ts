@@ -68,7 +68,7 @@ describe('doctor', () => {
     assert.match(stderr, /^soradns: --addr: /);
     const elsewhere = await callCli(['doctor', '--root', `${root}/etc/resolv.conf`]);
     assert.equal(elsewhere.code, 2);
-    assert.match(elsewhere.stderr, /^soradns: --root: .*\/etc\/resolv\.conf is no folder/);
+    assert.match(elsewhere.stderr, /^soradns: --root: .*\/etc\/resolv\.conf is not a folder/);
     assert.equal((await callCli(['doctor', '--root', `${root}/nothing`])).code, 2);
   });
 });

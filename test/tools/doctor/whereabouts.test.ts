@@ -104,7 +104,7 @@ describe('an unused bridge', () => {
   }, async () => {
     const stdout = await onBridge('soradns integrate docker --root . --dry-run');
     assert.match(stdout, /\+ *"172\.29\.0\.1"/);
-    assert.match(stdout, /note: no server was found on this host; 172\.29\.0\.1:53 is taken/);
+    assert.match(stdout, /note: found no server on this host; using 172\.29\.0\.1:53,/);
   });
 
   it('doctor and integrate find the server that up started on an unused bridge', {
@@ -121,6 +121,6 @@ describe('an unused bridge', () => {
       /^ok +port +172\.29\.0\.1:53 is held by .* which answers for our domain$/m,
     );
     assert.match(stdout, /^ok +server +172\.29\.0\.1:53 answers for skydns\.local\./m);
-    assert.match(stdout, /^note: the server was found at 172\.29\.0\.1:53$/m);
+    assert.match(stdout, /^note: found the server at 172\.29\.0\.1:53$/m);
   });
 });
