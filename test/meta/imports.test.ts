@@ -6,7 +6,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { parseSource, projectRoot, type SourceFile, sourceFiles } from './sources.ts';
+import {
+  folderOf,
+  parseSource,
+  projectRoot,
+  readFolder,
+  type SourceFile,
+  sourceFiles,
+} from './sources.ts';
 
 /** Package -> the folder of src that imports it and translates it into the field's words. */
 const HOME: Record<string, string> = {
@@ -40,40 +47,9 @@ const MIN_LINES = 40;
 const ONE_IDEA_EACH = 'cli/commands/';
 const FILES_OF_A_FOLDER = { min: 5, max: 15 };
 
-/** The contents of the first comment in a folder's entry file. */
-interface Folder {
-  readonly path: string;
-  readonly entry: string;
-  readonly isPure: boolean;
-  /** `undefined` means every folder. */
-  readonly imports: readonly string[] | undefined;
-  readonly usedBy: readonly string[];
-}
-
 const files = sourceFiles('src');
 const packageJson = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8'));
 const folders = new Map(files.flatMap((file) => readFolder(file) ?? []).map((f) => [f.path, f]));
-
-/** The header of an entry file: `folder/: what it does. [Pure.]`, `Imports: a, b.`, `Used by: c.` */
-function readFolder({ path, text }: SourceFile): Folder | undefined {
-  const comment = /^\/\*\*\n([\s\S]*?)\*\//.exec(text)?.[1]?.replaceAll(/\n \* {3}/g, ' ') ?? '';
-  const header = /^ \* (\S+)\/: (.+)\n \* Imports: (.+)\.\n \* Used by: (.+)\.\n/.exec(comment);
-  if (header === null) return undefined;
-  const [, folder = '', purpose = '', imports = '', usedBy = ''] = header;
-  const isPure = purpose.endsWith(' Pure.');
-  const listed = imports === 'every folder' ? undefined : listOf(imports);
-  return { path: folder, entry: path, isPure, imports: listed, usedBy: listOf(usedBy) };
-}
-
-function listOf(text: string): readonly string[] {
-  return text === 'nothing' ? [] : text.split(', ');
-}
-
-/** The folder of a file of src: `server/http` of `src/server/http/client.ts`, `main` of the files in src itself. */
-function folderOf(path: string): string {
-  const inside = path.slice('src/'.length);
-  return inside.includes('/') ? inside.slice(0, inside.lastIndexOf('/')) : 'main';
-}
 
 /** Folder -> the other folders that its files import, sorted. */
 function importedFolders(): ReadonlyMap<string, readonly string[]> {

@@ -25,6 +25,18 @@ export interface Import {
   readonly typeOnly: boolean;
 }
 
+/** The contents of the first comment in a folder's entry file. */
+export interface Folder {
+  readonly path: string;
+  readonly entry: string;
+  /** What the folder does, in a sentence. */
+  readonly purpose: string;
+  readonly isPure: boolean;
+  /** `undefined` means every folder. */
+  readonly imports: readonly string[] | undefined;
+  readonly usedBy: readonly string[];
+}
+
 /** Every .ts file below a folder of the project, by path. */
 export function sourceFiles(folder: string): SourceFile[] {
   const names = readdirSync(join(projectRoot, folder), { recursive: true, encoding: 'utf8' });
@@ -65,4 +77,25 @@ function withoutComments(text: string): string {
   return text.replace(tokens, (token) =>
     token.startsWith('/*') || token.startsWith('//') ? token.replace(/[^\n]/g, ' ') : token,
   );
+}
+
+/** The header of an entry file: `folder/: what it does. [Pure.]`, `Imports: a, b.`, `Used by: c.` */
+export function readFolder({ path, text }: SourceFile): Folder | undefined {
+  const comment = /^\/\*\*\n([\s\S]*?)\*\//.exec(text)?.[1]?.replaceAll(/\n \* {3}/g, ' ') ?? '';
+  const header = /^ \* (\S+)\/: (.+)\n \* Imports: (.+)\.\n \* Used by: (.+)\.\n/.exec(comment);
+  if (header === null) return undefined;
+  const [, folder = '', purpose = '', imports = '', usedBy = ''] = header;
+  const isPure = purpose.endsWith(' Pure.');
+  const listed = imports === 'every folder' ? undefined : listOf(imports);
+  return { path: folder, entry: path, purpose, isPure, imports: listed, usedBy: listOf(usedBy) };
+}
+
+function listOf(text: string): readonly string[] {
+  return text === 'nothing' ? [] : text.split(', ');
+}
+
+/** The folder of a file of src: `server/http` of `src/server/http/client.ts`, `main` of the files in src itself. */
+export function folderOf(path: string): string {
+  const inside = path.slice('src/'.length);
+  return inside.includes('/') ? inside.slice(0, inside.lastIndexOf('/')) : 'main';
 }
