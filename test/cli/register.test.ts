@@ -69,7 +69,8 @@ describe('register', () => {
     ['--compat=registrator -consul skydns2://h:1/d', /-consul: unknown option/],
     ['--compat=registrator -version', /-version: write soradns version/],
   ];
-  for (const [args, expected] of table) it(args, () => isMistake(`register ${args}`, expected));
+  for (const [args, expected] of table)
+    it(`register refuses ${args}`, () => isMistake(`register ${args}`, expected));
 
   it('register reports a mistake in a variable by its name', async () => {
     await isMistake('register', /SORADNS_MODE: "x" is not published/, { SORADNS_MODE: 'x' });
@@ -103,7 +104,8 @@ describe('serve', () => {
     ['--register --register-allow a.**', /--register-allow: .* for example --register-allow /],
     ['--register --ip 10.0.0.1', /--ip: unknown option/],
   ];
-  for (const [args, expected] of table) it(args, () => isMistake(`serve ${args}`, expected));
+  for (const [args, expected] of table)
+    it(`serve refuses ${args}`, () => isMistake(`serve ${args}`, expected));
 });
 
 describe('help', () => {

@@ -31,12 +31,11 @@ describe('splitRegistratorLine', () => {
     ['-tags', '-- -tags'],
   ];
   for (const [line, expected] of table) {
-    it(line, () =>
+    it(`register separates registrator’s part of the line ${line}`, () =>
       assert.equal(
         parted(`register --compat=registrator ${line}`),
         `register --compat=registrator ${expected}`,
-      ),
-    );
+      ));
   }
 
   it('register separates registrator’s flags from its own only in compat mode, wherever that is set', () => {

@@ -44,7 +44,7 @@ const withOpt = (opt: Uint8Array, ...more: Uint8Array[]): RawPacket => ({
   body: [rawQuestion(), opt, ...more],
 });
 
-test('a plain query', () => {
+test('accept gives the fields of a plain query', () => {
   assert.deepEqual(query({ id: 7, flags: 0x0100 }), {
     id: 7,
     recursionDesired: true,
@@ -54,7 +54,7 @@ test('a plain query', () => {
   });
 });
 
-test('the question keeps its case (0x20)', () => {
+test('accept keeps the letter case of the question', () => {
   const { question } = query({ body: [rawQuestion('A.sKyDnS.LOCAL')] });
   assert.deepEqual(question.qname, ['A', 'sKyDnS', 'LOCAL']);
 });
@@ -78,7 +78,7 @@ test('EDNS: size, DO and version as sent; unknown flags and options ignored', ()
   });
 });
 
-test('W1: source port 0, short packets and responses get no reply, in that order', () => {
+test('accept drops packets from source port 0, short packets and responses, in that order', () => {
   assert.deepEqual(accept(rawPacket(), 0), { kind: 'drop', reason: 'source-port' });
   for (let length = 0; length < 12; length++) {
     for (const fill of [0x00, 0xff]) {
@@ -90,7 +90,7 @@ test('W1: source port 0, short packets and responses get no reply, in that order
     assert.deepEqual(accept(rawPacket({ flags }), PORT), { kind: 'drop', reason: 'response' });
 });
 
-test('W1: every opcode but QUERY is NOTIMP, header only, opcode echoed', () => {
+test('accept rejects every opcode except QUERY with a NOTIMP header that echoes the opcode', () => {
   for (let opcode = 1; opcode < 16; opcode++) {
     for (const body of [[], [rawQuestion()], [unhex('c00c')]]) {
       const message = rejection(rawPacket({ flags: (opcode << 11) | 0x0110, body }));
@@ -141,7 +141,7 @@ const formerrs: readonly (readonly [string, RawPacket, Echo])[] = [
 ];
 
 for (const [what, packet, echo] of formerrs) {
-  test(`W2: ${what} is FORMERR, echoing ${echo}`, () => {
+  test(`accept rejects ${what} with FORMERR and echoes ${echo}`, () => {
     const message = rejection(rawPacket(packet));
     assert.equal(message.rcode, Rcode.FORMERR);
     assert.equal(message.questions.length, echo === 'nothing' ? 0 : 1);
@@ -149,7 +149,7 @@ for (const [what, packet, echo] of formerrs) {
   });
 }
 
-test('W2: a packet of lies costs less than a millisecond', () => {
+test('accept takes less than a millisecond for a packet with false counts', () => {
   for (const length of [12, 512, 65535]) {
     for (const fill of [0x00, 0x01, 0x3f, 0xc0, 0xff]) {
       for (const header of ['1234 0000 ffff ffff ffff ffff', '1234 0000 0001 0000 0000 0002']) {
@@ -183,7 +183,7 @@ for (const [what, hex] of questionNames) {
   });
 }
 
-test('W4: labels to 63 octets and names to 255 are fine, one more is FORMERR', () => {
+test('accept takes labels up to 63 and names up to 255 octets and rejects longer ones with FORMERR', () => {
   const label = (length: number) => Buffer.concat([Buffer.of(length), Buffer.alloc(length, 0x61)]);
   const longest = [label(63), label(63), label(63), label(61), unhex('00')];
   assert.equal(query({ body: [...longest, u16(1, 1)] }).question.qname.length, 4);
@@ -192,7 +192,7 @@ test('W4: labels to 63 octets and names to 255 are fine, one more is FORMERR', (
   assert.equal(rejection(rawPacket({ body: [label(64), unhex('00'), u16(1, 1)] })).rcode, 1);
 });
 
-test('W5: every octet of a label survives', () => {
+test('accept keeps every octet of a label', () => {
   const octets = Uint8Array.from({ length: 256 }, (_, i) => i);
   const labels = [0, 52, 104, 156, 208].map((at) => octets.subarray(at, Math.min(at + 52, 256)));
   for (const label of labels) {
@@ -210,14 +210,14 @@ const badOptions: readonly (readonly [string, Uint8Array])[] = [
 ];
 
 for (const [what, rdata] of badOptions) {
-  test(`W6: OPT with ${what} is FORMERR with OPT`, () => {
+  test(`accept rejects OPT with ${what} with FORMERR and an OPT record`, () => {
     const message = rejection(rawPacket(withOpt(rawOpt({ rdata, flags: 0x8000 }))));
     assert.equal(message.rcode, Rcode.FORMERR);
     assert.deepEqual(message.edns, { udpSize: 1232, version: 0, dnssecOk: true });
   });
 }
 
-test('W6: OPT whose RDLENGTH goes beyond the packet, or stops short of its options', () => {
+test('accept rejects an OPT record whose RDLENGTH exceeds the packet or cuts its options', () => {
   const rdata = rawOption(10, Buffer.alloc(8));
   for (const rdlength of [13, 65535, 11, 4, 0]) {
     const message = rejection(rawPacket(withOpt(rawOpt({ rdata, rdlength }))));
@@ -225,7 +225,7 @@ test('W6: OPT whose RDLENGTH goes beyond the packet, or stops short of its optio
   }
 });
 
-test('W6: options of no octets, ECS and cookies pass', () => {
+test('accept takes empty options, ECS and cookies', () => {
   const rdata = Buffer.concat([
     rawOption(3, Buffer.of()),
     rawOption(8, unhex('0001 18 00 c00002')),
@@ -260,7 +260,7 @@ function tsigRdata(): Buffer {
   return Buffer.concat([HMAC_SHA256, SIGNED_AT, mac, unhex('beef00000000')]);
 }
 
-test('a query signed with a key that we do not have is NOTAUTH with the TSIG error BADKEY', () => {
+test('accept rejects a query signed with an unknown key with NOTAUTH and the TSIG error BADKEY', () => {
   const tsig = rawRr(wireName('key'), 250, tsigRdata());
   for (const body of [
     withOpt(rawOpt(), tsig),
@@ -278,7 +278,7 @@ test('a query signed with a key that we do not have is NOTAUTH with the TSIG err
   }
 });
 
-test('a TSIG that is malformed or not the last record is FORMERR', () => {
+test('accept rejects a TSIG that is malformed or not the last record with FORMERR', () => {
   const tsig = rawRr(wireName('key'), 250, tsigRdata());
   for (const packet of [
     withOpt(tsig, rawOpt()),
@@ -290,7 +290,7 @@ test('a TSIG that is malformed or not the last record is FORMERR', () => {
   }
 });
 
-test('a rejection is no amplifier', () => {
+test('A rejection is not larger than its query', () => {
   for (const [what, packet] of formerrs) {
     const octets = rawPacket(packet);
     const accepted = accept(octets, PORT);

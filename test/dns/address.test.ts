@@ -47,7 +47,7 @@ for (const text of notAddresses) {
   });
 }
 
-test('what Node takes for an address, we do, and nothing else', () => {
+test('parseAddress accepts exactly what Node accepts', () => {
   const soup = fc.string({ unit: fc.constantFrom(...'0123456789abf.::'), maxLength: 20 });
   const near = fc.oneof(fc.ipV4(), fc.ipV6(), soup);
   fc.assert(
@@ -59,7 +59,7 @@ test('what Node takes for an address, we do, and nothing else', () => {
   );
 });
 
-test('octets survive text, and the text is the shortest that Node knows', () => {
+test('An address survives printing, and its text is the shortest that Node accepts', () => {
   const sparse = fc.constantFrom(0, 0, 0, 1, 255);
   const octets = fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: 4 }),
@@ -77,7 +77,7 @@ test('octets survive text, and the text is the shortest that Node knows', () => 
   );
 });
 
-test('only 4 and 16 octets are addresses', () => {
+test('Only 4 and 16 octets are addresses', () => {
   for (const length of [0, 3, 5, 15, 17])
     assert.throws(() => printAddress(new Uint8Array(length)), RangeError);
 });
@@ -88,7 +88,7 @@ test('IPv4 as a number is unsigned', () => {
 
 const ones = '1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa';
 
-test('reverse names', () => {
+test('Addresses have their reverse names', () => {
   assert.deepEqual(reverseName('192.0.2.1'), nameOf('1.2.0.192.in-addr.arpa'));
   assert.deepEqual(reverseName('2001:db8::1'), nameOf(ones));
   assert.throws(() => reverseName('192.0.2'), RangeError);

@@ -14,7 +14,7 @@ function crowd(): { octets: Uint8Array; labels: readonly (readonly [string, numb
   return { octets, labels };
 }
 
-test('a name is its labels, case and all, from the root down', () => {
+test('The compression table finds a name by its labels and their case', () => {
   const table = new CompressionTable(Uint8Array.of(0, 1, 0x61, 1, 0x62, 1, 0x61));
   assert.equal(table.add('a', 0, 1), true);
   assert.equal(table.add('b', 1, 3), true);
@@ -24,14 +24,14 @@ test('a name is its labels, case and all, from the root down', () => {
   assert.deepEqual(strangers, [0, 0, 0, 0]);
 });
 
-test('offsets that 14 bits cannot hold are refused', () => {
+test('The compression table refuses offsets that do not fit in 14 bits', () => {
   const table = new CompressionTable(new Uint8Array(0x5000));
   assert.equal(table.add('a', 0, 0x4000), false);
   assert.equal(table.find('a', 0), 0);
   assert.equal(table.add('a', 0, 0x3fff), true);
 });
 
-test('a crowded table refuses some names, and finds all the others', () => {
+test('A full compression table refuses some names and finds all others', () => {
   const { octets, labels } = crowd();
   const table = new CompressionTable(octets);
   const added = labels.filter(([label, at]) => table.add(label, 0, at));
@@ -39,7 +39,7 @@ test('a crowded table refuses some names, and finds all the others', () => {
   for (const [label, at] of added) assert.equal(table.find(label, 0), at);
 });
 
-test('names are forgotten from an offset on, the others stay, and the room is free again', () => {
+test('The compression table forgets names from an offset on, keeps the others, and reuses the space', () => {
   const { octets, labels } = crowd();
   const table = new CompressionTable(octets);
   const added = labels.filter(([label, at]) => table.add(label, 0, at));

@@ -27,7 +27,7 @@ function reply(...rrs: Uint8Array[]): Buffer {
   return rawPacket({ flags: RESPONSE, counts: [1, rrs.length, 0, 0], body });
 }
 
-test('every section, flag and the OPT record of a reply', () => {
+test('decodeMessage reads every section, flag and the OPT record of a reply', () => {
   const address = rawRr(QNAME, 1, unhex('c0000201'));
   const message = decodeMessage(
     rawPacket({
@@ -95,12 +95,12 @@ const rdatas: readonly (readonly [number, string, string])[] = [
 ];
 
 for (const [type, hex, text] of rdatas) {
-  test(`reads ${text}`, () => {
+  test(`decodeMessage reads ${text}`, () => {
     const message = decodeMessage(reply(rawRr(QNAME, type, unhex(hex))));
     assert.deepEqual(message && printed(message.answer), [`a.skydns.local. 60 IN ${text}`]);
   });
 
-  test(`W6: ${text} with an octet more or less in RDLENGTH`, () => {
+  test(`decodeMessage refuses ${text} with an octet more or less in RDLENGTH`, () => {
     if (type > 255) return;
     const rdata = unhex(hex);
     const longer = reply(rawRr(QNAME, type, Buffer.concat([rdata, unhex('01')])));
@@ -113,7 +113,7 @@ for (const [type, hex, text] of rdatas) {
   });
 }
 
-test('class decides the form of A, AAAA and SRV', () => {
+test('The class decides the form of A, AAAA and SRV', () => {
   for (const type of [1, 28, 33]) {
     const rr = rawRr(QNAME, type, unhex('0102'));
     rr.writeUInt16BE(3, 4);
@@ -152,14 +152,14 @@ for (const [what, type, compressed, plain] of oldTypes) {
   });
 }
 
-test('types that never had compression keep octets that look like pointers', () => {
+test('Types without compression keep octets that look like pointers', () => {
   for (const type of [46, 47, 64, 65, 1000]) {
     const rdata = decodeMessage(reply(rawRr(QNAME, type, unhex('c00c'))))?.answer[0]?.rdata;
     assert.deepEqual(rdata, { kind: 'unknown', octets: Uint8Array.of(0xc0, 0x0c) });
   }
 });
 
-test('the rdata is a copy: the packet may be reused', () => {
+test('Decoded rdata is a copy, so that the packet can be reused', () => {
   const packet = reply(rawRr(QNAME, 1000, unhex('0102')));
   const rdata = decodeMessage(packet)?.answer[0]?.rdata;
   packet.fill(0);
@@ -184,18 +184,18 @@ const optFaults: readonly (readonly [
 ];
 
 for (const [what, body, packet] of optFaults) {
-  test(`W6: ${what} spoils a reply`, () => {
+  test(`decodeMessage refuses a reply with ${what}`, () => {
     const octets = rawPacket({ ...packet, flags: RESPONSE, body: [rawQuestion(), ...body] });
     assert.equal(decodeMessage(octets), undefined);
   });
 }
 
-test('octets after the last record are ignored', () => {
+test('decodeMessage ignores octets after the last record', () => {
   const packet = Buffer.concat([reply(rawRr(QNAME, 1, unhex('c0000201'))), unhex('ffff')]);
   assert.equal(decodeMessage(packet)?.answer.length, 1);
 });
 
-test('a cut reply is malformed, unless TC says that it is cut', () => {
+test('decodeMessage refuses a truncated reply without TC', () => {
   const rr = rawRr(QNAME, 1, unhex('c0000201'));
   const packet = reply(rr, rr);
   const whole = AFTER_QUESTION + rr.length;
@@ -208,7 +208,7 @@ test('a cut reply is malformed, unless TC says that it is cut', () => {
   }
 });
 
-test('a reply without a question, or with several, is for others to judge', () => {
+test('decodeMessage accepts a reply without a question or with several', () => {
   assert.deepEqual(decodeMessage(rawPacket({ counts: [0, 0, 0, 0], body: [] }))?.questions, []);
   const two = rawPacket({ counts: [2, 0, 0, 0], body: [rawQuestion('x'), rawQuestion('y', 28)] });
   assert.deepEqual(decodeMessage(two)?.questions, [
@@ -240,13 +240,13 @@ for (const [what, hex] of badNames) {
   test(`W3, W4: ${what} is refused`, () => assert.equal(decodeMessage(owned(hex)), undefined));
 }
 
-test('W3: two names that point at each other, and a pointer to a pointer forward', () => {
+test('decodeMessage refuses names that point at each other and pointers forward', () => {
   const first = rawRr(unhex(here(16)), 1, unhex('c0000201'));
   const second = rawRr(unhex(here(0)), 1, unhex('c0000201'));
   assert.equal(decodeMessage(reply(first, second)), undefined);
 });
 
-test('pointers to names, into names and to pointers are followed', () => {
+test('decodeMessage follows pointers to names, into names and to pointers', () => {
   const owners = ['c00c', 'c00e', '0162c015', 'c01b', `0163${here(2 * 16)}`];
   const rrs = owners.map((hex) => rawRr(unhex(hex), 1, unhex('c0000201')));
   const names = decodeMessage(reply(...rrs))?.answer.map((rr) => rr.owner);
@@ -257,7 +257,7 @@ test('pointers to names, into names and to pointers are followed', () => {
 const label = (length: number, octet = 0x61) =>
   Buffer.concat([Buffer.of(length), Buffer.alloc(length, octet)]);
 
-test('W4: names of 255 octets, put together over a pointer or not, and no longer ones', () => {
+test('decodeMessage accepts names of 255 octets, with or without a pointer, and no longer ones', () => {
   const suffix = Buffer.concat([label(63), label(63), label(63), unhex('00')]);
   const message = (first: number) => {
     const question = Buffer.concat([suffix, u16(1, 1)]);
@@ -280,7 +280,7 @@ function chain(length: number, offset: number): Buffer {
   return u16(...pointers.map((target) => 0xc000 | target));
 }
 
-test('W3: chains of pointers up to as many as a name has labels, and no longer ones', () => {
+test('decodeMessage follows chains of as many pointers as a name can have labels and no longer ones', () => {
   const offset = AFTER_QUESTION + 12;
   const ends = (length: number) => {
     const target = rawRr(u16(0xc000 | (offset + 2 * (length - 1))), 1, unhex('c0000201'));
@@ -290,7 +290,7 @@ test('W3: chains of pointers up to as many as a name has labels, and no longer o
   for (const length of [127, 128, 1000, 8000]) assert.equal(ends(length), undefined, `${length}`);
 });
 
-test('W3: names that share one long chain, or one long name, stay within the budget', () => {
+test('Names that share one long chain or one long name stay within the decoder’s budget', () => {
   const offset = AFTER_QUESTION + 12;
   const chained = rawRr(QNAME, 1000, chain(126, offset));
   const longName = rawRr(
@@ -308,7 +308,7 @@ test('W3: names that share one long chain, or one long name, stay within the bud
   }
 });
 
-test('W3: a budget for all names of a packet: rereading long names without end is refused', () => {
+test('decodeMessage refuses a packet that makes it read long names too often', () => {
   const offset = AFTER_QUESTION + 12;
   const long = rawRr(
     QNAME,
@@ -323,7 +323,7 @@ test('W3: a budget for all names of a packet: rereading long names without end i
   assert.ok(decodeMessage(reply(long, ...names.slice(0, 1000))));
 });
 
-test('W3: old types that expand a short pointer to a long name again and again are refused', () => {
+test('decodeMessage refuses old types that expand a pointer to a long name too often', () => {
   const offset = AFTER_QUESTION + 12;
   const labels = Array.from({ length: 120 }, () => label(1));
   const long = rawRr(QNAME, 1000, Buffer.concat([...labels, unhex('00')]));
@@ -335,7 +335,7 @@ test('W3: old types that expand a short pointer to a long name again and again a
   assert.ok(bestMs(5, () => decodeMessage(bombs(3500))) < 50);
 });
 
-test('a real 64 KB message is within the budget', () => {
+test('A real message of 64 KB is within the decoder’s budget', () => {
   const deep = wireName(`${'0.'.repeat(32)}ip6.arpa`);
   const rrs = Array.from({ length: 4000 }, (_, i) =>
     rawRr(Buffer.concat([unhex('02'), u16(i), QNAME]), 1000, Buffer.of()),
@@ -348,7 +348,7 @@ test('a real 64 KB message is within the budget', () => {
   assert.equal(decodeMessage(packet)?.answer.length, 4000);
 });
 
-test('W2: lying counts cost no more than the packet has octets', () => {
+test('False counts cost no more than the packet’s octets', () => {
   for (const length of [12, 512, 65535]) {
     for (const fill of [0x00, 0x01, 0x3f, 0xc0, 0xff]) {
       const packet = Buffer.alloc(length, fill);

@@ -18,7 +18,7 @@ function assertOctets(octets: Uint8Array, golden: string): void {
   assert.equal(Buffer.from(octets).toString('hex'), unhex(golden).toString('hex'));
 }
 
-test('W9: SRV with glue: the target in full, and pointed at by its own glue', () => {
+test('An SRV record has its target uncompressed, and its glue points at the target', () => {
   const octets = encoded(queryFor('r.skydns.local', 33, { dnssecOk: true }), {
     answer: [srvRr('r.skydns.local', 's.skydns.local')],
     additional: [
@@ -82,7 +82,7 @@ const rdatas: readonly (readonly [string, number, Rdata, string])[] = [
 ];
 
 for (const [what, type, rdata, hex] of rdatas) {
-  test(`octets of ${what}`, () => {
+  test(`The encoder writes the right octets of ${what}`, () => {
     const answer = [rrOf('x.skydns.local', type, rdata)];
     const octets = encoded(queryFor('x.skydns.local', type), { answer });
     const rr = octets.subarray(32);
@@ -92,7 +92,7 @@ for (const [what, type, rdata, hex] of rdatas) {
   });
 }
 
-test('a query of ours, with EDNS and without', () => {
+test('encodeQuery writes a query with EDNS and without', () => {
   const question = { qname: nameOf('a.B'), qtype: 28, qclass: 1 };
   assertOctets(
     encodeQuery({ id: 0xfffe, question, recursionDesired: true, checkingDisabled: false }),
@@ -105,7 +105,7 @@ test('a query of ours, with EDNS and without', () => {
   );
 });
 
-test('flags: AA, RA and rcode from the response, RD and CD from the query', () => {
+test('A reply has AA, RA and rcode from the response, and RD and CD from the query', () => {
   const query = queryFor('x');
   const flags = (q: Query, sections: Partial<Response>) => encoded(q, sections).readUInt16BE(2);
   const off = { authoritative: false };
@@ -122,7 +122,7 @@ test('OPT only to those who sent one, with our size and version 0, whatever thei
   assert.deepEqual(reply?.edns, { udpSize: 1232, version: 0, dnssecOk: true });
 });
 
-test("an rcode above 15 takes OPT's octet; without OPT it is SERVFAIL", () => {
+test('An rcode above 15 uses the OPT record, and is SERVFAIL without one', () => {
   const sections = { rcode: Rcode.BADVERS };
   assert.equal(decodeMessage(encoded(queryFor('x', 1, {}), sections))?.rcode, Rcode.BADVERS);
   assert.equal(decodeMessage(encoded(queryFor('x'), sections))?.rcode, Rcode.SERVFAIL);
@@ -138,7 +138,7 @@ test('EDE goes into OPT, and nowhere without one', () => {
   assert.equal(decodeMessage(encoded(queryFor('x'), { extendedError }))?.edns, undefined);
 });
 
-test('a long EDE text is cut between characters and never crowds out the question', () => {
+test('A long EDE text is cut between characters and never displaces the question', () => {
   const qname = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}`;
   for (const text of ['é'.repeat(500), 'x'.repeat(5000), `x${'é'.repeat(100)}`, '€'.repeat(99)]) {
     const extendedError = { code: Ede.OTHER, text };
@@ -149,14 +149,14 @@ test('a long EDE text is cut between characters and never crowds out the questio
   }
 });
 
-test('every reply is its own copy', () => {
+test('Every encoded reply is a separate copy', () => {
   const first = encodeResponse(queryFor('first'), responseWith({}), 512);
   const before = Buffer.from(first);
   encodeResponse(queryFor('second'), responseWith({}), 512);
   assert.deepEqual(Buffer.from(first), before);
 });
 
-test('W4: names, labels and numbers that have no octets are broken invariants', () => {
+test('The encoder throws on names, labels and numbers that cannot be encoded', () => {
   const a63 = 'a'.repeat(63);
   const rrs: readonly Rr[] = [
     { ...addressRr('x', '1.2.3.4'), owner: ['a'.repeat(64)] },
@@ -178,7 +178,7 @@ test('W4: names, labels and numbers that have no octets are broken invariants', 
   assert.equal(decodeMessage(encoded(queryFor('x')))?.questions.length, 1);
 });
 
-test('W9: text is split at 255 octets', () => {
+test('The encoder splits text at 255 octets', () => {
   const lengths = (octets: number) => splitText('x'.repeat(octets)).map((part) => part.length);
   assert.deepEqual(lengths(0), [0]);
   assert.deepEqual(lengths(1), [1]);
@@ -188,7 +188,7 @@ test('W9: text is split at 255 octets', () => {
   assert.deepEqual(lengths(511), [255, 255, 1]);
 });
 
-test('names beyond the reach of pointers are written in full and read back', () => {
+test('The encoder writes names beyond the reach of pointers in full', () => {
   const filler = Array.from({ length: 20 }, (_, i) =>
     rrOf(`f${i}`, 1000, { kind: 'unknown', octets: new Uint8Array(1000) }),
   );
@@ -205,7 +205,7 @@ function manySrv(count: number): Response {
   return responseWith({ answer });
 }
 
-test('W8: the time to encode grows no faster than the number of records', () => {
+test('The time to encode grows no faster than the number of records', () => {
   const query = queryFor('x.skydns.local');
   const time = (count: number) => {
     const response = manySrv(count);
@@ -217,7 +217,7 @@ test('W8: the time to encode grows no faster than the number of records', () => 
   assert.ok(double / once < 4, `${once} ms, ${double} ms`);
 });
 
-test('W8: more names than a message can point at', () => {
+test('The encoder handles more names than a message can point at', () => {
   const answer = Array.from({ length: 3500 }, (_, i) => addressRr(i.toString(36), '1.2.3.4'));
   assert.deepEqual(decodeMessage(encoded(queryFor('x'), { answer }))?.answer, answer);
 });

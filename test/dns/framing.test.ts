@@ -32,7 +32,7 @@ function cut(stream: Uint8Array, lengths: readonly number[]): Uint8Array[] {
 const messagesOf = (minLength: number, maxLength: number) =>
   fc.array(fc.uint8Array({ minLength, maxLength }), { maxLength: 8 });
 
-test('any split of any messages gives the same messages', () => {
+test('The framing gives the same messages for any split of the stream', () => {
   const lengths = fc.array(fc.nat({ max: 300 }), { maxLength: 100 });
   fc.assert(
     fc.property(messagesOf(12, 700), lengths, fc.nat({ max: 20 }), (messages, cuts, missing) => {
@@ -53,14 +53,14 @@ test('any split of any messages gives the same messages', () => {
   );
 });
 
-test('the longest message arrives octet by octet', () => {
+test('The framing accepts the longest message octet by octet', () => {
   const message = Buffer.alloc(65_535, 0xa5);
   const octets = Array.from(framed(message, message), (octet) => Uint8Array.of(octet));
   const { messages } = reassemble(octets);
   assert.deepEqual(messages, [message.toString('hex'), message.toString('hex')]);
 });
 
-test('a length that no DNS message has is malformed, wherever it is cut', () => {
+test('The framing refuses an impossible length, wherever the stream is split', () => {
   for (let length = 0; length < 12; length += 1) {
     const stream = Buffer.concat([framed(messageWithId(1)), framed(Buffer.alloc(length))]);
     for (const chunks of [[stream], cut(stream, [14]), cut(stream, [15]), cut(stream, [3, 12])]) {
@@ -71,7 +71,7 @@ test('a length that no DNS message has is malformed, wherever it is cut', () => 
   }
 });
 
-test('what is pending is counted with the octets of its length', () => {
+test('The framing counts pending octets with those of the length', () => {
   const stream = framed(messageWithId(7));
   for (let arrived = 0; arrived < stream.length; arrived += 1) {
     const { last } = reassemble([stream.subarray(0, arrived)]);
@@ -79,7 +79,7 @@ test('what is pending is counted with the octets of its length', () => {
   }
 });
 
-test('an announced length costs no memory before its octets arrive', () => {
+test('The framing allocates nothing for a length before its octets arrive', () => {
   const announced = Uint8Array.of(0xff, 0xff, 0);
   const before = process.memoryUsage().arrayBuffers;
   const inputs = Array.from({ length: 1000 }, () => {
@@ -93,13 +93,13 @@ test('an announced length costs no memory before its octets arrive', () => {
   assert.ok(grown < 2 * 1024 * 1024, `1,000 announced messages took ${grown} octets`);
 });
 
-test('a chunk may not be pushed over one that is not used up', () => {
+test('The framing refuses a chunk while another one is not used up', () => {
   const input = new Reassembly();
   input.push(framed(messageWithId(1)));
   assert.throws(() => input.push(framed(messageWithId(2))));
 });
 
-test('frame puts the length in front', () => {
+test('frame puts the length in front of a message', () => {
   const message = messageWithId(0x1234, 300);
   assert.deepEqual(Buffer.from(frame(message)), framed(message));
   assert.deepEqual(Buffer.from(frame(Buffer.alloc(65_535))), framed(Buffer.alloc(65_535)));

@@ -14,7 +14,7 @@ for (const [what, nameOf, names] of registries) {
   });
 }
 
-test('known types, in any case', () => {
+test('typeCode knows types in any letter case', () => {
   for (const [name, code] of [
     ['A', 1],
     ['SRV', 33],
@@ -29,15 +29,15 @@ test('known types, in any case', () => {
   }
 });
 
-test('every type comes back from its name', () => {
+test('Every type survives its name', () => {
   for (let code = 0; code < 0x10000; code++) assert.equal(typeCode(typeName(code)), code);
 });
 
-test('a type without a name goes by its number', () => {
+test('A type without a name has its number as a name', () => {
   assert.equal(typeCode('type1000'), 1000);
 });
 
-test('other words are no types', () => {
+test('typeCode refuses other words', () => {
   const words = ['', 'constructor', '__proto__', '1', 'TYPE'];
   const numbers = ['TYPE65536', 'TYPE-1', 'TYPE1e3', 'TYPE 1', 'TYPE1x', 'TYPE000001'];
   for (const word of [...words, ...numbers]) assert.equal(typeCode(word), undefined, word);

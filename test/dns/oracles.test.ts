@@ -167,7 +167,7 @@ function dns2Fields(r: Fields): unknown[] {
 
 const query = queryFor('Q.skydns.local', 255, { dnssecOk: true });
 
-test('W9: dns-packet reads our replies', () => {
+test('dns-packet reads the encoder’s replies', () => {
   fc.assert(
     fc.property(rrs, rrs, (answer, additional) => {
       const octets = encodeResponse(query, responseWith({ answer, additional }), 65535);
@@ -182,7 +182,7 @@ test('W9: dns-packet reads our replies', () => {
   );
 });
 
-test('W9: dns2 reads our replies', () => {
+test('dns2 reads the encoder’s replies', () => {
   fc.assert(
     fc.property(rrs, rrs, (answer, additional) => {
       const octets = encodeResponse(query, responseWith({ answer, additional }), 65535);
@@ -198,7 +198,7 @@ test('W9: dns2 reads our replies', () => {
   );
 });
 
-test('we read what dns-packet writes', () => {
+test('The decoder reads dns-packet’s messages', () => {
   fc.assert(
     fc.property(rrs, (answer) => {
       const ours = encodeResponse(query, responseWith({ answer }), 65535);
@@ -211,7 +211,7 @@ test('we read what dns-packet writes', () => {
   );
 });
 
-test('both read our queries', () => {
+test('dns-packet and dns2 read the encoder’s queries', () => {
   const question = query.question;
   const edns = { udpSize: 1232, dnssecOk: true };
   const octets = encodeQuery({

@@ -46,19 +46,19 @@ const cases: readonly (readonly [number, Rdata, string])[] = [
 ];
 
 for (const [type, rdata, text] of cases) {
-  test(`prints ${JSON.stringify(text)}`, () => {
+  test(`printRr prints ${JSON.stringify(text)}`, () => {
     const rr = { owner: nameOf('x.skydns.local'), type, class: 1, ttlSeconds: 3600, rdata };
     assert.equal(printRr(rr), `x.skydns.local.\t3600\tIN\t${text}`);
     assert.equal(printRdata(rr), text.slice(text.indexOf('\t') + 1));
   });
 }
 
-test('owner names and classes without a name', () => {
+test('printRr prints owner names and classes without a name', () => {
   const rdata: Rdata = { kind: 'address', address: '192.0.2.1' };
   const rr = { owner: ['a.b', '\x1b\x9b '], type: 1, class: 32, ttlSeconds: 0, rdata };
   assert.equal(printRr(rr), 'a\\.b.\\027\\155\\032.\t0\tCLASS32\tA\t192.0.2.1');
 });
 
-test('no record can send anything but printable ASCII and tabs to a terminal', () => {
+test('A printed record has only printable ASCII and tabs', () => {
   fc.assert(fc.property(anyRr, (rr) => assert.match(printRr(rr), /^[ -~\t]+$/)));
 });

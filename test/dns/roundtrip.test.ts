@@ -84,7 +84,7 @@ function inCaseOf(qname: Name, name: Name): Name {
   return labels;
 }
 
-test('W5: a response comes back as it was', () => {
+test('A response survives encoding and decoding', () => {
   fc.assert(
     fc.property(anyQuery, anyResponse, (query, response) => {
       const message = decodeMessage(encodeResponse(query, response, 65535));
@@ -106,7 +106,7 @@ test('W5: a response comes back as it was', () => {
   );
 });
 
-test('W5: a query is accepted as it was', () => {
+test('A query survives encoding and accept', () => {
   fc.assert(
     fc.property(anyQuery, (query) => {
       const accepted = accept(encodeQuery(query), 1);
@@ -116,7 +116,7 @@ test('W5: a query is accepted as it was', () => {
   );
 });
 
-test('compression changes no octet of any name, except that the case of the question wins', () => {
+test('Compression changes no octet of a name except to the letter case of the question', () => {
   const names = fc.array(anyName, { minLength: 1, maxLength: 60 });
   fc.assert(
     fc.property(anyQuery, names, (query, owners) => {

@@ -30,7 +30,7 @@ test('UDP replies are as large as the client and the operator allow', () => {
   ]);
 });
 
-test('U3: UDP replies are as large as the client says, from 512 to 1232; TCP takes all', () => {
+test('A UDP reply has at most the client’s size, from 512 to 1232 octets, and a TCP reply is whole', () => {
   const limits = [0, 511, 512, 513, 1231, 1232, 1233, 4096, 65535].map((udpSize) =>
     replyLimit(queryFor('x', 1, { udpSize }), 'udp'),
   );
@@ -56,7 +56,7 @@ const edns = queryFor(x, 33, {});
 const fifty = (owner: string) =>
   Array.from({ length: 50 }, (_, i) => addressRr(owner, `10.0.0.${i}`));
 
-test('additional records go first, without TC, and as many whole RRsets stay as fit', () => {
+test('Truncation removes additional records first, without TC, and keeps the RRsets that fit', () => {
   const glue = ['a', 'b', 'c'].flatMap((host) => fifty(host).slice(0, 12));
   const response = responseWith({ answer: [srvRr(x, 'a')], additional: glue });
   const message = fitted(edns, response, 512);
@@ -65,7 +65,7 @@ test('additional records go first, without TC, and as many whole RRsets stay as 
   assert.deepEqual(message.additional, glue.slice(0, 24));
 });
 
-test('an answer that does not fit is TC with the records that fit, and nothing comes after them', () => {
+test('An answer that does not fit has TC, the records that fit, and no later section', () => {
   const response = responseWith({
     answer: [rrOf(x, 5, { kind: 'name', target: nameOf('y') }), ...fifty('y')],
     authority: [addressRr('z', '1.2.3.4')],
@@ -77,7 +77,7 @@ test('an answer that does not fit is TC with the records that fit, and nothing c
   assert.deepEqual([...message.authority, ...message.additional], []);
 });
 
-test('truncated replies begin at another record each turn, so that all records come to be sent', () => {
+test('Truncated replies start at different records, so that all records are sent in the end', () => {
   const cname = rrOf(x, 5, { kind: 'name', target: nameOf('y') });
   const response = responseWith({ answer: [cname, ...fifty('y')] });
   const seen = new Set<string>();
@@ -89,7 +89,7 @@ test('truncated replies begin at another record each turn, so that all records c
   assert.equal(seen.size, 51);
 });
 
-test('a record too long for the message does not keep shorter ones of its RRset out', () => {
+test('A record that is too long does not exclude shorter ones of its RRset', () => {
   const text = (octets: number) =>
     rrOf(x, 16, { kind: 'txt', strings: splitText('x'.repeat(octets)) });
   const response = responseWith({ answer: [text(449), text(460), text(210), text(220)] });
@@ -107,7 +107,7 @@ test('a record too long for the message does not keep shorter ones of its RRset 
   }
 });
 
-test('an authority section that does not fit is TC too', () => {
+test('An authority section that does not fit sets TC', () => {
   const response = responseWith({
     answer: [addressRr(x, '1.2.3.4')],
     authority: fifty('y'),
@@ -119,7 +119,7 @@ test('an authority section that does not fit is TC too', () => {
   assert.deepEqual([...message.authority, ...message.additional], []);
 });
 
-test('glue whose records stand apart, or differ in case, is one RRset and goes whole', () => {
+test('Glue of one RRset whose records are apart or differ in case is removed whole', () => {
   const [first, ...rest] = fifty('y');
   assert.ok(first);
   const additional = [
@@ -133,7 +133,7 @@ test('glue whose records stand apart, or differ in case, is one RRset and goes w
   assert.deepEqual(message.additional, additional.slice(0, 1));
 });
 
-test('exactly full is not truncated, one octet less costs one record', () => {
+test('A reply of exactly the size is not truncated, and one octet less removes one record', () => {
   for (const query of [queryFor(x), edns]) {
     const response = responseWith({ answer: fifty(x) });
     const { length } = encodeResponse(query, response, 65535);
@@ -144,7 +144,7 @@ test('exactly full is not truncated, one octet less costs one record', () => {
   }
 });
 
-test('a record that fits no message is left out with TC, and breaks nothing', () => {
+test('A record that fits no message is left out with TC', () => {
   const huge: readonly Rr[] = [
     rrOf(x, 16, { kind: 'txt', strings: Array.from({ length: 300 }, () => 'x'.repeat(255)) }),
     rrOf(x, 1000, { kind: 'unknown', octets: new Uint8Array(65_500) }),
@@ -196,7 +196,7 @@ function assertFits(query: Query, response: Response, limitOctets: number): void
 const limit = fc.constantFrom(512, 1232, 65535);
 const maybeEdns = fc.constantFrom(queryFor(x), edns);
 
-test('an SRV set of 1 to 2000 instances is cut by the rules', () => {
+test('An SRV RRset of 1 to 2000 instances is truncated by the rules', () => {
   const count = fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.integer({ min: 1, max: 40 }));
   fc.assert(
     fc.property(
@@ -220,7 +220,7 @@ test('an SRV set of 1 to 2000 instances is cut by the rules', () => {
   );
 });
 
-test('arbitrary sections with mixed RRsets are cut by the rules', () => {
+test('Arbitrary sections with mixed RRsets are truncated by the rules', () => {
   const owners = fc.constantFrom('a', 'A', 'b', x).map(nameOf);
   const mixed = fc
     .tuple(anyRr, fc.option(owners))

@@ -7,7 +7,7 @@ function hex(writer: MessageWriter): string {
   return Buffer.from(writer.finish()).toString('hex');
 }
 
-test('a name that was rolled back is not pointed at, one before it still is', () => {
+test('The writer does not point at a rolled-back name and still points at earlier ones', () => {
   const writer = new MessageWriter();
   writer.restart(0);
   writer.u16(0xffff);
@@ -19,7 +19,7 @@ test('a name that was rolled back is not pointed at, one before it still is', ()
   assert.equal(hex(writer), 'ffff 0161 00 0163 0162 c002 c007'.replaceAll(' ', ''));
 });
 
-test('a message knows nothing of the one before', () => {
+test('A message does not point at names of the previous one', () => {
   const writer = new MessageWriter();
   for (let i = 0; i < 2; i++) {
     writer.restart(0);
@@ -29,7 +29,7 @@ test('a message knows nothing of the one before', () => {
   }
 });
 
-test('octets beyond the largest message are counted and dropped', () => {
+test('The writer counts and drops octets beyond the largest message', () => {
   const writer = new MessageWriter();
   writer.restart(0);
   writer.raw(new Uint8Array(MAX_MESSAGE_OCTETS - 1));

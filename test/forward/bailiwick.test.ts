@@ -109,7 +109,7 @@ const cases: Record<string, Case> = {
 };
 
 for (const [what, { qname, qtype, kept, ...text }] of Object.entries(cases))
-  test(`kept: ${what}`, () => {
+  test(`The forwarder scrubs a reply: ${what}`, () => {
     const question = questionOf(qname, qtype);
     const message = scrub(messageOf(question, text), question, false);
     const lines = printed([...message.answer, ...message.authority]);
@@ -120,7 +120,7 @@ for (const [what, { qname, qtype, kept, ...text }] of Object.entries(cases))
     assert.deepEqual(message.additional, []);
   });
 
-test('a chain is followed for sixteen links and no further', () => {
+test('The forwarder follows a chain for sixteen links and no further', () => {
   const question = questionOf('n0.example.com');
   const answer = Array.from(
     { length: 40 },
@@ -136,7 +136,7 @@ test('AD is cleared: nothing here proves it', () => {
   assert.ok(!scrub(message, question, true).authenticData);
 });
 
-test('signatures and denials are for those who can check them', () => {
+test('The forwarder passes signatures and denials only to clients that can check them', () => {
   const question = questionOf('no.example.com');
   const [soa] = messageOf(question, { authority: [SOA] }).authority;
   assert.ok(soa);
@@ -166,7 +166,7 @@ test('signatures and denials are for those who can check them', () => {
   assert.deepEqual(types(false), [[], [6]]);
 });
 
-test('a DNAME is kept above the chain that it made', () => {
+test('The forwarder keeps a DNAME above the chain that it makes', () => {
   const question = questionOf('a.old.example');
   const message = messageOf(question, {
     answer: ['a.old.example. 60 CNAME a.new.example.', 'a.new.example. 60 A 192.0.2.1'],
@@ -185,7 +185,7 @@ test('a DNAME is kept above the chain that it made', () => {
   );
 });
 
-test('a failure or a referral is of no use', () => {
+test('The forwarder does not use a failure or a referral', () => {
   const question = questionOf('a.example.com');
   const usable = (text: MessageText) => isUsableReply(messageOf(question, text));
   for (const rcode of [1, 2, 4, 5]) assert.ok(!usable({ rcode }), `rcode ${rcode}`);

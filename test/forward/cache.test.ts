@@ -61,7 +61,7 @@ const lifetimes: readonly [string, Forwarded, number][] = [
 for (const [what, outcome, seconds] of lifetimes)
   test(`${what} is kept ${seconds} s`, () => assert.equal(lifetimeSeconds(outcome), seconds));
 
-test('the least recently used entry goes first', () => {
+test('The cache evicts the least recently used entry first', () => {
   const cache = new ReplyCache({ ...LIMITS, maxEntries: 3 });
   const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
   for (const key of ['a', 'b', 'c']) cache.put(key, outcome, 0);
@@ -73,7 +73,7 @@ test('the least recently used entry goes first', () => {
   );
 });
 
-test('entries and octets stay within their limits whatever is put', () => {
+test('The cache keeps its limits of entries and octets whatever is put', () => {
   const texts = fc.array(fc.integer({ min: 1, max: 200 }), { maxLength: 60 });
   fc.assert(
     fc.property(texts, (sizes) => {
@@ -90,7 +90,7 @@ test('entries and octets stay within their limits whatever is put', () => {
   );
 });
 
-test('a new outcome takes the place of the old one, also when it may not be kept', () => {
+test('A new outcome replaces the cached one, also when it is not cacheable itself', () => {
   const cache = new ReplyCache(LIMITS);
   const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
   cache.put('k', outcome, 0);
@@ -102,7 +102,7 @@ test('a new outcome takes the place of the old one, also when it may not be kept
   assert.equal(cache.octets, 0);
 });
 
-test('keys: case does not matter; type, DO, CD and label boundaries do', () => {
+test('Cache keys ignore letter case and distinguish type, DO, CD and label boundaries', () => {
   const plain = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.200' };
   const key = cacheKey(WWW, plain);
   assert.equal(cacheKey(questionOf('WWW.Example.com'), plain), key);

@@ -97,13 +97,13 @@ for (const [transport, exchange] of [
     'no response at all': { isQuery: true },
   };
   for (const [what, behaviour] of Object.entries(spoofs))
-    test(`F1 ${transport}: ${what} is not the reply`, async (t) => {
+    test(`An exchange over ${transport} does not accept ${what} as the reply`, async (t) => {
       const upstream = await upstreamFor(t, { behaviour });
       assert.deepEqual(await exchange(upstream, ASK, BRIEF), { kind: 'timeout' });
       assert.equal(upstream.queries.length, 1);
     });
 
-  test(`F2 ${transport}: noise does not end the wait for the reply`, async (t) => {
+  test(`Other packets over ${transport} do not end an exchange’s wait for the reply`, async (t) => {
     const noise = transport === 'UDP' ? noiseFor : wholeNoiseFor;
     const upstream = await upstreamFor(t, { behaviour: { noise } });
     const message = replyOf(await exchange(upstream, ASK, PATIENT));
@@ -147,7 +147,7 @@ test('TCP: what cannot be a message ends the wait at once', async (t) => {
   assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
 });
 
-test('F1: a perfect forgery from another port or address is not heard', async (t) => {
+test('An exchange does not receive a forged reply from another port or address', async (t) => {
   const forger = createSocket('udp4').bind(0, '127.0.0.1');
   const neighbour = createSocket('udp4').bind(0, '127.0.0.2');
   t.after(() => [forger, neighbour].map((socket) => socket.close()));
@@ -170,7 +170,7 @@ test('F1: a perfect forgery from another port or address is not heard', async (t
   assert.equal(forged, 2);
 });
 
-test('F1: port and id are fresh for each query', async (t) => {
+test('An exchange uses a new port and id for each query', async (t) => {
   const upstream = await upstreamFor(t);
   for (let i = 0; i < 100; i++) replyOf(await exchangeUdp(upstream, ASK, PATIENT));
   const ports = upstream.queries.map(({ clientPort }) => clientPort);
@@ -184,7 +184,7 @@ test('F1: port and id are fresh for each query', async (t) => {
   assert.ok(steps.size > 90, 'no pattern from one to the next');
 });
 
-test('a taken port is passed over, and when luck runs out the kernel chooses', async (t) => {
+test('An exchange skips ports in use and after several lets the kernel choose', async (t) => {
   const upstream = await upstreamFor(t);
   const taken = createSocket('udp4').bind(0);
   t.after(() => taken.close());
@@ -211,7 +211,7 @@ test('TC over UDP asks for TCP, unless it is about something else', async (t) =>
   assert.deepEqual(await exchangeUdp(upstream, ASK, BRIEF), { kind: 'timeout' });
 });
 
-test('an error without a question is a reply: some servers cannot read ours', async (t) => {
+test('An exchange accepts an error reply without a question, which some servers send', async (t) => {
   const bare = (query: Buffer) => {
     const { id = 0 } = dnsPacket.decode(query);
     return [dnsPacket.encode({ type: 'response', id, flags: 1 })];
@@ -227,7 +227,7 @@ test('TCP: a reply that comes octet by octet, and none from one who hangs up', a
   assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
 });
 
-test('an IPv6 upstream', async (t) => {
+test('An exchange works with an IPv6 upstream', async (t) => {
   const upstream = await startUpstream({ address: '::1', records: RECORDS }).catch(() => undefined);
   if (upstream === undefined) return t.skip('this host has no ::1');
   t.after(() => upstream.close());
@@ -235,7 +235,7 @@ test('an IPv6 upstream', async (t) => {
   assert.equal(replyOf(await exchangeTcp(upstream, ASK, PATIENT)).answer.length, 1);
 });
 
-test('no socket and no timer outlives its exchange', async (t) => {
+test('An exchange leaves no socket and no timer behind', async (t) => {
   const upstream = await upstreamFor(t);
   const closed = await startUpstream();
   await closed.close();

@@ -54,7 +54,7 @@ function handClock() {
 /** `sent` queries so far to each. */
 const sent = (...upstreams: TestUpstream[]) => upstreams.map(({ queries }) => queries.length);
 
-test('an answer in the case of its question, asked in another case', async (t) => {
+test('The forwarder answers in the letter case of each query', async (t) => {
   const upstream = await upstreamFor(t);
   const forwarder = forwarderFor(t, [upstream]);
   const question = { ...WWW, qname: nameOf('WWW.example.COM') };
@@ -67,7 +67,7 @@ test('an answer in the case of its question, asked in another case', async (t) =
   assert.deepEqual(query?.edns, { udpSize: 1232, dnssecOk: true });
 });
 
-test('records that were compressed against the question do not carry its random case', async (t) => {
+test('Records compressed against the question lose its random case', async (t) => {
   const upstream = await upstreamFor(t, {
     records: ['www.example.com. 60 TXT exists'],
     behaviour: ({ name }) => {
@@ -82,7 +82,7 @@ test('records that were compressed against the question do not carry its random 
   ]);
 });
 
-test('negative answers come with their SOA', async (t) => {
+test('The forwarder gives negative answers with their SOA', async (t) => {
   const forwarder = forwarderFor(t, [await upstreamFor(t)]);
   const nxdomain = messageIn(await forwarder.resolve(questionOf('no.example.com'), PLAIN));
   const nodata = messageIn(await forwarder.resolve(questionOf('www.example.com', 'AAAA'), PLAIN));
@@ -101,7 +101,7 @@ const refusals: readonly [string, Question, RegExp][] = [
 ];
 
 for (const [what, question, text] of refusals)
-  test(`refused: ${what}`, async (t) => {
+  test(`The forwarder refuses ${what}`, async (t) => {
     const upstream = await upstreamFor(t);
     const outcome = await forwarderFor(t, [upstream]).resolve(question, PLAIN);
     assert.equal(outcome.kind, 'refused');
@@ -109,18 +109,18 @@ for (const [what, question, text] of refusals)
     assert.deepEqual(sent(upstream), [0]);
   });
 
-test('refused: anything when there is nobody to ask', async (t) => {
+test('The forwarder refuses every name when it has no upstream', async (t) => {
   const outcome = await forwarderFor(t, []).resolve(WWW, PLAIN);
   assert.equal(outcome.kind, 'refused');
 });
 
-test('ndots is the number of labels that a name must have', async (t) => {
+test('The forwarder refuses names with fewer labels than --ndots', async (t) => {
   const forwarder = forwarderFor(t, [await upstreamFor(t)], { ndots: 3 });
   assert.equal((await forwarder.resolve(questionOf('example.com'), PLAIN)).kind, 'refused');
   assert.equal((await forwarder.resolve(WWW, PLAIN)).kind, 'answered');
 });
 
-test('F6: private names go to upstreams on private addresses only', async (t) => {
+test('The forwarder sends private names only to upstreams on private addresses', async (t) => {
   const near = await upstreamFor(t, { records: ['nas.local. 60 A 10.0.0.9'] });
   const publicServer = { address: '192.0.2.53', port: 53 };
   const outside = forwarderFor(t, [publicServer]);
@@ -130,7 +130,7 @@ test('F6: private names go to upstreams on private addresses only', async (t) =>
   assert.deepEqual(await addresses(both, questionOf('nas.local')), ['nas.local. 60 IN A 10.0.0.9']);
 });
 
-test('F3: what the upstream adds is neither passed on nor kept', async (t) => {
+test('The forwarder neither passes on nor caches unrelated records of an upstream', async (t) => {
   const upstream = await upstreamFor(t, {
     behaviour: {
       flags: 0xa0,
@@ -149,7 +149,7 @@ test('F3: what the upstream adds is neither passed on nor kept', async (t) => {
   ]);
 });
 
-test('F4: truncated answers are fetched over TCP', async (t) => {
+test('The forwarder repeats truncated answers over TCP', async (t) => {
   const records = Array.from({ length: 200 }, (_, i) => `www.example.com. 60 A 192.0.2.${i}`);
   const upstream = await upstreamFor(t, { records, behaviour: { truncate: true } });
   assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 200);
@@ -159,7 +159,7 @@ test('F4: truncated answers are fetched over TCP', async (t) => {
   );
 });
 
-test('F4: an upstream that truncates and does not speak TCP is passed over', async (t) => {
+test('The forwarder tries the next upstream when one truncates and refuses TCP', async (t) => {
   const first = await upstreamFor(t, { behaviour: { truncate: true, closeTcp: true } });
   const second = await upstreamFor(t);
   assert.equal((await addresses(forwarderFor(t, [first, second]))).length, 1);
@@ -175,7 +175,7 @@ test('0x20: an upstream that does not keep case must prove itself over TCP', asy
   assert.equal(outcome.kind, 'failed');
 });
 
-test('an upstream from before EDNS is asked again without', async (t) => {
+test('The forwarder retries without EDNS at an upstream that does not support it', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { refuseEdns: true } });
   assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);
   assert.deepEqual(
@@ -184,7 +184,7 @@ test('an upstream from before EDNS is asked again without', async (t) => {
   );
 });
 
-test('a failure sends the question to the next upstream', async (t) => {
+test('The forwarder tries the next upstream after a failure', async (t) => {
   const good = await upstreamFor(t);
   for (const rcode of ['SERVFAIL', 'REFUSED', 'NOTIMP', 'FORMERR'] as const) {
     const bad = await upstreamFor(t, { behaviour: { rcode } });
@@ -193,7 +193,7 @@ test('a failure sends the question to the next upstream', async (t) => {
   }
 });
 
-test('when none does better, the last failure is the answer', async (t) => {
+test('The forwarder answers with the last failure when every upstream fails', async (t) => {
   const first = await upstreamFor(t, { behaviour: { rcode: 'SERVFAIL' } });
   const second = await upstreamFor(t, { behaviour: { rcode: 'REFUSED' } });
   const message = messageIn(await forwarderFor(t, [first, second]).resolve(WWW, PLAIN));
@@ -201,7 +201,7 @@ test('when none does better, the last failure is the answer', async (t) => {
   assert.deepEqual(sent(first, second), [1, 1]);
 });
 
-test('a failure that was said counts for more than silence, and is not kept waiting for it', async (t) => {
+test('The forwarder prefers a failure reply to a timeout and does not wait for the timeout', async (t) => {
   const { clock } = handClock();
   const bad = await upstreamFor(t, { behaviour: { rcode: 'SERVFAIL' } });
   const dead = await upstreamFor(t, { behaviour: { drop: true } });
@@ -213,14 +213,14 @@ test('a failure that was said counts for more than silence, and is not kept wait
   assert.deepEqual(sent(bad, dead), [10, 2]);
 });
 
-test('a server that only refers to others is no answer', async (t) => {
+test('The forwarder treats a referral as a failure', async (t) => {
   const behaviour = { flags: 0, authority: ['com. 60 NS a.gtld.example.'] };
   const lame = await upstreamFor(t, { records: ['example.com. 60 TXT x'], behaviour });
   const outcome = await forwarderFor(t, [lame]).resolve(questionOf('example.com', 'MX'), PLAIN);
   assert.deepEqual(outcome.kind === 'failed' && outcome.reason, 'servfail');
 });
 
-test('a closed port costs no time: the next upstream answers at once', async (t) => {
+test('The forwarder tries the next upstream at once after a closed port', async (t) => {
   const closed = await startUpstream();
   await closed.close();
   const good = await upstreamFor(t);
@@ -231,7 +231,7 @@ test('a closed port costs no time: the next upstream answers at once', async (t)
   assert.equal((await addresses(forwarder)).length, 1);
 });
 
-test('a lost packet is asked for again', async (t) => {
+test('The forwarder repeats a lost query', async (t) => {
   let lost = 0;
   const upstream = await upstreamFor(t, { behaviour: () => ({ drop: lost++ === 0 }) });
   const forwarder = forwarderFor(t, [upstream], { tryTimeoutMs: 200 });
@@ -239,7 +239,7 @@ test('a lost packet is asked for again', async (t) => {
   assert.deepEqual(sent(upstream), [2]);
 });
 
-test('F4: a dead first upstream costs two questions their patience, and comes back when it lives', async (t) => {
+test('A dead first upstream delays two questions and is used again when it answers', async (t) => {
   const { clock, pass } = handClock();
   const dead = await upstreamFor(t, { behaviour: { drop: true } });
   const good = await upstreamFor(t);
@@ -268,7 +268,7 @@ test('F4: a dead first upstream costs two questions their patience, and comes ba
   });
 });
 
-test('F4: when all upstreams are dead the answer is a failure within 4 s, after few packets', async (t) => {
+test('The forwarder fails within 4 s and after few packets when all upstreams are dead', async (t) => {
   const first = await upstreamFor(t, { behaviour: { drop: true } });
   const second = await upstreamFor(t, { behaviour: { drop: true } });
   const forwarder = forwarderFor(t, [first, second]);
@@ -280,7 +280,7 @@ test('F4: when all upstreams are dead the answer is a failure within 4 s, after 
   assert.deepEqual(sent(first, second), [2, 2], 'the failure is remembered for a moment');
 });
 
-test('F4: the time that is left bounds the last try', async (t) => {
+test('The remaining time limits the forwarder’s last attempt', async (t) => {
   const behaviour = { drop: true };
   const dead = [1, 2, 3].map(() => upstreamFor(t, { behaviour }));
   const limits = { tryTimeoutMs: 1_000, totalTimeoutMs: 1_300 };
@@ -289,13 +289,13 @@ test('F4: the time that is left bounds the last try', async (t) => {
   assert.notEqual(await Promise.race([forwarder.resolve(WWW, PLAIN), late]), 'late');
 });
 
-test('slow upstreams that reply in time are waited for', async (t) => {
+test('The forwarder waits for slow upstreams that reply in time', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { delayMs: 600 } });
   assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);
   assert.deepEqual(sent(upstream), [1]);
 });
 
-test('fifty callers with one question are one query, each answered in its own case', async (t) => {
+test('Fifty callers with one question share one query, and each is answered in its own letter case', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { delayMs: 100 } });
   const forwarder = forwarderFor(t, [upstream]);
   const spellings = Array.from({ length: 50 }, (_, i) =>
@@ -311,7 +311,7 @@ test('fifty callers with one question are one query, each answered in its own ca
   assert.deepEqual(sent(upstream), [1]);
 });
 
-test('questions that differ in type, DO or CD are not joined', async (t) => {
+test('Questions that differ in type, DO or CD do not share a query', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { delayMs: 50 } });
   const forwarder = forwarderFor(t, [upstream]);
   await Promise.all([
@@ -323,7 +323,7 @@ test('questions that differ in type, DO or CD are not joined', async (t) => {
   assert.deepEqual(sent(upstream), [4]);
 });
 
-test('questions in flight are bounded, and so are those who wait for them', async (t) => {
+test('Pending queries and their callers are limited', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { drop: true } });
   const limits = { maxInFlight: 3, maxWaiting: 5, totalTimeoutMs: 400, tryTimeoutMs: 200 };
   const forwarder = forwarderFor(t, [upstream], limits);
@@ -340,7 +340,7 @@ test('questions in flight are bounded, and so are those who wait for them', asyn
   assert.equal((await addresses(forwarder)).length, 1, 'and there is room again');
 });
 
-test('the cache answers with aged TTLs until they end', async (t) => {
+test('The forwarder’s cache answers with aged TTLs until they expire', async (t) => {
   const { clock, pass } = handClock();
   const upstream = await upstreamFor(t);
   const forwarder = forwarderFor(t, [upstream], { clock });
@@ -354,7 +354,7 @@ test('the cache answers with aged TTLs until they end', async (t) => {
   assert.deepEqual(sent(upstream), [2]);
 });
 
-test('negative answers are cached for their SOA minimum', async (t) => {
+test('The forwarder caches negative answers for their SOA minimum', async (t) => {
   const { clock, pass } = handClock();
   const upstream = await upstreamFor(t);
   const forwarder = forwarderFor(t, [upstream], { clock });
@@ -368,7 +368,7 @@ test('negative answers are cached for their SOA minimum', async (t) => {
   assert.deepEqual(sent(upstream), [2]);
 });
 
-test('the cache is bounded', async (t) => {
+test('The forwarder’s cache is limited', async (t) => {
   const upstream = await upstreamFor(t);
   const forwarder = forwarderFor(t, [upstream], { cacheEntries: 1 });
   await addresses(forwarder);
@@ -389,7 +389,7 @@ async function loopTo(t: TestContext, forwarder: () => Forwarder, spell: (name: 
   return { upstream, back };
 }
 
-test('F5: our own question, come back, is refused at once', async (t) => {
+test('The forwarder refuses its own query at once when it comes back', async (t) => {
   const { upstream, back } = await loopTo(
     t,
     () => forwarder,
@@ -415,7 +415,7 @@ test('F5: a loop that loses the case adds no packets and ends with the deadline'
   assert.deepEqual(sent(upstream), [2]);
 });
 
-test('closing settles every question and leaves nothing open', async (t) => {
+test('Closing the forwarder ends every question and leaves nothing open', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { drop: true } });
   const active = () =>
     process.getActiveResourcesInfo().filter((kind) => /UDP|TCP/.test(kind)).length;

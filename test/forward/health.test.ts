@@ -6,7 +6,7 @@ const a = { address: '192.0.2.1', port: 53 };
 const b = { address: '192.0.2.2', port: 53 };
 const c = { address: '192.0.2.3', port: 53 };
 
-test('upstreams are asked as listed, the ones that are down last', () => {
+test('Upstreams are tried in the listed order, and those that are down last', () => {
   const health = new UpstreamHealth([a, b, c]);
   health.failed(a, 0);
   assert.deepEqual(health.order(), [a, b, c], 'one lost packet is no outage');
@@ -17,7 +17,7 @@ test('upstreams are asked as listed, the ones that are down last', () => {
   assert.deepEqual(health.order(), [a, b, c]);
 });
 
-test('a reply between two failures keeps an upstream up', () => {
+test('A reply between two failures keeps an upstream up', () => {
   const health = new UpstreamHealth([a, b]);
   health.failed(a, 0);
   health.succeeded(a);
@@ -25,7 +25,7 @@ test('a reply between two failures keeps an upstream up', () => {
   assert.ok(!health.isDown(a));
 });
 
-test('one that is down is probed after 2, 4, 8, 16 and then every 30 seconds', () => {
+test('An upstream that is down is probed after 2, 4, 8, 16 and then every 30 seconds', () => {
   const health = new UpstreamHealth([a]);
   assert.ok(!health.takeProbe(a, 0), 'it is up');
   health.failed(a, 500);

@@ -16,7 +16,7 @@ const octetLabel = fc
   .map((octets) => String.fromCharCode(...octets));
 const anyName = fc.array(octetLabel, { maxLength: 6 }).filter(isValidName);
 
-test('only the case of ASCII letters changes, whatever the octets', () => {
+test('Random case changes only the case of ASCII letters in any octets', () => {
   fc.assert(
     fc.property(anyName, (name) => {
       const random = randomizeCase(name, randomInt);
@@ -26,7 +26,7 @@ test('only the case of ASCII letters changes, whatever the octets', () => {
   );
 });
 
-test('every letter takes both cases', () => {
+test('Random case gives every letter both cases', () => {
   const name = nameOf('abcdefghij.example');
   const patterns = Array.from({ length: 200 }, () => randomizeCase(name, randomInt).join('.'));
   for (let i = 0; i < 'abcdefghij.example'.length; i++) {
@@ -35,7 +35,7 @@ test('every letter takes both cases', () => {
   }
 });
 
-test('a pattern that chance would make all lower case is not', () => {
+test('Random case never leaves a name all lower case by chance', () => {
   assert.deepEqual(
     randomizeCase(nameOf('42.ab.c'), () => 0),
     nameOf('42.Ab.c'),
@@ -46,13 +46,13 @@ test('a pattern that chance would make all lower case is not', () => {
   );
 });
 
-test('names are identical only octet by octet', () => {
+test('Names are identical only octet by octet', () => {
   assert.ok(identicalNames(nameOf('a.B'), nameOf('a.B')));
   assert.ok(!identicalNames(nameOf('a.B'), nameOf('a.b')));
   assert.ok(!identicalNames(nameOf('a.b'), nameOf('b')));
 });
 
-test('records lose the pattern that compression against the question gave them, and keep their own case', () => {
+test('Records lose the random case of the question and keep their own case', () => {
   const sent = nameOf('wWw.ExAmPle.oRG');
   const { answer } = messageOf(questionOf('www.example.org'), {
     answer: [
@@ -72,7 +72,7 @@ test('records lose the pattern that compression against the question gave them, 
   ]);
 });
 
-test('the pattern goes, the name stays', () => {
+test('Removing the random case keeps the name', () => {
   fc.assert(
     fc.property(anyName, anyName, (below, name) => {
       const sent = randomizeCase(name, randomInt);

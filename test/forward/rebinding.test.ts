@@ -72,7 +72,7 @@ describe('with --rebind-protection', () => {
     });
   }
 
-  it('names of ours that lead to such a name have no address either, asked once or again', async () => {
+  it('The zones’ names that lead to a name with a private address have no address either, also when repeated', async () => {
     for (const name of ['alias.skydns.local', 'back.skydns.local', 'alias.skydns.local']) {
       const reply = await ask(name, 'A');
       const addresses = printed(reply.answer).filter((rr) => / A /.test(rr));
@@ -80,7 +80,7 @@ describe('with --rebind-protection', () => {
     }
   });
 
-  it('public addresses, allowed domains, private names and our own names are as ever', async () => {
+  it('--rebind-protection does not affect public addresses, allowed domains, private names and the zones’ names', async () => {
     for (const [name, address] of [
       ['www.good.example', '198.51.100.2'],
       ['vpn.corp.example', '10.1.2.3'],
@@ -98,7 +98,7 @@ describe('with --rebind-protection', () => {
   });
 });
 
-it('without --rebind-protection all of them are answered', async () => {
+it('Private addresses are answered without --rebind-protection', async () => {
   const server = await serverWith({});
   try {
     for (const [name, type] of asked)
@@ -108,7 +108,7 @@ it('without --rebind-protection all of them are answered', async () => {
   }
 });
 
-it('addresses inside are told from others, and names of private use from others', () => {
+it('Private addresses and private-use names are distinguished from others', () => {
   assert.equal(hasPrivateAddress([addressRr('x', '198.51.100.1')]), false);
   for (const address of ['10.0.0.1', '169.254.169.254', '100.64.0.1', '::1', 'fe80::1', '0.0.0.0'])
     assert.equal(hasPrivateAddress([addressRr('x', address)]), true, address);

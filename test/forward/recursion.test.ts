@@ -20,10 +20,10 @@ const ranges: readonly [string, string | undefined, number?][] = [
 ];
 
 for (const [text, address, prefixLength] of ranges)
-  test(`range "${text}"`, () =>
+  test(`The recursion range "${text}" is ${address ? 'accepted' : 'refused'}`, () =>
     assert.deepEqual(parseCidr(text), address && { address, prefixLength }));
 
-test('R3: by default loopback and private clients may recurse, nobody else', () => {
+test('By default only loopback and private clients may recurse', () => {
   const mayRecurse = recursionRule();
   const allowed = [
     '127.0.0.1',
@@ -56,7 +56,7 @@ test('R3: by default loopback and private clients may recurse, nobody else', () 
   assert.deepEqual([...allowed, ...refused].filter(mayRecurse), allowed);
 });
 
-test('a list of ranges replaces the default one', () => {
+test('A list of recursion ranges replaces the default one', () => {
   const range = parseCidr('203.0.113.0/24');
   assert.ok(range);
   const mayRecurse = recursionRule([range]);
@@ -65,7 +65,7 @@ test('a list of ranges replaces the default one', () => {
   assert.ok(!recursionRule([])('127.0.0.1'));
 });
 
-test('F6: private names are single labels, special-use names and private reverse zones', () => {
+test('Private names are single labels, special-use names and private reverse zones', () => {
   const secret = [
     'printer',
     'printer.local',
@@ -109,7 +109,7 @@ test('F6: public addresses are the ones that are nobody near', () => {
   assert.deepEqual([...near, ...far].filter(isPublicAddress), far);
 });
 
-test('the rule is the same however often and of however many addresses it is asked', () => {
+test('The recursion rule gives the same result for repeated and many addresses', () => {
   const rule = recursionRule();
   for (let round = 0; round < 2; round++) {
     for (let i = 0; i < 5_000; i++) {

@@ -32,7 +32,7 @@ function ask(forwarder: Forwarder, name: string, client: string): Promise<Forwar
 
 const isAnswered = ({ kind }: Forwarded): boolean => kind === 'answered';
 
-test("a client's questions to silent servers do not keep others' questions from being asked", async (t) => {
+test('A client’s queries to silent servers do not stop other clients’ queries', async (t) => {
   const { forwarder } = await setUp(t, { maxInFlight: 32 });
   let flooding = true;
   const flood = (async () => {
@@ -53,7 +53,7 @@ test("a client's questions to silent servers do not keep others' questions from 
   assert.equal(outcomes.filter(isAnswered).length, 100);
 });
 
-test('where all places are taken, the oldest question of the client with most of them gives way', async (t) => {
+test('When all permits are in use, the oldest query of the client with the most gives up its permit', async (t) => {
   const { forwarder, upstream } = await setUp(t, { maxInFlight: 4, totalTimeoutMs: 2_000 });
   const ended: string[] = [];
   const noted = (name: string, client: string): Promise<Forwarded> =>
@@ -76,7 +76,7 @@ test('where all places are taken, the oldest question of the client with most of
   assert.equal(upstream.queries.filter(({ name }) => /own/i.test(name)).length > 0, true);
 });
 
-test('a client that has most of the places gets no more', async (t) => {
+test('A client that holds most of the permits gets no more', async (t) => {
   const { forwarder } = await setUp(t, { maxInFlight: 3, totalTimeoutMs: 500 });
   const silent = [1, 2, 3].map((i) => ask(forwarder, `n${i}.silent.example`, '10.0.0.66'));
   const turnedAway = await ask(forwarder, 'www.other.example', '10.0.0.66');
@@ -85,7 +85,7 @@ test('a client that has most of the places gets no more', async (t) => {
     assert.ok(outcome.kind === 'failed' && outcome.reason === 'timeout');
 });
 
-test('a client that waits for the same question is not given up with the one who asked first', async (t) => {
+test('A caller that shares a query is kept when the query’s first caller is given up', async (t) => {
   const { forwarder, upstream } = await setUp(t, { maxInFlight: 3, totalTimeoutMs: 3_000 });
   upstream.behave(({ name }) => ({ delayMs: /shared|www/i.test(name) ? 300 : 2_000 }));
   const first = ask(forwarder, 'shared.example.com', '10.0.0.66');
@@ -99,7 +99,7 @@ test('a client that waits for the same question is not given up with the one who
   void Promise.all(hogging);
 });
 
-test('a caller whose question is asked anew has waited no longer than any other in the end', async (t) => {
+test('A caller whose query is sent again waits no longer than any other', async (t) => {
   const { forwarder, upstream } = await setUp(t, { maxInFlight: 2, totalTimeoutMs: 1_500 });
   upstream.behave(({ name }) => (/www/i.test(name) ? { delayMs: 10 } : { drop: true }));
   void ask(forwarder, 'shared.example.com', '10.0.0.66');
@@ -113,7 +113,7 @@ test('a caller whose question is asked anew has waited no longer than any other 
   assert.ok(tookMs < 2_200, `${tookMs} ms`);
 });
 
-test('callers that wait are shared out among clients as well', async (t) => {
+test('Waiting callers are limited for each client too', async (t) => {
   const { forwarder } = await setUp(t, { maxInFlight: 512, maxWaiting: 64, totalTimeoutMs: 600 });
   const hog = Array.from({ length: 200 }, () => ask(forwarder, 'x.silent.example', '10.0.0.66'));
   await sleep(20);
@@ -124,7 +124,7 @@ test('callers that wait are shared out among clients as well', async (t) => {
   assert.ok(refused.length >= 136, `${refused.length} of the hog's callers were turned away`);
 });
 
-test('what the cache knows needs no place and no wait', async (t) => {
+test('An answer from the cache needs no permit and no wait', async (t) => {
   const { forwarder } = await setUp(t, { maxInFlight: 1 });
   const options = { checkingDisabled: false, dnssecOk: false, client: '10.0.0.7' };
   const question = questionOf('www.example.com');

@@ -31,9 +31,10 @@ const nameservers: readonly [string, Upstream | undefined][] = [
 ];
 
 for (const [text, expected] of nameservers)
-  test(`nameserver "${text}"`, () => assert.deepEqual(parseNameserver(text), expected));
+  test(`The nameserver "${text}" is ${expected ? 'accepted' : 'refused'}`, () =>
+    assert.deepEqual(parseNameserver(text), expected));
 
-test('resolv.conf gives its nameservers in order, each once, and nothing of the rest', () => {
+test('resolv.conf gives its nameservers in order and each once', () => {
   const text = [
     '# nameserver 192.0.2.1',
     '; nameserver 192.0.2.2',
@@ -94,7 +95,7 @@ const candidates = [
 ].map((address) => at(address));
 
 for (const [what, listening, dropped] of own)
-  test(`never ourselves: ${what}`, () => {
+  test(`The server itself is not used as an upstream: ${what}`, () => {
     const kept = withoutOwnAddresses(candidates, listening, interfaces);
     assert.deepEqual(
       candidates.filter((upstream) => !kept.includes(upstream)).map(({ address }) => address),

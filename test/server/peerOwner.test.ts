@@ -89,8 +89,8 @@ class Client {
   }
 }
 
-describe('the owner of a connection', { skip }, () => {
-  it('can be seen here', async () => {
+describe('owners of connections', { skip }, () => {
+  it('The server can see the owners of connections on this machine', async () => {
     assert.equal(await seesOwners(), true);
     assert.ok(trustedUsers().has(0));
   });
@@ -103,7 +103,7 @@ describe('the owner of a connection', { skip }, () => {
     ['::1', 'AF_INET6', '::1'],
   ] as const;
   for (const [listening, family, host] of families) {
-    it(`is told on ${listening}, by ${family} to ${host}`, async () => {
+    it(`peerOwner finds the user of a connection on ${listening}, by ${family} to ${host}`, async () => {
       await whileListening(listening, async (server, port) => {
         const mine = connect(port, host);
         assert.equal(await peerOwner(await accepted(server)), own);
@@ -116,13 +116,13 @@ describe('the owner of a connection', { skip }, () => {
     });
   }
 
-  it('of another host is not looked for', async () => {
+  it('peerOwner does not search for the owner of another host’s connection', async () => {
     const local = { address: '198.51.100.71', port: 4001 };
     const remote = { address: '198.51.100.72', port: 50_000 };
     assert.equal(await peerOwner({ local, remote, inode: 1 }), 'elsewhere');
   });
 
-  it('is told of many at once, who share the readings of the table', async () => {
+  it('peerOwner finds many owners at once with shared readings of the socket table', async () => {
     await whileListening('127.0.0.1', async (server, port) => {
       const all: Promise<AcceptedConnection>[] = [];
       const clients: Socket[] = [];
@@ -139,8 +139,8 @@ describe('the owner of a connection', { skip }, () => {
   });
 });
 
-describe('another user cannot pass for root', { skip: skipOthers }, () => {
-  it('by sending no more', async () => {
+describe('impostors', { skip: skipOthers }, () => {
+  it('Another user does not pass for root by shutting down its side', async () => {
     await whileListening('127.0.0.1', async (server, port) => {
       const client = new Client(NOBODY, 'AF_INET', '127.0.0.1', port);
       const connection = await accepted(server);
@@ -151,7 +151,7 @@ describe('another user cannot pass for root', { skip: skipOthers }, () => {
     });
   });
 
-  it('by closing the socket, whose row then names root', async () => {
+  it('Another user does not pass for root by closing its socket, whose table row then names root', async () => {
     await whileListening('127.0.0.1', async (server, port) => {
       for (const how of ['close', 'reset'] as const) {
         const client = new Client(NOBODY, 'AF_INET', '127.0.0.1', port);
@@ -164,7 +164,7 @@ describe('another user cannot pass for root', { skip: skipOthers }, () => {
     });
   });
 
-  it('by a reset, after which root connects from the same port', async () => {
+  it('Another user does not pass for root by a reset after which root connects from the same port', async () => {
     await whileListening('127.0.0.1', async (server, port) => {
       const from = await freeLocalPort();
       const client = new Client(NOBODY, 'AF_INET', '127.0.0.1', port, from);
@@ -197,7 +197,7 @@ async function freeLocalPort(): Promise<number> {
   return port;
 }
 
-it('a user namespace that shows all strangers as one does not make them us', (t) => {
+it('A user namespace that maps all strangers to one id does not make them trusted', (t) => {
   const inside = (...command: readonly string[]) =>
     spawnSync('unshare', ['--user', ...command], { encoding: 'utf8' });
   if (skip !== false || inside('true').status !== 0) {

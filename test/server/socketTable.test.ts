@@ -5,7 +5,7 @@ import { parseSockets } from '../../src/server/socketTable.ts';
 const HEAD =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
 
-test('sockets are read from the tables as Linux writes them', () => {
+test('The socket table is parsed as Linux prints it', () => {
   const udp = `${HEAD}13706: 010011AC:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 65532        0 1997794 2 0000000069416805 0\n`;
   assert.deepEqual(parseSockets(udp, 'udp'), [
     {
@@ -30,12 +30,12 @@ test('sockets are read from the tables as Linux writes them', () => {
   ]);
 });
 
-test('a connection does not listen', () => {
+test('A connection in the socket table is not a listening socket', () => {
   const row = `${HEAD}  1: 0100007F:D431 0100007F:0035 01 00000000:00000000 00:00000000 00000000     0        0 18 1 0000000000000000 0\n`;
   assert.equal(parseSockets(row, 'tcp')[0]?.isListening, false);
 });
 
-test('what is no socket is passed over', () => {
+test('Lines that are not sockets are ignored', () => {
   assert.deepEqual(parseSockets('', 'udp'), []);
   assert.deepEqual(parseSockets(`${HEAD}  garbage\n 1: zz:0035 x 07\n`, 'udp'), []);
 });

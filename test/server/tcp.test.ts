@@ -32,7 +32,7 @@ function after(delayMs: number): Respond {
   };
 }
 
-test('a query sent octet by octet is answered', async (t) => {
+test('The TCP listener answers a query that arrives octet by octet', async (t) => {
   const { connect } = await serveTcp(t, echo);
   const client = await connect();
   for (const octet of framed(messageWithId(1, 40), messageWithId(2, 40))) {
@@ -43,7 +43,7 @@ test('a query sent octet by octet is answered', async (t) => {
   assert.deepEqual(client.replies, [messageWithId(1, 40), messageWithId(2, 40)]);
 });
 
-test('1,000 pipelined queries are answered, out of order', async (t) => {
+test('The TCP listener answers 1,000 pipelined queries out of order', async (t) => {
   const { connect, listener } = await serveTcp(t, inReverse(50));
   const client = await connect();
   const ids = Array.from({ length: 1000 }, (_, index) => index);
@@ -59,7 +59,7 @@ test('1,000 pipelined queries are answered, out of order', async (t) => {
   assert.equal(listener.counters().replies, 1000);
 });
 
-test('a client that closes its half gets its answers, then the end', async (t) => {
+test('A client that half-closes its connection gets its answers and then the end', async (t) => {
   const { connect, listener } = await serveTcp(t, after(100));
   const client = await connect({ ignoreFin: true });
   client.socket.end(framed(messageWithId(1), messageWithId(2), messageWithId(3)));
@@ -68,7 +68,7 @@ test('a client that closes its half gets its answers, then the end', async (t) =
   await until('the connection is gone', () => listener.counters().open === 0);
 });
 
-test('a half-closed client is owed its answers in spite of a message it cut short', async (t) => {
+test('A half-closed client gets its answers in spite of a truncated last message', async (t) => {
   const { connect } = await serveTcp(t, after(400), { messageMs: 100 });
   const client = await connect({ ignoreFin: true });
   client.socket.end(
@@ -78,7 +78,7 @@ test('a half-closed client is owed its answers in spite of a message it cut shor
   assert.deepEqual(client.replies.map(idOf), [1]);
 });
 
-test('messages of 65,535 octets pass both ways', async (t) => {
+test('The TCP listener receives and sends messages of 65,535 octets', async (t) => {
   const { connect } = await serveTcp(t, echo);
   const client = await connect();
   const large = Buffer.alloc(65_535, 0x5a);
@@ -87,7 +87,7 @@ test('messages of 65,535 octets pass both ways', async (t) => {
   assert.deepEqual(client.replies, [large, messageWithId(9), large]);
 });
 
-test('respond learns who asks', async (t) => {
+test('respond gets the client’s address and transport', async (t) => {
   const seen: DnsClient[] = [];
   const { connect } = await serveTcp(t, (packet, client, send) => {
     seen.push(client);
@@ -101,7 +101,7 @@ test('respond learns who asks', async (t) => {
   ]);
 });
 
-test('a reply that is sent twice goes out once', async (t) => {
+test('The TCP listener sends a repeated reply once', async (t) => {
   const { connect } = await serveTcp(t, (packet, _client, send) => {
     send(packet);
     send(packet);
@@ -114,7 +114,7 @@ test('a reply that is sent twice goes out once', async (t) => {
 });
 
 for (const length of [0, 1, 11]) {
-  test(`a message of ${length} octets ends the connection`, async (t) => {
+  test(`A message of ${length} octets closes the connection`, async (t) => {
     const { connect, listener } = await serveTcp(t, echo);
     const client = await connect({ ignoreFin: true });
     client.send(Buffer.alloc(length));
@@ -124,7 +124,7 @@ for (const length of [0, 1, 11]) {
   });
 }
 
-test('an idle client is gone, even one that ignores the FIN', async (t) => {
+test('The TCP listener closes an idle connection even if the client ignores the FIN', async (t) => {
   const { connect, listener } = await serveTcp(t, echo, { idleMs: 200 });
   const client = await connect({ ignoreFin: true });
   client.send(messageWithId(1));
@@ -140,7 +140,7 @@ test('an idle client is gone, even one that ignores the FIN', async (t) => {
   assert.equal(listener.counters().queries, 1);
 });
 
-test('a client that keeps asking is not idle', async (t) => {
+test('A client that keeps sending queries is not idle', async (t) => {
   const { connect, listener } = await serveTcp(t, echo, { idleMs: 1_000 });
   const client = await connect();
   for (let id = 1; id <= 15; id += 1) {
@@ -152,7 +152,7 @@ test('a client that keeps asking is not idle', async (t) => {
   assert.equal(listener.counters().idle, 0);
 });
 
-test('a slow sender is cut, however steadily it drips', async (t) => {
+test('The TCP listener closes the connection of a client that sends a query too slowly', async (t) => {
   const { connect, listener } = await serveTcp(t, echo, { messageMs: 300, idleMs: 60_000 });
   const client = await connect();
   const message = framed(messageWithId(1, 500));
@@ -165,7 +165,7 @@ test('a slow sender is cut, however steadily it drips', async (t) => {
   assert.equal(listener.counters().queries, 0);
 });
 
-test('a reset by the client is no error of ours', async (t) => {
+test('A reset by the client is not reported as an error', async (t) => {
   const { connect, listener, errors } = await serveTcp(t, after(50));
   for (let round = 0; round < 20; round += 1) {
     const client = await connect();
@@ -180,7 +180,7 @@ test('a reset by the client is no error of ours', async (t) => {
   assert.deepEqual(errors, []);
 });
 
-test('queries that get no reply do not use up the connection', async (t) => {
+test('Queries without a reply do not use up the connection’s limit', async (t) => {
   const respond: Respond = (packet, _client, send) => {
     if (idOf(packet) !== 0) send(packet);
   };
@@ -193,14 +193,14 @@ test('queries that get no reply do not use up the connection', async (t) => {
   await until('all are given up', () => listener.counters().unanswered === 10);
 });
 
-test('a half-closed client that is owed nothing more is let go', async (t) => {
+test('A half-closed connection without pending answers is closed', async (t) => {
   const { connect } = await serveTcp(t, silent, { queryMs: 200 });
   const client = await connect({ ignoreFin: true });
   client.socket.end(framed(messageWithId(1)));
   await client.untilHungUp(5_000);
 });
 
-test('a late reply after the query was given up goes nowhere', async (t) => {
+test('A late reply to an abandoned query is dropped', async (t) => {
   const { connect, listener } = await serveTcp(t, after(400), { queryMs: 100 });
   const client = await connect();
   client.send(messageWithId(1));
@@ -210,7 +210,7 @@ test('a late reply after the query was given up goes nowhere', async (t) => {
   assert.equal(client.hungUp, false);
 });
 
-test('close answers what is outstanding and takes nothing more', async (t) => {
+test('close answers pending queries and accepts no more', async (t) => {
   const { connect, listener, port } = await serveTcp(t, after(300));
   const clients = await Promise.all([connect(), connect(), connect()]);
   for (const client of clients) client.send(messageWithId(1), messageWithId(2));
@@ -225,7 +225,7 @@ test('close answers what is outstanding and takes nothing more', async (t) => {
   await assert.rejects(FramedClient.connect(port), { code: 'ECONNREFUSED' });
 });
 
-test('close answers what the client has written by then', async (t) => {
+test('close answers queries that the client has already written', async (t) => {
   const { connect, listener } = await serveTcp(t, echo);
   const client = await connect();
   client.send(messageWithId(1));
@@ -237,7 +237,7 @@ test('close answers what the client has written by then', async (t) => {
   assert.equal(client.replies.length, 501);
 });
 
-test('close answers what waits behind the limit of outstanding queries', async (t) => {
+test('close answers queries that wait behind the limit of pending ones', async (t) => {
   const { connect, listener } = await serveTcp(t, after(50), { outstandingQueries: 1 });
   const client = await connect();
   for (let id = 0; id < 5; id += 1) {
@@ -250,7 +250,7 @@ test('close answers what waits behind the limit of outstanding queries', async (
   assert.deepEqual(client.replies.map(idOf), [0, 1, 2, 3, 4]);
 });
 
-test('close serves a client that the kernel alone has let in', async (t) => {
+test('close serves a client whose connection only the kernel has accepted', async (t) => {
   const { port, listener } = await serveTcp(t, echo);
   const query = framed(messageWithId(5)).toString('hex');
   const script = `const socket = require('node:net').connect(${port}, '127.0.0.1');

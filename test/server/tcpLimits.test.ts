@@ -22,7 +22,7 @@ const largeReply: Respond = (_packet, _client, send) => send(large);
 const serve = (t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) =>
   serveTcp(t, respond, { closeMs: 100, ...limits }, '0.0.0.0');
 
-test('one client address gets so many connections', async (t) => {
+test('A client address can have a limited number of TCP connections', async (t) => {
   const { connect, listener } = await serve(t, echo);
   const hoard = await Promise.all(
     Array.from({ length: 30 }, () => connect({ localAddress: '127.0.0.2' })),
@@ -42,7 +42,7 @@ test('one client address gets so many connections', async (t) => {
   await again.untilReplies(1);
 });
 
-test('a flood of idle connections pushes out its own, not those at work', async (t) => {
+test('A flood of idle connections evicts its own connections and not busy ones', async (t) => {
   const slowly: Respond = (packet, _client, send) => {
     const reply = Uint8Array.from(packet);
     setTimeout(() => send(reply), 500);
@@ -68,7 +68,7 @@ test('a flood of idle connections pushes out its own, not those at work', async 
   await late.untilReplies(1);
 });
 
-test('when all connections are at work, a new one is closed', async (t) => {
+test('A new connection is closed when all connections are busy', async (t) => {
   const { connect, listener } = await serve(t, silent, { connections: 5 });
   const workers = await Promise.all([1, 2, 3, 4, 5].map(() => connect()));
   for (const worker of workers) worker.send(messageWithId(1));
@@ -79,7 +79,7 @@ test('when all connections are at work, a new one is closed', async (t) => {
   assert.ok(workers.every((worker) => !worker.hungUp));
 });
 
-test('a client has so many queries at a time', async (t) => {
+test('A TCP connection can have a limited number of pending queries', async (t) => {
   const sends: (() => void)[] = [];
   const respond: Respond = (packet, _client, send) => {
     const reply = Uint8Array.from(packet);
@@ -103,7 +103,7 @@ test('a client has so many queries at a time', async (t) => {
   );
 });
 
-test('a client that never reads costs a bounded amount of memory, and then nothing', async (t) => {
+test('A client that never reads uses a limited amount of memory and is then disconnected', async (t) => {
   const { connect, listener } = await serve(t, largeReply, { idleMs: 1_500 });
   const before = process.memoryUsage().arrayBuffers;
   const clients = await Promise.all(Array.from({ length: 10 }, () => connect({ paused: true })));
@@ -122,7 +122,7 @@ test('a client that never reads costs a bounded amount of memory, and then nothi
   assert.equal(listener.counters().idle, 10);
 });
 
-test('a client that reads slowly gets everything', async (t) => {
+test('A client that reads slowly gets every reply', async (t) => {
   const { connect } = await serve(t, largeReply);
   const client = await connect({ paused: true });
   client.send(...Array.from({ length: 200 }, () => messageWithId(1)));
@@ -131,7 +131,7 @@ test('a client that reads slowly gets everything', async (t) => {
   await client.untilReplies(200);
 });
 
-test('replies that pile up far above the limit end the connection', async (t) => {
+test('A connection whose unread replies exceed the limit is closed', async (t) => {
   const sends: (() => void)[] = [];
   const respond: Respond = (_packet, _client, send) => sends.push(() => send(large));
   const { connect, listener } = await serve(t, respond, { unreadOctets: 64 * 1024 });
@@ -150,7 +150,7 @@ test('replies that pile up far above the limit end the connection', async (t) =>
   assert.equal(listener.counters().overrun, 1);
 });
 
-test('a flood over TCP does not hold up UDP', async (t) => {
+test('A flood over TCP does not delay UDP', async (t) => {
   const { port, listener } = await serve(t, echo);
   const udp = createUdpListener({ respond: echo });
   const bound = await udp.listen('127.0.0.1', 0);

@@ -16,7 +16,7 @@ describe('keys and names', () => {
     ['/skydns/local/__proto__', '__proto__.local.', true],
     ['/skydns/local/*', '*.local.', true],
   ] as const) {
-    it(`${key} is ${owner}`, () => {
+    it(`The key ${key} stands for the owner name ${owner}`, () => {
       const name = nameOfKey(key, PREFIX);
       assert.ok(name.kind === 'name');
       assert.equal(printName(name.owner), owner);
@@ -33,18 +33,18 @@ describe('keys and names', () => {
     `/skydns/${'a'.repeat(64)}`,
     `/skydns/${'abcdefgh/'.repeat(30)}x`,
   ]) {
-    it(`${key.slice(0, 40)} is no name`, () => {
+    it(`The key ${key.slice(0, 40)} stands for no name`, () => {
       assert.equal(nameOfKey(key, PREFIX).kind, 'invalid');
     });
   }
 
-  it('a prefix of several components is taken off whole', () => {
+  it('A key prefix of several components is removed whole', () => {
     const name = nameOfKey('/a/b/local/x', keyPrefix('/a/b'));
     assert.ok(name.kind === 'name');
     assert.equal(printName(name.owner), 'x.local.');
   });
 
-  it('no key stands for labels with a slash, a dot or broken UTF-8', () => {
+  it('No key stands for a label with a slash, a dot or invalid UTF-8', () => {
     for (const text of ['a/b.local', 'a\\.b.local', '\\255.local']) {
       const name = parseName(text);
       assert.ok(name !== undefined);
@@ -52,7 +52,7 @@ describe('keys and names', () => {
     }
   });
 
-  it('there and back is the same name', () => {
+  it('The key of a name stands for the same name', () => {
     const label = fc.stringMatching(/^[a-z0-9_*:~-]{1,20}$/);
     fc.assert(
       fc.property(fc.array(label, { minLength: 1, maxLength: 8 }), (owner) => {

@@ -17,7 +17,7 @@ function patternOf(text: string): NamePattern {
   return pattern;
 }
 
-describe('a pattern of names', () => {
+describe('name patterns', () => {
   const table: readonly (readonly [
     pattern: string,
     allowed: readonly string[],
@@ -44,7 +44,7 @@ describe('a pattern of names', () => {
     ],
   ];
   for (const [text, allowed, others] of table)
-    it(`${text} allows ${allowed.join(', ')} and nothing else`, () => {
+    it(`The pattern ${text} allows ${allowed.join(', ')} and nothing else`, () => {
       const pattern = patternOf(text);
       const matches = (name: string) => matchesPattern(pattern, name.split('.'), 'shop');
       assert.deepEqual(allowed.filter(matches), allowed);
@@ -59,14 +59,14 @@ describe('a pattern of names', () => {
     assert.deepEqual(outside.filter(matches), []);
   });
 
-  it('with {project} allows nothing to a container that has none', () => {
+  it('A pattern with {project} allows nothing to a container without a project', () => {
     const pattern = patternOf('*.{project}.x.local');
     assert.equal(needsProject(pattern), true);
     for (const name of ['a.undefined.x.local', 'a.{project}.x.local', 'a.shop.x.local'])
       assert.equal(matchesPattern(pattern, name.split('.'), undefined), false, name);
   });
 
-  it('allows a number that is not given yet only where it allows every label', () => {
+  it('A pattern allows an instance number that is not assigned yet only where it allows every label', () => {
     const name = [UNKNOWN_LABEL, 'web', 'x', 'local'];
     for (const text of ['*.web.x.local', '**.web.x.local', '**'])
       assert.equal(matchesPattern(patternOf(text), name, undefined), true, text);
@@ -74,7 +74,7 @@ describe('a pattern of names', () => {
       assert.equal(matchesPattern(patternOf(text), name, '1'), false, text);
   });
 
-  it('is printed as it was written, or with the project in its place', () => {
+  it('A pattern is printed unchanged, or with the project in place of {project}', () => {
     for (const text of ['web.x.local', '**.*.{project}.x.local', '**', '*'])
       assert.equal(printPattern(patternOf(text)), text);
     assert.equal(printPattern(patternOf('**.{project}.x.local'), 'shop'), '**.shop.x.local');
@@ -95,5 +95,5 @@ describe('a pattern of names', () => {
     ['more labels than a name has', Array(128).fill('*').join('.')],
   ];
   for (const [what, text] of mistakes)
-    it(`is not ${what}`, () => assert.equal(parseNamePattern(text), undefined));
+    it(`parseNamePattern refuses ${what}`, () => assert.equal(parseNamePattern(text), undefined));
 });

@@ -16,7 +16,7 @@ function service(value: string) {
   return { ...host, ...attributes };
 }
 
-describe('parseService accepts', () => {
+describe('accepted values', () => {
   for (const [what, value, expected] of [
     ['an IPv4 host', '{"host":"10.0.0.1"}', { family: 4, address: '10.0.0.1' }],
     ['an IPv6 host', '{"host":"2001::8:8:8:8"}', { family: 6, address: '2001::8:8:8:8' }],
@@ -51,7 +51,7 @@ describe('parseService accepts', () => {
     ['a TTL of 32 bits as the largest', '{"ttl":4294967295}', { ttlSeconds: 2147483647 }],
     ['an empty host', '{"host":"","text":"x"}', { family: 0, target: undefined }],
   ] as const) {
-    it(what, () => {
+    it(`parseService accepts ${what}`, () => {
       const actual = service(value);
       const fields = Object.keys(expected).map((field) => [field, actual[field as 'port']]);
       assert.deepEqual(Object.fromEntries(fields), expected);
@@ -59,7 +59,7 @@ describe('parseService accepts', () => {
   }
 });
 
-describe('parseService refuses', () => {
+describe('refused values', () => {
   const deep = `${'{"a":'.repeat(100)}1${'}'.repeat(100)}`;
   for (const [what, value, reason] of [
     ['no JSON', 'host=10.0.0.1', /not JSON/],
@@ -85,14 +85,14 @@ describe('parseService refuses', () => {
     ['a label of 64', `{"host":"${'a'.repeat(64)}.b"}`, /^host: must be/],
     ['mail of another type', '{"mail":1}', /^mail: must be/],
   ] as const) {
-    it(what, () => {
+    it(`parseService refuses ${what}`, () => {
       const parsed = parse(value);
       assert.ok(parsed.kind === 'invalid', 'was accepted');
       assert.match(parsed.reason, reason);
     });
   }
 
-  it('anything without throwing, and keeps what it accepts in range', () => {
+  it('parseService throws on no input and accepts only values in range', () => {
     const json = fc.oneof(
       fc.json(),
       fc.jsonValue().map((host) => JSON.stringify({ host, port: host })),
@@ -116,7 +116,7 @@ describe('parseService refuses', () => {
 });
 
 describe('addressFamily', () => {
-  it('agrees with node:net', () => {
+  it('addressFamily agrees with node:net', () => {
     const piece = fc.constantFrom(
       '0',
       '1',

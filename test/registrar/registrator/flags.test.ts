@@ -41,7 +41,7 @@ describe('registrator’s command line', () => {
     ['skydns2:///x', { store: 'etcd://127.0.0.1:2379', domain: ['x'] }],
     ['skydns2://[::1]:4001/x', { store: 'etcd://[::1]:4001', domain: ['x'] }],
   ] as const) {
-    it(line, () => {
+    it(`parseRegistratorFlags reads ${line}`, () => {
       const command = parseRegistratorFlags(line.split(' '));
       assert.deepEqual(command, {
         kind: 'options',
