@@ -1,8 +1,8 @@
 /**
- * The open TCP connections: who may join them, and the clock that they are held to.
+ * The open TCP connections: admits new ones within the limits, and checks all of them for timeouts.
  *
- * When `connections` are open, a new one takes the place of the one that has been idle longest: a flood of idle
- * connections then only pushes out its own. If every one has a query waiting, the new one is closed instead.
+ * When `connections` are open, a new connection replaces the one that has been idle longest, so a flood of idle
+ * connections only evicts its own. If all of them have a pending query, the new one is closed.
  */
 import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';
@@ -16,15 +16,15 @@ import {
 } from './tcpConnection.ts';
 
 export interface TcpLimits extends ConnectionLimits {
-  /** Open at once, in all. */
+  /** Open at a time, in all. */
   readonly connections: number;
-  /** Open at once from one client address. */
+  /** Open at a time from one client address. */
   readonly connectionsPerClient: number;
   /** Messages taken from all connections together in one time slice. */
   readonly messagesPerSlice: number;
   /** After this time a slice takes no further message. */
   readonly sliceMs: number;
-  /** How long `close` waits for answers to be ready and taken. */
+  /** How long `close` waits for answers and for clients that read them. */
   readonly closeMs: number;
 }
 
@@ -37,7 +37,7 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   unreadOctets: 256 * 1024,
   idleMs: 10_000,
   messageMs: 2_000,
-  queryMs: 5_000, // the forwarder, the slowest to answer, needs at most 4 s
+  queryMs: 5_000, // the slowest answers are the forwarder's, within 4 s
   closeMs: 2_000,
 };
 
@@ -47,15 +47,15 @@ export interface TcpCounters extends ConnectionCounters {
   open: number;
   /** Closed on accept because all connections were busy. */
   refused: number;
-  /** Closed on accept because their client has `connectionsPerClient` already. */
+  /** Closed on accept because the client has `connectionsPerClient` already. */
   refusedPerClient: number;
-  /** Closed while idle, for a new one's sake. */
+  /** Closed while idle, for a new connection. */
   evicted: number;
 }
 
-const CLOCK_TICKS_PER_LIMIT = 10;
+const CHECKS_PER_LIMIT = 10;
 
-/** Takes over accepted sockets. `respond` gets the queries of all of them. */
+/** Owns the accepted sockets; `respond` gets the queries of all of them. */
 export class ConnectionTable {
   readonly counters: TcpCounters = {
     accepted: 0,
@@ -76,7 +76,7 @@ export class ConnectionTable {
   readonly #context: ConnectionContext;
   readonly #open = new Set<TcpConnection>();
   readonly #openByAddress = new Map<string, number>();
-  #clock: NodeJS.Timeout | undefined;
+  #checks: NodeJS.Timeout | undefined;
 
   constructor(respond: Respond, limits: TcpLimits) {
     this.#limits = limits;
@@ -86,7 +86,7 @@ export class ConnectionTable {
   }
 
   admit(socket: Socket): void {
-    socket.on('error', () => {}); // before anything else: a reset may be on its way
+    socket.on('error', () => {}); // at once: a reset may already be pending
     const { remoteAddress, remotePort } = socket;
     if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy();
     const address = clientAddress(remoteAddress);
@@ -136,10 +136,10 @@ export class ConnectionTable {
     this.counters.accepted += 1;
     this.counters.open = this.#open.size;
     socket.on('close', () => this.#remove(connection));
-    this.#clock ??= this.#startClock();
+    this.#checks ??= this.#startChecks();
   }
 
-  /** Also called twice for one connection: when it is evicted, and when its socket has closed. */
+  /** Called twice for an evicted connection: at the eviction, and when its socket has closed. */
   #remove(connection: TcpConnection): void {
     if (!this.#open.delete(connection)) return;
     const { address } = connection.client;
@@ -147,21 +147,21 @@ export class ConnectionTable {
     if (left === 0) this.#openByAddress.delete(address);
     else this.#openByAddress.set(address, left);
     this.counters.open = this.#open.size;
-    if (this.#open.size === 0) this.#stopClock();
+    if (this.#open.size === 0) this.#stopChecks();
   }
 
-  /** One timer for all of them: a timer per connection would be set anew for every message. */
-  #startClock(): NodeJS.Timeout {
+  /** One timer for all connections, since a timer for each would be set again at every message. */
+  #startChecks(): NodeJS.Timeout {
     const { idleMs, messageMs, queryMs } = this.#limits;
-    const tickMs = Math.min(idleMs, messageMs, queryMs) / CLOCK_TICKS_PER_LIMIT;
+    const intervalMs = Math.min(idleMs, messageMs, queryMs) / CHECKS_PER_LIMIT;
     return setInterval(() => {
       for (const connection of this.#open) connection.checkTimes();
-    }, tickMs);
+    }, intervalMs);
   }
 
-  #stopClock(): void {
-    clearInterval(this.#clock);
-    this.#clock = undefined;
+  #stopChecks(): void {
+    clearInterval(this.#checks);
+    this.#checks = undefined;
   }
 }
 

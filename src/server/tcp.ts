@@ -1,6 +1,6 @@
 /**
- * DNS over TCP: listening on addresses, and closing in good order. Which clients are let in is connectionTable's, what
- * one of them may do tcpConnection's.
+ * DNS over TCP: listens on addresses, and closes in good order. `connectionTable.ts` admits clients; `tcpConnection.ts`
+ * serves one and limits what it may do.
  */
 import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import net from 'node:net';
@@ -14,32 +14,32 @@ import {
   type TcpLimits,
 } from './connectionTable.ts';
 
-/** Makes sockets that a successor may share, which Node's own cannot be. */
+/** Opens sockets whose addresses a successor may share, which Node cannot do. */
 export interface StreamSockets {
-  /** One that listens. Throws the system's error. */
+  /** The descriptor of a listening socket. Throws the system's error. */
   open(address: string, port: number): number;
-  /** Has new connections go to a successor's socket, if there is one. */
+  /** Leaves new connections to a successor's socket, if there is one. */
   giveWay(fd: number): void;
 }
 
 export interface TcpListenerOptions {
   readonly respond: Respond;
-  /** Without it, Node's own. */
+  /** Default: Node's sockets. */
   readonly sockets?: StreamSockets | undefined;
   readonly limits?: Partial<TcpLimits>;
-  /** Told of a failure to accept connections (out of descriptors, say); the listener goes on. */
+  /** Receives failures to accept a connection (out of descriptors, say); the listener goes on. */
   readonly onError?: (error: Error) => void;
 }
 
 export interface TcpListener {
   /**
-   * Starts to accept on an address, or on an inherited descriptor `fd` that listens already. May be called for several
-   * addresses; the limits hold for all of them together. Rejects with the system's error (`code`: EADDRINUSE …).
+   * Accepts connections on an address, or on an inherited descriptor `fd` that listens already. May be called for several
+   * addresses, which share the limits. Rejects with the system's error (`code`: EADDRINUSE …).
    */
   listen(address: string, port: number, fd?: number): Promise<Bound>;
-  /** Has new connections go to a successor's sockets; those that are there are served here. */
+  /** Leaves new connections to a successor's sockets; goes on serving the open ones. */
   giveWay(): void;
-  /** Stops accepting, answers what has been received, closes; settles within `closeMs`. */
+  /** Stops accepting, answers the queries received so far, then closes; settles within `closeMs`. */
   close(): Promise<void>;
   counters(): Readonly<TcpCounters>;
 }
@@ -47,7 +47,7 @@ export interface TcpListener {
 export function createTcpListener(options: TcpListenerOptions): TcpListener {
   const limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
   const connections = new ConnectionTable(options.respond, limits);
-  /** With the descriptors that we made. */
+  /** With the descriptors that `sockets` opened. */
   const servers = new Map<Server, number | undefined>();
   let closing: Promise<void> | undefined;
   return {
@@ -73,7 +73,7 @@ export function createTcpListener(options: TcpListenerOptions): TcpListener {
   };
 }
 
-/** One server of those that a listener has, which can be given up alone. */
+/** One server of the listener, which can be closed alone. */
 function boundOf(server: Server, servers: Map<Server, unknown>): Bound {
   const { address, port } = server.address() as AddressInfo;
   const close = () => {
@@ -88,14 +88,14 @@ async function finish(
   connections: ConnectionTable,
   closeMs: number,
 ): Promise<void> {
-  await afterNextPoll(); // what the kernel has accepted for us already is served too
+  await afterNextPoll(); // Node gets the connections that the kernel has accepted
   const allClosed = Promise.all(servers.map(closed));
-  await afterNextPoll(); // and what has arrived is read
+  await afterNextPoll(); // and reads the octets that have arrived
   connections.finishAll();
   const deadline = setTimeout(() => connections.destroyAll(), closeMs);
   await allClosed;
   clearTimeout(deadline);
-  await afterNextPoll(); // a server is closed a moment before its last socket says so
+  await afterNextPoll(); // 'close' of the last sockets comes after that of their server
 }
 
 function listening(server: Server, where: ListenOptions | { readonly fd: number }): Promise<void> {

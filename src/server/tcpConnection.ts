@@ -1,10 +1,10 @@
 /**
- * One TCP client, from accept to destroy (RFC 7766, RFC 9210). Replies go out in the order in which they become ready.
- * A client that has closed its half still gets every answer that it is owed.
+ * One TCP connection, from accept to destroy (RFC 7766, RFC 9210). Replies are sent in the order in which they become
+ * ready. A client that has closed its half still gets the answers to all its queries.
  *
- * Invariant: what a client can make us hold is bounded. Reading stops while `outstandingQueries` are unanswered or
- * `unreadOctets` of output wait for it; a query that never gets a reply stops counting after `queryMs`. And every
- * connection ends: destroyed, since a peer is free to ignore a FIN.
+ * Invariants: the memory that a client can take is bounded. The connection stops reading while `outstandingQueries` are
+ * unanswered or the client has `unreadOctets` of output to read; a query without a reply no longer counts after `queryMs`.
+ * And every connection ends: it is destroyed, since a peer may ignore a FIN.
  */
 import type { Socket } from 'node:net';
 import { frame, Reassembly } from '../dns/framing.ts';
@@ -13,23 +13,23 @@ import { MAX_MESSAGE_OCTETS } from '../dns/wire.ts';
 import type { FairScheduler } from '../timing/fairScheduler.ts';
 
 export interface ConnectionLimits {
-  /** Longest time without a whole query arriving or output being taken. */
+  /** The longest time in which no whole query arrives and the client reads no output. */
   readonly idleMs: number;
-  /** Time for a message to arrive, from its first octet to its last. */
+  /** The time for a message to arrive, from its first octet to its last. */
   readonly messageMs: number;
-  /** After so long a query is taken to be one that gets no reply. */
+  /** After this time a query counts as one without a reply. */
   readonly queryMs: number;
   readonly outstandingQueries: number;
-  /** Output not yet taken by the client at which we stop reading from it; at four times as much we hang up. */
+  /** With so much output that the client has not read, reading stops; at four times as much the connection is cut. */
   readonly unreadOctets: number;
 }
 
 export interface ConnectionCounters {
   queries: number;
   replies: number;
-  /** Queries that were given up after `queryMs`. */
+  /** Queries without a reply after `queryMs`. */
   unanswered: number;
-  /** Connections closed by us, by cause; `overrun` is output far above the limit, `failed` a socket error. */
+  /** Connections that the server cut, by cause; `overrun` is output far above the limit, `failed` a socket error. */
   malformed: number;
   slow: number;
   idle: number;
@@ -46,20 +46,21 @@ export interface ConnectionContext {
   readonly nowMs: () => number;
 }
 
-const HANG_UP_FACTOR = 4;
+/** Of `unreadOctets`. */
+const OVERRUN_FACTOR = 4;
 
 export class TcpConnection {
   readonly client: DnsClient;
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
   readonly #input = new Reassembly();
-  /** When each query that has no reply yet was asked, oldest first; the key is its number on this connection. */
+  /** When each query without a reply arrived, the oldest first; the key is its number on this connection. */
   readonly #outstanding = new Map<number, number>();
   #lastQuery = 0;
   #activeMs: number;
   #partialSinceMs: number | undefined;
   #finishing = false;
-  /** Nothing more will be read: the client closed its half, or we are finishing. */
+  /** Reading has ended: the client closed its half, or the server is finishing. */
   #inputOver = false;
   #corked = false;
 
@@ -77,12 +78,12 @@ export class TcpConnection {
     socket.on('close', () => this.#forget());
   }
 
-  /** Since when nothing has happened, in `nowMs` terms; undefined while a query waits for its reply. */
+  /** The time of the last activity, on the scale of `nowMs`; undefined while a query waits for its reply. */
   get idleSinceMs(): number | undefined {
     return this.#outstanding.size > 0 ? undefined : this.#activeMs;
   }
 
-  /** Takes one message, if there is one and the limits allow it. The scheduler calls this. */
+  /** For the scheduler: takes one message, if one has arrived and the limits allow it. */
   step(): boolean {
     if (this.#socket.destroyed || !this.#mayTakeMore()) return false; // #wake comes when that changes
     const next = this.#input.next();
@@ -99,17 +100,17 @@ export class TcpConnection {
     }
   }
 
-  /** Enforces the time limits. To be called every now and then. */
+  /** Enforces the time limits; the connection table calls it periodically. */
   checkTimes(): void {
     const { limits, nowMs } = this.#context;
     const now = nowMs();
-    this.#giveUpQueries(now - limits.queryMs);
+    this.#dropQueries(now - limits.queryMs);
     const partialMs = now - (this.#partialSinceMs ?? now);
     if (now - this.#activeMs > limits.idleMs) this.#cut('idle');
     else if (partialMs > limits.messageMs && this.#mayTakeMore()) this.#cut('slow');
   }
 
-  /** Answers what has been received, then closes. */
+  /** Answers the queries received so far, then closes. */
   finish(): void {
     this.#finishing = true;
     this.#wake();
@@ -121,14 +122,14 @@ export class TcpConnection {
 
   #receive(chunk: Buffer): void {
     if (this.#inputOver) return;
-    this.#socket.pause(); // until the chunk is used up: see #readOn
+    this.#socket.pause(); // until #readOn, when the chunk is used up
     this.#input.push(chunk);
     this.#wake();
   }
 
   #endInput(): void {
     this.#inputOver = true;
-    this.#partialSinceMs = undefined; // what has begun will not end: nobody waits for it
+    this.#partialSinceMs = undefined; // a message that has begun cannot be completed
     this.#wake();
   }
 
@@ -144,24 +145,24 @@ export class TcpConnection {
   }
 
   #reply(query: number, reply: Uint8Array): void {
-    if (!this.#outstanding.delete(query)) return; // given up, or the client has gone
+    if (!this.#outstanding.delete(query)) return; // it counts as unanswered, or the client has gone
     const { counters, limits } = this.#context;
     const unread = this.#socket.writableLength + reply.length;
-    if (reply.length > MAX_MESSAGE_OCTETS || unread > limits.unreadOctets * HANG_UP_FACTOR) {
+    if (reply.length > MAX_MESSAGE_OCTETS || unread > limits.unreadOctets * OVERRUN_FACTOR) {
       this.#cut('overrun');
     } else {
       this.#cork();
-      this.#socket.write(frame(reply), this.#taken);
+      this.#socket.write(frame(reply), this.#onWritten);
       counters.replies += 1;
       this.#wake();
     }
   }
 
-  readonly #taken = () => {
+  readonly #onWritten = () => {
     this.#activeMs = this.#context.nowMs();
   };
 
-  /** Puts the replies that become ready together into one segment. */
+  /** Sends replies that become ready together in one segment. */
   #cork(): void {
     if (this.#corked) return;
     this.#corked = true;
@@ -173,7 +174,7 @@ export class TcpConnection {
   }
 
   #readOn(pendingOctets: number): void {
-    // What the socket object has buffered was received before we began to finish: it is still answered.
+    // Octets in the socket's buffer arrived before the server began to finish, so they are still answered.
     if (this.#finishing && this.#socket.readableLength === 0) this.#inputOver = true;
     if (this.#inputOver && this.#outstanding.size === 0 && !this.#socket.writableEnded) {
       this.#socket.end();
@@ -190,9 +191,9 @@ export class TcpConnection {
     );
   }
 
-  #giveUpQueries(askedBeforeMs: number): void {
-    for (const [query, askedMs] of this.#outstanding) {
-      if (askedMs > askedBeforeMs) return;
+  #dropQueries(arrivedBeforeMs: number): void {
+    for (const [query, arrivedMs] of this.#outstanding) {
+      if (arrivedMs > arrivedBeforeMs) return;
       this.#outstanding.delete(query);
       this.#context.counters.unanswered += 1;
       this.#wake();

@@ -1,11 +1,9 @@
-/**
- * What a store holds under a key, and what can happen to it: the words that the stores, the mirror and the zone share.
- */
+/** The entries of a store and their changes, as the stores, the mirror and the zone share them. */
 
 /**
- * The life of a key, or of all keys that one etcd lease carries. `expiresAtMs` is on the monotonic clock
- * (`performance.now()`); a store that learns of a renewal moves it, so read it at the moment of use. Some stores name a
- * key's lease before they know its life: both numbers are undefined until then, and the lease may end at any time.
+ * The lease of one or more keys. `expiresAtMs` is on the monotonic clock (`performance.now()`); a store changes it when the
+ * lease is renewed, so read it at the moment of use. Some stores name a key's lease before they know its TTL: both numbers
+ * are undefined until then, and the lease may end at any time.
  */
 export interface Lease {
   readonly id: string;
@@ -17,10 +15,10 @@ export interface Entry {
   /** Begins with `/`. */
   readonly key: string;
   readonly value: Uint8Array;
-  /** Revision of the store at which the key came into being, and at which it was last written. */
+  /** The store's revisions at which the key was created and last written. */
   readonly createRevision: number;
   readonly modRevision: number;
-  /** `undefined`: the key stays until it is deleted. */
+  /** `undefined`: the key exists until it is deleted. */
   readonly lease: Lease | undefined;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Store keys and owner names: `/skydns/local/skydns/east/rails` is `rails.east.skydns.local.` (SkyDNS's layout: the
- * prefix, then the labels from the root down). A key component that contains dots, as registrator's ids do, stands for
- * several labels in their written order.
+ * Store keys and owner names in SkyDNS's layout, the prefix and then the labels from the root down:
+ * `/skydns/local/skydns/east/rails` is `rails.east.skydns.local.`. A key component with dots, such as registrator's ids,
+ * stands for several labels in their written order.
  */
 import {
   foldLabel,
@@ -15,27 +15,27 @@ import {
 export type KeyName =
   | {
       readonly kind: 'name';
-      /** Folded, so that a key in upper case is found by a query in any case. */
+      /** Folded, so that queries in any case find a key in upper case. */
       readonly owner: Name;
-      /** Whether `keyOfName(owner)` gives the same key back. */
+      /** Whether `keyOfName(owner)` gives the same key. */
       readonly canonical: boolean;
     }
-  /** A key such as `/skydns/local/` that only marks an empty directory of the v2 keys API. */
+  /** A key such as `/skydns/local/`, which only marks an empty directory of the v2 keys API. */
   | { readonly kind: 'directory' }
   | { readonly kind: 'invalid'; readonly reason: string };
 
-/** `skydns`, `/skydns` and `/skydns/` as `/skydns/`, the form that `Store` wants of a prefix. */
+/** `/skydns/` for `skydns`, `/skydns` and `/skydns/`: the form of a `Store`'s prefixes. */
 export function keyPrefix(pathPrefix: string): string {
   const components = pathPrefix.split('/').filter((component) => component !== '');
   return components.length === 0 ? '/' : `/${components.join('/')}/`;
 }
 
-/** SkyDNS's key for its configuration, beside the names; `prefix` as `keyPrefix` gives it. */
+/** The key of SkyDNS's configuration, beside the names; `prefix` as `keyPrefix` gives it. */
 export function configKey(prefix: string): string {
   return `${prefix}config`;
 }
 
-/** How a store shows the octets of a key that is not UTF-8. */
+/** A store shows octets of a key that are not UTF-8 as these. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** The owner name of a key; `prefix` as `keyPrefix` gives it. */
@@ -77,8 +77,8 @@ function faultOfName(owner: Name): string | undefined {
 }
 
 /**
- * The key of a name, `undefined` for a name that no key can stand for: a label with a `/` would become a deeper key,
- * one with a `.` two labels, and keys are UTF-8.
+ * The key of a name; `undefined` for a name that has none: a `/` in a label would make a deeper key, a `.` two labels, and
+ * keys are UTF-8.
  */
 export function keyOfName(name: Name, prefix: string): string | undefined {
   let path = '';

@@ -1,9 +1,9 @@
 /**
- * Keys as the tree that their slashes make: a key with keys below it is a directory there, implied by them. To find
- * where the way down to a key ends takes a few looks, as a component that has keys below it has all those above it.
+ * Keys as a tree: a key with keys below it is a directory. If a path component has keys below it, so have all components
+ * above it, so a binary search finds where the existing part of a path ends.
  */
 
-/** `/a/b` → `/a/b/`: what begins with it is below the key; the key itself, with this ending, is its marker. */
+/** `/a/b` → `/a/b/`: the prefix of all keys below the key, and itself the marker of an empty directory. */
 export function directoryPrefix(key: string): string {
   return key === '/' ? '/' : `${key}/`;
 }
@@ -16,8 +16,8 @@ export function pathTo(key: string): readonly string[] {
 }
 
 /**
- * Looks for the first of the numbers from 0 below `count` that does not hold, where those that do come before those that
- * do not: yields up to `atOnce` numbers, takes whether each of them holds, and returns the number found, else `count`.
+ * Searches the numbers from 0 below `count`, of which the first ones are true, for the first that is false: yields up to
+ * `atOnce` numbers, receives for each whether it is true, and returns the number found, or `count` if all are true.
  */
 export function* searchFirstFalse(
   count: number,

@@ -1,27 +1,27 @@
 /**
  * The patterns of `--allow`: whole names, compared label by label, so that `web` allows neither `web-admin` nor
  * `x.web`. `*` stands for any one label, `{project}` for the container's project, and a leading `**` for any number of
- * labels, none included: `**.shop.skydns.local` is `shop.skydns.local` and all names below it. PURE.
+ * labels, none included: `**.shop.skydns.local` is `shop.skydns.local` and all names below it.
  */
 import { foldName, MAX_LABEL_OCTETS, type Name } from '../dns/name.ts';
 
 export interface NamePattern {
   /** Whether any number of labels may come before `labels`. */
   readonly isOpen: boolean;
-  /** Folded; `*` and `{project}` as they are. */
+  /** Folded; `*` and `{project}` unchanged. */
   readonly labels: readonly string[];
 }
 
-/** A label of which nothing is known yet, such as the number of an `auto` name. Only wildcards allow it. */
+/** Stands in a name for a label that is not decided yet, such as the number of an `auto` name. Only wildcards match it. */
 export const UNKNOWN_LABEL = '*';
 
 const OPEN = '**';
 const ANY = '*';
 const PROJECT = '{project}';
-/** 255 octets of wire format leave room for no more. */
+/** The most labels of a name of 255 octets. */
 const MAX_LABELS = 127;
 
-/** `undefined` for what is no pattern: an empty label, `web-*`, `**` behind another label. */
+/** `undefined` for text that is no pattern: an empty label, `web-*`, `**` behind another label. */
 export function parseNamePattern(text: string): NamePattern | undefined {
   const parts = text.replace(/\.$/, '').split('.');
   if (parts.length > MAX_LABELS) return undefined;
@@ -32,11 +32,11 @@ export function parseNamePattern(text: string): NamePattern | undefined {
 
 function isPatternLabel(label: string): boolean {
   if (label === ANY || label === PROJECT) return true;
-  // Those of names that containers may have, so that a slip such as `web-*` or a regular expression is a mistake.
+  // Only labels that containers may have, so that `web-*` or a regular expression is an error.
   return label.length <= MAX_LABEL_OCTETS && /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/.test(label);
 }
 
-/** Whether a folded name is one that the pattern allows to a container of that project, or of none. */
+/** Whether the pattern allows a folded name to a container of this project, or of none. */
 export function matchesPattern(
   { isOpen, labels }: NamePattern,
   name: Name,
@@ -61,13 +61,13 @@ export function matchesBelow({ isOpen, labels }: NamePattern, zone: Name): boole
   });
 }
 
-/** As an option takes it, with the project in its place if there is one. */
+/** The pattern as the option takes it; a project that is given replaces `{project}`. */
 export function printPattern({ isOpen, labels }: NamePattern, project?: string): string {
   const shown = labels.map((label) => (label === PROJECT ? (project ?? label) : label));
   return [...(isOpen ? [OPEN] : []), ...shown].join('.');
 }
 
-/** Whether it can only be told for a container of a project. */
+/** Whether only containers of a project can match. */
 export function needsProject({ labels }: NamePattern): boolean {
   return labels.includes(PROJECT);
 }

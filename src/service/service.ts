@@ -1,26 +1,26 @@
 /**
- * service/: The value that a store holds under a key, and the key of a name. Pure.
+ * service/: The values and keys of a store: a service as JSON, and the key of an owner name. Pure.
  * Imports: dns.
  * Used by: app, app/registrar, cli, cli/commands, config, registrar, registrar/describe, registrar/leadership,
  *   registrar/reconcile, registrar/registrator, server/http/api, store, store/embedded, store/etcd, store/http,
  *   tools/doctor, zone.
  *
- * A service: what SkyDNS keeps as JSON under a key. `parseService` is the only door for values from outside: it never
- * throws, caps what it reads, and names what it refuses. Unlike Go's decoder it takes numbers written as strings and
- * refuses numbers that the wire cannot carry (SkyDNS cut ports to their low 16 bits).
+ * A service is SkyDNS's JSON value under a key. Every value from a store passes `parseService`, which never throws, bounds
+ * what it reads, and gives the reason for an invalid value. Unlike Go's decoder it takes numbers written as strings and
+ * refuses numbers that DNS cannot carry (SkyDNS cut ports to their low 16 bits).
  */
 import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 
 export interface Service {
-  /** 4 or 6: `address` is the host. 0: `target` is, or there is no host at all. */
+  /** 4 or 6: the host is `address`. 0: the host is `target`, or there is none. */
   readonly family: 0 | 4 | 6;
   readonly address: string;
   readonly target: Name | undefined;
   readonly attributes: ServiceAttributes;
 }
 
-/** What a service has besides its host. Services are many and these are often the same, so equal ones may be shared. */
+/** The fields of a service besides its host. Many services have equal ones, which then share one object. */
 export interface ServiceAttributes {
   /** 0..65535; `NO_SRV` keeps the service out of SRV answers (CoreDNS). */
   readonly port: number;
@@ -28,12 +28,12 @@ export interface ServiceAttributes {
   readonly priority: number;
   /** 0: not set; 100 applies. */
   readonly weight: number;
-  /** Octets of the TXT rdata, escapes resolved; empty: no TXT. */
+  /** The octets of the TXT rdata, without escapes; empty: no TXT. */
   readonly text: string;
   readonly mail: boolean;
   /** 0: not set. */
   readonly ttlSeconds: number;
-  /** Labels to strip from the left of an SRV, MX or NS target that is made from the key's own name. */
+  /** How many labels to strip from the left of an SRV, MX or NS target that is made from the key's own name. */
   readonly targetStrip: number;
   readonly group: string;
 }
@@ -44,13 +44,13 @@ export type ParsedService =
 
 export const NO_SRV = -1;
 export const MAX_VALUE_OCTETS = 65_536;
-/** More would not fit any message. */
+/** Longer text fits no message. */
 const MAX_TEXT_OCTETS = 59_000;
-/** A record is flat; what an unknown field may hold is bounded all the same. */
+/** A service is flat; this bounds the values of unknown fields. */
 const MAX_DEPTH = 32;
-/** Not SRV's: it is taken as a share of the others' weights, in percent. */
+/** More than SRV's 16 bits: answers use the weight relative to the other services' weights, in percent. */
 const MAX_WEIGHT = 2 ** 31 - 1;
-/** RFC 2181 §8. SkyDNS takes any 32 bits; a receiver would take a larger TTL for 0. */
+/** RFC 2181 §8. SkyDNS takes any 32 bits, but receivers treat a larger TTL as 0. */
 const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -99,7 +99,7 @@ function readFields(json: Record<string, unknown>): ParsedService {
   return { kind: 'service', service: { ...host, attributes } };
 }
 
-/** Sets the field (Go's decoder matches names in any case); gives back what is wrong with it. */
+/** Sets the field (Go's decoder matches names in any case). Returns the reason if its value is invalid. */
 function readField(
   host: Draft,
   draft: Mutable<ServiceAttributes>,
@@ -190,7 +190,7 @@ function isDeeperThan(value: unknown, depth: number): boolean {
   return false;
 }
 
-/** SkyDNS packs text as presentation form: `\"` is a quote, `\009` a tab. A backslash that escapes nothing stays. */
+/** SkyDNS takes text in presentation form: `\"` is a quote, `\009` a tab. A backslash that escapes nothing stays. */
 function unescapeText(octets: string): string {
   if (!octets.includes('\\')) return octets;
   let text = '';
