@@ -1,9 +1,11 @@
 /**
- * What a container should have in DNS, as a function of its inspection and of what the operator wants; nothing else.
- * Containers are strangers: the work is bounded, nothing throws, no key lies outside the zones, and what is refused is
- * refused alone and with its reason.
+ * Describes a container: the records that it should have, and the refusals with their reasons. The result depends on
+ * the inspection and the context alone. Containers are not trusted: the work is bounded, nothing throws, no key lies
+ * outside the zones, and a refused value costs only its own record.
  */
-import { type AddressChoice, chooseAddress } from './describe/chooseAddress.ts';
+
+import type { AddressChoice } from './describe/addressChoice.ts';
+import { chooseAddress } from './describe/chooseAddress.ts';
 import {
   type Container,
   type Port,
@@ -15,6 +17,7 @@ import {
 import type { HealthPolicy, RegistrarContext, StopPolicy } from './describe/context.ts';
 import { type Description, Refusals, shown } from './describe/description.ts';
 import {
+  drainingOf,
   type FindSetting,
   REFUSED,
   readEnable,
@@ -40,13 +43,12 @@ import {
   type PortPlanOptions,
   planPorts,
 } from './describe/ports.ts';
-import { drainingOf } from './describe/stopSignal.ts';
 import type { Inspection } from './engine/engine.ts';
 import { describeServices } from './registrator/registrator.ts';
 
 /**
- * Never throws, whatever the inspections hold; equal for equal arguments, however their members are ordered. `parent` is
- * the container whose network this one joined, if it did and that exists.
+ * Never throws. Equal arguments give equal results in any order of their members. `parent` is the container whose
+ * network this one joined; undefined if it joined none, or if the parent does not exist.
  */
 export function describeContainer(
   inspection: Inspection,
@@ -65,10 +67,13 @@ export function describeContainer(
 
 function whyNotEligible(container: Container): string | undefined {
   if (container.id === '') return 'has no id';
-  return whyNotUp(container) ?? (isOneOff(container) ? 'is a one-off of compose' : undefined);
+  return (
+    whyNotUp(container) ??
+    (isOneOff(container) ? 'is a one-off container of docker compose run' : undefined)
+  );
 }
 
-/** All that the steps below have in common. */
+/** The arguments and results that the steps below share. */
 interface DescriptionWork {
   readonly container: Container;
   readonly parent: Container | undefined;
@@ -95,9 +100,9 @@ function describeNames(
   const policies = readPolicies(work);
   const reason =
     policies && (whyNotEnabled(work, policies.enable) ?? whyNotHealthy(container, policies.health));
-  // A misspelt DNS_NAM is told, though there is no metadata.
-  const isSlip = settings.size === 0 && refusals.list().length > 0;
-  if (reason !== undefined && !isSlip) {
+  // A misspelt DNS_NAM is reported although the container then has no metadata.
+  const isMisspelt = settings.size === 0 && refusals.list().length > 0;
+  if (reason !== undefined && !isMisspelt) {
     if (reason === NO_METADATA) hintAtMetadata(work);
     return { kind: 'ignored', reason, ...work.hints.all() };
   }
@@ -115,7 +120,7 @@ interface Policies {
   readonly stopTimeoutSeconds: number | undefined;
 }
 
-/** What holds for the whole container; `undefined` when one of them is refused. */
+/** Reads the settings of the whole container; `undefined` when one of them is refused. */
 function readPolicies({ settings, context, refusals }: DescriptionWork): Policies | undefined {
   const find: FindSetting = (key) => findSetting(settings, key);
   const enable = readEnable(find, refusals);
@@ -142,45 +147,47 @@ function whyNotEnabled(
     return `is switched off by ${shown(findSetting(settings, 'ENABLE')?.source ?? '')}`;
   }
   if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
-  if (isRegistrators(container))
-    return "has no metadata but registrator's SERVICE_*, which count with --compat registrator";
+  if (hasServiceMetadata(container))
+    return `has only registrator's SERVICE_* metadata, which counts with --${context.policy?.optionPrefix ?? ''}compat registrator`;
   return NO_METADATA;
 }
 
 function hintAtMetadata({ container, context, hints }: DescriptionWork): void {
   const { envPrefix: env, labelPrefix: label } = context;
-  hints.add(`set ${env}NAME, label it ${label}name=..., or use --exposed-by-default`);
+  hints.add(
+    `set ${env}NAME, label it ${label}name=..., or use --${context.policy?.optionPrefix ?? ''}exposed-by-default`,
+  );
   if (isSwarmTask(container))
     hints.add(
       'labels of a swarm service (--label, deploy.labels) are not on its containers: use --container-label, or labels beside deploy',
     );
 }
 
-function isRegistrators({ env, labels }: Container): boolean {
+function hasServiceMetadata({ env, labels }: Container): boolean {
   return [...env.keys(), ...labels.keys()].some((key) => key.startsWith('SERVICE_'));
 }
 
-/** What the container says of networks, or else the one whose network it joined. */
+/** Finds a network setting of the container, else of the container whose network it joined. */
 function networkFind({ settings, parentSettings }: DescriptionWork, port?: Port): FindSetting {
   return (key) => findSetting(settings, key, port) ?? findSetting(parentSettings, key, port);
 }
 
 function describePorts(work: DescriptionWork): NameRecords[] {
   const { container, parent, context, settings, refusals } = work;
-  const wish = readMode(networkFind(work), refusals);
-  if (wish === REFUSED) return [];
-  const mode = wish ?? context.mode;
+  const ownMode = readMode(networkFind(work), refusals);
+  if (ownMode === REFUSED) return [];
+  const mode = ownMode ?? context.mode;
   const candidates = candidatePorts(container, mode, parent);
   hintAtUnasked(container, work.hints);
   const plans = planPorts(candidates, settings, planOptions(mode, work), refusals);
-  const places = plans.map((plan) => requestedNames(plan, work));
-  const count = places.reduce((sum, { length }) => sum + length, 0);
+  const names = plans.map((plan) => requestedNames(plan, work));
+  const count = names.reduce((sum, { length }) => sum + length, 0);
   if (count > MAX_NAMES) {
     const listed = `lists ${count} names, and at most ${MAX_NAMES} are allowed`;
     refusals.add(`${context.envPrefix}NAME`, listed);
     return [];
   }
-  return plans.flatMap((plan, i) => describePort(plan, places[i] ?? [], work));
+  return plans.flatMap((plan, i) => describePort(plan, names[i] ?? [], work));
 }
 
 function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): PortPlanOptions {
@@ -193,15 +200,15 @@ function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): Port
     whyNoPort: () => whyNoPort(portOwner(work)),
     about: () => {
       const [first] = requestedNames({ port: undefined, suffix: '' }, work);
-      return first === undefined ? 'the container' : printPlace(first);
+      return first === undefined ? 'the container' : printName(first);
     },
     hints,
   };
 }
 
-/** Why a port is no candidate beside others; `undefined`: it is one. */
+/** Why other hosts cannot reach a port; `undefined` if they can, or will once the engine has bound it. */
 function whyUnreachable(port: Port, work: DescriptionWork): string | undefined {
-  // A mode that is refused is told where the port is described.
+  // Without refusals: `describePort` reports a refused mode.
   const choice = addressForPort(port, { ...work, refusals: new Refusals() });
   switch (choice?.kind) {
     case undefined:
@@ -218,11 +225,11 @@ function portOwner({ container, parent, context }: DescriptionWork) {
   return { container, parent, prefix: context.envPrefix };
 }
 
-function printPlace({ name }: RequestedName): string {
+function printName({ name }: RequestedName): string {
   return name.join('.');
 }
 
-/** `undefined`: its mode is refused. */
+/** `undefined` if the port's mode is refused. */
 function addressForPort(port: Port | undefined, work: DescriptionWork): AddressChoice | undefined {
   const { container, parent, context, refusals } = work;
   const find = networkFind(work, port);
@@ -240,11 +247,11 @@ function addressForPort(port: Port | undefined, work: DescriptionWork): AddressC
 
 function describePort(
   { port }: PortPlan,
-  places: readonly RequestedName[],
+  names: readonly RequestedName[],
   work: DescriptionWork,
 ): NameRecords[] {
   const { context, settings, refusals, hints, waits } = work;
-  const [first] = places;
+  const [first] = names;
   if (first === undefined) return [];
   const find: FindSetting = (key) => findSetting(settings, key, port);
   const attributes = readRecordAttributes(find, context.recordTtlSeconds, refusals);
@@ -253,12 +260,12 @@ function describePort(
   switch (choice.kind) {
     case 'endpoints':
       if (port !== undefined) hintAtOthers(port, choice, portOwner(work), settings, hints);
-      return places.flatMap((place) => recordsOfName(place, choice, attributes, context, refusals));
+      return names.flatMap((name) => recordsOfName(name, choice, attributes, context, refusals));
     case 'waiting':
       waits.push(choice.reason);
       return [];
     case 'refused':
-      refusals.add(printPlace(first), choice.reason);
+      refusals.add(printName(first), choice.reason);
       return [];
   }
 }

@@ -175,7 +175,13 @@ describe('dry run', () => {
         ['ACTION', 'CONTAINER', 'NAME', 'TARGET', 'REASON'],
         ['put', 'web', 'rails.skydns.local.', '192.0.2.1:8080', '-'],
         ['ignore', 'plain', '-', '-', 'has no metadata'],
-        ['refuse', 'evil', '-', '-', 'x.example.com is in none of the zones: skydns.local'],
+        [
+          'refuse',
+          'evil',
+          '-',
+          '-',
+          'x.example.com is in none of the zones (skydns.local): choose a name in one of them',
+        ],
       ],
     );
   });
@@ -205,7 +211,7 @@ describe('dry run', () => {
     );
     assert.match(
       await reasons('--project-scope'),
-      /^refuse +web .* belongs to no project, and --project-scope asks for one/,
+      /^refuse +web .* belongs to no project, which --project-scope requires/,
     );
     const id = docker.run({
       name: 'far',

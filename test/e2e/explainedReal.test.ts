@@ -15,7 +15,7 @@ test(
     await explains(
       served,
       'debugged',
-      /1 of 1 records in DNS\n[\s\S]*hint: port 9000\/tcp has no record: it is published at 127\.0\.0\.1:18101, where only this host reaches it/,
+      /1 of 1 records in DNS\n[\s\S]*hint: port 9000\/tcp has no record: it is published at 127\.0\.0\.1:18101, which only this host can reach: publish it on another address/,
     );
   }),
 );

@@ -212,7 +212,8 @@ newerTest(
       await compose('run', '--detach', '--name', 'once', '--publish', '18099:80', 'web');
       await until(
         'explain reports the one-off container',
-        async () => (await dns.reasons('once')).join() === 'is a one-off of compose',
+        async () =>
+          (await dns.reasons('once')).join() === 'is a one-off container of docker compose run',
       );
       await compose('up', '--detach', '--scale', 'web=1');
       await dns.services('web.my-shop', `${dockerd.address}:${ports[0]}`);

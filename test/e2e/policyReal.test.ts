@@ -79,7 +79,7 @@ test(
     await explains(
       one,
       'outside',
-      /refused: outside\.skydns\.local is said to be at 8\.8\.8\.8, which is in none of the networks of --register-dns-ip-allow \(10\.0\.0\.0\/8\)/,
+      /refused: outside\.skydns\.local states the address 8\.8\.8\.8, which is outside --register-dns-ip-allow \(10\.0\.0\.0\/8\)/,
     );
     await answers(one, 'A', 'outside.skydns.local', []);
   }),
@@ -101,7 +101,7 @@ test(
     for (const refused of [
       /refused: wpad\.skydns\.local has the label wpad, from which browsers take their proxy/,
       /refused: x\.wpad\.skydns\.local has the label wpad/,
-      /refused: _acme-challenge\.web\.skydns\.local would get certificates for web\.skydns\.local, which is no name of this container/,
+      /refused: _acme-challenge\.web\.skydns\.local would get certificates for web\.skydns\.local, which is not a name of this container/,
       /refused: x\._acme-challenge\.web\.skydns\.local would get certificates for web\.skydns\.local/,
     ])
       await explains(one, 'attacker', refused);

@@ -1,8 +1,8 @@
-/** What the registrar asks of a service before it publishes it, for registrator's CHECK_HTTP, CHECK_HTTPS, CHECK_TCP. */
+/** The check that a service must pass for its record: registrator's CHECK_HTTP, CHECK_HTTPS or CHECK_TCP. */
 export type Check =
   | {
       readonly kind: 'http' | 'https';
-      /** Printable ASCII, begins with a slash. */
+      /** Printable ASCII that begins with a slash. */
       readonly path: string;
       readonly method: string;
       readonly intervalMs: number;
@@ -10,10 +10,10 @@ export type Check =
     }
   | { readonly kind: 'tcp'; readonly intervalMs: number; readonly timeoutMs: number };
 
-/** A setting by its name without prefix, such as `check_http`; `undefined` when it is not set. */
+/** Returns the value of a setting by its name without prefix, such as `check_http`; `undefined` if unset. */
 export type ReadCheckSetting = (key: string) => string | undefined;
 
-/** What a setting asks for beyond the bounds, and what it gets instead. */
+/** A setting outside the bounds, with the bound that replaces it. */
 export interface CheckNote {
   readonly key: string;
   readonly reason: string;
@@ -22,27 +22,27 @@ export interface CheckNote {
 export type ParsedCheck =
   | { readonly kind: 'none' }
   | { readonly kind: 'check'; readonly check: Check; readonly notes: readonly CheckNote[] }
-  /** Registrator knows it, the registrar does not run it. */
+  /** A check of registrator's that the registrar does not run. */
   | { readonly kind: 'unsupported'; readonly key: string; readonly reason: string }
   | { readonly kind: 'invalid'; readonly key: string; readonly reason: string };
 
-/** In registrator's order: the first that is set counts. */
+/** In registrator's order: the first set one counts. */
 const CHECKS = ['http', 'https', 'cmd', 'script', 'ttl', 'tcp', 'grpc'] as const;
 
-/** Those that containers may always choose: they change nothing. */
+/** Containers may always choose these: they change nothing. */
 export const SAFE_METHODS: readonly string[] = ['GET', 'HEAD'];
-/** Those that the operator may allow. */
+/** The operator may allow these. */
 const OTHER_METHODS = ['OPTIONS', 'POST', 'PUT'] as const;
-/** registrator's default for Consul, and Consul's own for the timeout. */
+/** The interval is registrator's default for Consul, the timeout Consul's own. */
 const DEFAULT_INTERVAL_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MIN_INTERVAL_MS = 1_000;
 const MIN_TIMEOUT_MS = 100;
-/** A probe that is not answered keeps a place for as long. */
+/** An unanswered probe takes one of the open probes for this time. */
 const MAX_TIMEOUT_MS = 30_000;
 const MAX_MS = 3_600_000;
 
-/** `methods`: those that may be used, of the ones above. */
+/** `methods`: the allowed methods. */
 export function parseCheck(
   setting: ReadCheckSetting,
   methods: readonly string[] = SAFE_METHODS,
@@ -61,18 +61,18 @@ export function parseCheck(
   const intervalMs = Math.max(askedIntervalMs, MIN_INTERVAL_MS);
   const timeoutMs = Math.min(Math.max(askedTimeoutMs, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS);
   const notes = [
-    ...noteOf('check_interval', askedIntervalMs, intervalMs, 'checked every'),
+    ...noteOf('check_interval', askedIntervalMs, intervalMs, 'the service is checked every'),
     ...noteOf('check_timeout', askedTimeoutMs, timeoutMs, 'each check may take'),
   ];
   if (kind === 'tcp') return { kind: 'check', check: { kind, intervalMs, timeoutMs }, notes };
   const path = setting(key) ?? '';
-  if (!/^\/[!-~]{0,1023}$/.test(path)) return invalid(key, 'is no path such as /health');
+  if (!/^\/[!-~]{0,1023}$/.test(path)) return invalid(key, 'is not a path such as /health');
   const method = setting(`${key}_method`) ?? 'GET';
   if (!methods.includes(method)) return invalid(`${key}_method`, whyNotMethod(method, methods));
   return { kind: 'check', check: { kind, path, method, intervalMs, timeoutMs }, notes };
 }
 
-const EXPECTED_DURATION = 'is no duration up to 1h such as 10s';
+const EXPECTED_DURATION = 'is not a duration up to 1h, such as 10s';
 
 function duration(text: string | undefined, fallbackMs: number): number | undefined {
   const ms = text === undefined ? fallbackMs : parseDurationMs(text);
@@ -81,20 +81,20 @@ function duration(text: string | undefined, fallbackMs: number): number | undefi
 
 function noteOf(key: string, askedMs: number, givenMs: number, what: string): CheckNote[] {
   if (askedMs === givenMs) return [];
-  const bound = askedMs < givenMs ? 'minimum' : 'maximum';
+  const bound = askedMs < givenMs ? 'below the minimum' : 'above the maximum';
   const given = givenMs < 1000 ? `${givenMs} ms` : `${givenMs / 1000} s`;
-  return [{ key, reason: `is beyond the ${bound}: ${what} ${given}` }];
+  return [{ key, reason: `is ${bound}: ${what} ${given}` }];
 }
 
 function whyNotMethod(method: string, methods: readonly string[]): string {
   return OTHER_METHODS.some((other) => other === method)
-    ? `is none of ${methods.join(' ')}: --check-method ${method} allows it`
-    : `is none of ${methods.join(' ')}`;
+    ? `is not one of ${methods.join(', ')}: allow it with --check-method ${method}`
+    : `is not one of ${methods.join(', ')}`;
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** A duration as Go writes it (`1m30s`, `1.5s`) in milliseconds. */
+/** Reads a duration in Go's form (`1m30s`, `1.5s`) as milliseconds. */
 export function parseDurationMs(text: string): number | undefined {
   if (!/^(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h)){1,4}$/.test(text)) return undefined;
   let ms = 0;

@@ -1,19 +1,26 @@
 /**
- * Where a container can be reached: the first that applies of an override, the network that it joined, the host's
- * network, a published port, a network of its own. The choice depends on nothing but its arguments, and an address is
- * never guessed or left empty: what is not known yet is waited for. Each reason continues "it" to a sentence.
+ * Chooses the address under which clients reach a container: the first that applies of a stated address, the network of
+ * another container, the host's network, a published port, and a network of its own. An address is never guessed: an
+ * unknown one makes the record wait. Each reason continues "it" to a sentence. PURE.
  */
-import {
-  addressFamily,
-  addressOctets,
-  printAddress,
-  printSocketAddress,
-} from '../../dns/address.ts';
+import { addressFamily, printSocketAddress } from '../../dns/address.ts';
 import { parseInstant } from '../engine/instants.ts';
+import {
+  type AddressChoice,
+  chosenAddresses,
+  endpointAt,
+  isAnyAddress,
+  isLoopbackText,
+  type ReachableAt,
+  refusedAddress,
+  waitingForAddress,
+} from './addressChoice.ts';
 import {
   type Container,
   type ContainerNetwork,
   compareTexts,
+  isRequested,
+  isUsable,
   type Port,
   parentOf,
   printPort,
@@ -22,34 +29,14 @@ import type { HostAddresses, Mode, RegistrarContext } from './context.ts';
 import { shown } from './description.ts';
 import { whyNotStated } from './policy.ts';
 
-/** Where others reach a container: an address with the port that is open there. */
-export interface ReachableAt {
-  /** Canonical text. */
-  readonly address: string;
-  readonly family: 4 | 6;
-  readonly port: number | undefined;
-}
-
-export type AddressChoice =
-  | {
-      readonly kind: 'endpoints';
-      /** One a family, IPv4 first; at least one. */
-      readonly endpoints: readonly ReachableAt[];
-      /** Whether they are the container's own on one of its networks. */
-      readonly isInternal: boolean;
-    }
-  | { readonly kind: 'refused'; readonly reason: string }
-  /** `isBinding`: for the engine, which publishes a container's ports all together a moment later, or none of them. */
-  | { readonly kind: 'waiting'; readonly reason: string; readonly isBinding?: true };
-
-/** What the container's metadata says about it. */
+/** The container's settings about its address. */
 export interface AddressSettings {
   readonly ip?: string | undefined;
   readonly network?: string | undefined;
   readonly mode: Mode;
 }
 
-/** What is read of the context. */
+/** The part of the context that counts here. */
 export type AddressContext = Pick<
   RegistrarContext,
   | 'hostAddresses'
@@ -62,36 +49,39 @@ export type AddressContext = Pick<
   | 'policy'
 >;
 
-/** `parent`: the container whose network this one joined, `undefined` if it is gone or there is none. */
+/** `parent`: the container whose network this one joined; `undefined` if it joined none, or if the parent does not exist. */
 export function chooseAddress(
   container: Container,
   port: Port | undefined,
-  wishes: AddressSettings,
+  settings: AddressSettings,
   context: AddressContext,
   parent?: Container,
 ): AddressChoice {
   const joined = parentOf(container);
-  const override = wishes.ip ?? labelAddress(container, parent, context.ipLabel);
-  if (override !== undefined)
-    return overridden(override, parent ?? container, port, wishes.mode, context);
-  if (joined === undefined) return ownAddress(container, port, wishes, context);
+  const stated = settings.ip ?? labelAddress(container, parent, context.ipLabel);
+  if (stated !== undefined)
+    return statedAddress(stated, parent ?? container, port, settings.mode, context);
+  if (joined === undefined) return ownAddress(container, port, settings, context);
   const reason = whyNotJoined(container, parent);
   if (reason !== undefined || parent === undefined)
-    return waiting(`has joined the network of a container that ${reason}`);
-  return ownAddress(parent, port, wishes, context);
+    return waitingForAddress(`joined the network of a container that ${reason}`);
+  return ownAddress(parent, port, settings, context);
 }
 
 function ownAddress(
   owner: Container,
   port: Port | undefined,
-  wishes: AddressSettings,
+  settings: AddressSettings,
   context: AddressContext,
 ): AddressChoice {
   if (parentOf(owner) !== undefined)
-    return refused('has joined the network of a container that has joined another one');
-  if (owner.networkMode === 'none') return refused(whyNoNetwork(owner, port));
+    return refusedAddress(
+      'joined the network of a container that joined another one: join the last one directly',
+    );
+  if (owner.networkMode === 'none') return refusedAddress(whyNoNetwork(owner, port));
   if (owner.networkMode === 'host') return onHost(port?.number, context);
-  if (wishes.mode === 'internal') return onNetwork(owner, port?.number, wishes.network, context);
+  if (settings.mode === 'internal')
+    return onNetwork(owner, port?.number, settings.network, context);
   return port === undefined ? onHost(undefined, context) : publishedOn(owner, port, context);
 }
 
@@ -101,9 +91,9 @@ function whyNoNetwork(owner: Container, port: Port | undefined): string {
   return `is on the network none${asked}: put it on another network`;
 }
 
-/** A child lives on in a dead network when its parent has restarted, until it is restarted itself. */
+/** After a restart of its parent, a child stays in the parent's dead network until its own restart. */
 function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
-  if (parent === undefined) return 'is gone';
+  if (parent === undefined) return 'does not exist';
   if (parent.state !== 'running') return `is ${parent.state}`;
   const [before, after] = [parseInstant(parent.startedAt), parseInstant(child.startedAt)];
   return before === undefined || after === undefined || before > after
@@ -111,7 +101,7 @@ function whyNotJoined(child: Container, parent: Container | undefined): string |
     : undefined;
 }
 
-/** As in `10.0.0.5/24`, which is what network plugins leave in labels. */
+/** The address in a label. Network plugins write it with a prefix length: `10.0.0.5/24`. */
 function labelAddress(
   container: Container,
   parent: Container | undefined,
@@ -122,8 +112,8 @@ function labelAddress(
   return value?.replace(/\/[^/]*$/, '').trim() || undefined;
 }
 
-/** The address is somebody else's word; the port is still the one that is open to whoever the mode is for. */
-function overridden(
+/** The stated address, with the port that the mode opens to clients. */
+function statedAddress(
   text: string,
   owner: Container,
   port: Port | undefined,
@@ -135,27 +125,32 @@ function overridden(
   for (const word of text.split(',', 3)) {
     const endpoint = endpointAt(word.trim(), bound?.hostPort ?? port?.number);
     if (endpoint === undefined)
-      return refused(
-        `is said to be at "${shown(word, 40)}", which is no IP address to be reached at`,
+      return refusedAddress(
+        `states the address "${shown(word, 40)}": state an IP address that other hosts can reach`,
       );
     const reason = whyNotStated(endpoint.address, context);
-    if (reason !== undefined) return refused(reason);
+    if (reason !== undefined) return refusedAddress(reason);
     if (endpoints.some(({ family }) => family === endpoint.family))
-      return refused(`is said to have more than one IPv${endpoint.family} address`);
+      return refusedAddress(
+        `states more than one IPv${endpoint.family} address: state one of each family`,
+      );
     endpoints.push(endpoint);
   }
-  return chosen(endpoints, false);
+  return chosenAddresses(endpoints, false);
 }
 
 function onHost(port: number | undefined, context: AddressContext): AddressChoice {
   const { v4, v6 } = hostAddresses(context);
   const endpoints = [v4, v6].flatMap((address) => endpointAt(address ?? '', port) ?? []);
-  return endpoints.length > 0 ? chosen(endpoints, false) : waiting(needsHostAddress(''));
+  return endpoints.length > 0
+    ? chosenAddresses(endpoints, false)
+    : waitingForAddress(needsHostAddress('', context));
 }
 
-/** `family`: `IPv6 ` where one of the other family would be of no use. */
-function needsHostAddress(family: string): string {
-  return `needs this host's ${family}address, which is not known: start the registrar with --ip`;
+/** `family`: `IPv6 ` where only an address of that family helps. */
+function needsHostAddress(family: string, { policy }: AddressContext): string {
+  const option = `--${policy?.optionPrefix ?? ''}ip`;
+  return `needs this host's ${family}address, which is unknown: set ${option}`;
 }
 
 function hostAddresses({ ip, hostAddresses }: AddressContext): HostAddresses {
@@ -175,25 +170,28 @@ function publishedOn(owner: Container, port: Port, context: AddressContext): Add
     if (endpoint !== undefined && !endpoints.some(({ family }) => family === endpoint.family))
       endpoints.push(endpoint);
   }
-  if (endpoints.length > 0) return chosen(endpoints, false);
-  // Of both families either will do.
-  if (unknown.size > 0) return waiting(needsHostAddress(unknown.has('') ? '' : 'IPv6 '));
+  if (endpoints.length > 0) return chosenAddresses(endpoints, false);
+  // One address of either family is enough.
+  if (unknown.size > 0)
+    return waitingForAddress(needsHostAddress(unknown.has('') ? '' : 'IPv6 ', context));
   const listed = bindings
     .slice(0, 3)
     .map(({ hostIp, hostPort }) => printSocketAddress({ address: hostIp, port: hostPort }));
-  return refused(`is published at ${shown(listed.join(', '))}, where only this host reaches it`);
+  return refusedAddress(
+    `is published at ${shown(listed.join(', '))}, which only this host can reach: publish it on another address`,
+  );
 }
 
-/** The address that a binding is reached at from elsewhere, `undefined` if it is the host's and that is not known. */
+/** The address of a binding for other hosts; `undefined` if it is the host's address and that is unknown. */
 function addressOfBinding(hostIp: string, context: AddressContext): string | undefined {
   const { v4, v6 } = hostAddresses(context);
   if (isAnyAddress(hostIp)) return hostIp.includes(':') ? v6 : v4;
-  // registrator's -ip is for every published port.
-  const isOverridden = context.compat === 'registrator' && !isLoopback(hostIp);
+  // registrator's -ip counts for every published port.
+  const isOverridden = context.compat === 'registrator' && !isLoopbackText(hostIp);
   return isOverridden ? (context.ip ?? hostIp) : hostIp;
 }
 
-/** Specific addresses first, each kind in a fixed order. */
+/** The bindings of a port in a fixed order, those at a specific address first. */
 function bindingsOf(
   owner: Container,
   { number, protocol }: Port,
@@ -209,7 +207,7 @@ function bindingsOf(
   );
 }
 
-/** The host ports of a port that one name cannot have besides the one that it gets; in order. */
+/** The host ports of a port that its record does not have, ascending. */
 export function otherHostPorts(
   owner: Container,
   port: Port,
@@ -217,52 +215,49 @@ export function otherHostPorts(
 ): number[] {
   const registered = new Set(endpoints.map((endpoint) => endpoint.port));
   const others = bindingsOf(owner, port).filter(
-    ({ hostIp, hostPort }) => !isLoopback(hostIp) && !registered.has(hostPort),
+    ({ hostIp, hostPort }) => !isLoopbackText(hostIp) && !registered.has(hostPort),
   );
   return [...new Set(others.map(({ hostPort }) => hostPort))].sort((a, b) => a - b);
 }
 
-/** Whether it was asked for with `-p` or `-P`, be it bound or not. */
-function isRequested({ requested, publishesAll, exposed }: Container, port: Port): boolean {
-  const isPort = (one: Port) => printPort(one) === printPort(port);
-  return requested.some(isPort) || (publishesAll && exposed.some(isPort));
-}
-
-/** Docker Desktop tells the ports a moment after the start; of some networks Docker publishes none, without a word. */
+/** Docker Desktop lists the ports shortly after the start. On some networks Docker publishes no ports and reports no error. */
 function whyNotBound(owner: Container, port: Port, context: AddressContext): AddressChoice {
-  if (!isRequested(owner, port)) return refused(`does not publish port ${printPort(port)}`);
+  if (!isRequested(owner, port))
+    return refusedAddress(
+      `does not publish port ${printPort(port)}: publish it with -p, or use ${internalMode(context)}`,
+    );
   const asked = `waits for port ${printPort(port)} to be published`;
   const names = owner.networks.map(({ name }) => name);
-  if (names.length === 0 || names.includes('bridge')) return binding(asked);
-  const mode = context.compat === 'dns' ? `${context.envPrefix}MODE=internal` : '--mode internal';
-  const fix = `if ${shown(names.join(', '), 60)} is one of these, use ${mode}`;
-  return binding(`${asked}: internal, macvlan and ipvlan networks publish none; ${fix}`);
+  if (names.length === 0 || names.includes('bridge'))
+    return { kind: 'waiting', reason: asked, isBinding: true };
+  const fix = `if ${shown(names.join(', '), 60)} is one of these, use ${internalMode(context)}`;
+  const reason = `${asked}: internal, macvlan and ipvlan networks publish none; ${fix}`;
+  return { kind: 'waiting', reason, isBinding: true };
 }
 
-/** Networks that lead nowhere for others; swarm's ingress has addresses, but nothing listens there. */
-const UNUSABLE = ['ingress', 'docker_gwbridge', 'none', 'host'];
-/** Whether others may reach a container on it. */
-export function isUsable({ name }: ContainerNetwork): boolean {
-  return !UNUSABLE.includes(name);
-}
-
-/** Podman's networks of a user: the container shares an address that nobody else reaches. */
+/** Podman's rootless networks: the container shares an address that no other host reaches. */
 const ADDRESSLESS = /^(?:slirp4netns|pasta)(?::|$)/;
 
 function onNetwork(
   owner: Container,
   port: number | undefined,
-  wish: string | undefined,
+  wanted: string | undefined,
   context: AddressContext,
 ): AddressChoice {
   const usable = owner.networks.filter(isUsable);
-  if (wish !== undefined) {
-    if (UNUSABLE.includes(wish)) return refused(`cannot be reached on the network ${wish}`);
-    const wished = usable.find((network) => isCalled(network, wish));
-    if (wished === undefined) return waiting(`is not on the network ${shown(wish)}`);
-    return atNetwork(wished, port) ?? waiting(`has no address on the network ${shown(wish)} yet`);
+  if (wanted !== undefined) {
+    if (!isUsable({ name: wanted }))
+      return refusedAddress(
+        `cannot be reached on the network ${wanted}: set ${context.envPrefix}NETWORK to another one`,
+      );
+    const network = usable.find((each) => isCalled(each, wanted));
+    if (network === undefined) return waitingForAddress(`is not on the network ${shown(wanted)}`);
+    return (
+      atNetwork(network, port) ??
+      waitingForAddress(`has no address on the network ${shown(wanted)} yet`)
+    );
   }
-  const own = owner.networkMode === 'default' ? 'bridge' : owner.networkMode;
+  const own = owner.networkMode.replace(/^default$/, 'bridge');
   for (const network of [
     ...context.networks.flatMap((name) => usable.filter((one) => isCalled(one, name))),
     ...usable.filter((one) => context.ownNetworks.some((name) => isCalled(one, name))),
@@ -278,15 +273,15 @@ function onNetwork(
 function whyNoAddress({ networks, networkMode }: Container, usable: readonly ContainerNetwork[]) {
   if (ADDRESSLESS.test(networkMode)) {
     const network = shown(networkMode.replace(/:.*$/s, ''));
-    return refused(
+    return refusedAddress(
       `has no address of its own on ${network}: publish a port, or use a bridge network`,
     );
   }
   if (usable.length === 0 && networks.some(({ name }) => name === 'ingress'))
-    return waiting(
-      "is only on swarm's ingress, where nothing reaches it: attach an overlay network",
+    return waitingForAddress(
+      "is only on swarm's ingress, where clients cannot reach it: attach an overlay network",
     );
-  return waiting('has no address on a network yet');
+  return waitingForAddress('has no address on a network yet');
 }
 
 function isCalled({ name, id }: ContainerNetwork, nameOrId: string): boolean {
@@ -298,46 +293,11 @@ function atNetwork(
   port: number | undefined,
 ): AddressChoice | undefined {
   const endpoints = [v4, v6].flatMap((address) => endpointAt(address ?? '', port) ?? []);
-  return endpoints.length > 0 ? chosen(endpoints, true) : undefined;
+  return endpoints.length > 0 ? chosenAddresses(endpoints, true) : undefined;
 }
 
-/** `undefined` if the text is no address, or one that no other host can reach. */
-function endpointAt(text: string, port: number | undefined): ReachableAt | undefined {
-  const family = addressFamily(text);
-  if (family === 0 || isAnyAddress(text) || isLoopback(text)) return undefined;
-  const octets = addressOctets(text);
-  const first = octets[0] as number;
-  // Multicast and above, "this network" (RFC 1122 §3.2.1.3), link-local (RFC 3927, RFC 4291 §2.5.6), IPv4-mapped.
-  const isUnusable =
-    family === 4
-      ? first >= 224 || first === 0 || (first === 169 && octets[1] === 254)
-      : first === 0xff ||
-        first === 0 ||
-        (first === 0xfe && ((octets[1] as number) & 0xc0) === 0x80);
-  return isUnusable ? undefined : { address: printAddress(octets), family, port };
-}
-
-function isAnyAddress(text: string): boolean {
-  return text === '' || text === '0.0.0.0' || text === '::';
-}
-
-function isLoopback(text: string): boolean {
-  return text.startsWith('127.') || text === '::1';
-}
-
-function chosen(endpoints: readonly ReachableAt[], isInternal: boolean): AddressChoice {
-  const ordered = [...endpoints].sort((a, b) => a.family - b.family);
-  return { kind: 'endpoints', endpoints: ordered, isInternal };
-}
-
-function refused(reason: string): AddressChoice {
-  return { kind: 'refused', reason };
-}
-
-function binding(reason: string): AddressChoice {
-  return { kind: 'waiting', reason, isBinding: true };
-}
-
-function waiting(reason: string): AddressChoice {
-  return { kind: 'waiting', reason };
+/** How to say that the container's own address should count. */
+function internalMode({ compat, envPrefix, policy }: AddressContext): string {
+  if (compat === 'dns') return `${envPrefix}MODE=internal`;
+  return `--${policy?.optionPrefix ?? ''}mode internal`;
 }

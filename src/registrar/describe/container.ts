@@ -1,7 +1,6 @@
 /**
- * The one door for `GET /containers/{id}/json`: whatever the engine (or a proxy, or a stranger behind one) sent becomes
- * a `Container` whose fields all exist, have their type and a fixed order. What comes after may trust the types and
- * decides alike however the JSON's members were ordered.
+ * Turns an inspection, whose members may be absent or of any type, into a `Container`: all fields exist, have their type
+ * and a fixed order. Code behind this file may trust the types and decides alike for any order of the JSON's members.
  */
 import { addressFamily } from '../../dns/address.ts';
 import { asContainerId, type ContainerId } from '../engine/containerId.ts';
@@ -14,24 +13,25 @@ export interface Container {
   readonly id: ContainerId;
   /** Without the leading slash. */
   readonly name: string;
-  /** `running`, `paused`, `restarting`, `exited`, ...; `unknown` if it is no such word. */
+  /** `running`, `paused`, `restarting`, `exited`, ...; `unknown` for any other word. */
   readonly state: string;
   readonly startedAt: string;
   readonly health: 'none' | 'starting' | 'healthy' | 'unhealthy';
-  /** As it was asked for: `registry:5000/rails:4@sha256:...`. */
+  /** As requested: `registry:5000/rails:4@sha256:...`. */
   readonly image: string;
   readonly env: ReadonlyMap<string, string>;
   readonly labels: ReadonlyMap<string, string>;
   readonly exposed: readonly Port[];
-  /** Asked for with `-p`; host mode keeps them although nothing is bound. */
+  /** Requested with `-p`. On the host's network the engine lists them, but binds none. */
   readonly requested: readonly Port[];
+  /** `-P`. */
   readonly publishesAll: boolean;
-  /** What the engine has bound on the host. */
+  /** Bound on the host by the engine. */
   readonly published: readonly PublishedPort[];
   /** `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
   readonly networkMode: string;
   readonly networks: readonly ContainerNetwork[];
-  /** What its stops may take unless they say otherwise; below 0: as long as they like. `undefined`: Docker's default. */
+  /** How long a stop without its own timeout may take; unlimited below 0. `undefined`: Docker's default. */
   readonly stopTimeoutSeconds: number | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface PublishedPort extends Port {
   readonly bindings: readonly { readonly hostIp: string; readonly hostPort: number }[];
 }
 
-/** A network that the container is on, with its addresses there if it has them. */
+/** A network of the container, with the container's addresses on it. */
 export interface ContainerNetwork {
   readonly name: string;
   readonly id: string;
@@ -53,12 +53,12 @@ export interface ContainerNetwork {
   readonly v6: string | undefined;
 }
 
-/** `stopping` is Podman's. */
+/** `stopping` is only Podman's. */
 const STATES = [
   ...['created', 'running', 'paused', 'restarting', 'stopping', 'removing', 'exited', 'dead'],
 ];
 
-/** Never throws, whatever is in there. */
+/** Never throws. */
 export function readContainer(inspection: Inspection): Container {
   const root = asObject(inspection);
   const config = asObject(root.Config);
@@ -96,7 +96,7 @@ function readState(state: JsonObject): string {
   if (state.Restarting === true) return 'restarting';
   if (state.Paused === true) return 'paused';
   const status = asText(state.Status);
-  // Podman 5, from its stop signal on.
+  // Podman 5 reports this from the stop signal on.
   if (status === 'running' && state.Running === false) return 'stopping';
   if (status === '') return state.Running === true ? 'running' : 'unknown';
   return STATES.includes(status) ? status : 'unknown';
@@ -106,12 +106,12 @@ function readHealth(health: unknown, healthcheck: unknown): Container['health'] 
   const status = asText(asObject(health).Status);
   if (status === 'starting' || status === 'healthy' || status === 'unhealthy') return status;
   if (status === 'none') return 'none';
-  // A check without any result yet is one that has not passed.
+  // A check without a result has not passed.
   const [word = 'NONE'] = asList(asObject(healthcheck).Test);
   return word === 'NONE' ? 'none' : 'starting';
 }
 
-/** Of a variable given twice the last counts, as for the process in the container. */
+/** The last of two variables of one name counts, as for the process in the container. */
 function readEnv(env: unknown): Map<string, string> {
   const variables = new Map<string, string>();
   for (const variable of asList(env)) {
@@ -137,7 +137,7 @@ function readPorts(ports: unknown): Port[] {
   return found.sort(comparePorts);
 }
 
-/** `8080/tcp`; neither sctp nor port 0. */
+/** Reads `8080/tcp`; `undefined` for sctp and port 0. */
 function parsePort(text: string): Port | undefined {
   const [, digits, protocol] = /^([1-9][0-9]{0,4})\/(tcp|udp)$/.exec(text) ?? [];
   const number = Number(digits);
@@ -163,7 +163,7 @@ function readNetworks(settings: JsonObject): ContainerNetwork[] {
   const networks = Object.entries(asObject(settings.Networks)).map(([name, endpoint]) =>
     readNetwork(name, asObject(endpoint)),
   );
-  // Engines older than user networks have the default bridge's address only here.
+  // Engines from before user networks have the address on the default bridge only here.
   if (networks.length === 0 && asText(settings.IPAddress) !== '')
     networks.push(readNetwork('bridge', settings));
   return networks.sort((a, b) => compareTexts(a.name, b.name));
@@ -180,7 +180,7 @@ function readNetwork(name: string, endpoint: JsonObject): ContainerNetwork {
   };
 }
 
-/** By code units: the same everywhere, whatever the locale. */
+/** By code units: independent of the locale. */
 export function compareTexts(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
@@ -189,16 +189,28 @@ function sorted(texts: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...texts].sort(([a], [b]) => compareTexts(a, b)));
 }
 
-/** Whether a container may be published as far as its state and its HEALTHCHECK go. */
+/** Whether `-p` or `-P` requested the port, bound or not. */
+export function isRequested({ requested, publishesAll, exposed }: Container, port: Port): boolean {
+  const isPort = (one: Port) => printPort(one) === printPort(port);
+  return requested.some(isPort) || (publishesAll && exposed.some(isPort));
+}
 
-/** Why a container in this state is not to be found; `undefined` when it is up. Paused ones answer nobody. */
+/** Networks on which clients reach no container. Swarm's ingress has addresses, but nothing listens there. */
+const UNUSABLE_NETWORKS = ['ingress', 'docker_gwbridge', 'none', 'host'];
+
+/** Whether clients may reach a container on the network. */
+export function isUsable({ name }: Pick<ContainerNetwork, 'name'>): boolean {
+  return !UNUSABLE_NETWORKS.includes(name);
+}
+
+/** Why the container's state keeps it out of DNS; `undefined` if it runs. A paused container answers no client. */
 export function whyNotUp({ state }: Container): string | undefined {
   return state === 'running' ? undefined : `is ${state === 'unknown' ? 'not running' : state}`;
 }
 
 /**
- * Why its health keeps it out; `undefined` when it does not. `auto`: a container with a HEALTHCHECK has to have passed
- * it; `require`: and it has to have one; `ignore`: never.
+ * Why the container's health keeps it out of DNS; `undefined` if it does not. `auto`: a HEALTHCHECK must pass if there is
+ * one; `require`: there must be one; `ignore`: health does not count.
  */
 export function whyNotHealthy({ health }: Container, policy: HealthPolicy): string | undefined {
   if (policy === 'ignore' || health === 'healthy') return undefined;
@@ -207,12 +219,12 @@ export function whyNotHealthy({ health }: Container, policy: HealthPolicy): stri
   return policy === 'require' ? 'has no HEALTHCHECK, and health is required' : undefined;
 }
 
-/** The id or name behind `container:`, if it joined another container's network. */
+/** The id or name of the container whose network this one joined. */
 export function parentOf({ networkMode }: Pick<Container, 'networkMode'>): string | undefined {
   return networkMode.startsWith('container:') ? networkMode.slice('container:'.length) : undefined;
 }
 
-/** The id or name of the container whose network this one joined, whose inspection is `describe`'s `parent`. */
+/** The same from an inspection: the container whose inspection `describeContainer` takes as `parent`. */
 export function parentIdOf(inspection: Inspection): string | undefined {
   return parentOf(readContainer(inspection));
 }

@@ -1,42 +1,42 @@
 /**
- * registrar/describe/: The records that one container should have, from its inspection alone. Pure.
+ * registrar/describe/: Derives the records that one container should have from its inspection. Pure.
  * Imports: config, dns, observability, registrar/engine, service.
  * Used by: app/registrar, cli, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
  *
- * What `describe` makes of a container: the records that it should have, and what was refused, with the reasons.
+ * `Description` is the result for one container: its records, and each refusal with its reason.
  */
 import { printable } from '../../observability/printable.ts';
 import type { Check } from './check.ts';
 import type { FamilyLabel } from './record.ts';
 
-/** A record as it should stand in the store. */
+/** A record that should be in the store. */
 export interface DesiredRecord {
-  /** The key of its name; for `auto` without its last component, the number, which is claimed with it. */
+  /** The key of the name. For `auto` it lacks the last component: the number, which is claimed later. */
   readonly key: string;
   readonly instance: 'named' | 'auto';
-  /** Of `auto`: the number to have if it is free. Otherwise it is the smallest free one. */
+  /** For `auto`: the number to claim if it is free; otherwise the smallest free number. */
   readonly preferredNumber?: number;
-  /** Present: the name has both families, and this is the record below it for one of them. */
+  /** Present if the name has both families: this record is the one below the name for this family. */
   readonly family?: FamilyLabel;
-  /** Where it goes while somebody else holds `key` (two replicas with one registrator SERVICE_ID). */
+  /** The key to use while `key` has another holder (two replicas with one registrator SERVICE_ID). */
   readonly keyIfTaken?: string;
-  /** What to tell the operator while somebody else holds the name. */
+  /** For the operator while the name has another holder. */
   readonly hintIfTaken?: string;
-  /** Key of the name that the container must hold first: that of an ACME challenge is the name which it vouches for. */
+  /** The key of a name that the container must hold first. For an ACME challenge: the name that it proves control of. */
   readonly onlyBeside?: string;
   readonly fields: RecordFields;
   /** Present: a PTR record. */
   readonly pointer?: PointerTo;
-  /** registrator's tags and attributes, kept with the owner's stamp. */
+  /** registrator's tags and attributes, stored with the owner's stamp. */
   readonly meta?: RecordMeta;
-  /** To be passed before the record is published, and all the while. */
+  /** The record is stored only while this check passes. */
   readonly check?: Check;
 }
 
-/** SkyDNS's JSON, without those that are not set. `ttl` always is. */
+/** The members of SkyDNS's JSON. Unset ones are absent; `ttl` is always set. */
 export interface RecordFields {
   readonly host: string;
-  /** `NO_SRV` for an address alone: it answers A and AAAA, and is in no SRV answer. */
+  /** `NO_SRV` for a record without a port: it answers A and AAAA, and no SRV query. */
   readonly port?: number;
   readonly priority?: number;
   readonly weight?: number;
@@ -47,9 +47,9 @@ export interface RecordFields {
   readonly group?: string;
 }
 
-/** What a PTR record points to besides what `fields.host` says. */
+/** The target of a PTR record, in addition to `fields.host`. */
 export interface PointerTo {
-  /** The key of an `auto` name, whose number is put in front of `fields.host`. */
+  /** The key of an `auto` name. Its number is put in front of `fields.host`. */
   readonly numberedBy?: string;
 }
 
@@ -59,17 +59,17 @@ export interface RecordMeta {
 }
 
 export interface Refusal {
-  /** The name, port or metadata key that it is about; printable. */
+  /** The refused name, port or metadata key; printable. */
   readonly about: string;
-  /** Continues `about` to a sentence: `is no setting`. */
+  /** Continues `about` to a sentence: `is not a setting`. */
   readonly reason: string;
 }
 
-/** How long after its stop signal a container that runs on is believed to be about to end. */
+/** How long a container that still runs after its stop signal counts as about to end. */
 export interface Draining {
-  /** Whatever it seems to be. `Infinity`: until its next start. */
+  /** The limit in any case. `Infinity`: until the next start. */
   readonly maxSeconds: number;
-  /** Although it passes its HEALTHCHECK, as many programs do while they end. `Infinity`: its health says nothing. */
+  /** The limit for one that passes its HEALTHCHECK, which many programs do while they end. `Infinity`: health is ignored. */
   readonly healthySeconds: number;
 }
 
@@ -79,32 +79,31 @@ export type Description =
       readonly kind: 'described';
       readonly records: readonly DesiredRecord[];
       readonly refusals: readonly Refusal[];
-      /** `drain`: withdrawn at the stop signal; `die`: when it has ended. */
+      /** `drain`: the records are withdrawn at the stop signal; `die`: after the end. */
       readonly stop: 'drain' | 'die';
       readonly draining: Draining;
-      /** Present: there will be more records, and this is what is not known yet. */
+      /** Present if more records will follow: what they wait for. */
       readonly waiting?: string;
       readonly hints?: readonly string[];
     }
-  /** Not published: no metadata, not running, unhealthy, switched off. */
+  /** Has no records: no metadata, not running, unhealthy, switched off. */
   | { readonly kind: 'ignored'; readonly reason: string; readonly hints?: readonly string[] }
-  /** Should be published and will be, but something is not known yet (no IP). */
+  /** Will have records when something becomes known, for example its IP address. */
   | { readonly kind: 'waiting'; readonly reason: string; readonly hints?: readonly string[] };
-
-/**
- * What was refused of one container, in a bounded list: metadata is written by strangers, and whatever they write must
- * fit on a status page and be safe on a terminal.
- */
 
 const MAX_REFUSALS = 16;
 const MAX_ABOUT = 80;
 const MAX_REASON = 240;
 
+/**
+ * The refusals of one container. The list and its texts are bounded and printable, because containers write the metadata
+ * and status pages and terminals show it.
+ */
 export class Refusals {
   readonly #listed = new Map<string, Refusal>();
   #unlisted = 0;
 
-  /** Each pair is listed once. Text is made printable and cut. */
+  /** Lists each pair once, with printable and shortened text. */
   add(about: string, reason: string): void {
     if (this.isFull) {
       this.#unlisted++;
@@ -114,7 +113,7 @@ export class Refusals {
     this.#listed.set(`${refusal.about}\n${refusal.reason}`, refusal);
   }
 
-  /** Whether what is added now is only counted. */
+  /** Whether further refusals are only counted. */
   get isFull(): boolean {
     return this.#listed.size >= MAX_REFUSALS;
   }
@@ -126,14 +125,14 @@ export class Refusals {
   }
 }
 
-/** Text from a container as a message may show it: in one line, printable, at most `length` characters. */
+/** Text of a container for a message: one line, printable, at most `length` characters. */
 export function shown(text: string, length: number = MAX_ABOUT): string {
-  // Cut before escaping too, so that a text of megabytes costs no more than a long one.
+  // Shortened before escaping too, so that megabytes of text cost no more than a long line.
   const escaped = printable(text.slice(0, length + 1));
   return escaped.length <= length ? escaped : `${escaped.slice(0, length - 3)}...`;
 }
 
-/** The reason to refuse a value, behind the name of what has it. */
+/** The reason to refuse a value; continues the name of its setting. */
 export function isNot(value: string, expected: string): string {
   return `is "${shown(value, 40)}", which is not ${expected}`;
 }

@@ -1,75 +1,78 @@
-/** The fields of a record, and the other settings that have a form of their own, from metadata to checked values. */
-import type { HealthPolicy, Mode, StopPolicy } from './context.ts';
-import { isNot, type RecordFields, type Refusals } from './description.ts';
-import { type ContainerSetting, parseBoolean, type SettingKey } from './metadata.ts';
+/** Reads settings as checked values: the fields of a record, and the policies of a container. */
+import { parseSwitch } from '../../config/settings.ts';
+import type { Container } from './container.ts';
+import type { HealthPolicy, Mode, RegistrarContext, StopPolicy } from './context.ts';
+import { type Draining, isNot, type RecordFields, type Refusals } from './description.ts';
+import type { ContainerSetting, SettingKey } from './metadata.ts';
+import { isSwarmTask } from './names.ts';
 
-/** The setting that counts for one port, or for the container. */
+/** Finds the setting that counts for one port, or for the container. */
 export type FindSetting = (key: SettingKey) => ContainerSetting | undefined;
 
-/** What a record says besides host and port. */
+/** The fields of a record besides host and port. */
 export type RecordAttributes = Omit<RecordFields, 'host' | 'port'>;
 
 const MAX_TEXT_OCTETS = 1024;
 const MAX_GROUP_OCTETS = 255;
 const MAX_STOP_SECONDS = 604_800;
-/** What a container may ask for, a week: it is a stranger, and others keep what it says for so long. */
+/** A week. Containers are not trusted, and other resolvers cache an answer for its TTL. */
 const MAX_ASKED_TTL_SECONDS = 604_800;
 
-/** `undefined` when one of them is refused: a record that is half as meant is none. */
+/** `undefined` when one field is refused, because a record needs all of its fields. */
 export function readRecordAttributes(
   find: FindSetting,
   defaultTtlSeconds: number,
   refusals: Refusals,
 ): RecordAttributes | undefined {
-  const priority = readForm(find, 'PRIORITY', wholeNumber(0, 65_535), refusals);
-  const weight = readForm(find, 'WEIGHT', wholeNumber(0, 65_535), refusals);
-  const text = readForm(find, 'TEXT', plainText(MAX_TEXT_OCTETS), refusals);
-  const mail = readForm(find, 'MAIL', boolean, refusals);
-  const ttl = readForm(find, 'TTL', wholeNumber(1, MAX_ASKED_TTL_SECONDS), refusals);
-  const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumber(0, 127), refusals);
-  const group = readForm(find, 'GROUP', plainText(MAX_GROUP_OCTETS), refusals);
+  const priority = readForm(find, 'PRIORITY', wholeNumberForm(0, 65_535), refusals);
+  const weight = readForm(find, 'WEIGHT', wholeNumberForm(0, 65_535), refusals);
+  const text = readForm(find, 'TEXT', textForm(MAX_TEXT_OCTETS), refusals);
+  const mail = readForm(find, 'MAIL', booleanForm, refusals);
+  const ttl = readForm(find, 'TTL', wholeNumberForm(1, MAX_ASKED_TTL_SECONDS), refusals);
+  const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumberForm(0, 127), refusals);
+  const group = readForm(find, 'GROUP', textForm(MAX_GROUP_OCTETS), refusals);
   const all = { priority, weight, text, mail, ttl, targetstrip, group };
   if (Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
   return { ttl: defaultTtlSeconds, ...(Object.fromEntries(set) as Partial<RecordAttributes>) };
 }
 
-/** Stands for a setting that is there and wrong; the reason is among the refusals. */
+/** A setting with a wrong value; the reason is among the refusals. */
 export const REFUSED = Symbol('refused');
 
 export function readEnable(
   find: FindSetting,
   refusals: Refusals,
 ): boolean | undefined | typeof REFUSED {
-  return readForm(find, 'ENABLE', boolean, refusals);
+  return readForm(find, 'ENABLE', booleanForm, refusals);
 }
 
 export function readMode(find: FindSetting, refusals: Refusals): Mode | undefined | typeof REFUSED {
-  return readForm(find, 'MODE', oneOf<Mode>('published', 'internal'), refusals);
+  return readForm(find, 'MODE', wordForm<Mode>('published', 'internal'), refusals);
 }
 
 export function readHealthPolicy(
   find: FindSetting,
   refusals: Refusals,
 ): HealthPolicy | undefined | typeof REFUSED {
-  return readForm(find, 'HEALTH', oneOf<HealthPolicy>('auto', 'ignore', 'require'), refusals);
+  return readForm(find, 'HEALTH', wordForm<HealthPolicy>('auto', 'ignore', 'require'), refusals);
 }
 
 export function readStopPolicy(
   find: FindSetting,
   refusals: Refusals,
 ): StopPolicy | undefined | typeof REFUSED {
-  return readForm(find, 'STOP', oneOf<StopPolicy>('drain', 'die'), refusals);
+  return readForm(find, 'STOP', wordForm<StopPolicy>('drain', 'die'), refusals);
 }
 
 export function readStopTimeout(
   find: FindSetting,
   refusals: Refusals,
 ): number | undefined | typeof REFUSED {
-  return readForm(find, 'STOP_TIMEOUT', wholeNumber(1, MAX_STOP_SECONDS), refusals);
+  return readForm(find, 'STOP_TIMEOUT', wholeNumberForm(1, MAX_STOP_SECONDS), refusals);
 }
 
-/** How a value is read, and what it should have been. */
+/** How to read a value, and the description of right values. Containers may write words in any case. */
 interface ValueForm<T> {
   readonly expects: string;
   readonly parse: (text: string) => T | undefined;
@@ -89,9 +92,9 @@ function readForm<T>(
   return REFUSED;
 }
 
-const boolean: ValueForm<boolean> = { expects: 'true or false', parse: parseBoolean };
+const booleanForm: ValueForm<boolean> = { expects: 'true or false', parse: parseSwitch };
 
-function wholeNumber(min: number, max: number): ValueForm<number> {
+function wholeNumberForm(min: number, max: number): ValueForm<number> {
   return {
     expects: `a whole number from ${min} to ${max}`,
     parse: (text) => {
@@ -101,17 +104,41 @@ function wholeNumber(min: number, max: number): ValueForm<number> {
   };
 }
 
-function oneOf<T extends string>(...words: readonly T[]): ValueForm<T> {
+function wordForm<T extends string>(...words: readonly T[]): ValueForm<T> {
   return {
     expects: words.join(' or '),
     parse: (text) => words.find((word) => word === text.toLowerCase()),
   };
 }
 
-function plainText(maxOctets: number): ValueForm<string> {
+function textForm(maxOctets: number): ValueForm<string> {
   return {
     expects: `text of at most ${maxOctets} octets without control characters`,
     parse: (text) =>
       !/\p{Cc}|\p{Cs}/u.test(text) && Buffer.byteLength(text) <= maxOctets ? text : undefined,
   };
+}
+
+/** Docker's default for a stop and a container without a timeout. */
+const DEFAULT_STOP_SECONDS = 10;
+
+/** The time between Docker's SIGKILL and the death. */
+const STOP_GRACE_SECONDS = 2;
+
+/**
+ * How long a stop may take. The container's own timeout is only a lower limit: `docker stop -t`, `compose stop -t` and
+ * swarm's grace period are in the request, which the registrar does not see. `ownSeconds`: STOP_TIMEOUT of the container.
+ */
+export function drainingOf(
+  container: Container,
+  { stopTimeoutSeconds }: RegistrarContext,
+  ownSeconds: number | undefined,
+): Draining {
+  const timeout = container.stopTimeoutSeconds ?? DEFAULT_STOP_SECONDS;
+  const never = Number.POSITIVE_INFINITY;
+  if (ownSeconds !== undefined) return { maxSeconds: ownSeconds, healthySeconds: never };
+  if (timeout < 0) return { maxSeconds: never, healthySeconds: never };
+  const maxSeconds = Math.max(stopTimeoutSeconds, timeout + STOP_GRACE_SECONDS);
+  // Swarm signals a task only to end it, and swarm's grace period is not the container's timeout.
+  return { maxSeconds, healthySeconds: isSwarmTask(container) ? never : timeout };
 }

@@ -1,8 +1,8 @@
 /**
- * What a container says about itself: `DNS_<KEY>` in its environment and `dns.<key>` in its labels, each also for one
- * port (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). The keys are a closed list, so that a slip of the
- * pen is told and not obeyed; what is like none of them, on a container without settings, is another program's.
- * Port-specific beats generic, then label beats environment; an empty value is no value.
+ * Reads a container's settings: `DNS_<KEY>` in its environment and `dns.<key>` in its labels, each also for one port
+ * (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). The list of keys is closed, so that a misspelt key is
+ * reported. On a container without settings, a key that resembles none of the list is another program's.
+ * A port's setting takes precedence over a generic one, then a label over a variable. An empty value counts as unset.
  */
 import { nearestWord } from '../../observability/suggest.ts';
 import { type Container, type Port, printPort } from './container.ts';
@@ -29,7 +29,7 @@ const PORT_KEYS = [
   'ENABLE',
 ] as const;
 
-/** Keys that are about the whole container. */
+/** Keys for the whole container only. */
 const CONTAINER_KEYS = ['PORT', 'PROJECT', 'HEALTH', 'STOP', 'STOP_TIMEOUT'] as const;
 
 const KEYS = [...PORT_KEYS, ...CONTAINER_KEYS] as const;
@@ -38,49 +38,49 @@ export type SettingKey = (typeof KEYS)[number];
 
 export interface ContainerSetting {
   readonly value: string;
-  /** The variable or label that says so; as written, not yet printable. */
+  /** The variable or label that sets it; as written, perhaps not printable. */
   readonly source: string;
 }
 
 /** Settings by scope (`` for the container, `53`, `53/udp`) and key. */
 export type ContainerSettings = ReadonlyMap<string, ReadonlyMap<string, ContainerSetting>>;
 
-/** A port as metadata names one; without a protocol it means both. */
+/** A port in metadata; without a protocol it means both. */
 export interface MentionedPort {
   readonly number: number;
   readonly protocol: Port['protocol'] | undefined;
 }
 
-/** The key that a variable or label stands for; the scope as in `Settings`. */
+/** The scope, as in `ContainerSettings`, and the key of a variable or label. */
 export interface ScopedKey {
   readonly scope: string;
   readonly key: string;
 }
 
-/** A container with more settings than this is up to something. */
+/** A limit against hostile containers. */
 const MAX_SETTINGS = 1024;
 
-/** So many unknown keys of a container without settings are compared with ours: comparing all would be dear. */
-const MAX_SLIPS = 64;
+/** Comparing unknown keys with the list is slow, so only this many of a container without settings are compared. */
+const MAX_COMPARED = 64;
 
-/** What comes before the keys, in the environment and in labels. */
+/** The prefixes of keys in the environment and in labels. */
 export interface MetadataPrefixes {
   readonly envPrefix: string;
   readonly labelPrefix: string;
 }
 
-/** The container's settings under both prefixes; keys that nobody knows are refused, with the one that was likely meant. */
+/** Reads the settings under both prefixes. Refuses unknown keys and suggests the key that was likely meant. */
 export function readMetadata(
   container: Container,
   prefix: MetadataPrefixes,
   refusals: Refusals,
 ): ContainerSettings {
-  const misses: UnknownKey[] = [];
+  const unknownKeys: UnknownKey[] = [];
   const read =
     (parse: ParseKey, known: (key: SettingKey) => string) => (source: string, rest: string) => {
       const parsed = parse(rest);
       if (!('reason' in parsed)) return parsed;
-      misses.push({ source, known, ...parsed });
+      unknownKeys.push({ source, known, ...parsed });
       return undefined;
     };
   const settings = collectSettings([
@@ -100,13 +100,13 @@ export function readMetadata(
     return new Map();
   }
   const isOurs = settings.size > 0;
-  for (const miss of isOurs ? misses : misses.slice(0, MAX_SLIPS))
-    refuseKey(miss, isOurs, refusals);
+  for (const key of isOurs ? unknownKeys : unknownKeys.slice(0, MAX_COMPARED))
+    refuseKey(key, isOurs, refusals);
   refuseMisplaced(container, prefix, refusals);
   return settings;
 }
 
-/** Labels that are named as variables are, and the other way round: neither counts. */
+/** Refuses labels with a variable's name and variables with a label's name, which do not count. */
 function refuseMisplaced(
   { env, labels }: Container,
   prefix: MetadataPrefixes,
@@ -118,7 +118,7 @@ function refuseMisplaced(
     if (key !== undefined)
       refusals.add(
         source,
-        `is a label, and counts only as a variable: label it ${labelName(key, label)}`,
+        `is a label with the name of a variable: use the label ${labelName(key, label)}`,
       );
   }
   for (const source of env.keys()) {
@@ -126,7 +126,7 @@ function refuseMisplaced(
     if (key !== undefined)
       refusals.add(
         source,
-        `is a variable, and counts only as a label: set ${variableName(key, variables)}`,
+        `is a variable with the name of a label: set ${variableName(key, variables)}`,
       );
   }
 }
@@ -145,15 +145,15 @@ function labelName({ scope, key }: ScopedKey, prefix: string): string {
   return `${prefix}${scope === '' ? '' : `${scope}.`}${word}`;
 }
 
-/** Where settings are written, the one that counts less first. */
+/** A source of settings. */
 export interface SettingsSource {
   readonly texts: ReadonlyMap<string, string>;
   readonly prefix: string;
-  /** What `source`, which is the prefix and `rest`, sets. */
+  /** The key that `source` sets: a variable or label, which consists of the prefix and `rest`. */
   readonly keyOf: (source: string, rest: string) => ScopedKey | undefined;
 }
 
-/** The settings of all sources; `undefined` when they are too many to be meant. */
+/** The settings of all sources, of which a later one takes precedence; `undefined` if they exceed the limit. */
 export function collectSettings(sources: readonly SettingsSource[]): ContainerSettings | undefined {
   const settings = new Map<string, Map<string, ContainerSetting>>();
   let count = 0;
@@ -171,7 +171,7 @@ export function collectSettings(sources: readonly SettingsSource[]): ContainerSe
   return settings;
 }
 
-/** The setting that counts for a port, or for the container as a whole. */
+/** The setting that counts for a port, or without a port for the whole container. */
 export function findSetting(
   settings: ContainerSettings,
   key: string,
@@ -180,7 +180,7 @@ export function findSetting(
   return (port && findOwnSetting(settings, key, port)) ?? settings.get('')?.get(key);
 }
 
-/** As `findSetting`, but only what is said of this very port. */
+/** The setting of this very port. */
 export function findOwnSetting(
   settings: ContainerSettings,
   key: string,
@@ -189,7 +189,7 @@ export function findOwnSetting(
   return settings.get(printPort(port))?.get(key) ?? settings.get(`${port.number}`)?.get(key);
 }
 
-/** The ports that have settings of their own. */
+/** The ports with their own settings. */
 export function mentionedPorts(settings: ContainerSettings): MentionedPort[] {
   const ports: MentionedPort[] = [];
   for (const scope of settings.keys()) {
@@ -201,12 +201,6 @@ export function mentionedPorts(settings: ContainerSettings): MentionedPort[] {
     });
   }
   return ports;
-}
-
-/** Yes or no; `undefined` for any other word. */
-export function parseBoolean(text: string): boolean | undefined {
-  if (/^(true|1|yes|on)$/i.test(text)) return true;
-  return /^(false|0|no|off)$/i.test(text) ? false : undefined;
 }
 
 type ParseKey = (
@@ -230,16 +224,16 @@ function scopedKey(
   key: string,
 ): ReturnType<ParseKey> {
   const known = KEYS.find((one) => one === key);
-  if (known === undefined) return { reason: 'is no setting', unknown: key };
+  if (known === undefined) return { reason: 'is not a setting', unknown: key };
   if (digits === undefined) return { scope: '', key };
   const number = Number(digits);
-  if (number < 1 || number > 65_535) return { reason: 'is for no port from 1 to 65535' };
+  if (number < 1 || number > 65_535) return { reason: 'is for a port outside 1 to 65535' };
   if (!PORT_KEYS.some((one) => one === known))
-    return { reason: 'is about the whole container; leave out the port' };
+    return { reason: 'applies to the whole container: leave out the port' };
   return { scope: protocol === undefined ? `${number}` : `${number}/${protocol}`, key };
 }
 
-/** A variable or label with our prefix that is no setting; `known` writes a key as it should have been. */
+/** A variable or label with the prefix that is not a setting. `known` prints a key in the form of the source. */
 interface UnknownKey {
   readonly source: string;
   readonly reason: string;
@@ -247,18 +241,18 @@ interface UnknownKey {
   readonly known: (key: SettingKey) => string;
 }
 
-/** `isOurs`: the container has settings. Without any, a key that is like none of ours is another program's. */
+/** `isOurs`: whether the container has settings. Without settings, a key that resembles none is another program's. */
 function refuseKey(
   { source, reason, unknown, known }: UnknownKey,
   isOurs: boolean,
   refusals: Refusals,
 ): void {
-  // Far from every key there is nothing to suggest, and the distance to it would be dear.
+  // A long key resembles none, and its distance would be slow to compute.
   const guess =
     unknown === undefined || unknown.length > 20 || refusals.isFull
       ? undefined
       : nearestWord(unknown.toUpperCase(), KEYS);
   if (!isOurs && unknown !== undefined && guess === undefined) return;
-  const hint = guess === undefined ? '' : `; do you mean ${shown(known(guess as SettingKey))}?`;
+  const hint = guess === undefined ? '' : `; did you mean ${shown(known(guess as SettingKey))}?`;
   refusals.add(source, reason + hint);
 }

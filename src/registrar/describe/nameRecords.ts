@@ -1,13 +1,13 @@
 /**
- * From names and addresses to records: keys, one record for each family of a dual-stack name, PTR, and no two names of a
- * container in each other's way.
+ * Makes records from names and addresses: their keys, one record for each family of a dual-stack name, and PTR records.
+ * Refuses names that the policy forbids, and names of one container that collide.
  */
 import { reverseName } from '../../dns/address.ts';
 import { equalNames, type Name } from '../../dns/name.ts';
 import { keyOfName, nameOfKey } from '../../service/key.ts';
 import { UNKNOWN_LABEL } from '../../service/namePattern.ts';
 import { NO_SRV } from '../../service/service.ts';
-import type { AddressChoice, ReachableAt } from './chooseAddress.ts';
+import type { AddressChoice, ReachableAt } from './addressChoice.ts';
 import { type Container, compareTexts, parentOf } from './container.ts';
 import type { RegistrarContext, StopPolicy } from './context.ts';
 import type {
@@ -23,56 +23,56 @@ import type { Hints } from './naming.ts';
 import { judgeNames, nameVouchedFor } from './policy.ts';
 import { familyLabel } from './record.ts';
 
-/** A name that a record is wanted at. */
+/** A name that a container asks for. */
 export interface RequestedName {
   readonly name: Name;
-  /** `auto`: a label for the instance is still to come in front of the name. */
+  /** `auto`: the number of the instance will be put in front of the name. */
   readonly instance: 'named' | 'auto';
-  /** Of `auto`: the number to have if it is free. */
+  /** For `auto`: the number to claim if it is free. */
   readonly preferredNumber?: number;
   readonly hintIfTaken?: string;
 }
 
-/** The records of one name: one, or one for each family. */
+/** The records of one name: one record, or one for each family. */
 export interface NameRecords {
   readonly records: readonly DesiredRecord[];
-  /** The name, for messages and as what PTR points to. */
+  /** The name: the target of PTR records, and shown in messages. */
   readonly host: string;
-  /** Whether its addresses are the container's own, on one of its networks. */
+  /** Whether the addresses are the container's own on one of its networks. */
   readonly isInternal: boolean;
 }
 
-/** What else a description says. */
+/** The parts of a description besides its records. */
 export interface DescriptionParts {
   readonly refusals: Refusals;
-  /** What is not known yet. */
+  /** What further records wait for. */
   readonly waits: readonly string[];
   readonly hints: Hints;
   readonly stop: StopPolicy;
   readonly draining: Draining;
-  /** What the operator's rules about names go by. */
+  /** The container's project, for the policy. */
   readonly project: string | undefined;
 }
 
-/** The description of a container with these records. */
+/** Builds the description of a container from the records of its names. */
 export function buildDescription(
   placed: readonly NameRecords[],
   { refusals, waits, hints, stop, draining, project }: DescriptionParts,
   container: Container,
   context: RegistrarContext,
 ): Description {
-  const settled = withoutCollisions(permitted(placed, project, context, refusals), refusals);
+  const accepted = withoutCollisions(permitted(placed, project, context, refusals), refusals);
   const refused = refusals.list();
   const [waiting] = waits;
-  if (settled.length === 0 && refused.length === 0) {
+  if (accepted.length === 0 && refused.length === 0) {
     return waiting === undefined
       ? { kind: 'ignored', reason: 'has every port switched off', ...hints.all() }
       : { kind: 'waiting', reason: waiting, ...hints.all() };
   }
-  // The network of a container that joined another's is the other's, and so is the PTR.
+  // A container that joined another one's network has no address of its own for a PTR record.
   const isOwner = parentOf(container) === undefined;
-  const ptr = context.ptr && isOwner ? ptrRecords(settled, context.prefix) : [];
-  const records = [...settled.flatMap((name) => name.records), ...ptr].sort(
+  const ptr = context.ptr && isOwner ? ptrRecords(accepted, context.prefix) : [];
+  const records = [...accepted.flatMap((name) => name.records), ...ptr].sort(
     (a, b) => compareTexts(a.key, b.key) || compareTexts(a.family ?? '', b.family ?? ''),
   );
   return {
@@ -86,15 +86,15 @@ export function buildDescription(
   };
 }
 
-/** The records of one name: at its own key, or with both families below it. */
+/** Makes the records of one name: at its own key, or with both families below it. */
 export function recordsOfName(
-  place: RequestedName,
+  requested: RequestedName,
   { endpoints, isInternal }: Extract<AddressChoice, { kind: 'endpoints' }>,
   attributes: RecordAttributes,
   context: RegistrarContext,
   refusals: Refusals,
 ): NameRecords[] {
-  const { name, instance, preferredNumber, hintIfTaken } = place;
+  const { name, instance, preferredNumber, hintIfTaken } = requested;
   const host = name.join('.');
   const [first, second] = endpoints;
   const key = keyOfName(name, context.prefix);
@@ -113,7 +113,10 @@ export function recordsOfName(
   }
   const hasRoom = checkFullName([familyLabel(6), ...numbered], context).kind === 'name';
   if (second !== undefined && !hasRoom)
-    refusals.add(host, `is too long for a record of each family: only ${first.address} has one`);
+    refusals.add(
+      host,
+      `is too long for a record of each address family: only ${first.address} gets one`,
+    );
   if (second === undefined || !hasRoom)
     return [
       { records: [{ ...common, fields: recordFieldsOf(first, attributes) }], host, isInternal },
@@ -125,7 +128,7 @@ export function recordsOfName(
   return [{ records, host, isInternal }];
 }
 
-/** A port of its own, or none: an address alone is in no SRV answer. */
+/** A record without a port gets `NO_SRV`: it is in no SRV answer. */
 function recordFieldsOf(
   { address, port }: ReachableAt,
   attributes: RecordAttributes,
@@ -136,13 +139,13 @@ function recordFieldsOf(
 /** A name has at most 127 labels. */
 const MAX_TARGETSTRIP = 127;
 
-/** The SRV target of a record below a name is that name, less what the container wants stripped. */
+/** Makes the name the SRV target of the record below it, and strips as many labels more as the container asks for. */
 function belowItsName(attributes: RecordAttributes): RecordAttributes {
   const targetstrip = Math.min((attributes.targetstrip ?? 0) + 1, MAX_TARGETSTRIP);
   return { ...attributes, targetstrip };
 }
 
-/** PTR at the exact reverse name: CoreDNS finds none below it. Each address points to the first of its names. */
+/** A PTR record is at the exact reverse name, because CoreDNS finds none below it. Each address points to its first name. */
 function ptrRecords(placed: readonly NameRecords[], prefix: string): DesiredRecord[] {
   const byKey = new Map<string, DesiredRecord>();
   for (const { records, host } of placed.filter(({ isInternal }) => isInternal)) {
@@ -157,7 +160,7 @@ function ptrRecords(placed: readonly NameRecords[], prefix: string): DesiredReco
   return [...byKey.values()];
 }
 
-/** The names that the container may have. A key that it would use while another container has the name is judged alike. */
+/** The names that the policy allows. It also judges the key that a record would use while the name is taken. */
 function permitted(
   placed: readonly NameRecords[],
   project: string | undefined,
@@ -197,7 +200,7 @@ function withPermittedKeys(
   return judgeNames([other], project, context).size === 0 ? record : rest;
 }
 
-/** What a record is found at. */
+/** The owner name of a record. */
 function nameOfRecord(
   record: Pick<DesiredRecord, 'key' | 'instance'> | undefined,
   prefix: string,
@@ -208,14 +211,15 @@ function nameOfRecord(
 }
 
 /**
- * Those that can stand beside each other, in their order. A name that has another below it is refused: it would hide.
- * Its ACME challenge may be there: it answers with the same addresses.
+ * Refuses names of one container that collide: two equal ones, and a name above another, which would hide it. A name may
+ * be above its ACME challenge, which answers with the same addresses.
  */
 function withoutCollisions(placed: readonly NameRecords[], refusals: Refusals): NameRecords[] {
   const byName = new Map<string, NameRecords>();
   for (const one of placed) {
     const name = nameId(one);
-    if (byName.has(name)) refusals.add(one.host, 'is the name of two of its ports');
+    if (byName.has(name))
+      refusals.add(one.host, 'is the name of two ports of the container: give each its own');
     else byName.set(name, one);
   }
   const names = [...byName]
@@ -224,13 +228,17 @@ function withoutCollisions(placed: readonly NameRecords[], refusals: Refusals): 
   return [...byName]
     .filter(([name, { host }]) => {
       const isAbove = names.some((other) => other.startsWith(`${name}/`));
-      if (isAbove) refusals.add(host, 'has another of its names below it');
+      if (isAbove)
+        refusals.add(
+          host,
+          'is above another name of the container, which would hide it: choose another name',
+        );
       return !isAbove;
     })
     .map(([, one]) => one);
 }
 
-/** The key of the name, with a stand-in for the number that is not claimed yet. */
+/** The key of the name, with `*` for a number that is not claimed yet. */
 function nameId({ records: [first] }: NameRecords): string {
   if (first === undefined) return '';
   return first.instance === 'auto' ? `${first.key}/*` : first.key;

@@ -1,6 +1,6 @@
 /**
- * The names that a container may have. A name is split, folded and checked label by label before anything is made of
- * it: what comes out lies strictly below one of the zones, and outside of what the server keeps for itself there.
+ * Checks the names that containers ask for, and derives names from Compose, swarm and images. A checked name is folded,
+ * lies strictly below one of the zones, and outside the names that the server answers itself.
  */
 import { isSubdomainOf, MAX_LABEL_OCTETS, type Name, nameOctets } from '../../dns/name.ts';
 import { shortIdOf } from '../engine/containerId.ts';
@@ -8,9 +8,9 @@ import type { Container } from './container.ts';
 import { shown } from './description.ts';
 import { type ContainerSettings, findSetting } from './metadata.ts';
 
-/** On one container, all ports together. */
+/** Of one container with all its ports. */
 export const MAX_NAMES = 64;
-/** RFC 1035 §2.3.4: what 255 octets of wire format leave for text. */
+/** RFC 1035 §2.3.4: 255 octets of wire format leave this much text. */
 const MAX_NAME_CHARACTERS = 253;
 
 export interface Zones {
@@ -23,18 +23,18 @@ export type CheckedName =
   | { readonly kind: 'refused'; readonly reason: string };
 
 /**
- * A name as metadata has it. One that ends in none of the zones gets the default zone, unless it says that it is
- * complete: by a final dot, or by a top label such as `com` or that of one of the zones.
+ * Checks a name from metadata. A name outside all zones gets the default zone appended, unless it is complete: it has a
+ * final dot, or a top label such as `com` or that of one of the zones.
  */
 export function checkName(text: string, zones: Zones): CheckedName {
   const isAbsolute = text.endsWith('.');
   const written = (isAbsolute ? text.slice(0, -1) : text).toLowerCase();
   if (written.length > MAX_NAME_CHARACTERS)
-    return refused(`is longer than ${MAX_NAME_CHARACTERS} characters`);
+    return refused(`is longer than ${MAX_NAME_CHARACTERS} characters: shorten it`);
   const labels = written.split('.');
   const isRelative = !isInZone(labels, zones) && !isAbsolute && !looksComplete(labels, zones);
   const name = isRelative ? [...labels, ...zones.defaultZone] : labels;
-  // The zone's own labels are the operator's business.
+  // The operator chose the zone's own labels.
   for (const label of name.slice(0, name.length - zoneDepth(name, zones))) {
     const fault = faultOfLabel(label);
     if (fault !== undefined) return refused(fault);
@@ -42,38 +42,41 @@ export function checkName(text: string, zones: Zones): CheckedName {
   return checkFullName(name, zones);
 }
 
-/** A name that already is one; for those made of a checked name by a change to a label. */
+/** Checks a complete name, for example after a change to a label of a checked one. */
 export function checkFullName(name: Name, zones: Zones): CheckedName {
   const tooLong = name.find((label) => label.length > MAX_LABEL_OCTETS);
-  if (tooLong !== undefined) return refused(`has a label above ${MAX_LABEL_OCTETS} octets`);
+  if (tooLong !== undefined)
+    return refused(`has a label longer than ${MAX_LABEL_OCTETS} octets: shorten it`);
   if (nameOctets(name) - 2 > MAX_NAME_CHARACTERS)
-    return refused(`is longer than ${MAX_NAME_CHARACTERS} characters`);
-  if (name.at(-1) === 'config') return refused('is under config, where servers are configured');
+    return refused(`is longer than ${MAX_NAME_CHARACTERS} characters: shorten it`);
+  if (name.at(-1) === 'config')
+    return refused(
+      'is under config, which holds the configuration of servers: choose another name',
+    );
   if (!isInZone(name, zones)) {
     const listed = zones.zones.map((zone) => zone.join('.')).join(', ');
-    return refused(`is in none of the zones: ${shown(listed)}`);
+    return refused(`is in none of the zones (${shown(listed)}): choose a name in one of them`);
   }
   if (zones.zones.some((zone) => zone.length === name.length && isSubdomainOf(name, zone)))
-    return refused('is a zone itself');
+    return refused('is a zone itself: put a label in front');
   if (zones.zones.some((zone) => isSubdomainOf(name, ['dns', ...zone])))
-    return refused('is under dns.<zone>, which the server keeps for itself');
+    return refused('is under dns.<zone>, which the server answers itself: choose another name');
   return { kind: 'name', name };
 }
 
-/** The name with a suffix on the label that names the service: `1.rails...` becomes `1.rails-9090...`. */
+/** Appends a suffix to the service's label: `1.rails...` becomes `1.rails-9090...`. */
 export function siblingName(name: Name, suffix: string, zones: Zones): CheckedName {
-  // A number in front is the instance's, as in the seed article's 1.rails.production.east.
-  const hasInstance = /^[0-9]+$/.test(name[0] ?? '') && name.length - zoneDepth(name, zones) > 1;
-  const at = hasInstance ? 1 : 0;
-  return checkFullName(withSuffix(name, at, suffix), zones);
+  const at = beginsWithNumber(name, zones) ? 1 : 0;
+  const sibling = name.map((label, i) => (i === at ? label + suffix : label));
+  return checkFullName(sibling, zones);
 }
 
-/** The name with a suffix on the label at an index. */
-function withSuffix(name: Name, at: number, suffix: string): Name {
-  return name.map((label, i) => (i === at ? label + suffix : label));
+/** Whether the first label is the number of an instance, and not the only label below the zone: `1.rails.skydns.local`. */
+export function beginsWithNumber(name: Name, zones: Pick<Zones, 'zones'>): boolean {
+  return /^[0-9]+$/.test(name[0] ?? '') && name.length - zoneDepth(name, zones) > 1;
 }
 
-/** Any text as one label: what is no letter or digit becomes a hyphen. `` when nothing is left. */
+/** Turns any text into one label; other characters than letters and digits become hyphens. `` if none is left. */
 export function slug(text: string, length: number = MAX_LABEL_OCTETS): string {
   return text
     .slice(0, 1024)
@@ -84,19 +87,21 @@ export function slug(text: string, length: number = MAX_LABEL_OCTETS): string {
     .replace(/-$/, '');
 }
 
-/** `any` and `*` match every label when they are asked for (SkyDNS), so nothing can be found under them. */
+/** Why a label is refused. In queries to SkyDNS `any` and `*` match every label, so no client could find such a name. */
 function faultOfLabel(label: string): string | undefined {
-  if (label === '*' || label === 'any') return `has the label ${label}, which is a wildcard`;
-  if (label === '') return 'has an empty label';
-  if (label.length > MAX_LABEL_OCTETS) return `has a label above ${MAX_LABEL_OCTETS} octets`;
-  // RFC 1123 §2.1, and underscores: no host name may have them (RFC 952), but DNS carries them (RFC 2181 §11), Docker's
-  // own names have them, and so may names that are set by hand.
+  if (label === '*' || label === 'any')
+    return `has the label ${label}, which is a wildcard: choose another one`;
+  if (label === '') return 'has an empty label: remove the extra dot';
+  if (label.length > MAX_LABEL_OCTETS)
+    return `has a label longer than ${MAX_LABEL_OCTETS} octets: shorten it`;
+  // RFC 1123 §2.1, and underscores: host names exclude them (RFC 952), but DNS allows them (RFC 2181 §11) and Docker's
+  // own names contain them.
   if (!/^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/.test(label))
-    return `has the label "${shown(label, 40)}", which is not letters, digits, hyphens and underscores`;
+    return `has the label "${shown(label, 40)}": use letters, digits and underscores, and hyphens between them`;
   return undefined;
 }
 
-/** How many labels the zone that the name is in has; 0 when it is in none. */
+/** The number of labels of the name's zone; 0 if it is in none. */
 export function zoneDepth(name: Name, { zones }: Pick<Zones, 'zones'>): number {
   const depths = zones.filter((zone) => isSubdomainOf(name, zone)).map((zone) => zone.length);
   return Math.max(0, ...depths);
@@ -106,7 +111,7 @@ function isInZone(name: Name, { zones }: Zones): boolean {
   return zones.some((zone) => isSubdomainOf(name, zone));
 }
 
-/** Top labels of names that nobody writes relative to a zone; and any of two letters, as a country's are. */
+/** Top labels that make a name complete, besides those of two letters, which countries have. */
 const TOP_LABELS = new Set([
   ...['com', 'net', 'org', 'edu', 'gov', 'mil', 'arpa'],
   // RFC 6761, RFC 6762, RFC 7686, and ICANN's reservation of 2024.
@@ -123,28 +128,27 @@ function refused(reason: string): CheckedName {
   return { kind: 'refused', reason };
 }
 
-/** The parts of a name that a container has without being told: from compose, swarm, registrator's metadata, its image. */
-
+/** The parts of a name that come from Compose, swarm, registrator's metadata or the image. */
 export interface DerivedParts {
   readonly service: string;
-  /** The compose project or swarm stack, if it belongs to one. */
+  /** The Compose project or swarm stack. */
   readonly environment: string | undefined;
   readonly instance: Instance;
 }
 
 /**
- * What tells containers of one service apart. Swarm's slots and the ids of nodes and containers are unique where they
- * come from. Compose counts on each host for itself: its number is only a wish.
+ * Distinguishes containers of one service. Swarm's slots and the ids of nodes and containers are unique. Compose's number
+ * is only preferred, because Compose numbers the containers of each host separately.
  */
 export type Instance =
   | { readonly kind: 'unique'; readonly label: string }
-  | { readonly kind: 'wish'; readonly number: number };
+  | { readonly kind: 'preferred'; readonly number: number };
 
 const COMPOSE = 'com.docker.compose.';
 const SWARM = 'com.docker.swarm.';
 const STACK = 'com.docker.stack.namespace';
 
-/** Each is one label; never throws, never empty (with an id). */
+/** Each part is one label. The service is never empty if the container has an id. Never throws. */
 export function derivedParts(container: Container): DerivedParts {
   const { labels } = container;
   const label = (name: string) => slug(labels.get(name) ?? '') || undefined;
@@ -163,8 +167,8 @@ export function derivedParts(container: Container): DerivedParts {
 }
 
 /**
- * The compose project or swarm stack that a container belongs to, as one label. The setting PROJECT counts only for one
- * that belongs to neither, so that no container leaves the project that it was started in.
+ * The container's Compose project or swarm stack as one label. The setting PROJECT counts only without both, so that no
+ * container can leave the project in which it was started.
  */
 export function projectOf(container: Container, settings: ContainerSettings): string | undefined {
   const stated = slug(findSetting(settings, 'PROJECT')?.value ?? '') || undefined;
@@ -173,35 +177,35 @@ export function projectOf(container: Container, settings: ContainerSettings): st
 
 function derivedInstance({ labels, id }: Container): Instance {
   const number = labels.get(`${COMPOSE}container-number`) ?? '';
-  if (/^[1-9][0-9]{0,8}$/.test(number)) return { kind: 'wish', number: Number(number) };
+  if (/^[1-9][0-9]{0,8}$/.test(number)) return { kind: 'preferred', number: Number(number) };
   return { kind: 'unique', label: slug(number) || slug(swarmSlot(labels)) || shortIdOf(id) };
 }
 
-/** Whether swarm runs it: then its signals mean its end, and its ports may be published elsewhere. */
+/** Whether swarm runs the container. Then a signal means its end, and the mesh may publish its ports. */
 export function isSwarmTask({ labels }: Container): boolean {
   return labels.has(`${SWARM}task.id`) || labels.has(`${SWARM}service.id`);
 }
 
-/** `docker compose run`: shares its service's labels, but not its work. */
+/** Whether `docker compose run` started the container: it has its service's labels, but does not serve. */
 export function isOneOff({ labels }: Container): boolean {
   return labels.get(`${COMPOSE}oneoff`)?.toLowerCase() === 'true';
 }
 
-/** `registry:5000/team/rails:4@sha256:...` is `rails`; `` for an image that is only known by its id. */
+/** `registry:5000/team/rails:4@sha256:...` gives `rails`; an image without a name gives ``. */
 export function imageBase(image: string): string {
   if (/^(?:sha256:)?[0-9a-f]{64}$/.test(image)) return '';
   const path = image.slice(0, 1024).replace(/@.*$/s, '');
   return path.slice(path.lastIndexOf('/') + 1).replace(/:.*$/s, '');
 }
 
-/** A stack's services are called `stack_service`. */
+/** The service's name without its stack: swarm calls a stack's service `stack_service`. */
 function swarmService(labels: Container['labels']): string {
   const name = labels.get(`${SWARM}service.name`) ?? '';
   const stack = labels.get(STACK);
   return stack !== undefined && name.startsWith(`${stack}_`) ? name.slice(stack.length + 1) : name;
 }
 
-/** The task `web.3.x1y2` is in slot 3; of a global service the slot is the node's id. */
+/** The task `web.3.x1y2` is in slot 3. The slot of a global service is the node's id. */
 function swarmSlot(labels: Container['labels']): string {
   const service = labels.get(`${SWARM}service.name`);
   const task = labels.get(`${SWARM}task.name`) ?? '';

@@ -1,4 +1,4 @@
-/** The names of one port of a container: those that `NAME` lists, or one made of its parts. */
+/** The names of one port of a container: the names that `NAME` lists, or one name made of its parts. */
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import { type Refusals, shown } from './description.ts';
@@ -11,6 +11,7 @@ import {
 } from './metadata.ts';
 import type { RequestedName } from './nameRecords.ts';
 import {
+  beginsWithNumber,
   type CheckedName,
   checkName,
   derivedParts,
@@ -20,7 +21,7 @@ import {
 } from './names.ts';
 import type { PortPlan } from './ports.ts';
 
-/** What a name may be made of. */
+/** The sources of a container's names. */
 export interface NameSources {
   readonly container: Container;
   readonly context: RegistrarContext;
@@ -28,7 +29,7 @@ export interface NameSources {
   readonly refusals: Refusals;
 }
 
-/** Names that are no good are refused one by one. A port's own `SERVICE` counts more than the container's `NAME`. */
+/** Refuses wrong names one by one. A port's own `SERVICE` takes precedence over the container's `NAME`. */
 export function requestedNames({ port, suffix }: PortPlan, sources: NameSources): RequestedName[] {
   const { settings } = sources;
   const own = (key: SettingKey) => port && findOwnSetting(settings, key, port);
@@ -52,7 +53,7 @@ function listedNames(
     return [];
   }
   const isAuto = isAutomatic(findSetting(settings, 'INSTANCE', port));
-  const places = new Map<string, RequestedName>();
+  const requested = new Map<string, RequestedName>();
   for (const text of texts.filter((text) => text !== '')) {
     const checked = checkName(text, context);
     const final =
@@ -61,12 +62,12 @@ function listedNames(
         : checked;
     const name = acceptName(text, final, refusals);
     if (name === undefined) continue;
-    const place: RequestedName = isAuto
+    const request: RequestedName = isAuto
       ? { name, instance: 'auto' }
-      : { name, instance: 'named', hintIfTaken: hintForShared(checked, sources, port) };
-    places.set(name.join('.'), place);
+      : { name, instance: 'named', hintIfTaken: hintForShared(checked, context) };
+    requested.set(name.join('.'), request);
   }
-  return [...places.values()];
+  return [...requested.values()];
 }
 
 function nameFromParts(
@@ -75,7 +76,7 @@ function nameFromParts(
   sources: NameSources,
 ): RequestedName[] {
   const { container, context, settings, refusals } = sources;
-  const said = findSetting(settings, 'INSTANCE', port);
+  const setting = findSetting(settings, 'INSTANCE', port);
   const derived = derivedParts(container);
   const service = findSetting(settings, 'SERVICE', port)?.value ?? derived.service;
   const base = nameOfParts(
@@ -84,21 +85,21 @@ function nameFromParts(
     port,
   );
   const label =
-    said?.value ?? (derived.instance.kind === 'unique' ? derived.instance.label : 'auto');
+    setting?.value ?? (derived.instance.kind === 'unique' ? derived.instance.label : 'auto');
   const isAuto = label.toLowerCase() === 'auto';
   const text = isAuto ? base : `${label}.${base}`;
   const name = acceptName(text, checkName(text, context), refusals);
   if (name === undefined) return [];
   if (isAuto) {
-    const isWish = said === undefined && derived.instance.kind === 'wish';
-    const wish = isWish ? { preferredNumber: derived.instance.number } : {};
-    return [{ name, instance: 'auto', ...wish }];
+    const isPreferred = setting === undefined && derived.instance.kind === 'preferred';
+    const preferred = isPreferred ? { preferredNumber: derived.instance.number } : {};
+    return [{ name, instance: 'auto', ...preferred }];
   }
-  const hintIfTaken = `to have the containers numbered, set ${context.envPrefix}INSTANCE=auto`;
+  const hintIfTaken = `to number the containers, set ${context.envPrefix}INSTANCE=auto`;
   return [{ name, instance: 'named', hintIfTaken }];
 }
 
-/** The name of a service, to which an instance is still to come; not checked yet. */
+/** The name of a service without its instance; unchecked. */
 function nameOfParts(service: string, sources: NameSources, port: Port | undefined): string {
   const { container, context, settings } = sources;
   const part = (key: SettingKey) => findSetting(settings, key, port)?.value;
@@ -106,7 +107,7 @@ function nameOfParts(service: string, sources: NameSources, port: Port | undefin
     service,
     part('ENVIRONMENT') ?? projectOf(container, settings) ?? context.environment ?? '',
     part('REGION') ?? context.region ?? '',
-    // With the final dot, as it is no part's business to look like a top-level domain.
+    // With the final dot: a part must not make the name look complete.
     part('DOMAIN') ?? context.serviceDomain ?? `${context.defaultZone.join('.')}.`,
   ];
   return labels.filter((label) => label !== '').join('.');
@@ -116,16 +117,13 @@ function isAutomatic(instance: ContainerSetting | undefined): boolean {
   return instance?.value.toLowerCase() === 'auto';
 }
 
-/** A name has one holder. What puts several containers under one name is an instance in front of it. */
-function hintForShared(checked: CheckedName, sources: NameSources, port: Port | undefined): string {
-  const { envPrefix: env } = sources.context;
-  const [first = '', second] = checked.kind === 'name' ? checked.name : [];
-  const isNumbered = /^[0-9]+$/.test(first) && second !== undefined;
-  const service = isNumbered ? second : first;
-  const shared = nameOfParts(service, sources, port).replace(/\.$/, '');
-  const parts = `${env}SERVICE=${service} and ${env}INSTANCE=auto in place of ${env}NAME (for ${shared})`;
-  const beside = isNumbered ? '' : `${env}INSTANCE=auto beside ${env}NAME, or `;
-  return `to put several containers under one name, set ${beside}${parts}`;
+/** A name has one holder. Several containers share a name as numbered instances below it. */
+function hintForShared(checked: CheckedName, { envPrefix: env, zones }: RegistrarContext): string {
+  const start = `to put several containers under one name, set ${env}INSTANCE=auto`;
+  if (checked.kind !== 'name' || !beginsWithNumber(checked.name, { zones }))
+    return `${start} beside ${env}NAME`;
+  const [number = '', ...shared] = checked.name;
+  return `${start} and leave the ${number} out of ${env}NAME: ${shared.join('.')}`;
 }
 
 function acceptName(text: string, checked: CheckedName, refusals: Refusals) {
@@ -134,22 +132,21 @@ function acceptName(text: string, checked: CheckedName, refusals: Refusals) {
   return undefined;
 }
 
-/** What the operator may want to know of a container though nothing is wrong: a bounded list of sentences. */
-
 const MAX_HINTS = 8;
 const MAX_HINT = 300;
 
+/** Sentences for the operator about a container without a fault. The list and its texts are bounded. */
 export class Hints {
   readonly #listed = new Set<string>();
   #unlisted = 0;
 
-  /** Each is listed once. Text is made printable and cut. */
+  /** Lists each hint once, with printable and shortened text. */
   add(hint: string): void {
     if (this.#listed.size < MAX_HINTS) this.#listed.add(shown(hint, MAX_HINT));
     else this.#unlisted++;
   }
 
-  /** As a description has them: nothing where there are none. */
+  /** The member of a description; absent without hints. */
   all(): { readonly hints?: readonly string[] } {
     if (this.#listed.size === 0) return {};
     const more = this.#unlisted === 0 ? [] : [`and ${this.#unlisted} more`];

@@ -1,7 +1,7 @@
 /**
- * Which of the names and addresses that containers ask for the operator lets them have. A name inside the zones may be
- * refused for three reasons: clients rely on it, it is outside its project's part, or no `--allow` lists it. Each reason
- * continues the name to a sentence, and says what to do. PURE.
+ * Decides which names and addresses containers may have. A name inside the zones is refused for three reasons: clients
+ * trust the name, the name is outside its project's part of the zones, or no `--allow` lists it. Each reason continues
+ * the name to a sentence and contains the fix. PURE.
  */
 import { foldName, isSubdomainOf, type Name } from '../../dns/name.ts';
 import {
@@ -15,13 +15,13 @@ import { shown } from './description.ts';
 import { zoneDepth } from './names.ts';
 
 export interface RegistrationPolicy {
-  /** In front of the names of options: `register-` where a server has the registrar. */
+  /** In front of the names of options: `register-` in a server. */
   readonly optionPrefix: '' | 'register-';
-  /** `undefined`: any name. */
+  /** `undefined` allows any name. */
   readonly allow: readonly NamePattern[] | undefined;
-  /** Whether names lie in their project's part of the zones. */
+  /** Whether a name must lie in its project's part of the zones. */
   readonly projectScope: boolean;
-  /** What DNS_IP may say; `undefined`: any address. */
+  /** Addresses that DNS_IP may state; `undefined` allows any. */
   readonly dnsIpAllow: AllowedAddresses | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface AllowedAddresses {
   readonly networks: string;
 }
 
-/** What is read of the context. */
+/** The part of the context that counts here. */
 export type PolicyContext = Pick<
   RegistrarContext,
   'policy' | 'zones' | 'defaultZone' | 'region' | 'serviceDomain' | 'labelPrefix' | 'compat'
@@ -40,8 +40,8 @@ export type PolicyContext = Pick<
 const MAX_LISTED = 90;
 
 /**
- * Why some of a container's names are refused. They are judged together, as a name may depend on another one. The label
- * of a name that is not known yet is `UNKNOWN_LABEL`.
+ * The refused names of a container with their reasons. All names are judged together, because an ACME challenge depends
+ * on the name above it. `UNKNOWN_LABEL` stands for a number that is not claimed yet.
  */
 export function judgeNames(
   names: readonly Name[],
@@ -50,7 +50,7 @@ export function judgeNames(
 ): ReadonlyMap<Name, string> {
   const refused = new Map<Name, string>();
   const held = new Set<string>();
-  // Names come before those below them, which depend on them.
+  // A name comes before the names below it, which may depend on it.
   for (const name of [...names].sort((a, b) => a.length - b.length)) {
     const folded = foldName(name);
     const reason =
@@ -71,7 +71,7 @@ function whyOutOfScope(
   if (context.policy?.projectScope !== true) return undefined;
   const option = `--${context.policy.optionPrefix}project-scope`;
   if (project === undefined)
-    return `belongs to no project, and ${option} asks for one: ${projectFix(context)}`;
+    return `belongs to no project, which ${option} requires: ${projectFix(context)}`;
   const parts = projectPartsOf(project, context);
   if (parts.some((part) => isSubdomainOf(name, part))) return undefined;
   const listed = parts.map((part) => part.join('.'));
@@ -79,8 +79,8 @@ function whyOutOfScope(
 }
 
 /**
- * The parts of the zones that a project has: where its automatic names lie. One that holds all of a region, or a zone,
- * would hold the parts of other projects and is none.
+ * The project's parts of the zones: its automatic names lie there. A part that would contain a whole region or zone, and
+ * so the parts of other projects, does not count.
  */
 function projectPartsOf(project: string, context: PolicyContext): Name[] {
   const roots = rootsOf(context);
@@ -88,7 +88,7 @@ function projectPartsOf(project: string, context: PolicyContext): Name[] {
   return parts.filter((part) => !roots.some((root) => isSubdomainOf(root, part)));
 }
 
-/** What comes behind the project: the region, and `--service-domain` or the zones. registrator's names have neither. */
+/** The labels behind the project: region and `--service-domain`, or the zones. registrator's names have neither. */
 function rootsOf({
   compat,
   region,
@@ -100,7 +100,7 @@ function rootsOf({
   const regions = foldName(region?.split('.') ?? []);
   if (domain === undefined) return zones.map((zone) => [...regions, ...zone]);
   const labels = foldName(domain.replace(/\.$/, '').split('.'));
-  // As for the name that it becomes a part of: in none of the zones, it is below the default one.
+  // A domain outside all zones lies below the default zone, like the names that contain it.
   const isInZone = zones.some((zone) => isSubdomainOf(labels, zone));
   return [[...regions, ...labels, ...(isInZone ? [] : defaultZone)]];
 }
@@ -126,32 +126,29 @@ function projectFix({ labelPrefix }: Pick<PolicyContext, 'labelPrefix'>): string
   return `start it with Compose, or label it ${labelPrefix}project=NAME`;
 }
 
-/** Why an address that a container states is refused; continues "it" to a sentence. */
+/** Why an address that a container states is refused. */
 export function whyNotStated(address: string, { policy }: Pick<PolicyContext, 'policy'>) {
   const allowed = policy?.dnsIpAllow;
   if (policy === undefined || allowed === undefined || allowed.has(address)) return undefined;
   const option = `--${policy.optionPrefix}dns-ip-allow`;
   const networks = shown(allowed.networks, MAX_LISTED);
-  return `is said to be at ${address}, which is in none of the networks of ${option} (${networks}): leave the address out, or add its network`;
+  return `states the address ${address}, which is outside ${option} (${networks}): remove the address, or add its network`;
 }
 
 /**
- * Names that no container may have inside the zones, as clients trust whoever has them. An aggregate answers for the
- * names below it (`x.wpad` for `wpad`), so the label counts wherever it stands. Keys that are set by hand are the
- * operator's business. PURE.
+ * Labels that no container may use, because clients trust the name: label -> use by clients. A record below a name
+ * also answers for that name (`x.wpad` for `wpad`), so the label counts anywhere. Keys that are set by hand may use it.
  */
-
-/** By label: what clients do with the name. */
 const RESERVED: ReadonlyMap<string, string> = new Map([
   ['wpad', 'from which browsers take their proxy'],
   ['isatap', 'which Windows uses as its IPv6 router'],
   ['localhost', 'which programs take for their own host'],
 ]);
 
-/** RFC 8555 §8.4: who answers there gets certificates for the name above. */
+/** RFC 8555 §8.4: a TXT record there gets its author certificates for the name above. */
 const ACME_CHALLENGE = '_acme-challenge';
 
-/** `name` is folded. `isHeld`: whether the container has that name, too. The zones' own labels are the operator's. */
+/** `name` is folded. `isHeld`: whether the container also has that name. The zones' own labels do not count. */
 export function whyReserved(
   name: Name,
   zones: readonly Name[],
@@ -163,12 +160,12 @@ export function whyReserved(
       return `has the label ${label}, ${use}: choose another name (only soradns set may use it)`;
     const above = name.slice(i + 1);
     if (label.startsWith(ACME_CHALLENGE) && !isHeld(above))
-      return `would get certificates for ${above.join('.')}, which is no name of this container: give it that name too`;
+      return `would get certificates for ${above.join('.')}, which is not a name of this container: give it that name too`;
   }
   return undefined;
 }
 
-/** Of an ACME challenge, or a name below one: the name for which certificates are given there. */
+/** For an ACME challenge, or a name below one: the name that its certificates are for. */
 export function nameVouchedFor(name: Name): Name | undefined {
   const at = name.findIndex((label) => label.startsWith(ACME_CHALLENGE));
   return at < 0 ? undefined : name.slice(at + 1);

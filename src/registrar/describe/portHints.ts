@@ -1,46 +1,48 @@
-/** What to tell of a container's ports: why it has none to register, and which were passed over. */
-import { type AddressChoice, isUsable, otherHostPorts } from './chooseAddress.ts';
-import { type Container, type Port, printPort } from './container.ts';
+/** Explains ports to the operator: why a container has no port to register, and which ports have no record. */
+
+import type { AddressChoice } from './addressChoice.ts';
+import { otherHostPorts } from './chooseAddress.ts';
+import { type Container, isUsable, type Port, printPort } from './container.ts';
 import { shown } from './description.ts';
 import type { ContainerSettings } from './metadata.ts';
 import { isSwarmTask } from './names.ts';
 import type { Hints } from './naming.ts';
 import { publishedPorts } from './ports.ts';
 
-/** A container, the one whose network it joined, and what comes before keys in the environment. */
+/** A container, the container whose network it joined, and the prefix of variables. */
 export interface PortOwner {
   readonly container: Container;
   readonly parent: Container | undefined;
   readonly prefix: string;
 }
 
-/** Why there is no port to register, and what to do; behind the container's name. */
+/** Why there is no port to register, and the fix; continues the container's name to a sentence. */
 export function whyNoPort({ container, parent, prefix }: PortOwner): string {
   const owner = parent ?? container;
   const internal = `${prefix}MODE=internal for its own address`;
   if (owner.networkMode === 'none')
     return 'is on the network none, which publishes no port: put it on another network';
   if (owner.networkMode === 'host')
-    return `exposes no port on the host's network: set ${prefix}PORT to the one that it listens on, as in ${prefix}PORT=3000, or to 0 for an address alone`;
+    return `exposes no port on the host's network: set ${prefix}PORT to the port that it listens on, as in ${prefix}PORT=3000, or to 0 for an address without a port`;
   if (isSwarmTask(container)) return whyNoSwarmPort(owner, internal);
   if (parent !== undefined) return whyNoJoinedPort(container, parent, prefix);
-  const alone = `${prefix}PORT=0 for the host's address alone`;
+  const alone = `${prefix}PORT=0 for the host's address without a port`;
   const exposed =
     container.exposed.length === 0 ? '' : `exposes ${listed(container.exposed)}, but `;
   return `${exposed}publishes no port: publish one with -p, or set ${internal}, or ${alone}`;
 }
 
-/** A task's inspection does not tell the ports that swarm publishes on every node. */
+/** The inspection of a task lacks the ports that swarm publishes on every node. */
 function whyNoSwarmPort({ networks }: Container, internal: string): string {
   const isOnMesh = networks.some(({ name }) => name === 'ingress');
   if (!isOnMesh) return `publishes no port: publish one with mode=host, or set ${internal}`;
   const overlay = networks.some(isUsable)
     ? `set ${internal}`
     : `attach an overlay network and set ${internal}`;
-  return `is published by swarm's routing mesh only, which does not show in the container: publish with mode=host, or ${overlay}`;
+  return `is published by swarm's routing mesh only, which the container does not show: publish with mode=host, or ${overlay}`;
 }
 
-/** Docker takes no `-p` for a container that joins another's network. */
+/** Docker refuses `-p` for a container that joins another one's network. */
 function whyNoJoinedPort(container: Container, parent: Container, prefix: string): string {
   const published = publishedPorts(parent);
   const [first] = published;
@@ -49,7 +51,7 @@ function whyNoJoinedPort(container: Container, parent: Container, prefix: string
   return `exposes ${listed(container.exposed)}, and the container whose network it joined publishes ${listed(published)}: set ${prefix}PORT=${first.number}`;
 }
 
-/** Adds what the engine has bound, or the image exposes, and no record tells. */
+/** Adds hints about ports that the engine has bound and no record has. */
 export function hintAtOthers(
   port: Port,
   choice: Extract<AddressChoice, { kind: 'endpoints' }>,
@@ -75,7 +77,7 @@ export function hintAtOthers(
     );
 }
 
-/** On the host's network `-p` says which of the exposed ports are meant. */
+/** On the host's network `-p` selects among the exposed ports. */
 export function hintAtUnasked(container: Container, hints: Hints): void {
   if (container.networkMode !== 'host' || container.requested.length === 0) return;
   const asked = new Set(container.requested.map(printPort));

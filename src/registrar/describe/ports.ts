@@ -1,8 +1,9 @@
 /**
- * Which ports of a container become records, and which of them carries the name itself. Ports are the container's own
- * (`n` in `-p 8080:n`). The only port there is needs no naming; of several, `DNS_PORT` says which have the name, ports
- * with settings of their own have theirs, and the others become siblings: `rails-9090` beside `rails`.
+ * Decides which ports of a container get records, and which port gets the name itself. Ports are the container's own (`n`
+ * in `-p 8080:n`). A single port gets the name. Of several ports, `DNS_PORT` lists those with the name, ports with their
+ * own settings have their own names, and the others become siblings: `rails-9090` beside `rails`. PURE.
  */
+import { parseSwitch } from '../../config/settings.ts';
 import { type Container, comparePorts, type Port, printPort } from './container.ts';
 import type { Mode } from './context.ts';
 import { isNot, type Refusals, shown } from './description.ts';
@@ -12,21 +13,20 @@ import {
   findSetting,
   type MentionedPort,
   mentionedPorts,
-  parseBoolean,
 } from './metadata.ts';
 import { MAX_NAMES } from './names.ts';
 import type { Hints } from './naming.ts';
 
 export interface PortPlan {
-  /** `undefined`: a record without port. */
+  /** `undefined` for a record without a port. */
   readonly port: Port | undefined;
-  /** `` for the port that has the container's name, `-9090` for a sibling. Names of the port's own are without. */
+  /** `-9090` for a sibling; `` for a port with the container's name or its own. */
   readonly suffix: string;
 }
 
 /**
- * The ports that may have the container's name, a number that is exposed for tcp and for udp only once, as tcp. On the
- * host's network, where Docker binds none, those asked for with `-p` are meant rather than all that the image exposes.
+ * The ports that may get the container's name. A number with both protocols counts once, as tcp. On the host's network,
+ * where Docker binds no ports, `-p` takes precedence over the ports that the image exposes.
  */
 export function candidatePorts(container: Container, mode: Mode, parent?: Container): Port[] {
   const isAsked = container.networkMode === 'host' && container.requested.length > 0;
@@ -34,9 +34,9 @@ export function candidatePorts(container: Container, mode: Mode, parent?: Contai
 }
 
 /**
- * The ports that a container offers: published mode the bound ones and those that should be, internal mode the exposed
- * ones, and on the host's network those exposed or asked for. `parent` is the container whose network it joined: there
- * the parent's ports are bound, and the child's EXPOSE says which of them are its own.
+ * The ports that a container offers. Published mode: the bound and the requested ones. Internal mode: the exposed ones.
+ * On the host's network: the exposed and the requested ones. `parent` is the container whose network this one joined: it
+ * has the bindings, and the child's EXPOSE selects the child's ports among them.
  */
 export function offeredPorts(container: Container, mode: Mode, parent?: Container): Port[] {
   const owner = parent ?? container;
@@ -52,13 +52,13 @@ export function offeredPorts(container: Container, mode: Mode, parent?: Containe
   return published.filter((port) => mine.has(printPort(port)));
 }
 
-/** What is bound on the host, and what was asked for and is not. */
+/** The ports that are bound on the host, and the requested ones that are not. */
 export function publishedPorts(owner: Container): Port[] {
   const asked = owner.publishesAll ? owner.exposed : [];
   return distinct([...owner.published, ...owner.requested, ...asked]);
 }
 
-/** The records to make, at most one a port; those with names of their own or the container's come first. */
+/** The records to make, at most one for each port. Ports with their own or the container's name come first. */
 export function planPorts(
   candidates: readonly Port[],
   settings: ContainerSettings,
@@ -83,7 +83,7 @@ export function planPorts(
       plans.push(...withSiblings(wanted.ports.filter(isOn)).filter(({ port }) => isNameless(port)));
       break;
     case 'unnamed': {
-      // Settings of single ports do not mean the others.
+      // Settings of single ports do not register the other ports.
       const isMeant = options.exposedByDefault || settings.has('');
       const among = isMeant && candidates.length > 0 ? candidates.filter(isOn) : mentioned;
       const judged = splitReachable(among.filter(isNameless), options);
@@ -101,30 +101,30 @@ export function planPorts(
 export interface PortPlanOptions {
   readonly exposedByDefault: boolean;
   readonly mode: Mode;
-  /** What `PORT` is called, for messages. */
+  /** The name of the setting `PORT`, for messages. */
   readonly portKey: string;
-  /** Why nobody else reaches a port; `undefined`: others do, or will. */
+  /** Why clients cannot reach a port; `undefined` if they can, or will. */
   readonly whyUnreachable: (port: Port) => string | undefined;
-  /** Why there is no port at all, and what to do. */
+  /** Why there is no port at all, with the fix. */
   readonly whyNoPort: () => string;
-  /** The names that the container should have, for messages. */
+  /** The container's name, for messages. */
   readonly about: () => string;
   readonly hints: Hints;
 }
 
 const PORTLESS: PortPlan = { port: undefined, suffix: '' };
 
-/** On a network of its own a container has an address without any port; on the host's it would be the host's. */
+/** Without a port only internal mode gives a record: in published mode its address would be the host's. */
 function planWithoutPort(options: PortPlanOptions, refusals: Refusals): PortPlan[] {
   if (options.mode === 'internal') return [PORTLESS];
   refusals.add(options.about(), options.whyNoPort());
   return [];
 }
 
-/** Judging takes a look at all bindings for each port. */
+/** Judging a port reads all bindings, so the number of judged ports is limited. */
 const MAX_JUDGED = 1_000;
 
-/** A port that nobody reaches does not make it doubtful which of the others has the name. */
+/** Leaves out ports that clients cannot reach, so that they do not compete for the name. */
 function splitReachable(ports: readonly Port[], { whyUnreachable, hints }: PortPlanOptions) {
   const none: readonly Port[] = [];
   if (ports.length < 2 || ports.length > MAX_JUDGED) return { ports, leftOut: none };
@@ -137,7 +137,7 @@ function splitReachable(ports: readonly Port[], { whyUnreachable, hints }: PortP
   return { ports: reachable, leftOut };
 }
 
-/** Settings for a port that comes to nothing are likely a slip. */
+/** Settings for a port without a record are likely a mistake. */
 function refuseUnused(
   mentioned: readonly Port[],
   planned: readonly (Port | undefined)[],
@@ -145,13 +145,17 @@ function refuseUnused(
 ): void {
   const used = new Set(planned.map((port) => port && printPort(port)));
   for (const port of mentioned.map(printPort))
-    if (!used.has(port)) refusals.add(`port ${port}`, 'has settings, but nothing publishes it');
+    if (!used.has(port))
+      refusals.add(
+        `port ${port}`,
+        'has settings, but the container does not publish it: publish it, or remove the settings',
+      );
 }
 
-/** Not switched off; a switch that is neither on nor off is refused, and the port with it. */
+/** Whether the port is not switched off. A wrong value of the switch is refused, and the port with it. */
 function isPortOn(port: Port, settings: ContainerSettings, refusals: Refusals): boolean {
   const enable = findOwnSetting(settings, 'ENABLE', port);
-  const isOn = enable === undefined || parseBoolean(enable.value);
+  const isOn = enable === undefined || parseSwitch(enable.value);
   if (isOn === undefined)
     refusals.add(enable?.source ?? '', isNot(enable?.value ?? '', 'true or false'));
   return isOn === true;
@@ -165,7 +169,7 @@ function comparePlans(a: PortPlan, b: PortPlan): number {
   );
 }
 
-/** Ports without a name of their own when `PORT` says nothing: the name itself goes to the only one there is. */
+/** Plans ports without their own names when `PORT` is unset: a single port gets the name itself. */
 function unnamedPlans(
   rest: readonly Port[],
   { portKey, about }: PortPlanOptions,
@@ -183,7 +187,7 @@ function unnamedPlans(
   return rest.map((port) => ({ port, suffix: siblingSuffix(port, rest) }));
 }
 
-/** The first has the name itself. */
+/** The first port gets the name itself. */
 function withSiblings(ports: readonly Port[]): { port: Port; suffix: string }[] {
   const [first] = ports;
   return distinct(ports).map((port) => ({
@@ -203,7 +207,7 @@ type PortSetting =
   | { readonly kind: 'named'; readonly ports: readonly Port[] }
   | { readonly kind: 'portless' | 'unnamed' | 'refused' };
 
-/** What `PORT` says: `8080`, `8080,9090`, `53/udp`, or `0`. */
+/** Reads `PORT`: `8080`, `8080,9090`, `53/udp`, or `0`. */
 function namedPorts(
   candidates: readonly Port[],
   settings: ContainerSettings,
@@ -240,7 +244,7 @@ function resolveMentioned(candidates: readonly Port[], settings: ContainerSettin
   return distinct(mentionedPorts(settings).map((port) => resolvePort(port, candidates)));
 }
 
-/** Without a protocol it is the candidate of that number, else tcp. */
+/** Without a protocol the candidate of that number counts, else tcp. */
 function resolvePort({ number, protocol }: MentionedPort, candidates: readonly Port[]): Port {
   if (protocol !== undefined) return { number, protocol };
   return {
@@ -249,7 +253,7 @@ function resolvePort({ number, protocol }: MentionedPort, candidates: readonly P
   };
 }
 
-/** Whether the container as a whole was given a name. */
+/** Whether a setting names the container as a whole. */
 function hasNameOfItsOwn(settings: ContainerSettings): boolean {
   return (
     findSetting(settings, 'NAME') !== undefined || findSetting(settings, 'SERVICE') !== undefined

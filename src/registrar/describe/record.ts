@@ -1,14 +1,13 @@
 /**
- * A record as the store holds it: SkyDNS's JSON with the owner's stamp, which says whose it is to change. Values are
- * written here only, always in the same order, so that two of equal content are equal octets and nothing is written
- * that already stands there.
+ * A stored record: SkyDNS's JSON with the owner's stamp, which says which registrar may change it. Only this file prints
+ * values, always with the same order of members, so that equal content gives equal octets and needs no write.
  */
 import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
 import { asShortId, type ShortId } from '../engine/containerId.ts';
 import { asObject } from '../engine/json.ts';
 import type { DesiredRecord } from './description.ts';
 
-/** Who wrote a value: a registrar under its identity, for one life of one container. */
+/** The author of a value: a registrar's identity, and the life of a container that it wrote for. */
 export interface OwnerStamp {
   /** As `ownerId` gives it. */
   readonly id: string;
@@ -17,13 +16,13 @@ export interface OwnerStamp {
   readonly startedAt: string;
 }
 
-/** As a value has it. */
+/** The stamp in a stored value. */
 export interface StoredOwner extends OwnerStamp {
-  /** The revision since which the container has the name, where it had it at another key before. */
+  /** The revision since which the container has the name, if it had the name at another key before. */
   readonly since?: number;
 }
 
-/** Of ids and times in a stamp. */
+/** The limit of ids and times in a stamp. */
 const MAX_STAMP_CHARACTERS = 256;
 
 /** The value to store. */
@@ -48,7 +47,7 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner)
   );
 }
 
-/** Whose a value is; `undefined` when it has no stamp, so that no registrar may touch it. Never throws. */
+/** The stamp of a value; `undefined` without a stamp, so that no registrar may change the value. Never throws. */
 export function ownerOf(value: Uint8Array): StoredOwner | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
   let json: unknown;
@@ -63,7 +62,7 @@ export function ownerOf(value: Uint8Array): StoredOwner | undefined {
   return typeof since === 'number' && since > 0 ? { ...owner, since } : owner;
 }
 
-/** Of the address in a value; 0 when it has none. Never throws. */
+/** The family of the address in a value; 0 without an address. Never throws. */
 export function familyOf(value: Uint8Array): 0 | 4 | 6 {
   const parsed = parseService(value);
   return parsed.kind === 'service' ? parsed.service.family : 0;
@@ -74,32 +73,32 @@ function isStampText(json: unknown): json is string {
 }
 
 /**
- * One name is one claim, whether it has one address or two. A name with one address has its record at its own key. A
- * dual-stack name has none there, and one below it for each family: `web/ipv4` and `web/ipv6`. That is the shape that
- * external-dns writes: SkyDNS and CoreDNS answer A and AAAA at `web` from what is below it, and `targetstrip` makes
- * `web` the SRV target of both. So the three keys belong together: a container that has the name has all of them.
+ * The label of a family below its name.
+ *
+ * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack name
+ * has no record there, but one below it for each family: `web/ipv4` and `web/ipv6`. external-dns writes the same shape:
+ * SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web` the SRV target
+ * of both. So the holder of a name holds all three keys.
  */
-
-/** The label of a family below its name. */
 export type FamilyLabel = 'ipv4' | 'ipv6';
 
 export function familyLabel(family: 4 | 6): FamilyLabel {
   return family === 4 ? 'ipv4' : 'ipv6';
 }
 
-/** Where the record of a name is stored. */
+/** The key of a name's record. */
 export function storedKey(name: string, family: FamilyLabel | undefined): string {
   return family === undefined ? name : `${name}/${family}`;
 }
 
-/** Every key at which a name may have a record: its own, and below it one for each family. */
+/** All keys at which a name may have a record: its own, and one below it for each family. */
 export type NameKeys = readonly [own: string, v4: string, v6: string];
 
 export function keysOfName(name: string): NameKeys {
   return [name, `${name}/ipv4`, `${name}/ipv6`];
 }
 
-/** The name that a stored key may belong to besides itself: `/s/web` for `/s/web/ipv4`, the key itself for others. */
+/** The key of the name that a stored key belongs to: `/s/web` for `/s/web/ipv4`, the key itself for any other. */
 export function nameKeyOf(key: string): string {
   return key.endsWith('/ipv4') || key.endsWith('/ipv6') ? key.slice(0, -'/ipv4'.length) : key;
 }

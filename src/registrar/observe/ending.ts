@@ -5,7 +5,6 @@
  * time. PURE.
  */
 import type { Draining } from '../describe/description.ts';
-import { endsContainer } from '../describe/stopSignal.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
 import { parseInstant, parseNano, precedesLife } from '../engine/instants.ts';
 import { asList, asObject, asText } from '../engine/json.ts';
@@ -18,7 +17,7 @@ export interface Ending {
 }
 
 /** Between looks at the health of one that may have survived. */
-const LOOK_EVERY_MS = 2_000;
+const INSPECT_EVERY_MS = 2_000;
 
 /** What a signal means for the life that was inspected; `undefined`: it does not end that one. */
 export function endingBy(
@@ -55,7 +54,7 @@ export function nextInspectionInMs(
 ): number | undefined {
   const healthyAtMs = ending.atMs + draining.healthySeconds * 1000;
   const lookAtMs = hasCheck(inspection)
-    ? Math.max(healthyAtMs, nowMs) + LOOK_EVERY_MS
+    ? Math.max(healthyAtMs, nowMs) + INSPECT_EVERY_MS
     : Number.POSITIVE_INFINITY;
   const nextMs = Math.min(overAtMs(ending, draining), lookAtMs) - nowMs;
   return Number.isFinite(nextMs) ? nextMs : undefined;
@@ -98,4 +97,49 @@ function hasPassed(
     const startedNano = parseInstant(asText(Start));
     return ExitCode === 0 && startedNano !== undefined && startedNano > fromNano;
   });
+}
+
+const SIGTERM = 15;
+
+const SIGKILL = 9;
+
+const SIGRTMIN = 34;
+
+const SIGRTMAX = 64;
+
+/** Linux's names on x86 and ARM, from 1. */
+const SIGNAL_NAMES =
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'.split(
+    ' ',
+  );
+
+/**
+ * Whether the signal of a `kill` event ends the container: SIGKILL or the container's stop signal. `signal` is the number
+ * as text, or Podman's name.
+ */
+export function endsContainer(signal: string | undefined, inspection: Inspection): boolean {
+  const number = signalNumber(signal ?? '');
+  if (number === undefined) return false;
+  const stopSignal = signalNumber(inspection.Config?.StopSignal ?? '') ?? SIGTERM;
+  return number === SIGKILL || number === stopSignal;
+}
+
+/** Reads `15`, `TERM`, `SIGTERM` or `SIGRTMIN+3`; `undefined` for any other text. */
+export function signalNumber(text: unknown): number | undefined {
+  if (typeof text !== 'string') return undefined;
+  if (/^[0-9]{1,2}$/.test(text)) return signalInRange(Number(text));
+  const name = text.toUpperCase().replace(/^SIG/, '');
+  const realtime = /^RT(?:MIN(?:\+([0-9]{1,2}))?|MAX(?:-([0-9]{1,2}))?)$/.exec(name);
+  if (realtime !== null) {
+    const isFromMax = name.startsWith('RTMAX');
+    return signalInRange(
+      isFromMax ? SIGRTMAX - Number(realtime[2] ?? 0) : SIGRTMIN + Number(realtime[1] ?? 0),
+    );
+  }
+  const index = SIGNAL_NAMES.indexOf(name);
+  return index < 0 ? undefined : index + 1;
+}
+
+function signalInRange(number: number): number | undefined {
+  return number >= 1 && number <= SIGRTMAX ? number : undefined;
 }

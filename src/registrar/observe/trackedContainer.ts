@@ -132,7 +132,7 @@ export function whyWithheld(
 ): string | undefined {
   if (stop === 'drain' && ending !== undefined) return whyEnding(draining, inspection);
   const isHeld = heldUntilMs > nowMs && inspection.State?.Health?.Status !== 'healthy';
-  return isHeld ? 'keeps dying: published once it has lasted 5 s' : undefined;
+  return isHeld ? 'keeps dying: registered after it has run for 5 s' : undefined;
 }
 
 /** What a container has timers for, each at most once. */

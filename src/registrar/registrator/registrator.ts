@@ -8,22 +8,23 @@
  * could use: ids that are no host names (unless raw ids are asked for), ports that do not go with the address,
  * `IGNORE=false` that ignored, digests in names, ids that overwrote each other.
  */
-import { chooseAddress, type ReachableAt } from '../describe/chooseAddress.ts';
+import { parseSwitch } from '../../config/settings.ts';
+import type { ReachableAt } from '../describe/addressChoice.ts';
+import { chooseAddress } from '../describe/chooseAddress.ts';
 import { type Container, type Port, whyNotHealthy } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
 import { type Description, isNot, Refusals, shown } from '../describe/description.ts';
+import { drainingOf } from '../describe/fields.ts';
 import {
   type ContainerSettings,
   findOwnSetting,
   findSetting,
-  parseBoolean,
   readMetadata,
 } from '../describe/metadata.ts';
 import { buildDescription, type NameRecords } from '../describe/nameRecords.ts';
 import { imageBase, MAX_NAMES, projectOf, slug } from '../describe/names.ts';
 import { Hints } from '../describe/naming.ts';
 import { offeredPorts } from '../describe/ports.ts';
-import { drainingOf } from '../describe/stopSignal.ts';
 import { shortIdOf } from '../engine/containerId.ts';
 import { type ServiceKey, serviceKey } from './key.ts';
 import { readExtras, readServiceSettings, type ServiceExtras } from './metadata.ts';
@@ -83,7 +84,7 @@ function whyNone(settings: ContainerSettings): string {
 /** Neither ignored nor, where names have to be explicit, without one. */
 function isMeant(port: Port, { settings, context, refusals }: ServiceWork): boolean {
   const ignore = findSetting(settings, 'ignore', port);
-  const isIgnored = ignore !== undefined && parseBoolean(ignore.value);
+  const isIgnored = ignore !== undefined && parseSwitch(ignore.value);
   if (isIgnored === undefined) {
     refusals.add(ignore?.source ?? '', isNot(ignore?.value ?? '', 'true or false'));
     return false;

@@ -114,7 +114,7 @@ describe('register', () => {
         ['plain', 'running', '-', '-', 'no: has no metadata'],
         [
           ...['evil', 'running', '-', '-'],
-          'refused: x.example.com is in none of the zones: skydns.local',
+          'refused: x.example.com is in none of the zones (skydns.local): choose a name in one of them',
         ],
       ],
     );

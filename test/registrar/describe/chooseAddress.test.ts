@@ -42,8 +42,7 @@ const two: ContainerSpec = {
   networkMode: 'back',
   networks: { front: ['10.1.0.2'], back: ['10.2.0.2'] },
 };
-const NO_HOST =
-  "waiting: needs this host's address, which is not known: start the registrar with --ip";
+const NO_HOST = "waiting: needs this host's address, which is unknown: set --ip";
 const HOST6 = { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } };
 
 describe('the address of a published port', () => {
@@ -58,7 +57,7 @@ describe('the address of a published port', () => {
     ['IPv6 alone', '2001:db8::1 8080', { spec: at('[::]:8080'), context: HOST6 }],
     [
       'IPv6 alone, the host’s unknown',
-      "waiting: needs this host's IPv6 address, which is not known: start the registrar with --ip",
+      "waiting: needs this host's IPv6 address, which is unknown: set --ip",
       { spec: at('[::]:8080') },
     ],
     ['a specific one is itself', '198.51.100.7 8080', { spec: at('198.51.100.7:8080') }],
@@ -71,12 +70,12 @@ describe('the address of a published port', () => {
     ['loopback is passed over', '192.0.2.1 81', { spec: at('127.0.0.1:80', '0.0.0.0:81') }],
     [
       'loopback alone',
-      'refused: is published at 127.0.0.1:80, where only this host reaches it',
+      'refused: is published at 127.0.0.1:80, which only this host can reach: publish it on another address',
       { spec: at('127.0.0.1:80') },
     ],
     [
       'IPv6 loopback alone',
-      'refused: is published at [::1]:80, where only this host reaches it',
+      'refused: is published at [::1]:80, which only this host can reach: publish it on another address',
       { spec: at('[::1]:80') },
     ],
     [
@@ -96,7 +95,7 @@ describe('the address of a published port', () => {
     ],
     [
       'but it opens no loopback',
-      'refused: is published at 127.0.0.1:80, where only this host reaches it',
+      'refused: is published at 127.0.0.1:80, which only this host can reach: publish it on another address',
       { spec: at('127.0.0.1:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
     ],
     [
@@ -104,8 +103,16 @@ describe('the address of a published port', () => {
       NO_HOST,
       { spec: at('0.0.0.0:80'), context: { hostAddresses: {} } },
     ],
-    ['not published', 'refused: does not publish port 80/tcp', { spec: { expose: ['80/tcp'] } }],
-    ['another port', 'refused: does not publish port 81/tcp', { spec: at('0.0.0.0:80'), port: 81 }],
+    [
+      'not published',
+      'refused: does not publish port 80/tcp: publish it with -p, or use DNS_MODE=internal',
+      { spec: { expose: ['80/tcp'] } },
+    ],
+    [
+      'another port',
+      'refused: does not publish port 81/tcp: publish it with -p, or use DNS_MODE=internal',
+      { spec: at('0.0.0.0:80'), port: 81 },
+    ],
     ['without a port', '192.0.2.1 -', { spec: {}, port: 'none' }],
     [
       'on a user network it is still the host’s (registrator #337)',
@@ -210,7 +217,7 @@ describe('the address on a network', () => {
     ],
     [
       'DNS_NETWORK of ingress',
-      'refused: cannot be reached on the network ingress',
+      'refused: cannot be reached on the network ingress: set DNS_NETWORK to another one',
       { spec: { networks: { ingress: ['10.0.0.5'] } }, wishes: { network: 'ingress' } },
     ],
     [
@@ -228,7 +235,7 @@ describe('the address on a network', () => {
     ],
     [
       'nothing but ingress',
-      "waiting: is only on swarm's ingress, where nothing reaches it: attach an overlay network",
+      "waiting: is only on swarm's ingress, where clients cannot reach it: attach an overlay network",
       { spec: { networks: { ingress: ['10.0.0.5'] } } },
     ],
     [
@@ -346,7 +353,7 @@ describe('an address that is said', () => {
     ],
     [
       'DNS_IP twice',
-      'refused: is said to have more than one IPv4 address',
+      'refused: states more than one IPv4 address: state one of each family',
       { spec: {}, wishes: { ip: '198.51.100.1,198.51.100.2' } },
     ],
     [
@@ -371,7 +378,7 @@ describe('an address that is said', () => {
     ],
     [
       'the label is nonsense',
-      'refused: is said to be at "x", which is no IP address to be reached at',
+      'refused: states the address "x": state an IP address that other hosts can reach',
       { spec: labelled('x/24'), context: ipLabel },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
@@ -401,7 +408,7 @@ describe('an address that is said', () => {
     it(`${JSON.stringify(ip.slice(0, 30))} is refused`, () =>
       assert.match(
         choose({ spec: {}, wishes: { ip } }),
-        /^refused: is said to be at ".{0,43}", which is no IP address/,
+        /^refused: states the address ".{0,43}": state an IP address/,
       ));
   }
 });
@@ -417,7 +424,7 @@ describe('a container that joined another’s network', () => {
     startedAt: '2026-01-01T00:00:00.119999999Z',
     ...at('0.0.0.0:8080'),
   };
-  const lost = 'waiting: has joined the network of a container that';
+  const lost = 'waiting: joined the network of a container that';
   for (const [why, expected, one] of [
     ['has the parent’s published port', '192.0.2.1 8080', { spec: child, parent }],
     ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, wishes: internal }],
@@ -450,7 +457,7 @@ describe('a container that joined another’s network', () => {
       '192.0.2.1 8080',
       { spec: child, parent: { ...parent, startedAt: '2026-01-01T00:00:00.12Z' } },
     ],
-    ['without parent', `${lost} is gone`, { spec: child }],
+    ['without parent', `${lost} does not exist`, { spec: child }],
     ['parent ended', `${lost} is exited`, { spec: child, parent: { ...parent, state: 'exited' } }],
     ['parent paused', `${lost} is paused`, { spec: child, parent: { ...parent, state: 'paused' } }],
     [
@@ -465,7 +472,7 @@ describe('a container that joined another’s network', () => {
     ],
     [
       'parent has joined another',
-      'refused: has joined the network of a container that has joined another one',
+      'refused: joined the network of a container that joined another one: join the last one directly',
       { spec: child, parent: { ...parent, networkMode: 'container:x' } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {

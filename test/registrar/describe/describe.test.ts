@@ -267,7 +267,7 @@ suite('a container that is ignored or waited for', () => {
       { ...named, labels: { ...compose, 'com.docker.compose.oneoff': 'True' } },
       {},
       'ignored',
-      'is a one-off of compose',
+      'is a one-off container of docker compose run',
     ],
     ['without id', { ...named, id: 'x' }, {}, 'ignored', 'has no id'],
     [
@@ -282,14 +282,14 @@ suite('a container that is ignored or waited for', () => {
       named,
       { hostAddresses: {} },
       'waiting',
-      "needs this host's address, which is not known: start the registrar with --ip",
+      "needs this host's address, which is unknown: set --ip",
     ],
     [
       'a child without its parent',
       { ...named, networkMode: 'container:abc' },
       {},
       'waiting',
-      'has joined the network of a container that is gone',
+      'joined the network of a container that does not exist',
     ],
   ] as const satisfies readonly [
     string,
@@ -316,7 +316,7 @@ suite('a container that is ignored or waited for', () => {
 
   it('a slip of the pen is told although nothing else is said', () => {
     const { refusals } = told(inspection({ ...web, env: { DNS_NAEM: 'a' } }), registrarContext());
-    assert.deepEqual(refusals, ['DNS_NAEM is no setting; do you mean DNS_NAME?']);
+    assert.deepEqual(refusals, ['DNS_NAEM is not a setting; did you mean DNS_NAME?']);
   });
 
   it('another program’s DNS_ variables are none of ours', () => {
@@ -385,8 +385,8 @@ suite('hostile metadata costs its own record only', () => {
     ['*.skydns.local', /wildcard/],
     ['any.skydns.local', /wildcard/],
     ['../../config', /empty label/],
-    ['a/../../config', /"a\/", which is not letters/],
-    [`${LABEL_64}.skydns.local`, /above 63/],
+    ['a/../../config', /"a\/": use letters/],
+    [`${LABEL_64}.skydns.local`, /longer than 63/],
     [`${'a.'.repeat(130)}skydns.local`, /253 characters/],
     ['a\u0007b', /\\007/],
     ['a\u009b31mb', /\\194\\155/],
@@ -416,7 +416,7 @@ suite('hostile metadata costs its own record only', () => {
     ['TEXT', 'x'.repeat(1025), 'is not text of at most 1024 octets without control characters'],
     ['GROUP', '\u001b]0;x\u0007', 'is not text of at most 255 octets without control characters'],
     ['MODE', 'public', 'is not published or internal'],
-    ['IP', '169.254.169.254', 'which is no IP address to be reached at'],
+    ['IP', '169.254.169.254', 'state an IP address that other hosts can reach'],
   ] as const) {
     it(`${setting}=${JSON.stringify(value.slice(0, 30))} on one of two ports`, () => {
       const env = { DNS_1_NAME: 'bad', [`DNS_1_${setting}`]: value, DNS_2_NAME: 'good' };
@@ -612,7 +612,7 @@ suite('whatever an engine sends', () => {
       ptr: fc.boolean(),
       exposedByDefault: fc.boolean(),
       mode: fc.constantFrom('published', 'internal'),
-      ipFromLabel: fc.constantFrom(undefined, 'dns.name'),
+      ipLabel: fc.constantFrom(undefined, 'dns.name'),
       raw: fc.boolean(),
       compat: fc.constantFrom('dns', 'registrator'),
     })
@@ -627,7 +627,7 @@ suite('whatever an engine sends', () => {
 
   const anyParent = fc.option(anyInspection, { nil: undefined });
   /** Reasons follow "it", and refusals what they are about. */
-  const VERB = /^(?:is|has|does|lists|publishes|exposes|waits|needs|cannot|and) /;
+  const VERB = /^(?:is|has|does|lists|publishes|exposes|waits|needs|cannot|states|joined|and) /;
 
   it('nothing throws, no key leaves the zones, nothing unprintable or endless is said', () => {
     let described = 0;

@@ -22,7 +22,7 @@ const swarm = {
   'com.docker.swarm.task.name': 'shop_web.1.x1y2z3',
 };
 const OWN = 'DNS_MODE=internal for its own address';
-const ALONE = "DNS_PORT=0 for the host's address alone";
+const ALONE = "DNS_PORT=0 for the host's address without a port";
 const NONE = 'internal, macvlan and ipvlan networks publish none';
 
 const CASES: readonly (readonly [string, Case])[] = [
@@ -111,7 +111,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     {
       spec: { env, networkMode: 'host', networks: { host: [''] } },
       says: [
-        "refused: web.skydns.local exposes no port on the host's network: set DNS_PORT to the one that it listens on, as in DNS_PORT=3000, or to 0 for an address alone",
+        "refused: web.skydns.local exposes no port on the host's network: set DNS_PORT to the port that it listens on, as in DNS_PORT=3000, or to 0 for an address without a port",
       ],
     },
   ],
@@ -152,7 +152,7 @@ const CASES: readonly (readonly [string, Case])[] = [
       },
       records: ['web 192.0.2.1:18100'],
       says: [
-        'hint: port 9000/tcp has no record: it is published at 127.0.0.1:18101, where only this host reaches it',
+        'hint: port 9000/tcp has no record: it is published at 127.0.0.1:18101, which only this host can reach: publish it on another address',
       ],
     },
   ],
@@ -165,7 +165,7 @@ const CASES: readonly (readonly [string, Case])[] = [
       },
       records: ['web 192.0.2.1:18100'],
       says: [
-        'hint: port 9000/tcp has no record: it is published at [::1]:18101, where only this host reaches it',
+        'hint: port 9000/tcp has no record: it is published at [::1]:18101, which only this host can reach: publish it on another address',
       ],
     },
   ],
@@ -175,7 +175,7 @@ const CASES: readonly (readonly [string, Case])[] = [
       spec: { env, publish: { '80/tcp': ['0.0.0.0:18100'], '9000/tcp': ['[::]:18101'] } },
       records: ['web 192.0.2.1:18100'],
       says: [
-        "hint: port 9000/tcp has no record: it needs this host's IPv6 address, which is not known: start the registrar with --ip",
+        "hint: port 9000/tcp has no record: it needs this host's IPv6 address, which is unknown: set --ip",
       ],
     },
   ],
@@ -201,7 +201,7 @@ const CASES: readonly (readonly [string, Case])[] = [
       },
       records: ['web 192.0.2.1:18100'],
       says: [
-        'hint: port 9000/tcp has no record: it is published at 127.0.0.1:18101, where only this host reaches it',
+        'hint: port 9000/tcp has no record: it is published at 127.0.0.1:18101, which only this host can reach: publish it on another address',
       ],
     },
   ],
@@ -210,7 +210,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     {
       spec: { env, publish: { '80/tcp': ['127.0.0.1:18100'] } },
       says: [
-        'refused: web.skydns.local is published at 127.0.0.1:18100, where only this host reaches it',
+        'refused: web.skydns.local is published at 127.0.0.1:18100, which only this host can reach: publish it on another address',
       ],
     },
   ],
@@ -268,7 +268,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     {
       spec: { env, labels: swarm, expose: ['8080/tcp'], networks: { ingress: ['10.0.0.4'] } },
       says: [
-        `refused: web.skydns.local is published by swarm's routing mesh only, which does not show in the container: publish with mode=host, or attach an overlay network and set ${OWN}`,
+        `refused: web.skydns.local is published by swarm's routing mesh only, which the container does not show: publish with mode=host, or attach an overlay network and set ${OWN}`,
       ],
     },
   ],
@@ -277,7 +277,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     {
       spec: { env, labels: swarm, networks: { ingress: ['10.0.0.6'], ov1: ['10.0.1.3'] } },
       says: [
-        `refused: web.skydns.local is published by swarm's routing mesh only, which does not show in the container: publish with mode=host, or set ${OWN}`,
+        `refused: web.skydns.local is published by swarm's routing mesh only, which the container does not show: publish with mode=host, or set ${OWN}`,
       ],
     },
   ],
@@ -329,8 +329,8 @@ const CASES: readonly (readonly [string, Case])[] = [
     {
       spec: { labels: { DNS_NAME: 'web', DNS_53_UDP_TTL: '5' } },
       says: [
-        'refused: DNS_53_UDP_TTL is a label, and counts only as a variable: label it dns.53/udp.ttl',
-        'refused: DNS_NAME is a label, and counts only as a variable: label it dns.name',
+        'refused: DNS_53_UDP_TTL is a label with the name of a variable: use the label dns.53/udp.ttl',
+        'refused: DNS_NAME is a label with the name of a variable: use the label dns.name',
       ],
     },
   ],
@@ -339,9 +339,9 @@ const CASES: readonly (readonly [string, Case])[] = [
     {
       spec: { env: { 'dns.name': 'web', 'dns.stop-timeout': '5', 'dns.53/udp.ttl': '5' } },
       says: [
-        'refused: dns.53/udp.ttl is a variable, and counts only as a label: set DNS_53_UDP_TTL',
-        'refused: dns.name is a variable, and counts only as a label: set DNS_NAME',
-        'refused: dns.stop-timeout is a variable, and counts only as a label: set DNS_STOP_TIMEOUT',
+        'refused: dns.53/udp.ttl is a variable with the name of a label: set DNS_53_UDP_TTL',
+        'refused: dns.name is a variable with the name of a label: set DNS_NAME',
+        'refused: dns.stop-timeout is a variable with the name of a label: set DNS_STOP_TIMEOUT',
       ],
     },
   ],
@@ -453,15 +453,16 @@ describe('what the operator is told of', () => {
       return description.kind === 'described' ? description.records[0]?.hintIfTaken : undefined;
     };
     const several = 'to put several containers under one name, set';
-    assert.equal(
-      hintFor('web.skydns.local'),
-      `${several} DNS_INSTANCE=auto beside DNS_NAME, or DNS_SERVICE=web and DNS_INSTANCE=auto in place of DNS_NAME (for web.skydns.local)`,
-    );
+    assert.equal(hintFor('web.skydns.local'), `${several} DNS_INSTANCE=auto beside DNS_NAME`);
     const project = { 'com.docker.compose.project': 'my_app' };
-    assert.match(hintFor('web', project) ?? '', /\(for web\.my-app\.skydns\.local\)$/);
+    assert.equal(hintFor('web', project), `${several} DNS_INSTANCE=auto beside DNS_NAME`);
     assert.equal(
       hintFor('1.web.skydns.local'),
-      `${several} DNS_SERVICE=web and DNS_INSTANCE=auto in place of DNS_NAME (for web.skydns.local)`,
+      `${several} DNS_INSTANCE=auto and leave the 1 out of DNS_NAME: web.skydns.local`,
+    );
+    assert.equal(
+      hintFor('1.a.b.skydns.local', project),
+      `${several} DNS_INSTANCE=auto and leave the 1 out of DNS_NAME: a.b.skydns.local`,
     );
   });
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parseSwitch } from '../../../src/config/settings.ts';
 import { readContainer } from '../../../src/registrar/describe/container.ts';
 import { Refusals } from '../../../src/registrar/describe/description.ts';
 import {
   findSetting,
   mentionedPorts,
-  parseBoolean,
   readMetadata,
   type SettingKey,
 } from '../../../src/registrar/describe/metadata.ts';
@@ -71,13 +71,13 @@ describe('metadata of a container', () => {
   }
 
   for (const [env, labels, about, reason] of [
-    [{ DNS_NAM: 'x' }, {}, 'DNS_NAM', 'is no setting; do you mean DNS_NAME?'],
+    [{ DNS_NAM: 'x' }, {}, 'DNS_NAM', 'is not a setting; did you mean DNS_NAME?'],
     [{ DNS_8080_WIEGHT: '1' }, {}, 'DNS_8080_WIEGHT', /DNS_WEIGHT\?$/],
     [{ DNS_name: 'x' }, {}, 'DNS_name', /DNS_NAME\?$/],
-    [{}, { 'dns.prioriti': '1' }, 'dns.prioriti', 'is no setting; do you mean dns.priority?'],
+    [{}, { 'dns.prioriti': '1' }, 'dns.prioriti', 'is not a setting; did you mean dns.priority?'],
     [{}, { 'dns.Name': 'x' }, 'dns.Name', /dns\.name\?$/],
-    [{ DNS_0_NAME: 'x' }, {}, 'DNS_0_NAME', 'is for no port from 1 to 65535'],
-    [{ DNS_65536_NAME: 'x' }, {}, 'DNS_65536_NAME', 'is for no port from 1 to 65535'],
+    [{ DNS_0_NAME: 'x' }, {}, 'DNS_0_NAME', 'is for a port outside 1 to 65535'],
+    [{ DNS_65536_NAME: 'x' }, {}, 'DNS_65536_NAME', 'is for a port outside 1 to 65535'],
     [{ DNS_80_HEALTH: 'auto' }, {}, 'DNS_80_HEALTH', /whole container/],
     [{ DNS_80_PORT: '1' }, {}, 'DNS_80_PORT', /whole container/],
   ] as const) {
@@ -102,7 +102,7 @@ describe('metadata of a container', () => {
     it(`refuses ${JSON.stringify({ ...env, ...labels })} of who has settings of ours only`, () => {
       assert.deepEqual(read({ env, labels }).refusals, []);
       const { refusals } = read({ env: { ...env, DNS_NAME: 'x' }, labels });
-      assert.deepEqual(refusals, [{ about, reason: 'is no setting' }]);
+      assert.deepEqual(refusals, [{ about, reason: 'is not a setting' }]);
     });
   }
 
@@ -143,8 +143,8 @@ describe('metadata of a container', () => {
   });
 
   it('knows yes from no, and both from anything else', () => {
-    for (const yes of ['true', 'TRUE', '1', 'yes', 'on']) assert.equal(parseBoolean(yes), true);
-    for (const no of ['false', 'False', '0', 'no', 'off']) assert.equal(parseBoolean(no), false);
-    for (const other of ['', 'maybe', '2', 'truely']) assert.equal(parseBoolean(other), undefined);
+    for (const yes of ['true', 'TRUE', '1', 'yes', 'on']) assert.equal(parseSwitch(yes), true);
+    for (const no of ['false', 'False', '0', 'no', 'off']) assert.equal(parseSwitch(no), false);
+    for (const other of ['', 'maybe', '2', 'truely']) assert.equal(parseSwitch(other), undefined);
   });
 });

@@ -47,15 +47,18 @@ describe('a name in metadata', () => {
   }
 
   for (const [text, reason] of [
-    ['www.example.com', 'is in none of the zones: skydns.local, corp.example.com'],
+    [
+      'www.example.com',
+      'is in none of the zones (skydns.local, corp.example.com): choose a name in one of them',
+    ],
     ['web.other.local', /^is in none of the zones/],
     ['shop.de', /^is in none of the zones/],
     ['web.', /^is in none of the zones/],
     ['localhost.localhost', /^is in none of the zones/],
     ['4.3.2.1.in-addr.arpa', /^is in none of the zones/],
     ['webskydns.local', /^is in none of the zones/],
-    ['skydns.local', 'is a zone itself'],
-    ['corp.example.com', 'is a zone itself'],
+    ['skydns.local', 'is a zone itself: put a label in front'],
+    ['corp.example.com', 'is a zone itself: put a label in front'],
     ['dns.skydns.local', /^is under dns/],
     ['ns.dns.skydns.local', /^is under dns/],
     ['local.dns.skydns.local', /^is under dns/],
@@ -73,19 +76,19 @@ describe('a name in metadata', () => {
     ['.skydns.local', /empty label/],
     ['a..b.skydns.local', /empty label/],
     ['../x.skydns.local', /empty label/],
-    ['a/b.skydns.local', /"a\/b", which is not letters/],
-    ['-a.skydns.local', /not letters, digits, hyphens and underscores/],
-    ['a-.skydns.local', /not letters, digits, hyphens and underscores/],
-    ['web\\.x.skydns.local', /not letters, digits, hyphens and underscores/],
-    ['caf\u00e9.skydns.local', /not letters, digits, hyphens and underscores/],
-    ['a b.skydns.local', /not letters, digits, hyphens and underscores/],
+    ['a/b.skydns.local', /"a\/b": use letters/],
+    ['-a.skydns.local', /: use letters, digits and underscores, and hyphens between them/],
+    ['a-.skydns.local', /: use letters, digits and underscores, and hyphens between them/],
+    ['web\\.x.skydns.local', /: use letters, digits and underscores, and hyphens between them/],
+    ['caf\u00e9.skydns.local', /: use letters, digits and underscores, and hyphens between them/],
+    ['a b.skydns.local', /: use letters, digits and underscores, and hyphens between them/],
     ['a\u0000.skydns.local', /"a\\000"/],
     ['\u001b[31m.skydns.local', /"\\027\[31m"/],
     ['a\u2028b.skydns.local', /"a\\226\\128\\168b"/],
-    [`${LABEL_63}a.skydns.local`, 'has a label above 63 octets'],
-    [`${`${LABEL_63}.`.repeat(4)}skydns.local`, 'is longer than 253 characters'],
-    [`${'abcdefgh.'.repeat(27)}abcdefgh`, 'is longer than 253 characters'],
-    ['x'.repeat(1_000_000), 'is longer than 253 characters'],
+    [`${LABEL_63}a.skydns.local`, 'has a label longer than 63 octets: shorten it'],
+    [`${`${LABEL_63}.`.repeat(4)}skydns.local`, 'is longer than 253 characters: shorten it'],
+    [`${'abcdefgh.'.repeat(27)}abcdefgh`, 'is longer than 253 characters: shorten it'],
+    ['x'.repeat(1_000_000), 'is longer than 253 characters: shorten it'],
   ] as const) {
     it(`${JSON.stringify(text.slice(0, 50))} is refused`, () => {
       const checked = checkName(text, ZONES);
@@ -117,7 +120,10 @@ describe('a name in metadata', () => {
 
   it('has no sibling when the label would be too long', () => {
     const checked = siblingName([LABEL_63, 'skydns', 'local'], '-1', ZONES);
-    assert.deepEqual(checked, { kind: 'refused', reason: 'has a label above 63 octets' });
+    assert.deepEqual(checked, {
+      kind: 'refused',
+      reason: 'has a label longer than 63 octets: shorten it',
+    });
   });
 
   for (const [text, label] of [

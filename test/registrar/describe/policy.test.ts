@@ -167,7 +167,7 @@ describe('--dns-ip-allow', () => {
   const rules = { networks: ['10.0.0.0/8', 'fd00::/8'] };
   const at = (ip: string): ContainerSpec => ({ env: { DNS_NAME: 'web', DNS_IP: ip } });
   const refused = (ip: string): string =>
-    `web.skydns.local is said to be at ${ip}, which is in none of the networks of --dns-ip-allow (10.0.0.0/8, fd00::/8): leave the address out, or add its network`;
+    `web.skydns.local states the address ${ip}, which is outside --dns-ip-allow (10.0.0.0/8, fd00::/8): remove the address, or add its network`;
   const web = ['web.skydns.local'];
   run([
     ['is off by default', { spec: at('8.8.8.8'), names: web }],
@@ -231,7 +231,9 @@ describe('--dns-ip-allow', () => {
         spec: { env: { SERVICE_NAME: 'web' }, labels: { ip: '8.8.8.8' } },
         context: { ...SERVICE, ipLabel: 'ip' },
         names: [],
-        refused: [/^port 80\/tcp is said to be at 8\.8\.8\.8, .* of --register-dns-ip-allow /],
+        refused: [
+          /^port 80\/tcp states the address 8\.8\.8\.8, .* outside --register-dns-ip-allow /,
+        ],
       },
     ],
   ]);

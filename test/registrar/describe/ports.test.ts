@@ -222,7 +222,9 @@ describe('names and ports', () => {
       ['80/tcp'],
       { ...NAME, DNS_90_TTL: '5' },
       'rails/1:80',
-      ['port 90/tcp has settings, but nothing publishes it'],
+      [
+        'port 90/tcp has settings, but the container does not publish it: publish it, or remove the settings',
+      ],
     ],
     [
       'a switch that is neither',
@@ -236,14 +238,16 @@ describe('names and ports', () => {
       ['80/tcp', '90/tcp'],
       { DNS_80_NAME: 'a', DNS_90_NAME: 'a' },
       'a:80',
-      ['a.skydns.local is the name of two of its ports'],
+      ['a.skydns.local is the name of two ports of the container: give each its own'],
     ],
     [
       'a name above another',
       ['80/tcp'],
       { DNS_NAME: 'rails,1.rails' },
       'rails/1:80',
-      ['rails.skydns.local has another of its names below it'],
+      [
+        'rails.skydns.local is above another name of the container, which would hide it: choose another name',
+      ],
     ],
   ] as const) {
     it(`${why}: told`, () => {

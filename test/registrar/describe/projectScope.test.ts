@@ -89,7 +89,7 @@ describe('--project-scope', () => {
         spec: named('web'),
         names: [],
         refused: [
-          'web.skydns.local belongs to no project, and --register-project-scope asks for one: start it with Compose, or label it dns.project=NAME',
+          'web.skydns.local belongs to no project, which --register-project-scope requires: start it with Compose, or label it dns.project=NAME',
         ],
       },
     ],
@@ -166,7 +166,7 @@ describe('dns.project', () => {
   it('is refused for one port', () => {
     const spec = { env: { DNS_NAME: 'web', DNS_80_PROJECT: 'shop' }, publish: PUBLISH };
     assert.deepEqual(told(inspection(spec), registrarContext()).refusals, [
-      'DNS_80_PROJECT is about the whole container; leave out the port',
+      'DNS_80_PROJECT applies to the whole container: leave out the port',
     ]);
   });
 });

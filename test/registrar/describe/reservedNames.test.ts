@@ -100,7 +100,7 @@ describe('an ACME challenge', () => {
         spec: named('_acme-challenge.victim,web'),
         names: ['web.skydns.local'],
         refused: [
-          '_acme-challenge.victim.skydns.local would get certificates for victim.skydns.local, which is no name of this container: give it that name too',
+          '_acme-challenge.victim.skydns.local would get certificates for victim.skydns.local, which is not a name of this container: give it that name too',
         ],
       },
     ],

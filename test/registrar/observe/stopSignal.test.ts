@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { endsContainer, signalNumber } from '../../../src/registrar/describe/stopSignal.ts';
+import { endsContainer, signalNumber } from '../../../src/registrar/observe/ending.ts';
 import { inspection } from '../../support/inspection.ts';
 
 describe('signals', () => {

@@ -378,9 +378,9 @@ suite('what registrator dropped or overwrote', () => {
     [
       '100ms 500ms',
       [1_000, 500],
-      /^SERVICE_CHECK_INTERVAL is beyond the minimum: checked every 1 s$/,
+      /^SERVICE_CHECK_INTERVAL is below the minimum: the service is checked every 1 s$/,
     ],
-    ['1ms 500ms', [1_000, 500], /^SERVICE_CHECK_INTERVAL is beyond the minimum/],
+    ['1ms 500ms', [1_000, 500], /^SERVICE_CHECK_INTERVAL is below the minimum/],
     ['5s 1ms', [5_000, 100], /^SERVICE_CHECK_TIMEOUT .* minimum: each check may take 100 ms$/],
     ['5s 1h', [5_000, 30_000], /^SERVICE_CHECK_TIMEOUT .* maximum: each check may take 30 s$/],
   ] as const) {
@@ -407,17 +407,17 @@ suite('what registrator dropped or overwrote', () => {
   });
 
   for (const [env, reason] of [
-    [{ SERVICE_CHECK_HTTP: 'health' }, /no path/],
-    [{ SERVICE_CHECK_HTTP: '/a b' }, /no path/],
-    [{ SERVICE_CHECK_HTTP: '/\r\nHost:x' }, /no path/],
-    [{ SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'BREW' }, /none of GET/],
-    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '10' }, /no duration/],
-    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '0s' }, /no duration/],
+    [{ SERVICE_CHECK_HTTP: 'health' }, /not a path/],
+    [{ SERVICE_CHECK_HTTP: '/a b' }, /not a path/],
+    [{ SERVICE_CHECK_HTTP: '/\r\nHost:x' }, /not a path/],
+    [{ SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'BREW' }, /not one of GET/],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '10' }, /not a duration/],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_INTERVAL: '0s' }, /not a duration/],
     [
       { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' },
-      /is none of GET HEAD: --check-method POST allows it/,
+      /is not one of GET, HEAD: allow it with --check-method POST/,
     ],
-    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_TIMEOUT: '9h' }, /no duration/],
+    [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_TIMEOUT: '9h' }, /not a duration/],
   ] as const) {
     it(`no unchecked service: ${JSON.stringify(env)}`, () => {
       const { record, refusals } = first({ ...web, env });
