@@ -1,8 +1,8 @@
 import type { LeaseStore } from './store.ts';
 
-/** A store that is another one but for the methods that are replaced. */
+/** Returns a store that passes every call on to `store`, except for the replaced methods. */
 export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>): LeaseStore {
-  // Required: a member that the interface gains, be it optional, cannot be forgotten here.
+  // The type requires every member: when the interface gains one, even an optional one, the compiler reports it here.
   const same: Required<Omit<LeaseStore, 'checkHistory'>> & Pick<LeaseStore, 'checkHistory'> = {
     label: store.label,
     get: (key) => store.get(key),

@@ -1,24 +1,27 @@
 /**
- * What stores accept. Each check throws StoreError `invalid` with one line that says what is wrong. What is written has
- * the same limits in all of them, so that what works on `memory:` works on `file:`; etcd may hold longer keys, and keys
- * that are no Unicode, which others wrote.
+ * The limits of keys, values and lifetimes. Each check throws StoreError `invalid` with a message of one line. Writes
+ * have the same limits in every store, so that a write that `memory:` accepts also works on `file:`. etcd may hold
+ * longer keys, and keys that are not Unicode, from other writers; reads accept those.
  */
 import { type PutOptions, StoreError } from './store.ts';
 
-/** lmdb's keys end at 1978 octets, and the index by deadline puts 8 before the key. */
+/** lmdb's keys have at most 1978 octets, and the index of deadlines puts 8 octets before the key. */
 export const MAX_KEY_OCTETS = 1900;
-/** As etcd recommends for one value; what is no service of at most 64 KB is refused later, by its reader. */
+/** etcd's recommended limit for one value. A service has at most 64 KB; its reader refuses a larger value. */
 export const MAX_VALUE_OCTETS = 1024 * 1024;
-/** Of a key by itself: etcd's own limit, 285 years. */
+/** For a key's own TTL: etcd's limit, 285 years. */
 const MAX_LEASE_SECONDS = 9_000_000_000;
-/** Of a lease that an embedded store grants: its holder is alive to renew it, so it need not outlive him for longer. */
+/**
+ * For a lease of an embedded store. Its holder renews it while it lives, so the lease need not outlive the holder by
+ * more than a day.
+ */
 const MAX_GRANTED_SECONDS = 86_400;
-/** That an embedded store holds at once: each stays on disk until it ends, whether or not it has keys. */
+/** In an embedded store. Each lease stays on disk until it ends, with or without keys. */
 export const MAX_LEASES = 10_000;
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** What every store wants of a key, also of one that is only read or deleted. */
+/** For every key, including one that is only read or deleted. */
 export function checkPath(key: string): void {
   if (!key.startsWith('/')) throw new StoreError('invalid', 'a key begins with "/"');
 }
@@ -34,7 +37,7 @@ export function checkUnicode(key: string): void {
   if (LONE_SURROGATE.test(key)) throw new StoreError('invalid', 'a key must be valid Unicode');
 }
 
-/** What is written. */
+/** For a key that is written. */
 export function checkKey(key: string): void {
   checkPath(key);
   checkUnicode(key);
@@ -54,7 +57,7 @@ export function checkValue(value: Uint8Array): void {
   }
 }
 
-/** A key's life: a TTL, a lease, or neither. */
+/** A key has a TTL, a lease, or neither. */
 export function checkLife({ ttlSeconds, lease }: PutOptions): void {
   checkTtl(ttlSeconds);
   if (ttlSeconds !== undefined && lease !== undefined) {
@@ -62,7 +65,7 @@ export function checkLife({ ttlSeconds, lease }: PutOptions): void {
   }
 }
 
-/** What a put on a lease that does not exist is refused with. */
+/** The error of a put with a lease that does not exist. */
 export function noSuchLease(id: string): StoreError {
   return new StoreError('invalid', `there is no lease ${JSON.stringify(id.slice(0, 40))}`);
 }
@@ -71,7 +74,7 @@ export function checkTtl(ttlSeconds: number | undefined): void {
   if (ttlSeconds !== undefined) checkSeconds(ttlSeconds, MAX_LEASE_SECONDS, 'a TTL');
 }
 
-/** The TTL of a lease that an embedded store is asked to grant. */
+/** For the TTL of a new lease in an embedded store. */
 export function checkGranted(ttlSeconds: number): void {
   checkSeconds(ttlSeconds, MAX_GRANTED_SECONDS, 'the TTL of a lease');
 }

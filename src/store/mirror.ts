@@ -1,24 +1,24 @@
 /**
- * Keeps a replica true to what a store holds below a prefix: a load at one revision, then every change from the next
- * one on, for ever.
+ * Keeps a replica equal to the keys below a prefix of a store: loads them at one revision, then applies every change
+ * from the next revision on.
  *
- * Invariants: the cursor is the last revision whose changes the replica has; a lost watch goes on from the one after
- * it. When the store no longer knows that revision, or is another store by now, all is listed again at one revision and
- * what differs is applied in one step, so that a reader of the replica never meets an empty or half state once it was
- * loaded.
+ * Invariants: the cursor is the last revision whose changes the replica has, and a lost watch continues from the next
+ * one. When the store has forgotten that revision, or is another store, the mirror takes a snapshot at one revision and
+ * applies the difference in one step. A reader of a loaded replica therefore never sees an empty or partial state.
  */
 import type { Change } from '../service/change.ts';
 import { backoffMs } from '../timing/backoff.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { WakeableSleep } from '../timing/sleep.ts';
-import { NewestEntry, SnapshotDiff } from './snapshotDiff.ts';
+import { NewestEntry } from './fingerprint.ts';
+import { SnapshotDiff } from './snapshotDiff.ts';
 import { type FollowedHistory, type Store, StoreError } from './store.ts';
 
-/** What the mirror keeps true. */
+/** The state that the mirror maintains. */
 export interface Replica {
   /** Makes all changes visible at once. */
   apply(changes: readonly Change[]): void;
-  /** What it holds. Not called while a change is applied. */
+  /** The keys that it holds. Not called during `apply`. */
   revisions(): Iterable<readonly [key: string, modRevision: number]>;
 }
 
@@ -26,7 +26,7 @@ export interface Replica {
 export type MirrorState =
   | { readonly kind: 'loading'; readonly sinceMs: number; readonly reason: string | undefined }
   | { readonly kind: 'synced'; readonly revision: number; readonly lastEventAtMs: number }
-  /** The replica is as the store was at `revision`; the store was lost since. */
+  /** The replica equals the store at `revision`. The mirror has lost the store since `sinceMs`. */
   | {
       readonly kind: 'stale';
       readonly revision: number;
@@ -34,7 +34,7 @@ export type MirrorState =
       readonly reason: string;
     };
 
-/** What an operator may want to read in a log. */
+/** Events for the operator's log. */
 export type MirrorEvent =
   | {
       readonly kind: 'loaded';
@@ -46,7 +46,7 @@ export type MirrorEvent =
       readonly kind: 'lost';
       readonly error: unknown;
       readonly retryInMs: number;
-      /** 1 for the first after all was well. */
+      /** 1 for the first failure after a success. */
       readonly failuresInARow: number;
     }
   | { readonly kind: 'resumed'; readonly revision: number }
@@ -59,11 +59,11 @@ export type MirrorEvent =
     };
 
 export interface MirrorCounters {
-  /** Changes that came through the watch. */
+  /** Changes received through the watch. */
   readonly events: number;
-  /** Times that a watch, a load or a relist failed. */
+  /** Failed watches, loads and relists. */
   readonly failures: number;
-  /** Complete lists after the first. */
+  /** Complete snapshots after the first. */
   readonly resyncs: number;
 }
 
@@ -74,17 +74,17 @@ export interface MirrorOptions {
   /** Must not throw. */
   readonly onEvent?: (event: MirrorEvent) => void;
   readonly clock?: Clock;
-  /** 0 to below 1, for the jitter of the pauses. */
+  /** Returns 0 to below 1, for the jitter of the backoff. */
   readonly random?: () => number;
 }
 
 const RETRY = { minMs: 50, maxMs: 5_000 };
 /**
- * A watch that says nothing, but has not failed for so long either, counts as a good one. Longer than any store waits for
- * a peer that is gone without a word: a watch that is still being asked for is none.
+ * A watch without messages counts as healthy after this time without a failure. It is longer than any store waits for a
+ * silent peer, so a watch whose liveness is still being probed does not count.
  */
-const SETTLED_MS = 6_000;
-/** After so much work in a row the rest of the process gets its turn. */
+const HEALTHY_AFTER_MS = 6_000;
+/** After this long without a pause the mirror lets the event loop run other work. */
 const SLICE_MS = 8;
 
 /** Does nothing until `start`. No method rejects or throws, whatever the store does. */
@@ -98,11 +98,11 @@ export class Mirror {
   #state: MirrorState;
   #loaded = false;
   #mustList = true;
-  /** Revision of what the replica holds; while loading, of what it may hold parts of. */
+  /** The revision of the replica. During a load: the revision of the snapshot of which the replica may have a part. */
   #cursor = 0;
-  /** Names the history that the cursor and the replica's revisions belong to; undefined: that is in doubt. */
+  /** The history of the cursor and of the replica's revisions; undefined when it is uncertain. */
   #history: string | undefined;
-  #lastSeen = new NewestEntry();
+  #newest = new NewestEntry();
   #failuresInARow = 0;
   #sliceFromMs = 0;
   readonly #loadingSinceMs: number;
@@ -151,12 +151,12 @@ export class Mirror {
     }
   }
 
-  /** Brings the replica to one revision of the store: page by page the first time, later all at once. */
+  /** Brings the replica to one revision of the store: page by page in the first load, later in one step. */
   async #list(): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     const { store, prefix, replica } = this.#options;
     const difference = new SnapshotDiff(replica.revisions(), this.#history);
-    this.#lastSeen = new NewestEntry();
+    this.#newest = new NewestEntry();
     let history: string | undefined;
     const changes: Change[] = [];
     let revision = 0;
@@ -164,7 +164,7 @@ export class Mirror {
     for await (const page of store.snapshot(prefix, { bulk: true })) {
       if (this.#abort.signal.aborted) return;
       ({ revision, history } = page);
-      this.#lastSeen.readPage(page);
+      this.#newest.addPage(page);
       keys += page.entries.length;
       const puts = difference.putsOf(page);
       if (this.#loaded) append(changes, puts);
@@ -177,7 +177,7 @@ export class Mirror {
     this.#onListed(revision, keys, changes, startMs);
   }
 
-  /** A part of the first load. Should the load break off, the next one compares with what came of it. */
+  /** Applies a part of the first load. If the load breaks off, the next one compares its snapshot with this part. */
   #applyPart(revision: number, puts: readonly Change[]): void {
     this.#options.replica.apply(puts);
     this.#cursor = revision;
@@ -199,32 +199,30 @@ export class Mirror {
     this.#advance(revision);
   }
 
-  /** Applies what the watch says, until it fails. */
+  /** Applies the changes of a watch until the watch fails. */
   async #follow(): Promise<void> {
     const { store, prefix, replica } = this.#options;
-    const settled = this.#clock.startTimer(SETTLED_MS, () => this.#onAlive());
+    const healthTimer = this.#clock.startTimer(HEALTHY_AFTER_MS, () => this.#onAlive());
     try {
       const { signal } = this.#abort;
       for await (const batch of store.watch(prefix, this.#cursor + 1, signal, this.#followed())) {
         if (signal.aborted) return;
         if (batch.changes.length > 0) replica.apply(batch.changes);
-        this.#lastSeen.readBatch(batch);
+        this.#newest.addBatch(batch);
         this.#counters.events += batch.changes.length;
         this.#onAlive();
         this.#advance(batch.revision);
-        await this.#giveWay();
+        await this.#yieldIfBusy();
       }
     } finally {
-      settled.cancel();
+      healthTimer.cancel();
     }
     throw new StoreError('unavailable', 'the watch ended');
   }
 
   #followed(): FollowedHistory | undefined {
     const history = this.#history;
-    return history === undefined
-      ? undefined
-      : { history, fingerprint: this.#lastSeen.fingerprint() };
+    return history === undefined ? undefined : { history, fingerprint: this.#newest.fingerprint() };
   }
 
   #onAlive(): void {
@@ -245,14 +243,14 @@ export class Mirror {
     }
   }
 
-  /** Notes the failure, and says how long to wait. */
+  /** Records the failure and returns how long to wait before the next attempt. */
   #onFailure(error: unknown): number {
     this.#counters.failures++;
     const code = error instanceof StoreError ? error.code : undefined;
-    // What is no fault of the store's (a replica that threw) leaves the replica in doubt.
-    const isInDoubt = code === undefined || code === 'replaced';
-    if (isInDoubt) this.#history = undefined;
-    if (isInDoubt || code === 'compacted') this.#mustList = true;
+    // After an error that is not the store's (the replica threw), the replica's content is uncertain.
+    const isUncertain = code === undefined || code === 'replaced';
+    if (isUncertain) this.#history = undefined;
+    if (isUncertain || code === 'compacted') this.#mustList = true;
     this.#state = this.#failedState(error instanceof Error ? error.message : String(error));
     const { random = Math.random } = this.#options;
     const failuresInARow = ++this.#failuresInARow;
@@ -268,8 +266,8 @@ export class Mirror {
     return { kind: 'stale', revision: this.#cursor, sinceMs, reason };
   }
 
-  /** Lets other work in when a burst of changes has kept the process busy for a while. */
-  async #giveWay(): Promise<void> {
+  /** Lets the event loop run other work when a burst of changes has kept it busy. */
+  async #yieldIfBusy(): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#sliceFromMs < SLICE_MS) return;
     await new Promise((resolve) => setImmediate(resolve));

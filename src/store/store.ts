@@ -1,12 +1,12 @@
 /**
- * store/: The contract that every store keeps, and the mirror that follows one.
+ * store/: The contract that every store keeps, and the mirror that keeps a replica equal to a store.
  * Imports: service, timing.
- * Used by: app, app/process, app/registrar, cli, cli/commands, registrar, registrar/leadership,
- *   registrar/reconcile, server/http, server/http/api, server/http/exchange, store/embedded, store/etcd,
- *   store/file, store/http, tools/doctor.
+ * Used by: app, app/process, app/registrar, cli/commands, registrar, registrar/leadership, registrar/reconcile,
+ *   server/http, server/http/api, server/http/exchange, store/embedded, store/etcd, store/file, store/http,
+ *   tools/doctor.
  *
- * The store: keys and values with revisions, watched from a revision on. Four implementations (memory, file, etcd,
- * http) keep the contract in `test/store/contract.ts`.
+ * A store holds keys and values with revisions, and a watch follows its changes from any revision. The four
+ * implementations (memory, file, etcd, http) pass the same tests, `test/store/contract.ts`.
  *
  * A revision counts the writes of the whole store: every write (a put, a delete, a deleteTree, an expiry) makes the
  * next one. A prefix always ends in `/` and means the keys that begin with it.
@@ -17,99 +17,110 @@ import type { Change, Entry, Lease } from '../service/change.ts';
 export interface SnapshotPage {
   readonly revision: number;
   /**
-   * Names the history that the revision counts: a store that was wiped or put in another's place has another one. Two
-   * stores may have the same name for theirs only where they cannot give themselves one (etcd), so see `Past.witness`.
+   * Names the history whose writes the revision counts. A store that was wiped or replaced has another history. etcd
+   * cannot name its history: two etcds may have the same name for different histories, so see
+   * `FollowedHistory.fingerprint`.
    */
   readonly history: string;
   readonly entries: readonly Entry[];
 }
 
-/** Changes that became visible together. A batch without changes says only that all up to `revision` were seen. */
+/**
+ * Changes that became visible together. A batch without changes reports that the watcher has every change up to
+ * `revision`.
+ */
 export interface WatchBatch {
   readonly revision: number;
   readonly changes: readonly Change[];
 }
 
-/** What a watcher knows of the history whose revisions it follows. */
+/** The history whose revisions a watcher follows, with enough detail for a store to recognise it. */
 export interface FollowedHistory {
   readonly history: string;
-  /** Undefined: there was nothing below the prefix. */
+  /** Undefined: the prefix had no keys. */
   readonly fingerprint: EntryFingerprint | undefined;
 }
 
-/** An entry below the prefix as it was in that history, for a store to find it there again. */
+/** Identifies one write of one key below the prefix. A store that has the same write has the same history. */
 export interface EntryFingerprint {
   readonly key: string;
   readonly createRevision: number;
   readonly modRevision: number;
-  /** Of its value and its lease's id (`witness.ts`). */
+  /** Of the value and the lease's id (`fingerprint.ts`). */
   readonly digest: string;
-  /** The last revision at which it is known to have been so. */
+  /** The last revision at which the watcher knows that the key still had this entry. */
   readonly revision: number;
 }
 
-/** What must hold, in the same instant, for a write to happen. */
+/** The write happens only if this holds at the same instant. */
 export type Condition =
   | { readonly kind: 'absent' }
   | { readonly kind: 'present' }
   | { readonly kind: 'modRevision'; readonly modRevision: number }
   | { readonly kind: 'value'; readonly value: Uint8Array };
 
-/** A key in the tree that the slashes of all keys make, where a key with keys below it is a directory. */
+/** A key's position in the tree that slashes make of all keys. A key with keys below it is a directory. */
 export interface KeyLocation {
   readonly revision: number;
   readonly entry: Entry | undefined;
   /**
-   * Where the way down to the key ends: the first of its components, itself the last of them, that has no keys below it;
-   * undefined if all of them have.
+   * The first key on the path from the root to this key (itself included) that has no keys below it; undefined if every
+   * one of them has.
    */
   readonly end: string | undefined;
-  /** Whether `end` has an entry: on the way down to another key it is in the way. */
+  /**
+   * Whether `end` has an entry. If `end` is above the key, that entry is a leaf that blocks the path in etcd's v2 tree.
+   */
   readonly endHasEntry: boolean;
 }
 
 export interface SnapshotOptions {
-  /** All of it will be read, and soon: pages may be large and come early. Otherwise the first is small. */
+  /**
+   * The caller reads all of the snapshot at once, so pages may be large and fetched ahead. Otherwise the first page is
+   * small.
+   */
   readonly bulk?: boolean;
 }
 
 export interface PutOptions {
-  /** 1 or more: the key goes away by itself after that time, unless it is written again. Absent: it stays. */
+  /** 1 or more: the store deletes the key after that time unless it is written again. Absent: the key stays. */
   readonly ttlSeconds?: number | undefined;
-  /** Id of a lease that `grantLease` gave; the key ends with it. Not together with `ttlSeconds`. */
+  /** Id of a lease from `grantLease`; the key ends with the lease. Not together with `ttlSeconds`. */
   readonly lease?: string | undefined;
   readonly if?: Condition | undefined;
 }
 
 export type PutResult =
   | { readonly done: true; readonly entry: Entry; readonly previous: Entry | undefined }
-  /** The condition did not hold; `current` is what it was compared with. */
+  /** The condition did not hold for `current`. */
   | { readonly done: false; readonly current: Entry | undefined; readonly revision: number };
 
 export type DeleteResult =
   | { readonly done: true; readonly deleted: Entry; readonly revision: number }
-  /** The condition did not hold, or there was nothing to delete (`current` is undefined). */
+  /** The condition did not hold, or the key does not exist (`current` is undefined). */
   | { readonly done: false; readonly current: Entry | undefined; readonly revision: number };
 
 export interface Store {
-  /** For logs and readiness: the `--store` text without credentials. */
+  /** The `--store` text without credentials, for logs and readiness. */
   readonly label: string;
 
   /** The key's entry, and the store's revision at that instant. */
   get(key: string): Promise<{ entry: Entry | undefined; revision: number }>;
 
-  /** The key's entry, and how far down the tree the key's directories go. Costs the same however many keys there are. */
+  /**
+   * The key's entry, and how far its path exists in the tree of keys. The cost does not depend on the number of keys.
+   */
   locate(key: string): Promise<KeyLocation>;
 
-  /** All keys below a prefix as they were at one revision. At least one page, also when there are no keys. */
+  /** All keys below a prefix as they were at one revision. Yields at least one page, also without keys. */
   snapshot(prefix: string, options?: SnapshotOptions): AsyncIterable<SnapshotPage>;
 
   /**
-   * Every change below the prefix from `fromRevision` on, in order, each once, as it happens; changes of one revision
-   * come in one batch. It ends only by throwing (StoreError `compacted` when `fromRevision` is no longer known,
-   * `unavailable` when the store was lost) or, silently, when `signal` is aborted. It does not reconnect: the caller
-   * holds the cursor (the last batch's revision) and watches again from the one after it. With a `past` it throws
-   * `replaced` where that is another history, or may be.
+   * Every change below the prefix from `fromRevision` on, in order and each once, as it happens. Changes of one
+   * revision come in one batch. The iteration ends by throwing (StoreError `compacted` when the store has forgotten
+   * `fromRevision`, `unavailable` when the connection to the store failed) or, silently, when `signal` is aborted. It
+   * does not reconnect: the caller keeps the last batch's revision and watches again from the next one. With `followed`
+   * it throws `replaced` when the store has another history, or cannot rule that out.
    */
   watch(
     prefix: string,
@@ -119,7 +130,7 @@ export interface Store {
   ): AsyncIterable<WatchBatch>;
 
   /**
-   * Throws `replaced` where a watch with this past, from the revision after the one that was seen last, would. Absent
+   * Throws `replaced` when a watch with this history, from the revision after `seenRevision`, would. Absent in stores
    * where only a watch can tell.
    */
   checkHistory?(prefix: string, seenRevision: number, followed: FollowedHistory): Promise<void>;
@@ -128,39 +139,47 @@ export interface Store {
 
   delete(key: string, options?: { readonly if?: Condition | undefined }): Promise<DeleteResult>;
 
-  /** Deletes all keys below a prefix at one revision; gives back how many there were. */
+  /** Deletes all keys below a prefix at one revision, and returns how many there were. */
   deleteTree(prefix: string): Promise<{ deleted: number; revision: number }>;
 
   /**
-   * Why it takes no writes for now, although all that it holds can be read; undefined: it does, as far as is known.
-   * Absent where being out of reach is all that can happen.
+   * Why the store accepts no writes although it can be read; undefined while it accepts them. Absent in stores that are
+   * either reachable or not.
    */
   writeTrouble?(): string | undefined;
 
-  /** Frees connections, files and timers. Pending calls reject, watches end. */
+  /** Frees connections, files and timers. Pending calls reject, and watches end. */
   close(): Promise<void>;
 }
 
-/** A store whose keys can share a life: what a registrar needs, so that all it wrote goes with it. */
+/**
+ * A store whose keys can share a lease. A registrar needs it: when the registrar dies, every key that it wrote ends.
+ */
 export interface LeaseStore extends Store {
-  /** A lease without keys; it and its keys go away when it is not renewed for `ttlSeconds`. */
+  /** Creates a lease without keys. The store deletes the lease and its keys when no renewal comes for `ttlSeconds`. */
   grantLease(ttlSeconds: number): Promise<Lease>;
-  /** Begins the lease's time anew; false: there is no such lease (any more), and no key of it. */
+  /** Restarts the lease's time. False: the lease does not exist, and no key has it. */
   renewLease(id: string): Promise<boolean>;
-  /** Ends the lease and deletes its keys, at one revision. Nothing happens if it has ended already. */
+  /** Ends the lease and deletes its keys at one revision. Does nothing if the lease has ended already. */
   revokeLease(id: string): Promise<void>;
 }
 
 export type StoreErrorCode =
-  /** Not reached, or no answer within the deadline: a write may have been done, or still be. Trying again may help. */
+  /**
+   * The store could not be reached or did not answer within the deadline. A write may have happened, or may still
+   * happen. Trying again may help.
+   */
   | 'unavailable'
-  /** `watch` from a revision that the store has forgotten: take a snapshot. */
+  /** The store has forgotten the revision from which `watch` should start. The caller takes a snapshot. */
   | 'compacted'
-  /** `watch` on in a history that is not this store's: take a snapshot, and compare no revisions with it. */
+  /**
+   * The store has another history than the watcher followed. The caller takes a snapshot and does not compare its
+   * revisions with earlier ones.
+   */
   | 'replaced'
-  /** User, password, token or certificate refused. */
+  /** The store refused the user, password, token or certificate. */
   | 'denied'
-  /** The store cannot hold this (key or value too large, TTL out of range), or the lease named does not exist. */
+  /** The store cannot hold this (key or value too large, TTL out of range), or the named lease does not exist. */
   | 'invalid';
 
 export class StoreError extends Error {
@@ -172,7 +191,7 @@ export class StoreError extends Error {
   }
 }
 
-/** The error if it is the store's; anything else is a fault of ours, and thrown on. */
+/** Returns a StoreError as it is, and throws any other error on, since that is a bug. */
 export function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   throw error;

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
-import { NewestEntry } from '../../src/store/snapshotDiff.ts';
+import { NewestEntry } from '../../src/store/fingerprint.ts';
 import type { FollowedHistory, LeaseStore, Store } from '../../src/store/store.ts';
 import {
   assertAscending,
@@ -608,7 +608,7 @@ function histories(test: Register): void {
     const { revision, history } = mustHave(pages[0]);
     for (const page of pages) assert.equal(page.history, history);
     const seen = new NewestEntry();
-    for (const page of pages) seen.readPage(page);
+    for (const page of pages) seen.addPage(page);
     return { revision, followed: { history, fingerprint: seen.fingerprint() } };
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type LeaseLife, LeaseTable } from '../../src/store/etcd/leases.ts';
+import { EtcdLeases, type LeaseLife } from '../../src/store/etcd/leases.ts';
 import { until } from '../support/until.ts';
 
 const alive = (ttlSeconds: number, remainingSeconds: number): LeaseLife => ({
@@ -14,7 +14,7 @@ describe('the lease table', () => {
     let asking = 0;
     let most = 0;
     const asked = new Set<string>();
-    const table = new LeaseTable({
+    const table = new EtcdLeases({
       nowMs: () => 0,
       concurrency: 4,
       async lookUp(id) {
@@ -41,7 +41,7 @@ describe('the lease table', () => {
   it('The lease table keeps the exact expiry of its own grant while etcd’s answers agree', async () => {
     let nowMs = 0;
     let life = alive(2, 1);
-    const table = new LeaseTable({ nowMs: () => nowMs, lookUp: async () => life });
+    const table = new EtcdLeases({ nowMs: () => nowMs, lookUp: async () => life });
     const lease = table.granted('1', 2, -300);
     assert.equal(lease.expiresAtMs, 1_700);
     nowMs = 10_000;
@@ -56,15 +56,15 @@ describe('the lease table', () => {
 
   it('The lease table ends a lease that etcd does not have and keeps one whose state is unknown', async () => {
     let life: LeaseLife | undefined;
-    const table = new LeaseTable({
+    const table = new EtcdLeases({
       nowMs: () => 1_000,
       lookUp: async () => life ?? Promise.reject(new Error('no answer')),
     });
     const lease = table.of('1');
-    await table.settled(['1']);
+    await table.lookUpUnknown(['1']);
     assert.equal(lease.expiresAtMs, undefined);
     life = { kind: 'gone' };
-    await table.settled(['1']);
+    await table.lookUpUnknown(['1']);
     assert.equal(lease.expiresAtMs, 1_000);
     table.close();
   });
@@ -73,13 +73,13 @@ describe('the lease table', () => {
     timeout: 20_000,
   }, async () => {
     const remaining = [4, 9];
-    const table = new LeaseTable({
+    const table = new EtcdLeases({
       nowMs: () => performance.now(),
       lookUp: async () => alive(10, remaining.shift() ?? 0),
     });
     const startMs = performance.now();
     const lease = table.of('1');
-    await table.settled(['1']);
+    await table.lookUpUnknown(['1']);
     await until('the renewal is seen', () => (lease.expiresAtMs ?? 0) > startMs + 9_000);
     assert.ok(performance.now() - startMs > 1_500);
     table.close();

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { shareWatches } from '../../src/server/http/api/sharedWatches.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
-import { NewestEntry } from '../../src/store/snapshotDiff.ts';
+import { NewestEntry } from '../../src/store/fingerprint.ts';
 import type { LeaseStore, WatchBatch } from '../../src/store/store.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { bytes, drain, mustPut, nextChanges, rejectsWith } from '../support/storeCalls.ts';
@@ -84,7 +84,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     const other = watch('/skydns/past/', from, ending.signal);
     const next = nextChanges(other);
     const seen = new NewestEntry();
-    for await (const page of store.snapshot('/skydns/past/')) seen.readPage(page);
+    for await (const page of store.snapshot('/skydns/past/')) seen.addPage(page);
     const strange = { history: '17', fingerprint: seen.fingerprint() };
     const watching = store.watch('/skydns/past/', from, ending.signal, strange);
     await rejectsWith('replaced', drain(watching));

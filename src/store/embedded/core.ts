@@ -1,14 +1,14 @@
 /**
- * store/embedded/: The engine of the embedded stores: transactions, leases, history, watchers. `memory:` is this alone.
+ * store/embedded/: The store that runs inside this process: transactions, leases, history and watchers over a table.
  * Imports: service, store, timing.
  * Used by: app/process, server/http/api, store/file.
  *
- * The store that `memory:` and `file:` share: one queue of writes over a table.
+ * This file is the store that `memory:` and `file:` share: one queue of writes over a table. A transaction takes all
+ * writes that are waiting, so many callers share one flush to the disk. A write's promise settles after its transaction
+ * is durable and its changes were passed to the watchers. Reads see the last committed transaction.
  *
- * All writes that wait when a transaction begins go into it together, so many callers share one flush to the disk. A
- * write's promise settles after its transaction is durable and its changes were handed to the watchers. Reads see the
- * last committed transaction. One alarm waits for the earliest deadline; a late alarm never shows an expired row, as
- * reads leave those out and writes delete them first.
+ * One alarm waits for the earliest deadline. A late alarm never makes an expired row visible: reads skip expired rows,
+ * and writes delete them first.
  */
 import { randomInt } from 'node:crypto';
 import type { Entry, Lease } from '../../service/change.ts';
@@ -46,7 +46,7 @@ import { Watchers } from './watchers.ts';
 const EXPIRIES_PER_TRANSACTION = 1000;
 /** After a transaction that failed: lmdb prints each failure. */
 const RETRY = { minMs: 1_000, maxMs: 16_000 };
-/** Ids of leases: random, so that no store gives one again, and above every revision. */
+/** Lease ids are random, so that no store assigns one twice, and greater than every revision. */
 const LEASE_IDS = { min: 2 ** 47, max: 2 ** 48 - 1 };
 const HISTORY: ChangeBounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
 
@@ -54,15 +54,18 @@ export interface EmbeddedStoreOptions {
   readonly label: string;
   readonly table: Table;
   readonly clock: Clock;
-  /** What the rows' deadlines are measured on. */
+  /** The time scale of the rows' deadlines. */
   readonly timeline: Timeline;
-  /** What a watch can begin with; default 10,000 changes or 32 MiB. A watcher may fall behind by twice that. */
+  /**
+   * How many recent changes the store remembers, from which a watch can start; default 10,000 changes or 32 MiB. A
+   * watcher may fall behind by twice as much.
+   */
   readonly history?: ChangeBounds | undefined;
-  /** Runs when the table is closed, also when closing it failed. */
+  /** Runs after the table was closed, also when closing failed. */
   readonly afterClose?: (() => Promise<void>) | undefined;
 }
 
-/** A write in the queue, and what tells its caller. */
+/** A write in the queue and the functions that settle its caller's promise. */
 interface PendingWrite {
   run(transaction: Transaction): void;
   resolve(): void;
@@ -85,31 +88,31 @@ export class EmbeddedStore implements LeaseStore {
   #failuresInARow = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: EmbeddedStoreOptions) {
-    this.label = parts.label;
-    this.#table = parts.table;
-    this.#clock = parts.clock;
-    this.#timeline = parts.timeline;
-    this.#leases = new EmbeddedLeases(parts.table, parts.timeline);
-    this.#afterClose = parts.afterClose ?? (async () => undefined);
-    const bounds = parts.history ?? HISTORY;
-    const history = new History(revisionOf(parts.table), bounds);
+  constructor(options: EmbeddedStoreOptions) {
+    this.label = options.label;
+    this.#table = options.table;
+    this.#clock = options.clock;
+    this.#timeline = options.timeline;
+    this.#leases = new EmbeddedLeases(options.table, options.timeline);
+    this.#afterClose = options.afterClose ?? (async () => undefined);
+    const bounds = options.history ?? HISTORY;
+    const history = new History(revisionOf(options.table), bounds);
     this.#watchers = new Watchers(history, {
       changes: bounds.changes * 2,
       octets: bounds.octets * 2,
     });
     this.#reads = new EmbeddedReader({
-      ...parts,
+      ...options,
       leases: this.#leases,
       watchers: this.#watchers,
       assertOpen: () => this.#assertOpen(),
     });
-    this.#alarm = new Alarm(parts.clock, () => this.#drain());
+    this.#alarm = new Alarm(options.clock, () => this.#drain());
   }
 
   /**
-   * Deletes what expired while the store was down, and begins to wait for the next deadline. A disk that takes no writes
-   * is no reason not to begin: it is tried again, and reads leave expired rows out.
+   * Deletes the rows that expired while the store was down, and starts to wait for the next deadline. Succeeds also
+   * when the disk accepts no writes: the store tries again later, and reads skip expired rows.
    */
   async start(): Promise<void> {
     await this.#write(() => undefined).catch((error: StoreError) => {
@@ -198,7 +201,7 @@ export class EmbeddedStore implements LeaseStore {
     return this.#closing;
   }
 
-  /** Writes whose transaction has begun still get their true result. */
+  /** A write whose transaction has begun still gets its true result. */
   async #close(): Promise<void> {
     this.#alarm.set(undefined);
     const error = this.#closedError();
@@ -227,18 +230,19 @@ export class EmbeddedStore implements LeaseStore {
     this.#draining ??= this.#drainQueue();
   }
 
-  /** Runs transactions until nothing waits and nothing is due, then sets the alarm. */
+  /** Runs transactions until the queue is empty and no deadline has passed, then sets the alarm. */
   async #drainQueue(): Promise<void> {
     let wakeAtMs: number | undefined;
     do {
       wakeAtMs = await this.#transact();
     } while (this.#closing === undefined && (this.#queue.length > 0 || this.#isDue(wakeAtMs)));
-    // In the same turn as the last look at the queue and the clock: who comes later begins anew.
+    // This runs in the same turn of the event loop as the last check of the queue and the clock, so a later write
+    // starts a new loop.
     this.#draining = undefined;
     if (this.#closing === undefined) this.#alarm.set(wakeAtMs);
   }
 
-  /** One transaction with all that waits; gives back the monotonic time to wake at. Never rejects. */
+  /** Runs one transaction with all waiting writes and returns the monotonic time to wake at. Never rejects. */
   async #transact(): Promise<number | undefined> {
     let writes: PendingWrite[] = [];
     try {
@@ -270,7 +274,7 @@ export class EmbeddedStore implements LeaseStore {
   }
 
   #checkHistory({ history }: FollowedHistory, seenRevision: number): void {
-    // A store that was restored from a copy is the same one as it was before.
+    // A store that was restored from a copy counts as the same store at an earlier revision.
     if (history === this.#table.identity && seenRevision <= revisionOf(this.#table)) return;
     throw new StoreError('replaced', `${this.label} is not the store that was watched before`);
   }

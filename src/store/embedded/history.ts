@@ -1,18 +1,15 @@
-/**
- * The most recent changes, for watches that begin in the past. Bounded by their number and by their octets; what falls
- * out is forgotten for good, and a watch from before it is `compacted`.
- */
+/** The time of an embedded store: its most recent changes, and the time scale of its deadlines. */
 import { type Change, keyOfChange } from '../../service/change.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 
-/** How much may wait or be remembered: changes, and octets of their keys and values. */
+/** Bounds a queue or a history: number of changes, and octets of their keys and values. */
 export interface ChangeBounds {
   readonly changes: number;
   readonly octets: number;
 }
 
-/** What a batch weighs against `Bounds.octets`; a change's own objects are counted as 200. */
+/** A batch's size in `ChangeBounds.octets`; each change counts 200 octets for its own objects. */
 export function batchOctets(batch: WatchBatch): number {
   let octets = 0;
   for (const change of batch.changes) octets += changeOctets(change);
@@ -24,30 +21,34 @@ function changeOctets(change: Change): number {
   return 200 + keyOfChange(change).length + value + (change.previous?.value.length ?? 0);
 }
 
+/**
+ * The most recent changes, for watches that start at an earlier revision. Bounded by number and by octets. The history
+ * forgets the oldest batches first, and a watch from before them fails with `compacted`.
+ */
 export class History {
   readonly #bounds: ChangeBounds;
-  /** Ascending by revision; those before `#head` are forgotten and wait to be cut off. */
+  /** Ascending by revision. Batches before `#head` are forgotten, and are removed from the array later. */
   #batches: WatchBatch[] = [];
   #head = 0;
   #changes = 0;
   #octets = 0;
-  /** The least revision from which on everything is known. */
+  /** The history has every change from this revision on. */
   #firstRevision: number;
   #revision: number;
 
-  /** `revision` is the last one that happened before the history begins. */
+  /** `revision` is the last one before the history starts. */
   constructor(revision: number, bounds: ChangeBounds) {
     this.#bounds = bounds;
     this.#firstRevision = revision + 1;
     this.#revision = revision;
   }
 
-  /** The least one from which on everything is known. */
+  /** The history has every change from this revision on. */
   get firstRevision(): number {
     return this.#firstRevision;
   }
 
-  /** The last one that is known. */
+  /** The revision of the last batch. */
   get revision(): number {
     return this.#revision;
   }
@@ -62,7 +63,7 @@ export class History {
     }
   }
 
-  /** All batches from a revision on, as they were added. Throws StoreError `compacted`. */
+  /** All batches from a revision on, in the order of `add`. Throws StoreError `compacted`. */
   since(fromRevision: number): WatchBatch[] {
     if (Math.max(fromRevision, 1) < this.#firstRevision) {
       const known = `the store knows its changes from ${this.#firstRevision} on`;
@@ -91,12 +92,9 @@ export class History {
 }
 
 /**
- * A time scale that outlives a process. Deadlines live on it, and it runs with the monotonic clock while the store is
- * open, so that a jump of the wall clock expires nothing. What it stands at when a store opens is the store's business
- * (`file:` adds the time that it was down).
+ * Milliseconds that start at `startMs` and pass as the monotonic clock's do, so a jump of the wall clock expires
+ * nothing. Deadlines are on this scale. `file:` continues it across restarts and adds the time that the store was down.
  */
-
-/** Milliseconds that begin at `startMs` when it is made and pass as the monotonic clock's do. */
 export class Timeline {
   readonly #clock: Clock;
   readonly #aheadMs: number;
@@ -110,7 +108,7 @@ export class Timeline {
     return this.#clock.monotonicMs() + this.#aheadMs;
   }
 
-  /** The monotonic time of an instant of this timeline. */
+  /** The monotonic time of an instant on this timeline. */
   toMonotonicMs(instantMs: number): number {
     return instantMs - this.#aheadMs;
   }

@@ -1,13 +1,14 @@
 /**
- * The leases that keys share. A lease is rows of the core's own, whose keys do not begin with `/` and so are below no
- * prefix that anyone can name:
+ * The leases of an embedded store. A lease consists of rows whose keys do not begin with `/`, so no prefix of a client
+ * covers them:
  *
  *     lease/ID           its TTL and deadline
  *     leased/ID/KEY      one for each of its keys
  *
- * A key's row names only the id, so a renewal writes one row however many keys there are. What entries carry is one
- * object for each lease, kept here, whose end moves as soon as a transaction renews it: a reader must not miss a key
- * whose lease was renewed in time because the disk is slow, as no change would bring that key back.
+ * A key's row has only the lease's id, so a renewal writes one row however many keys the lease has. All entries of a
+ * lease carry one object, kept here, whose deadline moves as soon as a transaction renews the lease. If it moved only
+ * after a slow disk had flushed, a reader would drop the keys of a lease that was renewed in time, and no change would
+ * bring them back.
  */
 import type { Lease } from '../../service/change.ts';
 import type { Timeline } from './history.ts';
@@ -16,10 +17,10 @@ import type { KeyedRow, Lifetime, Table, TableRow } from './table.ts';
 const LEASES = 'lease/';
 const NOTHING = new Uint8Array(0);
 
-/** The row that says of a key that a lease has it. */
+/** The value of every `leased/ID/KEY` row. */
 export const MEMBER_ROW: TableRow = leaseRow(undefined);
 
-/** The row of a lease itself. */
+/** The row of the lease itself. */
 export function leaseRow(lifetime: Lifetime | undefined): TableRow {
   return { value: NOTHING, createRevision: 0, modRevision: 0, lifetime, lease: undefined };
 }
@@ -28,22 +29,22 @@ export function leaseKey(id: number): string {
   return LEASES + id;
 }
 
-/** The id, if this is the key of a lease's row. */
+/** The lease's id if this is the key of a lease's row. */
 export function leaseIdOf(key: string): number | undefined {
   return key.startsWith(LEASES) ? Number(key.slice(LEASES.length)) : undefined;
 }
 
-/** What the keys of a lease have before them in its rows for them. */
+/** The prefix of the rows that list a lease's keys. */
 export function membersPrefix(id: number): string {
   return `leased/${id}/`;
 }
 
-/** The id that a text names. Ids of another form are nobody's. */
+/** Undefined for a text that cannot be an id of this store. */
 export function parseLeaseId(text: string): number | undefined {
   return /^[1-9][0-9]{0,14}$/.test(text) ? Number(text) : undefined;
 }
 
-/** One lease as its entries carry it. */
+/** The lease object that its entries share. */
 export class SharedLease implements Lease {
   readonly id: string;
   readonly ttlSeconds: number;
@@ -64,17 +65,17 @@ export class SharedLease implements Lease {
 }
 
 /**
- * Every lease that a row of the table can name, by id, and what the transaction at work changes about them. Whatever
- * begins must be followed by `keep` or `undo` before the next transaction.
+ * Every lease of the table, by id, and the changes of the running transaction. The caller ends each transaction with
+ * `commit` or `rollBack`.
  */
 export class EmbeddedLeases {
   readonly #timeline: Timeline;
   readonly #byId = new Map<number, SharedLease>();
-  /** Deadlines before the transaction; `undefined`: the lease is new. */
+  /** Deadlines before the transaction; undefined for a new lease. */
   readonly #formerDeadlines = new Map<number, number | undefined>();
   readonly #ended = new Set<number>();
 
-  /** Those that the table holds. */
+  /** Reads the leases of the table. */
   constructor(table: Pick<Table, 'view'>, timeline: Timeline) {
     this.#timeline = timeline;
     for (const { key, row } of leaseRows(table)) {
@@ -87,7 +88,7 @@ export class EmbeddedLeases {
     return this.#byId;
   }
 
-  /** The transaction grants or renews it. */
+  /** The transaction grants or renews the lease. */
   set(id: number, lifetime: Lifetime): SharedLease {
     const known = this.#byId.get(id);
     if (!this.#formerDeadlines.has(id)) this.#formerDeadlines.set(id, known?.deadlineMs);
@@ -96,7 +97,7 @@ export class EmbeddedLeases {
     return known;
   }
 
-  /** The transaction ends it; readers of what was before still find it. */
+  /** The transaction ends the lease. Readers find it until the transaction is durable. */
   end(id: number): void {
     this.#ended.add(id);
   }
@@ -107,7 +108,7 @@ export class EmbeddedLeases {
     this.#clearPending();
   }
 
-  /** Nothing of the transaction was kept. */
+  /** The table kept nothing of the transaction. */
   rollBack(): void {
     for (const [id, deadlineMs] of this.#formerDeadlines) {
       const known = this.#byId.get(id);

@@ -1,6 +1,6 @@
 /**
- * What is read of an embedded store: the last transaction that is durable, without the rows whose time is over. Each
- * look has a view of its own, which it gives up before anything else runs.
+ * Reads of an embedded store: the last durable transaction, without expired rows. Each read takes its own view of the
+ * table and releases it in the same turn of the event loop.
  */
 import { type Entry, keyOfChange } from '../../service/change.ts';
 import { directoryPrefix, pathTo, searchFirstFalse } from '../../service/keyTree.ts';
@@ -19,10 +19,10 @@ import { entryOfRow, isExpired } from './transaction.ts';
 import type { Watchers } from './watchers.ts';
 
 /**
- * How many expired rows a look steps over. So many are there only while the disk takes no writes, and then count as there:
- * their directories do no harm.
+ * The most expired rows that one search skips. More accumulate only while the disk accepts no writes; the search then
+ * treats the directory as existing, which does no harm.
  */
-const MAX_LOOKS = 1_000;
+const MAX_SKIPPED = 1_000;
 
 export interface ReaderOptions {
   readonly table: Table;
@@ -30,7 +30,7 @@ export interface ReaderOptions {
   readonly timeline: Timeline;
   readonly leases: EmbeddedLeases;
   readonly watchers: Watchers;
-  /** Throws once the store is closed. */
+  /** Throws when the store is closed. */
   readonly assertOpen: () => void;
 }
 
@@ -63,7 +63,7 @@ export class EmbeddedReader {
     const source: SnapshotSource = {
       view: () => this.#view(),
       since: (revision) => watchers.since(revision),
-      published: (revision) => this.#published(revision),
+      whenPublished: (revision) => this.#whenPublished(revision),
       entryOf: (row) => this.#entry(row, startMs),
       isAlive: ({ lease }) => (lease?.expiresAtMs ?? Infinity) > startMonotonicMs,
     };
@@ -94,7 +94,7 @@ export class EmbeddedReader {
 
   #hasBelow(view: TableView, prefix: string, nowMs: number): boolean {
     let after: string | undefined;
-    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+    for (let skipped = 0; skipped < MAX_SKIPPED; skipped++) {
       const { rows, isLast } = view.page(prefix, after, { rows: 1, octets: 0 });
       const [first] = rows;
       if (first === undefined) return false;
@@ -105,15 +105,18 @@ export class EmbeddedReader {
     return true;
   }
 
-  /** The table shows a transaction as soon as it is durable, a moment before its changes are published. */
-  async #published(revision: number): Promise<void> {
+  /**
+   * Waits until the watchers have the changes of a revision: the table shows a transaction as soon as it is durable, a
+   * moment before its changes are published.
+   */
+  async #whenPublished(revision: number): Promise<void> {
     while (this.#parts.watchers.revision < revision) {
       this.#parts.assertOpen();
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  /** Undefined once its time is over. */
+  /** Undefined when the row has expired. */
   #entry({ key, row }: KeyedRow, nowMs: number): Entry | undefined {
     const { leases, timeline } = this.#parts;
     if (isExpired(row, nowMs, leases.all)) return undefined;
@@ -121,25 +124,19 @@ export class EmbeddedReader {
   }
 }
 
-/**
- * A snapshot that holds nothing between its pages, so that a reader may take as long as it likes: each page is read
- * from the table as it is by then, and what has changed since the first one is undone with the history of changes. A
- * reader for whom the history has become too short gets `compacted`.
- */
-
-/** One page at most; a single entry may be more. */
+/** The largest page; a single entry may be larger. */
 const BOUNDS: PageBounds = { rows: 1000, octets: 256 * 1024 };
 
-/** What a snapshot is made of. All but `published` answers at once. */
+/** What a snapshot reads. */
 export interface SnapshotSource {
   view(): TableView;
-  /** Every change from a revision on that was published. Throws StoreError `compacted`. */
+  /** Every published change from a revision on. Throws StoreError `compacted`. */
   since(revision: number): readonly WatchBatch[];
-  /** Resolves when the changes up to that revision, which the table has, are published. */
-  published(revision: number): Promise<void>;
-  /** The row as an entry, unless its time was over when the snapshot began. */
+  /** Resolves when the changes up to that revision, which the table has already, are published. */
+  whenPublished(revision: number): Promise<void>;
+  /** The row as an entry; undefined if it had expired when the snapshot began. */
   entryOf(row: KeyedRow): Entry | undefined;
-  /** Whether an entry's time was not over when the snapshot began. */
+  /** Whether the entry had not expired when the snapshot began. */
   isAlive(entry: Entry): boolean;
 }
 
@@ -148,7 +145,13 @@ export interface EntryPage {
   readonly entries: readonly Entry[];
 }
 
-/** All entries below a prefix as they were at the revision of the first page; at least one page. */
+/**
+ * All entries below a prefix as they were at the revision of the first page; yields at least one page.
+ *
+ * The snapshot holds no view between its pages, so the reader may take any time: each page comes from the table's
+ * current state, and the history's changes since the first page are undone on it. When the history no longer reaches
+ * back to the first page, the reader gets `compacted`.
+ */
 export async function* stableSnapshot(
   source: SnapshotSource,
   prefix: string,
@@ -159,11 +162,11 @@ export async function* stableSnapshot(
     const read = readPage(source, prefix, after);
     isLast = read.isLast;
     revision ??= read.revision;
-    if (read.revision > revision) await source.published(read.revision);
+    if (read.revision > revision) await source.whenPublished(read.revision);
     const range = { prefix, after, upTo: isLast ? undefined : read.lastKey };
     const entries = asOf(source, revision, read, range);
     after = read.lastKey;
-    for (const part of cut(entries, BOUNDS.octets)) yield { revision, entries: part };
+    for (const part of splitByOctets(entries, BOUNDS.octets)) yield { revision, entries: part };
     if (entries.length === 0 && range.after === undefined) yield { revision, entries };
   }
 }
@@ -185,7 +188,7 @@ function readPage(source: SnapshotSource, prefix: string, after: string | undefi
   }
 }
 
-/** Keys below the prefix, behind `after`, up to and with `upTo`. */
+/** Keys below the prefix, greater than `after`, up to and including `upTo`. */
 interface PageRange {
   readonly prefix: string;
   readonly after: string | undefined;
@@ -211,7 +214,9 @@ function asOf(source: SnapshotSource, revision: number, read: PageRead, range: P
     : entries.sort((a, b) => compareOctets(a.key, b.key));
 }
 
-/** The keys of the range that changed after a revision and up to another, with the entries that they had at the first. */
+/**
+ * The keys of the range that changed after `revision` and up to `upTo`, with the entries that they had at `revision`.
+ */
 function changedSince(
   source: SnapshotSource,
   revision: number,
@@ -238,8 +243,8 @@ function isIn({ prefix, after, upTo }: PageRange, key: string): boolean {
   );
 }
 
-/** What was deleted meanwhile may be many pages. */
-function* cut(entries: readonly Entry[], maxOctets: number): Generator<readonly Entry[]> {
+/** Splits entries into pages: the deleted keys that the history restores may be more than one page. */
+function* splitByOctets(entries: readonly Entry[], maxOctets: number): Generator<readonly Entry[]> {
   let start = 0;
   let octets = 0;
   for (const [index, { key, value }] of entries.entries()) {
@@ -253,5 +258,5 @@ function* cut(entries: readonly Entry[], maxOctets: number): Generator<readonly 
 }
 
 function forgotten(revision: number): StoreError {
-  return new StoreError('compacted', `what was at revision ${revision} is forgotten`);
+  return new StoreError('compacted', `the store has forgotten revision ${revision}`);
 }

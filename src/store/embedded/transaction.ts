@@ -1,9 +1,10 @@
 /**
- * What one write means: conditions, revisions, leases and expiry, over the rows of one transaction of the table.
+ * The effect of one write on the rows of one transaction: conditions, revisions, leases and expiry.
  *
- * Every write that changes something takes the next revision and leaves one batch of changes for the watchers. A row
- * past its deadline is never seen: whoever meets one deletes it first, at a revision of its own; where it shares its
- * deadline, all that do so go together. A row that names a lease has a member row (leases.ts), and the lease exists.
+ * Every write that changes a row takes the next revision and adds one batch of changes for the watchers. A write never
+ * sees an expired row: it first deletes that row, at a revision of its own, together with every row of the same lease.
+ *
+ * Invariants: a row with a lease has a member row (leases.ts), and its lease exists.
  */
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import type { Condition, DeleteResult, PutOptions, PutResult, WatchBatch } from '../store.ts';
@@ -22,7 +23,7 @@ import type { Lifetime, RowWriter, TableRow, Written } from './table.ts';
 
 type SharedLeases = ReadonlyMap<number, SharedLease>;
 
-/** The row as the rest of the program sees it. */
+/** The entry of a row. */
 export function entryOfRow(
   key: string,
   row: TableRow,
@@ -44,7 +45,7 @@ function ownLease({ lifetime, modRevision }: TableRow, timeline: Timeline): Leas
   );
 }
 
-/** Whether the row's time is over at an instant of the timeline. */
+/** Whether the row has expired at an instant of the timeline. */
 export function isExpired(row: TableRow, nowMs: number, leases: SharedLeases): boolean {
   const life = row.lease === undefined ? row.lifetime : leases.get(row.lease);
   return life !== undefined && life.deadlineMs <= nowMs;
@@ -58,7 +59,7 @@ export class Transaction implements Written {
   readonly #nowMs: number;
   #revision: number;
 
-  /** `revision` is the table's before this transaction. */
+  /** `revision` is the table's revision before this transaction. */
   constructor(rows: RowWriter, revision: number, leases: EmbeddedLeases, timeline: Timeline) {
     this.#rows = rows;
     this.#revision = revision;
@@ -71,7 +72,7 @@ export class Transaction implements Written {
     return this.#revision;
   }
 
-  /** Deletes those of the table's keys whose time is over. */
+  /** Deletes the keys that have expired; `keys` are candidates. */
   expire(keys: readonly string[]): void {
     for (const key of keys) {
       const lease = leaseIdOf(key);
@@ -106,25 +107,25 @@ export class Transaction implements Written {
     if (row === undefined || current === undefined || !holds(condition, current)) {
       return { done: false, current, revision: this.#revision };
     }
-    this.#commit([this.#take(key, row)]);
+    this.#commit([this.#deleteRow(key, row)]);
     return { done: true, deleted: current, revision: this.#revision };
   }
 
   deleteTree(prefix: string): { deleted: number; revision: number } {
     const live = this.#rows.below(prefix).filter(({ row }) => !this.#isExpired(row));
-    const changes = live.map(({ key, row }) => this.#take(key, row));
+    const changes = live.map(({ key, row }) => this.#deleteRow(key, row));
     if (changes.length > 0) this.#commit(changes);
     return { deleted: changes.length, revision: this.#revision };
   }
 
-  /** `id` is a lease that never was. */
+  /** `id` is a lease id that the store has never used. */
   grantLease(id: number, ttlSeconds: number): Lease {
     const lifetime = this.#lifetime(ttlSeconds);
     this.#rows.set(leaseKey(id), leaseRow(lifetime), undefined);
     return this.#leases.set(id, lifetime);
   }
 
-  /** Whether there is such a lease. */
+  /** Returns whether the lease exists. */
   renewLease(name: string): boolean {
     const lease = this.#leaseNamed(name);
     if (lease === undefined) return false;
@@ -146,7 +147,7 @@ export class Transaction implements Written {
     return id === undefined || row === undefined ? undefined : { id, row };
   }
 
-  /** The lease's own row; it ends here when its time is over. */
+  /** The lease's row. Ends the lease first if it has expired. */
   #lease(id: number): TableRow | undefined {
     const row = this.#rows.get(leaseKey(id));
     if (row === undefined || !this.#isExpired(row)) return row;
@@ -160,7 +161,7 @@ export class Transaction implements Written {
     const changes: Change[] = [];
     for (const key of keys) {
       const member = this.#rows.get(key);
-      if (member !== undefined) changes.push(this.#take(key, member));
+      if (member !== undefined) changes.push(this.#deleteRow(key, member));
     }
     this.#rows.delete(leaseKey(id), row);
     this.#leases.end(id);
@@ -170,13 +171,13 @@ export class Transaction implements Written {
   #current(key: string): TableRow | undefined {
     const row = this.#rows.get(key);
     if (row === undefined || !this.#isExpired(row)) return row;
-    if (row.lease === undefined) this.#commit([this.#take(key, row)]);
+    if (row.lease === undefined) this.#commit([this.#deleteRow(key, row)]);
     else this.#lease(row.lease);
     return undefined;
   }
 
-  /** Deletes a row, for a change of the revision to come. */
-  #take(key: string, row: TableRow): Change {
+  /** Deletes a row and returns the change, which is of the next revision. */
+  #deleteRow(key: string, row: TableRow): Change {
     const previous = this.#entry(key, row);
     this.#rows.delete(key, row);
     this.#moveMember(key, row.lease, undefined);

@@ -1,10 +1,10 @@
 /**
- * Who waits for changes, by prefix. A change is offered to the watchers of the prefixes that its key has, found by the
- * key's own slashes: its cost does not grow with the watchers elsewhere.
+ * The watches of an embedded store, by prefix. A change reaches the watchers of its key's prefixes, which its own
+ * slashes give, so its cost does not grow with the watchers of other prefixes.
  *
- * What a watcher has not taken yet waits in its own queue, up to `bounds`. A watcher that falls further behind is cut
- * with `compacted`, as if its revision were forgotten: it takes a snapshot and begins again. One batch, however large, is
- * no falling behind: the largest that waits is not counted.
+ * Each watcher has a queue of the batches that it has not taken yet, up to `bounds`. When a watcher falls further
+ * behind, the store ends it with `compacted`, as if it had forgotten the revision: the client takes a snapshot and
+ * watches again. The largest waiting batch is not counted, so one batch of any size fits.
  */
 import { type Change, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
@@ -12,14 +12,14 @@ import { batchOctets, type ChangeBounds, type History } from './history.ts';
 
 const NOTHING: ChangeBounds = { changes: 0, octets: 0 };
 
-/** One watch's queue: pushed by the store, drained by `next`. */
+/** The queue of one watch: the store pushes, the watch takes by `next`. */
 class Watcher {
   readonly fromRevision: number;
   readonly #bounds: ChangeBounds;
   readonly #onEnd: (watcher: Watcher) => void;
   #batches: WatchBatch[] = [];
   #waiting: ChangeBounds = NOTHING;
-  /** The most changes, and the most octets, that one of the batches has. */
+  /** The most changes and the most octets of any one batch in the queue. */
   #largest: ChangeBounds = NOTHING;
   #end: { readonly error: StoreError | undefined } | undefined;
   #wake: (() => void) | undefined;
@@ -41,7 +41,7 @@ class Watcher {
     } else this.#wake?.();
   }
 
-  /** Drops what waits; `next` throws the error, or ends silently without one. */
+  /** Drops the queue. `next` then throws the error, or ends silently if there is none. */
   end(error: StoreError | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
@@ -50,7 +50,7 @@ class Watcher {
     this.#wake?.();
   }
 
-  /** All that waits, at least one batch; `undefined` at a silent end. */
+  /** All waiting batches, at least one; undefined when the watch ended silently. */
   async next(): Promise<readonly WatchBatch[] | undefined> {
     while (this.#end === undefined) {
       if (this.#batches.length > 0) return this.#take();
@@ -77,13 +77,13 @@ export class Watchers {
   readonly #bounds: ChangeBounds;
   readonly #byPrefix = new Map<string, Set<Watcher>>();
 
-  /** `bounds` should be well above the history's, whose replay waits in the same queue. */
+  /** `bounds` should be well above the history's, because the replay of the history waits in the same queue. */
   constructor(history: History, bounds: ChangeBounds) {
     this.#history = history;
     this.#bounds = bounds;
   }
 
-  /** The last revision that was published. */
+  /** The last published revision. */
   get revision(): number {
     return this.#history.revision;
   }
@@ -93,7 +93,7 @@ export class Watchers {
     return this.#history.since(revision);
   }
 
-  /** `Store.watch`; the changes up to now come from the history. */
+  /** As `Store.watch`. The history provides the changes up to now. */
   async *watch(
     prefix: string,
     fromRevision: number,
@@ -120,7 +120,7 @@ export class Watchers {
     }
   }
 
-  /** Remembers the batch and hands it to whom it concerns. Revisions ascend from call to call. */
+  /** Adds the batch to the history and passes it to the watchers of its keys. Revisions ascend from call to call. */
   publish(batch: WatchBatch): void {
     this.#history.add(batch);
     if (this.#byPrefix.size === 0) return;
@@ -130,7 +130,7 @@ export class Watchers {
     }
   }
 
-  /** Every watch throws the error. */
+  /** Ends every watch with the error. */
   endAll(error: StoreError): void {
     for (const watchers of this.#byPrefix.values()) for (const each of watchers) each.end(error);
   }

@@ -38,10 +38,10 @@ import { Endpoint } from './endpoint.ts';
 import { isNoSuchLease } from './failure.ts';
 import {
   abandonLease,
+  EtcdLeases,
   grantLease,
   isLeaseId,
   keepLeaseAlive,
-  LeaseTable,
   lookUpLease,
   revokeLease,
 } from './leases.ts';
@@ -63,7 +63,7 @@ const AWAITED_LEASES = 64;
 export class EtcdStore implements LeaseStore {
   readonly label: string;
   readonly #cluster: Cluster;
-  readonly #leases: LeaseTable;
+  readonly #leases: EtcdLeases;
   readonly #options: EtcdOptions;
 
   constructor(options: EtcdOptions) {
@@ -83,7 +83,7 @@ export class EtcdStore implements LeaseStore {
     const lookUp = (id: string) => lookUpLease(cluster, id);
     this.label = `${tls === undefined ? 'etcd' : 'etcds'}://${addresses.join(',')}`;
     this.#cluster = cluster;
-    this.#leases = new LeaseTable({ lookUp, nowMs: () => performance.now() });
+    this.#leases = new EtcdLeases({ lookUp, nowMs: () => performance.now() });
     this.#options = options;
   }
 
@@ -91,7 +91,7 @@ export class EtcdStore implements LeaseStore {
     checkPath(key);
     const { kvs, header } = await this.#cluster.call('range', { key: keyBytes(key) });
     const entry = this.#entry(kvs[0]);
-    if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
+    if (entry?.lease !== undefined) await this.#leases.lookUpUnknown([entry.lease.id]);
     return { entry, revision: Number(header.revision) };
   }
 
@@ -99,7 +99,7 @@ export class EtcdStore implements LeaseStore {
     checkPath(key);
     const { kv, ...location } = await locateKey(this.#cluster, key);
     const entry = this.#entry(kv);
-    if (entry?.lease !== undefined) await this.#leases.settled([entry.lease.id]);
+    if (entry?.lease !== undefined) await this.#leases.lookUpUnknown([entry.lease.id]);
     return { ...location, entry };
   }
 
@@ -111,7 +111,7 @@ export class EtcdStore implements LeaseStore {
       const entries = kvs.map((kv) => entryOfKv(ownKv(kv), this.#leaseOf));
       const leases = new Set<string>();
       for (const { lease } of entries) if (lease !== undefined) leases.add(lease.id);
-      if (leases.size <= AWAITED_LEASES) await this.#leases.settled(leases);
+      if (leases.size <= AWAITED_LEASES) await this.#leases.lookUpUnknown(leases);
       yield { revision, history, entries };
     }
   }
@@ -274,7 +274,7 @@ export class EtcdStore implements LeaseStore {
     const lease = this.#leases.of(id);
     try {
       const result = await this.#put(key, value, condition, lease);
-      await this.#leases.settled([id]);
+      await this.#leases.lookUpUnknown([id]);
       return result;
     } catch (error) {
       throw isNoSuchLease(error) ? noSuchLease(id) : error;

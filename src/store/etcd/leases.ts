@@ -7,6 +7,7 @@
  * expiry may lie in the past for a moment: what ends a key is the store's delete event, never a clock here.
  */
 import type { Lease } from '../../service/change.ts';
+import { WeakLeases } from '../weakLeases.ts';
 import type { Cluster } from './cluster.ts';
 import { isNoSuchLease, malformed } from './failure.ts';
 
@@ -16,18 +17,12 @@ interface KnownLease {
   expiresAtMs: number | undefined;
 }
 
-interface Row {
-  readonly lease: WeakRef<KnownLease>;
-  /** When it is asked about next; the id in another tick's list is left over from an earlier row. */
-  askAtTick: number;
-}
-
 /** etcd's answer about one lease, or that it does not exist (any more). */
 export type LeaseLife =
   | { readonly kind: 'alive'; readonly ttlSeconds: number; readonly remainingSeconds: number }
   | { readonly kind: 'gone' };
 
-export interface LeaseTableOptions {
+export interface EtcdLeasesOptions {
   /** Asks etcd; rejects when it does not answer. */
   readonly lookUp: (id: string) => Promise<LeaseLife>;
   /** Monotonic, as `performance.now`. */
@@ -40,10 +35,11 @@ const MIN_PAUSE_MS = 500;
 const RETRY_MS = 2_000;
 const DEFAULT_CONCURRENCY = 16;
 
-export class LeaseTable {
-  readonly #options: LeaseTableOptions;
-  readonly #known = new Map<string, Row>();
-  readonly #freed = new FinalizationRegistry<string>((id) => this.#forget(id));
+export class EtcdLeases {
+  readonly #options: EtcdLeasesOptions;
+  readonly #leases = new WeakLeases<KnownLease>((id) => this.#askAtTick.delete(id));
+  /** The tick of each id's next question. An id in another tick's list is left over from an earlier one. */
+  readonly #askAtTick = new Map<string, number>();
   /** Ids to ask about now, and those to ask about later, by the tick of that time. */
   readonly #queue = new Set<string>();
   readonly #later = new Map<number, string[]>();
@@ -51,13 +47,13 @@ export class LeaseTable {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(options: LeaseTableOptions) {
+  constructor(options: EtcdLeasesOptions) {
     this.#options = options;
   }
 
   /** The shared lease of that id; one not seen before is looked up in the background. */
   of(id: string): Lease {
-    const known = this.#lease(id);
+    const known = this.#leases.get(id);
     if (known !== undefined) return known;
     const lease = this.#add(id, undefined, undefined);
     this.#enqueue(id);
@@ -74,7 +70,7 @@ export class LeaseTable {
 
   /** The lease was renewed here, at that time at the earliest. */
   renewed(id: string, ttlSeconds: number, renewedAtMs: number): void {
-    const lease = this.#lease(id);
+    const lease = this.#leases.get(id);
     if (lease === undefined) return;
     lease.ttlSeconds = ttlSeconds;
     lease.expiresAtMs = renewedAtMs + ttlSeconds * 1_000;
@@ -82,20 +78,20 @@ export class LeaseTable {
   }
 
   /** Resolves when those of these leases that are unknown have been asked about, before all others, once. */
-  async settled(ids: Iterable<string>): Promise<void> {
+  async lookUpUnknown(ids: Iterable<string>): Promise<void> {
     const lookUps: Promise<void>[] = [];
     for (const id of ids) {
-      const lease = this.#lease(id);
+      const lease = this.#leases.get(id);
       if (this.#closed || lease === undefined || lease.expiresAtMs !== undefined) continue;
       this.#queue.delete(id);
-      lookUps.push(this.#learn(id));
+      lookUps.push(this.#update(id));
     }
     await Promise.all(lookUps);
   }
 
   /** How many leases are in the table. */
   get size(): number {
-    return this.#known.size;
+    return this.#leases.size;
   }
 
   close(): void {
@@ -104,20 +100,8 @@ export class LeaseTable {
     this.#queue.clear();
   }
 
-  #lease(id: string): KnownLease | undefined {
-    return this.#known.get(id)?.lease.deref();
-  }
-
   #add(id: string, ttlSeconds: number | undefined, expiresAtMs: number | undefined): KnownLease {
-    const lease = { id, ttlSeconds, expiresAtMs };
-    this.#known.set(id, { lease: new WeakRef(lease), askAtTick: 0 });
-    this.#freed.register(lease, id);
-    return lease;
-  }
-
-  #forget(id: string): void {
-    // A new lease object may have taken the id's place by now.
-    if (this.#lease(id) === undefined) this.#known.delete(id);
+    return this.#leases.add({ id, ttlSeconds, expiresAtMs });
   }
 
   #enqueue(id: string): void {
@@ -131,11 +115,11 @@ export class LeaseTable {
     for (const id of this.#queue) {
       if (this.#asking.size >= limit) return;
       this.#queue.delete(id);
-      if (this.#lease(id) !== undefined) void this.#learn(id);
+      if (this.#leases.get(id) !== undefined) void this.#update(id);
     }
   }
 
-  #learn(id: string): Promise<void> {
+  #update(id: string): Promise<void> {
     const learning = this.#asking.get(id) ?? this.#ask(id);
     this.#asking.set(id, learning);
     return learning;
@@ -145,15 +129,15 @@ export class LeaseTable {
     const askedAtMs = this.#options.nowMs();
     const life = await this.#options.lookUp(id).catch(() => undefined);
     this.#asking.delete(id);
-    const lease = this.#lease(id);
+    const lease = this.#leases.get(id);
     if (lease !== undefined) {
       if (life === undefined) this.#askLater(id, RETRY_MS);
-      else this.#take(lease, life, askedAtMs);
+      else this.#apply(lease, life, askedAtMs);
     }
     this.#pump();
   }
 
-  #take(lease: KnownLease, life: LeaseLife, askedAtMs: number): void {
+  #apply(lease: KnownLease, life: LeaseLife, askedAtMs: number): void {
     if (life.kind === 'gone') {
       lease.expiresAtMs = Math.min(lease.expiresAtMs ?? askedAtMs, askedAtMs);
       return;
@@ -173,10 +157,9 @@ export class LeaseTable {
   }
 
   #askLater(id: string, pauseMs: number): void {
-    const row = this.#known.get(id);
-    if (this.#closed || row === undefined) return;
+    if (this.#closed || this.#leases.get(id) === undefined) return;
     const tick = Math.ceil((this.#options.nowMs() + pauseMs) / TICK_MS);
-    row.askAtTick = tick;
+    this.#askAtTick.set(id, tick);
     const ids = this.#later.get(tick);
     if (ids === undefined) this.#later.set(tick, [id]);
     else ids.push(id);
@@ -189,7 +172,7 @@ export class LeaseTable {
       if (tick > now) continue;
       this.#later.delete(tick);
       for (const id of ids) {
-        if (this.#known.get(id)?.askAtTick === tick) this.#enqueue(id);
+        if (this.#askAtTick.get(id) === tick) this.#enqueue(id);
       }
     }
     if (this.#later.size > 0) return;
@@ -197,8 +180,6 @@ export class LeaseTable {
     this.#timer = undefined;
   }
 }
-
-/** The calls about leases, in our words. Ids stay decimal strings: they go up to 2^63. */
 
 /** Whether etcd could have given that id: an int64 above 0. */
 export function isLeaseId(id: string): boolean {

@@ -8,7 +8,7 @@
  * read. Who may have enough with a look gets a small page first, and then pages whose decoding holds nobody up.
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
-import { hasFingerprint } from '../snapshotDiff.ts';
+import { hasFingerprint } from '../fingerprint.ts';
 import {
   type EntryFingerprint,
   type FollowedHistory,

@@ -1,7 +1,7 @@
 /**
- * Whether the files of a store are whole, looked at without lmdb: every page of every tree, the free pages, and what the
- * rows say to each other. The store must not be open anywhere. What a flipped bit in a value makes of it does not show,
- * as rows have no checksums.
+ * Checks a store's files for damage without lmdb: every page of every tree, the free pages, and the relations between
+ * rows. No process may have the store open. A flipped bit inside a value stays unnoticed, because rows have no
+ * checksums.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -21,17 +21,17 @@ import {
 import { RowCheck } from './rows.ts';
 import { type DataFile, PageSet, type TreeEntry, walk } from './walk.ts';
 
-/** The largest pages that lmdb has, two of them. */
+/** Two pages of lmdb's largest size. */
 const START_OCTETS = 2 * 65_536;
-/** Of lock.mdb: the magic number, the format, the last transaction. */
+/** Start of lock.mdb: magic number, format, last transaction. */
 const LOCK_START_OCTETS = 16;
-/** Others get their turn after so many entries. */
-const ENTRIES_A_TURN = 5_000;
+/** The check yields the event loop after this many entries. */
+const ENTRIES_PER_SLICE = 5_000;
 
-/** Where lmdb's files are as `format.ts` reads them. */
+/** The architectures on which lmdb's files have the layout of `format.ts`. */
 const ARCHITECTURES = ['x64', 'arm64', 'riscv64', 'loong64'];
 
-/** What is wrong with a data.mdb, in one line; undefined: nothing that can be seen, or there is none yet. */
+/** The damage of a data.mdb in one line; undefined if the check finds none, or if the file does not exist yet. */
 export async function damageOf(path: string): Promise<string | undefined> {
   if (!ARCHITECTURES.includes(process.arch)) return undefined;
   const source = openSource(path);
@@ -47,7 +47,9 @@ export async function damageOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** A file to walk, to be closed by the caller; undefined: it is empty or not there; a text: it is damaged. */
+/**
+ * An open file, which the caller closes; undefined if it is empty or does not exist; a text that describes the damage.
+ */
 export function openSource(
   path: string,
   how: 'strict' | 'tolerant' = 'strict',
@@ -83,7 +85,7 @@ function metasOf(fd: number, size: number, isTolerant: boolean): Metas {
   return metas;
 }
 
-/** As `readMetas` gives them, or what stands for them, with no page behind the end of the file. */
+/** As `readMetas`, with substitutes for unreadable pages, and no page behind the end of the file. */
 function tolerantMetas(start: Buffer, size: number): Metas {
   const within = (meta: Meta): Meta => {
     const lastWhole = Math.floor(size / meta.pageOctets) - 1;
@@ -98,7 +100,7 @@ function tolerantMetas(start: Buffer, size: number): Metas {
   }
 }
 
-/** The number of the last transaction as lmdb's lock file has it; 0: there is none, or no such file. */
+/** The last transaction's number in lmdb's lock file; 0 if it has none or does not exist. */
 function lockedTransaction(path: string): number {
   const start = Buffer.alloc(LOCK_START_OCTETS);
   try {
@@ -115,8 +117,8 @@ function lockedTransaction(path: string): number {
 }
 
 /**
- * What is wrong with an empty file; undefined: lmdb has not written to it yet. lock.mdb keeps the number of the last
- * transaction, so an empty file beside it has lost what it held.
+ * The damage of an empty file; undefined if lmdb has not written to it yet. lock.mdb keeps the number of the last
+ * transaction, so an empty data.mdb beside it has lost its content.
  */
 function emptied(path: string): string | undefined {
   const transaction = lockedTransaction(join(dirname(path), 'lock.mdb'));
@@ -132,14 +134,15 @@ async function checkAll(source: DataFile): Promise<void> {
   for (const [name, tree] of treesOf(source, used)) {
     for (const entry of walk(source, tree, used, options)) {
       rows.add(name, entry);
-      if (++entries % ENTRIES_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (++entries % ENTRIES_PER_SLICE === 0)
+        await new Promise((resolve) => setImmediate(resolve));
     }
   }
   rows.finish();
   checkFree(source, used);
 }
 
-/** The trees that the main one names. */
+/** The trees in the main tree's entries, by name. */
 export function treesOf(
   source: DataFile,
   used: PageSet,
@@ -160,7 +163,10 @@ function thrown(damage: Damage): never {
   throw damage;
 }
 
-/** A list of free pages is a count, and so many numbers: 0, a page, or minus how many follow from the page after it. */
+/**
+ * A list of free pages is a count followed by that many numbers. A positive number is a page, 0 is none, and -n says
+ * that n pages follow, whose first one is the next number.
+ */
 function checkFree(source: DataFile, used: PageSet): void {
   const { free, lastPage } = source.meta;
   const inLists = new PageSet(lastPage);

@@ -1,15 +1,15 @@
 /**
- * How lmdb 3.5 lays out data.mdb (its liblmdb/mdb.c, data version 2, 64 bit, little-endian), as far as it takes to read
- * a file that may be damaged without lmdb, which ends the process on some. Whatever is not as lmdb writes it is `Damage`.
+ * The layout of lmdb 3.5's data.mdb (liblmdb/mdb.c, data version 2, 64 bit, little-endian), as far as reading a damaged
+ * file requires it. lmdb itself ends the process on some damage. Every deviation from what lmdb writes is `Damage`.
  */
 
-/** What is wrong with the file, in words that name the page. */
+/** Describes the damage and names the page. */
 export class Damage extends Error {
   override readonly name = 'Damage';
 }
 
 export interface Tree {
-  /** Undefined: it has no entries. */
+  /** Undefined: the tree has no entries. */
   readonly root: number | undefined;
   readonly flags: number;
   readonly depth: number;
@@ -19,36 +19,36 @@ export interface Tree {
   readonly entries: number;
 }
 
-/** Where a transaction left the file. */
+/** The state of the file after a transaction. */
 export interface Meta {
   readonly pageOctets: number;
   readonly lastPage: number;
   readonly transaction: number;
   readonly free: Tree;
-  /** Holds the other trees, by name. */
+  /** Contains the records of the other trees, by name. */
   readonly main: Tree;
 }
 
 export const PAGE_HEADER_OCTETS = 24;
 export const TREE_OCTETS = 48;
 const META_OCTETS = 144;
-/** Of data.mdb's meta pages and of lock.mdb. */
+/** The magic number of data.mdb's meta pages and of lock.mdb. */
 export const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
 const NO_PAGE = 0xffffffff;
 const META_PAGE = 0x08;
-/** Of keys that are numbers: set for the tree of free pages. */
+/** The keys are numbers; lmdb sets it for the tree of free pages. */
 const INTEGER_KEY = 0x08;
 const MAX_MAP_OCTETS = 2 ** 47;
 
 export interface Metas {
-  /** The one that lmdb goes by. */
+  /** The newest one, which lmdb uses. */
   readonly meta: Meta;
-  /** Of the transaction before; undefined: it cannot be read. */
+  /** The one of the transaction before; undefined if it cannot be read. */
   readonly olderMeta?: Meta | undefined;
 }
 
-/** Both meta pages. Where one is enough, the other may be damaged. `start` holds the first two pages at least. */
+/** Both meta pages. With `isOneEnough` one of them may be damaged. `start` has the first two pages at least. */
 export function readMetas(start: Buffer, isOneEnough: boolean): Metas {
   const pageOctets = readPageOctets(start);
   const metas: Meta[] = [];
@@ -65,7 +65,9 @@ export function readMetas(start: Buffer, isOneEnough: boolean): Metas {
   return { meta, olderMeta };
 }
 
-/** What stands for the meta pages when neither can be read: every page may be of any transaction, and no tree is known. */
+/**
+ * A substitute for the meta pages when neither can be read: it accepts pages of every transaction, and knows no tree.
+ */
 export function unknownMeta(start: Buffer): Meta {
   const none = { flags: 0, depth: 0, branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
   const tree = { ...none, root: undefined };
@@ -108,7 +110,7 @@ function readMetaPage(start: Buffer, number: number, pageOctets: number): Meta {
   return meta;
 }
 
-/** A tree's record, as it stands in a meta page and in the main tree. */
+/** A tree's record in a meta page or in the main tree. */
 export function readTree(octets: Buffer, at: number): Tree {
   return {
     flags: octets.readUInt16LE(at + 4),
@@ -121,7 +123,7 @@ export function readTree(octets: Buffer, at: number): Tree {
   };
 }
 
-/** A 64-bit number; what no number here can be comes out as one that is too large for anything. */
+/** A 64-bit number. A value above 2^53 comes out inexact, and so large that every check refuses it. */
 export function readNumber(octets: Buffer, at: number): number {
   return octets.readUInt32LE(at) + octets.readUInt32LE(at + 4) * 2 ** 32;
 }
@@ -134,9 +136,9 @@ export interface BranchNode {
 export interface LeafNode {
   readonly key: Buffer;
   readonly flags: number;
-  /** Of the value, wherever it is. */
+  /** The value's length, wherever the value is. */
   readonly octets: number;
-  /** The value, or where it is. */
+  /** The value, or the reference to its pages. */
   readonly data: Buffer;
 }
 
@@ -146,27 +148,29 @@ export type TreePage =
 
 /** The value is a tree's record. */
 export const SUBTREE = 0x02;
-/** The value is on pages of its own. */
+/** The value is on its own pages. */
 export const BIG_VALUE = 0x01;
-/** Where a big value is: its first page, a transaction, how many pages. */
+/** A reference to a big value: its first page, a transaction, the number of pages. */
 const BIG_VALUE_OCTETS = 24;
 export const BIG_VALUE_PAGES_AT = 16;
 export const OVERFLOW_PAGE = 0x04;
 const BRANCH_PAGE = 0x01;
 const LEAF_PAGE = 0x02;
-/** What lmdb may leave set in a page's flags besides its kind. */
+/** Flags that lmdb may leave set besides the page's kind. */
 const PASSING_FLAGS = 0xe000;
 const NODE_HEADER_OCTETS = 8;
 
-/** Throws where a page is not what it should be; `transaction` is the newest one. */
+/** Returns the page's kind. Throws `Damage` if the header is wrong; `transaction` is the newest one. */
 export function checkHeader(page: Buffer, number: number, transaction: number): number {
-  if (readNumber(page, 0) !== number) throw new Damage(`page ${number} says that it is another`);
-  if (readNumber(page, 8) > transaction) throw new Damage(`page ${number} is of no transaction`);
+  if (readNumber(page, 0) !== number)
+    throw new Damage(`page ${number} has the number of another page`);
+  if (readNumber(page, 8) > transaction)
+    throw new Damage(`page ${number} has a transaction that does not exist`);
   if (page.readUInt16LE(16) !== 0) throw new Damage(`page ${number} is of an unknown kind`);
   return page.readUInt16LE(18) & ~PASSING_FLAGS;
 }
 
-/** The nodes of a page of a tree. All of it is checked but the order of its keys. */
+/** The nodes of a tree's page. Checks everything except the order of the keys. */
 export function readTreePage(page: Buffer, number: number, transaction: number): TreePage {
   const kind = checkHeader(page, number, transaction);
   if (kind !== BRANCH_PAGE && kind !== LEAF_PAGE) throw new Damage(`page ${number} is of no tree`);
@@ -210,7 +214,7 @@ function readLeafNode(octets: Buffer, number: number): LeafNode & { size: number
   const isKnown = flags === 0 || flags === BIG_VALUE || flags === SUBTREE;
   const size = keyEnd + (flags === BIG_VALUE ? BIG_VALUE_OCTETS : valueOctets);
   if (!isKnown || keyEnd === NODE_HEADER_OCTETS || size > octets.length) {
-    throw new Damage(`page ${number} has an entry that is none`);
+    throw new Damage(`page ${number} has a malformed entry`);
   }
   const key = octets.subarray(NODE_HEADER_OCTETS, keyEnd);
   return { key, flags, octets: valueOctets, data: octets.subarray(keyEnd, size), size };

@@ -1,6 +1,6 @@
 /**
- * The entries of a tree of data.mdb in the order of their keys, page by page, each page looked at as a whole before any
- * of its entries is given out. A page that two things use is damage as well.
+ * The entries of one tree of data.mdb in the order of their keys. The walk checks each page as a whole before it yields
+ * any of its entries. A page that two trees or values use is damage too.
  */
 import { readSync } from 'node:fs';
 import {
@@ -18,7 +18,7 @@ import {
   type TreePage,
 } from './format.ts';
 
-/** An open file, at one transaction. */
+/** An open data.mdb at one transaction. */
 export interface DataFile {
   readonly fd: number;
   readonly meta: Meta;
@@ -27,14 +27,17 @@ export interface DataFile {
 
 export interface WalkOptions {
   readonly compare: (a: Buffer, b: Buffer) => number;
-  /** Told of damage, which then costs only what is on or below that page; without it, damage is thrown. */
+  /**
+   * Called for damage; the walk then skips the damaged page and the pages below it. Without it the walk throws the
+   * damage.
+   */
   readonly onDamage?: ((damage: Damage) => void) | undefined;
 }
 
 export class TreeEntry {
   readonly key: Buffer;
   readonly flags: number;
-  /** Of the value. */
+  /** The value's length. */
   readonly octets: number;
   readonly #data: Buffer;
   readonly #source: DataFile;
@@ -47,7 +50,7 @@ export class TreeEntry {
     this.#source = source;
   }
 
-  /** As much of the value as asked for, or all. */
+  /** The value, or its first octets. */
   value(maxOctets = this.octets): Buffer {
     const octets = Math.min(maxOctets, this.octets);
     if (this.flags !== BIG_VALUE) return this.#data.subarray(0, octets);
@@ -55,7 +58,7 @@ export class TreeEntry {
   }
 }
 
-/** Which pages are taken. */
+/** A set of pages in use. */
 export class PageSet {
   readonly #bits: Uint8Array;
   readonly #lastPage: number;
@@ -69,19 +72,19 @@ export class PageSet {
     return ((this.#bits[page >> 3] ?? 0) & (1 << (page & 7))) !== 0;
   }
 
-  /** Throws where a page is none of the file's, or taken. */
+  /** Throws `Damage` if the file has no such page or the page is in the set already. */
   take(page: number): void {
     if (page < 2 || page > this.#lastPage) throw new Damage(`there is no page ${page}`);
     if (this.has(page)) throw new Damage(`page ${page} is used twice`);
     this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
   }
 
-  giveBack(page: number): void {
+  remove(page: number): void {
     this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) & ~(1 << (page & 7));
   }
 }
 
-/** What was met of one tree, to be compared with its record. */
+/** The pages and entries that a walk has counted, to compare with the tree's record. */
 interface PageCounts {
   branchPages: number;
   leafPages: number;
@@ -89,7 +92,7 @@ interface PageCounts {
   entries: number;
 }
 
-/** Keys of a subtree are from the one on, and before the other. */
+/** The keys of a subtree: from `from` on, and before `before`. */
 interface KeyBounds {
   readonly from: Buffer | undefined;
   readonly before: Buffer | undefined;
@@ -109,7 +112,7 @@ export function* walk(
   const isWhole = (Object.keys(counts) as (keyof PageCounts)[]).every(
     (of) => counts[of] === tree[of],
   );
-  const damage = new Damage('a tree is not of the size that it says');
+  const damage = new Damage('a tree has another size than its record');
   if (isWhole) return;
   if (options.onDamage === undefined) throw damage;
   options.onDamage(damage);
@@ -129,12 +132,12 @@ class Walker {
   }
 
   *below(number: number, depth: number, bounds: KeyBounds): Generator<TreeEntry, void, undefined> {
-    const page = this.#tolerant(() => this.#read(number, depth, bounds));
+    const page = this.#toleratingDamage(() => this.#read(number, depth, bounds));
     if (page === undefined) return;
     if (page.kind === 'leaf') {
       this.#counts.leafPages++;
       for (const node of page.nodes) {
-        if (node.flags !== BIG_VALUE || this.#isWhole(node, number)) {
+        if (node.flags !== BIG_VALUE || this.#hasWholeValue(node, number)) {
           this.#counts.entries++;
           yield new TreeEntry(node, this.#source);
         }
@@ -149,7 +152,7 @@ class Walker {
     }
   }
 
-  #tolerant<T>(read: () => T): T | undefined {
+  #toleratingDamage<T>(read: () => T): T | undefined {
     try {
       return read();
     } catch (error) {
@@ -164,7 +167,7 @@ class Walker {
     try {
       return this.#readTaken(number, depth, bounds);
     } catch (error) {
-      this.#used.giveBack(number);
+      this.#used.remove(number);
       throw error;
     }
   }
@@ -175,13 +178,13 @@ class Walker {
     const page = readTreePage(octets, number, meta.transaction);
     const isLeaf = page.kind === 'leaf';
     if (isLeaf !== (depth === 1) || page.nodes.length === 0) {
-      throw new Damage(`page ${number} is at a place that is not its own`);
+      throw new Damage(`page ${number} is at the wrong position in its tree`);
     }
     this.#checkOrder(number, page.nodes, isLeaf, bounds);
     return page;
   }
 
-  /** The first key of a branch stands for all before the second one, whatever it is. */
+  /** In a branch the first key is ignored: the first child has all keys before the second one. */
   #checkOrder(
     number: number,
     nodes: readonly { readonly key: Buffer }[],
@@ -203,17 +206,17 @@ class Walker {
     if (!isInside) throw new Damage(`page ${number} has keys of another page`);
   }
 
-  #isWhole({ data, octets }: LeafNode, number: number): boolean {
-    const pages = this.#tolerant(() => this.#takeOverflow(data, octets, number));
+  #hasWholeValue({ data, octets }: LeafNode, number: number): boolean {
+    const pages = this.#toleratingDamage(() => this.#takeOverflow(data, octets, number));
     this.#counts.overflowPages += pages ?? 0;
     return pages !== undefined;
   }
 
-  /** A value that has become smaller may keep the pages that it had. */
-  #takeOverflow(place: Buffer, octets: number, number: number): number {
+  /** A value that became smaller may keep its pages. */
+  #takeOverflow(reference: Buffer, octets: number, number: number): number {
     const { meta } = this.#source;
-    const first = readNumber(place, 0);
-    const pages = readNumber(place, BIG_VALUE_PAGES_AT);
+    const first = readNumber(reference, 0);
+    const pages = readNumber(reference, BIG_VALUE_PAGES_AT);
     const room = pages * meta.pageOctets - PAGE_HEADER_OCTETS;
     if (octets > room) throw new Damage(`page ${number} names a value larger than its pages`);
     for (let page = first; page < first + pages; page++) this.#used.take(page);

@@ -23,7 +23,7 @@ import {
   StoreError,
   type WatchBatch,
 } from '../store.ts';
-import { Renewals } from './renewals.ts';
+import { RemoteLeases } from './remoteLeases.ts';
 import { callPeer, type PeerCall } from './request.ts';
 import { readJson, readLines, type StorePeer, unavailable } from './response.ts';
 import {
@@ -64,10 +64,10 @@ export class HttpStore implements LeaseStore {
   readonly #hasGivenToken: boolean;
   readonly #callTimeoutMs: number;
   readonly #silenceTimeoutMs: number;
-  readonly #renewals: Renewals;
+  readonly #leases: RemoteLeases;
   /** Every request in flight. */
   readonly #calls = new Set<AbortController>();
-  readonly #leaseOf = (lease: Lease, key: string): Lease => this.#renewals.lease(lease, key);
+  readonly #leaseOf = (lease: Lease, key: string): Lease => this.#leases.lease(lease, key);
   #closed = false;
 
   constructor({ url, token, findToken, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
@@ -82,7 +82,7 @@ export class HttpStore implements LeaseStore {
     this.#findToken = findToken ?? (async () => undefined);
     this.#callTimeoutMs = callTimeoutMs ?? 5_000;
     this.#silenceTimeoutMs = silenceTimeoutMs ?? 15_000;
-    this.#renewals = new Renewals(async (key) => {
+    this.#leases = new RemoteLeases(async (key) => {
       const { entry } = await this.#read(key, (lease) => lease);
       return entry?.lease;
     });
@@ -192,14 +192,14 @@ export class HttpStore implements LeaseStore {
   async grantLease(ttlSeconds: number): Promise<Lease> {
     const sentAtMs = performance.now();
     return this.#write('lease/grant', { ttlSeconds }, (json) =>
-      this.#renewals.lease(leaseFromJson(jsonObject(json).lease, sentAtMs)),
+      this.#leases.lease(leaseFromJson(jsonObject(json).lease, sentAtMs)),
     );
   }
 
   async renewLease(id: string): Promise<boolean> {
     const sentAtMs = performance.now();
     const renewed = await this.#write('lease/renew', { id }, (json) => jsonObject(json).renewed);
-    if (renewed === true) this.#renewals.renewed(id, sentAtMs);
+    if (renewed === true) this.#leases.renewed(id, sentAtMs);
     return renewed === true;
   }
 

@@ -4,6 +4,7 @@
  * what has expired, so a key that it did not delete lives. An id leaves the table when nothing refers to its lease.
  */
 import type { Lease } from '../../service/change.ts';
+import { WeakLeases } from '../weakLeases.ts';
 
 /** Gives what is left of the lease of a key, if the key still has that lease. */
 export type AskLease = (key: string) => Promise<Lease | undefined>;
@@ -12,10 +13,9 @@ const AT_ONCE = 8;
 const ASK_AGAIN_MS = 1000;
 
 /** The leases that are known, and the questions about them: a few at a time; a failure means only that the old end stays for a while. */
-export class Renewals {
+export class RemoteLeases {
   readonly #ask: AskLease;
-  readonly #known = new Map<string, WeakRef<RemoteLease>>();
-  readonly #freed = new FinalizationRegistry<string>((id) => this.#forget(id));
+  readonly #leases = new WeakLeases<RemoteLease>();
   #asking = 0;
 
   constructor(ask: AskLease) {
@@ -24,60 +24,44 @@ export class Renewals {
 
   /** The lease that was seen just now, of `key` if it has one, renewing itself through these. */
   lease(seen: Lease, key?: string): Lease {
-    const lease = this.#find(seen.id) ?? this.#add(seen.id);
-    lease.learn(seen, key);
+    const lease = this.#leases.get(seen.id) ?? this.#leases.add(new RemoteLease(seen.id, this));
+    lease.update(seen, key);
     return lease;
   }
 
   /** The lease was renewed through this store, at that time at the earliest. */
   renewed(id: string, renewedAtMs: number): void {
-    const lease = this.#find(id);
+    const lease = this.#leases.get(id);
     if (lease === undefined) return;
     const { ttlSeconds } = lease;
     if (ttlSeconds === undefined) return;
-    lease.learn({ id, ttlSeconds, expiresAtMs: renewedAtMs + ttlSeconds * 1000 });
+    lease.update({ id, ttlSeconds, expiresAtMs: renewedAtMs + ttlSeconds * 1000 });
   }
 
   /** Asks what the lease is now by the key that it had last. */
-  renew(lease: RemoteLease, key: string): void {
+  requestUpdate(lease: RemoteLease, key: string): void {
     if (this.#asking >= AT_ONCE) return;
     this.#asking++;
     this.#ask(key)
       .then((found) => {
-        if (found?.id === lease.id) lease.learn(found);
+        if (found?.id === lease.id) lease.update(found);
       })
       .catch(() => undefined)
       .finally(() => {
         this.#asking--;
       });
   }
-
-  #find(id: string): RemoteLease | undefined {
-    return this.#known.get(id)?.deref();
-  }
-
-  #add(id: string): RemoteLease {
-    const lease = new RemoteLease(id, this);
-    this.#known.set(id, new WeakRef(lease));
-    this.#freed.register(lease, id);
-    return lease;
-  }
-
-  #forget(id: string): void {
-    // A new object may have taken the id's place by now.
-    if (this.#find(id) === undefined) this.#known.delete(id);
-  }
 }
 
 class RemoteLease implements Lease {
   readonly id: string;
-  readonly #renewals: Renewals;
+  readonly #renewals: RemoteLeases;
   #key: string | undefined;
   #ttlSeconds: number | undefined;
   #expiresAtMs: number | undefined;
   #askAgainAtMs = 0;
 
-  constructor(id: string, renewals: Renewals) {
+  constructor(id: string, renewals: RemoteLeases) {
     this.id = id;
     this.#renewals = renewals;
   }
@@ -90,13 +74,13 @@ class RemoteLease implements Lease {
     const nowMs = performance.now();
     if (this.#key !== undefined && nowMs >= this.#askAgainAtMs) {
       this.#askAgainAtMs = nowMs + ASK_AGAIN_MS;
-      this.#renewals.renew(this, this.#key);
+      this.#renewals.requestUpdate(this, this.#key);
     }
     return this.#expiresAtMs;
   }
 
   /** What the server says of it, which may not know itself yet. */
-  learn({ ttlSeconds, expiresAtMs }: Lease, key = this.#key): void {
+  update({ ttlSeconds, expiresAtMs }: Lease, key = this.#key): void {
     this.#key = key;
     if (ttlSeconds === undefined || expiresAtMs === undefined) return;
     this.#ttlSeconds = ttlSeconds;

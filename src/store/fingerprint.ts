@@ -1,0 +1,68 @@
+/**
+ * Fingerprints of entries, by which a store recognises the history that a watcher has followed. etcd needs them: a cluster
+ * that was wiped and started anew has the same name, and its revisions reach the old numbers soon.
+ */
+import { createHash } from 'node:crypto';
+import type { Change, Entry } from '../service/change.ts';
+import type { EntryFingerprint, SnapshotPage, WatchBatch } from './store.ts';
+
+/** Equal for equal values on equal leases. */
+function digestOf({ value, lease }: Pick<Entry, 'value' | 'lease'>): string {
+  const hash = createHash('sha256').update(`${lease?.id ?? ''}\n`);
+  return hash.update(value).digest('base64url');
+}
+
+/** Whether the entry is the write that the fingerprint identifies. */
+export function hasFingerprint(fingerprint: EntryFingerprint, entry: Entry | undefined): boolean {
+  return (
+    entry !== undefined &&
+    entry.key === fingerprint.key &&
+    entry.createRevision === fingerprint.createRevision &&
+    entry.modRevision === fingerprint.modRevision &&
+    digestOf(entry) === fingerprint.digest
+  );
+}
+
+/**
+ * The newest entry among those that a reader of a store has read, and the last revision at which the key still had it.
+ * From its fingerprint a store can tell whether the reader followed its history.
+ */
+export class NewestEntry {
+  #entry: Entry | undefined;
+  /** The last revision at which the key had `#entry`. */
+  #revision = 0;
+  /** The key has been deleted since. */
+  #isDeleted = false;
+
+  /** Undefined before the first entry. */
+  fingerprint(): EntryFingerprint | undefined {
+    if (this.#entry === undefined) return undefined;
+    const { key, createRevision, modRevision } = this.#entry;
+    const digest = digestOf(this.#entry);
+    return { key, createRevision, modRevision, digest, revision: this.#revision };
+  }
+
+  addPage({ revision, entries }: SnapshotPage): void {
+    for (const entry of entries) {
+      if (this.#entry === undefined || entry.modRevision > this.#entry.modRevision) {
+        this.#entry = entry;
+      }
+    }
+    this.#revision = revision;
+    this.#isDeleted = false;
+  }
+
+  addBatch({ revision, changes }: WatchBatch): void {
+    for (const change of changes) this.#addChange(change);
+    if (!this.#isDeleted) this.#revision = revision;
+  }
+
+  #addChange(change: Change): void {
+    if (change.kind === 'put') {
+      this.#entry = change.entry;
+      this.#isDeleted = false;
+    } else if (change.key === this.#entry?.key) {
+      this.#isDeleted = true;
+    }
+  }
+}
