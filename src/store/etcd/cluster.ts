@@ -1,9 +1,8 @@
 /**
- * The members of an etcd cluster as one thing to call: keeps to one member until it fails, then goes to the next; logs
- * in and renews the token.
+ * Calls to an etcd cluster: uses one member until it fails, then the next; logs in and renews the token.
  *
- * Invariant: a write is sent again only when it is certain that the first one never left. One that goes unanswered is
- * waited for, but what comes after it goes to another member.
+ * Invariant: the cluster sends a write again only if the first one certainly never left. It waits for an unanswered
+ * write, but later calls go to another member.
  */
 import type {
   IDeleteRangeRequest,
@@ -26,14 +25,13 @@ import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './fai
 
 interface CallTraits {
   readonly service: 'KV' | 'Lease';
-  /** Making it twice is the same as once; a lease that nobody knows ends by itself. */
+  /** Sending it twice has the effect of sending it once; an unknown lease ends by itself. */
   readonly repeatable: boolean;
   readonly stream?: boolean;
-  /** Its name on the wire where that is another. */
+  /** The method's name on the wire if it differs. */
   readonly rpc?: keyof Calls;
 }
 
-/** The calls that the store makes. */
 const METHODS: Readonly<Record<keyof Calls, CallTraits>> = {
   range: { service: 'KV', repeatable: true },
   txn: { service: 'KV', repeatable: false },
@@ -57,7 +55,7 @@ interface Calls {
   leaseTimeToLive: [ILeaseTimeToLiveRequest, ILeaseTimeToLiveResponse];
 }
 
-/** The part of its time after which an unanswered write speaks against its member. */
+/** The fraction of its deadline after which an unanswered write makes later calls use another member. */
 const SILENT_AFTER = 1 / 5;
 
 export interface Login {
@@ -68,7 +66,7 @@ export interface Login {
 /** A range on one member. Rejects with a StoreError. */
 export type ReadRange = (request: IRangeRequest) => Promise<IRangeResponse>;
 
-/** A watch stream, the member that serves it, and the revision that the member had reached before. */
+/** A watch stream, its member, and the member's revision when the stream was opened. */
 export interface OpenedWatch {
   readonly stream: WatchStream;
   readonly endpoint: Endpoint;
@@ -91,7 +89,10 @@ export class Cluster {
     this.#callTimeoutMs = options.callTimeoutMs;
   }
 
-  /** One call on the current member; on others too where that is safe. Rejects with a StoreError within the timeout. */
+  /**
+   * One call on the current member, and on others if repeating it is safe. Rejects with a StoreError within the
+   * timeout.
+   */
   async call<Name extends keyof Calls>(
     method: Name,
     request: Calls[Name][0],
@@ -103,10 +104,10 @@ export class Cluster {
       const endpoint = this.#endpoint();
       const leftMs = until - performance.now();
       const hasOthers = tried < this.#endpoints.length;
-      // A member that is gone without a word must leave the others time.
+      // A silent member must leave time for the others.
       const shareMs = repeatable && hasOthers ? leftMs / 2 : leftMs;
-      const leaveIfSilent = (): void => this.failOver(endpoint);
-      const silence = repeatable ? undefined : setTimeout(leaveIfSilent, shareMs * SILENT_AFTER);
+      const failOverIfSilent = (): void => this.failOver(endpoint);
+      const silence = repeatable ? undefined : setTimeout(failOverIfSilent, shareMs * SILENT_AFTER);
       try {
         return await this.#callOn(endpoint, method, request, shareMs);
       } catch (error) {
@@ -123,9 +124,9 @@ export class Cluster {
   }
 
   /**
-   * A stream for one watch on the current member, after `check` has read through the cluster's leader on that same
-   * member: it shows that the member is in touch, has caught up, and takes our token. It gives the member's revision;
-   * what it throws is thrown on.
+   * Opens a stream for one watch on the current member, after `check` has read through the cluster's leader on the same
+   * member. The check shows that the member is connected to the leader, is up to date, and accepts the token. It
+   * returns the member's revision; its errors are thrown on.
    */
   async openWatch(check: (read: ReadRange) => Promise<number>): Promise<OpenedWatch> {
     const endpoint = this.#endpoint();
@@ -141,7 +142,7 @@ export class Cluster {
     }
   }
 
-  /** This member failed: the next call goes to the next one. */
+  /** The member failed: the next call goes to the next member. */
   failOver(endpoint: Endpoint): void {
     if (this.#endpoint() === endpoint) this.#current = (this.#current + 1) % this.#endpoints.length;
   }
@@ -182,7 +183,7 @@ export class Cluster {
       return await call();
     } catch (error) {
       if (this.#login === undefined || !isTokenRefused(error)) throw error;
-      // Several calls may hear of it at once: only the first throws the token away.
+      // Several calls may get this error at once; only the first one drops the token.
       if (this.#token === token) this.#token = undefined;
       return await call();
     }

@@ -1,9 +1,9 @@
 /**
- * One etcd member as gRPC sees it: calls with a deadline, and the watch stream. etcd3 is used for its proto files
- * and its pool of service clients, nothing else: its retries, circuit breaker, tokens and Watcher stay idle, because
- * they hide which member answered, retry writes, and lose events.
+ * One etcd member over gRPC: calls with a deadline, and the watch stream. Of etcd3 this file uses the proto files and
+ * the pool of service clients only. It does not use etcd3's retries, circuit breaker, tokens and Watcher, because they
+ * hide which member answered, retry writes, and lose events.
  *
- * Invariant: a call settles within its deadline, and a connection on which the peer went silent is given up.
+ * Invariant: a call settles within its deadline, and the endpoint gives up a connection whose peer is silent.
  */
 import { isIP, type Socket } from 'node:net';
 import type { IWatchRequest } from 'etcd3';
@@ -19,7 +19,7 @@ interface Cancellable {
   cancel(): void;
 }
 
-/** A message of the watch stream, as far as it is read here. */
+/** The fields of a watch message that the store reads. */
 export interface WatchMessage {
   readonly header: { readonly revision: string } | null;
   readonly watch_id: string;
@@ -31,7 +31,7 @@ export interface WatchMessage {
   readonly events: readonly WireEvent[];
 }
 
-/** The two-way stream of a watch. After `cancel` it ends with an error. */
+/** The bidirectional stream of a watch. After `cancel` it ends with an error. */
 export interface WatchStream extends AsyncIterable<WatchMessage>, Cancellable {
   write(request: IWatchRequest): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -44,12 +44,12 @@ type Unary = (
   done: (error: Error | null, response: unknown) => void,
 ) => Cancellable;
 
-/** A two-way stream that is asked one question. */
+/** A bidirectional stream that carries one request and one answer. */
 interface OneRequestStream extends Cancellable {
   on(event: 'data', listener: (answer: unknown) => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
   on(event: 'end' | 'close', listener: () => void): unknown;
-  /** The last thing to say. */
+  /** Sends the request and ends the client's side. */
   end(request: unknown): unknown;
 }
 
@@ -58,7 +58,7 @@ type Stream = (metadata: Metadata, options: { deadline: number }) => OneRequestS
 export interface GrpcCallOptions {
   readonly timeoutMs: number;
   readonly token: string | undefined;
-  /** The method is a two-way stream: the request is all that is said, the first answer all that is heard. */
+  /** The method is a bidirectional stream: the endpoint sends one request and reads the first answer. */
   readonly stream?: boolean;
 }
 
@@ -76,11 +76,11 @@ const READY = 2;
 const channelOptions = (options: EndpointOptions) => ({
   'grpc.keepalive_time_ms': options.keepaliveTimeMs,
   'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs,
-  // A connection without a call does not matter, and etcd drops clients that ping on one ("excess pings").
+  // An idle connection does not matter, and etcd closes connections that send pings without a call ("excess pings").
   'grpc.keepalive_permit_without_calls': 0,
   'grpc.initial_reconnect_backoff_ms': 50,
   'grpc.max_reconnect_backoff_ms': 3_000,
-  // Without it a new client would get the old, perhaps dead, connection from a pool that the process shares.
+  // Otherwise a new client would get the old, perhaps dead, connection from a pool that the process shares.
   'grpc.use_local_subchannel_pool': 1,
   // One revision is one message, however many keys it deletes.
   'grpc.max_receive_message_length': -1,
@@ -117,7 +117,7 @@ export class Endpoint {
     try {
       return await this.#attempt(service, method, request, options);
     } catch (error) {
-      // Between the borrowing of a client and its use another call may have had all connections made anew.
+      // Another call may have replaced all connections after this one borrowed its client.
       if (!isShutDown(error) || this.#closed) throw error;
       return this.#attempt(service, method, request, options);
     }
@@ -134,10 +134,12 @@ export class Endpoint {
     const send = methods[method] as (...args: unknown[]) => unknown;
     const bound = send.bind(client);
     try {
-      if (stream === true) return await this.#ask(bound as Stream, request, metadata, timeoutMs);
+      if (stream === true)
+        return await this.#exchange(bound as Stream, request, metadata, timeoutMs);
       return await this.#unary(bound as Unary, request, metadata, timeoutMs);
     } catch (error) {
-      // A channel that cannot connect waits ever longer between attempts. How long to wait is our caller's to say.
+      // grpc-js doubles the pause between attempts to connect. The caller decides how long to wait, so the channel
+      // starts anew.
       const isStuck = client.getChannel().getConnectivityState(false) !== READY;
       if ((isStuck || isTimeout(error)) && !this.#closed) resource.resetAllServices();
       throw error;
@@ -145,22 +147,22 @@ export class Endpoint {
   }
 
   /**
-   * What is asked from here on goes over new connections; what is under way ends on the old ones. One on which nothing
-   * came may be dead in one direction only, or wait for its peer's next repetition for as long as the outage lasted.
+   * Later calls use new connections, and calls in progress end on the old ones. A connection without messages may be
+   * dead in one direction only, or may wait for its peer's next retransmission, for as long as the outage lasted.
    */
   async reconnect(): Promise<void> {
     if (this.#closed) return;
     await this.#pool.withConnection('KV', ({ resource }) => resource.resetAllServices());
   }
 
-  /** A new watch stream. It asks the member to end it when it has lost the cluster's leader. */
+  /** A new watch stream. The member ends it when it loses the cluster's leader. */
   async openWatch(token: string | undefined): Promise<WatchStream> {
     const { client, metadata } = await this.#borrow('Watch', token);
     metadata.set('hasleader', 'true');
     const open = (client as unknown as { watch(metadata: Metadata): WatchStream }).watch;
     const stream = open.call(client, metadata);
     this.#inFlight.add(stream);
-    // The reader hears of errors through the iterator; this keeps one that comes later from killing the process.
+    // The iterator reports errors to the reader. Without this listener a later error would end the process.
     stream.on('error', () => this.#inFlight.delete(stream));
     return stream;
   }
@@ -190,7 +192,12 @@ export class Endpoint {
     });
   }
 
-  #ask(open: Stream, request: object, metadata: Metadata, timeoutMs: number): Promise<unknown> {
+  #exchange(
+    open: Stream,
+    request: object,
+    metadata: Metadata,
+    timeoutMs: number,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const stream = open(metadata, { deadline: Date.now() + timeoutMs });
       this.#inFlight.add(stream);
@@ -205,7 +212,7 @@ export class Endpoint {
 
 function credentialsOf(tls: { ca?: Buffer; cert?: Buffer; key?: Buffer }) {
   return {
-    // Without a CA of its own the system's are used; etcd3's types do not know that grpc-js allows it.
+    // Undefined means the system's CAs. grpc-js allows that, but etcd3's types do not.
     rootCertificate: tls.ca as Buffer,
     ...(tls.key === undefined ? {} : { privateKey: tls.key }),
     ...(tls.cert === undefined ? {} : { certChain: tls.cert }),
@@ -213,20 +220,20 @@ function credentialsOf(tls: { ca?: Buffer; cert?: Buffer; key?: Buffer }) {
 }
 
 /**
- * Two things that grpc-js leaves undone when it connects:
+ * Corrects two faults of grpc-js's handshakes:
  *
- * - It sets no time limit. A peer that accepts a connection and stays silent would hold the socket for as long as it
- *   likes, and every new attempt would add one more.
- * - It sends the host of the target as the TLS server name even if that is an IP address. RFC 6066 §3 allows host names
- *   only, without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
+ * - grpc-js sets no time limit. A peer that accepts a connection and stays silent could hold the socket for any time, and
+ *   every new attempt would add one more socket.
+ * - grpc-js sends the host of the target as the TLS server name even if it is an IP address. RFC 6066 §3 allows only host
+ *   names without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
  *
- * This reaches into what etcd3 and grpc-js keep private, at the one place where they show the new socket.
+ * This uses private members of etcd3 and grpc-js, at the only point where they expose the new socket.
  */
 
 interface Connector {
-  /** What a connector with TLS hands to `tls.connect`. */
+  /** The options that a connector with TLS passes to `tls.connect`. */
   readonly connectionOptions?: { servername?: string };
-  /** Resolves when TLS is up. Without TLS it gives the same socket. */
+  /** Resolves after the TLS handshake. Without TLS it returns the same socket. */
   connect(socket: Socket): Promise<{ readonly socket: Socket }>;
 }
 
@@ -239,8 +246,8 @@ interface Internals {
 }
 
 /**
- * Has every later connection of the pool send a proper server name, and end if no octet has come after `timeoutMs`, or
- * none within TLS after as much again.
+ * Every later connection of the pool sends a valid server name. The connection ends if no octet arrives within
+ * `timeoutMs`, or within as long again no octet inside TLS.
  */
 export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
   for (const { channelCredentials } of (pool as unknown as Internals).hosts) {
@@ -248,13 +255,13 @@ export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
     channelCredentials._createSecureConnector = (...args) => {
       const connector = create(...args);
       const { connectionOptions: tls } = connector;
-      // Without a server name Node compares the certificate with `host`, which grpc-js sets as well.
+      // Without a server name Node checks the certificate against `host`, which grpc-js sets too.
       if (tls?.servername !== undefined) tls.servername = serverNameOf(tls.servername);
       const connect = connector.connect.bind(connector);
       connector.connect = async (socket) => {
         endIfSilent(socket, timeoutMs);
         const connected = await connect(socket);
-        // The octets of the handshake do not show that somebody speaks HTTP/2 behind it.
+        // The handshake does not show that the peer speaks HTTP/2 inside TLS.
         if (connected.socket !== socket) endIfSilent(connected.socket, timeoutMs);
         return connected;
       };
@@ -263,7 +270,7 @@ export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
   }
 }
 
-/** The name that TLS may tell a server which is reached at this host; empty: none. */
+/** The TLS server name for a host; empty if TLS must not send one. */
 export function serverNameOf(host: string): string {
   const name = host.replace(/\.$/, '');
   return isIP(name) === 0 ? name : '';

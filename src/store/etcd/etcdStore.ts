@@ -1,13 +1,13 @@
 /**
- * store/etcd/: The store on an etcd cluster. The only folder that speaks gRPC.
+ * store/etcd/: The store on an etcd cluster. The only folder that uses gRPC.
  * Imports: service, store.
  * Used by: app/process.
  *
- * The store on an etcd cluster (API v3; etcd 3.4 or newer). Opening it never fails for want of a member: calls reject
- * with `unavailable` until there is one.
+ * This file implements the store's calls (API v3; etcd 3.4 or newer). Without a reachable member the calls reject with
+ * `unavailable`.
  *
- * Each call is one transaction on etcd, so a condition and the write it guards happen in the same instant. A put with a
- * TTL carries a lease of its own, which goes when the put does not happen.
+ * Each call is one transaction on etcd, so a condition and its write happen at the same instant. A put with a TTL gets
+ * its own lease, which the store revokes when the put does not happen.
  */
 import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
 import type { Entry, Lease } from '../../service/change.ts';
@@ -56,7 +56,10 @@ const PAGE_TIMEOUT_MS = 20_000;
 const KEEPALIVE_TIME_MS = 8_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;
 const WATCH_SILENCE_MS = 3_000;
-/** A listing with no more leases than this waits until their lives are known; a zone's load does not. */
+/**
+ * A page with at most this many leases waits until their expiry is known. The load of a zone has more and does not
+ * wait.
+ */
 const AWAITED_LEASES = 64;
 
 /** Connects with the first call. The constructor throws StoreError `invalid` for options that contradict each other. */
@@ -218,7 +221,7 @@ export class EtcdStore implements LeaseStore {
     this.#cluster.close();
   }
 
-  /** An opened watch; `undefined` as soon as the signal is aborted. */
+  /** An opened watch; undefined when the signal is aborted first. */
   #openWatch(
     prefix: string,
     fromRevision: number,
@@ -257,7 +260,7 @@ export class EtcdStore implements LeaseStore {
       if (!result.done) await abandonLease(this.#cluster, lease.id);
       return result;
     } catch (error) {
-      // Whether or not the put arrived: without its lease the key is not there.
+      // Revoking the lease removes the key, whether or not the put arrived.
       void abandonLease(this.#cluster, lease.id);
       if (!isNoSuchLease(error)) throw error;
       throw new StoreError('unavailable', 'the put took longer than its TTL', { cause: error });
@@ -299,7 +302,7 @@ export class EtcdStore implements LeaseStore {
     return { done: true, entry, previous };
   }
 
-  /** The write if the condition holds, else a read of the key. */
+  /** Writes if the condition holds, else reads the key. */
   #transact(
     key: Buffer,
     condition: Condition | undefined,
@@ -317,5 +320,5 @@ export class EtcdStore implements LeaseStore {
   }
 }
 
-/** A page's values are views of one large buffer, which a single kept value would keep alive. */
+/** A page's values are views of one large buffer, which a single value would keep in memory. */
 const ownKv = (kv: IKeyValue): IKeyValue => ({ ...kv, value: Buffer.from(kv.value) });

@@ -1,6 +1,6 @@
 /**
- * What a failed gRPC call means: the status code and etcd's own text, sorted into the store's four words, and into the
- * question that fail-over asks: can it have reached the store?
+ * The meaning of a failed gRPC call: the StoreError for its status code and etcd's text, a message in plain words, and
+ * whether the request can have reached the store (which decides whether to try another member).
  */
 import { StoreError, type StoreErrorCode } from '../store.ts';
 
@@ -20,9 +20,9 @@ const TOO_LARGE = /larger than max|request is too large/i;
 const BAD_CERTIFICATE = /certificate|altname|self.signed|alert unknown ca/i;
 const NO_LOGIN = /authentication failed|user name is empty|permission denied|invalid auth token/i;
 const NO_LEASE = /requested lease not found/i;
-/** etcd 3.4 does not give this one a code of its own. */
+/** etcd 3.4 gives this error no code of its own. */
 const OLD_TOKEN = /invalid auth token|revision of auth store is old/i;
-/** grpc-js's words for a call that found no connection, so that nothing was sent. */
+/** grpc-js's messages for a call without a connection: it sent nothing. */
 const NEVER_SENT = /^(No connection established|Name resolution failed|Channel closed before)/i;
 
 const codeOf = (error: unknown): number | undefined =>
@@ -57,7 +57,7 @@ function storeCodeOf(code: number | undefined, text: string): StoreErrorCode {
   }
 }
 
-/** Any failure of a call or stream as a StoreError; one that already is stays as it is. */
+/** The StoreError for any failure of a call or stream; a StoreError stays as it is. */
 export function storeErrorOf(error: unknown, what: string): StoreError {
   if (error instanceof StoreError) return error;
   const text = textOf(error);
@@ -65,41 +65,36 @@ export function storeErrorOf(error: unknown, what: string): StoreError {
   return new StoreError(storeCodeOf(codeOf(error), text), message, { cause: error });
 }
 
-/** The call was not begun, as its channel had been closed; it is an error without a code. */
+/** The call did not begin because its channel had been closed; this error has no code. */
 export const isShutDown = (error: unknown): boolean =>
   codeOf(error) === undefined && /^Channel has been shut down/i.test(textOf(error));
 
-/** No answer came in time. */
+/** No answer arrived before the deadline. */
 export const isTimeout = (error: unknown): boolean => codeOf(error) === GRPC.deadlineExceeded;
 
-/** The lease that a call names does not exist. */
+/** The lease in the call does not exist. */
 export const isNoSuchLease = (error: unknown): boolean => NO_LEASE.test(textOf(error));
 
-/** The token is not, or no longer, good; the password may be. */
+/** etcd refuses the token; the password may still be valid. */
 export const isTokenRefused = (error: unknown): boolean => OLD_TOKEN.test(textOf(error));
 
-/** The store has no users, so that a login is refused because none is needed. */
+/** etcd has authentication disabled, so it refuses a login that it does not need. */
 export const isAuthDisabled = (error: unknown): boolean =>
   codeOf(error) === GRPC.failedPrecondition && /not enabled/.test(textOf(error));
 
-/** Certain that the store never saw the request. */
+/** The request has certainly not reached the store. */
 export const isNeverSent = (error: unknown): boolean =>
   codeOf(error) === GRPC.unavailable && NEVER_SENT.test(textOf(error));
 
-/** A message was larger than one side takes. */
+/** A message was larger than one side accepts. */
 export const isTooLarge = (error: unknown): boolean =>
   codeOf(error) === GRPC.resourceExhausted && TOO_LARGE.test(textOf(error));
 
-/** What a call gives when the store's answer lacks a part that etcd's protocol promises. */
+/** The error for an answer without a part that etcd's protocol promises. */
 export const malformed = (what: string): StoreError =>
   new StoreError('unavailable', `etcd answered without ${what}`);
 
-/**
- * What grpc-js, OpenSSL and etcd say when they refuse, in words for whoever runs the server: one line that names the
- * cause. Pure.
- */
-
-/** What a text says -> how we say it; the first match counts. `$1` is the match's own part. */
+/** Message pattern -> plain words. The first match wins, and `$1` is the match's first group. */
 const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/certificate has expired/i, 'its certificate has expired'],
   [/certificate is not yet valid/i, 'its certificate is not yet valid; are both clocks right?'],
@@ -140,7 +135,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note:/, '$1'],
 ];
 
-/** One line. A text that is not known is given as it is, without what grpc-js adds to all. */
+/** The reason in one line. A text without a matching pattern stays as it is. */
 export function plainGrpcReason(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim();
   for (const [pattern, words] of PHRASES) {

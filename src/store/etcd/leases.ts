@@ -1,10 +1,10 @@
 /**
- * What is known of the leases that entries carry: one shared `Lease` per id, whose expiry follows the renewals that
- * others make. etcd announces neither a lease's life with a key nor its renewal, so it is asked: when an id first
- * appears, and again whenever half of the remaining life has passed.
+ * The leases that entries of an etcd carry: one shared `Lease` for each id, and the calls about leases. etcd reports
+ * neither the TTL of a key's lease nor its renewals by others, so the store asks: when an id first appears, and again
+ * whenever half of the remaining time has passed.
  *
- * Until the first answer nothing is known of a lease. A lease leaves the table when nothing refers to it any more. Its
- * expiry may lie in the past for a moment: what ends a key is the store's delete event, never a clock here.
+ * Until the first answer a lease has no TTL and no expiry. The expiry may lie in the past for a moment, because only
+ * the store's delete event ends a key, never a clock here. Ids stay decimal strings, since they go up to 2^63.
  */
 import type { Lease } from '../../service/change.ts';
 import { WeakLeases } from '../weakLeases.ts';
@@ -17,13 +17,13 @@ interface KnownLease {
   expiresAtMs: number | undefined;
 }
 
-/** etcd's answer about one lease, or that it does not exist (any more). */
+/** etcd's answer about one lease; `gone`: the lease does not exist. */
 export type LeaseLife =
   | { readonly kind: 'alive'; readonly ttlSeconds: number; readonly remainingSeconds: number }
   | { readonly kind: 'gone' };
 
 export interface EtcdLeasesOptions {
-  /** Asks etcd; rejects when it does not answer. */
+  /** Asks etcd; rejects when etcd does not answer. */
   readonly lookUp: (id: string) => Promise<LeaseLife>;
   /** Monotonic, as `performance.now`. */
   readonly nowMs: () => number;
@@ -40,8 +40,9 @@ export class EtcdLeases {
   readonly #leases = new WeakLeases<KnownLease>((id) => this.#askAtTick.delete(id));
   /** The tick of each id's next question. An id in another tick's list is left over from an earlier one. */
   readonly #askAtTick = new Map<string, number>();
-  /** Ids to ask about now, and those to ask about later, by the tick of that time. */
+  /** Ids to ask about now. */
   readonly #queue = new Set<string>();
+  /** Ids to ask about later, by the tick of that time. */
   readonly #later = new Map<number, string[]>();
   readonly #asking = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
@@ -51,7 +52,7 @@ export class EtcdLeases {
     this.#options = options;
   }
 
-  /** The shared lease of that id; one not seen before is looked up in the background. */
+  /** The shared lease of that id; a new one is looked up in the background. */
   of(id: string): Lease {
     const known = this.#leases.get(id);
     if (known !== undefined) return known;
@@ -60,7 +61,7 @@ export class EtcdLeases {
     return lease;
   }
 
-  /** A lease that was granted here, at that time at the earliest. */
+  /** A lease that this store was granted, at `grantedAtMs` at the earliest. */
   granted(id: string, ttlSeconds: number, grantedAtMs: number): Lease {
     const expiresAtMs = grantedAtMs + ttlSeconds * 1_000;
     const lease = this.#add(id, ttlSeconds, expiresAtMs);
@@ -68,7 +69,7 @@ export class EtcdLeases {
     return lease;
   }
 
-  /** The lease was renewed here, at that time at the earliest. */
+  /** This store renewed the lease, at `renewedAtMs` at the earliest. */
   renewed(id: string, ttlSeconds: number, renewedAtMs: number): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
@@ -77,7 +78,10 @@ export class EtcdLeases {
     this.#schedule(id, lease.expiresAtMs);
   }
 
-  /** Resolves when those of these leases that are unknown have been asked about, before all others, once. */
+  /**
+   * Looks up those of the leases that have no expiry yet, once and before all other lookups. Resolves when etcd has
+   * answered.
+   */
   async lookUpUnknown(ids: Iterable<string>): Promise<void> {
     const lookUps: Promise<void>[] = [];
     for (const id of ids) {
@@ -142,7 +146,8 @@ export class EtcdLeases {
       lease.expiresAtMs = Math.min(lease.expiresAtMs ?? askedAtMs, askedAtMs);
       return;
     }
-    // etcd rounds the rest down to seconds, and measured it between question and answer. An expiry that fits is kept.
+    // etcd rounds the remaining time down to seconds, and measured it between question and answer. The stored expiry
+    // stays if it fits the answer.
     const earliestMs = askedAtMs + life.remainingSeconds * 1_000;
     const latestMs = this.#options.nowMs() + (life.remainingSeconds + 1) * 1_000;
     const knownMs = lease.expiresAtMs ?? earliestMs;
@@ -181,14 +186,12 @@ export class EtcdLeases {
   }
 }
 
-/** Whether etcd could have given that id: an int64 above 0. */
+/** Whether the text can be an id of etcd: an int64 above 0. */
 export function isLeaseId(id: string): boolean {
   return /^[1-9][0-9]{0,18}$/.test(id) && BigInt(id) < 2n ** 63n;
 }
 
-/**
- * A new lease, and the TTL that etcd gave it: no less than about 1.5 election timeouts, which is 2 s by default.
- */
+/** A new lease and the TTL that etcd gave it, which is at least about 1.5 election timeouts (2 s by default). */
 export async function grantLease(
   cluster: Cluster,
   ttlSeconds: number,
@@ -198,14 +201,14 @@ export async function grantLease(
   return { id: response.ID, ttlSeconds: Number(response.TTL) };
 }
 
-/** Begins a lease's time anew; the TTL that it has, or undefined when there is no such lease. */
+/** Restarts a lease's time. Returns its TTL, or undefined if the lease does not exist. */
 export async function keepLeaseAlive(cluster: Cluster, id: string): Promise<number | undefined> {
   const response = await cluster.call('leaseKeepAlive', { ID: id });
   const ttlSeconds = Number(response.TTL);
   return ttlSeconds > 0 ? ttlSeconds : undefined;
 }
 
-/** Ends a lease and the keys that carry it, if it has not ended already. */
+/** Ends a lease and its keys. Does nothing if the lease has ended already. */
 export async function revokeLease(cluster: Cluster, id: string): Promise<void> {
   try {
     await cluster.call('leaseRevoke', { ID: id });
@@ -214,12 +217,12 @@ export async function revokeLease(cluster: Cluster, id: string): Promise<void> {
   }
 }
 
-/** Ends a lease that nobody needs. When etcd cannot be reached, its TTL does the same later. */
+/** Ends an unused lease. If etcd cannot be reached, the lease ends by its TTL. */
 export async function abandonLease(cluster: Cluster, id: string): Promise<void> {
   await revokeLease(cluster, id).catch(() => undefined);
 }
 
-/** How long a lease lives yet. */
+/** The remaining time of a lease. */
 export async function lookUpLease(cluster: Cluster, id: string): Promise<LeaseLife> {
   const response = await cluster.call('leaseTimeToLive', { ID: id });
   const remainingSeconds = Number(response.TTL);

@@ -1,6 +1,6 @@
 /**
- * `locate` on etcd: one transaction of small ranges for a key of up to twelve components, two for any other, however
- * many keys there are; and one range more where the way down ends above the key.
+ * `locate` on etcd: one transaction of small ranges for a key of up to twelve components, two for a longer key, however
+ * many keys there are. One range more if the path ends above the key.
  */
 import type { IKeyValue, IRangeRequest } from 'etcd3';
 import { directoryPrefix, pathTo, searchFirstFalse } from '../../service/keyTree.ts';
@@ -8,6 +8,7 @@ import { StoreError } from '../store.ts';
 import type { Cluster } from './cluster.ts';
 import { keyBytes, prefixEnd } from './translate.ts';
 
+/** Keys of the path that one transaction probes. */
 const AT_ONCE = 12;
 
 export interface LocatedKey {
@@ -17,7 +18,7 @@ export interface LocatedKey {
   readonly endHasEntry: boolean;
 }
 
-/** What is at a key, and below which of others there is something. */
+/** The entry of the key, and for each of several keys whether it has keys below it. */
 interface KeyProbe {
   readonly revision: number;
   readonly kv: IKeyValue | undefined;
@@ -63,7 +64,10 @@ async function probeAtOnce(
   return { revision: Number(header.revision), kv: own?.[0], hasBelow };
 }
 
-/** For a user who may not see all of them: directories above what it sees are taken to be there. */
+/**
+ * For a user whose role does not cover every key of the path. A directory that the user may not read counts as
+ * existing.
+ */
 async function probeOneByOne(
   cluster: Cluster,
   key: string,
@@ -84,7 +88,7 @@ async function probeOneByOne(
   return { revision: Number(header.revision), kv: kvs[0], hasBelow };
 }
 
-/** Keys only, as a value may be large. */
+/** Keys only, because a value may be large. */
 function anyBelow(key: string): IRangeRequest {
   const prefix = directoryPrefix(key);
   return { key: keyBytes(prefix), range_end: prefixEnd(prefix), limit: 1, keys_only: true };
@@ -96,7 +100,7 @@ async function hasEntry(cluster: Cluster, key: string | undefined): Promise<bool
     const { kvs } = await cluster.call('range', { key: keyBytes(key), keys_only: true });
     return kvs.length > 0;
   } catch (error) {
-    // Our user may see no more than what is below the prefix: what it cannot see is in nobody's way here.
+    // The user may be allowed to read only below the prefix. An entry that it cannot read does not block a path here.
     if (isDenied(error)) return false;
     throw error;
   }

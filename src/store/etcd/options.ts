@@ -1,35 +1,38 @@
-/** Where the members are and how to talk to them: the options, checked and brought into one form. */
+/** The options of the etcd store, and their checked form. */
 import { StoreError } from '../store.ts';
 import type { Login } from './cluster.ts';
 
 const SCHEME = /^(https?):\/\//;
 const DEFAULT_PORT = 2379;
 
-/** How to reach an etcd cluster. Only `endpoints` must be given. */
+/** How to reach an etcd cluster. Only `endpoints` is required. */
 export interface EtcdOptions {
-  /** `host:port`, or `http://host:port` or `https://host:port`; all of them with TLS or all without. */
+  /** `host:port`, `http://host:port` or `https://host:port`; either all with TLS or all without. */
   readonly endpoints: readonly string[];
   readonly user?: string | undefined;
   readonly password?: string | undefined;
-  /** PEM. `ca` absent: the system's; `cert` and `key`: what we show to the server. */
+  /** PEM. `ca` absent: the system's CAs. `cert` and `key` are the client's certificate. */
   readonly tls?: { ca?: Buffer; cert?: Buffer; key?: Buffer } | undefined;
-  /** Sends user and password without TLS. */
+  /** Allows user and password without TLS. */
   readonly allowPlaintextAuth?: boolean | undefined;
   readonly callTimeoutMs?: number | undefined;
-  /** For one page of a snapshot. */
+  /** The deadline of one page of a snapshot. */
   readonly pageTimeoutMs?: number | undefined;
-  /** A dead connection is found after the sum of both. etcd refuses pings closer than 5 s by default. */
+  /** The client notices a dead connection after the sum of both. etcd refuses pings closer than 5 s by default. */
   readonly keepaliveTimeMs?: number | undefined;
   readonly keepaliveTimeoutMs?: number | undefined;
-  /** A watch on which nothing came for so long asks for a sign of life, and ends when none comes in as much again. */
+  /**
+   * After this long without a message, a watch requests a sign of life; it ends if none arrives within the same time
+   * again.
+   */
   readonly watchSilenceMs?: number | undefined;
 }
 
-/** Options checked, and brought into one form. */
+/** The checked options in one form. */
 export interface EtcdTarget {
-  /** `host:port` each, at least one. */
+  /** Each `host:port`; at least one. */
   readonly addresses: readonly string[];
-  /** Absent: plain text. */
+  /** Undefined: plain text. */
   readonly tls: EtcdOptions['tls'];
   readonly login: Login | undefined;
 }

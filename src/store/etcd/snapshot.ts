@@ -1,11 +1,11 @@
 /**
- * All keys below a prefix as they were at one revision, page by page. The first page's revision is named in the
- * requests for all others, so that writes in between change nothing; when etcd compacts it away in the meantime, the
- * snapshot fails with `compacted` and is taken anew.
+ * All keys below a prefix at one revision, page by page, and the check that an etcd still has the history of a watcher.
+ * The requests for later pages name the first page's revision, so writes in between have no effect. If etcd compacts
+ * that revision, the snapshot fails with `compacted`, and the caller takes a new one.
  *
- * etcd (3.4) walks its whole index behind a page's first key for every page, so few large pages load faster than many
- * small ones: pages grow to a number of octets. Who reads in bulk gets large pages, the next one under way while one is
- * read. Who may have enough with a look gets a small page first, and then pages whose decoding holds nobody up.
+ * For every page etcd (3.4) walks its whole index behind the page's first key, so a few large pages load faster than
+ * many small ones, and pages grow to a number of octets. A bulk reader gets large pages, and the next page is fetched
+ * while the reader handles one. Any other reader gets a small page first, and later pages that decode in little time.
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { hasFingerprint } from '../fingerprint.ts';
@@ -22,14 +22,14 @@ import { entryOfKv, keyAfter, keyBytes, prefixEnd } from './translate.ts';
 interface Paging {
   readonly firstKeys: number;
   readonly pageBytes: number;
-  /** Whether the next page is asked for before the reader wants it. */
+  /** Whether the next page is requested before the reader asks for it. */
   readonly ahead: boolean;
 }
 
 const BULK: Paging = { firstKeys: 500, pageBytes: 8 << 20, ahead: true };
-const BY_AND_BY: Paging = { firstKeys: 256, pageBytes: 512 << 10, ahead: false };
+const ON_DEMAND: Paging = { firstKeys: 256, pageBytes: 512 << 10, ahead: false };
 const MAX_PAGE_KEYS = 100_000;
-/** What a key costs on the wire besides key and value. */
+/** Octets on the wire for a pair besides its key and value. */
 const KEY_OVERHEAD_BYTES = 30;
 
 export interface KvPage {
@@ -41,17 +41,17 @@ export interface KvPage {
 interface PageRequest {
   readonly from: Buffer;
   readonly limit: number;
-  /** 0: whatever the newest is. */
+  /** 0: the newest. */
   readonly revision: string;
 }
 
-/** The pages; at least one. Rejects with a StoreError. */
+/** Yields at least one page. Rejects with a StoreError. */
 export async function* etcdSnapshot(
   cluster: Cluster,
   prefix: string,
   { timeoutMs, bulk = false }: SnapshotOptions & { readonly timeoutMs: number },
 ): AsyncGenerator<KvPage> {
-  const paging = bulk ? BULK : BY_AND_BY;
+  const paging = bulk ? BULK : ON_DEMAND;
   const end = prefixEnd(prefix);
   const read = (request: PageRequest) => readPage(cluster, request, end, timeoutMs);
   let next: PageRequest | undefined = {
@@ -66,7 +66,7 @@ export async function* etcdSnapshot(
     if (revision === '0') revision = page.header.revision;
     next = nextRequest(page, revision, paging.pageBytes);
     coming = paging.ahead && next !== undefined ? read(next) : undefined;
-    // It may fail while the reader is busy with this page; the error is met at the top of the loop.
+    // It may fail while the reader handles this page; the next round of the loop throws that error.
     coming?.catch(() => undefined);
     yield { revision: Number(revision), history: historyOf(page), kvs: page.kvs };
   }
@@ -90,7 +90,7 @@ function nextLimit(kvs: readonly IKeyValue[], pageBytes: number): number {
   return Math.min(MAX_PAGE_KEYS, Math.max(1, keys));
 }
 
-/** One page, with half the limit whenever it was too large for a gRPC message. */
+/** One page. Halves the limit while the page is too large for a gRPC message. */
 async function readPage(
   cluster: Cluster,
   request: PageRequest,
@@ -109,21 +109,18 @@ async function readPage(
 }
 
 /**
- * Whether an etcd holds the history that a watcher has followed so far. etcd gives histories no names: a cluster's id
- * comes from its members' addresses and token, so one that was wiped and started anew has the same, and its revisions
- * come to the old numbers soon. So an entry that the watcher saw is looked for at the revision at which it was seen.
+ * etcd's name for its history: the cluster's id, which comes from its members' addresses and token. An etcd that was
+ * wiped and started anew has the same id, and its revisions soon reach the old numbers.
  */
-
-/** The name that etcd's answer gives its history: the cluster's id. */
 export function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
   if (!header) throw malformed('a header');
   return header.cluster_id;
 }
 
 /**
- * Gives the member's own revision. Rejects with `replaced` when the history is another one, or cannot be told from
- * another one any more. Without a past it is only asked what there is now. `seenRevision` is the last one that the
- * watcher saw.
+ * Returns the member's revision. Rejects with `replaced` when etcd has another history than `followed`, or when that
+ * can no longer be told. `seenRevision` is the last revision that the watcher saw: the check looks for the
+ * fingerprint's entry at the revision at which the watcher saw it.
  */
 export async function checkEtcdHistory(
   read: ReadRange,
@@ -154,7 +151,7 @@ async function wasEmpty(read: ReadRange, prefix: string, revision: number): Prom
 async function isThere(read: ReadRange, fingerprint: EntryFingerprint): Promise<boolean> {
   const key = keyBytes(fingerprint.key);
   const then = await unlessForgotten(read({ key, revision: String(fingerprint.revision) }));
-  // What was compacted away may still be what there is.
+  // After a compaction the entry may still be the current one.
   const { kvs } = then ?? (await read({ key }));
   const [kv] = kvs;
   return kv !== undefined && hasFingerprint(fingerprint, entryOfKv(kv, namedLease));
@@ -171,5 +168,5 @@ async function unlessForgotten(
   }
 }
 
-/** Only its id is asked for. */
+/** The fingerprint needs only the id. */
 const namedLease = (id: string) => ({ id, ttlSeconds: 0, expiresAtMs: 0 });

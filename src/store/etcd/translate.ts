@@ -1,20 +1,22 @@
 /**
- * etcd's words into ours and back: keys are octets there and strings here, revisions and ids are int64 there (decimal
- * strings as they come off the wire), numbers and strings here.
+ * Translation between etcd's types and the store's: keys are octets in etcd and strings here; revisions are int64 in
+ * etcd (decimal strings on the wire) and numbers here.
  *
- * Invariant: `keyBytes(keyText(octets))` gives the same octets, whatever they are. Two keys never become one.
+ * Invariant: `keyBytes(keyText(octets))` gives the same octets for all octets, so two keys never become one.
  */
 import { isUtf8 } from 'node:buffer';
 import type { ICompare, IKeyValue } from 'etcd3';
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import { type Condition, StoreError, type WatchBatch } from '../store.ts';
 
-/** Where an octet that is no UTF-8 goes: a lone low surrogate, which no UTF-8 text can produce. */
+/** An octet that is not UTF-8 becomes a lone low surrogate, which no UTF-8 text can produce. */
 const ESCAPE_BASE = 0xdc00;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const NO_LEASE = '0';
 
-/** The key as text. Octets 0x80–0xFF of a key that is not UTF-8 become U+DC80–U+DCFF, as in Python's surrogateescape. */
+/**
+ * The key as text. If the octets are not UTF-8, octets 0x80–0xFF become U+DC80–U+DCFF, as in Python's surrogateescape.
+ */
 export function keyText(octets: Buffer): string {
   if (isUtf8(octets)) return octets.toString('utf8');
   let text = '';
@@ -23,7 +25,7 @@ export function keyText(octets: Buffer): string {
   return text;
 }
 
-/** The octets that `keyText` made the key from. Throws StoreError `invalid` for text that it never makes. */
+/** The octets of a key that `keyText` returned. Throws StoreError `invalid` for text that `keyText` never returns. */
 export function keyBytes(key: string): Buffer {
   if (!LONE_SURROGATE.test(key)) return Buffer.from(key, 'utf8');
   const octets = Buffer.from(Array.from(key, (char) => char.charCodeAt(0) & 0xff));
@@ -31,19 +33,19 @@ export function keyBytes(key: string): Buffer {
   return octets;
 }
 
-/** The first key behind all that begin with the prefix, which ends in `/`. */
+/** The first key after all keys that begin with the prefix, which ends in `/`. */
 export function prefixEnd(prefix: string): Buffer {
   const end = keyBytes(prefix);
   end[end.length - 1] = '/'.charCodeAt(0) + 1;
   return end;
 }
 
-/** The smallest key behind this one. */
+/** The smallest key after this one. */
 export function keyAfter(octets: Buffer): Buffer {
   return Buffer.concat([octets, Buffer.of(0)]);
 }
 
-/** An entry; the lease comes from the table that knows the ids. */
+/** The entry of a key-value pair; `leaseOf` returns the shared lease of an id. */
 export function entryOfKv(kv: IKeyValue, leaseOf: (id: string) => Lease): Entry {
   return {
     key: keyText(kv.key),
@@ -54,7 +56,7 @@ export function entryOfKv(kv: IKeyValue, leaseOf: (id: string) => Lease): Entry 
   };
 }
 
-/** As much of an event as is read here; an enum value that the proto does not know comes as a number. */
+/** The fields of an event that the store reads. An enum value that the proto does not know arrives as a number. */
 export interface WireEvent {
   readonly type: string | number;
   readonly kv: IKeyValue | null;
@@ -73,7 +75,7 @@ function changeOf(event: WireEvent, leaseOf: (id: string) => Lease): Change | un
 const revisionOf = (change: Change): number =>
   change.kind === 'put' ? change.entry.modRevision : change.modRevision;
 
-/** The events of a watch response, ascending as etcd sends them, as one batch per revision. */
+/** The events of a watch response (ascending, as etcd sends them) as one batch for each revision. */
 export function* batchesOf(
   events: readonly WireEvent[],
   leaseOf: (id: string) => Lease,
@@ -93,7 +95,7 @@ export function* batchesOf(
   if (changes.length > 0) yield { revision, changes };
 }
 
-/** The condition as the comparisons of a transaction, all of which must hold. */
+/** The condition as comparisons of a transaction, which must all hold. */
 export function comparisonsOf(key: Buffer, condition: Condition | undefined): ICompare[] {
   const exists: ICompare = { key, target: 'Create', result: 'Greater', create_revision: '0' };
   if (condition === undefined) return [];

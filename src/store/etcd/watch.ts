@@ -1,11 +1,11 @@
 /**
- * One watch on one stream, from a revision on: what etcd sends, as batches. It ends when the stream does; the caller
- * holds the cursor and starts the next one.
+ * One watch on one stream: etcd's messages from a revision on, as batches. It ends when the stream ends; the caller
+ * keeps the cursor and starts the next watch.
  *
- * The cursor moves by events seen, and by progress notices that carry our watch id: etcd sends those through the same
- * queue as the events, and only while the watch is up to date. Not by any other header revision: the one of `created`,
- * and that of an answer to our own progress request (before etcd 3.4.25 and 3.5.8), may be ahead of events still to
- * come. So the answers to our requests only show that the member lives.
+ * The cursor advances by events, and by progress notices with the watch's own id: etcd sends those through the same
+ * queue as the events, and only while the watch is up to date. It does not advance by other header revisions: that of
+ * `created`, and that of an answer to a progress request (before etcd 3.4.25 and 3.5.8), may be ahead of events that
+ * are still to come. So an answer to a progress request shows only that the member lives.
  */
 import type { Lease } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
@@ -13,23 +13,23 @@ import type { WatchMessage, WatchStream } from './endpoint.ts';
 import { storeErrorOf } from './failure.ts';
 import { batchesOf, keyBytes, prefixEnd, type WireEvent } from './translate.ts';
 
-/** The watch id of the answer to a progress request: it stands for all watches of the stream. */
+/** The watch id in an answer to a progress request, which is about all watches of the stream. */
 const PROGRESS_ANSWER = '-1';
 
 export interface WatchRequest {
   readonly prefix: string;
   readonly fromRevision: number;
-  /** What the member had reached before. */
+  /** The member's revision when the watch was opened. */
   readonly memberRevision: number;
   readonly signal: AbortSignal;
   readonly leaseOf: (id: string) => Lease;
   /** How long to wait for the first message. */
   readonly createTimeoutMs: number;
-  /** After so much silence the member is asked for a sign of life; after as much again without one it is dead. */
+  /** After this long without a message the watch requests a sign of life; after as long again without one it ends. */
   readonly silenceMs: number;
 }
 
-/** The batches of a watch. Throws StoreError, or ends without a word when the signal was aborted. */
+/** The batches of a watch. Throws StoreError, or ends silently when the signal is aborted. */
 export async function* watchStream(
   stream: WatchStream,
   request: WatchRequest,
@@ -53,9 +53,9 @@ export async function* watchStream(
 }
 
 /**
- * Since 3.4.25 and 3.5.8 etcd answers no progress request on a watch that starts in its future: it would show no sign of
- * life until something happens. The watch therefore starts at the member's own revision, and `newBatches` drops what was
- * not asked for.
+ * Since 3.4.25 and 3.5.8 etcd does not answer progress requests on a watch that starts at a future revision, so such a
+ * watch would show no sign of life before the first event. The watch therefore starts at the member's own revision at
+ * the latest, and `newBatches` drops the batches before `fromRevision`.
  */
 const createRequest = ({ prefix, fromRevision, memberRevision }: WatchRequest) => ({
   key: keyBytes(prefix),
@@ -75,7 +75,7 @@ async function* readBatches(
     if (message.created && watchId === undefined) watchId = message.watch_id;
     if (message.watch_id !== watchId) continue;
     if (message.canceled) throw cancellation(message);
-    // The watch stands: worth a batch, but nothing has been seen yet.
+    // Reports that the watch is established, before any change.
     if (message.created) yield { revision: request.fromRevision - 1, changes: [] };
     const events = fragments.concat(message.events);
     fragments = message.fragment ? events : [];
@@ -105,7 +105,7 @@ function cancellation(message: WatchMessage): StoreError {
   return storeErrorOf(new Error(reason), 'etcd ended the watch');
 }
 
-/** Reads a stream, and cancels it when nothing comes any more while the reader waits. */
+/** Reads a stream and cancels it when no message arrives while the reader waits for one. */
 class SilenceGuard {
   failure: StoreError | undefined;
   readonly #stream: WatchStream;
@@ -119,11 +119,11 @@ class SilenceGuard {
     this.#timer = setTimeout(() => this.#giveUp(), options.createTimeoutMs);
   }
 
-  /** The stream's messages. The time that the reader takes for one does not count as silence. */
+  /** The stream's messages. The reader's own time for a message does not count as silence. */
   async *messages(): AsyncGenerator<WatchMessage> {
     for await (const message of this.#stream) {
       this.stop();
-      // etcd before 3.4 ignores progress requests: then gRPC's keepalive alone must find a dead peer.
+      // etcd before 3.4 ignores progress requests; then only gRPC's keepalive finds a dead peer.
       if (message.created) this.#ask();
       else if (message.watch_id === PROGRESS_ANSWER) this.#answersProgress = true;
       yield message;
