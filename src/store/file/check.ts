@@ -64,7 +64,7 @@ export function openSource(
   try {
     const { size } = fstatSync(fd);
     if (size > 0) return { fd, ...metasOf(fd, size, how === 'tolerant') };
-    const damage = emptied(path);
+    const damage = damageOfEmptyFile(path);
     closeSync(fd);
     return damage;
   } catch (error) {
@@ -120,7 +120,7 @@ function lockedTransaction(path: string): number {
  * The damage of an empty file; undefined if lmdb has not written to it yet. lock.mdb keeps the number of the last
  * transaction, so an empty data.mdb beside it has lost its content.
  */
-function emptied(path: string): string | undefined {
+function damageOfEmptyFile(path: string): string | undefined {
   const transaction = lockedTransaction(join(dirname(path), 'lock.mdb'));
   return transaction > 0 ? 'it is empty, and lock.mdb shows that it was not' : undefined;
 }

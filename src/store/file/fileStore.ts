@@ -3,13 +3,12 @@
  * Imports: store, store/embedded, timing.
  * Used by: app/process.
  *
- * `file:DIR`, the embedded store that survives its process: the shared core over an lmdb environment.
+ * `file:DIR` is the embedded store over an lmdb environment. Deadlines are on a timeline that follows the monotonic
+ * clock while the store is open, and the wall clock from the last write to the next opening. So keys expire while the
+ * store is down, and a jump of the wall clock expires nothing. The history of changes is not stored: after a restart a
+ * watch from an older revision gets `compacted`.
  *
- * Deadlines are on a timeline that runs with the monotonic clock while the store is open, and by the wall clock from the
- * last write to the next opening. So keys expire while the store is down, and a wall clock that jumps expires nothing.
- * The history of changes is not kept: after a restart a watch from an older revision is `compacted`.
- *
- * What lies on a volume that has become read-only is served as it is: `writeTrouble` says so, and writes are refused.
+ * A store on a read-only volume is served as it is: `writeTrouble` reports it, and writes are refused.
  */
 import { access, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,33 +17,28 @@ import { EmbeddedStore } from '../embedded/core.ts';
 import { type ChangeBounds, Timeline } from '../embedded/history.ts';
 import { type LeaseStore, StoreError } from '../store.ts';
 import { damageOf } from './check.ts';
-import {
-  DirectoryLock,
-  exposureOf,
-  isReadOnly,
-  makeFolder,
-  plainReason,
-  restrictFiles,
-} from './folder.ts';
-import { assertLmdbFiles, type TableState } from './lmdbFiles.ts';
+import { DirectoryLock } from './directoryLock.ts';
+import { exposureWarning, isReadOnly, makeFolder, plainReason, restrictFiles } from './folder.ts';
+import { assertLmdbFiles } from './lmdbFiles.ts';
 import { LmdbEnvironment } from './lmdbTable.ts';
+import type { TableState } from './rowCodec.ts';
 import { salvage } from './salvage.ts';
 
 const DATA_FILE = 'data.mdb';
 
 export interface FileStoreOptions {
   readonly clock?: Clock | undefined;
-  /** What a watch can begin with; see `EmbeddedParts.history`. */
+  /** See `EmbeddedStoreOptions.history`. */
   readonly history?: ChangeBounds | undefined;
-  /** A damaged store is set aside, and another begins with what can still be read of it. */
+  /** Moves a damaged store aside and starts a new one with the rows that can still be read. */
   readonly repair?: boolean | undefined;
-  /** Told what is not as it should be, and no reason not to serve. */
+  /** Receives a line for each problem that does not keep the store from serving. */
   readonly onWarning?: ((line: string) => void) | undefined;
 }
 
 /**
- * Opens the store in a directory, which is made when it is not there. Rejects with StoreError `unavailable`, naming
- * the directory, when another process has it open or its files cannot be used.
+ * Opens the store in a directory, and makes the directory if it does not exist. Rejects with StoreError `unavailable`,
+ * naming the directory, when another process has the store open or its files cannot be used.
  */
 export async function openFileStore(
   dir: string,
@@ -56,7 +50,7 @@ export async function openFileStore(
     if (await isReadOnly(path))
       return await openReadOnly(path, { ...options, label: `file:${dir}` });
     if (await DirectoryLock.isHeld(path)) throw inUse(`file:${dir}`);
-    const exposure = await exposureOf(path);
+    const exposure = await exposureWarning(path);
     if (exposure !== undefined) options.onWarning?.(exposure);
     await restrictFiles(path);
     return await openHere(path, { ...options, label: `file:${dir}` });
@@ -65,14 +59,14 @@ export async function openFileStore(
   }
 }
 
-/** `label` names the directory as the caller did; `dir` beside it is its real path. */
+/** `label` has the directory as the caller named it; `dir` beside it is the real path. */
 interface LabelledOptions extends FileStoreOptions {
   readonly label: string;
 }
 
 /**
  * The directories that this process has open or is opening. lmdb shares an environment within a process, so a second
- * opening must not come as far as that.
+ * opening must stop before lmdb.
  */
 const openedHere = new Set<string>();
 
@@ -83,7 +77,7 @@ async function openHere(dir: string, options: LabelledOptions): Promise<LeaseSto
     await assertWhole(dir, options);
     const environment = await LmdbEnvironment.open(dir, 'r+');
     try {
-      return await openOwned(dir, environment, options);
+      return await openLocked(dir, environment, options);
     } catch (error) {
       await environment.close();
       throw error;
@@ -94,7 +88,7 @@ async function openHere(dir: string, options: LabelledOptions): Promise<LeaseSto
   }
 }
 
-/** lmdb ends the process on some damage, and hides other, so it gets no file that was not looked at. */
+/** lmdb ends the process on some damage and hides other damage, so this file checks every file before lmdb opens it. */
 async function assertWhole(
   dir: string,
   { label, repair, onWarning, clock = systemClock }: LabelledOptions,
@@ -102,7 +96,7 @@ async function assertWhole(
   await assertLmdbFiles(dir, 'r+');
   const damage = await damageOf(join(dir, DATA_FILE));
   if (damage === undefined) return;
-  // What another process is writing looks damaged as well.
+  // A file that another process is writing looks damaged too.
   if (await DirectoryLock.isHeld(dir)) throw inUse(label);
   if (repair !== true) throw damaged(label, damage);
   const salvaged = await salvage(dir, clock.wallMs());
@@ -120,28 +114,28 @@ async function assertWhole(
   }
 }
 
-async function openOwned(
+async function openLocked(
   dir: string,
   environment: LmdbEnvironment,
   options: LabelledOptions,
 ): Promise<LeaseStore> {
-  const owner = await environment.exclusively(() => DirectoryLock.acquire(dir));
-  if (owner === undefined) throw inUse(options.label);
+  const lock = await environment.exclusively(() => DirectoryLock.acquire(dir));
+  if (lock === undefined) throw inUse(options.label);
   try {
     const afterClose = async () => {
       openedHere.delete(dir);
-      await owner.release();
+      await lock.release();
     };
     return await openStore(environment, options, afterClose);
   } catch (error) {
-    await owner.release();
+    await lock.release();
     throw error;
   }
 }
 
-/** Nobody can write there, so nobody has to own it. */
+/** No process can write there, so the store needs no lock. */
 async function openReadOnly(dir: string, options: LabelledOptions): Promise<LeaseStore> {
-  await access(join(dir, DATA_FILE)); // else lmdb would want to make it
+  await access(join(dir, DATA_FILE)); // otherwise lmdb would try to create it
   await assertLmdbFiles(dir, 'r');
   const damage = await damageOf(join(dir, DATA_FILE));
   if (damage !== undefined) throw damaged(options.label, damage);
@@ -176,7 +170,9 @@ async function openStore(
   return store;
 }
 
-/** Where the timeline stands after the time since the last write; a wall clock that went back adds none. */
+/**
+ * The start of the timeline: its last value and the time since the last write. A wall clock that went back adds none.
+ */
 function resumedMs(stored: TableState | undefined, wallMs: number): number {
   return stored === undefined ? 0 : stored.timelineMs + Math.max(0, wallMs - stored.wallMs);
 }

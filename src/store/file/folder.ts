@@ -1,21 +1,25 @@
-/** The folder of a store: made for us alone, with room for what is made in it, and told of where others may get at it. */
+/**
+ * The directory of a store: created for its owner alone, checked for free space, and reported if others can write to
+ * it.
+ */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
 import { access, chmod, constants, mkdir, open, stat, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 
-/** Rejects, with the reason in its message, when it is not there and cannot be made. */
+/** Rejects with the reason if the directory does not exist and cannot be created. */
 export async function makeFolder(dir: string): Promise<void> {
   try {
     await makeFolders(dir);
   } catch (error) {
-    // The system would say that something is not there.
+    // The system's own message would be that the directory does not exist.
     throw (await isReadOnly(dirname(dir))) ? new Error('its volume is read-only') : error;
   }
 }
 
-/** With those above it. Node's own `recursive` tries for ever where a folder is there but takes none, as /proc. */
+/**
+ * Creates the directory and those above it. Node's `recursive` retries for ever if a directory exists but accepts no
+ * new ones, as /proc.
+ */
 async function makeFolders(dir: string): Promise<void> {
   const made = await tryMake(dir);
   const parent = dirname(dir);
@@ -25,19 +29,19 @@ async function makeFolders(dir: string): Promise<void> {
   if ((await tryMake(dir)) === 'noParent') throw new Error(`no folder can be made in ${parent}`);
 }
 
-async function tryMake(dir: string): Promise<'there' | 'noParent'> {
+async function tryMake(dir: string): Promise<'exists' | 'noParent'> {
   try {
     await mkdir(dir, { mode: 0o700 });
-    return 'there';
+    return 'exists';
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return 'noParent';
-    if (code === 'EEXIST' && (await stat(dir)).isDirectory()) return 'there';
+    if (code === 'EEXIST' && (await stat(dir)).isDirectory()) return 'exists';
     throw error;
   }
 }
 
-/** Whether its file system takes no writes, whoever asks. */
+/** Whether its file system is read-only for every user. */
 export function isReadOnly(dir: string): Promise<boolean> {
   return access(dir, constants.W_OK).then(
     () => false,
@@ -45,32 +49,32 @@ export function isReadOnly(dir: string): Promise<boolean> {
   );
 }
 
-/** What only its owner reads and writes. */
+/** The mode of a file that only its owner reads and writes. */
 export const PRIVATE_FILE = 0o600;
 const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'lock.mdb';
 const FILES = [DATA_FILE, LOCK_FILE];
-/** lmdb's files take about 48 KiB before the first name is in them. */
+/** lmdb's files take about 48 KiB before the first key is in them. */
 const FIRST_OCTETS = 64 * 1024;
-/** A smaller data.mdb has its meta pages at most: the first transaction is still to be written. */
+/** A smaller data.mdb has its meta pages at most, and the first transaction still needs space. */
 const LEAST_DATA_OCTETS = 16 * 1024;
 const BLOCK_OCTETS = 64 * 1024;
 const BY_GROUP = 0o020;
 const BY_OTHERS = 0o002;
 
-/** Takes away what others may do with files that an older version, or another umask, has left open to them. */
+/** Removes the permissions of other users on files that an older version, or another umask, made accessible. */
 export async function restrictFiles(dir: string): Promise<void> {
   for (const file of FILES) {
     const path = join(dir, file);
     const { mode } = (await stat(path).catch(() => undefined)) ?? { mode: 0 };
-    // Of another owner's file we do not decide.
+    // The mode of another owner's file is not for this process to change, so a failure is ignored.
     if ((mode & 0o077) !== 0) await chmod(path, PRIVATE_FILE).catch(() => undefined);
   }
 }
 
 /**
- * Rejects when lmdb is about to make a file, and the disk has no room for it: lmdb would end the process (SIGBUS,
- * SIGSEGV). A store that has its files opens without more of the disk.
+ * Rejects when lmdb would create a file and the disk has no space for it: lmdb would end the process (SIGBUS, SIGSEGV).
+ * A store whose files exist opens without more space.
  */
 export async function assertRoomToOpen(dir: string): Promise<void> {
   const [data, lock] = [join(dir, DATA_FILE), join(dir, LOCK_FILE)];
@@ -78,7 +82,7 @@ export async function assertRoomToOpen(dir: string): Promise<void> {
   if (!areMade) await assertRoom(dir, FIRST_OCTETS);
 }
 
-/** After an end by force a file may have a size, and nothing of it be on the disk. */
+/** After a kill a file may have a size without blocks on the disk. */
 async function isOnDisk(path: string, leastOctets: number): Promise<boolean> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -87,22 +91,22 @@ async function isOnDisk(path: string, leastOctets: number): Promise<boolean> {
   return found !== undefined && found.size >= leastOctets && found.blocks > 0;
 }
 
-/** Rejects when no file of this size can be written: only writing one shows what quotas and reserves leave. */
+/** Rejects when a file of this size cannot be written. Only writing shows what quotas and reserved blocks leave. */
 export async function assertRoom(dir: string, octets: number): Promise<void> {
   const path = join(dir, `.room-${randomUUID()}`);
   try {
     const file = await open(path, 'wx', PRIVATE_FILE);
     try {
-      // An end by force leaves nothing behind.
+      // A kill leaves no file behind.
       await unlink(path);
-      const block = randomBytes(BLOCK_OCTETS); // no file system makes it smaller
+      const block = randomBytes(BLOCK_OCTETS); // no file system can compress random octets
       for (let at = 0; at < octets; at += BLOCK_OCTETS) await file.appendFile(block);
       await file.sync();
     } finally {
       await file.close();
     }
   } catch (error) {
-    const reason = noRoomReason(error);
+    const reason = diskFullReason(error);
     if (reason === undefined) throw error;
     const kibibytes = Math.ceil(octets / BLOCK_OCTETS) * (BLOCK_OCTETS / 1024);
     throw new Error(`${reason}, and the store needs ${kibibytes} KiB of free space`, {
@@ -111,14 +115,14 @@ export async function assertRoom(dir: string, octets: number): Promise<void> {
   }
 }
 
-/** The reason in one line, whichever of the system, its quotas and lmdb gives it. */
+/** The reason in one line, whether the system, a quota or lmdb caused the error. */
 export function plainReason(error: unknown): string {
   const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-  return noRoomReason(error) ?? reason;
+  return diskFullReason(error) ?? reason;
 }
 
-/** Node names such errors by their code, lmdb by the system's words; undefined: the error is another one. */
-function noRoomReason(error: unknown): string | undefined {
+/** Node reports a full disk by the error's code, lmdb by the system's message. Undefined for any other error. */
+function diskFullReason(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || message.startsWith('No space left')) return 'the disk is full';
@@ -126,8 +130,8 @@ function noRoomReason(error: unknown): string | undefined {
   return undefined;
 }
 
-/** A line on others who may put another store in place of this one; undefined: nobody may. */
-export async function exposureOf(dir: string): Promise<string | undefined> {
+/** A warning if other users can replace the store; undefined if they cannot. */
+export async function exposureWarning(dir: string): Promise<string | undefined> {
   const { mode, gid } = await stat(dir);
   const isOurGroup = gid === process.getegid?.() || process.getgroups?.().includes(gid) === true;
   const others =
@@ -138,108 +142,4 @@ export async function exposureOf(dir: string): Promise<string | undefined> {
         : undefined;
   if (others === undefined) return undefined;
   return `${others} can replace the store, as ${dir} is writable for them: chmod 700 ${dir}`;
-}
-
-/**
- * One owner for a store's directory: two servers must not write behind each other's watches.
- *
- * The owner listens on a socket in the directory, `owner.sock`; whoever can connect to it knows that the directory is in
- * use. The kernel closes the socket with the process, so a kill -9 leaves nothing but a file that refuses connections,
- * and a file works between containers that share a volume, where process ids and abstract sockets mean nothing.
- * Whoever takes over a dead owner's file must be alone meanwhile: `claim` runs under lmdb's write lock.
- */
-
-const SOCKET = 'owner.sock';
-/** sockaddr_un holds 108 octets on Linux, 104 elsewhere; longer paths would be cut without a word. */
-const MAX_PATH_OCTETS = 100;
-
-export class DirectoryLock {
-  readonly #directory: OpenDirectory;
-  readonly #server: Server;
-
-  private constructor(directory: OpenDirectory, server: Server) {
-    this.#directory = directory;
-    this.#server = server;
-  }
-
-  /** Whether a living process owns the directory. */
-  static async isHeld(dir: string): Promise<boolean> {
-    const directory = openDirectory(dir);
-    try {
-      return await answers(directory.socketPath);
-    } finally {
-      directory.close();
-    }
-  }
-
-  /** Makes this process the owner; `undefined` when another one is. Two calls must not run at once. */
-  static async acquire(dir: string): Promise<DirectoryLock | undefined> {
-    const directory = openDirectory(dir);
-    try {
-      if (await answers(directory.socketPath)) {
-        directory.close();
-        return undefined;
-      }
-      await unlink(directory.socketPath).catch(ignoreMissing);
-      const server = await listen(directory.socketPath);
-      await chmod(directory.socketPath, PRIVATE_FILE);
-      return new DirectoryLock(directory, server);
-    } catch (error) {
-      directory.close();
-      throw error;
-    }
-  }
-
-  async release(): Promise<void> {
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#directory.close();
-  }
-}
-
-interface OpenDirectory {
-  readonly socketPath: string;
-  close(): void;
-}
-
-/** A path to the socket that is short enough, good until `close`. */
-function openDirectory(dir: string): OpenDirectory {
-  const socketPath = join(dir, SOCKET);
-  if (Buffer.byteLength(socketPath) <= MAX_PATH_OCTETS || process.platform !== 'linux') {
-    return { socketPath, close: () => undefined };
-  }
-  const fd = openSync(dir, 'r');
-  return { socketPath: `/proc/self/fd/${fd}/${SOCKET}`, close: () => closeSync(fd) };
-}
-
-/** False only when there is no socket or nobody behind it; rejects when that cannot be told. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(false);
-      // The backlog is full: somebody listens.
-      else if (error.code === 'EAGAIN') resolve(true);
-      else reject(error);
-    });
-  });
-}
-
-function listen(path: string): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once('error', reject);
-    server.listen(path, () => {
-      server.off('error', reject);
-      server.unref();
-      resolve(server);
-    });
-  });
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error;
 }

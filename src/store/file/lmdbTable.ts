@@ -1,8 +1,9 @@
 /**
- * The table of `file:`: rows, their deadlines and the revision in one lmdb environment.
+ * The table of `file:`: rows, deadlines and the revision in one lmdb environment.
  *
- * A transaction's work runs on this thread, as a child transaction that is undone when it throws; lmdb's own thread then
- * commits and flushes, so the event loop never waits for the disk and a crash leaves all of a transaction or nothing.
+ * A transaction's work runs on this thread, as a child transaction that is undone when it throws. lmdb's own thread
+ * then commits and flushes, so the event loop never waits for the disk, and a crash leaves all of a transaction or
+ * nothing.
  */
 import { randomUUID } from 'node:crypto';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
@@ -16,10 +17,8 @@ import type {
 } from '../embedded/table.ts';
 import { StoreError } from '../store.ts';
 import { assertRoomToOpen, PRIVATE_FILE } from './folder.ts';
+import { type Access, assertLmdbFiles, assertLmdbWhole } from './lmdbFiles.ts';
 import {
-  type Access,
-  assertLmdbFiles,
-  assertLmdbWhole,
   deadlineKey,
   deadlineOf,
   type Octets,
@@ -29,9 +28,9 @@ import {
   type TableState,
   unpackRow,
   unpackState,
-} from './lmdbFiles.ts';
+} from './rowCodec.ts';
 
-/** The instant to write into `TableState`. */
+/** Returns the instant for `TableState`. */
 export type Now = () => { readonly timelineMs: number; readonly wallMs: number };
 
 const OPTIONS = { encoding: 'binary', keyEncoding: 'binary' } as const;
@@ -39,7 +38,7 @@ const STATE_KEY = Buffer.from('state');
 const IDENTITY_KEY = Buffer.from('identity');
 const NOTHING = Buffer.alloc(1);
 
-/** An opened environment whose owner is still to be settled: nothing is read or written yet. */
+/** An opened environment before its directory is locked: it has read and written no rows yet. */
 export class LmdbEnvironment {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #dir: string;
@@ -48,26 +47,26 @@ export class LmdbEnvironment {
   private constructor(dir: string, access: Access) {
     this.#dir = dir;
     this.#access = access;
-    // overlappingSync would resolve a commit before it is flushed. eventTurnBatching makes promises that nobody
-    // holds, so that a full disk would end the process.
+    // overlappingSync would resolve a commit before it is flushed. eventTurnBatching creates promises without handlers,
+    // so a full disk would end the process.
     const settings = { noSubdir: false, overlappingSync: false, eventTurnBatching: false };
     const mode = { permissionsMode: PRIVATE_FILE };
     this.#root = open({ path: dir, readOnly: access === 'r', ...settings, ...mode, ...OPTIONS });
   }
 
-  /** Rejects when the directory's files cannot be used. With `r` they must be there. */
+  /** Rejects when lmdb cannot use the directory's files. With `r` the files must exist. */
   static async open(dir: string, access: Access): Promise<LmdbEnvironment> {
     await assertLmdbFiles(dir, access);
     if (access === 'r+') await assertRoomToOpen(dir);
     return new LmdbEnvironment(dir, access);
   }
 
-  /** Runs `work` while no other process does so with this directory. The kernel frees the lock of a dead process. */
+  /** Runs `work` while no other process runs it for this directory. The kernel releases the lock of a dead process. */
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
     return this.#root.transaction(work);
   }
 
-  /** Where the table stood at the last write. Rejects when the files are not whole or not of this format. */
+  /** The table's state at the last write. Rejects when the files are incomplete or have another format. */
   async state(): Promise<TableState | undefined> {
     const { lastPageNumber, pageSize } = this.#root.getStats() as {
       lastPageNumber: number;
@@ -77,7 +76,7 @@ export class LmdbEnvironment {
     return unpackState(this.#root.openDB('state', OPTIONS).get(STATE_KEY));
   }
 
-  /** The identity that the table has, or has from now on. */
+  /** The table's identity. A new table gets one here. */
   async identity(): Promise<string> {
     const states = this.#root.openDB<Buffer, Buffer>('state', OPTIONS);
     const known = states.get(IDENTITY_KEY);
@@ -85,12 +84,12 @@ export class LmdbEnvironment {
     const identity = randomUUID();
     const name = () => states.put(IDENTITY_KEY, Buffer.from(identity));
     await this.#root.transaction(name).catch(async (error) => {
-      throw await reasonOf(error);
+      throw await commitReason(error);
     });
     return identity;
   }
 
-  /** The arguments are what the methods of those names gave. The table closes the environment. */
+  /** The arguments come from the methods of the same names. The table closes the environment. */
   table(identity: string, state: TableState | undefined, now: Now): LmdbTable {
     const databases = {
       root: this.#root,
@@ -120,7 +119,10 @@ class LmdbTable implements Table {
   readonly #writer: LmdbRowWriter;
   readonly #access: Access;
   #revision: number;
-  /** lmdb uses what a commit has freed from the second one after it on, so a full disk wants one that needs little. */
+  /**
+   * lmdb reuses pages that a commit freed from the second commit after it on. So after a failure on a full disk, the
+   * next transaction is preceded by a commit that needs little space.
+   */
   #hasFailed = false;
 
   constructor(db: Databases, identity: string, revision: number, now: Now, access: Access) {
@@ -183,7 +185,7 @@ class LmdbTable implements Table {
   }
 
   async close(): Promise<void> {
-    // Only the time is news in it; a disk that takes no writes is no reason not to end in order.
+    // This write only updates the time, so a disk that accepts no writes does not keep the table from closing.
     await this.#commit(() => this.#putState(this.#revision)).catch(() => undefined);
     await this.#db.root.close();
   }
@@ -196,7 +198,7 @@ class LmdbTable implements Table {
       return done;
     } catch (error) {
       this.#hasFailed = true;
-      throw await reasonOf(error);
+      throw await commitReason(error);
     }
   }
 
@@ -209,11 +211,11 @@ class LmdbTable implements Table {
   }
 }
 
-/** Works inside a transaction only. */
+/** Valid inside a transaction only. */
 class LmdbRowWriter implements RowWriter {
   readonly #rows: Octets;
   readonly #deadlines: Octets;
-  /** How many rows were set or deleted since the beginning. */
+  /** The number of rows set or deleted since the beginning. */
   writes = 0;
 
   constructor({ rows, deadlines }: Databases) {
@@ -248,7 +250,7 @@ class LmdbRowWriter implements RowWriter {
   }
 }
 
-/** What fails here is the disk, or damage since the store was opened: the store's trouble, and no bug of its caller. */
+/** A failure here comes from the disk, or from damage since the store was opened, and not from a bug of the caller. */
 function readingLmdb<T>(read: () => T): T {
   try {
     return read();
@@ -258,20 +260,20 @@ function readingLmdb<T>(read: () => T): T {
   }
 }
 
-/** The system's words, without where in the file it happened. */
-function plainly(reason: unknown): unknown {
+/** The system's message without the position in the file. */
+function withoutPosition(reason: unknown): unknown {
   const text = reason instanceof Error ? reason.message : '';
   const short = text.replace(/: Attempting to write page .*$/s, '');
   return short === text ? reason : new Error(short, { cause: reason });
 }
 
-/** lmdb's "Commit failed" keeps what happened in a promise of its own, which rejects with it. */
-async function reasonOf(error: unknown): Promise<unknown> {
+/** lmdb's "Commit failed" has its cause in a promise of its own, which rejects with it. */
+async function commitReason(error: unknown): Promise<unknown> {
   const inner = error instanceof Error && 'commitError' in error ? error.commitError : undefined;
   try {
     await inner;
     return error;
   } catch (reason) {
-    return plainly(reason);
+    return withoutPosition(reason);
   }
 }

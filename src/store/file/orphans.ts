@@ -1,9 +1,10 @@
 /**
- * The rows on pages that no readable page names: where a branch or a root is lost, every page of the file is looked at.
+ * Finds rows on pages that no readable page refers to. When a branch or a root is lost, this reads every page of the
+ * file.
  *
- * Among the pages that hold rows are outdated copies, whose rows may have been changed or deleted since. The lists of free
- * pages name them. Where a list is lost as well, the page of the latest transaction decides about all keys between its
- * first one and its last one.
+ * Some pages with rows are outdated copies, whose rows may have been changed or deleted since. The lists of free pages
+ * name them. Where a list is lost too, the page of the latest transaction decides about all keys between its first and
+ * its last one.
  */
 import { readSync } from 'node:fs';
 import { freePagesOf } from './check.ts';
@@ -42,13 +43,16 @@ interface LeafPage {
 }
 
 export interface Orphans {
-  /** No key is there twice. */
+  /** No key occurs twice. */
   readonly rows: Iterable<TreeEntry>;
-  /** Where the store stood, the latest first. The pages may be outdated. */
+  /** The entries of the store's state, the latest first. The pages may be outdated. */
   readonly states: readonly TreeEntry[];
 }
 
-/** What is on pages outside `named`, the pages that the walk of the trees has read; they are added to it. */
+/**
+ * The rows and states on pages outside `named`, the pages that the walk of the trees has read. Adds its pages to
+ * `named`.
+ */
 export function orphansOf(source: DataFile, named: PageSet): Orphans {
   const rows: LeafPage[] = [];
   const states: LeafPage[] = [];
@@ -60,7 +64,7 @@ export function orphansOf(source: DataFile, named: PageSet): Orphans {
     const transaction = readNumber(octets, 8);
     const isNamed = named.has(page);
     const isStale = !isNamed && isOutdated(page, transaction);
-    // A value may hold what looks like a page.
+    // The octets of a value may look like a page.
     const ofValue = isStale ? 0 : pagesOfValue(octets, page, source, named);
     page += Math.max(0, ofValue - 1);
     if (ofValue > 0) continue;
@@ -92,34 +96,34 @@ function outdatedPages({ fd, meta, olderMeta }: DataFile) {
 function freePages(source: DataFile): PageSet {
   const free = new PageSet(source.meta.lastPage);
   for (const entry of walk(source, source.meta.free, new PageSet(source.meta.lastPage), TOLERANT)) {
-    // A damaged number may stand for pages without end, so the first fault ends the list.
-    tolerant(() => {
+    // A damaged number may stand for any number of pages, so the first fault ends the list.
+    undefinedIfDamaged(() => {
       for (const page of freePagesOf(entry)) free.take(page);
     });
   }
   return free;
 }
 
-/** How many pages the value takes that begins on this one; 0 where none begins. */
+/** The number of pages of the value that begins on this page; 0 if none begins here. */
 function pagesOfValue(octets: Buffer, page: number, { meta }: DataFile, named: PageSet): number {
-  const kind = tolerant(() => checkHeader(octets, page, meta.transaction));
+  const kind = undefinedIfDamaged(() => checkHeader(octets, page, meta.transaction));
   if (kind !== OVERFLOW_PAGE) return 0;
   if (named.has(page)) return Math.max(1, octets.readUInt32LE(20));
   const end = Math.min(page + octets.readUInt32LE(20), meta.lastPage + 1);
-  // A page of a tree among them shows that the number is wrong.
+  // A tree's page among them shows that the number is wrong.
   for (let at = page + 1; at < end; at++) if (named.has(at)) return 1;
   return Math.max(1, end - page);
 }
 
-/** None where the page is no leaf of a tree. */
+/** Empty if the page is not a leaf of a tree. */
 function leafEntries(octets: Buffer, number: number, source: DataFile): readonly TreeEntry[] {
-  const page = tolerant(() => readTreePage(octets, number, source.meta.transaction));
+  const page = undefinedIfDamaged(() => readTreePage(octets, number, source.meta.transaction));
   return page?.kind === 'leaf' ? page.nodes.map((node) => new TreeEntry(node, source)) : [];
 }
 
 function isRow(entry: TreeEntry): boolean {
-  const fault = tolerant(() => ({ of: rowFault(entry) }));
-  // The pages of a value may be lost, and the other rows still be good.
+  const fault = undefinedIfDamaged(() => ({ of: rowFault(entry) }));
+  // The pages of a value may be lost while the other rows are intact.
   if (fault === undefined) return entry.flags === BIG_VALUE && entry.key[0] === SLASH;
   return fault.of === undefined;
 }
@@ -152,7 +156,7 @@ interface KeyRange {
 }
 
 class KeyRanges {
-  /** In order, none over another. */
+  /** Ascending, without overlaps. */
   readonly #ranges: KeyRange[] = [];
 
   has(key: Buffer): boolean {
@@ -188,7 +192,7 @@ class KeyRanges {
   }
 }
 
-function tolerant<T>(read: () => T): T | undefined {
+function undefinedIfDamaged<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {

@@ -1,19 +1,18 @@
 /**
- * What the rows of a store must say to each other: each deadline is in the index of deadlines and none besides, each key
- * with a lease is in the lease's list and none besides, and the lease is there. Sums stand for sets, so that a large
- * store costs no memory.
+ * Checks the relations between a store's rows: the index of deadlines has exactly the deadlines of the rows, each
+ * lease's list has exactly the keys that name the lease, and each named lease exists. The check compares sums of hashes
+ * instead of sets, so it needs no memory for a large store.
  */
 import { isUtf8 } from 'node:buffer';
 import { leaseIdOf } from '../embedded/leases.ts';
 import { Damage } from './format.ts';
-import { unpackState } from './lmdbFiles.ts';
+import { ROW_HEADER_OCTETS, unpackState } from './rowCodec.ts';
 import type { TreeEntry } from './walk.ts';
 
-const ROW_HEADER_OCTETS = 32;
 const MEMBER = /^leased\/(\d+)\/(\/.*)$/s;
 const FNV_PRIME = 0x01000193;
 
-/** The order of what is added does not matter, and adding one thing twice is another sum. */
+/** A sum that does not depend on the order of its elements. Adding an element twice gives another sum. */
 class SetSum {
   #a = 0;
   #b = 0;
@@ -105,7 +104,7 @@ export class RowCheck {
   }
 }
 
-/** Why an entry is no row of a store; undefined: it is one. */
+/** Why an entry is not a valid row of a store; undefined if it is valid. */
 export function rowFault(entry: TreeEntry): string | undefined {
   const key = entry.key.toString('utf8');
   const isKey = isUtf8(entry.key) && (key.startsWith('/') || leaseIdOf(key) || MEMBER.test(key));

@@ -1,8 +1,8 @@
 /**
- * A new store out of a damaged one: the rows that can still be read make up another file, which then takes the place of
- * the damaged one. That one stays beside it. Whatever ends the process meanwhile leaves one of the two in the place, whole
- * or as damaged as before. Keys that end by themselves are kept only where their lives can be read too: who keeps them
- * alive writes them again.
+ * Makes a new store from a damaged one: writes the readable rows into another file, which then takes the damaged file's
+ * name. The damaged file stays beside it under another name. If the process ends meanwhile, data.mdb is either the new
+ * store or the damaged one. A key with a TTL or a lease is kept only if its lifetime can be read too; its writer writes
+ * it again.
  */
 import { closeSync } from 'node:fs';
 import { link, mkdir, rename, rm } from 'node:fs/promises';
@@ -10,10 +10,11 @@ import { join } from 'node:path';
 import { leaseIdOf, MEMBER_ROW, membersPrefix } from '../embedded/leases.ts';
 import type { KeyedRow, RowWriter } from '../embedded/table.ts';
 import { damageOf, openSource, treesOf } from './check.ts';
-import { assertRoom, DirectoryLock } from './folder.ts';
-import { type TableState, unpackRow, unpackState } from './lmdbFiles.ts';
+import { DirectoryLock } from './directoryLock.ts';
+import { assertRoom } from './folder.ts';
 import { LmdbEnvironment } from './lmdbTable.ts';
 import { orphansOf } from './orphans.ts';
+import { type TableState, unpackRow, unpackState } from './rowCodec.ts';
 import { rowFault } from './rows.ts';
 import { PageSet, type TreeEntry, walk } from './walk.ts';
 
@@ -21,14 +22,14 @@ export type SalvageResult =
   | {
       readonly kind: 'done';
       readonly damage: string;
-      /** Where the damaged file is. */
+      /** The path of the damaged file. */
       readonly path: string;
-      /** How many keys the new store begins with. */
+      /** The number of keys in the new store. */
       readonly keys: number;
     }
-  /** Another process has done it meanwhile. */
+  /** Another process has repaired the store meanwhile. */
   | { readonly kind: 'whole' }
-  /** Another process does it, or has the store open. */
+  /** Another process is repairing the store or has it open. */
   | { readonly kind: 'inUse' };
 
 const ROWS_A_TRANSACTION = 10_000;
@@ -36,20 +37,20 @@ const ROW_OVERHEAD_OCTETS = 64;
 const FIRST_OCTETS = 64 * 1024;
 
 export async function salvage(dir: string, wallMs: number): Promise<SalvageResult> {
-  const workshop = join(dir, 'repair');
-  const owner = await claim(dir, workshop);
-  if (owner === undefined) return { kind: 'inUse' };
+  const repairDir = join(dir, 'repair');
+  const lock = await acquireLock(dir, repairDir);
+  if (lock === undefined) return { kind: 'inUse' };
   try {
-    return await salvageAlone(dir, workshop, wallMs);
+    return await salvageAlone(dir, repairDir, wallMs);
   } finally {
-    await owner.release();
+    await lock.release();
   }
 }
 
-/** lmdb must not see the damaged file, so the lock under which an owner is made is that of the new one. */
-async function claim(dir: string, workshop: string): Promise<DirectoryLock | undefined> {
-  await mkdir(workshop, { recursive: true, mode: 0o700 });
-  const environment = await LmdbEnvironment.open(workshop, 'r+');
+/** lmdb must not open the damaged file, so the new file's environment provides the write lock for `acquire`. */
+async function acquireLock(dir: string, repairDir: string): Promise<DirectoryLock | undefined> {
+  await mkdir(repairDir, { recursive: true, mode: 0o700 });
+  const environment = await LmdbEnvironment.open(repairDir, 'r+');
   try {
     return await environment.exclusively(() => DirectoryLock.acquire(dir));
   } finally {
@@ -57,21 +58,25 @@ async function claim(dir: string, workshop: string): Promise<DirectoryLock | und
   }
 }
 
-async function salvageAlone(dir: string, workshop: string, wallMs: number): Promise<SalvageResult> {
+async function salvageAlone(
+  dir: string,
+  repairDir: string,
+  wallMs: number,
+): Promise<SalvageResult> {
   const path = join(dir, 'data.mdb');
   const damage = await damageOf(path);
   if (damage === undefined) return { kind: 'whole' };
-  const found = readWhatIsLeft(path);
-  // An earlier attempt may have left something.
-  await rm(workshop, { recursive: true, force: true });
-  await mkdir(workshop, { recursive: true, mode: 0o700 });
-  await begin(workshop, found, wallMs);
+  const found = readRecoverable(path);
+  // An earlier attempt may have left files.
+  await rm(repairDir, { recursive: true, force: true });
+  await mkdir(repairDir, { recursive: true, mode: 0o700 });
+  await writeNewStore(repairDir, found, wallMs);
   const time = new Date(wallMs).toISOString().replace(/[-:]|\.\d+/g, '');
   const aside = `${path}.damaged-${time}`;
   await link(path, aside);
   await rm(join(dir, 'lock.mdb'), { force: true });
-  await rename(join(workshop, 'data.mdb'), path);
-  await rm(workshop, { recursive: true, force: true });
+  await rename(join(repairDir, 'data.mdb'), path);
+  await rm(repairDir, { recursive: true, force: true });
   const keys = found.rows.filter(({ key }) => key.startsWith('/')).length;
   return { kind: 'done', damage, path: aside, keys };
 }
@@ -81,7 +86,7 @@ interface RecoveredData {
   readonly state: TableState | undefined;
 }
 
-function readWhatIsLeft(path: string): RecoveredData {
+function readRecoverable(path: string): RecoveredData {
   const source = openSource(path, 'tolerant');
   if (source === undefined || typeof source === 'string') return { rows: [], state: undefined };
   try {
@@ -101,15 +106,15 @@ function readWhatIsLeft(path: string): RecoveredData {
     };
     const states = entriesOf('state');
     const rows = entriesOf('rows');
-    if (isWhole) return foundIn(rows, states);
+    if (isWhole) return recoveredFrom(rows, states);
     const orphans = orphansOf(source, used);
-    return foundIn([...rows, ...orphans.rows], [...states, ...orphans.states]);
+    return recoveredFrom([...rows, ...orphans.rows], [...states, ...orphans.states]);
   } finally {
     closeSync(source.fd);
   }
 }
 
-function foundIn(rows: readonly TreeEntry[], states: readonly TreeEntry[]): RecoveredData {
+function recoveredFrom(rows: readonly TreeEntry[], states: readonly TreeEntry[]): RecoveredData {
   const state = stateIn(states);
   return { rows: soundRows(rows, state), state };
 }
@@ -120,7 +125,7 @@ function stateIn(entries: Iterable<TreeEntry>): TableState | undefined {
     try {
       return unpackState(entry.value());
     } catch {
-      // Another page may have it.
+      // Another entry may have it.
     }
   }
   return undefined;
@@ -134,7 +139,7 @@ function soundRows(entries: Iterable<TreeEntry>, state: TableState | undefined):
     const key = entry.key.toString('utf8');
     const row = unpackRow(entry.value());
     const lease = leaseIdOf(key);
-    // Without the store's time nobody knows when a life ends.
+    // Without the store's time the end of a lifetime is unknown.
     if (row.lifetime !== undefined && state === undefined) continue;
     if (lease !== undefined) leases.add(lease);
     if (lease !== undefined || key.startsWith('/')) rows.push({ key, row });
@@ -142,10 +147,14 @@ function soundRows(entries: Iterable<TreeEntry>, state: TableState | undefined):
   return rows.filter(({ row }) => row.lease === undefined || leases.has(row.lease));
 }
 
-async function begin(dir: string, { rows, state }: RecoveredData, wallMs: number): Promise<void> {
+async function writeNewStore(
+  dir: string,
+  { rows, state }: RecoveredData,
+  wallMs: number,
+): Promise<void> {
   await assertRoom(dir, octetsFor(rows));
   const environment = await LmdbEnvironment.open(dir, 'r+');
-  // As the damaged file had it, so that what was down meanwhile is counted when the store is opened.
+  // The damaged file's time, so that the time that the store was down counts when it is opened.
   const now = () => state ?? { timelineMs: 0, wallMs };
   const table = environment.table(await environment.identity(), state, now);
   const newest = rows.reduce((max, { row }) => Math.max(max, row.modRevision), 0);
@@ -159,7 +168,7 @@ async function begin(dir: string, { rows, state }: RecoveredData, wallMs: number
   await table.close();
 }
 
-/** What a store of these rows takes on the disk at most. */
+/** The most space that a store of these rows takes on the disk. */
 function octetsFor(rows: readonly KeyedRow[]): number {
   const octetsOf = ({ key, row }: KeyedRow) => key.length + row.value.length + ROW_OVERHEAD_OCTETS;
   return rows.reduce((sum, row) => sum + 2 * octetsOf(row), FIRST_OCTETS);

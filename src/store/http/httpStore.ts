@@ -1,11 +1,11 @@
 /**
- * store/http/: The store that is another soradns server, over its HTTP calls.
+ * store/http/: The store of another soradns server, over its HTTP API.
  * Imports: service, store.
  * Used by: app/process, server/http/api.
  *
- * The store `http://`: another soradns server's store, through the calls of `server/http/storeApi.ts`. Revisions,
- * conditions and batches are that store's own. Each call has a deadline; a watch whose server falls silent ends within
- * 15 s. Nothing is retried: a write whose answer was lost may have happened.
+ * This file is the store `http://`: its calls are those of `server/http/api/storeApi.ts`. Revisions, conditions and
+ * batches are the other store's own. Each call has a deadline, and a watch ends within 15 s when its server falls
+ * silent. The store retries nothing: a write whose answer was lost may have happened.
  */
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
@@ -23,6 +23,7 @@ import {
   StoreError,
   type WatchBatch,
 } from '../store.ts';
+import { jsonArray, jsonNumber, jsonObject, jsonString, optionalJson } from './json.ts';
 import { RemoteLeases } from './remoteLeases.ts';
 import { callPeer, type PeerCall } from './request.ts';
 import { readJson, readLines, type StorePeer, unavailable } from './response.ts';
@@ -32,13 +33,8 @@ import {
   deleteResultFromJson,
   entryFromJson,
   followedHistoryToJson,
-  jsonArray,
-  jsonNumber,
-  jsonObject,
-  jsonString,
   type LeaseOf,
   leaseFromJson,
-  optional,
   putResultFromJson,
 } from './wire.ts';
 
@@ -46,10 +42,10 @@ export interface HttpStoreOptions {
   /** `http://host:port` or `https://…`. */
   readonly url: string;
   readonly token?: string | undefined;
-  /** Asked for the token when the server refuses a write, and it was not given one. */
+  /** Called for a token when the server refuses a write and `token` is undefined. */
   readonly findToken?: (() => Promise<string | undefined>) | undefined;
   readonly callTimeoutMs?: number | undefined;
-  /** Three of the server's signs of life. */
+  /** Three intervals of the server's signs of life. */
   readonly silenceTimeoutMs?: number | undefined;
 }
 
@@ -60,8 +56,8 @@ export class HttpStore implements LeaseStore {
   readonly label: string;
   #peer: StorePeer;
   readonly #findToken: () => Promise<string | undefined>;
-  /** A token that was found may be another one by the next refusal. */
-  readonly #hasGivenToken: boolean;
+  /** The options have a token. If not, the token found by `findToken` may change until the next refusal. */
+  readonly #hasOptionToken: boolean;
   readonly #callTimeoutMs: number;
   readonly #silenceTimeoutMs: number;
   readonly #leases: RemoteLeases;
@@ -73,12 +69,12 @@ export class HttpStore implements LeaseStore {
   constructor({ url, token, findToken, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
     const parsed = new URL(url);
     this.label = parsed.origin;
-    // Idle connections are given up before the server gives them up, which could cross with a call.
+    // The client closes idle connections before the server does; otherwise a call could cross with the server's close.
     const agentOptions = { keepAlive: true, maxFreeSockets: 8, timeout: 8_000 };
     const secure = parsed.protocol === 'https:';
     const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
     this.#peer = { label: this.label, url: parsed, agent, token };
-    this.#hasGivenToken = token !== undefined;
+    this.#hasOptionToken = token !== undefined;
     this.#findToken = findToken ?? (async () => undefined);
     this.#callTimeoutMs = callTimeoutMs ?? 5_000;
     this.#silenceTimeoutMs = silenceTimeoutMs ?? 15_000;
@@ -97,13 +93,13 @@ export class HttpStore implements LeaseStore {
     checkPath(key);
     checkUnicode(key);
     const path = `locate?key=${encodeURIComponent(key)}`;
-    return this.#ask({ method: 'GET', path }, (json) => {
+    return this.#call({ method: 'GET', path }, (json) => {
       const nowMs = performance.now();
       const { revision, entry, end, endHasEntry } = jsonObject(json);
       return {
         revision: jsonNumber(revision),
-        entry: optional(entry, (one) => entryFromJson(one, nowMs, this.#leaseOf)),
-        end: optional(end, jsonString),
+        entry: optionalJson(entry, (one) => entryFromJson(one, nowMs, this.#leaseOf)),
+        end: optionalJson(end, jsonString),
         endHasEntry: endHasEntry === true,
       };
     });
@@ -138,7 +134,7 @@ export class HttpStore implements LeaseStore {
       for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
         if (signal.aborted) return;
         if (part === 'alive') {
-          // The watch stands: worth a batch, though nothing new has been seen.
+          // Reports that the watch is established, without a new change.
           if (changes.length === 0) yield { revision: seenRevision, changes: [] };
           continue;
         }
@@ -219,11 +215,11 @@ export class HttpStore implements LeaseStore {
   ): Promise<{ entry: Entry | undefined; revision: number }> {
     checkUnicode(key);
     const path = `entry?key=${encodeURIComponent(key)}`;
-    return this.#ask({ method: 'GET', path }, (json) => {
+    return this.#call({ method: 'GET', path }, (json) => {
       const nowMs = performance.now();
       const { entry, revision } = jsonObject(json);
       return {
-        entry: optional(entry, (one) => entryFromJson(one, nowMs, leaseOf)),
+        entry: optionalJson(entry, (one) => entryFromJson(one, nowMs, leaseOf)),
         revision: jsonNumber(revision),
       };
     });
@@ -253,24 +249,24 @@ export class HttpStore implements LeaseStore {
     };
   };
 
-  /** What was refused has not been done, so it may be tried again, with the token. */
+  /** The server has not executed a refused write, so the store tries it again with the token. */
   async #write<T>(path: string, body: object, read: (json: unknown) => T): Promise<T> {
     const call: PlainCall = { method: 'POST', path, body: JSON.stringify(body) };
     try {
-      return await this.#ask(call, read);
+      return await this.#call(call, read);
     } catch (error) {
       const isDenied = error instanceof StoreError && error.code === 'denied';
-      if (!isDenied || this.#hasGivenToken) throw error;
+      if (!isDenied || this.#hasOptionToken) throw error;
       const token = await this.#findToken();
       if (token === undefined || token === this.#peer.token) throw error;
       this.#peer = { ...this.#peer, token };
-      return this.#ask(call, read);
+      return this.#call(call, read);
     }
   }
 
-  /** One call with one deadline for all of it. */
-  async #ask<T>(call: PlainCall, read: (json: unknown) => T): Promise<T> {
-    const { ending, leave } = this.#enter();
+  /** One call with one deadline for request and reply. */
+  async #call<T>(call: PlainCall, read: (json: unknown) => T): Promise<T> {
+    const { ending, leave } = this.#beginCall();
     const late = new Error(`no answer within ${this.#callTimeoutMs} ms`);
     const timer = setTimeout(() => ending.abort(late), this.#callTimeoutMs);
     try {
@@ -284,14 +280,14 @@ export class HttpStore implements LeaseStore {
     }
   }
 
-  /** The lines of a reply; the head has the deadline of a call, each line that of the silence. */
+  /** The lines of a reply. The head has the deadline of a call, and each line must arrive within `idleTimeoutMs`. */
   async *#lines<T>(
     path: string,
     idleTimeoutMs: number,
     read: (json: unknown) => T,
     signal?: AbortSignal,
   ): AsyncGenerator<T, void, undefined> {
-    const { ending, leave } = this.#enter();
+    const { ending, leave } = this.#beginCall();
     const abort = () => ending.abort();
     signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -312,7 +308,7 @@ export class HttpStore implements LeaseStore {
     return new StoreError('unavailable', `${this.label}: the store is closed`);
   }
 
-  #enter() {
+  #beginCall() {
     if (this.#closed) throw this.#closedError();
     const ending = new AbortController();
     this.#calls.add(ending);

@@ -1,18 +1,18 @@
 /**
- * Leases seen through another server: one object for each id, which all entries that carry it share. A renewal there
- * changes no key, so no watch tells of it; a lease that is read when little of it is left asks again. The server deletes
- * what has expired, so a key that it did not delete lives. An id leaves the table when nothing refers to its lease.
+ * The leases of another soradns server: one object for each id, which all its entries share. A renewal at the server
+ * changes no key, so no watch reports it. A lease therefore asks the server for its expiry again when it is read with
+ * less than half of its time left. The server deletes expired keys, so a key that it did not delete lives.
  */
 import type { Lease } from '../../service/change.ts';
 import { WeakLeases } from '../weakLeases.ts';
 
-/** Gives what is left of the lease of a key, if the key still has that lease. */
+/** Returns the lease of a key now, if the key still has it. */
 export type AskLease = (key: string) => Promise<Lease | undefined>;
 
 const AT_ONCE = 8;
 const ASK_AGAIN_MS = 1000;
 
-/** The leases that are known, and the questions about them: a few at a time; a failure means only that the old end stays for a while. */
+/** Sends a few questions at a time. After a failure the old expiry stays for a while. */
 export class RemoteLeases {
   readonly #ask: AskLease;
   readonly #leases = new WeakLeases<RemoteLease>();
@@ -22,14 +22,14 @@ export class RemoteLeases {
     this.#ask = ask;
   }
 
-  /** The lease that was seen just now, of `key` if it has one, renewing itself through these. */
+  /** The shared lease object, updated with a lease that the server has just sent, for `key` if it came with one. */
   lease(seen: Lease, key?: string): Lease {
     const lease = this.#leases.get(seen.id) ?? this.#leases.add(new RemoteLease(seen.id, this));
     lease.update(seen, key);
     return lease;
   }
 
-  /** The lease was renewed through this store, at that time at the earliest. */
+  /** This store renewed the lease, at `renewedAtMs` at the earliest. */
   renewed(id: string, renewedAtMs: number): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
@@ -38,7 +38,7 @@ export class RemoteLeases {
     lease.update({ id, ttlSeconds, expiresAtMs: renewedAtMs + ttlSeconds * 1000 });
   }
 
-  /** Asks what the lease is now by the key that it had last. */
+  /** Asks for the lease's expiry by the last key that had it. */
   requestUpdate(lease: RemoteLease, key: string): void {
     if (this.#asking >= AT_ONCE) return;
     this.#asking++;
@@ -79,7 +79,7 @@ class RemoteLease implements Lease {
     return this.#expiresAtMs;
   }
 
-  /** What the server says of it, which may not know itself yet. */
+  /** Takes over the server's data; the server itself may not know the expiry yet. */
   update({ ttlSeconds, expiresAtMs }: Lease, key = this.#key): void {
     this.#key = key;
     if (ttlSeconds === undefined || expiresAtMs === undefined) return;

@@ -1,6 +1,4 @@
-/**
- * One HTTP request with deadlines: to a whole reply, or to lines of JSON as they come. Every failure is a StoreError.
- */
+/** One HTTP request to another soradns server, with a deadline. Every failure is a StoreError. */
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { StoreError } from '../store.ts';
@@ -12,12 +10,12 @@ export interface PeerCall {
   /** Path and query. */
   readonly path: string;
   readonly body?: string;
-  /** The reply's head must have come by then. */
+  /** The deadline of the reply's head. */
   readonly headTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** The reply to a call that succeeded; else the error that its status and body stand for. */
+/** Resolves with the reply of a successful call; otherwise rejects with the error that status and body stand for. */
 export async function callPeer(peer: StorePeer, call: PeerCall): Promise<IncomingMessage> {
   const response = await sendRequest(peer, call);
   if (response.statusCode === 200) return response;
@@ -64,5 +62,8 @@ function errorOf(peer: StorePeer, status: number, json: unknown): StoreError {
   if (named !== undefined) return new StoreError(named.code, named.message);
   if (status === 401) return new StoreError('denied', `${peer.label}: the token is refused`);
   if (status === 403) return new StoreError('denied', `${peer.label}: refused`);
-  return unavailable(peer, new Error(`HTTP status ${status}, so perhaps no soradns server`));
+  return unavailable(
+    peer,
+    new Error(`HTTP status ${status}, so it is perhaps not a soradns server`),
+  );
 }

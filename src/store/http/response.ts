@@ -1,9 +1,9 @@
-/** What another server replies: JSON, or lines of JSON, and the error that a reply or a failed call stands for. */
+/** Reads the replies of another soradns server: JSON, or lines of JSON. */
 import type { Agent, IncomingMessage } from 'node:http';
 import { StoreError } from '../store.ts';
 import { errorFromJson } from './wire.ts';
 
-/** The whole reply as JSON; undefined when it is none. */
+/** The whole reply as JSON; undefined if it is not JSON. */
 export async function readJson(peer: StorePeer, response: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let octets = 0;
@@ -24,8 +24,8 @@ export async function readJson(peer: StorePeer, response: IncomingMessage): Prom
 }
 
 /**
- * The reply's lines as `read` takes their JSON, until it ends. A peer that says nothing for `idleTimeoutMs` is taken for dead, and a line
- * that is an error is thrown. Leaving the loop closes the connection.
+ * The reply's lines, parsed as JSON and passed through `read`, until the reply ends. After `idleTimeoutMs` without a
+ * line the peer counts as dead. Throws for a line that is an error. Leaving the loop closes the connection.
  */
 export async function* readLines<T>(
   peer: StorePeer,
@@ -42,7 +42,7 @@ export async function* readLines<T>(
       const error = errorFromJson(json);
       if (error !== undefined) throw new StoreError(error.code, error.message);
       yield read(json);
-      // The consumer's time is not the peer's silence.
+      // The reader's own time for a line does not count as silence.
       timer = setTimeout(dead, idleTimeoutMs);
     }
   } catch (cause) {
@@ -79,7 +79,7 @@ export interface StorePeer {
   readonly token: string | undefined;
 }
 
-/** A single value and all that JSON puts around it; a line holds about 256 KiB more. */
+/** A single value in base64 with its JSON. A line has about 256 KiB besides. */
 const MAX_TEXT_OCTETS = 16 * 1024 * 1024;
 
 export function unavailable(peer: StorePeer, cause: unknown): StoreError {

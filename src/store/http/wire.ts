@@ -1,6 +1,6 @@
 /**
- * The store's words as JSON, for the calls that one soradns makes to another (`http.ts` here, `server/http/storeApi.ts`
- * there). Values travel as base64. A lease's end travels as the time that is left, since clocks differ.
+ * The store's types as JSON, for the API between soradns servers (`httpStore.ts` here, `server/http/api/storeApi.ts`
+ * there). Values travel as base64. A lease's expiry travels as the remaining time, because clocks differ.
  */
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import type {
@@ -11,13 +11,9 @@ import type {
   PutResult,
   StoreErrorCode,
 } from '../store.ts';
+import { jsonNumber, jsonObject, jsonString, Malformed, optionalJson } from './json.ts';
 
-/** What came is not what the other side of these calls sends. */
-export class Malformed extends Error {
-  override readonly name = 'Malformed';
-}
-
-/** Makes of a key's lease as it was sent the one that its entry holds. */
+/** Returns the lease object for an entry, from the lease that the server sent with its key. */
 export type LeaseOf = (lease: Lease, key: string) => Lease;
 
 export interface PutCall {
@@ -60,7 +56,7 @@ export function entryFromJson(json: unknown, monotonicMs: number, leaseOf: Lease
     value: fromBase64(fields.value),
     createRevision: jsonNumber(fields.createRevision),
     modRevision: jsonNumber(fields.modRevision),
-    lease: optional(fields.lease, (lease) => leaseOf(leaseFromJson(lease, monotonicMs), key)),
+    lease: optionalJson(fields.lease, (lease) => leaseOf(leaseFromJson(lease, monotonicMs), key)),
   };
 }
 
@@ -68,8 +64,8 @@ export function leaseFromJson(json: unknown, monotonicMs: number): Lease {
   const fields = jsonObject(json);
   return {
     id: jsonString(fields.id),
-    ttlSeconds: optional(fields.ttlSeconds, jsonNumber),
-    expiresAtMs: optional(fields.leftMs, (leftMs) => monotonicMs + jsonNumber(leftMs)),
+    ttlSeconds: optionalJson(fields.ttlSeconds, jsonNumber),
+    expiresAtMs: optionalJson(fields.leftMs, (leftMs) => monotonicMs + jsonNumber(leftMs)),
   };
 }
 
@@ -83,8 +79,10 @@ export function changeToJson(change: Change, monotonicMs: number) {
 export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Change {
   const fields = jsonObject(json);
   const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
-  // Nobody renews what is over.
-  const previous = optional(fields.previous, (one) => entryFromJson(one, monotonicMs, (l) => l));
+  // The lease of a former entry needs no updates.
+  const previous = optionalJson(fields.previous, (one) =>
+    entryFromJson(one, monotonicMs, (l) => l),
+  );
   switch (fields.kind) {
     case 'put':
       return { kind: 'put', entry: entry(fields.entry), previous };
@@ -123,15 +121,15 @@ export function putCallFromJson(json: unknown): PutCall {
   return {
     key: jsonString(fields.key),
     value: fromBase64(fields.value),
-    ttlSeconds: optional(fields.ttlSeconds, jsonNumber),
-    lease: optional(fields.lease, jsonString),
-    condition: optional(fields.if, conditionFromJson),
+    ttlSeconds: optionalJson(fields.ttlSeconds, jsonNumber),
+    lease: optionalJson(fields.lease, jsonString),
+    condition: optionalJson(fields.if, conditionFromJson),
   };
 }
 
 export function deleteCallFromJson(json: unknown): DeleteCall {
   const fields = jsonObject(json);
-  return { key: jsonString(fields.key), condition: optional(fields.if, conditionFromJson) };
+  return { key: jsonString(fields.key), condition: optionalJson(fields.if, conditionFromJson) };
 }
 
 export function putResultToJson(result: PutResult, monotonicMs: number) {
@@ -145,10 +143,10 @@ export function putResultFromJson(json: unknown, monotonicMs: number, leaseOf: L
   const fields = jsonObject(json);
   const entry = (one: unknown) => entryFromJson(one, monotonicMs, leaseOf);
   return fields.done === true
-    ? { done: true, entry: entry(fields.entry), previous: optional(fields.previous, entry) }
+    ? { done: true, entry: entry(fields.entry), previous: optionalJson(fields.previous, entry) }
     : {
         done: false,
-        current: optional(fields.current, entry),
+        current: optionalJson(fields.current, entry),
         revision: jsonNumber(fields.revision),
       };
 }
@@ -170,7 +168,7 @@ export function deleteResultFromJson(
   const revision = jsonNumber(fields.revision);
   return fields.done === true
     ? { done: true, deleted: entry(fields.deleted), revision }
-    : { done: false, current: optional(fields.current, entry), revision };
+    : { done: false, current: optionalJson(fields.current, entry), revision };
 }
 
 export function followedHistoryToJson({ history, fingerprint }: FollowedHistory) {
@@ -179,7 +177,7 @@ export function followedHistoryToJson({ history, fingerprint }: FollowedHistory)
 
 export function followedHistoryFromJson(json: unknown): FollowedHistory {
   const { history, witness } = jsonObject(json);
-  return { history: jsonString(history), fingerprint: optional(witness, fingerprintFromJson) };
+  return { history: jsonString(history), fingerprint: optionalJson(witness, fingerprintFromJson) };
 }
 
 function fingerprintFromJson(json: unknown): EntryFingerprint {
@@ -201,7 +199,7 @@ const ERROR_CODES: readonly StoreErrorCode[] = [
   'invalid',
 ];
 
-/** The error code that the other side named, if it did. */
+/** The error in a reply or a line; undefined if it has none. */
 export function errorFromJson(
   json: unknown,
 ): { code: StoreErrorCode; message: string } | undefined {
@@ -209,32 +207,6 @@ export function errorFromJson(
   const fields = jsonObject(json.error);
   const code = ERROR_CODES.find((one) => one === fields.code);
   return code && { code, message: jsonString(fields.message) };
-}
-
-export function jsonObject(json: unknown): Readonly<Record<string, unknown>> {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new Malformed('an object was expected');
-  }
-  return json as Record<string, unknown>;
-}
-
-export function jsonArray(json: unknown): readonly unknown[] {
-  if (!Array.isArray(json)) throw new Malformed('an array was expected');
-  return json;
-}
-
-export function jsonString(json: unknown): string {
-  if (typeof json !== 'string') throw new Malformed('a string was expected');
-  return json;
-}
-
-export function jsonNumber(json: unknown): number {
-  if (typeof json !== 'number') throw new Malformed('a number was expected');
-  return json;
-}
-
-export function optional<T>(json: unknown, read: (json: unknown) => T): T | undefined {
-  return json === undefined || json === null ? undefined : read(json);
 }
 
 function toBase64(value: Uint8Array): string {

@@ -12,13 +12,12 @@
  *     POST /v1/store/lease/renew           {"id"}: {"renewed"}
  *     POST /v1/store/lease/revoke          {"id"}: {}
  */
+
+import { jsonNumber, jsonObject, jsonString, parseJsonText } from '../../../store/http/json.ts';
 import {
   deleteCallFromJson,
   deleteResultToJson,
   entryToJson,
-  jsonNumber,
-  jsonObject,
-  jsonString,
   leaseToJson,
   putCallFromJson,
   putResultToJson,
@@ -35,7 +34,6 @@ import {
   checkedKey,
   checkedPrefix,
   errorReply,
-  parseJsonText,
   sendSnapshot,
   sendWatch,
   tooManyLong,

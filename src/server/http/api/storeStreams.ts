@@ -1,5 +1,7 @@
 /** The two calls of /v1/store that answer with lines of JSON: a snapshot, and the changes of a watch. */
-import { entryToJson, followedHistoryFromJson, Malformed } from '../../../store/http/wire.ts';
+
+import { Malformed, parseJsonText } from '../../../store/http/json.ts';
+import { entryToJson, followedHistoryFromJson } from '../../../store/http/wire.ts';
 import { checkPath, checkPrefixPath } from '../../../store/limits.ts';
 import {
   type LeaseStore,
@@ -143,14 +145,6 @@ export function checkedPrefix(text: string): string {
 export function checkedKey(text: string): string {
   checkPath(text);
   return text;
-}
-
-export function parseJsonText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Malformed('what was sent is no JSON');
-  }
 }
 
 export function errorLine(error: unknown): string {
