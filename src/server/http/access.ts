@@ -1,6 +1,7 @@
 /**
- * Pure decisions on headers: the Host header must be one that a page of another site cannot make a browser send (DNS
- * rebinding), no page of another site writes, and the token is compared without telling how much of it was right.
+ * Decides from a request's headers and client whether to serve it, and whether it may write. Against DNS rebinding the
+ * Host header must be one that a page of another site cannot make a browser send. No page of another site may write.
+ * The comparison of the token takes the same time however much of it is right.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
@@ -8,7 +9,7 @@ import { isIP } from 'node:net';
 import type { PeerOwner } from '../peerOwner.ts';
 import type { ConnectedClient } from './exchange/client.ts';
 
-/** The host of a Host header without its port and brackets, in lower case; undefined when it is not one host. */
+/** The host of a Host header in lower case, without port and brackets; undefined if the header is malformed. */
 export function hostOf(header: string): string | undefined {
   const bracketed = /^\[([0-9a-f:.%]+)\](?::\d{1,5})?$/i.exec(header);
   if (bracketed?.[1] !== undefined) return bracketed[1].toLowerCase();
@@ -17,8 +18,8 @@ export function hostOf(header: string): string | undefined {
 }
 
 /**
- * Whether a request under this Host header is served. No header at all is fine: browsers always send one, and only
- * HTTP/1.0 may go without.
+ * Whether to serve a request with this Host header. A request without the header is served: browsers always send it,
+ * and only HTTP/1.0 clients may omit it.
  */
 export function isAllowedHost(header: string | undefined, names: readonly string[]): boolean {
   if (header === undefined) return true;
@@ -28,13 +29,13 @@ export function isAllowedHost(header: string | undefined, names: readonly string
   return names.some((name) => name.toLowerCase() === host.replace(/\.$/, ''));
 }
 
-/** Whether a browser says that a page of another site made this request. */
+/** Whether the browser's headers show that a page of another site made this request. */
 export function isForeignOrigin({ origin, host }: IncomingHttpHeaders): boolean {
   if (origin === undefined) return false;
   return host === undefined || (origin !== `http://${host}` && origin !== `https://${host}`);
 }
 
-/** Whether the Authorization header carries the token: as Bearer, or as the password of Basic, under any user name. */
+/** Whether the Authorization header has the token, as Bearer or as the password of Basic under any user name. */
 export function hasToken(authorization: string | undefined, token: string): boolean {
   const offered = authorization === undefined ? undefined : credential(authorization);
   return offered !== undefined && offered !== '' && equalInConstantTime(offered, token);
@@ -59,23 +60,23 @@ function sha256(text: string): Buffer {
 }
 
 /**
- * Who may write: a client that shows the token, or a process of root or of the server's own user on this host, as the
- * kernel tells. What decides where all names outside are asked, the configuration in the store, always needs the token.
- * A refusal says what to do.
+ * The rules for writing. A client may write with the token, and so may a process of root or of the server's own user on
+ * this host, as the kernel reports it. The configuration in the store decides where queries are forwarded, so writing
+ * it always needs the token. A refusal states what to do.
  */
 
 export interface WriterRules {
   readonly token: string | undefined;
-  /** Where this host's users find the token, if the server made it; undefined where an operator chose it. */
+  /** Where this host's users find a token that the server created; undefined if an operator chose the token. */
   readonly tokenLocation: string | undefined;
-  /** The users whose processes on this host may write without it. */
+  /** Users whose local processes may write without the token. */
   readonly trusted: ReadonlySet<number>;
 }
 
 export type WritePermission =
   | { readonly kind: 'token' }
   /** A process of a trusted user. */
-  | { readonly kind: 'owner' }
+  | { readonly kind: 'localUser' }
   | { readonly kind: 'refused'; readonly cause: string };
 
 export async function checkWriter(
@@ -86,16 +87,16 @@ export async function checkWriter(
   const { token, trusted } = rules;
   if (token !== undefined && authorization !== undefined) {
     if (hasToken(authorization, token)) return { kind: 'token' };
-    // Who does not know that there is one may send what he sends to others.
+    // A client that does not know of a created token may send credentials that it sends to every server.
     const isChosen = rules.tokenLocation === undefined;
     if (isChosen) return { kind: 'refused', cause: "what was sent is not this server's token" };
   }
   const owner = trusted.size === 0 ? 'unknown' : await client.owner();
-  if (typeof owner === 'number' && trusted.has(owner)) return { kind: 'owner' };
+  if (typeof owner === 'number' && trusted.has(owner)) return { kind: 'localUser' };
   return { kind: 'refused', cause: `${problemOf(rules, owner)}: ${tokenHint(rules)}` };
 }
 
-/** Why the configuration was not written, and what to do. */
+/** Why writing the configuration was refused, and what to do. */
 export function configCause(rules: WriterRules): string {
   return `writing the configuration always needs the token: ${tokenHint(rules)}`;
 }

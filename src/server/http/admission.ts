@@ -1,8 +1,20 @@
 /**
- * Limits open HTTP connections in total and per client. A connection over the limit replaces an idle one of the same
- * client; otherwise it is a guest. Guests may use the health pages, so that no client can make the server look dead. A
- * guest that may write, by the token or as a trusted user of this host, becomes a member if there is room in total. Other
- * requests of guests get 503. When too many guests have sent no request, the oldest of them are closed first.
+ * Limits open HTTP connections, in total and for each client. Which request passes which limiter:
+ *
+ *     request                          limiters, in order
+ *     every connection                 ConnectionAdmission: maxConnections, maxConnectionsPerClient, maxSurplus
+ *     every request                    maxPipelined (ConnectionAdmission), header and body sizes, requestTimeoutMs
+ *     all but the health pages         Pace: so many requests begin in one turn of the event loop
+ *     wait=true, /v1/store/watch       permits `waits`: maxWaiting, maxWaitingPerClient
+ *     /v2/keys listing above 64 KiB    permits `listings`: maxLongListings, maxLongListingsPerClient
+ *     value above 64 KiB, snapshot     permits `longReplies`: maxLongReplies, maxLongRepliesPerClient
+ *     every unread reply               Outbox: maxUnreadOctets, then slowReaderMs
+ *     pieces of long replies           YieldLoop: one piece in a turn of the event loop
+ *
+ * A connection over the limit replaces an idle one of the same client. Otherwise it is a surplus connection, which may
+ * request the health pages, so that no client can make the server look dead. A surplus connection that may write (by
+ * the token, or as a trusted user of this host) is admitted if there is room in total. Its other requests get 503. When
+ * too many surplus connections have sent no request, the oldest of them are closed first.
  */
 import type { Socket } from 'node:net';
 import { connectedClientOf } from './exchange/client.ts';
@@ -12,16 +24,16 @@ export interface AdmissionLimits {
   readonly maxConnections: number;
   readonly maxConnectionsPerClient: number;
   readonly maxSurplus: number;
-  /** Requests of one connection at once, as pipelining makes them. */
+  /** Unanswered requests of one connection, as pipelining creates them. */
   readonly maxPipelined: number;
 }
 
-/** A guest has this time to ask something, unless too many come at once. */
+/** A surplus connection has this time for its first request, unless too many arrive at once. */
 const GRACE_MS = 300;
-/** So many connections are accepted at once, before anything is read of them. */
+/** The kernel passes up to this many connections before the process reads from any of them. */
 const MAX_BURST = 512;
 
-/** How many guests there may be for a moment that have asked nothing. */
+/** The most surplus connections without a request at any moment. */
 export function mostSurplus(maxSurplus: number): number {
   return maxSurplus + 2 * burst(maxSurplus);
 }
@@ -35,7 +47,7 @@ interface TrackedConnection {
   readonly share: string;
   readonly openedMs: number;
   isSurplus: boolean;
-  /** Requests that have begun and not ended. */
+  /** Requests in progress. */
   busy: number;
   served: number;
 }
@@ -43,11 +55,11 @@ interface TrackedConnection {
 export class ConnectionAdmission {
   readonly #limits: AdmissionLimits;
   readonly #connections = new Map<Socket, TrackedConnection>();
-  /** Members only; in the order in which they came. */
+  /** Admitted connections in the order in which they opened. */
   readonly #byShare = new Map<string, Set<TrackedConnection>>();
-  /** Those that have asked nothing yet; in the order in which they came. */
+  /** Surplus connections without a request, in the order in which they opened. */
   readonly #silentSurplus = new Set<TrackedConnection>();
-  readonly #news = { opened: false };
+  #wasOpened = false;
   #admitted = 0;
   #isTrimming = false;
 
@@ -55,25 +67,25 @@ export class ConnectionAdmission {
     this.#limits = limits;
   }
 
-  /** Whether any connection was opened since this was last asked. */
-  hasNews(): boolean {
-    const { opened } = this.#news;
-    this.#news.opened = false;
+  /** Whether a connection was opened since the last call. */
+  hasOpened(): boolean {
+    const opened = this.#wasOpened;
+    this.#wasOpened = false;
     return opened;
   }
 
   opened(socket: Socket): void {
-    this.#news.opened = true;
+    this.#wasOpened = true;
     const { share } = connectedClientOf(socket);
     const openedMs = performance.now();
     const connection = { socket, share, openedMs, isSurplus: false, busy: 0, served: 0 };
     this.#connections.set(socket, connection);
     socket.once('close', () => this.#closed(connection));
-    if (this.#hasRoom(share)) this.#addAdmitted(connection);
+    if (this.#makeRoom(share)) this.#addAdmitted(connection);
     else this.#addSurplus(connection);
   }
 
-  /** Whether the connection may make another request; one that has too many is closed. */
+  /** Whether the connection may send another request. Closes a connection that has too many. */
   mayAsk(socket: Socket): boolean {
     if (socket.destroyed) return false;
     const connection = this.#connections.get(socket);
@@ -82,7 +94,7 @@ export class ConnectionAdmission {
     return false;
   }
 
-  /** A request begins; false: the connection has too many, although `mayAsk` was asked, and is closed. */
+  /** A request begins. False: the connection has too many although `mayAsk` allowed the request; it is closed. */
   began(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
@@ -104,7 +116,7 @@ export class ConnectionAdmission {
     return this.#connections.get(socket)?.isSurplus ?? true;
   }
 
-  /** Whether a guest that is trusted has a place now. Its share does not count. */
+  /** Admits a trusted surplus connection. False if the server is full; its client's share does not count. */
   admit(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
@@ -114,14 +126,14 @@ export class ConnectionAdmission {
     return true;
   }
 
-  #hasRoom(share: string): boolean {
+  #makeRoom(share: string): boolean {
     const own = this.#byShare.get(share);
     const { maxConnections, maxConnectionsPerClient } = this.#limits;
     const isFull = this.#admitted >= maxConnections || (own?.size ?? 0) >= maxConnectionsPerClient;
     return !isFull || this.#closeIdle(own);
   }
 
-  /** Between two requests, so that its client has to reckon with it. */
+  /** Closes a connection between two requests, which every HTTP client must expect. */
   #closeIdle(connections: Iterable<TrackedConnection> = []): boolean {
     for (const connection of connections) {
       if (connection.busy > 0 || connection.served === 0) continue;
@@ -157,32 +169,35 @@ export class ConnectionAdmission {
   #trimSoon(waitMs = 0): void {
     if (this.#isTrimming) return;
     this.#isTrimming = true;
-    const trim = () => {
+    const trimNow = () => {
       this.#isTrimming = false;
       this.#trim();
     };
-    // What has come on connections of this turn is read in the turn after.
-    const afterReading = () => setImmediate(() => setImmediate(trim));
+    // Requests on connections of this turn of the event loop are read in the next one.
+    const afterReading = () => setImmediate(() => setImmediate(trimNow));
     if (waitMs === 0) afterReading();
     else setTimeout(afterReading, waitMs).unref();
   }
 
-  /** Closes silent guests, the oldest first, until there are few enough or what is left is young and no crowd. */
+  /**
+   * Closes silent surplus connections, the oldest first, until at most `maxSurplus` are left. Waits for young ones
+   * unless too many arrive at once.
+   */
   #trim(): void {
     const { maxSurplus } = this.#limits;
     const nowMs = performance.now();
-    for (const guest of this.#silentSurplus) {
+    for (const surplus of this.#silentSurplus) {
       if (this.#silentSurplus.size <= maxSurplus) return;
-      const leftMs = guest.openedMs + GRACE_MS - nowMs;
+      const leftMs = surplus.openedMs + GRACE_MS - nowMs;
       if (leftMs > 0 && this.#silentSurplus.size <= maxSurplus + burst(maxSurplus)) {
         this.#trimSoon(Math.ceil(leftMs));
         return;
       }
-      this.#close(guest);
+      this.#close(surplus);
     }
   }
 
-  /** Also called twice for one connection: when it gives way, and when its socket has closed. */
+  /** May be called twice for one connection: when the server closes it, and when its socket has closed. */
   #closed(connection: TrackedConnection): void {
     if (!this.#connections.delete(connection.socket)) return;
     this.#silentSurplus.delete(connection);
@@ -194,25 +209,23 @@ export class ConnectionAdmission {
   }
 }
 
-/** How much the HTTP listener takes, in all and of one client, and how long it waits. */
-
 export interface HttpLimits extends AdmissionLimits, RequestLimits {
   readonly maxHeaderOctets: number;
-  /** A request, head and body, must have arrived within this time. */
+  /** The deadline of a request's head and body. */
   readonly requestTimeoutMs: number;
   readonly keepAliveMs: number;
-  /** Requests that wait for a change, or follow them, at the same time. */
+  /** Requests that wait for a change or follow all changes. */
   readonly maxWaiting: number;
   readonly maxWaitingPerClient: number;
-  /** Listings above some 64 KiB at the same time: all of such a one is held until it was sent. */
+  /** Listings above about 64 KiB; each is in memory until it was sent. */
   readonly maxLongListings: number;
   readonly maxLongListingsPerClient: number;
-  /** Snapshots, and single values, above some 64 KiB at the same time: a page of each is held. */
+  /** Snapshots, and single values above about 64 KiB; one page of each is in memory. */
   readonly maxLongReplies: number;
   readonly maxLongRepliesPerClient: number;
-  /** What waits for clients to read it, all together. */
+  /** Unread output of all clients together. */
   readonly maxUnreadOctets: number;
-  /** How often a stream of changes shows that it is alive. */
+  /** The interval of signs of life in a stream of changes. */
   readonly heartbeatMs: number;
 }
 
@@ -223,7 +236,7 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
   keepAliveMs: 15_000,
   slowReaderMs: 10_000,
   lingerMs: 1_000,
-  // A request that waits holds its connection, so there are more connections than places to wait.
+  // A waiting request occupies its connection, so there are more connections than waiting requests.
   maxConnections: 1024 + 256,
   maxConnectionsPerClient: 64,
   maxSurplus: 128,
@@ -239,8 +252,8 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
 };
 
 /**
- * The limits of a process that may have so many files open, sockets included. Half of them are for HTTP at most; the
- * others are for DNS, for questions that are forwarded, and for the store.
+ * The limits of a process with a limit of open files, sockets included. HTTP gets at most half of them; the others are
+ * for DNS, forwarded queries and the store.
  */
 export function limitsWithin(files: number): Partial<HttpLimits> {
   const { maxConnections, maxConnectionsPerClient, maxSurplus, maxWaiting } = DEFAULT_HTTP_LIMITS;

@@ -1,6 +1,6 @@
 /**
- * Who this server is and how it is: /version, /livez, /readyz, /healthz, and the two of etcd's own that `etcdctl`
- * asks for before it does anything else, /v2/members and /health.
+ * The pages about the server itself: /version, /livez, /readyz, /healthz, and the pages that `etcdctl` requests first,
+ * /v2/members and /health.
  */
 import type { UdpCounters } from '../../dataplane/listeners/udpListener.ts';
 import type { MirrorCounters } from '../../store/mirror.ts';
@@ -13,12 +13,12 @@ import {
   textReply,
 } from './exchange/exchange.ts';
 
-/** How much this server holds, and what it has counted since its start. */
+/** What the server holds, and its counters since the start. */
 export interface ServerStats {
   readonly services: number;
-  /** Values in the store that are no services. */
+  /** Values in the store that are not services. */
   readonly invalid: number;
-  /** Of the store, as far as it was read; undefined before that. */
+  /** The revision up to which the server has read the store; undefined before the first load. */
   readonly revision: number | undefined;
   readonly mirror: MirrorCounters;
   readonly udp: Readonly<UdpCounters>;
@@ -26,18 +26,18 @@ export interface ServerStats {
 }
 
 export interface Health {
-  /** Reasons why this server is not ready; none: it is. */
+  /** Reasons why this server is not ready; empty if it is ready. */
   readonly readiness: () => readonly string[];
-  /** What is wrong although this server is ready, so that it must not be taken out of service. */
+  /** Problems that do not make this server unready, so no orchestrator may take it out of service for them. */
   readonly warnings?: (() => readonly string[]) | undefined;
-  /** Told to those who want JSON. */
+  /** Added to the readiness page in JSON. */
   readonly stats?: (() => ServerStats) | undefined;
   readonly version: string;
-  /** Undefined where there is no keys API, and so nothing that etcd's clients could use. */
+  /** Undefined for a listener without the keys API, which therefore has nothing for etcd's clients. */
   readonly clusterId: string | undefined;
 }
 
-/** The last etcd whose only API was the one that is offered here. */
+/** The last etcd version whose only API was v2, which is the API here. */
 const ETCD_LIKE = { etcdserver: '2.3.8', etcdcluster: '2.3.0' };
 const METHODS = ['GET', 'HEAD'];
 
@@ -57,7 +57,7 @@ const ETCD_PAGES: ReadonlyMap<string, HealthPage> = new Map<string, HealthPage>(
   ['/v2/members/leader', (health, exchange) => members(health, member(health, exchange))],
 ]);
 
-/** Whether a path is one by which others tell whether this server lives. */
+/** Whether the path is a page by which orchestrators check the server. */
 export function isHealthPath(path: string): boolean {
   return PAGES.has(path);
 }
@@ -96,7 +96,7 @@ function members({ clusterId = '' }: Health, body: unknown): HttpReply {
   return jsonReply(200, body, { 'X-Etcd-Cluster-Id': clusterId });
 }
 
-/** This server as a cluster of one, at the address under which the client found it. */
+/** This server as a cluster with one member, at the address that the client used. */
 function member({ clusterId }: Health, exchange: Exchange) {
   return { id: clusterId, name: 'soradns', peerURLs: [], clientURLs: [clientUrl(exchange)] };
 }

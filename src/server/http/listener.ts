@@ -3,14 +3,13 @@
  * Imports: dataplane/listeners, server, server/http/api, server/http/exchange, store.
  * Used by: app.
  *
- * The HTTP listener: the keys API of etcd v2 over any store, soradns's own calls for other soradns servers, and the
- * health pages. Everything is bounded, and most of it for each client: headers, bodies, connections, requests that wait,
- * long replies, what waits to be read, and how long anybody may take. Whatever a request does, it ends in a reply or a
- * closed connection, never in an exception.
+ * The listener serves etcd's keys API v2 over any store, the API for other soradns servers, and the health pages. Every
+ * resource is bounded, and most are bounded for each client: headers, bodies, connections, waiting requests, long
+ * replies, unread output, and the time for each of them. Every request ends in a reply or a closed connection, never in
+ * an exception.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { LeaseStore } from '../../store/store.ts';
 import {
   ConnectionAdmission,
   DEFAULT_HTTP_LIMITS,
@@ -21,43 +20,22 @@ import { ChangeTexts, TextCache } from './api/changeTexts.ts';
 import type { SharedResources } from './api/keys.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
 import { type ConnectedClient, connectedClientOf } from './exchange/client.ts';
-import type { Exchange, HttpReply } from './exchange/exchange.ts';
+import type { Exchange } from './exchange/exchange.ts';
 import { boundedRequests, nodeExchange } from './exchange/nodeExchange.ts';
-import { createOutbox, lingering, type Outbox } from './exchange/outbox.ts';
-import { shares } from './exchange/permits.ts';
+import { Outbox } from './exchange/outbox.ts';
+import { LingeringPermits, Permits } from './exchange/permits.ts';
 import { createPace, createYieldLoop } from './exchange/yieldLoop.ts';
-import { isHealthPath, type ServerStats } from './health.ts';
-import { createRoutes, type Routes } from './routes.ts';
+import { isHealthPath } from './health.ts';
+import { Routes, type RoutesOptions } from './routes.ts';
 
-export interface HttpListenerOptions {
-  /** Without one there are only the pages. */
-  readonly store?: LeaseStore | undefined;
-  /** Pages besides those of every listener: the reply to a GET or HEAD, undefined for a path that is none of them. */
-  readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
-  /** Reasons why the server is not ready; none: it is. */
-  readonly readiness: () => readonly string[];
-  /** What is wrong although the server is ready. */
-  readonly warnings?: (() => readonly string[]) | undefined;
-  /** For those who ask about readiness in JSON. */
-  readonly stats?: (() => ServerStats) | undefined;
-  readonly version: string;
-  /** Who shows it may write everything. */
-  readonly token?: string | undefined;
-  /** Where this host's users find the token, for those who are refused. */
-  readonly tokenLocation?: string | undefined;
-  /** Users whose processes on this host may write without it; by default root and this process's user. */
-  readonly trustedUsers?: ReadonlySet<number> | undefined;
-  /** The key of the configuration, which is written with the token only; undefined: it is a key like any other. */
-  readonly configKey?: string | undefined;
-  /** Names under which clients may address this server, besides `localhost` and every IP address. */
-  readonly allowedHosts?: readonly string[] | undefined;
+export interface HttpListenerOptions extends RoutesOptions {
   readonly limits?: Partial<HttpLimits> | undefined;
   readonly onRequest?: ((line: HttpLogLine) => void) | undefined;
-  /** A request that ended in an exception: a bug of ours, answered with 500. */
+  /** Receives the exception of a request: a bug, answered with 500. */
   readonly onError?:
     | ((error: unknown, line: Pick<HttpLogLine, 'method' | 'path'>) => void)
     | undefined;
-  /** Told of a failure to accept connections (out of descriptors, say); the listener goes on. */
+  /** Receives a failure to accept a connection (out of descriptors, for example); the listener continues. */
   readonly onListenerError?: ((error: Error) => void) | undefined;
 }
 
@@ -71,7 +49,7 @@ export interface HttpLogLine {
 
 const CLOSE_GRACE_MS = 1_000;
 const REQUESTS_PER_TURN = 16;
-/** When it is full the kernel drops new connections, whose clients try again a second later. */
+/** When the backlog is full, the kernel drops new connections; their clients try again after a second. */
 const BACKLOG = 4096;
 
 export class HttpListener {
@@ -92,8 +70,8 @@ export class HttpListener {
     this.#options = options;
     this.#limits = limits;
     this.#admission = admission;
-    this.#outbox = createOutbox(limits.maxUnreadOctets);
-    this.#routes = createRoutes(options, sharedBy(limits, admission), limits.heartbeatMs);
+    this.#outbox = new Outbox(limits.maxUnreadOctets);
+    this.#routes = new Routes(options, sharedBy(limits, admission), limits.heartbeatMs);
     this.#server = createServer({
       ...serverOptions(limits),
       IncomingMessage: boundedRequests((socket) => admission.mayAsk(socket)),
@@ -175,16 +153,16 @@ export class HttpListener {
 
 function sharedBy(limits: HttpLimits, admission: ConnectionAdmission): SharedResources {
   return {
-    waits: shares(limits.maxWaiting, limits.maxWaitingPerClient),
-    listings: lingering(
-      shares(limits.maxLongListings, limits.maxLongListingsPerClient),
+    waits: new Permits(limits.maxWaiting, limits.maxWaitingPerClient),
+    listings: new LingeringPermits(
+      new Permits(limits.maxLongListings, limits.maxLongListingsPerClient),
       limits.keepAliveMs,
     ),
-    longReplies: lingering(
-      shares(limits.maxLongReplies, limits.maxLongRepliesPerClient),
+    longReplies: new LingeringPermits(
+      new Permits(limits.maxLongReplies, limits.maxLongRepliesPerClient),
       limits.keepAliveMs,
     ),
-    yieldLoop: createYieldLoop(() => admission.hasNews()),
+    yieldLoop: createYieldLoop(() => admission.hasOpened()),
     eventLines: new TextCache((line) => line.length),
     changeTexts: new ChangeTexts(),
   };
@@ -197,7 +175,7 @@ function serverOptions(limits: HttpLimits) {
     requestTimeout: limits.requestTimeoutMs,
     connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs),
     keepAliveTimeout: limits.keepAliveMs,
-    // A waiting client that vanished without a word is found by TCP.
+    // TCP's keepalive finds a waiting client that has vanished.
     keepAlive: true,
     keepAliveInitialDelay: 15_000,
     noDelay: true,

@@ -1,4 +1,4 @@
-/** Dispatches a request after checking Host, Origin and write permission. */
+/** Decides about a request by Host, Origin and write permission, and passes it to its handler. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
 import { trustedUsers } from '../peerOwner.ts';
@@ -20,95 +20,93 @@ import { yieldingStore } from './exchange/yieldLoop.ts';
 import { type Health, healthReply, isHealthPath } from './health.ts';
 
 export interface RoutesOptions extends Omit<Health, 'clusterId'> {
+  /** Undefined: the listener serves pages only. */
   readonly store?: LeaseStore | undefined;
+  /** Pages besides the health pages: returns the reply to a GET or HEAD, or undefined for another path. */
   readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
+  /** A client with this token may write every key. */
   readonly token?: string | undefined;
+  /** Where this host's users find the token; part of the message to a refused client. */
   readonly tokenLocation?: string | undefined;
+  /** Users whose local processes may write without the token; default: root and this process's user. */
   readonly trustedUsers?: ReadonlySet<number> | undefined;
+  /** The key of the configuration, which clients may write only with the token. Undefined: no key is protected. */
   readonly configKey?: string | undefined;
+  /** Host names that clients may use for this server, besides `localhost` and every IP address. */
   readonly allowedHosts?: readonly string[] | undefined;
 }
 
-export interface Routes {
-  visit(client: ConnectedClient, headers: IncomingHttpHeaders): Visit;
-}
-
-/** One request. */
+/** One request after its headers. */
 export interface Visit {
   isTrusted(): Promise<boolean>;
-  /** Answers it. A connection beyond its places is a guest, which becomes a member by `promote` if there is room. */
-  serve(exchange: Exchange, promote: (() => boolean) | undefined): Promise<void>;
+  /** Answers the request. `admit` is set for a surplus connection; it admits the connection if there is room. */
+  serve(exchange: Exchange, admit: (() => boolean) | undefined): Promise<void>;
 }
 
-/** What routes are made of. */
-interface Parts {
-  readonly options: RoutesOptions;
-  readonly shared: SharedResources;
-  readonly heartbeatMs: number;
-  readonly health: Health;
-  /** For whom may write everything, and for whom may not write the configuration. */
-  readonly stores: { readonly whole: LeaseStore; readonly guarded: LeaseStore } | undefined;
-}
+export class Routes {
+  readonly #options: RoutesOptions;
+  readonly #shared: SharedResources;
+  readonly #heartbeatMs: number;
+  readonly #health: Health;
+  readonly #rules: WriterRules;
+  /** `whole` is for clients that may write every key, `guarded` for clients that may not write the configuration. */
+  readonly #stores: { readonly whole: LeaseStore; readonly guarded: LeaseStore } | undefined;
 
-export function createRoutes(
-  options: RoutesOptions,
-  shared: SharedResources,
-  heartbeatMs: number,
-): Routes {
-  const { token, tokenLocation, store, configKey } = options;
-  const trusted = options.trustedUsers ?? trustedUsers();
-  const rules: WriterRules = { token, tokenLocation, trusted };
-  const whole = store && yieldingStore(store, shared.yieldLoop);
-  const guarded =
-    whole && configKey !== undefined ? withoutConfig(whole, configKey, configCause(rules)) : whole;
-  const parts: Parts = {
-    options,
-    shared,
-    heartbeatMs,
-    health: { ...options, clusterId: store && clusterId(store) },
-    stores: whole && guarded && { whole, guarded },
-  };
-  return {
-    visit(client, headers) {
-      let permission: Promise<WritePermission> | undefined;
-      const judge = () => {
-        permission ??= checkWriter(rules, headers, client);
-        return permission;
-      };
-      const isTrusted = async () => (await judge()).kind !== 'refused';
-      return {
-        isTrusted,
-        async serve(exchange, promote) {
-          const refusal = refuse(parts, exchange) ?? (await refuseGuest(exchange, promote));
-          if (refusal !== undefined) return exchange.send(refusal);
-          await route(parts, exchange, judge);
-        },
-      };
-    },
-  };
-}
-
-async function route(
-  { options, shared, heartbeatMs, health, stores }: Parts,
-  exchange: Exchange,
-  judge: () => Promise<WritePermission>,
-): Promise<void> {
-  const writes = isWrite(exchange);
-  const permission = writes ? await judge() : undefined;
-  if (permission?.kind === 'refused') return exchange.send(deniedReply(exchange, permission.cause));
-  const page = healthReply(health, exchange) ?? (writes ? undefined : options.page?.(exchange));
-  if (page !== undefined) return exchange.send(page);
-  if (stores !== undefined) {
-    const store = permission?.kind === 'owner' ? stores.guarded : stores.whole;
-    if (await serveKeys(store, exchange, shared)) return;
-    if (await serveStoreApi(store, exchange, shared, heartbeatMs)) return;
+  constructor(options: RoutesOptions, shared: SharedResources, heartbeatMs: number) {
+    const { token, tokenLocation, store, configKey } = options;
+    this.#options = options;
+    this.#shared = shared;
+    this.#heartbeatMs = heartbeatMs;
+    this.#health = { ...options, clusterId: store && clusterId(store) };
+    this.#rules = { token, tokenLocation, trusted: options.trustedUsers ?? trustedUsers() };
+    const whole = store && yieldingStore(store, shared.yieldLoop);
+    const guarded =
+      whole && configKey !== undefined
+        ? withoutConfig(whole, configKey, configCause(this.#rules))
+        : whole;
+    this.#stores = whole && guarded && { whole, guarded };
   }
-  exchange.send(textReply(404, '404 page not found'));
+
+  visit(client: ConnectedClient, headers: IncomingHttpHeaders): Visit {
+    let checked: Promise<WritePermission> | undefined;
+    const permission = () => {
+      checked ??= checkWriter(this.#rules, headers, client);
+      return checked;
+    };
+    return {
+      isTrusted: async () => (await permission()).kind !== 'refused',
+      serve: async (exchange, admit) => {
+        const refusal =
+          refuse(exchange, this.#options.allowedHosts ?? []) ??
+          (await refuseSurplus(exchange, admit));
+        if (refusal !== undefined) return exchange.send(refusal);
+        await this.#route(exchange, permission);
+      },
+    };
+  }
+
+  async #route(exchange: Exchange, permissionOf: () => Promise<WritePermission>): Promise<void> {
+    const writes = isWrite(exchange);
+    const permission = writes ? await permissionOf() : undefined;
+    if (permission?.kind === 'refused') {
+      return exchange.send(deniedReply(exchange, permission.cause));
+    }
+    const page =
+      healthReply(this.#health, exchange) ?? (writes ? undefined : this.#options.page?.(exchange));
+    if (page !== undefined) return exchange.send(page);
+    if (this.#stores !== undefined) {
+      const { whole, guarded } = this.#stores;
+      const store = permission?.kind === 'localUser' ? guarded : whole;
+      if (await serveKeys(store, exchange, this.#shared)) return;
+      if (await serveStoreApi(store, exchange, this.#shared, this.#heartbeatMs)) return;
+    }
+    exchange.send(textReply(404, '404 page not found'));
+  }
 }
 
-function refuse({ options }: Parts, exchange: Exchange): HttpReply | undefined {
+function refuse(exchange: Exchange, allowedHosts: readonly string[]): HttpReply | undefined {
   const { headers } = exchange;
-  if (!isAllowedHost(headers.host, options.allowedHosts ?? [])) {
+  if (!isAllowedHost(headers.host, allowedHosts)) {
     return textReply(
       403,
       'This Host is not served: use an IP address, localhost, or a configured name',
@@ -118,12 +116,12 @@ function refuse({ options }: Parts, exchange: Exchange): HttpReply | undefined {
   return textReply(403, 'Writing from a page of another origin is refused');
 }
 
-async function refuseGuest(
+async function refuseSurplus(
   exchange: Exchange,
-  promote: (() => boolean) | undefined,
+  admit: (() => boolean) | undefined,
 ): Promise<HttpReply | undefined> {
-  if (promote === undefined || isHealthPath(exchange.path)) return undefined;
-  if ((await exchange.caller.isTrusted()) && promote()) return undefined;
+  if (admit === undefined || isHealthPath(exchange.path)) return undefined;
+  if ((await exchange.caller.isTrusted()) && admit()) return undefined;
   const message = 'too many open connections in total, or from this address';
   return failureReply(failure(300, message, 0, 503), storeError(exchange, 'unavailable', message));
 }
@@ -132,7 +130,7 @@ function deniedReply(exchange: Exchange, cause: string): HttpReply {
   return failureReply(failure(110, cause), storeError(exchange, 'denied', cause));
 }
 
-/** What a soradns that has this one as its store reads of a refusal. */
+/** The error for a soradns server that uses this one as its store. */
 function storeError(exchange: Exchange, code: StoreErrorCode, message: string): object {
   return exchange.path.startsWith(STORE_API_PREFIX) ? { error: { code, message } } : {};
 }

@@ -5,7 +5,7 @@ import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { shareOf } from '../../../src/server/http/exchange/client.ts';
-import { shares } from '../../../src/server/http/exchange/permits.ts';
+import { Permits } from '../../../src/server/http/exchange/permits.ts';
 import { type RunningHttp, startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
 import { until } from '../../support/until.ts';
@@ -37,7 +37,7 @@ const stranger = (share: string) => ({ share, isTrusted: async () => false });
 const friend = (share: string) => ({ share, isTrusted: async () => true });
 
 test('A client can hold its share of the permits, strangers three quarters, and a trusted client all', async () => {
-  const places = shares(8, 2);
+  const places = new Permits(8, 2);
   const left = [await places.acquire(stranger('a')), await places.acquire(stranger('a'))];
   assert.equal(await places.acquire(stranger('a')), undefined, 'a has its share');
   for (const share of ['b', 'b', 'c', 'c']) assert.ok(await places.acquire(stranger(share)));
@@ -53,7 +53,7 @@ test('A client can hold its share of the permits, strangers three quarters, and 
 });
 
 test('A request that waits for a permit gets the next free one in order, or fails in time', async () => {
-  const places = shares(8, 1);
+  const places = new Permits(8, 1);
   const leave = await places.acquire(stranger('a'));
   const [second, third] = [places.acquire(stranger('a'), 5_000), places.acquire(stranger('a'), 50)];
   assert.ok(await places.acquire(stranger('b'), 5_000), 'another share does not wait');

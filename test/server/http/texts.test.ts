@@ -5,7 +5,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChangeTexts, TextCache } from '../../../src/server/http/api/changeTexts.ts';
-import { createOutbox } from '../../../src/server/http/exchange/outbox.ts';
+import { Outbox } from '../../../src/server/http/exchange/outbox.ts';
 import type { Change, Entry } from '../../../src/service/change.ts';
 import { startHttp } from '../../support/http.ts';
 import { send } from '../../support/httpRequest.ts';
@@ -77,7 +77,7 @@ test('All streams share the Buffers of a batch, and all prefixes share those of 
 
 test('A Buffer that many streams wait for counts once, and the stream that waits longest is cut off', () => {
   const cut: string[] = [];
-  const outbox = createOutbox(100);
+  const outbox = new Outbox(100);
   const add = (name: string, ...buffers: Buffer[]) => outbox.add(buffers, () => cut.push(name));
   const shared = Buffer.from(new ArrayBuffer(60));
   const remove = [add('a', shared), add('b', shared.subarray(0, 30)), add('c', shared)];

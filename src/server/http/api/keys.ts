@@ -18,8 +18,7 @@ import {
   type ReplyStream,
   textReply,
 } from '../exchange/exchange.ts';
-import type { LingeringPermitSource } from '../exchange/outbox.ts';
-import type { PermitSource } from '../exchange/permits.ts';
+import type { LingeringPermits, Permits } from '../exchange/permits.ts';
 import type { YieldLoop } from '../exchange/yieldLoop.ts';
 import type { ChangeTexts } from './changeTexts.ts';
 import { type KeyParameters, parseKeyParameters } from './form.ts';
@@ -38,11 +37,11 @@ import {
 /** What all requests of a listener share. */
 export interface SharedResources {
   /** For requests that wait. */
-  readonly waits: PermitSource;
+  readonly waits: Permits;
   /** For long listings, of which all is held until it was sent. */
-  readonly listings: LingeringPermitSource;
+  readonly listings: LingeringPermits;
   /** For long replies that are read of the store piece by piece. */
-  readonly longReplies: LingeringPermitSource;
+  readonly longReplies: LingeringPermits;
   readonly yieldLoop: YieldLoop;
   readonly eventLines: EventLines;
   readonly changeTexts: ChangeTexts;

@@ -1,4 +1,4 @@
-/** The other end of a connection: its address, the share that it has of what is bounded, and whose process it is. */
+/** The client of a connection: its address, the key under which limits count it, and the user of its process. */
 import type { Socket } from 'node:net';
 import { addressFamily, clientAddress, ipv6Octets } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
@@ -7,15 +7,15 @@ import type { ClientConnection } from './exchange.ts';
 
 export interface ConnectedClient extends ClientConnection {
   readonly address: string;
-  /** Clients for whom this is the same have one share between them. */
+  /** The limits for each client count all clients with the same value together. */
   readonly share: string;
-  /** Looked up with the first call, as that is dear. */
+  /** The owner of the client's process. Looked up with the first call, since the lookup is expensive. */
   owner(): Promise<PeerOwner>;
 }
 
 const clients = new WeakMap<Socket, ConnectedClient>();
 
-/** The same for the same socket. */
+/** Returns the same object for the same socket. */
 export function connectedClientOf(socket: Socket): ConnectedClient {
   const known = clients.get(socket);
   if (known !== undefined) return known;
@@ -49,7 +49,7 @@ function newClient(socket: Socket): ConnectedClient {
   };
 }
 
-/** A host has as many addresses of 127.0.0.0/8 as it likes, and of the /64 of IPv6 that it is in. */
+/** A host can use any address of 127.0.0.0/8, and any address of its IPv6 /64. */
 export function shareOf(address: string): string {
   if (isLoopback(address)) return 'loopback';
   if (addressFamily(address) !== 6) return address;

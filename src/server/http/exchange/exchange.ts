@@ -3,8 +3,8 @@
  * Imports: dns, forward, server, store.
  * Used by: app, app/registrar, server/http, server/http/api.
  *
- * One request and its reply, as the route handlers see them: no sockets and no node:http objects. The listener makes
- * one for each request; a handler ends it with exactly one `send` or one `stream`.
+ * An `Exchange` is one request and its reply without sockets and node:http objects. The listener makes one for each
+ * request, and the handler ends it with exactly one `send` or one `stream`.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller } from './permits.ts';
@@ -18,44 +18,46 @@ export interface HttpReply {
 export type Body =
   | { readonly kind: 'body'; readonly octets: Buffer }
   | { readonly kind: 'too large'; readonly limitOctets: number }
-  /** The client went away, or sent too slowly, before the body was whole. */
+  /** The client closed the connection, or sent too slowly, before the body was complete. */
   | { readonly kind: 'broken' };
 
-/** A piece of a reply. A Buffer, or each of several, may be shared with other replies. */
+/** A piece of a reply. Several replies may share its Buffers. */
 export type Text = string | Buffer | readonly Buffer[];
 
-/** A reply that is written piece by piece. */
+/** A reply that the handler writes piece by piece. */
 export interface ReplyStream {
-  /** Resolves when more may be written; false: the client is gone or reads too slowly, stop. */
+  /**
+   * Resolves when the handler may write more. False: the client has closed or reads too slowly, so the handler stops.
+   */
   write(text: Text): Promise<boolean>;
   end(): void;
 }
 
 export interface ClientConnection {
   isOpen(): boolean;
-  /** Calls it once the connection is closed, by either side; gives back what takes the callback away again. */
+  /** Runs the callback when either side closes the connection. Returns a function that removes the callback. */
   onClose(callback: () => void): () => void;
 }
 
 export interface Exchange {
   readonly method: string;
-  /** The request target up to `?`, still percent-encoded. */
+  /** The request target up to `?`, percent-encoded. */
   readonly path: string;
-  /** What follows `?`, still encoded; empty without one. */
+  /** The part after `?`, percent-encoded; empty without one. */
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
-  /** For places that clients share; trusted is who may write. */
+  /** The client for limits; it is trusted if it may write. */
   readonly caller: Caller;
-  /** The same for all requests of a connection. */
+  /** The same object for all requests of a connection. */
   readonly connection: ClientConnection;
   /**
-   * Has the connection stay open after the reply, so that its end shows that the client has it all; false: the client is
-   * too old for that.
+   * Keeps the connection open after the reply, so that the client's close shows that it has read everything. False: the
+   * client's HTTP version cannot do that.
    */
   keepOpen(): boolean;
-  /** Aborted when the client is gone or the listener closes. */
+  /** Aborted when the connection or the listener closes. */
   readonly signal: AbortSignal;
-  /** Without a limit: the listener's. */
+  /** Default limit: the listener's. */
   readBody(limitOctets?: number): Promise<Body>;
   send(reply: HttpReply): void;
   stream(headers: Readonly<Record<string, string>>): ReplyStream;
@@ -86,7 +88,7 @@ export function jsonReply(
   };
 }
 
-/** 405 with the methods that the path knows. */
+/** 405 with the allowed methods. */
 export function methodNotAllowed(allow: readonly string[]): HttpReply {
   return textReply(405, 'Method Not Allowed', { Allow: allow.join(', ') });
 }

@@ -1,6 +1,6 @@
 /**
- * An Exchange over node:http's request and response. Holds the limits of one request: the size of its body, which is
- * never collected beyond the limit, and the patience with a client that does not read its reply.
+ * An `Exchange` over node:http's request and response, with the limits of one request: the size of its body, of which
+ * it never collects more than the limit, and the time that a reply may make no progress.
  */
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -12,13 +12,13 @@ const SLICE_OCTETS = 256 * 1024;
 
 export interface RequestLimits {
   readonly maxBodyOctets: number;
-  /** How long a reply may make no progress before the connection is cut. */
+  /** A reply may make no progress for this long; then the connection is closed. */
   readonly slowReaderMs: number;
-  /** How long the rest of a body that is not wanted is thrown away, so that the client gets to read its reply. */
+  /** How long the rest of an unwanted body is discarded, so that the client can read its reply. */
   readonly lingerMs: number;
 }
 
-/** What a request has besides itself. */
+/** The listener's and the client's part of an exchange. */
 export interface ExchangeContext {
   readonly limits: RequestLimits;
   readonly outbox: Outbox;
@@ -26,10 +26,10 @@ export interface ExchangeContext {
   readonly connection: ClientConnection;
 }
 
-/** Made once, as one with a stack for each request is dear. */
+/** Created once, because an error with a stack for each request is expensive. */
 const GONE = new Error('the request is over');
 
-/** One request's exchange, and how the listener ends it when it closes. */
+/** One request's exchange, and the function by which the listener ends it. */
 export interface NodeExchange {
   readonly exchange: Exchange;
   end(): void;
@@ -40,10 +40,10 @@ export function nodeExchange(
   response: ServerResponse,
   { limits, outbox, caller, connection }: ExchangeContext,
 ): NodeExchange {
-  const out: ReplyOutput = { response, outbox, patienceMs: limits.slowReaderMs };
+  const out: ReplyOutput = { response, outbox, stallMs: limits.slowReaderMs };
   const [path = '/', query = ''] = splitTarget(request.url ?? '/');
   const ending = createEnding();
-  // Without these a connection that breaks is an uncaught exception.
+  // Without these listeners a broken connection is an uncaught exception.
   request.on('error', ending.end);
   response.on('error', ending.end);
   response.on('close', ending.end);
@@ -57,7 +57,8 @@ export function nodeExchange(
     keepOpen() {
       if (request.httpVersion !== '1.1') return false;
       if (response.shouldKeepAlive) return true;
-      // Node would close the connection as soon as the kernel has the reply. The client asked for an end, and gets it.
+      // Node would close the connection as soon as the kernel has the reply. The client requested a close, and gets it
+      // after the reply.
       response.shouldKeepAlive = true;
       response.once('finish', () => request.socket.end());
       return true;
@@ -72,7 +73,7 @@ export function nodeExchange(
   return { exchange, end: ending.end };
 }
 
-/** Most requests need no signal, and one costs more than all else about them. */
+/** Most requests need no signal, and creating one costs more than the rest of a request. */
 function createEnding(): { end(): void; signal(): AbortSignal } {
   let controller: AbortController | undefined;
   let isOver = false;
@@ -91,11 +92,11 @@ function createEnding(): { end(): void; signal(): AbortSignal } {
   };
 }
 
-/** Where a reply goes, and how long it may make no progress. */
+/** The target of a reply, and the time that it may make no progress. */
 interface ReplyOutput {
   readonly response: ServerResponse;
   readonly outbox: Outbox;
-  readonly patienceMs: number;
+  readonly stallMs: number;
 }
 
 function splitTarget(target: string): [string, string] {
@@ -147,7 +148,7 @@ function send(
   void writeSlices(out, body);
 }
 
-/** The body slice by slice: each that is taken shows that the client still reads. Never rejects. */
+/** Writes the body in slices: each accepted slice shows that the client still reads. Never rejects. */
 async function writeSlices(out: ReplyOutput, body: Buffer): Promise<void> {
   let start = 0;
   for (; body.length - start > SLICE_OCTETS; start += SLICE_OCTETS) {
@@ -161,7 +162,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
-/** Closing with unread octets resets the connection, and a reset takes the reply with it. */
+/** Closing a connection with unread octets resets it, and a reset discards the reply. */
 function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
   request.removeAllListeners('data');
   request.resume();
@@ -169,12 +170,12 @@ function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
   request.socket.once('close', () => clearTimeout(timer));
 }
 
-function endWithin({ response, outbox, patienceMs }: ReplyOutput, last: Buffer): void {
+function endWithin({ response, outbox, stallMs }: ReplyOutput, last: Buffer): void {
   response.end(last);
-  // Nearly all that is short has gone by then.
+  // Nearly every short reply has been sent by then.
   setImmediate(() => {
     if (response.writableFinished || response.destroyed) return;
-    const timer = setTimeout(() => response.destroy(), patienceMs);
+    const timer = setTimeout(() => response.destroy(), stallMs);
     const remove = outbox.add([last], () => response.destroy());
     response.once('close', () => {
       clearTimeout(timer);
@@ -203,45 +204,43 @@ function buffersOf(text: Text): readonly Buffer[] {
 }
 
 async function writeWithin(out: ReplyOutput, buffers: readonly Buffer[]): Promise<boolean> {
-  const { response, outbox, patienceMs } = out;
+  const { response, outbox, stallMs } = out;
   if (response.destroyed || response.writableEnded) return false;
   let isTaken = true;
-  // Node sends together what is written in one turn.
+  // Node sends all writes of one turn of the event loop together.
   for (const buffer of buffers) isTaken = response.write(buffer) && isTaken;
   if (isTaken) return true;
   return new Promise<boolean>((resolve) => {
-    const settle = (ready: boolean) => {
+    const finish = (ready: boolean) => {
       clearTimeout(timer);
       remove();
       response.off('drain', onDrain);
       response.off('close', onClose);
       resolve(ready);
     };
-    const onDrain = () => settle(true);
-    const onClose = () => settle(false);
+    const onDrain = () => finish(true);
+    const onClose = () => finish(false);
     const cut = () => {
-      settle(false);
+      finish(false);
       response.destroy();
     };
-    const timer = setTimeout(cut, patienceMs);
+    const timer = setTimeout(cut, stallMs);
     response.once('drain', onDrain);
     response.once('close', onClose);
-    // It may cut this very client.
+    // `add` may call `cut` for this client.
     let remove = (): void => undefined;
     remove = outbox.add(buffers, cut);
   });
 }
 
 /**
- * Stops the parser in the middle of a segment when a connection has too many unanswered requests. Node makes a request
- * object of every request in a segment before anything else runs, also once the socket is destroyed; a segment of 64 KiB
- * holds a thousand of them.
- */
-
-/**
- * The class of the requests of one server, for the option `IncomingMessage` of `createServer`. A request for which
- * `mayAsk` is false reports an upgrade: Node parses nothing of the connection after an upgrade. `mayAsk` has to close the
- * connection, and the server must listen to no upgrades.
+ * The request class of one server, for the option `IncomingMessage` of `createServer`. It stops Node's parser in the
+ * middle of a segment when a connection has too many unanswered requests. Otherwise Node creates an object for every
+ * request in a segment before anything else runs, even after the socket is destroyed, and a segment of 64 KiB holds a
+ * thousand requests.
+ *
+ * A request for which `mayAsk` is false reports an upgrade, because Node parses nothing of a connection after an
+ * upgrade. `mayAsk` must close the connection, and the server must have no listener for upgrades.
  */
 export function boundedRequests(mayAsk: (socket: Socket) => boolean): typeof IncomingMessage {
   return class BoundedRequest extends IncomingMessage {
@@ -257,7 +256,7 @@ export function boundedRequests(mayAsk: (socket: Socket) => boolean): typeof Inc
       return this.#isRefused || this.#isUpgrade;
     }
 
-    /** Node sets it in the base constructor, before this object has fields, and when it has read the head. */
+    /** Node sets it in the base constructor, before this object has its fields, and again after reading the head. */
     set upgrade(isUpgrade: boolean | null) {
       if (#isUpgrade in this) this.#isUpgrade = isUpgrade;
     }

@@ -1,123 +1,63 @@
-import type { ClientConnection, Exchange } from './exchange.ts';
-import type { PermitSource, Release } from './permits.ts';
-
 /**
- * All that waits for clients to read it, by the memory that it keeps: what several clients wait for counts once. When
- * there is more than the bound, the client is cut that has made no progress for longest, and so on until there is not.
+ * The unread output of all clients, measured by the memory that it occupies: output that several clients wait for counts
+ * once. When it exceeds the bound, the outbox closes the client that has made no progress for the longest time, and
+ * repeats that until the rest fits.
  */
-export interface Outbox {
+export class Outbox {
+  readonly #maxOctets: number;
+  /** In the order in which they were added. */
+  readonly #waiting = new Set<UnreadOutput>();
+  /** How many waiting outputs use each memory block. */
+  readonly #users = new Map<ArrayBufferLike, number>();
+  #size = 0;
+
+  constructor(maxOctets: number) {
+    this.#maxOctets = maxOctets;
+  }
+
+  /** Unread octets. */
+  get size(): number {
+    return this.#size;
+  }
+
   /**
-   * Notes what waits for a client; gives back what to call when it was taken, or the client is gone. Calls `cut`, also
-   * before it returns, when this client is the one to go.
+   * Adds output that a client has not read. Returns the function to call when the client has taken it or is gone. Calls
+   * `cut`, possibly before it returns, when this client must be closed.
    */
-  add(buffers: readonly Buffer[], cut: () => void): () => void;
-  /** Octets that wait. */
-  readonly size: number;
+  add(buffers: readonly Buffer[], cut: () => void): () => void {
+    const output = { buffers, cut };
+    for (const buffer of buffers) this.#hold(buffer);
+    this.#waiting.add(output);
+    for (const oldest of this.#waiting) {
+      if (this.#size <= this.#maxOctets) break;
+      this.#remove(oldest);
+      oldest.cut();
+    }
+    return () => this.#remove(output);
+  }
+
+  #remove(output: UnreadOutput): void {
+    if (!this.#waiting.delete(output)) return;
+    for (const buffer of output.buffers) this.#release(buffer);
+  }
+
+  #hold({ buffer: memory }: Buffer): void {
+    const users = this.#users.get(memory) ?? 0;
+    this.#users.set(memory, users + 1);
+    if (users === 0) this.#size += memory.byteLength;
+  }
+
+  #release({ buffer: memory }: Buffer): void {
+    const users = (this.#users.get(memory) ?? 1) - 1;
+    if (users > 0) this.#users.set(memory, users);
+    else {
+      this.#users.delete(memory);
+      this.#size -= memory.byteLength;
+    }
+  }
 }
 
 interface UnreadOutput {
   readonly buffers: readonly Buffer[];
   readonly cut: () => void;
-}
-
-export function createOutbox(maxOctets: number): Outbox {
-  /** In the order in which they began to wait. */
-  const waiting = new Set<UnreadOutput>();
-  const holders = new Map<ArrayBufferLike, number>();
-  let size = 0;
-
-  function hold({ buffer: memory }: Buffer): void {
-    const held = holders.get(memory) ?? 0;
-    holders.set(memory, held + 1);
-    if (held === 0) size += memory.byteLength;
-  }
-
-  function release({ buffer: memory }: Buffer): void {
-    const left = (holders.get(memory) ?? 1) - 1;
-    if (left > 0) holders.set(memory, left);
-    else {
-      holders.delete(memory);
-      size -= memory.byteLength;
-    }
-  }
-
-  function remove(one: UnreadOutput): void {
-    if (waiting.delete(one)) one.buffers.forEach(release);
-  }
-
-  return {
-    get size() {
-      return size;
-    },
-    add(buffers, cut) {
-      const one = { buffers, cut };
-      buffers.forEach(hold);
-      waiting.add(one);
-      for (const oldest of waiting) {
-        if (size <= maxOctets) break;
-        remove(oldest);
-        oldest.cut();
-      }
-      return () => remove(one);
-    },
-  };
-}
-
-/**
- * Places for long replies that are kept after the reply was written, since the kernel takes megabytes for a client that
- * reads nothing: until the client closes the connection, which it does when it has read all or wants no more, or for a
- * while. A connection that asks again in between goes on with the place that it has.
- */
-
-export interface LingeringPermitSource {
-  /** As `Places.take`. To be left with `wasShort` where nothing was written that the client has still to read. */
-  acquire(exchange: Exchange, waitMs?: number): Promise<ReleaseLingering | undefined>;
-}
-
-export type ReleaseLingering = (wasShort?: boolean) => void;
-
-interface Kept {
-  readonly release: Release;
-  readonly timer: NodeJS.Timeout;
-}
-
-export function lingering(permits: PermitSource, lingerMs: number): LingeringPermitSource {
-  const keptBy = new WeakMap<ClientConnection, Kept>();
-  const watched = new WeakSet<ClientConnection>();
-
-  /** Takes the place that a connection keeps. */
-  function reclaim(connection: ClientConnection): Release | undefined {
-    const kept = keptBy.get(connection);
-    clearTimeout(kept?.timer);
-    keptBy.delete(connection);
-    return kept?.release;
-  }
-
-  function keep({ connection }: Exchange, release: Release, tellsEnd: boolean): void {
-    if (tellsEnd && !connection.isOpen()) {
-      release();
-      return;
-    }
-    const end = () => reclaim(connection)?.();
-    keptBy.set(connection, { release, timer: setTimeout(end, lingerMs).unref() });
-    if (!tellsEnd || watched.has(connection)) return;
-    watched.add(connection);
-    connection.onClose(end);
-  }
-
-  return {
-    async acquire(exchange, waitMs) {
-      const kept = reclaim(exchange.connection);
-      const release = kept ?? (await permits.acquire(exchange.caller, waitMs));
-      if (release === undefined) return undefined;
-      const tellsEnd = exchange.keepOpen();
-      let isLeft = false;
-      return (wasShort = false) => {
-        if (isLeft) return;
-        isLeft = true;
-        if (wasShort) release();
-        else keep(exchange, release, tellsEnd);
-      };
-    },
-  };
 }

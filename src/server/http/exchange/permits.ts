@@ -1,25 +1,21 @@
 /**
- * Bounded numbers of places for requests that hold on to something: a wait, a long reply. A client has a share of them,
- * and clients that are not trusted have three quarters of them between them, so that no crowd of strangers keeps the
- * servers and registrars out that rely on this one.
+ * Permits for requests that occupy something: a wait, a long reply (the table in admission.ts shows which). Each client
+ * has a share of the permits, and untrusted clients together get three quarters of them, so that a crowd of strangers
+ * cannot lock out the servers and registrars that rely on this one.
  */
+import type { ClientConnection, Exchange } from './exchange.ts';
 
-/** Leaves the place; twice does no harm. */
+/** Releases the permit. A second call does nothing. */
 export type Release = () => void;
 
-/** Who wants a place. */
+/** The client that requests a permit. */
 export interface Caller {
   readonly share: string;
-  /** Asked only when its share is used up. */
+  /** Called only when the client's share is used up. */
   isTrusted(): Promise<boolean>;
 }
 
-export interface PermitSource {
-  /** Takes a place; undefined when there is none for this one, nor comes free within `waitMs`. */
-  acquire(caller: Caller, waitMs?: number): Promise<Release | undefined>;
-}
-
-/** At once. A place comes free for some of them only. */
+/** The most callers that wait at once; permits become free for some of them only. */
 const MAX_WAITING = 64;
 
 interface PermitWaiter {
@@ -28,16 +24,12 @@ interface PermitWaiter {
   readonly finish: (release: Release | undefined) => void;
 }
 
-export function shares(total: number, perClient: number): PermitSource {
-  return new Permits(total, perClient);
-}
-
-class Permits implements PermitSource {
+export class Permits {
   readonly #total: number;
   readonly #perClient: number;
   readonly #forStrangers: number;
   readonly #taken = new Map<string, number>();
-  /** In the order of their coming. */
+  /** In the order of their calls. */
   readonly #waiting = new Set<PermitWaiter>();
   #all = 0;
   #byStrangers = 0;
@@ -48,6 +40,7 @@ class Permits implements PermitSource {
     this.#forStrangers = Math.ceil((total * 3) / 4);
   }
 
+  /** Takes a permit; undefined when none is free for this client within `waitMs`. */
   async acquire(caller: Caller, waitMs = 0): Promise<Release | undefined> {
     const { share } = caller;
     const release = this.#tryEnter(share, false);
@@ -64,7 +57,7 @@ class Permits implements PermitSource {
     return isTrusted ? this.#enter(undefined) : undefined;
   }
 
-  /** Of a share, or beside all shares. */
+  /** Takes a permit from a client's share, or outside all shares. */
   #enter(share: string | undefined): Release {
     this.#count(share, 1);
     let isIn = true;
@@ -109,5 +102,65 @@ class Permits implements PermitSource {
       const release = this.#tryEnter(share, isTrusted);
       if (release !== undefined) finish(release);
     }
+  }
+}
+
+export type ReleaseLingering = (wasShort?: boolean) => void;
+
+interface KeptPermit {
+  readonly release: Release;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Permits for long replies that stay taken after the reply was written, because the kernel buffers megabytes for a
+ * client that reads nothing. The permit is released when the client closes the connection, which it does after reading
+ * everything or when it wants no more, or after `lingerMs`. Another request on the same connection continues with the
+ * permit.
+ */
+export class LingeringPermits {
+  readonly #permits: Permits;
+  readonly #lingerMs: number;
+  readonly #keptBy = new WeakMap<ClientConnection, KeptPermit>();
+  readonly #watched = new WeakSet<ClientConnection>();
+
+  constructor(permits: Permits, lingerMs: number) {
+    this.#permits = permits;
+    this.#lingerMs = lingerMs;
+  }
+
+  /** As `Permits.acquire`. The caller releases with `wasShort` if the client has nothing left to read. */
+  async acquire(exchange: Exchange, waitMs?: number): Promise<ReleaseLingering | undefined> {
+    const kept = this.#takeBack(exchange.connection);
+    const release = kept ?? (await this.#permits.acquire(exchange.caller, waitMs));
+    if (release === undefined) return undefined;
+    const staysOpen = exchange.keepOpen();
+    let isReleased = false;
+    return (wasShort = false) => {
+      if (isReleased) return;
+      isReleased = true;
+      if (wasShort) release();
+      else this.#keep(exchange.connection, release, staysOpen);
+    };
+  }
+
+  /** Takes back the permit that a connection keeps. */
+  #takeBack(connection: ClientConnection): Release | undefined {
+    const kept = this.#keptBy.get(connection);
+    clearTimeout(kept?.timer);
+    this.#keptBy.delete(connection);
+    return kept?.release;
+  }
+
+  #keep(connection: ClientConnection, release: Release, staysOpen: boolean): void {
+    if (staysOpen && !connection.isOpen()) {
+      release();
+      return;
+    }
+    const end = () => this.#takeBack(connection)?.();
+    this.#keptBy.set(connection, { release, timer: setTimeout(end, this.#lingerMs).unref() });
+    if (!staysOpen || this.#watched.has(connection)) return;
+    this.#watched.add(connection);
+    connection.onClose(end);
   }
 }

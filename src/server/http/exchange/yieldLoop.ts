@@ -1,6 +1,7 @@
 /**
- * Long work in small pieces: DNS is answered on the same thread, so a listing of a million keys gives way after every
- * page and every piece of its reply, and of all listings that run only one has a piece in a turn of the loop.
+ * Divides long work into pieces, because the same thread answers DNS: a listing of a million keys yields the event loop
+ * after every page and every piece of its reply. Of all listings together one does one piece in a turn of the event
+ * loop.
  */
 import { delegateStore } from '../../../store/delegate.ts';
 import type { LeaseStore, SnapshotPage } from '../../../store/store.ts';
@@ -8,21 +9,21 @@ import type { LeaseStore, SnapshotPage } from '../../../store/store.ts';
 /** Resolves when the caller may do its next piece of work. */
 export type YieldLoop = () => Promise<void>;
 
-/** A piece waits so many turns for others at most. */
+/** The most turns of the event loop that a piece waits for new connections. */
 const MAX_TURNS = 100;
 
 /**
- * One queue for all who share it: one of them goes on in each turn of the loop, in the order of their asking, but in no
- * turn in which something `came`. Node accepts one connection in a turn, so that a crowd of them would otherwise have
- * to wait for a piece of work each.
+ * One queue for all callers: one of them continues in each turn of the event loop, in the order of their calls, but in
+ * no turn in which `hasOpened` reports a new connection. Node accepts one connection in a turn, so each connection of a
+ * crowd would otherwise wait for a piece of work.
  */
-export function createYieldLoop(came: () => boolean = () => false): YieldLoop {
+export function createYieldLoop(hasOpened: () => boolean = () => false): YieldLoop {
   let last = Promise.resolve();
   const nextTurn = (): Promise<void> =>
     new Promise((resolve) => {
       let turns = 0;
       const turn = () => {
-        if (came() && ++turns < MAX_TURNS) setImmediate(turn);
+        if (hasOpened() && ++turns < MAX_TURNS) setImmediate(turn);
         else resolve();
       };
       setImmediate(turn);
@@ -34,8 +35,8 @@ export function createYieldLoop(came: () => boolean = () => false): YieldLoop {
 }
 
 /**
- * Undefined for the first requests of a turn of the loop, a promise for those after them, who begin in later turns: when
- * a thousand come at once, what else there is to do comes in between.
+ * Limits how many requests begin in one turn of the event loop: undefined for the first ones, a promise for later ones.
+ * When a thousand arrive at once, other work runs in between.
  */
 export type Pace = () => Promise<void> | undefined;
 
@@ -60,7 +61,7 @@ export function createPace(perTurn: number): Pace {
   };
 }
 
-/** The store, with snapshots that give way between their pages. */
+/** The store with snapshots that yield the event loop between their pages. */
 export function yieldingStore(store: LeaseStore, yieldLoop: YieldLoop): LeaseStore {
   return delegateStore(store, {
     snapshot: (prefix, options) => yieldingPages(store.snapshot(prefix, options), yieldLoop),
@@ -73,7 +74,7 @@ async function* yieldingPages(
 ): AsyncGenerator<SnapshotPage, void, undefined> {
   for await (const page of pages) {
     yield page;
-    // Most snapshots here are one small page and end before this.
+    // Most snapshots have one small page and end before this.
     if (page.entries.length > 0) await yieldLoop();
   }
 }
