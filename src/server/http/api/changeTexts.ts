@@ -1,14 +1,14 @@
 /**
- * The changes of a watch as lines of JSON, for all who watch the same: each line is made once for all of a prefix, and
- * the text of a large change once for all prefixes that it is below.
+ * The changes of a watch as lines of JSON. All watchers of a prefix share each line, and all prefixes of a large change
+ * share its text.
  */
 import type { Change } from '../../../service/change.ts';
 import { changeToJson } from '../../../store/http/wire.ts';
 import type { WatchBatch } from '../../../store/store.ts';
 
-/** Lines are cut after about so many octets: no batch of large values becomes one text. */
+/** The approximate maximum of a line, so that a batch of large values does not become one text. */
 export const LINE_OCTETS = 256 * 1024;
-/** What is smaller is copied into its line. */
+/** A smaller text is copied into its line. */
 const LARGE_OCTETS = 64 * 1024;
 
 /** The parts of one line. */
@@ -18,12 +18,12 @@ export class ChangeTexts {
   readonly #large = new TextCache<Buffer>((text) => text.length);
   readonly #lines = new TextCache<LineParts[]>((lines) => lines.flat().reduce(sumOctets, 0));
 
-  /** The lines of a batch, in order; at least one. */
+  /** The lines of a batch in order; at least one. */
   linesOf(batch: WatchBatch): Iterable<LineParts> {
     const { changes } = batch;
     const isSmall = changes.every((change) => octetsOf(change) < LARGE_OCTETS);
     const makeAll = () => [...this.#makeLines(batch)];
-    // Lines of large changes consist of texts that are kept by themselves.
+    // The texts of large changes are cached by themselves.
     return isSmall && changes.length <= MAX_KEPT_CHANGES
       ? this.#lines.of(batch, makeAll)
       : this.#makeLines(batch);
@@ -53,7 +53,7 @@ export class ChangeTexts {
 const MAX_KEPT_CHANGES = 10_000;
 const COMMA = Buffer.from(',');
 
-/** In one part, but for the large texts, which stay what others write as well. */
+/** Joins the small texts into one part. Large texts stay separate, because other lines share them. */
 function lineOf(revision: number, texts: readonly Buffer[], more: boolean): LineParts {
   const parts: Buffer[] = [Buffer.from(`{"revision":${revision},"changes":[`)];
   for (const [index, text] of texts.entries()) {
@@ -86,10 +86,6 @@ function sumOctets(sum: number, { length }: Buffer): number {
   return sum + length;
 }
 
-/**
- * Texts that were made a moment ago, for the next one who wants the same: a change in the store is told to all that
- * wait for it, and its text is made once. The time that a lease has left is part of a text, so none is kept for long.
- */
 const MAX_OCTETS = 8 * 1024 * 1024;
 const FRESH_MS = 1_000;
 
@@ -99,36 +95,40 @@ interface CachedText<T> {
   readonly atMs: number;
 }
 
-/** `T` is a text, or several; `octetsOf` weighs it. */
+/**
+ * A cache of recently created texts: a change in the store goes to all its watchers, and its text is created once. A
+ * text has the remaining time of leases, so the cache keeps none for long. `T` is a text or several; `octetsOf` returns
+ * its size.
+ */
 export class TextCache<T> {
   readonly #octetsOf: (text: T) => number;
   /** The oldest first. */
-  readonly #made = new Map<object, CachedText<T>>();
+  readonly #cached = new Map<object, CachedText<T>>();
   #octets = 0;
 
   constructor(octetsOf: (text: T) => number) {
     this.#octetsOf = octetsOf;
   }
 
-  /** The text of a thing, which does not change. */
-  of(thing: object, make: () => T): T {
+  /** The text of `subject`, an immutable object. */
+  of(subject: object, make: () => T): T {
     const nowMs = performance.now();
-    const known = this.#made.get(thing);
-    if (known !== undefined && nowMs - known.atMs < FRESH_MS) return known.text;
+    const cached = this.#cached.get(subject);
+    if (cached !== undefined && nowMs - cached.atMs < FRESH_MS) return cached.text;
     const text = make();
-    const made = { text, octets: this.#octetsOf(text), atMs: nowMs };
-    this.#forget(thing);
-    this.#made.set(thing, made);
-    this.#octets += made.octets;
-    for (const oldest of this.#made.keys()) {
+    const added = { text, octets: this.#octetsOf(text), atMs: nowMs };
+    this.#forget(subject);
+    this.#cached.set(subject, added);
+    this.#octets += added.octets;
+    for (const oldest of this.#cached.keys()) {
       if (this.#octets <= MAX_OCTETS) break;
       this.#forget(oldest);
     }
     return text;
   }
 
-  #forget(thing: object): void {
-    this.#octets -= this.#made.get(thing)?.octets ?? 0;
-    this.#made.delete(thing);
+  #forget(subject: object): void {
+    this.#octets -= this.#cached.get(subject)?.octets ?? 0;
+    this.#cached.delete(subject);
   }
 }

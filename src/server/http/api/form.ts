@@ -1,6 +1,6 @@
 /**
- * The parameters of a keys request: query string and form body read as etcd reads them (the body's value wins, the
- * first of several wins), each field checked, in etcd's order, so that the first mistake gets etcd's own error.
+ * The parameters of a keys request, read from query string and form body as etcd reads them: the body's value wins, and
+ * so does the first of several. The fields are checked in etcd's order, so that the first mistake gets etcd's error.
  */
 import { failure, type V2ErrorCode, type V2Failure } from './v2Responses.ts';
 
@@ -13,7 +13,7 @@ export interface KeyParameters {
   readonly recursive: boolean;
   readonly wait: boolean;
   readonly stream: boolean;
-  /** The answer leaves out the nodes. */
+  /** The reply omits the nodes. */
   readonly noValueOnSuccess: boolean;
   readonly refresh: boolean;
   /** 0: from now on. */
@@ -30,7 +30,7 @@ const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const FALSE = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
 const MAX_UINT64 = 2n ** 64n - 1n;
 
-/** Thrown and caught inside this file only: the first field that is wrong ends the parsing. */
+/** Thrown and caught in this file only: the first wrong field ends the parsing. */
 class Mistake extends Error {
   readonly code: V2ErrorCode;
   constructor(code: V2ErrorCode, cause: string) {
@@ -39,7 +39,7 @@ class Mistake extends Error {
   }
 }
 
-/** The request's parameters, or the error that etcd gives for the first wrong one. `body` is '' without one. */
+/** The request's parameters, or etcd's error for the first wrong one. `body` is '' without one. */
 export function parseKeyParameters(
   method: string,
   query: string,
@@ -57,7 +57,7 @@ function readParameters(method: string, fields: FormFields): KeyParameters {
   const prevIndex = indexField(fields, 'prevIndex');
   const waitIndex = indexField(fields, 'waitIndex') ?? 0;
   const recursive = flag(fields, 'recursive');
-  // Listings are always sorted and every read is consistent, so these two are only checked.
+  // Listings are always sorted and every read is consistent, so these two parameters are only checked.
   flag(fields, 'sorted');
   const wait = flag(fields, 'wait');
   flag(fields, 'quorum');
@@ -113,7 +113,7 @@ function uint64(text: string, code: V2ErrorCode, name: string): number {
   return Number(text);
 }
 
-/** Fields of `application/x-www-form-urlencoded` texts; of a name that comes again, the first counts. */
+/** The fields of `application/x-www-form-urlencoded` texts. The first of several fields with one name counts. */
 function decodeForm(...texts: readonly string[]): FormFields {
   const fields = new Map<string, string>();
   for (const pair of texts.flatMap((text) => text.split('&'))) {
@@ -133,7 +133,7 @@ function decodeField(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {
-    // We do not take what is no UTF-8, as etcd does, because its JSON could not give it back.
+    // etcd accepts octets that are not UTF-8. This server does not, because its JSON could not return them.
     throw new Mistake(209, 'the form holds octets that are not UTF-8');
   }
 }

@@ -2,22 +2,22 @@ import { delegateStore } from '../../../store/delegate.ts';
 import { type LeaseStore, StoreError } from '../../../store/store.ts';
 
 /**
- * From the path of a request to the key it names: percent-decoded, then cleaned as Go's `path.Clean` does (etcd answers
- * an unclean path with a redirect to the clean one; we serve that one directly).
+ * The key that a request's path names: percent-decoded, then cleaned as Go's `path.Clean` does. etcd redirects an
+ * unclean path to the clean one; this server answers it directly.
  */
 const KEYS = '/v2/keys';
 const MAX_KEY_OCTETS = 1024;
-/** A name has at most 127 labels; the prefix gets a few more. */
+/** A name has at most 127 labels; the rest is for the prefix. */
 const MAX_COMPONENTS = 136;
 
 export type KeyPath =
-  /** Begins with `/` and does not end in one, unless it is the root, `/`. */
+  /** Begins with `/` and does not end in `/`, except the root, `/`. */
   | { readonly kind: 'key'; readonly key: string }
   /** A path outside /v2/keys. */
   | { readonly kind: 'elsewhere' }
-  /** Not decodable: HTTP 400 without etcd's JSON, as etcd does. */
+  /** Not decodable: HTTP 400 without etcd's JSON, as in etcd. */
   | { readonly kind: 'malformed' }
-  /** A path that no key of ours can have. */
+  /** A path that cannot be a key here. */
   | { readonly kind: 'refused'; readonly cause: string };
 
 /** The key that a percent-encoded request path names. */
@@ -55,9 +55,7 @@ function cleanPath(path: string): string {
   return `/${kept.join('/')}`;
 }
 
-/** A store for writers without the token: all of it, but for the configuration of servers that is kept in it. */
-
-/** What is refused needs the token. */
+/** The refused write needs the token. */
 export class NeedsToken extends StoreError {
   constructor(cause: string) {
     super('denied', cause);
@@ -65,7 +63,10 @@ export class NeedsToken extends StoreError {
   }
 }
 
-/** `configKey` is this server's own; `cause` says what to do. */
+/**
+ * The store for writers without the token: everything except the configurations of servers. `configKey` is this
+ * server's; `cause` tells the client what to do.
+ */
 export function withoutConfig(store: LeaseStore, configKey: string, cause: string): LeaseStore {
   const refuseIf = (isConfig: boolean): void => {
     if (isConfig) throw new NeedsToken(cause);
@@ -87,7 +88,7 @@ export function withoutConfig(store: LeaseStore, configKey: string, cause: strin
   });
 }
 
-/** Whether a configuration of another server is below the prefix. Below our own prefix there is none. */
+/** Whether another server's configuration is below the prefix. Below this server's own prefix there is none. */
 async function hasForeignConfig(
   store: LeaseStore,
   prefix: string,
@@ -105,8 +106,8 @@ function prefixOfConfig(configKey: string): string {
 }
 
 /**
- * Whether a key holds a configuration: this server's, what is below it, as making it a directory removes it, or that of
- * a server with another prefix on the same store. Below our own prefix `config` is a label like any other.
+ * Whether a key is a configuration: this server's, a key below it (which would replace it by a directory), or that of a
+ * server with another prefix on the same store. Below this server's own prefix `config` is a label like any other.
  */
 function isConfig(key: string, configKey: string): boolean {
   if (key === configKey || key.startsWith(`${configKey}/`)) return true;

@@ -1,10 +1,10 @@
 /**
- * server/http/api/: The keys API of etcd v2, and the calls between soradns servers.
- * Imports: server/http/exchange, service, store, store/embedded, store/http, timing.
+ * server/http/api/: The keys API of etcd v2, and the API between soradns servers.
+ * Imports: server/http/exchange, service, store, store/embedded, store/http.
  * Used by: app, server/http.
  *
- * /v2/keys: etcd's v2 keys API over any store. This file takes the request apart and writes the reply; what it means
- * is in keysRead, keysWrite and wait.
+ * This file serves /v2/keys, etcd's v2 keys API over any store: it parses the request and writes the reply. keysRead,
+ * keysWrite and wait carry it out.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -34,13 +34,13 @@ import {
   type WaitRequest,
 } from './wait.ts';
 
-/** What all requests of a listener share. */
+/** The resources that all requests of a listener share. */
 export interface SharedResources {
-  /** For requests that wait. */
+  /** For waiting requests. */
   readonly waits: Permits;
-  /** For long listings, of which all is held until it was sent. */
+  /** For long listings, which are in memory until they were sent. */
   readonly listings: LingeringPermits;
-  /** For long replies that are read of the store piece by piece. */
+  /** For long replies that are read from the store piece by piece. */
   readonly longReplies: LingeringPermits;
   readonly yieldLoop: YieldLoop;
   readonly eventLines: EventLines;
@@ -50,7 +50,7 @@ export interface SharedResources {
 const PIECE_CHARACTERS = 64 * 1024;
 const METHODS = ['HEAD', 'GET', 'PUT', 'POST', 'DELETE'];
 
-/** Answers one request below /v2/keys; false: the path, once cleaned, is another. */
+/** Answers a request below /v2/keys. False: the cleaned path is another. */
 export async function serveKeys(
   store: Store,
   exchange: Exchange,
@@ -70,7 +70,7 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   if (p === 'broken') return;
   if (p.kind === 'failure') return sendFailure(store, exchange, p);
   if (p.wait) return serveWait(store, key, p, exchange, shared);
-  const outcome = await guarded(() => act(store, key, p, exchange, shared));
+  const outcome = await guarded(() => carryOut(store, key, p, exchange, shared));
   if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
   if (outcome.kind === 'listing') {
     return sendListing(store, outcome, exchange, shared.yieldLoop).finally(outcome.release);
@@ -79,7 +79,7 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   exchange.send(withIdentity(store, jsonReply(status, event, { 'X-Etcd-Index': String(index) })));
 }
 
-/** In one piece when it is short, else as a stream that gives way to others. */
+/** Sends a short listing in one piece, and a long one as a stream that yields the event loop. */
 async function sendListing(
   store: Store,
   { index, text }: KeysListing,
@@ -102,7 +102,7 @@ async function sendListing(
   stream.end();
 }
 
-async function act(
+async function carryOut(
   store: Store,
   key: string,
   p: KeyParameters,
@@ -147,19 +147,19 @@ async function parametersOf(exchange: Exchange): Promise<KeyParameters | V2Failu
   }
 }
 
-/** HEAD is a GET whose body is not sent. */
+/** HEAD is a GET without a body in the reply. */
 function readingMethod(method: string): string {
   return method === 'HEAD' ? 'GET' : method;
 }
 
 function parseBody({ method, query, headers }: Exchange, octets: Buffer) {
   const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
-  // etcd reads no form from another body and sets an empty value; a client is better off knowing.
+  // etcd ignores another body and sets an empty value; an error helps the client more.
   if (octets.length > 0 && type !== undefined && type !== 'application/x-www-form-urlencoded') {
     const cause = `the body is ${JSON.stringify(type)}, not application/x-www-form-urlencoded`;
     return failure(210, cause);
   }
-  // curl -d sends UTF-8 as it is, other clients percent-encode it.
+  // curl -d sends raw UTF-8; other clients percent-encode it.
   if (!isUtf8(octets)) return failure(209, 'the form holds octets that are not UTF-8');
   return parseKeyParameters(method, query, octets.toString('utf8'));
 }
@@ -180,8 +180,8 @@ async function serveWait(
     if ('kind' in current) return sendFailure(store, exchange, current);
     const { revision } = current;
     const fromRevision = p.waitIndex > 0 ? p.waitIndex : revision + 1;
-    const follows = p.waitIndex > 0;
-    const what: WaitRequest = { key, recursive: p.recursive, fromRevision, follows };
+    const hasWaitIndex = p.waitIndex > 0;
+    const what: WaitRequest = { key, recursive: p.recursive, fromRevision, hasWaitIndex };
     await (p.stream ? reportAll : reportNext)(store, what, revision, exchange, shared);
   } finally {
     release();
@@ -199,7 +199,7 @@ async function reportNext(
   const waiting = nextEvent(store, what, exchange.signal, eventLines);
   const early = await withDeadline(waiting, HEAD_DELAY_MS, () => undefined);
   if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
-  // Clients that give a reply's head only so much time must see it before the event.
+  // Clients with a deadline for a reply's head must get it before the event.
   const stream = exchange.stream(headers);
   const waited = await waiting;
   if (waited.kind === 'event') await stream.write(waited.line);
@@ -221,7 +221,7 @@ async function reportAll(
   stream.end();
 }
 
-/** Errors of a wait (a cleared index) come at once; after this the reply's head is sent as a success. */
+/** Errors of a wait (a cleared index) occur at once. After this time the reply's head is sent as a success. */
 const HEAD_DELAY_MS = 500;
 
 function sendWaited(
@@ -254,7 +254,7 @@ function withIdentity(store: Store, reply: HttpReply): HttpReply {
   return { ...reply, headers: { ...reply.headers, 'X-Etcd-Cluster-Id': clusterId(store) } };
 }
 
-/** Clients complain when it changes: the same for the same store. */
+/** The same for the same store: clients complain when it changes. */
 export function clusterId({ label }: Store): string {
   const known = clusterIds.get(label);
   if (known !== undefined) return known;

@@ -1,4 +1,4 @@
-/** GET of the keys API without `wait`. */
+/** GET of the keys API without `wait`, and the results that all requests of the keys API share. */
 import type { KeyLocation, Store } from '../../../store/store.ts';
 import type { Release } from '../exchange/permits.ts';
 import type { KeyParameters } from './form.ts';
@@ -11,21 +11,21 @@ import {
 } from './listing.ts';
 import { type EventJson, failure, now, type V2Failure } from './v2Responses.ts';
 
-/** What a request to the keys API led to. `status` is 201 where a key came into being. */
+/** The result of a request. `status` is 201 if the request created the key. */
 export interface KeysDone {
   readonly kind: 'done';
   readonly status: 200 | 201;
-  /** The store's revision for X-Etcd-Index: a watch from the next one misses nothing. */
+  /** The store's revision for X-Etcd-Index. A watch from the next revision misses nothing. */
   readonly index: number;
   readonly event: EventJson;
 }
 
-/** What was read. It may be long, so its JSON comes in pieces. */
+/** The result of a read. It may be long, so its JSON comes in pieces. */
 export interface KeysListing {
   readonly kind: 'listing';
   readonly index: number;
   readonly text: Iterable<string>;
-  /** To be called when it was sent, or will not be. */
+  /** The caller runs it when the reply was sent, or will not be sent. */
   readonly release: () => void;
 }
 
@@ -35,17 +35,17 @@ export function done(index: number, event: EventJson, status: 200 | 201 = 200): 
   return { kind: 'done', status, index, event };
 }
 
-/** Takes a place for a long leaf, or a long listing; undefined: there is none. */
+/** Takes a permit for a long leaf or a long listing; undefined if none is free. */
 export type AcquirePermit = (what: 'leaf' | 'listing') => Promise<Release | undefined>;
 
-/** Reads a leaf, or lists a directory; what is long takes a place. */
+/** Reads a leaf or lists a directory. A long reply takes a permit. */
 export async function getKey(
   store: Store,
   key: string,
   p: KeyParameters,
   acquire: AcquirePermit,
 ): Promise<KeysListing | V2Failure> {
-  const { reserve, release } = roomFor(acquire);
+  const { reserve, release } = memoryFor(acquire);
   try {
     const outcome = await list(store, key, p, reserve);
     if (outcome.kind !== 'failure') return { ...outcome, release };
@@ -57,11 +57,11 @@ export async function getKey(
   }
 }
 
-/** A reply up to this size is free. All connections together can hold some 80 MB in such ones. */
+/** A reply up to this size needs no permit. All connections together can occupy about 80 MB with such replies. */
 const SHORT_OCTETS = 64 * 1024;
 
-/** What one reply may keep: a little at will, more when it gets a place. */
-function roomFor(acquire: AcquirePermit): {
+/** The memory of one reply: a little without a permit, more with one. */
+function memoryFor(acquire: AcquirePermit): {
   readonly reserve: ReserveMemory;
   readonly release: Release;
 } {
@@ -101,9 +101,9 @@ function* getText(key: string, node: NodeContent): Generator<string, void, undef
   yield '}\n';
 }
 
-/** Why a key is not there: a leaf stands in its way (104), or it just is not, from some component on (100). */
+/** Why the key does not exist: a leaf above it blocks its path (104), or its path ends (100). */
 export function absent(key: string, location: KeyLocation): V2Failure {
-  const inTheWay = leafAbove(key, location);
-  if (inTheWay !== undefined) return failure(104, inTheWay, location.revision);
+  const blockingLeaf = leafAbove(key, location);
+  if (blockingLeaf !== undefined) return failure(104, blockingLeaf, location.revision);
   return failure(100, location.end ?? key, location.revision);
 }

@@ -1,7 +1,7 @@
 /**
  * PUT, POST and DELETE of the keys API. The tree's rules (no key below a leaf, no value on a directory) are checked
- * before the write; what the client asked to compare is compared in the write itself, by pinning the entry that was
- * looked at, and looked at again when another writer came first.
+ * before the write. A comparison is part of the write: the write's condition is the revision of the entry that was
+ * compared. When another writer comes first, the comparison is repeated.
  */
 import type { Entry } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
@@ -20,7 +20,10 @@ import {
 } from './v2Responses.ts';
 
 const ATTEMPTS = 16;
-/** Whenever a name is taken, another writer has got it: with so many at once, each gets one. */
+/**
+ * Attempts at a name for POST. Each failed attempt is another writer's success, so with this many writers at once each
+ * gets a name.
+ */
 const NAMING_ATTEMPTS = 256;
 const NOTHING = new Uint8Array(0);
 const DIRECTORY_TTL = '"ttl" of a directory is not supported: set it on the keys below';
@@ -36,10 +39,10 @@ export async function putKey(store: Store, key: string, p: KeyParameters): Promi
   const location = await store.locate(key);
   const { entry: leaf, revision } = location;
   if (key === '/') return failure(107, '/', revision);
-  const inTheWay = leaf === undefined ? leafAbove(key, location) : undefined;
-  if (inTheWay !== undefined) return failure(104, inTheWay, revision);
+  const blockingLeaf = leaf === undefined ? leafAbove(key, location) : undefined;
+  if (blockingLeaf !== undefined) return failure(104, blockingLeaf, revision);
   const write: KeyWrite = { store, key, p };
-  // A key with a value is a leaf to writers, also when a v3 store holds keys below it.
+  // For writers a key with a value is a leaf, even if a v3 store has keys below it.
   if (leaf === undefined && isDirectory(key, location)) return putOnDirectory(write, revision);
   if (p.prevExist === false) return create(write);
   const compares = p.prevValue !== undefined || (p.prevIndex ?? 0) > 0;
@@ -83,10 +86,10 @@ async function create({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
   return putOutcome('create', result, key, p);
 }
 
-/** A directory in place of a leaf, or of nothing. */
+/** Replaces a leaf, or nothing, by a directory. */
 async function setDirectory({ store, key, p }: KeyWrite, leaf?: Entry): Promise<KeysOutcome> {
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
-  // The marker first: whoever looks in between sees the leaf, never nothing.
+  // The marker comes first, so a reader in between sees the leaf, never nothing.
   const result = await store.put(directoryPrefix(key), NOTHING, { if: { kind: 'absent' } });
   if (!result.done) return failure(102, key, result.revision);
   if (leaf === undefined) return putOutcome('set', result, key, p);
@@ -94,7 +97,7 @@ async function setDirectory({ store, key, p }: KeyWrite, leaf?: Entry): Promise<
   return putOutcome('set', { ...result, previous: leaf }, key, p);
 }
 
-/** update, refresh and compareAndSwap: writes over the entry that was compared and over no other. */
+/** update, refresh and compareAndSwap: overwrites only the entry that was compared. */
 async function swap({ store, key, p }: KeyWrite, compares: boolean): Promise<KeysOutcome> {
   const action = compares ? 'compareAndSwap' : p.prevExist === true ? 'update' : 'set';
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -135,15 +138,15 @@ function putOutcome(action: string, result: PutResult, key: string, p: KeyParame
 }
 
 /**
- * POST: a new key below `key` whose name is higher than that of every earlier one, as it is made of a revision that
- * the store has not reached yet.
+ * POST: creates a key below `key`. Its name is higher than that of every earlier one, because it comes from a revision
+ * that the store has not reached yet.
  */
 export async function postKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
   const location = await store.locate(key);
   const { entry: leaf, revision } = location;
   if (leaf !== undefined && !isDirectory(key, location)) return failure(104, key, revision);
-  const inTheWay = leaf === undefined ? leafAbove(key, location) : undefined;
-  if (inTheWay !== undefined) return failure(104, inTheWay, revision);
+  const blockingLeaf = leaf === undefined ? leafAbove(key, location) : undefined;
+  if (blockingLeaf !== undefined) return failure(104, blockingLeaf, revision);
   if (p.dir && p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   const value = p.dir ? NOTHING : newValue(p);
   let next = revision + 1;
@@ -206,7 +209,7 @@ function newValue(p: KeyParameters): Uint8Array {
   return Buffer.from(p.value ?? '', 'utf8');
 }
 
-/** etcd lets a key with `ttl=0` go at its next look at the clock; the shortest life that a store can give is 1 s. */
+/** etcd deletes a key with `ttl=0` at its next check of the clock; the shortest TTL of a store is 1 s. */
 function ttlOf(p: KeyParameters): { ttlSeconds?: number } {
   return p.ttlSeconds === undefined ? {} : { ttlSeconds: Math.max(1, p.ttlSeconds) };
 }

@@ -1,39 +1,39 @@
 /**
- * The store's flat keys seen as etcd's v2 tree. A directory is implied by the keys below it; one without keys is kept
- * by its marker. A store may also hold what etcd's v2 tree cannot, a value at a key that has keys below it: such a
- * node is shown as a directory that has a `value` too. Components that begin with `_` are hidden from listings.
+ * The store's flat keys as etcd's v2 tree. Keys below a directory imply it; an empty directory is kept by its marker.
+ * Unlike etcd's v2 tree, a store can have a value at a key that has keys below it; such a node appears as a directory
+ * with a `value`. Listings hide components that begin with `_`.
  */
 import type { Entry } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
 import type { KeyLocation, Store } from '../../../store/store.ts';
 import { entryNode, type Instant, indices, leaseFields, valueText } from './v2Responses.ts';
 
-/** How deep below a directory a listing looks. Deeper keys only make the directories above them. */
+/** How deep a listing reads below a directory. Deeper keys only imply the directories above them. */
 export type Depth = 'nothing' | 'children' | 'all';
 
 export interface Directory {
-  /** Of the oldest key below: etcd's createdIndex, as near as a store without directories can tell. */
+  /** The createRevision of the oldest key below, which approximates etcd's createdIndex. */
   createRevision: number;
-  /** Keys below, without the directory's own marker; hidden ones count. */
+  /** The number of keys below, without the directory's own marker and with hidden keys. */
   size: number;
   readonly children: Map<string, NodeContent>;
 }
 
-/** What is at one key: at least one of the two. */
+/** The content of one key: at least one of the two is set. */
 export interface NodeContent {
   leaf: Entry | undefined;
   directory: Directory | undefined;
 }
 
 export interface FoundNode {
-  /** The store as seen here is not older than this. */
+  /** The store was read at this revision or later. */
   readonly revision: number;
   readonly leaf: Entry | undefined;
   readonly directory: Directory | undefined;
   readonly location: KeyLocation;
 }
 
-/** Told of so many octets more that a look keeps in memory; false: that is too much. */
+/** Reserves memory for a reply; false if the reply would be too large. */
 export type ReserveMemory = (
   octets: number,
   what: 'leaf' | 'listing',
@@ -41,7 +41,7 @@ export type ReserveMemory = (
 
 const ATTEMPTS = 5;
 
-/** What is at a key and, to the given depth, below it; undefined only when `keep` has said no. */
+/** Reads a key and, to the given depth, the keys below it; undefined only if `reserve` returned false. */
 export async function readNode(store: Store, key: string, depth: Depth): Promise<FoundNode>;
 export async function readNode(
   store: Store,
@@ -66,7 +66,7 @@ export async function readNode(
     if (below === undefined) return undefined;
     const { directory } = below;
     const nothing = leaf === undefined && directory === undefined;
-    // Several reads are no snapshot: a key that was being turned into a directory would show as neither.
+    // Several reads are not a snapshot: a key that is just being turned into a directory would appear as neither.
     if (nothing && below.revision !== found.revision && attempt < ATTEMPTS) continue;
     return { revision: Math.min(found.revision, below.revision), leaf, directory, location };
   }
@@ -76,12 +76,12 @@ async function getLeaf(store: Store, key: string) {
   return key === '/' ? { entry: undefined, revision: Number.POSITIVE_INFINITY } : store.get(key);
 }
 
-/** Whether any key is below this one, its marker included. */
+/** Whether the key has keys below it, its marker included. */
 export function isDirectory(key: string, { end }: KeyLocation): boolean {
   return key === '/' || end === undefined;
 }
 
-/** The key above this one that holds a value and no keys: nothing can be below it in a v2 tree. */
+/** The key above this one that has a value and no keys below it: in a v2 tree nothing can be below it. */
 export function leafAbove(key: string, { end, endHasEntry }: KeyLocation): string | undefined {
   return endHasEntry && end !== key ? end : undefined;
 }
@@ -111,7 +111,7 @@ function newDirectory(): Directory {
 /** Measured: 50,000 small keys in the tree take some 27 MB. */
 const NODE_OCTETS = 500;
 
-/** Gives back what came to be held by it, in octets, roughly. */
+/** Returns the approximate octets that the directory occupies in addition. */
 function insert(top: Directory, relativeKey: string, entry: Entry, depth: Depth): number {
   const components = relativeKey.split('/');
   const levels = depth === 'nothing' ? 0 : depth === 'children' ? 1 : components.length;
@@ -119,7 +119,8 @@ function insert(top: Directory, relativeKey: string, entry: Entry, depth: Depth)
   let kept = 0;
   touch(directory, entry, relativeKey !== '');
   for (const [index, component] of components.slice(0, levels).entries()) {
-    // An empty last component is a marker, which made its directory by coming here; one elsewhere is out of v2's reach.
+    // An empty last component is a marker, which has already created its directory. v2 cannot address an empty
+    // component elsewhere.
     if (component === '' || component.startsWith('_')) return kept;
     const known = directory.children.get(component);
     const child = known ?? newChild(directory, component);
@@ -146,7 +147,7 @@ function newChild(directory: Directory, component: string): NodeContent {
   return child;
 }
 
-/** The JSON of a node with the nodes below it that were looked at, in the order of their keys, piece by piece. */
+/** The JSON of a node and of the nodes below it that were read, in the order of their keys, piece by piece. */
 export function* listingText(
   key: string,
   { leaf, directory }: NodeContent,

@@ -1,7 +1,7 @@
 /**
- * One watch of a store for all clients of this process that watch the same prefix. etcd sends every change to every
- * watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here everything below each
- * root, and each other prefix, is watched once, and each client's watch takes its changes from that.
+ * Shares one watch of a store between all clients of this process that watch the same prefix. etcd sends every change
+ * to every watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here each root and
+ * each other prefix is watched once, and the clients' watches get their changes from that watch.
  */
 import { delegateStore } from '../../../store/delegate.ts';
 import { History } from '../../../store/embedded/history.ts';
@@ -14,15 +14,15 @@ import {
   type WatchBatch,
 } from '../../../store/store.ts';
 
-/** How far back a client's watch may begin, and by how much it may fall behind. */
+/** How far back a client's watch may start, and how far it may fall behind. */
 const HISTORY = { changes: 10_000, octets: 32 * 1024 * 1024 };
 const BEHIND = { changes: 2 * HISTORY.changes, octets: 2 * HISTORY.octets };
-/** A watch of the store goes on for so long after its last client. */
+/** A watch of the store continues for this long after its last client. */
 const IDLE_MS = 10_000;
-/** Watches of the store; one of each root is always possible. */
+/** The most watches of the store. One of each root is always possible. */
 const MAX_WATCHES = 32;
 
-/** The store, with watches that share; most prefixes that clients watch are below one of the roots. */
+/** Returns the store with shared watches. Most prefixes of clients are below one of the roots. */
 export function shareWatches(store: LeaseStore, roots: readonly string[]): LeaseStore {
   const shared = new SharedWatches(store, roots);
   return delegateStore(store, {
@@ -31,7 +31,7 @@ export function shareWatches(store: LeaseStore, roots: readonly string[]): Lease
   });
 }
 
-/** Where a watch of the store begins. */
+/** The start of a watch. */
 interface WatchStart {
   readonly prefix: string;
   readonly fromRevision: number;
@@ -41,9 +41,9 @@ interface WatchStart {
 class SharedWatches {
   readonly #store: LeaseStore;
   readonly #roots: readonly string[];
-  /** Of one prefix there are several where a client began earlier than those before it. */
+  /** A prefix has several watches if a client started earlier than the existing ones. */
   readonly #all = new Set<SharedWatch>();
-  /** Watches of the store that one client has for itself. */
+  /** Watches of the store for a single client. */
   #unshared = 0;
 
   constructor(store: LeaseStore, roots: readonly string[]) {
@@ -64,25 +64,25 @@ class SharedWatches {
       yield* this.#watchUnshared(start, signal);
       return;
     }
-    // A new one tells by itself whether the store has this past.
+    // A new watch of the store checks the history itself.
     const isChecked = followed === undefined || shared.start.followed === followed;
     if (!isChecked) await this.#store.checkHistory?.(prefix, fromRevision - 1, followed);
     yield* shared.watch(start, signal);
   }
 
-  /** Undefined where the watch that is there cannot be checked against the client's past. */
+  /** Undefined if the existing watch cannot be checked against the client's history. */
   #sharedFor({ prefix, fromRevision, followed }: WatchStart): SharedWatch | undefined {
     const root = this.#roots.find((one) => prefix.startsWith(one));
-    const place = root ?? prefix;
-    const present = [...this.#all].filter(({ start }) => start.prefix === place);
-    // The first of them is the one most likely to have proved itself.
-    const known = present.find((one) => one.knows(fromRevision));
+    const watched = root ?? prefix;
+    const present = [...this.#all].filter(({ start }) => start.prefix === watched);
+    // The oldest watch is most likely to be established.
+    const known = present.find((one) => one.covers(fromRevision));
     if (known !== undefined) {
       const canCheck = followed === undefined || this.#store.checkHistory !== undefined;
       return canCheck ? known : undefined;
     }
     if (root === undefined || present.length > 0) this.#makeRoom();
-    const shared = new SharedWatch(this.#store, { prefix: place, fromRevision, followed }, () =>
+    const shared = new SharedWatch(this.#store, { prefix: watched, fromRevision, followed }, () =>
       this.#all.delete(shared),
     );
     this.#all.add(shared);
@@ -112,7 +112,7 @@ class SharedWatches {
   }
 }
 
-/** One watch of the store, and the clients' watches that it feeds. */
+/** One watch of the store and the clients' watches that it feeds. */
 class SharedWatch {
   readonly start: WatchStart;
   readonly #watchers: Watchers;
@@ -135,7 +135,7 @@ class SharedWatch {
     return this.#clients === 0;
   }
 
-  knows(fromRevision: number): boolean {
+  covers(fromRevision: number): boolean {
     return this.#end === undefined && fromRevision >= this.#history.firstRevision;
   }
 
@@ -185,7 +185,7 @@ class SharedWatch {
     this.#watchers.endAll(error);
   }
 
-  /** What is wrong with where this watch began need not be wrong with where the client's did: it tries again. */
+  /** An error about this watch's start need not apply to the client's start, so the client tries again. */
   #endFor({ fromRevision, followed }: WatchStart, error: StoreError): StoreError {
     const isAboutStart = error.code === 'compacted' || error.code === 'replaced';
     const isSameStart = fromRevision <= this.start.fromRevision && followed === this.start.followed;

@@ -1,12 +1,13 @@
 /**
- * What the v2 API cannot carry, for soradns servers and commands that have this one as their store: one GET or POST
- * for each call of the Store interface, under /v1/store, as JSON or lines of JSON (`store/http/wire.ts`).
+ * The API between soradns servers, for servers and commands whose store is this server: one GET or POST for each call
+ * of the Store interface, under /v1/store, as JSON or lines of JSON (`store/http/wire.ts`). The v2 API cannot express
+ * these calls.
  *
  *     GET  /v1/store/entry?key=            {"revision","entry"}
  *     GET  /v1/store/locate?key=           {"revision","entry","end","endHasEntry"}
  *     GET  /v1/store/snapshot?prefix=      lines {"revision","history","entries"}, then {"end":true}
  *     GET  /v1/store/watch?prefix=&from=   lines {"revision","changes","more"}, {} as a sign of life, {"error"} at the end;
- *                                          with &past={"history","witness"} it is refused where that does not hold
+ *                                          with &past={"history","witness"} an error if the store has another history
  *     POST /v1/store/put | delete | deleteTree
  *     POST /v1/store/lease/grant           {"ttlSeconds"}: {"lease"}
  *     POST /v1/store/lease/renew           {"id"}: {"renewed"}
@@ -40,12 +41,12 @@ import {
 } from './storeStreams.ts';
 
 export const STORE_API_PREFIX = '/v1/store/';
-/** A value and a value to compare it with, each up to 1 MiB, in base64. */
+/** A value and a value for comparison, each up to 1 MiB, in base64. */
 const MAX_BODY_OCTETS = 3 * 1024 * 1024;
-/** A value up to this size is free to read. */
+/** A reply with a value up to this size needs no permit. */
 const SHORT_OCTETS = 64 * 1024;
 
-/** Answers one request below /v1/store; false: the path is another. */
+/** Answers a request below /v1/store. False: the path is another. */
 export async function serveStoreApi(
   store: LeaseStore,
   exchange: Exchange,
@@ -139,7 +140,7 @@ async function perform(store: LeaseStore, call: string, json: unknown): Promise<
   }
 }
 
-/** A large value takes a place for as long as its reader needs. */
+/** A large value takes a permit until the client has read it. */
 async function sendEntry(
   store: LeaseStore,
   call: 'entry' | 'locate',

@@ -1,4 +1,7 @@
-/** The two calls of /v1/store that answer with lines of JSON: a snapshot, and the changes of a watch. */
+/**
+ * The calls of /v1/store that reply with lines of JSON, a snapshot and a watch, and the arguments and errors of all its
+ * calls.
+ */
 
 import { Malformed, parseJsonText } from '../../../store/http/json.ts';
 import { entryToJson, followedHistoryFromJson } from '../../../store/http/wire.ts';
@@ -21,21 +24,21 @@ import { NeedsToken } from './keyPath.ts';
 import type { SharedResources } from './keys.ts';
 
 const LINES = { 'Content-Type': 'application/x-ndjson' };
-/** Several short snapshots of one client at once take turns, unnoticed. */
-const PLACE_WAIT_MS = 2_000;
-/** What the kernel holds for a client without anybody's noticing. */
+/** Long enough for several short snapshots of one client at once to run one after another, unnoticed. */
+const PERMIT_WAIT_MS = 2_000;
+/** The kernel buffers this much for a client that reads nothing. */
 const SHORT_OCTETS = 64 * 1024;
 
-/** Before anything is read it takes a place, so that what is read for many at once is bounded too. */
+/** The snapshot takes a permit before it reads anything, so that reads for many clients at once are bounded too. */
 export async function sendSnapshot(
   store: LeaseStore,
   prefix: string,
   exchange: Exchange,
   shared: SharedResources,
 ): Promise<void> {
-  const release = await shared.longReplies.acquire(exchange, PLACE_WAIT_MS);
+  const release = await shared.longReplies.acquire(exchange, PERMIT_WAIT_MS);
   if (release === undefined) {
-    // Those that have waited in vain hear of it at the same time.
+    // Refusals of many clients are spread over several turns of the event loop.
     await shared.yieldLoop();
     throw tooManyLong();
   }
@@ -43,7 +46,7 @@ export async function sendSnapshot(
   let stream: ReplyStream | undefined;
   try {
     for await (const page of store.snapshot(prefix)) {
-      // The head waits for the first page, so that an error still has its status.
+      // The head waits for the first page, so that an early error still has its status.
       stream ??= exchange.stream(LINES);
       for (const line of pageLines(page)) {
         octets += line.length;
@@ -60,7 +63,7 @@ export async function sendSnapshot(
   }
 }
 
-/** At least one line. */
+/** Yields at least one line. */
 function* pageLines({ revision, history, entries }: SnapshotPage): Generator<string> {
   const head = `{"revision":${revision},"history":${JSON.stringify(history)},"entries":[`;
   let line = head;
@@ -102,7 +105,7 @@ export async function sendWatch(
     for await (const batch of batches) {
       if (!(await writeBatch(stream, batch, shared))) return;
     }
-    // The server stops: without this line the other side would have to wait for its deadline.
+    // The server stops. Without this line the client would wait for its deadline.
     await stream.write(errorLine(new StoreError('unavailable', 'the server stops')));
   } catch (error) {
     await stream.write(errorLine(error));
@@ -119,14 +122,12 @@ async function writeBatch(
   { changeTexts, yieldLoop }: SharedResources,
 ): Promise<boolean> {
   for (const line of changeTexts.linesOf(batch)) {
-    // All who watch are told, one in a turn, so that others have theirs in between.
+    // A long line goes to one watcher in a turn of the event loop, so that other work runs in between.
     if (line.length > 1) await yieldLoop();
     if (!(await stream.write(line))) return false;
   }
   return true;
 }
-
-/** What the calls of /v1/store share: reading their arguments, and saying what went wrong. */
 
 const STATUS: Readonly<Record<StoreErrorCode, number>> = {
   unavailable: 503,
@@ -136,7 +137,7 @@ const STATUS: Readonly<Record<StoreErrorCode, number>> = {
   invalid: 400,
 };
 
-/** Refused here, whatever the store would make of it: a prefix that is none may be a range of all keys. */
+/** Checked here, whatever the store does: an invalid prefix may mean a range of all keys. */
 export function checkedPrefix(text: string): string {
   checkPrefixPath(text);
   return text;
@@ -148,17 +149,17 @@ export function checkedKey(text: string): string {
 }
 
 export function errorLine(error: unknown): string {
-  return `${JSON.stringify({ error: describe(error) })}\n`;
+  return `${JSON.stringify({ error: describeError(error) })}\n`;
 }
 
 export function errorReply(error: unknown): HttpReply {
-  const { code, message } = describe(error);
+  const { code, message } = describeError(error);
   const status = error instanceof NeedsToken ? 401 : STATUS[code];
   return jsonReply(status, { error: { code, message } });
 }
 
-/** Errors of the store and of the request, as their sender is told them; any other is a bug and goes on up. */
-function describe(error: unknown): { code: StoreErrorCode; message: string } {
+/** The code and message of an error of the store or of the request. Any other error is a bug and is thrown on. */
+function describeError(error: unknown): { code: StoreErrorCode; message: string } {
   if (error instanceof Malformed) return { code: 'invalid', message: error.message };
   if (error instanceof StoreError) return { code: error.code, message: error.message };
   throw error;

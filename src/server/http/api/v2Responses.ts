@@ -1,6 +1,6 @@
 /**
- * Entries of the store in the shapes of etcd's v2 JSON. A value is shown as UTF-8 text, with U+FFFD for octets that
- * are none. `createdIndex` is the store's createRevision: unlike in etcd it stays when a plain `set` overwrites a key.
+ * The store's entries and errors as etcd's v2 JSON. A value appears as UTF-8 text, with U+FFFD for invalid octets.
+ * `createdIndex` is the store's createRevision: unlike in etcd it stays when a plain `set` overwrites a key.
  */
 import type { Entry, Lease } from '../../../service/change.ts';
 import type { StoreError } from '../../../store/store.ts';
@@ -8,7 +8,7 @@ import { type HttpReply, jsonReply } from '../exchange/exchange.ts';
 import { NeedsToken } from './keyPath.ts';
 
 export interface Instant {
-  /** The monotonic clock that leases are on. */
+  /** The monotonic time, on which lease expiries are. */
   readonly monotonicMs: number;
   /** Milliseconds since 1970. */
   readonly wallMs: number;
@@ -21,7 +21,7 @@ export interface NodeJson {
   readonly dir?: true;
   /** ISO 8601, with `ttl`. */
   readonly expiration?: string;
-  /** Seconds that are left, rounded up. */
+  /** The remaining seconds, rounded up. */
   readonly ttl?: number;
   readonly nodes?: readonly NodeJson[];
   readonly modifiedIndex?: number;
@@ -40,7 +40,7 @@ export function valueText(value: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(value);
 }
 
-/** The entry of a key as a node with its value; the marker of a directory (`/a/b/`) as that directory. */
+/** The node of an entry with its value; the entry of a directory's marker (`/a/b/`) is that directory. */
 export function entryNode(entry: Entry, clock: Instant): NodeJson {
   return {
     ...(isMarker(entry.key)
@@ -51,18 +51,18 @@ export function entryNode(entry: Entry, clock: Instant): NodeJson {
   };
 }
 
-/** What is left of a key after its deletion at `revision`. */
+/** The node of a key that was deleted at `revision`. */
 export function deletedNode(key: string, revision: number, createRevision: number): NodeJson {
   const what = isMarker(key) ? ({ key: key.slice(0, -1), dir: true } as const) : { key };
   return { ...what, ...indices(revision, createRevision) };
 }
 
-/** A directory without its nodes. */
+/** A directory without its children. */
 export function directoryNode(key: string, modified: number, created: number): NodeJson {
   return { key, dir: true, ...indices(modified, created) };
 }
 
-/** The key under which an empty directory is kept ends in a slash. */
+/** The marker of an empty directory is a key that ends in a slash. */
 export function isMarker(key: string): boolean {
   return key.endsWith('/');
 }
@@ -72,19 +72,19 @@ export function indices(modifiedIndex: number, createdIndex: number) {
 }
 
 export function leaseFields(lease: Lease | undefined, clock: Instant) {
-  // One whose end is not known yet is left out.
+  // A lease without a known expiry is omitted.
   if (lease?.expiresAtMs === undefined) return {};
   const leftMs = lease.expiresAtMs - clock.monotonicMs;
   return {
     expiration: new Date(clock.wallMs + leftMs).toISOString(),
-    // A key that is still there has time left, if only until the store's next look at its clock.
+    // An existing key has time left, if only until the store's next check of the clock.
     ttl: Math.max(1, Math.ceil(leftMs / 1000)),
   };
 }
 
 /**
- * The errors of etcd's v2 API as etcd 3.4 sends them: a number that clients branch on, the HTTP status that goes with
- * it, a fixed message, and a cause in free text.
+ * The errors of etcd's v2 API as etcd 3.4 sends them: a number on which clients branch, the HTTP status for it, a fixed
+ * message, and a cause in free text.
  */
 
 const STATUS_AND_MESSAGE = {
@@ -110,13 +110,13 @@ const STATUS_AND_MESSAGE = {
 
 export type V2ErrorCode = keyof typeof STATUS_AND_MESSAGE;
 
-/** A request that came to nothing. `index` is the store's revision, or 0 when the store was not asked. */
+/** A failed request. `index` is the store's revision, or 0 if the server did not ask the store. */
 export interface V2Failure {
   readonly kind: 'failure';
   readonly code: V2ErrorCode;
   readonly cause: string;
   readonly index: number;
-  /** Where HTTP knows a better status than etcd's table (413, 503). */
+  /** Set if HTTP has a better status than etcd's table (413, 503). */
   readonly status?: number;
 }
 
@@ -124,7 +124,7 @@ export function failure(code: V2ErrorCode, cause: string, index = 0, status?: nu
   return { kind: 'failure', code, cause, index, ...(status === undefined ? {} : { status }) };
 }
 
-/** What a v2 client is told when the store itself failed; `compacted` and `invalid` are the client's to correct. */
+/** The failure of the store for a v2 client. `compacted` and `invalid` are the client's to correct. */
 export function failureOfStore(error: StoreError): V2Failure {
   if (error instanceof NeedsToken) return failure(110, error.message);
   switch (error.code) {
@@ -140,10 +140,10 @@ export function failureOfStore(error: StoreError): V2Failure {
   }
 }
 
-/** etcdctl sends the token as a password when it is asked like this. */
+/** With this header etcdctl sends the token as a password. */
 const CHALLENGE = { 'WWW-Authenticate': 'Basic realm="soradns"' };
 
-/** The error as etcd writes it: `{"errorCode","message","cause","index"}`, and `more` beside that. */
+/** The error as etcd writes it: `{"errorCode","message","cause","index"}`, and the fields of `more`. */
 export function failureReply({ code, cause, index, status }: V2Failure, more = {}): HttpReply {
   const [usualStatus, message] = STATUS_AND_MESSAGE[code];
   return jsonReply(

@@ -1,10 +1,10 @@
 /**
- * `wait=true`: the next change at or below a key, as one etcd v2 event, or as a line each with `stream=true`.
+ * `wait=true`: the next change at or below a key as one etcd v2 event, or with `stream=true` each change as a line.
  *
- * A v2 client goes on from modifiedIndex + 1, so a revision may show it one event only. Where a revision of the store
- * changed more (a directory deleted, a lease that ran out, a transaction of etcd v3), the event is the deletion of
- * their common directory if that is gone, else the client is told to list again (401), or, when it gave no waitIndex
- * and so follows nothing, gets the first. A stream carries them all.
+ * A v2 client continues from modifiedIndex + 1, so it may get only one event of a revision. Some revisions of the store
+ * change several keys (a directory deleted, a lease that expired, a transaction of etcd v3). Their event is the
+ * deletion of their common directory if that no longer exists. Otherwise a client with a waitIndex gets 401 and lists
+ * again; a client without one follows nothing, and gets the first change. A stream carries all changes.
  */
 import { type Change, keyOfChange } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
@@ -27,13 +27,13 @@ import {
 export interface WaitRequest {
   readonly key: string;
   readonly recursive: boolean;
-  /** The first revision that counts. */
+  /** The first revision to report. */
   readonly fromRevision: number;
-  /** Whether the client follows from an index that it knows. */
-  readonly follows: boolean;
+  /** Whether the client gave a waitIndex. */
+  readonly hasWaitIndex: boolean;
 }
 
-/** The events as lines, each made once for all who wait for it. */
+/** The events as lines; each is created once for all clients that wait for it. */
 export type EventLines = TextCache<Buffer>;
 
 export type WaitOutcome =
@@ -41,7 +41,7 @@ export type WaitOutcome =
   | { readonly kind: 'aborted' }
   | V2Failure;
 
-/** The first event that matches; `aborted` when the signal came first. */
+/** The first matching event; `aborted` when the signal came first. */
 export async function nextEvent(
   store: Store,
   what: WaitRequest,
@@ -57,7 +57,7 @@ export async function nextEvent(
   });
 }
 
-/** Hands over every event that matches until the signal aborts, `take` gives false, or the store fails. */
+/** Passes every matching event to `take` until the signal aborts, `take` returns false, or the store fails. */
 export async function streamEvents(
   store: Store,
   what: WaitRequest,
@@ -86,7 +86,7 @@ async function guarded(run: () => Promise<WaitOutcome>): Promise<WaitOutcome> {
   }
 }
 
-/** A store watches prefixes: the directory that the key is in. */
+/** A store watches prefixes, so this is the directory of the key. */
 function watchedPrefix(key: string): string {
   return key.slice(0, key.lastIndexOf('/') + 1);
 }
@@ -104,14 +104,14 @@ async function eventOf(
   const matching = batch.changes.filter((change) => matches(keyOf(change), what));
   const [first] = matching;
   if (first === undefined) return undefined;
-  if (matching.length > 1 && what.follows) {
+  if (matching.length > 1 && what.hasWaitIndex) {
     const cause = `index ${batch.revision} changed ${matching.length} keys at once: list again`;
     return failure(401, cause, batch.revision);
   }
   return { kind: 'event', line: changeLine(first, lines) };
 }
 
-/** The directory that all keys of a batch were in, if they were deleted and nothing is left of it. */
+/** The common directory of a batch's keys if all were deleted and the directory is empty now. */
 async function goneDirectory(store: Store, { changes }: WatchBatch): Promise<string | undefined> {
   if (changes.length < 2 || changes.some(({ kind }) => kind !== 'delete')) return undefined;
   const directory = commonDirectory(changes.map(keyOf));
@@ -155,7 +155,7 @@ function matches(key: string, { key: wanted, recursive }: WaitRequest): boolean 
     .some((part) => part.startsWith('_'));
 }
 
-/** The key of the node that changed: a directory's, when its marker did. */
+/** The key of the changed node: a directory's key for its marker. */
 function keyOf(change: Change): string {
   const key = keyOfChange(change);
   return isMarker(key) ? key.slice(0, -1) : key;
@@ -170,8 +170,8 @@ function lineOf(event: EventJson): Buffer {
 }
 
 /**
- * A change as an event. A store does not keep which request made a change: every put is a `set`, and a deletion is an
- * `expire` when the lease had run out.
+ * A change as an event. A store does not record which request made a change, so every put is a `set`. A deletion is an
+ * `expire` if the lease had run out.
  */
 function changeEvent(change: Change, clock: Instant): EventJson {
   const { previous } = change;
