@@ -50,7 +50,7 @@ async function watching(dockerd: Dockerd, body: (watch: Watch) => Promise<void>)
 }
 
 test(
-  'run, HUP, pause, rename, networks, stop and rm are told',
+  'Docker sends events of run, HUP, pause, rename, networks, stop and rm',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ sees }) => {
@@ -74,7 +74,7 @@ test(
 );
 
 test(
-  'restart tells kill, die, disconnect, connect, start',
+  'A restart in Docker sends kill, die, disconnect, connect and start',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ sees }) => {
@@ -87,7 +87,7 @@ test(
 );
 
 test(
-  'a stop signal of its own comes as a number; what ignores it is killed',
+  'Docker sends an image’s stop signal as a number and kills a container that ignores it',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ sees }) => {
@@ -100,7 +100,7 @@ test(
 );
 
 test(
-  'health is told when it changes, not at each probe',
+  'Docker sends a health event when the health changes and not at each probe',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ engine, actions, sees }) => {
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  'a label cannot change what an event is',
+  'A container’s label cannot change the kind of an event',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ engine, sees }) => {
@@ -137,7 +137,7 @@ test(
 );
 
 test(
-  'what runs is listed and inspected with all that the registrar reads',
+  'Docker’s list and inspections have every field that the registrar reads',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ engine }) => {
@@ -169,7 +169,7 @@ test(
 );
 
 test(
-  'the fingerprint changes with a restart, a network and a name',
+  'The fingerprint of a real container changes with a restart, a network and a name',
   docker.options,
   docker.on((dockerd) =>
     watching(dockerd, async ({ engine }) => {
@@ -197,7 +197,7 @@ test(
 );
 
 test(
-  'events since a moment are replayed',
+  'Docker replays the events since a time',
   docker.options,
   docker.on(async (dockerd) => {
     const engine = connectEngine({ kind: 'unix', path: dockerd.socket });
@@ -219,7 +219,7 @@ test(
 );
 
 test(
-  'it works behind a proxy that lets only GET through',
+  'The engine client works behind a proxy that allows only GET',
   docker.options,
   docker.on(async (dockerd) => {
     const proxy = await startSocketProxy(dockerd.socket);
@@ -252,7 +252,7 @@ test(
 );
 
 test(
-  'a daemon killed is unreachable; started again, it lists what ran on',
+  'A killed dockerd is unreachable and lists the containers that kept running after its restart',
   docker.options,
   docker.on(async (dockerd) => {
     const engine = connectEngine({ kind: 'unix', path: dockerd.socket });
@@ -283,7 +283,7 @@ test(
 );
 
 test(
-  'the default bridge has another id after each start of the daemon, unless containers outlive it',
+  'The default bridge has another id after each start of dockerd unless containers outlive it',
   docker.options,
   docker.on(async (dockerd) => {
     const engine = connectEngine({ kind: 'unix', path: dockerd.socket });
@@ -303,7 +303,7 @@ test(
 );
 
 test(
-  'a daemon that is frozen is noticed while it keeps its connections',
+  'The engine client detects a frozen dockerd that keeps its connections',
   docker.options,
   docker.on(async (dockerd) => {
     const times = { callTimeoutMs: 300, pingEveryMs: 100 };
@@ -326,7 +326,7 @@ test(
 );
 
 test(
-  'published ports are reached, and containers reach the test',
+  'The test reaches published ports, and containers reach the test',
   docker.options,
   docker.on(async (dockerd) => {
     await dockerd.run({ publish: ['18080:80'], command: ['httpd', '-f', '-p', '80'] });

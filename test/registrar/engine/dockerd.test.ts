@@ -28,30 +28,34 @@ function processesOf(folder: string): string[] {
   return readdirSync('/proc').filter((pid) => commandLine(pid).includes(folder));
 }
 
-test('a killed test takes its dockerd along, with all that it started', options, async () => {
-  const dockerd = fileURLToPath(new URL('../../support/dockerd.ts', import.meta.url));
-  const script = `
+test(
+  'The cleaner removes a killed test’s dockerd with everything that it started',
+  options,
+  async () => {
+    const dockerd = fileURLToPath(new URL('../../support/dockerd.ts', import.meta.url));
+    const script = `
     const { startDockerd } = await import(${JSON.stringify(dockerd)});
     const dockerd = await startDockerd();
     const id = await dockerd.run({ publish: ['18080:80'] });
     const pid = await dockerd.docker('inspect', '--format', '{{.State.Pid}}', id);
     console.log(JSON.stringify({ socket: dockerd.socket, pid, address: dockerd.address }));
     setInterval(() => {}, 1000);`;
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(createInterface({ input: child.stdout }), 'line');
-  const { socket, pid } = JSON.parse(line) as { socket: string; pid: string };
-  const folder = dirname(socket);
-  assert.notEqual(commandLine(pid), '');
-  assert.ok(processesOf(folder).length >= 3);
-  child.kill('SIGKILL');
-  await until('the folder is gone', () => !existsSync(folder), 30_000);
-  assert.equal(commandLine(pid), '');
-  // Whoever cleaned up names the folder too, and ends after it.
-  await until('nobody is left', () => processesOf(folder).length === 0, 10_000);
-});
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = await once(createInterface({ input: child.stdout }), 'line');
+    const { socket, pid } = JSON.parse(line) as { socket: string; pid: string };
+    const folder = dirname(socket);
+    assert.notEqual(commandLine(pid), '');
+    assert.ok(processesOf(folder).length >= 3);
+    child.kill('SIGKILL');
+    await until('the folder is gone', () => !existsSync(folder), 30_000);
+    assert.equal(commandLine(pid), '');
+    // Whoever cleaned up names the folder too, and ends after it.
+    await until('nobody is left', () => processesOf(folder).length === 0, 10_000);
+  },
+);
 
-test('two daemons are two hosts', options, async () => {
+test('Two test daemons are separate hosts', options, async () => {
   const [a, b] = [await startDockerd(), await startDockerd()];
   try {
     const ids = [a, b].map((dockerd) => dockerd.docker('info', '--format', '{{.ID}}'));
@@ -71,7 +75,7 @@ test('two daemons are two hosts', options, async () => {
   }
 });
 
-test('node runs in its image', options, async () => {
+test('Node runs in the image node', options, async () => {
   const dockerd = await startDockerd({ images: ['node'] });
   try {
     const version = await dockerd.docker('run', '--rm', 'node', 'node', '--version');

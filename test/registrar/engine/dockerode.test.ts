@@ -58,7 +58,7 @@ function failsWith(code: EngineError['code'], message: RegExp): (error: unknown)
   };
 }
 
-test('all calls are GETs of unversioned paths', () =>
+test('The engine client makes only GET requests of unversioned paths', () =>
   withFake(async (fake, engine) => {
     const id = fake.run({ name: 'web', publish: ['8080:80'] });
     const { stop } = await follow(engine, '1795370708543808495');
@@ -95,7 +95,7 @@ test('all calls are GETs of unversioned paths', () =>
     });
   }));
 
-test('no variable of the environment leads elsewhere or shortens the event stream', () => {
+test('No environment variable redirects the engine client or ends its event stream early', () => {
   const hostile = {
     DOCKER_HOST: 'tcp://[',
     DOCKER_CERT_PATH: '/nowhere',
@@ -113,7 +113,7 @@ test('no variable of the environment leads elsewhere or shortens the event strea
   });
 });
 
-test('the events of a life arrive in order, also in single octets, doubled and unfiltered', async () => {
+test('The events of a container arrive in order, also as single octets, doubled and unfiltered', async () => {
   const faults = [
     {},
     { eventPieceOctets: 1 },
@@ -151,7 +151,7 @@ test('the events of a life arrive in order, also in single octets, doubled and u
   }
 });
 
-test('since replays what the daemon remembers', () =>
+test('since replays the events that the daemon has kept', () =>
   withFake(async (fake, engine) => {
     const first = await follow(engine);
     fake.run();
@@ -163,7 +163,7 @@ test('since replays what the daemon remembers', () =>
     assert.deepEqual(second.seen[0], first.seen[1]);
   }));
 
-test('a stream that is cut ends with what arrived whole, then as unreachable', async () => {
+test('A cut event stream gives the complete events and then ends as unreachable', async () => {
   for (const octets of [1, 100, 900, 1500]) {
     await withFake(async (fake, engine) => {
       fake.faults.cutEventsAfterOctets = octets;
@@ -180,7 +180,7 @@ test('a stream that is cut ends with what arrived whole, then as unreachable', a
   }
 });
 
-test('a daemon killed ends the stream and refuses calls; a new one is found again', () =>
+test('A killed daemon ends the stream and its calls fail, and a new daemon is reached again', () =>
   withFake(async (fake, engine) => {
     const { ended } = await follow(engine);
     await fake.kill();
@@ -202,7 +202,7 @@ test('a daemon killed ends the stream and refuses calls; a new one is found agai
     await until('events come again', () => again.seen.length === 2);
   }));
 
-test('a half-dead daemon is noticed by its silence on another connection', () =>
+test('The engine client detects a hung daemon by its silence on another connection', () =>
   withFake(
     async (fake, engine) => {
       const { ended } = await follow(engine);
@@ -213,7 +213,7 @@ test('a half-dead daemon is noticed by its silence on another connection', () =>
     { callTimeoutMs: 100, pingEveryMs: 20 },
   ));
 
-test('an idle stream stays while pings are answered, or refused by a proxy', () =>
+test('An idle event stream stays open while pings are answered or refused by a proxy', () =>
   withFake(
     async (fake, engine) => {
       fake.faults.status = (path) => (path === '/_ping' ? 403 : undefined);
@@ -226,7 +226,7 @@ test('an idle stream stays while pings are answered, or refused by a proxy', () 
     { callTimeoutMs: SLOW, pingEveryMs: 5 },
   ));
 
-test('every call has its deadline, also in the middle of an answer', () =>
+test('Every engine call has a deadline, also in the middle of a response', () =>
   withFake(
     async (fake, engine) => {
       const id = fake.run();
@@ -252,7 +252,7 @@ test('every call has its deadline, also in the middle of an answer', () =>
     { callTimeoutMs: 100, pingEveryMs: SLOW },
   ));
 
-test('refusals are told from failures and from absence', () =>
+test('The engine client distinguishes refusals, failures and missing containers', () =>
   withFake(async (fake, engine) => {
     const id = fake.run();
     const rows: readonly (readonly [number, EngineError['code'], RegExp])[] = [
@@ -282,7 +282,7 @@ test('refusals are told from failures and from absence', () =>
     assert.equal(fake.requests.at(-1)?.path, '/containers/..%2F..%2Finfo/json');
   }));
 
-test('an answer that is not Docker’s is refused', async () => {
+test('The engine client refuses a response that is not Docker’s', async () => {
   const server = createServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', () => {
@@ -305,13 +305,13 @@ test('an answer that is not Docker’s is refused', async () => {
   }
 });
 
-test('a socket that is not there, or not ours, says so', async () => {
+test('The engine client reports a missing socket and one without permission', async () => {
   const engine = connectEngine({ kind: 'unix', path: '/nowhere/docker.sock' });
   await assert.rejects(engine.ping(), failsWith('unreachable', /^unix:\/\/\/nowhere.*ENOENT/));
   engine.close();
 });
 
-test('a reader that does not read stalls nobody, and is told to list again', () =>
+test('A reader that does not read delays no other and is told to list again', () =>
   withFake(
     async (fake, engine) => {
       const stream = engine.events(undefined, new AbortController().signal);
@@ -328,7 +328,7 @@ test('a reader that does not read stalls nobody, and is told to list again', () 
     { callTimeoutMs: SLOW, pingEveryMs: SLOW, maxQueuedEvents: 50 },
   ));
 
-test('leaving the loop, and closing the engine, end the stream', () =>
+test('Leaving the loop and closing the engine end the event stream', () =>
   withFake(async (fake, engine) => {
     fake.run();
     const stream = engine.events('1', new AbortController().signal);
@@ -346,7 +346,7 @@ test('leaving the loop, and closing the engine, end the stream', () =>
     for await (const _ of late) assert.fail('an event after the end');
   }));
 
-test('the fingerprint follows ports, networks, restarts, names and health, and nothing else', () =>
+test('The fingerprint changes with ports, networks, restarts, names and health and with nothing else', () =>
   withFake(async (fake, engine) => {
     const id = fake.run({ publish: ['8080:80'], health: 'starting' });
     const fingerprint = async (): Promise<string> => {
@@ -374,7 +374,7 @@ test('the fingerprint follows ports, networks, restarts, names and health, and n
     }
   }));
 
-test('what does not run is not listed', () =>
+test('The list has no container that does not run', () =>
   withFake(async (fake, engine) => {
     const states = ['running', 'paused', 'restarting', 'created', 'exited'] as const;
     for (const state of states) {
@@ -388,7 +388,7 @@ test('what does not run is not listed', () =>
     }
   }));
 
-test('an engine that refuses a filter is followed without any', async () => {
+test('An engine that refuses a filter is followed without filters', async () => {
   for (const filtersStatus of [400, 422, 500, 501]) {
     await withFake(async (fake, engine) => {
       fake.faults.filtersStatus = filtersStatus;
@@ -410,7 +410,7 @@ test('an engine that refuses a filter is followed without any', async () => {
   }
 });
 
-test('an engine that refuses its events altogether is asked once more, and the refusal is passed on', () =>
+test('An engine that refuses its events is tried once more, and then the refusal is reported', () =>
   withFake(async (fake, engine) => {
     fake.faults.status = (path) => (path === '/events' ? 500 : undefined);
     await assert.rejects(follow(engine), failsWith('failed', /events: .*a fault/));
@@ -422,7 +422,7 @@ test('an engine that refuses its events altogether is asked once more, and the r
     assert.equal(fake.requests.length, 4);
   }));
 
-test('only the events are filtered: no other query has a parameter that an engine may refuse', () =>
+test('Only the events request has a filter, so that no other request can be refused for its parameters', () =>
   withFake(async (fake, engine) => {
     const id = fake.run();
     await engine.list();
@@ -433,7 +433,7 @@ test('only the events are filtered: no other query has a parameter that an engin
     for (const { path, query } of fake.requests) assert.equal(query.toString(), '', path);
   }));
 
-test('a thousand containers are listed and inspected, eight at a time', () =>
+test('A thousand containers are listed and inspected, eight at a time', () =>
   withFake(async (fake, engine) => {
     for (let i = 0; i < 1000; i++) fake.run({ publish: [`${10_000 + i}:80`] });
     const ids = (await engine.list()).map(({ id }) => id);

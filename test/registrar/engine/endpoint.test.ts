@@ -43,7 +43,7 @@ const CERTS = { '/c/ca.pem': 'CA', '/c/cert.pem': 'CERT', '/c/key.pem': 'KEY' };
 const TLS = { ca: 'CA', client: { cert: 'CERT', key: 'KEY' } };
 const VERIFY = { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/c' };
 
-test('an address is understood as the docker command understands it', () => {
+test('An engine address is parsed as the docker command parses it', () => {
   const rows: readonly (readonly [string, object])[] = [
     ['unix:///run/user/1000/docker.sock', { kind: 'unix', path: '/run/user/1000/docker.sock' }],
     ['unix://', LOCAL],
@@ -63,7 +63,7 @@ test('an address is understood as the docker command understands it', () => {
   }
 });
 
-test('the option beats DOCKER_HOST, that DOCKER_CONTEXT, that the current context, that the local socket', () => {
+test('The precedence is option, DOCKER_HOST, DOCKER_CONTEXT, current context, local socket', () => {
   const files = {
     [`${CONFIG}/config.json`]: '{"auths":{},"currentContext":"current"}',
     ...contextFiles('current', { Host: 'unix:///current.sock' }),
@@ -108,7 +108,7 @@ test('TLS comes with DOCKER_TLS_VERIFY, https or port 2376, and always verifies'
   );
 });
 
-test('a context brings its own keys, and those of the environment do not count', () => {
+test('A context uses its own keys and not those of the environment', () => {
   const pem = { 'ca.pem': 'CA', 'cert.pem': 'CERT', 'key.pem': 'KEY' };
   const env = { ...VERIFY, DOCKER_CONTEXT: 'c' };
   const withKeys = contextFiles('c', { Host: 'tcp://c:2376', SkipTLSVerify: false }, pem);
@@ -117,7 +117,7 @@ test('a context brings its own keys, and those of the environment do not count',
   assert.deepEqual(resolve(undefined, env, { ...CERTS, ...without }), tcp('c', 2375));
 });
 
-test('what cannot work names the setting and the way out', () => {
+test('An unusable engine address is reported with its setting and a fix', () => {
   const context = (docker: object): Files => contextFiles('c', docker);
   const c = { DOCKER_CONTEXT: 'c' };
   const rows: readonly (readonly [string | undefined, Env, Files, string, RegExp])[] = [
@@ -150,7 +150,7 @@ test('what cannot work names the setting and the way out', () => {
   }
 });
 
-test('an engine is called by its address', () => {
+test('An engine’s label is its address', () => {
   const label = (text: string, env: Env = {}): string =>
     endpointLabel(resolve(text, env, CERTS) as EngineEndpoint);
   assert.equal(label('unix:///a.sock'), 'unix:///a.sock');

@@ -33,8 +33,8 @@ const PODMAN_4 = {
 };
 const PODMAN_4_AGAIN = { ...PODMAN_4, ID: '93cd33fd-39a0-4597-a51e-eff3c2309545' };
 
-describe('an engine', () => {
-  it('of Docker has an id of its own', () => {
+describe('engine ids', () => {
+  it('Docker’s engine id is the one that it reports', () => {
     assert.deepEqual(parseInfo(DOCKER_20), {
       id: DOCKER_ID,
       isOwnId: true,
@@ -48,7 +48,7 @@ describe('an engine', () => {
     assert.deepEqual([newer?.id, newer?.nodeAddress], [DOCKER_28.ID, '10.0.0.7']);
   });
 
-  it('of Podman, which gives another id each time, has one made of its name and folder', () => {
+  it('Podman’s engine id is made from its host name and folder because its own changes at each call', () => {
     const [first, second] = [parseInfo(PODMAN_4), parseInfo(PODMAN_4_AGAIN)];
     assert.deepEqual(first, second);
     assert.equal(first?.isOwnId, false);
@@ -59,24 +59,24 @@ describe('an engine', () => {
     ['another host', { Name: 'vm2' }],
     ['another user', { DockerRootDir: '/var/lib/user/containers/storage' }],
   ] as const)
-    it(`of Podman of ${what} has another id`, () =>
+    it(`A Podman of ${what} has another engine id`, () =>
       assert.notEqual(parseInfo({ ...PODMAN_4, ...change })?.id, parseInfo(PODMAN_4)?.id));
 
   for (const answer of [undefined, null, 'x', [], {}, { ID: '' }, { ID: 7 }])
-    it(`is none that answers ${JSON.stringify(answer)}`, () =>
+    it(`A server that answers ${JSON.stringify(answer)} is not an engine`, () =>
       assert.equal(parseInfo(answer), undefined));
 });
 
-describe('the default bridge', () => {
+describe('default bridge', () => {
   const Options = { 'com.docker.network.bridge.name': 'docker0' };
-  it('is read as Docker tells it', () => {
+  it('The default bridge is read from Docker’s answer', () => {
     const Config = [{ Subnet: 'fd00::/64', Gateway: 'fd00::1' }, { Gateway: '172.17.0.1' }];
     const bridge = parseBridge({ Id: 'b1', IPAM: { Config }, Options });
     assert.deepEqual(bridge, { id: 'b1', gateway: '172.17.0.1', device: 'docker0' });
   });
 
   for (const answer of [null, {}, { IPAM: { Config: {} } }, { IPAM: { Config: [null, 7] } }])
-    it(`of a stranger’s answer is unknown: ${JSON.stringify(answer)}`, () => {
+    it(`The default bridge is unknown after the answer ${JSON.stringify(answer)}`, () => {
       const nothing = { id: undefined, gateway: undefined, device: undefined };
       assert.deepEqual(parseBridge(answer), nothing);
     });

@@ -32,7 +32,7 @@ function* pieces(octets: Uint8Array, cuts: readonly number[]): Generator<Uint8Ar
 const action = fc.constantFrom('start', 'die', 'kill', 'rename', 'health_status: healthy');
 const attributes = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }));
 
-test('any cut of any stream gives the same events', () => {
+test('The events are the same for any split of the stream', () => {
   const event = fc.tuple(action, attributes, fc.bigInt(1n, 1n << 62n));
   fc.assert(
     fc.property(fc.array(event), fc.array(fc.nat()), (events, cuts) => {
@@ -52,7 +52,7 @@ test('any cut of any stream gives the same events', () => {
   );
 });
 
-test('any cut of any text gives its lines, whole characters only', () => {
+test('The lines are the same for any split of the text, with whole characters', () => {
   const text = fc.array(fc.string({ unit: 'binary' }).map((part) => part.replaceAll('\n', '')));
   fc.assert(
     fc.property(text, fc.array(fc.nat()), (lines, cuts) => {
@@ -66,7 +66,7 @@ test('any cut of any text gives its lines, whole characters only', () => {
   );
 });
 
-test('what arrives is never thrown over', () => {
+test('No event text makes the parser throw', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array()), (chunks) => {
       eventsOf(chunks);
@@ -79,7 +79,7 @@ test('what arrives is never thrown over', () => {
   );
 });
 
-test('nanoseconds keep all their digits, whatever the labels say', () => {
+test('Event times keep all digits of their nanoseconds, whatever the labels contain', () => {
   const hostile = { timeNano: '1', x: '"timeNano":2', '"timeNano":3,"y': '4' };
   assert.equal(parseEvent(line('start', hostile))?.timeNano, NANO);
   assert.notEqual(String(Number(NANO)), NANO);
@@ -108,7 +108,7 @@ test("Podman's network event has the container's id where Docker has the network
   }
 });
 
-test('other events, and what is none, are passed over', () => {
+test('The parser ignores other events and text that is no event', () => {
   const others = ['create', 'exec_create: sh', 'exec_die', 'attach', 'stop', 'oom', 'top', ''];
   for (const name of others) assert.equal(parseEvent(line(name)), undefined, name);
   const none = ['', ' ', 'null', '1', '[]', '{}', '{"Type":"container"}', line('start').slice(1)];
@@ -117,7 +117,7 @@ test('other events, and what is none, are passed over', () => {
   assert.equal(parseEvent(image), undefined);
 });
 
-test('a line without end is given up', () => {
+test('A line without an end is dropped', () => {
   const splitter = new LineSplitter(10);
   const octets = (text: string): Uint8Array => new TextEncoder().encode(text);
   assert.deepEqual(splitter.push(octets('0123456789')), []);
@@ -125,7 +125,7 @@ test('a line without end is given up', () => {
   assert.equal(splitter.push(octets('defghijklmn')), undefined);
 });
 
-test('the queue keeps the order, up to its bound, and what came before the end', async () => {
+test('The event queue keeps the order, its limit, and the events before the end', async () => {
   const queue = new EventQueue<number>(3);
   assert.deepEqual(
     [1, 2, 3, 4].map((item) => queue.push(item)),
@@ -141,7 +141,7 @@ test('the queue keeps the order, up to its bound, and what came before the end',
   await assert.rejects(reader.next(), /over/);
 });
 
-test('the queue wakes its reader, and dropping forgets what waits', async () => {
+test('The event queue wakes its reader, and a drop forgets the waiting events', async () => {
   const queue = new EventQueue<number>(3);
   const reader = queue.drain();
   const first = reader.next();

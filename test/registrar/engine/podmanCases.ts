@@ -28,7 +28,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   }
 
   podmanTest(
-    'a published port on the bridge is in DNS until the container ends',
+    'A Podman container’s published port is in DNS until the container ends',
     async (podman, dns) => {
       const ends: readonly ((id: string) => Promise<unknown>)[] = [
         (id) => podman.podman('stop', id),
@@ -48,7 +48,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
     },
   );
 
-  podmanTest('a restarted container is in DNS again', async (podman, dns) => {
+  podmanTest('A restarted Podman container is in DNS again', async (podman, dns) => {
     const env = { DNS_NAME: 'again.skydns.local' };
     const id = await podman.run({ env, publish: ['18080:80'] });
     await dns.addresses('again', podman.address);
@@ -70,14 +70,14 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
     },
   );
 
-  podmanTest('a container on the host network has the port that it names', async (podman, dns) => {
+  podmanTest('A Podman container on the host network has its DNS_PORT', async (podman, dns) => {
     const env = { DNS_NAME: 'host.skydns.local', DNS_PORT: '3000' };
     await podman.run({ env, network: 'host' });
     await dns.services('host', `${podman.address}:3000`);
   });
 
   podmanTest(
-    'a container that joined the network of another has the ports of that one',
+    'A Podman container in another’s network has the ports of that container',
     async (podman, dns) => {
       const parent = await podman.run({ publish: ['18080:80'] });
       const env = { DNS_NAME: 'child.skydns.local' };
@@ -88,7 +88,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
     },
   );
 
-  podmanTest('a container of a pod has the ports that the pod publishes', async (podman, dns) => {
+  podmanTest('A container of a pod has the ports that the pod publishes', async (podman, dns) => {
     await podman.createPod('pod', ['18080:80']);
     const env = { DNS_NAME: 'inpod.skydns.local' };
     await podman.run({ env, args: ['--pod', 'pod'] });
@@ -99,27 +99,24 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
     await dns.addresses('inpod');
   });
 
-  podmanTest(
-    'a health check puts a container into DNS when it passes, and out when it fails',
-    async (podman, dns) => {
-      const env = { DNS_NAME: 'sane.skydns.local' };
-      const check = ['--health-cmd', 'test ! -e /sick', '--health-retries', '1'];
-      const args = [...check, '--health-interval', 'disable'];
-      const id = await podman.run({ name: 'sane', env, publish: ['18080:80'], args });
-      await untilReason(dns, 'sane', 'has not passed its HEALTHCHECK yet');
-      await dns.addresses('sane');
-      await podman.podman('healthcheck', 'run', id);
-      await dns.addresses('sane', podman.address);
-      await podman.podman('exec', id, 'touch', '/sick');
-      await assert.rejects(podman.podman('healthcheck', 'run', id));
-      await dns.addresses('sane');
-      await podman.podman('exec', id, 'rm', '/sick');
-      await podman.podman('healthcheck', 'run', id);
-      await dns.addresses('sane', podman.address);
-    },
-  );
+  podmanTest('A Podman container is in DNS while its health check passes', async (podman, dns) => {
+    const env = { DNS_NAME: 'sane.skydns.local' };
+    const check = ['--health-cmd', 'test ! -e /sick', '--health-retries', '1'];
+    const args = [...check, '--health-interval', 'disable'];
+    const id = await podman.run({ name: 'sane', env, publish: ['18080:80'], args });
+    await untilReason(dns, 'sane', 'has not passed its HEALTHCHECK yet');
+    await dns.addresses('sane');
+    await podman.podman('healthcheck', 'run', id);
+    await dns.addresses('sane', podman.address);
+    await podman.podman('exec', id, 'touch', '/sick');
+    await assert.rejects(podman.podman('healthcheck', 'run', id));
+    await dns.addresses('sane');
+    await podman.podman('exec', id, 'rm', '/sick');
+    await podman.podman('healthcheck', 'run', id);
+    await dns.addresses('sane', podman.address);
+  });
 
-  podmanTest('a paused container is out of DNS until it goes on', async (podman, dns) => {
+  podmanTest('A paused Podman container is out of DNS until it is resumed', async (podman, dns) => {
     const env = { DNS_NAME: 'still.skydns.local' };
     const id = await podman.run({ env, publish: ['18080:80'] });
     await dns.addresses('still', podman.address);
@@ -130,7 +127,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   });
 
   podmanTest(
-    'joining and leaving a network is followed at once in internal mode',
+    'The registrar follows a Podman container that joins and leaves a network in internal mode',
     async (podman, dns) => {
       const wishes = { DNS_MODE: 'internal', DNS_NETWORK: 'backend', DNS_PORT: '80' };
       const env = { DNS_NAME: 'inside.skydns.local', ...wishes };
@@ -147,7 +144,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   );
 
   podmanTest(
-    'names stay while the service restarts, and what ended meanwhile is gone after',
+    'Names stay while Podman’s service restarts, and containers that ended meanwhile disappear afterwards',
     async (podman, dns) => {
       const ids: string[] = [];
       for (const at of [0, 1]) {

@@ -118,7 +118,7 @@ async function listen(
   return { status: answer.statusCode ?? 0, isOpen: () => isOpen, end: () => asked.destroy() };
 }
 
-test('all that the registrar asks passes', () =>
+test('The proxy passes on every request of the registrar', () =>
   withProxy(async ({ fake, engine }) => {
     const id = fake.run({ name: 'web' });
     await engine.ping();
@@ -129,7 +129,7 @@ test('all that the registrar asks passes', () =>
     assert.equal(await engine.inspect(asContainerId('0123')), undefined);
   }));
 
-test('only the parameters that the registrar sends arrive at the engine', () =>
+test('The proxy passes on only the parameters that the registrar sends', () =>
   withProxy(async ({ fake, engine, path }) => {
     const id = fake.run();
     for (const target of [`/containers/${id}/json?size=1`, '/containers/json?all=1&size=1&limit=9'])
@@ -150,7 +150,7 @@ test('only the parameters that the registrar sends arrive at the engine', () =>
     other.destroy();
   }));
 
-test('the environment, labels, commands and check outputs of containers do not pass', () =>
+test('The proxy removes other variables, labels, commands and check outputs of containers', () =>
   withProxy(async ({ fake, path }) => {
     const id = fake.run({
       name: 'web',
@@ -180,7 +180,7 @@ test('the environment, labels, commands and check outputs of containers do not p
     assert.match(await text(path, `/containers/${id}/json`), /a fault/);
   }));
 
-test('labels and proxy settings of the engine, and the containers of its network, do not pass', () =>
+test('The proxy removes labels and proxy settings of the engine and the containers of its network', () =>
   withProxy(async ({ fake, path }) => {
     fake.info = {
       DockerRootDir: '/var/lib/docker',
@@ -215,7 +215,7 @@ test('labels and proxy settings of the engine, and the containers of its network
     });
   }));
 
-test('a path with the version of the API is reduced like one without', () => {
+test('The proxy reduces the answer to a versioned path like that to an unversioned one', () => {
   for (const path of ['/info', '/networks/bridge', '/containers/json', '/containers/c0ffee/json']) {
     const kind = allowedRequest('GET', path)?.kind;
     assert.ok(kind !== undefined && kind !== 'plain', path);
@@ -223,7 +223,7 @@ test('a path with the version of the API is reduced like one without', () => {
   }
 });
 
-test('an answer that is no JSON, or has no end, is an error', () =>
+test('The proxy reports an answer that is not JSON or does not end as an error', () =>
   withProxy(async ({ fake, path }) => {
     fake.run();
     fake.faults.truncate = () => true;
@@ -232,7 +232,7 @@ test('an answer that is no JSON, or has no end, is an error', () =>
     assert.equal(await ask(path, 'GET', '/containers/json'), 200);
   }));
 
-test('events come as they happen, and end when the listener leaves or the engine dies', () =>
+test('The proxy passes on events at once and ends the stream when its client leaves or the engine dies', () =>
   withProxy(async ({ fake, engine, path }) => {
     const leave = new AbortController();
     const stream = engine.events(undefined, leave.signal);
@@ -261,7 +261,7 @@ test('events come as they happen, and end when the listener leaves or the engine
     });
   }));
 
-test('nothing else arrives at the engine', () =>
+test('The proxy passes on no other request', () =>
   withProxy(async ({ fake, path }) => {
     const id = fake.run();
     const refused = [
@@ -293,7 +293,7 @@ test('nothing else arrives at the engine', () =>
     assert.equal(fake.requests.length, 1);
   }));
 
-test('a client that takes every place leaves some to another', () =>
+test('A client that uses all its permits leaves some to others', () =>
   withProxy(async (fixture) => {
     const { path } = fixture;
     fixture.peer = { uid: 1000, pid: 66 };
@@ -323,7 +323,7 @@ test('a client that takes every place leaves some to another', () =>
     for (const { end } of greedy) end();
   }));
 
-test('places are shared between users first, then between their processes', () => {
+test('The proxy’s permits are shared between users first and then between their processes', () => {
   const evicted: string[] = [];
   const places = new ProxyPermits(4);
   const take = (uid: number, pid: number): boolean =>
@@ -338,7 +338,7 @@ test('places are shared between users first, then between their processes', () =
   assert.deepEqual(evicted.slice(2), ['0/9']);
 });
 
-test('an event stream that has nothing to tell ends some time, and not before', () =>
+test('The proxy ends an idle event stream after a time and not earlier', () =>
   withProxy(
     async ({ fake, path }) => {
       const beganMs = performance.now();
@@ -355,7 +355,7 @@ test('an event stream that has nothing to tell ends some time, and not before', 
     { idleMs: 300 },
   ));
 
-test('the socket is for everybody who may enter its folder, or for a group', async () => {
+test('The proxy’s socket is open to every user with access to its folder, or to a group', async () => {
   await withProxy(async ({ path }) => assert.equal(statSync(path).mode & 0o777, 0o666));
   const groupId = process.getgid?.() ?? 0;
   await withProxy(
@@ -368,19 +368,19 @@ test('the socket is for everybody who may enter its folder, or for a group', asy
   );
 });
 
-test('an empty request is not taken for an allowed one', () => {
+test('The proxy does not take an empty request for an allowed one', () => {
   assert.equal(allowedRequest(undefined, undefined), undefined);
   assert.equal(allowedRequest('GET', ''), undefined);
   assert.equal(allowedRequest('get', '/info'), undefined);
 });
 
-test('an engine that is not there is told from one that refuses', () =>
+test('The proxy distinguishes a missing engine from one that refuses', () =>
   withProxy(async ({ fake, path }) => {
     await fake.kill();
     assert.equal(await ask(path, 'GET', '/info'), 502);
   }));
 
-test("an engine with TLS must show a certificate for its host, not for the request's Host header", async () => {
+test('The proxy checks an engine’s certificate against its host and not against the Host header', async () => {
   const certificates = makeCertificates();
   const [fake, folder] = [await startFakeDocker(), await newTempDir()];
   const pem = (name: string): Buffer => certificates.pem(`${name}.pem`);
@@ -416,7 +416,7 @@ test("an engine with TLS must show a certificate for its host, not for the reque
   }
 });
 
-test('what a killed one left is taken over, and what is no socket is left alone', async () => {
+test('The proxy replaces the socket of a killed proxy and leaves other files alone', async () => {
   const [fake, folder] = [await startFakeDocker(), await newTempDir()];
   try {
     const path = join(folder, 'docker.sock');

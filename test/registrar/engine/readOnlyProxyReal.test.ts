@@ -26,7 +26,7 @@ function text(socketPath: string, path: string): Promise<string> {
 }
 
 test(
-  'a real Docker is the same engine behind the proxy, without its labels, proxies and neighbours',
+  'A real Docker behind the proxy has the same identity, without its labels, proxies and other containers',
   options,
   async () => {
     const dockerd = await startDockerd({

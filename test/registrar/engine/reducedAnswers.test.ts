@@ -61,7 +61,7 @@ const SPECS: readonly ContainerSpec[] = [
   { state: 'exited' },
 ];
 
-test('a container is described alike from what passes and from the whole inspection', () => {
+test('A reduced inspection gives the same description as the whole one', () => {
   const contexts = [
     registrarContext({ ipLabel: 'org.example.ip' }),
     registrarContext({ mode: 'internal', exposedByDefault: true }),
@@ -82,7 +82,7 @@ test('a container is described alike from what passes and from the whole inspect
   assert.deepEqual([...kinds].sort(), ['described', 'ignored']);
 });
 
-test('all that is declared of an inspection passes, when there is nothing secret in it', () => {
+test('A reduced inspection keeps every declared field without secrets', () => {
   const spec = { health: 'healthy', publish: { '80/tcp': ['0.0.0.0:8080'] } } as const;
   const whole = inspection(spec);
   const { Healthcheck, ...config } = whole.Config ?? {};
@@ -94,7 +94,7 @@ test('all that is declared of an inspection passes, when there is nothing secret
   });
 });
 
-test('the list is read alike from what passes', () => {
+test('A reduced list is read like the whole one', () => {
   const setups = [{ name: 'a' }, { name: 'b', publish: ['8080:80'], health: 'healthy' }] as const;
   const list = setups.map((setup) => {
     const container = new FakeContainer(setup);
@@ -106,7 +106,7 @@ test('the list is read alike from what passes', () => {
   assert.deepEqual(parseListing(reduceList(list)), parseListing(list));
 });
 
-test('the engine is read alike from what passes', () => {
+test('Reduced engine information is read like the whole one', () => {
   const docker = {
     ID: 'IOSV:SVED',
     Name: 'vm',
@@ -124,7 +124,7 @@ test('the engine is read alike from what passes', () => {
   }
 });
 
-test('the default bridge is read alike from what passes', () => {
+test('A reduced default bridge is read like the whole one', () => {
   const Config = [{ Subnet: 'fd00::/64', Gateway: 'fd00::1' }, { Gateway: '172.17.0.1' }];
   const bridge = {
     Id: 'b1',
@@ -136,7 +136,7 @@ test('the default bridge is read alike from what passes', () => {
     assert.deepEqual(parseBridge(reduceAnswer('bridge', answer, METADATA)), parseBridge(answer));
 });
 
-test('an event is read alike from what passes', () => {
+test('A reduced event is read like the whole one', () => {
   const id = fc
     .string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 1 })
     .map(asContainerId);
@@ -171,7 +171,7 @@ test('an event is read alike from what passes', () => {
   );
 });
 
-test('whatever an engine sends is reduced and never thrown over', () => {
+test('Any answer of an engine is reduced without an exception', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (answer) => {
       for (const kind of ['info', 'bridge', 'list', 'inspection'] as const)

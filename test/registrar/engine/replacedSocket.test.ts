@@ -26,8 +26,8 @@ function start() {
   return { clock, files, socket };
 }
 
-describe('a socket’s file', () => {
-  it('that has a name, or is not there, was not replaced, however long Docker is away', async () => {
+describe('socket files', () => {
+  it('A socket with a name, or a missing one, does not count as replaced, however long Docker is down', async () => {
     const { clock, files, socket } = start();
     for (const links of [1, undefined, 1]) {
       files.links = links;
@@ -37,7 +37,7 @@ describe('a socket’s file', () => {
     }
   });
 
-  it('that cannot be looked at was not replaced either', () =>
+  it('A socket that cannot be read does not count as replaced', () =>
     withTempDir(async (dir) => {
       const path = join(dir, 'docker.sock');
       symlinkSync(path, path);
@@ -45,7 +45,7 @@ describe('a socket’s file', () => {
       assert.deepEqual([socket.isReplaced(), socket.isUnlinked()], [false, false]);
     }));
 
-  it('without a name was replaced as soon as Docker is seen to listen again', async () => {
+  it('A socket without a name counts as replaced as soon as Docker listens again', async () => {
     const { clock, files, socket } = start();
     files.table = HEAD + DOCKER + line('/run/other.sock');
     socket.noteReached();
@@ -58,7 +58,7 @@ describe('a socket’s file', () => {
     assert.equal(socket.isReplaced(), true);
   });
 
-  it('is looked for by the name that it has on the host', async () => {
+  it('A socket is looked up by its path on the host', async () => {
     const { files, socket } = start();
     files.mounts = mount('/', '/') + mount('/run', '/run');
     assert.equal(socket.isMounted(), false);
@@ -74,7 +74,7 @@ describe('a socket’s file', () => {
     ['where other namespaces cannot be seen', HEAD],
     ['where two listen that have its name', HEAD + DOCKER + line('/run/soradns/docker.sock')],
   ] as const)
-    it(`without a name was replaced after a while, ${why}`, async () => {
+    it(`A socket without a name counts as replaced after a while, ${why}`, async () => {
       const { clock, files, socket } = start();
       files.table = table;
       socket.noteReached();
@@ -86,7 +86,7 @@ describe('a socket’s file', () => {
       assert.equal(socket.isReplaced(), true);
     });
 
-  it('that has its name again begins anew', async () => {
+  it('A socket that has its name again restarts the wait', async () => {
     const { clock, files, socket } = start();
     files.links = 0;
     assert.equal(socket.isReplaced(), false);

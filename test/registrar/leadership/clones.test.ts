@@ -73,10 +73,10 @@ const kindsOf = (running: Running) => findingsOf(running).map(({ kind }) => kind
 const toldOf = ({ events }: Running): string[] =>
   events.flatMap((event) => (event.kind === 'found' ? [event.finding.message] : []));
 
-describe('two machines whose engines have one id', () => {
+describe('engines with one id', () => {
   const both = ['a', 'b'].map(keyOf);
 
-  it('are both served when they start one after the other', () =>
+  it('Both of two engines with one id are served when they start one after the other', () =>
     withRegistrarFixture(async (fixture) => {
       const running = [];
       for (const site of [new Site(fixture, 'a'), new Site(fixture, 'b')]) {
@@ -90,14 +90,14 @@ describe('two machines whose engines have one id', () => {
       );
     }));
 
-  it('are both served when they start at the same moment', () =>
+  it('Both of two engines with one id are served when they start at the same moment', () =>
     withRegistrarFixture(async (fixture) => {
       for (const site of [new Site(fixture, 'a'), new Site(fixture, 'b')]) site.start();
       await fixture.advance(1_000);
       assert.deepEqual(await fixture.keys(), both);
     }));
 
-  it('are both told of it, ready as they are, with both hosts and what to do', () =>
+  it('Both registrars of engines with one id are ready and warn with both hosts and a remedy', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       const running = [a.start()];
@@ -121,7 +121,7 @@ describe('two machines whose engines have one id', () => {
       );
     }));
 
-  it('are no longer told of it when the other one is gone', () =>
+  it('The warning about engines with one id ends when the other one is gone', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a').start(), new Site(fixture, 'b').start()];
       await fixture.advance(5_000);
@@ -133,7 +133,7 @@ describe('two machines whose engines have one id', () => {
   for (const end of ['kill', 'keep', 'revoke'] as const)
     for (const first of ['a', 'b'])
       for (const awayMs of [0, 5_000, 2 * LEASE_MS])
-        it(`keep their own names over a restart of ${first} after ${awayMs} ms, by ${end}`, () =>
+        it(`Engines with one id keep their own names when ${first} restarts after ${awayMs} ms, by ${end}`, () =>
           withRegistrarFixture(async (fixture) => {
             const sites = [new Site(fixture, 'a'), new Site(fixture, 'b')];
             const running = sites.map((site) => site.start());
@@ -159,7 +159,7 @@ describe('two machines whose engines have one id', () => {
             assert.deepEqual(await fixture.keys(), [site.key]);
           }));
 
-  it('keep their own names when both are killed and come back in the other order', () =>
+  it('Engines with one id keep their own names when both registrars are killed and restart in the other order', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       const running = [a.start(), b.start()];
@@ -175,7 +175,7 @@ describe('two machines whose engines have one id', () => {
       assert.deepEqual(await fixture.keys(), both);
     }));
 
-  it('keep the name of a registrar that was out of reach of the store for longer than its lease', () =>
+  it('A registrar that loses the store for longer than its lease gets its names back beside an engine with the same id', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a').start(), new Site(fixture, 'b').start()];
       await fixture.advance(10_000);
@@ -188,7 +188,7 @@ describe('two machines whose engines have one id', () => {
       assert.equal(b.registrar.status().role, 'writing');
     }));
 
-  it('keep a name that both want with the one that had it first', () =>
+  it('A name that two engines with one id claim stays with its first holder', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       const [first, second] = [a.start(), b.start()];
@@ -204,7 +204,7 @@ describe('two machines whose engines have one id', () => {
       assert.equal((await fixture.hosts())[keyOf('both')], '172.17.0.88');
     }));
 
-  it('behind NAT, with one address, are both served', () =>
+  it('Engines with one id behind NAT, with one address, are both served', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = ['a', 'b'].map((name) => new Site(fixture, name, { address: '10.0.2.15' }));
       const first = a?.start();
@@ -218,7 +218,7 @@ describe('two machines whose engines have one id', () => {
       assert.deepEqual(await fixture.keys(), both);
     }));
 
-  it('with engines of other folders on one machine are both served', () =>
+  it('Engines with one id and different folders on one machine are both served', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       b.engine.engineInfo = { ...b.engine.engineInfo, rootDir: '/mnt/docker' };
@@ -230,7 +230,7 @@ describe('two machines whose engines have one id', () => {
       assert.deepEqual(running.map(kindsOf), [['duplicate'], ['duplicate']]);
     }));
 
-  it('without an id of their own, as Podman’s, are both served without a word', () =>
+  it('Engines without a stable id, such as Podman, are both served without a warning', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       for (const { engine } of [a, b])
@@ -241,7 +241,7 @@ describe('two machines whose engines have one id', () => {
       assert.deepEqual(running.map(kindsOf), [[], []]);
     }));
 
-  describe('with containers in them, which have the same ids', () => {
+  describe('containers with the same ids', () => {
     const id = 'c0ffee123456'.padEnd(64, '7');
     const cloned = (fixture: RegistrarFixture, env: Record<string, string>) => {
       const sites = [new Site(fixture, 'a'), new Site(fixture, 'b')];
@@ -257,7 +257,7 @@ describe('two machines whose engines have one id', () => {
         .map(([, host]) => host)
         .sort();
 
-    it('never take a name from each other, however often one is restarted', () =>
+    it('Cloned containers never take a name from each other through restarts', () =>
       withRegistrarFixture(async (fixture) => {
         const sites = cloned(fixture, { DNS_NAME: 'both.skydns.local' });
         const running = sites.map((site) => site.start());
@@ -280,7 +280,7 @@ describe('two machines whose engines have one id', () => {
       ['by ids', { DNS_SERVICE: 'web' }],
       ['by numbers', { DNS_SERVICE: 'web', DNS_INSTANCE: 'auto' }],
     ] as const)
-      it(`are both served under a service that tells its instances apart ${what}`, () =>
+      it(`Cloned containers are both served under a service that distinguishes its instances ${what}`, () =>
         withRegistrarFixture(async (fixture) => {
           const sites = cloned(fixture, env);
           const running = sites.map((site) => site.start());
@@ -297,7 +297,7 @@ describe('two machines whose engines have one id', () => {
         }));
   });
 
-  it('are both served when the first one’s registrar is of a version before', () =>
+  it('Cloned containers are both served when the first registrar has an earlier version', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       const old = new OldRegistrar(fixture, `boot of a vm ${a.engine.label}`);
@@ -353,9 +353,9 @@ class OldRegistrar {
   }
 }
 
-describe('an upgrade from a version without host parts', () => {
+describe('upgrades from a version without host parts', () => {
   for (const how of ['released', 'killed'] as const)
-    it(`loses no name, and keeps no ghost, when the old one was ${how}`, () =>
+    it(`An upgrade keeps every name and no stale record when the old registrar was ${how}`, () =>
       withRegistrarFixture(async (fixture) => {
         const site = new Site(fixture, 'a');
         const gone = new Site(fixture, 'gone');
@@ -376,7 +376,7 @@ describe('an upgrade from a version without host parts', () => {
         assert.deepEqual(registrar.status().findings, []);
       }));
 
-  it('waits for the old one as long as it lives', () =>
+  it('An upgraded registrar waits while the old one lives', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       const bootKey = `boot of a vm ${site.engine.label}`;
@@ -387,7 +387,7 @@ describe('an upgrade from a version without host parts', () => {
       assert.deepEqual([registrar.status().role, registrar.status().holder], ['standby', 'vm']);
     }));
 
-  it('to another path of the socket hands the names over in place', () =>
+  it('An upgrade with another socket path takes the names over in place', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       const old = new OldRegistrar(fixture, 'boot of a vm unix:///var/run/docker.sock');
@@ -402,8 +402,8 @@ describe('an upgrade from a version without host parts', () => {
     }));
 });
 
-describe('a machine that boots within the lease', () => {
-  it('takes its records over: none is gone, and what does not run any more has no ghost', () =>
+describe('a reboot within the lease', () => {
+  it('A machine that reboots within its lease keeps the records of running containers and no others', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       const gone = site.engine.run(named('gone'));
@@ -424,7 +424,7 @@ describe('a machine that boots within the lease', () => {
       assert.deepEqual(toldOf(again), []);
     }));
 
-  it('and whose address is not known has old records for the lease at most, and then its own', () =>
+  it('A machine that reboots with an unknown address has its old records for at most the lease and then its own', () =>
     withRegistrarFixture(async (fixture) => {
       const readHostFacts = async () => ({ hostAddresses: {}, ownNetworks: [] });
       const site = new Site(fixture, 'a', { readHostFacts });
@@ -453,7 +453,7 @@ describe('registrars of one engine', () => {
     return { context: { zones: [labels], defaultZone: labels } };
   };
 
-  it('with other zones both write, and outlive each other', () =>
+  it('Registrars of one engine with different zones both write and outlive each other', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.engine.run({ env: { DNS_NAME: 'web.a.example' }, exposed: ['80/tcp'] });
@@ -475,7 +475,7 @@ describe('registrars of one engine', () => {
       assert.deepEqual(await fixture.keys(), all);
     }));
 
-  it('with other metadata both write', () =>
+  it('Registrars of one engine with different metadata both write', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.engine.run({ env: { INT_NAME: 'internal.skydns.local' }, exposed: ['80/tcp'] });
@@ -485,7 +485,7 @@ describe('registrars of one engine', () => {
       assert.deepEqual(await fixture.keys(), ['a', 'internal'].map(keyOf));
     }));
 
-  it('with some zones in common both write, each name once, and are told of it', () =>
+  it('Registrars of one engine with common zones write each name once and warn', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       const auto = { DNS_SERVICE: 'n', DNS_INSTANCE: 'auto', DNS_DOMAIN: 'skydns.local' };
@@ -506,7 +506,7 @@ describe('registrars of one engine', () => {
       await fixture.assertQuiet(2 * LEASE_MS);
     }));
 
-  it('that start at the same moment and know different addresses end as one that writes', () =>
+  it('Registrars of one engine that start at once with different addresses end with one that writes', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.engine.bridgeId = 'b1';
@@ -527,7 +527,7 @@ describe('registrars of one engine', () => {
     }));
 
   for (const how of ['kill', 'end'] as const)
-    it(`lose no name when one with a zone less follows by ${how}`, () =>
+    it(`No name is lost when a registrar with one zone less takes over by ${how}`, () =>
       withRegistrarFixture(async (fixture) => {
         const site = new Site(fixture, 'a');
         site.engine.run({ env: { DNS_NAME: 'web.b.example' }, exposed: ['80/tcp'] });
@@ -548,7 +548,7 @@ describe('registrars of one engine', () => {
         assert.deepEqual(await fixture.keys(), [site.key]);
       }));
 
-  it('remove a record of their engine that no lease ends, once no registrar keeps it', () =>
+  it('A record of the engine without a lease is removed when no registrar keeps it', () =>
     withRegistrarFixture(async (fixture) => {
       const [site, clone] = [new Site(fixture, 'a'), new Site(fixture, 'b')];
       const other = clone.start();
@@ -568,7 +568,7 @@ describe('registrars of one engine', () => {
       assert.deepEqual(await fixture.keys(), [site.key]);
     }));
 
-  it('of which one stands by say for whom, also of what is not written', () =>
+  it('A standby registrar names the one that writes, also for names that are not written', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.start({ host: 'first' });
@@ -581,7 +581,7 @@ describe('registrars of one engine', () => {
       assert.deepEqual([record?.state, record?.reason], ['pending', 'standby for first']);
     }));
 
-  it('in a dry run say nothing of what the one that writes has written', () =>
+  it('A dry run does not report the records of the registrar that writes', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.start();
@@ -598,7 +598,7 @@ describe('registrars of one engine', () => {
     }));
 });
 
-describe('an engine that is another one after it was away', () => {
+describe('engines that change', () => {
   async function change(fixture: RegistrarFixture, engine: FakeEngine, id: string): Promise<void> {
     engine.lose();
     await fixture.advance(2_000);
@@ -606,7 +606,7 @@ describe('an engine that is another one after it was away', () => {
     engine.restore();
   }
 
-  it('by its id alone has its names handed over in place', () =>
+  it('The names of an engine whose id alone changes are kept in place', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       const running = site.start();
@@ -626,7 +626,7 @@ describe('an engine that is another one after it was away', () => {
     }));
 
   for (const isSameRun of [true, false])
-    it(`by its host's name alone keeps its names, dockerd ${isSameRun ? 'running on' : 'restarted'}`, () =>
+    it(`The names of an engine whose host name alone changes are kept, with dockerd ${isSameRun ? 'still running' : 'restarted'}`, () =>
       withRegistrarFixture(async (fixture) => {
         const site = new Site(fixture, 'a');
         site.engine.bridgeId = 'b1';
@@ -647,7 +647,7 @@ describe('an engine that is another one after it was away', () => {
         assert.equal(changes.length, isSameRun ? 0 : 1);
       }));
 
-  it('with other containers leaves the names of the one before to their lease', () =>
+  it('The names of a replaced engine with other containers expire with their lease', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.start();
@@ -664,7 +664,7 @@ describe('an engine that is another one after it was away', () => {
       assert.deepEqual(await fixture.keys(), [keyOf('new')]);
     }));
 
-  it('and back again has its names all the while', () =>
+  it('An engine that changes and changes back keeps its names throughout', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.start();
@@ -681,7 +681,7 @@ describe('an engine that is another one after it was away', () => {
       assert.deepEqual(await fixture.keys(), [site.key]);
     }));
 
-  it('while its registrar was away as well has its names handed over, when it is at the same place', () =>
+  it('The names of an engine that changed while its registrar was down are kept on the same machine', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       const running = site.start({ bootKey: 'boot vm unix:///x' });

@@ -43,8 +43,8 @@ async function numbers(
   );
 }
 
-describe('a compose project on two hosts', () => {
-  it('has both served: the first keeps compose’s numbers, the other has the next ones', () =>
+describe('Compose projects on two hosts', () => {
+  it('A Compose project on two hosts is served on both: the first keeps its numbers and the other has the next ones', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const a1 = fixture.engine.run(api(1));
@@ -64,7 +64,7 @@ describe('a compose project on two hosts', () => {
       await fixture.assertQuiet(120_000);
     }));
 
-  it('has its numbers over a restart of both registrars, and over `up --force-recreate`', () =>
+  it('A Compose project on two hosts keeps its numbers through restarts of both registrars and `up --force-recreate`', () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       const a1 = fixture.engine.run(api(1));
@@ -85,7 +85,7 @@ describe('a compose project on two hosts', () => {
       assert.deepEqual(await numbers(fixture, { a1, again }), { 1: 'a1', 2: 'again' });
     }));
 
-  it('has each number once when both hosts start at the same time', () =>
+  it('A Compose project has each number once when both hosts start at the same time', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const other = startOther(fixture);
@@ -102,7 +102,7 @@ describe('a compose project on two hosts', () => {
       );
     }));
 
-  it('leaves a number that somebody wrote by hand, and one that is said to its container', () =>
+  it('A Compose project does not use a number that was set by hand or given to another container', () =>
     withRegistrarFixture(async (fixture) => {
       await fixture.store.put(`/skydns/${BASE}/1`, Buffer.from('{"host":"192.0.2.99"}'));
       fixture.start();
@@ -111,7 +111,7 @@ describe('a compose project on two hosts', () => {
       assert.deepEqual(await numbers(fixture, { a1, a7 }), { 1: '', 2: 'a1', 7: 'a7' });
     }));
 
-  it('serves two services that were given one name, on one host as well', () =>
+  it('Two services with one name are both served, also on one host', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(api(1));
@@ -119,7 +119,7 @@ describe('a compose project on two hosts', () => {
       assert.deepEqual(await numbers(fixture, { web, worker }), { 1: 'web', 2: 'worker' });
     }));
 
-  it('points from its addresses to the numbers that they got', () =>
+  it('The reverse names of a Compose project point to its assigned numbers', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: { ptr: true } });
       fixture.engine.run({ ...api(1), ip: '10.1.0.1' });

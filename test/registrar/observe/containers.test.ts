@@ -14,7 +14,7 @@ function eventOf([type, action]: Happening, containerId: ContainerId): EngineEve
   return { type, action, containerId, signal: undefined, timeNano: '1767225610000000000' };
 }
 
-describe('which containers are inspected, and when', () => {
+describe('inspections', () => {
   /** Inspections that were asked for, by id, and how to answer those that were not. */
   let asked: string[] = [];
   let unanswered = new Map<string, () => void>();
@@ -59,7 +59,7 @@ describe('which containers are inspected, and when', () => {
     await clock.advance(100);
   };
 
-  it('one that has started need not wait for the many that have not yet', async () => {
+  it('A started container is inspected before many that have not started yet', async () => {
     // Docker answers no inspection of one of which this is heard before it has started it.
     for (let i = 0; i < 100; i++) await happens(['network', 'connect'], fakeId());
     const id = fakeId();
@@ -67,7 +67,7 @@ describe('which containers are inspected, and when', () => {
     assert.deepEqual(asked, [id]);
   });
 
-  it('networks count while it runs, and not between its lives', async () => {
+  it('Network events cause an inspection while a container runs and not between two runs', async () => {
     const id = fakeId();
     for (const [happening, inspections] of [
       [['container', 'start'], 1],
@@ -82,7 +82,7 @@ describe('which containers are inspected, and when', () => {
     }
   });
 
-  it('one that starts need not wait for the many that have died', async () => {
+  it('A starting container is inspected before many dead ones', async () => {
     // Docker answers no inspection of these either before it has cleaned up.
     for (let i = 0; i < 100; i++) {
       const id = fakeId();
@@ -93,7 +93,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(await happens(['container', 'start'], fakeId()), 1);
   });
 
-  it('what was being asked when it died is asked again', async () => {
+  it('An inspection that a death overtakes is repeated', async () => {
     const id = fakeId();
     await happens(['container', 'start'], id);
     await answer(id);
@@ -104,7 +104,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked.length, before + 1);
   });
 
-  it('what was being asked when it was paused is not believed, however many events there are', async () => {
+  it('An inspection that a pause overtakes is not used, however many events follow', async () => {
     const id = fakeId();
     const status = () => [...containers.all()][0]?.inspection?.State?.Status;
     await happens(['container', 'start'], id);
@@ -120,7 +120,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(status(), 'paused');
   });
 
-  it('one that runs on after its death is noticed in the next list', async () => {
+  it('A container that runs in spite of a death event is noticed in the next list', async () => {
     const id = fakeId();
     const list = async (): Promise<void> => {
       containers.onList([{ id, state: 'running', fingerprint: 'the same' }], { all: false });
@@ -134,7 +134,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked.length, 2);
   });
 
-  it('after a reconnect one that is gone need not wait for the many that run on', async () => {
+  it('After a reconnect a container that is gone is handled before many that still run', async () => {
     const ids = Array.from({ length: 100 }, fakeId);
     const gone = fakeId();
     for (const id of [...ids, gone]) {
@@ -147,7 +147,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked[before], gone);
   });
 
-  it('networks count as soon as it has started again', async () => {
+  it('Network events cause an inspection as soon as a container has started again', async () => {
     const id = fakeId();
     for (const action of ['start', 'die']) {
       await happens(['container', action], id);
@@ -160,7 +160,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked.length, before + 1); // the first answer may be from before it
   });
 
-  it('a check whose event came before its result is looked at again', async () => {
+  it('A container is inspected again when its health event comes before the result', async () => {
     for (const action of ['health_status', 'exec_died']) {
       const id = fakeId();
       const seen = () =>
@@ -178,7 +178,7 @@ describe('which containers are inspected, and when', () => {
     }
   });
 
-  it('the end of a command is no reason to inspect a container without a check', async () => {
+  it('The end of an exec command causes no inspection of a container without a health check', async () => {
     const id = fakeId();
     assert.equal(await happens(['container', 'exec_died'], id), 0);
     await happens(['container', 'start'], id);
@@ -188,7 +188,7 @@ describe('which containers are inspected, and when', () => {
     assert.equal(asked.length, 1);
   });
 
-  it('health that lists do not tell is looked at with each of them', async () => {
+  it('A container whose health is not in the list is inspected with each list', async () => {
     const inspections = async (told?: string): Promise<number> => {
       const id = fakeId();
       const listed = { id, state: 'running', health: told, fingerprint: 'the same' };

@@ -40,13 +40,13 @@ async function passFor(
   }
 }
 
-describe('a container that got its stop signal', () => {
+describe('stop signals', () => {
   for (const [why, more] of [
     ['that says nothing of its stops (docker stop -t 40, swarm)', {}],
     ['with a short timeout of its own, stopped with a longer one', { stopTimeout: 2 }],
     ['that is unhealthy', { health: 'unhealthy', env: { DNS_HEALTH: 'ignore' } }],
   ] as const satisfies readonly [string, FakeContainerSetup][]) {
-    it(`stays out for five minutes, ${why}`, () =>
+    it(`A container stays out of DNS for five minutes after its stop signal, ${why}`, () =>
       withRegistrarFixture(async (fixture) => {
         fixture.start();
         const web = fixture.engine.run(setup(more));
@@ -71,7 +71,7 @@ describe('a container that got its stop signal', () => {
     ['the registrar says', {}, { stopTimeoutSeconds: 20 }, 20],
     ['its own timeout says, and a little more', { stopTimeout: 400 }, {}, 402],
   ] as const) {
-    it(`stays out as long as ${why}`, () =>
+    it(`A container stays out of DNS after its stop signal as long as ${why}`, () =>
       withRegistrarFixture(async (fixture) => {
         fixture.start({ context });
         const web = fixture.engine.run(setup(more));
@@ -83,7 +83,7 @@ describe('a container that got its stop signal', () => {
   }
 
   for (const stopTimeout of [10_000_000, -1]) {
-    it(`drains as long as it likes with a stop timeout of ${stopTimeout} s`, () =>
+    it(`A container with a stop timeout of ${stopTimeout} s drains without a limit`, () =>
       withRegistrarFixture(async (fixture) => {
         fixture.start();
         const web = fixture.engine.run(setup({ stopTimeout, health: 'healthy' }));
@@ -96,7 +96,7 @@ describe('a container that got its stop signal', () => {
       }));
   }
 
-  it('is back with its next HEALTHCHECK that passes when a stop would be over', () =>
+  it('A container returns to DNS with its next passing HEALTHCHECK after the stop timeout', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(setup({ health: 'healthy', stopTimeout: 3 }));
@@ -108,7 +108,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 2, true);
     }));
 
-  it('is not back with a HEALTHCHECK that passes while it may be draining', () =>
+  it('A container does not return to DNS with a passing HEALTHCHECK while it may be draining', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(setup({ health: 'healthy' }));
@@ -128,7 +128,7 @@ describe('a container that got its stop signal', () => {
     ],
     ['one that says how long its stops take', { env: { DNS_STOP_TIMEOUT: '60' } }],
   ] as const) {
-    it(`is not back for its health: ${why}`, () =>
+    it(`A draining container does not return to DNS for its health: ${why}`, () =>
       withRegistrarFixture(async (fixture) => {
         fixture.start();
         const web = fixture.engine.run(setup({ health: 'healthy', ...more }));
@@ -139,7 +139,7 @@ describe('a container that got its stop signal', () => {
       }));
   }
 
-  it('is out also when it was not healthy at its signal, and is since', () =>
+  it('A container that becomes healthy after its stop signal stays out of DNS', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(setup({ health: 'unhealthy' }));
@@ -149,7 +149,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 0, false);
     }));
 
-  it('is out when the signal came before it was first inspected', () =>
+  it('A container whose stop signal came before its first inspection is out of DNS', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       await fixture.settle();
@@ -163,7 +163,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 241, true);
     }));
 
-  it('is out when the signal came before the inspection of its new life', () =>
+  it('A container whose stop signal came before the inspection of its restart is out of DNS', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -178,7 +178,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 241, true);
     }));
 
-  it('is in when the signal was for the life before', () =>
+  it('A restarted container whose stop signal came before the restart is in DNS', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -188,7 +188,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 0, true);
     }));
 
-  it('begins its time anew with a second signal, and is not back because it is resumed', () =>
+  it('A second stop signal restarts the drain time, and a resume does not end it', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -202,7 +202,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 11, true);
     }));
 
-  it('stays out when the registrar starts anew, for no longer than it would have', () =>
+  it('A draining container stays out of DNS through a restart of the registrar, for no longer than before', () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       const web = fixture.engine.run(WEB);
@@ -215,7 +215,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 20, true);
     }));
 
-  it('is out when it got its signal while the registrar could not reach the engine', () =>
+  it('A container that got its stop signal while the engine was unreachable is out of DNS', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -228,7 +228,7 @@ describe('a container that got its stop signal', () => {
       await assertAfter(fixture, 300, true);
     }));
 
-  it('stays in once it has survived, when the registrar connects to the engine again', () =>
+  it('A container that survived its stop signal stays in DNS when the registrar reconnects', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -240,7 +240,7 @@ describe('a container that got its stop signal', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('is told to be stopped, and when it comes back', () =>
+  it('The status of a draining container says that it is being stopped and when it returns', () =>
     withRegistrarFixture(async (fixture) => {
       const { registrar } = fixture.start();
       const reasonOf = async (more: FakeContainerSetup): Promise<string | undefined> => {

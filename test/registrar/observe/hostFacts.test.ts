@@ -41,7 +41,7 @@ const UNKNOWN = { rootDir: undefined, kernel: undefined, timeNano: undefined };
 const NAMED = { id: 'E', isOwnId: true, name: 'n', ...UNKNOWN };
 const INFO = { ...NAMED, nodeAddress: undefined };
 
-describe('where the registrar finds itself', () => {
+describe('host facts', () => {
   for (const [where, changes, info, expected] of [
     ['on the host: the default route’s addresses', {}, INFO, ['192.0.2.7', '2001:db8::7']],
     [
@@ -85,7 +85,7 @@ describe('where the registrar finds itself', () => {
     });
   }
 
-  it('on the networks of its own container', async () => {
+  it('The registrar finds the networks of its own container', async () => {
     const own = inspection({ id: ID, networkMode: 'shop', networks: { shop: ['172.20.0.2'] } });
     const { ownNetworks } = await readHostFacts(
       place({ proc: { '/proc/self/mountinfo': MOUNTS }, own }),

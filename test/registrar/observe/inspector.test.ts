@@ -4,7 +4,7 @@ import { Inspector } from '../../../src/registrar/observe/inspector.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 import { CONTAINER_ID, inspection } from '../../support/inspection.ts';
 
-describe('answers to inspections that were overtaken by events', () => {
+describe('overtaken inspections', () => {
   let clock: FakeClock;
   let asked = 0;
   let passed = 0;
@@ -38,7 +38,7 @@ describe('answers to inspections that were overtaken by events', () => {
     }
   };
 
-  it('are passed on now and then when there are no others, and asked for again', async () => {
+  it('An overtaken inspection is passed on now and then and repeated when only overtaken ones come', async () => {
     inspector.request(CONTAINER_ID);
     await overtake(3, () => inspector.request(CONTAINER_ID));
     assert.deepEqual([asked, passed], [4, 0]);
@@ -50,7 +50,7 @@ describe('answers to inspections that were overtaken by events', () => {
     assert.deepEqual([asked, passed, inspector.pending], [8, 2, 0]);
   });
 
-  it('are never passed on when they must not be believed', async () => {
+  it('An overtaken inspection is never passed on when it must not be used', async () => {
     inspector.request(CONTAINER_ID);
     await overtake(20, () => {
       inspector.invalidate(CONTAINER_ID);

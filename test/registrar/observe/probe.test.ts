@@ -25,7 +25,7 @@ async function withHttp(
   }
 }
 
-describe('one try of a check', () => {
+describe('probes', () => {
   for (const [status, passes] of [
     [200, true],
     [204, true],
@@ -33,7 +33,7 @@ describe('one try of a check', () => {
     [404, false],
     [500, false],
   ] as const) {
-    it(`http ${status} ${passes ? 'passes' : 'fails'}`, () =>
+    it(`An HTTP probe with the status ${status} ${passes ? 'passes' : 'fails'}`, () =>
       withHttp(
         ({ url, method }, response) => {
           response.writeHead(url === '/health' && method === 'GET' ? status : 599).end('x');
@@ -44,7 +44,7 @@ describe('one try of a check', () => {
       ));
   }
 
-  it('an answer that never comes fails in time, also a body that never ends passes', () =>
+  it('An HTTP probe without an answer fails in time, and one with an endless body passes', () =>
     withHttp(
       (request, response) => {
         if (request.url === '/health') response.writeHead(200).write('x');
@@ -57,7 +57,7 @@ describe('one try of a check', () => {
       },
     ));
 
-  it('tcp passes when it connects', async () => {
+  it('A TCP probe passes when it connects', async () => {
     const server = createTcpServer((socket) => socket.end()).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -73,7 +73,7 @@ describe('one try of a check', () => {
     ...['169.254.169.254', '169.254.170.2', 'fe80::1', '::ffff:169.254.169.254'],
     ...['64:ff9b::a9fe:a9fe', 'fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'],
   ]) {
-    it(`nothing is sent to ${host}`, async () => {
+    it(`A probe sends nothing to ${host}`, async () => {
       const beganMs = performance.now();
       for (const check of [TCP, HTTP, { ...HTTP, kind: 'https' } as const])
         assert.equal(await probe({ check, host, port: 80 }, never), false);
