@@ -4,7 +4,7 @@
 #   docker run --rm soradns --help
 #
 # For linux/amd64 and linux/arm64: nothing is compiled, npm chooses the prebuilt parts of its platform.
-# The version of Node is exact, as CI runs the tests on the very version that stands here.
+# The version of Node is exact, because CI runs the tests on this version.
 
 FROM node:26.12.1-trixie-slim AS build
 WORKDIR /soradns
@@ -12,7 +12,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
-# Of the packages stays what runs: no tools, sources, types or documents, and prebuilt parts for Node-API and glibc only.
+# Keeps only the parts of the packages that run: no tools, sources, types or documents, and prebuilt parts for Node-API and
+# glibc only.
 RUN npm run build -- --sourceMap false && chmod +x dist/main.js \
  && npm prune --omit=dev \
  && find node_modules -type f \( -name '*.ts' -o -name '*.cts' -o -name '*.mts' -o -name '*.map' -o -name '*.md' \
@@ -22,9 +23,9 @@ RUN npm run build -- --sourceMap false && chmod +x dist/main.js \
 FROM node:26.12.1-trixie-slim
 COPY --from=build /soradns/node_modules /soradns/node_modules
 COPY --from=build /soradns/dist /soradns/dist
-COPY package.json /soradns/
-# All that is ever written: the embedded store, and the socket of `soradns dockerproxy`. Both folders are open to the
-# group as well, in which root without capabilities can be (`--user 0:65532`).
+COPY package.json LICENSE /soradns/
+# The server writes only to these folders: the embedded store, and the socket of `soradns dockerproxy`. The group may write
+# too, so that root without capabilities can (`--user 0:65532`).
 RUN ln -s /soradns/dist/main.js /usr/local/bin/soradns \
  && mkdir -p /var/lib/soradns /run/soradns \
  && chown 65532:65532 /var/lib/soradns /run/soradns && chmod 0770 /var/lib/soradns /run/soradns
@@ -40,7 +41,7 @@ LABEL org.opencontainers.image.title="soradns" \
 USER 65532:65532
 VOLUME /var/lib/soradns
 EXPOSE 53/udp 53/tcp
-# A question to the addresses that the server really has, whatever it was told.
+# Asks the addresses on which the server really listens, whatever its options are.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/soradns/dist/health.js"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/soradns/dist/main.js"]

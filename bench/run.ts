@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for the README. All
+ * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
  *   npm run bench -- [--only dataplane|put|load|registrar|hostile]... [--rounds 7] [--seconds 2] [--puts 500]

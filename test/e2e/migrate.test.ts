@@ -37,7 +37,7 @@ async function copy(etcd: string, soradns: string, token = ''): Promise<string> 
   return stdout + stderr;
 }
 
-test('soradns answers for SkyDNS’s names in etcd v2 after the README’s block has copied them', async (t) => {
+test('soradns answers for SkyDNS’s names in etcd v2 after the block of docs/migrating.md has copied them', async (t) => {
   const etcd = await startEtcd({ enableV2: true });
   t.after(() => etcd.stop());
   const server = await startTestServer({ store: `etcd://${etcd.endpoint}` });
@@ -57,7 +57,7 @@ test('soradns answers for SkyDNS’s names in etcd v2 after the README’s block
   assert.deepEqual(text.answer[0]?.rdata, { kind: 'txt', strings: ['a "b" & c'] });
 });
 
-test('The README’s copy block lists the keys that it cannot write without the token and works with the token', async (t) => {
+test('The copy block of docs/migrating.md lists the keys that it cannot write without the token and works with the token', async (t) => {
   const etcd = await startEtcd({ enableV2: true });
   t.after(() => etcd.stop());
   const endpoint = `http://${etcd.endpoint}`;

@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import test from 'node:test';
 import { manPages } from '../support/manPages.ts';
 import { optionTables } from '../support/optionTables.ts';
+import { allPages } from '../support/pages.ts';
 import { projectRoot, readFolder, sourceFiles } from './sources.ts';
 
 interface Marks {
@@ -63,11 +64,21 @@ test('Each command has a manual page with its options and examples', () => {
     assert.equal(readFileSync(join(MAN, name), 'utf8'), text, `${name}: ${HINT}`);
 });
 
-test('The package ships every manual page', () => {
+test('The package ships the program, the manual pages, the pages of documentation and the license', () => {
   const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8'));
-  const shipped = [...manPages().keys()].map((name) => `man/${name}`);
-  assert.deepEqual([...manifest.man].sort(), shipped.sort());
-  assert.ok(manifest.files.includes('man'));
+  const manual = [...manPages().keys()].map((name) => `man/${name}`);
+  assert.deepEqual([...manifest.man].sort(), [...manual].sort());
+  const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const { stdout } = spawnSync('npm', args, { cwd: projectRoot, encoding: 'utf8' });
+  const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+  const shipped = new Set(files.map(({ path }) => path));
+  const docs = allPages().map(({ path }) => path);
+  const wanted = ['LICENSE', 'CHANGELOG.md', ...manual, ...docs];
+  assert.deepEqual(
+    wanted.filter((path) => !shipped.has(path) && path !== 'CONTRIBUTING.md'),
+    [],
+  );
+  assert.ok(!shipped.has('test/run.mjs'));
 });
 
 test('groff renders every manual page without a warning', () => {

@@ -89,7 +89,9 @@ test('The tests run on the Node that the command line asks for', () => {
 test('A Node that npm cannot install causes an error that names the package and the reason', () => {
   const wanted = `${packageName()}@99.0.0`.replaceAll('.', '\\.');
   const cause = '(?:ETARGET|ENOTCACHED)';
-  const message = new RegExp(`^Node 99\\.0\\.0 cannot be had: npm install ${wanted}: [^]*${cause}`);
+  const message = new RegExp(
+    `^Node 99\\.0\\.0 cannot be installed: npm install ${wanted}: [^]*${cause}`,
+  );
   const before = process.env.npm_config_offline;
   process.env.npm_config_offline = 'true';
   try {

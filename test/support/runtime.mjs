@@ -53,7 +53,7 @@ export const DEPENDENT_ON_NODE = ['test/timing/clock.test.ts'];
 const COMPUTING = new Set([
   ...['node:assert/strict', 'node:buffer', 'node:crypto', 'node:events', 'node:path'],
   ...['node:test', 'node:timers/promises', 'node:url', 'node:util'],
-  ...['dns-packet', 'fast-check', 'zod'],
+  ...['dns-packet', 'fast-check', 'sorted-btree', 'zod'],
 ]);
 
 const IMPORT =
