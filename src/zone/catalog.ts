@@ -7,7 +7,7 @@ import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
 import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
 import { parseService, type ServiceAttributes } from '../service/service.ts';
-import { insert, Node, remove } from './tree.ts';
+import { insertRegistration, Node, removeRegistration } from './tree.ts';
 
 /** Kinds of attributes in the pool. */
 const MAX_KINDS = 4_096;
@@ -105,7 +105,7 @@ export class Catalog {
     this.#invalid.delete(key);
     this.#nonServices.delete(key);
     const { family, address, target, attributes } = parsed.service;
-    const node = insert(this.root, name.owner, {
+    const node = insertRegistration(this.root, name.owner, {
       family,
       address,
       target,
@@ -135,7 +135,7 @@ export class Catalog {
   }
 
   #removeRegistration(owner: Name, key: string | undefined): void {
-    const node = remove(this.root, owner, key);
+    const node = removeRegistration(this.root, owner, key);
     if (node !== undefined) this.#changed.push(node);
   }
 }

@@ -3,7 +3,7 @@ import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
 import type { LookupState, Need } from './lookupState.ts';
-import { leastTtl, rrOf, type Ttl, ttlOf } from './rrset.ts';
+import { leastTtl, serviceTtl, type Ttl, timedRr } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { NameServices } from './services.ts';
 
@@ -60,7 +60,7 @@ export function ownNodata(apex: Name): Followed {
 }
 
 export function cnameOf(owner: Name, { target, ttl }: Link): Rr {
-  return rrOf(owner, Type.CNAME, { kind: 'name', target }, ttl);
+  return timedRr(owner, Type.CNAME, { kind: 'name', target }, ttl);
 }
 
 /**
@@ -100,7 +100,7 @@ export function aliasOf(
     if (family !== 0 || attributes.port > 0 || attributes.text !== '') return undefined;
     if (target === undefined) continue;
     if (link !== undefined && !equalNames(link.target, target)) return undefined;
-    const ttl = ttlOf(state, registration);
+    const ttl = serviceTtl(state, registration);
     link =
       link === undefined ? { target, ttl } : { target: link.target, ttl: leastTtl(link.ttl, ttl) };
   }

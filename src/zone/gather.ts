@@ -18,9 +18,9 @@ import {
   leaseLeftOf,
   leastTtl,
   rrset,
+  serviceTtl,
   type TimedRdata,
   type Ttl,
-  ttlOf,
   withinMessage,
 } from './rrset.ts';
 import type { Selected } from './select.ts';
@@ -86,15 +86,15 @@ function partsOf(state: LookupState, qtype: number, services: readonly Selected[
   let hasAddress = false;
   for (const { registration } of withoutDuplicates(services)) {
     hasAddress ||= registration.family !== 0;
-    const ttl = ttlOf(state, registration);
-    const rdata = rdataOf(registration, qtype);
+    const ttl = serviceTtl(state, registration);
+    const rdata = serviceRdata(registration, qtype);
     if (rdata !== undefined) own.push({ rdata, ttl });
     else if (registration.target !== undefined) addLink(links, registration.target, ttl);
   }
   return { own, links: [...links.values()], hasAddress };
 }
 
-function rdataOf(service: Service, qtype: number): Rdata | undefined {
+function serviceRdata(service: Service, qtype: number): Rdata | undefined {
   const { family, address, attributes } = service;
   switch (qtype) {
     case Type.A:

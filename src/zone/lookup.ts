@@ -10,7 +10,7 @@ import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
-import { fitting, rrset, type TimedRdata, ttlOf } from './rrset.ts';
+import { fitting, rrset, serviceTtl, type TimedRdata } from './rrset.ts';
 import { hasName, type Selected, selectExact, selectExactAndBelow } from './select.ts';
 import { nameToLookUp, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
@@ -140,7 +140,7 @@ export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
     const { target } = registration;
     if (target === undefined) return [];
     const rdata = { kind: 'name', target } as const;
-    return [{ rdata, ttl: ttlOf(state, registration) }];
+    return [{ rdata, ttl: serviceTtl(state, registration) }];
   });
   if (members.length === 0) return nodata(apex);
   const kept = fitting(members, namesOctets, state.view.sampleStart);

@@ -28,7 +28,7 @@ export function leaseLeftOf({ leaseLeftSeconds }: LeasedRr): number {
   return leaseLeftSeconds ?? Number.POSITIVE_INFINITY;
 }
 
-export function rrOf(owner: Name, type: number, rdata: Rdata, ttl: Ttl): Rr {
+export function timedRr(owner: Name, type: number, rdata: Rdata, ttl: Ttl): Rr {
   const { ttlSeconds, leaseLeftSeconds } = ttl;
   const rr: Rr = { owner, type, class: Class.IN, ttlSeconds, rdata };
   if (leaseLeftSeconds === Number.POSITIVE_INFINITY) return rr;
@@ -60,7 +60,7 @@ export function rrset(owner: Name, type: number, members: readonly TimedRdata[])
       if (seen.has(identity)) continue;
       seen.add(identity);
     }
-    records.push(rrOf(owner, type, rdata, ttl));
+    records.push(timedRr(owner, type, rdata, ttl));
   }
   return records;
 }
@@ -143,7 +143,7 @@ const UNKNOWN_LEFT_SECONDS = 5;
  * what is left are rounded down to whole seconds of the clock, so that all TTLs of an answer fall at the same moment,
  * and a lease of 360 s gives 360 s right after the write.
  */
-export function ttlOf(state: LookupState, { attributes, lease }: Registration): Ttl {
+export function serviceTtl(state: LookupState, { attributes, lease }: Registration): Ttl {
   const { settings, nowMs } = state.view;
   const own = attributes.ttlSeconds || settings.ttlSeconds;
   if (lease === undefined) {

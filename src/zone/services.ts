@@ -104,14 +104,14 @@ export function withoutDuplicates(services: readonly Selected[]): readonly Selec
   if (services.length < 2) return services;
   const kept = new Map<string, Selected>();
   for (const selected of services) {
-    const identity = identityOf(selected.registration);
+    const identity = serviceIdentity(selected.registration);
     const other = kept.get(identity);
     kept.set(identity, other === undefined ? selected : merged(selected, other));
   }
   return kept.size === services.length ? services : [...kept.values()];
 }
 
-function identityOf(service: Service): string {
+function serviceIdentity(service: Service): string {
   const { target, address, attributes } = service;
   const host = target === undefined ? address : nameKey(target);
   const { port, priority, weight, text } = attributes;

@@ -5,7 +5,7 @@ import { NO_SRV, type Service, type ServiceAttributes } from '../service/service
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
-import { appendNew, fitting, rrset, type TimedRdata, type Ttl, ttlOf } from './rrset.ts';
+import { appendNew, fitting, rrset, serviceTtl, type TimedRdata, type Ttl } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { Registration } from './tree.ts';
 
@@ -120,7 +120,7 @@ function rrsFor(
   const members: TimedRdata[] = [];
   const glue = new Glue(state);
   for (const { service, target } of targeted) {
-    const ttl = ttlOf(state, service);
+    const ttl = serviceTtl(state, service);
     members.push({ rdata: build(service, target), ttl });
     if (service.target === undefined) glue.addAddress(target, service, ttl);
     else glue.addName(target);

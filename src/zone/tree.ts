@@ -70,7 +70,7 @@ export function findNode(root: Node, name: Name): Node | undefined {
 }
 
 /** Inserts a registration at a folded owner name; it replaces the one of the same key. Gives the owner's node. */
-export function insert(root: Node, owner: Name, registration: Registration): Node {
+export function insertRegistration(root: Node, owner: Name, registration: Registration): Node {
   let node = root;
   for (let i = owner.length - 1; i >= 0; i--) {
     const label = owner[i] as Label;
@@ -85,7 +85,11 @@ export function insert(root: Node, owner: Name, registration: Registration): Nod
 }
 
 /** Removes a key's registration. Gives the node that had it; `undefined` if there was none. */
-export function remove(root: Node, owner: Name, key: string | undefined): Node | undefined {
+export function removeRegistration(
+  root: Node,
+  owner: Name,
+  key: string | undefined,
+): Node | undefined {
   const node = findNode(root, owner);
   if (node === undefined || !unlink(node, key)) return undefined;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) {

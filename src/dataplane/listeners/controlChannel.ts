@@ -15,7 +15,7 @@ const AWAKE = 1;
 const ACKNOWLEDGED = 16;
 
 /** What a worker does from now on; it replaces the assignment before. */
-export interface Assignment {
+export interface WorkerAssignment {
   /** Grows by one with each assignment. */
   readonly generation: number;
   readonly sockets: readonly UdpSocket[];
@@ -86,17 +86,17 @@ export class WorkerChannel {
   }
 
   /** The newest assignment; `undefined` if its message has not arrived yet. */
-  receiveAssignment(): Assignment | undefined {
-    let newest: Assignment | undefined;
+  receiveAssignment(): WorkerAssignment | undefined {
+    let newest: WorkerAssignment | undefined;
     for (;;) {
       const received = receiveMessageOnPort(this.#port);
       if (received === undefined) return newest;
-      newest = received.message as Assignment;
+      newest = received.message as WorkerAssignment;
     }
   }
 
   /** Acknowledges an assignment; the worker no longer uses sockets that are not listed in it. */
-  acknowledge({ generation }: Assignment): void {
+  acknowledge({ generation }: WorkerAssignment): void {
     this.#acknowledged = generation;
     Atomics.store(this.#words, ACKNOWLEDGED + this.#thread, generation);
     this.report({ kind: 'seen' });

@@ -84,7 +84,7 @@ class PortableListener implements UdpListener {
     return bound;
   }
 
-  giveWay(): void {} // Node's sockets are shared with nobody.
+  giveWay(): void {} // Node's sockets are not shared.
 
   async stop(): Promise<void> {
     this.#isStopped = true;

@@ -7,7 +7,7 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
-import type { Assignment, MainChannel, WorkerReport, WorkerStart } from './controlChannel.ts';
+import type { MainChannel, WorkerAssignment, WorkerReport, WorkerStart } from './controlChannel.ts';
 
 export interface WorkerThreadsOptions {
   readonly workers: number;
@@ -92,7 +92,7 @@ export class WorkerThreads {
     this.#options.channel.announce(this.#generation);
   }
 
-  #assignmentFor({ thread }: ThreadSlot): Assignment {
+  #assignmentFor({ thread }: ThreadSlot): WorkerAssignment {
     const sockets = this.#sockets[thread - 1] ?? [];
     const recursionRanges = this.#recursionRanges;
     return { generation: this.#generation, sockets, recursionRanges, stop: this.#stopped };

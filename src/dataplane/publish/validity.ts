@@ -1,6 +1,6 @@
 /**
  * For how long an answer in the table holds, if no change withdraws it before. Leases end at whole seconds of the clock
- * (`ttlOf`), so a TTL that a lease limits falls by one each second until it reaches the least TTL, and another one
+ * (`serviceTtl`), so a TTL that a lease limits falls by one each second until it reaches the least TTL, and another one
  * stays until what is left of the lease is less. The table lets TTLs fall by itself, and holds an answer until one of
  * them begins or ceases to fall.
  */

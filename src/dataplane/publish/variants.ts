@@ -20,13 +20,13 @@ import {
   AnswerField,
   CUT_WORDS,
   MAX_VARIANTS,
+  optRecord,
   packCounts,
-  replyOpt,
   wordsFor,
 } from '../table/layout.ts';
 
 /** Every client can receive so many octets: RFC 1035's 512, less the longest OPT. */
-const LEAST_LIMIT = 512 - replyOpt(true).length;
+const LEAST_LIMIT = 512 - optRecord(true).length;
 
 /** An RR with a compressed owner name and one octet of rdata. */
 const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;

@@ -49,7 +49,7 @@ export class RecursionRanges {
 
   /** For an address in `DnsClient`'s form. */
   hasAddress(address: string): boolean {
-    const words = wordsOf(addressOctets(address));
+    const words = addressWords(addressOctets(address));
     return words.length === 1 ? this.#remembered(words[0] as number) : this.#hasIpv6(words, 0);
   }
 
@@ -88,7 +88,7 @@ function networkAndMask({ address, prefixLength }: AddressRange): number[] {
   const octets = addressOctets(address.split('%')[0] ?? '');
   const mask = octets.map((_, i) => 0xff00 >> Math.max(0, Math.min(8, prefixLength - 8 * i)));
   const network = octets.map((octet, i) => octet & (mask[i] as number));
-  return [...wordsOf(network), ...wordsOf(mask)];
+  return [...addressWords(network), ...addressWords(mask)];
 }
 
 /** The part of an IPv6 range that is in ::ffff:0:0/96, as the words of an IPv4 range; empty if there is none. */
@@ -98,6 +98,6 @@ function mappedPart(words: readonly number[]): number[][] {
   return isPart ? [[network as number, mask[3] as number]] : [];
 }
 
-function wordsOf(octets: Uint8Array): Int32Array {
+function addressWords(octets: Uint8Array): Int32Array {
   return new Int32Array(Uint8Array.from(octets).buffer);
 }

@@ -171,7 +171,7 @@ export function finishHash(hash: number): number {
 }
 
 /** The OPT record of replies out of the table, DO not set; with the extended error for stale data, or without one. */
-export function replyOpt(stale: boolean): Uint8Array {
+export function optRecord(stale: boolean): Uint8Array {
   const writer = new MessageWriter();
   const opt = { udpSize: UDP_SIZE, dnssecOk: false, rcode: 0 };
   writeOpt(writer, stale ? { ...opt, extendedError: encodedError(STALE) } : opt);

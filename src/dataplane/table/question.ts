@@ -39,7 +39,7 @@ export class QuestionReader {
     const end = at + length;
     const additional = octets[at + 11] as number;
     this.isWildcard = false;
-    if (!isPlain(octets, at) || additional > 1) return false;
+    if (!isPlainHeader(octets, at) || additional > 1) return false;
     const nameEnd = this.#readName(octets, at + HEADER_OCTETS, end);
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
     const qtype = ((octets[nameEnd] as number) << 8) | (octets[nameEnd + 1] as number);
@@ -74,7 +74,7 @@ export class QuestionReader {
         name[n++] = octet;
         hash = hashStep(hash, octet);
       }
-      if ((length === 1 || length === 3) && isWildcard(name, n, length)) {
+      if ((length === 1 || length === 3) && isWildcardLabel(name, n, length)) {
         this.isWildcard = true;
         return -1;
       }
@@ -111,7 +111,7 @@ export class QuestionReader {
 }
 
 /** Opcode QUERY, one question, no answer or authority records, fewer than 256 additional records. */
-function isPlain(octets: Uint8Array, at: number): boolean {
+function isPlainHeader(octets: Uint8Array, at: number): boolean {
   const opcode = (octets[at + 2] as number) & 0x78;
   const unwanted =
     opcode |
@@ -125,7 +125,7 @@ function isPlain(octets: Uint8Array, at: number): boolean {
 }
 
 /** Whether the label of 1 or 3 octets that ends at `n` is `*` or `any`. */
-function isWildcard(name: Uint8Array, n: number, length: number): boolean {
+function isWildcardLabel(name: Uint8Array, n: number, length: number): boolean {
   if (length === 1) return name[n - 1] === 0x2a;
   return name[n - 3] === 0x61 && name[n - 2] === 0x6e && name[n - 1] === 0x79;
 }

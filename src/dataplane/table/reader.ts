@@ -20,9 +20,9 @@ import {
   isFixedOrder,
   isNegative,
   isPlainOnly,
+  optRecord,
   RECORD_HEAD_WORDS,
   rcodeOf,
-  replyOpt,
   type TableHandle,
   variantCountOf,
 } from './layout.ts';
@@ -49,8 +49,8 @@ export class TableReader implements FastPath {
   readonly #nowMs: () => number;
   readonly #question: QuestionReader;
   readonly #negatives: Negatives;
-  readonly #opt = replyOpt(false);
-  readonly #staleOpt = replyOpt(true);
+  readonly #opt = optRecord(false);
+  readonly #staleOpt = optRecord(true);
   // Read once a batch.
   #isActive = false;
   #hasAllNames = false;
@@ -130,7 +130,8 @@ export class TableReader implements FastPath {
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
     if (answer === 0 || !this.#holds(answer)) return this.#missOfName();
     const head = this.#words[answer + AnswerField.HEAD] as number;
-    if (isPlainOnly(head) && (question.dnssecOk || !isPlain(octets, at))) return Outcome.SLOW;
+    if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
+      return Outcome.SLOW;
     return isNegative(head)
       ? this.#writeNegative(octets, at, Rcode.NOERROR | ra, Outcome.PENDING)
       : this.#writeAnswer(octets, at, answer, head, rcodeOf(head) | ra);
@@ -304,7 +305,7 @@ export class TableReader implements FastPath {
 }
 
 /** RD is set and CD is not: we may ask other servers (RFC 1034 §4.3.1), which may validate (RFC 4035 §3.2.2). */
-function isPlain(octets: Uint8Array, at: number): boolean {
+function wantsRecursion(octets: Uint8Array, at: number): boolean {
   return ((octets[at + 2] as number) & 0x01) === 1 && ((octets[at + 3] as number) & 0x10) === 0;
 }
 
