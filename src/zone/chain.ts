@@ -3,9 +3,9 @@ import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
 import type { LookupState, Need } from './lookupState.ts';
-import { leastTtl, serviceTtl, type Ttl, timedRr } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { NameServices } from './services.ts';
+import { leastTtl, serviceTtl, type Ttl, timedRr } from './ttl.ts';
 
 export type Followed =
   | {
@@ -74,8 +74,7 @@ export function leadsOn(target: Name, names: readonly Name[]): boolean {
   return !names.some((seen) => equalNames(seen, target));
 }
 
-/**
- * A host name that a service leads to. */
+/** A host name that a service leads to. */
 export interface Link {
   readonly target: Name;
   readonly ttl: Ttl;

@@ -14,17 +14,10 @@ import {
   type Trail,
 } from './chain.ts';
 import type { LookupState, Need } from './lookupState.ts';
-import {
-  leaseLeftOf,
-  leastTtl,
-  rrset,
-  serviceTtl,
-  type TimedRdata,
-  type Ttl,
-  withinMessage,
-} from './rrset.ts';
+import { rrset, type TimedRdata, withinMessage } from './rrset.ts';
 import type { Selected } from './select.ts';
 import { withoutDuplicates } from './services.ts';
+import { leaseLeftOf, leastTtl, serviceTtl, type Ttl } from './ttl.ts';
 
 export interface Gathering {
   readonly owner: Name;

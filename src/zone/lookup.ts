@@ -10,10 +10,11 @@ import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
-import { fitting, rrset, serviceTtl, type TimedRdata } from './rrset.ts';
+import { fitting, rrset, type TimedRdata } from './rrset.ts';
 import { hasName, type Selected, selectExact, selectExactAndBelow } from './select.ts';
 import { nameToLookUp, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
+import { serviceTtl } from './ttl.ts';
 
 export type Lookup =
   | {

@@ -1,46 +1,13 @@
 /** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), in the canonical order. */
 import { type Name, nameKey } from '../dns/name.ts';
-import { Class, type Rdata, type Rr } from '../dns/rr.ts';
+import type { Rdata, Rr } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import type { LookupState } from './lookupState.ts';
-import type { Registration } from './tree.ts';
-
-/** A TTL, and the lease that limits it or will limit it first. */
-export interface Ttl {
-  readonly ttlSeconds: number;
-  /** Seconds until the first of the leases behind it ends; infinite without a lease. */
-  readonly leaseLeftSeconds: number;
-}
+import { type Ttl, timedRr } from './ttl.ts';
 
 /** Rdata with the TTL of the service that it comes from. */
 export interface TimedRdata {
   readonly rdata: Rdata;
   readonly ttl: Ttl;
-}
-
-/** A record whose TTL leases limit; see `Ttl`. The zone makes such records, and encoding ignores the difference. */
-interface LeasedRr extends Rr {
-  readonly leaseLeftSeconds?: number;
-}
-
-/** See `Ttl.leaseLeftSeconds`. */
-export function leaseLeftOf({ leaseLeftSeconds }: LeasedRr): number {
-  return leaseLeftSeconds ?? Number.POSITIVE_INFINITY;
-}
-
-export function timedRr(owner: Name, type: number, rdata: Rdata, ttl: Ttl): Rr {
-  const { ttlSeconds, leaseLeftSeconds } = ttl;
-  const rr: Rr = { owner, type, class: Class.IN, ttlSeconds, rdata };
-  if (leaseLeftSeconds === Number.POSITIVE_INFINITY) return rr;
-  const leased: LeasedRr = { ...rr, leaseLeftSeconds };
-  return leased;
-}
-
-export function leastTtl(a: Ttl, b: Ttl): Ttl {
-  return {
-    ttlSeconds: Math.min(a.ttlSeconds, b.ttlSeconds),
-    leaseLeftSeconds: Math.min(a.leaseLeftSeconds, b.leaseLeftSeconds),
-  };
 }
 
 /** One RRset; equal rdata counts once. */
@@ -130,34 +97,4 @@ function rdataIdentity(rdata: Rdata): string {
     default:
       return JSON.stringify(rdata);
   }
-}
-
-/** RFC 2181 §8: receivers treat a TTL with the top bit set as 0. */
-const MAX_TTL_SECONDS = 2 ** 31 - 1;
-
-/** For a lease whose end is not known yet: the store reports it soon. */
-const UNKNOWN_LEFT_SECONDS = 5;
-
-/**
- * The lesser of the service's TTL and what is left of its lease, of those that are set; else the default. Both ends of
- * what is left are rounded down to whole seconds of the clock, so that all TTLs of an answer fall at the same moment,
- * and a lease of 360 s gives 360 s right after the write.
- */
-export function serviceTtl(state: LookupState, { attributes, lease }: Registration): Ttl {
-  const { settings, nowMs } = state.view;
-  const own = attributes.ttlSeconds || settings.ttlSeconds;
-  if (lease === undefined) {
-    return { ttlSeconds: own, leaseLeftSeconds: Number.POSITIVE_INFINITY };
-  }
-  state.isLeased = true;
-  if (lease.expiresAtMs === undefined) {
-    return {
-      ttlSeconds: Math.min(own, UNKNOWN_LEFT_SECONDS),
-      leaseLeftSeconds: UNKNOWN_LEFT_SECONDS,
-    };
-  }
-  const leaseLeftSeconds = Math.floor(lease.expiresAtMs / 1000) - Math.floor(nowMs / 1000);
-  const left = Math.min(Math.max(leaseLeftSeconds, settings.minLeaseTtlSeconds), MAX_TTL_SECONDS);
-  const ttlSeconds = attributes.ttlSeconds === 0 ? left : Math.min(own, left);
-  return { ttlSeconds, leaseLeftSeconds };
 }

@@ -5,9 +5,10 @@ import { NO_SRV, type Service, type ServiceAttributes } from '../service/service
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
-import { appendNew, fitting, rrset, serviceTtl, type TimedRdata, type Ttl } from './rrset.ts';
+import { appendNew, fitting, rrset, type TimedRdata } from './rrset.ts';
 import type { Selected } from './select.ts';
 import type { Registration } from './tree.ts';
+import { serviceTtl, type Ttl } from './ttl.ts';
 
 export interface WithGlue {
   readonly answer: Rr[];

@@ -8,7 +8,7 @@ import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
 import { serialLifeSeconds } from '../../zone/answer.ts';
 import type { Basis } from '../../zone/lookupState.ts';
-import { leaseLeftOf } from '../../zone/rrset.ts';
+import { leaseLeftOf } from '../../zone/ttl.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 
 /** A sample, or an answer that rests on other servers' answers. */
