@@ -59,7 +59,7 @@ test('accept keeps the letter case of the question', () => {
   assert.deepEqual(question.qname, ['A', 'sKyDnS', 'LOCAL']);
 });
 
-test('RD and CD are kept; AD, Z, AA, TC, RA and a stray rcode are nothing in a query', () => {
+test('accept keeps RD and CD and ignores AD, Z, AA, TC, RA and an rcode', () => {
   for (const flags of [0x0000, 0x0020, 0x0040, 0x0400, 0x0200, 0x0080, 0x000f]) {
     const { recursionDesired, checkingDisabled } = query({ flags });
     assert.deepEqual([recursionDesired, checkingDisabled], [false, false]);
@@ -68,7 +68,7 @@ test('RD and CD are kept; AD, Z, AA, TC, RA and a stray rcode are nothing in a q
   assert.equal(query({ flags: 0x0010 }).checkingDisabled, true);
 });
 
-test('EDNS: size, DO and version as sent; unknown flags and options ignored', () => {
+test('accept gives the size, DO and version of EDNS and ignores unknown flags and options', () => {
   const opt = rawOpt({ udpSize: 65535, flags: 0x8080, rdata: rawOption(100, unhex('00ff')) });
   assert.deepEqual(query(withOpt(opt)).edns, { udpSize: 65535, version: 0, dnssecOk: true });
   assert.deepEqual(query(withOpt(rawOpt({ udpSize: 0 }))).edns, {
@@ -170,13 +170,13 @@ const questionNames: readonly (readonly [string, string])[] = [
   ['pointer forward', 'c010'],
   ['pointer into the header', 'c000'],
   ['pointer into the header after a label', '0161c002'],
-  ['reserved bits 01', '4161'],
-  ['reserved bits 10', '8161'],
+  ['label of the reserved type 01', '4161'],
+  ['label of the reserved type 10', '8161'],
   ['label beyond the end', '3f6161'],
 ];
 
 for (const [what, hex] of questionNames) {
-  test(`W3, W4: question with ${what} is FORMERR`, () => {
+  test(`accept rejects a question with a ${what} with FORMERR`, () => {
     const message = rejection(rawPacket({ body: [unhex(hex), u16(1, 1, 0, 0)] }));
     assert.equal(message.rcode, Rcode.FORMERR);
     assert.deepEqual(message.questions, []);
@@ -234,7 +234,7 @@ test('accept takes empty options, ECS and cookies', () => {
   assert.ok(query(withOpt(rawOpt({ rdata }))).edns);
 });
 
-test('BADVERS: OPT of version 0, the question and nothing else, before options are looked at', () => {
+test('accept rejects a higher EDNS version with BADVERS, OPT of version 0 and the question, before it reads options', () => {
   for (const rdata of [Buffer.of(), rawOption(100, unhex('00')), unhex('ff')]) {
     const opt = rawOpt({ version: 0x64, flags: 0x8080, rdata });
     const message = rejection(rawPacket(withOpt(opt)));
@@ -244,7 +244,7 @@ test('BADVERS: OPT of version 0, the question and nothing else, before options a
   }
 });
 
-test('SIG(0) is stepped over, before OPT and behind it', () => {
+test('accept skips a SIG(0) record before OPT and behind it', () => {
   const signature = rawRr(unhex('00'), 24, Buffer.alloc(30));
   assert.ok(query(withOpt(rawOpt(), signature)).edns);
   assert.ok(query(withOpt(signature, rawOpt())).edns);

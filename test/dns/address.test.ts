@@ -25,7 +25,7 @@ const addresses: readonly (readonly [string, string, string])[] = [
 ];
 
 for (const [text, hex, canonical] of addresses) {
-  test(`${text} to octets and back as ${canonical}`, () => {
+  test(`The address ${text} has the right octets and is printed as ${canonical}`, () => {
     const octets = addressOctets(text);
     assert.equal(Buffer.from(octets).toString('hex'), hex);
     assert.equal(printAddress(octets), canonical);
@@ -41,13 +41,13 @@ const notAddresses = [
 ];
 
 for (const text of notAddresses) {
-  test(`${JSON.stringify(text)} is a RangeError, never octets`, () => {
+  test(`addressOctets throws RangeError on ${JSON.stringify(text)}`, () => {
     assert.equal(isIP(text) !== 0 && !text.includes('%'), false);
     assert.throws(() => addressOctets(text), RangeError);
   });
 }
 
-test('parseAddress accepts exactly what Node accepts', () => {
+test('addressOctets accepts exactly the addresses that Node accepts', () => {
   const soup = fc.string({ unit: fc.constantFrom(...'0123456789abf.::'), maxLength: 20 });
   const near = fc.oneof(fc.ipV4(), fc.ipV6(), soup);
   fc.assert(

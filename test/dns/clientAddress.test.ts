@@ -14,7 +14,7 @@ const CASES: readonly [socketAddress: string, address: string][] = [
 ];
 
 for (const [socketAddress, address] of CASES) {
-  test(`${socketAddress} is the client ${address}`, () => {
+  test(`clientAddress gives ${address} for ${socketAddress}`, () => {
     assert.equal(clientAddress(socketAddress), address);
   });
 }

@@ -57,7 +57,7 @@ test('decodeMessage reads every section, flag and the OPT record of a reply', ()
   });
 });
 
-test("OPT's upper rcode bits count, even where a TTL would be taken as zero", () => {
+test('decodeMessage reads the upper rcode bits of OPT even where they would make a TTL zero', () => {
   const opt = Buffer.concat([unhex('00'), u16(41, 1232, 0x8001, 0, 0)]);
   const packet = rawPacket({ flags: 0x8005, counts: [1, 0, 0, 1], body: [rawQuestion(), opt] });
   const message = decodeMessage(packet);
@@ -65,7 +65,7 @@ test("OPT's upper rcode bits count, even where a TTL would be taken as zero", ()
   assert.equal(message?.edns?.version, 1);
 });
 
-test('RFC 2181 §8: a TTL with the highest bit set is zero', () => {
+test('decodeMessage reads a TTL with the highest bit set as zero (RFC 2181 §8)', () => {
   const ttls = [0x7fffffff, 0x80000000, 0xffffffff, 0].map((ttl) =>
     rawRr(QNAME, 1, unhex('c0000201'), ttl),
   );
@@ -144,7 +144,7 @@ const oldTypes: readonly (readonly [string, number, string, string])[] = [
 ];
 
 for (const [what, type, compressed, plain] of oldTypes) {
-  test(`${what}: names inside the rdata are decompressed`, () => {
+  test(`decodeMessage decompresses the names in the rdata of ${what}`, () => {
     const rdata = decodeMessage(reply(rawRr(QNAME, type, unhex(compressed))))?.answer[0]?.rdata;
     assert.ok(rdata?.kind === 'unknown');
     assert.equal(Buffer.from(rdata.octets).toString('hex'), unhex(plain).toString('hex'));
@@ -237,7 +237,8 @@ const badNames: readonly (readonly [string, string])[] = [
 ];
 
 for (const [what, hex] of badNames) {
-  test(`W3, W4: ${what} is refused`, () => assert.equal(decodeMessage(owned(hex)), undefined));
+  test(`decodeMessage refuses a name with a ${what}`, () =>
+    assert.equal(decodeMessage(owned(hex)), undefined));
 }
 
 test('decodeMessage refuses names that point at each other and pointers forward', () => {

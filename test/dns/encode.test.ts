@@ -115,7 +115,7 @@ test('A reply has AA, RA and rcode from the response, and RD and CD from the que
   assert.equal(flags(query, { recursionAvailable: true, rcode: Rcode.NXDOMAIN }), 0x8583);
 });
 
-test('OPT only to those who sent one, with our size and version 0, whatever theirs', () => {
+test('A reply has OPT only if the query has it, always with version 0 and the server’s own size', () => {
   assert.equal(decodeMessage(encoded(queryFor('x')))?.edns, undefined);
   const edns = { udpSize: 65535, version: 7, dnssecOk: true };
   const reply = decodeMessage(encoded(queryFor('x', 1, edns)));
@@ -128,7 +128,7 @@ test('An rcode above 15 uses the OPT record, and is SERVFAIL without one', () =>
   assert.equal(decodeMessage(encoded(queryFor('x'), sections))?.rcode, Rcode.SERVFAIL);
 });
 
-test('EDE goes into OPT, and nowhere without one', () => {
+test('An extended error is sent in OPT, and not at all without OPT', () => {
   const extendedError = { code: Ede.STALE_ANSWER, text: 'store é' };
   const octets = encoded(queryFor('x', 1, {}), { extendedError });
   assertOctets(

@@ -9,7 +9,7 @@ const registries = [
 ] as const;
 
 for (const [what, nameOf, names] of registries) {
-  test(`${what} go by their name, or by their number`, () => {
+  test(`The names of ${what} are their mnemonics, or their numbers if they have none`, () => {
     for (const [code, name] of Object.entries(names)) assert.equal(nameOf(Number(code)), name);
   });
 }

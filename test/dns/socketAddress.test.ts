@@ -35,7 +35,7 @@ const CASES: readonly [
 ];
 
 for (const [text, exact, withDefault] of CASES)
-  test(`"${text}" as a socket address, without and with a default port`, () => {
+  test(`parseSocketAddress ${exact ? 'accepts' : withDefault ? 'needs a default port for' : 'refuses'} "${text}"`, () => {
     assert.deepEqual(parseSocketAddress(text), exact);
     assert.deepEqual(parseSocketAddress(text, 7), withDefault);
     if (exact !== undefined) assert.equal(printSocketAddress(exact), text);

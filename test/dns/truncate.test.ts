@@ -12,7 +12,7 @@ import { nameOf } from '../support/messages.ts';
 import { anyRr } from '../support/records.ts';
 import { addressRr, queryFor, responseWith, rrOf, srvRr } from '../support/replies.ts';
 
-test('UDP replies are as large as the client and the operator allow', () => {
+test('A UDP reply is as large as the client and the operator allow', () => {
   const limits = [512, 1232, 1400, 4096].map((maxUdpOctets) =>
     [undefined, 100, 1300, 65_535].map((udpSize) =>
       replyLimit(

@@ -14,12 +14,12 @@ interface Case extends MessageText {
 const SOA = 'example.com. 60 SOA ns.example.com. host.example.com. 1 2 3 4 30';
 
 const cases: Record<string, Case> = {
-  'the records asked for': {
+  'keeps the records that the question asks for': {
     qname: 'www.example.com',
     answer: ['www.example.com. 60 A 192.0.2.1', 'WWW.example.com. 60 A 192.0.2.2'],
     kept: ['www.example.com. 60 A 192.0.2.1', 'WWW.example.com. 60 A 192.0.2.2'],
   },
-  'another type or another owner is not what was asked': {
+  'removes records of another type or another owner': {
     qname: 'www.example.com',
     answer: [
       'www.example.com. 60 A 192.0.2.1',
@@ -30,7 +30,7 @@ const cases: Record<string, Case> = {
     ],
     kept: ['www.example.com. 60 A 192.0.2.1'],
   },
-  'a CNAME chain in any order': {
+  'keeps a CNAME chain in any order': {
     qname: 'a.example.com',
     answer: [
       'c.example.net. 60 A 192.0.2.1',
@@ -47,43 +47,43 @@ const cases: Record<string, Case> = {
       'a.example.com. 60 CNAME b.example.org.',
     ],
   },
-  'a CNAME loop ends': {
+  'stops at a CNAME loop': {
     qname: 'a.example.com',
     answer: ['a.example.com. 60 CNAME b.example.com.', 'b.example.com. 60 CNAME a.example.com.'],
     kept: ['a.example.com. 60 CNAME b.example.com.'],
   },
-  'a CNAME asked for is not followed': {
+  'does not follow a CNAME that the question asks for': {
     qname: 'a.example.com',
     qtype: 'CNAME',
     answer: ['a.example.com. 60 CNAME b.example.com.', 'b.example.com. 60 CNAME c.example.com.'],
     kept: ['a.example.com. 60 CNAME b.example.com.'],
   },
-  'ANY is everything that the name owns': {
+  'keeps all records of the name for ANY': {
     qname: 'a.example.com',
     qtype: 'ANY',
     answer: ['a.example.com. 60 A 192.0.2.1', 'a.example.com. 60 TXT x', 'b.example.com. 60 TXT y'],
     kept: ['a.example.com. 60 A 192.0.2.1', 'a.example.com. 60 TXT x'],
   },
-  'nothing of authority and additional beside a positive answer': {
+  'removes the authority and additional sections of a positive answer': {
     qname: 'www.example.com',
     answer: ['www.example.com. 60 A 192.0.2.1'],
     authority: ['example.com. 60 NS ns.evil.com.', SOA],
     additional: ['ns.evil.com. 60 A 203.0.113.66'],
     kept: ['www.example.com. 60 A 192.0.2.1'],
   },
-  'the SOA of a negative answer, its TTL the lesser of TTL and minimum': {
+  'keeps the SOA of a negative answer, with the lesser of its TTL and its minimum as TTL': {
     qname: 'no.example.com',
     rcode: 3,
     authority: [SOA, 'example.com. 60 NS ns.evil.com.'],
     kept: ['example.com. 30 SOA ns.example.com. host.example.com. 1 2 3 4 30'],
   },
-  'but no SOA from elsewhere': {
+  'removes an SOA of another domain': {
     qname: 'no.example.com',
     rcode: 3,
     authority: ['example.org. 60 SOA ns.example.org. host.example.org. 1 2 3 4 60'],
     kept: [],
   },
-  'the SOA that is above the end of the chain': {
+  'keeps the SOA above the end of the chain': {
     qname: 'a.example.org',
     answer: ['a.example.org. 60 CNAME no.example.com.'],
     authority: [SOA],
@@ -92,7 +92,7 @@ const cases: Record<string, Case> = {
       'example.com. 30 SOA ns.example.com. host.example.com. 1 2 3 4 30',
     ],
   },
-  'TTLs of at most a day, negative ones of at most five minutes': {
+  'caps TTLs at a day, and negative ones at five minutes': {
     qname: 'a.example.com',
     answer: ['a.example.com. 900000 CNAME no.example.com.'],
     authority: ['com. 900000 SOA a.com. b.com. 1 2 3 4 900000'],
@@ -101,7 +101,7 @@ const cases: Record<string, Case> = {
       'com. 300 SOA a.com. b.com. 1 2 3 4 900000',
     ],
   },
-  'a TTL with its top bit set is zero': {
+  'reads a TTL with its highest bit set as zero': {
     qname: 'a.example.com',
     answer: ['a.example.com. 3000000000 A 192.0.2.1'],
     kept: ['a.example.com. 0 A 192.0.2.1'],
@@ -109,7 +109,7 @@ const cases: Record<string, Case> = {
 };
 
 for (const [what, { qname, qtype, kept, ...text }] of Object.entries(cases))
-  test(`The forwarder scrubs a reply: ${what}`, () => {
+  test(`scrub ${what}`, () => {
     const question = questionOf(qname, qtype);
     const message = scrub(messageOf(question, text), question, false);
     const lines = printed([...message.answer, ...message.authority]);
@@ -129,7 +129,7 @@ test('The forwarder follows a chain for sixteen links and no further', () => {
   assert.equal(scrub(messageOf(question, { answer }), question, false).answer.length, 16);
 });
 
-test('AD is cleared: nothing here proves it', () => {
+test('The forwarder clears AD, since it does not validate', () => {
   const question = questionOf('a.example.com');
   const message = messageOf(question, { flags: 0x01a0 });
   assert.ok(message.authenticData);

@@ -17,7 +17,7 @@ function lines(outcome: Forwarded | undefined): string[] | undefined {
   return printed([...outcome.message.answer, ...outcome.message.authority]);
 }
 
-test('TTLs age by whole seconds, and the shortest one ends the entry', () => {
+test('The cache lowers TTLs by whole seconds, and an entry expires with its shortest TTL', () => {
   const cache = new ReplyCache(LIMITS);
   const text = {
     answer: ['www.example.com. 10 CNAME a.example.com.', 'a.example.com. 100 A 192.0.2.1'],
@@ -59,7 +59,8 @@ const lifetimes: readonly [string, Forwarded, number][] = [
 ];
 
 for (const [what, outcome, seconds] of lifetimes)
-  test(`${what} is kept ${seconds} s`, () => assert.equal(lifetimeSeconds(outcome), seconds));
+  test(`The cache keeps ${what} for ${seconds} s`, () =>
+    assert.equal(lifetimeSeconds(outcome), seconds));
 
 test('The cache evicts the least recently used entry first', () => {
   const cache = new ReplyCache({ ...LIMITS, maxEntries: 3 });

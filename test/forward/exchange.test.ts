@@ -1,4 +1,4 @@
-/** One question to one upstream over real sockets: what counts as the reply (F1, F2), and that nothing is left open. */
+/** One question to one upstream over real sockets: what counts as the reply, and that nothing is left open. */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -49,7 +49,7 @@ for (const [transport, exchange] of [
   ['UDP', exchangeUdp],
   ['TCP', exchangeTcp],
 ] as const) {
-  test(`${transport}: the reply comes back, and the query was proper`, async (t) => {
+  test(`An exchange over ${transport} sends a proper query and gives the reply`, async (t) => {
     const upstream = await upstreamFor(t);
     const ask = { ...ASK, dnssecOk: true, checkingDisabled: true };
     const message = replyOf(await exchange(upstream, ask, PATIENT));
@@ -62,12 +62,12 @@ for (const [transport, exchange] of [
     assert.equal(upstream.queries[1]?.edns, undefined);
   });
 
-  test(`${transport}: silence ends with the time`, async (t) => {
+  test(`An exchange over ${transport} with a silent upstream ends at its timeout`, async (t) => {
     const upstream = await upstreamFor(t, { behaviour: { drop: true } });
     assert.deepEqual(await exchange(upstream, ASK, BRIEF), { kind: 'timeout' });
   });
 
-  test(`${transport}: a closed port ends the wait at once`, async () => {
+  test(`A closed ${transport} port ends an exchange at once`, async () => {
     const upstream = await startUpstream();
     await upstream.close();
     const exchanged = await exchange(upstream, ASK, PATIENT);
@@ -75,7 +75,7 @@ for (const [transport, exchange] of [
     assert.match((exchanged as { text: string }).text, /ECONNREFUSED/);
   });
 
-  test(`${transport}: shutting down ends the wait at once`, async (t) => {
+  test(`A shutdown ends an exchange over ${transport} at once`, async (t) => {
     const upstream = await upstreamFor(t, { behaviour: { drop: true } });
     const closing = new AbortController();
     const exchanged = exchange(upstream, ASK, { ...PATIENT, signal: closing.signal });
@@ -84,7 +84,7 @@ for (const [transport, exchange] of [
     assert.deepEqual(await exchanged, { kind: 'network', text: 'shutting down' });
   });
 
-  test(`${transport}: an address that cannot be reached is a value`, async () => {
+  test(`An exchange over ${transport} with an unreachable address gives a network failure`, async () => {
     // A limited broadcast address takes neither a plain UDP socket nor a TCP connection.
     const exchanged = await exchange({ address: '255.255.255.255', port: 9 }, ASK, PATIENT);
     assert.equal(exchanged.kind, 'network');
@@ -142,7 +142,7 @@ function wholeNoiseFor(query: Buffer): Uint8Array[] {
   return noiseFor(query).filter(({ length }) => length >= 12);
 }
 
-test('TCP: what cannot be a message ends the wait at once', async (t) => {
+test('Octets that cannot be a message end an exchange over TCP at once', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { noise: () => [Buffer.alloc(11)] } });
   assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
 });
@@ -196,7 +196,7 @@ test('An exchange skips ports in use and after several lets the kernel choose', 
   assert.equal(upstream.queries[0]?.id, 7);
 });
 
-test('0x20: over UDP the reply must repeat the case, over TCP it need not', async (t) => {
+test('A reply must repeat the case of its question over UDP, but not over TCP', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { lowerCase: true } });
   assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'caseChanged' });
   upstream.behave({ wrongQuestion: 'WWW.EXAMPLE.COM' });
@@ -204,7 +204,7 @@ test('0x20: over UDP the reply must repeat the case, over TCP it need not', asyn
   replyOf(await exchangeTcp(upstream, ASK, PATIENT));
 });
 
-test('TC over UDP asks for TCP, unless it is about something else', async (t) => {
+test('A UDP reply with TC gives `truncated`, unless it has another question', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { truncate: true } });
   assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'truncated' });
   upstream.behave({ truncate: true, wrongQuestion: 'www.example.org' });
@@ -220,7 +220,7 @@ test('An exchange accepts an error reply without a question, which some servers 
   assert.equal(replyOf(await exchangeUdp(upstream, ASK, PATIENT)).rcode, 1);
 });
 
-test('TCP: a reply that comes octet by octet, and none from one who hangs up', async (t) => {
+test('An exchange over TCP reads a reply octet by octet, and fails when the upstream closes the connection', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { dribble: true } });
   assert.equal(replyOf(await exchangeTcp(upstream, ASK, PATIENT)).answer.length, 1);
   upstream.behave({ closeTcp: true });

@@ -402,7 +402,7 @@ test('The forwarder refuses its own query at once when it comes back', async (t)
   for (const returned of await Promise.all(back)) assert.equal(returned.kind, 'refused');
 });
 
-test('F5: a loop that loses the case adds no packets and ends with the deadline', async (t) => {
+test('A loop that changes the case adds no packets and ends at the deadline', async (t) => {
   const { upstream, back } = await loopTo(
     t,
     () => forwarder,

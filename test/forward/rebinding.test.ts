@@ -66,7 +66,7 @@ describe('with --rebind-protection', () => {
     query(server.dns, questionOf(name, type), { edns: { udpSize: 1232, dnssecOk: false } });
 
   for (const [name, type] of asked) {
-    it(`${name} has no ${type}, and the reply says why`, async () => {
+    it(`With --rebind-protection the reply for ${type} of ${name} has no records`, async () => {
       const reply = await ask(name, type);
       assert.deepEqual([reply.rcode, reply.answer.length], [0, 0]);
     });

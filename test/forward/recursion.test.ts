@@ -103,7 +103,7 @@ test('Private names are single labels, special-use names and private reverse zon
   );
 });
 
-test('F6: public addresses are the ones that are nobody near', () => {
+test('isPublicAddress is false for loopback, private, shared and link-local addresses', () => {
   const near = ['127.0.0.53', '10.0.0.2', '169.254.169.253', '100.100.100.100', 'fe80::1%eth0'];
   const far = ['8.8.8.8', '1.1.1.1', '2620:fe::fe', '192.0.2.1'];
   assert.deepEqual([...near, ...far].filter(isPublicAddress), far);

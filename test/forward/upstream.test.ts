@@ -67,20 +67,24 @@ const interfaces: Interfaces = {
 };
 
 const own: readonly [string, readonly Upstream[], readonly string[]][] = [
-  ['an address listens for itself only', [at('192.0.2.7')], ['192.0.2.7']],
-  ['another port is another server', [at('192.0.2.7', 5300)], []],
-  ['other spellings are the same', [at('2001:0db8:0::0007')], ['2001:db8::7']],
+  ['removes the very address that the server listens on', [at('192.0.2.7')], ['192.0.2.7']],
+  ['keeps an own address with another port', [at('192.0.2.7', 5300)], []],
+  ['removes another spelling of an own address', [at('2001:0db8:0::0007')], ['2001:db8::7']],
   [
-    'the IPv4 wildcard is every address, and connecting to it is loopback',
+    'removes all addresses of the host for the IPv4 wildcard',
     [at('0.0.0.0')],
     ['192.0.2.7', '2001:db8::7', 'fe80::7%eth0', '127.0.0.1', '127.0.0.53', '0.0.0.0', '::'],
   ],
   [
-    'so is the IPv6 one',
+    'removes all addresses of the host for the IPv6 wildcard',
     [at('::')],
     ['192.0.2.7', '2001:db8::7', 'fe80::7%eth0', '127.0.0.1', '127.0.0.53', '0.0.0.0', '::'],
   ],
-  ['connecting to the wildcard reaches 127.0.0.1', [at('127.0.0.1')], ['127.0.0.1', '0.0.0.0']],
+  [
+    'removes the wildcard, which reaches loopback, for 127.0.0.1',
+    [at('127.0.0.1')],
+    ['127.0.0.1', '0.0.0.0'],
+  ],
 ];
 
 const candidates = [
@@ -95,7 +99,7 @@ const candidates = [
 ].map((address) => at(address));
 
 for (const [what, listening, dropped] of own)
-  test(`The server itself is not used as an upstream: ${what}`, () => {
+  test(`withoutOwnAddresses ${what}`, () => {
     const kept = withoutOwnAddresses(candidates, listening, interfaces);
     assert.deepEqual(
       candidates.filter((upstream) => !kept.includes(upstream)).map(({ address }) => address),

@@ -42,7 +42,7 @@ async function assertFree(address: string, port: number): Promise<void> {
   server.close();
 }
 
-test('each endpoint is listened on over UDP and TCP, on one port', async (t) => {
+test('listenAll listens on each endpoint over UDP and TCP on the same port', async (t) => {
   const listeners = listenersFor(t);
   const asked = [
     { address: '127.0.0.1', port: 0 },
@@ -65,7 +65,7 @@ test('each endpoint is listened on over UDP and TCP, on one port', async (t) => 
   }
 });
 
-test('a port that TCP has no more is not chosen', async (t) => {
+test('listenAll does not choose a port that is in use for TCP', async (t) => {
   const listeners = listenersFor(t);
   let refusals = 3;
   const refused: number[] = [];
@@ -84,7 +84,7 @@ test('a port that TCP has no more is not chosen', async (t) => {
 });
 
 for (const transport of ['udp', 'tcp'] as const) {
-  test(`a port taken over ${transport} is a value that names the holder`, async (t) => {
+  test(`listenAll names the holder of a port that is in use for ${transport}`, async (t) => {
     const holders = listenersFor(t);
     const held = await holders[transport].listen('127.0.0.1', 0);
     const free = await holders.udp.listen('127.0.0.3', 0);
@@ -102,7 +102,7 @@ for (const transport of ['udp', 'tcp'] as const) {
   });
 }
 
-test('a holder on a wildcard address is found', {
+test('findPortHolder finds a process that listens on a wildcard address', {
   skip: !linux && 'optional: Linux only',
 }, async (t) => {
   const holders = listenersFor(t);
@@ -112,7 +112,7 @@ test('a holder on a wildcard address is found', {
   assert.equal(outcome.holder?.pid, process.pid);
 });
 
-test('who has the port on another address only is not blamed', {
+test('findPortHolder does not name a process that has the port on another address only', {
   skip: !linux && 'optional: Linux only',
 }, async (t) => {
   const holders = listenersFor(t);
@@ -122,12 +122,12 @@ test('who has the port on another address only is not blamed', {
   assert.equal(await findPortHolder('tcp', '127.0.0.2', held.port), undefined);
 });
 
-test('an address that the machine does not have is a value', async (t) => {
+test('listenAll gives `foreign` for an address that the machine does not have', async (t) => {
   const outcome = await listenAll([{ address: '192.0.2.1', port: 0 }], listenersFor(t));
   assert.deepEqual(outcome, { kind: 'foreign', transport: 'udp', address: '192.0.2.1', port: 0 });
 });
 
-test('every other refusal is a value as well', async (t) => {
+test('listenAll gives a value for every other error of the system', async (t) => {
   const refusing = (code: string) => ({
     listen: () => Promise.reject(Object.assign(new Error(`bind ${code}`), { code })),
   });
@@ -164,7 +164,7 @@ const LINES: readonly [ListenFailure, RegExp][] = [
 ];
 
 for (const [failure, line] of LINES) {
-  test(`${failure.kind} (${failure.address}) is told in one line`, () => {
+  test(`The failure ${failure.kind} on ${failure.address} is described in one line`, () => {
     const text = describeListenFailure(failure);
     assert.match(text, line);
     assert.ok(!text.includes('\n'));
