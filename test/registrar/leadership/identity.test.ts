@@ -185,9 +185,9 @@ describe('another lock of the same engine id', () => {
     ],
   ];
   for (const [title, self, lock, expected] of table)
-    it(title, () => assert.deepEqual(relationOf(self, lock), expected));
+    it(`A lock ${title}`, () => assert.deepEqual(relationOf(self, lock), expected));
 
-  it('is a clone for the one exactly when it is for the other', () => {
+  it('Two locks are clones of each other or neither is', () => {
     for (const [title, self, lock] of table) {
       const { profile } = lock.holder;
       if (profile === undefined) continue;
@@ -201,9 +201,9 @@ describe('another lock of the same engine id', () => {
 describe('a lock of a version that knew no host part', () => {
   const bootKey = (bootId: string, host: string, engine: string) => `${bootId} ${host} ${engine}`;
   for (const [title, lock, expected] of [
-    ['keeps our records when it was taken at this place', old({}), SAME],
+    ['keeps our records when it was taken on this machine', old({}), SAME],
     [
-      '... also in a container with another host name',
+      'keeps our records also in a container with another host name',
       old({ bootKey: bootKey('boot-1', 'c0ffee', 'unix:///run/docker.sock') }),
       SAME,
     ],
@@ -217,18 +217,19 @@ describe('a lock of a version that knew no host part', () => {
       old({ bootKey: bootKey('boot-1', 'vm', 'unix:///other.sock') }),
       CLONE,
     ],
-    ['without a place goes by the host', old({ bootKey: undefined }), SAME],
+    ['and without a boot id is identified by the host name', old({ bootKey: undefined }), SAME],
     [
-      'without a place, on another host, is a clone’s',
+      'and without a boot id is a clone’s on another host',
       old({ bootKey: undefined, host: 'vm2' }),
       CLONE,
     ],
   ] as const)
-    it(title, () => assert.deepEqual(relationOf(SELF, lock), expected));
+    it(`A lock without a host part ${title}`, () =>
+      assert.deepEqual(relationOf(SELF, lock), expected));
 });
 
 describe('an identity', () => {
-  it('is the same for two that know the same, and another one for any that do not', () => {
+  it('Two registrars have the same identity exactly when they know the same facts', () => {
     const made = newIdentity('ENGINE', PROFILE);
     assert.deepEqual(newIdentity('ENGINE', { ...PROFILE }), made);
     const others: Partial<Profile>[] = [
@@ -248,12 +249,12 @@ describe('an identity', () => {
     assert.notDeepEqual(newIdentity('ENGINE', PROFILE, 'salt'), made);
   });
 
-  it('stays when dockerd is restarted', () => {
+  it('The identity stays the same when dockerd restarts', () => {
     const after = { ...PROFILE, bridgeId: 'bridge-2' };
     assert.deepEqual(newIdentity('ENGINE', after), newIdentity('ENGINE', PROFILE));
   });
 
-  it('is that of the eldest lock whose holder keeps our records, rather than of a released one', () => {
+  it('The identity is that of the oldest lock whose holder keeps the records, rather than of a released one', () => {
     const made = (hostPart: string, more: Partial<Lock>): Lock => {
       return { ...LOCK, identity: { engineId: 'ENGINE', hostPart }, ...more };
     };
@@ -271,11 +272,11 @@ describe('an identity', () => {
 });
 
 describe('the value of a lock', () => {
-  it('is read as it was written', () => {
+  it('A lock’s value is read as it was written', () => {
     assert.deepEqual(parseHolder(holderValue(HOLDER)), HOLDER);
   });
 
-  it('of the version before is read without a profile', () => {
+  it('A lock’s value from an earlier version is read without a profile', () => {
     const text = '{"instance":"i","host":"h","place":"p","lease":"7","released":true}';
     const expected = { ...HOLDER, instance: 'i', host: 'h', bootKey: 'p', isReleased: true };
     assert.deepEqual(parseHolder(Buffer.from(text)), { ...expected, profile: undefined });
@@ -285,10 +286,10 @@ describe('the value of a lock', () => {
     ...['', 'x', '[]', 'null', '{}', '{"instance":1,"host":"h","lease":"7"}'],
     `{"instance":"i","host":"h","lease":"7","x":"${'x'.repeat(70_000)}"}`,
   ])
-    it(`of no registrar is none: ${text.slice(0, 40)}`, () =>
+    it(`A value that no registrar wrote is not a lock: ${text.slice(0, 40)}`, () =>
       assert.equal(parseHolder(Buffer.from(text)), undefined));
 
-  it('with a profile full of nonsense has an empty profile', () => {
+  it('A lock’s value with an invalid profile has an empty profile', () => {
     const profile = '{"name":1,"rootDir":[],"addresses":"x","work":{"zones":[1,"a."]}}';
     const text = `{"instance":"i","host":"h","lease":"7","profile":${profile}}`;
     const { work, addresses, name } = parseHolder(Buffer.from(text))?.profile ?? {};
@@ -296,7 +297,7 @@ describe('the value of a lock', () => {
   });
 
   for (const hostPart of ['0123456789ab', ''])
-    it(`has a key that tells the identity, with the host part "${hostPart}"`, () => {
+    it(`The key of a lock with the host part "${hostPart}" gives its identity`, () => {
       const identity = { engineId: 'A:B/C?', hostPart };
       const { holder, challenge } = lockKeys(identity);
       const lease = { id: '7', ttlSeconds: 30, expiresAtMs: 25_000 };

@@ -28,7 +28,7 @@ for (const [end, expected] of [
   ['revoke', undefined],
   ['keep', true],
 ] as const) {
-  it(`is given up like any other (${end}), also where the store takes its time`, async () => {
+  it(`A registrar that closes (${end}) gives up its lock, also with a slow store`, async () => {
     const memory = createMemoryStore();
     let isPutting = false;
     const store = delegateStore(memory, {

@@ -96,7 +96,7 @@ for (const [name, open] of Object.entries(STORES))
       return { ...holder, bootKey: undefined };
     }
 
-    it('tell whether one was renewed since we booted', () =>
+    it(`A lock in a ${name} store shows whether it was renewed since this machine booted`, () =>
       withLocks(async (store, locks) => {
         await lock(store, BEFORE);
         await sleep(3_500);
@@ -113,7 +113,7 @@ for (const [name, open] of Object.entries(STORES))
         assert.deepEqual(long.identity, newIdentity('ENGINE', SELF.profile));
       }));
 
-    it('tell whether their holders are alive', () =>
+    it(`A lock in a ${name} store shows whether its holder is alive`, () =>
       withLocks(async (store, locks) => {
         await lock(store, BEFORE);
         const identity = newIdentity('ENGINE', BEFORE);

@@ -21,9 +21,9 @@ function startBlind(fixture: RegistrarFixture, bootKey: string) {
   return fixture.start({ bootKey, engine, dockerGraceSeconds: 300 });
 }
 
-describe('a run that does not reach its engine', () => {
+describe('a registrar without its engine', () => {
   for (const afterMs of [0, 1_000, 2_000, 3_000, 4_000, 5_000, 9_000])
-    it(`leaves a dead holder to a standby that does (${afterMs} ms later)`, () =>
+    it(`A registrar without its engine leaves a dead holder’s lock to a standby that reaches it (${afterMs} ms later)`, () =>
       withRegistrarFixture(async (fixture) => {
         const holder = fixture.start({ bootKey: BOOT_KEY });
         await fixture.settle();
@@ -40,7 +40,7 @@ describe('a run that does not reach its engine', () => {
         assert.equal(blind.registrar.readiness().isReady, false);
       }));
 
-  it('does not disturb a holder that lives at the same place', () =>
+  it('A registrar without its engine does not disturb a living holder on the same machine', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ bootKey: BOOT_KEY });
       await fixture.settle();
@@ -71,12 +71,12 @@ function forgetful(store: LeaseStore, kinds: { get: boolean }): LeaseStore {
   });
 }
 
-describe('a lease that is shorter than the time between two looks', () => {
+describe('short leases', () => {
   for (const [what, kinds] of [
     ['a listing does not know its life', { get: false }],
     ['nothing knows its life', { get: true }],
   ] as const)
-    it(`is kept when ${what}`, async () => {
+    it(`An orphan lease shorter than the renewal interval is kept when ${what}`, async () => {
       const clock = new FakeClock();
       const store = createMemoryStore({ clock });
       const { id } = await store.grantLease(6);

@@ -235,7 +235,7 @@ function assertServedOrTaken(name: string, { id }: FakeContainer, ledger: Ledger
 
 describe('names above and below each other', () => {
   it(
-    'end with their first holders, whoever races, and nothing is written then',
+    'Conflicting names end with their first holders after any race, and then nothing is written',
     {
       timeout: 240_000,
     },
@@ -268,7 +268,7 @@ describe('names above and below each other', () => {
       ),
   );
 
-  it('are known again when more were below a name than are kept, and all that were kept have gone', () =>
+  it('Names below another are read again when more existed than are kept and the kept ones are gone', () =>
     withRegistrarFixture(async (fixture) => {
       const keys = Array.from({ length: 40 }, (_, n) => `${ZONE}a/${n}`);
       for (const key of keys) await fixture.store.put(key, Buffer.from('{"host":"192.0.2.99"}'));
@@ -285,7 +285,7 @@ describe('names above and below each other', () => {
       assert.deepEqual(await fixture.keys(), ['local/skydns/a']);
     }));
 
-  it('that two hosts take at the same moment are left to the one whose write came first', () =>
+  it('A name that two hosts claim at the same moment stays with the first write', () =>
     withRegistrarFixture(async (fixture) => {
       const [first, second] = [new Site(fixture, 1), new Site(fixture, 2)];
       await fixture.advance(1_000);

@@ -449,7 +449,7 @@ const RIVALS: Action[] = [
 
 describe('convergence', () => {
   it(
-    'comes to what the containers say, touches nothing else, then writes nothing',
+    'The reconciler reaches the containers’ desired records, changes no others, and then writes nothing',
     {
       timeout: 120_000,
     },

@@ -32,49 +32,49 @@ const hiddenBy = (name: string, holder: string) =>
 
 const ROWS: readonly Row[] = [
   [
-    'a name below that of another container of this engine is not given',
+    'A container does not get a name below another container’s of the engine',
     [above, below],
     [{ key: '/s/db', of: above }],
     [],
     [standsBelow('db', A)],
   ],
   [
-    'a name above that of another container of this engine is not given',
+    'A container does not get a name above another container’s of the engine',
     [above, below],
     [{ key: '/s/db/x', of: below }],
     [],
     [hiddenBy('x.db', B)],
   ],
   [
-    'a name below that of another engine is not given',
+    'A container does not get a name below another engine’s',
     [below],
     [{ key: '/s/db', of: 'other engine' }],
     [],
     [standsBelow('db', OTHER)],
   ],
   [
-    'a name above that of another engine is not given',
+    'A container does not get a name above another engine’s',
     [above],
     [{ key: '/s/db/x/y/z', of: 'other engine' }],
     [],
     [hiddenBy('z.y.x.db', OTHER)],
   ],
   [
-    'a name below one that was written by hand is not given',
+    'A container does not get a name below one that was set by hand',
     [deep],
     [{ key: '/s/db', of: 'nobody' }],
     [],
     [standsBelow('db', NOBODY)],
   ],
   [
-    'a name above one that was written by hand is not given',
+    'A container does not get a name above one that was set by hand',
     [above],
     [{ key: '/s/db/x', of: 'nobody' }],
     [],
     [hiddenBy('x.db', NOBODY)],
   ],
   [
-    'a name below one with both families is not given, although nothing is at that name itself',
+    'A container does not get a name below a dual-stack name although that name’s own key is empty',
     [below],
     [
       { key: '/s/db/ipv4', of: 'other engine' },
@@ -84,7 +84,7 @@ const ROWS: readonly Row[] = [
     [standsBelow('db', OTHER)],
   ],
   [
-    'a name with both families is one name to a container that would stand below it',
+    'A dual-stack name is one name for a container that claims a name below it',
     [four, six, below],
     [
       { key: '/s/db/ipv4', of: four },
@@ -94,21 +94,21 @@ const ROWS: readonly Row[] = [
     [standsBelow('db', D)],
   ],
   [
-    'of two that start together the one that started first gets its name',
+    'Of two containers the one that started first gets its name',
     [below, above],
     [],
     ['+/s/db'],
     [standsBelow('db', A)],
   ],
   [
-    'a name is given once the container below it has gone',
+    'A container gets a name once the container below it is gone',
     [above],
     [{ key: '/s/db/x', of: below }],
     ['-/s/db/x', '+/s/db'],
     [],
   ],
   [
-    'of two that hold names above and below each other the later one is withdrawn',
+    'Of two names above and below each other the later one is withdrawn',
     [above, below],
     [
       { key: '/s/db/x', of: below },
@@ -118,7 +118,7 @@ const ROWS: readonly Row[] = [
     [hiddenBy('x.db', B)],
   ],
   [
-    'a later name below, of another engine, is that engine’s to withdraw',
+    'Another engine’s later name below is left for that engine to withdraw',
     [above],
     [
       { key: '/s/db', of: above },
@@ -128,7 +128,7 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'our own later name below that of another engine is ours to withdraw',
+    'The registrar withdraws its own later name below another engine’s',
     [below],
     [
       { key: '/s/db', of: 'other engine' },
@@ -138,7 +138,7 @@ const ROWS: readonly Row[] = [
     [standsBelow('db', OTHER)],
   ],
   [
-    'a name is kept when somebody writes below it by hand later',
+    'A container keeps its name when a name below it is set by hand later',
     [above],
     [
       { key: '/s/db', of: above },
@@ -148,21 +148,21 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'the names of one container are not in each other’s way',
+    'The names of one container do not conflict',
     [above, stamped('a', '/s/db/x')],
     [],
     ['+/s/db', '+/s/db/x'],
     [],
   ],
   [
-    'names beside each other are not in each other’s way',
+    'Sibling names do not conflict',
     [stamped('a', '/s/db/x'), stamped('b', '/s/db/y'), stamped('c', '/s/dbx')],
     [{ key: '/s/db/z', of: 'other engine' }],
     ['+/s/db/x', '+/s/db/y', '+/s/dbx'],
     [],
   ],
   [
-    'the mark of an empty directory holds no name',
+    'The mark of an empty directory holds no name',
     [above, stamped('b', '/s/w/x')],
     [
       { key: '/s/db/', of: 'mark' },
@@ -173,14 +173,14 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'a key that no name can have holds none',
+    'A key that no name can have holds none',
     [above],
     [{ key: `/s/db/${'x'.repeat(64)}`, of: 'nobody' }],
     ['+/s/db'],
     [],
   ],
   [
-    'a key in capitals holds the name that it stands for, and is above others as that',
+    'A key in capitals holds the name that it stands for, also above other names',
     [above, stamped('b', '/s/web/x'), stamped('c', '/s/www')],
     [
       { key: '/s/DB/X', of: 'nobody' },
@@ -191,21 +191,21 @@ const ROWS: readonly Row[] = [
     [hiddenBy('x.db', NOBODY), standsBelow('web', NOBODY), `held by ${NOBODY}`],
   ],
   [
-    'a key with two labels in one component is below the name that its labels say',
+    'A key with two labels in one component is below the name that its labels say',
     [above],
     [{ key: '/s/x.db', of: 'other engine' }],
     [],
     [hiddenBy('x.db', OTHER)],
   ],
   [
-    'no number is given below a name that another one holds',
+    'No instance number is assigned below a name with another holder',
     [auto('a', '/s/n')],
     [{ key: '/s/n', of: 'other engine' }],
     [],
     [standsBelow('n', OTHER)],
   ],
   [
-    'a number is passed over that has another’s name below it',
+    'An instance number with another holder’s name below it is skipped',
     [auto('a', '/s/n')],
     [
       { key: '/s/n/1/x', of: 'nobody' },
@@ -215,21 +215,21 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'numbers keep their base from another container, also from one that starts with them',
+    'Instance numbers keep the name above them from other containers, also from one that starts with them',
     [auto('b', '/s/n'), stamped('a', '/s/n')],
     [{ key: '/s/n/1', of: auto('b', '/s/n') }],
     [],
     [hiddenBy('1.n', B)],
   ],
   [
-    'a number stays with its container although another one says it',
+    'An instance number stays with its container although another container names it',
     [auto('b', '/s/n'), stamped('a', '/s/n/1')],
     [{ key: '/s/n/1', of: auto('b', '/s/n') }],
     [],
     [`held by ${B}`],
   ],
   [
-    'a PTR record is not hidden by what is below its name, as PTR is looked for there, too',
+    'A PTR record is not hidden by names below its own',
     [stamped('a', '/s/arpa/1', { pointer: {} })],
     [{ key: '/s/arpa/1/x', of: 'nobody' }],
     ['+/s/arpa/1'],
@@ -245,7 +245,7 @@ describe('a name with others above it and below it', () => {
       assert.deepEqual(reasons(from), because);
     });
 
-  it('stays taken while it is not known whether the container below it still wants its name', () => {
+  it('A name stays taken while it is unknown whether the container below it still claims its name', () => {
     const from = {
       ...input([above], [{ key: '/s/db/x', of: below }]),
       isDesiredKnown: (id: string) => id[0] !== 'b',
@@ -254,7 +254,7 @@ describe('a name with others above it and below it', () => {
     assert.deepEqual(reasons(from), [hiddenBy('x.db', B)]);
   });
 
-  it('is not given up over what another had before, until the watch has passed our own write', () => {
+  it('A name is not given up for another holder’s old record before the watch has passed the registrar’s own write', () => {
     const stored = [
       { key: '/s/db', of: 'other engine' as const },
       { key: '/s/db/x', of: below },

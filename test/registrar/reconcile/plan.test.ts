@@ -8,7 +8,7 @@ import { input, LEASE, type Stored, stamped, steps } from '../../support/desired
 const a = stamped('a', '/s/x');
 const b = stamped('b', '/s/x');
 
-describe('the difference between what is wished and what there is', () => {
+describe('plans', () => {
   for (const [why, desired, stored, expected] of [
     ['nothing when it is so', [a], [{ key: '/s/x', of: a }], []],
     ['a put of what is missing', [a], [], ['+/s/x']],
@@ -41,10 +41,10 @@ describe('the difference between what is wished and what there is', () => {
       ['+/s/x'],
     ],
   ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
-    it(`is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
+    it(`The plan is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
-  it('leaves what belongs to a container that is not known yet, and its key', () => {
+  it('The plan keeps the record and the key of a container that is not inspected yet', () => {
     const from = {
       ...input([b], [{ key: '/s/x', of: a }]),
       isDesiredKnown: (id: string) => id[0] !== 'a',
@@ -53,7 +53,7 @@ describe('the difference between what is wished and what there is', () => {
     assert.equal(diff(from).assignments[0]?.kind, 'taken');
   });
 
-  it('guards each write with what it saw', () => {
+  it('The plan guards each write with the record that it has seen', () => {
     const plan = diff(
       input(
         [a, stamped('c', '/s/y')],
@@ -184,7 +184,7 @@ describe('the difference between what is wished and what there is', () => {
       ['+/s/n/3/ipv4', '*/s/n/3/ipv6', '~/s/n/3'],
     ],
   ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
-    it(`is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
+    it(`The plan is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
   const numbered = (container: string, preferredNumber: number): StampedRecord =>
@@ -210,11 +210,11 @@ describe('the difference between what is wished and what there is', () => {
       ['+/s/n/3', '+/s/n/1'],
     ],
   ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
-    it(`gives a container the number ${why}`, () =>
+    it(`The plan gives a container the number ${why}`, () =>
       assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
-  it('points to the number that a name was given, and again once that is another', () => {
+  it('A pointer in the plan follows the number that its name has', () => {
     const pointer = stamped('a', '/s/arpa/1', {
       fields: { host: 'n.skydns.local', ttl: 30 },
       pointer: { numberedBy: '/s/n' },
@@ -230,7 +230,7 @@ describe('the difference between what is wished and what there is', () => {
     assert.equal(pointsTo([{ key: '/s/n/1', of: 'other engine' }]), '2.n.skydns.local');
   });
 
-  it('lets none take the number that another had in an earlier life', () => {
+  it('The plan gives no container the number of another container’s earlier run', () => {
     const desired = ['a', 'b'].map((container) => stamped(container, '/s/n', { instance: 'auto' }));
     const from = {
       ...input(desired, []),
@@ -243,7 +243,7 @@ describe('the difference between what is wished and what there is', () => {
     ]);
   });
 
-  it('is none once it is applied, gives no key twice, and never names a key of others', () => {
+  it('An applied plan leaves nothing to do, uses no key twice, and never uses another holder’s key', () => {
     const key = fc.constantFrom('/s/1', '/s/2', '/s/3', '/s/n');
     const one = fc
       .tuple(fc.constantFrom('a', 'b', 'c'), key, fc.boolean(), fc.boolean())

@@ -19,7 +19,7 @@ const gone = (key: string, modRevision: number): Change => {
   return { kind: 'delete', key, modRevision, previous: undefined };
 };
 
-describe('what the store holds as far as it concerns us', () => {
+describe('stored records', () => {
   let changes = 0;
   let stored: StoredRecords;
   const revision = (key: string): number | undefined => stored.get(key)?.entry.modRevision;
@@ -33,7 +33,7 @@ describe('what the store holds as far as it concerns us', () => {
     stored = new StoredRecords('E1', () => changes++);
   });
 
-  it('is also what dangles of our engine’s id: records of other owners that no lease ends', () => {
+  it('The stored records include records of the engine’s id without a lease from other owners', () => {
     stored = new StoredRecords('E1/0a', () => changes++);
     const lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
     const stamps = ['E1', 'E1/0b', 'E2/0a', 'E1/0a'].map((r) => ({ ...OURS, r }));
@@ -51,7 +51,7 @@ describe('what the store holds as far as it concerns us', () => {
     );
   });
 
-  it('is our records, and others’ only where we want one', () => {
+  it('The stored records are the registrar’s own, and others’ only at keys that it wants', () => {
     want(['/s/a'], ['/s/n']);
     const theirs = { ...OURS, r: 'E2' };
     const keys = ['/s/a', '/s/b', '/s/n/1', '/s/n/x/1', '/s/c'];
@@ -71,7 +71,7 @@ describe('what the store holds as far as it concerns us', () => {
     );
   });
 
-  it('tells of changes that matter, not of our own and not of others’', () => {
+  it('The stored records report relevant changes and not the registrar’s own or unrelated ones', () => {
     stored.apply([put(entry('/s/x', 1, { ...OURS, r: 'E2' }))]);
     assert.equal(changes, 0);
     stored.learn('/s/a', entry('/s/a', 2, OURS), 2);
@@ -83,7 +83,7 @@ describe('what the store holds as far as it concerns us', () => {
     assert.equal(changes, 2);
   });
 
-  it('is not set back by a watch that is behind', () => {
+  it('A watch that is behind does not revert the stored records', () => {
     stored.learn('/s/a', entry('/s/a', 5, OURS), 5);
     stored.apply([put(entry('/s/a', 3, OURS)), gone('/s/a', 4)]);
     assert.equal(revision('/s/a'), 5);
@@ -94,7 +94,7 @@ describe('what the store holds as far as it concerns us', () => {
     assert.equal(revision('/s/a'), 7);
   });
 
-  it('is not set back by an answer that is late', () => {
+  it('A late read does not revert the stored records', () => {
     stored.apply([put(entry('/s/a', 5, OURS))]);
     stored.learn('/s/a', entry('/s/a', 3, OURS), 4);
     assert.equal(revision('/s/a'), 5);
@@ -102,7 +102,7 @@ describe('what the store holds as far as it concerns us', () => {
     assert.equal(revision('/s/a'), 5);
   });
 
-  it('is the store’s word alone after it has listed all: it may be another store', () => {
+  it('After a full listing the stored records are only those of the store', () => {
     stored.learn('/s/a', entry('/s/a', 500, OURS), 500);
     stored.onRelisted(2);
     assert.equal(revision('/s/a'), undefined);
@@ -110,14 +110,14 @@ describe('what the store holds as far as it concerns us', () => {
     assert.equal(revision('/s/a'), 3);
   });
 
-  it('keeps nothing of what the mirror has passed', () => {
+  it('The stored records keep no own writes that the mirror has passed', () => {
     stored.learn('/s/a', undefined, 5);
     stored.onMirrored(5);
     stored.apply([put(entry('/s/a', 4, OURS))]);
     assert.equal(revision('/s/a'), 4);
   });
 
-  it('is also others’ above and below the names that we want, and beside the numbers', () => {
+  it('The stored records include others’ records above and below the wanted names and beside the numbers', () => {
     want(['/s/a/b'], ['/s/n']);
     const keys = [
       '/s/a',
@@ -145,7 +145,7 @@ describe('what the store holds as far as it concerns us', () => {
     );
   });
 
-  it('keeps of a million names below one of ours a few, the oldest, and asks for more when those are gone', () => {
+  it('The stored records keep the few oldest of a million names below one and read more when those are gone', () => {
     want(['/s/a']);
     const count = 1_000_000;
     for (let at = 0; at < count; at += 1_000) {
@@ -167,7 +167,7 @@ describe('what the store holds as far as it concerns us', () => {
     assert.deepEqual(stored.takeIncomplete(), []);
   });
 
-  it('doubts what is below a wider name when a narrower one, whose crowd was cut, is wanted no more', () => {
+  it('The stored records read the names below a name again when a narrower wanted name with truncated ones ends', () => {
     want(['/s/a', '/s/a/b']);
     stored.apply(
       Array.from({ length: MAX_KEPT_BELOW + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))),
@@ -178,7 +178,7 @@ describe('what the store holds as far as it concerns us', () => {
     assert.deepEqual(stored.takeIncomplete(), ['/s/a']);
   });
 
-  it('does not get back from a slow read what was deleted meanwhile', () => {
+  it('A slow read does not restore a record that was deleted meanwhile', () => {
     want(['/s/a']);
     const end = stored.beginReading();
     stored.apply([gone('/s/a', 6)]);
@@ -189,7 +189,7 @@ describe('what the store holds as far as it concerns us', () => {
     assert.equal(revision('/s/a'), 7);
   });
 
-  it('tells of our own new record once the watch has it, where others are above it or below', () => {
+  it('The stored records report an own new record once the watch has it where others are above or below it', () => {
     want(['/s/a']);
     const theirs = { ...OURS, r: 'E2' };
     stored.apply([put(entry('/s/a/x', 1, theirs))]);

@@ -214,7 +214,7 @@ suite('registrator’s services', () => {
     ],
     ['health asked for', { ...web, health: 'unhealthy' }, { health: 'auto' }, 'is unhealthy'],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
-    it(`ignored: ${why}`, () =>
+    it(`A container is ignored in compat mode: ${why}`, () =>
       assert.deepEqual(describeContainer(inspection(spec), registratorContext(changes)), {
         kind: 'ignored',
         reason,
@@ -262,7 +262,7 @@ suite('registrator’s services', () => {
       /^the container has 65 ports, and at most 64 are allowed$/,
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, RegExp][]) {
-    it(`refused: ${why}`, () => {
+    it(`A container is refused in compat mode: ${why}`, () => {
       const { records, refusals } = told(inspection(spec), registratorContext(changes));
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);
@@ -270,7 +270,7 @@ suite('registrator’s services', () => {
     });
   }
 
-  it('names that would be too long keep the container’s own id', () => {
+  it('A name that would be too long keeps the container’s id', () => {
     const spec = { ...dns, name: 'x'.repeat(200) };
     const { records, refusals } = told(inspection(spec), registratorContext());
     assert.deepEqual(refusals, []);
@@ -289,7 +289,7 @@ function first(spec: ContainerSpec, changes: Partial<RegistrarContext> = {}) {
 }
 
 suite('what registrator dropped or overwrote', () => {
-  it('tags and attributes are kept (PR #387)', () => {
+  it('Tags and attributes of registrator are kept', () => {
     const env = {
       SERVICE_TAGS: 'a,b\\,c',
       SERVICE_REGION: 'east',
@@ -304,7 +304,7 @@ suite('what registrator dropped or overwrote', () => {
     assert.equal(first(web).record?.meta, undefined);
   });
 
-  it('but not without bound', () => {
+  it('Tags and attributes of registrator are limited in size', () => {
     const { record, refusals } = first({ ...web, env: { SERVICE_X: 'x'.repeat(5000) } });
     assert.equal(record?.meta, undefined);
     assert.deepEqual(refusals, [
@@ -312,12 +312,12 @@ suite('what registrator dropped or overwrote', () => {
     ]);
   });
 
-  it('attributes called __proto__ are attributes', () => {
+  it('An attribute called __proto__ is an ordinary attribute', () => {
     const { record } = first({ ...web, env: { SERVICE___proto__: 'x' } });
     assert.equal(JSON.stringify(record?.meta), '{"attributes":{"__proto__":"x"}}');
   });
 
-  it('replicas with one SERVICE_ID each have a key (PR #641)', () => {
+  it('Replicas with one SERVICE_ID have separate keys', () => {
     const keys = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb'].map((id) => {
       const { record } = first({ ...web, id: id.padEnd(64, '0'), env: { SERVICE_ID: 'one' } });
       return [record?.key, record?.keyIfTaken];
@@ -357,7 +357,7 @@ suite('what registrator dropped or overwrote', () => {
     ],
     ['of another port', { '81_CHECK_TCP': 'true' }, undefined],
   ] as const) {
-    it(`a check is to be passed: ${why}`, () => {
+    it(`A container in compat mode must pass a check: ${why}`, () => {
       const named = Object.entries(env).map(([key, value]) => [`SERVICE_${key}`, value]);
       const { record, refusals } = first({ ...web, env: Object.fromEntries(named) });
       assert.deepEqual(record?.check, check);
@@ -384,7 +384,7 @@ suite('what registrator dropped or overwrote', () => {
     ['5s 1ms', [5_000, 100], /^SERVICE_CHECK_TIMEOUT .* minimum: each check may take 100 ms$/],
     ['5s 1h', [5_000, 30_000], /^SERVICE_CHECK_TIMEOUT .* maximum: each check may take 30 s$/],
   ] as const) {
-    it(`a check is brought within the bounds, and that is said: ${times}`, () => {
+    it(`A check’s times are limited with a hint: ${times}`, () => {
       const [interval = '', timeout = ''] = times.split(' ');
       const asked = { SERVICE_CHECK_INTERVAL: interval, SERVICE_CHECK_TIMEOUT: timeout };
       const { record, refusals } = first({ ...web, env: { SERVICE_CHECK_TCP: '1', ...asked } });
@@ -393,7 +393,7 @@ suite('what registrator dropped or overwrote', () => {
     });
   }
 
-  it('the operator may allow methods that are not safe', () => {
+  it('The operator can allow check methods that are not safe', () => {
     const env = { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' };
     const registrator = {
       hostName: 'node1',
@@ -419,7 +419,7 @@ suite('what registrator dropped or overwrote', () => {
     ],
     [{ SERVICE_CHECK_TCP: '1', SERVICE_CHECK_TIMEOUT: '9h' }, /not a duration/],
   ] as const) {
-    it(`no unchecked service: ${JSON.stringify(env)}`, () => {
+    it(`A service whose check cannot run is not registered: ${JSON.stringify(env)}`, () => {
       const { record, refusals } = first({ ...web, env });
       assert.equal(record, undefined);
       assert.match(refusals[0]?.reason ?? '', reason);
@@ -448,7 +448,7 @@ suite('what registrator dropped or overwrote', () => {
     ['a\\,b', ['a,b']],
     ['\\,', [',']],
   ] as const) {
-    it(`tags ${text}`, () => assert.deepEqual(parseTags(text), tags));
+    it(`The tags ${text} are parsed`, () => assert.deepEqual(parseTags(text), tags));
   }
 });
 
