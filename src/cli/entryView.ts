@@ -1,6 +1,6 @@
 /** A key and its value as commands show them: the fields of `--json`, which never change their meaning, and words. */
 import { printName } from '../dns/name.ts';
-import { type HiddenValue, printHolder } from '../registrar/reconcile/namespace.ts';
+import { type HiddenValue, printHolder } from '../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../service/change.ts';
 import { nameOfKey } from '../service/key.ts';
 import { NO_SRV, parseService, type Service } from '../service/service.ts';

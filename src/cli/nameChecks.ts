@@ -8,7 +8,8 @@ import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../config/config.ts
 import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { keysOfName, nameKeyOf } from '../registrar/describe/record.ts';
-import { Namespace, pathOf, printHolder } from '../registrar/reconcile/namespace.ts';
+import { printHolder } from '../registrar/reconcile/hiddenValues.ts';
+import { Namespace, pathOf } from '../registrar/reconcile/namespace.ts';
 import type { Entry } from '../service/change.ts';
 import { configKey, nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';

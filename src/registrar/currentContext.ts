@@ -1,6 +1,6 @@
 /**
- * What a registrar knows besides its containers: its options, the zones that it serves, the facts about its host, and the
- * engine's host name and default bridge. Sessions share it. Whoever changes it reevaluates the session's containers.
+ * What a registrar knows besides its containers: its options, the zones that it serves, the facts about its host, and
+ * the engine's host name and default bridge. Sessions share it. The registrar changes it and then calls `onContext`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfiguredContext, HostFacts, RegistrarContext } from './describe/context.ts';

@@ -1,26 +1,29 @@
-/** What a registrar finds wrong although it works: for its log, `/readyz`, `registrar status` and doctor. PURE. */
+/** Faults that a registrar finds while it works, for its log, `/readyz`, `registrar status` and doctor. Pure. */
 import { shown } from './describe/description.ts';
 import type { EngineInfo } from './engine/engine.ts';
 import type { Profile } from './leadership/identity.ts';
 import type { PeerRegistrar } from './leadership/peers.ts';
 
 export interface RegistrarFinding {
-  /** `duplicate`: another engine has this engine's id. `overlapping`: another registrar of this engine has our zones too. */
+  /**
+   * `duplicate`: another engine has this engine's id. `overlapping`: another registrar of this engine shares zones of
+   * ours.
+   */
   readonly kind: 'duplicate' | 'overlapping';
-  /** This engine's host and the other one's. */
+  /** The hosts of this engine and of the other one. */
   readonly hosts: readonly [string, string];
   /** One line, without a full stop. */
   readonly message: string;
-  /** What to do about it, as a line for a shell. */
+  /** A command line that fixes it, or shows more. */
   readonly fix: string;
 }
 
-/** As one line, for people. */
+/** One line for people. */
 export function printFinding({ message, fix }: RegistrarFinding): string {
   return `${message}; ${fix}`;
 }
 
-/** `undefined`: nothing is wrong with it. */
+/** `undefined`: the peer is no fault. */
 export function findingOf(
   { kind, lock }: PeerRegistrar,
   info: EngineInfo,
@@ -31,7 +34,7 @@ export function findingOf(
   const zones = shown((holder.profile?.work.zones ?? []).join(', '));
   switch (kind) {
     case 'duplicate':
-      // An engine without an id of its own cannot get another one.
+      // Podman has no id of its own, so the operator cannot change it.
       if (!info.isOwnId) return undefined;
       return {
         kind,
@@ -43,22 +46,22 @@ export function findingOf(
       return {
         kind,
         hosts,
-        message: `another registrar of this engine, on ${shown(holder.host)}, shares some of our zones: it has ${zones}. Each name is kept by the registrar that wrote it first`,
+        message: `another registrar of this engine, on ${shown(holder.host)}, shares some of our zones: it has ${zones}. The registrar that writes a name first keeps it`,
         fix: 'soradns registrar status   # give both the same --zone options, or zones that have nothing in common',
       };
-    case 'neighbour':
+    case 'disjoint':
       return undefined;
   }
 }
 
-/** The engine's host, its addresses and its folder: cloned machines may differ in any of them. */
+/** The engine's host with its addresses and folder, because cloned machines may differ in any of them. */
 function labelOf(host: string, profile: Profile | undefined): string {
   const details = [...(profile?.addresses ?? []), ...(profile?.rootDir ? [profile.rootDir] : [])];
   const name = shown(profile?.name ?? host);
   return details.length === 0 ? name : `${name} (${shown(details.join(', '))})`;
 }
 
-/** Before Docker 23.0 the id was a key in /etc/docker, which newer versions take over if they find it. */
+/** Before Docker 23.0 the id was in /etc/docker/key.json, and newer versions read that file if it exists. */
 function renewalLine({ rootDir = '/var/lib/docker' }: EngineInfo): string {
   const files = `${quoted(`${rootDir}/engine-id`)} /etc/docker/key.json`;
   return `sudo systemctl stop docker.socket docker && sudo rm -f ${files} && sudo systemctl start docker   # on one of the two hosts`;

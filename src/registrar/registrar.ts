@@ -5,9 +5,9 @@
  * Used by: app, app/registrar, cli, cli/commands.
  *
  * `EngineFollower` (observe/follow.ts) connects to the engine, lists, watches and retries. The registrar gives each
- * engine that answers a session (session.ts), which does everything that needs the engine's id. Events and lists go from
- * the follower to the session's `Containers`. When another engine answers, the former session ends and another begins.
- * Neither a lost engine nor a lost store ends the registrar.
+ * engine that answers a session (session.ts), which does everything that needs the engine's id. Events and lists go
+ * from the follower to the session's `Containers`. When another engine answers, the former session ends and another
+ * begins. Neither a lost engine nor a lost store ends the registrar.
  */
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { asStoreError, type LeaseStore } from '../store/store.ts';
@@ -60,7 +60,10 @@ export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
 export interface CloseOptions {
   /** `keep`: records live until their lease expires or the next registrar takes it over. `revoke`: they end at once. */
   readonly end: 'keep' | 'revoke';
-  /** With `keep`: how long deaths of containers still count. A stopping daemon ends its containers and this process together. */
+  /**
+   * With `keep`: how long deaths of containers still count. A stopping daemon ends its containers and this process
+   * together.
+   */
   readonly lingerMs: number;
 }
 

@@ -1,4 +1,4 @@
-/** What the registrar is doing and why, as plain JSON values: for people, `/readyz` and metrics. Reads only. */
+/** The registrar's state as plain JSON values, for people, `/readyz` and metrics. Changes nothing. */
 import { NO_SRV } from '../service/service.ts';
 import type { Refusal } from './describe/description.ts';
 import { nameKeyOf, storedKey } from './describe/record.ts';
@@ -23,12 +23,12 @@ export interface RegistrarStatus {
     readonly reason?: string;
   };
   readonly store: { readonly label: string; readonly state: string; readonly reason?: string };
-  /** `writing`: the records are ours to keep. `standby`: another registrar of this engine does. */
+  /** `writing`: this registrar keeps the records. `standby`: another registrar of this engine does. */
   readonly role: 'starting' | 'writing' | 'standby' | 'dry-run';
   readonly lease?: { readonly id: string; readonly renewedSecondsAgo: number };
-  /** In standby: where the other one runs. */
+  /** In standby: the host of the other registrar. */
   readonly holder?: string;
-  /** What is wrong although all is served. */
+  /** Faults that do not keep it from working. */
   readonly findings: readonly RegistrarFinding[];
   readonly containers: readonly ContainerStatus[];
   readonly counters: Counters;
@@ -40,33 +40,33 @@ export interface ContainerStatus {
   readonly state: string;
   readonly records: readonly RecordStatus[];
   readonly refusals: readonly Refusal[];
-  /** Why there are no records, or not all; continues "it" to a sentence. */
+  /** Why there are no records, or not all: the rest of a sentence that begins with "it". */
   readonly reason?: string;
-  /** What the operator may want to know, in sentences. */
+  /** Advice for the operator, in sentences. */
   readonly hints: readonly string[];
 }
 
 export interface RecordStatus {
-  /** Without its number as long as none is claimed. */
+  /** Without a number until one is assigned. */
   readonly key: string;
-  /** Present: the name has both families, and this is its key. */
+  /** The name's own key, if the name has both address families. */
   readonly nameKey?: string;
   readonly host: string;
-  /** Absent for an address alone. */
+  /** Absent for a record without a port. */
   readonly port?: number;
-  /** `published`: the store has it. `conflict`: somebody else has the key. `unchecked`: its check does not pass. */
+  /** `published`: the store has it. `conflict`: another holder has the name. `unchecked`: its check does not pass. */
   readonly state: 'published' | 'pending' | 'conflict' | 'unchecked' | 'refused';
   readonly reason?: string;
 }
 
 export interface Counters {
-  /** Now. */
+  /** At present. */
   readonly containers: number;
   readonly published: number;
   readonly pending: number;
   readonly conflicts: number;
   readonly refusals: number;
-  /** Since the start. */
+  /** Since the start of the registrar. */
   readonly puts: number;
   readonly deletes: number;
   readonly writeFailures: number;
@@ -79,28 +79,28 @@ export interface Readiness {
   readonly reasons: readonly UnreadyReason[];
 }
 
-/** What keeps the registrar from being ready. */
+/** A reason why the registrar is not ready. */
 export interface UnreadyReason {
   readonly about: 'docker' | 'store' | 'lease' | 'containers' | 'writing';
   readonly text: string;
 }
 
-/** As one line, for people. */
+/** One line for people. */
 export function printReason({ about, text }: UnreadyReason): string {
   return `${about}: ${text}`;
 }
 
-/** What the registrar shows of itself. */
+/** What the status is made from. */
 export interface RegistrarView {
   readonly engine: { readonly label: string; readonly state: EngineState };
   readonly reconnects: number;
   readonly store: string;
   readonly isDryRun: boolean;
-  /** The engine was gone for so long that all records were withdrawn. */
+  /** The grace period expired, so that all records were withdrawn. */
   readonly isWithdrawn: boolean;
   readonly nowMs: number;
   readonly counters: SessionCounters;
-  /** `undefined` as long as the engine's id is not known. */
+  /** `undefined` until the engine's id is known. */
   readonly session: EngineSession | undefined;
 }
 
@@ -120,7 +120,7 @@ export function statusOf(view: RegistrarView): RegistrarStatus {
   };
 }
 
-/** Ready is a registrar whose records are as they should be, or that stands by. */
+/** A registrar is ready if its records are as desired, or if it stands by. */
 export function readinessOf(view: RegistrarView): Readiness {
   const { engine, session } = view;
   const reasons: UnreadyReason[] = [];
@@ -203,7 +203,7 @@ function reasonOf({ description }: ContainerState): string | undefined {
   return description.kind === 'described' ? description.waiting : description.reason;
 }
 
-/** A wish that was not assigned yet is either new or kept back by its check. */
+/** A record without an assignment is new, or its check does not pass. */
 function recordsOf(
   { desired }: ContainerState,
   assignments: readonly Assignment[],
@@ -212,7 +212,7 @@ function recordsOf(
   const leadership = session.leadership.state();
   return desired.map((stamped) => {
     const assignment = assignments.find(({ stamped: assigned }) => assigned === stamped);
-    const shown = placeOf(stamped, assignment);
+    const shown = keyAndHostOf(stamped, assignment);
     const { key } = shown;
     if (assignment?.kind === 'taken')
       return { ...shown, state: 'conflict', reason: whyTaken(assignment, session) };
@@ -240,7 +240,7 @@ function recordsOf(
   });
 }
 
-function placeOf({ record }: StampedRecord, assignment: Assignment | undefined) {
+function keyAndHostOf({ record }: StampedRecord, assignment: Assignment | undefined) {
   const { family } = record;
   const { host, port = NO_SRV } = record.fields;
   const key = assignment?.key ?? storedKey(record.key, family);

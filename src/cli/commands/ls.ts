@@ -5,7 +5,7 @@ import type { OptionWords } from '../../config/option.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { type Label, parseName, printLabel } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
-import { HiddenValues } from '../../registrar/reconcile/namespace.ts';
+import { HiddenValues } from '../../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../../service/change.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import {

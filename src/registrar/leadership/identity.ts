@@ -1,39 +1,39 @@
 /**
- * Which engine a registrar stands for, and whether the holder of another lock stands for the same one. PURE.
+ * Decides whether the holder of another lock stands for the same engine as this registrar. Pure.
  *
- * An engine's id alone does not tell: a cloned machine has the id of the machine that it was made from. So a lock, the
- * owner's mark in a record and with it the right to delete the record rest on an identity: the engine's id and a host
- * part. A registrar takes the identity of a lock whose holder stands for the same engine and does the same work. Where
- * there is none it makes one from what it knows, so that two which start at the same moment make the same one.
+ * The engine's id alone is not enough, because a cloned machine has the id of its original. So locks, owner stamps and
+ * the right to delete a record depend on an identity: the engine's id and a host part. A registrar takes the identity
+ * of a lock whose holder stands for the same engine and has the same work. Without such a lock it derives one from its
+ * own facts, so that two registrars that start together derive the same one.
  */
 import { createHash } from 'node:crypto';
 import { isSubdomainOf, parseName } from '../../dns/name.ts';
 
 export interface Identity {
   readonly engineId: string;
-  /** Empty in the locks of versions that knew none. */
+  /** Empty in the locks of versions without it. */
   readonly hostPart: string;
 }
 
-/** What a registrar says in its lock of its engine and of its work there. */
+/** What a registrar's lock states about its engine and its work. */
 export interface Profile {
-  /** The engine's name and folder. */
+  /** The engine's host name and folder. */
   readonly name: string | undefined;
   readonly rootDir: string | undefined;
-  /** Of the engine's machine: another one after each boot. `undefined`: not known, or of another machine than ours. */
+  /** Of the engine's machine; changes with each boot. `undefined`: unknown, or the engine is on another machine. */
   readonly bootId: string | undefined;
-  /** The address of an engine that is reached over a network. */
+  /** The address of an engine that the registrar reaches over a network. */
   readonly endpoint: string | undefined;
-  /** Under which others reach the engine's host, as far as known. */
+  /** The known addresses under which other hosts reach the engine's host. */
   readonly addresses: readonly string[];
-  /** As in `DefaultBridge`; `undefined` also where it is not unique. */
+  /** The id of the default bridge; `undefined` also for engines whose id is the same on every host. */
   readonly bridgeId: string | undefined;
   readonly work: RegistrarWork;
 }
 
-/** Which names a registrar keeps. Other settings change values only, so they are not part of it. */
+/** The settings that decide which names a registrar keeps. Other settings only change values. */
 export interface RegistrarWork {
-  /** Of the store's keys. */
+  /** The prefix of the store's keys. */
   readonly prefix: string;
   /** Sorted. */
   readonly zones: readonly string[];
@@ -41,33 +41,36 @@ export interface RegistrarWork {
   readonly metadata: string;
 }
 
-/** A registrar that looks at others' locks. */
+/** This registrar's own facts, to compare with other locks. */
 export interface Self {
   readonly instance: string;
   readonly host: string;
   readonly bootKey: string | undefined;
   readonly profile: Profile;
-  /** How long its machine has run. `undefined`: not known, or the engine is on another machine. */
+  /** The uptime of its machine. `undefined`: unknown, or the engine is on another machine. */
   readonly uptimeMs: number | undefined;
 }
 
-/** What tells a registrar's current facts; they change while it runs. */
+/** Gives a registrar's current facts, which change while it runs. */
 export interface SelfSource {
   self(): Self;
 }
 
-/** What a lock says. */
+/** The content of a lock. */
 export interface Holder {
-  /** Another one for every run of a registrar. */
+  /** Unique to one run of a registrar. */
   readonly instance: string;
-  /** For people: where it runs. */
+  /** The host on which it runs, for people. */
   readonly host: string;
-  /** The same for every run on one machine that follows the same engine, until the machine starts anew. */
+  /**
+   * Boot id, host name and engine address: equal for all runs on one machine that follow the same engine, until that
+   * machine boots again. `place` in the lock's JSON.
+   */
   readonly bootKey?: string | undefined;
   readonly lease: string;
-  /** It has ended and left its records to the next registrar. */
+  /** The holder has ended and left its records to the next registrar. */
   readonly isReleased: boolean;
-  /** Versions without a host part wrote none. */
+  /** Absent in the locks of versions without a host part. */
   readonly profile?: Profile | undefined;
 }
 
@@ -76,27 +79,28 @@ export interface Lock {
   readonly holder: Holder;
   readonly createRevision: number;
   readonly modRevision: number;
-  /** Since its lease was renewed last; `undefined`: not known. */
+  /** Time since the last renewal of its lease; `undefined`: unknown. */
   readonly renewedAgoMs: number | undefined;
 }
 
-/** What a lock is to a registrar that does not hold it. */
+/** What another registrar's lock means to this one. */
 export interface Relation {
   /**
-   * While its holder answers. `same`: it keeps our records, so we stand by. `duplicate`: another engine has the id of
-   * ours. `overlapping`, `neighbour`: a registrar of our engine with other names, some or none of which are ours too.
+   * While its holder is alive. `same`: it keeps our records, so we stand by. `duplicate`: another engine has our
+   * engine's id. `overlapping`, `disjoint`: a registrar of our engine with other zones, some or none of which are ours
+   * too.
    */
-  readonly whileAlive: 'same' | 'duplicate' | 'overlapping' | 'neighbour';
-  /** Whether its identity, with all records, is ours to take over when its holder does not answer. */
+  readonly whileAlive: 'same' | 'duplicate' | 'overlapping' | 'disjoint';
+  /** Whether we may take over its identity with all records once its holder is dead. */
   readonly mayTakeOver: boolean;
 }
 
-/** The mark of an owner in a record. */
+/** The owner id in a record's stamp. */
 export function ownerId({ engineId, hostPart }: Identity): string {
   return hostPart === '' ? engineId : `${engineId}/${hostPart}`;
 }
 
-/** What the mark of an owner names. */
+/** The identity in an owner id. */
 export function identityOf(owner: string): Identity {
   const [, engineId = owner, hostPart = ''] = /^(.*)\/([0-9a-f]+)$/s.exec(owner) ?? [];
   return { engineId, hostPart };
@@ -108,7 +112,7 @@ export function isSameIdentity(a: Identity, b: Identity): boolean {
 
 const HOST_PART_DIGITS = 12;
 
-/** The identity to take where no lock offers one. `salt`: makes another one, where the first is another's. */
+/** The identity where no lock offers one. `salt` makes another one if the first is taken. */
 export function newIdentity(engineId: string, profile: Profile, salt = ''): Identity {
   const { name, rootDir, bootId, endpoint, addresses, work } = profile;
   const { prefix, zones, metadata } = work;
@@ -130,19 +134,19 @@ export function relationOf(self: Self, lock: Lock): Relation {
     }
     case 'same':
       if (work === 'equal') return { whileAlive: 'same', mayTakeOver: true };
-      if (work === 'disjoint') return { whileAlive: 'neighbour', mayTakeOver: false };
+      if (work === 'disjoint') return { whileAlive: 'disjoint', mayTakeOver: false };
       return { whileAlive: 'overlapping', mayTakeOver: work === 'covered' };
   }
 }
 
 export interface LockCandidates {
-  /** The lock whose identity is ours, whether its holder answers or not. */
+  /** The lock that keeps our records, whether its holder is alive or dead. */
   readonly matching: Lock | undefined;
-  /** Locks whose identities are ours if their holders do not answer, the eldest first. */
+  /** Locks that we may take over once their holders are dead, the oldest first. */
   readonly inheritable: readonly Lock[];
 }
 
-/** Which of the locks offer us an identity. Of several that keep our records the eldest one counts that has a holder. */
+/** The locks that offer us an identity. If several keep our records, the oldest one with a holder counts. */
 export function lockCandidates(self: Self, locks: readonly Lock[]): LockCandidates {
   const related = locks
     .map((lock) => ({ lock, relation: relationOf(self, lock) }))
@@ -155,24 +159,24 @@ export function lockCandidates(self: Self, locks: readonly Lock[]): LockCandidat
   return { matching: kept, inheritable: left };
 }
 
-/** The lock of a version that told the place only: the boot id, the host and the engine's address, spaces between. */
-function oldRelation(self: Self, { host, bootKey: place }: Holder): Relation {
+/** For the lock of a version that wrote no profile, only the boot key. */
+function oldRelation(self: Self, { host, bootKey }: Holder): Relation {
   const isSame =
-    self.bootKey === undefined || place === undefined
+    self.bootKey === undefined || bootKey === undefined
       ? host === self.host
-      : isSameBootKey(self.bootKey, place);
+      : isSameBootKey(self.bootKey, bootKey);
   return { whileAlive: isSame ? 'same' : 'duplicate', mayTakeOver: isSame };
 }
 
-/** A container's host name may be another one after an upgrade. */
+/** Ignores the host name, because a container may have another one after an upgrade. */
 function isSameBootKey(a: string, b: string): boolean {
   const [[bootId, , ...engine], [otherBootId, , ...otherEngine]] = [a.split(' '), b.split(' ')];
   return bootId === otherBootId && engine.join(' ') === otherEngine.join(' ');
 }
 
-/** `rebooted`: it may be our machine before it booted, or another machine. */
+/** `rebooted`: it is our machine before its last boot, or another machine. */
 function engineRelation(ours: Profile, theirs: Profile): 'same' | 'rebooted' | 'other' {
-  // Proof, wherever the two registrars run, and whatever they take for the host's name or address.
+  // The bridge's id is unique, so this is proof, whatever host name and addresses the two registrars see.
   if (ours.bridgeId !== undefined && ours.bridgeId === theirs.bridgeId) return 'same';
   if (differ(ours.rootDir, theirs.rootDir) || differ(ours.name, theirs.name)) return 'other';
   if (differ(ours.bootId, theirs.bootId))
@@ -194,16 +198,16 @@ function areApart(a: readonly string[], b: readonly string[]): boolean {
   return a.length > 0 && b.length > 0 && !sharesAny(a, b);
 }
 
-/** Stores count the seconds of a lease. */
+/** Stores count leases in whole seconds. */
 const TOLERANCE_MS = 2_000;
 
-/** Our machine cannot have held a lock before it booted that was renewed since. */
+/** A lock that was renewed since our machine booted cannot come from our machine's former boot. */
 function endedBeforeBoot({ uptimeMs }: Self, { renewedAgoMs }: Lock): boolean {
   if (uptimeMs === undefined || renewedAgoMs === undefined) return false;
   return renewedAgoMs + TOLERANCE_MS >= uptimeMs;
 }
 
-/** `covered`: all of their names are ours too. */
+/** `covered`: all of their zones lie in ours. */
 function workRelation(
   ours: RegistrarWork,
   theirs: RegistrarWork,

@@ -3,20 +3,20 @@
  * Imports: dns, registrar/engine, service, store, timing.
  * Used by: app, registrar, registrar/observe, registrar/reconcile.
  *
- * `Leadership` holds the lease of all of an engine's records, and the lock that names the registrar which may write them:
+ * `Leadership` holds the lease of all of an engine's records, and the lock that names the registrar that may write:
  *
- *   state   | what it means                             | what it does                       | goes to
- *   --------|-------------------------------------------|------------------------------------|------------------------
- *   seeking | nobody is known to hold our lock          | chooses an identity, reads its lock | held, standby, looking
- *   standby | another registrar holds it and is alive   | reads it again, challenges it late  | held
- *   held    | the lock names us, our lease is valid     | renews the lease, answers challenges | seeking
- *   looking | a dry run knows its identity              | chooses the identity again          | looking
+ *   state   | meaning                                  | action                              | next state
+ *   --------|------------------------------------------|-------------------------------------|----------------------
+ *   seeking | the holder of our lock is not known      | choose an identity, read its lock   | held, standby, dryRun
+ *   standby | another registrar holds it and is alive  | read it again, challenge it if late | held
+ *   held    | the lock names us and our lease is valid | renew the lease, answer challenges  | seeking
+ *   dryRun  | the identity is known, nothing is taken  | choose the identity again           | dryRun
  *
- * identity.ts says whose lock is ours, lock.ts how it is stored, locks.ts reads and challenges locks, peers.ts watches the
- * locks that are not ours. A registrar that ends releases the lock and leaves the lease: the next one takes it over
- * before it expires, so that no name disappears. Two registrars that both believe to lead do no harm: they write the same
- * values under conditions, and the one that the lock does not name learns it from its watch. Only the store decides that
- * a lease is lost; no clock here does.
+ * identity.ts says whose lock is ours, lock.ts how it is stored, locks.ts reads and challenges locks, peers.ts watches
+ * the locks that are not ours. A registrar that ends releases the lock and leaves the lease: the next one takes it over
+ * before it expires, so that no name disappears. Two registrars that both believe to lead do no harm: they write the
+ * same values under conditions, and the one that the lock does not name learns it from its watch. Only the store
+ * decides that a lease is lost; no clock here does.
  */
 import type { Entry } from '../../service/change.ts';
 import { type LeaseStore, type PutResult, StoreError } from '../../store/store.ts';
@@ -39,8 +39,7 @@ export type LeadershipState =
   | { readonly kind: 'seeking'; readonly reason: string | undefined }
   | { readonly kind: 'standby'; readonly holder: Holder }
   | { readonly kind: 'held'; readonly leaseId: string; readonly renewedAtMs: number }
-  /** Only in a dry run. */
-  | { readonly kind: 'looking' };
+  | { readonly kind: 'dryRun' };
 
 export type LeadershipEvent =
   | { readonly kind: 'leaseHeld'; readonly leaseId: string; readonly isAdopted: boolean }
@@ -130,7 +129,9 @@ export class Leadership {
     this.#sleep.wake();
   }
 
-  /** `keep`: the lease lives until it expires or the next registrar takes it over. `revoke` ends it with all its keys. */
+  /**
+   * `keep`: the lease lives until it expires or the next registrar takes it over. `revoke` ends it with all its keys.
+   */
   async close(end: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
     this.#sleep.wake();
@@ -253,7 +254,7 @@ export class Leadership {
       this.#options.onIdentity(identity);
     }
     if (isDryRun) {
-      this.#setState({ kind: 'looking' });
+      this.#setState({ kind: 'dryRun' });
       return this.#ttlMs;
     }
     const { entry } = await store.get(this.#keys.holder);

@@ -1,17 +1,17 @@
 /**
- * Who keeps an engine's records, in the store: `/registrar/<engine id>/<host part>/holder` names the registrar and the
- * lease of all its records, and lives with that lease itself. `challenge` stands beside it for a moment while another
- * registrar asks whether the holder is alive: a holder that is deletes it. Versions without a host part had both keys
- * directly below the engine's id.
+ * The form of a lock in the store. `/registrar/<engine id>/<host part>/holder` names the registrar that keeps an
+ * engine's records and the lease of these records, and lives with that lease. Another registrar writes `challenge`
+ * beside it to find out whether the holder is alive; a live holder deletes it. Versions without a host part had both
+ * keys directly below the engine's id.
  */
 import type { Entry } from '../../service/change.ts';
 import { asList, asObject, asText, parseJson } from '../engine/json.ts';
 import type { Holder, Identity, Lock, Profile, RegistrarWork } from './identity.ts';
 
-/** Where all engines' are. */
+/** The prefix of the locks of all engines. */
 export const LOCKS = '/registrar/';
 const MAX_VALUE_OCTETS = 65_536;
-/** Addresses or zones of one holder. */
+/** Addresses, or zones, of one holder. */
 const MAX_TEXTS = 1_000;
 
 export interface LockKeys {
@@ -19,7 +19,7 @@ export interface LockKeys {
   readonly challenge: string;
 }
 
-/** Below which all locks of an engine's id are. Ids contain colons, and once escaped nothing that keys give a meaning. */
+/** The prefix of the locks of an engine's id. The id is escaped, because a slash would have a meaning in a key. */
 export function locksOf(engineId: string): string {
   return `${LOCKS}${encodeURIComponent(engineId)}/`;
 }
@@ -29,20 +29,19 @@ export function lockKeys({ engineId, hostPart }: Identity): LockKeys {
   return { holder: `${folder}holder`, challenge: `${folder}challenge` };
 }
 
-/** Where a holder whose key is that is asked whether it is alive. */
+/** The challenge's key for the holder with that key. */
 export function challengeBeside(holderKey: string): string {
   return holderKey.replace(/[^/]*$/, 'challenge');
 }
 
 export function holderValue(holder: Holder): Uint8Array {
-  const { instance, host, bootKey: place, lease, isReleased, profile } = holder;
+  const { instance, host, bootKey, lease, isReleased, profile } = holder;
   const released = isReleased ? true : undefined;
-  return new TextEncoder().encode(
-    JSON.stringify({ instance, host, place, lease, released, profile }),
-  );
+  const json = { instance, host, place: bootKey, lease, released, profile };
+  return new TextEncoder().encode(JSON.stringify(json));
 }
 
-/** `undefined` for what no registrar has written. Never throws. */
+/** `undefined` if no registrar wrote the value. Never throws. */
 export function parseHolder(value: Uint8Array): Holder | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
   const json = asObject(parseJson(Buffer.from(value).toString()));
@@ -50,8 +49,8 @@ export function parseHolder(value: Uint8Array): Holder | undefined {
   if (typeof instance !== 'string' || typeof host !== 'string' || typeof lease !== 'string')
     return undefined;
   const isReleased = json.released === true;
-  const place = asText(json.place) || undefined;
-  return { instance, host, bootKey: place, lease, isReleased, profile: parseProfile(json.profile) };
+  const bootKey = asText(json.place) || undefined;
+  return { instance, host, bootKey, lease, isReleased, profile: parseProfile(json.profile) };
 }
 
 function parseProfile(value: unknown): Profile | undefined {
@@ -79,7 +78,7 @@ function textsIn(value: unknown): readonly string[] {
     .slice(0, MAX_TEXTS);
 }
 
-/** The lock that an entry is; `undefined` for a challenge, and for what no registrar has written. */
+/** `undefined` for a challenge, and if no registrar wrote the entry. */
 export function parseLock(entry: Entry, nowMs: number): Lock | undefined {
   const identity = parseLockKey(entry.key);
   const holder = identity && parseHolder(entry.value);
@@ -98,7 +97,7 @@ export function isLockKey(key: string): boolean {
   return key.endsWith('/holder');
 }
 
-/** The identity whose holder has that key. */
+/** The identity in a holder's key. */
 function parseLockKey(key: string): Identity | undefined {
   const [, escaped, hostPart = ''] = /^\/registrar\/([^/]+)\/(?:([^/]+)\/)?holder$/.exec(key) ?? [];
   if (escaped === undefined) return undefined;

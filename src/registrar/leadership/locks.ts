@@ -89,9 +89,9 @@ export class Locks {
   }
 
   /**
-   * The identity of a lock that matches this registrar; else that of a lock whose holder has ended and whose records are
-   * ours to take over; else a new one. `takeOverRevision`: the lock's revision at which its holder had ended. Rejects
-   * with a `StoreError`.
+   * The identity of a lock that matches this registrar; else that of a lock whose holder has ended and whose records
+   * are ours to take over; else a new one. `takeOverRevision`: the lock's revision at which its holder had ended.
+   * Rejects with a `StoreError`.
    */
   async chooseIdentity(
     self: Self,

@@ -1,9 +1,9 @@
 /**
- * Keeps what the run before this one left, while the engine is away and nobody knows whose records they are: renews the
- * lease that a lock names which was taken at the same place. It writes no key and takes no lock, so that a holder that
- * lives is not disturbed, and whoever takes over finds all as it was left. And it comes only when nobody else did: a
- * standby elsewhere, whose engine may be there, has doubted the holder by then, asked it, and had no answer. For how long
- * it does so is told to it for each run: the store does not say since when the engine is away.
+ * Keeps the records of the previous run while the engine is down. A registrar that has just started does not know its
+ * engine's id, so it cannot tell which lock is its own. Until the engine answers, it renews the leases that were left
+ * on this machine, which it recognizes by the boot key in the locks. It writes no key and takes no lock: a live holder
+ * is not disturbed, and the registrar that takes over finds everything unchanged. It renews only after a standby
+ * elsewhere, whose engine may be up, has had time to challenge the holder and to take over.
  */
 import type { Lease } from '../../service/change.ts';
 import { asStoreError, type LeaseStore } from '../../store/store.ts';
@@ -14,49 +14,49 @@ import { challengeBeside, LOCKS, parseHolder } from './lock.ts';
 
 export interface OrphanLeasesOptions {
   readonly store: LeaseStore;
-  /** As holders name theirs. */
   readonly bootKey: string;
   readonly clock: Clock;
   readonly random: () => number;
 }
 
 /**
- * In parts of the lease's time. A standby looks every sixth and doubts below a third (`tenure.ts`), so that it has most
- * often asked by then, and the next time if not; later, one call that hangs would cost the records.
+ * Fractions of the lease's lifetime. A standby reads the lock every sixth and challenges the holder below a third
+ * (leadership.ts), so it has usually done so by the time a fifth is left. Any later, one call that hangs would cost the
+ * records.
  */
 const RENEW_BELOW = 1 / 5;
-const LOOK_AGAIN = 1 / 15;
-const LOOK_EVERY_MS = 10_000;
-/** Where no life is known: what a lease of five seconds allows. */
+const READ_AGAIN = 1 / 15;
+const READ_EVERY_MS = 10_000;
+/** For a lease of unknown lifetime: short enough for five seconds. */
 const UNKNOWN_PAUSE_MS = 5_000 / 3;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 export class OrphanLeases {
   readonly #options: OrphanLeasesOptions;
-  readonly #nap: WakeableSleep;
+  readonly #sleep: WakeableSleep;
   #failures = 0;
   #isStopped = false;
 
   constructor(options: OrphanLeasesOptions) {
     this.#options = options;
-    this.#nap = new WakeableSleep(options.clock);
+    this.#sleep = new WakeableSleep(options.clock);
   }
 
   start(): void {
     void this.#run();
   }
 
-  /** For good. */
+  /** It cannot be started again. */
   stop(): void {
     this.#isStopped = true;
-    this.#nap.wake();
+    this.#sleep.wake();
   }
 
   async #run(): Promise<void> {
-    while (!this.#isStopped) await this.#nap.sleep(await this.#attempt());
+    while (!this.#isStopped) await this.#sleep.sleep(await this.#attempt());
   }
 
-  /** Gives the time until the next one is due. */
+  /** Returns the delay until the next attempt. */
   async #attempt(): Promise<number> {
     try {
       const pauseMs = await this.#renewAll();
@@ -69,7 +69,7 @@ export class OrphanLeases {
   }
 
   async #renewAll(): Promise<number> {
-    let pauseMs = LOOK_EVERY_MS;
+    let pauseMs = READ_EVERY_MS;
     for await (const { entries } of this.#options.store.snapshot(LOCKS)) {
       for (const { key, value } of entries) {
         if (this.#isStopped) return pauseMs;
@@ -80,21 +80,21 @@ export class OrphanLeases {
     return pauseMs;
   }
 
-  /** Of one lock, if it is due. Gives the time until it may be. */
+  /** Renews the lease of one lock if that is due. Returns the delay until it may be due again. */
   async #renew(key: string): Promise<number> {
-    const { store, bootKey: place, clock } = this.#options;
-    // Of so few keys the leases' lives are known, which those of a whole listing need not be.
+    const { store, bootKey, clock } = this.#options;
+    // A store tells the lifetime of a lease for single keys, but not always in a listing.
     const { entry } = await store.get(key);
-    if (entry?.lease === undefined) return LOOK_EVERY_MS;
+    if (entry?.lease === undefined) return READ_EVERY_MS;
     const { value, lease } = entry;
     const holder = parseHolder(value);
-    if (holder?.bootKey !== place || lease.id !== holder.lease) return LOOK_EVERY_MS;
+    if (holder?.bootKey !== bootKey || lease.id !== holder.lease) return READ_EVERY_MS;
     const ttlMs = ttlMsOf(lease);
     const dueInMs = (lease.expiresAtMs ?? 0) - clock.monotonicMs() - ttlMs * RENEW_BELOW;
     if (ttlMs > 0 && dueInMs > 0) return Math.ceil(dueInMs);
-    const isDoubted = (await store.get(challengeBeside(key))).entry !== undefined;
-    if (isDoubted) return ttlMs > 0 ? ttlMs * LOOK_AGAIN : UNKNOWN_PAUSE_MS;
-    if (this.#isStopped || !(await store.renewLease(lease.id))) return LOOK_EVERY_MS;
+    const isChallenged = (await store.get(challengeBeside(key))).entry !== undefined;
+    if (isChallenged) return ttlMs > 0 ? ttlMs * READ_AGAIN : UNKNOWN_PAUSE_MS;
+    if (this.#isStopped || !(await store.renewLease(lease.id))) return READ_EVERY_MS;
     return ttlMsOf(lease) * (1 - RENEW_BELOW) || UNKNOWN_PAUSE_MS;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Watches the peer registrars, whose engines have our engine's id: on cloned machines, or on this machine with other
- * zones. It challenges their holders to find out which are alive. If a dead peer left records of our own containers, those
- * are ours to write.
+ * zones. It challenges their holders to find out which are alive. If a dead peer left records of our own containers,
+ * those are ours to write.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { asStoreError } from '../../store/store.ts';

@@ -1,4 +1,7 @@
-/** What the reconciler reports of its plans: each conflict, and in standby each write that it would do, once while it lasts. */
+/**
+ * What the reconciler reports of its plans: each conflict, and in standby each write that it would do, once while it
+ * lasts.
+ */
 import type { ShortId } from '../engine/containerId.ts';
 import type { Namespace } from './namespace.ts';
 import { type Conflict, conflictOf } from './occupancy.ts';

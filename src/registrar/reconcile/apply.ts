@@ -32,7 +32,9 @@ export interface ApplyOptions {
   readonly onLate: (operation: Operation) => void;
 }
 
-/** Resolves when all operations were tried. After an `unavailable` the rest of that phase is skipped without an outcome. */
+/**
+ * Resolves when all operations were tried. After an `unavailable` the rest of that phase is skipped without an outcome.
+ */
 export async function applyPlan(
   store: Store,
   plan: Pick<Plan, 'phases'>,

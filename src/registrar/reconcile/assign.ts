@@ -1,8 +1,8 @@
 /**
- * Which key each wished record gets. A name has one holder, which keeps it until it is released: a record that no
- * registrar wrote, a container of another engine, or another of our containers. Names above and below it are not free for
- * others either. All others wait, or go where they may go instead. PURE and deterministic: the holders of names come
- * first, the eldest before the others; among those that have none yet the container that started first goes first.
+ * Assigns a key to each desired record. A name has one holder, which keeps it until released: a record that no
+ * registrar wrote, a container of another engine, or one of our containers. The names above and below are not free for
+ * other holders either. Every other claim waits, or gets its alternative name. Pure and deterministic: present holders
+ * come first, the oldest in front; of the other claims the one whose container started first comes first.
  */
 import { recordValue } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
@@ -19,14 +19,14 @@ import { type Obstacle, Occupancy, type OccupancyInput } from './occupancy.ts';
 import type { StoredRecord } from './storedRecords.ts';
 
 export type Assignment =
-  /** `value`: the wish's, with what only the assignment tells: a number that PTR points to, how long the name is held. */
+  /** `value`: with what depends on the assignment: the number that a PTR record points to, the age of the name. */
   | {
       readonly kind: 'key';
       readonly stamped: StampedRecord;
       readonly key: string;
       readonly value: Uint8Array;
     }
-  /** `key`: of the name. */
+  /** `key`: the name's own key. */
   | {
       readonly kind: 'taken';
       readonly stamped: StampedRecord;
@@ -37,29 +37,29 @@ export type Assignment =
 export interface AssignInput extends OccupancyInput {
   readonly desired: readonly StampedRecord[];
   readonly stored: OccupancyInput['stored'] & {
-    /** Our own ones, those that dangle, and others' where something is wished for. */
+    /** Own and dangling records, and those of other owners around the desired names. */
     records(): Iterable<StoredRecord>;
   };
-  /** The number that a container had below a base in an earlier life. */
+  /** The number that a container had below a base before. */
   formerNumber(shortId: ShortId, base: string): number | undefined;
 }
 
-/** One for each wish; no two with the same key. */
+/** Returns one assignment for each desired record; no two have the same key. */
 export function assignKeys(input: AssignInput): Assignment[] {
-  const round = new KeyAssigner(input);
+  const assigner = new KeyAssigner(input);
   const claims = claimsOf(input.desired);
-  const kept = round.keepHeld(claims);
+  const kept = assigner.keepHeld(claims);
   const fresh = claims.filter((claim) => !kept.has(claim));
-  for (const claim of fresh) if (claim.instance === 'named') round.take(claim);
+  for (const claim of fresh) if (claim.instance === 'named') assigner.take(claim);
   const autos = fresh.filter(({ instance }) => instance === 'auto');
-  const unheld = autos.filter((claim) => !round.waitForNumber(claim));
-  const unnumbered = unheld.filter((claim) => !round.resumeNumber(claim));
-  const others = unnumbered.filter((claim) => !round.takePreferredNumber(claim));
-  for (const claim of others) round.takeNumber(claim);
-  return round.finish();
+  const unheld = autos.filter((claim) => !assigner.waitForNumber(claim));
+  const unnumbered = unheld.filter((claim) => !assigner.resumeNumber(claim));
+  const others = unnumbered.filter((claim) => !assigner.takePreferredNumber(claim));
+  for (const claim of others) assigner.takeNumber(claim);
+  return assigner.finish();
 }
 
-/** A name that a container has had since a revision. */
+/** A name that a container holds since a revision. */
 interface HeldName {
   readonly claim: Claim;
   readonly name: string;
@@ -81,7 +81,7 @@ class KeyAssigner {
     this.#storedNumbers = new StoredNumbers(hasAuto ? input.stored.records() : []);
   }
 
-  /** Leaves names and numbers with the containers that have them already; gives the claims that are served so. */
+  /** Leaves names and numbers with the containers that hold them. Returns the claims that this satisfies. */
   keepHeld(claims: readonly Claim[]): ReadonlySet<Claim> {
     const kept = new Set<Claim>();
     const holdings = claims.flatMap((claim) => this.#holdingsOf(claim));
@@ -104,7 +104,7 @@ class KeyAssigner {
     this.#refuse(claim, key, obstacle);
   }
 
-  /** A container that another registrar of this engine has given a number needs no second one. */
+  /** A container with a number from another registrar of this engine gets no second one, but waits for that one. */
   waitForNumber(claim: Claim): boolean {
     const names = this.#storedNumbers.of(claim).map((number) => `${claim.key}/${number}`);
     const name = names.find((each) => this.#occupancy.isKeptByPeer(each, claim));
@@ -114,7 +114,7 @@ class KeyAssigner {
     return true;
   }
 
-  /** Gives the number of an earlier life, before anybody else takes it. */
+  /** Assigns the number that the container had before, ahead of all new claims. */
   resumeNumber(claim: Claim): boolean {
     return this.#takeNumberIfFree(claim, this.#input.formerNumber(claim.shortId, claim.key));
   }
@@ -123,7 +123,7 @@ class KeyAssigner {
     return this.#takeNumberIfFree(claim, claim.preferredNumber);
   }
 
-  /** The smallest that is free. Where another holds a name above one number, it stands above all of them. */
+  /** Assigns the smallest free number. A holder of a name above one number stands above all of them. */
   takeNumber(claim: Claim): void {
     for (let number = 1; ; number++) {
       const obstacle = this.#tryName(claim, `${claim.key}/${number}`);
@@ -138,7 +138,7 @@ class KeyAssigner {
     }
   }
 
-  /** All that was given. PTR records come to know the number of the name that they point to. */
+  /** The assignments. PTR records get the number of the name that they point to. */
   finish(): Assignment[] {
     return this.#assignments.map((assignment) => {
       const { record, owner } = assignment.stamped;
@@ -151,7 +151,7 @@ class KeyAssigner {
     });
   }
 
-  /** What a claim has of what it wants. Where several containers may go instead is a way out, not theirs to keep. */
+  /** The names of a claim that its container holds. An alternative name that several containers share is not kept. */
   #holdingsOf(claim: Claim): HeldName[] {
     const { key, instance } = claim;
     const names: (readonly [name: string, number: number | undefined])[] =
@@ -178,23 +178,23 @@ class KeyAssigner {
     return this.#tryName(claim, name) === undefined;
   }
 
-  /** Gives a name, or what is in the way. The name is the claim's whichever of its keys it has records at. */
+  /** Assigns a name, or returns its obstacle. One key of the name is enough to hold all of them. */
   #tryName(claim: Claim, name: string): Obstacle | undefined {
     const obstacle = this.#occupancy.obstacle(claim, name);
     if (obstacle !== undefined) return obstacle;
     const since = this.#occupancy.heldSince(claim, name);
     const keys = claim.records.map((stamped) => keyForRecord(name, stamped));
-    const isKnown = keys.some((key) => this.#input.stored.get(key)?.since === since);
+    const isRecorded = keys.some((key) => this.#input.stored.get(key)?.since === since);
     claim.records.forEach((stamped, i) => {
       const key = keys[i] ?? name;
-      const value = this.#valueAt(key, stamped, isKnown ? undefined : since);
+      const value = this.#valueAt(key, stamped, isRecorded ? undefined : since);
       this.#assignments.push({ kind: 'key', stamped, key, value });
     });
     this.#occupancy.assign(claim, name);
     return undefined;
   }
 
-  /** `since`: which the records at the name's other keys, soon gone, are alone in telling. A new one tells it then. */
+  /** `since`: the age of the name, if only records that are about to be deleted contain it. The new record keeps it. */
   #valueAt(
     key: string,
     { record, owner, value }: StampedRecord,
@@ -202,8 +202,8 @@ class KeyAssigner {
   ): Uint8Array {
     const stored = this.#input.stored.get(key)?.owner;
     const isSame = stored?.shortId === owner.shortId;
-    const toTell = isSame ? stored.since : stored === undefined ? since : undefined;
-    return toTell === undefined ? value : recordValue(record, { ...owner, since: toTell });
+    const heldSince = isSame ? stored.since : stored === undefined ? since : undefined;
+    return heldSince === undefined ? value : recordValue(record, { ...owner, since: heldSince });
   }
 
   #refuse({ records: desired }: Claim, name: string, obstacle: Obstacle): void {

@@ -1,4 +1,4 @@
-/** What a container claims: a name with all of its records, or a number below a base. PURE. */
+/** A container's claims: each for a name with all of its records, or for a number below a base. Pure. */
 import { compareTexts } from '../describe/container.ts';
 import type { Description, DesiredRecord } from '../describe/description.ts';
 import { keysOfName, nameKeyOf, type OwnerStamp, recordValue } from '../describe/record.ts';
@@ -7,16 +7,16 @@ import type { Inspection } from '../engine/engine.ts';
 import { identityOf } from '../leadership/identity.ts';
 import type { StoredRecord } from './storedRecords.ts';
 
-/** A record that a container should have, with the stamp that it gets. */
+/** A desired record with the owner stamp that it gets. */
 export interface StampedRecord {
   readonly containerId: ContainerId;
   readonly owner: OwnerStamp;
   readonly record: DesiredRecord;
-  /** `recordValue` of the two. */
+  /** `recordValue(record, owner)`. */
   readonly value: Uint8Array;
 }
 
-/** What a container wishes for that is described so, as records of the owner. */
+/** The desired records of a described container, stamped with the owner; none if the description has none. */
 export function stampedRecordsOf(
   { id, description }: { readonly id: ContainerId; readonly description: Description | undefined },
   inspection: Inspection,
@@ -30,20 +30,20 @@ export function stampedRecordsOf(
   });
 }
 
-/** The records of one container under one name: one, or one for each family. */
+/** The records of one container under one name: one record, or one for each address family. */
 export interface Claim {
   readonly shortId: ShortId;
   readonly owner: OwnerStamp;
   readonly instance: DesiredRecord['instance'];
-  /** The name's key, or the one under which its number is claimed. */
+  /** The name's key; of a numbered instance the base's key. */
   readonly key: string;
-  /** Of a PTR record, which neither hides names above it nor is hidden by those below it. */
+  /** A PTR record, which neither hides names above it nor is hidden by names below it. */
   readonly isPointer: boolean;
   readonly preferredNumber: number | undefined;
   readonly records: readonly StampedRecord[];
 }
 
-/** Those of the container that started first come first. A description has each name once. */
+/** The claims, those of the container that started first in front. A description has each name once. */
 export function claimsOf(desired: readonly StampedRecord[]): Claim[] {
   const claims = new Map<string, Claim & { records: StampedRecord[] }>();
   for (const stamped of [...desired].sort(byAge)) {
@@ -63,7 +63,7 @@ export function claimsOf(desired: readonly StampedRecord[]): Claim[] {
   return [...claims.values()];
 }
 
-/** The key of a claim's record under the name that it is given: the name's own, or the one for the wish's family. */
+/** The key of a claim's record under the assigned name: the name's own key, or the one for the record's family. */
 export function keyForRecord(name: string, { record: { family } }: StampedRecord): string {
   const [own, v4, v6] = keysOfName(name);
   if (family === undefined) return own;
@@ -71,8 +71,8 @@ export function keyForRecord(name: string, { record: { family } }: StampedRecord
 }
 
 /**
- * Where a container goes whose name ends in its id while a cloned container with that id has the name; `undefined`: its
- * name does not end so.
+ * The key for a container whose name ends in its id, while a cloned container with the same id holds that name;
+ * `undefined` if its name does not end so.
  */
 export function keyIfCloned({ key, owner }: Pick<Claim, 'key' | 'owner'>): string | undefined {
   const { hostPart } = identityOf(owner.id);
@@ -80,13 +80,13 @@ export function keyIfCloned({ key, owner }: Pick<Claim, 'key' | 'owner'>): strin
   return endsInId && hostPart !== '' ? `${key}-${hostPart}` : undefined;
 }
 
-/** The number of a stored key below a base, if its name ends in one. */
+/** Splits a stored key into base and number; `undefined` if its name does not end in a number. */
 export function parseNumberedKey(key: string): { base: string; number: number } | undefined {
   const [, base, digits] = /^(.*)\/([1-9][0-9]{0,8})$/.exec(nameKeyOf(key)) ?? [];
   return base === undefined ? undefined : { base, number: Number(digits) };
 }
 
-/** The numbers that containers have below bases, whichever registrar wrote the records. */
+/** The numbers that containers have in the store, whichever registrar wrote the records. */
 export class StoredNumbers {
   readonly #numbers = new Map<string, number[]>();
 

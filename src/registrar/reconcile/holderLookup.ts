@@ -1,6 +1,6 @@
 /**
- * Who holds the names that our containers are to claim, the names above and below them, and the numbers. The mirror
- * brings what changes at a name once it is wanted; what stood there before is read here, once.
+ * Reads from the store who holds the names that our containers want, the names above and below them, and the numbers.
+ * Each is read once, when it is first wanted; later changes come from the mirror.
  */
 import type { Store } from '../../store/store.ts';
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
@@ -10,17 +10,17 @@ import type { RelevantNames, WantedNames } from './relevance.ts';
 import type { StoredRecords } from './storedRecords.ts';
 
 const GETS_AT_ONCE = 32;
-/** A server has few places for long answers. */
+/** A server serves only a few long answers at the same time. */
 const SCANS_AT_ONCE = 4;
 
 export class HolderLookup {
   readonly #store: Store;
   readonly #stored: StoredRecords;
-  /** Of wanted names their own, and all of the names above them. */
+  /** Keys that were read: of wanted names and of the names above them. */
   readonly #knownKeys = new Set<string>();
-  /** Names below which enough is known. */
+  /** Names below which enough was read. */
   readonly #knownBelow = new Set<string>();
-  /** Names below which all numbers are known. */
+  /** Names below which all numbers were read. */
   readonly #knownBases = new Set<string>();
 
   constructor(store: Store, stored: StoredRecords) {
@@ -31,18 +31,18 @@ export class HolderLookup {
   /** Rejects with a `StoreError` when the store cannot be read. */
   async lookUp(desired: readonly StampedRecord[], namespace: Namespace): Promise<void> {
     const wanted = wantedOf(desired);
-    const interest = this.#stored.want(wanted, namespace);
-    this.#forget(wanted, interest);
+    const relevant = this.#stored.want(wanted, namespace);
+    this.#forget(wanted, relevant);
     const end = this.#stored.beginReading();
     try {
-      await this.#read(wanted, interest);
+      await this.#read(wanted, relevant);
     } finally {
       end();
     }
   }
 
-  async #read({ names, bases }: WantedNames, interest: RelevantNames): Promise<void> {
-    const keys = new Set([...names, ...[...interest.above()].flatMap(keysOfName)]);
+  async #read({ names, bases }: WantedNames, relevant: RelevantNames): Promise<void> {
+    const keys = new Set([...names, ...[...relevant.above()].flatMap(keysOfName)]);
     await inParallel(GETS_AT_ONCE, unknown(keys, this.#knownKeys), (key) => this.#readKey(key));
     await inParallel(SCANS_AT_ONCE, unknown(names, this.#knownBelow), (name) =>
       this.#readBelow(name),
@@ -50,8 +50,8 @@ export class HolderLookup {
     for (const base of unknown(bases, this.#knownBases)) await this.#readBase(base);
   }
 
-  #forget({ names, bases }: WantedNames, interest: RelevantNames): void {
-    const above = interest.above();
+  #forget({ names, bases }: WantedNames, relevant: RelevantNames): void {
+    const above = relevant.above();
     for (const key of this.#knownKeys)
       if (!names.has(key) && !above.has(nameKeyOf(key))) this.#knownKeys.delete(key);
     for (const name of this.#knownBelow) if (!names.has(name)) this.#knownBelow.delete(name);
@@ -70,7 +70,7 @@ export class HolderLookup {
     this.#knownKeys.add(key);
   }
 
-  /** A million names may be below. One that was there before our own record of the name is enough. */
+  /** Stops at a record that is older than our own at this name, because one is enough and there may be a million. */
   async #readBelow(name: string): Promise<void> {
     for await (const { entries, revision } of this.#store.snapshot(`${name}/`)) {
       for (const entry of entries) this.#stored.learn(entry.key, entry, revision);

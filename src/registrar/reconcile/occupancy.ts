@@ -1,7 +1,7 @@
 /**
- * What keeps a name from a container: another holder of that name, of a name above it, or of one below it. A value with
- * names below it is hidden from answers, so whoever may stand below another's name can take all of its clients, and
- * whoever has names below its own has no clients. The one that was there first holds the name.
+ * Decides what keeps a name from a container: another holder of that name, of a name above it, or of a name below it.
+ * Answers do not contain a value with names below it. So a holder below another's name would take all of its clients,
+ * and a holder with names below its own would have none. The first one holds the name.
  */
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
@@ -10,20 +10,20 @@ import { type Claim, keyForRecord } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
 import type { StoredRecord } from './storedRecords.ts';
 
-/** What is known of the owners of others' records. */
+/** The state of other owners, by the owner ids in their records. */
 export interface OwnerStates {
-  /** Whether no registrar keeps that owner's records any more. Those of our own containers are ours to write. */
+  /** Whether no registrar keeps that owner's records. If they belong to our own containers, we may write them. */
   isOrphaned(ownerId: string): boolean;
-  /** Whether it is one of our engine's id that has no lock, so that its records should have ended with their lease. */
+  /** Whether that owner has our engine's id and no lock, so that its records should have expired with their lease. */
   isUnlocked(ownerId: string): boolean;
-  /** Whether it is the registrar of another engine with our engine's id. Containers that were cloned have one id, too. */
+  /** Whether it is a live registrar of another engine with our engine's id. Cloned containers have equal ids, too. */
   isClone(ownerId: string): boolean;
 }
 
-/** Where a wanted name stands: at the holder's name, below it or above it. */
+/** The position of a wanted name: at the holder's name, below it or above it. */
 export type Position = 'at' | 'below' | 'above';
 
-/** What keeps a name from a claim. */
+/** What keeps a name from a claim: the holder of a name at, above or below it. */
 export interface Obstacle {
   readonly stands: Position;
   /** A key of the holder's name. */
@@ -39,14 +39,14 @@ export interface OccupancyInput {
     below(path: string): Iterable<StoredRecord>;
   };
   readonly namespace: Namespace;
-  /** The store's revision up to which the records of others are known. Our own may be known up to a later one. */
+  /** The store's revision up to which records of other owners are known. Our own may be known up to a later one. */
   readonly mirroredRevision: number;
-  /** Whether it is known what that container should have. Records of others stay as they are. */
+  /** Whether the desired records of that container are known. The records of other containers stay. */
   isDesiredKnown(shortId: ShortId): boolean;
   readonly owners: OwnerStates;
 }
 
-/** A name that was given away in this round. */
+/** A name that has been assigned in this comparison. */
 interface AssignedName {
   readonly claim: Claim;
   readonly name: string;
@@ -60,27 +60,27 @@ interface Ancestry {
 
 export class Occupancy {
   readonly #input: OccupancyInput;
-  /** By the path one label above the names: many names share it. */
+  /** By the path one label above the name, which many names share. */
   readonly #ancestries = new Map<string, Ancestry>();
-  /** By the paths of all keys that a name may have records at. */
+  /** By the paths of all keys of the name. */
   readonly #assigned = new Map<string, AssignedName>();
-  /** By paths above names: one below it, and one of another container if there is any. */
+  /** By path: an assigned name below it, and one of another container if there is one. */
   readonly #assignedBelow = new Map<string, [AssignedName, AssignedName?]>();
 
   constructor(input: OccupancyInput) {
     this.#input = input;
   }
 
-  /** The name is the claim's, with all its keys. */
+  /** Assigns the name with all its keys to the claim. */
   assign(claim: Claim, name: string): void {
-    const given = { claim, name };
+    const assigned = { claim, name };
     const path = pathOf(name);
-    for (const key of keysOfName(path)) this.#assigned.set(key, given);
+    for (const key of keysOfName(path)) this.#assigned.set(key, assigned);
     if (claim.isPointer) return;
-    for (const above of this.#ancestryOf(path).paths) this.#noteBelow(above, given);
+    for (const above of this.#ancestryOf(path).paths) this.#noteBelow(above, assigned);
   }
 
-  /** Since which revision the container has that name; `undefined`: it has no record of it. */
+  /** The revision since which the container holds that name; `undefined`: it has no record there. */
   heldSince(claim: Claim, name: string): number | undefined {
     const records = keysOfName(name).flatMap((key) => this.#input.stored.get(key) ?? []);
     const held = records.filter(
@@ -90,13 +90,13 @@ export class Occupancy {
     return held.length === 0 ? undefined : Math.min(...held.map(({ since }) => since));
   }
 
-  /** What keeps a name from the claim; `undefined`: it may have it. */
+  /** `undefined`: the claim may have the name. */
   obstacle(claim: Claim, name: string): Obstacle | undefined {
     const path = pathOf(name);
     return this.#amongAssigned(claim, path) ?? this.#amongStored(claim, name, path);
   }
 
-  /** Whether another registrar of this engine keeps a record of the same container under that name. */
+  /** Whether a peer registrar of this engine keeps a record of the same container under that name. */
   isKeptByPeer(name: string, claim: Claim): boolean {
     return keysOfName(name).some((key) => {
       const { owner, isOwn } = this.#sameContainerAt(key, claim) ?? {};
@@ -105,7 +105,7 @@ export class Occupancy {
     });
   }
 
-  /** Whether a container with the same id, on another engine, has the name. */
+  /** Whether a container with the same id on another engine holds the name. */
   isHeldByClone(name: string, claim: Claim): boolean {
     return keysOfName(name).some((key) => {
       const { owner, isOwn } = this.#sameContainerAt(key, claim) ?? {};
@@ -119,8 +119,8 @@ export class Occupancy {
     if (same !== undefined) return obstacleOf('at', same);
     if (claim.isPointer) return undefined;
     for (const above of this.#ancestryOf(path).paths) {
-      const given = this.#assigned.get(above);
-      if (given !== undefined && isOther(given, claim)) return obstacleOf('below', given);
+      const assigned = this.#assigned.get(above);
+      if (assigned !== undefined && isOther(assigned, claim)) return obstacleOf('below', assigned);
     }
     const below = this.#assignedBelow.get(path)?.find((each) => each && isOther(each, claim));
     return below && obstacleOf('above', below);
@@ -138,15 +138,16 @@ export class Occupancy {
   }
 
   /**
-   * Whether a name that is held since then was there before a record of another. Two that race may both have written;
-   * then the later one withdraws. What is known from before our own write may have gone by then, so it has to be seen.
+   * Whether our name, held since that revision, precedes the other record. If two registrars raced and both wrote, the
+   * later one withdraws. A record that we know from before our own write may be gone, so the mirror has to reach that
+   * write first.
    */
   #wasFirst(since: number | undefined, other: StoredRecord): boolean {
     if (since === undefined) return false;
     return since < other.since || since > this.#input.mirroredRevision;
   }
 
-  /** The stored records that may be in the way. */
+  /** The stored records at, above and below a name. */
   *#around(
     { isPointer }: Claim,
     path: string,
@@ -173,16 +174,16 @@ export class Occupancy {
   #isFree(record: StoredRecord, claim: Claim, stands: Position): boolean {
     const { owner, isOwn } = record;
     if (owner === undefined) return false;
-    // What another container of ours left is ours to reuse, if we know that it no longer wants it.
+    // We may reuse the record of another of our containers, once that container's desired records are known.
     if (isOwn) return isSameContainer(record, claim) || this.#input.isDesiredKnown(owner.shortId);
     if (this.#isInherited(record, claim)) return true;
-    // Two names of one container are in each other's way only where they are the same.
+    // Two names of one container conflict only if they are equal.
     return (
       stands !== 'at' && isSameContainer(record, claim) && !this.#input.owners.isClone(owner.id)
     );
   }
 
-  /** Whether an abandoned owner wrote it for the same life of the container, so that it cannot be a cloned one's. */
+  /** Whether an orphaned owner wrote it for the same life of the container, so that it is not a clone's. */
   #isInherited({ owner, isOwn }: StoredRecord, claim: Claim): boolean {
     if (owner === undefined || isOwn) return false;
     const isSameLife = owner.shortId === claim.shortId && owner.startedAt === claim.owner.startedAt;
@@ -194,10 +195,10 @@ export class Occupancy {
     return stored !== undefined && isSameContainer(stored, claim) ? stored : undefined;
   }
 
-  #noteBelow(above: string, given: AssignedName): void {
+  #noteBelow(above: string, assigned: AssignedName): void {
     const noted = this.#assignedBelow.get(above);
-    if (noted === undefined) this.#assignedBelow.set(above, [given]);
-    else if (noted[1] === undefined && isOther(noted[0], given.claim)) noted[1] = given;
+    if (noted === undefined) this.#assignedBelow.set(above, [assigned]);
+    else if (noted[1] === undefined && isOther(noted[0], assigned.claim)) noted[1] = assigned;
   }
 }
 
@@ -205,8 +206,8 @@ function isSameContainer({ owner }: StoredRecord, { shortId }: Claim): boolean {
   return owner?.shortId === shortId;
 }
 
-function isOther(given: AssignedName, { shortId }: Claim): boolean {
-  return given.claim.shortId !== shortId;
+function isOther(assigned: AssignedName, { shortId }: Claim): boolean {
+  return assigned.claim.shortId !== shortId;
 }
 
 function obstacleOf(stands: Position, { claim, name }: AssignedName): Obstacle {
@@ -219,12 +220,11 @@ function holderOf({ owner, isOwn }: StoredRecord): string {
   return `container ${owner.shortId} of ${engine}`;
 }
 
-/** Why a container does not get a name, and what the operator can do about it, in words. PURE. */
-
+/** Why a container does not get a name, and what the operator can do about it. */
 export interface Conflict {
-  /** Continues "it is" or the name to a sentence. */
+  /** The rest of a sentence that begins with the name. */
   readonly reason: string;
-  /** How the container gets into DNS all the same. */
+  /** How the container can get a record. */
   readonly hint?: string;
 }
 
@@ -239,7 +239,7 @@ export function conflictOf(
       return { reason: `held by ${holder}`, ...(hint === undefined ? {} : { hint }) };
     }
     case 'below': {
-      // A name with both families has its records below it.
+      // The records of a name with both families are below it.
       const above = namespace.print(nameKeyOf(obstacle.key));
       const hint = `choose a name beside it, such as ${nameBeside(namespace.print(key), above)}`;
       return { reason: `stands below ${above}, which ${holder} holds`, hint };

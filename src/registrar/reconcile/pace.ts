@@ -1,6 +1,6 @@
 /**
- * When the reconciler compares again: at once after a change, but with rests that bound its share of the processor, later
- * after a failure, and more slowly while another writer undoes its writes.
+ * When the reconciler compares again: at once after a change, but with rests that bound its share of the processor,
+ * later after a failure, and more slowly while another writer undoes its writes.
  */
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
@@ -43,7 +43,9 @@ export class ReconcilePace {
     this.#rest.wake();
   }
 
-  /** Waits for `wake` or until `pauseMs` have passed (`undefined`: only for `wake`; 0: not at all), then for the rest. */
+  /**
+   * Waits for `wake` or until `pauseMs` have passed (`undefined`: only for `wake`; 0: not at all), then for the rest.
+   */
   async wait(pauseMs: number | undefined): Promise<void> {
     if (pauseMs !== 0) await this.#sleep.sleep(pauseMs);
     const restMs = this.#restUntilMs - this.#clock.monotonicMs();
@@ -55,7 +57,7 @@ export class ReconcilePace {
     this.#restUntilMs = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_PER_WORK);
   }
 
-  /** Returns whether the write repeats one that somebody has undone since. */
+  /** Returns whether the write repeats one that another writer has undone. */
   noteWrite(operation: Operation, leaseId: string): boolean {
     if (!this.#undo.note(operation, leaseId)) return false;
     const nowMs = this.#clock.monotonicMs();
@@ -83,8 +85,9 @@ const MAX_REMEMBERED = 10_000;
 
 /**
  * Detects another writer that undoes our writes: we write the same value to a key for the second time in a row. Once
- * means nothing, because anybody may delete a key. If it happens again and again, another registrar of this engine knows
- * other containers and believes that it holds the lock; until one of the two learns better, both have to slow down.
+ * means nothing, because anybody may delete a key. If it happens again and again, another registrar of this engine
+ * knows other containers and believes that it holds the lock; until one of the two learns better, both have to slow
+ * down.
  */
 class UndoDetector {
   /** By key, the latest write last. */

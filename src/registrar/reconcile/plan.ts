@@ -1,12 +1,13 @@
 /**
- * What must be written so that the store holds what is wished: nothing when it does already. PURE.
+ * Plans the writes that make the store hold the desired records; none if it does already. Pure.
  *
- * Order: what belongs to nobody any more goes first, as its address may be somebody else's by now; then the puts; last
- * what a container has left for another key, so that it is never without a name.
+ * Order: records without a container go first, because another container may have their address by now. Then come the
+ * puts. Last go the records that a container leaves for another key, so that it always has a name.
  *
- * A name that gets its second family moves from its own key to one below it for each family. A value with keys below it
- * is hidden, so the key of the family that it has comes first: it answers what the hidden one did. The other way round
- * the key of the family that is gone goes first, and the one that stays goes last, when the name's own key is there.
+ * A name that gets its second address family moves from its own key to two keys below it, one for each family. A value
+ * with keys below it is hidden, so the key of the present family is written first: it gives the answers of the hidden
+ * value. When a name loses a family, the key of the lost family goes first, and the key of the other one goes last,
+ * after the name's own key was written.
  */
 import { addressFamily } from '../../dns/address.ts';
 import { type FamilyLabel, familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
@@ -17,7 +18,7 @@ import type { StoredRecord } from './storedRecords.ts';
 export interface DeleteOperation {
   readonly kind: 'delete';
   readonly key: string;
-  /** Must still be the key's. */
+  /** The condition: the key still has this revision. */
   readonly modRevision: number;
   readonly shortId: ShortId;
 }
@@ -26,7 +27,7 @@ export interface PutOperation {
   readonly kind: 'put';
   readonly key: string;
   readonly value: Uint8Array;
-  /** Must still be the key's; `undefined`: there must be no such key. */
+  /** The condition: the key still has this revision; `undefined`: the key does not exist. */
   readonly modRevision: number | undefined;
   readonly shortId: ShortId;
 }
@@ -34,7 +35,7 @@ export interface PutOperation {
 export type Operation = DeleteOperation | PutOperation;
 
 export interface Plan {
-  /** To be carried out one after the other; the operations within one do not depend on each other. */
+  /** Carried out one after the other. The operations within a phase do not depend on each other. */
   readonly phases: readonly [
     withdraw: readonly DeleteOperation[],
     put: readonly PutOperation[],
@@ -42,12 +43,12 @@ export interface Plan {
     retire: readonly DeleteOperation[],
   ];
   readonly assignments: readonly Assignment[];
-  /** Nothing to do. */
+  /** Without operations. */
   readonly isEmpty: boolean;
 }
 
 export interface DiffInput extends AssignInput {
-  /** That all our records must live with; `undefined`: any. */
+  /** The lease that all our records need; `undefined`: any. */
   readonly leaseId: string | undefined;
 }
 
@@ -67,10 +68,10 @@ export function diff(input: DiffInput): Plan {
   return { phases, assignments, isEmpty: phases.every(({ length }) => length === 0) };
 }
 
-/** Of all our records that nobody was given, and of those that no registrar keeps and no lease ends. */
+/** Deletes our records without an assignment, and records that have no lease and whose registrar has no lock. */
 function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owners }: DiffInput) {
   const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
-  const placed = new Set(given.map(({ stamped }) => stamped.owner.shortId));
+  const assigned = new Set(given.map(({ stamped }) => stamped.owner.shortId));
   const withdraw: DeleteOperation[] = [];
   const retire: DeleteOperation[] = [];
   for (const { entry, owner, isOwn, isDangling } of stored.records()) {
@@ -79,19 +80,19 @@ function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owne
     const { key, modRevision } = entry;
     const { shortId } = owner;
     const name = byKey.get(nameKeyOf(key));
-    const isLeft = placed.has(shortId) && (name === undefined || !hasLostFamily(key, name));
+    const isLeft = assigned.has(shortId) && (name === undefined || !hasLostFamily(key, name));
     (isLeft ? retire : withdraw).push({ kind: 'delete', key, modRevision, shortId });
   }
   return { withdraw, retire };
 }
 
-/** Whether the key, below a name that has one family again, is the other family's. */
+/** Whether the key is that of the lost family, below a name that has one family again. */
 function hasLostFamily(key: string, { stamped }: KeyAssignment): boolean {
   const family = addressFamily(stamped.record.fields.host);
   return family !== 0 && !key.endsWith(`/${familyLabel(family)}`);
 }
 
-/** Whether the key would hide the name's own while the family of that one is not below it yet. */
+/** Whether the key would hide the name's own value before the key of that value's family exists. */
 function isSecondFamily(
   { stamped: { record }, key }: KeyAssignment,
   { stored }: DiffInput,

@@ -4,8 +4,8 @@
  * Used by: cli, cli/commands, registrar, registrar/observe, tools/doctor.
  *
  * `Reconciler` compares desired with stored records, writes the difference, and compares again until there is none. It
- * runs one comparison at a time, so that a change during one is part of the next. After a failure of the store it starts
- * from the then desired records and never replays former ones. Its loop:
+ * runs one comparison at a time, so that a change during one is part of the next. After a failure of the store it
+ * starts from the then desired records and never replays former ones. Its loop:
  *
  *   state     | ends when
  *   ----------|---------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ export class Reconciler {
     stored.learn(operation.key, outcome.entry, outcome.revision);
     if (outcome.kind === 'changed') return;
     this.#refused.delete(operation.key);
-    // Whoever undoes our writes may be the leader.
+    // The writer that undoes our writes may be the leader.
     if (this.#pace.noteWrite(operation, leaseId)) leadership.verifyLease();
     this.#report(operation);
   }
@@ -286,7 +286,7 @@ function permissionOf(mirror: MirrorState, leadership: LeadershipState): Permiss
     case 'held':
       return { kind: 'write', leaseId: leadership.leaseId };
     case 'standby':
-    case 'looking':
+    case 'dryRun':
       return { kind: 'compare' };
     case 'seeking':
       return { kind: 'wait' };

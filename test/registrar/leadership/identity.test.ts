@@ -157,19 +157,19 @@ describe('another lock of the same engine id', () => {
       'with other zones is another registrar',
       SELF,
       claiming(zones('a.example.')),
-      { whileAlive: 'neighbour', mayTakeOver: false },
+      { whileAlive: 'disjoint', mayTakeOver: false },
     ],
     [
       'with other metadata is another registrar',
       SELF,
       claiming({ work: { ...PROFILE.work, metadata: 'dns INTERNAL_ internal.' } }),
-      { whileAlive: 'neighbour', mayTakeOver: false },
+      { whileAlive: 'disjoint', mayTakeOver: false },
     ],
     [
       'with another path prefix is another registrar',
       SELF,
       claiming({ work: { ...PROFILE.work, prefix: '/other/' } }),
-      { whileAlive: 'neighbour', mayTakeOver: false },
+      { whileAlive: 'disjoint', mayTakeOver: false },
     ],
     [
       'with our zones and one more overlaps, and is not ours',

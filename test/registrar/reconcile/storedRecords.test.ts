@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { Namespace } from '../../../src/registrar/reconcile/namespace.ts';
-import { MAX_KEPT_BELOW } from '../../../src/registrar/reconcile/relevance.ts';
+import { MAX_KEPT_BELOW } from '../../../src/registrar/reconcile/oldestBelow.ts';
 import { StoredRecords } from '../../../src/registrar/reconcile/storedRecords.ts';
 import type { Change, Entry } from '../../../src/service/change.ts';
 

@@ -1,0 +1,79 @@
+/**
+ * Finds values that no answer contains because names below theirs have values, and what hides them. Reverse names hide
+ * nothing, because a PTR look-up also reads one label below. Pure.
+ */
+import { isReverseName } from '../../dns/address.ts';
+import type { Entry } from '../../service/change.ts';
+import { nameOfKey } from '../../service/key.ts';
+import { parseService } from '../../service/service.ts';
+import { ownerOf } from '../describe/record.ts';
+import { parentPath, pathOf } from './namespace.ts';
+
+/** A value and its holder. */
+export interface HeldValue {
+  readonly key: string;
+  /** `container 0123456789ab of engine E`; `undefined`: no registrar wrote it. */
+  readonly holder: string | undefined;
+}
+
+export interface HiddenValue extends HeldValue {
+  /** The first few values that hide it, those of other holders first. */
+  readonly by: readonly HeldValue[];
+  /** How many values hide it. */
+  readonly count: number;
+  /** Whether a value of another holder hides it. */
+  readonly isByOthers: boolean;
+}
+
+const MAX_LISTED = 8;
+
+export class HiddenValues {
+  readonly #prefix: string;
+  readonly #values = new Map<string, HeldValue[]>();
+
+  /** `prefix`: as `keyPrefix` returns it. */
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  /** Ignores entries that are no service at a name: they neither hide nor are hidden. */
+  add({ key, value }: Entry): void {
+    const named = nameOfKey(key, this.#prefix);
+    if (named.kind !== 'name' || isReverseName(named.owner)) return;
+    if (key === `${this.#prefix}config` || parseService(value).kind !== 'service') return;
+    const held = { key, holder: printHolder(value) };
+    const path = pathOf(key);
+    const others = this.#values.get(path);
+    if (others === undefined) this.#values.set(path, [held]);
+    else others.push(held);
+  }
+
+  /** The hidden values, by key. */
+  find(): ReadonlyMap<string, HiddenValue> {
+    const hiders = new Map<string, HeldValue[]>();
+    for (const [path, values] of this.#values)
+      for (let above = parentPath(path); above !== ''; above = parentPath(above)) {
+        if (!this.#values.has(above)) continue;
+        const found = hiders.get(above);
+        if (found === undefined) hiders.set(above, [...values]);
+        else for (const value of values) found.push(value);
+      }
+    const hidden = [...hiders].flatMap(([path, by]) =>
+      (this.#values.get(path) ?? []).map((value) => [value.key, hiddenValue(value, by)] as const),
+    );
+    return new Map(hidden);
+  }
+}
+
+function hiddenValue(value: HeldValue, by: readonly HeldValue[]): HiddenValue {
+  const others = by.filter(({ holder }) => holder !== value.holder);
+  const listed = [...others, ...by.filter(({ holder }) => holder === value.holder)];
+  const isByOthers = others.length > 0;
+  return { ...value, by: listed.slice(0, MAX_LISTED), count: by.length, isByOthers };
+}
+
+/** The holder of a value, in words; `undefined`: no registrar wrote it. */
+export function printHolder(value: Uint8Array): string | undefined {
+  const owner = ownerOf(value);
+  return owner && `container ${owner.shortId} of engine ${owner.id}`;
+}
