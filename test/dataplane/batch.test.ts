@@ -1,4 +1,4 @@
-/** A batch of packets against a kernel that reads its headers, takes part of it, and refuses. */
+/** A batch against a fake kernel that reads its headers, takes some replies, and refuses others. */
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { test } from 'node:test';
@@ -51,7 +51,7 @@ function numbered(count: number): Datagram[] {
   );
 }
 
-/** Reads what arrives and replies, in place, with the packet's first two words the other way round. */
+/** Receives packets, and overwrites each with a reply that has its first two words reversed. */
 function turnRound(
   batch: Batch,
   counters: CounterBlock,
@@ -60,9 +60,9 @@ function turnRound(
   const received = batch.receive(0);
   for (let i = 0; i < received; i++) {
     if (skip(i)) continue;
-    const place = Buffer.from(batch.octets.buffer, batch.packetAt(i), PACKET_OCTETS);
-    const reply = place.toString('utf8', 0, batch.length(i)).split(' ').reverse().join(' ');
-    batch.reply(i, place.write(reply));
+    const buffer = Buffer.from(batch.octets.buffer, batch.packetAt(i), PACKET_OCTETS);
+    const reply = buffer.toString('utf8', 0, batch.length(i)).split(' ').reverse().join(' ');
+    batch.reply(i, buffer.write(reply));
   }
   return batch.send(counters);
 }

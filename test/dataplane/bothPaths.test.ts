@@ -1,6 +1,6 @@
 /**
- * The answer table against the slow path: after any changes, whatever the table answers is what the zone would answer at
- * that moment, bit for bit but for the order of records.
+ * The answer table against the slow path: after any changes the table gives the octets that the slow path gives at that
+ * moment, except for the order of records.
  */
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -18,7 +18,7 @@ import { name } from '../support/zone.ts';
 
 const TYPES = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'SOA', 'ANY', 'TYPE65'];
 
-/** Names that meet: a few labels, a few levels, and all that the zone treats in its own way. */
+/** Names that collide: few labels, few levels, and all labels that the zone treats specially. */
 const label = fc.constantFrom(
   'a',
   'b',
@@ -162,7 +162,7 @@ test('The answer table and the zone give the same answers through all changes', 
             for (const type of ['A', 'AAAA', 'TXT']) {
               zone.world.set(keyOf('x.example.com', type), each.said);
             }
-            // What others say is asked for anew each second.
+            // Other servers' answers hold for one second.
             zone.nowMs += 1000;
             break;
           case 'freshness':

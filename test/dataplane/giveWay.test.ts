@@ -1,4 +1,6 @@
-/** Sockets that share an address, and who of them gets what comes: the kernel's part in replacing a server. */
+/**
+ * Sockets that share an address, and which of them receives packets and connections: the kernel's part in a takeover.
+ */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:dgram';
 import dgram from 'node:dgram';
@@ -25,7 +27,7 @@ afterEach(async () => {
   for (const clean of cleanup.splice(0)) await clean();
 });
 
-/** Reads a descriptor by way of Node; what comes is counted. */
+/** Reads a descriptor through Node, and counts its packets. */
 async function counting(fd: number): Promise<{ count: number }> {
   const socket = dgram.createSocket('udp4');
   const heard = { count: 0 };

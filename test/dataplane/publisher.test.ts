@@ -1,4 +1,6 @@
-/** What is published, for how long, and what takes it away: exactly what a change can affect. */
+/**
+ * Which answers are published, for how long, and which changes withdraw them: exactly those that a change can affect.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Dependents } from '../../src/dataplane/publish/dependents.ts';
@@ -16,7 +18,7 @@ function queryOf(qname: string, type: string): Uint8Array {
   return encodeQuery({ id: 1, ...flags, question: question(qname, type), edns: undefined });
 }
 
-/** A zone in use, and short ways to ask it by names without the domain. */
+/** A synced zone, with functions that take names without the domain. */
 function zoneOf(services: Readonly<Record<string, unknown>>) {
   const zone = new FastZone();
   for (const [key, value] of Object.entries(services)) zone.put(`local/skydns/${key}`, value);

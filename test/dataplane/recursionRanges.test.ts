@@ -1,4 +1,7 @@
-/** Who may recurse, of addresses as the kernel has them: what the responder's own rule says of their text. */
+/**
+ * Whether a client may use recursion, by its address as the kernel has it: the same as the responder decides from its
+ * text.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

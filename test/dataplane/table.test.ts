@@ -1,4 +1,4 @@
-/** The answer table's memory: nothing torn, nothing lost, nothing leaked, and a full one that says so. */
+/** The answer table's memory: no torn reads, no lost names, no leaks, and the limits of a full table. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
@@ -53,7 +53,7 @@ function openTable(
 }
 
 const NAMES = 2_000;
-/** Names that are never taken away: whoever finds one of them missing was misled. */
+/** Names that are never removed: a reader must always find them. */
 const LASTING = 1_000;
 const READERS = 2;
 const READS = 10_000_000;
@@ -97,7 +97,7 @@ test('Ten million reads beside a writer that changes everything see no torn answ
       } else if (what === 1) {
         table.clear(record);
       } else if (what === 2) {
-        // Names that come and go beside the others make the index move again and again.
+        // Names that are added and removed make the index move repeatedly.
         table.remove(table.add(checkedName(extra++)));
       } else {
         assert.ok(table.publish(record, 0, checkedAnswer(id, chance(300), chance(2 ** 31))));

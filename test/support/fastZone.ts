@@ -1,4 +1,6 @@
-/** A zone with its answer table, on one thread and on a clock of its own: what both paths answer to the same packet. */
+/**
+ * A zone with its answer table, on one thread and a manual clock, so that a test can compare both paths for one packet.
+ */
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { openFastPath } from '../../src/dataplane/table/reader.ts';
@@ -23,7 +25,7 @@ export class FastZone {
   readonly catalog: Catalog;
   readonly publisher: Publisher;
   readonly counters = counterBlock(newCounterMemory(1), 0);
-  /** What others say, by `externalKey`; they fail at everything else. */
+  /** Other servers' answers, by `externalKey`; every other question to them fails. */
   readonly world = new Map<string, External>();
   readonly #fast;
   readonly #slow: Respond;
@@ -100,12 +102,12 @@ export class FastZone {
 
   /** The reply out of the table, or which `Outcome` there is instead. */
   fast(packet: Uint8Array): Buffer | number {
-    const place = Buffer.alloc(Math.max(this.#fast.replyOctets, packet.length) + 3);
-    place.set(packet, 3);
+    const buffer = Buffer.alloc(Math.max(this.#fast.replyOctets, packet.length) + 3);
+    buffer.set(packet, 3);
     this.#fast.beginBatch();
-    const outcome = this.#fast.answer(place, 3, packet.length, false);
+    const outcome = this.#fast.answer(buffer, 3, packet.length, false);
     this.#fast.endBatch();
-    return outcome > 0 ? place.subarray(3, 3 + outcome) : outcome;
+    return outcome > 0 ? buffer.subarray(3, 3 + outcome) : outcome;
   }
 
   /** The slow path's reply, `undefined` for none. */
@@ -117,7 +119,7 @@ export class FastZone {
     return reply;
   }
 
-  /** What a miss leads to: the slow path answers and has the answer published, if it is for everybody. */
+  /** What a miss leads to: the slow path answers, and publishes the decision if it holds for every client. */
   publish(packet: Uint8Array): void {
     this.#isPublishing = true;
     this.slow(packet);
@@ -130,7 +132,7 @@ export class FastZone {
   }
 }
 
-/** Other servers that have been asked already: they say at once what the world holds, and fail at everything else. */
+/** A forwarder whose cache has the answers of `world`; every other question fails. */
 function forwarderIn(world: ReadonlyMap<string, External>): Forwarder {
   const known = (question: Question): Forwarded =>
     forwardedOf(question, world.get(externalKey(question.qname, question.qtype)));

@@ -74,9 +74,9 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
 
 export interface Asked {
   readonly settings?: Partial<ZoneSettings>;
-  /** What other servers said, by `externalKey`. */
+  /** Other servers' answers, by `externalKey`. */
   readonly externals?: ReadonlyMap<string, External>;
-  /** Questions that were sent to others before. */
+  /** Questions that were sent to other servers before. */
   readonly sent?: number;
   readonly recursionDesired?: boolean;
   readonly roomOctets?: number;
@@ -106,7 +106,7 @@ export function viewOf(catalog: Catalog, asked: Asked = {}): View {
   };
 }
 
-/** What is known of names outside, out of a table by `externalKey`. */
+/** Names outside the zones, from a table by `externalKey`. */
 export function externalsOf(known: ReadonlyMap<string, External>, sent = 0): Externals {
   return { get: (qname, qtype) => known.get(externalKey(qname, qtype)), sent };
 }
@@ -115,7 +115,7 @@ export function ask(catalog: Catalog, qname: string, type: string, asked: Asked 
   return answer(viewOf(catalog, asked), question(qname, type));
 }
 
-/** The response; names outside that `asked.externals` does not know have nobody to ask. */
+/** The response; for names outside that `asked.externals` lacks, no server may be asked. */
 export function respond(
   catalog: Catalog,
   qname: string,

@@ -1,4 +1,4 @@
-/** Whether a name is an alias: the same for every type, whatever else is at the name. */
+/** Whether a name is an alias, which is the same for every type. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Class, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';

@@ -1,4 +1,4 @@
-/** Names that stand for more services than a question may look at, and other edges that once gave wrong answers. */
+/** Aggregates of more services than a selection, and other edge cases. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';

@@ -1,4 +1,4 @@
-/** The rings between workers and the main thread: order, overwriting, and nothing torn under two threads. */
+/** The rings between workers and the main thread: order, overwriting, and no torn packets with two threads. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -91,7 +91,7 @@ test('A new writer continues a ring whose writer died, even in the middle of a w
   const { memory, put, reader } = ring();
   put(1);
   put(2);
-  // As if the first writer had taken the next place and then died.
+  // As if the first writer had marked the next slot BUSY and then died.
   const busy = new PacketSource(5);
   busy.fill(3);
   const dying = new RingWriter(memory, 2, 'pending');
@@ -108,7 +108,7 @@ test('A new writer continues a ring whose writer died, even in the middle of a w
   assert.deepEqual(takeAll(reader), [1, 2, 5]);
 });
 
-/** Packets taken of a flood, after which as many have given way. */
+/** Packets taken out of a flood; at least as many must have been overwritten. */
 const ENOUGH = 30_000;
 
 test('A ring under a flood tears no packet, and every packet is taken or counted', async (t) => {

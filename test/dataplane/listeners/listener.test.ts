@@ -1,4 +1,4 @@
-/** Worker threads on batched sockets, with a table that does as packets say: lives, deaths and ends. */
+/** Worker threads on batched sockets, with a table that packets script: start, death and stop of workers. */
 import assert from 'node:assert/strict';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -164,7 +164,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     const replies = countReplies([client]);
     const burst = 50;
     await Promise.all(Array.from({ length: burst }, () => sent(client, 'slow', port)));
-    // Workers go on meanwhile, and hand over what nobody here can take.
+    // Meanwhile the workers continue, and hand over packets that the blocked main thread cannot take.
     for (const endMs = performance.now() + 200; performance.now() < endMs; );
     await bound.close();
     await until('all are answered', () => replies() === burst);

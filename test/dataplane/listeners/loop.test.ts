@@ -1,4 +1,4 @@
-/** What a worker makes of the kernel's refusals to give it packets, and of orders. */
+/** The worker's loop on a fake kernel: failed reads, assignments, and packets to hand over. */
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { type TestContext, test } from 'node:test';
@@ -36,7 +36,7 @@ function packet(text: string, port: number): Datagram {
   return { name, control: new Uint8Array(0), octets: Buffer.from(text) };
 }
 
-/** A worker on this thread. Each step is one read of its only socket; after the last it is told to stop. */
+/** A worker on this thread. Each step is one read of its only socket; after the last step it is stopped. */
 function setUp(t: TestContext) {
   const kernel = new FakeKernel();
   const channelMemory = newChannelMemory(1);
@@ -83,7 +83,7 @@ function setUp(t: TestContext) {
   return { kernel, counters, batches, run, reports, ringMemory };
 }
 
-/** What the main thread was told, but for which orders are followed. */
+/** The worker's reports, without its acknowledgements. */
 function reportsTo(main: MessagePort): WorkerReport[] {
   const reports: WorkerReport[] = [];
   for (;;) {

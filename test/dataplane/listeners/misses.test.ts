@@ -1,4 +1,4 @@
-/** What workers hand over, in turns of the main thread: which comes first, and that nothing else has to wait long. */
+/** Misses on the main thread: which are answered first, and that other work does not wait long. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,7 +18,7 @@ const WORKERS = 2;
 
 const KIND_DESCRIPTOR: Readonly<Record<RingKind, number>> = { pending: 0, slow: 10, wildcard: 20 };
 
-/** Packets carry their worker and kind as descriptor: 1 and 2 are known names, 11 and 12 others, 21 and 22 wildcards. */
+/** The descriptor of a packet tells its worker and ring: 1 and 2 are pending, 11 and 12 slow, 21 and 22 wildcards. */
 function setUp(answer: (fd: number) => void) {
   const ringMemory = newRingMemory(WORKERS);
   const channel = new MainChannel(newChannelMemory(WORKERS));
@@ -79,7 +79,7 @@ test('Workers wake only a sleeping main thread, and it never sleeps while a pack
   assert.ok(channel.markAwake(), 'asleep at first');
   assert.ok(!channel.markAwake(), 'the first call is enough');
   misses.run();
-  // On a busy machine the three may take more than one turn.
+  // On a busy machine the three may take more than one time slice.
   await until('they are answered and the thread sleeps', () => channel.markAwake());
   assert.equal(answered, 3);
   put(2, 'slow', 1);

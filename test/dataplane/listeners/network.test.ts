@@ -1,4 +1,4 @@
-/** Workers on a host of their own with two addresses on its network, and a firewall that refuses their replies. */
+/** Workers on a host with two addresses on its network, and a firewall that refuses their replies. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** What a real network seldom does to the dgram listener; `udpListener.test.ts` has what it has in common with others. */
+/** Rare network events on the dgram listener; `udpListener.test.ts` has what it shares with the worker listener. */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:dgram';
 import dgram from 'node:dgram';

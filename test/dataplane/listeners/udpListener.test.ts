@@ -1,4 +1,4 @@
-/** What any UDP listener does, over loopback and with a scripted `Respond`: the portable one and that with workers. */
+/** The contract of both UDP listeners, portable and with workers, over loopback with a scripted `Respond`. */
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { after, before, suite, type TestContext, test } from 'node:test';
