@@ -10,14 +10,10 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import {
-  ConnectionAdmission,
-  DEFAULT_HTTP_LIMITS,
-  type HttpLimits,
-  mostSurplus,
-} from './admission.ts';
-import { ChangeTexts, TextCache } from './api/changeTexts.ts';
+import { ConnectionAdmission, mostSurplus } from './admission.ts';
+import { ChangeTexts } from './api/changeTexts.ts';
 import type { SharedResources } from './api/keys.ts';
+import { TextCache } from './api/textCache.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
 import { type ConnectedClient, connectedClientOf } from './exchange/client.ts';
 import type { Exchange } from './exchange/exchange.ts';
@@ -26,6 +22,7 @@ import { Outbox } from './exchange/outbox.ts';
 import { LingeringPermits, Permits } from './exchange/permits.ts';
 import { createPace, createYieldLoop } from './exchange/yieldLoop.ts';
 import { isHealthPath } from './health.ts';
+import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { Routes, type RoutesOptions } from './routes.ts';
 
 export interface HttpListenerOptions extends RoutesOptions {

@@ -10,7 +10,7 @@ import {
   type WritePermission,
   type WriterRules,
 } from './access.ts';
-import { withoutConfig } from './api/keyPath.ts';
+import { withoutConfig } from './api/guardedStore.ts';
 import { clusterId, type SharedResources, serveKeys } from './api/keys.ts';
 import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
 import { failure, failureReply } from './api/v2Responses.ts';

@@ -1,6 +1,5 @@
-/** The time of an embedded store: its most recent changes, and the time scale of its deadlines. */
+/** The most recent changes of an embedded store, and the sizes of changes. */
 import { type Change, keyOfChange } from '../../service/change.ts';
-import type { Clock } from '../../timing/clock.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 
 /** Bounds a queue or a history: number of changes, and octets of their keys and values. */
@@ -88,28 +87,5 @@ export class History {
     if (this.#head * 2 < this.#batches.length) return;
     this.#batches = this.#batches.slice(this.#head);
     this.#head = 0;
-  }
-}
-
-/**
- * Milliseconds that start at `startMs` and pass as the monotonic clock's do, so a jump of the wall clock expires
- * nothing. Deadlines are on this scale. `file:` continues it across restarts and adds the time that the store was down.
- */
-export class Timeline {
-  readonly #clock: Clock;
-  readonly #aheadMs: number;
-
-  constructor(clock: Clock, startMs: number) {
-    this.#clock = clock;
-    this.#aheadMs = startMs - clock.monotonicMs();
-  }
-
-  nowMs(): number {
-    return this.#clock.monotonicMs() + this.#aheadMs;
-  }
-
-  /** The monotonic time of an instant on this timeline. */
-  toMonotonicMs(instantMs: number): number {
-    return instantMs - this.#aheadMs;
   }
 }

@@ -11,8 +11,8 @@
  * bring them back.
  */
 import type { Lease } from '../../service/change.ts';
-import type { Timeline } from './history.ts';
 import type { KeyedRow, Lifetime, Table, TableRow } from './table.ts';
+import type { Timeline } from './timeline.ts';
 
 const LEASES = 'lease/';
 const NOTHING = new Uint8Array(0);

@@ -7,9 +7,9 @@ import { randomUUID } from 'node:crypto';
 import sortedBtree from 'sorted-btree';
 import { type Clock, systemClock } from '../../timing/clock.ts';
 import type { LeaseStore } from '../store.ts';
-import { EmbeddedStore } from './core.ts';
 import { Deadlines } from './deadlines.ts';
-import { type ChangeBounds, Timeline } from './history.ts';
+import { EmbeddedStore } from './embeddedStore.ts';
+import type { ChangeBounds } from './history.ts';
 import {
   compareOctets,
   type KeyedRow,
@@ -22,6 +22,7 @@ import {
   type TableView,
   type Written,
 } from './table.ts';
+import { Timeline } from './timeline.ts';
 
 export interface MemoryStoreOptions {
   readonly clock?: Clock | undefined;

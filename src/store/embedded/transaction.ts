@@ -8,7 +8,6 @@
  */
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import type { Condition, DeleteResult, PutOptions, PutResult, WatchBatch } from '../store.ts';
-import type { Timeline } from './history.ts';
 import {
   type EmbeddedLeases,
   leaseIdOf,
@@ -20,6 +19,7 @@ import {
   type SharedLease,
 } from './leases.ts';
 import type { Lifetime, RowWriter, TableRow, Written } from './table.ts';
+import type { Timeline } from './timeline.ts';
 
 type SharedLeases = ReadonlyMap<number, SharedLease>;
 

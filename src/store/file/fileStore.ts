@@ -13,8 +13,9 @@
 import { access, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../timing/clock.ts';
-import { EmbeddedStore } from '../embedded/core.ts';
-import { type ChangeBounds, Timeline } from '../embedded/history.ts';
+import { EmbeddedStore } from '../embedded/embeddedStore.ts';
+import type { ChangeBounds } from '../embedded/history.ts';
+import { Timeline } from '../embedded/timeline.ts';
 import { type LeaseStore, StoreError } from '../store.ts';
 import { damageOf } from './check.ts';
 import { DirectoryLock } from './directoryLock.ts';

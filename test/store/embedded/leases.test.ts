@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Timeline } from '../../../src/store/embedded/history.ts';
 import {
   EmbeddedLeases,
   leaseKey,
@@ -8,6 +7,7 @@ import {
   parseLeaseId,
 } from '../../../src/store/embedded/leases.ts';
 import type { KeyedRow, RowPage, Table } from '../../../src/store/embedded/table.ts';
+import { Timeline } from '../../../src/store/embedded/timeline.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
 
 const life = (deadlineMs: number) => ({ ttlSeconds: 9, deadlineMs });

@@ -8,7 +8,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { type Store, StoreError } from '../../../store/store.ts';
+import type { Store } from '../../../store/store.ts';
 import { withDeadline } from '../../../timing/deadline.ts';
 import {
   type Exchange,
@@ -25,7 +25,7 @@ import { type KeyParameters, parseKeyParameters } from './form.ts';
 import { keyOfPath } from './keyPath.ts';
 import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
-import { failure, failureOfStore, failureReply, type V2Failure } from './v2Responses.ts';
+import { failure, failureReply, orStoreFailure, type V2Failure } from './v2Responses.ts';
 import {
   type EventLines,
   nextEvent,
@@ -70,7 +70,7 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   if (p === 'broken') return;
   if (p.kind === 'failure') return sendFailure(store, exchange, p);
   if (p.wait) return serveWait(store, key, p, exchange, shared);
-  const outcome = await guarded(() => carryOut(store, key, p, exchange, shared));
+  const outcome = await orStoreFailure(() => carryOut(store, key, p, exchange, shared));
   if (outcome.kind === 'failure') return sendFailure(store, exchange, outcome);
   if (outcome.kind === 'listing') {
     return sendListing(store, outcome, exchange, shared.yieldLoop).finally(outcome.release);
@@ -123,15 +123,6 @@ async function carryOut(
   }
 }
 
-async function guarded<T>(run: () => Promise<T>): Promise<T | V2Failure> {
-  try {
-    return await run();
-  } catch (error) {
-    if (error instanceof StoreError) return failureOfStore(error);
-    throw error;
-  }
-}
-
 async function parametersOf(exchange: Exchange): Promise<KeyParameters | V2Failure | 'broken'> {
   const { method, query } = exchange;
   if (method !== 'PUT' && method !== 'POST')
@@ -176,7 +167,7 @@ async function serveWait(
     return sendFailure(store, exchange, failure(300, 'too many requests are waiting', 0, 503));
   }
   try {
-    const current = await guarded(() => store.get(key));
+    const current = await orStoreFailure(() => store.get(key));
     if ('kind' in current) return sendFailure(store, exchange, current);
     const { revision } = current;
     const fromRevision = p.waitIndex > 0 ? p.waitIndex : revision + 1;

@@ -20,7 +20,7 @@ import {
   type ReplyStream,
 } from '../exchange/exchange.ts';
 import { LINE_OCTETS } from './changeTexts.ts';
-import { NeedsToken } from './keyPath.ts';
+import { NeedsToken } from './guardedStore.ts';
 import type { SharedResources } from './keys.ts';
 
 const LINES = { 'Content-Type': 'application/x-ndjson' };

@@ -3,9 +3,9 @@
  * `createdIndex` is the store's createRevision: unlike in etcd it stays when a plain `set` overwrites a key.
  */
 import type { Entry, Lease } from '../../../service/change.ts';
-import type { StoreError } from '../../../store/store.ts';
+import { StoreError } from '../../../store/store.ts';
 import { type HttpReply, jsonReply } from '../exchange/exchange.ts';
-import { NeedsToken } from './keyPath.ts';
+import { NeedsToken } from './guardedStore.ts';
 
 export interface Instant {
   /** The monotonic time, on which lease expiries are. */
@@ -137,6 +137,19 @@ export function failureOfStore(error: StoreError): V2Failure {
       return failure(300, `the store refuses this server: ${error.message}`);
     case 'unavailable':
       return failure(300, `the store cannot be reached: ${error.message}`, 0, 503);
+  }
+}
+
+/** The result of `run`, or the failure for its StoreError. */
+export async function orStoreFailure<T>(
+  run: () => Promise<T>,
+  failureOf: (error: StoreError) => V2Failure = failureOfStore,
+): Promise<T | V2Failure> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof StoreError) return failureOf(error);
+    throw error;
   }
 }
 

@@ -8,9 +8,9 @@
  */
 import { type Change, keyOfChange } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
-import { type Store, StoreError, type WatchBatch } from '../../../store/store.ts';
-import type { TextCache } from './changeTexts.ts';
+import type { Store, StoreError, WatchBatch } from '../../../store/store.ts';
 import { isDirectory } from './listing.ts';
+import type { TextCache } from './textCache.ts';
 import {
   deletedNode,
   directoryNode,
@@ -21,6 +21,7 @@ import {
   type Instant,
   isMarker,
   now,
+  orStoreFailure,
   type V2Failure,
 } from './v2Responses.ts';
 
@@ -48,13 +49,13 @@ export async function nextEvent(
   signal: AbortSignal,
   lines: EventLines,
 ): Promise<WaitOutcome> {
-  return guarded(async () => {
+  return orStoreFailure<WaitOutcome>(async () => {
     for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
       const waited = await eventOf(store, batch, what, lines);
       if (waited !== undefined) return waited;
     }
     return { kind: 'aborted' };
-  });
+  }, failureOfWatch);
 }
 
 /** Passes every matching event to `take` until the signal aborts, `take` returns false, or the store fails. */
@@ -65,25 +66,20 @@ export async function streamEvents(
   lines: EventLines,
   take: (line: Buffer) => Promise<boolean>,
 ): Promise<WaitOutcome> {
-  return guarded(async () => {
+  return orStoreFailure<WaitOutcome>(async () => {
     for await (const batch of store.watch(watchedPrefix(what.key), what.fromRevision, signal)) {
       for (const change of batch.changes.filter((one) => matches(keyOf(one), what))) {
         if (!(await take(changeLine(change, lines)))) return { kind: 'aborted' };
       }
     }
     return { kind: 'aborted' };
-  });
+  }, failureOfWatch);
 }
 
-async function guarded(run: () => Promise<WaitOutcome>): Promise<WaitOutcome> {
-  try {
-    return await run();
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    return error.code === 'compacted'
-      ? failure(401, 'the requested history has been cleared')
-      : failureOfStore(error);
-  }
+function failureOfWatch(error: StoreError): V2Failure {
+  return error.code === 'compacted'
+    ? failure(401, 'the requested history has been cleared')
+    : failureOfStore(error);
 }
 
 /** A store watches prefixes, so this is the directory of the key. */

@@ -1,5 +1,5 @@
 /**
- * Permits for requests that occupy something: a wait, a long reply (the table in admission.ts shows which). Each client
+ * Permits for requests that occupy something: a wait, a long reply (the table in limits.ts shows which). Each client
  * has a share of the permits, and untrusted clients together get three quarters of them, so that a crowd of strangers
  * cannot lock out the servers and registrars that rely on this one.
  */

@@ -36,10 +36,11 @@ import {
   StoreError,
   type WatchBatch,
 } from '../store.ts';
-import { type ChangeBounds, History, type Timeline } from './history.ts';
+import { type ChangeBounds, History } from './history.ts';
 import { EmbeddedLeases } from './leases.ts';
-import { EmbeddedReader } from './reads.ts';
+import { EmbeddedReader } from './reader.ts';
 import type { Table } from './table.ts';
+import type { Timeline } from './timeline.ts';
 import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 
