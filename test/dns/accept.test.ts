@@ -141,7 +141,7 @@ const formerrs: readonly (readonly [string, RawPacket, Echo])[] = [
 ];
 
 for (const [what, packet, echo] of formerrs) {
-  test(`accept rejects ${what} with FORMERR and echoes ${echo}`, () => {
+  test(`accept rejects a packet (${what}) with FORMERR and echoes ${echo}`, () => {
     const message = rejection(rawPacket(packet));
     assert.equal(message.rcode, Rcode.FORMERR);
     assert.equal(message.questions.length, echo === 'nothing' ? 0 : 1);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { CompressionTable } from '../../src/dns/writer.ts';
 
-/** Octets with one label of two characters after another, and where each stands. */
+/** Octets of consecutive labels of two characters, and the offset of each. */
 function crowd(): { octets: Uint8Array; labels: readonly (readonly [string, number])[] } {
   const octets = new Uint8Array(0x4000);
   const labels: [string, number][] = [];

@@ -73,7 +73,7 @@ test('decodeMessage reads a TTL with the highest bit set as zero (RFC 2181 Â§8)'
   assert.deepEqual(seen, [0x7fffffff, 0, 0, 0]);
 });
 
-/** TYPE, rdata in hex, and what zone-file text says of it. */
+/** TYPE, rdata in hex, and the same in zone-file text. */
 const rdatas: readonly (readonly [number, string, string])[] = [
   [1, 'c0000201', 'A 192.0.2.1'],
   [28, '20010db8000000000000000000000001', 'AAAA 2001:db8::1'],
@@ -217,7 +217,7 @@ test('decodeMessage accepts a reply without a question or with several', () => {
   ]);
 });
 
-/** A reply whose only answer's owner is made of these octets. */
+/** A reply with one answer whose owner name has these octets. */
 function owned(hex: string): Buffer {
   return reply(rawRr(unhex(hex), 1, unhex('c0000201')));
 }
@@ -300,7 +300,7 @@ test('Names that share one long chain or one long name stay within the decoderâ€
     Buffer.concat([...Array.from({ length: 120 }, () => label(1)), unhex('00')]),
   );
   for (const first of [chained, longName]) {
-    // Every name starts elsewhere in the chain or the long name, so none is one seen before.
+    // Each name starts at another offset of the chain or the long name, so none was read before.
     const names = Array.from({ length: 4500 }, (_, i) =>
       rawRr(u16(0xc000 | (offset + 2 * (i % 119))), 1, Buffer.of(1, 2, 3, 4)),
     );
@@ -316,7 +316,7 @@ test('decodeMessage refuses a packet that makes it read long names too often', (
     1000,
     Buffer.concat([...Array.from({ length: 120 }, () => label(1)), unhex('00')]),
   );
-  // A label of its own before the pointer makes each name cost all of its labels.
+  // With its own label before the pointer each name costs all of its labels.
   const names = Array.from({ length: 3500 }, () =>
     rawRr(Buffer.concat([label(1), u16(0xc000 | offset)]), 1000, Buffer.of()),
   );

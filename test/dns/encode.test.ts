@@ -41,7 +41,7 @@ test('An SRV record has its target uncompressed, and its glue points at the targ
   );
 });
 
-/** Rdata as encoded below `c00c` for the question x.skydns.local, in which skydns.local stands at 14. */
+/** Rdata as encoded for owner `c00c` and the question x.skydns.local, whose skydns.local is at offset 14. */
 const rdatas: readonly (readonly [string, number, Rdata, string])[] = [
   ['A', 1, { kind: 'address', address: '192.0.2.255' }, 'c00002ff'],
   [

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { type Frame, frame, Reassembly } from '../../src/dns/framing.ts';
 import { framed, messageWithId } from '../support/framedClient.ts';
 
-/** All messages that come out when the stream arrives in these chunks, and the last thing that was said. */
+/** All messages of a stream that arrives in these chunks, and the last frame. */
 function reassemble(chunks: readonly Uint8Array[]): { messages: string[]; last: Frame } {
   const input = new Reassembly();
   const messages: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Our messages as others read them: dns2 and dns-packet are independent decoders. What they get wrong themselves stays
- * out of the way: names here hold no octets above 0x7f and no dots inside labels; addresses no embedded IPv4.
+ * Our messages, read by independent decoders: dns2 and dns-packet. The tests avoid what these get wrong themselves: octets
+ * above 0x7f and dots in labels, and IPv6 addresses with embedded IPv4.
  */
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -24,7 +24,7 @@ const u16 = fc.integer({ min: 0, max: 0xffff });
 const u31 = fc.integer({ min: 0, max: 0x7fffffff });
 const text = fc.string({ unit: fc.constantFrom(...'abc XYZ"\\;'), minLength: 1, maxLength: 255 });
 
-/** RFC 5952 has one more form, for embedded IPv4, that dns2 does not know. */
+/** dns2 does not know RFC 5952's form for embedded IPv4. */
 const ipv6 = fc
   .uint8Array({ minLength: 8, maxLength: 8 })
   .map((octets) =>
@@ -88,7 +88,7 @@ const rrs = fc.array(rr, { maxLength: 12 });
 
 const dotless = (owner: Name) => printName(owner).slice(0, -1);
 
-/** The record in one line, as both oracles are made to say it. */
+/** The record in one line, the same for both decoders. */
 function line({ owner, type, ttlSeconds, rdata }: Rr): string {
   return [dotless(owner), typeName(type), ttlSeconds, ...fields(rdata)].join(' ');
 }

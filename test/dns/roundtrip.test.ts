@@ -1,4 +1,4 @@
-/** What goes out comes back: properties over arbitrary names and records, checked with our own decoder. */
+/** Encoded messages decode to the same values: properties over arbitrary names and records. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
@@ -39,7 +39,7 @@ const anyResponse: fc.Arbitrary<Response> = plainRecord({
   additional: section,
 });
 
-/** Buffers and plain arrays of octets are one thing here. */
+/** Makes buffers and plain arrays of octets equal. */
 function plain(rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) =>
     rr.rdata.kind === 'unknown'
@@ -48,7 +48,7 @@ function plain(rrs: readonly Rr[]): Rr[] {
   );
 }
 
-/** With names in lower case: those that end as the question does take its case. */
+/** Names in lower case, except that labels shared with the question have its case. */
 function folded(rrs: readonly Rr[]): Rr[] {
   return plain(rrs).map((rr) => {
     const owner = foldName(rr.owner);
@@ -73,7 +73,7 @@ function folded(rrs: readonly Rr[]): Rr[] {
   });
 }
 
-/** The name with as many labels as the question has too, from the right, in the question's case. */
+/** The name with its last labels, as far as they equal the question's, in the question's case. */
 function inCaseOf(qname: Name, name: Name): Name {
   const labels = [...name];
   for (let i = 1; i <= Math.min(name.length, qname.length); i++) {

@@ -40,8 +40,8 @@ test('A UDP reply has at most the client’s size, from 512 to 1232 octets, and 
   assert.equal(replyLimit(queryFor('x', 1, { udpSize: 512 }), 'tcp'), 65535);
 });
 
-function fitted(query: Query, response: Response, limitOctets: number, turn = 0): Message {
-  const octets = encodeResponse(query, response, limitOctets, turn);
+function fitted(query: Query, response: Response, limitOctets: number, rotation = 0): Message {
+  const octets = encodeResponse(query, response, limitOctets, rotation);
   assert.ok(octets.length <= limitOctets, `${octets.length} octets, at most ${limitOctets}`);
   const message = decodeMessage(octets);
   assert.ok(message, 'what is left is a whole message');
@@ -93,17 +93,17 @@ test('A record that is too long does not exclude shorter ones of its RRset', () 
   const text = (octets: number) =>
     rrOf(x, 16, { kind: 'txt', strings: splitText('x'.repeat(octets)) });
   const response = responseWith({ answer: [text(449), text(460), text(210), text(220)] });
-  for (const [turn, kept] of [
+  for (const [rotation, kept] of [
     [0, [449]],
     [0.25, [210, 220]],
     [0.75, [220]],
   ] as const) {
-    const message = fitted(queryFor(x), response, 500, turn);
+    const message = fitted(queryFor(x), response, 500, rotation);
     assert.equal(message.truncated, true);
     const lengths = message.answer.map(({ rdata }) =>
       rdata.kind === 'txt' ? rdata.strings.join('').length : 0,
     );
-    assert.deepEqual(lengths.slice(0, kept.length), kept, `turn ${turn}`);
+    assert.deepEqual(lengths.slice(0, kept.length), kept, `rotation ${rotation}`);
   }
 });
 
@@ -158,12 +158,12 @@ test('A record that fits no message is left out with TC', () => {
   }
 });
 
-/** Which RRset a record is of. */
+/** The same for records of one RRset. */
 function rrsetOf({ owner, type }: Rr): string {
   return JSON.stringify([foldName(owner), type]);
 }
 
-/** How many records from the first on fit the message. */
+/** How many of the first records fit the message. */
 function prefixThatFits(query: Query, { answer }: Response, limitOctets: number): number {
   let [fits, tooMany] = [0, answer.length + 1];
   while (tooMany - fits > 1) {
@@ -175,7 +175,7 @@ function prefixThatFits(query: Query, { answer }: Response, limitOctets: number)
   return fits;
 }
 
-/** The rules, whatever the response: see the head of truncate.ts. */
+/** The rules in the header of truncate.ts. */
 function assertFits(query: Query, response: Response, limitOctets: number): void {
   const message = fitted(query, response, limitOctets);
   const isAnswerCut = message.answer.length < response.answer.length;

@@ -28,11 +28,11 @@ const ASK: UpstreamQuery = {
   path: [],
 };
 
-/** Long enough for any reply, and short enough to wait for in vain. */
+/** `LONG` suffices for any reply; `BRIEF` is for replies that never come. */
 const { signal } = new AbortController();
 setMaxListeners(0, signal);
-const PATIENT: ExchangeOptions = { timeoutMs: 10_000, signal, randomInt };
-const BRIEF: ExchangeOptions = { ...PATIENT, timeoutMs: 250 };
+const LONG: ExchangeOptions = { timeoutMs: 10_000, signal, randomInt };
+const BRIEF: ExchangeOptions = { ...LONG, timeoutMs: 250 };
 
 async function upstreamFor(t: TestContext, options: TestUpstreamOptions = {}) {
   const upstream = await startUpstream({ records: RECORDS, ...options });
@@ -52,13 +52,13 @@ for (const [transport, exchange] of [
   test(`An exchange over ${transport} sends a proper query and gives the reply`, async (t) => {
     const upstream = await upstreamFor(t);
     const ask = { ...ASK, dnssecOk: true, checkingDisabled: true };
-    const message = replyOf(await exchange(upstream, ask, PATIENT));
+    const message = replyOf(await exchange(upstream, ask, LONG));
     assert.deepEqual(printed(message.answer), ['www.example.com. 60 IN A 192.0.2.1']);
     const [seen] = upstream.queries;
     assert.equal(seen?.name, 'wWw.exAmple.com');
     assert.deepEqual(seen?.edns, { udpSize: 1232, dnssecOk: true });
     assert.ok(seen?.checkingDisabled);
-    await exchange(upstream, { ...ASK, edns: false }, PATIENT);
+    await exchange(upstream, { ...ASK, edns: false }, LONG);
     assert.equal(upstream.queries[1]?.edns, undefined);
   });
 
@@ -70,7 +70,7 @@ for (const [transport, exchange] of [
   test(`A closed ${transport} port ends an exchange at once`, async () => {
     const upstream = await startUpstream();
     await upstream.close();
-    const exchanged = await exchange(upstream, ASK, PATIENT);
+    const exchanged = await exchange(upstream, ASK, LONG);
     assert.equal(exchanged.kind, 'network');
     assert.match((exchanged as { text: string }).text, /ECONNREFUSED/);
   });
@@ -78,7 +78,7 @@ for (const [transport, exchange] of [
   test(`A shutdown ends an exchange over ${transport} at once`, async (t) => {
     const upstream = await upstreamFor(t, { behaviour: { drop: true } });
     const closing = new AbortController();
-    const exchanged = exchange(upstream, ASK, { ...PATIENT, signal: closing.signal });
+    const exchanged = exchange(upstream, ASK, { ...LONG, signal: closing.signal });
     await until('the query is there', () => upstream.queries.length === 1);
     closing.abort();
     assert.deepEqual(await exchanged, { kind: 'network', text: 'shutting down' });
@@ -86,7 +86,7 @@ for (const [transport, exchange] of [
 
   test(`An exchange over ${transport} with an unreachable address gives a network failure`, async () => {
     // A limited broadcast address takes neither a plain UDP socket nor a TCP connection.
-    const exchanged = await exchange({ address: '255.255.255.255', port: 9 }, ASK, PATIENT);
+    const exchanged = await exchange({ address: '255.255.255.255', port: 9 }, ASK, LONG);
     assert.equal(exchanged.kind, 'network');
   });
 
@@ -106,7 +106,7 @@ for (const [transport, exchange] of [
   test(`Other packets over ${transport} do not end an exchange’s wait for the reply`, async (t) => {
     const noise = transport === 'UDP' ? noiseFor : wholeNoiseFor;
     const upstream = await upstreamFor(t, { behaviour: { noise } });
-    const message = replyOf(await exchange(upstream, ASK, PATIENT));
+    const message = replyOf(await exchange(upstream, ASK, LONG));
     assert.equal(message.answer.length, 1);
   });
 }
@@ -137,14 +137,14 @@ function noiseFor(query: Buffer): Uint8Array[] {
   ];
 }
 
-/** Over TCP, where nobody off-path can write, a message too short for a header is a broken upstream. */
+/** Over TCP, where no off-path attacker can write, a message too short for a header means a broken upstream. */
 function wholeNoiseFor(query: Buffer): Uint8Array[] {
   return noiseFor(query).filter(({ length }) => length >= 12);
 }
 
 test('Octets that cannot be a message end an exchange over TCP at once', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { noise: () => [Buffer.alloc(11)] } });
-  assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
+  assert.equal((await exchangeTcp(upstream, ASK, LONG)).kind, 'network');
 });
 
 test('An exchange does not receive a forged reply from another port or address', async (t) => {
@@ -172,7 +172,7 @@ test('An exchange does not receive a forged reply from another port or address',
 
 test('An exchange uses a new port and id for each query', async (t) => {
   const upstream = await upstreamFor(t);
-  for (let i = 0; i < 100; i++) replyOf(await exchangeUdp(upstream, ASK, PATIENT));
+  for (let i = 0; i < 100; i++) replyOf(await exchangeUdp(upstream, ASK, LONG));
   const ports = upstream.queries.map(({ clientPort }) => clientPort);
   const ids = upstream.queries.map(({ id }) => id);
   // By chance a hundred of 55,296 or of 65,536 are all different nine times out of ten; four repeats never happen.
@@ -191,22 +191,22 @@ test('An exchange skips ports in use and after several lets the kernel choose', 
   await once(taken, 'listening');
   const { port } = taken.address();
   const always = (below: number) => (below === 65_536 ? 7 : port - 10_240);
-  replyOf(await exchangeUdp(upstream, ASK, { ...PATIENT, randomInt: always }));
+  replyOf(await exchangeUdp(upstream, ASK, { ...LONG, randomInt: always }));
   assert.notEqual(upstream.queries[0]?.clientPort, port);
   assert.equal(upstream.queries[0]?.id, 7);
 });
 
 test('A reply must repeat the case of its question over UDP, but not over TCP', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { lowerCase: true } });
-  assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'caseChanged' });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, LONG), { kind: 'caseChanged' });
   upstream.behave({ wrongQuestion: 'WWW.EXAMPLE.COM' });
-  assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'caseChanged' });
-  replyOf(await exchangeTcp(upstream, ASK, PATIENT));
+  assert.deepEqual(await exchangeUdp(upstream, ASK, LONG), { kind: 'caseChanged' });
+  replyOf(await exchangeTcp(upstream, ASK, LONG));
 });
 
 test('A UDP reply with TC gives `truncated`, unless it has another question', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { truncate: true } });
-  assert.deepEqual(await exchangeUdp(upstream, ASK, PATIENT), { kind: 'truncated' });
+  assert.deepEqual(await exchangeUdp(upstream, ASK, LONG), { kind: 'truncated' });
   upstream.behave({ truncate: true, wrongQuestion: 'www.example.org' });
   assert.deepEqual(await exchangeUdp(upstream, ASK, BRIEF), { kind: 'timeout' });
 });
@@ -217,22 +217,22 @@ test('An exchange accepts an error reply without a question, which some servers 
     return [dnsPacket.encode({ type: 'response', id, flags: 1 })];
   };
   const upstream = await upstreamFor(t, { behaviour: { noise: bare } });
-  assert.equal(replyOf(await exchangeUdp(upstream, ASK, PATIENT)).rcode, 1);
+  assert.equal(replyOf(await exchangeUdp(upstream, ASK, LONG)).rcode, 1);
 });
 
 test('An exchange over TCP reads a reply octet by octet, and fails when the upstream closes the connection', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { dribble: true } });
-  assert.equal(replyOf(await exchangeTcp(upstream, ASK, PATIENT)).answer.length, 1);
+  assert.equal(replyOf(await exchangeTcp(upstream, ASK, LONG)).answer.length, 1);
   upstream.behave({ closeTcp: true });
-  assert.equal((await exchangeTcp(upstream, ASK, PATIENT)).kind, 'network');
+  assert.equal((await exchangeTcp(upstream, ASK, LONG)).kind, 'network');
 });
 
 test('An exchange works with an IPv6 upstream', async (t) => {
   const upstream = await startUpstream({ address: '::1', records: RECORDS }).catch(() => undefined);
   if (upstream === undefined) return t.skip('this host has no ::1');
   t.after(() => upstream.close());
-  assert.equal(replyOf(await exchangeUdp(upstream, ASK, PATIENT)).answer.length, 1);
-  assert.equal(replyOf(await exchangeTcp(upstream, ASK, PATIENT)).answer.length, 1);
+  assert.equal(replyOf(await exchangeUdp(upstream, ASK, LONG)).answer.length, 1);
+  assert.equal(replyOf(await exchangeTcp(upstream, ASK, LONG)).answer.length, 1);
 });
 
 test('An exchange leaves no socket and no timer behind', async (t) => {

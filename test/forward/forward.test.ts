@@ -1,4 +1,4 @@
-/** The forwarder as the rest of the program sees it, over real sockets: who is asked, how often, and what comes back. */
+/** The forwarder over real sockets: which upstreams get a query, how often, and the outcomes. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import test from 'node:test';
@@ -45,13 +45,13 @@ async function addresses(forwarder: Forwarder, question: Question = WWW): Promis
   return printed(messageIn(await forwarder.resolve(question, PLAIN)).answer);
 }
 
-/** A clock that stands still until it is moved. */
+/** A clock that advances only when the test says so. */
 function handClock() {
   let nowMs = 1_000;
   return { clock: () => nowMs, pass: (ms: number) => (nowMs += ms) };
 }
 
-/** `sent` queries so far to each. */
+/** How many queries each upstream got. */
 const sent = (...upstreams: TestUpstream[]) => upstreams.map(({ queries }) => queries.length);
 
 test('The forwarder answers in the letter case of each query', async (t) => {
@@ -243,7 +243,7 @@ test('A dead first upstream delays two questions and is used again when it answe
   const { clock, pass } = handClock();
   const dead = await upstreamFor(t, { behaviour: { drop: true } });
   const good = await upstreamFor(t);
-  // The one that lives has as long to answer, however busy the machine is.
+  // The live upstream has a long time to reply, so that a busy machine does not fail the test.
   const forwarder = forwarderFor(t, [dead, good], { clock, tryTimeoutMs: 600 });
   const ask = (i: number) => forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN);
   for (let i = 0; i < 100; i++) assert.equal((await ask(i)).kind, 'answered');
@@ -252,7 +252,7 @@ test('A dead first upstream delays two questions and is used again when it answe
   pass(2_000);
   await ask(100);
   await until('a copy probed the dead one', () => dead.queries.length === 3);
-  assert.deepEqual(sent(good), [101], 'but nobody waited for it');
+  assert.deepEqual(sent(good), [101], 'but no caller waited for it');
   await ask(101);
   assert.deepEqual(sent(dead), [3], 'one probe at a time');
 
@@ -424,7 +424,7 @@ test('Closing the forwarder ends every question and leaves nothing open', async 
   const asked = Array.from({ length: 20 }, (_, i) =>
     forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN),
   );
-  await until('they are on their way', () => upstream.queries.length === 20);
+  await until('the queries have arrived', () => upstream.queries.length === 20);
   await forwarder.close();
   for (const outcome of await Promise.all(asked)) assert.equal(outcome.kind, 'failed');
   assert.equal((await forwarder.resolve(WWW, PLAIN)).kind, 'failed');

@@ -1,4 +1,4 @@
-/** DNS rebinding through the whole server: names outside that lead inside. */
+/** DNS rebinding through the whole server: outside names with private addresses. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Message } from '../../src/dns/message.ts';

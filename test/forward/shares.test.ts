@@ -1,4 +1,4 @@
-/** The shares of clients in what may be asked at once: a client with names that nobody answers takes places from itself. */
+/** Clients' shares of the questions in flight: a client whose names no upstream answers uses up its own share only. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import test from 'node:test';
@@ -95,7 +95,7 @@ test('A caller that shares a query is kept when the query’s first caller is gi
   const other = ask(forwarder, 'www.example.com', '10.0.0.8');
   assert.equal(isAnswered(await first), false);
   assert.ok(isAnswered(await other));
-  assert.ok(isAnswered(await joined), 'it is asked anew for the one who still waits');
+  assert.ok(isAnswered(await joined), 'the question is sent again for the caller that still waits');
   void Promise.all(hogging);
 });
 
@@ -107,7 +107,10 @@ test('A caller whose query is sent again waits no longer than any other', async 
   const began = performance.now();
   const joined = ask(forwarder, 'shared.example.com', '10.0.0.7');
   await sleep(1_200);
-  assert.ok(isAnswered(await ask(forwarder, 'www.example.com', '10.0.0.8')), 'it takes a place');
+  assert.ok(
+    isAnswered(await ask(forwarder, 'www.example.com', '10.0.0.8')),
+    'the question is sent',
+  );
   assert.equal(isAnswered(await joined), false);
   const tookMs = performance.now() - began;
   assert.ok(tookMs < 2_200, `${tookMs} ms`);

@@ -32,7 +32,7 @@ function endpointsOf(outcome: ListenOutcome) {
   return outcome.endpoints;
 }
 
-/** Nobody has the port any more: we can have it. */
+/** The port is free again: a server can listen on it. */
 async function assertFree(address: string, port: number): Promise<void> {
   const socket = dgram.createSocket('udp4').bind(port, address);
   await once(socket, 'listening');

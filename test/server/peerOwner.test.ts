@@ -1,4 +1,4 @@
-/** Whose process is at the other end, as far as the kernel tells; and that nobody can pass for another. */
+/** The user of a connection's peer as the kernel shows it, and that no user can pass for another. */
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ const skip = process.platform === 'linux' ? false : 'optional: only Linux has th
 const skipOthers = noOtherUsers ?? false;
 const own = process.geteuid?.();
 
-/** Accepts connections and reads nothing of them, so that it hears of no end either. */
+/** Accepts connections and reads nothing, so that it does not notice their end. */
 async function whileListening(
   host: string,
   body: (server: Server, port: number) => Promise<void>,
@@ -49,7 +49,7 @@ async function accepted(server: Server): Promise<AcceptedConnection> {
   };
 }
 
-/** Connects from a port, then does as the lines on its standard input say. */
+/** Connects from a port, then executes the lines of its standard input. */
 const CLIENT = `
 import socket, struct, sys
 family, host, port, own = sys.argv[1:]

@@ -241,7 +241,7 @@ test('close answers queries that wait behind the limit of pending ones', async (
   const { connect, listener } = await serveTcp(t, after(50), { outstandingQueries: 1 });
   const client = await connect();
   for (let id = 0; id < 5; id += 1) {
-    client.send(messageWithId(id)); // each a chunk of its own, which the connection has not asked for yet
+    client.send(messageWithId(id)); // each in a chunk of its own that the connection has not read yet
     await sleep(5);
   }
   await until('it works on the first', () => listener.counters().queries >= 1);
@@ -255,7 +255,7 @@ test('close serves a client whose connection only the kernel has accepted', asyn
   const query = framed(messageWithId(5)).toString('hex');
   const script = `const socket = require('node:net').connect(${port}, '127.0.0.1');
     socket.end(Buffer.from('${query}', 'hex'), () => process.exit(0));`;
-  const { status } = spawnSync(process.execPath, ['-e', script]); // our event loop stands still meanwhile
+  const { status } = spawnSync(process.execPath, ['-e', script]); // meanwhile this process's event loop does not run
   assert.equal(status, 0);
   assert.equal(listener.counters().accepted, 0);
   await listener.close();

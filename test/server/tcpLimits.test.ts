@@ -1,4 +1,4 @@
-/** What floods, hoarders and non-readers can make a TCP listener hold, and what they can do to others. */
+/** The limits of a TCP listener against floods, idle connections and clients that do not read. */
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ const silent: Respond = () => {};
 const large = Buffer.alloc(60_000);
 const largeReply: Respond = (_packet, _client, send) => send(large);
 
-/** At all addresses, for clients of different ones. */
+/** Listens on all addresses, for clients with different ones. */
 const serve = (t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) =>
   serveTcp(t, respond, { closeMs: 100, ...limits }, '0.0.0.0');
 
@@ -177,11 +177,11 @@ test('A flood over TCP does not delay UDP', async (t) => {
   t.diagnostic(
     `UDP p99 ${p99Ms.toFixed(1)} ms with ${listener.counters().queries} queries over TCP`,
   );
-  // 4 to 25 ms where this was written; without turns, every reply waits for whole pipelines: some 60 ms and more.
+  // 4 to 25 ms where this was written; without time slices each reply waits for whole pipelines: 60 ms and more.
   assert.ok(p99Ms < 250, `p99 is ${p99Ms} ms`);
 });
 
-/** Asks one query after the other; the time that each reply took. */
+/** Sends one query after the other; gives the time of each reply. */
 async function askOverUdp(port: number, count: number): Promise<number[]> {
   const socket = dgram.createSocket('udp4');
   const latenciesMs: number[] = [];
