@@ -184,7 +184,7 @@ describe('soradns doctor', () => {
       {
         check: 'names',
         level: 'warning',
-        message: `db.skydns.local (${HOLDER}) is not answered, as it is hidden by x.db.skydns.local (no registrar wrote it)`,
+        message: `db.skydns.local (${HOLDER}) is not answered, because it is hidden by x.db.skydns.local (set by hand)`,
         fix,
       },
     ]);
@@ -199,7 +199,7 @@ describe('soradns doctor', () => {
     for (const path of ['db', 'db/x']) await write(path);
     const [one, ...more] = await found();
     assert.deepEqual([one?.level, more.length], ['ok', 0]);
-    assert.match(one?.message ?? '', /^1 value hidden by names below, of the same holders/);
+    assert.match(one?.message ?? '', /^1 value hidden by names below them with the same holder/);
   });
 
   it('doctor lists a few hidden values and the number of others', () => {

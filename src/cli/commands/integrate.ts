@@ -93,7 +93,7 @@ async function planFor(
   const network = networkOf(config, io);
   // --undo works without a server.
   const where = flags.undo
-    ? ({ config, by: 'said' } as const)
+    ? ({ config, by: 'given' } as const)
     : await locateServer(config, network);
   const server = await serverFor(target, where.config.addr, network);
   const asking: DnsRoute = { server, domains: config.domains };
@@ -125,7 +125,7 @@ async function serverFor(
 }
 
 function whereNotes({ by }: LocatedServer, server: SocketAddress): readonly string[] {
-  if (by === 'said') return [];
+  if (by === 'given') return [];
   const where = printSocketAddress(server);
   return by === 'found'
     ? [`found the server at ${where}`]

@@ -1,4 +1,4 @@
-/** Asking servers, over DNS and HTTP, how they are. Never rejects. */
+/** Queries servers over DNS and HTTP for their state. Never rejects. */
 import { DEFAULT_REGISTRARS, fetchReport } from '../../app/registrar/registrarReport.ts';
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { Name } from '../../dns/name.ts';
@@ -9,7 +9,7 @@ import type { ReadinessFacts, SoaResult } from './judge/server.ts';
 
 const TIMEOUT_MS = 2_000;
 
-/** Asks for the domain's SOA, which every server of the domain has. */
+/** Queries the domain's SOA, which every server of the domain has. */
 export async function askSoa(
   { address, port }: SocketAddress,
   name: Name,
@@ -31,7 +31,7 @@ export async function askSoa(
   }
 }
 
-/** What `/readyz` says at the HTTP listener. */
+/** Reads `/readyz` of the HTTP listener. */
 export async function askReadiness(http: SocketAddress): Promise<ReadinessFacts> {
   const url = `http://${printSocketAddress(http)}`;
   try {
@@ -44,7 +44,7 @@ export async function askReadiness(http: SocketAddress): Promise<ReadinessFacts>
     const { reasons } = (await response.json()) as { reasons?: unknown };
     return Array.isArray(reasons)
       ? { kind: 'answered', url, reasons: reasons.map(String) }
-      : { kind: 'silent', url, reason: 'something else than soradns is there' };
+      : { kind: 'silent', url, reason: 'another program answers there' };
   } catch (error) {
     return { kind: 'silent', url, reason: reasonOf(error) };
   }
@@ -53,11 +53,11 @@ export async function askReadiness(http: SocketAddress): Promise<ReadinessFacts>
 function reasonOf(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
-  if (error instanceof SyntaxError) return 'something else than soradns is there';
+  if (error instanceof SyntaxError) return 'another program answers there';
   return (cause as { code?: string } | undefined)?.code ?? message;
 }
 
-/** The registrar of the server at `http`, or the one that runs alone. */
+/** The registrar in the server at `http`, or else one on its own. */
 export async function askRegistrar(
   http: SocketAddress | undefined,
   hasDocker: boolean,

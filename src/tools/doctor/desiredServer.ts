@@ -1,4 +1,4 @@
-/** From what was said and what was found to the server as it should be, for `doctor` to make its fixes of. */
+/** From the configuration and the examined host to the server that `doctor`'s fixes lead to. */
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
@@ -9,21 +9,21 @@ export interface ExaminedHost {
   readonly ports: readonly PortFacts[];
   readonly hasDocker: boolean;
   readonly bridgeAddress: string | undefined;
-  /** Nobody but the server has port 53 of the bridge's address. */
+  /** No other program uses port 53 of the bridge's address. */
   readonly isBridgeFree: boolean;
 }
 
 export function desiredServer(config: Config, found: ExaminedHost): DesiredServer {
   const { domains, http, store, origins } = config;
   const { ports, hasDocker, bridgeAddress } = found;
-  const saysStore = origins.storeText !== 'default' || origins.machines !== 'default';
-  const saysHttp = origins.http !== 'default';
+  const setsStore = origins.storeText !== 'default' || origins.machines !== 'default';
+  const setsHttp = origins.http !== 'default';
   const httpText = http === undefined ? 'off' : printSocketAddress(http);
   return {
     endpoints: endpointsOf(found),
     domains,
     hasDefaultDomains: origins.domains === 'default',
-    options: [...(saysHttp ? [`--http ${httpText}`] : []), ...(saysStore ? storeWords(store) : [])],
+    options: [...(setsHttp ? [`--http ${httpText}`] : []), ...(setsStore ? storeWords(store) : [])],
     credentials: credentialWords(store),
     hasDocker,
     bridgeAddress,
@@ -31,7 +31,7 @@ export function desiredServer(config: Config, found: ExaminedHost): DesiredServe
   };
 }
 
-/** Without those that cannot be, and with the bridge's, where containers ask. */
+/** The usable addresses of --addr, and the bridge's, which containers query. */
 function endpointsOf(found: ExaminedHost): readonly SocketAddress[] {
   const { ports, bridgeAddress, isBridgeFree } = found;
   const possible = ports.flatMap((facts) => usableEndpoint(facts, bridgeAddress) ?? []);

@@ -1,7 +1,7 @@
 /**
- * dns2's clients, in this program's words; the only importer of dns2. Its traps are closed here: it asks public
- * resolvers unless told otherwise, its TCP client has no deadline, always id 0, and takes no IPv6 address, it does not
- * compare the question, and it knows types by name only.
+ * A DNS client on dns2; the only importer of dns2. It works around dns2's faults: dns2 queries public resolvers by
+ * default, its TCP client has no deadline, uses id 0 and takes no IPv6 address, it does not compare the question, and it
+ * takes types by name only.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -15,7 +15,7 @@ import { withDeadline } from '../../timing/deadline.ts';
 export interface DnsQuery {
   readonly name: Name;
   readonly type: number;
-  /** IN without one. */
+  /** IN by default. */
   readonly class?: number;
   /** IP address. */
   readonly address: string;
@@ -32,7 +32,7 @@ export interface DnsReply {
   readonly answer: readonly Rr[];
   readonly authority: readonly Rr[];
   readonly additional: readonly Rr[];
-  /** How many records could not be decoded. */
+  /** The number of records that could not be decoded. */
   readonly malformed: number;
 }
 
@@ -42,7 +42,7 @@ export type DnsQueryResult =
   /** dns2 cannot send this. */
   | { readonly kind: 'unsupported'; readonly reason: string };
 
-/** Asks once, over one transport. Never rejects. */
+/** Queries once, over one transport. Never rejects. */
 export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
   const reason = unsupported(question);
   if (reason !== undefined) return { kind: 'unsupported', reason };
@@ -80,8 +80,8 @@ function resolverOf({ address, port, transport, timeoutMs }: DnsQuery) {
 const SILENCE_MS = 200;
 
 /**
- * Rejects where the port is closed, of which dns2's UDP socket, that is not connected, hears nothing. After a silence the
- * question is repeated, as resolvers do, on a socket that does.
+ * Rejects if the port is closed. dns2's UDP socket is not connected, so the kernel does not report that to it. After a
+ * silence this repeats the query, as resolvers do, on a connected socket.
  */
 function unlessRefused<T>(question: DnsQuery, reply: Promise<T>): Promise<T> {
   if (question.transport === 'tcp') return reply;
@@ -108,7 +108,7 @@ function unlessRefused<T>(question: DnsQuery, reply: Promise<T>): Promise<T> {
 function isAnswerTo({ header, questions }: Packet, { name, type }: DnsQuery): boolean {
   const [question] = questions;
   if (header.qr !== 1) return false;
-  // Errors about the message as a whole come without a question (RFC 1035 §7.3 allows them).
+  // A server may omit the question in an error about the whole message (RFC 1035 §7.3).
   if (question === undefined) return header.rcode !== 0;
   return question.type === type && equalNames(nameOf(question.name), name);
 }
@@ -139,7 +139,7 @@ function rrOf(resource: Resource): Rr {
   };
 }
 
-/** dns2's own words for rdata, which its types leave open. */
+/** dns2's rdata, which its types do not describe. */
 interface Dns2Rdata {
   readonly type: number;
   readonly [field: string]: unknown;
@@ -201,7 +201,7 @@ function textsOf(data: unknown): readonly string[] {
   return Array.isArray(data) ? data.map(String) : [String(data)];
 }
 
-/** dns2 joins labels with dots, one character an octet. */
+/** dns2 joins labels with dots, one character per octet. */
 function nameOf(text: unknown): Name {
   const labels: Label[] = String(text ?? '').split('.');
   return labels.filter((label) => label !== '');

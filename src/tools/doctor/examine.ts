@@ -1,10 +1,10 @@
 /**
- * tools/doctor/: `soradns doctor`: looks at the host and has each fact judged.
+ * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
  * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server, service, store, timing,
  *   tools/doctor/judge.
  * Used by: cli/commands.
  *
- * The examination: looks at everything that can keep a name from its answer, and has each looked-at thing judged.
+ * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
  */
 import type { Config } from '../../config/config.ts';
 import {
@@ -39,18 +39,18 @@ import {
 import { askMembers } from './members.ts';
 import { readHidden } from './names.ts';
 
-/** What was looked at, for judgement once all was seen: what is to be done depends on the rest. */
+/** Judges collected facts. It runs once all facts are known, because a fix depends on all of them. */
 type Judge = (desired: DesiredServer) => readonly Finding[];
 
-/** All findings, in the order in which a query travels. Throws a `Failure` for files of the configuration. */
+/** All findings, in the order of a query's path. Throws a `Failure` for unreadable files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
   const { config } = await locateServer(given, host);
   const [server, http, resolving, docker, store, hidden] = await Promise.all([
-    lookAtServer(config, host),
-    lookAtHttp(config),
-    lookAtResolving(host),
-    lookAtDocker(config, host),
-    lookAtStore(config),
+    collectServer(config, host),
+    collectHttp(config),
+    collectResolvers(host),
+    collectDocker(config, host),
+    collectStore(config),
     readHidden(config),
   ]);
   const desired = desiredServer(config, { ports: server.ports, ...docker.found });
@@ -59,10 +59,10 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
   return judges.flatMap((judge) => judge(desired));
 }
 
-async function lookAtServer(config: Config, host: Host) {
+async function collectServer(config: Config, host: Host) {
   const own = await host.addresses();
   const endpoints = await Promise.all(
-    config.addr.map((endpoint) => lookAtEndpoint(endpoint, config, own)),
+    config.addr.map((endpoint) => collectEndpoint(endpoint, config, own)),
   );
   const judge: Judge = (desired) =>
     endpoints.flatMap(({ facts, asked }) => {
@@ -73,7 +73,7 @@ async function lookAtServer(config: Config, host: Host) {
   return { ports: endpoints.map(({ facts }) => facts), judge };
 }
 
-async function lookAtEndpoint(
+async function collectEndpoint(
   endpoint: SocketAddress,
   { domains, http }: Config,
   own: ReadonlySet<string>,
@@ -97,7 +97,7 @@ async function lookAtEndpoint(
   return { facts, asked };
 }
 
-async function lookAtHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
+async function collectHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
   if (http === undefined) return () => () => [];
   const facts = await askReadiness(reachableAddress(http));
   const held = await findHeldPort('tcp', http.address, http.port);
@@ -107,7 +107,7 @@ async function lookAtHttp({ http }: Config): Promise<(ports: readonly PortFacts[
   ];
 }
 
-async function lookAtResolving(host: Host): Promise<Judge> {
+async function collectResolvers(host: Host): Promise<Judge> {
   const resolvConf = await host.read('/etc/resolv.conf');
   const nsswitch = (await host.read('/etc/nsswitch.conf')) ?? '';
   const isAsked = asksResolved(readResolvConf(resolvConf ?? '')) || usesResolve(nsswitch);
@@ -120,7 +120,7 @@ async function lookAtResolving(host: Host): Promise<Judge> {
   ];
 }
 
-/** resolved.conf and then its drop-ins by name; of two of one name that in /etc counts (systemd's rule). */
+/** resolved.conf, then its drop-ins by name; of two drop-ins with one name, systemd reads that in /etc. */
 async function resolvedFiles(host: Host): Promise<readonly string[]> {
   const paths = new Map<string, string>();
   for (const folder of ['/usr/lib', '/run', '/etc'].map((at) => `${at}/systemd/resolved.conf.d`)) {
@@ -132,7 +132,7 @@ async function resolvedFiles(host: Host): Promise<readonly string[]> {
   return (await Promise.all(texts)).map((text) => text ?? '');
 }
 
-async function lookAtDocker(config: Config, host: Host) {
+async function collectDocker(config: Config, host: Host) {
   const daemonJson = await host.read('/etc/docker/daemon.json');
   const bridgeAddress = await host.bridgeAddress();
   const hasSocket = (await host.list('/var/run')).includes('docker.sock');
@@ -155,7 +155,7 @@ async function lookAtDocker(config: Config, host: Host) {
   return { found: { hasDocker, bridgeAddress, isBridgeFree: isOurs || !held }, judge };
 }
 
-/** Where packages put dockerd. */
+/** The program of the engine, in the folders that packages install it to. */
 async function enginePath(host: Host): Promise<string | undefined> {
   const folders = ['/usr/bin', '/usr/sbin', '/usr/local/bin'];
   const listings = await Promise.all(folders.map((folder) => host.list(folder)));
@@ -168,7 +168,7 @@ async function answers(at: SocketAddress, { domains }: Config): Promise<[string,
   return [at.address, answersForUs(await askSoa(at, domain, 'udp'))];
 }
 
-async function lookAtStore({ store, pathPrefix }: Config): Promise<Judge> {
+async function collectStore({ store, pathPrefix }: Config): Promise<Judge> {
   if (store.kind !== 'etcd') return () => [];
   const prefix = keyPrefix(pathPrefix);
   const members = await askMembers(store, prefix);

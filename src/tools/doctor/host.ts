@@ -1,4 +1,4 @@
-/** The host as `doctor` looks at it: its files, its programs, its network. Reads only; what is not there is undefined. */
+/** The host for `doctor`: its files, programs and network, all read-only; and where this host's server is. */
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,17 +10,17 @@ import { isLoopback } from '../../forward/addresses.ts';
 import { queryDns } from './dnsClient.ts';
 
 export interface Host extends HostNetwork {
-  /** A file's text. */
+  /** A file's text; undefined if it does not exist. */
   read(path: string): Promise<string | undefined>;
-  /** The names in a folder; none where there is no such folder. */
+  /** The names in a folder; empty if it does not exist. */
   list(path: string): Promise<readonly string[]>;
-  /** What a program prints; undefined where it fails, is not there, or takes too long. */
+  /** What a program prints; undefined if it fails, is not installed, or takes too long. */
   run(command: string, ...args: readonly string[]): Promise<string | undefined>;
 }
 
 const RUN_TIMEOUT_MS = 3_000;
 
-/** This host on its network, its files taken from below `root`. */
+/** This host, with its files read below `root`. */
 export function hostAt(root: string, network: HostNetwork): Host {
   return {
     ...network,
@@ -35,21 +35,19 @@ export function hostAt(root: string, network: HostNetwork): Host {
   };
 }
 
-/**
- * Where this host's server is when nobody says, for the commands that have to know: whoever takes DNS on port 53 is
- * asked what it is (RFC 4892), as `up` chooses its address by itself and `serve` may have been given any.
- */
-
 export interface LocatedServer {
-  /** Its `addr` is where the server is, or where `up` or `serve` would put it; addresses of loopback come first. */
+  /** Its `addr` is where the server is, or where `up` or `serve` would put it; loopback addresses come first. */
   readonly config: Config;
-  /** `found`: it answers there, and nobody had to say so. */
-  readonly by: 'said' | 'found' | 'default';
+  /** `given`: by --addr; `found`: a server answers there. */
+  readonly by: 'given' | 'found' | 'default';
 }
 
-/** The configuration with the addresses of the server. */
+/**
+ * The configuration with the addresses of this host's server. Without --addr each listener on port 53 is asked for its
+ * version (RFC 4892), because `up` chooses its address itself and `serve` may use any.
+ */
 export async function locateServer(config: Config, network: HostNetwork): Promise<LocatedServer> {
-  if (config.origins.addr !== 'default') return { config, by: 'said' };
+  if (config.origins.addr !== 'default') return { config, by: 'given' };
   const found = await findServers(network);
   if (found.length > 0) return { config: { ...config, addr: found }, by: 'found' };
   const address = await network.bridgeAddress();
@@ -69,7 +67,7 @@ async function findServers(network: HostNetwork): Promise<readonly SocketAddress
 
 const TIMEOUT_MS = 2_000;
 
-/** Whether what answers there says that it is a soradns. */
+/** Whether a soradns server answers there. */
 export async function isSoradns(at: SocketAddress): Promise<boolean> {
   const asked = await queryDns({
     ...reachableAddress(at),

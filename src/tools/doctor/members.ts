@@ -1,4 +1,4 @@
-/** Asking each member of an etcd cluster by itself: reads as the server makes them, its version, and its clock. */
+/** Queries each member of an etcd cluster on its own: reads like the server's, its version, and its clock. */
 import { request as requestPlain } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { etcdOptions, openStore } from '../../app/process/openStore.ts';
@@ -12,11 +12,11 @@ const TIMEOUT_MS = 3_000;
 
 export interface Member {
   readonly facts: MemberFacts;
-  /** Absent where it told no time. */
+  /** Absent if the member sent no time. */
   readonly clock: ClockFacts | undefined;
 }
 
-/** Each member of the cluster; `prefix` is that of our keys. Throws a `Failure` for files that are no good. */
+/** `prefix` is the prefix of soradns's keys. Throws a `Failure` for unusable certificate files. */
 export function askMembers(location: EtcdLocation, prefix: string): Promise<readonly Member[]> {
   return Promise.all(
     location.endpoints.map((endpoint) => askMember({ ...location, endpoints: [endpoint] }, prefix)),
@@ -38,7 +38,7 @@ async function askMember(location: EtcdLocation, prefix: string): Promise<Member
 async function readSeveralTimes(location: EtcdLocation, key: string): Promise<MemberReads> {
   const store = await openStore(location);
   try {
-    await store.get(key); // connects, and logs in
+    await store.get(key); // connects and logs in, which is not measured
     const samplesMs: number[] = [];
     while (samplesMs.length < READS) {
       const startMs = performance.now();
@@ -59,7 +59,7 @@ interface VersionReply {
   readonly clock: Omit<ClockFacts, 'source'>;
 }
 
-/** What `/version` on its clients' port says, and when it said so; undefined when it does not answer. */
+/** `/version` of the member's client port, with the time of the reply; undefined without a reply. */
 function askVersion(location: EtcdLocation, url: string): Promise<VersionReply | undefined> {
   const sentMs = Date.now();
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** Reads the store's values for `doctor`, where they can be read: from etcd, or from the server on this host. */
+/** Reads the store's values for `doctor`, from etcd or from the server on this host. */
 import { openStore } from '../../app/process/openStore.ts';
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
@@ -10,11 +10,11 @@ import type { Store } from '../../store/store.ts';
 import { withDeadline } from '../../timing/deadline.ts';
 import type { HiddenFacts } from './judge/hidden.ts';
 
-/** A store may hold millions, and nobody waits for them. */
+/** A store may hold millions of values; reading them all takes too long. */
 const MAX_VALUES = 200_000;
 const TIMEOUT_MS = 10_000;
 
-/** A store that cannot be read is told by other checks. */
+/** Other checks report a store that cannot be read. */
 export async function readHidden(config: Config): Promise<HiddenFacts> {
   const location = locationOf(config);
   if (location === undefined) return { kind: 'unread' };
@@ -29,7 +29,7 @@ export async function readHidden(config: Config): Promise<HiddenFacts> {
   }
 }
 
-/** An embedded store is open in the server, which gives it out over HTTP. */
+/** Only the server can open an embedded store, so its HTTP API is used. */
 function locationOf({ store, http }: Config): StoreLocation | undefined {
   if (store.kind === 'etcd' || store.kind === 'http') return store;
   if (http === undefined) return undefined;

@@ -70,7 +70,7 @@ describe('the port is in use', () => {
       const found = await examined({ flags });
       const port = found.find(({ check }) => check === 'port');
       assert.equal(port?.level, 'ok', JSON.stringify(port));
-      assert.match(port?.message ?? '', /, a soradns$/);
+      assert.match(port?.message ?? '', /, a soradns server$/);
       const server = found.find(({ check }) => check === 'server');
       assert.match(server?.fix ?? '', /^curl -s http:\/\/127\.0\.0\.1:9\/readyz/);
     } finally {

@@ -38,7 +38,7 @@ describe('resolv.conf', () => {
     const files = { '/etc/resolv.conf': 'nameserver 192.0.2.1\n' };
     const { level, message, fix = '' } = await finding({ flags, files }, 'resolv.conf');
     assert.equal(level, 'warning');
-    assert.match(message, /ask 192\.0\.2\.1, not the server/);
+    assert.match(message, /query 192\.0\.2\.1, not the server/);
     const after = await mended({ files }, fix);
     assert.equal(after['/etc/resolv.conf'], 'nameserver 127.0.0.1\nnameserver 192.0.2.1\n');
     assert.equal((await finding({ flags, files: after }, 'resolv.conf')).level, 'ok');
@@ -57,7 +57,7 @@ describe('resolv.conf', () => {
       (await judge('nameserver 127.0.0.9\n')).message,
       /another resolver, at 127\.0\.0\.9/,
     );
-    assert.match((await judge('')).message, /ask nobody/);
+    assert.match((await judge('')).message, /query no nameserver/);
   });
 
   it('doctor warns about a resolv.conf with a high ndots and search domains until its fix is applied', async () => {
@@ -88,7 +88,7 @@ describe('systemd-resolved', () => {
   it('doctor warns that systemd-resolved does not send .local or another domain to the server', async () => {
     const local = await judge(RESOLVED);
     assert.equal(local.level, 'warning');
-    assert.match(local.message, /skydns\.local to no DNS server, as it is under \.local/);
+    assert.match(local.message, /skydns\.local to no DNS server, because it is under \.local/);
     assert.match(local.fix ?? '', /integrate systemd-resolved --addr 127\.0\.0\.1:5300 --domain/);
     const other = await judge(RESOLVED, { flags: { ...flags, domain: 'dns.example' } });
     assert.match(other.message, /does not send dns\.example to the server/);

@@ -50,7 +50,7 @@ describe('a working server', () => {
     const http = printSocketAddress(server.http ?? assert.fail());
     const flags = { ...at(server.dns), http };
     const [port] = await examined({ flags }, 'port');
-    assert.match(port?.message ?? '', /is held by .*pid \d+\), which answers for our domain$/);
+    assert.match(port?.message ?? '', /is used by .*pid \d+\), which answers for the domain$/);
     const found = await examined({ flags }, 'server');
     assert.deepEqual(levels(found), ['ok', 'ok']);
     assert.match(
@@ -100,7 +100,7 @@ describe('a failing server', () => {
       const { port } = other.address();
       const held = await finding({ flags: { addr: `127.0.0.1:${port}` } }, 'port');
       assert.equal(held.level, 'problem');
-      assert.match(held.message, new RegExp(`is held by node \\(pid ${process.pid}\\)`));
+      assert.match(held.message, new RegExp(`is used by node \\(pid ${process.pid}\\)`));
       assert.match(held.fix ?? '', new RegExp(`--addr 127.0.0.1:5300 .*kill ${process.pid}`));
       const wild = await finding({ flags: { addr: `0.0.0.0:${port}` } }, 'port');
       assert.equal(wild.level, 'problem');
@@ -122,7 +122,7 @@ describe('a failing server', () => {
     try {
       const { port } = other.address() as AddressInfo;
       const found = await examined({ flags: { http: `127.0.0.1:${port}` } }, 'server');
-      assert.match(found.at(-1)?.message ?? '', /something else than soradns/);
+      assert.match(found.at(-1)?.message ?? '', /another program answers there/);
     } finally {
       other.close();
     }
@@ -138,7 +138,10 @@ describe('a failing server', () => {
     };
     const [found] = judge(held(7), held(8));
     assert.equal(found?.level, 'warning');
-    assert.match(found?.message ?? '', /4001 is of another process \(pid 8\) than .*\(pid 7\)$/);
+    assert.match(
+      found?.message ?? '',
+      /4001 belongs to another process \(pid 8\) than .*\(pid 7\)$/,
+    );
     assert.deepEqual(judge(held(7), held(7)), []);
     assert.deepEqual(judge(held(1, 'systemd'), held(8)), []);
     assert.deepEqual(judge(held(7, 'docker-proxy'), held(8, 'docker-proxy')), []);
@@ -169,23 +172,20 @@ describe('Docker', () => {
   const skip = isRoot ? false : 'optional: needs port 53';
 
   it('doctor reports that Docker is not installed', async () => {
-    assert.equal((await finding({}, 'docker')).message, 'there is no Docker on this host');
+    assert.equal((await finding({}, 'docker')).message, 'this host has no Docker');
     assert.equal((await finding({}, 'registrar')).level, 'ok');
   });
 
   it('doctor reports that Docker is installed and does not run', async () => {
     const found = await finding({ files: { '/usr/bin/dockerd': '' } }, 'docker');
     assert.equal(found.level, 'warning');
-    assert.match(
-      found.message,
-      /^no engine answers at \S+, though \/usr\/bin\/dockerd is installed$/,
-    );
+    assert.match(found.message, /^\/usr\/bin\/dockerd is installed, but \S+ does not exist$/);
   });
 
   it('doctor warns that Docker’s containers do not use the server', { skip }, async () => {
     const found = await examined({ bridge }, 'docker');
     assert.deepEqual(levels(found), ['ok', 'warning']);
-    assert.match(found[1]?.message ?? '', /daemon\.json names none/);
+    assert.match(found[1]?.message ?? '', /daemon\.json sets no DNS server/);
     assert.equal(found[1]?.fix, `sudo soradns integrate docker --addr ${bridge}:53`);
   });
 
@@ -232,7 +232,7 @@ describe('Docker', () => {
     assert.deepEqual(levels(judge(['192.0.2.1'])), ['ok', 'warning']);
     assert.match(
       judge(['192.0.2.1'])[1]?.message ?? '',
-      /to 192\.0\.2\.1, where our domain is not/,
+      /query 192\.0\.2\.1, which does not serve the domain/,
     );
   });
 
@@ -297,7 +297,7 @@ describe('the registrar', () => {
     await until('the refusal shows', async () => (await look())[1]?.level === 'warning');
     assert.match(
       (await look())[1]?.message ?? '',
-      /^1 of the names and settings of containers came to nothing/,
+      /^1 names or settings of containers are not in effect/,
     );
     const mixed = await examined({ flags: { ...at(server.dns), http } }, 'server');
     assert.match(mixed.at(-1)?.message ?? '', /is of another process/);

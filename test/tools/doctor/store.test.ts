@@ -167,10 +167,10 @@ describe('the clock', () => {
   it('doctor warns about a clock that differs from etcd’s and reports a large difference as a problem', async () => {
     const behind = await withClock(20_000);
     assert.equal(behind.level, 'warning');
-    assert.match(behind.message, /^this clock is (19|20) s behind that of etcd/);
+    assert.match(behind.message, /^this host's clock is (19|20) s behind that of etcd/);
     const ahead = await withClock(-3_600_000);
     assert.equal(ahead.level, 'problem');
-    assert.match(ahead.message, /^this clock is (3599|3600) s ahead of/);
+    assert.match(ahead.message, /^this host's clock is (3599|3600) s ahead of/);
     assert.equal(ahead.fix, 'sudo timedatectl set-ntp true');
   });
 

@@ -118,7 +118,7 @@ describe('an unused bridge', () => {
       soradns integrate dnsmasq --root .`);
     assert.match(
       stdout,
-      /^ok +port +172\.29\.0\.1:53 is held by .* which answers for our domain$/m,
+      /^ok +port +172\.29\.0\.1:53 is used by .* which answers for the domain$/m,
     );
     assert.match(stdout, /^ok +server +172\.29\.0\.1:53 answers for skydns\.local\./m);
     assert.match(stdout, /^note: found the server at 172\.29\.0\.1:53$/m);

@@ -1,4 +1,4 @@
-/** Docker: whether its containers can reach the server, and whether they are sent to it. Pure. */
+/** Docker: whether containers can reach the server, and whether they query it by default. Pure. */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { type Finding, findings } from './finding.ts';
@@ -6,15 +6,15 @@ import { type DesiredServer, integrateDockerLine, reachesBridge, startLine } fro
 import { ndotsOf } from './resolvConf.ts';
 
 export interface DockerFacts {
-  /** This host has an engine: its socket, its bridge or its configuration is there. */
+  /** This host has an engine: its socket, bridge or configuration exists. */
   readonly isThere: boolean;
-  /** The engine's program, where one is installed. */
+  /** The path of dockerd, if it is installed. */
   readonly program: string | undefined;
-  /** Of the default bridge on this host; absent while it is not up. */
+  /** This host's address on the default bridge; undefined while the bridge is down. */
   readonly bridgeAddress: string | undefined;
   /** The text of daemon.json. */
   readonly daemonJson: string | undefined;
-  /** Whether a server of our domain answers on port 53 of an address; asked for the bridge's and daemon.json's own. */
+  /** Whether a server of the domains answers on port 53 of the bridge's address and of each in daemon.json. */
   readonly answersAt: ReadonlyMap<string, boolean>;
 }
 
@@ -24,11 +24,11 @@ interface DaemonSettings {
   readonly options: readonly string[];
 }
 
-/** What daemon.json says of DNS; undefined when it is no JSON object. */
+/** The DNS settings of daemon.json; undefined if it is not a JSON object. */
 export function readDaemonJson(text: string | undefined): DaemonSettings | undefined {
   let value: unknown = {};
   try {
-    // An empty file is as none to dockerd.
+    // dockerd treats an empty file like a missing one.
     if (text !== undefined && text.trim() !== '') value = JSON.parse(text);
   } catch {
     return undefined;
@@ -57,7 +57,7 @@ export function judgeDocker(
   const settings = readDaemonJson(facts.daemonJson);
   if (settings === undefined) {
     const fix = 'python3 -m json.tool /etc/docker/daemon.json   # shows where';
-    return [problem('/etc/docker/daemon.json is not JSON, so dockerd does not start', fix)];
+    return [problem('/etc/docker/daemon.json is not JSON, so dockerd cannot start', fix)];
   }
   return [
     ...judgeReach(facts, endpoints, desired),
@@ -67,12 +67,12 @@ export function judgeDocker(
 }
 
 function judgeAbsence(program: string | undefined): Finding {
-  if (program === undefined) return ok('there is no Docker on this host');
-  const message = `no engine answers at /var/run/docker.sock, though ${program} is installed`;
+  if (program === undefined) return ok('this host has no Docker');
+  const message = `${program} is installed, but /var/run/docker.sock does not exist`;
   return warning(message, 'sudo systemctl start docker');
 }
 
-/** Whether containers reach the server at the bridge's address; `endpoints` are where it was meant to be. */
+/** Whether containers reach the server at the bridge's address; `endpoints` are its configured addresses. */
 function judgeReach(
   { bridgeAddress, answersAt }: DockerFacts,
   endpoints: readonly SocketAddress[],
@@ -80,21 +80,26 @@ function judgeReach(
 ): readonly Finding[] {
   if (bridgeAddress === undefined) {
     const fix = 'ip -4 -br address show docker0   # or give --addr an address of this host';
-    return [warning("Docker's default bridge has no address here, so none was tried", fix)];
+    return [
+      warning(
+        "this host has no address on Docker's default bridge, so reaching it was not tested",
+        fix,
+      ),
+    ];
   }
   const where = printSocketAddress({ address: bridgeAddress, port: DNS_PORT });
   if (answersAt.get(bridgeAddress) === true) {
     return [ok(`containers on the default bridge reach the server at ${where}`)];
   }
   const isMeant = reachesBridge({ endpoints }, bridgeAddress);
-  const message = `no server of our domain answers at ${where}, where containers reach this host`;
+  const message = `no server of the domain answers at ${where}, this host's address for containers`;
   const fix = reachesBridge(desired, bridgeAddress)
     ? startLine(desired)
-    : `sudo ss -lnptu 'sport = :${DNS_PORT}'   # who has ${where}, and keeps the server from it`;
+    : `sudo ss -lnptu 'sport = :${DNS_PORT}'   # shows which program uses ${where}`;
   return [isMeant ? problem(message, fix) : warning(message, fix)];
 }
 
-/** Whom dockerd sends containers to that have no --dns of their own. */
+/** The DNS servers of containers without --dns. */
 function judgeServers(
   { answersAt }: DockerFacts,
   { dns }: DaemonSettings,
@@ -102,29 +107,30 @@ function judgeServers(
 ): readonly Finding[] {
   const ours = dns.filter((at) => !isLoopback(at) && answersAt.get(at) === true);
   const [own] = dns.filter(isLoopback);
-  // Behind the server it is asked only when that does not answer; `fix` puts the server in front.
+  // A loopback address behind the server is queried only if the server does not answer; `fix` puts the server first.
   if (own !== undefined && !ours.includes(dns[0] ?? '')) {
-    const message = `daemon.json sends containers to ${own}, which is each container itself`;
+    const message = `daemon.json makes containers query ${own}, which is the container itself`;
     return [problem(message, fix)];
   }
   if (ours.length > 0)
-    return [ok(`daemon.json sends containers to the server at ${ours.join(', ')}`)];
+    return [ok(`daemon.json makes containers query the server at ${ours.join(', ')}`)];
   if (dns.length === 0) {
-    const message = 'containers ask the server only with docker run --dns: daemon.json names none';
+    const message =
+      'daemon.json sets no DNS server, so containers query the server only with docker run --dns';
     return [warning(message, fix)];
   }
   return [
     warning(
-      `daemon.json sends containers to ${dns.join(', ')}, where our domain is not served`,
+      `daemon.json makes containers query ${dns.join(', ')}, which does not serve the domain`,
       fix,
     ),
   ];
 }
 
-/** Docker sets ndots:0 on networks of one's own, with which musl never uses the search list. */
+/** Docker sets ndots:0 on user-defined networks; with it musl ignores the search list. */
 function judgeSearch({ search, options }: DaemonSettings): readonly Finding[] {
   if (search.length === 0 || (ndotsOf(options) ?? 0) > 0) return [];
-  const message = `dns-search is not used by Alpine's musl on networks of one's own, where Docker sets ndots:0`;
+  const message = `Alpine's musl ignores dns-search on user-defined networks, where Docker sets ndots:0`;
   return [
     warning(message, 'docker run --dns-opt ndots:1   # or "dns-opts": ["ndots:1"] in daemon.json'),
   ];

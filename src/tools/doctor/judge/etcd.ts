@@ -1,4 +1,4 @@
-/** etcd: whether each member answers us, and how fast. Pure. */
+/** etcd: whether each member answers, and how fast. Pure. */
 import { type Finding, findings } from './finding.ts';
 import { type DesiredServer, startLine } from './remedy.ts';
 
@@ -6,25 +6,25 @@ export interface MemberFacts {
   /** `HOST:PORT`. */
   readonly address: string;
   readonly usesTls: boolean;
-  /** etcd's own, as `3.5.9`; undefined when it did not tell. */
+  /** For example `3.5.9`; undefined if etcd did not report it. */
   readonly version: string | undefined;
   readonly reading: MemberReads;
 }
 
 export type MemberReads =
-  /** How long each read of one key took. Never empty. */
+  /** The time of each read of one key. Never empty. */
   | { readonly kind: 'read'; readonly samplesMs: readonly number[] }
-  /** `isDenied`: it is there, but certificate, user or role are not good. */
+  /** `isDenied`: the member refuses the certificate, the user or the role. */
   | { readonly kind: 'failed'; readonly message: string; readonly isDenied: boolean };
 
-/** A change shows later by about this; no answer waits for it. */
+/** Changes show later by about this time; answers do not wait for it. */
 const SLOW_MS = 100;
 const VERY_SLOW_MS = 1_000;
 const LEAST_VERSION = [3, 4] as const;
 
 const { ok, problem, warning } = findings('etcd');
 
-/** One finding for a member; `prefix` is that of our keys. */
+/** `prefix` is the prefix of soradns's keys. */
 export function judgeMember(facts: MemberFacts, prefix: string, desired: DesiredServer): Finding {
   const { address, reading, version } = facts;
   if (reading.kind === 'failed')
@@ -43,7 +43,7 @@ export function judgeMember(facts: MemberFacts, prefix: string, desired: Desired
   const times = `p50 ${middleMs.toFixed(1)} ms, max ${maxMs.toFixed(1)} ms of ${sorted.length} reads`;
   const message = `${what} at ${address} answers: ${times}`;
   if (middleMs < SLOW_MS && maxMs < VERY_SLOW_MS) return ok(message);
-  const slow = `${message}; changes show that much later, answers do not wait`;
+  const slow = `${message}; changes show that much later, but answers do not wait`;
   return warning(slow, `ETCDCTL_API=3 etcdctl --endpoints ${address} check perf`);
 }
 
@@ -73,5 +73,5 @@ function fixOf(
   }
   if (isDenied) return startLine(desired, ['--username USER', '--password-file FILE']);
   const scheme = usesTls ? 'https' : 'http';
-  return `curl -sS ${usesTls ? '-k ' : ''}${scheme}://${address}/health   # is it running, and let through?`;
+  return `curl -sS ${usesTls ? '-k ' : ''}${scheme}://${address}/health   # is it running and reachable?`;
 }

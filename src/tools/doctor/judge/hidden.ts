@@ -1,7 +1,7 @@
-/** Whether values are hidden by names below theirs that somebody else holds. Pure. */
+/** Whether values are hidden by names below theirs that another holder has. Pure. */
 import { type Finding, findings } from './finding.ts';
 
-/** Names without the final dot; `holder` is `undefined` where no registrar wrote the value. */
+/** Names without the final dot; `holder` is undefined for a value that was set by hand. */
 export interface HeldName {
   readonly name: string;
   readonly holder: string | undefined;
@@ -9,7 +9,7 @@ export interface HeldName {
 
 export interface HiddenName extends HeldName {
   readonly by: HeldName;
-  /** How many there are beside that one. */
+  /** The number of further names that hide it. */
   readonly more: number;
   readonly isByOthers: boolean;
 }
@@ -19,7 +19,7 @@ export type HiddenFacts =
   | {
       readonly kind: 'read';
       readonly hidden: readonly HiddenName[];
-      /** `false`: there are more values than were looked at. */
+      /** False if only the first `count` values were read. */
       readonly isWhole: boolean;
       readonly count: number;
     };
@@ -39,28 +39,28 @@ export function judgeHidden(facts: HiddenFacts): readonly Finding[] {
     const message =
       hidden.length === 0
         ? 'no value is hidden by names below its own'
-        : `${own} hidden by names below, of the same holders: ${ALL}`;
+        : `${own} hidden by names below them with the same holder: ${ALL}`;
     return [ok(`${message}${looked}`)];
   }
   const rest = taken.length - MAX_WARNINGS;
   return [
     ...taken.slice(0, MAX_WARNINGS).map((one) => warning(message(one), fixOf(one))),
     ...(rest > 0
-      ? [warning(`${rest} more values are hidden by names of others${looked}`, ALL)]
+      ? [warning(`${rest} more values are hidden by names with other holders${looked}`, ALL)]
       : []),
   ];
 }
 
 function message({ name, holder, by, more }: HiddenName): string {
   const others = more === 0 ? '' : ` and ${more} more`;
-  return `${name} (${words(holder)}) is not answered, as it is hidden by ${by.name} (${words(by.holder)})${others}`;
+  return `${name} (${words(holder)}) is not answered, because it is hidden by ${by.name} (${words(by.holder)})${others}`;
 }
 
 function words(holder: string | undefined): string {
-  return holder ?? 'no registrar wrote it';
+  return holder ?? 'set by hand';
 }
 
-/** What was set by hand can be taken back; of two containers one has to get another name. */
+/** A value that was set by hand can be removed; of two containers one needs another name. */
 function fixOf({ name, holder, by, more }: HiddenName): string {
   if (by.holder === undefined && more === 0) return `soradns rm ${by.name}`;
   return holder === undefined ? `soradns rm ${name}` : ALL;

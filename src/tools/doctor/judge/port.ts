@@ -1,22 +1,22 @@
-/** Who holds the ports that the server is to have. Pure. */
+/** Which programs use the ports of the server. Pure. */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
 import { type Finding, findings } from './finding.ts';
 import { type DesiredServer, integrateLine, startLine } from './remedy.ts';
 
 export interface PortFacts {
   readonly endpoint: SocketAddress;
-  /** An interface of this host has the address, or it is a wildcard. */
+  /** The address belongs to this host, or is a wildcard. */
   readonly isOurs: boolean;
-  /** Absent: the port is free. */
+  /** Undefined: the port is free. */
   readonly udp: PortHolder | undefined;
   readonly tcp: PortHolder | undefined;
-  /** A DNS server there answers with authority for one of our domains. */
+  /** A DNS server there answers authoritatively for one of the domains. */
   readonly answersForUs: boolean;
-  /** It says that it is a soradns. */
+  /** The server there reports that it is soradns. */
   readonly isSoradns: boolean;
 }
 
-/** A port that some process has; which one, only as far as we may see it. */
+/** A port in use. `holder` is undefined if this user may not see the process. */
 export interface PortHolder {
   readonly holder: { readonly pid: number; readonly command: string } | undefined;
 }
@@ -28,12 +28,12 @@ const OTHER_PORT = 5300;
 /** The kernel keeps 15 characters of a process's name. */
 const RESOLVED = 'systemd-resolve';
 
-/** Somebody is in the way there. */
+/** Another program uses the port. */
 function isBlocked({ udp, tcp, answersForUs, isSoradns }: PortFacts): boolean {
   return (udp ?? tcp) !== undefined && !answersForUs && !isSoradns;
 }
 
-/** Where the server can be instead of an endpoint; the endpoint itself if it can be there, undefined if nowhere near. */
+/** The endpoint if the server can use it, else a similar one that it can use, if any. */
 export function usableEndpoint(
   facts: PortFacts,
   bridgeAddress: string | undefined,
@@ -54,17 +54,17 @@ export function judgePort(facts: PortFacts, desired: DesiredServer): Finding {
   const { endpoint, isOurs, answersForUs } = facts;
   const where = printSocketAddress(endpoint);
   if (!isOurs) {
-    const message = `${endpoint.address} is no address of this host, so nothing can listen on ${where}`;
+    const message = `${endpoint.address} is not an address of this host, so nothing can listen on ${where}`;
     return problem(message, 'ip -br address   # take one of these for --addr');
   }
   const held = facts.udp ?? facts.tcp;
   if (held === undefined) return ok(`${where} is free`);
   const { holder } = held;
-  const who = holder === undefined ? 'a process that we may not see' : describe(holder);
-  if (answersForUs) return ok(`${where} is held by ${who}, which answers for our domain`);
-  // What it does not answer, and why, is a finding about the server.
-  if (!isBlocked(facts)) return ok(`${where} is held by ${who}, a soradns`);
-  const message = `${where} is held by ${who}, which does not answer for our domain`;
+  const who = holder === undefined ? 'a process that this user may not see' : describe(holder);
+  if (answersForUs) return ok(`${where} is used by ${who}, which answers for the domain`);
+  // The findings about the server say what it does not answer, and why.
+  if (!isBlocked(facts)) return ok(`${where} is used by ${who}, a soradns server`);
+  const message = `${where} is used by ${who}, which does not answer for the domain`;
   return problem(message, fixOf(facts, desired));
 }
 
@@ -79,14 +79,14 @@ function commandOf({ udp, tcp }: PortFacts): string | undefined {
 function fixOf({ endpoint, udp, tcp }: PortFacts, desired: DesiredServer): string {
   const { holder } = udp ?? tcp ?? {};
   if (holder === undefined) {
-    return `sudo ss -lnptu 'sport = :${endpoint.port}'   # says who it is`;
+    return `sudo ss -lnptu 'sport = :${endpoint.port}'   # shows the process`;
   }
   const start = startLine(desired);
   switch (holder.command) {
     case 'dnsmasq':
       return `${integrateLine('dnsmasq', desired)} && ${start}`;
     case RESOLVED:
-      return `${start}   # systemd-resolved has 127.0.0.53 only; name one address`;
+      return `${start}   # systemd-resolved uses 127.0.0.53 only; give one address`;
     default:
       return `${start}   # or stop ${holder.command}: sudo kill ${holder.pid}`;
   }

@@ -1,20 +1,20 @@
-/** Whether somebody keeps the names of this host's containers. Pure. */
+/** Whether a registrar registers this host's containers. Pure. */
 import { type Finding, findings } from './finding.ts';
 import { type DesiredServer, startLine } from './remedy.ts';
 
 export type RegistrarFacts =
-  /** None was found where it was looked for; `hasDocker`: there are containers that could want one. */
+  /** No registrar answers at these URLs. `hasDocker`: this host may have containers that need one. */
   | { readonly kind: 'none'; readonly asked: readonly string[]; readonly hasDocker: boolean }
   | {
       readonly kind: 'running';
       readonly role: string;
-      /** The host for which it stands by. */
+      /** The host whose registrar writes, for a standby. */
       readonly holder: string | undefined;
       readonly reasons: readonly string[];
       readonly published: number;
-      /** Names that somebody else has, and settings that were refused. */
+      /** The number of conflicts and refused settings. */
       readonly left: number;
-      /** What is wrong although it works, each with a line for a shell. */
+      /** The registrar's findings, each with a fix for a shell. */
       readonly found: readonly { readonly message: string; readonly fix: string }[];
     };
 
@@ -24,7 +24,9 @@ export function judgeRegistrar(facts: RegistrarFacts, desired: DesiredServer): r
   if (facts.kind === 'none') {
     const message = `no registrar answers at ${facts.asked.join(' or ')}`;
     if (!facts.hasDocker) return [ok(message)];
-    return [warning(`${message}, so this host's containers get no names`, startLine(desired))];
+    return [
+      warning(`${message}, so this host's containers are not registered`, startLine(desired)),
+    ];
   }
   const { role, holder, reasons, published, left, found } = facts;
   const see = 'soradns registrar status';
@@ -34,7 +36,7 @@ export function judgeRegistrar(facts: RegistrarFacts, desired: DesiredServer): r
     ...reasons.map((reason) => problem(`the registrar is not ready: ${reason}`, see)),
     ...(reasons.length === 0 ? [ok(`the registrar is ready (${doing}), ${records}`)] : []),
     ...(left > 0
-      ? [warning(`${left} of the names and settings of containers came to nothing`, see)]
+      ? [warning(`${left} names or settings of containers are not in effect`, see)]
       : []),
     ...found.map(({ message, fix }) => warning(message, fix)),
   ];

@@ -1,6 +1,6 @@
 /**
- * The lines that start the server, and that send others to it. All are made from one `DesiredServer`, so that the fixes of an
- * examination agree: whichever is copied first, it names the same addresses, domains and store as the next. Pure.
+ * The commands that start the server and configure its clients. All are made from one `DesiredServer`, so that all fixes of
+ * an examination name the same addresses, domains and store. Pure.
  */
 import {
   DNS_PORT,
@@ -12,25 +12,25 @@ import type { Name } from '../../../dns/name.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { isReachedAt, plainName } from './finding.ts';
 
-/** The server as it is to be once everything is mended. */
+/** The server once every problem is fixed. */
 export interface DesiredServer {
-  /** Where it is, or can be without being in anybody's way. Never empty. */
+  /** Its addresses now, or free ones. Never empty. */
   readonly endpoints: readonly SocketAddress[];
   readonly domains: readonly Name[];
-  /** Those who start it need not say its domains. */
+  /** The domains are the default ones, so a command need not name them. */
   readonly hasDefaultDomains: boolean;
-  /** Options of `serve` for its store and its HTTP listener, where they are not as by default. */
+  /** Options of `serve` for the store and the HTTP listener that are not defaults. */
   readonly options: readonly string[];
-  /** What shows it to its store: certificate or password, by the names of files. */
+  /** Options with the files of its certificate or password for the store. */
   readonly credentials: readonly string[];
-  /** This host has containers, so it should be `up`. */
+  /** This host has containers, so `up` should run. */
   readonly hasDocker: boolean;
   readonly bridgeAddress: string | undefined;
-  /** One is there already, which has to end first. */
+  /** A server runs already and must be stopped first. */
   readonly isRunning: boolean;
 }
 
-/** The one line that starts it; `credentials` instead of its own. */
+/** The command that starts the server. */
 export function startLine(desired: DesiredServer, credentials = desired.credentials): string {
   const { endpoints, domains, hasDefaultDomains, options, hasDocker, isRunning } = desired;
   const saysDomains = isRunning || !hasDefaultDomains;
@@ -42,7 +42,7 @@ export function startLine(desired: DesiredServer, credentials = desired.credenti
     ...(saysDomains ? domainWords(domains) : []),
     ...options,
     ...credentials,
-    ...(isRunning ? ['  # in place of the one that runs'] : []),
+    ...(isRunning ? ['  # instead of the running server'] : []),
   ];
   return words.join(' ');
 }
@@ -53,7 +53,7 @@ function isAsUpChooses({ endpoints, hasDocker, bridgeAddress }: DesiredServer): 
   return only?.port === DNS_PORT && only.address === bridgeAddress;
 }
 
-/** The line that has a resolver of this host ask it, for all of its domains: a file of one's own is written whole. */
+/** The command that makes a resolver of this host query the server, with all domains because it writes the whole file. */
 export function integrateLine(
   target: 'systemd-resolved' | 'dnsmasq',
   { endpoints, domains }: Pick<DesiredServer, 'endpoints' | 'domains'>,
@@ -63,7 +63,7 @@ export function integrateLine(
   return `sudo soradns integrate ${[target, ...words].join(' ')}`;
 }
 
-/** The line that has dockerd send containers to it. */
+/** The command that makes containers query the server by default. */
 export function integrateDockerLine({ endpoints, bridgeAddress }: DesiredServer): string {
   const usable = endpoints.find(({ address, port }) => port === DNS_PORT && !isLoopback(address));
   const address = bridgeAddress ?? usable?.address;
@@ -71,7 +71,7 @@ export function integrateDockerLine({ endpoints, bridgeAddress }: DesiredServer)
   return ['sudo soradns integrate docker', ...(where ? [`--addr ${where}`] : [])].join(' ');
 }
 
-/** Whether containers on the default bridge will find it at the bridge's address. */
+/** Whether containers on the default bridge reach the server at the bridge's address. */
 export function reachesBridge(
   { endpoints }: Pick<DesiredServer, 'endpoints'>,
   bridge: string,

@@ -1,4 +1,4 @@
-/** resolv.conf(5): whom this host's own programs ask, and how often. Pure. */
+/** resolv.conf(5): which servers this host's own programs query, and how often. Pure. */
 import { DNS_PORT, reachableAddress, type SocketAddress } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
 import { parseResolvConf } from '../../../forward/upstream.ts';
@@ -12,7 +12,7 @@ export interface Resolving {
   readonly ndots: number;
 }
 
-/** The file's last `search` and `ndots` count, as in glibc. */
+/** The last `search` and `ndots` of the file, as in glibc. */
 export function readResolvConf(text: string): Resolving {
   let search: readonly string[] = [];
   let ndots = 1;
@@ -25,7 +25,7 @@ export function readResolvConf(text: string): Resolving {
   return { nameservers: parseResolvConf(text).map(({ address }) => address), search, ndots };
 }
 
-/** What options as `ndots:2` come to; undefined when none of them is that. */
+/** The number in `ndots:N`; undefined without this option. */
 export function ndotsOf(options: readonly string[]): number | undefined {
   return options.reduce<number | undefined>((found, option) => {
     const digits = /^ndots:([0-9]+)$/.exec(option)?.[1];
@@ -36,17 +36,17 @@ export function ndotsOf(options: readonly string[]): number | undefined {
 /** systemd-resolved's two addresses. */
 const STUBS = ['127.0.0.53', '127.0.0.54'];
 
-/** Whether this host's programs ask systemd-resolved. */
+/** Whether this host's programs query systemd-resolved. */
 export function asksResolved({ nameservers }: Resolving): boolean {
   return nameservers.some((address) => STUBS.includes(address));
 }
 
-/** More dots than this in `ndots` make the search list come before most of our names. */
+/** With a higher `ndots` the resolver tries the search list before most names. */
 const USUAL_NDOTS = 2;
 
 const { ok, warning } = findings('resolv.conf');
 
-/** `text` undefined: there is no such file. `usesResolved`: programs ask systemd-resolved, here or by nsswitch.conf. */
+/** `text` is undefined without the file. `usesResolved`: by this file or by nsswitch.conf. */
 export function judgeResolvConf(
   text: string | undefined,
   usesResolved: boolean,
@@ -62,25 +62,25 @@ function judgeNameservers(
   desired: DesiredServer,
 ): Finding {
   const { endpoints } = desired;
-  if (usesResolved) return ok('this host asks systemd-resolved');
+  if (usesResolved) return ok('this host queries systemd-resolved');
   const ours = nameservers.find((address) => endpoints.some((at) => isAt(at, address)));
-  if (ours !== undefined) return ok(`this host asks the server at ${ours}`);
+  if (ours !== undefined) return ok(`this host queries the server at ${ours}`);
   const local = nameservers.find(isLoopback);
   if (local !== undefined) {
-    const message = `this host asks another resolver, at ${local}, which must know of our domain`;
+    const message = `this host queries another resolver, at ${local}, which must forward the domain to the server`;
     return warning(message, `${integrateLine('dnsmasq', desired)}   # or: networkmanager`);
   }
-  const whom = nameservers.length === 0 ? 'nobody' : nameservers.join(', ');
-  const message = `this host's own programs ask ${whom}, not the server; containers are not concerned`;
+  const whom = nameservers.length === 0 ? 'no nameserver' : nameservers.join(', ');
+  const message = `this host's own programs query ${whom}, not the server; this does not affect containers`;
   const usable = endpoints.map(reachableAddress).find(({ port }) => port === DNS_PORT);
   const fix =
     usable === undefined
-      ? `${integrateLine('dnsmasq', desired)}   # resolv.conf knows no ports: let another resolver ask`
+      ? `${integrateLine('dnsmasq', desired)}   # resolv.conf cannot name a port, so another resolver must forward`
       : `sudo sed -i '1i nameserver ${usable.address}' /etc/resolv.conf`;
   return warning(message, fix);
 }
 
-/** resolv.conf knows no ports. */
+/** resolv.conf cannot name a port. */
 function isAt(endpoint: SocketAddress, address: string): boolean {
   const isWildcard = endpoint.address === '0.0.0.0' && isLoopback(address);
   return endpoint.port === DNS_PORT && (isReachedAt(endpoint, address) || isWildcard);
@@ -89,6 +89,6 @@ function isAt(endpoint: SocketAddress, address: string): boolean {
 function judgeNdots({ ndots, search }: Resolving): readonly Finding[] {
   if (search.length === 0 || ndots <= USUAL_NDOTS) return [];
   const count = `${search.length} search ${search.length === 1 ? 'domain' : 'domains'}`;
-  const message = `ndots:${ndots}: a name with fewer dots is tried in ${count} before it is asked for itself`;
+  const message = `ndots:${ndots}: the resolver tries a name with fewer dots in ${count} first`;
   return [warning(message, `sudo sed -i 's/ndots:${ndots}/ndots:1/' /etc/resolv.conf`)];
 }

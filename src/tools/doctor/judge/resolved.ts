@@ -1,7 +1,6 @@
 /**
- * systemd-resolved: it sends a name under `.local` to no DNS server unless one is configured for just that domain
- * (systemd-resolved.service(8)). Its configuration files say what it is to do; `resolvectl`, where there is one, what
- * it does. Pure.
+ * systemd-resolved sends names under `.local` to a DNS server only if that server is configured for the domain
+ * (systemd-resolved.service(8)). Its files contain the configuration; `resolvectl` shows the active one. Pure.
  */
 import {
   DNS_PORT,
@@ -14,15 +13,15 @@ import { type Finding, findings, isReachedAt, isUnderLocal, plainName } from './
 import { type DesiredServer, integrateLine } from './remedy.ts';
 
 export interface ResolvedFacts {
-  /** This host's programs ask it. */
+  /** This host's programs query systemd-resolved. */
   readonly isAsked: boolean;
-  /** resolved.conf and its drop-ins, in the order in which they count. */
+  /** resolved.conf and its drop-ins, in systemd's order. */
   readonly files: readonly string[];
-  /** What `resolvectl domain` printed. */
+  /** The output of `resolvectl domain`. */
   readonly liveDomains: string | undefined;
 }
 
-/** DNS= and Domains= of all files together: each adds to the list, an empty one begins it anew. */
+/** DNS= and Domains= of all files: each line adds to its list, and an empty one clears it. */
 export function readResolved(files: readonly string[]) {
   const lists = { DNS: [] as string[], Domains: [] as string[] };
   for (const line of files.flatMap((text) => text.split('\n'))) {
@@ -40,7 +39,7 @@ const { ok, warning } = findings('resolved');
 
 /** A finding for each domain. */
 export function judgeResolved(facts: ResolvedFacts, desired: DesiredServer): readonly Finding[] {
-  if (!facts.isAsked) return [ok('systemd-resolved is not asked')];
+  if (!facts.isAsked) return [ok('this host does not query systemd-resolved')];
   const read = readResolved(facts.files);
   return desired.domains.map((domain) => judgeDomain(facts, desired, domain, read));
 }
@@ -57,16 +56,16 @@ function judgeDomain(
     const isKnown =
       liveDomains === undefined || liveWords(liveDomains).some((w) => routes(w, domain));
     if (isKnown) return ok(`systemd-resolved sends ${name} to the server`);
-    const message = `systemd-resolved is told to send ${name} to the server, but has not read that yet`;
+    const message = `systemd-resolved is configured to send ${name} to the server, but has not read its files yet`;
     return warning(message, 'sudo systemctl restart systemd-resolved');
   }
   const fix = `${integrateLine('systemd-resolved', desired)} --reload`;
   return isUnderLocal(domain)
-    ? warning(`systemd-resolved sends ${name} to no DNS server, as it is under .local`, fix)
+    ? warning(`systemd-resolved sends ${name} to no DNS server, because it is under .local`, fix)
     : warning(`systemd-resolved does not send ${name} to the server`, fix);
 }
 
-/** `~skydns.local` and `skydns.local` are for the domain and all below it; `~.` is for all but `.local`. */
+/** `~skydns.local` and `skydns.local` cover the domain and all names below it; `~.` covers all but `.local`. */
 function routes(word: string, domain: Name): boolean {
   const suffix = word.replace(/^~/, '').replace(/\.$/, '').toLowerCase();
   if (suffix === '') return word.startsWith('~') && !isUnderLocal(domain);
@@ -74,7 +73,7 @@ function routes(word: string, domain: Name): boolean {
   return name === suffix || name.endsWith(`.${suffix}`);
 }
 
-/** A server is `IP`, `IP:PORT` or `[IP]:PORT`, then perhaps `%interface` or `#name`. */
+/** `server` is `IP`, `IP:PORT` or `[IP]:PORT`, with an optional `%interface` or `#name`. */
 function isOneOf(server: string, endpoints: readonly SocketAddress[]): boolean {
   const plain = server.replace(/[#%].*$/, '');
   return endpoints.some((endpoint) => {

@@ -1,4 +1,4 @@
-/** Whether the server answers, for our domains, over both transports, and what it says of itself. Pure. */
+/** Whether the server answers for the domains over both transports, and whether it is ready. Pure. */
 import { printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
 import { type Name, printName } from '../../../dns/name.ts';
 import { Rcode } from '../../../dns/rr.ts';
@@ -6,7 +6,7 @@ import { type Finding, findings } from './finding.ts';
 import type { PortFacts, PortHolder } from './port.ts';
 import { type DesiredServer, startLine } from './remedy.ts';
 
-/** What came of asking for a domain's SOA. */
+/** The result of a query for a domain's SOA. */
 export type SoaResult =
   | {
       readonly kind: 'reply';
@@ -15,32 +15,32 @@ export type SoaResult =
       readonly ms: number;
     }
   | { readonly kind: 'noReply'; readonly reason: string }
-  /** This program cannot ask so. */
+  /** dns2 cannot send this query. */
   | { readonly kind: 'skipped' };
 
 export interface ServerFacts {
-  /** Where it was asked: never a wildcard. */
+  /** The queried address; never a wildcard. */
   readonly endpoint: SocketAddress;
   readonly domain: Name;
   readonly udp: SoaResult;
   readonly tcp: SoaResult;
-  /** Its readiness page; undefined without HTTP. */
+  /** The URL of `/readyz`; undefined without HTTP. */
   readonly readyUrl: string | undefined;
 }
 
-/** What `/readyz` of the HTTP listener said. */
+/** The reply of `/readyz`. */
 export type ReadinessFacts =
   | { readonly kind: 'answered'; readonly url: string; readonly reasons: readonly string[] }
   | { readonly kind: 'silent'; readonly url: string; readonly reason: string };
 
 const { ok, problem, warning } = findings('server');
 
-/** Whether the reply is that of a server that holds the domain. */
+/** Whether the server that replied serves the domain. */
 export function answersForUs(asked: SoaResult): boolean {
   return asked.kind === 'reply' && asked.rcode === Rcode.NOERROR && asked.isAuthoritative;
 }
 
-/** One finding for one domain at one endpoint; `obstacle` mends what keeps a server from being there at all. */
+/** One finding for one domain at one endpoint. `obstacle` is the fix for a port that another program uses. */
 export function judgeServer(
   facts: ServerFacts,
   desired: DesiredServer,
@@ -52,38 +52,41 @@ export function judgeServer(
   const start = obstacle ?? startLine(desired);
   if (udp.kind !== 'reply') {
     if (tcp.kind !== 'reply') return problem(`nothing answers at ${where}`, start);
-    const fix = `sudo ss -lnup 'sport = :${endpoint.port}'   # is UDP let through?`;
+    const fix = `sudo ss -lnup 'sport = :${endpoint.port}'   # does a firewall block UDP?`;
     return problem(`${where} answers over TCP but not over UDP`, fix);
   }
   if (udp.rcode === Rcode.SERVFAIL && obstacle === undefined) {
     const message = `${where} cannot answer for ${name} yet: it has not read its store`;
-    const see = 'soradns check --show   # which store that is';
-    return problem(message, readyUrl === undefined ? see : `curl -s ${readyUrl}   # says why`);
+    const see = 'soradns check --show   # shows which store it is';
+    return problem(
+      message,
+      readyUrl === undefined ? see : `curl -s ${readyUrl}   # shows the reason`,
+    );
   }
   if (!answersForUs(udp)) return problem(`${where} does not serve ${name}`, start);
   if (tcp.kind === 'noReply') {
-    const fix = `sudo ss -lntp 'sport = :${endpoint.port}'   # is TCP let through?`;
+    const fix = `sudo ss -lntp 'sport = :${endpoint.port}'   # does a firewall block TCP?`;
     return problem(`${where} answers over UDP but not over TCP (${tcp.reason})`, fix);
   }
   const how = tcp.kind === 'skipped' ? 'over UDP' : 'over UDP and TCP';
   return ok(`${where} answers for ${name} ${how} in ${udp.ms.toFixed(1)} ms`);
 }
 
-/** A finding for each reason that the server gives for not being ready. */
+/** A finding for each reason why the server is not ready. */
 export function judgeReadiness(facts: ReadinessFacts, desired: DesiredServer): readonly Finding[] {
   const { url } = facts;
   if (facts.kind === 'silent') {
-    const message = `${url} does not say whether the server is ready: ${facts.reason}`;
+    const message = `${url} does not report whether the server is ready: ${facts.reason}`;
     return [warning(message, startLine(desired))];
   }
-  if (facts.reasons.length === 0) return [ok(`${url} says that it is ready`)];
+  if (facts.reasons.length === 0) return [ok(`${url} reports that the server is ready`)];
   const fix = `curl -s ${url}/readyz`;
   return facts.reasons.map((reason) => problem(`not ready: ${reason}`, fix));
 }
 
 /**
- * Whether the HTTP listener is of another server than DNS. Said of two processes of one program only: a socket may be
- * held for a server by others, as systemd or Docker's proxy.
+ * Whether another server process than that of DNS listens for HTTP. Compares only processes of the same program, because
+ * systemd or Docker's proxy may hold a server's socket.
  */
 export function judgeHttpHolder(
   url: string,
@@ -99,7 +102,7 @@ export function judgeHttpHolder(
     ({ command, pid }) => command === holder.command && pid !== holder.pid,
   );
   if (!areOthers) return [];
-  const message = `${url} is of another process (pid ${holder.pid}) than the DNS server (pid ${server.pid})`;
-  const fix = `sudo ss -lntp | grep pid=${server.pid},   # where it has HTTP, to be told as --http IP:PORT`;
+  const message = `${url} belongs to another process (pid ${holder.pid}) than the DNS server (pid ${server.pid})`;
+  const fix = `sudo ss -lntp | grep pid=${server.pid},   # shows its HTTP address, for --http IP:PORT`;
   return [warning(message, fix)];
 }
