@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /**
- * The image's health check, a program of its own because it must start fast: asks the server at each of its addresses,
- * over UDP, for a name that is answered out of the store and by nobody else. As long as the store was never read that is
- * SERVFAIL; afterwards any other answer will do. Exit code 0 or 1, and one line on what it found.
+ * The image's health check, a program of its own because it must start fast. It queries the server at each of its
+ * addresses, over UDP, for a name that only the store can answer. SERVFAIL means that the store has never been read; any
+ * other reply is healthy. Prints one line, and exits with 0 or 1.
  *
- *   node dist/health.js [PID]     PID: where more than one server runs
+ *   node dist/health.js [PID]     PID: to choose among several servers
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -19,14 +19,14 @@ import { listeningAddresses } from './server/socketTable.ts';
 
 const TIMEOUT_MS = 3000;
 
-/** RD is clear, so that it is never forwarded. */
+/** Sent with RD clear, so that it is never forwarded. */
 const QUESTION: Question = {
   qname: parseName('1.0.0.127.in-addr.arpa.') ?? [],
   qtype: Type.PTR,
   qclass: Class.IN,
 };
 
-/** The response code; `undefined` when there is no reply in time. */
+/** The rcode; undefined without a reply in time. */
 function ask({ address, port }: SocketAddress): Promise<number | undefined> {
   const id = randomInt(0x10000);
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');

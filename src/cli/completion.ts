@@ -1,25 +1,33 @@
 /**
- * Completion scripts from the same words as help. They are self-contained (yargs's would start this program at every
- * press of TAB) and the same for the three shells, fish included.
+ * Completion scripts for bash, zsh and fish, made from the same words as help. They are self-contained: yargs's scripts
+ * would start this program at every press of TAB.
  */
 import type { OptionWords } from '../config/option.ts';
 import type { Command } from './command.ts';
 
 type Shell = 'bash' | 'zsh' | 'fish';
 
-/** The command that prints the script of a shell; `commands` is asked when it runs. */
+/** The command that prints a shell's script; `commands` is called when it runs. */
 export function completionCommand(commands: () => readonly Command[]): Command {
   return {
     name: 'completion',
     summary: 'Print a completion script for a shell',
     positionals: [
-      { name: 'shell', describe: 'which shell', required: true, choices: Object.keys(SCRIPTS) },
+      {
+        name: 'shell',
+        describe: 'shell to print the script for',
+        required: true,
+        choices: Object.keys(SCRIPTS),
+      },
     ],
     options: [],
     examples: [
-      ['source <(soradns completion bash)', 'bash, this session; add it to ~/.bashrc to keep it'],
-      ['source <(soradns completion zsh)', 'zsh, after compinit'],
-      ['soradns completion fish | source', 'fish'],
+      [
+        'source <(soradns completion bash)',
+        'bash: this session; add the line to ~/.bashrc to keep it',
+      ],
+      ['source <(soradns completion zsh)', 'zsh: after compinit'],
+      ['soradns completion fish | source', 'fish: this session'],
     ],
     async run({ words }, { stdout }) {
       stdout.write(SCRIPTS[words[0] as Shell](commands()));
@@ -39,7 +47,7 @@ function shownOptions(command: Command): readonly OptionWords[] {
   return [...command.options.filter(({ hidden }) => !hidden), help];
 }
 
-/** What may follow an option: its choices. */
+/** The options with choices. */
 function optionChoices(command: Command): readonly OptionWords[] {
   return command.options.filter(({ choices, hidden }) => choices !== undefined && !hidden);
 }
@@ -139,7 +147,7 @@ function fishOption(option: OptionWords): string {
   return `-l ${option.name}${letter}${fishValue(option)} -d ${fishQuote(option.describe)}`;
 }
 
-/** Whether a value follows, and what to offer for it: files only where the value is one. */
+/** Whether a value follows, and what to offer: files only for a FILE. */
 function fishValue({ form, choices, placeholder }: OptionWords): string {
   if (form === 'switch') return '';
   if (choices !== undefined) return ` -x -a '${choices.join(' ')}'`;

@@ -1,4 +1,4 @@
-/** What a dry run found: every container, what would be done about it, and why nothing would be. */
+/** Prints the result of a dry run: for every container, what would be written or why nothing would be. */
 import type { Output } from '../app/process/process.ts';
 import { printSocketAddress } from '../dns/address.ts';
 import { printName } from '../dns/name.ts';
@@ -12,7 +12,7 @@ import { jsonLine, table } from './output.ts';
 
 /** A line of `--json`. */
 interface Step {
-  /** `keep`: the store has it already. */
+  /** `keep`: the store already has the record. */
   readonly action: 'put' | 'delete' | 'keep' | 'wait' | 'refuse' | 'ignore';
   readonly container: { readonly id: string; readonly name: string };
   readonly key?: string;
@@ -23,7 +23,7 @@ interface Step {
 
 export interface DryRunOptions {
   readonly json: boolean;
-  /** Only what would be written. */
+  /** Print only what would be written. */
   readonly quiet: boolean;
   readonly context: { readonly prefix: string };
 }
@@ -111,7 +111,7 @@ function row({ action, container, key, name, value, reason }: Step): readonly st
   return [action, who, what, target, reason ?? '-'].map((cell) => printable(cell));
 }
 
-/** Where a record points: `10.0.0.5:8080`, or the host alone. */
+/** The target of a record: `10.0.0.5:8080`, or the host alone. */
 export function printTarget({
   host,
   port,

@@ -1,4 +1,4 @@
-/** A key and its value as commands show them: the fields of `--json`, which never change their meaning, and words. */
+/** A key and its value as commands print them: the fields of `--json`, which never change their meaning, and text. */
 import { printName } from '../dns/name.ts';
 import { type HiddenValue, printHolder } from '../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../service/change.ts';
@@ -7,16 +7,16 @@ import { NO_SRV, parseService, type Service } from '../service/service.ts';
 
 export interface EntryView {
   readonly key: string;
-  /** Presentation form; absent when the key is no name. */
+  /** Presentation form; absent if the key is not a name. */
   readonly name?: string;
   readonly service?: ServiceView;
-  /** Why the key or its value counts for nothing. */
+  /** Why the key or its value is invalid. */
   readonly invalid?: string;
-  /** Names below it, which are answered in its place; the first few. */
+  /** The first few names below it, which are answered instead. */
   readonly hiddenBy?: readonly HiderView[];
-  /** The container that a registrar keeps it for, and its engine. */
+  /** The container that a registrar wrote it for, and its engine. */
   readonly holder?: string;
-  /** What is left of the key's life; absent when it has no end. */
+  /** The time until the key expires; absent if it does not expire. */
   readonly expiresSeconds?: number;
   readonly createRevision: number;
   readonly modRevision: number;
@@ -24,11 +24,11 @@ export interface EntryView {
 
 export interface HiderView {
   readonly name: string;
-  /** Absent where no registrar wrote it. */
+  /** Absent if the value was set by hand. */
   readonly holder?: string;
 }
 
-/** SkyDNS's fields, those that are set. */
+/** The fields of SkyDNS that are set. */
 export interface ServiceView {
   readonly host?: string;
   readonly port?: number;
@@ -41,7 +41,7 @@ export interface ServiceView {
   readonly group?: string;
 }
 
-/** `undefined` for what is no service by design: empty directories, and SkyDNS's configuration. */
+/** Undefined for entries that are never services: empty directories and SkyDNS's configuration. */
 export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryView | undefined {
   const owner = nameOfKey(entry.key, prefix);
   if (owner.kind === 'directory' || entry.key === `${prefix}config` || entry.key.endsWith('/'))
@@ -63,7 +63,7 @@ export function viewEntry(entry: Entry, prefix: string, nowMs: number): EntryVie
   };
 }
 
-/** The view of a value that counts for nothing. */
+/** The view of a hidden value. */
 export function viewHidden(view: EntryView, hidden: HiddenValue, prefix: string): EntryView {
   const hiddenBy = hidden.by.map(({ key, holder }) => {
     const { name = key } = viewName(key, prefix);
@@ -77,7 +77,7 @@ function viewName(key: string, prefix: string): { readonly name?: string } {
   return named.kind === 'name' ? { name: printName(named.owner) } : {};
 }
 
-/** Nothing for a lease whose end the store has not learned yet. */
+/** Empty for a lease whose expiry the store does not know yet. */
 function lifeOf({ lease }: Entry, nowMs: number): { readonly expiresSeconds?: number } {
   if (lease?.expiresAtMs === undefined) return {};
   return { expiresSeconds: Math.max(0, Math.ceil((lease.expiresAtMs - nowMs) / 1000)) };
@@ -100,7 +100,7 @@ function viewService({ attributes, ...service }: Service): ServiceView {
   };
 }
 
-/** What hides a value, in one line. Not yet printable. */
+/** The names that hide a value, in one line. Not yet printable. */
 export function describeHiders(hiddenBy: readonly HiderView[]): string {
   const [first, ...more] = hiddenBy;
   if (first === undefined) return '';

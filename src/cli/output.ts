@@ -1,6 +1,6 @@
 /**
- * What people see. Texts from the store or the network pass through `printable` or come in presentation form, so that
- * nothing there can speak to a terminal.
+ * Output of commands. Texts from the store or the network must pass through `printable` or be in presentation form, so that
+ * they cannot control a terminal.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Failure } from '../app/process/failure.ts';
@@ -37,7 +37,7 @@ export function printFailure(failure: Failure, json: boolean, stderr: Output): v
   stderr.write(`${paint('soradns:', 'red', stderr)} ${message}${advice}\n`);
 }
 
-/** One line of JSON in printable characters: what JSON leaves as it is (C1, U+2028) is written as `\uXXXX`. */
+/** One line of JSON in printable characters: characters that JSON keeps (C1, U+2028) become `\uXXXX`. */
 export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(
     /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
@@ -45,7 +45,7 @@ export function jsonLine(value: unknown): string {
   );
 }
 
-/** Rows in columns as wide as their widest cell; the first row is the head. Cells are printable already. */
+/** Rows in columns of their widest cell; the first row is the head. Cells must be printable. */
 export function table(rows: readonly (readonly string[])[], output: Output): string {
   const widths: number[] = [];
   for (const row of rows) {
@@ -65,14 +65,14 @@ export function table(rows: readonly (readonly string[])[], output: Output): str
 
 const MAX_OCTETS = 1024 * 1024;
 
-/** Reads an ordinary file of at most 1 MiB: options name it, so it may be a device without end, or a pipe that nobody fills. */
+/** Reads a regular file of at most 1 MiB. An option may also name an endless device, or a pipe without a writer. */
 export const readText: ReadTextFile = (path) => {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      if (!fstatSync(fd).isFile()) return { problem: 'it is no ordinary file' };
+      if (!fstatSync(fd).isFile()) return { problem: 'it is not a regular file' };
       const octets = readUpTo(fd, MAX_OCTETS + 1);
-      if (octets.length > MAX_OCTETS) return { problem: 'it is above 1 MiB' };
+      if (octets.length > MAX_OCTETS) return { problem: 'it is larger than 1 MiB' };
       return { text: octets.toString('utf8') };
     } finally {
       closeSync(fd);
@@ -82,7 +82,7 @@ export const readText: ReadTextFile = (path) => {
   }
 };
 
-/** Not by the size that the file says: below /proc that is 0. */
+/** Reads to the end: below /proc the reported size is 0. */
 function readUpTo(fd: number, limit: number): Buffer {
   const buffer = Buffer.allocUnsafe(limit);
   let length = 0;

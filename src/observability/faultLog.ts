@@ -1,19 +1,19 @@
 /**
- * Logs faults of ours, the same one once: a query that meets a fault comes again, thousands of times a second if somebody
- * wants it to. The first of a kind is logged at once with its stack; a minute later one line counts the others.
+ * Logs faults of this program, each kind once: a client may repeat the query that causes a fault thousands of times a
+ * second. The first fault of a kind is logged at once with its stack; after a minute one line counts the others.
  */
 import type { Log } from './log.ts';
 
-/** How long equal faults are counted before the count is logged. */
+/** The time between a fault and the line that counts its repetitions. */
 const WINDOW_MS = 60_000;
 
-/** Kinds counted at once; further ones count as one kind. */
+/** Further kinds are counted as one. */
 const MAX_KINDS = 100;
 
 export interface FaultLog {
-  /** Logs or counts the fault under a message that says what it cost. Never throws. */
+  /** Logs or counts the fault; `message` names its effect. Never throws. */
   report(error: unknown, message: string): void;
-  /** Logs what was counted. */
+  /** Logs the counts. */
   close(): void;
 }
 
@@ -30,20 +30,20 @@ export function createFaultLog(log: Log): FaultLog {
   const summarize = (): void => {
     timer = undefined;
     for (const { message, fault, repeated } of kinds.values()) {
-      if (repeated > 0) log.error({ fault, repeated }, `${message}: the same fault again`);
+      if (repeated > 0) log.error({ fault, repeated }, `${message}: the same fault occurred again`);
     }
     kinds.clear();
   };
 
   return {
     report(error, message) {
-      const place = originOf(error);
-      const isKept = kinds.has(`${message} ${place}`) || kinds.size < MAX_KINDS;
-      const fault = isKept ? place : 'other faults';
+      const origin = originOf(error);
+      const isKept = kinds.has(`${message} ${origin}`) || kinds.size < MAX_KINDS;
+      const fault = isKept ? origin : 'other faults';
       const key = `${message} ${fault}`;
-      const known = kinds.get(key);
-      if (known !== undefined) {
-        known.repeated++;
+      const kind = kinds.get(key);
+      if (kind !== undefined) {
+        kind.repeated++;
         return;
       }
       kinds.set(key, { message, fault, repeated: 0 });
@@ -57,7 +57,7 @@ export function createFaultLog(log: Log): FaultLog {
   };
 }
 
-/** The error's kind and the line that threw it. Messages may hold names that clients chose, and are all different then. */
+/** The error's type and the line that threw it. The message may contain a client's name, so it cannot identify a kind. */
 function originOf(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
   const line = error.stack?.split('\n').find((text) => /^ +at /.test(text));

@@ -3,8 +3,8 @@
  * Imports: dns.
  * Used by: app, app/process, app/registrar, cli, cli/commands, config, registrar/describe.
  *
- * The log: JSON lines on stdout, in colour for people on a terminal. Every text is made printable on its way in, so that
- * no caller has to think of it. A reader that is slow or gone costs lines, never answers. The only importer of pino.
+ * The log writes JSON lines to stdout, or coloured lines to a terminal. It makes every text printable, so callers need
+ * not. A slow or closed reader costs lines, never answers. This file is the only importer of pino.
  */
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
 import { type LogSink, openLogSink } from './logSink.ts';
@@ -20,30 +20,30 @@ export interface Log {
   readonly info: WriteLog;
   readonly warn: WriteLog;
   readonly error: WriteLog;
-  /** What is less grave than this is left out from now on. */
+  /** From now on leaves out lines below this level. */
   setLevel(level: LogLevel): void;
-  /** Writes what is buffered, for as long as about a second; then the process may end. */
+  /** Writes the buffered lines, for about a second at most. */
   close(): void;
 }
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** For people: one coloured line each, instead of JSON. */
+  /** Coloured lines instead of JSON. */
   readonly pretty: boolean;
   /** File descriptor; 1 is stdout. */
   readonly fd?: number;
 }
 
-/** How often the log says that lines were dropped, if any were. */
+/** The interval of lines about dropped lines. */
 const REPORT_MS = 1000;
 
-/** Opens the log. An error of the descriptor (a closed pipe) silences it; serving goes on. */
+/** Opens the log. After an error of the descriptor, such as a closed pipe, the log drops its lines. */
 export async function openLog({ level, pretty, fd = 1 }: LogOptions): Promise<Log> {
   const sink = openLogSink(fd);
   const logger = pino(pinoOptions(level), pretty ? await prettyStream(sink) : sink);
   const reportDropped = (): void => {
     const lines = sink.takeDropped();
-    if (lines > 0) logger.warn({ lines }, 'log lines dropped: their reader is too slow');
+    if (lines > 0) logger.warn({ lines }, 'dropped log lines: the reader is too slow');
   };
   const timer = setInterval(reportDropped, REPORT_MS);
   timer.unref();
@@ -102,7 +102,7 @@ function textOf(text: string): string {
   return excerpt(printable(text), MAX_CHARACTERS);
 }
 
-/** The fields with every text in them printable; nesting is followed a few levels, then cut. */
+/** The fields with all texts made printable, to a limited depth. */
 function printableFields(fields: Record<string, unknown>, depth = 4): Record<string, unknown> {
   const result: Record<string, unknown> = Object.create(null);
   for (const [field, value] of Object.entries(fields)) {
@@ -114,7 +114,7 @@ function printableFields(fields: Record<string, unknown>, depth = 4): Record<str
 function printableValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return textOf(value);
   if (typeof value === 'bigint') return String(value);
-  // Milliseconds with a dozen decimals are noise.
+  // One decimal is enough, for example for milliseconds.
   if (typeof value === 'number') return Math.round(value * 10) / 10;
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Error) return printableError(value);
@@ -129,7 +129,7 @@ function printableValue(value: unknown, depth: number): unknown {
 function printableError(error: Error): Record<string, unknown> {
   const code = 'code' in error ? { code: printable(String(error.code)) } : {};
   const cause = error.cause instanceof Error ? { cause: textOf(error.cause.message) } : {};
-  // Without its first lines, which repeat the message as it came.
+  // Without the first lines, which repeat the message unescaped.
   const stack = error.stack?.split('\n').filter((line) => /^ +at /.test(line));
   return {
     type: error.name,

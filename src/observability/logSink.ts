@@ -1,7 +1,7 @@
 /**
- * Where log lines leave the process. Each is written at once if the descriptor takes it. What a full pipe does not take
- * waits in a bounded buffer, and what that does not take is dropped and counted: a slow reader never holds up serving.
- * We do not write from a thread, as pino's own destination does: nobody could wait for it when the process ends.
+ * Writes log lines to a descriptor. Lines that a full pipe does not accept wait in a bounded buffer; lines that do not
+ * fit into the buffer are dropped and counted. So a slow reader never delays an answer. pino's own destination writes from a
+ * thread, which cannot be flushed when the process ends.
  */
 import { writeSync } from 'node:fs';
 
@@ -11,15 +11,15 @@ const MAX_CLOSING_MS = 1000;
 
 export interface LogSink {
   write(line: string): void;
-  /** Writes what waits, for about a second, without returning to the event loop; whether all of it was written. */
+  /** Writes the buffer without returning to the event loop, for about a second at most. Returns whether it is empty. */
   flush(): boolean;
-  /** How many lines were dropped since this was last asked. */
+  /** Returns how many lines were dropped since the last call. */
   takeDropped(): number;
 }
 
-/** A sink on a descriptor. An error other than a full pipe (the reader is gone, the disk is full) drops what there is. */
+/** A sink on a descriptor. Errors other than a full pipe, such as a closed pipe or a full disk, drop the buffer. */
 export function openLogSink(fd: number): LogSink {
-  // Node makes a pipe non-blocking when it opens the stream; until then a write would wait for the reader.
+  // Opening the stream makes Node set the pipe to non-blocking; before that a write would wait for the reader.
   if (fd === 1) process.stdout.on('error', () => {});
   return new DescriptorSink(fd);
 }
@@ -29,7 +29,7 @@ class DescriptorSink implements LogSink {
   #waiting: Buffer[] = [];
   #waitingOctets = 0;
   #dropped = 0;
-  /** The reader is gone for good. */
+  /** The reader has closed the pipe. */
   #abandoned = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -69,7 +69,7 @@ class DescriptorSink implements LogSink {
     this.#timer = setTimeout(() => this.#drainOrRetry(), RETRY_MS).unref();
   }
 
-  /** Whether nothing waits any more. */
+  /** Returns whether the buffer is empty. */
   #drain(): boolean {
     for (let chunk = this.#waiting[0]; chunk !== undefined; chunk = this.#waiting[0]) {
       const octets = writeSome(this.#fd, chunk);
@@ -95,7 +95,7 @@ class DescriptorSink implements LogSink {
   }
 }
 
-/** How many octets the descriptor took; 0 when it is full. */
+/** The number of octets that the descriptor accepted; 0 if it is full. */
 function writeSome(fd: number, chunk: Buffer): number | 'gone' | 'failed' {
   try {
     return writeSync(fd, chunk);

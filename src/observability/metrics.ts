@@ -1,6 +1,6 @@
 /**
- * Metrics as Prometheus reads them (text format 0.0.4): pure text from numbers. Whoever measures gives families; label
- * values come from fixed sets, so that the size of the text never depends on what clients ask.
+ * Metrics in Prometheus's text format 0.0.4. Callers provide families; their label values come from fixed sets, so clients
+ * cannot make the text grow. Pure.
  */
 
 export type Labels = Readonly<Record<string, string>>;
@@ -14,9 +14,9 @@ export interface Histogram {
   readonly labels?: Labels;
   /** Upper bounds of the buckets, ascending. */
   readonly bounds: readonly number[];
-  /** What fell into each bucket alone, and last what exceeded all bounds. */
+  /** The number of observations in each bucket alone; the last one is for observations above all bounds. */
   readonly counts: ArrayLike<number>;
-  /** Of all that was observed. */
+  /** The sum of all observations. */
   readonly sum: number;
 }
 
@@ -36,7 +36,7 @@ export type Family =
 
 export const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** One number that only grows; the name ends in `_total`, as those of all counters. */
+/** A number that only grows. Its name ends in `_total`. */
 export function counter(name: string, help: string, value: number): Family {
   return { kind: 'counter', name, help, samples: [{ value }] };
 }
@@ -65,7 +65,7 @@ export function gauges(
   return { kind: 'gauge', name, help, samples: labelled(label, values) };
 }
 
-/** The families as one text; each name must be there once. */
+/** The families as one text. Each name may occur once. */
 export function exposition(families: readonly Family[]): string {
   return families.map(familyText).join('');
 }

@@ -1,6 +1,6 @@
 /**
- * The query log: at most so many lines a second, and how many more there would have been. What is not logged costs one
- * comparison; nothing is built for it.
+ * The query log: a limited number of lines a second, and a count of the queries left out. A query that is left out costs
+ * one comparison and allocates nothing.
  */
 import type { DnsClient, Question } from '../dns/message.ts';
 import { className, rcodeName, typeName } from '../dns/mnemonic.ts';
@@ -9,13 +9,13 @@ import { Class } from '../dns/rr.ts';
 import type { WriteLog } from './log.ts';
 
 export interface QueryLog {
-  /** One answered query; `durationMs` from packet to reply. */
+  /** Logs an answered query; `durationMs` is the time from packet to reply. */
   record(client: DnsClient, question: Question, rcode: number, durationMs: number): void;
-  /** Says how many were left out since the last line said so, and stops. */
+  /** Logs how many queries were left out since the last such line, and stops. */
   close(): void;
 }
 
-/** Passes at most `perSecond` events in each second of the clock given, and counts the others. */
+/** Passes at most `perSecond` events in each second of the caller's clock, and counts the others. */
 export class Sampler {
   readonly #perSecond: number;
   #second = Number.NEGATIVE_INFINITY;
@@ -40,7 +40,7 @@ export class Sampler {
     return false;
   }
 
-  /** How many did not pass since this was last asked. */
+  /** Returns how many events did not pass since the last call. */
   takeSuppressed(): number {
     const suppressed = this.#suppressed;
     this.#suppressed = 0;
@@ -50,11 +50,11 @@ export class Sampler {
 
 export interface QueryLogOptions {
   readonly write: WriteLog;
-  /** Lines a second at most; 0 for none at all. */
+  /** The most lines a second; 0 disables the log. */
   readonly perSecond: number;
   /** A monotonic clock. */
   readonly nowMs: () => number;
-  /** Queries since the start that were answered where nobody records them. */
+  /** The number of queries since the start that workers answered without handing them over. */
   readonly unrecorded: () => number;
 }
 
@@ -62,10 +62,10 @@ export function createQueryLog(options: QueryLogOptions): QueryLog {
   const { write, perSecond, nowMs, unrecorded } = options;
   if (perSecond === 0) return { record: () => {}, close: () => {} };
   const sampler = new Sampler(perSecond);
-  let told = unrecorded();
+  let reported = unrecorded();
   const report = () => {
-    const since = unrecorded() - told;
-    told += since;
+    const since = unrecorded() - reported;
+    reported += since;
     const queries = sampler.takeSuppressed() + since;
     if (queries > 0) write({ queries }, 'queries not logged: above the limit of --log-queries');
   };

@@ -1,7 +1,7 @@
-/** What is longer is no slip, and comparing it would take long. */
+/** A longer word is not a misspelt one, and comparing it is slow. */
 const MAX_LENGTH = 64;
 
-/** The known word that somebody who typed `word` most likely meant, if one is near. */
+/** The known word that is nearest to a misspelt one, if any is near enough. */
 export function nearestWord(word: string, known: Iterable<string>): string | undefined {
   if (word.length > MAX_LENGTH) return undefined;
   let best: string | undefined;
@@ -16,7 +16,7 @@ export function nearestWord(word: string, known: Iterable<string>): string | und
   return best;
 }
 
-/** Damerau and Levenshtein's distance, restricted to neighbours: insert, delete, replace, swap. */
+/** The restricted Damerau-Levenshtein distance: insertions, deletions, replacements, and swaps of neighbours. */
 export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -17,7 +17,7 @@ it('readText reads an ordinary file of up to 1 MiB, also through a link', () => 
   symlinkSync(path, join(directory, 'link'));
   assert.deepEqual(readText(join(directory, 'link')), { text: 'ü'.repeat(MIB / 2) });
   writeFileSync(path, 'x'.repeat(MIB + 1));
-  assert.deepEqual(readText(path), { problem: 'it is above 1 MiB' });
+  assert.deepEqual(readText(path), { problem: 'it is larger than 1 MiB' });
   assert.deepEqual(readText(join(directory, 'gone')), { problem: 'ENOENT' });
 });
 
@@ -30,6 +30,6 @@ it('readText refuses an endless device, an empty pipe and a folder at once', () 
   const pipe = join(directory, 'pipe');
   execFileSync('mkfifo', [pipe]);
   for (const path of ['/dev/zero', pipe, directory]) {
-    assert.deepEqual(readText(path), { problem: 'it is no ordinary file' }, path);
+    assert.deepEqual(readText(path), { problem: 'it is not a regular file' }, path);
   }
 });

@@ -194,7 +194,7 @@ describe('token file', { skip }, () => {
         const http = ['--http', `0.0.0.0:${await freePort()}`, '--store', 'memory:'];
         await whileServing(http, state, async ({ child, url }) => {
           const { port } = new URL(url);
-          const said = await child.logged('the token for writing over HTTP is in this file');
+          const said = await child.logged('this file contains the token for writing over HTTP');
           assert.equal(said.path, path);
           assert.equal(statSync(path).mode & 0o777, 0o600);
           assert.equal(statSync(state.STATE_DIRECTORY).mode & 0o777, 0o700);
@@ -213,7 +213,7 @@ describe('token file', { skip }, () => {
           assert.equal((await spawnCli(config, state)).code, 0);
         });
         await whileServing(http, state, async ({ child }) => {
-          await child.logged('the token for writing over HTTP is in this file');
+          await child.logged('this file contains the token for writing over HTTP');
         });
         assert.equal(readFileSync(path, 'utf8').trim().length, 43, 'the next start keeps it');
       } finally {
@@ -241,7 +241,7 @@ describe('token file', { skip }, () => {
         const line = child
           .lines()
           .find(({ msg }) => String(msg).startsWith('cannot create or use the token file'));
-        assert.match(String(line?.reason), /others may read it/);
+        assert.match(String(line?.reason), /other users may read it/);
         const shown = ['-H', 'Authorization: Bearer known'];
         assert.match(await curlAs(0, ...put(url), ...shown), /\n401$/);
       });

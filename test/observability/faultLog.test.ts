@@ -36,7 +36,7 @@ test('The fault log logs a repeated fault once, and again a minute later with a 
   assert.ok(lines[0]?.fields.err instanceof TypeError, 'the first one with its stack');
   t.mock.timers.tick(60_000);
   assert.equal(lines.length, 2);
-  assert.equal(lines[1]?.message, 'a query failed: the same fault again');
+  assert.equal(lines[1]?.message, 'a query failed: the same fault occurred again');
   assert.equal(lines[1]?.fields.repeated, 999);
   t.mock.timers.tick(600_000);
   assert.equal(lines.length, 2, 'nothing more is said of what no longer happens');
@@ -78,7 +78,9 @@ test('The fault log keeps the count of a fault that came before a flood of other
   for (let i = 0; i < 200; i++) faults.report(new Error('flood'), `fault ${i}`);
   for (let i = 0; i < 5; i++) faults.report(faultOf(`again ${i}`), 'a query failed');
   faults.close();
-  const own = lines.filter(({ message }) => message === 'a query failed: the same fault again');
+  const own = lines.filter(
+    ({ message }) => message === 'a query failed: the same fault occurred again',
+  );
   assert.deepEqual(
     own.map(({ fields }) => fields.repeated),
     [5],

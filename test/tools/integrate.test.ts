@@ -111,7 +111,7 @@ for (const [target, path, lines, reload] of DROP_INS) {
         assert.equal(code, 5);
         assert.match(
           stderr,
-          new RegExp(`${root}${path} was written by somebody else.*sudo mv ${root}${path} `),
+          new RegExp(`${root}${path} was not written by soradns.*sudo mv ${root}${path} `),
         );
       }
       assert.deepEqual(await files(), { [path]: 'mine\n' });
@@ -184,7 +184,7 @@ describe('docker', () => {
     await succeeds(integrate('docker', ...bridged));
     await write('{"dns":["172.17.0.1","192.0.2.1","192.0.2.2"],"debug":true}');
     const stdout = await succeeds(integrate('docker', '--undo'));
-    const note = `note: ${join(root, PATH)} was changed since, so only 172\\.17\\.0\\.1 was taken out`;
+    const note = `note: ${join(root, PATH)} has changed since, so only 172\\.17\\.0\\.1 is removed`;
     assert.match(stdout, new RegExp(note));
     const after = await files();
     assert.deepEqual(Object.keys(after), [PATH]);
@@ -213,8 +213,8 @@ describe('docker', () => {
 
   it('integrate docker refuses an address that containers cannot reach and a file that it cannot read', async () => {
     for (const [addr, reason] of [
-      ['127.0.0.1:53', /each container itself \(give --addr 172\.17\.0\.1:53\)/],
-      ['172.17.0.1:5300', /no port but 53/],
+      ['127.0.0.1:53', /the container itself \(give --addr 172\.17\.0\.1:53\)/],
+      ['172.17.0.1:5300', /port 53 only/],
     ] as const) {
       const { code, stderr } = await integrate('docker', '--addr', addr);
       assert.equal(code, 2);
@@ -253,7 +253,7 @@ describe('output', () => {
   });
 
   it('integrate prints notes about programs that the host lacks', async () => {
-    assert.match(await succeeds(integrate('dnsmasq', ...ADDR)), /note: dnsmasq has to read/);
+    assert.match(await succeeds(integrate('dnsmasq', ...ADDR)), /note: dnsmasq must read/);
     await writeFiles(root, { '/etc/dnsmasq.conf': 'conf-dir=/etc/dnsmasq.d/,*.conf\n' });
     assert.doesNotMatch(await succeeds(integrate('dnsmasq', ...ADDR)), /note:/);
     assert.match(await succeeds(integrate('networkmanager', ...ADDR)), /note: .*dns=dnsmasq/);

@@ -1,7 +1,7 @@
 /**
- * Which token a server takes, and which a command shows: the one that was given, else the one in the token file. A server
- * makes the file where nothing else tells who may write, and where the configuration lies in a store of its own, which
- * only it can write.
+ * The token for writes over HTTP: the option's, else the one in the token file. A server makes the file if the kernel cannot
+ * tell it which user a client is, or if it has an embedded store, whose configuration only a client with the token may
+ * write. Only the server's user (and root) may read the file, so the user's commands can write.
  */
 import { randomBytes } from 'node:crypto';
 import { link, readFile, stat, unlink, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { isHostAddress, seesOwners, trustedUsers } from '../../server/peerOwner.
 import { listenersAt } from '../../server/portHolder.ts';
 import { makeFolder, PRIVATE_FILE } from '../../store/file/folder.ts';
 
-/** Who may write over HTTP, as the listener takes it. */
+/** Who may write over HTTP, for the listener. */
 export interface Writers {
   readonly token: string | undefined;
   readonly tokenPlace: string | undefined;
@@ -24,7 +24,7 @@ export interface Writers {
 
 type WriterOptions = Pick<Config, 'httpToken' | 'httpWriters' | 'store'>;
 
-/** `stateDirectory` is for stores that have no folder; undefined: there is none. */
+/** `stateDirectory` holds the file if the store has no folder; without either there is no file. */
 export async function writersOf(
   { httpToken, httpWriters, store }: WriterOptions,
   http: SocketAddress,
@@ -41,7 +41,7 @@ export async function writersOf(
   const provided = await provideToken(folder);
   if (provided.kind === 'provided') {
     const { token, path } = provided.file;
-    log.info({ path }, 'the token for writing over HTTP is in this file');
+    log.info({ path }, 'this file contains the token for writing over HTTP');
     return { token, tokenPlace: path, trustedUsers: trusted };
   }
   const { path, reason } = provided;
@@ -56,8 +56,8 @@ export async function writersOf(
 }
 
 /**
- * The token in this user's state directory, for a server on this host that asks for one. It is not shown to a server of
- * another user, who may have taken the address while ours was away.
+ * The token in this user's state directory, for a server on this host. A server of another user never gets it: that user
+ * may have taken the address while this user's server was down.
  */
 export async function tokenForServer(
   { url }: Extract<StoreLocation, { kind: 'http' }>,
@@ -70,15 +70,10 @@ export async function tokenForServer(
   const file = await readTokenFile(stateDirectory);
   if (file === undefined) return undefined;
   const ours = new Set([...trustedUsers(), file.uid]);
-  // Where the kernel does not show whose the listener is, there is nothing to see.
+  // If the kernel does not show the listener's user, the list is empty and the token is sent.
   const listeners = await listenersAt('tcp', address, Number(port || 80));
   return listeners.every(({ uid }) => ours.has(uid)) ? file.token : undefined;
 }
-
-/**
- * The token that a server makes for itself, in a file that only its user (and root) may read: with it the server's own
- * commands may write where the kernel does not tell whose process asks.
- */
 
 const NAME = 'http-token';
 const MAX_OCTETS = 4096;
@@ -86,7 +81,7 @@ const MAX_OCTETS = 4096;
 export interface TokenFile {
   readonly token: string;
   readonly path: string;
-  /** Of the file. */
+  /** The file's owner. */
   readonly uid: number;
 }
 
@@ -94,7 +89,7 @@ export type TokenFileOutcome =
   | { readonly kind: 'provided'; readonly file: TokenFile }
   | { readonly kind: 'failed'; readonly path: string; readonly reason: string };
 
-/** The token of a folder, which gets one if it has none. Servers that start at the same time get the same. */
+/** The token in a folder; makes one if there is none. Servers that start at the same time get the same token. */
 export async function provideToken(folder: string): Promise<TokenFileOutcome> {
   const path = join(folder, NAME);
   try {
@@ -102,14 +97,14 @@ export async function provideToken(folder: string): Promise<TokenFileOutcome> {
     const file = await readTokenFile(folder);
     if (file === undefined) throw new Error('it is empty; remove it');
     if (((await stat(path)).mode & 0o077) === 0) return { kind: 'provided', file };
-    throw new Error('others may read it; remove it, then the server makes a new one');
+    throw new Error('other users may read it; remove it, and the server makes a new one');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     return { kind: 'failed', path, reason: code ?? message };
   }
 }
 
-/** The token in a folder; undefined where there is none, or we may not read it. */
+/** The token in a folder; undefined if there is none or this user may not read it. */
 export async function readTokenFile(folder: string): Promise<TokenFile | undefined> {
   const path = join(folder, NAME);
   try {
@@ -122,7 +117,7 @@ export async function readTokenFile(folder: string): Promise<TokenFile | undefin
   }
 }
 
-/** Whole or not at all: linking fails where another server was first. */
+/** Makes the file completely or not at all: linking fails if another server was first. */
 async function makeToken(folder: string, path: string): Promise<void> {
   await makeFolder(folder);
   const draft = `${path}.${randomBytes(8).toString('hex')}`;

@@ -1,7 +1,7 @@
 /**
- * Docker's daemon.json: our address in front of its "dns", everything else as it was and in its order. What was there
- * before is kept word for word beside it, so that undoing gives back the very file, unless somebody changed it since:
- * then only our address goes. Pure.
+ * Docker's daemon.json: puts the server's address first in "dns" and keeps everything else in its order. The original text
+ * is kept in a file beside it, so that --undo restores it exactly. If the file has changed since, --undo removes only the
+ * address. Pure.
  */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
@@ -10,10 +10,10 @@ import { type IntegrationPlan, planOf, type ReadHostFile } from './plan.ts';
 const PATH = '/etc/docker/daemon.json';
 const UNDO_PATH = '/etc/docker/daemon.json.soradns-undo';
 
-/** The content of the file beside it. */
+/** The content of the file with the original. */
 interface Undo {
   readonly address: string;
-  /** `null`: there was no file. */
+  /** Null if the file did not exist. */
   readonly before: string | null;
   readonly after: string;
 }
@@ -22,7 +22,7 @@ export function planDaemonJson(server: SocketAddress, read: ReadHostFile): Integ
   const { address } = server;
   const reason = unfit(server);
   if (reason !== undefined) {
-    const problem = `containers cannot ask ${printSocketAddress(server)}: ${reason}`;
+    const problem = `containers cannot query ${printSocketAddress(server)}: ${reason}`;
     return { kind: 'refused', why: 'unfit', problem, fix: 'give --addr 172.17.0.1:53' };
   }
   const before = read(PATH);
@@ -49,7 +49,7 @@ export function planDaemonJsonUndo(read: ReadHostFile): IntegrationPlan {
   if (undo === undefined) return unreadable(UNDO_PATH);
   const current = read(PATH);
   const gone = { path: UNDO_PATH, before: undoText, after: undefined };
-  // We were ended between writing one file and the other.
+  // The process was ended between writing the two files.
   if (current === (undo.before ?? undefined)) return planOf([gone]);
   if (current === undo.after) {
     return planOf([{ path: PATH, before: current, after: undo.before ?? undefined }, gone]);
@@ -57,11 +57,11 @@ export function planDaemonJsonUndo(read: ReadHostFile): IntegrationPlan {
   const json = parse(current);
   if (json === undefined) return unreadable(PATH);
   const after = current === undefined ? current : print(without(undo.address, json), current);
-  const note = `${PATH} was changed since, so only ${undo.address} was taken out of it`;
+  const note = `${PATH} has changed since, so only ${undo.address} is removed from it`;
   return planOf([{ path: PATH, before: current, after }, gone], [note]);
 }
 
-/** The file as it would be had we never touched it. */
+/** The file without the changes of soradns; null without a file. */
 function originalOf(text: string | undefined, json: Json, last: Undo | undefined): string | null {
   if (text === undefined) return null;
   if (last === undefined) return text;
@@ -75,13 +75,13 @@ function without(address: string, json: Json): Json {
 }
 
 function unfit({ address, port }: SocketAddress): string | undefined {
-  if (isLoopback(address)) return 'that is each container itself';
-  return port === DNS_PORT ? undefined : `Docker knows no port but ${DNS_PORT}`;
+  if (isLoopback(address)) return 'a loopback address is the container itself';
+  return port === DNS_PORT ? undefined : `Docker can use port ${DNS_PORT} only`;
 }
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** An empty or missing file is an empty object, as for dockerd. */
+/** dockerd reads an empty or missing file as an empty object. */
 function parse(text: string | undefined): Json | undefined {
   if (text === undefined || text.trim() === '') return {};
   try {
@@ -112,13 +112,13 @@ function isSame(a: readonly string[], b: readonly string[]): boolean {
 
 const INDENT = 2;
 
-/** With the indentation of the text that it replaces. */
+/** Keeps the indentation of the replaced text. */
 function print(json: Json, replaced: string | undefined): string {
   const indent = /^[ \t]+(?=")/m.exec(replaced ?? '')?.[0] ?? INDENT;
   return `${JSON.stringify(json, null, indent)}\n`;
 }
 
 function unreadable(path: string): IntegrationPlan {
-  const problem = `${path} is not what it should be: a JSON object, "dns" a list`;
+  const problem = `${path} must be a JSON object, with "dns" a list`;
   return { kind: 'refused', why: 'unreadable', problem, fix: `python3 -m json.tool ${path}` };
 }

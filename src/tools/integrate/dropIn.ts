@@ -1,17 +1,17 @@
-/** A file of our own in another program's configuration folder. A line in it says whose it is; others are left alone. Pure. */
+/** A file in another program's configuration folder. Its first line names soradns as its author; other files are not touched. Pure. */
 import { type IntegrationPlan, planOf, type ReadHostFile } from './plan.ts';
 import type { TargetName } from './target.ts';
 
 export interface DropIn {
   readonly path: string;
-  /** Lines below the marker. */
+  /** The lines below the marker. */
   readonly lines: readonly string[];
   readonly notes: readonly string[];
 }
 
 const MARKER = '# Written by soradns';
 
-/** The file written anew, unless somebody else wrote what is there. */
+/** Writes the file, unless another author's file has its path. */
 export function planDropIn(
   target: TargetName,
   { path, lines, notes }: DropIn,
@@ -23,7 +23,7 @@ export function planDropIn(
   return planOf([{ path, before, after: `${[head, ...lines].join('\n')}\n` }], notes);
 }
 
-/** The file gone, if it is ours. */
+/** Removes the file if soradns wrote it. */
 export function planDropInUndo({ path }: DropIn, read: ReadHostFile): IntegrationPlan {
   const before = read(path);
   return isForeign(before) ? foreign(path) : planOf([{ path, before, after: undefined }]);
@@ -34,7 +34,7 @@ function isForeign(text: string | undefined): boolean {
 }
 
 function foreign(path: string): IntegrationPlan {
-  const problem = `${path} was written by somebody else, as its first line shows`;
+  const problem = `${path} was not written by soradns, as its first line shows`;
   return {
     kind: 'refused',
     why: 'foreign',

@@ -1,4 +1,4 @@
-/** A host's configuration files, below a root: read whole, written whole or not at all. Throws the system's errors. */
+/** Reads and writes a host's configuration files below a root. A file is written completely or not at all. Throws system errors. */
 import {
   closeSync,
   fchmodSync,
@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import type { FileChange } from './plan.ts';
 
-/** `undefined`: there is no such file. */
+/** Undefined if the file does not exist. */
 export function readHostFile(root: string, path: string): string | undefined {
   try {
     return readFileSync(join(root, path), 'utf8');
@@ -25,7 +25,7 @@ export function readHostFile(root: string, path: string): string | undefined {
   }
 }
 
-/** Makes the change. A reader sees the old file or the new one; a link stays one, and a file keeps its mode. */
+/** Makes the change atomically. Keeps a symbolic link, and the mode of a file. */
 export function makeChange(root: string, { path, after }: FileChange): void {
   const at = join(root, path);
   if (after === undefined) {
@@ -45,10 +45,10 @@ export function makeChange(root: string, { path, after }: FileChange): void {
   }
 }
 
-const USUAL_MODE = 0o644;
+const DEFAULT_MODE = 0o644;
 
 function modeOf(file: string): number {
-  return (statSync(file, { throwIfNoEntry: false })?.mode ?? USUAL_MODE) & 0o777;
+  return (statSync(file, { throwIfNoEntry: false })?.mode ?? DEFAULT_MODE) & 0o777;
 }
 
 function resolved(path: string): string {
@@ -59,10 +59,10 @@ function resolved(path: string): string {
   }
 }
 
-export function writeNewFile(path: string, text: string, mode: number): void {
+function writeNewFile(path: string, text: string, mode: number): void {
   const fd = openSync(path, 'wx', mode);
   try {
-    fchmodSync(fd, mode); // whatever the umask
+    fchmodSync(fd, mode); // independent of the umask
     writeSync(fd, text);
     fsyncSync(fd);
   } finally {

@@ -1,6 +1,6 @@
-/** What an integration would do to a host's files, decided before anything is written. Pure. */
+/** The changes of an integration to a host's files, decided before any is made. Pure. */
 
-/** `undefined`: there is no such file. */
+/** An undefined text means no file. */
 export interface FileChange {
   readonly path: string;
   readonly before: string | undefined;
@@ -10,12 +10,12 @@ export interface FileChange {
 export type IntegrationPlan =
   | {
       readonly kind: 'plan';
-      /** In the order in which they are to be made; none: all is as it should be. */
+      /** In the order to make them; empty if nothing needs to change. */
       readonly changes: readonly FileChange[];
-      /** What else has to hold on the host, one line each. */
+      /** Further conditions on the host, one line each. */
       readonly notes: readonly string[];
     }
-  /** `foreign`: somebody else's file is in the way. `unreadable`: it is not what it should be. `unfit`: this server. */
+  /** `foreign`: another author's file has the path. `unreadable`: the file is not valid. `unfit`: the target cannot use this server. */
   | {
       readonly kind: 'refused';
       readonly why: 'foreign' | 'unreadable' | 'unfit';
@@ -23,7 +23,7 @@ export type IntegrationPlan =
       readonly fix: string;
     };
 
-/** The files as they are. */
+/** Reads a file of the host. */
 export type ReadHostFile = (path: string) => string | undefined;
 
 export function planOf(
@@ -33,9 +33,9 @@ export function planOf(
   return { kind: 'plan', changes: changes.filter(({ before, after }) => before !== after), notes };
 }
 
-const AROUND = 2;
+const CONTEXT_LINES = 2;
 
-/** Lines with `-`, `+` or a blank in front, under two that name the file. Lines that differ are taken as one block. */
+/** A unified diff with one block: from the first line that differs to the last. */
 export function printChange({ path, before, after }: FileChange): string {
   const old = linesOf(before);
   const now = linesOf(after);
@@ -50,10 +50,10 @@ export function printChange({ path, before, after }: FileChange): string {
   return [
     `--- ${before === undefined ? '(no file)' : path}`,
     `+++ ${after === undefined ? '(no file)' : path}`,
-    ...around(head - AROUND, head),
+    ...around(head - CONTEXT_LINES, head),
     ...old.slice(head, oldEnd).map((line) => `-${line}`),
     ...now.slice(head, now.length - tail).map((line) => `+${line}`),
-    ...around(oldEnd, Math.min(old.length, oldEnd + AROUND)),
+    ...around(oldEnd, Math.min(old.length, oldEnd + CONTEXT_LINES)),
   ].join('\n');
 }
 

@@ -1,9 +1,9 @@
 /**
- * tools/integrate/: What the files of a host's resolver or Docker must say to use the server.
+ * tools/integrate/: The configuration of a host's resolvers and Docker that makes them use the server.
  * Imports: dns, forward.
  * Used by: cli/commands.
  *
- * The programs that can be told to ask the server, and what each is told.
+ * The programs that can use the server, with the files of each.
  */
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
@@ -15,20 +15,20 @@ export const TARGET_NAMES = ['systemd-resolved', 'networkmanager', 'dnsmasq', 'd
 
 export type TargetName = (typeof TARGET_NAMES)[number];
 
-/** Whom to ask, for which names. Never a wildcard address. */
+/** The server to query for names of the domains; never a wildcard address. */
 export interface DnsRoute {
   readonly server: SocketAddress;
   readonly domains: readonly Name[];
 }
 
 export interface IntegrationTarget {
-  /** Makes it ask the server. */
-  plan(asking: DnsRoute, read: ReadHostFile): IntegrationPlan;
-  /** Undoes that. */
-  undo(asking: DnsRoute, read: ReadHostFile): IntegrationPlan;
-  /** What makes it read its files again, as program and arguments. */
+  /** Makes the program use the server. */
+  plan(route: DnsRoute, read: ReadHostFile): IntegrationPlan;
+  /** Undoes `plan`. */
+  undo(route: DnsRoute, read: ReadHostFile): IntegrationPlan;
+  /** The command that makes it read its files again. */
   readonly reload: readonly [string, ...string[]];
-  /** What people should know before they run that. */
+  /** A warning about `reload`. */
   readonly caution?: string;
 }
 
@@ -49,20 +49,20 @@ export const TARGETS: Readonly<Record<TargetName, IntegrationTarget>> = {
     plan: ({ server }, read) => planDaemonJson(server, read),
     undo: (_, read) => planDaemonJsonUndo(read),
     reload: ['systemctl', 'restart', 'docker'],
-    caution: 'running containers are stopped by that, unless daemon.json has "live-restore": true',
+    caution: 'this stops running containers, unless daemon.json has "live-restore": true',
   },
 };
 
-type FileOf = (asking: DnsRoute, read: ReadHostFile) => DropIn;
+type FileOf = (route: DnsRoute, read: ReadHostFile) => DropIn;
 
 function ofDropIn(name: TargetName, file: FileOf): Pick<IntegrationTarget, 'plan' | 'undo'> {
   return {
-    plan: (asking, read) => planDropIn(name, file(asking, read), read),
-    undo: (asking, read) => planDropInUndo(file(asking, read), read),
+    plan: (route, read) => planDropIn(name, file(route, read), read),
+    undo: (route, read) => planDropInUndo(file(route, read), read),
   };
 }
 
-/** A `~` makes a domain one that is routed, not searched. */
+/** With `~` a domain is only routed, not searched. */
 function resolvedFile({ server, domains }: DnsRoute, read: ReadHostFile): DropIn {
   const routes = domains.map((domain) => `~${plain(domain)}`).join(' ');
   const isAsked =
@@ -72,41 +72,41 @@ function resolvedFile({ server, domains }: DnsRoute, read: ReadHostFile): DropIn
   return {
     path: '/etc/systemd/resolved.conf.d/soradns.conf',
     lines: ['[Resolve]', `DNS=${printSocketAddress(server)}`, `Domains=${routes}`],
-    notes: isAsked ? [] : [`nobody here asks systemd-resolved; make it so: ${link}`],
+    notes: isAsked ? [] : [`this host does not use systemd-resolved yet; change that: ${link}`],
   };
 }
 
 const NM_CONF = '/etc/NetworkManager/NetworkManager.conf';
 const NM_DNS = '/etc/NetworkManager/conf.d/dns.conf';
 
-function networkManagerFile(asking: DnsRoute, read: ReadHostFile): DropIn {
+function networkManagerFile(route: DnsRoute, read: ReadHostFile): DropIn {
   const runsDnsmasq = [NM_CONF, NM_DNS].some((path) =>
     /^[ \t]*dns[ \t]*=[ \t]*dnsmasq[ \t]*$/m.test(read(path) ?? ''),
   );
   const line = `printf '[main]\\ndns=dnsmasq\\n' | sudo tee ${NM_DNS}`;
   return {
     path: '/etc/NetworkManager/dnsmasq.d/soradns.conf',
-    lines: dnsmasqLines(asking),
-    notes: runsDnsmasq ? [] : [`NetworkManager has to run dnsmasq; if it does not yet: ${line}`],
+    lines: dnsmasqLines(route),
+    notes: runsDnsmasq ? [] : [`NetworkManager must run dnsmasq; if it does not yet: ${line}`],
   };
 }
 
 const DNSMASQ_CONF = '/etc/dnsmasq.conf';
 
-function dnsmasqFile(asking: DnsRoute, read: ReadHostFile): DropIn {
-  // Debian's start script gives the folder by itself.
+function dnsmasqFile(route: DnsRoute, read: ReadHostFile): DropIn {
+  // Debian's start script sets the folder.
   const isRead =
     read('/etc/default/dnsmasq') !== undefined ||
     /^conf-dir=\/etc\/dnsmasq\.d/m.test(read(DNSMASQ_CONF) ?? '');
   const line = `echo 'conf-dir=/etc/dnsmasq.d/,*.conf' | sudo tee -a ${DNSMASQ_CONF}`;
   return {
     path: '/etc/dnsmasq.d/soradns.conf',
-    lines: dnsmasqLines(asking),
-    notes: isRead ? [] : [`dnsmasq has to read /etc/dnsmasq.d; if it does not yet: ${line}`],
+    lines: dnsmasqLines(route),
+    notes: isRead ? [] : [`dnsmasq must read /etc/dnsmasq.d; if it does not yet: ${line}`],
   };
 }
 
-/** Addresses of containers are private ones, which dnsmasq may be told to distrust. */
+/** Containers have private addresses, which dnsmasq drops from answers if it is configured so. */
 function dnsmasqLines({ server, domains }: DnsRoute): readonly string[] {
   return domains.flatMap((domain) => [
     `server=/${plain(domain)}/${server.address}#${server.port}`,

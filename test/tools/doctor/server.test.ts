@@ -211,7 +211,7 @@ describe('Docker', () => {
     const found = await examined({ files: daemon({ dns: ['127.0.0.1'] }) }, 'docker');
     assert.match(
       found.find(({ level }) => level === 'problem')?.message ?? '',
-      /each container itself/,
+      /the container itself/,
     );
   });
 
