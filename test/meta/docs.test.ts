@@ -28,7 +28,7 @@ const READY_TIMEOUT_MS = 30_000;
 const COMMAND_TIMEOUT_MS = 30_000;
 const MAX_README_BYTES = 9 * 1024;
 /** Blocks that no test runs. */
-const MAX_UNRUN = 6;
+const MAX_UNRUN = 4;
 
 const pages = allPages().map((page) => ({ ...page, blocks: blocksOf(page.text) }));
 const readme = pages.find(({ path }) => path === 'README.md')?.text ?? '';
