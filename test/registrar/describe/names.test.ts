@@ -193,7 +193,7 @@ describe('the parts of a name', () => {
       const parts = derivedParts(readContainer(inspection(spec)));
       const expected =
         typeof instance === 'number'
-          ? { kind: 'wish', number: instance }
+          ? { kind: 'preferred', number: instance }
           : { kind: 'unique', label: instance };
       assert.deepEqual(parts, { service, environment, instance: expected });
     });
