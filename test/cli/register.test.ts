@@ -62,7 +62,7 @@ describe('register', () => {
     ['--username u --store etcd://h:1', /--username: needs both/],
     ['skydns2://h:1/skydns.local', /skydns2:.*: unexpected argument \(.*--compat=regis/],
     ['--compat=registrator -internal', /no URI; write skydns2:\/\/HOST:PORT\/DOMAIN/],
-    ['--compat=registrator consul://h:1', /only skydns2 is spoken/],
+    ['--compat=registrator consul://h:1', /only skydns2 is supported/],
     ['--compat registrator skydns2://h:1/d -ip 1.2.3.4', /flags go before the URI/],
     ['--compat=registrator -ttl 5 skydns2://h:1/d', /-ttl and -ttl-refresh go together/],
     ['--compat=registrator -ip x skydns2://h:1/d', /-ip: "x" is not an IP address/],
@@ -222,7 +222,7 @@ describe('dry run', () => {
       const { stdout } = await run('--dns-ip-allow', '10.0.0.0/8,fd00::/8');
       assert.match(
         stdout,
-        /^refuse +far .* none of the networks of --dns-ip-allow \(10\.0\.0\.0\/8, fd00::\/8\)/m,
+        /^refuse +far .* outside --dns-ip-allow \(10\.0\.0\.0\/8, fd00::\/8\)/m,
       );
     } finally {
       docker.remove(id);
@@ -281,7 +281,7 @@ describe('registrar', () => {
       const args = ['registrar', ...action, '--registrar', 'http://127.0.0.1:1'];
       const { code, stderr } = await callCli(args);
       assert.equal(code, 4);
-      assert.match(stderr, /^soradns: there is no registrar \(http:\/\/127\.0\.0\.1:1: /);
+      assert.match(stderr, /^soradns: no registrar answers \(http:\/\/127\.0\.0\.1:1: /);
       assert.match(stderr, /soradns serve --register/);
     }
   });
@@ -295,7 +295,7 @@ describe('registrar', () => {
       const env = { SORADNS_REGISTRAR: `http://127.0.0.1:${port}` };
       const { code, stderr } = await callCli(['registrar', 'status'], { env });
       assert.equal(code, 4, stderr);
-      assert.match(stderr, /does not answer as a registrar/);
+      assert.match(stderr, /the answer is not a registrar's/);
     }
     server.closeAllConnections();
     server.close();

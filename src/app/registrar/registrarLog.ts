@@ -1,22 +1,22 @@
-/** What a registrar tells, as lines of the log with the container's `id`, the `key` and the `cause`. */
+/** Prints a registrar's events as log lines with the container's `id`, the `key` and the `cause`. */
 import type { Log } from '../../observability/log.ts';
 import type { RegistrarEvent } from '../../registrar/events.ts';
 
 type LineLevel = 'info' | 'warn' | 'error';
 type LogFields = Readonly<Record<string, unknown>>;
 
-/** Something that is tried again and again is told at once, and then every so often. */
+/** The first failure of a retried step is logged at its level; equal ones within this time are logged for debugging. */
 const REPEAT_EVERY_MS = 60_000;
 
-/** Gives the listener for a registrar's events. */
+/** Returns the listener for a registrar's events. */
 export function registrarLog(log: Log, monotonicMs: () => number): (event: RegistrarEvent) => void {
-  const toldAtMs = new Map<string, number>();
+  const loggedAtMs = new Map<string, number>();
   const isRepeated = (event: RegistrarEvent, cause: unknown): boolean => {
     const nowMs = monotonicMs();
     const id = `${event.kind} ${cause}`;
-    if (nowMs - (toldAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < REPEAT_EVERY_MS) return true;
-    if (toldAtMs.size > 1_000) toldAtMs.clear();
-    toldAtMs.set(id, nowMs);
+    if (nowMs - (loggedAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < REPEAT_EVERY_MS) return true;
+    if (loggedAtMs.size > 1_000) loggedAtMs.clear();
+    loggedAtMs.set(id, nowMs);
     return false;
   };
   return (event) => {
@@ -27,7 +27,7 @@ export function registrarLog(log: Log, monotonicMs: () => number): (event: Regis
   };
 }
 
-/** For every program that reaches Docker through its socket. */
+/** Also for other programs that reach Docker through its socket. */
 export const SOCKET_MOUNTED =
   "Docker's socket is mounted as a file: the mount breaks when Docker recreates the socket. Mount its directory";
 export const SOCKET_REPLACED =
@@ -57,11 +57,19 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
       return ['warn', message, { hosts, fix }];
     }
     case 'withdrawn':
-      return ['warn', 'docker is gone for too long: all is withdrawn', { afterMs: event.afterMs }];
+      return [
+        'warn',
+        'docker is unreachable beyond the grace period: removed all records',
+        { afterMs: event.afterMs },
+      ];
     case 'inspectFailed':
-      return ['warn', 'inspecting failed', { id: event.shortId, cause: event.error.message }];
+      return [
+        'warn',
+        'cannot inspect the container',
+        { id: event.shortId, cause: event.error.message },
+      ];
     case 'hostFacts':
-      return ['info', 'this host', { ...event.hostFacts }];
+      return ['info', 'read the facts of this host', { ...event.hostFacts }];
     case 'store':
       return storeLine(event);
     case 'leaseHeld':
@@ -69,13 +77,13 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
     case 'leaseLost':
       return ['warn', 'the lease is lost', { lease: event.leaseId, cause: event.reason }];
     case 'leaseFailed':
-      return ['warn', 'no lease', retryFields(event)];
+      return ['warn', 'cannot obtain a lease', retryFields(event)];
     case 'standby':
       return ['info', 'another registrar of this engine is at work', { holder: event.holder.host }];
     case 'writeFailed':
-      return ['warn', 'writing failed', retryFields(event)];
+      return ['warn', 'cannot write records', retryFields(event)];
     case 'closeFailed':
-      return ['warn', 'the lease could not be given back', { cause: event.error.message }];
+      return ['warn', 'cannot revoke the lease', { cause: event.error.message }];
   }
 }
 

@@ -1,30 +1,30 @@
-/** What a running registrar tells of itself over HTTP, and how it is asked. */
+/** The report of a running registrar over HTTP, and how to fetch it. */
 import type { RegistrarStatus } from '../../registrar/status.ts';
 import { Failure } from '../process/failure.ts';
 
 export const REPORT_PATH = '/v1/registrar/status';
 
 export interface RegistrarReport extends RegistrarStatus {
-  /** Of the store's keys, as `keyPrefix` gives it. */
+  /** The prefix of the store's keys, as `keyPrefix` gives it. */
   readonly prefix: string;
   readonly readiness: { readonly isReady: boolean; readonly reasons: readonly string[] };
 }
 
-/** Where `serve --register` and `register` show themselves unless they are told otherwise. */
+/** The default status addresses of `serve --register` and `register`. */
 export const DEFAULT_REGISTRARS = ['http://127.0.0.1:4001', 'http://127.0.0.1:4002'];
 
 const TIMEOUT_MS = 10_000;
 
-/** The report of the first of these that is a registrar. Throws a `Failure` when none is. */
+/** Fetches the report of the first URL that is a registrar's. Throws a `Failure` if none is. */
 export async function fetchReport(urls: readonly string[]): Promise<RegistrarReport> {
   const problems: string[] = [];
   for (const url of urls) {
-    const asked = await fetchFrom(url);
-    if (asked.kind === 'report') return asked.report;
-    problems.push(`${url}: ${asked.problem}`);
+    const result = await fetchFrom(url);
+    if (result.kind === 'report') return result.report;
+    problems.push(`${url}: ${result.problem}`);
   }
   const hint = 'start one with: soradns register, or soradns serve --register; see --registrar';
-  throw new Failure('unreachable', `there is no registrar (${problems.join('; ')})`, hint);
+  throw new Failure('unreachable', `no registrar answers (${problems.join('; ')})`, hint);
 }
 
 type ReportResult =
@@ -35,12 +35,12 @@ async function fetchFrom(url: string): Promise<ReportResult> {
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(new URL(REPORT_PATH, url), { signal, redirect: 'error' });
-    if (response.status === 404) return { kind: 'none', problem: 'serves without --register' };
+    if (response.status === 404) return { kind: 'none', problem: 'a server without --register' };
     if (!response.ok) return { kind: 'none', problem: `HTTP ${response.status}` };
     const report: unknown = await response.json();
     return isReport(report)
       ? { kind: 'report', report: { ...report, findings: asFindings(report.findings) } }
-      : { kind: 'none', problem: 'does not answer as a registrar' };
+      : { kind: 'none', problem: "the answer is not a registrar's" };
   } catch (error) {
     return { kind: 'none', problem: fetchProblemOf(error) };
   }
@@ -49,11 +49,11 @@ async function fetchFrom(url: string): Promise<ReportResult> {
 function fetchProblemOf(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
-  if (error instanceof SyntaxError) return 'does not answer as a registrar';
+  if (error instanceof SyntaxError) return "the answer is not a registrar's";
   return (cause as { code?: string } | undefined)?.code ?? message;
 }
 
-/** A registrar of an older version tells none. */
+/** The report of an older registrar has no findings. */
 function asFindings(value: unknown): RegistrarReport['findings'] {
   return Array.isArray(value) ? value : [];
 }

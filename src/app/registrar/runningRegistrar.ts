@@ -1,10 +1,10 @@
 /**
- * app/registrar/: The registrar as a part of the program: its configuration, log and report.
+ * app/registrar/: Runs the registrar as a part of the program: its configuration, log and report.
  * Imports: app/process, config, dns, forward, observability, registrar, registrar/describe, registrar/engine,
  *   registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
  * Used by: app, cli/commands, tools/doctor.
  *
- * A registrar with what it needs of this process and host, and the page that shows it.
+ * `startRegistrar` gives a registrar what it needs of this process and host, and serves its report.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -35,24 +35,24 @@ export interface RegistrarSetup {
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
   readonly onEvent: (event: RegistrarEvent) => void;
-  /** Docker has made a new socket that only a new start of this process, with a new mount, leads to. */
+  /** Called when Docker created a new socket. Only a restart of this process, with a new mount, can reach it. */
   readonly onSocketReplaced?: (() => void) | undefined;
 }
 
 export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate' | 'setZones'> {
   /** The engine's address, for logs. */
   readonly docker: string;
-  /** Why it is not ready; empty when it is. */
+  /** Why the registrar is not ready; empty if it is. */
   readiness(): readonly UnreadyReason[];
-  /** What is wrong although it is ready. */
+  /** Problems that do not prevent readiness. */
   warnings(): readonly string[];
-  /** The report at its path; undefined for another one. */
+  /** The report at its path; undefined for any other path. */
   page(exchange: Exchange): HttpReply | undefined;
-  /** Ends it in the way that the settings say, still serving deaths for that long. Never rejects. */
+  /** Ends the registrar according to `onExit`, after it has removed records of dying containers for `lingerMs`. Never rejects. */
   close(lingerMs: number): Promise<void>;
 }
 
-/** Starts one, which goes on whether there is an engine and a store or not. */
+/** Starts a registrar, which keeps running without an engine or a store. */
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   const { endpoint, settings, context, store } = setup;
   const { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds } = settings;
@@ -105,7 +105,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     warnings: () => registrar.findings().map(printFinding),
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {
-      // The containers run on, and the next start finds their records.
+      // With a replaced socket the containers still run, and the next start adopts their records.
       const end = isSocketReplaced ? 'keep' : settings.onExit;
       await registrar.close({ end, lingerMs });
       engine.close();
@@ -115,7 +115,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
-/** Only Linux tells one start of a machine from another; elsewhere it is not known. */
+/** Changes at each boot; undefined except on Linux. */
 function readBootId(): string | undefined {
   try {
     return readFileSync(BOOT_ID, 'utf8').trim();

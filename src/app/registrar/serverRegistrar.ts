@@ -1,4 +1,4 @@
-/** The registrar in a server: on the server's own store and, unless it was given zones, in its domains. */
+/** The registrar in a server. It uses the server's store and, without zones of its own, the server's domains. */
 import type { Config } from '../../config/config.ts';
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import type { Name } from '../../dns/name.ts';
@@ -20,7 +20,7 @@ export class ServerRegistrar {
   readonly #store: LeaseStore;
   readonly #log: Log;
   readonly #onSocketReplaced: () => void;
-  /** dockerode is large, and only for those who register. */
+  /** Loaded on demand, because dockerode is large. */
   readonly #module = import('./runningRegistrar.ts');
   #domains: readonly Name[];
   #running: RunningRegistrar | undefined;
@@ -41,7 +41,7 @@ export class ServerRegistrar {
     this.#log = log;
   }
 
-  /** To be called when the store was read, as it has a say in the server's domains. */
+  /** Call after the store was read, because its configuration may change the server's domains. */
   async start(domains: readonly Name[]): Promise<void> {
     this.#domains = domains;
     const { startRegistrar } = await this.#module;
@@ -57,14 +57,14 @@ export class ServerRegistrar {
     });
   }
 
-  /** The server's domains are these from now on. */
+  /** Call when the server's domains changed. */
   setDomains(domains: readonly Name[]): void {
     this.#domains = domains;
     const settings = this.#settings();
     if (settings !== undefined) this.#running?.setZones(this.#context(settings));
   }
 
-  /** Why it is not ready, but for the store, of which the server tells itself. */
+  /** Why the registrar is not ready; without reasons about the store, which the server reports itself. */
   readiness(): readonly string[] {
     if (this.#running === undefined) return ['registrar: waits for the store'];
     return this.#running
@@ -73,12 +73,12 @@ export class ServerRegistrar {
       .map((reason) => `registrar: ${printReason(reason)}`);
   }
 
-  /** What is wrong although it is ready. */
+  /** Problems that do not prevent readiness. */
   warnings(): readonly string[] {
     return (this.#running?.warnings() ?? []).map((warning) => `registrar: ${warning}`);
   }
 
-  /** `undefined` before the store was read. */
+  /** `undefined` until the store was read. */
   status(): RegistrarStatus | undefined {
     return this.#running?.status();
   }

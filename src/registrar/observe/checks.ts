@@ -1,6 +1,6 @@
 /**
- * Runs the checks that records ask for, each at its own interval: a record that asks for one is published while it
- * passes. Records that point to the same place share a check. A new life of a container has yet to pass.
+ * Runs the checks of desired records, each at its own interval. A record with a check is desired only while the check
+ * passes. Records of one container with the same target share a check. A new life of a container starts its checks anew.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
@@ -16,12 +16,12 @@ export interface ProbeTarget {
   readonly port: number;
 }
 
-/** Whether it passes within the check's timeout; never rejects. */
+/** Resolves to whether the probe passes within the check's timeout. Never rejects. */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
 interface RunningCheck {
   readonly containerId: ContainerId;
-  /** `undefined`: not known yet. */
+  /** `undefined` before the first result. */
   isPassing: boolean | undefined;
   readonly abort: AbortController;
   timer: Timer | undefined;
@@ -44,8 +44,8 @@ export class Checks {
   }
 
   /**
-   * Checks what these ask for and nothing else; gives those that ask for nothing or pass. What is published already (by
-   * a registrar before this one) stays so until its first result.
+   * Starts and ends checks so that exactly those of `desired` run. Returns the records without a check and those whose
+   * check passes. A record that is stored already, by an earlier registrar, stays until the first result of its check.
    */
   passing(
     desired: readonly StampedRecord[],

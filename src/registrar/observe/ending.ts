@@ -1,8 +1,7 @@
 /**
- * A container that got its stop signal, from then until it has died or is seen to have survived. What sends it new
- * requests while it ends loses them; what leaves out one that runs on costs some of its capacity for a while. So it stays
- * out until something shows that it survived: a new life, a HEALTHCHECK that passes when a stop would be over, or a long
- * time. PURE.
+ * A container between its stop signal and its death. Clients that reach a stopping container lose their requests, while
+ * a surviving container out of DNS only costs capacity for a while. So it stays out until something shows that it
+ * survived: a new life, a HEALTHCHECK that passes when a stop would be over, or a long time. PURE.
  */
 import type { Draining } from '../describe/description.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
@@ -10,16 +9,16 @@ import { parseInstant, parseNano, precedesLife } from '../engine/instants.ts';
 import { asList, asObject, asText } from '../engine/json.ts';
 
 export interface Ending {
-  /** The signal's time by the engine's clock, which its health log goes by; nanoseconds. */
+  /** The time of the signal by the engine's clock, which the health log also uses; nanoseconds since 1970. */
   readonly signalNano: bigint;
-  /** The same on the monotonic clock. */
+  /** The same time on the monotonic clock. */
   readonly atMs: number;
 }
 
-/** Between looks at the health of one that may have survived. */
+/** The interval of inspections of a container that may have survived. */
 const INSPECT_EVERY_MS = 2_000;
 
-/** What a signal means for the life that was inspected; `undefined`: it does not end that one. */
+/** The ending that a signal begins; `undefined` if the signal does not end the inspected life. */
 export function endingBy(
   event: EngineEvent,
   inspection: Inspection,
@@ -30,7 +29,7 @@ export function endingBy(
   return isMeant && signalNano !== undefined ? { signalNano, atMs } : undefined;
 }
 
-/** Whether the signal was sent before the life that was inspected began: it did not meet that one. */
+/** Whether the signal was sent before the inspected life began, so that it ended an earlier one. */
 export function precedesInspectedLife({ signalNano }: Ending, { State }: Inspection): boolean {
   const startedNano = parseInstant(State?.StartedAt ?? '');
   return startedNano === undefined || signalNano < startedNano;
@@ -45,7 +44,7 @@ export function hasSurvived(
   return nowMs >= overAtMs(ending, draining) || hasPassed(ending, draining, inspection);
 }
 
-/** When to look again whether it has; `undefined`: only a new life can show it. */
+/** The delay until an inspection may show that the container survived; `undefined` if only a new life can show it. */
 export function nextInspectionInMs(
   ending: Ending,
   draining: Draining,
@@ -60,7 +59,7 @@ export function nextInspectionInMs(
   return Number.isFinite(nextMs) ? nextMs : undefined;
 }
 
-/** Why it is out of DNS, behind "it". */
+/** Why the container is out of DNS; continues "it" to a sentence. */
 export function whyEnding(
   { maxSeconds, healthySeconds }: Draining,
   inspection: Inspection,
@@ -83,7 +82,7 @@ function overAtMs({ atMs }: Ending, { maxSeconds }: Draining): number {
   return atMs + maxSeconds * 1000;
 }
 
-/** Whether a run of its HEALTHCHECK passed that began when a stop would have been over. Docker tells no such run. */
+/** Whether a HEALTHCHECK passed that began when a stop would have been over. Docker sends no event for it. */
 function hasPassed(
   { signalNano }: Ending,
   { healthySeconds }: Draining,

@@ -1,7 +1,7 @@
 /**
- * Follows an engine for ever: first its events, then a list of what runs, so that nothing can fall between the two; a
- * list again now and then, in case an event was lost. When the engine is gone it is tried again until it is back, and
- * asked first which engine it is: another one may be in its place.
+ * Follows an engine: subscribes to its events, then lists its containers, so that no change can fall between the two.
+ * Lists again at intervals, in case an event was lost. Reconnects until `close`. Each connection begins with the engine's
+ * info, because another engine may be at the address.
  */
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
@@ -34,9 +34,9 @@ export interface FollowerOptions {
 type EngineReceiver = Pick<Containers, 'onEvent' | 'onSignal' | 'onList'>;
 
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
-/** How far back signals are asked for: longer than stops take. */
+/** The age of the oldest signals that are requested; stops are shorter. */
 const REMEMBER_MS = 3_600_000;
-/** A connection that ends sooner is one more failure. */
+/** A connection that ends sooner counts as a failure. */
 const LASTING_MS = 5_000;
 
 export class EngineFollower {
@@ -61,7 +61,7 @@ export class EngineFollower {
     return this.#state;
   }
 
-  /** Connections after the first. */
+  /** The number of connections after the first. */
   get reconnects(): number {
     return Math.max(0, this.#connects - 1);
   }
@@ -94,7 +94,7 @@ export class EngineFollower {
     const { signal } = session;
     const stream = engine.events(undefined, AbortSignal.any([signal, this.#abort.signal]));
     const reading = this.#read(stream, containers);
-    reading.catch(() => {}); // it is awaited below, but something else may fail first
+    reading.catch(() => {}); // awaited below, but another step may fail first
     try {
       await Promise.race([stream.opened, reading]);
       for (const signal of await this.#pastSignals(info, askedAtMs)) containers.onSignal(signal);
@@ -114,12 +114,12 @@ export class EngineFollower {
     if (!this.#abort.signal.aborted) throw new EngineError('unreachable', 'the events ended');
   }
 
-  /** What was being stopped when nobody listened still is, perhaps. `askedAtMs`: no later than the info's time. */
+  /** A container that got its signal before the connection may still be stopping. `askedAtMs` precedes the info's time. */
   async #pastSignals(
     { isOwnId, timeNano }: EngineInfo,
     askedAtMs: number,
   ): Promise<readonly SentSignal[]> {
-    // Podman tells of no signals that `stop` sends.
+    // Podman has no event for the signal of `podman stop`.
     if (timeNano === undefined || !isOwnId) return [];
     const { engine, clock } = this.#options;
     const untilNano = timeNano + nanoOf(clock.monotonicMs() - askedAtMs);
@@ -131,7 +131,7 @@ export class EngineFollower {
         return [{ event, atMs: askedAtMs - Number((timeNano - sentNano) / 1_000_000n) }];
       });
     } catch (error) {
-      // A proxy may refuse it. An engine that is gone fails the next call, too.
+      // A proxy may refuse the query. An unreachable engine also fails the next call.
       if (error instanceof EngineError) return [];
       throw error;
     }

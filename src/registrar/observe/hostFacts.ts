@@ -1,7 +1,7 @@
 /**
- * Where the registrar finds itself: the addresses under which others reach this engine's host, and the networks that
- * its own container is on. Addresses are never guessed: swarm's word, or the default route's if this process is on the
- * host's own network; otherwise `--ip` has to say it.
+ * Reads and watches the facts about the registrar's host: the addresses under which other hosts reach it, and the
+ * networks of the registrar's own container. Addresses are never guessed. They come from swarm, or from the default
+ * route if this process is on the host's own network. Otherwise the operator must set `--ip`.
  */
 import type { NetworkInterfaceInfo } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
@@ -13,20 +13,20 @@ import { type Engine, EngineError, type EngineInfo } from '../engine/engine.ts';
 
 export interface HostSources {
   readonly engine: Pick<Engine, 'inspect'>;
-  /** Whether the engine is on this machine (its socket is a file). */
+  /** Whether the engine is on this machine: its socket is a file. */
   readonly isLocal: boolean;
   /** `os.networkInterfaces()` */
   readonly interfaces: () => Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
-  /** Text of a file below /proc; `undefined` where there is none. */
+  /** Returns the text of a file below /proc; `undefined` if the file does not exist. */
   readonly readProc: (path: string) => Promise<string | undefined>;
 }
 
-/** Looks again: all of it may change. Rejects with an `EngineError`. */
-export async function readHostFacts(place: HostSources, info: EngineInfo): Promise<HostFacts> {
-  const ownId = parseOwnId((await place.readProc('/proc/self/mountinfo')) ?? '');
-  const own = ownId === undefined ? undefined : await place.engine.inspect(ownId);
+/** Reads all facts anew, because each may change. Rejects with an `EngineError`. */
+export async function readHostFacts(sources: HostSources, info: EngineInfo): Promise<HostFacts> {
+  const ownId = parseOwnId((await sources.readProc('/proc/self/mountinfo')) ?? '');
+  const own = ownId === undefined ? undefined : await sources.engine.inspect(ownId);
   const isOnHost = ownId === undefined || own?.HostConfig?.NetworkMode === 'host';
-  const routed = place.isLocal && isOnHost ? await defaultAddresses(place) : {};
+  const routed = sources.isLocal && isOnHost ? await defaultAddresses(sources) : {};
   const node = addressFamily(info.nodeAddress ?? '');
   return {
     hostAddresses: {
@@ -37,7 +37,7 @@ export async function readHostFacts(place: HostSources, info: EngineInfo): Promi
   };
 }
 
-/** The id of the container that this process is in: Docker mounts some of its files from a folder of that name. */
+/** The id of this process's own container: Docker mounts some of its files from a folder with that name. */
 function parseOwnId(mountinfo: string): ContainerId | undefined {
   const file = /^\S+ \S+ \S+ \S*\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf) \/etc\//m;
   const id = file.exec(mountinfo)?.[1];
@@ -61,7 +61,7 @@ async function defaultAddresses({ interfaces, readProc }: HostSources): Promise<
 const RTF_UP = 1;
 const RTF_REJECT = 0x200;
 
-/** The interface of the best default route in `/proc/net/route`. */
+/** The interface of the best default route in `/proc/net/route`. Fields: interface, destination, gateway, flags, ... */
 function parseDefaultRoute(text: string): string | undefined {
   const routes = text.split('\n').map((line) => line.trim().split(/\s+/));
   return bestOf(
@@ -77,7 +77,7 @@ function parseDefaultRoute(text: string): string | undefined {
   );
 }
 
-/** The same of `/proc/net/ipv6_route`. */
+/** The same in `/proc/net/ipv6_route`. Fields: destination, its prefix length, ..., metric, ..., flags, interface. */
 function parseDefaultRoute6(text: string): string | undefined {
   const routes = text.split('\n').map((line) => line.trim().split(/\s+/));
   return bestOf(
@@ -103,18 +103,17 @@ function bestOf(routes: readonly DefaultRoute[]): string | undefined {
     .sort((a, b) => a.metric - b.metric || (a.name < b.name ? -1 : 1))[0]?.name;
 }
 
-/** Watches where the registrar finds itself: the host's addresses and its own networks may change while it runs. */
-
 export interface HostWatcherOptions {
   /** May reject with an `EngineError`. */
   readonly readHostFacts: (info: EngineInfo) => Promise<HostFacts>;
   readonly clock: Clock;
-  /** They are others than before, or seen for the first time. */
+  /** Called with the first facts and after each change. */
   readonly onChange: (hostFacts: HostFacts) => void;
 }
 
-const LOOK_EVERY_MS = 15_000;
+const READ_EVERY_MS = 15_000;
 
+/** Reads the facts again and again, because addresses and networks may change while the registrar runs. */
 export class HostWatcher {
   readonly #options: HostWatcherOptions;
   #facts: HostFacts | undefined;
@@ -126,7 +125,7 @@ export class HostWatcher {
     this.#options = options;
   }
 
-  /** Once, now. Rejects with an `EngineError`. */
+  /** Reads the facts once. Rejects with an `EngineError`. */
   async read(info: EngineInfo): Promise<void> {
     const hostFacts = await this.#options.readHostFacts(info);
     if (this.#isClosed || isDeepStrictEqual(hostFacts, this.#facts)) return;
@@ -134,7 +133,7 @@ export class HostWatcher {
     this.#options.onChange(hostFacts);
   }
 
-  /** From now on, until closed. Called again when the engine tells something else of itself. */
+  /** Starts to read the facts at intervals, until `close`. Call again when the engine's info changed. */
   watch(info: EngineInfo): void {
     const isWatching = this.#info !== undefined;
     this.#info = info;
@@ -149,14 +148,14 @@ export class HostWatcher {
   #wait(): void {
     if (this.#isClosed) return;
     const again = (): void => void this.#readAgain();
-    this.#timer = this.#options.clock.startTimer(LOOK_EVERY_MS, again);
+    this.#timer = this.#options.clock.startTimer(READ_EVERY_MS, again);
   }
 
   async #readAgain(): Promise<void> {
     try {
       if (this.#info !== undefined) await this.read(this.#info);
     } catch (error) {
-      // While the engine is gone nothing is known to have changed.
+      // Without the engine the last facts stay.
       if (!(error instanceof EngineError)) throw error;
     }
     this.#wait();

@@ -1,7 +1,8 @@
 /**
- * Inspects containers, a few at a time, one call at a time for each. If something happened to the container since a
- * result was asked for, it is asked for again. Such a late answer is passed on only when there was no other for a while,
- * and never when it would undo an event. What happens first is looked at at once, what happens on and on only so often.
+ * Inspects containers: a few at a time, and each with one call at a time. An event during a call makes its answer late,
+ * and the container is inspected again. Late answers are held back, up to three in a row; an answer that would undo an
+ * event is never passed on. The first events are inspected immediately; repeated events are limited to three inspections
+ * of a container in 50 ms.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { ContainerId } from '../engine/containerId.ts';
@@ -11,12 +12,12 @@ export interface InspectorOptions {
   readonly engine: Pick<Engine, 'inspect'>;
   readonly clock: Clock;
   readonly concurrency: number;
-  /** `undefined`: there is no such container. */
+  /** `undefined` if the container does not exist. */
   readonly onResult: (id: ContainerId, inspection: Inspection | undefined) => void;
   readonly onFailure: (id: ContainerId, error: EngineError) => void;
 }
 
-/** Late answers in a row that are not passed on. */
+/** The number of late answers in a row that are held back. */
 const MAX_HELD_BACK = 3;
 const WINDOW_MS = 50;
 const AT_ONCE_IN_A_WINDOW = 3;
@@ -27,18 +28,18 @@ interface Window {
   readonly end: Timer;
 }
 
-/** Of what an answer under way will say: true, maybe not all of it any more, or what must not be believed. */
-type Validity = 'current' | 'late' | 'wrong';
+/** Of the answer to a call under way. `late`: an event followed the request; `invalid`: the answer would undo an event. */
+type Validity = 'current' | 'late' | 'invalid';
 
 export class Inspector {
   readonly #options: InspectorOptions;
-  /** First come, first served. */
+  /** In order of the requests. */
   readonly #queue = new Set<ContainerId>();
   readonly #underWay = new Map<ContainerId, { validity: Validity }>();
-  /** Late answers in a row. */
+  /** The number of held back answers in a row. */
   readonly #heldBack = new Map<ContainerId, number>();
   readonly #windows = new Map<ContainerId, Window>();
-  /** To be asked for when their window ends. */
+  /** To be inspected at the end of their window. */
   readonly #later = new Set<ContainerId>();
   #isClosed = false;
 
@@ -46,21 +47,21 @@ export class Inspector {
     this.#options = options;
   }
 
-  /** The container is to be looked at; what is under way about it may be out of date. */
+  /** Requests an inspection. The answer to a call under way becomes late. */
   request(id: ContainerId): void {
-    const asking = this.#underWay.get(id);
-    if (asking === undefined) this.#enqueue(id);
-    else if (asking.validity === 'current') asking.validity = 'late';
+    const call = this.#underWay.get(id);
+    if (call === undefined) this.#enqueue(id);
+    else if (call.validity === 'current') call.validity = 'late';
     this.#pump();
   }
 
-  /** If something is under way about the container, it must not be believed. */
+  /** Discards the answer to a call under way. */
   invalidate(id: ContainerId): void {
-    const asking = this.#underWay.get(id);
-    if (asking !== undefined) asking.validity = 'wrong';
+    const call = this.#underWay.get(id);
+    if (call !== undefined) call.validity = 'invalid';
   }
 
-  /** How many are not known yet. */
+  /** The number of containers whose inspection is not finished. */
   get pending(): number {
     return this.#queue.size + this.#underWay.size + this.#later.size;
   }
@@ -100,8 +101,8 @@ export class Inspector {
 
   async #inspect(id: ContainerId): Promise<void> {
     this.#count(id);
-    const asking: { validity: Validity } = { validity: 'current' };
-    this.#underWay.set(id, asking);
+    const call: { validity: Validity } = { validity: 'current' };
+    this.#underWay.set(id, call);
     let answer: { inspection: Inspection | undefined } | EngineError;
     try {
       answer = { inspection: await this.#options.engine.inspect(id) };
@@ -113,14 +114,14 @@ export class Inspector {
     if (this.#isClosed) return;
     if (answer instanceof EngineError) this.#options.onFailure(id, answer);
     else {
-      if (this.#mayPass(id, asking.validity)) this.#options.onResult(id, answer.inspection);
-      if (asking.validity !== 'current') this.#enqueue(id);
+      if (this.#mayPass(id, call.validity)) this.#options.onResult(id, answer.inspection);
+      if (call.validity !== 'current') this.#enqueue(id);
     }
     this.#pump();
   }
 
   #mayPass(id: ContainerId, validity: Validity): boolean {
-    if (validity === 'wrong') return false;
+    if (validity === 'invalid') return false;
     const heldBack = this.#heldBack.get(id) ?? 0;
     const mayPass = validity === 'current' || heldBack >= MAX_HELD_BACK;
     if (mayPass) this.#heldBack.delete(id);

@@ -1,21 +1,21 @@
-/** One try of a check, over the network. Nothing of the answer is kept but whether it was a good one. */
+/** Probes a service once over the network. Only the result is kept, not the answer. */
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { addressFamily, addressOctets, printAddress } from '../../dns/address.ts';
 import type { Probe, ProbeTarget } from './checks.ts';
 
-/** Passes when the port can be connected to, or with any status of 200 to 299. Clouds' own addresses never do. */
+/** A TCP probe passes when it connects, an HTTP probe with a status of 200 to 299. Cloud addresses are never probed. */
 export const probe: Probe = (target, aborted) => {
   if (!mayBeProbed(target.host)) return Promise.resolve(false);
   const signal = AbortSignal.any([aborted, AbortSignal.timeout(target.check.timeoutMs)]);
   return target.check.kind === 'tcp' ? probeTcp(target, signal) : probeHttp(target, signal);
 };
 
-/** Where clouds tell a machine its secrets, besides link-local addresses: AWS, Azure, Alibaba, Oracle. */
+/** Besides link-local addresses, the addresses where AWS, Azure, Alibaba and Oracle give a machine its secrets. */
 const METADATA = ['fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'];
 
-/** A container chooses what is probed, with the registrar's view of the network. */
+/** A container chooses the target, and the registrar may reach more of the network than the container. */
 function mayBeProbed(host: string): boolean {
   if (addressFamily(host) === 0) return false;
   const octets = addressOctets(host);
@@ -56,7 +56,7 @@ function probeHttp({ check, host, port }: ProbeTarget, signal: AbortSignal): Pro
   const { kind, path, method } = check;
   const options: RequestOptions = { host, port, path, method, signal, agent: false };
   return new Promise((resolve) => {
-    // A service is asked at its address, which no certificate names.
+    // The request goes to an address, which certificates do not name.
     const request =
       kind === 'https'
         ? httpsRequest({ ...options, rejectUnauthorized: false })

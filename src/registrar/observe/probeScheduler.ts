@@ -1,6 +1,7 @@
 /**
- * Schedules probes. Total rate and open probes are bounded, because containers choose how many checks they have. Containers
- * take turns and each has at most 8 open probes, so many or unanswered checks of one container mainly delay its own.
+ * Schedules probes. The total rate and the number of open probes are limited, because containers choose how many checks
+ * they have. Containers start probes in rotation, and each has at most 8 open ones, so that many or unanswered checks of
+ * one container delay mainly its own.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { ContainerId } from '../engine/containerId.ts';
@@ -15,12 +16,12 @@ export interface ProbeSchedulerOptions {
 const MAX_OPEN = 50;
 const MAX_OPEN_OF_CONTAINER = 8;
 const MAX_PER_SECOND = 200;
-/** How much of a second's share may be used at once after a pause. */
+/** After a pause, the probes of this much time may start at once. */
 const BURST_MS = 100;
 
 type StartProbe = () => void;
 
-/** The probes of one container. */
+/** One container's waiting and open probes. */
 interface ContainerShare {
   readonly waiting: Set<StartProbe>;
   open: number;
@@ -30,13 +31,13 @@ export class ProbeScheduler {
   readonly #clock: Clock;
   readonly #maxOpen: number;
   readonly #maxOpenOfContainer: number;
-  /** Between two starts, on average. */
+  /** The average time between two starts. */
   readonly #spacingMs: number;
   readonly #shares = new Map<ContainerId, ContainerShare>();
-  /** Those that have something waiting and may start it, the next one first. */
+  /** Containers with a waiting probe that may start, the next one first. */
   readonly #queue = new Set<ContainerId>();
   #open = 0;
-  /** When the next probe may start: it falls behind the clock by a burst at most. */
+  /** The time of the next start; at most a burst behind the clock. */
   #nextStartMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
 
@@ -47,7 +48,7 @@ export class ProbeScheduler {
     this.#spacingMs = 1000 / (options.maxPerSecond ?? MAX_PER_SECOND);
   }
 
-  /** Starts it when it is the container's turn, and gives its result; false if it was aborted before. Never rejects. */
+  /** Starts the probe when the container is next, and resolves to its result; false if aborted before. Never rejects. */
   async run(
     containerId: ContainerId,
     signal: AbortSignal,
@@ -61,7 +62,7 @@ export class ProbeScheduler {
     }
   }
 
-  /** Gives false if the wait was aborted. */
+  /** Resolves to false if the wait was aborted. */
   #waitForStart(containerId: ContainerId, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);
     const share = this.#shares.get(containerId) ?? { waiting: new Set<StartProbe>(), open: 0 };
@@ -93,7 +94,7 @@ export class ProbeScheduler {
     this.#pump();
   }
 
-  /** Puts the container where its share says: into the queue, keeping its place, out of it, or away. */
+  /** Adds the container to the queue, keeps its position, removes it, or forgets it, according to its share. */
   #updateQueue(containerId: ContainerId, { waiting, open }: ContainerShare): void {
     if (waiting.size > 0 && open < this.#maxOpenOfContainer) this.#queue.add(containerId);
     else this.#queue.delete(containerId);

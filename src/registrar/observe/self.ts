@@ -1,29 +1,29 @@
-/** What a registrar knows of itself and of the machine that it is on, to tell its engine from others with the same id. */
+/** Describes this registrar and its machine, so that registrars can tell engines with the same id apart. */
 import { printName } from '../../dns/name.ts';
 import type { RegistrarContext } from '../describe/context.ts';
 import type { EngineInfo } from '../engine/engine.ts';
 import type { Profile, RegistrarWork, Self } from '../leadership/identity.ts';
 
-/** The machine that the registrar runs on. */
+/** The registrar's machine. */
 export interface Machine {
-  /** Another one after each boot; `undefined` where the system tells none. */
+  /** Changes at each boot; `undefined` where the system has none. */
   readonly bootId: string | undefined;
-  /** The release of its kernel. */
+  /** The release of the machine's kernel. */
   readonly kernel: string;
   readonly uptimeMs: () => number;
 }
 
-/** What stays the same for one run. */
+/** The facts that are constant during one run. */
 export interface RegistrarRun {
   /** Unique to this run. */
   readonly instance: string;
-  /** Where it runs, for people. */
+  /** The registrar's host name, for people. */
   readonly host: string;
   /** The same for every run that follows this engine from this machine, until that starts anew; undefined: not known. */
   readonly bootKey?: string | undefined;
-  /** Where the engine is as well; undefined: it may be on another machine. */
+  /** Set if the engine is on this machine too. */
   readonly machine?: Machine | undefined;
-  /** The engine's address, if it is reached over a network. */
+  /** The address of an engine that is reached over a network. */
   readonly endpoint?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ export function selfOf(
   bridgeId: string | undefined,
   context: RegistrarContext,
 ): Self {
-  // A socket may be forwarded from another machine, which has most often another kernel.
+  // A socket may be forwarded from another machine, whose kernel usually differs.
   const isHere = info.kernel === undefined || info.kernel === machine?.kernel;
   const local = isHere ? machine : undefined;
   const profile: Profile = {
@@ -43,7 +43,7 @@ export function selfOf(
     bootId: local?.bootId,
     endpoint,
     addresses: addressesOf(context),
-    // Podman's is the same on every host.
+    // Podman's bridge has the same id on every host.
     bridgeId: info.isOwnId ? bridgeId : undefined,
     work: workOf(context),
   };

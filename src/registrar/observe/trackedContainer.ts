@@ -1,4 +1,4 @@
-/** What is remembered of one container between events, lists and inspections. */
+/** The state of one container between events, lists and inspections. */
 import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
 import type { ContainerId } from '../engine/containerId.ts';
@@ -6,7 +6,7 @@ import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.
 import type { StampedRecord } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
-/** A container as it stands; `description` is undefined while nothing is known of it. */
+/** A container's state for readers. `description` is undefined before the first inspection. */
 export interface ContainerState {
   readonly id: ContainerId;
   readonly inspection: Inspection | undefined;
@@ -16,11 +16,11 @@ export interface ContainerState {
 
 export interface SentSignal {
   readonly event: EngineEvent;
-  /** When it was sent, on the monotonic clock. */
+  /** The time of sending on the monotonic clock. */
   readonly atMs: number;
 }
 
-/** The same, with what its keeper needs. */
+/** The state that `Containers` keeps and changes. */
 export interface TrackedContainer extends ContainerState {
   inspection: Inspection | undefined;
   description: Description | undefined;
@@ -28,23 +28,23 @@ export interface TrackedContainer extends ContainerState {
   parentId: string | undefined;
   fingerprint: string | undefined;
   deaths: Deaths;
-  /** StartedAt of the last life that was inspected; what follows is about that life, and begins anew with the next. */
+  /** StartedAt of the inspected life. The fields below belong to this life and are reset by the next. */
   lifeStartedAt: string | undefined;
-  /** Its death is among `deaths`: the next life's inspection must not count it once more, as one that was missed. */
+  /** Whether `deaths` contains its death, so that the inspection of the next life does not count it as a missed one. */
   isDeathCounted: boolean;
-  /** It has died, and no start was heard of since: earlier over than the above, as a start comes before its inspection. */
+  /** Died, and no start event since. The start event resets it, before the inspection resets `isDeathCounted`. */
   isDown: boolean;
-  /** It is not believed before, as those before it died too soon. */
+  /** The life has no records before this time, because earlier lives died too soon. */
   heldUntilMs: number;
-  /** A signal that ends it was sent to it, in this life. */
+  /** Set from its stop signal on. */
   ending: Ending | undefined;
-  /** Signals that were heard of before it was inspected: whether one of them ends it is not known yet. */
+  /** Signals from before its first inspection, which will show whether one of them ends it. */
   signals: readonly SentSignal[];
   retries: number;
   readonly timers: ContainerTimers;
 }
 
-/** Of a container that nothing is known of yet. */
+/** A container without events and inspections. */
 export function newTrackedContainer(id: ContainerId, clock: Clock): TrackedContainer {
   return {
     id,
@@ -65,7 +65,7 @@ export function newTrackedContainer(id: ContainerId, clock: Clock): TrackedConta
   };
 }
 
-/** Whether the signal ends the life that was inspected; from then on that life is about to end. */
+/** Notes a signal, and returns whether it ends the inspected life. */
 export function noteStopSignal(
   container: TrackedContainer,
   inspection: Inspection,
@@ -86,19 +86,19 @@ export function hasIdOrName(
   return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
 }
 
-/** What its HEALTHCHECK says; empty if it has none, or is not known: engines have several words for that. */
+/** The state of the HEALTHCHECK. Empty without one, or if unknown; engines have several words for that. */
 export function healthStatusOf(container: TrackedContainer | undefined): string {
   const status = container?.inspection?.State?.Health?.Status ?? '';
   return status === 'none' ? '' : status;
 }
 
-/** Whether it has a process, be it paused or about to be started again. */
+/** Whether the container runs, is paused, or is about to be restarted. */
 export function hasProcess(inspection: Inspection | undefined): boolean {
   const { Status = '', Running } = inspection?.State ?? {};
   return Running === true || ['running', 'paused', 'restarting'].includes(Status);
 }
 
-/** Whether something is not known yet that will be. */
+/** Whether the container will have more records. */
 export function isWaiting(description: Description): boolean {
   return (
     description.kind === 'waiting' ||
@@ -171,11 +171,11 @@ export class ContainerTimers {
 }
 
 /**
- * Whether a container dies too often to be believed: after three deaths within half a minute a new life counts only
- * once it has lasted. Times are monotonic. PURE.
+ * The recent deaths of a container. After three deaths within half a minute a new life gets records only after it has
+ * lasted 5 seconds. Times are monotonic.
  */
 export interface Deaths {
-  /** Of the last half minute, oldest first; no more than count. */
+  /** The last three deaths of the last half minute, oldest first. */
   readonly atMs: readonly number[];
 }
 
@@ -189,7 +189,7 @@ export function addDeath(deaths: Deaths, nowMs: number): Deaths {
   return { atMs: [...recent(deaths, nowMs), nowMs].slice(-DEATHS) };
 }
 
-/** For a life that begins now: when it may be published. */
+/** When a life that begins at `nowMs` may get its records. */
 export function publishableAtMs(deaths: Deaths, nowMs: number): number {
   return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
 }
@@ -203,7 +203,7 @@ function recent({ atMs }: Deaths, nowMs: number): readonly number[] {
   return atMs.filter((each) => nowMs - each < WITHIN_MS);
 }
 
-/** Notes a life that is seen for the first time, and gives whether this is one. */
+/** Notes the inspected life, and returns whether it is a new one. */
 export function noteLife(
   container: TrackedContainer,
   inspection: Inspection,

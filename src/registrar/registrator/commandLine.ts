@@ -1,7 +1,7 @@
 /**
- * registrator's command line behind `soradns register --compat=registrator`. Its flags have names that options have
- * here too (`-ip`, `-ttl`) and Go's syntax, so they are told from our options before anything else reads the line, and
- * handed on as words. Pure.
+ * Separates registrator's command line behind `soradns register --compat=registrator` from options of soradns. Some flags
+ * have names of soradns's options (`-ip`, `-ttl`) in Go's syntax, so this happens before any other parser reads the line.
+ * registrator's part then follows `--` as words. Pure.
  */
 import { wordsOf } from '../../config/option.ts';
 import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
@@ -10,11 +10,11 @@ import { REGISTRATOR_FLAGS } from './flags.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-const OWN: ReadonlyMap<string, string> = new Map(
+const SORADNS_OPTIONS: ReadonlyMap<string, string> = new Map(
   wordsOf({ ...REGISTER_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
 );
 
-/** The line with registrator's flags and URI, in their order, behind `--`; any other line as it is. */
+/** Moves registrator's flags and URI behind `--`, in their order; returns any other line unchanged. */
 export function splitRegistratorLine(argv: readonly string[], env: Env): readonly string[] {
   const [command, ...rest] = argv;
   if (command !== 'register' || !wantsRegistrator(rest, env)) return argv;
@@ -28,7 +28,7 @@ export function splitRegistratorLine(argv: readonly string[], env: Env): readonl
     }
     const [, name, value] = /^--?([^=]+)(=.*)?$/s.exec(token) ?? [];
     const flag = name === undefined ? undefined : REGISTRATOR_FLAGS.get(name);
-    const form = flag ?? OWN.get(name ?? '') ?? 'switch';
+    const form = flag ?? SORADNS_OPTIONS.get(name ?? '') ?? 'switch';
     const taken = value === undefined && form !== 'switch' ? rest.slice(i, i + 2) : [token];
     const isWord = name === undefined || flag !== undefined || name === 'version';
     (isWord ? words : own).push(...taken);

@@ -1,13 +1,13 @@
 /**
- * registrator's command line, `registrator [flags] skydns2://HOST:PORT/DOMAIN`, in the syntax of Go's flag package: one
- * dash or two, `-name value` or `-name=value`, and nothing behind the URI.
+ * Parses registrator's command line, `registrator [flags] skydns2://HOST:PORT/DOMAIN`, in the syntax of Go's flag package:
+ * one dash or two, `-name value` or `-name=value`, and no argument behind the URI.
  */
 import { addressFamily } from '../../dns/address.ts';
 import { type Name, parseName } from '../../dns/name.ts';
 import type { HealthPolicy, Mode } from '../describe/context.ts';
 import { parseTags } from './metadata.ts';
 
-/** registrator's wishes in the registrar's words. */
+/** registrator's flags and URI; fields of `RegistrarSettings` have its names. */
 export interface RegistratorOptions {
   /** A `--store`: `etcd://10.0.0.1:2379`. */
   readonly store: string;
@@ -17,12 +17,12 @@ export interface RegistratorOptions {
   readonly exposedByDefault: boolean;
   readonly ipLabel: string | undefined;
   readonly tags: readonly string[];
-  /** `-ttl`, of the lease; absent for 0, which means the default here. */
+  /** `-ttl`, the lease's; undefined for 0, which means soradns's default. */
   readonly leaseTtlSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
-  /** `-resync`; absent for 0. */
+  /** `-resync`; undefined for 0. */
   readonly reconcileSeconds: number | undefined;
-  /** registrator never asked for it. */
+  /** Always `ignore`: registrator ignores health. */
   readonly health: HealthPolicy;
 }
 
@@ -30,14 +30,14 @@ export type RegistratorCommand =
   | {
       readonly kind: 'options';
       readonly options: RegistratorOptions;
-      /** Flags that are taken and change nothing, one line each. */
+      /** Accepted flags without an effect, one line each. */
       readonly notes: readonly string[];
     }
   | { readonly kind: 'version' | 'help' }
-  /** One line each: what is wrong and what to write instead. */
+  /** One line each: the mistake and its fix. */
   | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
 
-/** A `switch` takes its value only after `=`, all others also as the next word. */
+/** A `switch` takes its value only after `=`; the other forms also take the next word. */
 export type FlagForm = 'text' | 'switch' | 'seconds' | 'number';
 
 /** By name, without a dash. */
@@ -56,7 +56,7 @@ export const REGISTRATOR_FLAGS: ReadonlyMap<string, FlagForm> = new Map([
   ['retry-interval', 'number'],
 ]);
 
-/** What the flags came to, each known and of its form. */
+/** The values of known flags. */
 interface Flags {
   readonly values: ReadonlyMap<string, string>;
   readonly rest: readonly string[];
@@ -88,7 +88,7 @@ export function parseRegistratorFlags(args: readonly string[]): RegistratorComma
   return { kind: 'options', options, notes: notesOn(values) };
 }
 
-/** Flags up to the first argument that is none, as Go's flag package reads them. */
+/** Reads flags up to the first argument that is not a flag, as Go's flag package does. */
 function readFlags(args: readonly string[]): Flags | 'help' {
   const values = new Map<string, string>();
   const mistakes: string[] = [];
@@ -102,7 +102,7 @@ function readFlags(args: readonly string[]): Flags | 'help' {
     if (name === 'h' || name === 'help') return 'help';
     const form = REGISTRATOR_FLAGS.get(name);
     if (form === undefined) {
-      mistakes.push(`${JSON.stringify(arg)} is no flag of registrator's`);
+      mistakes.push(`${JSON.stringify(arg)} is not a flag of registrator's`);
       continue;
     }
     const value = given ?? (form === 'switch' ? 'true' : args[at++]);
@@ -127,7 +127,7 @@ function mistakesIn(name: string, form: FlagForm, value: string): string[] {
   if (name === 'deregister' && value !== 'always' && value !== 'on-success')
     return wrong('always or on-success');
   if (name === 'tags' && value.includes('{{'))
-    return [`-tags: templates are not read; write the tags themselves`];
+    return [`-tags: templates are not supported; write the tags themselves`];
   return [];
 }
 
@@ -155,7 +155,7 @@ function readUri(
   }
   const [, scheme, host = '', path = ''] = /^([a-z0-9-]+):\/\/([^/]*)\/?(.*)$/s.exec(uri) ?? [];
   if (scheme !== 'skydns2') {
-    mistakes.push(`${JSON.stringify(uri)}: only skydns2 is spoken; write ${form}`);
+    mistakes.push(`${JSON.stringify(uri)}: only skydns2 is supported; write ${form}`);
     return undefined;
   }
   const domain = readDomain(path);
@@ -172,7 +172,7 @@ function readDomain(path: string): Name | undefined {
   return name === undefined || name.length === 0 ? undefined : name;
 }
 
-/** registrator's default was etcd's old port on this machine. */
+/** Without an endpoint the URI means etcd on this machine. */
 function readEndpoint(host: string): string | undefined {
   if (host === '') return '127.0.0.1:2379';
   const [, name, port = '2379'] =
@@ -187,11 +187,11 @@ function notesOn(values: ReadonlyMap<string, string>): string[] {
   const note = (name: string, why: string) => {
     if (values.has(name)) notes.push(`-${name} has no effect: ${why}`);
   };
-  note('cleanup', 'what is no longer there is always removed');
-  note('retry-attempts', 'the store is tried for ever');
-  note('retry-interval', 'the registrar spaces its tries by itself');
+  note('cleanup', 'records of ended containers are always removed');
+  note('retry-attempts', 'the store is retried without a limit');
+  note('retry-interval', 'the registrar chooses the interval of retries');
   if (values.get('deregister') === 'on-success')
-    note('deregister', 'a container that has ended is always withdrawn');
+    note('deregister', 'the records of an ended container are always removed');
   return notes;
 }
 

@@ -1,4 +1,4 @@
-/** The keys of registrator's services: DNS-safe, or raw as registrator wrote them. */
+/** Makes the keys of registrator's services: DNS-safe ones, or raw ones as registrator wrote them. */
 import { foldName, type Name } from '../../dns/name.ts';
 import { keyOfName, nameOfKey } from '../../service/key.ts';
 import type { Container, Port } from '../describe/container.ts';
@@ -9,7 +9,7 @@ import { shortIdOf } from '../engine/containerId.ts';
 export interface ServiceKey {
   readonly kind: 'key';
   readonly key: string;
-  /** The name that it is found by. */
+  /** The owner name of the service. */
   readonly host: string;
 }
 
@@ -19,7 +19,7 @@ export interface ServiceIdentity {
   readonly container: Container;
   readonly port: Port;
   readonly name: string;
-  /** SERVICE_ID; replaces the whole id. */
+  /** SERVICE_ID, which replaces the whole id. */
   readonly id: string | undefined;
   readonly idSuffix: string;
 }
@@ -40,13 +40,13 @@ function safeKey(identity: ServiceIdentity, context: RegistrarContext): ServiceK
     .map((label) => slug(label))
     .filter((label) => label !== '')
     .join('.');
-  if (name === '') return refused('is no service name');
+  if (name === '') return refused('is not a service name: set SERVICE_NAME');
   const zone = context.defaultZone.join('.');
   const checked = checkName(`${safeId(identity, context)}.${name}.${zone}.`, context);
   return checked.kind === 'name' ? keyAt(checked.name, context) : checked;
 }
 
-/** The readable id, or if that is too long, its beginning and the container's own id. */
+/** The readable id. A too long one is shortened, and gets the container's own id. */
 function safeId(
   { container, port, id, idSuffix }: ServiceIdentity,
   { registrator }: RegistrarContext,
@@ -60,19 +60,21 @@ function safeId(
   return `${slug(readable, MAX_LABEL - own.length - tail.length)}${own}${tail}`;
 }
 
-/** `host:web.1:53:udp`. The dots of a component are the server's to split. */
+/** `host:web.1:53:udp`. The server splits a component at its dots. */
 function rawKey(identity: ServiceIdentity, context: RegistrarContext): ServiceKeyResult {
   const { container, port, name, id, idSuffix } = identity;
   const host = context.registrator?.hostName ?? '';
   const whole = `${id ?? `${host}:${container.name}${portTail(port, ':')}`}${idSuffix}`;
   const bad = [name, whole].find((component) => !/^[!-.0-~]{1,253}$/.test(component));
-  if (bad !== undefined) return refused('is no component of a key');
+  if (bad !== undefined)
+    return refused('cannot be in a key: use at most 253 printable ASCII characters without /');
   const zoneKey = keyOfName(context.defaultZone, context.prefix);
   const key = `${zoneKey}/${name}/${whole}`;
   const named = nameOfKey(key, context.prefix);
-  if (zoneKey === undefined || named.kind !== 'name') return refused('is no name');
+  if (zoneKey === undefined || named.kind !== 'name')
+    return refused('is not a domain name: choose another name');
   if (named.owner.some((label) => label === '*' || label === 'any'))
-    return refused('has a label that is a wildcard');
+    return refused('has a label that is a wildcard: choose another one');
   const checked = checkFullName(foldName(named.owner), context);
   return checked.kind === 'name' ? { kind: 'key', key, host: named.owner.join('.') } : checked;
 }
@@ -83,7 +85,9 @@ function portTail({ number, protocol }: Port, separator: string): string {
 
 function keyAt(name: Name, { prefix }: RegistrarContext): ServiceKeyResult {
   const key = keyOfName(name, prefix);
-  return key === undefined ? refused('is no key') : { kind: 'key', key, host: name.join('.') };
+  return key === undefined
+    ? refused('cannot be a key: choose another name')
+    : { kind: 'key', key, host: name.join('.') };
 }
 
 function refused(reason: string): ServiceKeyResult {

@@ -1,4 +1,4 @@
-/** registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`: an open list, in the environment and, stronger, in labels. */
+/** Reads registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`. Keys are open, and labels precede variables. */
 import { type Check, parseCheck, SAFE_METHODS } from '../describe/check.ts';
 import type { Container, Port } from '../describe/container.ts';
 import type { RegistratorContext } from '../describe/context.ts';
@@ -11,10 +11,10 @@ import {
 } from '../describe/metadata.ts';
 
 const PREFIX = 'SERVICE_';
-/** What a record may carry that no DNS server reads. */
+/** The limit of tags and attributes, which no DNS server reads. */
 const MAX_META_OCTETS = 4096;
 
-/** Keys are lower-cased; a port stands for both protocols. */
+/** Folds keys to lower case. A port counts for both protocols. */
 export function readServiceSettings(
   { env, labels }: Pick<Container, 'env' | 'labels'>,
   refusals: Refusals,
@@ -27,11 +27,11 @@ export function readServiceSettings(
     { texts: env, prefix: PREFIX, keyOf },
     { texts: labels, prefix: PREFIX, keyOf },
   ]);
-  if (settings === undefined) refusals.add(`${PREFIX}*`, 'has too many settings');
+  if (settings === undefined) refusals.add(`${PREFIX}*`, 'has too many settings: remove some');
   return settings ?? new Map();
 }
 
-/** What a service has besides a name, an address and a port. */
+/** The parts of a service besides name, address and port. */
 export interface ServiceExtras {
   readonly meta?: RecordMeta;
   readonly check?: Check;
@@ -39,7 +39,7 @@ export interface ServiceExtras {
 
 type ExtrasContext = Partial<Pick<RegistratorContext, 'tags' | 'checkMethods'>>;
 
-/** `undefined` when its check is not one: a service that was to be checked is not published unchecked. */
+/** `undefined` if the check is invalid: a service with a check is never registered unchecked. */
 export function readExtras(
   settings: ContainerSettings,
   port: Port,
@@ -86,7 +86,7 @@ function readMeta(
   return undefined;
 }
 
-/** All that is no key of registrator's own, by name. */
+/** All settings but registrator's own keys, by name. */
 function readMetaAttributes(settings: ContainerSettings, port: Port): [string, string][] {
   const generic: ReadonlyMap<string, ContainerSetting> = settings.get('') ?? new Map();
   const own: ReadonlyMap<string, ContainerSetting> = settings.get(`${port.number}`) ?? new Map();

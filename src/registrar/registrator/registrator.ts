@@ -1,12 +1,12 @@
 /**
- * registrar/registrator/: The same from registrator's metadata, flags and command line. Pure.
+ * registrar/registrator/: Describes containers from registrator's metadata, and reads its flags and command line. Pure.
  * Imports: config, dns, registrar/describe, registrar/engine, service.
  * Used by: app/registrar, cli, registrar.
  *
  * `--compat=registrator`: SERVICE_* metadata and the keys of registrator's skydns2 backend,
- * `/skydns/<domain>/<service name>/<service id>`, one service a port. Departures are where registrator wrote what nobody
- * could use: ids that are no host names (unless raw ids are asked for), ports that do not go with the address,
- * `IGNORE=false` that ignored, digests in names, ids that overwrote each other.
+ * `/skydns/<domain>/<service name>/<service id>`, with one service for each port. It differs where registrator's records
+ * were unusable: ids that are no host names (unless `rawIds`), ports that do not belong to the address, `IGNORE=false`
+ * that ignored, digests in names, and ids that overwrote each other.
  */
 import { parseSwitch } from '../../config/settings.ts';
 import type { ReachableAt } from '../describe/addressChoice.ts';
@@ -36,11 +36,11 @@ interface ServiceWork {
   readonly settings: ContainerSettings;
   readonly refusals: Refusals;
   readonly waits: string[];
-  /** Keys given to this container's ports so far. */
+  /** The keys of this container's earlier ports. */
   readonly taken: Set<string>;
 }
 
-/** A running container as registrator would have it registered. */
+/** Describes a running container as registrator registers it. */
 export function describeServices(
   container: Container,
   context: RegistrarContext,
@@ -67,7 +67,7 @@ export function describeServices(
   if (meant.length === 0 && refusals.list().length === 0)
     return { kind: 'ignored', reason: whyNone(settings) };
   const draining = drainingOf(container, context, undefined);
-  // The only one of our own settings that counts beside registrator's.
+  // PROJECT is the only setting of soradns that counts beside registrator's.
   const own = readMetadata(container, context, new Refusals());
   const project = projectOf(container, own);
   const outcome = { ...work, hints: new Hints(), stop: context.stop, draining, project };
@@ -81,7 +81,7 @@ function whyNone(settings: ContainerSettings): string {
     : `is switched off by ${shown(ignore.source)}`;
 }
 
-/** Neither ignored nor, where names have to be explicit, without one. */
+/** Whether to register the port: it is not ignored, and it has a name where names must be explicit. */
 function isMeant(port: Port, { settings, context, refusals }: ServiceWork): boolean {
   const ignore = findSetting(settings, 'ignore', port);
   const isIgnored = ignore !== undefined && parseSwitch(ignore.value);
@@ -125,9 +125,9 @@ function recordsAtEndpoint(
   work: ServiceWork,
 ): Omit<NameRecords, 'isInternal'> | undefined {
   const { context, container } = work;
-  const place = serviceKeyOf(port, suffix, isGroup, work);
-  if (place === undefined) return undefined;
-  const { key, host } = place;
+  const serviceAt = serviceKeyOf(port, suffix, isGroup, work);
+  if (serviceAt === undefined) return undefined;
+  const { key, host } = serviceAt;
   work.taken.add(key);
   const ifTaken = serviceKeyOf(port, `-${shortIdOf(container.id)}${suffix}`, isGroup, work);
   const record = {
@@ -144,7 +144,7 @@ function recordsAtEndpoint(
   return { records: [record], host };
 }
 
-/** The key for a port's service; where another port of the container has it, the port is added to the id. */
+/** The key for a port's service. If another port of the container has the key, the id gets the port's number. */
 function serviceKeyOf(
   port: Port,
   idSuffix: string,
@@ -154,17 +154,17 @@ function serviceKeyOf(
   const name = serviceName(port, isGroup, settings, container);
   const tail = `${port.number}${port.protocol === 'udp' ? '-udp' : ''}`;
   const id = findSetting(settings, 'id', port)?.value;
-  const place = serviceKey({ container, port, name, id, idSuffix }, context);
-  if (place.kind === 'refused') {
-    refusals.add(`${id ?? container.name}.${name}`, place.reason);
+  const result = serviceKey({ container, port, name, id, idSuffix }, context);
+  if (result.kind === 'refused') {
+    refusals.add(`${id ?? container.name}.${name}`, result.reason);
     return undefined;
   }
-  if (!taken.has(place.key) || id === undefined) return place;
+  if (!taken.has(result.key) || id === undefined) return result;
   const other = serviceKey({ container, port, name, id, idSuffix: `-${tail}${idSuffix}` }, context);
   return other.kind === 'key' ? other : undefined;
 }
 
-/** With more ports than one, the port goes behind a name that is not the port's own. */
+/** With several ports, the container's name gets the port's number; a port's own name does not. */
 function serviceName(
   port: Port,
   isGroup: boolean,

@@ -75,7 +75,7 @@ describe('registrar events', () => {
     ],
     [
       { kind: 'inspectFailed', shortId: SHORT_ID, error: gone },
-      ['warn', 'inspecting failed', { id: SHORT_ID, cause: 'unix:///x: gone' }],
+      ['warn', 'cannot inspect the container', { id: SHORT_ID, cause: 'unix:///x: gone' }],
     ],
     [
       { kind: 'store', event: { kind: 'lost', error: away, retryInMs: 50, failuresInARow: 1 } },

@@ -162,7 +162,7 @@ describe('serve --register', () => {
     const http = `http://${(await server.logged('serving')).http}`;
     const { code, stderr } = await callCli(['registrar', 'status', '--registrar', http]);
     assert.equal(code, 4);
-    assert.match(stderr, /serves without --register/);
+    assert.match(stderr, /a server without --register/);
     assert.equal(fixture.docker.requests.length, 0);
     await server.end();
   });

@@ -52,15 +52,18 @@ describe('registrator’s command line', () => {
   }
 
   for (const [line, notes] of [
-    [`-cleanup ${URI}`, ['-cleanup has no effect: what is no longer there is always removed']],
-    [`-retry-attempts -1 ${URI}`, ['-retry-attempts has no effect: the store is tried for ever']],
+    [`-cleanup ${URI}`, ['-cleanup has no effect: records of ended containers are always removed']],
+    [
+      `-retry-attempts -1 ${URI}`,
+      ['-retry-attempts has no effect: the store is retried without a limit'],
+    ],
     [
       `-retry-interval=50 ${URI}`,
-      ['-retry-interval has no effect: the registrar spaces its tries by itself'],
+      ['-retry-interval has no effect: the registrar chooses the interval of retries'],
     ],
     [
       `-deregister on-success ${URI}`,
-      ['-deregister has no effect: a container that has ended is always withdrawn'],
+      ['-deregister has no effect: the records of an ended container are always removed'],
     ],
   ] as const) {
     it(`${line} is taken, with a note`, () => {
@@ -75,7 +78,7 @@ describe('registrator’s command line', () => {
     [`${URI} x y`, ['"x" "y": flags go before the URI']],
     [
       'consul://localhost:8500',
-      ['"consul://localhost:8500": only skydns2 is spoken; write skydns2://HOST:PORT/DOMAIN'],
+      ['"consul://localhost:8500": only skydns2 is supported; write skydns2://HOST:PORT/DOMAIN'],
     ],
     [
       'skydns2://10.0.0.1:2379',
@@ -93,7 +96,7 @@ describe('registrator’s command line', () => {
       'skydns2://user@host/x',
       ['"skydns2://user@host/x" has no host; write skydns2://HOST:PORT/DOMAIN'],
     ],
-    [`-interal ${URI}`, ['"-interal" is no flag of registrator\'s']],
+    [`-interal ${URI}`, ['"-interal" is not a flag of registrator\'s']],
     [`-internal=maybe ${URI}`, ['-internal: "maybe" is not true or false']],
     [`-ip localhost ${URI}`, ['-ip: "localhost" is not an IP address']],
     [`-ttl 30 ${URI}`, ['-ttl and -ttl-refresh go together']],
@@ -102,7 +105,7 @@ describe('registrator’s command line', () => {
     [`-ttl 5m -ttl-refresh 10 ${URI}`, ['-ttl: "5m" is not a whole number of seconds']],
     [`-resync -1 ${URI}`, ['-resync: "-1" is not a whole number of seconds']],
     [`-deregister never ${URI}`, ['-deregister: "never" is not always or on-success']],
-    [`-tags {{.Name}} ${URI}`, ['-tags: templates are not read; write the tags themselves']],
+    [`-tags {{.Name}} ${URI}`, ['-tags: templates are not supported; write the tags themselves']],
     ['-ip', ['-ip needs a value', 'no URI; write skydns2://HOST:PORT/DOMAIN']],
   ] as const) {
     it(`${line || 'nothing'} is a mistake`, () => {
