@@ -220,10 +220,7 @@ describe('dry run', () => {
     });
     try {
       const { stdout } = await run('--dns-ip-allow', '10.0.0.0/8,fd00::/8');
-      assert.match(
-        stdout,
-        /^refuse +far .* outside --dns-ip-allow \(10\.0\.0\.0\/8, fd00::\/8\)/m,
-      );
+      assert.match(stdout, /^refuse +far .* outside --dns-ip-allow \(10\.0\.0\.0\/8, fd00::\/8\)/m);
     } finally {
       docker.remove(id);
     }
