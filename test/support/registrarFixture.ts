@@ -4,6 +4,7 @@ import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import type { RegistrarEvent } from '../../src/registrar/events.ts';
 import { isLockKey, LOCKS } from '../../src/registrar/leadership/lock.ts';
 import { Registrar, type RegistrarOptions } from '../../src/registrar/registrar.ts';
+import { printReason } from '../../src/registrar/status.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
 import { FakeClock } from './fakeClock.ts';
@@ -11,6 +12,26 @@ import { FakeEngine } from './fakeEngine.ts';
 import { registrarContext } from './inspection.ts';
 import { entriesOf } from './storeCalls.ts';
 import { StoreLink } from './storeLink.ts';
+
+export const LEASE_MS = 30_000;
+
+/** A container with that name in the zone skydns.local and the exposed port 80. */
+export function named(name: string, more: Record<string, string> = {}) {
+  return { env: { DNS_NAME: `${name}.skydns.local`, ...more }, exposed: ['80/tcp'] };
+}
+
+export const WEB = named('web');
+/** The key of `WEB` below `/skydns/`. */
+export const KEY = 'local/skydns/web';
+
+/** Why a registrar is not ready, as people read it. */
+export function troubles({ registrar }: Pick<Running, 'registrar'>): string {
+  return registrar.readiness().reasons.map(printReason).join();
+}
+
+export function kindsOf({ events }: Running): string[] {
+  return events.map(({ kind }) => kind);
+}
 
 export interface FixtureSetup extends Partial<Omit<RegistrarOptions, 'context'>> {
   readonly context?: Partial<RegistrarContext>;
