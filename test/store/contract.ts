@@ -1,7 +1,7 @@
 /**
- * The contract of `src/store/store.ts` as tests, for every implementation. Each test works below a prefix of its own,
- * so a store that others write to may be used. Nothing is assumed about where revisions begin, how soon a watch
- * hears, or (beyond `expirySlackMs`) how late an expiry is.
+ * The contract of `src/store/store.ts` as tests for every implementation. Each test works below its own prefix, so
+ * other clients may use the store. The tests assume nothing about the first revision, the delay of a watch, or (beyond
+ * `expirySlackMs`) the delay of an expiry.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -38,14 +38,16 @@ import { leases } from './leaseContract.ts';
 
 export interface OpenStore {
   readonly store: LeaseStore;
-  /** Ends the store and what stands behind it. Called once, also when the test has closed the store. */
+  /** Ends the store and its servers. Called once, also when the test has closed the store. */
   close(): Promise<void>;
 }
 
 export interface ContractOptions {
-  /** How long after its TTL a key may still be there; default 1000, for a busy machine 1000 are added. */
+  /** How long a key may exist after its TTL; default 1000. A busy machine gets 1000 more. */
   readonly expirySlackMs?: number | undefined;
-  /** Makes the store opened last forget its changes up to and with the revision; without it that test is skipped. */
+  /**
+   * Makes the last opened store forget its changes up to and including the revision. Without it the test is skipped.
+   */
   readonly canCompact?: ((revision: number) => Promise<void>) | undefined;
 }
 
@@ -521,7 +523,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     ]);
     assertAscending(batches);
     const lease = changes[2]?.kind === 'put' ? changes[2].entry.lease : undefined;
-    // A store may forget a lease that nobody holds: then it asks for its life again.
+    // A store may forget a lease without references, and then asks for its expiry again.
     await until('the life of the lease is known', () => lease?.ttlSeconds === 100);
     assert.equal(text(mustHave(changes[2]?.previous).value), '1');
     assert.equal(text(mustHave(changes[3]?.previous).value), '2');
@@ -602,7 +604,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
 }
 
 function histories(test: Register): void {
-  /** What a reader of all below the prefix knows. */
+  /** What a reader of the whole prefix knows. */
   async function readAll(store: Store, prefix: string) {
     const pages = await pagesOf(store, prefix);
     const { revision, history } = mustHave(pages[0]);

@@ -1,6 +1,6 @@
 /**
- * Both embedded stores against a model that is a Map: random writes, conditions, leases and steps of time. After every
- * command the snapshot is the model; at the end the watch, folded into a Map, is it too.
+ * Tests both embedded stores against a Map as their model: random writes, conditions, leases and steps of time. After
+ * every command the snapshot equals the model. At the end the watch's changes, applied to a Map, equal it too.
  */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
@@ -30,10 +30,10 @@ interface ModelRow {
   readonly lease: ModelLease | undefined;
 }
 
-/** What a store is, told as simply as possible. */
+/** The simplest model of a store. */
 class Model {
   readonly rows = new Map<string, ModelRow>();
-  /** The leases that there are, by id. */
+  /** The existing leases by id. */
   readonly leases = new Map<string, ModelLease>();
   revision = 0;
   nowMs = 0;
@@ -159,13 +159,13 @@ const restart = fc.record({ kind: fc.constant('restart' as const), downMs: ms })
 
 type Open = (clock: FakeClock) => Promise<LeaseStore>;
 
-/** One run's store, model, clock and what its watch has said. */
+/** The store, model and clock of one run, and the changes of its watch. */
 class Run {
   readonly clock = new FakeClock();
   readonly model = new Model();
   readonly open: Open;
   store: LeaseStore;
-  /** Ids of the leases that were granted last, by slot. */
+  /** Ids of the last granted leases, by position. */
   readonly #slots = ['1', '1', '1'];
   #folded = new Map<string, string>();
   #seen = 0;
@@ -257,7 +257,7 @@ class Run {
     );
   }
 
-  /** After a last write, whose revision shows that no change was lost or made up. */
+  /** Makes a last write, whose revision shows that no change was lost or invented. */
   async end(): Promise<void> {
     await this.do({ kind: 'put', key: '/end', text: 'x', ttlSeconds: undefined, if: 'none' });
     const { entry, revision } = await this.store.get('/end');
@@ -271,7 +271,7 @@ class Run {
     assert.deepEqual([...this.#folded].sort(), expected.sort());
   }
 
-  /** Throws what went wrong in the watch. */
+  /** Throws the error of the watch. */
   async close(): Promise<void> {
     this.#abort.abort();
     await this.#watching;

@@ -1,7 +1,7 @@
 /**
- * No event may be lost: a mirror behind a proxy that cuts and delays, while a writer works on etcd directly. After each
- * round the mirror's replica must equal an etcd range, and at every single change it must have held what the change says
- * it replaced.
+ * No event may be lost: a mirror reads through a proxy that cuts and delays, while a writer works on etcd directly.
+ * After each round the mirror's replica must equal an etcd range. At every change the replica must have had the entry
+ * that the change replaces.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -52,7 +52,8 @@ function cuts(command: string): void {
       { timeout: 120_000 },
       () =>
         onScene({ command }, async (scene) => {
-          // By threes through connecting, asking and creating the watch; then far into the stream of events.
+          // Every third octet while the mirror connects, reads and creates the watch, then far into the stream of
+          // events.
           await churnThroughCuts(scene, 'toClient', [...every(3, 300), ...every(97, 100)]);
           assert.equal(scene.mirror.counters().resyncs, 0);
           assert.ok(scene.mirror.counters().failures > 100);
@@ -122,7 +123,7 @@ function cuts(command: string): void {
   });
 }
 
-/** A store whose watch begins where the store is, not where it was asked to. */
+/** A store whose watch starts at the store's current revision instead of the requested one. */
 function forgetful(store: LeaseStore): Store {
   return delegateStore(store, {
     async *watch(prefix, _fromRevision, signal) {

@@ -1,6 +1,6 @@
 /**
- * A mirror of which etcd goes silent, or forgets: compacted, wiped, started anew. The mirror's replica must equal an
- * etcd range afterwards, and it must not show half of a change in between.
+ * A mirror whose etcd goes silent or loses history (compacted, wiped, started anew). Afterwards the mirror's replica
+ * must equal an etcd range, and in between it must not show a part of a change.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -131,7 +131,7 @@ function faults(command: string): void {
   describe('wiped stores with as many writes as before', {
     concurrency: 2,
   }, () => {
-    /** Wipes etcd while the mirror cannot reach it, writes, and lets the mirror come back. */
+    /** Wipes etcd while the mirror cannot reach it, writes, and reconnects the mirror. */
     async function wipe(scene: Scene, write: (store: Store) => Promise<void>): Promise<void> {
       const { etcd, proxy, direct, mirror } = scene;
       await proxy.refuse(true);

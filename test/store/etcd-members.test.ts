@@ -1,4 +1,4 @@
-/** Several members, dead ones among them; leases that others keep alive. */
+/** Clusters with dead members, and leases that other clients renew. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -110,7 +110,7 @@ function membersAndLeases(command: string): void {
         void first.finally(() => {
           isWaiting = false;
         });
-        // A fifth of its time later.
+        // After a fifth of the call's time.
         await sleep(7_000);
         assert.ok((await store.put(KEY, Buffer.from('2'))).done);
         assert.ok(isWaiting, 'it was given up, or sent again');
@@ -167,12 +167,12 @@ function membersAndLeases(command: string): void {
         const watch = follow();
         await watch.next();
         const silence = assert.rejects(Promise.resolve(watch.next()), isUnavailable);
-        // By then it is known that the member answers requests for a sign of life.
+        // By then the store knows that the member answers requests for a sign of life.
         await sleep(500);
         proxy.blackhole(true);
         await silence;
         await assert.rejects(store.get(KEY), isUnavailable);
-        // What was connected before stays dead.
+        // The earlier connections stay dead.
         proxy.blackhole(false);
         const again = follow();
         assert.equal((await again.next()).done, false);
@@ -238,7 +238,7 @@ function membersAndLeases(command: string): void {
         await one.kill();
         await until('a leader', () => isUp(direct), 30_000);
         await mirror.waitFor(await putRevision(direct, KEY, '2'));
-        // Now three is alone: it still accepts, but nothing can happen there.
+        // Member three is alone: it still accepts connections but cannot commit.
         await two.kill();
         await until('it is noticed', () => mirror.state().kind === 'stale', 30_000);
         await Promise.all([one.restart(), two.restart()]);

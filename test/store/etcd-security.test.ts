@@ -1,4 +1,4 @@
-/** Users and tokens of a real etcd, and which options contradict each other. */
+/** Users and tokens of a real etcd, and contradicting options. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

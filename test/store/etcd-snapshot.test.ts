@@ -1,4 +1,4 @@
-/** What a snapshot asks of etcd. */
+/** The requests of a snapshot to etcd. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
@@ -19,7 +19,7 @@ function snapshots(command: string): void {
   let etcd: Etcd;
   let store: LeaseStore;
 
-  /** How many ranges etcd has answered. */
+  /** The number of ranges that etcd has answered. */
   async function ranges(): Promise<number> {
     const response = await fetch(`http://${etcd.endpoint}/metrics`);
     const line = /^grpc_server_handled_total\{grpc_code="OK",grpc_method="Range",.*\} (\d+)$/m;
@@ -56,7 +56,7 @@ function snapshots(command: string): void {
     it('An etcd snapshot requests one small page when no more is read', async () => {
       const asked = await ranges();
       assert.equal(await firstPage(), 256);
-      // What comes after whatever the snapshot has asked for.
+      // Any request after those of the snapshot.
       await store.get(PREFIX);
       await store.get(PREFIX);
       assert.equal((await ranges()) - asked, 1 + 2);

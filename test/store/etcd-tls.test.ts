@@ -1,4 +1,4 @@
-/** TLS to a real etcd: which certificates are good for which endpoint, and what a server learns of us. */
+/** TLS to a real etcd: which certificates are valid for which endpoint, and what the client sends. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
@@ -75,7 +75,7 @@ function overTls(command: string): void {
     await withEtcdStore({ endpoints: [endpoint], tls: { ca } }, (store) =>
       assert.rejects(store.get(KEY), (error) => {
         assert.ok(error instanceof StoreError);
-        // How a refusal after the handshake shows depends on what is read first: the alert or the end.
+        // The error of a refusal after the handshake depends on whether the client reads the alert or the close first.
         assert.match(error.code, /denied|unavailable/);
         return true;
       }),
@@ -89,7 +89,7 @@ function overTls(command: string): void {
 }
 
 describe('certificates of members', () => {
-  /** Certificate -> host -> the refusal; undefined: it is good for that host. */
+  /** Certificate -> host -> the refusal; undefined: the certificate is valid for that host. */
   const TABLE: Readonly<Record<string, Readonly<Record<string, RegExp | undefined>>>> = {
     server: { '127.0.0.1': undefined, '[::1]': undefined, localhost: undefined },
     addressed: {
@@ -102,12 +102,12 @@ describe('certificates of members', () => {
       '[::1]': /its certificate is not for ::1: .* does not list IP:::1$/,
       localhost: undefined,
     },
-    // A common name never stands for an address.
+    // A common name is never valid for an address.
     bare: { '127.0.0.1': /is not for 127\.0\.0\.1: .* does not list IP:127\.0\.0\.1$/ },
     elsewhere: {
       '127.0.0.1': /is not for 127\.0\.0\.1: .* does not list IP:127\.0\.0\.1$/,
       localhost: /is not for localhost: .* does not list DNS:localhost$/,
-      // One of the forms of an address that only the system's resolver takes for one.
+      // A form of an address that only the system's resolver accepts.
       '127.1': /its certificate is not for (?:127\.1: .*|an address in this form: .*)$/,
     },
     nameless: { localhost: /is not for this host: its subjectAltName lists no DNS name$/ },
@@ -123,7 +123,7 @@ describe('certificates of members', () => {
   });
   after(() => etcd.stop());
 
-  /** etcd reads its certificate anew for each connection, and shows this one from here on. */
+  /** etcd reads its certificate for each connection, and uses this one from now on. */
   function show(name: string): void {
     const pem = [certificates.pem(`${name}.pem`), certificates.pem(`${name}-key.pem`)];
     writeFileSync(`${shown}.new`, Buffer.concat(pem));
@@ -156,9 +156,9 @@ describe('certificates of members', () => {
   }
 });
 
-/** A server that finishes the handshake and says nothing more. */
+/** A server that finishes the handshake and then stays silent. */
 class SilentServer {
-  /** What it was told with each connection: a server name, or false. */
+  /** The server name of each connection, or false. */
   readonly serverNames: (string | false)[] = [];
   readonly #sockets = new Set<TLSSocket>();
   readonly #server = createServer({

@@ -23,7 +23,7 @@ function contract(command: string): void {
       return { store, close: () => store.close() };
     },
     {
-      // etcd gives no lease less than 2 s, and looks for expired ones twice a second.
+      // etcd's shortest lease is 2 s, and etcd looks for expired leases twice a second.
       expirySlackMs: 3_000,
       canCompact: async (revision) => void (await etcd.etcdctl(['compaction', `${revision}`])),
     },

@@ -1,4 +1,4 @@
-/** Stores whose files are damaged: refused in one line before lmdb sees them, or as good as before; never an end without a word. */
+/** Stores with damaged files. Each is refused with one line before lmdb opens it, or works; none ends the process. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ const skip = ['x64', 'arm64'].includes(process.arch) ? false : 'optional: other 
 
 let dir: string;
 let program: string;
-/** The files of a store of 2,000 names, some with TTLs and leases, of large values and of free pages. */
+/** The files of a store with 2,000 names (some with TTLs and leases), large values and free pages. */
 let whole: Buffer;
 
 before(async () => {
@@ -51,7 +51,7 @@ async function fill(store: LeaseStore): Promise<void> {
   for (let n = 0; n < 500; n++) await store.delete(keyOf(n));
 }
 
-/** Numbers that look random and are the same each time. */
+/** A reproducible sequence of pseudo-random numbers. */
 function randomBy(seed: number): (below: number) => number {
   let state = seed * 2_654_435_761 + 1;
   return (below) => {
@@ -109,7 +109,7 @@ const DAMAGES: Readonly<Record<string, Damaging>> = {
   'an end that is missing': (file, random) => file.subarray(0, random(file.length)),
 };
 
-/** Opens it, reads and writes all over it, in a process of its own. */
+/** Opens the store in its own process, and reads and writes everywhere in it. */
 async function use(folder: string, ...args: readonly string[]) {
   const child = spawn(process.execPath, [program, folder, ...args], { timeout: 60_000 });
   const [closed, stdout, stderr] = await Promise.all([

@@ -1,4 +1,4 @@
-/** `file:` on a file system of its own that runs full. */
+/** `file:` on its own file system, which becomes full. */
 import assert from 'node:assert/strict';
 import {
   existsSync,
@@ -25,7 +25,7 @@ const value = Buffer.alloc(30_000, 'x');
 it('A file: store on a full disk refuses only writes until there is space', async (t) => {
   const small = await mountSmall(3);
   if (typeof small === 'string') return t.skip(small);
-  // lmdb prints each failed commit by itself.
+  // lmdb prints each failed commit.
   t.mock.method(console, 'error', () => undefined);
   const unhandled: unknown[] = [];
   const note = (reason: unknown) => unhandled.push(reason);
@@ -62,7 +62,7 @@ it('A file: store on a full disk refuses only writes until there is space', asyn
 const REFUSAL =
   /^soradns: file:\S+ cannot be opened: the disk is full, and the store needs \d+ KiB of free space \(free some space [^\n]*\)\n$/;
 
-/** Leaves so many KiB of a volume free, and no more. */
+/** Fills a volume except for this many KiB. */
 function fillBut(dir: string, kibibytes: number): void {
   const filler = join(dir, 'filler');
   rmSync(filler, { force: true });
@@ -116,7 +116,7 @@ it('An existing store opens on a full disk unless lmdb must create lock.mdb', as
     rmSync(lock);
     fillBut(small.dir, 0);
     await assertRefused(ls, 'without lock.mdb');
-    // As a process leaves it that was ended while it made the file.
+    // The state that a process leaves when it is killed while it creates the file.
     writeFileSync(lock, '');
     truncateSync(lock, 8_272);
     await assertRefused(ls, 'with a lock.mdb of which nothing is on the disk');

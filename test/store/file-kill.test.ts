@@ -1,6 +1,7 @@
 /**
- * A file store's process is killed (SIGKILL) at any moment while it writes, again and again over the same directories.
- * After each kill nothing acknowledged may be missing, no value torn, and no revision go back. SORADNS_KILLS says how often.
+ * A file store's process is killed (SIGKILL) at random moments while it writes, repeatedly over the same directories.
+ * After each kill no acknowledged write may be missing, no value torn, and no revision lower than before. SORADNS_KILLS
+ * sets the number of kills.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -30,7 +31,7 @@ it(`A file: store loses no acknowledged write in ${KILLS} kills`, { timeout: 600
     const sides = Array.from({ length: SIDES }, (_, side) =>
       killAgainAndAgain(writer, join(parent, `${side}`), Math.ceil(KILLS / SIDES)),
     );
-    // Both have ended before their directories go.
+    // Both processes end before their directories are deleted.
     for (const side of await Promise.allSettled(sides)) {
       if (side.status === 'rejected') throw side.reason;
       assert.ok(side.value > KILLS / SIDES, `only ${side.value} writes were acknowledged`);
@@ -38,7 +39,7 @@ it(`A file: store loses no acknowledged write in ${KILLS} kills`, { timeout: 600
   }),
 );
 
-/** Gives back how many writes were acknowledged. */
+/** Returns the number of acknowledged writes. */
 async function killAgainAndAgain(writer: string, dir: string, kills: number): Promise<number> {
   const last: Acknowledged = new Map();
   let count = 0;
@@ -51,7 +52,7 @@ async function killAgainAndAgain(writer: string, dir: string, kills: number): Pr
   return count;
 }
 
-/** The lines of acknowledged writes that a writer gave before its end. */
+/** The writer's lines about acknowledged writes. */
 async function writeUntilKilled(writer: string, dir: string, run: number): Promise<string[]> {
   const child = spawn(process.execPath, [writer, dir, `${run}`], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -72,7 +73,7 @@ async function writeUntilKilled(writer: string, dir: string, run: number): Promi
   await killAfter(child, randomInt(LONGEST_WRITING_MS));
   const [, signal] = await closed;
   assert.equal(signal, 'SIGKILL', errors);
-  // The last line may be cut; what it says was not heard.
+  // The last line may be cut; it does not count.
   return output.split('\n').slice(1, -1);
 }
 
@@ -111,7 +112,7 @@ async function verify(dir: string, last: Acknowledged): Promise<void> {
   }
 }
 
-/** A value is the words of its write, repeated as often as the write's count says. */
+/** A value is the text of its write, repeated as often as the write's count says. */
 function assertWhole(entry: Entry): void {
   const text = textOf(entry);
   const unit = text.slice(0, text.indexOf(';') + 1);

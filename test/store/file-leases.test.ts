@@ -105,7 +105,7 @@ describe('file: leases across restarts', () => {
   );
 });
 
-/** The words of the line that the writer said before its end. */
+/** The words of the writer's line. */
 async function holdUntilKilled(dir: string): Promise<string[]> {
   const child = spawn(process.execPath, ['--import', 'tsx', WRITER, dir], {
     stdio: ['ignore', 'pipe', 'inherit'],

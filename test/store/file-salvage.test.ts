@@ -1,4 +1,7 @@
-/** What `--store-repair` reads of a data.mdb whose names are still there, and the pages that lead to them are not. */
+/**
+ * Tests which names `--store-repair` recovers from a data.mdb whose pages with names are intact and whose pages that
+ * lead to them are not.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +22,7 @@ let dir: string;
 let whole: Buffer;
 const ending = new Set<string>();
 let names: ReadonlyMap<string, string>;
-/** Where each name is. */
+/** The page of each name. */
 let pages: ReadonlyMap<string, number>;
 
 before(async () => {
@@ -71,7 +74,7 @@ function pagesOf(file: Buffer): Map<string, number> {
   return found;
 }
 
-/** None where a page is no leaf of a tree. */
+/** Empty if the page is not a leaf of a tree. */
 function nodesOf(file: Buffer, page: number): readonly { readonly key: Buffer }[] {
   try {
     const read = readTreePage(pageAt(file, page), page, Number.MAX_SAFE_INTEGER);
@@ -84,7 +87,7 @@ function nodesOf(file: Buffer, page: number): readonly { readonly key: Buffer }[
 const hasKey = (file: Buffer, page: number, wanted: string): boolean =>
   nodesOf(file, page).some(({ key }) => key.toString('latin1') === wanted);
 
-/** Zeroes every page, outdated copies as well, that `isLost` picks. */
+/** Zeroes every page for which `isLost` is true, outdated copies included. */
 function without(isLost: (file: Buffer, page: number) => boolean): Buffer {
   const file = Buffer.from(whole);
   let lost = 0;
@@ -101,7 +104,7 @@ const isBranch = (file: Buffer, page: number): boolean =>
   pageAt(file, page).readUInt16LE(KIND_AT) === BRANCH;
 const isMain = (file: Buffer, page: number): boolean => hasKey(file, page, 'rows\0');
 
-/** Repairs a store of this file; gives back its names, and checks what the warning says of them. */
+/** Repairs a store with this file, checks the warning, and returns the recovered names. */
 async function repaired(file: Buffer): Promise<Map<string, string>> {
   return withTempDir(async (temp) => {
     writeFileSync(join(temp, 'data.mdb'), file);

@@ -139,7 +139,7 @@ it('An http watch continues with only keepalives and ends when the server stops'
 it('The http store sees that a lease is renewed directly in the server’s store', async () => {
   const memory = createMemoryStore();
   const lease = { id: 'host', ttlSeconds: 2, expiresAtMs: performance.now() + 2000 };
-  // An etcd store moves the end of a lease in place when it is kept alive.
+  // An etcd store changes a lease's expiry in place when the lease is renewed.
   const leased = delegateStore(memory, {
     get: async (key) => {
       const { entry, revision } = await memory.get(key);
@@ -254,7 +254,7 @@ function isStoreError(code: StoreError['code']): (error: unknown) => boolean {
   return (error) => error instanceof StoreError && error.code === code;
 }
 
-/** Runs `use` with the address of a server that treats each connection so. */
+/** Runs `use` with the address of a server that handles each connection with the given function. */
 async function withTcp(
   serve: (socket: Socket) => void,
   use: (url: string) => Promise<void>,

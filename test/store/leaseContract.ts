@@ -1,4 +1,4 @@
-/** The part of the contract that is about leases: keys that share a life. */
+/** The part of the contract about leases, whose keys end together. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';

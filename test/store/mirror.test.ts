@@ -1,4 +1,4 @@
-/** The mirror on a memory store that fails when told to. */
+/** The mirror on a memory store that fails on request. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,7 +18,7 @@ interface Scene {
   readonly replica: CheckedReplica;
   readonly events: MirrorEvent[];
   readonly mirror: Mirror;
-  /** Gives the revision. */
+  /** Returns the revision. */
   put(key: string, value?: string): Promise<number>;
 }
 
@@ -142,7 +142,7 @@ describe('a mirror', () => {
         const relisted = events.find((event) => event.kind === 'relisted');
         assert.ok(relisted?.kind === 'relisted' && relisted.puts === 1 && relisted.deletes === 20);
       },
-      // The pause after the loss is long enough for all that is done in it.
+      // The pause after the loss is longer than these steps take.
       { clock: systemClock, random: () => 0.99 },
     ));
 
@@ -207,7 +207,7 @@ describe('a mirror', () => {
         await mirror.waitFor(await put('k0', 'seen'));
         const steps = replica.sizes.length;
         store.replace();
-        // k1 and k2 at the revisions that they had, with other values, and k4 not at all.
+        // k1 and k2 at their earlier revisions with other values, and no k4.
         for (const key of ['k0', 'k1', 'k2', 'k3']) await put(key, 'other');
         for (let i = 0; i < 20; i++) await put('k0', `${i}`);
         store.cut(lost());

@@ -1,4 +1,4 @@
-/** Watches that share one watch of the store: the contract of a store, and what they cost the etcd behind them. */
+/** Shared watches: they keep the contract of a store, and etcd has few watches. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { shareWatches } from '../../src/server/http/api/sharedWatches.ts';
@@ -36,7 +36,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     await etcd.stop();
   });
 
-  /** Watches that etcd has open. */
+  /** The number of etcd's open watches. */
   async function watchersOfEtcd(): Promise<number> {
     const metrics = await (await fetch(`http://${etcd.endpoint}/metrics`)).text();
     return Number(/^etcd_debugging_mvcc_watcher_total (\d+)/m.exec(metrics)?.[1]);

@@ -1,6 +1,6 @@
 import type { WatchBatch } from '../../src/store/store.ts';
 
-/** What a watch says until `cut` rejects or `signal` ends it; it is ended with its reader at the latest. */
+/** A watch's batches until `cut` rejects or `signal` ends it. The watch ends with its reader at the latest. */
 export async function* untilCut(
   open: (signal: AbortSignal) => AsyncIterable<WatchBatch>,
   signal: AbortSignal,

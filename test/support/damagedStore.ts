@@ -1,7 +1,7 @@
 /**
- * Opens the file store in argv[2] and reads and writes all over it; with `repair` as argv[3] it is repaired. With `die`
- * it is killed while it writes. With `repair-only` it is repaired and closed, and killed so many ms after the modules
- * were loaded as argv[4] says. Exit code 4: it was refused, and why is on stdout.
+ * Opens the file store in argv[2] and reads and writes everywhere in it. With `repair` as argv[3] it repairs the store.
+ * With `die` it kills itself while it writes. With `repair-only` it repairs and closes the store, and kills itself
+ * argv[4] ms after the modules were loaded. Exit code 4: the store was refused, and the reason is on stdout.
  */
 import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';

@@ -1,6 +1,6 @@
 /**
- * A real etcd for one test: own data folder (in memory where there is /dev/shm), own free ports, gone at the end also
- * when the test fails. Only processes that were started here are ever signalled.
+ * A real etcd for one test with its own data folder (in memory if /dev/shm exists) and free ports. It ends with the
+ * test, also when the test fails. This file sends signals only to processes that it started.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,46 +14,46 @@ import { freePort } from './freePort.ts';
 import { MEMORY } from './tempDir.ts';
 
 export interface EtcdSetup {
-  /** Starts the server: another version than the one in PATH. */
+  /** Starts the server; default: the version in PATH. */
   readonly command?: string;
-  /** Serves etcd's v2 API as well. */
+  /** Serves etcd's v2 API too. */
   readonly enableV2?: boolean;
-  /** Files. With `clientAuth` clients must show a certificate that `ca` signed. */
+  /** Paths of files. With `clientAuth` clients must have a certificate signed by `ca`. */
   readonly tls?: { ca: string; cert: string; key: string; clientAuth?: boolean };
-  /** Serves clients on ::1 as well, at the same port. */
+  /** Serves clients on ::1 too, at the same port. */
   readonly alsoIpv6?: boolean;
-  /** More of etcd's own options. */
+  /** Further options of etcd. */
   readonly args?: readonly string[];
   /** This member's name, its peer port, and all members as etcd's `--initial-cluster`. */
   readonly member?: { name: string; peerPort: number; cluster: string };
-  /** Another host that it runs on; here, on free ports, if not given. */
+  /** The host to run on; default: this host, on free ports. */
   readonly host?: EtcdHost;
 }
 
 export interface EtcdHost {
   readonly address: string;
-  /** For clients. */
+  /** The port for clients. */
   readonly port: number;
-  /** Where its data go. */
+  /** The data folder. */
   readonly folder: string;
-  /** The command line that runs another one there. */
+  /** The command line that runs `command` on that host. */
   readonly onHost: (...command: readonly string[]) => readonly string[];
 }
 
 export interface Etcd {
-  /** `host:port` of its clients' listener; the same after a restart. */
+  /** `host:port` for clients; the same after a restart. */
   readonly endpoint: string;
   readonly isRunning: boolean;
-  /** Runs `etcdctl` (API v3) against it and gives back its output; rejects when it fails. */
+  /** Runs `etcdctl` (API v3) against it and returns its output. Rejects when etcdctl fails. */
   etcdctl(args: readonly string[], input?: string): Promise<string>;
-  /** SIGSTOP: connections stay open and nobody answers. */
+  /** SIGSTOP: connections stay open, and etcd answers nothing. */
   pause(): void;
   resume(): void;
-  /** SIGKILL. The data stays for `restart`. */
+  /** SIGKILL. `restart` finds the data again. */
   kill(): Promise<void>;
-  /** Starts it again on the same port; with `wipe` it has forgotten everything. */
+  /** Starts it again on the same port; `wipe` deletes its data first. */
   restart(options?: { wipe?: boolean }): Promise<void>;
-  /** Ends it and removes its data. */
+  /** Ends it and deletes its data. */
   stop(): Promise<void>;
 }
 
@@ -69,7 +69,7 @@ export async function startEtcd(setup: EtcdSetup = {}): Promise<Etcd> {
       return etcd;
     } catch (error) {
       await etcd.stop();
-      // Somebody else may have taken a port in between.
+      // Another process may have taken a port in between.
       if (attempt === START_ATTEMPTS || setup.member !== undefined) throw error;
     }
   }
@@ -147,7 +147,7 @@ class EtcdProcess implements Etcd {
         if (error === null) resolve(stdout);
         else reject(new Error(`etcdctl ${args.join(' ')}: ${stderr || error.message}`));
       });
-      // What ends without reading needs no input.
+      // A command that ends without reading its input is not an error.
       child.stdin?.on('error', () => {}).end(input ?? '');
     });
   }

@@ -1,4 +1,4 @@
-/** A mirror that reads a real etcd through a proxy with faults, and what to compare it with. */
+/** A mirror that reads a real etcd through a proxy with faults, and a direct connection for comparison. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
@@ -13,7 +13,7 @@ import { until } from './until.ts';
 export const PREFIX = '/skydns/local/';
 export const SEED = Number(process.env.SORADNS_TEST_SEED ?? 20_240_607);
 
-/** Pauses between attempts shrink, so that hundreds of faults fit into a test. */
+/** Shortens the pauses between attempts, so that hundreds of faults fit into a test. */
 export const hasty: Clock = {
   ...systemClock,
   startTimer: (delayMs, callback) => systemClock.startTimer(delayMs / 50, callback),
@@ -22,7 +22,7 @@ export const hasty: Clock = {
 export interface Scene {
   readonly etcd: Etcd;
   readonly proxy: FaultyProxy;
-  /** Straight to etcd. */
+  /** Connected to etcd directly. */
   readonly direct: Store;
   readonly replica: CheckedReplica;
   readonly mirror: Mirror;
@@ -32,7 +32,7 @@ export interface SceneOptions {
   /** Starts etcd. */
   readonly command: string;
   readonly clock?: Clock;
-  /** Puts something between the mirror and its store. */
+  /** Wraps the mirror's store. */
   readonly wrap?: (store: LeaseStore) => Store;
 }
 
@@ -60,12 +60,12 @@ export async function onScene(
   }
 }
 
-/** Waits until the mirror has all that was written, and compares. */
+/** Waits until the mirror has every write, and compares its replica with etcd. */
 export async function assertTrue(scene: Scene, revision: number): Promise<void> {
   const { direct, replica, mirror } = scene;
   await Promise.race([mirror.waitFor(revision), sleep(40_000, undefined, { ref: false })]);
   await sleep(20);
-  // A lease may end between the two looks.
+  // A lease may end between the two reads.
   let held: string[] = [];
   let there: string[] = [];
   for (let attempt = 0; attempt < 20; attempt++) {

@@ -2,12 +2,12 @@ import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { FollowedHistory, SnapshotPage, Store, WatchBatch } from '../../src/store/store.ts';
 import { untilCut } from './cutWatch.ts';
 
-/** A memory store in small pages, of which single operations can be made to fail. */
+/** A memory store with small pages whose single operations can be made to fail. */
 export class FaultyStore implements Store {
   readonly label = 'faulty';
-  /** Thrown by the next calls, one each. */
+  /** The next calls throw these, one each. */
   readonly watchFaults: unknown[] = [];
-  /** Thrown by the next snapshots, one each, after so many pages. */
+  /** The next snapshots throw these, one each, after this many pages. */
   readonly snapshotFaults: Array<{ afterPages: number; error: unknown }> = [];
   readonly #pageSize = 10;
   readonly #old: Store[] = [];
@@ -44,12 +44,12 @@ export class FaultyStore implements Store {
     yield* untilCut((ends) => this.#inner.watch(prefix, from, ends, followed), signal, cut);
   }
 
-  /** Ends the watch that is on. */
+  /** Ends the current watch. */
   cut(error: unknown): void {
     this.#cut?.(error);
   }
 
-  /** Puts an empty store in its place. */
+  /** Replaces the store by an empty one. */
   replace(): void {
     this.#old.push(this.#inner);
     this.#inner = createMemoryStore();

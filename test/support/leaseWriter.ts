@@ -1,6 +1,7 @@
 /**
- * A process that holds a lease of a file store until it is killed: `leaseWriter.ts DIR`. It puts `/a` and `/b` on a lease
- * of 600 s, renews it 1.5 s later, and then says one line: the lease's id and the wall clock before the renewal.
+ * A process that holds a lease of a file store until it is killed: `leaseWriter.ts DIR`. It puts `/a` and `/b` on a
+ * lease of 600 s, renews the lease 1.5 s later, and then prints one line: the lease's id and the wall clock before the
+ * renewal.
  */
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** Calls of a store as its tests make them: that must succeed, that read to the end, that fail in a known way. */
+/** Calls of a store for its tests: calls that must succeed, that read to the end, or that fail in a given way. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change, Entry } from '../../src/service/change.ts';
@@ -41,7 +41,7 @@ export async function entriesOf(store: Store, prefix: string): Promise<Entry[]> 
   return (await pagesOf(store, prefix)).flatMap((page) => page.entries);
 }
 
-/** What the watch says from the revision on, up to the first change (put, unless told) of the last key. */
+/** The watch's changes from the revision on, up to the first change (by default a put) of the last key. */
 export async function changesUntil(
   store: Store,
   prefix: string,
@@ -76,7 +76,7 @@ export async function batchesUntil(
   return assert.fail(`no ${last.kind} of ${lastKey} after ${batches.length} batches`);
 }
 
-/** The next batch that has changes. */
+/** The next batch with changes. */
 export async function nextChanges(watch: AsyncIterator<WatchBatch>): Promise<WatchBatch> {
   for (;;) {
     const next = await watch.next();
@@ -85,7 +85,7 @@ export async function nextChanges(watch: AsyncIterator<WatchBatch>): Promise<Wat
   }
 }
 
-/** What a watch from the beginning gives first. */
+/** The first batch of a watch from the first revision. */
 export async function firstBatch(store: Store, prefix: string): Promise<WatchBatch | undefined> {
   for await (const batch of store.watch(prefix, 1, AbortSignal.timeout(20_000))) return batch;
   return undefined;
@@ -103,7 +103,7 @@ export async function inGroups<T>(
   for (let i = 0; i < items.length; i += size) await Promise.all(items.slice(i, i + size).map(run));
 }
 
-/** The promise's result, or a failure when it takes longer than any of these may. */
+/** The promise's result; fails when it takes longer than any of these calls may. */
 export async function soon<T>(promise: Promise<T>): Promise<T> {
   const abort = new AbortController();
   const late = sleep(WAIT_MS, undefined, { signal: abort.signal }).then(
@@ -159,7 +159,7 @@ export function shown(change: Change): string {
     : `delete ${change.key}`;
 }
 
-/** An entry without what may differ between two looks at it (the buffer's class, a lease's clock). */
+/** An entry without the parts that may differ between two reads (the buffer's class, a lease's clock). */
 export function comparable(entry: Entry | undefined) {
   if (entry === undefined) return undefined;
   const { key, value, createRevision, modRevision, lease } = entry;

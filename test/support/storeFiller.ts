@@ -1,6 +1,6 @@
 /**
- * A process that writes 3 kB values to a file store until its disk (or `ulimit -f`) has had enough, deletes them and
- * writes on: `storeFiller.ts DIR`. It prints what happened as JSON.
+ * A process that writes 3 kB values to a file store until its disk (or `ulimit -f`) refuses one, deletes them and
+ * continues to write: `storeFiller.ts DIR`. It prints the results as JSON.
  */
 import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';

@@ -1,4 +1,4 @@
-/** One client's connection to a store that others use too: it can be down, refuse, or be cut for ever. */
+/** One client's connection to a shared store: it can be down, refuse calls, or be cut for good. */
 import {
   type FollowedHistory,
   type LeaseStore,
@@ -14,11 +14,11 @@ type Operation = 'get' | 'snapshot' | 'watch' | 'put' | 'delete' | 'lease';
 
 export class StoreLink implements LeaseStore {
   readonly label = 'link';
-  /** Of each operation in turn: rejects with this, if anything. */
+  /** Called before each operation, which rejects with the returned error, if any. */
   fault: ((operation: Operation, key: string) => StoreErrorCode | undefined) | undefined;
-  /** The write happens, and its answer is lost. */
+  /** The write happens, but its answer is lost. */
   loseAnswer: ((operation: Operation, key: string) => boolean) | undefined;
-  /** What a call waits for before it reaches the store, however long that is. */
+  /** A call waits for this promise before it reaches the store. */
   delay: ((operation: Operation, key: string) => Promise<void> | undefined) | undefined;
   /** Calls that reached the store. */
   readonly counts = { get: 0, snapshot: 0, watch: 0, put: 0, delete: 0, lease: 0 };
@@ -30,7 +30,7 @@ export class StoreLink implements LeaseStore {
     this.#store = store;
   }
 
-  /** From now on every call fails at once. */
+  /** Makes every later call fail at once. */
   lose(): void {
     this.fault = () => 'unavailable';
     this.cutWatches();
@@ -45,7 +45,7 @@ export class StoreLink implements LeaseStore {
     this.#cuts.clear();
   }
 
-  /** As for a process killed: nothing reaches the store any more, and nothing is ever heard of it. */
+  /** Cuts the client off as if its process were killed: no call reaches the store any more, and none returns. */
   kill(): void {
     this.#isDead = true;
     this.cutWatches();
@@ -82,7 +82,7 @@ export class StoreLink implements LeaseStore {
     yield* untilCut((ends) => this.#store.watch(prefix, from, ends, followed), signal, cut);
   }
 
-  /** The store itself is for whoever made it to close. */
+  /** The test that created the store closes it. */
   async close(): Promise<void> {}
 
   async #call<T>(operation: Operation, key: string, run: () => Promise<T>): Promise<T> {

@@ -1,9 +1,9 @@
 /**
- * A process that writes to a file store until it is killed: `storeWriter.ts DIR RUN`. It says `open` when the store is
- * open and then, one line a write, what was acknowledged: key, modRevision.
+ * A process that writes to a file store until it is killed: `storeWriter.ts DIR RUN`. It prints `open` when the store
+ * is open, and then one line for each acknowledged write: key, modRevision.
  *
- * Eight lanes write at once, each over ten keys of its own. A value is its key and the run and a count, repeated to
- * fill up to 3 kB: torn values show.
+ * Eight loops write at once, each to ten keys of its own. A value is its key, the run and a count, repeated to fill up
+ * to 3 kB, so that a torn value is noticed.
  */
 import { writeSync } from 'node:fs';
 import { openFileStore } from '../../src/store/file/fileStore.ts';

@@ -1,6 +1,8 @@
 /**
- * Keys by deadline: a binary heap that knows where each key is, so that a key is in it at most once however often it
- * is renewed. Invariant: no deadline is below its parent's (at `(i - 1) >> 1`), and `#places` holds every key's index.
+ * Keys ordered by deadline: a binary heap that also stores each key's position, so that it holds a key once however
+ * often the key is renewed.
+ *
+ * Invariants: no deadline is earlier than its parent's (at `(i - 1) >> 1`), and `#positions` has every key's index.
  */
 export class Deadlines {
   readonly #keys: string[] = [];

@@ -59,7 +59,8 @@ export class RowCheck {
       throw new Damage('its keys and the lists of its leases do not match');
     }
     for (const lease of this.#named) {
-      if (!this.#leases.has(lease)) throw new Damage(`a key has the lease ${lease}, which is gone`);
+      if (!this.#leases.has(lease))
+        throw new Damage(`a key has the lease ${lease}, which does not exist`);
     }
     if (this.#newest > (this.#revision ?? 0)) throw new Damage('a key is newer than the store');
   }

@@ -1,4 +1,4 @@
-/** What becomes of a connection's requests when it ends, and of a connection whose client wants it to end. */
+/** Requests on a connection that ends, and connections whose client requests a close. */
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';

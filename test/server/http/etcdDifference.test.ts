@@ -1,6 +1,6 @@
 /**
- * The same requests, one after the other, to a real etcd's v2 API and to ours: the replies must agree in status, error,
- * action, and nodes, whatever the absolute indices are. Where we differ on purpose the line says how and why.
+ * Sends the same requests to a real etcd's v2 API and to soradns. The replies must agree in status, error, action and
+ * nodes, whatever the absolute indices are. The line of an intended difference gives its form and reason.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -20,7 +20,7 @@ after(async () => {
   await etcd.stop();
 });
 
-/** `METHOD path [body]`; `@` is the last modifiedIndex that this server told. */
+/** `METHOD path [body]`; `@` is the last modifiedIndex from this server. */
 type Line =
   | string
   | { readonly line: string; readonly ours: Partial<Outcome>; readonly why: string };
@@ -53,7 +53,7 @@ const AT_THE_ROOT: readonly Line[] = [
   'GET /?wait=true&recursive=true&waitIndex=@',
 ];
 
-/** Each is played below a directory of its own. */
+/** Each scenario runs below its own directory. */
 const SEQUENCES: Record<string, readonly Line[]> = {
   'leaves: set, create, update, compare': [
     'GET /a',
@@ -354,7 +354,7 @@ for (const [name, lines] of Object.entries(SEQUENCES)) {
 async function compare(root: string, lines: readonly Line[]): Promise<void> {
   const theirs = new Replay(`http://${etcd.endpoint}`, root);
   const mine = new Replay(ours.url, root);
-  // Made on purpose, so that it stays on our side too when nothing is left in it.
+  // Created explicitly, so that soradns also keeps it when it is empty.
   if (root !== '') for (const replay of [theirs, mine]) await replay.play('PUT / dir=true');
   for (const each of lines) {
     const line = typeof each === 'string' ? each : each.line;
@@ -362,7 +362,7 @@ async function compare(root: string, lines: readonly Line[]): Promise<void> {
     const actual = await mine.play(line);
     const difference = typeof each === 'string' ? {} : each.ours;
     assert.deepEqual(actual, { ...expected, ...difference }, line);
-    // A difference that is none any more should lose its line here.
+    // A difference that has disappeared must lose its line here.
     if (typeof each !== 'string') assert.notDeepEqual(actual, expected, `${line}: ${each.why}`);
   }
 }
@@ -386,7 +386,7 @@ interface ReplyLike {
   readonly prevNode?: NodeLike;
 }
 
-/** Sends lines to one server below one directory, and remembers the index for `@`. */
+/** Sends lines to one server below one directory, and stores the index for `@`. */
 class Replay {
   readonly #url: string;
   readonly #root: string;
@@ -442,7 +442,7 @@ class Replay {
   }
 }
 
-/** How the indices of a write relate to each other. After a plain `set` ours keeps the older createdIndex. */
+/** The relation between the indices of a write. After a plain `set` soradns keeps the older createdIndex. */
 function relations({ action, node, prevNode }: ReplyLike, { headers }: Received): string[] {
   if (node === undefined) return [];
   const found: string[] = [];

@@ -1,4 +1,4 @@
-/** What requests for keys cost the etcd behind the listener, as etcd counts it. */
+/** The calls that key requests cause at the etcd behind the listener, by etcd's own counters. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { EtcdStore } from '../../../src/store/etcd/etcdStore.ts';
@@ -21,7 +21,7 @@ after(async () => {
   await etcd?.stop();
 });
 
-/** Calls that etcd has answered, by method. */
+/** The calls that etcd has answered, by method. */
 async function calls(): Promise<Record<'Range' | 'Txn', number>> {
   const text = await (await fetch(`http://${etcd.endpoint}/metrics`)).text();
   const count = (method: string) => {

@@ -1,4 +1,4 @@
-/** etcd's own command line client, in its API v2, against our listener. */
+/** etcd's command line client, with API v2, against soradns's listener. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
@@ -33,7 +33,7 @@ function etcdctl(...args: string[]): Promise<Ended> {
   });
 }
 
-/** Runs it in the background and collects what it prints. */
+/** Runs etcdctl in the background and collects its output. */
 function follow(...args: string[]): { text: () => string; end: () => void } {
   const child = spawn('etcdctl', ['--endpoints', server.url, ...args], { env });
   children.add(child);
@@ -97,7 +97,7 @@ test('etcdctl watch and exec-watch see sets, deletes and expiries through the ke
     '-c',
     'env | grep WATCH_ACTION',
   );
-  // Only their own output shows that they wait: knock until it comes.
+  // Only their output shows that they are waiting, so the test writes until it arrives.
   await until('both watch', async () => {
     await etcdctl('set', '/w/knock', 'x');
     return watch.text().includes('[set] /w/knock') && exec.text().includes('ACTION=set');

@@ -1,4 +1,7 @@
-/** What the comparison with etcd cannot show: our own limits, and stores that hold more than v2 can. */
+/**
+ * The keys API where the comparison with etcd cannot show it: soradns's own limits, and stores with keys that v2 cannot
+ * have.
+ */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -137,7 +140,7 @@ test('In-order keys ascend with many concurrent writers', async () => {
 
 test('Exactly one of many concurrent compare-and-swaps succeeds', async () => {
   const store = createMemoryStore();
-  // Slow reads: all have seen the same entry before the first of them writes.
+  // Slow reads: every writer has read the same entry before the first one writes.
   const slow = delegateStore(store, {
     get: async (key) => {
       const seen = await store.get(key);
@@ -171,7 +174,7 @@ test('A compare-and-delete deletes only the compared value although another clie
   const busy = delegateStore(store, {
     get: async (key) => {
       const seen = await store.get(key);
-      // The second read is the one that is compared; the first one finds the key.
+      // The second read provides the compared entry; the first one finds the key.
       if (++reads === 2) await store.put('/lock', Buffer.from('theirs'));
       return seen;
     },

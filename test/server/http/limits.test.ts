@@ -1,4 +1,4 @@
-/** What slow, large, many and vanishing clients cost: bounded memory, bounded time, and no exception. */
+/** Slow, large, many and vanishing clients: they cost bounded memory and time, and cause no exception. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { get, request } from 'node:http';
@@ -46,7 +46,7 @@ test('A body of 200 MB is cut off early and never buffered', { timeout: 60_000 }
   }
 });
 
-/** Sends a chunked PUT of so many MiB until the reply or the end; resolves when the connection is closed. */
+/** Sends a chunked PUT of this many MiB until the reply or the end. Resolves when the connection is closed. */
 async function sendChunks(port: number, mib: number): Promise<{ reply: string; sentMib: number }> {
   const socket = connect(port, '127.0.0.1');
   let reply = '';
@@ -87,7 +87,7 @@ test('"Expect: 100-continue" with a too large body gets 413 before the body', as
   }
 });
 
-/** Sends octets and gives back all that comes until the connection is closed. */
+/** Sends octets and returns everything received until the connection is closed. */
 async function raw(port: number, octets: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   let reply = '';
@@ -133,7 +133,7 @@ test('The server closes the connection of a client that sends nothing, half a he
   }
 });
 
-/** Sends the start, then an octet every 50 ms for as long as it may. */
+/** Sends the start, then one octet every 50 ms until the connection is closed. */
 function drip(port: number, start: string): Socket {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => undefined);
@@ -155,7 +155,7 @@ test('The server closes the connection of a client that does not read the reply'
     socket.on('error', () => undefined);
     socket.pause();
     socket.write('GET /v2/keys/large?recursive=true HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    // The kernel's buffers take some MB, then nothing moves for longer than the limit.
+    // The kernel buffers some MB; then the reply makes no progress for longer than the limit.
     await sleep(1500);
     let received = 0;
     socket.on('data', (data) => {
@@ -247,7 +247,7 @@ test('A client that reads slowly but steadily gets a whole large listing', {
     for await (const chunk of response) {
       octets += chunk.length;
       last = chunk.toString();
-      // Slower in all than the limit, with no pause as long as it.
+      // The whole takes longer than the limit, but no single pause does.
       await sleep(3);
     }
     assert.ok(octets > 12 * MIB);

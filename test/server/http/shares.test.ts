@@ -1,4 +1,6 @@
-/** What one client can take from the others: its share, and never the answer to whether the server lives. */
+/**
+ * One client against the others: it gets its share, and it can never keep others from learning that the server lives.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent, get } from 'node:http';
@@ -11,7 +13,7 @@ import { send } from '../../support/httpRequest.ts';
 import { until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
-/** Nobody is trusted but who has the token. */
+/** Only a client with the token is trusted. */
 const STRICT = { token: 'secret', trustedUsers: new Set<number>() };
 const TOKEN = { authorization: 'Bearer secret' };
 

@@ -1,4 +1,4 @@
-/** What is told to many is made once, and what waits to be read is bounded for all of them together. */
+/** Texts for many clients are created once, and unread output is bounded for all clients together. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
@@ -157,7 +157,7 @@ test('Streams that do not read are cut off when too much waits for them, and oth
       told += chunk.toString('latin1');
     });
     reader.resume();
-    // The kernel takes some megabytes for each.
+    // The kernel buffers some megabytes for each.
     for (let round = 0; round < 12; round++) {
       for (let n = 0; n < unread.length; n++) {
         await server.store.put(`/a/${n}/x`, Buffer.alloc(MIB, round));

@@ -29,7 +29,7 @@ async function wait(path: string): Promise<{ status: number; event: Event }> {
   return { status, event: json as Event };
 }
 
-/** The reply's head, as soon as it is there. */
+/** Resolves with the reply's head as soon as it arrives. */
 function head(url: string): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     get(url, { agent: false }, resolve).on('error', reject);
@@ -110,7 +110,7 @@ test('A deleted directory is one event, also for a wait inside it', async () => 
     const { event } = await wait(`${query}wait=true&waitIndex=${at}`);
     assert.equal(event.action, 'delete', path);
     const { key, dir, modifiedIndex } = event.node ?? {};
-    // Who waits deeper hears of the directory that was watched.
+    // A client that waits below the directory gets the directory's event.
     assert.ok(dir === true ? '/dir/b'.startsWith(key ?? '-') : key === '/dir/a', path);
     assert.equal(modifiedIndex, at);
   }

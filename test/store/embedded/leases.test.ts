@@ -65,7 +65,7 @@ it('Only possible ids name a lease', () => {
   }
 });
 
-/** Leases over a table that holds these, all with a deadline at 1000. */
+/** Leases over a table with these ids, all with a deadline at 1000. */
 function open(ids: readonly number[]): EmbeddedLeases {
   const rows: KeyedRow[] = ids.map((id) => ({ key: leaseKey(id), row: leaseRow(life(1000)) }));
   const page = (prefix: string, after: string | undefined): RowPage => ({

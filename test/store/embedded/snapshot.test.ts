@@ -1,4 +1,4 @@
-/** Snapshots whose reader takes long: still one revision, in small pages, and nothing held between two of them. */
+/** Snapshots with slow readers: all pages are of one revision and small, and no view stays open between two of them. */
 import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -78,7 +78,9 @@ function octetsOf({ entries }: SnapshotPage): number {
   return entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
 }
 
-/** Reads a page at each step that says so, and what is left at the end; all must be as it was at the first. */
+/**
+ * Reads a page at each step that requires it, and the rest at the end. Every page must show the state at the first one.
+ */
 async function readAmong(store: LeaseStore, among: readonly Step[]): Promise<void> {
   for (let n = 0; n < KEYS; n += 2) await store.put(keyOf(n), Buffer.alloc(LARGE, n));
   const expected = await contentOf(store);

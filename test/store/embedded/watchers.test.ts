@@ -14,7 +14,7 @@ const batch = (revision: number, keys: number): WatchBatch => ({
   }),
 });
 
-/** What a watcher gets of batches that were all published before it took the first. */
+/** The batches that a watcher gets when all were published before it took the first. */
 async function taken(batches: readonly WatchBatch[]): Promise<number[]> {
   const watchers = new Watchers(new History(0, BOUNDS), BOUNDS);
   const abort = new AbortController();
