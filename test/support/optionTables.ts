@@ -17,18 +17,20 @@ export function optionTables(): string {
   const ofRegister = Object.entries(REGISTER_OPTIONS);
   const own = Object.fromEntries(ofRegister.filter(([field]) => !(field in REGISTRAR_OPTIONS)));
   return [
-    "Of `serve`, and of `up`, whose `--addr` is the host's address on Docker's bridge and which always registers:",
+    '### serve and up',
+    "The default of `--addr` in `up` is the host's address on Docker's bridge. `up` always registers.",
     table(SERVE_OPTIONS),
-    'Of everything that has a store:',
+    '### Commands with a store',
     table({ ...STORE_OPTIONS, storeText: storeRow() }),
-    `Of the registrar. \`register\` has them as they stand here, and \`dockerproxy\` has \`--docker-host\`, \`--env-prefix\`,
-\`--label-prefix\` and \`--ip-label\`; \`serve\` and \`up\` have them with \`register-\` in front, and of their variables
-only \`SORADNS_REGISTER_...\`: \`--register-ip\`, \`SORADNS_REGISTER_IP\`. There \`--register-zone\` is by default what
-\`--domain\` says.`,
+    '### The registrar',
+    `\`register\` has these names. \`serve\` and \`up\` prefix them with \`register-\`, and read only the variables that begin with
+\`SORADNS_REGISTER_\`: \`--register-ip\`, \`SORADNS_REGISTER_IP\`. The default of their \`--register-zone\` is the value of \`--domain\`.
+\`dockerproxy\` has only \`--docker-host\`, \`--env-prefix\`, \`--label-prefix\` and \`--ip-label\`.`,
     table(REGISTRAR_OPTIONS),
-    'Of `register` besides; `serve` and `up` have their own of these names:',
+    '### register only',
+    '`serve` and `up` have options of their own with these names.',
     table(own),
-    'Of the commands, besides:',
+    '### Other options of commands',
     commandTable(),
   ].join('\n\n');
 }
@@ -42,7 +44,7 @@ function table(rows: Rows): string {
   const lines = Object.values(rows)
     .filter(({ hidden }) => hidden !== true)
     .map((row) => [option(row), variables(row), fallback(row), meaning(row)]);
-  return printed(['option', 'variables', 'default', ''], lines);
+  return printed(['option', 'variables', 'default', 'meaning'], lines);
 }
 
 function printed(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -95,7 +97,7 @@ function commandTable(): string {
     const cells = [option(words), holders(commands), list(variable ? [variable] : [])];
     return [...cells, fallback(words), meaning(words).replace(named, '')];
   });
-  return printed(['option', 'of', 'variable', 'default', ''], rows);
+  return printed(['option', 'commands', 'variable', 'default', 'meaning'], rows);
 }
 
 const LISTED = new Set(
