@@ -1,7 +1,7 @@
 /**
- * A worker whose "table" does as packets say: `die` and `exit` end the thread, in the middle of a batch; `known` and
- * `other` are handed over; `drop` gets no reply; all others are sent back with a first octet of 1 where recursion is
- * available to their sender, else 0.
+ * A worker whose "table" follows the words of packets: `die` and `exit` end the thread, in the middle of a batch;
+ * `pending` and `slow` are handed over; `drop` gets no reply; every other packet is sent back, with a first octet of 1
+ * if the client may use recursion, else 0.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { WorkerStart } from '../../src/dataplane/listeners/controlChannel.ts';
@@ -9,8 +9,8 @@ import { runWorker } from '../../src/dataplane/listeners/loop.ts';
 import { type FastPath, Outcome } from '../../src/dataplane/table/fastPath.ts';
 
 const OUTCOMES: Readonly<Record<string, number>> = {
-  known: Outcome.PENDING,
-  other: Outcome.SLOW,
+  pending: Outcome.PENDING,
+  slow: Outcome.SLOW,
   drop: Outcome.DROP,
 };
 
